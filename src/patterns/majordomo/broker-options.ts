@@ -45,8 +45,6 @@ export interface MajordomoBrokerLimits {
   readonly maxClientBytes: number;
   /** Bytes of answers that wait for the connections of all clients together; in all else as `maxClientBytes`. Default 256 MiB. */
   readonly maxReplyBytes: number;
-  /** Ask-alls that wait for one busy worker; more are answered as `overloaded`. Default 100. */
-  readonly maxPinned: number;
   /**
    * Whether a plain MDP client gets a failure, as a reply of three frames: `shoal.error`, reason, text.
    * MDP has no error replies; `false` leaves it to its time-out. Default true.
@@ -70,7 +68,6 @@ const OPTIONS = {
   maxJoinedBytes: bytes({ default: 16_777_216, min: 0 }),
   maxClientBytes: bytes({ default: 67_108_864, min: 0 }),
   maxReplyBytes: bytes({ default: 268_435_456, min: 0 }),
-  maxPinned: integer({ default: 100, min: 0 }),
   plainErrors: boolean(true),
 };
 

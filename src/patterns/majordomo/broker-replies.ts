@@ -9,20 +9,17 @@ import { FAILURES, type FailureReason } from "../kit/errors.js";
 import type { MajordomoBrokerLimits } from "./broker-options.js";
 import type { BrokerRuns } from "./broker-runs.js";
 import {
-  type Broadcast,
   type BrokerEffects,
   type BrokerRequest,
   type Client,
   type SendResult,
   Stage,
 } from "./broker-tables.js";
-import { answer, type RequestCommand, refusal, waiting, workerReply } from "./client-messages.js";
-import { Dialect, EMPTY, type Frames, pieceCost } from "./protocol.js";
+import { answer, type RequestCommand, refusal, waiting } from "./client-messages.js";
+import { Dialect, type Frames, pieceCost } from "./protocol.js";
 import type { RequestMemory } from "./request-memory.js";
 
 const MIDWAY = "A part of the answer went to a connection that is gone.";
-
-const NONE: readonly Buffer[] = [];
 
 /** Failures that are kept for clients without room; of more, their clients hear when their time is over. */
 const MAX_UNSENT_FAILURES = 1_000;
@@ -164,10 +161,6 @@ export class BrokerReplies {
       return;
     }
     this.counters.answered += 1;
-    if (request.broadcast !== undefined) {
-      this.#broadcastReply(request, request.broadcast, true, whole.slice(start));
-      return;
-    }
     this.#send(request, true, whole, start);
     // Pieces are not kept: what was passed on cannot be repeated.
     if (request.memory !== undefined) {
@@ -183,7 +176,7 @@ export class BrokerReplies {
   /** A piece of an answer. @returns what became of it: `gone`, nobody is there to have it; a reason, it broke the answer off */
   piece(request: BrokerRequest, frames: readonly Buffer[], at: number): "passed" | "gone" | FailureReason {
     if (request.abandoned || request.broken !== undefined) return "passed";
-    if (request.dialect === Dialect.Mdp01 || request.broadcast !== undefined) {
+    if (request.dialect === Dialect.Mdp01) {
       request.joinedBytes += costOf(frames, at);
       if (request.joinedBytes <= this.#limits.maxJoinedBytes) {
         request.joined ??= [];
@@ -207,8 +200,6 @@ export class BrokerReplies {
   breakOff(request: BrokerRequest, reason: FailureReason): void {
     request.broken = reason;
     if (request.dialect !== Dialect.Shoal && !this.#limits.plainErrors) return;
-    // A part of a broadcast gets it with its end.
-    if (request.broadcast !== undefined) return;
     this.#sendFailure(request, reason, FAILURES[reason]);
   }
 
@@ -231,15 +222,6 @@ export class BrokerReplies {
     this.counters.failed += 1;
     service.failures += 1;
     this.#effects.event({ type: "request:failed", service: service.name, reason });
-    if (request.broadcast !== undefined) {
-      this.#broadcastReply(
-        request,
-        request.broadcast,
-        false,
-        details === undefined ? [reason, text] : [reason, text, details],
-      );
-      return;
-    }
     if (request.dialect === Dialect.Shoal || this.#limits.plainErrors)
       this.#sendFailure(request, reason, text, details);
     request.failure = details === undefined ? [reason, text] : [reason, text, details];
@@ -252,7 +234,6 @@ export class BrokerReplies {
     this.counters.abandoned += 1;
     this.#memory.forget(request);
     request.finish();
-    if (request.broadcast !== undefined) this.#leaveBroadcast(request, request.broadcast);
   }
 
   /**
@@ -313,29 +294,7 @@ export class BrokerReplies {
     service.failures += 1;
     this.#effects.event({ type: "request:failed", service: service.name, reason });
     this.#memory.forget(request);
-    if (request.broadcast !== undefined)
-      this.#broadcastReply(request, request.broadcast, false, [reason, FAILURES[reason]]);
-    else request.finish();
-  }
-
-  /** One worker of a broadcast has answered or failed. */
-  #broadcastReply(
-    request: BrokerRequest,
-    group: Broadcast,
-    ok: boolean,
-    body: readonly (Buffer | string)[],
-  ): void {
-    const sent = this.#effects.send(workerReply(group, request.worker?.name ?? "", ok, body));
-    if (sent === "gone") this.backlog.left(group.client);
     request.finish();
-    this.#leaveBroadcast(request, group);
-  }
-
-  #leaveBroadcast(request: BrokerRequest, group: Broadcast): void {
-    group.open.delete(request);
-    request.broadcast = undefined;
-    if (group.open.size > 0 || request.abandoned) return;
-    this.#effects.send(answer(group, true, EMPTY, NONE, 0));
   }
 }
 

@@ -20,7 +20,6 @@ import { BrokerQueue } from "./broker-queue.js";
 import { BrokerReplies } from "./broker-replies.js";
 import { BrokerRuns } from "./broker-runs.js";
 import {
-  Broadcast,
   type BrokerEffects,
   BrokerRequest,
   type Client,
@@ -28,7 +27,7 @@ import {
   Stage,
   type Worker,
 } from "./broker-tables.js";
-import { answer, broadcastTargets, type RequestCommand, type RunCommand } from "./client-messages.js";
+import type { RequestCommand, RunCommand } from "./client-messages.js";
 import {
   CLIENT_ID,
   headersLength,
@@ -38,16 +37,7 @@ import {
   runBase,
   sequenceIn,
 } from "./header.js";
-import {
-  Dialect,
-  EMPTY,
-  type Frames,
-  failureIn,
-  INITIAL_CREDIT,
-  MAX_TAG,
-  pieceCost,
-  RUN_LEVEL,
-} from "./protocol.js";
+import { Dialect, EMPTY, failureIn, INITIAL_CREDIT, MAX_TAG, pieceCost, RUN_LEVEL } from "./protocol.js";
 import { RequestMemory } from "./request-memory.js";
 import { MAX_RUN_BYTES, RunEntry } from "./runs.js";
 import { cancellation, credit, delivery, type ReplyCommand, type ReplyRun } from "./worker-messages.js";
@@ -219,38 +209,11 @@ export class BrokerRequests {
     if (service.workers.size === 0) this.replies.noWorkers(request, true);
   }
 
-  /** A client asks all workers that a service has now. */
-  acceptBroadcast(from: Buffer, command: RequestCommand, owner: Client, now: number): void {
-    if (owner.broadcasts.has(broadcastKey(command.head))) {
-      this.counters.duplicates += 1;
-      return;
-    }
-    const service = this.stopping ? undefined : this.queue.services.get(command.service.toString());
-    for (const [worker, request] of startBroadcast(from, command, owner, service, (message) => {
-      this.#effects.send(message);
-    })) {
-      this.counters.requests += 1;
-      request.service.requests += 1;
-      request.arrivedAt = now;
-      if (takesAtOnce(worker)) this.#deliver(worker, request, now);
-      else if (worker.pinned.length < this.#limits.maxPinned) {
-        request.worker = worker;
-        worker.pinned.push(request.placeLink);
-        this.queue.count(request, 1);
-      } else this.replies.fail(request, "overloaded");
-    }
-  }
-
   /** The client does not want the answer any more. @param head of the cancelling */
   cancel(head: Buffer, owner: Client): void {
     owner.memory = this.#memory.clientOf(head, CLIENT_ID, owner.memory);
     const request = owner.memory.entries.get(sequenceIn(head, CLIENT_ID)) as BrokerRequest | undefined;
     if (request?.owner === owner) this.#abandon(request, "cancelled");
-    const key = broadcastKey(head);
-    const group = owner.broadcasts.get(key);
-    if (group === undefined) return;
-    owner.broadcasts.delete(key);
-    for (const open of [...group.open]) this.#abandon(open, "cancelled");
   }
 
   /** A client's connection has ended: an answer of which it has a part cannot go on over another. */
@@ -269,9 +232,6 @@ export class BrokerRequests {
     };
     for (const entry of owner.memory?.entries.values() ?? []) {
       if ((entry as BrokerRequest).owner === owner) abandon(entry as BrokerRequest);
-    }
-    for (const group of owner.broadcasts.values()) {
-      for (const request of [...group.open]) abandon(request);
     }
     owner.memory?.entries.trim();
     return hadRequests;
@@ -380,7 +340,7 @@ export class BrokerRequests {
     this.#deliveries.end(request);
     // A worker that stops gives back what it has not begun.
     if (reason === "stopping") this.drains(worker);
-    const wanted = !request.abandoned && request.broken === undefined && request.broadcast === undefined;
+    const wanted = !request.abandoned && request.broken === undefined;
     if (reason === "stopping" && wanted) {
       request.deliveries -= 1;
       this.#giveToOthers(request, now);
@@ -421,29 +381,13 @@ export class BrokerRequests {
       return;
     }
     request.deliveries -= 1;
-    if (request.broadcast === undefined) {
-      this.#giveToOthers(request, now);
-      return;
-    }
-    // Its part of a broadcast is nobody else's.
-    if (worker.pinned.length >= this.#limits.maxPinned) {
-      this.replies.fail(request, "overloaded");
-      return;
-    }
-    request.stage = Stage.Queued;
-    worker.pinned.push(request.placeLink);
-    this.queue.count(request, 1);
+    this.#giveToOthers(request, now);
   }
 
   /** A worker is gone from its service: what it had goes to others. */
   release(worker: Worker, now: number): void {
     worker.availableLink.unlink();
     this.#runs.drop(worker);
-    for (const pinned of [...worker.pinned] as BrokerRequest[]) {
-      pinned.placeLink.unlink();
-      this.queue.count(pinned, -1);
-      this.replies.fail(pinned, "worker-lost");
-    }
     if (worker.service.workers.size === 0) this.queue.lastLeft(worker.service, now);
     // The oldest comes to stand in front, as it did. Those that no handler can have had were no deliveries.
     const unsent = new Set<object>(worker.unsent.splice(0));
@@ -482,12 +426,6 @@ export class BrokerRequests {
   /** A worker may have room. */
   offer(worker: Worker, now: number): void {
     if (!worker.free) return;
-    const pinned = worker.pinned.shift() as BrokerRequest | undefined;
-    if (pinned !== undefined) {
-      this.queue.count(pinned, -1);
-      this.#deliver(worker, pinned, now);
-      return;
-    }
     worker.place(false);
     if (worker.service.queue.length > 0) this.#dispatch(worker.service, now);
   }
@@ -532,8 +470,7 @@ export class BrokerRequests {
     }
     if (request.noWorkers) this.replies.noWorkers(request, false);
     if (this.#deliveries.give(worker, request, now)) return;
-    if (request.broadcast === undefined) this.queue.add(request, now, true);
-    else this.replies.fail(request, "worker-lost");
+    this.queue.add(request, now, true);
     this.#onWorkerGone(worker);
   }
 
@@ -541,10 +478,7 @@ export class BrokerRequests {
     const passed = this.replies.piece(request, frames, at);
     if (passed === "gone") this.#abandon(request, "client-gone");
     else if (passed !== "passed") this.#breakOff(request, passed);
-    else if (
-      worker.dialect === Dialect.Shoal &&
-      (request.dialect !== Dialect.Shoal || request.broadcast !== undefined)
-    ) {
+    else if (worker.dialect === Dialect.Shoal && request.dialect !== Dialect.Shoal) {
       request.ungranted += pieceCost(frames, at);
       if (request.ungranted < INITIAL_CREDIT / 2 || request.abandoned || request.broken !== undefined) return;
       if (request.joined === undefined && !this.replies.backlog.readsOn(request.client)) {
@@ -611,13 +545,8 @@ export class BrokerRequests {
     if (request.stage === Stage.Done || request.abandoned) return false;
     request.abandoned = true;
     this.#effects.event({ type: "request:abandoned", service: request.service.name, reason });
-    const { worker } = request;
     if (request.stage === Stage.Queued) {
-      if (worker === undefined) this.queue.remove(request);
-      else {
-        request.placeLink.unlink();
-        this.queue.count(request, -1);
-      }
+      this.queue.remove(request);
       this.replies.abandoned(request);
       this.queue.forget(request.service);
       return true;
@@ -630,7 +559,7 @@ export class BrokerRequests {
   /** @param wasSent `false`: it never left for the worker, and its next delivery is the first */
   #lost(request: BrokerRequest, now: number, wasSent = true): void {
     // The client has a part of an answer: another worker's would not continue it.
-    const again = request.passedOn === 0 && request.broadcast === undefined;
+    const again = request.passedOn === 0;
     if (
       request.abandoned ||
       request.broken !== undefined ||
@@ -735,47 +664,4 @@ function copyOf(bytes: Buffer, from: number, to: number): Buffer {
   const copy = Buffer.allocUnsafeSlow(to - from);
   bytes.copy(copy, 0, from, to);
   return copy;
-}
-
-/** One worker, and its request. */
-export type BroadcastDelivery = readonly [worker: Worker, request: BrokerRequest];
-
-/** Sends the client the names of the workers. @param service `undefined`: there is none, and so no worker */
-export function startBroadcast(
-  client: Buffer,
-  command: RequestCommand,
-  owner: Client | undefined,
-  service: Service | undefined,
-  send: (message: Frames) => void,
-): readonly BroadcastDelivery[] {
-  const group = new Broadcast(client, command.head);
-  const workers = service === undefined ? [] : [...service.workers];
-  send(
-    broadcastTargets(
-      group,
-      workers.map((worker) => worker.name),
-    ),
-  );
-  if (service === undefined || workers.length === 0) {
-    send(answer(group, true, EMPTY, [], 0));
-    return [];
-  }
-  owner?.broadcasts.set(broadcastKey(command.head), group);
-  const bytes = costOf(command.frames, command.bodyAt);
-  return workers.map((worker) => {
-    const request = new BrokerRequest(client, command, service, bytes);
-    request.broadcast = group;
-    group.open.add(request);
-    return [worker, request] as const;
-  });
-}
-
-/** An id as a key of a client's broadcasts. @param head of the request, or of its cancelling */
-export function broadcastKey(head: Buffer): string {
-  return head.toString("latin1", 7, 23);
-}
-
-/** A worker of shoal's has a queue of its own; a plain one is given one request at a time. */
-export function takesAtOnce(worker: Worker): boolean {
-  return worker.dialect === Dialect.Shoal || worker.free;
 }

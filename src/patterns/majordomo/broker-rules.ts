@@ -103,9 +103,6 @@ export class BrokerRules {
         if (worker !== undefined) this.#requests.takeBack(worker, command.tag, now);
         break;
       }
-      case "broadcast":
-        this.#requests.acceptBroadcast(from, command, this.#clients.heard(from, now), now);
-        break;
       case "cancel":
         this.#requests.cancel(command.head, this.#clients.heard(from, now));
         break;

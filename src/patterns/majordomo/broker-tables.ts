@@ -74,8 +74,6 @@ export class BrokerRequest implements Repeatable, ReplyTarget {
   worker: Worker | undefined = undefined;
   /** The client, where it is known by heartbeats. */
   owner: Client | undefined = undefined;
-  /** The broadcast that this delivery is a part of. */
-  broadcast: Broadcast | undefined = undefined;
   /** Nobody wants the answer any more; the worker is not free before it comes. */
   abandoned = false;
   /** The client was informed that no worker offers the service. */
@@ -149,19 +147,6 @@ export class BrokerRequest implements Repeatable, ReplyTarget {
   }
 }
 
-/** One broadcast: the deliveries that have not been answered. */
-export class Broadcast implements ReplyTarget {
-  readonly dialect = Dialect.Shoal;
-  readonly client: Buffer;
-  readonly head: Buffer;
-  readonly open = new Set<BrokerRequest>();
-
-  constructor(client: Buffer, head: Buffer) {
-    this.client = client;
-    this.head = head;
-  }
-}
-
 /** A worker, by its routing id. */
 export class Worker {
   readonly routingId: Buffer;
@@ -177,8 +162,6 @@ export class Worker {
   readonly level: number;
   /** In the order of their deliveries. */
   readonly inFlight = new LinkedList<Repeatable>();
-  /** What is meant for it alone and waits until it is free. */
-  readonly pinned = new LinkedList<Repeatable>();
   readonly availableLink: Link<Worker> = new Link<Worker>(this);
   readonly beatLink: Link<Worker> = new Link<Worker>(this);
   /** Requests that leave for it at the end of the turn (broker-runs.ts). */
@@ -282,7 +265,6 @@ export class Client {
   readonly key: string;
   /** Its requests, and those of its former connections. */
   memory: ClientMemory | undefined = undefined;
-  readonly broadcasts = new Map<string, Broadcast>();
   readonly beatLink: Link<Client> = new Link<Client>(this);
   beatAt = 0;
   lastSeen: number;

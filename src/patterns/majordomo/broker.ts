@@ -279,8 +279,7 @@ const MMI = Buffer.from(RESERVED_PREFIX);
 /** @returns whether the broker takes this message now; if not, the gate has it */
 export function admits(gate: ServerGate, message: Buffer[], command: BrokerCommand): boolean {
   switch (command.kind) {
-    case "request":
-    case "broadcast": {
+    case "request": {
       const { service } = command;
       if (!service.subarray(0, MMI.length).equals(MMI)) return gate.admit(message, true);
       // The passive one of a pair does not answer, and counts nothing: clients of the other one ask again and again.

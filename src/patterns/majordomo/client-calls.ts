@@ -1,10 +1,9 @@
-/** The calls of a client: what is asked, and what its caller gets: a promise, an iteration, or what all workers answered. */
+/** The calls of a client: what is asked, and what its caller gets: a promise or an iteration. */
 
 import { Link } from "../../core/collections/linked-list.js";
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
-import { type ShoalError, TimeoutError } from "../../core/errors.js";
+import type { ShoalError } from "../../core/errors.js";
 import { Calls } from "../../sockets/calls.js";
-import { decodeDetails, ServiceError, toReason } from "../kit/errors.js";
 import { EMPTY, pieceCost } from "./protocol.js";
 import type { RunWriter } from "./runs.js";
 
@@ -19,9 +18,6 @@ export interface CallSink {
   readonly unread?: boolean;
   /** @param closing the program closes its client: a caller that does not look at its promise is no error then */
   failed(error: ShoalError, closing?: boolean): void;
-  /** Request-many: who was asked, and what each says; `answer` with `final` is the end. */
-  targets?(workers: readonly string[]): void;
-  workerReply?(worker: string, ok: boolean, body: Buffer[]): void;
 }
 
 /** A service as its client knows it. */
@@ -55,8 +51,6 @@ export interface RequestRun {
 
 /** How a service is asked. */
 export interface CallTerms {
-  /** All its workers. */
-  readonly isBroadcast: boolean;
   /** ms of one attempt; 0: no limit. */
   readonly timeout: number;
   /** Attempts after the first. */
@@ -122,10 +116,6 @@ export class Call {
     return this.placeLink;
   }
 
-  get isBroadcast(): boolean {
-    return this.terms.isBroadcast;
-  }
-
   /** ms of one attempt; 0: no limit. */
   get attemptTimeout(): number {
     return this.terms.timeout;
@@ -139,9 +129,9 @@ export class Call {
     return this.terms.observed ?? EMPTY;
   }
 
-  /** Whether it may not be sent again: half an answer is not continued, and the asked of one broker are not another's. */
+  /** Whether it may not be sent again: half an answer is not continued. */
   get final(): boolean {
-    return this.retries === 0 || this.pieces > 0 || this.isBroadcast;
+    return this.retries === 0 || this.pieces > 0;
   }
 }
 
@@ -317,161 +307,3 @@ export class PieceSink<T> implements CallSink, AsyncIterableIterator<T, undefine
 }
 
 export function ignore(): void {}
-
-/** When a request to many ends, other than with the last answer. */
-export interface MajordomoRequestManyOptions<T> {
-  /** ms for all of it; -1: no limit. Default 30,000. */
-  readonly timeout?: number;
-  /** Replies that are enough, 1 or more. Default: those of all workers. */
-  readonly count?: number;
-  /** ms without a reply, once the workers were asked, after which no more is expected; -1: no limit, the default. */
-  readonly silence?: number;
-  /** Called with each reply; `true` ends it, with that reply. */
-  readonly until?: (reply: MajordomoWorkerReply<T>) => boolean;
-  /** For the handlers, as those of a request. */
-  readonly headers?: Readonly<Record<string, string>>;
-  /** Gives it up: the promise is rejected. */
-  readonly signal?: AbortSignal;
-}
-
-/** What one worker said. */
-export interface MajordomoWorkerReply<T> {
-  /** The worker's name. */
-  readonly worker: string;
-  readonly body: T;
-}
-
-/** What came of it. Every worker that was asked is in one of the lists. */
-export interface MajordomoManyResult<T> {
-  /** In the order in which they came. */
-  readonly replies: MajordomoWorkerReply<T>[];
-  /** Workers that were asked and have not answered. */
-  readonly missing: string[];
-  /** Workers that failed, and why. */
-  readonly failed: { readonly worker: string; readonly error: ServiceError }[];
-}
-
-/** ms of a request to many that names no time. */
-const TIMEOUT = 30_000;
-
-export class BroadcastSink<T> implements CallSink {
-  /** What the caller holds. */
-  promise: Promise<unknown> | undefined = undefined;
-  readonly #service: string;
-  readonly #options: MajordomoRequestManyOptions<T>;
-  readonly #decode: Decode<T>;
-  readonly #finish: (result: MajordomoManyResult<T>) => void;
-  readonly #reject: (error: ShoalError) => void;
-  readonly #replies: MajordomoWorkerReply<T>[] = [];
-  readonly #failed: { worker: string; error: ServiceError }[] = [];
-  /** Names, and how many of each were asked: two workers may have one name. */
-  readonly #open = new Map<string, number>();
-  #silence: NodeJS.Timeout | undefined;
-  #timeout: NodeJS.Timeout | undefined;
-  /** The broker has said who was asked. */
-  #asked = false;
-  #over = false;
-
-  /** @param finish called once, with what there is; the call is over for the caller then */
-  constructor(
-    service: string,
-    options: MajordomoRequestManyOptions<T>,
-    decode: Decode<T>,
-    finish: (result: MajordomoManyResult<T>) => void,
-    reject: (error: ShoalError) => void,
-  ) {
-    this.#service = service;
-    this.#options = options;
-    this.#decode = decode;
-    this.#finish = finish;
-    this.#reject = reject;
-    const { timeout = TIMEOUT } = options;
-    if (timeout >= 0) this.#timeout = setTimeout(() => this.#late(timeout), timeout);
-  }
-
-  targets(workers: readonly string[]): void {
-    this.#asked = true;
-    for (const worker of workers) this.#open.set(worker, (this.#open.get(worker) ?? 0) + 1);
-    this.#listen();
-  }
-
-  workerReply(worker: string, ok: boolean, body: Buffer[]): void {
-    if (this.#over) return;
-    const left = (this.#open.get(worker) ?? 1) - 1;
-    if (left === 0) this.#open.delete(worker);
-    else this.#open.set(worker, left);
-    this.#listen();
-    let reply: MajordomoWorkerReply<T>;
-    try {
-      if (!ok)
-        throw new ServiceError(
-          toReason(String(body[0])),
-          this.#service,
-          String(body[1]),
-          decodeDetails(body[2]),
-        );
-      reply = { worker, body: this.#decode(body) };
-    } catch (cause) {
-      const error =
-        cause instanceof ServiceError
-          ? cause
-          : new ServiceError("worker-failed", this.#service, (cause as Error).message);
-      this.#failed.push({ worker, error });
-      return;
-    }
-    this.#replies.push(reply);
-    const { count = Number.POSITIVE_INFINITY, until } = this.#options;
-    try {
-      if (this.#replies.length >= count || until?.(reply) === true) this.#end();
-    } catch (error) {
-      this.failed(error as ShoalError);
-    }
-  }
-
-  answer(_body: Buffer[], final: boolean): Taken {
-    if (final) this.#end();
-    return "read";
-  }
-
-  failed(error: ShoalError, closing = false): void {
-    if (closing) this.promise?.catch(ignore);
-    // The broker is gone: what came before is worth as much as ever.
-    if (error instanceof ServiceError && this.#asked) this.#end();
-    else if (this.#stop()) this.#reject(error);
-  }
-
-  /** The caller has given it up. */
-  abandon(): void {
-    this.#stop();
-  }
-
-  /** Without a word of who was asked there is no result: nobody was reached who could have asked them. */
-  #late(timeout: number): void {
-    if (this.#asked) this.#end();
-    else if (this.#stop()) {
-      const text = `${this.#service}: no broker has asked its workers within ${timeout} ms`;
-      this.#reject(new TimeoutError("ETIMEDOUT", text));
-    }
-  }
-
-  #listen(): void {
-    const { silence = -1 } = this.#options;
-    if (silence < 0 || this.#over) return;
-    clearTimeout(this.#silence);
-    this.#silence = setTimeout(() => this.#end(), silence);
-  }
-
-  #stop(): boolean {
-    if (this.#over) return false;
-    this.#over = true;
-    clearTimeout(this.#silence);
-    clearTimeout(this.#timeout);
-    return true;
-  }
-
-  #end(): void {
-    if (!this.#stop()) return;
-    const missing = [...this.#open].flatMap(([worker, count]) => new Array<string>(count).fill(worker));
-    this.#finish({ replies: this.#replies, missing, failed: this.#failed });
-  }
-}

@@ -124,7 +124,7 @@ export function heartbeatMessage(): Frames {
 
 /** A client asks a service. */
 export class RequestCommand {
-  readonly kind: "request" | "broadcast";
+  readonly kind = "request" as const;
   readonly dialect: Dialect;
   /** With an id, in the third dialect; empty for a plain client. */
   readonly head: Buffer;
@@ -132,14 +132,7 @@ export class RequestCommand {
   readonly frames: Buffer[];
   readonly bodyAt: number;
 
-  constructor(
-    kind: "request" | "broadcast",
-    dialect: Dialect,
-    head: Buffer,
-    frames: Buffer[],
-    bodyAt: number,
-  ) {
-    this.kind = kind;
+  constructor(dialect: Dialect, head: Buffer, frames: Buffer[], bodyAt: number) {
     this.dialect = dialect;
     this.head = head;
     this.frames = frames;
@@ -210,30 +203,26 @@ export function parsePlainClient(frames: Buffer[], next: number, dialect: Dialec
   }
   if (!isServiceName(frames[at])) return fault("service", undefined);
   if (frames.length === at + 1) return fault("body", undefined);
-  return new RequestCommand("request", dialect, EMPTY, frames, at + 1);
+  return new RequestCommand(dialect, EMPTY, frames, at + 1);
 }
 
 export function parseExtendedClient(frames: Buffer[], head: Buffer): FromClient {
   const command = commandOf(head);
   switch (command) {
-    case ClientCommand.Request:
-    case ClientCommand.Broadcast: {
+    case ClientCommand.Request: {
       if (!isNumbered(head, false)) return fault("id", undefined);
       if (!isNumbered(head, true) || head.length > MAX_PLAIN_HEAD) return fault("service", undefined);
       if (frames.length < 3) return fault("body", undefined);
-      const kind = command === ClientCommand.Request ? "request" : "broadcast";
-      return new RequestCommand(kind, Dialect.Shoal, head, frames, 2);
+      return new RequestCommand(Dialect.Shoal, head, frames, 2);
     }
-    case ClientCommand.RequestWith:
-    case ClientCommand.BroadcastWith: {
+    case ClientCommand.RequestWith: {
       if (!isNumbered(head, false)) return fault("id", undefined);
       if (!isNumbered(head, true) || serviceStart(head) === serviceEnd(head))
         return fault("service", undefined);
       const headers = headersLength(head);
       if (headers < 0 || headers > MAX_HEADERS) return fault("headers", undefined);
       if (frames.length < 3) return fault("body", undefined);
-      const kind = command === ClientCommand.RequestWith ? "request" : "broadcast";
-      return new RequestCommand(kind, Dialect.Shoal, head, frames, 2);
+      return new RequestCommand(Dialect.Shoal, head, frames, 2);
     }
     case ClientCommand.Requests: {
       if (!isNumbered(head, false) || !isCountable(head)) return fault("id", undefined);
@@ -314,21 +303,6 @@ export function waiting({ client, head }: ReplyTarget, noWorkers: boolean): Fram
   return [client, answerHead(ClientCommand.Waiting, head), commandFrame(noWorkers ? 1 : 0)];
 }
 
-/** The names of the workers that a broadcast goes to. */
-export function broadcastTargets({ client, head }: ReplyTarget, workers: readonly string[]): Frames {
-  return [client, answerHead(ClientCommand.Targets, head), ...workers];
-}
-
-/** What one worker answered to a broadcast. `ok` false: the body is reason and text. */
-export function workerReply(
-  { client, head }: ReplyTarget,
-  worker: string,
-  ok: boolean,
-  body: readonly (Buffer | string)[],
-): Frames {
-  return [client, answerHead(ClientCommand.WorkerReply, head), worker, commandFrame(ok ? 1 : 0), ...body];
-}
-
 /** The broker lives, and which life it is. */
 /** In the place of the broker's incarnation: it gave the client up, and dropped what that had asked for. */
 export const FORGOTTEN: Buffer = EMPTY;
@@ -364,14 +338,6 @@ export type ClientInput =
       readonly base: number;
       readonly index: Buffer;
       readonly bodies: Buffer;
-    }
-  | { readonly kind: "targets"; readonly sequence: number; readonly workers: string[] }
-  | {
-      readonly kind: "worker-reply";
-      readonly sequence: number;
-      readonly worker: string;
-      readonly ok: boolean;
-      readonly body: Buffer[];
     }
   | { readonly kind: "heartbeat"; readonly incarnation: Buffer }
   /** Whether the request waits because no worker offers its service. */
@@ -437,17 +403,6 @@ function parseExtendedAtClient(frames: readonly Buffer[], head: Buffer): ClientI
         reason: String(frames[1]),
         text: String(frames[2]),
         details: frames[3],
-      };
-    case ClientCommand.Targets:
-      return { kind: "targets", sequence, workers: frames.slice(1).map(String) };
-    case ClientCommand.WorkerReply:
-      if (frames.length < 3) return CLIENT_FAULT;
-      return {
-        kind: "worker-reply",
-        sequence,
-        worker: String(frames[1]),
-        ok: byteOf(frames[2]) === 1,
-        body: frames.slice(3),
       };
     case ClientCommand.Waiting:
       return { kind: "waiting", sequence, noWorkers: byteOf(frames[1]) === 1 };

@@ -10,7 +10,6 @@ import type { EndpointSourceEvent } from "../kit/endpoint-list.js";
 import {
   bytes,
   checkCount,
-  checkFunction,
   checkKeys,
   checkOptions,
   choice,
@@ -19,7 +18,7 @@ import {
   object,
   type Settings,
 } from "../kit/options.js";
-import type { CallTerms, Decode, MajordomoRequestManyOptions } from "./client-calls.js";
+import type { CallTerms, Decode } from "./client-calls.js";
 import { encodeHeaders, MAX_HEADERS } from "./header.js";
 import { Dialect, EMPTY, INITIAL_CREDIT } from "./protocol.js";
 
@@ -135,7 +134,6 @@ export function checkDriverOptions(
 }
 
 const CALL_KEYS = ["timeout", "retries", "signal", "headers"] as const;
-const MANY_KEYS = ["timeout", "count", "silence", "until", "signal", "headers"] as const;
 
 /** @param method that takes them. @throws InvalidArgumentError `EINVAL` for what is not an object, and an unknown option */
 export function checkCall(method: string, options: object): void {
@@ -154,14 +152,6 @@ export function mergeCall(
   return merged;
 }
 
-/** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value; times and the signal are checked apart */
-export function checkMany(options: MajordomoRequestManyOptions<never>): void {
-  checkKeys("MajordomoClient.requestMany", options, MANY_KEYS);
-  const { count, until } = options;
-  if (count !== undefined) checkCount("count", count, 1);
-  if (until !== undefined) checkFunction("until", until);
-}
-
 /** The dialect of a `protocol`; `undefined`: to be asked for. @throws InvalidArgumentError `EINVAL` */
 export function dialectOf(protocol: string): Dialect | undefined {
   switch (protocol) {
@@ -178,7 +168,6 @@ export function dialectOf(protocol: string): Dialect | undefined {
 
 /** What a call asks for. @param timeout ms of all its attempts, -1: no limit. @throws InvalidArgumentError `EINVAL` */
 export function callTerms(
-  isBroadcast: boolean,
   timeout: number,
   retries: number,
   headers?: Readonly<Record<string, string>>,
@@ -186,7 +175,6 @@ export function callTerms(
   checkCount("timeout", timeout, -1);
   checkCount("retries", retries, 0);
   return {
-    isBroadcast,
     timeout: timeout < 0 ? 0 : Math.max(1, timeout / (retries + 1)),
     retries,
     total: timeout < 0 ? 0 : timeout,

@@ -307,12 +307,6 @@ export class ClientRules {
         if (input.noWorkers) this.#effects.unserved?.();
         break;
       }
-      case "targets":
-        this.#calls.get(input.sequence)?.sink.targets?.(input.workers);
-        break;
-      case "worker-reply":
-        this.#calls.get(input.sequence)?.sink.workerReply?.(input.worker, input.ok, input.body);
-        break;
     }
   }
 
@@ -466,11 +460,6 @@ export class ClientRules {
 
   #pumpPlain(now: number): void {
     for (let call = this.#waiting.first; call !== undefined; call = this.#waiting.first) {
-      if (call.isBroadcast) {
-        const what = "A plain MDP broker cannot ask all workers of a service";
-        this.#fail(call, new NotSupportedError(what), now);
-        continue;
-      }
       if (call.headers.length > 0) {
         this.#fail(call, new NotSupportedError("A plain MDP broker has no headers"), now);
         continue;
@@ -488,10 +477,10 @@ export class ClientRules {
 
   #sendExtended(call: Call, now: number): void {
     while (this.#oldest < call.sequence && !this.#calls.has(this.#oldest)) this.#oldest += 1;
-    const { isBroadcast, sequence, service, expiresAt } = call;
+    const { sequence, service, expiresAt } = call;
     let head: Buffer;
     if (this.#broker.level > 1) {
-      const command = isBroadcast ? ClientCommand.BroadcastWith : ClientCommand.RequestWith;
+      const command = ClientCommand.RequestWith;
       const time = expiresAt === 0 ? NO_LIMIT : Math.max(0, Math.ceil(expiresAt - now));
       if (this.#joins(call) && this.#join(call, Math.min(time, NO_LIMIT))) return;
       // What was asked before it leaves before it.
@@ -502,8 +491,7 @@ export class ClientRules {
           ? rewriteRequestHead(service.head, command, sequence, this.#oldest, time)
           : requestHeadWith(service.templateWith, command, sequence, this.#oldest, time, headers);
     } else {
-      const command = isBroadcast ? ClientCommand.Broadcast : ClientCommand.Request;
-      head = requestHead(service.template, command, sequence, this.#oldest);
+      head = requestHead(service.template, ClientCommand.Request, sequence, this.#oldest);
     }
     call.numbered = true;
     const message = extendedRequest(head, call.body);
@@ -515,7 +503,7 @@ export class ClientRules {
   }
 
   #joins({ service, terms, body }: Call): boolean {
-    if (this.#broker.level < RUN_LEVEL || !service.joins || terms.isBroadcast || !fitsRun(body)) return false;
+    if (this.#broker.level < RUN_LEVEL || !service.joins || !fitsRun(body)) return false;
     const isPlain =
       terms.headers.length === 0 && (terms.observed === undefined || terms.observed.length === 0);
     return isPlain && (service.run !== undefined || this.#effects.joins?.() === true);

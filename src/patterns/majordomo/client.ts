@@ -20,15 +20,12 @@ import { ENDPOINT_SOURCE_EVENTS, EndpointList, type PatternEndpoints } from "../
 import { Readiness } from "../kit/readiness.js";
 import { SendQueue } from "../kit/send-queue.js";
 import {
-  BroadcastSink,
   type Call,
   type CalledService,
   type CallSink,
   type CallTerms,
   type Decode,
   ignore,
-  type MajordomoManyResult,
-  type MajordomoRequestManyOptions,
   PieceSink,
   WholeSink,
 } from "./client-calls.js";
@@ -38,7 +35,6 @@ import {
   callTerms,
   checkCall,
   checkDriverOptions,
-  checkMany,
   decoder,
   dialectOf,
   type MajordomoCallOptions,
@@ -134,7 +130,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
     this.#timeout = settings.timeout;
     this.#retries = settings.retries;
     const { timeout, retries } = settings;
-    this.#terms = callTerms(false, timeout, retries);
+    this.#terms = callTerms(timeout, retries);
     this.#requestCodec = requestCodec;
     this.#decode = decoder(replyCodec) as Decode<BodyOf<Rep>>;
     this.#timer = new DriverTimer(settings.heartbeatInterval);
@@ -267,58 +263,6 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
     return this.#stream(service, this.#encode(body), options, this.#decode);
   }
 
-  /**
-   * Asks all workers that a service has now, each once. Ends with the last answer,
-   * or when `count`, `silence`, `until` or `timeout` says so; never repeated.
-   *
-   * @throws TimeoutError `ETIMEDOUT` when no broker has said within `timeout` whom it asked; ServiceError with the reason
-   *   `broker-lost` when it was lost before it did
-   * @throws InvalidArgumentError `EINVAL` for an invalid `count` or `silence`
-   * @throws NotSupportedError `NOT_SUPPORTED` with a plain broker; otherwise as {@link request}
-   */
-  requestMany(
-    service: string,
-    body: BodyFor<Req>,
-    options: MajordomoRequestManyOptions<BodyOf<Rep>> = {},
-  ): Promise<MajordomoManyResult<BodyOf<Rep>>> {
-    try {
-      checkMany(options);
-    } catch (error) {
-      return Promise.reject(error);
-    }
-    const { signal, timeout, silence } = options;
-    const refused = refusedWait({ signal, timeout }) ?? refusedWait({ timeout: silence });
-    if (refused !== undefined) return refused;
-    const operation = startRequest("majordomo", service, "", false, options.headers);
-    let call: Call | undefined;
-    const giveUp = (): void => {
-      if (call !== undefined) this.#cancel(call);
-    };
-    const waiter = new Waiter<MajordomoManyResult<BodyOf<Rep>>>(-1, options.signal, unreachable, () => {
-      sink.abandon();
-      giveUp();
-    });
-    const finish = (result: MajordomoManyResult<BodyOf<Rep>>): void => {
-      giveUp();
-      waiter.resolve(result);
-    };
-    const sink = new BroadcastSink(service, options, this.#decode, finish, (error) => waiter.reject(error));
-    sink.promise = waiter.promise;
-    try {
-      call = this.#submit(
-        service,
-        this.#encode(body),
-        { timeout: -1, retries: 0, ...(options.headers === undefined ? {} : { headers: options.headers }) },
-        sink,
-        true,
-        operation?.added,
-      );
-    } catch (error) {
-      sink.failed(error as ShoalError);
-    }
-    return operation === undefined ? waiter.promise : operation.endWith(waiter.promise);
-  }
-
   /** Calls under way end, as they would. */
   protected override onDrain(): Promise<void> {
     if (this.#rules.idle) return Promise.resolve();
@@ -385,7 +329,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
       const promise = new Promise<T>(capture);
       const { resolve, reject } = captured;
       const sink = new WholeSink<T>(promise, decode, this.#maxAnswerBytes, resolve, reject);
-      this.#submit(service, frames, options, sink, false, added);
+      this.#submit(service, frames, options, sink, added);
       return promise;
     } catch (error) {
       return Promise.reject(error);
@@ -412,7 +356,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
       (error) => waiter.reject(error),
     );
     try {
-      call = this.#submit(service, frames, options, sink, false, added);
+      call = this.#submit(service, frames, options, sink, added);
     } catch (error) {
       waiter.reject(error as ShoalError);
     }
@@ -456,7 +400,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
       if (call !== undefined) this.#rules.read(call, cost, this.#now());
     };
     const sink = new PieceSink(decode, this.#maxAnswerBytes, { read, giveUp });
-    call = this.#submit(service, frames, options, sink, false, added);
+    call = this.#submit(service, frames, options, sink, added);
     const signal = options?.signal;
     // One may have failed as it was made.
     if (signal === undefined || sink.done) return sink;
@@ -476,14 +420,13 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
     frames: Frames,
     options: MajordomoCallOptions | undefined,
     sink: CallSink,
-    all: boolean,
     added?: Readonly<Record<string, string>>,
   ): Call {
     this.assertOpen();
     const terms =
       options === undefined
         ? this.#terms
-        : callTerms(all, options.timeout ?? this.#timeout, options.retries ?? this.#retries, options.headers);
+        : callTerms(options.timeout ?? this.#timeout, options.retries ?? this.#retries, options.headers);
     const observed = observedTerms(terms, added);
     return this.#rules.submit(this.#serviceOf(service), frames, observed, sink, this.#now());
   }

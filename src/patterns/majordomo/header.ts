@@ -1,7 +1,7 @@
 /**
  * The heads of the third dialect: everything but the body, in one frame.
  *
- *   from a client    SHLC01 | command | id 16 | span 4 | service 1 to 255     request, broadcast
+ *   from a client    SHLC01 | command | id 16 | span 4 | service 1 to 255     request
  *                    SHLC01 | command | id 16                                 cancel
  *                    SHLC01 | command | id 16 | bytes 4                       credit
  *   to a client      SHLC01 | command | id 16                                 all that answers, but for
@@ -307,11 +307,7 @@ export function oldestIn(head: Buffer, at: number, sequence: number): number {
 /** Whether a request is of level 2: with time and headers. */
 export function isRequestWith(head: Buffer): boolean {
   const command = head[COMMAND];
-  return (
-    command === ClientCommand.RequestWith ||
-    command === ClientCommand.BroadcastWith ||
-    command === ClientCommand.Requests
-  );
+  return command === ClientCommand.RequestWith || command === ClientCommand.Requests;
 }
 
 /** Where the service's name begins in a request's head. */

@@ -8,11 +8,7 @@ export type {
   MajordomoWorkerLeaveReason,
 } from "./broker-options.js";
 export { MajordomoClient } from "./client.js";
-export type {
-  MajordomoManyResult,
-  MajordomoRequestManyOptions,
-  MajordomoWorkerReply,
-} from "./client-calls.js";
+export type {} from "./client-calls.js";
 
 export type { MajordomoFaultReason } from "./client-messages.js";
 export type {

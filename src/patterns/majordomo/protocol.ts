@@ -8,14 +8,10 @@
  *   final        "" MDPC01 service body             MDPC02 03 service body          SHLC01 03 id number? | body?
  *   error        (as an answer: ERROR_MARK …)       (as a final: ERROR_MARK …)      SHLC01 04 id | reason text
  *   cancel                                                                          SHLC01 05 id
- *   broadcast                                                                       SHLC01 06 id span service | body
- *   targets                                                                         SHLC01 07 id | worker…
- *   worker reply                                                                    SHLC01 08 id | worker status body?
  *   heartbeat                                                                       SHLC01 09 | incarnation (from a client: none)
  *   waiting                                                                         SHLC01 0a id | 01 no worker offers it, 00 one has it
  *   credit                                                                          SHLC01 0b id bytes
  *   request      (level 2: the same with time and headers)                      SHLC01 0c id span n service time headers | body
- *   broadcast                                                                   SHLC01 0d id span n service time headers | body
  *   runs         (level 4: runs.ts)                                                 SHLC01 0e, SHLC01 0f | index bodies
  *
  *   READY        "" MDPW01 01 service               MDPW02 01 service               SHLW01 01 | service room name
@@ -78,14 +74,10 @@ export const ClientCommand = {
   Final: 3,
   Error: 4,
   Cancel: 5,
-  Broadcast: 6,
-  Targets: 7,
-  WorkerReply: 8,
   Heartbeat: 9,
   Waiting: 10,
   Credit: 11,
   RequestWith: 12,
-  BroadcastWith: 13,
   Requests: 14,
   Answers: 15,
 } as const;

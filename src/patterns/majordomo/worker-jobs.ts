@@ -167,7 +167,7 @@ export class Job implements Repeatable, MajordomoRequestContext, SendTicket {
   }
 }
 
-/** Requests that may wait for a handler beyond what the brokers were promised, those of broadcast; and repetitions of one. */
+/** Requests that may wait for a handler beyond what the brokers were promised; and repetitions of one. */
 const MAX_EXTRA = 1_000;
 
 /** Never `ok`: a handler may stop early when its signal is aborted, and its answer must not pass for a whole one. */

@@ -57,7 +57,7 @@ export interface MajordomoWorkerOptions<Req = Raw, Rep = Raw> {
    * do not ask. A broker that knows MDP 0.2 only has to be named so. Default `"auto"`.
    */
   readonly protocol?: "auto" | "0.1" | "0.2";
-  /** What the worker is called in the broker's events and by request-many. Default: 8 hexadecimal digits by chance. */
+  /** What the worker is called in the broker's events. Default: 8 hexadecimal digits by chance. */
   readonly name?: string;
   /** ms between two HEARTBEATs. Default 2,500. */
   readonly heartbeatInterval?: number;

@@ -113,7 +113,6 @@ test("at a broker", () => {
           ]).toContain(command.reason);
           return false;
         case "request":
-        case "broadcast":
           expect(command.service.length).toBeGreaterThan(0);
           expect(command.service.length).toBeLessThanOrEqual(255);
           expect(command.body.length).toBeGreaterThan(0);
@@ -172,7 +171,6 @@ test("at a client", () => {
       ["", "MDPC01", "mmi.shoal", "200", "12345678", "2500"],
       client.refusal(asker, SERVICE, "reason", "text").slice(1),
       client.waiting(asker, true).slice(1),
-      client.broadcastTargets(asker, ["a", "b"]).slice(1),
       client.clientHeartbeat(PEER, Buffer.from("12345678")).slice(1),
       run(Buffer.from(answerRunHead(RUN_HEAD, 5)), 1),
     ],
@@ -189,8 +187,6 @@ test("at a client", () => {
         same([input.service, ...input.body], frames.slice(2));
       } else if (input.kind === "answer") same(input.body, frames.slice(1));
       if (input.kind === "answers") sameLengths(input.index, input.bodies, 6);
-      if (input.kind === "worker-reply") same(input.body, frames.slice(3));
-      if (input.kind === "targets") expect(input.workers).toEqual(frames.slice(1).map(String));
       if (input.kind === "heartbeat") same([input.incarnation], frames.slice(1));
       if (input.kind === "negotiated") {
         expect(Number.isFinite(input.heartbeatInterval)).toBe(true);

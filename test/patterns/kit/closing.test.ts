@@ -46,7 +46,7 @@ interface Closing {
 
 /** Looked up by name: each begins calls that wait until the client closes. */
 const clients: Record<string, () => Closing> = {
-  "Majordomo: request, stream, request-many": () => {
+  "Majordomo: request, stream": () => {
     const client = new MajordomoClient(endpoint);
     const { signal } = new AbortController();
     const calls = [
@@ -54,7 +54,6 @@ const clients: Record<string, () => Closing> = {
       client.request("s", "body", { signal }),
       client.stream("s", "body").next(),
       client.stream("s", "body", { signal }).next(),
-      client.requestMany("s", "body"),
     ];
     return { calls, close: () => client.close() };
   },

@@ -67,7 +67,7 @@ function clientOf(endpoints: string[], dialect?: Dialect) {
       rules.submit(
         rules.service("echo"),
         [text],
-        { isBroadcast: false, timeout: 10_000, retries, total: 0, headers: Buffer.alloc(0) },
+        { timeout: 10_000, retries, total: 0, headers: Buffer.alloc(0) },
         {
           answer: () => {
             ended.push(`${text} answered`);
@@ -383,7 +383,7 @@ describe("an answer in pieces", () => {
       rules.submit(
         rules.service("echo"),
         ["x"],
-        { isBroadcast: false, timeout: 1_000, retries: 0, total: 1_000, headers: Buffer.alloc(0) },
+        { timeout: 1_000, retries: 0, total: 1_000, headers: Buffer.alloc(0) },
         sink as CallSink,
         0,
       );

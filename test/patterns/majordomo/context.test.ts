@@ -66,8 +66,6 @@ describe.each([false, true])("a handler (thread: %s)", (thread) => {
       data: { left: 3 },
     });
     expect(error.message).not.toContain("hunter2");
-    const { failed } = await client.requestMany("work", "x");
-    expect(failed).toMatchObject([{ error: { handlerCode: "E_STOCK", data: { left: 3 } } }]);
   });
 
   it("that throws a ServiceError, or has exposeErrors set, gives its message, too", async () => {
@@ -89,14 +87,6 @@ describe.each([false, true])("a handler (thread: %s)", (thread) => {
       message: "work: no more fish",
     });
   });
-});
-
-it("headers reach every worker of a broadcast", async () => {
-  const { client } = await begin(tell);
-  const { replies } = await client.requestMany("work", "x", { headers: { trace: "b" }, timeout: 5_000 });
-  expect(replies.map(({ body }) => JSON.parse(String(body)))).toMatchObject([
-    { headers: { trace: "b" }, attempt: 1 },
-  ]);
 });
 
 it("a plain worker serves a request with headers, and a plain client has no headers or deadline", async () => {

@@ -12,7 +12,6 @@ import {
 } from "../../../src/patterns/index.js";
 import type { SendOperation } from "../../../src/sockets/observation.js";
 import { failure, within } from "../../contract/support/wait.js";
-import { run } from "../../process/child.js";
 
 const open: { close(options?: { linger: number }): Promise<unknown> }[] = [];
 
@@ -179,86 +178,6 @@ it("carries typed values, and refuses what does not pass the schema at either en
   expect((await failure(client.request("area", wrong))).code).toBe("ERR_INVALID_MESSAGE");
   const raw = track(new MajordomoClient(endpoint));
   expect(await failure(raw.request("area", "no JSON"))).toMatchObject({ reason: "invalid-request" });
-});
-
-it("asks all workers of a service, and names those that are missing", async () => {
-  const { endpoint } = await broker();
-  const never = new Promise<string>(() => undefined);
-  const handlers = {
-    a: async () => "A",
-    b: async () => "B",
-    c: () => never,
-    d: () => Promise.reject(new Error("d")),
-  };
-  for (const [name, handler] of Object.entries(handlers)) {
-    const worker = track(new MajordomoWorker(endpoint, "vote", handler, { name }));
-    await next(worker.events, "broker:joined");
-  }
-  const client = track(new MajordomoClient(endpoint));
-  while (!String(await client.request("mmi.services", "")).includes("vote,4"));
-  const result = await client.requestMany("vote", "?", { silence: 300 });
-  expect(result.replies.map(({ worker, body }) => `${worker}=${body}`).sort()).toEqual(["a=A", "b=B"]);
-  expect(result.missing).toEqual(["c"]);
-  expect(result.failed).toMatchObject([{ worker: "d", error: { reason: "worker-failed" } }]);
-  const first = await client.requestMany("vote", "?", { count: 1 });
-  expect(first.replies).toHaveLength(1);
-  expect(first.replies.length + first.missing.length + first.failed.length).toBe(4);
-  const until = await client.requestMany("vote", "?", { until: ({ body }) => String(body) === "B" });
-  expect(until.replies.at(-1)?.worker).toBe("b");
-  expect(await client.requestMany("nobody", "?")).toEqual({ replies: [], missing: [], failed: [] });
-});
-
-describe("a request to many", () => {
-  it("without a time-out ends with the last answer", async () => {
-    const { endpoint } = await broker();
-    let finish = (): void => undefined;
-    const asked = new Promise<void>((resolve) => {
-      const handler = async (): Promise<string> => {
-        resolve();
-        await new Promise<void>((release) => {
-          finish = release;
-        });
-        return "yes";
-      };
-      track(new MajordomoWorker(endpoint, "vote", handler, { name: "a" }));
-    });
-    const client = track(new MajordomoClient(endpoint));
-    while (String(await client.request("mmi.service", "vote")) !== "200");
-    const all = client.requestMany("vote", "?", { timeout: -1, silence: -1 });
-    await within(asked, "the worker is asked");
-    finish();
-    expect((await within(all, "its answer")).replies).toMatchObject([{ worker: "a" }]);
-  });
-
-  it("says that no broker was reached", async () => {
-    const gone = await broker();
-    await gone.close({ linger: 0 });
-    const client = track(new MajordomoClient(gone.endpoint));
-    const many = client.requestMany("vote", "?", { timeout: 100 });
-    expect(await failure(many)).toMatchObject({ code: "ETIMEDOUT" });
-  });
-
-  it("does not hold the process once it is aborted", async () => {
-    const source = `
-      import { MajordomoClient } from "shoal/patterns";
-      const client = new MajordomoClient("tcp://127.0.0.1:1");
-      const abort = new AbortController();
-      const many = client.requestMany("vote", "?", { signal: abort.signal });
-      abort.abort();
-      await many.catch(({ code }) => console.log(code));
-      await client.close();
-      console.log(process.getActiveResourcesInfo().filter((kind) => kind === "Timeout").length);
-    `;
-    const { stdout, code } = await within(run(source), "the end of the process");
-    expect([stdout, code]).toEqual(["ABORT_ERR\n0\n", 0]);
-  });
-
-  it("refuses options that cannot be right", async () => {
-    const client = track(new MajordomoClient("tcp://127.0.0.1:1"));
-    for (const options of [{ count: 0 }, { silence: -2 }, { timeout: Number.NaN }]) {
-      expect(await failure(client.requestMany("vote", "?", options))).toMatchObject({ code: "EINVAL" });
-    }
-  });
 });
 
 it("reports to the client why there is no answer: no service, overloaded, stopping, aborted, late", async () => {
@@ -446,8 +365,7 @@ it.each([
 ])("a service called %s is refused, by a client that has asked for none", async (name) => {
   const client = track(new MajordomoClient("tcp://127.0.0.1:1"));
   const service = name as string;
-  const asked = [client.request(service, "x"), client.requestMany(service, "x")];
-  for (const each of asked) expect(await failure(each)).toMatchObject({ code: "EINVAL" });
+  expect(await failure(client.request(service, "x"))).toMatchObject({ code: "EINVAL" });
   expect(() => client.stream(service, "x")).toThrow(expect.objectContaining({ code: "EINVAL" }) as Error);
   expect(client.stats()).toMatchObject({ requests: 0, pending: 0 });
 });

@@ -165,20 +165,6 @@ describe("a door", () => {
     expect(client.stats().requests).toBe(0);
   });
 
-  it.each([
-    [{ count: 0 }, "count"],
-    [{ count: 1.5 }, "count"],
-    [{ silence: -2 }, "timeout"],
-    [{ until: 1 }, "until"],
-    [{ retries: 1 }, "retries"],
-    [null, "an object"],
-  ])("of requestMany refuses %j", async (options, message) => {
-    const client = track(new MajordomoClient("tcp://127.0.0.1:9"));
-    const refused = await failure(client.requestMany("echo", "x", options as object));
-    expect(refused).toMatchObject({ code: "EINVAL", message: expect.stringContaining(message) });
-    expect(client.stats().requests).toBe(0);
-  });
-
   it("refuses what is not a service, an option or an event, and an invalid linger", async () => {
     const { broker, client } = await begin();
     expect(await failure(client.request(5 as unknown as string, "x"))).toMatchObject({ code: "EINVAL" });

@@ -219,20 +219,6 @@ describe("a request that a worker gives back", () => {
     expect([bodiesAt("w1"), rules.stats().queued]).toEqual([["b"], 0]);
   });
 
-  it("and is a part of a broadcast waits for it alone, of as many as may", () => {
-    make({ maxPinned: 2 });
-    join("w1", 1, 1);
-    ask("slow");
-    const template = headTemplate(Buffer.alloc(8, 3), SERVICE);
-    for (let i = 1; i <= 3; i++)
-      hear("asker", 0, [requestHead(template, ClientCommand.Broadcast, i, i), `all ${i}`]);
-    expect(bodiesAt("w1")).toEqual(["slow", "all 1", "all 2", "all 3"]);
-    for (let i = 1; i <= 3; i++) giveBack("w1");
-    expect(rules.stats()).toMatchObject({ queued: 2, inFlight: 1, failed: 1 });
-    for (let i = 1; i <= 3; i++) answer("w1", 0);
-    expect(rules.stats()).toMatchObject({ queued: 0, inFlight: 0, failed: 1, answered: 3 });
-  });
-
   it("is unknown: nothing happens", () => {
     join("w1", 1, 3);
     hear("w1", 0, ["SHLW01\x0d\0\0\0\x07"]);

@@ -706,7 +706,7 @@ function clientOf(level: number, joins = true) {
     return rules.submit(
       called,
       [body],
-      { isBroadcast: false, timeout: 0, retries: 1, total, headers },
+      { timeout: 0, retries: 1, total, headers },
       {
         answer: (frames) => {
           ended.push(frames.join("|"));

@@ -28,10 +28,8 @@ const HI = [Buffer.from("hi")];
 const PEER = Buffer.from("peer");
 const HEADERS = encodeHeaders({ trace: "a1" });
 const PLAIN = requestHead(headTemplate(KEY, ECHO), ClientCommand.Request, 5, 3);
-const BROADCAST = requestHead(headTemplate(KEY, ECHO), ClientCommand.Broadcast, 5, 3);
 const TEMPLATE = headTemplateWith(KEY, ECHO);
 const WITH = requestHeadWith(TEMPLATE, ClientCommand.RequestWith, 5, 3, 30_000, HEADERS);
-const BROADCAST_WITH = requestHeadWith(TEMPLATE, ClientCommand.BroadcastWith, 5, 3, NO_LIMIT, EMPTY);
 const TO_CLIENT = { client: PEER, dialect: Shoal, head: PLAIN };
 const ROOM = { concurrency: 2, capacity: 7 };
 const ATTEMPT = 2;
@@ -71,9 +69,7 @@ const VECTORS: Record<string, Frames> = {
   "whether it serves": client.servingQuestion(),
   "a request": client.extendedRequest(PLAIN, HI),
   "a call of a method": client.extendedRequest(PLAIN, call()),
-  "a broadcast": client.extendedRequest(BROADCAST, HI),
   "a request with headers": client.extendedRequest(WITH, HI),
-  "a broadcast without a limit": client.extendedRequest(BROADCAST_WITH, HI),
   cancel: client.cancelMessage(PLAIN),
   "a client's credit": client.creditMessage(PLAIN, 8_192),
   "a client's heartbeat": client.heartbeatMessage(),
@@ -83,8 +79,6 @@ const VECTORS: Record<string, Frames> = {
   "the end after 2 pieces": client.answer(TO_CLIENT, true, ECHO, [], 0, 2).slice(1),
   "an error": client.refusal(TO_CLIENT, ECHO, "worker-failed", "no", Buffer.from('{"code":"E"}')).slice(1),
   "the request waits": client.waiting(TO_CLIENT, true).slice(1),
-  targets: client.broadcastTargets(TO_CLIENT, ["w1"]).slice(1),
-  "a worker's reply to a broadcast": client.workerReply(TO_CLIENT, "w1", true, HI).slice(1),
   READY: worker.readyMessage(Shoal, ECHO, ROOM, "w1"),
   "READY, level 2": worker.readyMessage(Shoal, ECHO, ROOM, "w1", 2),
   REQUEST: worker.delivery(PEER, Shoal, 9, PLAIN, HI, 0).slice(1),

@@ -613,7 +613,7 @@ export class SimulatedClient {
     const call: Call = this.rules.submit(
       this.#service(service),
       [asked],
-      { isBroadcast: false, timeout, retries, total: timeout * (retries + 1), headers: Buffer.alloc(0) },
+      { timeout, retries, total: timeout * (retries + 1), headers: Buffer.alloc(0) },
       piecesAsked(asked) > 0
         ? this.#reader(asked, `${service}:${asked}`, end, () => call)
         : {
