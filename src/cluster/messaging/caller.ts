@@ -48,6 +48,8 @@ export interface CallerEffects {
   onHello(caller: Caller, hello: Hello): HelloResult | Promise<HelloResult>;
   /** A peer acknowledges items of this node's. @returns why it is refused */
   onAck(from: string, frame: Buffer): LinkRefusal | undefined;
+  /** A frame of items came from a peer. */
+  onHeard(from: string): void;
   refuse(reason: LinkRefusal): void;
   forget(caller: Caller): void;
 }
@@ -90,7 +92,8 @@ export class Caller implements ConnectionEvents {
         return;
       }
       const fault = receiving.onData(frames);
-      if (fault !== undefined) this.refuse(fault);
+      if (fault === undefined) this.#effects.onHeard(receiving.id);
+      else this.refuse(fault);
       return;
     }
     if (type === LinkFrame.ACK && this.#receiving?.connection === this.connection && frames.length === 1) {

@@ -89,6 +89,8 @@ export interface NodeLinksEffects extends MessageLinksEffects {
   advertise(advert: string | undefined): void;
   /** No protocol reaches a live member, or one that comes before the one that does fails again and again. */
   ping(id: string): void;
+  /** A frame of a peer came, or it acknowledged one. Cheap: it is called for each. */
+  onHeard?(id: string): void;
   /** A connection greeted as a member, and the key that it proved is not that one's, or not allowed. */
   onKeyRefused?(id: string, connection: MessageConnection): void;
   /** A protocol failed with a peer, or a listener could not be opened (`peer` is empty then). */
@@ -688,7 +690,8 @@ export class NodeLinks implements MessageLinks {
     setImmediate(this.#flushAll);
   };
 
-  #onAcked = (): void => {
+  #onAcked = ({ id }: Sending): void => {
+    this.#effects.onHeard?.(id);
     this.#onDrained?.();
   };
 
@@ -789,6 +792,7 @@ export class NodeLinks implements MessageLinks {
   readonly #callers: CallerEffects = {
     onHello: (caller, hello) => this.#onHello(caller, hello),
     onAck: (from, frame) => this.#sending.get(from)?.onPeerAck(frame),
+    onHeard: (from) => this.#effects.onHeard?.(from),
     refuse: (reason) => this.#refuse(reason),
     forget: (caller) => this.#hellos.delete(caller),
   };

@@ -241,6 +241,7 @@ export class BusMessages {
             member: (of) => this.#linkMember(of),
             advertise: (advert) => this.#effects.announce(MESSAGES_PROP, advert),
             ping: (of) => this.#effects.ping(of),
+            onHeard: (of) => this.#effects.membership()?.onHeard(performance.now(), of),
             onKeyRefused: (of, { publicKey, address = "" }) => {
               if (!(this.#security instanceof IdentitySecurity)) return;
               const isIts = this.#security.isKeyOf(publicKey, of);
