@@ -3,6 +3,7 @@ import { createServer } from "node:net";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import type { SocketEvent } from "../../src/engine/events.js";
 import { Pair, Push, Request, Subscriber } from "../../src/index.js";
+import { FreelanceClient, FreelanceShotgunClient } from "../../src/patterns/freelance/index.js";
 import { MajordomoBroker, MajordomoClient } from "../../src/patterns/majordomo/index.js";
 import { PirateClient } from "../../src/patterns/pirate/index.js";
 import { listen } from "../../src/sockets/internal.js";
@@ -122,12 +123,20 @@ it("calls that end without a reply name the endpoint, and why it was not reached
   request.connect(endpoint);
   const majordomo = new MajordomoClient(endpoint, { timeout: 200, retries: 0 });
   const pirate = new PirateClient(endpoint, { timeout: 200, retries: 0 });
-  const calls = [request.request("x", { timeout: 200 }), majordomo.request("s", "x"), pirate.request("x")];
+  const freelance = new FreelanceClient([endpoint], { timeout: 200 });
+  const shotgun = new FreelanceShotgunClient([endpoint], { timeout: 200 });
+  const calls = [
+    request.request("x", { timeout: 200 }),
+    majordomo.request("s", "x"),
+    pirate.request("x"),
+    freelance.request("x"),
+    shotgun.request("x"),
+  ];
   for (const result of await Promise.allSettled(calls)) {
     const { reason } = result as PromiseRejectedResult;
     expect(reason).toMatchObject({ code: "ETIMEDOUT", cause: { code: "ECONNREFUSED" } });
     expect(reason.message).toContain(endpoint);
     expect(reason.message).toContain("ECONNREFUSED");
   }
-  await Promise.all([request.close(), majordomo.close(), pirate.close()]);
+  await Promise.all([request, majordomo, pirate, freelance, shotgun].map((each) => each.close()));
 });

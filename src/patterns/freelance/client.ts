@@ -6,10 +6,11 @@
 import { refuseExtra } from "../../core/arguments.js";
 import { type Clock, systemClock } from "../../core/clock.js";
 import { DriverTimer } from "../../core/driver-timer.js";
-import { InvalidArgumentError, type ShoalError, TimeoutError } from "../../core/errors.js";
+import { InvalidArgumentError, type ShoalError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
 import { costOf } from "../../core/frame-cost.js";
 import type { Codec } from "../../sockets/codec.js";
+import { lastFailure } from "../../sockets/internal.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
 import { type BodyFor, type BodyOf, BodyShape } from "../kit/body.js";
@@ -21,7 +22,7 @@ import {
   type EndpointSourceEvent,
   type PatternEndpoints,
 } from "../kit/endpoint-list.js";
-import { ServiceError } from "../kit/errors.js";
+import { lateError, ServiceError } from "../kit/errors.js";
 import { anything, bytes, checkEndpoint, checkOptions, integer, object } from "../kit/options.js";
 import {
   type FreelanceFailure,
@@ -339,16 +340,16 @@ export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, Freel
           call?.reject(error as ShoalError);
         }
       },
-      failed: (sequence, server, why, text) => this.#take(sequence)?.reject(failureOf(why, server, text)),
+      failed: (sequence, server, why, text) =>
+        this.#take(sequence)?.reject(this.#failureOf(why, server, text)),
       alive: (server) => this.events.emit({ type: "server:joined", server }),
       dead: (server, reason) => this.events.emit({ type: "server:left", server, reason }),
       failedOver: (_sequence, from, reason) => this.events.emit({ type: "request:retried", from, reason }),
     };
   }
-}
 
-function failureOf(why: FreelanceFailure, server: string | undefined, text: string): ShoalError {
-  if (why === "timeout")
-    return new TimeoutError("ETIMEDOUT", `The request ended: ${text}`, { endpoint: server });
-  return new ServiceError("worker-failed", server ?? "freelance", text);
+  #failureOf(why: FreelanceFailure, server: string | undefined, text: string): ShoalError {
+    if (why === "server-error") return new ServiceError("worker-failed", server ?? "freelance", text);
+    return lateError(`The request ended: ${text}`, [...this.#endpoints], lastFailure(this.#router));
+  }
 }

@@ -12,6 +12,7 @@ import type { ShoalError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
 import { costOf } from "../../core/frame-cost.js";
 import type { Codec } from "../../sockets/codec.js";
+import { lastFailure } from "../../sockets/internal.js";
 import type { MessageLike } from "../../sockets/message.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
@@ -24,7 +25,7 @@ import {
   type EndpointSourceEvent,
   type PatternEndpoints,
 } from "../kit/endpoint-list.js";
-import { ServiceError } from "../kit/errors.js";
+import { lateError, ServiceError } from "../kit/errors.js";
 import { anything, bytes, checkOptions, integer, object } from "../kit/options.js";
 import { errorTextOf, parseSequence } from "./protocol.js";
 
@@ -198,11 +199,8 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
       );
       const frames = this.#shape.encode(body);
       const sequence = this.#sequence + 1;
-      const pending = this.#pending.add<BodyOf<T>>(costOf(frames), {
-        timeout,
-        signal,
-        onGivenUp: () => this.#forget(sequence),
-      });
+      const terms = { timeout, signal, onGivenUp: () => this.#forget(sequence) };
+      const pending = this.#pending.add<BodyOf<T>>(costOf(frames), terms, () => this.#late(timeout));
       this.#sequence = sequence;
       const message = [null, String(sequence), ...frames];
       const call: Call<T> = {
@@ -299,6 +297,13 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
       }
       server.isFull = false;
     }
+  }
+
+  #late(timeout: number): ShoalError {
+    const servers = this.#servers.map(({ server }) => server);
+    const failures = this.#servers.map(({ dealer }) => lastFailure(dealer));
+    const cause = failures.find((error) => error !== undefined);
+    return lateError(`No reply came within ${timeout} ms`, servers, cause);
   }
 
   /** A call is over: nothing more of it is sent. */

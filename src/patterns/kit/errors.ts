@@ -8,7 +8,7 @@
  * The Pirates' and the load balancer's protocols have no errors, and MDP has none for clients, so a client of another
  * make takes it for a reply of a form that it does not know.
  */
-import { type ErrorDetails, ShoalError } from "../../core/errors.js";
+import { type ErrorDetails, ShoalError, TimeoutError } from "../../core/errors.js";
 
 /** The reasons, as they stand on the wire and in {@link ServiceError.reason}. */
 export const FAILURES = {
@@ -63,6 +63,22 @@ export class ServiceError extends ShoalError {
     this.handlerCode = handler.code;
     this.data = handler.data;
   }
+}
+
+/** Endpoints that an error names. */
+const MAX_NAMED = 8;
+
+/** The error of a call that no server answered in time: where it was asked, and why the last attempt to connect failed. */
+export function lateError(
+  text: string,
+  endpoints: readonly string[],
+  cause: ShoalError | undefined,
+): TimeoutError {
+  const more = endpoints.length > MAX_NAMED ? `, and ${endpoints.length - MAX_NAMED} more` : "";
+  const at = endpoints.length === 0 ? "" : ` from ${endpoints.slice(0, MAX_NAMED).join(", ")}${more}`;
+  const why = cause === undefined ? "" : `; last: ${cause.message}`;
+  const endpoint = endpoints.length === 1 ? endpoints[0] : undefined;
+  return new TimeoutError("ETIMEDOUT", `${text}${at}${why}`, { cause, endpoint });
 }
 
 /** @returns the reason of this name; `worker-failed` for one that is not known here */

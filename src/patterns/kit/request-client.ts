@@ -6,7 +6,7 @@
 
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
 import { DriverTimer } from "../../core/driver-timer.js";
-import { type ShoalError, TimeoutError } from "../../core/errors.js";
+import type { ShoalError } from "../../core/errors.js";
 import type { EventNames, TypedEvent } from "../../core/event-stream.js";
 import { costOf } from "../../core/frame-cost.js";
 import { lastFailure } from "../../sockets/internal.js";
@@ -15,6 +15,7 @@ import type { BodyFor, BodyOf, BodyShape } from "./body.js";
 import { type PendingCall, PendingCalls } from "./calls.js";
 import { Driver, type PatternWaitOptions } from "./driver.js";
 import { EndpointList, type EndpointSourceEvent, type PatternEndpoints } from "./endpoint-list.js";
+import { lateError } from "./errors.js";
 import { anything, bytes, checkOptions, integer, object } from "./options.js";
 import { RequestRules, type RetryReason } from "./request-rules.js";
 
@@ -239,7 +240,7 @@ export abstract class RequestClient<Req, Rep, E extends TypedEvent, S> extends D
       const pending = this.#calls.add<BodyOf<Rep>>(
         costOf(frames),
         { timeout: limit, signal, onGivenUp: (why) => this.#givenUp(call, why) },
-        () => this.#late(`No reply came within ${limit} ms from ${this.#endpoints.join(", ")}`),
+        () => this.#late(`No reply came within ${limit} ms`),
       );
       const call: Call = {
         frames,
@@ -447,16 +448,14 @@ export abstract class RequestClient<Req, Rep, E extends TypedEvent, S> extends D
     this.#server = this.#nextServer;
     this.#counts.failed += 1;
     const times = attempts === 1 ? "1 attempt" : `${attempts} attempts`;
-    pending.reject(this.#late(`No reply came: ${times} at ${this.#endpoints.join(", ")}`));
+    pending.reject(this.#late(`No reply came, ${times}`));
     this.#next();
   }
 
   /** The socket of an attempt is gone when that has failed: what it met last is kept. */
-  #late(text: string): TimeoutError {
+  #late(text: string): ShoalError {
     const cause = (this.#socket && lastFailure(this.#socket)) ?? this.#lastFailure;
-    return new TimeoutError("ETIMEDOUT", cause === undefined ? text : `${text}; last: ${cause.message}`, {
-      cause,
-    });
+    return lateError(text, this.#endpoints, cause);
   }
 
   get #nextServer(): number {
