@@ -11,6 +11,13 @@ export function isBytes(value: unknown): value is Uint8Array {
   return value instanceof Uint8Array || tagOf.call(value) === "Uint8Array";
 }
 
+/** The memory of bytes in any form, not copied: a view of any type, or a buffer, of any realm. `undefined` for anything else. */
+export function bytesOf(value: unknown): Uint8Array | undefined {
+  if (value instanceof Uint8Array) return value;
+  if (ArrayBuffer.isView(value)) return new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
+  return isMemory(value) ? new Uint8Array(value) : undefined;
+}
+
 /** An `ArrayBuffer` or `SharedArrayBuffer` of any realm. */
 export function isMemory(value: unknown): value is ArrayBufferLike {
   if (value instanceof ArrayBuffer) return true;

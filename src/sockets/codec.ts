@@ -6,6 +6,7 @@
  * plain frames.
  */
 import { loadBundled } from "../core/built-file.js";
+import { bytesOf } from "../core/bytes.js";
 import { InvalidMessageError } from "../core/errors.js";
 import { describeIssues, type StandardSchemaV1, validate } from "../core/standard-schema.js";
 import type { OutgoingFrame } from "../engine/engine.js";
@@ -42,7 +43,7 @@ export function text(schema?: StandardSchemaV1): Codec<never> {
   );
 }
 
-/** JSON text. `undefined`, functions and cycles cannot be encoded. */
+/** JSON text. `undefined`, functions, cycles and bytes cannot be encoded. */
 export function json<T = unknown>(): Codec<T>;
 /** JSON that a schema has to accept, on the way out and on the way in. */
 export function json<S extends StandardSchemaV1>(schema: S): Codec<StandardSchemaV1.InferOutput<S>>;
@@ -51,6 +52,8 @@ export function json(schema?: StandardSchemaV1): Codec<never> {
     {
       name: "json",
       encode(value: unknown): OutgoingFrame {
+        if (bytesOf(value) !== undefined)
+          throw new InvalidMessageError("JSON has no form for bytes: send them without this codec");
         const encoded = JSON.stringify(value) as string | undefined;
         if (encoded === undefined) throw new InvalidMessageError(`JSON has no form for ${typeof value}`);
         return encoded;
@@ -84,7 +87,8 @@ export function msgpack(schema?: StandardSchemaV1): Codec<never> {
   return withSchema(
     {
       name: "msgpack",
-      encode: (value: unknown): OutgoingFrame => packr.pack(value),
+      // It packs the memory of no view but that of a Uint8Array.
+      encode: (value: unknown): OutgoingFrame => packr.pack(bytesOf(value) ?? value),
       decode: (frame: Buffer): unknown => packr.unpack(frame),
     },
     schema,

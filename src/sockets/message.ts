@@ -8,7 +8,7 @@
  *   null                    an empty frame
  *   array of these          a message of that many frames (1 or more)
  */
-import { isBytes, isMemory } from "../core/bytes.js";
+import { bytesOf, isBytes } from "../core/bytes.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import type { OutgoingFrame, OutgoingMessage } from "../engine/engine.js";
 
@@ -22,13 +22,13 @@ const EMPTY = Buffer.alloc(0);
 
 /** @throws InvalidArgumentError `EINVAL` for anything that is no {@link MessageLike} */
 export function toFrame(value: unknown): OutgoingFrame {
-  if (value instanceof Uint8Array) return value;
+  if (value instanceof Uint8Array) return value; // First: most frames are.
   if (typeof value === "string") return value;
   if (value === null) return EMPTY;
   if (typeof value === "number") return String(value);
   // An array of another realm, too: engines get those of this one only.
-  if (ArrayBuffer.isView(value)) return new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
-  if (isMemory(value)) return new Uint8Array(value);
+  const bytes = bytesOf(value);
+  if (bytes !== undefined) return bytes;
   throw new InvalidArgumentError(
     `A frame is bytes, a string, a number or null; got ${Array.isArray(value) ? "an array" : typeof value}`,
   );

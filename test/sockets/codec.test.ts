@@ -4,6 +4,7 @@ import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { InvalidMessageError, NotSupportedError } from "../../src/core/errors.js";
 import { type Codec, json, msgpack, text } from "../../src/sockets/codec.js";
+import { BYTES } from "../support/bytes.js";
 import fc from "../support/properties.js";
 
 function onWire(codec: Codec<unknown>, value: unknown): Buffer {
@@ -212,5 +213,12 @@ describe("a schema", () => {
     }
     // A rejection that nobody handles would fail this run from here.
     await new Promise((resolve) => setImmediate(resolve));
+  });
+});
+
+describe.each(Object.entries(BYTES))("the bytes of %s", (_, make) => {
+  test("arrive whole by MessagePack, and are refused by JSON, which would make another object of them", () => {
+    expect(msgpack().decode(onWire(msgpack(), make()))).toEqual(Buffer.from([1, 2, 3, 4]));
+    expect(() => json().encode(make())).toThrow(InvalidMessageError);
   });
 });

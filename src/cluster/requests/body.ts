@@ -2,21 +2,22 @@
 
 import { isUtf8 } from "node:buffer";
 import { describe } from "../../core/arguments.js";
-import { isBytes } from "../../core/bytes.js";
+import { bytesOf } from "../../core/bytes.js";
 import { InvalidArgumentError, InvalidMessageError } from "../../core/errors.js";
 import { BodyForm, type EncodedBody } from "./wire.js";
 
 const NONE: EncodedBody = { form: BodyForm.NONE, data: "" };
 
 /**
- * Bytes and texts arrive as what they were, any other value as what JSON makes of it, and `undefined` as `undefined`.
+ * Texts arrive as what they were, bytes in any form (a view, a buffer) as a Buffer, any other value as what JSON makes of it, and `undefined` as `undefined`.
  *
  * @throws InvalidArgumentError `EINVAL` for a value that JSON has no form for
  */
 export function encodeBody(value: unknown): EncodedBody {
   if (value === undefined) return NONE;
   if (typeof value === "string") return { form: BodyForm.TEXT, data: value };
-  if (isBytes(value)) return { form: BodyForm.BYTES, data: value };
+  const bytes = bytesOf(value);
+  if (bytes !== undefined) return { form: BodyForm.BYTES, data: bytes };
   let data: string | undefined;
   try {
     data = JSON.stringify(value);

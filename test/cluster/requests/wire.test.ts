@@ -18,6 +18,7 @@ import {
   encodeWanted,
   RequestOp,
 } from "../../../src/cluster/requests/wire.js";
+import { BYTES } from "../../support/bytes.js";
 import fc from "../../support/properties.js";
 
 const LONG = process.env.SHOAL_LONG === "1";
@@ -254,3 +255,8 @@ function roundTrip(body: unknown): unknown {
   if (body === undefined || typeof body === "string" || Buffer.isBuffer(body)) return body;
   return JSON.parse(JSON.stringify(body));
 }
+
+it.each(Object.entries(BYTES))("the bytes of %s are a body of bytes", (_, make) => {
+  const { form, data } = encodeBody(make());
+  expect(decodeBody(form, Buffer.from(data as Uint8Array))).toEqual(Buffer.from([1, 2, 3, 4]));
+});
