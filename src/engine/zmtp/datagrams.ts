@@ -43,7 +43,7 @@ const REPORT_INTERVAL = 1_000;
 
 const NOBODY: Peer = { socketType: "", identity: Buffer.alloc(0), commands: true };
 
-type RefusedReason = "frames" | "full";
+type RefusedReason = "frames" | "full" | "tooLarge";
 
 /** Where a link's datagrams go; `undefined`: each message says it (DGRAM). */
 interface Target {
@@ -171,7 +171,7 @@ class DatagramLink implements Link {
     // As whole frames, which are taken or refused together. They are copies: a datagram may be in a larger piece of memory.
     const fault = pipe.in.pushFrames([Buffer.from(parsed.group), Buffer.from(parsed.body)]);
     if (fault === undefined) pipe.arrived();
-    else this.#effects.refused("frames", `A datagram of ${datagram.length} bytes: ${fault}`);
+    else this.#effects.refused("tooLarge", `A datagram of ${datagram.length} bytes is past maxMessageSize`);
   };
 
   #parseRaw(
@@ -228,7 +228,7 @@ export class Datagrams {
   readonly #state: SocketState;
   readonly #peers: Peers;
   readonly #connected = new Set<Connected>();
-  readonly #reports = { frames: new Report(), full: new Report() };
+  readonly #reports = { frames: new Report(), full: new Report(), tooLarge: new Report() };
 
   constructor(state: SocketState, peers: Peers) {
     this.#state = state;
@@ -328,6 +328,7 @@ export class Datagrams {
       wants: (group) => routing.wants?.(group) !== false,
       refused: (reason, why) => {
         if (reason === "full") routing.overflowed += 1;
+        else if (reason === "tooLarge") routing.tooLarge += 1;
         else routing.invalid += 1;
         const reported = this.#reports[reason].next(why);
         if (reported !== undefined) routing.report(reason, reported);

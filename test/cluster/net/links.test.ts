@@ -63,10 +63,6 @@ class OpenStream implements Stream {
     return 0;
   }
 
-  async sendState(): Promise<undefined> {
-    return undefined;
-  }
-
   /** The other end says hello, and proves itself. */
   prove(): void {
     this.receive(Buffer.concat([encodeHello(randomBytes(32), OTHER), encodeFrame(encodeProof([]))]));
