@@ -1,5 +1,6 @@
 /** Drives the dispatch rules: between a store and the services that it calls. */
 
+import { setMaxListeners } from "node:events";
 import timers from "node:timers/promises";
 import { backOff } from "../../core/back-off.js";
 import { DriverTimer } from "../../core/driver-timer.js";
@@ -83,6 +84,7 @@ export class Dispatcher {
     options: DispatcherOptions,
     events: DispatcherEvents,
   ) {
+    setMaxListeners(0, this.#stop.signal); // Each answer that waits for the store has a listener.
     this.#store = store;
     this.#caller = caller;
     this.#options = options;

@@ -2,10 +2,12 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { StoreError } from "../../../src/patterns/kit/store/error.js";
 import { MajordomoBroker } from "../../../src/patterns/majordomo/broker.js";
 import { MajordomoClient } from "../../../src/patterns/majordomo/client.js";
 import { MajordomoWorker } from "../../../src/patterns/majordomo/worker.js";
 import { TitanicClient } from "../../../src/patterns/titanic/client.js";
+import { LmdbStore } from "../../../src/patterns/titanic/lmdb-store.js";
 import { openTitanic, type TitanicService } from "../../../src/patterns/titanic/titanic.js";
 import { failure, turn, until } from "../../contract/support/wait.js";
 import { watch } from "../../support/settled.js";
@@ -315,6 +317,28 @@ describe("Titanic", () => {
     expect((await client.wait(uuid, WAIT)).status).toBe("200");
     await client.forget(uuid);
     await client.request("echo", "z");
+  });
+
+  it("waits with many answers for a store that fails, and warns of no leak", async () => {
+    const warn = vi.spyOn(process, "emitWarning");
+    const answer = vi.spyOn(LmdbStore.prototype, "answer");
+    answer.mockRejectedValue(new StoreError("failed", "down"));
+    worker("echo", (frames) => frames);
+    await service.close();
+    service = openTitanic(endpoint, directory, { ...QUICK, retryDelay: 5_000, maxRetryDelay: 5_000 });
+    let failures = 0;
+    const all = new Promise<void>((resolve) => {
+      service.titanic.events.on("store:failed", () => {
+        failures += 1;
+        if (failures === 20) resolve();
+      });
+    });
+    for (let n = 0; n < 20; n++) await client.request("echo", String(n));
+    await all;
+    await turn();
+    expect(warn).not.toHaveBeenCalled();
+    answer.mockRestore();
+    warn.mockRestore();
   });
 
   it("leaves what is in flight in the store when it closes", async () => {
