@@ -165,6 +165,18 @@ describe("a silent node", () => {
     expect(Math.max(...times)).toBeLessThanOrEqual(5_000);
     expect(percentile(backs, 0.95)).toBeLessThanOrEqual(300);
   });
+
+  it("of two is lost after 1 to 2 s: no other node can confirm it", () => {
+    const times: number[] = [];
+    for (let seed = 1; seed <= 100; seed++) {
+      const world = cluster(2, { seed });
+      const [node, silent] = world.nodes as [SimulatedNode, SimulatedNode];
+      world.stall(silent, 10_000);
+      times.push(world.runUntil(() => stateOf(node, silent) === "dead", 10_000));
+    }
+    expect(Math.min(...times)).toBeGreaterThanOrEqual(1_000);
+    expect(Math.max(...times)).toBeLessThanOrEqual(2_000);
+  });
 });
 
 describe("a cut", () => {
