@@ -109,13 +109,16 @@ export class RetainedAnswers {
 
   async #answer(to: string, answers: Answers, { request, filters, known }: Ask): Promise<void> {
     const sums = known.is === "sums" ? new BucketSums(known.sums.bits) : undefined;
-    // As they are now: what changes meanwhile is published, and arrives by itself.
-    for (const value of [...this.#values.values()]) {
+    const isMeant = (node: string): boolean =>
+      node !== to && (node === this.#self || !this.#effects.isLive(node));
+    // As they are now: what changes meanwhile is published, and arrives by itself. Values of other live nodes cost nothing.
+    for (const value of [...this.#values.of(isMeant)]) {
       // A node that asks and asks holds up nobody: also a look that finds nothing takes its time.
       if (this.#budget.spend()) await turn();
       if (this.#answers.get(to) !== answers) return;
       const { node, topic } = value;
-      if (node === to || (node !== this.#self && this.#effects.isLive(node))) continue;
+      // One that has come back answers for itself.
+      if (node !== this.#self && this.#effects.isLive(node)) continue;
       if (!filters.some((filter) => matches(filter, topic))) continue;
       if (sums !== undefined) sums.add(fingerprintOf(value));
       else if (!isKnown(known, value) && !(await this.#give(to, request, value))) break;

@@ -206,9 +206,11 @@ export class RetainedSync {
   /** What this node has of what the other one answers for. */
   async #sums(sync: Sync): Promise<KnownValues> {
     const fingerprints: number[] = [];
-    const isAnswered = ({ node }: RetainedValue): boolean =>
-      node === sync.peer || (node !== this.#self && !this.#effects.isLive(node));
-    await this.#collect(sync, isAnswered, (fingerprint) => fingerprints.push(fingerprint));
+    // Many nodes are asked at the same time, and each answers for few of these: values of the others cost nothing.
+    const answered = this.#values.of(
+      (node) => node === sync.peer || (node !== this.#self && !this.#effects.isLive(node)),
+    );
+    await this.#collect(sync, answered, (fingerprint) => fingerprints.push(fingerprint));
     if (fingerprints.length === 0) {
       return { is: "nothing" };
     }
@@ -223,10 +225,8 @@ export class RetainedSync {
   async #fingerprints(sync: Sync): Promise<KnownValues> {
     const { bits } = sync;
     const all = new Map(sync.differing.map((bucket) => [bucket, new Set<number>()]));
-    await this.#collect(
-      sync,
-      () => true,
-      (fingerprint) => all.get(bucketOf(fingerprint, bits))?.add(fingerprint),
+    await this.#collect(sync, this.#values.values(), (fingerprint) =>
+      all.get(bucketOf(fingerprint, bits))?.add(fingerprint),
     );
     const buckets = new Map<number, Set<number>>();
     let bytes = 0;
@@ -241,13 +241,12 @@ export class RetainedSync {
 
   async #collect(
     { filters }: Sync,
-    isMeant: (value: RetainedValue) => boolean,
+    values: Iterable<RetainedValue>,
     take: (fingerprint: number) => void,
   ): Promise<void> {
-    for (const value of [...this.#values.values()]) {
+    for (const value of [...values]) {
       if (this.#budget.spend()) await turn();
-      if (isMeant(value) && filters.some((filter) => matches(filter, value.topic)))
-        take(fingerprintOf(value));
+      if (filters.some((filter) => matches(filter, value.topic))) take(fingerprintOf(value));
     }
   }
 

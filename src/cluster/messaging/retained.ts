@@ -48,6 +48,8 @@ class Store {
   readonly #bounds: RetainedBounds;
   /** By their last update, the oldest first. */
   readonly #values = new Map<string, RetainedValue>();
+  /** The same by the node that published them, and by topic. */
+  readonly #byNode = new Map<string, Map<string, RetainedValue>>();
   bytes = 0;
   evicted = 0;
   /** No stamp of a value that was evicted is later. */
@@ -72,6 +74,9 @@ class Store {
   set(value: RetainedValue): void {
     this.delete(value.topic);
     this.#values.set(value.topic, value);
+    const ofNode = this.#byNode.get(value.node);
+    if (ofNode === undefined) this.#byNode.set(value.node, new Map([[value.topic, value]]));
+    else ofNode.set(value.topic, value);
     this.bytes += sizeOf(value);
     for (const oldest of this.#values.values()) {
       if (this.#values.size <= this.#bounds.topics && this.bytes <= this.#bounds.bytes) return;
@@ -85,7 +90,18 @@ class Store {
     const value = this.#values.get(topic);
     if (value === undefined) return;
     this.#values.delete(topic);
+    const ofNode = this.#byNode.get(value.node);
+    ofNode?.delete(topic);
+    if (ofNode?.size === 0) this.#byNode.delete(value.node);
     this.bytes -= sizeOf(value);
+  }
+
+  has(node: string): boolean {
+    return this.#byNode.has(node);
+  }
+
+  *of(isMeant: (node: string) => boolean): Iterable<RetainedValue> {
+    for (const [node, values] of this.#byNode) if (isMeant(node)) yield* values.values();
   }
 }
 
@@ -161,6 +177,17 @@ export class RetainedValues {
   /** Whether a value of a topic of which nothing is known may have been here, and was evicted since. */
   mayBeEvicted({ stamp }: RetainedValue): boolean {
     return stamp <= Math.max(this.#own.evictedStamp, this.#others.evictedStamp);
+  }
+
+  /** Whether a node has published one of them. */
+  has(node: string): boolean {
+    return this.#own.has(node) || this.#others.has(node);
+  }
+
+  /** Those of some nodes. @param isMeant called once for each node that has published some */
+  *of(isMeant: (node: string) => boolean): Iterable<RetainedValue> {
+    yield* this.#own.of(isMeant);
+    yield* this.#others.of(isMeant);
   }
 
   /** All; also those without data. */

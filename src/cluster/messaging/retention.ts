@@ -259,7 +259,7 @@ export class Retention {
     for (const reader of this.#readers) this.#giveWithheld(reader, new Map(), id);
     const isRelay = this.#relays.delete(id);
     if (this.#closed) return;
-    const isNews = isRelay || this.#hasValuesOf(id);
+    const isNews = isRelay || this.#values.has(id);
     if (wasKnown) for (const peer of this.#effects.peers()) this.#want(peer, "values");
     if (isNews) this.#noteLost(id);
   }
@@ -267,11 +267,6 @@ export class Retention {
   /** Others may have lost it before this node got its last values. */
   #noteLost(id: string): void {
     for (const peer of this.#effects.peers()) this.#stale.lost(peer, id);
-  }
-
-  #hasValuesOf(id: string): boolean {
-    for (const { node } of this.#values.values()) if (node === id) return true;
-    return false;
   }
 
   /** A member says that this node may lack values that it has. */

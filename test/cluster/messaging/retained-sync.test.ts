@@ -128,6 +128,31 @@ async function compare(
   return { got, most };
 }
 
+test("what a node asks costs as much as what the asked one answers for, and not as much as all that it has", async () => {
+  const values = storeOf(
+    ONE,
+    Array.from({ length: 2_000 }, (_, i) => value(`t/${i}`, LIVE, i + 1)),
+  );
+  const sent: Sent[] = [];
+  let looks = 0;
+  let number = 0;
+  const sync = new RetainedSync(ONE, values, senderTo(sent), {
+    isLive: () => {
+      looks += 1;
+      return true;
+    },
+    filters: () => ["#"],
+    nextNumber: () => ++number,
+    onUnsent: () => undefined,
+    onForgotten: () => undefined,
+  });
+  for (let i = 0; i < MAX_SYNCS; i++) sync.want(`peer ${i}`, "values");
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(sent).toHaveLength(MAX_SYNCS);
+  expect(looks).toBe(MAX_SYNCS);
+  sync.close();
+});
+
 describe("comparing retained values", () => {
   beforeEach(() => void vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] }));
   afterEach(() => void vi.useRealTimers());
