@@ -56,7 +56,17 @@ function replaceAll(openDatagrams: (scope: Scope, args: unknown[]) => unknown): 
   replaceClocks();
   replaceRandom();
   replace(dgram, "createSocket", openDatagrams);
+  replaceWarnings();
   syncBuiltinESMExports();
+}
+
+/** A fault of a simulation is meant: its log need not say that a peer cannot be reached. */
+function replaceWarnings(): void {
+  const emitWarning = process.emitWarning.bind(process) as Callback;
+  replace(process, "emitWarning", (_scope, args) => {
+    const { code } = (args[1] ?? {}) as { readonly code?: unknown };
+    if (code !== "SHOAL_UNREACHABLE") emitWarning(...args);
+  });
 }
 
 /** Puts a function in the place of one, for the code of scopes. */
