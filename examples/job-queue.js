@@ -57,7 +57,7 @@ async function startWorker(name) {
   const served = node.serve(
     "work",
     async (/** @type {number} */ n) => {
-      if (n < 0) throw new Error(`${n} has no root`);
+      if (n < 0) throw Object.assign(new Error(`${n} has no root`), { expose: true });
       await new Promise((resolve) => setTimeout(resolve, 2));
       done.set(name, (done.get(name) ?? 0) + 1);
       return Math.sqrt(n);

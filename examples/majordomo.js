@@ -9,7 +9,7 @@ const endpoint = broker.lastEndpoint ?? "";
 
 /** @param {Buffer[]} request */
 const upper = async ([word]) => {
-  if (word?.length === 0) throw new Error("nothing to shout");
+  if (word?.length === 0) throw Object.assign(new Error("nothing to shout"), { expose: true });
   return String(word).toUpperCase();
 };
 const workers = ["north", "south"].map(

@@ -31,7 +31,8 @@ assert(east && west && payments && shop);
 await Promise.all([east, west, payments, shop].map((node) => node.start()));
 
 payments.serve("pay", (/** @type {{ order: string, total: number }} */ { order, total }) => {
-  if (total > 1_000) throw Object.assign(new Error("the card has a limit"), { code: "CARD_LIMIT" });
+  if (total > 1_000)
+    throw Object.assign(new Error("the card has a limit"), { code: "CARD_LIMIT", expose: true });
   paid.push(order);
   return true;
 });
@@ -40,7 +41,8 @@ for (const node of [east, west])
   node.serve(orders, {
     async place({ order, item, count }, { remaining, signal }) {
       const price = prices.get(item);
-      if (price === undefined) throw Object.assign(new Error(`no ${item} here`), { code: "NO_ITEM" });
+      if (price === undefined)
+        throw Object.assign(new Error(`no ${item} here`), { code: "NO_ITEM", expose: true });
       // The same order again, at whichever node: it is there already.
       const known = database.get(order);
       if (known !== undefined) return { order, total: known.total };

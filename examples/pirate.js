@@ -20,7 +20,7 @@ await dying.close({ linger: 0 });
 
 // A worker as a function: it gets the request that the other one had.
 const worker = new PirateWorker(backend, ([body]) => {
-  if (String(body) === "bad") throw new Error("no such ship");
+  if (String(body) === "bad") throw Object.assign(new Error("no such ship"), { expose: true });
   return String(body).toUpperCase();
 });
 assert.equal(String(await answer), "AHOY");

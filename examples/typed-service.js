@@ -36,7 +36,7 @@ const shelf = new Map([
 const worker = MajordomoWorker.serve(endpoint, stock, {
   take: async ({ fish, count }) => {
     const left = (shelf.get(fish) ?? 0) - count;
-    if (left < 0) throw Object.assign(new Error(`not enough ${fish}`), { code: "E_STOCK" });
+    if (left < 0) throw Object.assign(new Error(`not enough ${fish}`), { code: "E_STOCK", expose: true });
     shelf.set(fish, left);
     return { left };
   },

@@ -52,7 +52,11 @@ export abstract class Driver<E extends TypedEvent, S> {
   protected constructor(name: string, events: EventNames<E>) {
     this.#name = name;
     const failures = new UnheardFailures(name);
-    this.events = new EventStream<E>({ names: events, unheard: (event) => failures.warn(event) });
+    // What fails once it closes fails because of that.
+    const unheard = (event: E): void => {
+      if (!this.#closed) failures.warn(event);
+    };
+    this.events = new EventStream<E>({ names: events, unheard });
   }
 
   /** Whether `close` was called. */

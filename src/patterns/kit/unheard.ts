@@ -2,7 +2,7 @@
  * Failures of a program's own functions that no one hears: where the event has no listener and no reader, the process warns, with the stack.
  */
 import type { TypedEvent } from "../../core/event-stream.js";
-import { stackOf } from "./errors.js";
+import { exposedText, stackOf } from "./errors.js";
 
 /** Events whose `error` a function of the program threw. */
 const FAILURES: ReadonlySet<string> = new Set([
@@ -29,6 +29,9 @@ export class UnheardFailures {
   /** @param event that no one hears */
   warn(event: TypedEvent): void {
     if (!FAILURES.has(event.type)) return;
+    const { error } = event as TypedEvent & { readonly error?: unknown };
+    // An error that is meant for the client is an answer.
+    if (exposedText(error, false) !== undefined) return;
     const now = performance.now();
     if (now - this.#since >= PERIOD) {
       this.#since = now;
@@ -41,8 +44,10 @@ export class UnheardFailures {
     this.#warned += 1;
     const more = this.#unwarned === 0 ? "" : ` (${this.#unwarned} more were not shown)`;
     this.#unwarned = 0;
-    const { error } = event as TypedEvent & { readonly error?: unknown };
     const head = `${this.#name}: no listener for "${event.type}"${more}`;
-    process.emitWarning(`${head}\n${stackOf(error)}`);
+    process.emitWarning(`${head}\n${stackOf(error)}`, {
+      type: "ShoalWarning",
+      code: "SHOAL_HANDLER_FAILED",
+    });
   }
 }
