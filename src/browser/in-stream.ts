@@ -9,7 +9,7 @@
  * The frame that a chunk ends in the middle of is put together in memory of its own, which grows as it arrives.
  */
 import { RingBuffer } from "../core/collections/ring-buffer.js";
-import { FRAME_COST } from "../core/frame-cost.js";
+import { FRAME_COST, MAX_FRAMES } from "../core/frame-cost.js";
 import { slice } from "../core/memory.js";
 import {
   bodyAt,
@@ -17,7 +17,6 @@ import {
   frameEnd,
   LONG,
   LONG_HEADER,
-  MAX_FRAMES,
   MORE,
   RESERVED,
   SHORT_HEADER,

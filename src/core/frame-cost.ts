@@ -9,6 +9,11 @@ import { isBytes } from "./bytes.js";
 /** Bytes that a frame counts in addition to those that it has on the wire. */
 export const FRAME_COST = 64;
 
+/** Frames of one message at most, empty ones included: a peer that sends more loses its connection. */
+export const MAX_FRAMES = 65_536;
+/** The same of a message that is to be passed on, behind frames of those that pass it on. */
+export const MAX_FORWARDED_FRAMES = 65_472;
+
 /** What a frame of so many bytes costs. */
 export function frameCost(length: number): number {
   return length + (length <= 255 ? 2 : 9) + FRAME_COST;

@@ -23,8 +23,6 @@ export const SHORT_HEADER = 2;
 export const LONG_HEADER = 9;
 /** The longest body with a short header. */
 export const MAX_SHORT = 255;
-/** Frames of one message at most, empty ones included. */
-export const MAX_FRAMES = 65_536;
 /** Bytes of a group's name at most (48/RADIO-DISH). */
 export const MAX_GROUP = 255;
 /** Bytes of a datagram at most, as in libzmq. */

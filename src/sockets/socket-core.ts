@@ -9,6 +9,7 @@
  */
 import { isBytes } from "../core/bytes.js";
 import { ClosedError, InvalidArgumentError, InvalidStateError, type ShoalError } from "../core/errors.js";
+import { MAX_FRAMES } from "../core/frame-cost.js";
 import { OPTIONS, type OptionName, type OptionSpec, type OptionValues } from "../core/option-table.js";
 import { setOption } from "../core/option-values.js";
 import { SocketType, type SocketTypeName } from "../core/socket-type.js";
@@ -19,7 +20,6 @@ import {
   type InvalidReason,
   type SocketEvent,
 } from "../engine/events.js";
-import { MAX_FRAMES } from "../engine/frame.js";
 import { Calls } from "./calls.js";
 import type { Context } from "./context.js";
 import { Inbox, type InboxRules } from "./inbox.js";

@@ -21,6 +21,8 @@ describe("envelopes", () => {
     expect(checkRequest(frames(...hops(32), "", "body"))).toBe("pass");
     expect(checkRequest(frames(...hops(33), "", "body"))).toBe("loop");
     expect(checkRequest(frames("id", "", ...hops(500)))).toBe("pass");
+    expect(checkRequest(frames("id", "", ...hops(65_470)))).toBe("pass");
+    expect(checkRequest(frames("id", "", ...hops(65_471)))).toBe("malformed");
   });
 
   it("of replies have somebody they are for", () => {

@@ -1,4 +1,5 @@
 /** What the system and the peers do wrong, as shoal's errors. */
+
 import {
   ERROR_CODES,
   type ErrorCode,
@@ -8,8 +9,8 @@ import {
   type ShoalError,
   TransportError,
 } from "../../core/errors.js";
+import { MAX_FRAMES } from "../../core/frame-cost.js";
 import type { DisconnectReason, SocketEvent } from "../events.js";
-import { MAX_FRAMES } from "../frame.js";
 import type { StreamFault } from "./codec/in-stream.js";
 import type { Fault } from "./mechanism/mechanism.js";
 

@@ -14,6 +14,7 @@
  * send in some of its languages and in chapter 3. (The Guide's spqueue looks at the first
  * byte only, and takes a reply to a client whose routing id begins with 01 for READY.)
  */
+import { MAX_FORWARDED_FRAMES } from "../../core/frame-cost.js";
 
 export const READY = 0x01;
 export const HEARTBEAT = 0x02;
@@ -30,7 +31,9 @@ export type Malformed =
   /** Nothing stands after the delimiter. */
   | "no-body"
   /** One frame that is neither READY nor HEARTBEAT. */
-  | "command";
+  | "command"
+  /** More frames than a worker takes, with those that a broker puts in front. */
+  | "frames";
 
 /** A body with the frame that stands for its asker. */
 export interface Addressed {
@@ -64,6 +67,7 @@ const HEARTBEAT_FRAME = Buffer.from([HEARTBEAT]);
 
 /** @param frames what a ROUTER received from a client, the routing id first */
 export function parseFromClient(frames: readonly Buffer[]): ClientCommand {
+  if (frames.length > MAX_FORWARDED_FRAMES) return { kind: "invalid", reason: "frames" };
   const delimiter = frames.findIndex((frame) => frame.length === 0);
   if (delimiter < 0) return { kind: "invalid", reason: "no-delimiter" };
   if (delimiter === 0) return { kind: "invalid", reason: "address" };

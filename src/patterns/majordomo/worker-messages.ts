@@ -1,6 +1,7 @@
 /** What a worker and a broker say to each other, built and parsed at both ends, and what a broker's ROUTER makes of any message (forms: protocol.ts). */
 
 import { readUint16, readUint32 } from "../../core/big-endian.js";
+import { MAX_FORWARDED_FRAMES } from "../../core/frame-cost.js";
 import { forbidTransfer, slice } from "../../core/memory.js";
 import {
   type Fault,
@@ -448,6 +449,7 @@ const HEARTBEATS = {
 
 /** @param frames as the ROUTER gives them: the first is the routing id */
 export function parseAtBroker(frames: Buffer[]): BrokerCommand {
+  if (frames.length > MAX_FORWARDED_FRAMES) return fault("frames", undefined);
   // 7/MDP: each message of 0.1 begins with an empty frame; the others begin with their header.
   const start = frames[1]?.length === 0 ? 2 : 1;
   const header = headerOf(frames[start]);

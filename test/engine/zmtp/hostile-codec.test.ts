@@ -1,13 +1,7 @@
 /** What a peer's bytes can do to the queues of one pipe, in memory: sizes, borders, and what is kept of them. */
 import { describe, expect, it } from "vitest";
-import {
-  COMMAND,
-  LONG_HEADER,
-  MAX_FRAMES,
-  MORE,
-  readLongSize,
-  writeHeader,
-} from "../../../src/engine/frame.js";
+import { MAX_FRAMES } from "../../../src/core/frame-cost.js";
+import { COMMAND, LONG_HEADER, MORE, readLongSize, writeHeader } from "../../../src/engine/frame.js";
 import { Encoder } from "../../../src/engine/zmtp/codec/encoder.js";
 import { InStream } from "../../../src/engine/zmtp/codec/in-stream.js";
 import { OutQueue } from "../../../src/engine/zmtp/codec/out-queue.js";

@@ -1,7 +1,7 @@
 /** Any bytes as frames: never an exception, never two readings of the same bytes, never more than the limits. */
 
 import { describe, it } from "vitest";
-import { MAX_FRAMES } from "../../../src/engine/frame.js";
+import { MAX_FRAMES } from "../../../src/core/frame-cost.js";
 import { parseCommand } from "../../../src/engine/zmtp/codec/command.js";
 import { parseGreeting } from "../../../src/engine/zmtp/codec/greeting.js";
 import { InStream, type StreamFault } from "../../../src/engine/zmtp/codec/in-stream.js";

@@ -72,6 +72,12 @@ describe("the Pirates' frames", () => {
     expect(parseFromClient(frames)).toEqual({ kind: "invalid", reason });
   });
 
+  it("refuse from a client more frames than a worker takes, with those in front of them", () => {
+    const most = (count: number): Buffer[] => bytes("c", "", ...Array.from({ length: count - 2 }, () => ""));
+    expect(parseFromClient(most(65_472)).kind).toBe("request");
+    expect(parseFromClient(most(65_473))).toEqual({ kind: "invalid", reason: "frames" });
+  });
+
   it("keep all hops of a way back", () => {
     expect(parseFromClient(bytes("c", "id", "", "x", ""))).toEqual({
       kind: "request",

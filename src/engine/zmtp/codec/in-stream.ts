@@ -17,7 +17,7 @@
  */
 import { constants } from "node:buffer";
 import { RingBuffer } from "../../../core/collections/ring-buffer.js";
-import { costOf, FRAME_COST, frameCost } from "../../../core/frame-cost.js";
+import { costOf, FRAME_COST, frameCost, MAX_FRAMES } from "../../../core/frame-cost.js";
 import { allocate, slice } from "../../../core/memory.js";
 import type { TakenMessages } from "../../engine.js";
 import {
@@ -26,7 +26,6 @@ import {
   frameEnd,
   LONG,
   LONG_HEADER,
-  MAX_FRAMES,
   MORE,
   messageBytes,
   messageEnd,

@@ -1,8 +1,7 @@
 import { describe, test, vi } from "vitest";
 import { InStream as PageInStream } from "../../../../src/browser/in-stream.js";
-import { costOf, FRAME_COST } from "../../../../src/core/frame-cost.js";
+import { costOf, FRAME_COST, MAX_FRAMES } from "../../../../src/core/frame-cost.js";
 import type { TakenMessages } from "../../../../src/engine/engine.js";
-import { MAX_FRAMES } from "../../../../src/engine/frame.js";
 import { InStream } from "../../../../src/engine/zmtp/codec/in-stream.js";
 import fc from "../../../support/properties.js";
 import { expect } from "../../../support/quick-expect.js";
