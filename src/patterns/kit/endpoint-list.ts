@@ -70,7 +70,7 @@ export interface ProbeSocket {
 
 /** Whether the next attempt fails in the same way. */
 export function isPermanent({ code }: ShoalError): boolean {
-  return code === "EINVAL" || code === "NOT_SUPPORTED";
+  return code === "EINVAL" || code === "EPROTONOSUPPORT" || code === "NOT_SUPPORTED";
 }
 
 /** Connects to nothing. */

@@ -5,6 +5,7 @@ import { checkKeys } from "../../core/arguments.js";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { ClosedError, InvalidArgumentError, type ShoalError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
+import { checkEndpoint, knownSchemes } from "../../core/schemes/schemes.js";
 import { type WaitOptions, withTimeout } from "../../core/waiter.js";
 import { copiesFrames, takesMessage } from "../../sockets/internal.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
@@ -151,6 +152,8 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> extends Driver<
       emit,
     );
     const shared = { session, socketOptions, jobs: this.#jobs, faults: this.#faults, emit };
+    // They are connected to after this turn, too. A thread's worker checks its own.
+    if (!settings.thread) for (const endpoint of all) checkEndpoint(endpoint, "connect", knownSchemes());
     this.#connections = settings.thread ? [] : all.map((endpoint) => new WorkerConnection(endpoint, shared));
     if (!settings.thread) {
       this.#endpoints.start({

@@ -90,6 +90,10 @@ test("a Pirate worker", async () => {
   expect(String(await within(client.request("x"), "the reply"))).toBe("x");
 });
 
+test("a Majordomo worker's endpoint of no known transport throws at once", () => {
+  expect(() => new MajordomoWorker("nonsense://nowhere", "echo", echo)).toThrow("nonsense");
+});
+
 test.each([undefined, "0.1"] as const)("a Majordomo worker (%s)", async (protocol) => {
   const { context, socketOptions } = sockets();
   const endpoint = await deadEndpoint();
