@@ -158,6 +158,14 @@ export class Balancer {
     return false;
   }
 
+  /** When the next ejected one is on trial; infinite: none is ejected. */
+  nextTrial(now: number): number {
+    let next = Number.POSITIVE_INFINITY;
+    for (const node of this.#nodes.values())
+      if (node.isEjected(now)) next = Math.min(next, node.ejectedUntil);
+    return next;
+  }
+
   /** An attempt began. */
   sent(node: NodeLoad): void {
     node.outstanding += 1;
@@ -243,13 +251,15 @@ export class Balancer {
     return found;
   }
 
-  /** Ejected ones, where nobody else is left. */
+  /** Ejected ones, where nobody else is left. One that is closed and does not fail has room soon: a request waits for that. */
   #anyLeft(now: number, tried: readonly string[]): NodeLoad | undefined {
     let found: NodeLoad | undefined;
     for (const tier of this.#tiers)
-      for (const node of tier)
-        if (node.isOpen && !tried.includes(node.id) && (found === undefined || isCheaper(now, node, found)))
-          found = node;
+      for (const node of tier) {
+        if (tried.includes(node.id)) continue;
+        if (!node.isAvoided(now)) return undefined;
+        if (node.isOpen && (found === undefined || isCheaper(now, node, found))) found = node;
+      }
     return found;
   }
 

@@ -1,12 +1,12 @@
 /** A request under way: what it is, what has become of it, and where what comes of it goes. The rules are in calls.ts. */
-import { Link, type LinkedList } from "../../core/collections/linked-list.js";
+import { Link, LinkedList } from "../../core/collections/linked-list.js";
 import type { Due } from "../../core/deadlines.js";
 import type { ShoalError } from "../../core/errors.js";
 import type { Balancer, Candidate, NodeLoad } from "./balancer.js";
 import type { RetryBudget } from "./retries.js";
 import type { BodyForm, CallExtras, EncodedBody, Headers } from "./wire.js";
 
-const NO_NODES: readonly string[] = [];
+export const NO_NODES: readonly string[] = [];
 
 /** What a request is, and how far it may go. */
 export interface CallTerms {
@@ -49,8 +49,9 @@ export class Call implements Due {
   readonly sink: CallSink;
   readonly target: Target;
   readonly link: Link<Call> = new Link(this);
-  /** Among those that wait for room at a node. */
+  /** Among those that wait for room at a node, and with whom it did last. */
   readonly place: Link<Call> = new Link(this);
+  queue: RoomQueue | undefined = undefined;
   readonly bytes: number;
   /** When it is given up; infinite: never. */
   readonly until: number;
@@ -66,8 +67,8 @@ export class Call implements Due {
   /** When its node is asked whether it still has it, and ms until it is asked after that. */
   checkAt = 0;
   checkAfter = 0;
-  /** Whether there was an attempt. */
-  wasSent = false;
+  /** Attempts, those included that were refused. */
+  sends = 0;
   /** The last attempt was refused by a node that serves it no more. */
   isUnserved = false;
   /** Attempts that were counted: those that may have cost a node something. */
@@ -109,13 +110,42 @@ export class Call implements Due {
   }
 }
 
+/** Requests that wait for room, nearly in the order in which they were made: those that were sent, and refused, are older than the others. */
+export class RoomQueue {
+  /** By how often they were sent. */
+  readonly #lists: readonly LinkedList<Call>[] = [new LinkedList(), new LinkedList(), new LinkedList()];
+
+  get first(): Call | undefined {
+    const [others, refused, refusedAgain] = this.#lists;
+    return refusedAgain?.first ?? refused?.first ?? others?.first;
+  }
+
+  has({ place }: Call): boolean {
+    return place.list !== undefined && this.#lists.includes(place.list);
+  }
+
+  push(call: Call): void {
+    call.queue = this;
+    this.#listOf(call).push(call.place);
+  }
+
+  /** It was the first, and remains that. */
+  putBack(call: Call): void {
+    this.#listOf(call).unshift(call.place);
+  }
+
+  #listOf({ sends }: Call): LinkedList<Call> {
+    return this.#lists[Math.min(sends, this.#lists.length - 1)] as LinkedList<Call>;
+  }
+}
+
 /** A service that this node has called. */
 export interface Target {
   readonly name: string;
   readonly balancer: Balancer;
   readonly budget: RetryBudget;
   /** Requests that wait for room at any node. */
-  readonly waiting: LinkedList<Call>;
+  readonly waiting: RoomQueue;
   candidates: readonly Candidate[];
 }
 

@@ -16,7 +16,6 @@
  * and may go to another node; after the first grant it may not.
  */
 import { backOff } from "../../core/back-off.js";
-import { LinkedList } from "../../core/collections/linked-list.js";
 import { Deadlines } from "../../core/deadlines.js";
 import { InvalidArgumentError, InvalidStateError, type ShoalError, TimeoutError } from "../../core/errors.js";
 import {
@@ -36,6 +35,8 @@ import {
   type CallSink,
   type CallTerms,
   isStreamed,
+  NO_NODES,
+  RoomQueue,
   staysWithItsNode,
   type Target,
   timeoutOf,
@@ -95,7 +96,7 @@ export class RequestCalls {
   readonly #waiting = new Set<Call>();
   /** Nodes that have one request less than before. */
   readonly #freed = new Map<NodeLoad, Target>();
-  readonly #waitingAtNode = new WeakMap<NodeLoad, LinkedList<Call>>();
+  readonly #waitingAtNode = new WeakMap<NodeLoad, RoomQueue>();
   #isRefilling = false;
   #isClosed = false;
   readonly #deadlines = new Deadlines<Call>();
@@ -136,7 +137,7 @@ export class RequestCalls {
     this.#bytes += call.bytes;
     this.counts.called += 1;
     // It comes after those that wait.
-    if (target.waiting.length > 0 && mayGoAnywhere(call)) this.#awaitRoom(now, call, target.waiting);
+    if (target.waiting.first !== undefined && mayGoAnywhere(call)) this.#awaitRoom(now, call, target.waiting);
     else this.#attempt(now, call);
     return call;
   }
@@ -262,13 +263,13 @@ export class RequestCalls {
 
   /** Other nodes may serve a service now. */
   onChanged(now: number): void {
-    const targets = new Set<Target>();
+    const queues = new Set<RoomQueue>();
     for (const call of [...this.#waiting]) {
       if (call.state !== "waiting") continue;
-      if (call.place.list === call.target.waiting) targets.add(call.target);
+      if (call.target.waiting.has(call)) queues.add(call.target.waiting);
       else this.#attempt(now, call);
     }
-    for (const { waiting } of targets) this.#refillFrom(now, waiting);
+    for (const queue of queues) this.#refillFrom(now, queue);
     this.#refill(now);
   }
 
@@ -280,6 +281,7 @@ export class RequestCalls {
     for (const call of this.#deadlines.take(now)) {
       if (call.state === "over") continue;
       if (now >= call.until) this.#expire(now, call);
+      else if (call.place.linked && now >= call.retryAt) this.#onTrial(now, call);
       else if ((call.state === "backing-off" || call.state === "waiting") && now >= call.retryAt)
         this.#attempt(now, call);
       else if (call.state === "sent" && now >= this.#attemptUntil(call)) this.#late(now, call);
@@ -315,7 +317,7 @@ export class RequestCalls {
         restored: ({ id }) => effects.restored?.(name, id),
       }),
       budget: new RetryBudget(now),
-      waiting: new LinkedList(),
+      waiting: new RoomQueue(),
       candidates: [],
     };
     this.#targets.set(name, target);
@@ -325,13 +327,12 @@ export class RequestCalls {
   // --- Attempts ------------------------------------------------------------------------------------------------------
 
   #attempt(now: number, call: Call): void {
-    this.#waiting.delete(call);
     call.place.unlink();
     if (now >= call.until) {
       this.#expire(now, call);
       return;
     }
-    const { terms, target } = call;
+    const { terms, target, tried } = call;
     // Who does not know all that serve might choose another node than others do.
     if (staysWithItsNode(call) && this.#effects.isSettling()) {
       this.#wait(now, call);
@@ -340,6 +341,11 @@ export class RequestCalls {
     for (;;) {
       const node = this.#pick(now, call);
       if (node === undefined && mayGoAnywhere(call) && target.balancer.isAwaited(this.#tried(call))) {
+        // The others have no room: one that has failed it may have it once more, unless it serves no more.
+        if (call.tried === tried && tried.length > 0 && !call.isUnserved) {
+          call.tried = NO_NODES;
+          continue;
+        }
         this.#awaitRoom(now, call, target.waiting);
         return;
       }
@@ -362,8 +368,9 @@ export class RequestCalls {
       call.checkAt = now + CHECK_AFTER;
       call.checkAfter = CHECK_AFTER;
       call.isUnserved = false;
-      call.wasSent = true;
+      call.sends += 1;
       call.state = "sent";
+      this.#waiting.delete(call);
       this.#sent.set(id, call);
       target.balancer.sent(node);
       const result = this.#effects.send(node.id, item);
@@ -412,23 +419,29 @@ export class RequestCalls {
     return terms.self ? tried : [...tried, ...selfOf(target.candidates)];
   }
 
-  /** Until a node has room for it. What was sent before was made before, and has its turn before. */
-  #awaitRoom(now: number, call: Call, list: LinkedList<Call>): void {
-    this.#wait(now, call);
+  /** Until a node has room for it, or one that was ejected may be tried. */
+  #awaitRoom(now: number, call: Call, queue: RoomQueue): void {
+    this.#wait(now, call, call.target.balancer.nextTrial(now));
     // By then a node that refused it may have room.
-    if (isOverload(call.error)) call.tried = [];
-    if (call.wasSent) list.unshift(call.place);
-    else list.push(call.place);
+    if (isOverload(call.error)) call.tried = NO_NODES;
+    queue.push(call);
+  }
+
+  /** A node that was ejected may be tried: the first of those that wait has it. */
+  #onTrial(now: number, call: Call): void {
+    call.retryAt = Number.POSITIVE_INFINITY;
+    this.#schedule(now, call);
+    if (call.queue !== undefined) this.#refillFrom(now, call.queue);
   }
 
   /** Those that wait for room at a node, and go to no other one. */
-  #waitingAt(node: NodeLoad): LinkedList<Call> {
-    let list = this.#waitingAtNode.get(node);
-    if (list === undefined) {
-      list = new LinkedList();
-      this.#waitingAtNode.set(node, list);
+  #waitingAt(node: NodeLoad): RoomQueue {
+    let queue = this.#waitingAtNode.get(node);
+    if (queue === undefined) {
+      queue = new RoomQueue();
+      this.#waitingAtNode.set(node, queue);
     }
-    return list;
+    return queue;
   }
 
   /** Nodes have fewer requests than before: those that wait for room are sent. */
@@ -444,13 +457,12 @@ export class RequestCalls {
     this.#isRefilling = false;
   }
 
-  #refillFrom(now: number, list: LinkedList<Call>): void {
-    for (let call = list.first; call !== undefined; call = list.first) {
+  #refillFrom(now: number, queue: RoomQueue): void {
+    for (let call = queue.first; call !== undefined; call = queue.first) {
       this.#attempt(now, call);
-      if (call.place.list !== list) continue;
+      if (!queue.has(call)) continue;
       // It waits on, before the others.
-      call.place.unlink();
-      list.unshift(call.place);
+      queue.putBack(call);
       return;
     }
   }
@@ -527,6 +539,7 @@ export class RequestCalls {
     // Where each was tried, each may be again.
     if (call.tried.length >= target.balancer.size) call.tried = [];
     call.state = "backing-off";
+    this.#waiting.delete(call);
     call.retryAt = now + delay;
     this.#schedule(now, call);
     return true;

@@ -70,6 +70,48 @@ describe("requests that wait for room", () => {
     expect(world.get("w1").runs.slice(1)).toEqual([...Array(20).keys(), 0].map(String));
   });
 
+  it("have their turn in that order though their node refused them before", () => {
+    const world = worldOf(1);
+    call(world, 40, () => ({}));
+    world.runUntil(1_000);
+    expect(world.get("w1").runs).toEqual([...Array(40).keys()].map(String));
+  });
+
+  it("hold up no others because they were late at the only node that has room", () => {
+    const world = worldOf(2);
+    world.workOf = (_, body) => ({ ms: body === "slow" ? 500 : 5, fails: false, parts: 0 });
+    const { calls } = world.get("caller");
+    call(world, 1, () => ({}));
+    world.runUntil(100);
+    for (const node of calls.loadsOf(TERMS.service)) if (node.id === "w2") node.window = 0;
+    call(world, 1, () => ({ body: encodeBody("slow"), idempotent: true, attemptTimeout: 50, retries: 1 }));
+    // By then it was repeated, and nobody but the node at which it was late had room.
+    world.runUntil(300);
+    const others = call(world, 10, () => ({}));
+    world.runUntil(1_000);
+    expect(others.get("reply")).toBe(10);
+  });
+
+  it("do not go to a node that is ejected while another one is only full, and may be its trial", () => {
+    const world = worldOf(2);
+    const { calls } = world.get("caller");
+    call(world, 1, () => ({}));
+    world.runUntil(100);
+    for (const node of calls.loadsOf(TERMS.service))
+      if (node.id === "w1") node.window = 0;
+      else {
+        node.ejections = 1;
+        node.ejectedUntil = 1_000;
+      }
+    const { runs } = world.get("w2");
+    const before = runs.length;
+    const outcomes = call(world, 3, () => ({}));
+    world.runUntil(999);
+    expect(runs.length).toBe(before);
+    world.runUntil(2_000);
+    expect(outcomes.get("reply")).toBe(3);
+  });
+
   it("end with their time, and say so", () => {
     const world = worldOf(1);
     world.workOf = () => ({ ms: 1_000_000, fails: false, parts: 0 });
