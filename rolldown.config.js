@@ -40,7 +40,6 @@ const entries = [
   "testing/index",
   "cli/main",
   // Threads: found by src/core/built-file.ts.
-  "patterns/majordomo/worker-thread-entry",
   "patterns/black-box/receiver-thread",
   "patterns/black-box/worker-thread",
   "cluster/net/beat-thread",

@@ -117,7 +117,6 @@ const WAITING = [
   "patterns/clone/chaos",
   "cluster/node-processes",
   "cluster/node-outages",
-  "patterns/majordomo/worker-thread",
   "cluster/sessions/database-cut",
   "patterns/titanic/postgres-store",
   "patterns/binary-star/server",

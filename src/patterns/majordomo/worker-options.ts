@@ -34,7 +34,6 @@ const OPTIONS = {
   maxReplyBytes: bytes({ default: 67_108_864, min: 0 }),
   creditTimeout: integer({ default: 300_000, min: 0 }),
   exposeErrors: boolean(false),
-  thread: boolean(false),
 };
 
 /** Options of {@link MajordomoWorker}. Times are in ms. */
@@ -47,9 +46,9 @@ export interface MajordomoWorkerOptions<Req = Raw, Rep = Raw> {
    * Requests that a broker of shoal may give beyond those, 0 to 65,535: they wait here, so that the worker need not wait
    * for the broker between two. The broker gives them only to a worker that answers more than 4,000 a second, and only
    * while no worker of the service has a handler free. When no handler has ended for 10 ms after all, those that wait go
-   * back to the broker, which asks others; not while a handler blocks the event loop, unless the sockets have a thread of
-   * their own (`thread`). Default: 16, and from a `concurrency` of 16 on 100, or `concurrency` where that is more. A broker
-   * of an earlier version takes nothing back: then 0 below a `concurrency` of 16.
+   * back to the broker, which asks others; not while a handler blocks the event loop. Default: 16, and from a `concurrency`
+   * of 16 on 100, or `concurrency` where that is more. A broker of an earlier version takes nothing back: then 0 below a
+   * `concurrency` of 16.
    */
   readonly prefetch?: number;
   /**
@@ -93,15 +92,6 @@ export interface MajordomoWorkerOptions<Req = Raw, Rep = Raw> {
   readonly replyCodec?: Codec<Rep>;
   /** Options of the DEALERs: security, context, high-water marks. */
   readonly socketOptions?: DealerOptions;
-  /**
-   * Whether the sockets have a thread of their own, for handlers that block the event loop: heartbeats go on
-   * there meanwhile. The handler stays in the thread that made the worker; each request and answer is copied
-   * once on its way. They are on the process-wide context:
-   * an inproc endpoint is one of it, and `socketOptions` have no `context`. When the thread fails,
-   * the event `thread:failed` reports it, the worker offers nothing more, and `close` rejects with `EBADF`.
-   * Default false.
-   */
-  readonly thread?: boolean;
 }
 
 /** Options of {@link MajordomoWorker.serve}: the contract has the codec. */
@@ -198,10 +188,6 @@ export type MajordomoWorkerEvent =
   | { readonly type: "request:invalid"; readonly error: unknown }
   /** A message that the protocol does not allow. */
   | { readonly type: "peer:invalid"; readonly endpoint: string }
-  /** The thread of the sockets (option `thread`) failed; the worker offers nothing any more. */
-  | { readonly type: "thread:failed"; readonly error: unknown }
-  /** Events of that thread that were dropped while this one was held up. */
-  | { readonly type: "events:lost"; readonly count: number }
   | EndpointSourceEvent;
 
 /** A worker's statistics. `requests = answered + failed + cancelled + stale + returned + running + queued`. */

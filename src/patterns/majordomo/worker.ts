@@ -19,7 +19,6 @@ import {
   EndpointList,
   isPermanent,
   type PatternEndpoints,
-  THREAD_TRANSPORTS,
 } from "../kit/endpoint-list.js";
 import { Readiness } from "../kit/readiness.js";
 import { SendQueue } from "../kit/send-queue.js";
@@ -42,7 +41,6 @@ import {
   WORKER_OPTIONS,
 } from "./worker-options.js";
 import { type SessionEffects, type SessionOptions, WorkerSession } from "./worker-rules.js";
-import { WorkerThread } from "./worker-thread.js";
 
 const EVENTS: EventNames<MajordomoWorkerEvent> = {
   "broker:joined": true,
@@ -52,8 +50,6 @@ const EVENTS: EventNames<MajordomoWorkerEvent> = {
   "request:repeated": true,
   "request:invalid": true,
   "peer:invalid": true,
-  "thread:failed": true,
-  "events:lost": true,
   ...ENDPOINT_SOURCE_EVENTS,
 };
 
@@ -90,7 +86,6 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> extends Driver<
   readonly #jobs: WorkerJobs;
   readonly #endpoints: EndpointList;
   #connections: WorkerConnection[];
-  readonly #thread: WorkerThread | undefined;
   readonly #faults = { count: 0 };
   readonly #readiness = new Readiness("MajordomoWorker", () => this.stats().brokers > 0);
 
@@ -110,8 +105,7 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> extends Driver<
     checkKeys("MajordomoWorker", options, WORKER_OPTIONS);
     const { socketOptions, requestCodec, replyCodec, ...given } = options;
     checkDriverOptions("MajordomoWorker", { socketOptions, requestCodec, replyCodec });
-    const limits = given.thread === true ? { transports: THREAD_TRANSPORTS } : undefined;
-    this.#endpoints = new EndpointList("endpoints", endpoints, limits);
+    this.#endpoints = new EndpointList("endpoints", endpoints);
     const all = this.#endpoints.current;
     if (typeof handler !== "function") {
       throw new InvalidArgumentError(`A worker's handler is a function; got ${typeof handler}`);
@@ -152,33 +146,12 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> extends Driver<
       emit,
     );
     const shared = { session, socketOptions, jobs: this.#jobs, faults: this.#faults, emit };
-    // They are connected to after this turn, too. A thread's worker checks its own.
-    if (!settings.thread) for (const endpoint of all) checkEndpoint(endpoint, "connect", knownSchemes());
-    this.#connections = settings.thread ? [] : all.map((endpoint) => new WorkerConnection(endpoint, shared));
-    if (!settings.thread) {
-      this.#endpoints.start({
-        changed: (list) => this.#follow(list, shared),
-        event: (event) => this.events.emit(event),
-      });
-      return;
-    }
-    const threadOptions = { ...given, socketOptions, name: session.name, thread: false };
-    const work = {
-      service,
-      handler: handler as MajordomoHandler<unknown, unknown>,
-      requestCodec,
-      replyCodec,
-      exposeErrors: settings.exposeErrors,
-      emit,
-    };
-    const thread = new WorkerThread(this.#endpoints.changes ? undefined : all, threadOptions, work);
-    this.#thread = thread;
+    // They are connected to after this turn, too.
+    for (const endpoint of all) checkEndpoint(endpoint, "connect", knownSchemes());
+    this.#connections = all.map((endpoint) => new WorkerConnection(endpoint, shared));
     this.#endpoints.start({
-      changed: (list) => thread.follow(list),
-      event: (event) => {
-        // Reported by the thread, when it has taken the list over.
-        if (event.type !== "source:changed") this.events.emit(event);
-      },
+      changed: (list) => this.#follow(list, shared),
+      event: (event) => this.events.emit(event),
     });
   }
 
@@ -215,7 +188,7 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> extends Driver<
   }
 
   override stats(): MajordomoWorkerStats {
-    const stats = {
+    return {
       ...this.#jobs.counters,
       faults: this.#faults.count,
       running: this.#jobs.running,
@@ -223,7 +196,6 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> extends Driver<
       unsentBytes: this.#jobs.unsentBytes,
       brokers: this.#connections.filter((connection) => connection.ready).length,
     };
-    return this.#thread === undefined ? stats : this.#thread.stats(stats);
   }
 
   /** Registers with the brokers that the source has, and leaves the others once they have nothing for it any more. */
@@ -243,27 +215,15 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> extends Driver<
   /** Brokers give nothing new, what has not begun goes back to them, and the handlers that run end. */
   protected override async onDrain(): Promise<void> {
     this.#endpoints.stop();
-    if (this.#thread !== undefined) {
-      await this.#thread.drain();
-      return;
-    }
     for (const connection of this.#connections) connection.drain();
     this.#jobs.returnWaiting();
     await this.#jobs.whenIdle();
   }
 
-  /**
-   * As `drain`; handlers have `linger` ms to end and are aborted then.
-   *
-   * @throws ClosedError `EBADF` when the thread of the sockets has failed (`thread`)
-   */
+  /** As `drain`; handlers have `linger` ms to end and are aborted then. */
   protected override async onClose(linger: number): Promise<void> {
     this.#endpoints.stop();
     this.#readiness.close();
-    if (this.#thread !== undefined) {
-      await this.#thread.close(linger);
-      return;
-    }
     for (const connection of this.#connections) connection.drain();
     this.#jobs.returnWaiting();
     if (linger !== 0) await withTimeout(this.#jobs.whenIdle(), linger);

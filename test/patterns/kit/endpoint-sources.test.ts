@@ -205,35 +205,6 @@ describe("Majordomo", () => {
     expect(handler.twice).toBe(0);
   });
 
-  it("a worker with a thread follows the source, too, and reports what happens to it", async () => {
-    const [a, b] = [await broker(), await broker()];
-    const source = new ListedEndpoints();
-    const handler = new Handler();
-    const worker = own(new MajordomoWorker(source, "echo", handler.handle, { concurrency: 4, thread: true }));
-    const events: unknown[] = [];
-    worker.events
-      .on("source:changed", ({ endpoints }) => events.push(endpoints))
-      .on("endpoint:refused", ({ endpoint, error }) => events.push([endpoint, error.code]))
-      .on("source:failed", ({ error }) => events.push(error.code));
-    const client = own(new MajordomoClient([b.endpoint, a.endpoint]));
-    source.set(a.endpoint, "memory://a");
-    await within(worker.ready(), "a broker");
-    await until(() => events.length >= 2, "what is refused");
-    expect(events).toEqual([["memory://a", "EPROTONOSUPPORT"], [a.endpoint]]);
-    source.set(b.endpoint);
-    const load = new Load(async (id) => String((await client.request("echo", id))[0]));
-    await load.answered(100);
-    source.fail(new Error("down"));
-    await until(() => source.reads === 2, "another read");
-    await load.answered(20);
-    await load.stop();
-    expect(handler.twice).toBe(0);
-    expect(events).toContainEqual([b.endpoint]);
-    expect(events).toContain("ERR_SOURCE");
-    await worker.close();
-    await until(() => source.readers === 0, "the end of the source");
-  });
-
   it("Titanic serves at the brokers of a source, and reports what happens to it", async () => {
     const [a, b] = [await broker(), await broker()];
     const source = new ListedEndpoints([a.endpoint]);

@@ -39,9 +39,9 @@ const tell: MajordomoHandler = (_request, { headers, deadline, attempt, id }) =>
     id,
   });
 
-describe.each([false, true])("a handler (thread: %s)", (thread) => {
+describe("a handler", () => {
   it("has the client's headers, its deadline and the attempt", async () => {
-    const { client } = await begin(tell, { worker: { thread } });
+    const { client } = await begin(tell);
     const headers = { trace: "a-1", größe: "ü", empty: "" };
     const got = JSON.parse(String(await client.request("work", "x", { headers, timeout: 5_000 })));
     expect(got).toMatchObject({ headers, attempt: 1, id: expect.stringMatching(/^[0-9a-f]{32}$/) });
@@ -52,12 +52,9 @@ describe.each([false, true])("a handler (thread: %s)", (thread) => {
   });
 
   it("gives its error's code and data to the client, and not its message", async () => {
-    const { client } = await begin(
-      () => {
-        throw Object.assign(new Error("password is hunter2"), { code: "E_STOCK", data: { left: 3 } });
-      },
-      { worker: { thread } },
-    );
+    const { client } = await begin(() => {
+      throw Object.assign(new Error("password is hunter2"), { code: "E_STOCK", data: { left: 3 } });
+    });
     const error = await failure(client.request("work", "x"));
     expect(error).toMatchObject({
       code: "ERR_SERVICE",
@@ -70,18 +67,15 @@ describe.each([false, true])("a handler (thread: %s)", (thread) => {
 
   it("that throws a ServiceError, or has exposeErrors set, gives its message, too", async () => {
     const own = new ServiceError("worker-failed", "work", "no such fish", { code: "E_FISH" });
-    const { client } = await begin(
-      () => {
-        throw own;
-      },
-      { worker: { thread } },
-    );
+    const { client } = await begin(() => {
+      throw own;
+    });
     expect(await failure(client.request("work", "x"))).toMatchObject({
       message: "work: no such fish",
       handlerCode: "E_FISH",
     });
     const exposing = await begin(() => Promise.reject(new Error("no more fish")), {
-      worker: { thread, exposeErrors: true },
+      worker: { exposeErrors: true },
     });
     expect(await failure(exposing.client.request("work", "x"))).toMatchObject({
       message: "work: no more fish",

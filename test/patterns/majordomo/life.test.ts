@@ -44,9 +44,9 @@ it("bind gives the endpoint with the port that the system chose", async () => {
 });
 
 describe("ready", () => {
-  it.each([false, true])("settles when there is a broker (thread: %s)", async (thread) => {
+  it("settles when there is a broker", async () => {
     const { endpoint, client } = await begin();
-    const worker = track(new MajordomoWorker(endpoint, "echo", (frames) => frames, { thread }));
+    const worker = track(new MajordomoWorker(endpoint, "echo", (frames) => frames));
     await within(Promise.all([client.ready(), worker.ready()]), "both ready");
     await within(client.ready(), "at once, the second time");
     expect(String(await client.request("echo", "hello"))).toBe("hello");
@@ -83,10 +83,10 @@ describe("drain", () => {
     expect(await failure(client.request("slow", "more"))).toMatchObject({ code: "EBADF" });
   });
 
-  it.each([false, true])("of a worker ends its handlers and takes no more (thread: %s)", async (thread) => {
+  it("of a worker ends its handlers and takes no more", async () => {
     const { endpoint, client } = await begin();
     const { handler, started, open: finish } = gate();
-    const worker = track(new MajordomoWorker(endpoint, "slow", handler, { thread }));
+    const worker = track(new MajordomoWorker(endpoint, "slow", handler));
     const call = client.request("slow", "body");
     await within(started, "the handler runs");
     const drained = worker.drain();

@@ -73,7 +73,6 @@ async function collect<T>(pieces: AsyncIterable<T>): Promise<T[]> {
 
 describe.each([
   ["shoal's peers", {}],
-  ["a worker with a thread", { worker: { thread: true } }],
   ["a plain worker", { worker: { protocol: "0.2" } }],
   ["a plain client", { client: { protocol: "0.2" } }],
 ] as const)("with %s", (name, options) => {
