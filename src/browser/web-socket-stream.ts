@@ -75,6 +75,10 @@ export class WebSocketStream implements Stream, ByteStream, StreamReader, SendBu
     return -this.writableLength;
   }
 
+  abandon(): void {
+    this.lost = this.#socket.bufferedAmount;
+  }
+
   get writable(): boolean {
     return !this.#ended;
   }

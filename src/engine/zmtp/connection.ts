@@ -527,6 +527,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
   }
 
   heartbeatOnGone(): void {
+    this.stream.abandon?.();
     this.#end("heartbeat");
   }
 
