@@ -54,6 +54,8 @@ import type { BusCodec } from "./bus-codec.js";
 const MAX_WAITING = 128;
 /** Bytes of a frame that an accepted stream may bring before its other end has proved itself: the proofs of 64 buses have 2,700. */
 const MAX_UNPROVED_FRAME = 4_096;
+/** Frames that it may bring until then: KEY and PROOF. */
+const MAX_UNPROVED_FRAMES = 2;
 /** Bytes that the other end has not taken: beyond it packets are dropped. */
 const MAX_UNSENT_BYTES = 4_194_304;
 /** Pieces of a frame that is not whole yet; then they are put together. */
@@ -151,6 +153,8 @@ export class Link implements Sink {
   #rejected = false;
   /** The other end proved a bus. */
   #proved = false;
+  /** Frames that came before the proof. */
+  #unproved = 0;
   #hasSaidHello = false;
   readonly #greeting: RunningTimeout;
   #fault: Fault | undefined;
@@ -385,12 +389,18 @@ export class Link implements Sink {
       this.#finish("closed");
       return 0;
     }
-    if (length > (this.isDialled || this.#proved || this.#verified ? MAX_FRAME : MAX_UNPROVED_FRAME)) {
+    const isStranger = !this.isDialled && !this.#proved && !this.#verified;
+    if (length > (isStranger ? MAX_UNPROVED_FRAME : MAX_FRAME)) {
       this.#refuse("link:oversized");
       return 0;
     }
     if (bytes.length < FRAME_HEAD + length) {
       this.#wanted = FRAME_HEAD + length;
+      return 0;
+    }
+    if (isStranger) this.#unproved += 1;
+    if (this.#unproved > MAX_UNPROVED_FRAMES) {
+      this.#refuse("link:proof");
       return 0;
     }
     this.#wanted = FRAME_HEAD;

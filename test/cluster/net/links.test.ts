@@ -13,6 +13,8 @@ import type { Acceptor, Stream, Transport } from "../../../src/engine/zmtp/trans
 
 const OTHER = "10.0.0.9:7946";
 const WATCHED = "10.0.0.10:7946";
+/** The first byte of a packet of a bus that this node does not have. */
+const UNKNOWN_BUS = 2;
 const FAREWELL = encodeFrame(Buffer.alloc(0));
 const codec = new BusCodec("default", []);
 const packet = new Packet(
@@ -131,7 +133,7 @@ async function listening(): Promise<World> {
     onRefused: () => undefined,
     onFrame: (_link, bytes) => {
       frames.push(Buffer.from(bytes));
-      return true;
+      return bytes[0] === UNKNOWN_BUS ? undefined : true;
     },
     greet: () => undefined,
     onEvidence: () => undefined,
@@ -210,6 +212,18 @@ describe("a node that has all the streams it may have", () => {
     expect([stranger.socket.destroyed, counts.get("link:oversized")]).toEqual([true, 1]);
     accept("10.0.0.7").receive(large);
     expect([links.verified, frames.map(({ length }) => length)]).toEqual([1, [5_000]]);
+  });
+
+  it.each([
+    ["unknown frames about it", 0x4f],
+    ["keys that nobody asked for", 0x42],
+    ["packets of buses that are not here", UNKNOWN_BUS],
+  ])("takes no more of a stream before its proof than that needs: no %s", async (_, type) => {
+    const { links, counts, connect } = await listening();
+    const stranger = connect("10.6.6.6");
+    const frame = encodeFrame(Buffer.alloc(4_000, type));
+    stranger.receive(Buffer.concat([encodeHello(randomBytes(32), OTHER), frame, frame, frame]));
+    expect([stranger.socket.destroyed, links.verified, counts.get("link:proof")]).toEqual([true, 0, 1]);
   });
 
   it("shows a stream that it refuses no proof, so that the other end counts it as an attempt that failed", async () => {
