@@ -13,7 +13,13 @@ import { MAX_FRAMES } from "../core/frame-cost.js";
 import { OPTIONS, type OptionName, type OptionSpec, type OptionValues } from "../core/option-table.js";
 import { setOption } from "../core/option-values.js";
 import { SocketType, type SocketTypeName } from "../core/socket-type.js";
-import type { EngineListener, EngineSocket, OutgoingMessage, PeerCredentials } from "../engine/engine.js";
+import type {
+  EngineListener,
+  EngineSocket,
+  OutgoingFrame,
+  OutgoingMessage,
+  PeerCredentials,
+} from "../engine/engine.js";
 import {
   type DropReason,
   ENGINE_DROP_REASONS,
@@ -61,6 +67,16 @@ const FAN_OUT: readonly SocketTypeName[] = ["Publisher", "XPublisher", "XSubscri
 const ROUTES: readonly SocketTypeName[] = ["Router", "Stream", "Server", "Peer"];
 /** Those of them that refuse a message with an error where no peer takes it. */
 const MANDATORY: readonly SocketTypeName[] = ["Stream", "Server", "Peer"];
+
+/**
+ * Frames that a program may send in a message: its peer takes them, with those that a REQ, which may correlate, and a REP put in front,
+ * and without the id of the peer. A message that has come may be sent back.
+ */
+function mostFramesOf(type: SocketTypeName): number {
+  if (type === "Request") return MAX_FRAMES - 2;
+  if (type === "Reply") return MAX_FRAMES - 1;
+  return ROUTES.includes(type) ? MAX_FRAMES + 1 : MAX_FRAMES;
+}
 
 export class SocketCore implements EngineListener, OutboxRules, InboxRules<unknown> {
   /**
@@ -115,8 +131,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     const defaults = context.socketDefaults();
     this.#options = resolveOptions(type, given, defaults);
     this.#largest = defaults.maxMessageSize;
-    // A REQ puts up to two more in front.
-    this.#mostFrames = type === "Request" ? MAX_FRAMES - 2 : MAX_FRAMES;
+    this.#mostFrames = mostFramesOf(type);
     if (authenticate !== undefined && typeof authenticate !== "function") {
       throw new InvalidArgumentError(`Option authenticate must be a function; got ${typeof authenticate}`);
     }
@@ -262,12 +277,18 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
         `A message must have at most ${this.#mostFrames} frames; got ${message.length}`,
       );
     }
-    if (this.#largest !== undefined && byteLengthOf(message) > this.#largest) {
+    if (this.#largest !== undefined && this.#sizeOf(message) > this.#largest) {
       throw new InvalidArgumentError(
-        `A message has at most ${this.#largest} bytes (maxMessageSize of the context); got ${byteLengthOf(message)}`,
+        `A message has at most ${this.#largest} bytes (maxMessageSize of the context); got ${this.#sizeOf(message)}`,
       );
     }
     return message;
+  }
+
+  /** Bytes for the peer: the frame with its id stays here. */
+  #sizeOf(message: OutgoingMessage): number {
+    const hasId = ROUTES.includes(this.typeName) && Array.isArray(message);
+    return byteLengthOf(message) - (hasId ? byteLengthOf(message[0] as OutgoingFrame) : 0);
   }
 
   stats(): SocketStats {

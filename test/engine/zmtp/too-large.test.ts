@@ -2,7 +2,7 @@
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { Context, curveKeyPair, Pull, Push, Request, Router } from "../../../src/index.js";
+import { Context, curveKeyPair, Dealer, Pull, Push, Reply, Request, Router } from "../../../src/index.js";
 import { nextEvent } from "../../contract/support/wait.js";
 import { command } from "./support/hostile-peer.js";
 import { HostileWorld } from "./support/hostile-world.js";
@@ -90,5 +90,33 @@ describe("more frames than any peer takes", () => {
     await expect(request.send(frames(65_535))).rejects.toMatchObject({ code: "EINVAL" });
     await request.send(frames(65_534));
     expect(await router.receive()).toHaveLength(1 + 65_536);
+  });
+
+  it("are as many as came: what a Router or a Reply has received it can send back", async () => {
+    const context = new Context({ engine: "zmtp", maxMessageSize: 1_000 });
+    const [dealer, router] = [own(new Dealer({ context })), own(new Router({ context }))];
+    dealer.connect(await router.bind("tcp://127.0.0.1:*"));
+    for (const message of [frames(65_536), Buffer.alloc(1_000)]) {
+      await dealer.send(message);
+      await router.send(await router.receive());
+      await dealer.receive();
+    }
+    const reply = own(new Reply({ context }));
+    const asker = own(new Dealer({ context }));
+    asker.connect(await reply.bind("tcp://127.0.0.1:*"));
+    await asker.send(frames(65_536));
+    await reply.send(await reply.receive());
+    expect(await asker.receive()).toHaveLength(65_536);
+  });
+
+  it("of a reply count the empty one in front", async () => {
+    const context = new Context({ engine: "zmtp" });
+    const [request, reply] = [own(new Request({ context })), own(new Reply({ context }))];
+    request.connect(await reply.bind("tcp://127.0.0.1:*"));
+    await request.send("");
+    await reply.receive();
+    await expect(reply.send(frames(65_536))).rejects.toMatchObject({ code: "EINVAL" });
+    await reply.send(frames(65_535));
+    expect(await request.receive()).toHaveLength(65_535);
   });
 });
