@@ -118,7 +118,10 @@ export class Serving {
       if (operation.counted) statistics.refuse("overloaded", 1);
       return false;
     }
-    if (operation.kind === "set" && map.table.bytes + sizeOf(operation) > options.maxBytes) {
+    const { uuid } = operation;
+    const lost = operation.condition !== undefined && map.window.hasConflict(uuid);
+    const isKnown = uuid.length > 0 && (lost || map.window.has(uuid));
+    if (operation.kind === "set" && !isKnown && map.table.bytes + sizeOf(operation) > options.maxBytes) {
       if (operation.counted) {
         statistics.refuse("full", 1);
         this.refuse(operation);
@@ -126,12 +129,11 @@ export class Serving {
       return false;
     }
     let accepted = operation;
-    const lost = operation.condition !== undefined && map.window.hasConflict(operation.uuid);
-    if (operation.uuid.length > 0 && (lost || !map.window.add(operation.uuid))) {
+    if (isKnown) {
       if (operation.counted) statistics.repeated += 1;
       const kind = lost ? "conflict" : "announce";
       accepted = { ...operation, kind, value: EMPTY, expires: 0, counted: false, condition: undefined };
-    }
+    } else if (uuid.length > 0) map.window.add(uuid);
     // The memory of a small update is a part of what was received with it; what waits long must not hold all of that.
     const waits = queue.committing && accepted.value.length < 4_096;
     queue.push(waits ? copyOf(accepted) : accepted);

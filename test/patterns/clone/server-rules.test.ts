@@ -165,6 +165,14 @@ test("a server that is full, or has too much in flight, refuses and counts", () 
   expect(rules.stats()).toMatchObject({ entries: 2, applied: 11, sequence: 11 });
 });
 
+test("a server that is full does not refuse what it has done, when it comes again", () => {
+  const { rules, published } = rig(1_000);
+  set(rules, "k", "x".repeat(900), 1);
+  set(rules, "k", "x".repeat(900), 1);
+  expect(published.map((each) => each.slice(-2))).toEqual(["@1", "@2"]);
+  expect(rules.stats()).toMatchObject({ applied: 1, repeated: 1, refused: { full: 0 } });
+});
+
 test("what waits is bounded in bytes, too, wherever it waits", () => {
   const value = Buffer.alloc(60_000_000, "x");
   const { rules } = rig(1_000_000_000);
