@@ -58,7 +58,7 @@ const MAX_UNPROVED_FRAME = 4_096;
 const MAX_UNPROVED_FRAMES = 2;
 /** Bytes that the other end has not taken: beyond it packets are dropped. */
 const MAX_UNSENT_BYTES = 4_194_304;
-/** Pieces of a frame that is not whole yet; then they are put together. */
+/** Pieces of a frame that is not whole yet; then they are put together. Of a stranger there is one. */
 const MAX_PARTS = 64;
 /** ms that this process ran in which the other end says hello, and a first genuine packet comes of it. The other may be late by several turns. */
 export const HELLO_TIMEOUT = 10_000;
@@ -268,8 +268,9 @@ export class Link implements Sink {
     const chunk = bytes.subarray(0, length);
     this.#pending.push(kept ? chunk : Buffer.from(chunk));
     this.#pendingBytes += length;
-    // A frame that comes byte by byte is no array of as many Buffers.
-    if (this.#pending.length >= MAX_PARTS) this.#pending = [Buffer.concat(this.#pending)];
+    // A frame that comes byte by byte is no array of as many Buffers, each of which may hold 8 KiB of Node's shared memory.
+    if (this.#pending.length >= (this.#verified ? MAX_PARTS : 2))
+      this.#pending = [Buffer.concat(this.#pending)];
     this.#take();
   }
 

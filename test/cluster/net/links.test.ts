@@ -243,16 +243,23 @@ describe("a node that has all the streams it may have", () => {
 });
 
 describe("a frame that comes byte by byte", () => {
-  it("is kept in few pieces", async () => {
-    const { accept, frames } = await listening();
-    const stream = accept("10.0.0.66");
-    const bytes = randomBytes(10_000);
+  it.each([
+    ["few pieces", true, 63],
+    ["one piece, of a stream without a proof", false, 1],
+  ])("is kept in %s", async (_, hasProof, pieces) => {
+    const { connect, frames } = await listening();
+    const stream = connect("10.0.0.66");
+    if (hasProof) stream.prove();
+    else stream.receive(encodeHello(randomBytes(32), OTHER));
+    const bytes = randomBytes(4_000);
     bytes[0] = 1;
     const frame = encodeFrame(bytes);
     const concat = vi.spyOn(Buffer, "concat");
     try {
       for (let at = 0; at < frame.length; at++) stream.receive(frame.subarray(at, at + 1));
-      expect(Math.max(...concat.mock.calls.map(([pieces]) => pieces.length))).toBeLessThanOrEqual(64);
+      // And the one that has come.
+      const most = Math.max(...concat.mock.calls.map(([list]) => list.length));
+      expect(most).toBeLessThanOrEqual(pieces + 1);
     } finally {
       concat.mockRestore();
     }
