@@ -242,6 +242,7 @@ export class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects {
     return new Promise((resolve) => {
       this.#closing = new Closing(this.#parts, linger, (result) => {
         this.#closing = undefined;
+        this.#routing.close();
         this.#processEnd?.forget();
         this.eventLoop.end();
         this.#onClosed();

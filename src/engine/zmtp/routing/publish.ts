@@ -116,6 +116,10 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
     this.readerLess();
   }
 
+  override close(): void {
+    this.#leaving.clear();
+  }
+
   override room(pipe: Pipe): void {
     super.room(pipe);
     if (RELAYS) this.#subscribers.get(pipe)?.writable();

@@ -105,6 +105,9 @@ export abstract class Routing {
     return undefined;
   }
 
+  /** The socket is closed: what it has not finished is of no use any more. */
+  close(): void {}
+
   add(pipe: Pipe): void {
     this.pipes.add(pipe);
   }

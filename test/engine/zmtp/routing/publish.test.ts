@@ -529,3 +529,14 @@ test("XPUB: a peer that leaves with many prefixes gets nothing more, and its pre
   world.leaves(heir);
   expect(read()).toEqual([`\0${many - 1}.`]);
 });
+
+test("a socket that is closed takes back no more of what a peer that has left had", async () => {
+  const world = new RoutingWorld({ type: "Publisher" });
+  const leaver = world.joined();
+  for (let i = 0; i < 3 * LEAVE_STEP; i++) leaver.commandsUs("SUBSCRIBE", `${i}.`);
+  world.leaves(leaver);
+  const { length } = world.events;
+  world.routing.close();
+  for (let i = 0; i < 4; i++) await new Promise((resolve) => setImmediate(resolve));
+  expect(world.events).toHaveLength(length);
+});
