@@ -327,11 +327,11 @@ export class RequestCalls {
   // --- Attempts ------------------------------------------------------------------------------------------------------
 
   #attempt(now: number, call: Call): void {
-    call.place.unlink();
     if (now >= call.until) {
       this.#expire(now, call);
       return;
     }
+    call.place.unlink();
     const { terms, target, tried } = call;
     // Who does not know all that serve might choose another node than others do.
     if (staysWithItsNode(call) && this.#effects.isSettling()) {

@@ -112,15 +112,20 @@ describe("requests that wait for room", () => {
     expect(outcomes.get("reply")).toBe(3);
   });
 
-  it("end with their time, and say so", () => {
+  it.each([
+    "by its timer",
+    "before its timer, which is late",
+  ])("end with their time, %s, and say so", (how) => {
     const world = worldOf(1);
     world.workOf = () => ({ ms: 1_000_000, fails: false, parts: 0 });
+    const { calls } = world.get("caller");
     call(world, 1, () => ({}));
-    for (const node of world.get("caller").calls.loadsOf(TERMS.service)) node.window = 1;
+    for (const node of calls.loadsOf(TERMS.service)) node.window = 1;
     const outcomes = call(world, 1, () => ({ timeout: 500 }));
-    world.runUntil(1_000);
+    if (how === "by its timer") world.runUntil(1_000);
+    else calls.onChanged(1_000);
     expect([...outcomes.keys()]).toEqual([expect.stringContaining("no node has room for it within 500 ms")]);
-    expect(world.get("caller").calls.waiting).toBe(0);
+    expect(calls.waiting).toBe(0);
   });
 });
 
