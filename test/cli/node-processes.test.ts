@@ -183,7 +183,7 @@ describe("shoal node start", () => {
     const got: string[] = [];
     b.onMessage(({ data }) => void got.push(String(data)));
     b.onQuery(({ data }) => {
-      if (String(data) === "3") throw new Error("no three");
+      if (String(data) === "3") throw Object.assign(new Error("no three"), { expose: true });
       return `answer ${data}`;
     });
     await b.start();

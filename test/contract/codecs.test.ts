@@ -52,7 +52,7 @@ describeTransports("codecs", (world) => {
       expect(await pull.receiveMany({ max: 1, ...WAIT })).toEqual([[value]]);
       expect((await pull.messages().next()).value).toEqual([value]);
     }
-    expect(pull.stats().invalid).toEqual({ frames: 0, codec: 0, schema: 0, full: 0 });
+    expect(pull.stats().invalid).toEqual({ frames: 0, codec: 0, schema: 0, full: 0, tooLarge: 0 });
   });
 
   it("a message that fails is an event and a count, never an exception; the loop goes on", async () => {

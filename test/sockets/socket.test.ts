@@ -234,7 +234,7 @@ describe("a message that does not pass the codec", () => {
     expect(pull.stats()).toMatchObject({
       received: 1,
       bytesReceived: 1,
-      invalid: { codec: 1, frames: 1, schema: 0, full: 0 },
+      invalid: { codec: 1, frames: 1, schema: 0, full: 0, tooLarge: 0 },
     });
     expect(heard.mock.calls.map(([event]) => event.reason)).toEqual(["codec", "frames"]);
   });
