@@ -304,8 +304,9 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
   #onFramed(framing: Framing, bytes: Buffer, length: number, memory: PooledBuffer | undefined): void {
     const pipe = this.#pipe;
     // Bounds what is put together; the frame itself, which may be a sealed one, is checked when it is whole. The first message
-    // may begin in the chunk that ends the handshake.
-    const maxSize = MAX_HANDSHAKE_COMMAND + (pipe?.in.maxMessageSize ?? length);
+    // may begin in the chunk that ends the handshake. What comes while this side leaves is thrown away.
+    const maxSize =
+      this.#state >= State.Flushing ? -1 : MAX_HANDSHAKE_COMMAND + (pipe?.in.maxMessageSize ?? length);
     const decoded = framing.decode(bytes, length, memory, maxSize);
     const { assembled, pooled } = decoded;
     const kept = pooled !== undefined || decoded.kept === true;

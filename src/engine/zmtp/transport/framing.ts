@@ -57,7 +57,7 @@ export interface Framing {
    * Takes the first `length` of `bytes`, and keeps no reference to them.
    *
    * @param pooled their memory, if it is the framing's to write in, and to be kept: the frames may be there
-   * @param maxSize bytes of a frame that it puts together at most
+   * @param maxSize bytes of a frame that it puts together at most; negative: such frames are thrown away
    */
   decode(bytes: Uint8Array, length: number, pooled?: PooledBuffer, maxSize?: number): DecodedFrames;
   /** What is to be sent at once, such as the answer to a ping of the transport's; asked for behind each `decode`. */

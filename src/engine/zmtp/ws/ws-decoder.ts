@@ -93,7 +93,7 @@ export class WsDecoder {
   closed: number | undefined = undefined;
   /** The peer broke the rules; nothing is read any more. */
   fault: Fault | StreamFault | undefined = undefined;
-  /** Bytes that are kept of a frame in fragments at most, without its flags. */
+  /** Bytes that are kept of a frame in fragments at most, without its flags; negative: such frames are thrown away. */
   maxSize = Number.POSITIVE_INFINITY;
   /** A ZMTP frame whose fragments are whole; it comes before what `decode` has given. The caller sets it to undefined. */
   assembled: Buffer | undefined = undefined;
@@ -315,6 +315,11 @@ export class WsDecoder {
   /** Adds to the message in fragments, whose memory grows as it comes. @returns whether it could be done */
   #assemble(source: Words, from: number, count: number): boolean {
     const front = LONG_HEADER - 1;
+    if (this.maxSize < 0) {
+      if (this.#assemblyHas > 0) this.#assembly = new Words(Buffer.alloc(0));
+      this.#assemblyHas = 0;
+      return true;
+    }
     if (this.#assemblyHas + count > this.maxSize + 1) {
       this.fault = "too-long";
       return false;
@@ -342,6 +347,10 @@ export class WsDecoder {
   /** @returns the position in the target */
   #fragmentIsWhole(target: Words, to: number): number {
     if (!this.#isFinal) return to;
+    if (this.maxSize < 0) {
+      this.#assembly = undefined;
+      return to;
+    }
     const { bytes } = this.#assembly as Words;
     const size = this.#assemblyHas - 1;
     this.#assembly = undefined;

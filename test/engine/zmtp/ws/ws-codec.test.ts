@@ -215,6 +215,19 @@ describe("fragments", () => {
     decode(empty, Buffer.of(0, 0));
     expect(empty.fault).toMatchObject({ message: expect.stringContaining("next to nothing") });
   });
+
+  it("cost no memory where they are thrown away, and end nothing", () => {
+    const [first, second, third] = fragmentsOf(true, Buffer.alloc(300), 100, 200) as Buffer[];
+    const decoder = new WsDecoder(true);
+    decoder.maxSize = 200;
+    decode(decoder, first as Buffer);
+    expect(decoder.unfinished).toBe(100);
+    decoder.maxSize = -1;
+    decode(decoder, second as Buffer);
+    expect(decoder.unfinished).toBe(0);
+    expect(decode(decoder, third as Buffer, encode(key, zmtp(0, "z")))).toEqual(zmtp(0, "z"));
+    expect([decoder.fault, decoder.assembled]).toEqual([undefined, undefined]);
+  });
 });
 
 describe("control frames", () => {
