@@ -144,8 +144,9 @@ export interface Target {
   readonly name: string;
   readonly balancer: Balancer;
   readonly budget: RetryBudget;
-  /** Requests that wait for room at any node. */
+  /** Requests that wait for room at any node; at any other node than this one. */
   readonly waiting: RoomQueue;
+  readonly waitingForOthers: RoomQueue;
   candidates: readonly Candidate[];
 }
 

@@ -137,7 +137,8 @@ export class RequestCalls {
     this.#bytes += call.bytes;
     this.counts.called += 1;
     // It comes after those that wait.
-    if (target.waiting.first !== undefined && mayGoAnywhere(call)) this.#awaitRoom(now, call, target.waiting);
+    const queue = queueOf(call);
+    if (queue.first !== undefined && mayGoAnywhere(call)) this.#awaitRoom(now, call, queue);
     else this.#attempt(now, call);
     return call;
   }
@@ -266,7 +267,8 @@ export class RequestCalls {
     const queues = new Set<RoomQueue>();
     for (const call of [...this.#waiting]) {
       if (call.state !== "waiting") continue;
-      if (call.target.waiting.has(call)) queues.add(call.target.waiting);
+      const queue = queueOf(call);
+      if (queue.has(call)) queues.add(queue);
       else this.#attempt(now, call);
     }
     for (const queue of queues) this.#refillFrom(now, queue);
@@ -318,6 +320,7 @@ export class RequestCalls {
       }),
       budget: new RetryBudget(now),
       waiting: new RoomQueue(),
+      waitingForOthers: new RoomQueue(),
       candidates: [],
     };
     this.#targets.set(name, target);
@@ -346,7 +349,7 @@ export class RequestCalls {
           call.tried = NO_NODES;
           continue;
         }
-        this.#awaitRoom(now, call, target.waiting);
+        this.#awaitRoom(now, call, queueOf(call));
         return;
       }
       if (node === undefined) {
@@ -453,6 +456,7 @@ export class RequestCalls {
       const held = this.#waitingAtNode.get(node);
       if (held !== undefined) this.#refillFrom(now, held);
       this.#refillFrom(now, target.waiting);
+      this.#refillFrom(now, target.waitingForOthers);
     }
     this.#isRefilling = false;
   }
@@ -726,6 +730,11 @@ export class RequestCalls {
 
 function isOverload(error: ShoalError | undefined): boolean {
   return error instanceof ServiceError && error.reason === "overloaded";
+}
+
+/** Where it waits for room at any node. One that this node may serve waits for no other node behind one that it may not. */
+function queueOf({ terms, target }: Call): RoomQueue {
+  return terms.self ? target.waiting : target.waitingForOthers;
 }
 
 /** Whether any node that serves it may have it. */

@@ -92,6 +92,24 @@ describe("requests that wait for room", () => {
     expect(others.get("reply")).toBe(10);
   });
 
+  it("hold up none that their own node may serve, where they may not go there", () => {
+    const world = worldOf(1);
+    const caller = world.get("caller");
+    caller.serve();
+    caller.candidates = [
+      { id: "caller", distance: 0 },
+      { id: "w1", distance: 1 },
+    ];
+    caller.calls.onChanged(world.now);
+    call(world, 1, () => ({}));
+    world.runUntil(100);
+    for (const node of caller.calls.loadsOf(TERMS.service)) if (node.id === "w1") node.window = 0;
+    const remote = call(world, 1, () => ({ self: false, timeout: 5_000 }));
+    const own = call(world, 3, () => ({}));
+    world.runUntil(1_000);
+    expect([own.get("reply"), remote.size]).toEqual([3, 0]);
+  });
+
   it("do not go to a node that is ejected while another one is only full, and may be its trial", () => {
     const world = worldOf(2);
     const { calls } = world.get("caller");
