@@ -69,7 +69,7 @@ describe("shoal pirate", () => {
       "1",
     );
     expect(nobody.code).toBe(1);
-    expect(nobody.stderr).toContain("No reply came: 2 attempts");
+    expect(nobody.stderr).toContain("No reply came, 2 attempts from tcp://127.0.0.1:9");
   });
 
   it.each([
