@@ -34,7 +34,6 @@ const PURE = [
   "test/cluster/requests/{balancer,forgotten,schedules,wire}.test.ts",
   "test/cluster/sessions/{memory-store,rules,schedules,spec}.test.ts",
   "test/cluster/zre/{codec,rules,simulation}.test.ts",
-  "test/support/{equality,properties,quick-expect,seed}.test.ts",
   "test/types/*.test.ts",
   "test/testing/rules.test.ts",
 ];

@@ -104,17 +104,12 @@ export const PARTS = [
     short: true,
     pages: [
       "internals/map",
-      "internals/walks",
       "internals/recipes",
-      "internals/changes",
       "internals/engine",
       "internals/hot-path",
       "internals/cluster",
       "internals/messaging",
       "internals/routes",
-      "internals/files",
-      "internals/constants",
-      "performance-log",
     ],
   },
 ];

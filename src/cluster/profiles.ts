@@ -61,7 +61,7 @@ const LAN: Profile = Object.freeze({
   stableFor: 1_000,
 });
 
-/** By name; docs/internals/cluster.md and the page of profiles have the same table. */
+/** By name; docs/internals/cluster.md shows them side by side. */
 export const PROFILES = Object.freeze({
   lan: LAN,
   /** Round trips of up to a second. */

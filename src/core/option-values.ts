@@ -5,7 +5,7 @@
  *   inherited    the defaults, from one frozen table that all sockets share
  *
  * So a socket that was given nothing has an object of a few words, whatever the number of options, and what a program sets
- * is seen by all who have the object (docs/performance-log.md). Loops and spreading see its own values only: go through
+ * is seen by all who have the object. Loops and spreading see its own values only: go through
  * `OPTIONS` for all of them.
  */
 import { INT32 } from "./option-spec.js";

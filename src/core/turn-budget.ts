@@ -16,7 +16,7 @@
  *   loopTurned: the event loop has read something, so it was not held up: the time of each budget begins again
  *
  * Without the last, a socket that something comes for now and then would yield at nearly each of its looks, as its time
- * began long ago; and what it had taken would wait for its next turn, with that of all others (docs/performance-log.md).
+ * began long ago; and what it had taken would wait for its next turn, with that of all others.
  */
 import type { Clock } from "./clock.js";
 

@@ -4,7 +4,7 @@
  *   take(lease) --frames are views of pooled memory, counted in the lease--+--release()--> used again by the next messages
  *                                                                          +--keep()-----> the program's, as without a lease
  *
- * From 64 KiB on half of what a message costs is the page faults of fresh memory (docs/performance-log.md). A lease that is forgotten
+ * From 64 KiB on half of what a message costs is the page faults of fresh memory. A lease that is forgotten
  * is garbage, and its memory with it: nothing is used again that was not released. An engine that lends nothing ignores leases.
  */
 import type { Pooled } from "./frame-batch.js";

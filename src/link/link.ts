@@ -42,7 +42,7 @@ const UNSENT_BYTES = 131_072;
 const BATCH_BYTES = 131_072;
 /**
  * The same at most, of a stream that takes each batch within the call: each wakes the process at the other end, which costs as much as
- * the copy of 64 KiB (docs/performance-log.md). What such a stream has taken waits in the system, so no frame waits longer for it here.
+ * the copy of 64 KiB. What such a stream has taken waits in the system, so no frame waits longer for it here.
  */
 const LARGEST_BATCH = 524_288;
 /** ms by which a late timer counts: silence while the process stood still proves nothing. */

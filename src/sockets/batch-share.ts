@@ -2,7 +2,7 @@
  * How many messages one receive takes at most, so that the batches of all sockets together stay few.
  *
  * A loop over batches holds the last one until the next is there. With 50 sockets and 1,000 messages each that is as much as
- * V8's whole young generation, which then copies them in each collection (docs/performance-log.md). So sockets that
+ * V8's whole young generation, which then copies them in each collection. So sockets that
  * receive by turns share what one alone would have:
  *
  *   a a a a          1,000 each

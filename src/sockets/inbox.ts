@@ -19,7 +19,7 @@ import { BatchShare, MAX_MANY } from "./batch-share.js";
 import { TAKES_MANY } from "./leases.js";
 import type { Counters } from "./stats.js";
 
-/** ms of receives that settle at once between two turns of the event loop (docs/performance-log.md). */
+/** ms of receives that settle at once between two turns of the event loop. */
 const RECEIVE_TIME = 0.5;
 
 /**

@@ -39,7 +39,7 @@ import { KEEPS_COPIES } from "./leases.js";
 import { byteLengthOf } from "./message.js";
 import type { Counters } from "./stats.js";
 
-/** ms of sends that settle at once between two turns of the event loop (docs/performance-log.md). */
+/** ms of sends that settle at once between two turns of the event loop. */
 export const SEND_TIME = 0.5;
 
 /** How a message is sent. */

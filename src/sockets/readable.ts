@@ -131,7 +131,7 @@ class MessageIterator<M> implements AsyncIterableIterator<M, undefined> {
 
   next(): Promise<IteratorResult<M, undefined>> {
     if (this.#done || this.#socket[CORE].closed) return Promise.resolve({ value: undefined, done: true });
-    // A message that is there already costs one promise, not three (docs/performance-log.md).
+    // A message that is there already costs one promise, not three.
     if (this.#options === undefined && !this.#socket[CORE].reserved) {
       const value = this.#socket[CORE].inbox.tryReceive() as M | undefined;
       if (value !== undefined) return Promise.resolve({ value, done: false });

@@ -167,7 +167,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
   }
 
   // What the queues ask (OutboxRules, InboxRules): the options again at each use, since a program may change them at any time.
-  // Of the socket itself, since an object with accessors of its own is a shape of its own to V8 (docs/performance-log.md).
+  // Of the socket itself, since an object with accessors of its own is a shape of its own to V8.
 
   get sendTimeout(): number {
     return this.#options.sendTimeout;

@@ -1,6 +1,6 @@
 /**
  * `trySend` of one frame that the program gives away, to a socket of the same thread, and `sendMany` of such: what the outbox does with
- * it, in fewer steps (docs/performance-log.md).
+ * it, in fewer steps.
  */
 import type { FramePassing } from "../engine/engine.js";
 import type { Outbox } from "./outbox.js";

@@ -2,18 +2,6 @@ import { expect, it } from "vitest";
 import { ClusterNode } from "../../src/cluster/index.js";
 import { nodeSettings } from "../../src/cluster/node/options.js";
 import { PROFILES, type Profile, resolveProfile } from "../../src/cluster/profiles.js";
-import { code, codes, tableUnder } from "../docs-tables/support/markdown.js";
-
-it("the table of profiles is equal to the code", () => {
-  const rows = tableUnder("internals/cluster.md", "Timers and bounds");
-  const expected = Object.keys(PROFILES.lan).map((key) => [
-    key,
-    ...Object.values(PROFILES).map((profile: Profile) => code(profile[key as keyof Profile])),
-  ]);
-  expect(
-    rows.map(([key, ...values]) => [codes(key as string)[0], ...values.map((each) => `\`${each}\``)]),
-  ).toEqual(expected);
-});
 
 it("a profile is checked", () => {
   expect(resolveProfile("wan", { probeTimeout: 1_000 }).probeTimeout).toBe(1_000);

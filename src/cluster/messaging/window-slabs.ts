@@ -5,7 +5,7 @@
  *                     ^ all batches acknowledged: from the front again
  *
  * A slab for each batch would be as many bytes of external memory as are sent. V8 marks the whole heap for each 16 to 32 MiB of those,
- * the sooner the smaller the program's heap is, and each slab is fresh memory for the processor (docs/performance-log.md).
+ * the sooner the smaller the program's heap is, and each slab is fresh memory for the processor.
  *
  * A slab stays with its link: a peer that acknowledges what it did not get reads later messages to itself, and nobody else's.
  */

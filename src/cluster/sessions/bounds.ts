@@ -1,4 +1,4 @@
-/** The bounds of sessions. docs/internals/constants.md lists them. */
+/** The bounds of sessions. */
 
 /** Operations of one commit. */
 export const MAX_BATCH = 256;

@@ -12,7 +12,7 @@
  * Not a Map alone: V8 gives one a new table each time that deletions have used the
  * old one up, and the old one points to the new one and to all that it held. As soon
  * as one of them is in the old generation, all that follow stay until the next full
- * collection: that was half of a broker's time (docs/performance-log.md).
+ * collection: that was half of a broker's time.
  */
 
 /** Places of a ring at first, and where shrinking ends: a power of two. */

@@ -40,8 +40,8 @@ const NO_DROP_RETRY = 1;
 /** Sends without a look after a wait, at most: what may have to be kept if the peer goes. */
 const MAX_CREDIT = 256;
 /**
- * Bytes that are taken in one turn of the event loop, unless one message alone has more, or there is no mark. 1 and 64 MiB cost the same
- * (docs/performance-log.md).
+ * Bytes that are taken in one turn of the event loop, unless one message alone has more, or there is no mark. 1 and 64 MiB cost the
+ * same.
  */
 const MAX_TURN_BYTES = 67_108_864;
 /** Bytes after which the next turn is waited for, to count again from 0: small messages do without. */

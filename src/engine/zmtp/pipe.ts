@@ -23,19 +23,19 @@ import { HAS_POLICIES, PeerMeter, type PeerMeterEffects } from "./peer-meter.js"
 import type { BudgetedPipe, ReceiveBudget } from "./receive-budget.js";
 import { type Frames, framesOf, TRANSFERS } from "./transferred.js";
 
-/** Bytes that wait before they are written at once, without waiting for the end of the turn (docs/performance-log.md). */
+/** Bytes that wait before they are written at once, without waiting for the end of the turn. */
 const FLUSH_BYTES = 65_536;
 /** The same of large messages: each would be a write of its own. */
 const FLUSH_LARGE_BYTES = 262_144;
 /**
  * Bytes that have left since a send found no room, after which there is room again, however full the queue still is: of large
- * messages half a queue is tens of megabytes, and while a program fills them in one go nothing is written (docs/performance-log.md).
+ * messages half a queue is tens of megabytes, and while a program fills them in one go nothing is written.
  */
 const ROOM_BYTES = 2_000_000;
 /**
  * Bytes in a full queue past which it is shortened, by half each time that a send waits for room in it, which loses nothing
  * by it. A program that outruns its peer keeps its queue full, and what leaves a long one has left the processor's caches long
- * ago (docs/performance-log.md).
+ * ago.
  */
 const LONG_BYTES = 16_777_216;
 /** Bytes that it is shortened to. */

@@ -143,10 +143,10 @@ export class Encoder {
    */
   encode(message: OutgoingMessage, from: number, prefix: readonly OutgoingFrame[] | undefined): void {
     this.parts = undefined;
-    // A lone short frame, the most frequent of all (docs/performance-log.md).
+    // A lone short frame, the most frequent of all.
     if (isBytes(message) && prefix === undefined) {
       const { slab } = this;
-      const size = message.length; // Not `byteLength`, which V8 calls (docs/performance-log.md).
+      const size = message.length; // Not `byteLength`, which V8 calls.
       const start = slab.refs === 0 ? 0 : slab.used;
       const end = start + SHORT_HEADER + size;
       if (size <= MAX_SHORT && end <= slab.size) {

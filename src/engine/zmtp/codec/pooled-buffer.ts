@@ -7,7 +7,7 @@
  *                                                +--take--> the program's: pinned, and never used again
  *
  * Without it each large message that a proxy relays is memory that the kernel has to find and clear page by page, and that
- * the collector has to find again: a third of the proxy's time (docs/performance-log.md).
+ * the collector has to find again: a third of the proxy's time.
  *
  * A missed release leaks to the collector; an extra release corrupts data, since other messages' bytes would be sent.
  */

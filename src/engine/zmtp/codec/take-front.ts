@@ -54,7 +54,7 @@ export function countSameRoutingId(batch: FrameBatch): number {
  * Takes `count` messages off the front, and the first frame off each, where all have the same. The messages after the
  * first move to the left in their own memory, so that they stand one after the other.
  *
- * `copyWithin` makes no view and so costs a third of `set` (docs/performance-log.md).
+ * `copyWithin` makes no view and so costs a third of `set`.
  *
  * @returns where they end; they begin after the first frame of the first message
  */

@@ -28,7 +28,7 @@ const CONSTANTS = [0x61707865, 0x3320646e, 0x79622d32, 0x6b206574] as const;
 
 /**
  * Where boxes of short frames come from. They are made when they are first wanted: a process with a few more things on its heap
- * may be one whose heap V8 marks for each 32 MiB that is received (docs/performance-log.md), and frames of 64 KiB want none.
+ * may be one whose heap V8 marks for each 32 MiB that is received, and frames of 64 KiB want none.
  */
 export interface ShortSource {
   /** Bytes of the longest body that is one. */

@@ -2,7 +2,7 @@
  * Messages that pass as their frames, in both directions, of socket types that look at nothing in them (engine.ts).
  *
  * The same rules as on the way of all others, which is the way of whatever is refused here: the balancer's turn, the marks, what waits
- * before. It is short, so that V8 makes one piece of code of it (docs/performance-log.md).
+ * before. It is short, so that V8 makes one piece of code of it.
  */
 import type { FramePassing, ReceivedList } from "../../engine.js";
 import type { Pipe } from "../pipe.js";

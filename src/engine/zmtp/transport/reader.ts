@@ -9,7 +9,7 @@
  *
  * A stream of node:net makes memory of 64 KiB for each read, however little comes, and
  * a large frame is put together by copying it once more. A connection that is idle has
- * no memory here (docs/performance-log.md).
+ * no memory here.
  *
  *   reading --pause--> ahead: keeps what comes, so that a hang-up is noticed
  *      ^                 |  READ_AHEAD
