@@ -24,13 +24,8 @@ export class Program {
   readonly checker: ts.TypeChecker;
   readonly #program: ts.Program;
 
-  /** @param texts of files that exist only here */
-  constructor(files: readonly string[], options = OPTIONS, texts: ReadonlyMap<string, string> = new Map()) {
-    const host = ts.createCompilerHost(options);
-    const { readFile, fileExists } = host;
-    host.readFile = (path) => texts.get(path) ?? readFile(path);
-    host.fileExists = (path) => texts.has(path) || fileExists(path);
-    this.#program = ts.createProgram(files, options, host);
+  constructor(files: readonly string[], options = OPTIONS) {
+    this.#program = ts.createProgram(files, options);
     this.checker = this.#program.getTypeChecker();
   }
 
@@ -62,14 +57,6 @@ export class Program {
       });
     }
     return properties;
-  }
-
-  /** What the compiler says of a file, each with its line. */
-  faultsOf(file: string): string[] {
-    return ts.getPreEmitDiagnostics(this.#program, this.#program.getSourceFile(file)).map((fault) => {
-      const line = fault.file?.getLineAndCharacterOfPosition(fault.start ?? 0).line ?? 0;
-      return `${line + 1}: ${ts.flattenDiagnosticMessageText(fault.messageText, "\n")}`;
-    });
   }
 
   #parts(type: ts.Type): string[] {

@@ -1,6 +1,6 @@
 /**
- * The types: every name of the public entry points, those of the package `zeromq` among them, and the type tests. One
- * program of the compiler for all of it, since reading the sources is most of the work.
+ * The names of the public entry points, those of the package `zeromq` among them, by one program of the compiler, since reading the
+ * sources is most of the work. `npm run typecheck` checks the type tests next to this file.
  *
  * A change of a name is a change of the API: `npx vitest run test/types -u` accepts it. The patterns' own entry points have
  * no lists of their own: `shoal/patterns` has all of their names.
@@ -40,30 +40,14 @@ const theirs = createRequire(import.meta.url)
   .resolve("zeromq")
   .replace(/\.js$/, ".d.ts");
 
-const typeTests = readdirSync(import.meta.dirname)
-  .filter((name) => name.endsWith(".test-d.ts"))
-  .map((name) => join(import.meta.dirname, name));
-
-/** A type test that fails, which exists only for the compiler here. */
-const WRONG = join(import.meta.dirname, "wrong.test-d.ts");
-const WRONG_TEXT = `
-import { expectTypeOf } from "vitest";
-import { Pull } from "../../src/index.js";
-expectTypeOf(new Pull().receive).returns.toEqualTypeOf<Promise<string>>();
-// @ts-expect-error: nothing is wrong in the next line
-new Pull().linger = 5;
-`;
-
 const { config } = ts.readConfigFile(join(ROOT, "tsconfig.json"), ts.sys.readFile);
 const program = new Program(
   [
     ...Object.values(ENTRIES).map(source),
     ...PATTERNS.map((name) => source(`patterns/${name}/index.ts`)),
     ...(existsSync(theirs) ? [theirs] : []),
-    ...[...typeTests, WRONG],
   ],
   ts.parseJsonConfigFileContent(config, ts.sys, ROOT).options,
-  new Map([[WRONG, WRONG_TEXT]]),
 );
 
 describe("the public surface", () => {
@@ -111,10 +95,4 @@ describe.skipIf(!existsSync(theirs))("the names of the package zeromq", () => {
     const missing = zeromq.get(name)?.members.filter((member) => !shoal.get(name)?.members.includes(member));
     expect(missing).toEqual([]);
   });
-});
-
-it("the type tests pass, and would report a type that is wrong", { timeout: 60_000 }, () => {
-  expect(typeTests).not.toEqual([]);
-  for (const file of typeTests) expect(program.faultsOf(file), file).toEqual([]);
-  expect(program.faultsOf(WRONG).map((line) => line.slice(0, 2))).toEqual(["4:", "5:"]);
 });
