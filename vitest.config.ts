@@ -9,7 +9,14 @@ delete process.env.NODE_EXTRA_CA_CERTS;
  * of computing. Such a file closes what it opens, mocks no module, and keeps nothing in its own modules; its support has no hooks
  * outside of a function, which would run for the first file only. One that ends in `.apart.test.ts` has a process of its own, for what it
  * does to it or measures of it: mocked modules, an engine chosen by the environment, providers of the whole process, its memory, a page.
+ * One that ends in `.long.test.ts` runs in `npm run test:long` alone, which has no bound of minutes.
  */
+
+/** `npm run test:long`: every file, and the long forms of those that have one. */
+const IS_LONG = process.argv.some(
+  (word, at, words) => word === "--mode=long" || (word === "long" && words[at - 1] === "--mode"),
+);
+if (IS_LONG) Object.assign(process.env, { SHOAL_LONG: "1", SHOAL_FUZZ: "1" });
 
 /**
  * The contract of what goes over ws, once more with sockets of a page on the connecting side (test/contract/support/page.ts):
@@ -54,7 +61,11 @@ export default defineConfig({
         test: {
           name: "shared",
           include: ["test/**/*.test.ts"],
-          exclude: [...configDefaults.exclude, "test/**/*.apart.test.ts"],
+          exclude: [
+            ...configDefaults.exclude,
+            "test/**/*.apart.test.ts",
+            ...(IS_LONG ? [] : ["test/**/*.long.test.ts"]),
+          ],
           globalSetup: ["test/support/setup.ts"],
           setupFiles: ["test/support/shared.ts"],
           isolate: false,
