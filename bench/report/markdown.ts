@@ -8,7 +8,7 @@ import { SCENARIOS } from "../scenarios/index.js";
 import { caseTitle, figure, LEAST_ROUNDS, metricText, spread } from "./format.js";
 import { machineLines } from "./html.js";
 import { type BenchRecord, keyOf, type RunRecord } from "./records.js";
-import { type CaseSummary, growthOf, ratioOf, summarize } from "./summary.js";
+import { type CaseSummary, isOurs, ratioOf, summarize } from "./summary.js";
 
 export const BEGIN = "<!-- bench results: begin -->";
 export const END = "<!-- bench results: end -->";
@@ -85,11 +85,6 @@ function section(
     lines.push(tableRow([caseTitle(key), ...cells]));
   }
   lines.push(...ratios(cases, scenario, records));
-  const growth = growthOf(cases, scenario);
-  if (growth.length > 0) {
-    lines.push("", `How the cost grows with n = ${scenario.growth}:`, "");
-    lines.push(...growth.map(({ title, text }) => `- ${title}: ${text}`));
-  }
   for (const { key, failed } of cases) {
     for (const { contender, reason } of failed)
       lines.push("", `Failed: ${caseTitle(key)}, ${contender}: ${reason}`);
@@ -97,40 +92,45 @@ function section(
   return lines;
 }
 
-/** shoal's figure over that of each other contender, round by round. */
+/** shoal's figure over that of each other contender, round by round; rows and columns without any ratio are left out. */
 function ratios(
   cases: readonly CaseSummary[],
   scenario: Scenario,
   records: readonly BenchRecord[],
 ): string[] {
-  const ours = (contender: string) => contender.startsWith("shoal-");
   const all = cases.flatMap(({ rows }) => rows);
   const others = [...new Map(all.map(({ contender, title }) => [contender, title]))].filter(
-    ([name]) => !ours(name),
+    ([name]) => !isOurs(name),
   );
-  if (others.length === 0 || !all.some(({ contender }) => ours(contender))) return [];
-  const lines = [
-    "",
-    "Times the figure of … (– where rounds are too few)",
-    "",
-    ...header(["case", "contender", ...others.map(([, title]) => title)]),
-  ];
+  const rowsOfRatios: { titles: string[]; values: (number | undefined)[] }[] = [];
   for (const { key, rows } of cases) {
     const runs = records
       .filter((record): record is RunRecord => record.type === "run")
       .filter((run) => keyOf(run) === keyOf(key));
-    for (const { contender, title } of rows.filter((row) => ours(row.contender))) {
+    for (const { contender, title } of rows.filter((row) => isOurs(row.contender))) {
       const own = runs.filter((run) => run.contender === contender);
-      const cells = others.map(([other]) => {
+      const values = others.map(([other]) => {
         const theirs = runs.filter((run) => run.contender === other);
         const few = Math.min(own.length, theirs.length) < LEAST_ROUNDS;
-        const value = few ? undefined : ratioOf(own, theirs, scenario.metric.name);
-        return value === undefined ? "–" : `${value.value.toPrecision(2)} ×`;
+        return few ? undefined : ratioOf(own, theirs, scenario.metric.name)?.value;
       });
-      lines.push(tableRow([caseTitle(key), title, ...cells]));
+      if (values.some((value) => value !== undefined))
+        rowsOfRatios.push({ titles: [caseTitle(key), title], values });
     }
   }
-  return lines;
+  if (rowsOfRatios.length === 0) return [];
+  const shown = others.map((_, at) => rowsOfRatios.some(({ values }) => values[at] !== undefined));
+  const cell = (value: number | undefined): string =>
+    value === undefined ? "–" : `${value.toPrecision(2)} ×`;
+  return [
+    "",
+    "Times the figure of … (– where rounds are too few)",
+    "",
+    ...header(["case", "contender", ...others.map(([, title]) => title).filter((_, at) => shown[at])]),
+    ...rowsOfRatios.map(({ titles, values }) =>
+      tableRow([...titles, ...values.filter((_, at) => shown[at]).map(cell)]),
+    ),
+  ];
 }
 
 function header(titles: readonly string[]): string[] {

@@ -145,17 +145,33 @@ function gcShare({ sides }: RunRecord): number | undefined {
   return shares.length === 0 ? undefined : Math.max(...shares);
 }
 
-/** For each contender, in words, how the cost grows over the scenario's `growth`. */
+/** shoal itself, and not the plain sockets that its patterns are compared with. */
+export function isOurs(contender: string): boolean {
+  return contender.startsWith("shoal-") && !contender.includes("-plain");
+}
+
+/** Of the variance that a power law has to explain before it is said. */
+const LEAST_R2 = 0.9;
+
+/**
+ * For each contender of shoal, in words, how the cost grows over the scenario's `growth`. Empty where another parameter varies, too, and
+ * for a contender whose figures follow no power law.
+ */
 export function growthOf(
   cases: readonly CaseSummary[],
   scenario: Scenario,
 ): { title: string; text: string }[] {
   const { growth, metric } = scenario;
   if (growth === undefined) return [];
+  const others = cases.map(({ key: { size, parameters } }) =>
+    JSON.stringify(growth === "size" ? parameters : [size, { ...parameters, [growth]: null }]),
+  );
+  if (new Set(others).size > 1) return [];
   const points = new Map<string, Point[]>();
   for (const { key, rows } of cases) {
     const n = Number(growth === "size" ? key.size : key.parameters[growth]);
-    for (const { title, metric: figure } of rows) {
+    for (const { contender, title, metric: figure } of rows) {
+      if (!isOurs(contender)) continue;
       const cost = metric.better === "lower" ? figure.value : 1 / figure.value;
       const own = points.get(`${title}, ${key.transport}`) ?? [];
       own.push({ n, cost });
@@ -164,6 +180,6 @@ export function growthOf(
   }
   return [...points].flatMap(([title, own]) => {
     const fitted = fitGrowth(own);
-    return fitted === undefined ? [] : [{ title, text: describeGrowth(fitted) }];
+    return fitted === undefined || fitted.r2 < LEAST_R2 ? [] : [{ title, text: describeGrowth(fitted) }];
   });
 }

@@ -3,7 +3,7 @@ import Table from "cli-table3";
 import type { Scenario } from "../contract.js";
 import { caseTitle, figure, megabytes, metricText, percent, ratio, spread } from "./format.js";
 import type { BenchRecord } from "./records.js";
-import { type CaseSummary, growthOf, type Row, summarize } from "./summary.js";
+import { type CaseSummary, type Row, summarize } from "./summary.js";
 
 export function scenarioText(
   records: readonly BenchRecord[],
@@ -14,13 +14,6 @@ export function scenarioText(
   const lines = [`${scenario.name}: ${scenario.question}`, ""];
   if (cases.length === 0) lines.push("  Nothing was measured.", "");
   for (const one of cases) lines.push(...caseLines(one, scenario), "");
-  const growth = growthOf(cases, scenario);
-  if (growth.length > 0) {
-    const cost = scenario.metric.better === "lower" ? scenario.metric.name : `1 / ${scenario.metric.name}`;
-    lines.push(`  Growth of ${cost} with n = ${scenario.growth}:`);
-    for (const { title, text } of growth) lines.push(`    ${title}: ${text}`);
-    lines.push("");
-  }
   return lines.join("\n");
 }
 

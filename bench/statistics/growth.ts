@@ -15,12 +15,12 @@ export interface Growth {
   readonly r2: number;
 }
 
-/** @returns undefined with fewer than three different `n`: two points fit anything */
+/** @returns undefined with fewer than four different `n`: two or three points fit nearly anything */
 export function fitGrowth(points: readonly Point[]): Growth | undefined {
   const usable = points.filter(
     ({ n, cost }) => n > 0 && cost > 0 && Number.isFinite(n) && Number.isFinite(cost),
   );
-  if (new Set(usable.map(({ n }) => n)).size < 3) return undefined;
+  if (new Set(usable.map(({ n }) => n)).size < 4) return undefined;
   const xs = usable.map(({ n }) => Math.log(n));
   const ys = usable.map(({ cost }) => Math.log(cost));
   const meanX = mean(xs);

@@ -131,14 +131,11 @@ describe("fitGrowth", () => {
     );
   });
 
-  it("says nothing of two points, and passes over what has no logarithm", () => {
-    const two = [
-      { n: 1, cost: 1 },
-      { n: 2, cost: 2 },
-    ];
-    expect(fitGrowth(two)).toBeUndefined();
-    expect(fitGrowth([...two, { n: 0, cost: 3 }, { n: 4, cost: Number.NaN }])).toBeUndefined();
-    expect(fitGrowth([...two, { n: 4, cost: 4 }, { n: 0, cost: 9 }])?.exponent).toBeCloseTo(1);
+  it("says nothing of three points, and passes over what has no logarithm", () => {
+    const three = [1, 2, 8].map((n) => ({ n, cost: n }));
+    expect(fitGrowth(three)).toBeUndefined();
+    expect(fitGrowth([...three, { n: 0, cost: 3 }, { n: 4, cost: Number.NaN }])).toBeUndefined();
+    expect(fitGrowth([...three, { n: 4, cost: 4 }, { n: 0, cost: 9 }])?.exponent).toBeCloseTo(1);
   });
 
   it("is described in words", () => {
