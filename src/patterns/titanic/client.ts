@@ -146,7 +146,7 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
    *
    * @param body 1 or more frames
    * @returns its UUID, 32 hexadecimal digits: any client that has it can fetch the reply
-   * @throws StoreError `failed` when Titanic refuses (500), `outcome-unknown` when its store lost the answer (502);
+   * @throws StoreError `failed` when Titanic refuses (500), `outcome-unknown` when its store lost the answer of an attempt (502);
    *   InvalidArgumentError `EINVAL`; NotSupportedError `NOT_SUPPORTED` for `uuid` and `ttl` with a Titanic that does
    *   not know them; otherwise as {@link MajordomoClient.request}
    */
@@ -204,10 +204,13 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
     const { timeout = this.#timeout, retries = this.#retries, signal } = call;
     const deadline = begun + timeout;
     let failure = error;
+    let isUnknown = false;
     for (let left = retries, pause = REPEAT_DELAY; ; left -= 1, pause *= 2) {
       if (failure instanceof ServiceError && failure.reason === "no-service") this.#canStore = undefined;
-      const isUnknown = failure instanceof StoreError && failure.reason === "outcome-unknown";
-      if (!isUnknown || left <= 0 || (timeout >= 0 && performance.now() + pause >= deadline)) throw failure;
+      isUnknown ||= failure instanceof StoreError && failure.reason === "outcome-unknown";
+      // A time-out, an abort and a closing say by themselves that the outcome is unknown.
+      if (!isUnknown || !(failure instanceof StoreError || failure instanceof ServiceError)) throw failure;
+      if (left <= 0 || (timeout >= 0 && performance.now() + pause >= deadline)) throw unknownOf(failure);
       await this.#sleep(pause, signal);
       const rest = timeout < 0 ? timeout : Math.max(1, Math.round(deadline - performance.now()));
       try {
@@ -399,6 +402,13 @@ function uuidOf([status, uuid]: readonly Buffer[]): string {
   if (parseStatus(status) !== TitanicStatus.OK) throw refused("The request", status);
   if (uuid === undefined) throw new ProtocolError("The request was answered without a UUID");
   return uuid.toString("latin1");
+}
+
+/** Of a request that may be stored, though its last attempt was refused. */
+function unknownOf(failure: StoreError | ServiceError): StoreError {
+  if (failure instanceof StoreError && failure.reason === "outcome-unknown") return failure;
+  const text = `An attempt may have been stored, and its repetition failed: ${failure.message}`;
+  return new StoreError("outcome-unknown", text, { cause: failure });
 }
 
 function refused(what: string, status: Buffer | undefined): StoreError {

@@ -100,6 +100,26 @@ describe("Titanic, on a store that is slow or fails,", () => {
     expect(titanic.stats()).toMatchObject({ stored: 0, repeated: 1 });
   });
 
+  it("asks on where a repetition is refused, since the first may have been stored", async () => {
+    for (const reason of ["outcome-unknown", "failed"] as const)
+      store.failures.push({ method: "put", reason });
+    const uuid = await client.request("echo", "x");
+    expect((await client.wait(uuid, WAIT)).status).toBe("200");
+    expect([store.kept.size, calls]).toEqual([1, 1]);
+  });
+
+  it("never calls a request refused that it may have stored before", async () => {
+    const once = new TitanicClient(endpoint, { retries: 1 });
+    for (const reason of ["outcome-unknown", "failed"] as const)
+      store.failures.push({ method: "put", reason });
+    await expect(once.request("other", "x")).rejects.toMatchObject({
+      reason: "outcome-unknown",
+      cause: { reason: "failed" },
+    });
+    expect(store.kept.size).toBe(1);
+    await once.close();
+  });
+
   it("reports when the outcome stays unknown, and takes the same UUID later", async () => {
     const once = new TitanicClient(endpoint, { retries: 0 });
     const uuid = once.newUuid();
