@@ -92,6 +92,7 @@ export class Serving {
   resume(now: number): void {
     this.#suspended = false;
     this.#now = now;
+    if (!this.#leader.inStep) this.#state.standing.setAlone(true);
     this.#release(now);
   }
 
@@ -277,7 +278,8 @@ export class Serving {
     this.#leader.leave();
     this.#joined = false;
     effects.event({ type: "replica:left", reason });
-    standing.setAlone(true);
+    // One in doubt acknowledges nothing, so it is not alone with anything, either.
+    if (!this.#suspended) standing.setAlone(true);
     this.#release(now);
   }
 

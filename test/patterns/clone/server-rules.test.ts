@@ -11,6 +11,7 @@ import {
 } from "../../../src/patterns/clone/protocol.js";
 import {
   encodeBegin,
+  encodeFollow,
   encodeMark,
   encodeUpdate,
   LinkCommand,
@@ -213,6 +214,28 @@ test("a server that was held up acknowledges nothing until it knows that it serv
   set(rules, "k", "3", 3);
   rules.deactivate(true, 6_000);
   expect([published.length, rules.stats().pending]).toEqual([2, 0]); // It is in the map: the other server has the word.
+});
+
+test("a server in doubt that its follower leaves has acknowledged nothing alone", () => {
+  const [peer, session, next] = [Buffer.from("peer"), Buffer.alloc(8, 1), Buffer.alloc(8, 2)];
+  const effects: ServerEffects = {
+    ...EFFECTS,
+    replicate: () => "sent",
+  };
+  const rules = new ServerRules({ ...OPTIONS, role: "primary" }, effects, 0);
+  rules.activate(0);
+  rules.marked(0);
+  set(rules, "k", "1", 1);
+  rules.replica(peer, encodeFollow(session), 0);
+  rules.replica(peer, encodeMark(LinkCommand.HAVE, session, 1), 0);
+  rules.marked(0);
+  expect(rules.standing.standing.alone).toBe(false);
+  rules.suspend();
+  set(rules, "k", "2", 2);
+  rules.replica(peer, encodeFollow(next), 0);
+  expect(rules.standing.standing).toMatchObject({ alone: false, aloneSince: undefined });
+  rules.resume(0);
+  expect(rules.standing.standing.alone).toBe(true);
 });
 
 test("a key that is set again in the moment when it ends stays", () => {
