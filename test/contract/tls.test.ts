@@ -245,6 +245,22 @@ describe("a new certificate", () => {
     await talk(client, server);
   });
 
+  it.each([
+    { tlsCert: "" },
+    { tlsKey: "" },
+    { tlsCert: "", tlsKey: "" },
+  ])("that is empty (%j) is refused, or the last one goes on", async (empty) => {
+    await expect(bound(empty)).rejects.toMatchObject({ code: "EINVAL" });
+    const server = await bound({});
+    const failed = next(server, "accept:error");
+    Object.assign(server, empty);
+    expect(await subjectAt(portOf(server))).toBeUndefined();
+    expect((await failed).error.message).toContain("goes on with its last certificate");
+    const client = dealer({ tlsCa: pem("ca.pem") });
+    client.connect(server.lastEndpoint as string);
+    await talk(client, server);
+  });
+
   it("that does not fit its key is reported once, and the last one goes on", async () => {
     const server = await bound({});
     const errors: string[] = [];

@@ -75,6 +75,9 @@ function makeContext(
     throw new InvalidArgumentError("To bind tls:// the socket needs the options tlsCert and tlsKey, in PEM");
   if ((tlsCert === null) !== (tlsKey === null))
     throw new InvalidArgumentError("The options tlsCert and tlsKey go together");
+  // Node.js takes an empty text for none, and refuses every peer: a file that is being written is read so.
+  if (tlsCert === "" || tlsKey === "")
+    throw new InvalidArgumentError("tlsCert and tlsKey cannot be used: one of them is empty");
   if (tlsCa !== null && !tlsCa.includes("-----BEGIN CERTIFICATE-----"))
     throw new InvalidArgumentError("The option tlsCa has no certificate in PEM");
   if (!CHECKS_KEYS) checkKey(options);
