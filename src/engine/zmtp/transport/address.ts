@@ -1,6 +1,6 @@
 /** The local address of a host, as a tcp endpoint names it. */
 import { isIP } from "node:net";
-import { networkInterfaces } from "node:os";
+import { type NetworkInterfaceInfo, type NetworkInterfaceInfoIPv6, networkInterfaces } from "node:os";
 import { quoted } from "../../../core/arguments.js";
 import { TransportError } from "../../../core/errors.js";
 
@@ -14,11 +14,19 @@ export function bindAddress(host: string, ipv6: boolean, endpoint: string): stri
   if (isIP(host) !== 0 || host === "localhost")
     return host === "localhost" ? (ipv6 ? "::1" : "127.0.0.1") : host;
   const addresses = networkInterfaces()[host];
-  const wanted = addresses?.find(({ family }) => family === (ipv6 ? "IPv6" : "IPv4")) ?? addresses?.[0];
+  const family = ipv6 ? "IPv6" : "IPv4";
+  const own = addresses?.filter((each) => each.family === family);
+  // An address of the link alone is one only together with its interface (RFC 4007).
+  const wanted = own?.find((each) => !isOfLink(each)) ?? own?.[0] ?? addresses?.[0];
   if (wanted === undefined) {
     throw new TransportError("ENODEV", `Cannot bind ${endpoint}: there is no interface ${quoted(host)}`, {
       endpoint,
     });
   }
-  return wanted.address;
+  if (!isOfLink(wanted)) return wanted.address;
+  return `${wanted.address}%${process.platform === "win32" ? wanted.scopeid : host}`;
+}
+
+function isOfLink(info: NetworkInterfaceInfo): info is NetworkInterfaceInfoIPv6 {
+  return info.family === "IPv6" && info.scopeid > 0;
 }
