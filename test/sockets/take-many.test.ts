@@ -75,6 +75,16 @@ test.each<[string, (message: string[]) => string[]]>([
   expect(Math.max(...sizes)).toBe(4);
 });
 
+test("one that takes them one by one stops there, too", async () => {
+  const [from, to] = [own(new Push({ context })), own(new Pull({ context }))];
+  await linked(to as unknown as Receives, from);
+  for (let i = 0; i < 20; i++) await from.send(Array.from({ length: 2_500 }, () => ""));
+  const sizes: number[] = [];
+  for (let count = 0; count < 20; count += sizes.at(-1) as number)
+    sizes.push((await (to as unknown as Receives).receiveMany({ copy: true })).length);
+  expect(Math.max(...sizes)).toBe(4);
+});
+
 describe("together: a call for many messages, and none for each", () => {
   test.each<[string, () => [Sends, Receives], string | string[]]>([
     ["PULL", () => [own(new Push({ context })), own(new Pull({ context }))], BODY],

@@ -72,6 +72,16 @@ const reply = (worker: string | Buffer, tag: Buffer, body: string, now = 0): voi
 
 beforeEach(() => make());
 
+describe("what waits", () => {
+  it("is counted with what each frame costs: empty ones fill a service's bytes", () => {
+    make({ maxQueueBytes: 1_000, noServiceTimeout: 1_000 });
+    const empty = Array.from({ length: 5 }, () => "");
+    for (const client of ["a", "b", "c", "d"]) hear(client, 0, "", "MDPC01", "echo", ...empty);
+    // Five frames cost 330 bytes.
+    expect(rules.stats()).toMatchObject({ queued: 3, queuedBytes: 990, requests: 4 });
+  });
+});
+
 describe("faults of the Guide's brokers", () => {
   it("routing ids of any bytes: NUL, FF and pieces of UTF-8 are kept apart", () => {
     const ids = [

@@ -78,6 +78,13 @@ describe("captured messages of libzmq programs", () => {
 });
 
 describe("a broker", () => {
+  it("refuses more frames than a worker takes, with those in front of them", () => {
+    const message = [PEER, ...frames("", "MDPC01", "echo"), ...Array.from({ length: 65_468 }, () => EMPTY)];
+    expect(message).toHaveLength(65_472);
+    expect(parseAtBroker(message)).toMatchObject({ kind: "request" });
+    expect(parseAtBroker([...message, EMPTY])).toMatchObject({ kind: "fault", reason: "frames" });
+  });
+
   it("reads HEARTBEAT and DISCONNECT by the numbers of their version", () => {
     expect(atBroker("", "MDPW01", 4).kind).toBe("heartbeat");
     expect(atBroker("", "MDPW01", 5).kind).toBe("disconnect");

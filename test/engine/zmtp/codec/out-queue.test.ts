@@ -1,7 +1,7 @@
 import { describe, test } from "vitest";
 import { Encoder as PageEncoder } from "../../../../src/browser/encoder.js";
 import { OutQueue as PageQueue } from "../../../../src/browser/out-queue.js";
-import { FRAME_COST } from "../../../../src/core/frame-cost.js";
+import { FRAME_COST, frameCost } from "../../../../src/core/frame-cost.js";
 import { Encoder, FIRST_SLAB_SIZE } from "../../../../src/engine/zmtp/codec/encoder.js";
 import { OutQueue } from "../../../../src/engine/zmtp/codec/out-queue.js";
 import fc from "../../../support/properties.js";
@@ -45,6 +45,17 @@ test("what takes the place of another keeps its memory, which nobody else gets m
   expect([queue.messages, queue.cost]).toEqual([1, encoder.length + 2 * FRAME_COST]);
   queue.take(ALL);
   expect(decodeStream(inFlight()).messages).toEqual([["61".repeat(50), "62".repeat(200)]]);
+});
+
+test("what is in flight costs what it did while it waited, each of its frames, until the kernel has it", () => {
+  const { queue, send } = make();
+  send("", "", "");
+  const { cost } = queue;
+  expect([cost, queue.heldCost]).toEqual([3 * frameCost(0), cost]);
+  queue.take(ALL);
+  expect([queue.cost, queue.heldCost]).toEqual([0, cost]);
+  queue.confirm();
+  expect(queue.heldCost).toBe(0);
 });
 
 test("a message is never torn: all its frames are in flight, or none", () => {
