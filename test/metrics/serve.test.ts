@@ -52,7 +52,7 @@ describe("serveMetrics", () => {
     };
     for (const host of ["localhost", `127.0.0.1:${port}`, "[::1]", "10.0.0.1", "a.localhost", undefined])
       expect([host, await statusFor(host)]).toEqual([host, "200"]);
-    for (const host of ["rebound.example", "localhost.example:80"])
+    for (const host of ["rebound.example", "localhost.example:80", "notlocalhost"])
       expect([host, await statusFor(host)]).toEqual([host, "403"]);
   });
 

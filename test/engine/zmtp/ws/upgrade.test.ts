@@ -213,6 +213,8 @@ describe("a rebound name", () => {
   it.each([
     ["http://rebound.example", "rebound.example", "127.0.0.1", null, true],
     ["http://rebound.example", "rebound.example", "::1", null, true],
+    ["http://notlocalhost", "notlocalhost", "127.0.0.1", null, true],
+    ["http://localhost.example", "localhost.example", "127.0.0.1", null, true],
     ["http://rebound.example", "rebound.example", "::ffff:127.0.0.1", null, true],
     ["http://app.example", "app.example", "192.0.2.1", null, false],
     ["http://app.example", "app.example", "127.0.0.1", ["http://app.example"], false],
