@@ -1,12 +1,14 @@
 /** Waits that would be silent: what is reported of an endpoint that cannot be reached, and to whom. */
 import { createServer } from "node:net";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import { type ShoalError, TransportError } from "../../src/core/errors.js";
 import type { SocketEvent } from "../../src/engine/events.js";
-import { Pair, Push, Request, Subscriber } from "../../src/index.js";
+import { Pair, Pull, Push, Request, Subscriber } from "../../src/index.js";
 import { FreelanceClient, FreelanceShotgunClient } from "../../src/patterns/freelance/index.js";
 import { MajordomoBroker, MajordomoClient } from "../../src/patterns/majordomo/index.js";
 import { PirateClient } from "../../src/patterns/pirate/index.js";
 import { listen } from "../../src/sockets/internal.js";
+import { isLasting } from "../../src/sockets/stalls.js";
 
 const warn = vi.spyOn(process, "emitWarning");
 beforeEach(() => void warn.mockReset().mockImplementation(() => undefined));
@@ -83,6 +85,58 @@ it("socket types that do not fit are reported, also where messages are only wait
   ]);
   await Promise.all([sub.close(), push.close()]);
   await received;
+});
+
+it("messages that are only waited for are not reported where their sender may yet start", async () => {
+  vi.useFakeTimers({ toFake: ["performance"] });
+  const sub = new Subscriber({ reconnectInterval: 1, linger: 0 });
+  sub.connect(await deserted());
+  const received = sub.receive().catch((error: Error) => error);
+  for (let i = 0; i < 3; i++) {
+    await next(sub, "connect:retry");
+    vi.advanceTimersByTime(1_000);
+  }
+  await next(sub, "connect:retry");
+  expect(warnings()).toEqual([]);
+  await sub.close();
+  await received;
+});
+
+it("an endpoint that was reached since is reported again, after as long as the first time", async () => {
+  vi.useFakeTimers({ toFake: ["performance"] });
+  const endpoint = await deserted();
+  const push = new Push({ reconnectInterval: 1, linger: 0 });
+  push.connect(endpoint);
+  const fail = async (): Promise<void> => {
+    await push.send("waits");
+    await next(push, "connect:retry");
+    vi.advanceTimersByTime(999);
+    const before = warnings().length;
+    await next(push, "connect:retry");
+    expect(warnings()).toHaveLength(before);
+    vi.advanceTimersByTime(1);
+    await next(push, "connect:retry");
+    expect(warnings()).toHaveLength(before + 1);
+  };
+  await fail();
+  const pull = new Pull();
+  await pull.bind(endpoint);
+  await pull.receive();
+  const left = next(push, "peer:leave");
+  await pull.close();
+  await left;
+  await fail();
+  await push.close();
+});
+
+it("a name that nobody has is a failure that waiting does not change", () => {
+  const of = (code: string): ShoalError =>
+    new TransportError("EHOSTUNREACH", "no", { cause: Object.assign(new Error("no"), { code }) });
+  expect(["ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED"].map((code) => isLasting(of(code)))).toEqual([
+    true,
+    false,
+    false,
+  ]);
 });
 
 it("close() that waits for messages to leave is reported", async () => {
