@@ -11,6 +11,7 @@ import {
   MajordomoClient,
   MajordomoWorker,
   PirateWorker,
+  ServiceError,
 } from "../../../src/patterns/index.js";
 import { UNREADABLE } from "../../support/unreadable.js";
 
@@ -121,4 +122,50 @@ test("a failure is no warning where its event has a listener, and at most ten a 
   expect(warnings).toHaveLength(11);
   expect(warnings[0]).toContain("Error: no. 1\n");
   expect(warnings[10]).toMatch(/15 more were not shown[\s\S]*Error: later \[2J/);
+});
+
+test("what is meant for the client, and what fails once a server closes, is no warning", async () => {
+  const warnings: string[] = [];
+  const emit = vi
+    .spyOn(process, "emitWarning")
+    .mockImplementation((text) => void warnings.push(String(text)));
+  const server = new FreelanceServer(handle);
+  const fail = (error: Error): void => server.events.emit({ type: "handler:failed", error });
+  try {
+    fail(Object.assign(new Error("no fish today"), { expose: true }));
+    fail(new ServiceError("worker-failed", "fish", "sold out"));
+    expect(warnings).toEqual([]);
+    fail(new Error("seen"));
+    expect(warnings).toHaveLength(1);
+    const closed = server.close({ linger: 0 });
+    fail(new Error("late"));
+    await closed;
+    expect(warnings).toHaveLength(1);
+  } finally {
+    emit.mockRestore();
+  }
+});
+
+test("a handler that rejects because its server closes has not failed", async () => {
+  let begun = (): void => undefined;
+  const running = new Promise<void>((resolve) => {
+    begun = resolve;
+  });
+  // Rejects when it is aborted, as what it calls does.
+  const server = kept(
+    new FreelanceServer((_, { signal }) => {
+      begun();
+      return new Promise<string>((_resolve, reject) =>
+        signal.addEventListener("abort", () => reject(signal.reason)),
+      );
+    }),
+  );
+  const failures: unknown[] = [];
+  server.events.on("handler:failed", (event) => failures.push(event));
+  const client = kept(new FreelanceClient(await server.bind(ANY)));
+  void client.request("x").catch(() => undefined);
+  await running;
+  await server.close({ linger: 0 });
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(failures).toEqual([]);
 });
