@@ -1,5 +1,7 @@
 /** A peer that leaves with many subscriptions: what it had is taken back in turns of the event loop. */
 import { describe, expect, it } from "vitest";
+import { LEAVE_STEP } from "../../../src/engine/zmtp/routing/publish.js";
+import { listen } from "../../../src/sockets/internal.js";
 import { collect, nextEvent, turn, until } from "../../contract/support/wait.js";
 import { World } from "../../contract/support/world.js";
 import { greeting, RawPeer, ready } from "../../contract/support/zmtp-peer.js";
@@ -75,5 +77,12 @@ describe("a peer that leaves with many prefixes", () => {
     peer.destroy();
     await left;
     await publisher.close({ linger: 0 });
+    let late = 0;
+    listen(publisher, () => {
+      late += 1;
+    });
+    // More turns than it takes to take back all of them.
+    for (let i = 0; i < 2 * Math.ceil(MANY / LEAVE_STEP); i++) await turn();
+    expect(late).toBe(0);
   });
 });
