@@ -187,10 +187,11 @@ const CHANGES: Readonly<Record<string, () => () => void>> = {
     return () => storage.disable();
   },
   "colours and depth of util.inspect": () => {
-    const { defaultOptions } = inspect;
-    inspect.defaultOptions = { ...defaultOptions, colors: true, depth: 0, compact: false, breakLength: 10 };
+    // A copy: setting it writes into the object that reading it gives.
+    const before = { ...inspect.defaultOptions };
+    inspect.defaultOptions = { ...before, colors: true, depth: 0, compact: false, breakLength: 10 };
     return () => {
-      inspect.defaultOptions = defaultOptions;
+      inspect.defaultOptions = before;
     };
   },
   "short stacks": () => {
