@@ -318,8 +318,6 @@ function checkLinks() {
       ),
     )
     .filter(({ link }) => !/^[a-z]+:/.test(link))
-    // Pages for those who work on shoal are in the repository and on the site only.
-    .filter(({ link }) => !link.includes("internals/"))
     .filter(({ page, link }) => !contents.includes(normalize(join(dirname(page), link))));
   assert.deepEqual(lost, [], "not in the package");
 }

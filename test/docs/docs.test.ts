@@ -317,7 +317,7 @@ describe("the links in the pages", () => {
     expect(broken).toEqual([]);
   });
 
-  test("lead from docs/index.md to every page of docs/", () => {
+  test("lead from docs/index.md and CONTRIBUTING.md to every page of docs/", () => {
     const reached = new Set<string>();
     const visit = (page: string): void => {
       if (reached.has(page) || !page.endsWith(".md") || !existsSync(join(ROOT, page))) return;
@@ -326,6 +326,7 @@ describe("the links in the pages", () => {
         visit(normalize(join(dirname(page), link.split("#")[0] ?? "")));
     };
     visit("docs/index.md");
+    visit("CONTRIBUTING.md");
     expect(pages().filter((page) => page.startsWith("docs/") && !reached.has(page))).toEqual([]);
   });
 });
