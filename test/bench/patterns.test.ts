@@ -16,11 +16,11 @@ import { run } from "../../bench/runner/run.js";
 import { SCENARIOS } from "../../bench/scenarios/index.js";
 import * as sockets from "../../src/index.js";
 import { until } from "../contract/support/wait.js";
+import { LONG } from "../support/long.js";
 import { requireBuild } from "./build.js";
 import { type Bench, marked, startBench } from "./command.js";
 import { contender, scenario, settings } from "./support.js";
 
-const LONG = process.env.SHOAL_LONG === "1";
 const SIZE = 16;
 const WARMUP = 40;
 const COUNT = 100;

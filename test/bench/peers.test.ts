@@ -4,6 +4,7 @@ import { createInterface } from "node:readline";
 import { afterAll, describe, expect, it } from "vitest";
 import { expectedChecksum } from "../../bench/bodies.js";
 import type { Contender, Scenario, SideCommand, SideReport } from "../../bench/contract.js";
+import { LONG } from "../support/long.js";
 import { missing } from "../support/peers.js";
 
 // As built: sides are programs, and those in Node are found next to the contender's compiled file.
@@ -81,8 +82,7 @@ describe("the contenders of the benchmark", () => {
   // One byte; a counter without room; both of ZMTP's frame sizes; more than a chunk of a socket.
   const SIZES = [1, 3, 255, 256, 70_000];
   /** Each has one of the sizes, and each size several contenders; SHOAL_LONG=1: each has all. */
-  const sizesOf = (turn: number): number[] =>
-    SIZES.filter((_, at) => process.env.SHOAL_LONG === "1" || at === turn % SIZES.length);
+  const sizesOf = (turn: number): number[] => SIZES.filter((_, at) => LONG || at === turn % SIZES.length);
 
   for (const [turn, contender] of present.filter((one) => one.supports("throughput", "tcp")).entries()) {
     // Processes that wait most of the time: several at once.
@@ -147,7 +147,7 @@ function combinations<T>(names: readonly string[], values: readonly T[]): [Conte
     .filter(({ name }) => names.includes(name))
     .flatMap((contender, turn) =>
       values
-        .filter((_, at) => process.env.SHOAL_LONG === "1" || at === turn % values.length)
+        .filter((_, at) => LONG || at === turn % values.length)
         .map((value): [Contender, T] => [contender, value]),
     );
 }

@@ -1,10 +1,12 @@
 /** Whether `compare` sees a slowed build, and only that: real runs of the package and of copies of it. With SHOAL_LONG=1. */
+
 import { execFile } from "node:child_process";
 import { appendFile, cp, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { LONG } from "../support/long.js";
 import { MAIN, ROOT, requireBuild } from "./build.js";
 
 const run = promisify(execFile);
@@ -52,7 +54,7 @@ async function copy(name: string): Promise<string> {
   return to;
 }
 
-describe.runIf(process.env.SHOAL_LONG === "1")("compare", () => {
+describe.runIf(LONG)("compare", () => {
   it("flags a slowed build, and not an unchanged one", { timeout: 90_000 }, async () => {
     const [same, slowed] = await Promise.all([copy("same"), copy("slowed")]);
     await appendFile(join(slowed, "dist/index.js"), SLOWER);

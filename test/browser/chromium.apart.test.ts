@@ -9,13 +9,14 @@ import { createInterface } from "node:readline";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { curveKeyPair, Publisher, Pull, Push, Reply, Router } from "../../src/index.js";
 import { nextEvent } from "../contract/support/wait.js";
+import { LONG } from "../support/long.js";
 import { missing, peerAt } from "../support/peers.js";
 import { Chromium, type Page } from "./support/chromium.js";
 import { Opened, WEB } from "./support/web.js";
 
 const reason = missing("chromium");
 const TIMEOUT = 10_000;
-const SECONDS_HIDDEN = process.env.SHOAL_LONG === "1" ? 10 : 3;
+const SECONDS_HIDDEN = LONG ? 10 : 3;
 
 describe.skipIf(reason)(`in Chromium${reason === false ? "" : `: ${reason}`}`, () => {
   const opened = new Opened();

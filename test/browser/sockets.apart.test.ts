@@ -14,6 +14,7 @@ import { acceptResponse } from "../../src/engine/zmtp/ws/upgrade.js";
 import * as node from "../../src/index.js";
 import { failure, nextEvent, thrown, until, within } from "../contract/support/wait.js";
 import { ListedEndpoints } from "../support/listed-endpoints.js";
+import { LONG } from "../support/long.js";
 import { loadWeb, Opened, offering, restoreWebSocket, WEB } from "./support/web.js";
 
 const web = await loadWeb();
@@ -138,7 +139,7 @@ describe.each(PROTOCOLS)("where a message of WebSocket is %s", (_, pattern) => {
     const back = own(new node.Push());
     const receiver = own(new web.Pull());
     receiver.connect(await back.bind("ws://127.0.0.1:*"));
-    const count = process.env.SHOAL_LONG === "1" ? 20_000 : 5_000; // Several high-water marks.
+    const count = LONG ? 20_000 : 5_000; // Several high-water marks.
     const sizes = [0, 1, 100, 255, 256, 3_000];
     const bodies = sizes.map((size) => "x".repeat(size));
     const send = async (socket: { send(message: string[]): Promise<void> }) => {

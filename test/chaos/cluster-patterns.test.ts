@@ -3,7 +3,7 @@
  * fails, and nothing that was acknowledged is lost.
  *
  *   (nothing)        three blows, a roll, a kill and a stop, to processes that are members of several patterns at once
- *   SHOAL_LONG=1     200 blows for each pattern by itself, 10 brokers with 100 workers and 1,000 clients; SHOAL_CHAOS=N: N blows
+ *   SHOAL_LONG=1     200 blows for each pattern by itself, 10 brokers with 100 workers and 1,000 clients
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -11,9 +11,10 @@ import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { PostgresServer } from "../patterns/titanic/postgres-server.js";
 import { type Blow, Crew, type LoadCounts } from "../support/cluster-crew.js";
+import { LONG } from "../support/long.js";
 import { missing } from "../support/peers.js";
 import { SEEDS_NOW } from "../support/seed.js";
-import { blowsFor, LONG } from "./blows.js";
+import { blowsFor } from "./blows.js";
 import {
   CLONE,
   EDGE,

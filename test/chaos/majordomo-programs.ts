@@ -1,5 +1,6 @@
 /** The programs that the Majordomo chaos test kills and stops: each a process of its own. */
-import { LONG } from "./blows.js";
+
+import { LONG } from "../support/long.js";
 
 const IMPORT = 'import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "shoal/patterns";';
 

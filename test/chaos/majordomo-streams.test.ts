@@ -5,9 +5,10 @@
 import { afterEach, expect, it } from "vitest";
 import { Random } from "../../src/testing/random.js";
 import { within } from "../contract/support/wait.js";
+import { LONG } from "../support/long.js";
 import { freePort } from "../support/ports.js";
 import { SEEDS_NOW } from "../support/seed.js";
-import { Blows, blowsFor, LONG, PATIENCE } from "./blows.js";
+import { Blows, blowsFor, PATIENCE } from "./blows.js";
 import { BROKER, STREAM_CLIENT, STREAM_WORKER } from "./majordomo-programs.js";
 import { Victims } from "./victims.js";
 

@@ -3,7 +3,8 @@ import { afterEach, describe, expect, it } from "vitest";
 import { PirateClient } from "../../src/patterns/pirate/client.js";
 import { within } from "../contract/support/wait.js";
 import { type Child, start } from "../process/child.js";
-import { Blows, blowsOf, LONG, PATIENCE } from "./blows.js";
+import { LONG } from "../support/long.js";
+import { Blows, blowsOf, PATIENCE } from "./blows.js";
 
 const BLOWS = blowsOf("pirate");
 /** ms that all of it may take. */

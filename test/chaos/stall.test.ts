@@ -2,6 +2,7 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { Dealer, type DealerOptions, type Socket } from "../../src/index.js";
 import { type Child, start } from "../process/child.js";
+import { LONG } from "../support/long.js";
 
 const sockets: Socket[] = [];
 const children: Child[] = [];
@@ -30,7 +31,7 @@ const SLOW = `
 `;
 
 /** Half a second of warming up, and as many samples as a test looks at, in between. */
-const [SECONDS, BETWEEN] = process.env.SHOAL_LONG === "1" ? [3, 250] : [1.5, 100];
+const [SECONDS, BETWEEN] = LONG ? [3, 250] : [1.5, 100];
 
 /** Sends as fast as it may, and says how its memory went. */
 const FAST = `

@@ -2,13 +2,15 @@
  * Titanic's process is killed with -9 again and again while clients leave requests: every UUID that a client
  * got is answered in the end, with its own reply, and a request that was repeated is stored once. Broker, Titanic, worker and client are processes of their own.
  */
+
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { LmdbStore } from "../../src/patterns/titanic/lmdb-store.js";
 import { type Child, start } from "../process/child.js";
-import { Blows, blowsOf, LONG } from "./blows.js";
+import { LONG } from "../support/long.js";
+import { Blows, blowsOf } from "./blows.js";
 
 const KILLS = blowsOf("titanic");
 const LIMIT = LONG ? 3_600_000 : 180_000;

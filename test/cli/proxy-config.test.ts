@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Pull, Push, Reply, Request, type Socket } from "../../src/index.js";
 import { collect, texts, until } from "../contract/support/wait.js";
+import { LONG } from "../support/long.js";
 import { run } from "./in-process.js";
 import { type Child, file, ipc, startWithout, useShoal } from "./support.js";
 
@@ -301,7 +302,7 @@ describe("shoal proxy --config", () => {
     expect((await proxy.ended).code).toBe(0);
   });
 
-  it.runIf(process.env.SHOAL_LONG === "1")("killed and started again, its peers find it again", async () => {
+  it.runIf(LONG)("killed and started again, its peers find it again", async () => {
     const first = await start(two("]", "]"));
     server();
     const client = open(new Request(QUICK));

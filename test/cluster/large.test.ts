@@ -2,10 +2,10 @@
 import { describe, expect, it } from "vitest";
 import { resolveProfile } from "../../src/cluster/profiles.js";
 import { type SimulatedNode, World } from "../../src/cluster/simulation/world.js";
+import { LONG } from "../support/long.js";
 import fc from "../support/properties.js";
 import { Sides } from "./sides.js";
 
-const LONG = process.env.SHOAL_LONG === "1";
 /** Of the runs with nodes that stand still: deaths of sound members come in bursts, and many a seed has few. */
 const SEEDS = LONG ? Array.from({ length: 60 }, (_, i) => i + 1) : [2];
 

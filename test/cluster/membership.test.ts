@@ -3,6 +3,7 @@ import { Membership } from "../../src/cluster/membership/membership.js";
 import { PROFILES } from "../../src/cluster/profiles.js";
 import { type SimulatedNode, stateOf, World } from "../../src/cluster/simulation/world.js";
 import { Packet, PacketType, Update } from "../../src/cluster/wire/packets.js";
+import { LONG } from "../support/long.js";
 import fc from "../support/properties.js";
 
 const percentile = (values: readonly number[], share: number): number =>
@@ -692,7 +693,7 @@ describe("any schedule of faults", () => {
         for (const node of there())
           for (const id of removed) expect(node.rules.get(id)?.isLive ?? false).toBe(false);
       }),
-      { numRuns: process.env.SHOAL_LONG === "1" ? 10_000 : 30 },
+      { numRuns: LONG ? 10_000 : 30 },
     );
   });
 });

@@ -17,6 +17,7 @@ import {
 } from "../../src/cluster/index.js";
 import { Pull, Push } from "../../src/index.js";
 import { makeCertificates } from "../support/certificates.js";
+import { LONG } from "../support/long.js";
 import { missing } from "../support/peers.js";
 import { freePort, freePorts } from "../support/ports.js";
 import { ApiServer, pod, slice } from "./discovery/api-server.js";
@@ -24,10 +25,9 @@ import { DnsServer } from "./discovery/dns-server.js";
 import { EtcdServer } from "./discovery/etcd-server.js";
 
 const NODES = 10;
-const IS_LONG = process.env.SHOAL_LONG === "1";
 
 /** Messages in a burst of one sender, and ms between bursts: 1,000 messages a second in all, or 20,000. */
-const BURST = IS_LONG ? 20 : 1;
+const BURST = LONG ? 20 : 1;
 const BURST_INTERVAL = 10;
 
 const SKIPPED = missing("etcd") || missing("dnsmasq");
@@ -112,7 +112,7 @@ const isUp = (node: ClusterNode, source: string): boolean =>
 
 describe.skipIf(SKIPPED)("ten nodes with three sources, under load", () => {
   it("lose no member and no message while servers fail in turn", {
-    timeout: IS_LONG ? 600_000 : 90_000,
+    timeout: LONG ? 600_000 : 90_000,
   }, async () => {
     const folder = mkdtempSync(join(tmpdir(), "shoal-outages-"));
     cleanups.push(() => rmSync(folder, { recursive: true }));
@@ -192,7 +192,7 @@ describe.skipIf(SKIPPED)("ten nodes with three sources, under load", () => {
         end: () => dns.start(...records),
       },
     ];
-    const rounds = IS_LONG ? Array.from({ length: 4 }, () => outages).flat() : outages.slice(0, 3);
+    const rounds = LONG ? Array.from({ length: 4 }, () => outages).flat() : outages.slice(0, 3);
     for (const [round, { what, source, begin, end }] of rounds.entries()) {
       await begin();
       await Promise.all(nodes.map((node) => until(node, () => !isUp(node, source))));
@@ -212,6 +212,6 @@ describe.skipIf(SKIPPED)("ten nodes with three sources, under load", () => {
     for (const { sent, received, isInOrder } of streams) expect([received, isInOrder]).toEqual([sent, true]);
     const total = streams.reduce((sum, { received }) => sum + received, 0);
     expect(total).toBeGreaterThan(rounds.length * NODES * BURST);
-    if (IS_LONG) console.log(`${rounds.length} outages, ${total} messages, none lost`);
+    if (LONG) console.log(`${rounds.length} outages, ${total} messages, none lost`);
   });
 });

@@ -8,9 +8,9 @@ import { afterEach, describe, expect, it } from "vitest";
 import { ClusterNode, staticSource } from "../../src/cluster/index.js";
 import { Pull, Push, Reply, Request } from "../../src/index.js";
 import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "../../src/patterns/majordomo/index.js";
+import { LONG } from "../support/long.js";
 import { freePort } from "../support/ports.js";
 
-const LONG = process.env.SHOAL_LONG === "1";
 const NODES = LONG ? 10 : 5;
 const ROLLS = LONG ? 5 : 1;
 const TIMEOUT = ROLLS * 90_000;

@@ -5,10 +5,10 @@
 import { describe, expect, it } from "vitest";
 import type { ClusterChange } from "../../src/cluster/membership/events.js";
 import { type SimulatedNode, World } from "../../src/cluster/simulation/world.js";
+import { LONG } from "../support/long.js";
 import fc from "../support/properties.js";
 import { Sides } from "./sides.js";
 
-const LONG = process.env.SHOAL_LONG === "1";
 const NODES = 6;
 /** ms after the last fault within which all agree. */
 const BOUND = 60_000;

@@ -2,9 +2,9 @@
 import { describe, expect, it } from "vitest";
 import { PROFILES } from "../../src/cluster/profiles.js";
 import { type SimulatedNode, World } from "../../src/cluster/simulation/world.js";
+import { LONG } from "../support/long.js";
 import { Sides } from "./sides.js";
 
-const LONG = process.env.SHOAL_LONG === "1";
 const SEEDS = Array.from({ length: LONG ? 100 : 4 }, (_, i) => i + 1);
 
 /** A cluster that starts: a node every 10 ms, while the seed stands still most of the time. */

@@ -1,9 +1,10 @@
 import { expect, it } from "vitest";
 import type { Socket } from "../../src/index.js";
+import { LONG } from "../support/long.js";
 import { describeTransports, itIf } from "./support/engines.js";
 import { collect, failure, texts, turn, until, within } from "./support/wait.js";
 
-const BINDS = process.env.SHOAL_LONG === "1" ? 1_000 : 100;
+const BINDS = LONG ? 1_000 : 100;
 
 describeTransports("close", (world) => {
   it("with linger sends what was accepted, and says so", async () => {

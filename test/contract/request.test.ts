@@ -1,9 +1,10 @@
 import { expect, it } from "vitest";
+import { LONG } from "../support/long.js";
 import { describeEngines, describeTransports } from "./support/engines.js";
 import { failure, nextRequest, texts, turn, within } from "./support/wait.js";
 
 /** Requests to a server that answers as it likes, over each transport: half of them wait in vain. */
-const ROUNDS = process.env.SHOAL_LONG === "1" ? 150 : 60;
+const ROUNDS = LONG ? 150 : 60;
 
 describeTransports("request", (world) => {
   it("gives the reply, one frame or many, any number of times", async () => {

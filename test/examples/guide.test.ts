@@ -9,6 +9,7 @@ import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
+import { LONG } from "../support/long.js";
 import { freePorts } from "../support/ports.js";
 import { EXPECTED } from "./support/expected.js";
 
@@ -137,7 +138,7 @@ describe("a program with a role", () => {
   });
 
   // By default one of them, which shows how they are started; with SHOAL_LONG=1 all.
-  const chosen = Object.keys(ROLES).slice(0, process.env.SHOAL_LONG === "1" ? undefined : 1);
+  const chosen = Object.keys(ROLES).slice(0, LONG ? undefined : 1);
   test.each(chosen)("%s talks to other processes, and ends with Ctrl-C", async (name) => {
     const { servers, clients, endpoints, prints } = ROLES[name] as Roles;
     const at = (await freePorts(endpoints)).map((port) => `tcp://127.0.0.1:${port}`);

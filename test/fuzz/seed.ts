@@ -1,31 +1,30 @@
 /**
- * How much a fuzz test does, and from which seed: a few seconds by default; with
- * SHOAL_FUZZ=1 ten million each of frames, WebSocket frames, upgrades and datagrams. SHOAL_SEED repeats a run; every
- * run prints its own.
+ * How much a fuzz test does, and from which seed: a few seconds by default; in the long form
+ * a million each of frames, WebSocket frames, upgrades and datagrams. SHOAL_SEED repeats a run; every run prints its own.
  */
 import { mkdirSync, readdirSync, readFileSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { LONG } from "../support/long.js";
 import { SEEDS_NOW } from "../support/seed.js";
 
-export const LONG = process.env.SHOAL_FUZZ === "1";
 export const SEED = SEEDS_NOW.base;
 
-/** Bytes that the collector may leave for later: a tenth of what ten million inputs would keep of 200 bytes each. */
+/** Bytes that the collector may leave for later: what a million inputs would keep of 200 bytes each. */
 const MAX_GROWTH = 200_000_000;
 
 /** Inputs kept for good: each was once found interesting, and is tried in every run. */
 const CORPUS = fileURLToPath(new URL("./corpus/", import.meta.url));
 
-/** @param long inputs with SHOAL_FUZZ=1 */
+/** @param long inputs of the long form */
 export function runs(short: number, long: number): number {
   return LONG ? long : short;
 }
 
-/** ms for a test of ten million inputs, on a machine that has other things to do. */
-export const LONG_TIMEOUT = runs(300_000, 8 * 3_600_000);
+/** ms for a test of a million inputs, on a machine that has other things to do. */
+export const LONG_TIMEOUT = runs(300_000, 3_600_000);
 
-/** Fails when memory grows with the number of inputs: what is kept of each adds up. The long form reports each tenth, since it takes hours. */
+/** Fails when memory grows with the number of inputs: what is kept of each adds up. The long form reports each tenth, since it takes minutes. */
 export class MemoryBound {
   readonly #interval: number;
   #first: number | undefined = undefined;

@@ -6,11 +6,11 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { SocketStats } from "../../src/index.js";
 import { ENGINES } from "../support/engines.js";
+import { LONG } from "../support/long.js";
 import { Endpoints } from "./endpoints.js";
 import { engineKind, OTHERS } from "./kinds.js";
 import type { Peer, PeerOptions, PeerSocket, ProcessPeer } from "./peer.js";
 
-const LONG = process.env.SHOAL_LONG === "1";
 /** Each message has a number and a body of so many bytes: a killing nearly always cuts one in the middle. */
 const SIZE = 60_000;
 /** Messages of one write to the kernel at most: when it is cut short, all of them count as lost. */

@@ -11,13 +11,13 @@
  */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { ENGINES } from "../support/engines.js";
+import { LONG } from "../support/long.js";
 import { converse, optionsOfType, PAIRS, type Party, type TypeName, tell } from "./converse.js";
 import { Endpoints, type Transport } from "./endpoints.js";
 import { engineKind, OTHERS } from "./kinds.js";
 import { authenticate, MECHANISMS, type Mechanism, optionsOf } from "./mechanisms.js";
 import type { Peer, ProcessPeer } from "./peer.js";
 
-const LONG = process.env.SHOAL_LONG === "1";
 /** Messages of one conversation. */
 const COUNT = 18;
 

@@ -9,12 +9,12 @@
  */
 import { afterAll, afterEach, beforeAll, describe, it } from "vitest";
 import { ENGINES } from "../support/engines.js";
+import { LONG } from "../support/long.js";
 import { converse, optionsOfType, PAIRS, type Party, type TypeName } from "./converse.js";
 import { Endpoints, type Transport } from "./endpoints.js";
 import { authenticate, MECHANISMS, type Mechanism, optionsOf } from "./mechanisms.js";
 import { LocalPeer, type Peer } from "./peer.js";
 
-const LONG = process.env.SHOAL_LONG === "1";
 /** Messages of one conversation; the 51st has 1 MiB. */
 const COUNT = LONG ? 300 : 54;
 

@@ -2,6 +2,7 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { Context, Dealer, Push, Request, type Socket, Subscriber } from "../../src/index.js";
 import { ENGINES } from "../support/engines.js";
+import { LONG } from "../support/long.js";
 import { Endpoints, type Transport } from "./endpoints.js";
 import type { PeerSocket, ProcessPeer } from "./peer.js";
 import { NO_PYTHON, startPython } from "./python-peer.js";
@@ -33,7 +34,7 @@ function joined(socket: Socket): Promise<unknown> {
 const TRANSPORTS: readonly Transport[] = ["tcp", "ipc"];
 /** Each engine over one transport, in turn; SHOAL_LONG=1: over both. */
 const WAYS = ENGINES.flatMap((engine, turn) =>
-  TRANSPORTS.filter((_, at) => process.env.SHOAL_LONG === "1" || at === turn % TRANSPORTS.length).map(
+  TRANSPORTS.filter((_, at) => LONG || at === turn % TRANSPORTS.length).map(
     (transport) => [engine, transport] as const,
   ),
 );

@@ -1,10 +1,11 @@
 /** Sockets and connections come and go by the thousand, and leave nothing behind; SHOAL_LONG=1: 10,000. */
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
+import { LONG } from "../support/long.js";
 import { sampled } from "./samples.js";
 
 const PROGRAM = fileURLToPath(new URL("./churn.js", import.meta.url));
-const PER_BATCH = process.env.SHOAL_LONG === "1" ? 1_000 : 500;
+const PER_BATCH = LONG ? 1_000 : 500;
 // One leaked JavaScript socket is more than 1 KiB, one leaked native socket more than 2 KiB.
 const BOUNDS = { heap: 100, rss: 1_000 };
 

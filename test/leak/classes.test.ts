@@ -8,6 +8,7 @@ import ts from "typescript";
 import { describe, expect, it } from "vitest";
 import { classesWithExample, examplesOf, ROOT, read, sources } from "../docs/blocks.js";
 import { Child } from "../process/child.js";
+import { LONG } from "../support/long.js";
 
 const { exports } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as {
   readonly exports: Readonly<Record<string, object | string>>;
@@ -145,7 +146,7 @@ describe("every public class", () => {
         module,
         `export const entries = ${JSON.stringify(ENTRIES)};\nexport const programs = [${all.map(toFunction).join(",\n")}];\n`,
       );
-      const rounds = process.env.SHOAL_LONG === "1" ? 12 : 2;
+      const rounds = LONG ? 12 : 2;
       const program = join(ROOT, "test/leak/classes.js");
       const node = ["--no-warnings", "--unhandled-rejections=strict"];
       const child = new Child(process.execPath, [...node, program, module, String(rounds)], {

@@ -1,10 +1,10 @@
 /** Connections of the zmtp engine come and go by the thousand, and leave nothing behind; SHOAL_LONG=1: 100,000. */
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
+import { LONG } from "../support/long.js";
 import { sampled } from "./samples.js";
 
 const PROGRAM = fileURLToPath(new URL("./zmtp-connections.js", import.meta.url));
-const LONG = process.env.SHOAL_LONG === "1";
 /** Batches until caches, pools and the compiler have settled, for the most part. */
 const WARM_UP = LONG ? 33 : 3;
 const CONNECTIONS_A_BATCH = LONG ? 2_500 : 250;

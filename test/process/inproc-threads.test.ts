@@ -1,5 +1,7 @@
 /** inproc between the worker threads of a process, with the built package. */
+
 import { describe, expect, it } from "vitest";
+import { LONG } from "../support/long.js";
 import { run } from "./child.js";
 
 /** Workers import the package by its absolute address, since evaluated workers resolve from nowhere. */
@@ -28,10 +30,10 @@ const said = async (worker) => (await once(worker, "message"))[0];
 `;
 
 /** Rounds of terminated threads: each of four programs, three sizes and four moments comes in 12. */
-const ROUNDS = process.env.SHOAL_LONG === "1" ? 60 : 12;
+const ROUNDS = LONG ? 60 : 12;
 
 /** Connections that are made and closed between two looks at the memory. */
-const CONNECTIONS = process.env.SHOAL_LONG === "1" ? 1_000 : 500;
+const CONNECTIONS = LONG ? 1_000 : 500;
 
 const zmtp = { env: { SHOAL_ENGINE: "zmtp" } };
 

@@ -1,12 +1,13 @@
 /** Programs that bind one ipc path at the same moment: exactly one has it, whatever lay there before. */
+
 import { existsSync, linkSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { LONG } from "../support/long.js";
 import { type Child, start } from "./child.js";
 
-const LONG = process.env.SHOAL_LONG === "1";
 const PROGRAMS = 4;
 const ROUNDS = LONG ? 200 : 25;
 

@@ -11,9 +11,8 @@ import {
   StreamerProxy,
 } from "../../src/proxy/index.js";
 import { collect, failure, texts, thrown, turn, until } from "../contract/support/wait.js";
+import { LONG } from "../support/long.js";
 import { ANY, back, front, LIMIT, useWorld } from "./support.js";
-
-const LONG = process.env.SHOAL_LONG === "1";
 
 describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
   const world = useWorld(engine);

@@ -10,6 +10,7 @@ import { expect } from "vitest";
 import { Random } from "../../src/testing/random.js";
 import { within } from "../contract/support/wait.js";
 import { type Child, start } from "../process/child.js";
+import { LONG } from "./long.js";
 
 /** What became of the load. */
 export interface LoadCounts {
@@ -70,7 +71,7 @@ ${bodies.join("\n")}`;
 }
 
 /** ms from one request of a load to its next, by all of its lanes: the members need the processors as well. */
-const INTERVAL = process.env.SHOAL_LONG === "1" ? 0 : 20;
+const INTERVAL = LONG ? 0 : 20;
 
 /** @param body calls `work` with a function that resolves to whether the answer is right */
 export function load(imports: string, body: string): string {

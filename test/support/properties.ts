@@ -13,6 +13,7 @@ import real, {
   type IProperty,
   type Parameters,
 } from "fast-check";
+import { LONG } from "./long.js";
 import { replayCommand, SEEDS_NOW } from "./seed.js";
 
 real.configureGlobal({
@@ -34,7 +35,7 @@ interface CountedParameters<T> extends Parameters<T> {
 
 /** How many of the runs that a property asks for are done. */
 function runsOf(asked: number, byDefault: number | undefined): number {
-  if (process.env.SHOAL_LONG === "1") return asked;
+  if (LONG) return asked;
   if (byDefault !== undefined || asked <= SURE_RUNS) return byDefault ?? asked;
   return SURE_RUNS + Math.ceil((asked - SURE_RUNS) / 4);
 }

@@ -6,12 +6,11 @@
 import { Random, TapeOverrun } from "../../src/testing/random.js";
 import { shrink } from "../../src/testing/shrink.js";
 import { Simulation } from "../../src/testing/simulation.js";
+import { LONG } from "./long.js";
 import { FIXED_SEED, replayCommand, SEEDS_NOW } from "./seed.js";
 
 /** Seeds tried behind SHOAL_LONG=1, in one test. */
 export const LONG_SCHEDULES = 10_000;
-
-const LONG = process.env.SHOAL_LONG === "1";
 
 /** ms that a test of schedules may take: a bound for what hangs. */
 export const SCHEDULES_TIMEOUT = LONG ? 3_600_000 : 120_000;

@@ -11,6 +11,7 @@ import { randomInt } from "node:crypto";
 import { relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect } from "vitest";
+import { LONG } from "./long.js";
 
 /** The seed of every run that asks for no other. */
 export const FIXED_SEED = 20_260_101;
@@ -46,6 +47,6 @@ export function replayCommand(seed: number): string {
   const { testPath = "", currentTestName = "" } = expect.getState();
   const file = relative(fileURLToPath(new URL("../..", import.meta.url)), testPath);
   const name = (currentTestName.split(" > ").at(-1) ?? "").replace(/[.*+?^${}()|[\]\\]/g, ".");
-  const long = process.env.SHOAL_LONG === "1" ? "SHOAL_LONG=1 " : "";
+  const long = LONG ? "SHOAL_LONG=1 " : "";
   return `${long}SHOAL_SEED=${seed} npx vitest run ${file} -t '${name.replaceAll("'", ".")}'`;
 }

@@ -3,13 +3,12 @@ import { describe, expect, it } from "vitest";
 import { curveKeyPair } from "../../../src/index.js";
 import { collect, nextEvent, until } from "../../contract/support/wait.js";
 import { World } from "../../contract/support/world.js";
+import { LONG } from "../../support/long.js";
 import { type Direction, Relay } from "./relay.js";
 
 const world = new World("zmtp", "tcp");
 const keys = curveKeyPair();
 const authenticate = (): boolean => true;
-
-const LONG = process.env.SHOAL_LONG === "1";
 
 const MECHANISMS = {
   NULL: [{}, {}],

@@ -11,6 +11,7 @@ import {
 import { EventStream } from "../../../src/core/event-stream.js";
 import { Dealer, Request } from "../../../src/index.js";
 import { collectGarbage } from "../../support/collect-garbage.js";
+import { LONG } from "../../support/long.js";
 import { freePort } from "../../support/ports.js";
 
 const open: { close(options: { linger: number }): Promise<unknown> }[] = [];
@@ -78,7 +79,6 @@ const GREETING = Buffer.concat([
 ]);
 const HELLO = Buffer.from("\x04\x10\x05HELLO\x03ana\x05wrong", "latin1");
 
-const LONG = process.env.SHOAL_LONG === "1";
 /** Connections with wrong credentials: past the sixtieth the address is not let in. */
 const ATTEMPTS = LONG ? 100_000 : 1_000;
 /** Watchers that do not read. */

@@ -1,9 +1,11 @@
 /** Discovery servers in processes of their own, which are killed: fail-over and balance of clients over real sockets. */
+
 import { afterEach, describe, expect, it } from "vitest";
 import { DiscoveryClient } from "../../../src/cluster/index.js";
 import { Context } from "../../../src/index.js";
 import { within } from "../../contract/support/wait.js";
 import { type Child, start } from "../../process/child.js";
+import { LONG } from "../../support/long.js";
 import { freePort } from "../../support/ports.js";
 
 const PROGRAM = `
@@ -20,7 +22,6 @@ process.stdin.on("data", async () => {
 });
 `;
 
-const LONG = process.env.SHOAL_LONG === "1";
 /** Of one process, which may have 20,000 descriptors; two for each client while it moves. */
 const CLIENTS = LONG ? 10_000 : 400;
 /** Of 400 by lot over 4, a tenth more or less is nothing: 4.6 standard deviations. What the rules do with 10,000 is in rules.test.ts. */

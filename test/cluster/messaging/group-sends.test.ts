@@ -4,10 +4,9 @@ import { MAX_QUERIES, MAX_SEEN_IDS, MAX_WAITING_DATAGRAMS } from "../../../src/c
 import { GroupSends, SeenIds } from "../../../src/cluster/messaging/group-sends.js";
 import type { ServiceSendResult } from "../../../src/cluster/messaging/service-types.js";
 import { encodeService, ServiceOp } from "../../../src/cluster/messaging/service-wire.js";
+import { LONG } from "../../support/long.js";
 import fc from "../../support/properties.js";
 import { createService, ServiceWorld, type SimulatedService, settle } from "./service-world.js";
-
-const LONG = process.env.SHOAL_LONG === "1";
 
 interface Crowd {
   readonly world: ServiceWorld;

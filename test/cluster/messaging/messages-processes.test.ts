@@ -1,7 +1,9 @@
 /** Messages of nodes in processes of their own: killed, stopped, continued, under a publisher that goes on. */
+
 import { afterEach, describe, expect, test } from "vitest";
 import { type ClusterMessage, ClusterNode } from "../../../src/cluster/index.js";
 import { type Child, start } from "../../process/child.js";
+import { LONG } from "../../support/long.js";
 import { freePort } from "../../support/ports.js";
 
 const PROGRAM = `
@@ -63,7 +65,7 @@ process.stdin.once("data", async () => {
 `;
 
 /** ms that a reader stands still: less than a suspicion takes, and with SHOAL_LONG=1 so long that it is lost. */
-const STOPS = process.env.SHOAL_LONG === "1" ? [3_000, 15_000, 60_000] : [1_500];
+const STOPS = LONG ? [3_000, 15_000, 60_000] : [1_500];
 
 const PORT = await freePort();
 const children: Child[] = [];

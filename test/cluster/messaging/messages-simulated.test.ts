@@ -5,10 +5,10 @@ import { describe, expect, it } from "vitest";
 import { ClusterNode, type ClusterNodeOptions } from "../../../src/cluster/index.js";
 import { tcpProtocol } from "../../../src/cluster/messaging/zmtp-protocol.js";
 import { simulate, type World } from "../../../src/testing/index.js";
+import { LONG } from "../../support/long.js";
 import fc from "../../support/properties.js";
 import { BreakableProtocol } from "./breakable-protocol.js";
 
-const LONG = process.env.SHOAL_LONG === "1";
 const KEY = "01234567890123456789012345678901234567ab";
 const NAMES = ["a", "b", "c"] as const;
 type Name = (typeof NAMES)[number];

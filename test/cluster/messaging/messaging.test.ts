@@ -21,10 +21,9 @@ import {
   StaleReason,
 } from "../../../src/cluster/messaging/retained-items.js";
 import { InvalidStateError, TimeoutError } from "../../../src/core/errors.js";
+import { LONG } from "../../support/long.js";
 import fc from "../../support/properties.js";
 import { type FakeNode, FakeWorld } from "./messaging-world.js";
-
-const LONG = process.env.SHOAL_LONG === "1";
 
 let world: FakeWorld;
 beforeEach(() => {

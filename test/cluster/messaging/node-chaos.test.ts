@@ -2,17 +2,19 @@
  * Nodes that publish while others are killed, cut, stopped, restarted and leave. Per publisher and topic nothing is reordered or comes
  * twice; what is missing is what the publisher's link to the reader has counted as lost, exactly, as soon as the reader has greeted it again, and at most
  * that before. Each copy is in one count; and in the end all routes are right.
- * SHOAL_LONG=1 deals 1,000 blows, SHOAL_CHAOS=N another number.
+ * SHOAL_LONG=1 deals 1,000 blows.
  *
  *   a: ipc, tcp   b: pipes alone, so a cut leaves no way   c: pipes, and where these are cut ipc
  */
+
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, expect, it } from "vitest";
 import { ClusterNode } from "../../../src/cluster/index.js";
-import { blowsFor, LONG } from "../../chaos/blows.js";
+import { blowsFor } from "../../chaos/blows.js";
 import { type Child, start } from "../../process/child.js";
+import { LONG } from "../../support/long.js";
 import { freePort } from "../../support/ports.js";
 import { pipesIn } from "./pipes-protocol.js";
 import { randomOf } from "./route-world.js";

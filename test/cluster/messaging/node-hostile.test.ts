@@ -9,9 +9,9 @@ import { RouteDriver } from "../../../src/cluster/messaging/route-driver.js";
 import { lifeOf } from "../../../src/cluster/messaging/route-proof.js";
 import { BlockKind, BlockWriter, encodePush, Operation } from "../../../src/cluster/messaging/route-wire.js";
 import { encodeService, ServiceOp } from "../../../src/cluster/messaging/service-wire.js";
+import { LONG } from "../../support/long.js";
 import { freePort } from "../../support/ports.js";
 
-const LONG = process.env.SHOAL_LONG === "1";
 /** Blocks of 200 routes. */
 const FLOOD = LONG ? 5_000 : 300;
 const PORT = await freePort();

@@ -2,10 +2,10 @@
 import { expect, it } from "vitest";
 import { PendingQueries, Query, type QueryResponse } from "../../../src/cluster/messaging/query.js";
 import { UnroutableError } from "../../../src/core/errors.js";
+import { LONG } from "../../support/long.js";
 import fc from "../../support/properties.js";
 import { createService } from "./service-world.js";
 
-const LONG = process.env.SHOAL_LONG === "1";
 const SERVICES = Array.from({ length: 6 }, (_, i) => createService(`s${i}`));
 
 const act = fc.oneof(

@@ -5,10 +5,10 @@
  */
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { matches } from "../../../src/cluster/messaging/topics.js";
+import { LONG } from "../../support/long.js";
 import fc from "../../support/properties.js";
 import { type Reader, type RetainedNode, RetainedWorld } from "./retained-world.js";
 
-const LONG = process.env.SHOAL_LONG === "1";
 const RUNS = LONG ? 20_000 : 1_000;
 const TOPICS = ["t/1", "t/2"];
 const FILTERS = ["t/1", "t/+", "#"];

@@ -19,9 +19,8 @@ import {
   RouteItem,
   SIGNATURE_BYTES,
 } from "../../../src/cluster/messaging/route-wire.js";
+import { LONG } from "../../support/long.js";
 import { type RouteNode, RouteWorld } from "./route-world.js";
-
-const LONG = process.env.SHOAL_LONG === "1";
 
 function worldOf(count: number, seed = 1, options: object = {}): RouteWorld {
   const world = new RouteWorld({ seed, ...options });

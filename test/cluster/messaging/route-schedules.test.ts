@@ -3,10 +3,10 @@
  * makes smaller. SHOAL_LONG=1 runs 10,000 of them.
  */
 import { describe, expect, it } from "vitest";
+import { LONG } from "../../support/long.js";
 import fc from "../../support/properties.js";
 import { type RouteNode, RouteWorld } from "./route-world.js";
 
-const LONG = process.env.SHOAL_LONG === "1";
 /** ms after the last fault within which all copies are right: some digests of 1 s, and what they lead to. */
 const BOUND = 30_000;
 const DIGEST = 1_000;

@@ -3,11 +3,12 @@ import { MAX_SHAPES, MAX_SHAPES_OF_NODE } from "../../../src/cluster/messaging/b
 import { RouteTable } from "../../../src/cluster/messaging/route-table.js";
 import { TopicScan } from "../../../src/cluster/messaging/topic-scan.js";
 import { matches } from "../../../src/cluster/messaging/topics.js";
+import { LONG } from "../../support/long.js";
 import fc from "../../support/properties.js";
 import { expect } from "../../support/quick-expect.js";
 import { RULES } from "./topic-rules.js";
 
-const RUNS = { numRuns: process.env.SHOAL_LONG === "1" ? 10_000 : 300 };
+const RUNS = { numRuns: LONG ? 10_000 : 300 };
 
 function match(table: RouteTable, topic: string): number[] {
   const nodes: number[] = [];

@@ -19,9 +19,9 @@ import {
   RouteItem,
   readOperations,
 } from "../../../src/cluster/messaging/route-wire.js";
+import { LONG } from "../../support/long.js";
 import fc from "../../support/properties.js";
 
-const LONG = process.env.SHOAL_LONG === "1";
 const RUNS = LONG ? 10_000 : 300;
 const ID = "000102030405060708090a0b0c0d0e0f";
 const LIFE = 0xa1a2_a3a4_a5a6;

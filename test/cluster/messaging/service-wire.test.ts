@@ -8,9 +8,8 @@ import {
   type ServiceItem,
   ServiceOp,
 } from "../../../src/cluster/messaging/service-wire.js";
+import { LONG } from "../../support/long.js";
 import fc from "../../support/properties.js";
-
-const LONG = process.env.SHOAL_LONG === "1";
 
 const wellFormed = (max: number): fc.Arbitrary<string> =>
   fc.string({ unit: "grapheme", maxLength: max }).filter((text) => Buffer.byteLength(text) <= max);

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { TopicIds } from "../../../src/cluster/messaging/topic-ids.js";
 import { InvalidArgumentError, InvalidStateError } from "../../../src/index.js";
+import { LONG } from "../../support/long.js";
 import fc from "../../support/properties.js";
 
 /** Numbers one after the other in place of random ones. */
@@ -145,7 +146,7 @@ describe("ids of topics", () => {
           }
         },
       ),
-      { numRuns: process.env.SHOAL_LONG === "1" ? 10_000 : 150 },
+      { numRuns: LONG ? 10_000 : 150 },
     );
   });
 
@@ -197,7 +198,7 @@ describe("ids of topics", () => {
           expect(new Set(kept.own())).toEqual(new Set(made.own()));
         }
       }),
-      { numRuns: process.env.SHOAL_LONG === "1" ? 10_000 : 150 },
+      { numRuns: LONG ? 10_000 : 150 },
     );
   });
 

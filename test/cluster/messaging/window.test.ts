@@ -17,10 +17,10 @@ import {
 import { Receiving } from "../../../src/cluster/messaging/receiving.js";
 import { ReceiveWindow, SendWindow } from "../../../src/cluster/messaging/window.js";
 import { countOf, decodeAck, LinkFrame, sequenceOf } from "../../../src/cluster/messaging/wire.js";
+import { LONG } from "../../support/long.js";
 import fc from "../../support/properties.js";
 import { expect } from "../../support/quick-expect.js";
 
-const LONG = process.env.SHOAL_LONG === "1";
 const LIMITS = { items: 64, bytes: 65_536 };
 const GRANTED = 16_384;
 

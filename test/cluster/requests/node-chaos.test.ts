@@ -1,8 +1,10 @@
 /** Requests to nodes in processes of their own that are killed and rolled under load. */
+
 import { afterEach, describe, expect, test } from "vitest";
 import { ClusterNode } from "../../../src/cluster/index.js";
-import { blowsFor, LONG } from "../../chaos/blows.js";
+import { blowsFor } from "../../chaos/blows.js";
 import { type Child, start } from "../../process/child.js";
+import { LONG } from "../../support/long.js";
 import { freePort } from "../../support/ports.js";
 
 const SERVERS = LONG ? 10 : 4;

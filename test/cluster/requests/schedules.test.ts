@@ -3,9 +3,10 @@ import { describe, expect, it } from "vitest";
 import type { CallTerms } from "../../../src/cluster/requests/call.js";
 import { BodyForm } from "../../../src/cluster/requests/wire.js";
 import type { ShoalError } from "../../../src/core/errors.js";
+import { LONG } from "../../support/long.js";
 import { TERMS, World } from "./request-world.js";
 
-const SCHEDULES = process.env.SHOAL_LONG === "1" ? 50_000 : 400;
+const SCHEDULES = LONG ? 50_000 : 400;
 
 interface Outcome {
   readonly body: string;

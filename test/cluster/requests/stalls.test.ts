@@ -5,8 +5,8 @@
 import { expect, it } from "vitest";
 import { ClusterNode } from "../../../src/cluster/index.js";
 import { simulate } from "../../../src/testing/index.js";
+import { LONG } from "../../support/long.js";
 
-const LONG = process.env.SHOAL_LONG === "1";
 const KEY = "01234567890123456789012345678901234567ab";
 const SERVING = ["a", "b"];
 const CALLING = ["c", "d", "e"];

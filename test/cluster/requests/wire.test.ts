@@ -19,9 +19,8 @@ import {
   RequestOp,
 } from "../../../src/cluster/requests/wire.js";
 import { BYTES } from "../../support/bytes.js";
+import { LONG } from "../../support/long.js";
 import fc from "../../support/properties.js";
-
-const LONG = process.env.SHOAL_LONG === "1";
 
 const id = fc.oneof(
   fc.integer({ min: 1, max: 300 }),

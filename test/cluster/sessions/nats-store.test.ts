@@ -4,11 +4,11 @@ import { type AddressInfo, createServer, type Socket } from "node:net";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { NatsSessionStore, type NatsSessionStoreOptions } from "../../../src/cluster/sessions/nats-store.js";
 import { StoreError } from "../../../src/patterns/kit/store/error.js";
+import { LONG } from "../../support/long.js";
 import { missing } from "../../support/peers.js";
 import { NatsServers } from "./nats-servers.js";
 import { sessionStoreContract } from "./store-contract.js";
 
-const LONG = process.env.SHOAL_LONG === "1";
 /** Servers killed in each test that kills. */
 const KILLS = LONG ? 100 : 1;
 const LIMIT = 60_000 + KILLS * 20_000;

@@ -1,12 +1,14 @@
 /** Servers of sessions on nodes in processes of their own, killed with -9 under load, on each store that outlives a process. */
+
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { SessionClient, type SessionMessage } from "../../../src/cluster/sessions/index.js";
-import { blowsFor, LONG } from "../../chaos/blows.js";
+import { blowsFor } from "../../chaos/blows.js";
 import { PostgresServer } from "../../patterns/titanic/postgres-server.js";
 import { type Child, start } from "../../process/child.js";
+import { LONG } from "../../support/long.js";
 import { missing } from "../../support/peers.js";
 import { freePort } from "../../support/ports.js";
 import { NatsServers } from "./nats-servers.js";

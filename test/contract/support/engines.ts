@@ -6,6 +6,7 @@ import { describe, it, type TestContext } from "vitest";
 import type { EngineCapabilities } from "../../../src/engine/engine.js";
 import { selectEngine } from "../../../src/engine/select.js";
 import { ENGINES, RUNTIME } from "../../support/engines.js";
+import { LONG } from "../../support/long.js";
 import { IN_PAGE } from "./page.js";
 import { World } from "./world.js";
 
@@ -52,7 +53,7 @@ const EVERYWHERE: readonly string[] = [
 ];
 
 function isLeftOut(subject: string, engine: string, transport: Transport): boolean {
-  if (process.env.SHOAL_LONG === "1" || EVERYWHERE.includes(subject)) return false;
+  if (LONG || EVERYWHERE.includes(subject)) return false;
   return transport === "wss" || (engine === "libzmq" && transport === "ipc");
 }
 

@@ -4,11 +4,11 @@ import { createServer } from "node:net";
 import { describe, expect, it } from "vitest";
 import { collect, nextEvent, until, within } from "../../contract/support/wait.js";
 import { frame, greeting, ready } from "../../contract/support/zmtp-peer.js";
+import { LONG } from "../../support/long.js";
 import { command } from "./support/hostile-peer.js";
 import { HostileWorld, MIB, memory } from "./support/hostile-world.js";
 
 const world = new HostileWorld();
-const LONG = process.env.SHOAL_LONG === "1";
 /** Of 10,000 subscriptions each. */
 const BATCHES = LONG ? 100 : 10;
 

@@ -5,11 +5,11 @@ import { connect as connectTls } from "node:tls";
 import { describe, expect, it } from "vitest";
 import { until } from "../../contract/support/wait.js";
 import { World } from "../../contract/support/world.js";
+import { LONG } from "../../support/long.js";
 import { MIB, memory } from "./support/hostile-world.js";
 import { frame, readyOf, request, WsPeer } from "./support/ws-peer.js";
 
 const world = new World("zmtp", "wss");
-const LONG = process.env.SHOAL_LONG === "1";
 const portOf = (endpoint: string): number => Number(/:(\d+)/.exec(endpoint.slice(6))?.[1]);
 
 /** Passes bytes on to a port, of each connection so many in one direction, and then cuts it. */

@@ -133,7 +133,7 @@ describe("frames", () => {
     "out of good ones with bytes changed are read as the grammar says",
     () => {
       const random = new Random(SEED);
-      const count = runs(10_000, 10_000_000);
+      const count = runs(10_000, 1_000_000);
       const memory = new MemoryBound(count);
       for (let i = 0; i < count; i++) {
         memory.check(i);

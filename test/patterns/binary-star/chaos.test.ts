@@ -2,15 +2,17 @@
  * Real processes, killed and stopped under load: every request gets its own reply,
  * and a server that was stopped does not answer before it knows who serves.
  */
+
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { BinaryStarClient } from "../../../src/patterns/binary-star/client.js";
 import { FreelanceClient } from "../../../src/patterns/freelance/client.js";
-import { Blows, blowsOf, LONG, PATIENCE } from "../../chaos/blows.js";
+import { Blows, blowsOf, PATIENCE } from "../../chaos/blows.js";
 import { until, within } from "../../contract/support/wait.js";
 import { type Child, start } from "../../process/child.js";
+import { LONG } from "../../support/long.js";
 
 /** ms that one test may take. */
 const LIMIT = LONG ? 1_800_000 : 180_000;

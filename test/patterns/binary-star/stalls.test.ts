@@ -3,8 +3,8 @@ import { expect, it } from "vitest";
 import { BinaryStarClient } from "../../../src/patterns/binary-star/client.js";
 import { BinaryStarServer } from "../../../src/patterns/binary-star/server.js";
 import { type SimulatedNode, simulate, type World } from "../../../src/testing/index.js";
+import { LONG } from "../../support/long.js";
 
-const LONG = process.env.SHOAL_LONG === "1";
 const HEARTBEAT = 200;
 /** ms of a stall at most. */
 const LONGEST = 10 * HEARTBEAT;

@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { ENGINE_NAMES } from "../../../src/engine/select.js";
 import { BlackBox, type BlackBoxOptions } from "../../../src/patterns/black-box/index.js";
 import { run } from "../../process/child.js";
+import { LONG } from "../../support/long.js";
 import { BLOCKING, prelude } from "./programs.js";
 
 /** ms until a program is ended; far more than it needs, for a busy machine. */
@@ -123,7 +124,7 @@ describe.concurrent.each([...ENGINE_NAMES])("a Black Box, engine %s", (engine) =
 });
 
 /** What is above the engine: one of them is enough, and SHOAL_LONG=1 has all. */
-const ABOVE = process.env.SHOAL_LONG === "1" ? [...ENGINE_NAMES] : ENGINE_NAMES.slice(0, 1);
+const ABOVE = LONG ? [...ENGINE_NAMES] : ENGINE_NAMES.slice(0, 1);
 
 describe.concurrent.each(ABOVE)("the threads of a Black Box, engine %s", (engine) => {
   const good = goodOn(engine);

@@ -1,12 +1,14 @@
 /** Real processes, killed under load and started again: nothing that was acknowledged is lost or applied twice. */
+
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
 import { CloneClient } from "../../../src/patterns/index.js";
-import { blowsFor, LONG } from "../../chaos/blows.js";
+import { blowsFor } from "../../chaos/blows.js";
 import { until, within } from "../../contract/support/wait.js";
 import { type Child, start } from "../../process/child.js";
+import { LONG } from "../../support/long.js";
 
 const KILLS = blowsFor(4, 300);
 const KILLS_OF_ALL = blowsFor(2, 50);

@@ -5,8 +5,8 @@
 import { expect, it } from "vitest";
 import { CloneClient, CloneServer } from "../../../src/patterns/clone/index.js";
 import { simulate } from "../../../src/testing/index.js";
+import { LONG } from "../../support/long.js";
 
-const LONG = process.env.SHOAL_LONG === "1";
 const HEARTBEAT = 200;
 const SERVERS = ["primary", "backup"] as const;
 const CLIENTS = ["c0", "c1"];

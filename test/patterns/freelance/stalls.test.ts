@@ -8,8 +8,8 @@ import {
   FreelanceShotgunClient,
 } from "../../../src/patterns/freelance/index.js";
 import { simulate } from "../../../src/testing/index.js";
+import { LONG } from "../../support/long.js";
 
-const LONG = process.env.SHOAL_LONG === "1";
 const SERVERS = ["s0", "s1", "s2"];
 const CLIENTS = ["c0", "c1", "c2"];
 const ENDPOINTS = SERVERS.map((name) => `tcp://${name}:5000`);

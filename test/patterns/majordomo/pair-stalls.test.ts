@@ -3,8 +3,8 @@ import { expect, it } from "vitest";
 import { BinaryStar, BinaryStarGate } from "../../../src/patterns/binary-star/index.js";
 import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "../../../src/patterns/majordomo/index.js";
 import { simulate, type World } from "../../../src/testing/index.js";
+import { LONG } from "../../support/long.js";
 
-const LONG = process.env.SHOAL_LONG === "1";
 const HEARTBEAT = 200;
 const BROKERS = ["primary", "backup"] as const;
 type Role = (typeof BROKERS)[number];

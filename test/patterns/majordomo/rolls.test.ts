@@ -6,8 +6,8 @@ import { MajordomoClient } from "../../../src/patterns/majordomo/client.js";
 import { MajordomoWorker } from "../../../src/patterns/majordomo/worker.js";
 import type { EndpointSource } from "../../../src/sockets/endpoint-source.js";
 import { simulate, type World } from "../../../src/testing/index.js";
+import { LONG } from "../../support/long.js";
 
-const LONG = process.env.SHOAL_LONG === "1";
 const HEARTBEAT = { heartbeatInterval: 200 };
 /** ms that a broker has to drain. */
 const DRAIN_TIMEOUT = 30_000;

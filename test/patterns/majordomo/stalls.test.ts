@@ -4,8 +4,8 @@ import { MajordomoBroker } from "../../../src/patterns/majordomo/broker.js";
 import { MajordomoClient } from "../../../src/patterns/majordomo/client.js";
 import { MajordomoWorker } from "../../../src/patterns/majordomo/worker.js";
 import { simulate } from "../../../src/testing/index.js";
+import { LONG } from "../../support/long.js";
 
-const LONG = process.env.SHOAL_LONG === "1";
 const HEARTBEAT = { heartbeatInterval: 200 };
 const BROKERS = ["b0", "b1"];
 const WORKERS = ["w0", "w1", "w2", "w3"];

@@ -3,6 +3,7 @@
  * refused with the reason, or everything that was stored is there or reported as damaged: never a signal, never
  * "unknown".
  */
+
 import {
   copyFileSync,
   mkdirSync,
@@ -22,10 +23,11 @@ import { LastValueCache } from "../../../src/patterns/last-value-cache/last-valu
 import { LmdbStore } from "../../../src/patterns/titanic/lmdb-store.js";
 import { Random } from "../../../src/testing/random.js";
 import { start } from "../../process/child.js";
+import { LONG } from "../../support/long.js";
 import { request } from "./store-contract.js";
 
-const CASES = process.env.SHOAL_LONG === "1" ? 5_000 : 98;
-const LIMIT = process.env.SHOAL_LONG === "1" ? 900_000 : 120_000;
+const CASES = LONG ? 5_000 : 98;
+const LIMIT = LONG ? 900_000 : 120_000;
 const HOUR = 3_600_000;
 
 // Opens each folder, looks at everything, works with it; prints what it found, one line a folder.

@@ -7,6 +7,7 @@ import { openEnvironment } from "../../../src/patterns/kit/store/lmdb.js";
 import { LmdbStore } from "../../../src/patterns/titanic/lmdb-store.js";
 import type { TitanicNewRequest } from "../../../src/patterns/titanic/store.js";
 import { run } from "../../process/child.js";
+import { LONG } from "../../support/long.js";
 import { missing } from "../../support/peers.js";
 import fc from "../../support/properties.js";
 import { ECHO, request, storeContract } from "./store-contract.js";
@@ -197,7 +198,7 @@ describe("the store on LMDB", () => {
         mkdirSync(folder);
         await compare(folder, steps);
       }),
-      { numRuns: process.env.SHOAL_LONG === "1" ? 2_000 : 18 },
+      { numRuns: LONG ? 2_000 : 18 },
     );
   });
 });

@@ -3,9 +3,9 @@ import { expect, it } from "vitest";
 import { MajordomoBroker, MajordomoWorker } from "../../../src/patterns/majordomo/index.js";
 import { Titanic, TitanicClient } from "../../../src/patterns/titanic/index.js";
 import { simulate } from "../../../src/testing/index.js";
+import { LONG } from "../../support/long.js";
 import { GatedStore } from "./gated-store.js";
 
-const LONG = process.env.SHOAL_LONG === "1";
 const HEARTBEAT = { heartbeatInterval: 200 };
 const BROKER = "tcp://broker:5555";
 const WORKERS = ["w0", "w1"];

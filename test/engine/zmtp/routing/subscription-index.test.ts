@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { SubscriptionIndex } from "../../../../src/engine/zmtp/routing/subscription-index.js";
+import { LONG } from "../../../support/long.js";
 import fc from "../../../support/properties.js";
 
 interface Subscriber {
@@ -90,7 +91,7 @@ function stopwatch(): () => number {
 }
 
 // SHOAL_LONG=1: a million prefixes, which fit in 400 MiB within 60 s; otherwise a fifth of all that.
-const FIFTHS = process.env.SHOAL_LONG === "1" ? 5 : 1;
+const FIFTHS = LONG ? 5 : 1;
 test(
   `${FIFTHS}/5 of a million prefixes fit in as much of 400 MiB, and a tenth as many topics find theirs, all within ${FIFTHS}/5 of 60 s of computing`,
   () => {

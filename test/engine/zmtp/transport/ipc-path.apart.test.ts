@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, describe, expect, it, vi } from "vitest";
 import { type Answer, type Asking, takePath } from "../../../../src/engine/zmtp/transport/ipc-path.js";
+import { LONG } from "../../../support/long.js";
 import fc from "../../../support/properties.js";
 
 /** Called before each call to the file system: where another program may come between. */
@@ -134,7 +135,7 @@ describe("contenders for a path", () => {
           rmSync(here, { recursive: true });
         },
       ),
-      { numRuns: process.env.SHOAL_LONG === "1" ? 5_000 : 150 },
+      { numRuns: LONG ? 5_000 : 150 },
     );
   });
 });
