@@ -39,15 +39,16 @@ export default defineConfig(({ mode }) => {
   /** `npm run test:long`: every file, and the long forms of those that have one. */
   const isLong = mode === "long";
   if (isLong) process.env.SHOAL_LONG = "1";
+  /** Bounds for what hangs: a busy machine may take many times what a quiet one does. */
+  const timeout = isLong ? 1_200_000 : 40_000;
   return {
     test: {
       // Sockets and native code: processes apart, and no second try for a test that fails.
       pool: "forks",
       maxWorkers: MAX_WORKERS,
       retry: 0,
-      // Bounds for what hangs: a busy machine may take many times what a quiet one does.
-      testTimeout: 40_000,
-      hookTimeout: 40_000,
+      testTimeout: timeout,
+      hookTimeout: timeout,
       teardownTimeout: 5_000,
       // As long as every other wait of a test: test/contract/support/wait.ts.
       expect: { poll: { timeout: 15_000 } },
