@@ -1,6 +1,6 @@
 /**
  * How many kills (-9) and stops (SIGSTOP, SIGCONT) the chaos tests deal. In the
- * long form each deals about 1,000.
+ * long form each deals 200.
  */
 import { LONG } from "../support/long.js";
 
@@ -17,10 +17,9 @@ export function blowsFor(usual: number, long: number): number {
   return LONG ? long : usual;
 }
 
-/** The same for the tests that deal at least 100 together. */
+/** The same for the tests of this table. */
 export function blowsOf(test: ChaosTest): number {
-  // A pair is killed twice as slowly as anything else.
-  return blowsFor(DEFAULTS[test], test === "binary-star" || test === "freelance" ? 500 : 1_000);
+  return blowsFor(DEFAULTS[test], 200);
 }
 
 /** The blows of a run by what they were: `worker killed`, `broker stopped`. */

@@ -56,11 +56,16 @@ function step(world: World, most: number, zyres: number): void {
   }
 }
 
-/** All that live know each other and their groups, and a message of each reaches each, once. */
+/**
+ * All that live know each other and their groups, and a message of each reaches each, once: but for two of zyre's. When their HELLOs
+ * cross they restart each other without end, in which nodes of ours have no part.
+ */
 function expectOneView(world: World): void {
+  const meet = (node: Node, other: Node): boolean => node !== other && !(node.zyre && other.zyre);
   for (const node of world.live) {
-    const expected = world.live.filter((other) => other !== node);
-    expect([...node.shown.keys()].sort(), `peers of ${node.uuid}`).toEqual(
+    const expected = world.live.filter((other) => meet(node, other));
+    const shown = world.nodes.filter((other) => meet(node, other) && node.shown.has(other.uuid));
+    expect(shown.map(({ uuid }) => uuid).sort(), `peers of ${node.uuid}`).toEqual(
       expected.map(({ uuid }) => uuid).sort(),
     );
     for (const other of expected)
@@ -75,7 +80,7 @@ function expectOneView(world: World): void {
   world.simulation.run(world.now + 100);
   for (const node of world.live)
     for (const other of world.live) {
-      if (other === node) continue;
+      if (!meet(node, other)) continue;
       const got = node.seen.slice(before.get(node)).filter(({ uuid }) => uuid === other.uuid);
       expect(got.map(({ text }) => text).filter((text) => text !== "")).toEqual([
         `to ${node.uuid}`,
