@@ -22,7 +22,7 @@ export interface OptionSpec {
 }
 
 /** Socket types that can send. */
-export const WRITABLE: readonly SocketTypeName[] = [
+export const WRITABLE = [
   "Pair",
   "Publisher",
   "Request",
@@ -40,9 +40,9 @@ export const WRITABLE: readonly SocketTypeName[] = [
   "Datagram",
   "Peer",
   "Channel",
-];
+] as const satisfies readonly SocketTypeName[];
 /** Socket types that can receive. */
-export const READABLE: readonly SocketTypeName[] = [
+export const READABLE = [
   "Pair",
   "Subscriber",
   "Request",
@@ -60,26 +60,32 @@ export const READABLE: readonly SocketTypeName[] = [
   "Datagram",
   "Peer",
   "Channel",
-];
+] as const satisfies readonly SocketTypeName[];
 export const INT32 = 2_147_483_647;
 
-type Extra = Partial<Omit<OptionSpec, "kind" | "default">>;
-type Kind<K extends OptionKind> = OptionSpec & { readonly kind: K };
-export const flag = (value: boolean, extra: Extra = {}): Kind<"boolean"> => ({
-  kind: "boolean",
-  default: value,
+/** What a row may have beside its kind and default; `S` are the sockets that it names. */
+type Extra<S extends SocketTypeName> = Partial<Omit<OptionSpec, "kind" | "default" | "on">> & On<S>;
+type Kind<K extends OptionKind, S extends SocketTypeName> = Omit<OptionSpec, "kind" | "on"> & {
+  readonly kind: K;
+} & On<S>;
+type On<S> = { readonly on?: readonly S[] };
+export const flag = <S extends SocketTypeName = SocketTypeName>(
+  value: boolean,
+  extra: Extra<S> = {},
+): Kind<"boolean", S> => ({ kind: "boolean", default: value, ...extra });
+export const int = <S extends SocketTypeName = SocketTypeName>(
+  value: number,
+  min: number,
+  max: number,
+  extra: Extra<S> = {},
+): Kind<"integer", S> => ({ kind: "integer", default: value, min, max, ...extra });
+export const text = <S extends SocketTypeName = SocketTypeName>(extra: Extra<S> = {}): Kind<"string", S> => ({
+  kind: "string",
+  default: null,
   ...extra,
 });
-export const int = (value: number, min: number, max: number, extra: Extra = {}): Kind<"integer"> => ({
-  kind: "integer",
-  default: value,
-  min,
-  max,
-  ...extra,
-});
-export const text = (extra: Extra = {}): Kind<"string"> => ({ kind: "string", default: null, ...extra });
-export const key = (): Kind<"key"> => ({ kind: "key", default: null });
-export const bytes = (extra: Extra = {}): Kind<"bytes"> => ({
+export const key = (): Kind<"key", SocketTypeName> => ({ kind: "key", default: null });
+export const bytes = <S extends SocketTypeName = SocketTypeName>(extra: Extra<S> = {}): Kind<"bytes", S> => ({
   kind: "bytes",
   default: null,
   max: 255,

@@ -1,26 +1,18 @@
 /**
  * Every socket option: its type, range, unit, default and the sockets that have
  * it. `resolveOptions` validates from this table, the property accessors on the
- * socket classes are made from it, and docs/limits.md is checked against it. The
+ * socket classes and the table in docs/limits.md are made from it. The
  * values of one socket are in option-values.ts.
  * Names and meanings are those of the package `zeromq`; where a default differs,
- * `zeromqDefault` says what it is there.
+ * `zeromqDefault` says what it is there, and the comment says why (docs/engines.md).
  */
 import { bytes, flag, INT32, int, key, type OptionSpec, READABLE, text, WRITABLE } from "./option-spec.js";
 import type { SocketTypeName } from "./socket-type.js";
 import { SYSTEM_OPTIONS } from "./system-options.js";
 import type { TlsCertificates } from "./tls-certificates.js";
 
-const ROUTED: readonly SocketTypeName[] = ["Request", "Reply", "Router", "Dealer"];
-const CONFLATING: readonly SocketTypeName[] = [
-  "Pull",
-  "Push",
-  "Subscriber",
-  "Publisher",
-  "Dealer",
-  "Scatter",
-  "Gather",
-];
+const ROUTED = ["Request", "Reply", "Router", "Dealer"] as const;
+const CONFLATING = ["Pull", "Push", "Subscriber", "Publisher", "Dealer", "Scatter", "Gather"] as const;
 
 /** All options by name. */
 export const OPTIONS = {
@@ -51,6 +43,7 @@ export const OPTIONS = {
     local: true,
   }),
   maxPendingReceives: int(10_000, 1, INT32, { unit: "calls", on: READABLE, local: true }),
+  /** A bound on what one peer can make the process hold. */
   maxMessageSize: int(67_108_864, -1, Number.MAX_SAFE_INTEGER, { unit: "bytes", zeromqDefault: -1 }),
   linger: int(-1, -1, INT32, { unit: "ms" }),
   immediate: flag(false),
@@ -61,11 +54,14 @@ export const OPTIONS = {
   maxPendingHandshakes: int(4_096, 1, INT32, { unit: "connections", only: "zmtp" }),
   connectTimeout: int(0, 0, INT32, { unit: "ms" }),
   handshakeInterval: int(30_000, 0, INT32, { unit: "ms" }),
+  /** A dead host is noticed in at most seven intervals. */
   heartbeatInterval: int(5_000, 0, INT32, { unit: "ms", zeromqDefault: 0 }),
   heartbeatWhenIdle: flag(true, { only: "zmtp" }),
+  /** -1 is six intervals here and one there: a peer that is busy for seconds is not lost. */
   heartbeatTimeout: int(-1, -1, INT32, { unit: "ms", zeromqDefault: -1 }),
   heartbeatTimeToLive: int(0, 0, 65_500, { unit: "ms" }),
   reconnectInterval: int(100, -1, INT32, { unit: "ms" }),
+  /** Attempts to reach a missing server become less frequent. */
   reconnectMaxInterval: int(5_000, 0, INT32, { unit: "ms", zeromqDefault: 0 }),
   ipv6: flag(false),
   affinity: int(0, 0, 2 ** 64),

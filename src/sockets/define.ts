@@ -13,11 +13,11 @@ import { defineWritable } from "./writable.js";
 
 /** Direction holds at run time, too: a Push has no `receive`, a Pull no `send`. @internal */
 export function defineSocket(socketClass: { readonly prototype: HasCore }, type: SocketTypeName): void {
-  if (WRITABLE.includes(type) && !defineAddressed(socketClass, type)) {
+  if (WRITABLE.some((each) => each === type) && !defineAddressed(socketClass, type)) {
     defineWritable(socketClass);
     defineSendMany(socketClass);
   }
-  if (READABLE.includes(type)) {
+  if (READABLE.some((each) => each === type)) {
     defineReadable(socketClass);
     defineBatches(socketClass);
   }

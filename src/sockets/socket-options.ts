@@ -1,6 +1,7 @@
 /**
  * The options of each socket type, for the type checker and the reader. Ranges
- * and defaults are in option-table.ts; a test compares the two.
+ * and defaults are in option-table.ts; the compiler compares names and types
+ * (test/types/options.test-d.ts).
  *
  * All times are in ms and all sizes in bytes. Most options count for
  * connections made after they are set.

@@ -40,35 +40,6 @@ export class Program {
     return new Map([...found].sort(([a], [b]) => (a < b ? -1 : 1)));
   }
 
-  /** An exported type's properties, with the type of each and its comment. */
-  propertiesOf(file: string, name: string): Map<string, { type: string; comment: string }> {
-    const source = this.#program.getSourceFile(file);
-    const module = source && this.checker.getSymbolAtLocation(source);
-    const symbol =
-      module?.exports && this.checker.getExportsOfModule(module).find((one) => one.name === name);
-    if (symbol === undefined) throw new Error(`${file} exports no ${name}`);
-    const properties = new Map<string, { type: string; comment: string }>();
-    for (const property of this.checker.getDeclaredTypeOfSymbol(this.#original(symbol)).getProperties()) {
-      const type = this.checker.getNonNullableType(this.checker.getTypeOfSymbol(property));
-      const nullable = this.#parts(this.checker.getTypeOfSymbol(property)).includes("null");
-      properties.set(property.name, {
-        type: [...this.#parts(type), ...(nullable ? ["null"] : [])].sort().join(" | "),
-        comment: ts.displayPartsToString(property.getDocumentationComment(this.checker)),
-      });
-    }
-    return properties;
-  }
-
-  #parts(type: ts.Type): string[] {
-    const parts = type.isUnion() ? type.types : [type];
-    const names = parts
-      .map((part) => this.checker.typeToString(part).replace(/<.*>/, ""))
-      .filter((part) => part !== "undefined");
-    return names.includes("false") && names.includes("true")
-      ? ["boolean", ...names.filter((name) => name !== "true" && name !== "false")]
-      : names;
-  }
-
   #original(symbol: ts.Symbol): ts.Symbol {
     return (symbol.flags & ts.SymbolFlags.Alias) === 0 ? symbol : this.checker.getAliasedSymbol(symbol);
   }
