@@ -64,7 +64,7 @@ const harness = [
   ],
 ];
 
-/** Parts that bench/micro measures by themselves, and what scripts/write-schema.js writes; not in the package. */
+/** Parts that bench/micro measures by themselves, and what scripts/write-schema.js and scripts/tables.js write; not in the package. */
 const micro = {
   "ring-buffer": "src/core/collections/ring-buffer.ts",
   "subscription-index": "src/engine/zmtp/routing/subscription-index.ts",
@@ -74,6 +74,9 @@ const micro = {
   "route-table": "src/cluster/messaging/route-table.ts",
   "configuration-schema": "src/proxy/config/schema.ts",
   "node-schema": "src/cli/node-schema.ts",
+  "option-table": "src/core/option-table.ts",
+  "metrics-table": "src/metrics/metrics-table.ts",
+  profiles: "src/cluster/profiles.ts",
 };
 
 /**
@@ -222,7 +225,6 @@ const IN_BROWSERS = new Map(
     "node:net": "src/browser/node/net.ts",
     "node:os": "src/browser/node/os.ts",
     "node:worker_threads": "src/browser/node/worker-threads.ts",
-    "src/core/error-codes.ts": "src/browser/error-codes.ts",
     "src/core/memory.ts": "src/browser/memory.ts",
     "src/core/random.ts": "src/browser/random.ts",
     "src/core/schemes/schemes.ts": "src/browser/schemes.ts",
@@ -363,6 +365,12 @@ function withoutAbsentMembers(code, id) {
   return left;
 }
 
+/** The codes of all errors without what they mean, which the documentation has: a page does without a text for each. @param {string} code */
+function codesAlone(code) {
+  const names = Array.from(code.matchAll(/^ {2}(\w+):/gm), ([, name]) => name).join(" ");
+  return `export const ERROR_CODES = Object.fromEntries("${names}".split(" ").map((code) => [code, "See docs/errors.md"]));`;
+}
+
 /** The globals of Node.js that the library uses, and which file has each. */
 const GLOBALS_IN_BROWSERS = Object.fromEntries(
   Object.entries({
@@ -391,7 +399,8 @@ const inBrowsers = {
     return source.startsWith("node:") ? { id: source, external: true, moduleSideEffects: false } : undefined;
   },
   transform(code, id) {
-    const left = withoutAbsentMembers(code, id);
+    const left =
+      id === resolve("src/core/error-codes.ts") ? codesAlone(code) : withoutAbsentMembers(code, id);
     return left === undefined ? undefined : { code: left, map: null };
   },
   generateBundle(_, bundle) {
