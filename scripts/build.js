@@ -1,6 +1,7 @@
 // @ts-check
 /**
- * Builds dist/: the code (bundles, the schemas of configurations, the manual), its declarations, and the benchmark harness.
+ * Builds dist/: the code (bundles, the schemas of configurations, the manual), its declarations, and the benchmark harness; and
+ * writes the tables of the documentation, whose rows are in the source (scripts/tables.js).
  * What is up to date is left alone: each part keeps the names, sizes and times of the files that it was made from, and of
  * those that it made, in node_modules, which a fresh install empties. A part is made in a folder of its own, .dist-PID, and its
  * files then take the place of the old ones: what runs from dist meanwhile, such as tests, finds each file, and a build that
@@ -52,6 +53,14 @@ const inputs = [
 // Before anything is removed.
 if (force) await bundler();
 let isNew = await make("code", inputs, (name) => isLibrary(name) && !DECLARATION.test(name), buildCode);
+if (isBundled)
+  isNew =
+    (await make(
+      "tables",
+      [...inputs, "docs"],
+      () => false,
+      async () => tables(),
+    )) || isNew;
 if (level >= LEVELS.indexOf("library"))
   isNew =
     (await make(
@@ -84,6 +93,11 @@ async function buildCode(place) {
   mkdirSync(join(place, "man"), { recursive: true });
   const manual = execFileSync(process.execPath, [join(place, "cli/main.js"), "man"]);
   writeFileSync(join(place, "man/shoal.1.gz"), gzipSync(manual));
+}
+
+/** The tables in the pages of docs/, made of what was built. */
+function tables() {
+  execFileSync(process.execPath, ["scripts/tables.js"], { stdio: "inherit" });
 }
 
 /** @param {string} place the folder that stands for dist */

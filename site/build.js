@@ -78,6 +78,9 @@ function locate(file) {
 }
 
 const begun = performance.now();
+// The tables of the pages come from the source.
+if (spawnSync(process.execPath, ["scripts/build.js", "code", "--quiet"], { cwd: ROOT, stdio: "inherit" }).status !== 0)
+  process.exit(1);
 rmSync(OUT, { recursive: true, force: true });
 if (!options["no-api"]) makeReference();
 

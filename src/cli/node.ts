@@ -129,7 +129,7 @@ function addStartCommand(node: Command): void {
     )
     .option(
       "--sessions-store <STORE>",
-      "where they are kept: a folder, postgres://USER@HOST/DATABASE, or memory",
+      "where they are kept: a folder, postgres://USER@HOST/DATABASE, nats://HOST/STREAM, or memory",
     )
     .option("--zre", "also a peer of zyre programs (36/ZRE) on the link; that traffic is not encrypted")
     .addOption(

@@ -1,7 +1,8 @@
 /**
- * Every error that shoal raises. Codes are API: `ERROR_CODES` lists them, and a
- * test keeps docs/errors.md equal to it. Where the npm package `zeromq` has a
- * code for a situation, that code is used, so that existing handlers work.
+ * Every error that shoal raises. Codes are API: `ERROR_CODES` lists them.
+ * Where the npm package `zeromq` has a code for a situation, that code is used,
+ * so that existing handlers work. The tables in docs/errors.md are made of the
+ * codes and of the docstrings of the classes, which name their codes.
  */
 import { constants } from "node:os";
 import { ERROR_CODES } from "./error-codes.js";
@@ -102,7 +103,10 @@ export class InvalidStateError extends ShoalError {
   static override readonly name: string = "InvalidStateError";
 }
 
-/** The socket is closed (`EBADF`), or closed while the call waited (`EAGAIN`). */
+/**
+ * The socket is closed (`EBADF`), it was closed while the call waited (`EAGAIN`), or the engine's context was terminated
+ * (`ETERM`).
+ */
 export class ClosedError extends ShoalError {
   static override readonly name: string = "ClosedError";
   // biome-ignore lint/complexity/noUselessConstructor: it narrows the codes to those that mean this
@@ -116,7 +120,10 @@ export class TimeoutError extends ShoalError {
   static override readonly name: string = "TimeoutError";
 }
 
-/** The caller's signal ended the wait; `cause` is the signal's reason. Code `ABORT_ERR`. */
+/**
+ * The caller's signal ended the wait; `cause` is the signal's reason, and `name` is `AbortError`, as of the platform's own
+ * error. Code `ABORT_ERR`.
+ */
 export class AbortedError extends ShoalError {
   constructor(reason: unknown) {
     super("ABORT_ERR", "The operation was aborted", { cause: reason });
@@ -132,7 +139,7 @@ export class UnroutableError extends ShoalError {
   }
 }
 
-/** The operating system or the network refused an endpoint. Its code is the system's. */
+/** The operating system or the network refused an endpoint. Its code is the system's, `ERR_SOURCE` or `ERR_TRANSPORT`. */
 export class TransportError extends ShoalError {
   static override readonly name: string = "TransportError";
 }
@@ -174,7 +181,7 @@ export class ProtocolError extends ShoalError {
   }
 }
 
-/** A connection could not be set up. Codes `ERR_HANDSHAKE`, `ERR_AUTHENTICATION`. */
+/** A connection could not be set up. Codes `ERR_HANDSHAKE`, and `ERR_AUTHENTICATION` with `status`. */
 export class HandshakeError extends ShoalError {
   static override readonly name: string = "HandshakeError";
   /** The ZAP status, for a refusal: 300, 400 or 500 (27/ZAP, The Reply). */

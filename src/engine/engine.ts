@@ -363,49 +363,52 @@ export interface Engine {
 
 /**
  * What an engine can do, as data. A call that needs a capability the engine
- * lacks throws `NOT_SUPPORTED`; it never silently does nothing. docs/engines.md
- * is kept equal to the engines' tables by a test.
+ * lacks throws `NOT_SUPPORTED`; it never silently does nothing. The table in
+ * docs/engines.md is made of the engines' values and these comments.
  */
 export interface EngineCapabilities {
-  /** Transports an endpoint can name. */
+  /** Transports an endpoint can name (on `libzmq` those that the addon was built with). */
   readonly transports: readonly string[];
-  /** Security mechanisms, both sides. */
+  /** Security mechanisms, on both sides. */
   readonly mechanisms: readonly string[];
-  /** Peer events and statistics over these transports. */
+  /** Transports over which peers are reported and counted. */
   readonly peerEvents: readonly string[];
-  /** Peer events carry the peer's routing id. */
+  /** `peer:join` and `peer:leave` of a Router carry the peer's routing id. */
   readonly peerRoutingIds: boolean;
-  /** A disconnect event carries the reason. */
+  /** A disconnect event has its reason; without this it is `unknown`, or `local` after `disconnect`. */
   readonly disconnectReasons: boolean;
-  /** A PUB that drops for a full peer counts and reports it. */
+  /** A publisher counts and reports what it drops for a subscriber whose queue is full. */
   readonly publisherDrops: boolean;
   /** A publisher sees its subscriptions. */
   readonly subscriptions: boolean;
-  /** It sees them with the option `conflate`, too. */
+  /** A publisher with the option `conflate` sees its subscriptions, too, and `waitForSubscribers` waits for them. */
   readonly conflatedSubscriptions: boolean;
-  /** With the option `manual` the program sets the subscriptions of each peer of an XPUB. */
+  /** With `manual`, `subscribe` and `unsubscribe` of an XPublisher set what the peer of the last message gets. */
   readonly manualSubscriptions: boolean;
-  /** An XPUB knows which peer sent a message, and can send to that peer alone. */
+  /**
+   * An XPUB knows which peer sent a message, and can send to that peer alone: a last value cache
+   * (docs/patterns/last-value-cache.md) gives a newcomer's values to nobody else.
+   */
   readonly answerSubscribers: boolean;
-  /** How a topic's subscribers are counted: per connection, or per SUBSCRIBE received. */
+  /** What `waitForSubscribers` counts: peers with each prefix, or SUBSCRIBE commands. */
   readonly subscriptionCount: "connections" | "subscriptions";
-  /** The depth of the outgoing queue is known, in messages and in bytes. */
+  /**
+   * Messages that were accepted and have not left are counted, with their bytes; so a Majordomo broker can
+   * bound in bytes what it holds for a client.
+   */
   readonly queueDepth: boolean;
   /** `close` counts exactly what it discarded. */
   readonly discardCount: boolean;
-  /** A single connected peer can be disconnected. */
+  /** `revoke` can disconnect one peer. */
   readonly disconnectPeer: boolean;
-  /** Peers can be refused by their address before they shake hands, and each be held to a rate. */
+  /** A proxy's policy can check peers by address and key, and hold each to a rate. */
   readonly policePeers: boolean;
-  /** Socket options that the engine cannot set; it throws `NOT_SUPPORTED` for any value but their default. */
+  /** Socket options of which the engine takes only the default; any other value is `NOT_SUPPORTED`. */
   readonly unsupportedOptions: readonly string[];
-  /** Socket types that the engine does not have; opening one throws `NOT_SUPPORTED`. */
+  /** Socket types that the engine does not have; making one is `NOT_SUPPORTED`. */
   readonly unsupportedSockets: readonly string[];
-  /** Messages that the engine may hold for the program beyond `receiveHighWaterMark`. */
+  /** Messages the engine may hold for the program beyond `receiveHighWaterMark`. */
   readonly prefetch: number;
-  /**
-   * Frames of fewer bytes are copied by `offer`, so that their memory can be written again when it returns, unless the message is
-   * given away (`transfer`). 0, or absent: none.
-   */
+  /** Frames of fewer bytes are copied within each call that sends, unless they are given away (`transfer`); 0: none. */
   readonly copiesBelow?: number;
 }

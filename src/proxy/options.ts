@@ -61,13 +61,13 @@ export type ProxySideOptions<O> = ProxyEndpoints & Readonly<Omit<O, Unfit>>;
 
 /** Topics that a side of type sub asks for. */
 export interface ProxySubscriptions {
-  /** Topic prefixes. Default: everything. */
+  /** Of a side of type `sub`: topic prefixes. Default: everything. */
   readonly subscribe?: string | readonly string[];
 }
 
 /** What a side lets through. */
 export interface ProxyPoliced {
-  /** Default: everything that its socket's own options do. */
+  /** Who may connect, and what may pass. Default: everything that its socket's own options let through. */
   readonly policy?: ProxyPolicy;
 }
 

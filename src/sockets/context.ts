@@ -20,7 +20,7 @@ import {
 export interface ContextOptions {
   /** With `false` the sockets made afterwards have the linger 0 by default, so that nothing waits at the end. Default true. */
   blocky?: boolean;
-  /** Input and output threads (engine libzmq). Default 1. */
+  /** Threads for input and output (engine libzmq). Default 1. */
   ioThreads?: number;
   /**
    * Bytes of the largest message. The sockets made afterwards send none that has more (`EINVAL`), and have it as the
@@ -167,7 +167,7 @@ export class Context extends ContextByNumber {
   set maxSockets(value: number) {
     this.#set("maxSockets", value);
   }
-  /** The most that `maxSockets` can be. */
+  /** The most that `maxSockets` can be: the engine's limit. On libzmq each socket takes three. */
   get maxSocketsLimit(): number {
     return this.#get("maxSocketsLimit") as number;
   }

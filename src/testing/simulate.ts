@@ -78,7 +78,7 @@ const PRINTED = 60;
 const SHRINK_EVENTS = 2;
 const NO_FAULT_CHOICES = Number.POSITIVE_INFINITY;
 
-/** A story failed under a seed; `cause` is what it threw. Code `ERR_SIMULATION`. */
+/** A story failed under a `seed`; `cause` is what it threw, `trace` what happened. Code `ERR_SIMULATION`. */
 export class SimulationError extends ShoalError {
   /** The seed that repeats it. */
   readonly seed: number;

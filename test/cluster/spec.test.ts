@@ -17,7 +17,7 @@ import {
   helloSize,
   streamWays,
 } from "../../src/cluster/wire/stream.js";
-import { codes, ROOT, tableUnder } from "../docs-tables/support/markdown.js";
+import { codes, ROOT, tableUnder } from "../support/markdown.js";
 
 const BUS = busNumber("default");
 const [A, B] = ["a1".repeat(16), "b2".repeat(16)];

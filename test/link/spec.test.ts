@@ -8,7 +8,7 @@ import { encodeControl, encodeOpen, encodeReason, FIN, FrameType, LinkCode } fro
 import { Handshake, type LinkRole } from "../../src/link/handshake.js";
 import { encodeMessage } from "../../src/link/messages.js";
 import { RecordSealer } from "../../src/link/seal.js";
-import { codes, ROOT } from "../docs-tables/support/markdown.js";
+import { codes, ROOT } from "../support/markdown.js";
 
 const PAGE = readFileSync(join(ROOT, "docs/spec/link.md"), "utf8");
 

@@ -44,6 +44,7 @@ it("leaves what was built until all is there, and leaves it there when it fails"
   const own = join(folder, "own");
   cpSync(join(import.meta.dirname, "../../scripts/build.js"), join(own, "scripts/build.js"));
   writeFileSync(join(own, "scripts/write-schema.js"), "export async function writeSchemas() {}");
+  writeFileSync(join(own, "scripts/tables.js"), "");
   writeFileSync(join(own, "package.json"), '{ "type": "module" }');
   writeFileSync(
     join(own, "rolldown.config.js"),

@@ -7,7 +7,7 @@ import { decodeMetadata, encodeMetadata } from "../../src/engine/zmtp/codec/meta
 import { encodeTrailer, parseTrailer, type Trailer } from "../../src/patterns/espresso/protocol.js";
 import { parseControl, statisticsReply, wordReply } from "../../src/proxy/control-protocol.js";
 import { PROXY_PROPERTY } from "../../src/proxy/loop-detector.js";
-import { codes, tableUnder } from "../docs-tables/support/markdown.js";
+import { codes, tableUnder } from "../support/markdown.js";
 
 /** The last code of each row: frames in hexadecimal, spaces between, `-` for an empty one. */
 function vectors(file: string, heading: string): Buffer[][] {

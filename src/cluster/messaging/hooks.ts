@@ -122,7 +122,7 @@ export class HookAnswer {
   }
 }
 
-/** A hook vetoed. Code `ERR_VETOED`. */
+/** A hook of a `stage` vetoed, with a `reason` if it gave one. Code `ERR_VETOED`. */
 export class VetoError extends ShoalError {
   readonly stage: HookStage;
   /** The reason, where the hook gave one to the sender. */

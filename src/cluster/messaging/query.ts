@@ -27,7 +27,7 @@ export const QUERY_FAILURES: Readonly<Record<QueryFailureReason, string>> = {
   unread: "the answer was dropped: too many bytes of answers wait to be read",
 };
 
-/** A service was asked and did not answer. Code `ERR_SERVICE`. */
+/** The `service` was asked and did not answer; `reason` says why. Code `ERR_SERVICE`. */
 export class QueryError extends ShoalError {
   readonly reason: QueryFailureReason;
   /** The name of the service. */

@@ -16,7 +16,7 @@ export const SESSION_FAILURES = {
 /** Why a session refused a call, or ended. */
 export type SessionFailure = keyof typeof SESSION_FAILURES;
 
-/** A session refused a call, or ended. Code `ERR_SESSION`. */
+/** A session refused a call, or ended; `reason` says why. Code `ERR_SESSION`. */
 export class SessionError extends ShoalError {
   /** What went wrong. */
   readonly reason: SessionFailure;

@@ -50,7 +50,7 @@ export interface Answer {
   readonly value: Buffer;
 }
 
-/** An update was not made: its key did not have the revision that it was to have. Code `ERR_CONFLICT`. */
+/** An update was not made: its key did not have the expected revision; `revision` is what it had. Code `ERR_CONFLICT`. */
 export class CloneConflictError extends ShoalError {
   /** The revision that the key had then; 0: it was not there. */
   readonly revision: number;

@@ -39,7 +39,10 @@ export interface HandlerErrorDetails {
   readonly data?: unknown;
 }
 
-/** A request ended without a reply, and its server or broker reported why. Code `ERR_SERVICE`. */
+/**
+ * A request ended without a reply, and its server or broker reported why: `reason`, with the `handlerCode` and `data` of what
+ * the handler threw. Code `ERR_SERVICE`.
+ */
 export class ServiceError extends ShoalError {
   /** What went wrong. */
   readonly reason: FailureReason;

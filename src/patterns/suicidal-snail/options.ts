@@ -131,7 +131,10 @@ export const sequencedStamp: SuicidalSnailReadStamp = (frames) => {
 
 /** Why a snail is dead. */
 
-/** The subscriber was too late, and has closed itself, as its policy says. Code `ETIMEDOUT`. */
+/**
+ * The subscriber was too late, and has closed itself, as its policy says; `lateness`, `queued`, `lost` and `lateCause` say how
+ * late. Code `ETIMEDOUT`.
+ */
 export class SuicidalSnailError extends TimeoutError {
   /** ms. */
   readonly lateness: number;

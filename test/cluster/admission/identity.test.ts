@@ -7,7 +7,7 @@ import { encodeHello } from "../../../src/cluster/wire/stream.js";
 import { encodeZ85 } from "../../../src/core/z85.js";
 import { type KeyPair, keyPairOf } from "../../../src/engine/zmtp/mechanism/curve-exchange.js";
 import { curveKeyPair } from "../../../src/sockets/security/curve-keys.js";
-import { codes, tableUnder } from "../../docs-tables/support/markdown.js";
+import { codes, tableUnder } from "../../support/markdown.js";
 
 const HELLOS: Hellos = {
   dialler: encodeHello(Buffer.alloc(32, 1), "10.0.0.1:7000"),

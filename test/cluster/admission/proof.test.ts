@@ -13,7 +13,7 @@ import { busNumber } from "../../../src/cluster/identity.js";
 import { decodeProof, encodeHello, encodeProof, isControl } from "../../../src/cluster/wire/stream.js";
 import { MAX_PASSWORD, SCRYPT } from "../../../src/core/password.js";
 import { decodeZ85, encodeZ85 } from "../../../src/core/z85.js";
-import { codes, tableUnder } from "../../docs-tables/support/markdown.js";
+import { codes, tableUnder } from "../../support/markdown.js";
 
 const [KEY, OTHER] = [encodeZ85(Buffer.alloc(32, 7)), encodeZ85(Buffer.alloc(32, 8))];
 const HELLOS: Hellos = {

@@ -35,7 +35,7 @@ import { parseRequest, parseUpdate } from "../../../src/cluster/clients/protocol
 import { ClientRoster } from "../../../src/cluster/clients/roster.js";
 import { hashPassword, UserTable } from "../../../src/cluster/clients/users.js";
 import { Random } from "../../../src/testing/index.js";
-import { codes, ROOT, tableUnder } from "../../docs-tables/support/markdown.js";
+import { codes, ROOT, tableUnder } from "../../support/markdown.js";
 
 function nodeOf(name: string, more: Partial<DiscoveredNode> = {}): DiscoveredNode {
   return {

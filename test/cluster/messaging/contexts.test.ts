@@ -12,7 +12,7 @@ import { Publication } from "../../../src/cluster/messaging/publication.js";
 import { decodeService, encodeService, ServiceOp } from "../../../src/cluster/messaging/service-wire.js";
 import { AliasNumbers } from "../../../src/cluster/messaging/topic-aliases.js";
 import { TopicPlan } from "../../../src/cluster/messaging/topic-plan.js";
-import { codes, tableUnder } from "../../docs-tables/support/markdown.js";
+import { codes, tableUnder } from "../../support/markdown.js";
 import { type LinksNode, LinksWorld } from "./links-world.js";
 
 const CONTEXT_BYTES = Buffer.from("abcd", "hex");

@@ -20,7 +20,7 @@ import {
 } from "../../../src/cluster/messaging/retained-items.js";
 import { TopicForm } from "../../../src/cluster/messaging/topic-aliases.js";
 import { TopicPlan } from "../../../src/cluster/messaging/topic-plan.js";
-import { codes, tableUnder } from "../../docs-tables/support/markdown.js";
+import { codes, tableUnder } from "../../support/markdown.js";
 import fc from "../../support/properties.js";
 
 const NODE = "0123456789abcdef".repeat(2);

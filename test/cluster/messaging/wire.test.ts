@@ -17,7 +17,7 @@ import {
   sequenceOf,
   UNKNOWN_SESSION,
 } from "../../../src/cluster/messaging/wire.js";
-import { codes, tableUnder } from "../../docs-tables/support/markdown.js";
+import { codes, tableUnder } from "../../support/markdown.js";
 
 const [A, B] = ["a1".repeat(16), "b2".repeat(16)];
 const HELLO = {

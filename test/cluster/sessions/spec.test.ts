@@ -9,7 +9,7 @@ import {
   type OpenRequest,
   type ServerMessage,
 } from "../../../src/cluster/sessions/protocol.js";
-import { tableUnder } from "../../docs-tables/support/markdown.js";
+import { tableUnder } from "../../support/markdown.js";
 
 const data = Buffer.from("hi");
 /** The header "t" with the value "v". */

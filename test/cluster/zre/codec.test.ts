@@ -19,7 +19,7 @@ import {
   ZRE_JUNK,
   ZreCommand,
 } from "../../../src/cluster/zre/codec.js";
-import { codes, ROOT, tableUnder } from "../../docs-tables/support/markdown.js";
+import { codes, ROOT, tableUnder } from "../../support/markdown.js";
 import fc from "../../support/properties.js";
 
 const UUID = "101112131415161718191a1b1c1d1e1f";

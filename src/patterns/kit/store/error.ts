@@ -19,7 +19,7 @@ export type StoreErrorReason =
   /** The store's file is damaged; the message says where, and nothing was changed. */
   | "damaged";
 
-/** A store refused or failed. Code `ERR_STORE`. */
+/** A store refused or failed; `reason` says why. Code `ERR_STORE`. */
 export class StoreError extends ShoalError {
   /** Why; `full` and `overloaded` pass. */
   readonly reason: StoreErrorReason;

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
-export const ROOT = join(import.meta.dirname, "../../..");
+export const ROOT = join(import.meta.dirname, "../..");
 
 /**
  * The rows of the first table under a heading, without its head and rule.
@@ -34,14 +34,4 @@ function cellsOf(line: string): string[] {
 /** The names in code marks of a cell. */
 export function codes(cell: string): string[] {
   return [...cell.matchAll(/`([^`]+)`/g)].map(([, code]) => code as string);
-}
-
-/** A value as the tables write it: numbers with thousands separated, everything in code marks. */
-export function code(value: unknown): string {
-  if (typeof value === "number") return `\`${grouped(value)}\``;
-  return `\`${typeof value === "string" ? JSON.stringify(value) : String(value)}\``;
-}
-
-export function grouped(value: number): string {
-  return value.toLocaleString("en-US");
 }

@@ -1,0 +1,250 @@
+// @ts-check
+/**
+ * Writes the tables of the documentation. A page of docs/ has a block, from `<!-- table: NAME -->` to `<!-- /table -->`, and
+ * its contents are what TABLES below makes of the rows in the source. Values are those of the build in dist; texts are
+ * docstrings, the help of commands, and the descriptions in schemas of configurations. scripts/build.js runs this at its end.
+ */
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { gunzipSync } from "node:zlib";
+import ts from "typescript";
+
+const ROOT = fileURLToPath(new URL("..", import.meta.url));
+const read = (/** @type {string} */ file) => readFileSync(join(ROOT, file), "utf8");
+const code = (/** @type {unknown} */ text) => `\`${text}\``;
+const grouped = (/** @type {unknown} */ value) =>
+  typeof value === "number" ? value.toLocaleString("en-US") : String(value);
+const load = (/** @type {string} */ file) => import(new URL(`../dist/${file}.js`, import.meta.url).href);
+
+const { Context, ENGINE_NAMES, ERROR_CODES } = await load("index");
+const { OPTIONS, READABLE, WRITABLE } = await load("micro/option-table");
+const { BUILD, FAMILIES, INFO, labelsOf } = await load("micro/metrics-table");
+const { PROFILES } = await load("micro/profiles");
+
+/**
+ * Tables by name, which in a block may be followed by "of" and an argument. `undefined` leaves the block as it is.
+ *
+ * @type {Record<string, (of: string) => string | undefined>}
+ */
+const TABLES = {
+  "socket options"() {
+    return table("Option | Range | Unit | Default | Sockets", Object.entries(OPTIONS), ([name, spec]) => {
+      const { kind, unit, on } = spec;
+      const few = on === WRITABLE ? "all that send" : on === READABLE ? "all that receive" : on?.join(", ");
+      return [code(name), RANGES[kind]?.(spec), unit, shown(spec.default), few ?? "all"];
+    });
+  },
+  "context options"() {
+    const texts = docstrings("src/sockets/context.ts", "ContextOptions");
+    const context = new Context({ engine: "zmtp" });
+    return table("Option | Default | Meaning", texts, ([name, text]) => {
+      const value = text.includes("write-only") ? "the system's" : shown(context[name]);
+      return [code(name), value, text.replace(/ Default:? [^.]*\./, "")];
+    });
+  },
+  capabilities() {
+    let engines;
+    try {
+      engines = ENGINE_NAMES.map(
+        (/** @type {string} */ engine) => new Context({ engine }).load().capabilities,
+      );
+    } catch {
+      return undefined; // One of them cannot be loaded on this machine.
+    }
+    const head = `Capability | ${ENGINE_NAMES.map(code).join(" | ")} | Meaning`;
+    return table(head, docstrings("src/engine/engine.ts", "EngineCapabilities"), ([name, text]) => {
+      const values = engines.map((/** @type {any} */ engine) =>
+        [engine[name]].flat().map(grouped).join(", "),
+      );
+      return [
+        code(name),
+        ...values.map((/** @type {string} */ value) =>
+          value.replace(/^true$/, "yes").replace(/^false$/, "no"),
+        ),
+        text,
+      ];
+    });
+  },
+  "defaults that differ"() {
+    const texts = docstrings("src/core/option-table.ts", "OPTIONS");
+    const rows = Object.entries(OPTIONS).filter(([, spec]) => spec.zeromqDefault !== undefined);
+    return table("Option | shoal | zeromq | Why", rows, ([name, spec]) => {
+      return [code(name), shown(spec.default), shown(spec.zeromqDefault), texts.get(name)];
+    });
+  },
+  "error classes"() {
+    return table("Class | From | When", errorClasses(), ({ name, from, text }) => {
+      return [code(name), code(from), text];
+    });
+  },
+  "error codes"() {
+    const classes = errorClasses();
+    const remedies = docstrings("src/core/error-codes.ts", "ERROR_CODES");
+    const rows = Object.entries(ERROR_CODES);
+    return table("Code | Class | Meaning | What to do", rows, ([name, meaning]) => {
+      const own = classes.filter((each) => each.has(name)).map((each) => code(each.name));
+      // The system's other codes.
+      return [code(name), own.join(", ") || code("TransportError"), meaning, remedies.get(name)];
+    });
+  },
+  drivers() {
+    const rows = Object.entries(FAMILIES).filter(([, { driver }]) => driver !== undefined);
+    return table("Class | Kind | Ready when", rows, ([kind, { driver, ready }]) => {
+      return [code(driver), code(kind), ready];
+    });
+  },
+  metrics() {
+    const of = (/** @type {any[]} */ metrics, /** @type {(metric: any) => string[]} */ labels) =>
+      table("Metric | Type | Labels | Meaning", metrics, (metric) => {
+        return [code(metric.name), metric.type, labels(metric).map(code).join(", "), metric.help];
+      });
+    const kinds = Object.entries(FAMILIES).flatMap(([kind, { metrics }]) => {
+      return [`## Kind ${code(kind)}`, of(metrics, (metric) => labelsOf(kind, metric))];
+    });
+    return [...kinds, "## Every process", of([INFO, BUILD], ({ labels }) => labels)].join("\n\n");
+  },
+  profiles() {
+    const profiles = Object.values(PROFILES);
+    const head = ` | ${Object.keys(PROFILES).map(code).join(" | ")}`;
+    return table(head, Object.keys(PROFILES.lan), (name) => {
+      return [code(name), ...profiles.map((profile) => grouped(profile[name]))];
+    });
+  },
+  /** @param of commands without "shoal", with commas between them; none: what all commands have */
+  flags(of) {
+    const commands = of.split(", ");
+    const flags = commands.flatMap((command) => flagsOf(command).map((flag) => ({ flag, command })));
+    const own = new Map(flags.map(({ flag }) => [String(flag), flag]));
+    if (commands.length === 1) return table("Option | Meaning", own.values(), (flag) => flag);
+    // The options of all socket commands have a table of their own.
+    for (const flag of flagsOf("pair")) own.delete(String(flag));
+    return table("Option | Of | Meaning", own, ([key, [option, text]]) => {
+      const users = flags.filter(({ flag }) => String(flag) === key).map(({ command }) => command);
+      return [option, users.map((command) => code(command.split(" ").at(-1))).join(", "), text];
+    });
+  },
+  /** @param of a schema, and where in it the keys are: "proxy.schema.json definitions/side-any" */
+  keys(of) {
+    const [file, path] = of.split(" ");
+    const whole = JSON.parse(read(`dist/${file}`));
+    const at = (/** @type {string} */ way) => way.split("/").reduce((place, step) => place[step], whole);
+    const rows = Object.entries((path === undefined ? whole : at(path)).properties);
+    const own = rows.filter(([, { $ref = "" }]) => !$ref.includes("/option-"));
+    return table("Key | Meaning", own, ([key, { $ref, ...inline }]) => {
+      const { description = "", ...value } = $ref === undefined ? inline : at($ref.slice(2));
+      const inner = Object.keys((value.items ?? value).properties ?? {}).map(code);
+      return [code(key), asWritten(description) + (inner.length > 0 ? ` (${inner.join(", ")})` : "")];
+    });
+  },
+};
+
+/** A class of errors that the package exports, with its docstring. */
+const ERROR_CLASS =
+  /\/\*\*((?:(?!\*\/)[\s\S])*)\*\/\s*export class (\w+Error) extends (?:Shoal|Timeout|Type)Error\b/g;
+
+/** What an option's value can be, by the kind of option. @type {Readonly<Record<string, (spec: any) => string>>} */
+const RANGES = {
+  boolean: () => "`true`, `false`",
+  integer: ({ min, max }) => `${grouped(min)} … ${grouped(max)}`,
+  string: ({ max = 1_024 }) => `text of at most ${grouped(max)} bytes, \`null\``,
+  key: () => "40 characters of Z85, 32 bytes, `null`",
+  bytes: ({ max }) => `text or bytes, at most ${grouped(max)}, \`null\``,
+  choice: ({ choices }) => choices.map(shown).join(", "),
+  certificates: () => "a function, a list of at most 1,000 certificates and keys, `null`",
+};
+
+for (const name of readdirSync(join(ROOT, "docs"), { recursive: true, encoding: "utf8" })) {
+  if (!name.endsWith(".md")) continue;
+  const before = read(join("docs", name));
+  const after = before.replace(
+    /(<!-- table: ([a-z ]+?)(?: of (.+?))? -->\n)[\s\S]*?(<!-- \/table -->)/g,
+    (block, head, kind, of = "", end) => {
+      const rows = TABLES[kind];
+      if (rows === undefined) throw new Error(`docs/${name} has a table without rows: ${kind}`);
+      const made = rows(of);
+      return made === undefined ? block : `${head}\n${made}\n\n${end}`;
+    },
+  );
+  if (after !== before) writeFileSync(join(ROOT, "docs", name), after);
+}
+
+/** @template R @param {string} head @param {Iterable<R>} rows @param {(row: R) => readonly (string | undefined)[]} cellsOf */
+function table(head, rows, cellsOf) {
+  const titles = head.split(" | ");
+  const lines = Array.from(rows, (row) => cellsOf(row).map((cell) => (cell ?? "").replaceAll("|", "\\|")));
+  return [titles, titles.map(() => "---"), ...lines].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
+}
+
+/** A value in code. @param {unknown} value */
+function shown(value) {
+  return code(typeof value === "string" ? JSON.stringify(value) : grouped(value));
+}
+
+/** Text that is not Markdown, with flags as code. @param {string} text */
+function asWritten(text) {
+  return text.replace(/[*<[\]]/g, "\\$&").replace(/--[a-z][a-z-]+/g, "`$&`");
+}
+
+/** The errors of the package. A class has the codes that its docstring names, and those that the source makes it with. */
+function errorClasses() {
+  /** @type {{ name: string, from: string, text: string }[]} */
+  const classes = [];
+  let made = "";
+  for (const file of readdirSync(join(ROOT, "src"), { recursive: true, encoding: "utf8" }).sort()) {
+    if (!file.endsWith(".ts")) continue;
+    const source = read(join("src", file));
+    const pairs = source.match(/\bnew \w+Error\(\s*"[A-Z_]+"/g) ?? [];
+    made += pairs.join("").replace(/\s+/g, "");
+    const [, entry] = /^(?:cluster\/(?=sessions\/))?(patterns|sessions|cluster|testing)\//.exec(file) ?? [];
+    const from = entry === undefined ? "shoal" : `shoal/${entry}`;
+    for (const [, comment = "", name = ""] of source.matchAll(ERROR_CLASS))
+      classes.push({ name, from, text: plain(comment.replace(/^ *\*/gm, "")) });
+  }
+  classes.sort((a, b) => a.from.localeCompare(b.from));
+  return classes.map((each) => {
+    const families = each.text.match(/(?<=`)[A-Z_]+(?=…`)/g) ?? [];
+    const has = (/** @type {string} */ name) =>
+      families.some((family) => name.startsWith(family)) ||
+      each.text.includes(code(name)) ||
+      made.includes(`new${each.name}("${name}"`);
+    return { ...each, has };
+  });
+}
+
+/** The docstrings of the members of an interface, a class or a constant, by name. @param {string} file @param {string} of */
+function docstrings(file, of) {
+  /** @type {Map<string, string>} */
+  const found = new Map();
+  for (const statement of ts.createSourceFile(file, read(file), ts.ScriptTarget.ESNext, true).statements) {
+    /** @type {any} */
+    let node = ts.isVariableStatement(statement) ? statement.declarationList.declarations[0] : statement;
+    if (node.name?.text !== of) continue;
+    node = node.initializer ?? node;
+    while (node.expression !== undefined) node = node.expression;
+    for (const member of (node.members ?? node.properties).filter((/** @type {any} */ each) => each.name)) {
+      const [doc] = /** @type {any[]} */ (ts.getJSDocCommentsAndTags(member));
+      const text = plain(ts.getTextOfJSDocComment(doc?.comment) ?? "");
+      found.set(member.name.text, found.get(member.name.text) || text);
+    }
+  }
+  if (found.size === 0) throw new Error(`${file} has no ${of}`);
+  return found;
+}
+
+/** The text of a docstring on one line, with links. @param {string} text */
+function plain(text) {
+  const line = text.trim().replace(/\s+/g, " ");
+  return line.replace(/\{@link (.+?)\}/g, "`$1`").replace(/docs\/([\w/-]+)\.md/g, "[$1]($1.md)");
+}
+
+/** The options of a command and their help, in Markdown, as the manual has them. @param {string} command @returns {string[][]} */
+function flagsOf(command) {
+  const roff = gunzipSync(readFileSync(join(ROOT, "dist/man/shoal.1.gz"))).toString();
+  const text = roff.replace(/\\(?:&|(-))/g, "$1").replaceAll("\\e", "\\");
+  const head = command === "" ? ".SH OPTIONS OF EVERY COMMAND" : `.SS shoal ${command}`;
+  const [, section] = text.split(`\n${head}\n`);
+  if (section === undefined) throw new Error(`there is no command ${command}`);
+  const options = section.split(/\n\.S[SH] /)[0]?.matchAll(/^\.TP\n\.B (.+)\n(.+)$/gm) ?? [];
+  return Array.from(options, ([, flags, help = ""]) => [code(flags), asWritten(help.replaceAll("...", "…"))]);
+}
