@@ -79,8 +79,11 @@ function locate(file) {
 
 const begun = performance.now();
 // The tables of the pages come from the source.
-if (spawnSync(process.execPath, ["scripts/build.js", "code", "--quiet"], { cwd: ROOT, stdio: "inherit" }).status !== 0)
-  process.exit(1);
+const built = spawnSync(process.execPath, ["scripts/build.js", "code", "--quiet"], {
+  cwd: ROOT,
+  stdio: "inherit",
+});
+if (built.status !== 0) process.exit(1);
 rmSync(OUT, { recursive: true, force: true });
 if (!options["no-api"]) makeReference();
 
