@@ -5,10 +5,9 @@
  */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { SocketStats } from "../../src/index.js";
-import { ENGINES } from "../support/engines.js";
 import { LONG } from "../support/long.js";
 import { Endpoints } from "./endpoints.js";
-import { engineKind, OTHERS } from "./kinds.js";
+import { engineKind, OTHERS, OURS } from "./kinds.js";
 import type { Peer, PeerOptions, PeerSocket, ProcessPeer } from "./peer.js";
 
 /** Each message has a number and a body of so many bytes: a killing nearly always cuts one in the middle. */
@@ -34,7 +33,7 @@ interface Heard {
   readonly jumps: readonly number[];
 }
 
-describe.each(LONG ? ENGINES : ["zmtp"])("engine %s", (engine) => {
+describe.each(OURS)("engine %s", (engine) => {
   for (const [turn, theirs] of OTHERS.entries()) {
     const endpoints = new Endpoints();
     describe.skipIf(theirs.skip)(

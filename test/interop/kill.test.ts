@@ -7,14 +7,13 @@
  * where its type has a queue for the endpoint, and reaches the successor in
  * order. All conversations go on with the successor.
  *
- * SHOAL_LONG=1 has the whole product; otherwise transports, mechanisms and who is bound take turns.
+ * SHOAL_LONG=1 has the whole product; otherwise ours and pyzmq, either as the one that is killed.
  */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { ENGINES } from "../support/engines.js";
 import { LONG } from "../support/long.js";
 import { converse, optionsOfType, PAIRS, type Party, type TypeName, tell } from "./converse.js";
 import { Endpoints, type Transport } from "./endpoints.js";
-import { engineKind, OTHERS } from "./kinds.js";
+import { engineKind, OTHERS, OURS } from "./kinds.js";
 import { authenticate, MECHANISMS, type Mechanism, optionsOf } from "./mechanisms.js";
 import type { Peer, ProcessPeer } from "./peer.js";
 
@@ -90,7 +89,7 @@ const QUEUES: Readonly<Record<string, { prefix: string[]; strip: number }>> = {
   "PAIR-PAIR": { prefix: [], strip: 0 },
 };
 
-describe.each(LONG ? ENGINES : ["zmtp"])("engine %s", (engine) => {
+describe.each(OURS)("engine %s", (engine) => {
   const ours = engineKind(engine);
   for (const [at, theirs] of OTHERS.entries()) {
     for (const dead of ["ours", "theirs"] as const) {

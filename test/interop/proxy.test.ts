@@ -17,8 +17,9 @@ import {
   XSubscriber,
 } from "../../src/index.js";
 import { Proxy as ShoalProxy } from "../../src/proxy/index.js";
-import { ENGINES } from "../support/engines.js";
+import { LONG } from "../support/long.js";
 import { NO_C, startC } from "./c-peer.js";
+import { OURS } from "./kinds.js";
 import type { ProcessPeer } from "./peer.js";
 import { NO_PYTHON, startPython } from "./python-peer.js";
 
@@ -35,13 +36,13 @@ function track<S extends Socket>(socket: S): S {
 const closeAll = (): Promise<unknown> =>
   Promise.all(sockets.splice(0).map((socket) => socket.close({ linger: 0 })));
 
-describe.each(ENGINES)("engine %s", (engine) => {
+describe.each(OURS)("engine %s", (engine) => {
   const context = new Context({ engine });
 
   describe.each([
-    ["pyzmq", NO_PYTHON, startPython],
-    ["C", NO_C, startC],
-  ] as const)("and the proxy of %s", (_title, skip, start) => {
+    ["pyzmq", NO_PYTHON, startPython] as const,
+    ...(LONG ? [["C", NO_C, startC] as const] : []),
+  ])("and the proxy of %s", (_title, skip, start) => {
     describe.skipIf(skip)(skip === false ? "" : `: skipped, ${skip}`, () => {
       let peer: ProcessPeer;
 

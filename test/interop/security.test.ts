@@ -18,8 +18,8 @@ import {
   type Socket,
   writeCertificate,
 } from "../../src/index.js";
-import { ENGINES } from "../support/engines.js";
 import { missing } from "../support/peers.js";
+import { OURS } from "./kinds.js";
 import type { PeerSocket, ProcessPeer } from "./peer.js";
 import { NO_PYTHON, startPython } from "./python-peer.js";
 
@@ -62,7 +62,7 @@ interface CertificateFiles {
   readonly keys: [publicKey: string, secretKey: string];
 }
 
-describe.skipIf(NO_PYTHON).each(ENGINES)("engine %s: security with pyzmq", (engine) => {
+describe.skipIf(NO_PYTHON).each(OURS)("engine %s: security with pyzmq", (engine) => {
   const context = new Context({ engine });
 
   beforeAll(async () => {
