@@ -300,12 +300,16 @@ describeTransports("noDrop", (world) => {
     reads.subscribe("b");
     await publisher.waitForSubscribers({ topic: "a", timeout: 4_000 });
     await publisher.waitForSubscribers({ topic: "b", timeout: 4_000 });
-    for (let full = performance.now(); performance.now() < full + 200; await turn())
-      if (publisher.trySend(["a", body])) full = performance.now();
-    const gone = failure(publisher.send(["a", body], { timeout: 100 }));
-    const waits = publisher.send(["b", "to the other"]);
-    expect(await gone).toMatchObject({ code: "EAGAIN" });
-    await within(waits, "the send behind it");
-    expect(texts(await reads.receive({ timeout: 8_000 }))).toEqual(["b", "to the other"]);
+    while (publisher.trySend(["a", body])) await turn();
+    // The system may have room for more yet.
+    let outcome: unknown;
+    for (let i = 0; outcome === undefined; i++) {
+      const gone = publisher.send(["a", body], { timeout: 100 }).catch((error: unknown) => error);
+      const waits = publisher.send(["b", String(i)]);
+      outcome = await gone;
+      await within(waits, "the send behind it");
+      expect(texts(await reads.receive({ timeout: 8_000 }))).toEqual(["b", String(i)]);
+    }
+    expect(outcome).toMatchObject({ code: "EAGAIN" });
   });
 });

@@ -65,8 +65,9 @@ describeTransports("concurrent calls", (world) => {
       idle = a.trySend(body) ? 0 : idle + 1;
       await new Promise((resolve) => setTimeout(resolve, 1));
     }
-    const started = performance.now();
-    for (let i = 0; i < 10; i++) {
+    const delays: number[][] = [[], [], []];
+    for (let i = 0; i < 15; i++) {
+      const started = performance.now();
       const waiting = a.receive();
       await turn();
       await b.send(String(i));
@@ -75,8 +76,10 @@ describeTransports("concurrent calls", (world) => {
       const seen = look();
       if (world.inProcess) expect(seen).toBe(false); // Kernels have room at whim.
       expect(texts(await within(waiting, "the message"))).toEqual([String(i)]);
+      delays[i % 3]?.push(performance.now() - started);
     }
-    expect(performance.now() - started).toBeLessThan(400);
+    // A wait that misses its message sleeps for half a second, at most looks of a kind; a busy machine delays a few at worst.
+    for (const each of delays) expect(each.sort((x, y) => x - y)[2]).toBeLessThan(400);
   });
 
   it("receiveMany gives what is there, at most max", async () => {
