@@ -119,7 +119,7 @@ describe.each(["tcp", "ipc", "inproc"] as const)("over %s", (transport) => {
           await Promise.all(pulls.map(({ socket }) => socket.close({ linger: 0 })));
         },
       ),
-      { numRuns: transport === "tcp" ? 60 : 40, defaultRuns: 25, endOnFailure: true },
+      { numRuns: transport === "tcp" ? 60 : 40, defaultRuns: 13, endOnFailure: true },
     );
   });
 
@@ -165,7 +165,7 @@ describe.each(["tcp", "ipc", "inproc"] as const)("over %s", (transport) => {
           expect(got.flat().sort((a, b) => a - b)).toEqual(sizes.map((_, i) => i));
         },
       ),
-      { numRuns: 20, defaultRuns: 8, endOnFailure: true },
+      { numRuns: 20, defaultRuns: 5, endOnFailure: true },
     );
   });
 });

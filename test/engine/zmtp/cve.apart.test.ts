@@ -188,10 +188,10 @@ describe("CVE-2021-20237", () => {
     await peer.handshake("SUB");
     const three = Buffer.concat([frame("not a subscription"), frame("\u0007neither"), frame("")]);
     const whole = Buffer.concat(Array.from({ length: 2_000 }, () => three));
-    await peer.flood(whole, 50);
+    await peer.flood(whole, 20);
     collectGarbage();
     const before = process.memoryUsage();
-    await peer.flood(whole, 300); // 19 MB, 1.8 million messages.
+    await peer.flood(whole, 100); // 600,000 messages.
     peer.write(Buffer.from("000161", "hex"), frame("\u0001last"));
     await until(() => {
       void publisher.send("last one");
@@ -215,7 +215,7 @@ describe("CVE-2021-20237", () => {
       ]);
     collectGarbage();
     const before = process.memoryUsage().heapUsed;
-    for (let batch = 0; batch < 50; batch++) {
+    for (let batch = 0; batch < 30; batch++) {
       const chunk = Buffer.concat(Array.from({ length: 1_000 }, (_, i) => round(batch * 1_000 + i)));
       await peer.flood(chunk, 1);
     }
@@ -225,6 +225,6 @@ describe("CVE-2021-20237", () => {
       return peer.socket.bytesRead > 150;
     }, "the last subscription");
     collectGarbage();
-    expect(process.memoryUsage().heapUsed - before).toBeLessThan(4 * MIB);
+    expect(process.memoryUsage().heapUsed - before).toBeLessThan(3 * MIB);
   });
 });

@@ -115,7 +115,7 @@ describe("the rules of a heartbeat", () => {
         live(world, stretches);
         expect(world.endedAt).toBeUndefined();
       }),
-      { numRuns: 300 },
+      { numRuns: 300, defaultRuns: 100 },
     );
   });
 
@@ -135,7 +135,7 @@ describe("the rules of a heartbeat", () => {
         expect(after).toBeGreaterThanOrEqual(TIMEOUT - 2 * TICK);
         expect(after).toBeLessThanOrEqual(INTERVAL + TIMEOUT + 2 * TICK);
       }),
-      { numRuns: 300 },
+      { numRuns: 300, defaultRuns: 100 },
     );
   });
 
@@ -221,7 +221,7 @@ describe("a heartbeat that sends no PINGs while nothing is sent", () => {
           );
         else expect(world.endedAt).toBeUndefined();
       }),
-      { numRuns: 300 },
+      { numRuns: 300, defaultRuns: 100 },
     );
   });
 

@@ -88,7 +88,7 @@ describe.each<[string, () => Pair]>([
           expect(Buffer.concat(left).equals(Buffer.concat(wire))).toBe(true);
         },
       ),
-      { numRuns: 400 },
+      { numRuns: 400, defaultRuns: 80 },
     );
   });
 
@@ -185,7 +185,7 @@ test("encoders that come and go never share memory that waits", () => {
         }
       },
     ),
-    { numRuns: 150, defaultRuns: 50 },
+    { numRuns: 150, defaultRuns: 30 },
   );
 });
 

@@ -215,7 +215,7 @@ it("messages that were taken, that are lent, that wait and that are passed on st
       check(kept);
       check(lent);
     }),
-    { numRuns: 500, defaultRuns: 100 },
+    { numRuns: 500, defaultRuns: 60 },
   );
 });
 
@@ -295,9 +295,8 @@ it("messages that were lent and given back make room for the next, however many 
     const stream = new InStream(-1, () => undefined);
     const memories = new Set<ArrayBufferLike>();
     const wire = Buffer.concat(
-      Array.from({ length: 2_000 }, () => encodeFrame({ flags: 0, body: Buffer.alloc(size, 7) })).slice(
-        0,
-        Math.ceil(2_000_000 / size),
+      Array.from({ length: Math.min(2_000, Math.ceil(2_000_000 / size)) }, () =>
+        encodeFrame({ flags: 0, body: Buffer.alloc(size, 7) }),
       ),
     );
     for (let at = 0; at < wire.length; ) {

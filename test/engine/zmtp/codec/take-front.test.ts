@@ -132,7 +132,7 @@ describe.each([
           expect(other.missed).toEqual(one.missed);
         }
       }),
-      { numRuns: LONG ? 100 : 18 },
+      { numRuns: LONG ? 100 : 12 },
     );
   });
 
@@ -143,7 +143,7 @@ describe.each([
         const other = play(type, options, peers, steps, undecoded("ab", true));
         expect(other.got).toEqual(one.got);
       }),
-      { numRuns: LONG ? 100 : 18 },
+      { numRuns: LONG ? 100 : 12 },
     );
   });
 });
@@ -175,7 +175,7 @@ describe.each(["Pull", "Dealer", "Router", "Pair", "XSubscriber"] as const)("%s"
           expect(world.routing.readable).toBe(false);
         },
       ),
-      { numRuns: 100, defaultRuns: 55 },
+      { numRuns: 100, defaultRuns: 30 },
     );
   });
 });

@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import { frameCost } from "../../../../src/core/frame-cost.js";
 import { OfferResult } from "../../../../src/engine/engine.js";
 import { LEAVE_STEP } from "../../../../src/engine/zmtp/routing/publish.js";
+import { LONG } from "../../../support/long.js";
 import fc from "../../../support/properties.js";
 import { type FakePeer, RoutingWorld } from "./support.js";
 
@@ -332,7 +333,7 @@ describe("XPUB reports", () => {
         );
         expect(world.kept).toBe(0);
       }),
-      { numRuns: 1_000 },
+      { numRuns: 1_000, defaultRuns: 150 },
     );
   });
 
@@ -539,4 +540,29 @@ test("a socket that is closed takes back no more of what a peer that has left ha
   world.routing.close();
   for (let i = 0; i < 4; i++) await new Promise((resolve) => setImmediate(resolve));
   expect(world.events).toHaveLength(length);
+});
+
+test("a subscriber has 64 MiB of prefixes at a time; those that it took back are not counted", () => {
+  const world = new RoutingWorld({ type: "Publisher" });
+  const peer = world.joined();
+  const prefix = (i: number): string => String(i).padEnd(16_000);
+  const fit = Math.floor(67_108_864 / 16_000);
+  for (let i = 0; i < fit; i++) peer.commandsUs("SUBSCRIBE", prefix(i));
+  peer.commandsUs("CANCEL", prefix(0));
+  peer.commandsUs("SUBSCRIBE", prefix(fit));
+  expect([peer.closed, world.events.filter(({ type }) => type === "subscribe").length]).toEqual([
+    undefined,
+    fit + 1,
+  ]);
+  peer.commandsUs("SUBSCRIBE", prefix(0));
+  expect(peer.closed).toBe("protocol");
+});
+
+// A quarter of a million commands are dear.
+test.runIf(LONG)("RADIO: a peer that is in 262,144 groups and joins one more is put out", () => {
+  const peer = new RoutingWorld({ type: "Radio" }).joined();
+  for (let i = 0; i < 262_144; i++) peer.commandsUs("JOIN", String(i));
+  expect(peer.closed).toBeUndefined();
+  peer.commandsUs("JOIN", "one more");
+  expect(peer.closed).toBe("protocol");
 });

@@ -90,7 +90,7 @@ test.each<[SocketTypeName, boolean]>([
         expect(takeUpTo(other, 1_000, 100_000, true)).toEqual(takeUpTo(one, 1_000, 100_000, false));
       },
     ),
-    { numRuns: 1_000, defaultRuns: 100 },
+    { numRuns: 1_000, defaultRuns: 60 },
   );
   if (areTogether) expect(timesTogether).toBeGreaterThan(0);
   else expect(timesTogether).toBe(0);
