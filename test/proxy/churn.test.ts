@@ -4,10 +4,11 @@ import { Publisher, Pull, Push, Reply, Request, type Socket, Subscriber } from "
 import { ForwarderProxy, QueueProxy, type SocketProxy, StreamerProxy } from "../../src/proxy/index.js";
 import { Random } from "../../src/testing/random.js";
 import { texts, until } from "../contract/support/wait.js";
+import { LONG } from "../support/long.js";
 import { ANY, back, front, LIMIT, useWorld } from "./support.js";
 
 /** Comings and goings on each side. */
-const TURNS = 60;
+const TURNS = LONG ? 60 : 30;
 /** Peers on each side, most of the time. */
 const PEERS = 8;
 

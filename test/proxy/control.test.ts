@@ -1,16 +1,15 @@
 /** Steering: libzmq's words, typed commands, and what is neither. */
 import { endianness } from "node:os";
 import { describe, expect, it } from "vitest";
-import { ENGINE_NAMES } from "../../src/engine/select.js";
 import { Dealer, Pair, Publisher, Pull, Push, Request } from "../../src/index.js";
 import { StreamerProxy } from "../../src/proxy/index.js";
 import { until } from "../contract/support/wait.js";
-import { ANY, back, front, LIMIT, useWorld } from "./support.js";
+import { ANY, back, ENGINES, front, LIMIT, useWorld } from "./support.js";
 
 const numbers = (frames: readonly Buffer[]): number[] =>
   frames.map((frame) => Number(endianness() === "LE" ? frame.readBigUInt64LE() : frame.readBigUInt64BE()));
 
-describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
+describe.each(ENGINES)("engine %s", (engine) => {
   const world = useWorld(engine);
   const { context } = world;
 

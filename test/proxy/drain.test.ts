@@ -1,12 +1,11 @@
 /** Drains under load: what came in is passed on, and replies come back. */
 import { describe, expect, it } from "vitest";
-import { ENGINE_NAMES } from "../../src/engine/select.js";
 import { Dealer, Publisher, Pull, Push, Reply, Request, Subscriber } from "../../src/index.js";
 import { ForwarderProxy, QueueProxy, StreamerProxy } from "../../src/proxy/index.js";
 import { until } from "../contract/support/wait.js";
-import { ANY, back, front, LIMIT, useWorld } from "./support.js";
+import { ANY, back, ENGINES, front, LIMIT, useWorld } from "./support.js";
 
-describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
+describe.each(ENGINES)("engine %s", (engine) => {
   const world = useWorld(engine);
   const { context } = world;
   const sides = { frontend: { bind: ANY }, backend: { bind: ANY }, context };

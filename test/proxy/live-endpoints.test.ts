@@ -1,13 +1,12 @@
 /** A proxy takes endpoints and gives them up while it runs, on every engine. */
 import { describe, expect, it } from "vitest";
-import { ENGINE_NAMES } from "../../src/engine/select.js";
 import { Pull, Push } from "../../src/index.js";
 import { StreamerProxy } from "../../src/proxy/index.js";
 import { texts } from "../contract/support/wait.js";
 import { ListedEndpoints } from "../support/listed-endpoints.js";
-import { ANY, back, front, LIMIT, useWorld } from "./support.js";
+import { ANY, back, ENGINES, front, LIMIT, useWorld } from "./support.js";
 
-describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
+describe.each(ENGINES)("engine %s", (engine) => {
   const world = useWorld(engine);
   const { context } = world;
   const sides = { frontend: { bind: ANY }, backend: { bind: ANY }, context };

@@ -17,12 +17,13 @@ import {
 } from "../../src/index.js";
 import { ForwarderProxy, QueueProxy, SocketProxy, StreamerProxy } from "../../src/proxy/index.js";
 import { collect, failure, texts, until } from "../contract/support/wait.js";
+import { LONG } from "../support/long.js";
 import { ANY, back, front, LIMIT, useWorld } from "./support.js";
 
 let names = 0;
 
 /** Peers a side. */
-const PEERS = 50;
+const PEERS = LONG ? 50 : 20;
 
 describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
   const world = useWorld(engine);

@@ -3,20 +3,19 @@ import { execFile } from "node:child_process";
 import { endianness } from "node:os";
 import { promisify } from "node:util";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { ENGINE_NAMES } from "../../src/engine/select.js";
 import { ForwarderProxy, QueueProxy, StreamerProxy } from "../../src/proxy/index.js";
 import { until } from "../contract/support/wait.js";
 import type { ProcessPeer } from "../interop/peer.js";
 import { NO_PYTHON, startPython } from "../interop/python-peer.js";
 import { peerAt } from "../support/peers.js";
-import { ANY, back, front, LIMIT, useWorld } from "./support.js";
+import { ANY, back, ENGINES, front, LIMIT, useWorld } from "./support.js";
 
 const PYTHON = peerAt("pyzmq");
 
 const numbers = (frames: readonly Buffer[]): number[] =>
   frames.map((frame) => Number(endianness() === "LE" ? frame.readBigUInt64LE() : frame.readBigUInt64BE()));
 
-describe.skipIf(NO_PYTHON).each([...ENGINE_NAMES])("pyzmq and the proxies of engine %s", (engine) => {
+describe.skipIf(NO_PYTHON).each(ENGINES)("pyzmq and the proxies of engine %s", (engine) => {
   const world = useWorld(engine);
   const sides = { frontend: { bind: ANY }, backend: { bind: ANY }, context: world.context };
   let peer: ProcessPeer;

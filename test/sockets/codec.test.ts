@@ -114,7 +114,7 @@ describe("msgpack", () => {
           expect(error).toBeInstanceOf(Error);
         }
       }),
-      { numRuns: 2_000 },
+      { numRuns: 2_000, defaultRuns: 150 },
     );
     for (const hex of ["dd7fffffff", "ddffffffff", "df7fffffff", "dbffffffff", "c6ffffffff", "c9ffffffff01"])
       expect(() => codec.decode(Buffer.from(hex, "hex")), hex).toThrow();

@@ -175,7 +175,7 @@ describe("generated schedules", () => {
         }
         await run.finish();
       }),
-      { numRuns: RUNS, defaultRuns: 260 },
+      { numRuns: RUNS, defaultRuns: 130 },
     );
   });
 
@@ -195,7 +195,7 @@ describe("generated schedules", () => {
           await run.finish();
         },
       ),
-      { numRuns: 500, defaultRuns: 110 },
+      { numRuns: 500, defaultRuns: 60 },
     );
   });
 });

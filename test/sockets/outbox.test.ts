@@ -234,7 +234,7 @@ describe("generated schedules", () => {
           await run.finish();
         },
       ),
-      { numRuns: RUNS, defaultRuns: 450 },
+      { numRuns: RUNS, defaultRuns: 180 },
     );
   });
 
@@ -255,7 +255,7 @@ describe("generated schedules", () => {
           await run.finish();
         },
       ),
-      { numRuns: 500, defaultRuns: 220 },
+      { numRuns: 500, defaultRuns: 100 },
     );
   });
 });

@@ -36,7 +36,7 @@ describe("a table of keys", () => {
         table.clear();
         expect([table.size, table.get(Buffer.from("/keys/1"))]).toEqual([0, undefined]);
       }),
-      { numRuns: 200, defaultRuns: 40 },
+      { numRuns: 200, defaultRuns: 25 },
     );
   });
 

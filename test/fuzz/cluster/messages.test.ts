@@ -15,7 +15,7 @@ import { decodeContext } from "../../../src/core/trace-context.js";
 import { LONG } from "../../support/long.js";
 import fc from "../../support/properties.js";
 
-const RUNS = LONG ? 200_000 : 3_000;
+const RUNS = LONG ? 200_000 : 1_000;
 
 const context = fc.option(fc.uint8Array({ minLength: 1, maxLength: 1_100 }), { nil: undefined });
 const change = fc.record({ at: fc.nat(), to: fc.nat(255), end: fc.option(fc.nat()) });

@@ -195,7 +195,7 @@ describe("WebSocket frames", () => {
 
   it("are read in one way, valid or not, however they are cut", { timeout: LONG_TIMEOUT }, () => {
     const random = new Random(SEED);
-    const inputs = runs(40_000, 1_000_000);
+    const inputs = runs(12_000, 1_000_000);
     const seen = { whole: 0, faulty: 0, closed: 0, pings: 0 };
     const memory = new MemoryBound(inputs);
     for (let i = 0; i < inputs; i++) {
@@ -278,7 +278,7 @@ describe("heads of upgrades", () => {
     timeout: LONG_TIMEOUT,
   }, () => {
     const random = new Random(SEED);
-    const inputs = runs(30_000, 1_000_000);
+    const inputs = runs(10_000, 1_000_000);
     const seen = { upgraded: 0, refused: 0, unfinished: 0, malformed: 0 };
     const request = upgradeRequest("/path", "example.com:5555", KEY, "NULL");
     const response = acceptResponse(KEY, "ZWS2.0/NULL", crypto);

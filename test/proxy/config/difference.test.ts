@@ -118,7 +118,7 @@ describe("the difference of two configurations", () => {
         expect(sorted(world)).toEqual(sorted(after));
         expect(difference(world, after)).toEqual([]);
       }),
-      { numRuns: 300 },
+      { numRuns: 300, defaultRuns: 100 },
     );
   });
 
@@ -130,7 +130,7 @@ describe("the difference of two configurations", () => {
         for (const change of made.toReversed()) world = make(world, inverse(change));
         expect(sorted(world)).toEqual(sorted(before));
       }),
-      { numRuns: 300 },
+      { numRuns: 300, defaultRuns: 100 },
     );
   });
 
@@ -160,7 +160,7 @@ describe("the difference of two configurations", () => {
           }
         }
       }),
-      { numRuns: 300 },
+      { numRuns: 300, defaultRuns: 100 },
     );
   });
 

@@ -54,7 +54,7 @@ describe("address lists", () => {
           (allow.length === 0 || allow.some((each) => isIn(each, address)));
         expect(new AddressRules({ allow, deny }).allows(address)).toBe(expected);
       }),
-      { numRuns: 2_000 },
+      { numRuns: 2_000, defaultRuns: 200 },
     );
   });
 
@@ -116,7 +116,7 @@ describe("topic lists", () => {
           expect(new TopicRules(given).allows(bytes, 2, 2 + topic.length)).toBe(allowsSlowly(given, topic));
         },
       ),
-      { numRuns: 2_000 },
+      { numRuns: 2_000, defaultRuns: 200 },
     );
   });
 
@@ -130,7 +130,7 @@ describe("topic lists", () => {
           expect(new TopicRules(given).passes(Buffer.from(prefix))).toBe(some);
         },
       ),
-      { numRuns: 500 },
+      { numRuns: 500, defaultRuns: 100 },
     );
   });
 
@@ -211,7 +211,7 @@ describe("a batch that is filtered", () => {
           expect(filtered?.decode()).toEqual(expected);
         },
       ),
-      { defaultRuns: 60 },
+      { defaultRuns: 30 },
     );
   });
 });

@@ -165,7 +165,7 @@ test("what is written comes back, and the public file has no secret in it", () =
       expect(open).not.toContain(certificate.secretKey);
       expect(parseCertificate(open)).toEqual({ publicKey: certificate.publicKey, metadata });
     }),
-    { defaultRuns: 70 },
+    { defaultRuns: 30 },
   );
 });
 
