@@ -3,7 +3,8 @@
  * last common commit, where there is a main, else HEAD); other arguments go to vitest.
  *
  * Changed are committed, uncommitted and new files. Their tests are those that import them, over any number of files, and those in the folder
- * of `test` that mirrors theirs: tests that start processes import nothing of what these run.
+ * of `test` that mirrors theirs: tests that start processes import nothing of what these run. A change of the engine or the core runs the
+ * long forms of contract and interop as well: every transport, engine and peer.
  */
 import { execFileSync, spawnSync } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
@@ -40,12 +41,9 @@ if (files.size === 0) {
   console.log("No source file and no test changed.");
 } else {
   console.log(`${changed.length} changed files:\n  ${changed.join("\n  ")}`);
-  const { status } = spawnSync(
-    "npx",
-    ["vitest", "related", "--run", "--passWithNoTests", ...args, ...files],
-    {
-      stdio: "inherit",
-    },
-  );
-  process.exitCode = status ?? 1;
+  const vitest = (...words) =>
+    spawnSync("npx", ["vitest", ...words, ...args], { stdio: "inherit" }).status ?? 1;
+  process.exitCode = vitest("related", "--run", "--passWithNoTests", ...files);
+  if (changed.some((file) => /^src\/(core|engine)\//.test(file)))
+    process.exitCode ||= vitest("run", "--mode", "long", "test/contract", "test/interop");
 }
