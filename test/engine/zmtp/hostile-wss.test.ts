@@ -107,7 +107,7 @@ describe("a connection that is cut after any number of bytes", () => {
       })();
       let last = -1;
       const receiveOne = async (): Promise<boolean> => {
-        const [number, body] = await pull.receive({ timeout: 15_000 });
+        const [number, body] = await pull.receive(); // As long as the test may take: while connections are cut early nothing comes.
         if (body === undefined) return true;
         expect(Number(number)).toBeGreaterThan(last);
         last = Number(number);
@@ -125,7 +125,7 @@ describe("a connection that is cut after any number of bytes", () => {
       expect(counted).toBe(delivered + queued + dropped.disconnected);
       await until(() => pull.stats().peers === 2, "two peers are left");
     },
-    120_000,
+    LONG ? 600_000 : 120_000,
   );
 });
 
