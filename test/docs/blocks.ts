@@ -69,6 +69,14 @@ export function examplesOf(file: string, text = read(file)): Block[] {
   return split(file, lines.join("\n")).blocks.filter(({ line }) => at.has(line));
 }
 
+/** The programs of the pages, and those in comments; of classes that belong together one is in each of them, and is here once. */
+export function programs(): Block[] {
+  const examples = sources().flatMap((file) => examplesOf(file).map((block) => [block.code, block] as const));
+  return [...pages().flatMap((page) => split(page).blocks), ...new Map(examples).values()].filter(
+    ({ language }) => language === "ts",
+  );
+}
+
 /** Classes of a source whose comment has an example. */
 export function classesWithExample(text: string): string[] {
   // A line may come between: an interface of the same name, or a word to the linter.

@@ -9,6 +9,7 @@ import { dirname, join, normalize } from "node:path";
 import { createInterface } from "node:readline";
 import ts from "typescript";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { LONG } from "../support/long.js";
 import {
   anchors,
   type Block,
@@ -16,6 +17,7 @@ import {
   examplesOf,
   links,
   pages,
+  programs,
   ROOT,
   read,
   sources,
@@ -25,16 +27,13 @@ import {
 /** ms; far more than the blocks of a process need, for a busy machine. */
 const LIMIT = 90_000;
 
-/** The programs; those that are only to be read are compiled all the same, parts of one are parsed. */
-const all = pages().flatMap((page) => split(page).blocks);
-/** Those in comments; of classes that belong together one is in each of them, and runs once. */
-const examples = [
-  ...new Map(
-    sources().flatMap((file) => examplesOf(file).map((block) => [block.code, block] as const)),
-  ).values(),
-];
-const code = [...all, ...examples].filter(({ language }) => language === "ts");
-const runnable = code.filter(({ info }) => !info.includes("no-run"));
+/** The programs; those that are only to be read are compiled all the same, parts of one are parsed: test/types has that. */
+const code = programs();
+/** Those that are run: by default what a reader sees first, in the long form all. */
+const runnable = code.filter(
+  ({ info, page }) =>
+    !info.includes("no-run") && (LONG || page === "README.md" || page === "docs/getting-started.md"),
+);
 
 /** JavaScript that this Node.js runs. */
 function toJavaScript({ code }: Block): string {
@@ -44,7 +43,7 @@ function toJavaScript({ code }: Block): string {
 }
 
 /** Processes that run the blocks. A process for each block costs more than the blocks themselves. */
-const PROCESSES = 6;
+const PROCESSES = LONG ? 6 : 1;
 
 /**
  * Runs modules, one after the other, in one process. What each prints is a line of JSON with its number, and so is its end:
@@ -183,55 +182,11 @@ describe("the code in the pages", () => {
 });
 
 describe("the TypeScript in the pages", () => {
-  /** One program of all blocks, as a user has the package. @returns what the compiler says */
-  function compile(): string {
-    const blocks = new Map(
-      code.map((block) => [
-        join(ROOT, `${block.page}.${block.line}.ts`),
-        { code: `${block.code}\nexport {};\n`, isPart: block.info.includes("fragment") },
-      ]),
-    );
-    expect(blocks.size).toBeGreaterThanOrEqual(100);
-    const options: ts.CompilerOptions = {
-      target: ts.ScriptTarget.ES2023,
-      lib: ["lib.es2023.d.ts", "lib.esnext.disposable.d.ts"],
-      module: ts.ModuleKind.NodeNext,
-      types: ["node"],
-      noEmit: true,
-      skipLibCheck: true,
-      strict: true,
-    };
-    const host = ts.createCompilerHost(options);
-    const { fileExists, readFile, getSourceFile } = host;
-    host.fileExists = (path) => blocks.has(path) || fileExists(path);
-    host.readFile = (path) => blocks.get(path)?.code ?? readFile(path);
-    host.getSourceFile = (path, version, ...rest) => {
-      const block = blocks.get(path);
-      return block === undefined
-        ? getSourceFile(path, version, ...rest)
-        : ts.createSourceFile(path, block.code, version);
-    };
-    const program = ts.createProgram([...blocks.keys()], options, host);
-    const found = [...blocks].flatMap(([path, { isPart }]): readonly ts.Diagnostic[] => {
-      const source = program.getSourceFile(path);
-      const syntax = program.getSyntacticDiagnostics(source);
-      return isPart ? syntax : [...syntax, ...program.getSemanticDiagnostics(source)];
-    });
-    return ts.formatDiagnostics(found, host);
-  }
-
-  // It waits for nothing: 400 programs and the declarations of the package are some 15 s of processor time.
-  test(
-    "passes the type checker with --strict",
-    () => {
-      expect(compile()).toBe("");
-    },
-    LIMIT,
-  );
-
   test("is the only language of programs there", () => {
     // What programs for other packages looked like is text.
-    const others = all.filter(({ language }) => /^(?:js|javascript|mjs|typescript)$/.test(language));
+    const others = pages()
+      .flatMap((page) => split(page).blocks)
+      .filter(({ language }) => /^(?:js|javascript|mjs|typescript)$/.test(language));
     expect(others.map(({ page, line }) => `${page}:${line}`)).toEqual([]);
   });
 

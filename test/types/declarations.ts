@@ -15,6 +15,9 @@ const OPTIONS: ts.CompilerOptions = {
   moduleResolution: ts.ModuleResolutionKind.NodeNext,
   strict: true,
   exactOptionalPropertyTypes: true,
+  allowJs: true,
+  checkJs: true,
+  maxNodeModuleJsDepth: 0,
   skipLibCheck: true,
   noEmit: true,
   types: ["node"],
@@ -24,9 +27,24 @@ export class Program {
   readonly checker: ts.TypeChecker;
   readonly #program: ts.Program;
 
-  constructor(files: readonly string[], options = OPTIONS) {
-    this.#program = ts.createProgram(files, options);
+  /** @param written files that are not on the disk, with their text */
+  constructor(files: readonly string[], written: ReadonlyMap<string, string> = new Map()) {
+    const host = ts.createCompilerHost(OPTIONS);
+    const { fileExists, readFile } = host;
+    host.fileExists = (path) => written.has(path) || fileExists(path);
+    host.readFile = (path) => written.get(path) ?? readFile(path);
+    this.#program = ts.createProgram(files, OPTIONS, host);
     this.checker = this.#program.getTypeChecker();
+  }
+
+  /** What the compiler says of files. @param isPart whether a file is a part of a program, of which only the syntax counts */
+  problemsOf(files: readonly string[], isPart: (file: string) => boolean): string {
+    const found = files.flatMap((file): readonly ts.Diagnostic[] => {
+      const source = this.#program.getSourceFile(file);
+      const syntax = this.#program.getSyntacticDiagnostics(source);
+      return isPart(file) ? syntax : [...syntax, ...this.#program.getSemanticDiagnostics(source)];
+    });
+    return ts.formatDiagnostics(found, ts.createCompilerHost(OPTIONS));
   }
 
   /** Everything a module exports, by name. */

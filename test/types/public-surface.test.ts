@@ -1,83 +1,82 @@
 /**
- * The names of the public entry points, those of the package `zeromq` among them, by one program of the compiler, since reading the
- * sources is most of the work. `npm run typecheck` checks the type tests next to this file.
+ * The package as it is built, by one program of the compiler, since reading declarations is most of the work: the names of its entry
+ * points, those of the package `zeromq` among them, and the types of the programs that its readers see. `npm run typecheck`
+ * checks the type tests next to this file.
  *
- * A change of a name is a change of the API: `npx vitest run test/types -u` accepts it. The patterns' own entry points have
- * no lists of their own: `shoal/patterns` has all of their names.
+ * A change of a name is a change of the API: `npm run build && npx vitest run test/types -u` accepts it. The patterns' own entry
+ * points have no lists of their own: `shoal/patterns` has all of their names.
  */
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
-import ts from "typescript";
 import { describe, expect, it } from "vitest";
+import manifest from "../../package.json" with { type: "json" };
+import { programs, ROOT } from "../docs/blocks.js";
 import { Program } from "./declarations.js";
 
-const ROOT = join(import.meta.dirname, "../..");
-const ENTRIES = {
-  shoal: "index.ts",
-  "shoal/draft": "sockets/draft/index.ts",
-  "shoal/browser": "browser/index.ts",
-  "shoal/browser/curve": "browser/curve/index.ts",
-  "shoal/browser/draft": "browser/draft/index.ts",
-  "shoal/browser/inproc": "browser/inproc/index.ts",
-  "shoal/patterns": "patterns/index.ts",
-  "shoal/cluster": "cluster/index.ts",
-  "shoal/link": "link/index.ts",
-  "shoal/sessions": "cluster/sessions/index.ts",
-  "shoal/proxy": "proxy/index.ts",
-  "shoal/metrics": "metrics/index.ts",
-  "shoal/dashboard": "dashboard/index.ts",
-  "shoal/opentelemetry": "opentelemetry/index.ts",
-  "shoal/testing": "testing/index.ts",
-};
+/** The declarations of each entry point; those of the smaller bundles for pages are the same. */
+const ENTRIES = new Map(
+  Object.entries(manifest.exports).flatMap(([name, entry]) =>
+    typeof entry === "string" || name.includes("/min")
+      ? []
+      : [[name.replace(".", "shoal"), join(ROOT, entry.types)] as const],
+  ),
+);
 const PATTERNS = readdirSync(join(ROOT, "src/patterns"), { withFileTypes: true })
   .filter((entry) => entry.isDirectory() && entry.name !== "kit")
-  .map(({ name }) => name);
-const source = (file: string): string => join(ROOT, "src", file);
+  .map(({ name }) => `shoal/${name}`);
+const LISTED = [...ENTRIES].filter(([name]) => !PATTERNS.includes(name));
 
+/** Not what vitest makes of modules, which takes seconds for the package as it is built. */
+const require = createRequire(import.meta.url);
 /** The declarations of the package `zeromq`. */
-const theirs = createRequire(import.meta.url)
-  .resolve("zeromq")
-  .replace(/\.js$/, ".d.ts");
+const theirs = require.resolve("zeromq").replace(/\.js$/, ".d.ts");
 
-const { config } = ts.readConfigFile(join(ROOT, "tsconfig.json"), ts.sys.readFile);
+/** The blocks of the pages and of comments, each as a file next to where it stands. */
+const blocks = new Map(
+  programs().map((block) => [
+    join(ROOT, `${block.page}.${block.line}.ts`),
+    { code: `${block.code}\nexport {};\n`, isPart: block.info.includes("fragment") },
+  ]),
+);
+/** Programs that are files. `npm run typecheck` has those in TypeScript. */
+const files = ["examples", "demo"].flatMap((folder) =>
+  readdirSync(join(ROOT, folder))
+    .filter((name) => name.endsWith(".js"))
+    .map((name) => join(ROOT, folder, name)),
+);
+
 const program = new Program(
-  [
-    ...Object.values(ENTRIES).map(source),
-    ...PATTERNS.map((name) => source(`patterns/${name}/index.ts`)),
-    ...(existsSync(theirs) ? [theirs] : []),
-  ],
-  ts.parseJsonConfigFileContent(config, ts.sys, ROOT).options,
+  [...ENTRIES.values(), ...(existsSync(theirs) ? [theirs] : []), ...blocks.keys(), ...files],
+  new Map([...blocks].map(([path, { code }]) => [path, code])),
 );
 
 describe("the public surface", () => {
-  it.each(Object.entries(ENTRIES))("of %s is what it was", async (entry, file) => {
-    const lines = [...program.exportsOf(source(file)).values()].map(({ kind, name }) => `${kind} ${name}`);
+  it.each(LISTED)("of %s is what it was", async (entry, file) => {
+    const lines = [...program.exportsOf(file).values()].map(({ kind, name }) => `${kind} ${name}`);
     await expect(`${lines.sort().join("\n")}\n`).toMatchFileSnapshot(
       `./snapshots/${entry.replaceAll("/", "-")}.txt`,
     );
   });
 
-  it.each(Object.entries(ENTRIES))("of %s has the same values at run time", async (_, file) => {
-    const declared = [...program.exportsOf(source(file)).values()].filter(({ kind }) => kind !== "type");
-    const actual: object = await import(source(file));
+  it.each(LISTED)("of %s has the same values at run time", (entry, file) => {
+    const declared = [...program.exportsOf(file).values()].filter(({ kind }) => kind !== "type");
+    const actual: object = require(entry);
     expect(Object.keys(actual).sort()).toEqual(declared.map(({ name }) => name).sort());
   });
 
   it("has an entry point for each pattern, and all of their names in shoal/patterns", () => {
-    const { exports } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"));
-    expect(Object.keys(exports)).toEqual(expect.arrayContaining(PATTERNS.map((name) => `./${name}`)));
-    const names = PATTERNS.flatMap((name) => [
-      ...program.exportsOf(source(`patterns/${name}/index.ts`)).keys(),
-    ]);
-    const together = [...program.exportsOf(source("patterns/index.ts")).keys()];
+    expect([...ENTRIES.keys()]).toEqual(expect.arrayContaining(PATTERNS));
+    const namesOf = (entry: string) => [...program.exportsOf(ENTRIES.get(entry) as string).keys()];
+    const names = PATTERNS.flatMap(namesOf);
+    const together = namesOf("shoal/patterns");
     expect(together).toEqual(expect.arrayContaining(names));
   });
 });
 
 describe.skipIf(!existsSync(theirs))("the names of the package zeromq", () => {
   // Name by name: what that package exports, shoal exports, too.
-  const shoal = program.exportsOf(source("index.ts"));
+  const shoal = program.exportsOf(ENTRIES.get("shoal") as string);
   const zeromq = program.exportsOf(theirs);
 
   it("are read from the package, not from an empty file", () => {
@@ -94,5 +93,13 @@ describe.skipIf(!existsSync(theirs))("the names of the package zeromq", () => {
   )("the class %s has every public member", (name) => {
     const missing = zeromq.get(name)?.members.filter((member) => !shoal.get(name)?.members.includes(member));
     expect(missing).toEqual([]);
+  });
+});
+
+describe("the programs that readers see", () => {
+  it("pass the type checker with --strict", () => {
+    expect(
+      program.problemsOf([...blocks.keys(), ...files], (path) => blocks.get(path)?.isPart === true),
+    ).toBe("");
   });
 });
