@@ -231,7 +231,8 @@ describe("a run", () => {
   });
 });
 
-describe("shoal bench", () => {
+// `.ci/run` plays each scenario once, too; what a kill leaves behind is in cli.test.ts.
+describe.runIf(LONG)("shoal bench", () => {
   let folder = "";
   const started: Bench[] = [];
   beforeAll(() => {
@@ -248,14 +249,11 @@ describe("shoal bench", () => {
     return one;
   };
 
-  // The long run has the references, too, and those whose set-up takes longer than their work.
   it("measures Clone and the last value cache, and finds what they pass on right", async () => {
-    const names = ["clone", "last-value-cache"];
-    if (LONG) names.push("clone-set", "clone-snapshot", "clone-failover");
-    const peers = LONG ? "shoal-zmtp,shoal-libzmq,shoal-zmtp-plain,zeromq" : "shoal-zmtp";
+    const names = ["clone", "last-value-cache", "clone-set", "clone-snapshot", "clone-failover"];
     const { code, stdout, stderr } = await bench(
       ...[...names, "--smoke", "--set", "peers=2"],
-      ...["--peers", peers, "--json", "-"],
+      ...["--peers", "shoal-zmtp,shoal-libzmq,shoal-zmtp-plain,zeromq", "--json", "-"],
     ).ended;
     expect([stderr, code]).toEqual(["", 0]);
     const lines = stdout
@@ -264,7 +262,7 @@ describe("shoal bench", () => {
       .map((line) => JSON.parse(line));
     const measured = lines.filter(({ type }) => type === "run");
     expect([...new Set(measured.map(({ scenario }) => scenario))].sort()).toEqual(names.sort());
-    expect(measured).toHaveLength(LONG ? 16 : 2);
+    expect(measured).toHaveLength(16);
     for (const { scenario, figures } of measured) {
       const { metric } = SCENARIOS.find((one) => one.name === scenario) as Scenario;
       expect(figures[metric.name]).toBeGreaterThan(0);

@@ -1,4 +1,7 @@
-/** The sockets in Debian's Chromium, without a window. */
+/**
+ * The sockets in Debian's Chromium, without a window: by default that they talk, the long form has what a page does to them. The same sockets
+ * are in sockets.apart.test.ts, and in the contract (the project "page"), without a Chromium.
+ */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
@@ -16,7 +19,7 @@ import { Opened, WEB } from "./support/web.js";
 
 const reason = missing("chromium");
 const TIMEOUT = 10_000;
-const SECONDS_HIDDEN = LONG ? 10 : 3;
+const SECONDS_HIDDEN = 10;
 
 describe.skipIf(reason)(`in Chromium${reason === false ? "" : `: ${reason}`}`, () => {
   const opened = new Opened();
@@ -190,55 +193,61 @@ describe.skipIf(reason)(`in Chromium${reason === false ? "" : `: ${reason}`}`, (
       await Promise.all([page.close(), other.close()]);
     });
 
-    it("10,000 messages come in their order, and a sender waits for a receiver that does not receive", async () => {
-      const page = await openSharing();
-      await startWorker(
-        page,
-        "worker",
-        `const push = new shoal.Push({ sendHighWaterMark: 100 });
+    it.runIf(LONG)(
+      "10,000 messages come in their order, and a sender waits for a receiver that does not receive",
+      async () => {
+        const page = await openSharing();
+        await startWorker(
+          page,
+          "worker",
+          `const push = new shoal.Push({ sendHighWaterMark: 100 });
          await push.bind("inproc://numbers");
          for (let i = 0; i < 10_000; i++) { await push.send(String(i)); postMessage(i); }`,
-      );
-      await page.evaluate(`(() => {
+        );
+        await page.evaluate(`(() => {
         globalThis.sent = 0;
         worker.onmessage = ({ data }) => { sent = data; };
         globalThis.pull = new shoal.Pull({ receiveHighWaterMark: 100 });
         pull.connect("inproc://numbers");
       })()`);
-      await page.until("sent >= 199");
-      await new Promise((resolve) => setTimeout(resolve, 200));
-      expect(await page.evaluate<number>("sent")).toBeLessThan(1_000);
-      expect(
-        await page.evaluate(`(async () => {
+        await page.until("sent >= 199");
+        await new Promise((resolve) => setTimeout(resolve, 200));
+        expect(await page.evaluate<number>("sent")).toBeLessThan(1_000);
+        expect(
+          await page.evaluate(`(async () => {
           for (let i = 0; i < 10_000; i++) if (String((await pull.receive())[0]) !== String(i)) return i;
           return "all";
         })()`),
-      ).toBe("all");
-      await page.close();
-    });
+        ).toBe("all");
+        await page.close();
+      },
+    );
 
-    it("a name is bound once: by the next one when it is unbound, or its page is gone", async () => {
-      const [page, other] = [await openSharing(), await openSharing()];
-      const bind = `(async () => {
+    it.runIf(LONG)(
+      "a name is bound once: by the next one when it is unbound, or its page is gone",
+      async () => {
+        const [page, other] = [await openSharing(), await openSharing()];
+        const bind = `(async () => {
         globalThis.pull ??= new shoal.Pull();
         return pull.bind("inproc://once").catch(({ code }) => code);
       })()`;
-      expect(await page.evaluate(bind)).toBe("inproc://once");
-      expect(await other.evaluate(bind)).toBe("EADDRINUSE");
-      expect(
-        await other.evaluate(`(() => {
+        expect(await page.evaluate(bind)).toBe("inproc://once");
+        expect(await other.evaluate(bind)).toBe("EADDRINUSE");
+        expect(
+          await other.evaluate(`(() => {
           try { pull.bindSync("inproc://now"); } catch ({ code }) { return code; }
         })()`),
-      ).toBe("NOT_SUPPORTED");
-      await page.evaluate("pull.unbind('inproc://once')");
-      expect(await other.evaluate(bind)).toBe("inproc://once");
-      expect(await page.evaluate(bind)).toBe("EADDRINUSE");
-      await other.close();
-      await expect.poll(() => page.evaluate(bind), { timeout: TIMEOUT }).toBe("inproc://once");
-      await page.close();
-    });
+        ).toBe("NOT_SUPPORTED");
+        await page.evaluate("pull.unbind('inproc://once')");
+        expect(await other.evaluate(bind)).toBe("inproc://once");
+        expect(await page.evaluate(bind)).toBe("EADDRINUSE");
+        await other.close();
+        await expect.poll(() => page.evaluate(bind), { timeout: TIMEOUT }).toBe("inproc://once");
+        await page.close();
+      },
+    );
 
-    it("what other scripts post on the channels does no harm", async () => {
+    it.runIf(LONG)("what other scripts post on the channels does no harm", async () => {
       const page = await openSharing();
       await page.evaluate(`(async () => {
         globalThis.faults = [];
@@ -271,31 +280,34 @@ describe.skipIf(reason)(`in Chromium${reason === false ? "" : `: ${reason}`}`, (
       await page.close();
     });
 
-    it("a worker that is terminated is a peer that has left; the next one takes its place", async () => {
-      const page = await openSharing();
-      const answer = `const reply = new shoal.Reply();
+    it.runIf(LONG)(
+      "a worker that is terminated is a peer that has left; the next one takes its place",
+      async () => {
+        const page = await openSharing();
+        const answer = `const reply = new shoal.Reply();
          await reply.bind("inproc://mortal");
          for await (const [body] of reply) await reply.send("NAME");`;
-      await startWorker(page, "first", answer.replace("NAME", "first"));
-      await page.evaluate(`(() => {
+        await startWorker(page, "first", answer.replace("NAME", "first"));
+        await page.evaluate(`(() => {
         globalThis.left = [];
         globalThis.request = new shoal.Request({ relaxed: true });
         request.events.on("disconnect", ({ reason }) => left.push(reason));
         request.connect("inproc://mortal");
       })()`);
-      const ask = `request.request("who", { timeout: ${TIMEOUT} }).then(String)`;
-      expect(await page.evaluate(ask)).toBe("first");
-      expect(await page.evaluate("request.stats().peers")).toBe(1);
-      await page.evaluate("first.terminate()");
-      await page.until("request.stats().peers === 0");
-      await startWorker(page, "second", answer.replace("NAME", "second"));
-      expect(await page.evaluate(ask)).toBe("second");
-      await page.evaluate("request.close()");
-      await page.close();
-    });
+        const ask = `request.request("who", { timeout: ${TIMEOUT} }).then(String)`;
+        expect(await page.evaluate(ask)).toBe("first");
+        expect(await page.evaluate("request.stats().peers")).toBe(1);
+        await page.evaluate("first.terminate()");
+        await page.until("request.stats().peers === 0");
+        await startWorker(page, "second", answer.replace("NAME", "second"));
+        expect(await page.evaluate(ask)).toBe("second");
+        await page.evaluate("request.close()");
+        await page.close();
+      },
+    );
   });
 
-  it.each([
+  it.runIf(LONG).each([
     ["stream", /^ZMTP/],
     ["frames", /^ZWS2.0-/],
   ])(
@@ -367,7 +379,7 @@ describe.skipIf(reason)(`in Chromium${reason === false ? "" : `: ${reason}`}`, (
     await page.close();
   });
 
-  it("works in a worker of a page", async () => {
+  it.runIf(LONG)("works in a worker of a page", async () => {
     const pull = own(new Pull());
     await pull.bind({ server, path: "/from-worker" });
     const page = await openPage();
@@ -384,7 +396,7 @@ describe.skipIf(reason)(`in Chromium${reason === false ? "" : `: ${reason}`}`, (
     await page.close();
   });
 
-  it("stops a sender that is faster than the page, and loses nothing", async () => {
+  it.runIf(LONG)("stops a sender that is faster than the page, and loses nothing", async () => {
     const push = own(new Push({ sendHighWaterMark: 100, sendTimeout: 1_000 }));
     await push.bind({ server, path: "/fast" });
     const page = await openPage();
@@ -428,7 +440,7 @@ describe.skipIf(reason)(`in Chromium${reason === false ? "" : `: ${reason}`}`, (
     return page;
   }
 
-  it("a page that nobody sees, whose timers are slow, keeps its connections", async () => {
+  it.runIf(LONG)("a page that nobody sees, whose timers are slow, keeps its connections", async () => {
     const publisher = own(new Publisher({ heartbeatInterval: 100, heartbeatTimeout: 300 }));
     await publisher.bind({ server, path: "/hidden" });
     const left: string[] = [];
@@ -450,7 +462,7 @@ describe.skipIf(reason)(`in Chromium${reason === false ? "" : `: ${reason}`}`, (
   });
 
   // Chromium ends the WebSocket of a frozen page that gets a message.
-  it("a page that was frozen is connected, or connects again", async () => {
+  it.runIf(LONG)("a page that was frozen is connected, or connects again", async () => {
     const publisher = own(new Publisher());
     await publisher.bind({ server, path: "/frozen" });
     const page = await subscribedAt("/frozen");
@@ -513,7 +525,7 @@ describe.skipIf(reason)(`in Chromium${reason === false ? "" : `: ${reason}`}`, (
   });
 });
 
-describe.skipIf(reason)("the page of examples/browser-page.js", () => {
+describe.skipIf(reason || !LONG)("the page of examples/browser-page.js", () => {
   let child: ChildProcess;
   let chromium: Chromium;
   afterAll(async () => {

@@ -39,7 +39,12 @@ function tokenFile(mode = 0o600, token = TOKEN): string {
 describe("shoal dashboard", () => {
   it("shows a proxy by its control socket and by its metrics, steers it, and ends by a signal", async () => {
     const control = ipc();
-    const { url: metrics, at } = await startStreamer(["--control", control, "--name", "orders"]);
+    const { url: metrics, at } = await startStreamer(startWithout, [
+      "--control",
+      control,
+      "--name",
+      "orders",
+    ]);
     const away = ipc();
     const dashboard = startWithout(
       ...["dashboard", control, metrics, away, "--listen", "127.0.0.1:0", "--interval", "0.2"],
@@ -76,7 +81,7 @@ describe("shoal dashboard", () => {
     "lists the peers of a proxy that runs elsewhere, pyzmq's among them",
     async () => {
       const control = ipc();
-      const { at } = await startStreamer(["--control", control, "--name", "orders"]);
+      const { at } = await startStreamer(startWithout, ["--control", control, "--name", "orders"]);
       const python = spawn(peerAt("pyzmq"), ["-c", PYTHON_PULL, await at("backend")], {
         stdio: ["pipe", "pipe", "inherit"],
       });

@@ -3,7 +3,16 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { Child, ipc, MAIN, run, start, startWithout, useShoal } from "./support.js";
+import { run, start, startWithout } from "./in-process.js";
+import {
+  Child,
+  ipc,
+  MAIN,
+  run as runProcess,
+  startWithout as spawnWithout,
+  start as startProcess,
+  useShoal,
+} from "./support.js";
 
 useShoal();
 
@@ -16,8 +25,8 @@ const seq = (count: number): string => {
 describe("much input", () => {
   // Not over ipc: a libzmq receiver whose queue is full loses what the kernel still holds when its peer closes.
   test("100,000 lines arrive unchanged and in order", async () => {
-    const pull = startWithout("pull", "--bind", "tcp://127.0.0.1:*", "--count", "100000");
-    expect((await run(seq(100_000), "push", "--connect", await pull.endpoint())).code).toBe(0);
+    const pull = spawnWithout("pull", "--bind", "tcp://127.0.0.1:*", "--count", "100000");
+    expect((await runProcess(seq(100_000), "push", "--connect", await pull.endpoint())).code).toBe(0);
     const { stdout } = await pull.ended;
     expect(createHash("sha256").update(stdout).digest("hex")).toBe(
       createHash("sha256").update(seq(100_000)).digest("hex"),
@@ -40,7 +49,7 @@ describe("much input", () => {
   });
 
   test("nothing is read ahead while nobody takes it", async () => {
-    const push = start("push", "--bind", ipc());
+    const push = startProcess("push", "--bind", ipc());
     await push.endpoint();
     // A pipe holds 64 KiB and a stream's buffer as much: a reader that does not pause takes all of this.
     const block = Buffer.alloc(1_048_576, "line\n");
@@ -117,7 +126,7 @@ describe("a reader that goes away", () => {
       ],
       {},
     );
-    const push = start("push", "--connect", endpoint);
+    const push = startProcess("push", "--connect", endpoint);
     const feed = (): void => {
       while (push.process.stdin.writable && push.process.stdin.write(seq(10_000)));
     };

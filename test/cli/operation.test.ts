@@ -1,4 +1,4 @@
-/** Metrics, health, logs and the service manager's word, of the binary itself. */
+/** Metrics, health, logs and the service manager's word. */
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
@@ -7,8 +7,8 @@ import { fileURLToPath } from "node:url";
 import { afterEach, describe, expect, it } from "vitest";
 import { watchdogInterval } from "../../src/cli/operation.js";
 import { Pull, Push, Request, type Socket } from "../../src/index.js";
-import { run } from "./in-process.js";
-import { Child, file, MAIN, metricsOf, startStreamer, startWithout, useShoal } from "./support.js";
+import { run, startWithout } from "./in-process.js";
+import { Child, file, MAIN, metricsOf, startStreamer, useShoal } from "./support.js";
 
 useShoal();
 
@@ -71,7 +71,7 @@ describe("--metrics", () => {
   });
 
   it("answers while the proxy drains: not ready, and how much is left", async () => {
-    const { proxy, url, at } = await startStreamer(["--drain", "60"]);
+    const { proxy, url, at } = await startStreamer(startWithout, ["--drain", "60"]);
     const push = open(new Push());
     push.connect(await at("frontend"));
     for (const body of ["1", "2", "3"]) await push.send(body);
@@ -136,7 +136,7 @@ describe("--metrics", () => {
   });
 
   it("ends at once with a second signal, and says so", async () => {
-    const { proxy, url, at } = await startStreamer(["--drain", "600"]);
+    const { proxy, url, at } = await startStreamer(startWithout, ["--drain", "600"]);
     const push = open(new Push({ linger: 0 }));
     push.connect(await at("frontend"));
     await push.send("nobody pulls");
@@ -152,7 +152,7 @@ describe("--metrics", () => {
   });
 
   it("passes messages while strangers send garbage and hold on to connections", async () => {
-    const { proxy, url } = await startStreamer();
+    const { proxy, url } = await startStreamer(startWithout);
     const port = Number(new URL(url).port);
     const strangers = Array.from({ length: 150 }, (_, index) => {
       const socket = connect(port, "127.0.0.1").on("error", () => undefined);
@@ -231,7 +231,7 @@ describe("logs", () => {
       expect(line).toMatchObject({
         command: "proxy streamer",
         msg: expect.any(String),
-        pid: proxy.process.pid,
+        pid: process.pid,
       });
       expect(new Date(line.time).toISOString()).toBe(line.time);
     }

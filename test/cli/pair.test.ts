@@ -2,6 +2,7 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { MajordomoClient } from "../../src/patterns/majordomo/client.js";
 import { until } from "../contract/support/wait.js";
+import { LONG } from "../support/long.js";
 import { type Command, run, startWithout } from "./in-process.js";
 import { NodeRun } from "./nodes.js";
 import { type Child, file, ipc, startWithout as spawnWithout, useShoal } from "./support.js";
@@ -75,8 +76,8 @@ describe("a pair of brokers", () => {
     stopped = true;
     await load;
     expect(backup.stderr).toContain("serving: ");
-    // Two heartbeats, and what client and machine need to find the other broker.
-    expect(longest).toBeLessThan(2 * HEARTBEAT + 2_000);
+    // Two heartbeats, and what client and machine need to find the other broker; a busy machine is not asked.
+    if (LONG) expect(longest).toBeLessThan(2 * HEARTBEAT + 2_000);
     expect(client.stats()).toMatchObject({ failed: 0, timedOut: 0, broker: endpoints[1] });
     worker.signal("SIGTERM");
     expect((await worker.ended).code).toBe(0);
@@ -143,31 +144,35 @@ describe("a pair of brokers", () => {
   }, 60_000);
 });
 
-it("a pair of queues: a call goes on at the backup when the primary is killed", async () => {
-  const any = "tcp://127.0.0.1:*";
-  const { primary, backup } = await startPair(spawnWithout, [
-    "pirate",
-    "queue",
-    "--frontend",
-    any,
-    "--backend",
-    any,
-    "-v",
-  ]);
-  const ends = async (child: Child | Command, whom: string): Promise<string> =>
-    (await child.until("stderr", new RegExp(`listening at (\\S+) for ${whom}`)))[1] as string;
-  const backends = [await ends(primary, "workers"), await ends(backup, "workers")];
-  startWithout("pirate", "worker", "--echo", ...backends.flatMap((backend) => ["--connect", backend]));
-  await primary.until("stderr", /is ready/);
-  await backup.until("stderr", /is ready/);
-  const frontends = [await ends(primary, "clients"), await ends(backup, "clients")];
-  const call = ["pirate", "call", ...frontends.flatMap((frontend) => ["--connect", frontend])];
-  expect(String((await run("", ...call, "one")).stdout)).toBe("one\n");
-  primary.kill();
-  const { code, stdout } = await run("", ...call, "two", "--timeout", "1000", "--retries", "10");
-  expect([code, String(stdout)]).toEqual([0, "two\n"]);
-  await backup.until("stderr", /serving: its peer is silent/);
-}, 60_000);
+it.runIf(LONG)(
+  "a pair of queues: a call goes on at the backup when the primary is killed",
+  async () => {
+    const any = "tcp://127.0.0.1:*";
+    const { primary, backup } = await startPair(spawnWithout, [
+      "pirate",
+      "queue",
+      "--frontend",
+      any,
+      "--backend",
+      any,
+      "-v",
+    ]);
+    const ends = async (child: Child | Command, whom: string): Promise<string> =>
+      (await child.until("stderr", new RegExp(`listening at (\\S+) for ${whom}`)))[1] as string;
+    const backends = [await ends(primary, "workers"), await ends(backup, "workers")];
+    startWithout("pirate", "worker", "--echo", ...backends.flatMap((backend) => ["--connect", backend]));
+    await primary.until("stderr", /is ready/);
+    await backup.until("stderr", /is ready/);
+    const frontends = [await ends(primary, "clients"), await ends(backup, "clients")];
+    const call = ["pirate", "call", ...frontends.flatMap((frontend) => ["--connect", frontend])];
+    expect(String((await run("", ...call, "one")).stdout)).toBe("one\n");
+    primary.kill();
+    const { code, stdout } = await run("", ...call, "two", "--timeout", "1000", "--retries", "10");
+    expect([code, String(stdout)]).toEqual([0, "two\n"]);
+    await backup.until("stderr", /serving: its peer is silent/);
+  },
+  60_000,
+);
 
 it("brokers find each other in a cluster, and hear each other when nobody advertises them any more", async () => {
   const group = `pair-${process.pid}`;

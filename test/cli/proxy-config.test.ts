@@ -1,13 +1,13 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: variables of configurations
-/** shoal proxy --config: the real binary between peers that watch what becomes of their connections. */
+/** shoal proxy --config, between peers that watch what becomes of their connections. */
 import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Pull, Push, Reply, Request, type Socket } from "../../src/index.js";
 import { collect, texts, until } from "../contract/support/wait.js";
 import { LONG } from "../support/long.js";
-import { run } from "./in-process.js";
-import { type Child, file, ipc, startWithout, useShoal } from "./support.js";
+import { run, startWithout } from "./in-process.js";
+import { file, ipc, startWithout as spawnWithout, useShoal, type Watched } from "./support.js";
 
 useShoal();
 
@@ -50,9 +50,12 @@ proxies:
 `;
 }
 
-async function start(text: string, ...more: string[]): Promise<Child> {
+async function start(text: string, ...more: string[]): Promise<ReturnType<typeof startWithout>> {
   write(text);
-  const proxy = startWithout("proxy", "--config", path, ...more);
+  return started(startWithout("proxy", "--config", path, ...more));
+}
+
+async function started<W extends Watched>(proxy: W): Promise<W> {
   await proxy.until("stderr", /requests has started\n/);
   return proxy;
 }
@@ -303,7 +306,8 @@ describe("shoal proxy --config", () => {
   });
 
   it.runIf(LONG)("killed and started again, its peers find it again", async () => {
-    const first = await start(two("]", "]"));
+    write(two("]", "]"));
+    const first = await started(spawnWithout("proxy", "--config", path));
     server();
     const client = open(new Request(QUICK));
     client.connect(at.clients);

@@ -7,10 +7,10 @@ import { connect } from "node:tls";
 import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
 import { Pull, Push, type Socket } from "../../src/index.js";
 import { makeAuthority, makeCertificate } from "../support/certificates.js";
-import { run } from "./in-process.js";
-import { ipc, startWithout, useShoal } from "./support.js";
+import { run, startWithout } from "./in-process.js";
+import { ipc, useFolder } from "./support.js";
 
-useShoal();
+useFolder();
 
 let folder = "";
 const path = (name: string): string => join(folder, name);

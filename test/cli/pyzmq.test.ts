@@ -1,7 +1,8 @@
 /** Peers that nobody here wrote: pyzmq over libzmq, at the other end of the commands. */
 import { describe, expect, test } from "vitest";
 import { missing, peerAt } from "../support/peers.js";
-import { Child, ipc, run, start, startWithout, useShoal } from "./support.js";
+import { run, start, startWithout } from "./in-process.js";
+import { Child, ipc, useShoal } from "./support.js";
 
 useShoal();
 

@@ -138,8 +138,8 @@ export function startWithout(...args: string[]): Child {
 }
 
 /** A proxy that answers /metrics, and where it is to be found. */
-export interface MeteredProxy {
-  readonly proxy: Child;
+export interface MeteredProxy<W extends Watched> {
+  readonly proxy: W;
   /** Without a path. */
   readonly url: string;
   /** The endpoint of one of its sockets. */
@@ -152,13 +152,14 @@ export async function metricsOf(child: Watched): Promise<string> {
 }
 
 /** Starts a streamer with metrics, at endpoints that the system chooses. @param metrics HOST:PORT */
-export async function startStreamer(
+export async function startStreamer<W extends Watched>(
+  start: (...args: string[]) => W,
   more: readonly string[] = [],
   metrics = "127.0.0.1:0",
-): Promise<MeteredProxy> {
+): Promise<MeteredProxy<W>> {
   const any = "tcp://127.0.0.1:*";
   const ends = ["--frontend", any, "--backend", any, "--metrics", metrics];
-  const proxy = startWithout("proxy", "streamer", ...ends, ...more);
+  const proxy = start("proxy", "streamer", ...ends, ...more);
   const at = async (name: string): Promise<string> =>
     (await proxy.until("stderr", new RegExp(`${name} listening at (\\S+)\\n`)))[1] as string;
   return { proxy, url: await metricsOf(proxy), at };

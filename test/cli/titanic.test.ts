@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { expect, it } from "vitest";
 import { LmdbStore } from "../../src/patterns/titanic/index.js";
 import { formatUuid } from "../../src/patterns/titanic/protocol.js";
-import { run, startUnread } from "./in-process.js";
-import { Child, file, MAIN, startWithout, useShoal } from "./support.js";
+import { run, startUnread, startWithout } from "./in-process.js";
+import { Child, file, MAIN, startWithout as spawnWithout, useShoal } from "./support.js";
 
 useShoal();
 
@@ -28,7 +28,7 @@ async function answered(uuid: string, endpoint: string): Promise<void> {
 it("keeps a request when the broker is killed, and answers it once there is a worker", async () => {
   const store = file();
   const titanic = ["majordomo", "broker", "--titanic", store, "--bind"] as const;
-  const first = startWithout(...titanic, "tcp://127.0.0.1:*");
+  const first = spawnWithout(...titanic, "tcp://127.0.0.1:*");
   const endpoint = await first.endpoint();
   const kept = await run("", ...CALL, "titanic.request", "upper", "hello", "--connect", endpoint);
   expect([kept.code, String(kept.stdout)]).toEqual([0, expect.stringMatching(/^200 [0-9A-F]{32}\n$/)]);
@@ -37,7 +37,7 @@ it("keeps a request when the broker is killed, and answers it once there is a wo
   first.kill();
   await first.ended;
 
-  const second = startWithout(...titanic, endpoint);
+  const second = spawnWithout(...titanic, endpoint);
   await second.until("stderr", /keeping requests in .*: 1 pending/);
   const worker = startWithout("majordomo", "worker", "upper", "--connect", endpoint, "--exec", "tr a-z A-Z");
   await worker.until("stderr", /offering upper/);
@@ -82,7 +82,7 @@ it("leaves a folder alone that is no store", async () => {
 it("gives a request up after some attempts; dead letters are listed, tried again and removed", async () => {
   const store = file();
   const options = ["--titanic-attempts", "1", "--titanic", store];
-  const broker = startWithout("majordomo", "broker", "--bind", "tcp://127.0.0.1:*", ...options);
+  const broker = spawnWithout("majordomo", "broker", "--bind", "tcp://127.0.0.1:*", ...options);
   const endpoint = await broker.endpoint();
   const worker = startWithout("majordomo", "worker", "upper", "--connect", endpoint, "--exec", "exit 3");
   await worker.until("stderr", /offering upper/);
@@ -161,14 +161,14 @@ it("prints dead letters no faster than they are read, and ends by a signal meanw
 it("refuses a folder whose file is cut off, or sets the file aside when asked to", async () => {
   const store = file();
   const command = ["majordomo", "broker", "--bind", "tcp://127.0.0.1:*", "--titanic", store];
-  const first = startWithout(...command);
+  const first = spawnWithout(...command);
   await first.until("stderr", /keeping requests/);
   first.signal("SIGTERM");
   await first.ended;
   truncateSync(join(store, "data.mdb"), 8_192);
   const refused = await run("", ...command);
   expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining("data.mdb is damaged")]);
-  const second = startWithout(...command, "--titanic-damaged", "set-aside");
+  const second = spawnWithout(...command, "--titanic-damaged", "set-aside");
   await second.until("stderr", /was damaged \(.*\) and renamed to .*data\.mdb\.damaged-/);
   await second.until("stderr", /keeping requests in .*: 0 pending/);
   second.signal("SIGTERM");

@@ -6,8 +6,8 @@ import { type AddressInfo, createServer as createTcpServer } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
 import { Pull, Push, type Socket } from "../../src/index.js";
 import { missing, peerAt } from "../support/peers.js";
-import { run } from "./in-process.js";
-import { Child, file, ipc, MAIN, startStreamer, startWithout, useShoal } from "./support.js";
+import { run, startWithout } from "./in-process.js";
+import { Child, file, ipc, MAIN, startWithout as spawnWithout, startStreamer, useShoal } from "./support.js";
 
 useShoal();
 
@@ -34,7 +34,7 @@ async function nobody(): Promise<number> {
 describe("shoal top", () => {
   it("--once --json: what two proxies do, by metrics and by the control socket, and that a third is away", async () => {
     const control = ipc();
-    const one = await startStreamer(["--control", control, "--name", "orders"]);
+    const one = await startStreamer(startWithout, ["--control", control, "--name", "orders"]);
     const push = open(new Push());
     const pull = open(new Pull());
     push.connect(await one.at("frontend"));
@@ -94,7 +94,7 @@ describe("shoal top", () => {
     await once(server, "listening");
     const { port } = server.address() as AddressInfo;
     const urls = Array.from({ length: addresses }, (_, at) => `http://127.0.0.1:${port}/${at}`);
-    const top = startWithout("top", ...urls, "--json", "--interval", "0.1");
+    const top = spawnWithout("top", ...urls, "--json", "--interval", "0.1");
     top.process.stdout.pause();
     await new Promise<void>((resolve, reject) => {
       let quiet: NodeJS.Timeout | undefined;
@@ -112,7 +112,7 @@ describe("shoal top", () => {
   });
 
   it("one line per side without a terminal: rates; and a source that goes away and comes back", async () => {
-    const { proxy, url, at } = await startStreamer();
+    const { proxy, url, at } = await startStreamer(startWithout);
     const top = startWithout("top", url, "--interval", "0.1");
     await top.until("stdout", /streamer streamer running frontend peers=0 /);
     const push = open(new Push());
@@ -130,13 +130,13 @@ describe("shoal top", () => {
     await top.until("stdout", /frontend peers=1 in=[1-9]/);
     isOver = true;
     await flow;
-    proxy.signal("SIGKILL");
+    proxy.signal("SIGTERM");
     await top.until("stdout", new RegExp(`${url} away: .*\\n`));
-    const again = await startStreamer([], new URL(url).host);
+    const again = await startStreamer(startWithout, [], new URL(url).host);
     await top.until("stdout", /away: [\s\S]*running frontend peers=0 in=-\/s[\s\S]*in=0\/s/);
     top.signal("SIGINT");
     expect((await top.ended).code).toBe(0);
-    again.proxy.signal("SIGKILL");
+    again.proxy.signal("SIGTERM");
   });
 
   it("asks secured control sockets, with PLAIN and with CURVE, and says why one does not let it in", async () => {
@@ -254,7 +254,7 @@ proxies:
   it.skipIf(missing("python3"))(
     "on a terminal: a table that fits, follows its size, and leaves the terminal as it was",
     async () => {
-      const { url } = await startStreamer();
+      const { url } = await startStreamer(startWithout);
       const program = `
 import fcntl, os, pty, re, struct, sys, termios
 pid, fd = pty.fork()

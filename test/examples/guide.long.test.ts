@@ -9,7 +9,6 @@ import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
-import { LONG } from "../support/long.js";
 import { freePorts } from "../support/ports.js";
 import { EXPECTED } from "./support/expected.js";
 
@@ -137,9 +136,7 @@ describe("a program with a role", () => {
     children = [];
   });
 
-  // By default one of them, which shows how they are started; with SHOAL_LONG=1 all.
-  const chosen = Object.keys(ROLES).slice(0, LONG ? undefined : 1);
-  test.each(chosen)("%s talks to other processes, and ends with Ctrl-C", async (name) => {
+  test.each(Object.keys(ROLES))("%s talks to other processes, and ends with Ctrl-C", async (name) => {
     const { servers, clients, endpoints, prints } = ROLES[name] as Roles;
     const at = (await freePorts(endpoints)).map((port) => `tcp://127.0.0.1:${port}`);
     const open = (role: string): ChildProcess => {
