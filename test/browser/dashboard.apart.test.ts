@@ -4,6 +4,7 @@ import { ClusterNode } from "../../src/cluster/index.js";
 import { type DashboardSourcesByName, serveDashboard } from "../../src/dashboard/index.js";
 import { Pull, Push } from "../../src/index.js";
 import { SocketProxy } from "../../src/proxy/index.js";
+import { LONG } from "../support/long.js";
 import { missing, peerAt } from "../support/peers.js";
 import { Chromium, type Page } from "./support/chromium.js";
 
@@ -100,29 +101,31 @@ describe.skipIf(reason)(`the dashboard's page${reason === false ? "" : `: ${reas
     await page.until(`document.querySelector("dialog[open]") === null`);
   });
 
-  it("shows the ways of messages: keys go there and open one, the filter finds one, a hostile name is text", async () => {
-    const node = new ClusterNode({ name: "alone", group: `page-${process.pid}`, multicast: false });
-    closing.push(() => node.close({ linger: 0 }));
-    await node.start();
-    const topic = `orders/${HOSTILE.replace(/[#+]/g, "")}`;
-    const done = node.subscribe("done", () => undefined);
-    const orders = node.subscribe("orders/#", () => void node.publish("done", "yes"));
-    await Promise.all([done.ready, orders.ready]);
-    const page = await open({ node });
-    const ways = `document.querySelectorAll("#traces details").length`;
-    while ((await page.evaluate<number>(ways)) === 0) await node.publish(topic, "a lamp");
-    await press(page, "m");
-    await press(page, "Enter");
-    await page.until(`document.querySelectorAll("#traces details[open] tbody tr").length === 4`);
-    const steps = `[...document.querySelectorAll("#traces details[open] tbody tr")].map((row) => row.cells[0].textContent)`;
-    expect(await page.evaluate(steps)).toEqual([
-      expect.stringMatching(/^publish orders\/<img/),
-      "process orders/#",
-      "publish done",
-      "process done",
-    ]);
-    expect(
-      await page.evaluate(`({
+  it.runIf(LONG)(
+    "shows the ways of messages: keys go there and open one, the filter finds one, a hostile name is text",
+    async () => {
+      const node = new ClusterNode({ name: "alone", group: `page-${process.pid}`, multicast: false });
+      closing.push(() => node.close({ linger: 0 }));
+      await node.start();
+      const topic = `orders/${HOSTILE.replace(/[#+]/g, "")}`;
+      const done = node.subscribe("done", () => undefined);
+      const orders = node.subscribe("orders/#", () => void node.publish("done", "yes"));
+      await Promise.all([done.ready, orders.ready]);
+      const page = await open({ node });
+      const ways = `document.querySelectorAll("#traces details").length`;
+      while ((await page.evaluate<number>(ways)) === 0) await node.publish(topic, "a lamp");
+      await press(page, "m");
+      await press(page, "Enter");
+      await page.until(`document.querySelectorAll("#traces details[open] tbody tr").length === 4`);
+      const steps = `[...document.querySelectorAll("#traces details[open] tbody tr")].map((row) => row.cells[0].textContent)`;
+      expect(await page.evaluate(steps)).toEqual([
+        expect.stringMatching(/^publish orders\/<img/),
+        "process orders/#",
+        "publish done",
+        "process done",
+      ]);
+      expect(
+        await page.evaluate(`({
         hacked: globalThis.hacked,
         made: document.querySelectorAll("#traces img, #traces script").length,
         focus: document.activeElement.tagName,
@@ -130,13 +133,14 @@ describe.skipIf(reason)(`the dashboard's page${reason === false ? "" : `: ${reas
         bars: [...document.querySelectorAll("#traces rect")].every((bar) => +bar.getAttribute("x") >= 0 && +bar.getAttribute("x") + +bar.getAttribute("width") <= 180.01),
         heads: [...document.querySelectorAll("#traces details[open] [scope]")].length,
       })`),
-    ).toEqual({ made: 0, focus: "SUMMARY", bars: true, heads: 10 });
-    await press(page, "/");
-    for (const letter of "nowhere") await press(page, letter);
-    await page.until(
-      `${ways} === 0 && document.getElementById("traces-more").textContent === "No message has these words."`,
-    );
-  });
+      ).toEqual({ made: 0, focus: "SUMMARY", bars: true, heads: 10 });
+      await press(page, "/");
+      for (const letter of "nowhere") await press(page, letter);
+      await page.until(
+        `${ways} === 0 && document.getElementById("traces-more").textContent === "No message has these words."`,
+      );
+    },
+  );
 
   it("makes no HTML of names, and asks for nothing elsewhere", async () => {
     const pull = new Pull();
@@ -157,7 +161,7 @@ describe.skipIf(reason)(`the dashboard's page${reason === false ? "" : `: ${reas
     ).toEqual({ made: 0, turned: false, elsewhere: 0 });
   });
 
-  it("stays small with 10,000 members and 1,000 sources", async () => {
+  it.runIf(LONG)("stays small with 10,000 members and 1,000 sources", async () => {
     const members = Array.from({ length: 10_000 }, (_, at) => ({
       name: `node-${at}`,
       state: at === 9_876 ? "suspect" : "alive",
@@ -196,26 +200,31 @@ describe.skipIf(reason)(`the dashboard's page${reason === false ? "" : `: ${reas
     expect(await page.evaluate(`document.querySelector("#details td").textContent`)).toBe("node-9876");
   });
 
-  it("fits a narrow screen, has contrast in light and dark, and a name for each control", async () => {
-    const page = await open({ orders: await streamer() });
-    await page.call("Emulation.setDeviceMetricsOverride", {
-      width: 360,
-      height: 640,
-      deviceScaleFactor: 1,
-      mobile: true,
-    });
-    expect(await page.evaluate(`document.documentElement.scrollWidth`)).toBeLessThanOrEqual(360);
-    await page.evaluate(`document.querySelector("g[data-id]").dispatchEvent(new MouseEvent("click"))`);
-    for (const value of ["light", "dark"]) {
-      await page.call("Emulation.setEmulatedMedia", { features: [{ name: "prefers-color-scheme", value }] });
-      const worst = await page.evaluate<number>(CONTRAST);
-      expect([value, worst >= 4.5], `contrast ${worst}`).toEqual([value, true]);
-    }
-    expect(
-      await page.evaluate(`[...document.querySelectorAll("button, input, [role=button]")].filter((each) =>
+  it.runIf(LONG)(
+    "fits a narrow screen, has contrast in light and dark, and a name for each control",
+    async () => {
+      const page = await open({ orders: await streamer() });
+      await page.call("Emulation.setDeviceMetricsOverride", {
+        width: 360,
+        height: 640,
+        deviceScaleFactor: 1,
+        mobile: true,
+      });
+      expect(await page.evaluate(`document.documentElement.scrollWidth`)).toBeLessThanOrEqual(360);
+      await page.evaluate(`document.querySelector("g[data-id]").dispatchEvent(new MouseEvent("click"))`);
+      for (const value of ["light", "dark"]) {
+        await page.call("Emulation.setEmulatedMedia", {
+          features: [{ name: "prefers-color-scheme", value }],
+        });
+        const worst = await page.evaluate<number>(CONTRAST);
+        expect([value, worst >= 4.5], `contrast ${worst}`).toEqual([value, true]);
+      }
+      expect(
+        await page.evaluate(`[...document.querySelectorAll("button, input, [role=button]")].filter((each) =>
         (each.textContent.trim() || each.getAttribute("aria-label") || each.labels?.[0]?.textContent || "") === "").length`),
-    ).toBe(0);
-  });
+      ).toBe(0);
+    },
+  );
 });
 
 /** The least contrast of a colour of text with the two backgrounds (WCAG 2, relative luminance). */

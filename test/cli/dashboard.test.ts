@@ -10,6 +10,7 @@ import type {
   DashboardTrace,
   DashboardTraces,
 } from "../../src/dashboard/index.js";
+import { LONG } from "../support/long.js";
 import { missing, peerAt } from "../support/peers.js";
 import { run, startWithout } from "./in-process.js";
 import { file, ipc, startWithout as startChild, startStreamer, useShoal } from "./support.js";
@@ -125,7 +126,7 @@ describe("shoal dashboard", () => {
     expect(peerItemsOf(Array.from({ length: 10_005 }, () => good))).toHaveLength(10_000);
   });
 
-  it("shows a message's way through two nodes, each a process of its own", async () => {
+  it.runIf(LONG)("shows a message's way through two nodes, each a process of its own", async () => {
     const group = `ways-${process.pid}`;
     const controls = [ipc(), ipc()];
     const nodes = controls.map((control, at) =>

@@ -2,6 +2,7 @@
 /** shoal proxy --config, between peers that watch what becomes of their connections. */
 import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Pull, Push, Reply, Request, type Socket } from "../../src/index.js";
 import { collect, texts, until } from "../contract/support/wait.js";
@@ -68,7 +69,7 @@ function keepPushing(push: Push): { stop(): Promise<number> } {
     while (going) {
       await push.send(`${count}`);
       count += 1;
-      if (count % 50 === 0) await new Promise((resolve) => setImmediate(resolve));
+      if (count % 50 === 0) await setTimeout(2);
     }
     return count;
   })();

@@ -1,5 +1,6 @@
-/** Peers that nobody here wrote: pyzmq over libzmq, at the other end of the commands. */
+/** Peers that nobody here wrote: pyzmq over libzmq, at the other end of the commands; two by default, the long form has all. */
 import { describe, expect, test } from "vitest";
+import { LONG } from "../support/long.js";
 import { missing, peerAt } from "../support/peers.js";
 import { run, start, startWithout } from "./in-process.js";
 import { Child, ipc, useShoal } from "./support.js";
@@ -28,14 +29,14 @@ describe.skipIf(missing("pyzmq"))("pyzmq", () => {
     expect((await peer.ended).stdout.toString()).toBe("[b'a', b'\\xff\\x00']\n[b'']\n[b'\\xc3\\xa9']\n");
   });
 
-  test("PUSH is printed by pull", async () => {
+  test.runIf(LONG)("PUSH is printed by pull", async () => {
     const endpoint = ipc();
     const pull = startWithout("pull", "--bind", endpoint, "--multipart", "|", "--count", "2");
     python("PUSH", "connect", endpoint, "s.send_multipart([b'a', b'', b'b']); s.send(b'c')");
     expect((await pull.ended).stdout.toString()).toBe("a||b\nc\n");
   });
 
-  test("REP answers req", async () => {
+  test.runIf(LONG)("REP answers req", async () => {
     const endpoint = ipc();
     python("REP", "bind", endpoint, "for _ in range(2): s.send(s.recv().upper())");
     const { code, stdout } = await run("one\ntwo\n", "req", "--connect", endpoint);
@@ -43,7 +44,7 @@ describe.skipIf(missing("pyzmq"))("pyzmq", () => {
     expect(code).toBe(0);
   });
 
-  test("REQ is answered by rep", async () => {
+  test.runIf(LONG)("REQ is answered by rep", async () => {
     const endpoint = ipc();
     const rep = start("rep", "--bind", endpoint).end("fine\n");
     const peer = python("REQ", "connect", endpoint, "s.send(b'well?'); print(s.recv())");
@@ -61,7 +62,7 @@ describe.skipIf(missing("pyzmq"))("pyzmq", () => {
     expect((await router.ended).code).toBe(0);
   });
 
-  test("SUB gets what pub sends, and PUB is printed by sub", async () => {
+  test.runIf(LONG)("SUB gets what pub sends, and PUB is printed by sub", async () => {
     const endpoint = ipc();
     const peer = python("SUB", "connect", endpoint, "s.subscribe(b'a'); print(s.recv_multipart())");
     expect((await run("b|1\na|2\n", "pub", "--bind", endpoint, "--multipart", "|")).code).toBe(0);

@@ -6,6 +6,12 @@ import { Child, ipc, MAIN, startWithout as spawnWithout, useShoal } from "./supp
 useShoal();
 afterEach(() => void vi.useRealTimers());
 
+/** Until a command that listens has taken its line: it reads in the turns after that, and waits for nothing of the system. */
+async function taken(command: ReturnType<typeof start>): Promise<void> {
+  await command.endpoint();
+  for (let turn = 0; turn < 10; turn++) await new Promise(setImmediate);
+}
+
 describe.each(["SIGINT", "SIGTERM"] as const)("%s", (signal) => {
   // One as a process: how a signal comes to the command is the same for all.
   test.each([
@@ -37,7 +43,7 @@ describe.each(["SIGINT", "SIGTERM"] as const)("%s", (signal) => {
   test("a sender whose message nobody took says so, with exit code 1", async () => {
     const push = start("push", "--bind", ipc());
     push.end("a\n");
-    await push.endpoint();
+    await taken(push);
     push.signal(signal);
     const { code, stderr } = await push.ended;
     expect(stderr).toMatch(/stopped before every message was delivered|not every message was delivered/);
@@ -64,7 +70,7 @@ test("what has come is printed before a receiver ends", async () => {
 
 test("a second signal ends the waiting at once", async () => {
   const push = start("push", "--bind", ipc()).end("a\n");
-  await push.endpoint();
+  await taken(push);
   // Time stands still: the first one alone would wait for ever.
   vi.useFakeTimers({ toFake: ["setTimeout", "setInterval"] });
   push.signal("SIGINT");

@@ -5,6 +5,7 @@ import { createServer } from "node:http";
 import { type AddressInfo, createServer as createTcpServer } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
 import { Pull, Push, type Socket } from "../../src/index.js";
+import { LONG } from "../support/long.js";
 import { missing, peerAt } from "../support/peers.js";
 import { run, startWithout } from "./in-process.js";
 import { Child, file, ipc, MAIN, startWithout as spawnWithout, startStreamer, useShoal } from "./support.js";
@@ -81,7 +82,7 @@ describe("shoal top", () => {
     expect(gone).toMatchObject({ address: away, up: false, reason: expect.stringMatching(/ECONNREFUSED/) });
   });
 
-  it("reads no more while its lines are not read, and goes on when they are", async () => {
+  it.runIf(LONG)("reads no more while its lines are not read, and goes on when they are", async () => {
     const addresses = 100;
     let requests = 0;
     let onRequest = (): void => undefined;

@@ -5,10 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { parseAllDocuments } from "yaml";
-import { startWithout, useShoal } from "../cli/support.js";
+import { startWithout } from "../cli/in-process.js";
 import { missing } from "../support/peers.js";
-
-useShoal();
 
 const ROOT = new URL("../../", import.meta.url);
 const read = (path: string): string => readFileSync(new URL(path, ROOT), "utf8");
@@ -33,7 +31,7 @@ async function answers(args: readonly string[], paths: readonly string[]): Promi
     while (status === 503);
     statuses.push(status);
   }
-  child.process.kill("SIGTERM");
+  child.signal("SIGTERM");
   expect((await child.ended).code).toBe(0);
   return statuses;
 }

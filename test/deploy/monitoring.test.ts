@@ -8,9 +8,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { parse, parseAllDocuments } from "yaml";
 import { BUILD, FAMILIES, INFO, labelsOf, type MetricsFamily } from "../../src/metrics/metrics-table.js";
-import { startWithout, useShoal } from "../cli/support.js";
-
-useShoal();
+import { startWithout } from "../cli/in-process.js";
 
 const ROOT = new URL("../../", import.meta.url);
 const read = (path: string): string => readFileSync(new URL(path, ROOT), "utf8");

@@ -3,15 +3,17 @@
  * their probes get answers, the command of preStop drains; those of Compose and of systemd start, too. Ports, paths and the scope are the
  * test's own.
  */
-import { execFileSync } from "node:child_process";
+import { execFile, execFileSync } from "node:child_process";
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { parse, parseAllDocuments } from "yaml";
-import { type Child, MAIN, startWithout, useShoal } from "../cli/support.js";
+import { type Command, run, startWithout } from "../cli/in-process.js";
+import { MAIN, useShoal } from "../cli/support.js";
 import { pod as endpoint, slice } from "../cluster/discovery/api-server.js";
 import { missing } from "../support/peers.js";
 import { freePorts } from "../support/ports.js";
@@ -40,7 +42,7 @@ afterEach(() => {
 const flagOf = (args: readonly string[], flag: string): string => args[args.indexOf(flag) + 1] as string;
 
 /** Starts a node with arguments of deploy/: at a port of the test's, on this host, with the test's password. */
-function startNode(args: readonly string[], port: number, discovery: string): Child {
+function startNode(args: readonly string[], port: number, discovery: string): Command {
   const own: Readonly<Record<string, string>> = {
     "--scope": "host",
     "--ports": `${port}-${port}`,
@@ -53,7 +55,7 @@ function startNode(args: readonly string[], port: number, discovery: string): Ch
 }
 
 /** The status of each path, of a node that has just started. */
-async function statuses(node: Child, paths: readonly string[]): Promise<readonly number[]> {
+async function statuses(node: Command, paths: readonly string[]): Promise<readonly number[]> {
   const [, url] = await node.until("stderr", /(http:\/\/[^/"]+)\/metrics/);
   return Promise.all(
     paths.map(async (path) => {
@@ -66,7 +68,7 @@ async function statuses(node: Child, paths: readonly string[]): Promise<readonly
   );
 }
 
-async function stop(...nodes: readonly Child[]): Promise<void> {
+async function stop(...nodes: readonly Command[]): Promise<void> {
   for (const node of nodes) node.signal("SIGTERM");
   for (const node of nodes) expect((await node.ended).code).toBe(0);
 }
@@ -137,20 +139,20 @@ describe("the StatefulSet of nodes", () => {
       ...probes.map(({ httpGet }) => httpGet.path),
       pod.metadata.annotations["prometheus.io/path"],
     ];
-    expect(await statuses(nodes[0] as Child, paths)).toEqual([200, 200, 200, 200]);
+    expect(await statuses(nodes[0] as Command, paths)).toEqual([200, 200, 200, 200]);
 
     const [shell, flag, command] = container.lifecycle.preStop.exec.command;
     expect([shell, flag]).toEqual(["sh", "-c"]);
     const [drain, pause] = command.split("; ");
     expect(drain).toContain("/opt/shoal/dist/cli/main.js node drain");
     vi.stubEnv("XDG_RUNTIME_DIR", join(folder, "0"));
-    execFileSync("sh", ["-c", drain.replace("/opt/shoal/dist/cli/main.js", MAIN)]);
-    await (nodes[1] as Child).until("stdout", /"event":"draining".*"pod-0"/);
+    await promisify(execFile)("sh", ["-c", drain.replace("/opt/shoal/dist/cli/main.js", MAIN)]);
+    await (nodes[1] as Command).until("stdout", /"event":"draining".*"pod-0"/);
 
     const seconds = Number(pause.replace("sleep ", ""));
     expect(pod.spec.terminationGracePeriodSeconds).toBeGreaterThan(seconds + 10);
-    await stop(nodes[0] as Child);
-    await (nodes[1] as Child).until("stdout", /"event":"left".*"pod-0"/);
+    await stop(nodes[0] as Command);
+    await (nodes[1] as Command).until("stdout", /"event":"left".*"pod-0"/);
     await stop(...nodes.slice(1));
   });
 
@@ -288,14 +290,8 @@ describe("the systemd unit of a node", () => {
     const named = args.map((arg) => (arg === "%l" ? "host" : arg));
     const node = startNode(named, port, "");
     expect(await statuses(node, ["/healthz", "/readyz", "/metrics"])).toEqual([200, 200, 200]);
-    const status = execFileSync(
-      process.execPath,
-      [MAIN, "node", "status", "--control", `ipc://${folder}/control`],
-      {
-        encoding: "utf8",
-      },
-    );
-    expect(status).toMatch(/host@\S+ +running/);
+    const { stdout } = await run("", "node", "status", "--control", `ipc://${folder}/control`);
+    expect(String(stdout)).toMatch(/host@\S+ +running/);
     await stop(node);
   });
 

@@ -9,6 +9,7 @@ import { Network } from "../../src/testing/network.js";
 import { Random } from "../../src/testing/random.js";
 import { shrink } from "../../src/testing/shrink.js";
 import type { Simulation } from "../../src/testing/simulation.js";
+import { LONG } from "../support/long.js";
 import { runSchedules } from "../support/schedules.js";
 
 /** Messages go to and fro, some are lost, a node crashes now and then. The fault: a crash while it is cut off. */
@@ -95,13 +96,16 @@ it("makes choices fewer and smaller, within its attempts", () => {
   expect(shrink(choices, () => false, { attempts: 50 })).toEqual(choices);
 });
 
-it("the command that a failure prints repeats it", async () => {
-  const folder = mkdtempSync(join(fileURLToPath(new URL(".", import.meta.url)), "planted-"));
-  try {
-    writeFileSync(
-      join(folder, "planted.test.ts"),
-      `import { it } from "vitest";
-      import { runSchedules } from "../../support/schedules.js";
+it.runIf(LONG)(
+  "the command that a failure prints repeats it",
+  async () => {
+    const folder = mkdtempSync(join(fileURLToPath(new URL(".", import.meta.url)), "planted-"));
+    try {
+      writeFileSync(
+        join(folder, "planted.test.ts"),
+        `import { it } from "vitest";
+      import { LONG } from "../support/long.js";
+import { runSchedules } from "../../support/schedules.js";
       it("a 'planted' fault", () => {
         let begun = 0;
         runSchedules(({ random }) => {
@@ -112,19 +116,21 @@ it("the command that a failure prints repeats it", async () => {
           throw new Error("planted");
         }, { count: 100 });
       });`,
-    );
-    const first = await output("npx", ["vitest", "run", join(folder, "planted.test.ts")]);
-    const [, command = "", seed] = /Repeat it with: (SHOAL_SEED=(\d+) npx vitest run .*)/.exec(first) ?? [];
-    expect(first).not.toContain("Seeds begun: 1.");
-    const again = await output("/bin/sh", ["-c", command]);
-    expect(again).toContain(`Seed ${seed}: planted`);
-    expect(again).toMatch(/1 failed/);
-    // That one alone was tried.
-    expect(again).toContain("Seeds begun: 1.");
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
-}, 150_000);
+      );
+      const first = await output("npx", ["vitest", "run", join(folder, "planted.test.ts")]);
+      const [, command = "", seed] = /Repeat it with: (SHOAL_SEED=(\d+) npx vitest run .*)/.exec(first) ?? [];
+      expect(first).not.toContain("Seeds begun: 1.");
+      const again = await output("/bin/sh", ["-c", command]);
+      expect(again).toContain(`Seed ${seed}: planted`);
+      expect(again).toMatch(/1 failed/);
+      // That one alone was tried.
+      expect(again).toContain("Seeds begun: 1.");
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  },
+  150_000,
+);
 
 /** What a program writes, to either output. */
 async function output(command: string, args: readonly string[]): Promise<string> {
