@@ -1,20 +1,20 @@
 /**
- * What deploy/ has for nodes fits the binary: three nodes start with the arguments of the StatefulSet and find each other by the EndpointSlices,
- * their probes get answers, the command of preStop drains; those of Compose and of systemd start, too. Ports, paths and the scope are the
+ * What deploy/ has for nodes fits the binary: those of Compose and of systemd start; in the long form three nodes start with the arguments of
+ * the StatefulSet and find each other by the EndpointSlices, their probes get answers, the command of preStop drains. Ports, paths and the scope are the
  * test's own.
  */
-import { execFile, execFileSync } from "node:child_process";
+import { execFileSync } from "node:child_process";
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { promisify } from "node:util";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { parse, parseAllDocuments } from "yaml";
-import { type Command, run, startWithout } from "../cli/in-process.js";
-import { MAIN, useShoal } from "../cli/support.js";
+import { run } from "../cli/in-process.js";
+import { type Child, MAIN, startWithout, useShoal } from "../cli/support.js";
 import { pod as endpoint, slice } from "../cluster/discovery/api-server.js";
+import { LONG } from "../support/long.js";
 import { missing } from "../support/peers.js";
 import { freePorts } from "../support/ports.js";
 
@@ -42,7 +42,7 @@ afterEach(() => {
 const flagOf = (args: readonly string[], flag: string): string => args[args.indexOf(flag) + 1] as string;
 
 /** Starts a node with arguments of deploy/: at a port of the test's, on this host, with the test's password. */
-function startNode(args: readonly string[], port: number, discovery: string): Command {
+function startNode(args: readonly string[], port: number, discovery: string): Child {
   const own: Readonly<Record<string, string>> = {
     "--scope": "host",
     "--ports": `${port}-${port}`,
@@ -55,7 +55,7 @@ function startNode(args: readonly string[], port: number, discovery: string): Co
 }
 
 /** The status of each path, of a node that has just started. */
-async function statuses(node: Command, paths: readonly string[]): Promise<readonly number[]> {
+async function statuses(node: Child, paths: readonly string[]): Promise<readonly number[]> {
   const [, url] = await node.until("stderr", /(http:\/\/[^/"]+)\/metrics/);
   return Promise.all(
     paths.map(async (path) => {
@@ -68,7 +68,7 @@ async function statuses(node: Command, paths: readonly string[]): Promise<readon
   );
 }
 
-async function stop(...nodes: readonly Command[]): Promise<void> {
+async function stop(...nodes: readonly Child[]): Promise<void> {
   for (const node of nodes) node.signal("SIGTERM");
   for (const node of nodes) expect((await node.ended).code).toBe(0);
 }
@@ -114,7 +114,7 @@ describe("the StatefulSet of nodes", () => {
     return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   }
 
-  it("starts nodes that find each other, answer probes, drain and leave", async () => {
+  it.runIf(LONG)("starts nodes that find each other, answer probes, drain and leave", async () => {
     const ports = await freePorts(3);
     const server = await serveSlices(ports);
     expect(flagOf(args, "--discovery")).toMatch(
@@ -139,20 +139,20 @@ describe("the StatefulSet of nodes", () => {
       ...probes.map(({ httpGet }) => httpGet.path),
       pod.metadata.annotations["prometheus.io/path"],
     ];
-    expect(await statuses(nodes[0] as Command, paths)).toEqual([200, 200, 200, 200]);
+    expect(await statuses(nodes[0] as Child, paths)).toEqual([200, 200, 200, 200]);
 
     const [shell, flag, command] = container.lifecycle.preStop.exec.command;
     expect([shell, flag]).toEqual(["sh", "-c"]);
     const [drain, pause] = command.split("; ");
     expect(drain).toContain("/opt/shoal/dist/cli/main.js node drain");
     vi.stubEnv("XDG_RUNTIME_DIR", join(folder, "0"));
-    await promisify(execFile)("sh", ["-c", drain.replace("/opt/shoal/dist/cli/main.js", MAIN)]);
-    await (nodes[1] as Command).until("stdout", /"event":"draining".*"pod-0"/);
+    execFileSync("sh", ["-c", drain.replace("/opt/shoal/dist/cli/main.js", MAIN)]);
+    await (nodes[1] as Child).until("stdout", /"event":"draining".*"pod-0"/);
 
     const seconds = Number(pause.replace("sleep ", ""));
     expect(pod.spec.terminationGracePeriodSeconds).toBeGreaterThan(seconds + 10);
-    await stop(nodes[0] as Command);
-    await (nodes[1] as Command).until("stdout", /"event":"left".*"pod-0"/);
+    await stop(nodes[0] as Child);
+    await (nodes[1] as Child).until("stdout", /"event":"left".*"pod-0"/);
     await stop(...nodes.slice(1));
   });
 
