@@ -1,15 +1,13 @@
 /** What a message costs while nobody observes it: so many reads of one property, which are counted. */
-import type { Channel } from "node:diagnostics_channel";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, beforeAll, describe, expect, it } from "vitest";
 import { ClusterNode } from "../../src/cluster/index.js";
 import { MemorySessionStore, SessionClient, SessionServer } from "../../src/cluster/sessions/index.js";
-import * as diagnostics from "../../src/core/diagnostics.js";
 import { Pull, Push } from "../../src/index.js";
+import { CHANNELS, unobserved } from "./support/collector.js";
 
-const CHANNELS = Object.values(diagnostics).filter(
-  (each): each is Channel => typeof each === "object" && "hasSubscribers" in each,
-);
 const MESSAGES = 100;
+
+beforeAll(unobserved);
 
 let reads = 0;
 const open: { close(options: { linger: number }): Promise<unknown> }[] = [];

@@ -1,4 +1,5 @@
 /** What a program's spans and metrics are, kept in memory. */
+import type { Channel } from "node:diagnostics_channel";
 import { context, propagation } from "@opentelemetry/api";
 import { AsyncLocalStorageContextManager } from "@opentelemetry/context-async-hooks";
 import { W3CTraceContextPropagator } from "@opentelemetry/core";
@@ -14,6 +15,19 @@ import {
   type ReadableSpan,
   SimpleSpanProcessor,
 } from "@opentelemetry/sdk-trace-base";
+import { afterAll, beforeAll } from "vitest";
+import * as diagnostics from "../../../src/core/diagnostics.js";
+import { until } from "../../contract/support/wait.js";
+
+/** What the package publishes to. */
+export const CHANNELS = Object.values(diagnostics).filter(
+  (each): each is Channel => typeof each === "object" && "hasSubscribers" in each,
+);
+
+/** Until nobody observes: who has looked at traces in an earlier file of this process does so for 10 s. */
+export async function unobserved(): Promise<void> {
+  await until(() => !CHANNELS.some(({ hasSubscribers }) => hasSubscribers), "the end of what others observe");
+}
 
 /** A point of a metric: its attributes and its value, or how many values a histogram has. */
 export interface Point {
@@ -33,10 +47,17 @@ export class Collector {
   });
   readonly meterProvider = new MeterProvider({ readers: [this.#reader] });
 
-  /** The globals of the API: they are set once a process, and stay. */
+  /** Called once in a test file: the globals of the API are there for its tests. */
   static install(): void {
-    context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
-    propagation.setGlobalPropagator(new W3CTraceContextPropagator());
+    beforeAll(async () => {
+      await unobserved();
+      context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
+      propagation.setGlobalPropagator(new W3CTraceContextPropagator());
+    });
+    afterAll(() => {
+      context.disable();
+      propagation.disable();
+    });
   }
 
   /** All that have ended, in the order of their ends. */

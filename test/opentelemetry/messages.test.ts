@@ -20,8 +20,9 @@ let collector: Collector;
 let instrumentation: Instrumentation;
 const ended: (() => void)[] = [];
 
+Collector.install();
+
 beforeAll(async () => {
-  Collector.install();
   const port = await freePort();
   nodes = ["a", "b", "c"].map(
     (name) => new ClusterNode({ name, group: `spans-${process.pid}`, multicast: { port }, registry: false }),

@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { trace } from "@opentelemetry/api";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeEach, describe, expect, it } from "vitest";
 import { decodeContext, encodeContext } from "../../src/core/trace-context.js";
 import {
   curveKeyPair,
@@ -37,7 +37,7 @@ let collector: Collector;
 let instrumentation: Instrumentation;
 let folder: string | undefined;
 
-beforeAll(() => Collector.install());
+Collector.install();
 
 beforeEach(() => {
   collector = new Collector();

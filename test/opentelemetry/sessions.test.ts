@@ -1,7 +1,7 @@
 /** Messages of sessions as spans: one trace from the publisher to the acknowledgement, however long the store has it. */
 import { SpanKind, trace } from "@opentelemetry/api";
 import type { ReadableSpan } from "@opentelemetry/sdk-trace-base";
-import { afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import {
   MemorySessionStore,
   SessionClient,
@@ -35,7 +35,7 @@ let instrumentation: Instrumentation;
 let endpoint = "";
 const open: { close(options: { linger: number }): Promise<unknown> }[] = [];
 
-beforeAll(() => Collector.install());
+Collector.install();
 
 beforeEach(async () => {
   collector = new Collector();

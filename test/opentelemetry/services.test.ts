@@ -1,6 +1,6 @@
 /** Requests and their handlers as spans of one trace, over Majordomo and in a cluster. */
 import { context, SpanKind, SpanStatusCode, trace } from "@opentelemetry/api";
-import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { ClusterNode } from "../../src/cluster/index.js";
 import {
   type Instrumentation,
@@ -16,7 +16,7 @@ const open: { close(options?: { linger: number }): Promise<unknown> }[] = [];
 let collector: Collector;
 let instrumentation: Instrumentation;
 
-beforeAll(() => Collector.install());
+Collector.install();
 
 beforeEach(() => {
   collector = new Collector();
