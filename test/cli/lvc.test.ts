@@ -2,6 +2,7 @@
 import { setTimeout } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import { Publisher, Subscriber } from "../../src/index.js";
+import { LONG } from "../support/long.js";
 import { run, start } from "./in-process.js";
 import { file, ipc, startWithout as startProcess, useShoal } from "./support.js";
 
@@ -52,7 +53,7 @@ describe("shoal lvc", () => {
     expect(await second.ended).toMatchObject({ code: 0, stderr: "" });
   });
 
-  it("is one of a pair: the backup takes over from a primary that is killed", async () => {
+  it.runIf(LONG)("is one of a pair: the backup takes over from a primary that is killed", async () => {
     const states = { primary: ipc(), backup: ipc() };
     const begin = async (role: "primary" | "backup") => {
       const [frontend, backend] = [ipc(), ipc()];

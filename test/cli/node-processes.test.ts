@@ -18,12 +18,16 @@ const start = (name: string, args: readonly string[]): NodeRun => NodeRun.start(
 const spawn = (name: string, args: readonly string[]): NodeProcess => new NodeProcess(name, args);
 
 describe("shoal node start", () => {
-  it("two that are started find each other; one that leaves is said to have left, and exits with 0", async () => {
+  it("two that are started find each other, and none of another cluster; one that leaves is said to have left, and exits with 0", async () => {
     const cluster = group();
+    // A process whose input has ended: that ends nothing.
     const a = spawn("a", [...cluster, "--tag", "x", "--prop", "version=2.1"]);
     await a.ready();
-    const b = spawn("b", cluster);
+    const stranger = start("stranger", group());
+    await stranger.ready();
+    const b = start("b", cluster);
     await Promise.all([a.untilSees("b"), b.untilSees("a")]);
+    expect(stranger.sees).toEqual([]);
     for (const node of [a, b]) expect(node.lines[0]).toMatchObject({ event: "ready", name: node.name });
     b.signal("SIGTERM");
     expect((await b.ended).code).toBe(0);
@@ -67,19 +71,6 @@ describe("shoal node start", () => {
     const { code, stderr } = await b.ended;
     expect(code).toBe(0);
     expect(String(stderr)).toMatch(/discovery by static is up\n.*discovery by static#2 is up/s);
-  });
-
-  it("the end of standard input ends nothing, and neither do nodes of another cluster disturb it", async () => {
-    const cluster = group();
-    const a = spawn("a", cluster); // Its input is /dev/null.
-    await a.ready();
-    const stranger = start("stranger", group());
-    await stranger.ready();
-    const b = start("b", cluster);
-    await Promise.all([a.untilSees("b"), b.untilSees("a")]);
-    expect(stranger.sees).toEqual([]);
-    a.signal("SIGTERM");
-    expect((await a.ended).code).toBe(0);
   });
 
   it("one that is killed is lost to the others, and found again when it is started again", async () => {
