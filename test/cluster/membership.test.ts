@@ -24,7 +24,7 @@ const up = (world: World): SimulatedNode[] => world.nodes.filter((node) => node.
 describe("joining", () => {
   it("ten nodes all see all within 200 ms, 99 times of 100", () => {
     const times: number[] = [];
-    for (let seed = 1; seed <= 150; seed++) {
+    for (let seed = 1; seed <= (LONG ? 150 : 50); seed++) {
       const world = new World({ seed, encodes: seed % 10 === 0 });
       world.start(10);
       times.push(world.runUntil(() => world.agree(), 10_000));
@@ -44,7 +44,7 @@ describe("joining", () => {
   });
 
   it("forty at once meet by datagrams: streams between all of them would cost more than what they carry", () => {
-    for (let seed = 1; seed <= 20; seed++) {
+    for (let seed = 1; seed <= (LONG ? 20 : 4); seed++) {
       const world = new World({ seed, counts: true });
       world.start(40);
       const time = world.runUntil(() => world.agree(), 10_000, 1);
@@ -97,7 +97,7 @@ describe("a node that another one fails to reach", () => {
 
 describe("a difference that gossip left", () => {
   it("is repaired within 5 s while no stream opens", () => {
-    for (let seed = 1; seed <= 20; seed++) {
+    for (let seed = 1; seed <= (LONG ? 20 : 6); seed++) {
       const world = cluster(6, { seed });
       const passedBy = world.nodes[3 + (seed % 3)] as SimulatedNode;
       world.blocks = (_from, to) => to === passedBy;
@@ -121,7 +121,7 @@ describe("a difference that gossip left", () => {
 describe("a killed process", () => {
   it("whose connections were reset is known to be gone by all within a second, 99 times of 100", () => {
     const times: number[] = [];
-    for (let seed = 1; seed <= 150; seed++) {
+    for (let seed = 1; seed <= (LONG ? 150 : 50); seed++) {
       const world = cluster(10, { seed, encodes: seed % 10 === 0 });
       const dead = world.nodes[3] as SimulatedNode;
       world.crash(dead);
@@ -150,7 +150,7 @@ describe("a silent node", () => {
   it("is lost at all within 5 s, and back within 300 ms", () => {
     const times: number[] = [];
     const backs: number[] = [];
-    for (let seed = 1; seed <= 30; seed++) {
+    for (let seed = 1; seed <= (LONG ? 30 : 8); seed++) {
       const world = cluster(10, { seed, loss: 0.01 });
       const silent = world.nodes[seed % 10] as SimulatedNode;
       const others = up(world).filter((node) => node !== silent);
@@ -169,7 +169,7 @@ describe("a silent node", () => {
 
   it("of two is lost after 1 to 2 s: no other node can confirm it", () => {
     const times: number[] = [];
-    for (let seed = 1; seed <= 100; seed++) {
+    for (let seed = 1; seed <= (LONG ? 100 : 40); seed++) {
       const world = cluster(2, { seed });
       const [node, silent] = world.nodes as [SimulatedNode, SimulatedNode];
       world.stall(silent, 10_000);
@@ -184,7 +184,7 @@ describe("a cut", () => {
   it("of 4 nodes is noticed within 5 s, and healed within 1 s, after a minute and after an hour", () => {
     const noticed: number[] = [];
     const healed: number[] = [];
-    for (let seed = 1; seed <= 20; seed++) {
+    for (let seed = 1; seed <= (LONG ? 20 : 5); seed++) {
       const world = cluster(4, { seed });
       world.cut((node) => node.index % 2);
       const sides = [0, 1].map((side) => world.nodes.filter((node) => node.index % 2 === side));
@@ -200,7 +200,7 @@ describe("a cut", () => {
 
   it("is healed as fast when the other side was forgotten meanwhile", () => {
     const healed: number[] = [];
-    for (let seed = 1; seed <= 60; seed++) {
+    for (let seed = 1; seed <= (LONG ? 60 : 10); seed++) {
       const world = cluster(4, { seed, profile: { ...PROFILES.lan, autoclean: 20_000 } });
       world.cut((node) => node.index % 2);
       world.run(60_000);
@@ -384,7 +384,7 @@ describe("leaving, removing, draining", () => {
   });
 
   it("a removed node that lives is back half a second after it was admitted", () => {
-    for (let seed = 1; seed <= 20; seed++) {
+    for (let seed = 1; seed <= (LONG ? 20 : 7); seed++) {
       const world = cluster(6, { seed, loss: 0.01 });
       const [node, operator, other] = world.nodes as [SimulatedNode, SimulatedNode, SimulatedNode];
       world.act(operator, (rules, now) => rules.remove(now, node.id));
@@ -399,7 +399,7 @@ describe("leaving, removing, draining", () => {
   });
 
   it("a node that leaves just after its start was never there, or has left: nobody loses it", () => {
-    for (let seed = 1; seed <= 120; seed++) {
+    for (let seed = 1; seed <= (LONG ? 120 : 40); seed++) {
       const world = new World({ seed, latency: [1, 10] });
       for (let i = 0; i < 6; i++) world.add({ multicast: true });
       for (const node of world.nodes) world.act(node, (rules, now) => rules.discover(now));
@@ -693,7 +693,7 @@ describe("any schedule of faults", () => {
         for (const node of there())
           for (const id of removed) expect(node.rules.get(id)?.isLive ?? false).toBe(false);
       }),
-      { numRuns: LONG ? 10_000 : 30 },
+      { numRuns: LONG ? 10_000 : 15 },
     );
   });
 });

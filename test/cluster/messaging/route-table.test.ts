@@ -8,7 +8,7 @@ import fc from "../../support/properties.js";
 import { expect } from "../../support/quick-expect.js";
 import { RULES } from "./topic-rules.js";
 
-const RUNS = { numRuns: LONG ? 10_000 : 300 };
+const RUNS = { numRuns: LONG ? 10_000 : 120 };
 
 function match(table: RouteTable, topic: string): number[] {
   const nodes: number[] = [];
