@@ -4,13 +4,12 @@ import { type AddressInfo, createServer, type Socket } from "node:net";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { NatsSessionStore, type NatsSessionStoreOptions } from "../../../src/cluster/sessions/nats-store.js";
 import { StoreError } from "../../../src/patterns/kit/store/error.js";
-import { LONG } from "../../support/long.js";
 import { missing } from "../../support/peers.js";
 import { NatsServers } from "./nats-servers.js";
 import { sessionStoreContract } from "./store-contract.js";
 
 /** Servers killed in each test that kills. */
-const KILLS = LONG ? 100 : 1;
+const KILLS = 100;
 const LIMIT = 60_000 + KILLS * 20_000;
 const ALL = { from: "a", to: "z", limit: 100_000, maxBytes: 100_000_000 };
 
@@ -253,36 +252,32 @@ describe.skipIf(missing("nats-server"))("sessions in NATS JetStream", () => {
     expect(store.stats()).toMatchObject({ streamError: undefined, snapshotError: undefined });
   });
 
-  it.runIf(LONG)(
-    "leaves a server that answers pings and has no leader, as one that is cut off, for the next one",
-    async () => {
-      streams += 1;
-      const connections = new Set<Socket>();
-      const alone = createServer((socket) => {
-        connections.add(socket);
-        socket.write(
-          'INFO {"server_id":"A","version":"2.9.10","proto":1,"headers":true,"max_payload":1048576}\r\n',
-        );
-        socket.on("error", () => undefined);
-        socket.on("data", (data) => {
-          for (const _ of data.toString("latin1").matchAll(/^PING\r$/gm)) socket.write("PONG\r\n");
-        });
+  it("leaves a server that answers pings and has no leader, as one that is cut off, for the next one", async () => {
+    streams += 1;
+    const connections = new Set<Socket>();
+    const alone = createServer((socket) => {
+      connections.add(socket);
+      socket.write(
+        'INFO {"server_id":"A","version":"2.9.10","proto":1,"headers":true,"max_payload":1048576}\r\n',
+      );
+      socket.on("error", () => undefined);
+      socket.on("data", (data) => {
+        for (const _ of data.toString("latin1").matchAll(/^PING\r$/gm)) socket.write("PONG\r\n");
       });
-      alone.listen(0, "127.0.0.1");
-      await once(alone, "listening");
-      try {
-        const both = `127.0.0.1:${(alone.address() as AddressInfo).port},${servers.servers}`;
-        const connection = { noRandomize: true };
-        const store = await open(servers, { servers: both, stream: stream(), timeout: 20_000, connection });
-        expect(connections.size).toBeGreaterThan(0);
-        expect(await store.commit([], [{ key: "a", value: Buffer.from("1") }])).toBe(true);
-      } finally {
-        for (const socket of connections) socket.destroy();
-        alone.close();
-      }
-    },
-    30_000,
-  );
+    });
+    alone.listen(0, "127.0.0.1");
+    await once(alone, "listening");
+    try {
+      const both = `127.0.0.1:${(alone.address() as AddressInfo).port},${servers.servers}`;
+      const connection = { noRandomize: true };
+      const store = await open(servers, { servers: both, stream: stream(), timeout: 20_000, connection });
+      expect(connections.size).toBeGreaterThan(0);
+      expect(await store.commit([], [{ key: "a", value: Buffer.from("1") }])).toBe(true);
+    } finally {
+      for (const socket of connections) socket.destroy();
+      alone.close();
+    }
+  }, 30_000);
 
   it(
     "loses nothing when the only server is killed with -9 under load",

@@ -1,18 +1,15 @@
 /**
  * A cluster is rolled: node by node drains, ends and is replaced, while work is sent to whatever a resolver finds. By counts,
  * everything that was sent has arrived.
- *
- *   SHOAL_LONG=1   ten nodes in place of five, five times over
  */
 import { afterEach, describe, expect, it } from "vitest";
 import { ClusterNode, staticSource } from "../../src/cluster/index.js";
 import { Pull, Push, Reply, Request } from "../../src/index.js";
 import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "../../src/patterns/majordomo/index.js";
-import { LONG } from "../support/long.js";
 import { freePort } from "../support/ports.js";
 
-const NODES = LONG ? 10 : 5;
-const ROLLS = LONG ? 5 : 1;
+const NODES = 10;
+const ROLLS = 5;
 const TIMEOUT = ROLLS * 90_000;
 
 /** Messages in a burst, and ms between bursts: 10,000 a second. */
@@ -183,7 +180,7 @@ describe(`a cluster of ${NODES}, rolled node by node under load`, () => {
     expect(fleet.faults).toEqual([]);
     expect(asking.members()).toHaveLength(NODES + 1);
     expect(sent).toBeGreaterThan(NODES * BURST);
-    if (ROLLS > 1) console.log(`${ROLLS * NODES} nodes replaced, ${sent} messages, none lost`);
+    console.log(`${ROLLS * NODES} nodes replaced, ${sent} messages, none lost`);
   });
 
   it("answers every request of REQ, once, and loses no member", { timeout: TIMEOUT }, async () => {
@@ -285,7 +282,7 @@ describe(`a cluster of ${NODES}, rolled node by node under load`, () => {
     expect({ ...results, handled }).toEqual({ sent, answered: sent, wrong: 0, failed: 0, handled: sent });
     expect(fleet.faults).toEqual([]);
     expect(sent).toBeGreaterThan(NODES * 20);
-    if (ROLLS > 1) console.log(`${ROLLS * NODES} nodes replaced, ${sent} requests, each answered once`);
+    console.log(`${ROLLS * NODES} nodes replaced, ${sent} requests, each answered once`);
   });
 
   it("answers every request of Majordomo's clients, and loses no member", { timeout: TIMEOUT }, async () => {
@@ -389,6 +386,6 @@ describe(`a cluster of ${NODES}, rolled node by node under load`, () => {
     expect(handled).toBeGreaterThanOrEqual(sent);
     expect(fleet.faults).toEqual([]);
     expect(sent).toBeGreaterThan(NODES * 10);
-    if (ROLLS > 1) console.log(`${ROLLS * NODES} brokers replaced, ${sent} requests, each answered`);
+    console.log(`${ROLLS * NODES} brokers replaced, ${sent} requests, each answered`);
   });
 });

@@ -5,21 +5,17 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { SessionClient, type SessionMessage } from "../../../src/cluster/sessions/index.js";
-import { blowsFor } from "../../chaos/blows.js";
 import { PostgresServer } from "../../patterns/titanic/postgres-server.js";
 import { type Child, start } from "../../process/child.js";
-import { LONG } from "../../support/long.js";
 import { missing } from "../../support/peers.js";
 import { freePort } from "../../support/ports.js";
 import { NatsServers } from "./nats-servers.js";
 
-/** Servers killed, for each store: by default each once. */
-const KILLS = blowsFor(3, 1_000);
+/** Servers killed, for each store. */
+const KILLS = 1_000;
 /** Messages between a kill and the next one. */
 const BETWEEN = 20;
-/** ms from a publication to the next one of its topic: by default the servers that start need the processor more. */
-const INTERVAL = LONG ? 0 : 5;
-/** Kills between two lines of the long form's progress. */
+/** Kills between two lines of progress. */
 const REPORTED = 100;
 const LIMIT = 60_000 + KILLS * 20_000;
 const PORT = await freePort();
@@ -103,7 +99,6 @@ async function run(kind: string, where: string): Promise<void> {
       const text = `${topic} ${i}`;
       await writer.publish(`load/${topic}`, text, { id: text });
       published.push(text);
-      if (INTERVAL > 0) await new Promise((resolve) => setTimeout(resolve, INTERVAL));
     }
   });
   const received: string[] = [];

@@ -2,16 +2,12 @@
 
 import { afterEach, describe, expect, test } from "vitest";
 import { ClusterNode } from "../../../src/cluster/index.js";
-import { blowsFor } from "../../chaos/blows.js";
 import { type Child, start } from "../../process/child.js";
-import { LONG } from "../../support/long.js";
 import { freePort } from "../../support/ports.js";
 
-const SERVERS = LONG ? 10 : 4;
-const ROLLS = blowsFor(SERVERS, SERVERS);
-const KILLS = blowsFor(SERVERS - 1, SERVERS - 1);
-/** ms from an answer to the next question of a caller, while nodes are rolled: those that start need the processor more. */
-const INTERVAL = LONG ? 0 : 5;
+const SERVERS = 10;
+const ROLLS = SERVERS;
+const KILLS = SERVERS - 1;
 /** ms for each of them, beyond those of the test. */
 const EACH = 10_000;
 
@@ -66,8 +62,8 @@ interface Load {
   stop(): Promise<void>;
 }
 
-/** Callers; each reply is compared to what was asked. @param interval ms between two questions of each */
-function load(caller: ClusterNode, idempotent: boolean, interval: number): Load {
+/** Callers; each reply is compared to what was asked. */
+function load(caller: ClusterNode, idempotent: boolean): Load {
   const by = new Map<string, number>();
   const errors: Error[] = [];
   let count = 0;
@@ -88,7 +84,6 @@ function load(caller: ClusterNode, idempotent: boolean, interval: number): Load 
         count += 1;
         for (const { at, resolve } of waits) if (at <= count) resolve();
         waits = waits.filter(({ at }) => at > count);
-        if (interval > 0) await new Promise((resolve) => setTimeout(resolve, interval));
       } catch (error) {
         errors.push(error as Error);
       }
@@ -115,7 +110,7 @@ async function begin(
   const servers = await Promise.all(Array.from({ length: SERVERS }, () => startServer(group)));
   while ((await caller.requestMany("work", 0).catch(() => undefined))?.replies.length !== SERVERS)
     await new Promise((resolve) => setTimeout(resolve, 20));
-  return { group, servers, caller, work: load(caller, idempotent, idempotent ? 0 : INTERVAL) };
+  return { group, servers, caller, work: load(caller, idempotent) };
 }
 
 describe("nodes in processes of their own", () => {
@@ -144,10 +139,8 @@ describe("nodes in processes of their own", () => {
   test(
     "killed with -9 under load, they fail no idempotent request",
     async () => {
-      const { group, servers, work, caller } = await begin(true);
+      const { servers, work, caller } = await begin(true);
       for (let kill = 0; kill < KILLS; kill++) {
-        // The default run kills all but the last.
-        if (servers.length === 1) servers.push(await startServer(group));
         const server = servers.shift() as Child;
         await work.answered(200);
         server.process.kill("SIGKILL");
