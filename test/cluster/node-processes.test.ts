@@ -1,8 +1,12 @@
-/** Nodes in processes of their own: killed, stopped, continued, blocked, ended. */
+/**
+ * Nodes in processes of their own: killed, stopped, continued, blocked, ended. The default run blocks one alone; messaging/node-chaos.test.ts kills and stops, and
+ * membership.test.ts has what is lost, and when, in virtual time.
+ */
 import { afterEach, describe, expect, it } from "vitest";
 import { type ClusterEvent, ClusterNode, PROFILES } from "../../src/cluster/index.js";
 import { type Child, start } from "../process/child.js";
 import { BLOCK } from "../support/block.js";
+import { LONG } from "../support/long.js";
 import { freePort } from "../support/ports.js";
 
 const PROGRAM = `
@@ -23,18 +27,20 @@ process.on("SIGTERM", () => void node.leave().then(() => process.stdin.destroy()
 const group = "239.192.84.12";
 const children: Child[] = [];
 let watcher: ClusterNode;
-/** What the watcher saw, as "type name", and when. */
-let seen: { readonly what: string; readonly at: number }[] = [];
-const names = ["a", "b", "c", "d"];
+/** What the watcher saw, as "type name". */
+let seen: string[] = [];
 
-/** Four processes and a node here that watches them. @param threaded those whose beats a thread sends */
-async function cluster(...threaded: readonly string[]): Promise<Map<string, Child>> {
+/** Processes and a node here that watches them. @param threaded those whose beats a thread sends */
+async function cluster(
+  names: readonly string[],
+  ...threaded: readonly string[]
+): Promise<Map<string, Child>> {
   const port = await freePort();
   seen = [];
   watcher = new ClusterNode({ name: "watcher", multicast: { group, port } });
   for (const type of ["joined", "lost", "left", "back"] as const)
     watcher.events.on(type, ({ member }: ClusterEvent & { readonly member: { readonly name: string } }) => {
-      seen.push({ what: `${type} ${member.name.split("@")[0]}`, at: performance.now() });
+      seen.push(`${type} ${member.name.split("@")[0]}`);
     });
   await watcher.start();
   const started = new Map<string, Child>();
@@ -49,13 +55,9 @@ async function cluster(...threaded: readonly string[]): Promise<Map<string, Chil
   return started;
 }
 
-/** Until the watcher has seen all of these. @returns when it saw the last */
-async function saw(...what: readonly string[]): Promise<number> {
-  for (;;) {
-    const found = what.map((each) => seen.find((event) => event.what === each)?.at);
-    if (found.every((at) => at !== undefined)) return Math.max(...(found as number[]));
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
+/** Until the watcher has seen all of these. */
+async function saw(...what: readonly string[]): Promise<void> {
+  while (!what.every((each) => seen.includes(each))) await new Promise((resolve) => setTimeout(resolve, 5));
 }
 
 afterEach(async () => {
@@ -66,9 +68,12 @@ afterEach(async () => {
   await watcher.close({ linger: 0 });
 });
 
-describe("nodes in processes", () => {
-  it("that are killed make no minority of those that stay: nothing cuts a host in parts", async () => {
-    const processes = await cluster();
+const ALL = ["a", "b", "c", "d"];
+
+describe.runIf(LONG)("nodes in processes", () => {
+  it("that are killed are known to be gone by their connections, and make no minority of those that stay", async () => {
+    const processes = await cluster(ALL);
+    // The streams to the next nodes stand.
     while (watcher.stats().links < 4) await new Promise((resolve) => setTimeout(resolve, 5));
     const said: string[] = [];
     for (const type of ["split", "minority"] as const) watcher.events.on(type, () => void said.push(type));
@@ -77,6 +82,7 @@ describe("nodes in processes", () => {
     for (const name of ["a", "b", "c"]) {
       processes.get(name)?.process.kill("SIGKILL");
       await saw(`lost ${name}`);
+      expect(await processes.get("d")?.line()).toMatch(new RegExp(`^lost ${name}@`));
     }
     expect(reasons).toEqual(["connection", "connection", "connection"]);
     // Whatever is decided is decided by then.
@@ -84,51 +90,32 @@ describe("nodes in processes", () => {
     expect([watcher.minority, said]).toEqual([false, []]);
   });
 
-  it("that are killed are known to be gone by their connections, within a second or so", async () => {
-    const processes = await cluster();
-    // The streams to the next nodes stand.
-    while (watcher.stats().links < 4) await new Promise((resolve) => setTimeout(resolve, 5));
-    const reason = new Promise((resolve) => watcher.events.once("lost", (event) => resolve(event.reason)));
-    const at = performance.now();
-    processes.get("b")?.process.kill("SIGKILL");
-    const lost = await saw("lost b");
-    expect(await reason).toBe("connection");
-    // The bar is a second; this machine may be busy.
-    expect(lost - at).toBeLessThan(2_500);
-    await Promise.all(
-      ["a", "c", "d"].map(async (name) => expect(await processes.get(name)?.line()).toMatch(/^lost b@/)),
-    );
-  });
-
-  it("that are stopped are lost by suspicion, and back as soon as they go on, with nobody lost to them", async () => {
-    const processes = await cluster();
+  it("that are stopped are lost by suspicion, and back when they go on, with nobody lost to them", async () => {
+    const processes = await cluster(ALL);
     const stopped = processes.get("c") as Child;
     stopped.process.kill("SIGSTOP");
     await saw("lost c");
-    const at = performance.now();
     stopped.process.kill("SIGCONT");
-    expect((await saw("back c")) - at).toBeLessThan(1_500);
+    await saw("back c");
     stopped.process.kill("SIGTERM");
     await saw("left c");
     expect((await stopped.outcome).stdout).toBe("ready\n");
   });
 
   it("that end on a signal leave: nobody suspects or loses them", async () => {
-    const processes = await cluster();
+    const processes = await cluster(ALL);
     processes.get("d")?.process.kill("SIGTERM");
     await saw("left d");
     expect((await processes.get("d")?.outcome)?.code).toBe(0);
     expect(await processes.get("a")?.line()).toMatch(/^left d@/);
-    expect(seen.filter(({ what }) => what.startsWith("lost"))).toEqual([]);
+    expect(seen.filter((what) => what.startsWith("lost"))).toEqual([]);
   });
+});
 
-  it("whose event loop is blocked for long are lost, unless a thread sends their beats", async () => {
-    const processes = await cluster("b");
-    const blocked = ["a", "b"].map((name) => processes.get(name) as Child);
-    for (const child of blocked) child.process.stdin?.write("5000\n");
-    for (const child of blocked) expect(await child.line()).toBe("unblocked");
-    await saw("lost a");
-    await saw("back a");
-    expect(seen.map(({ what }) => what).filter((what) => what.startsWith("lost"))).toEqual(["lost a"]);
-  });
+it("a node whose event loop is blocked for long is lost, unless a thread sends its beats", async () => {
+  const processes = await cluster(["a", "b"], "b");
+  for (const child of processes.values()) child.process.stdin?.write("5000\n");
+  for (const child of processes.values()) expect(await child.line()).toBe("unblocked");
+  await saw("lost a", "back a");
+  expect(seen.filter((what) => what.startsWith("lost"))).toEqual(["lost a"]);
 });

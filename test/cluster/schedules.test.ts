@@ -244,7 +244,7 @@ describe("any schedule of faults", () => {
         for (const step of steps) run.do(step);
         run.end();
       }),
-      { numRuns: LONG ? 10_000 : 150 },
+      { numRuns: LONG ? 10_000 : 60 },
     );
   });
 });

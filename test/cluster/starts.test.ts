@@ -5,7 +5,7 @@ import { type SimulatedNode, World } from "../../src/cluster/simulation/world.js
 import { LONG } from "../support/long.js";
 import { Sides } from "./sides.js";
 
-const SEEDS = Array.from({ length: LONG ? 100 : 4 }, (_, i) => i + 1);
+const SEEDS = Array.from({ length: LONG ? 100 : 2 }, (_, i) => i + 1);
 
 /** A cluster that starts: a node every 10 ms, while the seed stands still most of the time. */
 function start(seed: number, count: number, stall: number): { world: World; sides: Sides } {

@@ -10,6 +10,7 @@ import {
   MultiplexTransport,
   type MultiplexTransportOptions,
 } from "../../src/link/index.js";
+import { LONG } from "../support/long.js";
 
 const PASSWORD = "cluster password";
 const open: (MultiplexTransport | Server)[] = [];
@@ -182,7 +183,7 @@ it("a name that both ends close and open at any time is open in both directions 
     seed = (seed * 48_271) % 2_147_483_647;
     return seed % below;
   };
-  for (let round = 0; round < 40; round++) {
+  for (let round = 0; round < (LONG ? 40 : 12); round++) {
     const ends = [transport(), transport()] as const;
     const links = await join(...ends);
     const notes = [new Notes(), new Notes()] as const;

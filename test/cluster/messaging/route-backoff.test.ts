@@ -9,13 +9,14 @@ import {
   Operation,
   RouteItem,
 } from "../../../src/cluster/messaging/route-wire.js";
+import { LONG } from "../../support/long.js";
 import { PROOF, type RouteNode, RouteWorld } from "./route-world.js";
 
 /** 7 s there and back: later than a node has to have answered. */
 const SLOW = [3_450, 3_550] as const;
 
 describe("answers that come late", () => {
-  for (const count of [20, 60])
+  for (const count of LONG ? [20, 60] : [20])
     it(`are taken: ${count} nodes that start at once and answer after 7 s know all routes`, () => {
       const world = new RouteWorld({ seed: 7, latency: SLOW });
       for (let i = 0; i < count; i++) world.add().subscribe(`of/${i}`);

@@ -8,8 +8,8 @@ const KEY = "01234567890123456789012345678901234567ab";
 const NAMES = ["a", "b", "c", "d", "e"];
 const RUNS = LONG ? 40 : 1;
 const LIMIT = LONG ? 600_000 : 60_000;
-const STALLS = 30;
-const TIMEOUT = 60_000;
+const STALLS = LONG ? 30 : 10;
+const TIMEOUT = LONG ? 60_000 : 20_000;
 const SEEDS = ["a:7000", "b:7000"];
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
@@ -82,7 +82,7 @@ it("no answer to a query is missing", { timeout: LIMIT }, async () => {
       end: () => {
         expect(missing).toEqual([]);
         expect([...codes]).toEqual(["EHOSTUNREACH"]);
-        expect(replies).toBeGreaterThan(1_000);
+        expect(replies).toBeGreaterThan(30 * STALLS);
       },
     };
   });
@@ -113,7 +113,7 @@ it("what is sent to services arrives once, or is counted as lost", { timeout: LI
         expect([...errors].filter((code) => code !== "EHOSTUNREACH")).toEqual([]);
         expect(received.size).toBeLessThanOrEqual(sent);
         expect(sent - received.size).toBeLessThanOrEqual(lost(nodes));
-        expect(received.size).toBeGreaterThan(1_000);
+        expect(received.size).toBeGreaterThan(30 * STALLS);
         for (const node of nodes.values()) expect(node.stats().services?.refused).toEqual({});
       },
     };
@@ -144,7 +144,7 @@ it("a one-to-one message is answered, or fails at once with its node", { timeout
         expect([...received].filter(([, times]) => times > 1)).toEqual([]);
         expect(acknowledged.filter((key) => !received.has(key))).toEqual([]);
         expect(errors.filter((code) => code !== "EHOSTUNREACH")).toEqual([]);
-        expect(acknowledged.length).toBeGreaterThan(1_000);
+        expect(acknowledged.length).toBeGreaterThan(30 * STALLS);
       },
     };
   });
@@ -202,7 +202,7 @@ it("endpoints that were withdrawn are in no list, and those that are announced i
           expect([name, ...known.sort()]).toEqual([name, ...all]);
         }
         expect(ended.filter((endpoint) => all.includes(endpoint))).toEqual([]);
-        expect(ended.length).toBeGreaterThan(20);
+        expect(ended.length).toBeGreaterThan(STALLS / 2);
       },
     };
   });

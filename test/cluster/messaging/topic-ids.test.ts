@@ -242,45 +242,51 @@ describe("ids of topics", () => {
     expect(ids.nameOf(9)).toBeUndefined();
   });
 
-  it("of one name are taken in the time that those of many names take, however many it has", () => {
-    const took = (call: (node: number, i: number) => void): number => {
-      const begun = performance.now();
-      for (let node = 0; node < 16; node++) for (let i = 0; i < 4_096; i++) call(node, i);
-      return performance.now() - begun;
-    };
-    const ofMany = new TopicIds(from(100));
-    const many = took((node, i) => {
-      if (ofMany.register(`t/${node}/${i}`, 2 + 4_096 * node + i, true, node) !== "added")
-        expect.unreachable();
-    });
-    const ofOne = new TopicIds(from(100));
-    const one = took((node, i) => {
-      if (ofOne.register("a", 2 + 4_096 * node + i, true, node) !== "added") expect.unreachable();
-    });
-    const gone = took((node, i) => {
-      if (!ofOne.unregister("a", 2 + 4_096 * node + i, node)) expect.unreachable();
-    });
-    // With a look at all of the name's claims each time it is more than fifty times as long.
-    expect(one).toBeLessThan(5 * many);
-    expect(gone).toBeLessThan(5 * many);
-    expect(ofOne.idOf("a")).toBe(0);
-  });
+  it.runIf(LONG)(
+    "of one name are taken in the time that those of many names take, however many it has",
+    () => {
+      const took = (call: (node: number, i: number) => void): number => {
+        const begun = performance.now();
+        for (let node = 0; node < 16; node++) for (let i = 0; i < 4_096; i++) call(node, i);
+        return performance.now() - begun;
+      };
+      const ofMany = new TopicIds(from(100));
+      const many = took((node, i) => {
+        if (ofMany.register(`t/${node}/${i}`, 2 + 4_096 * node + i, true, node) !== "added")
+          expect.unreachable();
+      });
+      const ofOne = new TopicIds(from(100));
+      const one = took((node, i) => {
+        if (ofOne.register("a", 2 + 4_096 * node + i, true, node) !== "added") expect.unreachable();
+      });
+      const gone = took((node, i) => {
+        if (!ofOne.unregister("a", 2 + 4_096 * node + i, node)) expect.unreachable();
+      });
+      // With a look at all of the name's claims each time it is more than fifty times as long.
+      expect(one).toBeLessThan(5 * many);
+      expect(gone).toBeLessThan(5 * many);
+      expect(ofOne.idOf("a")).toBe(0);
+    },
+  );
 
-  it("of nodes that all go take as long to delete as they are, not as all of them are each time", () => {
-    const ids = new TopicIds(from(100));
-    const took = (call: (node: number) => void): number => {
-      const begun = performance.now();
-      for (let node = 0; node < 10_000; node++) call(node);
-      return performance.now() - begun;
-    };
-    const registering = took((node) => {
-      for (let i = 0; i < 20; i++) ids.register(`t/${node}/${i}`, 2 + 20 * node + i, true, node);
-    });
-    const deleting = took((node) => {
-      if (ids.deleteNode(node) !== 20) expect.unreachable();
-    });
-    // A third of it; with a look at all claims for each node it is sixty times as long.
-    expect(deleting).toBeLessThan(10 * registering);
-    expect(ids.nameOf(2)).toBeUndefined();
-  });
+  it.runIf(LONG)(
+    "of nodes that all go take as long to delete as they are, not as all of them are each time",
+    () => {
+      const ids = new TopicIds(from(100));
+      const took = (call: (node: number) => void): number => {
+        const begun = performance.now();
+        for (let node = 0; node < 10_000; node++) call(node);
+        return performance.now() - begun;
+      };
+      const registering = took((node) => {
+        for (let i = 0; i < 20; i++) ids.register(`t/${node}/${i}`, 2 + 20 * node + i, true, node);
+      });
+      const deleting = took((node) => {
+        if (ids.deleteNode(node) !== 20) expect.unreachable();
+      });
+      // A third of it; with a look at all claims for each node it is sixty times as long.
+      expect(deleting).toBeLessThan(10 * registering);
+      expect(ids.nameOf(2)).toBeUndefined();
+    },
+  );
 });

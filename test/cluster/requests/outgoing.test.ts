@@ -260,7 +260,7 @@ describe("a node for which as much waits as may", () => {
     return { requests, fill };
   }
 
-  it("has its streamed requests ended, and the slots are free", async () => {
+  it("has its streamed requests ended, and the slots are free; who asks there has an error", async () => {
     const { requests, fill } = stuck();
     const begun = gate();
     const aborted = gate();
@@ -289,6 +289,17 @@ describe("a node for which as much waits as may", () => {
     const last = MAX_QUEUED_ITEMS + 1;
     call(last, "read", { isStreamed: true });
     await begun.passed;
+    const full = { code: "ERR_TOO_MANY_PENDING", message: expect.stringContaining("65536 items") };
+    const endless = async function* (): AsyncGenerator<string> {
+      for (;;) yield "x";
+    };
+    const empty = async function* (): AsyncGenerator<string> {};
+    const sending = [endless(), empty()].map((body) =>
+      requests.outgoing.request("work", body, { timeout: -1 }),
+    );
+    const outcomes = Promise.allSettled(sending);
+    const replies = requests.outgoing.requestStream("work", "x", { maxQueue: 1, timeout: -1 });
+    await new Promise(setImmediate);
     fill();
     // Its next grant is dropped, once it has read this part.
     requests.onItem(OTHER, encodePart(last, { form: BodyForm.TEXT, data: "x" }, RequestOp.BODY));
@@ -302,23 +313,6 @@ describe("a node for which as much waits as may", () => {
     // The refusal in place of what was dropped last has no room either; nor has, where this took seconds, what the others say meanwhile.
     const { unread, ...others } = requests.stats().refused;
     expect([unread ?? 0, others]).toEqual([expect.toSatisfy((drops: number) => drops >= 4), {}]);
-    await requests.close(0);
-  });
-
-  it("gets no more of what is asked there: the caller has an error", async () => {
-    const { requests, fill } = stuck();
-    const full = { code: "ERR_TOO_MANY_PENDING", message: expect.stringContaining("65536 items") };
-    const endless = async function* (): AsyncGenerator<string> {
-      for (;;) yield "x";
-    };
-    const empty = async function* (): AsyncGenerator<string> {};
-    const sending = [endless(), empty()].map((body) =>
-      requests.outgoing.request("work", body, { timeout: -1 }),
-    );
-    const outcomes = Promise.allSettled(sending);
-    const replies = requests.outgoing.requestStream("work", "x", { maxQueue: 1, timeout: -1 });
-    await new Promise(setImmediate);
-    fill();
     for (const id of [1, 2]) requests.onItem(OTHER, encodeCredit(id, 1, 1_024, RequestOp.GRANT));
     expect(await outcomes).toMatchObject([{ reason: full }, { reason: full }]);
     requests.onItem(OTHER, encodePart(3, { form: BodyForm.TEXT, data: "first" }));

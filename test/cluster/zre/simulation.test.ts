@@ -115,7 +115,7 @@ function story(most: number, zyres: number): (simulation: Simulation) => void {
 test(
   "nodes that are killed, stopped, cut off and stalled end up with one picture",
   () => {
-    runSchedules(story(6, 0), { count: 100 });
+    runSchedules(story(6, 0), { count: 70 });
     if (TRIES_MANY) expect(Math.min(messages, restarts)).toBeGreaterThan(100);
   },
   SCHEDULES_TIMEOUT,
@@ -124,7 +124,7 @@ test(
 test(
   "so do they among nodes of zyre's, none of which aborts",
   () => {
-    runSchedules(story(6, 3), { count: 100, first: 10_001 });
+    runSchedules(story(6, 3), { count: 40, first: 10_001 });
   },
   SCHEDULES_TIMEOUT,
 );
