@@ -181,7 +181,7 @@ describe("a silent node", () => {
 });
 
 describe("a cut", () => {
-  it("of 4 nodes is noticed within 5 s, and healed within 1 s, after a minute and after an hour", () => {
+  it("of 4 nodes is noticed within 5 s, and healed within 1 s, after a minute and more", () => {
     const noticed: number[] = [];
     const healed: number[] = [];
     for (let seed = 1; seed <= (LONG ? 20 : 5); seed++) {
@@ -189,7 +189,7 @@ describe("a cut", () => {
       world.cut((node) => node.index % 2);
       const sides = [0, 1].map((side) => world.nodes.filter((node) => node.index % 2 === side));
       noticed.push(world.runUntil(() => sides.every((side) => world.agree(side)), 60_000));
-      world.run(seed === 1 ? 3_600_000 : 60_000);
+      world.run(seed === 1 && LONG ? 3_600_000 : 60_000);
       world.heal();
       healed.push(world.runUntil(() => world.agree(), 60_000));
     }

@@ -522,22 +522,23 @@ describe("many routes", () => {
   });
 
   it("that change while they are read end in the right copy, and a reader that fell behind gets a snapshot", () => {
+    const count = LONG ? 30_000 : 15_000;
     const world = worldOf(3);
     const [a, b] = world.nodes as [RouteNode, RouteNode];
     world.see(b, a, "lost");
-    for (let i = 0; i < 30_000; i++) a.subscribe(`x/${i}`);
+    for (let i = 0; i < count; i++) a.subscribe(`x/${i}`);
     world.run(5_000);
     world.see(b, a, "alive");
     for (let i = 0; i < 3_000; i++) {
       if (i % 3 === 0) a.subscribe(`y/${i}`);
-      else a.unsubscribe(`x/${(i * 7) % 30_000}`);
+      else a.unsubscribe(`x/${(i * 7) % count}`);
       world.run(1);
     }
     expect(world.until(() => world.agree(), 60_000)).toBeLessThan(60_000);
     // Behind the log: what it has is replaced, and serves until then.
     world.see(b, a, "lost");
     for (let i = 0; i < 1_000; i++) a.unsubscribe(`x/${i}`);
-    for (let i = 0; i < 60_000; i++) a.subscribe(`a/longer/filter/for/the/log/${i}`);
+    for (let i = 0; i < 2 * count; i++) a.subscribe(`a/longer/filter/for/the/log/${i}`);
     world.run(10_000);
     world.see(b, a, "alive");
     let least = Number.POSITIVE_INFINITY;
@@ -550,7 +551,7 @@ describe("many routes", () => {
       5,
     );
     expect(took).toBeLessThan(60_000);
-    expect(least).toBeGreaterThan(20_000);
+    expect(least).toBeGreaterThan(count / 2);
   });
 });
 

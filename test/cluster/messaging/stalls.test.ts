@@ -9,6 +9,8 @@ const NAMES = ["a", "b", "c", "d", "e"];
 const RUNS = LONG ? 40 : 1;
 const LIMIT = LONG ? 600_000 : 60_000;
 const STALLS = LONG ? 30 : 10;
+/** ms between two turns of a node. */
+const INTERVAL = LONG ? 100 : 200;
 const TIMEOUT = LONG ? 60_000 : 20_000;
 const SEEDS = ["a:7000", "b:7000"];
 
@@ -17,7 +19,7 @@ const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout
 interface Program {
   /** Once, as each node has started. */
   start?(node: ClusterNode, name: string): void;
-  /** Every 100 ms, with the other members. */
+  /** Every 100 ms or 200, with the other members. */
   turn(node: ClusterNode, name: string, count: number, others: readonly Service[]): void;
   /** When all go on, and have for a minute. */
   end(nodes: ReadonlyMap<string, ClusterNode>): Promise<void> | void;
@@ -37,7 +39,7 @@ async function standStill(program: () => Program): Promise<void> {
         start?.(node, name);
         for (let count = 0; !isOver; count++) {
           turn(node, name, count, node.members({ self: false }));
-          await pause(100);
+          await pause(INTERVAL);
         }
       });
     await world.advance(3_000);

@@ -205,7 +205,7 @@ describe("a server of sessions with hostile clients", () => {
     const answers: string[] = [];
     await Promise.all(
       Array.from({ length: 10 }, async (_, i) => {
-        for (let j = 0; j < 20; j++) {
+        for (let j = 0; j < 8; j++) {
           const attacker = new Hostile(endpoint);
           await attacker.open(`flood-${i}-${j}`);
           const answer = await attacker.answer();
@@ -217,7 +217,7 @@ describe("a server of sessions with hostile clients", () => {
     const made = answers.filter((each) => each === "opened").length;
     expect(made).toBeGreaterThan(30);
     expect(made).toBeLessThanOrEqual(40);
-    expect(answers.filter((each) => each !== "opened")).toEqual(Array(200 - made).fill("unavailable"));
+    expect(answers.filter((each) => each !== "opened")).toEqual(Array(80 - made).fill("unavailable"));
     expect([...refusals]).toEqual(["There are 40 sessions, and no further one is made"]);
     expect((await server.sessions()).length).toBe(40);
 
@@ -294,7 +294,7 @@ describe("a server of sessions with hostile clients", () => {
     const { server, store, endpoint } = await listen();
     const others = calm(endpoint);
     const taken = count(server, "session:closed");
-    const takers = Array.from({ length: 100 }, () => new Hostile(endpoint));
+    const takers = Array.from({ length: 40 }, () => new Hostile(endpoint));
     // The answers of those before may come in any order with its own.
     for (const taker of takers) {
       await taker.open("prize");
@@ -305,7 +305,7 @@ describe("a server of sessions with hostile clients", () => {
     const last = takers.at(-1) as Hostile;
     await last.send({ kind: "ping" });
     expect(await last.answer()).toEqual({ kind: "pong" });
-    expect(taken()).toBeGreaterThanOrEqual(99);
+    expect(taken()).toBeGreaterThanOrEqual(39);
     expectUnharmed(await others.stop());
     expect(server.stats().connections).toBe(3);
     expect((await store.size()).keys).toBeLessThan(20);
@@ -315,11 +315,11 @@ describe("a server of sessions with hostile clients", () => {
     const { endpoint } = await listen();
     const [one, two] = [client(endpoint, { id: "one" }), client(endpoint, { id: "two" })];
     await Promise.all([one.ready(), two.ready()]);
-    const rounds = Array.from({ length: 50 }, (_, i) => i);
+    const rounds = Array.from({ length: 20 }, (_, i) => i);
     const done = await Promise.all(
       rounds.flatMap((i) => [one.subscribe(`a/${i}`), two.publish(`a/${i}`, "x"), two.subscribe(`b/${i}`)]),
     );
-    expect(done).toHaveLength(150);
+    expect(done).toHaveLength(60);
     expect(await two.publish("a/0", "y")).toEqual({ sessions: 1, duplicate: false });
   });
 });

@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { type ZreEvent, ZrePlane } from "../../../src/cluster/zre/index.js";
 import { Child, ROOT } from "../../process/child.js";
+import { LONG } from "../../support/long.js";
 import { missing, peerAt } from "../../support/peers.js";
 import { freePort } from "../../support/ports.js";
 
@@ -119,7 +120,7 @@ const NODE = `
   process.stdin.on("end", () => plane.close().then(() => process.exit())).resume();
 `;
 
-describe.skipIf(NO_ZBEACON)("czmq's zbeacon", () => {
+describe.skipIf(!LONG || NO_ZBEACON)("czmq's zbeacon", () => {
   it("hears this node's beacons, and is heard", async () => {
     const folder = mkdtempSync(join(tmpdir(), "shoal-zre-"));
     cleanups.push(() => rmSync(folder, { recursive: true }));
