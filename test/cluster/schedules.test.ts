@@ -244,7 +244,7 @@ describe("any schedule of faults", () => {
         for (const step of steps) run.do(step);
         run.end();
       }),
-      { numRuns: LONG ? 10_000 : 60 },
+      { numRuns: LONG ? 10_000 : 40 },
     );
   });
 });

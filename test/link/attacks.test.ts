@@ -196,7 +196,7 @@ describe("channels that are opened, filled and reset as fast as they go", () => 
 });
 
 describe("channels that wait for credit which never comes", () => {
-  const COUNT = runs(2_000, 10_000);
+  const COUNT = runs(800, 10_000);
   const WINDOW = 1_024;
 
   it(`send what they may (${COUNT}), cost nothing while they wait, and hold up neither another one nor the end`, {

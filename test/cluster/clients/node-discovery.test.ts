@@ -167,9 +167,11 @@ describe("a client that knows one node", () => {
     const [gone, left] = known.current.id === a.id ? [first, b] : [second, a];
     const lost = event(known, "node:lost");
     const found = event(known, "node:connected", (each) => each.node?.id === left.id);
+    const { attempts } = known.stats();
     await gone.close({ linger: 0 });
     expect((await lost).reason).toBe("disconnected");
     await found;
+    expect(known.stats().attempts - attempts).toBe(1);
     expect(known.current?.id).toBe(left.id);
   });
 

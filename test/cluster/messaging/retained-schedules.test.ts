@@ -9,7 +9,7 @@ import { LONG } from "../../support/long.js";
 import fc from "../../support/properties.js";
 import { type Reader, type RetainedNode, RetainedWorld } from "./retained-world.js";
 
-const RUNS = LONG ? 20_000 : 160;
+const RUNS = LONG ? 20_000 : 100;
 const TOPICS = ["t/1", "t/2"];
 const FILTERS = ["t/1", "t/+", "#"];
 

@@ -235,7 +235,7 @@ describe("any schedule of faults", () => {
           run.end();
         },
       ),
-      { numRuns: LONG ? 10_000 : 60 },
+      { numRuns: LONG ? 10_000 : 40 },
     );
   });
 });

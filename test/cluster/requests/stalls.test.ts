@@ -10,7 +10,7 @@ import { LONG } from "../../support/long.js";
 const KEY = "01234567890123456789012345678901234567ab";
 const SERVING = ["a", "b"];
 const CALLING = ["c", "d", "e"];
-const STALLS = LONG ? 40 : 20;
+const STALLS = LONG ? 40 : 12;
 const TIMEOUT = 60_000;
 /** ms during which the caller and all that serve ran, and a request was not answered. */
 const PATIENCE = 3_000;

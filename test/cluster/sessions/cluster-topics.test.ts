@@ -26,6 +26,7 @@ import {
 import * as rules from "../../../src/cluster/sessions/rules.js";
 import { Transactions } from "../../../src/cluster/sessions/transactions.js";
 import { type Child, start } from "../../process/child.js";
+import { LONG } from "../../support/long.js";
 import { freePort } from "../../support/ports.js";
 
 const opened: { close(options: { linger: number }): Promise<unknown> }[] = [];
@@ -188,7 +189,7 @@ describe("sessions on nodes", () => {
     expect(await store.read(["b"])).toEqual([undefined]);
   });
 
-  it("keep it at the next server when the one that did it is killed with -9", async () => {
+  it.runIf(LONG)("keep it at the next server when the one that did it is killed with -9", async () => {
     const folder = mkdtempSync(join(tmpdir(), "shoal-topics-"));
     const children: Child[] = [];
     opened.push({

@@ -287,7 +287,7 @@ describe("a stream of commits", () => {
   it(
     "means the same to all who read it, however messages are lost, repeated, cut into pieces and purged",
     () => {
-      runSchedules((simulation) => story(simulation.random, (what) => simulation.note(what)), { count: 60 });
+      runSchedules((simulation) => story(simulation.random, (what) => simulation.note(what)), { count: 40 });
     },
     SCHEDULES_TIMEOUT,
   );

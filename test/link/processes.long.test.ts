@@ -1,6 +1,6 @@
 /**
- * Links whose other end is a process that is killed, or stopped: what this end sees, and what goes on afterwards. The default run kills one; in attacks.test.ts
- * it kills others under load, and rules.test.ts has silence in virtual time.
+ * Links whose other end is a process that is killed, or stopped: what this end sees, and what goes on afterwards. Of the default run, attacks.test.ts kills a process,
+ * rules.test.ts has silence in virtual time, and tunnel.apart.test.ts sockets that connect again over another link.
  */
 import { once } from "node:events";
 import { connect } from "node:net";
@@ -14,11 +14,8 @@ import {
   type MultiplexLinkOptions,
 } from "../../src/link/index.js";
 import { type Child, start } from "../process/child.js";
-import { LONG } from "../support/long.js";
 import { freePort } from "../support/ports.js";
 
-/** Of the process whose sockets stay. */
-const KILLS = LONG ? 2 : 1;
 const PASSWORD = "correct horse battery";
 
 /** Echoes the channels "load", keeps "deaf" unread, and has a ROUTER for all others. */
@@ -87,7 +84,7 @@ function flood(channel: LinkChannel): void {
 }
 
 describe("a link whose other process", () => {
-  it.runIf(LONG)("is killed with -9 under load fails each channel, and what is being opened", async () => {
+  it("is killed with -9 under load fails each channel, and what is being opened", async () => {
     const port = await freePort();
     const child = await serve(port);
     const link = await dial(port);
@@ -134,48 +131,45 @@ describe("a link whose other process", () => {
       new Promise((resolve) => dealer.events.once(type, resolve));
     let connected = next("connect");
     dealer.connect(`link://${site}/echo`);
-    for (let kills = 0; kills <= KILLS; kills++) {
+    for (let kills = 0; kills < 3; kills++) {
       await connected;
       await dealer.send(["", `${kills}`]);
       expect(String((await dealer.receive())[1])).toBe(`${kills}`);
-      if (kills === KILLS) break;
+      if (kills === 2) break;
       const lost = next("disconnect");
       await child.kill();
       await lost;
       connected = next("connect");
       child = await serve(port);
     }
-    expect(links).toBeGreaterThan(KILLS);
+    expect(links).toBeGreaterThanOrEqual(3);
   });
 
-  it.runIf(LONG)(
-    "stands still ends after its silence, holds a bounded part of what is written, and ends there as well",
-    async () => {
-      const port = await freePort();
-      const child = await serve(port);
-      const link = await dial(port, { pingInterval: 200, pingTimeout: 500 });
-      const [busy, deaf] = await Promise.all([link.open("load"), link.open("deaf")]);
-      busy.resume();
-      const started = once(busy, "data");
-      flood(busy);
-      flood(deaf);
-      await started;
-      const failures = [busy, deaf].map(failureOf);
-      const ended = endOf(link);
-      child.process.kill("SIGSTOP");
-      expect(await ended).toMatchObject({ error: { code: "ETIMEDOUT" } });
-      expect((await Promise.all(failures)).map(({ code }) => code)).toEqual(["ETIMEDOUT", "ETIMEDOUT"]);
-      // The piece for which `write` returned false, and what the channel takes ahead.
-      for (const channel of [busy, deaf]) expect(channel.writableLength).toBeLessThan(131_072 + 2 * 32_768);
-      const line = child.line();
-      child.process.kill("SIGCONT");
-      expect(await line).toMatch(/^ended (?:ERR_TRANSPORT|ETIMEDOUT)$/);
-      // Its program goes on.
-      const again = await dial(port);
-      const channel = await again.open("load");
-      channel.end("still there");
-      const [echo] = (await once(channel, "data")) as [Buffer];
-      expect(String(echo)).toBe("still there");
-    },
-  );
+  it("stands still ends after its silence, holds a bounded part of what is written, and ends there as well", async () => {
+    const port = await freePort();
+    const child = await serve(port);
+    const link = await dial(port, { pingInterval: 200, pingTimeout: 500 });
+    const [busy, deaf] = await Promise.all([link.open("load"), link.open("deaf")]);
+    busy.resume();
+    const started = once(busy, "data");
+    flood(busy);
+    flood(deaf);
+    await started;
+    const failures = [busy, deaf].map(failureOf);
+    const ended = endOf(link);
+    child.process.kill("SIGSTOP");
+    expect(await ended).toMatchObject({ error: { code: "ETIMEDOUT" } });
+    expect((await Promise.all(failures)).map(({ code }) => code)).toEqual(["ETIMEDOUT", "ETIMEDOUT"]);
+    // The piece for which `write` returned false, and what the channel takes ahead.
+    for (const channel of [busy, deaf]) expect(channel.writableLength).toBeLessThan(131_072 + 2 * 32_768);
+    const line = child.line();
+    child.process.kill("SIGCONT");
+    expect(await line).toMatch(/^ended (?:ERR_TRANSPORT|ETIMEDOUT)$/);
+    // Its program goes on.
+    const again = await dial(port);
+    const channel = await again.open("load");
+    channel.end("still there");
+    const [echo] = (await once(channel, "data")) as [Buffer];
+    expect(String(echo)).toBe("still there");
+  });
 });

@@ -1,9 +1,8 @@
-/** Messages of nodes in processes of their own: killed, stopped, continued, under a publisher that goes on. */
+/** Messages of nodes in processes of their own: killed, stopped, continued, under a publisher that goes on. messages-simulated.test.ts has such faults in virtual time. */
 
 import { afterEach, describe, expect, test } from "vitest";
 import { type ClusterMessage, ClusterNode } from "../../../src/cluster/index.js";
 import { type Child, start } from "../../process/child.js";
-import { LONG } from "../../support/long.js";
 import { freePort } from "../../support/ports.js";
 
 const PROGRAM = `
@@ -64,8 +63,8 @@ process.stdin.once("data", async () => {
 });
 `;
 
-/** ms that a reader stands still: less than a suspicion takes, and with SHOAL_LONG=1 so long that it is lost. */
-const STOPS = LONG ? [3_000, 15_000, 60_000] : [1_500];
+/** ms that a reader stands still: less than a suspicion takes, and so long that it is lost. */
+const STOPS = [3_000, 15_000, 60_000];
 
 const PORT = await freePort();
 const children: Child[] = [];
@@ -119,40 +118,36 @@ async function publish(publisher: ClusterNode, from: number, count: number): Pro
 }
 
 describe("messages between processes", () => {
-  test.runIf(LONG)(
-    "arrive in order, all of them, while one reader is killed and another one is stopped for a while",
-    async () => {
-      const { publisher, readers } = await begin("a", "b");
-      let next = await publish(publisher, 0, 1_000);
-      expect(await ask(publisher, "a")).toMatchObject({ last: 999, count: 1_000, wrong: 0 });
-      const lost = new Promise<void>((resolve) => {
-        publisher.events.on("lost", ({ member }) => {
-          if (member.name.startsWith("b@")) resolve();
-        });
+  test("arrive in order, all of them, while one reader is killed and another one is stopped for a while", async () => {
+    const { publisher, readers } = await begin("a", "b");
+    let next = await publish(publisher, 0, 1_000);
+    expect(await ask(publisher, "a")).toMatchObject({ last: 999, count: 1_000, wrong: 0 });
+    const lost = new Promise<void>((resolve) => {
+      publisher.events.on("lost", ({ member }) => {
+        if (member.name.startsWith("b@")) resolve();
       });
-      const b = publisher.member("b");
-      readers[1]?.process.kill("SIGKILL");
-      next = await publish(publisher, next, 1_000);
-      await lost;
-      // One to one to the dead one fails with the reason.
-      await expect(publisher.sendTo(b as NonNullable<typeof b>, "?")).rejects.toMatchObject({
-        code: "EHOSTUNREACH",
-      });
-      next = await publish(publisher, next, 1_000);
-      expect(await ask(publisher, "a")).toMatchObject({ last: next - 1, count: next, wrong: 0 });
-      // Each copy is in exactly one count.
-      const { links } = publisher.stats().messaging as NonNullable<
-        ReturnType<ClusterNode["stats"]>["messaging"]
-      >;
-      for (const { sent, delivered, waiting, dropped, lost: gone } of links.peers)
-        expect(delivered + waiting + dropped + gone).toBe(sent);
-    },
-    60_000,
-  );
+    });
+    const b = publisher.member("b");
+    readers[1]?.process.kill("SIGKILL");
+    next = await publish(publisher, next, 1_000);
+    await lost;
+    // One to one to the dead one fails with the reason.
+    await expect(publisher.sendTo(b as NonNullable<typeof b>, "?")).rejects.toMatchObject({
+      code: "EHOSTUNREACH",
+    });
+    next = await publish(publisher, next, 1_000);
+    expect(await ask(publisher, "a")).toMatchObject({ last: next - 1, count: next, wrong: 0 });
+    // Each copy is in exactly one count.
+    const { links } = publisher.stats().messaging as NonNullable<
+      ReturnType<ClusterNode["stats"]>["messaging"]
+    >;
+    for (const { sent, delivered, waiting, dropped, lost: gone } of links.peers)
+      expect(delivered + waiting + dropped + gone).toBe(sent);
+  }, 60_000);
 
   test("that are published as soon as another node is met are not lost, in either order of their starts", async () => {
     const group = `eager-${process.pid}`;
-    for (let round = 0; round < (LONG ? 4 : 2); round++) {
+    for (let round = 0; round < 4; round++) {
       const reader = new ClusterNode({ name: "reader", group, multicast: { port: PORT }, registry: false });
       node = reader;
       const got: number[] = [];
@@ -237,18 +232,14 @@ describe("messages between processes", () => {
     }
   }, 240_000);
 
-  test.runIf(LONG)(
-    "wait for a reader that is stopped, without loss, and others do not wait for it",
-    async () => {
-      const { publisher, readers } = await begin("a", "b");
-      await publish(publisher, 0, 100);
-      readers[1]?.process.kill("SIGSTOP");
-      const next = await publish(publisher, 100, 2_000);
-      expect(await ask(publisher, "a")).toMatchObject({ last: next - 1, count: next, wrong: 0 });
-      readers[1]?.process.kill("SIGCONT");
-      // Shorter than a suspicion: it was a member all the time.
-      expect(await ask(publisher, "b")).toMatchObject({ last: next - 1, count: next, wrong: 0 });
-    },
-    60_000,
-  );
+  test("wait for a reader that is stopped, without loss, and others do not wait for it", async () => {
+    const { publisher, readers } = await begin("a", "b");
+    await publish(publisher, 0, 100);
+    readers[1]?.process.kill("SIGSTOP");
+    const next = await publish(publisher, 100, 2_000);
+    expect(await ask(publisher, "a")).toMatchObject({ last: next - 1, count: next, wrong: 0 });
+    readers[1]?.process.kill("SIGCONT");
+    // Shorter than a suspicion: it was a member all the time.
+    expect(await ask(publisher, "b")).toMatchObject({ last: next - 1, count: next, wrong: 0 });
+  }, 60_000);
 });
