@@ -1,13 +1,5 @@
-/**
- * How many kills (-9) and stops (SIGSTOP, SIGCONT) the chaos tests deal. In the
- * long form each deals 200.
- */
+/** The kills (-9) and stops (SIGSTOP, SIGCONT) that chaos tests deal. */
 import { LONG } from "../support/long.js";
-
-/** Blows of the default run. A stop is cheap, the start after a kill is not: most of Majordomo's are stops. */
-const DEFAULTS = { majordomo: 50, pirate: 26, titanic: 8, "binary-star": 8, freelance: 8 } as const;
-
-export type ChaosTest = keyof typeof DEFAULTS;
 
 /** ms until a wait has failed: a program may wait for the processor for long before it starts. */
 export const PATIENCE = LONG ? 60_000 : 20_000;
@@ -15,11 +7,6 @@ export const PATIENCE = LONG ? 60_000 : 20_000;
 /** How many blows a chaos test deals in this run; every chaos test asks here. @param usual of the default run @param long of the long form */
 export function blowsFor(usual: number, long: number): number {
   return LONG ? long : usual;
-}
-
-/** The same for the tests of this table. */
-export function blowsOf(test: ChaosTest): number {
-  return blowsFor(DEFAULTS[test], 200);
 }
 
 /** The blows of a run by what they were: `worker killed`, `broker stopped`. */
@@ -44,7 +31,7 @@ export class Blows {
   }
 
   /** Prints them: the log shows what was dealt. */
-  tell(test: ChaosTest): void {
+  tell(test: string): void {
     console.info(`${test}: ${this}`);
   }
 

@@ -1,14 +1,12 @@
 /** The programs that the Majordomo chaos test kills and stops: each a process of its own. */
 
-import { LONG } from "../support/long.js";
-
 const IMPORT = 'import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "shoal/patterns";';
 
 /** Requests that a worker takes at once, and that a client has under way. */
 export const CONCURRENCY = 8;
 export const LANES = 40;
 /** Requests of a client from one line "progress" to the next, after which the next blow is dealt. */
-const BETWEEN = LONG ? 200 : 100;
+const BETWEEN = 200;
 
 /** A broker on a port that it keeps over its lives. */
 export const BROKER = `${IMPORT}

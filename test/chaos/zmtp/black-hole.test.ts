@@ -1,16 +1,14 @@
 /**
- * A relay that takes all and passes nothing: only a heartbeat shows it. A link that is cut is in dead-link.test.ts.
+ * A relay that takes all and passes nothing: only a heartbeat shows it. A link that is cut is in dead-link.long.test.ts. When it does: test/engine/zmtp/heartbeat-rules.test.ts.
  */
 import { describe, expect, it } from "vitest";
-import { curveKeyPair, type Socket } from "../../../src/index.js";
+import { curveKeyPair } from "../../../src/index.js";
 import { collect, nextEvent } from "../../contract/support/wait.js";
 import { World } from "../../contract/support/world.js";
 import { Relay } from "./relay.js";
 
 const world = new World("zmtp", "tcp");
 const INTERVAL = 150;
-/** What a busy machine may add to two timers. */
-const SLACK = 250;
 const keys = curveKeyPair();
 
 describe.each([
@@ -21,10 +19,7 @@ describe.each([
     { curveServerKey: keys.publicKey, curvePublicKey: keys.publicKey, curveSecretKey: keys.secretKey },
   ],
 ])("a black-holed %s link", (_, server, client) => {
-  it.each([
-    "idle",
-    "sending",
-  ])("is noticed within two intervals by both sides, %s, and made again", async (how) => {
+  it.each(["idle", "sending"])("is noticed by both sides, %s, and made again", async (how) => {
     const pull = world.pull({ ...server, heartbeatInterval: INTERVAL, heartbeatTimeout: INTERVAL });
     const relay = await Relay.to(await world.bind(pull));
     world.after(() => relay.close());
@@ -39,16 +34,10 @@ describe.each([
     await push.send("before");
     expect(await collect(pull, 1)).toEqual(["before"]);
 
-    const noticed = async (socket: Socket): Promise<number> => {
-      const { reason } = await nextEvent(socket, "disconnect");
-      expect(reason).toBe("heartbeat");
-      return performance.now() - started;
-    };
-    const started = performance.now();
-    const waits = [noticed(pull), noticed(push)];
+    const noticed = [pull, push].map((socket) => nextEvent(socket, "disconnect"));
     relay.blackHole(true);
     if (how === "sending") await push.send("into the hole");
-    for (const wait of waits) expect(await wait).toBeLessThan(2 * INTERVAL + SLACK);
+    for (const { reason } of await Promise.all(noticed)) expect(reason).toBe("heartbeat");
     expect([pull.stats().peers, push.stats().peers]).toEqual([0, 0]);
 
     relay.cut();

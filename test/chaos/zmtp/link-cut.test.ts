@@ -41,10 +41,8 @@ describe.each(Object.entries(MECHANISMS))("a %s link", (name, [server, client]) 
       expect(length).toBeGreaterThan(64);
       await measure.close({ linger: 0 });
 
-      // Every byte of the greeting's end and of the commands; fillings, and the hundreds of random bytes of CURVE, by
-      // leaps, unless there is time.
-      const leap = (at: number): number =>
-        LONG ? 1 : at > 14 && at < 62 ? 8 : at > 90 && name === "CURVE" ? 13 : 1;
+      // Every byte; in the default run by leaps, longer ones over the hundreds of random bytes of CURVE.
+      const leap = (at: number): number => (LONG ? 1 : at > 90 && name === "CURVE" ? 37 : 7);
       for (let at = 0; at < length; at += leap(at)) {
         const push = world.push({ ...client, reconnectInterval: 1, reconnectMaxInterval: 2 });
         relay.cutAfter(direction, at);
@@ -63,7 +61,7 @@ describe.each(Object.entries(MECHANISMS))("a %s link", (name, [server, client]) 
         await received;
         await push.close({ linger: 0 });
       }
-      expect(relay.cuts).toBeGreaterThan(20);
+      expect(relay.cuts).toBeGreaterThan(LONG ? 64 : 9);
       await until(() => pull.stats().peers === 0, "no peers");
     });
   });
@@ -77,16 +75,22 @@ describe.each(Object.entries(MECHANISMS))("a %s link", (name, [server, client]) 
       reconnectMaxInterval: 2,
       sendHighWaterMark: 100,
     });
-    push.connect(relay.endpoint);
-    await push.ready();
-    const COUNT = 400;
+    const CUTS = LONG ? 40 : 8;
     const sizes = [1, 300, 20_000, 90_000, 200_000];
+    let left = 0;
+    const cutNext = (): void => relay.cutAfter("up", 900_000 + 12_345 * (left % 10));
+    cutNext();
+    push.events.on("peer:leave", () => {
+      left += 1;
+      if (left < CUTS) cutNext();
+    });
+    push.connect(relay.endpoint);
     let dropped = 0;
     push.events.on("drop", ({ messages }) => {
       dropped += messages;
     });
     const sending = (async () => {
-      for (let i = 0; i < COUNT; i++) {
+      for (let i = 0; i < 10 * CUTS; i++) {
         const body = Buffer.alloc(sizes[i % sizes.length] as number, `${i}.`);
         await push.send([
           `${i}`,
@@ -95,7 +99,8 @@ describe.each(Object.entries(MECHANISMS))("a %s link", (name, [server, client]) 
           Buffer.alloc(sizes[(i + 2) % sizes.length] as number, `${i};`),
           `end ${i}`,
         ]);
-        if (i % 20 === 10) relay.cut();
+        // Ten are more than a link passes.
+        if (i % 10 === 9) await until(() => 10 * left > i, "a cut");
       }
       await push.send("done");
     })();
@@ -116,12 +121,12 @@ describe.each(Object.entries(MECHANISMS))("a %s link", (name, [server, client]) 
       received += 1;
     }
     await sending;
-    expect(relay.links).toBeGreaterThan(5);
+    expect(relay.cuts).toBe(CUTS);
     // What did not come was in flight: the kernel had it, or it was counted.
     const { sent, delivered, queued } = push.stats();
     expect(delivered + queued + push.stats().dropped.disconnected).toBe(sent);
     expect(dropped).toBe(push.stats().dropped.disconnected);
-    expect(received).toBeGreaterThan(COUNT / 10);
+    expect(received).toBeGreaterThan(0);
   });
 });
 
@@ -132,7 +137,7 @@ describe("subscriptions", () => {
     const subscriber = world.subscriber({ reconnectInterval: 1, reconnectMaxInterval: 2 });
     subscriber.subscribe("a", "b");
     subscriber.connect(relay.endpoint);
-    for (let round = 0; round < 30; round++) {
+    for (let round = 0; round < (LONG ? 30 : 5); round++) {
       await publisher.waitForSubscribers({ timeout: 8_000 });
       const message = subscriber.receive({ timeout: 8_000 });
       let got = false;
@@ -152,21 +157,23 @@ describe("subscriptions", () => {
   });
 });
 
+const PEERS = LONG ? 100 : 30;
+
 describe("a storm of reconnects", () => {
-  it("of a hundred peers, cut again and again, ends with all of them back", async () => {
+  it(`of ${PEERS} peers, cut again and again, ends with all of them back`, async () => {
     const router = world.router({ backlog: 512 });
     const relay = await relayTo(await world.bind(router));
-    const dealers = Array.from({ length: 100 }, (_, i) =>
+    const dealers = Array.from({ length: PEERS }, (_, i) =>
       world.dealer({ routingId: `dealer-${i}`, reconnectInterval: 1, reconnectMaxInterval: 4 }),
     );
     for (const dealer of dealers) dealer.connect(relay.endpoint);
-    await until(() => router.stats().peers === 100, "all peers");
-    for (let storm = 0; storm < 15; storm++) {
+    await until(() => router.stats().peers === PEERS, "all peers");
+    for (let storm = 0; storm < (LONG ? 15 : 5); storm++) {
       const links = relay.links;
       relay.cut();
-      await until(() => relay.links >= links + 50, "half of them on their way back");
+      await until(() => relay.links >= links + PEERS / 2, "half of them on their way back");
     }
-    await until(() => router.stats().peers === 100, "all peers again");
+    await until(() => router.stats().peers === PEERS, "all peers again");
     const answers = dealers.map(async (dealer, i) => {
       await dealer.send(`from ${i}`);
       expect(await collect(dealer, 1)).toEqual([`to ${i}`]);

@@ -1,9 +1,8 @@
-/** A consumer that is slower than its sender, for 3 s, or a minute with SHOAL_LONG=1: nobody's memory grows. */
+/** A consumer that is slower than its sender, for a minute: nobody's memory grows. */
 import { afterAll, describe, expect, it } from "vitest";
 import { type Child, start } from "../../process/child.js";
-import { LONG } from "../../support/long.js";
 
-const SECONDS = LONG ? 60 : 3;
+const SECONDS = 60;
 const MIB = 1_048_576;
 const SIZE = 1_000;
 /** Default high-water marks of both sides. */

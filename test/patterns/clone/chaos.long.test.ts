@@ -5,14 +5,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
 import { CloneClient } from "../../../src/patterns/index.js";
-import { blowsFor } from "../../chaos/blows.js";
 import { until, within } from "../../contract/support/wait.js";
 import { type Child, start } from "../../process/child.js";
-import { LONG } from "../../support/long.js";
 
-const KILLS = blowsFor(4, 300);
-const KILLS_OF_ALL = blowsFor(2, 50);
-const LIMIT = LONG ? 1_800_000 : 40_000 + KILLS * 5_000;
+const KILLS = 300;
+const KILLS_OF_ALL = 50;
+const LIMIT = 1_800_000;
 const HEARTBEAT = 250;
 /** ms until a fail-over or a start must be through, on a busy machine. */
 const PATIENCE = 20_000;

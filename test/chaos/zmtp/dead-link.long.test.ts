@@ -1,6 +1,6 @@
 /**
- * A link that is cut, between two network namespaces of this machine: both ends notice an interval and a timeout later, and a
- * sender whose peer has a full queue waits for that peer as long as the link stands.
+ * A link that is cut, between two network namespaces of this machine: the heartbeats of both ends notice, where TCP would take
+ * minutes, and a sender whose peer has a full queue waits for that peer as long as the link stands.
  */
 import { execFileSync } from "node:child_process";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -53,11 +53,10 @@ function removeNamespaces(): void {
 const missing = makeNamespaces();
 if (missing !== undefined) console.log(`skipped: ${missing}`);
 
-/** Reports its peer's coming and going, with the time. */
+/** Reports its peer's coming and going. */
 const COMMON = `
-  const time = () => performance.timeOrigin + performance.now();
   socket.events.on("peer:join", () => console.log("join"));
-  socket.events.on("disconnect", ({ reason }) => console.log(JSON.stringify({ reason, at: time() })));
+  socket.events.on("disconnect", ({ reason }) => console.log("left " + reason));
 `;
 const PULL = `
   import { Context, Pull } from "shoal";
@@ -94,13 +93,10 @@ describe.skipIf(missing !== undefined)("a link that is cut", () => {
     removeNamespaces();
   });
 
-  async function left(child: Child): Promise<number> {
+  async function left(child: Child): Promise<string> {
     for (;;) {
       const line = await child.line();
-      if (!line.startsWith("{")) continue;
-      const { reason, at } = JSON.parse(line);
-      expect(reason).toBe("heartbeat");
-      return at;
+      if (line.startsWith("left ")) return line;
     }
   }
 
@@ -112,10 +108,7 @@ describe.skipIf(missing !== undefined)("a link that is cut", () => {
     children.push(push);
     await Promise.all([pull.heard("join"), push.heard("sent"), push.heard("join")]);
     link("down");
-    const cut = performance.timeOrigin + performance.now();
-    for (const at of await Promise.all([left(push), left(pull)])) {
-      expect(at - cut).toBeLessThan(6 * TIMEOUT);
-    }
+    expect(await Promise.all([left(push), left(pull)])).toEqual(["left heartbeat", "left heartbeat"]);
     await Promise.all(children.splice(0).map((child) => child.kill()));
 
     link("up");
@@ -128,15 +121,13 @@ describe.skipIf(missing !== undefined)("a link that is cut", () => {
     await Promise.all([full.heard("join"), sender.heard("sent")]);
     const slow = performance.now();
     let gone = false;
-    const leaving = left(sender).then((at) => {
+    const leaving = left(sender).finally(() => {
       gone = true;
-      return at;
     });
     // Alive, as its own PINGs show, and so kept.
     while (performance.now() - slow < 2 * TIMEOUT) await new Promise((resolve) => setTimeout(resolve, 20));
     expect(gone).toBe(false);
     link("down");
-    const cutAgain = performance.timeOrigin + performance.now();
-    expect((await leaving) - cutAgain).toBeLessThan(6 * TIMEOUT);
+    expect(await leaving).toBe("left heartbeat");
   }, 30_000);
 });

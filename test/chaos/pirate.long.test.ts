@@ -3,12 +3,11 @@ import { afterEach, describe, expect, it } from "vitest";
 import { PirateClient } from "../../src/patterns/pirate/client.js";
 import { within } from "../contract/support/wait.js";
 import { type Child, start } from "../process/child.js";
-import { LONG } from "../support/long.js";
-import { Blows, blowsOf, PATIENCE } from "./blows.js";
+import { Blows, PATIENCE } from "./blows.js";
 
-const BLOWS = blowsOf("pirate");
+const BLOWS = 1_000;
 /** ms that all of it may take. */
-const LIMIT = LONG ? 2_400_000 : 180_000;
+const LIMIT = 2_400_000;
 const CLIENTS = 4;
 const WORKERS = 3;
 

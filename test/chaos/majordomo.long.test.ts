@@ -8,17 +8,16 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { Random } from "../../src/testing/random.js";
 import { within } from "../contract/support/wait.js";
-import { LONG } from "../support/long.js";
 import { freePort } from "../support/ports.js";
 import { SEEDS_NOW } from "../support/seed.js";
-import { Blows, blowsOf, PATIENCE } from "./blows.js";
+import { Blows, PATIENCE } from "./blows.js";
 import { BROKER, CLIENT, CONCURRENCY, LANES, WORKER } from "./majordomo-programs.js";
 import { type Victim, Victims } from "./victims.js";
 
-const BLOWS = blowsOf("majordomo");
+const BLOWS = 1_000;
 
 /** ms after which a program is ended whatever happens. */
-const LIMIT = LONG ? 1_800_000 : 120_000;
+const LIMIT = 1_800_000;
 
 const WORKERS = 4;
 

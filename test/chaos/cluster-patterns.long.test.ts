@@ -1,0 +1,228 @@
+/**
+ * Patterns in a cluster, found by resolvers: their members are rolled, killed and stopped under load, and others take over. No request
+ * fails, and nothing that was acknowledged is lost. Each pattern has 200 blows; 10 brokers have 100 workers and 1,000 clients.
+ */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, describe, expect, it } from "vitest";
+import { PostgresServer } from "../patterns/titanic/postgres-server.js";
+import { type Blow, Crew, type LoadCounts } from "../support/cluster-crew.js";
+import { missing } from "../support/peers.js";
+import { SEEDS_NOW } from "../support/seed.js";
+import {
+  CLONE,
+  EDGE,
+  FEDERATION,
+  FREELANCE,
+  LARGE_MAJORDOMO,
+  LAST_VALUE,
+  LOAD_BALANCER,
+  MAJORDOMO,
+  SEQUENCED,
+  TITANIC,
+} from "./cluster-programs.js";
+
+const BLOWS = 200;
+/** Requests of each load between two blows. */
+const WORK = 100;
+const LIMIT = 1_800_000;
+
+let crew: Crew;
+const closers: (() => Promise<unknown>)[] = [];
+afterEach(async () => {
+  await crew.close();
+  for (const close of closers.splice(0)) await close();
+});
+
+function crewOf(what: string): Crew {
+  crew = new Crew(what, LIMIT, SEEDS_NOW.base);
+  return crew;
+}
+
+/** Every request has its answer, and nothing else. */
+function expectAll(counts: LoadCounts, blows: Readonly<Record<Blow, number>>): void {
+  const { asked, done, wrong, errors } = counts;
+  expect({ done, wrong, errors }).toEqual({ done: asked, wrong: 0, errors: {} });
+  console.info(`${asked} requests, ${JSON.stringify(blows)}, none failed`);
+}
+
+/** Of those that went in peace each message came, once. */
+function expectSequenced(counts: LoadCounts): void {
+  expect(counts).toMatchObject({ wrong: 0, errors: {} });
+  const { came, twice } = counts.more as { came: Record<string, number>; twice: number };
+  const published = crew.lastLines.flatMap((line) => {
+    const [, id, last] = /^last (\w+) (\d+)$/.exec(line) ?? [];
+    return id === undefined ? [] : [[id, Number(last)]];
+  });
+  expect(twice).toBe(0);
+  expect(published.length).toBeGreaterThanOrEqual(2);
+  expect(published.map(([id]) => [id, came[id as string]])).toEqual(published);
+}
+
+function makeFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), "shoal-crew-"));
+  closers.push(async () => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+describe("members of a cluster that are rolled, killed and stopped under load", () => {
+  it("brokers and workers of Majordomo: each request is answered", { timeout: LIMIT }, async () => {
+    const { broker, worker, load } = MAJORDOMO;
+    crewOf("majordomo");
+    await Promise.all([crew.join("broker", 3, broker), crew.join("worker", 2, worker, "1")]);
+    const running = await crew.load(load, "24");
+    await crew.trouble([running], BLOWS, ["broker", "worker"], 200);
+    expectAll(await running.end(), crew.blows);
+  });
+
+  it("load balancers and their workers: each request is answered", { timeout: LIMIT }, async () => {
+    const { broker, worker, load } = LOAD_BALANCER;
+    crewOf("balancer");
+    await Promise.all([crew.join("broker", 2, broker), crew.join("worker", 2, worker)]);
+    const running = await crew.load(load);
+    await crew.trouble([running], BLOWS, ["broker", "worker"], 200);
+    expectAll(await running.end(), crew.blows);
+  });
+
+  it("sites of a federation: each request is answered", { timeout: LIMIT }, async () => {
+    const { site, load } = FEDERATION;
+    crewOf("federation");
+    await crew.join("site", 3, site);
+    const running = await crew.load(load);
+    await crew.trouble([running], BLOWS, ["site"], 200);
+    expectAll(await running.end(), crew.blows);
+  });
+
+  it("servers of Freelance: each request is answered", { timeout: LIMIT }, async () => {
+    const { server, load } = FREELANCE;
+    crewOf("freelance");
+    await crew.join("server", 3, server);
+    const running = await crew.load(load);
+    await crew.trouble([running], BLOWS, ["server"], 200);
+    expectAll(await running.end(), crew.blows);
+  });
+
+  it.skipIf(missing("postgresql"))(
+    "front ends of Titanic on one store: no request that was acknowledged is lost",
+    { timeout: LIMIT },
+    async () => {
+      const { front, worker, load } = TITANIC;
+      const database = await PostgresServer.start();
+      closers.push(() => database.stop());
+      crewOf("titanic");
+      const fronts = crew.join("front", 2, front, database.connectionString);
+      await Promise.all([fronts, crew.join("worker", 2, worker, "1")]);
+      const running = await crew.load(load);
+      await crew.trouble([running], BLOWS, ["front", "worker"], WORK);
+      const counts = await running.end();
+      expectAll(counts, crew.blows);
+      expect(counts.more).toMatchObject({ kept: counts.asked, lost: 0 });
+    },
+  );
+
+  it("a pair of Clone's servers and a spare, by their roles: no update that was acknowledged is lost", {
+    timeout: LIMIT,
+  }, async () => {
+    const { server, load } = CLONE;
+    crewOf("clone");
+    await crew.join("server", 3, server);
+    const running = await crew.load(load);
+    // More than two of the three go one after the other, each when the next one has everything.
+    await crew.trouble([running], BLOWS, ["server"], WORK, ["kill", "roll", "kill"]);
+    const counts = await running.end();
+    expectAll(counts, crew.blows);
+    expect(counts.more).toMatchObject({ lost: 0 });
+  });
+
+  it("both servers of a pair at once: the spare serves no map but theirs, and no update is lost", {
+    timeout: LIMIT,
+  }, async () => {
+    const { server, load } = CLONE;
+    crewOf("both");
+    const folder = makeFolder();
+    // The first two have the roles before the spare is there.
+    await crew.join("first", 2, server, folder);
+    const running = await crew.load(load);
+    await running.more(WORK);
+    await crew.join("spare", 1, server, folder);
+    for (let round = 0; round < 20; round++) {
+      await running.more(WORK);
+      const both = crew.of("first");
+      await Promise.all(both.map((each) => crew.end(each, false)));
+      await Promise.all(both.map((each) => crew.restart(each)));
+    }
+    await running.more(WORK);
+    const counts = await running.end();
+    expectAll(counts, crew.blows);
+    expect(counts.more).toMatchObject({ lost: 0 });
+  });
+
+  it("sequenced publishers: a subscriber has every message of those that went in peace, once", {
+    timeout: LIMIT,
+  }, async () => {
+    const { publisher, load } = SEQUENCED;
+    crewOf("sequenced");
+    await crew.join("publisher", 2, publisher);
+    const running = await crew.load(load);
+    await crew.trouble([running], BLOWS, ["publisher"], 100);
+    for (const each of crew.of("publisher")) await crew.end(each, true);
+    expectSequenced(await running.end());
+  });
+
+  it("last value caches: each value comes by one of them, and a newcomer has the last of each topic", {
+    timeout: LIMIT,
+  }, async () => {
+    const { cache, load } = LAST_VALUE;
+    crewOf("values");
+    const folder = makeFolder();
+    await crew.join("cache", 2, cache, folder);
+    const running = await crew.load(load);
+    await crew.trouble([running], BLOWS, ["cache"], 100);
+    const counts = await running.end();
+    expectAll(counts, crew.blows);
+    expect(counts.more).toEqual({ topics: 40, isThere: true });
+  });
+
+  it("proxies at the edge of a cluster: each message that is routed passes, and no other", {
+    timeout: LIMIT,
+  }, async () => {
+    const { edge, load } = EDGE;
+    crewOf("edge");
+    const outside = `${crew.group}-outside`;
+    await crew.join("edge", 2, edge, outside);
+    const running = await crew.load(load, outside);
+    await crew.trouble([running], BLOWS, ["edge"], 100);
+    const counts = await running.end();
+    expectAll(counts, crew.blows);
+    expect(counts.more).toEqual({ others: 0 });
+  });
+});
+
+const [BROKERS, WORKERS, CLIENTS] = [10, 100, 1_000];
+const PROCESSES = 4;
+/** Requests of each process of clients from one broker's roll to the next. */
+const BETWEEN = 500;
+
+it(`${BROKERS} brokers, ${WORKERS} workers, ${CLIENTS} clients: all brokers are rolled under load, and no request fails`, {
+  timeout: LIMIT,
+}, async () => {
+  const { broker, worker, load } = LARGE_MAJORDOMO;
+  crewOf("rolled");
+  await crew.join("broker", BROKERS, broker);
+  await crew.join("worker", PROCESSES, worker, String(WORKERS / PROCESSES));
+  const loads = await Promise.all(
+    Array.from({ length: PROCESSES }, () => crew.load(load, String(CLIENTS / PROCESSES))),
+  );
+  for (const each of crew.of("broker")) {
+    await Promise.all(loads.map((running) => running.more(BETWEEN)));
+    await crew.deal("roll", each);
+  }
+  // Those that prefer the broker that came last go there.
+  for (const running of loads) running.tell("last");
+  await Promise.all(loads.map((running) => running.more(BETWEEN)));
+  const counts = await Promise.all(loads.map((running) => running.end()));
+  for (const each of counts) expectAll(each, crew.blows);
+  // They are shared by all brokers, those that came last among them.
+  for (const { more } of counts) expect(more?.brokers).toBe(BROKERS);
+});
