@@ -1,6 +1,6 @@
 /**
  * Opens and closes sockets of all types and in all ways, and prints what the
- * process holds after each batch, a JSON object a line. Started by churn.test.ts
+ * process holds after each batch, a JSON object a line. Started by churn.long.test.ts
  * with --expose-gc: node churn.js BATCHES SOCKETS_A_BATCH. A line on its
  * standard input ends it after the batch at hand.
  */
@@ -119,10 +119,10 @@ async function lonely() {
 function report() {
   globalThis.gc();
   globalThis.gc();
-  const { heapUsed, external, rss } = process.memoryUsage();
+  const { heapUsed, external } = process.memoryUsage();
   const descriptors = readdirSync("/proc/self/fd").length;
   const threads = readdirSync("/proc/self/task").length;
-  console.log(JSON.stringify({ sockets, descriptors, threads, heap: heapUsed + external, rss }));
+  console.log(JSON.stringify({ sockets, descriptors, threads, heap: heapUsed + external }));
 }
 
 let enough = false;

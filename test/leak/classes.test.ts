@@ -146,7 +146,7 @@ describe("every public class", () => {
         module,
         `export const entries = ${JSON.stringify(ENTRIES)};\nexport const programs = [${all.map(toFunction).join(",\n")}];\n`,
       );
-      const rounds = LONG ? 12 : 2;
+      const rounds = LONG ? 12 : 1;
       const program = join(ROOT, "test/leak/classes.js");
       const node = ["--no-warnings", "--unhandled-rejections=strict"];
       const child = new Child(process.execPath, [...node, program, module, String(rounds)], {

@@ -45,7 +45,7 @@ describe.skipIf(process.platform !== "linux" && "counts descriptors in /proc")("
     expect({ collected, closed }).toEqual({ collected: true, closed: true });
   });
 
-  it("the listeners on one long-lived signal that 10,000 waits used, without a warning", async () => {
+  it("the listeners on one long-lived signal that thousands of waits used, without a warning", async () => {
     const outcome = await run(
       `${HELP}
       const { signal } = new AbortController();
@@ -61,12 +61,12 @@ describe.skipIf(process.platform !== "linux" && "counts descriptors in /proc")("
           if (i % 100 === 0) await pull.receive({ signal, timeout: 0 }).catch(() => undefined);
         }
       };
-      await rounds(2_500);
+      await rounds(1_000);
       // Code that is compiled or thrown away meanwhile is in the heap, too: 140 KB more or less. A leak grows each time.
       let grown = Infinity;
       for (let tries = 0; tries < 5 && grown >= 200_000; tries++) {
         const before = heap();
-        await rounds(2_500);
+        await rounds(1_000);
         grown = heap() - before;
       }
       const many = Array.from({ length: 1_000 }, () => pull.receive({ signal }));
@@ -149,7 +149,7 @@ describe.skipIf(process.platform !== "linux" && "counts descriptors in /proc")("
       };
       await rounds(200);
       const before = external();
-      await rounds(1_000);
+      await rounds(300);
       // The package lets go of sent memory from its own thread, and V8 of received memory some turns later.
       let left = external() - before;
       for (let i = 0; i < 300 && left >= 20_000_000; i++) {
@@ -161,7 +161,7 @@ describe.skipIf(process.platform !== "linux" && "counts descriptors in /proc")("
       { node },
     );
     expect(outcome).toMatchObject({ code: 0, stderr: "" });
-    // 300 MB went through; what is there is the collector's and the allocator's.
+    // 90 MB went through; what is there is the collector's and the allocator's.
     expect(Number(outcome.stdout)).toBeLessThan(20_000_000);
   });
 });

@@ -36,9 +36,17 @@ export interface Samples {
 /** Runs the program, which prints a sample a batch and ends after a line on its standard input. */
 export async function sampled(sampling: Sampling): Promise<Samples> {
   const { program, warmUp, most, perBatch, bounds, limit } = sampling;
+  // A call that waits for a peer warns after a while, which on a busy machine is no fault.
   const child = new Child(
     process.execPath,
-    ["--expose-gc", "--unhandled-rejections=strict", program, String(most), String(perBatch)],
+    [
+      "--expose-gc",
+      "--no-warnings",
+      "--unhandled-rejections=strict",
+      program,
+      String(most),
+      String(perBatch),
+    ],
     { limit },
   );
   const all: Sample[] = [];

@@ -1,7 +1,7 @@
 /**
  * Opens and closes connections of the zmtp engine in many ways, and prints what the
  * process holds after each batch, a JSON object a line. Started by
- * zmtp-connections.test.ts with --expose-gc:
+ * zmtp-connections.long.test.ts with --expose-gc:
  *
  *   node zmtp-connections.js BATCHES CONNECTIONS_A_BATCH
  *
