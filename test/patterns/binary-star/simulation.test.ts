@@ -9,7 +9,7 @@ import { runSchedules, SCHEDULES_TIMEOUT, TRIES_MANY } from "../../support/sched
 import { HEARTBEAT, PairServer } from "./pair.js";
 
 /** Schedules of each test in a default run. */
-const COUNT = 700;
+const COUNT = 350;
 /** ms of trouble in each schedule, and of peace after it. */
 const TROUBLE = 30_000;
 const PEACE = 12_000;

@@ -17,8 +17,11 @@ const goodOn =
     expect(outcome).toEqual({ code: 0, signal: null, stdout: "good\n", stderr: "" });
   };
 
+/** Most is above the engine: one of them is enough, and the long form has all. */
+const ENGINES = ENGINE_NAMES.slice(0, LONG ? undefined : 1);
+
 // Each test has a process of its own, which waits most of the time: several at once.
-describe.concurrent.each([...ENGINE_NAMES])("a Black Box, engine %s", (engine) => {
+describe.concurrent.each(ENGINES)("a Black Box, engine %s", (engine) => {
   const good = goodOn(engine);
 
   it("keeps the order of each topic, one shard a topic, and loses nothing with wait", async () => {
@@ -79,7 +82,7 @@ describe.concurrent.each([...ENGINE_NAMES])("a Black Box, engine %s", (engine) =
       await Promise.all([box.close(), publisher.close()]);`);
   });
 
-  it("takes the security options of a Subscriber", async () => {
+  it.runIf(LONG)("takes the security options of a Subscriber", async () => {
     await good(`
       const keys = curveKeyPair();
       const own = curveKeyPair();
@@ -98,7 +101,7 @@ describe.concurrent.each([...ENGINE_NAMES])("a Black Box, engine %s", (engine) =
       const publisher = await openPublisher();
       const fine = module("export default () => undefined");
       const fails = async (options, expected) => {
-        const box = new BlackBox({ engine, workers: 2, handler: fine, connect: publisher.lastEndpoint, ...options });
+        const box = new BlackBox({ engine, workers: 1, handler: fine, connect: publisher.lastEndpoint, ...options });
         await assert.rejects(box.start(), expected);
         assert.equal(box.closed, true);
         await box.close();
@@ -123,10 +126,7 @@ describe.concurrent.each([...ENGINE_NAMES])("a Black Box, engine %s", (engine) =
   });
 });
 
-/** What is above the engine: one of them is enough, and SHOAL_LONG=1 has all. */
-const ABOVE = LONG ? [...ENGINE_NAMES] : ENGINE_NAMES.slice(0, 1);
-
-describe.concurrent.each(ABOVE)("the threads of a Black Box, engine %s", (engine) => {
+describe.concurrent.each(ENGINES)("the threads of a Black Box, engine %s", (engine) => {
   const good = goodOn(engine);
 
   it("reaches a publisher of another thread over inproc, and is reached there", async () => {
@@ -200,7 +200,8 @@ describe.concurrent.each(ABOVE)("the threads of a Black Box, engine %s", (engine
       await Promise.all([box.close(), publisher.close()]);`);
   });
 
-  it.each([
+  // What a policy keeps is in rules.test.ts and simulation.test.ts, too.
+  it.runIf(LONG).each([
     ["drop-newest", [1, 2, 3, 4, 5], { newest: 15 }],
     ["drop-oldest", [1, 17, 18, 19, 20], { oldest: 15 }],
     ["conflate", [1, 20], { conflated: 18 }],
@@ -243,7 +244,7 @@ describe.concurrent.each(ABOVE)("the threads of a Black Box, engine %s", (engine
         };
         export const teardown = (context) => { Atomics.add(context.data, 3, 1); };\`);
       const publisher = await openPublisher();
-      const box = await open(publisher, { handler, data });
+      const box = await open(publisher, { handler, data, workers: 2 });
       for (let i = 0; i < 200; i++) await publisher.send(["t" + i, ""]);
       await until(box, ({ received }) => received === 200);
       await box.close({ linger: -1 });
@@ -252,8 +253,10 @@ describe.concurrent.each(ABOVE)("the threads of a Black Box, engine %s", (engine
       await publisher.close();`);
   });
 
-  it("drains without closing: reads nothing more, and everything that was read is handled", async () => {
-    await good(`
+  it.runIf(LONG)(
+    "drains without closing: reads nothing more, and everything that was read is handled",
+    async () => {
+      await good(`
       const data = shared(4);
       const handler = module(\`
         export default async (_, { data }) => {
@@ -271,7 +274,8 @@ describe.concurrent.each(ABOVE)("the threads of a Black Box, engine %s", (engine
       await assert.rejects(box.start(), { code: "EAGAIN" });
       await Promise.all([box.close(), publisher.close()]);
       await assert.rejects(box.drain(), { code: "EBADF" });`);
-  });
+    },
+  );
 
   it("closes in time when a handler never ends, and says what that cost", async () => {
     await good(`

@@ -19,7 +19,7 @@ export function prelude(engine: string): string {
       return publisher;
     };
     const open = async (publisher, options) => {
-      const box = new BlackBox({ engine, workers: 2, full: "wait", connect: publisher.lastEndpoint, ...options });
+      const box = new BlackBox({ engine, workers: 1, full: "wait", connect: publisher.lastEndpoint, ...options });
       await box.start();
       await publisher.waitForSubscribers();
       return box;

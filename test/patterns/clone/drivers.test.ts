@@ -94,12 +94,12 @@ describe("one server", () => {
     expect(server.stats()).toMatchObject({ expired: 1, ephemeral: 0 });
   });
 
-  test("keys have every byte, values are any bytes, up to 16 MiB and more", async () => {
+  test("keys have every byte, values are any bytes, megabytes of them", async () => {
     const server = await serve();
     const client = await join_(server.at, { keyEncoding: "latin1" });
     const keys = Array.from({ length: 256 }, (_, byte) => Buffer.from([byte, 0, 255, byte]));
     await Promise.all(keys.map((key, byte) => client.set(key, Buffer.from([byte, 0]))));
-    const large = Buffer.alloc(16_777_216, "large");
+    const large = Buffer.alloc(4_000_000, "large");
     await client.set("large", large, { timeout: 20_000 });
     const late = await join_(server.at, { keyEncoding: "latin1" });
     expect(late.size).toBe(257);
@@ -225,8 +225,8 @@ describe("one server", () => {
     const gaps: number[] = [];
     client.events.on("update:missed", ({ got }) => gaps.push(got));
     // More than its queue and the kernel hold, in one turn: the client has no chance to read.
-    for (let n = 0; n < 60_000; n++) server.set(`k${n}`, Buffer.alloc(300, "x"));
-    await until(() => client.size === 60_000 && client.sequence === server.stats().sequence, "it is whole");
+    for (let n = 0; n < 10_000; n++) server.set(`k${n}`, Buffer.alloc(4_000, "x"));
+    await until(() => client.size === 10_000 && client.sequence === server.stats().sequence, "it is whole");
     expect(gaps.length).toBeGreaterThan(0);
     expect(client.stats()).toMatchObject({ state: "live", gaps: gaps.length });
   });

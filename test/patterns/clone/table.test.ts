@@ -21,7 +21,7 @@ test("a table is what a map with the same changes is, whatever bytes and sizes",
   const random = new Random(7);
   const table = new CloneTable();
   const model = new Map<string, { value: Buffer; sequence: number }>();
-  for (let sequence = 1; sequence <= 30_000; sequence++) {
+  for (let sequence = 1; sequence <= 15_000; sequence++) {
     const key = random.chance(0.1)
       ? randomBytes(random, random.integer(1, 255))
       : Buffer.from(`k${random.integer(0, 400)}`);
@@ -51,7 +51,7 @@ test("a table is what a map with the same changes is, whatever bytes and sizes",
 });
 
 test("keys that are set in turn are found, whatever was removed or set in between", () => {
-  for (let seed = 1; seed <= 40; seed++) {
+  for (let seed = 1; seed <= 20; seed++) {
     const random = new Random(seed);
     const table = new CloneTable();
     const model = new Map<string, string>();
@@ -84,7 +84,7 @@ test("a key that was removed is new when its turn comes", () => {
 });
 
 test("a snapshot is the map at its sequence, however it changes meanwhile", () => {
-  for (let seed = 1; seed <= 60; seed++) {
+  for (let seed = 1; seed <= 30; seed++) {
     const random = new Random(seed);
     const table = new CloneTable();
     let sequence = 0;
@@ -124,13 +124,13 @@ test("a snapshot is the map at its sequence, however it changes meanwhile", () =
 test("a key costs no more memory than twice its data", () => {
   const table = new CloneTable();
   const value = Buffer.alloc(64, 1);
-  for (let n = 0; n < 200_000; n++) table.put(Buffer.from(`/client/key-${n}`), value, n);
+  for (let n = 0; n < 50_000; n++) table.put(Buffer.from(`/client/key-${n}`), value, n);
   expect(table.memory).toBeLessThan(2 * table.bytes);
   // Values that change their size use the memory of those before.
   const before = table.memory;
-  for (let n = 0; n < 200_000; n++)
+  for (let n = 0; n < 50_000; n++)
     table.put(Buffer.from(`/client/key-${n}`), value.subarray(0, 1 + (n % 64)), n);
-  for (let n = 0; n < 200_000; n++) table.put(Buffer.from(`/client/key-${n}`), value, n);
+  for (let n = 0; n < 50_000; n++) table.put(Buffer.from(`/client/key-${n}`), value, n);
   expect(table.memory).toBeLessThan(1.5 * before);
 });
 

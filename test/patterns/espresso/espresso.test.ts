@@ -23,6 +23,7 @@ import {
 } from "../../../src/patterns/espresso/index.js";
 import { CURVE_SERVER, curveClient } from "../../contract/support/keys.js";
 import { texts, until } from "../../contract/support/wait.js";
+import { LONG } from "../../support/long.js";
 
 const ANY = "tcp://127.0.0.1:*";
 const open: { close(options?: { linger?: number }): Promise<unknown> }[] = [];
@@ -36,7 +37,7 @@ afterEach(async () => {
   await Promise.all(open.splice(0).map((thing) => thing.close({ linger: 0 })));
 });
 
-describe.each([...ENGINE_NAMES])("Espresso, engine %s", (engine) => {
+describe.each(ENGINE_NAMES.slice(0, LONG ? undefined : 1))("Espresso, engine %s", (engine) => {
   const context = new Context({ engine });
 
   async function startTap(options: EspressoTapOptions = {}): Promise<EspressoTap> {

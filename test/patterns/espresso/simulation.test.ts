@@ -122,6 +122,6 @@ function story(simulation: Simulation): void {
 
 describe("taps and listeners in simulated time", () => {
   it("know exactly what was lost between them", { timeout: SCHEDULES_TIMEOUT }, () => {
-    runSchedules(story, { count: 150 });
+    runSchedules(story, { count: 75 });
   });
 });

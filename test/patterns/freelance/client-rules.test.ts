@@ -340,5 +340,5 @@ function story(simulation: Simulation): void {
 test("every request ends once, in time, with its own reply, whatever the servers do", {
   timeout: SCHEDULES_TIMEOUT,
 }, () => {
-  runSchedules(story, { count: 600 });
+  runSchedules(story, { count: 300 });
 });

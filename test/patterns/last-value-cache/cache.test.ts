@@ -78,9 +78,9 @@ describe.each([...ENGINE_NAMES])("the last value cache, engine %s", (engine) => 
     expect(cache.stats()).toMatchObject({ subscriptions: 1, snapshots: { values: 0 } });
   });
 
-  it("a snapshot of 20,000 topics arrives whole, in pieces, while live messages pass", async () => {
+  it("a snapshot of 5,000 topics arrives whole, in pieces, while live messages pass", async () => {
     const { publisher, subscribe, messages } = await start();
-    const names = Array.from({ length: 20_000 }, (_, i) => `t${String(i).padStart(5, "0")}`);
+    const names = Array.from({ length: 5_000 }, (_, i) => `t${String(i).padStart(5, "0")}`);
     for (const name of names) await publisher.send([name, "1"]);
     await messages(names.length);
     const subscriber = subscribe("t");

@@ -100,7 +100,7 @@ describe("a newcomer of the last value cache, engine zmtp", () => {
   });
 
   /** Values that are far more than the kernel takes for somebody who does not read. */
-  const LARGE = Array.from({ length: 400 }, (_, i) => [`t${String(i).padStart(3, "0")}`, "x".repeat(65_536)]);
+  const LARGE = Array.from({ length: 200 }, (_, i) => [`t${String(i).padStart(3, "0")}`, "x".repeat(65_536)]);
 
   it.each([
     ["tcp", "tcp://127.0.0.1:*"],

@@ -110,7 +110,7 @@ function rolls(simulation: Simulation): void {
 it(
   "each broker that stands has its clients again, whatever brokers were killed, drained and came back",
   () => {
-    runSchedules(rolls, { first: 4_000_000, count: 80 });
+    runSchedules(rolls, { first: 4_000_000, count: 40 });
   },
   SCHEDULES_TIMEOUT,
 );

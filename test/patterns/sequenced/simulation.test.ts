@@ -173,7 +173,7 @@ function story(simulation: Simulation): void {
 it(
   "every message of every stream reaches a subscriber, or is reported to it, exactly once",
   () => {
-    runSchedules(story, { count: 80 });
+    runSchedules(story, { count: 40 });
   },
   SCHEDULES_TIMEOUT,
 );

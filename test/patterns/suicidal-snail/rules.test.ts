@@ -284,7 +284,7 @@ function story(simulation: Simulation): void {
 it(
   "a reader is late when it is slow, and never by its clocks",
   () => {
-    runSchedules(story, { count: 75 });
+    runSchedules(story, { count: 40 });
   },
   SCHEDULES_TIMEOUT,
 );

@@ -26,7 +26,7 @@ import { start } from "../../process/child.js";
 import { LONG } from "../../support/long.js";
 import { request } from "./store-contract.js";
 
-const CASES = LONG ? 5_000 : 98;
+const CASES = LONG ? 5_000 : 28;
 const LIMIT = LONG ? 900_000 : 120_000;
 const HOUR = 3_600_000;
 

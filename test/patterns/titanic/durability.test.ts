@@ -3,7 +3,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { GroupCommit } from "../../../src/patterns/kit/store/group-commit.js";
 import { MajordomoBroker } from "../../../src/patterns/majordomo/broker.js";
 import { MajordomoClient } from "../../../src/patterns/majordomo/client.js";
@@ -11,6 +11,7 @@ import { MajordomoWorker } from "../../../src/patterns/majordomo/worker.js";
 import { TitanicClient } from "../../../src/patterns/titanic/client.js";
 import { Titanic } from "../../../src/patterns/titanic/titanic.js";
 import { type Child, start } from "../../process/child.js";
+import { LONG } from "../../support/long.js";
 import { missing, peerAt } from "../../support/peers.js";
 import { GatedStore } from "./gated-store.js";
 
@@ -248,15 +249,19 @@ const NOT_HELD = process.platform === "linux" ? missing("cc") : "libraries are l
 
 describe.skipIf(NOT_HELD)("the store on LMDB", () => {
   let directory: string;
-
+  let library: string;
   let shim: string;
 
-  beforeEach(() => {
-    directory = mkdtempSync(join(tmpdir(), "shoal-titanic-"));
-    const source = join(directory, "shim.c");
-    shim = join(directory, "shim.so");
+  beforeAll(() => {
+    library = mkdtempSync(join(tmpdir(), "shoal-shim-"));
+    const source = join(library, "shim.c");
+    shim = join(library, "shim.so");
     writeFileSync(source, SHIM);
     execFileSync(peerAt("cc"), ["-shared", "-fPIC", "-o", shim, source, "-ldl"], { stdio: "pipe" });
+  });
+  afterAll(() => rmSync(library, { recursive: true, force: true }));
+  beforeEach(() => {
+    directory = mkdtempSync(join(tmpdir(), "shoal-titanic-"));
   });
   afterEach(() => {
     rmSync(directory, { recursive: true, force: true });
@@ -346,7 +351,7 @@ describe.skipIf(NOT_HELD)("the store on LMDB", () => {
       expect(await client.wait(uuid, WAIT)).toEqual({ status: "200", body: [Buffer.from("x")] });
     });
 
-    it("of a dead letter: it dies once", { timeout: 60_000 }, async () => {
+    it.runIf(LONG)("of a dead letter: it dies once", { timeout: 60_000 }, async () => {
       const running = await run(1);
       let calls = 0;
       worker = new MajordomoWorker(endpoint, "echo", () => {
@@ -358,7 +363,7 @@ describe.skipIf(NOT_HELD)("the store on LMDB", () => {
       expect((await client.wait(uuid, WAIT)).status).toBe("503");
     });
 
-    it("of a close: closing again is done", { timeout: 60_000 }, async () => {
+    it.runIf(LONG)("of a close: closing again is done", { timeout: 60_000 }, async () => {
       const running = await run();
       const uuid = await client.request("nobody", "x");
       writeFileSync(armed, "");

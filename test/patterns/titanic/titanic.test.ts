@@ -105,17 +105,20 @@ describe("Titanic", () => {
     expect(await ask("titanic.reply", uuid)).toEqual(["400"]);
   });
 
-  it.each([
-    "",
-    "../../etc/passwd",
-    "0".repeat(31),
-    "0".repeat(33),
-    `${"0".repeat(30)}/.`,
-    `\u0000${"0".repeat(31)}`,
-    "0123456789abcdef0123456789abcde\u00e9",
-  ])("takes %j for no UUID", async (text) => {
-    expect(await ask("titanic.reply", Buffer.from(text, "latin1"))).toEqual(["400"]);
-    expect(await ask("titanic.close", Buffer.from(text, "latin1"))).toEqual(["200"]);
+  it("takes no other text for a UUID", async () => {
+    const texts = [
+      "",
+      "../../etc/passwd",
+      "0".repeat(31),
+      "0".repeat(33),
+      `${"0".repeat(30)}/.`,
+      `\u0000${"0".repeat(31)}`,
+      "0123456789abcdef0123456789abcde\u00e9",
+    ];
+    for (const text of texts) {
+      expect([text, ...(await ask("titanic.reply", Buffer.from(text, "latin1")))]).toEqual([text, "400"]);
+      expect([text, ...(await ask("titanic.close", Buffer.from(text, "latin1")))]).toEqual([text, "200"]);
+    }
   });
 
   it.each([
@@ -278,9 +281,9 @@ describe("Titanic", () => {
   it("serves many clients and services at once, each its own reply", async () => {
     const names = ["one", "two", "three"];
     for (const name of names) worker(name, (frames) => [Buffer.from(name), ...frames]);
-    const asked = Array.from({ length: 600 }, (_, i) => ({ name: names[i % 3] as string, body: String(i) }));
+    const asked = Array.from({ length: 150 }, (_, i) => ({ name: names[i % 3] as string, body: String(i) }));
     const uuids = await Promise.all(asked.map(({ name, body }) => client.request(name, body)));
-    expect(new Set(uuids).size).toBe(600);
+    expect(new Set(uuids).size).toBe(150);
     const replies = await Promise.all(uuids.map((uuid) => client.wait(uuid, WAIT)));
     expect(replies.map(({ body }) => body.map(String))).toEqual(asked.map(({ name, body }) => [name, body]));
   });

@@ -1,3 +1,4 @@
+/** The store on PostgreSQL, whose server is started here: in the long form alone. What every store promises is tried on LMDB by default. */
 import { createRequire } from "node:module";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { PgPool } from "../../../src/patterns/kit/store/postgres.js";
