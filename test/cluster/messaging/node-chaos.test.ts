@@ -2,7 +2,7 @@
  * Nodes that publish while others are killed, cut, stopped, restarted and leave. Per publisher and topic nothing is reordered or comes
  * twice; what is missing is what the publisher's link to the reader has counted as lost, exactly, as soon as the reader has greeted it again, and at most
  * that before. Each copy is in one count; and in the end all routes are right.
- * The default run deals three of them: a kill, a cut and a stop. SHOAL_LONG=1 deals 1,000.
+ * The default run deals three of them: a kill, a cut and a stop. SHOAL_LONG=1 deals 200.
  *
  *   a: ipc, tcp   b: pipes alone, so a cut leaves no way   c: pipes, and where these are cut ipc
  */
@@ -113,7 +113,7 @@ process.stdin.on("data", (text) => {
 });
 `;
 
-const BLOWS = blowsFor(3, 1_000);
+const BLOWS = blowsFor(3, 200);
 /** ms of the default run for the blows. */
 const DEALT_IN = BLOWS * 8_000;
 const NAMES = ["a", "b", "c"];
