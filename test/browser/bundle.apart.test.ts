@@ -5,6 +5,7 @@ import { gzipSync } from "node:zlib";
 import { rolldown } from "rolldown";
 import { describe, expect, it } from "vitest";
 import { ERROR_CODES } from "../../src/index.js";
+import { LONG } from "../support/long.js";
 import { WEB, type Web } from "./support/web.js";
 
 /** Bytes of all sockets without CURVE, compressed. */
@@ -92,6 +93,7 @@ describe("the build for browsers", () => {
     expect(one).toBeLessThan(all - 3_000);
     expect(push).toBeLessThanOrEqual(LEAST);
     expect(none).toBeLessThan(5_000);
+    if (!LONG) return;
     const dish = await bundled(
       'import { Dish } from "shoal/browser/draft"; const dish = new Dish(); dish.join("group"); globalThis.dish = dish;',
     );

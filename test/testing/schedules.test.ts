@@ -50,7 +50,7 @@ function failureOf(call: () => unknown): string {
 it("finds a planted fault, and leaves of its story little more than the fault", () => {
   const text = failureOf(() => runSchedules(faulty, { count: 200 }));
   expect(text).toMatch(
-    /^Seed \d+: lost at \d+\nRepeat it with: SHOAL_SEED=\d+ npx vitest run test\/testing\//,
+    /^Seed \d+: lost at \d+\nRepeat it with: (?:SHOAL_LONG=1 )?SHOAL_SEED=\d+ npx vitest run test\/testing\//,
   );
   const [, from, to] = /Made smaller, from (\d+) choices to (\d+): lost at \d+/.exec(text) ?? [];
   expect(Number(from)).toBeGreaterThan(40);
@@ -104,8 +104,7 @@ it.runIf(LONG)(
       writeFileSync(
         join(folder, "planted.test.ts"),
         `import { it } from "vitest";
-      import { LONG } from "../support/long.js";
-import { runSchedules } from "../../support/schedules.js";
+      import { runSchedules } from "../../support/schedules.js";
       it("a 'planted' fault", () => {
         let begun = 0;
         runSchedules(({ random }) => {
@@ -118,7 +117,9 @@ import { runSchedules } from "../../support/schedules.js";
       });`,
       );
       const first = await output("npx", ["vitest", "run", join(folder, "planted.test.ts")]);
-      const [, command = "", seed] = /Repeat it with: (SHOAL_SEED=(\d+) npx vitest run .*)/.exec(first) ?? [];
+      console.log(first);
+    const [, command = "", seed] =
+        /Repeat it with: ((?:SHOAL_LONG=1 )?SHOAL_SEED=(\d+) npx vitest run .*)/.exec(first) ?? [];
       expect(first).not.toContain("Seeds begun: 1.");
       const again = await output("/bin/sh", ["-c", command]);
       expect(again).toContain(`Seed ${seed}: planted`);

@@ -1,15 +1,14 @@
-/** bench/browser.js runs, and prints what it is there for: in the long form. */
+/** bench/browser.js runs, and prints what it is there for. */
 import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { describe, expect, it } from "vitest";
-import { LONG } from "../support/long.js";
 import { missing, peerAt } from "../support/peers.js";
 
 const reason = missing("chromium");
 const SCRIPT = join(import.meta.dirname, "../../bench/browser.js");
 
-describe.skipIf(reason || !LONG)(`bench/browser.js${reason === false ? "" : `: ${reason}`}`, () => {
+describe.skipIf(reason)(`bench/browser.js${reason === false ? "" : `: ${reason}`}`, () => {
   it("compares a page with Node.js", async () => {
     const args = [SCRIPT, "--smoke", "--chromium", peerAt("chromium")];
     const { stdout } = await promisify(execFile)(process.execPath, args, { timeout: 60_000 });
