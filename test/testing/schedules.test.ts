@@ -118,7 +118,7 @@ it.runIf(LONG)(
       );
       const first = await output("npx", ["vitest", "run", join(folder, "planted.test.ts")]);
       console.log(first);
-    const [, command = "", seed] =
+      const [, command = "", seed] =
         /Repeat it with: ((?:SHOAL_LONG=1 )?SHOAL_SEED=(\d+) npx vitest run .*)/.exec(first) ?? [];
       expect(first).not.toContain("Seeds begun: 1.");
       const again = await output("/bin/sh", ["-c", command]);
