@@ -117,7 +117,6 @@ it.runIf(LONG)(
       });`,
       );
       const first = await output("npx", ["vitest", "run", join(folder, "planted.test.ts")]);
-      console.log(first);
       const [, command = "", seed] =
         /Repeat it with: ((?:SHOAL_LONG=1 )?SHOAL_SEED=(\d+) npx vitest run .*)/.exec(first) ?? [];
       expect(first).not.toContain("Seeds begun: 1.");
