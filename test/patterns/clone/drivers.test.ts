@@ -225,8 +225,8 @@ describe("one server", () => {
     const gaps: number[] = [];
     client.events.on("update:missed", ({ got }) => gaps.push(got));
     // More than its queue and the kernel hold, in one turn: the client has no chance to read.
-    for (let n = 0; n < 10_000; n++) server.set(`k${n}`, Buffer.alloc(4_000, "x"));
-    await until(() => client.size === 10_000 && client.sequence === server.stats().sequence, "it is whole");
+    for (let n = 0; n < 60_000; n++) server.set(`k${n}`, Buffer.alloc(300, "x"));
+    await until(() => client.size === 60_000 && client.sequence === server.stats().sequence, "it is whole");
     expect(gaps.length).toBeGreaterThan(0);
     expect(client.stats()).toMatchObject({ state: "live", gaps: gaps.length });
   });
