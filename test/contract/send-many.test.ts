@@ -158,7 +158,8 @@ describeTransports("arrays of messages", (world) => {
     const [push, pull] = await linked(2);
     const all = numbers(100);
     const sending = push.sendMany(all.map((text) => text.padEnd(world.inProcess ? 10 : 262_144)));
-    expect(push.stats().pendingSends).toBe(1);
+    // The threads of libzmq may have taken all of them by now.
+    if (world.engine === "zmtp") expect(push.stats().pendingSends).toBe(1);
     const closing = push.close();
     expect((await collect(pull, all.length)).map((text) => text.trim())).toEqual(all);
     await within(sending, "the others");
