@@ -83,6 +83,7 @@ const TABLES = {
     const remedies = docstrings("src/core/error-codes.ts", "ERROR_CODES");
     const rows = Object.entries(ERROR_CODES);
     return table("Code | Class | Meaning | What to do", rows, ([name, meaning]) => {
+      if (!remedies.get(name)) throw new Error(`src/core/error-codes.ts does not say what to do for ${name}`);
       const own = classes.filter((each) => each.has(name)).map((each) => code(each.name));
       // The system's other codes.
       return [code(name), own.join(", ") || code("TransportError"), meaning, remedies.get(name)];
@@ -157,15 +158,18 @@ const RANGES = {
 for (const name of readdirSync(join(ROOT, "docs"), { recursive: true, encoding: "utf8" })) {
   if (!name.endsWith(".md")) continue;
   const before = read(join("docs", name));
+  let heads = before.split("<!-- table:").length - 1;
   const after = before.replace(
-    /(<!-- table: ([a-z ]+?)(?: of (.+?))? -->\n)[\s\S]*?(<!-- \/table -->)/g,
+    /(<!-- table: ([a-z ]+?)(?: of (.+?))? -->\n)(?:(?!<!-- table:)[\s\S])*?(<!-- \/table -->)/g,
     (block, head, kind, of = "", end) => {
+      heads -= 1;
       const rows = TABLES[kind];
       if (rows === undefined) throw new Error(`docs/${name} has a table without rows: ${kind}`);
       const made = rows(of);
       return made === undefined ? block : `${head}\n${made}\n\n${end}`;
     },
   );
+  if (heads > 0) throw new Error(`docs/${name} has a table whose block has no name or no end`);
   if (after !== before) writeFileSync(join(ROOT, "docs", name), after);
 }
 
