@@ -61,8 +61,7 @@ export const OPTIONS = {
   heartbeatTimeout: int(-1, -1, INT32, { unit: "ms", zeromqDefault: -1 }),
   heartbeatTimeToLive: int(0, 0, 65_500, { unit: "ms" }),
   reconnectInterval: int(100, -1, INT32, { unit: "ms" }),
-  /** Attempts to reach a missing server become less frequent. */
-  reconnectMaxInterval: int(5_000, 0, INT32, { unit: "ms", zeromqDefault: 0 }),
+  reconnectMaxInterval: int(0, 0, INT32, { unit: "ms" }),
   ipv6: flag(false),
   affinity: int(0, 0, 2 ** 64),
 

@@ -129,24 +129,6 @@ describeEngines("options", (world) => {
     }
   });
 
-  it("the defaults that matter are what the documentation promises", () => {
-    const promised = {
-      sendHighWaterMark: 1_000,
-      receiveHighWaterMark: 1_000,
-      maxMessageSize: 67_108_864,
-      heartbeatInterval: 5_000,
-      heartbeatTimeout: -1,
-      handshakeInterval: 30_000,
-      reconnectInterval: 100,
-      reconnectMaxInterval: 5_000,
-      linger: -1,
-      maxPendingSends: 10_000,
-      maxPendingReceives: 10_000,
-    };
-    expect(make("Dealer")).toMatchObject(promised);
-    expect(make("Router")).toMatchObject({ ...promised, mandatory: false, handover: false });
-  });
-
   it.each(NAMES)("%s refuses every wrong value, at construction and later, and keeps the old one", (name) => {
     const socket = make(name);
     for (const [option, spec] of SPECS) {
