@@ -160,8 +160,18 @@ export function refusedWait(
     checkWait(options);
     return undefined;
   } catch (error) {
-    return Promise.reject(error);
+    return rejectNextTurn(error);
   }
+}
+
+/**
+ * A promise that is rejected after a turn of the event loop. A program that calls again whenever a call fails
+ * would otherwise run within one turn forever, and neither timers nor I/O would.
+ */
+export function rejectNextTurn(error: unknown): Promise<never> {
+  return new Promise((_resolve, reject) => {
+    setImmediate(reject, error);
+  });
 }
 
 /**

@@ -12,7 +12,7 @@ import { RingBuffer } from "../core/collections/ring-buffer.js";
 import { ClosedError, InvalidStateError, type ShoalError, TimeoutError } from "../core/errors.js";
 import { costOf } from "../core/frame-cost.js";
 import { TurnBudget } from "../core/turn-budget.js";
-import { refusedWait, Waiter, type WaitOptions } from "../core/waiter.js";
+import { refusedWait, rejectNextTurn, Waiter, type WaitOptions } from "../core/waiter.js";
 import type { EngineSocket, TakenMessages } from "../engine/engine.js";
 import type { Lease } from "../engine/lease.js";
 import { BatchShare, MAX_MANY } from "./batch-share.js";
@@ -35,7 +35,7 @@ const SLACK = 16;
 export interface InboxRules<T> {
   readonly receiveTimeout: number;
   readonly maxPendingReceives: number;
-  /** Whether the socket has to send before it can receive (REQ, REP), and no send is waiting: the call is refused. */
+  /** Whether the socket has to send before it can receive (REQ, REP), and no send is waiting. */
   readonly receivesOutOfTurn: boolean;
   /** Whether `decode` would give all messages as they are, and do nothing else. */
   readonly isPlain: boolean;
@@ -158,10 +158,9 @@ export class Inbox<T> {
   }
 
   #wait(max: number, options: WaitOptions | undefined, lease: Lease | undefined): Promise<T | T[]> {
-    if (this.#rules.receivesOutOfTurn) return Promise.reject(outOfTurn());
     const timeout = options?.timeout ?? this.#rules.receiveTimeout;
     if (this.#waiting >= this.#rules.maxPendingReceives) {
-      return Promise.reject(
+      return rejectNextTurn(
         new InvalidStateError(
           "ERR_TOO_MANY_PENDING",
           `${this.#waiting} receives wait already (maxPendingReceives)`,
@@ -235,10 +234,6 @@ export class Inbox<T> {
 
   #timedOut = (): ShoalError =>
     this.#rules.receivesOutOfTurn
-      ? outOfTurn()
+      ? new InvalidStateError("EFSM", "This socket sends and receives in turn; now it has to send")
       : new TimeoutError("EAGAIN", "No message came in time (receiveTimeout)");
-}
-
-function outOfTurn(): ShoalError {
-  return new InvalidStateError("EFSM", "This socket sends and receives in turn; now it has to send");
 }

@@ -1,7 +1,7 @@
 /** What sockets that receive can do. */
 import { checkCallOptions, describe, refuseExtra } from "../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError } from "../core/errors.js";
-import type { WaitOptions } from "../core/waiter.js";
+import { rejectNextTurn, type WaitOptions } from "../core/waiter.js";
 import { CALL_OPTIONS, leaseFor, MESSAGES_OPTIONS } from "./copy-option.js";
 import type { Message } from "./message.js";
 import { CORE, type HasCore } from "./socket-core.js";
@@ -66,7 +66,7 @@ export interface Readable<M = Message[]> extends Required<ReadableOptions> {
    * @returns the message's frames, each a Buffer that belongs to the program;
    *   with a codec the last is the decoded value
    * @throws TimeoutError `EAGAIN` after `receiveTimeout` or `timeout`
-   * @throws InvalidStateError `EFSM` at once if the socket has to send first (Request, Reply), and no send waits
+   * @throws InvalidStateError `EFSM` in its place where the socket still has to send first (Request, Reply)
    * @throws InvalidStateError `ERR_TOO_MANY_PENDING` past `maxPendingReceives`
    * @throws InvalidArgumentError `EINVAL` for an unknown option or an invalid value
    * @throws AbortedError `ABORT_ERR`; ClosedError `EAGAIN` when the socket closes meanwhile, `EBADF` when it is closed
@@ -169,7 +169,7 @@ const methods: Omit<Readable<unknown>, keyof ReadableOptions | "batches"> &
       if (options !== undefined || extra !== undefined) check("receive", options, CALL_OPTIONS, extra);
       return this[CORE].inbox.receive(options, leaseFor(options));
     } catch (error) {
-      return Promise.reject(error);
+      return rejectNextTurn(error);
     }
   },
   receiveMany(options, extra?: unknown) {
@@ -178,7 +178,7 @@ const methods: Omit<Readable<unknown>, keyof ReadableOptions | "batches"> &
       if (options !== undefined || extra !== undefined) check("receiveMany", options, MANY_OPTIONS, extra);
       return this[CORE].inbox.receiveMany(checkMax(options?.max), options, leaseFor(options));
     } catch (error) {
-      return Promise.reject(error);
+      return rejectNextTurn(error);
     }
   },
   messages(options, extra?: unknown) {

@@ -182,6 +182,28 @@ describeEngines("time-outs", (world) => {
     expect(await collect(pull, 1)).toEqual(["here"]);
   });
 
+  it("a loop that calls receive again whenever it fails leaves the event loop its turns", async () => {
+    const [busy, closed] = [world.pull({ maxPendingReceives: 1 }), world.pull()];
+    const waiting = busy.receive();
+    await closed.close();
+    const refused: (() => Promise<unknown>)[] = [
+      () => busy.receive(),
+      () => busy.receiveMany({ max: 0 }),
+      () => busy.receive({ signal: AbortSignal.abort() }),
+      () => closed.receive(),
+      () => closed.receiveMany({ timeout: 0 }),
+    ];
+    for (const receive of refused) {
+      let turned = false;
+      setImmediate(() => setImmediate(() => (turned = true)));
+      for (let calls = 0; !turned; calls++) {
+        expect(calls).toBeLessThan(10);
+        await failure(receive());
+      }
+    }
+    await Promise.all([busy.close(), failure(waiting)]);
+  });
+
   it("a call's own timeout goes before the socket's, for longer and for shorter", async () => {
     const [push, pull] = [world.push({ sendTimeout: 20 }), world.pull({ receiveTimeout: 20 })];
     const patientSend = push.send("0", { timeout: 8_000 });

@@ -64,27 +64,57 @@ describeEngines("plain REQ", (world) => {
     await Promise.all([first, second, serving]);
   });
 
-  it("refuses at once what is out of turn, with no time-out of its own", async () => {
+  it("a receive out of turn waits for its turn", async () => {
     const [request, reply] = [world.request(), world.reply()];
     await world.link(reply, request);
-    const codes = (...calls: Promise<unknown>[]): Promise<unknown[]> =>
-      Promise.all(calls.map(async (call) => (await failure(call)).code));
-    const EFSM = { code: "EFSM" };
-    expect(await codes(request.receive(), request.receiveMany(), reply.send("nobody asked"))).toEqual(
-      Array(3).fill("EFSM"),
-    );
-    await expect(request.messages().next()).rejects.toMatchObject(EFSM);
+    const early = request.receive();
     await request.send("question");
-    expect(await codes(request.send("another"))).toEqual(["EFSM"]);
-    await reply.receive();
-    expect(await codes(reply.receive())).toEqual(["EFSM"]);
+    expect(texts(await reply.receive())).toEqual(["question"]);
+    const next = reply.receive();
     await reply.send("answer");
-    expect(await codes(reply.send("twice"))).toEqual(["EFSM"]);
-    expect(texts(await request.receive())).toEqual(["answer"]);
-    expect(await codes(request.receive())).toEqual(["EFSM"]);
-    // Both sides are where they were: nothing of it changed anything.
+    expect(texts(await within(early, "the reply"))).toEqual(["answer"]);
     await request.send("next");
-    expect(texts(await reply.receive())).toEqual(["next"]);
+    expect(texts(await within(next, "the next request"))).toEqual(["next"]);
+  });
+
+  it("a loop whose replies are sent later gets each request", async () => {
+    const reply = world.reply();
+    const requests = [world.request(), world.request()];
+    await world.link(reply, ...requests);
+    const asked: string[] = [];
+    const loop = (async () => {
+      for await (const frames of reply) {
+        asked.push(...texts(frames));
+        setImmediate(() => void reply.send(frames));
+      }
+    })();
+    for (let n = 0; n < 3; n++) {
+      await Promise.all(requests.map((request, i) => request.send(`${n} ${i}`)));
+      for (const [i, request] of requests.entries())
+        expect(texts(await within(request.receive(), "a reply"))).toEqual([`${n} ${i}`]);
+    }
+    expect(asked.length).toBe(6);
+    await reply.close();
+    await loop;
+  });
+
+  it("a send out of turn is refused at once, a receive at its time-out, and nothing has changed", async () => {
+    const [request, reply] = [world.request(), world.reply()];
+    await world.link(reply, request);
+    const EFSM = { code: "EFSM" };
+    for (const call of [
+      request.receive({ timeout: 0 }),
+      request.receiveMany({ timeout: 5 }),
+      reply.send("nobody asked"),
+    ])
+      expect(await failure(call)).toMatchObject(EFSM);
+    await request.send("question");
+    expect(await failure(request.send("another"))).toMatchObject(EFSM);
+    const frames = await reply.receive();
+    expect(await failure(reply.receive({ timeout: 5 }))).toMatchObject(EFSM);
+    await reply.send(frames);
+    expect(await failure(reply.send("twice"))).toMatchObject(EFSM);
+    expect(texts(await request.receive())).toEqual(["question"]);
   });
 
   it("a relaxed one that gave requests up has to send again once it has its reply", async () => {
@@ -94,7 +124,7 @@ describeEngines("plain REQ", (world) => {
     await request.send("asked");
     for (let i = 0; i < 2; i++) await reply.send(await reply.receive());
     expect(texts(await request.receive())).toEqual(["asked"]);
-    expect((await failure(request.receive())).code).toBe("EFSM");
+    expect((await failure(request.receive({ timeout: 0 }))).code).toBe("EFSM");
   });
 
   it("calls made ahead, in turn, wait for each other", async () => {

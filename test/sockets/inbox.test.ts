@@ -129,6 +129,8 @@ class Run {
 
   async check(): Promise<void> {
     await turn();
+    // What a listener called in that turn is refused in the next.
+    if (this.onInvalid === "receive") await turn();
     const left = this.engine.last.incoming
       .filter(([frame]) => frame !== INVALID)
       .map((frames) => Number(frames[0]));
