@@ -151,6 +151,31 @@ test("a slab that waits is never written again; one that has left is", () => {
   expect(encoder.start).toBe(0);
 });
 
+test("slabs that are full are used again once what is in them has left", () => {
+  const [encoder, queue] = [new Encoder(), new OutQueue()];
+  const slabs = new Set<Buffer>();
+  for (let turn = 0; turn < 20; turn++) {
+    for (let i = 0; i < 10; i++) {
+      encoder.encode(filled(BY_REFERENCE - 1), 0, undefined);
+      queue.add(encoder, 1);
+      slabs.add(encoder.slab.bytes);
+    }
+    queue.take(Number.POSITIVE_INFINITY);
+    queue.confirm();
+  }
+  expect(slabs.size).toBeLessThan(10);
+});
+
+test("small messages that are encoded already have a frame in front of each, which counts as one more of theirs", () => {
+  const encoder = new Encoder();
+  const bytes = Buffer.concat([expected(["a", "b"]), expected(["c"])]);
+  encoder.encodeEach(bytes, 0, bytes.length, 2, 3, Buffer.from("id"));
+  expect(bytesOf(encoder).equals(Buffer.concat([expected(["id", "a", "b"]), expected(["id", "c"])]))).toBe(
+    true,
+  );
+  expect(encoder.frames).toBe(5);
+});
+
 test("encoders that come and go never share memory that waits", () => {
   fc.assert(
     fc.property(

@@ -70,6 +70,30 @@ test("a message is never torn: all its frames are in flight, or none", () => {
   expect(decodeStream(inFlight()).messages).toEqual([["6e657874", "6f6e65"]]);
 });
 
+test("no more goes at once than was asked for, but whole messages", () => {
+  const { queue, send, inFlight } = make();
+  send("first");
+  send(Buffer.alloc(20_000));
+  send("last");
+  queue.take(1);
+  expect(decodeStream(inFlight()).messages).toEqual([["6669727374"]]);
+  expect([queue.messages, queue.length > 0]).toEqual([3, true]);
+});
+
+test("what moves to another queue counts there alone", () => {
+  const { queue, send } = make();
+  const other = make();
+  send("in flight");
+  queue.take(ALL);
+  send("a", "b");
+  const { bytes, frames } = queue;
+  queue.moveTo([other.queue]);
+  expect([queue.messages, queue.bytes, queue.frames]).toEqual([1, 0, 0]);
+  expect([other.queue.messages, other.queue.bytes, other.queue.frames]).toEqual([1, bytes, frames]);
+  other.queue.take(ALL);
+  expect(decodeStream(other.inFlight()).messages).toEqual([["61", "62"]]);
+});
+
 describe.each<[string, () => ReturnType<typeof make>]>([
   ["of Node.js", make],
   ["of a page", () => make(new PageEncoder() as unknown as Encoder, new PageQueue() as unknown as OutQueue)],

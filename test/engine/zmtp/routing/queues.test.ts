@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import type { Pipe } from "../../../../src/engine/zmtp/pipe.js";
 import { FairQueue, LoadBalancer } from "../../../../src/engine/zmtp/routing/queues.js";
 import { LengthSet } from "../../../../src/engine/zmtp/routing/subscription-index.js";
 
@@ -85,6 +86,25 @@ test("the load balancer goes round those with room, and comes back to who has it
   balancer.add((peers[1] as (typeof peers)[0]).pipe);
   send();
   expect(sent.at(-1)).toBe(1);
+});
+
+test("a peer without room hears once that a send waits, and once more when it was full again", () => {
+  let times = 0;
+  let hasRoom = false;
+  const pipe = { hasRoom: () => hasRoom, awaited: () => (times += 1) } as unknown as Pipe;
+  const balancer = new LoadBalancer();
+  const wait = (): number => {
+    expect(balancer.next()).toBeUndefined();
+    balancer.awaited();
+    return times;
+  };
+  balancer.add(pipe);
+  expect([wait(), wait()]).toEqual([1, 1]);
+  hasRoom = true;
+  balancer.add(pipe);
+  expect(balancer.next()).toBe(pipe);
+  hasRoom = false;
+  expect(wait()).toBe(2);
 });
 
 test("a removed peer gets no turn, and the others keep theirs", () => {

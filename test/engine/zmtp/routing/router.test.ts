@@ -142,6 +142,18 @@ test("with handover the newcomer has the name and the first is closed; what the 
   expect([first.messages, second.messages]).toEqual([[], [["answer"]]]);
 });
 
+test("with handover a peer that we connected to, and that goes, does not take the name with it that another has by then", () => {
+  const world = new RoutingWorld({ type: "Router", options: { handover: true } });
+  const first = world.peer(true);
+  world.joins(first, "n");
+  world.leaves(first);
+  const second = world.joined("n");
+  world.disconnects(first);
+  expect(world.routing.offer(["n", "x"])).toBe(OfferResult.Accepted);
+  second.reads();
+  expect(second.messages).toEqual([["x"]]);
+});
+
 test("a peer we connect to keeps the name it had, and its queue, while its connection is away", () => {
   const world = new RoutingWorld({ type: "Router" });
   const peer = world.peer(true);

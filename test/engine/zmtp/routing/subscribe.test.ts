@@ -143,6 +143,24 @@ test("a publisher that does not read hears the difference when it does, however 
   expect(understood({ ...peer, commands: ["\tSUBSCRIBEgone", ...peer.commands] } as never)).toEqual(["new"]);
 });
 
+test("a publisher that reads a little hears as much of what has changed as its connection takes", () => {
+  const world = new RoutingWorld({ type: "XSubscriber" });
+  const peer = world.joined();
+  // Each more than is gathered for one write.
+  const size = 1_000_000;
+  for (const topic of ["a", "b", "c"]) world.routing.offer(`\u0001${topic.repeat(size)}`);
+  // The connection takes one write, and no more until the publisher reads again.
+  peer.flush = () => {
+    peer.blocked = true;
+  };
+  const heard = [1, 2, 3].map(() => {
+    peer.blocked = false;
+    peer.pipe.relieved();
+    return Math.floor(peer.pipe.out.bytes / size);
+  });
+  expect(heard).toEqual([1, 2, 3]);
+});
+
 test("what a lost connection was not sent is not sent to the next: it gets all prefixes", () => {
   const world = new RoutingWorld({ type: "Subscriber" });
   const peer = world.peer(true);

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { SubscriptionIndex } from "../../../../src/engine/zmtp/routing/subscription-index.js";
+import { collectGarbage } from "../../../support/collect-garbage.js";
 import { LONG } from "../../../support/long.js";
 import fc from "../../../support/properties.js";
 
@@ -156,4 +157,22 @@ test("8,000 prefixes of different lengths are matched in less work than a string
   expect(visits).toBe(64 * 50);
   // 32 MB of strings for each of these publications would take more than a second.
   expect(computing()).toBeLessThan(700);
+});
+
+test("long prefixes that came and went leave no memory behind", () => {
+  const index = new SubscriptionIndex<Subscriber>();
+  const restless: Subscriber = { name: 0 };
+  /** @returns bytes that are used afterwards */
+  const pass = (from: number, to: number): number => {
+    for (let i = from; i < to; i++) {
+      const prefix = `${"x".repeat(100)}${i}`;
+      index.add(prefix, restless);
+      index.remove(prefix, restless);
+    }
+    collectGarbage();
+    return process.memoryUsage().heapUsed;
+  };
+  const before = pass(0, 1_000);
+  // Empty lists of all that came would be more than 500,000.
+  expect(pass(1_000, 11_000) - before).toBeLessThan(200_000);
 });

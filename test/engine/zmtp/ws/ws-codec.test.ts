@@ -154,6 +154,13 @@ describe("frames", () => {
     expect(wire.toString("hex")).toBe("82810100000001" + "82810200000002");
   });
 
+  it("have the memory that they need, of whatever pieces they come", () => {
+    // Just over 8,192 bytes with their headers and masks: the least memory that writes share.
+    const small = Buffer.concat(Array.from({ length: 900 }, () => zmtp(0, "ab")));
+    const wire = encode(key, zmtp(0, Buffer.alloc(1_000)), small);
+    expect(decode(new WsDecoder(true), wire)).toEqual(Buffer.concat([zmtp(0, Buffer.alloc(1_000)), small]));
+  });
+
   it("share memory between writes only when the kernel has it", () => {
     const encoder = new WsEncoder(undefined);
     const encodeOne = (text: string): Uint8Array => {
@@ -272,7 +279,7 @@ describe("what is no frame of 45/ZWS ends the connection", () => {
       "02810000000001" + "8281000000000061",
       "between the fragments",
     ],
-    ["a compressed message", "c28100000000", "reserved bits"],
+    ["a compressed message", "c28100000000", "a frame with reserved bits"],
     ["an unmasked message", "820100", "unmasked"],
     ["an unmasked ping", "8900", "unmasked"],
     ["an empty message", "828000000000", "without flags"],
