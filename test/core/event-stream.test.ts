@@ -48,3 +48,10 @@ test("nothing is kept before the first read unless it is asked for", async () =>
   keeping.emit({ type: "worker:left" });
   expect(await keeping.receive()).toEqual({ type: "worker:left" });
 });
+
+test("a wait that is refused takes no event", async () => {
+  const events = new EventStream<Event>({ keepsUnread: true });
+  events.emit({ type: "worker:left" });
+  await expect(events.receive({ timeout: Number.NaN })).rejects.toMatchObject({ code: "EINVAL" });
+  expect(await events.receive()).toEqual({ type: "worker:left" });
+});
