@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { Membership } from "../../src/cluster/membership/membership.js";
 import { PROFILES } from "../../src/cluster/profiles.js";
 import { type SimulatedNode, stateOf, World } from "../../src/cluster/simulation/world.js";
-import { Packet, PacketType, Update } from "../../src/cluster/wire/packets.js";
+import { DeathReason, Packet, PacketType, Update } from "../../src/cluster/wire/packets.js";
 import { LONG } from "../support/long.js";
 import fc from "../support/properties.js";
 
@@ -143,6 +143,39 @@ describe("a killed process", () => {
       world.run(100);
     }
     expect(world.falseDeaths).toBe(0);
+  });
+});
+
+describe("gossip that a member is suspected", () => {
+  it("has who hears of it ask that member at once, where there are few", () => {
+    const world = cluster(3);
+    const [at, about, from] = world.nodes as [SimulatedNode, SimulatedNode, SimulatedNode];
+    const sent = sentBy(at);
+    world.act(at, (rules, now) => rules.onPacket(now, accusation(from, about), from.address, false));
+    expect(sent).toEqual([[PacketType.PING, about.address]]);
+    expect(world.runUntil(() => world.agree(), 1_000)).toBeGreaterThanOrEqual(0);
+  });
+});
+
+describe("gossip that a member is dead", () => {
+  it("is believed where that was not heard of lately; where it was, it is asked", () => {
+    const world = cluster(3);
+    const [at, about, from] = world.nodes as [SimulatedNode, SimulatedNode, SimulatedNode];
+    const { id, start, count } = about.rules.self;
+    const word = gossip(from, [Update.dead(id, start, count, DeathReason.SILENT, from.rules.self.short)]);
+    world.act(at, (rules, now) => {
+      rules.onPacket(now, gossip(about, []), about.address, false);
+      rules.onPacket(now, word, from.address, false);
+    });
+    expect(stateOf(at, about)).toBe("live");
+    world.run(5_000);
+    expect([stateOf(at, about), world.falseDeaths]).toEqual(["live", 0]);
+    world.crash(about);
+    world.run(PROFILES.lan.probeInterval);
+    const { start: last, count: times } = about.rules.self;
+    const said = gossip(from, [Update.dead(id, last, times, DeathReason.SILENT, from.rules.self.short)]);
+    world.act(at, (rules, now) => rules.onPacket(now, said, from.address, false));
+    expect(stateOf(at, about)).toBe("dead");
   });
 });
 
@@ -398,6 +431,15 @@ describe("leaving, removing, draining", () => {
     }
   });
 
+  it("a node that is admitted, and of which nobody knows where it was, is sent nothing", () => {
+    const world = cluster(3);
+    const sent = world.nodes.map(sentBy);
+    world.act(world.nodes[0] as SimulatedNode, (rules, now) => rules.admit(now, "ab".repeat(16)));
+    world.run(1_000);
+    const addresses = new Set(sent.flat().map(([, address]) => address));
+    expect(addresses).toEqual(new Set(world.nodes.map(({ address }) => address)));
+  });
+
   it("a node that leaves just after its start was never there, or has left: nobody loses it", () => {
     for (let seed = 1; seed <= (LONG ? 120 : 40); seed++) {
       const world = new World({ seed, latency: [1, 10] });
@@ -610,11 +652,24 @@ describe("packets that come again", () => {
   });
 });
 
+/** The types of packets that a node sends from now on, and where to. */
+function sentBy(node: SimulatedNode): [type: PacketType, address: string][] {
+  const sent: [PacketType, string][] = [];
+  const { send } = node;
+  node.send = (address, packet, overStream) => {
+    sent.push([packet.type, address]);
+    send.call(node, address, packet, overStream);
+  };
+  return sent;
+}
+
 /** What one node says of another that it lost, in the incarnation that it has now. */
 function accusation(from: SimulatedNode, of: SimulatedNode): Packet {
   const { id, start, count } = of.rules.self;
-  const self = from.rules.self;
-  const updates = [Update.suspect(id, start, count, [self.short])];
+  return gossip(from, [Update.suspect(id, start, count, [from.rules.self.short])]);
+}
+
+function gossip({ rules: { self } }: SimulatedNode, updates: readonly Update[]): Packet {
   return new Packet(
     PacketType.GOSSIP,
     self.id,

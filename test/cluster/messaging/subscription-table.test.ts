@@ -44,6 +44,20 @@ describe("subscriptions", () => {
   });
 });
 
+describe("filters of more levels than a word has bits", () => {
+  it("match by each of their levels", () => {
+    const table = new SubscriptionTable<string>();
+    table.add(`${"a/".repeat(32)}+`, "one");
+    table.add(`+${"/a".repeat(32)}`, "two");
+    const found: string[] = [];
+    for (const [first, last] of ["aa", "ab", "ba", "bb"]) {
+      table.match(`${first}${"/a".repeat(31)}/${last}`, found);
+      found.push("|");
+    }
+    expect(found.join("")).toBe("onetwo|one|two||");
+  });
+});
+
 describe("many subscriptions of one filter", () => {
   it("go in any order, and those that are left stay in the order of their age", () => {
     const ends: string[] = [];
