@@ -206,8 +206,26 @@ describe("mistakes of the Guide's programs", () => {
     rules.tick(6_200);
     expect([told, rules.nextWakeUp()]).toEqual([[], 6_300]);
     rules.receive(ACTIVE, 6_250);
+    rules.tick(6_260);
+    expect(told).toEqual([]); // What else was unread comes yet.
     rules.tick(6_300);
     expect([told, heard]).toEqual([[PASSIVE], ["doubt", "3>4 peer", "void"]]);
+  });
+
+  test("who was held up, and has never heard its peer, says nothing before the patience is over", () => {
+    const { rules, told } = star("primary");
+    rules.tick(0);
+    rules.tick(1_000);
+    rules.request(1_000);
+    rules.tick(PATIENCE);
+    expect(rules.serving).toBe(true);
+    told.length = 0;
+    rules.tick(9_000);
+    for (let now = rules.nextWakeUp(); told.length === 0; now = rules.nextWakeUp()) {
+      rules.tick(now);
+      if (told.length > 0) expect(now).toBe(9_000 + PATIENCE);
+    }
+    expect(told).toEqual([ACTIVE]);
   });
 
   test("it goes on as soon as nobody is found there, and after the patience where nothing is found", () => {

@@ -75,6 +75,56 @@ test("what a server acknowledged that was gone before its map was whole is not s
   expect([settled, rules.stats(2_001).inFlight]).toEqual([1, 0]);
 });
 
+test("an update that comes back while the map is on its way is settled when that is there", () => {
+  const { rules } = rig(["a"]);
+  const [key, value, empty] = [Buffer.from("k"), Buffer.from("v"), Buffer.alloc(0)];
+  const uuid = Buffer.alloc(16, 1);
+  uuid.fill(0, 8).writeUInt32BE(1, 12);
+  const settled: number[] = [];
+  rules.start(0);
+  rules.connected(1, 0);
+  const update = { key, properties: empty, value, conditional: false, timeout: 0 };
+  rules.set(
+    update,
+    (sequence) => settled.push(sequence),
+    () => undefined,
+    0,
+  );
+  rules.update(1, [key, sequenceFrame(5), uuid, empty, value], 0);
+  expect(settled).toEqual([]);
+  rules.snapshot(1, encodeGoodbye(4, empty), 0);
+  expect([settled, rules.stats(0).inFlight]).toEqual([[5], 0]);
+});
+
+test("a client that misses updates again and again asks for the map less and less often, until one comes in its turn", () => {
+  const { rules, done } = rig(["a"]);
+  const [key, value, empty] = [Buffer.from("k"), Buffer.from("v"), Buffer.alloc(0)];
+  let now = 0;
+  let last = 0;
+  const update = (sequence: number): void => {
+    last = sequence;
+    rules.update(1, [key, sequenceFrame(sequence), Buffer.alloc(16, 9), empty, value], now);
+  };
+  /** @returns ms from the loss of an update to the question for the map */
+  const miss = (): number => {
+    const before = now;
+    done.length = 0;
+    update(last + 2);
+    while (!done.includes("ask 1")) {
+      now = rules.nextWakeUp() as number;
+      rules.tick(now);
+    }
+    rules.snapshot(1, encodeGoodbye(last, empty), now);
+    return now - before;
+  };
+  rules.start(0);
+  rules.connected(1, 0);
+  rules.snapshot(1, encodeGoodbye(0, empty), 0);
+  expect([miss(), miss(), miss(), miss()]).toEqual([0, 50, 100, 200]);
+  update(last + 1);
+  expect([miss(), miss()]).toEqual([400, 50]);
+});
+
 test.each([
   [0, [25, 50, 100]],
   [0.5, [37.5, 75, 150]],

@@ -238,6 +238,37 @@ test("a server in doubt that its follower leaves has acknowledged nothing alone"
   expect(rules.standing.standing.alone).toBe(true);
 });
 
+test("a server is not idle while one update is on its way to the store and another waits for the word to acknowledge it", async () => {
+  let commits = 0;
+  const rules = new ServerRules(
+    { ...OPTIONS, hasStore: true },
+    {
+      ...EFFECTS,
+      commit: () => {
+        commits += 1;
+      },
+    },
+    0,
+  );
+  rules.activate(0);
+  rules.marked(0);
+  rules.suspend();
+  set(rules, "k", "1", 1);
+  rules.committed(0);
+  set(rules, "k", "2", 2);
+  let isIdle = false;
+  const idle = rules.idle().then(() => {
+    isIdle = true;
+  });
+  await Promise.resolve();
+  expect([commits, rules.stats().inFlight, isIdle]).toEqual([2, 2, false]);
+  rules.committed(0);
+  rules.resume(0);
+  rules.tick(0);
+  await idle;
+  expect(rules.stats().inFlight).toBe(0);
+});
+
 test("a key that is set again in the moment when it ends stays", () => {
   const { rules, published } = rig();
   const ephemeral = encodeSet(

@@ -77,6 +77,14 @@ describe("a client of model 3", () => {
     expect(rules.servers().map(({ roundTrip }) => roundTrip)).toEqual([30, 10]);
   });
 
+  test("measures a round trip with each PONG, and the newest counts for three tenths", () => {
+    const { rules } = twoLive();
+    rules.tick(2_000);
+    rules.receive("b", { type: "pong" }, 2_050);
+    rules.receive("a", { type: "pong" }, 2_010);
+    expect(rules.servers().map(({ roundTrip }) => roundTrip)).toEqual([24, 22]);
+  });
+
   test("passes over a server whose PONG does not come, before it is dead", () => {
     const { rules, sent } = twoLive();
     rules.tick(2_000);

@@ -72,6 +72,20 @@ const reply = (worker: string | Buffer, tag: Buffer, body: string, now = 0): voi
 
 beforeEach(() => make());
 
+it("a worker that turns out to be gone when it is to get a lost one's request is gone at once, too", () => {
+  const worker = Buffer.from("one");
+  rules.receive(
+    worker,
+    parseAtBroker([worker, ...["", "MDPW01", "\x01", "echo"].map((f) => Buffer.from(f))]),
+    0,
+  );
+  ask("client");
+  ready("two");
+  gone.add("two");
+  rules.peerLeft(worker, 1);
+  expect(rules.stats()).toMatchObject({ workers: 0, queued: 1, inFlight: 0 });
+});
+
 describe("what waits", () => {
   it("is counted with what each frame costs: empty ones fill a service's bytes", () => {
     make({ maxQueueBytes: 1_000, noServiceTimeout: 1_000 });

@@ -283,6 +283,18 @@ describe("a client of plain brokers", () => {
     expect(said()).toEqual([...first, "1 once", "-1", "+2 a", "2 next"]);
   });
 
+  it("asks another one once its own is withdrawn, and awaits what that has", () => {
+    const { rules, ask, said, ended, left } = clientOf(["a"], Dialect.Mdp01);
+    ask("one", 1);
+    said();
+    rules.setEndpoints(["b"], 1);
+    ask("two", 1, 2);
+    expect(said()).toEqual(["+2 b", "2 two"]);
+    const answer = { kind: "answer", sequence: -1, final: true, service: Buffer.from("echo"), body: [] };
+    rules.receive(1, answer as unknown as ClientInput, 3);
+    expect([said(), ended, left()]).toEqual([["-1"], ["one answered"], []]);
+  });
+
   it("does not use an idle connection that has ended", () => {
     const { rules, ask, said } = clientOf(["a"], Dialect.Mdp01);
     rules.disconnected(1, 1);

@@ -58,6 +58,13 @@ it("a worker whose connection ends says READY on a new one, later each time that
   expect(said()).toEqual(["open", "joined", "close", "lost, back in 50 ms"]);
 });
 
+it("what is no message of the protocol is counted, and is no sign of life", () => {
+  const { session, said } = sessionOf(Dialect.Mdp01);
+  session.receive(parseAtWorker(["", "MDPW01", "\x09"].map((frame) => Buffer.from(frame))), 2_900);
+  session.tick(3_000);
+  expect(said()).toEqual(["open", "joined", "fault", "close", "expired, back in 50 ms"]);
+});
+
 it("a draining worker says DISCONNECT to a plain broker behind its last answer, at once when it has none to give", () => {
   const frames = (...message: string[]) => parseAtWorker(message.map((frame) => Buffer.from(frame)));
   const request = frames("", "MDPW01", "\x02", "client", "", "body");

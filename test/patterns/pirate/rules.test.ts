@@ -137,6 +137,17 @@ describe("a queue", () => {
     queue.rules.workerLeft(Buffer.from("b"), 2);
     expect(queue.said()).toEqual(["a<x:1", "b<x:1", expect.stringMatching(/^x<=shoal\.error,worker-lost,/)]);
     expect(queue.rules.stats().dropped).toEqual({ "client-left": 0, deliveries: 1, closed: 0 });
+    expect(queue.events.filter((type) => type === "request:repeated")).toHaveLength(1);
+    expect(queue.rules.stats()).toMatchObject({ repeated: 1, workersLost: 2 });
+  });
+
+  it("loses a worker once, though the connection ends after it was given up", () => {
+    const queue = queueOf();
+    queue.worker("w");
+    queue.rules.tick(3_000);
+    queue.rules.workerLeft(Buffer.from("w"), 3_001);
+    expect(queue.rules.stats().workersLost).toBe(1);
+    expect(queue.events).toEqual(["worker:joined", "worker:left"]);
   });
 });
 

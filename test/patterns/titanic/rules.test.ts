@@ -358,6 +358,32 @@ describe("the dispatch rules", () => {
     expect(wanted.at(-1)).toBe("claim echo 3");
   });
 
+  it("look for a service that is away less and less often, and as often as at first once it was there", () => {
+    const { rules, wanted, request } = driven();
+    let now = 0;
+    /** @returns ms from one answer to the next question */
+    const pause = (isAvailable: boolean): number => {
+      const before = now;
+      wanted.length = 0;
+      rules.checked(ECHO, isAvailable, now);
+      while (!isAvailable && !wanted.includes("check echo")) {
+        now = rules.nextWakeUp() as number;
+        rules.tick(now);
+      }
+      return now - before;
+    };
+    const fail = (): void => {
+      const one = request("1");
+      rules.claimed(ECHO, [one], 3, now);
+      rules.settled(one, "undelivered", now);
+    };
+    fail();
+    expect([pause(false), pause(false), pause(false), pause(false)]).toEqual([100, 200, 400, 400]);
+    pause(true);
+    fail();
+    expect(pause(false)).toBe(100);
+  });
+
   it("give a failing request up after as many attempts as it has, each later than the one before", () => {
     const { rules, wanted, request } = driven();
     for (let attempts = 1; attempts <= 4; attempts++) {
