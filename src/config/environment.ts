@@ -23,6 +23,8 @@ export interface Expanded {
   readonly findings: readonly Finding[];
   /** The places that hold a variable's value, as {@link placeKey} writes them: they are not to be repeated anywhere. */
   readonly filled: ReadonlySet<string>;
+  /** The variables that were filled in, and their values: these are not to be repeated either. */
+  readonly variables: ReadonlyMap<string, string>;
 }
 
 /** A path as the member of a set. */
@@ -34,6 +36,7 @@ export function placeKey(path: Path): string {
 export function expand(value: unknown, environment: Environment): Expanded {
   const findings: Finding[] = [];
   const filled = new Set<string>();
+  const variables = new Map<string, string>();
   const within = (each: unknown, path: Path): unknown => {
     if (typeof each === "string") return text(each, path);
     if (Array.isArray(each)) return each.map((item, at) => within(item, [...path, at]));
@@ -51,10 +54,13 @@ export function expand(value: unknown, environment: Environment): Expanded {
         return "";
       }
       const found = environment[name];
-      if (found !== undefined && found !== "") return found;
+      if (found !== undefined && found !== "") {
+        variables.set(name, found);
+        return found;
+      }
       const what = found === undefined ? "not set" : "empty";
       findings.push({ path, message: `the environment variable ${name} is ${what}` });
       return "";
     });
-  return { value: within(value, []), findings, filled };
+  return { value: within(value, []), findings, filled, variables };
 }

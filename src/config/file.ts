@@ -10,6 +10,8 @@ import type { Source } from "./source.js";
 const MAX_FILE = 1_048_576;
 /** Characters from which on what a variable held is looked for in messages. */
 const MIN_SECRET = 3;
+/** Characters of a longer value that appear in no message in a row: a message may show a part of a text, or its beginning. */
+const MIN_PART = 8;
 
 /** Files that a configuration names, by their whole paths, and what was in them: a digest, or the system's code. */
 export type NamedFileStates = Readonly<Record<string, string>>;
@@ -105,7 +107,7 @@ export function childOf(value: unknown, part: string | number): unknown {
 }
 
 /** What came from variables is shown as it is written. */
-export function hider({ value, filled }: Expanded, source: Source): (finding: Finding) => Finding {
+export function hider({ value, filled, variables }: Expanded, source: Source): (finding: Finding) => Finding {
   const hidden = [...filled].flatMap((place) => {
     const path = JSON.parse(place) as Path;
     const [text, written] = [value, source.value].map((from) => path.reduce<unknown>(childOf, from));
@@ -119,8 +121,31 @@ export function hider({ value, filled }: Expanded, source: Source): (finding: Fi
         message = message.replaceAll(JSON.stringify(held).slice(1, -1), () => written);
       }
     }
+    for (const [name, held] of variables) {
+      if (held.length < MIN_SECRET) continue;
+      message = withoutParts(message, held, `\${${name}}`);
+      const escaped = JSON.stringify(held).slice(1, -1);
+      if (escaped !== held) message = withoutParts(message, escaped, `\${${name}}`);
+    }
     return { ...finding, message };
   };
+}
+
+/** A message with the name of a variable in place of its value, and `…` in place of a part of that. */
+function withoutParts(message: string, held: string, name: string): string {
+  const least = Math.min(held.length, MIN_PART);
+  let shown = "";
+  for (let at = 0; at < message.length; ) {
+    let end = at + least;
+    if (end > message.length || !held.includes(message.slice(at, end))) {
+      shown += message[at++];
+      continue;
+    }
+    while (end < message.length && held.includes(message.slice(at, end + 1))) end += 1;
+    shown += end - at === held.length ? name : "…";
+    at = end;
+  }
+  return shown;
 }
 
 /** The system's error in words, without the path. */

@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { Environment } from "../../../src/config/environment.js";
 import { ConfigurationError } from "../../../src/config/file.js";
 import { problemLine } from "../../../src/config/problem.js";
 import { curveKeyPair, writeCertificate } from "../../../src/index.js";
@@ -30,12 +31,13 @@ beforeAll(async () => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-const read = (text: string): Promise<Configuration> => configurationOf(file, text, { environment, engine });
+const read = (text: string, variables: Environment = environment): Promise<Configuration> =>
+  configurationOf(file, text, { environment: variables, engine });
 
 /** Each fault as `LINE:COLUMN: PATH: MESSAGE`. */
-async function faults(text: string): Promise<readonly string[]> {
+async function faults(text: string, variables?: Environment): Promise<readonly string[]> {
   try {
-    await read(text);
+    await read(text, variables);
     return [];
   } catch (error) {
     if (!(error instanceof ConfigurationError)) throw error;
@@ -534,6 +536,22 @@ proxies:
     );
     expect(other).toHaveLength(3);
     expect(other.join("\n")).not.toContain(environment.PASSWORD);
+  });
+
+  it("shows a variable's name where a message has a part of a text that holds its value", async () => {
+    expect(await faults(withFrontend('connect: "x${PASSWORD}y://a"'))).toEqual([
+      '6:16: proxies.work.frontend.connect: Endpoint "x${PASSWORD}y://a": this engine\'s transports are tcp, ipc, inproc; got "x${PASSWORD}y"',
+    ]);
+    // A long value is cut in messages.
+    for (const value of [
+      "secret ".repeat(20),
+      '"quoted" '.repeat(20),
+      `first secret://${"second ".repeat(20)}`,
+    ]) {
+      const [fault = ""] = await faults(withFrontend('connect: "x${LONG}y://a"'), { LONG: value });
+      expect(fault).toContain("Endpoint");
+      expect(fault).not.toMatch(/secret|quoted|second/);
+    }
   });
 
   it("is a file that cannot be read", async () => {
