@@ -78,6 +78,14 @@ export class Source {
             : `YAML: *${alias.source} stands within what it repeats`;
         problems.push({ file, line, column: col, path: "", message });
       },
+      Pair: (_, { key }) => {
+        const node = isAlias(key) ? anchors.get(key.source) : (key as Node | null);
+        const value = isScalar(node) ? node.value : node;
+        if (typeof value !== "object" || value === null) return;
+        // It would become a text with all that is in it, secrets, too, and keys are printed.
+        const { line, col } = lines.linePos((key as Node).range?.[0] ?? 0);
+        problems.push({ file, line, column: col, path: "", message: "YAML: expected a text as the key" });
+      },
     });
     if (problems.length > 0) return problems;
     try {

@@ -554,6 +554,14 @@ proxies:
     }
   });
 
+  it("has texts as keys", async () => {
+    const text =
+      "proxies:\n  a: &a { b: hunter2 }\n  *a : 1\n  ? { c: hunter2 }\n  : 2\n  ? [hunter2]\n  : 3\n  !!binary aGk= : 4\n";
+    expect(await faults(text)).toEqual(
+      ["3:3", "4:5", "6:5", "8:12"].map((place) => `${place}: YAML: expected a text as the key`),
+    );
+  });
+
   it("is a file that cannot be read", async () => {
     await expect(loadConfiguration(join(folder, "none"))).rejects.toThrow(
       `${join(folder, "none")}:1:1: cannot read the file: it does not exist`,
