@@ -17,8 +17,16 @@ import { licences } from "./scripts/licences.js";
 
 /** @type {Record<string, Record<string, string> | undefined>} */
 const { dependencies = {}, peerDependencies = {} } = JSON.parse(readFileSync("package.json", "utf8"));
-/** What the user has installed. @colors/colors is an option of cli-table3, which nothing here asks for. */
-const outside = [...Object.keys({ ...dependencies, ...peerDependencies }), "shoal", "@colors/colors"];
+/**
+ * What the user has installed. zeromq is no peer, since another package may stand for it; @colors/colors is an option of
+ * cli-table3, which nothing here asks for.
+ */
+const outside = [
+  ...Object.keys({ ...dependencies, ...peerDependencies }),
+  "shoal",
+  "zeromq",
+  "@colors/colors",
+];
 
 /** Patterns: each folder is an entry point of the package, `shoal/NAME`. */
 const patterns = readdirSync("src/patterns", { withFileTypes: true })
@@ -160,18 +168,20 @@ const chunks = (() => {
 })();
 
 /**
- * Files of other packages, which nobody reads here: without white space, and with short names of what is local. Names of functions and classes
- * stay, since a package may look at them, and so does whose files they are (scripts/check-package.js).
+ * Files of other packages, and the second copy of the sockets, which nobody reads: without white space, and with short names of
+ * what is local. Names of functions and classes stay, since a package may look at them, and so does whose files they are
+ * (scripts/check-package.js).
  *
  * @type {import("rolldown").Plugin}
  */
-const smallPackages = {
-  name: "small-packages",
+const smallFiles = {
+  name: "small-files",
   generateBundle(_, bundle) {
     for (const chunk of Object.values(bundle)) {
-      if (chunk.type !== "chunk" || !chunk.name.startsWith("package-")) continue;
+      const isModule = !chunk.fileName.endsWith(".cjs");
+      if (chunk.type !== "chunk" || (isModule && !chunk.name.startsWith("package-"))) continue;
       const small = minifySync(chunk.fileName, chunk.code, {
-        module: true,
+        module: isModule,
         compress: false,
         mangle: { toplevel: false, keepNames: true },
         codegen: { removeWhitespace: true },
@@ -196,7 +206,7 @@ function build(input, dir, plugins = [], output = {}) {
     input,
     platform: "node",
     external: isOutside,
-    plugins: [...plugins, smallPackages],
+    plugins: [...plugins, smallFiles],
     // hdr-histogram-js looks for zlib by it.
     checks: { eval: false },
     output: {
@@ -449,6 +459,13 @@ export function library(folder = "dist") {
       format: "cjs",
       entryFileNames: "[name].cjs",
       codeSplitting: false,
+    }),
+    // For `require` where ES modules cannot be required: the sockets, which is what the package zeromq has.
+    build({ index: "src/index.ts", draft: "src/sockets/draft/index.ts" }, `${folder}/cjs`, [ofLibrary], {
+      format: "cjs",
+      entryFileNames: "[name].cjs",
+      chunkFileNames: "[name].cjs",
+      codeSplitting: { groups: [{ name: "sockets", test: /\/src\// }, packages] },
     }),
     build(micro, `${folder}/micro`),
     // The dashboard's page: one file, which src/dashboard/server.ts serves.

@@ -69,8 +69,10 @@ if (level >= LEVELS.indexOf("library"))
       (name) => isLibrary(name) && DECLARATION.test(name),
       async (place) => {
         run("typescript/bin/tsc", "-p", "tsconfig.build.json", "--outDir", place);
-        const { removeUnreached } = await import("./declarations.js");
-        removeUnreached(place, JSON.parse(readFileSync("package.json", "utf8")).exports);
+        const { copyForRequire, removeUnreached } = await import("./declarations.js");
+        const { exports } = JSON.parse(readFileSync("package.json", "utf8"));
+        removeUnreached(place, exports);
+        copyForRequire(place, exports);
       },
     )) || isNew;
 if (level >= LEVELS.indexOf("all"))
@@ -90,6 +92,8 @@ async function buildCode(place) {
   const { writeSchemas } = await import("./write-schema.js");
   if (bundles === undefined) await writeSchemas(place, "proxy/config/schema.js", "cli/node-schema.js");
   else await writeSchemas(place, "micro/configuration-schema.js", "micro/node-schema.js");
+  mkdirSync(join(place, "cjs/types"), { recursive: true });
+  writeFileSync(join(place, "cjs/types/package.json"), '{ "type": "commonjs" }\n');
   mkdirSync(join(place, "man"), { recursive: true });
   const manual = execFileSync(process.execPath, [join(place, "cli/main.js"), "man"]);
   writeFileSync(join(place, "man/shoal.1.gz"), gzipSync(manual));

@@ -232,11 +232,13 @@ function checkTarball() {
     assert.ok(files.includes(name), `${name} is missing`);
   }
   const allowed =
-    /^(dist\/.*\.(c?js|d\.ts)|dist\/((bench|web)\/)?THIRD-PARTY-LICENSES\.txt|dist\/(node|proxy)\.schema\.json|dist\/man\/shoal\.1\.gz|docs\/([a-z]+\/)?[a-z-]+\.md|docs\/images\/[a-z-]+\.svg|examples\/[a-z-]+\.js|examples\/guide\/chapter\d\/[a-z-]+\.ts|package\.json|(README|CHANGELOG|SECURITY|CODE_OF_CONDUCT)\.md|LICENSE)$/;
+    /^(dist\/.*\.(c?js|d\.ts)|dist\/cjs\/types\/package\.json|dist\/((bench|web)\/)?THIRD-PARTY-LICENSES\.txt|dist\/(node|proxy)\.schema\.json|dist\/man\/shoal\.1\.gz|docs\/([a-z]+\/)?[a-z-]+\.md|docs\/images\/[a-z-]+\.svg|examples\/[a-z-]+\.js|examples\/guide\/chapter\d\/[a-z-]+\.ts|package\.json|(README|CHANGELOG|SECURITY|CODE_OF_CONDUCT)\.md|LICENSE)$/;
   const others = files.filter((name) => !allowed.test(name));
   assert.deepEqual(others.slice(0, 5), [], `${others.length} files do not belong into the package`);
   const reached = reachedDeclarations(join(ROOT, "dist"), exports);
-  const unused = files.filter((name) => name.endsWith(".d.ts") && !reached.has(name.slice("dist/".length)));
+  const unused = files.filter(
+    (name) => name.endsWith(".d.ts") && !reached.has(name.replace(/^dist\/(?:cjs\/types\/)?/, "")),
+  );
   assert.deepEqual(unused.slice(0, 5), [], `${unused.length} declarations are of no entry point`);
   const generic = files.filter(
     (name) => name.endsWith(".d.ts") && /\bBuffer</.test(readFileSync(join(ROOT, name), "utf8")),
@@ -340,17 +342,31 @@ function checkInstalled() {
   assert.equal(runModule(project, javascript()), SAYS);
   assert.equal(runModule(project, MESSAGE_PACK), UNPACKED);
   assert.equal(run("npx", ["--no-install", "shoal", "--version"], project), version);
-  assert.equal(run("node", ["-e", "console.log(typeof require('shoal').Push)"], project), "function");
+  const both =
+    "const { Push } = require('shoal'); import('shoal').then((shoal) => console.log(Push === shoal.Push))";
+  assert.equal(run("node", ["-e", both], project), "true", "a process has two shoals");
+  for (const name of ["shoal", "shoal/draft"]) {
+    const sealed = `new (require('${name}').${name === "shoal" ? "Push" : "Radio"})().close().then(console.log)`;
+    const closed = run("node", ["--no-experimental-require-module", "-e", sealed], project);
+    assert.equal(closed, "{ flushed: 0, discarded: 0, unknown: 0 }");
+  }
 
   writeFileSync(join(project, "consumer.ts"), CONSUMER);
   const common = { target: "es2023", strict: true, noEmit: true, types: ["node"] };
+  // An ES module cannot be required under node16.
+  writeFileSync(
+    join(project, "consumer.cts"),
+    'import { Push } from "shoal";\nimport { Radio } from "shoal/draft";\nvoid [new Push(), new Radio()];\n',
+  );
   for (const [name, resolution] of Object.entries({
     nodenext: { module: "nodenext" },
+    node16: { module: "node16" },
     bundler: { module: "esnext", moduleResolution: "bundler" },
   })) {
     // Without skipLibCheck: the declarations themselves are checked, too.
     const compilerOptions = { ...common, ...resolution, exactOptionalPropertyTypes: true };
-    writeFileSync(join(project, `${name}.json`), JSON.stringify({ compilerOptions, files: ["consumer.ts"] }));
+    const files = ["consumer.ts", ...(name === "node16" ? ["consumer.cts"] : [])];
+    writeFileSync(join(project, `${name}.json`), JSON.stringify({ compilerOptions, files }));
     run(join(BIN, "tsc"), ["-p", `${name}.json`], project);
   }
 }

@@ -3,6 +3,8 @@
  * loaded: on the first socket, never at import.
  */
 
+import { createRequire } from "node:module";
+import { join } from "node:path";
 import { NotSupportedError } from "../../core/errors.js";
 import { requireHere } from "../../core/require-here.js";
 import type { OutgoingMessage } from "../engine.js";
@@ -75,12 +77,22 @@ export type NativeClassName = {
 
 let loaded: Native | undefined;
 
+/** From here, else from the program's folder: where packages see only those they name, shoal does not see it. */
+function requirePackage(id: string): unknown {
+  try {
+    return requireHere()(id);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "MODULE_NOT_FOUND") throw error;
+    return createRequire(join(process.cwd(), "package.json"))(id);
+  }
+}
+
 /**
  * Loads the package.
  *
  * @throws NotSupportedError `ERR_ENGINE_UNAVAILABLE` where it is not installed or its addon does not load, and on Bun and Deno, whose process it ends
  */
-export function loadNative(require: (id: string) => unknown = requireHere()): Native {
+export function loadNative(require: (id: string) => unknown = requirePackage): Native {
   if (loaded !== undefined) return loaded;
   // Asked before it is loaded: when it ends the process there is nothing to catch.
   const runtime =
@@ -93,7 +105,9 @@ export function loadNative(require: (id: string) => unknown = requireHere()): Na
     );
   }
   try {
-    loaded = require("zeromq") as Native;
+    const found = require("zeromq") as Native & { readonly shoal?: boolean };
+    if (found.shoal === true) throw new Error("what is installed as zeromq is shoal-zeromq");
+    loaded = found;
     return loaded;
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message.split("\n", 1)[0] : String(cause);
