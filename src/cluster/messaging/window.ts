@@ -480,7 +480,7 @@ export class ReceiveWindow {
   /** Of the sender; empty: none was heard of. */
   life = "";
   session = 0;
-  /** Items of this session that came, that the program has had, and that were acknowledged. */
+  /** Items of this session that came, that the program has had, and that were acknowledged, as each WELCOME does. */
   received = 0;
   delivered = 0;
   acked = 0;
@@ -516,7 +516,6 @@ export class ReceiveWindow {
     this.session = session;
     this.received = 0;
     this.delivered = 0;
-    this.acked = 0;
     return "new";
   }
 
