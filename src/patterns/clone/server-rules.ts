@@ -41,8 +41,8 @@ export class ServerRules {
   readonly #standby: Standby;
   readonly #standing: ServerStanding;
   #active = false;
-  /** The time of the call that is under way. */
   #whenIdle: (() => void)[] = [];
+  /** The time of the call that is under way, where no store gives one to `marked`. */
   #now: number;
 
   constructor(options: ServerRulesOptions, effects: ServerEffects, now: number) {
@@ -235,7 +235,6 @@ export class ServerRules {
 
   /** The store has what this server's standing is. */
   marked(now: number): void {
-    this.#now = now;
     this.#standing.marked();
     // The other server must not take over, or may, before anything is acknowledged by that.
     this.#effects.announce();
@@ -249,7 +248,6 @@ export class ServerRules {
   }
 
   committed(now: number): void {
-    this.#now = now;
     this.#durable(this.#queue.committed(), now);
     this.#standby.replaceStore();
     this.flush(now);

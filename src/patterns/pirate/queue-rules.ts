@@ -159,8 +159,7 @@ export class QueueRules {
     this.#lose(worker, "disconnected");
   }
 
-  clientLeft(client: Buffer, now: number): void {
-    this.#now = now;
+  clientLeft(client: Buffer): void {
     this.#dispatcher.clientLeft(client);
   }
 

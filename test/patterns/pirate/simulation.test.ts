@@ -98,7 +98,7 @@ class World {
     if (this.simulation.random.chance(0.5)) {
       this.simulation.after(1, () => {
         if (name.startsWith("w")) this.queue?.workerLeft(Buffer.from(name), this.simulation.now);
-        else this.queue?.clientLeft(Buffer.from(name), this.simulation.now);
+        else this.queue?.clientLeft(Buffer.from(name));
       });
     }
   }
