@@ -3,16 +3,9 @@ import { NotSupportedError } from "../../core/errors.js";
 import type { OptionName, OptionValues } from "../../core/option-table.js";
 import { MARKS } from "./options.js";
 
-/** Options this engine cannot have, with the only value of each that it takes. */
+/** Options this engine cannot have, with the only value of each that it takes: they decide who connects, and through what. */
 const UNSUPPORTED: Readonly<Partial<OptionValues>> = {
-  interface: null,
-  sendBufferSize: -1,
-  receiveBufferSize: -1,
-  tcpKeepaliveCount: -1,
-  tcpKeepaliveInterval: -1,
   tcpAcceptFilter: null,
-  tcpMaxRetransmitTimeout: 0,
-  typeOfService: 0,
   socksProxy: null,
   gssapiServer: false,
   gssapiPrincipal: null,
@@ -20,16 +13,37 @@ const UNSUPPORTED: Readonly<Partial<OptionValues>> = {
   gssapiPlainText: false,
 };
 
+/** Options that tune the system's sockets, which Node.js has no call for: taken, kept, and without effect. */
+const WITHOUT_EFFECT: Readonly<Partial<OptionValues>> = {
+  interface: null,
+  sendBufferSize: -1,
+  receiveBufferSize: -1,
+  tcpKeepaliveCount: -1,
+  tcpKeepaliveInterval: -1,
+  tcpMaxRetransmitTimeout: 0,
+  typeOfService: 0,
+};
+
+/** Those of them that were warned of. */
+const warned = new Set<string>();
+
 /** Their names, for the capability table. */
 export const UNSUPPORTED_OPTIONS: readonly string[] = Object.keys(UNSUPPORTED);
 
-/** @throws NotSupportedError `NOT_SUPPORTED` */
+/** Warns of an option without effect, once a process. @throws NotSupportedError `NOT_SUPPORTED` */
 export function assertSupported(name: string, value: unknown): void {
-  if (!Object.hasOwn(UNSUPPORTED, name)) return;
-  if (value === undefined || value === null || value === UNSUPPORTED[name as OptionName]) return;
-  throw new NotSupportedError(
-    `The zmtp engine cannot set the option ${name}: Node.js has no call for it; the libzmq engine can`,
-  );
+  if (value === undefined || value === null) return;
+  if (Object.hasOwn(UNSUPPORTED, name) && value !== UNSUPPORTED[name as OptionName])
+    throw new NotSupportedError(
+      `The zmtp engine cannot set the option ${name}: Node.js has no call for it; the libzmq engine can`,
+    );
+  if (!Object.hasOwn(WITHOUT_EFFECT, name) || value === WITHOUT_EFFECT[name as OptionName]) return;
+  if (warned.has(name)) return;
+  warned.add(name);
+  process.emitWarning(`The option ${name} has no effect: Node.js has no call for it; the libzmq engine has`, {
+    type: "ShoalWarning",
+    code: "SHOAL_NO_EFFECT",
+  });
 }
 
 /** The same of all options that a new socket was given: the others have their defaults, which this engine takes. @throws NotSupportedError `NOT_SUPPORTED` */

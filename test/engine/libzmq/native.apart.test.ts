@@ -50,3 +50,7 @@ test("a failure is not remembered, a success is", () => {
   expect(loadNative(require)).toBe(native);
   expect(require.mock.calls).toEqual([["zeromq"]]);
 });
+
+test("shoal itself under the name of zeromq is not taken for the addon", () => {
+  expect(() => loadNative(() => ({ shoal: true }))).toThrow(/what is installed as zeromq is shoal-zeromq/);
+});
