@@ -165,6 +165,8 @@ export interface EngineEndpoints {
 export interface EngineEventLoop {
   ref(): void;
   unref(): void;
+  /** Whether it does as long as it is bound. Default true. */
+  holdBound(on: boolean): void;
 }
 
 /** The subscriptions of a SUB, or the groups of a DISH; of an XPUB with the option `manual` those of the peer whose message was taken last. */

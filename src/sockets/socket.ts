@@ -313,6 +313,18 @@ export abstract class Socket extends SocketByNumber {
     }
   }
 
+  /** Lets the process end although the socket is bound, as `unref` of a server of Node.js. Calls that wait still hold it. */
+  unref(): this {
+    this[CORE].engine.eventLoop.holdBound(false);
+    return this;
+  }
+
+  /** The opposite of {@link unref}: a bound socket holds the process, as by default. */
+  ref(): this {
+    this[CORE].engine.eventLoop.holdBound(true);
+    return this;
+  }
+
   /** Closes with the socket's own linger; for `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();

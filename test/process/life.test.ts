@@ -64,6 +64,9 @@ describe.each(ENGINE_NAMES.slice(0, LONG ? undefined : 1))("engine %s", (engine)
         new Request(), new Router(), new Subscriber(), new XPublisher(), new XSubscriber(), new Stream()])
         socket.connect("tcp://127.0.0.1:1");`,
       "its sockets were never used": `new Dealer(); new Router(); new Stream();`,
+      "its bound sockets are unreferenced": `
+      const pub = new Publisher(); await pub.unref().bind("tcp://127.0.0.1:*");
+      const rep = new Reply(); await rep.bind("tcp://127.0.0.1:*"); rep.ref().unref();`,
       "the waiting receive is aborted": `
       const dealer = new Dealer(); dealer.connect("tcp://127.0.0.1:1");
       const stop = new AbortController();

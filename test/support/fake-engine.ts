@@ -202,6 +202,8 @@ export class FakeSocket implements EngineSocket, EngineEndpoints, EngineEventLoo
     this.holding = false;
   }
 
+  holdBound(): void {}
+
   stats(): EngineStats {
     return { peers: this.peers, reconnects: 0, queuedIn: this.incoming.length, queuedOut: 0 };
   }

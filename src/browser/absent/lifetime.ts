@@ -4,6 +4,7 @@ import type { EngineEventLoop } from "../../engine/engine.js";
 export class EventLoopRef implements EngineEventLoop {
   ref(): void {}
   unref(): void {}
+  holdBound(): void {}
   changed(): void {}
   end(): void {}
 }

@@ -80,6 +80,7 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
   /** Holds the process where there is no monitor to read. */
   #keepAlive: NodeJS.Timeout | undefined;
   #stopTicking: () => void = ignore;
+  #holdsBound = true;
   #referenced = false;
   #inproc = false;
   #hasDisconnected = false;
@@ -271,6 +272,11 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
     this.#setReferenced(false);
   }
 
+  holdBound(on: boolean): void {
+    this.#holdsBound = on;
+    this.#updateRef();
+  }
+
   #setReferenced(on: boolean): void {
     this.#referenced = on;
     this.#updateRef();
@@ -412,7 +418,7 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
   }
 
   #updateRef(): void {
-    const isReferenced = this.#referenced || this.#nativeEndpoints.bound > 0;
+    const isReferenced = this.#referenced || (this.#holdsBound && this.#nativeEndpoints.bound > 0);
     if (isReferenced || this.#closed) this.#monitor?.ref();
     else this.#monitor?.unref();
     clearInterval(this.#keepAlive);

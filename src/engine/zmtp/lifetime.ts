@@ -28,10 +28,11 @@ export class EventLoopRef implements EngineEventLoop {
   #scheduled = false;
   #ended = false;
   #referenced = false;
-  readonly #reasons: () => boolean;
+  #holdsBound = true;
+  readonly #reasons: (bound: boolean) => boolean;
 
-  /** @param reasons whether there is a reason now, `ref` not counted */
-  constructor(reasons: () => boolean) {
+  /** @param reasons whether there is a reason now, `ref` not counted; being bound is one if `bound` */
+  constructor(reasons: (bound: boolean) => boolean) {
     this.#reasons = reasons;
   }
 
@@ -45,10 +46,15 @@ export class EventLoopRef implements EngineEventLoop {
     this.changed();
   }
 
+  holdBound(on: boolean): void {
+    this.#holdsBound = on;
+    this.changed();
+  }
+
   /** A reason may have come or gone. */
   changed(): void {
     if (this.#ended) return;
-    if (this.#referenced || this.#reasons()) {
+    if (this.#referenced || this.#reasons(this.#holdsBound)) {
       if (this.#held) return;
       this.#held = true;
       if (this.#timer === undefined) this.#timer = setInterval(nothing, FOREVER);
@@ -69,7 +75,7 @@ export class EventLoopRef implements EngineEventLoop {
 
   #release = (): void => {
     this.#scheduled = false;
-    if (!this.#held || this.#referenced || this.#reasons()) return;
+    if (!this.#held || this.#referenced || this.#reasons(this.#holdsBound)) return;
     this.#held = false;
     this.#timer?.unref();
   };

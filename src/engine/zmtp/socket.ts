@@ -150,7 +150,11 @@ export class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects {
       ? new ProcessEnd(this, this.#state, this.#peers.pipes, blocky)
       : undefined;
     this.eventLoop = new EventLoopRef(
-      () => this.#wantsRead || this.#wantsWrite || this.endpoints.bound > 0 || this.#closing !== undefined,
+      (bound) =>
+        this.#wantsRead ||
+        this.#wantsWrite ||
+        (bound && this.endpoints.bound > 0) ||
+        this.#closing !== undefined,
     );
   }
 
