@@ -48,6 +48,7 @@ it("asks a newcomer that is to answer before it counts as reached again and agai
     }
   };
   prober.arrived(now, newcomer, true);
+  expect(newcomer.unreached).toBe(true);
   run(9_000);
   expect(asked.filter((at) => at > 6_000).length).toBeGreaterThan(1);
   expect(reached).toEqual([]);
