@@ -48,11 +48,21 @@ export interface LoadedMap {
   readonly table: CloneTable;
   /** When keys end, by key as one character a byte. */
   readonly expires: ReadonlyMap<string, number>;
-  readonly uuids: readonly Buffer[];
+  /** UUIDs of updates that the other server applied lately, in rows. */
+  readonly seen: readonly Buffer[];
   readonly sequence: number;
   /** Whose map it is, and its terms. */
   readonly standing: Standing;
   readonly updates: readonly Operation[];
+}
+
+/** Each of the UUIDs that are in rows. */
+export function uuidsOf(rows: readonly Buffer[]): Buffer[] {
+  return rows.flatMap((row) =>
+    Array.from({ length: Math.floor(row.length / UUID_BYTES) }, (_, i) =>
+      row.subarray(i * UUID_BYTES, (i + 1) * UUID_BYTES),
+    ),
+  );
 }
 
 export class Follower {
@@ -67,7 +77,7 @@ export class Follower {
   #last = 0;
   #table = new CloneTable();
   #expires = new Map<string, number>();
-  #uuids: Buffer[] = [];
+  #seen: Buffer[] = [];
   #updates: Operation[] = [];
   #updateBytes = 0;
   #begin = 0;
@@ -148,7 +158,7 @@ export class Follower {
         if (this.#state === "loading") this.#entry(frames, now);
         return;
       case LinkCommand.SEEN:
-        if (this.#state === "loading") this.#seen(frames[2] as Buffer);
+        if (this.#state === "loading") this.#seen.push(frames[2] as Buffer);
         return;
       case LinkCommand.END:
         if (this.#state === "loading") this.#end();
@@ -188,17 +198,12 @@ export class Follower {
     if (entry.expires > 0) this.#expires.set(entry.key.toString("latin1"), entry.expires);
   }
 
-  #seen(uuids: Buffer): void {
-    for (let at = 0; at + UUID_BYTES <= uuids.length; at += UUID_BYTES)
-      this.#uuids.push(uuids.subarray(at, at + UUID_BYTES));
-  }
-
   #end(): void {
     this.#state = "following";
     const loaded = {
       table: this.#table,
       expires: this.#expires,
-      uuids: this.#uuids,
+      seen: this.#seen,
       sequence: this.#begin,
       standing: this.#standing,
       updates: this.#updates,
@@ -227,7 +232,7 @@ export class Follower {
   #drop(): void {
     this.#table = new CloneTable();
     this.#expires = new Map();
-    this.#uuids = [];
+    this.#seen = [];
     this.#updates = [];
     this.#updateBytes = 0;
   }

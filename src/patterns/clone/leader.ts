@@ -29,7 +29,7 @@ import type { CloneTable } from "./table.js";
 const BATCH = 512;
 const BATCH_BYTES = 1_048_576;
 /** UUIDs in a message. */
-const SEEN_BATCH = 4_096;
+export const SEEN_BATCH = 4_096;
 /** ms until a full queue is tried again. */
 const RETRY = 2;
 /** Updates that wait for the other server's queue to have room; past it, it is too slow. */
@@ -56,7 +56,7 @@ export class Leader {
   #snapshot: Snapshot | undefined;
   #entries: SnapshotEntry[] = [];
   #at = 0;
-  #uuids: Buffer[] = [];
+  #seen: readonly Buffer[] = [];
   /** Where the END is: HAVE from there on means in step. */
   #end = 0;
   /** All of the map is sent. */
@@ -95,6 +95,7 @@ export class Leader {
 
   /**
    * @param standing whose map it is, in bytes
+   * @param seen UUIDs of updates applied lately, {@link SEEN_BATCH} in each Buffer at most
    * @param ahead updates after the snapshot's sequence that are on their way already
    */
   begin(
@@ -102,7 +103,7 @@ export class Leader {
     session: Buffer,
     standing: Buffer,
     snapshot: Snapshot,
-    uuids: Buffer[],
+    seen: readonly Buffer[],
     ahead: readonly Operation[],
     now: number,
   ): void {
@@ -110,7 +111,7 @@ export class Leader {
     this.#routingId = Buffer.from(routingId);
     this.#session = Buffer.from(session);
     this.#snapshot = snapshot;
-    this.#uuids = uuids;
+    this.#seen = seen;
     this.#end = snapshot.sequence;
     this.#sent = false;
     this.heardAt = now;
@@ -172,7 +173,7 @@ export class Leader {
     this.#snapshot = undefined;
     this.#entries = [];
     this.#at = 0;
-    this.#uuids = [];
+    this.#seen = [];
     this.#backlog.clear();
     this.#backlogBytes = 0;
     this.#retryAt = 0;
@@ -191,9 +192,8 @@ export class Leader {
       return;
     }
     this.#snapshot = undefined;
-    for (let at = 0; at < this.#uuids.length; at += SEEN_BATCH)
-      this.#put(encodeSeen(this.#session, Buffer.concat(this.#uuids.slice(at, at + SEEN_BATCH))), now);
-    this.#uuids = [];
+    for (const uuids of this.#seen) this.#put(encodeSeen(this.#session, uuids), now);
+    this.#seen = [];
     this.#put(encodeMark(LinkCommand.END, this.#session, snapshot.sequence), now);
     this.#sent = true;
   }

@@ -67,6 +67,8 @@ export class ServerMap {
       if (id >= 0) this.#expiry.set(id, time);
     }
     this.#window = new UuidWindow();
+    for (const uuids of loaded.seen)
+      for (let at = 0; at + UUID_BYTES <= uuids.length; at += UUID_BYTES) this.#window.add(uuids, at);
     this.#applied = loaded.sequence;
     this.subtrees.restart(loaded.sequence);
   }
@@ -275,13 +277,12 @@ class Generation {
     this.#words.fill(-1, index * WORDS, (index + 1) * WORDS);
   }
 
-  *uuids(): Generator<Buffer, undefined> {
-    for (let index = 0; index < this.count; index++) {
-      const uuid = Buffer.allocUnsafe(UUID_BYTES);
-      for (let i = 0; i < WORDS; i++) uuid.writeInt32BE(this.#words[index * WORDS + i] as number, i * 4);
-      yield uuid;
-    }
-    return undefined;
+  /** Writes the UUIDs from one on. @returns how many found room */
+  write(index: number, into: Buffer, at: number): number {
+    const count = Math.min(this.count - index, Math.floor((into.length - at) / UUID_BYTES));
+    const [first, words] = [index * WORDS, this.#words];
+    for (let i = 0; i < count * WORDS; i++) into.writeInt32BE(words[first + i] as number, at + i * 4);
+    return count;
   }
 
   #link(index: number): void {
@@ -314,12 +315,12 @@ export class UuidWindow {
     return this.#young.count + this.#old.count;
   }
 
-  /** @returns whether it is new */
-  add(uuid: Uint8Array): boolean {
-    const a = word(uuid, 0);
-    const b = word(uuid, 4);
-    const c = word(uuid, 8);
-    const d = word(uuid, 12);
+  /** @param at where the UUID begins. @returns whether it is new */
+  add(uuid: Uint8Array, at = 0): boolean {
+    const a = word(uuid, at);
+    const b = word(uuid, at + 4);
+    const c = word(uuid, at + 8);
+    const d = word(uuid, at + 12);
     if (this.#young.find(a, b, c, d) >= 0 || this.#old.find(a, b, c, d) >= 0) return false;
     if (this.#young.count >= this.#max) {
       this.#old = this.#young;
@@ -350,11 +351,27 @@ export class UuidWindow {
     }
   }
 
-  /** All of them, the oldest first. */
-  *uuids(): Generator<Buffer, undefined> {
-    yield* this.#old.uuids();
-    yield* this.#young.uuids();
-    return undefined;
+  /**
+   * The last of them, a generation at most, the oldest first: as many as are remembered in any case. 262,144 of them as Buffers kept a
+   * server that another one joined busy for longer than its heartbeats may be late.
+   *
+   * @param batch UUIDs in each Buffer
+   */
+  latest(batch: number): readonly Buffer[] {
+    const count = Math.min(this.size, this.#max);
+    const buffers: Buffer[] = [];
+    for (let index = this.size - count; index < this.size; ) {
+      const buffer = Buffer.allocUnsafe(Math.min(batch, this.size - index) * UUID_BYTES);
+      for (let at = 0; at < buffer.length; ) {
+        const old = this.#old.count;
+        const written =
+          index < old ? this.#old.write(index, buffer, at) : this.#young.write(index - old, buffer, at);
+        index += written;
+        at += written * UUID_BYTES;
+      }
+      buffers.push(buffer);
+    }
+    return buffers;
   }
 }
 

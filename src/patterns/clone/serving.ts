@@ -6,7 +6,7 @@
  *
  * That is: the other server has it, while it is in step; or the store says that this server acknowledges alone.
  */
-import { Leader } from "./leader.js";
+import { Leader, SEEN_BATCH } from "./leader.js";
 import {
   copyOf,
   costOfOperation,
@@ -303,7 +303,15 @@ export class Serving {
     const snapshot = new Snapshot(map.table, EMPTY, map.sequence);
     // Those with the store get there by themselves, when they are durable.
     const standing = encodeStanding(this.#state.standing.standing);
-    this.#leader.begin(routingId, session, standing, snapshot, [...map.window.uuids()], this.#held, now);
+    this.#leader.begin(
+      routingId,
+      session,
+      standing,
+      snapshot,
+      map.window.latest(SEEN_BATCH),
+      this.#held,
+      now,
+    );
     this.pump(now);
   }
 

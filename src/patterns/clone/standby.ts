@@ -174,7 +174,7 @@ export class Standby {
       effects.event({ type: "map:diverged", ...lost, entries: map.table.countAfter(lost.after), aside });
     map.adopt(loaded);
     standing.adopt(loaded.standing);
-    for (const uuid of loaded.uuids) this.#seen(uuid);
+    this.#state.statistics.paired += this.#kept.removeKnown(map.window);
     queue.restart(loaded.sequence);
     effects.event({ type: "map:replicated", entries: map.table.size, sequence: loaded.sequence });
     const later = queue.drop();
@@ -254,6 +254,14 @@ class PendingUpdates {
   /** The other server has it. @returns whether it was kept */
   remove(uuid: Buffer): boolean {
     return this.#kept.size > 0 && this.#delete(nameOf(uuid));
+  }
+
+  /** The other server has those that are in its window. @returns how many were kept */
+  removeKnown(window: UuidWindow): number {
+    let count = 0;
+    for (const { operation } of this.#kept.values())
+      if (window.has(operation.uuid)) count += Number(this.remove(operation.uuid));
+    return count;
   }
 
   /** All of them, which are kept no more. */

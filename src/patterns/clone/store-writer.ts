@@ -1,7 +1,7 @@
 /** Between a server's rules and its store: one call at a time, and times by the wall clock. */
 import type { DriverTimer } from "../../core/driver-timer.js";
 import { StoreError } from "../kit/store/error.js";
-import type { LoadedMap } from "./follower.js";
+import { type LoadedMap, uuidsOf } from "./follower.js";
 import type { Operation } from "./operation.js";
 import { conflictMark } from "./server-map.js";
 import type { ServerRules } from "./server-rules.js";
@@ -119,7 +119,7 @@ export class StoreWriter {
   }
 
   async #replace(loaded: LoadedMap, expires: (id: number) => number, wanted: () => boolean): Promise<void> {
-    const { table, sequence, uuids } = loaded;
+    const { table, sequence, seen } = loaded;
     const replacement = await this.#store.replace();
     const shift = Date.now() - this.#timer.now();
     let entries: CloneStoredEntry[] = [];
@@ -139,6 +139,6 @@ export class StoreWriter {
     }
     if (!wanted()) return;
     if (entries.length > 0) await replacement.add(entries);
-    if (wanted()) await replacement.finish(sequence, uuids, encodeStanding(adopted(loaded.standing)));
+    if (wanted()) await replacement.finish(sequence, uuidsOf(seen), encodeStanding(adopted(loaded.standing)));
   }
 }

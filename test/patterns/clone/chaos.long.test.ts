@@ -8,9 +8,9 @@ import { CloneClient } from "../../../src/patterns/index.js";
 import { until, within } from "../../contract/support/wait.js";
 import { type Child, start } from "../../process/child.js";
 
-const KILLS = 300;
-const KILLS_OF_ALL = 50;
-const LIMIT = 1_800_000;
+const KILLS = 60;
+const KILLS_OF_ALL = 20;
+const LIMIT = 1_200_000;
 const HEARTBEAT = 250;
 /** ms until a fail-over or a start must be through, on a busy machine. */
 const PATIENCE = 20_000;

@@ -1,6 +1,7 @@
 /** The bytes of 12/CHP, and what is refused. */
 import { expect, test } from "vitest";
 import { endpointAt, endpointsOf } from "../../../src/patterns/clone/endpoints.js";
+import { uuidsOf } from "../../../src/patterns/clone/follower.js";
 import {
   encodeTimeToLive,
   property,
@@ -152,5 +153,8 @@ test("the window remembers at least its bound of UUIDs, and no more than twice a
   expect(window.size).toBeLessThanOrEqual(2_048);
   window.remove(uuid(9_999));
   expect(window.add(uuid(9_999))).toBe(true);
-  expect([...window.uuids()].at(-1)).toEqual(uuid(9_999));
+  const latest = window.latest(1_000);
+  expect(latest.map(({ length }) => length)).toEqual([16_000, 384]);
+  // One was removed: its place is taken, and it was added once more.
+  expect(uuidsOf(latest).slice(1_024 - 3)).toEqual([uuid(9_998), Buffer.alloc(16, 255), uuid(9_999)]);
 });

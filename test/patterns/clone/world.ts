@@ -11,7 +11,7 @@ import {
   BinaryStarRules,
 } from "../../../src/patterns/binary-star/rules.js";
 
-import type { LoadedMap } from "../../../src/patterns/clone/follower.js";
+import { type LoadedMap, uuidsOf } from "../../../src/patterns/clone/follower.js";
 import type { Operation } from "../../../src/patterns/clone/operation.js";
 import { conflictMark } from "../../../src/patterns/clone/server-map.js";
 import { ServerRules } from "../../../src/patterns/clone/server-rules.js";
@@ -335,7 +335,7 @@ export class Server {
         const entry = { value: table.value(id), sequence: table.sequence(id), expires: expires(id) };
         disk.map.set(table.key(id).toString("latin1"), entry);
       }
-      disk.uuids = [...loaded.uuids];
+      disk.uuids = uuidsOf(loaded.seen);
       disk.sequence = loaded.sequence;
     }
     this.rules?.replaced(loaded, this.world.simulation.now, aside === undefined ? undefined : "aside");
