@@ -14,7 +14,7 @@ import { Blows, PATIENCE } from "./blows.js";
 import { BROKER, CLIENT, CONCURRENCY, LANES, WORKER } from "./majordomo-programs.js";
 import { type Victim, Victims } from "./victims.js";
 
-const BLOWS = 1_000;
+const BLOWS = 200;
 
 /** ms after which a program is ended whatever happens. */
 const LIMIT = 1_800_000;

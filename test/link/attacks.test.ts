@@ -314,7 +314,7 @@ describe("a channel that is accepted and ended in one go", () => {
 
 describe("a process that is killed with -9 in the middle of a stream", () => {
   const BYTES = runs(8, 64) * 2 ** 20;
-  const KILLS = runs(2, 1_000);
+  const KILLS = runs(2, 100);
   /** Byte i of the stream, in a cycle that is no power of two. */
   const CYCLE = 65_521;
   const PROGRAM = `

@@ -16,7 +16,7 @@ import { type Child, start } from "../../process/child.js";
 /** ms that one test may take. */
 const LIMIT = 1_800_000;
 /** Kills and stops of each test. */
-const BLOWS = 500;
+const BLOWS = 30;
 /**
  * ms. The pair bears what varies by less than half of it (rules.ts, sentence 2): in a long run alongside other work
  * a process may wait longer than 50 ms for the processor, and the two are fenced then, as they should be.
