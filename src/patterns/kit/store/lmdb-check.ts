@@ -4,7 +4,7 @@
  * records are unknown that were stored.
  *
  * Checked are both meta pages, that each page of each tree is what it should be
- * (its number, kind, nodes, the order of its keys), that none belongs to two trees
+ * (its number, kind, nodes that fill it, the order of its keys), that none belongs to two trees
  * or is free as well, and that the counts agree. What stands in the values is for
  * the stores' own checksums.
  *
@@ -32,6 +32,10 @@ const MAGIC = 0xbeefc0de;
 /** The root of an empty tree. */
 const NO_PAGE = 0xffff_ffff_ffff_ffffn;
 const PageFlag = { Branch: 1, Leaf: 2, Overflow: 4, Meta: 8 } as const;
+/** Others of them are of a page in memory, such as one that may be written in place: LMDB believes them of one in the file, too. */
+const KINDS = 0xff;
+/** Bytes on the page of a value that has pages of its own. */
+const BIG_VALUE = 24;
 const NodeFlag = { Big: 1, Tree: 2 } as const;
 /** The flags of the tree of free pages, whose keys are numbers, and with that of a file that was written in two steps. */
 const FREE_FLAGS = [0x8, 0x1008];
@@ -381,8 +385,7 @@ class Check {
     this.#see(number, walk.name);
     const page = this.#page(number);
     const isLeaf = level === walk.tree.depth;
-    const kind =
-      page.readUInt16LE(18) & (PageFlag.Branch | PageFlag.Leaf | PageFlag.Overflow | PageFlag.Meta);
+    const kind = page.readUInt16LE(18) & KINDS;
     if (kind !== (isLeaf ? PageFlag.Leaf : PageFlag.Branch))
       throw new PageFault(`page ${number} of the tree of ${walk.name} is no ${isLeaf ? "leaf" : "branch"}`);
     if (isLeaf) walk.leafPages += 1;
@@ -396,9 +399,16 @@ class Check {
     const fault = (what: string): PageFault =>
       new PageFault(`page ${number} of the tree of ${walk.name}: ${what}`);
     const count = lower >> 1;
-    if (lower > upper || upper > page.length - PAGE_HEADER || count === 0 || (!isLeaf && count < 2))
+    if (
+      lower % 2 !== 0 ||
+      lower > upper ||
+      upper > page.length - PAGE_HEADER ||
+      count === 0 ||
+      (!isLeaf && count < 2)
+    )
       throw fault(`${count} nodes up to byte ${upper}`);
     const isOrdered = walk !== this.#free;
+    const sizes = new Map<number, number>();
     let lastStart = 0;
     let lastEnd = -1;
     for (let i = 0; i < count; i++) {
@@ -412,21 +422,26 @@ class Check {
         throw fault(`the key of node ${i} is out of order`);
       lastStart = start;
       lastEnd = end;
-      if (isLeaf) this.#leafNode(page, at, end, walk, fault);
+      let length = end - at;
+      if (isLeaf) length += this.#leafNode(page, at, end, walk, fault);
       else {
         const child = page.readUInt32LE(at) + page.readUInt16LE(at + 4) * 0x1_0000_0000;
         this.#next.push({ page: child, level: level + 1, tree: walk });
       }
+      // Each begins at an even byte.
+      sizes.set(at, length + (length % 2));
     }
+    checkFilled(sizes, upper + PAGE_HEADER, page.length, fault);
     if (isLeaf) walk.entries += count;
   }
 
-  #leafNode(page: Buffer, at: number, value: number, walk: Walk, fault: (what: string) => PageFault): void {
+  /** @returns bytes of its value on this page */
+  #leafNode(page: Buffer, at: number, value: number, walk: Walk, fault: (what: string) => PageFault): number {
     const size = page.readUInt32LE(at);
     const flags = page.readUInt16LE(at + 4);
     const isBig = (flags & NodeFlag.Big) !== 0;
-    if (value + (isBig ? 24 : size) > page.length)
-      throw fault(`the value at byte ${value} has ${size} bytes`);
+    const length = isBig ? BIG_VALUE : size;
+    if (value + length > page.length) throw fault(`the value at byte ${value} has ${size} bytes`);
     const isTree = walk === this.#names;
     if (flags !== (isTree ? NodeFlag.Tree : flags & NodeFlag.Big)) throw fault(`a node with flags ${flags}`);
     if (isBig) this.#overflow(page.readBigUInt64LE(value), size, walk, fault);
@@ -435,6 +450,7 @@ class Check {
       this.#begin(page.toString("latin1", at + 8, value).replace(/[^\x20-\x7e]/g, ""), readTree(page, value));
     }
     if (walk === this.#free && !isBig) this.#readFree(page.subarray(value, value + size));
+    return length;
   }
 
   /** A value with pages of its own. */
@@ -446,7 +462,7 @@ class Check {
     for (let i = 0; i < count; i++) this.#see(number + i, walk.name);
     walk.overflowPages += count;
     const head = this.#page(number);
-    if ((head.readUInt16LE(18) & PageFlag.Overflow) === 0 || head.readUInt32LE(20) !== count)
+    if ((head.readUInt16LE(18) & KINDS) !== PageFlag.Overflow || head.readUInt32LE(20) !== count)
       throw new PageFault(
         `page ${number} of the tree of ${walk.name} does not begin a value of ${count} pages`,
       );
@@ -493,6 +509,25 @@ class Check {
   #isSeen(number: number): boolean {
     return (((this.#seen[number >>> 3] ?? 0) >> (number & 7)) & 1) === 1;
   }
+}
+
+/**
+ * Nodes fill their page from one byte to its end, without gaps. LMDB moves them by their sizes when one of them goes: one that is
+ * wrong would have it write past the page.
+ */
+function checkFilled(
+  sizes: ReadonlyMap<number, number>,
+  first: number,
+  end: number,
+  fault: (what: string) => PageFault,
+): void {
+  let at = first;
+  for (let nodes = sizes.size; nodes > 0; nodes--) {
+    const size = sizes.get(at);
+    if (size === undefined) throw fault(`no node at byte ${at}`);
+    at += size;
+  }
+  if (at !== end) throw fault(`its nodes end at byte ${at}`);
 }
 
 function checkCounts({ name, tree, branchPages, leafPages, overflowPages, entries }: Walk): void {
