@@ -169,7 +169,15 @@ export function setNumbered(
   if (choice !== undefined) return [property, choice[Number(value)]];
   if (type === "String") {
     const { kind } = (OPTIONS as Readonly<Record<string, OptionSpec>>)[property] ?? {};
-    return [property, kind === "string" && value !== null ? Buffer.from(value as string).toString() : value];
+    // libzmq takes a key's 40 characters as bytes, too, with or without the zero byte that ends a text in C.
+    const isText = kind === "string" || (kind === "key" && isBytes(value) && value.length > 32);
+    if (!isText || value === null) return [property, value];
+    return [
+      property,
+      Buffer.from(value as string)
+        .toString()
+        .replace(/\0$/, ""),
+    ];
   }
   const isFlag = typeof (owner as Record<string, unknown>)[property] === "boolean";
   return [property, isFlag ? Number(value) !== 0 : Number(value)];

@@ -1,16 +1,18 @@
-/** For programs that run on shoal and on the package `zeromq`: their sockets, their folder, and what they look at. */
+/** For programs that run on shoal, on shoal-zeromq and on the package `zeromq`: their sockets, their folder, and what they look at. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll } from "vitest";
 import * as zeromq from "zeromq";
 import * as shoal from "../../../src/index.js";
+import { loadShoalZeromq } from "../../support/shoal-zeromq.js";
 
 type Package = typeof shoal;
 
 /** A program takes one of them for the package `zeromq`. */
 export const PACKAGES: readonly (readonly [string, Package])[] = [
   ["shoal", shoal],
+  ["shoal-zeromq", loadShoalZeromq() as Package],
   ["zeromq", zeromq as unknown as Package],
 ];
 

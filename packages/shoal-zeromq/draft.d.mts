@@ -1,0 +1,4 @@
+import * as all from "./draft.js";
+
+export * from "./draft.js";
+export default all;

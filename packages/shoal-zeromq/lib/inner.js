@@ -1,0 +1,4 @@
+// @ts-check
+"use strict";
+/** shoal's object behind each socket and context. @type {WeakMap<object, any>} */
+module.exports = new WeakMap();

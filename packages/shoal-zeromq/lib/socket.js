@@ -1,0 +1,338 @@
+// @ts-check
+"use strict";
+/**
+ * The base class, with the habits of the package zeromq over a socket of shoal: one call of a kind at a time (`EBUSY`), calls
+ * that throw at once, values that are sent as their text, a `close` that returns nothing, and sockets that do not hold the
+ * process while no call waits.
+ */
+const shoal = require("shoal");
+const { context: globalContext } = require("./context.js");
+const errors = require("./errors.js");
+const inners = require("./inner.js");
+const { Observer } = require("./observer.js");
+const { defineCalls, defineOptions, SOCKET } = require("./options.js");
+
+const { checkArguments, errno, isNumber, isOptionalObject, isText, translated, translating } = errors;
+
+/** libzmq's defaults, where shoal has others. */
+const DEFAULTS = { heartbeatInterval: 0, maxMessageSize: -1 };
+
+const BLOCKED = "Socket is blocked by a bind or unbind operation";
+const WRITING = "Socket is busy writing; only one send operation may be in progress at any time";
+const READING = "Socket is busy reading; only one receive operation may be in progress at any time";
+/** @type {errors.Check} */
+const ADDRESS = [isText, "Address must be a string"];
+
+class Socket {
+  /** @type {any} shoal's socket */
+  #inner;
+  /** @type {object | undefined} */
+  #context;
+  /** @type {InstanceType<typeof Observer> | undefined} */
+  #events;
+  /** bind and unbind calls, a proxy: nothing else may use the socket meanwhile, and `close` waits. */
+  #blocked = false;
+  #closesLater = false;
+  #closed = false;
+  #reading = false;
+  #writing = false;
+  /** Endpoints bound and connected. */
+  #endpoints = 0;
+
+  /** @param {...any} given type and options */
+  constructor(...given) {
+    checkArguments(
+      given,
+      [isNumber, "Socket type must be a number"],
+      [isOptionalObject, "Options must be an object"],
+    );
+    const [type, { context = globalContext, ...options } = {}] = given;
+    this.#context = context;
+    const inner = { context: inners.get(context), ...DEFAULTS };
+    if (inner.context === undefined) throw new TypeError("Invalid argument");
+    const Inner = DRAFTS.get(type);
+    this.#inner = translating(() =>
+      Inner === undefined ? Reflect.construct(shoal.Socket, [type, inner]) : new Inner(inner),
+    ).unref();
+    inners.set(this, this.#inner);
+    Object.seal(this);
+    Object.assign(this, options);
+  }
+
+  get context() {
+    return this.#context;
+  }
+  get closed() {
+    return this.#closed;
+  }
+  get readable() {
+    return !this.#closed && this.#inner.readable;
+  }
+  get writable() {
+    return !this.#closed && this.#inner.writable;
+  }
+  get events() {
+    this.#events ??= new Observer(this);
+    return this.#events;
+  }
+
+  /** @param {...any} given the address */
+  bind(...given) {
+    return this.#block(given, (address) => this.#inner.bind(address), 1);
+  }
+  /** @param {...any} given the address */
+  unbind(...given) {
+    return this.#block(given, (address) => this.#end(address, "unbind"), -1);
+  }
+  /** @param {...any} given the address */
+  bindSync(...given) {
+    this.#now(given, (address) => this.#inner.bindSync(address), 1);
+  }
+  /** @param {...any} given the address */
+  unbindSync(...given) {
+    this.#now(given, (address) => this.#end(address, "unbindSync"), -1);
+  }
+  /** @param {...any} given the address */
+  connect(...given) {
+    this.#now(given, (address) => this.#inner.connect(address), 1);
+  }
+  /** @param {...any} given the address */
+  disconnect(...given) {
+    this.#now(given, (address) => this.#end(address, "disconnect"), -1);
+  }
+
+  /** @param {...never} given */
+  close(...given) {
+    checkArguments(given);
+    if (this.#blocked) this.#closesLater = true;
+    else this.#close();
+  }
+
+  /**
+   * @param {...any} given the message; for Server and Radio its address
+   * @returns {Promise<void>}
+   */
+  send(...given) {
+    const addressed = ADDRESSED.get(this.#inner.type);
+    checkArguments(
+      given,
+      [(message) => message !== undefined, "Message must be present"],
+      .../** @type {typeof ADDRESS[]} */ (
+        addressed === undefined ? [] : [[errors.isObject, "Options must be an object"]]
+      ),
+    );
+    this.#assertOpen();
+    if (this.#writing) throw errno("EBUSY", { message: WRITING });
+    const [message, options] = given;
+    if (addressed !== undefined && options[addressed] === undefined) throw errno("EINVAL");
+    if (Array.isArray(message) && message.length === 0) return Promise.resolve();
+    const inner = this.#inner;
+    if (inner.send === undefined) return later(errno("ENOTSUP"));
+    const frames = Array.isArray(message) ? message.map(frameOf) : frameOf(message);
+    // A call that need not wait leaves the way free for the next one at once.
+    this.#writing = !inner.writable;
+    return (
+      addressed === undefined ? inner.send(frames) : inner.send(frames, addressOf(addressed, options))
+    ).then(this.#sent, this.#notSent);
+  }
+
+  #sent = () => {
+    this.#writing = false;
+  };
+  /** @param {unknown} error */
+  #notSent = (error) => {
+    this.#writing = false;
+    throw translated(error);
+  };
+
+  /** @param {...never} given @returns {Promise<any[]>} */
+  receive(...given) {
+    checkArguments(given);
+    // A loop that calls again whenever the call fails leaves the event loop its turns.
+    try {
+      this.#assertOpen();
+    } catch (error) {
+      return later(error);
+    }
+    if (this.#reading) return later(errno("EBUSY", { message: READING }));
+    const inner = this.#inner;
+    if (inner.receive === undefined) return later(errno("ENOTSUP"));
+    this.#reading = !inner.readable;
+    return inner.receive().then(this.#received, this.#notReceived);
+  }
+
+  /** @param {any} message */
+  #received = (message) => {
+    this.#reading = false;
+    return message;
+  };
+  /** @param {unknown} error */
+  #notReceived = (error) => {
+    this.#reading = false;
+    throw translated(error);
+  };
+
+  async *[Symbol.asyncIterator]() {
+    while (!this.#closed) {
+      /** @type {any[]} */
+      let message;
+      try {
+        message = await this.receive();
+      } catch (error) {
+        if (this.#closed && /** @type {any} */ (error).code === "EAGAIN") return;
+        throw error;
+      }
+      yield message;
+    }
+  }
+
+  /** @param {...(string | Buffer)} groups */
+  join(...groups) {
+    this.#assertOpen();
+    for (const group of groups) translating(() => this.#inner.join(groupOf(group)));
+  }
+  /** @param {...(string | Buffer)} groups */
+  leave(...groups) {
+    this.#assertOpen();
+    for (const group of groups) translating(() => this.#inner.leave(groupOf(group)));
+  }
+
+  /** @param {any[]} given @param {(address: string) => unknown} call @param {1 | -1} endpoints */
+  #now(given, call, endpoints) {
+    checkArguments(given, ADDRESS);
+    this.#assertOpen();
+    this.#completeCurve();
+    const [address] = given;
+    translating(() => call(address), address);
+    this.#endpoints += endpoints;
+  }
+
+  /**
+   * @param {any[]} given
+   * @param {(address: string) => Promise<unknown>} call
+   * @param {1 | -1} endpoints
+   * @returns {Promise<void>}
+   */
+  #block(given, call, endpoints) {
+    checkArguments(given, ADDRESS);
+    this.#assertOpen();
+    this.#completeCurve();
+    const [address] = given;
+    this.#blocked = true;
+    return call(address).then(
+      () => {
+        this.#endpoints += endpoints;
+        this.#unblock();
+      },
+      (error) => {
+        this.#unblock();
+        throw translated(error, address);
+      },
+    );
+  }
+
+  /** libzmq's CURVE server without a key fails every handshake; shoal's refuses to bind. */
+  #completeCurve() {
+    const inner = this.#inner;
+    if (inner.curveServer && inner.curveSecretKey === null)
+      inner.curveSecretKey = shoal.curveKeyPair().secretKey;
+  }
+
+  #unblock() {
+    this.#blocked = false;
+    if (this.#closesLater) this.#close();
+  }
+
+  /**
+   * Ends an endpoint of either kind, as libzmq does.
+   *
+   * @param {string} address
+   * @param {"unbind" | "unbindSync" | "disconnect"} call
+   */
+  #end(address, call) {
+    const inner = this.#inner;
+    const other = () => (call === "disconnect" ? inner.unbindSync(address) : inner.disconnect(address));
+    /** @param {any} error */
+    const instead = (error) => {
+      if (error.code !== "ENOENT") throw error;
+      try {
+        return other();
+      } catch {
+        throw error;
+      }
+    };
+    if (call === "unbind") return inner.unbind(address).catch(instead);
+    try {
+      return inner[call](address);
+    } catch (error) {
+      return instead(error);
+    }
+  }
+
+  #close() {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#closesLater = false;
+    this.#context = undefined;
+    this.#inner.close().catch(() => undefined);
+  }
+
+  #assertOpen() {
+    if (this.#closed) throw errno("EBADF");
+    if (this.#blocked) throw errno("EBUSY", { message: BLOCKED });
+  }
+
+  /** Used by a proxy from now on. @param {Socket} socket @param {"Front-end" | "Back-end"} side @returns {any} shoal's socket */
+  static lend(socket, side) {
+    if (socket.#endpoints === 0 || socket.#closed)
+      throw errno("EINVAL", { message: `${side} socket must be bound or connected` });
+    return socket.#inner;
+  }
+  /** @param {Socket} socket @param {boolean} on */
+  static block(socket, on) {
+    socket.#blocked = on;
+    if (!on) socket.#close();
+  }
+}
+
+defineCalls(
+  Socket,
+  ["Bool", "Int32", "Uint32", "Int64", "Uint64", "String"],
+  (owner, call, option, ...value) => translating(() => inners.get(owner)[call](option, ...value)),
+);
+defineOptions(Socket, SOCKET);
+
+/** @type {Map<number, new (options: object) => any>} shoal's draft sockets by the type's number (draft.js) */
+const DRAFTS = new Map();
+
+/** @type {ReadonlyMap<number, "routingId" | "group">} what `send` takes beside the message, by the type's number */
+const ADDRESSED = new Map([
+  [12, "routingId"],
+  [14, "group"],
+]);
+
+/** @param {"routingId" | "group"} name @param {any} options */
+function addressOf(name, options) {
+  return name === "group" ? { group: groupOf(options.group) } : { routingId: options.routingId };
+}
+
+/** Up to the first zero byte, where libzmq's text ends. @param {string | Buffer} group */
+function groupOf(group) {
+  const text = String(group);
+  const end = text.indexOf("\0");
+  return end === -1 ? group : text.slice(0, end);
+}
+
+/** @param {any} part of a message @returns {any} what shoal sends */
+function frameOf(part) {
+  if (part === null || typeof part === "string" || ArrayBuffer.isView(part)) return part;
+  if (part instanceof ArrayBuffer || part instanceof SharedArrayBuffer) return new Uint8Array(part);
+  return String(part);
+}
+
+/** @param {unknown} error @returns {Promise<never>} */
+function later(error) {
+  return new Promise((_resolve, reject) => setImmediate(reject, error));
+}
+
+module.exports = { DRAFTS, Socket };
