@@ -23,7 +23,7 @@ import {
   TITANIC,
 } from "./cluster-programs.js";
 
-const BLOWS = 200;
+const BLOWS = 45;
 /** Requests of each load between two blows. */
 const WORK = 100;
 const LIMIT = 1_800_000;

@@ -12,7 +12,7 @@ import { BROKER, STREAM_CLIENT, STREAM_WORKER } from "./majordomo-programs.js";
 import { Victims } from "./victims.js";
 
 /** Over 10,000 answers are read meanwhile. */
-const BLOWS = 500;
+const BLOWS = 100;
 
 /** ms after which a program is ended whatever happens. */
 const LIMIT = 1_800_000;

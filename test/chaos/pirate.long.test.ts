@@ -5,7 +5,7 @@ import { within } from "../contract/support/wait.js";
 import { type Child, start } from "../process/child.js";
 import { Blows, PATIENCE } from "./blows.js";
 
-const BLOWS = 1_000;
+const BLOWS = 150;
 /** ms that all of it may take. */
 const LIMIT = 2_400_000;
 const CLIENTS = 4;

@@ -11,7 +11,7 @@ import { LmdbStore } from "../../src/patterns/titanic/lmdb-store.js";
 import { type Child, start } from "../process/child.js";
 import { Blows } from "./blows.js";
 
-const KILLS = 1_000;
+const KILLS = 60;
 const LIMIT = 3_600_000;
 
 const BROKER = `

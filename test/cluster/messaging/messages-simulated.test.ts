@@ -1,5 +1,5 @@
 /**
- * Messages of whole nodes in virtual time, by schedules that fast-check makes, and makes smaller. SHOAL_LONG=1 runs 1,000 of each kind.
+ * Messages of whole nodes in virtual time, by schedules that fast-check makes, and makes smaller. SHOAL_LONG=1 runs 150 of each kind.
  */
 import { describe, expect, it } from "vitest";
 import { ClusterNode, type ClusterNodeOptions } from "../../../src/cluster/index.js";
@@ -237,14 +237,14 @@ function runs(steps: fc.Arbitrary<Act>, numRuns: number, over: (run: Run) => voi
 describe("messages of nodes, by any schedule", () => {
   it(
     "of resets, short cuts and stalls: all arrive, once, in order",
-    { timeout: LONG ? 7_200_000 : 90_000 },
-    () => runs(gentle, LONG ? 1_000 : 4, (run) => run.expectAll()),
+    { timeout: LONG ? 1_200_000 : 90_000 },
+    () => runs(gentle, LONG ? 150 : 4, (run) => run.expectAll()),
   );
 
   it(
     "of kills, crashes, splits, pauses and leaves: in order, none twice, each in one count, and in the end all reach all",
-    { timeout: LONG ? 7_200_000 : 90_000 },
-    () => runs(hostile, LONG ? 1_000 : 4, () => undefined),
+    { timeout: LONG ? 1_200_000 : 90_000 },
+    () => runs(hostile, LONG ? 150 : 4, () => undefined),
   );
 });
 

@@ -12,11 +12,11 @@ import { freePort } from "../../support/ports.js";
 import { NatsServers } from "./nats-servers.js";
 
 /** Servers killed, for each store. */
-const KILLS = 1_000;
+const KILLS = 60;
 /** Messages between a kill and the next one. */
 const BETWEEN = 20;
 /** Kills between two lines of progress. */
-const REPORTED = 100;
+const REPORTED = 20;
 const LIMIT = 60_000 + KILLS * 20_000;
 const PORT = await freePort();
 
