@@ -355,6 +355,8 @@ describe("clients of servers without a broker", () => {
     source.set(backup.endpoint, primary.endpoint);
     expect(String(await within(first, "the first answer"))).toBe("primary 1");
     source.set(backup.endpoint);
+    // Until then it is a backup that has not met its primary, and serves nobody without it.
+    await until(() => backup.made.star.state === "passive", "the backup stands by");
     await primary.made.close();
     expect(String(await within(client.request("2"), "the second answer"))).toBe("backup 2");
     await client.close();
