@@ -743,12 +743,16 @@ describe("any schedule of faults", () => {
         world.heal();
         const there = (): SimulatedNode[] =>
           up(world).filter((node) => !removed.has(node.id) && !node.rules.removed);
+        // A new life at the address of one that was removed is dialled by nobody: it needs a seed that is there.
+        const seeds = world.nodes.slice(0, 3);
+        if (!there().some((node) => seeds.includes(node)))
+          world.restart(seeds.find((node) => !node.up) ?? (seeds[0] as SimulatedNode), 0, false);
         const time = world.runUntil(() => world.agree(there()), 120_000, 100);
         expect(time, "all agree").toBeGreaterThanOrEqual(0);
         for (const node of there())
           for (const id of removed) expect(node.rules.get(id)?.isLive ?? false).toBe(false);
       }),
-      { numRuns: LONG ? 10_000 : 15 },
+      { numRuns: LONG ? 4_000 : 15 },
     );
   });
 });
