@@ -6,8 +6,8 @@ import { LONG } from "../../support/long.js";
 
 const KEY = "01234567890123456789012345678901234567ab";
 const NAMES = ["a", "b", "c", "d", "e"];
-const RUNS = LONG ? 40 : 1;
-const LIMIT = LONG ? 600_000 : 60_000;
+const RUNS = LONG ? 10 : 1;
+const LIMIT = LONG ? 1_200_000 : 60_000;
 const STALLS = LONG ? 30 : 10;
 /** ms between two turns of a node. */
 const INTERVAL = LONG ? 100 : 200;
@@ -83,7 +83,7 @@ it("no answer to a query is missing", { timeout: LIMIT }, async () => {
           }),
       end: () => {
         expect(missing).toEqual([]);
-        expect([...codes]).toEqual(["EHOSTUNREACH"]);
+        expect([...codes].filter((code) => code !== "EHOSTUNREACH")).toEqual([]);
         expect(replies).toBeGreaterThan(30 * STALLS);
       },
     };
