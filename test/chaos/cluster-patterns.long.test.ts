@@ -23,7 +23,7 @@ import {
   TITANIC,
 } from "./cluster-programs.js";
 
-const BLOWS = 45;
+const BLOWS = 20;
 /** Requests of each load between two blows. */
 const WORK = 100;
 const LIMIT = 1_800_000;

@@ -53,7 +53,7 @@ export function mutated(
 }
 
 /** Gives the target its good messages, then many that are near them. */
-export function fuzz({ name, good, bad = [], check }: Target, short = 400, long = 100_000): void {
+export function fuzz({ name, good, bad = [], check }: Target, short = 400, long = 30_000): void {
   const seeds = good.map((frames) => frames.map((frame) => Buffer.from(frame as Uint8Array)));
   for (const frames of seeds) {
     const asked = frames.map((frame) => Buffer.from(frame));

@@ -39,7 +39,7 @@ describe.skipIf(missing("postgresql"))("the store on PostgreSQL", () => {
   });
 
   const open = (): Promise<PostgresStore> =>
-    PostgresStore.open({ connectionString: server.connectionString, table, timeout: 5_000 });
+    PostgresStore.open({ connectionString: server.connectionString, table });
   const fresh = (): void => {
     table = `titanic_${tables++}`;
   };
