@@ -4,7 +4,8 @@
  * projects, imported, type-checked, and run. Builds nothing: run the build first.
  */
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
 import {
   existsSync,
   lstatSync,
@@ -166,17 +167,37 @@ try {
 /** What the binary says on the lines of BINARY, but for the last word. */
 const DOES = "sub 0 hello\nproxy info true true\ncheck 1\ntitanic";
 
+/** A program for zeromq, which also says whether the package that depends on it is there. */
+const MESSAGE_OF_ZEROMQ = `
+const { Dealer, Router } = require("zeromq");
+(async () => {
+  const [router, dealer] = [new Router(), new Dealer()];
+  await router.bind("tcp://127.0.0.1:*");
+  dealer.connect(router.lastEndpoint);
+  await dealer.send("got it");
+  const [, ...frames] = await router.receive();
+  let user;
+  try { user = require("user-of-zeromq") } catch {}
+  console.log(frames.map(String), typeof user);
+  for (const socket of [router, dealer]) socket.close();
+})();
+`;
+
 const temporary = mkdtempSync(join(tmpdir(), "shoal-package-"));
 /** @type {string[]} the files of the package */
 let contents = [];
 try {
-  check("the tarball has what it should, and no more", checkTarball);
-  check("publint finds nothing", () => run(join(BIN, "publint"), ["--strict", tarball()]));
-  check("attw finds nothing", () => run(join(BIN, "attw"), ["--profile", "esm-only", tarball()]));
-  check("what is bundled brings its licence, and no entry point of the library loads it", checkBundles);
-  check("every relative link of its pages leads to a file of it", checkLinks);
-  check("an empty project can install, import and type-check it, and run its binary", checkInstalled);
-  check("the installed benchmark measures shoal, and says what its other contenders need", () => {
+  await check("the tarball has what it should, and no more", checkTarball);
+  await check("publint finds nothing", () => run(join(BIN, "publint"), ["--strict", tarball()]));
+  await check("attw finds nothing", () => run(join(BIN, "attw"), ["--profile", "esm-only", tarball()]));
+  await check("what is bundled brings its licence, and no entry point of the library loads it", checkBundles);
+  await check("every relative link of its pages leads to a file of it", checkLinks);
+  await check("an empty project can install, import and type-check it, and run its binary", checkInstalled);
+  await check(
+    "shoal-zeromq installs under the name of zeromq, for a project and for what it depends on",
+    checkAlias,
+  );
+  await check("the installed benchmark measures shoal, and says what its other contenders need", () => {
     const bench = ["--no-install", "shoal", "bench", "throughput", "--smoke", "--size", "64"];
     const peers = ["--transport", "tcp", "--peers", "shoal-zmtp,libzmq,pyzmq,zeromq"];
     const printed = run("npx", [...bench, ...peers], join(temporary, "consumer"));
@@ -185,13 +206,13 @@ try {
     assert.match(printed, /its Python sources are in a checkout of shoal/);
     assert.match(printed, /npm install zeromq/);
   });
-  check("without optional packages it works, and says what each is for", () => {
+  await check("without optional packages it works, and says what each is for", () => {
     const project = join(temporary, "consumer");
     assert.equal(runModule(project, CURVE), "secret");
     assert.equal(runModule(project, WITHOUT), LACKS);
     assert.equal(runModule(project, BINARY), `${DOES} npm install lmdb`);
   });
-  check("with lmdb and sodium-native, and without their scripts, it uses them", () => {
+  await check("with lmdb and sodium-native, and without their scripts, it uses them", () => {
     const optional = ["lmdb", "sodium-native"].map((name) => `${name}@${dependency(name)}`);
     const project = install("optional", ["--ignore-scripts", tarball(), ...optional]);
     assert.equal(runModule(project, javascript()), SAYS);
@@ -371,6 +392,48 @@ function checkInstalled() {
   }
 }
 
+/** The lines of its README, with a registry that has nothing else. */
+async function checkAlias() {
+  const pack = (/** @type {string} */ folder) =>
+    join(temporary, run("npm", ["pack", "--ignore-scripts", "--silent", folder]).split("\n").at(-1) ?? "");
+  const packages = [tarball(), pack(join(ROOT, "packages/shoal-zeromq"))];
+  packages.push(pack(join(ROOT, "node_modules/@noble/ciphers")));
+  mkdirSync(join(temporary, "user"));
+  const user = { name: "user-of-zeromq", version: "1.0.0", main: "i.js", dependencies: { zeromq: "^6.0.0" } };
+  writeFileSync(join(temporary, "user/package.json"), JSON.stringify(user));
+  writeFileSync(join(temporary, "user/i.js"), 'module.exports = require("zeromq");');
+  packages.push(pack("./user"));
+  const registry = spawn(process.execPath, [join(ROOT, "scripts/registry.js"), ...packages]);
+  try {
+    const [address] = await once(registry.stdout, "data");
+    const npm = [
+      "install",
+      "--no-audit",
+      "--no-fund",
+      `--registry=${String(address).trim()}`,
+      `--cache=${join(temporary, "cache")}`,
+    ];
+    const used = (
+      /** @type {string} */ name,
+      /** @type {object} */ manifest,
+      /** @type {string[]} */ install,
+    ) => {
+      const project = join(temporary, name);
+      mkdirSync(project);
+      writeFileSync(join(project, "package.json"), JSON.stringify({ name, private: true, ...manifest }));
+      run("npm", [...npm, ...install], project);
+      return run("node", ["-e", MESSAGE_OF_ZEROMQ], project);
+    };
+    assert.equal(used("alias", {}, ["zeromq@npm:shoal-zeromq"]), "[ 'got it' ] undefined");
+    const overrides = { zeromq: "npm:shoal-zeromq@0.1.0" };
+    assert.equal(used("overridden", { overrides }, ["user-of-zeromq"]), "[ 'got it' ] object");
+    const both = ["shoal", "zeromq@npm:shoal-zeromq"];
+    assert.equal(used("both", {}, both), "[ 'got it' ] undefined");
+  } finally {
+    registry.stdin.end();
+  }
+}
+
 /** The consumer's program without its types. */
 function javascript() {
   return CONSUMER.replace(", type Message", "")
@@ -439,8 +502,8 @@ function run(command, args, cwd = temporary) {
  * @param {string} what
  * @param {() => unknown} body
  */
-function check(what, body) {
+async function check(what, body) {
   const start = performance.now();
-  body();
+  await body();
   console.log(`ok: ${what} (${((performance.now() - start) / 1_000).toFixed(1)} s)`);
 }

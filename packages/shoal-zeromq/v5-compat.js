@@ -4,8 +4,8 @@
  * The API of version 5 of the package zeromq, as its own `zeromq/v5-compat` has it: sockets are event emitters, `send` queues,
  * messages come as events.
  */
-const { EventEmitter } = require("node:events");
-const { inherits } = require("node:util");
+const { EventEmitter } = process.getBuiltinModule?.("node:events") ?? require("node:events");
+const { inherits } = process.getBuiltinModule?.("node:util") ?? require("node:util");
 const zmq = require("./index.js");
 const { READABLE, SOCKET, SOME, WRITABLE } = require("./lib/options.js");
 const { EXPORTED, OPTIONS, OTHERS, PROPERTIES, STATES } = require("./lib/v5-constants.js");
@@ -192,6 +192,8 @@ const methods = {
     else if (option === OPTIONS.XPUB_VERBOSE) socket.verbosity = value ? "allSubs" : null;
     else {
       const [name, kind] = known(option);
+      // libzmq takes an identity from every socket; where no message is routed by it, it has no use.
+      if (name === "routingId" && !(name in socket)) return this;
       socket[name] = kind === "Bool" ? Boolean(value) : value;
     }
     return this;

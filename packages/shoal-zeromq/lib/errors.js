@@ -1,7 +1,8 @@
 // @ts-check
 "use strict";
 /** Errors with libzmq's texts and numbers, as the package zeromq throws them; shoal's own error is the `cause`. */
-const { constants } = require("node:os");
+// Not by require alone: esbuild has none in what it bundles as an ES module.
+const { constants } = process.getBuiltinModule?.("node:os") ?? require("node:os");
 
 /** libzmq's own numbers (zmq.h). */
 const ERRNO = { ...constants.errno, EFSM: 156_384_763, ENOCOMPATPROTO: 156_384_764, ETERM: 156_384_765 };

@@ -1,6 +1,6 @@
 // @ts-check
 "use strict";
-const { EventEmitter } = require("node:events");
+const { EventEmitter } = process.getBuiltinModule?.("node:events") ?? require("node:events");
 const shoal = require("shoal");
 const inners = require("./inner.js");
 const { checkArguments, errno, isObject, translatedEvent } = require("./errors.js");
@@ -30,7 +30,7 @@ class Observer {
   #inner;
   #reading = false;
   #closed = false;
-  /** @type {EventEmitter | undefined} */
+  /** @type {InstanceType<typeof EventEmitter> | undefined} */
   #emitter;
 
   /** @param {...any} given the socket */
@@ -116,7 +116,7 @@ class Observer {
     return this.#emitter;
   }
 
-  /** @param {EventEmitter} emitter */
+  /** @param {InstanceType<typeof EventEmitter>} emitter */
   async #emitAll(emitter) {
     while (!this.closed) {
       const event = await this.#next();
