@@ -588,6 +588,28 @@ describe("leaving, removing, draining", () => {
     expect(seed.rules.size).toBe(3);
   });
 
+  it("another life at a removed node's address that is no seed is met when a seed that it dials is up", () => {
+    const world = cluster(8);
+    const [seed, second, third, operator, other] = world.nodes as [
+      SimulatedNode,
+      SimulatedNode,
+      SimulatedNode,
+      SimulatedNode,
+      SimulatedNode,
+    ];
+    world.act(operator, (rules, now) => rules.remove(now, other.id));
+    world.crash(other);
+    world.run(2_000);
+    for (const each of [seed, second, third]) world.crash(each);
+    world.restart(other, 0, false);
+    world.run(60_000);
+    expect(other.rules.size).toBe(1);
+    expect(operator.rules.get(other.id)).toBeUndefined();
+    world.restart(seed, 0, false);
+    expect(world.runUntil(() => world.agree(), 10_000)).toBeGreaterThanOrEqual(0);
+    expect(operator.rules.size).toBe(6);
+  });
+
   it("draining and details reach all", () => {
     const world = cluster(10);
     const node = world.nodes[3] as SimulatedNode;
@@ -718,6 +740,7 @@ describe("any schedule of faults", () => {
         world.start(8);
         world.run(2_000);
         const removed = new Set<string>();
+        const removedAt = new Set<number>();
         for (const { kind, node: index, wait, wall } of acts) {
           const node = world.nodes[index] as SimulatedNode;
           if (kind === "crash") world.crash(node);
@@ -735,6 +758,7 @@ describe("any schedule of faults", () => {
           } else if (kind === "remove") {
             const operator = world.nodes.find((each) => each.up && each !== node);
             removed.add(node.id);
+            removedAt.add(index);
             if (operator !== undefined) world.act(operator, (rules, now) => rules.remove(now, node.id));
             world.crash(node);
           }
@@ -743,10 +767,13 @@ describe("any schedule of faults", () => {
         world.heal();
         const there = (): SimulatedNode[] =>
           up(world).filter((node) => !removed.has(node.id) && !node.rules.removed);
-        // A new life at the address of one that was removed is dialled by nobody: it needs a seed that is there.
-        const seeds = world.nodes.slice(0, 3);
-        if (!there().some((node) => seeds.includes(node)))
-          world.restart(seeds.find((node) => !node.up) ?? (seeds[0] as SimulatedNode), 0, false);
+        // Nobody looks for another life at the address of one that was removed: a seed brings it in.
+        const isUnknown = there().some(({ index }) => removedAt.has(index));
+        if (isUnknown && !there().some(({ index }) => index < 3)) {
+          const seed = world.nodes[0] as SimulatedNode;
+          world.crash(seed);
+          world.restart(seed, 0, false);
+        }
         const time = world.runUntil(() => world.agree(there()), 120_000, 100);
         expect(time, "all agree").toBeGreaterThanOrEqual(0);
         for (const node of there())
