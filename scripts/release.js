@@ -13,7 +13,9 @@ import { join } from "node:path";
 
 const VERSION = /^(\d+)\.(\d+)\.(\d+)(?:-([0-9A-Za-z.-]+))?$/;
 /** Files and folders that name the version, apart from package.json and package-lock.json. */
-const NAMES_VERSION = ["deploy", "docs/installing.md", "README.md"];
+const NAMES_VERSION = ["deploy", "docs/installing.md", "packages/shoal-zeromq/README.md", "README.md"];
+/** The other package, which needs this very version of shoal. */
+const OTHER = "packages/shoal-zeromq/package.json";
 
 /**
  * The changelog with what was unreleased under a version of its own.
@@ -78,9 +80,15 @@ function prepare(version) {
     const text = readFileSync(file, "utf8");
     const replaced = text
       .replaceAll(`shoal:${current}`, `shoal:${version}`)
-      .replaceAll(`shoal-${current}.tgz`, `shoal-${version}.tgz`);
+      .replaceAll(`shoal-${current}.tgz`, `shoal-${version}.tgz`)
+      .replaceAll(`shoal-zeromq@${current}`, `shoal-zeromq@${version}`);
     if (replaced !== text) writeFileSync(file, replaced);
   }
+  const other = JSON.parse(readFileSync(OTHER, "utf8"));
+  writeFileSync(
+    OTHER,
+    `${JSON.stringify({ ...other, version, dependencies: { shoal: version } }, null, 2)}\n`,
+  );
   execFileSync("npm", ["version", version, "--no-git-tag-version"], { stdio: "ignore" });
   git("commit", "--all", "--message", `release: ${version}`);
   git("tag", "--annotate", `v${version}`, "--message", `shoal ${version}`);

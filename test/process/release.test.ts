@@ -18,11 +18,14 @@ const {
 } = await import(SCRIPT);
 const CHANGELOG =
   "# Changelog\n\n## Unreleased\n\n### Added\n- A thing.\n\n## 0.1.0 – 2026-01-01\n- The first.\n";
+const OTHER = "packages/shoal-zeromq/package.json";
 let folder = "";
 
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), "shoal-release-"));
   mkdirSync(join(folder, "deploy"));
+  mkdirSync(join(folder, "packages/shoal-zeromq"), { recursive: true });
+  write(OTHER, JSON.stringify({ name: "shoal-zeromq", version: "0.1.0", dependencies: { shoal: "0.1.0" } }));
   write("package.json", `${JSON.stringify({ name: "shoal", version: "0.1.0" }, null, 2)}\n`);
   write("CHANGELOG.md", CHANGELOG);
   write("deploy/compose.yaml", "image: shoal:0.1.0\n");
@@ -47,6 +50,7 @@ it("writes the version everywhere it stands, dates the changelog, commits and ta
   expect(stderr).toBe("");
   expect(status).toBe(0);
   expect(JSON.parse(read("package.json")).version).toBe("0.2.0");
+  expect(JSON.parse(read(OTHER))).toMatchObject({ version: "0.2.0", dependencies: { shoal: "0.2.0" } });
   expect(read("deploy/compose.yaml")).toBe("image: shoal:0.2.0\n");
   expect(read("README.md")).toContain("shoal-0.2.0.tgz");
   expect(read("CHANGELOG.md")).toMatch(
