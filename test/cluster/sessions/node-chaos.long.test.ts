@@ -12,11 +12,11 @@ import { freePort } from "../../support/ports.js";
 import { NatsServers } from "./nats-servers.js";
 
 /** Servers killed, for each store. */
-const KILLS = 60;
+const KILLS = 24;
 /** Messages between a kill and the next one. */
 const BETWEEN = 20;
 /** Kills between two lines of progress. */
-const REPORTED = 20;
+const REPORTED = 12;
 const LIMIT = 60_000 + KILLS * 20_000;
 const PORT = await freePort();
 
