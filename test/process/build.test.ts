@@ -73,7 +73,7 @@ it("leaves what was built until all is there, and leaves it there when it fails"
   const done = build({});
   expect(done.stdout).toContain("meanwhile: built before");
   expect(done.status).toBe(0);
-  expect(readdirSync(join(own, "dist")).sort()).toEqual(["cli", "index.js", "man", "new.js"]);
+  expect(readdirSync(join(own, "dist")).sort()).toEqual(["cjs", "cli", "index.js", "man", "new.js"]);
   expect(readFileSync(join(own, "dist/index.js"), "utf8")).toBe("new");
   expect(here()).toEqual(["dist"]);
 });
