@@ -223,11 +223,11 @@ def op_number(command):
 def op_follow(command):
     """Receives numbered messages until the last; answers with the first, and those that do not follow on
     another of their sender's. A sender has a million numbers."""
-    socket, deadline = sockets[command["id"]], time.monotonic() + LIMIT
+    socket = sockets[command["id"]]
     first = number = None
     before, jumps = {}, []
     while number != command["last"]:
-        text, *bodies = receive(socket, deadline)
+        text, *bodies = receive(socket, time.monotonic() + LIMIT)
         number = int(text)
         if bodies != [body(command["size"], number)]:
             raise ValueError("message %d is damaged" % number)
