@@ -1,5 +1,6 @@
 /** Habits of the package `zeromq` that shoal itself does not have, in `shoal-zeromq`; test/contract/zeromq-*.test.ts run on it, too. */
 import { execFileSync } from "node:child_process";
+import { EventEmitter } from "node:events";
 import { writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
@@ -197,6 +198,98 @@ describe("shoal-zeromq", () => {
     }
     const [message, { group }] = await received;
     expect([String(message), String(group)]).toEqual(["hello", "news"]);
+  });
+
+  it("lets a second question wait for the answer to the first", async () => {
+    const [reply, request] = [own(new zmq.Reply()), own(new zmq.Request({ linger: 0 }))];
+    const early = reply.send("early");
+    await reply.bind(inproc());
+    request.connect(reply.lastEndpoint as string);
+    await request.send("first");
+    const second = request.send("second");
+    expect(() => request.send("third")).toThrow(expect.objectContaining({ code: "EBUSY" }));
+    expect(String((await reply.receive())[0])).toBe("first");
+    await early;
+    expect(String((await request.receive())[0])).toBe("early");
+    await second;
+    expect(String((await reply.receive())[0])).toBe("second");
+    request.sendTimeout = 1;
+    expect(await failure(() => request.send("again"))).toMatchObject({ code: "EFSM" });
+    request.sendTimeout = -1;
+    const waiting = request.send("again");
+    request.close();
+    expect(await failure(() => waiting)).toMatchObject({ code: "EFSM" });
+  });
+
+  it("goes on with an iterator after a receive that failed", async () => {
+    const pull = own(new zmq.Pull({ receiveTimeout: 1 }));
+    const messages = pull[Symbol.asyncIterator]();
+    for (let i = 0; i < 2; i++)
+      expect(await failure(() => messages.next())).toMatchObject({ code: "EAGAIN" });
+    pull.close();
+    expect((await messages.next()).done).toBe(true);
+  });
+
+  it("takes numbers with a fraction, typed arrays, an empty routing id, and arguments of a subclass", async () => {
+    const push = own(new zmq.Push({ linger: 1.7, affinity: -1, sendTimeout: Number.NaN }));
+    expect([push.linger, push.affinity, push.sendTimeout]).toEqual([1, 0, 0]);
+    const sub = own(new zmq.Subscriber());
+    sub.subscribe(new Uint8Array([0, 65]).subarray(1) as never);
+    await sub.bind(inproc());
+    const xpub = own(new zmq.XPublisher({ linger: 0 }));
+    xpub.connect(sub.lastEndpoint as string);
+    expect(String((await xpub.receive())[0])).toBe("\x01A");
+    own(new zmq.Router({ linger: 0 })).connect("tcp://127.0.0.1:1", { routingId: "" });
+    own(Reflect.construct(zmq.Push, [{ linger: 0 }, "more"]));
+  });
+
+  it("reports each attempt to connect, and its end", async () => {
+    const dealer = own(new zmq.Dealer({ linger: 0, reconnectInterval: 1 }));
+    const reserved = own(new zmq.Dealer());
+    await reserved.bind("tcp://127.0.0.1:*");
+    const address = reserved.lastEndpoint as string;
+    await reserved.unbind(address);
+    const { events } = dealer;
+    dealer.connect(address);
+    const attempt = ["connect:delay", "close", "connect:retry"];
+    for (const type of [...attempt, ...attempt])
+      expect(await events.receive()).toMatchObject({ type, address });
+    await reserved.bind(address);
+    const types: string[] = [];
+    while (!types.includes("connect")) types.push((await events.receive()).type);
+    expect(types.slice(-2)).toEqual(["connect:delay", "connect"]);
+    expect(events.on("end", () => undefined)).toBeInstanceOf(EventEmitter);
+  });
+
+  it("closes the sockets that a program has forgotten", () => {
+    const program = `const { Pull } = require("zeromq");
+      const turn = () => new Promise(setImmediate);
+      let address;
+      const forget = () => {
+        const pull = new Pull();
+        pull.bindSync("tcp://127.0.0.1:*");
+        address = pull.lastEndpoint;
+        pull.events.on("accept", () => {});
+      };
+      (async () => {
+        forget();
+        const next = new Pull();
+        for (;;) {
+          await turn();
+          global.gc();
+          try {
+            next.bindSync(address);
+            break;
+          } catch {}
+        }
+        console.log("bound");
+      })();`;
+    const said = execFileSync(process.execPath, ["--expose-gc", "-e", program], {
+      cwd: folder,
+      encoding: "utf8",
+      timeout: 20_000,
+    });
+    expect(said).toBe("bound\n");
   });
 
   it("does not hold the process with a bound socket that nobody waits at", () => {

@@ -32,6 +32,10 @@ class Observer {
   #closed = false;
   /** @type {InstanceType<typeof EventEmitter> | undefined} */
   #emitter;
+  /** @type {any[]} events that one of shoal's stands for, besides the first */
+  #queued = [];
+  /** Addresses that are not connected to, and whether the attempt was reported. @type {Map<string, boolean>} */
+  #dialled = new Map();
 
   /** @param {...any} given the socket */
   constructor(...given) {
@@ -72,7 +76,7 @@ class Observer {
     this.#reading = true;
     try {
       for (;;) {
-        const { type, address, interval, error } = await this.#inner.receive();
+        const { type, address, interval, error } = this.#queued.shift() ?? (await this.#attempts());
         // libzmq reports nothing of inproc but the end.
         if (!TYPES.has(type) || address?.startsWith("inproc:")) continue;
         if (type === "end") this.#closed = true;
@@ -95,15 +99,28 @@ class Observer {
     }
   }
 
+  /** shoal reports the first attempt to connect, and when the next one is; libzmq each attempt, and its end. */
+  async #attempts() {
+    const event = await this.#inner.receive();
+    const { type, address } = event;
+    if (type === "connect:delay") this.#dialled.set(address, true);
+    if (type !== "connect" && type !== "connect:retry") return event;
+    const isReported = this.#dialled.get(address);
+    if (type === "connect") this.#dialled.delete(address);
+    else this.#dialled.set(address, false);
+    if (isReported === false) this.#queued.push({ type: "connect:delay", address });
+    if (isReported !== undefined && type === "connect:retry") this.#queued.push({ type: "close", address });
+    this.#queued.push(event);
+    return this.#queued.shift();
+  }
+
   /** @param {string} type @param {(event: any) => void} listener */
   on(type, listener) {
-    this.#listen().on(type, listener);
-    return this;
+    return this.#listen().on(type, listener);
   }
   /** @param {string} type @param {(event: any) => void} listener */
   off(type, listener) {
-    this.#listen().off(type, listener);
-    return this;
+    return this.#listen().off(type, listener);
   }
 
   #listen() {

@@ -17,9 +17,19 @@ const CHECKS = {
   Int64: [isNumber, "Option value must be a number"],
   Uint64: [isNumber, "Option value must be a number"],
   String: [
-    (value) => value === null || typeof value === "string" || Buffer.isBuffer(value),
+    (value) => value === null || typeof value === "string" || ArrayBuffer.isView(value),
     "Option value must be a string or buffer",
   ],
+};
+
+/** A number as the package's C++ takes it: the fraction goes, `NaN` is 0. @type {Partial<Record<Kind, (value: any) => unknown>>} */
+const AS = {
+  Int32: (value) => value | 0,
+  Uint32: (value) => value >>> 0,
+  Int64: (value) => Math.trunc(value) || 0,
+  Uint64: (value) => Math.max(0, Math.trunc(value) || 0),
+  String: (value) =>
+    ArrayBuffer.isView(value) ? Buffer.from(value.buffer, value.byteOffset, value.byteLength) : value,
 };
 
 /**
@@ -38,7 +48,7 @@ function defineCalls({ prototype }, kinds, reach) {
     });
     define(prototype, set, function (/** @type {unknown[]} */ ...given) {
       checkArguments(given, [isNumber, "Identifier must be a number"], CHECKS[kind]);
-      reach(this, set, /** @type {number} */ (given[0]), given[1]);
+      reach(this, set, /** @type {number} */ (given[0]), AS[kind]?.(given[1]) ?? given[1]);
     });
   }
 }

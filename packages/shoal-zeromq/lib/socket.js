@@ -17,9 +17,13 @@ const { checkArguments, errno, isNumber, isOptionalObject, isText, translated, t
 /** libzmq's defaults, where shoal has others. */
 const DEFAULTS = { heartbeatInterval: 0, maxMessageSize: -1 };
 
+/** Closes what the program has forgotten, as the package does. @type {FinalizationRegistry<any>} */
+const FORGOTTEN = new FinalizationRegistry((inner) => inner.close().catch(() => undefined));
+
 const BLOCKED = "Socket is blocked by a bind or unbind operation";
 const WRITING = "Socket is busy writing; only one send operation may be in progress at any time";
 const READING = "Socket is busy reading; only one receive operation may be in progress at any time";
+const [REQUEST, REPLY] = [3, 4];
 /** @type {errors.Check} */
 const ADDRESS = [isText, "Address must be a string"];
 
@@ -36,6 +40,8 @@ class Socket {
   #closed = false;
   #reading = false;
   #writing = false;
+  /** A send that waits for its turn. @type {((isOver?: boolean) => void) | undefined} */
+  #turn;
   /** Endpoints bound and connected. */
   #endpoints = 0;
 
@@ -55,6 +61,7 @@ class Socket {
       Inner === undefined ? Reflect.construct(shoal.Socket, [type, inner]) : new Inner(inner),
     ).unref();
     inners.set(this, this.#inner);
+    FORGOTTEN.register(this, this.#inner);
     Object.seal(this);
     Object.assign(this, options);
   }
@@ -122,7 +129,7 @@ class Socket {
       ),
     );
     this.#assertOpen();
-    if (this.#writing) throw errno("EBUSY", { message: WRITING });
+    if (this.#writing || this.#turn !== undefined) throw errno("EBUSY", { message: WRITING });
     const [message, options] = given;
     if (addressed !== undefined && options[addressed] === undefined) throw errno("EINVAL");
     if (Array.isArray(message) && message.length === 0) return Promise.resolve();
@@ -131,9 +138,31 @@ class Socket {
     const frames = Array.isArray(message) ? message.map(frameOf) : frameOf(message);
     // A call that need not wait leaves the way free for the next one at once.
     this.#writing = !inner.writable;
-    return (
-      addressed === undefined ? inner.send(frames) : inner.send(frames, addressOf(addressed, options))
-    ).then(this.#sent, this.#notSent);
+    const address = addressed === undefined ? [] : [addressOf(addressed, options)];
+    const sent = inner.send(frames, ...address);
+    if (!this.#writing || (inner.type !== REQUEST && inner.type !== REPLY))
+      return sent.then(this.#sent, this.#notSent);
+    return sent
+      .catch((/** @type {any} */ error) => this.#sendInTurn(frames, error))
+      .then(this.#sent, this.#notSent);
+  }
+
+  /** Request and Reply of shoal refuse what is not their turn; those of libzmq wait. @param {any} frames @param {any} error */
+  #sendInTurn(frames, error) {
+    const inner = this.#inner;
+    const { sendTimeout } = inner;
+    if (error.code !== "EFSM" || sendTimeout === 0 || this.#closed) throw error;
+    if (inner.writable) return inner.send(frames);
+    return new Promise((resolve, reject) => {
+      const timer = sendTimeout > 0 ? setTimeout(() => this.#turn?.(true), sendTimeout) : undefined;
+      this.#turn = (isOver) => {
+        this.#turn = undefined;
+        clearTimeout(timer);
+        this.#writing = false;
+        if (isOver) reject(error);
+        else resolve(inner.send(frames));
+      };
+    });
   }
 
   #sent = () => {
@@ -164,6 +193,7 @@ class Socket {
   /** @param {any} message */
   #received = (message) => {
     this.#reading = false;
+    this.#turn?.();
     return message;
   };
   /** @param {unknown} error */
@@ -172,18 +202,20 @@ class Socket {
     throw translated(error);
   };
 
-  async *[Symbol.asyncIterator]() {
-    while (!this.#closed) {
-      /** @type {any[]} */
-      let message;
-      try {
-        message = await this.receive();
-      } catch (error) {
-        if (this.#closed && /** @type {any} */ (error).code === "EAGAIN") return;
-        throw error;
-      }
-      yield message;
-    }
+  /** Not a generator: a loop goes on after a receive that failed. */
+  [Symbol.asyncIterator]() {
+    const done = { value: undefined, done: true };
+    return {
+      next: async () => {
+        if (this.#closed) return done;
+        try {
+          return { value: await this.receive(), done: false };
+        } catch (error) {
+          if (this.#closed && /** @type {any} */ (error).code === "EAGAIN") return done;
+          throw error;
+        }
+      },
+    };
   }
 
   /** @param {...(string | Buffer)} groups */
@@ -274,6 +306,7 @@ class Socket {
     this.#closed = true;
     this.#closesLater = false;
     this.#context = undefined;
+    this.#turn?.(true);
     this.#inner.close().catch(() => undefined);
   }
 

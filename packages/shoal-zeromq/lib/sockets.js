@@ -11,9 +11,9 @@ const { Socket } = require("./socket.js");
  */
 function socketClass(name, type, ...options) {
   const Class = class extends Socket {
-    /** @param {...any} given */
-    constructor(...given) {
-      super(type, ...given);
+    /** @param {object} [options] */
+    constructor(options) {
+      super(type, options);
     }
   };
   Object.defineProperty(Class, "name", { value: name });
@@ -77,7 +77,7 @@ function naming(Class) {
     /** @param {...any} given address, and options: `routingId` */
     connect(...given) {
       const [address, options] = given;
-      if (options?.routingId !== undefined) this.setStringOption(61, options.routingId);
+      if (options?.routingId) this.setStringOption(61, options.routingId);
       super.connect(address);
     }
   };
