@@ -293,8 +293,7 @@ for (const [name, option] of Object.entries(PROPERTIES))
  * @param {Record<string, unknown>} [options] properties to set
  */
 function createSocket(type, options = {}) {
-  // @ts-expect-error a function that makes objects
-  return Object.assign(new Socket(type), options);
+  return Object.assign(Reflect.construct(Socket, [type]), options);
 }
 
 /** The context's options, of all sockets. */
