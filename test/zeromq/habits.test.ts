@@ -48,16 +48,19 @@ describe("shoal-zeromq", () => {
       join(folder, "all.mjs"),
       `import zmq, { Dealer } from "zeromq";
        import { Server } from "zeromq/draft";
-       import v5, { socket } from "zeromq/v5-compat";
+       import v5, { socket, ZMQ_SNDMORE } from "zeromq/v5-compat";
+       import * as dotted from "zeromq/v5-compat.js";
+       import * as draft from "zeromq/draft.js";
        import { createRequire } from "node:module";
        const required = createRequire(import.meta.url)("zeromq");
-       console.log(zmq === required, required.default === zmq, Dealer === zmq.Dealer, socket === v5.socket, typeof Server);`,
+       console.log(zmq === required, required.default === zmq, Dealer === zmq.Dealer, socket === v5.socket, typeof Server);
+       console.log(dotted.ZMQ_SNDMORE === ZMQ_SNDMORE, draft.Server === Server);`,
     );
     const said = execFileSync(process.execPath, ["--no-warnings", "all.mjs"], {
       cwd: folder,
       encoding: "utf8",
     });
-    expect(said.trim()).toBe("true true true true function");
+    expect(said.trim()).toBe("true true true true function\ntrue true");
   });
 
   it("has libzmq's texts and numbers, with shoal's error as the cause", async () => {
