@@ -102,12 +102,12 @@ describeEngines("plain REQ", (world) => {
     const [request, reply] = [world.request(), world.reply()];
     await world.link(reply, request);
     const EFSM = { code: "EFSM" };
-    for (const call of [
-      request.receive({ timeout: 0 }),
-      request.receiveMany({ timeout: 5 }),
-      reply.send("nobody asked"),
-    ])
-      expect(await failure(call)).toMatchObject(EFSM);
+    const calls = [
+      () => request.receive({ timeout: 0 }),
+      () => request.receiveMany({ timeout: 5 }),
+      () => reply.send("nobody asked"),
+    ];
+    for (const call of calls) expect(await failure(call())).toMatchObject(EFSM);
     await request.send("question");
     expect(await failure(request.send("another"))).toMatchObject(EFSM);
     const frames = await reply.receive();
