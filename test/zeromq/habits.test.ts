@@ -107,6 +107,14 @@ describe("shoal-zeromq", () => {
     for (let i = 0; i < 100; i++) expect(String((await pull.receive())[0])).toBe(String(i));
   });
 
+  it("has queues for sending without a bound in bytes", async () => {
+    const push = own(new zmq.Push({ sendHighWaterMark: 0, linger: 0 }));
+    push.connect("tcp://127.0.0.1:1");
+    const frame = Buffer.alloc(1_048_576);
+    // shoal's own bound of 64 MiB would have the 65th wait, and the 66th be EBUSY.
+    await Promise.all(Array.from({ length: 100 }, () => push.send(frame)));
+  });
+
   it("sends the text of whatever it is given", async () => {
     const [push, pull] = await linked();
     const values = [

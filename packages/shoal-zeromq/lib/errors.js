@@ -86,10 +86,11 @@ function translatedEvent(error) {
 
 /** @param {ArrayLike<unknown>} given @param {...Check} checks of each argument */
 function checkArguments(given, ...checks) {
-  checks.forEach(([check, text], i) => {
-    if (!check(given[i])) throw new TypeError(text);
-  });
   const { length } = checks;
+  for (let i = 0; i < length; i++) {
+    const [check, text] = /** @type {Check} */ (checks[i]);
+    if (!check(given[i])) throw new TypeError(text);
+  }
   if (given.length > length)
     throw new TypeError(`Expected ${length} argument${length === 1 ? "" : "s"} but received ${given.length}`);
 }

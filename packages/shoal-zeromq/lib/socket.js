@@ -26,6 +26,10 @@ const READING = "Socket is busy reading; only one receive operation may be in pr
 const [REQUEST, REPLY] = [3, 4];
 /** @type {errors.Check} */
 const ADDRESS = [isText, "Address must be a string"];
+/** @type {errors.Check} */
+const MESSAGE = [(message) => message !== undefined, "Message must be present"];
+/** @type {errors.Check} */
+const OPTIONS = [errors.isObject, "Options must be an object"];
 
 class Socket {
   /** @type {any} shoal's socket */
@@ -60,6 +64,9 @@ class Socket {
     this.#inner = translating(() =>
       Inner === undefined ? Reflect.construct(shoal.Socket, [type, inner]) : new Inner(inner),
     ).unref();
+    // libzmq's queues have a bound in messages alone, up to which a publisher drops nothing.
+    if (this.#inner.context.engine === "zmtp" && "sendHighWaterMarkBytes" in this.#inner)
+      this.#inner.sendHighWaterMarkBytes = 0;
     inners.set(this, this.#inner);
     FORGOTTEN.register(this, this.#inner);
     Object.seal(this);
@@ -121,13 +128,8 @@ class Socket {
    */
   send(...given) {
     const addressed = ADDRESSED.get(this.#inner.type);
-    checkArguments(
-      given,
-      [(message) => message !== undefined, "Message must be present"],
-      .../** @type {typeof ADDRESS[]} */ (
-        addressed === undefined ? [] : [[errors.isObject, "Options must be an object"]]
-      ),
-    );
+    if (addressed === undefined) checkArguments(given, MESSAGE);
+    else checkArguments(given, MESSAGE, OPTIONS);
     this.#assertOpen();
     if (this.#writing || this.#turn !== undefined) throw errno("EBUSY", { message: WRITING });
     const [message, options] = given;
@@ -138,8 +140,8 @@ class Socket {
     const frames = Array.isArray(message) ? message.map(frameOf) : frameOf(message);
     // A call that need not wait leaves the way free for the next one at once.
     this.#writing = !inner.writable;
-    const address = addressed === undefined ? [] : [addressOf(addressed, options)];
-    const sent = inner.send(frames, ...address);
+    const sent =
+      addressed === undefined ? inner.send(frames) : inner.send(frames, addressOf(addressed, options));
     if (!this.#writing || (inner.type !== REQUEST && inner.type !== REPLY))
       return sent.then(this.#sent, this.#notSent);
     return sent
