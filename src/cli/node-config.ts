@@ -112,7 +112,7 @@ export async function nodeConfigurationOf(
   const refusal = findings.length === 0 ? refusalOf(() => new ClusterNode(options)) : undefined;
   if (refusal !== undefined) findings.push({ path: pathOf(refusal, given), message: refusal });
   if (findings.length > 0)
-    throw new ConfigurationError(read.problems(findings.map(hider(expanded, read))), pem.states);
+    throw new ConfigurationError(read.problems(findings.map(hider(expanded))), pem.states);
   return {
     values: {
       ...usable,

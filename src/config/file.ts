@@ -3,8 +3,7 @@ import { createHash } from "node:crypto";
 import { constants } from "node:fs";
 import { open, stat } from "node:fs/promises";
 import { type Expanded, placeKey } from "./environment.js";
-import { type Finding, type Path, type Problem, problemLine, SHOWN } from "./problem.js";
-import type { Source } from "./source.js";
+import { type Finding, type Problem, problemLine } from "./problem.js";
 
 /** Bytes of the largest configuration. */
 const MAX_FILE = 1_048_576;
@@ -107,20 +106,9 @@ export function childOf(value: unknown, part: string | number): unknown {
 }
 
 /** What came from variables is shown as it is written. */
-export function hider({ value, filled, variables }: Expanded, source: Source): (finding: Finding) => Finding {
-  const hidden = [...filled].flatMap((place) => {
-    const path = JSON.parse(place) as Path;
-    const [text, written] = [value, source.value].map((from) => path.reduce<unknown>(childOf, from));
-    return typeof text === "string" && text.length >= MIN_SECRET ? [{ text, written: String(written) }] : [];
-  });
+export function hider({ variables }: Expanded): (finding: Finding) => Finding {
   return (finding) => {
     let { message } = finding;
-    for (const { text, written } of hidden) {
-      for (const held of [text, text.slice(0, SHOWN)]) {
-        message = message.replaceAll(held, () => written);
-        message = message.replaceAll(JSON.stringify(held).slice(1, -1), () => written);
-      }
-    }
     for (const [name, held] of variables) {
       if (held.length < MIN_SECRET) continue;
       message = withoutParts(message, held, `\${${name}}`);

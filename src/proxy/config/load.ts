@@ -90,8 +90,7 @@ export async function configurationOf(
     if (!findings.some(({ path }) => isWithin(path, name))) findings.push(...madeOf(name, proxy));
 
   const { read } = files;
-  if (findings.length > 0)
-    throw new ConfigurationError(source.problems(findings.map(hider(expanded, source))), read);
+  if (findings.length > 0) throw new ConfigurationError(source.problems(findings.map(hider(expanded))), read);
   const { drain = DRAIN_SECONDS } = expanded.value as { drain?: number };
   return {
     drain: drain * 1_000,
