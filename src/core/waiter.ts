@@ -164,10 +164,7 @@ export function refusedWait(
   }
 }
 
-/**
- * A promise that is rejected after a turn of the event loop. A program that calls again whenever a call fails
- * would otherwise run within one turn forever, and neither timers nor I/O would.
- */
+/** Rejects after a turn of the event loop, so that a program which retries a failing call in a loop does not starve timers and I/O. */
 export function rejectNextTurn(error: unknown): Promise<never> {
   return new Promise((_resolve, reject) => {
     setImmediate(reject, error);

@@ -165,7 +165,7 @@ export interface EngineEndpoints {
 export interface EngineEventLoop {
   ref(): void;
   unref(): void;
-  /** Whether it does as long as it is bound. Default true. */
+  /** Whether a bound socket keeps the process alive. Default true. */
   holdBound(on: boolean): void;
 }
 

@@ -45,11 +45,11 @@ export interface CommonOptions {
   heartbeatTimeout?: number;
   /** ms after which the peer may drop a silent connection, sent with each PING; 0: never. At most 65,500. Default 0. */
   heartbeatTimeToLive?: number;
-  /** ms between two attempts to connect (`ZMQ_RECONNECT_IVL`): 1 to 1.5 times as long, at random; -1: never again. Default 100. */
+  /** ms between two attempts to connect (`ZMQ_RECONNECT_IVL`), with jitter: up to 1.5 times as long. -1: no second attempt. Default 100. */
   reconnectInterval?: number;
   /**
-   * ms up to which the interval doubles with each failed attempt (`ZMQ_RECONNECT_IVL_MAX`). 0: it does not grow, and a server
-   * that is back is found at once; 5,000 is kinder to many absent peers. Default 0.
+   * Upper bound of the reconnect interval, which doubles with each failed attempt (`ZMQ_RECONNECT_IVL_MAX`). Higher values cost
+   * absent peers fewer attempts, and find a returning server later. ms; 0: the interval does not grow. Default 0.
    */
   reconnectMaxInterval?: number;
   /** Allow IPv6 addresses as well as IPv4. Default false. */

@@ -77,7 +77,7 @@ export type NativeClassName = {
 
 let loaded: Native | undefined;
 
-/** From here, else from the program's folder: where packages see only those they name, shoal does not see it. */
+/** Loads a package from here, else from the program's folder: strict package managers hide from shoal what it does not depend on. */
 function requirePackage(id: string): unknown {
   try {
     return requireHere()(id);

@@ -24,7 +24,7 @@ const WITHOUT_EFFECT: Readonly<Partial<OptionValues>> = {
   typeOfService: 0,
 };
 
-/** Those of them that were warned of. */
+/** Options without effect that the process was warned of. */
 const warned = new Set<string>();
 
 /** Their names, for the capability table. */

@@ -32,7 +32,7 @@ const MAGIC = 0xbeefc0de;
 /** The root of an empty tree. */
 const NO_PAGE = 0xffff_ffff_ffff_ffffn;
 const PageFlag = { Branch: 1, Leaf: 2, Overflow: 4, Meta: 8 } as const;
-/** Others of them are of a page in memory, such as one that may be written in place: LMDB believes them of one in the file, too. */
+/** The flags that a page in a file may have. The others describe pages in memory, and LMDB would believe them. */
 const KINDS = 0xff;
 /** Bytes on the page of a value that has pages of its own. */
 const BIG_VALUE = 24;
