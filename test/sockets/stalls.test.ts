@@ -16,13 +16,16 @@ afterEach(() => void vi.useRealTimers());
 
 const warnings = (): string[] => warn.mock.calls.map(([text]) => String(text));
 
+/** On Linux an address that no other test uses: none can take the port meanwhile, to listen at or to connect from. */
+const HOST = process.platform === "linux" ? "127.0.0.77" : "127.0.0.1";
+
 /** An endpoint where nobody listens. */
 async function deserted(): Promise<string> {
   const server = createServer();
-  await new Promise<void>((resolve) => void server.listen(0, "127.0.0.1", resolve));
+  await new Promise<void>((resolve) => void server.listen(0, HOST, resolve));
   const { port } = server.address() as { port: number };
   await new Promise((resolve) => void server.close(resolve));
-  return `tcp://127.0.0.1:${port}`;
+  return `tcp://${HOST}:${port}`;
 }
 
 /** The next event of a socket, for which its program does not listen. */
