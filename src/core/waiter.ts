@@ -47,8 +47,10 @@ export class Waiter<T> {
       this.#reject = reject;
     });
     if (timeout >= 0) {
-      // After a turn, so that what came while the program computed counts as in time.
-      this.#timer = setTimeout(() => setImmediate(() => this.#giveUp("timeout", timedOut())), timeout);
+      // After a turn, so that what came while the program computed counts as in time. A timer of 0 ms would take 1 ms.
+      const expire = (): void => void setImmediate(() => this.#giveUp("timeout", timedOut()));
+      if (timeout === 0) setImmediate(expire);
+      else this.#timer = setTimeout(expire, timeout);
     }
     if (signal !== undefined) {
       this.#signal = signal;

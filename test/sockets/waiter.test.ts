@@ -67,7 +67,7 @@ test("that is settled while the program computes is not late for it", async () =
 test("knows that it is settled before its owner hears that it was given up", async () => {
   const heard = vi.fn();
   const made: Waiter<string> = new Waiter<string>(
-    0,
+    1,
     undefined,
     () => new TimeoutError("EAGAIN", "late"),
     () => heard(made.settled),
@@ -77,6 +77,23 @@ test("knows that it is settled before its owner hears that it was given up", asy
   await turn();
   expect(heard.mock.calls).toEqual([[true]]);
   expect(outcome.code).toBe("EAGAIN");
+});
+
+test("a wait of 0 ms ends after the next look at the sockets, and waits for no timer", async () => {
+  const wait = (): Waiter<string> =>
+    new Waiter<string>(
+      0,
+      undefined,
+      () => new TimeoutError("EAGAIN", "late"),
+      () => undefined,
+    );
+  const [empty, served] = [wait(), wait()];
+  const outcomes = [watch(empty.promise), watch(served.promise)];
+  await turn();
+  expect(outcomes.map(({ state }) => state)).toEqual(["pending", "pending"]);
+  served.resolve("in time");
+  await turn();
+  expect(outcomes.map(({ state }) => state)).toEqual(["rejected", "fulfilled"]);
 });
 
 test("thousands of waits on one signal raise no warning and leave no listener", async () => {
