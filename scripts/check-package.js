@@ -183,6 +183,20 @@ const { Dealer, Router } = require("zeromq");
 })();
 `;
 
+/** A program for its version 5. */
+const MESSAGE_OF_ZEROMQ_5 = `
+const zmq = require("zeromq");
+const [pull, push] = [zmq.socket("pull"), zmq.socket("push")];
+pull.on("message", (frame) => {
+  console.log(String(frame));
+  for (const socket of [pull, push]) socket.close();
+});
+pull.bind("tcp://127.0.0.1:*", () => {
+  push.connect(pull.getsockopt(zmq.ZMQ_LAST_ENDPOINT));
+  push.send("got it");
+});
+`;
+
 const temporary = mkdtempSync(join(tmpdir(), "shoal-package-"));
 /** @type {string[]} the files of the package */
 let contents = [];
@@ -396,8 +410,8 @@ function checkInstalled() {
 async function checkAlias() {
   const pack = (/** @type {string} */ folder) =>
     join(temporary, run("npm", ["pack", "--ignore-scripts", "--silent", folder]).split("\n").at(-1) ?? "");
-  const packages = [tarball(), pack(join(ROOT, "packages/shoal-zeromq"))];
-  packages.push(pack(join(ROOT, "node_modules/@noble/ciphers")));
+  const others = ["packages/shoal-zeromq", "packages/shoal-zeromq-v5", "node_modules/@noble/ciphers"];
+  const packages = [tarball(), ...others.map((folder) => pack(join(ROOT, folder)))];
   mkdirSync(join(temporary, "user"));
   const user = { name: "user-of-zeromq", version: "1.0.0", main: "i.js", dependencies: { zeromq: "^6.0.0" } };
   writeFileSync(join(temporary, "user/package.json"), JSON.stringify(user));
@@ -417,18 +431,21 @@ async function checkAlias() {
       /** @type {string} */ name,
       /** @type {object} */ manifest,
       /** @type {string[]} */ install,
+      program = MESSAGE_OF_ZEROMQ,
     ) => {
       const project = join(temporary, name);
       mkdirSync(project);
       writeFileSync(join(project, "package.json"), JSON.stringify({ name, private: true, ...manifest }));
       run("npm", [...npm, ...install], project);
-      return run("node", ["-e", MESSAGE_OF_ZEROMQ], project);
+      return run("node", ["-e", program], project);
     };
     assert.equal(used("alias", {}, ["zeromq@npm:shoal-zeromq"]), "[ 'got it' ] undefined");
     const overrides = { zeromq: "npm:shoal-zeromq@0.1.0" };
     assert.equal(used("overridden", { overrides }, ["user-of-zeromq"]), "[ 'got it' ] object");
     const both = ["shoal", "zeromq@npm:shoal-zeromq"];
     assert.equal(used("both", {}, both), "[ 'got it' ] undefined");
+    const five = used("five", {}, ["zeromq@npm:shoal-zeromq-v5"], MESSAGE_OF_ZEROMQ_5);
+    assert.equal(five, "got it");
   } finally {
     registry.stdin.end();
   }

@@ -13,9 +13,9 @@ import { join } from "node:path";
 
 const VERSION = /^(\d+)\.(\d+)\.(\d+)(?:-([0-9A-Za-z.-]+))?$/;
 /** Files and folders that name the version, apart from package.json and package-lock.json. */
-const NAMES_VERSION = ["deploy", "docs/installing.md", "packages/shoal-zeromq/README.md", "README.md"];
-/** The other package, which needs this very version of shoal. */
-const OTHER = "packages/shoal-zeromq/package.json";
+const NAMES_VERSION = ["deploy", "docs/installing.md", "packages", "README.md"];
+/** The other packages, each of which needs this very version of the one before. */
+const OTHERS = ["packages/shoal-zeromq/package.json", "packages/shoal-zeromq-v5/package.json"];
 
 /**
  * The changelog with what was unreleased under a version of its own.
@@ -81,14 +81,15 @@ function prepare(version) {
     const replaced = text
       .replaceAll(`shoal:${current}`, `shoal:${version}`)
       .replaceAll(`shoal-${current}.tgz`, `shoal-${version}.tgz`)
-      .replaceAll(`shoal-zeromq@${current}`, `shoal-zeromq@${version}`);
+      .replaceAll(`shoal-zeromq@${current}`, `shoal-zeromq@${version}`)
+      .replaceAll(`shoal-zeromq-v5@${current}`, `shoal-zeromq-v5@${version}`);
     if (replaced !== text) writeFileSync(file, replaced);
   }
-  const other = JSON.parse(readFileSync(OTHER, "utf8"));
-  writeFileSync(
-    OTHER,
-    `${JSON.stringify({ ...other, version, dependencies: { shoal: version } }, null, 2)}\n`,
-  );
+  for (const file of OTHERS) {
+    const other = JSON.parse(readFileSync(file, "utf8"));
+    const dependencies = Object.fromEntries(Object.keys(other.dependencies).map((name) => [name, version]));
+    writeFileSync(file, `${JSON.stringify({ ...other, version, dependencies }, null, 2)}\n`);
+  }
   execFileSync("npm", ["version", version, "--no-git-tag-version"], { stdio: "ignore" });
   git("commit", "--all", "--message", `release: ${version}`);
   git("tag", "--annotate", `v${version}`, "--message", `shoal ${version}`);

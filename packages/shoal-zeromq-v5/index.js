@@ -1,0 +1,3 @@
+"use strict";
+
+module.exports = require("shoal-zeromq/v5-compat");
