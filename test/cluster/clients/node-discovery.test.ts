@@ -171,7 +171,8 @@ describe("a client that knows one node", () => {
     await gone.close({ linger: 0 });
     expect((await lost).reason).toBe("disconnected");
     await found;
-    expect(known.stats().attempts - attempts).toBe(1);
+    // None where the lot had it on its way to the other one already.
+    expect(known.stats().attempts - attempts).toBeLessThanOrEqual(1);
     expect(known.current?.id).toBe(left.id);
   });
 

@@ -106,6 +106,10 @@ export function dialTcp(
     socket = dialled;
     dialled.unref();
     const connected = (): void => {
+      if (isOwnPeer(dialled)) {
+        failed(new Error("the system connected the socket to itself: nothing listens there"));
+        return;
+      }
       timeout?.clear();
       dialled.off("error", failed).off("connect", connected);
       let stream: Stream;
@@ -150,6 +154,11 @@ export function dialTcp(
     socket?.on("error", ignore);
     socket?.destroy();
   };
+}
+
+/** Where nobody listens at a port of this machine, the system may give the socket that dials this very port, and connects it to itself. */
+function isOwnPeer(socket: Socket): boolean {
+  return socket.localPort === socket.remotePort && socket.localAddress === socket.remoteAddress;
 }
 
 function ignore(): void {}

@@ -159,6 +159,14 @@ describe("dialling", () => {
     expect(done.mock.calls[0]?.[0]).toMatchObject({ code: "ECONNREFUSED" });
   });
 
+  it("a port that nobody listens at, from this very port, is not a connection to itself", async () => {
+    const listener = await world.listen("tcp://127.0.0.1:*");
+    await listener.close();
+    const address = listener.endpoint.slice("tcp://".length);
+    expect(await world.dial(`tcp://${address};${address}`)).toBeInstanceOf(Error);
+    await world.listen(listener.endpoint); // The port is free again.
+  });
+
   it("0.0.0.0 names the peer by the address that it has", async () => {
     const { endpoint } = await world.listen("tcp://127.0.0.1:*");
     const stream = await world.connect(`tcp://0.0.0.0:${portOf(endpoint)}`);
