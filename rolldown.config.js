@@ -11,7 +11,6 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, relative, resolve } from "node:path";
 import { defineConfig } from "rolldown";
-import { parseAst } from "rolldown/parseAst";
 import { minifySync } from "rolldown/utils";
 import { licences } from "./scripts/licences.js";
 
@@ -244,7 +243,6 @@ const IN_BROWSERS = new Map(
     "src/core/z85.ts": "src/browser/absent/z85.ts",
     "src/core/schemes/http-server.ts": "src/browser/absent/http-server.ts",
     "src/engine/message-context.ts": "src/browser/absent/message-context.ts",
-    "src/engine/zmtp/kernel.ts": "src/browser/absent/kernel.ts",
     "src/engine/select.ts": "src/browser/engine.ts",
     "src/engine/zmtp/authentication-queue.ts": "src/browser/absent/authentication-queue.ts",
     "src/engine/zmtp/handshake-properties.ts": "src/browser/absent/handshake-properties.ts",
@@ -261,10 +259,7 @@ const IN_BROWSERS = new Map(
     "src/engine/zmtp/mechanism/curve.ts": "src/browser/absent/curve.ts",
     "src/engine/zmtp/mechanism/curve-box.ts": "src/browser/curve/box.ts",
     "src/engine/zmtp/mechanism/curve-exchange.ts": "src/browser/curve/exchange.ts",
-    "src/engine/zmtp/codec/encoder.ts": "src/browser/encoder.ts",
     "src/engine/zmtp/codec/greeting.ts": "src/browser/absent/greeting.ts",
-    "src/engine/zmtp/codec/in-stream.ts": "src/browser/in-stream.ts",
-    "src/engine/zmtp/codec/out-queue.ts": "src/browser/out-queue.ts",
     "src/engine/zmtp/sealer.ts": "src/browser/absent/sealer.ts",
     "src/engine/zmtp/raw.ts": "src/browser/absent/raw.ts",
     "src/engine/zmtp/plain-write.ts": "src/browser/absent/plain-write.ts",
@@ -308,73 +303,6 @@ function standInOf(importer, name) {
   return folder === undefined || name.startsWith("node:") ? IN_BROWSERS.get(name) : undefined;
 }
 
-/**
- * Members of classes that nothing in a page calls, which a bundler cannot know: those of facets that patterns and proxies use
- * (src/engine/engine.ts), and of what reads sockets of the system.
- */
-const ABSENT_MEMBERS = new Map(
-  Object.entries({
-    connection: ["readTarget", "sinkFilled"],
-    connections: ["police"],
-    peers: ["halfClose", "police"],
-    pipe: [
-      "awaited",
-      "meterOnHeld",
-      "meterOnOpen",
-      "police",
-      "passFrames",
-      "roomFor",
-      "takeBatch",
-      "takeList",
-      "takeMany",
-    ],
-    "routing/one-subscriber": ["has", "offer"],
-    "routing/pair": ["awaited", "framePassing", "relaySource", "relaySink", "takeMany"],
-    "routing/pipeline": ["awaited", "framePassing", "relaySource", "relaySink", "takeMany"],
-    "routing/publish": ["directed", "relaySink", "sender"],
-    "routing/queues": ["alone", "awaited", "nextAlone", "takeMany"],
-    "routing/request": ["awaited"],
-    "routing/routing": [
-      "awaited",
-      "directed",
-      "framePassing",
-      "peerQueues",
-      "relaySink",
-      "relaySource",
-      "takeMany",
-    ],
-    "routing/router": ["peerQueues", "queuedBytes", "relaySource", "relaySink", "takeMany"],
-    "routing/subscribe": ["filter", "relaySource", "takeMany", "wantsAll"],
-    socket: ["keep", "takeMany"],
-  }).map(([file, names]) => [resolve(`src/engine/zmtp/${file}.ts`), names]),
-);
-ABSENT_MEMBERS.set(resolve("src/sockets/context.ts"), ["GET_NUMBERED", "SET_NUMBERED"]);
-ABSENT_MEMBERS.set(resolve("src/sockets/socket-core.ts"), ["forward", "isPlain"]);
-ABSENT_MEMBERS.set(resolve("src/sockets/socket-endpoints.ts"), ["watchBound"]);
-
-/**
- * A file of classes without the members that a page does not have; each line stays where it is.
- *
- * @param {string} code
- * @param {string} id
- */
-function withoutAbsentMembers(code, id) {
-  const names = ABSENT_MEMBERS.get(id);
-  if (names === undefined) return undefined;
-  let left = code;
-  const found = new Set();
-  /** @type {any} */
-  const { body } = parseAst(code, { lang: "ts" });
-  for (const statement of body)
-    for (const { start, end, key } of (statement.declaration ?? statement).body?.body ?? []) {
-      if (!names.includes(key?.name)) continue;
-      found.add(key.name);
-      left = left.slice(0, start) + code.slice(start, end).replace(/[^\n]/g, " ") + left.slice(end);
-    }
-  for (const name of names) if (!found.has(name)) throw new Error(`${id} has no member ${name}`);
-  return left;
-}
-
 /** The codes of all errors without what they mean, which the documentation has: a page does without a text for each. @param {string} code */
 function codesAlone(code) {
   const names = Array.from(code.matchAll(/^ {2}(\w+):/gm), ([, name]) => name).join(" ");
@@ -409,9 +337,7 @@ const inBrowsers = {
     return source.startsWith("node:") ? { id: source, external: true, moduleSideEffects: false } : undefined;
   },
   transform(code, id) {
-    const left =
-      id === resolve("src/core/error-codes.ts") ? codesAlone(code) : withoutAbsentMembers(code, id);
-    return left === undefined ? undefined : { code: left, map: null };
+    return id === resolve("src/core/error-codes.ts") ? { code: codesAlone(code), map: null } : undefined;
   },
   generateBundle(_, bundle) {
     for (const file of Object.values(bundle)) {

@@ -13,7 +13,6 @@ import type { ByteStream } from "../engine/zmtp/transport/byte-stream.js";
 import type { Sink, StreamReader } from "../engine/zmtp/transport/reader.js";
 import type { Stream } from "../engine/zmtp/transport/transport.js";
 import { END, FIRST_LIMIT } from "../engine/zmtp/ws/subprotocol.js";
-import type { SendBuffer } from "./out-queue.js";
 import { ABNORMAL, type StandardWebSocket } from "./standard-web-socket.js";
 import type { WebSocketFraming } from "./web-socket-framing.js";
 
@@ -30,15 +29,13 @@ const HELD_COST = 128;
 type Done = (error?: Error | null) => void;
 
 /** A WebSocket that is open. */
-export class WebSocketStream implements Stream, ByteStream, StreamReader, SendBuffer {
+export class WebSocketStream implements Stream, ByteStream, StreamReader {
   readonly socket: ByteStream = this;
   readonly reader: StreamReader = this;
   readonly remote: string;
   readonly address: string;
   readonly framing: WebSocketFraming;
   errored: Error | null = null;
-  given = 0;
-  lost = 0;
   readonly #socket: StandardWebSocket;
   readonly #listeners: { [event: string]: ((argument: never) => void)[] } = {};
   #sink: Sink | undefined = undefined;
@@ -75,10 +72,6 @@ export class WebSocketStream implements Stream, ByteStream, StreamReader, SendBu
     return -this.writableLength;
   }
 
-  abandon(): void {
-    this.lost = this.#socket.bufferedAmount;
-  }
-
   get writable(): boolean {
     return !this.#ended;
   }
@@ -89,16 +82,9 @@ export class WebSocketStream implements Stream, ByteStream, StreamReader, SendBu
     return this.#destroyed || bufferedAmount <= EASED ? 0 : bufferedAmount;
   }
 
-  get unsent(): number {
-    return this.#socket.bufferedAmount;
-  }
-
   write(bytes: Uint8Array, done?: Done): boolean {
     if (this.#ended) return false;
-    // What the browser sends leaves its buffer in turns of its own.
-    const before = this.#socket.bufferedAmount;
     this.framing.send(this.#socket, bytes);
-    this.given += this.#socket.bufferedAmount - before;
     if (this.#socket.bufferedAmount > FULL) this.#isFull = true;
     if (!this.#isFull) {
       done?.();
@@ -246,7 +232,6 @@ export class WebSocketStream implements Stream, ByteStream, StreamReader, SendBu
     if (this.#destroyed) return;
     this.#destroyed = true;
     this.#ended = true;
-    this.lost = this.#socket.bufferedAmount;
     clearTimeout(this.#timer);
     if (code === 1_000 || code === 1_005) {
       this.#isOver = true;

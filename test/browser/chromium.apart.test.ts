@@ -349,36 +349,6 @@ describe.skipIf(reason)(`in Chromium${reason === false ? "" : `: ${reason}`}`, (
     },
   );
 
-  it("what the browser has not sent when the connection ends is counted as dropped", async () => {
-    const pull = own(new Pull({ receiveHighWaterMark: 1, maxReceiveQueueBytes: 1_000 }));
-    await pull.bind({ server, path: "/unsent" });
-    const page = await openPage();
-    await page.evaluate(`(async () => {
-      const Standard = WebSocket;
-      globalThis.WebSocket = class { constructor(...all) { globalThis.inner = new Standard(...all); return inner; } };
-      globalThis.push = new shoal.Push({ reconnectInterval: 600_000 });
-      globalThis.drops = [];
-      push.events.on("drop", ({ reason, messages }) => drops.push([reason, messages]));
-      push.connect(shoal.pageEndpoint("/unsent"));
-      const turn = () => new Promise((resolve) => setTimeout(resolve));
-      for (let still = 0; still < 20; still = inner.bufferedAmount < 300_000 ? 0 : still + 1) {
-        if (still === 0) for (let i = 0; i < 100; i++) await push.send(new Uint8Array(1_000));
-        await turn();
-      }
-      globalThis.unsent = inner.bufferedAmount;
-    })()`);
-    const unsent = await page.evaluate<number>("unsent");
-    expect(unsent).toBeLessThan(1_048_576);
-    await pull.close({ linger: 0 });
-    await page.until("drops.length > 0");
-    const lost = Math.ceil(unsent / 1_009);
-    const { sent, delivered, dropped } = await page.evaluate<ReturnType<Pull["stats"]>>("push.stats()");
-    expect(dropped.disconnected).toBeGreaterThanOrEqual(lost);
-    expect(delivered).toBe(sent - dropped.disconnected);
-    expect(await page.evaluate("drops")).toEqual([["disconnected", dropped.disconnected]]);
-    await page.close();
-  });
-
   it.runIf(LONG)("works in a worker of a page", async () => {
     const pull = own(new Pull());
     await pull.bind({ server, path: "/from-worker" });

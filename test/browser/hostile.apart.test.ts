@@ -1,7 +1,7 @@
 /** Servers that break the rules, against the build for browsers: a WebSocket of the test's own, which says anything. */
 import { afterEach, expect, it } from "vitest";
 import * as node from "../../src/index.js";
-import { nextEvent, turn } from "../contract/support/wait.js";
+import { turn } from "../contract/support/wait.js";
 import { LONG } from "../support/long.js";
 import fc from "../support/properties.js";
 import { loadWeb, Opened } from "./support/web.js";
@@ -103,45 +103,4 @@ it("nothing that a server says throws into a page, or keeps it from the next ser
   pull.connect(await push.bind("ws://127.0.0.1:*"));
   await push.send("still here");
   expect(String(await pull.receive({ timeout: 10_000 }))).toBe("still here");
-});
-
-it("a server that falls silent has not got what the browser still holds: that is counted as dropped", async () => {
-  let holds = false;
-  globals.WebSocket = class {
-    binaryType = "";
-    bufferedAmount = 0;
-    protocol = "";
-    onopen: (() => void) | null = null;
-    onmessage: ((event: object) => void) | null = null;
-
-    constructor(_: string, [protocol]: readonly string[]) {
-      this.protocol = protocol as string;
-      void this.#run();
-    }
-
-    async #run(): Promise<void> {
-      await turn();
-      this.onopen?.();
-      const ready = Buffer.from(READY);
-      ready.write("PULL", ready.length - 4);
-      this.onmessage?.({ data: Uint8Array.from([4, ready.length, ...ready]).buffer });
-    }
-
-    send(data: Uint8Array | string): void {
-      if (holds) this.bufferedAmount += data.length;
-    }
-
-    close(): void {}
-  };
-  const push = own(
-    new web.Push({ heartbeatInterval: 50, heartbeatTimeout: 100, reconnectInterval: -1, linger: 0 }),
-  );
-  const lost = nextEvent(push, "disconnect");
-  push.connect("ws://127.0.0.1:1/");
-  await push.send("sent");
-  await turn();
-  holds = true;
-  for (let i = 0; i < 3; i++) await push.send("held");
-  expect(await lost).toMatchObject({ reason: "heartbeat" });
-  expect(push.stats()).toMatchObject({ sent: 4, delivered: 1, dropped: { disconnected: 3 } });
 });

@@ -27,7 +27,6 @@ import { noMemory, refusedByPeer, tooLargeText } from "./errors.js";
 import { COMMAND_TOO_LONG, Handshake, MAX_HANDSHAKE_COMMAND } from "./handshake.js";
 import type { HeartbeatOptions } from "./heartbeat.js";
 import { HeartbeatDriver, type HeartbeatLink } from "./heartbeat-driver.js";
-import { KERNEL } from "./kernel.js";
 import {
   type Credentials,
   errorText,
@@ -144,7 +143,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     this.stream = stream;
     stream.reader.start(socket, this);
     socket.on("error", this.#socketOnError);
-    if (KERNEL && !dials && framing === undefined && mechanism.early !== undefined) {
+    if (!dials && framing === undefined && mechanism.early !== undefined) {
       const openThen = () =>
         openSoon(() => {
           if (!this.#isOpening && this.#state === State.Handshaking) this.#open();
@@ -165,7 +164,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
 
   /** What this side sends first, unasked. */
   #open(): void {
-    if (KERNEL) this.#isOpening = true;
+    this.#isOpening = true;
     const opening = this.#handshake.open();
     if (opening.length > 0) this.#send(opening);
   }
@@ -203,7 +202,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
   }
 
   flush(): void {
-    if (KERNEL && this.#pipe !== undefined && this.#pipe.out.messages > 0) this.#heartbeat?.sent();
+    if (this.#pipe !== undefined && this.#pipe.out.messages > 0) this.#heartbeat?.sent();
     this.#writer?.flush();
   }
 
@@ -279,7 +278,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
 
   readTarget(): ReadTarget | undefined {
     // A sealed frame is opened into memory of its own anyway.
-    return !KERNEL || this.#state >= State.Flushing || !this.#plain ? undefined : this.#pipe?.in;
+    return this.#state >= State.Flushing || !this.#plain ? undefined : this.#pipe?.in;
   }
 
   headroom(size: number): number {
@@ -288,7 +287,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
 
   sinkFilled(length: number): void {
     const pipe = this.#pipe;
-    if (!KERNEL || this.#state === State.Closed || pipe === undefined) return;
+    if (this.#state === State.Closed || pipe === undefined) return;
     this.#heartbeat?.heard();
     if (this.#state !== State.Open && !this.#receivesOn()) return;
     this.#pushed(pipe, pipe.in.filled(length));
@@ -310,13 +309,13 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     const decoded = framing.decode(bytes, length, memory, maxSize);
     const { assembled, pooled } = decoded;
     const kept = pooled !== undefined || decoded.kept === true;
-    if (KERNEL && pipe !== undefined) pipe.in.fragments = framing.unfinished ?? 0;
-    if (KERNEL && assembled !== undefined) this.#onFrames(assembled, assembled.length, true);
+    if (pipe !== undefined) pipe.in.fragments = framing.unfinished ?? 0;
+    if (assembled !== undefined) this.#onFrames(assembled, assembled.length, true);
     if (decoded.length > 0 && !this.#isClosed()) this.#onFrames(decoded.bytes, decoded.length, kept, pooled);
     else {
       this.#heartbeat?.heard();
       // The marks count what the framing keeps, too.
-      if (KERNEL && pipe !== undefined && pipe.in.fragments > 0) pipe.arrived();
+      if (pipe !== undefined && pipe.in.fragments > 0) pipe.arrived();
     }
     pooled?.release();
     const reply = framing.takeReply();
@@ -339,7 +338,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     if (pipe === undefined) {
       const steps = this.#handshake.receive(bytes, length);
       // Behind that: over a program's own stream the answer may come within the call.
-      if (KERNEL && !this.#isOpening) this.#open();
+      if (!this.#isOpening) this.#open();
       this.#carryOut(steps);
       return;
     }
@@ -528,7 +527,6 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
   }
 
   heartbeatOnGone(): void {
-    this.stream.abandon?.();
     this.#end("heartbeat");
   }
 
@@ -593,8 +591,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
   /** Reports to the peer which of its messages was too large; libzmq ignores it. @returns whether that is on its way */
   #explain(which: string): boolean {
     const pipe = this.#pipe;
-    if (!KERNEL || pipe === undefined || this.#state !== State.Open || this.blocked || !this.pings)
-      return false;
+    if (pipe === undefined || this.#state !== State.Open || this.blocked || !this.pings) return false;
     if (lingering >= MAX_LINGERING) return false;
     const reason = Buffer.from(`.${which}`, "latin1");
     reason[0] = reason.length - 1;

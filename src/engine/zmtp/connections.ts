@@ -12,7 +12,6 @@ import type { DisconnectReason } from "../events.js";
 import type { Admission } from "./admission.js";
 import { Connection, type ConnectionEffects } from "./connection.js";
 import { disconnectError, faultEvents, lostError } from "./errors.js";
-import { KERNEL } from "./kernel.js";
 import type { Fault, Metadata, Verdict } from "./mechanism/mechanism.js";
 import { connectionOptions } from "./options.js";
 import type { Peers } from "./peers.js";
@@ -57,7 +56,7 @@ export class Connections implements ConnectionEffects, RawOpeningEffects, Polici
 
   /** @param dialling whose stream it is; `undefined`: a peer's, which came in through `endpoint` @returns what shakes hands; a STREAM's does over TLS alone, and none does of options with which none could end well */
   open(stream: Stream, endpoint: string, dialling: Dialling | undefined): AnyConnection | undefined {
-    if (KERNEL && this.#state.type !== "Stream") {
+    if (this.#state.type !== "Stream") {
       try {
         // Again, since the options may have been set since the endpoint was bound or connected.
         this.#admission.check();
@@ -71,7 +70,7 @@ export class Connections implements ConnectionEffects, RawOpeningEffects, Polici
       }
     }
     if (dialling === undefined) this.accepted += 1;
-    if (KERNEL && this.#state.type === "Stream") {
+    if (this.#state.type === "Stream") {
       const open = (): void =>
         openRaw(this.#state, this.#peers, stream, endpoint, dialling, () => {
           if (dialling === undefined) this.accepted -= 1;
@@ -93,7 +92,7 @@ export class Connections implements ConnectionEffects, RawOpeningEffects, Polici
     const options = connectionOptions(this.#state.options);
     const bare = stream.framing?.bare === true;
     const mechanism = bare ? this.#admission.bareMechanism() : this.#admission.mechanism();
-    const connection = new Connection(stream, mechanism, options, this, KERNEL && dialling !== undefined);
+    const connection = new Connection(stream, mechanism, options, this, dialling !== undefined);
     this.#all.set(connection, { endpoint, dialling, pipe: undefined, fault: undefined });
     if (dialling !== undefined) dialling.connection = connection;
     return connection;

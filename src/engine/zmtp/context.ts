@@ -10,7 +10,6 @@ import type {
 } from "../engine.js";
 import { MECHANISM_NAMES } from "./admission.js";
 import { InprocNames } from "./inproc-names.js";
-import { KERNEL } from "./kernel.js";
 import { UNSUPPORTED_OPTIONS } from "./option-checks.js";
 import { ZmtpSocket } from "./socket.js";
 import { MACHINE, type Platform } from "./transport/transports.js";
@@ -49,7 +48,7 @@ const CONTEXT_OPTIONS: Readonly<Record<string, unknown>> = {
   ipv6: false,
   threadPriority: -1,
   threadSchedulingPolicy: -1,
-  ...(KERNEL ? { lowLatency: false } : {}),
+  lowLatency: false,
 };
 
 /** Sockets that share their inproc names and limits. */
@@ -104,7 +103,7 @@ export class ZmtpContext implements EngineContext {
       blocky,
       this.#platform,
     );
-    if (KERNEL && this.#options.lowLatency === true) socket.spin = this.#platform.spin?.();
+    if (this.#options.lowLatency === true) socket.spin = this.#platform.spin?.();
     return socket;
   }
 

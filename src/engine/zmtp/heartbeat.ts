@@ -24,7 +24,6 @@
  * peer knows that we live.
  */
 import { encodeCommand } from "./codec/command.js";
-import { KERNEL } from "./kernel.js";
 
 /** Bytes of a PING's context at most (37/ZMTP, Heartbeating); longer ones are cut. */
 const MAX_CONTEXT = 16;
@@ -90,8 +89,7 @@ export class Heartbeat {
     this.#options = options;
     const { interval, timeout } = options;
     this.#timeout = timeout === 0 ? Number.POSITIVE_INFINITY : timeout;
-    this.#nextPing =
-      interval > 0 && (!KERNEL || options.whenIdle) ? now + interval : Number.POSITIVE_INFINITY;
+    this.#nextPing = interval > 0 && options.whenIdle ? now + interval : Number.POSITIVE_INFINITY;
     this.#lastHeard = now;
   }
 
@@ -108,14 +106,12 @@ export class Heartbeat {
 
   /** Whether messages that go concern it: no PING is to come, or one that may come later, since something has come. */
   get awaitsSends(): boolean {
-    if (!KERNEL) return false;
     const { interval, whenIdle } = this.#options;
     return interval > 0 && !whenIdle && (this.#heard || this.#nextPing === Number.POSITIVE_INFINITY);
   }
 
   /** Messages have gone; only where `awaitsSends`. */
   sent(now: number): void {
-    if (!KERNEL) return;
     if (this.#heard) this.#quiet();
     this.#hasSent = true;
     this.#nextPing = now + this.#options.interval;
@@ -140,7 +136,6 @@ export class Heartbeat {
   resume(now: number): void {
     this.#paused = false;
     this.heard(now);
-    if (!KERNEL) return;
     const { interval, whenIdle } = this.#options;
     if (whenIdle || interval === 0) return;
     // Whether something is owed since before is not known.
@@ -163,8 +158,7 @@ export class Heartbeat {
    *   otherwise
    */
   step(now: number, link: WriteState): HeartbeatStep {
-    if (KERNEL && this.#heard && !this.#options.whenIdle && !this.#hasSent)
-      this.#nextPing = Number.POSITIVE_INFINITY;
+    if (this.#heard && !this.#options.whenIdle && !this.#hasSent) this.#nextPing = Number.POSITIVE_INFINITY;
     // A kernel that was full takes more only when the peer has made room.
     if (this.#heard || (this.#blocked && link.taken > this.#taken)) this.#quiet();
     this.#note(link);
@@ -173,7 +167,7 @@ export class Heartbeat {
       // In step with the interval, unless steps were missed.
       const { interval } = this.#options;
       this.#nextPing = Math.max(this.#nextPing, now - interval) + interval;
-      if (KERNEL) this.#hasSent = false;
+      this.#hasSent = false;
       return "ping";
     }
     return undefined;

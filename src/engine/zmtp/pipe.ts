@@ -18,7 +18,6 @@ import { InStream } from "./codec/in-stream.js";
 import { BY_REFERENCE } from "./codec/kept-copy.js";
 import { OutQueue, type Segment } from "./codec/out-queue.js";
 import { beginContexts, type ContextQueue, endContexts, sendContext } from "./context-queue.js";
-import { KERNEL } from "./kernel.js";
 import { HAS_POLICIES, PeerMeter, type PeerMeterEffects } from "./peer-meter.js";
 import type { BudgetedPipe, ReceiveBudget } from "./receive-budget.js";
 import { type Frames, framesOf, TRANSFERS } from "./transferred.js";
@@ -564,7 +563,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     if (this.out.messages === 0 && this.out.length === 0) this.encoder.releaseSlab();
     if (!this.mute || this.ended) return;
     // A queue that has become shorter may still have too much.
-    const isOver = KERNEL && this.#waitingBytes >= this.#limitBytes;
+    const isOver = this.#waitingBytes >= this.#limitBytes;
     if ((this.#muteBytes - this.#waitingBytes < ROOM_BYTES || isOver) && !this.#isHalfEmpty) return;
     this.mute = false;
     this.#effects.pipeOnRoom(this);
@@ -584,9 +583,9 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
   /** Puts what waits in flight, for the link (out-queue.ts). */
   takeOut(maxBytes: number): readonly Segment[] {
     const { out } = this;
-    const bytes = KERNEL ? out.bytes : 0;
+    const { bytes } = out;
     const segments = out.take(maxBytes);
-    if (KERNEL && this.#shortFor > 0) {
+    if (this.#shortFor > 0) {
       this.#shortFor -= bytes - out.bytes;
       if (this.#shortFor <= 0) this.#findLimits();
     }
@@ -659,7 +658,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     const { sendHighWaterMark, sendHighWaterMarkBytes } = this.#options;
     this.#limit = limitOf(sendHighWaterMark) + (this.link?.room ?? 0);
     this.#limitBytes = limitOf(sendHighWaterMarkBytes) + (this.link?.roomBytes ?? 0);
-    if (KERNEL) this.#shortFor = 0;
+    this.#shortFor = 0;
     this.#credit = 0;
   }
 
@@ -688,7 +687,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
   #stir(): void {
     const { link, out } = this;
     if (link === undefined) return;
-    const areLarge = KERNEL && out.bytes >= out.messages * BY_REFERENCE && link.ahead === undefined;
+    const areLarge = out.bytes >= out.messages * BY_REFERENCE && link.ahead === undefined;
     if (out.bytes >= (areLarge ? FLUSH_LARGE_BYTES : FLUSH_BYTES) && !link.blocked) link.flush();
     else if (!this.dirty) flushSoon(this);
   }

@@ -37,13 +37,12 @@ import type { Lease } from "../lease.js";
 import { CARRIES_CONTEXT } from "../message-context.js";
 import { Admission } from "./admission.js";
 import { Closing, type SocketParts } from "./closing.js";
-import { COPIES, copying } from "./codec/encoder.js";
+import { copying } from "./codec/encoder.js";
 import { keepCopy } from "./codec/kept-copy.js";
 import { Connections } from "./connections.js";
 import { contextsOf } from "./context-queue.js";
 import { Endpoints } from "./endpoints.js";
 import type { InprocNames } from "./inproc-names.js";
-import { KERNEL } from "./kernel.js";
 import { EventLoopRef, ProcessEnd } from "./lifetime.js";
 import { assertAllSupported, assertSupported, warnOfOption } from "./option-checks.js";
 import { isMark } from "./options.js";
@@ -118,13 +117,11 @@ export class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects {
     const routing = createRouting(typeName, this);
     this.#routing = routing;
     this.subscriptions = routing.subscriptions;
-    if (KERNEL) this.#conflates = this.options.conflate;
+    this.#conflates = this.options.conflate;
     if (TRANSFERS) this.framePassing = routing.framePassing;
     // Patterns and proxies ask for these.
-    if (KERNEL) {
-      this.directed = routing.directed;
-      this.peerQueues = routing.peerQueues;
-    }
+    this.directed = routing.directed;
+    this.peerQueues = routing.peerQueues;
     this.#state = {
       type: typeName,
       options: this.options,
@@ -159,13 +156,13 @@ export class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects {
   }
 
   get relaySource(): RelaySource | undefined {
-    if (!KERNEL || this.#conflates) return undefined;
+    if (this.#conflates) return undefined;
     this.#relaySource ??= this.#routing.relaySource;
     return this.#relaySource;
   }
 
   get relaySink(): RelaySink | undefined {
-    if (!KERNEL || this.#conflates) return undefined;
+    if (this.#conflates) return undefined;
     this.#relaySink ??= this.#routing.relaySink;
     return this.#relaySink;
   }
@@ -175,7 +172,7 @@ export class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects {
   }
 
   offer(message: OutgoingMessage, memory?: MessageMemory): OfferResult {
-    if (COPIES && memory?.copy === true) return copying(() => this.#routing.offer(message));
+    if (memory?.copy === true) return copying(() => this.#routing.offer(message));
     return TRANSFERS ? this.#routing.offer(message, memory?.transfer) : this.#routing.offer(message);
   }
 
@@ -184,7 +181,7 @@ export class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects {
   }
 
   wantWritable(on: boolean): void {
-    if (KERNEL && on && !this.#wantsWrite) this.#routing.awaited();
+    if (on && !this.#wantsWrite) this.#routing.awaited();
     this.#wantsWrite = on;
     this.eventLoop.changed();
   }
@@ -202,7 +199,7 @@ export class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects {
   }
 
   wantReadable(max: number): void {
-    if (KERNEL && max > 0 && !this.#wantsRead) this.spin?.waits();
+    if (max > 0 && !this.#wantsRead) this.spin?.waits();
     this.#wantsRead = max > 0;
     this.eventLoop.changed();
   }
@@ -260,7 +257,7 @@ export class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects {
   routingOnReadable(): void {
     if (!this.#wantsRead || this.#closing !== undefined) return;
     this.#wantsRead = false;
-    if (KERNEL) this.spin?.came();
+    this.spin?.came();
     this.#listener.engineOnReadable();
     this.eventLoop.changed();
   }

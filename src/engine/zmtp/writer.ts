@@ -78,7 +78,7 @@ export class PipeWriter {
         this.#pin();
         return;
       }
-      out.confirm(this.#socket);
+      out.confirm();
       this.#release?.();
     }
     this.#effects.writerOnEmpty();
@@ -124,7 +124,7 @@ export class PipeWriter {
     // A batch that failed is called back without its error: the stream has it.
     if (!this.#blocked || this.#stopped || writableLength > 0 || errored !== null) return;
     this.#blocked = false;
-    this.#pipe.out.confirm(this.#socket);
+    this.#pipe.out.confirm();
     this.#release?.();
     this.flush();
     if (this.#blocked) this.#pipe.relieved(); // Else writerOnEmpty has done so.

@@ -87,9 +87,6 @@ export function retireSlab(slab: Slab): void {
   if (slab.refs === 0) pool(slab);
 }
 
-/** Whether messages are copied where the program asks for it; a page, which copies all, asks for nothing. */
-export const COPIES = true as boolean;
-
 /** The header of the frame that is being copied. */
 const copiedHeader = Buffer.alloc(LONG_HEADER);
 /** Memory that large frames are copied into while messages are copied; undefined: bodies go by reference. */

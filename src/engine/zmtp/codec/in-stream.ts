@@ -35,7 +35,6 @@ import {
 } from "../../frame.js";
 import { FrameBatch } from "../../frame-batch.js";
 import { Lease } from "../../lease.js";
-import { KERNEL } from "../kernel.js";
 import { FrameList } from "./frame-list.js";
 import { acquire, type PooledBuffer } from "./pooled-buffer.js";
 import { DIRECT, MAX_EAGER, SplitFrame, type SplitFrameEffects } from "./split-frame.js";
@@ -175,17 +174,16 @@ export class InStream implements SplitFrameEffects<StreamFault> {
 
   /** The memory that the next bytes belong in, where that is a large frame's; `filled` reports what came. */
   memory(): Uint8Array | undefined {
-    return KERNEL ? this.#split.memory() : undefined;
+    return this.#split.memory();
   }
 
   /** Whether a large frame is arriving. */
   get inLarge(): boolean {
-    return KERNEL && this.#split.isLarge;
+    return this.#split.isLarge;
   }
 
   /** So many bytes are in what `memory` gave. @returns what is wrong with those behind the frame */
   filled(length: number): StreamFault | undefined {
-    if (!KERNEL) return undefined;
     const behind = this.#split.filled(length);
     return behind === undefined ? undefined : this.pushShared(behind, behind.length);
   }

@@ -212,8 +212,8 @@ export class OutQueue {
     return this.#inFlight;
   }
 
-  /** The kernel has what was in flight. @param _ a page's alone */
-  confirm(_?: unknown): void {
+  /** The kernel, or the browser, has what was in flight. */
+  confirm(): void {
     this.#end();
   }
 

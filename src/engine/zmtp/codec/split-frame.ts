@@ -17,7 +17,6 @@
 
 import { allocate } from "../../../core/memory.js";
 import { LONG, LONG_HEADER, readLongSize, SHORT_HEADER } from "../../frame.js";
-import { KERNEL } from "../kernel.js";
 import { acquire, type PooledBuffer } from "./pooled-buffer.js";
 
 /** A frame up to this size, 1 MiB and its header, gets its memory at once; a longer one when so much of it has come. */
@@ -110,19 +109,18 @@ export class SplitFrame<F extends string> {
 
   /** Whether it is a large one. */
   get isLarge(): boolean {
-    return KERNEL && this.#body !== undefined && this.#need >= LARGE;
+    return this.#body !== undefined && this.#need >= LARGE;
   }
 
   /** The memory that the next bytes belong in, where it is large; `filled` reports what came. */
   memory(): Uint8Array | undefined {
-    if (!KERNEL || this.#body === undefined || this.#need - this.#have < DIRECT) return undefined;
+    if (this.#body === undefined || this.#need - this.#have < DIRECT) return undefined;
     // Without memory for it the next chunk is refused.
     return this.#bodyOf(this.#have + DIRECT)?.subarray(this.#have);
   }
 
   /** So many bytes are in what `memory` gave. @returns those behind the frame, which is whole then; for this call alone */
   filled(length: number): Uint8Array | undefined {
-    if (!KERNEL) return undefined;
     this.#have += length;
     unfilled -= length;
     const [have, need] = [this.#have, this.#need];
@@ -237,7 +235,7 @@ export class SplitFrame<F extends string> {
 
   /** Its new memory, none of which counts as filled; undefined: the process has none. */
   #memoryOf(bytes: number): Buffer | undefined {
-    const size = KERNEL && bytes === this.#need && bytes >= LARGE ? bytes + BEHIND : bytes;
+    const size = bytes === this.#need && bytes >= LARGE ? bytes + BEHIND : bytes;
     try {
       // Memory of its own, since it may wait long: a pool's would be held whole by its smallest part.
       const pooled = size < DIRECT ? undefined : acquire(size);

@@ -16,7 +16,6 @@ import { encodeCommand, parseCommand } from "../codec/command.js";
 import { HAS_GREETINGS } from "../codec/greeting.js";
 import { decodeMetadata } from "../codec/metadata.js";
 import { RecentBytes } from "../codec/recent-bytes.js";
-import { KERNEL } from "../kernel.js";
 import {
   errorReceived,
   failed,
@@ -29,7 +28,7 @@ import {
 } from "./mechanism.js";
 
 /** READY of peers without a routing id. One with a routing id has memory of its own for it, which sockets keep. */
-const known = KERNEL ? new RecentBytes<Step>() : undefined;
+const known = new RecentBytes<Step>();
 
 /** READY by its properties, which are the same for most connections (handshake-properties.ts). */
 const READY_FRAMES = new WeakMap<Uint8Array, Uint8Array>();
@@ -71,7 +70,7 @@ export class NullMechanism implements Mechanism {
   }
 
   receive(body: Buffer): Step {
-    const step = this.#state === "waiting" ? known?.find(body, body.length) : undefined;
+    const step = this.#state === "waiting" ? known.find(body, body.length) : undefined;
     if (step !== undefined) {
       this.#state = "over";
       return step;
@@ -84,7 +83,7 @@ export class NullMechanism implements Mechanism {
     if (typeof metadata === "string")
       return failed("ERR_ZMTP_INVALID_METADATA", `NULL: READY has ${metadata}`);
     const done: Step = { done: metadata };
-    if ((metadata.get("identity")?.length ?? 0) === 0) known?.add(Buffer.from(body), done);
+    if ((metadata.get("identity")?.length ?? 0) === 0) known.add(Buffer.from(body), done);
     return done;
   }
 

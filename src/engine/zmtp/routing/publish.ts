@@ -26,7 +26,6 @@ import { CARRIES_CONTEXT } from "../../message-context.js";
 import { parseCommand } from "../codec/command.js";
 import { Encoder, letGo } from "../codec/encoder.js";
 import { sendContext } from "../context-queue.js";
-import { KERNEL } from "../kernel.js";
 import type { Pipe } from "../pipe.js";
 import { CANCEL, type NoticeKind, Notices, SUBSCRIBE } from "./notices.js";
 import { OneSubscriber, type Subscriber } from "./one-subscriber.js";
@@ -127,7 +126,7 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
 
   /** With `noDrop`: where subscribers are full, the publisher waits for each of them. */
   override awaited(): void {
-    if (KERNEL) for (const pipe of this.pipes) pipe.awaited();
+    for (const pipe of this.pipes) pipe.awaited();
   }
 
   override messages(pipe: Pipe): void {

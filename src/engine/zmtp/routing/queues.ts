@@ -5,7 +5,6 @@
 
 import type { OutgoingFrame, OutgoingMessage, TakenMessages } from "../../engine.js";
 import type { Lease } from "../../lease.js";
-import { KERNEL } from "../kernel.js";
 import type { Pipe } from "../pipe.js";
 
 /** Takes messages from several pipes: in turn, one of each, or all of one before the next. */
@@ -163,7 +162,7 @@ export class LoadBalancer {
   }
 
   remove(pipe: Pipe): void {
-    if (KERNEL) this.#full?.delete(pipe);
+    this.#full?.delete(pipe);
     const at = this.#open.indexOf(pipe);
     if (at < 0) return;
     this.#open.splice(at, 1);
@@ -178,7 +177,6 @@ export class LoadBalancer {
       const pipe = open[this.#at] as Pipe;
       if (pipe.hasRoom()) return pipe;
       open.splice(this.#at, 1);
-      if (!KERNEL) continue;
       this.#full ??= new Set();
       this.#full.add(pipe);
     }

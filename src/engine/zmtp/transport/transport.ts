@@ -28,8 +28,6 @@ export interface Stream {
   readonly framing?: Framing | undefined;
   /** Bytes that the system has taken so far. */
   taken(): number;
-  /** The peer is silent: what the system holds will not reach it. Absent: the system does not report how much that is. */
-  abandon?(): void;
   /** Bytes that have come so far, those of the transport's own handshake included. Absent: nobody knows. */
   received?(): number;
   /** The certificate that the peer has proved to be its own, and that was accepted. */

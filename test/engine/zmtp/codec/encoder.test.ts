@@ -1,6 +1,4 @@
 import { describe, expect, test } from "vitest";
-import { Encoder as PageEncoder } from "../../../../src/browser/encoder.js";
-import { OutQueue as PageQueue } from "../../../../src/browser/out-queue.js";
 import type { OutgoingFrame, OutgoingMessage } from "../../../../src/engine/engine.js";
 import { copying, Encoder, FIRST_SLAB_SIZE, SLAB_SIZE } from "../../../../src/engine/zmtp/codec/encoder.js";
 import { BY_REFERENCE } from "../../../../src/engine/zmtp/codec/kept-copy.js";
@@ -10,8 +8,7 @@ import fc from "../../../support/properties.js";
 import { decodeFrames, encodeFrame } from "./support.js";
 
 /** What the encoder holds, as bytes. */
-function bytesOf(encoder: Encoder | PageEncoder): Buffer {
-  if (encoder instanceof PageEncoder) return Buffer.from(encoder.slab.subarray(encoder.start, encoder.end));
+function bytesOf(encoder: Encoder): Buffer {
   if (encoder.parts === undefined)
     return Buffer.from(encoder.slab.bytes.subarray(encoder.start, encoder.end));
   return Buffer.concat(encoder.parts.map(({ bytes, start, end }) => bytes.subarray(start, end)));
@@ -39,16 +36,9 @@ const frame = fc.oneof(
   { weight: 1, arbitrary: fc.integer({ min: BY_REFERENCE - 1, max: 2 * SLAB_SIZE }).map(filled) },
 );
 
-interface Pair {
-  readonly encoder: Encoder | PageEncoder;
-  readonly queue: { add(encoder: unknown, messages: number): void } & Pick<OutQueue, "confirm"> &
-    Pick<PageQueue, "take">;
-}
+const make = () => ({ encoder: new Encoder(), queue: new OutQueue() });
 
-describe.each<[string, () => Pair]>([
-  ["of Node.js", () => ({ encoder: new Encoder(), queue: new OutQueue() })],
-  ["of a page", () => ({ encoder: new PageEncoder(), queue: new PageQueue() })],
-] as never)("the encoder %s", (_, make) => {
+describe("the encoder", () => {
   test("a message is the frames' bytes one after the other, whatever their sizes and whatever came before", () => {
     fc.assert(
       fc.property(

@@ -1,5 +1,4 @@
 import { describe, test, vi } from "vitest";
-import { InStream as PageInStream } from "../../../../src/browser/in-stream.js";
 import { costOf, FRAME_COST, MAX_FRAMES } from "../../../../src/core/frame-cost.js";
 import type { TakenMessages } from "../../../../src/engine/engine.js";
 import { InStream } from "../../../../src/engine/zmtp/codec/in-stream.js";
@@ -7,20 +6,9 @@ import fc from "../../../support/properties.js";
 import { expect } from "../../../support/quick-expect.js";
 import { decodeStream, encodeFrame, frameStream } from "./support.js";
 
-/** What both have. */
-type Shared = Pick<
-  InStream,
-  "messages" | "cost" | "unfinished" | "push" | "pushShared" | "take" | "cut" | "clear" | "limit"
->;
-type Constructor<T> = new (maxMessageSize: number, onCommand: (body: Buffer) => void) => T;
-
-function makerOf<T extends Shared>(Stream: Constructor<T>) {
-  return (maxMessageSize = -1) => makeOf(Stream, maxMessageSize);
-}
-
-function makeOf<T extends Shared>(Stream: Constructor<T>, maxMessageSize: number) {
+function make(maxMessageSize = -1) {
   const commands: string[] = [];
-  const stream = new Stream(maxMessageSize, (body) => commands.push(body.toString("hex")));
+  const stream = new InStream(maxMessageSize, (body) => commands.push(body.toString("hex")));
   const take = (): string[] => stream.take().map((frame) => frame.toString("hex"));
   const takeAll = (): string[][] => {
     const all: string[][] = [];
@@ -90,12 +78,7 @@ function arriving(bytes: Buffer, length: number): number {
 
 const frame = (text: string, flags = 0): Buffer => encodeFrame({ flags, body: Buffer.from(text) });
 
-describe.each<[string, Constructor<Shared>]>([
-  ["of Node.js", InStream],
-  ["of a page", PageInStream],
-])("the stream %s", (_, Stream) => {
-  const make = makerOf(Stream);
-
+describe("the stream", () => {
   test("a stream cut anywhere gives the messages and commands of a simple decoder, in order", () => {
     fc.assert(
       fc.property(
@@ -311,7 +294,7 @@ describe.each<[string, Constructor<Shared>]>([
 
   test("a listener of commands can take what came before one", () => {
     const taken: string[] = [];
-    const stream: Shared = new Stream(-1, () => {
+    const stream: InStream = new InStream(-1, () => {
       while (stream.messages > 0) taken.push(stream.take().map(String).join("|"));
     });
     stream.push(Buffer.concat([frame("a"), frame("b", 1), frame("B"), frame("PING", 4), frame("c", 1)]));
@@ -320,8 +303,6 @@ describe.each<[string, Constructor<Shared>]>([
     expect(taken).toEqual(["a", "b|B", "c|C"]);
   });
 });
-
-const make = makerOf(InStream);
 
 test("what is taken without decoding is the same messages, whole, in batches as long as asked for", () => {
   fc.assert(
@@ -416,7 +397,7 @@ test("messages taken together are those that are taken one by one, within the bo
       fc.integer({ min: 1, max: 600 }),
       fc.constantFrom(undefined, Buffer.from("id")),
       (bytes, borders, max, maxCost, first) => {
-        const { stream, commands } = makerOf(InStream)();
+        const { stream, commands } = make();
         const messages: Buffer[][] = [];
         for (const chunk of cut(bytes, borders)) {
           stream.push(chunk);
@@ -454,7 +435,7 @@ test("messages taken together are those that are taken one by one, within the bo
 });
 
 test("messages that came as their frames are taken together up to what they cost, the empty ones too", () => {
-  const { stream } = makerOf(InStream)();
+  const { stream } = make();
   const message = (): Buffer[] => Array.from({ length: 100 }, () => Buffer.alloc(0));
   const each = costOf(message());
   for (let i = 0; i < 10; i++) stream.pushFrames(message());
@@ -465,7 +446,7 @@ test("messages that came as their frames are taken together up to what they cost
 });
 
 test("a list of messages that came as their frames takes no more than one receive gives", () => {
-  const { stream } = makerOf(InStream)();
+  const { stream } = make();
   const message = (): Buffer[] => Array.from({ length: 5_000 }, () => Buffer.alloc(0));
   for (let i = 0; i < 4; i++) stream.pushFrames(message());
   // 524,288 bytes: twice 330,000, of which the last may go past them.

@@ -1,6 +1,4 @@
 import { describe, test } from "vitest";
-import { Encoder as PageEncoder } from "../../../../src/browser/encoder.js";
-import { OutQueue as PageQueue } from "../../../../src/browser/out-queue.js";
 import { FRAME_COST, frameCost } from "../../../../src/core/frame-cost.js";
 import { Encoder, FIRST_SLAB_SIZE } from "../../../../src/engine/zmtp/codec/encoder.js";
 import { OutQueue } from "../../../../src/engine/zmtp/codec/out-queue.js";
@@ -10,7 +8,8 @@ import { decodeStream } from "./support.js";
 
 const ALL = Number.POSITIVE_INFINITY;
 
-function make(encoder = new Encoder(), queue = new OutQueue()) {
+function make() {
+  const [encoder, queue] = [new Encoder(), new OutQueue()];
   const send = (...frames: (string | Uint8Array)[]): void => {
     encoder.encode(frames.length === 1 ? (frames[0] as string) : frames, 0, undefined);
     queue.add(encoder, 1);
@@ -94,10 +93,7 @@ test("what moves to another queue counts there alone", () => {
   expect(decodeStream(other.inFlight()).messages).toEqual([["61", "62"]]);
 });
 
-describe.each<[string, () => ReturnType<typeof make>]>([
-  ["of Node.js", make],
-  ["of a page", () => make(new PageEncoder() as unknown as Encoder, new PageQueue() as unknown as OutQueue)],
-])("the queue %s", (_, make) => {
+describe("the queue", () => {
   test("a message counts until the kernel has it, its bytes only while they wait", () => {
     const { queue, send } = make();
     send("abc");
