@@ -11,18 +11,12 @@ import type { Peers } from "../engine/zmtp/peers.js";
 import type { Routing, RoutingEffects } from "../engine/zmtp/routing/routing.js";
 import type { Sealer } from "../engine/zmtp/sealer.js";
 import type { SocketState } from "../engine/zmtp/socket-state.js";
-import type { curveFault } from "../sockets/security/curve-check.js";
 
 /** CURVE: both sides of its handshake, and frames through its cipher. */
 export interface CurveParts {
   server(options: MechanismOptions): Mechanism;
   client(options: MechanismOptions): Mechanism;
   sealer(cipher: FrameCipher): Sealer;
-  /** Keys as text. */
-  decodeZ85(text: string): Buffer;
-  encodeZ85(bytes: Uint8Array): string;
-  /** What is wrong with its options. */
-  readonly fault: typeof curveFault;
 }
 
 /** Inproc: the names of a context, and the peers of a socket. */

@@ -6,9 +6,6 @@
  * Only to a peer that announced it in its handshake, and only of a socket that did, too.
  */
 
-/** Whether contexts can be carried: a constant, so that a page's build has none of it. */
-export const CARRIES_CONTEXT = true as boolean;
-
 /** Bytes of a context at most; a longer one is neither sent nor kept. */
 export const MAX_MESSAGE_CONTEXT = 1_024;
 

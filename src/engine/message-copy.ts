@@ -1,7 +1,7 @@
 /** Copies of messages, for programs that go on writing to the memory of what they send. */
 import { isBytes } from "../core/bytes.js";
 import type { OutgoingFrame, OutgoingMessage } from "./engine.js";
-import { attachContext, attachedContext, CARRIES_CONTEXT } from "./message-context.js";
+import { attachContext, attachedContext } from "./message-context.js";
 
 /** A message in memory of its own, with the context that is to go with it. @param copy copies the bytes of a frame */
 export function copyOf(
@@ -11,7 +11,7 @@ export function copyOf(
   if (typeof message === "string") return message;
   if (isBytes(message)) return copy(message);
   const copies = message.map((frame) => copyOf(frame, copy)) as OutgoingFrame[];
-  const context = CARRIES_CONTEXT ? attachedContext(message) : undefined;
+  const context = attachedContext(message);
   if (context !== undefined) attachContext(copies, context);
   return copies;
 }

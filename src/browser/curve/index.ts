@@ -4,10 +4,8 @@
  *
  * @module
  */
-import { decodeZ85, encodeZ85 } from "../../core/z85.js";
 import { curveClient, curveServer } from "../../engine/zmtp/mechanism/curve.js";
 import { sealerOf } from "../../engine/zmtp/sealer.js";
-import { curveFault } from "../../sockets/security/curve-check.js";
 import { ADDITIONS } from "../additions.js";
 // In one file, what both entry points need is in the first.
 import "../index.js";
@@ -24,8 +22,5 @@ export function enableCurve(): void {
     server: curveServer,
     client: curveClient,
     sealer: sealerOf,
-    decodeZ85,
-    encodeZ85,
-    fault: curveFault,
   };
 }

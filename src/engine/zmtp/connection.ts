@@ -17,7 +17,6 @@
 import type { PeerCredentials } from "../engine.js";
 import type { DisconnectReason } from "../events.js";
 import { commandFrame } from "../frame.js";
-import { CARRIES_CONTEXT } from "../message-context.js";
 import { encodeCommand, parseCommand } from "./codec/command.js";
 import type { StreamFault } from "./codec/in-stream.js";
 import type { Segment } from "./codec/out-queue.js";
@@ -460,7 +459,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
       if (answers && pipe.out.bytes < MAX_UNANSWERED) pipe.sendRaw(commandFrame(pong), 0);
       return true;
     }
-    if (CARRIES_CONTEXT && command.name === CONTEXT_COMMAND) contextArrived(this.#pipe, command.data);
+    if (command.name === CONTEXT_COMMAND) contextArrived(this.#pipe, command.data);
     // Why the peer is about to end the connection.
     if (command.name === "ERROR") this.#error ??= refusedByPeer(errorText(command.data));
     return !ROUTED_COMMANDS.has(command.name);

@@ -4,7 +4,6 @@
  */
 import type { OptionValues } from "../../core/option-table.js";
 import type { HandshakeProperty } from "../engine.js";
-import { CARRIES_CONTEXT } from "../message-context.js";
 import { withContextProperty } from "./context-queue.js";
 import { propertiesOf } from "./options.js";
 import { wireNameOf } from "./routing/routing.js";
@@ -45,7 +44,7 @@ export class HandshakeProperties {
     const wireName = wireNameOf(type);
     const isUsual = routingId === null && property === undefined;
     const own = isUsual ? usualProperties(wireName, options) : propertiesOf(options, wireName, property);
-    const bytes = CARRIES_CONTEXT ? withContextProperty(own, this.#state) : own;
+    const bytes = withContextProperty(own, this.#state);
     this.#last = { routingId, property, carriesContext, bytes };
     return bytes;
   }

@@ -17,7 +17,6 @@ import {
   GREETING_SIZE,
   type Greeting,
   type GreetingFault,
-  HAS_GREETINGS,
   parseGreeting,
 } from "./codec/greeting.js";
 import { RecentBytes } from "./codec/recent-bytes.js";
@@ -49,11 +48,11 @@ interface PeerOpening {
 }
 
 /** As a rule the next peer's is one of these, and is not taken apart again. The mechanism checks each. */
-const openings = HAS_GREETINGS ? new RecentBytes<PeerOpening>() : undefined;
+const openings = new RecentBytes<PeerOpening>();
 
 function remember(bytes: Buffer, greeting: Greeting): void {
   const header = ((bytes[GREETING_SIZE] as number) & LONG) === 0 ? SHORT_HEADER : LONG_HEADER;
-  openings?.add(bytes, { greeting, command: bytes.subarray(GREETING_SIZE + header) });
+  openings.add(bytes, { greeting, command: bytes.subarray(GREETING_SIZE + header) });
 }
 
 export class Handshake {
@@ -76,7 +75,7 @@ export class Handshake {
   open(): Buffer {
     const { mechanism } = this;
     if (mechanism.routingId !== undefined) return messageFrame(mechanism.routingId);
-    if (!HAS_GREETINGS || this.#agreed !== undefined) return NOTHING;
+    if (this.#agreed !== undefined) return NOTHING;
     const { early } = mechanism;
     return early === undefined
       ? encodeGreeting(mechanism.name, mechanism.asServer)
@@ -110,14 +109,13 @@ export class Handshake {
   receive(bytes: Buffer, length = bytes.length): Step[] {
     // Of a peer to which this side has nothing to say behind its greeting.
     const isFirst =
-      HAS_GREETINGS &&
       !this.#started &&
       !this.#over &&
       this.#input.length === 0 &&
       this.#agreed === undefined &&
       this.mechanism.early !== undefined;
-    const opening = HAS_GREETINGS && isFirst ? openings?.find(bytes, length) : undefined;
-    if (HAS_GREETINGS && opening !== undefined && opening.greeting.mechanism === this.mechanism.name) {
+    const opening = isFirst ? openings.find(bytes, length) : undefined;
+    if (opening !== undefined && opening.greeting.mechanism === this.mechanism.name) {
       this.#greeting = opening.greeting;
       this.#started = true;
       return [this.#note(this.mechanism.receive(opening.command))];
@@ -126,7 +124,7 @@ export class Handshake {
     this.#input = this.#input.length === 0 ? copy : Buffer.concat([this.#input, copy]);
     const steps = this.#proceed([]);
     // The greeting, and one command that was all.
-    if (HAS_GREETINGS && isFirst && this.#input.length === 0 && steps.length === 2 && steps[1]?.done)
+    if (isFirst && this.#input.length === 0 && steps.length === 2 && steps[1]?.done)
       remember(copy, this.#greeting as Greeting);
     return steps;
   }
@@ -149,7 +147,7 @@ export class Handshake {
     while (!this.#asking && !this.#over) {
       const step = this.#started
         ? this.#readCommand()
-        : HAS_GREETINGS && this.#agreed === undefined
+        : this.#agreed === undefined
           ? this.#readGreeting()
           : undefined;
       if (step === undefined) break;
@@ -176,7 +174,7 @@ export class Handshake {
 
   /** @param mechanism the peer's */
   #begin(mechanism: string): Step {
-    const isEarly = HAS_GREETINGS && this.#agreed === undefined && this.mechanism.early !== undefined;
+    const isEarly = this.#agreed === undefined && this.mechanism.early !== undefined;
     if (mechanism === this.mechanism.name) return isEarly ? NOTHING_TO_DO : this.mechanism.start();
     return {
       failed: {

@@ -3,9 +3,6 @@ import { systemClock } from "../../core/clock.js";
 import type { EnginePeer } from "../engine.js";
 import type { Pipe } from "./pipe.js";
 
-/** Whether sockets list their peers: not in pages. */
-export const LISTS_PEERS = true as boolean;
-
 /** @param max peers at most */
 export function listPeers(pipes: Iterable<Pipe>, max: number): EnginePeer[] {
   const found: EnginePeer[] = [];

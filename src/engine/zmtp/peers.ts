@@ -28,7 +28,6 @@ import type { ShoalError } from "../../core/errors.js";
 import type { SocketTypeName } from "../../core/socket-type.js";
 import type { HandshakeProperty, PeerPolicy, PeerProperties } from "../engine.js";
 import type { DisconnectReason } from "../events.js";
-import { CARRIES_CONTEXT } from "../message-context.js";
 import { withContexts } from "./context-queue.js";
 import type { Fault, Metadata } from "./mechanism/mechanism.js";
 import { patienceOf, pipeOptions } from "./options.js";
@@ -151,7 +150,7 @@ export class Peers implements PeerProperties {
       commands: connection.commands,
       property: HAS_POLICIES ? propertyIn(metadata, this.#state.property) : undefined,
     };
-    return CARRIES_CONTEXT && connection.pings ? withContexts(peer, this.#state, metadata) : peer;
+    return connection.pings ? withContexts(peer, this.#state, metadata) : peer;
   }
 
   /** Why a peer may not join; `undefined`: it may. @param pipe the one it would be linked to, if there is one already */

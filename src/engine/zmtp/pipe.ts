@@ -12,7 +12,6 @@ import type { OutgoingFrame, OutgoingMessage, PeerPolicy, ReceivedList, TakenMes
 import { messageBytes } from "../frame.js";
 import type { FrameBatch } from "../frame-batch.js";
 import type { Lease } from "../lease.js";
-import { CARRIES_CONTEXT } from "../message-context.js";
 import { Encoder } from "./codec/encoder.js";
 import { InStream } from "./codec/in-stream.js";
 import { BY_REFERENCE } from "./codec/kept-copy.js";
@@ -20,7 +19,7 @@ import { OutQueue, type Segment } from "./codec/out-queue.js";
 import { beginContexts, type ContextQueue, endContexts, sendContext } from "./context-queue.js";
 import { HAS_POLICIES, PeerMeter, type PeerMeterEffects } from "./peer-meter.js";
 import type { BudgetedPipe, ReceiveBudget } from "./receive-budget.js";
-import { type Frames, framesOf, TRANSFERS } from "./transferred.js";
+import { type Frames, framesOf } from "./transferred.js";
 
 /** Bytes that wait before they are written at once, without waiting for the end of the turn. */
 const FLUSH_BYTES = 65_536;
@@ -171,9 +170,9 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
   /** For the routing's own use: subscribers that match, by publication. */
   mark = 0;
   /** Contexts of messages that wait, once a peer has announced them (message-context.ts); set by the constructor. */
-  declare contexts: ContextQueue | undefined;
+  contexts: ContextQueue | undefined = undefined;
   /** The peer that is linked takes them. */
-  declare carriesContext: boolean;
+  carriesContext = false;
   /** Its receive queue is at a mark. */
   #paused = false;
   /** There is no room for what it would bring, because of what others have brought. */
@@ -206,10 +205,6 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     this.#effects = effects;
     this.#options = options;
     this.#budget = budget;
-    if (CARRIES_CONTEXT) {
-      this.contexts = undefined;
-      this.carriesContext = false;
-    }
     this.endpoint = endpoint;
     this.outlives = outlives;
     this.#limit = limitOf(options.sendHighWaterMark);
@@ -322,14 +317,14 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     prefix: readonly OutgoingFrame[] | undefined,
     transfer?: boolean,
   ): void {
-    if (TRANSFERS && transfer === true && this.#pass(message, from, prefix)) return;
+    if (transfer === true && this.#pass(message, from, prefix)) return;
     // First, since it may fail: then nothing has changed.
     this.encoder.encode(message, from, prefix);
     if (this.#options.conflate) {
       this.#conflate(this.encoder, 1);
       return;
     }
-    if (CARRIES_CONTEXT && this.carriesContext) sendContext(this, message);
+    if (this.carriesContext) sendContext(this, message);
     this.out.add(this.encoder, 1);
     this.#credit -= 1;
     this.#stir();
@@ -384,7 +379,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
 
   /** Moves what waits and is not in flight to the end of other pipes' queues, a segment to each in turn. */
   moveTo(targets: readonly Pipe[]): void {
-    if (CARRIES_CONTEXT && this.contexts !== undefined) this.out.dropContexts(); // Their peers may take none.
+    if (this.contexts !== undefined) this.out.dropContexts(); // Their peers may take none.
     this.out.moveTo(targets.map(({ out }) => out));
     for (const target of targets) {
       target.#credit = 0;
@@ -409,7 +404,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
   /** The next received message; only when there is one. @param first a frame to put before it @param lease as of the socket */
   take(first?: Buffer, lease?: Lease): Buffer[] {
     const message = this.in.take(first, lease);
-    if (CARRIES_CONTEXT && this.contexts !== undefined) this.contexts.taken(message);
+    if (this.contexts !== undefined) this.contexts.taken(message);
     if (HAS_POLICIES && this.#meter !== undefined)
       this.#meter.spend(1, messageBytes(message) - (first?.length ?? 0));
     this.#taken();
@@ -444,7 +439,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
       meter === undefined ? max : Math.max(1, Math.min(max, meter.messages)),
       first,
     );
-    if (CARRIES_CONTEXT && this.contexts !== undefined) this.contexts.skip(messages.messages);
+    if (this.contexts !== undefined) this.contexts.skip(messages.messages);
     meter?.spend(messages.messages, messages.tally.bodyBytes);
     this.#taken();
     return messages;
@@ -574,7 +569,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     this.link = link;
     this.peer = peer;
     // A message that replaces another would get the other's context.
-    if (CARRIES_CONTEXT && peer.carriesContext === true && !this.#options.conflate) beginContexts(this);
+    if (peer.carriesContext === true && !this.#options.conflate) beginContexts(this);
     this.#findLimits();
     if (this.paused) link.pause();
     this.relieved();
@@ -608,7 +603,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     this.link = undefined;
     this.#findLimits();
     this.in.cut();
-    if (CARRIES_CONTEXT && this.contexts !== undefined) endContexts(this);
+    if (this.contexts !== undefined) endContexts(this);
     this.#budget.forget(this);
     this.#starved = false;
     this.#held = false;
@@ -633,7 +628,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
   /** Throws away what was received. @returns how many messages */
   discard(): number {
     const messages = this.in.clear();
-    if (CARRIES_CONTEXT && this.contexts !== undefined) this.contexts.skip(messages);
+    if (this.contexts !== undefined) this.contexts.skip(messages);
     this.#taken();
     return messages;
   }

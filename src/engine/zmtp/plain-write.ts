@@ -1,4 +1,4 @@
-/** Segments that go to the kernel as they are; a page's frames are copied into messages of a WebSocket (rolldown.config.js). */
+/** Segments that go to the kernel as they are. */
 import { forbidTransfer } from "../../core/memory.js";
 import type { Segment } from "./codec/out-queue.js";
 import type { ByteStream } from "./transport/byte-stream.js";

@@ -34,7 +34,6 @@ import type {
 } from "../engine.js";
 import { dropCounters, ENGINE_DROP_REASONS, type EngineDropReason, type SocketEvent } from "../events.js";
 import type { Lease } from "../lease.js";
-import { CARRIES_CONTEXT } from "../message-context.js";
 import { Admission } from "./admission.js";
 import { Closing, type SocketParts } from "./closing.js";
 import { copying } from "./codec/encoder.js";
@@ -46,7 +45,7 @@ import type { InprocNames } from "./inproc-names.js";
 import { EventLoopRef, ProcessEnd } from "./lifetime.js";
 import { assertAllSupported, assertSupported, warnOfOption } from "./option-checks.js";
 import { isMark } from "./options.js";
-import { LISTS_PEERS, listPeers } from "./peer-list.js";
+import { listPeers } from "./peer-list.js";
 import { idOf, Peers } from "./peers.js";
 import type { CloseReason, Pipe } from "./pipe.js";
 import { retirementOf } from "./retiring.js";
@@ -54,7 +53,6 @@ import { retirementOf } from "./retiring.js";
 import { createRouting } from "./routing/create.js";
 import type { Routing, RoutingEffects } from "./routing/routing.js";
 import type { SocketEffects, SocketState } from "./socket-state.js";
-import { TRANSFERS } from "./transferred.js";
 import { MACHINE, type Platform } from "./transport/transports.js";
 import type { ZapClient } from "./zap.js";
 
@@ -66,22 +64,14 @@ export class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects {
   readonly endpoints: Endpoints;
   readonly eventLoop: EventLoopRef;
   readonly subscriptions: EngineSubscriptions | undefined;
-  declare readonly framePassing: FramePassing | undefined;
-  declare readonly directed: DirectedSending | undefined;
-  declare readonly peerQueues: PeerQueues | undefined;
+  readonly framePassing: FramePassing | undefined;
+  readonly directed: DirectedSending | undefined;
+  readonly peerQueues: PeerQueues | undefined;
   readonly policing: Policing;
   readonly properties: PeerProperties;
-  declare readonly contexts: MessageContexts | undefined;
+  readonly contexts: MessageContexts | undefined;
   /** Keeps the event loop from sleeping while a message is waited for. */
-  declare spin: Spin | undefined;
-  /** A constant decides, so that a page's build has none of it. */
-  declare listPeers: ((max: number) => EnginePeer[]) | undefined;
-  static {
-    if (LISTS_PEERS)
-      ZmtpSocket.prototype.listPeers = function (max) {
-        return listPeers(this.#peers.pipes, max);
-      };
-  }
+  spin: Spin | undefined = undefined;
   readonly #listener: EngineListener;
   readonly #routing: Routing;
   readonly #state: SocketState;
@@ -118,7 +108,7 @@ export class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects {
     this.#routing = routing;
     this.subscriptions = routing.subscriptions;
     this.#conflates = this.options.conflate;
-    if (TRANSFERS) this.framePassing = routing.framePassing;
+    this.framePassing = routing.framePassing;
     // Patterns and proxies ask for these.
     this.directed = routing.directed;
     this.peerQueues = routing.peerQueues;
@@ -135,7 +125,7 @@ export class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects {
       carriesContext: false,
       closing: false,
     };
-    if (CARRIES_CONTEXT) this.contexts = contextsOf(this.#state);
+    this.contexts = contextsOf(this.#state);
     const admission = new Admission(this.#state);
     this.#peers = new Peers(this.#state);
     const connections = new Connections(this.#state, this.#peers, admission);
@@ -173,7 +163,11 @@ export class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects {
 
   offer(message: OutgoingMessage, memory?: MessageMemory): OfferResult {
     if (memory?.copy === true) return copying(() => this.#routing.offer(message));
-    return TRANSFERS ? this.#routing.offer(message, memory?.transfer) : this.#routing.offer(message);
+    return this.#routing.offer(message, memory?.transfer);
+  }
+
+  listPeers(max: number): EnginePeer[] {
+    return listPeers(this.#peers.pipes, max);
   }
 
   keep(message: OutgoingMessage): OutgoingMessage {

@@ -5,9 +5,6 @@
 import { slice } from "../../core/memory.js";
 import type { OutgoingFrame, OutgoingMessage } from "../engine.js";
 
-/** Whether there are such messages: a constant, so that a page's build has none of it. */
-export const TRANSFERS = true as boolean;
-
 /** Node.js has the global one behind a getter, which costs 6 ns a message. */
 const Bytes = Buffer;
 

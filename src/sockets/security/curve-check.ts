@@ -1,4 +1,4 @@
-/** CURVE's options that only make sense together. A page has this with CURVE (src/browser/absent/curve-check.ts). */
+/** CURVE's options that only make sense together. */
 
 /** What is wrong, and the option that asks for what is not there. */
 export interface SecurityFault {

@@ -7,8 +7,6 @@
  * own is its routing id's length and one), and neither is the filler.
  */
 
-/** Whether there are greetings: not in a page (src/browser/absent/greeting.ts). */
-export const HAS_GREETINGS = true;
 /** Bytes of a greeting. */
 export const GREETING_SIZE = 64;
 /** The protocol we speak. */

@@ -13,7 +13,6 @@
  */
 import { commandFrame } from "../../frame.js";
 import { encodeCommand, parseCommand } from "../codec/command.js";
-import { HAS_GREETINGS } from "../codec/greeting.js";
 import { decodeMetadata } from "../codec/metadata.js";
 import { RecentBytes } from "../codec/recent-bytes.js";
 import {
@@ -45,8 +44,7 @@ export class NullMechanism implements Mechanism {
   readonly name = "NULL";
   readonly asServer = false;
   readonly cipher = undefined;
-  /** Set by the constructor, where there are greetings. */
-  declare readonly early: Uint8Array | undefined;
+  readonly early: Uint8Array | undefined;
   readonly #properties: Uint8Array;
   readonly #asks: boolean;
   #state: "asking" | "waiting" | "over" = "waiting";
@@ -54,7 +52,7 @@ export class NullMechanism implements Mechanism {
   constructor(options: MechanismOptions) {
     this.#properties = options.properties;
     this.#asks = options.asks;
-    if (HAS_GREETINGS) this.early = options.asks ? undefined : readyFrame(options.properties);
+    this.early = options.asks ? undefined : readyFrame(options.properties);
   }
 
   start(): Step {

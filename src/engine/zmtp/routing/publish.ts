@@ -22,7 +22,6 @@ import {
   type OutgoingMessage,
   type RelaySink,
 } from "../../engine.js";
-import { CARRIES_CONTEXT } from "../../message-context.js";
 import { parseCommand } from "../codec/command.js";
 import { Encoder, letGo } from "../codec/encoder.js";
 import { sendContext } from "../context-queue.js";
@@ -165,7 +164,7 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
     for (let i = 0; i < matched.length; i++) {
       const pipe = matched[i] as Pipe;
       if (noDrop === true || pipe.hasRoom()) {
-        if (CARRIES_CONTEXT && pipe.carriesContext) sendContext(pipe, message);
+        if (pipe.carriesContext) sendContext(pipe, message);
         pipe.sendEncoded(this.#encoder);
       } else if (full === undefined) full = [pipe];
       else full.push(pipe);

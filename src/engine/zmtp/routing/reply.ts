@@ -6,7 +6,7 @@
  *   sends     the same envelope | "" | body
  */
 import { OfferResult, type OutgoingMessage } from "../../engine.js";
-import { CARRIES_CONTEXT, moveContext } from "../../message-context.js";
+import { moveContext } from "../../message-context.js";
 import type { Pipe } from "../pipe.js";
 import { FairQueue } from "./queues.js";
 import { Routing } from "./routing.js";
@@ -89,7 +89,7 @@ export class ReplyRouting extends Routing {
         continue;
       }
       const body = frames.splice(delimiter + 1);
-      if (CARRIES_CONTEXT) moveContext(frames, body);
+      moveContext(frames, body);
       this.#next = { pipe, envelope: frames, body: body.length === 0 ? [EMPTY] : body };
     }
     return true;

@@ -1,2 +1,0 @@
-/** A page has no udp, which schemes.ts refuses; stands in for sockets/datagram-check.ts. */
-export function checkDatagrams(): void {}
