@@ -9,7 +9,6 @@ import {
 } from "node:net";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
-import { sha1 } from "../../src/engine/zmtp/ws/random.js";
 import { acceptResponse } from "../../src/engine/zmtp/ws/upgrade.js";
 import * as node from "../../src/index.js";
 import { failure, nextEvent, thrown, until, within } from "../contract/support/wait.js";
@@ -408,7 +407,7 @@ describe("a connection", () => {
     const server = createServer().listen(0, "127.0.0.1");
     server.on("upgrade", (request, socket) => {
       socket.on("error", () => undefined);
-      socket.write(acceptResponse(request.headers["sec-websocket-key"] as string, "ZMTP3.1-NULL", { sha1 }));
+      socket.write(acceptResponse(request.headers["sec-websocket-key"] as string, "ZMTP3.1-NULL"));
       socket.write(Buffer.from([0x81, 2, 0x68, 0x69])); // A text.
     });
     await once(server, "listening");

@@ -1,23 +1,19 @@
 /** Any bytes as WebSocket frames and as the heads of upgrades: one reading of them, however they are cut, and no exception. */
-import { createHash } from "node:crypto";
+import { Duplex } from "node:stream";
 import { describe, expect, it } from "vitest";
+import { optionValues } from "../../../src/core/option-values.js";
 import { COMMAND, MORE, writeHeader } from "../../../src/engine/frame.js";
-import { type Head, HeadReader, MAX_HEAD } from "../../../src/engine/zmtp/ws/http-head.js";
+import { Reader } from "../../../src/engine/zmtp/transport/reader.js";
+import type { Stream } from "../../../src/engine/zmtp/transport/transport.js";
+import { upgrade } from "../../../src/engine/zmtp/transport/ws-client.js";
+import { type HttpStream, Paths } from "../../../src/engine/zmtp/transport/ws-paths.js";
 import { Words } from "../../../src/engine/zmtp/ws/mask.js";
-import {
-  acceptResponse,
-  chooseProtocol,
-  isOriginAllowed,
-  readRequest,
-  readResponse,
-  refusalResponse,
-  upgradeRequest,
-} from "../../../src/engine/zmtp/ws/upgrade.js";
+import { acceptResponse } from "../../../src/engine/zmtp/ws/upgrade.js";
 import { decodedSize, WsDecoder } from "../../../src/engine/zmtp/ws/ws-decoder.js";
 import { WsEncoder } from "../../../src/engine/zmtp/ws/ws-encoder.js";
+import { acceptOf, KEY, request } from "../../engine/zmtp/support/ws-peer.js";
+import { turn } from "../../support/settled.js";
 import { corpus, keep, LONG_TIMEOUT, MemoryBound, Random, runs, SEED, told } from "../seed.js";
-
-const crypto = { sha1: (text: string) => createHash("sha1").update(text).digest() };
 
 interface Reading {
   /** Whole frames of ZMTP, in hex, and the last one as far as it has come. */
@@ -225,8 +221,6 @@ describe("WebSocket frames", () => {
   });
 });
 
-const KEY = "dGhlIHNhbXBsZSBub25jZQ==";
-
 /** A request or an answer with lines changed, repeated, left out, or put in from a list of bad ones. */
 function lines(random: Random, text: string): string {
   const bad = [
@@ -265,65 +259,101 @@ function lines(random: Random, text: string): string {
   return all.join("\r\n");
 }
 
-function describeHead({ start, headers }: Head): string {
-  return JSON.stringify([start, [...headers]]);
+/** The far end of a connection in memory. */
+class Wire extends Duplex {
+  written = "";
+  override _read(): void {}
+  override _write(chunk: Buffer, _: string, done: () => void): void {
+    this.written += chunk.toString("latin1");
+    done();
+  }
 }
 
-function fail(bytes: Buffer, why: string): never {
-  throw new Error(`${why}: ${JSON.stringify(bytes.toString("latin1"))}`);
+function streamOf(socket: Wire): HttpStream {
+  return { socket, reader: new Reader(), remote: "tcp://10.0.0.1:1", address: "10.0.0.1", taken: () => 0 };
+}
+
+/** What became of a head, and the bytes behind it that ZMTP got. */
+interface Outcome {
+  end: string;
+  rest: string;
+}
+
+function readInto(outcome: Outcome, { reader, socket }: Stream): void {
+  outcome.end = "upgraded";
+  const sinkOnBytes = (bytes: Buffer, length: number): void => {
+    outcome.rest += bytes.toString("latin1", 0, length);
+  };
+  reader.start(socket, { sinkOnBytes, sinkOnEnd: () => undefined });
+}
+
+async function push(wire: Wire, chunks: readonly Buffer[]): Promise<void> {
+  for (const chunk of chunks) if (!wire.destroyed) wire.push(chunk);
+  for (let i = 0; i < 3; i++) await turn();
+}
+
+/** What a server makes of a request. */
+async function serve(chunks: readonly Buffer[]): Promise<Outcome> {
+  const outcome = { end: "unfinished", rest: "" };
+  const wire = new Wire();
+  const paths = new Paths();
+  const acceptor = {
+    accepted: (stream: Stream) => readInto(outcome, stream),
+    refused: () => undefined,
+    failed: () => undefined,
+  };
+  paths.add("/", { acceptor, options: optionValues({}) }, "ws://x");
+  paths.accept(streamOf(wire));
+  await push(wire, chunks);
+  const answer = /^HTTP\/1\.1 (\d{3}) [ -~]+\r\n[\r\n -~]*$/.exec(wire.written)?.[1];
+  if (wire.written !== "" && answer === undefined) throw new Error(wire.written);
+  if (outcome.end === "unfinished" && answer !== undefined) outcome.end = answer;
+  paths.close();
+  wire.destroy();
+  return outcome;
+}
+
+/** What a client makes of an answer, in which its key is `KEY`. */
+async function ask(answer: Buffer, cutting: (bytes: Buffer) => Buffer[]): Promise<Outcome> {
+  const outcome = { end: "unfinished", rest: "" };
+  const wire = new Wire();
+  const asked = { scheme: "ws", target: "/", host: "example.com" };
+  const cancel = upgrade(streamOf(wire), asked, optionValues({}), (result) => {
+    if (result instanceof Error) outcome.end = result.message;
+    else readInto(outcome, result);
+  });
+  while (!wire.written.endsWith("\r\n\r\n")) await turn();
+  const key = /Sec-WebSocket-Key: (\S+)/.exec(wire.written)?.[1] as string;
+  const own = answer.toString("latin1").replaceAll(acceptOf(KEY), acceptOf(key));
+  await push(wire, cutting(Buffer.from(own, "latin1")));
+  cancel();
+  return { end: outcome.end, rest: outcome.rest.replaceAll(acceptOf(key), acceptOf(KEY)) };
 }
 
 describe("heads of upgrades", () => {
   it("end in an upgrade or in a refusal, never in an exception, and are read in one way", {
     timeout: LONG_TIMEOUT,
-  }, () => {
+  }, async () => {
     const random = new Random(SEED);
-    const inputs = runs(10_000, 1_000_000);
-    const seen = { upgraded: 0, refused: 0, unfinished: 0, malformed: 0 };
-    const request = upgradeRequest("/path", "example.com:5555", KEY, "NULL");
-    const response = acceptResponse(KEY, "ZWS2.0/NULL", crypto);
+    const inputs = runs(2_000, 200_000);
+    const seen = { upgraded: 0, refused: 0, unfinished: 0 };
     const memory = new MemoryBound(inputs);
     for (let i = 0; i < inputs; i++) {
       memory.check(i);
       const isRequest = random.below(2) === 0;
-      const text = Buffer.from(lines(random, isRequest ? request : response), "latin1");
+      const valid = isRequest ? request() : acceptResponse(KEY, "ZWS2.0/NULL");
+      const text = Buffer.from(lines(random, valid), "latin1");
       const bytes = random.below(3) === 0 ? random.mutate(text) : text;
-      const whole = new HeadReader().push(bytes);
-      const reader = new HeadReader();
-      let piecemeal: typeof whole;
-      let at = 0;
-      for (const chunk of cut(random, bytes)) {
-        at += chunk.length;
-        piecemeal = reader.push(chunk);
-        if (piecemeal !== undefined) break;
-      }
-      if (whole === undefined || typeof whole === "string") {
-        if (piecemeal !== whole) fail(bytes, `${piecemeal} in pieces, ${whole} at once`);
-        if (whole === undefined && bytes.length >= MAX_HEAD) fail(bytes, "kept past its bound");
-        seen[whole === undefined ? "unfinished" : "malformed"] += 1;
-        continue;
-      }
-      if (piecemeal === undefined || typeof piecemeal === "string") fail(bytes, `${piecemeal} in pieces`);
-      else {
-        if (describeHead(piecemeal.head) !== describeHead(whole.head)) fail(bytes, "another head in pieces");
-        if (piecemeal.rest.length + bytes.length - at !== whole.rest.length)
-          fail(bytes, "another rest in pieces");
-      }
-      if (!isRequest) {
-        const answer = readResponse(whole.head, KEY, "NULL", crypto);
-        seen["fault" in answer ? "refused" : "upgraded"] += 1;
-        continue;
-      }
-      const asked = readRequest(whole.head);
-      if ("status" in asked) {
-        seen.refused += 1;
-        const answer = refusalResponse(asked);
-        if (!/^HTTP\/1\.1 \d{3} [ -~]+\r\n/.test(answer) || /[^\r\n -~]/.test(answer)) fail(bytes, answer);
-        continue;
-      }
-      for (const allowed of [null, [], ["*"], ["http://a"]]) isOriginAllowed(asked, allowed);
-      const protocol = chooseProtocol(asked.protocols, "NULL");
-      seen[typeof protocol === "string" ? "upgraded" : "refused"] += 1;
+      const whole = isRequest ? await serve([bytes]) : await ask(bytes, (all) => [all]);
+      const piecemeal = isRequest
+        ? await serve(cut(random, bytes))
+        : await ask(bytes, (all) => cut(random, all));
+      expect({ bytes: bytes.toString("latin1"), ...piecemeal }).toEqual({
+        bytes: bytes.toString("latin1"),
+        ...whole,
+      });
+      if (whole.end !== "upgraded" && whole.end !== "unfinished") seen.refused += 1;
+      else seen[whole.end] += 1;
     }
     for (const count of Object.values(seen)) expect(count).toBeGreaterThan(inputs / 50);
     told("heads of upgrades", inputs);

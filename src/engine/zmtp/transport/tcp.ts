@@ -4,7 +4,7 @@ import type { AcceptedPeer } from "../../../core/accept-filter.js";
 import { formatHostPort } from "../../../core/schemes/host-port.js";
 import { KernelStream } from "./kernel-stream.js";
 import { Reader } from "./reader.js";
-import { makeServer, plainAddress } from "./server.js";
+import { makeRawServer, makeServer, plainAddress } from "./server.js";
 import { dialTcp, listenTcp, listenTcpSync, tune } from "./tcp-socket.js";
 import type { Acceptor, Stream, Transport, TransportOptions } from "./transport.js";
 
@@ -37,39 +37,56 @@ class TcpStream extends KernelStream {
   }
 }
 
-function server(endpoint: string, options: TransportOptions, acceptor: Acceptor): Server {
-  return makeServer(endpoint, acceptor, (socket, reader, peer) => {
-    const stream = prepare(socket, reader, options, peer);
-    // A peer that is gone already has no address any more.
-    if (stream.address === "") socket.destroy();
-    else acceptor.accepted(stream);
-  });
+function onAccepted(stream: Stream, acceptor: Acceptor): void {
+  // A peer that is gone already has no address any more.
+  if (stream.address === "") stream.socket.destroy();
+  else acceptor.accepted(stream);
 }
 
-export const tcp: Transport = {
-  scheme: "tcp",
+type MakeServer = (endpoint: string, options: TransportOptions, acceptor: Acceptor) => Server;
 
-  listen(endpoint, options, acceptor) {
-    return listenTcp("tcp", endpoint, options, () => server(endpoint, options, acceptor));
-  },
+/** @param isRead whether the reader of a stream starts at once */
+function transport(isRead: boolean, server: MakeServer): Transport {
+  return {
+    scheme: "tcp",
 
-  listenSync(endpoint, options, acceptor) {
-    return listenTcpSync("tcp", endpoint, options, () => server(endpoint, options, acceptor));
-  },
+    listen(endpoint, options, acceptor) {
+      return listenTcp("tcp", endpoint, options, () => server(endpoint, options, acceptor));
+    },
 
-  dial(endpoint, options, done) {
-    return dialTcp(
-      endpoint,
-      options,
-      (target) => {
-        const reader = new Reader();
-        const socket = connect({ ...target, onread: reader.onread });
-        // An address of IPv4 has one form only: the system would say the same. But who connects to 0.0.0.0 reaches another.
-        const peer =
-          target.family === 4 && target.host !== "0.0.0.0" ? { address: target.host, port: target.port } : {};
-        return { socket, stream: () => prepare(socket, reader, options, peer as AcceptedPeer) };
-      },
-      done,
-    );
-  },
-};
+    listenSync(endpoint, options, acceptor) {
+      return listenTcpSync("tcp", endpoint, options, () => server(endpoint, options, acceptor));
+    },
+
+    dial(endpoint, options, done) {
+      return dialTcp(
+        endpoint,
+        options,
+        (target) => {
+          const reader = new Reader();
+          const socket = connect(isRead ? { ...target, onread: reader.onread } : target);
+          // An address of IPv4 has one form only: the system would say the same. But who connects to 0.0.0.0 reaches another.
+          const peer =
+            target.family === 4 && target.host !== "0.0.0.0"
+              ? { address: target.host, port: target.port }
+              : {};
+          return { socket, stream: () => prepare(socket, reader, options, peer as AcceptedPeer) };
+        },
+        done,
+      );
+    },
+  };
+}
+
+export const tcp = transport(true, (endpoint, options, acceptor) =>
+  makeServer(endpoint, acceptor, (socket, reader, peer) =>
+    onAccepted(prepare(socket, reader, options, peer), acceptor),
+  ),
+);
+
+/** TCP for `node:http`, which reads first: readSocket starts the reader. */
+export const tcpForHttp = transport(false, (endpoint, options, acceptor) =>
+  makeRawServer(endpoint, acceptor, (socket) =>
+    onAccepted(prepare(socket, new Reader(), options, {}), acceptor),
+  ),
+);

@@ -15,6 +15,7 @@ import type { Fault } from "../mechanism/mechanism.js";
 import { takenOf } from "./kernel-stream.js";
 import { Reader } from "./reader.js";
 import { makeRawServer } from "./server.js";
+import { readSocket } from "./socket-read.js";
 import { dialTcp, listenTcp, listenTcpSync, peerOf, tune } from "./tcp-socket.js";
 import {
   alpnOf,
@@ -25,7 +26,6 @@ import {
   lastContextOf,
   serverNameOf,
 } from "./tls-context.js";
-import { readTls } from "./tls-read.js";
 import type { Acceptor, Stream, Transport, TransportOptions } from "./transport.js";
 
 /** Node.js has it, and does not document it: what is wrong with the peer's certificate. */
@@ -164,7 +164,8 @@ function now(options: TransportOptions): TransportOptions {
   return options.live ?? options;
 }
 
-function server(endpoint: string, options: TransportOptions, acceptor: Acceptor): Server {
+/** @param isRead whether the reader of a stream starts at once */
+function server(endpoint: string, options: TransportOptions, acceptor: Acceptor, isRead: boolean): Server {
   let failing = false;
   const context = () => {
     try {
@@ -207,7 +208,7 @@ function server(endpoint: string, options: TransportOptions, acceptor: Acceptor)
       const error = requestCert ? verifyError(socket) : undefined;
       stream.secured(error === undefined ? alpnFault(alpn, socket) : notTrusted(error));
     });
-    readTls(socket, stream.reader);
+    if (isRead) readSocket(socket, stream.reader);
     acceptor.accepted(stream);
   });
 }
@@ -229,7 +230,7 @@ function refusedOptions(endpoint: string, cause: Error): ShoalError {
   return new TransportError("ERR_TRANSPORT", message, { endpoint, cause });
 }
 
-function secure(raw: Socket, endpoint: string, options: TransportOptions): Stream {
+function secure(raw: Socket, endpoint: string, options: TransportOptions, isRead: boolean): Stream {
   const current = now(options);
   const { sent, checked } = serverNameOf(current, parseHostPort(endpoint).host);
   const alpn = alpnOf(current);
@@ -246,42 +247,48 @@ function secure(raw: Socket, endpoint: string, options: TransportOptions): Strea
   });
   const stream = new TlsStream(socket, raw, false);
   socket.once("secureConnect", () => stream.secured(alpnFault(alpn, socket)));
-  readTls(socket, stream.reader);
+  if (isRead) readSocket(socket, stream.reader);
   return stream;
 }
 
-export const tls: Transport = {
-  scheme: "tls",
+function transport(isRead: boolean): Transport {
+  return {
+    scheme: "tls",
 
-  assertUsable(use, options) {
-    contextOf(now(options), use);
-    if (use === "connect") return;
-    checkCertificates(now(options));
-    if (CHECKS_CLIENTS || now(options).tlsCa === null) return;
-    throw new NotSupportedError(
-      "Deno does not check the certificates of clients: to bind tls:// or wss:// there, leave tlsCa out, and authenticate clients by CURVE or PLAIN",
-    );
-  },
+    assertUsable(use, options) {
+      contextOf(now(options), use);
+      if (use === "connect") return;
+      checkCertificates(now(options));
+      if (CHECKS_CLIENTS || now(options).tlsCa === null) return;
+      throw new NotSupportedError(
+        "Deno does not check the certificates of clients: to bind tls:// or wss:// there, leave tlsCa out, and authenticate clients by CURVE or PLAIN",
+      );
+    },
 
-  listen(endpoint, options, acceptor) {
-    return listenTcp("tls", endpoint, options, () => server(endpoint, options, acceptor));
-  },
+    listen(endpoint, options, acceptor) {
+      return listenTcp("tls", endpoint, options, () => server(endpoint, options, acceptor, isRead));
+    },
 
-  listenSync(endpoint, options, acceptor) {
-    return listenTcpSync("tls", endpoint, options, () => server(endpoint, options, acceptor));
-  },
+    listenSync(endpoint, options, acceptor) {
+      return listenTcpSync("tls", endpoint, options, () => server(endpoint, options, acceptor, isRead));
+    },
 
-  dial(endpoint, options, done) {
-    return dialTcp(
-      endpoint,
-      options,
-      (target) => {
-        const socket = connect(target);
-        return { socket, stream: () => secure(socket, endpoint, options) };
-      },
-      done,
-    );
-  },
-};
+    dial(endpoint, options, done) {
+      return dialTcp(
+        endpoint,
+        options,
+        (target) => {
+          const socket = connect(target);
+          return { socket, stream: () => secure(socket, endpoint, options, isRead) };
+        },
+        done,
+      );
+    },
+  };
+}
+
+export const tls = transport(true);
+/** TLS for `node:http`, which reads first: readSocket starts the reader. */
+export const tlsForHttp = transport(false);
 
 function ignore(): void {}

@@ -1,11 +1,16 @@
 /**
  * The server's side of upgrades: the sockets of one port, or of one HTTP server, each at its path.
  *
- *   stream --request--> path, origin, subprotocol --101--> the path's acceptor
- *             |                    `- refused: an answer with the reason, then the end
+ *   stream --node:http--> request --> path, origin, subprotocol --101--> the path's acceptor
+ *             |                         `- refused: an answer with the reason, then the end
  *             +--late, or too many at once--> the end
+ *
+ * A server of `node:http` gets a port's connections by its event "connection", without listening. Addresses are refused, and
+ * TLS is spoken, as on other endpoints. The server's own timeouts need a listening server, so handshakeInterval is kept here.
  */
 import type { X509Certificate } from "node:crypto";
+import type { Server as HttpServer, IncomingMessage, ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
 import { TransportError } from "../../../core/errors.js";
 import type { OptionValues } from "../../../core/option-table.js";
 import { addressOf } from "../../../core/schemes/scheme.js";
@@ -13,45 +18,49 @@ import { HandshakeLimit } from "../handshake-limit.js";
 import { chosenMechanism } from "../mechanism/chosen.js";
 import type { Fault, Mechanism } from "../mechanism/mechanism.js";
 import { HandshakeStage } from "../pending-handshakes.js";
-import { type HeadFault, HeadReader } from "../ws/http-head.js";
-import { sha1 } from "../ws/random.js";
 import { isBare, isStream } from "../ws/subprotocol.js";
 import {
   acceptResponse,
   chooseProtocol,
   isOriginAllowed,
   isRebound,
+  MAX_HEAD,
   readRequest,
+  refusalAnswer,
   refusalResponse,
   type UpgradeRefusal,
-  type UpgradeRequest,
 } from "../ws/upgrade.js";
 import { WsFraming } from "../ws/ws-framing.js";
 import { LimitedStream, WsStreamFraming } from "../ws/ws-stream-framing.js";
 import type { ByteStream } from "./byte-stream.js";
 import type { Framing } from "./framing.js";
-import type { Sink, StreamReader } from "./reader.js";
+import type { Reader } from "./reader.js";
+import { readSocket } from "./socket-read.js";
 import { type Acceptor, handOver, type Stream, stageOf, type TransportOptions } from "./transport.js";
 
-/** How long a refusal may take to go out before its connection is cut, in ms. */
+/** Time for a refusal to leave before its connection is cut, in ms. */
 const REFUSAL_TIMEOUT = 1_000;
 
 const REBOUND =
   "over loopback, Host must be localhost or a loopback address for a page, whose name may have been made to point here; " +
   "list the origin of a page behind a proxy in wsOrigins";
 
-const crypto = { sha1 };
+/** A stream: `node:http` reads it until its upgrade is complete, then its reader does. */
+export interface HttpStream extends Stream {
+  readonly socket: Duplex;
+  readonly reader: Reader;
+}
 
 /** A stream after its upgrade. */
 export class WsStream implements Stream {
   readonly socket: ByteStream;
-  readonly reader: StreamReader;
+  readonly reader: Reader;
   readonly remote: string;
   readonly address: string;
   readonly framing: Framing;
-  readonly #beneath: Stream;
+  readonly #beneath: HttpStream;
 
-  constructor(beneath: Stream, remote: string, framing: Framing, socket: ByteStream) {
+  constructor(beneath: HttpStream, remote: string, framing: Framing, socket: ByteStream = beneath.socket) {
     this.socket = socket;
     this.reader = beneath.reader;
     this.remote = remote;
@@ -82,81 +91,60 @@ export class WsStream implements Stream {
   }
 }
 
-/** The head, what is wrong with it, or why it did not come. */
-export type Found = NonNullable<ReturnType<HeadReader["push"]>> | "ended" | "late";
-
-/** Reads one head from a stream, within a time, and then lets go of it. */
-export class HeadSink implements Sink {
-  readonly #stream: Stream;
-  readonly #head = new HeadReader();
-  readonly #onHead: (found: Found) => void;
-  #timer: NodeJS.Timeout | undefined = undefined;
-  #over = false;
-
-  /** @param timeout ms; 0: none @param onHead called once, unless cancelled */
-  constructor(stream: Stream, timeout: number, onHead: (found: Found) => void) {
-    this.#stream = stream;
-    this.#onHead = onHead;
-    if (timeout > 0) this.#timer = setTimeout(() => this.#finish("late"), timeout).unref();
-    stream.socket.on("error", ignore);
-    stream.reader.start(stream.socket, this);
-  }
-
-  cancel(): void {
-    this.#over = true;
-    clearTimeout(this.#timer);
-  }
-
-  sinkOnBytes(bytes: Buffer, length: number): void {
-    if (this.#over) return; // What follows a refusal.
-    const found = this.#head.push(bytes.subarray(0, length));
-    if (found !== undefined) this.#finish(found);
-  }
-
-  sinkOnEnd(): void {
-    if (!this.#over) this.#finish("ended");
-    this.#stream.socket.destroy();
-  }
-
-  #finish(found: Found): void {
-    if (this.#over) return;
-    this.cancel();
-    this.#onHead(found);
-  }
+/** Passes an upgraded stream to ZMTP. @param head bytes behind the head of HTTP, in the parser's memory */
+export function handOverUpgraded(stream: HttpStream, head: Uint8Array, give: () => void): void {
+  readSocket(stream.socket, stream.reader);
+  handOver(stream, Buffer.from(head), give);
 }
 
 export function upgradeFault(message: string): Fault {
   return { kind: "other", code: "ERR_HANDSHAKE", message };
 }
 
-const HEAD_FAULTS: Readonly<Record<HeadFault, UpgradeRefusal>> = {
-  "too-long": { status: 431, reason: "the request's head is too long" },
-  malformed: { status: 400, reason: "the request is not HTTP/1.1" },
-};
+const NO_UPGRADE: UpgradeRefusal = { status: 426, reason: "the request asks for no upgrade to websocket" };
 
-/** A socket that is bound to a path. */
+/** The answer to a malformed request. @param error of `node:http` @returns `undefined`: the stream failed, or ended */
+function headRefusal({ code = "" }: NodeJS.ErrnoException): UpgradeRefusal | undefined {
+  if (code === "HPE_HEADER_OVERFLOW") return { status: 431, reason: "the request's head is too long" };
+  if (!code.startsWith("HPE_") || code === "HPE_INVALID_EOF_STATE") return undefined;
+  return { status: 400, reason: "the request is not HTTP/1.1" };
+}
+
+/** A socket bound to a path. */
 export interface PathUser {
   readonly acceptor: Acceptor;
   readonly options: TransportOptions;
 }
 
+/** A connection before its request, or a refused one until the answer has left. */
+interface Pending {
+  readonly stream: HttpStream;
+  /** Gets the event if no request comes; `undefined`: the connection is refused. */
+  readonly user: PathUser | undefined;
+  readonly timer: NodeJS.Timeout | undefined;
+  readonly onClose: () => void;
+}
+
 /** The sockets at the paths of one port, or of a program's own HTTP server. */
 export class Paths {
   readonly #users = new Map<string, PathUser>();
-  /** Whose upgrade is under way, and who is refused and gets the answer. */
-  readonly #pending = new HandshakeLimit<Stream>(
-    (stream) => (this.#heads.has(stream) ? stageOf(stream) : HandshakeStage.refused),
+  readonly #pending = new Map<Duplex, Pending>();
+  readonly #limit = new HandshakeLimit<Pending>(
+    ({ stream, user }) => (user === undefined ? HandshakeStage.refused : stageOf(stream)),
     () => optionsNow(this.first)?.maxPendingHandshakes ?? 0,
-    (stream, limit) => this.#evict(stream, limit),
+    (pending, limit) => {
+      const { remote } = pending.stream;
+      this.#fail(pending, `the upgrade of ${remote} gave way to a new one: ${limit} were under way`);
+    },
   );
-  /** Of those that are not refused. */
-  readonly #heads = new Map<Stream, HeadSink>();
+  /** The HTTP server of a port, made for the first connection. */
+  #http: HttpServer | undefined;
 
   get size(): number {
     return this.#users.size;
   }
 
-  /** The first that was bound: what concerns no path is reported to it, and its options count until the path is known. */
+  /** The user that was bound first. Its options apply, and it gets the events, until a connection's path is known. */
   get first(): PathUser | undefined {
     return this.#users.values().next().value;
   }
@@ -176,124 +164,157 @@ export class Paths {
     this.#users.delete(path);
   }
 
-  /** A stream on which an upgrade has to come. */
-  accept(stream: Stream): void {
+  /** A new stream of the port. */
+  accept(stream: HttpStream): void {
     const user = this.first;
     if (user === undefined) {
       stream.socket.destroy();
       return;
     }
     const { handshakeInterval } = user.options;
-    const sink = new HeadSink(stream, handshakeInterval, (found) => {
-      this.#forget(stream);
-      if (found === "ended" || found === "late") {
-        const what = found === "ended" ? "the peer hung up" : `no request within ${handshakeInterval} ms`;
-        const fault = found === "ended" ? stream.fault?.(true) : undefined;
-        user.acceptor.refused?.(
-          stream.address,
-          fault ?? upgradeFault(`${what} before its upgrade to WebSocket`),
-        );
-        stream.socket.destroy();
-      } else if (typeof found === "string") this.#refuse(stream, HEAD_FAULTS[found], user);
-      else this.upgrade(stream, readRequest(found.head), found.rest);
-    });
-    this.#heads.set(stream, sink);
-    this.#pending.add(stream, stream.address);
+    const late = `no request within ${handshakeInterval} ms before its upgrade to WebSocket`;
+    this.#add(stream, user, handshakeInterval, late);
+    this.#http ??= this.#makeServer();
+    this.#http.emit("connection", stream.socket);
+    stream.socket.resume();
   }
 
-  /** @param rest what came behind the request */
-  upgrade(stream: Stream, request: UpgradeRequest | UpgradeRefusal, rest: Buffer): void {
-    if ("status" in request) {
-      this.#refuse(stream, request, this.first);
+  /** Answers a request to upgrade. @param head bytes behind the request */
+  upgrade(stream: HttpStream, request: IncomingMessage, head: Buffer): void {
+    const asked = readRequest(request);
+    if ("status" in asked) {
+      this.#refuse(stream, asked, this.first);
       return;
     }
-    const user = this.#users.get(request.path);
+    const user = this.#users.get(asked.path);
     if (user === undefined) {
       this.#refuse(stream, { status: 404, reason: "nothing is bound to this path" }, this.first);
       return;
     }
     const { options, acceptor } = user;
-    // No event, as where a connection of tcp is refused: who made the policy counts it.
+    // The policy counts refused addresses itself, so there is no event, as with tcp.
     if (acceptor.admits?.(stream.address) === false) {
       this.#refuse(stream, { status: 403, reason: "this address may not connect" }, undefined);
       return;
     }
     const origins = originsOf(options);
-    if (isRebound(request, stream.address, origins)) {
+    if (isRebound(asked, stream.address, origins)) {
       this.#refuse(stream, { status: 403, reason: REBOUND }, user);
       return;
     }
-    if (!isOriginAllowed(request, origins)) {
+    if (!isOriginAllowed(asked, origins)) {
       this.#refuse(stream, { status: 403, reason: "pages of this origin may not connect (wsOrigins)" }, user);
       return;
     }
     const { name } = chosenMechanism(options);
-    const protocol = chooseProtocol(request.protocols, name);
+    const protocol = chooseProtocol(asked.protocols, name);
     if (typeof protocol !== "string") {
       this.#refuse(stream, protocol, user);
       return;
     }
-    stream.socket.write(Buffer.from(acceptResponse(request.key, protocol, crypto), "latin1"));
+    stream.socket.write(Buffer.from(acceptResponse(asked.key, protocol), "latin1"));
     const scheme = /^(?:tls|wss):/.test(stream.remote) ? "wss" : "ws";
     const remote = `${scheme}://${addressOf(stream.remote)}`;
-    handOver(stream, rest, () => acceptor.accepted(framedStream(stream, remote, name, protocol)));
+    handOverUpgraded(stream, head, () => acceptor.accepted(framedStream(stream, remote, name, protocol)));
   }
 
-  /** Nobody is bound any more. */
+  /** Ends all pending connections: the port closes. */
   close(): void {
-    for (const stream of [...this.#pending.keys()]) this.#end(stream);
+    for (const pending of [...this.#pending.values()]) this.#end(pending);
   }
 
-  #forget(stream: Stream): void {
-    this.#heads.delete(stream);
-    this.#pending.delete(stream);
-  }
-
-  #end(stream: Stream): void {
-    this.#heads.get(stream)?.cancel();
-    this.#forget(stream);
-    stream.socket.destroy();
-  }
-
-  #evict(stream: Stream, limit: number): void {
-    const wasRefused = !this.#heads.has(stream);
-    this.#end(stream);
-    if (wasRefused) return;
-    this.first?.acceptor.refused?.(
-      stream.address,
-      upgradeFault(`the upgrade of ${stream.remote} gave way to a new one: ${limit} were under way`),
-    );
-  }
-
-  /** Answers, and hangs up; what the peer goes on to send meanwhile is thrown away. */
-  #refuse(stream: Stream, refusal: UpgradeRefusal, user: PathUser | undefined): void {
-    const { socket } = stream;
-    this.#pending.add(stream, stream.address);
-    socket.end(Buffer.from(refusalResponse(refusal), "latin1"));
-    const timer = setTimeout(() => this.#end(stream), REFUSAL_TIMEOUT).unref();
-    socket.on("close", () => {
-      clearTimeout(timer);
-      this.#pending.delete(stream);
+  #makeServer(): HttpServer {
+    const server = process.getBuiltinModule("node:http").createServer({ maxHeaderSize: MAX_HEAD });
+    const onUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
+      const pending = this.#pending.get(socket);
+      if (pending?.user === undefined) return;
+      this.#forget(pending);
+      this.upgrade(pending.stream, request, head);
+    };
+    server.on("upgrade", onUpgrade).on("connect", onUpgrade);
+    server.on("request", (request, response) => {
+      const pending = this.#pending.get(request.socket);
+      // Only the first of several requests is answered: the connection ends.
+      if (pending?.user === undefined) return;
+      const asked = readRequest(request);
+      this.#refuse(pending.stream, "status" in asked ? asked : NO_UPGRADE, this.first, response);
     });
-    if (user === undefined) return;
+    server.on("clientError", (error, socket) => {
+      const pending = this.#pending.get(socket);
+      const refusal = headRefusal(error);
+      if (pending === undefined || refusal === undefined) socket.destroy();
+      else if (pending.user !== undefined) this.#refuse(pending.stream, refusal, this.first);
+    });
+    return server;
+  }
+
+  /** @param user as in `Pending` @param ms until the connection ends; 0: unlimited @param late the reason given then */
+  #add(stream: HttpStream, user: PathUser | undefined, ms: number, late: string): void {
+    const { socket, address } = stream;
+    const timer = ms > 0 ? setTimeout(() => this.#fail(pending, late), ms).unref() : undefined;
+    const onClose = (): void => {
+      const fault = stream.fault?.(true);
+      this.#fail(pending, fault ?? "the peer hung up before its upgrade to WebSocket");
+    };
+    const pending = { stream, user, timer, onClose };
+    this.#pending.set(socket, pending);
+    socket.on("close", onClose);
+    this.#limit.add(pending, address);
+  }
+
+  #forget(pending: Pending): void {
+    clearTimeout(pending.timer);
+    pending.stream.socket.off("close", pending.onClose);
+    this.#pending.delete(pending.stream.socket);
+    this.#limit.delete(pending);
+  }
+
+  #end(pending: Pending): void {
+    this.#forget(pending);
+    pending.stream.socket.destroy();
+  }
+
+  /** Ends a pending connection, and reports why unless it was refused. */
+  #fail(pending: Pending, why: string | Fault): void {
+    const { user, stream } = pending;
+    this.#end(pending);
+    user?.acceptor.refused?.(stream.address, typeof why === "string" ? upgradeFault(why) : why);
+  }
+
+  /**
+   * Answers, and hangs up. Bytes that arrive meanwhile are discarded.
+   *
+   * @param user gets an event @param response of a request without an upgrade, while `node:http` has the connection
+   */
+  #refuse(
+    stream: HttpStream,
+    refusal: UpgradeRefusal,
+    user: PathUser | undefined,
+    response?: ServerResponse,
+  ): void {
+    const { socket, address } = stream;
+    const before = this.#pending.get(socket);
+    if (before !== undefined) this.#forget(before);
+    this.#add(stream, undefined, REFUSAL_TIMEOUT, "");
+    if (response === undefined) socket.end(refusalResponse(refusal));
+    else {
+      const { headers, body } = refusalAnswer(refusal);
+      response.writeHead(refusal.status, headers).end(body);
+    }
+    socket.resume();
     const message = `refused the upgrade to WebSocket with status ${refusal.status}: ${refusal.reason}`;
-    user.acceptor.refused?.(stream.address, { kind: "protocol", code: "ERR_ZMTP_UNSPECIFIED", message });
+    user?.acceptor.refused?.(address, { kind: "protocol", code: "ERR_ZMTP_UNSPECIFIED", message });
   }
 }
 
 function framedStream(
-  beneath: Stream,
+  beneath: HttpStream,
   remote: string,
   mechanism: Mechanism["name"],
   protocol: string,
 ): Stream {
   if (!isStream(protocol))
-    return new WsStream(
-      beneath,
-      remote,
-      new WsFraming(mechanism, isBare(protocol), undefined),
-      beneath.socket,
-    );
+    return new WsStream(beneath, remote, new WsFraming(mechanism, isBare(protocol), undefined));
   const framing = new WsStreamFraming(mechanism);
   return new WsStream(beneath, remote, framing, new LimitedStream(beneath.socket, framing));
 }
@@ -305,5 +326,3 @@ function optionsNow(user: PathUser | undefined): Readonly<OptionValues> | undefi
 function originsOf({ wsOrigins }: TransportOptions): readonly string[] | null {
   return wsOrigins === null ? null : wsOrigins.split(/[\s,]+/).filter((each) => each !== "");
 }
-
-function ignore(): void {}

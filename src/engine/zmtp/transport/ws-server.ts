@@ -1,17 +1,18 @@
-/** Upgrades that a program's own HTTP server receives (core/schemes/http-server.ts). */
+/** Upgrades at a program's own HTTP server (core/schemes/http-server.ts). */
 import type { X509Certificate } from "node:crypto";
 import type { Server as HttpServer, IncomingMessage } from "node:http";
 import type { Server as HttpsServer } from "node:https";
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import { formatHostPort } from "../../../core/schemes/host-port.js";
-import { readNodeRequest } from "../ws/upgrade.js";
 import { KernelStream } from "./kernel-stream.js";
 import { Reader } from "./reader.js";
+import { plainAddress } from "./server.js";
+import { isEncrypted } from "./socket-read.js";
 import type { Listener } from "./transport.js";
 import { Paths, type PathUser } from "./ws-paths.js";
 
-/** What listens for upgrades of a server. */
+/** The listener for the upgrades of a server. */
 interface Attached {
   readonly paths: Paths;
   readonly onUpgrade: (request: IncomingMessage, socket: Socket, head: Buffer) => void;
@@ -19,16 +20,11 @@ interface Attached {
 
 /** The upgraded connection of a server. */
 class UpgradedStream extends KernelStream {
-  /** Where the server asks for one, and the peer's is right. */
+  /** The peer's certificate, if the server asks for one and has verified it. */
   get certificate(): X509Certificate | undefined {
     const socket = this.socket as Partial<TLSSocket>;
-    return isEncrypted(socket) && socket.authorized ? socket.getPeerX509Certificate?.() : undefined;
+    return isEncrypted(this.socket) && socket.authorized ? socket.getPeerX509Certificate?.() : undefined;
   }
-}
-
-/** Not by its class: Bun gives another one. */
-function isEncrypted(socket: object): boolean {
-  return (socket as Partial<TLSSocket>).encrypted === true;
 }
 
 const attached = new WeakMap<HttpServer | HttpsServer, Attached>();
@@ -64,27 +60,24 @@ function begin(server: HttpServer | HttpsServer): Attached {
     paths,
     onUpgrade(request, socket, head) {
       const path = (request.url ?? "").replace(/\?.*$/s, "");
-      // Other listeners have paths of their own; where there is none, nobody else would answer.
+      // An unknown path is left to other listeners, if there are any.
       if (!paths.has(path) && server.listenerCount("upgrade") > 1) return;
-      const reader = new Reader();
       socket.on("error", ignore);
       socket.setTimeout(0);
       socket.setNoDelay(true);
       socket.unref();
-      reader.follow(socket);
       const scheme = isEncrypted(socket) ? "wss" : "ws";
       const host = socket.remoteAddress ?? "";
       const remote = formatHostPort(scheme, host, socket.remotePort ?? 0);
-      const stream = new UpgradedStream(socket, reader, remote, host.replace(/^::ffff:(?=\d+\.)/i, ""));
-      // Copied: it may be a view of memory that the server's parser shares.
-      paths.upgrade(stream, readNodeRequest(request), Buffer.from(head));
+      const stream = new UpgradedStream(socket, new Reader(), remote, plainAddress(host));
+      paths.upgrade(stream, request, head);
     },
   };
 }
 
-/** Where a server listens; `*` while it does not. */
+/** The endpoint of a server; `*` while it does not listen. */
 function endpointOf(server: HttpServer | HttpsServer): string {
-  // Bun's have no such method; what a program derives from a server of TLS may be no HttpsServer.
+  // Bun's servers lack the method, and a program's own class may not derive from HttpsServer.
   const { Server: Secure } = process.getBuiltinModule("node:https");
   const scheme = "setSecureContext" in server || server instanceof Secure ? "wss" : "ws";
   const address = server.address();

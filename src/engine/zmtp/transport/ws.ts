@@ -1,9 +1,11 @@
 /**
  * ZMQ over WebSocket (45/ZWS): `ws://HOST:PORT/PATH` over tcp, `wss://HOST:PORT/PATH` over tls.
  *
- *   listen  a port, shared by the sockets of this thread that are bound to paths of it (ws-paths.ts), or an HTTP server of
- *           the program's own (ws-server.ts)
- *   dial    stream --upgrade request, answer--> done
+ *   listen  at a port, which the sockets of this thread share by paths (ws-paths.ts), or at a program's own HTTP server
+ *           (ws-server.ts)
+ *   dial    stream --request, upgrade--> done (ws-client.ts)
+ *
+ * `node:http` reads and checks the heads of both sides.
  */
 import { TransportError } from "../../../core/errors.js";
 import { isSecret, OPTIONS, type OptionName, type OptionValues } from "../../../core/option-table.js";
@@ -11,26 +13,12 @@ import { formatHostPort, parseHostPort } from "../../../core/schemes/host-port.j
 import { serverOf } from "../../../core/schemes/http-server.js";
 import { addressOf } from "../../../core/schemes/scheme.js";
 import { parseWs } from "../../../core/schemes/ws.js";
-import { chosenMechanism } from "../mechanism/chosen.js";
 import { renewedOptions } from "../options.js";
-import { newUpgradeKey, nextMaskKey, sha1 } from "../ws/random.js";
-import { isBare } from "../ws/subprotocol.js";
-import { readResponse, upgradeRequest } from "../ws/upgrade.js";
-import { WsFraming } from "../ws/ws-framing.js";
 import { bindAddress } from "./address.js";
-import {
-  type Acceptor,
-  DialFault,
-  handOver,
-  type Listener,
-  type Stream,
-  type Transport,
-  type TransportOptions,
-} from "./transport.js";
-import { type Found, HeadSink, Paths, type PathUser, upgradeFault, WsStream } from "./ws-paths.js";
+import type { Acceptor, Listener, Transport, TransportOptions } from "./transport.js";
+import { upgrade } from "./ws-client.js";
+import { type HttpStream, Paths, type PathUser } from "./ws-paths.js";
 import { attach } from "./ws-server.js";
-
-const crypto = { sha1 };
 
 /** A listening port. */
 interface Port {
@@ -38,7 +26,7 @@ interface Port {
   readonly paths: Paths;
 }
 
-/** @param scheme of its endpoints @param beneath tcp or tls @param defaultPort of the scheme, which `Host` leaves out */
+/** @param beneath tcp or tls, for `node:http` @param defaultPort of the scheme, which `Host` leaves out */
 export function webSocketOver(scheme: string, beneath: Transport, defaultPort: number): Transport {
   /** By the endpoint beneath, as resolved; or about to be bound. */
   const ports = new Map<string, Port | Promise<unknown>>();
@@ -56,7 +44,7 @@ export function webSocketOver(scheme: string, beneath: Transport, defaultPort: n
 
   function acceptorOf(paths: Paths): Acceptor {
     return {
-      accepted: (stream) => paths.accept(stream),
+      accepted: (stream) => paths.accept(stream as HttpStream),
       refused: (address, why) => paths.first?.acceptor.refused?.(address, why),
       failed: (error) => paths.first?.acceptor.failed(error),
     };
@@ -144,55 +132,16 @@ export function webSocketOver(scheme: string, beneath: Transport, defaultPort: n
     dial(endpoint, options, done) {
       const { authority, target } = parseWs(endpoint);
       const inner = `${beneath.scheme}://${authority}`;
-      let stream: Stream | undefined;
-      let sink: HeadSink | undefined;
-      const cancelDial = beneath.dial(inner, options, (result) => {
-        if (result instanceof Error) {
-          done(result);
-          return;
-        }
-        stream = result;
-        const { host, port } = parseHostPort(inner);
-        const { name } = chosenMechanism(options);
-        const key = newUpgradeKey();
-        const named = host.includes(":") ? `[${host}]` : host;
-        const shown = port === defaultPort ? named : `${named}:${port}`;
-        sink = new HeadSink(result, options.handshakeInterval, (found) => {
-          const agreed = answerOf(found, key, name, options);
-          if ("fault" in agreed) {
-            const fault = found === "ended" ? result.fault?.(true) : undefined;
-            result.socket.destroy();
-            done(new DialFault(fault ?? upgradeFault(agreed.fault)));
-            return;
-          }
-          const framing = new WsFraming(name, isBare(agreed.protocol), nextMaskKey);
-          const remote = `${scheme}://${addressOf(result.remote)}`;
-          handOver(result, agreed.rest, () => done(new WsStream(result, remote, framing, result.socket)));
-        });
-        result.socket.write(Buffer.from(upgradeRequest(target, shown, key, name), "latin1"));
+      const { host, port } = parseHostPort(inner);
+      const named = host.includes(":") ? `[${host}]` : host;
+      const shownHost = port === defaultPort ? named : `${named}:${port}`;
+      let cancel = beneath.dial(inner, options, (result) => {
+        if (result instanceof Error) done(result);
+        else cancel = upgrade(result as HttpStream, { scheme, target, host: shownHost }, options, done);
       });
-      return () => {
-        cancelDial();
-        sink?.cancel();
-        stream?.socket.destroy();
-      };
+      return () => cancel();
     },
   };
-}
-
-function answerOf(
-  found: Found,
-  key: string,
-  mechanism: ReturnType<typeof chosenMechanism>["name"],
-  { handshakeInterval }: Readonly<OptionValues>,
-): { readonly protocol: string; readonly rest: Buffer } | { readonly fault: string } {
-  if (found === "ended") return { fault: "the server hung up before it answered the upgrade to WebSocket" };
-  if (found === "late")
-    return { fault: `the server did not answer the upgrade within ${handshakeInterval} ms` };
-  if (found === "too-long") return { fault: "the server's answer is too long" };
-  if (found === "malformed") return { fault: "the server's answer is not HTTP/1.1" };
-  const agreed = readResponse(found.head, key, mechanism, crypto);
-  return "fault" in agreed ? agreed : { protocol: agreed.protocol, rest: found.rest };
 }
 
 function liveOf(options: TransportOptions): Readonly<OptionValues> {

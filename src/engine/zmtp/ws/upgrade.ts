@@ -1,11 +1,17 @@
 /**
  * The upgrade of an HTTP/1.1 connection to WebSocket (RFC 6455, Opening Handshake), which agrees on a subprotocol
- * (subprotocol.ts). Both sides, pure.
+ * (subprotocol.ts). `node:http` reads the heads of both sides: it bounds their bytes and refuses ambiguous ones. Pure.
  */
+import type { IncomingMessage } from "node:http";
 import { isLoopback, isLoopbackHost } from "../../../core/loopback.js";
 import type { Mechanism } from "../mechanism/mechanism.js";
-import { type Head, type Headers, hasWord, headersOf, listOf, onlyValue } from "./http-head.js";
+import { sha1 } from "./random.js";
 import { acceptsOf, offersOf } from "./subprotocol.js";
+
+/** Bytes of a head: the option `maxHeaderSize` of servers and requests. */
+export const MAX_HEAD = 16_384;
+/** Headers of a request. The option `maxHeadersCount` would drop further ones silently, for example Origin. */
+export const MAX_HEADERS = 128;
 
 /** RFC 6455, The WebSocket Protocol's version. */
 const VERSION = "13";
@@ -15,13 +21,9 @@ const GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 const KEY = /^[A-Za-z0-9+/]{21}[AQgw]==$/;
 
 type MechanismName = Mechanism["name"];
+type Headers = IncomingMessage["headersDistinct"];
 
-/** Digests and random bytes: node:crypto, or a test's. */
-export interface UpgradeCrypto {
-  sha1(text: string): Buffer;
-}
-
-/** What a client asks for. */
+/** A valid request of a client. */
 export interface UpgradeRequest {
   /** Without its query. */
   readonly path: string;
@@ -29,79 +31,68 @@ export interface UpgradeRequest {
   /** Subprotocols, the preferred one first. */
   readonly protocols: readonly string[];
   readonly host: string;
-  /** Of the page, where a browser sends it. */
+  /** The origin of the page, if a browser sent one. */
   readonly origin: string | undefined;
 }
 
-/** Why there is no upgrade: the answer's status, and the reason, which the peer and this side's events get. */
+/** The status of a refusal, and its reason, for the peer and for this side's events. */
 export interface UpgradeRefusal {
-  readonly status: 400 | 403 | 404 | 405 | 426 | 431 | 503 | 505;
+  readonly status: 400 | 403 | 404 | 405 | 426 | 431 | 505;
   readonly reason: string;
 }
-
-const REASONS: Readonly<Record<UpgradeRefusal["status"], string>> = {
-  400: "Bad Request",
-  403: "Forbidden",
-  404: "Not Found",
-  405: "Method Not Allowed",
-  426: "Upgrade Required",
-  431: "Request Header Fields Too Large",
-  503: "Service Unavailable",
-  505: "HTTP Version Not Supported",
-};
 
 function refusal(status: UpgradeRefusal["status"], reason: string): UpgradeRefusal {
   return { status, reason };
 }
 
-/** A request's head, as it came over the wire. */
-export function readRequest({ start, headers }: Head): UpgradeRequest | UpgradeRefusal {
-  const line = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+) (\S+) HTTP\/(\d)\.(\d)$/.exec(start);
-  if (line === null) return refusal(400, "the request line is malformed");
-  const [, method, target, major, minor] = line as unknown as [string, string, string, string, string];
-  return checkRequest(method, target, `${major}.${minor}`, headers);
+/** The words of a header that is a list (RFC 9110, Lists), from all its lines. */
+function listOf(headers: Headers, name: string): string[] {
+  const words = (headers[name] ?? []).flatMap((value) => value.split(","));
+  return words.map((word) => word.trim()).filter((word) => word !== "");
 }
 
-/** A request that Node's HTTP server has read. */
-export function readNodeRequest(request: {
-  readonly method?: string | undefined;
-  readonly url?: string | undefined;
-  readonly httpVersion: string;
-  readonly rawHeaders: readonly string[];
-}): UpgradeRequest | UpgradeRefusal {
-  const { method = "", url = "", httpVersion, rawHeaders } = request;
-  return checkRequest(method, url, httpVersion, headersOf(rawHeaders));
+/** Whether a list has a word, whatever its case. */
+function hasWord(headers: Headers, name: string, word: string): boolean {
+  return listOf(headers, name).some((each) => each.toLowerCase() === word);
 }
 
-function checkRequest(
-  method: string,
-  target: string,
-  version: string,
-  headers: Headers,
+/** The value of a header that must not be repeated; `undefined` if it is missing or repeated. */
+function onlyValue(headers: Headers, name: string): string | undefined {
+  const values = headers[name];
+  return values?.length === 1 ? values[0] : undefined;
+}
+
+function asksForUpgrade(headers: Headers): boolean {
+  return hasWord(headers, "upgrade", "websocket") && hasWord(headers, "connection", "upgrade");
+}
+
+export function readRequest(
+  request: Pick<IncomingMessage, "method" | "url" | "httpVersion" | "rawHeaders" | "headersDistinct">,
 ): UpgradeRequest | UpgradeRefusal {
-  if (version !== "1.1") return refusal(505, `HTTP/1.1 is expected; got HTTP/${version}`);
+  const { method = "", url = "", httpVersion, rawHeaders, headersDistinct: headers } = request;
+  if (httpVersion !== "1.1") return refusal(505, `HTTP/1.1 is expected; got HTTP/${httpVersion}`);
   if (method !== "GET") return refusal(405, `GET is expected; got ${method.slice(0, 20)}`);
-  if (!target.startsWith("/")) return refusal(400, "the request's target is no path");
-  if (!hasWord(headers, "upgrade", "websocket") || !hasWord(headers, "connection", "upgrade"))
-    return refusal(426, "the request asks for no upgrade to websocket");
+  if (rawHeaders.length > 2 * MAX_HEADERS)
+    return refusal(431, `the request has more than ${MAX_HEADERS} headers`);
+  if (!url.startsWith("/")) return refusal(400, "the request's target is no path");
+  if (!asksForUpgrade(headers)) return refusal(426, "the request asks for no upgrade to websocket");
   if (onlyValue(headers, "sec-websocket-version") !== VERSION)
     return refusal(426, `Sec-WebSocket-Version ${VERSION} is expected`);
   const key = onlyValue(headers, "sec-websocket-key");
   if (key === undefined || !KEY.test(key)) return refusal(400, "Sec-WebSocket-Key has no 16 bytes in base64");
   const host = onlyValue(headers, "host");
   if (host === undefined) return refusal(400, "one Host is expected");
-  const length = headers.get("content-length");
-  if (headers.has("transfer-encoding") || length?.some((each) => each !== "0") === true)
+  const length = headers["content-length"];
+  if (headers["transfer-encoding"] !== undefined || length?.some((each) => each !== "0") === true)
     return refusal(400, "the request has a body");
-  const origins = headers.get("origin");
-  if (origins !== undefined && origins.length > 1) return refusal(400, "one Origin is expected");
-  const query = target.indexOf("?");
+  const { origin = [] } = headers;
+  if (origin.length > 1) return refusal(400, "one Origin is expected");
   return {
-    path: query < 0 ? target : target.slice(0, query),
+    path: url.replace(/\?.*$/s, ""),
     key,
     protocols: listOf(headers, "sec-websocket-protocol"),
     host,
-    origin: origins?.[0],
+    origin: origin[0],
   };
 }
 
@@ -109,7 +100,7 @@ function checkRequest(
  * The subprotocol to agree on.
  *
  * @param offered by the client
- * @returns what both have and this side prefers
+ * @returns the first of this side's names that was offered
  */
 export function chooseProtocol(
   offered: readonly string[],
@@ -125,8 +116,8 @@ export function chooseProtocol(
 }
 
 /**
- * Whether a page may connect. What is no browser sends no Origin, or any it likes: this protects the users of browsers from
- * other sites' pages, and nothing from programs.
+ * Whether a page may connect. The check protects the users of browsers from pages of other sites. It does not stop programs,
+ * since a program sends any origin, or none.
  *
  * @param allowed origins, or `*` for all; `null`: those of the host that the request is for
  */
@@ -142,8 +133,8 @@ export function isOriginAllowed(
 }
 
 /**
- * Whether a page's name may have been made to point to this host (DNS rebinding): its origin is that of the host which it asks
- * for. Over loopback a page has a name or address of loopback, unless the program lists origins.
+ * Whether a page's name may have been pointed to this host (DNS rebinding), so that its origin equals the requested host. Over
+ * loopback, the page of an unlisted origin must have a name or address of loopback.
  *
  * @param address of the peer @param allowed as of `isOriginAllowed`
  */
@@ -155,7 +146,7 @@ export function isRebound(
   return allowed === null && origin !== undefined && isLoopback(address) && !isLoopbackHost(host);
 }
 
-/** In the form that browsers send; what is no URL, such as "null", as it is. */
+/** An origin in the form of browsers; a text that is not a URL, such as "null", is returned unchanged. */
 function originOf(text: string): string {
   const url = urlOf(text);
   return url === undefined || url.origin === "null" ? text : url.origin;
@@ -165,71 +156,75 @@ function urlOf(text: string): URL | undefined {
   return URL.canParse(text) ? new URL(text) : undefined;
 }
 
-/** What a server answers to a request. @param key of the request */
-export function acceptResponse(key: string, protocol: string, crypto: UpgradeCrypto): string {
+/** The answer to a valid request. @param key of the request */
+export function acceptResponse(key: string, protocol: string): string {
   return [
     "HTTP/1.1 101 Switching Protocols",
     "Upgrade: websocket",
     "Connection: Upgrade",
-    `Sec-WebSocket-Accept: ${acceptOf(key, crypto)}`,
+    `Sec-WebSocket-Accept: ${acceptOf(key)}`,
     `Sec-WebSocket-Protocol: ${protocol}`,
     "",
     "",
   ].join("\r\n");
 }
 
-/** What a server answers before it hangs up. */
-export function refusalResponse({ status, reason }: UpgradeRefusal): string {
+/** The headers and the body of a refusal. */
+export function refusalAnswer({ status, reason }: UpgradeRefusal): {
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+} {
   const body = `${reason}\n`;
-  return [
-    `HTTP/1.1 ${status} ${REASONS[status]}`,
-    ...(status === 405 ? ["Allow: GET"] : []),
-    ...(status === 426 ? ["Upgrade: websocket", `Sec-WebSocket-Version: ${VERSION}`] : []),
-    status === 426 ? "Connection: Upgrade, close" : "Connection: close",
-    "Content-Type: text/plain; charset=utf-8",
-    `Content-Length: ${Buffer.byteLength(body)}`,
-    "",
-    body,
-  ].join("\r\n");
+  const headers = {
+    ...(status === 405 ? { Allow: "GET" } : {}),
+    ...(status === 426 ? { Upgrade: "websocket", "Sec-WebSocket-Version": VERSION } : {}),
+    Connection: status === 426 ? "Upgrade, close" : "close",
+    "Content-Type": "text/plain; charset=utf-8",
+    "Content-Length": String(Buffer.byteLength(body)),
+  };
+  return { headers, body };
+}
+
+/** A refusal as bytes, for a connection that `node:http` has passed on. */
+export function refusalResponse(refused: UpgradeRefusal): Buffer {
+  const { headers, body } = refusalAnswer(refused);
+  const { STATUS_CODES } = process.getBuiltinModule("node:http");
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+  const start = `HTTP/1.1 ${refused.status} ${STATUS_CODES[refused.status]}\r\n`;
+  return Buffer.from(`${start}${lines.join("")}\r\n${body}`, "latin1");
 }
 
 /**
- * What a client sends first.
+ * The headers of a client's request, in libzmq's order.
  *
- * @param target the path with its query
  * @param host with the port, unless that is the scheme's own
  * @param key 16 random bytes in base64
  */
-export function upgradeRequest(target: string, host: string, key: string, mechanism: MechanismName): string {
-  return [
-    `GET ${target} HTTP/1.1`,
-    `Host: ${host}`,
-    "Upgrade: websocket",
-    "Connection: Upgrade",
-    `Sec-WebSocket-Key: ${key}`,
-    `Sec-WebSocket-Protocol: ${offersOf(mechanism).join(",")}`,
-    `Sec-WebSocket-Version: ${VERSION}`,
-    "",
-    "",
-  ].join("\r\n");
+export function upgradeHeaders(host: string, key: string, mechanism: MechanismName): Record<string, string> {
+  return {
+    Host: host,
+    Upgrade: "websocket",
+    Connection: "Upgrade",
+    "Sec-WebSocket-Key": key,
+    "Sec-WebSocket-Protocol": offersOf(mechanism).join(","),
+    "Sec-WebSocket-Version": VERSION,
+  };
 }
 
-/** A server's answer. @returns the subprotocol agreed on, or what is wrong */
+/** Checks a server's answer. @returns the agreed subprotocol, or the fault */
 export function readResponse(
-  { start, headers }: Head,
+  response: Pick<IncomingMessage, "statusCode" | "statusMessage" | "httpVersion" | "headersDistinct">,
   key: string,
   mechanism: MechanismName,
-  crypto: UpgradeCrypto,
 ): { readonly protocol: string } | { readonly fault: string } {
-  const line = /^HTTP\/1\.1 ([1-5]\d\d)(?: (.*))?$/.exec(start);
-  if (line === null) return { fault: "the server's answer is not HTTP/1.1" };
-  const [, status, phrase = ""] = line as unknown as [string, string, string | undefined];
-  if (status !== "101") return { fault: `the server answered ${printable(`${status} ${phrase}`)}` };
-  if (!hasWord(headers, "upgrade", "websocket") || !hasWord(headers, "connection", "upgrade"))
-    return { fault: "the server's answer is no upgrade to websocket" };
-  if (onlyValue(headers, "sec-websocket-accept") !== acceptOf(key, crypto))
+  const { statusCode, statusMessage, httpVersion, headersDistinct: headers } = response;
+  if (httpVersion !== "1.1") return { fault: NOT_HTTP };
+  if (statusCode !== 101)
+    return { fault: `the server answered ${printable(`${statusCode} ${statusMessage}`)}` };
+  if (!asksForUpgrade(headers)) return { fault: NOT_UPGRADED };
+  if (onlyValue(headers, "sec-websocket-accept") !== acceptOf(key))
     return { fault: "the server's Sec-WebSocket-Accept is not that of the request's key" };
-  if (headers.has("sec-websocket-extensions"))
+  if (headers["sec-websocket-extensions"] !== undefined)
     return { fault: "the server chose an extension, and none was offered" };
   const protocol = onlyValue(headers, "sec-websocket-protocol");
   if (protocol === undefined) return { fault: "the server chose no subprotocol" };
@@ -238,11 +233,15 @@ export function readResponse(
   return { protocol };
 }
 
-function acceptOf(key: string, crypto: UpgradeCrypto): string {
-  return crypto.sha1(key + GUID).toString("base64");
+/** Faults of answers that `node:http` rejects, or does not recognize as an upgrade. */
+export const NOT_HTTP = "the server's answer is not HTTP/1.1";
+export const NOT_UPGRADED = "the server's answer is no upgrade to websocket";
+
+function acceptOf(key: string): string {
+  return sha1(key + GUID).toString("base64");
 }
 
-/** A peer's text ends up in logs and terminals. */
+/** Removes control characters: a peer's text ends up in logs and terminals. */
 function printable(text: string): string {
   return text.replace(/[^\x20-\x7e]/g, "?").slice(0, 100);
 }

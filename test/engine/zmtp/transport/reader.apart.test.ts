@@ -9,7 +9,7 @@ import { InStream } from "../../../../src/engine/zmtp/codec/in-stream.js";
 import type { PooledBuffer } from "../../../../src/engine/zmtp/codec/pooled-buffer.js";
 import type { ByteStream } from "../../../../src/engine/zmtp/transport/byte-stream.js";
 import { Reader, type Sink } from "../../../../src/engine/zmtp/transport/reader.js";
-import { readTls } from "../../../../src/engine/zmtp/transport/tls-read.js";
+import { readSocket } from "../../../../src/engine/zmtp/transport/socket-read.js";
 import { encodeFrame } from "../codec/support.js";
 
 const socket = { on: () => undefined } as unknown as ByteStream;
@@ -215,7 +215,7 @@ describe("full records of TLS", () => {
           sinkOnBytes: (bytes, length) => void got.push(Buffer.from(bytes.subarray(0, length))),
           sinkOnEnd: resolve,
         });
-        readTls(socket, reader);
+        readSocket(socket, reader);
       });
       expect(Buffer.concat(got).equals(wire)).toBe(true);
       expect([read, socket.listenerCount("data")]).toEqual([wire.length, 0]);

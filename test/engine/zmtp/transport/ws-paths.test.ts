@@ -4,8 +4,8 @@ import { describe, expect, it } from "vitest";
 import { optionValues } from "../../../../src/core/option-values.js";
 import type { Fault } from "../../../../src/engine/zmtp/mechanism/mechanism.js";
 import { Reader } from "../../../../src/engine/zmtp/transport/reader.js";
-import type { Acceptor, Stream } from "../../../../src/engine/zmtp/transport/transport.js";
-import { Paths } from "../../../../src/engine/zmtp/transport/ws-paths.js";
+import type { Acceptor } from "../../../../src/engine/zmtp/transport/transport.js";
+import { type HttpStream, Paths } from "../../../../src/engine/zmtp/transport/ws-paths.js";
 import { turn } from "../../../support/settled.js";
 import { request } from "../support/ws-peer.js";
 
@@ -18,16 +18,8 @@ class Deaf extends Duplex {
   }
 }
 
-function streamOf(socket: Duplex, address = "10.0.0.1"): Stream {
-  const reader = new Reader();
-  reader.follow(socket);
-  return {
-    socket,
-    reader,
-    remote: `tcp://${address}:1`,
-    address,
-    taken: () => 0,
-  };
+function streamOf(socket: Duplex, address = "10.0.0.1"): HttpStream {
+  return { socket, reader: new Reader(), remote: `tcp://${address}:1`, address, taken: () => 0 };
 }
 
 function pathsWith(limit: number, changes: Partial<Acceptor> = {}): { paths: Paths; faults: Fault[] } {
