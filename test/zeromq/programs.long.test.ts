@@ -19,6 +19,7 @@ const PACKAGES = [
     "temp@0.9.4",
     "mocha@12.0.3",
     "chai@4.5.0",
+    "@dashevo/dashd-zmq@1.2.1",
   ],
   ...[
     "esbuild@0.28.2",
@@ -90,6 +91,13 @@ describe("programs of version 5", () => {
     expect(printed).toContain(`${passing} passing`);
     expect(printed).not.toContain("failing");
   });
+});
+
+it("dashd-zmq, for version 6", async () => {
+  const args = ["--exit", "lib/**/*.spec.js"];
+  const printed = await run("mocha", args, join(modules, "@dashevo/dashd-zmq"));
+  expect(printed).toContain("12 passing");
+  expect(printed).not.toContain("failing");
 });
 
 const BODY = `
