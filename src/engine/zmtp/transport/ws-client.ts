@@ -7,7 +7,6 @@
 import { addressOf } from "../../../core/schemes/scheme.js";
 import { chosenMechanism } from "../mechanism/chosen.js";
 import { newUpgradeKey, nextMaskKey } from "../ws/random.js";
-import { isBare } from "../ws/subprotocol.js";
 import { MAX_HEAD, NOT_HTTP, NOT_UPGRADED, readResponse, upgradeHeaders } from "../ws/upgrade.js";
 import { WsFraming } from "../ws/ws-framing.js";
 import { DialFault, type Stream, type TransportOptions } from "./transport.js";
@@ -80,9 +79,9 @@ export function upgrade(
   request.on("upgrade", (response, _socket, head) => {
     const protocol = isOver ? undefined : onAnswer(response);
     if (protocol === undefined || !finish()) return;
-    const framing = new WsFraming(name, isBare(protocol), nextMaskKey);
+    const framing = new WsFraming(name, protocol, nextMaskKey);
     const remote = `${scheme}://${addressOf(stream.remote)}`;
-    handOverUpgraded(stream, head, () => done(new WsStream(stream, remote, framing)));
+    handOverUpgraded(stream, head, () => done(new WsStream(stream, remote, framing, socket)));
   });
   request.end();
   return () => {

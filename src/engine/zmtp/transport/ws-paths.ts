@@ -16,9 +16,10 @@ import type { OptionValues } from "../../../core/option-table.js";
 import { addressOf } from "../../../core/schemes/scheme.js";
 import { HandshakeLimit } from "../handshake-limit.js";
 import { chosenMechanism } from "../mechanism/chosen.js";
-import type { Fault, Mechanism } from "../mechanism/mechanism.js";
+import type { Fault } from "../mechanism/mechanism.js";
 import { HandshakeStage } from "../pending-handshakes.js";
-import { isBare, isStream } from "../ws/subprotocol.js";
+import { LimitedStream } from "../ws/limited-stream.js";
+import { isStream } from "../ws/subprotocol.js";
 import {
   acceptResponse,
   chooseProtocol,
@@ -31,7 +32,6 @@ import {
   type UpgradeRefusal,
 } from "../ws/upgrade.js";
 import { WsFraming } from "../ws/ws-framing.js";
-import { LimitedStream, WsStreamFraming } from "../ws/ws-stream-framing.js";
 import type { ByteStream } from "./byte-stream.js";
 import type { Framing } from "./framing.js";
 import type { Reader } from "./reader.js";
@@ -60,7 +60,7 @@ export class WsStream implements Stream {
   readonly framing: Framing;
   readonly #beneath: HttpStream;
 
-  constructor(beneath: HttpStream, remote: string, framing: Framing, socket: ByteStream = beneath.socket) {
+  constructor(beneath: HttpStream, remote: string, framing: Framing, socket: ByteStream) {
     this.socket = socket;
     this.reader = beneath.reader;
     this.remote = remote;
@@ -215,7 +215,9 @@ export class Paths {
     stream.socket.write(Buffer.from(acceptResponse(asked.key, protocol), "latin1"));
     const scheme = /^(?:tls|wss):/.test(stream.remote) ? "wss" : "ws";
     const remote = `${scheme}://${addressOf(stream.remote)}`;
-    handOverUpgraded(stream, head, () => acceptor.accepted(framedStream(stream, remote, name, protocol)));
+    const framing = new WsFraming(name, protocol);
+    const socket = isStream(protocol) ? new LimitedStream(stream.socket, framing) : stream.socket;
+    handOverUpgraded(stream, head, () => acceptor.accepted(new WsStream(stream, remote, framing, socket)));
   }
 
   /** Ends all pending connections: the port closes. */
@@ -305,18 +307,6 @@ export class Paths {
     const message = `refused the upgrade to WebSocket with status ${refusal.status}: ${refusal.reason}`;
     user?.acceptor.refused?.(address, { kind: "protocol", code: "ERR_ZMTP_UNSPECIFIED", message });
   }
-}
-
-function framedStream(
-  beneath: HttpStream,
-  remote: string,
-  mechanism: Mechanism["name"],
-  protocol: string,
-): Stream {
-  if (!isStream(protocol))
-    return new WsStream(beneath, remote, new WsFraming(mechanism, isBare(protocol), undefined));
-  const framing = new WsStreamFraming(mechanism);
-  return new WsStream(beneath, remote, framing, new LimitedStream(beneath.socket, framing));
 }
 
 function optionsNow(user: PathUser | undefined): Readonly<OptionValues> | undefined {

@@ -1,6 +1,6 @@
 /**
- * ZMTP frames, as they wait in a pipe or come from a mechanism, into WebSocket frames (ws-frame.ts): one each, unfragmented.
- * Pure but for the keys of masks, which are random.
+ * Encodes ZMTP frames of a pipe or a mechanism as WebSocket frames (ws-frame.ts), one each, without fragments. Pure except for
+ * the random keys of masks. ws-decoder.ts compares its speed with that of the package `ws`.
  */
 import { allocate } from "../../../core/memory.js";
 import { COMMAND, LONG, LONG_HEADER, MORE, readLongSize, SHORT_HEADER } from "../../frame.js";
@@ -20,21 +20,21 @@ import {
   WS_MORE,
 } from "./ws-frame.js";
 
-/** Bytes of the memory that writes share, the least that they fit: a peer that does not read keeps it. A larger write has its own. */
+/** Sizes of the memory that writes share, in bytes. A write takes the smallest size, since a peer may not read; a larger write allocates. */
 const SMALL_SCRATCH = 8_192;
 const MEDIUM_SCRATCH = 65_536;
 const LARGE_SCRATCH = 524_288;
 const SCRATCH_SIZES: readonly number[] = [SMALL_SCRATCH, MEDIUM_SCRATCH, LARGE_SCRATCH];
 
-/** Of each size, memory that no write is using. */
+/** Unused memory of each size. */
 const scratch: (Words | undefined)[] = SCRATCH_SIZES.map(() => undefined);
 
-/** A word of 4 random bytes. */
+/** Returns a word of 4 random bytes. */
 export type RandomWord = () => number;
 
 export class WsEncoder {
   readonly #key: RandomWord | undefined;
-  /** Of the frame that goes on in the next piece: bytes to come, and its key as it is there. */
+  /** Missing bytes of a frame, which the next piece continues, and the mask for them. */
   #left = 0;
   #mask = 0;
   #last: Words | undefined = undefined;
@@ -45,8 +45,8 @@ export class WsEncoder {
   }
 
   /**
-   * @param pieces whole frames; the body of one may be a piece of its own
-   * @returns the wire's bytes, the encoder's until `release` and the caller's without it
+   * @param pieces whole frames; a body may be a separate piece
+   * @returns bytes for the wire, valid until `release`; without `release` they belong to the caller
    */
   encode(pieces: readonly FramePiece[]): Uint8Array {
     const size = this.#measure(pieces);
@@ -57,7 +57,24 @@ export class WsEncoder {
     return words.bytes.subarray(0, at);
   }
 
-  /** The kernel has what was encoded last. */
+  /** The bytes of `pieces` as one message, unmasked. @returns as `encode` does */
+  join(pieces: readonly FramePiece[]): Uint8Array {
+    let size = 0;
+    for (const { start, end } of pieces) size += end - start;
+    const words = takeScratch(headerSize(size) + size);
+    this.#last = words;
+    const { bytes: output, view } = words;
+    output[0] = FIN | BINARY;
+    if (size <= TINY_MOST) output[1] = size;
+    let at = size <= TINY_MOST ? 2 : writeLength(view, 1, 0, size);
+    for (const { bytes, start, end } of pieces) {
+      output.set(bytes.subarray(start, end), at);
+      at += end - start;
+    }
+    return output.subarray(0, at);
+  }
+
+  /** Takes back the memory of the last call of `encode` or `join`. */
   release(): void {
     const last = this.#last;
     this.#last = undefined;
@@ -65,7 +82,7 @@ export class WsEncoder {
     if (tier >= 0) scratch[tier] = last;
   }
 
-  /** A control frame. @param payload at most 125 bytes */
+  /** Encodes a control frame. @param payload at most 125 bytes */
   control(opcode: number, payload: Uint8Array): Buffer {
     const key = this.#key;
     const body = 2 + (key === undefined ? 0 : KEY_SIZE);
@@ -78,7 +95,7 @@ export class WsEncoder {
     return frame;
   }
 
-  /** Bytes that the frames of `pieces` have on the wire. */
+  /** The size of the frames of `pieces` on the wire, in bytes. */
   #measure(pieces: readonly FramePiece[]): number {
     const extra = 1 + (this.#key === undefined ? 0 : KEY_SIZE);
     let total = 0;
@@ -114,31 +131,9 @@ export class WsEncoder {
       position += count;
       at += count;
     }
-    const short = (key === undefined ? 0 : MASKED) + 1;
     while (position < end) {
       const flags = input[position] as number;
       let size: number;
-      if (flags === 0) {
-        // A lone short frame that is whole, the most frequent of all.
-        size = input[position + 1] as number;
-        const next = position + SHORT_HEADER + size;
-        if (size < TINY_MOST && next <= end) {
-          output[at] = FIN | BINARY;
-          output[at + 1] = short + size;
-          at += 2;
-          let mask = 0;
-          if (key !== undefined) {
-            mask = key();
-            target.view.setInt32(at, mask, true);
-            at += KEY_SIZE;
-          }
-          output[at++] = mask;
-          copyMasked(source, position + SHORT_HEADER, target, at, size, (mask >>> 8) | (mask << 24));
-          at += size;
-          position = next;
-          continue;
-        }
-      }
       if ((flags & LONG) === 0) {
         size = input[position + 1] as number;
         position += SHORT_HEADER;
@@ -151,7 +146,7 @@ export class WsEncoder {
       const length = size + 1;
       if (length <= TINY_MOST) output[at++] = masked | length;
       else at = writeLength(target.view, at, masked, length);
-      // 45/ZWS has its own bits.
+      // The bits of 45/ZWS differ from ZMTP's.
       let zws = (flags & MORE) === 0 ? 0 : WS_MORE;
       if ((flags & COMMAND) !== 0) zws = WS_COMMAND;
       let mask = 0;

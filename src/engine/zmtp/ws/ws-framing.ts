@@ -1,82 +1,56 @@
-/** ZMQ frames on a WebSocket (45/ZWS): the encoder, the decoder and the control frames of one connection. */
+/**
+ * ZMQ on a WebSocket (45/ZWS; docs/spec/ws.md): the encoder, the decoder and the control frames of one connection.
+ *
+ *   frames   a message is a frame of ZMQ, behind its flags
+ *   stream   a message is a piece of ZMTP's stream, with many frames: each message costs a browser's page an event
+ */
 import { allocate } from "../../../core/memory.js";
 import type { StreamFault } from "../codec/in-stream.js";
 import { acquire, type PooledBuffer } from "../codec/pooled-buffer.js";
 import { DIRECT } from "../codec/split-frame.js";
 import type { Fault, Mechanism } from "../mechanism/mechanism.js";
 import type { DecodedFrames, Farewell, FramePiece, Framing } from "../transport/framing.js";
+import type { PeerLimit } from "./limited-stream.js";
 import { Words } from "./mask.js";
+import { FIRST_LIMIT, isBare, isStream } from "./subprotocol.js";
 import { decodedSize, WsDecoder } from "./ws-decoder.js";
 import { type RandomWord, WsEncoder } from "./ws-encoder.js";
 import { CLOSE, CloseCode, PING, PONG } from "./ws-frame.js";
 
 const NOTHING = Buffer.alloc(0);
 
-export const CLOSE_CODES: Readonly<Record<Farewell, CloseCode>> = {
+const CLOSE_CODES: Readonly<Record<Farewell, CloseCode>> = {
   done: CloseCode.normal,
   protocol: CloseCode.protocol,
   refused: CloseCode.refused,
   "too-long": CloseCode.tooLong,
 };
 
-/** For little that comes: the pipe copies what it keeps. */
+/** Memory for small chunks: the pipe copies their frames. */
 let shared: Words | undefined;
 
-/**
- * The frames of a chunk: where the chunk was, if that memory is given and begins far enough in front of it, so that what is
- * received is in the processor's cache once; else in other memory.
- *
- * @param memory of `bytes`, if it may be written in and kept
- */
-export function decodeFrames(
-  decoder: WsDecoder,
-  bytes: Uint8Array,
-  length: number,
-  memory: PooledBuffer | undefined,
-  maxSize: number,
-): DecodedFrames {
-  decoder.maxSize = maxSize;
-  const decoded = decodeChunk(decoder, bytes, length, memory);
-  const { assembled } = decoder;
-  if (assembled === undefined) return decoded;
-  decoder.assembled = undefined;
-  return { ...decoded, assembled };
-}
-
-function decodeChunk(
-  decoder: WsDecoder,
-  bytes: Uint8Array,
-  length: number,
-  memory: PooledBuffer | undefined,
-): DecodedFrames {
-  const size = decodedSize(length);
-  if (memory !== undefined && bytes.byteOffset - memory.bytes.byteOffset >= size - length) {
-    const decoded = decoder.decode(bytes, length, new Words(memory.bytes));
-    memory.refs += 1;
-    return { bytes: memory.bytes, length: decoded, pooled: memory };
-  }
-  if (size <= DIRECT) {
-    shared ??= new Words(allocate(DIRECT));
-    const decoded = decoder.decode(bytes, length, shared);
-    return { bytes: shared.bytes as Buffer, length: decoded, pooled: undefined };
-  }
-  const pooled = acquire(size);
-  const decoded = decoder.decode(bytes, length, new Words(pooled.bytes));
-  return { bytes: pooled.bytes, length: decoded, pooled };
-}
-
-export class WsFraming implements Framing {
+export class WsFraming implements Framing, PeerLimit {
   readonly mechanism: Mechanism["name"];
   readonly bare: boolean;
+  readonly #stream: boolean;
   readonly #encoder: WsEncoder;
   readonly #decoder: WsDecoder;
+  /** Bytes of the stream. */
+  #sent = 0;
+  #limit = FIRST_LIMIT;
+  onLimit: () => void = ignore;
 
-  /** @param key of masks, of a client; a server has none */
-  constructor(mechanism: Mechanism["name"], bare: boolean, key: RandomWord | undefined) {
+  /** @param protocol agreed on @param key of masks, of a client; a server has none */
+  constructor(mechanism: Mechanism["name"], protocol: string, key?: RandomWord) {
     this.mechanism = mechanism;
-    this.bare = bare;
+    this.bare = isBare(protocol);
+    this.#stream = isStream(protocol);
     this.#encoder = new WsEncoder(key);
-    this.#decoder = new WsDecoder(key === undefined);
+    this.#decoder = new WsDecoder(key === undefined, this.#stream);
+  }
+
+  get excess(): number {
+    return this.#sent - this.#limit;
   }
 
   get closed(): boolean {
@@ -92,7 +66,9 @@ export class WsFraming implements Framing {
   }
 
   encode(pieces: readonly FramePiece[]): Uint8Array {
-    return this.#encoder.encode(pieces);
+    if (!this.#stream) return this.#encoder.encode(pieces);
+    for (const { start, end } of pieces) this.#sent += end - start;
+    return this.#encoder.join(pieces);
   }
 
   release(): void {
@@ -109,7 +85,39 @@ export class WsFraming implements Framing {
     pooled?: PooledBuffer,
     maxSize = Number.POSITIVE_INFINITY,
   ): DecodedFrames {
-    return decodeFrames(this.#decoder, bytes, length, pooled, maxSize);
+    const decoder = this.#decoder;
+    decoder.maxSize = maxSize;
+    const decoded = this.#decodeChunk(bytes, length, pooled);
+    const { limit, assembled } = decoder;
+    if (limit !== undefined && limit !== this.#limit) {
+      this.#limit = limit;
+      this.onLimit();
+    }
+    if (assembled === undefined) return decoded;
+    decoder.assembled = undefined;
+    return { ...decoded, assembled };
+  }
+
+  /**
+   * Decodes within the chunk's memory if that is given and has room in front, so that received bytes enter the processor's
+   * cache once; else into other memory.
+   */
+  #decodeChunk(bytes: Uint8Array, length: number, memory: PooledBuffer | undefined): DecodedFrames {
+    const decoder = this.#decoder;
+    const size = decodedSize(length);
+    if (memory !== undefined && bytes.byteOffset - memory.bytes.byteOffset >= size - length) {
+      const decoded = decoder.decode(bytes, length, new Words(memory.bytes));
+      memory.refs += 1;
+      return { bytes: memory.bytes, length: decoded, pooled: memory };
+    }
+    if (size <= DIRECT) {
+      shared ??= new Words(allocate(DIRECT));
+      const decoded = decoder.decode(bytes, length, shared);
+      return { bytes: shared.bytes as Buffer, length: decoded, pooled: undefined };
+    }
+    const pooled = acquire(size);
+    const decoded = decoder.decode(bytes, length, new Words(pooled.bytes));
+    return { bytes: pooled.bytes, length: decoded, pooled };
   }
 
   takeReply(): Uint8Array | undefined {
@@ -127,3 +135,5 @@ export class WsFraming implements Framing {
     return this.#encoder.control(CLOSE, Buffer.of(code >>> 8, code & 0xff));
   }
 }
+
+function ignore(): void {}

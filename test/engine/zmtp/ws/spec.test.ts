@@ -11,7 +11,7 @@ import {
 } from "../../../../src/engine/zmtp/ws/subprotocol.js";
 import { decodedSize, WsDecoder } from "../../../../src/engine/zmtp/ws/ws-decoder.js";
 import { WsEncoder } from "../../../../src/engine/zmtp/ws/ws-encoder.js";
-import { WsStreamFraming } from "../../../../src/engine/zmtp/ws/ws-stream-framing.js";
+import { WsFraming } from "../../../../src/engine/zmtp/ws/ws-framing.js";
 import fc from "../../../support/properties.js";
 
 const PAGE = readFileSync(join(import.meta.dirname, "../../../../docs/spec/ws.md"), "utf8");
@@ -28,7 +28,7 @@ function decode(decoder: WsDecoder, bytes: Buffer): Buffer {
   return target.subarray(0, decoder.decode(bytes, bytes.length, new Words(target)));
 }
 
-function encode(encoder: WsEncoder | WsStreamFraming, frames: Buffer): Buffer {
+function encode(encoder: WsEncoder | WsFraming, frames: Buffer): Buffer {
   return Buffer.from(encoder.encode([{ bytes: frames, start: 0, end: frames.length }]));
 }
 
@@ -86,12 +86,14 @@ describe("pieces of the stream", () => {
   const both = Buffer.from("000161000162", "hex");
 
   it("are messages of any length", () => {
-    expect(encode(new WsStreamFraming("NULL"), both)).toEqual(vector('messages "a" and "b" in one'));
+    expect(encode(new WsFraming("NULL", "ZMTP3.1-NULL"), both)).toEqual(
+      vector('messages "a" and "b" in one'),
+    );
     expect(decode(new WsDecoder(false, true), vector('messages "a" and "b" in one'))).toEqual(both);
     expect(decode(new WsDecoder(false, true), vector("the same in two"))).toEqual(both);
     const [, stream = ""] = PAGE.split("## Pieces of the stream");
     expect(stream.replaceAll(" ", "")).toContain(`821b${READY.toString("hex").slice(0, 4)}`);
-    expect(encode(new WsStreamFraming("NULL"), READY)).toEqual(
+    expect(encode(new WsFraming("NULL", "ZMTP3.1-NULL"), READY)).toEqual(
       Buffer.concat([Buffer.of(0x82, READY.length), READY]),
     );
   });
@@ -119,13 +121,13 @@ describe("pieces of the stream", () => {
   });
 
   it.each([0, 125, 126, 65_535, 65_536, 300_000])("of %i bytes have the shortest header", (size) => {
-    const wire = encode(new WsStreamFraming("NULL"), Buffer.alloc(size, 7));
+    const wire = encode(new WsFraming("NULL", "ZMTP3.1-NULL"), Buffer.alloc(size, 7));
     expect(wire.length).toBe(size + (size < 126 ? 2 : size < 65_536 ? 4 : 10));
     expect(decode(new WsDecoder(false, true), wire)).toEqual(Buffer.alloc(size, 7));
   });
 
   it("end at the peer's limit, which only grows", () => {
-    const framing = new WsStreamFraming("NULL");
+    const framing = new WsFraming("NULL", "ZMTP3.1-NULL");
     let raised = 0;
     framing.onLimit = () => {
       raised += 1;
@@ -150,14 +152,14 @@ describe("pieces of the stream", () => {
   });
 
   it.each(["", "-1", "1.5", "1e9", "0x10", " 1", "٣", "1".repeat(16)])("have no limit %j", (limit) => {
-    const framing = new WsStreamFraming("NULL");
+    const framing = new WsFraming("NULL", "ZMTP3.1-NULL");
     const wire = masked(1, Buffer.from(limit));
     framing.decode(wire, wire.length);
     expect(framing.fault).toMatchObject({ kind: "protocol" });
   });
 
   it("end where the client asks for it, and what comes then is not looked at", () => {
-    const framing = new WsStreamFraming("NULL");
+    const framing = new WsFraming("NULL", "ZMTP3.1-NULL");
     const text = vector("its end, unmasked").subarray(2);
     const wire = Buffer.concat([masked(1, text), masked(2, Buffer.from("behind"))]);
     expect(framing.decode(wire, wire.length).length).toBe(0);

@@ -115,7 +115,7 @@ describe("frames", () => {
       // The first header comes in two chunks, which takes most room.
       const rest = wire.subarray(1);
       for (const room of [decodedSize(rest.length) - rest.length, 0]) {
-        const framing = new WsFraming("NULL", false, key);
+        const framing = new WsFraming("NULL", "ZWS2.0/NULL", key);
         expect(framing.decode(wire, 1).length).toBe(0);
         expect(framing.headroom(rest.length)).toBe(decodedSize(rest.length) - rest.length);
         const memory = new PooledBuffer(Buffer.alloc(room + rest.length));
