@@ -24,11 +24,11 @@ import { SubscriptionTable } from "./subscriptions.js";
 import type { Writable } from "./writable.js";
 
 interface MatchingOptions {
-  /** Send to, and ask for, everything that does *not* match; set it on both ends. Default false. */
+  /** Subscribers get every message *without* a match of their topics; for both ends (`ZMQ_INVERT_MATCHING`). Default false. */
   invertMatching?: boolean;
 }
 interface NoDropOptions {
-  /** Wait when a subscriber's queue is full, where a publisher drops for that subscriber. Set at construction. Default false. */
+  /** A subscriber with a full queue keeps the publisher waiting, instead of missing messages (`ZMQ_XPUB_NODROP`). For `new` alone. Default false. */
   noDrop?: boolean;
 }
 type PublisherProperties = CommonOptions &
@@ -42,11 +42,14 @@ type XPublisherProperties = CommonOptions &
   ReadableOptions &
   MatchingOptions &
   NoDropOptions & {
-    /** No request counts by itself: the program gives each peer its topics, with `subscribe` and `unsubscribe`. Default false. */
+    /** The program gives each peer its topics, by `subscribe` and `unsubscribe`; requests of peers have no effect (`ZMQ_XPUB_MANUAL`). Default false. */
     manual?: boolean;
-    /** Sent to each new subscriber, before anything else. Default null. */
+    /** The first frame for each new subscriber, at most 65,535 bytes (`ZMQ_XPUB_WELCOME_MSG`). Default null. */
     welcomeMessage?: string | Uint8Array | null;
-    /** Which requests are handed to the program: the first for a topic (null), every subscription, or every one and every cancellation. */
+    /**
+     * The requests in the program's hands. null: the first subscription of a topic, and the last cancellation. `allSubs`: all
+     * subscriptions (`ZMQ_XPUB_VERBOSE`). `allSubsUnsubs`: all cancellations, too (`ZMQ_XPUB_VERBOSER`). Default null.
+     */
     verbosity?: null | "allSubs" | "allSubsUnsubs";
   };
 type XSubscriberProperties = CommonOptions & ReadableOptions & WritableOptions;

@@ -37,23 +37,23 @@ import type {
 import type { Writable } from "./writable.js";
 
 interface ProbeOptions {
-  /** Send an empty message to each new peer, so that a ROUTER learns of this socket. Default false. */
+  /** Each new peer gets an empty message, and a ROUTER learns of this socket (`ZMQ_PROBE_ROUTER`). Default false. */
   probeRouter?: boolean;
 }
 type Both = CommonOptions & ReadableOptions & WritableOptions & RoutingIdOptions;
 type RequestProperties = Both &
   ProbeOptions & {
-    /** Put a request id before the delimiter, and take only the reply that has it. Default false; `request` turns it on. */
+    /** A request has an id before its delimiter, and only the reply with this id counts (`ZMQ_REQ_CORRELATE`). Default false; `request` turns it on. */
     correlate?: boolean;
-    /** Allow to send again before the reply came, giving the earlier request up. Default false; `request` turns it on. */
+    /** A further request may go out before the reply, and replaces the earlier one (`ZMQ_REQ_RELAXED`). Default false; `request` turns it on. */
     relaxed?: boolean;
   };
 type DealerProperties = Both & ProbeOptions & ConflateOptions;
 type RouterProperties = Both &
   ProbeOptions & {
-    /** An unroutable message is an error (`EHOSTUNREACH`), a full peer `EAGAIN`; otherwise both are counted drops. Default false. */
+    /** A message to an unknown peer is an error (`EHOSTUNREACH`), to a full one `EAGAIN`; with `false` both are counted drops (`ZMQ_ROUTER_MANDATORY`). Default false. */
     mandatory?: boolean;
-    /** A newcomer with a routing id in use takes it over. Default false. */
+    /** A new peer takes over a routing id in use (`ZMQ_ROUTER_HANDOVER`). Default false. */
     handover?: boolean;
   };
 

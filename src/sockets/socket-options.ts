@@ -1,10 +1,6 @@
 /**
- * The options of each socket type, for the type checker and the reader. Ranges
- * and defaults are in option-table.ts; the compiler compares names and types
- * (test/types/options.test-d.ts).
- *
- * All times are in ms and all sizes in bytes. Most options count for
- * connections made after they are set.
+ * The options of each socket type, for the type checker and the reader. Ranges and defaults are in option-table.ts; the compiler
+ * compares names and types (test/types/options.test-d.ts). Most options count for connections made later.
  */
 
 import type { OptionName } from "../core/option-table.js";
@@ -13,178 +9,196 @@ import type { PeerCredentials } from "../engine/engine.js";
 import type { Codec } from "./codec.js";
 import type { Context } from "./context.js";
 
-/** Options that every socket has. */
+/** Options of every socket. A name such as `ZMQ_MAXMSGSIZE` is libzmq's name for the same option. */
 export interface CommonOptions {
-  /** Bytes of the largest frame a peer may send; a larger one ends its connection. -1: no limit. Default 64 MiB. */
+  /** The largest frame of a peer, in bytes; a larger one ends the connection (`ZMQ_MAXMSGSIZE`). -1: no limit. Default 64 MiB. */
   maxMessageSize?: number;
-  /** ms that `close`, and an endpoint's `disconnect`, leave to messages on their way out; -1: without limit. Default -1. */
+  /** The time for messages to leave after `close`, and after `disconnect`, in ms (`ZMQ_LINGER`). -1: without limit. Default -1. */
   linger?: number;
-  /** Queue messages only for peers whose connection stands. Default false. */
+  /** Messages are queued only for connected peers (`ZMQ_IMMEDIATE`). Default false. */
   immediate?: boolean;
-  /** Connections that may wait to be accepted. Default 100. */
+  /** Connections before the system accepts them, at most (`ZMQ_BACKLOG`). Default 100. */
   backlog?: number;
-  /** Connections of peers that came to this socket, at most; one more is refused, and reported. Default 65,536. */
+  /** Incoming connections at most; a further one is refused, and reported. Default 65,536. Only engine `zmtp`. */
   maxConnections?: number;
-  /** Those of them that shake hands at once, and calls of `authenticate` that run at once. Default 4,096. */
+  /** Handshakes of incoming connections, and calls of `authenticate`, at the same time. Default 4,096. Only engine `zmtp`. */
   maxPendingHandshakes?: number;
-  /** ms until a connect attempt is given up; 0: the system's own limit. Default 0. */
+  /** The time for one attempt to connect, in ms (`ZMQ_CONNECT_TIMEOUT`). 0: the system's own limit. Default 0. */
   connectTimeout?: number;
-  /** ms until an unfinished handshake is given up; 0: never. Default 30,000. */
+  /** The time for a handshake, in ms (`ZMQ_HANDSHAKE_IVL`). 0: without limit. Default 30,000. */
   handshakeInterval?: number;
-  /** ms between two ZMTP PINGs (37/ZMTP, Heartbeating); 0: none. Default 5,000. */
+  /** The time between two PINGs, in ms (37/ZMTP, Heartbeating; `ZMQ_HEARTBEAT_IVL`). 0: no PINGs. Default 5,000. */
   heartbeatInterval?: number;
   /**
-   * Whether PINGs go while nothing is sent, too. With `false` one goes `heartbeatInterval` after the last message, further ones until it is answered,
-   * and none while what is sent is answered all the time, or nothing is sent. Default true. Not on the engine `libzmq`.
+   * Whether PINGs go out on an idle connection. With `false`, the first PING goes out `heartbeatInterval` after the last message,
+   * and further ones until an answer comes; none goes out while the peer answers messages. Default true. Only engine `zmtp`.
    */
   heartbeatWhenIdle?: boolean;
   /**
-   * ms after a PING without any traffic until the peer counts as lost. Bytes in either direction are traffic. 0: never. -1: six
-   * times `heartbeatInterval`. Default -1.
+   * The time of silence after a PING, in ms, until the connection ends (`ZMQ_HEARTBEAT_TIMEOUT`). 0: without limit. -1: six times
+   * `heartbeatInterval`. Default -1.
    */
   heartbeatTimeout?: number;
-  /** ms after which the peer may drop a silent connection, sent with each PING; 0: never. At most 65,500. Default 0. */
+  /** The time of silence until the peer may end the connection, in ms; each PING announces it (`ZMQ_HEARTBEAT_TTL`). 0: without limit. At most 65,500. Default 0. */
   heartbeatTimeToLive?: number;
-  /** ms between two attempts to connect (`ZMQ_RECONNECT_IVL`), with jitter: up to 1.5 times as long. -1: no second attempt. Default 100. */
+  /** The time between two attempts to connect, in ms, with jitter up to 1.5 times as long (`ZMQ_RECONNECT_IVL`). -1: no second attempt. Default 100. */
   reconnectInterval?: number;
   /**
-   * Upper bound of the reconnect interval, which doubles with each failed attempt (`ZMQ_RECONNECT_IVL_MAX`). Higher values cost
-   * absent peers fewer attempts, and find a returning server later. ms; 0: the interval does not grow. Default 0.
+   * The upper limit of the reconnect interval, in ms; the interval doubles with each failed attempt (`ZMQ_RECONNECT_IVL_MAX`).
+   * Higher values cost absent peers fewer attempts, and find a returning server later. 0: the interval stays. Default 0.
    */
   reconnectMaxInterval?: number;
-  /** Allow IPv6 addresses as well as IPv4. Default false. */
+  /** Names and wildcards of endpoints stand for addresses of IPv6, too (`ZMQ_IPV6`). Default false. */
   ipv6?: boolean;
-  /** Network interface to bind connections to (SO_BINDTODEVICE). Default null. */
+  /** The network interface of all connections (`ZMQ_BINDTODEVICE`). Engine `zmtp`: a process warning, and no effect. Default null. */
   interface?: string | null;
-  /** 1: TCP keep-alive on, 0: off, -1: the system's default. Default -1. */
+  /** Keep-alive of TCP: 1 on, 0 off, -1 the system's default (`ZMQ_TCP_KEEPALIVE`). Default -1. */
   tcpKeepalive?: number;
+  /** Unanswered probes of keep-alive until the connection ends (`ZMQ_TCP_KEEPALIVE_CNT`). -1: the system's default. Engine `zmtp`: a process warning, and no effect. Default -1. */
   tcpKeepaliveCount?: number;
-  /** Seconds. */
+  /** The time without traffic until the first probe of keep-alive, in seconds (`ZMQ_TCP_KEEPALIVE_IDLE`). -1: the system's default. Default -1. */
   tcpKeepaliveIdle?: number;
-  /** Seconds. */
+  /** The time between two probes of keep-alive, in seconds (`ZMQ_TCP_KEEPALIVE_INTVL`). -1: the system's default. Engine `zmtp`: a process warning, and no effect. Default -1. */
   tcpKeepaliveInterval?: number;
+  /** The address or network of peers with permission to connect (`ZMQ_TCP_ACCEPT_FILTER`). Engine `zmtp`: `NOT_SUPPORTED`; use `authenticate`. Default null. */
   tcpAcceptFilter?: string | null;
-  /** ms that unacknowledged data may wait before TCP gives up; 0: the system's default. Default 0. */
+  /** The time for TCP to get an acknowledgement, in ms (`ZMQ_TCP_MAXRT`). 0: the system's default. Engine `zmtp`: a process warning, and no effect. Default 0. */
   tcpMaxRetransmitTimeout?: number;
-  /** The IP type-of-service byte. Default 0. */
+  /** The type of service in the header of IP, 0 to 255 (`ZMQ_TOS`). Engine `zmtp`: a process warning, and no effect. Default 0. */
   typeOfService?: number;
-  /** A SOCKS5 proxy, `HOST:PORT`. Default null. */
+  /** A SOCKS5 proxy for connections, `HOST:PORT` (`ZMQ_SOCKS_PROXY`). Engine `zmtp`: `NOT_SUPPORTED`. Default null. */
   socksProxy?: string | null;
   /**
-   * Origins of the pages whose browsers may connect to this socket's `ws` and `wss` endpoints, with spaces or commas between
-   * them, or `*` for all; null: pages of the host that they connect to. What is no browser sends no origin, and may
-   * connect. Default null.
+   * Origins of pages with permission to connect to `ws` and `wss` endpoints, separated by spaces or commas; `*`: all origins;
+   * null: pages of the endpoint's own host. Programs send no origin, and may connect. Default null. Only engine `zmtp`.
    */
   wsOrigins?: string | null;
-  /** A bit set of the I/O threads to use; 0: all. Default 0. */
+  /** The I/O threads of libzmq for the socket, as a bit set (`ZMQ_AFFINITY`). 0: all. Engine `zmtp`: no effect. Default 0. */
   affinity?: number;
+  /** The fast path of Windows for loopback (`ZMQ_LOOPBACK_FASTPATH`). Engine `zmtp`: no effect. Default false. */
   loopbackFastPath?: boolean;
-  /** This end checks PLAIN user names and passwords (24/ZMTP-PLAIN). Default false. */
+  /** This end checks the user names and passwords of PLAIN (24/ZMTP-PLAIN; `ZMQ_PLAIN_SERVER`). Default false. */
   plainServer?: boolean;
+  /** The user name of a client, at most 255 bytes; the socket then uses PLAIN (`ZMQ_PLAIN_USERNAME`). Default null. */
   plainUsername?: string | null;
+  /** The password of a client, at most 255 bytes (`ZMQ_PLAIN_PASSWORD`). Default null. */
   plainPassword?: string | null;
-  /** This end is the CURVE server (26/CURVEZMQ). Default false. */
+  /** This end is the server of CURVE, and needs `curveSecretKey` (26/CURVEZMQ; `ZMQ_CURVE_SERVER`). Default false. */
   curveServer?: boolean;
-  /** Z85, 40 characters, or 32 bytes. */
+  /** The public key of a client: 40 characters of Z85, or 32 bytes (`ZMQ_CURVE_PUBLICKEY`). Default null. */
   curvePublicKey?: string | Uint8Array | null;
-  /** Z85, 40 characters, or 32 bytes. */
+  /** The secret key of this end: 40 characters of Z85, or 32 bytes (`ZMQ_CURVE_SECRETKEY`). Default null. */
   curveSecretKey?: string | Uint8Array | null;
-  /** The server's public key, on a client: Z85, 40 characters, or 32 bytes. */
+  /** The server's public key, for a client: 40 characters of Z85, or 32 bytes; the socket then uses CURVE (`ZMQ_CURVE_SERVERKEY`). Default null. */
   curveServerKey?: string | Uint8Array | null;
   /**
-   * PEM: this side's certificate for `tls://`, with those that lead to its authority behind it. A server needs one. Set again,
-   * it counts for the handshakes from then on. Default null. Not on the engine `libzmq`, like all of TLS.
+   * The certificate of this end for `tls` and `wss`, as PEM, with those up to its authority behind it. Servers need one. Later
+   * handshakes use a new value. Default null. Only engine `zmtp`, like all options of TLS.
    */
   tlsCert?: string | null;
-  /** PEM: its private key. Default null. */
+  /** The private key of `tlsCert`, as PEM. Default null. */
   tlsKey?: string | null;
-  /** The passphrase of a key that is encrypted. Default null. */
+  /** The passphrase of an encrypted `tlsKey`. Default null. */
   tlsPassphrase?: string | null;
   /**
-   * Further certificates of a socket that binds and has several names: a list, of which the first is shown whose names fit what the
-   * client asks for (SNI), or a function of that name, which may be async. Where there is none, and for clients that ask for no
-   * name, `tlsCert` is shown. Set again, it counts for the handshakes from then on. A function that returns the same object again
-   * has it read once. Default null.
+   * Further certificates of a server with several names: a list, or a function of the name asked for (SNI), also an async one. The
+   * first fitting certificate of the list is shown. `tlsCert` is shown if none fits, and to clients without SNI. Later handshakes
+   * use a new value. An object from the function is read once, however often the function returns it. Default null.
    */
   tlsCertificates?: TlsCertificates | null;
   /**
-   * PEM: the authorities whose certificates are accepted. A socket that binds requires a certificate of each peer then; one
-   * that connects trusts them in place of those that the system trusts. Default null.
+   * The accepted authorities of peers' certificates, as PEM. A server then requires a certificate of each peer; a client trusts
+   * these authorities in place of the system's. Default null.
    */
   tlsCa?: string | null;
-  /** The name of the server that is sent to it (SNI), and that its certificate has to have; null: that of the endpoint. Default null. */
+  /** The name of the server for SNI and in its certificate, at most 255 bytes; null: the host of the endpoint. Default null. */
   tlsServerName?: string | null;
-  /** A socket that connects checks the name, or the address, in the server's certificate. Default true. */
+  /** A client checks the name, or the address, in the server's certificate. Default true. */
   tlsCheckName?: boolean;
-  /** Names of protocols, separated by commas, of which both ends have to have one (ALPN, RFC 7301); null: not used. Default null. */
+  /** Names of protocols, separated by commas; both ends need one in common (ALPN, RFC 7301). null: not used. Default null. */
   tlsAlpn?: string | null;
-  /** The oldest version of TLS that is spoken. */
+  /** The oldest accepted version of TLS. Default `TLSv1.2`. */
   tlsMinVersion?: "TLSv1.2" | "TLSv1.3";
-  /** Given to the authentication (27/ZAP); a ZAP handler of the program's own is asked only with a domain. */
+  /** The domain in questions to the authentication, at most 255 bytes (27/ZAP; `ZMQ_ZAP_DOMAIN`). With NULL, a handler of ZAP is asked only about sockets with a domain. Default null. */
   zapDomain?: string | null;
+  /** A socket of NULL with a `zapDomain` refuses peers without a bound handler of ZAP (`ZMQ_ZAP_ENFORCE_DOMAIN`). Default false. */
   zapEnforceDomain?: boolean;
+  /** This end is the server of GSSAPI (38/ZMTP-GSSAPI; `ZMQ_GSSAPI_SERVER`). Engine `zmtp`: `NOT_SUPPORTED`, like all options of GSSAPI. Default false. */
   gssapiServer?: boolean;
+  /** The principal of this end (`ZMQ_GSSAPI_PRINCIPAL`). Default null. */
   gssapiPrincipal?: string | null;
+  /** The principal of the server, for a client (`ZMQ_GSSAPI_SERVICE_PRINCIPAL`). Default null. */
   gssapiServicePrincipal?: string | null;
+  /** Frames are authenticated without encryption (`ZMQ_GSSAPI_PLAINTEXT`). Default false. */
   gssapiPlainText?: boolean;
+  /** The kind of name in `gssapiPrincipal` (`ZMQ_GSSAPI_PRINCIPAL_NAMETYPE`). Default `hostBased`. */
   gssapiPrincipalNameType?: "hostBased" | "userName" | "krb5Principal";
+  /** The kind of name in `gssapiServicePrincipal` (`ZMQ_GSSAPI_SERVICE_PRINCIPAL_NAMETYPE`). Default `hostBased`. */
   gssapiServicePrincipalNameType?: "hostBased" | "userName" | "krb5Principal";
-  /** kbit/s, multicast transports. */
+  /** The rate of libzmq's multicast transports, in kbit/s (`ZMQ_RATE`). Engine `zmtp`: no effect. Default 100. */
   rate?: number;
-  /** ms, multicast transports. */
+  /** The time for repetitions on libzmq's multicast transports, in ms (`ZMQ_RECOVERY_IVL`). Engine `zmtp`: no effect. Default 10,000. */
   recoveryInterval?: number;
+  /** The size of a packet on libzmq's multicast transports, in bytes (`ZMQ_MULTICAST_MAXTPDU`). Engine `zmtp`: no effect. Default 1,500. */
   multicastMaxTransportDataUnit?: number;
+  /** The size of VMCI's buffer, in bytes (`ZMQ_VMCI_BUFFER_SIZE`). 0: the system's default. Engine `zmtp`: no effect. Default 0. */
   vmciBufferSize?: number;
+  /** The smallest size of VMCI's buffer, in bytes (`ZMQ_VMCI_BUFFER_MIN_SIZE`). 0: the system's default. Engine `zmtp`: no effect. Default 0. */
   vmciBufferMinSize?: number;
+  /** The largest size of VMCI's buffer, in bytes (`ZMQ_VMCI_BUFFER_MAX_SIZE`). 0: the system's default. Engine `zmtp`: no effect. Default 0. */
   vmciBufferMaxSize?: number;
+  /** The time for one attempt to connect over VMCI, in ms (`ZMQ_VMCI_CONNECT_TIMEOUT`). -1: the system's default. Engine `zmtp`: no effect. Default -1. */
   vmciConnectTimeout?: number;
 }
 
-/** Options of sockets that send. */
+/** Options of sending sockets. */
 export interface WritableOptions {
-  /** Messages queued for one peer before the socket is mute for it; 0: no limit. Default 1,000. */
+  /** Messages in the queue of one peer until the socket is mute for it (`ZMQ_SNDHWM`). 0: no limit. Default 1,000. */
   sendHighWaterMark?: number;
   /**
-   * The same in bytes: each frame counts those that it has on the wire, and 64. What finds less than them waiting takes them past it.
-   * Default 64 MiB.
+   * The same mark in bytes: each frame counts its bytes on the wire and 64 more. A message may pass the mark if the queue has fewer
+   * bytes. 0: no limit. Default 64 MiB. Only engine `zmtp`.
    */
   sendHighWaterMarkBytes?: number;
-  /** ms that `send` waits for room before it rejects with `EAGAIN`; 0: not at all, -1: without limit. Default -1. */
+  /** The time for `send` to wait for room, in ms; then it rejects with `EAGAIN` (`ZMQ_SNDTIMEO`). 0: no waiting. -1: without limit. Default -1. */
   sendTimeout?: number;
-  /** `send` calls that may wait at once; one more rejects with `ERR_TOO_MANY_PENDING`. Default 10,000. */
+  /** Waiting calls of `send` at most; a further one rejects with `ERR_TOO_MANY_PENDING`. Default 10,000. */
   maxPendingSends?: number;
-  /** The same in bytes, counted as by `sendHighWaterMarkBytes`; one send may wait, however large. Default 256 MiB. */
+  /** The same in bytes, counted as in `sendHighWaterMarkBytes`; one call may wait with a message of any size. Default 256 MiB. */
   maxPendingSendBytes?: number;
-  /** Bytes of the kernel's send buffer; -1: the system's default. */
+  /** The size of the kernel's buffer for sending, in bytes (`ZMQ_SNDBUF`). -1: the system's default. Engine `zmtp`: a process warning, and no effect. Default -1. */
   sendBufferSize?: number;
+  /** Networks on the way of a multicast datagram at most, 1 to 255 (`ZMQ_MULTICAST_HOPS`). Default 1. */
   multicastHops?: number;
-  /** Whether datagrams to a multicast group reach the members of this machine, too. Default true. */
+  /** Members of a multicast group on this machine get its datagrams, too (`ZMQ_MULTICAST_LOOP`). Default true. Only engine `zmtp`. */
   multicastLoop?: boolean;
 }
 
-/** Options of sockets that receive. */
+/** Options of receiving sockets. */
 export interface ReadableOptions {
-  /** Messages queued from one peer before it is no longer read; 0: no limit. Default 1,000. */
+  /** Messages in the queue from one peer until its connection is no longer read (`ZMQ_RCVHWM`). 0: no limit. Default 1,000. */
   receiveHighWaterMark?: number;
-  /** The same in bytes, counted as by `sendHighWaterMarkBytes`; a message passes, however large, where no other waits. Default 64 MiB. */
+  /** The same mark in bytes, counted as in `sendHighWaterMarkBytes`; a single message may have any size. 0: no limit. Default 64 MiB. Only engine `zmtp`. */
   receiveHighWaterMarkBytes?: number;
-  /** Bytes queued from all peers together before a peer that brings more is no longer read; 0: no limit. Default 256 MiB. */
+  /** Bytes in the queues from all peers until the connections of further messages are no longer read. 0: no limit. Default 256 MiB. Only engine `zmtp`. */
   maxReceiveQueueBytes?: number;
-  /** ms that `receive` waits before it rejects with `EAGAIN`; 0: for what is there only, -1: without limit. Default -1. */
+  /** The time for `receive` to wait, in ms; then it rejects with `EAGAIN` (`ZMQ_RCVTIMEO`). 0: no waiting. -1: without limit. Default -1. */
   receiveTimeout?: number;
-  /** `receive` calls that may wait at once; one more rejects with `ERR_TOO_MANY_PENDING`. Default 10,000. */
+  /** Waiting calls of `receive` at most; a further one rejects with `ERR_TOO_MANY_PENDING`. Default 10,000. */
   maxPendingReceives?: number;
-  /** Bytes of the kernel's receive buffer; -1: the system's default. */
+  /** The size of the kernel's buffer for receiving, in bytes (`ZMQ_RCVBUF`). -1: the system's default. Engine `zmtp`: a process warning, and no effect. Default -1. */
   receiveBufferSize?: number;
 }
 
-/** Keep only the newest message of a queue; messages of one frame. Default false. */
+/** The option for queues of one message. */
 export interface ConflateOptions {
+  /** A queue keeps only its newest message; messages have one frame (`ZMQ_CONFLATE`). Default false. */
   conflate?: boolean;
 }
 
-/** The name under which a ROUTER at the other end knows this socket: 1 to 255 bytes, not beginning with a zero byte. */
+/** The option for a socket's name at a ROUTER. */
 export interface RoutingIdOptions {
+  /** The socket's name at a ROUTER: 1 to 255 bytes, without a zero byte at the start (`ZMQ_ROUTING_ID`). null: the ROUTER invents one. Default null. */
   routingId?: string | Uint8Array | null;
 }
 

@@ -20,7 +20,7 @@ import type { Writable } from "./writable.js";
 type StreamProperties = CommonOptions &
   ReadableOptions &
   WritableOptions & {
-    /** Report each peer's coming and going as a message `[routing id, ""]`. Default true. */
+    /** A message `[routing id, ""]` reports the start and the end of each connection (`ZMQ_STREAM_NOTIFY`). Default true. */
     notify?: boolean;
   };
 
