@@ -17,11 +17,17 @@ const ping = (seq: number): Packet =>
   new Packet(PacketType.PING, "01".repeat(16), 1, 2, 3, seq, 0, 0, "", "", undefined, undefined, []);
 
 describe("a sealed packet", () => {
-  it("is XChaCha20-Poly1305, as noble makes it", () => {
-    const sealed = new Sealer(BUS, KEY, session(1)).seal(ping(5));
-    const [nonce, tag, box] = [sealed.subarray(11, 35), sealed.subarray(35, 51), sealed.subarray(51)];
-    const opened = xchacha20poly1305(KEY, nonce, sealed.subarray(0, 11)).decrypt(Buffer.concat([box, tag]));
-    expect(Buffer.from(opened)).toEqual(encodePacket(ping(5), -1));
+  it("is XChaCha20-Poly1305, as @noble/ciphers makes it", () => {
+    const bytes = (length: number) => fc.uint8Array({ minLength: length, maxLength: length });
+    fc.assert(
+      fc.property(bytes(32), bytes(16), (key, own) => {
+        const sealed = new Sealer(BUS, Buffer.from(key), Buffer.from(own)).seal(ping(5));
+        const [nonce, tag, box] = [sealed.subarray(11, 35), sealed.subarray(35, 51), sealed.subarray(51)];
+        const cipher = xchacha20poly1305(key, nonce, sealed.subarray(0, 11));
+        const opened = cipher.decrypt(Buffer.concat([box, tag]));
+        expect(Buffer.from(opened)).toEqual(encodePacket(ping(5), -1));
+      }),
+    );
   });
 
   it("opens with the key, once", () => {

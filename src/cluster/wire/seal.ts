@@ -5,8 +5,8 @@
  *   nonce    session 16, random | counter 8, from 1
  *
  * What stands before the nonce is authenticated, not hidden. XChaCha20 derives a key from the first 16 bytes of the
- * nonce; here these are one sender's session, so that key is derived once for a session (HChaCha20, of @noble/ciphers), and
- * node:crypto seals and opens with it, an order of magnitude faster than TypeScript. A test holds the result against noble's.
+ * nonce; here these are one sender's session, so that key is derived once for a session (HChaCha20), and
+ * node:crypto seals and opens with it. A test holds the result against the package `@noble/ciphers`.
  *
  * The key id is the beginning of SHA-256 of the key: it chooses among the two keys that a bus may have, and says when a
  * sender has another. Rotation: add the new key everywhere, let it seal everywhere, drop the old one everywhere.
@@ -16,7 +16,6 @@
  */
 import type { CipherGCMTypes } from "node:crypto";
 import { InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
-import { requireHere } from "../../core/require-here.js";
 import { decodeZ85 } from "../../core/z85.js";
 import { MAX_KEYS, MAX_PACKET, MAX_SESSIONS, REPLAY_WINDOW } from "../bounds.js";
 import { decodeBody, encodePacket, type Junk, PREFIX, SEALED, VERSION } from "./codec.js";
@@ -49,23 +48,20 @@ function nodeCrypto(): Crypto {
   return crypto;
 }
 
-type Chacha = typeof import("@noble/ciphers/chacha.js");
-let chacha: Chacha | undefined;
+/** What ChaCha20's state begins with, in front of the key. */
+const SIGMA = Buffer.from("expand 32-byte k");
 
-/** HChaCha20: the key of a session. */
+/**
+ * HChaCha20: the key of a session (draft-irtf-cfrg-xchacha, 2.2). It is a block of ChaCha20, which OpenSSL computes, without the
+ * addition of the state that ends one; of its 16 words the first and the last four are the key.
+ */
 function sessionKey(key: Uint8Array, session: Uint8Array): Buffer {
-  chacha ??= requireHere()("@noble/ciphers/chacha.js") as Chacha;
-  const words = (bytes: Uint8Array): Uint32Array => {
-    const copy = Buffer.from(bytes);
-    return Uint32Array.from({ length: bytes.length / 4 }, (_, i) => copy.readUInt32LE(4 * i));
-  };
-  // "expand 32-byte k"
-  const constants = Uint32Array.of(0x6170_7865, 0x3320_646e, 0x7962_2d32, 0x6b20_6574);
-  const out = new Uint32Array(8);
-  chacha.hchacha(constants, words(key), words(session), out);
-  const result = Buffer.alloc(KEY_LENGTH);
-  out.forEach((word, i) => void result.writeUInt32LE(word, 4 * i));
-  return result;
+  const block = nodeCrypto().createCipheriv("chacha20", key, session).update(Buffer.alloc(64));
+  const words = Buffer.concat([block.subarray(0, 16), block.subarray(48)]);
+  const added = Buffer.concat([SIGMA, session]);
+  for (let at = 0; at < KEY_LENGTH; at += 4)
+    words.writeUInt32LE((words.readUInt32LE(at) - added.readUInt32LE(at)) >>> 0, at);
+  return words;
 }
 
 /** A session of a sender: its key, and which counters were taken. */
