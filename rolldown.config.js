@@ -167,18 +167,19 @@ const chunks = (() => {
 })();
 
 /**
- * Files of other packages, and the second copy of the sockets, which nobody reads: without white space, and with short names of
- * what is local. Names of functions and classes stay, since a package may look at them, and so does whose files they are
- * (scripts/check-package.js).
+ * Files of other packages, of the harness, and the second copy of the sockets, which nobody reads: without white space, and with
+ * short names of what is local. Names of functions and classes stay, since a package may look at them, and so does whose files they
+ * are (scripts/check-package.js).
  *
  * @type {import("rolldown").Plugin}
  */
 const smallFiles = {
   name: "small-files",
-  generateBundle(_, bundle) {
+  generateBundle({ dir }, bundle) {
+    const isHarness = dir?.endsWith("/bench") === true;
     for (const chunk of Object.values(bundle)) {
       const isModule = !chunk.fileName.endsWith(".cjs");
-      if (chunk.type !== "chunk" || (isModule && !chunk.name.startsWith("package-"))) continue;
+      if (chunk.type !== "chunk" || (isModule && !isHarness && !chunk.name.startsWith("package-"))) continue;
       const small = minifySync(chunk.fileName, chunk.code, {
         module: isModule,
         compress: false,
@@ -386,6 +387,7 @@ export function library(folder = "dist") {
     // A file for each module, of which a program's own bundler keeps what the program uses; and one for pages without a bundler.
     browserBuild(folder, {
       dir: `${folder}/web`,
+      comments: { annotation: true, jsdoc: false, legal: true },
       preserveModules: true,
       preserveModulesRoot: "src",
       // npm leaves folders out that have that name.
