@@ -1,41 +1,47 @@
 // @ts-check
 /**
- * What CURVE costs a frame: the box alone, by each package, and the whole MESSAGE. From the built package's
- * own files: none of this is exported.
+ * What CURVE costs a frame: the box alone, by each package, the whole MESSAGE, and MESSAGEs within libsodium's memory, which
+ * short frames enter and leave many at once. From the built package's own files: none of this is exported.
  */
+import { xsalsa20poly1305 } from "@noble/ciphers/salsa.js";
 import b from "benny";
-import { nobleBox, sodiumBox, wasmBox } from "../../dist/micro/curve-box.js";
 import { CurveCipher } from "../../dist/micro/curve-cipher.js";
-import { agreeOnKey, newKeyPair } from "../../dist/micro/curve-exchange.js";
+import { newKeyPair } from "../../dist/micro/curve-key-pair.js";
+import { boxWith, loadSodium } from "../../dist/micro/curve-primitives.js";
+import { loadLibsodium } from "../../dist/micro/libsodium.js";
 
 const smoke = process.argv.includes("--smoke");
 const options = smoke ? { minSamples: 1, maxTime: 0.02 } : { maxTime: 1 };
 
-/** @returns {import("../../src/engine/zmtp/mechanism/curve-box.js").CurveBox[]} */
+const libsodium = await loadLibsodium();
+const frames = /** @type {NonNullable<typeof libsodium.frames>} */ (libsodium.frames);
+
 function boxes() {
   try {
-    return [sodiumBox(), wasmBox(), nobleBox()];
+    return [libsodium, boxWith(loadSodium(), libsodium)];
   } catch {
     console.error("sodium-native does not load here");
-    return [wasmBox(), nobleBox()];
+    return [libsodium];
   }
 }
 
-const pair = newKeyPair();
-const key = agreeOnKey(newKeyPair().publicKey, pair) ?? new Uint8Array(32);
+const pair = newKeyPair(libsodium);
+const key = libsodium.agree(newKeyPair(libsodium).publicKey, pair.secretKey) ?? new Uint8Array(32);
 const nonce = Buffer.alloc(24, 1);
 const none = Buffer.alloc(8);
 
 for (const [name, size] of /** @type {const} */ ([
+  ["16 B", 16],
   ["64 B", 64],
+  ["256 B", 256],
   ["1 KiB", 1024],
   ["64 KiB", 65_536],
 ])) {
+  const plain = Buffer.alloc(size, 7);
+  const sealed = Buffer.alloc(size + 16);
+  const opened = Buffer.alloc(size);
+  libsodium.seal(sealed, plain, nonce, key);
   const cases = boxes().flatMap((box) => {
-    const plain = Buffer.alloc(size, 7);
-    const sealed = Buffer.alloc(size + 16);
-    const opened = Buffer.alloc(size);
-    box.seal(sealed, plain, nonce, key);
     const cipher = new CurveCipher(box, key, false, 2, none);
     const slab = Buffer.alloc(cipher.sealedLength(size) + 9);
     return [
@@ -44,13 +50,28 @@ for (const [name, size] of /** @type {const} */ ([
       b.add(`${box.name} MESSAGE`, () => cipher.seal(0, plain, 0, size, slab, 9), options),
     ];
   });
-  await b.suite(name, ...cases, b.cycle(), b.complete());
+  const inMemory = new CurveCipher(libsodium, key, false, 2, none);
+  inMemory.memory("seal");
+  const { bytes, input, output } = frames;
+  await b.suite(
+    name,
+    ...cases,
+    b.add("noble box", () => void xsalsa20poly1305(key, nonce).encrypt(plain), options),
+    b.add("noble unbox", () => void xsalsa20poly1305(key, nonce).decrypt(sealed), options),
+    b.add(
+      "libsodium MESSAGE in its memory",
+      () => inMemory.seal(0, bytes, input + 1, input + 1 + size, bytes, output),
+      options,
+    ),
+    b.cycle(),
+    b.complete(),
+  );
 }
 
 await b.suite(
   "keys",
-  b.add("X25519 and HSalsa20", () => void agreeOnKey(pair.publicKey, pair), options),
-  b.add("a new pair", () => void newKeyPair(), options),
+  b.add("agreeing on a key", () => void libsodium.agree(pair.publicKey, pair.secretKey), options),
+  b.add("a new pair", () => void newKeyPair(libsodium), options),
   b.cycle(),
   b.complete(),
 );

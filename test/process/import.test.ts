@@ -1,4 +1,4 @@
-import { cp, mkdir, mkdtemp, rm, symlink } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -61,7 +61,7 @@ describe.skipIf(process.platform !== "linux" && "looks into /proc")("importing t
 describe("capability.sodium", () => {
   it.each([
     ["sodium", true] as const,
-    ...(LONG ? [["noble", false] as const, ["nonsense", false] as const] : []),
+    ...(LONG ? [["libsodium", false] as const, ["nonsense", false] as const] : []),
   ])("with SHOAL_CURVE=%s is %s, and reading another capability loads no addon", async (choice, native) => {
     const outcome = await run(
       `${LOOK}
@@ -99,21 +99,38 @@ describe("choosing an engine", () => {
   });
 });
 
-describe("a machine without the package zeromq", () => {
+describe("a machine without the packages", () => {
   let folder: string;
 
   beforeEach(async () => {
-    // All that an install brings: the package, and the one that it depends on.
+    // The package alone, of all that an install brings.
     folder = await mkdtemp(join(tmpdir(), "shoal-without-"));
     const installed = join(folder, "node_modules", "shoal");
     await mkdir(installed, { recursive: true });
     const filter = (path: string): boolean => !/\.(?:map|d\.ts)$/.test(path);
     await cp(join(ROOT, "dist"), join(installed, "dist"), { recursive: true, filter });
     await cp(join(ROOT, "package.json"), join(installed, "package.json"));
-    await symlink(join(ROOT, "node_modules/@noble"), join(folder, "node_modules/@noble"));
   });
 
   afterEach(() => rm(folder, { recursive: true, force: true }));
+
+  it("has no CURVE, and says what to install", async () => {
+    const outcome = await run(
+      `import { curveKeyPair, Pull, Push } from "shoal";
+       const keys = curveKeyPair();
+       const pull = new Pull({ curveServer: true, curveSecretKey: keys.secretKey });
+       const push = new Push({ curveServerKey: keys.publicKey, curvePublicKey: keys.publicKey, curveSecretKey: keys.secretKey });
+       const failed = [pull, push].map(
+         ({ events }) => new Promise((resolve) => events.once("handshake:error:other", resolve)),
+       );
+       push.connect(await pull.bind("tcp://127.0.0.1:*"));
+       for (const { error } of await Promise.all(failed)) console.log(error.code, error.message);
+       await Promise.all([pull.close(), push.close()]);`,
+      { cwd: folder, env: { SHOAL_ENGINE: "zmtp", SHOAL_CURVE: "" } },
+    );
+    expect(outcome).toMatchObject({ code: 0, stderr: "" });
+    expect(outcome.stdout).toMatch(/^(ERR_HANDSHAKE .*npm install libsodium\n){2}$/);
+  });
 
   it("can import the package, and gets one clear error that names the way out", async () => {
     const outcome = await run(

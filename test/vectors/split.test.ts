@@ -7,7 +7,7 @@ import { commandFrame } from "../../src/engine/frame.js";
 import { createMechanism } from "../../src/engine/zmtp/admission.js";
 import { InStream } from "../../src/engine/zmtp/codec/in-stream.js";
 import { Handshake } from "../../src/engine/zmtp/handshake.js";
-import { keyPairOf } from "../../src/engine/zmtp/mechanism/curve-exchange.js";
+import { keyPairOf } from "../../src/engine/zmtp/mechanism/curve-key-pair.js";
 import type { Step } from "../../src/engine/zmtp/mechanism/mechanism.js";
 import { optionsOf } from "../engine/zmtp/mechanism/support.js";
 import { READY_DEALER } from "./mechanism.js";

@@ -1,13 +1,14 @@
-/** CURVE key pairs in a page: what src/sockets/security/curve-keys.ts makes by node:crypto. */
+/** CURVE key pairs in a page: those of src/sockets/security/curve-keys.ts, which are made by node:crypto. */
 import { InvalidArgumentError } from "../../core/errors.js";
 import { decodeZ85, encodeZ85 } from "../../core/z85.js";
+import { KEY_LENGTH } from "../../engine/zmtp/mechanism/curve-box.js";
 import type { CurveKeyPair } from "../../sockets/security/curve-keys.js";
-import { KEY_LENGTH, newKeyPair, publicKeyOf } from "./exchange.js";
+import { publicKeyOf, randomBytes } from "./primitives.js";
 
 /** A new random key pair, from the platform's random source, `crypto.getRandomValues`. */
 export function curveKeyPair(): CurveKeyPair {
-  const { publicKey, secretKey } = newKeyPair();
-  return { publicKey: encodeZ85(publicKey), secretKey: encodeZ85(secretKey) };
+  const secretKey = randomBytes(KEY_LENGTH);
+  return { publicKey: encodeZ85(publicKeyOf(secretKey)), secretKey: encodeZ85(secretKey) };
 }
 
 /**

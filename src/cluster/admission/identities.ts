@@ -6,7 +6,8 @@
 import { checkKeys, describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { decodeZ85 } from "../../core/z85.js";
-import { type KeyPair, keyPairOf } from "../../engine/zmtp/mechanism/curve-exchange.js";
+import { type KeyPair, keyPairOf } from "../../engine/zmtp/mechanism/curve-key-pair.js";
+import { loadCurveBox } from "../../engine/zmtp/mechanism/curve-primitives.js";
 import { curvePublicKey } from "../../sockets/security/curve-keys.js";
 import { KeyFolder } from "../../sockets/security/key-folder.js";
 import { MAX_MEMBERS } from "../bounds.js";
@@ -115,9 +116,10 @@ export class NodeIdentities {
     if (Array.isArray(allow)) this.#keys = new Set(allow as readonly string[]);
   }
 
-  /** Reads the folder. @throws InvalidArgumentError `EINVAL` for one that cannot be read */
+  /** Reads the folder. @throws InvalidArgumentError `EINVAL` for one that cannot be read @throws what `loadCurveBox` throws */
   async start(id: string): Promise<void> {
     this.#id = id;
+    await loadCurveBox();
     if (typeof this.#allow !== "string") return;
     this.#folder = await KeyFolder.open(this.#allow, ({ keys, problems }) => {
       this.#effects.onProblems(problems);

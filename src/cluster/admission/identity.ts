@@ -12,8 +12,9 @@
  */
 import { createHash, hkdfSync, timingSafeEqual } from "node:crypto";
 import { encodeZ85 } from "../../core/z85.js";
-import { loadCurveBox, TAG_LENGTH } from "../../engine/zmtp/mechanism/curve-box.js";
-import { agreeOnKey, type KeyPair, newKeyPair } from "../../engine/zmtp/mechanism/curve-exchange.js";
+import { TAG_LENGTH } from "../../engine/zmtp/mechanism/curve-box.js";
+import { type KeyPair, newKeyPair } from "../../engine/zmtp/mechanism/curve-key-pair.js";
+import { curveBox } from "../../engine/zmtp/mechanism/curve-primitives.js";
 import { LinkFrame } from "../wire/stream.js";
 import type { Hellos, LinkRole } from "./proof.js";
 
@@ -59,7 +60,7 @@ export class IdentityExchange {
   #shared: Uint8Array | undefined;
 
   /** @param own the node's key @param id the node's @param ephemeral of this stream; a test gives its own */
-  constructor(own: KeyPair, id: string, role: LinkRole, ephemeral: KeyPair = newKeyPair()) {
+  constructor(own: KeyPair, id: string, role: LinkRole, ephemeral: KeyPair = newKeyPair(curveBox())) {
     this.#own = own;
     this.#id = id;
     this.#role = role;
@@ -81,20 +82,20 @@ export class IdentityExchange {
     if (frame.length !== KEY_FRAME || this.#theirs !== undefined) return false;
     const key = Buffer.from(frame.subarray(1));
     if (key.equals(this.#ephemeral.publicKey)) return false;
-    this.#shared = agreeOnKey(key, this.#ephemeral);
+    this.#shared = curveBox().agree(key, this.#ephemeral.secretKey);
     this.#theirs = key;
     return this.#shared !== undefined;
   }
 
   /** The bytes of this end's IDENTITY, once the other end's KEY is there. */
   identity(hellos: Hellos): Buffer {
-    const box = loadCurveBox();
+    const box = curveBox();
     const plain = Buffer.alloc(PLAIN_SIZE);
     this.#own.publicKey.copy(plain, 0);
     plain.write(this.#id, KEY_SIZE, "hex");
     const hash = this.#hash(hellos, this.#role, plain.subarray(0, KEY_SIZE + ID_SIZE));
     const { identity, vouch } = NONCES[this.#role];
-    const vouching = agreeOnKey(this.#theirs as Buffer, this.#own) as Uint8Array;
+    const vouching = box.agree(this.#theirs as Buffer, this.#own.secretKey) as Uint8Array;
     box.seal(plain.subarray(KEY_SIZE + ID_SIZE), hash, vouch, vouching);
     const frame = Buffer.alloc(IDENTITY_FRAME);
     frame.writeUInt8(LinkFrame.IDENTITY, 0);
@@ -105,13 +106,13 @@ export class IdentityExchange {
   /** @returns who the other end is; `undefined` where its IDENTITY does not prove it */
   open(frame: Buffer, hellos: Hellos): ProvedNode | undefined {
     if (frame.length !== IDENTITY_FRAME || this.#shared === undefined) return undefined;
-    const box = loadCurveBox();
+    const box = curveBox();
     const role = this.#role === "dialler" ? "acceptor" : "dialler";
     const { identity, vouch } = NONCES[role];
     const plain = Buffer.alloc(PLAIN_SIZE);
     if (!box.open(plain, frame.subarray(1), identity, this.#shared)) return undefined;
     const key = plain.subarray(0, KEY_SIZE);
-    const vouching = agreeOnKey(key, this.#ephemeral);
+    const vouching = box.agree(key, this.#ephemeral.secretKey);
     const hash = Buffer.alloc(HASH_SIZE);
     if (vouching === undefined || !box.open(hash, plain.subarray(KEY_SIZE + ID_SIZE), vouch, vouching))
       return undefined;

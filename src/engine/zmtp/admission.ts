@@ -68,7 +68,7 @@ function roleOf(options: Readonly<OptionValues>): Role {
  *
  * @param isServer the role that the socket's options give it; NULL has none
  * @throws InvalidArgumentError `EINVAL` for options that the mechanism cannot work with, such as a missing key
- * @throws InvalidArgumentError, NotSupportedError for CURVE, when `SHOAL_CURVE` insists on a box there is not (curve-box.ts)
+ * @throws InvalidArgumentError, NotSupportedError for CURVE, by `SHOAL_CURVE` (curve-primitives.ts)
  */
 export function createMechanism(
   name: Mechanism["name"],

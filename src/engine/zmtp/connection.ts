@@ -372,6 +372,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     for (const step of steps) {
       if (this.#state === State.Closed) return;
       if (step.send !== undefined) for (const body of step.send) this.#send(commandFrame(body));
+      if (step.wait !== undefined) this.#wait(step.wait);
       if (step.ask !== undefined) this.#ask(step.ask);
       if (step.failed !== undefined) this.#fail(step.failed);
       if (step.done !== undefined) this.#ready(step.done);
@@ -387,17 +388,27 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
       ...(certificate === undefined ? {} : { certificate }),
     };
     this.#credentials = peer;
-    // A peer is not read from while it is authenticated, so what it sends meanwhile waits with it.
     this.#reader.pause();
-    const authenticated = (verdict: Verdict): void => {
-      if (this.#state === State.Closed) return;
-      this.#reader.resume();
-      this.#carryOut(this.#handshake.authenticated(verdict));
-    };
+    const authenticated = (verdict: Verdict): void => this.#goOn(this.#handshake.authenticated(verdict));
     // A hook that fails refuses: the safe answer.
     Promise.resolve()
       .then(() => this.#effects.connectionOnAuthenticate(this, peer))
       .then(authenticated, (cause: unknown) => authenticated({ status: 400, cause }));
+  }
+
+  #wait(loading: Promise<void>): void {
+    this.#reader.pause();
+    loading.then(
+      () => this.#goOn(this.#handshake.loaded()),
+      ({ message }: Error) => this.#fail({ kind: "other", code: "ERR_HANDSHAKE", message }),
+    );
+  }
+
+  /** The handshake waited. The peer was not read from meanwhile, so what it sent waited with it. */
+  #goOn(steps: readonly Step[]): void {
+    if (this.#state === State.Closed) return;
+    this.#reader.resume();
+    this.#carryOut(steps);
   }
 
   #ready(metadata: Metadata): void {

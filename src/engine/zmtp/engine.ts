@@ -2,7 +2,7 @@
 import type { Engine, EngineCapabilities } from "../engine.js";
 import { BY_REFERENCE } from "./codec/kept-copy.js";
 import { ZMTP_CAPABILITIES, ZmtpContext } from "./context.js";
-import { curveIsNative } from "./mechanism/curve-box.js";
+import { curveIsNative } from "./mechanism/curve-primitives.js";
 import { MACHINE, machineSchemes, type TransportTable } from "./transport/transports.js";
 
 const CAPABILITIES: EngineCapabilities = Object.freeze({

@@ -62,7 +62,8 @@ export class Handshake {
   #input: Buffer = NOTHING;
   #greeting: Greeting | undefined;
   #started = false;
-  #asking = false;
+  /** For an answer about the peer, or for what the mechanism loads. */
+  #waiting = false;
   #over = false;
 
   /** @param agreed on in the transport's own handshake; absent: greetings come first */
@@ -131,8 +132,14 @@ export class Handshake {
 
   /** The answer to a Step with `ask`. */
   authenticated(verdict: Verdict): Step[] {
-    this.#asking = false;
+    this.#waiting = false;
     return this.#proceed([this.#note(this.mechanism.authenticated(verdict))]);
+  }
+
+  /** The promise of a Step with `wait` is fulfilled. */
+  loaded(): Step[] {
+    this.#waiting = false;
+    return this.#proceed([this.#note(this.mechanism.start())]);
   }
 
   /** What came behind the handshake. */
@@ -144,7 +151,7 @@ export class Handshake {
   }
 
   #proceed(steps: Step[]): Step[] {
-    while (!this.#asking && !this.#over) {
+    while (!this.#waiting && !this.#over) {
       const step = this.#started
         ? this.#readCommand()
         : this.#agreed === undefined
@@ -157,7 +164,7 @@ export class Handshake {
   }
 
   #note(step: Step): Step {
-    if (step.ask !== undefined) this.#asking = true;
+    if (step.ask !== undefined || step.wait !== undefined) this.#waiting = true;
     if (step.done !== undefined || step.failed !== undefined) this.#over = true;
     return step;
   }
@@ -175,7 +182,11 @@ export class Handshake {
   /** @param mechanism the peer's */
   #begin(mechanism: string): Step {
     const isEarly = this.#agreed === undefined && this.mechanism.early !== undefined;
-    if (mechanism === this.mechanism.name) return isEarly ? NOTHING_TO_DO : this.mechanism.start();
+    if (mechanism === this.mechanism.name) {
+      if (isEarly) return NOTHING_TO_DO;
+      const { loading } = this.mechanism;
+      return loading === undefined ? this.mechanism.start() : { wait: loading };
+    }
     return {
       failed: {
         kind: "protocol",

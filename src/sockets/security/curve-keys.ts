@@ -1,5 +1,6 @@
 /** CURVE key pairs (26/CURVEZMQ, Security Handshake): X25519 keys as Z85 text. */
 import { InvalidArgumentError } from "../../core/errors.js";
+import { publicKeyOf } from "../../core/x25519.js";
 import { decodeZ85, encodeZ85 } from "../../core/z85.js";
 
 /** A permanent CURVE key pair; each key is 32 bytes as 40 characters of Z85. */
@@ -8,23 +9,12 @@ export interface CurveKeyPair {
   readonly secretKey: string;
 }
 
-/** The DER frame of a bare X25519 private key (RFC 8410, 7). */
-const PKCS8_PREFIX = Buffer.from("302e020100300506032b656e04220420", "hex");
+const KEY_LENGTH = 32;
 
-/** Loaded when a key is made, not with the package: it is a fifth of what importing all of shoal would cost. */
-function crypto(): typeof import("node:crypto") {
-  return process.getBuiltinModule("node:crypto");
-}
-
-/**
- * A new random key pair, from the operating system's random source. Loads no native addon.
- *
- * Any 32 bytes are a secret key. (`generateKeyPairSync` can hang on Node.js 20 when the key is exported: see
- * engine/zmtp/mechanism/curve-exchange.ts.)
- */
+/** A new random key pair, from the operating system's random source. Loads no native addon. */
 export function curveKeyPair(): CurveKeyPair {
-  const secretKey = encodeZ85(crypto().randomBytes(32));
-  return { publicKey: curvePublicKey(secretKey), secretKey };
+  const secretKey = process.getBuiltinModule("node:crypto").randomBytes(KEY_LENGTH);
+  return { publicKey: encodeZ85(publicKeyOf(secretKey)), secretKey: encodeZ85(secretKey) };
 }
 
 /**
@@ -35,13 +25,7 @@ export function curveKeyPair(): CurveKeyPair {
  */
 export function curvePublicKey(secretKey: string): string {
   const bytes = decodeZ85(secretKey);
-  if (bytes.length !== 32) throw new InvalidArgumentError("A CURVE secret key has 40 characters of Z85");
-  const key = crypto().createPrivateKey({
-    key: Buffer.concat([PKCS8_PREFIX, bytes]),
-    format: "der",
-    type: "pkcs8",
-  });
-  return encodeZ85(
-    Buffer.from(crypto().createPublicKey(key).export({ format: "jwk" }).x as string, "base64url"),
-  );
+  if (bytes.length !== KEY_LENGTH)
+    throw new InvalidArgumentError("A CURVE secret key has 40 characters of Z85");
+  return encodeZ85(publicKeyOf(bytes));
 }

@@ -1,13 +1,18 @@
 /** The exchange of nodes' keys at the beginning of a stream. No sockets. */
-import { expect, it } from "vitest";
+import { beforeAll, expect, it } from "vitest";
 import { checkCurve, NodeIdentities } from "../../../src/cluster/admission/identities.js";
 import { IdentityExchange } from "../../../src/cluster/admission/identity.js";
 import type { Hellos, LinkRole } from "../../../src/cluster/admission/proof.js";
 import { encodeHello } from "../../../src/cluster/wire/stream.js";
 import { encodeZ85 } from "../../../src/core/z85.js";
-import { type KeyPair, keyPairOf } from "../../../src/engine/zmtp/mechanism/curve-exchange.js";
+import { type KeyPair, keyPairOf } from "../../../src/engine/zmtp/mechanism/curve-key-pair.js";
+import { loadCurveBox } from "../../../src/engine/zmtp/mechanism/curve-primitives.js";
 import { curveKeyPair } from "../../../src/sockets/security/curve-keys.js";
 import { codes, tableUnder } from "../../support/markdown.js";
+
+beforeAll(async () => {
+  await loadCurveBox();
+});
 
 const HELLOS: Hellos = {
   dialler: encodeHello(Buffer.alloc(32, 1), "10.0.0.1:7000"),

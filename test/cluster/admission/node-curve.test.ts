@@ -30,7 +30,7 @@ import {
   streamWays,
 } from "../../../src/cluster/wire/stream.js";
 import { decodeZ85 } from "../../../src/core/z85.js";
-import { keyPairOf } from "../../../src/engine/zmtp/mechanism/curve-exchange.js";
+import { keyPairOf } from "../../../src/engine/zmtp/mechanism/curve-key-pair.js";
 import { Dealer } from "../../../src/index.js";
 import { curveKeyPair } from "../../../src/sockets/security/curve-keys.js";
 import { freePorts } from "../../support/ports.js";

@@ -8,7 +8,7 @@ import { commandFrame } from "../../../src/engine/frame.js";
 import { encodeCommand } from "../../../src/engine/zmtp/codec/command.js";
 import { encodeMetadata } from "../../../src/engine/zmtp/codec/metadata.js";
 import { CurveClient } from "../../../src/engine/zmtp/mechanism/curve-client.js";
-import { keyPairOf } from "../../../src/engine/zmtp/mechanism/curve-exchange.js";
+import { keyPairOf } from "../../../src/engine/zmtp/mechanism/curve-key-pair.js";
 import { CurveServer } from "../../../src/engine/zmtp/mechanism/curve-server.js";
 import { curveKeyPair } from "../../../src/index.js";
 import { collect, nextEvent, until, within } from "../../contract/support/wait.js";

@@ -5,7 +5,7 @@ import { encodeCommand } from "../../../src/engine/zmtp/codec/command.js";
 import { encodeGreeting } from "../../../src/engine/zmtp/codec/greeting.js";
 import { encodeMetadata } from "../../../src/engine/zmtp/codec/metadata.js";
 import { Handshake } from "../../../src/engine/zmtp/handshake.js";
-import type { Fault, Step } from "../../../src/engine/zmtp/mechanism/mechanism.js";
+import type { Fault, Mechanism, Step } from "../../../src/engine/zmtp/mechanism/mechanism.js";
 import fc from "../../support/properties.js";
 import { optionsOf, properties } from "./mechanism/support.js";
 
@@ -119,6 +119,36 @@ describe("a peer that opens with the bytes of the one before", () => {
     ids[0]?.fill(0);
     expect(ids[1]?.toString()).toBe("me");
   });
+});
+
+test("commands wait for what the mechanism loads before its start", () => {
+  const started = { send: [Buffer.from("first")] };
+  const received: string[] = [];
+  let loading: Promise<void> | undefined = Promise.resolve();
+  const mechanism: Mechanism = {
+    name: "CURVE",
+    asServer: true,
+    get loading() {
+      return loading;
+    },
+    start: () => started,
+    receive: (body) => {
+      received.push(body.toString("latin1"));
+      return {};
+    },
+    authenticated: () => ({}),
+    cipher: undefined,
+  };
+  const command = commandFrame(Buffer.from("command"));
+  const side = new Handshake(mechanism);
+  expect(side.receive(Buffer.concat([encodeGreeting("CURVE", false), command]))).toEqual([{ wait: loading }]);
+  expect([side.receive(command), received]).toEqual([[], []]);
+  loading = undefined;
+  expect(side.loaded()).toEqual([started, {}, {}]);
+  expect(received).toEqual(["command", "command"]);
+  expect(new Handshake(mechanism).receive(encodeGreeting("CURVE", false))).toEqual([started]);
+  const other = new Handshake({ ...mechanism, loading: Promise.resolve() });
+  expect(faultOf(other.receive(GREETING))?.code).toBe("ERR_ZMTP_MECHANISM_MISMATCH");
 });
 
 test("after an early READY a peer with another mechanism is a fault as before", () => {

@@ -8,7 +8,7 @@ import type { FrameCipher } from "../../../src/engine/zmtp/mechanism/mechanism.j
 import { Sealer } from "../../../src/engine/zmtp/sealer.js";
 import fc from "../../support/properties.js";
 import { decodeFrames, decodeStream, encodeFrame, frameStream } from "./codec/support.js";
-import { BOXES } from "./mechanism/support.js";
+import { LIBSODIUM, NOBLE } from "./mechanism/support.js";
 
 /** Sealed: a counter, the flags, the body with its bits turned over. Anything but the next counter is a fault. */
 function toyCipher(): FrameCipher {
@@ -137,18 +137,15 @@ test("reserved bits on the wire, and sizes past the limit, are faults as without
   expect(huge.sealer.open(Buffer.from("027fffffffffffffff", "hex"), huge.stream)).toBe("too-long");
 });
 
-const noble = BOXES.find(({ name }) => name === "noble") as CurveBox;
-const wasm = BOXES.find(({ name }) => name === "wasm") as CurveBox;
-
-/** A side of CURVE whose short frames go through memory of WebAssembly, or one whose frames do not. */
+/** A side of CURVE whose short frames go through libsodium's memory, or one whose frames do not. */
 function curveCipher(box: CurveBox, isServer: boolean): CurveCipher {
   return new CurveCipher(box, Buffer.alloc(32, 7), isServer, 2, Buffer.alloc(8));
 }
 
 describe.each([
-  ["sealed in a cipher's own memory, opened frame by frame", wasm, noble],
-  ["sealed frame by frame, opened in a cipher's own memory", noble, wasm],
-  ["both in it", wasm, wasm],
+  ["sealed in a cipher's own memory, opened frame by frame", LIBSODIUM, NOBLE],
+  ["sealed frame by frame, opened in a cipher's own memory", NOBLE, LIBSODIUM],
+  ["both in it", LIBSODIUM, LIBSODIUM],
 ] as const)("%s:", (_, one, other) => {
   const opened = (wire: Buffer, cuts: readonly number[], maxMessageSize = -1): Opened =>
     openPieces(new Sealer(curveCipher(other, true)), wire, cuts, maxMessageSize);
@@ -211,7 +208,7 @@ test("connections take turns in the memory that their ciphers share", () => {
   const body = (i: number) => Buffer.from([0, 3, 0x61, 0x62, i]);
   const pairs = [1, 2, 3].map((key) => {
     const cipher = (isServer: boolean) =>
-      new CurveCipher(wasm, Buffer.alloc(32, key), isServer, 2, Buffer.alloc(8));
+      new CurveCipher(LIBSODIUM, Buffer.alloc(32, key), isServer, 2, Buffer.alloc(8));
     return { sender: new Sealer(cipher(false)), ...receiver(), sealer: new Sealer(cipher(true)) };
   });
   for (let i = 0; i < 3; i++) {

@@ -8,7 +8,7 @@ import { encodeMetadata } from "../../../src/engine/zmtp/codec/metadata.js";
 import { Handshake, MAX_HANDSHAKE_COMMAND } from "../../../src/engine/zmtp/handshake.js";
 import { CurveCipher } from "../../../src/engine/zmtp/mechanism/curve-cipher.js";
 import { CurveClient } from "../../../src/engine/zmtp/mechanism/curve-client.js";
-import { keyPairOf } from "../../../src/engine/zmtp/mechanism/curve-exchange.js";
+import { keyPairOf } from "../../../src/engine/zmtp/mechanism/curve-key-pair.js";
 import { CurveServer } from "../../../src/engine/zmtp/mechanism/curve-server.js";
 import type { Mechanism, Step } from "../../../src/engine/zmtp/mechanism/mechanism.js";
 import { NullMechanism } from "../../../src/engine/zmtp/mechanism/null.js";

@@ -12,9 +12,8 @@
  */
 import { readUint32, writeUint32 } from "../../../core/big-endian.js";
 import { slice } from "../../../core/memory.js";
-import { type CurveBox, TAG_LENGTH } from "./curve-box.js";
+import { type CurveBox, type FrameMemory, TAG_LENGTH } from "./curve-box.js";
 import { type CipherMemory, type Fault, type FrameCipher, protocolFault } from "./mechanism.js";
-import type { BoxKey, ShortBoxes, ShortSource } from "./wasm-box.js";
 
 const NAME = Buffer.from("\u0007MESSAGE", "latin1");
 const COUNTER = 8;
@@ -41,8 +40,6 @@ function nonceOf(side: "C" | "S"): Buffer {
 export class CurveCipher implements FrameCipher {
   readonly #box: CurveBox;
   readonly #key: Uint8Array;
-  /** The name and the counter of the next MESSAGE. */
-  readonly #head = Buffer.concat([NAME, Buffer.alloc(8)]);
   readonly #sendNonce: Buffer;
   readonly #receiveNonce: Buffer;
   /** The counters of 8 bytes as two words, the last one sent and the last one received. */
@@ -50,12 +47,8 @@ export class CurveCipher implements FrameCipher {
   #sentLow: number;
   #receivedHigh: number;
   #receivedLow: number;
+  readonly #frames: FrameMemory | undefined;
   readonly mostShort: number;
-  #source: ShortSource | undefined;
-  #short: ShortBoxes | undefined = undefined;
-  /** The keys of short boxes, sent and received; made with the first of them. */
-  #sendKey: BoxKey | undefined = undefined;
-  #receiveKey: BoxKey | undefined = undefined;
 
   /**
    * @param key what C' and S' agree on
@@ -64,8 +57,8 @@ export class CurveCipher implements FrameCipher {
    */
   constructor(box: CurveBox, key: Uint8Array, isServer: boolean, sent: number, received: Buffer) {
     this.#box = box;
-    this.#source = box.short;
-    this.mostShort = box.short?.most ?? -1;
+    this.#frames = box.frames;
+    this.mostShort = box.mostShort;
     this.#key = key;
     this.#sendNonce = nonceOf(isServer ? "S" : "C");
     this.#receiveNonce = nonceOf(isServer ? "C" : "S");
@@ -83,44 +76,29 @@ export class CurveCipher implements FrameCipher {
   }
 
   memory(use: "seal" | "open"): CipherMemory | undefined {
-    this.#short ??= this.#source?.boxes();
-    this.#source = undefined; // Asked once: where there is none now, there will be none later.
-    const short = this.#short;
-    if (short === undefined) return undefined;
-    if (use === "seal") {
-      this.#sendKey ??= short.keyOf(this.#key, this.#sendNonce);
-      short.use(this.#sendKey);
-    } else {
-      this.#receiveKey ??= short.keyOf(this.#key, this.#receiveNonce);
-      short.use(this.#receiveKey);
-    }
-    return short;
+    this.#frames?.use(this.#key, use === "seal" ? this.#sendNonce : this.#receiveNonce);
+    return this.#frames;
   }
 
   seal(flags: number, plain: Uint8Array, from: number, to: number, target: Uint8Array, at: number): void {
-    this.#sentLow = (this.#sentLow + 1) >>> 0;
-    if (this.#sentLow === 0) {
-      this.#sentHigh += 1;
-      writeUint32(this.#head, COUNTER, this.#sentHigh);
-      writeUint32(this.#sendNonce, NONCE_COUNTER, this.#sentHigh);
-    }
+    const low = (this.#sentLow + 1) >>> 0;
+    if (low === 0) this.#sentHigh += 1;
+    this.#sentLow = low;
+    const high = this.#sentHigh;
+    writeUint32(target, at, NAME_BEGIN);
+    writeUint32(target, at + 4, NAME_END);
+    writeUint32(target, at + COUNTER, high);
+    writeUint32(target, at + COUNTER + 4, low);
     const inner = (flags & MORE ? INNER_MORE : 0) | (flags & COMMAND ? INNER_COMMAND : 0);
-    const short = this.#short;
-    if (short !== undefined && target === short.bytes) {
-      const [low, high] = [this.#sentLow, this.#sentHigh];
-      const { view } = short;
-      view.setInt32(at, NAME_BEGIN);
-      view.setInt32(at + 4, NAME_END);
-      view.setInt32(at + COUNTER, high);
-      view.setInt32(at + COUNTER + 4, low);
+    const frames = this.#frames;
+    if (frames !== undefined && target === frames.bytes) {
       // The flags go where the frame's own header ends.
       target[from - 1] = inner;
-      short.seal(from - 1, 1 + to - from, at + FLAGS, at + BOX, reversed(high), reversed(low));
+      frames.seal(from - 1, 1 + to - from, at + BOX, high, low);
       return;
     }
-    writeUint32(this.#head, COUNTER + 4, this.#sentLow);
-    writeUint32(this.#sendNonce, NONCE_COUNTER + 4, this.#sentLow);
-    target.set(this.#head, at);
+    writeUint32(this.#sendNonce, NONCE_COUNTER, high);
+    writeUint32(this.#sendNonce, NONCE_COUNTER + 4, low);
     // The plain text is laid where its cipher text goes, and sealed in place: no memory in between.
     target[at + FLAGS] = inner;
     const length = to - from;
@@ -168,18 +146,13 @@ export class CurveCipher implements FrameCipher {
     high: number,
     low: number,
   ): boolean {
-    const short = this.#short;
-    if (short !== undefined && sealed === short.bytes)
-      return short.open(from + FLAGS, to - from - FLAGS, at, from + BOX, reversed(high), reversed(low));
+    const frames = this.#frames;
+    if (frames !== undefined && sealed === frames.bytes)
+      return frames.open(from + BOX, to - from - BOX, at, high, low);
     writeUint32(this.#receiveNonce, NONCE_COUNTER, high);
     writeUint32(this.#receiveNonce, NONCE_COUNTER + 4, low);
     const box = slice(sealed.buffer, sealed.byteOffset + from + BOX, to - from - BOX);
     const opened = slice(plain.buffer, plain.byteOffset + at, to - from - FLAGS);
     return this.#box.open(opened, box, this.#receiveNonce, this.#key);
   }
-}
-
-/** A word of the other byte order: counters are big-endian, words of nonces little-endian. */
-function reversed(word: number): number {
-  return (word >>> 24) | ((word >>> 8) & 0xff00) | ((word & 0xff00) << 8) | (word << 24);
 }

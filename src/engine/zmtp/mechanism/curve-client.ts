@@ -8,7 +8,7 @@ import type { ErrorCode } from "../../../core/errors.js";
 import { encodeZ85 } from "../../../core/z85.js";
 import { encodeCommand, parseCommand } from "../codec/command.js";
 import { decodeMetadata } from "../codec/metadata.js";
-import { type CurveBox, loadCurveBox } from "./curve-box.js";
+import { type CurveBox, KEY_LENGTH } from "./curve-box.js";
 import { CurveCipher } from "./curve-cipher.js";
 import {
   COOKIE_LENGTH,
@@ -25,7 +25,8 @@ import {
   sealBox,
   Welcome,
 } from "./curve-command.js";
-import { agreeOnKey, KEY_LENGTH, type KeyPair, keyPairOf } from "./curve-exchange.js";
+import { type KeyPair, keyPairOf } from "./curve-key-pair.js";
+import { curveBox, loadCurveBox } from "./curve-primitives.js";
 import {
   errorReceived,
   type FrameCipher,
@@ -60,7 +61,7 @@ export class CurveClient implements Mechanism {
   readonly #permanent: KeyPair;
   readonly #serverKey: Uint8Array;
   readonly #random: CurveRandom;
-  readonly #box: CurveBox;
+  readonly #given: CurveBox | undefined;
   #state: State = { at: "start" };
   #cipher: FrameCipher | undefined;
 
@@ -68,12 +69,21 @@ export class CurveClient implements Mechanism {
    * @throws InvalidArgumentError `EINVAL` without a secret key or the server's key
    * @throws what `loadCurveBox` throws
    */
-  constructor(options: MechanismOptions, random = SYSTEM_RANDOM, box = loadCurveBox()) {
+  constructor(options: MechanismOptions, random = SYSTEM_RANDOM, box?: CurveBox) {
     this.#properties = options.properties;
     this.#serverKey = needKey(options.curveServerKey, "a server key");
     this.#permanent = keyPairOf(needKey(options.curveSecretKey, "a secret key"));
     this.#random = random;
-    this.#box = box;
+    this.#given = box;
+    if (box === undefined) loadCurveBox(); // As early as may be.
+  }
+
+  get loading(): Promise<void> | undefined {
+    return this.#given === undefined ? loadCurveBox() : undefined;
+  }
+
+  get #box(): CurveBox {
+    return this.#given ?? curveBox();
   }
 
   get cipher(): FrameCipher | undefined {
@@ -92,8 +102,8 @@ export class CurveClient implements Mechanism {
   }
 
   start(): Step {
-    const transient = this.#random.keyPair();
-    const key = agreeOnKey(this.#serverKey, transient);
+    const transient = this.#random.keyPair(this.#box);
+    const key = this.#box.agree(this.#serverKey, transient.secretKey);
     if (key === undefined) return this.#fail("ERR_ZMTP_KEY_EXCHANGE", "the server's key is not a usable key");
     this.#state = { at: "hello-sent", transient, key };
     const short = counter(HELLO_COUNTER);
@@ -127,8 +137,8 @@ export class CurveClient implements Mechanism {
       return this.#fail("ERR_ZMTP_CRYPTOGRAPHIC", `WELCOME does not open: ${this.#wrongKey()}`);
     const serverTransient = plain.subarray(0, KEY_LENGTH);
     const cookie = plain.subarray(KEY_LENGTH, KEY_LENGTH + COOKIE_LENGTH);
-    const key = agreeOnKey(serverTransient, transient);
-    const vouchKey = agreeOnKey(serverTransient, this.#permanent);
+    const key = this.#box.agree(serverTransient, transient.secretKey);
+    const vouchKey = this.#box.agree(serverTransient, this.#permanent.secretKey);
     if (key === undefined || vouchKey === undefined) {
       return this.#fail("ERR_ZMTP_KEY_EXCHANGE", "WELCOME has no usable key");
     }

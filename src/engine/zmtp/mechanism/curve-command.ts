@@ -16,8 +16,9 @@
  * RFC 26 says of HELLO's padding 70 bytes in its prose and 72 in its grammar: 72 is what everybody sends.
  */
 import { InvalidArgumentError } from "../../../core/errors.js";
-import { type CurveBox, TAG_LENGTH } from "./curve-box.js";
-import { crypto, KEY_LENGTH, type KeyPair, newKeyPair } from "./curve-exchange.js";
+import { type CurveBox, KEY_LENGTH, TAG_LENGTH } from "./curve-box.js";
+import { type KeyPair, newKeyPair } from "./curve-key-pair.js";
+import { randomBytes } from "./curve-primitives.js";
 
 export const LONG_NONCE_LENGTH = 16;
 export const COOKIE_LENGTH = LONG_NONCE_LENGTH + TAG_LENGTH + 2 * KEY_LENGTH;
@@ -41,12 +42,12 @@ export const NonceText = {
 /** Where a handshake's random bytes come from; a test may know them beforehand. */
 export interface CurveRandom {
   bytes(length: number): Buffer;
-  keyPair(): KeyPair;
+  keyPair(box: CurveBox): KeyPair;
 }
 
 /** The operating system's random source. */
 export const SYSTEM_RANDOM: CurveRandom = {
-  bytes: (length) => crypto().randomBytes(length),
+  bytes: randomBytes,
   keyPair: newKeyPair,
 };
 
@@ -78,11 +79,6 @@ export function openBox(
 ): Buffer | undefined {
   const plain = Buffer.allocUnsafe(sealed.length - TAG_LENGTH);
   return box.open(plain, sealed, nonce, key) ? plain : undefined;
-}
-
-/** Compares secrets of equal length in a time that does not depend on where they differ. */
-export function equal(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && crypto().timingSafeEqual(a, b);
 }
 
 /**

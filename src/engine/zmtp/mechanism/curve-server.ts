@@ -17,12 +17,11 @@ import type { ErrorCode } from "../../../core/errors.js";
 import { encodeZ85 } from "../../../core/z85.js";
 import { encodeCommand, parseCommand } from "../codec/command.js";
 import { decodeMetadata } from "../codec/metadata.js";
-import { type CurveBox, loadCurveBox } from "./curve-box.js";
+import { type CurveBox, KEY_LENGTH } from "./curve-box.js";
 import { CurveCipher } from "./curve-cipher.js";
 import {
   type CurveRandom,
   counter,
-  equal,
   Hello,
   Initiate,
   LONG_NONCE_LENGTH,
@@ -34,7 +33,8 @@ import {
   sealBox,
   VOUCH_LENGTH,
 } from "./curve-command.js";
-import { agreeOnKey, KEY_LENGTH, type KeyPair, keyPairOf } from "./curve-exchange.js";
+import { type KeyPair, keyPairOf } from "./curve-key-pair.js";
+import { curveBox, equal, loadCurveBox } from "./curve-primitives.js";
 import {
   errorReceived,
   type FrameCipher,
@@ -89,7 +89,7 @@ export class CurveServer implements Mechanism {
   readonly #asks: boolean;
   readonly #permanent: KeyPair;
   readonly #random: CurveRandom;
-  readonly #box: CurveBox;
+  readonly #given: CurveBox | undefined;
   #state: State = { at: "start" };
   #cipher: FrameCipher | undefined;
 
@@ -97,12 +97,21 @@ export class CurveServer implements Mechanism {
    * @throws InvalidArgumentError `EINVAL` without a secret key
    * @throws what `loadCurveBox` throws
    */
-  constructor(options: MechanismOptions, random = SYSTEM_RANDOM, box = loadCurveBox()) {
+  constructor(options: MechanismOptions, random = SYSTEM_RANDOM, box?: CurveBox) {
     this.#properties = options.properties;
     this.#asks = options.asks;
     this.#permanent = keyPairOf(needKey(options.curveSecretKey, "a secret key"));
     this.#random = random;
-    this.#box = box;
+    this.#given = box;
+    if (box === undefined) loadCurveBox(); // As early as may be.
+  }
+
+  get loading(): Promise<void> | undefined {
+    return this.#given === undefined ? loadCurveBox() : undefined;
+  }
+
+  get #box(): CurveBox {
+    return this.#given ?? curveBox();
   }
 
   get cipher(): FrameCipher | undefined {
@@ -140,7 +149,7 @@ export class CurveServer implements Mechanism {
     }
     const client = Buffer.from(body.subarray(Hello.publicKey, Hello.nonce));
     const short = Buffer.from(body.subarray(Hello.nonce, Hello.box));
-    const key = agreeOnKey(client, this.#permanent);
+    const key = this.#box.agree(client, this.#permanent.secretKey);
     if (key === undefined) return this.#fail("ERR_ZMTP_KEY_EXCHANGE", "HELLO has no usable key");
     const signature = openBox(this.#box, body.subarray(Hello.box), nonce(NonceText.hello, short), key);
     if (signature === undefined) {
@@ -153,7 +162,7 @@ export class CurveServer implements Mechanism {
     if (!signature.equals(SIGNATURE)) {
       return this.#fail("ERR_ZMTP_MALFORMED_COMMAND_HELLO", "HELLO's box is not 64 zeros");
     }
-    const transient = this.#random.keyPair();
+    const transient = this.#random.keyPair(this.#box);
     const cookie = this.#bake(client, transient);
     const long = this.#random.bytes(LONG_NONCE_LENGTH);
     const content = Buffer.concat([transient.publicKey, cookie]);
@@ -180,7 +189,7 @@ export class CurveServer implements Mechanism {
     if (short.compare(state.counter) <= 0) {
       return this.#fail("ERR_ZMTP_INVALID_SEQUENCE", "INITIATE's counter did not grow");
     }
-    const key = agreeOnKey(state.client, state.transient);
+    const key = this.#box.agree(state.client, state.transient.secretKey);
     if (key === undefined) return this.#fail("ERR_ZMTP_KEY_EXCHANGE", "HELLO has no usable key");
     const box = body.subarray(Initiate.box);
     const plain = openBox(this.#box, box, nonce(NonceText.initiate, short), key);
@@ -189,7 +198,7 @@ export class CurveServer implements Mechanism {
     // C is worth something only with the vouch: c sealed this connection's C', and S, so that another server that
     // C talks to cannot pass it on. (libzmq does not look at S.)
     const client = plain.subarray(0, KEY_LENGTH);
-    const vouchKey = agreeOnKey(client, state.transient);
+    const vouchKey = this.#box.agree(client, state.transient.secretKey);
     if (vouchKey === undefined) return this.#fail("ERR_ZMTP_KEY_EXCHANGE", "INITIATE has no usable key");
     const vouchNonce = nonce(NonceText.vouch, plain.subarray(KEY_LENGTH, VOUCH_BOX));
     const vouched = openBox(this.#box, plain.subarray(VOUCH_BOX, METADATA), vouchNonce, vouchKey);

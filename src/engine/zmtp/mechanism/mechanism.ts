@@ -53,6 +53,8 @@ export interface Fault {
 export interface Step {
   /** Bodies of command frames, without their frame header. */
   readonly send?: readonly Uint8Array[];
+  /** Wait for this promise, then call `start`. When it rejects, the handshake has failed. */
+  readonly wait?: Promise<void>;
   /** Ask the hook; then call `authenticated`. */
   readonly ask?: Credentials;
   /** The handshake is complete. */
@@ -98,7 +100,7 @@ export interface FrameCipher {
   open(sealed: Uint8Array, from: number, to: number, plain: Uint8Array, at: number): number | Fault;
   /** Bytes of the longest plain body that its own memory is for; one with all that sealing adds fits there. Negative: none. */
   readonly mostShort: number;
-  /** Its own memory, for the frames that are sealed next, or opened; made with the first of them. `undefined`: it has none. */
+  /** Its own memory, for the frames that are sealed next, or opened. `undefined`: it has none. */
   memory(use: "seal" | "open"): CipherMemory | undefined;
 }
 
@@ -112,6 +114,8 @@ export interface Mechanism {
    * same array for the same properties. If it does, `start` is not called. Absent: the mechanism waits for the peer's greeting.
    */
   readonly early?: Uint8Array | undefined;
+  /** Fulfilled when the mechanism's code is loaded, which `start` needs; absent: it is loaded. */
+  readonly loading?: Promise<void> | undefined;
   start(): Step;
   receive(body: Buffer): Step;
   authenticated(verdict: Verdict): Step;

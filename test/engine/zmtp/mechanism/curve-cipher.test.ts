@@ -1,17 +1,14 @@
 import { describe, expect, test } from "vitest";
 import { CurveCipher } from "../../../../src/engine/zmtp/mechanism/curve-cipher.js";
-import { agreeOnKey, keyPairOf } from "../../../../src/engine/zmtp/mechanism/curve-exchange.js";
+import { keyPairOf } from "../../../../src/engine/zmtp/mechanism/curve-key-pair.js";
 import fc from "../../../support/properties.js";
 import { bodyOf, CURVE_MESSAGE, PONG_IN_MESSAGE } from "../../../vectors/mechanism.js";
-import { BOXES, openSealed } from "./support.js";
+import { BOXES, LIBSODIUM, openSealed } from "./support.js";
 
 const MORE = 1;
 const COMMAND = 4;
 
-const key = agreeOnKey(
-  keyPairOf(Buffer.alloc(32, 2)).publicKey,
-  keyPairOf(Buffer.alloc(32, 1)),
-) as Uint8Array;
+const key = LIBSODIUM.agree(keyPairOf(Buffer.alloc(32, 2)).publicKey, Buffer.alloc(32, 1)) as Uint8Array;
 
 function seal(cipher: CurveCipher, flags: number, body: Uint8Array): Buffer {
   const sealed = Buffer.alloc(cipher.sealedLength(body.length));

@@ -13,12 +13,12 @@ import {
   SYSTEM_RANDOM,
   sealBox,
 } from "../../../../src/engine/zmtp/mechanism/curve-command.js";
-import { agreeOnKey, keyPairOf, newKeyPair } from "../../../../src/engine/zmtp/mechanism/curve-exchange.js";
+import { keyPairOf } from "../../../../src/engine/zmtp/mechanism/curve-key-pair.js";
 import { CurveServer } from "../../../../src/engine/zmtp/mechanism/curve-server.js";
 import type { MechanismOptions, Step } from "../../../../src/engine/zmtp/mechanism/mechanism.js";
 import fc from "../../../support/properties.js";
 import { bodyOf, CURVE_HELLO_BOX, CURVE_HELLO_SHA256, ERROR } from "../../../vectors/mechanism.js";
-import { BOXES, knownRandom, openSealed, optionsOf, properties, shake } from "./support.js";
+import { BOXES, knownRandom, newPair, openSealed, optionsOf, properties, shake } from "./support.js";
 
 // Each array is one key: what is found out about it is kept with it.
 const SERVER = Buffer.alloc(32, 2);
@@ -266,7 +266,7 @@ describe.each(BOXES)("with $name", (box) => {
       const welcome = only(side.receive(known.HELLO));
       // Only who has c' can read the cookie; say that it leaked.
       const plain = Buffer.alloc(128);
-      const helloKey = agreeOnKey(SERVER_PUBLIC, keyPairOf(CLIENT_TRANSIENT)) as Uint8Array;
+      const helloKey = box.agree(SERVER_PUBLIC, CLIENT_TRANSIENT) as Uint8Array;
       expect(
         box.open(plain, welcome.subarray(24), nonce("WELCOME-", welcome.subarray(8, 24)), helloKey),
       ).toBe(true);
@@ -287,13 +287,13 @@ describe.each(BOXES)("with $name", (box) => {
     }): Step {
       const transient = keyPairOf(CLIENT_TRANSIENT);
       const serverTransient = keyPairOf(SERVER_TRANSIENT).publicKey;
-      const vouchKey = agreeOnKey(serverTransient, keyPairOf(part.vouchFrom ?? CLIENT)) as Uint8Array;
+      const vouchKey = box.agree(serverTransient, part.vouchFrom ?? CLIENT) as Uint8Array;
       const vouchNonce = Buffer.alloc(16, 9);
       const vouched = Buffer.concat(part.vouched ?? [transient.publicKey, SERVER_PUBLIC]);
       const vouch = sealBox(box, vouched, nonce("VOUCH---", vouchNonce), vouchKey);
       const plain = [part.claimed ?? CLIENT_PUBLIC, vouchNonce, vouch, part.metadata ?? properties("PUSH")];
       const short = counter(part.count ?? 2);
-      const key = agreeOnKey(serverTransient, transient) as Uint8Array;
+      const key = box.agree(serverTransient, transient.secretKey) as Uint8Array;
       const sealed = sealBox(box, Buffer.concat(plain), nonce("CurveZMQINITIATE", short), key);
       const cookie = known.INITIATE.subarray(9, 105);
       return reach("server, welcome sent").receive(
@@ -307,24 +307,24 @@ describe.each(BOXES)("with $name", (box) => {
     });
 
     test("not with another's public key", () => {
-      expect(initiate({ claimed: newKeyPair().publicKey }).failed).toMatchObject({
+      expect(initiate({ claimed: newPair().publicKey }).failed).toMatchObject({
         code: "ERR_ZMTP_CRYPTOGRAPHIC",
       });
     });
 
     test("not with a vouch for another connection", () => {
-      expect(initiate({ vouched: [newKeyPair().publicKey, SERVER_PUBLIC] }).failed).toMatchObject({
+      expect(initiate({ vouched: [newPair().publicKey, SERVER_PUBLIC] }).failed).toMatchObject({
         code: "ERR_ZMTP_KEY_EXCHANGE",
       });
     });
 
     test("not with a vouch for another server", () => {
-      const vouched = [keyPairOf(CLIENT_TRANSIENT).publicKey, newKeyPair().publicKey] as const;
+      const vouched = [keyPairOf(CLIENT_TRANSIENT).publicKey, newPair().publicKey] as const;
       expect(initiate({ vouched }).failed).toMatchObject({ code: "ERR_ZMTP_KEY_EXCHANGE" });
     });
 
     test("not with a vouch by another client", () => {
-      expect(initiate({ vouchFrom: newKeyPair().secretKey }).failed).toMatchObject({
+      expect(initiate({ vouchFrom: newPair().secretKey }).failed).toMatchObject({
         code: "ERR_ZMTP_CRYPTOGRAPHIC",
       });
     });
@@ -347,7 +347,7 @@ describe.each(BOXES)("with $name", (box) => {
 
   test("a HELLO whose box holds something else than zeros is malformed", () => {
     const hello = Buffer.from(known.HELLO);
-    const key = agreeOnKey(SERVER_PUBLIC, keyPairOf(CLIENT_TRANSIENT)) as Uint8Array;
+    const key = box.agree(SERVER_PUBLIC, CLIENT_TRANSIENT) as Uint8Array;
     hello.set(sealBox(box, Buffer.alloc(64, 1), nonce("CurveZMQHELLO---", counter(1)), key), 120);
     expect(reach("server, start").receive(hello).failed).toMatchObject({
       code: "ERR_ZMTP_MALFORMED_COMMAND_HELLO",
@@ -361,7 +361,7 @@ describe.each(BOXES)("with $name", (box) => {
   });
 
   test("a client that was given another server's key does not open WELCOME, nor the server its HELLO", () => {
-    const other = newKeyPair();
+    const other = newPair();
     const misled = clientOf(box, SYSTEM_RANDOM, { curveServerKey: other.publicKey });
     expect(misled.suspicion).toBeUndefined();
     const { client, server } = shake(misled, serverOf(box));

@@ -8,14 +8,13 @@ import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
 import { encodeZ85 } from "../../../../src/core/z85.js";
 import { createMechanism } from "../../../../src/engine/zmtp/admission.js";
-import { newKeyPair } from "../../../../src/engine/zmtp/mechanism/curve-exchange.js";
 import type {
   Fault,
   Mechanism,
   MechanismOptions,
   Metadata,
 } from "../../../../src/engine/zmtp/mechanism/mechanism.js";
-import { openSealed, optionsOf, properties } from "./support.js";
+import { newPair, openSealed, optionsOf, properties } from "./support.js";
 
 type Native = typeof import("zeromq");
 
@@ -221,8 +220,8 @@ describe.skipIf(zmq === undefined && "the npm package zeromq does not load here"
 });
 
 describe.skipIf(!curve && "no libzmq with CURVE here")("CURVE", () => {
-  const server = newKeyPair();
-  const client = newKeyPair();
+  const server = newPair();
+  const client = newPair();
   const z85 = (key: Buffer) => encodeZ85(key);
 
   async function talk(dealer: InstanceType<Native["Dealer"]>, wire: Wire, cipher: Mechanism["cipher"]) {
@@ -290,7 +289,7 @@ describe.skipIf(!curve && "no libzmq with CURVE here")("CURVE", () => {
 
   test("a libzmq server with another key closes, and lets us in no further", async () => {
     const { wire } = await toBound({ curveServer: true, curveSecretKey: z85(server.secretKey) });
-    const keys = { curveSecretKey: client.secretKey, curveServerKey: newKeyPair().publicKey };
+    const keys = { curveSecretKey: client.secretKey, curveServerKey: newPair().publicKey };
     expect(await wire.shake(createMechanism("CURVE", false, mine(keys)))).toMatchObject({
       message: "closed",
     });

@@ -1,14 +1,13 @@
 import { expect, test } from "vitest";
 import { createMechanism } from "../../../../src/engine/zmtp/admission.js";
 import { CurveClient } from "../../../../src/engine/zmtp/mechanism/curve-client.js";
-import { newKeyPair } from "../../../../src/engine/zmtp/mechanism/curve-exchange.js";
 import { CurveServer } from "../../../../src/engine/zmtp/mechanism/curve-server.js";
 import { NullMechanism } from "../../../../src/engine/zmtp/mechanism/null.js";
 import { PlainClient, PlainServer } from "../../../../src/engine/zmtp/mechanism/plain.js";
-import { optionsOf, shake } from "./support.js";
+import { newPair, optionsOf, shake } from "./support.js";
 
-const server = newKeyPair();
-const client = newKeyPair();
+const server = newPair();
+const client = newPair();
 const ofServer = optionsOf({ asks: true, curveSecretKey: server.secretKey });
 const ofClient = optionsOf({ curveSecretKey: client.secretKey, curveServerKey: server.publicKey });
 

@@ -1,14 +1,13 @@
 /** Both ends of a handshake, with nothing between them but this. */
 
+import { randomBytes } from "node:crypto";
+import { curveBox as nobleBox } from "../../../../src/browser/curve/primitives.js";
 import { encodeMetadata } from "../../../../src/engine/zmtp/codec/metadata.js";
-import {
-  type CurveBox,
-  nobleBox,
-  sodiumBox,
-  wasmBox,
-} from "../../../../src/engine/zmtp/mechanism/curve-box.js";
+import type { CurveBox } from "../../../../src/engine/zmtp/mechanism/curve-box.js";
 import type { CurveRandom } from "../../../../src/engine/zmtp/mechanism/curve-command.js";
-import { keyPairOf } from "../../../../src/engine/zmtp/mechanism/curve-exchange.js";
+import { type KeyPair, keyPairOf } from "../../../../src/engine/zmtp/mechanism/curve-key-pair.js";
+import { boxWith, loadCurveBox, loadSodium } from "../../../../src/engine/zmtp/mechanism/curve-primitives.js";
+import { loadLibsodium } from "../../../../src/engine/zmtp/mechanism/libsodium.js";
 import type {
   Credentials,
   Fault,
@@ -94,18 +93,28 @@ export function knownRandom(secretKey: Uint8Array): CurveRandom {
   };
 }
 
-function loads(box: () => CurveBox): CurveBox | undefined {
+/** A new permanent pair. */
+export function newPair(): KeyPair {
+  return keyPairOf(randomBytes(32));
+}
+
+// What a mechanism uses that is given no box.
+await loadCurveBox();
+
+export const LIBSODIUM: CurveBox = await loadLibsodium();
+/** That of pages. */
+export const NOBLE: CurveBox = nobleBox();
+
+/** The optional package's, where it loads. */
+function nativeBoxes(): CurveBox[] {
   try {
-    return box();
+    return [boxWith(loadSodium(), LIBSODIUM)];
   } catch {
-    return undefined;
+    return [];
   }
 }
 
-/** The boxes of this machine; sodium-native is an optional dependency. */
-export const BOXES: readonly CurveBox[] = [loads(sodiumBox), loads(wasmBox), nobleBox()].filter(
-  (box) => box !== undefined,
-);
+export const BOXES: readonly CurveBox[] = [LIBSODIUM, NOBLE, ...nativeBoxes()];
 
 /** What is in a sealed body, or the fault. */
 export function openSealed(

@@ -1,10 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { InvalidArgumentError, NotSupportedError } from "../../../../src/core/errors.js";
-import {
-  chooseCurveBox,
-  nobleBox as noble,
-  TAG_LENGTH,
-} from "../../../../src/engine/zmtp/mechanism/curve-box.js";
+import { TAG_LENGTH } from "../../../../src/engine/zmtp/mechanism/curve-box.js";
+import { chooseNative } from "../../../../src/engine/zmtp/mechanism/curve-primitives.js";
 import fc from "../../../support/properties.js";
 import { NACL } from "../../../vectors/mechanism.js";
 import { BOXES } from "./support.js";
@@ -12,6 +9,7 @@ import { BOXES } from "./support.js";
 const key = Buffer.from(NACL.key, "hex");
 const nonce = Buffer.from(NACL.nonce, "hex");
 const plain = Buffer.from(NACL.plain, "hex");
+const secretKey = Buffer.from(NACL.secretKey, "hex");
 const sealed = Buffer.from(NACL.sealed, "hex");
 
 describe.each(BOXES)("$name", (box) => {
@@ -50,6 +48,28 @@ describe.each(BOXES)("$name", (box) => {
     expect(box.open(opened, sealed, nonce, key)).toBe(true);
   });
 
+  test("agrees on the key of NaCl's example, from wherever the public key stands", () => {
+    for (const offset of [0, 1, 2, 3]) {
+      const memory = Buffer.alloc(40);
+      memory.set(Buffer.from(NACL.peerPublicKey, "hex"), offset);
+      const agreed = box.agree(memory.subarray(offset, offset + 32), secretKey);
+      expect(Buffer.from(agreed ?? []).toString("hex")).toBe(NACL.key);
+    }
+    expect(box.publicKeyOf(secretKey).toString("hex")).toBe(NACL.publicKey);
+  });
+
+  // RFC 7748, 6.1: points whose result does not depend on the secret key.
+  test.each([
+    "00".repeat(32),
+    `01${"00".repeat(31)}`,
+    "e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800",
+    "5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157",
+    `ec${"ff".repeat(30)}7f`,
+    `ed${"ff".repeat(30)}7f`,
+  ])("agrees on no key with the point %s", (point) => {
+    expect(box.agree(Buffer.from(point, "hex"), secretKey)).toBeUndefined();
+  });
+
   test("seals nothing into a tag", () => {
     const tag = Buffer.alloc(TAG_LENGTH);
     box.seal(tag, Buffer.alloc(0), nonce, key);
@@ -58,7 +78,7 @@ describe.each(BOXES)("$name", (box) => {
   });
 
   test.each([
-    0, 1, 31, 32, 33, 63, 64, 65, 131_039, 131_040, 131_041, 300_000,
+    0, 1, 31, 32, 33, 63, 64, 65, 65_615, 65_616, 65_617, 9_000_000,
   ])("%i bytes come back", (length) => {
     const text = Buffer.alloc(length, "text");
     const target = Buffer.alloc(length + TAG_LENGTH);
@@ -85,42 +105,32 @@ test("all give the same bytes", () => {
 });
 
 describe("SHOAL_CURVE", () => {
+  const addon = { crypto_secretbox_easy: () => undefined, crypto_secretbox_open_easy: () => true };
   const missing = () => {
     throw new Error("no such addon");
   };
 
-  test.each(["wasm", "noble"])("insists on %s", (choice) => {
-    expect(chooseCurveBox(choice).name).toBe(choice);
+  test.each([undefined, "", "sodium"])("%j: the addon, where it loads", (choice) => {
+    expect(chooseNative(choice, () => addon)).toBe(addon);
   });
 
-  test.each(["sodium", "wasm", "noble"])("insists on %s, and says so where it does not load", (choice) => {
-    const choose = () => chooseCurveBox(choice, missing, missing, missing);
+  test.each([undefined, ""])("%j: no addon is no error", (choice) => {
+    expect(chooseNative(choice, missing)).toBeNull();
+  });
+
+  test("libsodium: never the addon", () => {
+    expect(chooseNative("libsodium", () => addon)).toBeNull();
+  });
+
+  test("sodium: an addon that does not load is an error", () => {
+    const choose = () => chooseNative("sodium", missing);
     expect(choose).toThrow(NotSupportedError);
     expect(choose).toThrow(
       expect.objectContaining({ code: "ERR_ENGINE_UNAVAILABLE", cause: expect.any(Error) }),
     );
   });
 
-  test.each(["sodium", "noble"])("%s for everything has nothing else for short frames", (choice) => {
-    const box = { ...noble(), name: choice as "sodium" };
-    expect(chooseCurveBox(choice, () => box, noble).short).toBeUndefined();
-  });
-
-  test.each([
-    undefined,
-    "",
-  ])("unset (%j), WebAssembly stands in for a sodium that does not load, then noble", (choice) => {
-    expect(chooseCurveBox(choice, missing).name).toBe("wasm");
-    expect(chooseCurveBox(choice, missing, noble, missing).name).toBe("noble");
-    expect(chooseCurveBox(choice).name).toBe(BOXES[0]?.name);
-    expect(() => chooseCurveBox(choice, missing, missing, missing)).toThrow(NotSupportedError);
-  });
-
-  test("unset, short frames do not go to native code", () => {
-    expect(chooseCurveBox("", () => ({ ...noble(), name: "sodium" })).short).toBeDefined();
-  });
-
   test("refuses another word", () => {
-    expect(() => chooseCurveBox("salt")).toThrow(InvalidArgumentError);
+    expect(() => chooseNative("salt", () => addon)).toThrow(InvalidArgumentError);
   });
 });

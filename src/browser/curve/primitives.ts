@@ -1,0 +1,76 @@
+/**
+ * The packages that do the cryptography of CURVE in a page: `@noble/ciphers` and `@noble/curves`. libsodium would be larger than
+ * the rest of the page. The Web platform's own X25519 answers with promises. The build puts this file in the place of
+ * engine/zmtp/mechanism/curve-primitives.ts (rolldown.config.js).
+ */
+import { hsalsa, xsalsa20poly1305 } from "@noble/ciphers/salsa.js";
+import { x25519 } from "@noble/curves/ed25519.js";
+import type { CurveBox } from "../../engine/zmtp/mechanism/curve-box.js";
+
+/** The longest box for which noble's working memory is kept for the next. */
+const MAX_KEPT = 131_072;
+/** Bytes of working memory in front of a text. */
+const NOBLE_HEAD = 32;
+/** HSalsa20's constant, "expand 32-byte k", as words. */
+const SIGMA = [0x61707865, 0x3320646e, 0x79622d32, 0x6b206574];
+
+let kept = new Uint8Array(1024);
+
+/** Working memory for `length` bytes of input; noble refuses more. */
+function memory(length: number): Uint8Array {
+  const size = length + NOBLE_HEAD;
+  if (size > MAX_KEPT) return new Uint8Array(size);
+  if (size > kept.length) kept = new Uint8Array(Math.min(MAX_KEPT, size * 2));
+  return kept.subarray(0, size);
+}
+
+const BOX: CurveBox = {
+  name: "noble",
+  mostShort: -1,
+  seal(sealed, plain, nonce, key) {
+    sealed.set(xsalsa20poly1305(key, nonce).encrypt(plain, memory(plain.length)));
+  },
+  open(plain, sealed, nonce, key) {
+    try {
+      plain.set(xsalsa20poly1305(key, nonce).decrypt(sealed, memory(sealed.length)));
+      return true;
+    } catch {
+      return false; // Noble throws where the tag does not fit.
+    }
+  },
+  agree(publicKey, secretKey) {
+    let point: Uint8Array;
+    try {
+      point = x25519.getSharedSecret(secretKey, publicKey);
+    } catch {
+      return undefined; // A result of zeros (RFC 7748, 6.1).
+    }
+    const key = new Uint32Array(8);
+    hsalsa(Uint32Array.from(SIGMA), new Uint32Array(point.slice().buffer), new Uint32Array(4), key);
+    return new Uint8Array(key.buffer);
+  },
+  publicKeyOf,
+};
+
+/** The primitives are a part of the page. */
+export function loadCurveBox(): undefined {}
+
+export function curveBox(): CurveBox {
+  return BOX;
+}
+
+/** Bytes of the platform's random source. */
+export function randomBytes(length: number): Buffer {
+  return Buffer.from(globalThis.crypto.getRandomValues(new Uint8Array(length)));
+}
+
+/** Compares secrets in a time that does not depend on where they differ. */
+export function equal(one: Uint8Array, other: Uint8Array): boolean {
+  let differing = one.length ^ other.length;
+  for (let i = 0; i < one.length; i++) differing |= (one[i] as number) ^ (other[i] as number);
+  return differing === 0;
+}
+
+export function publicKeyOf(secretKey: Uint8Array): Buffer {
+  return Buffer.from(x25519.getPublicKey(secretKey));
+}

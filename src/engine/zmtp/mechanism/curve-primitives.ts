@@ -1,0 +1,139 @@
+/**
+ * The packages that do the cryptography of CURVE (docs/security.md). `libsodium` does all of it, in WebAssembly (libsodium.ts). The
+ * optional `sodium-native` seals and opens long texts. A call into native code takes as long as a text of some 300 bytes
+ * (bench/micro/curve.js), so short frames stay in WebAssembly.
+ *
+ * Both are loaded with the first socket that has CURVE, not with shoal. Compiling WebAssembly takes a promise, for which
+ * handshakes wait (mechanism.ts). In a page, the build puts src/browser/curve/primitives.ts in the place of this file.
+ */
+import { quoted } from "../../../core/arguments.js";
+import { InvalidArgumentError, NotSupportedError } from "../../../core/errors.js";
+import { requireHere } from "../../../core/require-here.js";
+import type { CurveBox } from "./curve-box.js";
+import { loadLibsodium } from "./libsodium.js";
+
+export { publicKeyOf } from "../../../core/x25519.js";
+
+/** The part of sodium-native that is used here; the package has no types. */
+interface Sodium {
+  crypto_secretbox_easy(c: Uint8Array, m: Uint8Array, n: Uint8Array, k: Uint8Array): void;
+  crypto_secretbox_open_easy(m: Uint8Array, c: Uint8Array, n: Uint8Array, k: Uint8Array): boolean;
+}
+
+/** Bytes of the longest frame that native code does not seal faster (bench/micro/curve.js). */
+const MOST_SHORT_WITH_SODIUM = 768;
+
+/** @throws the reason why the addon does not load here */
+export function loadSodium(): Sodium {
+  return requireHere()("sodium-native") as Sodium;
+}
+
+/** libsodium with native code for long texts. */
+export function boxWith(sodium: Sodium, libsodium: CurveBox): CurveBox {
+  return {
+    name: "sodium",
+    seal: (sealed, plain, nonce, key) => sodium.crypto_secretbox_easy(sealed, plain, nonce, key),
+    open: (plain, sealed, nonce, key) => sodium.crypto_secretbox_open_easy(plain, sealed, nonce, key),
+    agree: (publicKey, secretKey) => libsodium.agree(publicKey, secretKey),
+    publicKeyOf: (secretKey) => libsodium.publicKeyOf(secretKey),
+    ...(libsodium.frames === undefined ? {} : { frames: libsodium.frames }),
+    mostShort: MOST_SHORT_WITH_SODIUM,
+  };
+}
+
+/** The addon; `null`: not used in this process. */
+let native: Sodium | null | undefined;
+let loaded: CurveBox | undefined;
+let loading: Promise<void> | undefined;
+
+/**
+ * Loads the primitives, once in a thread. The environment variable `SHOAL_CURVE` chooses: `libsodium` without native code,
+ * `sodium` with it; by default `sodium-native` is used where it loads.
+ *
+ * @returns `undefined` when they are loaded; else a promise, which rejects with NotSupportedError `ERR_ENGINE_UNAVAILABLE`
+ * @throws InvalidArgumentError `EINVAL` for another `SHOAL_CURVE`
+ * @throws NotSupportedError `ERR_ENGINE_UNAVAILABLE` for `sodium` where it does not load
+ */
+export function loadCurveBox(): Promise<void> | undefined {
+  if (loaded !== undefined) return undefined;
+  const sodium = nativeSodium();
+  if (loading === undefined) {
+    loading = load(sodium);
+    loading.catch(() => undefined); // The handshakes that wait for it report it.
+  }
+  return loading;
+}
+
+async function load(sodium: Sodium | null): Promise<void> {
+  let libsodium: CurveBox;
+  try {
+    libsodium = await loadLibsodium();
+  } catch (cause) {
+    throw doesNotLoad("libsodium", cause);
+  }
+  loaded = sodium === null ? libsodium : boxWith(sodium, libsodium);
+}
+
+/** The primitives, once they are loaded. */
+export function curveBox(): CurveBox {
+  if (loaded === undefined) throw new Error("CURVE's primitives are not loaded");
+  return loaded;
+}
+
+/** Whether native code seals and opens in this process. */
+export function curveIsNative(): boolean {
+  try {
+    return nativeSodium() !== null;
+  } catch {
+    return false; // The first socket with CURVE reports why.
+  }
+}
+
+function nativeSodium(): Sodium | null {
+  if (native === undefined) native = chooseNative(process.env.SHOAL_CURVE);
+  return native;
+}
+
+/**
+ * @param choice `SHOAL_CURVE`
+ * @internal
+ */
+export function chooseNative(choice: string | undefined, load = loadSodium): Sodium | null {
+  switch (choice) {
+    case "libsodium":
+      return null;
+    case "sodium":
+      try {
+        return load();
+      } catch (cause) {
+        throw doesNotLoad("sodium-native", cause);
+      }
+    case undefined:
+    case "":
+      try {
+        return load();
+      } catch {
+        return null; // It is optional.
+      }
+    default:
+      throw new InvalidArgumentError(`SHOAL_CURVE must be libsodium or sodium; got ${quoted(choice)}`);
+  }
+}
+
+function doesNotLoad(name: string, cause: unknown): NotSupportedError {
+  return new NotSupportedError(
+    `CURVE needs the npm package ${name} here, which does not load on this machine: npm install ${name}`,
+    "ERR_ENGINE_UNAVAILABLE",
+    { cause },
+  );
+}
+
+/** Bytes of the operating system's random source. */
+export function randomBytes(length: number): Buffer {
+  return process.getBuiltinModule("node:crypto").randomBytes(length);
+}
+
+/** Compares secrets in a time that does not depend on where they differ. */
+export function equal(one: Uint8Array, other: Uint8Array): boolean {
+  return one.length === other.length && process.getBuiltinModule("node:crypto").timingSafeEqual(one, other);
+}

@@ -1,0 +1,185 @@
+/**
+ * CURVE's primitives by the package `libsodium`, in WebAssembly and without the package of wrappers. The C functions work on
+ * memory that is allocated once per thread. A longer box gets memory for the call. WebAssembly never returns memory to the
+ * system, so a thread keeps as much as its longest frame took; peers send at most `maxMessageSize`.
+ *
+ *   key 32 | nonce 24 | input 65,632 | output 131,072
+ *
+ * Short frames are copied in and out many at a time. Frame by frame, messages of 64 bytes cost a sender 39 % more processor
+ * time and a receiver 20 % more, and are then slower than with libzmq in C (`shoal bench curve`).
+ */
+import { writeUint32 } from "../../../core/big-endian.js";
+import { requireHere } from "../../../core/require-here.js";
+import { type CurveBox, type FrameMemory, KEY_LENGTH, NONCE_LENGTH, TAG_LENGTH } from "./curve-box.js";
+
+/** Bytes of a nonce in front of its counter. */
+const NONCE_TEXT = 16;
+/** Bytes of the input, 64 KiB and a frame's overhead, and of the output. */
+const INPUT_SIZE = 65_632;
+const OUTPUT_SIZE = 131_072;
+/** Bytes of the longest frame that counts as short: others fit next to it. */
+const MOST_SHORT = 32_768;
+
+/** The part of the package that is used here; the package has no types. A length of 64 bits is passed as two words. */
+interface Exports {
+  /** The memory; another array once it has grown. */
+  readonly HEAPU8: Uint8Array;
+  /** @returns 0 when there is no memory */
+  _malloc(size: number): number;
+  _free(at: number): void;
+  _sodium_init(): number;
+  readonly _crypto_secretbox_easy: Crypt;
+  /** @returns 0 for a genuine box */
+  readonly _crypto_secretbox_open_easy: Crypt;
+  /** @returns -1 for a public key that gives every secret key the same result */
+  _crypto_box_beforenm(result: number, publicKey: number, secretKey: number): number;
+  _crypto_scalarmult_base(publicKey: number, secretKey: number): number;
+}
+
+/** Addresses in the memory, but for the length. */
+type Crypt = (to: number, from: number, length: number, high: 0, nonce: number, key: number) => number;
+
+/** @throws the reason why the package does not load here */
+async function load(): Promise<Exports> {
+  // The package would go on in JavaScript, where it loses its memory when that grows.
+  if (!("WebAssembly" in globalThis)) throw new Error("this JavaScript engine runs without WebAssembly");
+  try {
+    // The name is a literal, so that bundlers put the package into their output.
+    // @ts-expect-error The package has no types.
+    const { default: instantiate } = await import("libsodium");
+    return await (instantiate as (options: object) => Promise<Exports>)({ getRandomValue: randomWord });
+  } catch {
+    // Jest and others cannot import. The package's file for `require` is three times as large.
+    const module = requireHere()("libsodium") as Exports & { readonly ready: Promise<void> };
+    await module.ready;
+    return module;
+  }
+}
+
+/** The package's own source of random numbers works in pages and CommonJS only. */
+function randomWord(): number {
+  return globalThis.crypto.getRandomValues(new Uint32Array(1))[0] as number;
+}
+
+/** @throws the reason why it does not load here */
+export async function loadLibsodium(): Promise<CurveBox> {
+  const sodium = await load();
+  sodium._sodium_init();
+  return new Libsodium(sodium, new Memory(sodium));
+}
+
+class Memory implements FrameMemory {
+  readonly input: number;
+  readonly inputSize = INPUT_SIZE;
+  readonly output: number;
+  readonly outputSize = OUTPUT_SIZE;
+  readonly key: number;
+  readonly nonce: number;
+  bytes: Uint8Array;
+  readonly #sodium: Exports;
+  /** Looked up once: the package's object has hundreds of properties. */
+  readonly #seal: Crypt;
+  readonly #open: Crypt;
+
+  constructor(sodium: Exports) {
+    this.#sodium = sodium;
+    this.#seal = sodium._crypto_secretbox_easy;
+    this.#open = sodium._crypto_secretbox_open_easy;
+    this.key = sodium._malloc(KEY_LENGTH + NONCE_LENGTH);
+    this.nonce = this.key + KEY_LENGTH;
+    this.input = sodium._malloc(INPUT_SIZE);
+    this.output = sodium._malloc(OUTPUT_SIZE);
+    this.bytes = sodium.HEAPU8;
+  }
+
+  /** Memory for one box, until `giveBack`. @returns 0 when there is none */
+  take(size: number): number {
+    if (size <= INPUT_SIZE) return this.input;
+    const at = this.#sodium._malloc(size);
+    this.bytes = this.#sodium.HEAPU8;
+    return at;
+  }
+
+  giveBack(at: number): void {
+    if (at !== this.input) this.#sodium._free(at);
+  }
+
+  use(key: Uint8Array, nonce: Uint8Array): void {
+    this.bytes.set(key, this.key);
+    this.bytes.set(nonce, this.nonce);
+  }
+
+  seal(from: number, length: number, to: number, high: number, low: number): void {
+    this.#count(high, low);
+    this.#seal(to, from, length, 0, this.nonce, this.key);
+  }
+
+  open(from: number, length: number, to: number, high: number, low: number): boolean {
+    this.#count(high, low);
+    return this.#open(to, from, length, 0, this.nonce, this.key) === 0;
+  }
+
+  #count(high: number, low: number): void {
+    writeUint32(this.bytes, this.nonce + NONCE_TEXT, high);
+    writeUint32(this.bytes, this.nonce + NONCE_TEXT + 4, low);
+  }
+}
+
+class Libsodium implements CurveBox {
+  readonly name = "libsodium";
+  readonly frames: Memory;
+  readonly mostShort = MOST_SHORT;
+  readonly #sodium: Exports;
+
+  constructor(sodium: Exports, memory: Memory) {
+    this.#sodium = sodium;
+    this.frames = memory;
+  }
+
+  seal(sealed: Uint8Array, plain: Uint8Array, nonce: Uint8Array, key: Uint8Array): void {
+    const memory = this.frames;
+    const { length } = plain;
+    const at = memory.take(TAG_LENGTH + length);
+    if (at === 0) throw new RangeError(`libsodium has no memory for a box of ${length} bytes`);
+    const text = at + TAG_LENGTH;
+    memory.use(key, nonce);
+    memory.bytes.set(plain, text);
+    this.#sodium._crypto_secretbox_easy(at, text, length, 0, memory.nonce, memory.key);
+    sealed.set(memory.bytes.subarray(at, text + length));
+    memory.giveBack(at);
+  }
+
+  open(plain: Uint8Array, sealed: Uint8Array, nonce: Uint8Array, key: Uint8Array): boolean {
+    const memory = this.frames;
+    const { length } = sealed;
+    const at = memory.take(length);
+    if (at === 0) return false;
+    const text = at + TAG_LENGTH;
+    memory.use(key, nonce);
+    memory.bytes.set(sealed, at);
+    const result = this.#sodium._crypto_secretbox_open_easy(text, at, length, 0, memory.nonce, memory.key);
+    if (result === 0) plain.set(memory.bytes.subarray(text, at + length));
+    memory.giveBack(at);
+    return result === 0;
+  }
+
+  agree(publicKey: Uint8Array, secretKey: Uint8Array): Uint8Array | undefined {
+    const { bytes, input } = this.frames;
+    const [own, key, end] = [input + KEY_LENGTH, input + 2 * KEY_LENGTH, input + 3 * KEY_LENGTH];
+    bytes.set(publicKey, input);
+    bytes.set(secretKey, own);
+    const result = this.#sodium._crypto_box_beforenm(key, input, own);
+    const agreed = result === 0 ? bytes.slice(key, end) : undefined;
+    bytes.fill(0, own, end);
+    return agreed;
+  }
+
+  publicKeyOf(secretKey: Uint8Array): Buffer {
+    const { bytes, input } = this.frames;
+    const key = input + KEY_LENGTH;
+    bytes.set(secretKey, input);
+    this.#sodium._crypto_scalarmult_base(key, input);
+    bytes.fill(0, input, key);
+    return Buffer.from(bytes.subarray(key, key + KEY_LENGTH));
+  }
+}
