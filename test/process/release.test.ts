@@ -2,7 +2,7 @@
 import { execFileSync, spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
 
 const SCRIPT = join(import.meta.dirname, "../../scripts/release.js");
@@ -18,14 +18,20 @@ const {
 } = await import(SCRIPT);
 const CHANGELOG =
   "# Changelog\n\n## Unreleased\n\n### Added\n- A thing.\n\n## 0.1.0 – 2026-01-01\n- The first.\n";
-const OTHER = "packages/shoal-zeromq/package.json";
+/** Each needs the one before. */
+const OTHERS = ["shoal-zeromq", "shoal-zeromq-v5"].map((name, i) => ({
+  file: `packages/${name}/package.json`,
+  needs: i === 0 ? "shoal" : "shoal-zeromq",
+}));
 let folder = "";
 
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), "shoal-release-"));
   mkdirSync(join(folder, "deploy"));
-  mkdirSync(join(folder, "packages/shoal-zeromq"), { recursive: true });
-  write(OTHER, JSON.stringify({ name: "shoal-zeromq", version: "0.1.0", dependencies: { shoal: "0.1.0" } }));
+  for (const { file, needs } of OTHERS) {
+    mkdirSync(dirname(join(folder, file)), { recursive: true });
+    write(file, JSON.stringify({ version: "0.1.0", dependencies: { [needs]: "0.1.0" } }));
+  }
   write("package.json", `${JSON.stringify({ name: "shoal", version: "0.1.0" }, null, 2)}\n`);
   write("CHANGELOG.md", CHANGELOG);
   write("deploy/compose.yaml", "image: shoal:0.1.0\n");
@@ -50,7 +56,8 @@ it("writes the version everywhere it stands, dates the changelog, commits and ta
   expect(stderr).toBe("");
   expect(status).toBe(0);
   expect(JSON.parse(read("package.json")).version).toBe("0.2.0");
-  expect(JSON.parse(read(OTHER))).toMatchObject({ version: "0.2.0", dependencies: { shoal: "0.2.0" } });
+  for (const { file, needs } of OTHERS)
+    expect(JSON.parse(read(file))).toEqual({ version: "0.2.0", dependencies: { [needs]: "0.2.0" } });
   expect(read("deploy/compose.yaml")).toBe("image: shoal:0.2.0\n");
   expect(read("README.md")).toContain("shoal-0.2.0.tgz");
   expect(read("CHANGELOG.md")).toMatch(
