@@ -325,6 +325,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
       if (this.#pipe === undefined) this.#fail(typeof fault === "string" ? COMMAND_TOO_LONG : fault);
       else this.#broken(fault);
     } else if (framing.closed) this.sinkOnEnd();
+    else this.#writer?.relieve();
   }
 
   #isClosed(): boolean {
@@ -426,9 +427,8 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     this.#sealer = sealer;
     this.#plain = framing === undefined && sealer === undefined;
     this.#pipe = pipe;
-    const release = framing === undefined ? undefined : () => framing.release();
     const seal = sealOf(sealer, framing);
-    this.#writer = new PipeWriter(this.socket, pipe, seal, release, this);
+    this.#writer = new PipeWriter(this.socket, pipe, seal, framing, this);
     if (this.#options.heartbeat.interval > 0 && this.pings) this.#beat();
     const rest = this.#handshake.takeRemaining();
     this.flush();

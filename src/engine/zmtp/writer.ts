@@ -10,6 +10,7 @@ import type { Segment } from "./codec/out-queue.js";
 import type { Pipe } from "./pipe.js";
 import { pinSegments, writePlain } from "./plain-write.js";
 import type { ByteStream } from "./transport/byte-stream.js";
+import type { Framing } from "./transport/framing.js";
 
 /** Bytes handed to the kernel at once, and so what is in flight when a connection is lost. */
 const MAX_WRITE = 262_144;
@@ -31,7 +32,7 @@ export class PipeWriter {
   readonly #socket: ByteStream;
   readonly #pipe: Pipe;
   readonly #seal: ((segments: readonly Segment[]) => Uint8Array) | undefined;
-  readonly #release: (() => void) | undefined;
+  readonly #framing: Framing | undefined;
   readonly #effects: WriterEffects;
   #blocked = false;
   #stopped = false;
@@ -40,23 +41,22 @@ export class PipeWriter {
 
   /**
    * @param seal what goes on the wire for whole plain frames; absent: they go as they are
-   * @param release what was sealed last has been taken
    */
   constructor(
     socket: ByteStream,
     pipe: Pipe,
     seal: ((segments: readonly Segment[]) => Uint8Array) | undefined,
-    release: (() => void) | undefined,
+    framing: Framing | undefined,
     effects: WriterEffects,
   ) {
     this.#socket = socket;
     this.#pipe = pipe;
     this.#seal = seal;
-    this.#release = release;
+    this.#framing = framing;
     this.#effects = effects;
   }
 
-  /** The kernel has not taken yet what it was given. */
+  /** The kernel, or the peer by its limit, has not taken yet what was written. */
   get blocked(): boolean {
     return this.#blocked;
   }
@@ -73,13 +73,13 @@ export class PipeWriter {
       }
       if (!this.#write()) return;
       // A write that failed leaves nothing behind in the stream, either; its messages are lost when it closes.
-      if (this.#socket.writableLength > 0 || this.#socket.errored !== null) {
+      if (this.#isFull()) {
         this.#blocked = true;
         this.#pin();
         return;
       }
       out.confirm();
-      this.#release?.();
+      this.#framing?.release();
     }
     this.#effects.writerOnEmpty();
   }
@@ -119,14 +119,21 @@ export class PipeWriter {
     if (this.#seal === undefined) pinSegments(this.#pipe.out.inFlight);
   }
 
-  #socketOnWritten = (): void => {
+  #isFull(): boolean {
     const { writableLength, errored } = this.#socket;
     // A batch that failed is called back without its error: the stream has it.
-    if (!this.#blocked || this.#stopped || writableLength > 0 || errored !== null) return;
+    return writableLength > 0 || errored !== null || (this.#framing?.excess ?? 0) > 0;
+  }
+
+  /** Goes on if there is room again; called when the peer may have raised its limit. */
+  relieve(): void {
+    if (!this.#blocked || this.#stopped || this.#isFull()) return;
     this.#blocked = false;
     this.#pipe.out.confirm();
-    this.#release?.();
+    this.#framing?.release();
     this.flush();
     if (this.#blocked) this.#pipe.relieved(); // Else writerOnEmpty has done so.
-  };
+  }
+
+  #socketOnWritten = (): void => this.relieve();
 }

@@ -49,6 +49,8 @@ export interface Framing {
   encode(pieces: readonly FramePiece[]): Uint8Array;
   /** What was encoded last has been taken. */
   release(): void;
+  /** Bytes encoded beyond the peer's limit: above 0 the connection counts as full. Absent: the peer has no limit. */
+  readonly excess?: number;
   /** Bytes that it keeps of a frame which comes in fragments; absent: none. */
   readonly unfinished?: number;
   /** Bytes that `decode` wants in front of `size` bytes, to put the frames where those were; absent: none. */

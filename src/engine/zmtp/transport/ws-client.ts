@@ -81,7 +81,7 @@ export function upgrade(
     if (protocol === undefined || !finish()) return;
     const framing = new WsFraming(name, protocol, nextMaskKey);
     const remote = `${scheme}://${addressOf(stream.remote)}`;
-    handOverUpgraded(stream, head, () => done(new WsStream(stream, remote, framing, socket)));
+    handOverUpgraded(stream, head, () => done(new WsStream(stream, remote, framing)));
   });
   request.end();
   return () => {

@@ -18,8 +18,6 @@ import { HandshakeLimit } from "../handshake-limit.js";
 import { chosenMechanism } from "../mechanism/chosen.js";
 import type { Fault } from "../mechanism/mechanism.js";
 import { HandshakeStage } from "../pending-handshakes.js";
-import { LimitedStream } from "../ws/limited-stream.js";
-import { isStream } from "../ws/subprotocol.js";
 import {
   acceptResponse,
   chooseProtocol,
@@ -32,7 +30,6 @@ import {
   type UpgradeRefusal,
 } from "../ws/upgrade.js";
 import { WsFraming } from "../ws/ws-framing.js";
-import type { ByteStream } from "./byte-stream.js";
 import type { Framing } from "./framing.js";
 import type { Reader } from "./reader.js";
 import { readSocket } from "./socket-read.js";
@@ -53,15 +50,15 @@ export interface HttpStream extends Stream {
 
 /** A stream after its upgrade. */
 export class WsStream implements Stream {
-  readonly socket: ByteStream;
+  readonly socket: Duplex;
   readonly reader: Reader;
   readonly remote: string;
   readonly address: string;
   readonly framing: Framing;
   readonly #beneath: HttpStream;
 
-  constructor(beneath: HttpStream, remote: string, framing: Framing, socket: ByteStream) {
-    this.socket = socket;
+  constructor(beneath: HttpStream, remote: string, framing: Framing) {
+    this.socket = beneath.socket;
     this.reader = beneath.reader;
     this.remote = remote;
     this.address = beneath.address;
@@ -216,8 +213,7 @@ export class Paths {
     const scheme = /^(?:tls|wss):/.test(stream.remote) ? "wss" : "ws";
     const remote = `${scheme}://${addressOf(stream.remote)}`;
     const framing = new WsFraming(name, protocol);
-    const socket = isStream(protocol) ? new LimitedStream(stream.socket, framing) : stream.socket;
-    handOverUpgraded(stream, head, () => acceptor.accepted(new WsStream(stream, remote, framing, socket)));
+    handOverUpgraded(stream, head, () => acceptor.accepted(new WsStream(stream, remote, framing)));
   }
 
   /** Ends all pending connections: the port closes. */

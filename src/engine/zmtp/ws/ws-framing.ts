@@ -10,7 +10,6 @@ import { acquire, type PooledBuffer } from "../codec/pooled-buffer.js";
 import { DIRECT } from "../codec/split-frame.js";
 import type { Fault, Mechanism } from "../mechanism/mechanism.js";
 import type { DecodedFrames, Farewell, FramePiece, Framing } from "../transport/framing.js";
-import type { PeerLimit } from "./limited-stream.js";
 import { Words } from "./mask.js";
 import { FIRST_LIMIT, isBare, isStream } from "./subprotocol.js";
 import { decodedSize, WsDecoder } from "./ws-decoder.js";
@@ -29,7 +28,7 @@ const CLOSE_CODES: Readonly<Record<Farewell, CloseCode>> = {
 /** Memory for small chunks: the pipe copies their frames. */
 let shared: Words | undefined;
 
-export class WsFraming implements Framing, PeerLimit {
+export class WsFraming implements Framing {
   readonly mechanism: Mechanism["name"];
   readonly bare: boolean;
   readonly #stream: boolean;
@@ -37,8 +36,6 @@ export class WsFraming implements Framing, PeerLimit {
   readonly #decoder: WsDecoder;
   /** Bytes of the stream. */
   #sent = 0;
-  #limit = FIRST_LIMIT;
-  onLimit: () => void = ignore;
 
   /** @param protocol agreed on @param key of masks, of a client; a server has none */
   constructor(mechanism: Mechanism["name"], protocol: string, key?: RandomWord) {
@@ -50,7 +47,7 @@ export class WsFraming implements Framing, PeerLimit {
   }
 
   get excess(): number {
-    return this.#sent - this.#limit;
+    return this.#sent - (this.#decoder.limit ?? FIRST_LIMIT);
   }
 
   get closed(): boolean {
@@ -88,11 +85,7 @@ export class WsFraming implements Framing, PeerLimit {
     const decoder = this.#decoder;
     decoder.maxSize = maxSize;
     const decoded = this.#decodeChunk(bytes, length, pooled);
-    const { limit, assembled } = decoder;
-    if (limit !== undefined && limit !== this.#limit) {
-      this.#limit = limit;
-      this.onLimit();
-    }
+    const { assembled } = decoder;
     if (assembled === undefined) return decoded;
     decoder.assembled = undefined;
     return { ...decoded, assembled };
@@ -135,5 +128,3 @@ export class WsFraming implements Framing, PeerLimit {
     return this.#encoder.control(CLOSE, Buffer.of(code >>> 8, code & 0xff));
   }
 }
-
-function ignore(): void {}
