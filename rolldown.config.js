@@ -241,6 +241,7 @@ const IN_BROWSERS = new Map(
     "src/core/schemes/schemes.ts": "src/browser/schemes.ts",
     "src/core/schemes/http-server.ts": "src/browser/absent/http-server.ts",
     "src/core/system-options.ts": "src/browser/absent/system-options.ts",
+    "src/core/tls-certificates.ts": "src/browser/absent/tls-certificates.ts",
     "src/engine/select.ts": "src/browser/engine.ts",
     "src/engine/zmtp/datagrams.ts": "src/browser/absent/datagrams.ts",
     "src/engine/zmtp/peer-meter.ts": "src/browser/absent/peer-meter.ts",

@@ -1,7 +1,9 @@
 /** Runs stories under seeds. One that fails is repeated with simpler choices, and the smallest that fails is reported. */
+
 import { randomInt } from "node:crypto";
 import { checkKeys } from "../core/arguments.js";
 import { InvalidArgumentError, ShoalError } from "../core/errors.js";
+import { loadCurveBox } from "../engine/zmtp/mechanism/curve-primitives.js";
 import { setPlatformStandIn } from "../engine/zmtp/transport/transports.js";
 import { setStandIn } from "../sockets/context.js";
 import { SimulatedDatagrams } from "./datagrams.js";
@@ -105,6 +107,8 @@ export class SimulationError extends ShoalError {
 export async function simulate<T>(options: SimulateOptions, story: Story<T>): Promise<SimulationReport<T>> {
   const { runs, ...settings } = settingsOf(options, story);
   const seeds = seedsOf(settings.seed, runs);
+  // Handshakes of CURVE wait for it, for a real time that no seed decides.
+  await loadCurveBox()?.catch(() => undefined);
   const restore = replaceGlobals((scope, [given, onMessage]) => {
     return new SimulatedDatagrams(machineOf(scope), scope, given, onMessage);
   });
