@@ -107,7 +107,7 @@ export class SimulationError extends ShoalError {
 export async function simulate<T>(options: SimulateOptions, story: Story<T>): Promise<SimulationReport<T>> {
   const { runs, ...settings } = settingsOf(options, story);
   const seeds = seedsOf(settings.seed, runs);
-  // Handshakes of CURVE wait for it, for a real time that no seed decides.
+  // Handshakes of CURVE would wait for it during the story, for a real time that no seed decides. They also report its failure.
   await loadCurveBox()?.catch(() => undefined);
   const restore = replaceGlobals((scope, [given, onMessage]) => {
     return new SimulatedDatagrams(machineOf(scope), scope, given, onMessage);

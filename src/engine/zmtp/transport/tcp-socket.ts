@@ -106,7 +106,7 @@ export function dialTcp(
     socket = dialled;
     dialled.unref();
     const connected = (): void => {
-      if (isOwnPeer(dialled)) {
+      if (isOwnPeer(dialled, port)) {
         failed(new Error("the system connected the socket to itself: nothing listens there"));
         return;
       }
@@ -156,9 +156,9 @@ export function dialTcp(
   };
 }
 
-/** Where nobody listens at a port of this machine, the system may give the socket that dials this very port, and connects it to itself. */
-function isOwnPeer(socket: Socket): boolean {
-  return socket.localPort === socket.remotePort && socket.localAddress === socket.remoteAddress;
+/** The system may give a socket the very port that it dials, if nobody listens there, and connect the socket to itself. */
+function isOwnPeer(socket: Socket, port: number): boolean {
+  return socket.localPort === port && socket.localAddress === socket.remoteAddress;
 }
 
 function ignore(): void {}
