@@ -39,8 +39,7 @@ export class Command extends Watched {
     if (getCurrentTest() === undefined) return;
     onTestFinished(async () => {
       if (!isRunning) return;
-      // The second ends at once.
-      this.signal("SIGTERM");
+      // One: after a second, what it runs goes on behind its end, which in a process of its own ends it.
       this.signal("SIGTERM");
       await this.ended;
     });

@@ -191,7 +191,15 @@ describe("PLAIN", () => {
     const endpoint = ipc();
     const pull = startWithout("pull", "--bind", endpoint, "--plain", "ann:a", "--count", "1");
     await pull.endpoint();
-    const { code, stderr } = await run("no\n", "push", "--connect", endpoint, ...options);
+    const { code, stderr } = await run(
+      "no\n",
+      "push",
+      "--connect",
+      endpoint,
+      "--timeout",
+      "10000",
+      ...options,
+    );
     expect(stderr).toMatch(why);
     expect(code).toBe(1);
     await run("yes\n", "push", "--connect", endpoint, "--plain", "ann:a");
