@@ -59,7 +59,7 @@ await report({ brokers: brokers().size });`,
 
 export const MAJORDOMO = majordomo(200);
 /**
- * For a thousand clients and a hundred workers at each of ten brokers: beats every 200 ms over these 2,000 connections would be 20,000 messages a
+ * For many clients and workers at each of many brokers: beats every 200 ms over two thousand connections would be 20,000 messages a
  * second, which take both processors of a small machine, so that silence is found where there is none.
  */
 export const LARGE_MAJORDOMO = majordomo(2_000);

@@ -74,7 +74,7 @@ describe("ways of messages", () => {
     expect([long.traces[0]?.steps.length, long.traces[0]?.omitted]).toEqual([64, 1_936]);
   });
 
-  it("have as many steps as processes answer, and are put together soon", { timeout: 10_000 }, () => {
+  it("have as many steps as processes answer, and are put together soon", () => {
     // 140,000 steps of one way, all caused by one of them.
     const all = Array.from({ length: 70 }, (_, at) => ({
       process: `p${at}`,
