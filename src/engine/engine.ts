@@ -278,12 +278,6 @@ export interface PeerProperties {
   announce(property: HandshakeProperty): void;
 }
 
-/** Contexts that go with messages (message-context.ts). */
-export interface MessageContexts {
-  /** From now on each handshake says that this side takes contexts, and they go to peers that say so, too. */
-  carry(): void;
-}
-
 /** The first steps of an end that loses nothing. Neither can be taken back. */
 export interface Retirement {
   /** Stops listening and dialling. */
@@ -300,7 +294,6 @@ export interface Retirement {
  * `undefined`; there is no other sign of it, and what a facet offers always works.
  */
 export interface EngineSocket {
-  readonly contexts?: MessageContexts | undefined;
   /** @param memory whose the message's memory is; `undefined`: the engine's until the message has left */
   offer(message: OutgoingMessage, memory?: MessageMemory): OfferResult;
   /** A copy of a message for offering it later, with `copy`, in memory that the engine uses again. Absent: it has none. */

@@ -1,17 +1,13 @@
 /** Copies of messages, for programs that go on writing to the memory of what they send. */
 import { isBytes } from "../core/bytes.js";
 import type { OutgoingFrame, OutgoingMessage } from "./engine.js";
-import { attachContext, attachedContext } from "./message-context.js";
 
-/** A message in memory of its own, with the context that is to go with it. @param copy copies the bytes of a frame */
+/** A message in memory of its own. @param copy copies the bytes of a frame */
 export function copyOf(
   message: OutgoingMessage,
   copy: (bytes: Uint8Array) => Uint8Array = Buffer.from,
 ): OutgoingMessage {
   if (typeof message === "string") return message;
   if (isBytes(message)) return copy(message);
-  const copies = message.map((frame) => copyOf(frame, copy)) as OutgoingFrame[];
-  const context = attachedContext(message);
-  if (context !== undefined) attachContext(copies, context);
-  return copies;
+  return message.map((frame) => copyOf(frame, copy)) as OutgoingFrame[];
 }

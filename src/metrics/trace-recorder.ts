@@ -17,10 +17,8 @@ import {
   type Operation,
   PROCESS_START,
   type ProcessOperation,
-  RECEIVE,
   REQUEST_START,
   type RequestOperation,
-  SEND_START,
 } from "../core/diagnostics.js";
 import {
   MessageProcessOperation,
@@ -35,8 +33,6 @@ import {
   TRACEPARENT,
   traceParentOf,
 } from "../core/trace-context.js";
-import { carriesContext, isAnyCarrying } from "../sockets/internal.js";
-import type { ReceivedMessage, SendOperation } from "../sockets/observation.js";
 
 /** Steps that are kept; the oldest go. */
 export const MAX_STEPS_KEPT = 2_000;
@@ -122,12 +118,10 @@ export class TraceRecorder {
       [MESSAGE_TRACED, guarded((each) => this.#onTraced(each as ObservedMessage))],
       [MESSAGE_ACKNOWLEDGE, guarded((each) => this.#onAcknowledge(each as ObservedMessage))],
       [PROCESS_START, guarded((each) => this.#onProcess(each as ProcessOperation))],
-      [RECEIVE, guarded((each) => this.#onReceive(each as ReceivedMessage))],
     ];
     this.#leaving = [
       [MESSAGE_SEND_START, guarded((each) => this.#onMessageSend(each as MessageSendOperation))],
       [REQUEST_START, guarded((each) => this.#onRequest(each as RequestOperation))],
-      [SEND_START, guarded((each) => this.#onSend(each as SendOperation))],
     ];
   }
 
@@ -180,8 +174,7 @@ export class TraceRecorder {
       this.#isOn = rate > 0;
       for (const [channel, listener] of this.#arriving)
         if (!this.#isOn) channel.unsubscribe(listener);
-        // Without a socket that carries contexts, what sockets receive has none.
-        else if (channel !== RECEIVE || isAnyCarrying()) channel.subscribe(listener);
+        else channel.subscribe(listener);
     }
     this.#observe();
   }
@@ -193,7 +186,7 @@ export class TraceRecorder {
     this.#isObserving = isWanted;
     for (const [channel, listener] of this.#leaving)
       if (!isWanted) channel.unsubscribe(listener);
-      else if (channel !== SEND_START || isAnyCarrying()) channel.subscribe(listener);
+      else channel.subscribe(listener);
   }
 
   // --- What leaves -----------------------------------------------------------------------------------------------------
@@ -201,15 +194,6 @@ export class TraceRecorder {
   #onMessageSend(operation: MessageSendOperation): void {
     const { call, destination, bytes } = operation;
     const step = this.#leave("send", `${call} ${destination}`, bytes, traceParentOf(operation.context));
-    if (step === undefined) return;
-    operation.context ??= encodeContext({ [TRACEPARENT]: formatTraceParent(step.trace, step.span) });
-    this.#end(operation, step);
-  }
-
-  #onSend(operation: SendOperation): void {
-    if (!carriesContext(operation.socket)) return;
-    const { socketType, bytes } = operation;
-    const step = this.#leave("send", `send by ${socketType}`, bytes, traceParentOf(operation.context));
     if (step === undefined) return;
     operation.context ??= encodeContext({ [TRACEPARENT]: formatTraceParent(step.trace, step.span) });
     this.#end(operation, step);
@@ -271,12 +255,6 @@ export class TraceRecorder {
     const from = parseTraceParent(operation.headers[TRACEPARENT]);
     if (from?.isSampled === true)
       this.#process(operation, this.#arrive("process", `process ${operation.service}`, 0, from));
-  }
-
-  #onReceive({ socketType, bytes, context }: ReceivedMessage): void {
-    const from = traceParentOf(context);
-    if (from?.isSampled === true)
-      this.#moment(this.#arrive("receive", `receive by ${socketType}`, bytes, from));
   }
 
   #arrive(

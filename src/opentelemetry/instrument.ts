@@ -40,9 +40,8 @@ import type {
   MessageSendOperation,
   ObservedMessage,
 } from "../core/message-operations.js";
-import { decodeContext, encodeContext } from "../core/trace-context.js";
 import type { ReceivedMessage, SendOperation } from "../sockets/observation.js";
-import { extracted, injected, spanContextOf } from "./carrier.js";
+import { extracted, injected } from "./carrier.js";
 import {
   MESSAGING_MESSAGE_BODY_SIZE,
   SHOAL_MESSAGE_RECIPIENTS,
@@ -215,20 +214,15 @@ class Observer {
       [SHOAL_SOCKET_TYPE]: operation.socketType,
     });
     this.#started(operation, running);
-    const headers = injected(running.context);
-    if (headers !== undefined) operation.context = encodeContext(headers);
   }
 
-  #receive({ socket, socketType, message, bytes, context: came }: ReceivedMessage): void {
+  #receive({ socket, socketType, message, bytes }: ReceivedMessage): void {
     const destination = tracedName(socket);
     if (destination === undefined) return;
     const attributes = { [MESSAGING_MESSAGE_BODY_SIZE]: bytes, [SHOAL_SOCKET_TYPE]: socketType };
     // What is active here belongs to the call that had the socket read.
-    const remote = came === undefined ? undefined : extracted(decodeContext(came));
-    const sender = spanContextOf(remote);
-    const links = sender === undefined ? [] : [{ context: sender }];
-    const running = this.#telemetry.begin("receive", destination, remote ?? ROOT_CONTEXT, attributes, links);
-    keepContext(message, remote ?? running.context, destination);
+    const running = this.#telemetry.begin("receive", destination, ROOT_CONTEXT, attributes);
+    keepContext(message, running.context, destination);
     running.end(undefined);
   }
 

@@ -2,7 +2,6 @@
 import { type Context, context } from "@opentelemetry/api";
 import { describe } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
-import { carryContext } from "../sockets/internal.js";
 import { Socket } from "../sockets/socket.js";
 import { activeTelemetry } from "./telemetry.js";
 
@@ -40,9 +39,8 @@ export function keepContext(message: unknown, of: Context, destination: string):
 }
 
 /**
- * Has the messages of a socket reported while an instrumentation is on: a span for each send and each receive. From then on
- * its handshakes announce that it takes contexts: a message to a peer that announces it, too, has that of its span with it, so
- * that both ends are one trace (docs/spec/trace-context.md). Call it before `bind` and `connect`.
+ * Has the messages of a socket reported while an instrumentation is on: a span for each send and each receive. ZMTP has no
+ * headers: where both ends are to be one trace, the program sends its context as a frame (docs/tracing.md).
  *
  * @param name the destination in spans and metrics, 1 to 128 characters: one of few, such as "orders"
  * @returns the socket
@@ -56,7 +54,6 @@ export function traceSocket<S extends Socket>(socket: S, name: string): S {
       `the name of a traced socket is a text of 1 to ${MAX_TRACED_NAME} characters; got ${describe(name)}`,
     );
   traced.set(socket, name);
-  carryContext(socket);
   isAnyTraced = true;
   onTraced?.();
   onTraced = undefined;
@@ -64,7 +61,7 @@ export function traceSocket<S extends Socket>(socket: S, name: string): S {
 }
 
 /**
- * The context of a message that a traced socket received: what its sender sent with it, else that of its own span.
+ * The context of a message that a traced socket received, or a node or a session: what its sender sent with it, else that of its own span.
  *
  * @param message as `receive` gave it
  * @returns `undefined` for any other value, and for messages that came while no instrumentation was on

@@ -264,34 +264,6 @@ export function announce(socket: Socket, property: HandshakeProperty): boolean {
   return properties !== undefined;
 }
 
-/**
- * From now on handshakes announce that the socket takes contexts of messages, which go to peers that announce it, too.
- *
- * @returns `false` where the engine cannot; nothing happens then
- */
-export function carryContext(socket: Socket): boolean {
-  const { contexts } = socket[CORE].engine;
-  contexts?.carry();
-  if (contexts !== undefined) {
-    carrying.add(socket);
-    isAny = true;
-  }
-  return contexts !== undefined;
-}
-
-const carrying = new WeakSet<object>();
-let isAny = false;
-
-/** Whether a socket takes contexts, by {@link carryContext}. */
-export function carriesContext(socket: object): boolean {
-  return carrying.has(socket);
-}
-
-/** Whether any of this process does, or did. */
-export function isAnyCarrying(): boolean {
-  return isAny;
-}
-
 /** Whether {@link retire} works. */
 export function canRetire(socket: Socket): boolean {
   return socket[CORE].engine.retirement !== undefined;

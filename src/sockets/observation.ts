@@ -1,9 +1,6 @@
-/** What sockets publish of their messages (src/core/diagnostics.ts). In pages nothing of it is there. */
-import { isBytes } from "../core/bytes.js";
 import { Operation, RECEIVE, SEND_END, SEND_START } from "../core/diagnostics.js";
 import { TimeoutError } from "../core/errors.js";
-import type { OutgoingFrame, OutgoingMessage } from "../engine/engine.js";
-import { attachContext, receivedContext } from "../engine/message-context.js";
+import type { OutgoingMessage } from "../engine/engine.js";
 import { byteLengthOf } from "./message.js";
 
 /** Whether sockets can be observed: a constant, so that a page's build has none of it. */
@@ -29,11 +26,6 @@ export class SendOperation extends Operation {
   readonly message: string | Uint8Array | readonly (string | Uint8Array)[];
   /** Bytes of the frames. */
   readonly bytes: number;
-  /**
-   * For a subscriber of `start`: what goes with the message to a peer that takes contexts, 1,024 bytes at most
-   * (docs/spec/trace-context.md).
-   */
-  context: Uint8Array | undefined = undefined;
 
   /** @internal */
   constructor(socket: object, socketType: string, message: OutgoingMessage) {
@@ -53,8 +45,6 @@ export interface ReceivedMessage {
   readonly message: unknown;
   /** Bytes of the frames. */
   readonly bytes: number;
-  /** What came with it from a peer: bytes of a remote program, 1,024 at most. */
-  readonly context: Uint8Array | undefined;
 }
 
 /** Sends a message that is observed. */
@@ -67,7 +57,7 @@ export function observeSend(
   const operation = new SendOperation(socket, socketType, message);
   SEND_START.publish(operation);
   try {
-    return operation.endWith(operation.run(() => send(outgoing(operation))));
+    return operation.endWith(operation.run(() => send(message)));
   } catch (error) {
     operation.end(error);
     throw error;
@@ -85,7 +75,7 @@ export function observeTrySend(
   SEND_START.publish(operation);
   let error: unknown;
   try {
-    const isSent = operation.run(() => send(outgoing(operation)));
+    const isSent = operation.run(() => send(message));
     if (!isSent) error = new TimeoutError("EAGAIN", "No peer has room, or earlier sends still wait");
     return isSent;
   } catch (thrown) {
@@ -94,15 +84,6 @@ export function observeTrySend(
   } finally {
     operation.end(error);
   }
-}
-
-/** The message, with its context. A text or bytes alone may be sent several times, and have none of their own. */
-function outgoing({ message, context }: SendOperation): OutgoingMessage {
-  if (context === undefined) return message;
-  const frames =
-    typeof message === "string" || isBytes(message) ? [message] : ([...message] as OutgoingFrame[]);
-  attachContext(frames, context);
-  return frames;
 }
 
 /** Reports a message that a program is about to get. */
@@ -114,6 +95,6 @@ export function observeReceive(
 ): void {
   let bytes = 0;
   for (const { length } of frames) bytes += length;
-  const received: ReceivedMessage = { socket, socketType, message, bytes, context: receivedContext(frames) };
+  const received: ReceivedMessage = { socket, socketType, message, bytes };
   RECEIVE.publish(received);
 }

@@ -20,9 +20,10 @@
  *   RESULT      0x80 | upTo varint | { number varint, reason 1 }…      a DIRECT item: all numbers to upTo were handled, but for
  *                                                                      those that failed with a reason
  */
+
 import { isUtf8 } from "node:buffer";
 import { slice } from "../../core/memory.js";
-import { MAX_MESSAGE_CONTEXT } from "../../engine/message-context.js";
+import { MAX_CONTEXT_BYTES } from "../../core/trace-context.js";
 import { sizeOfUint, writeUint } from "./schema.js";
 
 export const SUBTOPIC = 1;
@@ -315,7 +316,7 @@ export class ItemReader {
   context(): Buffer | undefined {
     this.skipName();
     const { nameStart, nameEnd } = this;
-    if (this.failed || nameEnd - nameStart > MAX_MESSAGE_CONTEXT) return undefined;
+    if (this.failed || nameEnd - nameStart > MAX_CONTEXT_BYTES) return undefined;
     return Buffer.from(this.item.subarray(nameStart, nameEnd));
   }
 

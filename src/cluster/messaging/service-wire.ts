@@ -17,8 +17,9 @@
  *
  * The channel and the id are read first and alone: an item on a channel that is not joined is dropped by it.
  */
+
 import { isUtf8 } from "node:buffer";
-import { MAX_MESSAGE_CONTEXT } from "../../engine/message-context.js";
+import { MAX_CONTEXT_BYTES } from "../../core/trace-context.js";
 import { MAX_CHANNEL_NAME, MAX_RUID } from "./bounds.js";
 import { type ClusterChannel, isChannelName, MAX_CHANNEL } from "./channels.js";
 import { Reader, sizeOfUint, writeUint } from "./schema.js";
@@ -178,7 +179,7 @@ function readContext(more: Buffer): Buffer | undefined {
     const field = reader.view(reader.uint());
     if (reader.failed) return undefined;
     if (number === CONTEXT)
-      return field.length > 0 && field.length <= MAX_MESSAGE_CONTEXT ? Buffer.from(field) : undefined;
+      return field.length > 0 && field.length <= MAX_CONTEXT_BYTES ? Buffer.from(field) : undefined;
   }
   return undefined;
 }

@@ -21,7 +21,6 @@ import { encodeCommand, parseCommand } from "./codec/command.js";
 import type { StreamFault } from "./codec/in-stream.js";
 import type { Segment } from "./codec/out-queue.js";
 import type { PooledBuffer } from "./codec/pooled-buffer.js";
-import { CONTEXT_COMMAND, contextArrived } from "./context-queue.js";
 import { noMemory, refusedByPeer, tooLargeText } from "./errors.js";
 import { COMMAND_TOO_LONG, Handshake, MAX_HANDSHAKE_COMMAND } from "./handshake.js";
 import type { HeartbeatOptions } from "./heartbeat.js";
@@ -470,7 +469,6 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
       if (answers && pipe.out.bytes < MAX_UNANSWERED) pipe.sendRaw(commandFrame(pong), 0);
       return true;
     }
-    if (command.name === CONTEXT_COMMAND) contextArrived(this.#pipe, command.data);
     // Why the peer is about to end the connection.
     if (command.name === "ERROR") this.#error ??= refusedByPeer(errorText(command.data));
     return !ROUTED_COMMANDS.has(command.name);

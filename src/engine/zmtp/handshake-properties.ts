@@ -4,7 +4,6 @@
  */
 import type { OptionValues } from "../../core/option-table.js";
 import type { HandshakeProperty } from "../engine.js";
-import { withContextProperty } from "./context-queue.js";
 import { propertiesOf } from "./options.js";
 import { wireNameOf } from "./routing/routing.js";
 import type { SocketState } from "./socket-state.js";
@@ -21,7 +20,6 @@ function usualProperties(wireName: string, options: Readonly<OptionValues>): Uin
 interface Encoded {
   readonly routingId: OptionValues["routingId"];
   readonly property: HandshakeProperty | undefined;
-  readonly carriesContext: boolean | undefined;
   readonly bytes: Uint8Array;
 }
 
@@ -35,17 +33,14 @@ export class HandshakeProperties {
 
   /** As they are now; must not be written to. */
   get bytes(): Uint8Array {
-    const { options, type, property, carriesContext } = this.#state;
+    const { options, type, property } = this.#state;
     const { routingId } = options;
     const last = this.#last;
-    const isSame =
-      last?.routingId === routingId && last.property === property && last.carriesContext === carriesContext;
-    if (last !== undefined && isSame) return last.bytes;
+    if (last?.routingId === routingId && last.property === property) return last.bytes;
     const wireName = wireNameOf(type);
     const isUsual = routingId === null && property === undefined;
-    const own = isUsual ? usualProperties(wireName, options) : propertiesOf(options, wireName, property);
-    const bytes = withContextProperty(own, this.#state);
-    this.#last = { routingId, property, carriesContext, bytes };
+    const bytes = isUsual ? usualProperties(wireName, options) : propertiesOf(options, wireName, property);
+    this.#last = { routingId, property, bytes };
     return bytes;
   }
 }

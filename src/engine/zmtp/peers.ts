@@ -28,7 +28,6 @@ import type { ShoalError } from "../../core/errors.js";
 import type { SocketTypeName } from "../../core/socket-type.js";
 import type { HandshakeProperty, PeerPolicy, PeerProperties } from "../engine.js";
 import type { DisconnectReason } from "../events.js";
-import { withContexts } from "./context-queue.js";
 import type { Fault, Metadata } from "./mechanism/mechanism.js";
 import { patienceOf, pipeOptions } from "./options.js";
 import { HAS_POLICIES } from "./peer-meter.js";
@@ -143,14 +142,13 @@ export class Peers implements PeerProperties {
   }
 
   /** The peer at the other end, as its handshake described it. @param connection which commands go over it */
-  peerOf(metadata: Metadata, connection: { readonly commands: boolean; readonly pings: boolean }): Peer {
-    const peer: Peer = {
+  peerOf(metadata: Metadata, connection: { readonly commands: boolean }): Peer {
+    return {
       socketType: metadata.get("socket-type")?.toString("latin1") ?? "",
       identity: metadata.get("identity") ?? EMPTY,
       commands: connection.commands,
       property: HAS_POLICIES ? propertyIn(metadata, this.#state.property) : undefined,
     };
-    return connection.pings ? withContexts(peer, this.#state, metadata) : peer;
   }
 
   /** Why a peer may not join; `undefined`: it may. @param pipe the one it would be linked to, if there is one already */

@@ -16,7 +16,6 @@ import { Encoder } from "./codec/encoder.js";
 import { InStream } from "./codec/in-stream.js";
 import { BY_REFERENCE } from "./codec/kept-copy.js";
 import { OutQueue, type Segment } from "./codec/out-queue.js";
-import { beginContexts, type ContextQueue, endContexts, sendContext } from "./context-queue.js";
 import { HAS_POLICIES, PeerMeter, type PeerMeterEffects } from "./peer-meter.js";
 import type { BudgetedPipe, ReceiveBudget } from "./receive-budget.js";
 import { type Frames, framesOf } from "./transferred.js";
@@ -106,8 +105,6 @@ export interface Peer {
   readonly commands: boolean;
   /** Its value of the property that this socket has, too (HandshakeProperty). */
   readonly property?: string | undefined;
-  /** Both ends have announced that they take contexts of messages. */
-  readonly carriesContext?: boolean;
 }
 
 /** What a pipe reports. */
@@ -169,10 +166,6 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
   queued = false;
   /** For the routing's own use: subscribers that match, by publication. */
   mark = 0;
-  /** Contexts of messages that wait, once a peer has announced them (message-context.ts); set by the constructor. */
-  contexts: ContextQueue | undefined = undefined;
-  /** The peer that is linked takes them. */
-  carriesContext = false;
   /** Its receive queue is at a mark. */
   #paused = false;
   /** There is no room for what it would bring, because of what others have brought. */
@@ -324,7 +317,6 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
       this.#conflate(this.encoder, 1);
       return;
     }
-    if (this.carriesContext) sendContext(this, message);
     this.out.add(this.encoder, 1);
     this.#credit -= 1;
     this.#stir();
@@ -379,7 +371,6 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
 
   /** Moves what waits and is not in flight to the end of other pipes' queues, a segment to each in turn. */
   moveTo(targets: readonly Pipe[]): void {
-    if (this.contexts !== undefined) this.out.dropContexts(); // Their peers may take none.
     this.out.moveTo(targets.map(({ out }) => out));
     for (const target of targets) {
       target.#credit = 0;
@@ -404,7 +395,6 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
   /** The next received message; only when there is one. @param first a frame to put before it @param lease as of the socket */
   take(first?: Buffer, lease?: Lease): Buffer[] {
     const message = this.in.take(first, lease);
-    if (this.contexts !== undefined) this.contexts.taken(message);
     if (HAS_POLICIES && this.#meter !== undefined)
       this.#meter.spend(1, messageBytes(message) - (first?.length ?? 0));
     this.#taken();
@@ -419,14 +409,14 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     lease: Lease | undefined,
     first?: Buffer,
   ): void {
-    if (this.#meter !== undefined || this.contexts !== undefined) return;
+    if (this.#meter !== undefined) return;
     this.in.takeMany(taken, max, maxCost, first, lease);
     this.#taken();
   }
 
   /** As `takeMany`, the list that they came in as frames (codec/in-stream.ts). */
   takeList(max: number, maxCost: number): ReceivedList | undefined {
-    if (this.#meter !== undefined || this.contexts !== undefined) return undefined;
+    if (this.#meter !== undefined) return undefined;
     const list = this.in.takeList(max, maxCost);
     if (list !== undefined) this.#taken();
     return list;
@@ -439,7 +429,6 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
       meter === undefined ? max : Math.max(1, Math.min(max, meter.messages)),
       first,
     );
-    if (this.contexts !== undefined) this.contexts.skip(messages.messages);
     meter?.spend(messages.messages, messages.tally.bodyBytes);
     this.#taken();
     return messages;
@@ -569,7 +558,6 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     this.link = link;
     this.peer = peer;
     // A message that replaces another would get the other's context.
-    if (peer.carriesContext === true && !this.#options.conflate) beginContexts(this);
     this.#findLimits();
     if (this.paused) link.pause();
     this.relieved();
@@ -603,7 +591,6 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     this.link = undefined;
     this.#findLimits();
     this.in.cut();
-    if (this.contexts !== undefined) endContexts(this);
     this.#budget.forget(this);
     this.#starved = false;
     this.#held = false;
@@ -628,7 +615,6 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
   /** Throws away what was received. @returns how many messages */
   discard(): number {
     const messages = this.in.clear();
-    if (this.contexts !== undefined) this.contexts.skip(messages);
     this.#taken();
     return messages;
   }

@@ -36,8 +36,6 @@ export interface SocketState {
   readonly effects: SocketEffects;
   /** The property that each handshake carries in addition to the socket's type and identity. */
   property: HandshakeProperty | undefined;
-  /** Whether each handshake announces that contexts of messages are taken. */
-  carriesContext?: boolean;
   /** The socket closes: a pipe that has sent everything waits for no further link. */
   closing: boolean;
 }

@@ -20,7 +20,6 @@ import type {
   EngineStats,
   EngineSubscriptions,
   FramePassing,
-  MessageContexts,
   MessageMemory,
   OfferResult,
   OutgoingMessage,
@@ -39,7 +38,6 @@ import { Closing, type SocketParts } from "./closing.js";
 import { copying } from "./codec/encoder.js";
 import { keepCopy } from "./codec/kept-copy.js";
 import { Connections } from "./connections.js";
-import { contextsOf } from "./context-queue.js";
 import { Endpoints } from "./endpoints.js";
 import type { InprocNames } from "./inproc-names.js";
 import { EventLoopRef, ProcessEnd } from "./lifetime.js";
@@ -69,7 +67,6 @@ export class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects {
   readonly peerQueues: PeerQueues | undefined;
   readonly policing: Policing;
   readonly properties: PeerProperties;
-  readonly contexts: MessageContexts | undefined;
   /** Keeps the event loop from sleeping while a message is waited for. */
   spin: Spin | undefined = undefined;
   readonly #listener: EngineListener;
@@ -122,10 +119,8 @@ export class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects {
       routing,
       effects: this,
       property: undefined,
-      carriesContext: false,
       closing: false,
     };
-    this.contexts = contextsOf(this.#state);
     const admission = new Admission(this.#state);
     this.#peers = new Peers(this.#state);
     const connections = new Connections(this.#state, this.#peers, admission);

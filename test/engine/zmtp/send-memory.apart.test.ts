@@ -1,9 +1,7 @@
 /** A message that is sent, for which the process has no memory: the call fails with a code, and nothing of it stays behind. */
 import { afterEach, expect, it, vi } from "vitest";
 import { SEND_START } from "../../../src/core/diagnostics.js";
-import { receivedContext } from "../../../src/engine/message-context.js";
 import type { MessageBatch, Pull, Push } from "../../../src/index.js";
-import { carryContext } from "../../../src/sockets/internal.js";
 import type { SendOperation } from "../../../src/sockets/observation.js";
 import { until } from "../../contract/support/wait.js";
 import { World } from "../../contract/support/world.js";
@@ -64,29 +62,6 @@ it("a copy that finds none rejects send and throws from trySend; the next messag
   expect(counts(push)).toEqual({ sent: 1, bytesSent: 5, accepted: 1, pendingSends: 0 });
   await push.send("next");
   expect(await receiveTexts(pull, 2)).toEqual(["first", "next"]);
-});
-
-it("its trace context does not go with the next message", async () => {
-  const [pull, push] = [world.pull(), world.push()];
-  carryContext(pull);
-  carryContext(push);
-  await world.link(pull, push);
-  const listener = (operation: unknown): void => {
-    const { socket, bytes } = operation as SendOperation;
-    if (socket === push && bytes > 4) (operation as SendOperation).context = Buffer.from("trace");
-  };
-  SEND_START.subscribe(listener);
-  try {
-    await withoutMemory(() =>
-      expect(push.send(["head", LARGE], { copy: true })).rejects.toMatchObject(NO_MEMORY),
-    );
-    await push.send("next");
-    expect(receivedContext(await pull.receive())).toBeUndefined();
-    await push.send("traced");
-    expect(String(receivedContext(await pull.receive()))).toBe("trace");
-  } finally {
-    SEND_START.unsubscribe(listener);
-  }
 });
 
 it("one that would have to wait is refused, and holds no place, no time-out and no signal", async () => {

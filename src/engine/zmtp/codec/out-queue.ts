@@ -62,7 +62,6 @@ export class OutQueue {
   readonly #segments = new RingBuffer<Segment>(4);
   readonly #inFlight: Segment[] = [];
   /** Those that wait and have a context of the message behind them. */
-  #contexts: Set<Segment> | undefined = undefined;
   #last: Segment | undefined = undefined;
 
   /** Segments that wait. */
@@ -140,28 +139,6 @@ export class OutQueue {
     this.frames += frames;
   }
 
-  /** Appends a context of the message that comes next: a command of its own segment, which can be dropped alone. */
-  addContext(frame: Uint8Array): void {
-    this.#push(undefined, frame, 0, frame.length, 0, 0, true);
-    this.#contexts ??= new Set();
-    this.#contexts.add(this.#last as Segment);
-    this.#last = undefined;
-    this.bytes += frame.length;
-  }
-
-  /** Drops the contexts that wait. */
-  dropContexts(): void {
-    const contexts = this.#contexts;
-    if (contexts === undefined || contexts.size === 0) return;
-    this.#segments.retain((segment) => {
-      if (!contexts.has(segment)) return true;
-      this.bytes -= segment.end - segment.start;
-      return false;
-    });
-    contexts.clear();
-    this.#last = undefined;
-  }
-
   /** What `add` does, before everything that waits: for what a new connection has to get first. */
   addFirst(encoder: Encoder, messages: 0 | 1): void {
     const waiting: Segment[] = [];
@@ -196,7 +173,6 @@ export class OutQueue {
       whole = segment.whole;
       this.bytes -= size;
       this.frames -= segment.frames;
-      this.#contexts?.delete(segment);
       this.#inFlight.push(segment);
       // What is detached has no length any more.
       if (segment.bytes.length < segment.end) isDetached = true;
@@ -260,7 +236,6 @@ export class OutQueue {
       messages += segment.messages;
       segment.memory?.release();
     }
-    this.#contexts?.clear();
     this.#last = undefined;
     this.messages -= messages;
     this.bytes = 0;

@@ -24,7 +24,6 @@ import {
 } from "../../engine.js";
 import { parseCommand } from "../codec/command.js";
 import { Encoder, letGo } from "../codec/encoder.js";
-import { sendContext } from "../context-queue.js";
 import type { Pipe } from "../pipe.js";
 import { CANCEL, type NoticeKind, Notices, SUBSCRIBE } from "./notices.js";
 import { OneSubscriber, type Subscriber } from "./one-subscriber.js";
@@ -164,7 +163,6 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
     for (let i = 0; i < matched.length; i++) {
       const pipe = matched[i] as Pipe;
       if (noDrop === true || pipe.hasRoom()) {
-        if (pipe.carriesContext) sendContext(pipe, message);
         pipe.sendEncoded(this.#encoder);
       } else if (full === undefined) full = [pipe];
       else full.push(pipe);

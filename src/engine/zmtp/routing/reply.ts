@@ -6,7 +6,6 @@
  *   sends     the same envelope | "" | body
  */
 import { OfferResult, type OutgoingMessage } from "../../engine.js";
-import { moveContext } from "../../message-context.js";
 import type { Pipe } from "../pipe.js";
 import { FairQueue } from "./queues.js";
 import { Routing } from "./routing.js";
@@ -89,7 +88,6 @@ export class ReplyRouting extends Routing {
         continue;
       }
       const body = frames.splice(delimiter + 1);
-      moveContext(frames, body);
       this.#next = { pipe, envelope: frames, body: body.length === 0 ? [EMPTY] : body };
     }
     return true;
