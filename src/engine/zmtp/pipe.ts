@@ -164,6 +164,8 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
   mute = false;
   /** In the fair queue's list of those with messages. */
   queued = false;
+  /** In the load balancer's list of those with room. */
+  open = false;
   /** For the routing's own use: subscribers that match, by publication. */
   mark = 0;
   /** Its receive queue is at a mark. */

@@ -158,14 +158,16 @@ export class LoadBalancer {
 
   /** A pipe takes messages, or takes them again. */
   add(pipe: Pipe): void {
-    if (!this.#open.includes(pipe)) this.#open.push(pipe);
+    if (pipe.open) return;
+    pipe.open = true;
+    this.#open.push(pipe);
   }
 
   remove(pipe: Pipe): void {
     this.#full?.delete(pipe);
+    if (!pipe.open) return;
     const at = this.#open.indexOf(pipe);
-    if (at < 0) return;
-    this.#open.splice(at, 1);
+    this.#close(at);
     if (at < this.#at) this.#at -= 1;
   }
 
@@ -176,11 +178,16 @@ export class LoadBalancer {
       if (this.#at >= open.length) this.#at = 0;
       const pipe = open[this.#at] as Pipe;
       if (pipe.hasRoom()) return pipe;
-      open.splice(this.#at, 1);
+      this.#close(this.#at);
       this.#full ??= new Set();
       this.#full.add(pipe);
     }
     return undefined;
+  }
+
+  #close(at: number): void {
+    const [pipe] = this.#open.splice(at, 1) as [Pipe];
+    pipe.open = false;
   }
 
   /** A send waits for room. */
