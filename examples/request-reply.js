@@ -20,7 +20,7 @@ const client = new Request({ codec: text() });
 client.connect(server.lastEndpoint ?? "");
 
 // Each attempt carries an id of its own: the late answer to the first is never taken for the second's.
-const [first] = await client.request("Ready", { timeout: 200, retries: 5 });
+const [first] = await client.request("Ready", { attemptTimeout: 200, retries: 5 });
 assert.equal(first, "Ready? Yes.");
 const [second] = await client.request("Still there", { timeout: 2_000 });
 assert.equal(second, "Still there? Yes.");

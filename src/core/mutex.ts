@@ -2,7 +2,7 @@
 
 import { RingBuffer } from "./collections/ring-buffer.js";
 import { TimeoutError } from "./errors.js";
-import { refusedWait, Waiter } from "./waiter.js";
+import { refusedWait, Waiter, type WaitOptions } from "./waiter.js";
 
 export class Mutex {
   readonly #queue = new RingBuffer<Waiter<void>>();
@@ -13,14 +13,19 @@ export class Mutex {
     return this.#taken;
   }
 
-  /** Waits for the turn. @returns call it when done */
-  async take(signal: AbortSignal | undefined): Promise<() => void> {
-    await refusedWait({ signal });
+  /**
+   * Waits for the turn.
+   *
+   * @returns call it when done
+   * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`
+   */
+  async take(options: WaitOptions = {}): Promise<() => void> {
+    await refusedWait(options);
     if (this.#taken) {
       const waiter = new Waiter<void>(
-        -1,
-        signal,
-        () => new TimeoutError("ETIMEDOUT", "unreachable"),
+        options.timeout ?? -1,
+        options.signal,
+        () => new TimeoutError("ETIMEDOUT", "Calls before this one took too long"),
         () => undefined,
       );
       this.#queue.push(waiter);

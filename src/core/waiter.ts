@@ -6,7 +6,7 @@ import { checkCallOptions } from "./arguments.js";
 import { AbortedError, InvalidArgumentError, type ShoalError } from "./errors.js";
 
 /** The longest wait in ms that a timer of the platform can hold; a longer one would end at once. */
-const MAX_TIMEOUT = 2_147_483_647;
+export const MAX_TIMEOUT = 2_147_483_647;
 
 /** What every waiting call takes. */
 export interface WaitOptions {

@@ -316,6 +316,8 @@ export interface EngineSocket {
   wantWritable(on: boolean): void;
   readonly readable: boolean;
   readonly writable: boolean;
+  /** REQ: the reply to the last request cannot come any more, since the connection that it went over ended. Absent: the engine cannot know. */
+  readonly replyLost?: boolean;
   /** Sets it in the options that the socket was opened with, too; nothing has changed where it throws. */
   setOption(name: string, value: unknown): void;
   stats(): EngineStats;

@@ -5,6 +5,10 @@
  * look at its promise must not end the process by an unhandled rejection; any other error still does.
  */
 
+import type { ErrorCode, ShoalError } from "../core/errors.js";
+
+const ENDS_OF_WAITS: readonly ErrorCode[] = ["EAGAIN", "ETIMEDOUT", "ABORT_ERR"];
+
 interface Call {
   promise: Promise<unknown> | undefined;
 }
@@ -32,6 +36,10 @@ export class Calls {
     this.#open.add(call);
     try {
       return await steps();
+    } catch (error) {
+      // Made in a timer, or in what ended the wait: from here the stack leads to the caller.
+      if (ENDS_OF_WAITS.includes((error as ShoalError)?.code)) Error.captureStackTrace?.(error as ShoalError);
+      throw error;
     } finally {
       this.#open.delete(call);
     }

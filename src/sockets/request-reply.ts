@@ -1,9 +1,10 @@
 /** REQ, REP, DEALER and ROUTER (28/REQREP): questions and answers. */
 import { checkCallOptions, describe, refuseExtra } from "../core/arguments.js";
+import { backOff } from "../core/back-off.js";
 import { ClosedError, InvalidArgumentError, type ShoalError, TimeoutError } from "../core/errors.js";
 import { Mutex } from "../core/mutex.js";
 import { SocketType } from "../core/socket-type.js";
-import { refusedWait } from "../core/waiter.js";
+import { MAX_TIMEOUT } from "../core/waiter.js";
 import type { OutgoingMessage } from "../engine/engine.js";
 import { checkMemory, SEND_OPTIONS } from "./copy-option.js";
 import { defineSocket } from "./define.js";
@@ -68,19 +69,46 @@ export type RouterOptions<T = Raw> = RouterProperties & ConstructionOptions & Co
 
 /** What `request` takes. */
 export interface RequestCallOptions {
-  /** ms for each attempt, from sending to the reply; -1: no limit. Default 30,000. */
+  /** ms of the whole call: its wait for its turn and all its attempts; -1: no limit. Default 30,000. */
   readonly timeout?: number;
-  /** Further attempts after the first one timed out. Default 0. */
+  /** ms of one attempt, from sending to the reply; -1: no limit but that of the call. Default: an equal share of `timeout`. */
+  readonly attemptTimeout?: number;
+  /** Attempts after the first, each made when the one before had no reply. Default 0. */
   readonly retries?: number;
+  /** ms at most before the second attempt where the first one's connection ended; doubled for each further one up to 5,000, half of it by chance. Default 100. */
+  readonly retryDelay?: number;
   /** Gives the request up. */
   readonly signal?: AbortSignal;
 }
 
-const REQUEST_OPTIONS: readonly (keyof RequestCallOptions)[] = ["timeout", "retries", "signal"];
-const CONNECT_OPTIONS: readonly (keyof RouterConnectOptions)[] = ["routingId"];
+const REQUEST_OPTIONS: readonly (keyof RequestCallOptions)[] = [
+  "timeout",
+  "attemptTimeout",
+  "retries",
+  "retryDelay",
+  "signal",
+];
 
-/** ms of one attempt when `request` is given no time-out. */
+/** ms of a call when `request` is given no time-out. */
 const REQUEST_TIMEOUT = 30_000;
+const RETRY_DELAY = 100;
+const MAX_RETRY_DELAY = 5_000;
+
+/** How long one attempt of a request waits. */
+interface Attempt {
+  /** ms until it has failed. */
+  readonly time: number;
+  /** ms until it has failed once its connection has ended. */
+  readonly rest: number;
+  /** Where the whole call ends, by `performance.now()`. */
+  readonly end: number;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** Ends the receive of an attempt whose peer has left. */
+const PEER_LEFT = new ClosedError("EAGAIN", "The connection ended");
+
+const CONNECT_OPTIONS: readonly (keyof RouterConnectOptions)[] = ["routingId"];
 
 /** What `connect` of a Router takes. */
 export interface RouterConnectOptions {
@@ -108,6 +136,7 @@ export interface RouterConnectOptions {
  */
 export class Request<T = Raw> extends Socket {
   readonly #turns = new Mutex();
+  #watches = false;
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
   constructor(options?: RequestOptions<T>);
@@ -118,17 +147,17 @@ export class Request<T = Raw> extends Socket {
   /**
    * Sends a request and gives its reply. Calls made meanwhile wait their turn.
    *
-   * The socket is never stuck: an attempt without a reply is given up, and its
-   * reply, should it come late, is not taken for another's, since each request
-   * carries an id (libzmq's correlate) that REP and ROUTER peers send back. The
-   * first call turns `correlate` and `relaxed` on. While a call has the socket,
-   * `send` and `receive` are out of turn: `EFSM`.
+   * An attempt ends without a reply after its time, or when the connection that its request went over ends (`libzmq` does
+   * not say that). The socket is never stuck: a reply that comes later is not taken for another's, since each request
+   * carries an id (`ZMQ_REQ_CORRELATE`) that REP and ROUTER peers send back. The first call turns `correlate` and `relaxed`
+   * on. While a call has the socket, `send` and `receive` are out of turn: `EFSM`.
    *
    * A retry is the same message again: the peer may handle it twice.
    *
    * @returns the reply's frames, or with a codec the value as the only element
    * @throws InvalidArgumentError `EINVAL` for an invalid message, an unknown option or an invalid value
-   * @throws TimeoutError `ETIMEDOUT` after the last attempt; AbortedError `ABORT_ERR`
+   * @throws TimeoutError `ETIMEDOUT` after the last attempt, or the call's time; it has the endpoint where there is one.
+   *   AbortedError `ABORT_ERR`
    * @throws ClosedError `EAGAIN` when the socket closes meanwhile, `EBADF` when it is closed
    */
   request(body: BodyOut<T>, options?: RequestCallOptions): Promise<BodyIn<T>>;
@@ -141,60 +170,84 @@ export class Request<T = Raw> extends Socket {
   }
 
   async #request(body: BodyOut<T>, options: RequestCallOptions): Promise<BodyIn<T>> {
-    const { timeout = REQUEST_TIMEOUT, retries = 0, signal } = options;
-    if (!Number.isInteger(timeout) || timeout < -1)
-      throw new InvalidArgumentError(`timeout is a whole number of ms, or -1; got ${describe(timeout)}`);
-    await refusedWait({ timeout, signal });
-    if (!Number.isInteger(retries) || retries < 0)
-      throw new InvalidArgumentError(`retries is a whole number, 0 or more; got ${describe(retries)}`);
-    const message = this[CORE].encode(body);
-    const done = await this.#turns.take(signal);
-    this[CORE].reserved = true;
+    const { timeout = REQUEST_TIMEOUT, retries = 0, retryDelay = RETRY_DELAY, signal } = options;
+    checkWhole("timeout", timeout, -1);
+    checkWhole("retries", retries, 0);
+    checkWhole("retryDelay", retryDelay, 0);
+    const { attemptTimeout = timeout < 0 ? -1 : Math.ceil(timeout / (retries + 1)) } = options;
+    checkWhole("attemptTimeout", attemptTimeout, -1);
+    const end = timeout < 0 ? Number.POSITIVE_INFINITY : performance.now() + timeout;
+    const core = this[CORE];
+    const message = core.encode(body);
+    const done = await this.#turns.take({ timeout, signal });
+    core.reserved = true;
     try {
-      this[CORE].assertOpen(); // It may have closed while this call waited for its turn.
+      core.assertOpen(); // It may have closed while this call waited for its turn.
       if (!this.correlate) this.correlate = true;
       if (!this.relaxed) this.relaxed = true;
       for (let attempt = 0; ; attempt++) {
+        const isLast = attempt === retries;
+        const rest = isLast ? 0 : backOff(attempt, retryDelay, MAX_RETRY_DELAY, Math.random);
+        const time = attemptTimeout < 0 ? Number.POSITIVE_INFINITY : attemptTimeout;
         try {
-          return await this.#attempt(message, timeout, signal);
+          return await this.#attempt(message, { time, rest, end, signal });
         } catch (error) {
           if (this.closed || (error as ShoalError).code !== "EAGAIN") throw error;
-          if (attempt < retries) continue;
-          const { endpoints, events } = this[CORE];
-          const { connected } = endpoints.all;
-          const from = connected.length === 0 ? "" : ` from ${connected.join(", ")}`;
-          const times = attempt === 0 ? "1 attempt" : `${attempt + 1} attempts`;
-          const cause = events.lastFailure;
-          const why = cause === undefined ? "" : `; last: ${cause.message}`;
-          throw new TimeoutError("ETIMEDOUT", `No reply within ${timeout} ms${from}, ${times}${why}`, {
-            cause,
-            ...(connected.length === 1 ? { endpoint: connected[0] } : {}),
-          });
+          const isOver = msUntil(end) === 0;
+          if (isLast || isOver) throw this.#noReply(attempt + 1, isOver ? timeout : (attempt + 1) * time);
         }
       }
     } finally {
       done();
-      this[CORE].reserved = this.#turns.taken; // The next call has it already.
+      core.reserved = this.#turns.taken; // The next call has it already.
     }
   }
 
-  async #attempt(
-    message: OutgoingMessage,
-    timeout: number,
-    signal: AbortSignal | undefined,
-  ): Promise<BodyIn<T>> {
+  /** @throws TimeoutError `EAGAIN` after its time, or its rest */
+  async #attempt(message: OutgoingMessage, { time, rest, end, signal }: Attempt): Promise<BodyIn<T>> {
     const core = this[CORE];
-    const started = performance.now();
+    const over = Math.min(end, performance.now() + time);
     // What was read for an earlier request is late by now, and would be taken for this one's reply.
     core.counters.late += core.engine.discard();
+    const sending = { timeout: msUntil(over), signal };
     if (OBSERVABLE && isSendObserved()) {
-      await observeSend(this, core.typeName, message, (sent) =>
-        core.outbox.send(sent, { timeout, signal }, false),
-      );
-    } else await core.outbox.send(message, { timeout, signal }, false);
+      await observeSend(this, core.typeName, message, (sent) => core.outbox.send(sent, sending, false));
+    } else await core.outbox.send(message, sending, false);
     if (core.closed) throw new ClosedError("EAGAIN", "The socket closed before the reply came");
-    const left = timeout < 0 ? -1 : Math.max(0, timeout - (performance.now() - started));
-    return (await core.inbox.receive({ timeout: left, signal })) as BodyIn<T>;
+    this.#watch();
+    try {
+      return (await core.inbox.receive({ timeout: msUntil(over), signal })) as BodyIn<T>;
+    } catch (error) {
+      if (error !== PEER_LEFT) throw error;
+      const rested = Math.min(end, performance.now() + rest);
+      return (await core.inbox.receive({ timeout: msUntil(rested), signal })) as BodyIn<T>;
+    }
+  }
+
+  /** From the first request on: the peer that has it leaves, and no reply can come. */
+  #watch(): void {
+    if (this.#watches) return;
+    this.#watches = true;
+    const core = this[CORE];
+    const look = (): void => {
+      if (core.reserved && core.engine.replyLost === true) core.inbox.fail(PEER_LEFT);
+    };
+    core.events.listen(({ type }) => {
+      // The event overtakes a reply that came before it.
+      if (type === "disconnect") setImmediate(look);
+    });
+  }
+
+  #noReply(attempts: number, waited: number): TimeoutError {
+    const { endpoints, engine, events } = this[CORE];
+    const { connected } = endpoints.all;
+    const from = connected.length === 0 ? "" : ` from ${connected.join(", ")}`;
+    const when = engine.replyLost === true ? "before the connection ended" : `within ${waited} ms`;
+    const times = attempts === 1 ? "1 attempt" : `${attempts} attempts`;
+    const cause = events.lastFailure;
+    const why = cause === undefined ? "" : `; last: ${cause.message}`;
+    const endpoint = connected.length === 1 ? connected[0] : undefined;
+    return new TimeoutError("ETIMEDOUT", `No reply ${when}${from}, ${times}${why}`, { cause, endpoint });
   }
 }
 export interface Request<T = Raw>
@@ -355,3 +408,16 @@ export interface Router<T = Raw>
     Properties<RouterProperties>,
     RoutingIdProperty {}
 defineSocket(Router, "Router");
+
+function checkWhole(name: string, value: number, min: number): void {
+  if (!Number.isInteger(value) || value < min || value > MAX_TIMEOUT)
+    throw new InvalidArgumentError(
+      `${name} must be a whole number from ${min} to ${MAX_TIMEOUT}; got ${describe(value)}`,
+    );
+}
+
+/** What a wait takes for a time that may be infinite, or past. */
+function msUntil(time: number): number {
+  if (time === Number.POSITIVE_INFINITY) return -1;
+  return Math.min(MAX_TIMEOUT, Math.max(0, Math.round(time - performance.now())));
+}

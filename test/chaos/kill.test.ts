@@ -129,7 +129,7 @@ describe(`a server killed and started again ${LIVES} times`, () => {
       const server = program(SERVER, endpoint, String(life));
       await server.heard("bound");
       const answers = await Promise.all(
-        clients.map((client, index) => client.request(`q${index}`, { timeout: 200, retries: 40 })),
+        clients.map((client, index) => client.request(`q${index}`, { attemptTimeout: 200, retries: 40 })),
       );
       expect(answers.map(([answer]) => String(answer))).toEqual(
         clients.map((_, index) => `${life}:q${index}`),
@@ -151,7 +151,7 @@ describe(`a server killed and started again ${LIVES} times`, () => {
       for (let life = 0; life < 2; life++) {
         const server = program(SERVER, endpoint, String(life));
         await server.heard("bound");
-        const [answer] = await client.request("q", { timeout: 200, retries: 40 });
+        const [answer] = await client.request("q", { attemptTimeout: 200, retries: 40 });
         expect(String(answer)).toBe(`${life}:q`);
         await server.kill();
       }

@@ -302,7 +302,7 @@ describe("shoal proxy --config", () => {
     await proxy.until("stderr", /requests has started\n[\s\S]*requests has started\n/);
     write(text);
     await proxy.until("stderr", /work has ended\n/);
-    await controller.request("TERMINATE", { timeout: LIMIT, retries: 3 });
+    await controller.request("TERMINATE", { timeout: 4 * LIMIT, retries: 3 });
     expect((await proxy.ended).code).toBe(0);
   });
 
@@ -322,7 +322,7 @@ describe("shoal proxy --config", () => {
     first.signal("SIGKILL");
     await first.ended;
     const again = await start(two("]", "]"));
-    expect(texts(await client.request("two", { timeout: 500, retries: 20 }))).toEqual(["two!"]);
+    expect(texts(await client.request("two", { attemptTimeout: 500, retries: 20 }))).toEqual(["two!"]);
     await push.send("two");
     expect(texts(await pull.receive({ timeout: LIMIT }))).toEqual(["two"]);
     again.signal("SIGTERM");

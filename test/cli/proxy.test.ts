@@ -142,7 +142,7 @@ describe("shoal proxy", () => {
     first.proxy.signal("SIGKILL");
     await first.proxy.ended;
     const again = await start("queue", "--frontend", first.frontend, "--backend", first.backend);
-    expect(texts(await client.request("two", { timeout: 500, retries: 20 }))).toEqual(["two!"]);
+    expect(texts(await client.request("two", { attemptTimeout: 500, retries: 20 }))).toEqual(["two!"]);
     again.proxy.signal("SIGINT");
     expect((await again.proxy.ended).code).toBe(0);
   });

@@ -88,7 +88,7 @@ describeTransports("request", (world) => {
   it("retries: the same request again, as often as asked; the first good reply counts", async () => {
     const [request, router] = [world.request(), world.router()];
     await world.link(router, request);
-    const answer = request.request("work", { timeout: 50, retries: 100 });
+    const answer = request.request("work", { attemptTimeout: 50, retries: 100 });
     const attempts = [await nextRequest(router), await nextRequest(router), await nextRequest(router)];
     expect(attempts.map(({ body }) => body)).toEqual(["work", "work", "work"]);
     // Each attempt may be given up while its answer is on its way: answer until one is in time.
@@ -151,9 +151,9 @@ describeTransports("request", (world) => {
 describeEngines("request", (world) => {
   it("without a peer ends with ETIMEDOUT, and works once there is one", async () => {
     const [request, reply] = [world.request(), world.reply()];
-    const error = await failure(request.request("nobody", { timeout: 10, retries: 2 }));
+    const error = await failure(request.request("nobody", { attemptTimeout: 10, retries: 2 }));
     expect(error.code).toBe("ETIMEDOUT");
-    expect(error.message).toContain("10 ms");
+    expect(error.message).toContain("30 ms");
     expect(error.message).toContain("3 attempts");
     await world.link(reply, request);
     const answer = request.request("somebody", { timeout: 8_000 });
@@ -162,10 +162,35 @@ describeEngines("request", (world) => {
     expect(texts(await answer)).toEqual(["here"]);
   });
 
+  it("whose connection ends fails at once, or asks again after a while, and its error leads to the caller", async () => {
+    if (world.engine !== "zmtp") return;
+    const [request, first] = [world.request({ reconnectInterval: 5 }), world.reply()];
+    const endpoint = await world.link(first, request);
+    const caller = async (): Promise<void> => {
+      await request.request("lost", { timeout: -1 });
+    };
+    const lost = failure(caller());
+    await within(first.receive(), "a request");
+    await first.close({ linger: 0 });
+    const error = await within(lost, "the end");
+    expect(error).toMatchObject({ code: "ETIMEDOUT", endpoint });
+    expect(error.stack).toContain("caller");
+    const answer = request.request("again", { timeout: -1, retries: 5, retryDelay: 20 });
+    const second = world.reply();
+    await second.bind(endpoint);
+    await within(second.receive(), "a request");
+    await second.close({ linger: 0 });
+    const third = world.reply();
+    await third.bind(endpoint);
+    expect(texts(await within(third.receive(), "the second attempt"))).toEqual(["again"]);
+    await third.send("answer");
+    expect(texts(await within(answer, "the reply"))).toEqual(["answer"]);
+  });
+
   it("goes on with a server that was restarted on its endpoint", async () => {
     const [request, first] = [world.request({ reconnectInterval: 5 }), world.reply()];
     const endpoint = await world.link(first, request);
-    const lost = request.request("lost", { timeout: 100, retries: 50 });
+    const lost = request.request("lost", { attemptTimeout: 100, retries: 50 });
     await first.receive({ timeout: 8_000 });
     await first.close({ linger: 0 });
     const second = world.reply();
@@ -229,6 +254,8 @@ describeEngines("request", (world) => {
       { retries: -1 },
       { retries: 1.5 },
       { retries: "1" },
+      { attemptTimeout: -2 },
+      { retryDelay: -1 },
       { signal: "x" },
     ] as never[])
       expect((await failure(request.request("x", options))).code, JSON.stringify(options)).toBe("EINVAL");

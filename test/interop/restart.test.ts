@@ -72,7 +72,7 @@ describe.skipIf(NO_PYTHON).each(WAYS)(
       request.connect(endpoint);
       for (let life = 0; life < LIVES; life++) {
         const [peer, rep] = await start("REP", endpoint);
-        const pending = request.request([`question ${life}`], { timeout: 250, retries: 60 });
+        const pending = request.request([`question ${life}`], { attemptTimeout: 250, retries: 60 });
         expect(String((await rep.receive())[0])).toBe(`question ${life}`);
         await peer.child.kill();
 

@@ -55,14 +55,14 @@ describe("with peers that come and go", () => {
       const client = new Request({ context });
       client.connect(front(proxy));
       void (async () => {
-        while (!client.closed) await client.request("x", { timeout: 100, retries: 100 });
+        while (!client.closed) await client.request("x", { attemptTimeout: 100, retries: 100 });
       })().catch(() => undefined);
       return client;
     });
     await Promise.all([workers, clients]);
     const client = world.socket(new Request({ context }));
     client.connect(front(proxy));
-    const answer = await client.request("still?", { timeout: 500, retries: 10 });
+    const answer = await client.request("still?", { attemptTimeout: 500, retries: 10 });
     expect(texts(answer)).toEqual(["still?"]);
     account(proxy);
   });

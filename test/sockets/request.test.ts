@@ -22,7 +22,7 @@ test("an attempt whose message waited for room has only the rest of its time for
   const request = new Request({ context: new Context({ engine }) });
   const fake = engine.last;
   fake.room = 0;
-  const answer = watch(request.request("question", { timeout: 100, retries: 1 }));
+  const answer = watch(request.request("question", { attemptTimeout: 100, retries: 1 }));
   await turn();
   await pass(60);
   fake.room = 1;

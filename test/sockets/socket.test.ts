@@ -355,7 +355,7 @@ describe("Request.request", () => {
   test("retries with the same message, gives up with ETIMEDOUT, and is ready for the next", async () => {
     const { engine, context } = world();
     const request = new Request({ context });
-    const failed = watch(request.request("q", { timeout: 5, retries: 2 }));
+    const failed = watch(request.request("q", { attemptTimeout: 5, retries: 2 }));
     await expect.poll(() => failed.state).toBe("rejected");
     expect(failed).toMatchObject({
       code: "ETIMEDOUT",

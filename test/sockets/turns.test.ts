@@ -31,7 +31,7 @@ test("turns are taken one at a time, in the order of asking, and none is lost to
       for (const step of schedule) {
         if (step.do === "take") {
           const controller = step.signal ? new AbortController() : undefined;
-          asked.push({ controller, outcome: watch(turns.take(controller?.signal)) });
+          asked.push({ controller, outcome: watch(turns.take({ signal: controller?.signal })) });
         } else if (step.do === "done") finish();
         else asked[step.which]?.controller?.abort();
         if (patient) await turn();
@@ -51,7 +51,7 @@ test("turns are taken one at a time, in the order of asking, and none is lost to
         if (outcome.state === "rejected") expect(outcome.code).toBe("ABORT_ERR");
         if (controller !== undefined) expect(abortListeners(controller.signal)).toBe(0);
       }
-      const next = watch(turns.take(undefined));
+      const next = watch(turns.take());
       await turn();
       expect(next.state).toBe("fulfilled");
     }),
@@ -61,7 +61,7 @@ test("turns are taken one at a time, in the order of asking, and none is lost to
 
 test("a call with an aborted signal gets no turn and takes none", async () => {
   const turns = new Mutex();
-  await expect(turns.take(AbortSignal.abort())).rejects.toMatchObject({ code: "ABORT_ERR" });
-  const done = await turns.take(undefined);
+  await expect(turns.take({ signal: AbortSignal.abort() })).rejects.toMatchObject({ code: "ABORT_ERR" });
+  const done = await turns.take();
   done();
 });

@@ -23,7 +23,7 @@ async function ask(): Promise<void> {
   const client = new Request({ codec: text() });
   client.connect(endpoint); // The server may be started later.
   for (let i = 1; i <= 3; i++) {
-    const [reply] = await client.request("Hello", { timeout: 2_500, retries: 3 });
+    const [reply] = await client.request("Hello", { attemptTimeout: 2_500, retries: 3 });
     console.log(`client: received ${reply} ${i}`);
   }
   await client.close();

@@ -38,7 +38,7 @@ else {
   const working = work(worker);
   const client = new Request({ codec: text() });
   client.connect(frontend);
-  console.log(`client: ${await client.request("Hello", { timeout: 2_500, retries: 3 })}`);
+  console.log(`client: ${await client.request("Hello", { attemptTimeout: 2_500, retries: 3 })}`);
   await client.close();
   await end();
   await worker.close();

@@ -35,7 +35,7 @@ async function ask(): Promise<void> {
   const client = new Request({ codec: text() });
   client.connect(frontendAt);
   for (let i = 1; i <= 3; i++) {
-    const [reply] = await client.request(`Hello ${i},`, { timeout: 2_500, retries: 3 });
+    const [reply] = await client.request(`Hello ${i},`, { attemptTimeout: 2_500, retries: 3 });
     console.log(`client: ${reply}`);
   }
   await client.close();

@@ -201,6 +201,10 @@ export class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects {
     return this.#closing === undefined && this.#routing.writable;
   }
 
+  get replyLost(): boolean {
+    return this.#routing.replyLost;
+  }
+
   setOption(name: string, value: unknown): void {
     assertSupported(name, value);
     warnOfOption(name, value, this.endpoints.attached);

@@ -181,7 +181,7 @@ export class FreelanceServer<T = Raw> extends Driver<FreelanceServerEvent, Freel
     refuseExtra("bind", "an endpoint", extra);
     checkEndpoint("endpoint", endpoint, "bind");
     // The Router has one Identity: that of the call under way.
-    const done = await this.#binding.take(undefined);
+    const done = await this.#binding.take();
     try {
       return await this.#bind(endpoint);
     } finally {

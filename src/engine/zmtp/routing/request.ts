@@ -21,6 +21,8 @@ export class RequestRouting extends Routing {
   readonly #out = new LoadBalancer();
   #asking = false;
   #asked: Pipe | undefined = undefined;
+  /** The connection that the request went over has ended. */
+  #askedLeft = false;
   #id = randomStart();
   #idFrame: Buffer | undefined = undefined;
   #reply: Buffer[] | undefined = undefined;
@@ -44,9 +46,15 @@ export class RequestRouting extends Routing {
     if (this.effects.options.probeRouter) pipe.send("", 0, undefined);
   }
 
+  /** A request that has not left yet goes over the next connection. */
+  override lost(pipe: Pipe): void {
+    if (pipe === this.#asked && pipe.out.messages === 0) this.#askedLeft = true;
+  }
+
   override removed(pipe: Pipe): void {
     super.removed(pipe);
     this.#out.remove(pipe);
+    if (pipe === this.#asked) this.#askedLeft = true;
   }
 
   override released(pipe: Pipe, released: boolean): void {
@@ -90,6 +98,7 @@ export class RequestRouting extends Routing {
       prefix = [this.#idFrame, EMPTY];
     } else this.#idFrame = undefined;
     this.#asked = this.#out.send(message, prefix, transfer);
+    this.#askedLeft = false;
     this.#asking = true;
     return OfferResult.Accepted;
   }
@@ -100,6 +109,7 @@ export class RequestRouting extends Routing {
     this.#reply = undefined;
     this.#asking = false;
     this.#asked = undefined;
+    this.#askedLeft = false;
     this.effects.routingOnWritable();
     return reply;
   }
@@ -108,6 +118,10 @@ export class RequestRouting extends Routing {
     const reply = this.#reply === undefined ? 0 : 1;
     this.#reply = undefined;
     return reply + super.discard();
+  }
+
+  override get replyLost(): boolean {
+    return this.#askedLeft && !this.#find();
   }
 
   override get late(): number {

@@ -159,6 +159,11 @@ export abstract class Routing {
   /** SUBSCRIBE or CANCEL has come. */
   command(_pipe: Pipe, _body: Buffer): void {}
 
+  /** As of the socket (REQ). */
+  get replyLost(): boolean {
+    return false;
+  }
+
   /** Replies to requests that were given up (REQ); they were thrown away. */
   get late(): number {
     return 0;
