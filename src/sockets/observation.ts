@@ -3,6 +3,8 @@ import { TimeoutError } from "../core/errors.js";
 import type { OutgoingMessage } from "../engine/engine.js";
 import { byteLengthOf } from "./message.js";
 
+export { DEBUG, logEvent } from "./debug-log.js";
+
 /** Whether sockets can be observed: a constant, so that a page's build has none of it. */
 export const OBSERVABLE = true as boolean;
 

@@ -31,7 +31,7 @@ import type { Context } from "./context.js";
 import { Inbox, type InboxRules } from "./inbox.js";
 import { READINESS, SENDS_MANY, TRANSFERS } from "./leases.js";
 import { byteLengthOf } from "./message.js";
-import { isReceiveObserved, OBSERVABLE, observeReceive } from "./observation.js";
+import { DEBUG, isReceiveObserved, logEvent, OBSERVABLE, observeReceive } from "./observation.js";
 import { checkOption, owned, readableOptions, resolveOptions } from "./options.js";
 import { Outbox, type OutboxRules } from "./outbox.js";
 import type { Readiness } from "./readiness.js";
@@ -383,6 +383,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
   }
 
   engineOnEvent(event: SocketEvent): void {
+    if (OBSERVABLE && DEBUG.enabled) logEvent(this, this.typeName, event);
     this.events.emit(event);
   }
 

@@ -9,3 +9,5 @@ export function isReceiveObserved(): boolean {
 export function observeSend(): undefined {}
 export function observeTrySend(): undefined {}
 export function observeReceive(): undefined {}
+export const DEBUG = { enabled: false };
+export function logEvent(): void {}

@@ -14,6 +14,7 @@
  * Each state but the last has one timer at most; it ends with the state. Every way out goes through #end, once. A fault of
  * the peer ends this one connection, and is reported; nothing here throws.
  */
+import { debug } from "../../core/debug.js";
 import type { PeerCredentials } from "../engine.js";
 import type { DisconnectReason } from "../events.js";
 import { commandFrame } from "../frame.js";
@@ -336,6 +337,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     const pipe = this.#pipe;
     if (pipe === undefined) {
       const steps = this.#handshake.receive(bytes, length);
+      debug.print?.(`${this.remote} ${this.#handshake.phase}: ${length} bytes came`);
       // Behind that: over a program's own stream the answer may come within the call.
       if (!this.#isOpening) this.#open();
       this.#carryOut(steps);

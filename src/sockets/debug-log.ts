@@ -1,0 +1,72 @@
+/**
+ * `NODE_DEBUG=shoal`: a line on standard error for each thing that happens to a socket's connections.
+ *
+ *   SHOAL 4242: Dealer 1: tcp://10.0.0.7:5555 dials
+ *   SHOAL 4242: Dealer 1: tcp://10.0.0.7:5555 is dialled again in 105 ms: connect ECONNREFUSED 10.0.0.7:5555
+ *   SHOAL 4242: tcp://10.0.0.7:5555 CURVE handshake: 64 bytes came
+ *   SHOAL 4242: Dealer 1: tcp://10.0.0.7:5555 ready
+ */
+import { debuglog } from "node:util";
+import { debug } from "../core/debug.js";
+import type { SocketEvent } from "../engine/events.js";
+
+export const DEBUG = debuglog("shoal");
+if (DEBUG.enabled) debug.print = DEBUG;
+
+/** In the order in which sockets are first heard of. */
+const numbers = new WeakMap<object, number>();
+let sockets = 0;
+
+/** Prints a line. @param socket whose event it is @param type "Dealer" */
+export function logEvent(socket: object, type: string, event: SocketEvent): void {
+  const text = textOf(event);
+  if (text === undefined) return;
+  const number = numbers.get(socket) ?? ++sockets;
+  numbers.set(socket, number);
+  const at = "address" in event && event.address !== undefined ? ` ${event.address}` : "";
+  const from = "peer" in event && event.peer !== undefined ? `, ${event.peer}` : "";
+  DEBUG(`${type} ${number}:${at} ${text}${from}${why(event)}`);
+}
+
+function why(event: SocketEvent): string {
+  return "error" in event && event.error !== undefined ? `: ${event.error.message}` : "";
+}
+
+/** @returns `undefined`: another event says the same */
+function textOf(event: SocketEvent): string | undefined {
+  switch (event.type) {
+    case "bind":
+      return "listens";
+    case "close":
+      return "listens no more";
+    case "connect:delay":
+      return "dials";
+    case "connect":
+      return "connected";
+    case "accept":
+      return "accepted";
+    case "handshake":
+      return "ready";
+    case "connect:retry":
+      return `is dialled again in ${Math.round(event.interval)} ms`;
+    case "disconnect":
+      return `lost (${event.reason})`;
+    case "handshake:error:auth":
+    case "handshake:error:other":
+    case "handshake:error:protocol":
+      return "refused";
+    case "drop":
+      return `dropped ${event.messages} messages (${event.reason})`;
+    case "invalid":
+      return `a message is invalid (${event.reason})`;
+    case "peer:join":
+    case "peer:leave":
+    case "peer:refused":
+    case "subscribe":
+    case "unsubscribe":
+    case "unknown":
+      return undefined;
+    default:
+      return event.type;
+  }
+}
