@@ -15,6 +15,7 @@ import { Duplex } from "node:stream";
 import { describe } from "../core/arguments.js";
 import { RingBuffer } from "../core/collections/ring-buffer.js";
 import { TransportError } from "../core/errors.js";
+import { setWriteAhead } from "../core/node-internals.js";
 import { COPIED_BYTES } from "./bounds.js";
 import { LinkCode } from "./frames.js";
 import type { ChannelState, LinkRules } from "./rules.js";
@@ -344,12 +345,6 @@ export function failWrite(callback: Callback | undefined, error: Error | null, s
 /** A piece that waits: it keeps no memory that is much larger than it. */
 function owned(bytes: Buffer): Buffer {
   return bytes.buffer.byteLength > MAX_WASTE * bytes.length ? Buffer.from(bytes) : bytes;
-}
-
-/** Node's stream has the number, and no call to change it. A runtime without that place keeps the first one. */
-function setWriteAhead(channel: LinkChannel, bytes: number): void {
-  const { _writableState: state } = channel as unknown as { _writableState?: { highWaterMark?: number } };
-  if (state?.highWaterMark !== undefined) state.highWaterMark = bytes;
 }
 
 /** One function for all channels: an idle one has none of its own. */

@@ -5,6 +5,7 @@
  * (Bun, Deno) connects the sockets of one thread only.
  */
 import type { BroadcastChannel } from "node:worker_threads";
+import { portBeneath } from "../../../core/node-internals.js";
 import { randomId } from "../../../core/random.js";
 import { LOOK_INTERVAL, type ThreadWire, type ThreadWord } from "./thread-names.js";
 import type { Description, MessagePortLike } from "./thread-port.js";
@@ -12,24 +13,10 @@ import type { Description, MessagePortLike } from "./thread-port.js";
 /** With the version of the words: two versions of this package do not mistake each other's. */
 const CHANNEL = "shoal.inproc/3";
 
-interface Postable {
-  postMessage(message: unknown, transfer: readonly unknown[]): unknown;
-}
-
 /** What is handed over at a place. */
 interface Handover {
   readonly port: MessagePortLike;
   readonly description: unknown;
-}
-
-/** The port beneath a channel: Node.js keeps it under a symbol, and does not document it. */
-function portBeneath(channel: BroadcastChannel): Postable | undefined {
-  for (const key of Object.getOwnPropertySymbols(channel)) {
-    if (key.description !== "kHandle") continue;
-    const port = (channel as unknown as Record<symbol, Partial<Postable> | undefined>)[key];
-    if (typeof port?.postMessage === "function") return port as Postable;
-  }
-  return undefined;
 }
 
 export class NodeThreads implements ThreadWire {

@@ -1,12 +1,8 @@
 /** A connection whose bytes go to the kernel as they are: tcp and ipc. */
 import type { Socket } from "node:net";
+import { takenOf } from "../../../core/node-internals.js";
 import type { Reader } from "./reader.js";
 import type { Stream } from "./transport.js";
-
-/** What stands between a socket and libuv: Node.js has it, and does not document it. */
-interface WithHandle {
-  readonly _handle: { readonly bytesWritten?: unknown; readonly writeQueueSize?: unknown } | null;
-}
 
 export class KernelStream implements Stream {
   readonly socket: Socket;
@@ -32,13 +28,4 @@ export class KernelStream implements Stream {
   received(): number {
     return this.socket.bytesRead;
   }
-}
-
-/** Bytes that the kernel has taken of a socket so far. */
-export function takenOf(socket: Socket): number {
-  const handle = (socket as unknown as WithHandle)._handle;
-  const given = handle?.bytesWritten;
-  const waiting = handle?.writeQueueSize;
-  if (typeof given === "number" && typeof waiting === "number") return given - waiting;
-  return socket.bytesWritten - socket.writableLength;
 }

@@ -2,21 +2,17 @@
 import { existsSync } from "node:fs";
 import { createServer, type ListenOptions, type Server, Socket } from "node:net";
 import { dirname } from "node:path";
+import { NotSupportedError } from "../../../core/errors.js";
 import {
   type AcceptedHandle,
   type AcceptedPeer,
+  bindNow,
   filterAccepts,
   interceptAccepts,
-} from "../../../core/accept-filter.js";
-import { NotSupportedError } from "../../../core/errors.js";
+} from "../../../core/node-internals.js";
 import { transportError } from "../errors.js";
 import { Reader } from "./reader.js";
 import type { Acceptor } from "./transport.js";
-
-/** How a server is bound synchronously: Node.js has it for its cluster module, and does not document it. */
-interface Bindable {
-  _listen2?(address: string | null, port: number, family: number, backlog: number): void;
-}
 
 /**
  * A server whose connections are read by a `Reader`. Servers of node:net have no option `onread`, so the stream is made here of
@@ -126,12 +122,8 @@ export function listenSync(
     server.listen(
       family === -1 ? { path: address, backlog } : { host: address, port, backlog, exclusive: true },
     );
-  } else {
-    const bindable = server as unknown as Bindable;
-    if (typeof bindable._listen2 !== "function")
-      throw new NotSupportedError("This version of Node.js cannot bind synchronously: use bind");
-    bindable._listen2(address, port, family, backlog);
-  }
+  } else if (!bindNow(server, address, port, family, backlog))
+    throw new NotSupportedError("This version of Node.js cannot bind synchronously: use bind");
   // Not `address()`: a path's is null, bound or not, since only `listen` notes it.
   if (!server.listening) {
     const cause = Object.assign(new Error("the address is in use, or not one of this machine"), {

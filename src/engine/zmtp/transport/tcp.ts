@@ -1,6 +1,6 @@
 /** TCP over IPv4 and IPv6. Names are resolved again for every connection, and all their addresses tried. */
 import { connect, type Server, type Socket } from "node:net";
-import type { AcceptedPeer } from "../../../core/accept-filter.js";
+import type { AcceptedPeer } from "../../../core/node-internals.js";
 import { formatHostPort } from "../../../core/schemes/host-port.js";
 import { KernelStream } from "./kernel-stream.js";
 import { Reader } from "./reader.js";

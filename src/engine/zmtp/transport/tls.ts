@@ -10,9 +10,9 @@ import type { X509Certificate } from "node:crypto";
 import { connect, type Server, type Socket } from "node:net";
 import { connect as connectTls, TLSSocket, type TLSSocketOptions } from "node:tls";
 import { NotSupportedError, type ShoalError, TransportError } from "../../../core/errors.js";
+import { takenOf, verifyError } from "../../../core/node-internals.js";
 import { parseHostPort } from "../../../core/schemes/host-port.js";
 import type { Fault } from "../mechanism/mechanism.js";
-import { takenOf } from "./kernel-stream.js";
 import { Reader } from "./reader.js";
 import { makeRawServer } from "./server.js";
 import { readSocket } from "./socket-read.js";
@@ -27,11 +27,6 @@ import {
   serverNameOf,
 } from "./tls-context.js";
 import type { Acceptor, Stream, Transport, TransportOptions } from "./transport.js";
-
-/** Node.js has it, and does not document it: what is wrong with the peer's certificate. */
-interface WithVerifyError {
-  readonly _handle: { verifyError?(): (Error & { readonly code?: string }) | null | undefined } | null;
-}
 
 class TlsStream implements Stream {
   readonly socket: TLSSocket;
@@ -205,7 +200,7 @@ function server(endpoint: string, options: TransportOptions, acceptor: Acceptor,
     });
     const stream = new TlsStream(socket, raw, true);
     socket.on("secure", () => {
-      const error = requestCert ? verifyError(socket) : undefined;
+      const error = requestCert ? clientFault(socket) : undefined;
       stream.secured(error === undefined ? alpnFault(alpn, socket) : notTrusted(error));
     });
     if (isRead) readSocket(socket, stream.reader);
@@ -216,13 +211,9 @@ function server(endpoint: string, options: TransportOptions, acceptor: Acceptor,
 /** Deno asks clients for certificates, and takes any. */
 const CHECKS_CLIENTS = process.versions.deno === undefined;
 
-/** What is wrong with a client's certificate; where Node.js does not say, it is refused unless it says that it is right. */
-function verifyError(socket: TLSSocket): Error | undefined {
-  if (!CHECKS_CLIENTS) return new Error("Deno does not check the certificates of clients");
-  const handle = (socket as unknown as WithVerifyError)._handle;
-  if (handle === null) return new Error("the connection has ended");
-  if (typeof handle.verifyError === "function") return handle.verifyError() ?? undefined;
-  return socket.authorized ? undefined : new Error("it was not verified");
+/** What is wrong with a client's certificate. */
+function clientFault(socket: TLSSocket): Error | undefined {
+  return CHECKS_CLIENTS ? verifyError(socket) : new Error("Deno does not check the certificates of clients");
 }
 
 function refusedOptions(endpoint: string, cause: Error): ShoalError {

@@ -1,0 +1,121 @@
+/** Connections that are refused as they are accepted: no stream is made of them. */
+import { once } from "node:events";
+import { type AddressInfo, connect, createServer, type Server } from "node:net";
+import { PassThrough } from "node:stream";
+import { TLSSocket } from "node:tls";
+import { afterEach, describe, expect, it } from "vitest";
+import {
+  bindNow,
+  filterAccepts,
+  portBeneath,
+  readsInto,
+  setWriteAhead,
+  takenOf,
+  verifyError,
+} from "../../src/core/node-internals.js";
+
+let server: Server;
+
+afterEach(() => {
+  server.close();
+});
+
+async function serve(admits: (address: string) => boolean): Promise<{ port: number; made: () => number }> {
+  let made = 0;
+  server = createServer((socket) => {
+    made += 1;
+    socket.on("error", () => undefined).end("welcome");
+  });
+  filterAccepts(server, admits);
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return { port: (server.address() as AddressInfo).port, made: () => made };
+}
+
+/** What a connection from an address gets: a text, or the code of its error. */
+async function dial(port: number, localAddress: string): Promise<string> {
+  const socket = connect({ port, host: "127.0.0.1", localAddress });
+  let text = "";
+  socket.on("data", (bytes) => {
+    text += String(bytes);
+  });
+  const failed = new Promise<string>((resolve) =>
+    socket.on("error", (error: NodeJS.ErrnoException) => resolve(error.code ?? "")),
+  );
+  return Promise.race([failed, once(socket, "close").then(() => text)]);
+}
+
+describe("a filter of accepted connections", () => {
+  it("resets those of an address that may not connect, before a stream is made", async () => {
+    const asked: string[] = [];
+    const { port, made } = await serve((address) => {
+      asked.push(address);
+      return address === "127.0.0.1";
+    });
+    expect(await Promise.all(Array.from({ length: 100 }, () => dial(port, "127.0.0.2")))).toEqual(
+      Array.from({ length: 100 }, () => "ECONNRESET"),
+    );
+    expect(made()).toBe(0);
+    expect(await dial(port, "127.0.0.1")).toBe("welcome");
+    expect(made()).toBe(1);
+    expect(asked).toHaveLength(101);
+    // What was refused does not keep the server from closing.
+    server.close();
+    await once(server, "close");
+  });
+
+  it("asks of each connection again", async () => {
+    let isOpen = false;
+    const { port } = await serve(() => isOpen);
+    expect(await dial(port, "127.0.0.1")).toBe("ECONNRESET");
+    isOpen = true;
+    expect(await dial(port, "127.0.0.1")).toBe("welcome");
+  });
+});
+
+describe(`parts that Node.js ${process.version} does not document`, () => {
+  it("are there: a failure here says which of them is gone, and its head what happens then", async () => {
+    const { port } = await serve(() => true);
+    const socket = connect({ port, host: "127.0.0.1" });
+    await once(socket, "connect");
+    const secure = new TLSSocket(socket);
+    for (const each of [socket, secure]) each.on("error", () => undefined); // They are destroyed in the middle.
+    const channel = new BroadcastChannel("shoal.test");
+    const stream = new PassThrough();
+    setWriteAhead(stream, 7);
+    const { _handle: listener } = server as unknown as { _handle: object };
+    const { _handle: raw } = socket as unknown as { _handle: object };
+    const { _handle: encrypted } = secure as unknown as { _handle: object };
+    const second = createServer();
+    expect({
+      onconnection: "onconnection" in listener,
+      bytesWritten: "bytesWritten" in raw && "writeQueueSize" in raw,
+      useUserBuffer: readsInto(socket) && readsInto(secure),
+      verifyError: "verifyError" in encrypted,
+      listen2: bindNow(second, "127.0.0.1", 0, 4, 1) && second.listening,
+      portBeneath: portBeneath(channel) !== undefined,
+      writeAhead: stream.writableHighWaterMark,
+    }).toEqual({
+      onconnection: true,
+      bytesWritten: true,
+      useUserBuffer: true,
+      verifyError: true,
+      listen2: true,
+      portBeneath: true,
+      writeAhead: 7,
+    });
+    second.close();
+    channel.close();
+    secure.destroy();
+    socket.destroy();
+  });
+
+  it("have ways without them", () => {
+    const socket = Object.assign(new PassThrough(), { bytesWritten: 9, authorized: false });
+    expect(takenOf(socket as never)).toBe(9);
+    expect(readsInto(socket)).toBe(false);
+    expect(verifyError(Object.assign(socket, { _handle: {} }) as never)?.message).toBe("it was not verified");
+    expect(bindNow({} as never, "127.0.0.1", 0, 4, 1)).toBe(false);
+    expect(portBeneath({})).toBeUndefined();
+  });
+});
