@@ -7,10 +7,17 @@
  *   SMQ: CLUSTER
  *
  * A request with `SMQ: CLUSTER` and no Upgrade is answered with 204, and the stream begins after it, as in SMQ's clusters.
- * The dialler takes either answer.
  */
 import type { EventEmitter } from "node:events";
-import type { Server as HttpServer, IncomingMessage, ServerResponse } from "node:http";
+import {
+  type Server as HttpServer,
+  request as httpRequest,
+  type IncomingMessage,
+  type RequestOptions,
+  type ServerResponse,
+  validateHeaderName,
+  validateHeaderValue,
+} from "node:http";
 import type { Server as HttpsServer } from "node:https";
 import { connect as connectTcp, isIP, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
@@ -34,8 +41,6 @@ import {
   text,
 } from "../patterns/kit/options.js";
 
-/** Bytes of the head of an answer. */
-const MAX_HEAD = 16_384;
 const PROTOCOL = "shoal-link";
 const SWITCHING = `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${PROTOCOL}\r\n\r\n`;
 const NO_CONTENT = "HTTP/1.1 204 No Content\r\n\r\n";
@@ -169,7 +174,7 @@ function detach(request: IncomingMessage, response: ServerResponse): Socket {
  *
  * @param url "http://host:port/path" or "https://…"
  * @returns the stream, for `commence` with `role: "dialler"`
- * @throws HandshakeError `ERR_HANDSHAKE` when the server answers with another status than 101 or 204, or the proxy than 200,
+ * @throws HandshakeError `ERR_HANDSHAKE` when the server answers with another status than 101, or the proxy than 200,
  *   `ERR_AUTHENTICATION` at 401, 403 and 407; TransportError with the system's code, or `ERR_TRANSPORT`; TimeoutError `ETIMEDOUT`;
  *   AbortedError `ABORT_ERR`; InvalidArgumentError `EINVAL`
  */
@@ -188,24 +193,22 @@ export async function dialLink(url: string | URL, options: DialLinkOptions = {})
           ? undefined
           : `${decodeURIComponent(proxy.username)}:${decodeURIComponent(proxy.password)}`;
       const credentials =
-        given === undefined ? "" : `Proxy-Authorization: Basic ${Buffer.from(given).toString("base64")}\r\n`;
-      const status = await attempt.ask(
-        stream,
-        `CONNECT ${authority} HTTP/1.1\r\nHost: ${authority}\r\n${credentials}\r\n`,
-      );
+        given === undefined
+          ? {}
+          : { "Proxy-Authorization": `Basic ${Buffer.from(given).toString("base64")}` };
+      const status = await attempt.ask(stream, {
+        method: "CONNECT",
+        path: authority,
+        headers: { Host: authority, ...credentials },
+      });
       if (status < 200 || status > 299) throw refusal("The proxy", status);
       if (target.protocol === "https:") stream = await attempt.secure(target, settings.tls, stream);
     }
-    const request = [
-      `GET ${target.pathname}${target.search} HTTP/1.1`,
-      `Host: ${target.host}`,
-      "Connection: Upgrade",
-      `Upgrade: ${PROTOCOL}`,
-      "SMQ: CLUSTER",
-      ...headers,
-    ];
-    const status = await attempt.ask(stream, `${request.join("\r\n")}\r\n\r\n`);
-    if (status !== 101 && status !== 204) throw refusal("The server", status);
+    const status = await attempt.ask(stream, {
+      path: `${target.pathname}${target.search}`,
+      headers: { ...headers, Host: target.host, Connection: "Upgrade", Upgrade: PROTOCOL, SMQ: "CLUSTER" },
+    });
+    if (status !== 101) throw refusal("The server", status);
     return attempt.done(stream);
   } catch (error) {
     throw attempt.failed(error);
@@ -256,49 +259,20 @@ class Attempt {
     return socket;
   }
 
-  /** Writes a request. @returns the status of its answer; what follows its head stays in the stream */
-  async ask(stream: Socket, request: string): Promise<number> {
-    let head = Buffer.alloc(0);
-    let onReadable: (() => void) | undefined;
-    const onEnd = (): void =>
-      this.#fail(new TransportError("ERR_TRANSPORT", "The stream ended before an answer"));
-    stream.on("end", onEnd);
-    try {
-      const answered = new Promise<string>((resolve) => {
-        onReadable = () => {
-          for (
-            let chunk = stream.read() as Buffer | null;
-            chunk !== null;
-            chunk = stream.read() as Buffer | null
-          ) {
-            head = Buffer.concat([head, chunk]);
-            const end = head.indexOf("\r\n\r\n");
-            if (end >= 0) {
-              stream.off("readable", onReadable as () => void);
-              if (head.length > end + 4) stream.unshift(head.subarray(end + 4));
-              resolve(head.toString("latin1", 0, end));
-              return;
-            }
-            if (head.length > MAX_HEAD) {
-              this.#fail(
-                new HandshakeError("ERR_HANDSHAKE", `The answer's head has more than ${MAX_HEAD} bytes`),
-              );
-              return;
-            }
-          }
-        };
-        stream.on("readable", onReadable);
-        stream.write(request);
-      });
-      const answer = await Promise.race([this.#failure, answered]);
-      const [, status] = /^HTTP\/1\.[01] ([1-5]\d\d)(?: |\r|$)/.exec(answer) ?? [];
-      if (status === undefined)
-        throw new HandshakeError("ERR_HANDSHAKE", "What answers does not speak HTTP/1.1");
-      return Number(status);
-    } finally {
-      stream.off("end", onEnd);
-      if (onReadable !== undefined) stream.off("readable", onReadable);
-    }
+  /** Makes a request over a stream, which is free again behind an answer that opens a tunnel or upgrades. */
+  async ask(stream: Socket, options: RequestOptions): Promise<number> {
+    const request = httpRequest({ ...options, createConnection: () => stream, setHost: false });
+    request.on("error", this.#fail);
+    const answered = new Promise<number>((resolve) => {
+      const opened = ({ statusCode = 0 }: IncomingMessage, socket: Duplex, head: Buffer): void => {
+        if (head.length > 0) socket.unshift(head);
+        resolve(statusCode);
+      };
+      request.on("connect", opened).on("upgrade", opened);
+      request.on("response", ({ statusCode = 0 }) => resolve(statusCode));
+    });
+    request.end();
+    return Promise.race([this.#failure, answered]);
   }
 
   done(stream: Socket): Duplex {
@@ -316,6 +290,8 @@ class Attempt {
     }
     if (!(error instanceof Error) || error.name !== "Error") return error;
     const { code } = error as NodeJS.ErrnoException;
+    if (code?.startsWith("HPE_"))
+      return new HandshakeError("ERR_HANDSHAKE", "What answers does not speak HTTP/1.1", { cause: error });
     const known =
       code === "ECONNREFUSED" || code === "EADDRNOTAVAIL" || code === "EACCES" ? code : "ERR_TRANSPORT";
     return new TransportError(known, `There is no stream: ${error.message}`, { cause: error });
@@ -342,12 +318,16 @@ function portOf({ port, protocol }: URL): number {
   return port === "" ? (protocol === "https:" ? 443 : 80) : Number(port);
 }
 
-function checkHeaders(headers: Readonly<Record<string, string>>): string[] {
-  return Object.entries(headers).map(([name, value]) => {
-    if (!/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(name) || typeof value !== "string" || /[\r\n\0]/.test(value))
-      throw new InvalidArgumentError(`Header ${describe(name)} of dialLink is no header`);
-    return `${name}: ${value}`;
-  });
+function checkHeaders(headers: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  for (const [name, value] of Object.entries(headers)) {
+    try {
+      validateHeaderName(name);
+      validateHeaderValue(name, value);
+    } catch (cause) {
+      throw new InvalidArgumentError(`Header ${describe(name)} of dialLink is no header`, { cause });
+    }
+  }
+  return headers;
 }
 
 function refusal(who: string, status: number): HandshakeError {
