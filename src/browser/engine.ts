@@ -1,6 +1,5 @@
 /** The one engine of a browser. The build puts it in the place of engine/select.ts (rolldown.config.js). */
 import { InvalidArgumentError } from "../core/errors.js";
-import { SocketType } from "../core/socket-type.js";
 import type { Engine, EngineCapabilities } from "../engine/engine.js";
 import { ZMTP_CAPABILITIES, ZmtpContext } from "../engine/zmtp/context.js";
 import { ADDITIONS } from "./additions.js";
@@ -12,14 +11,7 @@ const CAPABILITIES: EngineCapabilities = {
   get transports() {
     return ADDITIONS.inproc === undefined ? SCHEMES : [...SCHEMES, "inproc"];
   },
-  get mechanisms() {
-    return ["NULL", "PLAIN", ...(ADDITIONS.curve === undefined ? [] : ["CURVE"])];
-  },
   peerEvents: SCHEMES,
-  get unsupportedSockets() {
-    const routed = routedTypes();
-    return Object.keys(SocketType).filter((name) => !routed.includes(name));
-  },
 };
 
 const ENGINE: Engine = {

@@ -63,7 +63,7 @@ export const ERROR_CODES = {
    * Use an engine or a socket type that can (docs/engines.md), or change the program so that it does not need
    * it.
    */
-  NOT_SUPPORTED: "The engine or the socket type cannot do this; the capability table says which can.",
+  NOT_SUPPORTED: "The engine or the socket type cannot do this.",
   /** Install the package `zeromq` on a platform it has binaries for, or choose another engine with `SHOAL_ENGINE`. */
   ERR_ENGINE_UNAVAILABLE: "The engine could not be loaded on this machine.",
   /** Run the command that the message names, such as `npm install lmdb` (docs/installing.md). */

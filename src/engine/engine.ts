@@ -359,53 +359,30 @@ export interface Engine {
 }
 
 /**
- * What an engine can do, as data. A call that needs a capability the engine
- * lacks throws `NOT_SUPPORTED`; it never silently does nothing. The table in
- * docs/engines.md is made of the engines' values and these comments.
+ * What an engine can do, as data, as far as the package asks before a socket is open; facets say the rest. A call that the
+ * engine cannot carry out throws `NOT_SUPPORTED`; it never silently does nothing. The first table of docs/engines.md is
+ * made of the engines' values and these comments.
  */
 export interface EngineCapabilities {
   /** Transports an endpoint can name (on `libzmq` those that the addon was built with). */
   readonly transports: readonly string[];
-  /** Security mechanisms, on both sides. */
-  readonly mechanisms: readonly string[];
   /** Transports over which peers are reported and counted. */
   readonly peerEvents: readonly string[];
   /** `peer:join` and `peer:leave` of a Router carry the peer's routing id. */
   readonly peerRoutingIds: boolean;
-  /** A disconnect event has its reason; without this it is `unknown`, or `local` after `disconnect`. */
-  readonly disconnectReasons: boolean;
   /** A publisher counts and reports what it drops for a subscriber whose queue is full. */
   readonly publisherDrops: boolean;
   /** A publisher sees its subscriptions. */
   readonly subscriptions: boolean;
   /** A publisher with the option `conflate` sees its subscriptions, too, and `waitForSubscribers` waits for them. */
   readonly conflatedSubscriptions: boolean;
-  /** With `manual`, `subscribe` and `unsubscribe` of an XPublisher set what the peer of the last message gets. */
-  readonly manualSubscriptions: boolean;
-  /**
-   * An XPUB knows which peer sent a message, and can send to that peer alone: a last value cache
-   * (docs/patterns/last-value-cache.md) gives a newcomer's values to nobody else.
-   */
-  readonly answerSubscribers: boolean;
-  /** What `waitForSubscribers` counts: peers with each prefix, or SUBSCRIBE commands. */
-  readonly subscriptionCount: "connections" | "subscriptions";
   /**
    * Messages that were accepted and have not left are counted, with their bytes; so a Majordomo broker can
    * bound in bytes what it holds for a client.
    */
   readonly queueDepth: boolean;
-  /** `close` counts exactly what it discarded. */
-  readonly discardCount: boolean;
-  /** `revoke` can disconnect one peer. */
-  readonly disconnectPeer: boolean;
-  /** A proxy's policy can check peers by address and key, and hold each to a rate. */
-  readonly policePeers: boolean;
   /** Socket options of which the engine takes only the default; any other value is `NOT_SUPPORTED`. */
   readonly unsupportedOptions: readonly string[];
-  /** Socket types that the engine does not have; making one is `NOT_SUPPORTED`. */
-  readonly unsupportedSockets: readonly string[];
-  /** Messages the engine may hold for the program beyond `receiveHighWaterMark`. */
-  readonly prefetch: number;
   /** Frames of fewer bytes are copied within each call that sends, unless they are given away (`transfer`); 0: none. */
   readonly copiesBelow?: number;
 }

@@ -307,8 +307,8 @@ export class SocketProxy {
    * Disconnects every peer of a side that `match` picks by its credentials; `authenticate` decides when it comes back.
    *
    * @returns how many were disconnected
-   * @throws ClosedError `EBADF` when the proxy has no sockets open; NotSupportedError `NOT_SUPPORTED` where the engine
-   *   cannot (capability `disconnectPeer`)
+   * @throws ClosedError `EBADF` when the proxy has no sockets open; NotSupportedError `NOT_SUPPORTED` on the
+   *   engine `libzmq`
    */
   revoke(side: ProxySide, match: Parameters<Socket["revoke"]>[0]): number {
     const opened = this.#sockets.all.get(side);
@@ -322,7 +322,7 @@ export class SocketProxy {
    * Before {@link start} it is the one to start with.
    *
    * @throws InvalidArgumentError `EINVAL` for a bad policy, or a folder of keys that cannot be read; NotSupportedError
-   *   `NOT_SUPPORTED` where the engine cannot carry it out (capability `policePeers`): the last one goes on then
+   *   `NOT_SUPPORTED` where the engine cannot carry it out (docs/engines.md): the last one goes on then
    * @throws ClosedError `EBADF` when the proxy is closed
    */
   async setPolicy(side: ProxySide, policy: ProxyPolicy): Promise<void> {

@@ -231,7 +231,7 @@ export class XPublisher extends Socket {
    *
    * @param prefixes topic prefixes, as text (UTF-8) or bytes
    * @throws InvalidArgumentError `EINVAL` without `manual`, or for a prefix that is neither
-   * @throws NotSupportedError `NOT_SUPPORTED` where the engine cannot (capability `manualSubscriptions`)
+   * @throws NotSupportedError `NOT_SUPPORTED` on the engine `libzmq`
    * @throws ClosedError `EBADF` when the socket is closed
    */
   subscribe(...prefixes: (Uint8Array | string)[]): void {

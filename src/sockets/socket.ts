@@ -274,7 +274,7 @@ export abstract class Socket extends SocketByNumber {
    *
    * @returns how many were disconnected
    * @throws InvalidArgumentError `EINVAL` when `match` is not a function
-   * @throws NotSupportedError `NOT_SUPPORTED` where the engine cannot (capability `disconnectPeer`)
+   * @throws NotSupportedError `NOT_SUPPORTED` on the engine `libzmq`
    */
   revoke(match: (peer: PeerCredentials) => boolean): number {
     this[CORE].assertOpen();

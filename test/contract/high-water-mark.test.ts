@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { RUNTIME } from "../support/engines.js";
-import { capabilitiesOf, describeTransports } from "./support/engines.js";
+import { describeTransports } from "./support/engines.js";
 import { collect, texts, turn } from "./support/wait.js";
 
 describeTransports("high-water marks", (world) => {
@@ -81,12 +81,13 @@ describeTransports("high-water marks", (world) => {
     await push.send("first");
     expect(await collect(pull, 1)).toEqual(["first"]);
     const taken = await fill(push, Buffer.alloc(world.inProcess ? 1 : 262_144));
-    const { prefetch } = capabilitiesOf(world.engine);
+    // libzmq reads ahead of the program.
+    const ahead = world.engine === "libzmq" ? 4 : 0;
     // In one process sender and receiver have one queue, of both marks.
     // Bun reads up to 512 KiB at once, the end of the fourth message and the fifth.
     const most = world.inProcess ? 8 : RUNTIME === "bun" ? 5 : 4;
     expect(pull.stats().receiveQueued).toBeLessThanOrEqual(most);
-    if (world.inProcess) expect(taken).toBeLessThanOrEqual(8 + Math.min(prefetch, 4));
+    if (world.inProcess) expect(taken).toBeLessThanOrEqual(8 + ahead);
   });
 
   it("0 means no limit", async () => {

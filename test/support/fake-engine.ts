@@ -31,23 +31,13 @@ export type Notify = "at-once" | "when-told";
 
 const CAPABILITIES: EngineCapabilities = {
   transports: ["inproc", "tcp", "ipc"],
-  mechanisms: ["NULL"],
   peerEvents: ["inproc"],
   peerRoutingIds: true,
-  disconnectReasons: true,
   publisherDrops: true,
   subscriptions: true,
   conflatedSubscriptions: true,
-  subscriptionCount: "connections",
   queueDepth: true,
-  discardCount: true,
-  manualSubscriptions: false,
-  answerSubscribers: false,
-  disconnectPeer: false,
-  policePeers: false,
   unsupportedOptions: [],
-  unsupportedSockets: [],
-  prefetch: 0,
   copiesBelow: 0,
 };
 

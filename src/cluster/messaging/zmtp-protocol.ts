@@ -92,8 +92,7 @@ function createContext(transport: Transport | undefined): Context {
   const simulated = standInContext();
   if (simulated !== undefined) return simulated;
   const context = new Context({ maxSockets: MAX_LINK_CONNECTIONS });
-  const { policePeers, peerRoutingIds } = context.load().capabilities;
-  return policePeers && peerRoutingIds
+  return context.load().capabilities.peerRoutingIds
     ? context
     : new Context({ maxSockets: MAX_LINK_CONNECTIONS, engine: "zmtp" });
 }

@@ -16,7 +16,7 @@ import type { Native, NativeSocket, NativeSocketClass } from "./native.js";
 const NUMBERS = { xpubNoDrop: 69 } as const;
 
 /** Socket types that this engine does not have. */
-export const MISSING_SOCKETS = ["Datagram", "Peer", "Channel"] as const;
+const MISSING_SOCKETS = ["Datagram", "Peer", "Channel"] as const;
 
 const WHY: Readonly<Record<(typeof MISSING_SOCKETS)[number], string>> = {
   Datagram: "some malformed datagrams end the process in libzmq",

@@ -10,11 +10,9 @@ import type {
   EngineSocket,
 } from "../engine.js";
 
-import { MISSING_SOCKETS } from "./draft.js";
 import { toShoalError } from "./errors.js";
 import { loadNative, type Native } from "./native.js";
 import { UNSUPPORTED_OPTIONS } from "./options.js";
-import { MAX_BATCH } from "./receiver.js";
 import { LibzmqSocket, type Shared } from "./socket.js";
 import { ZapHandler } from "./zap.js";
 
@@ -28,23 +26,13 @@ function capabilitiesOf(native: Native): EngineCapabilities {
   const always = ["tcp", "inproc"];
   return {
     transports: transports.filter((name) => always.includes(name) || native.capability[name] === true),
-    mechanisms: ["NULL", "PLAIN", ...(native.capability.curve === true ? ["CURVE"] : [])],
     peerEvents: ["tcp", "ipc"],
     peerRoutingIds: false,
-    disconnectReasons: false,
     publisherDrops: false,
     subscriptions: true,
     conflatedSubscriptions: false,
-    manualSubscriptions: false,
-    answerSubscribers: false,
-    subscriptionCount: "subscriptions",
     queueDepth: false,
-    discardCount: false,
-    disconnectPeer: false,
-    policePeers: false,
     unsupportedOptions: UNSUPPORTED_OPTIONS,
-    unsupportedSockets: MISSING_SOCKETS,
-    prefetch: MAX_BATCH,
     copiesBelow: 0,
   };
 }

@@ -52,7 +52,7 @@ const UNSUPPORTED: Readonly<Record<string, unknown>> = Object.fromEntries(
     .map(([name, spec]) => [name, spec.default]),
 );
 
-/** Their names, for the capability table. */
+/** Their names, for `EngineCapabilities`. */
 export const UNSUPPORTED_OPTIONS: readonly string[] = Object.keys(UNSUPPORTED);
 
 /** @throws NotSupportedError `NOT_SUPPORTED` */

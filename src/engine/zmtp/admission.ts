@@ -55,9 +55,6 @@ const ROLES: readonly Role[] = [
   NULL,
 ];
 
-/** The mechanisms there are, weakest first: for the capability table. */
-export const MECHANISM_NAMES: readonly string[] = [...new Set(ROLES.map(({ name }) => name).reverse())];
-
 function roleOf(options: Readonly<OptionValues>): Role {
   const { name, isServer } = chosenMechanism(options);
   return roleNamed(name, isServer);

@@ -8,7 +8,6 @@ import type {
   EngineOptions,
   EngineSocket,
 } from "../engine.js";
-import { MECHANISM_NAMES } from "./admission.js";
 import { InprocNames } from "./inproc-names.js";
 import { UNSUPPORTED_OPTIONS } from "./option-checks.js";
 import { ZmtpSocket } from "./socket.js";
@@ -18,23 +17,13 @@ import { ZapClient } from "./zap.js";
 /** What the engine can do on every platform; each adds its transports. */
 export const ZMTP_CAPABILITIES: EngineCapabilities = {
   transports: [],
-  mechanisms: MECHANISM_NAMES,
   peerEvents: [],
   peerRoutingIds: true,
-  disconnectReasons: true,
   publisherDrops: true,
   subscriptions: true,
   conflatedSubscriptions: true,
-  manualSubscriptions: true,
-  answerSubscribers: true,
-  subscriptionCount: "connections",
   queueDepth: true,
-  discardCount: true,
-  disconnectPeer: true,
-  policePeers: true,
   unsupportedOptions: UNSUPPORTED_OPTIONS,
-  unsupportedSockets: [],
-  prefetch: 0,
 };
 
 const MAX_SOCKETS_LIMIT = 65_535;

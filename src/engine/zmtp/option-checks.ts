@@ -27,7 +27,7 @@ const WITHOUT_EFFECT: Readonly<Partial<OptionValues>> = {
 /** Options without effect that the process was warned of. */
 const warned = new Set<string>();
 
-/** Their names, for the capability table. */
+/** Their names, for `EngineCapabilities`. */
 export const UNSUPPORTED_OPTIONS: readonly string[] = Object.keys(UNSUPPORTED);
 
 /** Warns of an option without effect, once a process. @throws NotSupportedError `NOT_SUPPORTED` */

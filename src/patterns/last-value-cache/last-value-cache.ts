@@ -10,7 +10,7 @@
  * The frontend subscribes to everything (or the prefixes in `topics`) whether a
  * subscriber is there or not: the first subscriber of a topic gets its value, too.
  *
- * Where the engine can (capability `answerSubscribers`), a newcomer's values go to it
+ * Where the engine can, a newcomer's values go to it
  * alone, as it has room for them. Elsewhere they go to all that subscribed to their
  * topics: the others get again what they have.
  *

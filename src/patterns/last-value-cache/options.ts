@@ -88,7 +88,7 @@ export interface LastValueCacheOptions {
   readonly frontendOptions?: XSubscriberOptions;
   /**
    * Of the socket that subscribers talk to. Its `sendHighWaterMark` is `maxTopics` + 1,000 by default; where the engine
-   * sends a newcomer's values to it alone (capability `answerSubscribers`), they take half of that at most.
+   * sends a newcomer's values to it alone, they take half of that at most.
    */
   readonly backendOptions?: XPublisherOptions;
 }

@@ -106,7 +106,7 @@ export class SidePolicy {
     if (needs !== undefined && !policing.perPeer)
       throw new NotSupportedError(
         `The ${policing.engine} engine cannot carry out ${needs} in the policy of ${this.#name}: ` +
-          "it cannot check and slow down peers one by one (capability policePeers)",
+          "it cannot check and slow down peers one by one",
       );
     const folder = await this.#folderFor(policy.keys);
     if (this.#closed) {
