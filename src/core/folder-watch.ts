@@ -13,7 +13,7 @@
  */
 import { type FSWatcher, watch } from "node:fs";
 import { stat } from "node:fs/promises";
-import { Debounce, DebounceTimer } from "./debounce.js";
+import { systemClock } from "./clock.js";
 
 /** ms between two looks at folders that report nothing. */
 const LOOK_EVERY = 5_000;
@@ -34,8 +34,12 @@ interface Watched {
 
 export class FolderWatch {
   readonly #effects: FolderWatchEffects;
-  readonly #settled: DebounceTimer;
+  readonly #quiet: number;
+  readonly #patience: number;
   readonly #watched = new Map<string, Watched>();
+  /** When the first of the changes was noted that are not reported yet. */
+  #firstChange: number | undefined = undefined;
+  #settling: NodeJS.Timeout | undefined = undefined;
   #looking: NodeJS.Timeout | undefined = undefined;
   #retrying: NodeJS.Timeout | undefined = undefined;
   #closed = false;
@@ -46,7 +50,8 @@ export class FolderWatch {
    */
   constructor(quiet: number, patience: number, effects: FolderWatchEffects) {
     this.#effects = effects;
-    this.#settled = new DebounceTimer(new Debounce(quiet, patience), () => effects.onChange(true));
+    this.#quiet = quiet;
+    this.#patience = patience;
   }
 
   /** Watches these folders from now on, and no others. Never rejects. */
@@ -75,14 +80,24 @@ export class FolderWatch {
     }, RETRY).unref();
   }
 
-  /** Something changed. */
+  /** Something changed: reported once changes have settled. */
   note(): void {
-    this.#settled.note();
+    if (this.#closed) return;
+    const now = systemClock.now();
+    this.#firstChange ??= now;
+    const left = this.#firstChange + this.#patience - now;
+    if (left <= 0) return; // The timer is due: more changes must not put it off.
+    clearTimeout(this.#settling);
+    const wait = Math.min(this.#quiet, left);
+    this.#settling = setTimeout(() => {
+      this.#firstChange = undefined;
+      this.#effects.onChange(true);
+    }, wait).unref();
   }
 
   close(): void {
     this.#closed = true;
-    this.#settled.close();
+    clearTimeout(this.#settling);
     clearInterval(this.#looking);
     clearTimeout(this.#retrying);
     for (const folder of this.#watched.keys()) this.#forget(folder);
@@ -90,11 +105,11 @@ export class FolderWatch {
 
   #watch(folder: string, inode: number): void {
     try {
-      const watcher = watch(folder, { persistent: false }, () => this.#settled.note());
+      const watcher = watch(folder, { persistent: false }, () => this.note());
       watcher.on("error", (error) => {
         if (this.#watched.get(folder)?.watcher !== watcher) return;
         this.#forget(folder); // The next `follow` tries again.
-        this.#settled.note();
+        this.note();
         this.#effects.onError?.(error as Error);
       });
       this.#watched.set(folder, { watcher, inode });
