@@ -12,7 +12,6 @@
  */
 
 import { Link } from "../../core/collections/linked-list.js";
-import { SeenWindow } from "../../core/collections/seen-window.js";
 import { Deadlines } from "../../core/deadlines.js";
 import { fnv1a } from "../../core/hash.js";
 import type { FailureReason } from "../kit/errors.js";
@@ -30,8 +29,10 @@ export class BrokerQueue {
   /** When the broker knows which workers there are. */
   readonly #settledAt: number;
   readonly #cache = new ServiceCache();
-  /** Services whose last worker left, and when. */
-  readonly #left: SeenWindow<number>;
+  /** When services lost their last worker: the newest, at least half of `maxServices`. */
+  #left = new Map<string, number>();
+  /** Older ones, forgotten as a whole. */
+  #leftBefore = new Map<string, number>();
   /** All that is queued, in the order of its deadlines. */
   readonly #aging = new Deadlines<BrokerRequest>();
 
@@ -39,7 +40,6 @@ export class BrokerQueue {
   constructor(limits: MajordomoBrokerLimits, bornAt: number) {
     this.#limits = limits;
     this.#settledAt = bornAt + limits.heartbeatInterval * limits.liveness;
-    this.#left = new SeenWindow(limits.maxServices, 0);
   }
 
   /** The service that a request names, made if there is room; `undefined`: there are too many. */
@@ -66,6 +66,10 @@ export class BrokerQueue {
 
   /** A service has lost its last worker. */
   lastLeft(service: Service, now: number): void {
+    if (2 * this.#left.size >= this.#limits.maxServices) {
+      this.#leftBefore = this.#left;
+      this.#left = new Map();
+    }
     this.#left.set(service.name, now);
   }
 
@@ -140,7 +144,7 @@ export class BrokerQueue {
   /** Whether the service has a worker, or had one a short while ago. */
   #expected(service: Service, now: number): boolean {
     if (service.workers.size > 0) return true;
-    const left = this.#left.get(service.name);
+    const left = this.#left.get(service.name) ?? this.#leftBefore.get(service.name);
     return left !== undefined && now - left < this.#limits.queueTimeout;
   }
 }

@@ -1,6 +1,5 @@
 import { describe, expect, it } from "vitest";
 import { Link, LinkedList } from "../../../src/core/collections/linked-list.js";
-import { SeenWindow } from "../../../src/core/collections/seen-window.js";
 import { Deadlines, type Due } from "../../../src/core/deadlines.js";
 import { EventStream } from "../../../src/core/event-stream.js";
 
@@ -26,29 +25,6 @@ describe("a linked list", () => {
     let seen = 0;
     for (const _ of list) all[seen++]?.unlink();
     expect([seen, list.length]).toEqual([3, 0]);
-  });
-});
-
-describe("a window of what was seen", () => {
-  it("remembers at least half of its bound, and never more than all", () => {
-    const seen = new SeenWindow<number>(10, 1_000);
-    for (let i = 0; i < 100; i++) {
-      seen.set(String(i), i);
-      expect(seen.size).toBeLessThanOrEqual(10);
-      for (let j = Math.max(0, i - 4); j <= i; j++) expect(seen.get(String(j))).toBe(j);
-    }
-    expect(seen.get("50")).toBeUndefined();
-  });
-
-  it("is bounded in bytes, too, and says what does not fit", () => {
-    const seen = new SeenWindow<number>(10, 100);
-    expect(seen.grow(51)).toBe(false);
-    for (let i = 0; i < 20; i++) {
-      seen.set(String(i), i);
-      expect(seen.grow(20)).toBe(true);
-      expect(seen.bytes).toBeLessThanOrEqual(100);
-    }
-    expect(new SeenWindow<number>(0, 0).set("a", 1)).toBeUndefined();
   });
 });
 
