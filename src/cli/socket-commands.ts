@@ -304,7 +304,11 @@ async function ask(session: Session<Request>): Promise<Ending> {
       await output.print([reply]);
       return true;
     } catch (error) {
-      throw waitFailed(error, `no reply came within ${call.timeout} ms`);
+      const why =
+        call.timeout < 0
+          ? "the connection ended before the reply came"
+          : `no reply came within ${call.timeout} ms`;
+      throw waitFailed(error, why);
     }
   };
   await sendAll(session, send, async () => undefined, settings.count);

@@ -115,7 +115,7 @@ export class ClosedError extends ShoalError {
   }
 }
 
-/** The wait ran out of time. Codes `EAGAIN` (send, receive) and `ETIMEDOUT` (everything else). */
+/** The wait ran out of time, or what it waited for cannot come any more. Codes `EAGAIN` (send, receive) and `ETIMEDOUT` (everything else). */
 export class TimeoutError extends ShoalError {
   static override readonly name: string = "TimeoutError";
 }

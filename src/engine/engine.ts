@@ -104,6 +104,8 @@ export interface EngineListener {
   engineOnReadable(): void;
   /** `offer` may succeed again; sent once for each `wantWritable`. */
   engineOnWritable(): void;
+  /** `replyLost` of the socket may be true now. Absent: it is no REQ. */
+  engineOnReplyLost?(): void;
   /** Something happened to the socket or one of its peers. */
   engineOnEvent(event: SocketEvent): void;
   /** Authenticates a peer before it may talk. A rejection counts as `false`. Absent: every peer may. */
@@ -316,7 +318,10 @@ export interface EngineSocket {
   wantWritable(on: boolean): void;
   readonly readable: boolean;
   readonly writable: boolean;
-  /** REQ: the reply to the last request cannot come any more, since the connection that it went over ended. Absent: the engine cannot know. */
+  /**
+   * REQ: no reply to the last request will come, since the connection that it went over has ended. A REQ with a routing id may get one over the
+   * next connection. Absent: the engine cannot know.
+   */
   readonly replyLost?: boolean;
   /** Sets it in the options that the socket was opened with, too; nothing has changed where it throws. */
   setOption(name: string, value: unknown): void;

@@ -57,7 +57,7 @@ export interface TraceStep {
   /** That of the step which caused it; `undefined`: none, or not known. */
   readonly parent: string | undefined;
   readonly kind: "send" | "request" | "receive" | "process" | "acknowledge";
-  /** The call, and its topic, channel, service or socket. */
+  /** The call, and its topic, channel or service. */
   readonly name: string;
   /** ms since 1970, with a fraction. */
   readonly at: number;

@@ -5,7 +5,7 @@
  * look at its promise must not end the process by an unhandled rejection; any other error still does.
  */
 
-import type { ErrorCode, ShoalError } from "../core/errors.js";
+import { type ErrorCode, ShoalError } from "../core/errors.js";
 
 const ENDS_OF_WAITS: readonly ErrorCode[] = ["EAGAIN", "ETIMEDOUT", "ABORT_ERR"];
 
@@ -38,7 +38,7 @@ export class Calls {
       return await steps();
     } catch (error) {
       // Made in a timer, or in what ended the wait: from here the stack leads to the caller.
-      if (ENDS_OF_WAITS.includes((error as ShoalError)?.code)) Error.captureStackTrace?.(error as ShoalError);
+      if (error instanceof ShoalError && ENDS_OF_WAITS.includes(error.code)) Error.captureStackTrace?.(error);
       throw error;
     } finally {
       this.#open.delete(call);

@@ -13,6 +13,8 @@ import type { SocketEvent } from "../engine/events.js";
 export const DEBUG = debuglog("shoal");
 if (DEBUG.enabled) debug.print = DEBUG;
 
+const CONTROL = /\p{Cc}/gu;
+
 /** In the order in which sockets are first heard of. */
 const numbers = new WeakMap<object, number>();
 let sockets = 0;
@@ -29,7 +31,10 @@ export function logEvent(socket: object, type: string, event: SocketEvent): void
 }
 
 function why(event: SocketEvent): string {
-  return "error" in event && event.error !== undefined ? `: ${event.error.message}` : "";
+  // A part of it may be a remote program's: nothing that a terminal would obey.
+  return "error" in event && event.error !== undefined
+    ? `: ${event.error.message.replaceAll(CONTROL, "?")}`
+    : "";
 }
 
 /** @returns `undefined`: another event says the same */

@@ -150,15 +150,15 @@ export class Inbox<T> {
   /** The socket closes: every waiting call ends. */
   abandon(): void {
     this.reader = undefined;
-    this.fail(new ClosedError("EAGAIN", "The socket closed while the call waited for a message"));
+    this.fail(() => new ClosedError("EAGAIN", "The socket closed while the call waited for a message"));
   }
 
-  /** Every waiting call ends with the error. */
-  fail(error: ShoalError): void {
+  /** Every waiting call ends with an error. @param make makes one for each */
+  fail(make: () => ShoalError): void {
     for (let head = this.#pending.shift(); head !== undefined; head = this.#pending.shift()) {
       if (head.waiter.settled) continue;
       this.#waiting -= 1;
-      head.waiter.abandon(error);
+      head.waiter.abandon(make());
     }
   }
 

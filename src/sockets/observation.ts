@@ -1,3 +1,4 @@
+/** What sockets publish of their messages (src/core/diagnostics.ts). In pages nothing of it is there. */
 import { Operation, RECEIVE, SEND_END, SEND_START } from "../core/diagnostics.js";
 import { TimeoutError } from "../core/errors.js";
 import type { OutgoingMessage } from "../engine/engine.js";

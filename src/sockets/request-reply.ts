@@ -1,7 +1,13 @@
 /** REQ, REP, DEALER and ROUTER (28/REQREP): questions and answers. */
 import { checkCallOptions, describe, refuseExtra } from "../core/arguments.js";
 import { backOff } from "../core/back-off.js";
-import { ClosedError, InvalidArgumentError, type ShoalError, TimeoutError } from "../core/errors.js";
+import {
+  ClosedError,
+  InvalidArgumentError,
+  InvalidStateError,
+  type ShoalError,
+  TimeoutError,
+} from "../core/errors.js";
 import { Mutex } from "../core/mutex.js";
 import { SocketType } from "../core/socket-type.js";
 import { MAX_TIMEOUT } from "../core/waiter.js";
@@ -106,7 +112,11 @@ interface Attempt {
 }
 
 /** Ends the receive of an attempt whose peer has left. */
-const PEER_LEFT = new ClosedError("EAGAIN", "The connection ended");
+class PeerLeft extends TimeoutError {
+  constructor() {
+    super("EAGAIN", "The connection ended before the reply came");
+  }
+}
 
 const CONNECT_OPTIONS: readonly (keyof RouterConnectOptions)[] = ["routingId"];
 
@@ -127,7 +137,7 @@ export interface RouterConnectOptions {
  * const server = new Reply();
  * const client = new Request();
  * client.connect(await server.bind("tcp://127.0.0.1:*"));
- * const answer = client.request("Any fish?", { timeout: 1_000, retries: 2 });
+ * const answer = client.request("Any fish?", { timeout: 3_000, retries: 2 });
  * await server.receive();
  * await server.send("Plenty.");
  * console.log(String(await answer)); // Plenty.
@@ -136,7 +146,8 @@ export interface RouterConnectOptions {
  */
 export class Request<T = Raw> extends Socket {
   readonly #turns = new Mutex();
-  #watches = false;
+  /** The reply of an attempt is waited for. */
+  #waits = false;
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
   constructor(options?: RequestOptions<T>);
@@ -156,8 +167,10 @@ export class Request<T = Raw> extends Socket {
    *
    * @returns the reply's frames, or with a codec the value as the only element
    * @throws InvalidArgumentError `EINVAL` for an invalid message, an unknown option or an invalid value
-   * @throws TimeoutError `ETIMEDOUT` after the last attempt, or the call's time; it has the endpoint where there is one.
+   * @throws TimeoutError `ETIMEDOUT` after the last attempt, or the call's time; with the endpoint where the socket has one.
    *   AbortedError `ABORT_ERR`
+   * @throws InvalidMessageError `ERR_INVALID_MESSAGE` for a reply that the codec or its schema refuses
+   * @throws InvalidStateError `EFSM` while a `receive` of the program's own waits
    * @throws ClosedError `EAGAIN` when the socket closes meanwhile, `EBADF` when it is closed
    */
   request(body: BodyOut<T>, options?: RequestCallOptions): Promise<BodyIn<T>>;
@@ -172,17 +185,23 @@ export class Request<T = Raw> extends Socket {
   async #request(body: BodyOut<T>, options: RequestCallOptions): Promise<BodyIn<T>> {
     const { timeout = REQUEST_TIMEOUT, retries = 0, retryDelay = RETRY_DELAY, signal } = options;
     checkWhole("timeout", timeout, -1);
-    checkWhole("retries", retries, 0);
+    checkWhole("retries", retries, 0, Number.MAX_SAFE_INTEGER);
     checkWhole("retryDelay", retryDelay, 0);
     const { attemptTimeout = timeout < 0 ? -1 : Math.ceil(timeout / (retries + 1)) } = options;
     checkWhole("attemptTimeout", attemptTimeout, -1);
-    const end = timeout < 0 ? Number.POSITIVE_INFINITY : performance.now() + timeout;
+    if (options.attemptTimeout === 0)
+      throw new InvalidArgumentError("attemptTimeout must be 1 or more, or -1; got 0");
+    const started = performance.now();
+    const end = timeout < 0 ? Number.POSITIVE_INFINITY : started + timeout;
     const core = this[CORE];
     const message = core.encode(body);
     const done = await this.#turns.take({ timeout, signal });
     core.reserved = true;
     try {
       core.assertOpen(); // It may have closed while this call waited for its turn.
+      if (core.inbox.waiting > 0)
+        throw new InvalidStateError("EFSM", "A receive of the program's own waits: its reply comes first");
+      this.#watch();
       if (!this.correlate) this.correlate = true;
       if (!this.relaxed) this.relaxed = true;
       for (let attempt = 0; ; attempt++) {
@@ -193,8 +212,7 @@ export class Request<T = Raw> extends Socket {
           return await this.#attempt(message, { time, rest, end, signal });
         } catch (error) {
           if (this.closed || (error as ShoalError).code !== "EAGAIN") throw error;
-          const isOver = msUntil(end) === 0;
-          if (isLast || isOver) throw this.#noReply(attempt + 1, isOver ? timeout : (attempt + 1) * time);
+          if (isLast || msUntil(end) === 0) throw this.#noReply(attempt + 1, performance.now() - started);
         }
       }
     } finally {
@@ -214,40 +232,51 @@ export class Request<T = Raw> extends Socket {
       await observeSend(this, core.typeName, message, (sent) => core.outbox.send(sent, sending, false));
     } else await core.outbox.send(message, sending, false);
     if (core.closed) throw new ClosedError("EAGAIN", "The socket closed before the reply came");
-    this.#watch();
     try {
-      return (await core.inbox.receive({ timeout: msUntil(over), signal })) as BodyIn<T>;
+      const reply = core.inbox.receive({ timeout: msUntil(over), signal });
+      this.#waits = true;
+      if (core.engine.replyLost === true) setImmediate(this.#look);
+      return (await reply) as BodyIn<T>;
     } catch (error) {
-      if (error !== PEER_LEFT) throw error;
+      if (!(error instanceof PeerLeft)) throw error;
+      this.#waits = false;
       const rested = Math.min(end, performance.now() + rest);
       return (await core.inbox.receive({ timeout: msUntil(rested), signal })) as BodyIn<T>;
+    } finally {
+      this.#waits = false;
     }
   }
 
-  /** From the first request on: the peer that has it leaves, and no reply can come. */
+  /** From the first request on: what else than a reply ends an attempt. */
   #watch(): void {
-    if (this.#watches) return;
-    this.#watches = true;
     const core = this[CORE];
-    const look = (): void => {
-      if (core.reserved && core.engine.replyLost === true) core.inbox.fail(PEER_LEFT);
-    };
-    core.events.listen(({ type }) => {
-      // The event overtakes a reply that came before it.
-      if (type === "disconnect") setImmediate(look);
+    if (core.onReplyLost !== undefined) return;
+    // What has come of the reply is read first.
+    core.onReplyLost = () => setImmediate(this.#look);
+    core.events.listen((event) => {
+      if (event.type === "invalid" && this.#waits && core.reserved) core.inbox.fail(() => event.error);
     });
   }
+
+  #look = (): void => {
+    const { engine, inbox } = this[CORE];
+    if (this.#waits && engine.replyLost === true) inbox.fail(() => new PeerLeft());
+  };
 
   #noReply(attempts: number, waited: number): TimeoutError {
     const { endpoints, engine, events } = this[CORE];
     const { connected } = endpoints.all;
     const from = connected.length === 0 ? "" : ` from ${connected.join(", ")}`;
-    const when = engine.replyLost === true ? "before the connection ended" : `within ${waited} ms`;
+    const when = engine.replyLost === true ? ", the connection ended" : "";
     const times = attempts === 1 ? "1 attempt" : `${attempts} attempts`;
     const cause = events.lastFailure;
     const why = cause === undefined ? "" : `; last: ${cause.message}`;
     const endpoint = connected.length === 1 ? connected[0] : undefined;
-    return new TimeoutError("ETIMEDOUT", `No reply ${when}${from}, ${times}${why}`, { cause, endpoint });
+    return new TimeoutError(
+      "ETIMEDOUT",
+      `No reply within ${Math.round(waited)} ms${from}, ${times}${when}${why}`,
+      { cause, endpoint },
+    );
   }
 }
 export interface Request<T = Raw>
@@ -409,10 +438,10 @@ export interface Router<T = Raw>
     RoutingIdProperty {}
 defineSocket(Router, "Router");
 
-function checkWhole(name: string, value: number, min: number): void {
-  if (!Number.isInteger(value) || value < min || value > MAX_TIMEOUT)
+function checkWhole(name: string, value: number, min: number, max = MAX_TIMEOUT): void {
+  if (!Number.isInteger(value) || value < min || value > max)
     throw new InvalidArgumentError(
-      `${name} must be a whole number from ${min} to ${MAX_TIMEOUT}; got ${describe(value)}`,
+      `${name} must be a whole number from ${min} to ${max}; got ${describe(value)}`,
     );
 }
 

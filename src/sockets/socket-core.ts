@@ -100,6 +100,8 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
   engineAuthenticate: ((peer: PeerCredentials) => Promise<boolean>) | undefined;
   /** The engine has the same object, and the transports read it. */
   readonly #options: OptionValues;
+  /** The engine's `replyLost` may be true now (Request). */
+  onReplyLost: (() => void) | undefined = undefined;
   /** For what passes messages on without calls for each, which makes them (relay.ts). */
   readable: Readiness | undefined = undefined;
   writable: Readiness | undefined = undefined;
@@ -146,6 +148,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
       },
       (endpoint, error) => this.#stalled(endpoint, error),
     );
+    if (OBSERVABLE && DEBUG.enabled) this.events.listen((event) => logEvent(this, type, event));
     this.endpoints = new SocketEndpoints(
       type,
       this.engine.endpoints,
@@ -377,13 +380,16 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     if (READINESS) this.readable?.notify();
   }
 
+  engineOnReplyLost(): void {
+    this.onReplyLost?.();
+  }
+
   engineOnWritable(): void {
     this.outbox.pump();
     if (READINESS) this.writable?.notify();
   }
 
   engineOnEvent(event: SocketEvent): void {
-    if (OBSERVABLE && DEBUG.enabled) logEvent(this, this.typeName, event);
     this.events.emit(event);
   }
 

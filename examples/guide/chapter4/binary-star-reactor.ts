@@ -31,7 +31,9 @@ await star.bind(at("primary-state"));
 // The backup is not there. The first request is the sign that clients look for a server, and it is answered after that.
 const client = new Request();
 client.connect(at("clients"));
-console.log(`client: ${await client.request("Hello", { timeout: 5_000, retries: 5 })}`);
+console.log(
+  `client: ${await client.request("Hello", { timeout: 30_000, attemptTimeout: 5_000, retries: 5 })}`,
+);
 console.log(`reactor: served ${reactor.stats().served} requests`);
 
 await client.close();

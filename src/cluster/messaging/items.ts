@@ -20,7 +20,6 @@
  *   RESULT      0x80 | upTo varint | { number varint, reason 1 }…      a DIRECT item: all numbers to upTo were handled, but for
  *                                                                      those that failed with a reason
  */
-
 import { isUtf8 } from "node:buffer";
 import { slice } from "../../core/memory.js";
 import { MAX_CONTEXT_BYTES } from "../../core/trace-context.js";

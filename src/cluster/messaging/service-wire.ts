@@ -17,7 +17,6 @@
  *
  * The channel and the id are read first and alone: an item on a channel that is not joined is dropped by it.
  */
-
 import { isUtf8 } from "node:buffer";
 import { MAX_CONTEXT_BYTES } from "../../core/trace-context.js";
 import { MAX_CHANNEL_NAME, MAX_RUID } from "./bounds.js";

@@ -559,7 +559,6 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
   linked(link: Link, peer: Peer): void {
     this.link = link;
     this.peer = peer;
-    // A message that replaces another would get the other's context.
     this.#findLimits();
     if (this.paused) link.pause();
     this.relieved();

@@ -262,6 +262,10 @@ export class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects {
     this.eventLoop.changed();
   }
 
+  routingOnReplyLost(): void {
+    this.#listener.engineOnReplyLost?.();
+  }
+
   routingOnEvent(event: SocketEvent): void {
     this.#listener.engineOnEvent(event);
   }

@@ -241,7 +241,7 @@ export type BinaryStarReactorStats = BinaryStarGateStats;
  * new BinaryStarReactor(star, router, { onRequest: (message) => router.send(message) });
  * await star.bind("tcp://127.0.0.1:*");
  * // Nobody else is there: this request is the vote, and is answered after two heartbeats.
- * console.log(String(await client.request("hello", { timeout: 5_000, retries: 5 }))); // hello
+ * console.log(String(await client.request("hello", { timeout: 30_000, attemptTimeout: 5_000, retries: 5 }))); // hello
  * await client.close();
  * await star.close();
  * await router.close();

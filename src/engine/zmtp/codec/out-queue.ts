@@ -61,7 +61,6 @@ export class OutQueue {
   inPieces = false;
   readonly #segments = new RingBuffer<Segment>(4);
   readonly #inFlight: Segment[] = [];
-  /** Those that wait and have a context of the message behind them. */
   #last: Segment | undefined = undefined;
 
   /** Segments that wait. */

@@ -167,7 +167,7 @@ export class LoadBalancer {
     this.#full?.delete(pipe);
     if (!pipe.open) return;
     const at = this.#open.indexOf(pipe);
-    this.#close(at);
+    this.#close(pipe, at);
     if (at < this.#at) this.#at -= 1;
   }
 
@@ -178,15 +178,16 @@ export class LoadBalancer {
       if (this.#at >= open.length) this.#at = 0;
       const pipe = open[this.#at] as Pipe;
       if (pipe.hasRoom()) return pipe;
-      this.#close(this.#at);
+      if (!pipe.open) continue; // To ask it has ended it.
+      this.#close(pipe, this.#at);
       this.#full ??= new Set();
       this.#full.add(pipe);
     }
     return undefined;
   }
 
-  #close(at: number): void {
-    const [pipe] = this.#open.splice(at, 1) as [Pipe];
+  #close(pipe: Pipe, at: number): void {
+    this.#open.splice(at, 1);
     pipe.open = false;
   }
 

@@ -46,15 +46,16 @@ export class RequestRouting extends Routing {
     if (this.effects.options.probeRouter) pipe.send("", 0, undefined);
   }
 
-  /** A request that has not left yet goes over the next connection. */
+  /** A request that has not left yet goes over the next connection; a ROUTER that knows this socket by its id replies over it, too. */
   override lost(pipe: Pipe): void {
-    if (pipe === this.#asked && pipe.out.messages === 0) this.#askedLeft = true;
+    if (pipe.out.messages === 0 && this.effects.options.routingId === null) this.#left(pipe);
   }
 
   override removed(pipe: Pipe): void {
     super.removed(pipe);
     this.#out.remove(pipe);
-    if (pipe === this.#asked) this.#askedLeft = true;
+    // What waits in a released pipe moves to another one.
+    if (!pipe.released || pipe.out.messages === 0) this.#left(pipe);
   }
 
   override released(pipe: Pipe, released: boolean): void {
@@ -65,8 +66,8 @@ export class RequestRouting extends Routing {
   /** The request has not left yet: another peer is asked. */
   override move(from: Pipe): void {
     if (!this.#asking || from !== this.#asked) return;
-    [this.#asked] = moveToOthers(from, this.pipes, 1);
-    this.#asked ??= from;
+    const [to] = moveToOthers(from, this.pipes, 1);
+    if (to !== undefined) this.#asked = to;
   }
 
   override messages(pipe: Pipe): void {
@@ -130,6 +131,12 @@ export class RequestRouting extends Routing {
 
   override get queuedIn(): number {
     return super.queuedIn + (this.#reply === undefined ? 0 : 1);
+  }
+
+  #left(pipe: Pipe): void {
+    if (!this.#asking || pipe !== this.#asked) return;
+    this.#askedLeft = true;
+    this.effects.routingOnReplyLost();
   }
 
   /** Looks for the reply among what the asked peer has sent. */

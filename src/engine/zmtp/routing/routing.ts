@@ -37,6 +37,8 @@ export interface RoutingEffects {
   /** `offer` may succeed. */
   routingOnWritable(): void;
   routingOnEvent(event: SocketEvent): void;
+  /** REQ: `replyLost` may be true now. */
+  routingOnReplyLost(): void;
   /** A message that was accepted, or a copy of it, does not reach a peer. */
   routingOnDrop(reason: EngineDropReason, pipe: Pipe, messages?: number): void;
   /** The routing keeps so many more bytes of received messages; negative: fewer. */

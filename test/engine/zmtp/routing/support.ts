@@ -227,6 +227,8 @@ export class RoutingWorld implements RoutingEffects, PipeEffects {
   routingOnWritable(): void {
     this.writable += 1;
   }
+  routingOnReplyLost(): void {}
+
   routingOnEvent(event: SocketEvent): void {
     this.events.push(event);
   }
