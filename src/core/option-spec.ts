@@ -19,6 +19,13 @@ export interface OptionSpec {
   readonly local?: true;
   /** The only engine that has it; every other takes its default, and no other value. */
   readonly only?: "zmtp";
+  /**
+   * What the engine zmtp does with a value other than the default, where Node.js has no call for it: it refuses the value, or
+   * warns and keeps it without effect.
+   */
+  readonly zmtp?: "refused" | "ignored";
+  /** A change takes effect on connections that stand, or on their next handshake; the others wait for the next bind or connect. */
+  readonly live?: true;
 }
 
 /** Socket types that can send. */
@@ -84,7 +91,11 @@ export const text = <S extends SocketTypeName = SocketTypeName>(extra: Extra<S> 
   default: null,
   ...extra,
 });
-export const key = (): Kind<"key", SocketTypeName> => ({ kind: "key", default: null });
+export const key = (extra: Extra<SocketTypeName> = {}): Kind<"key", SocketTypeName> => ({
+  kind: "key",
+  default: null,
+  ...extra,
+});
 export const bytes = <S extends SocketTypeName = SocketTypeName>(extra: Extra<S> = {}): Kind<"bytes", S> => ({
   kind: "bytes",
   default: null,

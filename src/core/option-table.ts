@@ -17,25 +17,28 @@ const CONFLATING = ["Pull", "Push", "Subscriber", "Publisher", "Dealer", "Scatte
 /** All options by name. */
 export const OPTIONS = {
   // Queues and waits
-  sendHighWaterMark: int(1_000, 0, INT32, { unit: "messages", on: WRITABLE }),
-  receiveHighWaterMark: int(1_000, 0, INT32, { unit: "messages", on: READABLE }),
+  sendHighWaterMark: int(1_000, 0, INT32, { unit: "messages", on: WRITABLE, live: true }),
+  receiveHighWaterMark: int(1_000, 0, INT32, { unit: "messages", on: READABLE, live: true }),
   sendHighWaterMarkBytes: int(67_108_864, 0, Number.MAX_SAFE_INTEGER, {
     unit: "bytes",
     on: WRITABLE,
     only: "zmtp",
+    live: true,
   }),
   receiveHighWaterMarkBytes: int(67_108_864, 0, Number.MAX_SAFE_INTEGER, {
     unit: "bytes",
     on: READABLE,
     only: "zmtp",
+    live: true,
   }),
   maxReceiveQueueBytes: int(268_435_456, 0, Number.MAX_SAFE_INTEGER, {
     unit: "bytes",
     on: READABLE,
     only: "zmtp",
+    live: true,
   }),
-  sendTimeout: int(-1, -1, INT32, { unit: "ms", on: WRITABLE }),
-  receiveTimeout: int(-1, -1, INT32, { unit: "ms", on: READABLE }),
+  sendTimeout: int(-1, -1, INT32, { unit: "ms", on: WRITABLE, live: true }),
+  receiveTimeout: int(-1, -1, INT32, { unit: "ms", on: READABLE, live: true }),
   maxPendingSends: int(10_000, 1, INT32, { unit: "calls", on: WRITABLE, local: true }),
   maxPendingSendBytes: int(268_435_456, 1, Number.MAX_SAFE_INTEGER, {
     unit: "bytes",
@@ -45,13 +48,13 @@ export const OPTIONS = {
   maxPendingReceives: int(10_000, 1, INT32, { unit: "calls", on: READABLE, local: true }),
   /** A bound on what one peer can make the process hold. */
   maxMessageSize: int(67_108_864, -1, Number.MAX_SAFE_INTEGER, { unit: "bytes", zeromqDefault: -1 }),
-  linger: int(-1, -1, INT32, { unit: "ms" }),
+  linger: int(-1, -1, INT32, { unit: "ms", live: true }),
   immediate: flag(false),
   conflate: flag(false, { on: CONFLATING }),
 
   // Connections
-  maxConnections: int(65_536, 1, INT32, { unit: "connections", only: "zmtp" }),
-  maxPendingHandshakes: int(4_096, 1, INT32, { unit: "connections", only: "zmtp" }),
+  maxConnections: int(65_536, 1, INT32, { unit: "connections", only: "zmtp", live: true }),
+  maxPendingHandshakes: int(4_096, 1, INT32, { unit: "connections", only: "zmtp", live: true }),
   connectTimeout: int(0, 0, INT32, { unit: "ms" }),
   handshakeInterval: int(30_000, 0, INT32, { unit: "ms" }),
   /** A dead host is noticed in at most seven intervals. */
@@ -67,22 +70,23 @@ export const OPTIONS = {
 
   // Routing
   routingId: bytes({ on: ROUTED }),
-  mandatory: flag(false, { on: ["Router"] }),
-  handover: flag(false, { on: ["Router"] }),
-  probeRouter: flag(false, { on: ["Router", "Dealer", "Request"] }),
-  correlate: flag(false, { on: ["Request"] }),
-  relaxed: flag(false, { on: ["Request"] }),
+  mandatory: flag(false, { on: ["Router"], live: true }),
+  handover: flag(false, { on: ["Router"], live: true }),
+  probeRouter: flag(false, { on: ["Router", "Dealer", "Request"], live: true }),
+  correlate: flag(false, { on: ["Request"], live: true }),
+  relaxed: flag(false, { on: ["Request"], live: true }),
   notify: flag(true, { on: ["Stream"] }),
 
   // Publish-subscribe
-  noDrop: flag(false, { on: ["Publisher", "XPublisher", "Radio"] }),
-  manual: flag(false, { on: ["XPublisher"] }),
-  welcomeMessage: bytes({ on: ["XPublisher"], max: 65_535 }),
+  noDrop: flag(false, { on: ["Publisher", "XPublisher", "Radio"], live: true }),
+  manual: flag(false, { on: ["XPublisher"], live: true }),
+  welcomeMessage: bytes({ on: ["XPublisher"], max: 65_535, live: true }),
   verbosity: {
     kind: "choice",
     default: null,
     choices: [null, "allSubs", "allSubsUnsubs"],
     on: ["XPublisher"],
+    live: true,
   },
   invertMatching: flag(false, { on: ["Publisher", "Subscriber", "XPublisher"] }),
 
@@ -91,8 +95,8 @@ export const OPTIONS = {
   plainUsername: text({ max: 255 }),
   plainPassword: text({ max: 255 }),
   curveServer: flag(false),
-  curvePublicKey: key(),
-  curveSecretKey: key(),
+  curvePublicKey: key({ live: true }),
+  curveSecretKey: key({ live: true }),
   curveServerKey: key(),
   zapDomain: text({ max: 255 }),
   zapEnforceDomain: flag(false),

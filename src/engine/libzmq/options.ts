@@ -9,42 +9,6 @@ import { heartbeatTimeoutOf } from "../../core/option-values.js";
 import { SocketType, type SocketTypeName, socketTypeName } from "../../core/socket-type.js";
 import type { EngineOptions } from "../engine.js";
 
-/** What a fresh native socket has, where that is not `false`, `null` or absent. */
-const NATIVE_DEFAULTS: Readonly<Record<string, unknown>> = {
-  affinity: 0,
-  rate: 100,
-  recoveryInterval: 10_000,
-  linger: -1,
-  reconnectInterval: 100,
-  reconnectMaxInterval: 0,
-  backlog: 100,
-  maxMessageSize: -1,
-  tcpKeepalive: -1,
-  tcpKeepaliveCount: -1,
-  tcpKeepaliveIdle: -1,
-  tcpKeepaliveInterval: -1,
-  typeOfService: 0,
-  handshakeInterval: 30_000,
-  heartbeatInterval: 0,
-  heartbeatTimeToLive: 0,
-  heartbeatTimeout: -1,
-  connectTimeout: 0,
-  tcpMaxRetransmitTimeout: 0,
-  multicastMaxTransportDataUnit: 1_500,
-  multicastHops: 1,
-  sendBufferSize: -1,
-  receiveBufferSize: -1,
-  sendHighWaterMark: 1_000,
-  receiveHighWaterMark: 1_000,
-  vmciBufferSize: 0,
-  vmciBufferMinSize: 0,
-  vmciBufferMaxSize: 0,
-  vmciConnectTimeout: -1,
-  notify: true,
-  gssapiPrincipalNameType: "hostBased",
-  gssapiServicePrincipalNameType: "hostBased",
-};
-
 /** Options that libzmq does not have, with the only value of each that the engine takes: the default. */
 const UNSUPPORTED: Readonly<Record<string, unknown>> = Object.fromEntries(
   Object.entries<OptionSpec>(OPTIONS)
@@ -118,7 +82,8 @@ export function nativeOptions(options: EngineOptions, type: SocketType): Record<
     const value = options[name];
     if (value === undefined || value === null || NOT_NATIVE.has(name)) continue;
     const actual = nativeValue(name, value, options);
-    if (actual !== (NATIVE_DEFAULTS[name] ?? false)) chosen[name] = actual;
+    const spec: OptionSpec = OPTIONS[name];
+    if (actual !== (spec.zeromqDefault ?? spec.default ?? false)) chosen[name] = actual;
   }
   return chosen;
 }

@@ -13,7 +13,7 @@ import type { TransportOptions } from "./transport/transport.js";
 /** Bytes of what a PUB or RADIO takes from a subscriber: a subscription, or a message of an XSUB, which it throws away. */
 export const MAX_UPSTREAM_FRAME = 65_536;
 
-export const MARKS: readonly OptionName[] = [
+const MARKS: readonly OptionName[] = [
   "sendHighWaterMark",
   "receiveHighWaterMark",
   "sendHighWaterMarkBytes",
