@@ -30,17 +30,6 @@ import { fairSource, filteredSource, RELAYS } from "./relaying.js";
 import { Routing, type RoutingEffects } from "./routing.js";
 import { LengthSet } from "./subscription-index.js";
 
-/** Bytes of prefixes, at 32 more for each, that change while messages wait for a publisher whose connection is lost. */
-export const MAX_STALE_BYTES = 4_194_304;
-
-/** What changes while messages wait, behind commands that did not leave. */
-interface Stale {
-  /** Since the connection was lost. */
-  readonly prefixes: Set<string>;
-  /** Since messages wait, whatever connections were lost meanwhile. */
-  bytes: number;
-}
-
 export class SubscribeRouting extends Routing implements EngineSubscriptions {
   readonly #in = new FairQueue();
   /** How often the program asked for each prefix; one character a byte. */
@@ -48,10 +37,6 @@ export class SubscribeRouting extends Routing implements EngineSubscriptions {
   readonly #lengths = new LengthSet();
   /** By pipe: changes that its publisher has not got yet; whether the prefix is there now. */
   readonly #unsent = new Map<Pipe, SteadyMap<boolean>>();
-  /** By pipe whose connection was lost with messages that wait behind changes: prefixes that have changed since. */
-  readonly #stale = new Map<Pipe, Stale>();
-  /** Messages that went for want of room for changes, until they are reported. */
-  readonly #dropped: [Pipe, number][] = [];
   readonly #filters: boolean;
   #next: Buffer[] | undefined = undefined;
 
@@ -79,30 +64,22 @@ export class SubscribeRouting extends Routing implements EngineSubscriptions {
     for (const prefix of this.#prefixes.keys()) frames.push(this.frameOf(pipe, true, bytesOf(prefix)));
     // Before the messages that an XSUB's program has sent meanwhile.
     if (frames.length > 0) pipe.sendFirst(Buffer.concat(frames));
-    // What waits may have the opposite.
-    const stale = this.#stale.get(pipe)?.prefixes;
-    if (stale === undefined) return;
-    for (const key of stale) pipe.sendRaw(this.frameOf(pipe, this.#prefixes.has(key), bytesOf(key)), 0);
-    stale.clear();
   }
 
-  /** The next connection gets all prefixes: commands that did not leave would contradict what changes until then. */
+  /**
+   * The next connection gets all prefixes: commands that did not leave would contradict what changes until then. Messages
+   * that wait among them (XSUB) are dropped with them.
+   */
   override lost(pipe: Pipe): void {
-    if (pipe.out.messages === 0) {
-      pipe.out.clearWaiting();
-      this.#stale.delete(pipe);
-    } else {
-      if (!this.#stale.has(pipe)) this.#stale.set(pipe, { prefixes: new Set(), bytes: 0 });
-      for (const key of this.#unsent.get(pipe)?.keys() ?? []) this.#changedMeanwhile(pipe, key);
-    }
     this.#unsent.delete(pipe);
-    this.#reportDropped();
+    const dropped = pipe.out.clearWaiting();
+    // Last: a listener may subscribe.
+    if (dropped > 0) this.effects.routingOnDrop("disconnected", pipe, dropped);
   }
 
   override removed(pipe: Pipe): void {
     super.removed(pipe);
     this.#unsent.delete(pipe);
-    this.#stale.delete(pipe);
   }
 
   override room(pipe: Pipe): void {
@@ -130,7 +107,6 @@ export class SubscribeRouting extends Routing implements EngineSubscriptions {
       }
     }
     for (const pipe of this.pipes) {
-      this.#caughtUp(pipe);
       if (pipe.hasRoom()) pipe.send(message as OutgoingFrame, 0, undefined);
       else this.effects.routingOnDrop("peer-full", pipe);
     }
@@ -198,7 +174,6 @@ export class SubscribeRouting extends Routing implements EngineSubscriptions {
     this.#prefixes.set(key, count + 1);
     if (count === 0) this.#lengths.add(key.length);
     for (const pipe of this.pipes) this.#sendChange(pipe, true, key, count === 0);
-    this.#reportDropped();
   }
 
   unsubscribe(prefix: Buffer): void {
@@ -212,7 +187,6 @@ export class SubscribeRouting extends Routing implements EngineSubscriptions {
     this.#prefixes.delete(key);
     this.#lengths.remove(key.length);
     for (const pipe of this.pipes) this.#sendChange(pipe, false, key, true);
-    this.#reportDropped();
   }
 
   override discard(): number {
@@ -228,11 +202,7 @@ export class SubscribeRouting extends Routing implements EngineSubscriptions {
   /** @param changes whether the prefix has come or gone; else it was asked for once more */
   #sendChange(pipe: Pipe, on: boolean, key: string, changes: boolean): void {
     const { link } = pipe;
-    if (link === undefined) {
-      this.#changedMeanwhile(pipe, key);
-      return;
-    }
-    this.#caughtUp(pipe);
+    if (link === undefined) return;
     // Within the process what waits for the other end to join is never much: nothing is written there.
     if ((!link.blocked && !this.#unsent.has(pipe)) || link.ahead !== undefined)
       pipe.sendRaw(this.frameOf(pipe, on, bytesOf(key)), 0);
@@ -243,29 +213,6 @@ export class SubscribeRouting extends Routing implements EngineSubscriptions {
       if (!unsent.delete(key)) unsent.set(key, on);
       pipe.mute = true; // So that `room` is called.
     }
-  }
-
-  /** Past the bound the messages go, as those that a lost connection takes with it: nothing waits any more that could contradict. */
-  #changedMeanwhile(pipe: Pipe, key: string): void {
-    const stale = this.#stale.get(pipe);
-    if (stale === undefined || stale.prefixes.has(key)) return;
-    stale.prefixes.add(key);
-    stale.bytes += key.length + 32;
-    if (stale.bytes <= MAX_STALE_BYTES) return;
-    this.#stale.delete(pipe);
-    const dropped = pipe.out.clearWaiting();
-    if (dropped > 0) this.#dropped.push([pipe, dropped]);
-  }
-
-  /** Where no message waits any more, nothing can contradict. */
-  #caughtUp(pipe: Pipe): void {
-    if (this.#stale.size > 0 && pipe.link !== undefined && pipe.out.messages === 0) this.#stale.delete(pipe);
-  }
-
-  /** After all publishers: a listener may subscribe. */
-  #reportDropped(): void {
-    for (let drop = this.#dropped.pop(); drop !== undefined; drop = this.#dropped.pop())
-      this.effects.routingOnDrop("disconnected", drop[0], drop[1]);
   }
 
   /** Sends a publisher that reads again what has changed, as much as its connection takes. */
