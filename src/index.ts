@@ -62,7 +62,6 @@ export type {
   MessageBatch,
   Readable,
   ReceiveManyOptions,
-  ReceiveOptions,
 } from "./sockets/readable.js";
 export {
   Dealer,

@@ -45,7 +45,6 @@ export type {
   MessageBatch,
   Readable,
   ReceiveManyOptions,
-  ReceiveOptions,
 } from "../sockets/readable.js";
 export {
   Dealer,

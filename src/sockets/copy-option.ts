@@ -1,26 +1,22 @@
 /**
- * The options that say whose a message's memory is.
+ * The options of sends that say whose a message's memory is.
  *
- * `copy`: of a send, the message is copied within the call; of a receive, frames are copied out of memory that they would keep
- * although they are a small part of it. `transfer`, of a send alone: the program gives the memory away.
+ * `copy`: the message is copied within the call. `transfer`: the program gives the memory away.
  */
 import { describe } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import { WAIT_OPTIONS } from "../core/waiter.js";
 import type { OutgoingMessage } from "../engine/engine.js";
-import type { Lease } from "../engine/lease.js";
 import { copyOf } from "../engine/message-copy.js";
-import { COPYING, TRANSFERS } from "./leases.js";
+import { TRANSFERS } from "./leases.js";
 
 interface WithCopy {
   readonly copy?: boolean | undefined;
 }
 
-/** The names of the options of `receive`, of `messages`, of `trySend`, and of `send` and `reply`. */
-export const CALL_OPTIONS: readonly string[] = ["copy", ...WAIT_OPTIONS];
-export const MESSAGES_OPTIONS: readonly string[] = ["copy", "signal"];
+/** The names of the options of `trySend`, and of `send` and `reply`. */
 export const TRY_OPTIONS: readonly string[] = ["copy", "transfer"];
-export const SEND_OPTIONS: readonly string[] = ["transfer", ...CALL_OPTIONS];
+export const SEND_OPTIONS: readonly string[] = [...TRY_OPTIONS, ...WAIT_OPTIONS];
 
 /** @throws InvalidArgumentError `EINVAL` for an option `copy` or `transfer` that is invalid, or both */
 export function checkMemory(
@@ -39,12 +35,6 @@ function checkTransfer(transfer: unknown, copy: boolean | undefined): void {
     throw new InvalidArgumentError(
       "What is copied stays the program's: copy and transfer exclude each other",
     );
-}
-
-/** @returns what the option asks for at a receive @throws InvalidArgumentError `EINVAL` */
-export function leaseFor(options: WithCopy | undefined): Lease | undefined {
-  checkMemory(options);
-  return options?.copy ? COPYING : undefined;
 }
 
 /** @returns the message for a call that waits with it: the program writes to its own again where it is copied */

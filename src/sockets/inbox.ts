@@ -81,21 +81,21 @@ export class Inbox<T> {
     return this.#waiting;
   }
 
-  /** One message. @param lease as of the engine's `take` */
-  receive(options: WaitOptions | undefined, lease?: Lease): Promise<T> {
+  /** One message. */
+  receive(options: WaitOptions | undefined): Promise<T> {
     const refused = refusedWait(options);
     if (refused !== undefined) return refused;
     if (this.#waiting === 0) {
-      const message = this.next(lease);
+      const message = this.next();
       if (message !== undefined) return this.#handOver(message, 1);
     }
-    return this.#wait(0, options, lease) as Promise<T>;
+    return this.#wait(0, options, undefined) as Promise<T>;
   }
 
   /** A message that can be had at once; `undefined` also when the event loop has to turn first, or others wait. */
   tryReceive(): T | undefined {
     if (this.#waiting > 0 || this.#budget.exhausted) return undefined;
-    const message = this.next(undefined);
+    const message = this.next();
     if (message !== undefined) this.#budget.note();
     return message;
   }
@@ -130,7 +130,7 @@ export class Inbox<T> {
         this.#pending.shift();
         continue;
       }
-      const value = head.max === 0 ? this.next(head.lease) : this.#takeUpTo(head.max, head.lease);
+      const value = head.max === 0 ? this.next() : this.#takeUpTo(head.max, head.lease);
       if (value === undefined || (head.max > 0 && (value as T[]).length === 0)) {
         this.#engine.wantReadable(Math.max(1, head.max));
         return;

@@ -1,11 +1,9 @@
 /**
- * What becomes of the memory that messages were received in:
- *
- *   lendBatch()   it is the batch's until that is disposed; while batches are checked each frame is a copy that fails after that
- *   COPYING       frames are copied out of memory that they would keep although they are a small part of it
+ * The memory of a batch of received messages is the batch's until that is disposed. While batches are checked each frame is a copy
+ * that fails after that.
  */
 import { ClosedError } from "../core/errors.js";
-import { allocate, allocateTransferable, slice } from "../core/memory.js";
+import { allocateTransferable } from "../core/memory.js";
 import { Lease } from "../engine/lease.js";
 
 /** Whether messages are taken of the engine together: a constant, so that a page's build has none of it. */
@@ -25,55 +23,6 @@ export const SENDS_MANY = true as boolean;
 
 /** Whether something moves messages without calls for each, and waits for what is there, or for room: relays. */
 export const READINESS = true as boolean;
-
-/** Bytes of memory that copies of small frames share: what one that is kept holds on to. */
-const COPIES = 4_096;
-/** Bytes of a frame up to which its copy shares memory with others. */
-const MAX_SHARED = 1_024;
-
-let copies: Buffer | undefined;
-let used = 0;
-
-/** Copies a frame, unless it is half of its memory or more. */
-function compact(frame: Buffer): Buffer {
-  const { length } = frame;
-  if (length > MAX_SHARED) {
-    if (frame.buffer.byteLength <= 2 * length) return frame;
-    const own = allocate(length);
-    own.set(frame);
-    return own;
-  }
-  if (copies === undefined || used + length > COPIES) {
-    copies = allocate(COPIES);
-    used = 0;
-  }
-  copies.set(frame, used);
-  used += length;
-  return slice(copies.buffer, copies.byteOffset + used - length, length);
-}
-
-class CopyingLease extends Lease {
-  override get plain(): boolean {
-    return false;
-  }
-
-  override received(frames: Buffer[]): Buffer[] {
-    const copied = new Array<Buffer>(frames.length);
-    let all = true;
-    for (let i = 0; i < frames.length; i++) {
-      const frame = frames[i] as Buffer;
-      const copy = compact(frame);
-      if (copy === frame) all = false;
-      copied[i] = copy;
-    }
-    if (all) this.release();
-    else this.keep();
-    return copied;
-  }
-}
-
-/** Of receives with `copy`. It has no state between two messages. */
-export const COPYING: Lease = new CopyingLease();
 
 const INSPECT = Symbol.for("nodejs.util.inspect.custom");
 

@@ -1,23 +1,13 @@
 /** What sockets that receive can do. */
 import { checkCallOptions, describe, refuseExtra } from "../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError } from "../core/errors.js";
-import { rejectNextTurn, type WaitOptions } from "../core/waiter.js";
-import { CALL_OPTIONS, leaseFor, MESSAGES_OPTIONS } from "./copy-option.js";
+import { rejectNextTurn, WAIT_OPTIONS, type WaitOptions } from "../core/waiter.js";
 import type { Message } from "./message.js";
 import { CORE, type HasCore } from "./socket-core.js";
 import type { ReadableOptions } from "./socket-options.js";
 
-/** What `receive` takes. */
-export interface ReceiveOptions extends WaitOptions {
-  /**
-   * Copies a frame where it would keep memory of more than twice its size, and of more than 4 KiB: one of 100 bytes that came
-   * with many others keeps up to 64 KiB otherwise (128 over inproc). For frames that are kept for long. Default false.
-   */
-  readonly copy?: boolean;
-}
-
 /** What `receiveMany` takes. */
-export interface ReceiveManyOptions extends ReceiveOptions {
+export interface ReceiveManyOptions extends WaitOptions {
   /** The most messages to get at once; at least 1. Default 1,000. */
   readonly max?: number;
 }
@@ -63,15 +53,15 @@ export interface Readable<M = Message[]> extends Required<ReadableOptions> {
    * `maxPendingReceives`: they get messages in the order of the calls. A call
    * that times out or is aborted loses none.
    *
-   * @returns the message's frames, each a Buffer that belongs to the program;
-   *   with a codec the last is the decoded value
+   * @returns the message's frames, each a Buffer that belongs to the program; with a codec the last is the decoded value. A frame is
+   *   a view: one of 100 bytes keeps up to 64 KiB (128 over inproc). Copy what is kept for long: `Buffer.from(frame)`
    * @throws TimeoutError `EAGAIN` after `receiveTimeout` or `timeout`
    * @throws InvalidStateError `EFSM` in its place where the socket still has to send first (Request, Reply)
    * @throws InvalidStateError `ERR_TOO_MANY_PENDING` past `maxPendingReceives`
    * @throws InvalidArgumentError `EINVAL` for an unknown option or an invalid value
    * @throws AbortedError `ABORT_ERR`; ClosedError `EAGAIN` when the socket closes meanwhile, `EBADF` when it is closed
    */
-  receive(options?: ReceiveOptions): Promise<M>;
+  receive(options?: WaitOptions): Promise<M>;
   /**
    * 1 to `max` messages: those that are there, or the first that comes. Otherwise as {@link receive}.
    *
@@ -96,17 +86,14 @@ export interface Readable<M = Message[]> extends Required<ReadableOptions> {
    *
    * @throws InvalidArgumentError `EINVAL` for an unknown option
    */
-  messages(options?: {
-    readonly signal?: AbortSignal;
-    readonly copy?: boolean;
-  }): AsyncIterableIterator<M, undefined>;
+  messages(options?: { readonly signal?: AbortSignal }): AsyncIterableIterator<M, undefined>;
   /** Messages until the socket closes. Yields to timers and other sockets about twice a
    * millisecond, or, where the program takes longer, at least every 128 messages. */
   [Symbol.asyncIterator](): AsyncIterableIterator<M, undefined>;
 }
 
 const DEFAULT_MAX = 1_000;
-const MANY_OPTIONS: readonly string[] = ["max", ...CALL_OPTIONS];
+const MANY_OPTIONS: readonly string[] = ["max", ...WAIT_OPTIONS];
 
 function check(call: string, options: unknown, known: readonly string[], extra: unknown): void {
   if (extra !== undefined) refuseExtra(call, "options", [extra]);
@@ -121,10 +108,10 @@ export function checkMax(max: number = DEFAULT_MAX): number {
 
 class MessageIterator<M> implements AsyncIterableIterator<M, undefined> {
   readonly #socket: HasCore & Readable<M>;
-  readonly #options: ReceiveOptions | undefined;
+  readonly #options: WaitOptions | undefined;
   #done = false;
 
-  constructor(socket: HasCore & Readable<M>, options: ReceiveOptions | undefined) {
+  constructor(socket: HasCore & Readable<M>, options: WaitOptions | undefined) {
     this.#socket = socket;
     this.#options = options;
   }
@@ -166,8 +153,8 @@ const methods: Omit<Readable<unknown>, keyof ReadableOptions | "batches"> &
   receive(options, extra?: unknown) {
     try {
       this[CORE].assertFree();
-      if (options !== undefined || extra !== undefined) check("receive", options, CALL_OPTIONS, extra);
-      return this[CORE].inbox.receive(options, leaseFor(options));
+      if (options !== undefined || extra !== undefined) check("receive", options, WAIT_OPTIONS, extra);
+      return this[CORE].inbox.receive(options);
     } catch (error) {
       return rejectNextTurn(error);
     }
@@ -176,13 +163,13 @@ const methods: Omit<Readable<unknown>, keyof ReadableOptions | "batches"> &
     try {
       this[CORE].assertFree();
       if (options !== undefined || extra !== undefined) check("receiveMany", options, MANY_OPTIONS, extra);
-      return this[CORE].inbox.receiveMany(checkMax(options?.max), options, leaseFor(options));
+      return this[CORE].inbox.receiveMany(checkMax(options?.max), options);
     } catch (error) {
       return rejectNextTurn(error);
     }
   },
   messages(options, extra?: unknown) {
-    check("messages", options, MESSAGES_OPTIONS, extra);
+    check("messages", options, ["signal"], extra);
     return new MessageIterator(this, options);
   },
   [Symbol.asyncIterator]() {

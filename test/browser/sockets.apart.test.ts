@@ -89,13 +89,7 @@ describe.each(CHOSEN)("where a message of WebSocket is %s", (_, pattern) => {
     }
     expect(got).toEqual(sent);
 
-    for (const text of sent) await push.send(text);
-    for await (const [frame] of pull.messages({ copy: true })) {
-      expect(frame?.buffer.byteLength).toBeLessThanOrEqual(2 * (frame?.length ?? 0));
-      if (String(frame) === sent.at(-1)) break;
-    }
     expect(thrown(() => pull.batches({ max: 0 }))).toMatchObject({ code: "EINVAL" });
-    expect(await failure(pull.receive({ copy: 1 as unknown as boolean }))).toMatchObject({ code: "EINVAL" });
   });
 
   it("requests and replies, both ways", async () => {

@@ -241,26 +241,4 @@ describeTransports("batches", (world) => {
       }
     });
   });
-
-  it("copy: a small frame that is kept keeps 4 KiB at most, a larger one twice its size, and both are what came", async () => {
-    const [push, pull] = await linked();
-    const sizes = [1, 100, 1_024, 5_000];
-    const total = 400;
-    const sending = (async () => {
-      for (let i = 0; i < total; i++) await push.send(Buffer.alloc(sizes[i % 4] as number, i % 251));
-    })();
-    const frames: Buffer[] = [];
-    const messages = pull.messages({ copy: true });
-    while (frames.length < total) {
-      frames.push(...(await pull.receive({ copy: true })));
-      if (frames.length % 3 === 0) frames.push(...(await pull.receiveMany({ max: 5, copy: true })).flat());
-      else if (frames.length < total) frames.push(...((await messages.next()).value ?? []));
-    }
-    await sending;
-    for (const [i, frame] of frames.entries()) {
-      expect(frame.equals(Buffer.alloc(sizes[i % 4] as number, i % 251)), String(i)).toBe(true);
-      expect(frame.buffer.byteLength).toBeLessThanOrEqual(Math.max(4_096, 2 * frame.length));
-    }
-    expect(await failure(pull.receive({ copy: 1 as unknown as boolean }))).toMatchObject({ code: "EINVAL" });
-  });
 });
