@@ -7,6 +7,8 @@ export type OptionKind = "boolean" | "integer" | "string" | "key" | "bytes" | "c
 export interface OptionSpec {
   readonly kind: OptionKind;
   readonly default: unknown;
+  /** Number of the option in zmq.h, Socket options (sockets/numbered-options.ts); absent: it has none. */
+  readonly zmq?: number;
   /** Present where shoal deliberately differs. */
   readonly zeromqDefault?: unknown;
   readonly min?: number;

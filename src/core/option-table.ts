@@ -17,8 +17,8 @@ const CONFLATING = ["Pull", "Push", "Subscriber", "Publisher", "Dealer", "Scatte
 /** All options by name. */
 export const OPTIONS = {
   // Queues and waits
-  sendHighWaterMark: int(1_000, 0, INT32, { unit: "messages", on: WRITABLE, live: true }),
-  receiveHighWaterMark: int(1_000, 0, INT32, { unit: "messages", on: READABLE, live: true }),
+  sendHighWaterMark: int(1_000, 0, INT32, { unit: "messages", on: WRITABLE, live: true, zmq: 23 }),
+  receiveHighWaterMark: int(1_000, 0, INT32, { unit: "messages", on: READABLE, live: true, zmq: 24 }),
   sendHighWaterMarkBytes: int(67_108_864, 0, Number.MAX_SAFE_INTEGER, {
     unit: "bytes",
     on: WRITABLE,
@@ -37,8 +37,8 @@ export const OPTIONS = {
     only: "zmtp",
     live: true,
   }),
-  sendTimeout: int(-1, -1, INT32, { unit: "ms", on: WRITABLE, live: true }),
-  receiveTimeout: int(-1, -1, INT32, { unit: "ms", on: READABLE, live: true }),
+  sendTimeout: int(-1, -1, INT32, { unit: "ms", on: WRITABLE, live: true, zmq: 28 }),
+  receiveTimeout: int(-1, -1, INT32, { unit: "ms", on: READABLE, live: true, zmq: 27 }),
   maxPendingSends: int(10_000, 1, INT32, { unit: "calls", on: WRITABLE, local: true }),
   maxPendingSendBytes: int(268_435_456, 1, Number.MAX_SAFE_INTEGER, {
     unit: "bytes",
@@ -47,40 +47,40 @@ export const OPTIONS = {
   }),
   maxPendingReceives: int(10_000, 1, INT32, { unit: "calls", on: READABLE, local: true }),
   /** A bound on what one peer can make the process hold. */
-  maxMessageSize: int(67_108_864, -1, Number.MAX_SAFE_INTEGER, { unit: "bytes", zeromqDefault: -1 }),
-  linger: int(-1, -1, INT32, { unit: "ms", live: true }),
-  immediate: flag(false),
-  conflate: flag(false, { on: CONFLATING }),
+  maxMessageSize: int(67_108_864, -1, Number.MAX_SAFE_INTEGER, { unit: "bytes", zeromqDefault: -1, zmq: 22 }),
+  linger: int(-1, -1, INT32, { unit: "ms", live: true, zmq: 17 }),
+  immediate: flag(false, { zmq: 39 }),
+  conflate: flag(false, { on: CONFLATING, zmq: 54 }),
 
   // Connections
   maxConnections: int(65_536, 1, INT32, { unit: "connections", only: "zmtp", live: true }),
   maxPendingHandshakes: int(4_096, 1, INT32, { unit: "connections", only: "zmtp", live: true }),
-  connectTimeout: int(0, 0, INT32, { unit: "ms" }),
-  handshakeInterval: int(30_000, 0, INT32, { unit: "ms" }),
+  connectTimeout: int(0, 0, INT32, { unit: "ms", zmq: 79 }),
+  handshakeInterval: int(30_000, 0, INT32, { unit: "ms", zmq: 66 }),
   /** A dead host is noticed in at most seven intervals. */
-  heartbeatInterval: int(5_000, 0, INT32, { unit: "ms", zeromqDefault: 0 }),
+  heartbeatInterval: int(5_000, 0, INT32, { unit: "ms", zeromqDefault: 0, zmq: 75 }),
   heartbeatWhenIdle: flag(true, { only: "zmtp" }),
   /** -1 is six intervals here and one there: a peer that is busy for seconds is not lost. */
-  heartbeatTimeout: int(-1, -1, INT32, { unit: "ms", zeromqDefault: -1 }),
-  heartbeatTimeToLive: int(0, 0, 65_500, { unit: "ms" }),
-  reconnectInterval: int(100, -1, INT32, { unit: "ms" }),
-  reconnectMaxInterval: int(0, 0, INT32, { unit: "ms" }),
-  ipv6: flag(false),
-  affinity: int(0, 0, 2 ** 64),
+  heartbeatTimeout: int(-1, -1, INT32, { unit: "ms", zeromqDefault: -1, zmq: 77 }),
+  heartbeatTimeToLive: int(0, 0, 65_500, { unit: "ms", zmq: 76 }),
+  reconnectInterval: int(100, -1, INT32, { unit: "ms", zmq: 18 }),
+  reconnectMaxInterval: int(0, 0, INT32, { unit: "ms", zmq: 21 }),
+  ipv6: flag(false, { zmq: 42 }),
+  affinity: int(0, 0, 2 ** 64, { zmq: 4 }),
 
   // Routing
-  routingId: bytes({ on: ROUTED }),
-  mandatory: flag(false, { on: ["Router"], live: true }),
-  handover: flag(false, { on: ["Router"], live: true }),
-  probeRouter: flag(false, { on: ["Router", "Dealer", "Request"], live: true }),
-  correlate: flag(false, { on: ["Request"], live: true }),
-  relaxed: flag(false, { on: ["Request"], live: true }),
-  notify: flag(true, { on: ["Stream"] }),
+  routingId: bytes({ on: ROUTED, zmq: 5 }),
+  mandatory: flag(false, { on: ["Router"], live: true, zmq: 33 }),
+  handover: flag(false, { on: ["Router"], live: true, zmq: 56 }),
+  probeRouter: flag(false, { on: ["Router", "Dealer", "Request"], live: true, zmq: 51 }),
+  correlate: flag(false, { on: ["Request"], live: true, zmq: 52 }),
+  relaxed: flag(false, { on: ["Request"], live: true, zmq: 53 }),
+  notify: flag(true, { on: ["Stream"], zmq: 73 }),
 
   // Publish-subscribe
-  noDrop: flag(false, { on: ["Publisher", "XPublisher", "Radio"], live: true }),
-  manual: flag(false, { on: ["XPublisher"], live: true }),
-  welcomeMessage: bytes({ on: ["XPublisher"], max: 65_535, live: true }),
+  noDrop: flag(false, { on: ["Publisher", "XPublisher", "Radio"], live: true, zmq: 69 }),
+  manual: flag(false, { on: ["XPublisher"], live: true, zmq: 71 }),
+  welcomeMessage: bytes({ on: ["XPublisher"], max: 65_535, live: true, zmq: 72 }),
   verbosity: {
     kind: "choice",
     default: null,
@@ -88,18 +88,18 @@ export const OPTIONS = {
     on: ["XPublisher"],
     live: true,
   },
-  invertMatching: flag(false, { on: ["Publisher", "Subscriber", "XPublisher"] }),
+  invertMatching: flag(false, { on: ["Publisher", "Subscriber", "XPublisher"], zmq: 74 }),
 
   // Security
-  plainServer: flag(false),
-  plainUsername: text({ max: 255 }),
-  plainPassword: text({ max: 255 }),
-  curveServer: flag(false),
-  curvePublicKey: key({ live: true }),
-  curveSecretKey: key({ live: true }),
-  curveServerKey: key(),
-  zapDomain: text({ max: 255 }),
-  zapEnforceDomain: flag(false),
+  plainServer: flag(false, { zmq: 44 }),
+  plainUsername: text({ max: 255, zmq: 45 }),
+  plainPassword: text({ max: 255, zmq: 46 }),
+  curveServer: flag(false, { zmq: 47 }),
+  curvePublicKey: key({ live: true, zmq: 48 }),
+  curveSecretKey: key({ live: true, zmq: 49 }),
+  curveServerKey: key({ zmq: 50 }),
+  zapDomain: text({ max: 255, zmq: 55 }),
+  zapEnforceDomain: flag(false, { zmq: 93 }),
 
   ...SYSTEM_OPTIONS,
 } as const satisfies Record<string, OptionSpec>;

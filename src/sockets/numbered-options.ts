@@ -10,6 +10,7 @@
  */
 import { isBytes } from "../core/bytes.js";
 import { InvalidArgumentError } from "../core/errors.js";
+import { INT32 } from "../core/option-spec.js";
 import { OPTIONS, type OptionSpec } from "../core/option-table.js";
 
 type Width = "4 bytes" | "8 bytes" | "text";
@@ -19,82 +20,34 @@ const WORD = "4 bytes";
 const LONG = "8 bytes";
 const TEXT = "text";
 
-/** zmq.h, Socket options. Those that select bytes by themselves (file descriptors, more frames) have no use here. */
-const SOCKET: Readonly<Record<number, Numbered>> = {
-  4: ["affinity", LONG],
-  5: ["routingId", TEXT],
+/** Numbers that stand for no option of the table: properties and calls of the socket, and one option that has two. */
+const SPECIAL: Readonly<Record<number, Numbered>> = {
   6: ["subscribe", TEXT, "write"],
   7: ["unsubscribe", TEXT, "write"],
-  8: ["rate", WORD],
-  9: ["recoveryInterval", WORD],
-  11: ["sendBufferSize", WORD],
-  12: ["receiveBufferSize", WORD],
   16: ["type", WORD, "read"],
-  17: ["linger", WORD],
-  18: ["reconnectInterval", WORD],
-  19: ["backlog", WORD],
-  21: ["reconnectMaxInterval", WORD],
-  22: ["maxMessageSize", LONG],
-  23: ["sendHighWaterMark", WORD],
-  24: ["receiveHighWaterMark", WORD],
-  25: ["multicastHops", WORD],
-  27: ["receiveTimeout", WORD],
-  28: ["sendTimeout", WORD],
   32: ["lastEndpoint", TEXT, "read"],
-  33: ["mandatory", WORD],
-  34: ["tcpKeepalive", WORD],
-  35: ["tcpKeepaliveCount", WORD],
-  36: ["tcpKeepaliveIdle", WORD],
-  37: ["tcpKeepaliveInterval", WORD],
-  38: ["tcpAcceptFilter", TEXT],
-  39: ["immediate", WORD],
   40: ["verbosity:allSubs", WORD, "write"],
-  42: ["ipv6", WORD],
   43: ["securityMechanism", WORD, "read"],
-  44: ["plainServer", WORD],
-  45: ["plainUsername", TEXT],
-  46: ["plainPassword", TEXT],
-  47: ["curveServer", WORD],
-  48: ["curvePublicKey", TEXT],
-  49: ["curveSecretKey", TEXT],
-  50: ["curveServerKey", TEXT],
-  51: ["probeRouter", WORD],
-  52: ["correlate", WORD],
-  53: ["relaxed", WORD],
-  54: ["conflate", WORD],
-  55: ["zapDomain", TEXT],
-  56: ["handover", WORD],
-  57: ["typeOfService", WORD],
   61: ["connectRoutingId", TEXT, "write"],
-  62: ["gssapiServer", WORD],
-  63: ["gssapiPrincipal", TEXT],
-  64: ["gssapiServicePrincipal", TEXT],
-  65: ["gssapiPlainText", WORD],
-  66: ["handshakeInterval", WORD],
-  68: ["socksProxy", TEXT],
-  69: ["noDrop", WORD],
-  71: ["manual", WORD],
-  72: ["welcomeMessage", TEXT],
-  73: ["notify", WORD],
-  74: ["invertMatching", WORD],
-  75: ["heartbeatInterval", WORD],
-  76: ["heartbeatTimeToLive", WORD],
-  77: ["heartbeatTimeout", WORD],
   78: ["verbosity:allSubsUnsubs", WORD, "write"],
-  79: ["connectTimeout", WORD],
-  80: ["tcpMaxRetransmitTimeout", WORD],
   81: ["threadSafe", WORD, "read"],
-  84: ["multicastMaxTransportDataUnit", WORD],
-  85: ["vmciBufferSize", LONG],
-  86: ["vmciBufferMinSize", LONG],
-  87: ["vmciBufferMaxSize", LONG],
-  88: ["vmciConnectTimeout", WORD],
-  90: ["gssapiPrincipalNameType", WORD],
-  91: ["gssapiServicePrincipalNameType", WORD],
-  92: ["interface", TEXT],
-  93: ["zapEnforceDomain", WORD],
-  94: ["loopbackFastPath", WORD],
 };
+
+/** zmq.h, Socket options. Those that select bytes by themselves (file descriptors, more frames) have no use here. */
+const SOCKET: Readonly<Record<number, Numbered>> = { ...SPECIAL, ...ofTable() };
+
+function ofTable(): Record<number, Numbered> {
+  const numbers: Record<number, Numbered> = {};
+  for (const [name, spec] of Object.entries<OptionSpec>(OPTIONS))
+    if (spec.zmq !== undefined) numbers[spec.zmq] = [name, widthOf(spec)];
+  return numbers;
+}
+
+function widthOf({ kind, max }: OptionSpec): Width {
+  if (kind === "boolean" || kind === "choice") return WORD;
+  if (kind !== "integer") return TEXT;
+  return max !== undefined && max > INT32 ? LONG : WORD;
+}
 
 /** zmq.h, Context options. Number 3 is read as one option and written as another. */
 const CONTEXT: Readonly<Record<number, Numbered>> = {
@@ -107,12 +60,8 @@ const CONTEXT: Readonly<Record<number, Numbered>> = {
   70: ["blocky", WORD],
 };
 
-/** Texts that libzmq has numbers for, in the order of the numbers. */
-const CHOICES: Readonly<Record<string, readonly unknown[]>> = {
-  securityMechanism: [null, "plain", "curve", "gssapi"],
-  gssapiPrincipalNameType: ["hostBased", "userName", "krb5Principal"],
-  gssapiServicePrincipalNameType: ["hostBased", "userName", "krb5Principal"],
-};
+/** `securityMechanism` by its number. */
+const MECHANISMS: readonly unknown[] = [null, "plain", "curve", "gssapi"];
 
 /** One of the calls; what it takes and gives, and how wide the option has to be. */
 export type NumberedType = "Bool" | "Int32" | "Uint32" | "Int64" | "Uint64" | "String";
@@ -144,7 +93,7 @@ export function getNumbered(
 ): unknown {
   const [read] = propertyOf(owner, numbers, option, type, "read").split("|") as [string];
   const value = (owner as Record<string, unknown>)[read];
-  const choice = CHOICES[read];
+  const choice = choicesOf(read);
   if (type === "String") return value;
   const number = choice === undefined ? Number(value) : choice.indexOf(value);
   return type === "Bool" ? number !== 0 : number;
@@ -165,10 +114,10 @@ export function setNumbered(
 ): readonly [property: string, value: unknown] {
   const property = propertyOf(owner, numbers, option, type, "write").split("|").at(-1) as string;
   checkType(type, value);
-  const choice = CHOICES[property];
+  const choice = choicesOf(property);
   if (choice !== undefined) return [property, choice[Number(value)]];
   if (type === "String") {
-    const { kind } = (OPTIONS as Readonly<Record<string, OptionSpec>>)[property] ?? {};
+    const kind = specOf(property)?.kind;
     // libzmq takes a key's 40 characters as bytes, too, with or without the zero byte that ends a text in C.
     const isText = kind === "string" || (kind === "key" && isBytes(value) && value.length > 32);
     if (!isText || value === null) return [property, value];
@@ -181,6 +130,15 @@ export function setNumbered(
   }
   const isFlag = typeof (owner as Record<string, unknown>)[property] === "boolean";
   return [property, isFlag ? Number(value) !== 0 : Number(value)];
+}
+
+function specOf(property: string): OptionSpec | undefined {
+  return (OPTIONS as Readonly<Record<string, OptionSpec>>)[property];
+}
+
+/** Texts that libzmq has numbers for, in the order of the numbers; `undefined`: the property is no choice. */
+function choicesOf(property: string): readonly unknown[] | undefined {
+  return property === "securityMechanism" ? MECHANISMS : specOf(property)?.choices;
 }
 
 function propertyOf(
@@ -197,14 +155,14 @@ function propertyOf(
   }
   if (width !== WIDTHS[type]) throw new InvalidArgumentError(`${call}: option ${option} has ${width}`);
   const [name] = property.split(/[:|]/) as [string];
-  if (!SPECIAL.has(name) && !(name in owner)) {
+  if (!CALLS.has(name) && !(name in owner)) {
     throw new InvalidArgumentError(`${call}: ${owner.constructor.name} has no option ${name} (${option})`);
   }
   return property;
 }
 
 /** Calls of the socket, not properties. */
-const SPECIAL: ReadonlySet<string> = new Set(["subscribe", "unsubscribe", "connectRoutingId"]);
+const CALLS: ReadonlySet<string> = new Set(["subscribe", "unsubscribe", "connectRoutingId"]);
 
 function checkType(type: NumberedType, value: unknown): void {
   const fits =
