@@ -8,7 +8,7 @@ export const ROOT = dirname(createRequire(import.meta.url).resolve("shoal/packag
 /**
  * A program of the built harness, which runs in a process of its own.
  *
- * @param name such as `peers/node/main`; rolldown.config.js has them all
+ * @param name such as `peers/node/main`: the build has each file `main` and `NAME-main`
  */
 export function programFile(name: string): string {
   return join(ROOT, "dist/bench", `${name}.js`);

@@ -90,8 +90,7 @@ async function buildCode(place) {
     run("typescript/bin/tsc", "-p", "tsconfig.modules.json", "--outDir", place);
   } else await bundles.write(bundles.library(place));
   const { writeSchemas } = await import("./write-schema.js");
-  if (bundles === undefined) await writeSchemas(place, "proxy/config/schema.js", "cli/node-schema.js");
-  else await writeSchemas(place, "micro/configuration-schema.js", "micro/node-schema.js");
+  await writeSchemas(place, bundles === undefined ? place : join(place, "micro"));
   mkdirSync(join(place, "cjs/types"), { recursive: true });
   writeFileSync(join(place, "cjs/types/package.json"), '{ "type": "commonjs" }\n');
   mkdirSync(join(place, "man"), { recursive: true });

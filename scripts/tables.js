@@ -18,9 +18,9 @@ const grouped = (/** @type {unknown} */ value) =>
 const load = (/** @type {string} */ file) => import(new URL(`../dist/${file}.js`, import.meta.url).href);
 
 const { Context, ENGINE_NAMES, ERROR_CODES } = await load("index");
-const { OPTIONS, READABLE, WRITABLE } = await load("micro/option-table");
-const { BUILD, FAMILIES, INFO, labelsOf } = await load("micro/metrics-table");
-const { PROFILES } = await load("micro/profiles");
+const { OPTIONS, READABLE, WRITABLE } = await load("micro/core/option-table");
+const { BUILD, FAMILIES, INFO, labelsOf } = await load("micro/metrics/metrics-table");
+const { PROFILES } = await load("micro/cluster/profiles");
 
 /**
  * Tables by name, which in a block may be followed by "of" and an argument. `undefined` leaves the block as it is.

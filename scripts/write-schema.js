@@ -6,17 +6,16 @@ import { pathToFileURL } from "node:url";
 
 /**
  * @param {string} folder of the built package
- * @param {string} proxies module in it, with `configurationSchema`
- * @param {string} node module in it, with `nodeSchema`
+ * @param {string} modules the folder of the built modules that have them
  */
-export async function writeSchemas(folder, proxies, node) {
+export async function writeSchemas(folder, modules) {
   /** @param {string} name */
-  const load = (name) => import(pathToFileURL(resolve(folder, name)).href);
+  const load = (name) => import(pathToFileURL(resolve(modules, name)).href);
   /** @param {string} name @param {object} schema */
   const write = (name, schema) =>
     writeFileSync(join(folder, `${name}.schema.json`), `${JSON.stringify(schema)}\n`);
-  const { configurationSchema } = await load(proxies);
+  const { configurationSchema } = await load("proxy/config/schema.js");
   write("proxy", configurationSchema());
-  const { nodeSchema } = await load(node);
+  const { nodeSchema } = await load("cli/node-schema.js");
   write("node", nodeSchema());
 }

@@ -5,10 +5,10 @@
  */
 import { xsalsa20poly1305 } from "@noble/ciphers/salsa.js";
 import b from "benny";
-import { CurveCipher } from "../../dist/micro/curve-cipher.js";
-import { newKeyPair } from "../../dist/micro/curve-key-pair.js";
-import { boxWith, loadSodium } from "../../dist/micro/curve-primitives.js";
-import { loadLibsodium } from "../../dist/micro/libsodium.js";
+import { CurveCipher } from "../../dist/micro/engine/zmtp/mechanism/curve-cipher.js";
+import { newKeyPair } from "../../dist/micro/engine/zmtp/mechanism/curve-key-pair.js";
+import { boxWith, loadSodium } from "../../dist/micro/engine/zmtp/mechanism/curve-primitives.js";
+import { loadLibsodium } from "../../dist/micro/engine/zmtp/mechanism/libsodium.js";
 
 const smoke = process.argv.includes("--smoke");
 const options = smoke ? { minSamples: 1, maxTime: 0.02 } : { maxTime: 1 };

@@ -1,7 +1,7 @@
 // @ts-check
 /** Why queues are rings: first-in first-out at several lengths, against an array. */
 import b from "benny";
-import { RingBuffer } from "../../dist/micro/ring-buffer.js";
+import { RingBuffer } from "../../dist/micro/core/collections/ring-buffer.js";
 import { options } from "./options.js";
 
 for (const length of [10, 1_000, 100_000]) {

@@ -14,7 +14,9 @@ import { options, smoke } from "./options.js";
 /** @typedef {import("../../src/cluster/messaging/route-table.js").RouteTable} Table */
 
 /** @type {{ RouteTable: new () => Table }} */
-const { RouteTable } = await import(new URL("../../dist/micro/route-table.js", import.meta.url).href);
+const { RouteTable } = await import(
+  new URL("../../dist/micro/cluster/messaging/route-table.js", import.meta.url).href
+);
 
 const KINDS = ["sensor", "pump", "door", "meter", "light", "valve"];
 const METRICS = ["temperature", "state", "power", "humidity", "alarm"];

@@ -8,7 +8,7 @@ import { options, smoke } from "./options.js";
 
 /** @typedef {typeof import("../../src/engine/zmtp/routing/subscription-index.js").SubscriptionIndex<object>} Index */
 
-const index = new URL("../../dist/micro/subscription-index.js", import.meta.url);
+const index = new URL("../../dist/micro/engine/zmtp/routing/subscription-index.js", import.meta.url);
 const module = await import(index.href).catch(() => undefined);
 if (module === undefined) {
   console.log("subscriptions: skipped, the engine zmtp is not in this build");

@@ -4,7 +4,7 @@ import { programFile } from "../places.js";
 import { sideArguments } from "./node/side.js";
 
 const MAIN = programFile("peers/node-net/main");
-const FIRST = programFile("peers/node-net/first-message");
+const FIRST = programFile("peers/node-net/first-message-main");
 const STARTER = programFile("peers/start-up-main");
 
 const SCENARIOS: readonly string[] = [

@@ -5,7 +5,7 @@ import { Latencies } from "../histogram.js";
 import { freeEndpoints, KilledServer, type StarRole } from "./killed-pair.js";
 import type { Role, Roles } from "./role.js";
 
-const PROGRAM = programFile("peers/node/star-server");
+const PROGRAM = programFile("peers/node/star-server-main");
 
 const pair: Role = async (side) => {
   const heartbeat = side.number("heartbeat", 1_000);

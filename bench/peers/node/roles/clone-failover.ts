@@ -5,7 +5,7 @@ import { Latencies } from "../histogram.js";
 import { freeRow, KilledServer, OTHER, type StarRole } from "./killed-pair.js";
 import type { Role, Roles } from "./role.js";
 
-const PROGRAM = programFile("peers/node/clone-server");
+const PROGRAM = programFile("peers/node/clone-server-main");
 /** A clone of a pair has five ports. */
 const PORTS = 5;
 const KEYS = 100;

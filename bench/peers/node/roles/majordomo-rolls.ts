@@ -5,7 +5,7 @@ import { createInterface } from "node:readline";
 import { programFile } from "../../../places.js";
 import type { Role, Roles } from "./role.js";
 
-const PROGRAM = programFile("peers/node/rolled-member");
+const PROGRAM = programFile("peers/node/rolled-member-main");
 /** Processes that hold the workers, and as many that hold the clients. */
 const PROCESSES = 4;
 

@@ -4,7 +4,7 @@ import { programFile } from "../../../places.js";
 import { playStartUp } from "../../start-up.js";
 import type { Roles } from "./role.js";
 
-const PROGRAM = programFile("peers/node/first-message");
+const PROGRAM = programFile("peers/node/first-message-main");
 
 export const roles: Roles = {
   program: (side, kit) =>

@@ -2,7 +2,7 @@
 import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 import { programFile } from "../../../places.js";
-import type { Stream } from "../threads-producer.js";
+import type { Stream } from "../threads-producer-main.js";
 import type { Role, Roles } from "./role.js";
 import { receive } from "./throughput.js";
 
@@ -17,7 +17,7 @@ const both: Role = async (side, kit) => {
     count: side.count,
     warmup: side.warmup,
   };
-  const worker = new Worker(programFile("peers/node/threads-producer"), { workerData });
+  const worker = new Worker(programFile("peers/node/threads-producer-main"), { workerData });
   const failed = once(worker, "error").then(([error]) => Promise.reject(error));
   const exited = new Promise((resolve) => worker.once("exit", resolve));
   await Promise.race([once(worker, "message"), failed]);

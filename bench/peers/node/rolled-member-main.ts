@@ -1,5 +1,5 @@
 /**
- * A member of a cluster whose brokers are rolled: `rolled-member.js KIND GROUP NAME NUMBER`, of a kind each:
+ * A member of a cluster whose brokers are rolled: `rolled-member-main.js KIND GROUP NAME NUMBER`, of a kind each:
  *
  *   broker   a broker of Majordomo. A line on its standard input has it drain, leave and end
  *   worker   NUMBER workers

@@ -1,5 +1,5 @@
 /**
- * A clone's server of a pair, to be killed: `clone-server.js ROLE ENDPOINT PEER HEARTBEAT`. Prints its state
+ * A clone's server of a pair, to be killed: `clone-server-main.js ROLE ENDPOINT PEER HEARTBEAT`. Prints its state
  * each time that it changes, and `in-step` when the other one has everything. Ends with its standard input.
  */
 import { CloneServer } from "shoal/patterns";
