@@ -9,7 +9,16 @@
  */
 
 import { allocate } from "../../core/memory.js";
-import { COMMAND, LONG, LONG_HEADER, MAX_SHORT, readLongSize, SHORT_HEADER, writeHeader } from "../frame.js";
+import {
+  bodyAt,
+  COMMAND,
+  frameEnd,
+  LONG,
+  LONG_HEADER,
+  MAX_SHORT,
+  SHORT_HEADER,
+  writeHeader,
+} from "../frame.js";
 import { FrameReader } from "./codec/frame-reader.js";
 import { InStream, type StreamFault } from "./codec/in-stream.js";
 import type { Segment } from "./codec/out-queue.js";
@@ -70,8 +79,8 @@ export class Sealer {
     for (const { bytes, start, end } of segments) {
       for (let position = start; position < end; ) {
         if (position + ((bytes[position] as number) & LONG ? LONG_HEADER : SHORT_HEADER) > end) return 0;
-        const next = endOf(bytes, position);
-        const length = next - bodyOf(bytes, position);
+        const next = frameEnd(bytes, position);
+        const length = next - bodyAt(bytes, position);
         if (next > end || length > most) return 0;
         size += this.#sealedSize(length);
         position = next;
@@ -94,8 +103,8 @@ export class Sealer {
         for (let from = memory.input; from < inputEnd; ) {
           // Read first: the header's last byte is written.
           const flags = memory.bytes[from] as number;
-          const to = endOf(memory.bytes, from);
-          const body = bodyOf(memory.bytes, from);
+          const to = frameEnd(memory.bytes, from);
+          const body = bodyAt(memory.bytes, from);
           const length = cipher.sealedLength(to - body);
           output = writeHeader(memory.bytes, output, 0, length);
           cipher.seal(flags & ~LONG, memory.bytes, body, to, memory.bytes, output);
@@ -115,8 +124,8 @@ export class Sealer {
     let size = 0;
     let position = start;
     while (position < end) {
-      const next = endOf(bytes, position);
-      size += this.#sealedSize(next - bodyOf(bytes, position));
+      const next = frameEnd(bytes, position);
+      size += this.#sealedSize(next - bodyAt(bytes, position));
       if (size > memory.outputSize || next - start > memory.inputSize) break;
       position = next;
     }
@@ -154,8 +163,9 @@ export class Sealer {
     let whole = start;
     for (;;) {
       const body = messageBodyAt(bytes, whole, length);
-      const to = body + sizeAt(bytes, whole, body);
-      if (body === 0 || to > length || to - body > most) return whole;
+      if (body === 0) return whole;
+      const to = frameEnd(bytes, whole);
+      if (to > length || to - body > most) return whole;
       whole = to;
     }
   }
@@ -177,8 +187,8 @@ export class Sealer {
       }
     }
     for (let position = start; position < end; ) {
-      const next = endOf(bytes, position);
-      size += this.#plainSize(next - bodyOf(bytes, position));
+      const next = frameEnd(bytes, position);
+      size += this.#plainSize(next - bodyAt(bytes, position));
       position = next;
     }
     if (size === 0) return undefined;
@@ -188,7 +198,7 @@ export class Sealer {
     let fault: Fault | undefined;
     for (const frame of frames) fault ??= this.#openInto(frame, 0, frame.length, plain);
     for (let position = start; position < end && fault === undefined; ) {
-      const isShort = endOf(bytes, position) - bodyOf(bytes, position) <= mostShort;
+      const isShort = frameEnd(bytes, position) - bodyAt(bytes, position) <= mostShort;
       // Asked each time: a long frame in between may have used it.
       const memory = isShort ? this.#cipher.memory("open") : undefined;
       if (memory !== undefined) {
@@ -196,8 +206,8 @@ export class Sealer {
         fault = this.#openShort(bytes, position, next, plain, memory);
         position = next;
       } else {
-        const to = endOf(bytes, position);
-        fault = this.#openInto(bytes, bodyOf(bytes, position), to, plain);
+        const to = frameEnd(bytes, position);
+        fault = this.#openInto(bytes, bodyAt(bytes, position), to, plain);
         position = to;
       }
     }
@@ -218,8 +228,8 @@ export class Sealer {
     let output = memory.output;
     let fault: Fault | undefined;
     for (let from = memory.input; from < inputEnd && fault === undefined; ) {
-      const to = endOf(inner, from);
-      const next = this.#openOne(inner, bodyOf(inner, from), to, inner, output);
+      const to = frameEnd(inner, from);
+      const next = this.#openOne(inner, bodyAt(inner, from), to, inner, output);
       if (typeof next === "number") output = next;
       else fault = next;
       from = to;
@@ -241,8 +251,8 @@ export class Sealer {
   #shortEnd(bytes: Uint8Array, start: number, end: number, most: number, memory: CipherMemory): number {
     let position = start;
     while (position < end) {
-      const next = endOf(bytes, position);
-      if (next - bodyOf(bytes, position) > most || next - start > memory.inputSize) break;
+      const next = frameEnd(bytes, position);
+      if (next - bodyAt(bytes, position) > most || next - start > memory.inputSize) break;
       position = next;
     }
     return position;
@@ -270,22 +280,6 @@ function messageBodyAt(bytes: Uint8Array, position: number, end: number): number
   const flags = bytes[position] as number;
   const body = position + (flags === 0 ? SHORT_HEADER : LONG_HEADER);
   return (flags & ~LONG) === 0 && body <= end ? body : 0;
-}
-
-/** As bodyAt and frameEnd of frame.ts: a page would export those two for this alone. */
-function bodyOf(bytes: Uint8Array, position: number): number {
-  return position + (((bytes[position] as number) & LONG) === 0 ? SHORT_HEADER : LONG_HEADER);
-}
-
-function endOf(bytes: Uint8Array, position: number): number {
-  const body = bodyOf(bytes, position);
-  return body + sizeAt(bytes, position, body);
-}
-
-function sizeAt(bytes: Uint8Array, position: number, body: number): number {
-  return body - position === SHORT_HEADER
-    ? (bytes[position + 1] as number)
-    : readLongSize(bytes, position + 1);
 }
 
 /** What a connection seals and opens its frames with. */
