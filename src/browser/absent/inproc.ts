@@ -44,12 +44,8 @@ export class InprocPeers {
     this.#real?.connect(name, pipe);
   }
 
-  disconnect(name: string): boolean {
-    return this.#made?.disconnect(name) === true;
-  }
-
-  release(name: string): boolean {
-    return this.#made?.release(name) === true;
+  part(name: string, goesOn: (pipe: Pipe, stop: () => void) => boolean): boolean {
+    return this.#made?.part(name, goesOn) === true;
   }
 
   stopAll(unlessUnsent: boolean): void {

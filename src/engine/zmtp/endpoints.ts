@@ -139,22 +139,21 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
 
   /** What waits for the peer still leaves, within the socket's linger. */
   disconnect(endpoint: string): void {
-    const found = this.#inproc?.disconnect(endpoint) === true || this.#disconnectDatagrams(endpoint);
-    this.#part(endpoint, found, (pipe, stop) => this.#peers.leave(pipe, stop));
+    this.#part(endpoint, (pipe, stop) => {
+      // What is linked within the process has nothing to wait for: the peer gets at once what it has not got yet.
+      return pipe.link?.ahead === undefined && this.#peers.leave(pipe, stop);
+    });
   }
 
   /** What waits for the peer goes to others; what it owes is received (peers.ts). */
   release(endpoint: string): void {
-    const found = this.#inproc?.release(endpoint) === true || this.#disconnectDatagrams(endpoint);
-    this.#part(endpoint, found, (pipe, stop) => this.#peers.release(pipe, stop));
+    this.#part(endpoint, (pipe, stop) => this.#peers.release(pipe, stop));
   }
 
-  #disconnectDatagrams(endpoint: string): boolean {
-    return this.#datagrams?.disconnect(endpoint) === true;
-  }
-
-  /** @param found whether it was an inproc name, or of datagrams @param goesOn whether the pipe still has something to do, until `stop` is called */
-  #part(endpoint: string, found: boolean, goesOn: (pipe: Pipe, stop: () => void) => boolean): void {
+  /** @param goesOn whether the pipe still has something to do, until `stop` is called */
+  #part(endpoint: string, goesOn: (pipe: Pipe, stop: () => void) => boolean): void {
+    let found =
+      this.#inproc?.part(endpoint, goesOn) === true || this.#datagrams?.disconnect(endpoint) === true;
     for (const dialer of [...this.#dialers]) {
       if (dialer.endpoint !== endpoint || dialer.leaving) continue;
       found = true;

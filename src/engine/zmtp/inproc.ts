@@ -280,29 +280,19 @@ export class InprocPeers implements InprocTarget<InprocDial> {
     dial.endSeek = this.#names.seek(dial.name, onPort, now);
   }
 
-  /** @returns whether there was anything to disconnect */
-  disconnect(name: string): boolean {
+  /**
+   * Gives up a name.
+   *
+   * @param goesOn whether the pipe still has something to do, until `stop` is called
+   * @returns whether it was connected to
+   */
+  part(name: string, goesOn: (pipe: Pipe, stop: () => void) => boolean): boolean {
     let found = false;
     for (const dial of [...this.#dials]) {
       const { pipe } = dial;
       if (dial.name !== name || pipe.leaving !== undefined || pipe.released) continue;
       found = true;
-      // What is linked has nothing to wait for: the peer gets at once what it has not got yet.
-      if (pipe.link === undefined && this.#peers.leave(pipe, () => this.#stop(dial))) continue;
-      this.#stop(dial);
-      this.#peers.end(pipe, "local");
-    }
-    return found;
-  }
-
-  /** @returns whether there was anything to release */
-  release(name: string): boolean {
-    let found = false;
-    for (const dial of [...this.#dials]) {
-      const { pipe } = dial;
-      if (dial.name !== name || pipe.leaving !== undefined || pipe.released) continue;
-      found = true;
-      if (this.#peers.release(pipe, () => this.#stop(dial))) continue;
+      if (goesOn(pipe, () => this.#stop(dial))) continue;
       this.#stop(dial);
       this.#peers.end(pipe, "local");
     }
