@@ -46,7 +46,6 @@ import { isMark } from "./options.js";
 import { listPeers } from "./peer-list.js";
 import { idOf, Peers } from "./peers.js";
 import type { CloseReason, Pipe } from "./pipe.js";
-import { retirementOf } from "./retiring.js";
 
 import { createRouting } from "./routing/create.js";
 import type { Routing, RoutingEffects } from "./routing/routing.js";
@@ -57,7 +56,7 @@ import type { ZapClient } from "./zap.js";
 /** What each socket begins with: a copy of an object has its shape. */
 const NONE_DROPPED = dropCounters(ENGINE_DROP_REASONS);
 
-export class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects {
+export class ZmtpSocket implements EngineSocket, Retirement, RoutingEffects, SocketEffects {
   readonly options: OptionValues;
   readonly endpoints: Endpoints;
   readonly eventLoop: EventLoopRef;
@@ -67,6 +66,7 @@ export class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects {
   readonly peerQueues: PeerQueues | undefined;
   readonly policing: Policing;
   readonly properties: PeerProperties;
+  readonly retirement: Retirement = this;
   /** Keeps the event loop from sleeping while a message is waited for. */
   spin: Spin | undefined = undefined;
   readonly #listener: EngineListener;
@@ -152,8 +152,17 @@ export class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects {
     return this.#relaySink;
   }
 
-  get retirement(): Retirement | undefined {
-    return retirementOf(this.#parts);
+  stopAccepting(): void {
+    this.endpoints.stopListening();
+    this.endpoints.stopDialling(false);
+    this.#parts.connections.endHandshakes(() => false);
+    this.changed();
+  }
+
+  halfClose(): void {
+    this.stopAccepting();
+    this.#peers.halfClose();
+    this.changed();
   }
 
   offer(message: OutgoingMessage, memory?: MessageMemory): OfferResult {
