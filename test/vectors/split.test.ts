@@ -4,12 +4,12 @@
  */
 import { describe, expect, it } from "vitest";
 import { commandFrame } from "../../src/engine/frame.js";
-import { createMechanism } from "../../src/engine/zmtp/admission.js";
 import { InStream } from "../../src/engine/zmtp/codec/in-stream.js";
 import { Handshake } from "../../src/engine/zmtp/handshake.js";
 import { keyPairOf } from "../../src/engine/zmtp/mechanism/curve-key-pair.js";
 import type { Step } from "../../src/engine/zmtp/mechanism/mechanism.js";
 import { optionsOf } from "../engine/zmtp/mechanism/support.js";
+import { createMechanism } from "../support/mechanism.js";
 import { READY_DEALER } from "./mechanism.js";
 import * as wire from "./wire.js";
 

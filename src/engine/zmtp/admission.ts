@@ -60,22 +60,8 @@ function roleOf(options: Readonly<OptionValues>): Role {
   return roleNamed(name, isServer);
 }
 
-/**
- * A mechanism for one handshake.
- *
- * @param isServer the role that the socket's options give it; NULL has none
- * @throws InvalidArgumentError `EINVAL` for options that the mechanism cannot work with, such as a missing key
- * @throws InvalidArgumentError, NotSupportedError for CURVE, by `SHOAL_CURVE` (curve-primitives.ts)
- */
-export function createMechanism(
-  name: Mechanism["name"],
-  isServer: boolean,
-  options: MechanismOptions,
-): Mechanism {
-  return roleNamed(name, isServer).create(options);
-}
-
-function roleNamed(name: Mechanism["name"], isServer: boolean): Role {
+/** NULL has one role for both sides. */
+export function roleNamed(name: Mechanism["name"], isServer: boolean): Role {
   return ROLES.find((each) => each.name === name && each.isServer === isServer) ?? NULL;
 }
 

@@ -1,11 +1,11 @@
 import { describe, expect, test } from "vitest";
 import { commandFrame } from "../../../src/engine/frame.js";
-import { createMechanism } from "../../../src/engine/zmtp/admission.js";
 import { encodeCommand } from "../../../src/engine/zmtp/codec/command.js";
 import { encodeGreeting } from "../../../src/engine/zmtp/codec/greeting.js";
 import { encodeMetadata } from "../../../src/engine/zmtp/codec/metadata.js";
 import { Handshake } from "../../../src/engine/zmtp/handshake.js";
 import type { Fault, Mechanism, Step } from "../../../src/engine/zmtp/mechanism/mechanism.js";
+import { createMechanism } from "../../support/mechanism.js";
 import fc from "../../support/properties.js";
 import { optionsOf, properties } from "./mechanism/support.js";
 

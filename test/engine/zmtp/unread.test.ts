@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { describe, expect, it } from "vitest";
 import { optionValues } from "../../../src/core/option-values.js";
-import { createMechanism, mechanismOptions } from "../../../src/engine/zmtp/admission.js";
+import { mechanismOptions } from "../../../src/engine/zmtp/admission.js";
 import { Connection } from "../../../src/engine/zmtp/connection.js";
 import { connectionOptions, propertiesOf } from "../../../src/engine/zmtp/options.js";
 import { Pipe } from "../../../src/engine/zmtp/pipe.js";
@@ -13,6 +13,7 @@ import type { Stream } from "../../../src/engine/zmtp/transport/transport.js";
 import { collect, nextEvent, turn, until, within } from "../../contract/support/wait.js";
 import { World } from "../../contract/support/world.js";
 import { frame, greeting, RawPeer, ready } from "../../contract/support/zmtp-peer.js";
+import { createMechanism } from "../../support/mechanism.js";
 import { RawServer } from "./support/raw-server.js";
 
 const world = new World("zmtp", "tcp");

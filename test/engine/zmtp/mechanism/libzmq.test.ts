@@ -7,13 +7,13 @@ import { createRequire } from "node:module";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
 import { encodeZ85 } from "../../../../src/core/z85.js";
-import { createMechanism } from "../../../../src/engine/zmtp/admission.js";
 import type {
   Fault,
   Mechanism,
   MechanismOptions,
   Metadata,
 } from "../../../../src/engine/zmtp/mechanism/mechanism.js";
+import { createMechanism } from "../../../support/mechanism.js";
 import { newPair, openSealed, optionsOf, properties } from "./support.js";
 
 type Native = typeof import("zeromq");

@@ -1,9 +1,9 @@
 import { expect, test } from "vitest";
-import { createMechanism } from "../../../../src/engine/zmtp/admission.js";
 import { CurveClient } from "../../../../src/engine/zmtp/mechanism/curve-client.js";
 import { CurveServer } from "../../../../src/engine/zmtp/mechanism/curve-server.js";
 import { NullMechanism } from "../../../../src/engine/zmtp/mechanism/null.js";
 import { PlainClient, PlainServer } from "../../../../src/engine/zmtp/mechanism/plain.js";
+import { createMechanism } from "../../../support/mechanism.js";
 import { newPair, optionsOf, shake } from "./support.js";
 
 const server = newPair();

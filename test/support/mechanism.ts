@@ -1,0 +1,11 @@
+import { roleNamed } from "../../src/engine/zmtp/admission.js";
+import type { Mechanism, MechanismOptions } from "../../src/engine/zmtp/mechanism/mechanism.js";
+
+/** A mechanism for one handshake. @param isServer the role that the socket's options would give it */
+export function createMechanism(
+  name: Mechanism["name"],
+  isServer: boolean,
+  options: MechanismOptions,
+): Mechanism {
+  return roleNamed(name, isServer).create(options);
+}
