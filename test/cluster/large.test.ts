@@ -7,11 +7,11 @@ import fc from "../support/properties.js";
 import { Sides } from "./sides.js";
 
 /** Of the runs with nodes that stand still: deaths of sound members come in bursts, and many a seed has few. That of the default run has 49 without local health. */
-const SEEDS = LONG ? Array.from({ length: 60 }, (_, i) => i + 1) : [8];
+const SEEDS = LONG ? Array.from({ length: 20 }, (_, i) => i + 1) : [8];
 
 describe("a cluster of many", () => {
-  it.runIf(LONG)("a thousand nodes for a day with 1 % loss", { timeout: 14_400_000 }, () => {
-    const count = 1_000;
+  it.runIf(LONG)("three hundred nodes for an hour with 1 % loss", () => {
+    const count = 300;
     const world = new World({ seed: 5, loss: 0.01, counts: true });
     world.start(count);
     expect(world.runUntil(() => world.agree(), 60_000, 50)).toBeGreaterThanOrEqual(0);
@@ -25,7 +25,7 @@ describe("a cluster of many", () => {
     world.onChange = (_, change) => {
       if (change.type === "lost" && change.member.id === dead?.id) times.push(world.now - since);
     };
-    for (let i = 720; i > 0; i--) {
+    for (let i = 30; i > 0; i--) {
       dead = world.nodes[Math.floor(world.random() * count)] as SimulatedNode;
       since = world.now;
       world.crash(dead);
@@ -41,7 +41,7 @@ describe("a cluster of many", () => {
   });
 
   it("whose nodes stand still now and then: local health saves 49 of 50 sound members from a false death", {
-    timeout: LONG ? 3_600_000 : 90_000,
+    timeout: LONG ? 1_200_000 : 90_000,
   }, () => {
     const sick = 20;
     const deaths = (seed: number, localHealth: boolean): number => {
@@ -67,7 +67,7 @@ describe("a cluster of many", () => {
     const saved = total(true);
     if (LONG) {
       const without = total(false);
-      expect(without).toBeGreaterThan(200);
+      expect(without).toBeGreaterThan(60);
       expect(saved).toBeLessThanOrEqual(without / 50);
     } else expect(saved).toBe(0);
   });
