@@ -14,7 +14,7 @@ import { HandshakeLimit } from "./handshake-limit.js";
 import type { InprocPeers } from "./inproc.js";
 import { transportOptions } from "./options.js";
 import type { SocketState } from "./socket-state.js";
-import { type Acceptor, type Listener, type Stream, stageOf, type Transport } from "./transport/transport.js";
+import type { Acceptor, Listener, Stream, Transport } from "./transport/transport.js";
 
 /** Knows for which endpoint it accepts. */
 interface EndpointAcceptor extends Acceptor {
@@ -48,7 +48,6 @@ export class Listening {
     this.#parts = parts;
     const { state, connections } = parts;
     this.#handshakes = new HandshakeLimit<AnyConnection>(
-      (connection) => stageOf(connection.stream),
       () => state.options.maxPendingHandshakes,
       (connection, limit) => {
         connections.connectionOnFault(connection, {

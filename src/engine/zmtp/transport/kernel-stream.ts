@@ -24,8 +24,4 @@ export class KernelStream implements Stream {
   taken(): number {
     return takenOf(this.socket);
   }
-
-  received(): number {
-    return this.socket.bytesRead;
-  }
 }

@@ -80,10 +80,6 @@ class TlsStream implements Stream {
     return takenOf(this.#raw);
   }
 
-  received(): number {
-    return this.#raw.bytesRead;
-  }
-
   /** What the peer has proved to be its own. */
   get certificate(): X509Certificate | undefined {
     return this.socket.getPeerX509Certificate();

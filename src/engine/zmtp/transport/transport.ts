@@ -10,7 +10,6 @@ import type { ShoalError } from "../../../core/errors.js";
 import type { OptionValues } from "../../../core/option-table.js";
 import type { EndpointUse } from "../../../core/schemes/scheme.js";
 import type { Fault } from "../mechanism/mechanism.js";
-import { HandshakeStage } from "../pending-handshakes.js";
 import type { ByteStream } from "./byte-stream.js";
 import type { Framing } from "./framing.js";
 import type { StreamReader } from "./reader.js";
@@ -28,8 +27,6 @@ export interface Stream {
   readonly framing?: Framing | undefined;
   /** Bytes that the system has taken so far. */
   taken(): number;
-  /** Bytes that have come so far, those of the transport's own handshake included. Absent: nobody knows. */
-  received?(): number;
   /** The certificate that the peer has proved to be its own, and that was accepted. */
   readonly certificate?: X509Certificate | undefined;
   /** Its own handshake is under way: what is written does not leave before it is complete. Absent: it has none. */
@@ -42,12 +39,6 @@ export interface Stream {
    * @param silent nothing of the socket's own handshake has come
    */
   fault?(silent: boolean): Fault | undefined;
-}
-
-/** How far the peer of a stream has got, whose handshake is under way. */
-export function stageOf(stream: Stream): HandshakeStage {
-  if (stream.opening === false) return HandshakeStage.secured;
-  return (stream.received?.() ?? 0) > 0 ? HandshakeStage.begun : HandshakeStage.silent;
 }
 
 /** Lets the next sink have a stream: what came behind the last one's bytes first. */

@@ -17,7 +17,6 @@ import { addressOf } from "../../../core/schemes/scheme.js";
 import { HandshakeLimit } from "../handshake-limit.js";
 import { chosenMechanism } from "../mechanism/chosen.js";
 import type { Fault } from "../mechanism/mechanism.js";
-import { HandshakeStage } from "../pending-handshakes.js";
 import {
   acceptResponse,
   chooseProtocol,
@@ -33,7 +32,7 @@ import { WsFraming } from "../ws/ws-framing.js";
 import type { Framing } from "./framing.js";
 import type { Reader } from "./reader.js";
 import { readSocket } from "./socket-read.js";
-import { type Acceptor, handOver, type Stream, stageOf, type TransportOptions } from "./transport.js";
+import { type Acceptor, handOver, type Stream, type TransportOptions } from "./transport.js";
 
 /** Time for a refusal to leave before its connection is cut, in ms. */
 const REFUSAL_TIMEOUT = 1_000;
@@ -68,10 +67,6 @@ export class WsStream implements Stream {
 
   taken(): number {
     return this.#beneath.taken();
-  }
-
-  received(): number {
-    return this.#beneath.received?.() ?? 0;
   }
 
   /** The upgrade is complete. */
@@ -127,7 +122,6 @@ export class Paths {
   readonly #users = new Map<string, PathUser>();
   readonly #pending = new Map<Duplex, Pending>();
   readonly #limit = new HandshakeLimit<Pending>(
-    ({ stream, user }) => (user === undefined ? HandshakeStage.refused : stageOf(stream)),
     () => optionsNow(this.first)?.maxPendingHandshakes ?? 0,
     (pending, limit) => {
       const { remote } = pending.stream;

@@ -67,24 +67,6 @@ describe("refused upgrades", () => {
     expect(peers.every(({ destroyed }) => destroyed)).toBe(true);
   });
 
-  it("give way before those that have not said anything", async () => {
-    const { paths, faults } = pathsWith(2);
-    const quiet = dial(paths, undefined);
-    const refused = dial(paths, NOWHERE);
-    await settled();
-    const next = dial(paths, undefined);
-    await settled();
-    expect([quiet, refused, next].map(({ destroyed }) => destroyed)).toEqual([false, true, false]);
-    dial(paths, undefined);
-    await settled();
-    expect(quiet.destroyed).toBe(true);
-    expect(faults.map(({ message }) => message)).toEqual([
-      expect.stringContaining("404"),
-      expect.stringContaining("gave way to a new one: 2 were under way"),
-    ]);
-    paths.close();
-  });
-
   it("of one address do not end the upgrades of others", async () => {
     const { paths } = pathsWith(3);
     const honest = dial(paths, undefined, "10.0.0.2");
