@@ -9,6 +9,7 @@
  */
 import { randomInt } from "node:crypto";
 import type { ClusterMessage, ClusterNode, MessageClient } from "../cluster/index.js";
+import { withTimeout } from "../core/waiter.js";
 import { InvalidArgumentError, InvalidStateError } from "../index.js";
 import { bytesFromJson, bytesToJson } from "./format.js";
 
@@ -79,15 +80,11 @@ class Session {
     const ready = filters.map(
       (filter) => this.#client.subscribe(filter, { retained }, (message) => this.#keep(message)).ready,
     );
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<boolean>((resolve) => {
-      timer = setTimeout(() => resolve(false), READY_TIME);
-    });
-    const known = Promise.all(ready).then(
-      () => true,
-      () => false, // The node left or closed: not known to others, which the command prints.
-    );
-    return Promise.race([known, late]).finally(() => clearTimeout(timer));
+    try {
+      return await withTimeout(Promise.all(ready), READY_TIME);
+    } catch {
+      return false; // The node left or closed: not known to others, which the command prints.
+    }
   }
 
   async next(after: number, wait: number): Promise<MessagesReply> {

@@ -19,7 +19,7 @@ import {
   UnroutableError,
 } from "../core/errors.js";
 import type { EventNames } from "../core/event-stream.js";
-import { checkWait, Waiter } from "../core/waiter.js";
+import { checkWait, Waiter, withTimeout } from "../core/waiter.js";
 import { Driver } from "../patterns/kit/driver.js";
 import { checkOptions } from "../patterns/kit/options.js";
 import { MAX_NAME } from "./bounds.js";
@@ -322,7 +322,7 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
   protected override async onClose(linger: number): Promise<void> {
     if (this.#ended) return;
     this.#rules.goaway(LinkCode.CLOSED, "closing");
-    if (linger !== 0) await this.#idleWithin(linger);
+    if (linger !== 0) await withTimeout(this.#idle(), linger);
     await this.#endOnPurpose(linger !== 0);
   }
 
@@ -330,16 +330,6 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
   #idle(): Promise<void> {
     if (this.#ended || this.#rules.count === 0) return Promise.resolve();
     return new Promise((resolve) => this.#whenIdle.push(resolve));
-  }
-
-  async #idleWithin(linger: number): Promise<void> {
-    if (linger < 0) return this.#idle();
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, linger);
-    });
-    await Promise.race([this.#idle(), late]);
-    clearTimeout(timer);
   }
 
   /**

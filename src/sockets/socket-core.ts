@@ -13,6 +13,7 @@ import { MAX_FRAMES } from "../core/frame-cost.js";
 import { OPTIONS, type OptionName, type OptionSpec, type OptionValues } from "../core/option-table.js";
 import { setOption } from "../core/option-values.js";
 import { SocketType, type SocketTypeName } from "../core/socket-type.js";
+import { withTimeout } from "../core/waiter.js";
 import type {
   EngineListener,
   EngineSocket,
@@ -446,7 +447,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     // The engine still listens and dials meanwhile: without a peer, and a way to one, no room can come about.
     const sends = (SENDS_MANY && this.runs) || this.outbox;
     if (linger !== 0 && sends.waiting > 0 && this.#mayFindPeers) {
-      await settledWithin(sends.drained(), linger);
+      await withTimeout(sends.drained(), linger);
     }
     const refused = sends.abandon();
     const left = linger < 0 ? linger : Math.max(0, Math.round(linger - (performance.now() - started)));
@@ -481,17 +482,4 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     // A listener may receive, abort or close, which must not happen in the middle of a receive.
     queueMicrotask(() => this.events.emit({ type: "invalid", reason, error }));
   };
-}
-
-/** Waits for `done`, at most `ms` (negative: without limit), and leaves no timer behind. */
-async function settledWithin(done: Promise<void>, ms: number): Promise<void> {
-  if (ms < 0) return done;
-  let timer: NodeJS.Timeout | undefined;
-  await Promise.race([
-    done,
-    new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, ms);
-    }),
-  ]);
-  clearTimeout(timer);
 }

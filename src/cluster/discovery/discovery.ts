@@ -8,6 +8,7 @@
  * source says of it.
  */
 import { backOff } from "../../core/back-off.js";
+import { withTimeout } from "../../core/waiter.js";
 import { canonicalAddress, type HostPort, splitIpAddress } from "../net/addresses.js";
 import { AddressLists, changesOf, checkedList } from "./merge.js";
 import { Names } from "./names.js";
@@ -116,12 +117,7 @@ export class Discovery {
     this.#started = false;
     this.#names.stop();
     const ended = Promise.all(this.#sources.map((source) => source.stop()));
-    let timer: NodeJS.Timeout | undefined;
-    const timeout = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, wait < 0 ? WITHDRAW_TIMEOUT : Math.min(wait, WITHDRAW_TIMEOUT));
-    });
-    await Promise.race([ended, timeout]);
-    clearTimeout(timer);
+    await withTimeout(ended, wait < 0 ? WITHDRAW_TIMEOUT : Math.min(wait, WITHDRAW_TIMEOUT));
   }
 
   #sourceOnList = (source: string, given: unknown): boolean => {

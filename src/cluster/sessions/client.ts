@@ -23,7 +23,14 @@ import {
   observeMessageReceive,
   observeMessageSend,
 } from "../../core/message-operations.js";
-import { checkWait, WAIT_OPTIONS, Waiter, type WaitOptions, waitFor } from "../../core/waiter.js";
+import {
+  checkWait,
+  WAIT_OPTIONS,
+  Waiter,
+  type WaitOptions,
+  waitFor,
+  withTimeout,
+} from "../../core/waiter.js";
 import { PendingCalls } from "../../patterns/kit/calls.js";
 import { Driver, type PatternWaitOptions } from "../../patterns/kit/driver.js";
 import { EndpointList, type PatternEndpoints } from "../../patterns/kit/endpoint-list.js";
@@ -379,7 +386,7 @@ export class SessionClient
   protected async onClose(linger: number): Promise<void> {
     this.#list.stop();
     if (linger !== 0 && this.#rules.isOpen) {
-      await Promise.race([this.#calls.idle(), sleep(linger)]);
+      await withTimeout(this.#calls.idle(), linger);
       await this.#leave(false, linger);
     }
     this.#timer.stop();
@@ -593,8 +600,4 @@ function deferred(): { promise: Promise<void>; resolve(): void; reject(error: Sh
   // Nobody may be waiting for it: a rejection is for those who do.
   promise.catch(() => undefined);
   return { promise, resolve, reject };
-}
-
-function sleep(ms: number): Promise<void> {
-  return ms < 0 ? new Promise(() => undefined) : new Promise((resolve) => setTimeout(resolve, ms).unref());
 }

@@ -2,6 +2,7 @@
 import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
 import { builtFile } from "../../core/built-file.js";
 import { InvalidArgumentError } from "../../core/errors.js";
+import { withTimeout } from "../../core/waiter.js";
 import { fromPlain } from "../kit/plain-error.js";
 import { CLOSE, type FromWorker, Progress, type WorkerData } from "./messages.js";
 
@@ -69,12 +70,7 @@ export class ShardThread {
     if (worker === undefined) return;
     if (patience > 0) {
       worker.postMessage(CLOSE);
-      let timer: NodeJS.Timeout | undefined;
-      const late = new Promise<void>((resolve) => {
-        timer = setTimeout(resolve, patience);
-      });
-      await Promise.race([this.#exited, late]);
-      clearTimeout(timer);
+      await withTimeout(this.#exited, patience);
     }
     await worker.terminate();
     await this.#exited;
