@@ -97,12 +97,5 @@ function batches(this: HasCore, options?: BatchesOptions, extra?: unknown): Batc
   return new BatchIterator(this[CORE], checkMax(options?.max), options?.signal);
 }
 
-/** Gives a socket class the method `batches` of `Readable`. @internal */
-export function defineBatches(socketClass: { readonly prototype: HasCore }): void {
-  Object.defineProperty(socketClass.prototype, "batches", {
-    value: batches,
-    writable: true,
-    configurable: true,
-    enumerable: false,
-  });
-}
+/** The method `batches` of `Readable`. @internal */
+export const BATCHES = { batches };

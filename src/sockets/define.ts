@@ -4,24 +4,27 @@ import { isBytes } from "../core/bytes.js";
 import { hasOption, OPTIONS, type OptionName, READABLE, WRITABLE } from "../core/option-table.js";
 import type { SocketTypeName } from "../core/socket-type.js";
 import { encodeZ85 } from "../core/z85.js";
-import { defineBatches } from "./batches.js";
-import { defineAddressed } from "./draft/addressed.js";
-import { defineReadable } from "./readable.js";
-import { defineSendMany } from "./send-many.js";
+import { BATCHES } from "./batches.js";
+import { ADDRESSED } from "./draft/addressed.js";
+import { RECEIVING } from "./readable.js";
+import { SENDING_MANY } from "./send-many.js";
 import { CORE, type HasCore } from "./socket-core.js";
-import { defineWritable } from "./writable.js";
+import { SENDING } from "./writable.js";
 
 /** Direction holds at run time, too: a Push has no `receive`, a Pull no `send`. @internal */
 export function defineSocket(socketClass: { readonly prototype: HasCore }, type: SocketTypeName): void {
-  if (WRITABLE.some((each) => each === type) && !defineAddressed(socketClass, type)) {
-    defineWritable(socketClass);
-    defineSendMany(socketClass);
-  }
-  if (READABLE.some((each) => each === type)) {
-    defineReadable(socketClass);
-    defineBatches(socketClass);
-  }
+  if (WRITABLE.some((each) => each === type))
+    defineMethods(socketClass, ADDRESSED[type] ?? { ...SENDING, ...SENDING_MANY });
+  if (READABLE.some((each) => each === type)) defineMethods(socketClass, { ...RECEIVING, ...BATCHES });
   defineOptions(socketClass, type);
+}
+
+/** Gives a socket class methods, which loops over a socket do not see. @internal */
+export function defineMethods(socketClass: { readonly prototype: HasCore }, methods: object = {}): void {
+  const descriptors = Object.getOwnPropertyDescriptors(methods) as Record<PropertyKey, PropertyDescriptor>;
+  // One of them has a symbol: that of loops.
+  for (const key of Reflect.ownKeys(descriptors))
+    Object.defineProperty(socketClass.prototype, key, { ...descriptors[key], enumerable: false });
 }
 
 const generic = new Map<SocketTypeName, PropertyDescriptorMap>();

@@ -147,7 +147,8 @@ function toResult<M>(value: M): IteratorResult<M, undefined> {
   return { value, done: false };
 }
 
-const methods: Omit<Readable<unknown>, keyof ReadableOptions | "batches"> &
+/** The methods of {@link Readable}. @internal */
+export const RECEIVING: Omit<Readable<unknown>, keyof ReadableOptions | "batches"> &
   ThisType<HasCore & Readable<unknown>> = {
   // Not rest parameters: they would make an array for each message.
   receive(options, extra?: unknown) {
@@ -176,12 +177,3 @@ const methods: Omit<Readable<unknown>, keyof ReadableOptions | "batches"> &
     return new MessageIterator(this, undefined);
   },
 };
-
-/** Gives a socket class the methods of {@link Readable}. @internal */
-export function defineReadable(socketClass: { readonly prototype: HasCore }): void {
-  const descriptors = Object.getOwnPropertyDescriptors(methods);
-  for (const key of Reflect.ownKeys(descriptors)) {
-    const descriptor = descriptors[key as keyof typeof descriptors];
-    Object.defineProperty(socketClass.prototype, key, { ...descriptor, enumerable: false });
-  }
-}

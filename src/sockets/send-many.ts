@@ -168,12 +168,5 @@ function sendMany(
   }
 }
 
-/** Gives a socket class the method `sendMany` of `Writable`. @internal */
-export function defineSendMany(socketClass: { readonly prototype: HasCore }): void {
-  Object.defineProperty(socketClass.prototype, "sendMany", {
-    value: sendMany,
-    writable: true,
-    configurable: true,
-    enumerable: false,
-  });
-}
+/** The method `sendMany` of `Writable`. @internal */
+export const SENDING_MANY = { sendMany };

@@ -91,7 +91,8 @@ function passes(core: SocketCore, message: unknown, options: object, extra: unkn
   return core.lane?.trySend(message) === true;
 }
 
-const methods: Omit<Writable<unknown>, keyof WritableOptions | "sendMany"> & ThisType<HasCore> = {
+/** The methods of {@link Writable} but `sendMany`. @internal */
+export const SENDING: Omit<Writable<unknown>, keyof WritableOptions | "sendMany"> & ThisType<HasCore> = {
   // Not rest parameters: they would make an array for each message.
   send(message, options, extra?: unknown) {
     const core = this[CORE];
@@ -121,10 +122,3 @@ const methods: Omit<Writable<unknown>, keyof WritableOptions | "sendMany"> & Thi
     return core.outbox.trySend(core.encode(message), options);
   },
 };
-
-/** Gives a socket class the methods of {@link Writable}. @internal */
-export function defineWritable(socketClass: { readonly prototype: HasCore }): void {
-  for (const [key, descriptor] of Object.entries(Object.getOwnPropertyDescriptors(methods))) {
-    Object.defineProperty(socketClass.prototype, key, { ...descriptor, enumerable: false });
-  }
-}

@@ -1,7 +1,5 @@
 /** No draft socket types; stands in for sockets/draft/addressed.ts and single-frame.ts. */
 
-export function defineAddressed(): boolean {
-  return false;
-}
+export const ADDRESSED = {};
 
 export function singleFrameShape(): undefined {}

@@ -1,2 +1,2 @@
 /** A page has no `sendMany`; stands in for sockets/send-many.ts. */
-export function defineSendMany(): void {}
+export const SENDING_MANY = {};

@@ -4,7 +4,8 @@ import { PipelineRouting } from "../../engine/zmtp/routing/pipeline.js";
 import { SingleFrameQueue } from "../../engine/zmtp/routing/queues.js";
 import { DishRouting, RadioRouting } from "../../engine/zmtp/routing/radio-dish.js";
 import { ServerRouting } from "../../engine/zmtp/routing/server.js";
-import { defineAddressed } from "../../sockets/draft/addressed.js";
+import { defineMethods } from "../../sockets/define.js";
+import { ADDRESSED } from "../../sockets/draft/addressed.js";
 import type { HasCore } from "../../sockets/socket-core.js";
 import { defineWith } from "./define.js";
 
@@ -25,5 +26,5 @@ export function defineSocket(
 ): void {
   define(socketClass, type);
   // In the place of the methods of sockets without addresses.
-  defineAddressed(socketClass, type);
+  defineMethods(socketClass, ADDRESSED[type]);
 }

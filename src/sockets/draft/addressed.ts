@@ -95,18 +95,9 @@ function methodsOf(
   };
 }
 
-const METHODS: Readonly<Partial<Record<SocketTypeName, object>>> = {
+/** The methods of {@link AddressedWritable}, for the socket types that have addresses. @internal */
+export const ADDRESSED: Readonly<Partial<Record<SocketTypeName, object>>> = {
   Server: methodsOf("routingId", ({ routingId }) => routingIdFrame(routingId)),
   Peer: methodsOf("routingId", ({ routingId }) => routingIdFrame(routingId)),
   Radio: methodsOf("group", ({ group }) => groupFrame(group)),
 };
-
-/** Gives a socket class the methods of {@link AddressedWritable}. @returns `false` for a socket type without addresses @internal */
-export function defineAddressed(socketClass: { readonly prototype: HasCore }, type: SocketTypeName): boolean {
-  const methods = METHODS[type];
-  if (methods === undefined) return false;
-  for (const [key, descriptor] of Object.entries(Object.getOwnPropertyDescriptors(methods))) {
-    Object.defineProperty(socketClass.prototype, key, { ...descriptor, enumerable: false });
-  }
-  return true;
-}
