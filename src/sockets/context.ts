@@ -101,18 +101,18 @@ export class Context extends ContextByNumber {
   readonly #shared: boolean;
   readonly #choice: string | Engine | undefined;
   readonly #options: Record<string, unknown> = {};
-  /** A constant decides, so that a page's build has none of it. */
-  declare lowLatency: boolean;
   static {
-    if (SPINS)
-      Object.defineProperty(Context.prototype, "lowLatency", {
+    for (const name of NAMES) {
+      Object.defineProperty(Context.prototype, name, {
+        configurable: true,
         get(this: Context) {
-          return this.#get("lowLatency");
+          return this.#get(name);
         },
         set(this: Context, value: unknown) {
-          this.#set("lowLatency", value);
+          this.#set(name, value);
         },
       });
+    }
   }
   #engine: Engine | undefined;
   #opened: EngineContext | undefined;
@@ -143,47 +143,10 @@ export class Context extends ContextByNumber {
     return this.load().name;
   }
 
-  get blocky(): boolean {
-    return this.#get("blocky") as boolean;
-  }
-  set blocky(value: boolean) {
-    this.#set("blocky", value);
-  }
-  get ioThreads(): number {
-    return this.#get("ioThreads") as number;
-  }
-  set ioThreads(value: number) {
-    this.#set("ioThreads", value);
-  }
-  get maxMessageSize(): number {
-    return this.#get("maxMessageSize") as number;
-  }
-  set maxMessageSize(value: number) {
-    this.#set("maxMessageSize", value);
-  }
-  get maxSockets(): number {
-    return this.#get("maxSockets") as number;
-  }
-  set maxSockets(value: number) {
-    this.#set("maxSockets", value);
-  }
   /** The most that `maxSockets` can be: the engine's limit. On libzmq each socket takes three. */
   get maxSocketsLimit(): number {
     return this.#get("maxSocketsLimit") as number;
   }
-  get ipv6(): boolean {
-    return this.#get("ipv6") as boolean;
-  }
-  set ipv6(value: boolean) {
-    this.#set("ipv6", value);
-  }
-  set threadPriority(value: number) {
-    this.#set("threadPriority", value);
-  }
-  set threadSchedulingPolicy(value: number) {
-    this.#set("threadSchedulingPolicy", value);
-  }
-
   /** @internal */
   [GET_NUMBERED](option: number, type: NumberedType): unknown {
     return getNumbered(this, NUMBERED.context, option, type);
@@ -233,6 +196,8 @@ export class Context extends ContextByNumber {
     else this.open().setOption(name, value);
   }
 }
+/** Its options as properties. */
+export interface Context extends Required<Omit<ContextOptions, "engine">> {}
 
 /** What stands in for the process-wide context, where the caller is part of a simulation (src/testing). */
 let standInForShared: (() => Context | undefined) | undefined;
