@@ -1,17 +1,16 @@
 /**
- * THE SEAM: what an engine is to everything above it.
+ * The engine interface: the members that sockets use.
  *
- * An engine moves frames and knows nothing of promises that a user sees, of
- * abort signals, codecs or iteration: those are built once, in sockets/. The
- * calls on the message path are synchronous and allocate nothing of their own:
+ * An engine moves frames. Promises, abort signals, codecs and iteration are built once, in sockets/. Calls on
+ * the message path are synchronous and allocate nothing:
  *
  *   offer(message)  -> Accepted | Mute | Unroutable | PeerFull
  *   wantWritable(y) ~> listener.engineOnWritable()      after a Mute
  *   take()          -> a message, or undefined
  *   wantReadable(n) ~> listener.engineOnReadable()      after an undefined
  *
- * Receiving is pulled, never pushed: an engine that is not asked stops reading
- * once its high-water mark is full, and so does its peer.
+ * Receiving is pulled: an engine stops reading once its high-water mark is full, which in turn stops the
+ * peer.
  */
 import type { X509Certificate } from "node:crypto";
 import type { Rate } from "../core/rate-meter.js";
@@ -20,28 +19,31 @@ import type { EngineDropReason, SocketEvent } from "./events.js";
 import type { FrameBatch } from "./frame-batch.js";
 import type { Lease } from "./lease.js";
 
-/** One frame on its way out. A string is sent as UTF-8; bytes belong to the engine until they left. */
+/** An outgoing frame. Strings are sent as UTF-8; bytes belong to the engine until they have left. */
 export type OutgoingFrame = Uint8Array | string;
 
-/** A message on its way out: one frame, or 1 or more. */
+/** An outgoing message: one frame, or a list of at least one. */
 export type OutgoingMessage = OutgoingFrame | readonly OutgoingFrame[];
 
-/** Whose the memory of an offered message is, if it is taken. Not both. */
+/**
+ * Who owns the memory of an accepted message. At most one is set; the default is the engine, until the
+ * message has left.
+ */
 export interface MessageMemory {
-  /** The program's, which writes to it again after the call: nothing may refer to it then. */
+  /** The program reuses the memory after the call, so the engine copies it. */
   readonly copy?: boolean | undefined;
   /**
-   * Nobody's any more: a receiver in the same thread may get the frames themselves, and write to them. An engine that hands on no
-   * frames does as without it.
+   * The program gives the memory away: a receiver in the same thread may get the frames themselves, and write
+   * to them. An engine that does not pass frames on ignores this.
    */
   readonly transfer?: boolean | undefined;
 }
 
-/** What became of an offered message. */
+/** The outcome of an offer. */
 export const OfferResult = {
-  /** Queued by the engine: it will go out unless the peer or the socket goes away. */
+  /** Queued: the message goes out unless the peer or the socket goes away. */
   Accepted: 0,
-  /** Not taken: no peer has room. Ask `wantWritable` and offer it again. */
+  /** Not taken because every peer is full. Call `wantWritable` and offer the message again. */
   Mute: 1,
   /** Not taken: no connected peer has this routing id (ROUTER, STREAM, SERVER, PEER). */
   Unroutable: 2,
@@ -51,119 +53,122 @@ export const OfferResult = {
 export type OfferResult = (typeof OfferResult)[keyof typeof OfferResult];
 
 /**
- * Options by name, validated; names and units as in the package `zeromq`. Those of a socket are complete, and the very object
- * that the socket reads (core/option-values.ts): its own values are not the defaults, which it inherits.
+ * Validated options by name; names and units as in the package `zeromq`. A socket reads this very object,
+ * which inherits its defaults (core/option-values.ts).
  */
 export type EngineOptions = Readonly<Record<string, unknown>>;
 
-/** What a peer presented to the socket's `authenticate` hook (27/ZAP, The Request). */
+/** Credentials of a peer, for the `authenticate` hook (27/ZAP, The Request). */
 export interface PeerCredentials {
   readonly mechanism: "NULL" | "PLAIN" | "CURVE" | (string & {});
-  /** The peer's network address without a port; for ipc the engine's own text. */
+  /** The peer's network address without a port; for ipc an engine-specific text. */
   readonly address: string;
   readonly domain: string;
   readonly username?: string;
   readonly password?: string;
   /** Z85, 40 characters. */
   readonly publicKey?: string;
-  /** Over `tls://`: the certificate that the peer has proved to be its own; its authority and dates have been checked. */
+  /** The certificate of a `tls://` peer, after proof of its key and checks of its authority and dates. */
   readonly certificate?: X509Certificate;
 }
 
-/** What a socket's peers may do; what is absent is not limited. None of the calls may throw. */
+/** Limits on a socket's peers; an absent limit does not apply. The callbacks must not throw. */
 export interface PeerPolicy {
-  /** Whether a peer that connects from this network address may shake hands at all; for ipc the engine's own text. */
+  /**
+   * Whether a peer connecting from this address may start a handshake; for ipc the address is an
+   * engine-specific text.
+   */
   readonly admits?: ((address: string) => boolean) | undefined;
-  /** Whether a peer may join, now that its handshake is complete; asked for peers of both directions. */
+  /** Whether a peer may join after its handshake; applies to both directions. */
   readonly joins?: ((peer: PeerCredentials) => boolean) | undefined;
-  /** What each peer may send; what exceeds it waits, and then the peer does. */
+  /** Each peer's receive rate; messages over it wait, then the peer is no longer read. */
   readonly rate?: Rate | undefined;
-  /** Bytes of a message, where that is less than the option `maxMessageSize`. */
+  /** Bytes of a message; applies if less than the option `maxMessageSize`. */
   readonly messageSize?: number | undefined;
-  /** A peer's messages wait because of its rate. */
+  /** Reports that the rate delays a peer's messages. */
   readonly held?: (() => void) | undefined;
-  /** A peer that connected from this address broke the protocol of a handshake, or had no certificate that is accepted. */
+  /** Reports an address after its handshake broke the protocol or lacked an accepted certificate. */
   readonly invalid?: ((address: string) => void) | undefined;
-  /** A peer's connection ended because of a message that was too long. */
+  /** Reports an address after an oversized message ended its connection. */
   readonly tooLong?: ((address: string) => void) | undefined;
 }
 
-/** A property that both ends of a connection may send in the handshake (37/ZMTP, Connection Metadata). */
+/** A property for the handshakes of both ends (37/ZMTP, Connection Metadata). */
 export interface HandshakeProperty {
-  /** Begins with "X-", as an application's properties do. */
+  /** Starts with "X-", the prefix of application properties. */
   readonly name: string;
-  /** ASCII, 255 characters at most. */
+  /** ASCII, at most 255 characters. */
   readonly value: string;
-  /** A peer that sent `value` under the same name has joined, or left. Nobody has checked the value. */
+  /** Reports that a peer with a property of this name joined or left. The value is unverified. */
   readonly onPeerProperty: (value: string, joined: boolean) => void;
 }
 
-/** The engine's calls upwards. None of them may throw. */
+/** Callbacks from the engine. They must not throw. */
 export interface EngineListener {
-  /** `take` has something again; sent once for each `wantReadable`. */
+  /** `take` may return a message again; called once per `wantReadable`. */
   engineOnReadable(): void;
-  /** `offer` may succeed again; sent once for each `wantWritable`. */
+  /** `offer` may succeed again; called once per `wantWritable`. */
   engineOnWritable(): void;
-  /** `replyLost` of the socket may be true now. Absent: it is no REQ. */
+  /** `replyLost` may have become true (REQ only). */
   engineOnReplyLost?(): void;
-  /** Something happened to the socket or one of its peers. */
   engineOnEvent(event: SocketEvent): void;
-  /** Authenticates a peer before it may talk. A rejection counts as `false`. Absent: every peer may. */
+  /** Decides whether a peer may talk. A rejection counts as `false`; if absent, every peer may. */
   readonly engineAuthenticate: ((peer: PeerCredentials) => Promise<boolean>) | undefined;
 }
 
-/** What an engine knows of a socket; `undefined` where it cannot know. */
+/** Figures of a socket; `undefined` if the engine cannot know. */
 export interface EngineStats {
-  /** Peers whose handshake is complete now. */
+  /** Peers with a complete handshake. */
   readonly peers: number | undefined;
-  /** Connections that were made again after a loss. */
+  /** Connections restored after a loss. */
   readonly reconnects: number | undefined;
-  /** Received messages that wait in the engine's own memory. */
+  /** Received messages in the engine's own memory. */
   readonly queuedIn: number;
-  /** Accepted messages that have not yet left for the kernel. */
+  /** Accepted messages not yet handed to the kernel. */
   readonly queuedOut: number | undefined;
-  /** Received messages that the socket type has no use for: a request without its delimiter (REP). Absent: not counted. */
+  /** Received messages unsuitable for the socket type, such as a request without its delimiter (REP). */
   readonly invalid?: number;
-  /** Datagrams for which the receive queue had no room, and messages of peers that have left an XPUB. Absent: not counted. */
+  /** Datagrams dropped at a full receive queue, and messages of departed XPUB peers. */
   readonly overflowed?: number;
-  /** Messages past `maxMessageSize`, or of too many frames: the connections that brought them ended. Absent: not counted. */
+  /** Messages over `maxMessageSize` or with too many frames; each ended its connection. */
   readonly tooLarge?: number;
-  /** Replies that the engine threw away, because their request had been given up (REQ). Absent: not counted. */
+  /** Replies discarded because their request had been given up (REQ). */
   readonly late?: number;
-  /** Accepted messages, or copies of them, that did not go out, by reason; absent where the engine cannot know. */
+  /** Unsent accepted messages, or copies of them, by reason. */
   readonly dropped?: Readonly<Record<EngineDropReason, number>>;
 }
 
-/** How a socket's closing went. */
+/** The outcome of closing a socket. */
 export interface EngineCloseResult {
-  /** Whether everything accepted has left; `false` when the linger ran out first. */
+  /** Whether every accepted message left before the linger ended. */
   readonly drained: boolean;
-  /** Accepted messages that were discarded; `undefined` where the engine cannot count them. */
+  /** Discarded accepted messages; `undefined` if the engine cannot count them. */
   readonly discarded: number | undefined;
 }
 
-/** Where a socket listens, and what it connects to. */
 export interface EngineEndpoints {
-  /** Listens; gives the endpoint as resolved (wildcards filled in). Throws TransportError. */
+  /** Listens. Returns the resolved endpoint (wildcards filled in); throws TransportError. */
   bind(endpoint: string): Promise<string>;
-  /** The same at once. */
+  /** Like `bind`, but completes before it returns. */
   bindSync(endpoint: string): string;
-  /** Stops listening; settles when the endpoint is free for others. */
+  /** Stops listening; resolves when the endpoint can be bound again. */
   unbind(endpoint: string): Promise<void>;
   /**
-   * @param routingId the name that a ROUTER or STREAM gives the peer
-   * @returns the id that a PEER gives it, where it has one before its handshake
+   * @param routingId the name by which a ROUTER or STREAM will know the peer
+   * @returns the id by which a PEER knows it, if assigned before the handshake
    */
   connect(endpoint: string, routingId: string | undefined): Uint8Array | undefined;
   disconnect(endpoint: string): void;
   /**
-   * As `disconnect`, for an endpoint that is given up while others serve in its place: what waits for it goes to them, and
-   * what it still owes is received. An engine that cannot do that disconnects.
+   * Disconnects an endpoint that others replace: its queued messages move to them, and its pending replies
+   * are still received. An engine without this ability disconnects.
    */
   release(endpoint: string): void;
 }
 
-/** Whether a socket alone keeps the process alive, as `ref` and `unref` of a stream of Node.js. A new socket does not. */
+/**
+ * Whether a socket alone keeps the process alive, like `ref` and `unref` of Node.js streams. Default: unref.
+ */
 export interface EngineEventLoop {
   ref(): void;
   unref(): void;
@@ -171,164 +176,173 @@ export interface EngineEventLoop {
   holdBound(on: boolean): void;
 }
 
-/** The subscriptions of a SUB, or the groups of a DISH; of an XPUB with the option `manual` those of the peer whose message was taken last. */
+/**
+ * Subscriptions of a SUB, or groups of a DISH. On an XPUB with the option `manual`: the subscriptions of the
+ * peer whose message was taken last.
+ */
 export interface EngineSubscriptions {
   subscribe(prefix: Buffer): void;
   unsubscribe(prefix: Buffer): void;
 }
 
-/** Messages as they came, for a relay that does not decode them. */
+/** Messages in wire format, for a relay without decoding. */
 export interface RelaySource {
-  /** As `take`, for one or more messages. @param max messages at most */
+  /** Like `take`, for one or more messages. @param max messages at most */
   takeBatch(max: number): FrameBatch | undefined;
 }
 
-/** Messages as they came in at another socket. */
+/** The sending half of a relay. */
 export interface RelaySink {
   /**
-   * As `offer`: takes from the front of the batch what there is room for. Unroutable and PeerFull are about one message,
-   * which is taken off, too, and was not sent.
+   * Like `offer`, for as many messages from the front of the batch as there is room for. Unroutable and
+   * PeerFull concern one message, which is removed unsent.
    */
   offerBatch(batch: FrameBatch): OfferResult;
 }
 
-/** One peer of an XPUB: the same object for all messages of one connection. */
+/** A peer of an XPUB, one object per connection. */
 export interface EngineSubscriber {
-  /** Whether it is still there and gets what begins with this prefix. @param prefix one character a byte */
+  /** Whether the peer is connected and subscribed to this prefix. @param prefix one character per byte */
   has(prefix: string): boolean;
   /**
-   * Queues a message for it alone, behind everything that was sent to it before, whatever it subscribed to. Mute: half of
-   * its high-water mark waits already; the other half is for what goes to everybody. Unroutable: it is gone.
+   * Queues a message for this peer alone, after earlier messages, regardless of its subscriptions. Mute: half
+   * of its high-water mark is used, and the other half is reserved for broadcasts. Unroutable: the peer is
+   * gone.
    */
   offer(message: OutgoingMessage): OfferResult;
-  /** After a Mute: `onWritable` is called once, when there may be room again or the peer is gone; it must not throw. */
+  /**
+   * After a Mute: calls `onWritable` once, when the peer may have room or is gone. The callback must not
+   * throw.
+   */
   wantWritable(onWritable: () => void): void;
 }
 
-/** Messages of an XPUB to one of its subscribers. */
+/** Messages from an XPUB to one subscriber. */
 export interface DirectedSending {
-  /** Who sent the message taken last; `undefined` when that peer has gone by now, or nobody sent it. */
+  /** The sender of the message taken last; `undefined` if that peer has gone or the message has no sender. */
   sender(): EngineSubscriber | undefined;
 }
 
-/** Messages received together. */
 export interface ReceivedList {
   readonly messages: Buffer[][];
-  /** Bytes of their frames. */
+  /** Bytes of the frames. */
   readonly size: number;
-  /** As of {@link TakenMessages}. */
+  /** See {@link TakenMessages}. */
   readonly cost: number;
 }
 
-/** What one receive has taken so far. */
+/** The messages one receive has taken so far. */
 export interface TakenMessages {
   readonly messages: Buffer[][];
-  /** Bytes of their frames. */
+  /** Bytes of the frames. */
   bytes: number;
-  /** What they cost in a budget (core/frame-cost.ts). */
+  /** Cost against a budget (core/frame-cost.ts). */
   cost: number;
 }
 
-/** Messages that pass as their frames between sockets of the same thread: the same as `offer` and `takeMany`, in fewer steps. */
+/** A shortcut for sockets of the same thread: `offer` and `takeMany` in fewer steps. */
 export interface FramePassing {
   /**
-   * Hands over a message of one frame, which the program gives away.
+   * Hands over a message of one frame, giving its memory away.
    *
-   * @returns `false`: nothing has changed, and `offer` decides
+   * @returns `false`: nothing has changed; call `offer`
    */
   pass(frame: Buffer): boolean;
   /**
-   * The next messages in the very list that they waited in, which is the caller's from then on.
+   * The next messages in the list that queued them, which now belongs to the caller.
    *
-   * @param max, maxCost as of `takeMany` @returns `undefined`: `takeMany` gives what is there
+   * @param max, maxCost see `takeMany` @returns `undefined`: call `takeMany`
    */
   takeList(max: number, maxCost: number): ReceivedList | undefined;
 }
 
-/** One peer, as an engine knows it now. */
+/** The state of one peer. */
 export interface EnginePeer {
-  /** Its own type, as its handshake has it: "PULL"; empty: it gave none. */
+  /** The peer's socket type from its handshake, such as "PULL"; empty if it sent none. */
   readonly socketType: string;
-  /** Where it is: `tcp://HOST:PORT` of the other end, else the endpoint that it came by. */
+  /** `tcp://HOST:PORT` of the remote end, else the endpoint of this side. */
   readonly address: string;
-  /** The id that a ROUTER knows it by, else the identity that it gave; `undefined`: neither. */
+  /** The peer's id at a ROUTER, else its identity, if any. */
   readonly routingId: Uint8Array | undefined;
-  /** Messages for it that have not left; whole messages from it that wait. */
+  /** Unsent messages for the peer; whole messages received from it and not yet taken. */
   readonly queuedOut: number;
   readonly queuedIn: number;
-  /** ms for which it has owed an answer to a heartbeat; `undefined`: it owes none. */
+  /** ms since an unanswered heartbeat; `undefined` if no answer is due. */
   readonly silentFor: number | undefined;
 }
 
-/** The queue of each peer of a ROUTER. */
 export interface PeerQueues {
-  /** What accepted messages for one peer cost (core/frame-cost.ts) that the kernel does not have yet; over inproc 0. */
+  /**
+   * Cost (core/frame-cost.ts) of accepted messages for one peer that the kernel does not have yet; over
+   * inproc 0.
+   */
   queuedBytes(routingId: Uint8Array): number;
 }
 
-/** Rules for single peers. */
+/** Limits and disconnection of single peers. */
 export interface Policing {
-  /** Replaces what peers may do, also for those that are there; `disconnectPeers` ends those that may not stay. */
+  /** Replaces the policy, also for present peers; call `disconnectPeers` to end connections it forbids. */
   police(policy: PeerPolicy): void;
-  /** Disconnects the peers that `match` picks. @returns how many */
+  /** Disconnects the matching peers. @returns their number */
   disconnectPeers(match: (peer: PeerCredentials) => boolean): number;
 }
 
-/** What the handshake carries for the program. */
+/** Application properties in handshakes. */
 export interface PeerProperties {
-  /** From now on each handshake sends a property, and the peers' are reported; before the first bind or connect. */
+  /**
+   * Sends a property in each handshake and reports those of peers; call it before the first bind or connect.
+   */
   announce(property: HandshakeProperty): void;
 }
 
-/** The first steps of an end that loses nothing. Neither can be taken back. */
+/** Steps of a shutdown without loss. They cannot be undone. */
 export interface Retirement {
-  /** Stops listening and dialling. */
+  /** Stops listening and connecting. */
   stopAccepting(): void;
   /**
-   * The same, and this side's half of each connection ends, so that the peers go elsewhere: nothing can be sent any more.
-   * What they send until they notice is received, and `stats().peers` falls to 0 when all of it is in.
+   * Stops listening and connecting, and ends the sending half of each connection, so that peers go elsewhere.
+   * Messages that the peers still send are received; `stats().peers` reaches 0 when they are all in.
    */
   halfClose(): void;
 }
 
 /**
- * One open socket of an engine: the message path, and facets. A facet that the engine or the socket type does not have is
- * `undefined`; there is no other sign of it, and what a facet offers always works.
+ * An open socket of an engine: the message path, and facets. A facet that the engine or the socket type lacks
+ * is `undefined`; the members of a present facet always work.
  */
 export interface EngineSocket {
-  /** @param memory whose the message's memory is; `undefined`: the engine's until the message has left */
+  /** @param memory who owns the message's memory; default: the engine, until the message has left */
   offer(message: OutgoingMessage, memory?: MessageMemory): OfferResult;
-  /** A copy of a message for offering it later, with `copy`, in memory that the engine uses again. Absent: it has none. */
+  /** Copies a message into reusable memory, for an `offer` with `copy` later. */
   keep?(message: OutgoingMessage): OutgoingMessage;
-  /** @param lease what the message's memory is lent by; without one it is the program's */
+  /** @param lease lends the message's memory; without a lease the program owns it */
   take(lease?: Lease): Buffer[] | undefined;
   /**
-   * Takes the next messages together, where that is the same as one after the other and nothing has to be looked at in each.
-   * Absent: `take` gives all.
+   * Takes several messages at once, if they need no inspection one by one.
    *
-   * @param taken gets them; where it got none, `take` has the next, if there is one @param max messages of it
-   * @param maxCost of it, which the last may go past @param lease as of `take`
+   * @param taken receives the messages; if it stays empty, call `take` @param max messages in `taken` at most
+   * @param maxCost of `taken`; the last message may exceed it @param lease see `take`
    */
   takeMany?(taken: TakenMessages, max: number, maxCost: number, lease: Lease | undefined): void;
-  /** Throws away what was received and not taken. @returns how many messages */
+  /** Discards received messages. @returns their number */
   discard(): number;
-  /** @param max how many messages the caller will take at once at most; 0: nobody waits for one any more */
+  /** @param max messages the caller will take at once at most; 0 cancels the request */
   wantReadable(max: number): void;
-  /** @param on `false`: nobody waits for room any more */
+  /** @param on `false` cancels the request */
   wantWritable(on: boolean): void;
   readonly readable: boolean;
   readonly writable: boolean;
   /**
-   * REQ: no reply to the last request will come, since the connection that it went over has ended. A REQ with a routing id may get one over the
-   * next connection. Absent: the engine cannot know.
+   * REQ: the last request's connection has ended, so its reply is lost. A REQ with a routing id may still get
+   * the reply over the next connection. Absent if the engine cannot know.
    */
   readonly replyLost?: boolean;
-  /** Sets it in the options that the socket was opened with, too; nothing has changed where it throws. */
+  /** Also changes the options the socket was opened with; changes nothing if it throws. */
   setOption(name: string, value: unknown): void;
   stats(): EngineStats;
-  /** Peers whose handshake is complete; absent where the engine does not know them. @param max peers at most */
+  /** Peers with a complete handshake; absent if the engine does not know them. @param max peers at most */
   listPeers?: ((max: number) => EnginePeer[]) | undefined;
-  /** Refuses everything new, sends what was accepted for `linger` ms (-1: no limit), then ends. */
+  /** Refuses new messages, sends the accepted ones for up to `linger` ms (-1: no limit), then ends. */
   close(linger: number): Promise<EngineCloseResult>;
 
   readonly endpoints: EngineEndpoints;
@@ -344,29 +358,34 @@ export interface EngineSocket {
   readonly retirement: Retirement | undefined;
 }
 
-/** A group of sockets that share an engine's resources and its inproc names. */
+/** Sockets that share an engine's resources and inproc names. */
 export interface EngineContext {
   open(type: SocketType, options: EngineOptions, listener: EngineListener): EngineSocket;
   getOption(name: string): unknown;
   setOption(name: string, value: unknown): void;
 }
 
-/** A way to move frames, made by this package; programs pass it to a context, and do nothing else with it. */
+/** An engine of this package. Programs only pass it to a context. */
 export interface Engine {
   /** As `Context.engine` returns it. */
   readonly name: string;
   /** @internal */
   readonly capabilities: EngineCapabilities;
-  /** @internal What the engine was built for: transports, mechanisms and drafts, as the package `zeromq` names them. */
+  /**
+   * @internal The transports, mechanisms and drafts it was built with, by their names in the package
+   * `zeromq`.
+   */
   readonly features: Readonly<Record<string, boolean>>;
-  /** @internal @param shared the process-wide context, whose inproc names other copies of the engine see too */
+  /**
+   * @internal @param shared the process-wide context, whose inproc names are shared with other copies of the
+   * engine
+   */
   createContext(options: EngineOptions, shared: boolean): EngineContext;
 }
 
 /**
- * What an engine can do, as data, as far as the package asks before a socket is open; facets say the rest. A call that the
- * engine cannot carry out throws `NOT_SUPPORTED`; it never silently does nothing. The first table of docs/engines.md is
- * made of the engines' values and these comments.
+ * Abilities that the package checks before a socket is open; facets report the rest. A call the engine cannot
+ * carry out throws `NOT_SUPPORTED`. These comments fill the first table of docs/engines.md.
  */
 export interface EngineCapabilities {
   /** Transports an endpoint can name (on `libzmq` those that the addon was built with). */

@@ -1,31 +1,33 @@
 /**
- * What happens to a socket. The names up to `unknown` are those of the package
- * `zeromq`, so that existing handlers work; the rest are shoal's.
+ * Socket events. Names up to `unknown` are those of the package `zeromq`, for existing handlers; the rest are
+ * shoal's.
  */
 import type { HandshakeError, ProtocolError, ShoalError } from "../core/errors.js";
 
-/** Why a connection ended. */
 export type DisconnectReason =
   /** `disconnect`, `unbind` or `close` on this side. */
   | "local"
   /** The peer ended it. */
   | "remote"
-  /** No traffic within the heartbeat's time-out. */
+  /** No traffic within the heartbeat's timeout. */
   | "heartbeat"
   /** The peer broke the protocol. */
   | "protocol"
   /** The engine does not know. */
   | "unknown";
 
-/** Why a message that the engine had accepted, or a copy of it, did not go out. The one list: all counters are made from it. */
+/**
+ * Reasons for losing an accepted message, or a copy of it, before it was sent. All counters derive from this
+ * list.
+ */
 export const ENGINE_DROP_REASONS = [
   /** The peer's queue was at its high-water mark. */
   "peer-full",
-  /** The peer left before it went out. */
+  /** The peer left before the message was sent. */
   "disconnected",
-  /** Accepted by reference, but the program transferred its memory to a thread before it went out. */
+  /** The program transferred the memory to a thread before the message was sent. */
   "detached",
-  /** A newer message took its place, with `conflate`. */
+  /** A newer message replaced it (`conflate`). */
   "conflated",
 ] as const;
 export type EngineDropReason = (typeof ENGINE_DROP_REASONS)[number];
@@ -44,19 +46,20 @@ export function dropCounters<R extends string>(reasons: readonly R[]): Record<R,
 }
 
 /**
- * Why a received message was not handed over. `full`: a datagram for which the receive queue had no room, or a message of a peer that
- * has left an XPUB. `tooLarge`: it is past `maxMessageSize`, or has more than 65,536 frames; the peer's connection ended with it.
+ * Why a received message was not handed over. `full`: a datagram at a full receive queue, or a message of a
+ * peer that has left an XPUB. `tooLarge`: a message over `maxMessageSize` or 65,536 frames; it ended the
+ * connection.
  */
 export type InvalidReason = "frames" | "codec" | "schema" | "full" | "tooLarge";
 
-/** For events that concern no address: a program that asks every event for its address gets none. */
+/** Lets a program read the address of any event; these have none. */
 interface Nowhere {
   readonly address?: undefined;
 }
 
 /**
- * A handshake that failed: the socket's own endpoint, and the address of the peer that had connected to it. `peer` is absent of
- * a socket that connects, and where the engine does not know it.
+ * A failed handshake: this socket's endpoint, and the address of the connecting peer. `peer` is absent on a
+ * connecting socket, and if the engine does not know it.
  */
 export interface FailedHandshake<E> {
   readonly address: string;
@@ -71,11 +74,11 @@ interface Details {
   "bind:error": { readonly address: string; readonly error: ShoalError };
   connect: { readonly address: string };
   "connect:delay": { readonly address: string };
-  /** `error`: why the last attempt, or the last connection, ended. */
+  /** `error`: the cause of the last failed attempt or lost connection. */
   "connect:retry": { readonly address: string; readonly interval: number; readonly error?: ShoalError };
   close: { readonly address: string };
   "close:error": { readonly address: string; readonly error: ShoalError };
-  /** `error` where the engine knows more than the reason: what the peer did wrong, or what the system said. */
+  /** `error`: the peer's fault or the system's error, if known. */
   disconnect: { readonly address: string; readonly reason: DisconnectReason; readonly error?: ShoalError };
   end: object;
   handshake: { readonly address: string };
@@ -90,19 +93,17 @@ interface Details {
   unsubscribe: Nowhere & { readonly topic: Buffer };
   drop: Nowhere & { readonly reason: DropReason; readonly messages: number; readonly routingId?: Buffer };
   invalid: Nowhere & { readonly reason: InvalidReason; readonly error: ShoalError };
-  /** A source that the socket is connected to has another list; `endpoints`: all of them now. */
+  /** A source has a new list of endpoints; `endpoints` is the complete list. */
   "source:changed": Nowhere & { readonly endpoints: readonly string[] };
-  /** A source threw, which is the error's `cause`; it is read again in `interval` ms. */
+  /** A source threw (the error's `cause`); the next read is in `interval` ms. */
   "source:failed": Nowhere & { readonly error: ShoalError; readonly interval: number };
-  /** An endpoint that a source has cannot be connected to. */
+  /** An endpoint of a source cannot be connected to. */
   "endpoint:refused": { readonly address: string; readonly error: ShoalError };
 }
 
-/** The name of a socket event. */
 export type EventType = keyof Details;
 
-/** Any socket event. */
 export type SocketEvent = { [K in EventType]: { readonly type: K } & Details[K] }[EventType];
 
-/** The event of one name: `type`, and what belongs to it. */
+/** The event with one name. */
 export type EventOfType<E extends EventType = EventType> = Extract<SocketEvent, { readonly type: E }>;

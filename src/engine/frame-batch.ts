@@ -1,6 +1,6 @@
 /**
- * Whole messages as they are on the wire (37/ZMTP, Framing), one after the other, with no commands between them: what a
- * proxy relays without decoding it. Framing is part of the seam: every engine that relays speaks it (frame.ts).
+ * A batch of whole messages in wire format (37/ZMTP, Framing), without commands in between, which a proxy
+ * relays undecoded. Every relaying engine uses this framing (frame.ts).
  *
  *   takeBatch(max)    -> some messages, out of one chunk that was received
  *   offerBatch(batch) -> takes from its front what there is room for; the rest stays in it
@@ -8,26 +8,24 @@
 import { allocate, slice } from "../core/memory.js";
 import { bodyAt, frameEnd, MORE, tallyOf } from "./frame.js";
 
-/** Memory that an engine uses again when nothing refers to it any more. */
+/** Memory that an engine reuses once its last reference is released. */
 export interface Pooled {
-  /** How many refer to it. */
   refs: number;
-  /** One that referred to it no longer does. */
+  /** Drops one reference. */
   release(): void;
-  /** Something refers to it that will never release it. */
+  /** Excludes the memory from reuse, for references that are never released. */
   pin(): void;
 }
 
-/** What a batch had when it was made, `first` not counted. */
+/** Counts at the batch's creation, without `first`. */
 export interface BatchTally {
-  /** Bytes of all frames' bodies, and the number of frames. */
   readonly bodyBytes: number;
   readonly frames: number;
-  /** Frames of the message that has most of them. */
+  /** Frames of the message with the most frames. */
   readonly mostFrames: number;
 }
 
-/** Gets where the body of a message's first frame is, where the message ends, and the bytes of all its bodies. */
+/** Receives a message's first body, its end, and the bytes of all its bodies. */
 export type MessageVisitor = (
   bytes: Uint8Array,
   body: number,
@@ -38,27 +36,26 @@ export type MessageVisitor = (
 
 export class FrameBatch {
   readonly bytes: Uint8Array;
-  /** Of the first message, in `bytes`; moves on as messages are taken from the front. */
+  /** Where the first message begins in `bytes`; advances as messages are taken. */
   start: number;
-  /** After the last message. */
   readonly end: number;
-  /** How many there are, 1 or more; then how many are left. */
+  /** Remaining messages; initially at least 1. */
   messages: number;
-  /** Frames of those, `first` not counted. */
+  /** Remaining frames, without `first`. */
   frames: number;
   readonly tally: BatchTally;
-  /** A frame that stands in front of each message: the routing id of the sender, from a ROUTER. */
+  /** A frame to prepend to each message: the sender's routing id, from a ROUTER. */
   readonly first: Uint8Array | undefined;
-  /** The memory of the bytes, where that is used again: released when no message in it is needed any more. */
+  /** Reusable memory of `bytes`, released once no message in it is needed. */
   pooled: Pooled | undefined;
-  /** Nothing else refers to these bytes: taking messages from the front may move the others. */
+  /** The bytes have no other user, so taking messages may move the rest. */
   readonly own: boolean;
-  /** Bytes of the bodies of messages that were taken from the front while others stayed, `first` not counted. */
+  /** Body bytes taken from the front while other messages stayed, without `first`. */
   takenBytes = 0;
-  /** Where the message begins that was refused last, which ends at `start`; `first` aside. What stands before it may have moved. */
+  /** Start of the message refused last, which ends at `start`. Earlier bytes may have moved. */
   refusedAt = 0;
 
-  /** @param pooled acquired for this batch already */
+  /** @param pooled already acquired for this batch */
   constructor(
     bytes: Uint8Array,
     start: number,
@@ -80,26 +77,25 @@ export class FrameBatch {
     this.own = own;
   }
 
-  /** All messages were passed on, or are not wanted. */
   release(): void {
     this.pooled?.release();
     this.pooled = undefined;
   }
 
-  /** Something outside refers to the bytes from now on. */
+  /** Prevents reuse, because references to the bytes leave this batch. */
   #pin(): void {
     this.pooled?.pin();
     this.pooled = undefined;
   }
 
-  /** The same messages, for another socket; the bytes are shared. */
+  /** A batch of the same messages for another socket, sharing the bytes. */
   copy(): FrameBatch {
     this.#pin();
     const tally = { ...this.tally, frames: this.frames };
     return new FrameBatch(this.bytes, this.start, this.end, this.messages, tally, this.first);
   }
 
-  /** Whether each message that is left has a first frame of more than 0 bytes, and another after it; `first` aside. */
+  /** Whether each remaining message begins with a non-empty frame and has another (without `first`). */
   allHaveAddress(): boolean {
     let begins = true;
     for (let position = this.start; position < this.end; ) {
@@ -113,15 +109,15 @@ export class FrameBatch {
   }
 
   /**
-   * The messages whose first frame, `first` aside, `keeps` accepts, in memory of their own.
+   * Copies the messages whose first frame (without `first`) passes `keeps`.
    *
-   * @param keeps gets where that frame's body is
-   * @returns this batch itself when it accepts all, `undefined` when it accepts none
+   * @param keeps receives the range of the frame's body
+   * @returns this batch if every message passes, `undefined` if none does
    */
   filter(keeps: (bytes: Uint8Array, start: number, end: number) => boolean): FrameBatch | undefined {
     const { bytes } = this;
     let filtered: FilteredBatch | undefined;
-    // Kept ones after the last that was not: they are copied together.
+    // Consecutive kept messages are copied together.
     let begin = this.start;
     let messages = 0;
     for (let position = this.start; position < this.end; ) {
@@ -147,7 +143,10 @@ export class FrameBatch {
     return filtered.messages();
   }
 
-  /** Visits each message that is left, `first` aside, without an object for any. The visitor may keep the bytes. */
+  /**
+   * Visits each remaining message (without `first`) without allocating objects. The visitor may keep the
+   * bytes.
+   */
   visit(visitor: MessageVisitor): void {
     this.#pin();
     const { bytes } = this;
@@ -167,19 +166,19 @@ export class FrameBatch {
     }
   }
 
-  /** The frames of the message that was refused last: views of the bytes. */
+  /** The frames of the message refused last, as views of the bytes. */
   refused(): Buffer[] {
     const frames = this.messageAt(this.refusedAt, this.start);
     return this.first === undefined ? frames : [Buffer.from(this.first), ...frames];
   }
 
-  /** The frames of the message between two positions of this batch, `first` aside: views of the bytes. */
+  /** The frames between two positions (without `first`), as views of the bytes. */
   messageAt(start: number, end: number): Buffer[] {
     this.#pin();
     return framesBetween(this.bytes, start, end);
   }
 
-  /** What is left, as messages of frames: views of the bytes. */
+  /** The remaining messages, as views of the bytes. */
   decode(): Buffer[][] {
     this.#pin();
     const { buffer, byteOffset } = this.bytes;
@@ -200,7 +199,7 @@ export class FrameBatch {
   }
 }
 
-/** The bodies of the frames between two positions: views of the bytes. */
+/** The frame bodies between two positions, as views of the bytes. */
 export function framesBetween(bytes: Uint8Array, start: number, end: number): Buffer[] {
   const frames: Buffer[] = [];
   for (let position = start; position < end; ) {
@@ -212,7 +211,6 @@ export function framesBetween(bytes: Uint8Array, start: number, end: number): Bu
   return frames;
 }
 
-/** The messages that a filter keeps: copied into memory of their own as they are found. */
 class FilteredBatch {
   readonly #from: FrameBatch;
   readonly #bytes: Buffer;
@@ -224,7 +222,7 @@ class FilteredBatch {
     this.#bytes = allocate(from.end - from.start);
   }
 
-  /** Messages one after the other, from `start` to `end`. */
+  /** Adds consecutive messages. */
   add(start: number, end: number, messages: number): void {
     this.#bytes.set(this.#from.bytes.subarray(start, end), this.#end);
     this.#end += end - start;

@@ -6,31 +6,24 @@
  *
  *   flags: 01 MORE  02 LONG  04 COMMAND, the others reserved
  *
- * and where frames and messages begin and end, among bytes that have been checked. Pure.
+ * Functions that find frames and messages expect validated bytes.
  */
 
-/** More frames of this message follow. */
 export const MORE = 0x01;
-/** The size has 8 bytes. */
 export const LONG = 0x02;
-/** The frame is a command, and no part of a message. */
 export const COMMAND = 0x04;
-/** Bits that must be zero. */
 export const RESERVED = 0xf8;
 
-/** Bytes of a short and of a long header. */
 export const SHORT_HEADER = 2;
 export const LONG_HEADER = 9;
-/** The longest body with a short header. */
 export const MAX_SHORT = 255;
-/** Bytes of a group's name at most (48/RADIO-DISH). */
+/** 48/RADIO-DISH: bytes of a group's name at most. */
 export const MAX_GROUP = 255;
-/** Bytes of a datagram at most, as in libzmq. */
+/** libzmq's limit, in bytes. */
 export const MAX_DATAGRAM = 8_192;
 
 const TWO_32 = 0x1_0000_0000;
 
-/** Writes a header at `offset`. @returns the offset after it */
 export function writeHeader(target: Uint8Array, offset: number, flags: number, size: number): number {
   if (size <= MAX_SHORT) {
     target[offset] = flags;
@@ -50,11 +43,7 @@ export function writeHeader(target: Uint8Array, offset: number, flags: number, s
   return offset + LONG_HEADER;
 }
 
-/**
- * Reads the 8-byte size at `offset`, high word first.
- *
- * @returns the size; Infinity for one past 2^53, which no limit lets pass
- */
+/** @returns the size; Infinity above 2^53, which exceeds every limit */
 export function readLongSize(bytes: Uint8Array, offset: number): number {
   const high =
     (bytes[offset] as number) * 0x1_00_00_00 +
@@ -70,12 +59,10 @@ export function readLongSize(bytes: Uint8Array, offset: number): number {
   return high * TWO_32 + low;
 }
 
-/** A command as a whole frame. */
 export function commandFrame(body: Uint8Array): Buffer {
   return frame(COMMAND, body);
 }
 
-/** A message of one frame. */
 export function messageFrame(body: Uint8Array): Buffer {
   return frame(0, body);
 }
@@ -87,21 +74,17 @@ function frame(flags: number, body: Uint8Array): Buffer {
   return whole;
 }
 
-/** Where frames and messages begin and end, among bytes that have been checked (37/ZMTP, Framing). Pure. */
-
-/** Where the body of the frame at `position` begins. */
 export function bodyAt(bytes: Uint8Array, position: number): number {
   return position + (((bytes[position] as number) & LONG) === 0 ? SHORT_HEADER : LONG_HEADER);
 }
 
-/** Where the frame at `position` ends. */
 export function frameEnd(bytes: Uint8Array, position: number): number {
   if (((bytes[position] as number) & LONG) === 0)
     return position + SHORT_HEADER + (bytes[position + 1] as number);
   return position + LONG_HEADER + readLongSize(bytes, position + 1);
 }
 
-/** Where the message that begins at `position` ends; `undefined`: not before `end`. */
+/** The end of the message at `position`, or `undefined` if it lies past `end`. */
 export function messageEnd(bytes: Uint8Array, position: number, end: number): number | undefined {
   for (let at = position; at < end; ) {
     const flags = bytes[at] as number;
@@ -111,14 +94,13 @@ export function messageEnd(bytes: Uint8Array, position: number, end: number): nu
   return undefined;
 }
 
-/** Bytes of a message's frames. */
 export function messageBytes(frames: readonly Uint8Array[]): number {
   let bytes = 0;
   for (const { length } of frames) bytes += length;
   return bytes;
 }
 
-/** The position after `count` messages that begin at `start`. */
+/** @returns the position after `count` messages */
 export function skipMessages(bytes: Uint8Array, start: number, count: number): number {
   let position = start;
   let left = count;
@@ -129,7 +111,7 @@ export function skipMessages(bytes: Uint8Array, start: number, count: number): n
   return position;
 }
 
-/** The frames from `start` to `end`: their number, and the bytes of their bodies. */
+/** Counts frames and their body bytes. */
 export function tallyOf(
   bytes: Uint8Array,
   start: number,

@@ -1,11 +1,11 @@
 /**
- * Memory of received messages that is lent to the program, and used again when the program is done with it:
+ * Loan of received messages' memory to the program:
  *
- *   take(lease) --frames are views of pooled memory, counted in the lease--+--release()--> used again by the next messages
- *                                                                          +--keep()-----> the program's, as without a lease
+ *   take(lease) --frames are views of pooled memory, counted in the lease--+--release()--> reused by the next messages
+ *                                                                          +--keep()-----> owned by the program
  *
- * From 64 KiB on half of what a message costs is the page faults of fresh memory. A lease that is forgotten
- * is garbage, and its memory with it: nothing is used again that was not released. An engine that lends nothing ignores leases.
+ * From 64 KiB on, page faults of fresh memory are half of a message's cost. The memory of a forgotten lease
+ * is collected as garbage and never reused. Engines may ignore leases.
  */
 import type { Pooled } from "./frame-batch.js";
 
@@ -13,12 +13,11 @@ export class Lease {
   #lent: Pooled[] = [];
   #last: Pooled | undefined = undefined;
 
-  /** Whether `received` gives the frames as they are. */
+  /** Whether `received` returns the frames unchanged. */
   get plain(): boolean {
     return true;
   }
 
-  /** Frames that were taken are views of `memory`. */
   add(memory: Pooled): void {
     if (memory === this.#last) return;
     memory.refs += 1;
@@ -26,19 +25,19 @@ export class Lease {
     this.#lent.push(memory);
   }
 
-  /** What the program gets of a message that was just taken. */
+  /** Turns a taken message into the program's form. */
   received(frames: Buffer[]): Buffer[] {
     return frames;
   }
 
-  /** The program has no use for the frames any more, and must not read them. */
+  /** Ends the loan: the program must no longer read the frames. */
   release(): void {
     const lent = this.#lent;
     this.#forget();
     for (const memory of lent) memory.release();
   }
 
-  /** The frames are the program's for good. */
+  /** Leaves the frames to the program permanently. */
   keep(): void {
     for (const memory of this.#lent) memory.pin();
     this.#forget();

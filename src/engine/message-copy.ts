@@ -1,8 +1,7 @@
-/** Copies of messages, for programs that go on writing to the memory of what they send. */
 import { isBytes } from "../core/bytes.js";
 import type { OutgoingFrame, OutgoingMessage } from "./engine.js";
 
-/** A message in memory of its own. @param copy copies the bytes of a frame */
+/** Copies a message, for programs that reuse the memory they send. @param copy copies the bytes of a frame */
 export function copyOf(
   message: OutgoingMessage,
   copy: (bytes: Uint8Array) => Uint8Array = Buffer.from,

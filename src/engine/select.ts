@@ -1,31 +1,26 @@
-/**
- * Which engine a context uses. Engines are imported only when one is asked for,
- * so `import "shoal"` loads no native code.
- */
+/** Chooses a context's engine. Engines load on demand, so `import "shoal"` loads no native code. */
 import { InvalidArgumentError } from "../core/errors.js";
 import type { Engine } from "./engine.js";
 import { loadLibzmqEngine } from "./libzmq/engine.js";
 import { loadZmtpEngine } from "./zmtp/engine.js";
 
-/** Engines by name, with how to get each. */
 const LOADERS: Readonly<Record<string, () => Engine>> = {
   zmtp: loadZmtpEngine,
   libzmq: loadLibzmqEngine,
 };
 
-/** The names of the engines this version has. */
 export const ENGINE_NAMES: readonly string[] = Object.keys(LOADERS);
 
-/** The engine that is used when nobody chooses. */
+/** The engine used without a choice. */
 export const DEFAULT_ENGINE = "zmtp";
 
 /**
  * Finds an engine.
  *
- * @param choice a name, an engine, or `undefined` for the
- *   environment variable `SHOAL_ENGINE`, and without it the default
+ * @param choice a name, an engine, or `undefined` for the environment variable `SHOAL_ENGINE`, else the
+ * default
  * @throws InvalidArgumentError `EINVAL` for an unknown name, or an object that is not an engine
- * @throws NotSupportedError `ERR_ENGINE_UNAVAILABLE` when it cannot be loaded here
+ * @throws NotSupportedError `ERR_ENGINE_UNAVAILABLE` if the engine cannot be loaded here
  */
 export function selectEngine(choice: string | Engine | undefined): Engine {
   if (typeof choice === "object" && typeof choice?.createContext === "function") return choice;
