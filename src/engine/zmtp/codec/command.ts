@@ -3,24 +3,20 @@
  *
  *   body = name length 1 | name | data, to the end of the frame
  *
- * Names are 1 to 255 bytes. They are neither padded nor ended by a null byte,
- * whatever the prose of some RFCs says: the grammar and every peer agree.
+ * Names have 1 to 255 bytes, without padding or a final null byte. The prose of some RFCs says otherwise; the grammar
+ * and every peer agree on this.
  */
 import { InvalidArgumentError } from "../../../core/errors.js";
 
-/** A command frame's body, taken apart. */
 export interface Command {
-  /** As on the wire; case counts. */
+  /** Case-sensitive, as on the wire. */
   readonly name: string;
-  /** A view of the body. */
   readonly data: Buffer;
 }
 
 /**
- * The body of a command frame.
- *
  * @param name 1 to 255 Latin-1 characters
- * @param data what the command carries; default none
+ * @throws InvalidArgumentError `EINVAL` for a name of another length
  */
 export function encodeCommand(name: string, data?: Uint8Array): Buffer {
   if (name.length === 0 || name.length > 255) {
@@ -33,11 +29,7 @@ export function encodeCommand(name: string, data?: Uint8Array): Buffer {
   return body;
 }
 
-/**
- * Takes a command frame's body apart.
- *
- * @returns `undefined` where the body has no name, or one longer than itself
- */
+/** @returns `undefined` if the name is empty or longer than the body; `data` is a view */
 export function parseCommand(body: Buffer): Command | undefined {
   const nameLength = body[0];
   if (nameLength === undefined || nameLength === 0 || nameLength >= body.length) return undefined;

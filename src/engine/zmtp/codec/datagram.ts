@@ -1,19 +1,19 @@
 /**
- * What is in a datagram (libzmq, zmq_udp(7)); its form is the socket type's.
+ * The content of a datagram (libzmq, zmq_udp(7)), by socket type:
  *
  *   RADIO to DISH   length of the group, 1 byte | group | body
- *   DGRAM           body; the other end's HOST:PORT is the message's first frame on each side
+ *   DGRAM           body; the peer's HOST:PORT is the message's first frame on each side
  *
  * A datagram has at most 8,192 bytes, as in libzmq.
  */
 import { MAX_DATAGRAM } from "../../frame.js";
 
-/** A group and a body as one datagram's parts. */
+/** @returns the parts of one datagram */
 export function encodeGroupDatagram(group: Uint8Array, body: Uint8Array): Uint8Array[] {
   return [Uint8Array.of(group.length), group, body];
 }
 
-/** @returns group and body, views of the datagram; `undefined` where it is shorter than its group, or too long */
+/** @returns views of the datagram; `undefined` if the datagram is shorter than its group, or too long */
 export function parseGroupDatagram(
   datagram: Buffer,
 ): { readonly group: Buffer; readonly body: Buffer } | undefined {

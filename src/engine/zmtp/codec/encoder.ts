@@ -1,13 +1,12 @@
 /**
- * Messages into frames: headers and small bodies are copied into a slab, large
- * bodies go by reference, or are copied into memory of their own where the program keeps theirs.
+ * Encodes messages as frames. Headers and small bodies are copied into a slab. Large bodies go by reference, or are
+ * copied to dedicated memory when the program keeps its own.
  *
- * The result of `encode` stands in the encoder's fields until the next call, so
- * that nothing is allocated for a small message, and so that a publisher can
- * give one encoded message to many queues:
+ * The result of `encode` stays in the encoder's fields until the next call. So a small message allocates nothing, and
+ * a publisher can add one encoded message to many queues:
  *
- *   slab.bytes[start, end)             a message of small frames
- *   parts: (memory, bytes, start, end)…  one with a large frame, in order
+ *   slab.bytes[start, end)               a message of small frames
+ *   parts: (memory, bytes, start, end)…  a message with a large frame, in order
  */
 
 import { isBytes } from "../../../core/bytes.js";
@@ -17,24 +16,21 @@ import { LONG_HEADER, MAX_SHORT, MORE, SHORT_HEADER, skipMessages, writeHeader }
 import { BY_REFERENCE, takeKept } from "./kept-copy.js";
 import { acquire, type PooledBuffer, type RefCounted } from "./pooled-buffer.js";
 
-/** Bytes of a slab; of the first one of a pipe that had nothing to send, and that needed no more the last time. */
+/** Bytes of a slab. The first slab of an idle pipe is small unless the previous one grew past it. */
 export const SLAB_SIZE = 131_072;
 export const FIRST_SLAB_SIZE = 2_048;
-/** Slabs kept for reuse, of either size. */
+/** Slabs kept for reuse, of each size. */
 const MAX_POOLED = 32;
 const MAX_POOLED_FIRST = 1_024;
 
 /**
- * Memory that many small frames are written into, so that a turn's messages
- * leave in one write.
+ * Memory for many small frames, so that the messages of one turn leave in one write.
  *
- * A slab is written front to back and never rewritten while anything refers to
- * it: `refs` counts the segments (out-queue.ts) that do. When the last one has
- * left, the slab starts again, or goes back to the pool.
+ * A slab is written front to back, and never rewritten while `refs` counts segments (out-queue.ts) in it. After the
+ * last release the slab starts again, or returns to the pool.
  *
- * There are two sizes: a message to each of a hundred peers is a slab of each
- * pipe, and a hundred large ones are more than the pool and the processor's
- * cache hold.
+ * The small size exists for fan-out: a message to each of a hundred peers takes a slab per pipe, and a hundred large
+ * slabs exceed the pool and the processor's cache.
  */
 export class Slab implements RefCounted {
   readonly bytes: Buffer;
@@ -49,14 +45,13 @@ export class Slab implements RefCounted {
     this.size = bytes.length;
   }
 
-  /** A segment of it has left. */
   release(): void {
     this.refs -= 1;
     if (this.refs === 0 && this.retired) pool(this);
   }
 }
 
-/** Stands for no slab: there is never room in it. */
+/** Placeholder for a missing slab; always full. */
 export const FULL = new Slab(Buffer.alloc(0));
 FULL.used = SLAB_SIZE;
 FULL.refs = 1;
@@ -71,7 +66,6 @@ function pool(slab: Slab): void {
   } else if (pooledFirst.length < MAX_POOLED_FIRST) pooledFirst.push(slab);
 }
 
-/** @param size `SLAB_SIZE` or `FIRST_SLAB_SIZE` */
 export function takeSlab(size: number): Slab {
   const slab = (size === SLAB_SIZE ? pooled : pooledFirst).pop();
   if (slab === undefined) return new Slab(allocate(size));
@@ -80,21 +74,20 @@ export function takeSlab(size: number): Slab {
   return slab;
 }
 
-/** The encoder has gone on to another slab. */
+/** Ends writing into `slab`; its last segment returns it to the pool. */
 export function retireSlab(slab: Slab): void {
   if (slab.retired) return;
   slab.retired = true;
   if (slab.refs === 0) pool(slab);
 }
 
-/** The header of the frame that is being copied. */
 const copiedHeader = Buffer.alloc(LONG_HEADER);
-/** Memory that large frames are copied into while messages are copied; undefined: bodies go by reference. */
+/** Set while messages are copied: the memory of large frames so far. Undefined: bodies go by reference. */
 let copies: PooledBuffer[] | undefined;
 
 /**
- * Has `offer` encode a message that is copied: large bodies go into memory that is used again, once every queue that got the
- * message within the call has sent it.
+ * Runs `offer` with large bodies copied to pooled memory, reused after every queue that got the message has
+ * sent it.
  */
 export function copying<T>(offer: () => T): T {
   const before = copies;
@@ -108,7 +101,6 @@ export function copying<T>(offer: () => T): T {
   }
 }
 
-/** A range of bytes of an encoded message. */
 export interface Part {
   readonly memory: RefCounted | undefined;
   readonly bytes: Uint8Array;
@@ -116,7 +108,7 @@ export interface Part {
   readonly end: number;
 }
 
-/** What `hold` has kept is not needed any more. */
+/** Releases the parts that `hold` returned. */
 export function letGo(parts: readonly Part[] | undefined): void {
   if (parts !== undefined) for (const { memory } of parts) memory?.release();
 }
@@ -125,25 +117,25 @@ export class Encoder {
   slab: Slab = FULL;
   start = 0;
   end = 0;
-  /** Bytes of the message on the wire. */
+  /** Bytes on the wire. */
   length = 0;
-  /** Its frames; 0: it is not a message. */
+  /** Frames of the message; 0 for a command or raw bytes. */
   frames = 0;
   parts: Part[] | undefined = undefined;
-  /** Bytes of the slab that is taken next where there is none. */
+  /** Size of the next slab when there is none. */
   #firstSize = FIRST_SLAB_SIZE;
 
   /**
-   * Encodes the frames of `message` from the `from`th on, behind `prefix`.
+   * Encodes `prefix`, then the frames of `message` from index `from` on.
    *
-   * @param prefix frames before them, such as an envelope
+   * @param prefix such as an envelope
    */
   encode(message: OutgoingMessage, from: number, prefix: readonly OutgoingFrame[] | undefined): void {
     this.parts = undefined;
-    // A lone short frame, the most frequent of all.
+    // Fast path: a lone short frame is the most frequent message.
     if (isBytes(message) && prefix === undefined) {
       const { slab } = this;
-      const size = message.length; // Not `byteLength`, which V8 calls.
+      const size = message.length; // V8 inlines `length`, but calls `byteLength`.
       const start = slab.refs === 0 ? 0 : slab.used;
       const end = start + SHORT_HEADER + size;
       if (size <= MAX_SHORT && end <= slab.size) {
@@ -177,7 +169,7 @@ export class Encoder {
     this.#close();
   }
 
-  /** Bytes that are not a message: a command's frame, or raw bytes. */
+  /** Encodes a command's frame or raw bytes. */
   encodeRaw(bytes: Uint8Array | string): void {
     this.parts = undefined;
     this.length = 0;
@@ -189,11 +181,11 @@ export class Encoder {
   }
 
   /**
-   * Whole messages that are encoded already.
+   * Appends whole messages in encoded form.
    *
-   * @param frames how many they have, `first` not counted
-   * @param first a frame to put in front, where it is one message
-   * @param memory where the bytes are, if it is used again
+   * @param frames their number, without `first`
+   * @param first a frame to put in front, for a single message
+   * @param memory owner of the bytes if they are pooled
    */
   encodeRange(
     bytes: Uint8Array,
@@ -214,10 +206,9 @@ export class Encoder {
   }
 
   /**
-   * Small messages that are encoded already, of so many frames, `first` in front of each. Together they fit a slab.
+   * Appends small encoded messages, each behind a copy of `first`. All of them must fit one slab.
    *
-   * They are copied at once to where the last of them belongs, and each moves to its place from there: `copyWithin`
-   * makes no view.
+   * The messages are first copied together to the end of their target, then moved one by one: `copyWithin` makes no view.
    */
   encodeEach(
     bytes: Uint8Array,
@@ -253,10 +244,10 @@ export class Encoder {
   }
 
   /**
-   * Keeps the memory of what was just encoded, where it is not the slab alone: of several queues that are to get it, the first
-   * may have sent all of it before the next has it, and what nobody refers to is given out again.
+   * Retains the parts of the encoded message. Without this, the first of several queues could send the whole message
+   * and free its memory before the next queue has it.
    *
-   * @returns what `letGo` gets when all have it
+   * @returns parts for `letGo`
    */
   hold(): readonly Part[] | undefined {
     const { parts } = this;
@@ -264,7 +255,7 @@ export class Encoder {
     return parts;
   }
 
-  /** Everything encoded has left: the slab goes back to the pool, so that an idle pipe has none. */
+  /** Returns the slab to the pool once everything has left, so that an idle pipe holds none. */
   releaseSlab(): void {
     const { slab } = this;
     if (slab.refs > 0) return;
@@ -273,7 +264,6 @@ export class Encoder {
     this.slab = FULL;
   }
 
-  /** Nothing is encoded any more. */
   close(): void {
     retireSlab(this.slab);
     this.slab = FULL;
@@ -308,7 +298,7 @@ export class Encoder {
   }
 
   #text(text: string, flags: number): void {
-    // UTF-8 takes at most three bytes for each of a string's units: short texts are written at once, then measured.
+    // UTF-8 needs at most three bytes per UTF-16 unit, so a short text is written first and measured after.
     const slab = this.slab;
     const most = text.length * 3;
     if (most <= 255 && slab.used + most + 2 <= slab.size) {
@@ -338,7 +328,10 @@ export class Encoder {
     this.length += size;
   }
 
-  /** A copy of large `bytes` behind the first `header` bytes of `copiedHeader`: one part. @param made what has such memory */
+  /**
+   * Copies large `bytes` behind the first `header` bytes of `copiedHeader`, as one part. @param made collects
+   * the memory
+   */
   #copy(bytes: Uint8Array, header: number, made: PooledBuffer[]): void {
     this.#cut();
     const size = header + bytes.length;
@@ -352,20 +345,21 @@ export class Encoder {
     this.length += size;
   }
 
-  /** A slab with `size` bytes of room: this one, or the next. */
+  /** @returns a slab with `size` bytes of room */
   #room(size: number): Slab {
     if (this.slab.used + size <= this.slab.size) return this.slab;
     const isFirst = this.slab === FULL && size <= FIRST_SLAB_SIZE;
     this.#cut();
     if (this.parts?.length === 0) this.parts = undefined;
-    // Not `retireSlab`: no queue refers to this message's parts yet, so the pool would give their slab out again at once.
+    // `retireSlab` would return the slab to the pool at once, since no queue refers to this message's parts
+    // yet.
     this.slab.retired = true;
     this.slab = takeSlab(isFirst ? this.#firstSize : SLAB_SIZE);
     this.start = 0;
     return this.slab;
   }
 
-  /** What was written since `start` becomes a part of its own. */
+  /** Makes a part of the bytes since `start`. */
   #cut(): void {
     this.parts ??= [];
     const { slab } = this;

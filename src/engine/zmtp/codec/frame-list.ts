@@ -1,34 +1,34 @@
 /**
- * Messages that came as their frames, from a socket of the same thread (in-stream.ts): a list that is given to the program whole where
- * a receive for many asks for as much, so that nothing is done for each of its messages.
+ * Messages received as arrays of frames, from a socket of the same thread (in-stream.ts). A receive for many messages
+ * can take the whole list, without work per message.
  *
  *   push() x 1,000 -> full, and the next list begins
  *   fits() -> whole(): the program's          or          shift(), taken() for each message
  */
 
-/** Messages, and what they cost, from which on a list takes no more: what one receive gives at most (sockets/inbox.ts). */
+/** Bounds of a list, equal to those of one receive (sockets/inbox.ts). */
 const MAX_MESSAGES = 1_000;
 const MAX_COST = 524_288;
 
-/** What stands where no message is: none yet, or none any more. */
+/** Placeholder in unused places. */
 const NONE: Buffer[] = [];
 
-/** Copied for a list that will probably be full: an array that grows is copied ten times until then. */
+/** Template for lists that will probably be full: a growing array would be copied ten times. */
 const PLACES: Buffer[][] = [];
-for (let i = 0; i < MAX_MESSAGES; i++) PLACES.push(NONE); // Without holes, as the others.
+for (let i = 0; i < MAX_MESSAGES; i++) PLACES.push(NONE); // Without holes, which would change V8's element kind.
 
 export class FrameList {
   readonly #messages: Buffer[][];
-  /** Those from `#at` on, and before `#end`, wait. */
+  /** Messages in [`#at`, `#end`) are queued. */
   #at = 0;
   #end = 1;
-  /** Bytes of the frames of those that wait, and what they cost (core/frame-cost.ts). */
+  /** Bytes and cost (core/frame-cost.ts) of the queued messages. */
   size: number;
   cost: number;
 
-  /** @param large it will probably be full */
+  /** @param large whether the list will probably be full */
   constructor(first: Buffer[], size: number, cost: number, large: boolean) {
-    // Either has an element from the beginning: V8 calls `push` of an array that was empty, and makes code of it for others.
+    // V8 inlines `push` only for an array that began with an element.
     if (large) {
       this.#messages = PLACES.slice();
       this.#messages[0] = first;
@@ -41,12 +41,11 @@ export class FrameList {
     return this.#end - this.#at;
   }
 
-  /** Whether it takes no more. */
   get full(): boolean {
     return this.#end >= MAX_MESSAGES || this.cost >= MAX_COST;
   }
 
-  /** Whether the next one will probably be full. */
+  /** Whether the next list will probably be full. */
   get wasLarge(): boolean {
     return this.#end > MAX_MESSAGES >> 1;
   }
@@ -57,27 +56,27 @@ export class FrameList {
     this.cost += cost;
   }
 
-  /** Whether nothing of it is taken, and a receive of so much may have all of it. A lone message always fits. */
+  /** Whether the list is untouched and within the bounds of a receive; a lone message always is. */
   fits(max: number, maxCost: number): boolean {
     return this.#at === 0 && this.#end <= max && (this.cost <= maxCost || this.#end === 1);
   }
 
-  /** All of them, which are the caller's; the list is over. */
+  /** Gives all messages to the caller, and ends the list. */
   get messages(): Buffer[][] {
     if (this.#messages.length > this.#end) this.#messages.length = this.#end;
     return this.#messages;
   }
 
-  /** The next message; only when one waits. It is counted until `taken`. */
+  /** Takes the next message, which must exist. It still counts until `taken`. */
   shift(): Buffer[] {
     const message = this.#messages[this.#at] as Buffer[];
-    this.#messages[this.#at++] = NONE; // Its frames live as long as the program keeps them.
+    this.#messages[this.#at++] = NONE; // Releases the frames.
     return message;
   }
 
-  /** What `shift` gave had so many bytes, and cost so much. @returns the cost that waits no more */
+  /** Uncounts a message from `shift`. @returns its cost */
   taken(size: number, cost: number): number {
-    // Who gave a frame away may have transferred its memory to a thread all the same: it was longer when it came.
+    // A sender may transfer a frame to a thread after giving it away; the frame is then shorter than on arrival.
     const isOver = this.waiting === 0;
     const gone = isOver ? this.cost : cost;
     this.size -= isOver ? this.size : size;

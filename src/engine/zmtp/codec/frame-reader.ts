@@ -1,4 +1,4 @@
-/** Plain frames out of segments, commands and messages in their order; a frame may cross segments. */
+/** Reads frames out of segments. A frame may cross segments. */
 import { slice } from "../../../core/memory.js";
 import { LONG, LONG_HEADER, readLongSize, SHORT_HEADER } from "../../frame.js";
 import type { Segment } from "./out-queue.js";
@@ -12,15 +12,15 @@ export interface Frame {
 const NOTHING = new Uint8Array(0);
 
 export class FrameReader {
-  /** Header of a frame whose body, by reference, is the next segment; segments are cut nowhere else within a frame. */
+  /** A partial frame, or the header of a frame sent by reference, with its body in the next segment. */
   #open: Uint8Array = NOTHING;
 
-  /** Whether a frame that has begun is not whole yet. */
+  /** Whether a frame is incomplete. */
   get open(): boolean {
     return this.#open.length > 0;
   }
 
-  /** @returns the whole frames; an open one waits for the next call */
+  /** @returns whole frames; an incomplete one continues in the next call */
   read(segments: readonly Segment[]): Frame[] {
     const frames: Frame[] = [];
     for (const segment of segments) {
@@ -39,14 +39,14 @@ export class FrameReader {
         const flags = bytes[position] as number;
         const header = (flags & LONG) === 0 ? SHORT_HEADER : LONG_HEADER;
         if (bytes.length - position < header) {
-          this.#open = Buffer.from(bytes.subarray(position)); // A copy: the segment may be written again before its next part comes.
+          this.#open = Buffer.from(bytes.subarray(position)); // Copied, because the segment may be rewritten before the next call.
           break;
         }
         const size =
           header === SHORT_HEADER ? (bytes[position + 1] as number) : readLongSize(bytes, position + 1);
         const body = position + header;
         if (body + size > bytes.length) {
-          this.#open = Buffer.from(bytes.subarray(position)); // A copy: the segment may be written again before its next part comes.
+          this.#open = Buffer.from(bytes.subarray(position)); // Copied, as above.
           break;
         }
         frames.push({ flags: flags & ~LONG, body: slice(bytes.buffer, bytes.byteOffset + body, size) });

@@ -3,13 +3,11 @@
  *
  *   FF | padding 8 | 7F | major | minor | mechanism 20, NUL-padded | as-server 1 | filler 31
  *
- * All 64 go out at once. Of the peer's, the padding is never checked (libzmq's
- * own is its routing id's length and one), and neither is the filler.
+ * All 64 go out at once. The peer's padding is never checked, since libzmq puts its routing id's length plus one
+ * there; nor is the filler.
  */
 
-/** Bytes of a greeting. */
 export const GREETING_SIZE = 64;
-/** The protocol we speak. */
 export const MAJOR = 3;
 const MINOR = 1;
 
@@ -17,26 +15,25 @@ const MECHANISM_OFFSET = 12;
 const MECHANISM_SIZE = 20;
 const AS_SERVER_OFFSET = 32;
 
-/** What a peer's greeting says. */
 export interface Greeting {
   readonly minor: number;
   readonly mechanism: string;
   readonly asServer: boolean;
 }
 
-/** Why a peer's first bytes are not a greeting that this side accepts. */
+/** Why the peer's first bytes are refused. */
 export type GreetingFault =
-  /** Not ZMTP at all, or its version 1. */
+  /** Another protocol, or ZMTP 1. */
   | "signature"
   /** ZMTP 2 or older. */
   | "version"
-  /** The mechanism's name is malformed. */
+  /** A malformed mechanism name. */
   | "mechanism";
 
 export function encodeGreeting(mechanism: string, asServer: boolean): Buffer {
   const greeting = Buffer.alloc(GREETING_SIZE);
   greeting[0] = 0xff;
-  greeting[8] = 0x01; // As libzmq's: to a ZMTP 1 peer the ten bytes are an empty identity.
+  greeting[8] = 0x01; // As libzmq: a ZMTP 1 peer reads the ten bytes as an empty identity.
   greeting[9] = 0x7f;
   greeting[10] = MAJOR;
   greeting[11] = MINOR;
@@ -45,15 +42,13 @@ export function encodeGreeting(mechanism: string, asServer: boolean): Buffer {
   return greeting;
 }
 
-/** The last greeting that was accepted, and what it says: as a rule the next peer's is the same. */
+/** The last accepted greeting. Most peers send the same bytes, and comparing is cheaper than parsing. */
 let lastBytes: Buffer | undefined;
 let lastGreeting: Greeting | undefined;
 
 /**
- * Looks at the first bytes of a peer.
- *
- * @param bytes what has come, up to 64 bytes
- * @returns the greeting, what is wrong with it (as soon as that shows), or `undefined` while more is needed
+ * @param bytes received so far, up to 64
+ * @returns the greeting, a fault as soon as it shows, or `undefined` while more bytes are needed
  */
 export function parseGreeting(bytes: Buffer): Greeting | GreetingFault | undefined {
   if (lastBytes?.equals(bytes) === true) return lastGreeting;
@@ -65,7 +60,7 @@ export function parseGreeting(bytes: Buffer): Greeting | GreetingFault | undefin
   const match = /^([A-Z0-9\-_.+]+)\0*$/.exec(field);
   if (match === null) return "mechanism";
   lastGreeting = {
-    // A higher major version speaks ours to us (37/ZMTP, Version Negotiation).
+    // Peers with a higher major version speak ours to us (37/ZMTP, Version Negotiation).
     minor: (bytes[10] as number) > MAJOR ? MINOR : (bytes[11] as number),
     mechanism: match[1] as string,
     asServer: bytes[AS_SERVER_OFFSET] === 1,

@@ -1,19 +1,16 @@
 /**
- * What was received on one pipe: chunks in, whole messages out.
+ * Received data of one pipe: chunks in, whole messages out.
  *
  *   push(chunk) -> scanned for frame borders: counts messages, hands commands
  *                  over, finds faults; bodies stay where they are
  *   take()      -> the next message, its frames views of the chunks
  *
- * Scanning on arrival costs a few ns a frame. It lets a PING be answered while
- * the program does not read, and gives the high-water mark its count, without an
- * object for each message that waits.
+ * Scanning on arrival costs a few ns per frame. It answers a PING while the program does not read, and counts messages
+ * for the high-water mark without an object for each.
  *
- * A chunk is kept as a run of whole frames. The frame that a chunk ends in the
- * middle of is put together in memory of its own (split-frame.ts).
+ * Each chunk becomes a run of whole frames. A frame that spans chunks is assembled separately (split-frame.ts).
  *
- * Messages that come as their frames, from a socket of the same thread, wait as they are, in lists (frame-list.ts): a run has one
- * each, and a receive for many gets the very list.
+ * Messages from a socket of the same thread arrive as frames, and queue in lists (frame-list.ts), one per run.
  */
 import { constants } from "node:buffer";
 import { RingBuffer } from "../../../core/collections/ring-buffer.js";
@@ -40,62 +37,60 @@ import { acquire, type PooledBuffer } from "./pooled-buffer.js";
 import { DIRECT, MAX_EAGER, SplitFrame, type SplitFrameEffects } from "./split-frame.js";
 import { encodeMessage, encodeMessages } from "./take-front.js";
 
-/** Bytes of a command: the longest there is, a SUBSCRIBE, has a topic prefix. */
+/** Bound on a command, in bytes. SUBSCRIBE with its topic prefix is the longest. */
 export const MAX_COMMAND = 65_536;
 
-/** Why a stream of frames cannot be read on. */
 export type StreamFault = "reserved-bits" | "too-long" | "too-many-frames" | "command-too-long" | "no-memory";
 
-/** Hears of the commands among the frames. */
 export type OnCommand = (body: Buffer) => void;
 
-/** What messages that came as frames cost after which a batch takes no more of them: they are copied into it. */
+/** Bound on the cost of messages that a batch copies from a list. */
 const MAX_ENCODED = 131_072;
 
-/** Frames of a message that are looked at together. */
+/** Longest message, in frames, that the fast path scans. */
 const FEW_FRAMES = 8;
 
 const NO_BYTES = Buffer.alloc(0);
 
 export class InStream implements SplitFrameEffects<StreamFault> {
-  /** Whole messages that wait. */
+  /** Whole queued messages. */
   messages = 0;
-  /** Whether messages were last taken as they came, to be passed on. */
+  /** Whether the last messages were taken in encoded form, for relaying. */
   relayed = false;
   #maxMessageSize = 0;
   readonly #onCommand: OnCommand;
   readonly #runs = new RingBuffer<Run>(4);
   #head: Run | undefined = undefined;
-  /** What the next message that comes as frames belongs to, unless it is full: the last run's list. */
+  /** The list of the last run, if it has one. */
   #list: FrameList | undefined = undefined;
   #listsAreLarge = false;
-  /** Of the message whose frames are arriving: their number, and the bytes of their bodies. */
+  /** Frames of the incomplete message, and the bytes of their bodies. */
   #frames = 0;
   #size = 0;
-  /** What those frames cost (core/frame-cost.ts). */
+  /** Cost of those frames (core/frame-cost.ts). */
   #begun = 0;
-  /** The cost of frames that are kept: of whole messages, and of the one whose frames are arriving. */
+  /** Cost of all whole frames, those of the incomplete message included. */
   #kept = 0;
   /** Frames of the message that `#wholeAt` found last. */
   #wholeFrames = 0;
-  /** What frames come out of, where they come sealed: what it has of the next counts here. */
+  /** With a cipher, the stream of sealed frames; its incomplete frame counts here. */
   outer: InStream | undefined = undefined;
-  /** Bytes of a frame that the transport puts together of fragments. */
+  /** Bytes of a frame that the transport assembles from fragments. */
   fragments = 0;
   readonly #split: SplitFrame<StreamFault>;
 
-  /** What whole messages that wait cost. */
+  /** Cost of whole queued messages. */
   get cost(): number {
     return this.#kept - this.#begun;
   }
 
-  /** What the message that is still arriving costs. */
+  /** Cost of the incomplete message. */
   get unfinished(): number {
     const outer = this.outer === undefined ? 0 : this.outer.unfinished;
     return this.#begun + this.#split.bytes + this.fragments + outer;
   }
 
-  /** Bytes that the frame which is arriving lacks at least; 0: none is. */
+  /** Least number of missing bytes of the incomplete frame, or 0. */
   get lacks(): number {
     return this.#split.lacks;
   }
@@ -105,35 +100,35 @@ export class InStream implements SplitFrameEffects<StreamFault> {
     return this.#maxMessageSize;
   }
 
-  /** @param maxMessageSize bytes of a message's frames together at most; negative: no limit */
+  /** @param maxMessageSize total bytes of a message's frames; negative: no limit */
   constructor(maxMessageSize: number, onCommand: OnCommand) {
     this.limit(maxMessageSize);
     this.#onCommand = onCommand;
     this.#split = new SplitFrame<StreamFault>(this);
   }
 
-  /** Another `maxMessageSize`, for frames whose header has not come yet. */
+  /** Changes `maxMessageSize` for frames with headers yet to arrive. */
   limit(maxMessageSize: number): void {
-    const most = constants.MAX_LENGTH - LONG_HEADER; // What one Buffer can hold.
+    const most = constants.MAX_LENGTH - LONG_HEADER; // Most bytes in one Buffer.
     this.#maxMessageSize = maxMessageSize < 0 ? most : Math.min(most, maxMessageSize);
   }
 
   /**
-   * Takes what came from the peer; keeps a reference to it.
+   * Takes a chunk and keeps a reference to it.
    *
-   * @param pooled of the chunk's memory, if that is used again
-   * @returns what is wrong with it
+   * @param pooled owner of the chunk, if pooled
+   * @returns the fault
    */
   push(chunk: Uint8Array, from = 0, to = chunk.length, pooled?: PooledBuffer): StreamFault | undefined {
     return this.#push(chunk, from, to, false, pooled);
   }
 
-  /** The same for the first `length` of memory that is another's when the call is over: what is kept is copied. */
+  /** Takes the first `length` of memory that the caller reuses after the call, so kept bytes are copied. */
   pushShared(bytes: Uint8Array, length: number): StreamFault | undefined {
     return this.#push(bytes, 0, length, true, undefined);
   }
 
-  /** Takes a whole message of one frame, which is the program's from then on. @returns what is wrong with it */
+  /** Takes ownership of a single-frame message. @returns the fault */
   pushFrame(frame: Buffer): StreamFault | undefined {
     const size = frame.length;
     if (size > this.#maxMessageSize) return "too-long";
@@ -141,7 +136,7 @@ export class InStream implements SplitFrameEffects<StreamFault> {
     return undefined;
   }
 
-  /** The same of any message; the array of its frames is kept, too. */
+  /** Takes ownership of a message and its array. @returns the fault */
   pushFrames(frames: Buffer[]): StreamFault | undefined {
     let size = 0;
     let cost = 0;
@@ -156,7 +151,7 @@ export class InStream implements SplitFrameEffects<StreamFault> {
     return undefined;
   }
 
-  /** @param cost the same as of frames that come on a wire: the marks are the same however a message comes */
+  /** @param cost as of frames from a wire, so that the high-water marks mean the same for inproc */
   #addFramed(frames: Buffer[], size: number, cost: number): void {
     this.#kept += cost;
     this.messages += 1;
@@ -172,17 +167,17 @@ export class InStream implements SplitFrameEffects<StreamFault> {
     this.#list = run.list;
   }
 
-  /** The memory that the next bytes belong in, where that is a large frame's; `filled` reports what came. */
+  /** @returns where to read the rest of a large frame; call `filled` after */
   memory(): Uint8Array | undefined {
     return this.#split.memory();
   }
 
-  /** Whether a large frame is arriving. */
+  /** Whether a large frame is incomplete. */
   get inLarge(): boolean {
     return this.#split.isLarge;
   }
 
-  /** So many bytes are in what `memory` gave. @returns what is wrong with those behind the frame */
+  /** Counts bytes read into `memory`. @returns the fault in the bytes behind the frame */
   filled(length: number): StreamFault | undefined {
     const behind = this.#split.filled(length);
     return behind === undefined ? undefined : this.pushShared(behind, behind.length);
@@ -221,9 +216,9 @@ export class InStream implements SplitFrameEffects<StreamFault> {
       position = fault;
     }
     let start = position;
-    /** From there on. */
+    /** Frames since `start`. */
     let frames = 0;
-    /** Where the message that is arriving begins in this chunk; -1: before it, or before a command. */
+    /** Begin of the incomplete message in this chunk; -1: in an earlier chunk, or before a command. */
     let begin = this.#frames === 0 ? position : -1;
     let fault: StreamFault | undefined;
     while (position < to) {
@@ -239,7 +234,7 @@ export class InStream implements SplitFrameEffects<StreamFault> {
         size = readLongSize(chunk, position + 1);
         body = position + LONG_HEADER;
       }
-      // A lone short frame, the most frequent of all: nothing to check but its size.
+      // Fast path: a lone short frame is the most frequent message.
       if (flags === 0 && this.#frames === 0 && size <= this.#maxMessageSize) {
         if (body + size > to) break;
         this.messages += 1;
@@ -248,7 +243,7 @@ export class InStream implements SplitFrameEffects<StreamFault> {
         begin = position;
         continue;
       }
-      // One of several short frames that is here as a whole: its frames are counted together.
+      // Fast path: a whole message of a few short frames.
       if (flags === MORE && this.#frames === 0) {
         const next = this.#wholeAt(chunk, position, to);
         if (next > 0) {
@@ -262,7 +257,8 @@ export class InStream implements SplitFrameEffects<StreamFault> {
       fault = this.#check(flags, size);
       if (fault !== undefined) break;
       if (body + size > to) {
-        // A large body behind its envelope: together, so that the message is one range of bytes and can be relayed without decoding.
+        // A large body is kept with its envelope, so that the message is one range, and is relayed without
+        // decoding.
         const large = (flags & COMMAND) === 0 && size >= DIRECT && body + size - begin <= MAX_EAGER;
         if (large && begin >= 0 && begin < position) {
           this.#keepRange(chunk, start, begin, frames - this.#frames, to - from, isShared, pooled);
@@ -272,14 +268,13 @@ export class InStream implements SplitFrameEffects<StreamFault> {
         break;
       }
       if ((flags & COMMAND) !== 0) {
-        // Commands are dealt with and not kept, however many there are; what came before them is kept first, since
-        // a listener of one may take messages.
+        // Commands are handled at once. Frames before them are kept first, since a listener may take messages.
         this.#keepRange(chunk, start, position, frames, to - from, isShared, pooled);
         position = body + size;
         start = position;
         frames = 0;
         begin = this.#frames === 0 ? position : -1;
-        pooled?.pin(); // A listener may keep it.
+        pooled?.pin(); // The listener may keep the body.
         this.#onCommand(slice(chunk.buffer, chunk.byteOffset + body, size));
         continue;
       }
@@ -294,7 +289,7 @@ export class InStream implements SplitFrameEffects<StreamFault> {
     return undefined;
   }
 
-  /** The next message; only when there is one. @param first a frame to put before it, such as a routing id @param lease as of the socket */
+  /** Takes the next message, which must exist. @param first a frame to put in front, such as a routing id */
   take(first?: Buffer, lease?: Lease): Buffer[] {
     let run = this.#head as Run;
     const { bytes } = run;
@@ -333,7 +328,7 @@ export class InStream implements SplitFrameEffects<StreamFault> {
     return frames;
   }
 
-  /** As `takeMany`, of messages that came as their frames. */
+  /** `takeMany` for messages in a list. */
   #takeFramed(
     run: Run,
     list: FrameList,
@@ -367,10 +362,10 @@ export class InStream implements SplitFrameEffects<StreamFault> {
   }
 
   /**
-   * The next messages as the list that they came in, which is the caller's; `undefined` where they did not come as frames, or some
-   * of them are taken.
+   * Takes a whole list, which becomes the caller's.
    *
-   * @param max, maxCost as of the socket: not of a list that has more
+   * @param max, maxCost of the socket; a longer list stays
+   * @returns `undefined` if the next messages are not in a list, or the list is partly taken
    */
   takeList(max: number, maxCost: number): FrameList | undefined {
     const run = this.#head;
@@ -384,9 +379,9 @@ export class InStream implements SplitFrameEffects<StreamFault> {
   }
 
   /**
-   * Takes the next messages of one chunk, one at least; only when there is one.
+   * Takes messages of one chunk, at least the next, which must exist.
    *
-   * @param taken, max, maxCost as of the socket @param first, lease as of `take`
+   * @param taken, max, maxCost of the socket @param first, lease as in `take`
    */
   takeMany(
     taken: TakenMessages,
@@ -409,7 +404,7 @@ export class InStream implements SplitFrameEffects<StreamFault> {
     const costOfFirst = first === undefined ? 0 : frameCost(first.length);
     let position = start;
     let count = 0;
-    /** Of the messages without `first`. */
+    /** Body bytes, without `first`. */
     let size = 0;
     let frames = 0;
     while (
@@ -426,10 +421,10 @@ export class InStream implements SplitFrameEffects<StreamFault> {
         frames += 1;
       } else {
         const border = messageEnd(bytes, position, end);
-        if (border === undefined) break; // Its frames came in several chunks.
+        if (border === undefined) break; // Frames of the message span chunks.
         const next = frameEnd(bytes, position);
         if (next < border && frameEnd(bytes, next) === border) {
-          // A head and a body, as most have: an array that grows by `push` has room for 17 more.
+          // Fast path for a head and a body: an array that grows by `push` reserves 17 more places.
           const at = bodyAt(bytes, position);
           const head = slice(memory, base + at, next - at);
           const body = bodyAt(bytes, next);
@@ -468,7 +463,7 @@ export class InStream implements SplitFrameEffects<StreamFault> {
     taken.cost += cost + count * costOfFirst;
   }
 
-  /** The next messages as they came, up to `max` of one chunk; only when there is one. @param first as of `take` */
+  /** Takes up to `max` messages of one chunk in encoded form; the next must exist. @param first as in `take` */
   takeBatch(max: number, first: Buffer | undefined): FrameBatch {
     const run = this.#head as Run;
     if (run.list !== undefined) {
@@ -501,7 +496,7 @@ export class InStream implements SplitFrameEffects<StreamFault> {
       counted = frames;
     }
     if (messages === 0) {
-      // Its frames came in several chunks. They are copied: the chunks' memory is not the program's for that.
+      // The message spans chunks and is copied. The lease keeps the chunks' memory out of the program's hands.
       const lease = new Lease();
       const batch = encodeMessage(this.take(undefined, lease), first);
       lease.release();
@@ -510,7 +505,7 @@ export class InStream implements SplitFrameEffects<StreamFault> {
     this.relayed = true;
     run.position = border;
     const { pooled, own } = run;
-    // Taken over from the run that ends, or one more.
+    // The batch takes the run's reference if the run ends here, else a new one.
     if (border === end) this.#head = this.#runs.shift();
     else if (pooled !== undefined) pooled.refs += 1;
     this.messages -= messages;
@@ -520,7 +515,7 @@ export class InStream implements SplitFrameEffects<StreamFault> {
   }
 
   #nextRun(done: Run): void {
-    done.pooled?.release(); // It was lent.
+    done.pooled?.release(); // Lent memory, or none.
     if (done.list !== undefined) {
       this.#listsAreLarge = done.list.wasLarge;
       if (done.list === this.#list) this.#list = undefined;
@@ -528,7 +523,7 @@ export class InStream implements SplitFrameEffects<StreamFault> {
     this.#head = this.#runs.shift();
   }
 
-  /** The connection is gone: what is incomplete is dropped. */
+  /** Drops the incomplete message of a lost connection. */
   cut(): void {
     this.#split.drop();
     this.outer?.cut();
@@ -542,7 +537,7 @@ export class InStream implements SplitFrameEffects<StreamFault> {
     else this.#dropTail();
   }
 
-  /** Throws the whole messages away; one that is still arriving goes on. @returns how many */
+  /** Drops whole messages; an incomplete one continues. @returns their number */
   clear(): number {
     const { messages } = this;
     if (this.#frames > 0) {
@@ -557,7 +552,7 @@ export class InStream implements SplitFrameEffects<StreamFault> {
     return messages;
   }
 
-  /** Frames behind the last whole message: another connection's must not be read as their end. */
+  /** Drops frames behind the last whole message, which the next connection's frames must not complete. */
   #dropTail(): void {
     const runs: Run[] = [];
     let left = this.messages;
@@ -582,7 +577,7 @@ export class InStream implements SplitFrameEffects<StreamFault> {
     for (const run of runs) this.#keep(run);
   }
 
-  /** Keeps frames of a chunk: as a view, or as a copy where that would hold on to more than twice their size. */
+  /** Keeps frames as a view, or as a copy if a view would retain more than twice their size. */
   #keepRange(
     chunk: Uint8Array,
     start: number,
@@ -601,7 +596,10 @@ export class InStream implements SplitFrameEffects<StreamFault> {
     }
   }
 
-  /** Little goes into a pool of 8 KiB (Buffer.poolSize): memory of its own for each would cost more than the rest. */
+  /**
+   * Small copies share a pool of 8 KiB (Buffer.poolSize), since dedicated memory for each would cost more than
+   * all else.
+   */
   #keepCopy(chunk: Uint8Array, start: number, end: number): void {
     const size = end - start;
     const pooled = size < DIRECT ? undefined : acquire(size);
@@ -616,13 +614,13 @@ export class InStream implements SplitFrameEffects<StreamFault> {
     else this.#runs.push(run);
   }
 
-  /** Where a message of a few short frames ends that is whole; 0: it is another, or something is wrong with it. */
+  /** @returns the end of a whole message of few short frames; 0: longer, incomplete or faulty */
   #wholeAt(chunk: Uint8Array, start: number, to: number): number {
     let position = start;
     for (let frames = 1; frames <= FEW_FRAMES; frames++) {
       const flags = chunk[position] as number;
       position += SHORT_HEADER + (chunk[position + 1] as number);
-      // The next header is looked at, too.
+      // The next header must be in the chunk, too.
       if (position > to || flags > MORE) return 0;
       if (flags === 0) {
         this.#wholeFrames = frames;
@@ -659,19 +657,18 @@ export class InStream implements SplitFrameEffects<StreamFault> {
   }
 }
 
-/** Whole frames, one behind the other, in the memory they came in; or messages that came as their frames. */
+/** Adjacent whole frames in the memory of their chunk, or a list of messages. */
 export class Run {
   readonly memory: ArrayBufferLike;
   readonly bytes: Uint8Array;
-  /** Of `bytes` in `memory`. */
+  /** Offset of `bytes` in `memory`. */
   readonly base: number;
   position: number;
   readonly end: number;
-  /** Messages that came as their frames; undefined: it has bytes. */
   list: FrameList | undefined = undefined;
-  /** Of the memory, if that is used again; counted for this run. */
+  /** Owner of the memory, if pooled; counted for this run. */
   pooled: PooledBuffer | undefined;
-  /** Nobody else refers to these bytes: they may be moved. */
+  /** Whether these bytes have no other reader, and may be moved. */
   readonly own: boolean;
 
   constructor(
@@ -690,7 +687,7 @@ export class Run {
     this.own = own;
   }
 
-  /** The program gets views of it, for good where they are not lent. */
+  /** Gives views to the program: until the lease ends, or forever without one. */
   handOver(lease: Lease | undefined): void {
     const pooled = this.pooled as PooledBuffer;
     if (lease !== undefined) {
@@ -701,7 +698,7 @@ export class Run {
     this.pooled = undefined;
   }
 
-  /** Those before `end`, from where this one has been taken to. */
+  /** @returns a run of the remaining frames before `end` */
   before(end: number): Run {
     return new Run(this.bytes, this.position, end, this.pooled, this.own);
   }

@@ -1,6 +1,6 @@
 /**
- * Copies of messages that wait until they are offered again (`send` with `copy`, when no peer has room), in memory that is used
- * again: of large messages every second or third waits, and new memory for each is found and cleared page by page.
+ * Copies of messages that wait to be offered again (`send` with `copy`, when no peer has room), in reusable memory.
+ * Every second or third large message waits, and the kernel finds and clears new memory page by page.
  *
  *   keepCopy --the message waits--> takeKept, once, by the encoder --> a part that counts its references
  *                             |---> withdrawn: the collector has it
@@ -13,10 +13,10 @@ import { LONG_HEADER } from "../../frame.js";
 import { copyOf } from "../../message-copy.js";
 import { acquire, type PooledBuffer } from "./pooled-buffer.js";
 
-/** Bodies from this size on go by reference (bench/scenarios/throughput), and a copy that waits is in such memory. */
+/** Bodies of at least this size go by reference (bench/scenarios/throughput). */
 export const BY_REFERENCE = 16_384;
 
-/** By the frame that was made of it. */
+/** Memory by frame. */
 const kept = new WeakMap<Uint8Array, PooledBuffer>();
 
 export function keepCopy(message: OutgoingMessage): OutgoingMessage {
@@ -33,7 +33,10 @@ function keep(bytes: Uint8Array): Uint8Array {
   return frame;
 }
 
-/** The memory of a frame that `keepCopy` made: `LONG_HEADER` bytes, then the frame. The caller has its reference; of the next call nobody. */
+/**
+ * The memory of a frame from `keepCopy`: `LONG_HEADER` bytes, then the frame. @returns once for a frame, with a
+ * reference for the caller
+ */
 export function takeKept(frame: Uint8Array): PooledBuffer | undefined {
   const memory = kept.get(frame);
   if (memory !== undefined) kept.delete(frame);

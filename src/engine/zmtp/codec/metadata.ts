@@ -1,26 +1,23 @@
 /**
- * Connection metadata: the properties that each side declares of itself in READY
- * and INITIATE (37/ZMTP, Connection Metadata).
+ * Connection metadata: the properties in READY and INITIATE (37/ZMTP, Connection Metadata).
  *
  *   property = name length 1 | name | value length 4 | value
  *   metadata = property…, to the end of the bytes
  *
- * Names are compared without case. The RFC allows letters, digits and `-_.+`;
- * libzmq sends whatever follows an application's `X-`, so any byte is taken.
+ * Names are case-insensitive. The RFC allows letters, digits and `-_.+`. libzmq sends any text that an application
+ * puts behind `X-`, so all bytes are accepted.
  */
 import { InvalidArgumentError } from "../../../core/errors.js";
 
-/** How many properties a peer may have. libzmq has no limit but the command's size. */
+/** Bound on a peer's properties; libzmq bounds only the command's size. */
 export const MAX_PROPERTIES = 256;
 
-/** What libzmq reads as the sign bit of a value's length. */
+/** libzmq reads the next bit of a value's length as its sign. */
 const MAX_VALUE = 0x7fff_ffff;
 
 /**
- * Encodes properties in their order.
- *
- * @param properties names of 1 to 255 Latin-1 characters, spelt as they shall go out
- * @throws InvalidArgumentError `EINVAL` for a name or value that has no encoding
+ * @param properties names of 1 to 255 Latin-1 characters, as they go out
+ * @throws InvalidArgumentError `EINVAL` for a name or value that is too long, or an empty name
  */
 export function encodeMetadata(properties: Iterable<readonly [string, Uint8Array]>): Buffer {
   const parts: Uint8Array[] = [];
@@ -43,12 +40,9 @@ export function encodeMetadata(properties: Iterable<readonly [string, Uint8Array
 }
 
 /**
- * Decodes all of `bytes`.
+ * Refuses duplicate names: two readers could otherwise choose different values, and see two identities.
  *
- * A name that comes twice is refused: nothing says which of the two counts, and
- * two readers that choose differently would see two identities.
- *
- * @returns copies of the values by lower-case name, or what is wrong
+ * @returns copies of the values by lower-case name, or the fault
  */
 export function decodeMetadata(bytes: Buffer): Map<string, Buffer> | string {
   const properties = new Map<string, Buffer>();
@@ -65,7 +59,7 @@ export function decodeMetadata(bytes: Buffer): Map<string, Buffer> | string {
     if (valueLength > bytes.length - valueAt) return "a property whose value is longer than the metadata";
     if (properties.has(name)) return "a property that comes twice";
     at = valueAt + valueLength;
-    // A copy: the values live as long as the connection, the chunk that they came in should not.
+    // Copied, because values live as long as the connection, and the chunk should not.
     properties.set(name, Buffer.from(bytes.subarray(valueAt, at)));
   }
   return properties;

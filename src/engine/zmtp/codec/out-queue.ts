@@ -1,13 +1,12 @@
 /**
- * What waits to go out on one pipe, as bytes on the wire in the order they go.
+ * The bytes of one pipe that have yet to go out, in wire order.
  *
  *   add() --> segments --take()--> in flight --confirm()--> the kernel has them
  *                                     |  lose()
  *                                     +--> gone with the connection
  *
- * Neighbouring messages of one slab are one segment, so a thousand small
- * messages cost one object and one write. A message counts until the kernel
- * has its last byte: that is what the high-water mark bounds.
+ * Adjacent messages of one slab share a segment, so a thousand small messages cost one object and one write. A message
+ * counts against the high-water mark until the kernel has its last byte.
  */
 import { RingBuffer } from "../../../core/collections/ring-buffer.js";
 import { FRAME_COST } from "../../../core/frame-cost.js";
@@ -15,16 +14,16 @@ import { type Encoder, letGo } from "./encoder.js";
 import type { RefCounted } from "./pooled-buffer.js";
 
 export class Segment {
-  /** Where the bytes are, if that memory is used again. */
+  /** Owner of the bytes, if they are pooled. */
   readonly memory: RefCounted | undefined;
   readonly bytes: Uint8Array;
   start: number;
   end: number;
-  /** Messages whose last byte is in it. */
+  /** Messages with their last byte here. */
   messages: number;
-  /** Frames of those. */
+  /** Frames of `messages`. */
   frames: number;
-  /** It ends where a message or a command does, and not in the middle of one. */
+  /** Whether the segment ends at the end of a message or command. */
   readonly whole: boolean;
 
   constructor(
@@ -48,22 +47,25 @@ export class Segment {
 }
 
 export class OutQueue {
-  /** Messages that the kernel does not have yet, those in flight included. */
+  /** Messages not yet in the kernel, those in flight included. */
   messages = 0;
-  /** Bytes that wait, and frames of messages, without those in flight. */
+  /** Queued bytes and frames, without those in flight. */
   bytes = 0;
   frames = 0;
-  /** Messages whose memory was gone when they were to go out, since somebody last looked and set it to 0. */
+  /**
+   * Dropped messages since the owner last reset the count: the program had transferred their memory to a
+   * thread.
+   */
   detached = 0;
-  /** Messages that were handed over, and went nowhere: they are lost with the link. */
+  /** Messages handed over without success. They are lost with the link. */
   #refused = 0;
-  /** A message is a piece of a stream: one whose memory is gone leaves no whole stream behind. */
+  /** Messages are pieces of a stream, so a detached one is fatal. */
   inPieces = false;
   readonly #segments = new RingBuffer<Segment>(4);
   readonly #inFlight: Segment[] = [];
   #last: Segment | undefined = undefined;
 
-  /** Segments that wait. */
+  /** Queued segments. */
   get length(): number {
     return this.#segments.length;
   }
@@ -72,19 +74,19 @@ export class OutQueue {
     return this.#inFlight;
   }
 
-  /** What waits costs (core/frame-cost.ts), without what is in flight. */
+  /** Cost of queued messages (core/frame-cost.ts), without those in flight. */
   get cost(): number {
     return this.bytes + FRAME_COST * this.frames;
   }
 
-  /** What the kernel does not have yet costs, what is in flight included. */
+  /** Cost of all messages not yet in the kernel, those in flight included. */
   get heldCost(): number {
     let { cost } = this;
     for (const { start, end, frames } of this.#inFlight) cost += end - start + FRAME_COST * frames;
     return cost;
   }
 
-  /** Appends what `encoder` has just encoded. @param messages 1, 0 for a command, more for those encoded before */
+  /** Appends the encoder's current message. @param messages 0 for a command, more than 1 for a range */
   add(encoder: Encoder, messages: number): void {
     const { parts, slab, start, frames } = encoder;
     if (parts === undefined) {
@@ -102,7 +104,7 @@ export class OutQueue {
         const { memory, bytes } = part;
         this.#push(memory, bytes, part.start, part.end, isLast ? messages : 0, isLast ? frames : 0, isLast);
       }
-      // The next begins a segment of its own, so that this one can be dropped alone.
+      // The next message begins a new segment, so that this one can be dropped alone.
       this.#last = undefined;
     }
     this.messages += messages;
@@ -110,10 +112,13 @@ export class OutQueue {
     this.frames += frames;
   }
 
-  /** Appends what `encoder` has just encoded in place of what waits, but not of what is in flight. @returns how many messages that were */
+  /**
+   * Replaces queued messages, except those in flight, by the encoder's current one. @returns the number
+   * replaced
+   */
   replace(encoder: Encoder, messages: number): number {
     const { slab } = encoder;
-    // A slab that nobody refers to is used again: what was just encoded is in one that what waits may be the last to refer to.
+    // The queue may hold the last reference to the slab of the new message, and clearing would free it.
     slab.refs += 1;
     const parts = encoder.hold();
     const replaced = this.clearWaiting();
@@ -123,7 +128,7 @@ export class OutQueue {
     return replaced;
   }
 
-  /** Appends whole messages that are encoded already, by reference. */
+  /** Appends whole encoded messages by reference. */
   addRange(
     bytes: Uint8Array,
     start: number,
@@ -138,7 +143,7 @@ export class OutQueue {
     this.frames += frames;
   }
 
-  /** What `add` does, before everything that waits: for what a new connection has to get first. */
+  /** Puts the encoder's current message in front of the queue, for example a new connection's subscriptions. */
   addFirst(encoder: Encoder, messages: 0 | 1): void {
     const waiting: Segment[] = [];
     for (let segment = this.#segments.shift(); segment !== undefined; segment = this.#segments.shift())
@@ -150,18 +155,18 @@ export class OutQueue {
   }
 
   /**
-   * Puts segments in flight, until they have `maxBytes` or more. Whole messages only: what a lost connection takes
-   * with it must not leave a rest, which the next connection, or conflation, would have for a message of its own.
+   * Puts segments in flight until they reach `maxBytes`. Only whole messages are taken: the rest of a cut message would
+   * reach the next connection, or conflation, as a message of its own.
    *
-   * A message in the program's own memory is dropped, and counted in `detached`, when the program has transferred that.
+   * A message in the program's memory is dropped and counted in `detached` if the program has transferred that memory.
    *
-   * @returns those in flight now
-   * @throws TypeError when a piece of a stream has no memory any more
+   * @returns all segments in flight
+   * @throws TypeError when a piece of a stream is detached
    */
   take(maxBytes: number): readonly Segment[] {
     let bytes = 0;
     let whole = true;
-    /** Where the message begins that is not whole yet. */
+    /** Index of the first segment of the incomplete message. */
     let begin = this.#inFlight.length;
     let isDetached = false;
     while (bytes < maxBytes || !whole) {
@@ -173,7 +178,7 @@ export class OutQueue {
       this.bytes -= size;
       this.frames -= segment.frames;
       this.#inFlight.push(segment);
-      // What is detached has no length any more.
+      // A detached buffer has length 0.
       if (segment.bytes.length < segment.end) isDetached = true;
       if (!whole) continue;
       if (isDetached) {
@@ -187,12 +192,12 @@ export class OutQueue {
     return this.#inFlight;
   }
 
-  /** The kernel, or the browser, has what was in flight. */
+  /** Confirms that the kernel, or the browser, has the segments in flight. */
   confirm(): void {
     this.#end();
   }
 
-  /** Moves what waits, but not what is in flight, to the end of other queues, whole messages to each in turn. */
+  /** Moves queued messages, except those in flight, to the end of other queues, round-robin. */
   moveTo(queues: readonly OutQueue[]): void {
     let at = 0;
     for (let segment = this.#segments.shift(); segment !== undefined; segment = this.#segments.shift()) {
@@ -205,14 +210,17 @@ export class OutQueue {
       queue.messages += segment.messages;
       queue.bytes += size;
       queue.frames += segment.frames;
-      // Its slab is another encoder's: what is encoded next cannot follow in it.
+      // The segment's slab belongs to another encoder, so the next message cannot extend it.
       queue.#last = undefined;
       if (segment.whole) at = (at + 1) % queues.length;
     }
     this.#last = undefined;
   }
 
-  /** What was in flight belongs to somebody else now, memory and all. @param refused messages of it that went nowhere */
+  /**
+   * Gives up the segments in flight with their memory, to a new owner. @param refused messages among them that
+   * failed
+   */
   handOver(refused = 0): void {
     for (const { messages } of this.#inFlight) this.messages -= messages;
     this.#inFlight.length = 0;
@@ -220,7 +228,7 @@ export class OutQueue {
     this.messages += refused;
   }
 
-  /** What was in flight is lost. @returns how many messages */
+  /** Drops the messages in flight with the link. @returns their number */
   lose(): number {
     const refused = this.#refused;
     this.#refused = 0;
@@ -228,7 +236,7 @@ export class OutQueue {
     return this.#end() + refused;
   }
 
-  /** Throws away what waits, but not what is in flight. @returns how many messages */
+  /** Drops queued messages, except those in flight. @returns their number */
   clearWaiting(): number {
     let messages = 0;
     for (let segment = this.#segments.shift(); segment !== undefined; segment = this.#segments.shift()) {
@@ -242,12 +250,12 @@ export class OutQueue {
     return messages;
   }
 
-  /** Throws away what waits and what is in flight. @returns how many messages */
+  /** Drops all messages. @returns their number */
   clear(): number {
     return this.lose() + this.clearWaiting();
   }
 
-  /** Takes back what is in flight from `begin` on. */
+  /** Drops the segments in flight from `begin` on. */
   #drop(begin: number): void {
     for (const { messages, memory } of this.#inFlight.splice(begin)) {
       this.messages -= messages;

@@ -1,50 +1,47 @@
 /**
- * Memory that is filled by the kernel, and used again once all that was received in it has been relayed.
+ * Memory that the kernel fills, reused when everything received in it has been relayed.
  *
  *   acquire(size) --filled, run in an in-stream--+--takeBatch, by reference--> segments, each counted
  *                                                |                                | the last has left
  *                                                |                                +--> free, for the next
  *                                                +--take--> the program's: pinned, and never used again
  *
- * Without it each large message that a proxy relays is memory that the kernel has to find and clear page by page, and that
- * the collector has to find again: a third of the proxy's time.
+ * Without reuse, finding, clearing and collecting memory for large messages takes a third of a proxy's time.
  *
- * A missed release leaks to the collector; an extra release corrupts data, since other messages' bytes would be sent.
+ * A missed release costs only reuse, since the collector frees the memory. An extra release corrupts data: another
+ * message's bytes would be sent.
  */
 
 import { allocate } from "../../../core/memory.js";
 
-/** Memory that counts its references. */
 export interface RefCounted {
   refs: number;
-  /** One that referred to it no longer does. */
+  /** Drops one reference. */
   release(): void;
 }
 
-/** Bytes that are free at most; what comes back past it is garbage. */
+/** Bound on free memory, in bytes; more is left to the collector. */
 const MAX_FREE = 16_777_216;
-/** Free buffers of a class that are probed for one that fits. */
 const MAX_PROBES = 4;
-/** Times that memory is wanted between two looks at what nobody has wanted. */
+/** Acquisitions between two trims of unused memory. */
 const LOOK_INTERVAL = 4_096;
-/** Added to the count of a pinned buffer: more than is ever released. */
+/** Added to the count of a pinned buffer; exceeds any number of releases. */
 const PINNED = 2 ** 29;
 
-/** Buffers of nearly the same size. */
 interface SizeClass {
   free: Buffer[];
-  /** How many were free all the time since the last look. */
+  /** The minimum number of free buffers since the last trim. */
   unused: number;
 }
 
-/** Streams read into memory of several sizes at the same time: none of them takes the place of another. */
+/** Separate classes keep streams with reads of different sizes from evicting each other's memory. */
 const classes: SizeClass[] = [];
 let freeBytes = 0;
 let wanted = 0;
 
 export class PooledBuffer implements RefCounted {
   readonly bytes: Buffer;
-  /** What acquired it is the first. */
+  /** The caller of `acquire` holds the first reference. */
   refs = 1;
 
   constructor(bytes: Buffer) {
@@ -63,13 +60,13 @@ export class PooledBuffer implements RefCounted {
     freeBytes += length;
   }
 
-  /** Something refers to it that will never release it: the program. */
+  /** Marks the memory as referenced by the program forever. */
   pin(): void {
     if (this.refs < PINNED) this.refs += PINNED;
   }
 }
 
-/** Memory of `size` bytes, or up to a quarter more; what is in it is anything. */
+/** @returns memory of `size` bytes or up to a quarter more, not cleared */
 export function acquire(size: number): PooledBuffer {
   wanted += 1;
   if (wanted % LOOK_INTERVAL === 0) classes.forEach(giveUp);
@@ -79,13 +76,13 @@ export function acquire(size: number): PooledBuffer {
   );
 }
 
-/** Four to each power of two. */
+/** @returns four classes per power of two */
 function classOf(size: number): number {
   const exponent = Math.floor(Math.log2(size));
   return 4 * exponent + Math.floor(4 * (size / 2 ** exponent - 1));
 }
 
-/** The last that came back is the first to go: the processor still has it in its cache. */
+/** Takes the most recently freed buffer first, which is still in the processor's cache. */
 function fitting(ofSize: SizeClass | undefined, size: number): Buffer | undefined {
   if (ofSize === undefined) return undefined;
   const { free } = ofSize;
@@ -101,18 +98,18 @@ function fitting(ofSize: SizeClass | undefined, size: number): Buffer | undefine
   return undefined;
 }
 
-/** Half of what nobody wanted. */
+/** Frees half of the unused buffers. */
 function giveUp(ofSize: SizeClass): void {
   drop(ofSize, Math.ceil(ofSize.unused / 2));
   ofSize.unused = ofSize.free.length;
 }
 
-/** So many, the oldest first. */
+/** Frees the oldest buffers. */
 function drop({ free }: SizeClass, count: number): void {
   for (const { length } of free.splice(0, count)) freeBytes -= length;
 }
 
-/** @returns whether so many bytes more of a class may be free: in the place of classes that have more, if need be */
+/** Evicts buffers of larger classes as needed. @returns whether `bytes` more of this class may be free */
 function makeRoom(ofSize: SizeClass, bytes: number): boolean {
   while (freeBytes + bytes > MAX_FREE) {
     const own = bytesOf(ofSize) + bytes;
@@ -128,7 +125,7 @@ function makeRoom(ofSize: SizeClass, bytes: number): boolean {
   return true;
 }
 
-/** About so many bytes of it are free. */
+/** @returns the approximate free bytes of a class */
 function bytesOf({ free }: SizeClass): number {
   return free.length * (free[0]?.length ?? 0);
 }

@@ -1,19 +1,18 @@
 /**
- * What bytes say that many peers send alike, such as a handshake's: taken apart once, and known again for as long as they are among
- * the last few that differed. A program talks to peers of few kinds. With the caches of what a socket sends (handshake-properties.ts,
- * handshake.ts) it saves 8 % of the processor time of a connection, from the socket's construction to its close.
+ * Caches the parsed form of bytes that many peers send alike, such as READY. With the caches of sent bytes
+ * (handshake-properties.ts, handshake.ts) this saves 8 % of a connection's processor time, from the socket's
+ * construction to its close.
  */
 
-/** How many are kept. */
 const MAX_RECENT = 4;
 
 export class RecentBytes<T> {
   readonly #bytes: Buffer[] = [];
   readonly #values: T[] = [];
-  /** The place of the next: the oldest gives way. */
+  /** The next entry overwrites the oldest. */
   #at = 0;
 
-  /** What the first `length` of `bytes` say; `undefined`: they are not known. */
+  /** @returns the value of the first `length` of `bytes`; `undefined`: unknown */
   find(bytes: Uint8Array, length: number): T | undefined {
     const known = this.#bytes;
     for (let i = 0; i < known.length; i++) {

@@ -1,58 +1,56 @@
 /**
- * The frame that a chunk ends in the middle of: put together in memory of its own.
+ * Assembles a frame that spans chunks, in dedicated memory.
  *
  *   begin       --> header --whole, checked--> body --whole--> the reader has it
- *   beginBehind ------------------------------> body    with the frames of its message that came just before it
+ *   beginBehind ------------------------------> body    with the earlier frames of its message
  *
- * A large one is filled by the kernel where it stays (`memory`, `filled`), as far as it has not come yet. The same read brings
- * the first of what follows, into room behind the frame: of the next frame its header is known then, and the kernel fills that
- * where it stays, too, without a read for the header alone. One of more than 1 MiB gets its whole memory when a share of it has
- * come, and that alone is copied (`grownSize`): memory that grows by doubling was copied as often as it doubled, and at the end
- * twice the frame was resident.
+ * The kernel reads the rest of a large frame directly into place (`memory`, `filled`). The same read also takes the
+ * first bytes behind the frame. They hold the next frame's header, so large frames follow without a separate read.
+ * A frame of more than 1 MiB gets all its memory once a share has arrived, and only that share is copied
+ * (`grownSize`). Doubling copied the frame repeatedly and kept twice its size resident.
  *
- * What all frames have of memory beyond the bytes that came is bounded: the system counts it against the process, though it is
- * not resident, and a peer has it by declaring lengths. Past the bound a frame gets little at first, and twice what came of it;
- * one that is itself longer than the bound, which only a raised `maxMessageSize` lets in, 16 times.
+ * Unfilled memory of all frames is bounded, because a peer obtains it by declaring lengths and the system counts it
+ * against the process. Past the bound a frame gets a small buffer first, then twice its received bytes. Frames larger
+ * than the bound, possible only with a raised `maxMessageSize`, grow 16-fold.
  */
 
 import { allocate } from "../../../core/memory.js";
 import { LONG, LONG_HEADER, readLongSize, SHORT_HEADER } from "../../frame.js";
 import { acquire, type PooledBuffer } from "./pooled-buffer.js";
 
-/** A frame up to this size, 1 MiB and its header, gets its memory at once; a longer one when so much of it has come. */
+/** Frames up to 1 MiB and a header get their memory at once, larger ones after as many bytes have arrived. */
 export const MAX_EAGER = 1_048_585;
 /**
- * Memory of a longer frame, in times of what has come of it: all of it when 1/128 is here. A peer that only declares a
- * length gets no more; what it never fills is not resident on any system that maps memory when it is written to.
+ * Memory of a larger frame, as a multiple of its received bytes: complete when 1/128 has arrived. A declared
+ * length alone yields no more, and unfilled pages are not resident on systems that map memory on write.
  */
 const AHEAD = 128;
-/** The same where frames have `MAX_UNFILLED` bytes of memory that are not filled yet. */
+/** Multiple once `MAX_UNFILLED` is reached. */
 const AHEAD_AT_BOUND = 2;
-/** The same there of a frame of more than `MAX_UNFILLED` bytes, which never fits: the first sixteenth alone is copied. */
+/** Multiple at that bound for a frame longer than `MAX_UNFILLED`, so that only its first sixteenth is copied. */
 const AHEAD_PAST_BOUND = 16;
-/** Bytes of memory of unfinished frames that are not filled, of all connections of a thread, past which a frame gets no more at once. */
+/** Bound on unfilled memory of unfinished frames, in bytes, for all connections of a thread. */
 export const MAX_UNFILLED = 1_073_741_824;
-/** Bytes of a frame's rest from which on the kernel may put them where they belong. */
+/** Least missing bytes of a frame that the kernel reads directly into place. */
 export const DIRECT = 16_384;
-/** The same of a frame from which on each is read by itself; of shorter ones a read may bring several. */
+/** Least size of a frame with dedicated reads; a read may bring several smaller frames. */
 const LARGE = 32_768;
 
-/** Bytes of room behind a large frame, for what follows it: a header, an envelope. What comes there is copied, and zeroes are left. */
+/** Bytes of room behind a large frame for the next header or envelope, copied away and then zeroed. */
 const BEHIND = 256;
 
-/** They are read here, at once: a read of another stream comes after that. */
+/** Shared by all streams: bytes here are consumed before the next read. */
 let behindFrame: Buffer | undefined;
 
-/** Bytes of memory of unfinished frames that are not filled yet. */
 let unfilled = 0;
 
 /**
- * How much memory a frame gets that has outgrown its own.
+ * The new size of an outgrown buffer.
  *
  * @param need bytes of the whole frame
- * @param have bytes of it that are here
- * @param size bytes that there must be room for
- * @param others bytes of memory of the other frames that are not filled yet
+ * @param have bytes received
+ * @param size bytes of room needed now
+ * @param others unfilled bytes of other frames
  */
 export function grownSize(need: number, have: number, size: number, others: number): number {
   const next = ahead(need, have, AHEAD, size);
@@ -60,30 +58,29 @@ export function grownSize(need: number, have: number, size: number, others: numb
   return ahead(need, have, need > MAX_UNFILLED ? AHEAD_PAST_BOUND : AHEAD_AT_BOUND, size);
 }
 
-/** All of it once its share is here; before that no more than the share, so that the last copy is a small one. */
+/** The whole frame once its share has arrived. Before that at most the share, which keeps the last copy small. */
 function ahead(need: number, have: number, times: number, size: number): number {
   if (have * times >= need) return need;
   return Math.max(size, Math.min(have * times, Math.ceil(need / times)));
 }
 
-/** Decides about a split frame, and gets it. */
 export interface SplitFrameEffects<F extends string> {
-  /** Its header is whole. @returns what is wrong with it */
+  /** Checks a complete header. @returns the fault */
   splitOnHeader(flags: number, size: number): F | undefined;
-  /** It is whole. @param at where it begins in `bytes`, behind other frames of its message @param end where it ends */
+  /** Takes a whole frame. @param at its position in `bytes`, behind earlier frames of its message */
   splitOnWhole(bytes: Buffer, at: number, end: number, pooled: PooledBuffer | undefined): void;
-  /** The process has no memory for it. @returns what is wrong with it */
+  /** Reports an allocation failure. @returns the fault */
   splitOnNoMemory(): F;
 }
 
 export class SplitFrame<F extends string> {
   readonly #effects: SplitFrameEffects<F>;
-  /** What is known of its header, then its bytes. */
+  /** Partial header; undefined once the body has begun. */
   #header: Buffer | undefined = undefined;
   #body: Buffer | undefined = undefined;
-  /** Of the body's memory, where it is used again. */
+  /** Owner of the body, if pooled. */
   #pooled: PooledBuffer | undefined = undefined;
-  /** Where it begins in its memory. */
+  /** Position of the frame in `#body`. */
   #at = 0;
   #have = 0;
   #need = 0;
@@ -92,34 +89,32 @@ export class SplitFrame<F extends string> {
     this.#effects = effects;
   }
 
-  /** Whether there is one. */
   get active(): boolean {
     return this.#need > 0;
   }
 
-  /** Bytes of it that are here. */
+  /** Received bytes of the frame. */
   get bytes(): number {
     return this.#have - this.#at;
   }
 
-  /** Bytes that it lacks: of its header, or of it all. */
+  /** Missing bytes of the header, or of the whole frame. */
   get lacks(): number {
     return this.#need - this.#have;
   }
 
-  /** Whether it is a large one. */
   get isLarge(): boolean {
     return this.#body !== undefined && this.#need >= LARGE;
   }
 
-  /** The memory that the next bytes belong in, where it is large; `filled` reports what came. */
+  /** @returns where to read the rest of a large frame; call `filled` after */
   memory(): Uint8Array | undefined {
     if (this.#body === undefined || this.#need - this.#have < DIRECT) return undefined;
-    // Without memory for it the next chunk is refused.
+    // On failure the next chunk is refused.
     return this.#bodyOf(this.#have + DIRECT)?.subarray(this.#have);
   }
 
-  /** So many bytes are in what `memory` gave. @returns those behind the frame, which is whole then; for this call alone */
+  /** Counts bytes read into `memory`. @returns the bytes behind a completed frame, valid until the next call */
   filled(length: number): Uint8Array | undefined {
     this.#have += length;
     unfilled -= length;
@@ -130,14 +125,14 @@ export class SplitFrame<F extends string> {
       const body = this.#body as Buffer;
       behindFrame ??= allocate(BEHIND);
       body.copy(behindFrame, 0, need, have);
-      // What gets the frame has its memory, and when that is released others write there.
+      // The frame's owner gets all of this memory, and the copied bytes are another message's.
       body.fill(0, need, have);
     }
     this.#whole();
     return count === 0 ? undefined : behindFrame?.subarray(0, count);
   }
 
-  /** Keeps the beginning of a frame that goes on in the next chunk. */
+  /** Keeps the first part of a frame. */
   begin(chunk: Uint8Array, position: number, to: number): F | undefined {
     this.#header = Buffer.allocUnsafe(LONG_HEADER);
     this.#have = 0;
@@ -150,7 +145,10 @@ export class SplitFrame<F extends string> {
     return undefined;
   }
 
-  /** The same with the frames of its message from `first` on; `need` bytes together. Its header has been checked. */
+  /**
+   * Keeps the first part of a frame with a checked header, together with earlier frames of its message from
+   * `first` on. @param need bytes of them all
+   */
   beginBehind(chunk: Uint8Array, first: number, position: number, to: number, need: number): F | undefined {
     this.#need = need;
     const body = this.#memoryOf(this.#firstSize(need, to - first));
@@ -162,7 +160,7 @@ export class SplitFrame<F extends string> {
     return undefined;
   }
 
-  /** Adds what belongs to it. @returns the position behind that, or what is wrong */
+  /** Adds bytes of the frame. @returns the position behind them, or the fault */
   continue(chunk: Uint8Array, from: number, to: number): number | F {
     const count = Math.min(to - from, this.#need - this.#have);
     const header = this.#header;
@@ -181,7 +179,7 @@ export class SplitFrame<F extends string> {
     return from + count;
   }
 
-  /** Nothing more of it comes. */
+  /** Discards the frame. */
   drop(): void {
     if (this.#body !== undefined) unfilled -= this.#body.length - this.#have;
     this.#header = undefined;
@@ -213,7 +211,7 @@ export class SplitFrame<F extends string> {
     return undefined;
   }
 
-  /** Its memory, with room for the first `size` bytes; undefined: the process has none. */
+  /** @returns the frame's memory with room for `size` bytes; undefined: allocation failed */
   #bodyOf(size: number): Buffer | undefined {
     const body = this.#body as Buffer;
     if (size <= body.length) return body;
@@ -227,17 +225,17 @@ export class SplitFrame<F extends string> {
     return larger;
   }
 
-  /** How much memory it gets when its header has come. @param have bytes that are there */
+  /** The size of the first buffer. @param have bytes received */
   #firstSize(total: number, have: number): number {
     const eager = Math.min(total, MAX_EAGER);
     return unfilled + eager <= MAX_UNFILLED ? eager : Math.min(eager, Math.max(DIRECT, have));
   }
 
-  /** Its new memory, none of which counts as filled; undefined: the process has none. */
+  /** @returns new memory, all of it unfilled; undefined: allocation failed */
   #memoryOf(bytes: number): Buffer | undefined {
     const size = bytes === this.#need && bytes >= LARGE ? bytes + BEHIND : bytes;
     try {
-      // Memory of its own, since it may wait long: a pool's would be held whole by its smallest part.
+      // No slice of Buffer's pool, because a partial frame may last and would retain the whole pool.
       const pooled = size < DIRECT ? undefined : acquire(size);
       const body = pooled === undefined ? allocate(size) : pooled.bytes.subarray(0, size);
       this.#pooled = pooled;
@@ -245,7 +243,7 @@ export class SplitFrame<F extends string> {
       unfilled += size;
       return body;
     } catch {
-      return undefined; // No memory: the caller ends the connection, with an event.
+      return undefined; // The caller closes the connection with an event.
     }
   }
 

@@ -1,4 +1,4 @@
-/** Takes messages off the front of a batch, and makes batches of messages that were received in pieces. Pure. */
+/** Takes messages off the front of a batch, and encodes messages as batches. Pure. */
 
 import { allocate } from "../../../core/memory.js";
 import {
@@ -14,7 +14,7 @@ import {
 } from "../../frame.js";
 import { FrameBatch } from "../../frame-batch.js";
 
-/** Takes `count` messages off the front. @returns where they end */
+/** @returns the end of the `count` messages taken */
 export function takeFront(batch: FrameBatch, count: number): number {
   if (count === batch.messages) {
     batch.start = batch.end;
@@ -36,7 +36,10 @@ export function takeFront(batch: FrameBatch, count: number): number {
   return position;
 }
 
-/** How many messages at the front, 1 or more, have the same first frame: a ROUTER's messages for one peer. */
+/**
+ * Counts the messages at the front with equal first frames: a ROUTER's messages for one peer. @returns 1 or
+ * more
+ */
 export function countSameRoutingId(batch: FrameBatch): number {
   const { bytes, start, end, messages } = batch;
   const length = frameEnd(bytes, start) - start;
@@ -51,12 +54,10 @@ export function countSameRoutingId(batch: FrameBatch): number {
 }
 
 /**
- * Takes `count` messages off the front, and the first frame off each, where all have the same. The messages after the
- * first move to the left in their own memory, so that they stand one after the other.
+ * Takes `count` messages off the front and strips their first frames, which must be equal. Messages after the first
+ * move left in place, to be contiguous: `copyWithin` makes no view and so costs a third of `set`.
  *
- * `copyWithin` makes no view and so costs a third of `set`.
- *
- * @returns where they end; they begin after the first frame of the first message
+ * @returns the end of the messages; they begin after the first message's first frame
  */
 export function takeStrippingRoutingId(batch: FrameBatch, count: number): number {
   const { bytes, start, messages } = batch;
@@ -71,7 +72,7 @@ export function takeStrippingRoutingId(batch: FrameBatch, count: number): number
     target += next - body;
     position = next;
   }
-  // What was taken is looked at only where not all of the batch has gone.
+  // A batch taken whole needs no tally.
   if (count < messages) {
     const ids = count * (start + length - bodyAt(bytes, start));
     const { bodyBytes, frames } = tallyOf(bytes, start + length, target);
@@ -83,12 +84,12 @@ export function takeStrippingRoutingId(batch: FrameBatch, count: number): number
   return target;
 }
 
-/** One message, encoded in memory of its own. @param first a frame that stands in front of it */
+/** Encodes one message into new memory. @param first a frame to put in front */
 export function encodeMessage(frames: readonly Uint8Array[], first: Uint8Array | undefined): FrameBatch {
   return encodeMessages([frames], first);
 }
 
-/** Messages, 1 or more, encoded in memory of their own. @param first a frame that stands in front of each */
+/** Encodes 1 or more messages into new memory. @param first a frame to put in front of each */
 export function encodeMessages(
   messages: readonly (readonly Uint8Array[])[],
   first: Uint8Array | undefined,
