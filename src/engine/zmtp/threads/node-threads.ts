@@ -1,8 +1,8 @@
 /**
- * How words and ports get from one thread of Node.js to all others (thread-names.ts): on a BroadcastChannel, which reaches
- * each thread of the process. It has no documented way to hand a MessagePort over. The port beneath it can, where exactly
- * one other thread listens to the same channel, so each handover has a channel of its own. A runtime without such a port
- * (Bun, Deno) connects the sockets of one thread only.
+ * Carries words and ports between threads of Node.js (thread-names.ts) on a BroadcastChannel, which reaches each thread
+ * of the process. The channel has no documented transfer of a MessagePort. The port beneath can transfer one to exactly
+ * one listening thread, so each handover has a separate channel. Runtimes without that port (Bun, Deno) connect only
+ * sockets of the same thread.
  */
 import type { BroadcastChannel } from "node:worker_threads";
 import { portBeneath } from "../../../core/node-internals.js";
@@ -10,10 +10,9 @@ import { randomId } from "../../../core/random.js";
 import { LOOK_INTERVAL, type ThreadWire, type ThreadWord } from "./thread-names.js";
 import type { Description, MessagePortLike } from "./thread-port.js";
 
-/** With the version of the words: two versions of this package do not mistake each other's. */
+/** The suffix is the version of the words: different versions of this package must not mix. */
 const CHANNEL = "shoal.inproc/3";
 
-/** What is handed over at a place. */
 interface Handover {
   readonly port: MessagePortLike;
   readonly description: unknown;
@@ -26,7 +25,7 @@ export class NodeThreads implements ThreadWire {
   readonly #threads = process.getBuiltinModule("node:worker_threads");
   readonly #channel: BroadcastChannel;
   readonly #onWord: (word: ThreadWord) => void;
-  /** Words that came while the thread stood still, and may reach the program. */
+  /** Words received while the thread was paused that may run code of the program. */
   readonly #later: ThreadWord[] = [];
 
   constructor(onWord: (word: ThreadWord) => void) {
@@ -64,7 +63,7 @@ export class NodeThreads implements ThreadWire {
     const { port1, port2 } = new this.#threads.MessageChannel();
     try {
       const handover = { port: port2, description };
-      // Refused where nobody listens any more, or more than one.
+      // Fails unless exactly one thread listens.
       if (portBeneath(channel)?.postMessage(handover, [port2]) === true)
         return port1 as unknown as MessagePortLike;
     } finally {
@@ -75,7 +74,7 @@ export class NodeThreads implements ThreadWire {
   }
 
   standStill(memory: Int32Array, seen: number, ms: number): void {
-    // Another may stand still for the answer of this one.
+    // Another paused thread may need this one's answer.
     Atomics.wait(memory, 0, seen, Math.min(ms, LOOK_INTERVAL));
     for (;;) {
       const received = this.#takeWord();
@@ -86,7 +85,7 @@ export class NodeThreads implements ThreadWire {
     }
   }
 
-  /** A word that has come; Deno takes nothing from a channel but by its events, so there the others' words wait. */
+  /** Deno delivers a channel's words only as events, so a paused thread there cannot answer. */
   #takeWord(): { message: unknown } | undefined {
     if (process.versions.deno !== undefined) return undefined;
     return this.#threads.receiveMessageOnPort(this.#channel as never);

@@ -1,10 +1,9 @@
 /**
- * A link to a socket in another thread of the process, over a MessagePort. As within one thread, both ends have one queue
- * together, of both high-water marks: what was posted and not yet taken by the receiving program counts on the sender's
- * side, and the receiver posts what was taken.
+ * A link to a socket in another thread, over a MessagePort. As within one thread, both ends share one queue, bounded by
+ * the sum of both high-water marks. The sender counts posted messages until the receiver reports them as taken.
  *
- *   out:  what waits in the pipe, copied once into memory that is transferred: one post for a turn's messages
- *   in:   that memory, kept as it is: frames are views of it
+ *   out:  queued messages, copied once into memory to transfer: one post per turn
+ *   in:   this memory as it is: frames are views of it
  *
  *   open --close, or the other end is gone--> closed
  *    +-----halfClose--> half-closed: receives until the other has closed ---^
@@ -25,11 +24,11 @@ import {
   Word,
 } from "./thread-port.js";
 
-/** Bytes of one post, and the rest of the message that goes beyond them. */
+/** Bytes of one post; its last message may go beyond them. */
 const MAX_POST = 1_048_576;
-/** Taken messages are posted when they are so large a part of the high-water mark. */
+/** Taken messages are reported per quarter of the high-water mark. */
 const TAKEN_PART = 4;
-/** The same where there is no high-water mark: messages, and what they cost. */
+/** The threshold without a high-water mark: messages, and their cost. */
 const UNBOUNDED_TAKEN = 1_024;
 const UNBOUNDED_TAKEN_BYTES = 4_194_304;
 
@@ -37,7 +36,7 @@ export class PortLink implements Link, PortSink {
   /** Until both sides have joined. */
   blocked = true;
   readonly draining = false;
-  /** Posted, and not taken by the other program as far as this side knows. */
+  /** Posted messages, and their cost, until reported as taken. */
   ahead = 0;
   aheadBytes = 0;
   readonly #port: ThreadPort;
@@ -49,17 +48,17 @@ export class PortLink implements Link, PortSink {
   #sentCost = 0;
   #came = 0;
   #cameCost = 0;
-  /** Taken messages, and their cost, from which on the other end is to know of them. */
+  /** Thresholds of the next report: taken messages, and their cost. */
   #postAt: number;
   #postAtBytes: number;
   #closed = false;
-  /** Half-closed: for how long the other end may take to close. */
+  /** Half-closed: bounds the other end's time to close. */
   #timer: NodeJS.Timeout | undefined = undefined;
 
   /**
    * @param marks of the pipe's own socket
-   * @param theirs those of the socket at the other end
-   * @param onEnd the link is over; called once
+   * @param theirs marks of the socket at the other end
+   * @param onEnd called once when the link is over
    */
   constructor(
     port: ThreadPort,
@@ -78,7 +77,7 @@ export class PortLink implements Link, PortSink {
     port.handTo(this);
   }
 
-  /** Both sides have joined: what waits goes. */
+  /** Starts sending after both sides have joined. */
   open(): void {
     if (this.#closed) return;
     this.blocked = false;
@@ -96,7 +95,7 @@ export class PortLink implements Link, PortSink {
   marksChanged(marks: ReceiveMarks): void {
     this.#marks = marks;
     this.#port.post(marksWord(Word.Marks, marks));
-    // The parts of the former marks may be more than all of these.
+    // A quarter of the former mark may exceed the new one.
     this.#postAt = 0;
     this.#reportTaken();
   }
@@ -108,17 +107,16 @@ export class PortLink implements Link, PortSink {
     if (out.length === 0) return;
     while (out.length > 0) {
       const segments = pipe.takeOut(MAX_POST);
-      // None: all had been transferred.
+      // Empty if the program has transferred all of the memory.
       if (segments.length > 0) this.#post(segments);
       out.confirm();
     }
     pipe.relieved();
   }
 
-  /** What is not read counts on the sender's side. */
+  /** Nothing to pause: unread messages count on the sender's side. */
   pause(): void {}
 
-  /** The program has taken messages. */
   resume(): void {
     this.#reportTaken();
   }
@@ -145,7 +143,7 @@ export class PortLink implements Link, PortSink {
   portOnMemory(memory: ArrayBuffer): void {
     if (memory.byteLength <= BATCH_HEADER) return;
     const bytes = Buffer.from(memory);
-    // Its frames share it.
+    // Frames share this memory.
     forbidTransfer(bytes);
     const header = new DataView(memory);
     this.#came += header.getUint32(0, true);
@@ -177,7 +175,7 @@ export class PortLink implements Link, PortSink {
         this.#pipe.roomChanged();
         break;
       case Word.HalfClosed:
-        // It still receives: what waits leaves.
+        // The half-closed end still receives.
         this.flush();
         this.#port.post([Word.Closed]);
         this.#end("remote");
@@ -222,7 +220,7 @@ export class PortLink implements Link, PortSink {
     this.#port.transfer(memory.buffer as ArrayBuffer);
   }
 
-  /** Lets the other end know what was taken, when that is worth a post, and looks again when the program takes more. */
+  /** Reports taken messages once past the threshold. Watches the pipe as long as messages are queued. */
   #reportTaken(): void {
     if (this.#closed) return;
     const { in: queue } = this.#pipe;

@@ -1,39 +1,41 @@
 /**
- * The inproc names of a process: which thread has bound a name, and how a socket in another thread gets to it. Threads share
- * no table, so they ask each other; a wire (node-threads.ts) carries their words to all threads. Pure: it opens no channel,
- * and time is passed in.
+ * The inproc names of a process: finds the thread with a bound name, and connects a socket of another thread to it.
+ * Threads share no table, so they exchange words over a wire (node-threads.ts). Pure: the wire has the channels and
+ * the clock.
  *
- *   bind        ask(name)  -->  every thread answers, at once, though its program is not asked
- *               bound(name) --> who looks for it seeks again
+ *   bind        ask(name)  -->  every thread answers at once, without its program
+ *               bound(name) --> threads that look for the name seek again
  *
  *   connect     seek(name) -->            the thread that has bound it
  *               <-- offer(place)
  *               accept(place) -->
  *               <== a MessagePort, handed over at that place (thread-port.ts)
  *
- * A socket that looks for a name that nobody has bound waits for `bound`. The three steps see to it that a port is handed
- * over by one thread, though two had bound the name. A thread that ends in the middle of them does not answer: the other
- * seeks again after HANDOVER_TIMEOUT.
+ * A seek for an unbound name waits for `bound`. The three steps ensure that only one thread hands over a port, even if
+ * two have bound the name. If a thread ends between the steps, the other seeks again after HANDOVER_TIMEOUT.
  *
- * Of several threads that ask for the same name at the same time the one of the lowest rank gets it, of equal ranks the one of
- * the lowest id. A rank is random, above those of the questions that its thread has answered before: so it is one order for
- * all, and no three refuse each other in a ring.
+ * If several threads ask for a name at once, the lowest rank wins, then the lowest id. A rank is random, and above the
+ * ranks of questions that the thread has granted before. So all threads agree on one order, and three threads cannot
+ * refuse each other in a ring.
  */
 import type { Description, MessagePortLike } from "./thread-port.js";
 
-/** ms that a thread which binds waits for the answers of others; one that does not answer in them has not bound it. */
+/** Bound on the wait for answers, in ms; a silent thread has not bound the name. */
 export const ANSWER_WAIT = 50;
-/** ms between two looks at the answers. */
+/** Poll interval for answers, in ms. */
 export const LOOK_INTERVAL = 1;
-/** ms for which an accepted offer is waited for. */
+/** Bound on the wait for a port after an accepted offer, in ms. */
 const HANDOVER_TIMEOUT = 1_000;
 
-/** Of an ask: how many have answered, whether one has it, whether the asking thread still waits. */
+/**
+ * Indices in the memory of an ask: the number of answers, whether a thread has the name, whether the wait is
+ * over.
+ */
 const ANSWERS = 0;
 const TAKEN = 1;
 const OVER = 2;
 
-/** What threads let each other know. `from` and `to` are threads. */
+/** Words between threads. `from` and `to` are ids of threads. */
 export type ThreadWord =
   | { readonly kind: "hello"; readonly from: string; readonly thread: number }
   | { readonly kind: "here"; readonly from: string; readonly thread: number }
@@ -55,43 +57,44 @@ export type ThreadWord =
     }
   | { readonly kind: "accept"; readonly to: string; readonly place: string };
 
-/** How words and ports get to other threads. */
 export interface ThreadWire {
-  /** Whether a port can be handed over. */
+  /** Whether ports can be transferred. */
   readonly handsOver: boolean;
-  /** The number of this thread: two copies of this package may share one, and cannot answer while the other waits. */
+  /**
+   * Number of this thread. Two copies of this package in one thread share it, and cannot answer each other in a
+   * wait.
+   */
   readonly thread: number;
-  /** Other threads may have begun before this one: it is not the first. */
+  /** Whether older threads may exist. */
   readonly mayHaveOthers: boolean;
-  /** To all other threads. */
+  /** Sends to all other threads. */
   post(word: ThreadWord): void;
-  /** Waits for a port at a place. @returns call it to wait no longer */
+  /** Waits for a port at a place. @returns cancels the wait */
   receive(place: string, onPort: (port: MessagePortLike, description: unknown) => void): () => void;
-  /** Hands over one end of a channel at a place. @returns the other end; `undefined`: nobody waits there */
+  /** Hands over a port at a place. @returns the port's other end; `undefined`: no waiting thread */
   handOver(place: string, description: Description): MessagePortLike | undefined;
-  /** Stands still until `memory[ANSWERS]` is no longer `seen`, for `ms` at most, and handles words that came meanwhile. */
+  /** Blocks up to `ms` while `memory[ANSWERS]` equals `seen`, then handles received words. */
   standStill(memory: Int32Array, seen: number, ms: number): void;
   now(): number;
-  /** @param holds the thread does not end before */
+  /** @param holds keeps the thread alive */
   setTimer(onTime: () => void, ms: number, holds?: boolean): () => void;
   newId(): string;
 }
 
-/** What the names of this thread do. */
 export interface ThreadNamesEffects {
   isBound(name: string): boolean;
-  /** How the socket describes itself that is bound to a name; `undefined`: none. */
+  /** Describes the socket bound to a name; `undefined`: unbound. */
   describe(name: string): Description | undefined;
-  /** A socket of another thread has connected to a name. */
+  /** Takes the port of a connecting socket from another thread. */
   accepted(name: string, port: MessagePortLike): void;
 }
 
-/** A socket of this thread that looks for a name. */
+/** A connecting socket of this thread. */
 interface Seek {
   readonly name: string;
   readonly onPort: (port: MessagePortLike, description: unknown) => void;
   id: string;
-  /** It waits for a port; call it to wait no longer. */
+  /** Cancels the wait for a port; undefined outside such a wait. */
   stop: (() => void) | undefined;
 }
 
@@ -99,16 +102,16 @@ export class ThreadNames {
   readonly #wire: ThreadWire;
   readonly #effects: ThreadNamesEffects;
   readonly #id: string;
-  /** Those that have answered. */
+  /** Known threads, by id. */
   readonly #others = new Set<string>();
   readonly #seeks = new Set<Seek>();
-  /** Places of which this thread has made offers, with the names, and what ends their timers. */
+  /** Open offers by place; `cancel` stops the timer. */
   readonly #offers = new Map<string, { readonly name: string; readonly cancel: () => void }>();
-  /** What this thread asks for now: names, each with the rank of the question. */
+  /** Pending asks of this thread: rank by name. */
   readonly #asking = new Map<string, number>();
-  /** Names that this thread has let others have, the ranks of their questions, and until when they may still be about to bind them. */
+  /** Asks that this thread has granted. Until the given time the other thread may still bind the name. */
   #grants: { readonly name: string; readonly rank: number; readonly until: number }[] = [];
-  /** Those that are there have made themselves known. */
+  /** Whether all existing threads are known. */
   #settled: boolean;
 
   constructor(wire: ThreadWire, effects: ThreadNamesEffects) {
@@ -119,17 +122,17 @@ export class ThreadNames {
     wire.post({ kind: "hello", from: this.#id, thread: wire.thread });
   }
 
-  /** Whether there is another thread to ask. */
+  /** Whether there may be another thread to ask. */
   get hasOthers(): boolean {
     return !this.#settled || this.#others.size > 0;
   }
 
-  /** Whether a socket of this thread is about to bind the name: an answer is waited for. */
+  /** Whether a socket of this thread waits for answers to bind the name. */
   isAsking(name: string): boolean {
     return this.#asking.has(name);
   }
 
-  /** Whether a socket in another thread is bound to the name; stands still for the answers where there are other threads. */
+  /** Whether another thread has the name. Blocks up to `ANSWER_WAIT` if there are other threads. */
   isTaken(name: string, random = 1 - Math.random()): boolean {
     if (!this.hasOthers) return false;
     const wire = this.#wire;
@@ -145,9 +148,9 @@ export class ThreadNames {
   }
 
   /**
-   * The same, while the event loop goes on. Where the name is free it is to be bound within the call of `done`.
+   * As `isTaken`, without blocking. A free name must be bound within the call of `done`.
    *
-   * @param done called later
+   * @param done called asynchronously
    */
   ask(name: string, done: (taken: boolean) => void, random = 1 - Math.random()): void {
     const wire = this.#wire;
@@ -161,7 +164,7 @@ export class ThreadNames {
     wire.setTimer(look, LOOK_INTERVAL, true);
   }
 
-  /** @param random above 0, to 1 */
+  /** @param random above 0, at most 1 */
   #ask(name: string, random: number): Int32Array {
     const answer = new Int32Array(new SharedArrayBuffer(12));
     const now = this.#wire.now();
@@ -174,20 +177,20 @@ export class ThreadNames {
   }
 
   #isAnswered(answer: Int32Array, answers: number): boolean {
-    // A thread that has just begun, or that some did not answer, does not know how many there are.
+    // New threads, and threads with missing answers, do not know how many answers to expect.
     return Atomics.load(answer, TAKEN) === 1 || (this.#settled && answers >= this.#others.size);
   }
 
-  /** @returns whether the name is taken; `undefined`: this thread looks so late that others no longer keep what they answered */
+  /** @returns whether the name is taken; `undefined`: too late, as grants of other threads may have expired */
   #conclude(name: string, answer: Int32Array, until: number): boolean | undefined {
     const wire = this.#wire;
     this.#asking.delete(name);
     Atomics.store(answer, OVER, 1);
     const taken = Atomics.load(answer, TAKEN) === 1;
-    // One answer ended the wait: it says nothing about who else is there.
+    // A single answer ends the wait, and leaves the number of other threads unknown.
     if (taken) return true;
     this.#settled = Atomics.load(answer, ANSWERS) >= this.#others.size;
-    // Some have ended, or are busy: those that are there make themselves known. Until then nobody knows how many to wait for.
+    // Threads without an answer have ended or are busy, so a hello takes a new census.
     if (!this.#settled) {
       this.#others.clear();
       wire.post({ kind: "hello", from: this.#id, thread: wire.thread });
@@ -195,16 +198,16 @@ export class ThreadNames {
     return wire.now() < until + ANSWER_WAIT ? false : undefined;
   }
 
-  /** A socket of this thread is bound to the name, or has a place for peers again. */
+  /** Announces that the name is bound, or that its socket has room for peers again. */
   announce(name: string): void {
     this.#wire.post({ kind: "bound", from: this.#id, name });
   }
 
   /**
-   * Looks for a name until `onPort` is called or the seek is cancelled.
+   * Looks for a name until `onPort` is called.
    *
-   * @param now `false`: not before the name is announced (again)
-   * @returns call it to look no longer
+   * @param now `false`: waits for the next announcement of the name
+   * @returns cancels the seek
    */
   seek(
     name: string,
@@ -260,7 +263,7 @@ export class ThreadNames {
     else this.#grant(name, rank);
     Atomics.add(answer, ANSWERS, 1);
     Atomics.notify(answer, ANSWERS);
-    // It knows this thread by its hello, unless that came too late for it.
+    // The asking thread may not know this one.
     if (Atomics.load(answer, OVER) === 1 || !this.#others.has(from))
       this.#wire.post({ kind: "here", from: this.#id, thread: this.#wire.thread });
   }
@@ -268,7 +271,7 @@ export class ThreadNames {
   #grant(name: string, rank: number): void {
     const now = this.#wire.now();
     this.#grants = this.#grants.filter(({ until }) => until > now);
-    // It asked before now, and looks once more after its time.
+    // The ask may be up to ANSWER_WAIT old, and its thread may conclude up to ANSWER_WAIT late.
     this.#grants.push({ name, rank, until: now + 2 * ANSWER_WAIT });
   }
 
@@ -313,7 +316,7 @@ export class ThreadNames {
     offer.cancel();
     this.#offers.delete(place);
     const description = this.#effects.describe(name);
-    // Unbound meanwhile: the other one waits for the next that binds.
+    // If the name was unbound meanwhile, the other thread waits for the next `bound`.
     const port = description === undefined ? undefined : this.#wire.handOver(place, description);
     if (port !== undefined) this.#effects.accepted(name, port);
   }

@@ -1,6 +1,6 @@
 /**
- * A MessagePort between two sockets in different threads, and what is posted on it. It knows no Node.js: the port may be a
- * browser's, of a page and its worker.
+ * A MessagePort between two sockets in different threads, and its words. Independent of Node.js: the port may belong to
+ * a browser's page and worker.
  *
  *   connecting socket                    bound socket
  *                      <-- the port, with the bound socket's description
@@ -9,10 +9,10 @@
  *
  *   then, both ways:
  *     ArrayBuffer, transferred           messages: 4 bytes, their number, 4 bytes, that of their frames, then these (37/ZMTP, Framing)
- *     [TAKEN, messages, cost]            the program has taken so many of those that came, which cost so much (core/frame-cost.ts)
- *     [MARKS, messages, bytes]           the receive high-water marks are other ones now
- *     [HALF_CLOSED]                      its sender sends nothing more, and receives until the other has closed
- *     [CLOSED, text]                     nothing more comes, and nothing more is received; text: which message was too large
+ *     [TAKEN, messages, cost]            totals that the program has taken, the cost as in core/frame-cost.ts
+ *     [MARKS, messages, bytes]           new receive high-water marks
+ *     [HALF_CLOSED]                      the sender sends nothing more, and receives until the other has closed
+ *     [CLOSED, text]                     the sender neither sends nor receives; text: which message was too large
  *
  *   at any time instead of the next:
  *     [REFUSED, kind, code, message, status]   the peer may not join
@@ -21,7 +21,7 @@ import { ERROR_CODES, type ErrorCode } from "../../../core/errors.js";
 import type { Fault } from "../mechanism/mechanism.js";
 import type { ReceiveMarks } from "../pipe.js";
 
-/** The kinds of what is posted as an array: its first element. */
+/** The first element of a word. */
 export const Word = {
   Hello: 0,
   Welcome: 1,
@@ -32,34 +32,33 @@ export const Word = {
   Closed: 6,
 } as const;
 
-/** Bytes before the frames: how many messages, and how many frames they are. */
+/** Bytes of the counts of messages and frames. */
 export const BATCH_HEADER = 8;
 
-/** What each side has to know of the other, as the metadata of a handshake. */
+/** A socket's description for its peer, like the metadata of a handshake. */
 export interface Description {
   readonly socketType: string;
-  /** Its routing id; empty: none. */
+  /** Routing id; empty: unset. */
   readonly identity: Uint8Array;
   readonly property: { readonly name: string; readonly value: string } | undefined;
 }
 
-/** What the engine uses of a MessagePort: those of Node.js and of browsers have it. */
+/** The common part of MessagePort in Node.js and in browsers. */
 export interface MessagePortLike {
   onmessage: ((event: { readonly data: unknown }) => void) | null;
   onmessageerror: ((event: unknown) => void) | null;
   postMessage(message: unknown, transfer?: readonly ArrayBuffer[]): void;
   addEventListener(type: "close", listener: () => void): void;
   close(): void;
-  /** Where the port would hold the process. */
+  /** Present if the port keeps the process alive. */
   unref?(): void;
 }
 
-/** Hears what comes on a port. */
 export interface PortSink {
   portOnMemory(memory: ArrayBuffer): void;
-  /** @param word an array that begins with a Word; what follows has not been checked */
+  /** @param word begins with a Word; the rest is unchecked */
   portOnWord(word: readonly unknown[]): void;
-  /** The other end is gone: closed, or its thread has ended. Called once, behind all that came. */
+  /** Reports once, after all words, that the other end has closed or its thread has ended. */
   portOnEnd(): void;
 }
 
@@ -68,12 +67,12 @@ export class ThreadPort {
   #sink: PortSink;
   #closed = false;
 
-  /** @param sink gets what comes, until `handTo` */
+  /** @param sink until `handTo` */
   constructor(port: MessagePortLike, sink: PortSink) {
     this.#port = port;
     this.#sink = sink;
     port.addEventListener("close", () => this.#end());
-    // What cannot be read is a peer that is not shoal, or no memory for it: what follows would have a gap.
+    // Caused by a foreign peer or a lack of memory. Later words would follow a gap.
     port.onmessageerror = () => this.#end();
     port.onmessage = ({ data }) => {
       if (this.#closed) return;
@@ -84,7 +83,6 @@ export class ThreadPort {
     port.unref?.();
   }
 
-  /** What comes from now on is another's. */
   handTo(sink: PortSink): void {
     this.#sink = sink;
   }
@@ -93,12 +91,12 @@ export class ThreadPort {
     if (!this.#closed) this.#port.postMessage(word);
   }
 
-  /** The memory is the other thread's from now on. */
+  /** Transfers the memory to the other thread. */
   transfer(memory: ArrayBuffer): void {
     if (!this.#closed) this.#port.postMessage(memory, [memory]);
   }
 
-  /** What was posted still arrives; what comes is thrown away. */
+  /** Posted words still arrive; received ones are dropped. */
   close(): void {
     this.#closed = true;
     this.#port.close();
@@ -111,7 +109,7 @@ export class ThreadPort {
   }
 }
 
-/** By its name: the memory of a module that runs in a context of its own (node:vm) is of another class. */
+/** Compared by name, because a module in another node:vm context has another class. */
 function isMemory(data: unknown): data is ArrayBuffer {
   return Object.prototype.toString.call(data) === "[object ArrayBuffer]";
 }
@@ -122,7 +120,6 @@ export function refusal({ kind, code, message, status }: Fault): readonly unknow
 
 const KINDS: readonly string[] = ["refused", "auth", "protocol", "other"] satisfies readonly Fault["kind"][];
 
-/** The fault that a refusal brought. */
 export function parseRefusal([, kind, code, message, status]: readonly unknown[]): Fault {
   return {
     kind: typeof kind === "string" && KINDS.includes(kind) ? (kind as Fault["kind"]) : "other",
@@ -133,22 +130,20 @@ export function parseRefusal([, kind, code, message, status]: readonly unknown[]
   };
 }
 
-/** Marks as they are posted. */
 export function marksWord(word: number, marks: ReceiveMarks): readonly unknown[] {
   return [word, marks.receiveHighWaterMark, marks.receiveHighWaterMarkBytes];
 }
 
-/** What is not a mark is 1: 0 would be no bound. */
+/** Invalid marks become 1, since 0 would mean unbounded. */
 export function parseMarks(messages: unknown, bytes: unknown): ReceiveMarks {
   return { receiveHighWaterMark: countOf(messages, 1), receiveHighWaterMarkBytes: countOf(bytes, 1) };
 }
 
-/** A number of messages or bytes, or what stands for something else. */
 export function countOf(given: unknown, otherwise: number): number {
   return Number.isSafeInteger(given) && (given as number) >= 0 ? (given as number) : otherwise;
 }
 
-/** @returns `undefined` for what is not a description */
+/** @returns `undefined` for an invalid description */
 export function parseDescription(given: unknown): Description | undefined {
   const { socketType, identity, property } = (given ?? {}) as Partial<Description>;
   if (typeof socketType !== "string" || !ArrayBuffer.isView(identity)) return undefined;
