@@ -1,19 +1,16 @@
-/**
- * What is checked at every door: keys of options, names of events, what programs throw. An unknown word is an error that names the nearest
- * known one. Pure.
- */
+/** Checks shared by public calls: option keys, event names, extra arguments. Errors suggest the nearest known name. */
 import { isBytes } from "./bytes.js";
 import { InvalidArgumentError } from "./errors.js";
 import { suggest } from "./suggestions.js";
 
-/** Letters of a text that an error's message repeats, at most. */
+/** Letters of a value that an error message quotes at most. */
 const MAX_SHOWN = 60;
 
 /**
- * An object of options has known keys only. A key whose value is `undefined` must be known, too.
+ * Refuses unknown keys, also those whose value is `undefined`.
  *
- * @param what whose options they are: "PirateClient", "close"
- * @throws InvalidArgumentError `EINVAL` for what is not an object, and for an unknown key
+ * @param what the owner of the options, such as "PirateClient" or "close"
+ * @throws InvalidArgumentError `EINVAL` for an unknown key, or for a value that is not an object
  */
 export function checkKeys(what: string, options: object, known: readonly string[]): void {
   if (typeof options !== "object" || options === null || Array.isArray(options))
@@ -27,10 +24,10 @@ export function checkKeys(what: string, options: object, known: readonly string[
 }
 
 /**
- * The same for the options of one call: cheap, for calls that are made often. `undefined` counts as not given.
+ * Checks the options of one call as `checkKeys` does; cheaper, for frequent calls. `undefined` counts as not given.
  *
- * @param call its name: "receive"
- * @throws InvalidArgumentError `EINVAL` for what is not an object, and for an unknown key
+ * @param call the call's name, such as "receive"
+ * @throws InvalidArgumentError `EINVAL` for an unknown key, or for a value that is not an object
  */
 export function checkCallOptions(call: string, options: unknown, known: readonly string[]): void {
   if (options === undefined) return;
@@ -45,9 +42,9 @@ export function checkCallOptions(call: string, options: unknown, known: readonly
 }
 
 /**
- * Arguments that a call does not take. `undefined` counts as not given.
+ * Refuses extra arguments. `undefined` counts as not given.
  *
- * @param takes what it takes: "an endpoint"
+ * @param takes the accepted arguments, such as "an endpoint"
  * @throws InvalidArgumentError `EINVAL`
  */
 export function refuseExtra(call: string, takes: string, extra: readonly unknown[]): void {
@@ -56,7 +53,6 @@ export function refuseExtra(call: string, takes: string, extra: readonly unknown
     throw new InvalidArgumentError(`${call} takes ${takes}, and nothing else; got ${describe(first)}, too`);
 }
 
-/** A value for an error's message: its type, and a number or a short text as it is. */
 export function describe(value: unknown): string {
   if (typeof value === "string") return value.length <= MAX_SHOWN ? JSON.stringify(value) : "a long string";
   if (Array.isArray(value)) return "an array";
@@ -66,18 +62,18 @@ export function describe(value: unknown): string {
   return String(value);
 }
 
-/** A text as an error's message quotes it: a long one is cut. Other values, where a text was expected, as JSON. */
+/** Quotes a text for an error message and cuts a long one. Other values are shown as JSON. */
 export function quoted(text: unknown): string {
   const shown = typeof text === "string" && text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}…` : text;
   return JSON.stringify(shown) ?? String(shown);
 }
 
-/** The message of what a program's function threw: anything may be thrown. Empty where it has no text. */
+/** The message of any thrown value; empty if it has no text. */
 export function thrownText(thrown: unknown): string {
   try {
     return String(thrown instanceof Error ? thrown.message : thrown);
   } catch {
-    // An object without a prototype, a getter that throws.
+    // The value may lack a prototype, or its getter may throw.
     return "";
   }
 }

@@ -1,14 +1,12 @@
 /**
- * Numbers in bytes, big-endian and unsigned. Buffer's own methods check their arguments, and looking one of them up is a call
- * in optimized code, too: 3 to 6 ns in Node.js 20, where these take 1. Bytes that are not there count as 0.
+ * Unsigned big-endian numbers. Buffer's own methods check their arguments and take 3 to 6 ns in Node.js 20; these
+ * take 1 ns. Missing bytes count as 0.
  */
 
-/** 2 bytes. */
 export function readUint16(bytes: Uint8Array, at: number): number {
   return ((bytes[at] as number) << 8) | (bytes[at + 1] as number);
 }
 
-/** 4 bytes. */
 export function readUint32(bytes: Uint8Array, at: number): number {
   return (
     (((bytes[at] as number) << 24) |
@@ -19,7 +17,7 @@ export function readUint32(bytes: Uint8Array, at: number): number {
   );
 }
 
-/** Writes 4 bytes. @param value its lowest 32 bits count */
+/** @param value only its lowest 32 bits count */
 export function writeUint32(bytes: Uint8Array, at: number, value: number): void {
   bytes[at] = value >>> 24;
   bytes[at + 1] = value >>> 16;

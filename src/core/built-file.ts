@@ -1,4 +1,4 @@
-/** Files of the built package that are loaded by name: threads, and what is built apart. */
+/** Files of the built package that are loaded by name, such as thread entries and bundled packages. */
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
@@ -6,9 +6,9 @@ import { fileURLToPath } from "node:url";
 let root: URL | undefined;
 
 /**
- * Where a file of the package is, for code that may itself stand in any of its files.
+ * The location of a file in the package. The caller may be bundled into any other file.
  *
- * @param path from the package's root, such as `dist/bench/main.js`
+ * @param path relative to the package root, such as `dist/bench/main.js`
  */
 export function builtFile(path: string): URL {
   root ??= packageRoot();
@@ -16,10 +16,10 @@ export function builtFile(path: string): URL {
 }
 
 /**
- * Loads a package that the build has put into a file of its own, at once and not at import.
+ * Loads a package that the build bundles into dist/bundled. A checkout built without the bundler loads the package
+ * itself.
  *
- * @param name of the package, and of the file in dist/bundled; without that file (a checkout that was built without the
- *   bundler) the package itself is loaded
+ * @param name the package's name
  */
 export function loadBundled(name: string): unknown {
   const file = builtFile(`dist/bundled/${name}.cjs`);
@@ -30,7 +30,7 @@ function packageRoot(): URL {
   let folder = new URL(".", import.meta.url);
   while (!existsSync(new URL("package.json", folder))) {
     const above = new URL("..", folder);
-    if (above.href === folder.href) break; // The root, also of a drive.
+    if (above.href === folder.href) break; // The root of a drive.
     folder = above;
   }
   return folder;

@@ -1,11 +1,7 @@
-/**
- * Where time comes from. Rules never read a clock of their own: they are handed
- * one, so that a test can hold time still and move it by hand.
- */
+/** A source of time. State machines are given one, so that tests can stop time and advance it. */
 export interface Clock {
-  /** Milliseconds on a monotonic scale; only differences mean anything. */
+  /** Monotonic ms; only differences are meaningful. */
   now(): number;
 }
 
-/** The machine's monotonic clock. */
 export const systemClock: Clock = { now: () => performance.now() };

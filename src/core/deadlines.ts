@@ -1,31 +1,28 @@
 /**
- * Many deadlines, in O(1) each: those that are equally far away stand in one
- * list, in the order in which they come due. Durations are rounded up to one of
- * eight steps to a power of two (at most 12.5 % longer), so there are few lists.
+ * Deadlines in O(1): equal durations share one list, which is in the order of expiry. Durations are rounded up to one
+ * of eight steps per power of two (at most 12.5 % longer), so there are few lists.
  */
 import { type Link, LinkedList } from "./collections/linked-list.js";
 
-/** What has a deadline. */
 export interface Due {
-  /** When, in the rules' time. */
+  /** Rules' time in ms. */
   deadline: number;
 }
 
 export class Deadlines<T extends Due> {
   readonly #lists = new Map<number, LinkedList<T>>();
-  /** The duration that was set last, and its list: most have the same, and to round it again costs more than all else here. */
+  /** Caches the last duration, since most calls repeat it and rounding is the most expensive part. */
   #duration = Number.NaN;
   #rounded = 0;
   #list = new LinkedList<T>();
 
-  /** Sets the deadline of the link's value to `duration` ms from now; one set before is forgotten. */
+  /** Sets the deadline to `duration` ms from now, in place of any earlier one. */
   set(link: Link<T>, now: number, duration: number): void {
     if (duration !== this.#duration) this.#select(duration);
     link.value.deadline = now + this.#rounded;
     this.#list.push(link);
   }
 
-  /** The next deadline of all. */
   next(): number | undefined {
     let next: number | undefined;
     for (const [duration, list] of this.#lists) {
@@ -37,7 +34,7 @@ export class Deadlines<T extends Due> {
     return next;
   }
 
-  /** Takes out what is due; the caller may set deadlines meanwhile. */
+  /** Removes and yields expired values. The caller may set deadlines during the iteration. */
   *take(now: number): Generator<T, undefined> {
     for (const list of [...this.#lists.values()]) {
       for (let first = list.first; first !== undefined && first.deadline <= now; first = list.first) {

@@ -1,2 +1,2 @@
-/** Where a step of a connection is printed that is no event: set with `NODE_DEBUG=shoal` alone (sockets/debug-log.ts). */
+/** Prints connection steps that are not events; set only with `NODE_DEBUG=shoal` (sockets/debug-log.ts). */
 export const debug: { print: ((line: string) => void) | undefined } = { print: undefined };

@@ -1,16 +1,19 @@
 /**
- * What programs may observe through `node:diagnostics_channel`: each message that a socket sends or receives, and each request
- * to a service, on both sides (docs/tracing.md has the names).
+ * Operations published through `node:diagnostics_channel`: sent and received messages, and requests on both sides
+ * (docs/tracing.md lists the channels).
  *
- *   start is published ──> a subscriber adds headers, stands around the handler ──> it runs ──> end is published, once
+ *   start is published ──> a subscriber adds headers and wraps the handler ──> it runs ──> end is published, once
  *
- * While nobody subscribes a call costs the question whether somebody does. A subscriber that throws is the program's own
- * uncaught exception, in a later turn: it never comes out of a call of the library.
+ * Without subscribers an operation costs one check. An error of a subscriber becomes an uncaught exception in a later
+ * turn and never reaches the caller.
  */
 import { type Channel, channel } from "node:diagnostics_channel";
 import { ClosedError } from "./errors.js";
 
-/** Names of the channels: shoal.OPERATION.start and shoal.OPERATION.end, and those of one moment: shoal.receive, shoal.message.receive, shoal.message.acknowledge, shoal.message.traced. */
+/**
+ * Channel names: shoal.OPERATION.start and .end; single moments are shoal.receive, shoal.message.receive,
+ * shoal.message.acknowledge and shoal.message.traced.
+ */
 export const SEND_START: Channel = channel("shoal.send.start");
 export const SEND_END: Channel = channel("shoal.send.end");
 export const RECEIVE: Channel = channel("shoal.receive");
@@ -18,23 +21,23 @@ export const REQUEST_START: Channel = channel("shoal.request.start");
 export const REQUEST_END: Channel = channel("shoal.request.end");
 export const PROCESS_START: Channel = channel("shoal.process.start");
 export const PROCESS_END: Channel = channel("shoal.process.end");
-/** Of messages between the nodes of a cluster (message-operations.ts). */
+/** Messages between cluster nodes (message-operations.ts). */
 export const MESSAGE_SEND_START: Channel = channel("shoal.message.send.start");
 export const MESSAGE_SEND_END: Channel = channel("shoal.message.send.end");
 export const MESSAGE_PROCESS_START: Channel = channel("shoal.message.process.start");
 export const MESSAGE_PROCESS_END: Channel = channel("shoal.message.process.end");
 export const MESSAGE_RECEIVE: Channel = channel("shoal.message.receive");
-/** Of messages of sessions. */
+/** Messages of sessions. */
 export const MESSAGE_ACKNOWLEDGE: Channel = channel("shoal.message.acknowledge");
-/** The starts of the handlers, and what is received, of those messages alone that came with a context. */
+/** Handler starts and receives of messages that arrived with a trace context. */
 export const MESSAGE_TRACED: Channel = channel("shoal.message.traced");
 
-/** Stands around what an operation does: it calls `run`, and gives what that returns. */
+/** Calls `run` and returns its result. */
 export type Wrapper = <T>(run: () => T) => T;
 
-/** Something that begins and ends: the same object is published at both. */
+/** An operation with a start and an end; both publish this object. */
 export class Operation {
-  /** Why it failed; undefined: it has not, or not yet. */
+  /** The failure, if any. */
   error: unknown = undefined;
   readonly #end: Channel;
   #wrapper: Wrapper | undefined = undefined;
@@ -46,13 +49,13 @@ export class Operation {
     this.#end = end;
   }
 
-  /** For a subscriber of `start`: what the operation calls is called within `wrapper`, the last one outermost. */
+  /** Runs the operation inside `wrapper`. Call this from a subscriber of `start`; later wrappers are outermost. */
   wrap(wrapper: Wrapper): void {
     const inner = this.#wrapper;
     this.#wrapper = inner === undefined ? wrapper : (run) => wrapper(() => inner(run));
   }
 
-  /** Calls at its end, whether anybody subscribes to that or not; the last one that is given. @internal */
+  /** Sets the listener called at the end, with or without subscribers, in place of an earlier one. @internal */
   whenOver(listener: (operation: Operation) => void): void {
     this.#whenOver = listener;
   }
@@ -62,7 +65,7 @@ export class Operation {
     return this.#wrapper === undefined ? run() : this.#wrapper(run);
   }
 
-  /** Each step of an iteration within the wrapper. @internal */
+  /** Runs each step of an iteration inside the wrapper. @internal */
   runEach<T>(parts: AsyncIterable<T>): AsyncGenerator<T, unknown, undefined> {
     const iterator = parts[Symbol.asyncIterator]();
     const steps: Omit<AsyncGenerator<T, unknown, undefined>, typeof Symbol.asyncDispose> = {
@@ -80,7 +83,7 @@ export class Operation {
     return steps as AsyncGenerator<T, unknown, undefined>;
   }
 
-  /** Publishes its end; further calls do nothing. @internal */
+  /** Publishes the end; further calls do nothing. @internal */
   end(error?: unknown): void {
     if (this.#isOver) return;
     this.#isOver = true;
@@ -90,9 +93,9 @@ export class Operation {
   }
 
   /**
-   * Publishes its end when a promise settles.
+   * Publishes the end when the promise settles.
    *
-   * @returns one that settles as that does, and is an unhandled rejection where that would be: closing causes none
+   * @returns a promise with the same outcome; a ClosedError causes no unhandled rejection
    * @internal
    */
   endWith<T>(promise: Promise<T>): Promise<T> {
@@ -103,7 +106,7 @@ export class Operation {
       },
       (error: unknown) => {
         this.end(error ?? new Error("it was rejected without an error"));
-        // Closing causes no unhandled rejection: its caller has it.
+        // The caller of `close` expects this error, so it must not become an unhandled rejection.
         if (error instanceof ClosedError) observed.catch(() => undefined);
         throw error;
       },
@@ -112,18 +115,18 @@ export class Operation {
   }
 }
 
-/** Which part of the library has a service. */
+/** The part of the library that provides a service. */
 export type ServiceSystem = "cluster" | "majordomo";
 
-/** A request that a program makes, until its reply is complete. Retries are the same request. */
+/** A request until its reply is complete. Retries belong to the same request. */
 export class RequestOperation extends Operation {
   readonly system: ServiceSystem;
   readonly service: string;
-  /** The method of a contract; "": none. */
+  /** The method of a contract, or "". */
   readonly method: string;
-  /** Whether its reply comes in parts. */
+  /** Whether the reply is a stream of parts. */
   readonly isStream: boolean;
-  /** What the program gives the handler. */
+  /** Headers given by the program. */
   readonly headers: Readonly<Record<string, string>>;
   #added: Record<string, string> | undefined = undefined;
 
@@ -143,26 +146,26 @@ export class RequestOperation extends Operation {
     this.headers = headers ?? NO_HEADERS;
   }
 
-  /** For a subscriber of `start`: a header for the handler, unless the program gives one of this name. */
+  /** Adds a header for the handler unless the program set the same name. Call this from a subscriber of `start`. */
   setHeader(name: string, value: string): void {
     if (Object.hasOwn(this.headers, name)) return;
     this.#added ??= Object.create(null) as Record<string, string>;
     this.#added[name] = value;
   }
 
-  /** What subscribers have set. @internal */
+  /** Headers set by subscribers. @internal */
   get added(): Readonly<Record<string, string>> | undefined {
     return this.#added;
   }
 }
 
-/** A request that a handler has, until its reply has been made: complete, where it comes in parts. */
+/** A request in a handler, until its reply is complete. */
 export class ProcessOperation extends Operation {
   readonly system: ServiceSystem;
   readonly service: string;
-  /** The method of a contract; "": none. */
+  /** The method of a contract, or "". */
   readonly method: string;
-  /** What came with the request: texts of a remote program. */
+  /** Headers received with the request; untrusted. */
   readonly headers: Readonly<Record<string, string>>;
 
   /** @internal */
@@ -182,7 +185,7 @@ export class ProcessOperation extends Operation {
 
 const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze({});
 
-/** Publishes a request's start. @returns `undefined` when nobody subscribes */
+/** @returns `undefined` when there are no subscribers */
 export function startRequest(
   system: ServiceSystem,
   service: string,
@@ -196,7 +199,7 @@ export function startRequest(
   return operation;
 }
 
-/** What a program reads of a reply in parts: its end, or that nobody reads on, ends the operation. */
+/** Ends the operation when the streamed reply ends, or when the program stops reading it. */
 export function endedWith<T>(
   parts: AsyncIterableIterator<T, undefined>,
   operation: Operation,
@@ -221,12 +224,10 @@ export function endedWith<T>(
   return observed;
 }
 
-/** Whether anybody observes what handlers do. */
 export function isProcessObserved(): boolean {
   return PROCESS_START.hasSubscribers || PROCESS_END.hasSubscribers;
 }
 
-/** Publishes that a handler is about to be called. */
 export function startProcess(
   system: ServiceSystem,
   service: string,
@@ -238,7 +239,7 @@ export function startProcess(
   return operation;
 }
 
-/** The program's headers and those of subscribers, which are left out where the bounds have no room for them. */
+/** Merges headers of subscribers into those of the program, unless the result would exceed the bounds. */
 export function withAdded(
   headers: Readonly<Record<string, string>> | undefined,
   added: Readonly<Record<string, string>> | undefined,
@@ -249,7 +250,7 @@ export function withAdded(
   const all = { ...added, ...headers };
   const entries = Object.entries(all);
   let bytes = 0;
-  // A value of another type is the program's mistake, which the check of its headers reports.
+  // The later header check reports values of other types.
   for (const [name, value] of entries) bytes += Buffer.byteLength(name) + Buffer.byteLength(String(value));
   return entries.length > maxHeaders || bytes > maxBytes ? headers : all;
 }

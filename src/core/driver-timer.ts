@@ -1,22 +1,18 @@
 /**
- * The one timer of a driver, and the time its rules live by.
+ * Drives a state machine with one timer, in time that excludes pauses of the process.
  *
- * Rules say when they next need the time (`nextWakeUp`), and get it (`tick`).
- * Their time is monotonic, and it stands still while the process does: when the
- * timer was due long ago (SIGSTOP, a closed lid, a blocked event loop), the process
- * received nothing meanwhile, so silence proves nothing. Whatever is more than
- * `maxStep` ms past the due time is cut out: a stall counts as one step.
+ * The process receives nothing while it is paused (SIGSTOP, a closed lid, a blocked event loop), so a peer's silence
+ * proves nothing. Time beyond `maxStep` ms after the due time is cut out: a pause counts as one step.
  */
 import { type Clock, systemClock } from "./clock.js";
 
-/** What a timer drives. */
 export interface TimedRules {
-  /** The time at which `tick` has something to do; `undefined`: none is known. */
+  /** The next time at which `tick` has work, or `undefined`. */
   nextWakeUp(): number | undefined;
   tick(now: number): void;
 }
 
-/** The longest time a platform timer holds, in ms. */
+/** Longest delay of a platform timer, in ms. */
 const MAX_DELAY = 2_147_483_647;
 
 export class DriverTimer {
@@ -24,25 +20,25 @@ export class DriverTimer {
   readonly #maxStep: number;
   #rules: TimedRules | undefined;
   #timer: NodeJS.Timeout | undefined;
-  /** When the timer that is set fires, in the rules' time; infinite without one. */
+  /** Rules' time at which the timer fires; infinite without a timer. */
   #due = Number.POSITIVE_INFINITY;
-  /** ms that were cut out so far. */
+  /** Total ms cut out. */
   #cut = 0;
   #stopped = false;
   #held = true;
 
-  /** @param maxStep ms past the due time that count; at most one interval of the protocol's heartbeats */
+  /** @param maxStep ms past the due time that still count; at most one heartbeat interval of the protocol */
   constructor(maxStep: number, clock: Clock = systemClock) {
     this.#maxStep = maxStep;
     this.#clock = clock;
   }
 
-  /** ms that did not count because the process stood still. */
+  /** Total ms excluded because the process was paused. */
   get stalled(): number {
     return this.#cut;
   }
 
-  /** The rules' time. */
+  /** Rules' time in ms. */
   now(): number {
     const now = this.#clock.now() - this.#cut;
     const latest = this.#due + this.#maxStep;
@@ -51,22 +47,21 @@ export class DriverTimer {
     return latest;
   }
 
-  /** Begins to drive `rules`. */
   start(rules: TimedRules): void {
     this.#rules = rules;
     this.update();
   }
 
-  /** To be called after anything that may have changed `nextWakeUp`. Cheap when it has not come nearer. */
+  /** Call this after any change of `nextWakeUp`. It is cheap unless the time moved closer. */
   update(): void {
     if (this.#stopped || this.#rules === undefined) return;
     const next = this.#rules.nextWakeUp();
-    // A timer that fires too early asks again; setting another for each message would cost more.
+    // An early timer asks again, which is cheaper than setting a new timer for each message.
     if (next === undefined || next >= this.#due) return;
     this.#set(next);
   }
 
-  /** Whether the timer alone keeps the process alive. Default true. */
+  /** Whether the timer keeps the process alive. Default true. */
   hold(held: boolean): void {
     this.#held = held;
     if (held) this.#timer?.ref();
@@ -83,14 +78,14 @@ export class DriverTimer {
   #set(next: number): void {
     clearTimeout(this.#timer);
     const now = this.now();
-    // What was due before now is due now: from then until now nothing stood still.
+    // Overdue work is due now, so the interval up to now does not count as a pause.
     this.#due = Math.max(next, now);
     const delay = Math.min(Math.ceil(this.#due - now), MAX_DELAY);
     this.#timer = setTimeout(this.#timerOnFired, delay);
     if (!this.#held) this.#timer.unref();
   }
 
-  // What came while the process stood still is read first: messages are read in the turn after this one.
+  // After a pause one more turn passes first, in which queued messages are read.
   #timerOnFired = (): void => {
     this.#timer = undefined;
     const late = this.#clock.now() - this.#cut - this.#due > this.#maxStep;

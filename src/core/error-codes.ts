@@ -1,10 +1,10 @@
-/** The codes of all errors: they are API. docs/errors.md is made of this, with the comment of a code as what to do. */
+/** The codes of all errors; they are API. docs/errors.md is generated from them, with each comment as "What to do". */
 
-/** Every `code` an error of shoal can carry, with what it means. */
+/** Every error code with its meaning. */
 export const ERROR_CODES = {
   /** Correct the call: the text states what was expected and what came. Nothing has changed. */
   EINVAL: "An argument, option, endpoint or message has the wrong type, unit or range.",
-  /** Try again later, wait longer, or give up. A message that was to be sent was not sent; none was lost. */
+  /** Try again later, wait longer, or give up. An outgoing message was not sent; no message was lost. */
   EAGAIN:
     "The wait ended without a result: `sendTimeout` or `receiveTimeout` ran out, the peer's queue is full, or the socket closed while the call waited.",
   /** Make a new socket; a closed one stays closed. */
@@ -26,8 +26,8 @@ export const ERROR_CODES = {
   /** Choose a shorter ipc path. */
   ENAMETOOLONG: "The ipc path is longer than the system allows.",
   /**
-   * A peer's: its connection has ended. One that is sent: it was not, and nothing has changed. Lower `maxMessageSize`
-   * or `maxReceiveQueueBytes`, or raise the process's memory limit.
+   * For a peer's message, its connection has ended. For an outgoing message, nothing was sent and nothing has
+   * changed. Lower `maxMessageSize` or `maxReceiveQueueBytes`, or raise the process's memory limit.
    */
   ENOMEM: "The process has no memory for a peer's message, or for the copy of one that is sent.",
   /**
@@ -59,10 +59,7 @@ export const ERROR_CODES = {
   ETIMEDOUT: "No answer came in time: a request, a wait for subscribers or for readiness.",
   /** Nothing: the program wanted it. `cause` is the signal's reason. */
   ABORT_ERR: "The caller's AbortSignal was aborted before the operation took effect.",
-  /**
-   * Use an engine or a socket type that can (docs/engines.md), or change the program so that it does not need
-   * it.
-   */
+  /** Use an engine or a socket type that can (docs/engines.md), or change the program to do without. */
   NOT_SUPPORTED: "The engine or the socket type cannot do this.",
   /** Install the package `zeromq` on a platform it has binaries for, or choose another engine with `SHOAL_ENGINE`. */
   ERR_ENGINE_UNAVAILABLE: "The engine could not be loaded on this machine.",
@@ -135,8 +132,8 @@ export const ERROR_CODES = {
    */
   ERR_SESSION: "A session refused a call, or ended; `reason` says why.",
   /**
-   * Free room, open the store in one process only, repeat with the same id when the outcome is unknown, or look at
-   * the file that is damaged.
+   * Free room, open the store in one process only, repeat with the same id when the outcome is unknown, or check the
+   * damaged file.
    */
   ERR_STORE:
     "A store refused or failed; `reason` says full, overloaded, taken, failed, outcome-unknown or damaged.",
@@ -144,7 +141,7 @@ export const ERROR_CODES = {
   ERR_SIMULATION:
     "A simulation of `shoal/testing` failed; the message has the seed that repeats it. Or a simulated node went down under a call.",
   /**
-   * Look at its `cause`. It is never thrown: it is the `error` of the events `source:failed` and `endpoint:refused`.
+   * Look at `cause`. The error is never thrown: the events `source:failed` and `endpoint:refused` have it as `error`.
    * The last list stays in force, and the source is read again.
    */
   ERR_SOURCE: "A source of endpoints threw, or has more of them than are used.",

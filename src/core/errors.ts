@@ -1,8 +1,7 @@
 /**
- * Every error that shoal raises. Codes are API: `ERROR_CODES` lists them.
- * Where the npm package `zeromq` has a code for a situation, that code is used,
- * so that existing handlers work. The tables in docs/errors.md are made of the
- * codes and of the docstrings of the classes, which name their codes.
+ * All errors of shoal. Codes are API and are listed in `ERROR_CODES`. The package `zeromq`'s codes are used where
+ * they exist, so that existing handlers work. docs/errors.md is generated from the codes and from the docstrings of
+ * the classes, which name their codes.
  */
 import { constants } from "node:os";
 import { ERROR_CODES } from "./error-codes.js";
@@ -12,15 +11,15 @@ export { ERROR_CODES };
 /** One of the codes in {@link ERROR_CODES}. */
 export type ErrorCode = keyof typeof ERROR_CODES;
 
-/** What else an error has. */
+/** Further properties of an error. */
 export interface ErrorDetails {
-  /** The error underneath, if any. */
+  /** The underlying error, if any. */
   readonly cause?: unknown;
-  /** The endpoint or peer address the error is about. */
+  /** The affected endpoint or peer address. */
   readonly endpoint?: string | undefined;
 }
 
-/** libzmq's own numbers for errors that the operating system has none for. */
+/** libzmq's numbers for errors without a number of the operating system. */
 const ZMQ_ERRNO: Partial<Record<ErrorCode, number>> = {
   EFSM: 156384763,
   ENOCOMPATPROTO: 156384764,
@@ -29,15 +28,15 @@ const ZMQ_ERRNO: Partial<Record<ErrorCode, number>> = {
 };
 
 /**
- * The base of every error of shoal: a `code` that is API, and a `cause` where there is one.
- * `instanceof ShoalError` holds for {@link InvalidArgumentError}, too, whose base is the language's `TypeError`.
+ * The base class of shoal's errors, with a stable `code` and an optional `cause`. `instanceof ShoalError` also holds
+ * for {@link InvalidArgumentError}, which extends `TypeError`.
  */
 export class ShoalError extends Error {
-  // Of each class in writing: bundles for pages shorten the names of classes.
+  // Explicit in each class, since bundles for pages shorten class names.
   static override readonly name: string = "ShoalError";
   /** Stable, documented in docs/errors.md. */
   readonly code: ErrorCode;
-  /** The system's number for `code`, where it has one, as the package `zeromq` gives it. */
+  /** The system's number for `code`, as in the package `zeromq`. */
   readonly errno: number | undefined;
   /** The endpoint concerned, where known. */
   readonly endpoint: string | undefined;
@@ -50,15 +49,15 @@ export class ShoalError extends Error {
     this.endpoint = details.endpoint;
   }
 
-  /** The same as `endpoint`; the package `zeromq` calls it so. */
+  /** Same as `endpoint`, under its name in the package `zeromq`. */
   get address(): string | undefined {
     return this.endpoint;
   }
 }
 
 /**
- * The caller passed something that cannot be right. Nothing has changed. Code `EINVAL`.
- * It is a `TypeError`, as the package `zeromq` throws one for wrong arguments, and a {@link ShoalError}.
+ * The caller passed an invalid argument. Nothing has changed. Code `EINVAL`. The class extends `TypeError`, as in the
+ * package `zeromq`, and counts as a {@link ShoalError}.
  */
 export class InvalidArgumentError extends TypeError implements ShoalError {
   static override readonly name: string = "InvalidArgumentError";
@@ -73,7 +72,7 @@ export class InvalidArgumentError extends TypeError implements ShoalError {
     this.endpoint = details.endpoint;
   }
 
-  /** The same as `endpoint`; the package `zeromq` calls it so. */
+  /** Same as `endpoint`, under its name in the package `zeromq`. */
   get address(): string | undefined {
     return this.endpoint;
   }
@@ -81,7 +80,7 @@ export class InvalidArgumentError extends TypeError implements ShoalError {
 
 const isInstance = Function.prototype[Symbol.hasInstance];
 
-// Subclasses inherit it; each but the base means its own prototype alone.
+// Only the base class also matches InvalidArgumentError; subclasses, which inherit this method, do not.
 Object.defineProperty(ShoalError, Symbol.hasInstance, {
   value(this: Function, value: unknown): boolean {
     if (isInstance.call(this, value)) return true;
@@ -115,7 +114,10 @@ export class ClosedError extends ShoalError {
   }
 }
 
-/** The wait ran out of time, or what it waited for cannot come any more. Codes `EAGAIN` (send, receive) and `ETIMEDOUT` (everything else). */
+/**
+ * The timeout passed, or the awaited event cannot come any more. Codes `EAGAIN` (send, receive) and `ETIMEDOUT`
+ * (everything else).
+ */
 export class TimeoutError extends ShoalError {
   static override readonly name: string = "TimeoutError";
 }
@@ -145,7 +147,7 @@ export class TransportError extends ShoalError {
 }
 
 /**
- * The engine or socket type lacks this, or a package that it needs is missing. Codes `NOT_SUPPORTED`,
+ * The engine or socket type lacks this feature, or a required package is missing. Codes `NOT_SUPPORTED`,
  * `ERR_ENGINE_UNAVAILABLE`, `ERR_PACKAGE_UNAVAILABLE`.
  */
 export class NotSupportedError extends ShoalError {

@@ -1,9 +1,8 @@
 /**
- * Events, as listeners and as an async iterable: of a socket (sockets/observer.ts), of a pattern's driver, of a proxy.
+ * Events for listeners and async iteration, used by sockets (sockets/observer.ts), pattern drivers and proxies.
  *
- * Listeners and reading can be used together. With listeners only, nothing is kept. For a reader at most `MAX_QUEUED`
- * events are kept, oldest dropped first and counted in `lost`: from the first `receive` or `for await` on, or, where
- * `keepsUnread` is set, from the start.
+ * A reader's queue holds at most `MAX_QUEUED` events; the oldest are dropped and counted in `lost`. Queueing starts
+ * with the first read, or at once with `keepsUnread` while there are no listeners.
  */
 import { describe } from "./arguments.js";
 import { RingBuffer } from "./collections/ring-buffer.js";
@@ -11,33 +10,29 @@ import { ClosedError, InvalidArgumentError, TimeoutError } from "./errors.js";
 import { suggest } from "./suggestions.js";
 import { refusedWait, Waiter, type WaitOptions } from "./waiter.js";
 
-/** Events kept for a reader that is slower than they come. */
 const MAX_QUEUED = 1_000;
 
-/** Reads given up that may stay in the queue before it is cleared of them. */
+/** Settled waiters that may stay queued before a cleanup. */
 const SLACK = 16;
 
-/** What every event has. */
 export interface TypedEvent {
   readonly type: string;
 }
 
-/** The events of some types. */
 export type EventOf<E extends TypedEvent, T extends E["type"]> = Extract<E, { readonly type: T }>;
 
 /**
- * Every name of a union of events. A record, so that the compiler finds one that is missing, and one that shares a member of the
- * union with another: `EventOf` would find no event of it, and its listeners would get `never`.
+ * The names of a union of events, as a record. The compiler then finds missing names, and names that share a member
+ * of the union, for which `EventOf` would be `never`.
  */
 export type EventNames<E extends TypedEvent> = {
   readonly [T in E["type"]]: [EventOf<E, T>] extends [never] ? never : true;
 };
 
-/** How a stream keeps its events. */
 export interface EventStreamOptions<E extends TypedEvent> {
-  /** The names there are; another name throws. Default: any name. */
+  /** Known names; other names throw. Default: any name. */
   readonly names?: EventNames<E>;
-  /** Whether events are kept before the first read, as long as there are no listeners. Default `false`. */
+  /** Keeps events before the first read while there are no listeners. Default `false`. */
   readonly keepsUnread?: boolean;
   /** Called with each event that has neither a listener nor a reader. It must not throw. */
   readonly unheard?: (event: E) => void;
@@ -65,7 +60,7 @@ export class EventStream<E extends TypedEvent> {
   readonly #listeners = new Map<string, Set<Listener>>();
   readonly #queue = new RingBuffer<E>();
   readonly #waiters = new RingBuffer<Waiter<E>>();
-  /** What `once` added, and the listener that it stands for. */
+  /** Wrappers made by `once`, with the original listener. */
   readonly #once = new WeakMap<Listener, Listener>();
   #interest = 0;
   #waiting = 0;
@@ -80,19 +75,19 @@ export class EventStream<E extends TypedEvent> {
     this.#unheard = options.unheard;
   }
 
-  /** Whether no event comes any more: the stream or its source was closed. */
+  /** Whether the stream or its source is closed. */
   get closed(): boolean {
     return this.#closed;
   }
 
-  /** Events that were dropped because nobody read them in time. */
+  /** Events dropped because the reader was too slow. */
   get lost(): number {
     return this.#lost;
   }
 
   /**
-   * Calls `listener` for each event of a type. What it throws is raised as an uncaught exception, and disturbs nothing
-   * else. On a closed stream it does nothing.
+   * Calls `listener` for each event of a type. Its errors become uncaught exceptions. Does nothing on a closed
+   * stream.
    *
    * @throws InvalidArgumentError `EINVAL` for an unknown event name or a listener that is not a function
    */
@@ -112,7 +107,7 @@ export class EventStream<E extends TypedEvent> {
   }
 
   /**
-   * The same for one event only.
+   * Calls `listener` for the next event of a type only.
    *
    * @throws InvalidArgumentError `EINVAL` for an unknown event name or a listener that is not a function
    */
@@ -147,10 +142,10 @@ export class EventStream<E extends TypedEvent> {
   }
 
   /**
-   * The next event.
+   * Waits for the next event.
    *
-   * @throws ClosedError `EBADF` when the stream is closed and everything was read; TimeoutError `EAGAIN`;
-   *   AbortedError `ABORT_ERR`
+   * @throws ClosedError `EBADF` when the stream is closed and its queue is empty; TimeoutError `EAGAIN`; AbortedError
+   *   `ABORT_ERR`
    */
   receive(options?: WaitOptions): Promise<E> {
     const refused = refusedWait(options, "receive");
@@ -210,7 +205,7 @@ export class EventStream<E extends TypedEvent> {
     this.#queue.push(event);
   }
 
-  /** @internal No event comes any more; what is queued can still be read. */
+  /** @internal Stops further events; queued ones can still be read. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -223,12 +218,12 @@ export class EventStream<E extends TypedEvent> {
     this.#interest = 0;
   }
 
-  /** @internal Whether an event of this name comes to a listener, or to a reader. */
+  /** @internal Whether a listener or reader gets events of this name. */
   hears(type: E["type"]): boolean {
     return this.#reads || this.#listeners.has(type);
   }
 
-  /** @internal Whether there are listeners or readers, each time that this changes. */
+  /** @internal Called when the first listener or reader arrives or the last one leaves. */
   protected onInterest(_interested: boolean): void {}
 
   #check(type: string, listener: unknown): void {

@@ -1,29 +1,26 @@
 /**
- * Watches folders by their paths: a client's keys (sockets/security/key-folder.ts), a configuration's file (config/watch.ts).
+ * Watches folders by path: a client's keys (sockets/security/key-folder.ts), a configuration file (config/watch.ts).
  *
- *   a change that the system reports --quiet, patience--> onChange(true)
- *   every 5 s                                         --> onChange(false)   not every file system reports changes
- *   a folder is missing --500 ms-->                       onChange(true)
+ *   a reported change --quiet, patience--> onChange(true)
+ *   every 5 s                          --> onChange(false)   some file systems report no changes
+ *   a missing folder --500 ms-->           onChange(true)
  *
- * The system watches what a path led to, not the path: a folder that was replaced by another of its name would be watched
- * where it is now. So `follow` compares, and is to be called at each change before anything is read.
- *
- * fs.watch and timers, not a watcher library: those watch each file, and what is wanted here is a folder, read as a whole
- * whenever anything in it changes.
+ * The system watches an inode, not a path, so a replaced folder would go unnoticed. Callers therefore call `follow`,
+ * which compares inodes, before they read. Watcher libraries watch single files; here the folder is read as a whole.
  */
 import { type FSWatcher, watch } from "node:fs";
 import { stat } from "node:fs/promises";
 import { systemClock } from "./clock.js";
 
-/** ms between two looks at folders that report nothing. */
+/** ms between polls. */
 const LOOK_EVERY = 5_000;
-/** ms until the next look while one is missing. */
+/** ms until the next poll while a folder is missing. */
 const RETRY = 500;
 
 export interface FolderWatchEffects {
-  /** @param reported whether the system reported a change, or a folder was missing; else it is only time for a look */
+  /** @param reported whether the system reported a change or a folder was missing; `false` for a periodic poll */
   onChange(reported: boolean): void;
-  /** A folder is there and cannot be watched: there are only the looks. */
+  /** A folder exists but cannot be watched; polling continues. */
   onError?(error: Error): void;
 }
 
@@ -37,7 +34,7 @@ export class FolderWatch {
   readonly #quiet: number;
   readonly #patience: number;
   readonly #watched = new Map<string, Watched>();
-  /** When the first of the changes was noted that are not reported yet. */
+  /** The time of the first unreported change. */
   #firstChange: number | undefined = undefined;
   #settling: NodeJS.Timeout | undefined = undefined;
   #looking: NodeJS.Timeout | undefined = undefined;
@@ -45,8 +42,8 @@ export class FolderWatch {
   #closed = false;
 
   /**
-   * @param quiet ms without a change after which it is reported: several files change together
-   * @param patience ms after the first change after which it is reported in any case
+   * @param quiet ms without further changes before a change is reported; groups files that change together
+   * @param patience ms after the first change at which it is reported in any case
    */
   constructor(quiet: number, patience: number, effects: FolderWatchEffects) {
     this.#effects = effects;
@@ -54,13 +51,13 @@ export class FolderWatch {
     this.#patience = patience;
   }
 
-  /** Watches these folders from now on, and no others. Never rejects. */
+  /** Watches these folders and no others. Never rejects. */
   async follow(folders: readonly string[]): Promise<void> {
     for (const folder of this.#watched.keys()) if (!folders.includes(folder)) this.#forget(folder);
     for (const folder of folders) {
       const inode = await stat(folder).then(
         ({ ino }) => ino,
-        () => undefined, // It is not there: looked for again soon.
+        () => undefined, // The folder is missing and is polled soon.
       );
       if (this.#closed) return;
       if (inode !== undefined && this.#watched.get(folder)?.inode === inode) continue;
@@ -71,7 +68,7 @@ export class FolderWatch {
     this.#looking ??= setInterval(() => this.#effects.onChange(false), LOOK_EVERY).unref();
   }
 
-  /** Looks again soon: something could not be read. */
+  /** Polls soon, after a failed read. */
   retry(): void {
     if (this.#closed) return;
     this.#retrying ??= setTimeout(() => {
@@ -80,13 +77,13 @@ export class FolderWatch {
     }, RETRY).unref();
   }
 
-  /** Something changed: reported once changes have settled. */
+  /** Notes a change, which is reported after `quiet` ms. */
   note(): void {
     if (this.#closed) return;
     const now = systemClock.now();
     this.#firstChange ??= now;
     const left = this.#firstChange + this.#patience - now;
-    if (left <= 0) return; // The timer is due: more changes must not put it off.
+    if (left <= 0) return; // The timer is due, and more changes must not delay it.
     clearTimeout(this.#settling);
     const wait = Math.min(this.#quiet, left);
     this.#settling = setTimeout(() => {

@@ -1,17 +1,17 @@
 /**
- * Hashes that choose a place: tables of a power of two places, shards. Anyone can make two texts with one hash, so a caller compares the keys
- * as well; what stands for a text without it needs SHA-256.
+ * Hashes for table places and shards. Collisions are easy to construct, so callers must compare the keys as well; an
+ * identifier needs SHA-256.
  */
 
 const OFFSET = 0x811c_9dc5;
 const FACTOR = 0x0100_0193;
 
 /**
- * FNV-1a, 32 bits, signed. Its low bits are its weakest: mix them before use.
+ * FNV-1a, 32 bits, signed. The low bits are weak: mix them before use.
  *
  * @param start the first byte
  * @param end the byte after the last
- * @param seed another hash for another kind of key; no help against chosen keys: see `seededHash`
+ * @param seed separates kinds of keys; it does not protect against chosen keys (see `seededHash`)
  */
 export function fnv1a(bytes: Uint8Array, start: number, end: number, seed = 0): number {
   let hash = (OFFSET ^ seed) | 0;
@@ -20,8 +20,8 @@ export function fnv1a(bytes: Uint8Array, start: number, end: number, seed = 0): 
 }
 
 /**
- * A hash of short keys that strangers choose, by a seed that they do not know. In FNV-1a only the low byte of the seed decides which
- * keys collide, since a product's low bits come of low bits alone; here high bits come down with each byte.
+ * Hashes short untrusted keys with a secret seed. With FNV-1a only the low byte of the seed affects collisions; here
+ * the high bits are mixed in after each byte.
  *
  * @param start the first byte
  * @param end the byte after the last

@@ -1,6 +1,6 @@
 /**
- * An HTTP server that strangers may reach: a slow, endless or invalid request costs one connection for a few seconds.
- * node:http answers what is not HTTP with 400, headers that are too large with 431 and what is too slow with 408.
+ * A bounded HTTP server for untrusted clients. A slow, endless or invalid request costs one connection for a few
+ * seconds. node:http answers malformed requests with 400, large headers with 431 and slow requests with 408.
  */
 import type { IncomingMessage, RequestListener, Server } from "node:http";
 import type { Socket } from "node:net";
@@ -8,24 +8,23 @@ import type { SecureContextOptions } from "node:tls";
 import { InvalidArgumentError } from "./errors.js";
 import { isLocalNameOrAddress, isLoopback } from "./loopback.js";
 
-/** ms for the head of a request, and for all of it. */
+/** ms for the headers and for the whole request. */
 const REQUEST_TIME = 5_000;
-/** ms of an idle connection. */
 const IDLE_TIME = 10_000;
-/** ms for a client to take its response. */
+/** ms in which a client must read its response. */
 const RESPONSE_TIME = 10_000;
-/** ms between two checks for requests that are too slow. */
+/** ms between checks for slow requests. */
 const CHECK_INTERVAL = 1_000;
-/** Bytes of a request's head. */
+/** Bytes of request headers. */
 const MAX_HEAD = 8_192;
-/** Connections; one more ends the oldest, so that many slow ones keep nobody out. */
+/** Most connections. One more closes the oldest, so that slow clients cannot lock out others. */
 const MAX_CONNECTIONS = 64;
-/** Requests of one connection. */
+/** Requests per connection. */
 const MAX_REQUESTS = 1_000;
-/** ms for responses under way when the server closes. */
+/** ms that responses in flight have when the server closes. */
 const CLOSE_TIME = 1_000;
 
-/** The bounds of a server, in ms but for `connections`. */
+/** Bounds of a server; times in ms. */
 export interface HttpLimits {
   readonly requestTime: number;
   readonly idleTime: number;
@@ -45,20 +44,19 @@ const LIMITS: HttpLimits = {
   connections: MAX_CONNECTIONS,
 };
 
-/** The certificate of an HTTPS server, in PEM; with `ca`, clients need one that it signed. */
+/** PEM certificate of an HTTPS server. With `ca`, clients need a certificate signed by it. */
 export type HttpsOptions = Pick<SecureContextOptions, "cert" | "key" | "passphrase" | "ca">;
 
-/** What a server takes beyond short answers to GET and HEAD. */
 export interface HttpAccepted {
-  /** Everything else is answered with 405. Default: GET and HEAD. */
+  /** Allowed methods; others get 405. Default: GET and HEAD. */
   readonly methods?: readonly string[];
-  /** Whether a response goes on as long as its client reads: it has no `responseTime`, but `idleTime` holds. Default: none does. */
+  /** Whether the response to a request is exempt from `responseTime`; `idleTime` still applies. Default: none. */
   isStream?(request: IncomingMessage): boolean;
-  /** Whether the listener checks Host. Default: over loopback, names other than localhost are refused. */
+  /** Whether the listener checks Host itself. Default: over loopback, names other than localhost are refused. */
   readonly checksHost?: boolean;
 }
 
-/** A server with bounds; `listener` gets GET and HEAD, everything else is answered with 405. @param tls `undefined`: plain HTTP */
+/** Creates a server with bounds. @param tls `undefined` for plain HTTP */
 export function boundedServer(
   listener: RequestListener,
   given: Partial<HttpLimits> = {},
@@ -87,7 +85,7 @@ export function boundedServer(
       listener(request, response);
       return;
     }
-    // Its body is not read: the connection ends with the response.
+    // The request body is not read, so the connection must close.
     response.writeHead(405, { Allow: methods.join(", "), Connection: "close", "Content-Length": 0 }).end();
   };
   const server =
@@ -117,12 +115,12 @@ export function boundedServer(
   return server;
 }
 
-/** A page of a name that points to this host would read what it is not meant to. A request without Host is not a browser's. */
+/** Prevents DNS rebinding. A request without Host does not come from a browser. */
 function isOfForeignName({ headers: { host }, socket }: IncomingMessage): boolean {
   return host !== undefined && isLoopback(socket.remoteAddress ?? "") && !isLocalNameOrAddress(host);
 }
 
-/** @throws the system's error, as `EADDRINUSE` */
+/** @throws the system's error, such as `EADDRINUSE` */
 export function listen(server: Server, host: string | undefined, port: number): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once("error", reject);
@@ -133,7 +131,7 @@ export function listen(server: Server, host: string | undefined, port: number): 
   });
 }
 
-/** Ends when the responses under way have; those that take long are cut off. */
+/** Closes the server after responses in flight, or after `CLOSE_TIME`. */
 export function shut(server: Server): Promise<void> {
   return new Promise((resolve) => {
     if (!server.listening) {
@@ -149,17 +147,16 @@ export function shut(server: Server): Promise<void> {
   });
 }
 
-/** Where to listen. */
 export interface ListenAddress {
-  /** `undefined`: every address of the machine. */
+  /** `undefined` for all addresses of the machine. */
   readonly host: string | undefined;
-  /** 0: one that is free. */
+  /** 0 for a free port. */
   readonly port: number;
 }
 
 /**
- * @param what is to listen, for the error
- * @param text `127.0.0.1:9464`, `[::1]:9464`, `name:9464`; `*:9464` and `:9464` are every address of the machine
+ * @param what the listener's name, for the error
+ * @param text `127.0.0.1:9464`, `[::1]:9464`, `name:9464`; `*:9464` and `:9464` mean all addresses of the machine
  * @throws InvalidArgumentError `EINVAL`
  */
 export function parseListenAddress(what: string, text: string): ListenAddress {
@@ -173,7 +170,7 @@ export function parseListenAddress(what: string, text: string): ListenAddress {
   return { host: host === "" || host === "*" ? undefined : host, port };
 }
 
-/** An address as a URL has it. */
+/** Formats an address for a URL. */
 export function urlHost(address: string): string {
   return address.includes(":") ? `[${address}]` : address;
 }

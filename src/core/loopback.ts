@@ -1,30 +1,29 @@
 /**
- * Loopback, and the names that a browser uses for it. Pure.
- *
- * A page whose name is made to point to 127.0.0.1 (DNS rebinding) is, to its browser, of the same origin as what listens there.
- * The request still has that name as its Host, so over loopback a name counts only if no stranger can own it.
+ * Loopback addresses and local host names, to prevent DNS rebinding. A name that resolves to 127.0.0.1 gives a
+ * foreign page the origin of a local server. The Host header still has that name, so only names that no one can
+ * register count as local.
  */
 import { isIP, isIPv4 } from "node:net";
 
-/** Whether an address is 127.0.0.0/8 or ::1, also as IPv4 within IPv6. */
+/** Whether an address is in 127.0.0.0/8 or is ::1, also as IPv4 within IPv6. */
 export function isLoopback(address: string): boolean {
   const ip = address.replace(/^::ffff:(?=\d+\.)/i, "");
   return ip === "::1" || (isIPv4(ip) && ip.startsWith("127."));
 }
 
-/** The name or address in a Host header, lower-case; `undefined` for what is not one. */
+/** The host in a Host header, in lower case; `undefined` if malformed. */
 export function hostOf(header: string | undefined): string | undefined {
   const match = /^(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+))(?::\d{1,5})?$/i.exec(header ?? "");
   return (match?.[1] ?? match?.[2])?.toLowerCase();
 }
 
-/** Whether a Host header has localhost, a name below it, or a loopback address. */
+/** Whether a Host header has localhost, a subdomain of it, or a loopback address. */
 export function isLoopbackHost(header: string | undefined): boolean {
   const host = hostOf(header);
   return host !== undefined && (isLocalName(host) || isLoopback(host));
 }
 
-/** The same, or any other address: no name can be made to point to a host that has none. */
+/** Accepts localhost, its subdomains and any address: DNS rebinding needs a name. */
 export function isLocalNameOrAddress(header: string | undefined): boolean {
   const host = hostOf(header);
   return host !== undefined && (isLocalName(host) || isIP(host) !== 0);

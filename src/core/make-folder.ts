@@ -1,15 +1,15 @@
 /**
- * Makes folders. Node's own `mkdir` with `recursive` never returns where the system reports ENOENT though the parent is
- * there, as in /proc: the process spins, and takes no signal.
+ * Creates folders. Node's `mkdir` with `recursive` spins forever if the system reports ENOENT for an existing parent,
+ * as in /proc.
  */
 import { existsSync, mkdirSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 
 /**
- * Makes a folder and its parents where they are missing.
+ * Creates a folder and its missing parents.
  *
- * @param path from the root
- * @param mode of those that are made
+ * @param path an absolute path
+ * @param mode of created folders
  * @throws the system's error
  */
 export function makeFolder(path: string, mode = 0o777): void {
@@ -19,7 +19,7 @@ export function makeFolder(path: string, mode = 0o777): void {
   try {
     mkdirSync(path, { mode });
   } catch (error) {
-    // Another process may have made it meanwhile.
+    // Another process may have created it.
     if (!isFolder(path)) throw error;
   }
 }

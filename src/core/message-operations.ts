@@ -1,11 +1,10 @@
 /**
- * What messages between the nodes of a cluster, and those of sessions, publish of themselves (diagnostics.ts), and the
- * contexts of traces that go with them.
+ * Operations published for messages of clusters and sessions (diagnostics.ts), and their trace contexts.
  *
  *   publish, sendTo, send, query ── start: a subscriber sets a context ── item with it, to nodes that take contexts ── end
  *   item with a context ── kept with the message ── start ── handler ── end; or receive, where the program reads it
  *
- * While nobody subscribes, a message costs the question whether somebody does, at each end.
+ * Without subscribers a message costs one check at each end.
  */
 import { isBytes } from "./bytes.js";
 import {
@@ -20,54 +19,54 @@ import {
 } from "./diagnostics.js";
 import { MAX_CONTEXT_BYTES } from "./trace-context.js";
 
-/** The call of the program that sends a message. */
+/** The call that sends a message. */
 export type MessageCall = "publish" | "sendTo" | "sendToNodes" | "send" | "query";
 
-/** Which part of the library has a message. */
+/** The part of the library that carries a message. */
 export type MessageSystem = "cluster" | "sessions";
 
-/** What handles a message: that of a subscription, of messages to services, or of queries; a server that keeps what a session's client publishes. */
+/** The handler's kind; "publication" is a server that stores messages of a session's client. */
 export type MessageHandlerKind = "subscription" | "message" | "query" | "publication";
 
-/** Whether anybody observes what is sent: asked with each message. */
 export function isMessageSendObserved(): boolean {
   return MESSAGE_SEND_START.hasSubscribers || MESSAGE_SEND_END.hasSubscribers;
 }
 
-/** The same of what handlers get. */
 export function isMessageProcessObserved(): boolean {
   return MESSAGE_PROCESS_START.hasSubscribers || MESSAGE_PROCESS_END.hasSubscribers;
 }
 
-/** The same of what programs read of a subscription without a handler. */
+/** Whether messages read without a handler are observed. */
 export function isMessageReceiveObserved(): boolean {
   return MESSAGE_RECEIVE.hasSubscribers;
 }
 
-/** The same of messages of sessions that programs acknowledge. */
 export function isMessageAcknowledgeObserved(): boolean {
   return MESSAGE_ACKNOWLEDGE.hasSubscribers;
 }
 
-/** Whether anybody observes messages that came with a context, which are few. */
+/** Whether messages with a trace context are observed. */
 export function isMessageTraced(): boolean {
   return MESSAGE_TRACED.hasSubscribers;
 }
 
 /**
- * A message that a program sends to other nodes: until the links have it; a message to one client until that has it; a query until it ends;
- * a publication of a session's client until the store has it.
+ * A message sent to other nodes. It ends when the links have accepted the message, the client of a one-to-one message
+ * has received it, the query has ended, or the session store has the publication.
  */
 export class MessageSendOperation extends Operation {
   readonly system: MessageSystem;
   readonly call: MessageCall;
-  /** The topic; "self" of a one-to-one message; "channel/N" or "channel/NAME" of what goes to services. */
+  /** The topic; "self" for a one-to-one message; "channel/N" or "channel/NAME" for services. */
   readonly destination: string;
-  /** Bytes of its data. */
+  /** Bytes of data. */
   readonly bytes: number;
-  /** At the end: nodes that it went to, this one among them where it has subscriptions; of a query, services that answered; sessions that keep it. */
+  /**
+   * At the end: receiving nodes (with this one if it has subscriptions), services that answered, or sessions that
+   * keep it.
+   */
   recipients = 0;
-  /** For a subscriber of `start`: what goes with the message to nodes that take contexts, 1,024 bytes at most. */
+  /** Trace context for nodes that take one, at most 1,024 bytes. Set it in a subscriber of `start`. */
   context: Uint8Array | undefined = undefined;
 
   /** @internal */
@@ -80,24 +79,23 @@ export class MessageSendOperation extends Operation {
   }
 }
 
-/** What is known of a message that came. */
 export interface ObservedMessage {
   readonly system: MessageSystem;
   /** As in {@link MessageSendOperation}. */
   readonly destination: string;
-  /** The filter of the subscription; "" of what came to a service, and of sessions. */
+  /** The subscription's filter; "" for services and sessions. */
   readonly filter: string;
-  /** The id of the node that sent it, or of the session; "": a session's message that a node has published. */
+  /** The id of the sending node or session; "" for a session message that a node published. */
   readonly sender: string;
-  /** Bytes of its data. */
+  /** Bytes of data. */
   readonly bytes: number;
-  /** What the program gets. */
+  /** The message as the program gets it. */
   readonly message: unknown;
-  /** What came with it: bytes of a remote program, 1,024 at most. */
+  /** The received trace context, at most 1,024 bytes; untrusted. */
   readonly context: Uint8Array | undefined;
 }
 
-/** A message that a handler has, until it returns or its promise settles. */
+/** A message in a handler, until the handler returns or its promise settles. */
 export class MessageProcessOperation extends Operation {
   readonly handler: MessageHandlerKind;
   readonly received: ObservedMessage;
@@ -110,17 +108,15 @@ export class MessageProcessOperation extends Operation {
   }
 }
 
-/** Where a message to services goes, as operations name it. */
 export function channelDestination(channel: unknown): string {
   return typeof channel === "number" || typeof channel === "string" ? `channel/${channel}` : "channel";
 }
 
-/** Bytes of data; 0 for what is none, which the call refuses. */
+/** Bytes of data; 0 for invalid data, which the call refuses later. */
 export function observedBytes(data: unknown): number {
   return typeof data === "string" ? Buffer.byteLength(data) : isBytes(data) ? data.length : 0;
 }
 
-/** Publishes that a message is about to be sent. */
 export function startMessageSend(
   call: MessageCall,
   destination: unknown,
@@ -137,14 +133,14 @@ export function startMessageSend(
   return operation;
 }
 
-/** What a subscriber has set, as bytes that nobody changes; `undefined`: nothing that can be sent. */
+/** A copy of the context set by a subscriber; `undefined` if it cannot be sent. */
 export function contextToSend({ context }: MessageSendOperation): Buffer | undefined {
   return isBytes(context) && context.length > 0 && context.length <= MAX_CONTEXT_BYTES
     ? Buffer.from(context)
     : undefined;
 }
 
-/** Sends a message that is observed. @param recipients how many a result means */
+/** @param recipients counts the recipients in a result */
 export function observeMessageSend<T>(
   call: MessageCall,
   destination: unknown,
@@ -163,7 +159,6 @@ export function observeMessageSend<T>(
   );
 }
 
-/** Publishes that a message is about to be handled. */
 export function startMessageProcess(
   handler: MessageHandlerKind,
   received: ObservedMessage,
@@ -175,10 +170,10 @@ export function startMessageProcess(
 }
 
 /**
- * Calls a handler that is observed.
+ * Calls an observed handler.
  *
- * @returns what it returns; of a promise, one that settles as that does
- * @throws what it throws
+ * @returns the handler's result; a promise settles the same way
+ * @throws the handler's error
  */
 export function observeMessageProcess<T>(handler: MessageHandlerKind, of: ObservedMessage, call: () => T): T {
   const operation = startMessageProcess(handler, of);
@@ -195,18 +190,16 @@ export function observeMessageProcess<T>(handler: MessageHandlerKind, of: Observ
   return result;
 }
 
-/** Reports a message that a program reads. */
 export function observeMessageReceive(of: ObservedMessage): void {
   MESSAGE_RECEIVE.publish(of);
   if (of.context !== undefined) MESSAGE_TRACED.publish(of);
 }
 
-/** Reports that a program acknowledges a message. */
 export function observeMessageAcknowledge(of: ObservedMessage): void {
   MESSAGE_ACKNOWLEDGE.publish(of);
 }
 
-/** Keeps what came with a message, as long as somebody observes messages. */
+/** Keeps a received context only while messages are observed. */
 export function keepMessageContext(
   message: { context: Buffer | undefined },
   context: Buffer | undefined,

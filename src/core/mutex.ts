@@ -1,10 +1,10 @@
-/** A mutual exclusion for promises: callers get their turn in the order they asked. */
+/** Mutual exclusion for async calls, in the order of arrival. */
 
 import { RingBuffer } from "./collections/ring-buffer.js";
 import { TimeoutError } from "./errors.js";
 import { refusedWait, Waiter, type WaitOptions } from "./waiter.js";
 
-/** Calls that have given up and may stay in the queue in any case. */
+/** Settled waiters that may stay queued before a cleanup. */
 const SLACK = 16;
 
 export class Mutex {
@@ -12,15 +12,14 @@ export class Mutex {
   #taken = false;
   #waiting = 0;
 
-  /** Whether somebody has the turn. */
   get taken(): boolean {
     return this.#taken;
   }
 
   /**
-   * Waits for the turn.
+   * Waits for the lock.
    *
-   * @returns call it when done
+   * @returns the function that releases it
    * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`
    */
   async take(options: WaitOptions = {}): Promise<() => void> {
@@ -40,7 +39,7 @@ export class Mutex {
     return this.#done;
   }
 
-  /** Those that have given up are taken off once they are most of the queue. */
+  /** Removes settled waiters once they are most of the queue. */
   #givenUp(): void {
     this.#waiting -= 1;
     if (this.#queue.length > 2 * this.#waiting + SLACK) this.#queue.retain(({ settled }) => !settled);

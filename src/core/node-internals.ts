@@ -1,21 +1,20 @@
 /**
- * Parts of Node.js that it does not document. All of shoal's uses of them are here; each has a way without it, for other runtimes and
- * for the day on which Node.js changes it. `internals` says which are there.
+ * Undocumented parts of Node.js. All uses are in this file, and each has a fallback for other runtimes and later
+ * versions.
  *
- *   part                      what for                                        without it
+ *   part                      what for                                        fallback
  *   _handle.bytesWritten      bytes that the kernel has taken of a socket     bytes that the socket has not queued itself
- *   _handle.useUserBuffer     reading TLS and ws into memory of our own       the socket's events: 17 to 39 % more processor time
+ *   _handle.useUserBuffer     reading TLS and ws into our own memory          the socket's events: 17 to 39 % more CPU time
  *   _handle.onconnection      refusing a connection before it is a stream     the stream is destroyed
  *   _handle.verifyError       why a client's certificate is not accepted      "it was not verified"
  *   _listen2                  bindSync                                        NotSupportedError
  *   kHandle of a channel      inproc between threads                          inproc within one thread
- *   _writableState            how much a link's channel takes at once         what it took first
+ *   _writableState            how much a link's channel takes at once         its initial amount
  */
 import type { Server, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
 
-/** What stands between a socket or server and libuv. */
 interface Handle {
   readonly bytesWritten?: unknown;
   readonly writeQueueSize?: unknown;
@@ -37,10 +36,10 @@ export function takenOf(socket: Socket): number {
   return socket.bytesWritten - socket.writableLength;
 }
 
-/** Properties of net.Socket: the memory for the next read, the function for further memory, and the callback. */
+/** Symbol names in net.Socket: memory for the next read, allocator of further memory, callback. */
 const READ_NAMES = ["kBuffer", "kBufferGen", "kBufferCb"] as const;
 
-/** The symbols of these names; `null`: this runtime lacks them. */
+/** `null` when this runtime lacks them. */
 let readSymbols: readonly symbol[] | null | undefined;
 
 function symbolsOf(socket: object): readonly symbol[] | null {
@@ -49,7 +48,6 @@ function symbolsOf(socket: object): readonly symbol[] | null {
   return found.every((symbol) => symbol !== undefined) ? found : null;
 }
 
-/** Whether a socket can be read by {@link readInto}. */
 export function readsInto(socket: Duplex): boolean {
   if (typeof handleOf(socket)?.useUserBuffer !== "function") return false;
   readSymbols ??= symbolsOf(socket);
@@ -57,10 +55,10 @@ export function readsInto(socket: Duplex): boolean {
 }
 
 /**
- * The option `onread` of `net.Socket` for a socket that exists: the constructor of node:tls lacks it, and `node:http` needs the events of a
- * socket before its upgrade.
+ * Sets `onread` of `net.Socket` on an existing socket: node:tls has no such option, and `node:http` needs the
+ * socket's events before its upgrade.
  *
- * @param socket one of which {@link readsInto} is true @param buffer the memory for a read @param callback gets the bytes
+ * @param socket must satisfy {@link readsInto} @param buffer returns memory for a read @param callback gets the bytes
  */
 export function readInto(
   socket: Duplex,
@@ -74,7 +72,7 @@ export function readInto(
 
 /** An accepted connection of which no stream was made. */
 export interface AcceptedHandle {
-  /** Whether a stream of it can have memory of its own to read into. */
+  /** Present if a stream of this connection can read into given memory. */
   readonly useUserBuffer?: unknown;
   getpeername?(out: { address?: string; port?: number }): number;
   reset?(closed: () => void): number;
@@ -82,29 +80,27 @@ export interface AcceptedHandle {
 }
 
 /**
- * Asks, before Node.js makes a stream of a connection, whether it may be: an address that may not connect costs some 20 µs of
- * processor time, a stream five times as much; the refused peer gets a reset, so neither side keeps the connection in TIME_WAIT.
- *
- * Asks `admits` of each connection's address while `server` listens. Where the runtime has no such place, nothing is asked:
- * the caller asks again of the streams it gets.
+ * Refuses addresses before Node.js creates a stream: a refusal costs some 20 µs of processor time, a stream five
+ * times as much. The reset also avoids TIME_WAIT on both sides. Without `onconnection` nothing is refused here, so
+ * the caller must check its streams as well.
  *
  * @param server not listening yet
- * @param admits gets the address as the system has it, an IPv4 one maybe in the form of IPv6; it must not throw
+ * @param admits gets the address as the system reports it, possibly IPv4 in IPv6 form; it must not throw
  */
 export function filterAccepts(server: Server, admits: (address: string) => boolean): void {
   interceptAccepts(server, admits, () => false);
 }
 
-/** Who has connected, as the system has it; a peer that is gone already has no address, one of a path has none either. */
+/** The peer's address; missing for paths, and for peers already gone. */
 export interface AcceptedPeer {
   readonly address?: string;
   readonly port?: number;
 }
 
 /**
- * The same, and gives `take` each connection that is not refused.
+ * Refuses addresses as `filterAccepts` does, and offers all other connections to `take`.
  *
- * @param take returns whether it has made a stream of it; else Node.js does. It must not throw
+ * @param take returns whether it used the connection; otherwise Node.js makes a stream. It must not throw
  */
 export function interceptAccepts(
   server: Server,
@@ -129,7 +125,7 @@ export function interceptAccepts(
     };
   });
 }
-/** What is wrong with a client's certificate; where Node.js does not say, it is refused unless it says that it is right. */
+/** The verification error of a client's certificate. Without `verifyError` only `authorized` is known. */
 export function verifyError(socket: TLSSocket): Error | undefined {
   const handle = handleOf(socket);
   if (handle === undefined) return new Error("the connection has ended");
@@ -141,7 +137,7 @@ interface Bindable {
   _listen2?(address: string | null, port: number, family: number, backlog: number): void;
 }
 
-/** Binds within the call. @returns `false`: Node.js has no such call any more */
+/** Binds within the call. @returns `false` if Node.js lacks `_listen2` */
 export function bindNow(
   server: Server,
   address: string,
@@ -159,7 +155,7 @@ interface Postable {
   postMessage(message: unknown, transfer: readonly unknown[]): unknown;
 }
 
-/** The port beneath a BroadcastChannel, which can hand a MessagePort over. */
+/** The port of a BroadcastChannel, which can transfer a MessagePort. */
 export function portBeneath(channel: object): Postable | undefined {
   for (const key of Object.getOwnPropertySymbols(channel)) {
     if (key.description !== "kHandle") continue;
@@ -169,7 +165,7 @@ export function portBeneath(channel: object): Postable | undefined {
   return undefined;
 }
 
-/** Sets a stream's `writableHighWaterMark`, for which there is no call. */
+/** Sets a stream's `writableHighWaterMark`, for which Node.js has no call. */
 export function setWriteAhead(stream: Duplex, bytes: number): void {
   const { _writableState: state } = stream as unknown as { _writableState?: { highWaterMark?: number } };
   if (state?.highWaterMark !== undefined) state.highWaterMark = bytes;

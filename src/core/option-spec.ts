@@ -1,36 +1,34 @@
-/** How a socket option is described: its type, range, unit, default and the sockets that have it (option-table.ts). */
+/** The description of a socket option in option-table.ts. */
 import type { SocketTypeName } from "./socket-type.js";
 
-/** How an option's value is checked. */
 export type OptionKind = "boolean" | "integer" | "string" | "key" | "bytes" | "choice" | "certificates";
 
 export interface OptionSpec {
   readonly kind: OptionKind;
   readonly default: unknown;
-  /** Number of the option in zmq.h, Socket options (sockets/numbered-options.ts); absent: it has none. */
+  /** Option number in zmq.h (sockets/numbered-options.ts); absent without one. */
   readonly zmq?: number;
-  /** Present where shoal deliberately differs. */
+  /** The default of package `zeromq`, where shoal deliberately differs. */
   readonly zeromqDefault?: unknown;
   readonly min?: number;
   readonly max?: number;
   readonly unit?: "ms" | "bytes" | "messages" | "s" | "kbit/s" | "hops" | "calls" | "connections";
   readonly choices?: readonly (string | null)[];
-  /** Socket types that have it; absent: all. */
+  /** Socket types with this option; absent for all. */
   readonly on?: readonly SocketTypeName[];
-  /** Used above the seam only: no engine gets it. */
+  /** Used above the engine interface; engines do not see it. */
   readonly local?: true;
-  /** The only engine that has it; every other takes its default, and no other value. */
+  /** The only engine with this option. Others accept its default only. */
   readonly only?: "zmtp";
   /**
-   * What the engine zmtp does with a value other than the default, where Node.js has no call for it: it refuses the value, or
-   * warns and keeps it without effect.
+   * How engine zmtp treats another value than the default where Node.js has no call for it: "refused" throws,
+   * "ignored" warns and has no effect.
    */
   readonly zmtp?: "refused" | "ignored";
-  /** A change takes effect on connections that stand, or on their next handshake; the others wait for the next bind or connect. */
+  /** Changes apply to open connections or their next handshake. Other options wait for the next bind or connect. */
   readonly live?: true;
 }
 
-/** Socket types that can send. */
 export const WRITABLE = [
   "Pair",
   "Publisher",
@@ -50,7 +48,6 @@ export const WRITABLE = [
   "Peer",
   "Channel",
 ] as const satisfies readonly SocketTypeName[];
-/** Socket types that can receive. */
 export const READABLE = [
   "Pair",
   "Subscriber",
@@ -72,7 +69,7 @@ export const READABLE = [
 ] as const satisfies readonly SocketTypeName[];
 export const INT32 = 2_147_483_647;
 
-/** What a row may have beside its kind and default; `S` are the sockets that it names. */
+/** Further properties of a row; `S` are its socket types. */
 type Extra<S extends SocketTypeName> = Partial<Omit<OptionSpec, "kind" | "default" | "on">> & On<S>;
 type Kind<K extends OptionKind, S extends SocketTypeName> = Omit<OptionSpec, "kind" | "on"> & {
   readonly kind: K;

@@ -1,10 +1,7 @@
 /**
- * Every socket option: its type, range, unit, default and the sockets that have
- * it. `resolveOptions` validates from this table, the property accessors on the
- * socket classes and the table in docs/limits.md are made from it. The
- * values of one socket are in option-values.ts.
- * Names and meanings are those of the package `zeromq`; where a default differs,
- * `zeromqDefault` says what it is there, and the comment says why (docs/engines.md).
+ * The table of all socket options. `resolveOptions`, the accessors of socket classes and docs/limits.md derive from
+ * it. Names and meanings follow the package `zeromq`; `zeromqDefault` marks a different default, and a comment gives
+ * the reason (docs/engines.md).
  */
 import { bytes, flag, INT32, int, key, type OptionSpec, READABLE, text, WRITABLE } from "./option-spec.js";
 import type { SocketTypeName } from "./socket-type.js";
@@ -14,7 +11,6 @@ import type { TlsCertificates } from "./tls-certificates.js";
 const ROUTED = ["Request", "Reply", "Router", "Dealer"] as const;
 const CONFLATING = ["Pull", "Push", "Subscriber", "Publisher", "Dealer", "Scatter", "Gather"] as const;
 
-/** All options by name. */
 export const OPTIONS = {
   // Queues and waits
   sendHighWaterMark: int(1_000, 0, INT32, { unit: "messages", on: WRITABLE, live: true, zmq: 23 }),
@@ -107,7 +103,6 @@ export const OPTIONS = {
 export type { OptionKind, OptionSpec } from "./option-spec.js";
 export { READABLE, WRITABLE } from "./option-spec.js";
 
-/** The name of a socket option. */
 export type OptionName = keyof typeof OPTIONS;
 
 type ValueOf<S> = S extends { readonly kind: "boolean" }
@@ -122,17 +117,16 @@ type ValueOf<S> = S extends { readonly kind: "boolean" }
           ? TlsCertificates | null
           : string | Uint8Array | null;
 
-/** The values of all options, by name, as the table has their types. */
+/** The values of all options by name. */
 export type OptionValues = { [N in OptionName]: ValueOf<(typeof OPTIONS)[N]> };
 
-/** Whether sockets of a type have the option. */
 export function hasOption(type: SocketTypeName, name: string): name is OptionName {
   if (!Object.hasOwn(OPTIONS, name)) return false;
   const spec: OptionSpec = OPTIONS[name as OptionName];
   return spec.on === undefined || spec.on.includes(type);
 }
 
-/** Options whose values nobody may read in a log: those of keys and passwords. */
+/** Options hidden from logs. */
 const SECRETS: readonly OptionName[] = [
   "curveSecretKey",
   "plainPassword",
@@ -141,7 +135,6 @@ const SECRETS: readonly OptionName[] = [
   "tlsCertificates",
 ];
 
-/** Whether an option's value is a secret. */
 export function isSecret(option: string): boolean {
   return (SECRETS as readonly string[]).includes(option);
 }

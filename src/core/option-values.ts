@@ -1,28 +1,27 @@
 /**
- * The values of a socket's options, in one object that the socket, its engine and its transports read:
+ * Option values of one socket, shared by the socket, its engine and its transports.
  *
- *   own          what it was given, and what was set since
- *   inherited    the defaults, from one frozen table that all sockets share
+ *   own          values given at creation or set later
+ *   inherited    defaults, from one frozen table
  *
- * So a socket that was given nothing has an object of a few words, whatever the number of options, and what a program sets
- * is seen by all who have the object. Loops and spreading see its own values only: go through
- * `OPTIONS` for all of them.
+ * Sockets therefore need a few words each, whatever the number of options. Loops and spreading see own values only:
+ * iterate over `OPTIONS` to get all.
  */
 import { INT32 } from "./option-spec.js";
 import { isSecret, OPTIONS, type OptionName, type OptionValues } from "./option-table.js";
 
-/** Of all options, those that a socket's type does not have included: they bound what its peers do, too. */
+/** Includes options that a socket type lacks, since they also bound its peers. */
 const DEFAULTS: OptionValues = Object.freeze(
   Object.fromEntries(Object.entries(OPTIONS).map(([name, spec]) => [name, spec.default])),
 ) as unknown as OptionValues;
 
-/** Intervals of heartbeats that a silent peer has by default. */
+/** Heartbeat intervals without a sign of life until a peer is lost, by default. */
 const SILENT_INTERVALS = 6;
 
 /** Values by name; `undefined` counts as absent. */
 export type GivenOptions = Readonly<Record<string, unknown>>;
 
-/** @param given values that were checked (sockets/options.ts) */
+/** @param given validated values (sockets/options.ts) */
 export function optionValues(given: GivenOptions): OptionValues {
   const options = Object.create(DEFAULTS) as OptionValues;
   for (const name of Object.keys(given)) {
@@ -32,21 +31,21 @@ export function optionValues(given: GivenOptions): OptionValues {
   return options;
 }
 
-/** The same object where it has all options already. */
+/** Returns the same object if it already inherits the defaults. */
 export function completeOptions(given: GivenOptions): OptionValues {
   return Object.getPrototypeOf(given) === DEFAULTS ? (given as OptionValues) : optionValues(given);
 }
 
-/** What they are now: what is set later does not change the copy. */
+/** A copy that later changes do not affect. */
 export function copyOptions(options: Readonly<OptionValues>): OptionValues {
   const copy = Object.create(DEFAULTS) as OptionValues;
   for (const name of Object.getOwnPropertyNames(options)) setOption(copy, name, options[name as OptionName]);
   return copy;
 }
 
-/** Sets an option to a value that was checked. `util.inspect`, loops and spreading see no secrets. */
+/** Sets a validated value. Secrets are not enumerable, so `util.inspect`, loops and spreading skip them. */
 export function setOption(options: OptionValues, name: string, value: unknown): void {
-  // Not assigned: the default that it inherits is read-only.
+  // Assignment would fail: the inherited default is read-only.
   Object.defineProperty(options, name, {
     value,
     writable: true,
@@ -55,7 +54,7 @@ export function setOption(options: OptionValues, name: string, value: unknown): 
   });
 }
 
-/** ms from a PING until a peer that nothing is heard of is lost; 0: never. */
+/** ms from a PING until a silent peer is lost; 0 for never. */
 export function heartbeatTimeoutOf(options: {
   readonly heartbeatInterval: number;
   readonly heartbeatTimeout: number;

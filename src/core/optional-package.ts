@@ -1,11 +1,11 @@
-/** Loads a package that shoal does not bring along, when it is needed, and says how to install it when it is not there. */
+/** Loads optional packages on demand. Errors say how to install them. */
 
 import { NotSupportedError } from "./errors.js";
 import { requireHere } from "./require-here.js";
 
 /**
- * @param purpose what needs it, as the subject of a sentence
- * @throws NotSupportedError `ERR_PACKAGE_UNAVAILABLE` when the package is not installed or does not load on this machine
+ * @param purpose the part that needs the package, as the subject of a sentence
+ * @throws NotSupportedError `ERR_PACKAGE_UNAVAILABLE` if the package is missing or does not load on this machine
  */
 export function loadOptional(
   name: string,
@@ -25,7 +25,7 @@ export function loadOptional(
 
 function reasonFor(name: string, cause: unknown): string {
   const { code, message } = cause as { code?: unknown; message?: unknown };
-  // The same code comes when the package is there and one of its own is not.
+  // A missing dependency of the package gives the same code.
   if (code === "MODULE_NOT_FOUND" && String(message).includes(`'${name}'`))
     return `is not installed: npm install ${name}`;
   const reason = String(message ?? cause).split("\n", 1)[0];

@@ -1,29 +1,29 @@
 /**
- * A key derived from a password: of a cluster's bus, and of a link.
+ * Keys derived from passwords, for a cluster's bus and for links.
  *
  *   password --scrypt, salted--> 32 bytes
  *
- * The password is never sent. Who gets something to test guesses against pays for one scrypt each: so the parameters are those that
- * OWASP recommends for stored passwords.
+ * The password is never sent. Each guess costs an attacker one scrypt, with the parameters OWASP recommends for
+ * stored passwords.
  */
 import { InvalidArgumentError } from "./errors.js";
 
-/** Bytes of a password, at least and at most. */
+/** Bytes. */
 export const MIN_PASSWORD = 8;
 export const MAX_PASSWORD = 1_024;
 
-/** scrypt: N, r, p; 32 MiB and some 0.2 s each. */
+/** scrypt N, r and p: 32 MiB and some 0.2 s. */
 export const SCRYPT = { cost: 32_768, blockSize: 8, parallelization: 3 } as const;
-/** Bytes that scrypt may take: 128 * N * r, and as much again. */
+/** Bytes: 128 * N * r, doubled. */
 const SCRYPT_MEMORY = 67_108_864;
 const OPTIONS = { ...SCRYPT, maxmem: SCRYPT_MEMORY };
 const KEY_LENGTH = 32;
 
-/** Derived keys that are remembered: several nodes or links of one process have the same password. */
+/** Cached keys, since several nodes or links of a process share a password. */
 const MAX_DERIVED = 16;
 const derived = new Map<string, Buffer | Promise<Buffer>>();
 
-/** @throws InvalidArgumentError `EINVAL` unless it has 8 to 1,024 bytes of UTF-8 */
+/** @throws InvalidArgumentError `EINVAL` unless the password has 8 to 1,024 bytes of UTF-8 */
 export function checkPassword(password: unknown): asserts password is string {
   if (typeof password !== "string")
     throw new InvalidArgumentError(`a password is a text; got ${typeof password}`);
@@ -33,7 +33,7 @@ export function checkPassword(password: unknown): asserts password is string {
 }
 
 /**
- * The key of a password. It blocks for some 0.2 s the first time.
+ * Derives the key of a password; blocks for some 0.2 s unless cached.
  *
  * @throws InvalidArgumentError `EINVAL` for a password that is too short or too long
  */
@@ -49,7 +49,7 @@ export function passwordKey(password: string, salt: string): Buffer {
 }
 
 /**
- * The same, computed by another thread.
+ * Derives the key of a password in another thread.
  *
  * @throws InvalidArgumentError `EINVAL` for a password that is too short or too long
  */

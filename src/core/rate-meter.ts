@@ -1,21 +1,20 @@
 /**
- * Whether something may pass, at so many messages and bytes a second: a token bucket for each. Pure; the caller has the
- * clock.
+ * Limits messages and bytes per second with a token bucket for each. The caller provides the time.
  *
- *   level   grows by the rate, up to one second's worth; falls by what passes, below 0, too (a debt)
+ *   level   grows by the rate, up to one second's worth; falls by the amount passed, also below 0 (a debt)
  *   open    while each level is 1 or more
  *
- * A batch passes as a whole once the meter is open, so what passes in any time t is at most rate * (t + 1 s), and for
- * bytes one batch more. It begins with one message, not with a second's worth: connecting again gains nothing.
+ * A batch passes as a whole once the meter is open. In any time t at most rate * (t + 1 s) passes, for bytes plus one
+ * batch. The initial level is one message rather than a second's worth, so that reconnecting gains nothing.
  */
 
-/** A second's worth; absent: no limit. */
+/** Amounts per second; absent means no limit. */
 export interface Rate {
   readonly messages?: number | undefined;
   readonly bytes?: number | undefined;
 }
 
-/** What floating point may be off by. */
+/** Tolerance for floating point. */
 const SLACK = 1e-6;
 
 class Bucket {
@@ -30,7 +29,7 @@ class Bucket {
     this.level = Math.min(this.rate, this.level + (ms * this.rate) / 1_000);
   }
 
-  /** ms until its level is 1. */
+  /** ms until the level is 1. */
   get wait(): number {
     return this.level >= 1 - SLACK ? 0 : ((1 - this.level) * 1_000) / this.rate;
   }
@@ -47,33 +46,32 @@ export class RateMeter {
     this.change(rate, now);
   }
 
-  /** Another rate from now on; debts stay. */
+  /** Changes the rate; debts stay. */
   change({ messages, bytes }: Rate, now: number): void {
     this.#fill(now);
     this.#messages = changed(this.#messages, messages);
     this.#bytes = changed(this.#bytes, bytes);
   }
 
-  /** Messages that may pass now; 0: none, infinite: no limit. */
+  /** Messages that may pass now; infinite without a limit. */
   messages(now: number): number {
     this.#fill(now);
     if (this.#bytes !== undefined && this.#bytes.wait > 0) return 0;
     return this.#messages === undefined ? Number.POSITIVE_INFINITY : Math.floor(this.#messages.level + SLACK);
   }
 
-  /** Bytes that may pass now, when messages may; the last message may go beyond. */
+  /** Bytes that may pass now, if messages may; the last message may exceed this. */
   bytes(now: number): number {
     this.#fill(now);
     return this.#bytes?.level ?? Number.POSITIVE_INFINITY;
   }
 
-  /** So much has passed. */
   spend(messages: number, bytes: number): void {
     if (this.#messages !== undefined) this.#messages.level -= messages;
     if (this.#bytes !== undefined) this.#bytes.level -= bytes;
   }
 
-  /** ms until a message may pass; 0: now. */
+  /** ms until a message may pass; 0 for now. */
   wait(now: number): number {
     this.#fill(now);
     return Math.max(this.#messages?.wait ?? 0, this.#bytes?.wait ?? 0);

@@ -1,17 +1,16 @@
-/** `require`, from this package: for what is loaded with its first use. */
+/** A `require` relative to this package, for packages loaded on first use. */
 import { realpathSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 
-/** In a bundle of CommonJS only. */
+/** Defined in CommonJS bundles only. */
 declare const __filename: unknown;
 
 /**
- * Bundlers leave `import.meta.url` empty in CommonJS, esbuild among them: packages are looked for from the bundle then.
+ * Resolves from the bundle where bundlers (such as esbuild) leave `import.meta.url` empty.
  *
- * A package is loaded by its real path, as by `require` itself. But Node.js 20 and 22 leave links as they are in what they have
- * found once the last file that the process looked at was a socket, such as one of ipc: behind a link, as package managers
- * make them, a second file of a package would then be loaded with copies of the first one's modules.
+ * Paths are resolved to real ones because Node.js 20 and 22 keep symbolic links after a process has looked up a
+ * socket file, such as one of ipc. A linked package would then load twice, with copies of its modules.
  */
 export function requireHere(): (id: string) => unknown {
   const url: string | undefined = import.meta.url;
@@ -21,7 +20,7 @@ export function requireHere(): (id: string) => unknown {
   return (id) => require(realPathOf(require.resolve(id)));
 }
 
-/** As it is where the system gives none: folders that this user may not look through, file systems of archives and of memory. */
+/** Falls back to the given path for unreadable folders, and for file systems in archives or memory. */
 function realPathOf(path: string): string {
   try {
     return realpathSync.native(path);

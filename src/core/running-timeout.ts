@@ -1,6 +1,6 @@
 /**
- * A timeout in time that this process ran: while it stood still it received nothing, so a peer is not late by it. A wait is cut
- * into steps, and each is a turn of the event loop at least: what had come before is read between two of them.
+ * A timeout that excludes pauses of the process, in which it cannot receive anything. The wait is split into steps of
+ * at least one turn of the event loop, so queued input is read between them.
  */
 const STEPS = 12;
 
@@ -10,7 +10,7 @@ export class RunningTimeout {
   #left = STEPS;
   #timer: NodeJS.Timeout;
 
-  /** It does not keep the process alive. @param ms without stalls; a stall of any length counts as one step, a twelfth of it */
+  /** Does not keep the process alive. @param ms without pauses; a pause counts as one step, a twelfth of it */
   constructor(ms: number, onEnd: () => void) {
     this.#step = ms / STEPS;
     this.#onEnd = onEnd;

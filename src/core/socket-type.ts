@@ -1,4 +1,4 @@
-/** The socket types of the ZeroMQ RFCs, with libzmq's numbers, as the package `zeromq` has them; draft types from 12 on. */
+/** Socket types of the ZeroMQ RFCs with libzmq's numbers; draft types start at 12. */
 export const SocketType = {
   Pair: 0,
   Publisher: 1,
@@ -23,15 +23,12 @@ export const SocketType = {
   Channel: 20,
 } as const;
 
-/** A socket type's name. */
 export type SocketTypeName = keyof typeof SocketType;
 
-/** A socket type's number. */
 export type SocketType = (typeof SocketType)[SocketTypeName];
 
 const NAMES = Object.keys(SocketType) as SocketTypeName[];
 
-/** The name of a type's number; `undefined` for a number that is not a socket type. */
 export function socketTypeName(type: number): SocketTypeName | undefined {
   return NAMES.find((name) => SocketType[name] === type);
 }

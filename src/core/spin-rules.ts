@@ -1,46 +1,45 @@
 /**
- * Whether the event loop goes on to poll, in place of sleeping until something comes (spin.ts). Pure: the clock is the caller's.
+ * Decides whether the event loop polls instead of sleeping until input arrives (spin.ts).
  *
- *   waits, came:   the time since the last of them is a gap; the next one is probably as long
- *   turn:          polls until 1 ms after the last of them, if gaps were short of late
- *   ran:           while it polls it uses all of its time; what it did not get, others had: past a twentieth it pauses, for 100 ms to 10 s
+ *   waits, came:   the time since the last of them is a gap, which predicts the next one
+ *   turn:          polls until 1 ms after the last of them, while recent gaps were short
+ *   ran:           polling takes all time; if others got more than a twentieth, it pauses for 100 ms to 10 s
  *
- * A gap that was longer costs a millisecond of processor time, so what comes seldom soon costs nothing: each long gap halves the
- * credit, and each short one adds to it, whether the loop polled or slept.
+ * A long gap wastes a millisecond of processor time. Each long gap halves the credit and each short one adds to it,
+ * so polling for rare messages soon stops.
  */
 
-/** ms since the last message, or since a socket began to wait, until the loop sleeps; what comes later is not worth it. */
+/** ms without a message after which the loop sleeps. */
 const MAX_GAP = 1;
 const FIRST_CREDIT = 4;
 const MAX_CREDIT = 8;
-/** The part of the time that others may have, and ms of it at once. */
+/** The share of time that other processes may take, and ms above it before a pause. */
 const SPARE_SHARE = 0.05;
 const MAX_STOLEN = 5;
-/** ms without polling after the core was contended. */
+/** ms without polling after contention for the core. */
 const MIN_PAUSE = 100;
 const MAX_PAUSE = 10_000;
-/** ms after a pause from which on the next one is the shortest again. */
+/** ms after a pause from which the next one is again the shortest. */
 const FORGIVEN_AFTER = 1_000;
 
 export class SpinRules {
   #last = 0;
-  /** Nothing has come since a socket began to wait. */
+  /** Whether no message has arrived since the wait began. */
   #waiting = false;
   #credit = FIRST_CREDIT;
   #stolen = 0;
   #pause = MIN_PAUSE;
   #pausedUntil = 0;
 
-  /** A socket begins to wait for a message. @returns whether the loop polls now */
+  /** @returns whether the loop polls now */
   waits(now: number): boolean {
-    // The wait before has ended without one, as by a time-out.
+    // The previous wait ended without a message, such as by a timeout.
     if (this.#waiting && now - this.#last >= MAX_GAP) this.#credit >>= 1;
     this.#waiting = true;
     this.#last = now;
     return this.turn(now);
   }
 
-  /** Something that was waited for has come. */
   came(now: number): void {
     this.#credit = now - this.#last < MAX_GAP ? Math.min(this.#credit + 1, MAX_CREDIT) : this.#credit >> 1;
     this.#last = now;
@@ -52,7 +51,7 @@ export class SpinRules {
     return now - this.#last < MAX_GAP && this.#credit > 0 && now >= this.#pausedUntil;
   }
 
-  /** Of `time` ms, in which it polled all the while, it had the processor for `processorTime`. */
+  /** Reports that the loop polled for `time` ms and had the processor for `processorTime` ms of it. */
   ran(time: number, processorTime: number, now: number): void {
     const stolen = time - processorTime;
     this.#stolen = Math.max(0, this.#stolen + stolen - SPARE_SHARE * time);

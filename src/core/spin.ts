@@ -1,20 +1,20 @@
 /**
- * Keeps the event loop of a thread from sleeping where the next message is probably near: to wake it takes longer than a message
- * takes from one process to another. The loop polls as long as an immediate is due; spin-rules.ts says how long that is.
+ * Keeps an event loop awake when the next message is probably near, because waking a thread takes longer than a
+ * message between processes. A pending immediate makes the loop poll; spin-rules.ts decides for how long.
  */
 import { cpus } from "node:os";
 import { SpinRules } from "./spin-rules.js";
 
-/** ms of polling between two looks at the processor time used, which take a microsecond or two. */
+/** ms of polling between readings of the processor time, which take 1 to 2 µs. */
 const LOOK_EVERY = 1;
 
 /** What it stands on. */
 export interface SpinEffects {
   /** ms, by a clock that does not jump. */
   now(): number;
-  /** Calls back in the next turn of the event loop, which does not sleep before that. */
+  /** Calls back in the next turn of the event loop, which does not sleep before it. */
   nextTurn(callback: () => void): void;
-  /** ms of processor time used: by this thread, or, where that is not known, by the whole process. */
+  /** ms of processor time of this thread, or of the process if that is unknown. */
   processorTime(): number;
 }
 
@@ -29,7 +29,6 @@ export class Spin {
     this.#effects = effects;
   }
 
-  /** A socket begins to wait for a message. */
   waits(): void {
     const now = this.#effects.now();
     if (!this.#rules.waits(now) || this.#isPolling) return;
@@ -39,7 +38,6 @@ export class Spin {
     this.#effects.nextTurn(this.#turn);
   }
 
-  /** Something that was waited for has come. */
   came(): void {
     this.#rules.came(this.#effects.now());
   }
@@ -57,7 +55,10 @@ export class Spin {
   };
 }
 
-/** That of this thread; `undefined` where there is no core to spare, or the system counts processor time in steps of 16 ms. */
+/**
+ * The instance of this thread. `undefined` on a single core, and on Windows, which counts processor time in steps of
+ * 16 ms.
+ */
 export function spinHere(): Spin | undefined {
   spin ??= canSpin() ? new Spin(EFFECTS) : null;
   return spin ?? undefined;
@@ -65,7 +66,7 @@ export function spinHere(): Spin | undefined {
 
 let spin: Spin | null | undefined;
 
-/** Node.js 23.9 and later have it. */
+/** Exists from Node.js 23.9. */
 const { threadCpuUsage } = process as { readonly threadCpuUsage?: () => NodeJS.CpuUsage };
 
 const EFFECTS: SpinEffects = {

@@ -1,11 +1,10 @@
 /**
- * The part of Standard Schema (https://standardschema.dev, version 1) that shoal uses. Validators such as zod and
- * valibot have this shape; the types are here, so that they need no package. A test holds them to the package
- * `@standard-schema/spec`.
+ * The part of Standard Schema (https://standardschema.dev, version 1) that shoal uses; zod and valibot implement it.
+ * The types are copied to avoid a dependency, and a test compares them with `@standard-schema/spec`.
  */
 import { NotSupportedError } from "./errors.js";
 
-/** A validator: what accepts or refuses values, and may transform them. */
+/** A validator, which may transform values. */
 export interface StandardSchemaV1<Input = unknown, Output = Input> {
   readonly "~standard": StandardSchemaV1.Props<Input, Output>;
 }
@@ -13,10 +12,10 @@ export interface StandardSchemaV1<Input = unknown, Output = Input> {
 export declare namespace StandardSchemaV1 {
   interface Props<Input = unknown, Output = Input> {
     readonly version: 1;
-    /** The library that the validator comes from. */
+    /** The validator's library. */
     readonly vendor: string;
     readonly validate: (value: unknown) => Result<Output> | Promise<Result<Output>>;
-    /** For types alone: nothing is there when the program runs. */
+    /** Types only; absent at run time. */
     readonly types?: Types<Input, Output> | undefined;
   }
 
@@ -38,7 +37,7 @@ export declare namespace StandardSchemaV1 {
 
   interface Issue {
     readonly message: string;
-    /** Where in the value; absent for the value itself. */
+    /** Location of the issue; absent for the value itself. */
     readonly path?: readonly (PropertyKey | PathSegment)[] | undefined;
   }
 
@@ -46,26 +45,26 @@ export declare namespace StandardSchemaV1 {
     readonly key: PropertyKey;
   }
 
-  /** The type of what a validator takes. */
+  /** The input type of a schema. */
   type InferInput<Schema extends StandardSchemaV1> = NonNullable<Schema["~standard"]["types"]>["input"];
 
-  /** The type of what a validator gives. */
+  /** The output type of a schema. */
   type InferOutput<Schema extends StandardSchemaV1> = NonNullable<Schema["~standard"]["types"]>["output"];
 }
 
 /**
- * What a schema makes of a value.
+ * Validates a value.
  *
  * @throws NotSupportedError `NOT_SUPPORTED` for a schema that validates asynchronously
  */
 export function validate(schema: StandardSchemaV1, value: unknown): StandardSchemaV1.Result<unknown> {
   const result = schema["~standard"].validate(value);
   if (!isPending(result)) return result;
-  result.then(ignore, ignore); // Its outcome is of no use any more, not even a rejection.
+  result.then(ignore, ignore); // The outcome is ignored, also a rejection.
   throw new NotSupportedError("A message schema has to validate synchronously");
 }
 
-/** What is wrong with a value, one issue after the other: `amount: expected a number; …`. */
+/** Formats issues for an error message: `amount: expected a number; …`. */
 export function describeIssues(issues: readonly StandardSchemaV1.Issue[]): string {
   return issues
     .map((issue) => {
@@ -75,7 +74,7 @@ export function describeIssues(issues: readonly StandardSchemaV1.Issue[]): strin
     .join("; ");
 }
 
-/** Where in a value an issue is: a name or index for each level. */
+/** The path of an issue, one name or index per level. */
 export function issuePath(issue: StandardSchemaV1.Issue): string[] {
   return (issue.path ?? []).map((part) => String(typeof part === "object" ? part.key : part));
 }

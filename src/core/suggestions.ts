@@ -1,9 +1,8 @@
-/** What a misspelt word was meant to be. Pure. */
+/** Suggestions for misspelt words. */
 
-/** Of a word's letters, the part that may be wrong. */
+/** The share of a word's letters that may differ. */
 const WRONG = 0.4;
 
-/** The word that is nearest, or `undefined` when none is near. */
 export function nearest(word: string, known: readonly string[]): string | undefined {
   let best: string | undefined;
   let least = Number.POSITIVE_INFINITY;
@@ -18,13 +17,13 @@ export function nearest(word: string, known: readonly string[]): string | undefi
   return best;
 }
 
-/** `; did you mean WORD?`, or nothing. */
+/** `; did you mean WORD?`, or an empty text. */
 export function suggest(word: unknown, known: readonly string[]): string {
   const meant = typeof word === "string" ? nearest(word, known) : undefined;
   return meant === undefined ? "" : `; did you mean ${meant}?`;
 }
 
-/** Letters to put in, take out or change, and neighbours to swap (optimal string alignment). */
+/** Edit distance with swaps of neighbours (optimal string alignment). */
 function distance(one: string, other: string): number {
   let before: number[] = [];
   let last = Array.from({ length: other.length + 1 }, (_, at) => at);

@@ -1,10 +1,7 @@
-/**
- * Options of what only programs outside of pages have: sockets of TCP, certificates, multicast, virtual machines. A part of
- * option-table.ts.
- */
+/** Socket options that pages lack; part of option-table.ts. */
 import { flag, INT32, int, type OptionSpec, READABLE, text, WRITABLE } from "./option-spec.js";
 
-/** Bytes of keys, certificates and authorities in PEM: more than all of those that systems trust. */
+/** Bytes of PEM text; more than all authorities that systems trust. */
 const MAX_PEM = 1_048_576;
 
 export const SYSTEM_OPTIONS = {
@@ -69,7 +66,7 @@ export const SYSTEM_OPTIONS = {
   vmciConnectTimeout: int(-1, -1, INT32, { unit: "ms", zmq: 88 }),
 } as const satisfies Record<string, OptionSpec>;
 
-/** Why there is no such option here, where another platform has it. */
+/** The reason for a missing option, where another platform has it. */
 export function whyNoOption(_name: string): string | undefined {
   return undefined;
 }

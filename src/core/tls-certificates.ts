@@ -1,30 +1,28 @@
-/** The certificates of a server that has several names: what the option `tlsCertificates` takes. */
-
 /** One certificate of a server, in PEM. */
 export interface TlsCertificate {
-  /** With those that lead to its authority behind it. */
+  /** The certificate, followed by its intermediate certificates. */
   readonly cert: string;
   /** Its private key. */
   readonly key: string;
-  /** Of a key that is encrypted. */
+  /** Decrypts `key`. */
   readonly passphrase?: string;
 }
 
 /**
- * Several certificates, of which the first is shown whose names fit what the client asks for (SNI, RFC 6066), or a function
- * of that name, in lower case. What it throws ends the handshake; `undefined` stands for the socket's own certificate.
+ * Certificates for several host names. From a list, the first whose names match the client's server name (SNI, RFC
+ * 6066) is used. A function gets that name in lower case; its errors end the handshake, and `undefined` selects the
+ * socket's own certificate.
  */
 export type TlsCertificates =
   | readonly TlsCertificate[]
   | ((name: string) => TlsCertificate | undefined | Promise<TlsCertificate | undefined>);
 
-/** Certificates in a list. */
+/** Most certificates in a list. */
 const MAX_CERTIFICATES = 1_000;
-/** Bytes of one certificate, or key. */
+/** Bytes of one certificate or key. */
 const MAX_PEM_BYTES = 1_048_576;
 const MEMBERS: readonly string[] = ["cert", "key", "passphrase"];
 
-/** What the option has to be, in words. */
 export const TLS_CERTIFICATES_RULE = `a function, a list of at most ${MAX_CERTIFICATES} { cert, key, passphrase? } in PEM, or null`;
 
 export function isTlsCertificates(value: unknown): value is TlsCertificates {
@@ -47,7 +45,7 @@ function isPem(value: unknown): value is string {
   return typeof value === "string" && Buffer.byteLength(value) <= MAX_PEM_BYTES;
 }
 
-/** The option of the two that is there without the other, and what is wrong. @param has whether an option is given */
+/** Reports a certificate without its key, or a key without its certificate. @param has whether an option is given */
 export function tlsFault(has: (name: string) => boolean): { option: string; message: string } | undefined {
   if (has("tlsCert") === has("tlsKey")) return undefined;
   const [option, missing] = has("tlsCert") ? ["tlsCert", "tlsKey"] : ["tlsKey", "tlsCert"];

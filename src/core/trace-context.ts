@@ -1,29 +1,28 @@
 /**
- * The context of a trace as bytes (docs/spec/trace-context.md), and the header `traceparent` in it (W3C Trace Context). Pure.
+ * Trace contexts as bytes (docs/spec/trace-context.md), and their header `traceparent` (W3C Trace Context).
  *
  *   context       (n 1 | name n | length 2 | value)*
  *   traceparent   00-TRACE-SPAN-FLAGS     32, 16 and 2 hexadecimal digits; flags 01: it is sampled
  *
- * What a remote program sends is bounded, and malformed or not, it never throws.
+ * Received contexts are bounded, and malformed ones never throw.
  */
 
-/** Bytes of a context; one with more is neither sent nor read. */
+/** Bytes of a context; larger ones are neither sent nor read. */
 export const MAX_CONTEXT_BYTES = 1_024;
-/** The header that names a trace and a span. */
 export const TRACEPARENT = "traceparent";
 
 type Headers = Readonly<Record<string, string>>;
 
-/** What a `traceparent` says. */
+/** The parts of a `traceparent`. */
 export interface TraceParent {
-  /** 32 digits. */
+  /** 32 hexadecimal digits. */
   readonly trace: string;
-  /** 16 digits: the step that sent it. */
+  /** 16 hexadecimal digits: the step that sent it. */
   readonly span: string;
   readonly isSampled: boolean;
 }
 
-/** Headers as bytes that go with a message. @returns `undefined`: they are none, or too many */
+/** @returns `undefined` if there are no headers, or too many */
 export function encodeContext(headers: Headers): Uint8Array | undefined {
   const parts: Buffer[] = [];
   for (const [name, value] of Object.entries(headers)) {
@@ -37,7 +36,7 @@ export function encodeContext(headers: Headers): Uint8Array | undefined {
   return encoded.length > 0 && encoded.length <= MAX_CONTEXT_BYTES ? encoded : undefined;
 }
 
-/** @returns the headers in a context that came; `undefined`: it is malformed */
+/** @returns `undefined` for a malformed context */
 export function decodeContext(context: Uint8Array): Headers | undefined {
   if (context.length > MAX_CONTEXT_BYTES) return undefined;
   const bytes = Buffer.from(context.buffer, context.byteOffset, context.length);
@@ -55,23 +54,23 @@ export function decodeContext(context: Uint8Array): Headers | undefined {
 
 const FORM = /^([\da-f]{2})-([\da-f]{32})-([\da-f]{16})-([\da-f]{2})(-.*)?$/;
 
-/** @returns `undefined` for what is not one */
+/** @returns `undefined` for malformed text */
 export function parseTraceParent(text: string | undefined): TraceParent | undefined {
   const match = text === undefined || text.length > 512 ? null : FORM.exec(text);
   if (match === null) return undefined;
   const [, version, trace = "", span = "", flags = "", more] = match;
-  // W3C Trace Context, Versioning of traceparent: 00 ends with the flags, a later version may not, and ff is none.
+  // W3C Trace Context, Versioning of traceparent: 00 ends with the flags, later versions may add fields, ff is
+  // invalid.
   if (version === "ff" || (version === "00" && more !== undefined)) return undefined;
   if (/^0+$/.test(trace) || /^0+$/.test(span)) return undefined;
   return { trace, span, isSampled: (Number.parseInt(flags, 16) & 1) === 1 };
 }
 
-/** @returns that of a context that came */
 export function traceParentOf(context: Uint8Array | undefined): TraceParent | undefined {
   return context === undefined ? undefined : parseTraceParent(decodeContext(context)?.[TRACEPARENT]);
 }
 
-/** A header of a step that is sampled. */
+/** The header of a sampled step. */
 export function formatTraceParent(trace: string, span: string): string {
   return `00-${trace}-${span}-01`;
 }

@@ -1,34 +1,29 @@
 /**
- * Says when it is time to let the event loop turn.
+ * Decides when a caller must let the event loop turn.
  *
- * A promise that is already resolved continues in the microtask queue, and the
- * microtask queue runs to its end before any timer or socket is looked at. A
- * loop over a flood of messages would therefore starve everything else in the
- * process. When operations have settled for so long without a turn, the caller
- * has to settle its next promise from `setImmediate` instead.
+ * Resolved promises continue in the microtask queue, which runs empty before any timer or socket. A loop over many
+ * messages would therefore starve the process. Once the budget is exhausted, the caller settles its next promise from
+ * `setImmediate`.
  *
- * By the clock and not by a count: a turn costs some microseconds, which fast
- * operations notice if it comes every few hundred of them, and slow ones would
- * hold everything up for as many times as long.
+ * The budget is a time rather than a count: a turn costs some microseconds, which fast operations notice if it comes
+ * every few hundred of them, while slow operations would delay everything else.
  *
- *   spend, note: every 64th operation looks at the clock --late--> exhausted
- *   spend, when exhausted: true, and the count begins again
- *   loopTurned: the event loop has read something, so it was not held up: the time of each budget begins again
+ *   spend, note: every 64th operation reads the clock --late--> exhausted
+ *   spend, when exhausted: true, and a new budget begins
+ *   loopTurned: the event loop has read something, so all budgets begin again
  *
- * Without the last, a socket that something comes for now and then would yield at nearly each of its looks, as its time
- * began long ago; and what it had taken would wait for its next turn, with that of all others.
+ * Without `loopTurned` a socket with rare messages would yield at nearly each reading of the clock.
  */
 import type { Clock } from "./clock.js";
 
-/** Operations between two looks at the clock, which takes 40 ns. */
+/** Operations between readings of the clock, which take 40 ns. */
 const LOOK_EVERY = 64;
 
-/** Calls of `loopTurned`. */
 let turns = 0;
 
 /**
- * The event loop has read something from the kernel, and calls back: all promises that were settled before have been gone
- * through. Not for what a stream of a program's own brings, which may come without a turn.
+ * Call this when the event loop has read from the kernel, so that all settled promises have run. Streams of the
+ * program do not count: they may deliver without a turn.
  */
 export function loopTurned(): void {
   turns += 1;
@@ -38,9 +33,9 @@ export class TurnBudget {
   readonly #time: number;
   readonly #clock: Clock;
   #spent = 0;
-  /** When the clock was first looked at since the last yield; negative: not yet. */
+  /** First reading of the clock since the last yield; negative if none. */
   #since = -1;
-  /** `turns` at that time. */
+  /** `turns` at `#since`. */
   #turn = 0;
   #exhausted = false;
 
@@ -50,18 +45,18 @@ export class TurnBudget {
     this.#clock = clock;
   }
 
-  /** Whether the next operation is one before which the caller has to yield. */
+  /** Whether the caller must yield before the next operation. */
   get exhausted(): boolean {
     return this.#exhausted;
   }
 
-  /** Counts an operation that is over; what it used up shows in `exhausted`. */
+  /** Counts finished operations; check `exhausted` before the next one. */
   note(operations = 1): void {
     this.#spent += operations;
     if (this.#spent >= LOOK_EVERY) this.#look();
   }
 
-  /** Counts operations; `true` when the caller has to yield now. */
+  /** Counts operations; returns `true` when the caller must yield now. */
   spend(operations = 1): boolean {
     this.#spent += operations;
     if (this.#spent >= LOOK_EVERY) this.#look();

@@ -1,14 +1,11 @@
-/**
- * A call that waits: settled once, by the thing it waits for, its time-out, its
- * signal, or the socket's close, whichever is first.
- */
+/** A waiting call. Its result, timeout, signal or the socket's close settles it, whichever is first. */
 import { checkCallOptions } from "./arguments.js";
 import { AbortedError, InvalidArgumentError, type ShoalError } from "./errors.js";
 
-/** The longest wait in ms that a timer of the platform can hold; a longer one would end at once. */
+/** Longest delay of a platform timer in ms; a longer one would fire at once. */
 export const MAX_TIMEOUT = 2_147_483_647;
 
-/** What every waiting call takes. */
+/** Options of every waiting call. */
 export interface WaitOptions {
   /** Ends the wait with an `AbortError` (code `ABORT_ERR`). */
   readonly signal?: AbortSignal | undefined;
@@ -16,7 +13,6 @@ export interface WaitOptions {
   readonly timeout?: number | undefined;
 }
 
-/** The names of {@link WaitOptions}. */
 export const WAIT_OPTIONS: readonly string[] = ["signal", "timeout"];
 
 export class Waiter<T> {
@@ -31,9 +27,9 @@ export class Waiter<T> {
   #onGivenUp: (why: "timeout" | "aborted") => void;
 
   /**
-   * @param timeout ms; negative: none
-   * @param timedOut makes the error for a time-out
-   * @param onGivenUp the waiter is settled by its time-out or signal: forget it
+   * @param timeout ms; negative for none
+   * @param timedOut creates the timeout error
+   * @param onGivenUp called after a timeout or abort, to remove the waiter
    */
   constructor(
     timeout: number,
@@ -47,7 +43,8 @@ export class Waiter<T> {
       this.#reject = reject;
     });
     if (timeout >= 0) {
-      // After a turn, so that what came while the program computed counts as in time. A timer of 0 ms would take 1 ms.
+      // After one more turn, since input may have arrived while the program computed. A timer of 0 ms would take 1
+      // ms.
       const expire = (): void => void setImmediate(() => this.#giveUp("timeout", timedOut()));
       if (timeout === 0) setImmediate(expire);
       else this.#timer = setTimeout(expire, timeout);
@@ -67,7 +64,7 @@ export class Waiter<T> {
     if (this.#settle()) this.#reject(error);
   }
 
-  /** Ends the wait because its socket closes. A caller that does not look at its promise is not an error then. */
+  /** Rejects because the socket closes. An ignored promise causes no unhandled rejection here. */
   abandon(error: ShoalError): void {
     if (!this.#settle()) return;
     this.promise.catch(ignore);
@@ -99,8 +96,8 @@ interface Listeners {
 }
 
 /**
- * Who waits on which signal. Any number of calls may share one: Node would warn
- * of a leak from the eleventh listener on, and search through all to take one off.
+ * One listener per signal for any number of calls. Node warns of a leak from the eleventh listener on and removes
+ * listeners by linear search.
  */
 const aborted = new WeakMap<AbortSignal, Listeners>();
 
@@ -126,10 +123,10 @@ function removeAborted(signal: AbortSignal, call: () => void): void {
 }
 
 /**
- * Whether a wait can begin.
+ * Checks the options of a wait.
  *
  * @throws InvalidArgumentError `EINVAL` for an invalid timeout or signal; AbortedError `ABORT_ERR` when the signal is
- *   aborted already
+ *   already aborted
  */
 export function checkWait(options: WaitOptions | undefined): void {
   if (options === undefined) return;
@@ -146,10 +143,10 @@ export function checkWait(options: WaitOptions | undefined): void {
 }
 
 /**
- * A rejected promise for a wait that cannot begin (see `checkWait`), else `undefined`.
+ * A rejected promise if `checkWait` fails, else `undefined`.
  *
- * @param call its name, to have the names of its options checked, too
- * @param known those it has
+ * @param call the call's name, to check option names as well
+ * @param known its option names
  */
 export function refusedWait(
   options: WaitOptions | undefined,
@@ -166,7 +163,7 @@ export function refusedWait(
   }
 }
 
-/** Rejects after a turn of the event loop, so that a program which retries a failing call in a loop does not starve timers and I/O. */
+/** Rejects after a turn of the event loop, so that a retry loop does not starve timers and I/O. */
 export function rejectNextTurn(error: unknown): Promise<never> {
   return new Promise((_resolve, reject) => {
     setImmediate(reject, error);
@@ -174,10 +171,10 @@ export function rejectNextTurn(error: unknown): Promise<never> {
 }
 
 /**
- * Waits for a promise, but no longer than `options` allow. The promise itself goes on.
+ * Waits for a promise within the limits of `options`. The promise itself continues.
  *
- * @param timedOut makes the error for a time-out
- * @throws InvalidArgumentError `EINVAL` for invalid options; AbortedError `ABORT_ERR`; what `timedOut` makes
+ * @param timedOut creates the timeout error
+ * @throws InvalidArgumentError `EINVAL` for invalid options; AbortedError `ABORT_ERR`; the error of `timedOut`
  */
 export async function waitFor<T>(
   promise: Promise<T>,
@@ -196,7 +193,7 @@ export async function waitFor<T>(
 }
 
 /**
- * Waits for a promise, but no longer than `timeout` ms; -1: no limit.
+ * Waits at most `timeout` ms for a promise; -1 for no limit.
  *
  * @returns whether it was fulfilled in time; rejects as the promise does
  */

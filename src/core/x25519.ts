@@ -4,10 +4,11 @@
 const PKCS8_PREFIX = Buffer.from("302e020100300506032b656e04220420", "hex");
 
 /**
- * The public key of a secret key. Loads `node:crypto` with the first call, which takes a fifth of the time of importing shoal.
+ * The public key of a secret key. The first call loads `node:crypto`, which takes a fifth of the time of importing
+ * shoal.
  *
- * For a new pair, take 32 random bytes. On Node.js 20 `generateKeyPairSync` can stop the process forever: exporting its key takes a
- * lock, and the collector may take the same lock meanwhile.
+ * For a new pair use 32 random bytes. On Node.js 20 `generateKeyPairSync` can deadlock: the export of its key and the
+ * garbage collector may take the same lock.
  *
  * @param secretKey any 32 bytes
  */
@@ -16,6 +17,6 @@ export function publicKeyOf(secretKey: Uint8Array): Buffer {
   const handle = process
     .getBuiltinModule("node:crypto")
     .createPrivateKey({ key, format: "der", type: "pkcs8" });
-  // JWK: from DER it takes ten times as long.
+  // JWK, because an export as DER takes ten times as long.
   return Buffer.from(handle.export({ format: "jwk" }).x as string, "base64url");
 }

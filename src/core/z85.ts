@@ -43,9 +43,9 @@ export function encodeZ85(bytes: Uint8Array): string {
 /**
  * Decodes Z85 text.
  *
- * @param text a length divisible by 5, not 0, of the Z85 alphabet only
- * @throws InvalidArgumentError `EINVAL` for another length, a foreign character,
- *   or a group above 0xFFFFFFFF. The message never quotes the text: it may be a secret key.
+ * @param text characters of the Z85 alphabet; its length is divisible by 5, not 0
+ * @throws InvalidArgumentError `EINVAL` for another length, a foreign character or a group above 0xFFFFFFFF. The
+ *   message never quotes the text, which may be a secret key.
  */
 export function decodeZ85(text: string): Buffer {
   if (typeof text !== "string") {

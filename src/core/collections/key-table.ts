@@ -1,22 +1,22 @@
 /**
- * Values by keys of bytes, for what comes and goes: updates under way.
+ * A hash table with byte keys for short-lived entries, such as updates in flight.
  *
  *   hash & mask:   0     1     2     3  …
- *   values       [ b  |  -  |  c  |  d ]      d wanted place 2, which c has: it is in the next that was free
+ *   values       [ b  |  -  |  c  |  d ]      d hashes to place 2, which c has: it is in the next free place
  *
- * What stands behind a deleted value moves up, so that no look passes a place that was left. Not a Map: see
- * number-table.ts; and a look needs no text of the key. A Clone client's update, from `add` to its acknowledgement, takes
- * 0.45 µs with this table and 0.8 to 1.0 µs with a SteadyMap of strings; with 10,000 in flight, 1.0 and 3 µs.
+ * Deletion moves later entries up, so lookups never pass an empty place. number-table.ts gives the reason not to use
+ * a Map; lookups also need no text key. A Clone client's update, from `add` to its acknowledgement, takes 0.45 µs
+ * here and 0.8 to 1.0 µs with a SteadyMap of strings; with 10,000 in flight, 1.0 and 3 µs.
  */
 import { seededHash } from "../hash.js";
 import { randomSeed } from "../random.js";
 
-/** Places at first, and where shrinking ends: a power of two. */
+/** Smallest table; a power of two. */
 const LEAST = 16;
-/** A table of more places shrinks when it is nearly empty. */
+/** Larger tables shrink when nearly empty. */
 const ROOMY = 256;
 
-/** What has a key, which does not change. */
+/** A value with a constant key. */
 export interface Keyed {
   readonly key: Uint8Array;
 }
@@ -26,10 +26,10 @@ export class KeyTable<T extends Keyed> {
   #hashes = new Int32Array(LEAST);
   #mask = LEAST - 1;
   #size = 0;
-  /** A program may take its keys from strangers: those that collide here do not collide elsewhere. */
+  /** Random, since keys may be untrusted: collisions then differ in each table. */
   readonly #seed: number;
 
-  /** @param seed for tests: a random one otherwise */
+  /** @param seed for tests; random by default */
   constructor(seed = randomSeed()) {
     this.#seed = seed;
   }
@@ -42,7 +42,7 @@ export class KeyTable<T extends Keyed> {
     return this.#values[this.#find(key, this.#hashOf(key))];
   }
 
-  /** Sets the value of its key, in the place of another's. */
+  /** Replaces any value with the same key. */
   set(value: T): void {
     const hash = this.#hashOf(value.key);
     let at = this.#find(value.key, hash);
@@ -57,7 +57,7 @@ export class KeyTable<T extends Keyed> {
     this.#hashes[at] = hash;
   }
 
-  /** @returns whether there was one */
+  /** @returns whether the key was present */
   delete(key: Uint8Array): boolean {
     let free = this.#find(key, this.#hashOf(key));
     if (this.#values[free] === undefined) return false;
@@ -65,7 +65,7 @@ export class KeyTable<T extends Keyed> {
     const mask = this.#mask;
     for (let at = (free + 1) & mask; this.#values[at] !== undefined; at = (at + 1) & mask) {
       const wanted = (this.#hashes[at] as number) & mask;
-      // It may move up if that is not before the place where it would be looked for first.
+      // An entry may not move before the place that its hash selects.
       if (((at - wanted) & mask) < ((at - free) & mask)) continue;
       this.#values[free] = this.#values[at];
       this.#hashes[free] = this.#hashes[at] as number;
@@ -82,7 +82,7 @@ export class KeyTable<T extends Keyed> {
     this.#size = 0;
   }
 
-  /** Where the key is, or would be. */
+  /** The place of the key, or the free place for it. */
   #find(key: Uint8Array, hash: number): number {
     const mask = this.#mask;
     for (let at = hash & mask; ; at = (at + 1) & mask) {
@@ -109,7 +109,7 @@ export class KeyTable<T extends Keyed> {
       this.#values[at] = value;
       this.#hashes[at] = hash;
     }
-    // What is left behind points to nothing: see number-table.ts.
+    // Old arrays must not hold references: see number-table.ts.
     values.fill(undefined);
   }
 }

@@ -1,7 +1,4 @@
-/**
- * A doubly linked list whose members leave from anywhere in O(1): each has a link
- * of its own, made once, that is in at most one list at a time.
- */
+/** A doubly linked list with O(1) removal. A value's reusable link is in at most one list at a time. */
 export class Link<T> {
   readonly value: T;
   list: LinkedList<T> | undefined = undefined;
@@ -35,7 +32,7 @@ export class LinkedList<T> {
     return this.#head?.value;
   }
 
-  /** Appends at the tail; a link that is in a list already leaves it first. */
+  /** Appends a link, which first leaves its current list. */
   push(link: Link<T>): void {
     link.list?.remove(link);
     link.list = this;
@@ -46,7 +43,7 @@ export class LinkedList<T> {
     this.#length += 1;
   }
 
-  /** Puts in front of all others. */
+  /** Prepends a link, which first leaves its current list. */
   unshift(link: Link<T>): void {
     link.list?.remove(link);
     link.list = this;
@@ -77,7 +74,7 @@ export class LinkedList<T> {
     this.#length -= 1;
   }
 
-  /** The members, first to last; the one at hand may leave meanwhile. */
+  /** Iterates in order; the current member may leave. */
   *[Symbol.iterator](): Generator<T, undefined> {
     for (let link = this.#head; link !== undefined; ) {
       const { next } = link;

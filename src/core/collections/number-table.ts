@@ -1,25 +1,22 @@
 /**
- * Values by numbers that are given out one after the other, and mostly go in about
- * that order: request ids, tags of deliveries.
+ * Values by sequential numbers that are removed in about that order: request ids, delivery tags.
  *
  *   number & mask:   0     1     2     3  …
  *   ring           [ 96 |   - |  98 |  99 ]      others  { 34 }  its place is taken
  *
- * A ring of places by the lowest bits. Two numbers of one place are as far apart as
- * the ring is long: it grows while it is well filled, and else the later one, of a
- * straggler or of a peer that counts as it likes, is in a Map.
+ * The lowest bits select a place in a ring. On a conflict a well-filled ring grows; otherwise the later number (a
+ * straggler, or of a peer that counts arbitrarily) goes into a Map.
  *
- * Not a Map alone: V8 gives one a new table each time that deletions have used the
- * old one up, and the old one points to the new one and to all that it held. As soon
- * as one of them is in the old generation, all that follow stay until the next full
- * collection: that was half of a broker's time.
+ * A Map alone costs too much: V8 replaces its table after many deletions, and each old table keeps the next one and
+ * its former values alive. Once one is in the old generation, all later tables stay until the next full collection.
+ * That was half of a broker's time.
  */
 
-/** Places of a ring at first, and where shrinking ends: a power of two. */
+/** Smallest ring; a power of two. */
 const LEAST = 16;
-/** A ring of more places shrinks when it is nearly empty. */
+/** Larger rings shrink when nearly empty. */
 const ROOMY = 256;
-/** One of no more places shrinks when it has been nearly empty for as many deletions as it has places: what comes in bursts needs them again. */
+/** Smaller rings shrink only after as many deletions as they have places, because bursts would refill them. */
 const BURST = 2_048;
 /** Places for each value, at most, when the ring grows. */
 const SPREAD = 4;
@@ -39,7 +36,7 @@ export class NumberTable<T> {
     return this.#inRing + (this.#others === undefined ? 0 : this.#others.size);
   }
 
-  /** @param key a whole number from 0 on */
+  /** @param key an integer from 0 */
   get(key: number): T | undefined {
     const at = key & this.#mask;
     return this.#keys[at] === key ? this.#values[at] : this.#others?.get(key);
@@ -80,40 +77,41 @@ export class NumberTable<T> {
     this.#values[at] = undefined;
     this.#inRing -= 1;
     const places = this.#values.length;
-    // By all that it has, as it grows: a peer that counts as it likes would let a ring with little in it grow and shrink by turns.
+    // Counts all values, as growing does. Otherwise a peer with arbitrary numbers could make a sparse ring grow and
+    // shrink in turns.
     if (places <= ROOMY || this.size * 4 * SPREAD >= places) this.#spare = 0;
     else if (places > BURST || ++this.#spare >= places) this.#resize(places / 2);
     return true;
   }
 
-  /** Gives back what a burst has left: nobody expects another one. */
+  /** Releases the memory of a burst at once. */
   trim(): void {
     let places = this.#values.length;
     while (places > ROOMY && this.size * 4 * SPREAD < places) places /= 2;
     if (places < this.#values.length) this.#resize(places);
   }
 
-  /** All values at this moment, in no order. */
+  /** A snapshot of all values, in no order. */
   values(): T[] {
     const values: T[] = [];
     for (let at = 0; at <= this.#mask; at++) {
       if (this.#keys[at] !== NONE) values.push(this.#values[at] as T);
     }
-    // One by one: as arguments of one call, some hundred thousand overflow the stack.
+    // One by one: spreading some hundred thousand values as arguments overflows the stack.
     if (this.#others !== undefined) for (const value of this.#others.values()) values.push(value);
     return values;
   }
 
-  /** How many places and values `between` looks at. */
+  /** The number of places and values that `between` visits. */
   costOfBetween(first: number, end: number): number {
     return Math.min(Math.max(0, end - first), this.#mask + 1) + (this.#others?.size ?? 0);
   }
 
-  /** The values from `first` up to and without `end`, at this moment. Costs no more than the table is long. */
+  /** A snapshot of the values from `first` to `end` (exclusive). Costs at most the table's size. */
   between(first: number, end: number): T[] {
     const values: T[] = [];
     const places = Math.min(end - first, this.#mask + 1);
-    // By places, not by numbers: past 2 ** 53 a number plus 1 is the same number.
+    // By place rather than by number: past 2 ** 53 adding 1 has no effect.
     for (let i = 0, at = first & this.#mask; i < places; i++, at = (at + 1) & this.#mask) {
       const key = this.#keys[at] as number;
       if (key !== NONE && key >= first && key < end) values.push(this.#values[at] as T);
@@ -150,7 +148,7 @@ export class NumberTable<T> {
       this.#values[place] = values[at];
       this.#inRing += 1;
     }
-    // What is left behind points to nothing, or it would do what a Map's does.
+    // Old arrays must not keep values alive, as a Map's old tables do.
     values.fill(undefined);
   }
 }

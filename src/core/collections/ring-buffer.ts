@@ -1,10 +1,6 @@
 /**
- * A growable first-in first-out ring.
- *
- * `Array.prototype.shift()` moves every element of a long array, so queues on
- * the message path use this instead (bench/micro/ring-buffer.js). Capacity is a
- * power of two and only grows: a queue that was long once keeps its memory,
- * until `clear()`.
+ * A growable FIFO queue for message paths; `Array.prototype.shift()` moves every element of a long array
+ * (bench/micro/ring-buffer.js). Capacity is a power of two and shrinks only with `clear()`.
  */
 export class RingBuffer<T> {
   #items: (T | undefined)[];
@@ -19,7 +15,6 @@ export class RingBuffer<T> {
     this.#mask = size - 1;
   }
 
-  /** How many items wait. */
   get length(): number {
     return this.#length;
   }
@@ -31,7 +26,7 @@ export class RingBuffer<T> {
     this.#length += 1;
   }
 
-  /** Removes and returns the item at the head; `undefined` when empty. */
+  /** Removes and returns the first item; `undefined` when empty. */
   shift(): T | undefined {
     if (this.#length === 0) return undefined;
     const index = this.#head;
@@ -42,12 +37,12 @@ export class RingBuffer<T> {
     return item;
   }
 
-  /** The item at the head, left where it is; `undefined` when empty. */
+  /** The first item; `undefined` when empty. */
   peek(): T | undefined {
     return this.#length === 0 ? undefined : this.#items[this.#head];
   }
 
-  /** Drops the items that `keep` refuses; the others stay in order. */
+  /** Removes items that `keep` refuses; the order stays. */
   retain(keep: (item: T) => boolean): void {
     for (let i = this.#length; i > 0; i--) {
       const item = this.shift() as T;
@@ -55,7 +50,7 @@ export class RingBuffer<T> {
     }
   }
 
-  /** Drops every item, and the memory a burst made it grow to. */
+  /** Removes all items and releases extra memory. */
   clear(): void {
     if (this.#length === 0 && this.#mask < 16) return;
     this.#items = new Array<T | undefined>(16);

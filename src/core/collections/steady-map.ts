@@ -1,24 +1,23 @@
 /**
- * A map of strings to values, for keys that others choose: what comes and goes costs the same however often it does.
+ * A map for untrusted string keys with steady costs under insertion and deletion.
  *
- * In V8's Map a deleted entry stays in its bucket until the whole map is rebuilt, half its capacity later. Code that
- * sets and deletes one key, again and again, among a million others, makes each look for it pass hundreds of thousands
- * of dead entries. Here a key that is deleted keeps its entry, without a value, until as much was deleted as is left.
+ * V8's Map keeps deleted entries in their bucket until a rebuild, half its capacity later. Setting and deleting one
+ * key among a million others makes each lookup pass hundreds of thousands of dead entries. Here deleted keys keep an
+ * entry without a value until as many entries are deleted as are left.
  */
 
-/** Deleted entries, and bytes of their keys, that may stay whatever is left. */
+/** Deleted entries, and letters of their keys, that always may stay. */
 const SLACK = 16;
 const SLACK_BYTES = 65_536;
 
 export class SteadyMap<V extends object | number | boolean> {
-  /** Entries. */
   size = 0;
-  /** Length of their keys together. */
+  /** Total length of the keys. */
   length = 0;
   #map = new Map<string, V | undefined>();
   #deletedLength = 0;
 
-  /** Entries that there is memory for, deleted ones included. */
+  /** Entries in memory, with deleted ones. */
   get kept(): number {
     return this.#map.size;
   }
@@ -41,7 +40,7 @@ export class SteadyMap<V extends object | number | boolean> {
     } else this.#map.set(key, value);
   }
 
-  /** @returns whether there was one */
+  /** @returns whether the key was present */
   delete(key: string): boolean {
     if (this.#map.get(key) === undefined) return false;
     this.#map.set(key, undefined);

@@ -1,23 +1,23 @@
 /**
- * Transports that a program brings itself: byte streams under a scheme of its own. The engine in TypeScript uses them as it
- * uses tcp: handshakes, mechanisms, heartbeats, high-water marks and reconnecting are the same.
+ * Transports registered by a program. Engine zmtp uses their byte streams as it uses tcp: handshakes, mechanisms,
+ * heartbeats, high-water marks and reconnecting are the same.
  */
 import type { Duplex } from "node:stream";
 import { quoted } from "../arguments.js";
 import { InvalidArgumentError } from "../errors.js";
 import type { Scheme } from "./scheme.js";
 
-/** One connection of a program's own transport. */
+/** One connection of a registered transport. */
 export interface TransportStream {
-  /** Bytes in both directions, in order; nobody else may read or write it. */
+  /** Bytes in both directions, in order; reserved for the engine. */
   readonly stream: Duplex;
   /** The peer's endpoint, for events and errors. */
   readonly remote: string;
-  /** The peer's address for the `authenticate` hook; default: `remote` without its scheme. */
+  /** The peer's address for the `authenticate` hook. Default: `remote` without its scheme. */
   readonly address?: string;
 }
 
-/** What a program's own transport listens for. */
+/** Callbacks of a listening transport. */
 export interface TransportAcceptor {
   /** A peer has connected. */
   accepted(stream: TransportStream): void;
@@ -25,40 +25,39 @@ export interface TransportAcceptor {
   failed(error: Error): void;
 }
 
-/** A bound endpoint of a program's own transport. */
+/** A bound endpoint of a registered transport. */
 export interface TransportListener {
-  /** As resolved: wildcards filled in. */
+  /** The resolved endpoint, without wildcards. */
   readonly endpoint: string;
-  /** Stops listening, and leaves accepted streams alone; settles when the endpoint is free. */
+  /** Stops listening but leaves accepted streams open; settles when the endpoint is free. */
   close(): Promise<void>;
 }
 
-/** A transport of a program's own. Errors with a `code` of shoal's keep it; others get `ERR_TRANSPORT`. */
+/** A transport registered by a program. Errors with a `code` of shoal keep it; others get `ERR_TRANSPORT`. */
 export interface Transport {
-  /** What stands before `://` in its endpoints: a lower-case letter, then letters, digits, `+`, `-` and `.`. */
+  /** The part of endpoints before `://`: a lower-case letter, then letters, digits, `+`, `-` and `.`. */
   readonly scheme: string;
   /**
-   * Checks the form of an endpoint before anything else happens.
+   * Checks the form of an endpoint first.
    *
-   * @throws what `bind` or `connect` is to throw, such as InvalidArgumentError
+   * @throws the error for `bind` or `connect` to throw, such as InvalidArgumentError
    */
   check(endpoint: string, use: "bind" | "connect"): void;
-  /** Listens; rejects where it cannot. */
+  /** Listens, or rejects. */
   listen(endpoint: string, acceptor: TransportAcceptor): Promise<TransportListener>;
-  /** The same at once, for `bindSync`; without it that call throws NotSupportedError. */
+  /** Listens synchronously, for `bindSync`, which otherwise throws NotSupportedError. */
   listenSync?(endpoint: string, acceptor: TransportAcceptor): TransportListener;
-  /** Connects once; rejects where it cannot, and the socket tries again. @param signal aborted when nobody wants it any more */
+  /** Connects once, or rejects; the socket retries. @param signal aborts when the connection is no longer needed */
   dial(endpoint: string, signal: AbortSignal): Promise<TransportStream>;
 }
 
-/** A registered transport, and the grammar of its endpoints. */
 export interface CustomTransport {
   readonly transport: Transport;
   readonly scheme: Scheme;
 }
 
 const NAME = /^[a-z][a-z\d+.-]{0,31}$/;
-/** Schemes of shoal, of libzmq and of the command line. */
+/** Schemes of shoal, libzmq and the command line. */
 const RESERVED: readonly string[] = [
   ...["tcp", "ipc", "inproc", "tls", "ws", "wss", "udp", "pgm", "epgm", "norm", "tipc", "vmci", "vsock"],
   ...["http", "https", "cluster", "node"],
@@ -66,22 +65,22 @@ const RESERVED: readonly string[] = [
 
 const CUSTOM = new Map<string, CustomTransport>();
 
-/** The transport that a program registered for a scheme. */
 export function customTransport(scheme: string): CustomTransport | undefined {
   return CUSTOM.get(scheme);
 }
 
 let schemes: readonly string[] = [];
 
-/** The schemes that programs have registered; another list when there is one more. */
+/** Schemes of registered transports; a new list after each registration. */
 export function customSchemes(): readonly string[] {
   return schemes;
 }
 
 /**
- * Adds a transport to the engine `zmtp`, for all contexts of this thread. It stays until the process ends.
+ * Registers a transport of engine `zmtp` for all contexts of this thread, until the process ends.
  *
- * @throws InvalidArgumentError `EINVAL` for a scheme that is invalid, reserved or registered already, or a missing method
+ * @throws InvalidArgumentError `EINVAL` for a scheme that is invalid, reserved or already registered, or a missing
+ *   method
  */
 export function registerTransport(transport: Transport): void {
   const scheme: unknown = transport?.scheme;

@@ -16,7 +16,6 @@ export interface HostPort {
   readonly source: { readonly host: string; readonly port: number } | undefined;
 }
 
-/** The scheme of a transport whose addresses are those of TCP. */
 export function hostPortScheme(name: string): Scheme {
   return {
     name,
@@ -26,7 +25,7 @@ export function hostPortScheme(name: string): Scheme {
   };
 }
 
-/** @throws InvalidArgumentError `EINVAL` @param name of the scheme */
+/** @throws InvalidArgumentError `EINVAL` @param name the scheme */
 export function checkHostPort(endpoint: string, address: string, use: EndpointUse, name: string): void {
   const source = address.indexOf(";");
   if (source >= 0 && use === "bind") throw badEndpoint(endpoint, "only connect takes a source address");
@@ -53,11 +52,11 @@ export function checkHostPort(endpoint: string, address: string, use: EndpointUs
   }
 }
 
-/** The last endpoint that was taken apart: many connections are to one. */
+/** Cached, since many connections share an endpoint. */
 let lastEndpoint = "";
 let lastParts: HostPort | undefined;
 
-/** The parts of an endpoint whose form has been checked. */
+/** The parts of a validated endpoint. */
 export function parseHostPort(endpoint: string): HostPort {
   if (lastParts === undefined || endpoint !== lastEndpoint) {
     lastParts = parse(endpoint);
@@ -81,7 +80,7 @@ function split(text: string): { host: string; port: number } {
   return { host: host.replace(/^\[(.*)\]$/, "$1"), port: port === "*" ? 0 : Number(port) };
 }
 
-/** The endpoint of an address; one of IPv4 within IPv6 is written as IPv4. */
+/** Formats an endpoint; IPv4 within IPv6 becomes IPv4. */
 export function formatHostPort(name: string, host: string, port: number): string {
   const v4 = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(host)?.[1];
   if (v4 !== undefined) return `${name}://${v4}:${port}`;

@@ -1,6 +1,6 @@
 /**
- * A program's own HTTP server as something to bind to: sockets take the upgrades at their paths, and the server keeps the
- * rest. An engine gets a name for it, since its endpoints are text; a program cannot write that name.
+ * Binding to the program's HTTP server: sockets take the upgrades at their paths, and the server keeps all other
+ * requests. Engines know endpoints only as text, so each server gets an internal name that programs cannot write.
  */
 import type { Server as HttpServer } from "node:http";
 import type { Server as HttpsServer } from "node:https";
@@ -9,9 +9,9 @@ import { InvalidArgumentError } from "../errors.js";
 import { checkEndpoint } from "./schemes.js";
 import { parseWs } from "./ws.js";
 
-/** What `bind` takes in place of an endpoint: WebSocket upgrades at a path of a program's own HTTP server. */
+/** Argument of `bind` for WebSocket upgrades at a path of the program's HTTP server. */
 export interface HttpServerEndpoint {
-  /** Of `node:http` or `node:https`; it listens, and ends, as the program wants. */
+  /** A server of `node:http` or `node:https`; the program starts and closes it. */
   readonly server: HttpServer | HttpsServer;
   /** Begins with `/`. Default `/`. */
   readonly path?: string;
@@ -25,9 +25,9 @@ const collected = new FinalizationRegistry<number>((id) => void servers.delete(i
 let last = 0;
 
 /**
- * The name of a server and a path.
+ * The internal name of a server and a path.
  *
- * @param transports what the engine can do
+ * @param transports the engine's transports
  * @throws InvalidArgumentError, and TransportError `EPROTONOSUPPORT`, as for an endpoint
  */
 export function nameOfServer(given: unknown, transports: readonly string[]): string {
@@ -59,7 +59,7 @@ function isServer(value: unknown): value is HttpServer | HttpsServer {
   );
 }
 
-/** The server and the path of such a name; `undefined`: it is an endpoint. */
+/** The server and path of an internal name; `undefined` for other endpoints. */
 export function serverOf(
   endpoint: string,
 ): { readonly server: HttpServer | HttpsServer; readonly path: string } | undefined {

@@ -1,4 +1,4 @@
-/** Schemes that endpoints may not have here, with the reason. */
+/** Refused schemes, with the reason. */
 
 export const REFUSED: Readonly<Record<string, string>> = {
   pgm: "PGM needs raw sockets, and a library that is not maintained; use Radio and Dish over udp://",

@@ -1,6 +1,5 @@
 /**
- * The schemes of endpoints, and the one check that `bind` and `connect`, the command line and configurations have in common,
- * so that all refuse the same things with the same words.
+ * The schemes of endpoints and their check, shared by `bind` and `connect`, the command line and configurations.
  *
  *   tcp://HOST:PORT      host-port.ts; tls:// has the same addresses
  *   ws://HOST:PORT/PATH  ws.ts; wss:// has the same
@@ -8,7 +7,7 @@
  *   inproc://NAME        any name of 1 to 255 bytes
  *   udp://HOST:PORT      udp.ts
  *
- * A program adds its own with `registerTransport` (custom-transport.ts).
+ * Programs add schemes with `registerTransport` (custom-transport.ts).
  */
 import { quoted } from "../arguments.js";
 import { InvalidArgumentError, TransportError } from "../errors.js";
@@ -46,35 +45,34 @@ const SCHEMES: ReadonlyMap<string, Scheme> = new Map(
   ].map((scheme) => [scheme.name, scheme]),
 );
 
-/** A scheme by its name: one of shoal's, or a program's own. */
 export function findScheme(name: string): Scheme | undefined {
   return SCHEMES.get(name) ?? customTransport(name)?.scheme;
 }
 
-/** All schemes there are, a program's own included. */
+/** All schemes, with registered ones. */
 export function knownSchemes(): readonly string[] {
   return [...SCHEMES.keys(), ...customSchemes()];
 }
 
-/** Schemes that most socket types can use, and that other processes reach: udp is for three of them. */
+/** Schemes for most socket types that reach other processes; only three types use udp. */
 const REACHING: readonly Scheme[] = [...SCHEMES.values()].filter(
   (scheme) => scheme.reachesProcesses && scheme !== UDP,
 );
 
-/** Whether sockets in another thread or process reach what is bound there. */
+/** Whether sockets in other threads or processes can reach a bound endpoint. */
 export function reachesProcesses(endpoint: string): boolean {
   return findScheme(schemeOf(endpoint))?.reachesProcesses === true;
 }
 
 /**
- * The schemes of shoal's that a socket in another thread has, which has no transports of the program's. The names of inproc
- * are those of the process-wide context.
+ * Built-in schemes of a socket in another thread, which lacks registered transports. Its inproc names belong to the
+ * process-wide context.
  */
 export function threadSchemes(): readonly string[] {
   return [...REACHING, INPROC].map(({ name }) => name);
 }
 
-/** The forms of endpoints that other processes can reach, for messages and help. */
+/** Endpoint forms that reach other processes, for messages and help. */
 export function reachableForms(): readonly string[] {
   return REACHING.map(({ form }) => form);
 }
@@ -82,9 +80,9 @@ export function reachableForms(): readonly string[] {
 /**
  * Checks an endpoint's form.
  *
- * @param transports what the engine can do
- * @throws InvalidArgumentError `EINVAL` with what was expected and what came
- * @throws TransportError `EPROTONOSUPPORT` for a transport the engine does not have
+ * @param transports the engine's transports
+ * @throws InvalidArgumentError `EINVAL` for a malformed endpoint
+ * @throws TransportError `EPROTONOSUPPORT` for a transport that the engine lacks
  */
 export function checkEndpoint(
   endpoint: unknown,

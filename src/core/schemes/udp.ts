@@ -3,9 +3,9 @@
  *
  *   HOST:PORT  [V6]:PORT  *:*  GROUP:PORT  INTERFACE;GROUP:PORT
  *
- * bind:    HOST is *, an address or an interface's name; GROUP a multicast address, which the socket joins; PORT 0…65535 or *
- * connect: HOST is a name or address; PORT 1…65535
- * INTERFACE is an address or a name: of the machine's interface for a group
+ *   bind:    HOST is *, an address or an interface's name; GROUP a multicast address to join; PORT 0…65535 or *
+ *   connect: HOST is a name or address; PORT 1…65535
+ *   INTERFACE is the address or name of the machine's interface for a group
  */
 import { isIP } from "node:net";
 import { checkHostPort } from "./host-port.js";
@@ -14,7 +14,7 @@ import { addressOf, badEndpoint, type Scheme } from "./scheme.js";
 export interface UdpAddress {
   readonly host: string;
   readonly port: number;
-  /** For a multicast group; `undefined`: the system's choice. */
+  /** The interface of a multicast group; `undefined` for the system's choice. */
   readonly interface: string | undefined;
 }
 
@@ -32,7 +32,7 @@ export const UDP: Scheme = {
   },
 };
 
-/** The parts of an endpoint whose form has been checked. */
+/** The parts of a validated endpoint. */
 export function parseUdp(endpoint: string): UdpAddress {
   const address = addressOf(endpoint);
   const semicolon = address.indexOf(";");
@@ -50,7 +50,6 @@ function bare(host: string): string {
   return host.replace(/^\[(.*)\]$/, "$1");
 }
 
-/** Whether an address is a multicast group's. */
 export function isMulticast(host: string): boolean {
   const version = isIP(host.split("%", 1)[0] as string);
   if (version === 6) return /^ff/i.test(host);

@@ -1,28 +1,28 @@
 /**
- * The endpoints of WebSockets: `ws://HOST:PORT`, `ws://HOST:PORT/PATH`, and the same with `wss`. HOST and PORT are those of
- * tcp; a path begins with "/", and one that is connected to may have a query. Without a path it is "/".
+ * WebSocket endpoints: `ws://HOST:PORT`, `ws://HOST:PORT/PATH`, and the same with `wss`. HOST and PORT are those of
+ * tcp. A path begins with "/" and is "/" by default; only `connect` takes a query.
  */
 import { checkHostPort } from "./host-port.js";
 import { addressOf, badEndpoint, checkLength, type Scheme } from "./scheme.js";
 
 /** Bytes of a path. */
 const MAX_PATH = 1_024;
-/** What a path and a query may have (RFC 3986, Path): nothing that would have to be escaped. */
+/** Characters without escapes (RFC 3986, Path). */
 const PATH = /^\/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*$/;
 const QUERY = /^[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*$/;
 
 export interface WsAddress {
   /** HOST:PORT. */
   readonly authority: string;
-  /** Without its query. */
+  /** The path without its query. */
   readonly path: string;
   /** What a request asks for. */
   readonly target: string;
-  /** The path as it was given; may be empty. */
+  /** The given path; may be empty. */
   readonly suffix: string;
 }
 
-/** The parts of an endpoint whose form has been checked. */
+/** The parts of a validated endpoint. */
 export function parseWs(endpoint: string): WsAddress {
   const { authority, suffix } = split(addressOf(endpoint));
   const target = suffix.startsWith("/") ? suffix : `/${suffix}`;
