@@ -1,6 +1,6 @@
 /**
- * The connections of one socket that stand or are shaking hands, and the pipe that each carries once its handshake is
- * complete. A connection of a STREAM socket has no handshake: it is a peer from its first byte on, over TLS once that is complete.
+ * The connections of one socket, and the pipe of each after its handshake. STREAM sockets have no handshake:
+ * a connection is a peer at once, or after the TLS handshake.
  *
  *   open --handshake--> ready: a new pipe, or the one that waited at its endpoint
  *                  |
@@ -24,11 +24,10 @@ interface Carried {
   readonly endpoint: string;
   readonly dialling: Dialling | undefined;
   pipe: Pipe | undefined;
-  /** Why its handshake failed. */
+  /** Cause of a failed handshake. */
   fault: ShoalError | undefined;
 }
 
-/** What shakes hands, or carries a pipe. */
 export type AnyConnection = Connection | RawOpening;
 
 export class Connections implements ConnectionEffects, RawOpeningEffects, Policing {
@@ -36,11 +35,11 @@ export class Connections implements ConnectionEffects, RawOpeningEffects, Polici
   readonly #peers: Peers;
   readonly #admission: Admission;
   readonly #all = new Map<AnyConnection, Carried>();
-  /** The handshake of a connection is over, or it has ended. */
+  /** Called when a connection's handshake completes or the connection ends. */
   onHandshakeOver: (connection: AnyConnection) => void = () => undefined;
-  /** Connections of peers that came, those that are shaking hands included. */
+  /** Accepted connections, with or without a complete handshake. */
   accepted = 0;
-  /** ms that those which come about while the socket closes hold the process at their end (connection.ts). */
+  /** ms for which connections opened while closing hold the process (connection.ts). */
   #patience = 0;
 
   constructor(state: SocketState, peers: Peers, admission: Admission) {
@@ -49,16 +48,19 @@ export class Connections implements ConnectionEffects, RawOpeningEffects, Polici
     this.#admission = admission;
   }
 
-  /** Whether peers of an address may connect. */
+  /** Whether peers from an address may connect. */
   admits(address: string): boolean {
     return this.#peers.policy.admits?.(address) !== false;
   }
 
-  /** @param dialling whose stream it is; `undefined`: a peer's, which came in through `endpoint` @returns what shakes hands; a STREAM's does over TLS alone, and none does of options with which none could end well */
+  /**
+   * @param dialling the stream's dialer; `undefined` for a peer accepted at `endpoint`
+   * @returns the handshaking connection; `undefined` for a STREAM without TLS, and for invalid options
+   */
   open(stream: Stream, endpoint: string, dialling: Dialling | undefined): AnyConnection | undefined {
     if (this.#state.type !== "Stream") {
       try {
-        // Again, since the options may have been set since the endpoint was bound or connected.
+        // Checked again, because the options may have changed since the bind or connect.
         this.#admission.check();
       } catch (cause) {
         const error = cause as ShoalError;
@@ -112,19 +114,19 @@ export class Connections implements ConnectionEffects, RawOpeningEffects, Polici
     return count;
   }
 
-  /** Ends the handshakes, except those of an endpoint that is to go on. */
+  /** Ends handshakes, except at endpoints that continue. */
   endHandshakes(goesOn: (dialling: Dialling) => boolean): void {
     for (const [connection, { pipe, dialling }] of this.#all) {
       if (pipe === undefined && !(dialling !== undefined && goesOn(dialling))) connection.close("local");
     }
   }
 
-  /** The socket closes. @param patience ms: of connections that come about from now on (connection.ts) */
+  /** Prepares for closing. @param patience ms, for connections opened from now on (connection.ts) */
   drain(patience: number): void {
     this.#patience = patience;
   }
 
-  /** The end of all, except those that have sent everything: they go on by themselves until the peer has hung up. */
+  /** Closes all connections but draining ones, which wait for their peers' hang-up alone. */
   endAll(): void {
     for (const connection of this.#all.keys()) if (!connection.draining) connection.close("local");
   }
@@ -171,9 +173,9 @@ export class Connections implements ConnectionEffects, RawOpeningEffects, Polici
   }
 
   /**
-   * A peer from `address` failed in its handshake.
+   * Reports a failed handshake of a peer to the policy.
    *
-   * @param isTransports it is the transport's own handshake, in which a peer without the right certificate is refused
+   * @param isTransports whether it was the transport's handshake, which refuses unaccepted certificates
    */
   onHandshakeFault({ kind }: Fault, address: string, isTransports: boolean): void {
     if (kind === "protocol" || (isTransports && kind === "refused")) this.#peers.policy.invalid?.(address);
@@ -209,7 +211,7 @@ export class Connections implements ConnectionEffects, RawOpeningEffects, Polici
     return this.#admission.authenticate(connection, peer);
   }
 
-  /** What the peer presented, for rules about peers. */
+  /** The peer's credentials, for policies. */
   #credentialsOf(connection: AnyConnection): PeerCredentials {
     return connection.credentials ?? this.#admission.anonymous(connection.address);
   }

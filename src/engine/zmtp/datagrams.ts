@@ -1,12 +1,12 @@
 /**
- * Endpoints of datagrams: a RADIO connects to an address or a multicast group, a DISH or DGRAM is bound to one. There are
- * no connections and no handshakes: each endpoint is one pipe, with a link of its own.
+ * Datagram endpoints: a RADIO connects to an address or multicast group, a DISH or DGRAM binds to one.
+ * Without connections or handshakes, each endpoint is one pipe with its own link.
  *
  *   pipe.out -> link -> one datagram per message
- *   pipe.in  <- link <- those of groups that the socket is in; what finds no room is thrown away, and counted (`invalid.full`)
+ *   pipe.in  <- link <- datagrams of joined groups; without room they are dropped and counted (`invalid.full`)
  *
- * What is sent leaves in batches: the messages of one are `queued` until the system has taken all of it. A datagram that the
- * system refuses is dropped (`disconnected`).
+ * Messages are sent in batches and count as `queued` until the system has taken the whole batch. Datagrams
+ * that the system refuses are dropped (`disconnected`).
  */
 import type { Socket } from "node:dgram";
 import { lookup } from "node:dns";
@@ -29,39 +29,39 @@ import { bindAddress } from "./transport/address.js";
 import type { Listener } from "./transport/transport.js";
 import { bindUdp } from "./transport/udp.js";
 
-/** Whether there are datagrams: not in a page (src/browser/absent/datagrams.ts). */
+/** Datagrams are missing in a page (src/browser/absent/datagrams.ts). */
 export const HAS_DATAGRAMS = true;
 
-/** Bytes of messages that are handed to the system at once. */
+/** Bytes per batch. */
 const MAX_BATCH = 65_536;
 
-/** Deno gives datagrams that are handed to it together to the system in any order, often the last one first. */
+/** Deno may reorder datagrams that are handed over together, often sending the last one first. */
 const IN_TURN = process.versions.deno !== undefined;
 
-/** ms between two events of one reason: strangers send as many datagrams as the network carries. */
+/** ms between events of one reason; otherwise any remote host could flood the program with events. */
 const REPORT_INTERVAL = 1_000;
 
 const NOBODY: Peer = { socketType: "", identity: Buffer.alloc(0), commands: true };
 
 type RefusedReason = "frames" | "full" | "tooLarge";
 
-/** Where a link's datagrams go; `undefined`: each message says it (DGRAM). */
+/** The destination of a link's datagrams. DGRAM has none: each message names its own. */
 interface Target {
   readonly address: string;
   readonly port: number;
 }
 
-/** What a link asks of its socket. */
+/** Callbacks to the socket. */
 interface LinkEffects {
-  /** Whether a group's messages are wanted. */
+  /** Whether the socket has joined a group. */
   wants(group: Buffer): boolean;
-  /** A datagram was thrown away. */
+  /** A datagram was dropped. */
   refused(reason: RefusedReason, why: string): void;
-  /** The system did not take so many messages. */
+  /** The system refused messages. */
   lost(messages: number): void;
-  /** Messages have left. */
+  /** Messages were sent. */
   changed(): void;
-  /** It is over; called once. */
+  /** The link has ended; called once. */
   ended(): void;
 }
 
@@ -71,7 +71,7 @@ class DatagramLink implements Link {
   readonly #pipe: Pipe;
   readonly #raw: boolean;
   readonly #effects: LinkEffects;
-  /** Takes apart what waits in the pipe, whose bytes are frames. */
+  /** Splits the pipe's bytes into messages. */
   readonly #frames = new InStream(-1, () => undefined);
   #socket: Socket | undefined = undefined;
   #target: Target | undefined = undefined;
@@ -79,14 +79,14 @@ class DatagramLink implements Link {
   #isDraining = false;
   #isClosed = false;
 
-  /** @param raw of a DGRAM */
+  /** @param raw whether the socket is a DGRAM */
   constructor(pipe: Pipe, raw: boolean, effects: LinkEffects) {
     this.#pipe = pipe;
     this.#raw = raw;
     this.#effects = effects;
   }
 
-  /** The socket is there: what waits leaves, and what comes is received. */
+  /** Starts sending and receiving. */
   open(socket: Socket, target: Target | undefined): void {
     if (this.#isClosed) {
       socket.close();
@@ -95,7 +95,8 @@ class DatagramLink implements Link {
     this.#socket = socket;
     this.#target = target;
     socket.unref();
-    // The system reports what became of earlier datagrams, such as that nobody listens: they are lost, as any may be.
+    // The system reports errors of earlier datagrams, such as an unreachable port; datagrams may be lost
+    // anyway.
     socket.on("error", ignore);
     if (target === undefined) socket.on("message", this.#socketOnMessage);
     this.flush();
@@ -115,7 +116,7 @@ class DatagramLink implements Link {
     if (pipe.out.messages === 0 && this.#isDraining) this.close("local");
   }
 
-  /** Gives what was taken out of the pipe to the system. */
+  /** Sends the messages taken from the pipe. */
   #handOver(): void {
     while (this.#frames.messages > 0) {
       this.#send(this.#frames.take());
@@ -168,7 +169,8 @@ class DatagramLink implements Link {
       this.#effects.refused("full", "The receive queue is full: a datagram was thrown away");
       return;
     }
-    // As whole frames, which are taken or refused together. They are copies: a datagram may be in a larger piece of memory.
+    // Whole frames are accepted or refused together. Copies are needed, because a datagram may be a slice of
+    // larger memory.
     const fault = pipe.in.pushFrames([Buffer.from(parsed.group), Buffer.from(parsed.body)]);
     if (fault === undefined) pipe.arrived();
     else this.#effects.refused("tooLarge", `A datagram of ${datagram.length} bytes is past maxMessageSize`);
@@ -182,7 +184,7 @@ class DatagramLink implements Link {
     return { group: Buffer.from(formatHostPort("udp", address, port).slice("udp://".length)), body };
   }
 
-  /** Datagrams cannot be held back: those that come meanwhile are thrown away. */
+  /** Datagrams cannot be paused; those received meanwhile are dropped. */
   pause(): void {}
 
   resume(): void {}
@@ -199,7 +201,7 @@ class DatagramLink implements Link {
   close(_reason: CloseReason): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    // What the system has not taken yet would be thrown away with the socket.
+    // Closing the socket now would discard datagrams the system has not taken.
     if (this.#inFlight === 0) this.#socket?.close();
     this.#effects.ended();
   }
@@ -207,7 +209,7 @@ class DatagramLink implements Link {
 
 function ignore(): void {}
 
-/** `undefined` for what is not HOST:PORT with an address of IPv4 or [IPv6]. */
+/** `undefined` unless the text is HOST:PORT with an IPv4 or [IPv6] address. */
 function targetOf(text: string): Target | undefined {
   const colon = text.lastIndexOf(":");
   const address = text.slice(0, colon).replace(/^\[(.*)\]$/, "$1");
@@ -215,7 +217,7 @@ function targetOf(text: string): Target | undefined {
   return isIP(address) !== 0 && port >= 1 && port <= 65_535 ? { address, port } : undefined;
 }
 
-/** An address that a RADIO is connected to. */
+/** An address a RADIO is connected to. */
 interface Connected {
   readonly endpoint: string;
   readonly pipe: Pipe;
@@ -258,7 +260,7 @@ export class Datagrams {
     this.#peers.add(pipe);
     pipe.linked(link, NOBODY);
     pipe.peer = undefined; // Anybody may send: no peer joins, and none leaves.
-    // The address is free when it settles: not before the event on Deno.
+    // On Deno the address is free only after the event.
     const closed = new Promise<void>((resolve) => void socket.once("close", resolve));
     link.open(socket, undefined);
     const close = (): Promise<void> => {
@@ -268,7 +270,6 @@ export class Datagrams {
     return { endpoint: resolved, close };
   }
 
-  /** Whether it is connected to any address. */
   get connected(): boolean {
     for (const { pipe } of this.#connected) if (pipe.leaving === undefined) return true;
     return false;
@@ -285,32 +286,32 @@ export class Datagrams {
     };
     this.#connected.add(connected);
     this.#peers.add(pipe);
-    // Linked at once: what is sent before the name is found waits in the pipe.
+    // Linked at once, to queue messages until the name is resolved.
     pipe.linked(connected.link, NOBODY);
     this.#peers.joined(pipe);
     this.#open(connected);
   }
 
-  /** @returns whether there was anything to disconnect */
+  /** @returns whether the endpoint was connected */
   disconnect(endpoint: string): boolean {
     let isFound = false;
     for (const connected of [...this.#connected]) {
       if (connected.endpoint !== endpoint || connected.pipe.leaving !== undefined) continue;
       isFound = true;
-      // A name that was not found yet is looked for as long as something waits.
+      // An unresolved name is looked up as long as messages wait for it.
       this.#part(connected.pipe, () => this.#stop(connected));
     }
     return isFound;
   }
 
-  /** What waits still leaves, within the socket's linger. @param stop called when it has, or its time is over */
+  /** Sends the queue within the socket's linger. @param stop called once it is sent or the linger is over */
   #part(pipe: Pipe, stop: () => void): void {
     if (this.#peers.leave(pipe, stop)) return;
     stop();
     this.#peers.end(pipe, "local");
   }
 
-  /** Looks for no name any more. @param unlessUnsent except for those that messages wait for */
+  /** Stops resolving names. @param unlessUnsent spares endpoints with queued messages */
   stopAll(unlessUnsent: boolean): void {
     for (const connected of [...this.#connected])
       if (!unlessUnsent || connected.pipe.out.messages === 0) this.#stop(connected);
@@ -378,12 +379,12 @@ export class Datagrams {
   }
 }
 
-/** Events of one reason: one at once, and then one an interval, with what it stands for. */
+/** Limits events of one reason to one per interval, with a count of those left out. */
 class Report {
   #last = Number.NEGATIVE_INFINITY;
   #silent = 0;
 
-  /** @returns the text of an event; `undefined`: it is too early for one */
+  /** @returns the text of an event, or `undefined` within the interval */
   next(why: string): string | undefined {
     const now = systemClock.now();
     if (now - this.#last < REPORT_INTERVAL) {
@@ -407,13 +408,13 @@ function addressOf(host: string, ipv6: boolean): Promise<string> {
   });
 }
 
-/** The interface of a group, as Node.js takes it: an address of IPv4, or of IPv6 with its zone. */
+/** A group's interface in Node.js's form: an IPv4 address, or an IPv6 address with a zone. */
 function interfaceOf(given: UdpAddress, ipv6: boolean, endpoint: string): string | undefined {
   if (given.interface === undefined) return undefined;
   return ipv6 ? `::${zoneOf(given)}` : bindAddress(given.interface, false, endpoint);
 }
 
-/** The interface of a group of IPv6 as a zone; a group that is not routed, ff01 and ff02, is bound to no other way. */
+/** The interface of an IPv6 group as a zone, which link-local groups (ff01, ff02) require. */
 function zoneOf({ host, interface: given }: UdpAddress): string {
   if (given === undefined || host.includes("%")) return "";
   if (!given.includes(":")) return `%${given}`;
@@ -424,7 +425,7 @@ function zoneOf({ host, interface: given }: UdpAddress): string {
   return `%${zone ?? named?.[0] ?? given}`;
 }
 
-/** @throws TransportError `ENOCOMPATPROTO` where datagrams could not be authenticated */
+/** @throws TransportError `ENOCOMPATPROTO` if the socket authenticates, which datagrams cannot */
 export function assertPlainDatagrams(endpoint: string, mechanism: string, authenticates: boolean): void {
   if (mechanism === "NULL" && !authenticates) return;
   throw new TransportError(

@@ -1,12 +1,12 @@
 /**
- * The endpoints of one socket: those it is bound to (listening.ts), and those it is connected to, each of which is dialled
- * until it is disconnected.
+ * The endpoints of one socket: bound (listening.ts) and connected. Connected ones are dialled until
+ * disconnected.
  *
  *   dialling --stream--> connections.open --ready--> connected
  *       ^                        |                       |
  *       +------- back-off -------+--------- lost --------+
  *
- * Each attempt resolves the name again. A pipe that outlives its connections carries on with the next one.
+ * Each attempt resolves the name again. A pipe that outlives its connection continues with the next.
  */
 import { NotSupportedError, type ShoalError, TransportError } from "../../core/errors.js";
 import { schemeOf } from "../../core/schemes/scheme.js";
@@ -30,14 +30,14 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
   readonly admission: Admission;
   readonly connections: Connections;
   readonly #peers: Peers;
-  // Made when they are first used: most sockets have endpoints of one kind.
+  // Created on first use: most sockets have endpoints of one kind.
   #inproc: InprocPeers | undefined = undefined;
   #datagrams: Datagrams | undefined = undefined;
   #listening: Listening | undefined = undefined;
   readonly #dialers = new Set<Dialer>();
   #stopWaking: (() => void) | undefined = undefined;
   #reconnects = 0;
-  /** Calls of `bind` that have not settled. */
+  /** Unsettled calls of `bind`. */
   #binding = 0;
 
   constructor(state: SocketState, peers: Peers, admission: Admission, connections: Connections) {
@@ -62,12 +62,11 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
     return this.#listening;
   }
 
-  /** Endpoints this socket is bound to. */
   get bound(): number {
     return this.#listening?.bound ?? 0;
   }
 
-  /** Whether the socket is bound or connected, or about to be bound. */
+  /** Whether the socket is bound, being bound, or connected. */
   get attached(): boolean {
     if (this.#binding > 0 || this.bound > 0) return true;
     if (this.#inproc?.connected === true || this.#datagrams?.connected === true) return true;
@@ -75,7 +74,7 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
     return false;
   }
 
-  /** Connections that were made again. */
+  /** Connections restored after a loss. */
   get reconnects(): number {
     return this.#reconnects;
   }
@@ -116,11 +115,11 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
     const transport = this.#transportOf(endpoint);
     if (transport === undefined) names.assertWithinReach(endpoint);
     transport?.assertUsable?.("connect", options);
-    // A pipe from the start: what is sent before the connection stands waits in it.
+    // The pipe exists from the start, to queue messages before the connection is open.
     const immediate = options.immediate === true && transport !== undefined;
     const raw = type === "Stream";
-    // A raw peer can be sent to before it is there if it has a name, and its pipe ends with its connection: what was
-    // meant for one conversation does not go to the next.
+    // Before it connects, only a named raw peer can be sent to. Its pipe ends with the connection, so that no
+    // message reaches the next conversation.
     const pipe = immediate || (raw && routingId === undefined) ? undefined : this.#peers.make(endpoint, !raw);
     if (pipe !== undefined) {
       if (routingId !== undefined) pipe.routingId = Buffer.from(routingId);
@@ -137,20 +136,20 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
     return pipe?.routingId;
   }
 
-  /** What waits for the peer still leaves, within the socket's linger. */
+  /** Queued messages are still sent within the socket's linger. */
   disconnect(endpoint: string): void {
     this.#part(endpoint, (pipe, stop) => {
-      // What is linked within the process has nothing to wait for: the peer gets at once what it has not got yet.
+      // Links within the process deliver at once, so there is nothing to wait for.
       return pipe.link?.ahead === undefined && this.#peers.leave(pipe, stop);
     });
   }
 
-  /** What waits for the peer goes to others; what it owes is received (peers.ts). */
+  /** Moves queued messages to other peers and receives pending input (peers.ts). */
   release(endpoint: string): void {
     this.#part(endpoint, (pipe, stop) => this.#peers.release(pipe, stop));
   }
 
-  /** @param goesOn whether the pipe still has something to do, until `stop` is called */
+  /** @param goesOn whether the pipe still has work, until `stop` is called */
   #part(endpoint: string, goesOn: (pipe: Pipe, stop: () => void) => boolean): void {
     let found =
       this.#inproc?.part(endpoint, goesOn) === true || this.#datagrams?.disconnect(endpoint) === true;
@@ -169,7 +168,7 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
     }
   }
 
-  /** An endpoint that was released, and whose link still stands, is in use again as it was. @returns its pipe */
+  /** Restores a released endpoint that is still linked. @returns its pipe */
   #reclaim(endpoint: string, routingId: string | undefined): Pipe | undefined {
     for (const dialer of this.#dialers) {
       if (!dialer.leaving || dialer.endpoint !== endpoint || dialer.routingId !== routingId) continue;
@@ -180,17 +179,16 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
     return undefined;
   }
 
-  /** Whether it is still dialled, or connected. */
+  /** Whether the endpoint is still dialled or connected. */
   has(dialling: Dialling): boolean {
     return this.#dialers.has(dialling as Dialer);
   }
 
-  /** Stops listening, for good. */
   stopListening(): void {
     this.#listening?.stop();
   }
 
-  /** No further attempts to connect. @param unlessUnsent except where messages wait for the peer */
+  /** Stops connecting. @param unlessUnsent spares endpoints with queued messages */
   stopDialling(unlessUnsent: boolean): void {
     for (const dialer of [...this.#dialers]) {
       if (unlessUnsent && dialer.pipe !== undefined && dialer.pipe.out.messages > 0) continue;
@@ -200,23 +198,24 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
     this.#datagrams?.stopAll(unlessUnsent);
   }
 
-  /** A dialer has a stream. */
+  /** Called with a dialer's new stream. */
   dialled(dialer: Dialer, stream: Stream): void {
     this.state.effects.event({ type: "connect", address: dialer.endpoint });
-    // A listener of that event may have disconnected, or closed the socket.
+    // A listener of the event may have disconnected or closed the socket.
     if (this.#dialers.has(dialer)) this.connections.open(stream, dialer.endpoint, dialer);
     else stream.socket.destroy();
   }
 
-  /** A dialer is connected, and not for the first time. */
+  /** Counts a repeated connection of a dialer. */
   reconnected(): void {
     this.#reconnects += 1;
   }
 
   /**
-   * `undefined`: inproc, which has none.
+   * `undefined` for inproc.
    *
-   * @throws TransportError `EPROTONOSUPPORT` where what the socket stands on lacks it: a simulated machine
+   * @throws TransportError `EPROTONOSUPPORT` if the platform, such as a simulated machine, lacks the
+   * transport
    */
   #transportOf(endpoint: string): Transport | undefined {
     const scheme = schemeOf(endpoint);
@@ -229,7 +228,7 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
     });
   }
 
-  /** @throws TransportError `ENOCOMPATPROTO` for datagrams of a socket that authenticates its peers */
+  /** @throws TransportError `ENOCOMPATPROTO` for datagrams of a socket with authentication */
   #isUdp(endpoint: string): boolean {
     if (schemeOf(endpoint) !== "udp") return false;
     assertPlainDatagrams(
@@ -240,7 +239,7 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
     return true;
   }
 
-  /** The transport's own handshake with a peer that a dialer reached failed. @returns the error that was reported */
+  /** Reports a failed transport handshake of a dialer. @returns the reported error */
   refused({ endpoint }: Dialer, fault: Fault): ShoalError | undefined {
     let error: ShoalError | undefined;
     for (const event of faultEvents(fault, endpoint, endpoint, this.admission.mechanismName)) {
@@ -250,7 +249,7 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
     return error;
   }
 
-  /** What waited in the pipe of a dialer that was disconnected has left, or its time is over. */
+  /** Called once a disconnected dialer's pipe is empty or its linger is over. */
   #giveUp(dialer: Dialer, pipe: Pipe): void {
     this.#stop(dialer);
     if (pipe.link === undefined) dialer.connection?.close("local");
@@ -269,13 +268,13 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
   };
 }
 
-/** The connecting side of one endpoint, until it is disconnected. */
+/** The connecting side of one endpoint. */
 class Dialer implements Dialling {
   readonly endpoint: string;
   readonly routingId: string | undefined;
   pipe: Pipe | undefined;
   connection: Dialling["connection"] = undefined;
-  /** It was disconnected or released, and goes on only for what its pipe still has to do (peers.ts). */
+  /** Disconnected or released; kept for its pipe's remaining work (peers.ts). */
   leaving = false;
   readonly #transport: Transport;
   readonly #options: TransportOptions;
@@ -285,7 +284,6 @@ class Dialer implements Dialling {
   #cancel: (() => void) | undefined = undefined;
   #timer: NodeJS.Timeout | undefined = undefined;
   #stopped = false;
-  /** Whether a connection has stood before. */
   #wasConnected = false;
 
   constructor(
@@ -323,7 +321,7 @@ class Dialer implements Dialling {
     if (!this.#stopped) this.#retry(error());
   }
 
-  /** The next attempt is now, if one is waited for. */
+  /** Skips the rest of a back-off. */
   hurry(): void {
     if (this.#timer === undefined) return;
     clearTimeout(this.#timer);
@@ -331,7 +329,6 @@ class Dialer implements Dialling {
     this.#dial();
   }
 
-  /** No further attempts. */
   stop(): void {
     this.#stopped = true;
     this.#cancel?.();

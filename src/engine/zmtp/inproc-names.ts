@@ -1,6 +1,6 @@
 /**
- * The inproc names of one context: which sockets are bound, and which wait for a socket to bind. Those of the process-wide
- * context are names of all threads (threads/thread-names.ts).
+ * The inproc names of one context: bound sockets, and sockets waiting for a name. The process-wide context
+ * shares its names with all threads (threads/thread-names.ts).
  */
 
 import { NotSupportedError, TransportError } from "../../core/errors.js";
@@ -9,36 +9,38 @@ import { ThreadNames } from "./threads/thread-names.js";
 import type { Description, MessagePortLike } from "./threads/thread-port.js";
 import { ZAP_ENDPOINT } from "./zap.js";
 
-/** A socket that takes inproc peers. */
+/** A socket that accepts inproc peers. */
 export interface InprocTarget<C> {
-  /** A peer that connects; called once both are there. */
+  /** Called once with each connecting peer. */
   inprocOnPeer(connecter: C): void;
-  /** What a peer in another thread has to know of it. */
+  /** Describes the socket to peers in other threads. */
   inprocDescribe?(): Description;
-  /** A peer in another thread that connects to a name. */
+  /** Called with each connecting peer of another thread. */
   inprocOnPort?(name: string, port: MessagePortLike): void;
 }
 
-/** Names that each thread has for itself: who authenticates peers of its own sockets. */
+/** Names local to a thread, because each thread authenticates its own peers. */
 const OF_ONE_THREAD: readonly string[] = [ZAP_ENDPOINT];
 
-/** The tables of this thread that take part: that of the process-wide context, and of what stands for another thread in tests. */
+/**
+ * Tables of this thread that share names: the process-wide context's, and a test's stand-ins for other
+ * threads.
+ */
 const participants = new Set<InprocNames<never>>();
 
 export class InprocNames<C = unknown> {
   readonly #bound = new Map<string, InprocTarget<C>>();
   readonly #waiting = new Map<string, Set<C>>();
-  /** They are names of all threads. */
   readonly #shared: boolean;
   #threads: ThreadNames | undefined = undefined;
   #handsOver = false;
 
-  /** @param shared they are those of the process-wide context */
+  /** @param shared whether names are shared with other threads */
   constructor(shared = false) {
     this.#shared = shared;
   }
 
-  /** The threads that have a name, too; made with the first that is used. */
+  /** The connection to other threads, created on first use. */
   #threadsOf(name: string): ThreadNames | undefined {
     if (!this.#shared || OF_ONE_THREAD.includes(name)) return undefined;
     if (this.#threads !== undefined) return this.#threads;
@@ -59,18 +61,18 @@ export class InprocNames<C = unknown> {
   }
 
   /**
-   * Stands still while other threads are asked.
+   * Asks other threads and blocks this one until they answer.
    *
-   * @throws TransportError `EADDRINUSE`: a socket is bound to it, or about to be, here or in another thread
+   * @throws TransportError `EADDRINUSE`: the name is bound or being bound, here or in another thread
    */
   assertFree(name: string): void {
     if (this.#othersToAsk(name)?.isTaken(name) === true) throw inUse(name, ", by another thread");
   }
 
   /**
-   * The same, while the event loop goes on. The name is to be bound in the turn in which it settles.
+   * Asks other threads without blocking. Bind the name in the turn in which the promise resolves.
    *
-   * @returns `undefined`: there is nobody to ask, and it is free
+   * @returns `undefined` if the name is free without asking
    * @throws TransportError `EADDRINUSE`; rejects with it
    */
   claim(name: string): Promise<void> | undefined {
@@ -81,7 +83,7 @@ export class InprocNames<C = unknown> {
     });
   }
 
-  /** @throws TransportError `EADDRINUSE`: this thread has bound the name, or is about to */
+  /** @throws TransportError `EADDRINUSE`: this thread has bound the name, or is binding it */
   #othersToAsk(name: string): ThreadNames | undefined {
     if (this.#bound.has(name)) throw inUse(name, "");
     const threads = this.#threadsOf(name);
@@ -92,8 +94,8 @@ export class InprocNames<C = unknown> {
   }
 
   /**
-   * A name that no socket has bound here is waited for; one that another thread has bound would never come, where threads
-   * cannot connect.
+   * Rejects a name bound in another thread on runtimes whose threads cannot connect; the wait would never
+   * end.
    *
    * @throws NotSupportedError `NOT_SUPPORTED`
    */
@@ -109,7 +111,7 @@ export class InprocNames<C = unknown> {
     );
   }
 
-  /** @throws TransportError `EADDRINUSE`: a socket of this thread is bound to it */
+  /** @throws TransportError `EADDRINUSE`: a socket of this thread has bound the name */
   bind(name: string, target: InprocTarget<C>): void {
     if (this.#bound.has(name)) throw inUse(name, "");
     this.#bound.set(name, target);
@@ -117,7 +119,7 @@ export class InprocNames<C = unknown> {
     if (this.#bound.get(name) === target) this.announce(name);
   }
 
-  /** Sockets in other threads that look for the name come to it now. */
+  /** Lets seeking sockets of other threads connect now. */
   announce(name: string): void {
     const threads = this.#threadsOf(name);
     if (this.#handsOver) threads?.announce(name);
@@ -126,8 +128,8 @@ export class InprocNames<C = unknown> {
   /**
    * Looks for a name in other threads.
    *
-   * @param now `false`: not before it is announced (again)
-   * @returns call it to look no longer
+   * @param now `false`: wait for the next announcement of the name
+   * @returns ends the search
    */
   seek(
     name: string,
@@ -142,7 +144,7 @@ export class InprocNames<C = unknown> {
     this.#bound.delete(name);
   }
 
-  /** Connects to the socket that is bound now, or to the next that binds. */
+  /** Connects to the bound socket, or to the next one that binds. */
   connect(name: string, connecter: C): void {
     const target = this.#bound.get(name);
     if (target !== undefined) {
@@ -152,34 +154,34 @@ export class InprocNames<C = unknown> {
     this.wait(name, connecter);
   }
 
-  /** Waits for the next socket that binds, or for `admit`: there was no place. */
+  /** Waits for the next socket to bind, or for `admit`. */
   wait(name: string, connecter: C): void {
     const waiting = this.#waiting.get(name);
     if (waiting === undefined) this.#waiting.set(name, new Set([connecter]));
     else waiting.add(connecter);
   }
 
-  /** A bound socket may have a place again for those that wait for its names. */
+  /** Retries waiting connecters after a bound socket has gained room for a peer. */
   admit(target: InprocTarget<C>): void {
     for (const name of [...this.#waiting.keys()])
       if (this.#bound.get(name) === target) this.#admit(name, target);
   }
 
-  /** A socket that waits for a name meets the one that is bound to it, if there is one. */
+  /** Retries a waiting connecter, if its name is bound. */
   again(name: string, connecter: C): void {
     if (this.#bound.has(name) && this.disconnect(name, connecter)) this.connect(name, connecter);
   }
 
-  /** Each that waits now meets the target once; one that finds no place waits again, behind the rest. */
+  /** Offers each waiting connecter once. A refused connecter goes to the end of the list. */
   #admit(name: string, target: InprocTarget<C>): void {
     for (const connecter of [...(this.#waiting.get(name) ?? [])]) {
-      // Meanwhile the name may have been unbound, or the connection given up.
+      // An earlier offer may have unbound the name or ended this connecter's wait.
       if (this.#bound.get(name) !== target) return;
       if (this.disconnect(name, connecter)) target.inprocOnPeer(connecter);
     }
   }
 
-  /** Waits no longer. @returns whether it waited */
+  /** Ends a wait. @returns whether the connecter was waiting */
   disconnect(name: string, connecter: C): boolean {
     const waiting = this.#waiting.get(name);
     if (waiting?.delete(connecter) !== true) return false;

@@ -1,9 +1,9 @@
 /**
- * Peers in the same process: no bytes on a wire, but the same queues, marks and events. In the same thread both ends are
- * linked within the call: a message is written once, into the sender's slab, and read where it lies; a slab that was
- * handed over is never written again. To another thread it is copied once (threads/port-link.ts).
+ * Peers in the same process, with the queues, marks and events of other transports. Ends in one thread are
+ * linked within the call: a message is written once, to the sender's slab, and read in place; a slab is never
+ * rewritten after that. Messages to another thread are copied once (threads/port-link.ts).
  *
- * Sender and receiver have one queue together, of both high-water marks.
+ * Sender and receiver share one queue with the sum of both high-water marks.
  */
 import { allocate } from "../../core/memory.js";
 import type { StreamFault } from "./codec/in-stream.js";
@@ -29,15 +29,16 @@ import {
 } from "./threads/thread-port.js";
 import type { Frames } from "./transferred.js";
 
-/** Types that send one encoded message to many. */
+/** Types that send one encoded message to many peers. */
 const FANS_OUT: readonly string[] = ["PUB", "XPUB", "RADIO"];
 
-/** One end of a link between two pipes. */
-/** A link is over; called once. @param tooLarge which message it ended with, of the end that is `remote` to the other */
+/**
+ * Called once when a link ends. @param tooLarge the oversized message that ended it, sent by the end with reason `remote`
+ */
 type OnEnd = (reason: CloseReason | "remote", tooLarge?: string) => void;
 
 export class InprocLink implements Link {
-  /** Until both sides know each other: a ROUTER must not get what it has no name for. */
+  /** Blocked until both sides have joined, because a ROUTER needs a name for the peer first. */
   blocked = true;
   readonly instant = true;
   readonly #pipe: Pipe;
@@ -45,19 +46,19 @@ export class InprocLink implements Link {
   #far: Pipe | undefined = undefined;
   readonly #onEnd: OnEnd;
   #marks: ReceiveMarks;
-  /** The other end has messages that it has not heard of. */
+  /** The other end has not been notified of delivered messages. */
   #unannounced = false;
-  /** What is wrong with what the other end got: nothing more goes over, and the link ends after this turn. */
+  /** A fault in delivered messages: delivery stops, and the link ends after this turn. */
   #fault: StreamFault | undefined = undefined;
 
-  /** @param marks of the pipe's own socket @param onEnd the link is over; called once */
+  /** @param marks of the pipe's own socket @param onEnd called once */
   constructor(pipe: Pipe, marks: ReceiveMarks, onEnd: OnEnd) {
     this.#pipe = pipe;
     this.#marks = marks;
     this.#onEnd = onEnd;
   }
 
-  /** Joins two ends; both pipes are linked then. */
+  /** Links both pipes. */
   static join(one: InprocLink, onePeer: Peer, other: InprocLink, otherPeer: Peer): void {
     one.#join(other);
     other.#join(one);
@@ -65,7 +66,7 @@ export class InprocLink implements Link {
     other.#pipe.linked(other, onePeer);
   }
 
-  /** Both sides have joined: what waits goes. */
+  /** Starts delivery, once both sides have joined. */
   static open(one: InprocLink, other: InprocLink): void {
     one.blocked = false;
     other.blocked = false;
@@ -78,7 +79,7 @@ export class InprocLink implements Link {
     this.#far = other === undefined ? undefined : other.#pipe;
   }
 
-  /** Without end where nothing more goes over: there is no room. */
+  /** Infinite after a fault, to report no room. */
   get ahead(): number {
     if (this.#fault !== undefined) return Number.POSITIVE_INFINITY;
     return this.#far === undefined ? 0 : this.#far.in.messages;
@@ -106,7 +107,7 @@ export class InprocLink implements Link {
     if (far === undefined || this.blocked) return;
     this.#handOver(far);
     this.#announce();
-    // Not now: the caller may be in the middle of choosing a pipe, or of giving one message to several.
+    // Deferred: the caller may be choosing a pipe, or sending one message to several.
     if (this.#fault !== undefined) queueMicrotask(() => this.#other?.close("protocol"));
   }
 
@@ -114,7 +115,7 @@ export class InprocLink implements Link {
     const far = this.#far;
     if (far === undefined || this.blocked || this.#fault !== undefined) return -1;
     this.#handOver(far);
-    // Of those in front one was too much: this one waits, as others do from now on.
+    // An earlier message was at fault, so this one is queued.
     if (this.#fault !== undefined) return -1;
     const queue = far.in;
     this.#fault = Array.isArray(frames) ? queue.pushFrames(frames) : queue.pushFrame(frames);
@@ -133,36 +134,36 @@ export class InprocLink implements Link {
     if (out.length === 0 || this.#fault !== undefined) return;
     const segments = this.#pipe.takeOut(Number.POSITIVE_INFINITY);
     const [given, had] = [out.messages, other.in.messages];
-    // What a publisher sends, several get: each has a copy of its own, since a received frame may be written to.
+    // Publishers' messages go to several receivers, each of which may write to its frames.
     const shared = FANS_OUT.includes(other.peer?.socketType ?? "");
     for (const { bytes, start, end } of segments) {
       this.#fault ??= shared ? other.in.push(copyOf(bytes, start, end)) : other.in.push(bytes, start, end);
     }
-    // The one that is too much, and those behind it, are lost with the link.
+    // The faulty message and those after it are lost with the link.
     out.handOver(this.#fault === undefined ? 0 : given - (other.in.messages - had));
     this.#unannounced = true;
   }
 
-  /** The other end hears of what it has. */
+  /** Notifies the other end of delivered messages. */
   #announce(): void {
     if (!this.#unannounced) return;
     this.#unannounced = false;
     this.#far?.arrived();
   }
 
-  /** The queue is one for both: what is not read counts on the sender's side. */
+  /** The shared queue limits the sender, so reading need not stop. */
   pause(): void {}
 
   resume(): void {
     this.#far?.relieved();
   }
 
-  /** The sender found no room: it wants to know when the receiver has taken some. */
+  /** Notifies the sender once the receiver has taken messages. */
   awaitRoom(): void {
     this.#far?.watch();
   }
 
-  /** What waits is handed over within the call, as far as the receiver has room. */
+  /** Delivery is immediate, so draining is closing. */
   drain(): void {
     this.close("local");
   }
@@ -177,14 +178,14 @@ export class InprocLink implements Link {
     const other = this.#other;
     if (other === undefined) return;
     this.flush();
-    // Who heard of what came may have closed.
+    // A listener may have closed the link.
     if (this.#other === undefined) return;
-    // What this side has as frames by now: its program gets them, though the link ends.
+    // This side's program still gets the frames delivered before the end.
     other.#announce();
     if (this.#other === undefined) return;
     this.#join(undefined);
     other.#join(undefined);
-    // Who got what is past its limit ends the link, whichever end was asked first.
+    // The receiver of an oversized message ends the link, whichever end closed first.
     const [wrong, otherWrong] = [other.#fault !== undefined, this.#fault !== undefined];
     const tooLarge = this.#tooLargeFor(other.#pipe) ?? other.#tooLargeFor(this.#pipe);
     this.#onEnd(wrong ? "protocol" : otherWrong ? "remote" : reason, tooLarge);
@@ -198,33 +199,32 @@ function copyOf(bytes: Uint8Array, start: number, end: number): Buffer {
   return copy;
 }
 
-/** A name that a socket connects to. */
+/** An inproc name a socket connects to. */
 export interface InprocDial {
   readonly name: string;
   readonly from: InprocPeers;
   readonly pipe: Pipe;
   stopped: boolean;
-  /** It looks for the name in other threads: ends that. */
+  /** Ends the search in other threads. */
   endSeek: (() => void) | undefined;
-  /** Of a handshake with a socket in another thread. */
+  /** The port of a handshake with another thread. */
   port: ThreadPort | undefined;
 }
 
 /**
- * One socket's peers in the same process: those behind the inproc names it connects to, and those that come to its own. In
- * the same thread there is no handshake: both ends are linked within the call. A peer in another thread is reached by a port
- * that both threads share from then on (threads/thread-port.ts).
+ * One socket's inproc peers. Within a thread both ends are linked within the call, without a handshake.
+ * Another thread's peer is reached over a shared port (threads/thread-port.ts).
  */
 export class InprocPeers implements InprocTarget<InprocDial> {
   readonly #state: SocketState;
   readonly #names: InprocNames<InprocDial>;
   readonly #peers: Peers;
   readonly #dials = new Set<InprocDial>();
-  /** Those of them that had no place, there or here: they wait for one. */
+  /** Names whose socket, or this one, had no room for the peer. */
   readonly #refused = new Set<InprocDial>();
-  /** Ports that have been handed over, by the names they are of, until their peers have described themselves. */
+  /** Ports without a description from the peer yet, with their names. */
   readonly #greeting = new Map<ThreadPort, string>();
-  /** Own names at which peers in other threads had no place. */
+  /** Own names at which peers of other threads were refused. */
   readonly #refusedNames = new Set<string>();
 
   constructor(state: SocketState, peers: Peers) {
@@ -234,7 +234,6 @@ export class InprocPeers implements InprocTarget<InprocDial> {
     peers.onPlace = () => this.#again();
   }
 
-  /** Peers that connect to the name are this socket's from now on. */
   bind(name: string): void {
     this.#names.bind(name, this);
   }
@@ -249,7 +248,6 @@ export class InprocPeers implements InprocTarget<InprocDial> {
     }
   }
 
-  /** Whether it is connected to any name. */
   get connected(): boolean {
     for (const { pipe } of this.#dials) if (pipe.leaving === undefined && !pipe.released) return true;
     return false;
@@ -262,7 +260,7 @@ export class InprocPeers implements InprocTarget<InprocDial> {
     this.#lookFor(dial);
   }
 
-  /** In this thread first; it waits where nobody is bound to the name. */
+  /** Tries this thread first, then waits and searches other threads. */
   #lookFor(dial: InprocDial): void {
     if (dial.stopped) return;
     this.#names.connect(dial.name, dial);
@@ -270,7 +268,7 @@ export class InprocPeers implements InprocTarget<InprocDial> {
     this.#seek(dial, !this.#refused.has(dial));
   }
 
-  /** @param now `false`: it has been refused; the name is announced again when there is a place */
+  /** @param now `false` after a refusal: waits until the name is announced again */
   #seek(dial: InprocDial, now: boolean): void {
     dial.endSeek?.();
     const onPort = (port: MessagePortLike, description: unknown): void => {
@@ -281,10 +279,10 @@ export class InprocPeers implements InprocTarget<InprocDial> {
   }
 
   /**
-   * Gives up a name.
+   * Ends the connection to a name.
    *
-   * @param goesOn whether the pipe still has something to do, until `stop` is called
-   * @returns whether it was connected to
+   * @param goesOn whether the pipe still has work, until `stop` is called
+   * @returns whether the name was connected
    */
   part(name: string, goesOn: (pipe: Pipe, stop: () => void) => boolean): boolean {
     let found = false;
@@ -299,7 +297,7 @@ export class InprocPeers implements InprocTarget<InprocDial> {
     return found;
   }
 
-  /** Waits for no name any more. @param unlessUnsent except for those that messages wait for */
+  /** Stops waiting for names. @param unlessUnsent spares names with queued messages */
   stopAll(unlessUnsent: boolean): void {
     for (const dial of [...this.#dials]) {
       if (unlessUnsent && dial.pipe.link === undefined && dial.pipe.out.messages > 0) continue;
@@ -342,13 +340,13 @@ export class InprocPeers implements InprocTarget<InprocDial> {
     const { options, property, type } = this.#state;
     return {
       socketType: wireNameOf(type),
-      // Memory of its own: a view's whole memory is copied to another thread.
+      // A copy, because posting a view to another thread copies its whole memory.
       identity: Uint8Array.from(identityOf(options)),
       property: property === undefined ? undefined : { name: property.name, value: property.value },
     };
   }
 
-  /** The bound side of a handshake with a socket in another thread. */
+  /** The bound side of a handshake with another thread. */
   inprocOnPort(name: string, given: MessagePortLike): void {
     const port = new ThreadPort(given, {
       portOnWord: (word) => {
@@ -381,7 +379,7 @@ export class InprocPeers implements InprocTarget<InprocDial> {
       return;
     }
     this.#state.effects.event({ type: "accept", address: name });
-    // A listener of that event may have closed the socket.
+    // A listener of the event may have closed the socket.
     if (this.#state.closing) {
       port.close();
       return;
@@ -398,7 +396,7 @@ export class InprocPeers implements InprocTarget<InprocDial> {
     link.open();
   }
 
-  /** The connecting side of a handshake with a socket in another thread. */
+  /** The connecting side of a handshake with another thread. */
   #reached(dial: InprocDial, given: MessagePortLike, description: unknown): void {
     const theirs = parseDescription(description);
     const port = new ThreadPort(given, {
@@ -422,7 +420,7 @@ export class InprocPeers implements InprocTarget<InprocDial> {
         this.#lookFor(dial);
       },
     });
-    // Meanwhile a socket of this thread may have bound the name, or the connection was given up.
+    // A socket of this thread may have bound the name meanwhile, or the connection may be stopped.
     if (theirs === undefined || dial.stopped || !this.#names.disconnect(dial.name, dial)) {
       port.close();
       return;
@@ -440,7 +438,7 @@ export class InprocPeers implements InprocTarget<InprocDial> {
   }
 
   #join(dial: InprocDial, port: ThreadPort, peer: Peer, marks: ReceiveMarks): void {
-    // Asked again: another peer may have taken the place meanwhile.
+    // Checked again, because another peer may have joined meanwhile.
     const fault = this.#peers.refuse(peer, dial.pipe);
     if (fault !== undefined) {
       port.post(refusal(fault));
@@ -459,7 +457,7 @@ export class InprocPeers implements InprocTarget<InprocDial> {
     this.#leaveIfOver(dial);
   }
 
-  /** @param tooLarge the message that the link ended with: this end's, or the other's that it refused */
+  /** @param tooLarge the oversized message that ended the link, from either end */
   #left(pipe: Pipe, reason: CloseReason | "remote", tooLarge: string | undefined): void {
     const { endpoint } = pipe;
     const isRemote = reason === "remote";
@@ -471,7 +469,7 @@ export class InprocPeers implements InprocTarget<InprocDial> {
     this.#peers.left(pipe, isRemote ? "remote" : "local", error);
   }
 
-  /** There is no place for a peer in another thread, here or there: it waits for one. */
+  /** Waits after a refusal by either side. */
   #refuse(dial: InprocDial, fault: Fault): void {
     this.#report(fault, dial.name);
     if (dial.stopped) return;
@@ -489,14 +487,14 @@ export class InprocPeers implements InprocTarget<InprocDial> {
     for (const event of faultEvents(fault, name, name, "NULL")) this.#state.effects.event(event);
   }
 
-  /** It was disconnected, or its socket closes: its link, made for what waited, has handed that over. */
+  /** Closes a link that was only made to deliver the queue of a disconnected endpoint or closing socket. */
   #leaveIfOver(dial: InprocDial): void {
     const isLeaving = dial.pipe.leaving !== undefined;
     if (isLeaving) this.#stop(dial);
     if (this.#state.closing || isLeaving) setImmediate(() => dial.pipe.link?.close("local"));
   }
 
-  /** A peer has left: those that were refused, by this socket or on its own side, are tried again. */
+  /** Retries refused peers after another peer has left. */
   #again(): void {
     this.#names.admit(this);
     for (const name of [...this.#refusedNames]) {

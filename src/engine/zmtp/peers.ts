@@ -1,27 +1,27 @@
 /**
- * The peers of one socket, each as a pipe, from its making to its end. The routing uses the pipes; events report
- * peers that join and leave.
+ * The peers of one socket, each represented by a pipe. The routing uses the pipes; events report peers that
+ * join and leave.
  *
  *   made --joined--> carried by a link --left--> waits for the next link, or is removed
  *                          | leave
  *                          v
- *                   leaving: what waits in it is sent within the linger, then it is removed
+ *                   leaving: queued messages are sent within the linger, then the pipe is removed
  *                          ^
  *                          | its link is gone, or its time is over
- *   carried --release--> released: it gets nothing new, what waits moves to others, what it brings is received
+ *   carried --release--> released: no new messages; the queue moves to others, and input is received
  *
- * `disconnect` makes a pipe leave. A link that stands sends what waits and hangs up. Where none stands yet, the dialer, or
- * the inproc name, is kept until one does, as libzmq keeps its session: what `send` has accepted does not depend on when
- * the peer was there.
+ * `disconnect` makes a pipe leave: its link sends the queue and hangs up. Before the first connection, the
+ * dialer or inproc name stays until the queue is sent, like a session of libzmq, so that accepted messages do
+ * not depend on the peer's arrival.
  *
- * `release` is for an endpoint in whose place others serve. What it does depends on the socket type:
+ * `release` retires an endpoint that others replace, depending on the socket type:
  *
- *   PUSH, SCATTER                what waits moves to the other peers; the pipe leaves
- *   DEALER, REQ, CLIENT          the same, and the link stands for replies until the peer hangs up, or RELEASE_TIMEOUT
+ *   PUSH, SCATTER                the queue moves to the other peers; the pipe leaves
+ *   DEALER, REQ, CLIENT          the queue moves; the link stays for replies until the peer hangs up, or RELEASE_TIMEOUT
  *   ROUTER, REP, PAIR, SERVER, PEER, CHANNEL
- *                                the link stands as long: what waits is for this peer alone
+ *                                the link stays as long; the queue is for this peer alone
  *   PULL, SUB, XSUB, GATHER, DISH
- *                                this side's half of the link ends; what the peer had sent until it noticed is received
+ *                                this side's half of the link ends; input is received until the peer hangs up
  *   PUB, XPUB, RADIO, STREAM     as `disconnect`
  */
 import type { ShoalError } from "../../core/errors.js";
@@ -37,15 +37,15 @@ import { lastGiven } from "./routing/given-id.js";
 import { fits, wireNameOf } from "./routing/routing.js";
 import type { SocketState } from "./socket-state.js";
 
-/** Bytes of a peer's property; a longer one is ignored. */
+/** Bytes; a longer property of a peer is ignored. */
 const MAX_PROPERTY = 255;
 
 const EMPTY = Buffer.alloc(0);
 
-/** ms for which a released endpoint's link stands, so that replies come; it ends earlier where the peer hangs up. */
+/** ms for which a released link stays open for replies. */
 const RELEASE_TIMEOUT = 30_000;
 
-/** Types whose released peers may still owe something, or be owed it. */
+/** Types with replies, so that either end may owe one after a release. */
 const CONVERSES: readonly SocketTypeName[] = [
   "Dealer",
   "Request",
@@ -57,17 +57,16 @@ const CONVERSES: readonly SocketTypeName[] = [
   "Peer",
   "Channel",
 ];
-/** Types whose peers only send: a link of theirs ends with what is on its way. */
+/** Receive-only types: their link ends once all input has arrived. */
 const LISTENS: readonly SocketTypeName[] = ["Pull", "Subscriber", "XSubscriber", "Gather", "Dish"];
 
-/** A pipe that was disconnected or released. */
 interface Leaving {
-  /** Ends the attempts to reach the peer. */
+  /** Stops connecting to the peer. */
   readonly stop: () => void;
   readonly timer: NodeJS.Timeout | undefined;
 }
 
-/** What a peer says of the property that this side announces. */
+/** The peer's value of the property that this side announces. */
 function propertyIn(metadata: Metadata, own: HandshakeProperty | undefined): string | undefined {
   const value = own === undefined ? undefined : metadata.get(own.name.toLowerCase());
   return value === undefined || value.length > MAX_PROPERTY ? undefined : value.toString("latin1");
@@ -75,15 +74,14 @@ function propertyIn(metadata: Metadata, own: HandshakeProperty | undefined): str
 
 export class Peers implements PeerProperties {
   readonly #state: SocketState;
-  /** What peers may have in the receive queues together. */
   readonly #budget: ReceiveBudget;
   readonly #pipes = new Set<Pipe>();
   readonly #leaving = new Map<Pipe, Leaving>();
-  /** Those of them that were released, and whose link stands. */
+  /** Released pipes with an open link. */
   readonly #released = new Map<Pipe, Leaving>();
   #count = 0;
   #policy: PeerPolicy = {};
-  /** Called when a pipe has ended or lost its link: another peer may have a place now. */
+  /** Called when a pipe ends or loses its link, so that another peer may fit. */
   onPlace: () => void = () => undefined;
 
   constructor(state: SocketState) {
@@ -91,17 +89,16 @@ export class Peers implements PeerProperties {
     this.#budget = new ReceiveBudget(() => state.options.maxReceiveQueueBytes);
   }
 
-  /** All pipes that have not ended. */
+  /** Pipes that have not ended. */
   get pipes(): ReadonlySet<Pipe> {
     return this.#pipes;
   }
 
-  /** Peers whose handshake is complete. */
+  /** Peers with a complete handshake. */
   get count(): number {
     return this.#count;
   }
 
-  /** What peers may do. */
   get policy(): PeerPolicy {
     return this.#policy;
   }
@@ -116,18 +113,18 @@ export class Peers implements PeerProperties {
     for (const pipe of [...this.#pipes]) pipe.police(policy);
   }
 
-  /** The options have other high-water marks now. */
+  /** Applies changed high-water marks. */
   marksChanged(): void {
     const options = pipeOptions(this.#state.options, this.#state.type);
     for (const pipe of [...this.#pipes]) pipe.marksChanged(options);
   }
 
-  /** The routing keeps so many more bytes of received messages; negative: fewer. */
+  /** Adds to the bytes of received messages in the routing; may be negative. */
   kept(bytes: number): void {
     this.#budget.add(bytes);
   }
 
-  /** @param outlives it is kept when its link is lost */
+  /** @param outlives whether the pipe survives the loss of its link */
   make(endpoint: string, outlives: boolean): Pipe {
     const { effects, options, type } = this.#state;
     const pipe = new Pipe(effects, pipeOptions(options, type), this.#budget, endpoint, outlives);
@@ -141,7 +138,7 @@ export class Peers implements PeerProperties {
     this.#moveUnsent();
   }
 
-  /** The peer at the other end, as its handshake described it. @param connection which commands go over it */
+  /** Describes a peer from its handshake. @param connection reports whether the peer takes commands */
   peerOf(metadata: Metadata, connection: { readonly commands: boolean }): Peer {
     return {
       socketType: metadata.get("socket-type")?.toString("latin1") ?? "",
@@ -151,10 +148,10 @@ export class Peers implements PeerProperties {
     };
   }
 
-  /** Why a peer may not join; `undefined`: it may. @param pipe the one it would be linked to, if there is one already */
+  /** Why a peer may not join, or `undefined`. @param pipe its existing pipe, if any */
   refuse(peer: Peer, pipe: Pipe | undefined): Fault | undefined {
     const { type, routing } = this.#state;
-    // A peer that names no type may be anything, as libzmq has it.
+    // libzmq, too, accepts any peer without a socket type.
     const isRaw = type === "Stream" || type === "Datagram"; // They have no handshakes.
     if (isRaw || peer.socketType === "" || fits(type, peer.socketType))
       return pipe?.leaving === undefined ? routing.refuse(peer, pipe) : undefined;
@@ -165,7 +162,7 @@ export class Peers implements PeerProperties {
     };
   }
 
-  /** Its link stands. */
+  /** Called once the pipe has a link. */
   joined(pipe: Pipe): void {
     if (pipe.leaving !== undefined) return;
     const { routing, effects } = this.#state;
@@ -176,7 +173,7 @@ export class Peers implements PeerProperties {
     this.#reportProperty(pipe, true);
   }
 
-  /** Its link is gone. */
+  /** Called after the pipe has lost its link. */
   left(pipe: Pipe, reason: DisconnectReason, error?: ShoalError): void {
     const { routing, effects } = this.#state;
     this.#parted(pipe, reason, error);
@@ -192,7 +189,7 @@ export class Peers implements PeerProperties {
     this.#placeIsFree();
   }
 
-  /** Ends a pipe, and its link. */
+  /** Ends a pipe and its link. */
   end(pipe: Pipe, reason: CloseReason): void {
     const { link } = pipe;
     this.#remove(pipe);
@@ -200,29 +197,30 @@ export class Peers implements PeerProperties {
     this.#placeIsFree();
   }
 
-  /** Ends the link of a pipe, or a pipe that has none and belongs to no endpoint. */
+  /** Closes a pipe's link, or ends an unlinked pipe that cannot reconnect. */
   close(pipe: Pipe, reason: CloseReason): void {
     const { link } = pipe;
-    // On a raw stream the program's own messages come first: an empty message means "hang up".
+    // Raw streams send the queue first, because the program's empty message means "hang up".
     if (link !== undefined && this.#state.type === "Stream") link.drain(0);
     else if (link !== undefined) link.close(reason);
     else if (!pipe.outlives) this.end(pipe, reason);
   }
 
   /**
-   * Takes a pipe out of use, and has what waits in it sent within the socket's linger. What it received can still be
-   * taken. For the program its peer has left.
+   * Retires a pipe and sends its queue within the socket's linger. Received messages can still be taken; the
+   * program is told that the peer has left.
    *
-   * @param stop called at its end: no further attempts to reach the peer
-   * @returns `false`, and nothing has changed, where nothing is to be sent or there is no linger
+   * @param stop ends attempts to reach the peer
+   * @returns `false`, without changes, if the queue is empty or there is no linger
    */
   leave(pipe: Pipe, stop: () => void): boolean {
     const linger = this.#state.options.linger;
     const { link } = pipe;
-    // A link has something even if nothing waits: what the kernel holds is lost when it is cut with input unread.
+    // An empty queue still needs a drain: the kernel discards its send buffer if a link is cut with input
+    // unread.
     if (linger === 0 || (link === undefined && pipe.out.messages === 0)) return false;
     const patience = patienceOf(linger);
-    // It does not hold the process: at its end the socket closes, and lingers for all that waits (lifetime.ts).
+    // The timer is unreferenced because the socket's closing lingers for this pipe, too (lifetime.ts).
     const timer = linger < 0 ? undefined : setTimeout(() => this.#endLeaving(pipe), linger).unref();
     this.#leaving.set(pipe, { stop, timer });
     this.#state.routing.removed(pipe);
@@ -235,10 +233,10 @@ export class Peers implements PeerProperties {
   }
 
   /**
-   * Gives a pipe nothing new, and moves what waits in it to other peers where it may; see the head of this file.
+   * Stops new messages to a pipe and moves its queue, as drawn in this file's header.
    *
-   * @param stop called at its end: no further attempts to reach the peer
-   * @returns `false` where it has nothing to do any more: the caller ends it
+   * @param stop ends attempts to reach the peer
+   * @returns `false` if the pipe has nothing left to do and the caller should end it
    */
   release(pipe: Pipe, stop: () => void): boolean {
     const { routing, type } = this.#state;
@@ -252,7 +250,7 @@ export class Peers implements PeerProperties {
       this.#released.set(pipe, { stop, timer });
       return true;
     }
-    // Within the thread nothing is on its way.
+    // A link within the thread has nothing in transit.
     if (link.instant === true) return false;
     if (!LISTENS.includes(type)) return this.leave(pipe, stop);
     this.#released.set(pipe, { stop, timer: undefined });
@@ -260,7 +258,7 @@ export class Peers implements PeerProperties {
     return true;
   }
 
-  /** Takes back a release. @returns whether the pipe is in use again */
+  /** Undoes a release. @returns whether the pipe is in use again */
   reclaim(pipe: Pipe): boolean {
     const released = this.#released.get(pipe);
     if (released?.timer === undefined) return false;
@@ -271,12 +269,12 @@ export class Peers implements PeerProperties {
     return true;
   }
 
-  /** A pipe has room again: what nobody could take may go there. */
+  /** Moves messages of leaving pipes to a pipe with new room. */
   roomFound(): void {
     this.proceed();
   }
 
-  /** Something was sent, or a link is gone: pipes that leave may have nothing left to wait for. */
+  /** Ends leaving pipes with nothing left to send. */
   proceed(): void {
     if (this.#leaving.size === 0) return;
     this.#moveUnsent();
@@ -286,17 +284,17 @@ export class Peers implements PeerProperties {
     }
   }
 
-  /** Sends what waits and hangs up, on every link that stands. @param patience ms (connection.ts) */
+  /** Drains all links. @param patience ms (connection.ts) */
   drain(patience: number): void {
     for (const { link } of [...this.#pipes]) link?.drain(patience);
   }
 
-  /** Ends this side's half of every link; what the peers had sent until then is received. */
+  /** Ends the sending half of all links and receives what their peers still send. */
   halfClose(): void {
     for (const { link } of [...this.#pipes]) link?.halfClose();
   }
 
-  /** The end of all pipes, whatever still waits. @returns messages that were accepted and did not go out */
+  /** Ends all pipes. @returns accepted messages that were not sent */
   endAll(): number {
     for (const pipes of [this.#leaving, this.#released]) {
       if (pipes.size === 0) continue;
@@ -307,12 +305,12 @@ export class Peers implements PeerProperties {
     for (const pipe of [...this.#pipes]) {
       const unsent = pipe.out.messages;
       lost += unsent;
-      // First the pipe, so that nothing of it is counted, or handed over, with its link once more.
+      // The pipe is deleted first, so that closing its link does not count or move its messages again.
       this.#pipes.delete(pipe);
       pipe.end();
       const { link } = pipe;
-      // A link that has sent everything goes on by itself until the peer has hung up; for the program its peer is gone.
-      // (One whose commands the kernel does not take has not: their memory goes to others now.)
+      // A link that has handed everything to the kernel waits for the peer's hang-up without its pipe. A
+      // blocked link cannot: its pending commands use memory about to be reused.
       const goesOn = unsent === 0 && link?.draining === true && !link.blocked;
       if (goesOn) this.#forget(pipe);
       else link?.close("local");
@@ -327,13 +325,13 @@ export class Peers implements PeerProperties {
     clearTimeout(leaving.timer);
     leaving.stop();
     const { link } = pipe;
-    // A link that has sent everything goes on by itself until the peer has hung up.
+    // A link with nothing left to send waits for the peer's hang-up without its pipe.
     const hasSent = pipe.out.messages === 0 && link?.blocked === false;
     if (this.#pipes.delete(pipe)) this.#state.effects.dropped(pipe.end());
     if (!hasSent) link?.close("local");
   }
 
-  /** A released pipe has lost its link, or its time is over. */
+  /** Ends a released pipe after the loss of its link or RELEASE_TIMEOUT. */
   #endRelease(pipe: Pipe): void {
     const released = this.#released.get(pipe);
     this.#released.delete(pipe);
@@ -344,12 +342,12 @@ export class Peers implements PeerProperties {
     this.end(pipe, "local");
   }
 
-  /** Released pipes whose messages nobody could take: somebody may by now. */
+  /** Retries moving the messages of released pipes. */
   #moveUnsent(): void {
     for (const pipe of this.#leaving.keys()) if (pipe.released) this.#state.routing.move(pipe);
   }
 
-  /** The socket ends before its link does: the events will have ended by then. */
+  /** Uncounts a peer without an event, because the socket's events end before its link does. */
   #forget(pipe: Pipe): void {
     if (pipe.peer === undefined || pipe.leaving !== undefined) return;
     this.#reportProperty(pipe, false);
@@ -357,7 +355,7 @@ export class Peers implements PeerProperties {
     this.#count -= 1;
   }
 
-  /** Reports to the program that a peer has left, if it knew of the peer. */
+  /** Reports the loss of a peer that had joined. */
   #parted(pipe: Pipe, reason: DisconnectReason, error: ShoalError | undefined): void {
     if (pipe.peer !== undefined && pipe.leaving === undefined) {
       const { effects } = this.#state;
@@ -375,7 +373,7 @@ export class Peers implements PeerProperties {
     if (peer?.property !== undefined) this.#state.property?.onPeerProperty(peer.property, joined);
   }
 
-  /** Takes a pipe out of use; what it received can still be taken. */
+  /** Retires a pipe; received messages can still be taken. */
   #remove(pipe: Pipe): void {
     if (!this.#pipes.delete(pipe)) return;
     this.#state.routing.removed(pipe);
@@ -388,7 +386,7 @@ export class Peers implements PeerProperties {
   }
 }
 
-/** For events: the object that came with the peer's messages, else a copy. */
+/** The routing id for events: the object given with the peer's messages, else a copy. */
 export function idOf(pipe: Pipe): { routingId?: Buffer } {
   const { routingId } = pipe;
   return routingId === undefined ? {} : { routingId: lastGiven(pipe) ?? Buffer.from(routingId) };

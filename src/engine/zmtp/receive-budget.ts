@@ -1,56 +1,54 @@
 /**
- * The bytes that all peers of one socket may have in its receive queues together (`maxReceiveQueueBytes`). A message of
- * each peer fits its own mark; thousands of peers with a message each would still fill the memory.
+ * Bound on the bytes in all receive queues of one socket (`maxReceiveQueueBytes`). Marks apply to each peer
+ * alone, so thousands of peers with one message each could still fill the memory.
  *
- *   whole messages at the bound  -> a peer that brings more is read no further, until the program has taken half of them
- *   unfinished at half of it     -> peers in the middle of a large message wait for the one that began first
+ *   whole messages at the bound  -> a peer that brings more is paused until the program has taken half of them
+ *   unfinished at half of it     -> peers in the middle of a large message wait for the first one to finish
  *
- * The one that the others wait for has to get on: a peer that begins large messages and stops must not hold them up.
+ * A stalled first peer is disconnected, so that it cannot block the others.
  */
 
-/** Bytes of an unfinished message from which on it counts: less of one passes at any time. */
+/** Bytes from which an unfinished message counts. */
 const LARGE = 65_536;
-/** ms in which a peer that others wait for has to bring so many bytes, or its message's end. */
+/** ms in which the first peer must send `LARGE` bytes or finish its message. */
 const STALL_TIME = 10_000;
 
-/** What the budget does to a pipe. */
 export interface BudgetedPipe {
-  /** Bytes of the message that is arriving. */
   readonly unfinished: number;
-  /** Whether this side does not read it, for whatever reason. */
+  /** Whether this side has stopped reading, for any reason. */
   readonly paused: boolean;
   budgetOnFull(): void;
   budgetOnRoom(): void;
-  /** It holds others up. */
+  /** The pipe blocks others. */
   budgetOnStall(): void;
 }
 
 export class ReceiveBudget {
-  /** Bytes of whole messages, of all pipes. */
+  /** Bytes of whole messages. */
   #whole = 0;
-  /** Bytes of unfinished large messages, of all pipes. */
+  /** Bytes of unfinished large messages. */
   #unfinished = 0;
   readonly #limit: () => number;
-  /** Pipes in the middle of a large message, with its bytes so far; the first to begin is first. */
+  /** Pipes in the middle of a large message, oldest first, with the bytes received so far. */
   readonly #large = new Map<BudgetedPipe, number>();
-  /** Those that wait for the program to take messages. */
+  /** Pipes waiting for the program to take messages. */
   readonly #full = new Set<BudgetedPipe>();
-  /** Those that wait for the end of another peer's message. */
+  /** Pipes waiting for another peer's message to end. */
   readonly #behind = new Set<BudgetedPipe>();
   #timer: NodeJS.Timeout | undefined = undefined;
 
-  /** @param limit bytes; asked again each time, since the program may change it. 0: no limit */
+  /** @param limit bytes, 0: no limit; read at each check, because the option may change */
   constructor(limit: () => number) {
     this.#limit = limit;
   }
 
-  /** A pipe has got, or given, so many bytes of whole messages. */
+  /** Adds whole messages; negative when they are taken. */
   add(bytes: number): void {
     this.#whole += bytes;
     if (bytes < 0 && this.#full.size > 0) this.#relieve();
   }
 
-  /** What a pipe has of a message that is still arriving, after it has brought something. */
+  /** Updates the size of a pipe's unfinished message. */
   arriving(pipe: BudgetedPipe, unfinished: number): void {
     if (unfinished < LARGE && !this.#large.has(pipe)) return;
     this.#unfinished += unfinished - (this.#large.get(pipe) ?? 0);
@@ -58,7 +56,7 @@ export class ReceiveBudget {
     else this.#done(pipe);
   }
 
-  /** Stops the pipe if there is no room for what it would bring next. */
+  /** Pauses the pipe if its next bytes have no room. */
   check(pipe: BudgetedPipe): void {
     const limit = this.#limit();
     if (limit === 0) return;
@@ -72,7 +70,7 @@ export class ReceiveBudget {
     }
   }
 
-  /** It brings nothing more; what it has brought counts until it is taken. */
+  /** Removes a pipe from the waiting lists. Its whole messages count until they are taken. */
   forget(pipe: BudgetedPipe): void {
     this.arriving(pipe, 0);
     this.#full.delete(pipe);
@@ -94,7 +92,7 @@ export class ReceiveBudget {
     }
   }
 
-  /** A large message is whole, or its peer has left: it is another's turn. */
+  /** Continues with the next pipe after a large message is complete or its peer has left. */
   #done(pipe: BudgetedPipe): void {
     if (!this.#large.delete(pipe)) return;
     if (this.#full.size > 0) this.#relieve();
@@ -109,14 +107,14 @@ export class ReceiveBudget {
     if (this.#behind.size > 0) this.#timer = this.#watch();
   }
 
-  /** Looks at the first after a while: has it got on? */
+  /** Checks the first pipe's progress after `STALL_TIME`. */
   #watch(): NodeJS.Timeout {
     const first = this.#first;
     const before = first?.unfinished ?? 0;
     const look = (): void => {
       this.#timer = undefined;
       if (this.#behind.size === 0) return;
-      // A first that is not read cannot get on: the program takes nothing.
+      // A paused pipe cannot progress: the program is not taking messages.
       if (first !== undefined && first === this.#first && !first.paused && first.unfinished < before + LARGE)
         first.budgetOnStall();
       if (this.#behind.size > 0) this.#timer ??= this.#watch();
