@@ -1,6 +1,5 @@
-/** Random keys of masks, and the digest of an upgrade: node:crypto, which is loaded with the first of them. */
+/** Random mask keys, and the digest of an upgrade. Loads node:crypto on first use. */
 
-/** Bytes that are drawn at once. */
 const POOL_BYTES = 8_192;
 
 let pool: DataView | undefined;
@@ -10,7 +9,7 @@ function crypto(): typeof import("node:crypto") {
   return process.getBuiltinModule("node:crypto");
 }
 
-/** The key of the next frame's mask (RFC 6455, Client-to-Server Masking: it is not to be predicted). */
+/** Unpredictable, as RFC 6455 demands (Client-to-Server Masking). */
 export function nextMaskKey(): number {
   if (pool === undefined || at === POOL_BYTES) {
     pool ??= new DataView(new ArrayBuffer(POOL_BYTES));
@@ -26,7 +25,7 @@ export function sha1(text: string): Buffer {
   return crypto().createHash("sha1").update(text, "latin1").digest();
 }
 
-/** The key of an upgrade's request: 16 random bytes in base64. */
+/** 16 random bytes in base64. */
 export function newUpgradeKey(): string {
   return crypto().randomBytes(16).toString("base64");
 }

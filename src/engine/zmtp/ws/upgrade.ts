@@ -1,6 +1,6 @@
 /**
- * The upgrade of an HTTP/1.1 connection to WebSocket (RFC 6455, Opening Handshake), which agrees on a subprotocol
- * (subprotocol.ts). `node:http` reads the heads of both sides: it bounds their bytes and refuses ambiguous ones. Pure.
+ * The upgrade of an HTTP/1.1 connection to WebSocket (RFC 6455, Opening Handshake), with a subprotocol (subprotocol.ts).
+ * `node:http` reads the heads of both sides, bounds their bytes and refuses ambiguous ones. Pure.
  */
 import type { IncomingMessage } from "node:http";
 import { isLoopback, isLoopbackHost } from "../../../core/loopback.js";
@@ -13,7 +13,6 @@ export const MAX_HEAD = 16_384;
 /** Headers of a request. The option `maxHeadersCount` would drop further ones silently, for example Origin. */
 export const MAX_HEADERS = 128;
 
-/** RFC 6455, The WebSocket Protocol's version. */
 const VERSION = "13";
 /** RFC 6455, Opening Handshake. */
 const GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -23,19 +22,18 @@ const KEY = /^[A-Za-z0-9+/]{21}[AQgw]==$/;
 type MechanismName = Mechanism["name"];
 type Headers = IncomingMessage["headersDistinct"];
 
-/** A valid request of a client. */
 export interface UpgradeRequest {
   /** Without its query. */
   readonly path: string;
   readonly key: string;
-  /** Subprotocols, the preferred one first. */
+  /** In the client's order of preference. */
   readonly protocols: readonly string[];
   readonly host: string;
-  /** The origin of the page, if a browser sent one. */
+  /** Origin of the page; undefined outside browsers. */
   readonly origin: string | undefined;
 }
 
-/** The status of a refusal, and its reason, for the peer and for this side's events. */
+/** `reason` is for the peer, and for this side's events. */
 export interface UpgradeRefusal {
   readonly status: 400 | 403 | 404 | 405 | 426 | 431 | 505;
   readonly reason: string;
@@ -45,18 +43,17 @@ function refusal(status: UpgradeRefusal["status"], reason: string): UpgradeRefus
   return { status, reason };
 }
 
-/** The words of a header that is a list (RFC 9110, Lists), from all its lines. */
+/** The words of a list header (RFC 9110, Lists), from all its lines. */
 function listOf(headers: Headers, name: string): string[] {
   const words = (headers[name] ?? []).flatMap((value) => value.split(","));
   return words.map((word) => word.trim()).filter((word) => word !== "");
 }
 
-/** Whether a list has a word, whatever its case. */
 function hasWord(headers: Headers, name: string, word: string): boolean {
   return listOf(headers, name).some((each) => each.toLowerCase() === word);
 }
 
-/** The value of a header that must not be repeated; `undefined` if it is missing or repeated. */
+/** @returns the header's value; `undefined` if missing or repeated */
 function onlyValue(headers: Headers, name: string): string | undefined {
   const values = headers[name];
   return values?.length === 1 ? values[0] : undefined;
@@ -96,12 +93,7 @@ export function readRequest(
   };
 }
 
-/**
- * The subprotocol to agree on.
- *
- * @param offered by the client
- * @returns the first of this side's names that was offered
- */
+/** @returns the first of this side's names among those `offered` */
 export function chooseProtocol(
   offered: readonly string[],
   mechanism: MechanismName,
@@ -116,10 +108,10 @@ export function chooseProtocol(
 }
 
 /**
- * Whether a page may connect. The check protects the users of browsers from pages of other sites. It does not stop programs,
- * since a program sends any origin, or none.
+ * Whether a page may connect. The check protects users of browsers from pages of other sites. Programs can send any
+ * origin, or none.
  *
- * @param allowed origins, or `*` for all; `null`: those of the host that the request is for
+ * @param allowed origins, or `*` for all; `null`: only the requested host's
  */
 export function isOriginAllowed(
   { origin, host }: Pick<UpgradeRequest, "origin" | "host">,
@@ -133,10 +125,10 @@ export function isOriginAllowed(
 }
 
 /**
- * Whether a page's name may have been pointed to this host (DNS rebinding), so that its origin equals the requested host. Over
- * loopback, the page of an unlisted origin must have a name or address of loopback.
+ * Whether a page's name may have been pointed to this host (DNS rebinding), so that its origin equals the requested
+ * host. Over loopback, the host of an unlisted origin must be a name or address of loopback.
  *
- * @param address of the peer @param allowed as of `isOriginAllowed`
+ * @param address of the peer @param allowed as in `isOriginAllowed`
  */
 export function isRebound(
   { origin, host }: Pick<UpgradeRequest, "origin" | "host">,
@@ -146,7 +138,7 @@ export function isRebound(
   return allowed === null && origin !== undefined && isLoopback(address) && !isLoopbackHost(host);
 }
 
-/** An origin in the form of browsers; a text that is not a URL, such as "null", is returned unchanged. */
+/** The origin as browsers write it; other text, such as "null", unchanged. */
 function originOf(text: string): string {
   const url = urlOf(text);
   return url === undefined || url.origin === "null" ? text : url.origin;
@@ -156,7 +148,6 @@ function urlOf(text: string): URL | undefined {
   return URL.canParse(text) ? new URL(text) : undefined;
 }
 
-/** The answer to a valid request. @param key of the request */
 export function acceptResponse(key: string, protocol: string): string {
   return [
     "HTTP/1.1 101 Switching Protocols",
@@ -169,7 +160,6 @@ export function acceptResponse(key: string, protocol: string): string {
   ].join("\r\n");
 }
 
-/** The headers and the body of a refusal. */
 export function refusalAnswer({ status, reason }: UpgradeRefusal): {
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string;
@@ -195,9 +185,9 @@ export function refusalResponse(refused: UpgradeRefusal): Buffer {
 }
 
 /**
- * The headers of a client's request, in libzmq's order.
+ * Request headers in libzmq's order.
  *
- * @param host with the port, unless that is the scheme's own
+ * @param host with the port, unless the scheme implies it
  * @param key 16 random bytes in base64
  */
 export function upgradeHeaders(host: string, key: string, mechanism: MechanismName): Record<string, string> {
@@ -211,7 +201,7 @@ export function upgradeHeaders(host: string, key: string, mechanism: MechanismNa
   };
 }
 
-/** Checks a server's answer. @returns the agreed subprotocol, or the fault */
+/** @returns the agreed subprotocol, or the fault */
 export function readResponse(
   response: Pick<IncomingMessage, "statusCode" | "statusMessage" | "httpVersion" | "headersDistinct">,
   key: string,
@@ -241,7 +231,7 @@ function acceptOf(key: string): string {
   return sha1(key + GUID).toString("base64");
 }
 
-/** Removes control characters: a peer's text ends up in logs and terminals. */
+/** Removes control characters, since the text ends up in logs and terminals. */
 function printable(text: string): string {
   return text.replace(/[^\x20-\x7e]/g, "?").slice(0, 100);
 }

@@ -4,16 +4,16 @@
  *
  *   chunk -> decode() -> ZMTP frames, the last one maybe in part: a header leaves first, so that limits are checked before
  *                        the body arrives
- *         -> assembled: a message in fragments from several chunks. ZMTP's header needs the size, and the last fragment
- *                        brings it, so fragments are put together here (RFC 6455, Fragmentation)
+ *         -> assembled: a message in fragments from several chunks (RFC 6455, Fragmentation). ZMTP's header needs the
+ *                        size, known only with the last fragment
  *         -> pong, closed, fault: the effects of control frames, and of faults
  *
- * With a subprotocol of ZMTP's stream (subprotocol.ts), payloads are passed on unchanged. A text message then is the peer's
+ * With a subprotocol of ZMTP's stream (subprotocol.ts), payloads pass unchanged. A text message is then the peer's
  * limit, or its end (docs/spec/ws.md).
  *
- * One ping per chunk is answered: RFC 6455 asks for an answer to the last one only (Ping).
+ * Only the last ping of a chunk is answered, as RFC 6455 allows (Ping).
  *
- * This codec stays while it is ahead of the package `ws`. Processor time a message, ws-encoder.ts and this file against
+ * This codec stays while it is ahead of the package `ws`. Processor time per message, ws-encoder.ts and this file against
  * Sender and Receiver of ws 8.23, Node.js 20:
  *
  *                         encode, shoal   ws        decode, shoal   ws
@@ -22,7 +22,7 @@
  *   1 KiB, of a client     281 ns         2,047 ns   331 ns         1,777 ns
  *   1 KiB, of a server     103 ns            87 ns   158 ns           300 ns
  *
- * ws does not copy a server's bodies of 1 KiB, and writes two buffers for each message in turn.
+ * ws does not copy a server's bodies of 1 KiB, but writes two buffers per message.
  */
 import { allocate } from "../../../core/memory.js";
 import { COMMAND, LONG_HEADER, MAX_SHORT, MORE, SHORT_HEADER, writeHeader } from "../../frame.js";
@@ -54,20 +54,19 @@ import {
 const NO_CODE = 1_005;
 
 /**
- * The most bytes that a decoder writes for `length` bytes of the wire: an unmasked body of 256 bytes gets a longer header. The
- * bound holds at every point of a chunk, so the target may be the same memory, starting that much earlier.
+ * Upper bound on decoded bytes: an unmasked body of 256 bytes gets a longer header. The bound holds at every point of a
+ * chunk, so the target may be the same memory, starting that much earlier.
  */
 export function decodedSize(length: number): number {
   return length + (length >>> 6) + HEADER_MOST;
 }
 
-/** The peer's limit in bytes, in decimal. */
+/** A limit in bytes, in decimal. */
 const LIMIT = /^[0-9]{1,15}$/;
 const MAX_LIMIT_DIGITS = 15;
 
-/** Bytes by which the headers of fragments may exceed their payloads: an endless train of empty fragments is refused. */
+/** Most bytes of fragments' headers beyond their payloads. Bounds an endless train of empty fragments. */
 export const MAX_FRAGMENT_OVERHEAD = 65_536;
-/** The first allocation for a message in fragments, in bytes. */
 const FIRST_ASSEMBLY = 1_024;
 
 export class WsDecoder {
@@ -76,57 +75,57 @@ export class WsDecoder {
   /** An incomplete header. */
   readonly #header = Buffer.alloc(HEADER_MOST);
   #have = 0;
-  /** Missing bytes of the current binary frame, and the mask for the next one. */
+  /** Missing bytes of the current binary frame, and its mask at this point. */
   #left = 0;
   #mask = 0;
-  /** The opcode of the message whose fragments are arriving; 0: none. */
+  /** Opcode of the incomplete message in fragments; 0: none. */
   #fragmented = 0;
-  /** The current data frame is the last of its message. */
+  /** Whether the current data frame ends its message. */
   #isFinal = true;
-  /** Bytes of the headers of fragments, less their payloads. */
+  /** Header bytes of fragments, less their payloads. */
   #overhead = 0;
   /** A message in fragments: room for the rest of a ZMTP header, the flags, the body. */
   #assembly: Words | undefined = undefined;
-  /** Bytes of the payload in it. */
+  /** Bytes of the payload in `#assembly`. */
   #assemblyHas = 0;
-  /** Whether it began in an earlier chunk. */
+  /** Whether `#assembly` began in an earlier chunk. */
   #isOlder = false;
   #text = "";
   /** The payload of an incomplete control frame, and its opcode. */
   #control: Buffer | undefined = undefined;
   #controlHas = 0;
   #opcode = 0;
-  /** The first byte, the length and the flags of the current frame. */
+  /** First byte, length and flags of the current frame. */
   #first = 0;
   #length = 0;
   #flags = 0;
-  /** The payload of the last ping, until the caller sets it to undefined. */
+  /** Payload of the last ping; the caller resets it. */
   pong: Buffer | undefined = undefined;
-  /** The code of the peer's close frame; later bytes are ignored. */
+  /** Code of the peer's close frame. Later bytes are ignored. */
   closed: number | undefined = undefined;
-  /** How the peer broke the rules; later bytes are ignored. */
+  /** Later bytes are ignored. */
   fault: Fault | StreamFault | undefined = undefined;
-  /** Limit for a frame in fragments in bytes, without its flags; negative: such frames are discarded. */
+  /** Most bytes of a frame in fragments, without its flags; negative: such frames are discarded. */
   maxSize = Number.POSITIVE_INFINITY;
-  /** An assembled ZMTP frame, before the frames that `decode` returned. The caller sets it to undefined. */
+  /** A ZMTP frame that precedes the result of `decode`; the caller resets it. */
   assembled: Buffer | undefined = undefined;
   /** The peer's last limit, in bytes of ZMTP's stream. */
   limit: number | undefined = undefined;
 
-  /** @param masked whether the peer is a client @param stream messages are pieces of ZMTP's stream */
+  /** @param masked whether the peer is a client @param stream whether messages are pieces of ZMTP's stream */
   constructor(masked: boolean, stream = false) {
     this.#masked = masked;
     this.#stream = stream;
   }
 
-  /** Bytes kept of a message in fragments. */
+  /** Bytes of the incomplete message in fragments. */
   get unfinished(): number {
     return this.#assembly === undefined ? 0 : this.#assemblyHas;
   }
 
   /**
    * @param target `decodedSize(length)` bytes: other memory, or the same from `decodedSize(length) - length` before `bytes`
-   * @returns the number of bytes of ZMTP in it
+   * @returns the number of ZMTP bytes in `target`
    */
   decode(bytes: Uint8Array, length: number, target: Words): number {
     if (this.closed !== undefined || this.fault !== undefined) return 0;
@@ -164,7 +163,6 @@ export class WsDecoder {
       const size = this.#readHeader(bytes, position, length);
       if (size < 0) break;
       if (size === 0) {
-        // The rest is in the next chunk.
         while (position < length) this.#header[this.#have++] = bytes[position++] as number;
         break;
       }
@@ -175,7 +173,7 @@ export class WsDecoder {
   }
 
   /**
-   * Checks the header from `at` to `end`, and keeps its fields.
+   * Checks and stores the header between `at` and `end`.
    *
    * @returns its size in bytes; 0: incomplete; -1: a fault
    */
@@ -207,7 +205,7 @@ export class WsDecoder {
     if (isControl && field > 0) return this.#fail(`a control frame of more than ${TINY_MOST} bytes`);
     if (isText && this.#text.length + tiny > MAX_LIMIT_DIGITS)
       return this.#fail(`a text of more than ${MAX_LIMIT_DIGITS} digits`);
-    // The flags of a message in fragments need not be in the first one.
+    // In fragments `#assemble` checks the flags, since the first fragment may be empty.
     const flagBytes = isControl || this.#stream || isContinuation || !isFinal ? 0 : 1;
     if (tiny === 0 && flagBytes > 0) return this.#fail("a binary message without flags");
     let position = at + 2 + field;
@@ -241,7 +239,7 @@ export class WsDecoder {
     return size;
   }
 
-  /** Begins a frame after `#readHeader`. @param header its size in bytes @returns the position in the target */
+  /** @param header size in bytes @returns the position in the target */
   #begin(header: number, target: Words, to: number): number {
     const isFinal = (this.#first & FIN) !== 0;
     const isContinuation = (this.#first & 0x0f) === CONTINUATION;
@@ -280,7 +278,7 @@ export class WsDecoder {
     return this.fault === undefined;
   }
 
-  /** Adds bytes to the message in fragments; its memory grows with them. @returns `false` on a fault */
+  /** @returns `false` on a fault */
   #assemble(source: Words, from: number, count: number): boolean {
     const front = LONG_HEADER - 1;
     if (this.maxSize < 0) {
@@ -398,7 +396,6 @@ function memoryOf(size: number): Buffer | undefined {
   }
 }
 
-/** A length field of 2 or 8 bytes. */
 function longLength(bytes: Uint8Array, at: number, field: number): number {
   let length = 0;
   for (let i = 0; i < field; i++) length = length * 256 + (bytes[at + i] as number);

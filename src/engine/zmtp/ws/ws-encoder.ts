@@ -1,6 +1,6 @@
 /**
- * Encodes ZMTP frames of a pipe or a mechanism as WebSocket frames (ws-frame.ts), one each, without fragments. Pure except for
- * the random keys of masks. ws-decoder.ts compares its speed with that of the package `ws`.
+ * Encodes ZMTP frames of a pipe or a mechanism as WebSocket frames (ws-frame.ts), one each, unfragmented. Pure except
+ * for random mask keys. ws-decoder.ts compares its speed with the package `ws`.
  */
 import { allocate } from "../../../core/memory.js";
 import { COMMAND, LONG, LONG_HEADER, MORE, readLongSize, SHORT_HEADER } from "../../frame.js";
@@ -20,7 +20,10 @@ import {
   WS_MORE,
 } from "./ws-frame.js";
 
-/** Sizes of the memory that writes share, in bytes. A write takes the smallest size, since a peer may not read; a larger write allocates. */
+/**
+ * Sizes of memory shared by writes, in bytes. A write takes the smallest size that fits, since a peer may not
+ * read; a larger write allocates.
+ */
 const SMALL_SCRATCH = 8_192;
 const MEDIUM_SCRATCH = 65_536;
 const LARGE_SCRATCH = 524_288;
@@ -29,24 +32,23 @@ const SCRATCH_SIZES: readonly number[] = [SMALL_SCRATCH, MEDIUM_SCRATCH, LARGE_S
 /** Unused memory of each size. */
 const scratch: (Words | undefined)[] = SCRATCH_SIZES.map(() => undefined);
 
-/** Returns a word of 4 random bytes. */
 export type RandomWord = () => number;
 
 export class WsEncoder {
   readonly #key: RandomWord | undefined;
-  /** Missing bytes of a frame, which the next piece continues, and the mask for them. */
+  /** Missing bytes of a frame, continued by the next piece, and their mask. */
   #left = 0;
   #mask = 0;
   #last: Words | undefined = undefined;
 
-  /** @param key of each frame's mask; absent: a server's, unmasked */
+  /** @param key of each frame's mask; absent for a server, which sends unmasked */
   constructor(key: RandomWord | undefined) {
     this.#key = key;
   }
 
   /**
    * @param pieces whole frames; a body may be a separate piece
-   * @returns bytes for the wire, valid until `release`; without `release` they belong to the caller
+   * @returns wire bytes, valid until `release`; without `release` the caller owns them
    */
   encode(pieces: readonly FramePiece[]): Uint8Array {
     const size = this.#measure(pieces);
@@ -57,7 +59,7 @@ export class WsEncoder {
     return words.bytes.subarray(0, at);
   }
 
-  /** The bytes of `pieces` as one message, unmasked. @returns as `encode` does */
+  /** Encodes `pieces` as one message, unmasked. @returns as `encode` */
   join(pieces: readonly FramePiece[]): Uint8Array {
     let size = 0;
     for (const { start, end } of pieces) size += end - start;
@@ -74,7 +76,7 @@ export class WsEncoder {
     return output.subarray(0, at);
   }
 
-  /** Takes back the memory of the last call of `encode` or `join`. */
+  /** Takes back the memory of the last `encode` or `join`. */
   release(): void {
     const last = this.#last;
     this.#last = undefined;
@@ -82,7 +84,7 @@ export class WsEncoder {
     if (tier >= 0) scratch[tier] = last;
   }
 
-  /** Encodes a control frame. @param payload at most 125 bytes */
+  /** @param payload at most 125 bytes */
   control(opcode: number, payload: Uint8Array): Buffer {
     const key = this.#key;
     const body = 2 + (key === undefined ? 0 : KEY_SIZE);
@@ -95,7 +97,7 @@ export class WsEncoder {
     return frame;
   }
 
-  /** The size of the frames of `pieces` on the wire, in bytes. */
+  /** Bytes of `pieces` on the wire. */
   #measure(pieces: readonly FramePiece[]): number {
     const extra = 1 + (this.#key === undefined ? 0 : KEY_SIZE);
     let total = 0;

@@ -5,15 +5,15 @@
  *                       0 to 125             126: 2, 127: 8                         `- masked from here on
  *
  *   opcode: 2 binary  8 close  9 ping  A pong; all others are refused
- *           0 continues a message whose frames before have no FIN, its fragments: their payloads together are flags and body
+ *           0 continues a message after a frame without FIN; joined payloads of its fragments are flags and body
  *   flags: 01 MORE  02 COMMAND; control frames have none
  *
- * Where messages are pieces of ZMTP's stream (subprotocol.ts) there are no flags, and opcode 1, text, is allowed.
+ * Pieces of ZMTP's stream (subprotocol.ts) have no flags, and may have opcode 1, text.
  */
 
 export const FIN = 0x80;
 export const MASKED = 0x80;
-/** Bits of the first byte that extensions use; none is agreed on. */
+/** Bits for extensions, which are never negotiated. */
 export const RESERVED = 0x70;
 
 export const CONTINUATION = 0x0;
@@ -23,7 +23,7 @@ export const CLOSE = 0x8;
 export const PING = 0x9;
 export const PONG = 0xa;
 
-/** Lengths that stand for themselves; the next two stand for a longer field. */
+/** Largest literal length, then the codes of 2-byte and 8-byte length fields. */
 export const TINY_MOST = 125;
 export const LENGTH_16 = 126;
 export const LENGTH_64 = 127;
@@ -34,14 +34,14 @@ export const WS_MORE = 0x01;
 export const WS_COMMAND = 0x02;
 
 export const KEY_SIZE = 4;
-/** Of the longest header, with its key and the flags. */
+/** Bytes of the longest header, with key and flags. */
 export const HEADER_MOST = 15;
 
-/** Bytes of a header without its key for a body of so many bytes, the flags included. */
+/** @param length of the body with its flags @returns bytes of the header, without the key */
 export function headerSize(length: number): number {
   return length <= TINY_MOST ? 2 : length <= LENGTH_16_MOST ? 4 : 10;
 }
 
-/** Why a connection is closed (RFC 6455, Status Codes). */
+/** RFC 6455, Status Codes. */
 export const CloseCode = { normal: 1_000, protocol: 1_002, refused: 1_008, tooLong: 1_009 } as const;
 export type CloseCode = (typeof CloseCode)[keyof typeof CloseCode];

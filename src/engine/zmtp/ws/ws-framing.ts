@@ -1,5 +1,5 @@
 /**
- * ZMQ on a WebSocket (45/ZWS; docs/spec/ws.md): the encoder, the decoder and the control frames of one connection.
+ * ZMQ on a WebSocket (45/ZWS; docs/spec/ws.md): the encoder, decoder and control frames of one connection.
  *
  *   frames   a message is a frame of ZMQ, behind its flags
  *   stream   a message is a piece of ZMTP's stream, with many frames: each message costs a browser's page an event
@@ -25,7 +25,7 @@ const CLOSE_CODES: Readonly<Record<Farewell, CloseCode>> = {
   "too-long": CloseCode.tooLong,
 };
 
-/** Memory for small chunks: the pipe copies their frames. */
+/** Shared memory for small chunks, since the pipe copies their frames. */
 let shared: Words | undefined;
 
 export class WsFraming implements Framing {
@@ -34,10 +34,9 @@ export class WsFraming implements Framing {
   readonly #stream: boolean;
   readonly #encoder: WsEncoder;
   readonly #decoder: WsDecoder;
-  /** Bytes of the stream. */
   #sent = 0;
 
-  /** @param protocol agreed on @param key of masks, of a client; a server has none */
+  /** @param protocol as agreed @param key of masks, on a client */
   constructor(mechanism: Mechanism["name"], protocol: string, key?: RandomWord) {
     this.mechanism = mechanism;
     this.bare = isBare(protocol);
@@ -92,8 +91,8 @@ export class WsFraming implements Framing {
   }
 
   /**
-   * Decodes within the chunk's memory if that is given and has room in front, so that received bytes enter the processor's
-   * cache once; else into other memory.
+   * Decodes within the chunk's memory if possible, so that received bytes enter the processor's cache only once. This
+   * needs room in front of the chunk.
    */
   #decodeChunk(bytes: Uint8Array, length: number, memory: PooledBuffer | undefined): DecodedFrames {
     const decoder = this.#decoder;
