@@ -5,14 +5,14 @@
  *       |                   |                 |                                              |
  *       |                   +--halfClose--> halfClosed --peer hung up, or was silent--+      |
  *       |                   |                 |                                       |      |
- *       +--fault, time-out, EOF, close--------+---------------------------------------+------+--> closed
+ *       +--fault, timeout, EOF, close---------+---------------------------------------+------+--> closed
  *
- * flushing    what waits is sent; what comes is thrown away
- * draining    this side has hung up, and waits for the peer to, for a while
- * halfClosed  this side has hung up, and reads the peer to its end
+ * flushing    sends the queue and discards input
+ * draining    has hung up and waits for the peer's hang-up
+ * halfClosed  has hung up and reads the peer to its end
  *
- * Each state but the last has one timer at most; it ends with the state. Every way out goes through #end, once. A fault of
- * the peer ends this one connection, and is reported; nothing here throws.
+ * Each state but the last has at most one timer, which ends with it. Every exit calls #end once. A peer's
+ * fault ends this connection and is reported; nothing here throws.
  */
 import { debug } from "../../core/debug.js";
 import type { PeerCredentials } from "../engine.js";
@@ -44,28 +44,26 @@ import type { ReadTarget, Sink, StreamReader } from "./transport/reader.js";
 import type { Stream } from "./transport/transport.js";
 import { HANG_UP_TIMEOUT, PipeWriter, type WriterEffects } from "./writer.js";
 
-/** Bytes that may wait to go out before a peer's PING gets no answer: it does not read. */
+/** Bytes in the send queue from which a peer's PING gets no answer, because the peer is not reading. */
 const MAX_UNANSWERED = 65_536;
-/** How long an ERROR may take to go out before its connection is cut, in ms. */
+/** ms for an ERROR to leave before its connection is cut. */
 const FLUSH_TIMEOUT = 1_000;
-/** Connections that are over, and kept for that time for their peers to read why; further ones are cut. */
+/** Closed connections kept open for their peers to read the reason. */
 const MAX_LINGERING = 64;
 let lingering = 0;
 
-/** Commands that are the socket type's affair. */
+/** Commands for the socket type. */
 const ROUTED_COMMANDS: ReadonlySet<string> = new Set(["SUBSCRIBE", "CANCEL", "JOIN", "LEAVE"]);
 
-/** What a connection asks and reports. */
 export interface ConnectionEffects {
-  /** The handshake is complete. @returns the pipe it carries, or why it may not */
+  /** The handshake is complete. @returns the pipe to carry, or the reason for a refusal */
   connectionOnReady(connection: Connection, metadata: Metadata): Pipe | Fault;
-  /** The handshake failed. */
   connectionOnFault(connection: Connection, fault: Fault): void;
-  /** After `drain`: all has been handed to the kernel. */
+  /** After `drain`: the kernel has everything. */
   connectionOnFlushed(connection: Connection): void;
-  /** It is over, in whatever state; called once. */
+  /** The connection has ended; called once. */
   connectionOnEnd(connection: Connection, reason: DisconnectReason): void;
-  /** Authenticates the peer, where its mechanism asks. */
+  /** Authenticates the peer for its mechanism. */
   connectionOnAuthenticate(connection: Connection, peer: PeerCredentials): Promise<Verdict>;
 }
 
@@ -76,11 +74,10 @@ export interface ConnectionOptions {
   readonly zapDomain: string;
 }
 
-/** In the order in which they may follow each other: numbers, since each chunk that comes is checked for its state. */
+/** Numbers in order of progress, for cheap checks at each chunk. */
 const State = { Handshaking: 0, Open: 1, HalfClosed: 2, Flushing: 3, Draining: 4, Closed: 5 } as const;
 type State = (typeof State)[keyof typeof State];
 
-/** What may follow each state. */
 const TRANSITIONS: Readonly<Record<State, readonly State[]>> = {
   [State.Handshaking]: [State.Open, State.Closed],
   [State.Open]: [State.HalfClosed, State.Flushing, State.Closed],
@@ -92,36 +89,36 @@ const TRANSITIONS: Readonly<Record<State, readonly State[]>> = {
 
 export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
   readonly socket: ByteStream;
-  /** The peer's network address, without a port. */
+  /** The peer's network address without a port. */
   readonly address: string;
   readonly #reader: StreamReader;
   readonly stream: Stream;
   readonly #effects: ConnectionEffects;
   readonly #options: ConnectionOptions;
   readonly #handshake: Handshake;
-  /** How frames travel, where not as ZMTP has it. */
+  /** Framing other than plain ZMTP's. */
   readonly #framing: Framing | undefined;
   #state: State = State.Handshaking;
-  /** This side's greeting is on its way. */
+  /** The greeting has been written. */
   #isOpening = false;
-  /** Of the state. */
+  /** The state's timer. */
   #timer: NodeJS.Timeout | undefined = undefined;
   #pipe: Pipe | undefined = undefined;
   #sealer: Sealer | undefined = undefined;
-  /** Bytes from the wire are the pipe's as they are. */
+  /** Received bytes go to the pipe unchanged. */
   #plain: boolean;
   #saidFarewell = false;
   #heartbeat: HeartbeatDriver | undefined = undefined;
   #credentials: PeerCredentials | undefined = undefined;
   #writer: PipeWriter | undefined = undefined;
   #patience = 0;
-  /** Holds the process while the connection drains. */
+  /** Keeps the process alive while draining. */
   #holdTimer: NodeJS.Timeout | undefined = undefined;
   #error: Error | undefined = undefined;
-  /** Which message was too large; undefined: none was. */
+  /** Description of the oversized message, if any. */
   #tooLarge: string | undefined = undefined;
 
-  /** @param dials whether it was this side that connected */
+  /** @param dials whether this side connected */
   constructor(
     stream: Stream,
     mechanism: Mechanism,
@@ -147,11 +144,11 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
         openSoon(() => {
           if (!this.#isOpening && this.#state === State.Handshaking) this.#open();
         });
-      // Not within a TLS handshake: Deno fails a write (EPERM) while a certificate is being chosen.
+      // Deno fails a write (EPERM) while a TLS handshake is choosing a certificate.
       if (stream.opening === true) stream.onceOpen?.(openThen);
       else openThen();
     } else this.#open();
-    // Not now: its owner has to know it before it can fail.
+    // Deferred, because the owner must know the connection before it can fail.
     if (framing !== undefined)
       process.nextTick(() => {
         if (this.#state === State.Handshaking) this.#carryOut(this.#handshake.start());
@@ -161,14 +158,14 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     }
   }
 
-  /** What this side sends first, unasked. */
+  /** Sends the bytes that need no input first. */
   #open(): void {
     this.#isOpening = true;
     const opening = this.#handshake.open();
     if (opening.length > 0) this.#send(opening);
   }
 
-  /** With the port, as an endpoint; for ipc the endpoint itself. */
+  /** The peer's endpoint with its port; for ipc the endpoint itself. */
   get remote(): string {
     return this.stream.remote;
   }
@@ -185,17 +182,17 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     return this.#heartbeat?.owedSince;
   }
 
-  /** Bytes that the kernel has taken so far. */
+  /** Bytes taken by the kernel so far. */
   get taken(): number {
     return this.stream.taken();
   }
 
-  /** What the peer presented, once it was authenticated. */
+  /** The peer's credentials after authentication. */
   get credentials(): PeerCredentials | undefined {
     return this.#credentials;
   }
 
-  /** Whether the peer takes subscriptions as commands (37/ZMTP), not as messages (23/ZMTP). */
+  /** Whether the peer takes subscriptions as commands (37/ZMTP) or as messages (23/ZMTP). */
   get commands(): boolean {
     return this.#handshake.minor >= 1;
   }
@@ -220,10 +217,10 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
   }
 
   /**
-   * Sends what waits, hangs up, and ends when the peer has hung up, too, or a while later.
+   * Sends the queue, hangs up, and closes once the peer has hung up or a timeout has passed.
    *
-   * @param patience ms that the process is held for the peer to hang up, where it was sent something: once the process
-   *   is gone, the kernel throws away what the peer has not taken yet as soon as the peer sends anything, such as a PING
+   * @param patience ms for which the process waits for the peer's hang-up after sending. When the process
+   * ends, any input such as a PING makes the kernel discard unread bytes.
    */
   drain(patience: number): void {
     switch (this.#state) {
@@ -234,7 +231,8 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
       case State.Open:
         this.#patience = Math.min(patience, HANG_UP_TIMEOUT);
         this.#enter(State.Flushing);
-        // What comes is thrown away from now on, but it shows that the peer is there: else a linger would have no end.
+        // Input is discarded but still read, because it shows that the peer is alive and so bounds the
+        // linger.
         this.resume();
         this.flush();
         return;
@@ -242,13 +240,10 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     }
   }
 
-  /**
-   * Ends this side's half, and goes on reading until the peer has hung up: what it had sent until it noticed comes
-   * whole. One that does not hang up is cut after a while.
-   */
+  /** Ends this side's half and reads until the peer hangs up. A silent peer is cut after a timeout. */
   halfClose(): void {
     if (this.#state === State.Handshaking) {
-      // A listener of the peer's joining asks for it: the connection is open as soon as it returns.
+      // A listener of the peer's joining called this; the connection opens when it returns.
       setImmediate(() => {
         if (this.#state === State.Open) this.halfClose();
       });
@@ -263,7 +258,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     this.#timer = setTimeout(() => this.#timerOnSilence(), HANG_UP_TIMEOUT).unref();
   }
 
-  /** At once, so that it is known whether it left; behind what the kernel does not take it would not for long. */
+  /** Flushes at once, to know whether the PING has left; a blocked kernel would delay it indefinitely. */
   sendPing(body: Buffer): void {
     if (this.#state === State.HalfClosed || this.blocked) return;
     if (this.#framing !== undefined) {
@@ -276,7 +271,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
   }
 
   readTarget(): ReadTarget | undefined {
-    // A sealed frame is opened into memory of its own anyway.
+    // Sealed frames are opened into separate memory anyway.
     return this.#state >= State.Flushing || !this.#plain ? undefined : this.#pipe?.in;
   }
 
@@ -298,11 +293,11 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     else this.#onFramed(this.#framing, bytes, length, kept ? pooled : undefined);
   }
 
-  /** Bytes of a stream that keeps the borders of frames. */
+  /** Receives a framed stream's bytes. */
   #onFramed(framing: Framing, bytes: Buffer, length: number, memory: PooledBuffer | undefined): void {
     const pipe = this.#pipe;
-    // Bounds what is put together; the frame itself, which may be a sealed one, is checked when it is whole. The first message
-    // may begin in the chunk that ends the handshake. What comes while this side leaves is thrown away.
+    // Bounds reassembly; complete frames, possibly sealed, are checked later. Handshake and first message may
+    // share a chunk. A negative limit discards fragments while this side is closing.
     const maxSize =
       this.#state >= State.Flushing ? -1 : MAX_HANDSHAKE_COMMAND + (pipe?.in.maxMessageSize ?? length);
     const decoded = framing.decode(bytes, length, memory, maxSize);
@@ -313,7 +308,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     if (decoded.length > 0 && !this.#isClosed()) this.#onFrames(decoded.bytes, decoded.length, kept, pooled);
     else {
       this.#heartbeat?.heard();
-      // The marks count what the framing keeps, too.
+      // Fragments in the framing count towards the marks.
       if (pipe !== undefined && pipe.in.fragments > 0) pipe.arrived();
     }
     pooled?.release();
@@ -332,13 +327,13 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     return this.#state === State.Closed;
   }
 
-  /** Frames of ZMTP. */
+  /** Receives ZMTP frames. */
   #onFrames(bytes: Buffer, length: number, kept: boolean, pooled?: PooledBuffer): void {
     const pipe = this.#pipe;
     if (pipe === undefined) {
       const steps = this.#handshake.receive(bytes, length);
       debug.print?.(`${this.remote} ${this.#handshake.phase}: ${length} bytes came`);
-      // Behind that: over a program's own stream the answer may come within the call.
+      // Written after the input is parsed, because a custom stream may answer within the call.
       if (!this.#isOpening) this.#open();
       this.#carryOut(steps);
       return;
@@ -354,22 +349,23 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     this.#pushed(pipe, fault);
   }
 
-  /** Bytes have gone into the pipe. @param fault what is wrong with them */
+  /** Called after the pipe has received bytes. @param fault what is wrong with them */
   #pushed(pipe: Pipe, fault: StreamFault | Fault | undefined): void {
-    // A command among them may have ended the connection: the frame that began behind it is nobody's, nor the next connection's.
+    // A command may have closed the connection; a frame cut off by that must not join the next connection's
+    // bytes.
     if (this.#isClosed()) pipe.in.cut();
     pipe.arrived();
     if (fault !== undefined) this.#broken(fault);
   }
 
-  /** Bytes have come after this side hung up. @returns whether they are wanted */
+  /** Whether input after this side's hang-up is wanted. */
   #receivesOn(): boolean {
     if (this.#state !== State.HalfClosed) return false;
     this.#timer?.refresh();
     return true;
   }
 
-  /** What the handshake wants done. */
+  /** Carries out the handshake's steps. */
   #carryOut(steps: readonly Step[]): void {
     for (const step of steps) {
       if (this.#state === State.Closed) return;
@@ -392,7 +388,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     this.#credentials = peer;
     this.#reader.pause();
     const authenticated = (verdict: Verdict): void => this.#goOn(this.#handshake.authenticated(verdict));
-    // A hook that fails refuses: the safe answer.
+    // A failing hook refuses the peer.
     Promise.resolve()
       .then(() => this.#effects.connectionOnAuthenticate(this, peer))
       .then(authenticated, (cause: unknown) => authenticated({ status: 400, cause }));
@@ -406,7 +402,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     );
   }
 
-  /** The handshake waited. The peer was not read from meanwhile, so what it sent waited with it. */
+  /** Continues a waiting handshake, which had paused reading. */
   #goOn(steps: readonly Step[]): void {
     if (this.#state === State.Closed) return;
     this.#reader.resume();
@@ -419,7 +415,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
       this.#fail(pipe);
       return;
     }
-    // An effect of it may have ended it.
+    // A listener may have ended the connection.
     if (this.#state === State.Closed) return;
     this.#enter(State.Open);
     const { cipher } = this.#handshake.mechanism;
@@ -433,16 +429,19 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     if (this.#options.heartbeat.interval > 0 && this.pings) this.#beat();
     const rest = this.#handshake.takeRemaining();
     this.flush();
-    // Copied once more: what the program gets must not share memory with other messages.
+    // Copied, because the program's messages must not share memory.
     if (rest.length > 0) this.#onFrames(rest, rest.length, false);
   }
 
-  /** Whether commands may stand among messages, such as PING: not with a peer of version 3.0 (23/ZMTP); on a framed stream they may. */
+  /**
+   * Whether PINGs may be sent between messages: not to a peer of version 3.0 (23/ZMTP), and on framed streams
+   * only if the framing allows it.
+   */
   get pings(): boolean {
     return this.#framing === undefined ? this.commands : this.#framing.pings !== false;
   }
 
-  /** A frame of the handshake. */
+  /** Sends a handshake frame. */
   #send(frame: Buffer): void {
     const framing = this.#framing;
     if (framing === undefined) {
@@ -453,13 +452,13 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     framing.release();
   }
 
-  /** A control frame of the framing. */
+  /** Sends a control frame of the framing. */
   #control(bytes: Uint8Array): void {
     if (this.#writer === undefined) this.socket.write(bytes);
     else this.#writer.writeControl(bytes);
   }
 
-  /** A command that came among the messages; `false`: not one of the connection's own. */
+  /** Handles the connection's own commands; `false`: the command is for the socket type. */
   command(body: Buffer): boolean {
     const command = parseCommand(body);
     if (command === undefined) return true; // Malformed or empty: ignored, as libzmq does.
@@ -471,18 +470,18 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
       if (answers && pipe.out.bytes < MAX_UNANSWERED) pipe.sendRaw(commandFrame(pong), 0);
       return true;
     }
-    // Why the peer is about to end the connection.
+    // The peer's reason for ending the connection.
     if (command.name === "ERROR") this.#error ??= refusedByPeer(errorText(command.data));
     return !ROUTED_COMMANDS.has(command.name);
   }
 
-  /** The heartbeat: from the start where this side sends PINGs, else from the peer's first one on. */
+  /** The heartbeat, created when this side sends PINGs or at the peer's first PING. */
   #beat(): HeartbeatDriver {
     if (this.#heartbeat === undefined) {
       const { heartbeat } = this.#options;
       const options = this.pings ? heartbeat : { ...heartbeat, interval: 0 };
       this.#heartbeat = new HeartbeatDriver(options, this);
-      // A pipe that is still full from its last connection is not read from the start.
+      // A pipe still full from its last connection starts paused.
       if (this.#pipe?.paused === true) this.#heartbeat.pause();
     }
     return this.#heartbeat;
@@ -509,13 +508,12 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     this.#effects.connectionOnFlushed(this);
   }
 
-  /** This side's half ends: behind what was written. */
   #endHalf(): void {
     this.#sayFarewell("done");
     this.socket.end();
   }
 
-  /** A framed stream's last frame: the peer learns that this side ends it, and why. */
+  /** Sends a framed stream's close frame with the reason. */
   #sayFarewell(why: Farewell): void {
     if (this.#framing === undefined || this.#saidFarewell) return;
     this.#saidFarewell = true;
@@ -530,7 +528,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     });
   }
 
-  /** In state halfClosed. While this side does not read, because its queue is full, silence means nothing. */
+  /** In halfClosed, silence is ignored while this side has paused reading. */
   #timerOnSilence(): void {
     if (this.#pipe?.paused === true) this.#timer?.refresh();
     else this.#end("local");
@@ -575,12 +573,11 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     return { kind: "other", code: "ERR_HANDSHAKE", message: `the peer hung up during the ${phase}${why}` };
   }
 
-  /** Why it ended, where the system or the protocol gave a reason. */
   get error(): Error | undefined {
     return this.#error;
   }
 
-  /** Which message it ended with, that was too large. */
+  /** The oversized message that ended the connection. */
   get tooLarge(): string | undefined {
     return this.#tooLarge;
   }
@@ -598,7 +595,9 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     this.#timer = undefined;
   }
 
-  /** Reports to the peer which of its messages was too large; libzmq ignores it. @returns whether that is on its way */
+  /**
+   * Sends the peer an ERROR about its oversized message, which libzmq ignores. @returns whether it was sent
+   */
   #explain(which: string): boolean {
     const pipe = this.#pipe;
     if (pipe === undefined || this.#state !== State.Open || this.blocked || !this.pings) return false;
@@ -611,8 +610,8 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
   }
 
   /**
-   * Hangs up, and throws away what comes for a while: with what the peer has sent unread in it, the kernel would cut the connection,
-   * and the peer's would throw away what it has not read yet.
+   * Hangs up and discards input for a while. With unread input the kernel would reset the connection, and the
+   * peer's kernel would discard the ERROR.
    */
   #linger(): void {
     lingering += 1;
@@ -633,11 +632,11 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     this.#writer?.stop();
     clearTimeout(this.#holdTimer);
     this.#heartbeat?.stop();
-    // A libzmq client hangs up so, when the mechanism in our greeting is not its own.
+    // A libzmq client hangs up like this if the greeting names another mechanism.
     if (reason === "remote" && this.#pipe === undefined)
       this.#effects.connectionOnFault(this, this.#cutShort());
     if (reason !== "heartbeat") this.#sayFarewell(this.#farewellOf(reason));
-    // What was written before, such as an ERROR, still goes out; the kernel keeps it.
+    // Bytes already written, such as an ERROR, still leave.
     const leaves = this.#pipe === undefined && this.stream.opening !== true;
     if (explains) this.#linger();
     else if (this.socket.writableLength === 0 || !leaves) this.socket.destroy();
@@ -649,7 +648,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
   }
 }
 
-/** What goes on the wire for whole plain frames; `undefined`: they go as they are. */
+/** The transformation of plain frames to wire bytes; `undefined`: none. */
 function sealOf(
   sealer: Sealer | undefined,
   framing: Framing | undefined,

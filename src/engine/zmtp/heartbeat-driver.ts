@@ -1,13 +1,12 @@
-/** The clock and the timer behind the rules of a heartbeat (heartbeat.ts). */
+/** Clock and timer of a heartbeat (heartbeat.ts). */
 import { systemClock } from "../../core/clock.js";
 import { Heartbeat, type HeartbeatOptions, pingCommand, type WriteState } from "./heartbeat.js";
 
-/** Longer than any timer takes. */
+/** The longest timer delay, in ms. */
 const MAX_DELAY = 2_147_483_647;
 
-/** The connection of a heartbeat. */
 export interface HeartbeatLink extends WriteState {
-  /** Hands a command to the kernel, unless that is full. */
+  /** Hands a command to the kernel, unless it is full. */
   sendPing(body: Buffer): void;
   /** The peer is gone; may be called again until `stop`. */
   heartbeatOnGone(): void;
@@ -28,37 +27,33 @@ export class HeartbeatDriver {
     this.#arm();
   }
 
-  /** Since when the peer has owed an answer, by the system's clock; `undefined`: it owes none. */
+  /** System clock time of the oldest unanswered PING. */
   get owedSince(): number | undefined {
     return this.#rules.owedSince;
   }
 
-  /** The peer's PING. @returns the answer */
+  /** Handles the peer's PING. @returns the answer */
   ping(data: Buffer): Buffer | undefined {
     const pong = this.#rules.ping(data, systemClock.now());
     this.#arm();
     return pong;
   }
 
-  /** Something has come. */
   heard(): void {
     const rules = this.#rules;
     rules.heard(rules.timed ? systemClock.now() : 0);
   }
 
-  /** Messages have gone. */
   sent(): void {
     if (!this.#rules.awaitsSends) return;
     this.#rules.sent(systemClock.now());
     this.#arm();
   }
 
-  /** This side has stopped reading. */
   pause(): void {
     this.#rules.pause();
   }
 
-  /** It reads again. */
   resume(): void {
     this.#rules.resume(systemClock.now());
     this.#arm();
@@ -70,7 +65,7 @@ export class HeartbeatDriver {
     this.#timer = undefined;
   }
 
-  /** A timer for the next step, unless one that is early enough stands. */
+  /** Sets a timer for the next step, unless an earlier one is set. */
   #arm(): void {
     const { next } = this.#rules;
     if (this.#stopped || next >= this.#wakesAt || next === Number.POSITIVE_INFINITY) return;
@@ -86,7 +81,7 @@ export class HeartbeatDriver {
     for (;;) {
       const step = this.#rules.step(systemClock.now(), this.#link);
       if (step === "gone") {
-        // First what has come meanwhile is read: this side's event loop may have been busy.
+        // Pending input is read first, because the event loop may have been busy.
         setImmediate(() => this.#immediateOnGone());
         return;
       }

@@ -1,6 +1,5 @@
 /**
- * Whether the peer is still there (37/ZMTP, Heartbeating). Rules only: no clock, no timer, no socket; those are in
- * heartbeat-driver.ts.
+ * Detects dead peers (37/ZMTP, Heartbeating), without clock, timer or socket; heartbeat-driver.ts has those.
  *
  *   every interval   PING: 04 "PING" | time to live 2, tenths of a second | context
  *   the peer's PING is answered with its context: 04 "PONG" | context up to 16
@@ -9,79 +8,76 @@
  *     ^                                              |
  *     +--bytes came, or a full kernel took some------+
  *
- * Bytes in either direction are a sign of life: a peer that reads slowly what waits for it answers no PING that is behind it, and a
- * kernel that was full takes more only when the peer has made room.
+ * Bytes in either direction show life: a slow reader has not reached the PING yet, and a full kernel takes
+ * bytes only after the peer has made room.
  *
- * With `whenIdle: false` there are PINGs only for messages: one an interval after a message on which no other followed that came after something
- * of the peer's. What comes says nothing of the last message, since it may answer an earlier one, but the answer to that PING does. A link at rest costs
- * nothing then; one that is cut meanwhile is noticed an interval and a timeout after the next message.
+ * With `whenIdle: false`, a message schedules a PING one interval later, and a further message postpones it
+ * if input came in between. Input alone does not cancel it, because it may answer an earlier message. The
+ * answer to the PING ends PINGs until the next message. An idle link costs nothing; its loss is noticed one
+ * interval and one timeout after the next message.
  *
- * No traffic within the peer's time to live, if its last PING named one: gone, too. That holds whether this side sends
- * PINGs or not, and from each traffic on again until a PING changes it: libzmq forgets it with the first traffic, and would
- * not notice a peer that falls silent right after.
+ * The peer's time to live also applies if this side sends no PINGs, and stays until a PING changes it. libzmq
+ * forgets it at the first traffic and misses a peer that falls silent after that.
  *
- * While this side does not read, because its queue is full, the peer's silence means nothing; our PINGs go on, so that the
- * peer knows that we live.
+ * Silence means nothing while this side has paused reading; its PINGs continue, to show the peer that it is
+ * alive.
  */
 import { encodeCommand } from "./codec/command.js";
 
-/** Bytes of a PING's context at most (37/ZMTP, Heartbeating); longer ones are cut. */
+/** 37/ZMTP, Heartbeating: bytes of a PING's context at most; longer contexts are cut. */
 const MAX_CONTEXT = 16;
 const NOTHING = Buffer.alloc(0);
 
-/** All in ms. */
+/** Times in ms. */
 export interface HeartbeatOptions {
-  /** Between PINGs; 0: none are sent, and only the peer's own time to live counts. */
+  /** Time between PINGs; 0: none, but the peer's time to live still applies. */
   readonly interval: number;
-  /** Whether PINGs go, too, while nothing was sent since the last one. */
+  /** Whether PINGs are sent without messages in between. */
   readonly whenIdle: boolean;
-  /** From a PING to the next traffic, at most; 0: no limit. */
+  /** Time from a PING to the next traffic; 0: no limit. */
   readonly timeout: number;
-  /** How long the peer may receive nothing, as this side's PINGs state it; 0: they state nothing. */
+  /** Time to live in this side's PINGs; 0: none. */
   readonly timeToLive: number;
 }
 
-/** The writing side of a link. */
 export interface WriteState {
-  /** The kernel has not taken yet what it was given. */
+  /** The kernel has not taken all written bytes. */
   readonly blocked: boolean;
-  /** Bytes that the kernel has taken since the link was made. */
+  /** Bytes taken by the kernel since the link was made. */
   readonly taken: number;
 }
 
-/** What the driver is to do. */
 export type HeartbeatStep = "ping" | "gone" | undefined;
 
-/** The body of a PING. @param timeToLive ms */
+/** @param timeToLive ms */
 export function pingCommand(timeToLive: number): Buffer {
   const data = Buffer.alloc(2);
   data.writeUInt16BE(Math.floor(timeToLive / 100));
   return encodeCommand("PING", data);
 }
 
-/** The answer to a PING, or `undefined` to one that is malformed. */
+/** The answer to a PING; `undefined` if it is malformed. */
 export function pongCommand(data: Buffer): Buffer | undefined {
   if (data.length < 2) return undefined;
   return encodeCommand("PONG", data.length === 2 ? NOTHING : data.subarray(2, 2 + MAX_CONTEXT));
 }
 
-/** Of one connection. Times are in ms on any scale that only goes forward. */
+/** The heartbeat of one connection. Times are ms of any monotonic clock. */
 export class Heartbeat {
   readonly #options: HeartbeatOptions;
-  /** The same with 0 as what it means. */
+  /** Infinite for 0. */
   readonly #timeout: number;
   #nextPing: number;
-  /** Messages have gone since the last PING. */
+  /** Messages were sent since the last PING. */
   #hasSent = false;
-  /** Since when the peer has owed something; `undefined`: it does not. */
   #since: number | undefined = undefined;
-  /** Something has come since the last step. */
+  /** Input since the last step. */
   #heard = false;
   #lastHeard: number;
   /** As of the last step. */
   #blocked = false;
   #taken = 0;
-  /** The peer's time to live, in ms; 0: it named none. */
+  /** The peer's time to live in ms; 0: none. */
   #timeToLive = 0;
   #paused = false;
 
@@ -93,31 +89,29 @@ export class Heartbeat {
     this.#lastHeard = now;
   }
 
-  /** Whether `heard` needs the time. */
   get timed(): boolean {
     return this.#timeToLive > 0;
   }
 
-  /** Something has come. @param now only where `timed` */
   heard(now: number): void {
     this.#heard = true;
     this.#lastHeard = now;
   }
 
-  /** Whether messages that go concern it: no PING is to come, or one that may come later, since something has come. */
+  /** Whether sent messages affect the next PING: none is due, or input allows a later one. */
   get awaitsSends(): boolean {
     const { interval, whenIdle } = this.#options;
     return interval > 0 && !whenIdle && (this.#heard || this.#nextPing === Number.POSITIVE_INFINITY);
   }
 
-  /** Messages have gone; only where `awaitsSends`. */
+  /** Notes sent messages; call only if `awaitsSends`. */
   sent(now: number): void {
     if (this.#heard) this.#quiet();
     this.#hasSent = true;
     this.#nextPing = now + this.#options.interval;
   }
 
-  /** The peer's PING. @returns the answer */
+  /** Handles the peer's PING. @returns the answer */
   ping(data: Buffer, now: number): Buffer | undefined {
     if (data.length >= 2) {
       this.#timeToLive = data.readUInt16BE(0) * 100;
@@ -126,24 +120,22 @@ export class Heartbeat {
     return pongCommand(data);
   }
 
-  /** This side has stopped reading. */
   pause(): void {
     this.#paused = true;
     this.#heard = true;
   }
 
-  /** It reads again. */
   resume(now: number): void {
     this.#paused = false;
     this.heard(now);
     const { interval, whenIdle } = this.#options;
     if (whenIdle || interval === 0) return;
-    // Whether something is owed since before is not known.
+    // Whether the peer owed an answer before the pause is unknown.
     this.#quiet();
     this.#nextPing = now + interval;
   }
 
-  /** When `step` is wanted next. */
+  /** When to call `step` next. */
   get next(): number {
     let next = this.#nextPing;
     if (this.#since !== undefined) next = Math.min(next, this.#since + this.#timeout);
@@ -152,19 +144,18 @@ export class Heartbeat {
   }
 
   /**
-   * What is due now, one thing after the other until there is nothing.
+   * Call repeatedly until it returns `undefined`.
    *
-   * @returns `ping`: send one, then call `pinged`; `gone`: the peer is, unless the next step, after what has come was read, finds
-   *   otherwise
+   * @returns `ping`: send one, then call `pinged`; `gone`: read pending input and call again to confirm
    */
   step(now: number, link: WriteState): HeartbeatStep {
     if (this.#heard && !this.#options.whenIdle && !this.#hasSent) this.#nextPing = Number.POSITIVE_INFINITY;
-    // A kernel that was full takes more only when the peer has made room.
+    // A full kernel takes bytes only after the peer has made room.
     if (this.#heard || (this.#blocked && link.taken > this.#taken)) this.#quiet();
     this.#note(link);
     if (this.#isGone(now)) return "gone";
     if (now >= this.#nextPing) {
-      // In step with the interval, unless steps were missed.
+      // Keeps in step with the interval, unless steps were missed.
       const { interval } = this.#options;
       this.#nextPing = Math.max(this.#nextPing, now - interval) + interval;
       this.#hasSent = false;
@@ -173,12 +164,12 @@ export class Heartbeat {
     return undefined;
   }
 
-  /** Since when the peer has owed an answer; `undefined`: it owes none, or something has come by now. */
+  /** Time of the oldest unanswered PING; `undefined` if none is owed. */
   get owedSince(): number | undefined {
     return this.#heard ? undefined : this.#since;
   }
 
-  /** A PING has left, or could not because the kernel is full: either way something of the peer's has to follow. */
+  /** Called after a PING was sent or the kernel was full; the peer must react to either. */
   pinged(now: number, link: WriteState): void {
     this.#note(link);
     if (!this.#paused && this.#since === undefined) this.#since = now;
@@ -189,7 +180,7 @@ export class Heartbeat {
     return this.#since !== undefined && now >= this.#since + this.#timeout;
   }
 
-  /** The peer owes nothing. */
+  /** Clears what the peer owes. */
   #quiet(): void {
     this.#heard = false;
     this.#since = undefined;

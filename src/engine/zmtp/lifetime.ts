@@ -1,26 +1,26 @@
 /**
- * What holds the process for a socket, and what becomes of accepted messages when the process ends without `close`.
+ * Keeps the process alive for a socket, and sends accepted messages when the process ends without `close`.
  *
- * A socket's streams, servers and timers never hold the process by themselves: one timer does (EventLoopRef), for as long
- * as there is a reason.
+ * Streams, servers and timers of a socket are unreferenced; a single timer (EventLoopRef) keeps the process
+ * alive.
  *
- * When the process ends because nothing is left to do, sockets with unsent messages hold it for as long as their linger
- * allows. When the program calls `process.exit`, nothing can be waited for: what a connection can take at once is handed to
- * the kernel. If the process does not end for a while, a warning names the cause, as that of the package `zeromq` does.
+ * A process with nothing left to do waits for unsent messages within their linger. `process.exit` cannot
+ * wait: each connection hands the kernel as much as it takes at once. A longer wait prints the warning of the
+ * package `zeromq`.
  */
 
 import type { OptionValues } from "../../core/option-table.js";
 import type { EngineEventLoop } from "../engine.js";
 
-/** The longest delay of a timer, in ms. */
+/** The longest timer delay, in ms. */
 const FOREVER = 2_147_483_647;
-/** ms at the end until a warning reports what the process waits for. */
+/** ms of waiting before the warning. */
 const SILENCE = 500;
 
 /**
- * Holds the process while there is a reason. It lets go at the end of the turn only, since a program that receives in a
- * loop gives up its reason to wait and has it again for every message. Each socket has a timer of its own: one of all sockets that
- * was made while a simulation had replaced the global timers would hold nothing from its end on.
+ * Keeps the process alive while there is a reason. Releases at the end of a turn, because a receive loop
+ * drops and regains its reason at each message. A timer shared by all sockets could belong to a simulation
+ * and stop working with it.
  */
 export class EventLoopRef implements EngineEventLoop {
   #timer: NodeJS.Timeout | undefined = undefined;
@@ -31,7 +31,7 @@ export class EventLoopRef implements EngineEventLoop {
   #holdsBound = true;
   readonly #reasons: (bound: boolean) => boolean;
 
-  /** @param reasons whether there is a reason now, `ref` not counted; being bound is one if `bound` */
+  /** @param reasons whether the process must stay alive, apart from `ref`; `bound`: bound sockets count */
   constructor(reasons: (bound: boolean) => boolean) {
     this.#reasons = reasons;
   }
@@ -51,7 +51,6 @@ export class EventLoopRef implements EngineEventLoop {
     this.changed();
   }
 
-  /** A reason may have come or gone. */
   changed(): void {
     if (this.#ended) return;
     if (this.#referenced || this.#reasons(this.#holdsBound)) {
@@ -65,7 +64,7 @@ export class EventLoopRef implements EngineEventLoop {
     }
   }
 
-  /** The socket is gone, for good: what its last connections still do does not hold the process. */
+  /** Releases the process permanently, even if connections are still draining. */
   end(): void {
     this.#ended = true;
     clearInterval(this.#timer);
@@ -83,14 +82,13 @@ export class EventLoopRef implements EngineEventLoop {
 
 function nothing(): void {}
 
-/** What a socket has at its process's end. */
 interface EndingSocket {
   readonly options: Readonly<Pick<OptionValues, "linger">>;
   stats(): { readonly queuedOut?: number | undefined };
   close(linger: number): Promise<unknown>;
 }
 
-/** A socket that may have something to send at the end of its process; made with it, and gone with it. */
+/** A socket with possibly unsent messages at the end of the process. */
 export class ProcessEnd {
   readonly #socket: EndingSocket;
   readonly #state: { readonly closing: boolean };
@@ -99,7 +97,7 @@ export class ProcessEnd {
   readonly #ref = new WeakRef<ProcessEnd>(this);
   #ending = false;
 
-  /** @param blocky what the option of the socket's context is */
+  /** @param blocky the context's option */
   constructor(
     socket: EndingSocket,
     state: { readonly closing: boolean },
@@ -118,7 +116,7 @@ export class ProcessEnd {
     forgotten.register(this, this.#ref, this.#ref);
   }
 
-  /** The program has ended except for this: the socket closes, and holds the process until its messages have left. */
+  /** Closes the socket with its linger before the process ends. */
   lastChance(): void {
     const { linger } = this.#socket.options;
     if (linger === 0 || this.#state.closing || this.#socket.stats().queuedOut === 0) return;
@@ -126,24 +124,22 @@ export class ProcessEnd {
     void this.#socket.close(linger);
   }
 
-  /** Whether it holds the process at its end; with what its context's option `blocky` is. */
+  /** Set while the socket delays the end of the process. */
   get ending(): { readonly blocky: boolean } | undefined {
     return this.#ending ? { blocky: this.#blocky() } : undefined;
   }
 
-  /** Hands to the kernel what it takes at once. */
   lastFlush(): void {
     for (const pipe of this.#pipes) pipe.flush();
   }
 
-  /** The socket is closed. */
   forget(): void {
     forgotten.unregister(this.#ref);
     drop(this.#ref);
   }
 }
 
-/** Held weakly: a socket that the program forgot, and that has no peers, can be collected. */
+/** Weak references let a forgotten socket without peers be collected. */
 const open = new Set<WeakRef<ProcessEnd>>();
 
 const forgotten = new FinalizationRegistry<WeakRef<ProcessEnd>>((socket) => drop(socket));
@@ -153,7 +149,7 @@ function beforeExit(): void {
   if (waits() !== undefined) setTimeout(warn, SILENCE).unref();
 }
 
-/** What holds the process; with `blocky` if that is so for any of it. */
+/** The sockets' wait, if any; `blocky` if set for at least one of them. */
 function waits(): { readonly blocky: boolean } | undefined {
   const all = [...open].map((socket) => socket.deref()?.ending).filter((ending) => ending !== undefined);
   return all.find(({ blocky }) => blocky) ?? all[0];

@@ -1,11 +1,10 @@
 /**
- * The two queues between a socket and one peer, and what they are bounded by.
+ * The two queues between a socket and one peer, and their bounds.
  *
  *   socket -> out -> link -> peer -> link -> in -> socket
  *
- * A pipe outlives its link where this side connects: what waits in `out` goes
- * to the next connection. Where the peer connected, the pipe ends with the
- * link, once what it received has been taken.
+ * A connecting side's pipe outlives its link: `out` continues on the next connection. An accepted pipe ends
+ * with its link; its received messages can still be taken.
  */
 
 import type { OutgoingFrame, OutgoingMessage, PeerPolicy, ReceivedList, TakenMessages } from "../engine.js";
@@ -20,120 +19,112 @@ import { HAS_POLICIES, PeerMeter, type PeerMeterEffects } from "./peer-meter.js"
 import type { BudgetedPipe, ReceiveBudget } from "./receive-budget.js";
 import { type Frames, framesOf } from "./transferred.js";
 
-/** Bytes that wait before they are written at once, without waiting for the end of the turn. */
+/** Queued bytes that are flushed before the end of the turn. */
 const FLUSH_BYTES = 65_536;
-/** The same of large messages: each would be a write of its own. */
+/** Higher threshold for large messages, each of which would be a separate write. */
 const FLUSH_LARGE_BYTES = 262_144;
 /**
- * Bytes that have left since a send found no room, after which there is room again, however full the queue still is: of large
- * messages half a queue is tens of megabytes, and while a program fills them in one go nothing is written.
+ * Bytes sent since a send found no room that make room again, even if the queue is still more than half full.
+ * Half a queue of large messages is tens of megabytes, and nothing is written while a program refills it.
  */
 const ROOM_BYTES = 2_000_000;
 /**
- * Bytes in a full queue past which it is shortened, by half each time that a send waits for room in it, which loses nothing
- * by it. A program that outruns its peer keeps its queue full, and what leaves a long one has left the processor's caches long
- * ago.
+ * Bytes from which a full queue's mark is halved at each waiting send. A program faster than its peer keeps
+ * the queue full, and messages of a long queue have left the processor's caches before they are sent.
  */
 const LONG_BYTES = 16_777_216;
-/** Bytes that it is shortened to. */
+/** Smallest mark, in bytes, after halving. */
 const SHORT_BYTES = 2_000_000;
-/** Bytes that leave before such a queue has its mark again, if no send waited meanwhile. */
+/** Bytes sent without a waiting send that restore the mark. */
 const SHORT_FOR_BYTES = 1_073_741_824;
-/** Messages that a write which is being filled takes past the mark, before its bytes are looked at again. */
+/** Messages that may exceed the mark to fill a write. */
 const GATHER = 64;
 
-/** What carries a pipe's bytes: a connection, or the other end in this process. */
+/** Transport of a pipe's bytes: a connection, or the other end within the process. */
 export interface Link {
-  /** Nothing can be handed on now; the link flushes by itself when it can. */
+  /** No bytes can be sent now; the link flushes by itself once they can. */
   readonly blocked: boolean;
-  /** Messages that the peer has not taken and that count on this side; undefined: none (a wire). */
+  /** Untaken messages at the peer that count on this side; undefined on a wire. */
   readonly ahead?: number;
-  /** How many more may wait because of those; undefined: none. */
+  /** Number by which `ahead` raises this side's mark. */
   readonly room?: number;
-  /** The same in what they cost (core/frame-cost.ts). */
+  /** `ahead` and `room` as cost (core/frame-cost.ts). */
   readonly aheadBytes?: number;
   readonly roomBytes?: number;
-  /** The sender found no room, where that hangs on the receiver alone. */
+  /** Requests `relieved` once the receiver has taken messages, if room depends on the receiver. */
   awaitRoom?(): void;
-  /** The receiving socket has other marks now: what the other end has room for follows them. */
+  /** Announces this side's changed marks to the other end. */
   marksChanged?(marks: ReceiveMarks): void;
-  /** Where the other end is, as an endpoint; undefined: it has no address of its own. */
+  /** Endpoint of the other end, if it has an address. */
   readonly remote?: string;
-  /** Since when the peer has owed an answer to a heartbeat, by the system's clock; undefined: it owes none. */
+  /** System clock time of the oldest unanswered heartbeat. */
   readonly owedSince?: number | undefined;
-  /** What this side has flushed is with the peer already: nothing is on its way. */
+  /** Flushed messages are already at the peer. */
   readonly instant?: boolean;
-  /** It carries datagrams: there is no peer that could say what it wants. */
+  /** A datagram link, without a peer that could subscribe. */
   readonly datagrams?: boolean;
-  /** Hands on what waits in `out`, as much as goes. */
+  /** Sends as much of `out` as possible. */
   flush(): void;
   /**
-   * Hands on what waits in `out`, and then a message as its frames, which the peer may write to; the peer hears of them at the next
-   * `flush`. Absent: the peer is not in this thread.
+   * Delivers `out` and then a message as frames, which the peer may write to; the peer is notified at the
+   * next `flush`. Absent on links to other threads and processes.
    *
-   * @returns bytes that the peer has and has not taken; negative: nothing can be handed on now, and nothing has changed
+   * @returns bytes at the peer that it has not taken; negative: not possible now, and nothing has changed
    */
   pass?(frames: Frames): number;
-  /** Stops and starts reading. */
   pause(): void;
   resume(): void;
-  /** A command among the frames that came. @returns whether it was the link's own affair; absent: it has none */
+  /** A received command. @returns whether the link has handled it */
   command?(body: Buffer): boolean;
   /**
-   * Sends what waits, then ends this side's half, and the rest when the peer has hung up or a while later.
+   * Sends `out`, ends this side's half, and closes once the peer has hung up or a timeout has passed.
    *
-   * @param patience ms that the process is held for the peer to hang up
+   * @param patience ms for which the process waits for the peer's hang-up
    */
   drain(patience: number): void;
-  /** Whether it drains, and goes on by itself when its pipe has ended. */
+  /** Draining, which continues after the end of the pipe. */
   readonly draining: boolean;
-  /** Ends this side's half at once; what the peer had sent until then is received. A link without halves closes. */
+  /** Ends this side's half at once and receives what the peer still sends. Links without halves close. */
   halfClose(): void;
-  /** Ends the connection on this side. */
   close(reason: CloseReason): void;
 }
 
-/** Why this side ends a link. */
 export type CloseReason = "local" | "protocol" | "revoked" | "refused";
 
-/** The peer at the other end, as its handshake described it. */
 export interface Peer {
   readonly socketType: string;
-  /** The Identity property; empty: none. */
   readonly identity: Buffer;
-  /** Whether it takes subscriptions as commands (3.1) or as messages (3.0). */
+  /** Whether the peer takes subscriptions as commands (3.1) or as messages (3.0). */
   readonly commands: boolean;
-  /** Its value of the property that this socket has, too (HandshakeProperty). */
+  /** The peer's value of this socket's announced property (HandshakeProperty). */
   readonly property?: string | undefined;
 }
 
-/** What a pipe reports. */
 export interface PipeEffects {
-  /** Messages have come. */
   pipeOnMessages(pipe: Pipe): void;
-  /** A pipe that had no room has it again. */
+  /** A full pipe has room. */
   pipeOnRoom(pipe: Pipe): void;
-  /** Messages were dropped: the program had transferred their memory before they went out. */
+  /** Messages were dropped because the program had transferred their memory. */
   pipeOnDetached(pipe: Pipe, messages: number): void;
-  /** With `conflate`: a newer message took the place of so many. */
+  /** Messages were replaced by a newer one (`conflate`). */
   pipeOnConflated(pipe: Pipe, messages: number): void;
-  /** A command that is not the connection's own has come: SUBSCRIBE, CANCEL, JOIN, LEAVE. */
+  /** A command for the socket type: SUBSCRIBE, CANCEL, JOIN, LEAVE. */
   pipeOnCommand(pipe: Pipe, body: Buffer): void;
 }
 
-/** The marks and limits of one socket's pipes. */
+/** Marks and limits of a socket's pipes. */
 export interface PipeOptions {
   readonly sendHighWaterMark: number;
   readonly receiveHighWaterMark: number;
-  /** What waits may cost (core/frame-cost.ts); a message that finds less takes it past the mark. 0: no mark. */
+  /** Cost of queued messages (core/frame-cost.ts); the last one may exceed it. 0: no mark. */
   readonly sendHighWaterMarkBytes: number;
   readonly receiveHighWaterMarkBytes: number;
   readonly maxMessageSize: number;
-  /** Only the last message waits, in either direction. */
+  /** Each queue keeps only its last message. */
   readonly conflate: boolean;
 }
 
-/** What a pipe's receiving side holds at most, in messages and in what they cost; 0: no bound. */
+/** Bounds of the receive queue in messages and cost; 0: no bound. */
 export type ReceiveMarks = Pick<PipeOptions, "receiveHighWaterMark" | "receiveHighWaterMarkBytes">;
 
 export class Pipe implements PeerMeterEffects, BudgetedPipe {
@@ -141,53 +132,51 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
   readonly encoder = new Encoder();
   readonly in: InStream;
   readonly endpoint: string;
-  /** Whether it is kept when its link is lost. */
+  /** Whether the pipe survives the loss of its link. */
   readonly outlives: boolean;
   readonly #effects: PipeEffects;
   #options: PipeOptions;
   link: Link | undefined = undefined;
-  /** Of the last handshake. */
   peer: Peer | undefined = undefined;
-  /** The name a ROUTER has for it; the program gets copies, which it may write to. */
+  /** The peer's id at a ROUTER. The program gets a copy, because it may write to it. */
   routingId: Buffer | undefined = undefined;
-  /** The copy that comes with its messages. */
+  /** The program's copy of `routingId`. */
   givenId: Buffer | undefined = undefined;
-  /** It ended: what was received can still be taken. */
+  /** No more sending; received messages can still be taken. */
   ended = false;
-  /** It was disconnected: ms that what waits in it may still take to leave (peers.ts); undefined: it is in use. */
+  /** ms for which a disconnected pipe may still send its queue (peers.ts); undefined while in use. */
   leaving: number | undefined = undefined;
-  /** It was released: it gets nothing new, and what it brings is still wanted (peers.ts). */
+  /** Receives, but gets no new messages (peers.ts). */
   released = false;
-  /** In the list of those to be flushed (flushSoon). */
+  /** Listed in `flushSoon`. */
   dirty = false;
-  /** A send found no room here. */
+  /** A send has found no room. */
   mute = false;
-  /** In the fair queue's list of those with messages. */
+  /** Listed in the fair queue. */
   queued = false;
-  /** In the load balancer's list of those with room. */
+  /** Listed in the load balancer. */
   open = false;
-  /** For the routing's own use: subscribers that match, by publication. */
+  /** Used by the routing: the last publication that matched this subscriber. */
   mark = 0;
-  /** Its receive queue is at a mark. */
+  /** The receive queue is at a mark. */
   #paused = false;
-  /** There is no room for what it would bring, because of what others have brought. */
+  /** The receive budget is exhausted. */
   #starved = false;
-  /** The routing has enough of what it brings. */
+  /** Paused by the routing (`setBackPressure`). */
   #held = false;
-  /** Of all pipes of the socket. */
   readonly #budget: ReceiveBudget;
-  /** The cost of whole messages that the budget knows of. */
+  /** Cost of whole messages reported to the budget. */
   #counted = 0;
-  /** Where its peer has a rate. */
+  /** Present if the peer has a rate limit. */
   #meter: PeerMeter | undefined = undefined;
   #onHeld: (() => void) | undefined = undefined;
   #limit: number;
   #limitBytes: number;
-  /** Bytes that waited when a send found no room; 0: half of the mark is what is waited for. */
+  /** Queued bytes when a send found no room; 0: wait for half of the mark. */
   #muteBytes = 0;
-  /** Bytes that leave until its mark is `#limitBytes` again; 0: it is. */
+  /** Bytes left to send before a reduced mark is restored; 0: not reduced. */
   #shortFor = 0;
-  /** Messages that certainly fit, since the room was last looked at: what waits can only have become less. */
+  /** Messages that fit without another check, because the queue can only have shrunk. */
   #credit = 0;
 
   constructor(
@@ -207,7 +196,6 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     this.in = new InStream(options.maxMessageSize, (body) => effects.pipeOnCommand(this, body));
   }
 
-  /** What its peer may do from now on. */
   police({ rate, messageSize, held }: PeerPolicy): void {
     const own = this.#options.maxMessageSize;
     this.in.limit(messageSize === undefined ? own : own < 0 ? messageSize : Math.min(own, messageSize));
@@ -228,12 +216,12 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     if (this.in.messages > 0) this.#effects.pipeOnMessages(this);
   }
 
-  /** Whether a message can be taken: one is there, and its peer's rate allows it. Else pipeOnMessages is called then. */
+  /** Whether a message can be taken now. If the rate delays one, `pipeOnMessages` follows. */
   get ready(): boolean {
     return this.in.messages > 0 && (!HAS_POLICIES || this.#meter === undefined || this.#meter.messages > 0);
   }
 
-  /** Whether a message fits; flushes if that may help. */
+  /** Whether a message fits; flushes first if necessary. */
   hasRoom(): boolean {
     return (this.#credit > 0 && this.out.cost < this.#limitBytes) || this.#findRoom();
   }
@@ -242,8 +230,8 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     if (this.#isBelowMarks()) return true;
     const { link } = this;
     if (link !== undefined && !link.blocked) {
-      // The mark is for what the kernel does not take. What it has not been offered yet, because a larger write is
-      // cheaper, is bounded by the write's size.
+      // The mark bounds messages that the kernel refuses. Messages not yet offered to it are bounded by the
+      // size of a write.
       const { bytes, cost } = this.out;
       const offered = link.ahead !== undefined || bytes >= FLUSH_BYTES || cost >= this.#limitBytes;
       if (!offered && this.#limit >= GATHER) {
@@ -260,7 +248,10 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     return false;
   }
 
-  /** It is full, and a send waits until it is not. One that was dropped or refused instead would lose by a shorter queue. */
+  /**
+   * Halves a full queue's mark for a waiting send. Without a waiting send, a shorter queue would lose
+   * messages.
+   */
   awaited(): void {
     const { link } = this;
     if (!this.mute || link === undefined || link.ahead !== undefined) return;
@@ -278,7 +269,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     return this.#waiting <= this.#limit / 2 && this.#waitingBytes <= this.#limitBytes / 2;
   }
 
-  /** Whether a message fits and half of the mark is left for others; as `hasRoom` in all else. */
+  /** Whether a message fits with half of the mark to spare. */
   hasRoomToSpare(): boolean {
     if (this.#isHalfEmpty) return true;
     const { link } = this;
@@ -290,21 +281,21 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     return false;
   }
 
-  /** How many of `messages` that are encoded already fit; 0: as when `hasRoom` is false. */
+  /** How many of `messages` fit; 0 in the cases in which `hasRoom` is false. */
   roomFor(messages: number): number {
     if (!this.hasRoom()) return 0;
     if (this.#credit >= messages) return messages;
     const { link } = this;
-    // They fill the write as in `#findRoom`, all at once, past the mark by no more than the mark.
+    // The messages may fill a write, as in `#findRoom`, and exceed the mark by at most the mark.
     const gathers = link?.blocked === false && link.ahead === undefined && this.out.bytes < FLUSH_BYTES;
     if (gathers && this.#limit >= GATHER) this.#credit = Math.max(this.#credit, this.#limit);
     return Math.min(messages, this.#credit);
   }
 
   /**
-   * Queues a message; only where `hasRoom`.
+   * Queues a message; call only if `hasRoom`.
    *
-   * @param transfer as of the socket: the message is for this pipe alone
+   * @param transfer see the socket; only this pipe may get the message
    */
   send(
     message: OutgoingMessage,
@@ -313,7 +304,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     transfer?: boolean,
   ): void {
     if (transfer === true && this.#pass(message, from, prefix)) return;
-    // First, since it may fail: then nothing has changed.
+    // Encoding comes first because it may throw; nothing has changed then.
     this.encoder.encode(message, from, prefix);
     if (this.#options.conflate) {
       this.#conflate(this.encoder, 1);
@@ -324,15 +315,15 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     this.#stir();
   }
 
-  /** Hands a message over as its frames. @returns whether the other end is in this thread, and has it */
+  /** Delivers a message as frames. @returns `false` if the link cannot */
   #pass(message: OutgoingMessage, from: number, prefix: readonly OutgoingFrame[] | undefined): boolean {
     const { link } = this;
-    // A text alone is encoded where others are: it is cheaper than memory of its own.
+    // Encoding a single string is cheaper than allocating a frame for it.
     if (link?.pass === undefined || typeof message === "string") return false;
     return this.passFrames(framesOf(message, from, prefix));
   }
 
-  /** Hands a message over as its frames; only where `hasRoom`. @returns as `#pass` */
+  /** Delivers a message as frames; call only if `hasRoom`. @returns `false` if the link cannot */
   passFrames(frames: Frames): boolean {
     const { link } = this;
     if (link?.pass === undefined || this.#options.conflate) return false;
@@ -343,7 +334,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     return true;
   }
 
-  /** Queues what another encoder has just encoded, for several pipes at once. */
+  /** Queues messages just encoded by an encoder shared with other pipes. */
   sendEncoded(encoder: Encoder, messages = 1): void {
     if (this.#options.conflate) {
       this.#conflate(encoder, messages);
@@ -354,24 +345,24 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     this.#stir();
   }
 
-  /** So many messages that are encoded already have been put into `out`; only as many as `roomFor` returned. */
+  /** Accounts for encoded messages added to `out`; at most as many as `roomFor` has returned. */
   queuedMore(messages: number): void {
     this.#credit -= messages;
     this.#stir();
   }
 
-  /** Whether it would take what waited for another peer: it may go past its mark by that, to twice the mark. */
+  /** Whether another pipe's messages may move here. They may take this queue to twice its mark. */
   get takesMoved(): boolean {
     if (this.isGone || this.released || this.#options.conflate) return false;
     return this.#waiting < 2 * this.#limit && this.#waitingBytes < 2 * this.#limitBytes;
   }
 
-  /** Has `pipeOnRoom` called once half of the mark is free. */
+  /** Requests `pipeOnRoom` once half of the mark is free. */
   awaitRoom(): void {
     if (!this.isGone && !this.mute) this.#awaitHalf();
   }
 
-  /** Moves what waits and is not in flight to the end of other pipes' queues, a segment to each in turn. */
+  /** Distributes the queue, except bytes in flight, over other pipes, one segment to each in turn. */
   moveTo(targets: readonly Pipe[]): void {
     this.out.moveTo(targets.map(({ out }) => out));
     for (const target of targets) {
@@ -380,21 +371,24 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     }
   }
 
-  /** Queues raw bytes, as a message (STREAM) or not (a command's frame). */
+  /** Queues raw bytes: a STREAM's message, or a command's frame. */
   sendRaw(bytes: Uint8Array | string, messages: 0 | 1): void {
     this.encoder.encodeRaw(bytes);
     this.out.add(this.encoder, messages);
     this.queuedMore(messages);
   }
 
-  /** Queues commands' frames before all that waits: what a new connection has to send first. */
+  /** Queues commands before all messages, for a new connection. */
   sendFirst(bytes: Uint8Array): void {
     this.encoder.encodeRaw(bytes);
     this.out.addFirst(this.encoder, 0);
     this.#stir();
   }
 
-  /** The next received message; only when there is one. @param first a frame to put before it @param lease as of the socket */
+  /**
+   * Takes the next message; call only if there is one. @param first a frame to prepend @param lease see the
+   * socket
+   */
   take(first?: Buffer, lease?: Lease): Buffer[] {
     const message = this.in.take(first, lease);
     if (HAS_POLICIES && this.#meter !== undefined)
@@ -403,7 +397,10 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     return message;
   }
 
-  /** As of the socket, but only when there is a message; none where something looks at each. @param first as of `take` */
+  /**
+   * Like the socket's, but call only if there is a message; takes none from a rate-limited peer. @param first
+   * see `take`
+   */
   takeMany(
     taken: TakenMessages,
     max: number,
@@ -416,7 +413,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     this.#taken();
   }
 
-  /** As `takeMany`, the list that they came in as frames (codec/in-stream.ts). */
+  /** Takes messages in the list they arrived in (codec/in-stream.ts). */
   takeList(max: number, maxCost: number): ReceivedList | undefined {
     if (this.#meter !== undefined) return undefined;
     const list = this.in.takeList(max, maxCost);
@@ -424,7 +421,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     return list;
   }
 
-  /** The next messages as they came, up to `max`; only when there is one. */
+  /** Takes up to `max` messages in wire format; call only if there is one. */
   takeBatch(max: number, first?: Buffer): FrameBatch {
     const meter = this.#meter;
     const messages = this.in.takeBatch(
@@ -436,16 +433,16 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     return messages;
   }
 
-  /** The link is resumed when messages are taken and make room. */
+  /** Makes the next taken messages resume the link. */
   watch(): void {
     this.#paused = true;
   }
 
-  /** The link has brought something. */
+  /** Called after the link has received messages. */
   arrived(): void {
     const { messages } = this.in;
     if (this.#options.conflate) while (this.in.messages > 1) this.in.take();
-    // Within the process the sender waits for room, and cannot be read less.
+    // Links within the process limit the sender, so the budget does not count them.
     if (this.link?.ahead === undefined) this.#count();
     if (messages === 0) return;
     if (!this.#paused && !this.#options.conflate && this.#isFull(messages)) {
@@ -456,12 +453,12 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     this.#effects.pipeOnMessages(this);
   }
 
-  /** Whether nothing may be sent by it any more. */
+  /** Whether the pipe must not be sent to. */
   get isGone(): boolean {
     return this.ended || this.leaving !== undefined;
   }
 
-  /** The socket has other high-water marks: they hold for what is queued already, too. */
+  /** Applies changed marks, also to queued messages. */
   marksChanged(options: PipeOptions): void {
     this.#options = options;
     this.link?.marksChanged?.(options);
@@ -469,7 +466,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     this.#taken();
   }
 
-  /** The marks of its two ends together are other ones. */
+  /** Applies the changed sum of both ends' marks. */
   roomChanged(): void {
     if (this.ended) return;
     this.#findLimits();
@@ -478,12 +475,12 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     this.#effects.pipeOnRoom(this);
   }
 
-  /** Whether reading is stopped, because the receive queue is full. */
+  /** Whether reading has stopped. */
   get paused(): boolean {
     return this.#paused || this.#starved || this.#held;
   }
 
-  /** The routing keeps what it brings, and has no room for more: it is read no further until it is let go. */
+  /** Pauses or resumes the link, for a routing with its own queue. */
   setBackPressure(on: boolean): void {
     const wasPaused = this.paused;
     this.#held = on;
@@ -491,7 +488,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     else if (!wasPaused) this.link?.pause();
   }
 
-  /** What the message that is arriving costs so far. */
+  /** Cost so far of the message being received. */
   get unfinished(): number {
     return this.in.unfinished;
   }
@@ -511,25 +508,26 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     this.link?.close("protocol");
   }
 
-  /** A message that is still arriving counts as soon as another is there: one always passes, whatever its size. */
+  /**
+   * An unfinished message counts as soon as another is queued, so that one message of any size always passes.
+   */
   #isFull(messages: number): boolean {
     const { receiveHighWaterMark, receiveHighWaterMarkBytes } = this.#options;
     if (receiveHighWaterMark > 0 && messages >= receiveHighWaterMark) return true;
     return receiveHighWaterMarkBytes > 0 && this.in.cost + this.in.unfinished >= receiveHighWaterMarkBytes;
   }
 
-  /** Reports to the budget what it has. */
+  /** Updates the budget. */
   #count(): void {
     const { cost } = this.in;
     if (cost !== this.#counted) this.#budget.add(cost - this.#counted);
-    // A message is whole: the next has its place behind those of others.
+    // After a whole message, the next one goes behind those of other peers.
     if (cost > this.#counted) this.#budget.arriving(this, 0);
     this.#counted = cost;
     this.#budget.arriving(this, this.in.unfinished);
     if (!this.#starved) this.#budget.check(this);
   }
 
-  /** Messages were taken. */
   #taken(): void {
     const { messages, cost } = this.in;
     if (this.#counted > cost) {
@@ -544,18 +542,17 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     this.#resume();
   }
 
-  /** The kernel, or the peer, has taken messages: there may be room again. */
+  /** Called after the kernel or the peer has taken messages. */
   relieved(): void {
     if (this.out.messages === 0 && this.out.length === 0) this.encoder.releaseSlab();
     if (!this.mute || this.ended) return;
-    // A queue that has become shorter may still have too much.
+    // A queue whose mark was halved may still exceed it.
     const isOver = this.#waitingBytes >= this.#limitBytes;
     if ((this.#muteBytes - this.#waitingBytes < ROOM_BYTES || isOver) && !this.#isHalfEmpty) return;
     this.mute = false;
     this.#effects.pipeOnRoom(this);
   }
 
-  /** A new link after a handshake. */
   linked(link: Link, peer: Peer): void {
     this.link = link;
     this.peer = peer;
@@ -564,7 +561,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     this.relieved();
   }
 
-  /** Puts what waits in flight, for the link (out-queue.ts). */
+  /** Marks queued bytes as in flight (out-queue.ts). */
   takeOut(maxBytes: number): readonly Segment[] {
     const { out } = this;
     const { bytes } = out;
@@ -573,7 +570,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
       this.#shortFor -= bytes - out.bytes;
       if (this.#shortFor <= 0) this.#findLimits();
     }
-    // What the other end in this process has still counts, though it waits here no more.
+    // Messages at the other end of the process still count, though they have left `out`.
     if (this.link?.ahead !== undefined) this.#credit = 0;
     if (out.detached > 0) {
       this.#effects.pipeOnDetached(this, out.detached);
@@ -582,12 +579,11 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     return segments;
   }
 
-  /** Sends what waits, if a link is there. */
   flush(): void {
     this.link?.flush();
   }
 
-  /** The link is lost: what was in flight went with it. @returns messages lost */
+  /** Called after the loss of the link, with its bytes in flight. @returns messages lost */
   unlinked(): number {
     this.link = undefined;
     this.#findLimits();
@@ -596,24 +592,24 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     this.#starved = false;
     this.#held = false;
     const lost = this.out.lose();
-    // Where the pipe ends with its link, there is no room for anybody: a waiting send is another peer's.
+    // A pipe that ends with its link has no room to offer.
     if (lost > 0 && this.outlives) this.relieved();
     return lost;
   }
 
-  /** The pipe ends. @returns messages that were accepted and did not go out */
+  /** Ends the pipe. @returns accepted messages that were not sent */
   end(): number {
     if (this.ended) return 0;
     this.ended = true;
     const lost = this.out.clear();
     this.#limit = -1; // No room any more: its encoder's memory goes to others.
     this.encoder.close();
-    // What it has received passes as it comes: many that left would keep others out for as long as their rates need.
+    // The rate no longer applies: departed peers with many messages would otherwise delay others.
     this.#release();
     return lost;
   }
 
-  /** Throws away what was received. @returns how many messages */
+  /** Discards received messages. @returns their number */
   discard(): number {
     const messages = this.in.clear();
     this.#taken();
@@ -628,14 +624,14 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     this.meterOnOpen();
   }
 
-  /** Mute until half of the mark is free, however many bytes leave before. */
+  /** Mutes the pipe until half of the mark is free. */
   #awaitHalf(): void {
     this.mute = true;
     this.#muteBytes = 0;
     this.link?.awaitRoom?.();
   }
 
-  /** Its own marks, and those of the other end where both have one queue. */
+  /** Adds the other end's marks, if both share one queue. */
   #findLimits(): void {
     const { sendHighWaterMark, sendHighWaterMarkBytes } = this.#options;
     this.#limit = limitOf(sendHighWaterMark) + (this.link?.room ?? 0);
@@ -652,12 +648,11 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     return this.out.cost + (this.link?.aheadBytes ?? 0);
   }
 
-  /** One of the reasons not to read it is gone. */
   #resume(): void {
     if (!this.paused) this.link?.resume();
   }
 
-  /** Only the newest, which was just encoded, is kept of what is not in flight. */
+  /** Replaces queued messages that are not in flight. */
   #conflate(encoder: Encoder, messages: number): void {
     const replaced = this.out.replace(encoder, messages);
     this.#credit -= messages;
@@ -665,7 +660,6 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     this.#effects.pipeOnConflated(this, replaced);
   }
 
-  /** Something was queued. */
   #stir(): void {
     const { link, out } = this;
     if (link === undefined) return;
@@ -675,17 +669,16 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
   }
 }
 
-/** A high-water mark of 0: no limit. */
+/** A high-water mark of 0 means no limit. */
 export function limitOf(highWaterMark: number): number {
   return highWaterMark === 0 ? Number.POSITIVE_INFINITY : highWaterMark;
 }
 
 /**
- * Writes at the end of the turn: all pipes that got messages in it, one write each.
+ * Flushes all pipes with new messages at the end of the turn, one write each.
  *
- * `nextTick` runs when the promises that are settled now have been gone through,
- * so a loop of `await send(…)` fills a batch, and a lone message leaves without a
- * delay. (From a microtask each awaited message would be a write of its own.)
+ * `nextTick` runs after settled promises, so a loop of `await send(…)` fills a batch and a single message
+ * leaves without delay. From a microtask, each awaited message would be a separate write.
  */
 let dirty: Pipe[] = [];
 let spare: Pipe[] = [];
@@ -707,7 +700,7 @@ function flushAll(): void {
       pipe.flush();
     }
   } finally {
-    // If one has thrown, the others are flushed all the same.
+    // Flushes the remaining pipes after one has thrown.
     for (; next < pipes.length; next++) flushSoon(pipes[next] as Pipe);
     pipes.length = 0;
     spare = pipes;

@@ -1,4 +1,4 @@
-/** A byte stream without ZMTP (STREAM): every piece is a message, and the beginning and the end are empty ones. */
+/** Raw byte streams (STREAM): each chunk is a message; empty messages mark the start and the end. */
 import type { DisconnectReason } from "../events.js";
 import { LONG_HEADER, writeHeader } from "../frame.js";
 import { disconnectError, lostError, noMemory } from "./errors.js";
@@ -13,10 +13,9 @@ import { HANG_UP_TIMEOUT, PipeWriter, type WriterEffects } from "./writer.js";
 
 const EMPTY_FRAME = Buffer.alloc(2);
 
-/** A raw stream names no peer. */
 const RAW_PEER = { socketType: "", identity: Buffer.alloc(0), commands: false } as const;
 
-/** A stream that is a peer from its first byte on: its transport has no handshake, or has completed it. @param onEnd it is over */
+/** Makes a peer of a stream without a handshake, or after the transport's. @param onEnd called at its end */
 export function openRaw(
   state: SocketState,
   peers: Peers,
@@ -26,7 +25,7 @@ export function openRaw(
   onEnd: () => void,
 ): void {
   const { effects, options } = state;
-  // What was sent while it was being connected waits in the endpoint's own.
+  // Messages sent while connecting wait in the endpoint's pipe.
   const waiting = dialling?.pipe;
   const pipe: Pipe = waiting ?? peers.make(endpoint, false);
   pipe.out.inPieces = true;
@@ -56,21 +55,19 @@ export function openRaw(
   if (state.closing || pipe.leaving !== undefined) setImmediate(() => raw.drain());
 }
 
-/** What an opening reports. */
 export interface RawOpeningEffects {
   connectionOnFault(opening: RawOpening, fault: Fault): void;
   connectionOnEnd(opening: RawOpening, reason: DisconnectReason): void;
 }
 
 /**
- * A stream whose transport shakes hands first (TLS). Its peer is one once that is complete: whom the transport does not let
- * in, the program does not hear of.
+ * A stream during its transport's handshake (TLS). The program never sees peers that the transport refuses.
  */
 export class RawOpening implements Sink {
   readonly stream: Stream;
   readonly address: string;
   readonly remote: string;
-  /** As a connection that carries no pipe yet. */
+  /** Members of a connection without a pipe. */
   readonly draining = false;
   readonly tooLarge = undefined;
   readonly credentials = undefined;
@@ -79,14 +76,14 @@ export class RawOpening implements Sink {
   readonly #timer: NodeJS.Timeout | undefined;
   #over = false;
 
-  /** @param interval ms that it may take; 0: no limit @param onOpen called once, unless it ends before */
+  /** @param interval ms; 0: no limit @param onOpen called once after a successful handshake */
   constructor(stream: Stream, interval: number, effects: RawOpeningEffects, onOpen: () => void) {
     this.stream = stream;
     this.address = stream.address;
     this.remote = stream.remote;
     this.#effects = effects;
     const { reader } = stream;
-    // What comes directly behind the transport's handshake is for the connection.
+    // Bytes right after the handshake are for the connection.
     reader.pause();
     reader.start(stream.socket, this);
     stream.onceOpen?.(() => {
@@ -147,7 +144,7 @@ class RawConnection implements Link, Sink, WriterEffects {
   readonly #onFlushed: () => void;
   #error: Error | undefined = undefined;
 
-  /** @param onFlushed after `drain`: all has been handed to the kernel */
+  /** @param onFlushed after `drain`: the kernel has everything */
   constructor(
     stream: Stream,
     pipe: Pipe,
@@ -165,7 +162,7 @@ class RawConnection implements Link, Sink, WriterEffects {
     this.#onEnd = onEnd;
   }
 
-  /** Begins to read; the pipe has its link then. */
+  /** Starts reading, once the pipe has its link. */
   start(): void {
     if (this.#notifies) this.#notify();
     this.#reader.start(this.socket, this);
@@ -192,24 +189,24 @@ class RawConnection implements Link, Sink, WriterEffects {
     this.#end("local");
   }
 
-  /** A raw peer need not hang up: a socket that ends does not wait for it. */
+  /** Closing does not wait for a raw peer's hang-up. */
   readonly draining = false;
 
   halfClose(): void {
     this.#end("local");
   }
 
-  /** @param patience 0: the program has hung up; else a linger bounds it */
+  /** @param patience 0: the program has hung up; otherwise the linger applies */
   drain(patience?: number): void {
     if (this.#ended || this.#finishing) return;
     this.#finishing = true;
     if (patience === 0) this.#awaitProgress();
-    // What comes from now on is thrown away: behind what nobody took its end would not be noticed.
+    // Input is discarded, because the peer's end is only noticed behind it.
     this.#reader.resume();
     this.flush();
   }
 
-  /** A peer that reads nothing of what waits for so long gets no more of it: there are no heartbeats that would notice. */
+  /** Cuts a peer that reads nothing for a while; raw streams have no heartbeats. */
   #awaitProgress(): void {
     const taken = this.#stream.taken();
     this.#timer = setTimeout(() => {
@@ -247,7 +244,8 @@ class RawConnection implements Link, Sink, WriterEffects {
     const fault = stream.push(header, 0, size) ?? stream.pushShared(bytes, length);
     if (fault === undefined) this.#pipe.arrived();
     else {
-      // Pieces are of any size: memory is all that can lack. The notice of the end must not be read as the rest of this one.
+      // Chunks have no size limit, so only memory can be lacking. The end's empty message must not complete
+      // this frame.
       stream.cut();
       this.#error = noMemory();
       this.#end("local");

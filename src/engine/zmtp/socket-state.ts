@@ -1,4 +1,4 @@
-/** What the parts of one socket share: types only, so that no part has to import another for them. */
+/** State shared by the parts of one socket; types only, to avoid import cycles. */
 import type { ShoalError } from "../../core/errors.js";
 import type { OptionValues } from "../../core/option-table.js";
 import type { SocketTypeName } from "../../core/socket-type.js";
@@ -10,13 +10,12 @@ import type { Routing } from "./routing/routing.js";
 import type { Platform } from "./transport/transports.js";
 import type { ZapClient } from "./zap.js";
 
-/** What the parts of a socket report to it. */
+/** Reports from the parts to their socket. */
 export interface SocketEffects extends PipeEffects {
-  /** Something happened to the socket or to a peer. */
   event(event: SocketEvent): void;
-  /** Accepted messages were lost with a connection or a pipe. */
+  /** Accepted messages were lost with a connection or pipe. */
   dropped(messages: number): void;
-  /** What holds the process, or what a close waits for, may have changed. */
+  /** The reasons to keep the process alive, or to wait with closing, may have changed. */
   changed(): void;
 }
 
@@ -24,32 +23,31 @@ export interface SocketState {
   readonly type: SocketTypeName;
   /** Complete (options.ts); read again at each bind, connect and handshake. */
   readonly options: Readonly<OptionValues>;
-  /** What the engine stands on. */
   readonly platform: Platform;
-  /** The inproc names of its context. */
   readonly names: InprocNames;
-  /** Asks the authentication service of its context. */
   readonly zap: ZapClient;
-  /** Has the program's own hook; read again for each handshake, since a policy may set another. */
+  /** The program's hook; read at each handshake, because a policy may replace it. */
   readonly listener: Pick<EngineListener, "engineAuthenticate">;
   readonly routing: Routing;
   readonly effects: SocketEffects;
-  /** The property that each handshake carries in addition to the socket's type and identity. */
+  /** The handshakes' property besides socket type and identity. */
   property: HandshakeProperty | undefined;
-  /** The socket closes: a pipe that has sent everything waits for no further link. */
+  /** While closing, pipes with an empty queue do not reconnect. */
   closing: boolean;
 }
 
-/** The connecting side of an endpoint (endpoints.ts), whose streams become connections one after the other. */
+/** The connecting side of an endpoint (endpoints.ts), with one connection at a time. */
 export interface Dialling {
   readonly endpoint: string;
-  /** The name that a ROUTER gives the peer. */
+  /** The peer's name at a ROUTER. */
   readonly routingId: string | undefined;
-  /** The one pipe of this endpoint; with `immediate` only while connected. */
+  /** The endpoint's pipe; with `immediate` only while connected. */
   pipe: Pipe | undefined;
   connection: Pick<Link, "close"> | undefined;
-  /** The handshake is complete. */
   connected(): void;
-  /** The connection is gone, or did not come about. @param error made where another attempt follows: an error has a stack */
+  /**
+   * The connection or attempt has failed. @param error called only before another attempt, because stack
+   * traces are costly
+   */
   lost(error: () => ShoalError): void;
 }
