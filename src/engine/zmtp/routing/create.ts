@@ -1,4 +1,3 @@
-/** The routing of each socket type. */
 import type { SocketTypeName } from "../../../core/socket-type.js";
 import { PairRouting } from "./pair.js";
 import { PipelineRouting } from "./pipeline.js";

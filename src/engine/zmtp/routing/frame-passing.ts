@@ -1,21 +1,20 @@
 /**
- * Messages that pass as their frames, in both directions, of socket types that look at nothing in them (engine.ts).
- *
- * The same rules as on the way of all others, which is the way of whatever is refused here: the balancer's turn, the marks, what waits
- * before. It is short, so that V8 makes one piece of code of it.
+ * Passes messages as frames in both directions, for socket types that do not inspect them (engine.ts).
+ * Refused messages take the usual way, with the same rules: the balancer's turn, the marks, earlier messages.
+ * Short methods let V8 inline the path.
  */
 import type { FramePassing, ReceivedList } from "../../engine.js";
 import type { Pipe } from "../pipe.js";
 import type { FairQueue } from "./queues.js";
 
-/** Where the next message goes, as a LoadBalancer says it. */
+/** Chooses a pipe, like a LoadBalancer. */
 interface OutgoingPipes {
-  /** One with room. */
+  /** A pipe with room. */
   next(): Pipe | undefined;
   advance(): void;
 }
 
-/** Of a socket type with one peer. */
+/** For socket types with one peer. */
 export function onePipe(pipe: () => Pipe | undefined): OutgoingPipes {
   return {
     next() {
@@ -51,7 +50,7 @@ class Passing implements FramePassing {
   }
 }
 
-/** @param out undefined: it sends nothing */
+/** @param out undefined if the socket type does not send */
 export function framePassing(out: OutgoingPipes | undefined, from: FairQueue): FramePassing {
   return new Passing(out, from);
 }

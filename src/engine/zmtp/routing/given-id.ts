@@ -1,18 +1,18 @@
 /**
- * The object that a program has of a peer's routing id: the same with each message and with the end of the connection, so that
- * a program finds by it what it keeps of the connection, and not what it keeps of a later one that has the same id. The program
- * may write to it; then it gets another.
+ * The program's object for a peer's routing id: the same object with each message and at the end of the
+ * connection. Programs can use it as a key that differs from a later connection with the same id. If the
+ * program writes to it, it gets another one.
  */
 import type { Pipe } from "../pipe.js";
 
-/** What the program got last; `undefined`: nothing yet, or it has written to it. */
+/** The object given last; `undefined` before the first, and after the program has written to it. */
 export function lastGiven({ givenId, routingId }: Pipe): Buffer | undefined {
   return givenId !== undefined && routingId !== undefined && isSameId(givenId, routingId)
     ? givenId
     : undefined;
 }
 
-/** Most ids have 5 bytes: a call of `Buffer.compare` costs more. */
+/** A loop, because most ids have 5 bytes and a call of `Buffer.compare` costs more. */
 export function isSameId(one: Uint8Array, other: Uint8Array): boolean {
   const { length } = other;
   if (one.length !== length) return false;

@@ -1,15 +1,15 @@
 /**
- * A peer of an XPUB that the program answers: a message goes into its pipe alone,
- * behind those for everybody. It ends with its connection; the next one subscribes again.
+ * One XPUB peer as a target for messages, which are queued after earlier broadcasts. It ends with its
+ * connection; the next connection subscribes again.
  */
 import { type EngineSubscriber, OfferResult, type OutgoingMessage } from "../../engine.js";
 import type { Pipe } from "../pipe.js";
 import type { SubscriptionIndex } from "./subscription-index.js";
 
-/** A peer while one connection of it lasts: the next has subscriptions of its own. */
+/** A peer's connection; each has its own subscriptions. */
 export interface Subscriber {
   readonly pipe: Pipe;
-  /** It has left: nothing is for it any more, though its prefixes are not all taken back. */
+  /** Gets no more messages, though its prefixes are still being removed. */
   gone: boolean;
 }
 
@@ -41,14 +41,12 @@ export class OneSubscriber implements EngineSubscriber {
     this.#onWritable = onWritable;
   }
 
-  /** There is room again. */
   writable(): void {
     const onWritable = this.#onWritable;
     this.#onWritable = undefined;
     onWritable?.();
   }
 
-  /** Its connection is gone. */
   end(): void {
     this.#ended = true;
     this.writable();

@@ -1,6 +1,6 @@
 /**
- * PAIR: one peer, and no other while it is there (31/EXPAIR, The PAIR Socket Type). CHANNEL is the same with messages of
- * one frame (52/CHANNEL).
+ * PAIR has one peer at a time (31/EXPAIR, The PAIR Socket Type). CHANNEL is PAIR with single-frame messages
+ * (52/CHANNEL).
  */
 
 import {
@@ -24,11 +24,12 @@ export class PairRouting extends Routing {
   readonly #in: FairQueue;
   readonly #single: boolean;
 
-  /** @param Single of a type whose messages have one frame */
+  /** @param Single for types with single-frame messages */
   constructor(effects: RoutingEffects, Single?: typeof SingleFrameQueue) {
     super(effects);
     this.#single = Single !== undefined;
-    // What a peer has left is read before what its successor, often the same one on a new connection, sends.
+    // Messages of a departed peer come before those of its successor, often the same peer on a new
+    // connection.
     this.#in =
       Single === undefined
         ? new FairQueue(false)
@@ -43,7 +44,7 @@ export class PairRouting extends Routing {
     return this.#pipe?.hasRoom() === true;
   }
 
-  /** libzmq shakes hands with a second peer and ignores it; here it is refused with the reason. */
+  /** Refuses a second peer with a reason; libzmq completes the handshake and ignores the peer. */
   override refuse(_peer: Peer, pipe: Pipe | undefined): Fault | undefined {
     if (this.#pipe === undefined || this.#pipe === pipe) return undefined;
     return {

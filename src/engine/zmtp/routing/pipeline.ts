@@ -1,6 +1,6 @@
 /**
- * PUSH, PULL and DEALER: out to the peers in turn, in from the peers in turn (30/PIPELINE, 28/REQREP). SCATTER, GATHER and
- * CLIENT are the same with messages of one frame (49/SCATTERGATHER, 41/CLISRV).
+ * PUSH, PULL and DEALER: round-robin sending and fair queueing (30/PIPELINE, 28/REQREP). SCATTER, GATHER and
+ * CLIENT do the same with single-frame messages (49/SCATTERGATHER, 41/CLISRV).
  */
 
 import {
@@ -26,7 +26,10 @@ export class PipelineRouting extends Routing {
 
   readonly #single: boolean;
 
-  /** @param sends PUSH and DEALER @param receives PULL and DEALER @param Single of types whose messages have one frame */
+  /**
+   * @param sends PUSH and DEALER @param receives PULL and DEALER @param Single for types with single-frame
+   * messages
+   */
   constructor(effects: RoutingEffects, sends: boolean, receives: boolean, Single?: typeof SingleFrameQueue) {
     super(effects);
     this.#single = Single !== undefined;
@@ -72,7 +75,7 @@ export class PipelineRouting extends Routing {
     if (this.#receives) {
       this.#in.add(pipe);
       this.effects.routingOnReadable();
-    } else pipe.discard(); // A PUSH receives nothing.
+    } else pipe.discard(); // PUSH does not receive.
   }
 
   override room(pipe: Pipe): void {

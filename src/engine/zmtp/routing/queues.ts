@@ -1,19 +1,19 @@
 /**
- * What socket types do with several pipes: take from them in turn (30/PIPELINE, The PULL Socket Type), give to them in
- * turn (30/PIPELINE, The PUSH Socket Type).
+ * Fair queueing (30/PIPELINE, The PULL Socket Type) and load balancing (30/PIPELINE, The PUSH Socket Type)
+ * over pipes.
  */
 
 import type { OutgoingFrame, OutgoingMessage, TakenMessages } from "../../engine.js";
 import type { Lease } from "../../lease.js";
 import type { Pipe } from "../pipe.js";
 
-/** Takes messages from several pipes: in turn, one of each, or all of one before the next. */
+/** Takes messages from several pipes, one from each in turn, or all from one pipe before the next. */
 export class FairQueue {
   readonly #pipes: Pipe[] = [];
   readonly #inTurn: boolean;
   #at = 0;
 
-  /** @param inTurn `false`: what the pipe has that came first, then the next one's, where there is one peer after another */
+  /** @param inTurn `false` empties the oldest pipe first, for types with one peer at a time */
   constructor(inTurn = true) {
     this.#inTurn = inTurn;
   }
@@ -22,29 +22,29 @@ export class FairQueue {
     return this.#pipes.length;
   }
 
-  /** Whether `take` gives a message. */
+  /** Whether `take` returns a message. */
   get readable(): boolean {
     return this.next() !== undefined;
   }
 
-  /** Messages that were taken of their pipes, and not by `take` yet. */
+  /** Messages taken from pipes but not yet by `take`. */
   get held(): number {
     return 0;
   }
 
-  /** Throws away what is held. @returns how many messages */
+  /** Discards held messages. @returns their number */
   discard(): number {
     return 0;
   }
 
-  /** The pipe has messages. */
+  /** Lists a pipe with messages. */
   add(pipe: Pipe): void {
     if (pipe.queued) return;
     pipe.queued = true;
     this.#pipes.push(pipe);
   }
 
-  /** The pipe whose turn it is; it has a message. */
+  /** The pipe to take the next message from. */
   next(): Pipe | undefined {
     const pipes = this.#pipes;
     while (pipes.length > 0) {
@@ -56,19 +56,19 @@ export class FairQueue {
     return undefined;
   }
 
-  /** The same, where several of its messages may be taken before another's. */
+  /** Like `next`, but only if several of its messages may be taken at once. */
   nextAlone(): Pipe | undefined {
     const pipe = this.next();
     return this.#inTurn && this.#pipes.length > 1 ? undefined : pipe;
   }
 
-  /** A message was taken of the pipe that `next` gave. */
+  /** Call after a message was taken from the pipe of `next`. */
   advance(pipe: Pipe): void {
     if (pipe.in.messages === 0) this.#drop(pipe);
     else if (this.#inTurn) this.#at += 1;
   }
 
-  /** The next message of any peer. @param lease as of the socket */
+  /** The next message of any peer. @param lease see the socket */
   take(lease?: Lease): Buffer[] | undefined {
     const pipe = this.next();
     if (pipe === undefined) return undefined;
@@ -77,7 +77,10 @@ export class FairQueue {
     return message;
   }
 
-  /** As of the socket; none where several peers have messages, which give one each in turn. @param idFor a frame to put before each */
+  /**
+   * Takes nothing if several peers have messages, because each gives one in turn. @param idFor a frame to
+   * prepend to each message
+   */
   takeMany(
     taken: TakenMessages,
     max: number,
@@ -97,16 +100,19 @@ export class FairQueue {
   }
 }
 
-/** Messages of one frame alone: others are thrown away, as the draft socket types do (41/CLISRV, 49/SCATTERGATHER, 52/CHANNEL). */
+/**
+ * Accepts single-frame messages and discards others, as the draft socket types do (41/CLISRV,
+ * 49/SCATTERGATHER, 52/CHANNEL).
+ */
 export class SingleFrameQueue extends FairQueue {
   readonly #refused: (frames: number) => void;
   readonly #named: boolean;
   #next: Buffer[] | undefined = undefined;
 
   /**
-   * @param refused a message of so many frames was thrown away
-   * @param named the pipe's routing id comes before each message
-   * @param inTurn as of `FairQueue`
+   * @param refused reports a discarded message's number of frames
+   * @param named prepends the pipe's routing id to each message
+   * @param inTurn see `FairQueue`
    */
   constructor(refused: (frames: number) => void, named = false, inTurn = true) {
     super(inTurn);
@@ -137,7 +143,7 @@ export class SingleFrameQueue extends FairQueue {
     return held;
   }
 
-  /** Each message is looked at. */
+  /** Takes nothing, because each message must be checked. */
   override takeMany(): void {}
 
   override take(): Buffer[] | undefined {
@@ -148,15 +154,14 @@ export class SingleFrameQueue extends FairQueue {
   }
 }
 
-/** Gives messages to several pipes in turn, passing over those without room. */
+/** Distributes messages over pipes in turn, skipping full ones. */
 export class LoadBalancer {
-  /** Pipes that had room when they were last asked. */
+  /** Pipes with room at their last check. */
   readonly #open: Pipe[] = [];
-  /** Those that had none since a send waited last. */
+  /** Pipes found full since the last waiting send. */
   #full: Set<Pipe> | undefined = undefined;
   #at = 0;
 
-  /** A pipe takes messages, or takes them again. */
   add(pipe: Pipe): void {
     if (pipe.open) return;
     pipe.open = true;
@@ -171,14 +176,13 @@ export class LoadBalancer {
     if (at < this.#at) this.#at -= 1;
   }
 
-  /** The next pipe with room. */
   next(): Pipe | undefined {
     const open = this.#open;
     while (open.length > 0) {
       if (this.#at >= open.length) this.#at = 0;
       const pipe = open[this.#at] as Pipe;
       if (pipe.hasRoom()) return pipe;
-      if (!pipe.open) continue; // To ask it has ended it.
+      if (!pipe.open) continue; // The check itself may end the pipe.
       this.#close(pipe, this.#at);
       this.#full ??= new Set();
       this.#full.add(pipe);
@@ -191,14 +195,14 @@ export class LoadBalancer {
     pipe.open = false;
   }
 
-  /** A send waits for room. */
+  /** Reports a waiting send to the full pipes. */
   awaited(): void {
     if (this.#full === undefined) return;
     for (const pipe of this.#full) pipe.awaited();
     this.#full.clear();
   }
 
-  /** Sends by the next pipe with room. @returns that pipe */
+  /** Sends to the next pipe with room. @returns that pipe */
   send(
     message: OutgoingMessage,
     prefix: readonly OutgoingFrame[] | undefined,
@@ -211,22 +215,21 @@ export class LoadBalancer {
     return pipe;
   }
 
-  /** Whether no other pipe than the one that `next` gave has room. */
+  /** Whether only the pipe of `next` has room. */
   get alone(): boolean {
     return this.#open.length === 1;
   }
 
-  /** A message goes to the pipe that `next` gave. */
   advance(): void {
     this.#at += 1;
   }
 }
 
 /**
- * Moves what waits in a pipe to others: to those that are linked, where there are any.
+ * Moves a pipe's queue to others, linked ones if possible.
  *
- * @param most others at most
- * @returns those that have it now; none: nobody takes it, and it stays where it is until one has room
+ * @param most limit on the number of targets
+ * @returns the targets; if empty, the queue stays until a pipe has room
  */
 export function moveToOthers(from: Pipe, pipes: Iterable<Pipe>, most = Number.POSITIVE_INFINITY): Pipe[] {
   if (from.out.length === 0) return [];

@@ -1,13 +1,13 @@
 /**
- * RADIO and DISH (48/RADIO-DISH): each message to everyone who joined its group, which is compared whole.
+ * RADIO and DISH (48/RADIO-DISH): each message goes to the members of its group; groups match exactly.
  *
  *   message  group MORE | body
  *   JOIN     a command whose data is the group; LEAVE the same
  *
- * Over datagrams there is no JOIN: all that is sent goes there.
+ * Datagrams have no JOIN, so they carry every message.
  *
- * A DISH joins at every RADIO, on each new connection again, and looks at each message itself, too. A DISH that joins
- * twice counts once here; libzmq's refuses to.
+ * A DISH joins at every RADIO and again on each new connection, and also filters messages itself. Joining
+ * twice counts once; libzmq rejects it.
  */
 import { keyOf } from "../../../core/memory.js";
 import {
@@ -23,19 +23,19 @@ import type { Pipe } from "../pipe.js";
 import { Routing, type RoutingEffects } from "./routing.js";
 import { SubscribeRouting } from "./subscribe.js";
 
-/** Groups that one DISH may be in, 64 MiB of them; past it its connection ends. */
+/** Groups per DISH, 64 MiB in total; its connection ends beyond that. */
 export const MAX_GROUPS = 262_144;
 
 export class RadioRouting extends Routing {
-  /** By the group, as a string of one character a byte. */
+  /** Keys are groups as latin1 strings. */
   readonly #members = new Map<string, Set<Pipe>>();
   readonly #groups = new Map<Pipe, Set<string>>();
-  /** Those that get everything. */
+  /** Pipes that get every message. */
   readonly #datagrams = new Set<Pipe>();
   readonly #targets: Pipe[] = [];
   readonly #encoder = new Encoder();
 
-  /** A RADIO receives nothing. */
+  /** RADIO does not receive. */
   get readable(): boolean {
     return false;
   }
@@ -52,7 +52,7 @@ export class RadioRouting extends Routing {
     if (pipe.link?.datagrams === true) this.#datagrams.add(pipe);
   }
 
-  /** A connection is gone, and its groups with it: they come again with the next. */
+  /** The next connection joins its groups again. */
   override lost(pipe: Pipe): void {
     this.#forget(pipe);
     this.readerLess();
@@ -74,7 +74,7 @@ export class RadioRouting extends Routing {
     else if (command?.name === "LEAVE") this.#leave(pipe, keyOf(command.data));
   }
 
-  /** Group and body. */
+  /** @param message a group and a body */
   offer(message: OutgoingMessage): OfferResult {
     if (!Array.isArray(message) || message.length !== 2) return OfferResult.Accepted;
     const group = message[0] as OutgoingFrame;
@@ -98,13 +98,13 @@ export class RadioRouting extends Routing {
       else full.push(pipe);
     }
     letGo(held);
-    // Last: a listener of the drop may send, and the encoder is one for all messages.
+    // Last, because a listener may send and reuse the encoder.
     if (full !== undefined) for (const pipe of full) this.effects.routingOnDrop("peer-full", pipe);
     return OfferResult.Accepted;
   }
 
   #join(pipe: Pipe, group: Buffer): void {
-    // What follows in a chunk after its connection was closed would be kept for nobody.
+    // A chunk may continue after its connection was closed.
     if (pipe.link === undefined) return;
     let groups = this.#groups.get(pipe);
     if (group.length > MAX_GROUP || (groups !== undefined && groups.size >= MAX_GROUPS)) {
@@ -144,13 +144,13 @@ export class RadioRouting extends Routing {
   }
 }
 
-/** Its subscriptions are groups. */
+/** Subscriptions are groups. */
 export class DishRouting extends SubscribeRouting implements EngineSubscriptions {
   constructor(effects: RoutingEffects) {
     super(effects, true);
   }
 
-  /** Its messages are looked at whole. */
+  /** Relaying is not possible, because each message is checked. */
   override get relaySource(): undefined {
     return undefined;
   }
@@ -167,7 +167,7 @@ export class DishRouting extends SubscribeRouting implements EngineSubscriptions
     return false;
   }
 
-  /** A group is a whole name, also an empty one. */
+  /** An empty group is an ordinary name. */
   protected override wantsAll(): boolean {
     return false;
   }

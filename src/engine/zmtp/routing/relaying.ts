@@ -1,6 +1,6 @@
 /**
- * Messages as they came, from one socket to another without decoding them: what a relay takes from the peers of a socket type
- * and gives to them (sockets/relay.ts). A platform without proxies has none (rolldown.config.js).
+ * Relays messages in wire format between sockets without decoding them (sockets/relay.ts). Platforms without
+ * proxies omit this file (rolldown.config.js).
  */
 import { keyOf, slice } from "../../../core/memory.js";
 import { OfferResult, type RelaySink, type RelaySource } from "../../engine.js";
@@ -13,13 +13,13 @@ import type { Pipe } from "../pipe.js";
 import type { FairQueue, LoadBalancer } from "./queues.js";
 import type { RoutingEffects } from "./routing.js";
 
-/** A constant decides, so that a page's build has nothing that only a relay, a proxy or a last value cache needs. */
+/** A constant, so that a page's bundle can omit code for relays, proxies and last value caches. */
 export const RELAYS: boolean = true;
 
-/** Bytes of messages that are passed on from which they go by reference; fewer are cheaper copied and written together. */
+/** Bytes from which messages are passed by reference; fewer are cheaper to copy and write together. */
 const BY_REFERENCE = 4_096;
 
-/** Takes from several pipes in turn: of one chunk of the pipe whose turn it is. @param named behind the pipe's routing id */
+/** Takes from pipes in turn, at most one chunk each time. @param named prepends the pipe's routing id */
 export function fairSource(queue: FairQueue, named = false): RelaySource | undefined {
   return {
     takeBatch(max) {
@@ -32,17 +32,17 @@ export function fairSource(queue: FairQueue, named = false): RelaySource | undef
   };
 }
 
-/** Which messages a subscriber's program is to get. */
+/** Selects the messages for a subscriber's program. */
 export interface SourceFilter {
-  /** One that was looked for and found already: the first to be taken. */
+  /** A message already found by a search, to be taken first. */
   found(): Buffer[] | undefined;
-  /** Whether it is to get every message, so that none has to be looked at. */
+  /** Whether every message is wanted, so that none is checked. */
   wantsAll(): boolean;
-  /** Whether it is to get a message whose first frame is there. */
+  /** Whether a message with this first frame is wanted. */
   wants(bytes: Uint8Array, start: number, end: number): boolean;
 }
 
-/** As {@link fairSource}, without the messages that a filter has no use for. */
+/** Like {@link fairSource}, with a filter. */
 export function filteredSource(queue: FairQueue, filter: SourceFilter): RelaySource | undefined {
   const source = fairSource(queue) as RelaySource;
   const wants = (bytes: Uint8Array, start: number, end: number): boolean => filter.wants(bytes, start, end);
@@ -54,14 +54,14 @@ export function filteredSource(queue: FairQueue, filter: SourceFilter): RelaySou
         const batch = source.takeBatch(max);
         if (batch === undefined || filter.wantsAll()) return batch;
         const filtered = batch.filter(wants);
-        if (filtered !== batch) batch.release(); // What is left of it is a copy.
+        if (filtered !== batch) batch.release(); // The filtered batch is a copy.
         if (filtered !== undefined) return filtered;
       }
     },
   };
 }
 
-/** Gives to several pipes in turn, or all to one where only that has room. */
+/** Distributes over pipes in turn, or sends a batch to the only pipe with room. */
 export function balancedSink(out: LoadBalancer): RelaySink | undefined {
   return {
     offerBatch(batch) {
@@ -70,7 +70,7 @@ export function balancedSink(out: LoadBalancer): RelaySink | undefined {
         if (pipe === undefined) return OfferResult.Mute;
         const { alone } = out;
         out.advance();
-        // One at least: with `conflate` there is always room, and no mark says so.
+        // With `conflate` there is always room, but no mark to report it.
         sendFront(pipe, batch, alone && sendsAtOnce(batch) ? Math.max(1, pipe.roomFor(batch.messages)) : 1);
       }
       return OfferResult.Accepted;
@@ -78,7 +78,7 @@ export function balancedSink(out: LoadBalancer): RelaySink | undefined {
   };
 }
 
-/** Gives to the one peer of a PAIR. */
+/** Sends to a PAIR's peer. */
 export function pairSink(peer: () => Pipe | undefined): RelaySink | undefined {
   return {
     offerBatch(batch) {
@@ -93,13 +93,16 @@ export function pairSink(peer: () => Pipe | undefined): RelaySink | undefined {
   };
 }
 
-/** Gives each to the peer that its first frame names; neighbours that go to the same peer go together. */
+/**
+ * Sends each message to the peer named by its first frame; consecutive messages to one peer are sent
+ * together.
+ */
 export function routedSink(byId: ReadonlyMap<string, Pipe>): RelaySink | undefined {
   return {
     offerBatch(batch) {
       const { bytes, first, pooled, own } = batch;
       while (batch.messages > 0) {
-        // The id is the frame in front of them all, or the first of each.
+        // The id is the batch's `first` frame, or the first frame of each message.
         const { start } = batch;
         const rest = first === undefined ? frameEnd(bytes, start) : start;
         const pipe = byId.get(first === undefined ? keyOf(bytes, bodyAt(bytes, start), rest) : keyOf(first));
@@ -121,15 +124,17 @@ export function routedSink(byId: ReadonlyMap<string, Pipe>): RelaySink | undefin
   };
 }
 
-/** What a publisher knows of its subscribers. */
+/** A publisher's subscriptions. */
 export interface Matching {
-  /** Those that a message with this first frame goes to; valid until the next call. */
+  /** The subscribers of a message with this first frame; valid until the next call. */
   match(first: Uint8Array): readonly Pipe[];
-  /** Whether every message goes to the same ones. */
+  /** Whether every message has the same subscribers. */
   readonly isUniform: boolean;
 }
 
-/** Gives to all that a message matches; neighbours that go to the same subscribers go to each of them together. */
+/**
+ * Sends each message to its subscribers; consecutive messages with the same subscribers are sent together.
+ */
 export function publishedSink(
   matching: Matching,
   encoder: Encoder,
@@ -169,14 +174,14 @@ export function publishedSink(
   };
 }
 
-/** Whether several messages of a batch are better sent together: with a frame in front of each, only small ones are. */
+/** Whether a batch is sent in one piece. With a frame to prepend, this pays only for small messages. */
 function sendsAtOnce({ first, start, end, messages }: FrameBatch): boolean {
   if (first === undefined) return true;
   const size = end - start + messages * (first.length + SHORT_HEADER);
   return size <= SLAB_SIZE && end - start < messages * BY_REFERENCE;
 }
 
-/** Queues `count` messages from the front of a batch; only as many as `roomFor` returned. */
+/** Queues messages from a batch's front; at most as many as `roomFor` has returned. */
 function sendFront(pipe: Pipe, batch: FrameBatch, count: number): void {
   const { bytes, start, first, pooled, frames } = batch;
   const end = takeFront(batch, count);
@@ -184,9 +189,9 @@ function sendFront(pipe: Pipe, batch: FrameBatch, count: number): void {
 }
 
 /**
- * Queues messages that are encoded already.
+ * Queues encoded messages.
  *
- * @param first a frame to put in front of each; of several only where `sendsAtOnce`
+ * @param first a frame to prepend; for several messages only if `sendsAtOnce`
  */
 function sendRange(pipe: Pipe, range: EncodedRange, first?: Uint8Array): void {
   const { bytes, start, end, count, frames, memory } = range;
@@ -201,21 +206,21 @@ function sendRange(pipe: Pipe, range: EncodedRange, first?: Uint8Array): void {
   pipe.sendEncoded(encoder, count);
 }
 
-/** Several messages that are encoded already. */
+/** A range of encoded messages. */
 interface EncodedRange {
   readonly bytes: Uint8Array;
   readonly start: number;
   readonly end: number;
-  /** Messages in it, and frames. */
+  /** Number of messages; number of frames. */
   readonly count: number;
   readonly frames: number;
-  /** Where the bytes are, if it is used again. */
+  /** The reusable memory of the bytes, if any. */
   readonly memory: RefCounted | undefined;
 }
 
 /**
- * Gives each pipe as many of the messages, from the first on, as fit; the others are dropped for that pipe, and reported.
- * Large ones go by reference, small ones through one encoder, so that neighbours become one write.
+ * Queues as many messages as fit in each pipe, from the first on; drops and reports the rest. Large messages
+ * go by reference, small ones through one encoder, so that neighbours become one write.
  */
 function fanOut(
   range: EncodedRange,
@@ -247,11 +252,10 @@ function fanOut(
       left -= fitting;
     }
   }
-  // Last: a listener of the drop may publish, and the encoder is one for all messages.
+  // Last, because a listener may publish and reuse the encoder.
   if (missed !== undefined) for (const [pipe, left] of missed) effects.routingOnDrop("peer-full", pipe, left);
 }
 
-/** Whether both lists have the same pipes in the same order. */
 function isSame(one: readonly Pipe[], other: readonly Pipe[]): boolean {
   if (one.length !== other.length) return false;
   for (let i = 0; i < one.length; i++) if (one[i] !== other[i]) return false;

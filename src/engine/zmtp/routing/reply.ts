@@ -1,6 +1,6 @@
 /**
- * REP (28/REQREP, The REP Socket Type): a request from the next peer, then the
- * reply to it, with its envelope.
+ * REP (28/REQREP, The REP Socket Type): takes a request from the next peer, then sends the reply to it with
+ * its envelope.
  *
  *   receives  envelope… | "" | body      without "" it is dropped, counted and reported
  *   sends     the same envelope | "" | body
@@ -12,7 +12,6 @@ import { Routing } from "./routing.js";
 
 const EMPTY = Buffer.alloc(0);
 
-/** A request that waits to be taken. */
 interface Request {
   readonly pipe: Pipe;
   readonly envelope: Buffer[];
@@ -48,7 +47,7 @@ export class ReplyRouting extends Routing {
       try {
         pipe.send(message, 0, this.#envelope, transfer);
       } catch (error) {
-        this.#asker = pipe; // It waits for its reply still.
+        this.#asker = pipe; // The peer still waits for its reply.
         throw error;
       }
     }

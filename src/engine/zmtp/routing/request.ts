@@ -1,6 +1,6 @@
 /**
- * REQ (28/REQREP, The REQ Socket Type): a request to the next peer, then the
- * reply of that peer and no other.
+ * REQ (28/REQREP, The REQ Socket Type): sends a request to the next peer, then takes the reply of that peer
+ * alone.
  *
  *   sends     [id 4] | "" | body     the id with `correlate`
  *   receives  [id 4] | "" | body     anything else is dropped; without "" the peer is closed, as libzmq does
@@ -21,7 +21,7 @@ export class RequestRouting extends Routing {
   readonly #out = new LoadBalancer();
   #asking = false;
   #asked: Pipe | undefined = undefined;
-  /** The connection that the request went over has ended. */
+  /** The request's connection has ended. */
   #askedLeft = false;
   #id = randomStart();
   #idFrame: Buffer | undefined = undefined;
@@ -46,7 +46,9 @@ export class RequestRouting extends Routing {
     if (this.effects.options.probeRouter) pipe.send("", 0, undefined);
   }
 
-  /** A request that has not left yet goes over the next connection; a ROUTER that knows this socket by its id replies over it, too. */
+  /**
+   * Unsent requests go over the next connection; a ROUTER can reply over it if this socket has a routing id.
+   */
   override lost(pipe: Pipe): void {
     if (pipe.out.messages === 0 && this.effects.options.routingId === null) this.#left(pipe);
   }
@@ -54,7 +56,7 @@ export class RequestRouting extends Routing {
   override removed(pipe: Pipe): void {
     super.removed(pipe);
     this.#out.remove(pipe);
-    // What waits in a released pipe moves to another one.
+    // A released pipe's queue moves to another pipe.
     if (!pipe.released || pipe.out.messages === 0) this.#left(pipe);
   }
 
@@ -63,7 +65,7 @@ export class RequestRouting extends Routing {
     else this.room(pipe);
   }
 
-  /** The request has not left yet: another peer is asked. */
+  /** Asks another peer, because the request is still unsent. */
   override move(from: Pipe): void {
     if (!this.#asking || from !== this.#asked) return;
     const [to] = moveToOthers(from, this.pipes, 1);
@@ -71,7 +73,7 @@ export class RequestRouting extends Routing {
   }
 
   override messages(pipe: Pipe): void {
-    // What nobody asked for, or came too late, must not be taken for a later request's reply.
+    // Unrequested and late messages must not count as a later request's reply.
     if (!this.#asking || pipe !== this.#asked) this.#late += pipe.discard();
     else if (this.#find()) this.effects.routingOnReadable();
   }
@@ -139,7 +141,7 @@ export class RequestRouting extends Routing {
     this.effects.routingOnReplyLost();
   }
 
-  /** Looks for the reply among what the asked peer has sent. */
+  /** Finds the reply among the asked peer's messages. */
   #find(): boolean {
     if (this.#reply !== undefined) return true;
     const pipe = this.#asked;
@@ -156,7 +158,7 @@ export class RequestRouting extends Routing {
         return false;
       }
       frames.splice(0, at + 1);
-      // A reply of nothing but the delimiter: libzmq gives the program an empty frame.
+      // For a reply of only the delimiter, libzmq returns an empty frame.
       this.#reply = frames.length === 0 ? [EMPTY] : frames;
       return true;
     }

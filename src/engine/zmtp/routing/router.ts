@@ -1,15 +1,12 @@
 /**
- * ROUTER and STREAM, whose messages name a peer.
- *
- * ROUTER (28/REQREP, The ROUTER Socket Type): the first frame names the peer.
+ * ROUTER and STREAM: the first frame of a message names the peer (28/REQREP, The ROUTER Socket Type).
  *
  *   receives  routing id | what the peer sent
  *   sends     to the peer named by the first frame, without it
  *
- * A peer is called by the Identity in its handshake; one without gets a name of
- * 5 bytes, `00` and a counter. A second peer of the same name is refused; with
- * `handover` it takes the name over, and the first is closed. (libzmq keeps the
- * second connected but deaf, even when the first leaves.)
+ * The name is the Identity of the peer's handshake, or else 5 bytes, `00` and a counter. A second peer with
+ * the same name is refused; with `handover` it replaces the first, which is closed. (libzmq keeps the second
+ * connected but deaf, even after the first has left.)
  */
 import { quoted } from "../../../core/arguments.js";
 import { allocate, keyOf } from "../../../core/memory.js";
@@ -31,14 +28,17 @@ import { FairQueue } from "./queues.js";
 import { fairSource, routedSink } from "./relaying.js";
 import { Routing } from "./routing.js";
 
-/** Bytes of an Identity at most (37/ZMTP, The Identity Property). */
+/** 37/ZMTP, The Identity Property: bytes at most. */
 const MAX_IDENTITY = 255;
 
 export class RouterRouting extends Routing implements PeerQueues {
   readonly #in = new FairQueue();
-  /** By the id's bytes, as a string of one character a byte. */
+  /** Keys are ids as latin1 strings. */
   readonly #byId = new Map<string, Pipe>();
-  /** By the object that came with its messages: to make a text of an id costs more than the rest of finding its peer. */
+  /**
+   * Lookup by the id object of received messages, because making a string key costs more than the rest of the
+   * lookup.
+   */
   readonly #byObject = new Map<OutgoingFrame | undefined, Pipe>();
   #counter = randomStart();
 
@@ -46,7 +46,7 @@ export class RouterRouting extends Routing implements PeerQueues {
     return this.#in.next() !== undefined;
   }
 
-  /** As in libzmq: a ROUTER takes any message, and says what became of it. */
+  /** Like libzmq, accepts any message and reports its outcome. */
   get writable(): boolean {
     return true;
   }
@@ -68,7 +68,7 @@ export class RouterRouting extends Routing implements PeerQueues {
     };
   }
 
-  /** @param pipe one with a routing id has it from `connect` */
+  /** @param pipe has a routing id if `connect` gave one */
   override add(pipe: Pipe): void {
     super.add(pipe);
     if (pipe.routingId !== undefined) this.#name(pipe, pipe.routingId);
@@ -77,7 +77,7 @@ export class RouterRouting extends Routing implements PeerQueues {
 
   override joined(pipe: Pipe): void {
     const identity = pipe.peer?.identity;
-    // A peer we connect to keeps its name, unless another has taken it over meanwhile.
+    // A peer we connect to keeps its name, unless another peer has taken it over.
     if (pipe.routingId === undefined || this.#byId.get(keyOf(pipe.routingId)) !== pipe) {
       const named = identity !== undefined && identity.length > 0;
       this.#name(pipe, named ? Buffer.from(identity) : this.#autoId());
@@ -138,22 +138,22 @@ export class RouterRouting extends Routing implements PeerQueues {
   protected find(id: OutgoingFrame): Pipe | undefined {
     const bytes = typeof id === "string" ? Buffer.from(id) : id;
     const pipe = this.#byObject.get(bytes);
-    // The object is the program's: it may have another id by now.
+    // The program may have changed the object.
     if (pipe?.routingId !== undefined && isSameId(bytes, pipe.routingId)) return pipe;
     return this.#byId.get(keyOf(bytes));
   }
 
-  /** A peer's id as the program gets it: the same object each time, unless the program has written to that. */
+  /** The peer's id for the program: the same object each time, unless the program has written to it. */
   #idFor(pipe: Pipe): Buffer {
     const id = pipe.routingId as Buffer;
     const last = lastGiven(pipe);
     if (last !== undefined) return last;
     this.#byObject.delete(pipe.givenId);
-    // The program gets it with each message, and must not be able to take it away.
+    // Untransferable memory, because the same object comes with every message.
     const given = allocate(id.length);
     given.set(id);
     pipe.givenId = given;
-    // Unless another has taken its name over, or it has gone: an answer is for who has the name now.
+    // Replies must reach the current owner of the name.
     if (this.#byId.get(keyOf(id)) === pipe) this.#byObject.set(given, pipe);
     return given;
   }
@@ -179,12 +179,11 @@ export class RouterRouting extends Routing implements PeerQueues {
 }
 
 /**
- * STREAM: raw TCP. Each piece that comes is a message [routing id | bytes]; an
- * empty piece reports that a peer has joined or left (option `notify`), and one that is
- * sent closes the connection.
+ * STREAM: raw TCP. Each received chunk is a message [routing id | bytes]; an empty one reports that a peer
+ * has joined or left (option `notify`). Sending an empty one closes the connection.
  */
 export class StreamRouting extends RouterRouting {
-  /** What passes here is not framed. */
+  /** Raw bytes have no frames to relay. */
   override get relaySource(): undefined {
     return undefined;
   }
@@ -198,11 +197,11 @@ export class StreamRouting extends RouterRouting {
     const pipe = this.find(message[0] as OutgoingFrame);
     if (pipe === undefined) return OfferResult.Unroutable;
     const bytes = message[1] as OutgoingFrame;
-    // There is no connection to end yet; `disconnect` ends the attempts.
+    // Without a connection there is nothing to close; `disconnect` ends the attempts.
     if (bytes.length === 0 && pipe.link === undefined) return OfferResult.Unroutable;
-    // A peer that does not read can be hung up on, too.
+    // Comes before the check for room, because a full peer can be disconnected, too.
     if (bytes.length === 0) this.effects.closePipe(pipe, "local");
-    // Not mute: other peers go on.
+    // Mute would block other peers.
     else if (!pipe.hasRoom()) return OfferResult.PeerFull;
     else pipe.sendRaw(bytes, 1);
     return OfferResult.Accepted;

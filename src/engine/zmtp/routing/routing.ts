@@ -1,11 +1,11 @@
 /**
- * What makes a socket type: which pipe a message goes to, and which one the next
- * comes from (28/REQREP, 29/PUBSUB, 30/PIPELINE, 31/EXPAIR). One small file each.
+ * The behaviour of a socket type: the pipe for each message, and the source of the next one (28/REQREP,
+ * 29/PUBSUB, 30/PIPELINE, 31/EXPAIR). Each type has a file.
  *
- *   add      a pipe that takes messages, before its first handshake, too, if we connect
+ *   add      a pipe accepts messages; if we connect, before its first handshake
  *   joined   its handshake is complete, for the first time or again
- *   lost     its connection is gone; it stays, and waits for the next
- *   removed  it ended; what it has received can still be taken
+ *   lost     its connection is gone; the pipe waits for the next
+ *   removed  it ended; its received messages can still be taken
  */
 import { InvalidMessageError } from "../../../core/errors.js";
 import type { OptionValues } from "../../../core/option-table.js";
@@ -26,38 +26,37 @@ import type { Lease } from "../../lease.js";
 import type { Fault } from "../mechanism/mechanism.js";
 import type { CloseReason, Peer, Pipe } from "../pipe.js";
 
-/** Peers that left with messages which nobody has taken, at most: beyond that no peer is accepted. */
+/** Departed peers with untaken messages; beyond this, no peer is accepted. */
 export const MAX_ORPHANED_PIPES = 4_096;
 
-/** What a routing can do to its socket. */
+/** Actions on the socket. */
 export interface RoutingEffects {
   readonly options: Readonly<OptionValues>;
-  /** `take` may give something. */
+  /** `take` may return a message. */
   routingOnReadable(): void;
   /** `offer` may succeed. */
   routingOnWritable(): void;
   routingOnEvent(event: SocketEvent): void;
-  /** REQ: `replyLost` may be true now. */
+  /** REQ: `replyLost` may be true. */
   routingOnReplyLost(): void;
-  /** A message that was accepted, or a copy of it, does not reach a peer. */
+  /** An accepted message, or a copy of it, was dropped for a peer. */
   routingOnDrop(reason: EngineDropReason, pipe: Pipe, messages?: number): void;
-  /** The routing keeps so many more bytes of received messages; negative: fewer. */
+  /** Adds to the bytes of received messages in the routing; may be negative. */
   routingOnKept(bytes: number): void;
-  /** Ends a pipe and its connection. */
   closePipe(pipe: Pipe, reason: CloseReason): void;
 }
 
 export abstract class Routing {
   protected readonly effects: RoutingEffects;
-  /** All pipes that have not ended. */
+  /** Pipes that have not ended. */
   protected readonly pipes = new Set<Pipe>();
-  /** Received messages that were thrown away, because the socket type has no use for them. */
+  /** Received messages discarded as unsuitable for the socket type. */
   invalid = 0;
-  /** Messages for which there was no room: datagrams, and those of peers that have left. */
+  /** Messages without room: datagrams, and messages of departed peers. */
   overflowed = 0;
-  /** Messages past a limit, each of which ended its connection. */
+  /** Messages over a limit; each ended its connection. */
   tooLarge = 0;
-  /** Pipes that ended with messages that nobody had taken; those that are empty by now go from time to time. */
+  /** Departed peers' pipes with untaken messages; empty ones are removed from time to time. */
   #orphanedPipes: Pipe[] = [];
   #mostOrphanedPipes = 16;
 
@@ -65,18 +64,15 @@ export abstract class Routing {
     this.effects = effects;
   }
 
-  /** Whether a message is there. */
   abstract get readable(): boolean;
-  /** Whether a message would be taken. */
   abstract get writable(): boolean;
-  /** @param transfer as of the socket: at most one pipe may get the message with it */
+  /** @param transfer see the socket; at most one pipe may get the message with it */
   abstract offer(message: OutgoingMessage, transfer?: boolean): OfferResult;
   abstract take(lease?: Lease): Buffer[] | undefined;
 
-  /** As of the socket. */
   takeMany(_taken: TakenMessages, _max: number, _maxCost: number, _lease: Lease | undefined): void {}
 
-  // Facets of the socket (engine.ts); asked for once.
+  // Facets of the socket (engine.ts), read once.
 
   get subscriptions(): EngineSubscriptions | undefined {
     return undefined;
@@ -102,12 +98,12 @@ export abstract class Routing {
     return undefined;
   }
 
-  /** Whether a peer may join; asked before its pipe is added. */
+  /** Why a peer may not join, or `undefined`; called before its pipe is added. */
   refuse(_peer: Peer, _pipe: Pipe | undefined): Fault | undefined {
     return undefined;
   }
 
-  /** The socket is closed: what it has not finished is of no use any more. */
+  /** Called once the socket has closed. */
   close(): void {}
 
   add(pipe: Pipe): void {
@@ -127,64 +123,65 @@ export abstract class Routing {
     this.#mostOrphanedPipes = 16 + 2 * this.#orphanedPipes.length;
   }
 
-  /** It gets nothing new from now on, or gets it again; what it brings is wanted in either case. */
+  /** Called when a release starts or is undone: a released pipe gets no new messages but still receives. */
   released(_pipe: Pipe, _released: boolean): void {}
 
-  /** A message that waits in a released pipe, and that another peer could have as well, moves there. */
+  /** Moves a released pipe's queue to other peers, if the type allows it. */
   move(_from: Pipe): void {}
 
-  /** Whether so many peers have left unread messages that no more may come. */
+  /** Whether departed peers' untaken messages prevent new peers. */
   tooManyOrphans(): boolean {
     if (this.#orphanedPipes.length < MAX_ORPHANED_PIPES) return false;
     this.#orphanedPipes = this.#orphanedPipes.filter((pipe) => pipe.in.messages > 0);
     return this.#orphanedPipes.length >= MAX_ORPHANED_PIPES;
   }
 
-  /** Messages have come. */
   messages(_pipe: Pipe): void {
     this.effects.routingOnReadable();
   }
 
-  /** A pipe that had no room has it again. */
+  /** A full pipe has room again. */
   room(_pipe: Pipe): void {
     this.effects.routingOnWritable();
   }
 
-  /** A send has found no room, and waits for it. */
+  /** A send is waiting for room. */
   awaited(): void {}
 
-  /** A reader of some messages is one no more: with `noDrop` a send may have waited for it alone. */
+  /** Wakes a send that may have waited for a departed subscriber (`noDrop`). */
   protected readerLess(): void {
     if (this.effects.options.noDrop === true) this.effects.routingOnWritable();
   }
 
-  /** SUBSCRIBE or CANCEL has come. */
   command(_pipe: Pipe, _body: Buffer): void {}
 
-  /** As of the socket (REQ). */
+  /** See EngineSocket (REQ). */
   get replyLost(): boolean {
     return false;
   }
 
-  /** Replies to requests that were given up (REQ); they were thrown away. */
+  /** Discarded replies to requests that had been given up (REQ). */
   get late(): number {
     return 0;
   }
 
-  /** A received message does not have the frames that the socket type asks for: it is counted, reported and thrown away. */
+  /** Counts and reports a discarded message with unsuitable frames. */
   protected refuseMessage(why: string): void {
     this.invalid += 1;
     this.report("frames", why);
   }
 
-  /** One was thrown away, and is counted. */
+  /** Reports a discarded message. */
   report(reason: InvalidReason, why: string): void {
     const error = new InvalidMessageError(why);
-    // Not now: a listener may receive or close, in the middle of the receive that has come upon it.
+    // Deferred, because a listener may receive or close while the caller is receiving.
     queueMicrotask(() => this.effects.routingOnEvent({ type: "invalid", reason, error }));
   }
 
-  /** A message that is too large ended its connection. @param which as of `tooLargeText` @param from an endpoint */
+  /**
+   * Counts and reports an oversized message that ended its connection. @param which from `tooLargeText`
+   * @param from an endpoint
+   */
   refuseLarge(which: string, from: string): void {
     this.tooLarge += 1;
     const what = `Refused ${which} from ${from}; the connection ended, and what came behind it is lost`;
@@ -192,15 +189,14 @@ export abstract class Routing {
     if (this.tooLarge === 1) process.emitWarning(`${what}. stats().invalid.tooLarge counts further ones.`);
   }
 
-  /** Whether datagrams of a group are wanted (DISH); absent: all are. */
+  /** Whether a group's datagrams are wanted (DISH); if absent, all are. */
   wants?(group: Buffer): boolean;
 
-  /** A socket type of single frames has received a message of others. */
+  /** Refuses a multi-frame message of a single-frame type. */
   protected refuseFrames(frames: number): void {
     this.refuseMessage(`A message here is one frame; got ${frames}`);
   }
 
-  /** Throws away what was received and not taken. @returns how many messages */
   discard(): number {
     let messages = 0;
     for (const pipe of this.pipes) messages += pipe.discard();
@@ -209,7 +205,7 @@ export abstract class Routing {
     return messages;
   }
 
-  /** Messages received and not taken. */
+  /** Received messages that have not been taken. */
   get queuedIn(): number {
     let messages = 0;
     for (const pipe of this.pipes) messages += pipe.in.messages;
@@ -218,7 +214,10 @@ export abstract class Routing {
   }
 }
 
-/** The name of each socket type in READY, and those of the types that it may talk to (37/ZMTP, The Socket-Type Property). */
+/**
+ * The name of each socket type in READY, followed by the peer types it accepts (37/ZMTP, The Socket-Type
+ * Property).
+ */
 const READY: Readonly<Record<SocketTypeName, string>> = {
   Pair: "PAIR PAIR",
   Publisher: "PUB SUB XSUB",
@@ -239,17 +238,17 @@ const READY: Readonly<Record<SocketTypeName, string>> = {
   Gather: "GATHER SCATTER",
   Peer: "PEER PEER",
   Channel: "CHANNEL CHANNEL",
-  // They have no handshakes.
+  // Types without handshakes.
   Stream: "STREAM",
   Datagram: "DGRAM",
 };
 
-/** The name that goes into READY. */
+/** The name in READY. */
 export function wireNameOf(type: SocketTypeName): string {
   return READY[type].split(" ")[0] as string;
 }
 
-/** Whether a type may talk to a peer whose READY has this name. */
+/** Whether a type accepts a peer with this name. */
 export function fits(type: SocketTypeName, peer: string): boolean {
   return READY[type].split(" ").indexOf(peer, 1) > 0;
 }

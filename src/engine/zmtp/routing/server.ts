@@ -1,11 +1,11 @@
 /**
- * SERVER and PEER (41/CLISRV, The SERVER Socket Type): messages of one frame, each for one peer, or from it.
+ * SERVER and PEER (41/CLISRV, The SERVER Socket Type): single-frame messages from and to named peers.
  *
  *   receives  id | body
  *   sends     id | body, to the peer with this id, without it
  *
- * The id is a number of 32 bits, not 0, here as 4 bytes, big-endian. This socket makes it up; nobody else knows it. A peer
- * that it connects to has its id from the start, and keeps it over lost connections; one that came has it until it leaves.
+ * This socket chooses the ids: non-zero 32-bit numbers as 4 bytes, big-endian, which no other socket knows. A
+ * peer it connects to keeps its id across connections; an accepted peer keeps it until it leaves.
  */
 import { allocate, keyOf } from "../../../core/memory.js";
 import { randomStart } from "../../../core/random.js";
@@ -16,7 +16,7 @@ import { Routing } from "./routing.js";
 
 export class ServerRouting extends Routing implements PeerQueues {
   readonly #in = new SingleFrameQueue((frames) => this.refuseFrames(frames), true);
-  /** By the id's bytes, as a string of one character a byte. */
+  /** Keys are ids as latin1 strings. */
   readonly #byId = new Map<string, Pipe>();
   #counter = randomStart();
 
@@ -24,14 +24,14 @@ export class ServerRouting extends Routing implements PeerQueues {
     return this.#in.readable;
   }
 
-  /** As a ROUTER it takes any message, and says what became of it. */
+  /** Like ROUTER, accepts any message and reports its outcome. */
   get writable(): boolean {
     return true;
   }
 
   override add(pipe: Pipe): void {
     super.add(pipe);
-    // The program gets it with each message, and must not be able to take it away.
+    // Untransferable memory, because the same object comes with every message.
     const id = allocate(4);
     do {
       this.#counter = (this.#counter + 1) >>> 0;
