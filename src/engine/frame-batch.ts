@@ -232,7 +232,7 @@ class FilteredBatch {
   messages(): FrameBatch | undefined {
     if (this.#messages === 0) return undefined;
     const { first, tally } = this.#from;
-    const { mostFrames } = tally; // Of all: no more than that, at any rate.
+    const { mostFrames } = tally; // An upper bound.
     const tallied = { ...tallyOf(this.#bytes, 0, this.#end), mostFrames };
     return new FrameBatch(this.#bytes, 0, this.#end, this.#messages, tallied, first);
   }

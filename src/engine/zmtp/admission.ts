@@ -1,6 +1,6 @@
 /**
- * Who gets in: the mechanism of each handshake, chosen by the socket's options, and what authenticates what a peer
- * presents. This is the one place that knows the mechanisms; what one of them needs of the options is in `create`.
+ * Chooses each handshake's mechanism from the socket's options, and authenticates peers. Only this file knows
+ * all mechanisms and their options.
  */
 import { isBytes } from "../../core/bytes.js";
 import type { OptionValues } from "../../core/option-table.js";
@@ -18,7 +18,6 @@ import { identityOf } from "./options.js";
 import type { SocketState } from "./socket-state.js";
 import { ZAP_ENDPOINT } from "./zap.js";
 
-/** One side of a mechanism. */
 interface Role {
   readonly name: Mechanism["name"];
   readonly isServer: boolean;
@@ -87,7 +86,7 @@ function key(value: string | Uint8Array | null): Uint8Array | undefined {
   return isBytes(value) ? value : undefined;
 }
 
-/** Of one socket. */
+/** Admission of one socket. */
 export class Admission {
   readonly #state: SocketState;
   #queue: AuthenticationQueue | undefined = undefined;
@@ -98,13 +97,13 @@ export class Admission {
     this.#properties = new HandshakeProperties(state);
   }
 
-  /** @throws ShoalError for options with which no handshake could end well; called before the first peer is let in */
+  /** Called before the first peer. @throws ShoalError for options that make every handshake fail */
   check(): void {
-    // NULL works with any.
+    // NULL works with any options.
     if (roleOf(this.#state.options) !== NULL) this.mechanism();
   }
 
-  /** @throws ShoalError as `check` does */
+  /** @throws ShoalError like `check` */
   mechanism(): Mechanism {
     const { options } = this.#state;
     const role = roleOf(options);
@@ -112,7 +111,7 @@ export class Admission {
     return role.create(mechanismOptions(options, this.#properties.bytes, asks));
   }
 
-  /** The same for a stream without one (45/ZWS, No Mechanism); what the options choose where that is not NULL. */
+  /** The mechanism for a stream without a handshake (45/ZWS, No Mechanism), if the options choose NULL. */
   bareMechanism(): Mechanism {
     const { options } = this.#state;
     const role = roleOf(options);
@@ -124,7 +123,7 @@ export class Admission {
     return roleOf(this.#state.options).name;
   }
 
-  /** The answer about the peer of a connection, in its turn. */
+  /** Authenticates a connection's peer, possibly after a wait. */
   authenticate(connection: object, peer: PeerCredentials): Promise<Verdict> {
     const { options } = this.#state;
     this.#queue ??= new AuthenticationQueue(
@@ -134,19 +133,19 @@ export class Admission {
     return this.#queue.ask(connection, peer);
   }
 
-  /** The peer of a connection is gone. */
+  /** Called when a connection ends. */
   forget(connection: object): void {
     this.#queue?.forget(connection);
   }
 
-  /** What a peer counts as that presented nothing: it was not authenticated. */
+  /** Credentials of an unauthenticated peer. */
   anonymous(address: string): PeerCredentials {
     return { mechanism: this.mechanismName, address, domain: this.#state.options.zapDomain ?? "" };
   }
 
   /**
-   * Who authenticates peers: the socket's hook, else a ZAP service bound in the context, by libzmq's rules: NULL asks it
-   * only with a domain, PLAIN and CURVE servers always.
+   * The socket's hook, else the context's ZAP service, by libzmq's rules: NULL asks it only if a domain is
+   * set, PLAIN and CURVE servers always.
    */
   #authenticator({ name, isServer }: Role): Authenticate | undefined {
     const { listener, names, options, zap } = this.#state;

@@ -1,4 +1,3 @@
-/** Questions to the program about peers, so many at once as handshakes may be under way. */
 import type { OptionValues } from "../../core/option-table.js";
 import type { PeerCredentials } from "../engine.js";
 import type { Verdict } from "./mechanism/mechanism.js";
@@ -11,21 +10,20 @@ interface Question {
 }
 
 /**
- * Asks the program about peers, about no more of them at once than handshakes may be under way. A peer that leaves
- * meanwhile does not take its question back: it runs on, and keeps its place until the program has answered. So a client
- * that connects and leaves, again and again, makes the program do no more than that at once.
+ * Bounds the authentications in progress by `maxPendingHandshakes`. A peer that disconnects keeps its place
+ * until the program has answered, so that repeated connects and disconnects cannot start more of them.
  *
- * A question keeps its place for as long as a handshake may take, and no longer: its peer is gone by then, and questions
- * that are never answered would keep everybody out for good.
+ * A place is freed after `handshakeInterval`, when the peer is gone; otherwise unanswered questions would
+ * lock everyone out.
  */
 export class AuthenticationQueue {
   readonly #options: Readonly<Pick<OptionValues, "maxPendingHandshakes" | "handshakeInterval">>;
   readonly #authenticate: Authenticate;
   #asked = 0;
-  /** Peers that wait for a place, by their connections; the first came first. */
+  /** Waiting peers by connection, in order of arrival. */
   readonly #waiting = new Map<object, Question>();
 
-  /** @param options as they are now */
+  /** @param options live values */
   constructor(
     options: Readonly<Pick<OptionValues, "maxPendingHandshakes" | "handshakeInterval">>,
     authenticate: Authenticate,
@@ -41,7 +39,7 @@ export class AuthenticationQueue {
     });
   }
 
-  /** The peer is gone: its question, if it still waits, is not asked. */
+  /** Removes a departed peer that is still waiting. */
   forget(connection: object): void {
     this.#waiting.delete(connection);
   }

@@ -1,5 +1,5 @@
 /**
- * The end of a socket: no new peers, what was accepted leaves within the linger, then nothing is left.
+ * Closes a socket: accepts no new peers, sends accepted messages within the linger, then ends everything.
  *
  *   start -> everything sent, or the linger over -> done, once
  */
@@ -11,7 +11,7 @@ import type { Peers } from "./peers.js";
 import type { Pipe } from "./pipe.js";
 import type { SocketState } from "./socket-state.js";
 
-/** What a closing ends. */
+/** The parts to close. */
 export interface SocketParts {
   readonly state: SocketState;
   readonly peers: Peers;
@@ -43,18 +43,18 @@ export class Closing {
     for (const pipe of peers.pipes) if (lingers && pipe.out.messages > 0) this.#unsent.push(pipe);
     endpoints.stopDialling(lingers);
     this.#started = true;
-    // Before anything that may end it at once: a timer set after the end would hold the process.
+    // Set before steps that may finish the closing, because a later timer would keep the process alive.
     if (this.#linger > 0) this.#timer = setTimeout(() => this.#finish(), this.#linger);
-    // Without a linger, too: what the kernel takes at once is not thrown away.
+    // Also without a linger, so that the kernel gets what it takes at once.
     const patience = patienceOf(this.#linger);
     connections.drain(patience);
     peers.drain(patience);
-    // A handshake goes on where something waits to be sent.
+    // Handshakes of endpoints with queued messages continue.
     connections.endHandshakes((dialling) => endpoints.has(dialling));
     this.proceed();
   }
 
-  /** Something was sent, or a link is gone. */
+  /** Called after messages were sent or a link was lost. */
   proceed(): void {
     if (!this.#started || this.#done) return;
     if (this.#linger === 0 || this.#unsent.every(({ out, ended }) => ended || out.messages === 0))
@@ -69,7 +69,7 @@ export class Closing {
     endpoints.stopDialling(false);
     const discarded = peers.endAll();
     connections.endAll();
-    // Not within the call: the caller of close has its promise first.
+    // Deferred, so that the caller of `close` has its promise first.
     setImmediate(() => this.#onDone({ drained: discarded === 0, discarded }));
   }
 }

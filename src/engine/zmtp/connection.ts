@@ -539,7 +539,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
   }
 
   #socketOnError = (error: Error): void => {
-    this.#error ??= error; // What the peer has said comes first.
+    this.#error ??= error; // The peer's own reason takes precedence.
   };
 
   sinkOnEnd(): void {

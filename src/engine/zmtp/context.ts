@@ -1,4 +1,4 @@
-/** Sockets of the engine in TypeScript that share their inproc names and limits, wherever it runs. */
+/** Contexts of the TypeScript engine, on any platform. */
 import { InvalidArgumentError, TransportError } from "../../core/errors.js";
 import { SocketType } from "../../core/socket-type.js";
 import type {
@@ -14,7 +14,7 @@ import { ZmtpSocket } from "./socket.js";
 import { MACHINE, type Platform } from "./transport/transports.js";
 import { ZapClient } from "./zap.js";
 
-/** What the engine can do on every platform; each adds its transports. */
+/** Capabilities on every platform, without transports. */
 export const ZMTP_CAPABILITIES: EngineCapabilities = {
   transports: [],
   peerEvents: [],
@@ -28,7 +28,7 @@ export const ZMTP_CAPABILITIES: EngineCapabilities = {
 
 const MAX_SOCKETS_LIMIT = 65_535;
 
-/** What the package `zeromq` calls its context's options; those about native threads have no meaning here. */
+/** The context options of the package `zeromq`; those about native threads have no effect. */
 const CONTEXT_OPTIONS: Readonly<Record<string, unknown>> = {
   blocky: true,
   ioThreads: 1,
@@ -40,7 +40,7 @@ const CONTEXT_OPTIONS: Readonly<Record<string, unknown>> = {
   lowLatency: false,
 };
 
-/** Sockets that share their inproc names and limits. */
+/** Sockets with shared inproc names and limits. */
 export class ZmtpContext implements EngineContext {
   readonly #names: InprocNames;
   readonly #platform: Platform;
@@ -49,7 +49,7 @@ export class ZmtpContext implements EngineContext {
   );
   readonly #options: Record<string, unknown> = { ...CONTEXT_OPTIONS };
   #sockets = 0;
-  /** Sockets that the program forgot to close do not count forever. */
+  /** Uncounts sockets that were collected without `close`. */
   readonly #forgotten = new FinalizationRegistry<undefined>(() => {
     this.#sockets -= 1;
   });

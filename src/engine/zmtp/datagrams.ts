@@ -110,7 +110,7 @@ class DatagramLink implements Link {
     const pipe = this.#pipe;
     while (!this.blocked && !this.#isClosed && pipe.out.length > 0) {
       for (const { bytes, start, end } of pipe.takeOut(MAX_BATCH)) this.#frames.push(bytes, start, end);
-      this.#inFlight = 1; // Until all of them are handed over.
+      this.#inFlight = 1; // Counts the batch itself until it is handed over.
       this.#handOver();
     }
     if (pipe.out.messages === 0 && this.#isDraining) this.close("local");
@@ -259,7 +259,7 @@ export class Datagrams {
     const link = this.#link(pipe);
     this.#peers.add(pipe);
     pipe.linked(link, NOBODY);
-    pipe.peer = undefined; // Anybody may send: no peer joins, and none leaves.
+    pipe.peer = undefined; // Any host may send, so no peer joins or leaves.
     // On Deno the address is free only after the event.
     const closed = new Promise<void>((resolve) => void socket.once("close", resolve));
     link.open(socket, undefined);

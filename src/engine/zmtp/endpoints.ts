@@ -161,7 +161,7 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
       if (pipe !== undefined && goesOn(pipe, () => this.#giveUp(dialer, pipe))) continue;
       this.#stop(dialer);
       if (pipe !== undefined) this.#peers.end(pipe, "local");
-      connection?.close("local"); // While it shakes hands, the pipe does not know it.
+      connection?.close("local"); // A handshaking connection is not linked to the pipe.
     }
     if (!found) {
       throw new TransportError("ENOENT", `Cannot disconnect from ${endpoint}: not connected`, { endpoint });
@@ -317,7 +317,7 @@ class Dialer implements Dialling {
 
   lost(error: () => ShoalError): void {
     this.connection = undefined;
-    if (this.pipe?.ended === true) this.pipe = undefined; // It was that connection's own.
+    if (this.pipe?.ended === true) this.pipe = undefined; // The pipe belonged to that connection.
     if (!this.#stopped) this.#retry(error());
   }
 
@@ -337,12 +337,12 @@ class Dialer implements Dialling {
 
   #dial = (): void => {
     this.#timer = undefined;
-    if (this.#stopped) return; // A listener of the event that announced the attempt has stopped it.
+    if (this.#stopped) return; // A listener of `connect:delay` or `connect:retry` has stopped the dialer.
     this.#cancel = this.#transport.dial(this.endpoint, this.#options, (result) => {
       this.#cancel = undefined;
       if (this.#stopped) return;
       const fault = result instanceof DialFault ? this.#endpoints.refused(this, result.fault) : undefined;
-      if (this.#stopped) return; // A listener of that event has stopped it.
+      if (this.#stopped) return; // A listener of the fault's events has stopped the dialer.
       if (result instanceof Error) this.#retry(fault ?? transportError(result, "connect to", this.endpoint));
       else this.#endpoints.dialled(this, result);
     });

@@ -1,4 +1,4 @@
-/** ZMTP 3.1 in TypeScript (37/ZMTP): no native code. */
+/** ZMTP 3.1 in TypeScript (37/ZMTP), without native code. */
 import type { Engine, EngineCapabilities } from "../engine.js";
 import { BY_REFERENCE } from "./codec/kept-copy.js";
 import { ZMTP_CAPABILITIES, ZmtpContext } from "./context.js";
@@ -7,7 +7,7 @@ import { MACHINE, machineSchemes, type TransportTable } from "./transport/transp
 
 const CAPABILITIES: EngineCapabilities = Object.freeze({
   ...ZMTP_CAPABILITIES,
-  // Read again each time: a program may register its own.
+  // A getter, because programs can register transports.
   get transports() {
     return machineSchemes();
   },
@@ -28,7 +28,7 @@ const ENGINE: Engine = {
     curve: true,
     gssapi: false,
     draft: true,
-    /** CURVE is native code here. Looked at when it is read: that loads the addon. */
+    /** Whether CURVE is native. Reading it loads the addon. */
     get sodium(): boolean {
       return curveIsNative();
     },
@@ -36,7 +36,7 @@ const ENGINE: Engine = {
   createContext: (options, shared) => new ZmtpContext(options, shared),
 };
 
-/** The same over other transports than the machine's. */
+/** An engine with custom transports. */
 export function zmtpEngineOver(transports: TransportTable): Engine {
   return {
     ...ENGINE,
@@ -44,7 +44,6 @@ export function zmtpEngineOver(transports: TransportTable): Engine {
   };
 }
 
-/** The engine in TypeScript; it works wherever Node.js does. */
 export function loadZmtpEngine(): Engine {
   return ENGINE;
 }

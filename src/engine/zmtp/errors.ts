@@ -1,4 +1,4 @@
-/** What the system and the peers do wrong, as shoal's errors. */
+/** Converts faults of the system and of peers to shoal's errors. */
 
 import {
   ERROR_CODES,
@@ -14,7 +14,7 @@ import type { DisconnectReason, SocketEvent } from "../events.js";
 import type { StreamFault } from "./codec/in-stream.js";
 import type { Fault } from "./mechanism/mechanism.js";
 
-/** @param doing what was attempted, in the infinitive: "bind", "connect to" */
+/** @param doing the attempted action as an infinitive: "bind", "connect to" */
 export function transportError(cause: unknown, doing: string, endpoint: string): TransportError {
   if (cause instanceof TransportError) return cause;
   const given = (cause as { code?: unknown } | null)?.code;
@@ -25,7 +25,7 @@ export function transportError(cause: unknown, doing: string, endpoint: string):
   return new TransportError(code, `Cannot ${doing} ${endpoint}: ${reason}`, { cause, endpoint });
 }
 
-/** The events that report a handshake's failure. @param address of the peer; the endpoint again of a socket that connects */
+/** The events of a failed handshake. @param address the peer's; on a connecting socket equal to `endpoint` */
 export function faultEvents(
   fault: Fault,
   endpoint: string,
@@ -42,7 +42,7 @@ export function faultEvents(
         cause: fault.cause,
       });
       const refused: SocketEvent = { type: "peer:refused", address, mechanism, error };
-      // Both sides learn of credentials that were not accepted; a policy does not look at credentials.
+      // Rejected credentials are reported on both sides; a policy's refusal has no status.
       return fault.status === undefined ? [refused] : [refused, authError(endpoint, fault.status, peer)];
     }
     case "auth":
@@ -58,13 +58,16 @@ export function faultEvents(
   }
 }
 
-/** Which message is too large; `undefined`: that is not the fault. @param maxMessageSize of the stream */
+/** Describes an oversized message; `undefined` for other faults. @param maxMessageSize of the stream */
 export function tooLargeText(fault: StreamFault, maxMessageSize: number): string | undefined {
   if (fault === "too-long") return `a message of more than ${maxMessageSize} bytes (maxMessageSize)`;
   return fault === "too-many-frames" ? `a message of more than ${MAX_FRAMES} frames` : undefined;
 }
 
-/** The peer ended the connection because of what this side had sent. @param which in its own words, made printable */
+/**
+ * The peer ended the connection because of a message from this side. @param which the peer's text, made
+ * printable
+ */
 export function refusedByPeer(which: string): Error {
   return new Error(`the peer refused what it was sent: ${which}`);
 }
@@ -75,7 +78,7 @@ const LOSSES: Partial<Record<DisconnectReason, string>> = {
   local: "this side ended it",
 };
 
-/** Why a connection is made again that ended without an error of the system's. */
+/** The reason for reconnecting after an end without a system error. */
 export function lostError(reason: DisconnectReason, remote: string): TransportError {
   const why = LOSSES[reason] ?? "for no known reason";
   return new TransportError("ERR_TRANSPORT", `The connection to ${remote} was lost: ${why}`, {
@@ -96,12 +99,12 @@ function authError(endpoint: string, status: number, peer: { readonly peer?: str
   };
 }
 
-/** What a connection ends with when this process cannot keep what came. */
+/** The error of a connection whose input does not fit in memory. */
 export function noMemory(): Error {
   return Object.assign(new Error("this process has no memory for the peer's message"), { code: "ENOMEM" });
 }
 
-/** What a `disconnect` event carries beyond its reason: the peer's fault, or the system's. */
+/** The error of a `disconnect` event: the peer's fault, or the system's. */
 export function disconnectError(
   cause: Error | undefined,
   reason: DisconnectReason,

@@ -1,6 +1,6 @@
 /**
- * What a socket says of itself in its handshakes (37/ZMTP, Connection Metadata): encoded once, for as long as what it is made of
- * stays the same. Connections copy it into what they send.
+ * A socket's handshake properties (37/ZMTP, Connection Metadata), cached in encoded form. Connections copy
+ * the bytes.
  */
 import type { OptionValues } from "../../core/option-table.js";
 import type { HandshakeProperty } from "../engine.js";
@@ -8,7 +8,7 @@ import { propertiesOf } from "./options.js";
 import { wireNameOf } from "./routing/routing.js";
 import type { SocketState } from "./socket-state.js";
 
-/** Of sockets without a routing id and a property of their own, which most are: made once for a type. */
+/** Shared by sockets without a routing id and an announced property; one entry per type. */
 const usual = new Map<string, Uint8Array>();
 
 function usualProperties(wireName: string, options: Readonly<OptionValues>): Uint8Array {
@@ -31,7 +31,7 @@ export class HandshakeProperties {
     this.#state = state;
   }
 
-  /** As they are now; must not be written to. */
+  /** Current properties; read-only. */
   get bytes(): Uint8Array {
     const { options, type, property } = this.#state;
     const { routingId } = options;

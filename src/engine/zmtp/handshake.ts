@@ -1,15 +1,14 @@
 /**
- * One side of a handshake (37/ZMTP, Connection), as bytes: what comes goes in,
- * what is to be done comes out. Pure.
+ * One side of a handshake (37/ZMTP, Connection): turns received bytes into steps, without I/O.
  *
- *   open()                    -> this side's greeting, with what the mechanism need not wait to send
+ *   open()                    -> this side's greeting, and commands that need not wait for the peer
  *   greeting of the peer      -> the mechanism's first commands
  *   its commands, one by one  -> Steps, until one is done or failed
- *   what comes behind         -> takeRemaining(): the first traffic
+ *   bytes after the handshake -> takeRemaining(): the first traffic
  *
- * A transport that agrees on the mechanism in a handshake of its own has no greetings (transport/framing.ts).
+ * Greetings are omitted on a transport that agrees on the mechanism itself (transport/framing.ts).
  *
- * Everything a peer can make us keep here is bounded by MAX_HANDSHAKE_COMMAND.
+ * MAX_HANDSHAKE_COMMAND bounds the memory a peer can occupy.
  */
 import { COMMAND, LONG, LONG_HEADER, messageFrame, readLongSize, SHORT_HEADER } from "../frame.js";
 import {
@@ -29,7 +28,7 @@ const NOTHING = Buffer.alloc(0);
 
 const NOTHING_TO_DO: Step = {};
 
-/** Greetings with what follows them at once, by that: the same for most connections. */
+/** Greetings with early commands, cached because most connections send the same. */
 const OPENINGS = new WeakMap<Uint8Array, Buffer>();
 
 function openingOf({ name, asServer }: Mechanism, early: Uint8Array): Buffer {
@@ -40,14 +39,14 @@ function openingOf({ name, asServer }: Mechanism, early: Uint8Array): Buffer {
   return opening;
 }
 
-/** A peer's whole handshake, which came at once. */
+/** A peer's complete handshake in one chunk. */
 interface PeerOpening {
   readonly greeting: Greeting;
-  /** The body of its only command. */
+  /** The body of the only command. */
   readonly command: Buffer;
 }
 
-/** As a rule the next peer's is one of these, and is not taken apart again. The mechanism checks each. */
+/** Recent handshakes of peers, to skip parsing the common case. The mechanism still checks each. */
 const openings = new RecentBytes<PeerOpening>();
 
 function remember(bytes: Buffer, greeting: Greeting): void {
@@ -57,22 +56,24 @@ function remember(bytes: Buffer, greeting: Greeting): void {
 
 export class Handshake {
   readonly mechanism: Mechanism;
-  /** The mechanism that the transport's own handshake agreed on, in place of the greeting. */
+  /** The mechanism agreed on by the transport, which replaces the greeting. */
   readonly #agreed: Mechanism["name"] | undefined;
   #input: Buffer = NOTHING;
   #greeting: Greeting | undefined;
   #started = false;
-  /** For an answer about the peer, or for what the mechanism loads. */
+  /** Waiting for authentication, or for the mechanism to load. */
   #waiting = false;
   #over = false;
 
-  /** @param agreed on in the transport's own handshake; absent: greetings come first */
+  /** @param agreed by the transport; if absent, greetings come first */
   constructor(mechanism: Mechanism, agreed?: Mechanism["name"]) {
     this.mechanism = mechanism;
     this.#agreed = agreed;
   }
 
-  /** What this side sends first, unasked; may be empty. Called before `receive`'s steps are carried out; the bytes must not be written to. */
+  /**
+   * The first bytes to send, possibly none; read-only. Call it before carrying out the steps of `receive`.
+   */
   open(): Buffer {
     const { mechanism } = this;
     if (mechanism.routingId !== undefined) return messageFrame(mechanism.routingId);
@@ -83,32 +84,32 @@ export class Handshake {
       : openingOf(mechanism, early);
   }
 
-  /** The first steps, where there is no greeting. What comes before waits. */
+  /** The first steps without a greeting. Earlier input is queued. */
   start(): Step[] {
     if (this.#agreed === undefined) return [];
     this.#started = true;
     return this.#proceed([this.#note(this.#begin(this.#agreed))]);
   }
 
-  /** Whether the peer's subscriptions and pings are those of version 3.1. */
+  /** The peer's minor version, which decides the form of subscriptions and pings. */
   get minor(): number {
     return this.#greeting?.minor ?? 0;
   }
 
-  /** "greeting", or the mechanism's name: for errors. */
+  /** "greeting", or the mechanism's name, for error messages. */
   get phase(): string {
     const greets = this.#agreed === undefined && this.#greeting === undefined;
     return greets ? "greeting" : `${this.mechanism.name} handshake`;
   }
 
   /**
-   * Bytes of the peer, which are copied.
+   * Copies received bytes and processes them.
    *
    * @param length how many of `bytes`
-   * @returns what is to be done, in order
+   * @returns the steps in order
    */
   receive(bytes: Buffer, length = bytes.length): Step[] {
-    // Of a peer to which this side has nothing to say behind its greeting.
+    // The cache applies only if the greeting already carried this side's commands.
     const isFirst =
       !this.#started &&
       !this.#over &&
@@ -124,25 +125,25 @@ export class Handshake {
     const copy = Buffer.from(bytes.subarray(0, length));
     this.#input = this.#input.length === 0 ? copy : Buffer.concat([this.#input, copy]);
     const steps = this.#proceed([]);
-    // The greeting, and one command that was all.
+    // A greeting and a single final command can be cached.
     if (isFirst && this.#input.length === 0 && steps.length === 2 && steps[1]?.done)
       remember(copy, this.#greeting as Greeting);
     return steps;
   }
 
-  /** The answer to a Step with `ask`. */
+  /** Continues after a Step with `ask`. */
   authenticated(verdict: Verdict): Step[] {
     this.#waiting = false;
     return this.#proceed([this.#note(this.mechanism.authenticated(verdict))]);
   }
 
-  /** The promise of a Step with `wait` is fulfilled. */
+  /** Continues after a Step with `wait`. */
   loaded(): Step[] {
     this.#waiting = false;
     return this.#proceed([this.#note(this.mechanism.start())]);
   }
 
-  /** What came behind the handshake. */
+  /** Bytes after the handshake. */
   takeRemaining(): Buffer {
     const { length } = this.#input;
     const rest = this.#input;

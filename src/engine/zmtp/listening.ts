@@ -1,9 +1,9 @@
 /**
- * The endpoints that one socket is bound to, and who is let in through them.
+ * The bound endpoints of one socket, and the admission of their peers.
  *
  *   listener --stream--> accept --room, and no rule against it--> connections.open
  *
- * A socket of a page is bound to nothing, unless the page has added inproc (rolldown.config.js).
+ * A page's socket cannot bind, unless the page has added inproc (rolldown.config.js).
  */
 import { NotSupportedError, type ShoalError, TransportError } from "../../core/errors.js";
 import type { Admission } from "./admission.js";
@@ -16,18 +16,17 @@ import { transportOptions } from "./options.js";
 import type { SocketState } from "./socket-state.js";
 import type { Acceptor, Listener, Stream, Transport } from "./transport/transport.js";
 
-/** Knows for which endpoint it accepts. */
+/** An acceptor with its endpoint. */
 interface EndpointAcceptor extends Acceptor {
   endpoint: string;
 }
 
-/** Where the streams and peers of an endpoint come from: `undefined` as a transport is inproc. */
+/** The source of an endpoint's peers; `transport` is `undefined` for inproc. */
 export interface Origin {
   readonly transport: Transport | undefined;
   readonly isUdp: boolean;
 }
 
-/** The parts of a socket that endpoints are bound with. */
 export interface ListeningParts {
   readonly state: SocketState;
   readonly admission: Admission;
@@ -38,9 +37,9 @@ export interface ListeningParts {
 
 export class Listening {
   readonly #parts: ListeningParts;
-  /** With the endpoint as the program gave it; a wildcard may be given many times. */
+  /** Values are the endpoints as the program wrote them; a wildcard may be bound many times. */
   readonly #listeners = new Map<Listener, string>();
-  /** Accepted, and shaking hands. */
+  /** Accepted connections in their handshake. */
   readonly #handshakes: HandshakeLimit<AnyConnection>;
   #stopped = false;
 
@@ -61,7 +60,6 @@ export class Listening {
     connections.onHandshakeOver = (connection) => this.#handshakes.delete(connection);
   }
 
-  /** Endpoints this socket is bound to. */
   get bound(): number {
     return this.#listeners.size;
   }
@@ -87,7 +85,7 @@ export class Listening {
     return this.#isBound(endpoint, listener, acceptor);
   }
 
-  /** Within the call, unless other threads are asked. */
+  /** Binds within the call, unless other threads have to be asked. */
   async #bindInproc(endpoint: string): Promise<string> {
     try {
       const claimed = this.#parts.state.names.claim(endpoint);
@@ -96,7 +94,7 @@ export class Listening {
       throw this.#failed(endpoint, error as ShoalError);
     }
     if (this.#stopped) throw closedMeanwhile(endpoint);
-    // Options may have changed meanwhile.
+    // The options may have changed during the wait.
     this.#parts.admission.check();
     return this.#bindSync(endpoint, undefined, true);
   }
@@ -109,7 +107,7 @@ export class Listening {
     return this.#bindSync(endpoint, transport, false);
   }
 
-  /** @param claimed no thread has the inproc name */
+  /** @param claimed no other thread has the inproc name */
   #bindSync(endpoint: string, transport: Transport | undefined, claimed: boolean): string {
     const options = transportOptions(this.#parts.state.options);
     transport?.assertUsable?.("bind", options);
@@ -121,7 +119,7 @@ export class Listening {
     } catch (error) {
       throw this.#failed(endpoint, error as ShoalError);
     }
-    // Listed first: peers that waited for the name meet it within the call.
+    // Listed first, because peers waiting for the name connect within the call.
     this.#isBound(endpoint, listener, acceptor);
     if (transport === undefined && this.#listeners.has(listener)) this.#parts.inproc.bind(endpoint);
     return listener.endpoint;
@@ -143,7 +141,7 @@ export class Listening {
     });
   }
 
-  /** Stops listening, for good. */
+  /** Stops listening permanently. */
   stop(): void {
     this.#stopped = true;
     const { effects } = this.#parts.state;
@@ -176,7 +174,7 @@ export class Listening {
     return acceptor;
   }
 
-  /** A stream that has come in through `endpoint`. */
+  /** Admits or refuses a stream. */
   #accept(stream: Stream, endpoint: string): void {
     const { state, connections } = this.#parts;
     const { routing, options, effects } = state;
@@ -185,7 +183,7 @@ export class Listening {
       return;
     }
     if (routing.tooManyOrphans()) {
-      // What peers sent before they left is kept until it is taken; no more of them until some of it is.
+      // Untaken messages of departed peers occupy memory until the program takes some.
       this.#refuse(stream, endpoint, "too many peers have left messages that were not taken");
       return;
     }
@@ -196,7 +194,7 @@ export class Listening {
       return;
     }
     effects.event({ type: "accept", address: endpoint });
-    // A listener of that event may have closed the socket.
+    // A listener of the event may have closed the socket.
     if (state.closing) {
       stream.socket.destroy();
       return;
@@ -211,14 +209,14 @@ export class Listening {
     this.#parts.state.effects.event({ type: "accept:error", address: endpoint, error });
   }
 
-  /** An inproc name as a listener, not yet bound. */
+  /** Wraps an inproc name as a listener, without binding it. */
   #inprocListener(endpoint: string, claimed: boolean): Listener {
     const { state, inproc } = this.#parts;
     if (!claimed) state.names.assertFree(endpoint);
     return { endpoint, close: async () => inproc.unbind(endpoint) };
   }
 
-  /** @returns the error, to be thrown, once an event has reported it */
+  /** Reports a failed bind. @returns the error to throw */
   #failed(endpoint: string, error: ShoalError): ShoalError {
     this.#parts.state.effects.event({ type: "bind:error", address: endpoint, error });
     return error;
@@ -234,7 +232,7 @@ export class Listening {
   }
 }
 
-/** A binding was under way. */
+/** The error of a bind in progress when the socket closes. */
 function closedMeanwhile(endpoint: string): TransportError {
   return new TransportError("EADDRNOTAVAIL", `Cannot bind ${endpoint}: the socket closed meanwhile`, {
     endpoint,

@@ -1,26 +1,26 @@
 /**
- * When an accepted connection opens its handshake: with the peer's first bytes, or after two turns of the event loop; over
- * TLS, from when that is secured.
+ * Delays the greeting of an accepted connection until the peer's first bytes, or for two turns of the event
+ * loop. On TLS the delay starts when the stream is secure.
  *
- *   accepted --its first bytes--> open
- *      `--two turns, and none--> open: a peer may wait for this side's greeting
+ *   accepted --first bytes of the peer--> open
+ *      `--two turns without any--> open: a peer may wait for this side's greeting
  *
- * A peer sends its greeting as soon as it is connected, so that it is there with the next turn as a rule. Where the mechanism
- * need not wait for it (mechanism.ts), this side's greeting and READY are one write, and a peer that opened so, too, is known
- * here before it has this side's READY: what is sent to it as soon as it reports the connection finds it.
+ * A peer usually sends its greeting at once, so it arrives within a turn. If the mechanism allows it
+ * (mechanism.ts), greeting and READY are then one write, and this side knows the peer before the peer gets
+ * READY. Messages sent as soon as the peer reports the connection reach it.
  */
 
-/** Those of this turn, and of the one before. */
+/** Callbacks of this turn, and of the turn before. */
 let recent: (() => void)[] = [];
 let older: (() => void)[] = [];
 let isScheduled = false;
 
-/** Calls `open` after two turns of the event loop, whatever became of the connection: the second reads what came with it. */
+/** Calls `open` after two turns, even if the connection has ended. The second turn reads the input. */
 export function openSoon(open: () => void): void {
   recent.push(open);
   if (isScheduled) return;
   isScheduled = true;
-  // Not `unref`: the event loop would not turn until something else comes.
+  // A referenced immediate, because the event loop would otherwise sleep until the next event.
   setImmediate(immediateOnTurn);
 }
 

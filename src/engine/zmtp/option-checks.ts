@@ -1,16 +1,16 @@
-/** Options that this engine lacks, and those that come too late for the connections there are. */
+/** Options unsupported by this engine, and options set too late. */
 import { NotSupportedError } from "../../core/errors.js";
 import { OPTIONS, type OptionName, type OptionSpec, type OptionValues } from "../../core/option-table.js";
 
-/** Options without effect that the process was warned of. */
+/** Options already warned of in this process. */
 const warned = new Set<string>();
 
-/** Options of which this engine takes only the default: they decide who connects, and through what. */
+/** Options that decide who connects or through what, so that only the default is accepted. */
 export const UNSUPPORTED_OPTIONS: readonly string[] = Object.entries<OptionSpec>(OPTIONS)
   .filter(([, { zmtp }]) => zmtp === "refused")
   .map(([name]) => name);
 
-/** Warns of an option without effect, once a process. @throws NotSupportedError `NOT_SUPPORTED` */
+/** Warns once per process of an option without effect. @throws NotSupportedError `NOT_SUPPORTED` */
 export function assertSupported(name: string, value: unknown): void {
   const spec: OptionSpec | undefined = OPTIONS[name as OptionName];
   if (spec?.zmtp === undefined || value === undefined || value === null || value === spec.default) return;
@@ -26,16 +26,19 @@ export function assertSupported(name: string, value: unknown): void {
   });
 }
 
-/** The same of all options that a new socket was given: the others have their defaults, which this engine takes. @throws NotSupportedError `NOT_SUPPORTED` */
+/**
+ * Checks the options given to a new socket; defaults are always supported. @throws NotSupportedError
+ * `NOT_SUPPORTED`
+ */
 export function assertAllSupported(options: Readonly<OptionValues>): void {
   for (const name of Object.getOwnPropertyNames(options)) assertSupported(name, options[name as OptionName]);
 }
 
 /**
- * Warns of an option that comes too late for the connections there are, and of a number that is not exact. The texts are
- * those of the package `zeromq`, for programs that look for them.
+ * Warns of an option set too late for present connections, and of an inexact number. The texts are those of
+ * the package `zeromq`, for programs that match them.
  *
- * @param attached whether the socket is bound or connected, or about to be
+ * @param attached whether the socket is bound, being bound, or connected
  */
 export function warnOfOption(name: string, value: unknown, attached: boolean): void {
   if (typeof value === "number" && value > Number.MAX_SAFE_INTEGER)

@@ -1,4 +1,4 @@
-/** A socket's options in the form this engine's parts take them; read again at each bind and connect. */
+/** Converts a socket's options for the engine's parts; called at each bind and connect. */
 import { isBytes } from "../../core/bytes.js";
 import type { OptionName, OptionValues } from "../../core/option-table.js";
 import { copyOptions, heartbeatTimeoutOf } from "../../core/option-values.js";
@@ -10,7 +10,10 @@ import type { PipeOptions } from "./pipe.js";
 import type { ReconnectOptions } from "./reconnect.js";
 import type { TransportOptions } from "./transport/transport.js";
 
-/** Bytes of what a PUB or RADIO takes from a subscriber: a subscription, or a message of an XSUB, which it throws away. */
+/**
+ * Bytes per frame from a subscriber of a PUB or RADIO: a subscription, or a message of an XSUB, which is
+ * discarded.
+ */
 export const MAX_UPSTREAM_FRAME = 65_536;
 
 const MARKS: readonly OptionName[] = [
@@ -20,7 +23,7 @@ const MARKS: readonly OptionName[] = [
   "receiveHighWaterMarkBytes",
 ];
 
-/** Whether pipes that exist follow the option. */
+/** Whether existing pipes follow the option. */
 export function isMark(name: string): boolean {
   return (MARKS as readonly string[]).includes(name);
 }
@@ -37,21 +40,23 @@ export function pipeOptions(options: Readonly<OptionValues>, type: SocketTypeNam
 }
 
 function maxMessageSizeOf(options: Readonly<OptionValues>, type: SocketTypeName): number {
-  // A piece of a raw stream has the size that the system read; it is not a message of the peer's.
+  // A raw chunk's size is chosen by the system, not by the peer.
   if (type === "Stream") return -1;
   const size = options.maxMessageSize;
   if (type !== "Publisher" && type !== "Radio") return size;
   return size < 0 ? MAX_UPSTREAM_FRAME : Math.min(size, MAX_UPSTREAM_FRAME);
 }
 
-/** The options as they are now: what is set later counts from the next bind or connect on. */
+/** A copy of the options, for one bind or connect. */
 export function transportOptions(options: Readonly<OptionValues>): TransportOptions {
   const copy = copyOptions(options) as OptionValues & { live?: Readonly<OptionValues> };
   copy.live = options;
   return copy;
 }
 
-/** The same of options that are renewed by another object. @param live asked each time for the one that counts now */
+/**
+ * Like `transportOptions`, for options replaced by another object. @param live returns the current options
+ */
 export function renewedOptions(
   options: Readonly<OptionValues>,
   live: () => Readonly<OptionValues>,
@@ -79,18 +84,18 @@ export function connectionOptions(options: Readonly<OptionValues>): ConnectionOp
   };
 }
 
-/** How long something may take within a linger, in ms. @param linger ms; -1: no limit */
+/** Time limit for steps of a close, in ms. @param linger ms; -1: no limit */
 export function patienceOf(linger: number): number {
   return linger < 0 ? Number.POSITIVE_INFINITY : linger;
 }
 
-/** The socket's own routing id; empty: none. */
+/** The socket's routing id, or empty. */
 export function identityOf({ routingId }: Readonly<OptionValues>): Buffer {
   if (typeof routingId === "string") return Buffer.from(routingId);
   return isBytes(routingId) ? Buffer.from(routingId) : Buffer.alloc(0);
 }
 
-/** What a socket says of itself in its handshakes, encoded. @param property one more */
+/** The socket's encoded handshake properties. @param property an additional one */
 export function propertiesOf(
   options: Readonly<OptionValues>,
   wireName: string,

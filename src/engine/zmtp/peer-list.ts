@@ -1,4 +1,4 @@
-/** The peers of a socket as data, for those who look at it (the dashboard). */
+/** The peers of a socket as data, for the dashboard. */
 import { systemClock } from "../../core/clock.js";
 import type { EnginePeer } from "../engine.js";
 import type { Pipe } from "./pipe.js";

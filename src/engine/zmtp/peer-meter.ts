@@ -1,25 +1,24 @@
-/** A peer's rate, where a policy has one: when its messages may be taken. */
+/** A peer's rate limit. */
 import { systemClock } from "../../core/clock.js";
 import { type Rate, RateMeter } from "../../core/rate-meter.js";
 
-/** A constant decides, so that a page's build has none of what only proxies and clusters ask of peers: policies, and properties that they announce. */
+/** A constant, so that a page's bundle can omit policies and announced properties. */
 export const HAS_POLICIES = true;
-/** ms that a peer is held at least: a timer for each message would cost more than the messages. */
+/** Shortest delay in ms, because a timer for each message would cost more than the message. */
 const LEAST_HOLD = 10;
-/** ms after which one that is held for long is looked at again; a timer of the platform holds no more than 24 days. */
+/** Longest ms between checks of a delayed peer; timers hold at most 24 days. */
 const LONGEST_HOLD = 60_000;
 
-/** Reports the meter's two states. */
 export interface PeerMeterEffects {
   meterOnHeld(): void;
   meterOnOpen(): void;
 }
 
 /**
- * Holds a peer to its rate: what it sends is taken at that rate, and waits in its receive queue until then. When the
- * queue is full, the connection is read no further, and the peer feels it; nothing is dropped.
+ * Limits a peer's rate: excess messages wait in its receive queue. A full queue pauses the connection, and so
+ * the peer; nothing is dropped.
  *
- *   open --taken more than the rate has--> held --time--> open: its messages are there again
+ *   open --rate exceeded--> held --time--> open: its messages can be taken again
  */
 export class PeerMeter {
   readonly #meter: RateMeter;
@@ -31,7 +30,7 @@ export class PeerMeter {
     this.#effects = effects;
   }
 
-  /** Messages that may be taken now, where there are some; after a 0 `meterOnOpen` is called. */
+  /** Messages that may be taken now; after 0, `meterOnOpen` follows. */
   get messages(): number {
     if (this.#timer !== undefined) return 0;
     const now = systemClock.now();
@@ -47,7 +46,7 @@ export class PeerMeter {
     this.#meter.spend(messages, bytes);
   }
 
-  /** Another rate. Whether the peer is held is decided again when messages are taken. */
+  /** Sets another rate, which applies from the next take on. */
   change(rate: Rate): void {
     this.#meter.change(rate, systemClock.now());
     this.end();

@@ -152,7 +152,7 @@ export class Peers implements PeerProperties {
   refuse(peer: Peer, pipe: Pipe | undefined): Fault | undefined {
     const { type, routing } = this.#state;
     // libzmq, too, accepts any peer without a socket type.
-    const isRaw = type === "Stream" || type === "Datagram"; // They have no handshakes.
+    const isRaw = type === "Stream" || type === "Datagram"; // Types without handshakes.
     if (isRaw || peer.socketType === "" || fits(type, peer.socketType))
       return pipe?.leaving === undefined ? routing.refuse(peer, pipe) : undefined;
     return {

@@ -602,7 +602,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     if (this.ended) return 0;
     this.ended = true;
     const lost = this.out.clear();
-    this.#limit = -1; // No room any more: its encoder's memory goes to others.
+    this.#limit = -1; // No room, because the encoder's memory is about to be reused.
     this.encoder.close();
     // The rate no longer applies: departed peers with many messages would otherwise delay others.
     this.#release();

@@ -1,9 +1,9 @@
-/** Segments that go to the kernel as they are. */
+/** Writes segments to the kernel unchanged. */
 import { forbidTransfer } from "../../core/memory.js";
 import type { Segment } from "./codec/out-queue.js";
 import type { ByteStream } from "./transport/byte-stream.js";
 
-/** Writes them at once. @param onWritten called when all have been taken */
+/** Writes all segments at once. @param onWritten called once all have been taken */
 export function writePlain(
   socket: ByteStream,
   segments: readonly Segment[],
@@ -18,7 +18,10 @@ export function writePlain(
   if (last > 0) socket.uncork();
 }
 
-/** The kernel goes on reading the program's memory: transferred and freed, it would be anybody's that is sent. */
+/**
+ * Forbids transfers of memory the kernel still reads; freed after a transfer, it could hold other data when
+ * sent.
+ */
 export function pinSegments(segments: readonly Segment[]): void {
   for (const { memory, bytes } of segments) if (memory === undefined) forbidTransfer(bytes);
 }

@@ -1,19 +1,18 @@
 /**
- * How long to wait before the next attempt: the interval, doubled with every
- * failure up to the maximum, with a random part so that the peers of a server
- * that restarts do not come back in step. Pure.
+ * The delay before reconnecting: the interval, doubled with each failure up to the maximum. A random part
+ * keeps the peers of a restarted server from reconnecting in step.
  */
 
 /**
- * What an interval of 0 is taken for, in ms: as soon as may be. A peer that refuses at once would otherwise be dialled
- * as often as the event loop turns, since doubling 0 does not grow.
+ * The delay in ms for an interval of 0. Doubling 0 does not grow, so a peer that refuses at once would be
+ * dialled at every turn of the event loop.
  */
 export const LEAST_INTERVAL = 10;
 
 export interface ReconnectOptions {
-  /** ms; -1: never again, 0: `LEAST_INTERVAL`. */
+  /** ms; -1: never, 0: `LEAST_INTERVAL`. */
   readonly interval: number;
-  /** ms; 0 or less than the interval: it does not grow. */
+  /** ms; no growth if 0 or less than the interval. */
   readonly maxInterval: number;
 }
 
@@ -28,7 +27,7 @@ export class Backoff {
     this.#random = random;
   }
 
-  /** ms until the next attempt; `undefined`: no further attempt. */
+  /** ms until the next attempt; `undefined`: none. */
   next(): number | undefined {
     const { maxInterval } = this.#options;
     if (this.#options.interval < 0) return undefined;
@@ -36,11 +35,11 @@ export class Backoff {
     const most = Math.max(interval, maxInterval);
     const base = Math.min(most, interval * 2 ** Math.min(this.#failures, 30));
     this.#failures += 1;
-    // Between the interval and half as much again, never beyond the maximum by more than that.
+    // At most half the delay is added, even at the maximum.
     return Math.round(base + this.#random() * base * 0.5);
   }
 
-  /** A connection stood. */
+  /** Called after a successful connection. */
   reset(): void {
     this.#failures = 0;
   }

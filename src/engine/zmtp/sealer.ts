@@ -1,8 +1,6 @@
 /**
- * Frames through a cipher: the pipe's plain frames on one side, on the wire
- * MESSAGE bodies in message frames (26/CURVEZMQ; flags 00, as libzmq sends them).
- * So everything behind it, queues and limits, is the same with and without
- * encryption.
+ * Converts between the pipe's plain frames and MESSAGE bodies in message frames on the wire (26/CURVEZMQ;
+ * flags 00, as libzmq sends them). Queues and limits behind it work alike with and without encryption.
  *
  *   pipe.out --plain frames--> seal() --> the kernel
  *   the kernel --> open() --plain frames--> pipe.in
@@ -24,7 +22,7 @@ import { InStream, type StreamFault } from "./codec/in-stream.js";
 import type { Segment } from "./codec/out-queue.js";
 import type { CipherMemory, Fault, FrameCipher } from "./mechanism/mechanism.js";
 
-/** What sealing adds to a body at most. */
+/** Bytes a cipher adds to a body at most. */
 const OVERHEAD = 64;
 
 function headerSize(length: number): number {
@@ -35,14 +33,14 @@ export class Sealer {
   readonly #cipher: FrameCipher;
   readonly #plain = new FrameReader();
   #sealed: InStream | undefined;
-  /** Where the frames that were opened last end. */
+  /** End of the opened frames. */
   #opened = 0;
 
   constructor(cipher: FrameCipher) {
     this.#cipher = cipher;
   }
 
-  /** @returns the wire's bytes for whole plain frames; its own memory each time */
+  /** @returns wire bytes of whole plain frames, in new memory each time */
   seal(segments: readonly Segment[]): Buffer {
     const size = this.#plain.open ? 0 : this.#sizeOfShort(segments);
     const memory = size > 0 ? this.#cipher.memory("seal") : undefined;
@@ -66,13 +64,13 @@ export class Sealer {
     return wire;
   }
 
-  /** Bytes of the sealed frame of a plain body of `length`. */
+  /** Bytes of the sealed frame for a plain body of `length`. */
   #sealedSize(length: number): number {
     const sealed = this.#cipher.sealedLength(length);
     return headerSize(sealed) + sealed;
   }
 
-  /** Bytes of all of them sealed; 0: a frame is not a short one, or not whole in its segment. */
+  /** Total size of the sealed frames; 0 if a frame is long, or not whole in its segment. */
   #sizeOfShort(segments: readonly Segment[]): number {
     const most = this.#cipher.mostShort;
     let size = 0;
@@ -89,7 +87,7 @@ export class Sealer {
     return size;
   }
 
-  /** Seals short frames in the cipher's own memory. */
+  /** Seals short frames in the cipher's memory. */
   #sealShort(segments: readonly Segment[], size: number, memory: CipherMemory): Buffer {
     const cipher = this.#cipher;
     const wire = Buffer.allocUnsafeSlow(size);
@@ -101,7 +99,7 @@ export class Sealer {
         const inputEnd = memory.input + next - position;
         let output = memory.output;
         for (let from = memory.input; from < inputEnd; ) {
-          // Read first: the header's last byte is written.
+          // Read first, because sealing overwrites the header's last byte.
           const flags = memory.bytes[from] as number;
           const to = frameEnd(memory.bytes, from);
           const body = bodyAt(memory.bytes, from);
@@ -119,7 +117,7 @@ export class Sealer {
     return wire;
   }
 
-  /** Where the plain frames from `start` on end that fit the memory, sealed, too; one does. */
+  /** End of the plain frames, at least one, that fit in the memory before and after sealing. */
   #lastFitting(bytes: Uint8Array, start: number, end: number, memory: CipherMemory): number {
     let size = 0;
     let position = start;
@@ -132,17 +130,17 @@ export class Sealer {
     return position;
   }
 
-  /** Opens what came, the first `length` of `bytes`, and pushes the plain frames into `stream`. */
+  /** Opens the first `length` bytes and pushes the plain frames into `stream`. */
   open(bytes: Uint8Array, stream: InStream, length = bytes.length): StreamFault | Fault | undefined {
-    // A limit for one sealed frame, that of plain messages and what sealing adds; plain ones are checked in `stream`.
+    // Limits a sealed frame to a plain message plus the overhead; `stream` checks the plain frames.
     this.#sealed ??= new InStream(stream.maxMessageSize + OVERHEAD, () => undefined);
     const sealed = this.#sealed;
     stream.outer = sealed;
     const most = stream.maxMessageSize + OVERHEAD;
-    sealed.limit(most); // It may have changed.
+    sealed.limit(most); // The limit may have changed.
     let position = 0;
-    // The frame that began before, alone: those behind it are opened where they came. A page's stream does not say what it
-    // lacks (browser/in-stream.ts), and takes the whole chunk below.
+    // Completes a started frame alone, so that later frames are opened in place. A page's stream has no
+    // `lacks` (browser/in-stream.ts) and takes the whole chunk below.
     while (sealed.lacks > 0 && position < length) {
       const next = Math.min(length, position + sealed.lacks);
       const fault = sealed.push(bytes, position, next);
@@ -152,13 +150,13 @@ export class Sealer {
     const whole = sealed.unfinished > 0 ? position : this.#wholeEnd(bytes, position, length, most);
     const broken = this.#openWhole(bytes, position, whole, stream);
     if (broken !== undefined) return broken;
-    // A command among them may have ended the connection: the frame that began behind it is nobody's.
+    // A command may have ended the connection, so a frame started after it is discarded.
     if (whole === length || stream.outer !== sealed) return undefined;
-    const fault = sealed.push(bytes, whole, length); // Borrowed: all that is whole is taken at once.
+    const fault = sealed.push(bytes, whole, length); // Not copied, because whole frames are taken at once.
     return this.#openWhole(bytes, whole, whole, stream) ?? fault;
   }
 
-  /** Where the frames from `start` on end that are whole and have nothing peculiar. */
+  /** End of the whole, ordinary message frames from `start` on. */
   #wholeEnd(bytes: Uint8Array, start: number, length: number, most: number): number {
     let whole = start;
     for (;;) {
@@ -170,7 +168,7 @@ export class Sealer {
     }
   }
 
-  /** Opens the frames that were put together, and those from `start` to `end`, where they came. */
+  /** Opens reassembled frames, then those from `start` to `end` in place. */
   #openWhole(
     bytes: Uint8Array,
     start: number,
@@ -199,7 +197,7 @@ export class Sealer {
     for (const frame of frames) fault ??= this.#openInto(frame, 0, frame.length, plain);
     for (let position = start; position < end && fault === undefined; ) {
       const isShort = frameEnd(bytes, position) - bodyAt(bytes, position) <= mostShort;
-      // Asked each time: a long frame in between may have used it.
+      // Requested each time, because a long frame may have used the memory.
       const memory = isShort ? this.#cipher.memory("open") : undefined;
       if (memory !== undefined) {
         const next = this.#shortEnd(bytes, position, end, mostShort, memory);
@@ -214,7 +212,7 @@ export class Sealer {
     return (this.#opened > 0 ? stream.push(plain, 0, this.#opened) : undefined) ?? fault;
   }
 
-  /** Opens short frames in the cipher's own memory. */
+  /** Opens short frames in the cipher's memory. */
   #openShort(
     bytes: Uint8Array,
     start: number,
@@ -239,7 +237,7 @@ export class Sealer {
     return fault;
   }
 
-  /** Opens a frame behind those that were opened. */
+  /** Opens a frame and appends it to the opened ones. */
   #openInto(bytes: Uint8Array, from: number, to: number, plain: Uint8Array): Fault | undefined {
     const next = this.#openOne(bytes, from, to, plain, this.#opened);
     if (typeof next !== "number") return next;
@@ -247,7 +245,7 @@ export class Sealer {
     return undefined;
   }
 
-  /** Where the sealed frames from `start` on end whose bodies have at most `most` bytes, and that fit the memory; one does. */
+  /** End of the sealed frames, at least one, with bodies of up to `most` bytes that fit in the memory. */
   #shortEnd(bytes: Uint8Array, start: number, end: number, most: number, memory: CipherMemory): number {
     let position = start;
     while (position < end) {
@@ -258,31 +256,30 @@ export class Sealer {
     return position;
   }
 
-  /** Bytes of the plain frame in a sealed body of `length`. */
+  /** Bytes of the plain frame for a sealed body of `length`. */
   #plainSize(length: number): number {
     const body = Math.max(0, this.#cipher.plainLength(length));
     return headerSize(body) + body;
   }
 
-  /** Writes the plain frame of a sealed body to `at`. @returns its end, or a fault */
+  /** Writes a sealed body's plain frame to `at`. @returns its end, or a fault */
   #openOne(sealed: Uint8Array, from: number, to: number, plain: Uint8Array, at: number): number | Fault {
     const cipher = this.#cipher;
     const length = cipher.plainLength(to - from);
-    // The byte in front of the plain body is the header's last, and is written when the flags are known.
+    // The byte before the plain body is the header's last, written after the flags are known.
     const opened = cipher.open(sealed, from, to, plain, at + headerSize(length) - 1);
     if (typeof opened !== "number") return opened;
     return writeHeader(plain, at, (opened & COMMAND) !== 0 ? COMMAND : opened, length) + length;
   }
 }
 
-/** Where the body of the frame at `position` begins; 0: its header is not whole, or not a message's. */
+/** The body of the frame at `position`; 0 if its header is incomplete or not a message's. */
 function messageBodyAt(bytes: Uint8Array, position: number, end: number): number {
   const flags = bytes[position] as number;
   const body = position + (flags === 0 ? SHORT_HEADER : LONG_HEADER);
   return (flags & ~LONG) === 0 && body <= end ? body : 0;
 }
 
-/** What a connection seals and opens its frames with. */
 export function sealerOf(cipher: FrameCipher): Sealer {
   return new Sealer(cipher);
 }

@@ -1,6 +1,5 @@
 /**
- * One open socket: its routing (which peer), its peers (the queues), and its connections and endpoints (the way there),
- * brought together behind the seam.
+ * One open socket: connects its routing, peers, connections and endpoints to the engine interface.
  *
  *   offer -> routing -> pipe.out -> link -> peer
  *   take  <- routing <- pipe.in  <- link <- peer
@@ -53,7 +52,7 @@ import type { SocketEffects, SocketState } from "./socket-state.js";
 import { MACHINE, type Platform } from "./transport/transports.js";
 import type { ZapClient } from "./zap.js";
 
-/** What each socket begins with: a copy of an object has its shape. */
+/** Copied by each socket, because a copy keeps the object's shape. */
 const NONE_DROPPED = dropCounters(ENGINE_DROP_REASONS);
 
 export class ZmtpSocket implements EngineSocket, Retirement, RoutingEffects, SocketEffects {
@@ -67,7 +66,7 @@ export class ZmtpSocket implements EngineSocket, Retirement, RoutingEffects, Soc
   readonly policing: Policing;
   readonly properties: PeerProperties;
   readonly retirement: Retirement = this;
-  /** Keeps the event loop from sleeping while a message is waited for. */
+  /** Keeps the event loop busy while a message is awaited (`lowLatency`). */
   spin: Spin | undefined = undefined;
   readonly #listener: EngineListener;
   readonly #routing: Routing;
@@ -75,9 +74,9 @@ export class ZmtpSocket implements EngineSocket, Retirement, RoutingEffects, Soc
   readonly #peers: Peers;
   readonly #parts: SocketParts;
   readonly #onClosed: () => void;
-  /** Messages replace each other one by one. */
+  /** Only the newest message is kept, so batches cannot be relayed. */
   #conflates = false;
-  // Made when they are first asked for: most sockets are no part of a relay.
+  // Created on first use, because most sockets are not part of a relay.
   #relaySource: RelaySource | undefined = undefined;
   #relaySink: RelaySink | undefined = undefined;
   #wantsRead = false;
@@ -106,7 +105,7 @@ export class ZmtpSocket implements EngineSocket, Retirement, RoutingEffects, Soc
     this.subscriptions = routing.subscriptions;
     this.#conflates = this.options.conflate;
     this.framePassing = routing.framePassing;
-    // Patterns and proxies ask for these.
+    // Facets for patterns and proxies.
     this.directed = routing.directed;
     this.peerQueues = routing.peerQueues;
     this.#state = {
@@ -219,7 +218,7 @@ export class ZmtpSocket implements EngineSocket, Retirement, RoutingEffects, Soc
     warnOfOption(name, value, this.endpoints.attached);
     setOption(this.options, name, value);
     if (isMark(name)) this.#peers.marksChanged();
-    // A send may have waited for what counts no more, as with noDrop.
+    // The option, such as noDrop, may unblock a send.
     this.routingOnWritable();
   }
 
@@ -306,7 +305,7 @@ export class ZmtpSocket implements EngineSocket, Retirement, RoutingEffects, Soc
   }
 
   pipeOnMessages(pipe: Pipe): void {
-    // From a peer that was disconnected nothing comes any more, except the notice of its end (STREAM).
+    // A disconnected peer delivers nothing more, except a STREAM's notice of its end.
     if (this.#closing === undefined && (pipe.leaving === undefined || !pipe.outlives))
       this.#routing.messages(pipe);
     else pipe.discard();
@@ -330,7 +329,10 @@ export class ZmtpSocket implements EngineSocket, Retirement, RoutingEffects, Soc
     if (pipe.link?.command?.(body) !== true && pipe.leaving === undefined) this.#routing.command(pipe, body);
   }
 
-  /** @param isLater found in the middle of a flush, or of a fan-out whose encoder is one for all messages: a listener may publish, or throw */
+  /**
+   * @param isLater defers the event, because a listener in the middle of a flush or fan-out could publish or
+   * throw
+   */
   #count(reason: EngineDropReason, messages: number, pipe?: Pipe, isLater?: boolean): void {
     if (messages === 0) return;
     this.#dropped[reason] += messages;

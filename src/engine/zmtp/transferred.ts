@@ -1,19 +1,19 @@
 /**
- * Messages that a program has given away (`send` with `transfer`): to a socket of the same thread they pass as their frames, with no
- * framing and no copy. What else a message has in front, such as an envelope, is the socket's own, and is copied.
+ * Frames of messages given away with `transfer`, which pass to sockets of the same thread without framing or
+ * copying. Frames in front of them, such as an envelope, belong to the socket and are copied.
  */
 import { slice } from "../../core/memory.js";
 import type { OutgoingFrame, OutgoingMessage } from "../engine.js";
 
-/** Node.js has the global one behind a getter, which costs 6 ns a message. */
+/** Node.js's global `Buffer` is a getter, which costs 6 ns per message. */
 const Bytes = Buffer;
 
-/** A message as its frames: a lone one, or all in order. */
+/** A single frame, or all frames in order. */
 export type Frames = Buffer | Buffer[];
 
 /**
- * The frames of `message` from the `from`th on, behind copies of `prefix`. A Buffer is the very object, another view becomes a
- * Buffer of its memory, and a string is encoded.
+ * The frames of `message` from index `from` on, after copies of `prefix`. A Buffer stays the same object,
+ * other views become Buffers of their memory, and strings are encoded.
  */
 export function framesOf(
   message: OutgoingMessage,
@@ -32,7 +32,8 @@ export function framesOf(
 
 function frameOf(frame: OutgoingFrame): Buffer {
   if (typeof frame === "string") return Bytes.from(frame);
-  // What stands for `null` is one for all messages: a receiver that transferred its memory to a thread would take it from the others.
+  // Empty frames may share one object, which a receiver could transfer to a thread and take from other
+  // messages.
   if (frame.length === 0) return Bytes.alloc(0);
   return frame instanceof Bytes ? frame : slice(frame.buffer, frame.byteOffset, frame.length);
 }

@@ -1,6 +1,5 @@
 /**
- * The writing half of a link over a byte stream: what waits in the pipe goes to the
- * kernel, as much as it takes.
+ * The writing half of a link over a byte stream.
  *
  *   flush -> taken at once: confirmed, the next
  *         -> not all: blocked, until the stream has called back
@@ -12,19 +11,17 @@ import { pinSegments, writePlain } from "./plain-write.js";
 import type { ByteStream } from "./transport/byte-stream.js";
 import type { Framing } from "./transport/framing.js";
 
-/** Bytes handed to the kernel at once, and so what is in flight when a connection is lost. */
+/** Bytes per write, and so in flight when a connection is lost. */
 const MAX_WRITE = 262_144;
 /**
- * How long a connection that has sent everything waits for the peer to hang up, in ms. A peer that reads slowly has not
- * got everything yet, and if it sends something to a closed connection, the kernel throws the rest away.
+ * ms for which a connection with nothing left to send waits for the peer's hang-up. A slow peer may not have
+ * read everything, and the kernel discards the rest if it sends to a closed connection.
  */
 export const HANG_UP_TIMEOUT = 30_000;
 
-/** What a writer reports. */
 export interface WriterEffects {
-  /** Nothing is left to write. */
   writerOnEmpty(): void;
-  /** What waits cannot be written; called in a turn of its own, once. */
+  /** The queue cannot be written; called once, in a later turn. */
   writerOnFault(error: Error): void;
 }
 
@@ -36,12 +33,10 @@ export class PipeWriter {
   readonly #effects: WriterEffects;
   #blocked = false;
   #stopped = false;
-  /** Messages have gone to the kernel. */
+  /** Whether messages have been written. */
   wrote = false;
 
-  /**
-   * @param seal what goes on the wire for whole plain frames; absent: they go as they are
-   */
+  /** @param seal transforms plain frames to wire bytes; absent: none */
   constructor(
     socket: ByteStream,
     pipe: Pipe,
@@ -56,7 +51,7 @@ export class PipeWriter {
     this.#effects = effects;
   }
 
-  /** The kernel, or the peer by its limit, has not taken yet what was written. */
+  /** The kernel, or the peer by its limit, has not taken all written bytes. */
   get blocked(): boolean {
     return this.#blocked;
   }
@@ -67,12 +62,12 @@ export class PipeWriter {
     if (out.messages > 0) this.wrote = true;
     while (out.length > 0) {
       if (!this.#socket.writable) {
-        // The peer has hung up, and what it had sent before is not read yet: what waits is for the next connection.
+        // The peer has hung up before its input was read, so the queue is for the next connection.
         this.#blocked = true;
         return;
       }
       if (!this.#write()) return;
-      // A write that failed leaves nothing behind in the stream, either; its messages are lost when it closes.
+      // A failed write leaves nothing in the stream; its messages are lost when it closes.
       if (this.#isFull()) {
         this.#blocked = true;
         this.#pin();
@@ -84,27 +79,26 @@ export class PipeWriter {
     this.#effects.writerOnEmpty();
   }
 
-  /** What is not of the pipe and goes out now, behind what the kernel has not taken yet: whole frames. */
+  /** Writes whole frames from outside the pipe, after bytes already written. */
   writeControl(bytes: Uint8Array): void {
     if (!this.#stopped) this.#socket.write(bytes, this.#socketOnWritten);
   }
 
-  /** Nothing is written any more. */
   stop(): void {
     this.#stopped = true;
   }
 
-  /** @returns whether it could be done: one connection's failure does not concern the others that are flushed in the same turn */
+  /** @returns `false` after a failure, which must not affect other connections of the same flush */
   #write(): boolean {
     try {
       const segments = this.#pipe.takeOut(MAX_WRITE);
-      // None: all had been transferred.
+      // Empty if all messages had been transferred.
       if (segments.length > 0) this.#give(segments);
       return true;
     } catch (error) {
       this.#stopped = true;
       this.#blocked = true;
-      // Not now: the caller is in the middle of choosing a pipe.
+      // Deferred, because the caller may be choosing a pipe.
       setImmediate(() => this.#effects.writerOnFault(error as Error));
       return false;
     }
@@ -121,18 +115,18 @@ export class PipeWriter {
 
   #isFull(): boolean {
     const { writableLength, errored } = this.#socket;
-    // A batch that failed is called back without its error: the stream has it.
+    // Only `errored` shows the failure of a batch; its callback gets no error.
     return writableLength > 0 || errored !== null || (this.#framing?.excess ?? 0) > 0;
   }
 
-  /** Goes on if there is room again; called when the peer may have raised its limit. */
+  /** Continues if there is room; called also when the peer may have raised its limit. */
   relieve(): void {
     if (!this.#blocked || this.#stopped || this.#isFull()) return;
     this.#blocked = false;
     this.#pipe.out.confirm();
     this.#framing?.release();
     this.flush();
-    if (this.#blocked) this.#pipe.relieved(); // Else writerOnEmpty has done so.
+    if (this.#blocked) this.#pipe.relieved(); // Otherwise writerOnEmpty has done so.
   }
 
   #socketOnWritten = (): void => this.relieve();

@@ -1,12 +1,11 @@
 /**
- * Asks an authentication service of the program's own, bound in the same context,
- * about a peer (27/ZAP): for programs that were written for libzmq. The option
- * `authenticate` is the shorter way, and has precedence.
+ * Asks the context's authentication service about a peer (27/ZAP), for programs written for libzmq. The
+ * option `authenticate` takes precedence.
  *
  *   request  "" | 1.0 | id | domain | address | identity | mechanism | credentials…
  *   reply    "" | 1.0 | id | status | text | user id | metadata
  *
- * Each question has a connection of its own, so that its answer is known though the `id` in it is wrong.
+ * Each question has its own connection, which identifies its answer even if the `id` is wrong.
  */
 import type { ErrorCode } from "../../core/errors.js";
 import { decodeZ85 } from "../../core/z85.js";
@@ -15,28 +14,28 @@ import { OfferResult } from "../engine.js";
 import { decodeMetadata } from "./codec/metadata.js";
 import type { Refusal, Verdict } from "./mechanism/mechanism.js";
 
-/** Where the service is looked for. */
+/** The service's endpoint. */
 export const ZAP_ENDPOINT = "inproc://zeromq.zap.01";
 
 const VERSION = "1.0";
 const REQUEST_ID = "1";
 const STATUS = /^[2-5]00$/;
 
-/** How long an answer may take, in ms; a peer is refused after that. */
+/** ms for an answer; the peer is refused after that. */
 const ANSWER_TIME = 30_000;
-/** Questions under way at most; peers past it are refused. */
+/** Questions in progress at most; further peers are refused. */
 const MAX_QUESTIONS = 4_096;
 
 export class ZapClient {
   readonly #open: (listener: EngineListener) => EngineSocket;
   #questions = 0;
 
-  /** @param open a DEALER of the context */
+  /** @param open opens a DEALER of the context */
   constructor(open: (listener: EngineListener) => EngineSocket) {
     this.#open = open;
   }
 
-  /** @param identity the asking socket's own routing id, as libzmq sends it */
+  /** @param identity the asking socket's routing id, as in libzmq */
   ask(peer: PeerCredentials, identity: Uint8Array): Promise<Verdict> {
     if (this.#questions >= MAX_QUESTIONS) return Promise.resolve(false);
     this.#questions += 1;
@@ -69,7 +68,7 @@ export class ZapClient {
   }
 }
 
-/** The verdict in a reply, or what is wrong with it, checked in libzmq's order. */
+/** Checks a reply in libzmq's order. */
 function verdictOf(reply: readonly Buffer[]): Verdict {
   const [delimiter, version, id, status, , , metadata] = reply.map((frame) => frame.toString("latin1"));
   if (reply.length !== 7) return fault("MALFORMED_REPLY", `has ${reply.length} frames, not 7`);
