@@ -1,6 +1,6 @@
 /**
- * What a page adds to its sockets by imports of their own, so that pages without them do not load them. Stand-ins of
- * src/browser/absent look here.
+ * Parts that a page adds with separate imports, so that other pages do not load them. The stand-ins in
+ * src/browser/absent read this.
  */
 import type { SocketTypeName } from "../core/socket-type.js";
 import type { InprocPeers } from "../engine/zmtp/inproc.js";
@@ -12,29 +12,28 @@ import type { Routing, RoutingEffects } from "../engine/zmtp/routing/routing.js"
 import type { Sealer } from "../engine/zmtp/sealer.js";
 import type { SocketState } from "../engine/zmtp/socket-state.js";
 
-/** CURVE: both sides of its handshake, and frames through its cipher. */
+/** CURVE: both sides of the handshake, and frames through its cipher. */
 export interface CurveParts {
   server(options: MechanismOptions): Mechanism;
   client(options: MechanismOptions): Mechanism;
   sealer(cipher: FrameCipher): Sealer;
 }
 
-/** Inproc: the names of a context, and the peers of a socket. */
+/** Inproc: names of a context, and peers of a socket. */
 export interface InprocParts {
-  /** @param shared they are those of the process-wide context */
+  /** @param shared whether the names belong to the process-wide context */
   names(shared: boolean): InprocNames;
   peers(state: SocketState, peers: Peers): InprocPeers;
-  /** What binds. */
+  /** Binds inproc endpoints. */
   listening(parts: ListeningParts): Listening;
 }
 
-/** The routing of a socket type. */
 export type RoutingOf = (effects: RoutingEffects) => Routing;
 
 interface Additions {
   curve: CurveParts | undefined;
   inproc: InprocParts | undefined;
-  /** Of each socket type, from the definition of its class on. */
+  /** Set by the definitions of socket classes. */
   readonly routings: Partial<Record<SocketTypeName, RoutingOf | undefined>>;
 }
 

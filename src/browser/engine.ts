@@ -1,4 +1,4 @@
-/** The one engine of a browser. The build puts it in the place of engine/select.ts (rolldown.config.js). */
+/** The only engine in a page. Replaces engine/select.ts (rolldown.config.js). */
 import { InvalidArgumentError } from "../core/errors.js";
 import type { Engine, EngineCapabilities } from "../engine/engine.js";
 import { ZMTP_CAPABILITIES, ZmtpContext } from "../engine/zmtp/context.js";
@@ -29,7 +29,7 @@ export const ENGINE_NAMES: readonly string[] = ["zmtp"];
 export const DEFAULT_ENGINE = "zmtp";
 
 /**
- * @param choice the engine's name, an engine, or `undefined` for the only one there is
+ * @param choice an engine or its name; `undefined` for the only one
  * @throws InvalidArgumentError `EINVAL` for another name
  */
 export function selectEngine(choice: string | Engine | undefined): Engine {

@@ -1,6 +1,6 @@
 /**
- * The sockets of shoal for browsers, their workers, and whatever else has the standard `WebSocket` and no sockets of its own:
- * the same classes over `ws://` and `wss://`, with NULL and PLAIN. CURVE, inproc and draft sockets have entry points of their own.
+ * The sockets of shoal for browsers, workers and other platforms with a standard `WebSocket`: the same classes over
+ * `ws://` and `wss://`, with NULL and PLAIN. CURVE, inproc and draft sockets have separate entry points.
  *
  * @module
  */

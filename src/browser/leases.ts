@@ -1,7 +1,7 @@
-/** What becomes of the memory that messages were received in: a page uses none again; stands in for sockets/leases.ts. */
+/** Replaces sockets/leases.ts: a page never reuses memory of received messages. */
 import type { Lease } from "../engine/lease.js";
 
-/** A page takes messages one by one: its WebSocket costs far more than that. */
+/** Not worth it: a page's WebSocket costs far more. */
 export const TAKES_MANY = false;
 
 export const KEEPS_COPIES = false;
@@ -14,10 +14,9 @@ export const SENDS_MANY = false;
 
 export const READINESS = false;
 
-/** Frames have their memory, however little of it they are. */
+/** Frames keep their memory, however small a part they use. */
 const BATCH = { received: (frames: Buffer[]) => frames, keep() {}, release() {} } as Lease;
 
-/** A lease for the messages of one batch. */
 export function lendBatch(): Lease {
   return BATCH;
 }

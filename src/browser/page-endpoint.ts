@@ -1,8 +1,6 @@
-/** Endpoints of the server that a page came from. */
-
 /**
- * The endpoint of a path of the page's own server: `wss://` where the page came over https, else `ws://`, with the port that a
- * page's address leaves out.
+ * The endpoint of a path on the page's server: `wss://` for a page loaded over https, else `ws://`, with an explicit
+ * port.
  *
  * @param path begins with `/`, such as `/prices`
  */

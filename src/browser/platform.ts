@@ -1,5 +1,5 @@
 /**
- * What the engine stands on in a browser: WebSockets, and the page's own `inproc`. The build puts it in the place of
+ * The engine's platform in a browser: WebSockets, and inproc within the page. Replaces
  * engine/zmtp/transport/transports.ts (rolldown.config.js).
  */
 import type { Transport } from "../engine/zmtp/transport/transport.js";
@@ -10,7 +10,7 @@ const TRANSPORTS: ReadonlyMap<string, Transport> = new Map(
   ["ws", "wss"].map((scheme) => [scheme, webSocketTransport(scheme)]),
 );
 
-/** The schemes of endpoints that sockets here take; inproc is an addition. */
+/** Endpoint schemes without additions such as inproc. */
 export const SCHEMES: readonly string[] = [...TRANSPORTS.keys()];
 
 interface EventSource {
@@ -18,7 +18,7 @@ interface EventSource {
   removeEventListener?(type: string, listener: () => void): void;
 }
 
-/** The page has a network again, or somebody looks at it again, whose timers were slowed down meanwhile. */
+/** Fires when the page is online or visible again, since browsers slow the timers of hidden pages. */
 function onWake(listener: () => void): () => void {
   const page = globalThis as EventSource & {
     readonly document?: EventSource & { readonly hidden?: boolean };

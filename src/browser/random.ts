@@ -1,4 +1,4 @@
-/** Random numbers without node:crypto: the build puts it in the place of core/random.ts (rolldown.config.js). */
+/** Replaces core/random.ts, without node:crypto (rolldown.config.js). */
 
 export function randomStart(): number {
   return Math.floor(Math.random() * 0x1_0000_0000);

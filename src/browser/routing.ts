@@ -1,5 +1,5 @@
 /**
- * The routing of each socket type whose class the page has loaded (src/browser/define). The build puts it in the place of
+ * The routings of the socket classes that a page has loaded (src/browser/define). Replaces
  * engine/zmtp/routing/create.ts (rolldown.config.js).
  */
 import { NotSupportedError } from "../core/errors.js";
@@ -7,7 +7,6 @@ import type { SocketTypeName } from "../core/socket-type.js";
 import type { Routing, RoutingEffects } from "../engine/zmtp/routing/routing.js";
 import { ADDITIONS } from "./additions.js";
 
-/** The types that have one. */
 export function routedTypes(): readonly string[] {
   return Object.keys(ADDITIONS.routings);
 }

@@ -1,6 +1,6 @@
 /**
- * The endpoints of a page, in the place of core/schemes/schemes.ts: `ws://HOST:PORT/PATH`, `wss://…`, and `inproc://NAME` where
- * the page has it. What can be wrong with one is the same as in core/schemes/ws.ts and host-port.ts, in fewer words.
+ * Replaces core/schemes/schemes.ts: `ws://HOST:PORT/PATH`, `wss://…`, and `inproc://NAME` once added. The rules are
+ * those of core/schemes/ws.ts and host-port.ts, with shorter messages.
  */
 import { quoted } from "../core/arguments.js";
 import { InvalidArgumentError, TransportError } from "../core/errors.js";
@@ -9,17 +9,17 @@ import { badEndpoint, checkLength, type EndpointUse } from "../core/schemes/sche
 const MAX_PATH = 1_024;
 const MAX_INPROC_NAME = 255;
 
-/** HOST, PORT, and a path of what needs no escaping (RFC 3986, Path), with a query. */
+/** HOST, PORT, and a path without escapes (RFC 3986, Path), with a query. */
 const ADDRESS = /^(\[[^\]]+\]|[^[\]:;/?#*]+):(\d{1,5})([/?][\w.~!$&'()*+,;=:@%/?-]*)?$/;
 
 const NO_INPROC = 'a page has it after: import { enableInproc } from "shoal/browser/inproc"; enableInproc()';
 
-/** The host of an endpoint of a WebSocket, without brackets. */
+/** The host of a WebSocket endpoint, without brackets. */
 export function hostOf(endpoint: string): string {
   return new URL(endpoint).hostname.replace(/^\[|\]$/g, "");
 }
 
-/** As of core/schemes/schemes.ts. A WebSocket cannot be bound: what it is bound to is not looked at. */
+/** As in core/schemes/schemes.ts, but addresses to bind are not checked, since a page cannot bind a WebSocket. */
 export function checkEndpoint(
   endpoint: unknown,
   use: EndpointUse,

@@ -1,6 +1,6 @@
-/** The interface `WebSocket` of the Web platform (WHATWG, WebSockets), as far as it is used here. */
+/** The part of the Web platform's interface `WebSocket` (WHATWG, WebSockets) that shoal uses. */
 
-/** The code of a connection that ended without a close frame (RFC 6455, Reserved Status Codes). */
+/** Code of a connection without a close frame (RFC 6455, Reserved Status Codes). */
 export const ABNORMAL = 1_006;
 
 export interface StandardWebSocket {
@@ -17,7 +17,6 @@ export interface StandardWebSocket {
 
 type Constructor = new (url: string, protocols: readonly string[]) => StandardWebSocket;
 
-/** The platform's own; `undefined` where it has none. */
 export function standardWebSocket(): Constructor | undefined {
   return (globalThis as { WebSocket?: Constructor }).WebSocket;
 }

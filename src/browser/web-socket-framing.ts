@@ -1,11 +1,11 @@
 /**
- * How frames travel on the interface `WebSocket`, which shows messages, and not their frames (docs/spec/ws.md).
+ * ZMTP frames over the interface `WebSocket`, which exposes messages only (docs/spec/ws.md).
  *
  *   stream    a message is a piece of ZMTP's stream, both ways
- *   frames    a message is a flag byte and a frame's body: what is written are frames of ZMTP, sent one by one, each from
- *             the last byte of its header on, which becomes the flag
+ *   frames    a message is a flag byte and a frame's body: each written ZMTP frame is sent alone, from the last byte of
+ *             its header on, which becomes the flag
  *
- * There are no pings in the interface: ZMTP's take their place where the peer knows them.
+ * The interface has no pings, so ZMTP's are used if the peer knows them.
  */
 
 import { bodyAt, COMMAND, commandFrame, frameEnd, MORE, writeHeader } from "../engine/frame.js";
@@ -16,14 +16,14 @@ import { isBare, isStream } from "../engine/zmtp/ws/subprotocol.js";
 import { WS_COMMAND, WS_MORE } from "../engine/zmtp/ws/ws-frame.js";
 import type { StandardWebSocket } from "./standard-web-socket.js";
 
-/** Bytes of memory that writes share; a larger one has its own. */
+/** Bytes of memory shared by writes; larger writes allocate. */
 const SCRATCH_BYTES = 65_536;
-/** A header and its flag at most. */
+/** Largest header with its flag. */
 const MAX_HEADER = 9;
 
 const NOTHING = Buffer.alloc(0);
 
-/** Why this side closes, as a page may say it: RFC 6455's own codes are the browser's. */
+/** Close codes. A page may not use RFC 6455's own codes other than 1000. */
 const CODES: Readonly<Record<Farewell, number>> = {
   done: 1_000,
   protocol: 4_002,
@@ -33,7 +33,7 @@ const CODES: Readonly<Record<Farewell, number>> = {
 
 let scratch: Uint8Array | undefined;
 
-/** Memory for one write: a WebSocket has copied it when `send` returns. */
+/** Reused memory for one write: a WebSocket copies it within `send`. */
 function scratchOf(size: number): Uint8Array {
   if (size > SCRATCH_BYTES) return new Uint8Array(size);
   scratch ??= new Uint8Array(SCRATCH_BYTES);
@@ -43,21 +43,21 @@ function scratchOf(size: number): Uint8Array {
 export class WebSocketFraming implements Framing {
   readonly mechanism: Mechanism["name"];
   readonly bare: boolean;
-  /** A message is a piece of ZMTP's stream. */
+  /** Whether messages are pieces of ZMTP's stream. */
   readonly stream: boolean;
   readonly closed = false;
   /** Whether the peer answers ZMTP's PING. */
   readonly pings: boolean;
   fault: Fault | undefined = undefined;
-  /** What `close` is to say. */
+  /** The code for `close`. */
   closeCode: number = CODES.done;
 
-  /** Whether the peer is to close, behind what it has sent: where this side has nothing to complain of. */
+  /** Whether to ask the peer to close after its last message; only without a fault of the peer. */
   get asksForEnd(): boolean {
     return this.stream && this.closeCode === CODES.done;
   }
 
-  /** @param protocol that was agreed on */
+  /** @param protocol the negotiated subprotocol */
   constructor(mechanism: Mechanism["name"], protocol: string) {
     this.mechanism = mechanism;
     this.bare = isBare(protocol);
@@ -65,7 +65,7 @@ export class WebSocketFraming implements Framing {
     this.pings = !this.bare;
   }
 
-  /** @returns memory that may be overwritten, where messages are frames: others may have the same pieces */
+  /** @returns in the mode "frames" a copy, which `send` overwrites: other peers may share the pieces */
   encode(pieces: readonly FramePiece[]): Uint8Array {
     const [only] = pieces;
     if (this.stream && pieces.length === 1 && only !== undefined)
@@ -81,7 +81,6 @@ export class WebSocketFraming implements Framing {
     return bytes.subarray(0, at);
   }
 
-  /** Sends what was encoded. */
   send(socket: StandardWebSocket, bytes: Uint8Array): void {
     if (this.stream) {
       if (bytes.length > 0) socket.send(bytes);
@@ -119,7 +118,7 @@ export class WebSocketFraming implements Framing {
     return { bytes: frame, length: at + length - 1, pooled: undefined, kept: true };
   }
 
-  /** The peer broke the rules: what comes is not read any more. */
+  /** Reports a protocol violation; later input is ignored. */
   refuse(what: string): void {
     this.fault ??= protocolFault("ERR_ZMTP_UNSPECIFIED", `the peer sent ${what} (45/ZWS, Framing)`);
   }

@@ -1,12 +1,12 @@
 /**
- * A standard WebSocket as the stream that the engine writes to and reads from.
+ * A standard WebSocket as the engine's byte stream.
  *
- *   write --send--> the browser's buffer; past FULL bytes it counts as full, until it has EASED
+ *   write --send--> the browser's buffer; past FULL bytes it counts as full, until EASED
  *   message --> the sink
- *      `- paused: held, and the peer learns no new limit; past MAX_HELD the connection ends
+ *      `- paused: held, and the peer gets no new limit; past MAX_HELD the connection ends
  *
- * The interface cannot stop the sender. Where messages are pieces of ZMTP's stream the peer learns how much this side
- * takes (docs/spec/ws.md); any other peer that sends faster than the program receives is disconnected when too much waits.
+ * The interface cannot stop the sender. In the mode "stream" the peer gets a limit (docs/spec/ws.md). Any other peer
+ * that sends too fast is disconnected once too much waits.
  */
 import { isBytes, isMemory } from "../core/bytes.js";
 import type { ByteStream } from "../engine/zmtp/transport/byte-stream.js";
@@ -16,19 +16,18 @@ import { END, FIRST_LIMIT } from "../engine/zmtp/ws/subprotocol.js";
 import { ABNORMAL, type StandardWebSocket } from "./standard-web-socket.js";
 import type { WebSocketFraming } from "./web-socket-framing.js";
 
-/** Bytes in the browser's buffer from which it counts as full, and those at which it takes more. */
+/** Buffered bytes at which the browser's buffer counts as full, and at which it accepts more. */
 const FULL = 1_048_576;
 const EASED = 262_144;
-/** ms between two looks at a full buffer: nothing reports that it has emptied. */
+/** ms between polls of a full buffer, since no event reports that it has emptied. */
 const LOOK_INTERVAL = 5;
-/** Bytes that are held for a program that does not receive. */
+/** Bytes held for a program that does not receive. */
 export const MAX_HELD = 16_777_216;
-/** Bytes that count for each message in addition to its own: a small one would count next to nothing of its memory. */
+/** Bytes added to each held message for its object. */
 const HELD_COST = 128;
 
 type Done = (error?: Error | null) => void;
 
-/** A WebSocket that is open. */
 export class WebSocketStream implements Stream, ByteStream, StreamReader {
   readonly socket: ByteStream = this;
   readonly reader: StreamReader = this;
@@ -45,13 +44,13 @@ export class WebSocketStream implements Stream, ByteStream, StreamReader {
   #held: Buffer[] = [];
   #heldBytes = 0;
   #paused = false;
-  /** This side sends no more. */
+  /** Whether this side has stopped sending. */
   #ended = false;
   #closed = false;
   #destroyed = false;
-  /** The peer sends no more. */
+  /** Whether the peer has stopped sending. */
   #isOver = false;
-  /** Bytes that were handed to the sink, and those that the peer may send in all. */
+  /** Bytes handed to the sink, and the total that the peer may send. */
   #received = 0;
   #limit = FIRST_LIMIT;
 
@@ -62,12 +61,15 @@ export class WebSocketStream implements Stream, ByteStream, StreamReader {
     this.remote = remote;
     this.address = address;
     socket.onmessage = ({ data }) => this.#socketOnMessage(data);
-    // A browser's close event follows at once; that of Node.js 20 does not come.
+    // Browsers fire `close` next; Node.js 20 does not.
     socket.onerror = () => setImmediate(() => this.#socketOnClose(ABNORMAL, ""));
     socket.onclose = ({ code, reason }) => this.#socketOnClose(code, reason);
   }
 
-  /** A browser does not count. While nothing is written this grows as it takes what waits, and only that is asked for. */
+  /**
+   * Browsers do not count sent bytes. Without writes this value grows as the buffer drains, which is enough for the
+   * caller.
+   */
   taken(): number {
     return -this.writableLength;
   }
@@ -107,14 +109,14 @@ export class WebSocketStream implements Stream, ByteStream, StreamReader {
     for (const done of waiting) done(this.errored);
   };
 
-  /** Messages go out one by one. */
+  /** A WebSocket cannot batch messages. */
   cork(): void {}
 
   uncork(): void {}
 
   /**
-   * The browser sends what it has first. From `close` on it shows no message any more, also of those that are on their way:
-   * a peer that knows the word is asked to close instead.
+   * Closes after buffered output. The browser drops messages in flight once `close` is called, so a peer that
+   * supports END is asked to close instead.
    */
   end(last?: Uint8Array | (() => void)): this {
     if (isBytes(last)) this.write(last);
@@ -134,7 +136,7 @@ export class WebSocketStream implements Stream, ByteStream, StreamReader {
     this.#socket.onmessage = null;
     this.#socket.onclose = null;
     this.#close();
-    // In a turn of its own, as Node's streams do.
+    // Asynchronously, as in Node's streams.
     queueMicrotask(() => this.#end(error));
     return this;
   }
@@ -163,7 +165,7 @@ export class WebSocketStream implements Stream, ByteStream, StreamReader {
   resume(): this {
     if (!this.#paused) return this;
     this.#paused = false;
-    // Not now: the caller is taking a message.
+    // Deferred, since the caller is taking a message.
     queueMicrotask(this.#handOver);
     return this;
   }
@@ -199,7 +201,7 @@ export class WebSocketStream implements Stream, ByteStream, StreamReader {
     this.destroy(error);
   }
 
-  /** What was held comes first: the peer's regular end is behind it. */
+  /** Hands over held messages before the peer's regular end. */
   #handOver = (): void => {
     while (!this.#paused) {
       const bytes = this.#held.shift();
@@ -219,7 +221,7 @@ export class WebSocketStream implements Stream, ByteStream, StreamReader {
     this.#raiseLimit();
   }
 
-  /** The peer may send as much again as it could at first, from what has been taken so far. */
+  /** Extends the peer's limit to FIRST_LIMIT bytes beyond those handed over. */
   #raiseLimit(): void {
     if (!this.framing.stream || this.#ended) return;
     const limit = this.#received + FIRST_LIMIT;
@@ -243,7 +245,6 @@ export class WebSocketStream implements Stream, ByteStream, StreamReader {
     this.#end(this.errored);
   }
 
-  /** Nothing more comes. */
   #end(error?: Error): void {
     this.#isOver = false;
     this.#held = [];

@@ -1,8 +1,7 @@
 /**
- * `ws://` and `wss://` over the standard interface `WebSocket`: browsers, their workers, and what has nothing else.
+ * `ws://` and `wss://` over the standard interface `WebSocket`, which can dial but not listen.
  *
  *   dial    new WebSocket(url, subprotocols) --open--> done
- *   listen  there is no such thing
  */
 import { NotSupportedError } from "../core/errors.js";
 import { chosenMechanism } from "../engine/zmtp/mechanism/chosen.js";
@@ -34,7 +33,7 @@ export function webSocketTransport(scheme: string): Transport {
     framed: true,
 
     assertUsable(use) {
-      // A bind is refused with its endpoint.
+      // `listen` refuses binds, with the endpoint.
       if (use === "connect" && standardWebSocket() === undefined)
         throw new NotSupportedError("There is no WebSocket here: shoal/browser needs the standard one");
     },
@@ -49,7 +48,7 @@ export function webSocketTransport(scheme: string): Transport {
 
     dial(endpoint, options, done) {
       const attempt = new Attempt(endpoint, options, done);
-      // In a turn of its own: `done` is not called within this call.
+      // Deferred, so that `done` is not called within this call.
       queueMicrotask(() => attempt.start());
       return () => attempt.cancel();
     },
@@ -63,7 +62,6 @@ function notOpened(code: number, reason: string): Error {
   );
 }
 
-/** One attempt to connect. */
 class Attempt {
   readonly #endpoint: string;
   readonly #options: TransportOptions;
@@ -87,7 +85,7 @@ class Attempt {
     try {
       socket = new WebSocket(this.#endpoint, offers);
     } catch (error) {
-      // Such as a page of https that asks for ws.
+      // For example a page of https that asks for ws.
       this.#settle(error as Error);
       return;
     }
@@ -101,7 +99,7 @@ class Attempt {
         this.#abandon();
       }, patience).unref();
     socket.onclose = ({ code, reason }) => this.#settle(notOpened(code, reason));
-    // A browser's close event follows at once; that of Node.js 20 does not come.
+    // Browsers fire `close` next; Node.js 20 does not.
     socket.onerror = () => setImmediate(() => this.#settle(notOpened(ABNORMAL, "")));
     socket.onopen = () => this.#socketOnOpen(socket, name, offers);
   }

@@ -1,6 +1,6 @@
 /**
- * CURVE is an addition: X25519 and its boxes are larger than most pages want (shoal/browser/curve). The build puts it in the
- * place of engine/zmtp/mechanism/curve.ts (rolldown.config.js).
+ * Replaces engine/zmtp/mechanism/curve.ts (rolldown.config.js). CURVE is an addition (shoal/browser/curve), since
+ * X25519 and its boxes are larger than most pages want.
  */
 import { NotSupportedError } from "../../core/errors.js";
 import type { Mechanism, MechanismOptions } from "../../engine/zmtp/mechanism/mechanism.js";

@@ -1,7 +1,4 @@
-/**
- * No datagrams: the build puts it in the place of engine/zmtp/datagrams.ts (rolldown.config.js). A page refuses their endpoints
- * before a socket sees them (schemes.ts).
- */
+/** Replaces engine/zmtp/datagrams.ts (rolldown.config.js). schemes.ts refuses datagram endpoints earlier. */
 export const HAS_DATAGRAMS = false;
 
 export function assertPlainDatagrams(): void {}

@@ -1,4 +1,4 @@
-/** No draft socket types; stands in for sockets/draft/addressed.ts and single-frame.ts. */
+/** Replaces sockets/draft/addressed.ts and single-frame.ts: no draft socket types. */
 
 export const ADDRESSED = {};
 

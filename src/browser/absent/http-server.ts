@@ -1,4 +1,4 @@
-/** Nothing is bound to HTTP servers; stands in for core/schemes/http-server.ts. */
+/** Replaces core/schemes/http-server.ts: a page has no HTTP servers. */
 import { NotSupportedError } from "../../core/errors.js";
 
 export function nameOfServer(): never {

@@ -1,6 +1,6 @@
 /**
- * The names of a context, once it uses inproc; the build puts it in the place of engine/zmtp/inproc-names.ts
- * (rolldown.config.js). Endpoints `inproc://` are refused before inproc is added.
+ * Replaces engine/zmtp/inproc-names.ts (rolldown.config.js). Until inproc is added, `inproc://` endpoints are
+ * refused.
  */
 import type { InprocNames as RealNames } from "../../engine/zmtp/inproc-names.js";
 import { ADDITIONS } from "../additions.js";
@@ -13,7 +13,7 @@ export class InprocNames {
     this.#shared = shared;
   }
 
-  /** Once inproc is added. */
+  /** Present once inproc is added. */
   get real(): RealNames | undefined {
     this.#real ??= ADDITIONS.inproc?.names(this.#shared);
     return this.#real;

@@ -1,7 +1,4 @@
-/**
- * The inproc peers of a socket, once it has some; the build puts it in the place of engine/zmtp/inproc.ts
- * (rolldown.config.js).
- */
+/** Replaces engine/zmtp/inproc.ts (rolldown.config.js); delegates to it once a socket has inproc peers. */
 import type { InprocPeers as RealPeers } from "../../engine/zmtp/inproc.js";
 import type { InprocNames } from "../../engine/zmtp/inproc-names.js";
 import type { Peers } from "../../engine/zmtp/peers.js";

@@ -1,4 +1,4 @@
-/** A page is not held by its sockets, and its end is not waited for; stands in for engine/zmtp/lifetime.ts. */
+/** Replaces engine/zmtp/lifetime.ts: sockets neither keep a page alive nor delay its end. */
 import type { EngineEventLoop } from "../../engine/engine.js";
 
 export class EventLoopRef implements EngineEventLoop {

@@ -1,7 +1,4 @@
-/**
- * A page cannot listen: its sockets are bound to inproc alone, once that is added. The build puts it in the place of
- * engine/zmtp/listening.ts (rolldown.config.js).
- */
+/** Replaces engine/zmtp/listening.ts (rolldown.config.js). A page can bind only to inproc, once that is added. */
 import type { ListeningParts, Origin, Listening as RealListening } from "../../engine/zmtp/listening.js";
 import { ADDITIONS } from "../additions.js";
 import { noListener } from "../web-socket.js";
@@ -34,7 +31,7 @@ export class Listening {
     this.#real?.stop();
   }
 
-  /** @throws NotSupportedError where inproc is not added */
+  /** @throws NotSupportedError if inproc is not added */
   #listening(endpoint: string): RealListening {
     this.#real ??= ADDITIONS.inproc?.listening(this.#parts);
     if (this.#real !== undefined) return this.#real;

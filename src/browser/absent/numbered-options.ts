@@ -1,4 +1,4 @@
-/** No options by libzmq's numbers; stands in for sockets/numbered-options.ts. */
+/** Replaces sockets/numbered-options.ts: no options by libzmq's numbers. */
 import { NotSupportedError } from "../../core/errors.js";
 
 export const GET_NUMBERED: unique symbol = Symbol("shoal.getNumbered");

@@ -1,2 +1,2 @@
-/** No options by libzmq's numbers; stands in for sockets/numbered-socket.ts. */
+/** Replaces sockets/numbered-socket.ts: no options by libzmq's numbers. */
 export abstract class SocketByNumber {}

@@ -1,4 +1,4 @@
-/** Nobody observes a page's sockets; stands in for sockets/observation.ts. */
+/** Replaces sockets/observation.ts: pages lack node:diagnostics_channel. */
 export const OBSERVABLE = false;
 export function isSendObserved(): boolean {
   return false;

@@ -1,4 +1,4 @@
-/** Rates are those of proxies' policies, and a page has no proxies; stands in for engine/zmtp/peer-meter.ts. */
+/** Replaces engine/zmtp/peer-meter.ts: rates belong to proxies' policies, and a page runs no proxies. */
 export const HAS_POLICIES = false;
 
 export class PeerMeter {}

@@ -1,4 +1,4 @@
-/** No raw TCP; stands in for engine/zmtp/raw.ts. Nothing calls it: there is no Stream (routing.ts). */
+/** Replaces engine/zmtp/raw.ts. Nothing calls it, since pages have no Stream sockets (routing.ts). */
 export function openRaw(): void {}
 
 export class RawOpening {}

@@ -1,6 +1,5 @@
-/** A page runs no proxies: nothing is relayed. Stands in for engine/zmtp/routing/relaying.ts (rolldown.config.js). */
+/** Replaces engine/zmtp/routing/relaying.ts (rolldown.config.js): a page runs no proxies. */
 
-/** None. */
 export const RELAYS = false;
 
 const none = (): undefined => undefined;

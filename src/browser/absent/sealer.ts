@@ -1,4 +1,4 @@
-/** Frames through a cipher, where the page has added CURVE, which makes ciphers; stands in for engine/zmtp/sealer.ts. */
+/** Replaces engine/zmtp/sealer.ts: ciphers exist only once CURVE is added. */
 import type { FrameCipher } from "../../engine/zmtp/mechanism/mechanism.js";
 import type { Sealer } from "../../engine/zmtp/sealer.js";
 import { ADDITIONS } from "../additions.js";

@@ -1,2 +1,2 @@
-/** A page has no `sendMany`; stands in for sockets/send-many.ts. */
+/** Replaces sockets/send-many.ts: no `sendMany`. */
 export const SENDING_MANY = {};

@@ -1,4 +1,4 @@
-/** A page has no sockets of TCP, and its browser decides whom to trust; stands in for core/system-options.ts. */
+/** Replaces core/system-options.ts: a page has no TCP sockets, and its browser decides whom to trust. */
 
 export const SYSTEM_OPTIONS = {};
 

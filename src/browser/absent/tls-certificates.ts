@@ -1,4 +1,4 @@
-/** A page has no certificates of its own; stands in for core/tls-certificates.ts. */
+/** Replaces core/tls-certificates.ts: a page has no certificates. */
 
 export const TLS_CERTIFICATES_RULE = "null";
 

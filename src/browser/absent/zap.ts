@@ -1,4 +1,4 @@
-/** No service that authenticates peers (27/ZAP); stands in for engine/zmtp/zap.ts. The option `authenticate` does it. */
+/** Replaces engine/zmtp/zap.ts: no ZAP service (27/ZAP); use the option `authenticate`. */
 export const ZAP_ENDPOINT = "inproc://zeromq.zap.01";
 
 export class ZapClient {

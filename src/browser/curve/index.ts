@@ -1,20 +1,20 @@
 /**
- * CURVE for `shoal/browser` (26/CURVEZMQ): by the packages `@noble/ciphers` and `@noble/curves`, which are part of this
- * module. Sockets have it from the call of `enableCurve` on.
+ * CURVE for `shoal/browser` (26/CURVEZMQ), with the packages `@noble/ciphers` and `@noble/curves`, which are part of
+ * this module. Call `enableCurve` first.
  *
  * @module
  */
 import { curveClient, curveServer } from "../../engine/zmtp/mechanism/curve.js";
 import { sealerOf } from "../../engine/zmtp/sealer.js";
 import { ADDITIONS } from "../additions.js";
-// In one file, what both entry points need is in the first.
+// Puts code shared by both entry points into the main one.
 import "../index.js";
 
 export type { CurveKeyPair } from "../../sockets/security/curve-keys.js";
 export { curveKeyPair, curvePublicKey } from "./keys.js";
 
 /**
- * Gives the sockets of `shoal/browser` the mechanism CURVE: the options `curveServerKey`, `curvePublicKey` and
+ * Enables CURVE for the sockets of `shoal/browser`: the options `curveServerKey`, `curvePublicKey` and
  * `curveSecretKey` work from now on. A second call does nothing.
  */
 export function enableCurve(): void {

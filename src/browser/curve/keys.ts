@@ -1,18 +1,18 @@
-/** CURVE key pairs in a page: those of src/sockets/security/curve-keys.ts, which are made by node:crypto. */
+/** CURVE key pairs without node:crypto, which src/sockets/security/curve-keys.ts uses. */
 import { InvalidArgumentError } from "../../core/errors.js";
 import { decodeZ85, encodeZ85 } from "../../core/z85.js";
 import { KEY_LENGTH } from "../../engine/zmtp/mechanism/curve-box.js";
 import type { CurveKeyPair } from "../../sockets/security/curve-keys.js";
 import { publicKeyOf, randomBytes } from "./primitives.js";
 
-/** A new random key pair, from the platform's random source, `crypto.getRandomValues`. */
+/** A new random key pair, from `crypto.getRandomValues`. */
 export function curveKeyPair(): CurveKeyPair {
   const secretKey = randomBytes(KEY_LENGTH);
   return { publicKey: encodeZ85(publicKeyOf(secretKey)), secretKey: encodeZ85(secretKey) };
 }
 
 /**
- * The public key that belongs to a secret key.
+ * The public key of a secret key.
  *
  * @param secretKey 40 characters of Z85
  * @throws InvalidArgumentError `EINVAL` for an invalid key

@@ -1,22 +1,21 @@
 /**
- * The packages that do the cryptography of CURVE in a page: `@noble/ciphers` and `@noble/curves`. libsodium would be larger than
- * the rest of the page. The Web platform's own X25519 answers with promises. The build puts this file in the place of
- * engine/zmtp/mechanism/curve-primitives.ts (rolldown.config.js).
+ * CURVE primitives from `@noble/ciphers` and `@noble/curves`. libsodium would be larger than the rest of the page,
+ * and Web Crypto's X25519 returns promises. Replaces engine/zmtp/mechanism/curve-primitives.ts (rolldown.config.js).
  */
 import { hsalsa, xsalsa20poly1305 } from "@noble/ciphers/salsa.js";
 import { x25519 } from "@noble/curves/ed25519.js";
 import type { CurveBox } from "../../engine/zmtp/mechanism/curve-box.js";
 
-/** The longest box for which noble's working memory is kept for the next. */
+/** Longest box with reused working memory. */
 const MAX_KEPT = 131_072;
-/** Bytes of working memory in front of a text. */
+/** Bytes that noble needs before a text. */
 const NOBLE_HEAD = 32;
-/** HSalsa20's constant, "expand 32-byte k", as words. */
+/** HSalsa20's constant "expand 32-byte k", as words. */
 const SIGMA = [0x61707865, 0x3320646e, 0x79622d32, 0x6b206574];
 
 let kept = new Uint8Array(1024);
 
-/** Working memory for `length` bytes of input; noble refuses more. */
+/** Working memory of exactly `length` bytes of input, which noble requires. */
 function memory(length: number): Uint8Array {
   const size = length + NOBLE_HEAD;
   if (size > MAX_KEPT) return new Uint8Array(size);
@@ -35,7 +34,7 @@ const BOX: CurveBox = {
       plain.set(xsalsa20poly1305(key, nonce).decrypt(sealed, memory(sealed.length)));
       return true;
     } catch {
-      return false; // Noble throws where the tag does not fit.
+      return false; // Noble throws for a wrong tag.
     }
   },
   agree(publicKey, secretKey) {
@@ -43,7 +42,7 @@ const BOX: CurveBox = {
     try {
       point = x25519.getSharedSecret(secretKey, publicKey);
     } catch {
-      return undefined; // A result of zeros (RFC 7748, 6.1).
+      return undefined; // The result is all zeros (RFC 7748, 6.1).
     }
     const key = new Uint32Array(8);
     hsalsa(Uint32Array.from(SIGMA), new Uint32Array(point.slice().buffer), new Uint32Array(4), key);
@@ -52,19 +51,19 @@ const BOX: CurveBox = {
   publicKeyOf,
 };
 
-/** The primitives are a part of the page. */
+/** Nothing to load: the primitives are part of the page. */
 export function loadCurveBox(): undefined {}
 
 export function curveBox(): CurveBox {
   return BOX;
 }
 
-/** Bytes of the platform's random source. */
+/** Bytes from the platform's random source. */
 export function randomBytes(length: number): Buffer {
   return Buffer.from(globalThis.crypto.getRandomValues(new Uint8Array(length)));
 }
 
-/** Compares secrets in a time that does not depend on where they differ. */
+/** Compares secrets in constant time. */
 export function equal(one: Uint8Array, other: Uint8Array): boolean {
   let differing = one.length ^ other.length;
   for (let i = 0; i < one.length; i++) differing |= (one[i] as number) ^ (other[i] as number);

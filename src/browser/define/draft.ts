@@ -1,4 +1,4 @@
-/** For the files of sockets/draft: their sockets may have addresses, too. */
+/** Used by sockets/draft, whose sockets may have addresses. */
 import { PairRouting } from "../../engine/zmtp/routing/pair.js";
 import { PipelineRouting } from "../../engine/zmtp/routing/pipeline.js";
 import { SingleFrameQueue } from "../../engine/zmtp/routing/queues.js";
@@ -25,6 +25,6 @@ export function defineSocket(
   type: Parameters<typeof define>[1],
 ): void {
   define(socketClass, type);
-  // In the place of the methods of sockets without addresses.
+  // Replaces the methods of sockets without addresses.
   defineMethods(socketClass, ADDRESSED[type]);
 }

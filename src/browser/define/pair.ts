@@ -1,4 +1,4 @@
-/** For sockets/pair.ts. */
+/** Used by sockets/pair.ts. */
 import { PairRouting } from "../../engine/zmtp/routing/pair.js";
 import { defineWith } from "./define.js";
 

@@ -1,4 +1,4 @@
-/** For sockets/pipeline.ts. */
+/** Used by sockets/pipeline.ts. */
 import { PipelineRouting } from "../../engine/zmtp/routing/pipeline.js";
 import { defineWith } from "./define.js";
 

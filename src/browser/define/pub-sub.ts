@@ -1,4 +1,4 @@
-/** For sockets/pub-sub.ts. */
+/** Used by sockets/pub-sub.ts. */
 import { PublishRouting } from "../../engine/zmtp/routing/publish.js";
 import { SubscribeRouting } from "../../engine/zmtp/routing/subscribe.js";
 import { defineWith } from "./define.js";

@@ -1,4 +1,4 @@
-/** For sockets/request-reply.ts. */
+/** Used by sockets/request-reply.ts. */
 import { PipelineRouting } from "../../engine/zmtp/routing/pipeline.js";
 import { ReplyRouting } from "../../engine/zmtp/routing/reply.js";
 import { RequestRouting } from "../../engine/zmtp/routing/request.js";

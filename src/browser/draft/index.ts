@@ -29,5 +29,5 @@ export type {
   SingleOut,
 } from "../../sockets/draft/single-frame.js";
 
-// In one file, what both entry points need is in the first.
+// Puts code shared by both entry points into the main one.
 import "../index.js";

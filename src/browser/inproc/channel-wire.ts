@@ -1,10 +1,10 @@
 /**
- * How words and messages get from one page or worker of an origin to the others: on BroadcastChannels. One is for the words
- * of all (engine/zmtp/threads/thread-names.ts); each connection has one of its own, since a MessagePort cannot be handed over on
- * them. The build puts it in the place of engine/zmtp/threads/node-threads.ts (rolldown.config.js).
+ * Inproc between pages and workers of an origin, over BroadcastChannels: one for names
+ * (engine/zmtp/threads/thread-names.ts) and one per connection, since a BroadcastChannel cannot transfer a
+ * MessagePort. Replaces engine/zmtp/threads/node-threads.ts (rolldown.config.js).
  *
- * A channel does not say that its other end is gone. So each end holds a lock (Web Locks) as long as it lives, and asks for
- * that of the other: the end that gets it knows.
+ * Channels do not report a closed peer. Each end therefore holds a Web Lock while it lives and requests the other
+ * end's lock; a granted request means that the peer has gone.
  *
  *   bound side       lock A held, description -->
  *   connecting side                           lock B held, ready -->  asks for A
@@ -16,14 +16,14 @@ import type { ThreadWire, ThreadWord } from "../../engine/zmtp/threads/thread-na
 import type { Description, MessagePortLike } from "../../engine/zmtp/threads/thread-port.js";
 import { randomId } from "../random.js";
 
-/** With the version of the words. */
+/** Includes the protocol version. */
 const PREFIX = "shoal.inproc/2/";
-/** ms for which the other side of a handover may take to answer. */
+/** ms for the other side to answer a handover. */
 const READY_TIMEOUT = 5_000;
-/** ms for which messages of an end that is gone may still be on their way. */
+/** ms in which messages of a closed peer may still arrive. */
 const LAST_MESSAGES = 500;
 
-/** What is not a message of the connection. */
+/** Control messages of a connection. */
 const READY = "ready";
 const BYE = "bye";
 
@@ -54,7 +54,7 @@ export function sharedChannel(): string | undefined {
   return channelName;
 }
 
-/** @throws NotSupportedError `NOT_SUPPORTED` where the platform lacks what it needs */
+/** @throws NotSupportedError `NOT_SUPPORTED` if the platform lacks BroadcastChannel or Web Locks */
 export function setChannel(name: string | undefined): void {
   if (name !== undefined) parts();
   channelName = name;
@@ -77,10 +77,10 @@ function parts(): { readonly locks: Locks; open(name: string): Channel } {
   };
 }
 
-/** Names that sockets of this page or worker have bound: what gives up the lock of each. */
+/** Names bound in this page or worker, with functions that release their locks. */
 const heldNames = new Map<string, () => void>();
 
-/** @returns whether the name was free; it is held then, until it is released or this page or worker is gone */
+/** @returns whether the name was free. It is then held until its release, or until this page or worker ends */
 export function holdName(name: string): Promise<boolean> {
   return new Promise((resolve) => {
     const { locks } = parts();
@@ -90,7 +90,7 @@ export function holdName(name: string): Promise<boolean> {
         if (lock === null) return undefined;
         return new Promise<void>((release) => heldNames.set(name, release));
       })
-      // A page that is being left gets no locks.
+      // A page gets no locks while it unloads.
       .catch(() => resolve(false));
   });
 }
@@ -100,7 +100,7 @@ export function releaseName(name: string): void {
   heldNames.delete(name);
 }
 
-/** One end of a connection, as a MessagePort that copies. */
+/** One end of a connection: a MessagePort that copies. */
 class ChannelPort implements MessagePortLike {
   onmessage: ((event: { readonly data: unknown }) => void) | null = null;
   onmessageerror: ((event: unknown) => void) | null = null;
@@ -109,12 +109,12 @@ class ChannelPort implements MessagePortLike {
   readonly #channel: Channel;
   readonly #ended = new AbortController();
   #onClose: () => void = () => undefined;
-  /** Until this end's lock is held: what is posted meanwhile. */
+  /** Messages posted before this end holds its lock. */
   #waiting: unknown[] | undefined = [];
   #release: () => void = () => undefined;
   #isOver = false;
 
-  /** @param first is posted before all else */
+  /** @param first the first message to post */
   constructor(place: string, side: "A" | "B", channel: Channel, first: unknown) {
     this.#place = place;
     this.#side = side;
@@ -140,7 +140,7 @@ class ChannelPort implements MessagePortLike {
     channel.onmessageerror = (event) => this.onmessageerror?.(event);
   }
 
-  /** The other side holds its lock: this one learns when it is gone. */
+  /** Detects the end of the other side, which holds its lock now. */
   watch(): void {
     this.#lock(this.#side === "A" ? "B" : "A", () => {
       setTimeout(() => this.#gone(), LAST_MESSAGES);
@@ -151,7 +151,7 @@ class ChannelPort implements MessagePortLike {
   #lock(side: string, granted: () => Promise<void> | undefined): void {
     const { signal } = this.#ended;
     const asked = parts().locks.request(`${this.#place}/${side}`, { signal }, () => granted());
-    // Aborted: this end is over.
+    // Aborted because this end has closed.
     asked.catch(() => undefined);
   }
 
@@ -225,7 +225,7 @@ export class NodeThreads implements ThreadWire {
     return new ChannelPort(name, "A", parts().open(name), description);
   }
 
-  /** Nothing stands still in a page. */
+  /** A page never blocks. */
   standStill(): void {}
 
   now(): number {

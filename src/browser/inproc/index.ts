@@ -9,11 +9,11 @@ import { InprocPeers } from "../../engine/zmtp/inproc.js";
 import { InprocNames } from "../../engine/zmtp/inproc-names.js";
 import { Listening } from "../../engine/zmtp/listening.js";
 import { ADDITIONS } from "../additions.js";
-// In one file, what both entry points need is in the first.
+// Puts code shared by both entry points into the main one.
 import "../index.js";
 import { releaseName, setChannel, sharedChannel } from "./channel-wire.js";
 
-/** Names of all that share the channel. */
+/** Names shared over a channel. */
 class SharedNames extends InprocNames {
   override unbind(name: string): void {
     super.unbind(name);
@@ -24,19 +24,20 @@ class SharedNames extends InprocNames {
 /** Options of {@link enableInproc}. */
 export interface InprocOptions {
   /**
-   * A name of 1 to 255 characters: the names that sockets of the process-wide context bind are those of all pages and workers
-   * of this origin that have enabled inproc with the same channel. Without it they are those of this page or worker alone.
+   * A name of 1 to 255 characters. Sockets of the process-wide context then share their inproc names with all pages
+   * and workers of this origin on the same channel. Default: names of this page or worker only.
    */
   readonly channel?: string;
 }
 
 /**
- * Gives the sockets of `shoal/browser` endpoints `inproc://NAME`. A second call with the same channel does nothing.
+ * Enables `inproc://NAME` endpoints for the sockets of `shoal/browser`. A second call with the same channel does
+ * nothing.
  *
- * @throws InvalidArgumentError `EINVAL` for an unknown option, a channel that is not such a name, or where inproc was enabled
- *   with another channel, or without one
- * @throws NotSupportedError `NOT_SUPPORTED` for a channel where the platform has no BroadcastChannel or no Web Locks: a page
- *   that is not served by https or from localhost has none
+ * @throws InvalidArgumentError `EINVAL` for an unknown option, an invalid channel, or if inproc is already enabled
+ *   with another channel or without one
+ * @throws NotSupportedError `NOT_SUPPORTED` for a channel if the platform lacks BroadcastChannel or Web Locks, as a
+ *   page does unless it comes from https or localhost
  */
 export function enableInproc(options: InprocOptions = {}): void {
   checkKeys("enableInproc", options, ["channel"]);

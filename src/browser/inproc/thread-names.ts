@@ -1,7 +1,6 @@
 /**
- * Names of all pages and workers of a channel. A page cannot stand still for answers, and has no memory in common with others:
- * a name that is bound is a lock (Web Locks), which ends with its owner. The build puts it in the place of
- * engine/zmtp/threads/thread-names.ts (rolldown.config.js).
+ * Names of all pages and workers on a channel. A page cannot block for answers or share memory, so each bound name is
+ * a Web Lock, which ends with its owner. Replaces engine/zmtp/threads/thread-names.ts (rolldown.config.js).
  */
 import { NotSupportedError } from "../../core/errors.js";
 import {
@@ -39,7 +38,7 @@ export class ThreadNames extends RealNames {
     void holdName(name).then((held) => {
       this.#asking.delete(name);
       done(!held);
-      // Its socket may have been closed meanwhile.
+      // The socket may have closed in the meantime.
       setTimeout(() => {
         if (held && !this.#effects.isBound(name)) releaseName(name);
       }, 0);

@@ -1,17 +1,16 @@
 /**
- * `Buffer` where there is no Node.js: a Uint8Array with those of its methods that shoal calls, and those that programs call
- * on frames most. The build puts it in the place of the global one (rolldown.config.js).
+ * A `Buffer` without Node.js: a Uint8Array with the methods that shoal calls and that programs commonly call on
+ * frames. Replaces the global one (rolldown.config.js).
  */
 import { isMemory } from "../../core/bytes.js";
 
-/** The encodings that it knows. */
+/** The supported encodings. */
 export type Encoding = "utf8" | "utf-8" | "latin1" | "binary" | "ascii" | "hex" | "base64" | "base64url";
 
-/** Characters up to which a loop is faster than TextEncoder and TextDecoder. */
+/** Length up to which a loop is faster than TextEncoder and TextDecoder. */
 const SHORT = 64;
-/** Characters that `String.fromCharCode` takes at once: arguments are on the stack. */
+/** Characters per call of `String.fromCharCode`, whose arguments are on the stack. */
 const MAX_ARGUMENTS = 4_096;
-/** Two hexadecimal digits. */
 const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
 
 const encoder = new TextEncoder();
@@ -44,7 +43,7 @@ class Bytes extends Uint8Array {
     }
   }
 
-  /** Writes text as far as there is room. @returns bytes written */
+  /** Writes as much text as fits. @returns bytes written */
   write(text: string, offset?: number, encoding?: Encoding): number;
   write(text: string, offset: number, length: number, encoding?: Encoding): number;
   write(text: string, offset = 0, length?: number | Encoding, encoding?: Encoding): number {
@@ -82,7 +81,7 @@ class Bytes extends Uint8Array {
     return bytes.length;
   }
 
-  /** A view, as Node's: it copies nothing. */
+  /** A view without copying, as in Node.js. */
   override slice(start?: number, end?: number): Bytes {
     return this.subarray(start, end) as Bytes;
   }
@@ -121,7 +120,7 @@ class Bytes extends Uint8Array {
 
 const URL_SAFE: Readonly<Record<string, string>> = { "+": "-", "/": "_", "=": "" };
 
-/** Numbers of it; throws a RangeError as Node's methods do. */
+/** Reads numbers; throws a RangeError as Node's methods do. */
 function viewOn({ buffer, byteOffset, length }: Bytes): DataView {
   return new DataView(buffer, byteOffset, length);
 }
@@ -140,7 +139,6 @@ function utf8(bytes: Uint8Array, start: number, end: number): string {
   return decoder.decode(bytes.subarray(start, end));
 }
 
-/** One character for each byte. */
 function latin1(bytes: Uint8Array, start: number, end: number): string {
   let text = "";
   if (end - start <= SHORT) {
@@ -192,7 +190,7 @@ function filled(size: number, byteAt: (at: number) => number): Bytes {
   return bytes;
 }
 
-/** The bytes of `memory` from `offset` on; not copied. */
+/** The bytes of `memory` from `offset`; not copied. */
 export function viewOf(memory: ArrayBufferLike, offset?: number, length?: number): Bytes {
   return new Bytes(memory as ArrayBuffer, offset, length);
 }
@@ -206,7 +204,7 @@ function compare(one: Uint8Array, other: Uint8Array): number {
 
 const statics = {
   poolSize: 0,
-  /** Of text; of bytes, copied; of memory, a view. */
+  /** Encodes text, copies bytes, or views memory. */
   from(value: unknown, second?: unknown, third?: unknown): Bytes {
     if (typeof value === "string") return bytesOf(value, second as Encoding | undefined);
     if (isMemory(value)) return viewOf(value, second as number | undefined, third as number | undefined);
@@ -233,9 +231,8 @@ const statics = {
   compare,
 };
 
-// Not in the class: functions of a Uint8Array's with the same names have other types.
+// Assigned here, since Uint8Array has methods of these names with other types.
 for (const [name, value] of Object.entries(statics))
   Object.defineProperty(Bytes, name, { value, configurable: true, writable: true });
 
-/** See the head of the file. */
 export const Buffer = Bytes as unknown as typeof globalThis.Buffer;

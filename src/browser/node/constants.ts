@@ -1,5 +1,5 @@
-/** What shoal reads of `node:buffer`. */
+/** The values of `node:buffer` that shoal reads. */
 export const constants = {
-  /** Bytes of the largest Buffer: less than what engines allow, and more than a page should hold. */
+  /** Largest Buffer in bytes: below engine limits, and more than a page should hold. */
   MAX_LENGTH: 0x7fff_ffff,
 } as const;

@@ -1,4 +1,4 @@
-/** What shoal reads of `node:os`: the numbers of errors, which are Linux's wherever a page runs. */
+/** The part of `node:os` that shoal reads: error numbers, always those of Linux. */
 export const constants = {
   errno: {
     ENOENT: 2,

@@ -1,7 +1,4 @@
-/**
- * What shoal uses of `process` where there is none. The end of a page is nothing that anybody can wait for, so `on` hears of
- * none.
- */
+/** The part of `process` that shoal uses. `on` never fires, since nothing can wait for the end of a page. */
 export const process = {
   env: {} as Readonly<Record<string, string | undefined>>,
   versions: {} as Readonly<Record<string, string | undefined>>,

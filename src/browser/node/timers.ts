@@ -1,13 +1,13 @@
 /**
- * Node's timers over those of the Web platform, whose handles are numbers: `ref`, `unref` and `refresh`, and `setImmediate`.
+ * Node's timers over Web timers, whose handles are numbers: `ref`, `unref`, `refresh` and `setImmediate`.
  *
- * Browsers slow the timers of a page that nobody sees down, to one a second and later one a minute. Messages of a MessagePort
- * are not slowed down, so `setImmediate` is one.
+ * Browsers slow the timers of hidden pages to one per second and later one per minute. MessagePorts are not slowed,
+ * so `setImmediate` uses one.
  */
 
 type Call = (...args: unknown[]) => void;
 
-/** A handle of this platform's: a number, or, in Node.js and Deno, perhaps an object. */
+/** A platform handle: a number, or possibly an object in Node.js and Deno. */
 type Handle = number & { ref?(): void; unref?(): void };
 
 interface Platform {
@@ -79,7 +79,7 @@ export const clearInterval: typeof clearTimeout = clearTimeout;
 let queue: (() => void)[] = [];
 let channel: InstanceType<typeof MessageChannel> | undefined;
 
-/** What was queued when the turn began; what it queues is for the next. */
+/** Runs the queue as of the start of the turn; new entries wait for the next one. */
 function runQueue(): void {
   const calls = queue;
   queue = [];
@@ -87,7 +87,7 @@ function runQueue(): void {
     try {
       (calls[i] as () => void)();
     } catch (error) {
-      // The others go on, and the page hears of it.
+      // The page gets the error, and the other callbacks still run.
       queueMicrotask(() => {
         throw error;
       });

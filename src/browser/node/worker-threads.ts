@@ -1,2 +1,2 @@
-/** What shoal looks for in `node:worker_threads`: a page has none of it. */
+/** Replaces `node:worker_threads` with nothing. */
 export default {};
