@@ -1,6 +1,6 @@
 /**
- * The end of a native socket: its endpoints become free, its messages leave
- * within the linger, and its monitor says when it is gone.
+ * Closes a native socket: frees its endpoints, lets messages leave within the linger, and waits for the monitor to
+ * report the end.
  */
 import type { EngineCloseResult } from "../engine.js";
 import type { Endpoints } from "./endpoints.js";
@@ -9,52 +9,51 @@ import type { NativeSocket } from "./native.js";
 import { touchUntilDone } from "./ticker.js";
 
 /**
- * How long a close waits, beyond its linger, for what may never end, in ms. libzmq goes on without us.
+ * ms beyond the linger after which a close stops waiting for what may never end; libzmq continues in the background.
  *
- * - inproc: a peer that does not read, one that is not there yet, or a REQ whose turn it is to send
- * - an endpoint that was disconnected with messages for it: no later linger reaches those
+ * - inproc: a peer that does not read or has not arrived, or a REQ whose turn it is to send
+ * - a disconnected endpoint with queued messages, which later lingers do not affect
  */
 const PATIENCE = 20;
-/** The same where an inproc name has to become free, or the linger has no limit. */
+/** ms instead of PATIENCE if an inproc name must become free, or the linger is unlimited. */
 const INPROC_LONG_PATIENCE = 500;
 
 /**
- * The linger of an XSUB whose own has no limit, in ms. What it sends is mostly subscriptions; those for a publisher
- * that has just gone would be kept for the next one, and lingered with forever.
+ * ms of linger for an XSUB with an unlimited linger. It mostly sends subscriptions; those for a publisher that has
+ * just gone wait for the next one, so the socket would linger forever.
  */
 export const XSUB_LINGER = 500;
 
-/** A socket to close, and what is known of it. */
 export interface Closing {
   readonly native: NativeSocket;
-  /** Absent for a socket that never had an endpoint, and in a worker thread for one with inproc endpoints alone. */
+  /** Missing without endpoints, and in worker threads with inproc endpoints only. */
   readonly monitor: Monitor | undefined;
   readonly endpoints: Endpoints;
   readonly inproc: boolean;
-  /** It has disconnected endpoints: those linger by themselves, as long as the socket's linger was at that time. */
+  /** Disconnected endpoints keep the linger the socket had at that time. */
   readonly hasDisconnected: boolean;
-  /** Its peers may be REQ. */
+  /** Whether its peers may be REQ. */
   readonly answers: boolean;
   /** Accepted messages that libzmq never took. */
   readonly refused: number;
-  /** ms; -1: without limit. */
+  /** ms; -1 for no limit. */
   readonly linger: number;
-  /** Takes what is to be called when the monitor says that the socket is gone. */
+  /** Registers a callback for the monitor's report of the end. */
   onEnd(ended: () => void): void;
-  /** The socket is gone, or no longer waited for. */
+  /** Called when the socket is gone, or no longer waited for. */
   onClosed(): void;
 }
 
-/** Closes the native socket. Settles when it is gone. */
+/** Closes the native socket; settles when it is gone. */
 export function closeNative(closing: Closing): Promise<EngineCloseResult> {
   const { native, monitor, endpoints, inproc } = closing;
-  // SUB and PULL have nothing to deliver. A SUB whose publisher has just gone would keep its subscriptions
-  // for the next one, and linger with them forever.
+  // SUB and PULL deliver nothing. A SUB whose publisher has just gone would keep its subscriptions for the next one,
+  // and linger forever.
   const linger = "sendTimeout" in native ? closing.linger : 0;
   native.linger = linger;
   const started = performance.now();
   const bound = endpoints.bound > 0;
-  // Nothing reports when it is gone. What it sent is in its peers' queues, and stays there.
+  // Without a monitor nothing reports the end. Sent messages are already in the peers' queues.
   if (monitor === undefined) endpoints.releaseNames();
   const released = endpoints.releaseAll();
   const stopTouching = inproc ? touchUntilDone() : undefined;
@@ -62,7 +61,7 @@ export function closeNative(closing: Closing): Promise<EngineCloseResult> {
     let gaveUp = false;
     let finished = false;
     const finish = (): void => {
-      if (finished) return; // The native socket's end may come after we have given up.
+      if (finished) return; // The native socket may end after `giveUp`.
       finished = true;
       clearTimeout(limit);
       stopTouching?.();

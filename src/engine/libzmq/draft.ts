@@ -1,6 +1,6 @@
 /**
- * The package's draft sockets, with messages as frames: its own pass what belongs to a message as an argument of `send`
- * and as a last element of what `receive` gives.
+ * Adapts the package's draft sockets to messages of frames. The package passes the first frame as an argument of
+ * `send`, and as the last element of the result of `receive`.
  *
  *   SERVER         [routing id, 4 bytes, big-endian | body]
  *   RADIO, DISH    [group | body]
@@ -12,10 +12,9 @@ import type { SocketTypeName } from "../../core/socket-type.js";
 import type { OutgoingFrame, OutgoingMessage } from "../engine.js";
 import type { Native, NativeSocket, NativeSocketClass } from "./native.js";
 
-/** Options of libzmq by their numbers. */
+/** Option numbers in zmq.h. */
 const NUMBERS = { xpubNoDrop: 69 } as const;
 
-/** Socket types that this engine does not have. */
 const MISSING_SOCKETS = ["Datagram", "Peer", "Channel"] as const;
 
 const WHY: Readonly<Record<(typeof MISSING_SOCKETS)[number], string>> = {
@@ -37,9 +36,9 @@ type Drafts = Readonly<Record<DraftName, DraftClass>>;
 let classes: Readonly<Record<DraftName, NativeSocketClass>> | undefined;
 
 /**
- * The package's class for a socket type.
+ * The package's class of a socket type.
  *
- * @throws NotSupportedError `NOT_SUPPORTED` for a type that it does not have
+ * @throws NotSupportedError `NOT_SUPPORTED` for a missing type
  */
 export function nativeClassOf(native: Native, type: SocketTypeName): NativeSocketClass {
   if (isMissing(type)) {
@@ -65,7 +64,7 @@ function draftClasses(native: Native, drafts: Drafts): Readonly<Record<DraftName
 
   class Server extends drafts.Server {
     override send(message: OutgoingMessage): Promise<void> {
-      // Without frames nothing is sent: that waits until the socket is writable.
+      // Without frames `send` only waits until the socket is writable.
       if (message.length === 0) return super.send([], { routingId: 1 });
       const [id, body] = message as [Buffer, OutgoingFrame];
       return super.send(body, { routingId: id.readUInt32BE() });
@@ -101,7 +100,7 @@ function draftClasses(native: Native, drafts: Drafts): Readonly<Record<DraftName
       return [group, body];
     }
 
-    // The package's own `join` of a Dish calls this one without the socket.
+    // The package's `join` of a Dish passes no socket here.
     override subscribe(group: Uint8Array): void {
       join.call(this, asBuffer(group));
     }

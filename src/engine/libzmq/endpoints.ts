@@ -1,31 +1,29 @@
 /**
- * The endpoints a native socket is bound to, and the moment when each is free again.
+ * Bound endpoints of a native socket, and when each is free again.
  *
- * libzmq gives up a listener in its I/O thread, some time after `unbind` or
- * `close` returned. A program that binds the same port next would now and then
- * find it in use. So a release is waited for (the monitor's `close` event), and
- * a bind that finds its address in use waits for this process's own releases.
+ * libzmq's I/O thread closes a listener some time after `unbind` or `close` returns. Releases are therefore awaited
+ * (the monitor's `close` event), and a bind of an address in use waits for this process's own releases.
  */
 import { type ShoalError, TransportError } from "../../core/errors.js";
 import { toShoalError } from "./errors.js";
 import type { NativeSocket } from "./native.js";
 
-/** How long a release may take before it is no longer waited for, in ms. */
+/** ms after which a release is no longer awaited. */
 const RELEASE_TIMEOUT = 10_000;
 /**
- * Times that a bind is tried whose error is EAGAIN: it is no error of a bind. libzmq reports the failure to its monitor before it
- * returns, which may put another errno in place of the reason.
+ * Attempts of a bind that fails with EAGAIN, which is not an error of bind. libzmq reports the failure to its monitor
+ * before it returns, and this may overwrite errno.
  */
 const BIND_ATTEMPTS = 10;
 
 export class Endpoints {
   readonly #native: NativeSocket;
   readonly #releases: Map<string, Promise<void>>;
-  /** What libzmq calls it -> what the program called it: a wildcard may be given many times. */
+  /** libzmq's name -> the program's name; a wildcard may occur several times. */
   readonly #bound = new Map<string, string>();
   readonly #releasing = new Map<string, () => void>();
 
-  /** @param releases all sockets' endpoints that are being released, by libzmq's name */
+  /** @param releases pending releases of all sockets, by libzmq's name */
   constructor(native: NativeSocket, releases: Map<string, Promise<void>>) {
     this.#native = native;
     this.#releases = releases;
@@ -65,7 +63,7 @@ export class Endpoints {
     const resolved = this.#find(endpoint);
     const freed = resolved.startsWith("inproc:") ? undefined : this.#startRelease(resolved);
     try {
-      this.#native.disconnect(resolved); // libzmq: the same call ends either.
+      this.#native.disconnect(resolved); // libzmq has one call for unbind and disconnect.
     } catch (error) {
       this.released(resolved);
       throw toShoalError(error, "unbind", endpoint);
@@ -74,12 +72,12 @@ export class Endpoints {
     await freed;
   }
 
-  /** The listener at `resolved` is gone. */
+  /** Ends the wait for a closed listener. */
   released(resolved: string): void {
     this.#releasing.get(resolved)?.();
   }
 
-  /** Makes the inproc names free at once; the socket itself may go much later. */
+  /** Frees inproc names at once; the socket itself may end much later. */
   releaseNames(): void {
     for (const resolved of this.#bound.keys()) {
       if (!resolved.startsWith("inproc:")) continue;
@@ -88,7 +86,7 @@ export class Endpoints {
     }
   }
 
-  /** The socket is closing: all its endpoints become free. @returns call it when the socket is gone */
+  /** Starts the release of all endpoints. @returns a function to call when the socket is gone */
   releaseAll(): () => void {
     for (const resolved of this.#bound.keys()) {
       void this.#startRelease(resolved);

@@ -1,4 +1,4 @@
-/** The engine over libzmq, through the npm package `zeromq`. */
+/** The libzmq engine, through the npm package `zeromq`. */
 import { InvalidArgumentError, NotSupportedError, TransportError } from "../../core/errors.js";
 import type { SocketType } from "../../core/socket-type.js";
 import type {
@@ -16,9 +16,9 @@ import { UNSUPPORTED_OPTIONS } from "./options.js";
 import { LibzmqSocket, type Shared } from "./socket.js";
 import { ZapHandler } from "./zap.js";
 
-/** Each socket costs two more native sockets for its monitor, and two while that is replaced (monitor.ts). */
+/** A monitor needs two more native sockets, and two more during its replacement (monitor.ts). */
 const NATIVE_SOCKETS_PER_SOCKET = 5;
-/** Room for the authentication service, and for closed sockets that libzmq has not taken apart yet. */
+/** Reserve for the authentication service and for closed sockets that libzmq has not yet destroyed. */
 const NATIVE_SOCKETS_SPARE = 256;
 
 function capabilitiesOf(native: Native): EngineCapabilities {
@@ -41,7 +41,7 @@ class LibzmqContext implements EngineContext {
   readonly #shared: Shared;
   #maxSockets = 1_023;
   #sockets = 0;
-  /** Sockets that the program forgot to close do not count forever. */
+  /** Uncounts sockets that the program dropped without `close`. */
   readonly #forgotten = new FinalizationRegistry<undefined>(() => {
     this.#sockets -= 1;
   });
@@ -49,14 +49,14 @@ class LibzmqContext implements EngineContext {
   constructor(native: Native, options: EngineOptions, shared: boolean) {
     const context = shared ? native.context : new native.Context();
     this.#shared = { native, context, zap: new ZapHandler(native, context), releases: new Map() };
-    // Another thread may have raised the process-wide context's limit: it is not lowered again.
+    // Another thread may have raised the limit of the process-wide context, so it is never lowered.
     const room = Math.floor((context.maxSockets - NATIVE_SOCKETS_SPARE) / NATIVE_SOCKETS_PER_SOCKET);
     this.setOption("maxSockets", Math.max(this.#maxSockets, shared ? room : 0));
     for (const [name, value] of Object.entries(options)) this.setOption(name, value);
   }
 
   open(type: SocketType, options: EngineOptions, listener: EngineListener): EngineSocket {
-    // libzmq's own limit must not be met: an observer that finds no room leaves a monitor that nobody reads.
+    // libzmq's own limit must not be reached: a failed observer leaves a monitor without a reader.
     if (this.#sockets >= this.#maxSockets) {
       throw new TransportError("EMFILE", `The context has ${this.#sockets} sockets already (maxSockets)`);
     }
@@ -103,9 +103,9 @@ class LibzmqContext implements EngineContext {
 let engine: Engine | undefined;
 
 /**
- * The libzmq engine; loads the native addon on the first call.
+ * Loads the native addon on the first call.
  *
- * @throws NotSupportedError `ERR_ENGINE_UNAVAILABLE` where it cannot be loaded
+ * @throws NotSupportedError `ERR_ENGINE_UNAVAILABLE` if it cannot be loaded
  */
 export function loadLibzmqEngine(): Engine {
   if (engine === undefined) {

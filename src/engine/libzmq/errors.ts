@@ -1,4 +1,4 @@
-/** Turns the package's errors into shoal's, with the endpoint and what to do about it. */
+/** Converts the package's errors to shoal's, with the endpoint and advice. */
 import {
   ClosedError,
   ERROR_CODES,
@@ -19,7 +19,7 @@ function codeOf(error: unknown): string {
   return typeof code === "string" ? code : "";
 }
 
-/** @param doing what was attempted, in the infinitive: "bind", "connect" */
+/** @param doing the attempted action as an infinitive, such as "bind" */
 export function toShoalError(cause: unknown, doing: string, endpoint?: string): ShoalError {
   const code = codeOf(cause);
   const at = endpoint === undefined ? "" : ` ${endpoint}`;
@@ -44,7 +44,7 @@ export function toShoalError(cause: unknown, doing: string, endpoint?: string): 
   }
 }
 
-/** The error that belongs to one of the package's `handshake:error:…` and `…:error` events. */
+/** The error of the package's events `handshake:error:…` and `…:error`. */
 export function eventError(event: NativeEvent): ShoalError {
   const endpoint = event.address;
   const cause = event.error;

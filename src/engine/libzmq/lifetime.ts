@@ -1,25 +1,21 @@
 /**
- * What must be closed in order when nobody is left to do it: the native socket
- * first, its observer after it. An observer that is closed before its socket
- * stops libzmq's threads for the whole process (monitor.ts), and that is what
- * the package does with
+ * Closes native sockets before their observers when the owner cannot. An observer closed before its socket stops
+ * libzmq's threads in the whole process (monitor.ts). Without this file that happens to
  *
- * - a socket that the program forgot, which the garbage collector takes in any order;
- * - the sockets that are open when a worker thread ends. There, moreover, a read
- *   that waits in native code ends the process ("Napi::Error").
+ * - sockets dropped by the program, which are collected in any order;
+ * - open sockets at the end of a worker thread, where a pending native read also ends the process ("Napi::Error").
  *
- * For the second only the worker's `exit` event can help: `Worker.terminate()`
- * does not raise it, so a worker's sockets have to be closed before it is
- * terminated (docs/engines.md).
+ * The second case relies on the worker's `exit` event, which `Worker.terminate()` does not emit: close a worker's
+ * sockets before terminating it (docs/engines.md).
  */
 import type { NativeEvent, NativeObserver, NativeSocket } from "./native.js";
 
-/** How long messages may still leave when a worker thread ends with open sockets, in ms. */
+/** ms of linger when a worker thread ends with open sockets. */
 const LAST_LINGER = 50;
-/** libzmq's threads need some more to take the sockets apart, in ms. */
+/** ms; libzmq's threads need a little longer to destroy the sockets. */
 const LAST_WAIT = LAST_LINGER + 25;
 
-/** The native side of a socket; knows nothing of its owner. */
+/** The native part of a socket, without a reference to its owner. */
 export interface NativePair {
   readonly socket: NativeSocket;
   observer: NativeObserver | undefined;
@@ -37,7 +33,7 @@ const forgotten = new FinalizationRegistry<NativePair>((pair) => {
 /**
  * Closes `pair` in order when `owner` is collected or the worker thread ends.
  *
- * @returns call it when they were closed
+ * @returns a function to call once they are closed
  */
 export function closeWithOwner(owner: object, pair: NativePair): () => void {
   if (kept.size === 0 && inWorker()) process.once("exit", closeAll);
@@ -50,7 +46,7 @@ export function closeWithOwner(owner: object, pair: NativePair): () => void {
   };
 }
 
-/** Whether this is a worker thread: its sockets do not have the process's whole life to be taken apart in order. */
+/** Whether this is a worker thread, which may end long before the process. */
 export function inWorker(): boolean {
   return !process.getBuiltinModule("node:worker_threads").isMainThread;
 }
@@ -69,7 +65,7 @@ function closeAll(): void {
   kept.clear();
 }
 
-/** Reads an observer until its socket is gone, or it is replaced by another. */
+/** Reads an observer until its socket is gone or the observer is replaced. */
 export async function readToEnd(observer: NativeObserver, emit: (event: NativeEvent) => void): Promise<void> {
   try {
     for (;;) {
@@ -78,6 +74,6 @@ export async function readToEnd(observer: NativeObserver, emit: (event: NativeEv
       emit(event);
     }
   } catch {
-    // The observer was closed under us: the context is gone, and so is the socket.
+    // A closed observer means that the context and the socket are gone.
   }
 }

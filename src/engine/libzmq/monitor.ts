@@ -1,24 +1,19 @@
 /**
- * Reads a native socket's monitor, the only place where libzmq reports which peers came
- * and left.
+ * Reads a native socket's monitor, libzmq's only report of arriving and leaving peers.
  *
- * Two facts of libzmq 4.3 and the package shape this file:
+ * Four facts about libzmq 4.3 and the package explain the design:
  *
- * 1. A monitor that nobody reads is dangerous. libzmq's I/O thread writes the
- *    events with a blocking send, so once about 2,000 wait, or once the reading
- *    end is closed, that thread stops, and with it every socket of the context.
- *    A monitor, once started, is therefore read until its socket is gone.
- * 2. A pending `observer.receive()` keeps the process alive, and the package
- *    offers no way to take that back. So while nothing should keep the process
- *    alive ("loose"), the monitor is read in passing: on each tick what waits is
- *    drained, and then the observer is replaced by a new one. That makes libzmq
- *    end the old monitor with an `end` event, which settles the pending read.
- * 3. An observer for whose end libzmq has no socket left has already started the
- *    monitor: nobody reads it, and it is dangerous (1). So the engine allows for
- *    the sockets of a replacement (engine.ts), and there is one at a time.
- * 4. An inproc socket is gone when its peer has read what it was sent, or has closed: in a worker thread that may be long
- *    after the thread has ended, and its observer with it (1). libzmq reports nothing of inproc peers, so there such a
- *    socket has no monitor at all (socket.ts).
+ * 1. A monitor without a reader is dangerous. libzmq's I/O thread writes events with a blocking send. Once about 2,000
+ *    are queued or the reader is closed, that thread stops, with every socket of the context. A started monitor is
+ *    therefore read until its socket is gone.
+ * 2. A pending `observer.receive()` keeps the process alive and cannot be cancelled. A "loose" monitor, which must not
+ *    keep the process alive, is drained on each tick. Then a new observer replaces the old one, so libzmq ends the old
+ *    monitor with an `end` event, which settles the pending read.
+ * 3. An observer fails if libzmq has no socket left for it, but its monitor has then started without a reader (1). The
+ *    engine reserves sockets for a replacement (engine.ts), and only one is in progress at a time.
+ * 4. An inproc socket ends when its peer has read everything or has closed. In a worker thread this may be long after
+ *    the end of the thread and of the observer (1). libzmq reports no inproc peers anyway, so in worker threads such a
+ *    socket has no monitor (socket.ts).
  *
  *        hold(true)                   close of the socket
  *   loose ---------> held -----------------------+----> ended
@@ -40,14 +35,14 @@ export class Monitor {
   readonly #pair: NativePair;
   readonly #disown: () => void;
   #reading = false;
-  /** Replaced observers that have not ended yet: their native sockets are there still. */
+  /** Replaced observers that still have native sockets. */
   #leaving = 0;
   #referenced = false;
   #final = false;
 
   /**
-   * @param emit gets every event but the artificial ends of replaced monitors
-   * @param ended the socket has been destroyed; called once, last
+   * @param emit gets all events except the ends of replaced monitors
+   * @param ended called once, last, when the socket is destroyed
    */
   constructor(native: Native, socket: NativeSocket, emit: (event: NativeEvent) => void, ended: () => void) {
     this.#native = native;
@@ -57,18 +52,18 @@ export class Monitor {
     this.#disown = closeWithOwner(this, this.#pair);
   }
 
-  /** The monitor is read at once, which keeps the process alive. */
+  /** Reads the monitor continuously, which keeps the process alive. */
   ref(): void {
     this.#referenced = true;
     this.#read();
   }
 
-  /** The monitor is read in passing. */
+  /** Reads the monitor on ticks only. */
   unref(): void {
     this.#referenced = false;
   }
 
-  /** Drains what waits; lets go of the process if nothing holds it any more. */
+  /** Drains the monitor, then releases the process unless referenced. */
   tick(): void {
     if (this.#final) return;
     if (this.#pair.observer === undefined) this.#observe();
@@ -78,9 +73,9 @@ export class Monitor {
   }
 
   /**
-   * The socket is about to be closed: from now on the next `end` is the real one.
+   * Prepares for the socket's close: the next `end` is final.
    *
-   * @returns whether there will be one; not when no observer can be had
+   * @returns whether an `end` will follow; `false` without an observer
    */
   finish(): boolean {
     this.#final = true;
@@ -95,7 +90,7 @@ export class Monitor {
     this.#observe();
   };
 
-  /** Replaces the observer. Where sockets have run out the observer is missing until a later tick, and events are missed. */
+  /** Replaces the observer. If sockets have run out, events are lost until a later tick succeeds. */
   #observe(): void {
     if (this.#reading) this.#leaving += 1;
     this.#reading = false;
@@ -104,7 +99,7 @@ export class Monitor {
       this.#pair.observer = observe(this.#native, this.#pair.socket);
       if (this.#referenced) this.#read();
     } catch {
-      // Tried again with the next tick.
+      // The next tick tries again.
     }
   }
 
@@ -127,8 +122,8 @@ export class Monitor {
 }
 
 /**
- * libzmq knows a monitor by where its observer lies in memory. An observer that was collected a moment ago
- * may have lain there, and its socket not be quite gone yet: another place has to be tried.
+ * libzmq names a monitor by the memory address of its observer. A recently collected observer may have had the same
+ * address, with its socket still open, so another address is tried.
  */
 function observe(native: Native, socket: NativeSocket): NativeObserver {
   for (let attempt = 1; ; attempt++) {

@@ -1,7 +1,4 @@
-/**
- * The part of the npm package `zeromq` that this engine uses, and how it is
- * loaded: on the first socket, never at import.
- */
+/** The used part of the npm package `zeromq`, which is loaded with the first socket rather than at import. */
 
 import { createRequire } from "node:module";
 import { join } from "node:path";
@@ -27,7 +24,6 @@ export interface NativeSocket {
   linger: number;
 }
 
-/** An event as the package reports it. */
 export interface NativeEvent {
   readonly type: string;
   readonly address?: string;
@@ -70,14 +66,16 @@ export interface Native {
   readonly Stream: NativeSocketClass;
 }
 
-/** Names of the socket classes. */
 export type NativeClassName = {
   [N in keyof Native]: Native[N] extends NativeSocketClass ? N : never;
 }[keyof Native];
 
 let loaded: Native | undefined;
 
-/** Loads a package from here, else from the program's folder: strict package managers hide from shoal what it does not depend on. */
+/**
+ * Loads a package from here or from the program's folder, since strict package managers hide packages that are not
+ * dependencies.
+ */
 function requirePackage(id: string): unknown {
   try {
     return requireHere()(id);
@@ -90,11 +88,12 @@ function requirePackage(id: string): unknown {
 /**
  * Loads the package.
  *
- * @throws NotSupportedError `ERR_ENGINE_UNAVAILABLE` where it is not installed or its addon does not load, and on Bun and Deno, whose process it ends
+ * @throws NotSupportedError `ERR_ENGINE_UNAVAILABLE` if it is missing or its addon does not load, and on Bun and
+ *   Deno, whose process it would end
  */
 export function loadNative(require: (id: string) => unknown = requirePackage): Native {
   if (loaded !== undefined) return loaded;
-  // Asked before it is loaded: when it ends the process there is nothing to catch.
+  // Checked first, since a crash of the process cannot be caught.
   const runtime =
     process.versions.bun !== undefined ? "Bun" : process.versions.deno !== undefined ? "Deno" : undefined;
   if (runtime !== undefined) {

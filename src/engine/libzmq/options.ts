@@ -1,7 +1,6 @@
 /**
- * From shoal's options to the package's. The names are the same; only values
- * that differ from what a fresh native socket has are set, since each costs a
- * call into native code.
+ * Maps shoal's options to the package's, which have the same names. Only values that differ from a new native
+ * socket's are set, since each costs a native call.
  */
 import { NotSupportedError } from "../../core/errors.js";
 import { hasOption, OPTIONS, type OptionName, type OptionSpec } from "../../core/option-table.js";
@@ -9,14 +8,14 @@ import { heartbeatTimeoutOf } from "../../core/option-values.js";
 import { SocketType, type SocketTypeName, socketTypeName } from "../../core/socket-type.js";
 import type { EngineOptions } from "../engine.js";
 
-/** Options that libzmq does not have, with the only value of each that the engine takes: the default. */
+/** Options that libzmq lacks, with their defaults as the only accepted values. */
 const UNSUPPORTED: Readonly<Record<string, unknown>> = Object.fromEntries(
   Object.entries<OptionSpec>(OPTIONS)
     .filter(([, { only }]) => only !== undefined)
     .map(([name, spec]) => [name, spec.default]),
 );
 
-/** Their names, for `EngineCapabilities`. */
+/** Option names for `EngineCapabilities`. */
 export const UNSUPPORTED_OPTIONS: readonly string[] = Object.keys(UNSUPPORTED);
 
 /** @throws NotSupportedError `NOT_SUPPORTED` */
@@ -32,7 +31,7 @@ export function assertSupported(name: string, value: unknown, type: SocketType):
   );
 }
 
-/** Kept above the seam, or set by the adapter itself. */
+/** Handled above the engine interface, or set by the adapter. */
 const NOT_NATIVE = new Set([
   "sendTimeout",
   "receiveTimeout",
@@ -43,11 +42,10 @@ const NOT_NATIVE = new Set([
 ]);
 
 /**
- * The value to set on a native socket for an option.
+ * The value of an option for a native socket.
  *
- * libzmq adds jitter to a constant reconnect interval but none once the interval
- * doubles, so peers of a server that restarts would come back in step. Each
- * socket starts from its own interval, 1 to 1.5 times the configured one.
+ * libzmq adds jitter to a constant reconnect interval but not to a doubling one, so clients of a restarted server
+ * would reconnect in step. Each socket therefore starts at 1 to 1.5 times the configured interval.
  */
 export function nativeValue(name: string, value: unknown, options: EngineOptions): unknown {
   if (
@@ -66,7 +64,6 @@ export function nativeValue(name: string, value: unknown, options: EngineOptions
   return value;
 }
 
-/** Names of the options that the engine is given for a socket type. */
 export function optionNames(type: SocketType): OptionName[] {
   const typeName = socketTypeName(type) as SocketTypeName;
   return (Object.keys(OPTIONS) as OptionName[]).filter((name) => {
@@ -75,7 +72,7 @@ export function optionNames(type: SocketType): OptionName[] {
   });
 }
 
-/** The options to create a native socket with. */
+/** Options for creating a native socket. */
 export function nativeOptions(options: EngineOptions, type: SocketType): Record<string, unknown> {
   const chosen: Record<string, unknown> = {};
   for (const name of optionNames(type)) {
@@ -88,7 +85,7 @@ export function nativeOptions(options: EngineOptions, type: SocketType): Record<
   return chosen;
 }
 
-/** Whether a changed option is passed on to a native socket that already exists. */
+/** Whether changes of an option apply to an existing native socket. */
 export function isNativeOption(name: string): boolean {
   return !NOT_NATIVE.has(name);
 }

@@ -1,15 +1,12 @@
 /**
- * Who is connected, from the monitor's events: a pure fold.
+ * Counts connected peers from the monitor's events.
  *
- * libzmq names the endpoint in its events, not the peer, and reports the end of
- * a connection that never finished its handshake just like any other. So a
- * failed handshake is remembered until its `disconnect` comes.
+ * libzmq's events name the endpoint rather than the peer, and a failed handshake ends with the same `disconnect` as a
+ * peer. A failed handshake is therefore remembered until its `disconnect`.
  *
- * Of a peer whose metadata does not fit (a wrong socket type) it reports nothing
- * but the `disconnect`. Where others are connected that looks like one of them
- * leaving. A `disconnect` soon after an `accept` is therefore taken for the end
- * of that handshake; should the handshake then end well after all, it had been a
- * peer, whose leaving is reported late.
+ * For unfit metadata (a wrong socket type) libzmq reports only the `disconnect`, which looks like a leaving peer if
+ * others are connected. A `disconnect` soon after an `accept` therefore counts as the end of that handshake. If the
+ * handshake later succeeds, a peer had left instead, and its leave is reported late.
  */
 import { type Clock, systemClock } from "../../core/clock.js";
 import { ProtocolError, TransportError } from "../../core/errors.js";
@@ -20,16 +17,16 @@ import type { NativeEvent } from "./native.js";
 interface Endpoint {
   peers: number;
   failed: number;
-  /** When the connections were made whose handshake has not ended. */
+  /** Start times of unfinished handshakes. */
   readonly shaking: number[];
-  /** Ends that were taken for a handshake's and may have been a peer's; no more than there are peers. */
+  /** Ends attributed to handshakes that may have been peers'; at most the number of peers. */
   doubtful: number;
   connecting: boolean;
-  /** Connections that were lost and have not been made again. */
+  /** Connections lost and not yet restored. */
   lost: number;
 }
 
-/** ms after its beginning in which a handshake with unfit metadata has certainly failed. */
+/** ms within which a handshake with unfit metadata fails. */
 const HANDSHAKE_TIME = 1_000;
 
 export class PeerTable {
@@ -39,13 +36,13 @@ export class PeerTable {
   #connected = 0;
   #reconnects = 0;
 
-  /** @param raw connections have no handshake (STREAM): one that stands is a peer */
+  /** @param raw connections without a handshake (STREAM) count as peers at once */
   constructor(raw = false, clock: Clock = systemClock) {
     this.#raw = raw;
     this.#clock = clock;
   }
 
-  /** Peers whose handshake is complete. */
+  /** Peers with a complete handshake. */
   get connected(): number {
     return this.#connected;
   }
@@ -54,12 +51,11 @@ export class PeerTable {
     return this.#reconnects;
   }
 
-  /** This side connects to `address`. */
   connecting(address: string): void {
     this.#at(address).connecting = true;
   }
 
-  /** This side disconnects from `address`; libzmq reports nothing then. */
+  /** Handles a disconnect by this side, for which libzmq has no event. */
   disconnecting(address: string): SocketEvent[] {
     const endpoint = this.#endpoints.get(address);
     if (endpoint === undefined) return [];
@@ -68,7 +64,7 @@ export class PeerTable {
     return endpoint.peers > 0 ? this.#left(address, "local") : [];
   }
 
-  /** What the program gets for one native event. */
+  /** The program's events for one native event. */
   eventsFor(event: NativeEvent): SocketEvent[] {
     const address = event.address ?? "";
     switch (event.type) {
@@ -77,7 +73,7 @@ export class PeerTable {
       case "handshake:error:auth":
       case "handshake:error:protocol":
       case "handshake:error:other":
-        // What libzmq makes of a raw peer's end; its `disconnect` follows.
+        // libzmq reports this at the end of a raw peer; its `disconnect` follows.
         if (this.#raw) return [];
         this.#at(address).failed += 1;
         return [
@@ -121,12 +117,12 @@ export class PeerTable {
     }
   }
 
-  /** A handshake has ended, well or not. @returns a peer's leaving that was taken for its end */
+  /** Ends one handshake, successful or not. @returns the leave of a peer that was wrongly attributed to it */
   #shaken(address: string): SocketEvent[] {
     const endpoint = this.#at(address);
     if (endpoint.shaking.shift() !== undefined || endpoint.doubtful === 0) return [];
     endpoint.doubtful -= 1;
-    return this.#lose(endpoint, address).slice(1); // The `disconnect` was reported.
+    return this.#lose(endpoint, address).slice(1); // `disconnect` was already reported.
   }
 
   #lose(endpoint: Endpoint, address: string): SocketEvent[] {

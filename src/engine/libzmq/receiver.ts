@@ -1,13 +1,11 @@
 /**
- * Reads messages from a native socket, in batches where there are many.
+ * Reads messages from a native socket, in batches under load.
  *
- * The package gives one promise a message. Called with `receiveTimeout` 0 it
- * skips a poll of the socket (a system call, about 0.5 µs), but an empty socket
- * then costs a rejected promise (about 5 µs). So a batch of such reads is begun
- * only when `readable` says that the first will not fail; it grows by one while
- * it comes back full, and halves when it does not. Otherwise one read is left to
- * wait in native code, for `SLICE` ms at most, since a pending read keeps the
- * process alive and cannot be withdrawn (bench/overhead.js).
+ * The package returns one promise per message. With `receiveTimeout` 0 a read skips a poll of the socket (a system
+ * call, about 0.5 µs), but on an empty socket it costs a rejected promise (about 5 µs). A batch of such reads
+ * therefore starts only when `readable` is true; it grows by one after a full batch and halves otherwise. When idle,
+ * a single read waits in native code for at most `SLICE` ms, since a pending read keeps the process alive and cannot
+ * be cancelled (bench/overhead.js).
  *
  *            want()                       a message
  *   idle ------------> single read  --------------------> idle, batch 2
@@ -20,11 +18,11 @@ import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { costOf } from "../../core/frame-cost.js";
 import type { NativeSocket } from "./native.js";
 
-/** How long an armed read stays in native code before it looks whether it is still wanted, in ms. */
+/** ms of one native wait for a message. */
 const SLICE = 500;
-/** The most messages read ahead of the program. */
+/** Most messages read ahead of the program. */
 export const MAX_BATCH = 64;
-/** Cost of a batch (core/frame-cost.ts) past which the next one is shorter: memory that leaves the processor's cache is slower. */
+/** Batch cost (core/frame-cost.ts) above which the next batch is shorter, to stay within the processor's cache. */
 const MAX_BATCH_COST = 262_144;
 
 export class Receiver {
@@ -38,15 +36,15 @@ export class Receiver {
   #wanted = false;
   #closed = false;
   #batch = 1;
-  /** What the native socket's `receiveTimeout` is. */
+  /** Current `receiveTimeout` of the native socket. */
   #timeout = 0;
-  /** Messages read before the last `discard` belong to an older epoch. */
+  /** Separates messages read before the last `discard`. */
   #epoch = 0;
 
   /**
-   * @param mostBatch messages read ahead at most: 1 for socket types whose state forbids it (REQ, REP)
-   * @param notify called when `take` has something, once for each `want`
-   * @param highWaterMark no more are read ahead than may wait; 0: no mark
+   * @param mostBatch messages to read ahead; 1 for types whose state forbids more (REQ, REP)
+   * @param notify called once for each `want`, when `take` has a message
+   * @param highWaterMark bounds the messages read ahead; 0 for no bound
    */
   constructor(native: NativeSocket, mostBatch: number, notify: () => void, highWaterMark = 0) {
     this.#native = native;
@@ -65,8 +63,8 @@ export class Receiver {
   }
 
   /**
-   * Whether a read waits in native code. The package is woken by an edge: a caller that
-   * asks the native socket for its state meanwhile takes the edge away from it.
+   * Whether a read waits in native code. It is woken by an edge, which other reads of the native socket's state would
+   * consume.
    */
   get busy(): boolean {
     return this.#busy;
@@ -76,7 +74,7 @@ export class Receiver {
     return this.#messages.shift();
   }
 
-  /** Throws away what was read, and what a batch on its way brings. @returns how many were there */
+  /** Drops read messages, and those of a batch in flight. @returns the number dropped at once */
   discard(): number {
     const count = this.#messages.length;
     this.#messages.clear();
@@ -84,18 +82,18 @@ export class Receiver {
     return count;
   }
 
-  /** Asks for one `notify`; `false` takes the request back. */
+  /** Requests one `notify`; `false` cancels. */
   want(on: boolean): void {
     this.#wanted = on;
     if (on && !this.#busy && !this.#closed) this.#read();
   }
 
-  /** Reads what is there now, without waiting. */
+  /** Reads available messages without waiting. */
   poll(): void {
     if (!this.#busy && !this.#closed && this.#native.readable) this.#read();
   }
 
-  /** Nothing is read any more; what was read stays to be counted. */
+  /** Stops reading; read messages remain and are counted. */
   close(): void {
     this.#closed = true;
     this.#wanted = false;
@@ -133,7 +131,7 @@ export class Receiver {
         cost += costOf(message);
         if (epoch === this.#epoch) this.#messages.push(message);
       } catch {
-        // EAGAIN: fewer messages were there than in the last batches.
+        // EAGAIN: the batch was larger than the number of messages.
       }
     }
     if (received < pending.length) this.#batch = Math.max(1, received >> 1);

@@ -1,27 +1,23 @@
 /**
- * Hands messages to a native socket, and knows whether it took them.
+ * Sends messages to a native socket and detects whether it took them.
  *
- * The package answers each send with a promise that is settled already (the
- * socket's `sendTimeout` is 0), which says nothing until later. So a send is
- * preceded by a look at `writable` (a system call, 0.7 µs) or, where that says
- * too little (ROUTER, STREAM, `noDrop`), followed by a look at the promise.
+ * Each send returns a promise that is already settled (`sendTimeout` is 0), but its state shows only later. A send is
+ * therefore preceded by a check of `writable` (a system call, 0.7 µs) or, for ROUTER, STREAM and `noDrop`, followed
+ * by an inspection of the promise.
  *
- * Three facts of libzmq spare many of the looks and keep them honest:
+ * Three facts about libzmq avoid many checks and keep them correct:
  *
  * - A REQ or REP that has just received a message can send one ("turn").
- * - A full pipe reports room when its peer has read half of the high-water mark,
- *   so after a wait that many sends need no look ("credit").
- * - Between the look and the send a peer may go, and its room with it. The
- *   promise is then rejected, too late to say no: the message is kept here
- *   ("refused"), and nothing else is taken until it went out.
+ * - A full pipe has room again once its peer has read half of the high-water mark. After a wait that many sends need no
+ *   check ("credit").
+ * - A peer and its room may disappear between the check and the send. The promise then rejects too late to refuse the
+ *   message: it is kept here ("refused"), and nothing else is accepted until it is sent.
  *
- * A message of no frames sends nothing, but waits until the socket is writable:
- * that is `wantWritable`.
+ * A message without frames sends nothing but waits until the socket is writable, which `wantWritable` uses.
  *
- * The package holds the memory of what libzmq has sent until the event loop turns.
- * A program that sends large messages without a turn would fill the high-water mark
- * with fresh memory, 1,000 times 1 MiB, however fast its peer reads: so there is no
- * room after `MAX_TURN_BYTES` in one turn, until the next ("turned").
+ * The package keeps the memory of sent messages until the event loop turns. A program that sends large messages
+ * within one turn would fill the high-water mark with fresh memory, 1,000 times 1 MiB, however fast its peer reads.
+ * One turn therefore accepts at most `MAX_TURN_BYTES` ("turned").
  */
 
 import { type InspectOptions, inspect } from "node:util";
@@ -31,23 +27,23 @@ import { OfferResult, type OutgoingFrame, type OutgoingMessage } from "../engine
 import { copyOf } from "../message-copy.js";
 import type { NativeSocket } from "./native.js";
 
-/** How long a wait for room stays in native code before it looks again, in ms. */
+/** ms of one native wait for room. */
 const SLICE = 50;
-/** The same before the first bind or connect, which does not always wake the native wait (inproc). */
+/** ms of a wait before the first bind or connect, which may not wake it (inproc). */
 const SLICE_ALONE = 20;
-/** Between two looks at an XPUB with `noDrop`, which libzmq always calls writable, in ms. */
+/** ms between checks of an XPUB with `noDrop`, which libzmq always reports as writable. */
 const NO_DROP_RETRY = 1;
-/** Sends without a look after a wait, at most: what may have to be kept if the peer goes. */
+/** Most unchecked sends after a wait; all may have to be kept if the peer leaves. */
 const MAX_CREDIT = 256;
 /**
- * Bytes that are taken in one turn of the event loop, unless one message alone has more, or there is no mark. 1 and 64 MiB cost the
- * same.
+ * Bytes accepted per turn of the event loop, except for one larger message, or without a high-water mark. 1 and 64
+ * MiB cost the same.
  */
 const MAX_TURN_BYTES = 67_108_864;
-/** Bytes after which the next turn is waited for, to count again from 0: small messages do without. */
+/** Bytes after which the next turn resets the count; small messages do without. */
 const COUNTED_BYTES = 1_048_576;
 
-/** Nothing that a program can change for the whole process, and no code of its own. */
+/** Fixed, since programs can change inspect's defaults for the process; without custom inspection. */
 const LOOK: InspectOptions = {
   compact: 3,
   breakLength: 80,
@@ -55,12 +51,12 @@ const LOOK: InspectOptions = {
   customInspect: false,
   showHidden: false,
 };
-/** What `inspect` makes of a promise that is fulfilled with nothing. Properties of its own may follow. */
+/** Inspection of a promise fulfilled with `undefined`, possibly with extra properties. */
 const SENT = /^[^{]*\{\s+undefined\b/;
-/** Async hooks, and AsyncLocalStorage before Node.js 24, give promises this property and others after it. */
+/** Async hooks, and AsyncLocalStorage before Node.js 24, add this property and later ones to promises. */
 const HOOKED = "[Symbol(async_id_symbol)]";
 
-/** Whether a promise of the package is fulfilled. `inspect` is the only way to see that without waiting (0.7 µs). */
+/** Whether a promise of the package is fulfilled; only `inspect` shows that synchronously (0.7 µs). */
 function isSent(sent: Promise<void>): boolean {
   return SENT.test(inspect(sent, { ...LOOK, depth: 0 }));
 }
@@ -70,20 +66,20 @@ function isUnroutable(sent: Promise<void>): boolean {
   return state.includes("EHOSTUNREACH");
 }
 
-/** How a socket type takes messages. */
+/** The way in which a socket type accepts messages. */
 export type SendMode =
-  /** PUSH, DEALER, REQ, REP, PAIR: waits for room, or its turn. */
+  /** PUSH, DEALER, REQ, REP, PAIR: wait for room, or their turn. */
   | "waits"
-  /** PUB, XPUB, XSUB: libzmq drops what does not fit, for that peer. */
+  /** PUB, XPUB, XSUB: libzmq drops messages for a full peer. */
   | "drops"
-  /** ROUTER, STREAM: refuses a message whose peer is unknown or full. */
+  /** ROUTER, STREAM: refuse messages for an unknown or full peer. */
   | "routes"
-  /** XPUB with `noDrop`: refuses a message that does not fit somewhere. */
+  /** XPUB with `noDrop`: refuses a message if any peer is full. */
   | "looks";
 
 function ignore(): void {}
 
-/** Bytes of memory that libzmq reads while it has the message: a text is copied. */
+/** Bytes of memory that libzmq references; text is copied. */
 function bytesOf(message: OutgoingMessage): number {
   if (typeof message === "string") return 0;
   if (isBytes(message)) return message.length;
@@ -104,18 +100,18 @@ export class Sender {
   #mode: SendMode;
   #credit = 0;
   #maxTurnBytes = 0;
-  /** Since the last turn that was waited for. */
+  /** Bytes since the last awaited turn. */
   #turnBytes = 0;
   #counting = false;
-  /** `notify` is due with the next turn. */
+  /** Whether `notify` is due in the next turn. */
   #wantsTurn = false;
   #waiting = false;
   #alone = true;
   #closed = false;
 
   /**
-   * @param notify called when `offer` may succeed again, once for each `want`
-   * @param mostCredit sends without a look, at most; 0 for socket types that take turns (REQ, REP)
+   * @param notify called once for each `want`, when `offer` may succeed again
+   * @param mostCredit most unchecked sends; 0 for types that take turns (REQ, REP)
    */
   constructor(
     native: NativeSocket,
@@ -131,15 +127,15 @@ export class Sender {
     this.highWaterMark = highWaterMark;
   }
 
-  /** Holds at once: what was found out about room under another mark is forgotten. */
+  /** Applies at once and limits the current credit. */
   set highWaterMark(highWaterMark: number) {
     this.#maxCredit = Math.min(this.#mostCredit, highWaterMark >> 1);
     this.#credit = Math.min(this.#credit, this.#maxCredit);
-    // A program without a mark counts on room for everything.
+    // A program without a high-water mark expects unlimited room.
     this.#maxTurnBytes = highWaterMark > 0 ? MAX_TURN_BYTES : Number.POSITIVE_INFINITY;
   }
 
-  /** Accepted messages that libzmq has not taken yet. */
+  /** Accepted messages that libzmq has not taken. */
   get queued(): number {
     return this.#refused.length;
   }
@@ -157,17 +153,17 @@ export class Sender {
     this.#mode = mode;
   }
 
-  /** The socket has an endpoint now. */
+  /** Notes that the socket has an endpoint. */
   attached(): void {
     this.#alone = false;
   }
 
-  /** A REQ or REP received a message: it is this side's turn to send one. */
+  /** Notes that a REQ or REP received a message, so that it may send one. */
   turn(): void {
     this.#credit = 1;
   }
 
-  /** @param copies the message's memory stays the program's: what is taken is copied, and what is refused is not */
+  /** @param copies the program keeps the memory: accepted messages are copied */
   offer(message: OutgoingMessage, copies = false): OfferResult {
     switch (this.#mode) {
       case "waits": {
@@ -207,7 +203,7 @@ export class Sender {
     this.#native.sendTimeout = 0;
   }
 
-  /** Nothing is sent any more. @returns how many accepted messages libzmq did not take */
+  /** Stops sending. @returns the number of accepted messages that libzmq did not take */
   close(): number {
     this.#closed = true;
     return this.#refused.length;
@@ -226,7 +222,7 @@ export class Sender {
   };
 
   #offerAndLook(message: OutgoingMessage): OfferResult {
-    // libzmq takes a routing id without anything behind it, and drops it in silence.
+    // libzmq accepts and silently drops a routing id without further frames.
     if (this.#mode === "routes" && !(Array.isArray(message) && message.length > 1))
       return OfferResult.Unroutable;
     const sent = this.#native.send(message);
@@ -236,7 +232,7 @@ export class Sender {
     return this.#mode === "looks" ? OfferResult.Mute : OfferResult.PeerFull;
   }
 
-  /** Sends, and looks whether libzmq took it. */
+  /** Sends a message. @returns whether libzmq took it */
   #taken(message: OutgoingMessage): boolean {
     const sent = this.#native.send(message);
     if (isSent(sent)) return true;
@@ -257,12 +253,12 @@ export class Sender {
       this.want();
       return;
     }
-    // The wait may have ended by its slice alone: then nothing is known.
+    // The wait may have ended by its slice only, so room is not certain.
     this.#credit = this.#mode === "waits" && this.#native.writable ? this.#maxCredit : 0;
     this.#notify();
   };
 
-  /** Sends what was refused, in order. @returns whether nothing is left of it */
+  /** Resends refused messages in order. @returns whether all are sent */
   #resend(): boolean {
     for (let message = this.#refused.peek(); message !== undefined; message = this.#refused.peek()) {
       if (!this.#taken(message)) return false;

@@ -29,12 +29,12 @@ import { Sender } from "./sender.js";
 import { startTicking, type Ticking, touchSoon } from "./ticker.js";
 import { authenticatorFor, type ZapHandler } from "./zap.js";
 
-/** Resources that the sockets of one native context share. */
+/** Resources shared by the sockets of one native context. */
 export interface Shared {
   readonly native: Native;
   readonly context: NativeContext;
   readonly zap: ZapHandler;
-  /** Endpoints that sockets of this process are just giving up. */
+  /** Endpoints in release, of all sockets of this process. */
   readonly releases: Map<string, Promise<void>>;
 }
 
@@ -67,17 +67,17 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
   readonly #receiver: Receiver;
   readonly #nativeEndpoints: Endpoints;
   readonly #sender: Sender;
-  /** PUB opened as XPUB, whose received messages are subscriptions. */
+  /** A PUB is opened as XPUB, to receive subscriptions. */
   readonly #isPublisher: boolean;
   readonly #zapDomain: string | undefined;
-  /** XSUB, whose messages are mostly subscriptions. */
+  /** XSUB mostly sends subscriptions. */
   readonly #requests: boolean;
-  /** Peers may be REQ. */
+  /** Whether peers may be REQ. */
   readonly #answers: boolean;
   #monitor: Monitor | undefined;
-  /** In a worker thread a socket that has inproc endpoints alone has no monitor (monitor.ts). */
+  /** In a worker thread a socket with inproc endpoints only has no monitor (monitor.ts). */
   #monitored = !inWorker();
-  /** Holds the process where there is no monitor to read. */
+  /** Keeps the process alive without a monitor. */
   #keepAlive: NodeJS.Timeout | undefined;
   #stopTicking: () => void = ignore;
   #holdsBound = true;
@@ -88,7 +88,7 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
   #ended: (() => void) | undefined;
   readonly #onClosed: () => void;
 
-  /** @param onClosed its native sockets are gone, or going */
+  /** @param onClosed called when its native sockets are gone or ending */
   constructor(
     shared: Shared,
     type: SocketType,
@@ -140,7 +140,7 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
     const subscribes = type === SocketType.Subscriber || type === SocketType.Dish;
     this.subscriptions = subscribes ? this.#native : undefined;
     this.#disown = closeWithOwner(this, { socket: this.#native, observer: undefined });
-    // REQ and REP take turns: nothing is read ahead of the program, or sent without a look.
+    // REQ and REP alternate, so there are no reads ahead and no unchecked sends.
     const alternates = type === SocketType.Request || type === SocketType.Reply;
     this.#receiver = new Receiver(
       this.#native,
@@ -208,7 +208,7 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
     for (const event of this.#peers.disconnecting(endpoint)) this.#listener.engineOnEvent(event);
   }
 
-  /** libzmq takes no message back from a queue, and reads nothing from a peer that it is to leave. */
+  /** libzmq neither returns queued messages nor reads from a peer before disconnecting. */
   release(endpoint: string): void {
     this.disconnect(endpoint);
   }
@@ -250,12 +250,12 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
   setOption(name: string, value: unknown): void {
     assertSupported(name, value, this.#type);
     if (name === "noDrop") this.#setNoDrop(value === true);
-    // With a hook the native socket's domain is the engine's own; the program's is shown to the hook.
+    // With a hook the native socket has an internal domain, and the hook gets the program's.
     else if (name === "zapDomain" ? this.#zapDomain === undefined : isNativeOption(name)) {
       this.#setNative(name, nativeValue(name, value, this.#options));
     }
     setOption(this.#options, name, value);
-    // By default the time-out follows the interval.
+    // By default the timeout follows the interval.
     if (name === "heartbeatInterval" && this.#options.heartbeatTimeout === -1)
       this.#setNative("heartbeatTimeout", nativeValue("heartbeatTimeout", -1, this.#options));
     if (name === "sendHighWaterMark") this.#sender.highWaterMark = Number(value);
@@ -263,7 +263,7 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
   }
 
   ref(): void {
-    // A program can wait for events before there is an endpoint for them.
+    // A program may wait for events before the first endpoint.
     this.#observe();
     this.#setReferenced(true);
   }
@@ -330,12 +330,12 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
     if (this.#isPublisher) this.#receiver.poll();
   }
 
-  /** Has libzmq handle what its other threads and sockets have sent to this one; a native wait does that by itself. */
+  /** Makes libzmq process commands of its other threads and sockets, unless a native wait does so. */
   #listen(): void {
     if (!this.#closed && !this.#receiver.busy && !this.#sender.waiting) void this.#native.readable;
   }
 
-  /** A look at the native socket may have taken the edge that a waiting read was to be woken by. */
+  /** A check of the native socket may have consumed the edge that a waiting read needs. */
   #wakeReader(): void {
     if (this.#receiver.busy && !this.#sender.waiting) this.#native.send([]).catch(ignore);
   }
@@ -373,7 +373,7 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
     this.#listener.engineOnReadable();
   };
 
-  /** XPUB: a first byte 1 subscribes, 0 unsubscribes (29/PUBSUB); anything else PUB ignores. */
+  /** On XPUB, first byte 1 subscribes and 0 unsubscribes (29/PUBSUB); PUB ignores other messages. */
   #receiverOnSubscription = (): void => {
     for (let message = this.#receiver.take(); message !== undefined; message = this.#receiver.take()) {
       const [frame] = message;
@@ -383,7 +383,7 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
         topic: frame.subarray(1),
       });
     }
-    // Not before the event loop has turned: a peer that floods us must not keep it from turning.
+    // After a turn of the event loop, so that a flooding peer cannot starve it.
     setImmediate(this.#readSubscriptions);
   };
 
@@ -412,7 +412,7 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
         this.#monitorOnEvent,
         this.#monitorOnEnd,
       );
-      this.#disown(); // The monitor sees to it from here.
+      this.#disown(); // The monitor closes the pair from here on.
     }
     this.#updateRef();
   }
@@ -430,9 +430,9 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
 
   #monitorOnEvent = (event: NativeEvent): void => {
     if (event.type === "close" && event.address !== undefined) this.#nativeEndpoints.released(event.address);
-    // A new peer's pipe waits for this thread's next call into libzmq; until then a bound SUB that nobody
-    // reads sends no subscriptions, and a ROUTER does not know its peer.
-    // (A bare look at `readable` would take the edge from a waiting read, which then sleeps out its slice.)
+    // A new peer's pipe waits for this thread's next call into libzmq. Until then a bound SUB without a reader sends
+    // no subscriptions, and a ROUTER does not know its peer. (Reading only `readable` would take the edge from a
+    // waiting read, which would then sleep for its whole slice.)
     if (event.type === "handshake") this.#listen();
     for (const each of this.#peers.eventsFor(event)) this.#listener.engineOnEvent(each);
   };

@@ -1,23 +1,24 @@
 /**
- * One timer for all sockets of the engine, which never keeps the process alive.
+ * One timer for all sockets of the engine; it never keeps the process alive.
  *
- * A socket that nobody waits on still has to read its monitor now and then
- * (monitor.ts). It is referenced weakly, so that a socket that the program
- * forgot can be collected; the package then closes it.
+ * Sockets without waiting calls still need to read their monitors (monitor.ts). References are weak, so that dropped
+ * sockets can be collected; the package then closes them.
  */
 
 export interface Ticking {
   tick(): void;
-  /** Lets libzmq handle what other sockets have sent to this one. */
+  /** Makes libzmq process commands of other sockets. */
   touch(): void;
 }
 
-/** ms between ticks for few sockets; it grows so that ticking costs at most a few percent of a core. */
+/** ms between ticks for few sockets. */
 const INTERVAL = 100;
-/** A tick of one idle socket costs about 0.1 ms (two native sockets are made again). */
+/**
+ * ms per socket: one idle tick costs about 0.1 ms (two new native sockets), so ticking takes a few percent of a core.
+ */
 const INTERVAL_PER_SOCKET = 4;
 const MAX_INTERVAL = 2_000;
-/** The longest pause between two touches for a socket that closes, in ms. */
+/** ms at most between touches for a closing socket. */
 const MAX_PAUSE = 50;
 
 const sockets = new Set<WeakRef<Ticking>>();
@@ -40,7 +41,7 @@ function schedule(): void {
   timer.unref();
 }
 
-/** Calls `socket.tick()` from time to time until the returned function is called. */
+/** Calls `socket.tick()` periodically until the returned function is called. */
 export function startTicking(socket: Ticking): () => void {
   const ref = new WeakRef(socket);
   sockets.add(ref);
@@ -52,7 +53,7 @@ export function startTicking(socket: Ticking): () => void {
 
 let soon = false;
 
-/** Touches all sockets after this turn of the event loop: an inproc socket learns of a new peer only in a call. */
+/** Touches all sockets after this turn, since an inproc socket notices a new peer only within a call. */
 export function touchSoon(): void {
   if (soon) return;
   soon = true;
@@ -63,10 +64,10 @@ export function touchSoon(): void {
 }
 
 /**
- * Touches all sockets, again and again, until the returned function is called.
+ * Touches all sockets repeatedly until the returned function is called.
  *
- * Two inproc sockets have no I/O thread between them: one that closes waits for
- * the other's next call into libzmq, and an idle socket makes none.
+ * Inproc sockets have no I/O thread: a closing one waits for its peer's next call into libzmq, and an idle peer makes
+ * none.
  */
 export function touchUntilDone(): () => void {
   let pause = 1;

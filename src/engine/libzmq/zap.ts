@@ -1,9 +1,8 @@
 /**
  * The authentication service of one native context (27/ZAP).
  *
- * libzmq asks `inproc://zeromq.zap.01` for every handshake of a socket that has
- * a ZAP domain. Each socket with an `authenticate` hook has a domain of its own,
- * by which the question finds its way back to that socket's hook.
+ * libzmq sends a request to `inproc://zeromq.zap.01` for every handshake of a socket with a ZAP domain. Each socket
+ * with an `authenticate` hook has a unique domain, which selects its hook.
  *
  *   request  address | "" | 1.0 | id | domain | peer address | identity | mechanism | credentials…
  *   reply    address | "" | 1.0 | id | status | text | user id | metadata
@@ -18,9 +17,9 @@ import type { Native, NativeContext, NativeSocket } from "./native.js";
 
 type Authenticator = (peer: PeerCredentials) => Promise<boolean>;
 
-/** How long a read waits before it looks whether it is still needed, in ms. */
+/** ms of one native wait for a request. */
 const SLICE = 500;
-/** Where libzmq looks for the handler. */
+/** libzmq's fixed endpoint of the handler. */
 const ENDPOINT = "inproc://zeromq.zap.01";
 
 const EMPTY = Buffer.alloc(0);
@@ -30,7 +29,7 @@ export class ZapHandler {
   readonly #native: Native;
   readonly #context: NativeContext;
   readonly #authenticators = new Map<string, Authenticator>();
-  /** The context's sockets that keep the process alive: any of them may have a peer that is asked about. */
+  /** Sockets that keep the process alive; any of them may get a peer to authenticate. */
   readonly #referenced = new Set<object>();
   #socket: NativeSocket | undefined;
   #reading = false;
@@ -42,9 +41,9 @@ export class ZapHandler {
   }
 
   /**
-   * Has `authenticate` asked for every peer of the sockets in `domain`.
+   * Calls `authenticate` for each peer of the sockets in `domain`.
    *
-   * @throws TransportError `EADDRINUSE` when the program runs a ZAP handler of its own
+   * @throws TransportError `EADDRINUSE` if the program runs another ZAP handler
    */
   register(domain: string, authenticate: Authenticator): void {
     if (this.#socket === undefined) {
@@ -67,30 +66,33 @@ export class ZapHandler {
     this.#start();
   }
 
-  /** A socket keeps the process alive: requests are read at once. */
+  /** Reads requests continuously while this socket keeps the process alive. */
   ref(socket: object): void {
     this.#referenced.add(socket);
     this.#start();
   }
 
-  /** It does not any more: without another, requests are read by {@link poll}. */
+  /** Without referenced sockets only {@link poll} reads requests. */
   unref(socket: object): void {
     this.#referenced.delete(socket);
     this.#start();
   }
 
-  /** Answers what has been asked, without waiting for more. */
+  /** Answers queued requests without waiting. */
   poll(): void {
     if (!this.#reading && this.#socket?.readable === true) void this.#run(this.#socket);
   }
 
-  /** Forgets a domain. With the last one the service ends, so that it neither holds the process nor leaves a question unanswered. */
+  /**
+   * Removes a domain. With the last one the service ends, so that it neither keeps the process alive nor leaves
+   * requests unanswered.
+   */
   unregister(domain: string): void {
     this.#authenticators.delete(domain);
     const socket = this.#socket;
     if (this.#authenticators.size > 0 || socket === undefined) return;
     this.#socket = undefined;
-    socket.disconnect(ENDPOINT); // The name is free at once; after `close` alone it would be some time later.
+    socket.disconnect(ENDPOINT); // Frees the name at once; `close` alone takes longer.
     socket.close();
     this.#disown();
   }
@@ -107,12 +109,12 @@ export class ZapHandler {
       try {
         request = await socket.receive();
       } catch {
-        continue; // A slice without a request, or the service ended.
+        continue; // The slice passed without a request, or the service ended.
       }
       void this.#answer(socket, request);
     }
     this.#reading = false;
-    // The service may have ended and started again meanwhile.
+    // The service may have been restarted.
     if (this.#referenced.size > 0 && this.#socket !== undefined && this.#socket !== socket)
       void this.#run(this.#socket);
   }
@@ -130,7 +132,7 @@ export class ZapHandler {
     try {
       await socket.send([peer, EMPTY, VERSION, id, status, text, EMPTY, EMPTY]);
     } catch {
-      // The asking socket closed meanwhile: there is nothing to answer.
+      // The requesting socket has closed.
     }
   }
 
@@ -138,8 +140,8 @@ export class ZapHandler {
     const domain = String(request[4]);
     const authenticate = this.#authenticators.get(domain);
     const mechanism = String(request[7]);
-    // libzmq asks for every CURVE server once there is a handler, for one that has no hook and no domain, too: its own
-    // check is that the client knows its key. A PLAIN server without a hook has nobody to check passwords.
+    // Once a handler exists, libzmq also asks for CURVE servers without a hook and domain, whose only check is that the
+    // client knows the server's key. A PLAIN server without a hook has no password check.
     if (authenticate === undefined) return domain === "" && mechanism === "CURVE";
     const first = request[8];
     const credentials: PeerCredentials = {
@@ -152,16 +154,16 @@ export class ZapHandler {
     try {
       return (await authenticate(credentials)) === true;
     } catch {
-      return false; // A hook that fails refuses: the safe answer.
+      return false; // A failed hook refuses the peer.
     }
   }
 }
 
 /**
- * What the service asks for one socket: its `authenticate` hook; a refused peer is reported as an event. It holds the
- * socket weakly, so that one that the program forgot can be collected; no peer gets in then.
+ * The authenticator of one socket: its `authenticate` hook, and an event for each refused peer. The socket is
+ * referenced weakly, so that it can be collected; peers are refused then.
  *
- * @param options the socket's, for the domain that the program gave it
+ * @param options the socket's options, for the program's ZAP domain
  */
 export function authenticatorFor(
   options: WeakRef<Readonly<Record<string, unknown>>>,
@@ -176,7 +178,7 @@ export function authenticatorFor(
     try {
       if (await authenticate({ ...peer, domain: typeof domain === "string" ? domain : "" })) return true;
     } catch (error) {
-      cause = error; // A hook that fails refuses: the safe answer.
+      cause = error; // A failed hook refuses the peer.
     }
     const { address, mechanism } = peer;
     const error = new HandshakeError("ERR_AUTHENTICATION", `Refused a ${mechanism} peer from ${address}`, {
