@@ -1,8 +1,8 @@
 /**
- * No mechanism (45/ZWS, No Mechanism): the first message of each side is its routing id, and that is all that it presents.
- * The hook is asked as with NULL, whose options the socket has.
+ * No mechanism (45/ZWS, No Mechanism): each side presents only its routing id, as its first message. The hook is asked
+ * as with NULL.
  *
- *   start --routing id of the peer--> asking, where there is a hook --allowed--> over
+ *   start --routing id of the peer--> asking, if there is a hook --allowed--> over
  */
 import {
   failed,
@@ -13,7 +13,6 @@ import {
   type Verdict,
 } from "./mechanism.js";
 
-/** Bytes of a routing id. */
 const MAX_ROUTING_ID = 255;
 
 export class BareMechanism implements Mechanism {
@@ -24,7 +23,6 @@ export class BareMechanism implements Mechanism {
   readonly #asks: boolean;
   #identity: Buffer | undefined;
 
-  /** @param routingId of this side; may be empty */
   constructor({ asks }: Pick<MechanismOptions, "asks">, routingId: Uint8Array) {
     this.#asks = asks;
     this.routingId = routingId;
@@ -34,7 +32,6 @@ export class BareMechanism implements Mechanism {
     return {};
   }
 
-  /** @param body of the peer's first message */
   receive(body: Buffer): Step {
     if (body.length > MAX_ROUTING_ID)
       return failed(
@@ -47,7 +44,7 @@ export class BareMechanism implements Mechanism {
 
   authenticated(verdict: Verdict): Step {
     if (verdict === true && this.#identity !== undefined) return this.#done(this.#identity);
-    // There are no commands, and so no ERROR.
+    // Without commands there is no ERROR to send.
     const { failed: fault } = refused("NULL", verdict === true ? false : verdict);
     return { failed: fault as NonNullable<typeof fault> };
   }

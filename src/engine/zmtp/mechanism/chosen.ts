@@ -1,4 +1,4 @@
-/** Which mechanism a socket's options choose, and which side of it. */
+/** Derives the mechanism, and this side's role in it, from a socket's options. */
 import type { OptionValues } from "../../../core/option-table.js";
 import type { Mechanism } from "./mechanism.js";
 
@@ -9,7 +9,7 @@ export interface ChosenMechanism {
 
 const NULL: ChosenMechanism = { name: "NULL", isServer: false };
 
-/** The first whose options are set counts. */
+/** Uses the first mechanism with its options set. */
 export function chosenMechanism(options: Readonly<OptionValues>): ChosenMechanism {
   if (options.curveServer) return { name: "CURVE", isServer: true };
   if (options.curveServerKey !== null) return { name: "CURVE", isServer: false };

@@ -6,12 +6,11 @@
  */
 import type { CipherMemory } from "./mechanism.js";
 
-/** How many bytes a sealed box is longer than what is in it. */
 export const TAG_LENGTH = 16;
 export const KEY_LENGTH = 32;
 export const NONCE_LENGTH = 24;
 
-/** Keys have 32 bytes, nonces 24. Nothing passed in is kept. */
+/** Keys have 32 bytes, nonces 24. No argument is kept. */
 export interface CurveBox {
   readonly name: "libsodium" | "sodium" | "noble";
   /**
@@ -20,35 +19,35 @@ export interface CurveBox {
    */
   seal(sealed: Uint8Array, plain: Uint8Array, nonce: Uint8Array, key: Uint8Array): void;
   /**
-   * @param plain 16 bytes shorter than `sealed`, or those of its bytes behind the tag; gets the result
+   * @param plain 16 bytes shorter than `sealed`, or its bytes behind the tag; gets the result
    * @param sealed at least 16 bytes
-   * @returns whether the box is genuine; `plain` is worthless if not
+   * @returns whether the box is genuine; if not, `plain` is garbage
    */
   open(plain: Uint8Array, sealed: Uint8Array, nonce: Uint8Array, key: Uint8Array): boolean;
-  /** The key that two pairs agree on; `undefined` for one of the few public keys that give every secret key the same result. */
+  /** @returns the shared key; `undefined` for the few public keys that agree on one result with every secret key */
   agree(publicKey: Uint8Array, secretKey: Uint8Array): Uint8Array | undefined;
   publicKeyOf(secretKey: Uint8Array): Buffer;
-  /** Memory for short frames; absent in a page. */
+  /** Memory for short frames; absent in pages. */
   readonly frames?: FrameMemory;
-  /** Bytes of the longest body of a short frame; negative: no frame is short. */
+  /** Longest body of a short frame, in bytes; negative: no frame is short. */
   readonly mostShort: number;
 }
 
-/** Memory in which frames are sealed and opened in place, and in and out of which many are copied at once. */
+/** Memory to seal and open frames in place, filled and emptied by many frames at once. */
 export interface FrameMemory extends CipherMemory {
-  /** Sets the key of the frames that follow. @param nonce its first 16 bytes are those of all */
+  /** @param nonce with 16 bytes in common for all frames until the next call */
   use(key: Uint8Array, nonce: Uint8Array): void;
   /**
    * Seals `length` bytes at `from` in the input.
    *
-   * @param to gets the tag and the cipher text, in the output
+   * @param to position of tag and cipher text in the output
    * @param high the nonce's last 8 bytes as two words, big-endian
    */
   seal(from: number, length: number, to: number, high: number, low: number): void;
   /**
    * Opens a box of `length` bytes at `from` in the input.
    *
-   * @param to gets the text, in the output
+   * @param to position of the text in the output
    * @returns whether the box is genuine
    */
   open(from: number, length: number, to: number, high: number, low: number): boolean;

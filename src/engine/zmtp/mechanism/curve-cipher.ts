@@ -1,14 +1,13 @@
 /**
- * CURVE's MESSAGE, in which every frame travels after the handshake
- * (26/CURVEZMQ, The MESSAGE Command).
+ * CURVE's MESSAGE, the form of every frame after the handshake (26/CURVEZMQ, The MESSAGE Command).
  *
  *   07 "MESSAGE" | counter 8 @8 | Box[flags 1, body] @16          33 bytes longer than body
  *   flags = 01 MORE, 02 COMMAND
  *   nonce of the box = "CurveZMQMESSAGE" | "C" from the client, "S" from the server | counter
  *
- * Against the letter of RFC 26, as libzmq does and wants it: MESSAGE is the body of a message frame, not of a
- * command frame (libzmq drops that without a word), the outer frame has no MORE, PING, SUBSCRIBE and the like go
- * inside with flag 02, and the nonce's text is not "CurveZMQMESSAGE-".
+ * Differences from RFC 26, as libzmq expects them: MESSAGE is the body of a message frame, since libzmq silently drops a
+ * command frame. The outer frame has no MORE. PING, SUBSCRIBE and the like go inside with flag 02. The nonce's text is
+ * not "CurveZMQMESSAGE-".
  */
 import { readUint32, writeUint32 } from "../../../core/big-endian.js";
 import { slice } from "../../../core/memory.js";
@@ -21,15 +20,12 @@ const BOX = 16;
 const FLAGS = BOX + TAG_LENGTH;
 const OVERHEAD = FLAGS + 1;
 
-/** Flags inside the box. */
 const INNER_MORE = 1;
 const INNER_COMMAND = 2;
-/** Flags of a plain frame (codec/frame.ts). */
 const MORE = 1;
 const COMMAND = 4;
 
 const NONCE_COUNTER = 16;
-/** The command's name as two words. */
 const NAME_BEGIN = readUint32(NAME, 0);
 const NAME_END = readUint32(NAME, 4);
 
@@ -42,7 +38,7 @@ export class CurveCipher implements FrameCipher {
   readonly #key: Uint8Array;
   readonly #sendNonce: Buffer;
   readonly #receiveNonce: Buffer;
-  /** The counters of 8 bytes as two words, the last one sent and the last one received. */
+  /** Last counters, each of 8 bytes as two words. */
   #sentHigh = 0;
   #sentLow: number;
   #receivedHigh: number;
@@ -51,9 +47,9 @@ export class CurveCipher implements FrameCipher {
   readonly mostShort: number;
 
   /**
-   * @param key what C' and S' agree on
-   * @param sent this side's counter in its last command of the handshake
-   * @param received the peer's, 8 bytes
+   * @param key shared by C' and S'
+   * @param sent this side's counter in its last handshake command
+   * @param received the peer's counter, 8 bytes
    */
   constructor(box: CurveBox, key: Uint8Array, isServer: boolean, sent: number, received: Buffer) {
     this.#box = box;
@@ -92,14 +88,14 @@ export class CurveCipher implements FrameCipher {
     const inner = (flags & MORE ? INNER_MORE : 0) | (flags & COMMAND ? INNER_COMMAND : 0);
     const frames = this.#frames;
     if (frames !== undefined && target === frames.bytes) {
-      // The flags go where the frame's own header ends.
+      // The flags overwrite the last byte of the frame's own header.
       target[from - 1] = inner;
       frames.seal(from - 1, 1 + to - from, at + BOX, high, low);
       return;
     }
     writeUint32(this.#sendNonce, NONCE_COUNTER, high);
     writeUint32(this.#sendNonce, NONCE_COUNTER + 4, low);
-    // The plain text is laid where its cipher text goes, and sealed in place: no memory in between.
+    // The plain text is sealed in place, without memory in between.
     target[at + FLAGS] = inner;
     const length = to - from;
     target.set(slice(plain.buffer, plain.byteOffset + from, length), at + OVERHEAD);
@@ -121,7 +117,7 @@ export class CurveCipher implements FrameCipher {
     }
     const high = readUint32(sealed, from + COUNTER);
     const low = readUint32(sealed, from + COUNTER + 4);
-    // Gaps pass; a repeated counter is a repeated message.
+    // Gaps are allowed; a repeated counter is a replay.
     if (high < this.#receivedHigh || (high === this.#receivedHigh && low <= this.#receivedLow)) {
       return protocolFault("ERR_ZMTP_INVALID_SEQUENCE", "CURVE: MESSAGE's counter did not grow");
     }

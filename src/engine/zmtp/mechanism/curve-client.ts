@@ -1,6 +1,6 @@
 /**
- * The client's side of CURVE: the one that knows the server's key beforehand
- * (26/CURVEZMQ, Security Handshake). curve-command.ts has the bytes.
+ * The client's side of CURVE, with prior knowledge of the server's key (26/CURVEZMQ, Security Handshake).
+ * curve-command.ts has the bytes.
  *
  *   start, send HELLO -> hello sent -- WELCOME, send INITIATE --> initiate sent -- READY --> over
  */
@@ -41,16 +41,16 @@ const VERSION = Buffer.from([1, 0]);
 const PADDING = Buffer.alloc(Hello.publicKey - Hello.padding);
 const SIGNATURE = Buffer.alloc(64);
 
-/** This side's counters; its first MESSAGE has 3. */
+/** Counters of this side; its first MESSAGE has 3. */
 const HELLO_COUNTER = 1;
 const INITIATE_COUNTER = 2;
 
-/** What is remembered between commands; keys are forgotten with the state that needs them. */
+/** Each state drops the keys of earlier ones. */
 type State =
   | { readonly at: "start" }
-  /** `key`: what C' and S agree on, for HELLO and WELCOME. */
+  /** `key`: shared by C' and S, for HELLO and WELCOME. */
   | { readonly at: "hello-sent"; readonly transient: KeyPair; readonly key: Uint8Array }
-  /** `key`: what C' and S' agree on, for everything after. */
+  /** `key`: shared by C' and S', from INITIATE on. */
   | { readonly at: "initiate-sent"; readonly key: Uint8Array }
   | { readonly at: "over" };
 
@@ -67,7 +67,7 @@ export class CurveClient implements Mechanism {
 
   /**
    * @throws InvalidArgumentError `EINVAL` without a secret key or the server's key
-   * @throws what `loadCurveBox` throws
+   * @throws as `loadCurveBox`
    */
   constructor(options: MechanismOptions, random = SYSTEM_RANDOM, box?: CurveBox) {
     this.#properties = options.properties;
@@ -75,7 +75,7 @@ export class CurveClient implements Mechanism {
     this.#permanent = keyPairOf(needKey(options.curveSecretKey, "a secret key"));
     this.#random = random;
     this.#given = box;
-    if (box === undefined) loadCurveBox(); // As early as may be.
+    if (box === undefined) loadCurveBox();
   }
 
   get loading(): Promise<void> | undefined {
@@ -90,7 +90,10 @@ export class CurveClient implements Mechanism {
     return this.#cipher;
   }
 
-  /** A server with another key cannot read HELLO, and hangs up; one that refuses this side's key as a rule says so. */
+  /**
+   * A server with another key cannot read HELLO, and hangs up. A server that refuses this side's key usually
+   * sends ERROR.
+   */
   get suspicion(): string | undefined {
     if (this.#state.at === "hello-sent") return this.#wrongKey();
     if (this.#state.at !== "initiate-sent") return undefined;

@@ -1,7 +1,6 @@
 /**
- * CURVE's handshake commands, as both sides see them (26/CURVEZMQ, CurveZMQ Commands).
- * C, S are the permanent keys of client and server, C', S' those of this one connection;
- * Box[x](A->B) is x sealed with the key that A and B agree on, 16 bytes longer than x.
+ * CURVE's handshake commands (26/CURVEZMQ, CurveZMQ Commands). C and S are the permanent keys of client and server,
+ * C' and S' those of one connection. Box[x](A->B) is x sealed with the shared key of A and B, 16 bytes longer than x.
  *
  *   HELLO     05 "HELLO" | version 01 00 | 72 x 00 | C' @80 | nonce @112 | Box[64 x 00](C'->S) @120        200 bytes
  *   WELCOME   07 "WELCOME" | long nonce @8 | Box[S', cookie](S->C') @24                                   168 bytes
@@ -11,9 +10,9 @@
  *   cookie = long nonce | secretbox[C', s'](a key of the server's own)        96 bytes
  *   vouch  = long nonce | Box[C', S](C->S')                                   96 bytes
  *
- * A box's nonce of 24 bytes is a text and either the 8 bytes of the sender's counter (nonce) or 16 random ones
- * (long nonce). The counter starts at 1, goes on over all of the sender's commands and messages, and never repeats.
- * RFC 26 says of HELLO's padding 70 bytes in its prose and 72 in its grammar: 72 is what everybody sends.
+ * A box's nonce of 24 bytes is a text, then either the sender's counter of 8 bytes (nonce) or 16 random bytes (long
+ * nonce). The counter starts at 1, spans all commands and messages of the sender, and never repeats. HELLO's padding has
+ * 70 bytes in RFC 26's prose and 72 in its grammar; all implementations send 72.
  */
 import { InvalidArgumentError } from "../../../core/errors.js";
 import { type CurveBox, KEY_LENGTH, TAG_LENGTH } from "./curve-box.js";
@@ -29,7 +28,7 @@ export const Welcome = { length: 168, nonce: 8, box: 24 } as const;
 export const Initiate = { minLength: 257, cookie: 9, nonce: 105, box: 113 } as const;
 export const Ready = { minLength: 30, nonce: 6, box: 14 } as const;
 
-/** The text that begins a box's nonce: 16 bytes where the counter follows, 8 where random bytes do. */
+/** The text of a box's nonce: 16 bytes before a counter, 8 before random bytes. */
 export const NonceText = {
   hello: "CurveZMQHELLO---",
   welcome: "WELCOME-",
@@ -39,38 +38,34 @@ export const NonceText = {
   ready: "CurveZMQREADY---",
 } as const;
 
-/** Where a handshake's random bytes come from; a test may know them beforehand. */
 export interface CurveRandom {
   bytes(length: number): Buffer;
   keyPair(box: CurveBox): KeyPair;
 }
 
-/** The operating system's random source. */
 export const SYSTEM_RANDOM: CurveRandom = {
   bytes: randomBytes,
   keyPair: newKeyPair,
 };
 
-/** A sender's counter as it stands in a command. */
+/** A counter as sent in a command. */
 export function counter(value: number): Buffer {
   const bytes = Buffer.alloc(8);
   bytes.writeUInt32BE(value, 4);
   return bytes;
 }
 
-/** @param rest what the command carries of the nonce */
 export function nonce(text: string, rest: Uint8Array): Buffer {
   return Buffer.concat([Buffer.from(text, "latin1"), rest]);
 }
 
-/** A new sealed box. */
 export function sealBox(box: CurveBox, plain: Uint8Array, nonce: Uint8Array, key: Uint8Array): Buffer {
   const sealed = Buffer.allocUnsafe(plain.length + TAG_LENGTH);
   box.seal(sealed, plain, nonce, key);
   return sealed;
 }
 
-/** What is in the box, in memory of its own; `undefined` when it is not genuine. */
+/** @returns new memory; `undefined` if the box is not genuine */
 export function openBox(
   box: CurveBox,
   sealed: Uint8Array,
@@ -81,11 +76,7 @@ export function openBox(
   return box.open(plain, sealed, nonce, key) ? plain : undefined;
 }
 
-/**
- * A key of the socket's options.
- *
- * @throws InvalidArgumentError `EINVAL` when it is missing or not 32 bytes; never with the key
- */
+/** @throws InvalidArgumentError `EINVAL` when the key is missing or not 32 bytes; the message never has the key */
 export function needKey(key: Uint8Array | undefined, name: string): Uint8Array {
   if (key?.length === KEY_LENGTH) return key;
   throw new InvalidArgumentError(`CURVE needs ${name} of ${KEY_LENGTH} bytes; got ${key?.length ?? "none"}`);

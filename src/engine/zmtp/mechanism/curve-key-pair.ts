@@ -1,23 +1,24 @@
-/** X25519 key pairs of CURVE. */
 import { type CurveBox, KEY_LENGTH } from "./curve-box.js";
 import { publicKeyOf, randomBytes } from "./curve-primitives.js";
 
-/** Both keys are 32 bytes. */
 export interface KeyPair {
   readonly publicKey: Buffer;
   readonly secretKey: Buffer;
 }
 
-/** A new pair, of one connection: any 32 bytes are a secret key. */
+/** A new pair for one connection; any 32 bytes are a secret key. */
 export function newKeyPair(box: CurveBox): KeyPair {
   const secretKey = randomBytes(KEY_LENGTH);
   return { publicKey: box.publicKeyOf(secretKey), secretKey };
 }
 
-/** The pairs of the keys in use, by the array that a socket's options hold. */
+/** Pairs of permanent keys, by the array in a socket's options. */
 const known = new WeakMap<Uint8Array, KeyPair>();
 
-/** The pair of a permanent key, kept for as long as `secretKey` itself: a socket pays for it with its first connection only. */
+/**
+ * The pair of a permanent key, cached as long as `secretKey` lives, so that only a socket's first connection
+ * derives it.
+ */
 export function keyPairOf(secretKey: Uint8Array): KeyPair {
   const kept = known.get(secretKey);
   if (kept?.secretKey.equals(secretKey) === true) return kept;

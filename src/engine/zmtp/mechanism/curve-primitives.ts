@@ -1,10 +1,10 @@
 /**
- * The packages that do the cryptography of CURVE (docs/security.md). `libsodium` does all of it, in WebAssembly (libsodium.ts). The
- * optional `sodium-native` seals and opens long texts. A call into native code takes as long as a text of some 300 bytes
+ * The packages with CURVE's cryptography (docs/security.md). `libsodium` does all of it in WebAssembly (libsodium.ts).
+ * The optional `sodium-native` seals and opens long texts. A native call takes as long as a text of some 300 bytes
  * (bench/micro/curve.js), so short frames stay in WebAssembly.
  *
- * Both are loaded with the first socket that has CURVE, not with shoal. Compiling WebAssembly takes a promise, for which
- * handshakes wait (mechanism.ts). In a page, the build puts src/browser/curve/primitives.ts in the place of this file.
+ * Both load with the first socket with CURVE. Compiling WebAssembly takes a promise, so handshakes wait (mechanism.ts).
+ * Pages have other primitives.
  */
 import { quoted } from "../../../core/arguments.js";
 import { InvalidArgumentError, NotSupportedError } from "../../../core/errors.js";
@@ -14,21 +14,19 @@ import { loadLibsodium } from "./libsodium.js";
 
 export { publicKeyOf } from "../../../core/x25519.js";
 
-/** The part of sodium-native that is used here; the package has no types. */
 interface Sodium {
   crypto_secretbox_easy(c: Uint8Array, m: Uint8Array, n: Uint8Array, k: Uint8Array): void;
   crypto_secretbox_open_easy(m: Uint8Array, c: Uint8Array, n: Uint8Array, k: Uint8Array): boolean;
 }
 
-/** Bytes of the longest frame that native code does not seal faster (bench/micro/curve.js). */
+/** Longest frame, in bytes, with no gain from native code (bench/micro/curve.js). */
 const MOST_SHORT_WITH_SODIUM = 768;
 
-/** @throws the reason why the addon does not load here */
+/** @throws the reason for a failed load */
 export function loadSodium(): Sodium {
   return requireHere()("sodium-native") as Sodium;
 }
 
-/** libsodium with native code for long texts. */
 export function boxWith(sodium: Sodium, libsodium: CurveBox): CurveBox {
   return {
     name: "sodium",
@@ -47,19 +45,19 @@ let loaded: CurveBox | undefined;
 let loading: Promise<void> | undefined;
 
 /**
- * Loads the primitives, once in a thread. The environment variable `SHOAL_CURVE` chooses: `libsodium` without native code,
- * `sodium` with it; by default `sodium-native` is used where it loads.
+ * Loads the primitives once per thread. The environment variable `SHOAL_CURVE` is `libsodium` without native code, or
+ * `sodium` with it; by default `sodium-native` is used if it loads.
  *
- * @returns `undefined` when they are loaded; else a promise, which rejects with NotSupportedError `ERR_ENGINE_UNAVAILABLE`
+ * @returns `undefined` once loaded; else a promise, which rejects with NotSupportedError `ERR_ENGINE_UNAVAILABLE`
  * @throws InvalidArgumentError `EINVAL` for another `SHOAL_CURVE`
- * @throws NotSupportedError `ERR_ENGINE_UNAVAILABLE` for `sodium` where it does not load
+ * @throws NotSupportedError `ERR_ENGINE_UNAVAILABLE` for `sodium` if it fails to load
  */
 export function loadCurveBox(): Promise<void> | undefined {
   if (loaded !== undefined) return undefined;
   const sodium = nativeSodium();
   if (loading === undefined) {
     loading = load(sodium);
-    loading.catch(() => undefined); // The handshakes that wait for it report it.
+    loading.catch(() => undefined); // The waiting handshakes report the error.
   }
   return loading;
 }
@@ -74,18 +72,17 @@ async function load(sodium: Sodium | null): Promise<void> {
   loaded = sodium === null ? libsodium : boxWith(sodium, libsodium);
 }
 
-/** The primitives, once they are loaded. */
+/** @throws Error before `loadCurveBox` is complete */
 export function curveBox(): CurveBox {
   if (loaded === undefined) throw new Error("CURVE's primitives are not loaded");
   return loaded;
 }
 
-/** Whether native code seals and opens in this process. */
 export function curveIsNative(): boolean {
   try {
     return nativeSodium() !== null;
   } catch {
-    return false; // The first socket with CURVE reports why.
+    return false; // The first socket with CURVE reports the reason.
   }
 }
 
@@ -113,7 +110,7 @@ export function chooseNative(choice: string | undefined, load = loadSodium): Sod
       try {
         return load();
       } catch {
-        return null; // It is optional.
+        return null; // Optional.
       }
     default:
       throw new InvalidArgumentError(`SHOAL_CURVE must be libsodium or sodium; got ${quoted(choice)}`);
@@ -128,12 +125,11 @@ function doesNotLoad(name: string, cause: unknown): NotSupportedError {
   );
 }
 
-/** Bytes of the operating system's random source. */
 export function randomBytes(length: number): Buffer {
   return process.getBuiltinModule("node:crypto").randomBytes(length);
 }
 
-/** Compares secrets in a time that does not depend on where they differ. */
+/** Compares secrets in constant time. */
 export function equal(one: Uint8Array, other: Uint8Array): boolean {
   return one.length === other.length && process.getBuiltinModule("node:crypto").timingSafeEqual(one, other);
 }

@@ -1,17 +1,13 @@
 /**
- * The server's side of CURVE (26/CURVEZMQ, Security Handshake). curve-command.ts
- * has the bytes.
+ * The server's side of CURVE (26/CURVEZMQ, Security Handshake). curve-command.ts has the bytes.
  *
  *   start -- HELLO, send WELCOME --> welcome sent -- INITIATE --> (asks: asking -- allowed -->) send READY -> over
  *
- * RFC 26 lets a server forget a client between HELLO and INITIATE, because the
- * cookie brings back what it forgot. Here each connection has a state anyway, so
- * nothing is forgotten: the cookie is sealed as the RFC says, with a key that
- * is thrown away at once, and only this very cookie passes, once, on this
- * connection. An INITIATE that was recorded elsewhere opens nothing.
+ * RFC 26 lets a server forget a client between HELLO and INITIATE, and recover its state from the cookie. This server
+ * keeps the state with the connection. It still seals the cookie as the RFC says, with a key that it discards at once,
+ * and accepts the same cookie once, on this connection. So a recorded INITIATE opens nothing.
  *
- * Without a hook everybody gets in who knows the server's key, as with libzmq
- * when no ZAP handler runs.
+ * Without a hook all clients with the server's key may connect, as with libzmq without a ZAP handler.
  */
 import type { ErrorCode } from "../../../core/errors.js";
 import { encodeZ85 } from "../../../core/z85.js";
@@ -48,17 +44,17 @@ import {
   type Verdict,
 } from "./mechanism.js";
 
-/** What HELLO has between its name and C': version 1.0 and the padding. */
+/** HELLO from the version to C': version 1.0 and padding. */
 const HELLO_HEAD = Buffer.alloc(Hello.publicKey - Hello.version);
 HELLO_HEAD.writeUInt8(1);
 const SIGNATURE = Buffer.alloc(64);
 const VOUCH_BOX = KEY_LENGTH + LONG_NONCE_LENGTH;
 const METADATA = KEY_LENGTH + VOUCH_LENGTH;
 
-/** This side's first counter, WELCOME has none; its first MESSAGE has 2. */
+/** First counter of this side, as WELCOME has none; its first MESSAGE has 2. */
 const READY_COUNTER = 1;
 
-/** What is remembered between commands; keys are forgotten with the state that needs them. */
+/** Each state drops the keys of earlier ones. */
 type State =
   | { readonly at: "start" | "over" }
   | {
@@ -73,9 +69,8 @@ type State =
     }
   | { readonly at: "asking"; readonly accepted: Accepted };
 
-/** What INITIATE declared. */
 interface Accepted {
-  /** What C' and S' agree on. */
+  /** Shared by C' and S'. */
   readonly key: Uint8Array;
   readonly metadata: Metadata;
   /** The counter in INITIATE. */
@@ -95,7 +90,7 @@ export class CurveServer implements Mechanism {
 
   /**
    * @throws InvalidArgumentError `EINVAL` without a secret key
-   * @throws what `loadCurveBox` throws
+   * @throws as `loadCurveBox`
    */
   constructor(options: MechanismOptions, random = SYSTEM_RANDOM, box?: CurveBox) {
     this.#properties = options.properties;
@@ -103,7 +98,7 @@ export class CurveServer implements Mechanism {
     this.#permanent = keyPairOf(needKey(options.curveSecretKey, "a secret key"));
     this.#random = random;
     this.#given = box;
-    if (box === undefined) loadCurveBox(); // As early as may be.
+    if (box === undefined) loadCurveBox();
   }
 
   get loading(): Promise<void> | undefined {
@@ -195,8 +190,8 @@ export class CurveServer implements Mechanism {
     const plain = openBox(this.#box, box, nonce(NonceText.initiate, short), key);
     if (plain === undefined) return this.#fail("ERR_ZMTP_CRYPTOGRAPHIC", "INITIATE does not open");
 
-    // C is worth something only with the vouch: c sealed this connection's C', and S, so that another server that
-    // C talks to cannot pass it on. (libzmq does not look at S.)
+    // Only the vouch proves C. In it c seals this connection's C', and S, so that another server of this client
+    // cannot reuse it. (libzmq ignores S.)
     const client = plain.subarray(0, KEY_LENGTH);
     const vouchKey = this.#box.agree(client, state.transient.secretKey);
     if (vouchKey === undefined) return this.#fail("ERR_ZMTP_KEY_EXCHANGE", "INITIATE has no usable key");

@@ -1,47 +1,47 @@
 /**
- * CURVE's primitives by the package `libsodium`, in WebAssembly and without the package of wrappers. The C functions work on
- * memory that is allocated once per thread. A longer box gets memory for the call. WebAssembly never returns memory to the
- * system, so a thread keeps as much as its longest frame took; peers send at most `maxMessageSize`.
+ * CURVE's primitives by the package `libsodium` in WebAssembly, without its wrappers. The C functions work on memory
+ * allocated once per thread. A longer box gets memory for the call. WebAssembly never returns memory to the system, so a
+ * thread keeps as much as its longest frame took; `maxMessageSize` bounds received frames.
  *
  *   key 32 | nonce 24 | input 65,632 | output 131,072
  *
- * Short frames are copied in and out many at a time. Frame by frame, messages of 64 bytes cost a sender 39 % more processor
- * time and a receiver 20 % more, and are then slower than with libzmq in C (`shoal bench curve`).
+ * Short frames are copied in and out many at a time. Copying each frame separately costs 39 % more processor time for a
+ * sender of 64-byte messages, and 20 % more for a receiver, and is slower than libzmq in C (`shoal bench curve`).
  */
 import { writeUint32 } from "../../../core/big-endian.js";
 import { requireHere } from "../../../core/require-here.js";
 import { type CurveBox, type FrameMemory, KEY_LENGTH, NONCE_LENGTH, TAG_LENGTH } from "./curve-box.js";
 
-/** Bytes of a nonce in front of its counter. */
+/** Bytes of a nonce before its counter. */
 const NONCE_TEXT = 16;
 /** Bytes of the input, 64 KiB and a frame's overhead, and of the output. */
 const INPUT_SIZE = 65_632;
 const OUTPUT_SIZE = 131_072;
-/** Bytes of the longest frame that counts as short: others fit next to it. */
+/** Longest short frame, in bytes; leaves room for others. */
 const MOST_SHORT = 32_768;
 
-/** The part of the package that is used here; the package has no types. A length of 64 bits is passed as two words. */
+/** The used part of the package, which has no types. A 64-bit length is passed as two words. */
 interface Exports {
-  /** The memory; another array once it has grown. */
+  /** Replaced when the memory grows. */
   readonly HEAPU8: Uint8Array;
-  /** @returns 0 when there is no memory */
+  /** @returns 0 if out of memory */
   _malloc(size: number): number;
   _free(at: number): void;
   _sodium_init(): number;
   readonly _crypto_secretbox_easy: Crypt;
   /** @returns 0 for a genuine box */
   readonly _crypto_secretbox_open_easy: Crypt;
-  /** @returns -1 for a public key that gives every secret key the same result */
+  /** @returns -1 for a public key that agrees on one result with every secret key */
   _crypto_box_beforenm(result: number, publicKey: number, secretKey: number): number;
   _crypto_scalarmult_base(publicKey: number, secretKey: number): number;
 }
 
-/** Addresses in the memory, but for the length. */
+/** All numbers are addresses, except the length. */
 type Crypt = (to: number, from: number, length: number, high: 0, nonce: number, key: number) => number;
 
-/** @throws the reason why the package does not load here */
+/** @throws the reason for a failed load */
 async function load(): Promise<Exports> {
-  // The package would go on in JavaScript, where it loses its memory when that grows.
+  // The package would fall back to JavaScript, and lose its memory when that grows.
   if (!("WebAssembly" in globalThis)) throw new Error("this JavaScript engine runs without WebAssembly");
   try {
     // The name is a literal, so that bundlers put the package into their output.
@@ -49,19 +49,19 @@ async function load(): Promise<Exports> {
     const { default: instantiate } = await import("libsodium");
     return await (instantiate as (options: object) => Promise<Exports>)({ getRandomValue: randomWord });
   } catch {
-    // Jest and others cannot import. The package's file for `require` is three times as large.
+    // Jest and other runners cannot import. The file for `require` is three times as large.
     const module = requireHere()("libsodium") as Exports & { readonly ready: Promise<void> };
     await module.ready;
     return module;
   }
 }
 
-/** The package's own source of random numbers works in pages and CommonJS only. */
+/** The package's own random source works only in pages and CommonJS. */
 function randomWord(): number {
   return globalThis.crypto.getRandomValues(new Uint32Array(1))[0] as number;
 }
 
-/** @throws the reason why it does not load here */
+/** @throws the reason for a failed load */
 export async function loadLibsodium(): Promise<CurveBox> {
   const sodium = await load();
   sodium._sodium_init();
@@ -77,7 +77,7 @@ class Memory implements FrameMemory {
   readonly nonce: number;
   bytes: Uint8Array;
   readonly #sodium: Exports;
-  /** Looked up once: the package's object has hundreds of properties. */
+  /** Cached, because the package's object has hundreds of properties. */
   readonly #seal: Crypt;
   readonly #open: Crypt;
 
@@ -92,7 +92,7 @@ class Memory implements FrameMemory {
     this.bytes = sodium.HEAPU8;
   }
 
-  /** Memory for one box, until `giveBack`. @returns 0 when there is none */
+  /** @returns memory for one box until `giveBack`; 0 if out of memory */
   take(size: number): number {
     if (size <= INPUT_SIZE) return this.input;
     const at = this.#sodium._malloc(size);

@@ -1,15 +1,14 @@
 /**
- * NULL: no credentials, no protection (37/ZMTP, The NULL Security Mechanism).
- * Both sides do the same.
+ * NULL: no credentials, no protection (37/ZMTP, The NULL Security Mechanism). Both sides do the same.
  *
  *   READY = 05 "READY" | metadata
  *
  *   start -- asks --> asking -- allowed, send READY --> waiting -- READY --> over
  *     \------- send READY ------------------------------>/
  *
- * A side with a hook asks before it sends READY: the peer may talk as soon as
- * it has ours. One without need not even wait for the peer's greeting: READY goes out with its own, in one write. To a peer
- * of another mechanism the handshake fails all the same. The first message waits for the peer's READY, as libzmq wants it.
+ * A side with a hook asks before it sends READY, since the peer may send messages from then on. A side without a hook
+ * sends READY with its greeting, in one write; with a peer of another mechanism the handshake fails all the same. The
+ * first message waits for the peer's READY, as libzmq requires.
  */
 import { commandFrame } from "../../frame.js";
 import { encodeCommand, parseCommand } from "../codec/command.js";
@@ -26,10 +25,13 @@ import {
   type Verdict,
 } from "./mechanism.js";
 
-/** READY of peers without a routing id. One with a routing id has memory of its own for it, which sockets keep. */
+/**
+ * READY of peers without a routing id. Others are not cached, since sockets keep the memory of their routing
+ * ids.
+ */
 const known = new RecentBytes<Step>();
 
-/** READY by its properties, which are the same for most connections (handshake-properties.ts). */
+/** READY by its properties, shared by most connections (handshake-properties.ts). */
 const READY_FRAMES = new WeakMap<Uint8Array, Uint8Array>();
 
 function readyFrame(properties: Uint8Array): Uint8Array {

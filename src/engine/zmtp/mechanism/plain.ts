@@ -27,9 +27,9 @@ import {
 } from "./mechanism.js";
 
 /**
- * How libzmq, its newest version too, spells a PLAIN server's ERROR: it means 05 "ERROR" and writes
- * the byte 5E and "RROR". Accepted here and never sent, so a libzmq client that shoal refuses reports a
- * protocol error instead of an authentication error; it gives up either way.
+ * libzmq's misspelt ERROR of a PLAIN server, up to its newest version: the byte 5E and "RROR" in place of 05 "ERROR". Accepted
+ * here but never sent. A libzmq client refused by shoal therefore reports a protocol error instead of an authentication
+ * error, and gives up either way.
  */
 const MISSPELT_ERROR = Buffer.from("\u005eRROR", "latin1");
 
@@ -127,13 +127,13 @@ export class PlainServer implements Mechanism {
   #hello(data: Buffer): Step {
     const userEnd = 1 + (data[0] ?? 0);
     const passwordLength = data[userEnd];
-    // Exactly: bytes behind the password would be credentials that nobody checked.
+    // Extra bytes behind the password would be unchecked credentials.
     if (passwordLength === undefined || userEnd + 1 + passwordLength !== data.length) {
       return this.#end(
         failed("ERR_ZMTP_MALFORMED_COMMAND_HELLO", "PLAIN: user name and password do not fill HELLO"),
       );
     }
-    // Nobody here checks passwords.
+    // Only the hook checks passwords.
     if (!this.#asks) return this.#end(refused("PLAIN", false));
     this.#state = "asking";
     return {
