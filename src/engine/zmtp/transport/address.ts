@@ -1,13 +1,11 @@
-/** The local address of a host, as a tcp endpoint names it. */
 import { isIP } from "node:net";
 import { type NetworkInterfaceInfo, type NetworkInterfaceInfoIPv6, networkInterfaces } from "node:os";
 import { quoted } from "../../../core/arguments.js";
 import { TransportError } from "../../../core/errors.js";
 
 /**
- * The address to bind for a host: `*`, an address, or an interface's name.
- *
- * @throws TransportError `ENODEV` when there is no such interface
+ * @param host `*`, an address, or an interface's name
+ * @throws TransportError `ENODEV` for an unknown interface
  */
 export function bindAddress(host: string, ipv6: boolean, endpoint: string): string {
   if (host === "*") return ipv6 ? "::" : "0.0.0.0";
@@ -16,7 +14,7 @@ export function bindAddress(host: string, ipv6: boolean, endpoint: string): stri
   const addresses = networkInterfaces()[host];
   const family = ipv6 ? "IPv6" : "IPv4";
   const own = addresses?.filter((each) => each.family === family);
-  // An address of the link alone is one only together with its interface (RFC 4007).
+  // A link-local address needs its interface (RFC 4007), so others come first.
   const wanted = own?.find((each) => !isOfLink(each)) ?? own?.[0] ?? addresses?.[0];
   if (wanted === undefined) {
     throw new TransportError("ENODEV", `Cannot bind ${endpoint}: there is no interface ${quoted(host)}`, {

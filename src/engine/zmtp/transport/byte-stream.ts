@@ -1,15 +1,15 @@
-/** What the engine uses of a stream of Node.js: sockets of node:net and node:tls, and any Duplex, have it. */
+/** The used part of Node.js streams: sockets of node:net and node:tls, and any Duplex. */
 export interface ByteStream {
-  /** Bytes that were written and not yet taken by what is beneath. */
+  /** Written bytes that the layer beneath has not taken yet. */
   readonly writableLength: number;
   readonly errored: Error | null;
-  /** `false`: it has ended, on either side, and drops what is written. */
+  /** `false` once ended on either side; writes are then dropped. */
   readonly writable: boolean;
   write(bytes: Uint8Array, done?: (error?: Error | null) => void): boolean;
-  /** What is written until `uncork` goes out at once. */
+  /** Collects writes until `uncork`, to send them at once. */
   cork(): void;
   uncork(): void;
-  /** Ends this side's half, behind what was written. @param done called when all was taken, or nothing more can be */
+  /** Ends this side's half after earlier writes. @param done called when all bytes are taken, or no more can be */
   end(done?: () => void): unknown;
   end(last: Uint8Array): unknown;
   destroy(error?: Error): unknown;

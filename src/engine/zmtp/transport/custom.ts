@@ -1,4 +1,4 @@
-/** A program's own transport (core/schemes/custom-transport.ts) as the engine's others. */
+/** Adapts a program's transport (core/schemes/custom-transport.ts) to the engine. */
 
 import type { Duplex } from "node:stream";
 import { isBytes } from "../../../core/bytes.js";
@@ -15,7 +15,7 @@ import type { ByteStream } from "./byte-stream.js";
 import { Reader } from "./reader.js";
 import type { Acceptor, Listener, Stream, Transport } from "./transport.js";
 
-/** A program's stream, and how many bytes it was given, which a Duplex does not count. */
+/** Counts the bytes written to a program's stream, as Duplex does not. */
 class CountedDuplex implements ByteStream {
   written = 0;
   readonly #duplex: Duplex;
@@ -128,7 +128,7 @@ export function customAsTransport(user: UserTransport): Transport {
           controller.abort();
         }, connectTimeout).unref();
       }
-      // In a turn of its own: `done` is not called within this call.
+      // Asynchronously, because `done` must not run within this call.
       Promise.resolve()
         .then(() => user.dial(endpoint, controller.signal))
         .then(
@@ -138,7 +138,7 @@ export function customAsTransport(user: UserTransport): Transport {
           },
           (error: unknown) => settle(error instanceof Error ? error : new Error(String(error))),
         )
-        .catch((error: Error) => settle(error)); // What it gave is not a stream.
+        .catch((error: Error) => settle(error)); // The program returned something other than a stream.
       return () => {
         settled = true;
         clearTimeout(timer);
@@ -159,7 +159,7 @@ function acceptorOf(endpoint: string, acceptor: Acceptor): TransportAcceptor {
   };
 }
 
-/** @throws Error for what is not a listener */
+/** @throws Error for a malformed listener */
 function checkedListener(listener: TransportListener, scheme: string): Listener {
   if (typeof listener?.endpoint !== "string" || typeof listener.close !== "function")
     throw new Error(`the transport ${scheme} gave no listener`);

@@ -1,7 +1,7 @@
 /**
- * How frames travel on a stream that keeps their borders itself, such as a WebSocket. The engine's frames are ZMTP's on both
- * sides of it, so that queues, limits, mechanisms and relays are the same as on a byte stream; there is no greeting, since
- * the mechanism was agreed on in the transport's own handshake.
+ * How frames travel on a stream with frame borders, such as a WebSocket. Both sides of it see ZMTP frames, so that queues,
+ * limits, mechanisms and relays are the same as on a byte stream. There is no greeting, since the transport's handshake
+ * agrees on the mechanism.
  *
  *   out:  the pipe's frames --cipher, if any--> encode --> the stream
  *   in:   the stream --> decode --cipher, if any--> the pipe's frames
@@ -17,57 +17,52 @@ export interface FramePiece {
   readonly end: number;
 }
 
-/** Frames that have come, the last perhaps in part. */
 export interface DecodedFrames {
   readonly bytes: Buffer;
   readonly length: number;
-  /** Of the memory, to be released by the caller; absent: it is used again after the next call of `decode`. */
+  /** Owner of the memory, for the caller to release; absent: the next `decode` overwrites the memory. */
   readonly pooled: PooledBuffer | undefined;
-  /** The memory is the caller's; absent or false: only what `pooled` says. */
+  /** Whether the memory belongs to the caller; absent: `pooled` decides. */
   readonly kept?: boolean;
-  /** A whole frame that comes before those in `bytes`, in memory of its own, which is the caller's. */
+  /** A whole frame that precedes `bytes`, in memory of the caller. */
   readonly assembled?: Buffer;
 }
 
-/** Why this side ends a connection. */
 export type Farewell = "done" | "protocol" | "refused" | "too-long";
 
-/** Of one connection. */
 export interface Framing {
-  /** What both ends agreed on; the handshake fails where it is not the socket's. */
+  /** As agreed. The handshake fails unless it is the socket's. */
   readonly mechanism: Mechanism["name"];
-  /** There is no handshake: the first message of each side is its routing id. */
+  /** Whether routing ids replace the handshake: the first message of each side is its routing id. */
   readonly bare: boolean;
-  /** The peer has ended the connection in the transport's own way. */
+  /** Whether the peer has closed the transport, for example by a close frame. */
   readonly closed: boolean;
-  /** Why the connection ends; what was decoded before counts. */
+  /** Ends the connection; frames decoded before are valid. */
   readonly fault: Fault | StreamFault | undefined;
   /**
-   * @param pieces whole frames; the body of one may be a piece of its own
-   * @returns the wire's bytes, valid until `release` is called, or for as long as it is not
+   * @param pieces whole frames; a body may be a separate piece
+   * @returns wire bytes, valid until `release`; without `release` the caller owns them
    */
   encode(pieces: readonly FramePiece[]): Uint8Array;
-  /** What was encoded last has been taken. */
+  /** Frees the last result of `encode`. */
   release(): void;
-  /** Bytes encoded beyond the peer's limit: above 0 the connection counts as full. Absent: the peer has no limit. */
+  /** Encoded bytes beyond the peer's limit; the connection is full above 0. Absent: no limit. */
   readonly excess?: number;
-  /** Bytes that it keeps of a frame which comes in fragments; absent: none. */
+  /** Retained bytes of a fragmented frame; absent: none. */
   readonly unfinished?: number;
-  /** Bytes that `decode` wants in front of `size` bytes, to put the frames where those were; absent: none. */
+  /** Room in front of `size` bytes for `decode` in place; absent: none. */
   headroom?(size: number): number;
   /**
-   * Takes the first `length` of `bytes`, and keeps no reference to them.
+   * Decodes the first `length` of `bytes`, and keeps no reference to them.
    *
-   * @param pooled their memory, if it is the framing's to write in, and to be kept: the frames may be there
-   * @param maxSize bytes of a frame that it puts together at most; negative: such frames are thrown away
+   * @param pooled owner of `bytes`, if frames may be decoded in place and keep it
+   * @param maxSize most bytes of an assembled frame; negative: such frames are discarded
    */
   decode(bytes: Uint8Array, length: number, pooled?: PooledBuffer, maxSize?: number): DecodedFrames;
-  /** What is to be sent at once, such as the answer to a ping of the transport's; asked for behind each `decode`. */
+  /** Bytes to send after each `decode`, such as a pong. */
   takeReply(): Uint8Array | undefined;
-  /** `false`: the peer would not answer a ping. */
+  /** `false`: the peer does not answer pings. */
   readonly pings?: boolean;
-  /** What is sent to see whether the peer is there, in place of ZMTP's PING. */
   ping(): Uint8Array;
-  /** What is sent last. */
   farewell(why: Farewell): Uint8Array;
 }

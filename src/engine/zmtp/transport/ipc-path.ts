@@ -1,43 +1,41 @@
 /**
- * Whose an ipc path is. A listener is made aside, under a name of its own, and then given the path:
+ * Ownership of ipc paths. A listener is bound aside, under a temporary name, and then gets the path:
  *
- *   nothing at the path      link: the system lets one of several through
- *   somebody listens there   it is theirs
- *   a dead socket is there   one of several may replace it, by a claim
+ *   nothing at the path             link: the system admits one of several
+ *   a listener at the path          it stays
+ *   a dead socket at the path       one of several may replace it, by a claim
  *
- * A claim on a dead socket is one more link to the claimant's own listener, named for the dead socket's inode. So a claim
- * is made by one at a time, and a claimant that has died is a dead socket itself: the process that finds it claims that one, by
- * the same rule, and has the rights of its claim. Nothing has to be cleaned up before others can go on, and no time-out
- * decides. Under its claim the claimant looks once more, then renames its listener over the path: nobody sees it absent.
+ * A claim on a dead socket is another link to the claimant's listener, named for the dead socket's inode, so only one
+ * process at a time can make it. The claim of a dead claimant is a dead socket itself. The process that finds it claims it
+ * by the same rule, and inherits its rights. So no cleanup is needed before others can go on, and no timeout decides. Under its
+ * claim the claimant checks once more, then renames its listener over the path, which therefore never disappears.
  *
- * These rules ask whether a path has a listener by yielding it; their caller answers (ipc-probe.ts).
+ * The rules yield a path to ask whether it has a listener; the caller answers (ipc-probe.ts).
  */
 import { linkSync, lstatSync, readFileSync, renameSync, rmdirSync, unlinkSync } from "node:fs";
 import { dirname, join } from "node:path";
 
-/** What a connection to a path comes to. */
 export type Answer = "listens" | "refuses" | "gone";
 
-/** Rules that ask about paths. */
 export type Asking<T> = Generator<string, T, Answer>;
 
-/** Bytes that a path may have (sockaddr_un), without its end. */
+/** Most bytes of a path (sockaddr_un), without the final null byte. */
 export const MAX_PATH = process.platform === "linux" ? 107 : 103;
 
-/** Times that others may come between; there are never so many by chance. */
+/** Bound on races lost to others; chance alone never gets there. */
 const MAX_ATTEMPTS = 1_000;
 
-/** A dead socket, by what distinguishes it from any other that is there at the same time. */
+/** A dead socket. The inode distinguishes it from later sockets at the path. */
 interface Dead {
   readonly path: string;
   readonly inode: string;
 }
 
 /**
- * Gives `path` to the listener at `aside`, which is a path in the same folder.
+ * Gives `path` to the listener at `aside`, a path in the same folder.
  *
- * @returns whether it has it; if not, another process listens there, or it is not a socket
- * @throws what the file system says, such as EACCES
+ * @returns `false` if another process listens at `path`, or it is not a socket
+ * @throws errors of the file system, such as EACCES
  */
 export function* takePath(path: string, aside: string): Asking<boolean> {
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
@@ -54,14 +52,13 @@ export function* takePath(path: string, aside: string): Asking<boolean> {
   return false;
 }
 
-/** Replaces a dead socket by the listener at `aside`, if nobody else does. */
 function* seize(dead: Dead, aside: string): Asking<"done" | "taken" | "again"> {
-  /** The dead socket, then dead claimants: each claimed the one before it. */
+  /** The dead socket, then dead claimants, each with a claim on the one before. */
   const chain = [dead];
   for (;;) {
     const last = chain.at(-1) as Dead;
     const claim = join(dirname(dead.path), `.${last.inode}`);
-    if (Buffer.byteLength(claim) > MAX_PATH) return "taken"; // No claim can be made: the cautious answer.
+    if (Buffer.byteLength(claim) > MAX_PATH) return "taken"; // Without room for a claim the cautious answer is "taken".
     if (hasLinked(aside, claim)) {
       try {
         const still = yield* deadAt(dead.path);
@@ -79,7 +76,7 @@ function* seize(dead: Dead, aside: string): Asking<"done" | "taken" | "again"> {
   }
 }
 
-/** What is at the path: a dead socket, what has to be left alone, or nothing (or another thing by now). */
+/** A dead socket, "taken" for anything to leave alone, or "gone" if the path is empty or has changed. */
 function* deadAt(path: string): Asking<Dead | "taken" | "gone"> {
   const inode = socketAt(path);
   if (inode === "gone" || inode === "taken") return inode;
@@ -100,8 +97,8 @@ function isThere({ path, inode }: Dead): boolean {
 }
 
 /**
- * Whether the system lists a socket that was bound to this very path. A program of another library binds the path
- * itself, and refuses connections for the moment between its `bind` and its `listen`.
+ * Whether the system lists a socket bound to this path. Other libraries bind the path itself, and refuse
+ * connections between `bind` and `listen`.
  */
 function isBoundByName(path: string): boolean {
   let names: string;
@@ -124,27 +121,24 @@ function hasLinked(existing: string, path: string): boolean {
   }
 }
 
-/** A path of a listener. */
 interface Owned {
   readonly inode: string;
-  /** Made for this path alone: it goes with it. */
+  /** A folder created for this path, removed with it. */
   readonly folder: string | undefined;
 }
 
-/** The paths that listeners of this process have. */
 const owned = new Map<string, Owned>();
 
 /**
- * The path is a listener's now: it is removed at the listener's end, and at that of the process or thread.
+ * Registers a listener's path for removal by `disown`, or at the end of the process or thread.
  *
- * @param folder one that was made for the path alone, and is removed with it
+ * @param folder created for the path, removed with it
  */
 export function own(path: string, folder?: string): void {
   if (owned.size === 0) process.on("exit", disownAll);
   owned.set(path, { inode: socketAt(path), folder });
 }
 
-/** Removes a path, if it is still that of its listener. */
 export function disown(path: string): void {
   const entry = owned.get(path);
   if (entry === undefined) return;
@@ -154,7 +148,7 @@ export function disown(path: string): void {
     if (isThere({ path, inode: entry.inode })) unlinkSync(path);
     if (entry.folder !== undefined) rmdirSync(entry.folder);
   } catch {
-    // Its folder is gone, no longer ours to change, or somebody put something there: it is theirs now.
+    // The folder is gone or read-only, or another process has put a file there.
   }
 }
 

@@ -1,14 +1,14 @@
-/** Asks the system whether somebody listens at an ipc path: by a connection, which says nothing and ends at once. */
+/** Probes ipc paths for a listener, by a connection without data. */
 import { connect } from "node:net";
 import { Worker } from "node:worker_threads";
 import type { Answer, Asking } from "./ipc-path.js";
 
-/** ms that a thread may take for the answer; then the path counts as somebody's. */
+/** Bound on a thread's answer, in ms; a late answer counts as a listener. */
 const PROBE_TIMEOUT = 5_000;
 
 const ANSWERS: Readonly<Record<number, Answer>> = { 1: "refuses", 2: "gone" };
 
-/** What the thread runs: it has an event loop of its own, while the asking one stands still. */
+/** Code of a thread, which has an event loop while the asking thread is blocked. */
 const THREAD = `
 const { workerData: { path, answer } } = require("node:worker_threads");
 const socket = require("node:net").connect(path);
@@ -21,14 +21,12 @@ socket.once("connect", () => give(3));
 socket.once("error", ({ code }) => give(code === "ECONNREFUSED" ? 1 : code === "ENOENT" ? 2 : 3));
 `;
 
-/** Runs rules to their end. */
 export async function answered<T>(rules: Asking<T>): Promise<T> {
   let step = rules.next();
   while (step.done !== true) step = rules.next(await probe(step.value));
   return step.value;
 }
 
-/** The same within the call. */
 export function answeredSync<T>(rules: Asking<T>): T {
   let step = rules.next();
   while (step.done !== true) step = rules.next(probeSync(step.value));
@@ -42,7 +40,7 @@ function probe(path: string): Promise<Answer> {
       socket.destroy();
       resolve("listens");
     });
-    // Any other error, such as a full backlog, comes from a listener.
+    // Other errors, such as a full backlog, come from a listener.
     socket.once("error", ({ code }: NodeJS.ErrnoException) =>
       resolve(code === "ECONNREFUSED" ? "refuses" : code === "ENOENT" ? "gone" : "listens"),
     );

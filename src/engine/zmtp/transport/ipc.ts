@@ -1,10 +1,9 @@
 /**
- * Unix domain sockets: paths, `*` for a temporary one, and Linux's abstract names
- * (`@NAME`, which exist only while a socket has them).
+ * Unix domain sockets: paths, `*` for a temporary path, and Linux's abstract names (`@NAME`, which exist only as long as
+ * their socket).
  *
- * A path that a process was killed on is left behind. It is taken over only when
- * nobody answers there, and by one process only (ipc-path.ts): another's endpoint
- * is never stolen.
+ * A killed process leaves its path behind. Such a path is taken over only without a listener, and by one process only
+ * (ipc-path.ts), so that no endpoint is stolen.
  */
 import { mkdtempSync, rmdirSync } from "node:fs";
 import { connect, type Server } from "node:net";
@@ -19,17 +18,16 @@ import { Reader } from "./reader.js";
 import { bindError, closeServer, listen, listenSync, makeServer } from "./server.js";
 import type { Acceptor, Listener, Transport } from "./transport.js";
 
-/** libuv's family for what is no IP address. */
+/** libuv's address family for a path. */
 const PIPE_FAMILY = -1;
 
 /**
- * An abstract name has no end but its length, and libuv before 1.48 (Node.js 20) gives it the length of the whole
- * field: it fills the rest with zeros. Those who do so reach each other, and nobody else; Node.js has no other way.
+ * libuv before 1.48 (Node.js 20) pads abstract names with zeros to the length of the whole field, and Node.js
+ * has no alternative. Only programs with such padding reach each other.
  */
 const PADS_ABSTRACT_NAMES = /^1\.([0-3]?[0-9]|4[0-7])\./.test(process.versions.uv ?? "");
 let warned = false;
 
-/** The system's name for what follows `ipc://`. */
 function pathOf(endpoint: string): string {
   const name = addressOf(endpoint);
   if (!name.startsWith("@")) return name;
@@ -44,24 +42,23 @@ function pathOf(endpoint: string): string {
   return `\0${name.slice(1)}`;
 }
 
-/** Fills in a wildcard. @returns the endpoint, and the folder that was made for it */
+/** Resolves a wildcard. @returns the endpoint, and the folder created for it */
 function resolve(endpoint: string): { endpoint: string; folder: string | undefined } {
   if (endpoint !== "ipc://*") return { endpoint, folder: undefined };
   const folder = mkdtempSync(join(tmpdir(), "shoal-"));
   return { endpoint: `ipc://${join(folder, "socket")}`, folder };
 }
 
-/** The endpoint that a folder was made for was not bound. */
 function forgetFolder(folder: string | undefined): void {
   if (folder === undefined) return;
   try {
     rmdirSync(folder);
   } catch {
-    // What the bind failed with is the error that the program needs.
+    // The program needs the error of the bind instead.
   }
 }
 
-/** A server that listens aside gets only the connections of others that probe it, until it has its path. */
+/** Closed until the listener has its path: earlier connections are probes of other processes. */
 interface Gate {
   open: boolean;
 }
@@ -73,7 +70,7 @@ function server(endpoint: string, acceptor: Acceptor, gate: Gate): Server {
   });
 }
 
-/** @param folder made for this endpoint, whose only path is `path` @param path one that is ours now */
+/** @param folder created for `path` alone @param path owned by this listener */
 function listener(
   made: Server,
   endpoint: string,
@@ -84,19 +81,22 @@ function listener(
   return {
     endpoint,
     async close() {
-      // While it is still listened at: a path where nobody answers would be anybody's.
+      // Before closing: a path without a listener could be taken over meanwhile.
       if (path !== undefined) disown(path);
       await closeServer(made);
     },
   };
 }
 
-/** Whether others may want the same path. Those of abstract names the system keeps apart; a path too long it refuses. */
+/**
+ * Whether other processes may want the path. The system itself arbitrates abstract names, and refuses too long
+ * paths.
+ */
 function mayBeContested(path: string): boolean {
   return !path.startsWith("\0") && process.platform !== "win32" && Buffer.byteLength(path) <= MAX_PATH;
 }
 
-/** A name in the same folder that nobody else has; no longer than `path` where that is as long as a path may be. */
+/** @returns an unused name in the same folder, within the system's limit */
 function nameBeside(path: string): string {
   const folder = dirname(path);
   const room = MAX_PATH - Buffer.byteLength(folder) - "/.".length;

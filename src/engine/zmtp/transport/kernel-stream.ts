@@ -1,4 +1,4 @@
-/** A connection whose bytes go to the kernel as they are: tcp and ipc. */
+/** Connections that pass bytes unchanged to the kernel: tcp and ipc. */
 import type { Socket } from "node:net";
 import { takenOf } from "../../../core/node-internals.js";
 import type { Reader } from "./reader.js";

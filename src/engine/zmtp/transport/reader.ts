@@ -1,17 +1,16 @@
 /**
- * Where the kernel puts what comes on a stream:
+ * Chooses the memory for received bytes:
  *
- *   little                     --> memory that all streams of the thread share; the sink copies what it keeps
- *   much, as the last read was --> memory of its own, which the sink keeps
- *   the rest of a large frame  --> the frame's memory, where it stays
- *   its last bytes, the next   --> a little of the memory that is shared
- *   full records of TLS        --> memory of their own, one behind the other, until it is full or the turn ends
+ *   a small read                --> memory shared by all streams of the thread; the sink copies what it keeps
+ *   a read after a large one    --> dedicated memory, kept by the sink
+ *   rest of a large frame       --> the frame's memory, in place
+ *   the read behind its end     --> a small part of the shared memory
+ *   full TLS records            --> dedicated memory, contiguous, until it is full or the turn ends
  *
- * A stream of node:net makes memory of 64 KiB for each read, however little comes, and
- * a large frame is put together by copying it once more. A connection that is idle has
- * no memory here.
+ * A stream of node:net allocates 64 KiB for each read of any size, and assembling a large frame would copy it once more.
+ * Idle connections hold no memory here.
  *
- *   reading --pause--> ahead: keeps what comes, so that a hang-up is noticed
+ *   reading --pause--> ahead: keeps reading, so that a hang-up is noticed
  *      ^                 |  READ_AHEAD
  *      +---- resume -----+--> stopped
  */
@@ -20,65 +19,60 @@ import { loopTurned } from "../../../core/turn-budget.js";
 import { acquire, type PooledBuffer } from "../codec/pooled-buffer.js";
 import type { ByteStream } from "./byte-stream.js";
 
-/** Bytes of one read at most, except for the rest of a large frame, and for a relay. */
+/** Most bytes of one read, except for the rest of a large frame, and for a relay. */
 const READ_BYTES = 65_536;
-/** The same for a relay: nobody keeps a part of it for long, and each read costs two callbacks. */
+/** Most bytes of one read for a relay, which keeps memory briefly; each read costs two callbacks. */
 const RELAY_READ_BYTES = 262_144;
-/** The same behind a large frame: as a rule the next one is as large, and only its header is wanted here. */
+/** Most bytes behind a large frame. The next frame is usually as large, and only its header is wanted here. */
 const READ_BEHIND_LARGE = 8_192;
 
-/** Bytes of a bulk read: the next is expected to bring as many. */
+/** Least bytes of a bulk read; the next read is expected to be as large. */
 const BULK_READ = 16_384;
-/** Bytes of a full record of TLS (RFC 8446, Record Layer): as a rule others follow in the same read. */
+/** Bytes of a full TLS record (RFC 8446, Record Layer); more usually follow in the same read. */
 const RECORD = 16_384;
-/** Bytes that are gathered of them: what a write of 64 KiB has become, its last record included. */
+/** Bytes of gathered records: a write of 64 KiB with its last record. */
 const GATHERED_BYTES = 81_920;
-/** Bytes that are kept while the connection takes none, until the stream is no longer read. */
+/** Bytes buffered for a paused connection before reading stops. */
 const READ_AHEAD = 65_536;
 
 let shared: Buffer | undefined;
 let behindLarge: Buffer | undefined;
 
-/** What the next bytes are put into as they are. */
 export interface ReadTarget {
-  /** The memory that they are to be in; undefined: any. */
+  /** Exact destination; undefined: any memory. */
   memory(): Uint8Array | undefined;
-  /** Whether the end of a large frame is to come, too little for memory of its own. */
+  /** Whether a large frame lacks too few bytes for a direct read. */
   readonly inLarge: boolean;
-  /** Whether what comes is relayed as it is. */
+  /** Whether bytes are relayed unchanged. */
   readonly relayed: boolean;
 }
 
-/** Takes what comes. */
 export interface Sink {
-  /** Bytes of its own that a bulk read of `size` bytes has in front, in the same memory; absent: none. */
+  /** Room in front of a bulk read of `size` bytes, in the same memory; absent: none. */
   headroom?(size: number): number;
-  /** Where the next bytes belong; undefined, or absent: the sink copies what it keeps. */
+  /** Destination of the next bytes; undefined or absent: the sink copies what it keeps. */
   readTarget?(): ReadTarget | undefined;
-  /** So many bytes are in the memory that the target gave. */
   sinkFilled?(length: number): void;
   /**
-   * The first `length` of `bytes` have come.
+   * Takes the first `length` of `bytes`.
    *
-   * @param kept they are the sink's; else they are others' after the call
-   * @param pooled their memory, where it is used again: what refers to it after the call is counted in it, or pins it
+   * @param kept whether the sink owns them; else they are overwritten after the call
+   * @param pooled owner of `bytes`, if pooled; references beyond the call are counted in it, or pin it
    */
   sinkOnBytes(bytes: Buffer, length: number, kept: boolean, pooled?: PooledBuffer): void;
-  /** Nothing more comes: the peer has said all it had, and it was handed on, or the stream is gone. Called once. */
+  /** Called once, after all bytes: the peer has ended the stream, or the stream is gone. */
   sinkOnEnd(): void;
 }
 
-/** Reads a stream for one sink at a time. */
 export interface StreamReader {
-  /** Begins, or goes on with another sink. */
   start(socket: ByteStream, sink: Sink): void;
-  /** Gives back what a sink took and was not its own: the next sink gets it first. @param bytes are kept */
+  /** Returns unused bytes for the next sink. @param bytes are kept */
   giveBack(bytes: Buffer): void;
   pause(): void;
   resume(): void;
 }
 
-/** A stream that gives memory of its own. */
+/** A stream with its own memory. */
 export interface DataSource {
   on(event: "data", listener: (chunk: Buffer) => void): unknown;
 }
@@ -86,39 +80,35 @@ export interface DataSource {
 export class Reader implements StreamReader {
   #socket: ByteStream | undefined = undefined;
   #sink: Sink | undefined = undefined;
-  /** Memory of the sink's that the next bytes go to. */
   #given: Uint8Array | undefined = undefined;
-  /** The last bytes were the end of a large frame. */
   #large = false;
-  /** The last read was a bulk read. */
   #bulk = false;
-  /** Memory for a bulk read, and what of it the kernel fills. */
+  /** Memory for a bulk read, and its part behind the headroom. */
   #own: PooledBuffer | undefined = undefined;
   #ownTarget: Buffer | undefined = undefined;
-  /** Bytes of the next such memory, for a relay: as many as come at once. */
+  /** Size of the next bulk read for a relay; follows the size of reads. */
   #ownBytes = READ_BYTES;
-  /** Full records of TLS are gathered: so many bytes of them are in it, which the sink has not got yet. */
+  /** Whether full TLS records are gathered, and the gathered bytes not yet with the sink. */
   #gathers = false;
   #gathered = 0;
-  /** They are handed on at the end of the turn. */
+  /** Whether they are due at the end of the turn. */
   #gathering = false;
   #paused = false;
-  /** What came meanwhile. */
   #ahead: Buffer[] = [];
   #aheadBytes = 0;
   #ended = false;
   #reportedEnd = false;
-  /** The option of that name of `net.connect`. */
+  /** The option `onread` of `net.connect`. */
   readonly onread = {
     buffer: (): Uint8Array => {
-      // The sink does not know of those yet, nor where what is behind them belongs.
+      // The sink does not know the gathered bytes yet, nor the place of those behind them.
       if (this.#gathered > 0) return (this.#ownTarget as Buffer).subarray(this.#gathered);
       shared ??= allocate(READ_BYTES);
       behindLarge ??= shared.subarray(0, READ_BEHIND_LARGE);
       const target = this.#sink?.readTarget?.();
       this.#given = this.#paused || this.#aheadBytes > 0 ? undefined : target?.memory();
       if (this.#given !== undefined) return this.#given;
-      // The rest of a large frame brings the beginning of the next: more of it than its header would have to be copied.
+      // The rest of a large frame is followed by the next one's beginning, copied except for its header.
       if (this.#large || target?.inLarge === true) return behindLarge;
       if (!this.#bulk) return shared;
       if (this.#own === undefined)
@@ -128,7 +118,7 @@ export class Reader implements StreamReader {
       return this.#ownTarget as Buffer;
     },
     callback: (length: number, bytes: Uint8Array): boolean => {
-      // Of a TLS session records may come that were read before.
+      // Records of a TLS session may have been read earlier.
       if (!this.#gathers) loopTurned();
       if (this.#gathered > 0 || (this.#gathers && bytes === this.#ownTarget)) {
         this.#gather(length);
@@ -140,7 +130,7 @@ export class Reader implements StreamReader {
         return true;
       }
       const own = this.#own;
-      // Memory that is not even half full is used again.
+      // Memory less than half full is reused.
       const kept = own !== undefined && bytes === this.#ownTarget && length * 2 >= bytes.length;
       if (length === bytes.length) this.#ownBytes = Math.min(RELAY_READ_BYTES, 2 * this.#ownBytes);
       else if (length * 2 < this.#ownBytes) this.#ownBytes = Math.max(READ_BYTES, this.#ownBytes / 2);
@@ -153,13 +143,13 @@ export class Reader implements StreamReader {
     },
   };
 
-  /** The same for a socket of TLS. */
+  /** As `onread`, for a TLS socket. */
   onrecord(): Reader["onread"] {
     this.#gathers = true;
     return this.onread;
   }
 
-  /** Begins, or goes on with another sink. @param socket that was made with `onread`, or is one that it follows */
+  /** @param socket made with `onread`, or followed */
   start(socket: ByteStream, sink: Sink): void {
     this.#sink = sink;
     if (this.#socket !== undefined) return;
@@ -171,7 +161,7 @@ export class Reader implements StreamReader {
     });
     socket.on("close", () => {
       this.#handGathered();
-      // What was read before the peer's regular end is handed on all the same.
+      // Bytes before the peer's regular end are still delivered.
       if (!this.#ended) this.#drop();
       this.#ended = true;
       this.#reportEnd();
@@ -192,15 +182,13 @@ export class Reader implements StreamReader {
     if (!this.#paused) return;
     this.#paused = false;
     if (this.#aheadBytes === 0) this.#socket?.resume();
-    else process.nextTick(() => this.#handOver()); // Not now: the caller of resume is taking a message.
+    else process.nextTick(() => this.#handOver()); // Asynchronously, because the caller of `resume` is taking a message.
   }
 
-  /** Reads a stream that gives memory of its own. */
   follow(stream: DataSource): void {
     stream.on("data", (chunk: Buffer) => this.#came(chunk, chunk.length, true));
   }
 
-  /** A record has come into memory of its own, behind those that are there. */
   #gather(length: number): void {
     this.#large = false;
     this.#gathered += length;
@@ -224,7 +212,7 @@ export class Reader implements StreamReader {
     this.#gathered = 0;
     const own = this.#own as PooledBuffer;
     const bytes = this.#ownTarget as Buffer;
-    // Memory that is not even half full is used again.
+    // Memory less than half full is reused.
     const kept = length * 2 >= bytes.length;
     const done = kept || !this.#bulk;
     if (done) this.#own = undefined;

@@ -1,4 +1,4 @@
-/** A `net.Server` as a Listener: bound at once or with a promise, and never holding the process by itself. */
+/** `net.Server` as a Listener: binds at once or with a promise, and never keeps the process alive. */
 import { existsSync } from "node:fs";
 import { createServer, type ListenOptions, type Server, Socket } from "node:net";
 import { dirname } from "node:path";
@@ -15,10 +15,10 @@ import { Reader } from "./reader.js";
 import type { Acceptor } from "./transport.js";
 
 /**
- * A server whose connections are read by a `Reader`. Servers of node:net have no option `onread`, so the stream is made here of
- * what was accepted; where that is not to be had, it is the server's, and read as usual.
+ * Makes a server with a `Reader` for each connection. Servers of node:net have no option `onread`, so this makes the
+ * sockets from accepted handles. Without access to handles, the server's own sockets are read by events.
  *
- * @param onSocket gets the peer's address and port where the system had them when it was accepted
+ * @param onSocket gets the peer's address and port if the system reported them on accept
  */
 export function makeServer(
   endpoint: string,
@@ -53,12 +53,12 @@ export function makeServer(
   );
 }
 
-/** A peer's address as IPv4 where it is one of IPv4 that came to a socket of IPv6. */
+/** Converts an IPv4-mapped IPv6 address to IPv4. */
 export function plainAddress(address: string): string {
   return address.replace(/^::ffff:(?=\d+\.)/i, "");
 }
 
-/** @param onAccepted gets what nobody has read from, of a peer whose address may connect */
+/** @param onAccepted gets unread sockets of admitted peers */
 export function makeRawServer(
   endpoint: string,
   acceptor: Acceptor,
@@ -77,11 +77,11 @@ function serverOf(
   const server = createServer({ noDelay: true, pauseOnConnect: true }, (accepted) => {
     accepted.on("error", ignore);
     const { remoteAddress } = accepted;
-    // Asked again: not every runtime has the filter below.
+    // Repeated, because some runtimes lack the filter below.
     if (remoteAddress !== undefined && !admits(remoteAddress)) accepted.destroy();
     else onAccepted(accepted);
   });
-  // Before anything is made for it: an address that is not let in may come thousands of times a second.
+  // Before any allocation: a refused address may connect thousands of times a second.
   const asks = acceptor.admits === undefined ? undefined : admits;
   if (take !== undefined) interceptAccepts(server, asks, take);
   else if (asks !== undefined) filterAccepts(server, asks);
@@ -106,7 +106,7 @@ export function listen(server: Server, options: ListenOptions, endpoint: string)
 
 /**
  * @param address an IP address, or a path with port and family -1
- * @throws TransportError; NotSupportedError where Node.js has no such call
+ * @throws TransportError; NotSupportedError if Node.js lacks the call
  */
 export function listenSync(
   server: Server,
@@ -116,15 +116,15 @@ export function listenSync(
   backlog: number,
   endpoint: string,
 ): void {
-  server.on("error", ignore); // Emitted on the next turn, which is too late.
+  server.on("error", ignore); // Emitted on the next turn, too late for the caller.
   if (process.versions.bun !== undefined) {
-    // Its `listen` binds within the call.
+    // Bun's `listen` binds within the call.
     server.listen(
       family === -1 ? { path: address, backlog } : { host: address, port, backlog, exclusive: true },
     );
   } else if (!bindNow(server, address, port, family, backlog))
     throw new NotSupportedError("This version of Node.js cannot bind synchronously: use bind");
-  // Not `address()`: a path's is null, bound or not, since only `listen` notes it.
+  // `address()` is null for a bound path, since only `listen` sets it.
   if (!server.listening) {
     const cause = Object.assign(new Error("the address is in use, or not one of this machine"), {
       code: "EADDRINUSE",
@@ -134,14 +134,14 @@ export function listenSync(
   server.unref();
 }
 
-/** Stops listening; does not wait for the connections, which go on without their listener. */
+/** Stops listening. Open connections continue. */
 export function closeServer(server: Server): Promise<void> {
-  // The system's listener is gone within the call: the address is free when this settles.
+  // The system's listener closes within the call, so the address is free once this settles.
   server.close();
   return new Promise((resolve) => setImmediate(resolve));
 }
 
-/** Node.js says EACCES for a path whose folder does not exist. */
+/** Corrects Node.js, which reports EACCES for a missing folder. */
 export function bindError(error: Error, endpoint: string, path: string | undefined): Error {
   const code = (error as NodeJS.ErrnoException).code;
   if (code !== "EACCES" || path === undefined || existsSync(dirname(path)))

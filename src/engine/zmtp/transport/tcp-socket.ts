@@ -1,4 +1,4 @@
-/** What the transports over TCP share: listening, dialling each address of a name in turn, and the options of the sockets. */
+/** Shared by transports over TCP: listening, dialling each address of a name in turn, and socket options. */
 import { type LookupAddress, lookup } from "node:dns";
 import { type AddressInfo, isIP, type Server, type Socket, type TcpNetConnectOpts } from "node:net";
 import { RunningTimeout } from "../../../core/running-timeout.js";
@@ -7,7 +7,7 @@ import { bindAddress } from "./address.js";
 import { closeServer, listen, listenSync, plainAddress } from "./server.js";
 import type { Listener, Stream, TransportOptions } from "./transport.js";
 
-/** Who is at the other end. @returns an empty address where the peer is gone already */
+/** @returns an empty address if the peer is gone already */
 export function peerOf(
   scheme: string,
   socket: Socket,
@@ -16,7 +16,6 @@ export function peerOf(
   return { remote: formatHostPort(scheme, host, socket.remotePort ?? 0), address: plainAddress(host) };
 }
 
-/** Sets what the options say of a connection. */
 export function tune(socket: Socket, options: TransportOptions): void {
   socket.unref();
   socket.setNoDelay(true);
@@ -43,7 +42,7 @@ export async function listenTcp(
   return listenerOf(scheme, server);
 }
 
-/** The same at once. */
+/** Synchronous form of `listenTcp`. @throws TransportError with the system's code */
 export function listenTcpSync(
   scheme: string,
   endpoint: string,
@@ -57,19 +56,17 @@ export function listenTcpSync(
   return listenerOf(scheme, server);
 }
 
-/** One attempt to connect to one address. */
 export interface Attempt {
   readonly socket: Socket;
-  /** The stream, once the socket is connected. */
   stream(): Stream;
 }
 
 /**
- * Dials once: every address that the name has now, one after the other.
+ * Dials all current addresses of a name once, in turn.
  *
  * @param attempt makes the socket
  * @param done called once, unless cancelled
- * @returns call it to cancel
+ * @returns cancels
  */
 export function dialTcp(
   endpoint: string,
@@ -99,7 +96,7 @@ export function dialTcp(
           : { localAddress: bindAddress(source.host, options.ipv6, endpoint), localPort: source.port }),
       });
     } catch (error) {
-      done(error as Error); // The source: an interface that is not there (now), or no port.
+      done(error as Error); // The source names a missing interface, or an invalid port.
       return;
     }
     const dialled = made.socket;
@@ -127,7 +124,7 @@ export function dialTcp(
       dialled.off("error", failed).off("connect", connected).on("error", ignore).destroy();
       next(addresses, at + 1, error);
     };
-    // Not `once`, which makes two objects more: each of them comes once, and is taken off.
+    // `once` would create two more objects; each listener is removed after one call anyway.
     dialled.on("error", failed);
     if (options.connectTimeout > 0) {
       const late = (): void => {
@@ -139,7 +136,7 @@ export function dialTcp(
     dialled.on("connect", connected);
   };
   const family = isIP(host);
-  // Not `queueMicrotask`, which costs an object of node:async_hooks with a scope of its own.
+  // `queueMicrotask` would create an object of node:async_hooks.
   if (family !== 0) process.nextTick(next, [{ address: host, family }], 0, undefined);
   else {
     lookup(host, { all: true, family: options.ipv6 ? 0 : 4 }, (error, addresses) => {
@@ -156,7 +153,7 @@ export function dialTcp(
   };
 }
 
-/** The system may give a socket the very port that it dials, if nobody listens there, and connect the socket to itself. */
+/** Without a listener, the system may give a socket the very port that it dials, and connect it to itself. */
 function isOwnPeer(socket: Socket, port: number): boolean {
   return socket.localPort === port && socket.localAddress === socket.remoteAddress;
 }

@@ -1,4 +1,4 @@
-/** TCP over IPv4 and IPv6. Names are resolved again for every connection, and all their addresses tried. */
+/** TCP over IPv4 and IPv6. Each connection resolves its name again, and tries all addresses. */
 import { connect, type Server, type Socket } from "node:net";
 import type { AcceptedPeer } from "../../../core/node-internals.js";
 import { formatHostPort } from "../../../core/schemes/host-port.js";
@@ -8,7 +8,7 @@ import { makeRawServer, makeServer, plainAddress } from "./server.js";
 import { dialTcp, listenTcp, listenTcpSync, tune } from "./tcp-socket.js";
 import type { Acceptor, Stream, Transport, TransportOptions } from "./transport.js";
 
-/** @param peer where it is known already: asking the system costs a call */
+/** @param peer if known; asking the system costs a call */
 function prepare(
   socket: Socket,
   reader: Reader,
@@ -21,7 +21,7 @@ function prepare(
     : new TcpStream(socket, reader, host, port);
 }
 
-/** Its peer's endpoint is put together when it is asked for, which is seldom. */
+/** A stream that formats its peer's endpoint only on demand, which is rare. */
 class TcpStream extends KernelStream {
   readonly #host: string;
   readonly #port: number;
@@ -38,14 +38,14 @@ class TcpStream extends KernelStream {
 }
 
 function onAccepted(stream: Stream, acceptor: Acceptor): void {
-  // A peer that is gone already has no address any more.
+  // A peer that hung up already has no address.
   if (stream.address === "") stream.socket.destroy();
   else acceptor.accepted(stream);
 }
 
 type MakeServer = (endpoint: string, options: TransportOptions, acceptor: Acceptor) => Server;
 
-/** @param isRead whether the reader of a stream starts at once */
+/** @param isRead whether a stream's reader starts at once */
 function transport(isRead: boolean, server: MakeServer): Transport {
   return {
     scheme: "tcp",
@@ -65,7 +65,8 @@ function transport(isRead: boolean, server: MakeServer): Transport {
         (target) => {
           const reader = new Reader();
           const socket = connect(isRead ? { ...target, onread: reader.onread } : target);
-          // An address of IPv4 has one form only: the system would say the same. But who connects to 0.0.0.0 reaches another.
+          // An IPv4 address has a single form, so the system need not be asked. A connection to 0.0.0.0 has
+          // another peer address.
           const peer =
             target.family === 4 && target.host !== "0.0.0.0"
               ? { address: target.host, port: target.port }
@@ -84,7 +85,7 @@ export const tcp = transport(true, (endpoint, options, acceptor) =>
   ),
 );
 
-/** TCP for `node:http`, which reads first: readSocket starts the reader. */
+/** TCP for `node:http`, which reads first; readSocket starts the reader. */
 export const tcpForHttp = transport(false, (endpoint, options, acceptor) =>
   makeRawServer(endpoint, acceptor, (socket) =>
     onAccepted(prepare(socket, new Reader(), options, {}), acceptor),

@@ -1,11 +1,11 @@
 /**
  * The keys, certificates and authorities of `tls://`, from a socket's options.
  *
- *   bind      tlsCert and tlsKey; with tlsCa each peer needs a certificate that one of its authorities signed
- *             tlsCertificates are those of further names, which the client asks for (SNI)
- *   connect   tlsCa is whom to trust, else those whom the system trusts; tlsCert and tlsKey where the server asks for them
+ *   bind      tlsCert and tlsKey; with tlsCa each peer needs a certificate signed by one of these authorities
+ *             tlsCertificates are for further names, chosen by the client (SNI)
+ *   connect   tlsCa has the trusted authorities, by default the system's; tlsCert and tlsKey for servers that ask for them
  *
- * They are read again for each handshake, so a program renews a certificate by setting the options, without another bind.
+ * Options are read for each handshake, so a program renews a certificate by setting them, without another bind.
  */
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
@@ -40,12 +40,12 @@ interface Kept {
   readonly context: nodeTls.SecureContext;
 }
 
-/** The last context of each socket: making one takes milliseconds. */
+/** The last context of each socket, since making one takes milliseconds. */
 const contexts = new WeakMap<object, { bind?: Kept; connect?: Kept }>();
 
 /**
- * @param options of the socket, as they are now
- * @throws InvalidArgumentError `EINVAL` for keys and certificates that are missing, malformed, or do not fit each other
+ * @param options current options of the socket
+ * @throws InvalidArgumentError `EINVAL` for missing, malformed or mismatched keys and certificates
  */
 export function contextOf(options: TlsOptions, use: EndpointUse): nodeTls.SecureContext {
   let both = contexts.get(options);
@@ -61,7 +61,7 @@ export function contextOf(options: TlsOptions, use: EndpointUse): nodeTls.Secure
   return context;
 }
 
-/** The last context that could be made, where that of the options now cannot: a listener goes on with it. */
+/** The last valid context, for a listener with invalid options now. */
 export function lastContextOf(options: TlsOptions, use: EndpointUse): nodeTls.SecureContext | undefined {
   return contexts.get(options)?.[use]?.context;
 }
@@ -75,7 +75,7 @@ function makeContext(
     throw new InvalidArgumentError("To bind tls:// the socket needs the options tlsCert and tlsKey, in PEM");
   if ((tlsCert === null) !== (tlsKey === null))
     throw new InvalidArgumentError("The options tlsCert and tlsKey go together");
-  // Node.js takes an empty text for none, and refuses every peer: a file that is being written is read so.
+  // Node.js ignores an empty text and refuses every peer. Reading a file during its rewrite gives such a text.
   if (tlsCert === "" || tlsKey === "")
     throw new InvalidArgumentError("tlsCert and tlsKey cannot be used: one of them is empty");
   if (tlsCa !== null && !tlsCa.includes("-----BEGIN CERTIFICATE-----"))
@@ -97,10 +97,10 @@ function makeContext(
   }
 }
 
-/** Deno finds out with the first peer what the others find out when the context is made. */
+/** Deno checks keys only with the first peer, other runtimes when the context is made. */
 const CHECKS_KEYS = process.versions.deno === undefined;
 
-/** @throws InvalidArgumentError `EINVAL` for a certificate or a key that cannot be read, and for those that are not of each other */
+/** @throws InvalidArgumentError `EINVAL` for an unreadable certificate or key, or a mismatch */
 function checkKey({
   tlsCert,
   tlsKey,
@@ -120,12 +120,10 @@ function checkKey({
     throw new InvalidArgumentError("tlsCert and tlsKey cannot be used: the key is another certificate's");
 }
 
-/** Of one of several certificates. */
 interface Named extends Kept {
   readonly leaf: X509Certificate;
 }
 
-/** By the object that the program gave. */
 const named = new WeakMap<TlsCertificate, Named>();
 
 /** @throws InvalidArgumentError `EINVAL` */
@@ -142,24 +140,23 @@ function namedOf(options: TlsOptions, certificate: TlsCertificate): Named {
   return made;
 }
 
-/** @throws InvalidArgumentError `EINVAL` for a list of which one cannot be used */
+/** @throws InvalidArgumentError `EINVAL` for an unusable certificate in the list */
 export function checkCertificates(options: TlsOptions): void {
   const { tlsCertificates } = options;
   if (Array.isArray(tlsCertificates)) for (const each of tlsCertificates) namedOf(options, each);
 }
 
 /**
- * The context for the name that a client asks for; `undefined`: the socket's own.
- *
  * @param name as the client sent it
- * @throws what the program's function throws; InvalidArgumentError `EINVAL` for a certificate that cannot be used
+ * @returns the context for this name; `undefined`: the socket's own
+ * @throws errors of the program's function; InvalidArgumentError `EINVAL` for an unusable certificate
  */
 export async function contextFor(
   options: TlsOptions,
   name: string,
 ): Promise<nodeTls.SecureContext | undefined> {
   const { tlsCertificates } = options;
-  // Deno asks for no name with an empty one.
+  // Deno reports a missing name as an empty one.
   if (tlsCertificates === null || name === "") return undefined;
   const wanted = name.toLowerCase();
   if (typeof tlsCertificates !== "function")
@@ -173,14 +170,14 @@ export async function contextFor(
   return namedOf(options, certificate).context;
 }
 
-/** Whom Node.js trusts and, where it can say so, whom the system does; `undefined`: those of Node.js. */
+/** Authorities trusted by Node.js and the system; `undefined`: Node.js cannot list them, and uses its own. */
 function systemCertificates(): readonly string[] | undefined {
   const { getCACertificates } = nodeTls as WithSystemCertificates;
   if (getCACertificates === undefined) return undefined;
   return [...new Set([...getCACertificates("default"), ...getCACertificates("system")])];
 }
 
-/** The names of protocols to offer or to accept (RFC 7301); none: ALPN is not used. */
+/** Protocols to offer or accept (RFC 7301); empty: no ALPN. */
 export function alpnOf({ tlsAlpn }: TlsOptions): string[] {
   return (tlsAlpn ?? "")
     .split(",")
@@ -188,19 +185,19 @@ export function alpnOf({ tlsAlpn }: TlsOptions): string[] {
     .filter((name) => name !== "");
 }
 
-/** What a client calls the server: the name that it sends (SNI), and the one that the certificate has to have. */
+/** The name to send (SNI), and the name to find in the certificate. */
 export function serverNameOf(
   { tlsServerName }: TlsOptions,
   host: string,
 ): { readonly sent: string | undefined; readonly checked: string } {
   const name = tlsServerName ?? host.replace(/%.*$/, "");
-  // An address is not sent (RFC 6066), but has to be in the certificate.
+  // Addresses are not sent (RFC 6066), but must be in the certificate.
   return { sent: isIP(name) === 0 ? name : undefined, checked: name };
 }
 
 /**
- * What is wrong with the name or address in a server's certificate. Node.js 22.23 finds no address of IPv6 in any (its
- * `domainToASCII` makes nothing of one), so what it refuses is looked up once more.
+ * The fault of a server's certificate for a name or address. Node.js 22.23 never matches IPv6 addresses, since
+ * its `domainToASCII` returns an empty text, so their refusals are checked again.
  */
 export function identityFault(host: string, certificate: nodeTls.PeerCertificate): Error | undefined {
   const fault = nodeTls.checkServerIdentity(host, certificate);

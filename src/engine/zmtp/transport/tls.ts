@@ -1,10 +1,10 @@
 /**
- * TLS over TCP. A connection is handed out as soon as TCP stands: its TLS handshake is a part of the handshake that
- * handshakeInterval and maxPendingHandshakes bound, and what fails in it is the connection's fault (`fault`).
+ * TLS over TCP. A stream is passed on once TCP is connected: handshakeInterval and maxPendingHandshakes then bound the
+ * TLS handshake as part of the socket's, and its failure is the connection's fault (`fault`).
  *
- *   TCP --certificates checked--> secure: ZMTP, or what the socket speaks
+ *   TCP --certificates checked--> secure: ZMTP, or the bytes of a STREAM
  *    |
- *    +--malformed, not trusted, another version--> ends with its fault; nothing of it was handed on
+ *    +--malformed, not trusted, another version--> ends with its fault; no bytes were passed on
  */
 import type { X509Certificate } from "node:crypto";
 import { connect, type Server, type Socket } from "node:net";
@@ -33,7 +33,7 @@ class TlsStream implements Stream {
   readonly reader = new Reader();
   readonly remote: string;
   readonly address: string;
-  /** Beneath it: what the kernel knows is known of this one. */
+  /** The TCP socket beneath, which counts the bytes taken by the kernel. */
   readonly #raw: Socket;
   readonly #isServer: boolean;
   #secured = false;
@@ -53,12 +53,12 @@ class TlsStream implements Stream {
     socket.on("error", (error) => {
       this.#error ??= error;
     });
-    // An alert or a forged record after the handshake: the stream is of no use any more.
+    // An alert or a forged record after the handshake makes the stream useless.
     socket.on("_tlsError", (error: Error) => socket.destroy(error));
     socket.disableRenegotiation();
   }
 
-  /** The handshake is complete. @param fault why the peer is not let in all the same */
+  /** Completes the handshake. @param fault why the peer is refused in spite of that */
   secured(fault: Fault | undefined): void {
     this.#secured = true;
     this.#fault ??= fault;
@@ -80,7 +80,6 @@ class TlsStream implements Stream {
     return takenOf(this.#raw);
   }
 
-  /** What the peer has proved to be its own. */
   get certificate(): X509Certificate | undefined {
     return this.socket.getPeerX509Certificate();
   }
@@ -92,10 +91,10 @@ class TlsStream implements Stream {
       if (this.#secured) return silent && !this.#isServer ? HUNG_UP : undefined;
       return { kind: "other", code: "ERR_HANDSHAKE", message: "the peer hung up during the TLS handshake" };
     }
-    // Of a server on Bun as well; where Node.js has found something, `secured` has it. Deno says it by the code alone.
+    // Covers servers on Bun, too. On Node.js `secured` has the fault already. Deno reports it only by the code.
     if (this.socket.authorizationError || X509_CODE.test(error.code ?? "")) return notTrusted(error);
     const reason = reasonOf(error);
-    // EPROTO: what OpenSSL found while something was being written.
+    // EPROTO: OpenSSL's error during a write.
     if (!/^(?:ERR_SSL_|ERR_TLS_|EPROTO$)/.test(error.code ?? "")) {
       if (this.#secured) return silent && !this.#isServer ? HUNG_UP : undefined;
       return { kind: "other", code: "ERR_HANDSHAKE", message: `the TLS handshake failed: ${reason}` };
@@ -108,13 +107,13 @@ class TlsStream implements Stream {
   }
 }
 
-/** OpenSSL's text; its code is EPROTO where something was being written. */
+/** OpenSSL's text; during a write the code is only EPROTO. */
 const NO_CERTIFICATE = "peer did not return a certificate";
-/** What OpenSSL calls the faults of certificates. */
+/** OpenSSL's codes for faulty certificates. */
 const X509_CODE =
   /^(?:CERT_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|INVALID_CA$|HOSTNAME_MISMATCH$|ERR_TLS_CERT_)/;
 
-/** A client of TLS 1.3 completes its handshake before the server has looked at its certificate (RFC 8446, Certificate). */
+/** A client of TLS 1.3 completes its handshake before the server checks its certificate (RFC 8446, Certificate). */
 const HUNG_UP: Fault = {
   kind: "other",
   code: "ERR_HANDSHAKE",
@@ -122,14 +121,14 @@ const HUNG_UP: Fault = {
     "the server hung up directly after the TLS handshake, as one does that does not accept this side's certificate, or needs one (tlsCert, tlsKey)",
 };
 
-/** OpenSSL's texts have addresses, file names and line numbers: only what is wrong is of use. */
+/** Strips addresses, file names and line numbers from OpenSSL's texts. */
 function reasonOf(error: Error & { readonly reason?: unknown }): string {
   const reason =
     typeof error.reason === "string"
       ? error.reason
       : /SSL routines:[^:]*:([^:]+)(?::|$)/.exec(error.message)?.[1];
   if (reason === undefined) return error.message.slice(0, 300);
-  // BoringSSL, which Bun has, names it by its constant: WRONG_VERSION_NUMBER.
+  // BoringSSL, in Bun, reports the constant's name: WRONG_VERSION_NUMBER.
   return /^[A-Z0-9_]+$/.test(reason) ? reason.replaceAll("_", " ").toLowerCase() : reason;
 }
 
@@ -143,19 +142,19 @@ function notTrusted(error: Error & { readonly code?: string }): Fault {
   };
 }
 
-/** Both ends have to name the protocol, where one of them does. */
+/** If one end names a protocol, both must. */
 function alpnFault(wanted: readonly string[], socket: TLSSocket): Fault | undefined {
   if (wanted.length === 0 || typeof socket.alpnProtocol === "string") return undefined;
   const message = `TLS: the peer agreed on none of the protocols ${wanted.join(", ")} (tlsAlpn)`;
   return { kind: "protocol", code: "ERR_PROTOCOL", message };
 }
 
-/** The socket's options as they are now: certificates may have been renewed. */
+/** Current options, since certificates may have been renewed. */
 function now(options: TransportOptions): TransportOptions {
   return options.live ?? options;
 }
 
-/** @param isRead whether the reader of a stream starts at once */
+/** @param isRead whether a stream's reader starts at once */
 function server(endpoint: string, options: TransportOptions, acceptor: Acceptor, isRead: boolean): Server {
   let failing = false;
   const context = () => {
@@ -164,7 +163,7 @@ function server(endpoint: string, options: TransportOptions, acceptor: Acceptor,
       failing = false;
       return made;
     } catch (error) {
-      // Reported once, not for each peer; those that come get the last ones that fitted each other.
+      // Reported once, not for each peer; meanwhile peers get the last valid context.
       if (!failing) acceptor.failed(refusedOptions(endpoint, error as Error));
       failing = true;
       return lastContextOf(now(options), "bind");
@@ -179,7 +178,7 @@ function server(endpoint: string, options: TransportOptions, acceptor: Acceptor,
   return makeRawServer(endpoint, acceptor, (raw) => {
     tune(raw, options);
     const secureContext = context();
-    // A peer that is gone already has no address any more.
+    // A peer that hung up already has no address.
     if (secureContext === undefined || raw.remoteAddress === undefined) {
       raw.destroy();
       return;
@@ -204,10 +203,9 @@ function server(endpoint: string, options: TransportOptions, acceptor: Acceptor,
   });
 }
 
-/** Deno asks clients for certificates, and takes any. */
+/** Deno requests certificates from clients, but accepts any. */
 const CHECKS_CLIENTS = process.versions.deno === undefined;
 
-/** What is wrong with a client's certificate. */
 function clientFault(socket: TLSSocket): Error | undefined {
   return CHECKS_CLIENTS ? verifyError(socket) : new Error("Deno does not check the certificates of clients");
 }
@@ -275,7 +273,7 @@ function transport(isRead: boolean): Transport {
 }
 
 export const tls = transport(true);
-/** TLS for `node:http`, which reads first: readSocket starts the reader. */
+/** TLS for `node:http`, which reads first; readSocket starts the reader. */
 export const tlsForHttp = transport(false);
 
 function ignore(): void {}

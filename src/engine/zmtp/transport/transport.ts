@@ -1,9 +1,9 @@
 /**
- * What a transport is: a way to listen, and a way to dial. One file each, listed in transports.ts; the form of its endpoints
- * is above the seam (core/schemes).
+ * A transport listens and dials. Each has a file, and a place in transports.ts; core/schemes has the form of its
+ * endpoints.
  *
  *   a byte stream     tcp, ipc, tls: the engine speaks ZMTP on it, greeting and frame headers included
- *   a framed stream   ws: the stream keeps the borders of frames itself (framing.ts), and the engine sends it whole frames
+ *   a framed stream   ws: the stream keeps frame borders (framing.ts), and the engine sends it whole frames
  */
 import type { X509Certificate } from "node:crypto";
 import type { ShoalError } from "../../../core/errors.js";
@@ -14,34 +14,32 @@ import type { ByteStream } from "./byte-stream.js";
 import type { Framing } from "./framing.js";
 import type { StreamReader } from "./reader.js";
 
-/** A connection to a peer. */
 export interface Stream {
   readonly socket: ByteStream;
-  /** Hands on what comes. */
   readonly reader: StreamReader;
   /** The peer's endpoint, with its port. */
   readonly remote: string;
   /** The peer's network address alone, for the `authenticate` hook. */
   readonly address: string;
-  /** How frames travel, where the transport keeps their borders; `undefined`: as ZMTP has it. */
+  /** Present if the transport keeps frame borders; `undefined`: ZMTP's framing. */
   readonly framing?: Framing | undefined;
-  /** Bytes that the system has taken so far. */
+  /** Bytes taken by the system. */
   taken(): number;
-  /** The certificate that the peer has proved to be its own, and that was accepted. */
+  /** The peer's accepted certificate. */
   readonly certificate?: X509Certificate | undefined;
-  /** Its own handshake is under way: what is written does not leave before it is complete. Absent: it has none. */
+  /** Whether the transport's handshake is in flight; writes wait for it. Absent: no such handshake. */
   readonly opening?: boolean;
-  /** Calls back once its own handshake is complete; never, where it fails. Only while that is under way. */
+  /** Calls back after a successful transport handshake. Call it only while `opening`. */
   onceOpen?(listener: () => void): void;
   /**
-   * Why its own handshake failed; asked when it has ended before that of the socket was complete.
+   * The reason for a failed transport handshake, if the stream ends before the socket's handshake is complete.
    *
-   * @param silent nothing of the socket's own handshake has come
+   * @param silent whether the peer sent nothing of the socket's handshake
    */
   fault?(silent: boolean): Fault | undefined;
 }
 
-/** Lets the next sink have a stream: what came behind the last one's bytes first. */
+/** Passes a stream to the next sink, which first gets the unused bytes `rest`. */
 export function handOver(stream: Stream, rest: Buffer, give: () => void): void {
   stream.reader.pause();
   stream.reader.giveBack(rest);
@@ -49,13 +47,13 @@ export function handOver(stream: Stream, rest: Buffer, give: () => void): void {
   stream.reader.resume();
 }
 
-/** All options of the socket at the time of `bind` or `connect`; each transport reads its own. */
+/** All options of the socket at `bind` or `connect`; each transport reads its own. */
 export type TransportOptions = Readonly<OptionValues> & {
-  /** The options as they are now, for what can be renewed meanwhile: certificates. Absent: the same. */
+  /** Current options, for renewable ones such as certificates. Absent: unchanged. */
   readonly live?: Readonly<OptionValues> | undefined;
 };
 
-/** What `dial` reports where the transport's own handshake failed. */
+/** The result of `dial` for a failed transport handshake. */
 export class DialFault extends Error {
   readonly fault: Fault;
 
@@ -65,39 +63,37 @@ export class DialFault extends Error {
   }
 }
 
-/** Hears of a listener's connections. */
 export interface Acceptor {
   accepted(stream: Stream): void;
-  /** Whether peers of an address may connect; asked before a stream is made. Absent: all may. */
+  /** Whether an address may connect, asked before the stream exists. Absent: all may. */
   admits?(address: string): boolean;
-  /** The transport's own handshake with a peer failed. @param address of the peer */
+  /** Reports a failed transport handshake. @param address of the peer */
   refused?(address: string, fault: Fault): void;
   failed(error: ShoalError): void;
 }
 
-/** A bound endpoint. */
 export interface Listener {
-  /** As resolved: wildcards filled in. */
+  /** Resolved, without wildcards. */
   readonly endpoint: string;
-  /** Stops listening; connections that stand are left alone. Settles when the endpoint is free. */
+  /** Stops listening, with open connections left alone. Settles when the endpoint is free. */
   close(): Promise<void>;
 }
 
 export interface Transport {
   readonly scheme: string;
-  /** Its streams keep the borders of frames: a STREAM, which has bytes, cannot use it. */
+  /** Whether streams keep frame borders, and so cannot serve a STREAM socket. */
   readonly framed?: true;
-  /** Called before anything changes. @throws InvalidArgumentError for options with which the transport cannot work */
+  /** Called before any change. @throws InvalidArgumentError for unusable options */
   assertUsable?(use: EndpointUse, options: TransportOptions): void;
   /** @throws TransportError with the system's code */
   listen(endpoint: string, options: TransportOptions, acceptor: Acceptor): Promise<Listener>;
-  /** The same at once. @throws NotSupportedError where the transport cannot */
+  /** Synchronous form of `listen`. @throws NotSupportedError if unavailable */
   listenSync(endpoint: string, options: TransportOptions, acceptor: Acceptor): Listener;
   /**
-   * Dials once: every address that the name has now, one after the other.
+   * Dials all current addresses of a name once, in turn.
    *
    * @param done called once, unless cancelled
-   * @returns call it to cancel
+   * @returns cancels
    */
   dial(endpoint: string, options: TransportOptions, done: (result: Stream | Error) => void): () => void;
 }

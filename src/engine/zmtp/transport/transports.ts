@@ -1,4 +1,7 @@
-/** The transports there are: a new one is its own file, and a line here; the form of its endpoints is in core/schemes/schemes.ts. */
+/**
+ * The table of transports. A new one needs a file, a line here, and the form of its endpoints in
+ * core/schemes/schemes.ts.
+ */
 import { hostname, networkInterfaces } from "node:os";
 import { customSchemes, customTransport } from "../../../core/schemes/custom-transport.js";
 import type { Spin } from "../../../core/spin.js";
@@ -10,7 +13,6 @@ import { tls, tlsForHttp } from "./tls.js";
 import type { Transport } from "./transport.js";
 import { webSocketOver } from "./ws.js";
 
-/** By scheme. */
 const TRANSPORTS = new Map<string, Transport>(
   [tcp, tls, webSocketOver("ws", tcpForHttp, 80), webSocketOver("wss", tlsForHttp, 443), ipc].map((each) => [
     each.scheme,
@@ -18,22 +20,20 @@ const TRANSPORTS = new Map<string, Transport>(
   ]),
 );
 
-/** The list of `machineSchemes`, and those that programs had registered when it was made; undefined: to be made again. */
+/** Cached `machineSchemes`, and the programs' schemes in them; undefined: outdated. */
 let schemes: readonly string[] = [];
 let registered: readonly string[] | undefined;
 
-/** Adds what another part of shoal brings, for all contexts of this thread; again is once. */
+/** Adds a transport of another part of shoal for all contexts of this thread; idempotent. */
 export function addTransport(transport: Transport): void {
   TRANSPORTS.set(transport.scheme, transport);
   registered = undefined;
 }
 
-/** Transports by scheme. */
 export interface TransportTable {
   get(scheme: string): Transport | undefined;
 }
 
-/** Those of this machine: shoal's, and the program's own. */
 const MACHINE_TRANSPORTS: TransportTable = {
   get(scheme) {
     const known = TRANSPORTS.get(scheme);
@@ -43,7 +43,7 @@ const MACHINE_TRANSPORTS: TransportTable = {
   },
 };
 
-/** The schemes of endpoints that sockets on this machine take; inproc and udp need no transport. */
+/** Schemes of endpoints on this machine; inproc and udp need no transport. */
 export function machineSchemes(): readonly string[] {
   if (registered !== customSchemes()) {
     registered = customSchemes();
@@ -52,34 +52,33 @@ export function machineSchemes(): readonly string[] {
   return schemes;
 }
 
-/** An address of a machine: of IPv4, or of IPv6 where that is asked for. */
+/** An address of a machine. */
 export interface HostInterface {
   readonly name: string;
   readonly address: string;
-  /** `undefined` where it is not known. */
+  /** `undefined`: unknown. */
   readonly netmask?: string;
   /** Loopback. */
   readonly internal: boolean;
 }
 
-/** What an engine stands on: the machine and its process, or a simulated one (src/testing). */
+/** The base of an engine: the machine and its process, or a simulation (src/testing). */
 export interface Platform {
   readonly transports: TransportTable;
-  /** What is unsent when the process ends is still sent (lifetime.ts). */
+  /** Whether unsent messages are sent after the end of the program (lifetime.ts). */
   readonly outlastsProgram: boolean;
   hostName(): string;
   interfaces(): readonly HostInterface[];
-  /** The same for IPv6; link-local addresses have their zone. `undefined`: it has no IPv6. */
+  /** IPv6 addresses, link-local ones with their zone. `undefined`: no IPv6. */
   readonly interfaces6?: () => readonly HostInterface[];
-  /** The address of a host by its name; rejects with `ENOTFOUND`. `undefined`: the system's resolver is asked. */
+  /** Resolves a host name, or rejects with `ENOTFOUND`. `undefined`: the system's resolver is used. */
   readonly lookup?: (host: string) => Promise<string>;
-  /** Calls `listener` when peers may be within reach again: nothing that waits to be dialled waits any longer. @returns ends that */
+  /** Calls `listener` when peers may be reachable again, to end all waits before dialling. @returns unsubscribes */
   readonly onWake?: (listener: () => void) => () => void;
-  /** What keeps the event loop polling for sockets of contexts with `lowLatency`. `undefined`: nothing does. */
+  /** Keeps the event loop polling for sockets of contexts with `lowLatency`. `undefined`: unavailable. */
   readonly spin?: () => Spin | undefined;
 }
 
-/** This machine. */
 export const MACHINE: Platform = {
   transports: MACHINE_TRANSPORTS,
   outlastsProgram: true,
@@ -103,12 +102,11 @@ export const MACHINE: Platform = {
 
 let standIn: (() => Platform | undefined) | undefined;
 
-/** What stands in for this machine, where the caller is part of a simulation (src/testing). */
+/** Replaces this machine for callers in a simulation (src/testing). */
 export function setPlatformStandIn(find: (() => Platform | undefined) | undefined): void {
   standIn = find;
 }
 
-/** What the caller stands on: this machine, unless it is part of a simulation. */
 export function platformNow(): Platform {
   return standIn?.() ?? MACHINE;
 }

@@ -1,24 +1,22 @@
-/** Sockets of datagrams, bound. */
 import dgram, { type Socket } from "node:dgram";
 import { transportError } from "../errors.js";
 
-/** Where a socket of datagrams is bound. */
 export interface UdpOptions {
   /** Default: every address of the family. */
   readonly address?: string;
-  /** A socket of IPv6 alone. Default: of IPv4. */
+  /** IPv6 only; default IPv4. */
   readonly ipv6?: boolean;
-  /** 0: by the system. */
+  /** 0: chosen by the system. */
   readonly port: number;
-  /** Not shared with other processes of a cluster of Node.js. */
+  /** Unshared in a cluster of Node.js processes. */
   readonly exclusive?: boolean;
 }
 
 /**
- * Opens a socket of IPv4, or of IPv6, and binds it. The caller listens for its later errors.
+ * Opens and binds a UDP socket. The caller handles its later errors.
  *
- * @param shares whether other sockets may have the port too, as those of a group have
- * @throws TransportError with the system's code; nothing is left open then
+ * @param shares whether other sockets may use the port too, as for multicast groups
+ * @throws TransportError with the system's code; the socket is closed then
  */
 export function bindUdp(options: UdpOptions, shares: boolean): Promise<Socket> {
   return new Promise((resolve, reject) => {

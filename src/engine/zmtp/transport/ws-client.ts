@@ -12,19 +12,17 @@ import { WsFraming } from "../ws/ws-framing.js";
 import { DialFault, type Stream, type TransportOptions } from "./transport.js";
 import { type HttpStream, handOverUpgraded, upgradeFault, WsStream } from "./ws-paths.js";
 
-/** The request of a client. */
 export interface UpgradeTarget {
-  /** Of the endpoint: `ws` or `wss`. */
+  /** `ws` or `wss`. */
   readonly scheme: string;
   /** The path with its query. */
   readonly target: string;
-  /** The header `Host`. */
   readonly host: string;
 }
 
 /**
  * @param done called once, unless cancelled
- * @returns call it to cancel
+ * @returns cancels
  */
 export function upgrade(
   stream: HttpStream,
@@ -38,7 +36,7 @@ export function upgrade(
   const key = newUpgradeKey();
   let isOver = false;
   let timer: NodeJS.Timeout | undefined;
-  /** @returns whether it was not over before */
+  /** @returns whether this call ended the upgrade */
   const finish = (): boolean => {
     clearTimeout(timer);
     const isFirst = !isOver;
@@ -47,7 +45,7 @@ export function upgrade(
   };
   const fail = (why: string): void => {
     if (!finish()) return;
-    // A failed handshake of TLS has a more precise reason.
+    // A failed TLS handshake has a more precise reason.
     const fault = why === HUNG_UP ? stream.fault?.(true) : undefined;
     socket.destroy();
     done(new DialFault(fault ?? upgradeFault(why)));
@@ -72,7 +70,7 @@ export function upgrade(
     return undefined;
   };
   request.on("response", onAnswer);
-  // Without headers for the upgrade, 101 is an interim answer for `node:http`.
+  // Without upgrade headers, `node:http` takes 101 as an interim answer.
   request.on("information", (answer) => {
     if (answer.statusCode === 101) fail(NOT_UPGRADED);
   });
@@ -92,7 +90,6 @@ export function upgrade(
 
 const HUNG_UP = "the server hung up before it answered the upgrade to WebSocket";
 
-/** The reason for a fault, from the error of a request. */
 function reasonOf({ code = "" }: NodeJS.ErrnoException): string {
   if (code === "HPE_HEADER_OVERFLOW") return "the server's answer is too long";
   return code.startsWith("HPE_") && code !== "HPE_INVALID_EOF_STATE" ? NOT_HTTP : HUNG_UP;

@@ -1,12 +1,13 @@
 /**
- * The server's side of upgrades: the sockets of one port, or of one HTTP server, each at its path.
+ * The server's side of upgrades: sockets of one port, or of one HTTP server, each at its path.
  *
  *   stream --node:http--> request --> path, origin, subprotocol --101--> the path's acceptor
  *             |                         `- refused: an answer with the reason, then the end
  *             +--late, or too many at once--> the end
  *
- * A server of `node:http` gets a port's connections by its event "connection", without listening. Addresses are refused, and
- * TLS is spoken, as on other endpoints. The server's own timeouts need a listening server, so handshakeInterval is kept here.
+ * A server of `node:http` gets a port's connections by its event "connection", without listening. So addresses are
+ * refused, and TLS is spoken, as on other endpoints. The server's timeouts work only while listening, so
+ * handshakeInterval is kept here.
  */
 import type { X509Certificate } from "node:crypto";
 import type { Server as HttpServer, IncomingMessage, ServerResponse } from "node:http";
@@ -41,13 +42,12 @@ const REBOUND =
   "over loopback, Host must be localhost or a loopback address for a page, whose name may have been made to point here; " +
   "list the origin of a page behind a proxy in wsOrigins";
 
-/** A stream: `node:http` reads it until its upgrade is complete, then its reader does. */
+/** A stream: `node:http` reads until the upgrade is complete, then its reader does. */
 export interface HttpStream extends Stream {
   readonly socket: Duplex;
   readonly reader: Reader;
 }
 
-/** A stream after its upgrade. */
 export class WsStream implements Stream {
   readonly socket: Duplex;
   readonly reader: Reader;
@@ -69,7 +69,6 @@ export class WsStream implements Stream {
     return this.#beneath.taken();
   }
 
-  /** The upgrade is complete. */
   get opening(): boolean {
     return false;
   }
@@ -95,14 +94,16 @@ export function upgradeFault(message: string): Fault {
 
 const NO_UPGRADE: UpgradeRefusal = { status: 426, reason: "the request asks for no upgrade to websocket" };
 
-/** The answer to a malformed request. @param error of `node:http` @returns `undefined`: the stream failed, or ended */
+/**
+ * @param error of `node:http` @returns the answer to a malformed request; `undefined`: the stream failed, or
+ *   ended
+ */
 function headRefusal({ code = "" }: NodeJS.ErrnoException): UpgradeRefusal | undefined {
   if (code === "HPE_HEADER_OVERFLOW") return { status: 431, reason: "the request's head is too long" };
   if (!code.startsWith("HPE_") || code === "HPE_INVALID_EOF_STATE") return undefined;
   return { status: 400, reason: "the request is not HTTP/1.1" };
 }
 
-/** A socket bound to a path. */
 export interface PathUser {
   readonly acceptor: Acceptor;
   readonly options: TransportOptions;
@@ -117,7 +118,6 @@ interface Pending {
   readonly onClose: () => void;
 }
 
-/** The sockets at the paths of one port, or of a program's own HTTP server. */
 export class Paths {
   readonly #users = new Map<string, PathUser>();
   readonly #pending = new Map<Duplex, Pending>();
@@ -135,7 +135,7 @@ export class Paths {
     return this.#users.size;
   }
 
-  /** The user that was bound first. Its options apply, and it gets the events, until a connection's path is known. */
+  /** The first bound user. Its options apply, and it gets events, until a connection's path is known. */
   get first(): PathUser | undefined {
     return this.#users.values().next().value;
   }
@@ -155,7 +155,6 @@ export class Paths {
     this.#users.delete(path);
   }
 
-  /** A new stream of the port. */
   accept(stream: HttpStream): void {
     const user = this.first;
     if (user === undefined) {
@@ -210,7 +209,6 @@ export class Paths {
     handOverUpgraded(stream, head, () => acceptor.accepted(new WsStream(stream, remote, framing)));
   }
 
-  /** Ends all pending connections: the port closes. */
   close(): void {
     for (const pending of [...this.#pending.values()]) this.#end(pending);
   }
@@ -240,7 +238,10 @@ export class Paths {
     return server;
   }
 
-  /** @param user as in `Pending` @param ms until the connection ends; 0: unlimited @param late the reason given then */
+  /**
+   * @param user as in `Pending` @param ms until the connection ends; 0: unlimited @param late the reason given
+   *   then
+   */
   #add(stream: HttpStream, user: PathUser | undefined, ms: number, late: string): void {
     const { socket, address } = stream;
     const timer = ms > 0 ? setTimeout(() => this.#fail(pending, late), ms).unref() : undefined;
@@ -266,7 +267,7 @@ export class Paths {
     pending.stream.socket.destroy();
   }
 
-  /** Ends a pending connection, and reports why unless it was refused. */
+  /** Ends a pending connection, and reports the reason unless it was refused. */
   #fail(pending: Pending, why: string | Fault): void {
     const { user, stream } = pending;
     this.#end(pending);

@@ -12,13 +12,11 @@ import { isEncrypted } from "./socket-read.js";
 import type { Listener } from "./transport.js";
 import { Paths, type PathUser } from "./ws-paths.js";
 
-/** The listener for the upgrades of a server. */
 interface Attached {
   readonly paths: Paths;
   readonly onUpgrade: (request: IncomingMessage, socket: Socket, head: Buffer) => void;
 }
 
-/** The upgraded connection of a server. */
 class UpgradedStream extends KernelStream {
   /** The peer's certificate, if the server asks for one and has verified it. */
   get certificate(): X509Certificate | undefined {

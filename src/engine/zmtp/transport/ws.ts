@@ -1,7 +1,7 @@
 /**
  * ZMQ over WebSocket (45/ZWS): `ws://HOST:PORT/PATH` over tcp, `wss://HOST:PORT/PATH` over tls.
  *
- *   listen  at a port, which the sockets of this thread share by paths (ws-paths.ts), or at a program's own HTTP server
+ *   listen  at a port shared by path with sockets of this thread (ws-paths.ts), or at a program's HTTP server
  *           (ws-server.ts)
  *   dial    stream --request, upgrade--> done (ws-client.ts)
  *
@@ -20,15 +20,14 @@ import { upgrade } from "./ws-client.js";
 import { type HttpStream, Paths, type PathUser } from "./ws-paths.js";
 import { attach } from "./ws-server.js";
 
-/** A listening port. */
 interface Port {
   readonly listener: Listener;
   readonly paths: Paths;
 }
 
-/** @param beneath tcp or tls, for `node:http` @param defaultPort of the scheme, which `Host` leaves out */
+/** @param beneath tcp or tls, for `node:http` @param defaultPort of the scheme, omitted in `Host` */
 export function webSocketOver(scheme: string, beneath: Transport, defaultPort: number): Transport {
-  /** By the endpoint beneath, as resolved; or about to be bound. */
+  /** By resolved endpoint beneath; a promise while binding. */
   const ports = new Map<string, Port | Promise<unknown>>();
 
   function beneathOf(endpoint: string, ipv6: boolean): { key: string; port: number; target: string } {
@@ -50,12 +49,11 @@ export function webSocketOver(scheme: string, beneath: Transport, defaultPort: n
     };
   }
 
-  /** The options for the transport beneath: certificates are those of the socket that is there the longest, as they are now. */
+  /** Options for the transport beneath, with current certificates of the oldest socket at the port. */
   function optionsOf(paths: Paths, options: TransportOptions): TransportOptions {
     return renewedOptions(options, () => liveOf(paths.first?.options ?? options));
   }
 
-  /** One more path at a port that is bound. */
   function join(port: Port, key: string, endpoint: string, user: PathUser): Listener {
     const { first } = port.paths;
     if (first !== undefined && !haveSameCertificates(liveOf(first.options), liveOf(user.options)))
@@ -78,7 +76,6 @@ export function webSocketOver(scheme: string, beneath: Transport, defaultPort: n
     };
   }
 
-  /** The first path of a port. */
   function open(listener: Listener, paths: Paths, endpoint: string, user: PathUser): Listener {
     const key = listener.endpoint;
     const port: Port = { listener, paths };
@@ -107,7 +104,7 @@ export function webSocketOver(scheme: string, beneath: Transport, defaultPort: n
       if (port === 0) return open(await opening, paths, endpoint, user);
       ports.set(
         key,
-        opening.catch(() => undefined), // Who waits for it looks again; the error is this call's.
+        opening.catch(() => undefined), // Waiting calls check again; this call throws the error.
       );
       try {
         const listener = await opening;
@@ -152,7 +149,7 @@ const CERTIFICATE_OPTIONS = (Object.keys(OPTIONS) as OptionName[]).filter(
   (name) => name.startsWith("tls") && (!isSecret(name) || name === "tlsCertificates"),
 );
 
-/** What all users of a port must have in common, as it is now; keys follow from their certificates. */
+/** Current options that all users of a port must share; keys follow from certificates. */
 function haveSameCertificates(one: Readonly<OptionValues>, other: Readonly<OptionValues>): boolean {
   return CERTIFICATE_OPTIONS.every((name) => one[name] === other[name]);
 }
