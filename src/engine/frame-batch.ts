@@ -11,7 +11,6 @@ import { bodyAt, frameEnd, MORE, tallyOf } from "./frame.js";
 /** Memory that an engine reuses once its last reference is released. */
 export interface Pooled {
   refs: number;
-  /** Drops one reference. */
   release(): void;
   /** Excludes the memory from reuse, for references that are never released. */
   pin(): void;
@@ -166,13 +165,11 @@ export class FrameBatch {
     }
   }
 
-  /** The frames of the message refused last, as views of the bytes. */
   refused(): Buffer[] {
     const frames = this.messageAt(this.refusedAt, this.start);
     return this.first === undefined ? frames : [Buffer.from(this.first), ...frames];
   }
 
-  /** The frames between two positions (without `first`), as views of the bytes. */
   messageAt(start: number, end: number): Buffer[] {
     this.#pin();
     return framesBetween(this.bytes, start, end);
@@ -199,7 +196,6 @@ export class FrameBatch {
   }
 }
 
-/** The frame bodies between two positions, as views of the bytes. */
 export function framesBetween(bytes: Uint8Array, start: number, end: number): Buffer[] {
   const frames: Buffer[] = [];
   for (let position = start; position < end; ) {
@@ -222,7 +218,6 @@ class FilteredBatch {
     this.#bytes = allocate(from.end - from.start);
   }
 
-  /** Adds consecutive messages. */
   add(start: number, end: number, messages: number): void {
     this.#bytes.set(this.#from.bytes.subarray(start, end), this.#end);
     this.#end += end - start;

@@ -111,7 +111,6 @@ export function skipMessages(bytes: Uint8Array, start: number, count: number): n
   return position;
 }
 
-/** Counts frames and their body bytes. */
 export function tallyOf(
   bytes: Uint8Array,
   start: number,

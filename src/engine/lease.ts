@@ -13,7 +13,6 @@ export class Lease {
   #lent: Pooled[] = [];
   #last: Pooled | undefined = undefined;
 
-  /** Whether `received` returns the frames unchanged. */
   get plain(): boolean {
     return true;
   }
@@ -25,7 +24,6 @@ export class Lease {
     this.#lent.push(memory);
   }
 
-  /** Turns a taken message into the program's form. */
   received(frames: Buffer[]): Buffer[] {
     return frames;
   }

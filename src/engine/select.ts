@@ -11,7 +11,6 @@ const LOADERS: Readonly<Record<string, () => Engine>> = {
 
 export const ENGINE_NAMES: readonly string[] = Object.keys(LOADERS);
 
-/** The engine used without a choice. */
 export const DEFAULT_ENGINE = "zmtp";
 
 /**

@@ -86,7 +86,6 @@ function key(value: string | Uint8Array | null): Uint8Array | undefined {
   return isBytes(value) ? value : undefined;
 }
 
-/** Admission of one socket. */
 export class Admission {
   readonly #state: SocketState;
   #queue: AuthenticationQueue | undefined = undefined;
@@ -103,7 +102,6 @@ export class Admission {
     if (roleOf(this.#state.options) !== NULL) this.mechanism();
   }
 
-  /** @throws ShoalError like `check` */
   mechanism(): Mechanism {
     const { options } = this.#state;
     const role = roleOf(options);
@@ -123,7 +121,6 @@ export class Admission {
     return roleOf(this.#state.options).name;
   }
 
-  /** Authenticates a connection's peer, possibly after a wait. */
   authenticate(connection: object, peer: PeerCredentials): Promise<Verdict> {
     const { options } = this.#state;
     this.#queue ??= new AuthenticationQueue(
@@ -133,12 +130,10 @@ export class Admission {
     return this.#queue.ask(connection, peer);
   }
 
-  /** Called when a connection ends. */
   forget(connection: object): void {
     this.#queue?.forget(connection);
   }
 
-  /** Credentials of an unauthenticated peer. */
   anonymous(address: string): PeerCredentials {
     return { mechanism: this.mechanismName, address, domain: this.#state.options.zapDomain ?? "" };
   }

@@ -39,7 +39,6 @@ export class AuthenticationQueue {
     });
   }
 
-  /** Removes a departed peer that is still waiting. */
   forget(connection: object): void {
     this.#waiting.delete(connection);
   }

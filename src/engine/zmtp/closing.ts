@@ -11,7 +11,6 @@ import type { Peers } from "./peers.js";
 import type { Pipe } from "./pipe.js";
 import type { SocketState } from "./socket-state.js";
 
-/** The parts to close. */
 export interface SocketParts {
   readonly state: SocketState;
   readonly peers: Peers;
@@ -54,7 +53,6 @@ export class Closing {
     this.proceed();
   }
 
-  /** Called after messages were sent or a link was lost. */
   proceed(): void {
     if (!this.#started || this.#done) return;
     if (this.#linger === 0 || this.#unsent.every(({ out, ended }) => ended || out.messages === 0))

@@ -52,7 +52,6 @@ const FLUSH_TIMEOUT = 1_000;
 const MAX_LINGERING = 64;
 let lingering = 0;
 
-/** Commands for the socket type. */
 const ROUTED_COMMANDS: ReadonlySet<string> = new Set(["SUBSCRIBE", "CANCEL", "JOIN", "LEAVE"]);
 
 export interface ConnectionEffects {
@@ -63,7 +62,6 @@ export interface ConnectionEffects {
   connectionOnFlushed(connection: Connection): void;
   /** The connection has ended; called once. */
   connectionOnEnd(connection: Connection, reason: DisconnectReason): void;
-  /** Authenticates the peer for its mechanism. */
   connectionOnAuthenticate(connection: Connection, peer: PeerCredentials): Promise<Verdict>;
 }
 
@@ -101,7 +99,6 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
   #state: State = State.Handshaking;
   /** The greeting has been written. */
   #isOpening = false;
-  /** The state's timer. */
   #timer: NodeJS.Timeout | undefined = undefined;
   #pipe: Pipe | undefined = undefined;
   #sealer: Sealer | undefined = undefined;
@@ -118,7 +115,6 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
   /** Description of the oversized message, if any. */
   #tooLarge: string | undefined = undefined;
 
-  /** @param dials whether this side connected */
   constructor(
     stream: Stream,
     mechanism: Mechanism,
@@ -158,7 +154,6 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     }
   }
 
-  /** Sends the bytes that need no input first. */
   #open(): void {
     this.#isOpening = true;
     const opening = this.#handshake.open();
@@ -182,12 +177,10 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     return this.#heartbeat?.owedSince;
   }
 
-  /** Bytes taken by the kernel so far. */
   get taken(): number {
     return this.stream.taken();
   }
 
-  /** The peer's credentials after authentication. */
   get credentials(): PeerCredentials | undefined {
     return this.#credentials;
   }
@@ -293,7 +286,6 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     else this.#onFramed(this.#framing, bytes, length, kept ? pooled : undefined);
   }
 
-  /** Receives a framed stream's bytes. */
   #onFramed(framing: Framing, bytes: Buffer, length: number, memory: PooledBuffer | undefined): void {
     const pipe = this.#pipe;
     // Bounds reassembly; complete frames, possibly sealed, are checked later. Handshake and first message may
@@ -327,7 +319,6 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     return this.#state === State.Closed;
   }
 
-  /** Receives ZMTP frames. */
   #onFrames(bytes: Buffer, length: number, kept: boolean, pooled?: PooledBuffer): void {
     const pipe = this.#pipe;
     if (pipe === undefined) {
@@ -349,7 +340,6 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     this.#pushed(pipe, fault);
   }
 
-  /** Called after the pipe has received bytes. @param fault what is wrong with them */
   #pushed(pipe: Pipe, fault: StreamFault | Fault | undefined): void {
     // A command may have closed the connection; a frame cut off by that must not join the next connection's
     // bytes.
@@ -358,14 +348,12 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     if (fault !== undefined) this.#broken(fault);
   }
 
-  /** Whether input after this side's hang-up is wanted. */
   #receivesOn(): boolean {
     if (this.#state !== State.HalfClosed) return false;
     this.#timer?.refresh();
     return true;
   }
 
-  /** Carries out the handshake's steps. */
   #carryOut(steps: readonly Step[]): void {
     for (const step of steps) {
       if (this.#state === State.Closed) return;
@@ -402,7 +390,6 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     );
   }
 
-  /** Continues a waiting handshake, which had paused reading. */
   #goOn(steps: readonly Step[]): void {
     if (this.#state === State.Closed) return;
     this.#reader.resume();
@@ -441,7 +428,6 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     return this.#framing === undefined ? this.commands : this.#framing.pings !== false;
   }
 
-  /** Sends a handshake frame. */
   #send(frame: Buffer): void {
     const framing = this.#framing;
     if (framing === undefined) {
@@ -452,7 +438,6 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     framing.release();
   }
 
-  /** Sends a control frame of the framing. */
   #control(bytes: Uint8Array): void {
     if (this.#writer === undefined) this.socket.write(bytes);
     else this.#writer.writeControl(bytes);
@@ -470,7 +455,6 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
       if (answers && pipe.out.bytes < MAX_UNANSWERED) pipe.sendRaw(commandFrame(pong), 0);
       return true;
     }
-    // The peer's reason for ending the connection.
     if (command.name === "ERROR") this.#error ??= refusedByPeer(errorText(command.data));
     return !ROUTED_COMMANDS.has(command.name);
   }
@@ -513,7 +497,6 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     this.socket.end();
   }
 
-  /** Sends a framed stream's close frame with the reason. */
   #sayFarewell(why: Farewell): void {
     if (this.#framing === undefined || this.#saidFarewell) return;
     this.#saidFarewell = true;
@@ -577,7 +560,6 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     return this.#error;
   }
 
-  /** The oversized message that ended the connection. */
   get tooLarge(): string | undefined {
     return this.#tooLarge;
   }

@@ -24,7 +24,6 @@ interface Carried {
   readonly endpoint: string;
   readonly dialling: Dialling | undefined;
   pipe: Pipe | undefined;
-  /** Cause of a failed handshake. */
   fault: ShoalError | undefined;
 }
 
@@ -37,7 +36,6 @@ export class Connections implements ConnectionEffects, RawOpeningEffects, Polici
   readonly #all = new Map<AnyConnection, Carried>();
   /** Called when a connection's handshake completes or the connection ends. */
   onHandshakeOver: (connection: AnyConnection) => void = () => undefined;
-  /** Accepted connections, with or without a complete handshake. */
   accepted = 0;
   /** ms for which connections opened while closing hold the process (connection.ts). */
   #patience = 0;
@@ -48,7 +46,6 @@ export class Connections implements ConnectionEffects, RawOpeningEffects, Polici
     this.#admission = admission;
   }
 
-  /** Whether peers from an address may connect. */
   admits(address: string): boolean {
     return this.#peers.policy.admits?.(address) !== false;
   }
@@ -114,7 +111,6 @@ export class Connections implements ConnectionEffects, RawOpeningEffects, Polici
     return count;
   }
 
-  /** Ends handshakes, except at endpoints that continue. */
   endHandshakes(goesOn: (dialling: Dialling) => boolean): void {
     for (const [connection, { pipe, dialling }] of this.#all) {
       if (pipe === undefined && !(dialling !== undefined && goesOn(dialling))) connection.close("local");
@@ -211,7 +207,6 @@ export class Connections implements ConnectionEffects, RawOpeningEffects, Polici
     return this.#admission.authenticate(connection, peer);
   }
 
-  /** The peer's credentials, for policies. */
   #credentialsOf(connection: AnyConnection): PeerCredentials {
     return connection.credentials ?? this.#admission.anonymous(connection.address);
   }

@@ -40,7 +40,6 @@ const CONTEXT_OPTIONS: Readonly<Record<string, unknown>> = {
   lowLatency: false,
 };
 
-/** Sockets with shared inproc names and limits. */
 export class ZmtpContext implements EngineContext {
   readonly #names: InprocNames;
   readonly #platform: Platform;

@@ -51,17 +51,11 @@ interface Target {
   readonly port: number;
 }
 
-/** Callbacks to the socket. */
 interface LinkEffects {
-  /** Whether the socket has joined a group. */
   wants(group: Buffer): boolean;
-  /** A datagram was dropped. */
   refused(reason: RefusedReason, why: string): void;
-  /** The system refused messages. */
   lost(messages: number): void;
-  /** Messages were sent. */
   changed(): void;
-  /** The link has ended; called once. */
   ended(): void;
 }
 
@@ -71,7 +65,6 @@ class DatagramLink implements Link {
   readonly #pipe: Pipe;
   readonly #raw: boolean;
   readonly #effects: LinkEffects;
-  /** Splits the pipe's bytes into messages. */
   readonly #frames = new InStream(-1, () => undefined);
   #socket: Socket | undefined = undefined;
   #target: Target | undefined = undefined;
@@ -79,14 +72,12 @@ class DatagramLink implements Link {
   #isDraining = false;
   #isClosed = false;
 
-  /** @param raw whether the socket is a DGRAM */
   constructor(pipe: Pipe, raw: boolean, effects: LinkEffects) {
     this.#pipe = pipe;
     this.#raw = raw;
     this.#effects = effects;
   }
 
-  /** Starts sending and receiving. */
   open(socket: Socket, target: Target | undefined): void {
     if (this.#isClosed) {
       socket.close();
@@ -116,7 +107,6 @@ class DatagramLink implements Link {
     if (pipe.out.messages === 0 && this.#isDraining) this.close("local");
   }
 
-  /** Sends the messages taken from the pipe. */
   #handOver(): void {
     while (this.#frames.messages > 0) {
       this.#send(this.#frames.take());
@@ -217,7 +207,6 @@ function targetOf(text: string): Target | undefined {
   return isIP(address) !== 0 && port >= 1 && port <= 65_535 ? { address, port } : undefined;
 }
 
-/** An address a RADIO is connected to. */
 interface Connected {
   readonly endpoint: string;
   readonly pipe: Pipe;
@@ -237,7 +226,6 @@ export class Datagrams {
     this.#peers = peers;
   }
 
-  /** @throws TransportError with the system's code */
   async bind(endpoint: string): Promise<Listener> {
     const { options } = this.#state;
     const given = parseUdp(endpoint);
@@ -292,7 +280,6 @@ export class Datagrams {
     this.#open(connected);
   }
 
-  /** @returns whether the endpoint was connected */
   disconnect(endpoint: string): boolean {
     let isFound = false;
     for (const connected of [...this.#connected]) {
@@ -384,7 +371,6 @@ class Report {
   #last = Number.NEGATIVE_INFINITY;
   #silent = 0;
 
-  /** @returns the text of an event, or `undefined` within the interval */
   next(why: string): string | undefined {
     const now = systemClock.now();
     if (now - this.#last < REPORT_INTERVAL) {

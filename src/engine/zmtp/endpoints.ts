@@ -37,7 +37,6 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
   readonly #dialers = new Set<Dialer>();
   #stopWaking: (() => void) | undefined = undefined;
   #reconnects = 0;
-  /** Unsettled calls of `bind`. */
   #binding = 0;
 
   constructor(state: SocketState, peers: Peers, admission: Admission, connections: Connections) {
@@ -66,7 +65,6 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
     return this.#listening?.bound ?? 0;
   }
 
-  /** Whether the socket is bound, being bound, or connected. */
   get attached(): boolean {
     if (this.#binding > 0 || this.bound > 0) return true;
     if (this.#inproc?.connected === true || this.#datagrams?.connected === true) return true;
@@ -74,7 +72,6 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
     return false;
   }
 
-  /** Connections restored after a loss. */
   get reconnects(): number {
     return this.#reconnects;
   }
@@ -179,7 +176,6 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
     return undefined;
   }
 
-  /** Whether the endpoint is still dialled or connected. */
   has(dialling: Dialling): boolean {
     return this.#dialers.has(dialling as Dialer);
   }
@@ -198,7 +194,6 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
     this.#datagrams?.stopAll(unlessUnsent);
   }
 
-  /** Called with a dialer's new stream. */
   dialled(dialer: Dialer, stream: Stream): void {
     this.state.effects.event({ type: "connect", address: dialer.endpoint });
     // A listener of the event may have disconnected or closed the socket.
@@ -206,7 +201,6 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
     else stream.socket.destroy();
   }
 
-  /** Counts a repeated connection of a dialer. */
   reconnected(): void {
     this.#reconnects += 1;
   }
@@ -249,7 +243,6 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
     return error;
   }
 
-  /** Called once a disconnected dialer's pipe is empty or its linger is over. */
   #giveUp(dialer: Dialer, pipe: Pipe): void {
     this.#stop(dialer);
     if (pipe.link === undefined) dialer.connection?.close("local");
@@ -268,7 +261,6 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
   };
 }
 
-/** The connecting side of one endpoint. */
 class Dialer implements Dialling {
   readonly endpoint: string;
   readonly routingId: string | undefined;

@@ -36,7 +36,6 @@ const ENGINE: Engine = {
   createContext: (options, shared) => new ZmtpContext(options, shared),
 };
 
-/** An engine with custom transports. */
 export function zmtpEngineOver(transports: TransportTable): Engine {
   return {
     ...ENGINE,

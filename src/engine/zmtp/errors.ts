@@ -78,7 +78,6 @@ const LOSSES: Partial<Record<DisconnectReason, string>> = {
   local: "this side ended it",
 };
 
-/** The reason for reconnecting after an end without a system error. */
 export function lostError(reason: DisconnectReason, remote: string): TransportError {
   const why = LOSSES[reason] ?? "for no known reason";
   return new TransportError("ERR_TRANSPORT", `The connection to ${remote} was lost: ${why}`, {
@@ -99,7 +98,6 @@ function authError(endpoint: string, status: number, peer: { readonly peer?: str
   };
 }
 
-/** The error of a connection whose input does not fit in memory. */
 export function noMemory(): Error {
   return Object.assign(new Error("this process has no memory for the peer's message"), { code: "ENOMEM" });
 }

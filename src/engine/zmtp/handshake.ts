@@ -21,7 +21,6 @@ import {
 import { RecentBytes } from "./codec/recent-bytes.js";
 import type { Fault, Mechanism, Step, Verdict } from "./mechanism/mechanism.js";
 
-/** Bytes of one handshake command at most. */
 export const MAX_HANDSHAKE_COMMAND = 8_192;
 
 const NOTHING = Buffer.alloc(0);
@@ -39,10 +38,8 @@ function openingOf({ name, asServer }: Mechanism, early: Uint8Array): Buffer {
   return opening;
 }
 
-/** A peer's complete handshake in one chunk. */
 interface PeerOpening {
   readonly greeting: Greeting;
-  /** The body of the only command. */
   readonly command: Buffer;
 }
 
@@ -84,7 +81,6 @@ export class Handshake {
       : openingOf(mechanism, early);
   }
 
-  /** The first steps without a greeting. Earlier input is queued. */
   start(): Step[] {
     if (this.#agreed === undefined) return [];
     this.#started = true;
@@ -96,18 +92,11 @@ export class Handshake {
     return this.#greeting?.minor ?? 0;
   }
 
-  /** "greeting", or the mechanism's name, for error messages. */
   get phase(): string {
     const greets = this.#agreed === undefined && this.#greeting === undefined;
     return greets ? "greeting" : `${this.mechanism.name} handshake`;
   }
 
-  /**
-   * Copies received bytes and processes them.
-   *
-   * @param length how many of `bytes`
-   * @returns the steps in order
-   */
   receive(bytes: Buffer, length = bytes.length): Step[] {
     // The cache applies only if the greeting already carried this side's commands.
     const isFirst =
@@ -131,19 +120,16 @@ export class Handshake {
     return steps;
   }
 
-  /** Continues after a Step with `ask`. */
   authenticated(verdict: Verdict): Step[] {
     this.#waiting = false;
     return this.#proceed([this.#note(this.mechanism.authenticated(verdict))]);
   }
 
-  /** Continues after a Step with `wait`. */
   loaded(): Step[] {
     this.#waiting = false;
     return this.#proceed([this.#note(this.mechanism.start())]);
   }
 
-  /** Bytes after the handshake. */
   takeRemaining(): Buffer {
     const { length } = this.#input;
     const rest = this.#input;
@@ -180,7 +166,6 @@ export class Handshake {
     return this.#begin(greeting.mechanism);
   }
 
-  /** @param mechanism the peer's */
   #begin(mechanism: string): Step {
     const isEarly = this.#agreed === undefined && this.mechanism.early !== undefined;
     if (mechanism === this.mechanism.name) {

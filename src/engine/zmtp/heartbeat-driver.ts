@@ -1,4 +1,3 @@
-/** Clock and timer of a heartbeat (heartbeat.ts). */
 import { systemClock } from "../../core/clock.js";
 import { Heartbeat, type HeartbeatOptions, pingCommand, type WriteState } from "./heartbeat.js";
 
@@ -27,12 +26,10 @@ export class HeartbeatDriver {
     this.#arm();
   }
 
-  /** System clock time of the oldest unanswered PING. */
   get owedSince(): number | undefined {
     return this.#rules.owedSince;
   }
 
-  /** Handles the peer's PING. @returns the answer */
   ping(data: Buffer): Buffer | undefined {
     const pong = this.#rules.ping(data, systemClock.now());
     this.#arm();
@@ -65,7 +62,6 @@ export class HeartbeatDriver {
     this.#timer = undefined;
   }
 
-  /** Sets a timer for the next step, unless an earlier one is set. */
   #arm(): void {
     const { next } = this.#rules;
     if (this.#stopped || next >= this.#wakesAt || next === Number.POSITIVE_INFINITY) return;

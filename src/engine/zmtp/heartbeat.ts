@@ -49,14 +49,12 @@ export interface WriteState {
 
 export type HeartbeatStep = "ping" | "gone" | undefined;
 
-/** @param timeToLive ms */
 export function pingCommand(timeToLive: number): Buffer {
   const data = Buffer.alloc(2);
   data.writeUInt16BE(Math.floor(timeToLive / 100));
   return encodeCommand("PING", data);
 }
 
-/** The answer to a PING; `undefined` if it is malformed. */
 export function pongCommand(data: Buffer): Buffer | undefined {
   if (data.length < 2) return undefined;
   return encodeCommand("PONG", data.length === 2 ? NOTHING : data.subarray(2, 2 + MAX_CONTEXT));
@@ -68,13 +66,11 @@ export class Heartbeat {
   /** Infinite for 0. */
   readonly #timeout: number;
   #nextPing: number;
-  /** Messages were sent since the last PING. */
   #hasSent = false;
   #since: number | undefined = undefined;
   /** Input since the last step. */
   #heard = false;
   #lastHeard: number;
-  /** As of the last step. */
   #blocked = false;
   #taken = 0;
   /** The peer's time to live in ms; 0: none. */
@@ -111,7 +107,6 @@ export class Heartbeat {
     this.#nextPing = now + this.#options.interval;
   }
 
-  /** Handles the peer's PING. @returns the answer */
   ping(data: Buffer, now: number): Buffer | undefined {
     if (data.length >= 2) {
       this.#timeToLive = data.readUInt16BE(0) * 100;
@@ -135,7 +130,6 @@ export class Heartbeat {
     this.#nextPing = now + interval;
   }
 
-  /** When to call `step` next. */
   get next(): number {
     let next = this.#nextPing;
     if (this.#since !== undefined) next = Math.min(next, this.#since + this.#timeout);
@@ -150,7 +144,6 @@ export class Heartbeat {
    */
   step(now: number, link: WriteState): HeartbeatStep {
     if (this.#heard && !this.#options.whenIdle && !this.#hasSent) this.#nextPing = Number.POSITIVE_INFINITY;
-    // A full kernel takes bytes only after the peer has made room.
     if (this.#heard || (this.#blocked && link.taken > this.#taken)) this.#quiet();
     this.#note(link);
     if (this.#isGone(now)) return "gone";
@@ -164,7 +157,6 @@ export class Heartbeat {
     return undefined;
   }
 
-  /** Time of the oldest unanswered PING; `undefined` if none is owed. */
   get owedSince(): number | undefined {
     return this.#heard ? undefined : this.#since;
   }
@@ -180,7 +172,6 @@ export class Heartbeat {
     return this.#since !== undefined && now >= this.#since + this.#timeout;
   }
 
-  /** Clears what the peer owes. */
   #quiet(): void {
     this.#heard = false;
     this.#since = undefined;

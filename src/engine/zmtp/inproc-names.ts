@@ -9,11 +9,8 @@ import { ThreadNames } from "./threads/thread-names.js";
 import type { Description, MessagePortLike } from "./threads/thread-port.js";
 import { ZAP_ENDPOINT } from "./zap.js";
 
-/** A socket that accepts inproc peers. */
 export interface InprocTarget<C> {
-  /** Called once with each connecting peer. */
   inprocOnPeer(connecter: C): void;
-  /** Describes the socket to peers in other threads. */
   inprocDescribe?(): Description;
   /** Called with each connecting peer of another thread. */
   inprocOnPort?(name: string, port: MessagePortLike): void;
@@ -35,7 +32,6 @@ export class InprocNames<C = unknown> {
   #threads: ThreadNames | undefined = undefined;
   #handsOver = false;
 
-  /** @param shared whether names are shared with other threads */
   constructor(shared = false) {
     this.#shared = shared;
   }
@@ -119,7 +115,6 @@ export class InprocNames<C = unknown> {
     if (this.#bound.get(name) === target) this.announce(name);
   }
 
-  /** Lets seeking sockets of other threads connect now. */
   announce(name: string): void {
     const threads = this.#threadsOf(name);
     if (this.#handsOver) threads?.announce(name);
@@ -144,7 +139,6 @@ export class InprocNames<C = unknown> {
     this.#bound.delete(name);
   }
 
-  /** Connects to the bound socket, or to the next one that binds. */
   connect(name: string, connecter: C): void {
     const target = this.#bound.get(name);
     if (target !== undefined) {
@@ -154,7 +148,6 @@ export class InprocNames<C = unknown> {
     this.wait(name, connecter);
   }
 
-  /** Waits for the next socket to bind, or for `admit`. */
   wait(name: string, connecter: C): void {
     const waiting = this.#waiting.get(name);
     if (waiting === undefined) this.#waiting.set(name, new Set([connecter]));
@@ -167,7 +160,6 @@ export class InprocNames<C = unknown> {
       if (this.#bound.get(name) === target) this.#admit(name, target);
   }
 
-  /** Retries a waiting connecter, if its name is bound. */
   again(name: string, connecter: C): void {
     if (this.#bound.has(name) && this.disconnect(name, connecter)) this.connect(name, connecter);
   }

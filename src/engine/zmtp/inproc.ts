@@ -51,14 +51,12 @@ export class InprocLink implements Link {
   /** A fault in delivered messages: delivery stops, and the link ends after this turn. */
   #fault: StreamFault | undefined = undefined;
 
-  /** @param marks of the pipe's own socket @param onEnd called once */
   constructor(pipe: Pipe, marks: ReceiveMarks, onEnd: OnEnd) {
     this.#pipe = pipe;
     this.#marks = marks;
     this.#onEnd = onEnd;
   }
 
-  /** Links both pipes. */
   static join(one: InprocLink, onePeer: Peer, other: InprocLink, otherPeer: Peer): void {
     one.#join(other);
     other.#join(one);
@@ -66,7 +64,6 @@ export class InprocLink implements Link {
     other.#pipe.linked(other, onePeer);
   }
 
-  /** Starts delivery, once both sides have joined. */
   static open(one: InprocLink, other: InprocLink): void {
     one.blocked = false;
     other.blocked = false;
@@ -144,7 +141,6 @@ export class InprocLink implements Link {
     this.#unannounced = true;
   }
 
-  /** Notifies the other end of delivered messages. */
   #announce(): void {
     if (!this.#unannounced) return;
     this.#unannounced = false;
@@ -199,15 +195,12 @@ function copyOf(bytes: Uint8Array, start: number, end: number): Buffer {
   return copy;
 }
 
-/** An inproc name a socket connects to. */
 export interface InprocDial {
   readonly name: string;
   readonly from: InprocPeers;
   readonly pipe: Pipe;
   stopped: boolean;
-  /** Ends the search in other threads. */
   endSeek: (() => void) | undefined;
-  /** The port of a handshake with another thread. */
   port: ThreadPort | undefined;
 }
 
@@ -260,7 +253,6 @@ export class InprocPeers implements InprocTarget<InprocDial> {
     this.#lookFor(dial);
   }
 
-  /** Tries this thread first, then waits and searches other threads. */
   #lookFor(dial: InprocDial): void {
     if (dial.stopped) return;
     this.#names.connect(dial.name, dial);
@@ -297,7 +289,6 @@ export class InprocPeers implements InprocTarget<InprocDial> {
     return found;
   }
 
-  /** Stops waiting for names. @param unlessUnsent spares names with queued messages */
   stopAll(unlessUnsent: boolean): void {
     for (const dial of [...this.#dials]) {
       if (unlessUnsent && dial.pipe.link === undefined && dial.pipe.out.messages > 0) continue;
@@ -346,7 +337,6 @@ export class InprocPeers implements InprocTarget<InprocDial> {
     };
   }
 
-  /** The bound side of a handshake with another thread. */
   inprocOnPort(name: string, given: MessagePortLike): void {
     const port = new ThreadPort(given, {
       portOnWord: (word) => {
@@ -396,7 +386,6 @@ export class InprocPeers implements InprocTarget<InprocDial> {
     link.open();
   }
 
-  /** The connecting side of a handshake with another thread. */
   #reached(dial: InprocDial, given: MessagePortLike, description: unknown): void {
     const theirs = parseDescription(description);
     const port = new ThreadPort(given, {
@@ -457,7 +446,6 @@ export class InprocPeers implements InprocTarget<InprocDial> {
     this.#leaveIfOver(dial);
   }
 
-  /** @param tooLarge the oversized message that ended the link, from either end */
   #left(pipe: Pipe, reason: CloseReason | "remote", tooLarge: string | undefined): void {
     const { endpoint } = pipe;
     const isRemote = reason === "remote";
@@ -469,7 +457,6 @@ export class InprocPeers implements InprocTarget<InprocDial> {
     this.#peers.left(pipe, isRemote ? "remote" : "local", error);
   }
 
-  /** Waits after a refusal by either side. */
   #refuse(dial: InprocDial, fault: Fault): void {
     this.#report(fault, dial.name);
     if (dial.stopped) return;
@@ -494,7 +481,6 @@ export class InprocPeers implements InprocTarget<InprocDial> {
     if (this.#state.closing || isLeaving) setImmediate(() => dial.pipe.link?.close("local"));
   }
 
-  /** Retries refused peers after another peer has left. */
   #again(): void {
     this.#names.admit(this);
     for (const name of [...this.#refusedNames]) {

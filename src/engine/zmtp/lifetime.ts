@@ -88,7 +88,6 @@ interface EndingSocket {
   close(linger: number): Promise<unknown>;
 }
 
-/** A socket with possibly unsent messages at the end of the process. */
 export class ProcessEnd {
   readonly #socket: EndingSocket;
   readonly #state: { readonly closing: boolean };
@@ -97,7 +96,6 @@ export class ProcessEnd {
   readonly #ref = new WeakRef<ProcessEnd>(this);
   #ending = false;
 
-  /** @param blocky the context's option */
   constructor(
     socket: EndingSocket,
     state: { readonly closing: boolean },
@@ -124,7 +122,6 @@ export class ProcessEnd {
     void this.#socket.close(linger);
   }
 
-  /** Set while the socket delays the end of the process. */
   get ending(): { readonly blocky: boolean } | undefined {
     return this.#ending ? { blocky: this.#blocky() } : undefined;
   }

@@ -16,7 +16,6 @@ import { transportOptions } from "./options.js";
 import type { SocketState } from "./socket-state.js";
 import type { Acceptor, Listener, Stream, Transport } from "./transport/transport.js";
 
-/** An acceptor with its endpoint. */
 interface EndpointAcceptor extends Acceptor {
   endpoint: string;
 }
@@ -39,7 +38,6 @@ export class Listening {
   readonly #parts: ListeningParts;
   /** Values are the endpoints as the program wrote them; a wildcard may be bound many times. */
   readonly #listeners = new Map<Listener, string>();
-  /** Accepted connections in their handshake. */
   readonly #handshakes: HandshakeLimit<AnyConnection>;
   #stopped = false;
 
@@ -107,7 +105,6 @@ export class Listening {
     return this.#bindSync(endpoint, transport, false);
   }
 
-  /** @param claimed no other thread has the inproc name */
   #bindSync(endpoint: string, transport: Transport | undefined, claimed: boolean): string {
     const options = transportOptions(this.#parts.state.options);
     transport?.assertUsable?.("bind", options);
@@ -141,7 +138,6 @@ export class Listening {
     });
   }
 
-  /** Stops listening permanently. */
   stop(): void {
     this.#stopped = true;
     const { effects } = this.#parts.state;
@@ -174,7 +170,6 @@ export class Listening {
     return acceptor;
   }
 
-  /** Admits or refuses a stream. */
   #accept(stream: Stream, endpoint: string): void {
     const { state, connections } = this.#parts;
     const { routing, options, effects } = state;
@@ -209,14 +204,12 @@ export class Listening {
     this.#parts.state.effects.event({ type: "accept:error", address: endpoint, error });
   }
 
-  /** Wraps an inproc name as a listener, without binding it. */
   #inprocListener(endpoint: string, claimed: boolean): Listener {
     const { state, inproc } = this.#parts;
     if (!claimed) state.names.assertFree(endpoint);
     return { endpoint, close: async () => inproc.unbind(endpoint) };
   }
 
-  /** Reports a failed bind. @returns the error to throw */
   #failed(endpoint: string, error: ShoalError): ShoalError {
     this.#parts.state.effects.event({ type: "bind:error", address: endpoint, error });
     return error;
@@ -232,7 +225,6 @@ export class Listening {
   }
 }
 
-/** The error of a bind in progress when the socket closes. */
 function closedMeanwhile(endpoint: string): TransportError {
   return new TransportError("EADDRNOTAVAIL", `Cannot bind ${endpoint}: the socket closed meanwhile`, {
     endpoint,

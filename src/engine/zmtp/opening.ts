@@ -10,7 +10,6 @@
  * READY. Messages sent as soon as the peer reports the connection reach it.
  */
 
-/** Callbacks of this turn, and of the turn before. */
 let recent: (() => void)[] = [];
 let older: (() => void)[] = [];
 let isScheduled = false;

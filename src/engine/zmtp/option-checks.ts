@@ -2,7 +2,6 @@
 import { NotSupportedError } from "../../core/errors.js";
 import { OPTIONS, type OptionName, type OptionSpec, type OptionValues } from "../../core/option-table.js";
 
-/** Options already warned of in this process. */
 const warned = new Set<string>();
 
 /** Options that decide who connects or through what, so that only the default is accepted. */

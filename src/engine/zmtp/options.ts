@@ -23,7 +23,6 @@ const MARKS: readonly OptionName[] = [
   "receiveHighWaterMarkBytes",
 ];
 
-/** Whether existing pipes follow the option. */
 export function isMark(name: string): boolean {
   return (MARKS as readonly string[]).includes(name);
 }
@@ -47,7 +46,6 @@ function maxMessageSizeOf(options: Readonly<OptionValues>, type: SocketTypeName)
   return size < 0 ? MAX_UPSTREAM_FRAME : Math.min(size, MAX_UPSTREAM_FRAME);
 }
 
-/** A copy of the options, for one bind or connect. */
 export function transportOptions(options: Readonly<OptionValues>): TransportOptions {
   const copy = copyOptions(options) as OptionValues & { live?: Readonly<OptionValues> };
   copy.live = options;
@@ -89,13 +87,11 @@ export function patienceOf(linger: number): number {
   return linger < 0 ? Number.POSITIVE_INFINITY : linger;
 }
 
-/** The socket's routing id, or empty. */
 export function identityOf({ routingId }: Readonly<OptionValues>): Buffer {
   if (typeof routingId === "string") return Buffer.from(routingId);
   return isBytes(routingId) ? Buffer.from(routingId) : Buffer.alloc(0);
 }
 
-/** The socket's encoded handshake properties. @param property an additional one */
 export function propertiesOf(
   options: Readonly<OptionValues>,
   wireName: string,

@@ -3,7 +3,6 @@ import { systemClock } from "../../core/clock.js";
 import type { EnginePeer } from "../engine.js";
 import type { Pipe } from "./pipe.js";
 
-/** @param max peers at most */
 export function listPeers(pipes: Iterable<Pipe>, max: number): EnginePeer[] {
   const found: EnginePeer[] = [];
   for (const pipe of pipes) {

@@ -1,4 +1,3 @@
-/** A peer's rate limit. */
 import { systemClock } from "../../core/clock.js";
 import { type Rate, RateMeter } from "../../core/rate-meter.js";
 

@@ -61,12 +61,10 @@ const CONVERSES: readonly SocketTypeName[] = [
 const LISTENS: readonly SocketTypeName[] = ["Pull", "Subscriber", "XSubscriber", "Gather", "Dish"];
 
 interface Leaving {
-  /** Stops connecting to the peer. */
   readonly stop: () => void;
   readonly timer: NodeJS.Timeout | undefined;
 }
 
-/** The peer's value of the property that this side announces. */
 function propertyIn(metadata: Metadata, own: HandshakeProperty | undefined): string | undefined {
   const value = own === undefined ? undefined : metadata.get(own.name.toLowerCase());
   return value === undefined || value.length > MAX_PROPERTY ? undefined : value.toString("latin1");
@@ -89,12 +87,10 @@ export class Peers implements PeerProperties {
     this.#budget = new ReceiveBudget(() => state.options.maxReceiveQueueBytes);
   }
 
-  /** Pipes that have not ended. */
   get pipes(): ReadonlySet<Pipe> {
     return this.#pipes;
   }
 
-  /** Peers with a complete handshake. */
   get count(): number {
     return this.#count;
   }
@@ -113,7 +109,6 @@ export class Peers implements PeerProperties {
     for (const pipe of [...this.#pipes]) pipe.police(policy);
   }
 
-  /** Applies changed high-water marks. */
   marksChanged(): void {
     const options = pipeOptions(this.#state.options, this.#state.type);
     for (const pipe of [...this.#pipes]) pipe.marksChanged(options);
@@ -124,7 +119,6 @@ export class Peers implements PeerProperties {
     this.#budget.add(bytes);
   }
 
-  /** @param outlives whether the pipe survives the loss of its link */
   make(endpoint: string, outlives: boolean): Pipe {
     const { effects, options, type } = this.#state;
     const pipe = new Pipe(effects, pipeOptions(options, type), this.#budget, endpoint, outlives);
@@ -138,7 +132,6 @@ export class Peers implements PeerProperties {
     this.#moveUnsent();
   }
 
-  /** Describes a peer from its handshake. @param connection reports whether the peer takes commands */
   peerOf(metadata: Metadata, connection: { readonly commands: boolean }): Peer {
     return {
       socketType: metadata.get("socket-type")?.toString("latin1") ?? "",
@@ -162,7 +155,6 @@ export class Peers implements PeerProperties {
     };
   }
 
-  /** Called once the pipe has a link. */
   joined(pipe: Pipe): void {
     if (pipe.leaving !== undefined) return;
     const { routing, effects } = this.#state;
@@ -173,7 +165,6 @@ export class Peers implements PeerProperties {
     this.#reportProperty(pipe, true);
   }
 
-  /** Called after the pipe has lost its link. */
   left(pipe: Pipe, reason: DisconnectReason, error?: ShoalError): void {
     const { routing, effects } = this.#state;
     this.#parted(pipe, reason, error);
@@ -189,7 +180,6 @@ export class Peers implements PeerProperties {
     this.#placeIsFree();
   }
 
-  /** Ends a pipe and its link. */
   end(pipe: Pipe, reason: CloseReason): void {
     const { link } = pipe;
     this.#remove(pipe);
@@ -269,12 +259,10 @@ export class Peers implements PeerProperties {
     return true;
   }
 
-  /** Moves messages of leaving pipes to a pipe with new room. */
   roomFound(): void {
     this.proceed();
   }
 
-  /** Ends leaving pipes with nothing left to send. */
   proceed(): void {
     if (this.#leaving.size === 0) return;
     this.#moveUnsent();
@@ -331,7 +319,6 @@ export class Peers implements PeerProperties {
     if (!hasSent) link?.close("local");
   }
 
-  /** Ends a released pipe after the loss of its link or RELEASE_TIMEOUT. */
   #endRelease(pipe: Pipe): void {
     const released = this.#released.get(pipe);
     this.#released.delete(pipe);
@@ -342,7 +329,6 @@ export class Peers implements PeerProperties {
     this.end(pipe, "local");
   }
 
-  /** Retries moving the messages of released pipes. */
   #moveUnsent(): void {
     for (const pipe of this.#leaving.keys()) if (pipe.released) this.#state.routing.move(pipe);
   }
@@ -355,7 +341,6 @@ export class Peers implements PeerProperties {
     this.#count -= 1;
   }
 
-  /** Reports the loss of a peer that had joined. */
   #parted(pipe: Pipe, reason: DisconnectReason, error: ShoalError | undefined): void {
     if (pipe.peer !== undefined && pipe.leaving === undefined) {
       const { effects } = this.#state;
@@ -373,7 +358,6 @@ export class Peers implements PeerProperties {
     if (peer?.property !== undefined) this.#state.property?.onPeerProperty(peer.property, joined);
   }
 
-  /** Retires a pipe; received messages can still be taken. */
   #remove(pipe: Pipe): void {
     if (!this.#pipes.delete(pipe)) return;
     this.#state.routing.removed(pipe);

@@ -53,9 +53,7 @@ export interface Link {
   readonly roomBytes?: number;
   /** Requests `relieved` once the receiver has taken messages, if room depends on the receiver. */
   awaitRoom?(): void;
-  /** Announces this side's changed marks to the other end. */
   marksChanged?(marks: ReceiveMarks): void;
-  /** Endpoint of the other end, if it has an address. */
   readonly remote?: string;
   /** System clock time of the oldest unanswered heartbeat. */
   readonly owedSince?: number | undefined;
@@ -63,7 +61,6 @@ export interface Link {
   readonly instant?: boolean;
   /** A datagram link, without a peer that could subscribe. */
   readonly datagrams?: boolean;
-  /** Sends as much of `out` as possible. */
   flush(): void;
   /**
    * Delivers `out` and then a message as frames, which the peer may write to; the peer is notified at the
@@ -102,17 +99,13 @@ export interface Peer {
 
 export interface PipeEffects {
   pipeOnMessages(pipe: Pipe): void;
-  /** A full pipe has room. */
   pipeOnRoom(pipe: Pipe): void;
-  /** Messages were dropped because the program had transferred their memory. */
   pipeOnDetached(pipe: Pipe, messages: number): void;
-  /** Messages were replaced by a newer one (`conflate`). */
   pipeOnConflated(pipe: Pipe, messages: number): void;
   /** A command for the socket type: SUBSCRIBE, CANCEL, JOIN, LEAVE. */
   pipeOnCommand(pipe: Pipe, body: Buffer): void;
 }
 
-/** Marks and limits of a socket's pipes. */
 export interface PipeOptions {
   readonly sendHighWaterMark: number;
   readonly receiveHighWaterMark: number;
@@ -140,7 +133,6 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
   peer: Peer | undefined = undefined;
   /** The peer's id at a ROUTER. The program gets a copy, because it may write to it. */
   routingId: Buffer | undefined = undefined;
-  /** The program's copy of `routingId`. */
   givenId: Buffer | undefined = undefined;
   /** No more sending; received messages can still be taken. */
   ended = false;
@@ -148,17 +140,12 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
   leaving: number | undefined = undefined;
   /** Receives, but gets no new messages (peers.ts). */
   released = false;
-  /** Listed in `flushSoon`. */
   dirty = false;
-  /** A send has found no room. */
   mute = false;
-  /** Listed in the fair queue. */
   queued = false;
-  /** Listed in the load balancer. */
   open = false;
   /** Used by the routing: the last publication that matched this subscriber. */
   mark = 0;
-  /** The receive queue is at a mark. */
   #paused = false;
   /** The receive budget is exhausted. */
   #starved = false;
@@ -167,7 +154,6 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
   readonly #budget: ReceiveBudget;
   /** Cost of whole messages reported to the budget. */
   #counted = 0;
-  /** Present if the peer has a rate limit. */
   #meter: PeerMeter | undefined = undefined;
   #onHeld: (() => void) | undefined = undefined;
   #limit: number;
@@ -221,7 +207,6 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     return this.in.messages > 0 && (!HAS_POLICIES || this.#meter === undefined || this.#meter.messages > 0);
   }
 
-  /** Whether a message fits; flushes first if necessary. */
   hasRoom(): boolean {
     return (this.#credit > 0 && this.out.cost < this.#limitBytes) || this.#findRoom();
   }
@@ -269,7 +254,6 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     return this.#waiting <= this.#limit / 2 && this.#waitingBytes <= this.#limitBytes / 2;
   }
 
-  /** Whether a message fits with half of the mark to spare. */
   hasRoomToSpare(): boolean {
     if (this.#isHalfEmpty) return true;
     const { link } = this;
@@ -315,7 +299,6 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     this.#stir();
   }
 
-  /** Delivers a message as frames. @returns `false` if the link cannot */
   #pass(message: OutgoingMessage, from: number, prefix: readonly OutgoingFrame[] | undefined): boolean {
     const { link } = this;
     // Encoding a single string is cheaper than allocating a frame for it.
@@ -334,7 +317,6 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     return true;
   }
 
-  /** Queues messages just encoded by an encoder shared with other pipes. */
   sendEncoded(encoder: Encoder, messages = 1): void {
     if (this.#options.conflate) {
       this.#conflate(encoder, messages);
@@ -371,7 +353,6 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     }
   }
 
-  /** Queues raw bytes: a STREAM's message, or a command's frame. */
   sendRaw(bytes: Uint8Array | string, messages: 0 | 1): void {
     this.encoder.encodeRaw(bytes);
     this.out.add(this.encoder, messages);
@@ -421,7 +402,6 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     return list;
   }
 
-  /** Takes up to `max` messages in wire format; call only if there is one. */
   takeBatch(max: number, first?: Buffer): FrameBatch {
     const meter = this.#meter;
     const messages = this.in.takeBatch(
@@ -438,7 +418,6 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     this.#paused = true;
   }
 
-  /** Called after the link has received messages. */
   arrived(): void {
     const { messages } = this.in;
     if (this.#options.conflate) while (this.in.messages > 1) this.in.take();
@@ -453,12 +432,10 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     this.#effects.pipeOnMessages(this);
   }
 
-  /** Whether the pipe must not be sent to. */
   get isGone(): boolean {
     return this.ended || this.leaving !== undefined;
   }
 
-  /** Applies changed marks, also to queued messages. */
   marksChanged(options: PipeOptions): void {
     this.#options = options;
     this.link?.marksChanged?.(options);
@@ -466,7 +443,6 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     this.#taken();
   }
 
-  /** Applies the changed sum of both ends' marks. */
   roomChanged(): void {
     if (this.ended) return;
     this.#findLimits();
@@ -475,7 +451,6 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     this.#effects.pipeOnRoom(this);
   }
 
-  /** Whether reading has stopped. */
   get paused(): boolean {
     return this.#paused || this.#starved || this.#held;
   }
@@ -517,7 +492,6 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     return receiveHighWaterMarkBytes > 0 && this.in.cost + this.in.unfinished >= receiveHighWaterMarkBytes;
   }
 
-  /** Updates the budget. */
   #count(): void {
     const { cost } = this.in;
     if (cost !== this.#counted) this.#budget.add(cost - this.#counted);
@@ -542,7 +516,6 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     this.#resume();
   }
 
-  /** Called after the kernel or the peer has taken messages. */
   relieved(): void {
     if (this.out.messages === 0 && this.out.length === 0) this.encoder.releaseSlab();
     if (!this.mute || this.ended) return;
@@ -561,7 +534,6 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     this.relieved();
   }
 
-  /** Marks queued bytes as in flight (out-queue.ts). */
   takeOut(maxBytes: number): readonly Segment[] {
     const { out } = this;
     const { bytes } = out;
@@ -609,7 +581,6 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     return lost;
   }
 
-  /** Discards received messages. @returns their number */
   discard(): number {
     const messages = this.in.clear();
     this.#taken();
@@ -624,7 +595,6 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     this.meterOnOpen();
   }
 
-  /** Mutes the pipe until half of the mark is free. */
   #awaitHalf(): void {
     this.mute = true;
     this.#muteBytes = 0;

@@ -1,9 +1,7 @@
-/** Writes segments to the kernel unchanged. */
 import { forbidTransfer } from "../../core/memory.js";
 import type { Segment } from "./codec/out-queue.js";
 import type { ByteStream } from "./transport/byte-stream.js";
 
-/** Writes all segments at once. @param onWritten called once all have been taken */
 export function writePlain(
   socket: ByteStream,
   segments: readonly Segment[],

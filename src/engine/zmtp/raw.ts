@@ -67,7 +67,6 @@ export class RawOpening implements Sink {
   readonly stream: Stream;
   readonly address: string;
   readonly remote: string;
-  /** Members of a connection without a pipe. */
   readonly draining = false;
   readonly tooLarge = undefined;
   readonly credentials = undefined;
@@ -83,7 +82,6 @@ export class RawOpening implements Sink {
     this.remote = stream.remote;
     this.#effects = effects;
     const { reader } = stream;
-    // Bytes right after the handshake are for the connection.
     reader.pause();
     reader.start(stream.socket, this);
     stream.onceOpen?.(() => {
@@ -144,7 +142,6 @@ class RawConnection implements Link, Sink, WriterEffects {
   readonly #onFlushed: () => void;
   #error: Error | undefined = undefined;
 
-  /** @param onFlushed after `drain`: the kernel has everything */
   constructor(
     stream: Stream,
     pipe: Pipe,
@@ -162,7 +159,6 @@ class RawConnection implements Link, Sink, WriterEffects {
     this.#onEnd = onEnd;
   }
 
-  /** Starts reading, once the pipe has its link. */
   start(): void {
     if (this.#notifies) this.#notify();
     this.#reader.start(this.socket, this);

@@ -15,7 +15,6 @@ const STALL_TIME = 10_000;
 
 export interface BudgetedPipe {
   readonly unfinished: number;
-  /** Whether this side has stopped reading, for any reason. */
   readonly paused: boolean;
   budgetOnFull(): void;
   budgetOnRoom(): void;
@@ -24,9 +23,7 @@ export interface BudgetedPipe {
 }
 
 export class ReceiveBudget {
-  /** Bytes of whole messages. */
   #whole = 0;
-  /** Bytes of unfinished large messages. */
   #unfinished = 0;
   readonly #limit: () => number;
   /** Pipes in the middle of a large message, oldest first, with the bytes received so far. */
@@ -48,7 +45,6 @@ export class ReceiveBudget {
     if (bytes < 0 && this.#full.size > 0) this.#relieve();
   }
 
-  /** Updates the size of a pipe's unfinished message. */
   arriving(pipe: BudgetedPipe, unfinished: number): void {
     if (unfinished < LARGE && !this.#large.has(pipe)) return;
     this.#unfinished += unfinished - (this.#large.get(pipe) ?? 0);
@@ -56,7 +52,6 @@ export class ReceiveBudget {
     else this.#done(pipe);
   }
 
-  /** Pauses the pipe if its next bytes have no room. */
   check(pipe: BudgetedPipe): void {
     const limit = this.#limit();
     if (limit === 0) return;

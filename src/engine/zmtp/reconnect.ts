@@ -21,7 +21,6 @@ export class Backoff {
   readonly #random: () => number;
   #failures = 0;
 
-  /** @param random 0 to 1 */
   constructor(options: ReconnectOptions, random: () => number = Math.random) {
     this.#options = options;
     this.#random = random;
@@ -39,7 +38,6 @@ export class Backoff {
     return Math.round(base + this.#random() * base * 0.5);
   }
 
-  /** Called after a successful connection. */
   reset(): void {
     this.#failures = 0;
   }

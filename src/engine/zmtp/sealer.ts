@@ -64,7 +64,6 @@ export class Sealer {
     return wire;
   }
 
-  /** Bytes of the sealed frame for a plain body of `length`. */
   #sealedSize(length: number): number {
     const sealed = this.#cipher.sealedLength(length);
     return headerSize(sealed) + sealed;
@@ -87,7 +86,6 @@ export class Sealer {
     return size;
   }
 
-  /** Seals short frames in the cipher's memory. */
   #sealShort(segments: readonly Segment[], size: number, memory: CipherMemory): Buffer {
     const cipher = this.#cipher;
     const wire = Buffer.allocUnsafeSlow(size);
@@ -130,7 +128,6 @@ export class Sealer {
     return position;
   }
 
-  /** Opens the first `length` bytes and pushes the plain frames into `stream`. */
   open(bytes: Uint8Array, stream: InStream, length = bytes.length): StreamFault | Fault | undefined {
     // Limits a sealed frame to a plain message plus the overhead; `stream` checks the plain frames.
     this.#sealed ??= new InStream(stream.maxMessageSize + OVERHEAD, () => undefined);
@@ -212,7 +209,6 @@ export class Sealer {
     return (this.#opened > 0 ? stream.push(plain, 0, this.#opened) : undefined) ?? fault;
   }
 
-  /** Opens short frames in the cipher's memory. */
   #openShort(
     bytes: Uint8Array,
     start: number,
@@ -237,7 +233,6 @@ export class Sealer {
     return fault;
   }
 
-  /** Opens a frame and appends it to the opened ones. */
   #openInto(bytes: Uint8Array, from: number, to: number, plain: Uint8Array): Fault | undefined {
     const next = this.#openOne(bytes, from, to, plain, this.#opened);
     if (typeof next !== "number") return next;
@@ -256,7 +251,6 @@ export class Sealer {
     return position;
   }
 
-  /** Bytes of the plain frame for a sealed body of `length`. */
   #plainSize(length: number): number {
     const body = Math.max(0, this.#cipher.plainLength(length));
     return headerSize(body) + body;

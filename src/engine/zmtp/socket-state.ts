@@ -10,10 +10,8 @@ import type { Routing } from "./routing/routing.js";
 import type { Platform } from "./transport/transports.js";
 import type { ZapClient } from "./zap.js";
 
-/** Reports from the parts to their socket. */
 export interface SocketEffects extends PipeEffects {
   event(event: SocketEvent): void;
-  /** Accepted messages were lost with a connection or pipe. */
   dropped(messages: number): void;
   /** The reasons to keep the process alive, or to wait with closing, may have changed. */
   changed(): void;
@@ -39,7 +37,6 @@ export interface SocketState {
 /** The connecting side of an endpoint (endpoints.ts), with one connection at a time. */
 export interface Dialling {
   readonly endpoint: string;
-  /** The peer's name at a ROUTER. */
   readonly routingId: string | undefined;
   /** The endpoint's pipe; with `immediate` only while connected. */
   pipe: Pipe | undefined;

@@ -105,7 +105,6 @@ export class ZmtpSocket implements EngineSocket, Retirement, RoutingEffects, Soc
     this.subscriptions = routing.subscriptions;
     this.#conflates = this.options.conflate;
     this.framePassing = routing.framePassing;
-    // Facets for patterns and proxies.
     this.directed = routing.directed;
     this.peerQueues = routing.peerQueues;
     this.#state = {

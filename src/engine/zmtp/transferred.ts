@@ -8,7 +8,6 @@ import type { OutgoingFrame, OutgoingMessage } from "../engine.js";
 /** Node.js's global `Buffer` is a getter, which costs 6 ns per message. */
 const Bytes = Buffer;
 
-/** A single frame, or all frames in order. */
 export type Frames = Buffer | Buffer[];
 
 /**

@@ -33,7 +33,6 @@ export class PipeWriter {
   readonly #effects: WriterEffects;
   #blocked = false;
   #stopped = false;
-  /** Whether messages have been written. */
   wrote = false;
 
   /** @param seal transforms plain frames to wire bytes; absent: none */
@@ -119,7 +118,6 @@ export class PipeWriter {
     return writableLength > 0 || errored !== null || (this.#framing?.excess ?? 0) > 0;
   }
 
-  /** Continues if there is room; called also when the peer may have raised its limit. */
   relieve(): void {
     if (!this.#blocked || this.#stopped || this.#isFull()) return;
     this.#blocked = false;

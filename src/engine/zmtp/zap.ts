@@ -14,7 +14,6 @@ import { OfferResult } from "../engine.js";
 import { decodeMetadata } from "./codec/metadata.js";
 import type { Refusal, Verdict } from "./mechanism/mechanism.js";
 
-/** The service's endpoint. */
 export const ZAP_ENDPOINT = "inproc://zeromq.zap.01";
 
 const VERSION = "1.0";
@@ -30,12 +29,10 @@ export class ZapClient {
   readonly #open: (listener: EngineListener) => EngineSocket;
   #questions = 0;
 
-  /** @param open opens a DEALER of the context */
   constructor(open: (listener: EngineListener) => EngineSocket) {
     this.#open = open;
   }
 
-  /** @param identity the asking socket's routing id, as in libzmq */
   ask(peer: PeerCredentials, identity: Uint8Array): Promise<Verdict> {
     if (this.#questions >= MAX_QUESTIONS) return Promise.resolve(false);
     this.#questions += 1;

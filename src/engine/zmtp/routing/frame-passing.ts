@@ -7,14 +7,11 @@ import type { FramePassing, ReceivedList } from "../../engine.js";
 import type { Pipe } from "../pipe.js";
 import type { FairQueue } from "./queues.js";
 
-/** Chooses a pipe, like a LoadBalancer. */
 interface OutgoingPipes {
-  /** A pipe with room. */
   next(): Pipe | undefined;
   advance(): void;
 }
 
-/** For socket types with one peer. */
 export function onePipe(pipe: () => Pipe | undefined): OutgoingPipes {
   return {
     next() {
@@ -50,7 +47,6 @@ class Passing implements FramePassing {
   }
 }
 
-/** @param out undefined if the socket type does not send */
 export function framePassing(out: OutgoingPipes | undefined, from: FairQueue): FramePassing {
   return new Passing(out, from);
 }

@@ -24,7 +24,6 @@ export class PairRouting extends Routing {
   readonly #in: FairQueue;
   readonly #single: boolean;
 
-  /** @param Single for types with single-frame messages */
   constructor(effects: RoutingEffects, Single?: typeof SingleFrameQueue) {
     super(effects);
     this.#single = Single !== undefined;

@@ -26,10 +26,6 @@ export class PipelineRouting extends Routing {
 
   readonly #single: boolean;
 
-  /**
-   * @param sends PUSH and DEALER @param receives PULL and DEALER @param Single for types with single-frame
-   * messages
-   */
   constructor(effects: RoutingEffects, sends: boolean, receives: boolean, Single?: typeof SingleFrameQueue) {
     super(effects);
     this.#single = Single !== undefined;

@@ -22,7 +22,6 @@ export class FairQueue {
     return this.#pipes.length;
   }
 
-  /** Whether `take` returns a message. */
   get readable(): boolean {
     return this.next() !== undefined;
   }
@@ -32,19 +31,16 @@ export class FairQueue {
     return 0;
   }
 
-  /** Discards held messages. @returns their number */
   discard(): number {
     return 0;
   }
 
-  /** Lists a pipe with messages. */
   add(pipe: Pipe): void {
     if (pipe.queued) return;
     pipe.queued = true;
     this.#pipes.push(pipe);
   }
 
-  /** The pipe to take the next message from. */
   next(): Pipe | undefined {
     const pipes = this.#pipes;
     while (pipes.length > 0) {
@@ -62,13 +58,11 @@ export class FairQueue {
     return this.#inTurn && this.#pipes.length > 1 ? undefined : pipe;
   }
 
-  /** Call after a message was taken from the pipe of `next`. */
   advance(pipe: Pipe): void {
     if (pipe.in.messages === 0) this.#drop(pipe);
     else if (this.#inTurn) this.#at += 1;
   }
 
-  /** The next message of any peer. @param lease see the socket */
   take(lease?: Lease): Buffer[] | undefined {
     const pipe = this.next();
     if (pipe === undefined) return undefined;
@@ -156,7 +150,6 @@ export class SingleFrameQueue extends FairQueue {
 
 /** Distributes messages over pipes in turn, skipping full ones. */
 export class LoadBalancer {
-  /** Pipes with room at their last check. */
   readonly #open: Pipe[] = [];
   /** Pipes found full since the last waiting send. */
   #full: Set<Pipe> | undefined = undefined;
@@ -195,14 +188,12 @@ export class LoadBalancer {
     pipe.open = false;
   }
 
-  /** Reports a waiting send to the full pipes. */
   awaited(): void {
     if (this.#full === undefined) return;
     for (const pipe of this.#full) pipe.awaited();
     this.#full.clear();
   }
 
-  /** Sends to the next pipe with room. @returns that pipe */
   send(
     message: OutgoingMessage,
     prefix: readonly OutgoingFrame[] | undefined,
@@ -215,7 +206,6 @@ export class LoadBalancer {
     return pipe;
   }
 
-  /** Whether only the pipe of `next` has room. */
   get alone(): boolean {
     return this.#open.length === 1;
   }

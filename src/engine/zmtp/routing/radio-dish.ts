@@ -30,12 +30,10 @@ export class RadioRouting extends Routing {
   /** Keys are groups as latin1 strings. */
   readonly #members = new Map<string, Set<Pipe>>();
   readonly #groups = new Map<Pipe, Set<string>>();
-  /** Pipes that get every message. */
   readonly #datagrams = new Set<Pipe>();
   readonly #targets: Pipe[] = [];
   readonly #encoder = new Encoder();
 
-  /** RADIO does not receive. */
   get readable(): boolean {
     return false;
   }
@@ -74,7 +72,6 @@ export class RadioRouting extends Routing {
     else if (command?.name === "LEAVE") this.#leave(pipe, keyOf(command.data));
   }
 
-  /** @param message a group and a body */
   offer(message: OutgoingMessage): OfferResult {
     if (!Array.isArray(message) || message.length !== 2) return OfferResult.Accepted;
     const group = message[0] as OutgoingFrame;
@@ -144,7 +141,6 @@ export class RadioRouting extends Routing {
   }
 }
 
-/** Subscriptions are groups. */
 export class DishRouting extends SubscribeRouting implements EngineSubscriptions {
   constructor(effects: RoutingEffects) {
     super(effects, true);

@@ -32,17 +32,14 @@ export function fairSource(queue: FairQueue, named = false): RelaySource | undef
   };
 }
 
-/** Selects the messages for a subscriber's program. */
 export interface SourceFilter {
   /** A message already found by a search, to be taken first. */
   found(): Buffer[] | undefined;
   /** Whether every message is wanted, so that none is checked. */
   wantsAll(): boolean;
-  /** Whether a message with this first frame is wanted. */
   wants(bytes: Uint8Array, start: number, end: number): boolean;
 }
 
-/** Like {@link fairSource}, with a filter. */
 export function filteredSource(queue: FairQueue, filter: SourceFilter): RelaySource | undefined {
   const source = fairSource(queue) as RelaySource;
   const wants = (bytes: Uint8Array, start: number, end: number): boolean => filter.wants(bytes, start, end);
@@ -78,7 +75,6 @@ export function balancedSink(out: LoadBalancer): RelaySink | undefined {
   };
 }
 
-/** Sends to a PAIR's peer. */
 export function pairSink(peer: () => Pipe | undefined): RelaySink | undefined {
   return {
     offerBatch(batch) {
@@ -124,11 +120,9 @@ export function routedSink(byId: ReadonlyMap<string, Pipe>): RelaySink | undefin
   };
 }
 
-/** A publisher's subscriptions. */
 export interface Matching {
   /** The subscribers of a message with this first frame; valid until the next call. */
   match(first: Uint8Array): readonly Pipe[];
-  /** Whether every message has the same subscribers. */
   readonly isUniform: boolean;
 }
 
@@ -181,7 +175,6 @@ function sendsAtOnce({ first, start, end, messages }: FrameBatch): boolean {
   return size <= SLAB_SIZE && end - start < messages * BY_REFERENCE;
 }
 
-/** Queues messages from a batch's front; at most as many as `roomFor` has returned. */
 function sendFront(pipe: Pipe, batch: FrameBatch, count: number): void {
   const { bytes, start, first, pooled, frames } = batch;
   const end = takeFront(batch, count);
@@ -206,15 +199,12 @@ function sendRange(pipe: Pipe, range: EncodedRange, first?: Uint8Array): void {
   pipe.sendEncoded(encoder, count);
 }
 
-/** A range of encoded messages. */
 interface EncodedRange {
   readonly bytes: Uint8Array;
   readonly start: number;
   readonly end: number;
-  /** Number of messages; number of frames. */
   readonly count: number;
   readonly frames: number;
-  /** The reusable memory of the bytes, if any. */
   readonly memory: RefCounted | undefined;
 }
 

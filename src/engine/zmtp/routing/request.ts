@@ -141,7 +141,6 @@ export class RequestRouting extends Routing {
     this.effects.routingOnReplyLost();
   }
 
-  /** Finds the reply among the asked peer's messages. */
   #find(): boolean {
     if (this.#reply !== undefined) return true;
     const pipe = this.#asked;

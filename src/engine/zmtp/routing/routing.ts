@@ -29,26 +29,20 @@ import type { CloseReason, Peer, Pipe } from "../pipe.js";
 /** Departed peers with untaken messages; beyond this, no peer is accepted. */
 export const MAX_ORPHANED_PIPES = 4_096;
 
-/** Actions on the socket. */
 export interface RoutingEffects {
   readonly options: Readonly<OptionValues>;
-  /** `take` may return a message. */
   routingOnReadable(): void;
-  /** `offer` may succeed. */
   routingOnWritable(): void;
   routingOnEvent(event: SocketEvent): void;
-  /** REQ: `replyLost` may be true. */
   routingOnReplyLost(): void;
   /** An accepted message, or a copy of it, was dropped for a peer. */
   routingOnDrop(reason: EngineDropReason, pipe: Pipe, messages?: number): void;
-  /** Adds to the bytes of received messages in the routing; may be negative. */
   routingOnKept(bytes: number): void;
   closePipe(pipe: Pipe, reason: CloseReason): void;
 }
 
 export abstract class Routing {
   protected readonly effects: RoutingEffects;
-  /** Pipes that have not ended. */
   protected readonly pipes = new Set<Pipe>();
   /** Received messages discarded as unsuitable for the socket type. */
   invalid = 0;
@@ -140,12 +134,10 @@ export abstract class Routing {
     this.effects.routingOnReadable();
   }
 
-  /** A full pipe has room again. */
   room(_pipe: Pipe): void {
     this.effects.routingOnWritable();
   }
 
-  /** A send is waiting for room. */
   awaited(): void {}
 
   /** Wakes a send that may have waited for a departed subscriber (`noDrop`). */
@@ -155,33 +147,25 @@ export abstract class Routing {
 
   command(_pipe: Pipe, _body: Buffer): void {}
 
-  /** See EngineSocket (REQ). */
   get replyLost(): boolean {
     return false;
   }
 
-  /** Discarded replies to requests that had been given up (REQ). */
   get late(): number {
     return 0;
   }
 
-  /** Counts and reports a discarded message with unsuitable frames. */
   protected refuseMessage(why: string): void {
     this.invalid += 1;
     this.report("frames", why);
   }
 
-  /** Reports a discarded message. */
   report(reason: InvalidReason, why: string): void {
     const error = new InvalidMessageError(why);
     // Deferred, because a listener may receive or close while the caller is receiving.
     queueMicrotask(() => this.effects.routingOnEvent({ type: "invalid", reason, error }));
   }
 
-  /**
-   * Counts and reports an oversized message that ended its connection. @param which from `tooLargeText`
-   * @param from an endpoint
-   */
   refuseLarge(which: string, from: string): void {
     this.tooLarge += 1;
     const what = `Refused ${which} from ${from}; the connection ended, and what came behind it is lost`;
@@ -192,7 +176,6 @@ export abstract class Routing {
   /** Whether a group's datagrams are wanted (DISH); if absent, all are. */
   wants?(group: Buffer): boolean;
 
-  /** Refuses a multi-frame message of a single-frame type. */
   protected refuseFrames(frames: number): void {
     this.refuseMessage(`A message here is one frame; got ${frames}`);
   }
@@ -205,7 +188,6 @@ export abstract class Routing {
     return messages;
   }
 
-  /** Received messages that have not been taken. */
   get queuedIn(): number {
     let messages = 0;
     for (const pipe of this.pipes) messages += pipe.in.messages;
@@ -243,12 +225,10 @@ const READY: Readonly<Record<SocketTypeName, string>> = {
   Datagram: "DGRAM",
 };
 
-/** The name in READY. */
 export function wireNameOf(type: SocketTypeName): string {
   return READY[type].split(" ")[0] as string;
 }
 
-/** Whether a type accepts a peer with this name. */
 export function fits(type: SocketTypeName, peer: string): boolean {
   return READY[type].split(" ").indexOf(peer, 1) > 0;
 }
