@@ -31,6 +31,7 @@ import {
   TimeoutError,
   TransportError,
 } from "../core/errors.js";
+import { ignore } from "../core/ignore.js";
 import {
   anything,
   checkFunction,
@@ -337,5 +338,3 @@ function refusal(who: string, status: number): HandshakeError {
     `${who} refused the link with status ${status}`,
   );
 }
-
-function ignore(): void {}

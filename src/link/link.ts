@@ -4,6 +4,7 @@
  *   commence(duplex) ──handshake──> OPEN ──close, or GOAWAY of the other end──> DRAINING ──no channels──> ENDED
  *                        └─failed: the duplex is destroyed        └──lost, silent, broken───────────────────^
  */
+
 import type { Duplex } from "node:stream";
 import { addAbortSignal } from "node:stream";
 import { checkKeys, describe } from "../core/arguments.js";
@@ -19,6 +20,7 @@ import {
   UnroutableError,
 } from "../core/errors.js";
 import type { EventNames } from "../core/event-stream.js";
+import { ignore } from "../core/ignore.js";
 import { checkWait, Waiter, withTimeout } from "../core/waiter.js";
 import { Driver } from "../patterns/kit/driver.js";
 import { checkOptions } from "../patterns/kit/options.js";
@@ -654,8 +656,6 @@ function addressOf(duplex: Duplex): string | undefined {
   const host = remoteAddress.includes(":") ? `[${remoteAddress}]` : remoteAddress;
   return `${host}:${remotePort}`;
 }
-
-function ignore(): void {}
 
 /** The program has the channel, and had its turn to listen. */
 function stopIgnoring(channel: LinkChannel): void {

@@ -9,6 +9,7 @@ import { connect, createServer, isIP, type Server, type Socket } from "node:net"
 import type { Duplex } from "node:stream";
 import { describe } from "../core/arguments.js";
 import { InvalidArgumentError, TransportError, UnroutableError } from "../core/errors.js";
+import { ignore } from "../core/ignore.js";
 import { checkFunction, checkObject, checkOptions, integer, text } from "../patterns/kit/options.js";
 import { MAX_NAME, URGENCIES } from "./bounds.js";
 import { LinkChannel } from "./channel.js";
@@ -192,5 +193,3 @@ function parseTarget(name: string, target: unknown): { readonly host: string; re
     throw new InvalidArgumentError(`The target of ${describe(name)} is "host:port"; got ${describe(target)}`);
   return { host, port };
 }
-
-function ignore(): void {}

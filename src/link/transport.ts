@@ -20,6 +20,7 @@ import {
   UnroutableError,
 } from "../core/errors.js";
 import type { EventNames } from "../core/event-stream.js";
+import { ignore } from "../core/ignore.js";
 import { Driver, type PatternCloseOptions } from "../patterns/kit/driver.js";
 import { bytes, checkFunction, checkOptions, integer } from "../patterns/kit/options.js";
 import { MAX_NAME } from "./bounds.js";
@@ -486,5 +487,3 @@ function cut(name: string, cause: Error): TransportError {
     },
   );
 }
-
-function ignore(): void {}

@@ -1,5 +1,6 @@
 /** One socket of a proxy: opened from its plan, bound and connected. */
 import { checkKeys } from "../core/arguments.js";
+import { ignore } from "../core/ignore.js";
 import type { Context } from "../sockets/context.js";
 import { announce, canRetire, engineStats, retire } from "../sockets/internal.js";
 import { checkOption } from "../sockets/options.js";
@@ -141,5 +142,3 @@ export class ProxySocket {
     return engineStats(this.socket).queuedOut ?? 0;
   }
 }
-
-function ignore(): void {}

@@ -6,6 +6,7 @@
  *   ipc  within a node
  */
 import { TransportError } from "../core/errors.js";
+import { ignore } from "../core/ignore.js";
 import { formatHostPort, parseHostPort } from "../core/schemes/host-port.js";
 import type { Engine } from "../engine/engine.js";
 import { ZmtpContext } from "../engine/zmtp/context.js";
@@ -162,8 +163,6 @@ function transport(naming: Naming, machine: Machine, scope: Scope): Transport {
     },
   };
 }
-
-function ignore(): void {}
 
 /** What a process's sockets stand on. */
 function platformOf(scope: Scope): Platform {

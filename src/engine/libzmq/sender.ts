@@ -23,6 +23,7 @@
 import { type InspectOptions, inspect } from "node:util";
 import { isBytes } from "../../core/bytes.js";
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
+import { ignore } from "../../core/ignore.js";
 import { OfferResult, type OutgoingFrame, type OutgoingMessage } from "../engine.js";
 import { copyOf } from "../message-copy.js";
 import type { NativeSocket } from "./native.js";
@@ -76,8 +77,6 @@ export type SendMode =
   | "routes"
   /** XPUB with `noDrop`: refuses a message if any peer is full. */
   | "looks";
-
-function ignore(): void {}
 
 /** Bytes of memory that libzmq references; text is copied. */
 function bytesOf(message: OutgoingMessage): number {

@@ -1,4 +1,5 @@
 import { InvalidArgumentError, NotSupportedError } from "../../core/errors.js";
+import { ignore } from "../../core/ignore.js";
 import type { OptionValues } from "../../core/option-table.js";
 import { completeOptions, setOption } from "../../core/option-values.js";
 import { SocketType, type SocketTypeName } from "../../core/socket-type.js";
@@ -43,8 +44,6 @@ let zapDomains = 0;
 const TYPE_NAMES = Object.fromEntries(
   Object.entries(SocketType).map(([name, type]) => [type, name]),
 ) as Record<SocketType, SocketTypeName>;
-
-function ignore(): void {}
 
 export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventLoop, Ticking {
   readonly endpoints: EngineEndpoints = this;

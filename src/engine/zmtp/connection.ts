@@ -15,6 +15,7 @@
  * fault ends this connection and is reported; nothing here throws.
  */
 import { debug } from "../../core/debug.js";
+import { ignore } from "../../core/ignore.js";
 import type { PeerCredentials } from "../engine.js";
 import type { DisconnectReason } from "../events.js";
 import { commandFrame } from "../frame.js";
@@ -642,8 +643,6 @@ function sealOf(
     return framing.encode([{ bytes, start: 0, end: bytes.length }]);
   };
 }
-
-function ignore(): void {}
 
 const STREAM_FAULTS: Partial<Record<StreamFault, string>> = {
   "reserved-bits": "the peer set reserved bits in a frame's flags (37/ZMTP, Framing)",

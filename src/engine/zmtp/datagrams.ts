@@ -15,6 +15,7 @@ import { networkInterfaces } from "node:os";
 import { quoted } from "../../core/arguments.js";
 import { systemClock } from "../../core/clock.js";
 import { TransportError } from "../../core/errors.js";
+import { ignore } from "../../core/ignore.js";
 import { formatHostPort } from "../../core/schemes/host-port.js";
 import { isMulticast, parseUdp, type UdpAddress } from "../../core/schemes/udp.js";
 import { MAX_DATAGRAM } from "../frame.js";
@@ -196,8 +197,6 @@ class DatagramLink implements Link {
     this.#effects.ended();
   }
 }
-
-function ignore(): void {}
 
 /** `undefined` unless the text is HOST:PORT with an IPv4 or [IPv6] address. */
 function targetOf(text: string): Target | undefined {

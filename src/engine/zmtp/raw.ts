@@ -1,4 +1,5 @@
 /** Raw byte streams (STREAM): each chunk is a message; empty messages mark the start and the end. */
+import { ignore } from "../../core/ignore.js";
 import type { DisconnectReason } from "../events.js";
 import { LONG_HEADER, writeHeader } from "../frame.js";
 import { disconnectError, lostError, noMemory } from "./errors.js";
@@ -263,5 +264,3 @@ class RawConnection implements Link, Sink, WriterEffects {
     this.#onEnd(reason, this.#error);
   }
 }
-
-function ignore(): void {}

@@ -8,6 +8,7 @@
  * Each question has its own connection, which identifies its answer even if the `id` is wrong.
  */
 import type { ErrorCode } from "../../core/errors.js";
+import { ignore } from "../../core/ignore.js";
 import { decodeZ85 } from "../../core/z85.js";
 import type { EngineListener, EngineSocket, OutgoingFrame, PeerCredentials } from "../engine.js";
 import { OfferResult } from "../engine.js";
@@ -82,8 +83,6 @@ function verdictOf(reply: readonly Buffer[]): Verdict {
 function fault(code: string, what: string): Refusal {
   return { code: `ERR_ZAP_${code}` as ErrorCode, message: `the authentication service's reply ${what}` };
 }
-
-function ignore(): void {}
 
 function credentialsOf({ mechanism, username, password, publicKey }: PeerCredentials): OutgoingFrame[] {
   if (mechanism === "PLAIN") return [username ?? "", password ?? ""];

@@ -24,6 +24,7 @@ import {
   TimeoutError,
 } from "../../core/errors.js";
 import { costOf, frameCost } from "../../core/frame-cost.js";
+import { ignore } from "../../core/ignore.js";
 import { StoreError } from "../kit/store/error.js";
 import { encodeSet, KEY, UUID_BYTES, VALUE, writeSequence } from "./protocol.js";
 
@@ -420,5 +421,3 @@ function unsupported(): NotSupportedError {
     "The server does not compare and set: it would make the update whatever the key is",
   );
 }
-
-function ignore(): void {}

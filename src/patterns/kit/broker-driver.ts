@@ -7,6 +7,7 @@ import { describe, refuseExtra } from "../../core/arguments.js";
 import { DriverTimer, type TimedRules } from "../../core/driver-timer.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { EventNames, TypedEvent } from "../../core/event-stream.js";
+import { ignore } from "../../core/ignore.js";
 import { withTimeout } from "../../core/waiter.js";
 import { forwards } from "../../sockets/internal.js";
 import { ownSockets } from "../../sockets/peer-views.js";
@@ -265,5 +266,3 @@ export abstract class BrokerDriver<
 
 /** A socket that listens. */
 export type BrokerSide = Pick<Router, "bind">;
-
-function ignore(): void {}

@@ -9,6 +9,7 @@ import { DriverTimer } from "../../core/driver-timer.js";
 import type { ShoalError } from "../../core/errors.js";
 import type { EventNames, TypedEvent } from "../../core/event-stream.js";
 import { costOf } from "../../core/frame-cost.js";
+import { ignore } from "../../core/ignore.js";
 import { lastFailure } from "../../sockets/internal.js";
 import { Request, type RequestOptions } from "../../sockets/request-reply.js";
 import type { BodyFor, BodyOf, BodyShape } from "./body.js";
@@ -482,5 +483,3 @@ export abstract class RequestClient<Req, Rep, E extends TypedEvent, S> extends D
     this.#next();
   }
 }
-
-function ignore(): void {}

@@ -3,6 +3,7 @@
 import { Link } from "../../core/collections/linked-list.js";
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import type { ShoalError } from "../../core/errors.js";
+import { ignore } from "../../core/ignore.js";
 import { Calls } from "../../sockets/calls.js";
 import { EMPTY, pieceCost } from "./protocol.js";
 import type { RunWriter } from "./runs.js";
@@ -305,5 +306,3 @@ export class PieceSink<T> implements CallSink, AsyncIterableIterator<T, undefine
     this.onDone?.();
   }
 }
-
-export function ignore(): void {}

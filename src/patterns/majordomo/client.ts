@@ -6,6 +6,7 @@ import { endedWith, startRequest } from "../../core/diagnostics.js";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { ClosedError, InvalidArgumentError, type ShoalError, TimeoutError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
+import { ignore } from "../../core/ignore.js";
 import { checkWait, refusedWait, Waiter, type WaitOptions } from "../../core/waiter.js";
 import type { Codec } from "../../sockets/codec.js";
 import { copiesFrames, listen, takesMessage } from "../../sockets/internal.js";
@@ -25,7 +26,6 @@ import {
   type CallSink,
   type CallTerms,
   type Decode,
-  ignore,
   PieceSink,
   WholeSink,
 } from "./client-calls.js";

@@ -10,6 +10,7 @@ import {
   TimeoutError,
 } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
+import { ignore } from "../../core/ignore.js";
 import { refusedWait, Waiter, type WaitOptions } from "../../core/waiter.js";
 import type { MessageLike } from "../../sockets/message.js";
 import { Driver } from "../kit/driver.js";
@@ -380,8 +381,6 @@ class OpenCall {
   promise: Promise<unknown> | undefined = undefined;
   readonly link: Link<OpenCall> = new Link<OpenCall>(this);
 }
-
-function ignore(): void {}
 
 /** What the Majordomo client gets of the options. @throws InvalidArgumentError `EINVAL` */
 function limitsOf(options: TitanicRequestOptions, uuid: string): MajordomoCallOptions {

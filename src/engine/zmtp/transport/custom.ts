@@ -3,6 +3,7 @@
 import type { Duplex } from "node:stream";
 import { isBytes } from "../../../core/bytes.js";
 import { NotSupportedError } from "../../../core/errors.js";
+import { ignore } from "../../../core/ignore.js";
 import type {
   TransportAcceptor,
   TransportListener,
@@ -175,5 +176,3 @@ function checkedListener(listener: TransportListener, scheme: string): Listener 
     },
   };
 }
-
-function ignore(): void {}

@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { createServer, type ListenOptions, type Server, Socket } from "node:net";
 import { dirname } from "node:path";
 import { NotSupportedError } from "../../../core/errors.js";
+import { ignore } from "../../../core/ignore.js";
 import {
   type AcceptedHandle,
   type AcceptedPeer,
@@ -152,5 +153,3 @@ export function bindError(error: Error, endpoint: string, path: string | undefin
     endpoint,
   );
 }
-
-function ignore(): void {}

@@ -1,6 +1,7 @@
 /** Shared by transports over TCP: listening, dialling each address of a name in turn, and socket options. */
 import { type LookupAddress, lookup } from "node:dns";
 import { type AddressInfo, isIP, type Server, type Socket, type TcpNetConnectOpts } from "node:net";
+import { ignore } from "../../../core/ignore.js";
 import { RunningTimeout } from "../../../core/running-timeout.js";
 import { formatHostPort, parseHostPort } from "../../../core/schemes/host-port.js";
 import { bindAddress } from "./address.js";
@@ -157,5 +158,3 @@ export function dialTcp(
 function isOwnPeer(socket: Socket, port: number): boolean {
   return socket.localPort === port && socket.localAddress === socket.remoteAddress;
 }
-
-function ignore(): void {}

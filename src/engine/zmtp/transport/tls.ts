@@ -10,6 +10,7 @@ import type { X509Certificate } from "node:crypto";
 import { connect, type Server, type Socket } from "node:net";
 import { connect as connectTls, TLSSocket, type TLSSocketOptions } from "node:tls";
 import { NotSupportedError, type ShoalError, TransportError } from "../../../core/errors.js";
+import { ignore } from "../../../core/ignore.js";
 import { takenOf, verifyError } from "../../../core/node-internals.js";
 import { parseHostPort } from "../../../core/schemes/host-port.js";
 import type { Fault } from "../mechanism/mechanism.js";
@@ -275,5 +276,3 @@ function transport(isRead: boolean): Transport {
 export const tls = transport(true);
 /** TLS for `node:http`, which reads first; readSocket starts the reader. */
 export const tlsForHttp = transport(false);
-
-function ignore(): void {}

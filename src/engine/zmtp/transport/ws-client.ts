@@ -4,6 +4,7 @@
  *   request --101, with an offered subprotocol--> a stream of ZMTP
  *      `- another answer, no answer in time, or no HTTP: a fault, and the connection ends
  */
+import { ignore } from "../../../core/ignore.js";
 import { addressOf } from "../../../core/schemes/scheme.js";
 import { chosenMechanism } from "../mechanism/chosen.js";
 import { newUpgradeKey, nextMaskKey } from "../ws/random.js";
@@ -94,5 +95,3 @@ function reasonOf({ code = "" }: NodeJS.ErrnoException): string {
   if (code === "HPE_HEADER_OVERFLOW") return "the server's answer is too long";
   return code.startsWith("HPE_") && code !== "HPE_INVALID_EOF_STATE" ? NOT_HTTP : HUNG_UP;
 }
-
-function ignore(): void {}

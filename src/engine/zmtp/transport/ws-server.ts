@@ -4,6 +4,7 @@ import type { Server as HttpServer, IncomingMessage } from "node:http";
 import type { Server as HttpsServer } from "node:https";
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
+import { ignore } from "../../../core/ignore.js";
 import { formatHostPort } from "../../../core/schemes/host-port.js";
 import { KernelStream } from "./kernel-stream.js";
 import { Reader } from "./reader.js";
@@ -82,5 +83,3 @@ function endpointOf(server: HttpServer | HttpsServer): string {
   if (address === null || typeof address === "string") return `${scheme}://*:*`;
   return formatHostPort(scheme, address.address, address.port);
 }
-
-function ignore(): void {}

@@ -3,6 +3,7 @@
  * or unknown. Of the package `pg` only the part that is used is named, so that the types do not need the package.
  */
 import { ClosedError } from "../../../core/errors.js";
+import { ignore } from "../../../core/ignore.js";
 import { loadOptional } from "../../../core/optional-package.js";
 import { StoreError } from "./error.js";
 
@@ -43,8 +44,6 @@ function openPool(what: string, options: object): PgPool {
   pool.on("connect", (client) => client.on("error", ignore));
   return pool;
 }
-
-function ignore(): void {}
 
 /** "off" alone says that a commit may be lost; the other values wait for a disk at least. */
 const DURABLE = `SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'`;
