@@ -8,7 +8,6 @@
  */
 import { MAX_DATAGRAM } from "../../frame.js";
 
-/** @returns the parts of one datagram */
 export function encodeGroupDatagram(group: Uint8Array, body: Uint8Array): Uint8Array[] {
   return [Uint8Array.of(group.length), group, body];
 }

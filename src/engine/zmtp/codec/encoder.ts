@@ -19,7 +19,6 @@ import { acquire, type PooledBuffer, type RefCounted } from "./pooled-buffer.js"
 /** Bytes of a slab. The first slab of an idle pipe is small unless the previous one grew past it. */
 export const SLAB_SIZE = 131_072;
 export const FIRST_SLAB_SIZE = 2_048;
-/** Slabs kept for reuse, of each size. */
 const MAX_POOLED = 32;
 const MAX_POOLED_FIRST = 1_024;
 
@@ -51,7 +50,6 @@ export class Slab implements RefCounted {
   }
 }
 
-/** Placeholder for a missing slab; always full. */
 export const FULL = new Slab(Buffer.alloc(0));
 FULL.used = SLAB_SIZE;
 FULL.refs = 1;
@@ -122,7 +120,6 @@ export class Encoder {
   /** Frames of the message; 0 for a command or raw bytes. */
   frames = 0;
   parts: Part[] | undefined = undefined;
-  /** Size of the next slab when there is none. */
   #firstSize = FIRST_SLAB_SIZE;
 
   /**
@@ -169,7 +166,6 @@ export class Encoder {
     this.#close();
   }
 
-  /** Encodes a command's frame or raw bytes. */
   encodeRaw(bytes: Uint8Array | string): void {
     this.parts = undefined;
     this.length = 0;
@@ -345,7 +341,6 @@ export class Encoder {
     this.length += size;
   }
 
-  /** @returns a slab with `size` bytes of room */
   #room(size: number): Slab {
     if (this.slab.used + size <= this.slab.size) return this.slab;
     const isFirst = this.slab === FULL && size <= FIRST_SLAB_SIZE;
@@ -359,7 +354,6 @@ export class Encoder {
     return this.slab;
   }
 
-  /** Makes a part of the bytes since `start`. */
   #cut(): void {
     this.parts ??= [];
     const { slab } = this;

@@ -10,7 +10,6 @@
 const MAX_MESSAGES = 1_000;
 const MAX_COST = 524_288;
 
-/** Placeholder in unused places. */
 const NONE: Buffer[] = [];
 
 /** Template for lists that will probably be full: a growing array would be copied ten times. */
@@ -26,7 +25,6 @@ export class FrameList {
   size: number;
   cost: number;
 
-  /** @param large whether the list will probably be full */
   constructor(first: Buffer[], size: number, cost: number, large: boolean) {
     // V8 inlines `push` only for an array that began with an element.
     if (large) {
@@ -61,7 +59,6 @@ export class FrameList {
     return this.#at === 0 && this.#end <= max && (this.cost <= maxCost || this.#end === 1);
   }
 
-  /** Gives all messages to the caller, and ends the list. */
   get messages(): Buffer[][] {
     if (this.#messages.length > this.#end) this.#messages.length = this.#end;
     return this.#messages;

@@ -15,12 +15,10 @@ export class FrameReader {
   /** A partial frame, or the header of a frame sent by reference, with its body in the next segment. */
   #open: Uint8Array = NOTHING;
 
-  /** Whether a frame is incomplete. */
   get open(): boolean {
     return this.#open.length > 0;
   }
 
-  /** @returns whole frames; an incomplete one continues in the next call */
   read(segments: readonly Segment[]): Frame[] {
     const frames: Frame[] = [];
     for (const segment of segments) {

@@ -21,7 +21,6 @@ export interface Greeting {
   readonly asServer: boolean;
 }
 
-/** Why the peer's first bytes are refused. */
 export type GreetingFault =
   /** Another protocol, or ZMTP 1. */
   | "signature"

@@ -53,7 +53,6 @@ const FEW_FRAMES = 8;
 const NO_BYTES = Buffer.alloc(0);
 
 export class InStream implements SplitFrameEffects<StreamFault> {
-  /** Whole queued messages. */
   messages = 0;
   /** Whether the last messages were taken in encoded form, for relaying. */
   relayed = false;
@@ -61,17 +60,15 @@ export class InStream implements SplitFrameEffects<StreamFault> {
   readonly #onCommand: OnCommand;
   readonly #runs = new RingBuffer<Run>(4);
   #head: Run | undefined = undefined;
-  /** The list of the last run, if it has one. */
   #list: FrameList | undefined = undefined;
   #listsAreLarge = false;
   /** Frames of the incomplete message, and the bytes of their bodies. */
   #frames = 0;
   #size = 0;
-  /** Cost of those frames (core/frame-cost.ts). */
+  /** Cost of the incomplete message's whole frames (core/frame-cost.ts). */
   #begun = 0;
   /** Cost of all whole frames, those of the incomplete message included. */
   #kept = 0;
-  /** Frames of the message that `#wholeAt` found last. */
   #wholeFrames = 0;
   /** With a cipher, the stream of sealed frames; its incomplete frame counts here. */
   outer: InStream | undefined = undefined;
@@ -79,12 +76,10 @@ export class InStream implements SplitFrameEffects<StreamFault> {
   fragments = 0;
   readonly #split: SplitFrame<StreamFault>;
 
-  /** Cost of whole queued messages. */
   get cost(): number {
     return this.#kept - this.#begun;
   }
 
-  /** Cost of the incomplete message. */
   get unfinished(): number {
     const outer = this.outer === undefined ? 0 : this.outer.unfinished;
     return this.#begun + this.#split.bytes + this.fragments + outer;
@@ -95,7 +90,6 @@ export class InStream implements SplitFrameEffects<StreamFault> {
     return this.#split.lacks;
   }
 
-  /** Bytes; negative: no limit. */
   get maxMessageSize(): number {
     return this.#maxMessageSize;
   }
@@ -172,7 +166,6 @@ export class InStream implements SplitFrameEffects<StreamFault> {
     return this.#split.memory();
   }
 
-  /** Whether a large frame is incomplete. */
   get inLarge(): boolean {
     return this.#split.isLarge;
   }
@@ -216,7 +209,6 @@ export class InStream implements SplitFrameEffects<StreamFault> {
       position = fault;
     }
     let start = position;
-    /** Frames since `start`. */
     let frames = 0;
     /** Begin of the incomplete message in this chunk; -1: in an earlier chunk, or before a command. */
     let begin = this.#frames === 0 ? position : -1;
@@ -328,7 +320,6 @@ export class InStream implements SplitFrameEffects<StreamFault> {
     return frames;
   }
 
-  /** `takeMany` for messages in a list. */
   #takeFramed(
     run: Run,
     list: FrameList,
@@ -404,7 +395,6 @@ export class InStream implements SplitFrameEffects<StreamFault> {
     const costOfFirst = first === undefined ? 0 : frameCost(first.length);
     let position = start;
     let count = 0;
-    /** Body bytes, without `first`. */
     let size = 0;
     let frames = 0;
     while (
@@ -661,7 +651,6 @@ export class InStream implements SplitFrameEffects<StreamFault> {
 export class Run {
   readonly memory: ArrayBufferLike;
   readonly bytes: Uint8Array;
-  /** Offset of `bytes` in `memory`. */
   readonly base: number;
   position: number;
   readonly end: number;
@@ -698,7 +687,6 @@ export class Run {
     this.pooled = undefined;
   }
 
-  /** @returns a run of the remaining frames before `end` */
   before(end: number): Run {
     return new Run(this.bytes, this.position, end, this.pooled, this.own);
   }

@@ -19,9 +19,7 @@ export class Segment {
   readonly bytes: Uint8Array;
   start: number;
   end: number;
-  /** Messages with their last byte here. */
   messages: number;
-  /** Frames of `messages`. */
   frames: number;
   /** Whether the segment ends at the end of a message or command. */
   readonly whole: boolean;
@@ -65,7 +63,6 @@ export class OutQueue {
   readonly #inFlight: Segment[] = [];
   #last: Segment | undefined = undefined;
 
-  /** Queued segments. */
   get length(): number {
     return this.#segments.length;
   }
@@ -128,7 +125,6 @@ export class OutQueue {
     return replaced;
   }
 
-  /** Appends whole encoded messages by reference. */
   addRange(
     bytes: Uint8Array,
     start: number,
@@ -166,7 +162,6 @@ export class OutQueue {
   take(maxBytes: number): readonly Segment[] {
     let bytes = 0;
     let whole = true;
-    /** Index of the first segment of the incomplete message. */
     let begin = this.#inFlight.length;
     let isDetached = false;
     while (bytes < maxBytes || !whole) {
@@ -192,7 +187,6 @@ export class OutQueue {
     return this.#inFlight;
   }
 
-  /** Confirms that the kernel, or the browser, has the segments in flight. */
   confirm(): void {
     this.#end();
   }
@@ -250,12 +244,10 @@ export class OutQueue {
     return messages;
   }
 
-  /** Drops all messages. @returns their number */
   clear(): number {
     return this.lose() + this.clearWaiting();
   }
 
-  /** Drops the segments in flight from `begin` on. */
   #drop(begin: number): void {
     for (const { messages, memory } of this.#inFlight.splice(begin)) {
       this.messages -= messages;

@@ -16,7 +16,6 @@ import { allocate } from "../../../core/memory.js";
 
 export interface RefCounted {
   refs: number;
-  /** Drops one reference. */
   release(): void;
 }
 
@@ -41,7 +40,6 @@ let wanted = 0;
 
 export class PooledBuffer implements RefCounted {
   readonly bytes: Buffer;
-  /** The caller of `acquire` holds the first reference. */
   refs = 1;
 
   constructor(bytes: Buffer) {
@@ -76,7 +74,6 @@ export function acquire(size: number): PooledBuffer {
   );
 }
 
-/** @returns four classes per power of two */
 function classOf(size: number): number {
   const exponent = Math.floor(Math.log2(size));
   return 4 * exponent + Math.floor(4 * (size / 2 ** exponent - 1));
@@ -98,13 +95,11 @@ function fitting(ofSize: SizeClass | undefined, size: number): Buffer | undefine
   return undefined;
 }
 
-/** Frees half of the unused buffers. */
 function giveUp(ofSize: SizeClass): void {
   drop(ofSize, Math.ceil(ofSize.unused / 2));
   ofSize.unused = ofSize.free.length;
 }
 
-/** Frees the oldest buffers. */
 function drop({ free }: SizeClass, count: number): void {
   for (const { length } of free.splice(0, count)) freeBytes -= length;
 }
@@ -125,7 +120,6 @@ function makeRoom(ofSize: SizeClass, bytes: number): boolean {
   return true;
 }
 
-/** @returns the approximate free bytes of a class */
 function bytesOf({ free }: SizeClass): number {
   return free.length * (free[0]?.length ?? 0);
 }

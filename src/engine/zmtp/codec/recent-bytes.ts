@@ -9,7 +9,6 @@ const MAX_RECENT = 4;
 export class RecentBytes<T> {
   readonly #bytes: Buffer[] = [];
   readonly #values: T[] = [];
-  /** The next entry overwrites the oldest. */
   #at = 0;
 
   /** @returns the value of the first `length` of `bytes`; `undefined`: unknown */

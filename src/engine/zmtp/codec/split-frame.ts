@@ -27,7 +27,7 @@ export const MAX_EAGER = 1_048_585;
 const AHEAD = 128;
 /** Multiple once `MAX_UNFILLED` is reached. */
 const AHEAD_AT_BOUND = 2;
-/** Multiple at that bound for a frame longer than `MAX_UNFILLED`, so that only its first sixteenth is copied. */
+/** Multiple past `MAX_UNFILLED` for a frame longer than that, so that only its first sixteenth is copied. */
 const AHEAD_PAST_BOUND = 16;
 /** Bound on unfilled memory of unfinished frames, in bytes, for all connections of a thread. */
 export const MAX_UNFILLED = 1_073_741_824;
@@ -65,11 +65,9 @@ function ahead(need: number, have: number, times: number, size: number): number 
 }
 
 export interface SplitFrameEffects<F extends string> {
-  /** Checks a complete header. @returns the fault */
   splitOnHeader(flags: number, size: number): F | undefined;
   /** Takes a whole frame. @param at its position in `bytes`, behind earlier frames of its message */
   splitOnWhole(bytes: Buffer, at: number, end: number, pooled: PooledBuffer | undefined): void;
-  /** Reports an allocation failure. @returns the fault */
   splitOnNoMemory(): F;
 }
 
@@ -80,7 +78,6 @@ export class SplitFrame<F extends string> {
   #body: Buffer | undefined = undefined;
   /** Owner of the body, if pooled. */
   #pooled: PooledBuffer | undefined = undefined;
-  /** Position of the frame in `#body`. */
   #at = 0;
   #have = 0;
   #need = 0;
@@ -93,7 +90,6 @@ export class SplitFrame<F extends string> {
     return this.#need > 0;
   }
 
-  /** Received bytes of the frame. */
   get bytes(): number {
     return this.#have - this.#at;
   }
@@ -132,7 +128,6 @@ export class SplitFrame<F extends string> {
     return count === 0 ? undefined : behindFrame?.subarray(0, count);
   }
 
-  /** Keeps the first part of a frame. */
   begin(chunk: Uint8Array, position: number, to: number): F | undefined {
     this.#header = Buffer.allocUnsafe(LONG_HEADER);
     this.#have = 0;
@@ -179,7 +174,6 @@ export class SplitFrame<F extends string> {
     return from + count;
   }
 
-  /** Discards the frame. */
   drop(): void {
     if (this.#body !== undefined) unfilled -= this.#body.length - this.#have;
     this.#header = undefined;
@@ -225,7 +219,6 @@ export class SplitFrame<F extends string> {
     return larger;
   }
 
-  /** The size of the first buffer. @param have bytes received */
   #firstSize(total: number, have: number): number {
     const eager = Math.min(total, MAX_EAGER);
     return unfilled + eager <= MAX_UNFILLED ? eager : Math.min(eager, Math.max(DIRECT, have));

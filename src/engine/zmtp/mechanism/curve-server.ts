@@ -4,8 +4,8 @@
  *   start -- HELLO, send WELCOME --> welcome sent -- INITIATE --> (asks: asking -- allowed -->) send READY -> over
  *
  * RFC 26 lets a server forget a client between HELLO and INITIATE, and recover its state from the cookie. This server
- * keeps the state with the connection. It still seals the cookie as the RFC says, with a key that it discards at once,
- * and accepts the same cookie once, on this connection. So a recorded INITIATE opens nothing.
+ * keeps the state with the connection. The cookie is still sealed as the RFC says, with a key discarded at once. Only this
+ * cookie passes, once, on this connection, so a recorded INITIATE opens nothing.
  *
  * Without a hook all clients with the server's key may connect, as with libzmq without a ZAP handler.
  */

@@ -77,7 +77,6 @@ export class PortLink implements Link, PortSink {
     port.handTo(this);
   }
 
-  /** Starts sending after both sides have joined. */
   open(): void {
     if (this.#closed) return;
     this.blocked = false;

@@ -58,7 +58,6 @@ export type ThreadWord =
   | { readonly kind: "accept"; readonly to: string; readonly place: string };
 
 export interface ThreadWire {
-  /** Whether ports can be transferred. */
   readonly handsOver: boolean;
   /**
    * Number of this thread. Two copies of this package in one thread share it, and cannot answer each other in a
@@ -67,7 +66,6 @@ export interface ThreadWire {
   readonly thread: number;
   /** Whether older threads may exist. */
   readonly mayHaveOthers: boolean;
-  /** Sends to all other threads. */
   post(word: ThreadWord): void;
   /** Waits for a port at a place. @returns cancels the wait */
   receive(place: string, onPort: (port: MessagePortLike, description: unknown) => void): () => void;
@@ -89,7 +87,6 @@ export interface ThreadNamesEffects {
   accepted(name: string, port: MessagePortLike): void;
 }
 
-/** A connecting socket of this thread. */
 interface Seek {
   readonly name: string;
   readonly onPort: (port: MessagePortLike, description: unknown) => void;
@@ -102,7 +99,6 @@ export class ThreadNames {
   readonly #wire: ThreadWire;
   readonly #effects: ThreadNamesEffects;
   readonly #id: string;
-  /** Known threads, by id. */
   readonly #others = new Set<string>();
   readonly #seeks = new Set<Seek>();
   /** Open offers by place; `cancel` stops the timer. */
@@ -122,7 +118,6 @@ export class ThreadNames {
     wire.post({ kind: "hello", from: this.#id, thread: wire.thread });
   }
 
-  /** Whether there may be another thread to ask. */
   get hasOthers(): boolean {
     return !this.#settled || this.#others.size > 0;
   }

@@ -21,7 +21,6 @@ import { ERROR_CODES, type ErrorCode } from "../../../core/errors.js";
 import type { Fault } from "../mechanism/mechanism.js";
 import type { ReceiveMarks } from "../pipe.js";
 
-/** The first element of a word. */
 export const Word = {
   Hello: 0,
   Welcome: 1,
@@ -32,7 +31,6 @@ export const Word = {
   Closed: 6,
 } as const;
 
-/** Bytes of the counts of messages and frames. */
 export const BATCH_HEADER = 8;
 
 /** A socket's description for its peer, like the metadata of a handshake. */
@@ -91,7 +89,6 @@ export class ThreadPort {
     if (!this.#closed) this.#port.postMessage(word);
   }
 
-  /** Transfers the memory to the other thread. */
   transfer(memory: ArrayBuffer): void {
     if (!this.#closed) this.#port.postMessage(memory, [memory]);
   }

@@ -10,7 +10,6 @@ import type { StreamFault } from "../codec/in-stream.js";
 import type { PooledBuffer } from "../codec/pooled-buffer.js";
 import type { Fault, Mechanism } from "../mechanism/mechanism.js";
 
-/** Bytes of ZMTP frames. */
 export interface FramePiece {
   readonly bytes: Uint8Array;
   readonly start: number;

@@ -123,7 +123,6 @@ function hasLinked(existing: string, path: string): boolean {
 
 interface Owned {
   readonly inode: string;
-  /** A folder created for this path, removed with it. */
   readonly folder: string | undefined;
 }
 

@@ -2,7 +2,7 @@
  * Unix domain sockets: paths, `*` for a temporary path, and Linux's abstract names (`@NAME`, which exist only as long as
  * their socket).
  *
- * A killed process leaves its path behind. Such a path is taken over only without a listener, and by one process only
+ * A killed process leaves its path behind. Shoal takes such a path over only without a listener, and in one process only
  * (ipc-path.ts), so that no endpoint is stolen.
  */
 import { mkdtempSync, rmdirSync } from "node:fs";

@@ -72,7 +72,6 @@ export interface StreamReader {
   resume(): void;
 }
 
-/** A stream with its own memory. */
 export interface DataSource {
   on(event: "data", listener: (chunk: Buffer) => void): unknown;
 }
@@ -91,7 +90,7 @@ export class Reader implements StreamReader {
   /** Whether full TLS records are gathered, and the gathered bytes not yet with the sink. */
   #gathers = false;
   #gathered = 0;
-  /** Whether they are due at the end of the turn. */
+  /** Whether gathered records are due at the end of the turn. */
   #gathering = false;
   #paused = false;
   #ahead: Buffer[] = [];

@@ -28,7 +28,7 @@ type TlsOptions = Pick<
   | "tlsMinVersion"
 >;
 
-/** Newer versions of Node.js have it. */
+/** Present in newer versions of Node.js. */
 interface WithSystemCertificates {
   getCACertificates?(type: "default" | "system"): readonly string[];
 }

@@ -110,7 +110,6 @@ class TlsStream implements Stream {
 
 /** OpenSSL's text; during a write the code is only EPROTO. */
 const NO_CERTIFICATE = "peer did not return a certificate";
-/** OpenSSL's codes for faulty certificates. */
 const X509_CODE =
   /^(?:CERT_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|INVALID_CA$|HOSTNAME_MISMATCH$|ERR_TLS_CERT_)/;
 

@@ -25,7 +25,6 @@ export interface Stream {
   readonly framing?: Framing | undefined;
   /** Bytes taken by the system. */
   taken(): number;
-  /** The peer's accepted certificate. */
   readonly certificate?: X509Certificate | undefined;
   /** Whether the transport's handshake is in flight; writes wait for it. Absent: no such handshake. */
   readonly opening?: boolean;

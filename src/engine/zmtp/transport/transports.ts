@@ -52,7 +52,6 @@ export function machineSchemes(): readonly string[] {
   return schemes;
 }
 
-/** An address of a machine. */
 export interface HostInterface {
   readonly name: string;
   readonly address: string;

@@ -128,7 +128,6 @@ export class Paths {
       this.#fail(pending, `the upgrade of ${remote} gave way to a new one: ${limit} were under way`);
     },
   );
-  /** The HTTP server of a port, made for the first connection. */
   #http: HttpServer | undefined;
 
   get size(): number {

@@ -26,7 +26,6 @@ export interface UpgradeRequest {
   /** Without its query. */
   readonly path: string;
   readonly key: string;
-  /** In the client's order of preference. */
   readonly protocols: readonly string[];
   readonly host: string;
   /** Origin of the page; undefined outside browsers. */

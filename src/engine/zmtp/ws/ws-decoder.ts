@@ -72,7 +72,6 @@ const FIRST_ASSEMBLY = 1_024;
 export class WsDecoder {
   readonly #masked: boolean;
   readonly #stream: boolean;
-  /** An incomplete header. */
   readonly #header = Buffer.alloc(HEADER_MOST);
   #have = 0;
   /** Missing bytes of the current binary frame, and its mask at this point. */
@@ -80,7 +79,6 @@ export class WsDecoder {
   #mask = 0;
   /** Opcode of the incomplete message in fragments; 0: none. */
   #fragmented = 0;
-  /** Whether the current data frame ends its message. */
   #isFinal = true;
   /** Header bytes of fragments, less their payloads. */
   #overhead = 0;
@@ -95,7 +93,6 @@ export class WsDecoder {
   #control: Buffer | undefined = undefined;
   #controlHas = 0;
   #opcode = 0;
-  /** First byte, length and flags of the current frame. */
   #first = 0;
   #length = 0;
   #flags = 0;
@@ -118,7 +115,6 @@ export class WsDecoder {
     this.#stream = stream;
   }
 
-  /** Bytes of the incomplete message in fragments. */
   get unfinished(): number {
     return this.#assembly === undefined ? 0 : this.#assemblyHas;
   }
@@ -239,7 +235,6 @@ export class WsDecoder {
     return size;
   }
 
-  /** @param header size in bytes @returns the position in the target */
   #begin(header: number, target: Words, to: number): number {
     const isFinal = (this.#first & FIN) !== 0;
     const isContinuation = (this.#first & 0x0f) === CONTINUATION;
@@ -310,7 +305,6 @@ export class WsDecoder {
     return false;
   }
 
-  /** @returns the position in the target */
   #fragmentIsWhole(target: Words, to: number): number {
     if (!this.#isFinal) return to;
     if (this.maxSize < 0) {
@@ -336,7 +330,6 @@ export class WsDecoder {
     return to + frame.length;
   }
 
-  /** @returns the number of bytes used */
   #continueControl(source: Words, position: number, end: number): number {
     const control = this.#control as Buffer;
     const count = Math.min(control.length - this.#controlHas, end - position);

@@ -29,7 +29,6 @@ const MEDIUM_SCRATCH = 65_536;
 const LARGE_SCRATCH = 524_288;
 const SCRATCH_SIZES: readonly number[] = [SMALL_SCRATCH, MEDIUM_SCRATCH, LARGE_SCRATCH];
 
-/** Unused memory of each size. */
 const scratch: (Words | undefined)[] = SCRATCH_SIZES.map(() => undefined);
 
 export type RandomWord = () => number;
@@ -76,7 +75,6 @@ export class WsEncoder {
     return output.subarray(0, at);
   }
 
-  /** Takes back the memory of the last `encode` or `join`. */
   release(): void {
     const last = this.#last;
     this.#last = undefined;
@@ -97,7 +95,6 @@ export class WsEncoder {
     return frame;
   }
 
-  /** Bytes of `pieces` on the wire. */
   #measure(pieces: readonly FramePiece[]): number {
     const extra = 1 + (this.#key === undefined ? 0 : KEY_SIZE);
     let total = 0;
