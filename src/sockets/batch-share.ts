@@ -1,36 +1,35 @@
 /**
- * How many messages one receive takes at most, so that the batches of all sockets together stay few.
+ * Limits the messages of one receive, so that the batches of all sockets together stay small.
  *
- * A loop over batches holds the last one until the next is there. With 50 sockets and 1,000 messages each that is as much as
- * V8's whole young generation, which then copies them in each collection. So sockets that
- * receive by turns share what one alone would have:
+ * A loop over batches holds the last one until the next arrives. 50 sockets with 1,000 messages each fill V8's whole
+ * young generation, so each collection copies them. Sockets that receive by turns therefore share one budget:
  *
  *   a a a a          1,000 each
- *   a b c … a b c …  the share of as many as took some since its last one; it grows again while no other takes any
+ *   a b c … a b c …  divided by the number of receives since the socket's last one; grows while no other socket receives
  */
 
-/** Messages of one receive at most, so that the event loop turns between them. */
+/** Most messages of one receive, so that the event loop can turn. */
 export const MAX_MANY = 1_000;
-/** Messages of the last batches of all sockets together, as long as each has its least. */
+/** Most messages in the last batches of all sockets, unless MIN_MANY applies. */
 const MAX_HELD = 6_400;
-/** Messages that each may have in any case: a call for fewer would cost more than it saves. */
+/** Messages each socket may always take; fewer would not be worth a call. */
 const MIN_MANY = 64;
-/** Sockets from which on each has its least. */
+/** The number of sockets at which each gets MIN_MANY. */
 const MAX_SHARERS = MAX_HELD / MIN_MANY;
 
 let made = 0;
-/** The one that took the last batch. */
+/** The id of the socket with the last batch. */
 let last = -1;
-/** How often another one took a batch than before. */
+/** The number of times that the receiving socket changed. */
 let switches = 0;
 
 export class BatchShare {
   readonly #id = made++;
-  /** `switches` when it was its turn last. */
+  /** `switches` at the last turn of this socket. */
   #at = switches;
   #others = 0;
 
-  /** Messages that the next receive takes at most. */
+  /** Most messages for the next receive. */
   next(): number {
     if (last !== this.#id) {
       last = this.#id;

@@ -17,7 +17,7 @@ class Batch implements MessageBatch<unknown> {
   #messages: unknown[] | undefined;
   readonly #lease: Lease;
 
-  /** @param lease what their memory is lent by */
+  /** @param lease owns the messages' memory */
   constructor(messages: unknown[], lease: Lease) {
     this.#messages = messages;
     this.#lease = lease;
@@ -85,7 +85,7 @@ class BatchIterator implements AsyncIterableIterator<MessageBatch<unknown>, unde
   }
 
   #failed = (error: unknown): Result => {
-    // Closing is how a loop is ended; a call out of turn is a mistake, whatever comes after it.
+    // Closing ends a loop regularly; a call out of turn is always an error.
     if (this.#core.closed && !(error instanceof InvalidStateError)) return DONE;
     throw error;
   };

@@ -1,9 +1,8 @@
 /**
- * What turns values into frames and back.
+ * Converts values to frames and back.
  *
- * A codec works on one frame, the last of a message: the body. Frames before it
- * (a topic, an envelope) stay as they are. A socket without a codec deals in
- * plain frames.
+ * A codec handles one frame, the last of a message: the body. Frames before it (a topic, an envelope) stay as they
+ * are. A socket without a codec has plain frames.
  */
 import { loadBundled } from "../core/built-file.js";
 import { bytesOf } from "../core/bytes.js";
@@ -11,19 +10,19 @@ import { InvalidMessageError } from "../core/errors.js";
 import { describeIssues, type StandardSchemaV1, validate } from "../core/standard-schema.js";
 import type { OutgoingFrame } from "../engine/engine.js";
 
-/** Encodes values of one type to a frame, and decodes them. */
+/** Encodes and decodes values of one type. */
 export interface Codec<T> {
-  /** For messages and documentation: "json", "text", … */
+  /** Name for error messages and documentation: "json", "text", … */
   readonly name: string;
-  /** @throws InvalidMessageError for a value that cannot be encoded or does not pass the schema */
+  /** @throws InvalidMessageError for a value that cannot be encoded or fails the schema */
   encode(value: T): OutgoingFrame;
   /** @throws anything for a frame that cannot be decoded; InvalidMessageError with `issues` for the schema */
   decode(frame: Buffer): T;
 }
 
-/** UTF-8 text. A frame that is not UTF-8 does not pass. */
+/** UTF-8 text. Other frames are invalid. */
 export function text(): Codec<string>;
-/** UTF-8 text that a schema has to accept. */
+/** UTF-8 text validated by a schema. */
 export function text<S extends StandardSchemaV1<string, string>>(
   schema: S,
 ): Codec<StandardSchemaV1.InferOutput<S>>;
@@ -45,7 +44,7 @@ export function text(schema?: StandardSchemaV1): Codec<never> {
 
 /** JSON text. `undefined`, functions, cycles and bytes cannot be encoded. */
 export function json<T = unknown>(): Codec<T>;
-/** JSON that a schema has to accept, on the way out and on the way in. */
+/** JSON validated by a schema on sending and receiving. */
 export function json<S extends StandardSchemaV1>(schema: S): Codec<StandardSchemaV1.InferOutput<S>>;
 export function json(schema?: StandardSchemaV1): Codec<never> {
   return withSchema(
@@ -71,23 +70,23 @@ interface Msgpackr {
 
 let msgpackr: Msgpackr | undefined;
 
-/** MessagePack, by the package msgpackr, which is part of this one and is loaded at the first call. */
+/** MessagePack by the package msgpackr, which is bundled and loaded on the first call. */
 export function msgpack<T = unknown>(): Codec<T>;
-/** MessagePack that a schema has to accept, on the way out and on the way in. */
+/** MessagePack validated by a schema on sending and receiving. */
 export function msgpack<S extends StandardSchemaV1>(schema: S): Codec<StandardSchemaV1.InferOutput<S>>;
 export function msgpack(schema?: StandardSchemaV1): Codec<never> {
   if (msgpackr === undefined) {
     const { Packr } = loadBundled("msgpackr") as {
       Packr: new (options: object) => Msgpackr;
     };
-    // Plain MessagePack: no record extension, which only msgpackr itself understands.
+    // Plain MessagePack without records, which only msgpackr understands.
     msgpackr = new Packr({ useRecords: false });
   }
   const packr = msgpackr;
   return withSchema(
     {
       name: "msgpack",
-      // It packs the memory of no view but that of a Uint8Array.
+      // msgpackr handles no views other than Uint8Array.
       encode: (value: unknown): OutgoingFrame => packr.pack(bytesOf(value) ?? value),
       decode: (frame: Buffer): unknown => packr.unpack(frame),
     },
@@ -96,9 +95,8 @@ export function msgpack(schema?: StandardSchemaV1): Codec<never> {
 }
 
 /**
- * A codec with a Standard Schema validator around it. What a schema transforms,
- * the program gets transformed; what does not pass is refused: for the sender
- * with an error, for the receiver as an `invalid` event and a count.
+ * Adds a Standard Schema validator to a codec. The program gets transformed values. Invalid values are refused with
+ * an error for the sender, and with an `invalid` event and a count for the receiver.
  */
 export function withSchema(codec: Codec<unknown>, schema: StandardSchemaV1 | undefined): Codec<never> {
   if (schema === undefined) return codec as Codec<never>;
@@ -112,7 +110,7 @@ export function withSchema(codec: Codec<unknown>, schema: StandardSchemaV1 | und
   return {
     name: codec.name,
     encode(value: unknown): OutgoingFrame {
-      check(value); // The value itself goes out: the receiver's schema makes its own transformation.
+      check(value); // The original value is sent, since the receiver's schema transforms it.
       return codec.encode(value);
     },
     decode: (frame: Buffer): unknown => check(codec.decode(frame)),

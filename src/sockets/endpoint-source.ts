@@ -1,34 +1,33 @@
 /**
- * Endpoints that come and go: what a socket, or a pattern's client, takes in place of an endpoint that is fixed.
+ * Dynamic endpoints, in place of a fixed endpoint of a socket or a pattern's client.
  *
- *   source ──whole list──> SourceReader ──what is valid, each once, at most MAX_SOURCE_ENDPOINTS──> socket, pattern
- *              throws ──> its last list stands, and it is read again after a pause that doubles
- *              ends   ──> its last list stands
+ *   source ──whole list──> SourceReader ──valid endpoints, each once, at most MAX_SOURCE_ENDPOINTS──> socket, pattern
+ *              throws ──> its last list stays; it is read again after a pause that doubles
+ *              ends   ──> its last list stays
  *
- * A list may be a remote's word: what is wrong in it never throws into the program. It is left out and reported.
+ * Lists may come from untrusted peers: invalid endpoints are skipped and reported, and never throw into the program.
  */
 import { backOff } from "../core/back-off.js";
 import { InvalidArgumentError, type ShoalError, TransportError } from "../core/errors.js";
 import { checkEndpoint } from "../core/schemes/schemes.js";
 
-/** Endpoints of one list that are used; further ones are refused. */
+/** Most endpoints of one list; further ones are refused. */
 export const MAX_SOURCE_ENDPOINTS = 1_024;
-/** ms before a source that threw is read again, doubled up to the second with each failure in a row. */
+/** ms before a failed source is read again; doubles with each failure up to MAX_RETRY_DELAY. */
 const RETRY_DELAY = 100;
 const MAX_RETRY_DELAY = 10_000;
 
-/** Endpoints that come and go: `node.resolver(…)` of `shoal/cluster` is one, and so is any object with this method. */
+/** A source of changing endpoints, such as `node.resolver(…)` of `shoal/cluster` or any object with this method. */
 export interface EndpointSource {
   /**
-   * The endpoints there are, a whole list each time they change, the first as soon as it is known. What ends leaves its last
-   * list in use. What throws is called again after a pause, and its last list stays in use meanwhile.
+   * Yields the complete list of endpoints at first and after each change. After its end the last list stays in use.
+   * After an error it is called again following a pause, and the last list stays in use meanwhile.
    *
-   * @param signal aborted when nobody needs the endpoints any more
+   * @param signal aborted when the endpoints are no longer needed
    */
   endpoints(signal: AbortSignal): AsyncIterable<readonly string[]>;
 }
 
-/** Whether something is a source. */
 export function isEndpointSource(value: unknown): value is EndpointSource {
   return (
     typeof value === "object" &&
@@ -37,17 +36,17 @@ export function isEndpointSource(value: unknown): value is EndpointSource {
   );
 }
 
-/** What a reader reports. What a listener of the program throws there is the process's, as in any event, and not the source's failure. */
+/** Reports of a reader. Errors of listeners there are uncaught exceptions, not failures of the source. */
 export interface SourceEffects {
-  /** Another list: valid endpoints, each once, in the source's order. */
+  /** A new list: valid endpoints, each once, in the source's order. */
   sourceOnList(endpoints: readonly string[]): void;
-  /** An endpoint of the list cannot be used. Once for as long as it is in the lists. */
+  /** An unusable endpoint; reported once while it stays in the lists. */
   sourceOnRefused(endpoint: string, error: ShoalError): void;
-  /** The source threw, which is the `cause`, and is read again in so many ms. */
+  /** The source threw the `cause`, and is read again in `interval` ms. */
   sourceOnFailed(error: ShoalError, interval: number): void;
 }
 
-/** Reads one source until it is stopped. It does not hold the process. */
+/** Reads one source until stopped. It does not keep the process alive. */
 export class SourceReader {
   readonly #source: EndpointSource;
   readonly #effects: SourceEffects;
@@ -59,8 +58,8 @@ export class SourceReader {
   #timer: NodeJS.Timeout | undefined = undefined;
 
   /**
-   * @param transports those that an endpoint may have
-   * @param check throws for an endpoint that is refused for another reason
+   * @param transports allowed transports
+   * @param check throws for an endpoint to refuse for another reason
    */
   constructor(
     source: EndpointSource,
@@ -78,7 +77,7 @@ export class SourceReader {
     void this.#read();
   }
 
-  /** Nothing is reported any more; the source's signal is aborted. */
+  /** Stops reports and aborts the source's signal. */
   stop(): void {
     clearTimeout(this.#timer);
     this.#stopped.abort();
@@ -88,7 +87,7 @@ export class SourceReader {
     const { signal } = this.#stopped;
     let iterator: AsyncIterator<readonly string[]> | undefined;
     const stop = (): void => {
-      // One that waits for a change may not look at the signal.
+      // A source that waits for a change may ignore the signal.
       iterator?.return?.().then(undefined, ignore);
     };
     signal.addEventListener("abort", stop);
@@ -100,7 +99,7 @@ export class SourceReader {
         const list = this.#checked(next.value);
         this.#failures = 0;
         report(() => this.#effects.sourceOnList(list));
-        // One that gives lists without end must not keep the event loop from turning.
+        // An endless source must not starve the event loop.
         await new Promise((resolve) => setImmediate(resolve));
       }
     } catch (error) {
@@ -118,7 +117,7 @@ export class SourceReader {
     report(() => this.#effects.sourceOnFailed(error, interval));
   }
 
-  /** @throws InvalidArgumentError for what is not a list */
+  /** @throws InvalidArgumentError if the value is not a list */
   #checked(list: unknown): readonly string[] {
     if (!Array.isArray(list))
       throw new InvalidArgumentError(`A source gives arrays of endpoints; got ${typeof list}`);

@@ -11,8 +11,8 @@ import { type MessageLike, toFrame } from "./message.js";
 const EMPTY = Buffer.alloc(0);
 
 /**
- * Where a request came from, and so where its reply has to go: the routing ids
- * of one or more hops. Immutable; bodies are never copied, only referred to.
+ * The origin of a request, and thus the destination of its reply: routing ids of one or more hops. Immutable; bodies are
+ * referenced, never copied.
  *
  * @example
  * ```ts
@@ -23,14 +23,14 @@ const EMPTY = Buffer.alloc(0);
  * ```
  */
 export class Envelope {
-  /** Routing ids, the nearest hop first. */
+  /** Routing ids, nearest hop first. */
   readonly hops: readonly Buffer[];
-  /** Whether an empty frame stands between the hops and the body. */
+  /** Whether an empty frame separates hops and body. */
   readonly delimited: boolean;
 
   /**
-   * @param hops routing ids, nearest first, 1 or more, none empty
-   * @throws InvalidArgumentError `EINVAL` for no hop or an empty one
+   * @param hops one or more routing ids, nearest first, none empty
+   * @throws InvalidArgumentError `EINVAL` without hops, or for an empty one
    */
   constructor(hops: readonly (Uint8Array | string)[], delimited = true) {
     if (hops.length === 0) throw new InvalidArgumentError("An envelope has at least one hop");
@@ -43,9 +43,9 @@ export class Envelope {
   /**
    * Splits a message that a ROUTER received.
    *
-   * The frames up to the first empty one are the envelope. Without an empty frame
-   * the peer is a DEALER that sends bare bodies: the first frame alone is the envelope.
-   * The body of a Router with a codec ends with the decoded value.
+   * The frames up to the first empty one are the envelope. Without an empty frame the peer is a DEALER that sends
+   * bare bodies, and the first frame alone is the envelope. The body of a Router with a codec ends with the decoded
+   * value.
    *
    * @throws InvalidArgumentError `EINVAL` for no frames, or an empty first frame
    */
@@ -53,24 +53,24 @@ export class Envelope {
     if (frames.length === 0) throw new InvalidArgumentError("A message to parse has at least one frame");
     const end = frames.findIndex((frame) => isBytes(frame) && frame.length === 0);
     if (end === 0) throw new InvalidArgumentError("An envelope begins with a routing id; got an empty frame");
-    // A value of the socket's codec can only be the last frame, so the hops are bytes.
+    // A codec's value can only be the last frame, so hops are bytes.
     const hops = (count: number): Buffer[] => frames.slice(0, count) as Buffer[];
     if (end > 0) return { envelope: new Envelope(hops(end)), body: frames.slice(end + 1) };
     return { envelope: new Envelope(hops(1), false), body: frames.slice(1) };
   }
 
-  /** The nearest hop: the peer the ROUTER itself is connected to. */
+  /** The nearest hop: the ROUTER's direct peer. */
   get routingId(): Buffer {
     return this.hops[0] as Buffer;
   }
 
-  /** The envelope with one more hop in front: what it looks like one ROUTER further on. */
+  /** The envelope with an additional nearest hop, as one ROUTER further on. */
   push(routingId: Uint8Array | string): Envelope {
     return new Envelope([routingId, ...this.hops], this.delimited);
   }
 
   /**
-   * Takes the nearest hop off: what goes to that peer.
+   * Removes the nearest hop.
    *
    * @returns the hop, and the rest, which is `undefined` after the last
    */
@@ -82,20 +82,20 @@ export class Envelope {
     };
   }
 
-  /** The message to send: the hops, the delimiter if there was one, and the body (0 or more frames). */
+  /** The message to send: hops, the delimiter if any, and the body (0 or more frames). */
   wrap(body: MessageLike | readonly MessageLike[]): MessageLike[] {
     const frames = Array.isArray(body) ? (body as readonly MessageLike[]) : [body as MessageLike];
     return this.delimited ? [...this.hops, EMPTY, ...frames] : [...this.hops, ...frames];
   }
 
-  /** The body of a message that came in this very envelope; the inverse of `wrap`. */
+  /** The body of a message with this very envelope; the inverse of `wrap`. */
   unwrap<T = Buffer>(frames: readonly (Buffer | T)[]): (Buffer | T)[] {
     const { envelope, body } = Envelope.parse(frames);
     if (!envelope.equals(this)) throw new InvalidArgumentError("The message came in another envelope");
     return body;
   }
 
-  /** Whether both lead the same way. */
+  /** Whether both have the same hops and delimiter. */
   equals(other: Envelope): boolean {
     if (this.delimited !== other.delimited || this.hops.length !== other.hops.length) return false;
     return this.hops.every((hop, i) => hop.equals(other.hops[i] as Buffer));

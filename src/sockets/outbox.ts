@@ -1,18 +1,16 @@
 /**
- * Sending: the queue of sends that wait for room, in front of an engine that
- * takes or refuses each message at once.
+ * Sending: a queue of sends that wait for room. The engine takes or refuses each message at once.
  *
  *              engine takes it
  *   send() ------------------------------> delivered
  *     |  mute                                 ^
  *     v            engine writable            |
  *   waiting ----------------------------------+
- *     |  time-out, abort, the end of close's linger
+ *     |  timeout, abort, the end of close's linger
  *     v
  *   withdrawn: the message was not sent at all
  *
- * Messages leave in the order of their `send` calls: nothing overtakes a waiting
- * one, and `trySend` says no while one waits.
+ * Messages leave in the order of their `send` calls. `trySend` returns `false` while a send waits.
  */
 import { systemClock } from "../core/clock.js";
 import { RingBuffer } from "../core/collections/ring-buffer.js";
@@ -39,55 +37,55 @@ import { KEEPS_COPIES } from "./leases.js";
 import { byteLengthOf } from "./message.js";
 import type { Counters } from "./stats.js";
 
-/** ms of sends that settle at once between two turns of the event loop. */
+/** ms of immediate sends between turns of the event loop. */
 export const SEND_TIME = 0.5;
 
-/** How a message is sent. */
+/** Options of a send. */
 export interface SendOptions extends WaitOptions {
   /**
-   * The message is copied within the call, and the program may write to its memory again as soon as that returns: for large
-   * messages from one buffer. The memory of the copies is used again (engine `zmtp`). Default false: the bytes belong to the socket.
+   * Copies the message within the call, so that the program may reuse its memory at once; for large messages from one
+   * buffer. The memory of copies is recycled (engine `zmtp`). Default false: the bytes belong to the socket.
    */
   readonly copy?: boolean | undefined;
   /**
-   * The program gives the message's memory away: once the message is sent, it must neither read nor write that memory, nor send it
-   * again. Over `inproc` within a thread the receiver gets the frames themselves, which are its own (engine `zmtp`), where that is
-   * connected; from Publisher, XPublisher, XSubscriber and Radio, and over other transports, it is as without the option. Not with
-   * `copy`. Where the message is not sent, the memory stays the program's. Default false.
+   * Gives the message's memory away: after a successful send the program must not read, write or resend it. Over
+   * `inproc` within a thread the receiver gets the same frames and owns them (engine `zmtp`), once connected. Other
+   * transports, and Publisher, XPublisher, XSubscriber and Radio, ignore the option. Not with `copy`. Memory of a
+   * message that is not sent stays with the program. Default false.
    */
   readonly transfer?: boolean | undefined;
 }
 
-/** Withdrawn messages that may stay in the queue before it is cleared of them. */
+/** Withdrawn messages that may stay queued before a cleanup. */
 const SLACK = 16;
 
 const SENT = Promise.resolve();
 
 /**
- * What became of a message for one peer: `sent`, the engine has it; `full`, the peer's queue is at its high-water mark, or
- * earlier sends still wait; `gone`, no peer has this routing id, or the socket is closed.
+ * The outcome for one peer. `sent`: the engine has the message; `full`: the peer is at its high-water mark, or
+ * earlier sends wait; `gone`: no peer has this routing id, or the socket is closed.
  */
 export type DeliveryResult = "sent" | "full" | "gone";
 
-/** What the socket decides for its outbox. */
+/** Settings and callbacks of the socket. */
 export interface OutboxRules {
   readonly sendTimeout: number;
   readonly maxPendingSends: number;
   readonly maxPendingSendBytes: number;
-  /** Whether a message to an unknown or full peer is refused with an error, not dropped. */
+  /** Whether a message to an unknown or full peer causes an error; otherwise it is dropped. */
   readonly mandatory: boolean;
-  /** Whether the socket has to receive before it can send (REQ, REP), and no receive is waiting: the call is refused. */
+  /** Whether a REQ or REP must receive first and no receive is waiting; sends then fail. */
   readonly sendsOutOfTurn: boolean;
-  /** Whether what moves messages without calls for each waits for room, too. */
+  /** Whether a relay or another mover of messages waits for room as well. */
   readonly isRoomAwaited: boolean;
   dropped(reason: DropReason, message: OutgoingMessage): void;
 }
 
 interface Pending {
   readonly message: OutgoingMessage;
-  /** With `copy` the engine has the memory of what waits. */
+  /** With `copy` the engine owns the queued memory. */
   readonly options: MessageMemory | undefined;
-  /** In `maxPendingSendBytes`. */
+  /** Bytes counted in `maxPendingSendBytes`. */
   readonly cost: number;
   readonly strict: boolean;
   readonly waiter: Waiter<void>;
@@ -109,12 +107,11 @@ export class Outbox {
     this.#counters = counters;
   }
 
-  /** Sends that wait for room. */
   get waiting(): number {
     return this.#waiting;
   }
 
-  /** @param strict an unroutable message is an error, whatever `mandatory` says */
+  /** @param strict reports an unroutable message as an error, whatever `mandatory` is */
   send(message: OutgoingMessage, options: SendOptions | undefined, strict: boolean): Promise<void> {
     const refused = refusedWait(options);
     if (refused !== undefined) return refused;
@@ -141,7 +138,7 @@ export class Outbox {
     const cost = costOfMessage(message);
     const refusal = this.#tooMany(cost);
     if (refusal !== undefined) return Promise.reject(refusal);
-    // One that waits has memory of its own: the program writes to its own again as soon as the call has returned.
+    // A waiting message needs separate memory, since the program may reuse its own after the call.
     let kept: OutgoingMessage | undefined;
     let waiting: OutgoingMessage;
     try {
@@ -155,14 +152,14 @@ export class Outbox {
       this.#counters.dropped[why] += 1;
       this.#left(cost);
       this.#prune();
-      // The next one may be for others: where all have room, nothing else asks again.
+      // The next message may go to other peers, and if all have room nothing else asks again.
       if (this.#waiting > 0) queueMicrotask(() => this.pump());
     });
     this.#waiting += 1;
     this.#waitingCost += cost;
     this.#pending.push({
       message: waiting,
-      // Copied by this side: it is not the program's that waits.
+      // Already copied here, so the engine must not copy it again.
       options: KEEPS_COPIES && kept === undefined && options?.copy ? undefined : options,
       cost,
       strict,
@@ -172,7 +169,7 @@ export class Outbox {
     return waiter.promise;
   }
 
-  /** @param memory as of the engine's `offer` @returns whether the message was taken; `false` changes nothing */
+  /** @param memory see the engine's `offer` @returns whether the message was taken; `false` changes nothing */
   trySend(message: OutgoingMessage, memory?: MessageMemory): boolean {
     if (this.#waiting > 0) return false;
     const result = this.#offer(message, memory);
@@ -188,8 +185,8 @@ export class Outbox {
   }
 
   /**
-   * @param memory as of the engine's `offer`
-   * @returns what became of a message for one peer; `full` and `gone` change nothing, and are not counted
+   * @param memory see the engine's `offer`
+   * @returns the outcome for one peer; `full` and `gone` change nothing and are not counted
    */
   tryDeliver(message: OutgoingMessage, memory?: MessageMemory): DeliveryResult {
     if (this.#waiting > 0) return "full";
@@ -201,7 +198,7 @@ export class Outbox {
     return "sent";
   }
 
-  /** The engine has room again. */
+  /** Sends waiting messages once the engine has room. */
   pump(): void {
     for (let head = this.#pending.peek(); head !== undefined; head = this.#pending.peek()) {
       if (head.waiter.settled) {
@@ -226,7 +223,7 @@ export class Outbox {
     }
   }
 
-  /** The socket closes: settles when nothing waits any more that could still leave. What waits for its turn cannot. */
+  /** Settles when no waiting message can leave any more. Messages that wait for their turn never can. */
   drained(): Promise<void> {
     if (this.#waiting === 0 || this.#rules.sendsOutOfTurn) return Promise.resolve();
     return new Promise((resolve) => {
@@ -234,7 +231,7 @@ export class Outbox {
     });
   }
 
-  /** The socket closes: what still waits is refused. @returns how many messages that were */
+  /** Rejects all waiting sends. @returns their number */
   abandon(): number {
     let refused = 0;
     for (let head = this.#pending.shift(); head !== undefined; head = this.#pending.shift()) {
@@ -248,9 +245,9 @@ export class Outbox {
   }
 
   /**
-   * Counts a message that the engine took or refused for good, and settles its waiter.
+   * Counts a message that the engine took or finally refused, and settles its waiter.
    *
-   * @returns the error for the caller, or `undefined` for one taken, or dropped by rule
+   * @returns the caller's error; `undefined` if the message was taken, or dropped by rule
    */
   #settle(
     result: OfferResult,
@@ -268,7 +265,7 @@ export class Outbox {
     const error = strict || this.#rules.mandatory ? refusal(reason) : undefined;
     if (error === undefined) waiter?.resolve();
     else waiter?.reject(error);
-    // Last, when all is in order: a listener may send, abort or close.
+    // Last, since a listener may send, abort or close.
     this.#rules.dropped(reason, message);
     return error;
   }
@@ -282,7 +279,7 @@ export class Outbox {
     }
   }
 
-  /** The engine could not take the first of those that wait: it counts as never sent, as one that did not wait. */
+  /** Rejects the first waiting send, which then counts as never sent. */
   #refuse({ message, cost, waiter }: Pending, error: unknown): void {
     this.#pending.shift();
     this.#counters.sent -= 1;
@@ -296,7 +293,7 @@ export class Outbox {
     this.#counters.bytesSent += byteLengthOf(message);
   }
 
-  /** Why not one more may wait; the first may, whatever its size. */
+  /** The reason to refuse another waiting send. The first may wait, whatever its size. */
   #tooMany(cost: number): ShoalError | undefined {
     const { maxPendingSends, maxPendingSendBytes } = this.#rules;
     if (this.#waiting === 0) return undefined;
@@ -321,7 +318,7 @@ export class Outbox {
     this.#onDrained?.();
   }
 
-  /** Withdrawn messages give their memory back: never more of them are kept than of those that wait. */
+  /** Releases withdrawn messages once there are more of them than of waiting ones. */
   #prune(): void {
     if (this.#waiting === 0) this.#pending.clear();
     else if (this.#pending.length > 2 * this.#waiting + SLACK) this.#pending.retain(isWaiting);
@@ -333,7 +330,7 @@ export class Outbox {
       : new TimeoutError("EAGAIN", "The message could not be sent in time: no peer has room (sendTimeout)");
 }
 
-/** The platform's error where it has no memory, with a code. */
+/** Adds the code ENOMEM to the platform's error for missing memory. */
 export function withCode(error: unknown): unknown {
   if (!(error instanceof RangeError) || !/memory|allocation/i.test(error.message)) return error;
   return new TransportError("ENOMEM", "The process has no memory for the message", { cause: error });

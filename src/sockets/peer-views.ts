@@ -1,29 +1,29 @@
 /**
- * Peers of a socket as plain data, for those who look: the dashboard, and a proxy's control socket. And whose sockets they are:
- * what runs with sockets of its own says which they are, by side.
+ * Peers of sockets as plain data, for the dashboard and a proxy's control socket. Objects with several sockets
+ * register them by side.
  */
 import type { EnginePeer } from "../engine/engine.js";
 import { engineStats, peersOf } from "./internal.js";
 import type { Socket } from "./socket.js";
 
-/** Peers of a socket that are listed. */
+/** Most peers listed per socket. */
 export const MAX_PEERS_LISTED = 10_000;
 
-/** A peer, as far as the engine knows it. */
+/** A peer, as known to the engine. */
 export interface PeerView {
-  /** Its routing id, as text or hexadecimal; else its address. */
+  /** Routing id as text or hexadecimal, else the address. */
   readonly name: string;
-  /** Its socket's type: "pull"; "": not known. */
+  /** The peer's socket type, such as "pull", or "" if unknown. */
   readonly type: string;
   readonly address: string;
-  /** Messages for it that have not left; messages from it that wait. */
+  /** Messages queued for the peer, and messages from it that wait. */
   readonly queuedOut: number;
   readonly queuedIn: number;
-  /** ms for which it has owed an answer to a heartbeat; absent: it owes none. */
+  /** ms without an answer to a heartbeat; absent if no answer is due. */
   readonly silentFor?: number;
 }
 
-/** The peers of a socket, 10,000 at most; none where the engine does not know them. */
+/** Up to 10,000 peers of a socket; empty if the engine does not report them. */
 export function peerViews(socket: Socket): PeerView[] {
   return peersOf(socket, MAX_PEERS_LISTED).map(viewOf);
 }
@@ -39,26 +39,26 @@ function viewOf({ socketType, address, routingId, queuedOut, queuedIn, silentFor
   };
 }
 
-/** A routing id that is printable text is shown so. */
+/** Shows a printable routing id as text. */
 function textOfId(id: Uint8Array): string {
   const text = Buffer.from(id.buffer, id.byteOffset, id.length).toString("latin1");
   return /^[ -~]+$/.test(text) ? text : `0x${Buffer.from(text, "latin1").toString("hex")}`;
 }
 
-/** The sockets of something that has its own, by what their peers are: "clients", "workers". */
+/** Sockets of one owner by the kind of their peers, such as "clients" and "workers". */
 export type OwnedSockets = Readonly<Record<string, Socket | undefined>>;
 
 const owned = new WeakMap<object, () => OwnedSockets>();
 
-/** Says which sockets an object has, for those who list their peers. @param sockets called at each look */
+/** Registers the sockets of an object. @param sockets called at each listing */
 export function ownSockets(owner: object, sockets: () => OwnedSockets): void {
   owned.set(owner, sockets);
 }
 
-/** Peers of a socket, which are looked at when somebody asks. */
+/** Peers of a socket, listed on demand. */
 export interface PeerList {
   readonly length: number;
-  /** 10,000 at most. */
+  /** At most 10,000. */
   items(): readonly PeerView[];
 }
 
@@ -69,7 +69,7 @@ export function peerListOf(socket: Socket): PeerList {
   };
 }
 
-/** Those of the sockets that something has: of a proxy's sides, of a broker's clients and workers. */
+/** Peer lists of an owner's sockets, such as a proxy's sides or a broker's clients and workers. */
 export function peerListsOf(owner: unknown): Readonly<Record<string, PeerList>> {
   if (typeof owner !== "object" || owner === null) return {};
   const lists: Record<string, PeerList> = {};
@@ -78,7 +78,7 @@ export function peerListsOf(owner: unknown): Readonly<Record<string, PeerList>> 
   return lists;
 }
 
-/** The sockets that an object has said to be its own. */
+/** The registered sockets of an object. */
 export function ownedSockets(owner: object): OwnedSockets {
   return owned.get(owner)?.() ?? {};
 }

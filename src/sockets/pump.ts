@@ -1,68 +1,72 @@
 /**
- * Moves messages from one socket to another: the loop behind every proxy and the last value cache.
+ * Moves messages from one socket to another: the loop of every proxy and of the last value cache.
  *
  *   from --take--> check --> offer --> to --> capture
  *     ^                        | mute: the message waits, and nothing is taken meanwhile
  *     +------------------------+
  *
- * Where both engines can, and nothing has to see the messages, they are relayed without decoding, a batch at a time (relay.ts). Else one
- * by one, as above: a message is taken only when the last one has been passed on. Either way nothing is taken without
- * room for it except what is in flight; everything else waits in the sockets, where the high-water marks bound it and the
- * peers feel it. As long as there are messages and room, they pass within one turn of the event loop, without a promise:
- * `tryReceive` and `trySend` are synchronous, and end when the loop has to turn.
+ * Messages pass in undecoded batches if both engines can relay and no hook needs each message (relay.ts), else one by
+ * one. Only messages in flight are held here. Others wait in the sockets, where high-water marks apply back-pressure
+ * to peers. With messages and room, all pass within one turn of the event loop, without a promise: `tryReceive` and
+ * `trySend` are synchronous, and stop when the loop has to turn.
  *
- * Its gate:   open ---- pause ---> paused    the message in flight waits, too
- *               ^------ resume ------|
- *             open ---- finish(n) -> takes n more messages, then ends
+ * The gate:
+ *
+ *   open ---- pause ---> paused    the message in flight waits, too
+ *     ^------ resume ------|
+ *   open ---- finish(n) -> takes n more messages, then ends
  */
 import { ClosedError } from "../core/errors.js";
 import { byteLengthOf } from "./message.js";
 import { type FrameBatch, Relay, type RelayFilter } from "./relay.js";
 import type { Socket } from "./socket.js";
 
-/** One of the two sides that messages pass between. */
+/** A side of a proxy. */
 export type ProxySide = "frontend" | "backend";
 
-/** What a pump counts in addition to its sockets' counters. */
+/** Counts in addition to the sockets' counters. */
 export interface PumpCounts {
-  /** Bytes of messages that the other socket took and had no peer for. */
+  /** Bytes of messages that `to` took without a peer for them. */
   lostBytes: number;
-  /** Messages that the check dropped, by its verdict, those that failed, and those in flight when it ended (`stopped`). */
+  /** Messages dropped by the check (by verdict), failed, or in flight at the end (`stopped`). */
   readonly dropped: Record<string, number>;
 }
 
-/** What a pump reports, and what it asks. */
+/** Hooks of a pump. */
 export interface PumpEffects extends RelayFilter {
-  /** Of each message: `pass`, or why it is dropped. Absent: everything passes. It has to drop what `filter` takes out. */
+  /**
+   * Returns `pass` or the reason for dropping a message. Default: all pass. It must also drop messages that `filter`
+   * removes.
+   */
   readonly check?: ((frames: readonly Buffer[]) => string) | undefined;
-  /** Whether the messages of a batch have to be checked one by one. Absent: every message with a `check` is. */
+  /** Whether a batch must be checked message by message. Default: always, if there is a `check`. */
   readonly needsInspection?: ((batch: FrameBatch) => boolean) | undefined;
-  /** How much may be taken; absent: everything. */
+  /** Limits the messages taken. Default: no limit. */
   readonly throttle?: PumpThrottle | undefined;
-  /** Gets each message that has passed; absent: messages may be relayed without decoding. */
+  /** Gets each passed message. Without it messages may pass undecoded. */
   readonly capture?: ((frames: Buffer[]) => void) | undefined;
-  /** The check dropped a message. */
+  /** Reports a message dropped by the check. */
   refused(verdict: string, frames: readonly Buffer[]): void;
-  /** A message could not be sent for an unforeseen reason: it is dropped, and the pump goes on unless it is ended. */
+  /** Reports a message that was dropped because of an unexpected error. The pump continues unless ended. */
   failed(error: unknown): void;
 }
 
-/** What may be taken at this moment. */
+/** The limits at this moment. */
 export interface PumpThrottle {
   readonly messages: number;
   readonly bytes: number;
-  /** ms to wait, where no message may be taken. */
+  /** ms until a message may be taken, if none may now. */
   readonly wait: number;
   spend(messages: number, bytes: number): void;
-  /** Messages are there, and have to wait. */
+  /** Reports that messages have to wait. */
   held(): void;
 }
 
 const FOREVER = { timeout: -1 } as const;
 
-/** Messages that are relayed without decoding between two turns of the event loop. */
+/** Undecoded messages per turn of the event loop. */
 const MAX_TURN = 4_000;
-/** Bytes of those, and one batch more. */
+/** Bytes of undecoded messages per turn, plus one batch. */
 const MAX_TURN_BYTES = 1_048_576;
 
 export class Pump {
@@ -71,22 +75,21 @@ export class Pump {
   readonly #to: Socket;
   readonly #relay: Relay;
   readonly #effects: PumpEffects;
-  /** Whether messages are relayed without decoding. */
   readonly #batches: boolean;
   #open = true;
   #ended = false;
   /** Messages that may still be taken. */
   #quota = Number.POSITIVE_INFINITY;
   #inFlight = 0;
-  /** A message was asked for, and is waited for or on its way. */
+  /** Whether a requested message is awaited or in flight. */
   #asking = false;
   #onResume: (() => void) | undefined = undefined;
   /** Ends a wait for the throttle. */
   #onThrottle: (() => void) | undefined = undefined;
-  /** Messages of a batch that have to be checked one by one. */
+  /** Messages of a batch to check one by one. */
   #unchecked: Buffer[][] = [];
 
-  /** Nothing else may receive from `from` meanwhile. */
+  /** Requires that nothing else receives from `from`. */
   constructor(from: Socket, to: Socket, effects: PumpEffects) {
     this.#from = from;
     this.#to = to;
@@ -97,61 +100,60 @@ export class Pump {
       capture === undefined && (check === undefined || needsInspection !== undefined) && this.#relay.batches;
   }
 
-  /** Messages that were taken and not passed on. */
+  /** Messages taken but not passed on. */
   get inFlight(): number {
     if (this.#batches) return this.#batched + this.#inFlight;
-    // One that was asked for and is not waited for any more arrives with the next turn of the event loop.
+    // A message whose wait was abandoned arrives with the next turn of the event loop.
     const onItsWay = this.#asking && this.#relay.receiving === 0;
     return onItsWay ? 1 : this.#inFlight;
   }
 
-  /** Messages of a batch that were taken and are not passed on. */
+  /** Messages of a batch, taken but not passed on. */
   get #batched(): number {
     return this.#relay.inFlight + this.#unchecked.length;
   }
 
-  /** Messages that are still to be taken, once it finishes. */
+  /** Messages still to take after `finish`. */
   get quota(): number {
     return this.#quota;
   }
 
-  /** Takes no more messages. One that arrived just now stays in flight. */
+  /** Stops taking messages. A message that has just arrived stays in flight. */
   pause(): void {
     if (!this.#open) return;
     this.#open = false;
     this.#endWait();
   }
 
-  /** Goes on after {@link pause}. */
   resume(): void {
     if (this.#open) return;
     this.#open = true;
     this.#wake();
   }
 
-  /** The throttle has changed. */
+  /** Re-evaluates a changed throttle. */
   retry(): void {
     this.#onThrottle?.();
   }
 
-  /** Takes so many messages, those that are there, and then no more. */
+  /** Takes at most this many available messages, then ends. */
   finish(messages: number): void {
     if (this.#quota !== Number.POSITIVE_INFINITY) return;
     this.#quota = messages;
-    this.#endWait(); // It looks at the quota, and starts again if that is not used up.
+    this.#endWait(); // The loop checks the quota, and continues unless it is used up.
   }
 
-  /** Takes nothing more, and ends; a message that waits for room is given up when its socket closes. */
+  /** Stops and ends. A message that waits for room is dropped when its socket closes. */
   end(): void {
     this.#ended = true;
     this.#endWait();
     this.#wake();
   }
 
-  /** Settles when it has ended; never rejects. */
+  /** Settles at the end; never rejects. */
   async run(): Promise<void> {
     await this.#passAll();
-    // One that waited for room is not among them: its socket has counted it.
+    // A message that waited for room was counted by its socket.
     if (this.inFlight > 0) this.counts.dropped.stopped = this.inFlight;
   }
 
@@ -160,18 +162,18 @@ export class Pump {
       try {
         await this.#turn();
       } catch (error) {
-        // What its socket took to wait with has been counted by that; what came for one that was closed already was not taken.
+        // A message that waited for room is counted by its socket; a closed socket did not take its message.
         if (!isRefused(error)) this.#inFlight = 0;
         if (this.#isOver(error)) return;
         this.counts.dropped.failed = (this.counts.dropped.failed ?? 0) + 1;
         this.#effects.failed(error);
-        // Whatever it is, it must not keep the event loop from turning.
+        // Repeated errors must not starve the event loop.
         await new Promise((resolve) => setImmediate(resolve));
       }
     }
   }
 
-  /** Moves messages until no more wait, the gate closes, or the event loop has to turn. */
+  /** Moves messages until none are left, the gate closes, or the event loop has to turn. */
   async #turn(): Promise<void> {
     while (!this.#open) {
       await this.#resumed();
@@ -184,7 +186,7 @@ export class Pump {
       message = await this.#next();
       if (message === undefined) return;
       this.#inFlight = 1;
-      // It arrived at the moment of a pause.
+      // The message arrived during a pause.
       while (!this.#open && !this.#ended) await this.#resumed();
       if (this.#ended) return;
     }
@@ -197,7 +199,7 @@ export class Pump {
     }
   }
 
-  /** Moves batches of messages without decoding them, until no more wait or the event loop has to turn. */
+  /** Moves undecoded batches until none are left or the event loop has to turn. */
   async #passBatches(): Promise<void> {
     const relay = this.#relay;
     const message = this.#unchecked.shift();
@@ -223,7 +225,7 @@ export class Pump {
     return this.#effects.throttle?.messages === 0;
   }
 
-  /** Takes nothing until the throttle allows it. The timer holds the process: a proxy that waits has work left. */
+  /** Waits for the throttle. The timer keeps the process alive, since a waiting proxy has work left. */
   async #waitForThrottle(): Promise<void> {
     const { throttle } = this.#effects;
     if (throttle === undefined) return;
@@ -246,7 +248,7 @@ export class Pump {
     }
   }
 
-  /** @returns `undefined` when the wait was ended */
+  /** @returns `undefined` when the wait was abandoned */
   async #next(): Promise<Buffer[] | undefined> {
     this.#asking = true;
     try {
@@ -259,7 +261,7 @@ export class Pump {
     }
   }
 
-  /** Nothing else receives from its socket, so all waits there are its own. An abort signal would cost more than the wait. */
+  /** Ends all waits of the socket, which are the pump's. An abort signal would cost more than the wait. */
   #endWait(): void {
     this.#onThrottle?.();
     if (!this.#from.closed) this.#relay.abandon();
@@ -304,13 +306,12 @@ export class Pump {
     this.#onResume = undefined;
   }
 
-  /** Whether it failed because it is to end, or one of its sockets has. */
+  /** Whether the error results from the end of the pump or of a socket. */
   #isOver(error: unknown): boolean {
     return this.#ended || this.#from.closed || this.#to.closed || error instanceof ClosedError;
   }
 }
 
-/** Whether a socket refused a message because it was closed. */
 function isRefused(error: unknown): boolean {
   return error instanceof ClosedError && error.code === "EBADF";
 }

@@ -1,12 +1,12 @@
 /**
- * What a proxy between two sockets uses: it takes messages of one and hands them to the other, without codecs. Nobody
- * outside this folder reaches further into a socket.
+ * A proxy's access to two sockets: messages of one go to the other without codecs. Code outside this folder uses
+ * nothing else inside a socket.
  *
  *   one by one   tryReceive, receive  ->  trySend, send
  *   in batches   move: from.engine --takeBatch--> at most one batch in flight --offerBatch--> to.engine
  *
- * A batch is not decoded, and there is no object for each of its messages. Back-pressure: while `to` has no room, nothing is
- * taken from `from`. The batch in flight is the only memory here.
+ * Batches are not decoded and need no object per message. While `to` has no room nothing is taken from `from`, so
+ * only the batch in flight uses memory here.
  */
 
 import type { WaitOptions } from "../core/waiter.js";
@@ -17,29 +17,31 @@ import { Readiness } from "./readiness.js";
 import { CORE, type Socket } from "./socket.js";
 import type { SocketCore } from "./socket-core.js";
 
-/** Messages of one batch at most: a turn of one peer of many. */
+/** Most messages of a batch, so that many peers take turns. */
 const MAX_BATCH_MESSAGES = 1_000;
 
-// For those who read batches: where frames are.
+// Frame positions, for readers of batches.
 export { bodyAt, type FrameBatch, frameEnd, framesBetween, LONG, MORE, messageEnd, SHORT_HEADER };
 
-/** What a move came to. */
 export interface Moved {
-  /** Messages that were taken from `from`. */
+  /** Messages taken from `from`. */
   readonly taken: number;
-  /** Bytes of those, as they came. */
+  /** Bytes of the taken messages, before `filter`. */
   readonly bytes: number;
-  /** Bytes of messages that were dropped, because their peer is unknown or its queue full (ROUTER). */
+  /** Bytes of messages dropped because their peer is unknown or full (ROUTER). */
   readonly lostBytes: number;
-  /** Why it ended: `from` has no more, `to` has no room, so many were asked for, or a batch has to be inspected. */
+  /**
+   * "empty": `from` has no message; "mute": `to` has no room; "enough": the limit is reached; "inspect": a batch
+   * needs inspection.
+   */
   readonly stopReason: "empty" | "mute" | "enough" | "inspect";
 }
 
-/** What is done with each batch before it is passed on. */
+/** Checks of each batch before it is passed on. */
 export interface RelayFilter {
-  /** Whether the batch stops the move, for its messages to be looked at one by one ({@link Relay.takeDecoded}). */
+  /** Whether to stop and inspect the messages of this batch one by one ({@link Relay.takeDecoded}). */
   readonly needsInspection?: ((batch: FrameBatch) => boolean) | undefined;
-  /** Takes out the messages that must not pass; `undefined`: nothing may pass. */
+  /** Removes messages that must not pass; `undefined` if all are removed. */
   readonly filter?: ((batch: FrameBatch) => FrameBatch | undefined) | undefined;
 }
 
@@ -48,23 +50,23 @@ export class Relay {
   readonly #to: SocketCore;
   readonly #filter: RelayFilter;
   #batch: FrameBatch | undefined = undefined;
-  /** Bytes of the batch in flight. */
   #batchBytes = 0;
 
-  /** Nothing else may receive from `from` meanwhile. */
+  /** Requires that nothing else receives from `from`. */
   constructor(from: Socket, to: Socket, filter: RelayFilter = {}) {
     this.#from = from[CORE];
     this.#to = to[CORE];
     this.#filter = filter;
   }
 
-  /** Messages that were taken and not passed on yet. */
+  /** Messages taken but not passed on. */
   get inFlight(): number {
     return this.#batch?.messages ?? 0;
   }
 
   /**
-   * Passes on the batch in flight, and what `from` has; takes `most` messages at most, and no more once they have `mostBytes`.
+   * Passes on the batch in flight and new batches. Takes at most `most` messages, and no more once they have
+   * `mostBytes`.
    *
    * @throws ClosedError `EBADF` when `to` is closed
    */
@@ -77,7 +79,7 @@ export class Relay {
       let batch = this.#batch;
       if (batch === undefined) {
         if (taken >= most || bytes >= mostBytes) return { taken, bytes, lostBytes, stopReason: "enough" };
-        this.#to.assertOpen(); // A closed socket would have no room forever.
+        this.#to.assertOpen(); // A closed socket never has room.
         if (!this.#to.engine.writable) return { taken, bytes, lostBytes, stopReason: "mute" };
         batch = this.#from.engine.relaySource?.takeBatch(Math.min(MAX_BATCH_MESSAGES, most - taken));
         if (batch === undefined) return { taken, bytes, lostBytes, stopReason: "empty" };
@@ -88,7 +90,7 @@ export class Relay {
         this.#from.counters.bytesReceived += came;
         const whole = batch;
         if (filter !== undefined) batch = filter(batch);
-        if (batch !== whole) whole.release(); // What is left of it is a copy.
+        if (batch !== whole) whole.release(); // The rest is a copy.
         if (batch === undefined) continue;
         this.#batch = batch;
         this.#batchBytes = batch === whole ? came : bytesOf(batch);
@@ -112,80 +114,84 @@ export class Relay {
     }
   }
 
-  /** Whether {@link move} works: both engines can, and so does the socket type. Else messages are relayed one by one. */
+  /** Whether {@link move} works, which both engines and the socket types must support. */
   get batches(): boolean {
     return this.#from.engine.relaySource !== undefined && this.#to.engine.relaySink !== undefined;
   }
 
-  /** Whether `from` has a message. */
   get hasMessages(): boolean {
     return this.#from.engine.readable;
   }
 
-  /** Calls of {@link receive} that have no message yet. */
+  /** Waiting calls of {@link receive}. */
   get receiving(): number {
     return this.#from.inbox.waiting;
   }
 
-  /** Messages that `to` dropped because no peer has their routing id, or that peer's queue is full (ROUTER). */
+  /** Messages that `to` dropped because their peer is unknown or full (ROUTER). */
   get undeliverable(): number {
     const { dropped } = this.#to.counters;
     return dropped.unroutable + dropped["peer-full"];
   }
 
-  /** The next message of `from`; `undefined` when there is no message, or the event loop has to turn first. */
+  /** The next message; `undefined` if there is none, or the event loop has to turn first. */
   tryReceive(): Buffer[] | undefined {
     return this.#from.inbox.tryReceive() as Buffer[] | undefined;
   }
 
-  /** The next message of `from`. @throws ClosedError `EAGAIN` when `abandon` ends the wait, or the socket closes */
+  /** Waits for the next message. @throws ClosedError `EAGAIN` when `abandon` ends the wait, or the socket closes */
   receive(options: WaitOptions): Promise<Buffer[]> {
     return this.#from.inbox.receive(options) as Promise<Buffer[]>;
   }
 
-  /** Sends a message if `to` has room. @throws ClosedError `EBADF` when it is closed; otherwise as `trySend` of a socket, for a `mandatory` ROUTER */
+  /**
+   * Sends a message if `to` has room. @throws ClosedError `EBADF` when it is closed; otherwise the errors of a
+   * socket's `trySend` (`mandatory` ROUTER)
+   */
   trySend(message: Buffer[]): boolean {
-    this.#to.assertOpen(); // A closed PUB or ROUTER would take it.
+    this.#to.assertOpen(); // A closed PUB or ROUTER would accept it.
     return this.#to.outbox.trySend(message);
   }
 
-  /** Sends a message when `to` has room. @throws ClosedError `EBADF` when it is closed; otherwise as a socket's `send` */
+  /**
+   * Sends a message once `to` has room. @throws ClosedError `EBADF` when it is closed; otherwise the errors of `send`
+   */
   async send(message: Buffer[], options: WaitOptions): Promise<void> {
-    this.#to.assertOpen(); // A closed socket would let it wait forever.
+    this.#to.assertOpen(); // With a closed socket the message would wait forever.
     await this.#to.outbox.send(message, options, false);
   }
 
-  /** Gives up the batch in flight. @returns its messages, decoded */
+  /** Removes the batch in flight. @returns its messages, decoded */
   takeDecoded(): Buffer[][] {
     const messages = this.#batch?.decode() ?? [];
     this.#batch = undefined;
     return messages;
   }
 
-  /** Settles when `from` has something. */
+  /** Settles when `from` has a message. */
   readable(options: WaitOptions): Promise<void> {
     return readable(this.#from).wait(options);
   }
 
-  /** Settles when `to` may have room again; right after a move that ended `mute`. */
+  /** Settles when `to` may have room; call it after a move that stopped as "mute". */
   writable(options: WaitOptions): Promise<void> {
     return writable(this.#to).wait(options);
   }
 
-  /** Ends all waits for messages of `from` with ClosedError `EAGAIN`, as the socket's closing does. */
+  /** Ends all waits for messages of `from` with ClosedError `EAGAIN`, as closing the socket does. */
   abandon(): void {
     this.#from.inbox.abandon();
     this.#from.readable?.abandon();
   }
 
-  /** Bytes of `messages` that were taken off the front. */
+  /** Bytes of `messages` removed from the front of the batch. */
   #taken(batch: FrameBatch, messages: number): number {
     const bytes = batch.takenBytes + (batch.first?.length ?? 0) * messages;
     batch.takenBytes = 0;
     return bytes;
   }
 
-  /** One message was dropped. @returns its bytes */
+  /** Counts a dropped message. @returns its bytes */
   #refused(result: OfferResult, batch: FrameBatch): number {
     const reason = result === OfferResult.PeerFull ? "peer-full" : "unroutable";
     const message = batch.refused();
@@ -195,7 +201,7 @@ export class Relay {
   }
 }
 
-/** Of all messages of a new batch. */
+/** Bytes of a new batch. */
 function bytesOf({ tally, first, messages }: FrameBatch): number {
   return tally.bodyBytes + (first === undefined ? 0 : first.length * messages);
 }
@@ -212,7 +218,7 @@ function readable(core: SocketCore): Readiness {
 function writable(core: SocketCore): Readiness {
   const { engine } = core;
   core.writable ??= new Readiness(
-    () => false, // Asked only when the engine has just refused.
+    () => false, // Called only right after a refusal.
     (on) => engine.wantWritable(on || core.outbox.waiting > 0),
   );
   return core.writable;

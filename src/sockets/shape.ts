@@ -1,5 +1,5 @@
 /**
- * The shape of a socket's messages: plain frames, or with a codec in the last one.
+ * The shape of a socket's messages: plain frames, or a codec's value in the last frame.
  *
  *   frames    frame…                      no codec
  *   body      value                       PUSH, PULL, REQ, REP, DEALER, PAIR
@@ -12,57 +12,57 @@ import type { InvalidReason } from "../engine/events.js";
 import type { Codec } from "./codec.js";
 import { type MessageLike, toFrame, toMessage } from "./message.js";
 
-/** Marks a socket without a codec in its type. */
+/** Marks a socket type without a codec. */
 export type Raw = { readonly raw: unique symbol };
 
 /**
- * `T`, where it should not be inferred from. The built-in `NoInfer` would stay on the type, and a value of a
- * union would not be checked against the member that its discriminant picks.
+ * `T` without inference. The built-in `NoInfer` would stay on the type, and a union's value would not be checked
+ * against the member selected by its discriminant.
  */
 export type Settled<T> = [T][T extends unknown ? 0 : never];
 
-/** What may be sent: frames, or with a codec the value, alone or as an array's only element. */
+/** Messages to send: frames, or a codec's value, alone or as an array's only element. */
 export type BodyOut<T> = [T] extends [Raw]
   ? MessageLike | MessageLike[]
   : (T extends readonly unknown[] ? never : T) | readonly [T];
-/** What is received: frames, or with a codec the value as the only element. */
+/** Received messages: frames, or a codec's value as the only element. */
 export type BodyIn<T> = [T] extends [Raw] ? Buffer[] : [T];
-/** What may be published: frames, or with a codec a topic and the value. */
+/** Messages to publish: frames, or a topic and a codec's value. */
 export type TopicOut<T> = [T] extends [Raw]
   ? MessageLike | MessageLike[]
   : readonly [topic: MessageLike, body: T];
-/** What a subscriber gets: frames, or with a codec the topic and the value. */
+/** A subscriber's messages: frames, or a topic and a codec's value. */
 export type TopicIn<T> = [T] extends [Raw] ? Buffer[] : [topic: Buffer, body: T];
-/** What a router sends: frames, the first a routing id; with a codec the last is the value. */
+/** Messages a router sends: frames after a routing id; with a codec the last is the value. */
 export type RoutedOut<T> = [T] extends [Raw]
   ? MessageLike | MessageLike[]
   : readonly [MessageLike, ...MessageLike[], T];
-/** What a router gets: frames, the first a routing id; with a codec the last is the value. */
+/** Messages a router receives: frames after a routing id; with a codec the last is the value. */
 export type RoutedIn<T> = [T] extends [Raw] ? Buffer[] : [Buffer, ...Buffer[], T];
 
-/** Hears of a message that the program must not get. */
+/** Reports a message that the program must not get. */
 export type OnInvalid = (reason: InvalidReason, error: ShoalError) => void;
 
 export interface MessageShape {
   encode(value: unknown): OutgoingMessage;
-  /** @returns the message, or `undefined` after telling `onInvalid` */
+  /** @returns the message, or `undefined` after a call of `onInvalid` */
   decode(frames: Buffer[], onInvalid: OnInvalid): unknown;
 }
 
-/** Frames as they are. */
+/** Plain frames. */
 export const FRAMES: MessageShape = {
   encode: toMessage,
   decode: (frames) => frames,
 };
 
-/** Frames per message around the codec: exactly `min` where `max` is the same. */
+/** Allowed frames per message with a codec. */
 const COUNTS = {
   body: { min: 1, max: 1 },
   topic: { min: 2, max: 2 },
   routed: { min: 2, max: Number.POSITIVE_INFINITY },
 } as const;
 
-/** Which frames a socket type has before its body. */
+/** The frames before the body. */
 export type ShapeName = keyof typeof COUNTS;
 
 /** @throws InvalidArgumentError `EINVAL` for an invalid codec */

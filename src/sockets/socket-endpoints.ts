@@ -1,6 +1,6 @@
 /**
- * The endpoints a socket is bound and connected to. What is wrong with a call is
- * found here, before the engine is called, so all engines report it alike.
+ * The endpoints of a socket. Calls are checked here before they reach the engine, so all engines report the same
+ * errors.
  */
 import { InvalidArgumentError, type ShoalError, TransportError } from "../core/errors.js";
 import { type HttpServerEndpoint, nameOfServer } from "../core/schemes/http-server.js";
@@ -12,13 +12,13 @@ import { checkDatagrams } from "./datagram-check.js";
 import { type EndpointSource, SourceReader } from "./endpoint-source.js";
 import { checkSecurity } from "./security/check.js";
 
-/** Socket types for which connecting twice to one endpoint is connecting once. */
+/** Socket types that ignore a second connect to the same endpoint. */
 const CONNECTS_ONCE: readonly SocketTypeName[] = ["Dealer", "Subscriber", "Publisher", "Request"];
 
-/** A source that the socket is connected to. */
+/** A source and its state. */
 interface Sourced {
   readonly reader: SourceReader;
-  /** What it has now, and the socket is connected to because of it. */
+  /** The current endpoints to which the socket is connected for this source. */
   endpoints: readonly string[];
 }
 
@@ -29,21 +29,21 @@ export class SocketEndpoints {
   readonly #options: Readonly<Record<string, unknown>>;
   readonly #assertOpen: () => void;
   readonly #report: (event: SocketEvent) => void;
-  /** Called when the socket is not connected to an endpoint any more. */
+  /** Called when the socket has disconnected from an endpoint. */
   readonly #forget: (endpoint: string) => void;
   readonly #sources = new Map<EndpointSource, Sourced>();
-  /** Endpoints connected to for the sources alone, and how many of these have each. */
+  /** Endpoints connected only for sources, with the number of their sources. */
   readonly #sourced = new Map<string, number>();
   readonly #watchers = new Set<(bound: readonly string[]) => void>();
-  /** As resolved -> as given: a wildcard may be given many times. */
+  /** Resolved -> given; a wildcard may be given several times. */
   readonly #bound = new Map<string, string>();
-  /** Endpoint -> connections. */
+  /** Endpoint -> number of connections. */
   readonly #connected = new Map<string, number>();
-  /** Whether it has been connected to an endpoint of udp: what it sends has to fit a datagram. */
+  /** Whether the socket was ever connected over udp, so that messages must fit a datagram. */
   datagrams = false;
   #last: string | null = null;
   #settling = 0;
-  /** The name that a ROUTER or STREAM gives the next peer that it connects to. */
+  /** A ROUTER's or STREAM's name for the next peer that it connects to. */
   nextName: string | undefined = undefined;
 
   constructor(
@@ -64,34 +64,36 @@ export class SocketEndpoints {
     this.#forget = forget;
   }
 
-  /** Calls of `bind` and `unbind` that have not settled. */
+  /** Pending calls of `bind` and `unbind`. */
   get settling(): number {
     return this.#settling;
   }
 
-  /** The endpoint of the last bind, as resolved, or connect. */
+  /** The endpoint of the last bind (resolved) or connect. */
   get last(): string | null {
     return this.#last;
   }
 
-  /** Endpoints bound, with wildcards filled in, and those connected to. */
+  /** All bound endpoints, with wildcards resolved, and connected endpoints. */
   get all(): { readonly bound: string[]; readonly connected: string[] } {
     return { bound: [...this.#bound.keys()], connected: [...this.#connected.keys()] };
   }
 
-  /** Whether the socket is bound or connected to anything. */
   get any(): boolean {
     return this.#bound.size > 0 || this.#connected.size > 0;
   }
 
-  /** Calls `watcher` with all endpoints that the socket is bound to: now, and at each change until it closes. @returns ends that */
+  /**
+   * Calls `watcher` with all bound endpoints now and at each change until the socket closes. @returns a function to
+   * stop
+   */
   watchBound(watcher: (bound: readonly string[]) => void): () => void {
     this.#watchers.add(watcher);
     watcher([...this.#bound.keys()]);
     return () => this.#watchers.delete(watcher);
   }
 
-  /** The socket closes: what it is connected to stays as it is until its messages have left. */
+  /** Handles the socket's close. Connections stay until their messages have left. */
   end(): void {
     for (const { reader } of this.#sources.values()) reader.stop();
     this.#sources.clear();
@@ -99,7 +101,7 @@ export class SocketEndpoints {
     this.#watchers.clear();
   }
 
-  /** A call of `bind` or `unbind`, counted in `settling` until it has settled. */
+  /** Counts a call of `bind` or `unbind` in `settling` while it is pending. */
   async settled<T>(call: () => Promise<T>): Promise<T> {
     this.#settling += 1;
     try {
@@ -109,7 +111,7 @@ export class SocketEndpoints {
     }
   }
 
-  /** @returns the endpoint as resolved */
+  /** @returns the resolved endpoint */
   async bind(given: string | HttpServerEndpoint): Promise<string> {
     const endpoint = typeof given === "object" && given !== null ? this.#serverName(given) : given;
     if (endpoint === given) this.#check(endpoint, "bind");
@@ -123,13 +125,13 @@ export class SocketEndpoints {
     return name;
   }
 
-  /** @returns the endpoint as resolved */
+  /** @returns the resolved endpoint */
   bindSync(endpoint: string): string {
     this.#check(endpoint, "bind");
     return this.#isBound(endpoint, this.#engine.bindSync(endpoint));
   }
 
-  /** Throws at once for what is wrong with the call; so `unbindSync` can throw it, too. */
+  /** Throws synchronously for an invalid call, so that `unbindSync` can throw as well. */
   unbind(endpoint: string): Promise<void> {
     this.#assertOpen();
     checkEndpoint(endpoint, "bind", this.#capabilities.transports);
@@ -144,21 +146,21 @@ export class SocketEndpoints {
     });
   }
 
-  /** @param endpoint as resolved */
+  /** @param endpoint resolved */
   isBound(endpoint: string): boolean {
     return this.#bound.has(endpoint);
   }
 
-  /** @param routingId the name that a ROUTER or STREAM gives the peer @returns the id that a PEER gives it */
+  /** @param routingId a ROUTER's or STREAM's name for the peer @returns a PEER's id of the peer */
   connect(endpoint: string, routingId: string | undefined): Uint8Array | undefined {
     this.#check(endpoint, "connect");
     if (endpoint.startsWith("udp:")) this.datagrams = true;
     const name = routingId ?? this.nextName;
     if (name !== undefined) checkPeerId(name);
     const connections = this.#connected.get(endpoint) ?? 0;
-    // It stays from now on, whatever sources have.
+    // An explicit connection outlasts those of sources.
     this.#sourced.delete(endpoint);
-    // A second connection to the same peer would double each message or answer; libzmq makes none, either.
+    // A second connection to one peer would double each message or answer; libzmq also ignores it.
     if (connections > 0 && CONNECTS_ONCE.includes(this.#type)) return undefined;
     const id = this.#engine.connect(endpoint, name);
     this.nextName = undefined;
@@ -170,7 +172,7 @@ export class SocketEndpoints {
   disconnect(endpoint: string): void {
     this.#assertOpen();
     checkEndpoint(endpoint, "connect", this.#capabilities.transports);
-    // Asked here, since for libzmq to disconnect what is bound is to unbind it.
+    // Checked here, since libzmq's disconnect would unbind a bound endpoint.
     if (!this.#connected.has(endpoint)) {
       throw new TransportError("ENOENT", `Cannot disconnect ${endpoint}: the socket is not connected to it`, {
         endpoint,
@@ -182,7 +184,7 @@ export class SocketEndpoints {
     this.#sourced.delete(endpoint);
   }
 
-  /** Connects to what a source has, as it changes. */
+  /** Follows the endpoints of a source. */
   connectSource(source: EndpointSource): void {
     this.#assertOpen();
     checkSecurity(this.#options);
@@ -204,7 +206,7 @@ export class SocketEndpoints {
     sourced.reader.start();
   }
 
-  /** Ends what `connectSource` began; its endpoints are released. */
+  /** Stops following a source and releases its endpoints. */
   disconnectSource(source: EndpointSource): void {
     this.#assertOpen();
     const sourced = this.#sources.get(source);
@@ -215,7 +217,7 @@ export class SocketEndpoints {
     for (const endpoint of sourced.endpoints) this.#releaseFor(endpoint);
   }
 
-  /** Connections that `ready` waits for: those whose engine reports handshakes, and one where there are sources. */
+  /** Connections for `ready`: those with reported handshakes, plus one if there are sources. */
   expectedPeers(): number {
     const reported = this.#capabilities.peerEvents;
     let expected = this.#sources.size > 0 ? 1 : 0;
@@ -226,7 +228,7 @@ export class SocketEndpoints {
     return expected;
   }
 
-  /** New ones first: what waits for those that go may move to them. */
+  /** Connects before it releases, so that waiting messages can move to new endpoints. */
   #onList(sourced: Sourced, endpoints: readonly string[]): void {
     const before = new Set(sourced.endpoints);
     const now = endpoints.filter((endpoint) => before.has(endpoint) || this.#connectFor(endpoint));
@@ -236,10 +238,10 @@ export class SocketEndpoints {
     this.#report({ type: "source:changed", endpoints: now });
   }
 
-  /** @returns whether the socket is connected to it */
+  /** @returns whether the socket is connected to the endpoint */
   #connectFor(endpoint: string): boolean {
     const sources = this.#sourced.get(endpoint) ?? 0;
-    // What the program connected to itself is the program's to disconnect.
+    // The program's own connection stays its responsibility.
     if (sources === 0 && this.#connected.has(endpoint)) return true;
     if (sources === 0) {
       try {
@@ -255,7 +257,7 @@ export class SocketEndpoints {
     return true;
   }
 
-  /** A source has it no more. */
+  /** Releases an endpoint that a source has dropped. */
   #releaseFor(endpoint: string): void {
     const sources = this.#sourced.get(endpoint);
     if (sources === undefined) return;
@@ -288,7 +290,7 @@ export class SocketEndpoints {
   }
 }
 
-/** @throws InvalidArgumentError for what cannot name a peer (37/ZMTP, The Identity Property) */
+/** @throws InvalidArgumentError for an invalid routing id (37/ZMTP, The Identity Property) */
 export function checkPeerId(routingId: unknown): void {
   const length = typeof routingId === "string" ? Buffer.byteLength(routingId) : 0;
   if (length >= 1 && length <= 255 && !(routingId as string).startsWith("\0")) return;

@@ -1,17 +1,17 @@
 /**
- * Warns of messages that wait because their peer cannot be reached, where the program listens to none of the events that say so.
+ * Warns of messages that wait for an unreachable peer, unless the program listens to an event that reports it.
  *
  *   first failure --> further failures --> one after REPORT_AFTER, and messages wait --> a process warning, once
  *                          ^                                                                  |
  *                          +------------------- a handshake succeeds: forgotten <-------------+
  *
- * An endpoint and a cause are reported once in a process, since patterns open a socket for each attempt.
+ * Each pair of endpoint and cause is reported once per process, since patterns open a socket for each attempt.
  */
 import { HandshakeError, ProtocolError, type ShoalError } from "../core/errors.js";
 
-/** ms for which messages wait for an endpoint that fails before that is reported. */
+/** ms that messages wait for a failing endpoint before a warning. */
 export const REPORT_AFTER = 1_000;
-/** Endpoints and causes that are remembered as reported. */
+/** Most remembered pairs of endpoint and cause. */
 const MAX_REPORTED = 256;
 
 const REMEDIES: Readonly<Record<string, string>> = {
@@ -22,10 +22,13 @@ const REMEDIES: Readonly<Record<string, string>> = {
   ERR_AUTHENTICATION: "Check the keys or the password at both ends.",
 };
 
-/** What has been reported, and its cause; the oldest first. */
+/** Reported endpoints with their cause, oldest first. */
 const reported = new Map<string, string>();
 
-/** Emits a process warning, once for what waits and its cause. @param what that waits: an endpoint, or a service of one */
+/**
+ * Emits a process warning, once for each subject and cause. @param what the subject: an endpoint or one of its
+ * services
+ */
 export function warnOnce(what: string, cause: string, text: string, code: string, detail?: string): void {
   if (reported.get(what) === cause) return;
   reported.delete(what);
@@ -37,27 +40,27 @@ export function warnOnce(what: string, cause: string, text: string, code: string
   process.emitWarning(text, { type: "ShoalWarning", code, detail });
 }
 
-/** Whether an attempt failed for what waiting does not change: the peer refuses, or the host's name is wrong. */
+/** Whether waiting cannot help: the peer refuses, or the host name is unknown. */
 export function isLasting(error: ShoalError): boolean {
   return error instanceof HandshakeError || error instanceof ProtocolError || codeOf(error) === "ENOTFOUND";
 }
 
-/** The system's code, some of which are not codes of shoal's. */
+/** The system's code, which shoal may not have. */
 function codeOf({ code, cause }: ShoalError): string {
   const given = (cause as { readonly code?: unknown } | null | undefined)?.code;
   return typeof given === "string" ? given : code;
 }
 
-/** An endpoint has been reached: its next failure is a new one. */
+/** Forgets a reached endpoint, so that its next failure is reported. */
 export function forgetStall(endpoint: string): void {
   reported.delete(endpoint);
 }
 
 /**
- * Emits the process warning `SHOAL_UNREACHABLE`, once for an endpoint and a cause.
+ * Emits the process warning `SHOAL_UNREACHABLE`, once for each endpoint and cause.
  *
- * @param what the socket's type, and what it waits for
- * @param error of the last attempt; `undefined`: none has failed yet
+ * @param what the socket type and the awaited peer
+ * @param error of the last attempt; `undefined` if none has failed yet
  */
 export function warnOfStall(what: string, endpoint: string, error: ShoalError | undefined): void {
   const code = error === undefined ? "none" : codeOf(error);

@@ -1,4 +1,4 @@
-/** What sockets can do whose messages each have an address: a peer (Server, Peer) or a group (Radio). */
+/** Methods of sockets with addressed messages: a peer (Server, Peer) or a group (Radio). */
 import { checkCallOptions, describe } from "../../core/arguments.js";
 import { InvalidArgumentError, UnroutableError } from "../../core/errors.js";
 import type { SocketTypeName } from "../../core/socket-type.js";
@@ -16,27 +16,28 @@ export interface AddressedWritable<M, A> extends Required<WritableOptions> {
   /**
    * Sends a message of one frame, whole or not at all.
    *
-   * Bytes are not copied, unless `copy` asks for it: they belong to the socket and must not change after the call.
+   * Bytes are not copied unless `copy` is set: they belong to the socket and must not change after the call.
    *
-   * @param options the address, whose the memory is then, and how long to wait: a Radio with `noDrop` waits for room, no other socket does
+   * @param options the address, the memory's owner and the wait; only a Radio with `noDrop` waits for room
    * @returns settled when the engine has the message
    * @throws InvalidArgumentError `EINVAL` for an invalid message or address, or an unknown option
-   * @throws InvalidMessageError `ERR_INVALID_MESSAGE` for what the codec or its schema refuses
+   * @throws InvalidMessageError `ERR_INVALID_MESSAGE` when the codec or its schema refuses the message
    * @throws UnroutableError `EHOSTUNREACH` when no connected peer has this routing id (Server, Peer)
-   * @throws TimeoutError `EAGAIN` when that peer is at its high-water mark (Server, Peer), or after `sendTimeout` or `timeout`
+   * @throws TimeoutError `EAGAIN` when that peer is at its high-water mark (Server, Peer), or after `sendTimeout` or
+   *   `timeout`
    * @throws AbortedError `ABORT_ERR`: the message was not sent; ClosedError `EBADF`, `EAGAIN`
    */
   send(message: M, options: A & SendOptions): Promise<void>;
   /**
    * Sends a message if that is possible at once.
    *
-   * @returns `false` when there is no room; nothing has happened then
-   * @throws the errors of {@link send}, but for the waits
+   * @returns `false` without room; nothing has happened then
+   * @throws the errors of {@link send}, except those of waiting
    */
   trySend(message: M, options: A & Pick<SendOptions, "copy" | "transfer">): boolean;
 }
 
-/** The address as a frame, from the options of a call. */
+/** The address frame from the options of a call. */
 type FrameOf = (options: Readonly<Record<string, unknown>>) => Buffer;
 
 function checkOptions(call: string, options: unknown, known: readonly string[], extra: unknown): void {
@@ -52,7 +53,7 @@ function checkOptions(call: string, options: unknown, known: readonly string[], 
   checkMemory(options);
 }
 
-/** @throws InvalidArgumentError for a group and body that no datagram holds */
+/** @throws InvalidArgumentError if group and body do not fit a datagram */
 function checkDatagram(message: OutgoingFrame[]): void {
   const length = 1 + byteLengthOf(message);
   if (length > MAX_DATAGRAM)
@@ -95,7 +96,7 @@ function methodsOf(
   };
 }
 
-/** The methods of {@link AddressedWritable}, for the socket types that have addresses. @internal */
+/** The methods of {@link AddressedWritable} by socket type. @internal */
 export const ADDRESSED: Readonly<Partial<Record<SocketTypeName, object>>> = {
   Server: methodsOf("routingId", ({ routingId }) => routingIdFrame(routingId)),
   Peer: methodsOf("routingId", ({ routingId }) => routingIdFrame(routingId)),

@@ -1,4 +1,4 @@
-/** CHANNEL (52/CHANNEL): exactly two peers, messages of one frame; draft. */
+/** CHANNEL (52/CHANNEL): exactly two peers, single-frame messages; draft. */
 import { SocketType } from "../../core/socket-type.js";
 import { defineSocket } from "../define.js";
 import type { Readable } from "../readable.js";

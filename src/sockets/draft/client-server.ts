@@ -1,4 +1,4 @@
-/** CLIENT, SERVER and PEER (41/CLISRV, 51/P2P): messages of one frame, in any order; draft. */
+/** CLIENT, SERVER and PEER (41/CLISRV, 51/P2P): single-frame messages, in any order; draft. */
 import { refuseExtra } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
 import { SocketType } from "../../core/socket-type.js";
@@ -64,7 +64,7 @@ export interface Client<T = Raw>
 defineSocket(Client, "Client");
 
 /**
- * Talks to each of its clients by a routing id, a number of 32 bits that it makes up: `receive` returns
+ * Talks to each client by a routing id, a 32-bit number of this socket's choice: `receive` returns
  * `[message, { routingId }]`, and `send(message, { routingId })` answers (41/CLISRV, The SERVER Socket Type).
  *
  * @example
@@ -120,10 +120,10 @@ export class Peer<T = Raw> extends Socket {
   }
 
   /**
-   * Connects to an endpoint. What is sent to the peer before its connection stands waits for it.
+   * Connects to an endpoint. Messages for the peer wait until the connection is established.
    *
-   * @returns the peer's routing id on this socket; it stays the same when the connection is made again
-   * @throws InvalidStateError `EFSM` with the option `immediate`, which has messages wait for no connection
+   * @returns the peer's routing id on this socket, which stays the same after a reconnect
+   * @throws InvalidStateError `EFSM` with the option `immediate`, since messages then do not wait for a connection
    * @throws the errors of `connect`
    */
   connectPeer(endpoint: string): number;

@@ -1,4 +1,4 @@
-/** DGRAM: datagrams of UDP as they are, to and from anybody; draft. */
+/** DGRAM: raw UDP datagrams, to and from any address; draft. */
 import { SocketType } from "../../core/socket-type.js";
 import { defineSocket } from "../define.js";
 import type { MessageLike } from "../message.js";

@@ -1,4 +1,4 @@
-/** RADIO and DISH (48/RADIO-DISH): messages of one frame to everyone who joined their group; draft. */
+/** RADIO and DISH (48/RADIO-DISH): single-frame messages to all members of a group; draft. */
 import { InvalidArgumentError } from "../../core/errors.js";
 import { SocketType } from "../../core/socket-type.js";
 import { defineSocket } from "../define.js";
@@ -25,7 +25,7 @@ import {
 
 type RadioProperties = CommonOptions &
   WritableOptions & {
-    /** Wait when a member's queue is full, where a Radio drops for that member. Set at construction. Default false. */
+    /** Waits for a full member instead of dropping its messages. Set at construction. Default false. */
     noDrop?: boolean;
   };
 type DishProperties = CommonOptions & ReadableOptions;
@@ -36,7 +36,7 @@ export type RadioOptions<T = Raw> = RadioProperties & ConstructionOptions & Code
 export type DishOptions<T = Raw> = DishProperties & ConstructionOptions & CodecOptions<T>;
 
 /**
- * Sends each message to every Dish that is in its group: `send(message, { group })`. One whose queue is full misses it
+ * Sends each message to every Dish in its group: `send(message, { group })`. A Dish with a full queue misses it
  * (48/RADIO-DISH, The RADIO Socket Type).
  *
  * @example
@@ -89,17 +89,17 @@ export class Dish<T = Raw> extends Socket {
   }
 
   /**
-   * Joins groups, whose messages have exactly this group.
+   * Joins groups; a message matches only its exact group.
    *
    * @param groups at most 255 bytes each, none of them zero
-   * @throws InvalidArgumentError `EINVAL` for an invalid group, or one that it is in already; it has joined none then
+   * @throws InvalidArgumentError `EINVAL` for an invalid or already joined group; no group is joined then
    * @throws ClosedError `EBADF` when the socket is closed
    */
   join(...groups: (Uint8Array | string)[]): void {
     this.#change("subscribe", groups);
   }
 
-  /** Leaves groups. @throws InvalidArgumentError `EINVAL` for one that it is not in; it has left none then */
+  /** Leaves groups. @throws InvalidArgumentError `EINVAL` for a group that was not joined; no group is left then */
   leave(...groups: (Uint8Array | string)[]): void {
     this.#change("unsubscribe", groups);
   }

@@ -1,4 +1,4 @@
-/** SCATTER and GATHER (49/SCATTER-GATHER): work of one frame handed out, and collected; draft. */
+/** SCATTER and GATHER (49/SCATTER-GATHER): single-frame tasks, distributed and collected; draft. */
 import { SocketType } from "../../core/socket-type.js";
 import { defineSocket } from "../define.js";
 import type { Readable } from "../readable.js";

@@ -13,7 +13,7 @@ import { InvalidArgumentError } from "../../core/errors.js";
 import { decodeZ85 } from "../../core/z85.js";
 import { curvePublicKey } from "./curve-keys.js";
 
-/** A CURVE key or key pair with what is known about it. */
+/** A CURVE key or key pair with metadata. */
 export interface Certificate {
   /** Z85, 40 characters. */
   readonly publicKey: string;
@@ -26,9 +26,9 @@ export interface Certificate {
 const MAX_FILE = 65_536;
 
 /**
- * Reads a certificate from its text.
+ * Parses a certificate.
  *
- * @throws InvalidArgumentError `EINVAL` with the line that is wrong; never the key
+ * @throws InvalidArgumentError `EINVAL` with the invalid line, but never the key
  */
 export function parseCertificate(text: string): Certificate {
   const metadata: Record<string, string> = Object.create(null);
@@ -69,12 +69,12 @@ function isKey(text: string): boolean {
   try {
     return decodeZ85(text).length === 32;
   } catch {
-    return false; // Not Z85: the caller names the line.
+    return false; // The caller's error names the line.
   }
 }
 
 /**
- * The text of a certificate file; with the secret key only when `secret` is true.
+ * Formats a certificate file; includes the secret key only when `secret` is true.
  *
  * @throws InvalidArgumentError `EINVAL` for invalid keys, or metadata that could not be read back
  */
@@ -106,18 +106,19 @@ export function formatCertificate(certificate: Certificate, secret: boolean): st
   return `${lines.join("\n")}\n`;
 }
 
-/** Loaded with the first file, not with the package. */
+/** Loaded on first use. */
 function fileSystem(): Promise<typeof import("node:fs/promises")> {
   return import("node:fs/promises");
 }
 
-/** Pipes that a process was given, such as a shell's `<(…)`: they have a writer, or have ended. */
+/** Pipes given to the process, such as a shell's `<(…)`; they have a writer, or have ended. */
 const GIVEN_PIPE = /^\/(?:dev\/(?:fd\/|stdin$)|proc\/)/;
 
 /**
- * Reads a certificate file of any ZeroMQ tool. A named pipe is refused: its open would wait for a writer.
+ * Reads a certificate file of any ZeroMQ tool. A named pipe is refused, since opening it would wait for a writer.
  *
- * @throws InvalidArgumentError `EINVAL` when it is not a certificate; the file system's own error when it cannot be read
+ * @throws InvalidArgumentError `EINVAL` for an invalid certificate; the file system's error when the file cannot be
+ *   read
  */
 export async function readCertificate(path: string): Promise<Certificate> {
   const { constants, open } = await fileSystem();
@@ -134,8 +135,8 @@ export async function readCertificate(path: string): Promise<Certificate> {
 }
 
 /**
- * Writes `NAME` (public) and `NAME_secret` (both keys, readable by its owner
- * only), as czmq names them. Files are replaced whole.
+ * Writes `NAME` (public) and `NAME_secret` (both keys, readable by the owner only), as czmq names them. Files are
+ * replaced as a whole.
  */
 export async function writeCertificate(
   name: string,

@@ -1,15 +1,15 @@
-/** Security options that only make sense together, checked when an endpoint is bound or connected. */
+/** Checks security options that depend on each other before a bind or connect. */
 import { InvalidArgumentError } from "../../core/errors.js";
 import { tlsFault } from "../../core/tls-certificates.js";
 import { curveFault, type SecurityFault } from "./curve-check.js";
 
-/** @throws InvalidArgumentError `EINVAL`, naming what is missing and never a key */
+/** @throws InvalidArgumentError `EINVAL` that names the missing option, never a key */
 export function checkSecurity(options: Readonly<Record<string, unknown>>): void {
   const fault = securityFault(options);
   if (fault !== undefined) throw new InvalidArgumentError(fault.message);
 }
 
-/** The first fault; nothing where all belongs together. */
+/** The first fault, if any. */
 export function securityFault(options: Readonly<Record<string, unknown>>): SecurityFault | undefined {
   const has = (name: string): boolean => options[name] !== null && options[name] !== undefined;
   const fault = (option: string, message: string): SecurityFault => ({ option, message });

@@ -1,6 +1,6 @@
-/** CURVE's options that only make sense together. */
+/** Checks CURVE options that depend on each other. */
 
-/** What is wrong, and the option that asks for what is not there. */
+/** A fault, and the option that needs another one. */
 export interface SecurityFault {
   readonly option: string;
   readonly message: string;

@@ -18,7 +18,7 @@ export function curveKeyPair(): CurveKeyPair {
 }
 
 /**
- * The public key that belongs to a secret key.
+ * The public key of a secret key.
  *
  * @param secretKey 40 characters of Z85
  * @throws InvalidArgumentError `EINVAL` for an invalid key

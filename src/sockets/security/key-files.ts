@@ -1,34 +1,32 @@
 /**
- * The client keys that a folder's files have. Pure.
+ * Client keys in a folder's files.
  *
  *   NAME          a certificate (ZPL, as czmq, pyzmq and `shoal keygen` write it), or keys, one per line:
  *                 40 characters of Z85; empty lines, and lines that begin with "# ", are skipped
- *   NAME_secret   the client's own: not read, so that a key has gone when NAME has
- *   .NAME NAME~   what editors and tools keep next to it: not read
+ *   NAME_secret   the client's own: not read, so that removing NAME revokes the key
+ *   .NAME NAME~   files of editors and tools: not read
  */
 import { decodeZ85 } from "../../core/z85.js";
 import { parseCertificate } from "./certificate.js";
 
-/** A file that was read, or why it was not. */
+/** A file's text, or the reason why it was not read. */
 export type KeyFile = { readonly name: string } & (
   | { readonly text: string }
   | { readonly unreadable: string }
 );
 
-/** What a folder has. */
 export interface FolderKeys {
   /** Z85. */
   readonly keys: ReadonlySet<string>;
-  /** A file's name and what is wrong with it; never a key. */
+  /** File names with their problems; never a key. */
   readonly problems: readonly string[];
 }
 
-/** Whether a file of this name is read. */
 export function isKeyFile(name: string): boolean {
   return !name.startsWith(".") && !name.endsWith("~") && !name.endsWith("_secret");
 }
 
-/** The keys of all files that have some; a file that cannot be read gives no keys. */
+/** The keys of all readable files. */
 export function keysOf(files: readonly KeyFile[]): FolderKeys {
   const keys = new Set<string>();
   const problems: string[] = [];
@@ -44,7 +42,7 @@ export function keysOf(files: readonly KeyFile[]): FolderKeys {
   return { keys, problems };
 }
 
-/** @returns the keys of a file's text, or what is wrong with it */
+/** @returns the keys in a text, or its problem */
 export function parseKeys(text: string): readonly string[] | string {
   if (/^\s*(?:public|secret)-key\s*=/m.test(text)) {
     try {
@@ -68,6 +66,6 @@ function isKey(word: string): boolean {
   try {
     return word.length === 40 && decodeZ85(word).length === 32;
   } catch {
-    return false; // Not Z85: the caller names the line.
+    return false; // The caller's error names the line.
   }
 }

@@ -1,10 +1,9 @@
 /**
- * A folder of client keys, read again when it changes (keys.ts parses its files).
+ * A folder of client keys, read again after changes (key-files.ts parses the files).
  *
  *   open --reads--> watches --a change (folder-watch.ts)--> reads --other keys, or other problems--> `changed`
  *
- * While the folder cannot be read, the keys known stay, and the problem is reported. A file that cannot be read gives no
- * keys.
+ * While the folder cannot be read, known keys stay valid and the problem is reported. An unreadable file has no keys.
  */
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
@@ -12,16 +11,16 @@ import { InvalidArgumentError } from "../../core/errors.js";
 import { FolderWatch } from "../../core/folder-watch.js";
 import { type FolderKeys, isKeyFile, type KeyFile, keysOf } from "./key-files.js";
 
-/** ms without a change after which the folder is read: several files change together. */
+/** ms without further changes before the folder is read; groups files that change together. */
 const QUIET = 50;
-/** ms after the first change after which it is read in any case: a key that has gone is to be revoked soon. */
+/** ms after the first change at which the folder is read in any case, to revoke removed keys soon. */
 const PATIENCE = 200;
-/** Files that are read, the first by name. */
+/** Most files read, in the order of their names. */
 const MAX_FILES = 16_384;
-/** Bytes of one that is read. */
+/** Bytes of one file. */
 const MAX_FILE = 65_536;
 
-/** A file as it was read last. */
+/** A file at its last reading. */
 interface Known {
   readonly stamp: string;
   readonly file: KeyFile;
@@ -34,7 +33,7 @@ export class KeyFolder {
   #known = new Map<string, Known>();
   readonly #watch = new FolderWatch(QUIET, PATIENCE, { onChange: (reported) => void this.#look(reported) });
   #reading = false;
-  /** Something changed while it was read. */
+  /** Whether something changed during a reading. */
   #again = false;
   #closed = false;
 
@@ -44,7 +43,7 @@ export class KeyFolder {
   }
 
   /**
-   * Reads the folder, and from then on calls `changed` when its keys or problems are others.
+   * Reads the folder, then calls `changed` whenever its keys or problems change.
    *
    * @throws InvalidArgumentError `EINVAL` naming a folder that cannot be read
    */
@@ -72,7 +71,7 @@ export class KeyFolder {
     this.#watch.close();
   }
 
-  /** @param fresh reads files again whose time and size are the same, too: those are not exact enough right after a change */
+  /** @param fresh reads unchanged files again, since time and size are not exact enough right after a change */
   async #look(fresh: boolean): Promise<void> {
     if (this.#reading) {
       this.#again ||= fresh;
@@ -97,7 +96,7 @@ export class KeyFolder {
     this.#readAgain();
   }
 
-  /** A reading is over. */
+  /** Ends a reading. */
   #readAgain(): void {
     this.#reading = false;
     if (!this.#again) return;
@@ -106,7 +105,7 @@ export class KeyFolder {
   }
 
   async #read(): Promise<FolderKeys> {
-    await this.#watch.follow([this.path]); // First: a change during the reading is not missed.
+    await this.#watch.follow([this.path]); // Watches first, so that a change during the reading is noticed.
     const names = (await readdir(this.path)).filter(isKeyFile).sort();
     const known = new Map<string, Known>();
     const files: KeyFile[] = [];
@@ -126,7 +125,7 @@ export class KeyFolder {
     };
   }
 
-  /** @returns `undefined` for a folder, and for a file that has just gone */
+  /** @returns `undefined` for a folder or a removed file */
   async #readFile(name: string): Promise<Known | undefined> {
     const path = join(this.path, name);
     try {
@@ -153,7 +152,7 @@ function isSame(one: FolderKeys, other: FolderKeys): boolean {
   return true;
 }
 
-/** The system's reason, without the path. */
+/** The system's reason without the path. */
 function reasonOf(error: unknown): string {
   const { code } = error as NodeJS.ErrnoException;
   return code ?? String(error);

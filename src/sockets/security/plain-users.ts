@@ -1,10 +1,10 @@
-/** Lets in peers that know a user's password. */
+/** Accepts peers with a known user name and password. */
 import { createHash, timingSafeEqual } from "node:crypto";
 import type { Authenticate } from "../socket-options.js";
 
 /**
- * Hashes make the lengths equal, and one comparison is made for an unknown name, too: the time it takes shows
- * neither which names there are nor how near a guess was.
+ * Hashes give all passwords the same length, and unknown names also cost one comparison. Timing thus reveals neither
+ * names nor the closeness of a guess.
  */
 export function plainUsers(passwords: Readonly<Record<string, string>>): Authenticate {
   const users = new Map(Object.entries(passwords).map(([user, password]) => [user, digest(password)]));
