@@ -15,6 +15,7 @@ const MAX_QUEUED = 1_000;
 /** Settled waiters that may stay queued before a cleanup. */
 const SLACK = 16;
 
+/** An event with its type. */
 export interface TypedEvent {
   readonly type: string;
 }
