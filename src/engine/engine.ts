@@ -39,7 +39,6 @@ export interface MessageMemory {
   readonly transfer?: boolean | undefined;
 }
 
-/** The outcome of an offer. */
 export const OfferResult = {
   /** Queued: the message goes out unless the peer or the socket goes away. */
   Accepted: 0,
@@ -138,7 +137,6 @@ export interface EngineStats {
   readonly dropped?: Readonly<Record<EngineDropReason, number>>;
 }
 
-/** The outcome of closing a socket. */
 export interface EngineCloseResult {
   /** Whether every accepted message left before the linger ended. */
   readonly drained: boolean;
@@ -191,7 +189,6 @@ export interface RelaySource {
   takeBatch(max: number): FrameBatch | undefined;
 }
 
-/** The sending half of a relay. */
 export interface RelaySink {
   /**
    * Like `offer`, for as many messages from the front of the batch as there is room for. Unroutable and
@@ -256,7 +253,6 @@ export interface FramePassing {
   takeList(max: number, maxCost: number): ReceivedList | undefined;
 }
 
-/** The state of one peer. */
 export interface EnginePeer {
   /** The peer's socket type from its handshake, such as "PULL"; empty if it sent none. */
   readonly socketType: string;
@@ -279,7 +275,6 @@ export interface PeerQueues {
   queuedBytes(routingId: Uint8Array): number;
 }
 
-/** Limits and disconnection of single peers. */
 export interface Policing {
   /** Replaces the policy, also for present peers; call `disconnectPeers` to end connections it forbids. */
   police(policy: PeerPolicy): void;
@@ -287,7 +282,6 @@ export interface Policing {
   disconnectPeers(match: (peer: PeerCredentials) => boolean): number;
 }
 
-/** Application properties in handshakes. */
 export interface PeerProperties {
   /**
    * Sends a property in each handshake and reports those of peers; call it before the first bind or connect.

@@ -46,9 +46,8 @@ export function dropCounters<R extends string>(reasons: readonly R[]): Record<R,
 }
 
 /**
- * Why a received message was not handed over. `full`: a datagram at a full receive queue, or a message of a
- * peer that has left an XPUB. `tooLarge`: a message over `maxMessageSize` or 65,536 frames; it ended the
- * connection.
+ * Why a received message was discarded. `full`: a datagram at a full receive queue, or a message of a departed
+ * XPUB peer. `tooLarge`: a message over `maxMessageSize` or 65,536 frames, after which its connection ended.
  */
 export type InvalidReason = "frames" | "codec" | "schema" | "full" | "tooLarge";
 

@@ -45,7 +45,7 @@ import type { ReadTarget, Sink, StreamReader } from "./transport/reader.js";
 import type { Stream } from "./transport/transport.js";
 import { HANG_UP_TIMEOUT, PipeWriter, type WriterEffects } from "./writer.js";
 
-/** Bytes in the send queue from which a peer's PING gets no answer, because the peer is not reading. */
+/** Queued bytes that stop answers to PINGs, because the peer is not reading. */
 const MAX_UNANSWERED = 65_536;
 /** ms for an ERROR to leave before its connection is cut. */
 const FLUSH_TIMEOUT = 1_000;
@@ -98,7 +98,6 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
   /** Framing other than plain ZMTP's. */
   readonly #framing: Framing | undefined;
   #state: State = State.Handshaking;
-  /** The greeting has been written. */
   #isOpening = false;
   #timer: NodeJS.Timeout | undefined = undefined;
   #pipe: Pipe | undefined = undefined;
@@ -110,10 +109,8 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
   #credentials: PeerCredentials | undefined = undefined;
   #writer: PipeWriter | undefined = undefined;
   #patience = 0;
-  /** Keeps the process alive while draining. */
   #holdTimer: NodeJS.Timeout | undefined = undefined;
   #error: Error | undefined = undefined;
-  /** Description of the oversized message, if any. */
   #tooLarge: string | undefined = undefined;
 
   constructor(
@@ -211,8 +208,6 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
   }
 
   /**
-   * Sends the queue, hangs up, and closes once the peer has hung up or a timeout has passed.
-   *
    * @param patience ms for which the process waits for the peer's hang-up after sending. When the process
    * ends, any input such as a PING makes the kernel discard unread bytes.
    */
@@ -234,7 +229,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     }
   }
 
-  /** Ends this side's half and reads until the peer hangs up. A silent peer is cut after a timeout. */
+  /** A silent peer is cut after a timeout. */
   halfClose(): void {
     if (this.#state === State.Handshaking) {
       // A listener of the peer's joining called this; the connection opens when it returns.

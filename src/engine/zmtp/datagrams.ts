@@ -297,7 +297,6 @@ export class Datagrams {
     this.#peers.end(pipe, "local");
   }
 
-  /** Stops resolving names. @param unlessUnsent spares endpoints with queued messages */
   stopAll(unlessUnsent: boolean): void {
     for (const connected of [...this.#connected])
       if (!unlessUnsent || connected.pipe.out.messages === 0) this.#stop(connected);
@@ -399,7 +398,7 @@ function interfaceOf(given: UdpAddress, ipv6: boolean, endpoint: string): string
   return ipv6 ? `::${zoneOf(given)}` : bindAddress(given.interface, false, endpoint);
 }
 
-/** The interface of an IPv6 group as a zone, which link-local groups (ff01, ff02) require. */
+/** The interface of an IPv6 group as a zone, which unrouted groups (ff01, ff02) require. */
 function zoneOf({ host, interface: given }: UdpAddress): string {
   if (given === undefined || host.includes("%")) return "";
   if (!given.includes(":")) return `%${given}`;

@@ -2,6 +2,7 @@
  * Detects dead peers (37/ZMTP, Heartbeating), without clock, timer or socket; heartbeat-driver.ts has those.
  *
  *   every interval   PING: 04 "PING" | time to live 2, tenths of a second | context
+ *
  *   the peer's PING is answered with its context: 04 "PONG" | context up to 16
  *
  *   quiet --a PING left, or the kernel was full--> waiting --timeout over--> gone
@@ -16,11 +17,10 @@
  * answer to the PING ends PINGs until the next message. An idle link costs nothing; its loss is noticed one
  * interval and one timeout after the next message.
  *
- * The peer's time to live also applies if this side sends no PINGs, and stays until a PING changes it. libzmq
- * forgets it at the first traffic and misses a peer that falls silent after that.
+ * A peer silent for its own time to live is gone, too, even if this side sends no PINGs. The value stays
+ * until a PING changes it. libzmq forgets it at the first traffic and misses a peer going silent after that.
  *
- * Silence means nothing while this side has paused reading; its PINGs continue, to show the peer that it is
- * alive.
+ * Silence means nothing while this side has paused reading. PINGs continue as a sign of life to the peer.
  */
 import { encodeCommand } from "./codec/command.js";
 
@@ -63,7 +63,7 @@ export function pongCommand(data: Buffer): Buffer | undefined {
 /** The heartbeat of one connection. Times are ms of any monotonic clock. */
 export class Heartbeat {
   readonly #options: HeartbeatOptions;
-  /** Infinite for 0. */
+  /** Infinite if the option is 0. */
   readonly #timeout: number;
   #nextPing: number;
   #hasSent = false;
@@ -73,7 +73,6 @@ export class Heartbeat {
   #lastHeard: number;
   #blocked = false;
   #taken = 0;
-  /** The peer's time to live in ms; 0: none. */
   #timeToLive = 0;
   #paused = false;
 

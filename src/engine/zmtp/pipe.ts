@@ -71,7 +71,6 @@ export interface Link {
   pass?(frames: Frames): number;
   pause(): void;
   resume(): void;
-  /** A received command. @returns whether the link has handled it */
   command?(body: Buffer): boolean;
   /**
    * Sends `out`, ends this side's half, and closes once the peer has hung up or a timeout has passed.
@@ -79,7 +78,7 @@ export interface Link {
    * @param patience ms for which the process waits for the peer's hang-up
    */
   drain(patience: number): void;
-  /** Draining, which continues after the end of the pipe. */
+  /** Draining continues after the end of the pipe. */
   readonly draining: boolean;
   /** Ends this side's half at once and receives what the peer still sends. Links without halves close. */
   halfClose(): void;
@@ -113,7 +112,6 @@ export interface PipeOptions {
   readonly sendHighWaterMarkBytes: number;
   readonly receiveHighWaterMarkBytes: number;
   readonly maxMessageSize: number;
-  /** Each queue keeps only its last message. */
   readonly conflate: boolean;
 }
 
@@ -125,7 +123,6 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
   readonly encoder = new Encoder();
   readonly in: InStream;
   readonly endpoint: string;
-  /** Whether the pipe survives the loss of its link. */
   readonly outlives: boolean;
   readonly #effects: PipeEffects;
   #options: PipeOptions;
@@ -136,7 +133,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
   givenId: Buffer | undefined = undefined;
   /** No more sending; received messages can still be taken. */
   ended = false;
-  /** ms for which a disconnected pipe may still send its queue (peers.ts); undefined while in use. */
+  /** Milliseconds left for a disconnected pipe to send its queue (peers.ts); undefined while in use. */
   leaving: number | undefined = undefined;
   /** Receives, but gets no new messages (peers.ts). */
   released = false;
@@ -265,7 +262,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     return false;
   }
 
-  /** How many of `messages` fit; 0 in the cases in which `hasRoom` is false. */
+  /** How many of `messages` fit; 0 if `hasRoom` is false. */
   roomFor(messages: number): number {
     if (!this.hasRoom()) return 0;
     if (this.#credit >= messages) return messages;
@@ -339,7 +336,6 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     return this.#waiting < 2 * this.#limit && this.#waitingBytes < 2 * this.#limitBytes;
   }
 
-  /** Requests `pipeOnRoom` once half of the mark is free. */
   awaitRoom(): void {
     if (!this.isGone && !this.mute) this.#awaitHalf();
   }
@@ -394,7 +390,6 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     this.#taken();
   }
 
-  /** Takes messages in the list they arrived in (codec/in-stream.ts). */
   takeList(max: number, maxCost: number): ReceivedList | undefined {
     if (this.#meter !== undefined) return undefined;
     const list = this.in.takeList(max, maxCost);
@@ -463,7 +458,6 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     else if (!wasPaused) this.link?.pause();
   }
 
-  /** Cost so far of the message being received. */
   get unfinished(): number {
     return this.in.unfinished;
   }
@@ -601,7 +595,6 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     this.link?.awaitRoom?.();
   }
 
-  /** Adds the other end's marks, if both share one queue. */
   #findLimits(): void {
     const { sendHighWaterMark, sendHighWaterMarkBytes } = this.#options;
     this.#limit = limitOf(sendHighWaterMark) + (this.link?.room ?? 0);
@@ -622,7 +615,6 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     if (!this.paused) this.link?.resume();
   }
 
-  /** Replaces queued messages that are not in flight. */
   #conflate(encoder: Encoder, messages: number): void {
     const replaced = this.out.replace(encoder, messages);
     this.#credit -= messages;

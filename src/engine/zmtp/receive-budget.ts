@@ -2,15 +2,16 @@
  * Bound on the bytes in all receive queues of one socket (`maxReceiveQueueBytes`). Marks apply to each peer
  * alone, so thousands of peers with one message each could still fill the memory.
  *
- *   whole messages at the bound  -> a peer that brings more is paused until the program has taken half of them
+ *   whole messages at the bound  -> a peer with more is paused until the program has taken half of them
+ *
  *   unfinished at half of it     -> peers in the middle of a large message wait for the first one to finish
  *
- * A stalled first peer is disconnected, so that it cannot block the others.
+ * A stalled first peer is disconnected in favour of the others.
  */
 
-/** Bytes from which an unfinished message counts. */
+/** Bytes; smaller unfinished messages do not count. */
 const LARGE = 65_536;
-/** ms in which the first peer must send `LARGE` bytes or finish its message. */
+/** Time for the first peer to send `LARGE` bytes or finish its message, in ms. */
 const STALL_TIME = 10_000;
 
 export interface BudgetedPipe {

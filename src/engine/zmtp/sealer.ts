@@ -33,7 +33,6 @@ export class Sealer {
   readonly #cipher: FrameCipher;
   readonly #plain = new FrameReader();
   #sealed: InStream | undefined;
-  /** End of the opened frames. */
   #opened = 0;
 
   constructor(cipher: FrameCipher) {

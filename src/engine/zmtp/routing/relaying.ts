@@ -35,7 +35,6 @@ export function fairSource(queue: FairQueue, named = false): RelaySource | undef
 export interface SourceFilter {
   /** A message already found by a search, to be taken first. */
   found(): Buffer[] | undefined;
-  /** Whether every message is wanted, so that none is checked. */
   wantsAll(): boolean;
   wants(bytes: Uint8Array, start: number, end: number): boolean;
 }
