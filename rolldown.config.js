@@ -8,8 +8,8 @@
  * (chunks/package-NAME.js), which only those load: whoever installs shoal for its sockets installs none of them. Their
  * licences are gathered in THIRD-PARTY-LICENSES.txt.
  */
-import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { dirname, relative, resolve } from "node:path";
+import { readdirSync, readFileSync } from "node:fs";
+import { resolve } from "node:path";
 import { defineConfig } from "rolldown";
 import { minifySync } from "rolldown/utils";
 import { licences } from "./scripts/licences.js";
@@ -165,65 +165,6 @@ function modules(names, folder) {
   return Object.fromEntries(names.map((name) => [name, `${folder}/${name}.ts`]));
 }
 
-/** For browsers: what stands in for modules of Node.js, and for files that need them. */
-const IN_BROWSERS = new Map(
-  Object.entries({
-    "node:buffer": "src/browser/node/constants.ts",
-    "node:net": "src/browser/node/net.ts",
-    "node:os": "src/browser/node/os.ts",
-    "node:worker_threads": "src/browser/node/worker-threads.ts",
-    "src/core/memory.ts": "src/browser/memory.ts",
-    "src/core/random.ts": "src/browser/random.ts",
-    "src/core/schemes/schemes.ts": "src/browser/schemes.ts",
-    "src/core/schemes/http-server.ts": "src/browser/absent/http-server.ts",
-    "src/core/system-options.ts": "src/browser/absent/system-options.ts",
-    "src/core/tls-certificates.ts": "src/browser/absent/tls-certificates.ts",
-    "src/engine/select.ts": "src/browser/engine.ts",
-    "src/engine/zmtp/datagrams.ts": "src/browser/absent/datagrams.ts",
-    "src/engine/zmtp/peer-meter.ts": "src/browser/absent/peer-meter.ts",
-    "src/engine/zmtp/inproc.ts": "src/browser/absent/inproc.ts",
-    "src/engine/zmtp/inproc-names.ts": "src/browser/absent/inproc-names.ts",
-    "src/engine/zmtp/lifetime.ts": "src/browser/absent/lifetime.ts",
-    "src/engine/zmtp/listening.ts": "src/browser/absent/listening.ts",
-    "src/engine/zmtp/mechanism/curve.ts": "src/browser/absent/curve.ts",
-    "src/engine/zmtp/mechanism/curve-primitives.ts": "src/browser/curve/primitives.ts",
-    "src/engine/zmtp/sealer.ts": "src/browser/absent/sealer.ts",
-    "src/engine/zmtp/raw.ts": "src/browser/absent/raw.ts",
-    "src/engine/zmtp/routing/create.ts": "src/browser/routing.ts",
-    "src/engine/zmtp/routing/relaying.ts": "src/browser/absent/relaying.ts",
-    "src/engine/zmtp/threads/node-threads.ts": "src/browser/inproc/channel-wire.ts",
-    "src/engine/zmtp/threads/thread-names.ts": "src/browser/inproc/thread-names.ts",
-    "src/engine/zmtp/transport/transports.ts": "src/browser/platform.ts",
-    "src/engine/zmtp/zap.ts": "src/browser/absent/zap.ts",
-    "src/sockets/leases.ts": "src/browser/leases.ts",
-    "src/sockets/draft/addressed.ts": "src/browser/absent/draft.ts",
-    "src/sockets/draft/single-frame.ts": "src/browser/absent/draft.ts",
-    "src/sockets/observation.ts": "src/browser/absent/observation.ts",
-    "src/sockets/numbered-options.ts": "src/browser/absent/numbered-options.ts",
-    "src/sockets/numbered-socket.ts": "src/browser/absent/numbered-socket.ts",
-    "src/sockets/send-many.ts": "src/browser/absent/send-many.ts",
-  }),
-);
-
-/**
- * Files of classes, in the folder of sockets: what puts them together brings their routings (src/browser/define). So do the
- * draft sockets, which are an addition and see what stands in for nothing.
- *
- * @param {string} importer
- * @param {string} name of a module that it imports
- * @returns {string | undefined} the module in its place
- */
-function standInOf(importer, name) {
-  // Those files name what they mean, but for memory, which is Node's where Node tests them.
-  if (importer.includes("/src/browser/") && name !== "src/core/memory.ts") return undefined;
-  const [, folder, file] = /\/src\/sockets\/(?:(draft)\/)?([\w-]+)\.ts$/.exec(importer) ?? [];
-  if (name === "src/sockets/define.ts") {
-    const definer = `src/browser/define/${folder ?? file}.ts`;
-    return existsSync(definer) ? definer : undefined;
-  }
-  return folder === undefined || name.startsWith("node:") ? IN_BROWSERS.get(name) : undefined;
-}
-
 /** The codes of all errors without what they mean, which the documentation has: a page does without a text for each. @param {string} code */
 function codesAlone(code) {
   const names = Array.from(code.matchAll(/^ {2}(\w+):/gm), ([, name]) => name).join(" ");
@@ -245,27 +186,10 @@ const GLOBALS_IN_BROWSERS = Object.fromEntries(
 );
 
 /** @type {import("rolldown").Plugin} */
-const inBrowsers = {
-  name: "in-browsers",
-  resolveId(source, importer) {
-    const isRelative = source.startsWith(".") && importer !== undefined;
-    const name = isRelative
-      ? relative(".", resolve(dirname(importer), source)).replace(/\.js$/, ".ts")
-      : source;
-    const standIn = standInOf(importer ?? "", name);
-    if (standIn !== undefined) return resolve(standIn);
-    // Where nothing uses it, it is not in the result; where something does, generateBundle finds it.
-    return source.startsWith("node:") ? { id: source, external: true, moduleSideEffects: false } : undefined;
-  },
+const withoutTexts = {
+  name: "without-texts",
   transform(code, id) {
     return id === resolve("src/core/error-codes.ts") ? { code: codesAlone(code), map: null } : undefined;
-  },
-  generateBundle(_, bundle) {
-    for (const file of Object.values(bundle)) {
-      if (file.type !== "chunk") continue;
-      const [id] = file.imports.filter((each) => each.startsWith("node:"));
-      if (id !== undefined) this.error(`${file.fileName} imports ${id}, which no browser has`);
-    }
   },
 };
 
@@ -284,11 +208,26 @@ function browserBuild(folder, output) {
       inproc: "src/browser/inproc/index.ts",
     },
     platform: "browser",
+    // Where nothing uses it, it is not in the result; where something does, test/browser/bundle finds it.
+    external: /^node:(?!buffer$|net$|os$)/,
+    resolve: {
+      // `./x.js` is x.browser.ts, where a page needs another than x.ts; `./x.ts` is that file itself.
+      extensionAlias: { ".js": [".browser.ts", ".ts", ".js"] },
+      alias: {
+        "node:buffer": resolve("src/browser/node/constants.ts"),
+        "node:net": resolve("src/browser/node/net.ts"),
+        "node:os": resolve("src/browser/node/os.ts"),
+      },
+    },
     preserveEntrySignatures: "allow-extension",
-    plugins: [inBrowsers, licences(`${folder}/web`)],
+    plugins: [withoutTexts, licences(`${folder}/web`)],
     transform: { inject: GLOBALS_IN_BROWSERS },
     // No module reads a property for what that does, or a global that may be missing.
-    treeshake: { propertyReadSideEffects: false, unknownGlobalSideEffects: false },
+    treeshake: {
+      moduleSideEffects: [{ external: true, sideEffects: false }],
+      propertyReadSideEffects: false,
+      unknownGlobalSideEffects: false,
+    },
     optimization: { inlineConst: { mode: "all", pass: 3 } },
     output: { format: "es", sourcemap: "hidden", ...output },
   });

@@ -1,6 +1,6 @@
 /**
- * Parts that a page adds with separate imports, so that other pages do not load them. The stand-ins in
- * src/browser/absent read this.
+ * Parts that a page adds with separate imports, so that other pages do not load them. The files
+ * `x.browser.ts` read this.
  */
 import type { SocketTypeName } from "../core/socket-type.js";
 import type { InprocPeers } from "../engine/zmtp/inproc.js";

@@ -12,9 +12,13 @@ import { CORE, type HasCore } from "./socket-core.js";
 import { SENDING } from "./writable.js";
 
 /** Direction holds at run time, too: a Push has no `receive`, a Pull no `send`. @internal */
-export function defineSocket(socketClass: { readonly prototype: HasCore }, type: SocketTypeName): void {
-  if (WRITABLE.some((each) => each === type))
-    defineMethods(socketClass, ADDRESSED[type] ?? { ...SENDING, ...SENDING_MANY });
+export function defineSocket(
+  socketClass: { readonly prototype: HasCore },
+  type: SocketTypeName,
+  _routing?: undefined,
+  sending: object = ADDRESSED[type] ?? { ...SENDING, ...SENDING_MANY },
+): void {
+  if (WRITABLE.some((each) => each === type)) defineMethods(socketClass, sending);
   if (READABLE.some((each) => each === type)) defineMethods(socketClass, { ...RECEIVING, ...BATCHES });
   defineOptions(socketClass, type);
 }

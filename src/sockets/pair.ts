@@ -2,6 +2,7 @@
 import { SocketType } from "../core/socket-type.js";
 import { defineSocket } from "./define.js";
 import type { Readable } from "./readable.js";
+import * as routings from "./routings.js";
 import { type BodyIn, type BodyOut, type Raw, type Settled, shapeFor } from "./shape.js";
 import { Socket } from "./socket.js";
 import type {
@@ -47,4 +48,4 @@ export interface Pair<T = Raw>
   extends Readable<BodyIn<Settled<T>>>,
     Writable<BodyOut<Settled<T>>>,
     Properties<PairProperties> {}
-defineSocket(Pair, "Pair");
+defineSocket(Pair, "Pair", routings.pair);

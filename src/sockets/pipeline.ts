@@ -2,6 +2,7 @@
 import { SocketType } from "../core/socket-type.js";
 import { defineSocket } from "./define.js";
 import type { Readable } from "./readable.js";
+import * as routings from "./routings.js";
 import { type BodyIn, type BodyOut, type Raw, type Settled, shapeFor } from "./shape.js";
 import { Socket } from "./socket.js";
 import type {
@@ -50,7 +51,7 @@ export class Push<T = Raw> extends Socket {
   }
 }
 export interface Push<T = Raw> extends Writable<BodyOut<Settled<T>>>, Properties<PushProperties> {}
-defineSocket(Push, "Push");
+defineSocket(Push, "Push", routings.push);
 
 /**
  * Receives messages from its peers, fairly in turn. Never sends (30/PIPELINE,
@@ -79,4 +80,4 @@ export class Pull<T = Raw> extends Socket {
   }
 }
 export interface Pull<T = Raw> extends Readable<BodyIn<Settled<T>>>, Properties<PullProperties> {}
-defineSocket(Pull, "Pull");
+defineSocket(Pull, "Pull", routings.pull);

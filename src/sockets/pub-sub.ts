@@ -8,6 +8,7 @@ import type { WaitOptions } from "../core/waiter.js";
 import { defineSocket } from "./define.js";
 import type { MessageLike } from "./message.js";
 import type { Readable } from "./readable.js";
+import * as routings from "./routings.js";
 import { FRAMES, type Raw, type Settled, shapeFor, type TopicIn, type TopicOut } from "./shape.js";
 import { CORE, Socket } from "./socket.js";
 import type { SocketCore } from "./socket-core.js";
@@ -156,7 +157,7 @@ export class Publisher<T = Raw> extends Socket {
   }
 }
 export interface Publisher<T = Raw> extends Writable<TopicOut<Settled<T>>>, Properties<PublisherProperties> {}
-defineSocket(Publisher, "Publisher");
+defineSocket(Publisher, "Publisher", routings.publisher);
 
 /**
  * Receives the messages whose first frame begins with a prefix it subscribed to (29/PUBSUB, The SUB Socket Type).
@@ -196,7 +197,7 @@ export class Subscriber<T = Raw> extends Socket {
 export interface Subscriber<T = Raw>
   extends Readable<TopicIn<Settled<T>>>,
     Properties<SubscriberProperties> {}
-defineSocket(Subscriber, "Subscriber");
+defineSocket(Subscriber, "Subscriber", routings.subscriber);
 
 /**
  * A publisher that receives its peers' subscriptions as messages: one frame,
@@ -260,7 +261,7 @@ export interface XPublisher
   get welcomeMessage(): string | null;
   set welcomeMessage(value: string | Uint8Array | null);
 }
-defineSocket(XPublisher, "XPublisher");
+defineSocket(XPublisher, "XPublisher", routings.xPublisher);
 
 /**
  * A subscriber that sends its subscriptions as messages: one frame, `01` or
@@ -292,7 +293,7 @@ export interface XSubscriber
   extends Readable<Buffer[]>,
     Writable<MessageLike | MessageLike[]>,
     Properties<XSubscriberProperties> {}
-defineSocket(XSubscriber, "XSubscriber");
+defineSocket(XSubscriber, "XSubscriber", routings.xSubscriber);
 
 /** Checks all of them before it applies any; none are the empty prefix, which everything has. */
 function applyPrefixes(

@@ -20,6 +20,7 @@ import type { MessageLike } from "./message.js";
 import { isSendObserved, OBSERVABLE, observeSend } from "./observation.js";
 import type { DeliveryResult, SendOptions } from "./outbox.js";
 import type { Readable } from "./readable.js";
+import * as routings from "./routings.js";
 import {
   type BodyIn,
   type BodyOut,
@@ -284,7 +285,7 @@ export interface Request<T = Raw>
     Writable<BodyOut<Settled<T>>>,
     Properties<RequestProperties>,
     RoutingIdProperty {}
-defineSocket(Request, "Request");
+defineSocket(Request, "Request", routings.request);
 
 /**
  * Receives a request and sends its reply, strictly one after the other (28/REQREP, The REP Socket Type).
@@ -315,7 +316,7 @@ export interface Reply<T = Raw>
     Writable<BodyOut<Settled<T>>>,
     Properties<Both>,
     RoutingIdProperty {}
-defineSocket(Reply, "Reply");
+defineSocket(Reply, "Reply", routings.reply);
 
 /**
  * Sends to its peers in turn and receives from them fairly, in any order (28/REQREP, The DEALER Socket Type).
@@ -345,7 +346,7 @@ export interface Dealer<T = Raw>
     Writable<BodyOut<Settled<T>>>,
     Properties<DealerProperties>,
     RoutingIdProperty {}
-defineSocket(Dealer, "Dealer");
+defineSocket(Dealer, "Dealer", routings.dealer);
 
 /**
  * Talks to each peer by its routing id: the first frame of every message, both
@@ -436,7 +437,7 @@ export interface Router<T = Raw>
     Writable<RoutedOut<Settled<T>>>,
     Properties<RouterProperties>,
     RoutingIdProperty {}
-defineSocket(Router, "Router");
+defineSocket(Router, "Router", routings.router);
 
 function checkWhole(name: string, value: number, min: number, max = MAX_TIMEOUT): void {
   if (!Number.isInteger(value) || value < min || value > max)

@@ -4,8 +4,8 @@
  *
  * @module
  */
-import { curveClient, curveServer } from "../../engine/zmtp/mechanism/curve.js";
-import { sealerOf } from "../../engine/zmtp/sealer.js";
+import { curveClient, curveServer } from "../../engine/zmtp/mechanism/curve.ts";
+import { sealerOf } from "../../engine/zmtp/sealer.ts";
 import { ADDITIONS } from "../additions.js";
 // Puts code shared by both entry points into the main one.
 import "../index.js";

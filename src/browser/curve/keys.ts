@@ -2,8 +2,8 @@
 import { InvalidArgumentError } from "../../core/errors.js";
 import { decodeZ85, encodeZ85 } from "../../core/z85.js";
 import { KEY_LENGTH } from "../../engine/zmtp/mechanism/curve-box.js";
+import { publicKeyOf, randomBytes } from "../../engine/zmtp/mechanism/curve-primitives.browser.js";
 import type { CurveKeyPair } from "../../sockets/security/curve-keys.js";
-import { publicKeyOf, randomBytes } from "./primitives.js";
 
 /** A new random key pair, from `crypto.getRandomValues`. */
 export function curveKeyPair(): CurveKeyPair {

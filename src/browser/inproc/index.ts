@@ -5,13 +5,13 @@
  */
 import { checkKeys, describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
-import { InprocPeers } from "../../engine/zmtp/inproc.js";
-import { InprocNames } from "../../engine/zmtp/inproc-names.js";
-import { Listening } from "../../engine/zmtp/listening.js";
+import { InprocPeers } from "../../engine/zmtp/inproc.ts";
+import { InprocNames } from "../../engine/zmtp/inproc-names.ts";
+import { Listening } from "../../engine/zmtp/listening.ts";
 import { ADDITIONS } from "../additions.js";
 // Puts code shared by both entry points into the main one.
 import "../index.js";
-import { releaseName, setChannel, sharedChannel } from "./channel-wire.js";
+import { releaseName, setChannel, sharedChannel } from "../../engine/zmtp/threads/node-threads.browser.js";
 
 /** Names shared over a channel. */
 class SharedNames extends InprocNames {

@@ -30,7 +30,7 @@ import { bindAddress } from "./transport/address.js";
 import type { Listener } from "./transport/transport.js";
 import { bindUdp } from "./transport/udp.js";
 
-/** Datagrams are missing in a page (src/browser/absent/datagrams.ts). */
+/** Datagrams are missing in a page. */
 export const HAS_DATAGRAMS = true;
 
 /** Bytes per batch. */

@@ -3,7 +3,7 @@
  *
  *   listener --stream--> accept --room, and no rule against it--> connections.open
  *
- * A page's socket cannot bind, unless the page has added inproc (rolldown.config.js).
+ * A page's socket cannot bind, unless the page has added inproc (listening.browser.ts).
  */
 import { NotSupportedError, type ShoalError, TransportError } from "../../core/errors.js";
 import type { Admission } from "./admission.js";

@@ -9,7 +9,7 @@ import { byteLengthOf } from "../message.js";
 import type { SendOptions } from "../outbox.js";
 import { CORE, type HasCore } from "../socket-core.js";
 import type { WritableOptions } from "../socket-options.js";
-import { groupFrame, routingIdFrame } from "./single-frame.js";
+import { groupFrame, routingIdFrame } from "./single-frame.ts";
 
 /** A socket that sends messages of type `M`, each with an address of type `A`. */
 export interface AddressedWritable<M, A> extends Required<WritableOptions> {

@@ -13,7 +13,9 @@ import type {
   WritableOptions,
 } from "../socket-options.js";
 import type { Writable } from "../writable.js";
-import { type SingleIn, type SingleOut, singleFrameShape } from "./single-frame.js";
+import * as routings from "./routings.js";
+import type { SingleIn, SingleOut } from "./single-frame.js";
+import { singleFrameShape } from "./single-frame.ts";
 
 type ChannelProperties = CommonOptions & ReadableOptions & WritableOptions;
 
@@ -50,4 +52,4 @@ export interface Channel<T = Raw>
   extends Readable<SingleIn<Settled<T>>>,
     Writable<SingleOut<Settled<T>>>,
     Properties<ChannelProperties> {}
-defineSocket(Channel, "Channel");
+defineSocket(Channel, "Channel", routings.channel);

@@ -16,13 +16,10 @@ import type {
 } from "../socket-options.js";
 import type { Writable } from "../writable.js";
 import type { AddressedWritable } from "./addressed.js";
-import {
-  type AddressedIn,
-  type PeerAddress,
-  type SingleIn,
-  type SingleOut,
-  singleFrameShape,
-} from "./single-frame.js";
+import { ADDRESSED } from "./addressed.ts";
+import * as routings from "./routings.js";
+import type { AddressedIn, PeerAddress, SingleIn, SingleOut } from "./single-frame.js";
+import { singleFrameShape } from "./single-frame.ts";
 
 type BothWays = CommonOptions & ReadableOptions & WritableOptions;
 
@@ -61,7 +58,7 @@ export interface Client<T = Raw>
   extends Readable<SingleIn<Settled<T>>>,
     Writable<SingleOut<Settled<T>>>,
     Properties<BothWays> {}
-defineSocket(Client, "Client");
+defineSocket(Client, "Client", routings.client);
 
 /**
  * Talks to each client by a routing id, a 32-bit number of this socket's choice: `receive` returns
@@ -91,7 +88,7 @@ export interface Server<T = Raw>
   extends Readable<AddressedIn<Settled<T>, PeerAddress>>,
     AddressedWritable<SingleOut<Settled<T>>, PeerAddress>,
     Properties<BothWays> {}
-defineSocket(Server, "Server");
+defineSocket(Server, "Server", routings.server, ADDRESSED.Server);
 
 /**
  * Talks to other Peers by routing ids as a {@link Server} does, and can connect to each and speak first
@@ -142,4 +139,4 @@ export interface Peer<T = Raw>
   extends Readable<AddressedIn<Settled<T>, PeerAddress>>,
     AddressedWritable<SingleOut<Settled<T>>, PeerAddress>,
     Properties<BothWays> {}
-defineSocket(Peer, "Peer");
+defineSocket(Peer, "Peer", routings.peer, ADDRESSED.Peer);

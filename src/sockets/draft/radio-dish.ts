@@ -14,14 +14,10 @@ import type {
   WritableOptions,
 } from "../socket-options.js";
 import type { AddressedWritable } from "./addressed.js";
-import {
-  type AddressedIn,
-  type GroupAddress,
-  groupFrame,
-  type MessageGroup,
-  type SingleOut,
-  singleFrameShape,
-} from "./single-frame.js";
+import { ADDRESSED } from "./addressed.ts";
+import * as routings from "./routings.js";
+import type { AddressedIn, GroupAddress, MessageGroup, SingleOut } from "./single-frame.js";
+import { groupFrame, singleFrameShape } from "./single-frame.ts";
 
 type RadioProperties = CommonOptions &
   WritableOptions & {
@@ -61,7 +57,7 @@ export class Radio<T = Raw> extends Socket {
 export interface Radio<T = Raw>
   extends AddressedWritable<SingleOut<Settled<T>>, GroupAddress>,
     Properties<RadioProperties> {}
-defineSocket(Radio, "Radio");
+defineSocket(Radio, "Radio", routings.radio, ADDRESSED.Radio);
 
 /**
  * Receives the messages of the groups it has joined: `[message, { group }]` (48/RADIO-DISH, The DISH Socket Type).
@@ -126,4 +122,4 @@ export class Dish<T = Raw> extends Socket {
 export interface Dish<T = Raw>
   extends Readable<AddressedIn<Settled<T>, MessageGroup>>,
     Properties<DishProperties> {}
-defineSocket(Dish, "Dish");
+defineSocket(Dish, "Dish", routings.dish);

@@ -14,7 +14,9 @@ import type {
   WritableOptions,
 } from "../socket-options.js";
 import type { Writable } from "../writable.js";
-import { type SingleIn, type SingleOut, singleFrameShape } from "./single-frame.js";
+import * as routings from "./routings.js";
+import type { SingleIn, SingleOut } from "./single-frame.js";
+import { singleFrameShape } from "./single-frame.ts";
 
 type ScatterProperties = CommonOptions & WritableOptions & ConflateOptions;
 type GatherProperties = CommonOptions & ReadableOptions & ConflateOptions;
@@ -46,7 +48,7 @@ export class Scatter<T = Raw> extends Socket {
   }
 }
 export interface Scatter<T = Raw> extends Writable<SingleOut<Settled<T>>>, Properties<ScatterProperties> {}
-defineSocket(Scatter, "Scatter");
+defineSocket(Scatter, "Scatter", routings.scatter);
 
 /**
  * Receives messages from its peers, fairly in turn (49/SCATTER-GATHER, The GATHER Socket Type).
@@ -70,4 +72,4 @@ export class Gather<T = Raw> extends Socket {
   }
 }
 export interface Gather<T = Raw> extends Readable<SingleIn<Settled<T>>>, Properties<GatherProperties> {}
-defineSocket(Gather, "Gather");
+defineSocket(Gather, "Gather", routings.gather);

@@ -1,4 +1,4 @@
-/** Both sides of CURVE, for the table of mechanisms (admission.ts). A page has none (src/browser/absent). */
+/** Both sides of CURVE, for the table of mechanisms (admission.ts). A page adds them. */
 import { CurveClient } from "./curve-client.js";
 import { CurveServer } from "./curve-server.js";
 import type { Mechanism, MechanismOptions } from "./mechanism.js";

@@ -1,6 +1,6 @@
 /**
- * Relays messages in wire format between sockets without decoding them (sockets/relay.ts). Platforms without
- * proxies omit this file (rolldown.config.js).
+ * Relays messages in wire format between sockets without decoding them (sockets/relay.ts). A page has
+ * none.
  */
 import { keyOf, slice } from "../../../core/memory.js";
 import { OfferResult, type RelaySink, type RelaySource } from "../../engine.js";

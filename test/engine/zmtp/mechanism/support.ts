@@ -1,11 +1,11 @@
 /** Both ends of a handshake, with nothing between them but this. */
 
 import { randomBytes } from "node:crypto";
-import { curveBox as nobleBox } from "../../../../src/browser/curve/primitives.js";
 import { encodeMetadata } from "../../../../src/engine/zmtp/codec/metadata.js";
 import type { CurveBox } from "../../../../src/engine/zmtp/mechanism/curve-box.js";
 import type { CurveRandom } from "../../../../src/engine/zmtp/mechanism/curve-command.js";
 import { type KeyPair, keyPairOf } from "../../../../src/engine/zmtp/mechanism/curve-key-pair.js";
+import { curveBox as nobleBox } from "../../../../src/engine/zmtp/mechanism/curve-primitives.browser.js";
 import { boxWith, loadCurveBox, loadSodium } from "../../../../src/engine/zmtp/mechanism/curve-primitives.js";
 import { loadLibsodium } from "../../../../src/engine/zmtp/mechanism/libsodium.js";
 import type {

@@ -1,14 +1,10 @@
 /**
  * Names of all pages and workers on a channel. A page cannot block for answers or share memory, so each bound name is
- * a Web Lock, which ends with its owner. Replaces engine/zmtp/threads/thread-names.ts (rolldown.config.js).
+ * a Web Lock, which ends with its owner. Replaces engine/zmtp/threads/thread-names.ts.
  */
-import { NotSupportedError } from "../../core/errors.js";
-import {
-  ThreadNames as RealNames,
-  type ThreadNamesEffects,
-  type ThreadWire,
-} from "../../engine/zmtp/threads/thread-names.js";
-import { holdName, releaseName } from "./channel-wire.js";
+import { NotSupportedError } from "../../../core/errors.js";
+import { holdName, releaseName } from "./node-threads.browser.js";
+import { ThreadNames as RealNames, type ThreadNamesEffects, type ThreadWire } from "./thread-names.ts";
 
 export class ThreadNames extends RealNames {
   readonly #effects: ThreadNamesEffects;

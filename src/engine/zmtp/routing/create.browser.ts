@@ -1,11 +1,11 @@
 /**
- * The routings of the socket classes that a page has loaded (src/browser/define). Replaces
- * engine/zmtp/routing/create.ts (rolldown.config.js).
+ * The routings of the socket classes that a page has loaded (sockets/routings.browser.ts). Replaces
+ * engine/zmtp/routing/create.ts.
  */
-import { NotSupportedError } from "../core/errors.js";
-import type { SocketTypeName } from "../core/socket-type.js";
-import type { Routing, RoutingEffects } from "../engine/zmtp/routing/routing.js";
-import { ADDITIONS } from "./additions.js";
+import { ADDITIONS } from "../../../browser/additions.js";
+import { NotSupportedError } from "../../../core/errors.js";
+import type { SocketTypeName } from "../../../core/socket-type.js";
+import type { Routing, RoutingEffects } from "./routing.js";
 
 export function routedTypes(): readonly string[] {
   return Object.keys(ADDITIONS.routings);

@@ -1,5 +1,5 @@
 /** Replaces sockets/numbered-options.ts: no options by libzmq's numbers. */
-import { NotSupportedError } from "../../core/errors.js";
+import { NotSupportedError } from "../core/errors.js";
 
 export const GET_NUMBERED: unique symbol = Symbol("shoal.getNumbered");
 export const SET_NUMBERED: unique symbol = Symbol("shoal.setNumbered");

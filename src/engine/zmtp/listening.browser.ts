@@ -1,7 +1,7 @@
-/** Replaces engine/zmtp/listening.ts (rolldown.config.js). A page can bind only to inproc, once that is added. */
-import type { ListeningParts, Origin, Listening as RealListening } from "../../engine/zmtp/listening.js";
-import { ADDITIONS } from "../additions.js";
-import { noListener } from "../web-socket.js";
+/** Replaces engine/zmtp/listening.ts. A page can bind only to inproc, once that is added. */
+import { ADDITIONS } from "../../browser/additions.js";
+import { noListener } from "../../browser/web-socket.js";
+import type { ListeningParts, Origin, Listening as RealListening } from "./listening.js";
 
 export class Listening {
   readonly #parts: ListeningParts;

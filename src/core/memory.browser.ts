@@ -1,5 +1,5 @@
 /** Replaces core/memory.ts: memory cannot be marked here, and Buffer is shoal's class. */
-import { Buffer, viewOf } from "./node/buffer.js";
+import { Buffer, viewOf } from "../browser/node/buffer.js";
 
 export { viewOf as slice };
 

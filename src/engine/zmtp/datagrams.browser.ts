@@ -1,4 +1,4 @@
-/** Replaces engine/zmtp/datagrams.ts (rolldown.config.js). schemes.ts refuses datagram endpoints earlier. */
+/** Replaces engine/zmtp/datagrams.ts. schemes.ts refuses datagram endpoints earlier. */
 export const HAS_DATAGRAMS = false;
 
 export function assertPlainDatagrams(): void {}

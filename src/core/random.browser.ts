@@ -1,4 +1,4 @@
-/** Replaces core/random.ts, without node:crypto (rolldown.config.js). */
+/** Replaces core/random.ts, without node:crypto. */
 
 export function randomStart(): number {
   return Math.floor(Math.random() * 0x1_0000_0000);

@@ -1,7 +1,8 @@
 /** Replaces engine/zmtp/sealer.ts: ciphers exist only once CURVE is added. */
-import type { FrameCipher } from "../../engine/zmtp/mechanism/mechanism.js";
-import type { Sealer } from "../../engine/zmtp/sealer.js";
-import { ADDITIONS } from "../additions.js";
+
+import { ADDITIONS } from "../../browser/additions.js";
+import type { FrameCipher } from "./mechanism/mechanism.js";
+import type { Sealer } from "./sealer.js";
 
 export type { Sealer };
 

@@ -1,4 +1,4 @@
-/** Replaces engine/zmtp/routing/relaying.ts (rolldown.config.js): a page runs no proxies. */
+/** Replaces engine/zmtp/routing/relaying.ts: a page runs no proxies. */
 
 export const RELAYS = false;
 

@@ -1,10 +1,10 @@
 /**
  * The engine's platform in a browser: WebSockets, and inproc within the page. Replaces
- * engine/zmtp/transport/transports.ts (rolldown.config.js).
+ * engine/zmtp/transport/transports.ts.
  */
-import type { Transport } from "../engine/zmtp/transport/transport.js";
-import type { Platform } from "../engine/zmtp/transport/transports.js";
-import { webSocketTransport } from "./web-socket.js";
+import { webSocketTransport } from "../../../browser/web-socket.js";
+import type { Transport } from "./transport.js";
+import type { Platform } from "./transports.js";
 
 const TRANSPORTS: ReadonlyMap<string, Transport> = new Map(
   ["ws", "wss"].map((scheme) => [scheme, webSocketTransport(scheme)]),

@@ -1,9 +1,9 @@
 /**
- * Replaces engine/zmtp/inproc-names.ts (rolldown.config.js). Until inproc is added, `inproc://` endpoints are
+ * Replaces engine/zmtp/inproc-names.ts. Until inproc is added, `inproc://` endpoints are
  * refused.
  */
-import type { InprocNames as RealNames } from "../../engine/zmtp/inproc-names.js";
-import { ADDITIONS } from "../additions.js";
+import { ADDITIONS } from "../../browser/additions.js";
+import type { InprocNames as RealNames } from "./inproc-names.js";
 
 export class InprocNames {
   readonly #shared: boolean;

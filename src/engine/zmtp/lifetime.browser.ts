@@ -1,5 +1,5 @@
 /** Replaces engine/zmtp/lifetime.ts: sockets neither keep a page alive nor delay its end. */
-import type { EngineEventLoop } from "../../engine/engine.js";
+import type { EngineEventLoop } from "../engine.js";
 
 export class EventLoopRef implements EngineEventLoop {
   ref(): void {}

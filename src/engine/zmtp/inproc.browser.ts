@@ -1,10 +1,10 @@
-/** Replaces engine/zmtp/inproc.ts (rolldown.config.js); delegates to it once a socket has inproc peers. */
-import type { InprocPeers as RealPeers } from "../../engine/zmtp/inproc.js";
-import type { InprocNames } from "../../engine/zmtp/inproc-names.js";
-import type { Peers } from "../../engine/zmtp/peers.js";
-import type { Pipe } from "../../engine/zmtp/pipe.js";
-import type { SocketState } from "../../engine/zmtp/socket-state.js";
-import { ADDITIONS } from "../additions.js";
+/** Replaces engine/zmtp/inproc.ts; delegates to it once a socket has inproc peers. */
+import { ADDITIONS } from "../../browser/additions.js";
+import type { InprocPeers as RealPeers } from "./inproc.js";
+import type { InprocNames } from "./inproc-names.js";
+import type { Peers } from "./peers.js";
+import type { Pipe } from "./pipe.js";
+import type { SocketState } from "./socket-state.js";
 
 export class InprocPeers {
   readonly #state: SocketState;

@@ -1,10 +1,10 @@
-/** The only engine in a page. Replaces engine/select.ts (rolldown.config.js). */
+/** The only engine in a page. Replaces engine/select.ts. */
+import { ADDITIONS } from "../browser/additions.js";
 import { InvalidArgumentError } from "../core/errors.js";
-import type { Engine, EngineCapabilities } from "../engine/engine.js";
-import { ZMTP_CAPABILITIES, ZmtpContext } from "../engine/zmtp/context.js";
-import { ADDITIONS } from "./additions.js";
-import { MACHINE, SCHEMES } from "./platform.js";
-import { routedTypes } from "./routing.js";
+import type { Engine, EngineCapabilities } from "./engine.js";
+import { ZMTP_CAPABILITIES, ZmtpContext } from "./zmtp/context.js";
+import { routedTypes } from "./zmtp/routing/create.browser.js";
+import { MACHINE, SCHEMES } from "./zmtp/transport/transports.browser.js";
 
 const CAPABILITIES: EngineCapabilities = {
   ...ZMTP_CAPABILITIES,

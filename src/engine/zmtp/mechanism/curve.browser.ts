@@ -1,10 +1,10 @@
 /**
- * Replaces engine/zmtp/mechanism/curve.ts (rolldown.config.js). CURVE is an addition (shoal/browser/curve), since
+ * Replaces engine/zmtp/mechanism/curve.ts. CURVE is an addition (shoal/browser/curve), since
  * X25519 and its boxes are larger than most pages want.
  */
-import { NotSupportedError } from "../../core/errors.js";
-import type { Mechanism, MechanismOptions } from "../../engine/zmtp/mechanism/mechanism.js";
-import { ADDITIONS, type CurveParts } from "../additions.js";
+import { ADDITIONS, type CurveParts } from "../../../browser/additions.js";
+import { NotSupportedError } from "../../../core/errors.js";
+import type { Mechanism, MechanismOptions } from "./mechanism.js";
 
 function parts(): CurveParts {
   if (ADDITIONS.curve !== undefined) return ADDITIONS.curve;

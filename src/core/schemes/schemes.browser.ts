@@ -2,9 +2,9 @@
  * Replaces core/schemes/schemes.ts: `ws://HOST:PORT/PATH`, `wss://…`, and `inproc://NAME` once added. The rules are
  * those of core/schemes/ws.ts and host-port.ts, with shorter messages.
  */
-import { quoted } from "../core/arguments.js";
-import { InvalidArgumentError, TransportError } from "../core/errors.js";
-import { badEndpoint, checkLength, type EndpointUse } from "../core/schemes/scheme.js";
+import { quoted } from "../arguments.js";
+import { InvalidArgumentError, TransportError } from "../errors.js";
+import { badEndpoint, checkLength, type EndpointUse } from "./scheme.js";
 
 const MAX_PATH = 1_024;
 const MAX_INPROC_NAME = 255;

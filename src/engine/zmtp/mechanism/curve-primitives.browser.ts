@@ -1,10 +1,10 @@
 /**
  * CURVE primitives from `@noble/ciphers` and `@noble/curves`. libsodium would be larger than the rest of the page,
- * and Web Crypto's X25519 returns promises. Replaces engine/zmtp/mechanism/curve-primitives.ts (rolldown.config.js).
+ * and Web Crypto's X25519 returns promises. Replaces engine/zmtp/mechanism/curve-primitives.ts.
  */
 import { hsalsa, xsalsa20poly1305 } from "@noble/ciphers/salsa.js";
 import { x25519 } from "@noble/curves/ed25519.js";
-import type { CurveBox } from "../../engine/zmtp/mechanism/curve-box.js";
+import type { CurveBox } from "./curve-box.js";
 
 /** Longest box with reused working memory. */
 const MAX_KEPT = 131_072;

@@ -1,7 +1,7 @@
 /**
  * Inproc between pages and workers of an origin, over BroadcastChannels: one for names
  * (engine/zmtp/threads/thread-names.ts) and one per connection, since a BroadcastChannel cannot transfer a
- * MessagePort. Replaces engine/zmtp/threads/node-threads.ts (rolldown.config.js).
+ * MessagePort. Replaces engine/zmtp/threads/node-threads.ts.
  *
  * Channels do not report a closed peer. Each end therefore holds a Web Lock while it lives and requests the other
  * end's lock; a granted request means that the peer has gone.
@@ -10,11 +10,10 @@
  *   connecting side                           lock B held, ready -->  asks for A
  *   bound side       asks for B
  */
-import { NotSupportedError } from "../../core/errors.js";
-
-import type { ThreadWire, ThreadWord } from "../../engine/zmtp/threads/thread-names.js";
-import type { Description, MessagePortLike } from "../../engine/zmtp/threads/thread-port.js";
-import { randomId } from "../random.js";
+import { NotSupportedError } from "../../../core/errors.js";
+import { randomId } from "../../../core/random.browser.js";
+import type { ThreadWire, ThreadWord } from "./thread-names.js";
+import type { Description, MessagePortLike } from "./thread-port.js";
 
 /** Includes the protocol version. */
 const PREFIX = "shoal.inproc/2/";

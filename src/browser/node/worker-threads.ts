@@ -1,2 +1,0 @@
-/** Replaces `node:worker_threads` with nothing. */
-export default {};

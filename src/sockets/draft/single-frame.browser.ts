@@ -1,0 +1,2 @@
+/** No messages of one frame. */
+export function singleFrameShape(): undefined {}
