@@ -6,6 +6,8 @@
 import { InvalidArgumentError } from "../core/errors.js";
 import { type EventNames, EventStream } from "../core/event-stream.js";
 import type { EventOfType, EventType, SocketEvent } from "../engine/events.js";
+import { CORE, type HasCore } from "./socket-core.js";
+import type { SocketEvents } from "./socket-events.js";
 
 /** Every event of a socket. */
 export const SOCKET_EVENTS: EventNames<SocketEvent> = {
@@ -37,23 +39,6 @@ export const SOCKET_EVENTS: EventNames<SocketEvent> = {
   "endpoint:refused": true,
 };
 
-/** The way from an observer to what it observes. */
-export const OBSERVE: unique symbol = Symbol("shoal.observe");
-
-/** What an observer reports to the observed. */
-export interface Observation {
-  /** Whether there are listeners or readers, each time that this changes. */
-  interested(interested: boolean): void;
-  /** The observer is closed. */
-  closed(): void;
-}
-
-/** What can be observed. */
-export interface Observable {
-  readonly closed: boolean;
-  [OBSERVE](observer: Observer): Observation;
-}
-
 /** What an observer is made for: a socket. */
 export interface Observed {
   readonly events: Observer;
@@ -82,30 +67,28 @@ export interface EventSubscriber {
  * ```
  */
 export class Observer extends EventStream<SocketEvent> implements EventSubscriber {
-  readonly #observation: Observation;
+  readonly #source: SocketEvents;
 
   /** One more observer of a socket; `socket.events` is the first, and mostly enough. */
-  constructor(socket: Observed);
-  /** @internal */
-  constructor(source: Observable);
-  constructor(source: Partial<Observable>) {
+  constructor(socket: Observed) {
     super({ names: SOCKET_EVENTS, keepsUnread: true });
-    if (typeof source?.[OBSERVE] !== "function") {
-      throw new InvalidArgumentError(`An observer observes a socket; got ${typeof source}`);
-    }
-    this.#observation = source[OBSERVE](this);
-    if (source.closed === true) this.close();
+    const source = (socket as Partial<HasCore> | undefined)?.[CORE]?.events;
+    if (source === undefined)
+      throw new InvalidArgumentError(`An observer observes a socket; got ${typeof socket}`);
+    this.#source = source;
+    source.observe(this);
+    if (source.closed) this.close();
   }
 
   /** Ends the observing; the socket goes on. */
   override close(): void {
     if (this.closed) return;
     super.close();
-    this.#observation.closed();
+    this.#source.unobserve(this);
   }
 
   /** @internal */
   protected override onInterest(interested: boolean): void {
-    this.#observation.interested(interested);
+    this.#source.hold(interested ? 1 : -1);
   }
 }

@@ -4,9 +4,9 @@
  * interested, the engine keeps the process alive.
  */
 import { ClosedError, type ShoalError, TimeoutError } from "../core/errors.js";
+import type { EventStream } from "../core/event-stream.js";
 import { refusedWait, Waiter, type WaitOptions } from "../core/waiter.js";
 import type { EventType, SocketEvent } from "../engine/events.js";
-import { OBSERVE, type Observable, type Observation, Observer } from "./observer.js";
 import { forgetStall, REPORT_AFTER } from "./stalls.js";
 
 const FAILURES: readonly EventType[] = [
@@ -50,14 +50,13 @@ function missingText({ count, noun, verb }: Wanted): string {
   return `${count === 1 ? `no ${noun}` : `fewer than ${count} ${noun}s`} ${verb}`;
 }
 
-export class SocketEvents implements Observable {
+export class SocketEvents {
   readonly #onHold: (held: boolean) => void;
   // Lists that are replaced when they change: an event goes to those who were there when it happened.
   #handlers: readonly Handler[] = [];
-  #observers: readonly Observer[] = [];
+  #observers: readonly EventStream<SocketEvent>[] = [];
   /** Calls that wait for an event, and the error of each when the socket closes. */
   #waiting: readonly Waiting[] = [];
-  #observer: Observer | undefined;
   /** Why the last attempt at each endpoint failed, if none has succeeded since; the latest last. */
   #failures: Map<string, Failure> | undefined = undefined;
   #holds = 0;
@@ -93,12 +92,6 @@ export class SocketEvents implements Observable {
     return this.#closed;
   }
 
-  /** The observer behind `socket.events`. */
-  get observer(): Observer {
-    this.#observer ??= new Observer(this);
-    return this.#observer;
-  }
-
   /** Events that no observer read in time. */
   get lost(): number {
     let lost = this.#lost;
@@ -106,15 +99,15 @@ export class SocketEvents implements Observable {
     return lost;
   }
 
-  [OBSERVE](observer: Observer): Observation {
+  /** An observer hears all events from now on. */
+  observe(observer: EventStream<SocketEvent>): void {
     this.#observers = [...this.#observers, observer];
-    return {
-      interested: (interested) => this.#hold(interested ? 1 : -1),
-      closed: () => {
-        this.#observers = this.#observers.filter((each) => each !== observer);
-        this.#lost += observer.lost;
-      },
-    };
+  }
+
+  /** It is closed. */
+  unobserve(observer: EventStream<SocketEvent>): void {
+    this.#observers = this.#observers.filter((each) => each !== observer);
+    this.#lost += observer.lost;
   }
 
   /** Hears all events from now on, for the socket's own use. */
@@ -149,7 +142,7 @@ export class SocketEvents implements Observable {
     const stop = (): void => {
       this.#handlers = this.#handlers.filter((each) => each !== handler);
       this.#waiting = this.#waiting.filter((each) => each.waiter !== waiter);
-      this.#hold(-1);
+      this.hold(-1);
     };
     const waiter = new Waiter<void>(
       options?.timeout ?? -1,
@@ -176,7 +169,7 @@ export class SocketEvents implements Observable {
     };
     this.#handlers = [...this.#handlers, handler];
     this.#waiting = [...this.#waiting, { waiter, stop, what }];
-    this.#hold(1);
+    this.hold(1);
     return waiter.promise;
   }
 
@@ -215,7 +208,8 @@ export class SocketEvents implements Observable {
     if (now - since >= REPORT_AFTER && !this.hearsFailures) this.#onStall(address, error);
   }
 
-  #hold(change: 1 | -1): void {
+  /** One more, or one less, keeps the process alive. */
+  hold(change: 1 | -1): void {
     const before = this.#holds > 0;
     this.#holds += change;
     const after = this.#holds > 0;

@@ -13,7 +13,7 @@ import { singleFrameShape } from "./draft/single-frame.js";
 import { type EndpointSource, isEndpointSource } from "./endpoint-source.js";
 import { SocketByNumber } from "./numbered-socket.js";
 import { OBSERVABLE } from "./observation.js";
-import { OBSERVE, type Observation, type Observer } from "./observer.js";
+import { Observer } from "./observer.js";
 import { FRAMES, type MessageShape } from "./shape.js";
 import { type CloseResult, CORE, SocketCore } from "./socket-core.js";
 import type { Authenticate, CommonOptions, KeyProperties, Properties } from "./socket-options.js";
@@ -69,6 +69,7 @@ export interface Socket extends Properties<CommonOptions>, KeyProperties {}
 export abstract class Socket extends SocketByNumber {
   /** @internal */
   declare readonly [CORE]: SocketCore;
+  #observer: Observer | undefined = undefined;
 
   /**
    * @param type the socket type's number
@@ -335,14 +336,10 @@ export abstract class Socket extends SocketByNumber {
     return this[CORE].stats();
   }
 
-  /** @internal */
-  [OBSERVE](observer: Observer): Observation {
-    return this[CORE].events[OBSERVE](observer);
-  }
-
   /** What happens to the socket and its peers. */
   get events(): Observer {
-    return this[CORE].events.observer;
+    this.#observer ??= new Observer(this);
+    return this.#observer;
   }
 
   /** The context the socket belongs to. */

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { SocketEvent } from "../../src/engine/events.js";
-import { OBSERVE, Observer } from "../../src/sockets/observer.js";
+import { type Observed, Observer } from "../../src/sockets/observer.js";
+import { CORE } from "../../src/sockets/socket-core.js";
 import { collectGarbage } from "../support/collect-garbage.js";
 import { abortListeners, turn, watch } from "../support/settled.js";
 
@@ -10,8 +11,9 @@ const other: SocketEvent = { type: "connect", address: "other" };
 function observer(isClosed = false) {
   const interest = vi.fn<(interested: boolean) => void>();
   const closed = vi.fn<() => void>();
-  const source = { closed: isClosed, [OBSERVE]: () => ({ interested: interest, closed }) };
-  return { made: new Observer(source), interest, closed };
+  const hold = (change: 1 | -1): void => interest(change === 1);
+  const events = { closed: isClosed, observe: () => undefined, unobserve: () => closed(), hold };
+  return { made: new Observer({ [CORE]: { events } } as unknown as Observed), interest, closed };
 }
 
 beforeEach(() => {
