@@ -21,7 +21,7 @@
  * removed, and without the lives before of a node that was started again: a lost member whose name a younger one has is of no
  * side. A side that goes on forgets the lost with autoclean; a minority does not, or it would become the majority of itself.
  */
-import { InvalidArgumentError } from "../core/errors.js";
+import { checkInteger } from "../core/arguments.js";
 import { MAX_MEMBERS } from "./bounds.js";
 
 /** How the side that goes on is found; docs/internals/cluster.md has what each does with ties and cuts in three. */
@@ -153,8 +153,7 @@ export class SplitRules {
     { strategy, stableFor, autoheal }: SplitOptions,
     onChange: (change: SplitChange) => void,
   ) {
-    if (strategy.kind === "quorum" && !(Number.isSafeInteger(strategy.size) && strategy.size >= 1))
-      throw new InvalidArgumentError(`a quorum is a whole number from 1 on; got ${String(strategy.size)}`);
+    if (strategy.kind === "quorum") checkInteger("quorum", strategy.size);
     this.#self = self;
     this.#strategy = strategy;
     this.#stableFor = stableFor;

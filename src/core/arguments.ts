@@ -53,6 +53,20 @@ export function refuseExtra(call: string, takes: string, extra: readonly unknown
     throw new InvalidArgumentError(`${call} takes ${takes}, and nothing else; got ${describe(first)}, too`);
 }
 
+/**
+ * A whole number within bounds.
+ *
+ * @param name what it is, for the error's message
+ * @throws InvalidArgumentError `EINVAL`
+ */
+export function checkInteger(name: string, value: unknown, min = 1, max = Number.MAX_SAFE_INTEGER): number {
+  if (Number.isSafeInteger(value) && (value as number) >= min && (value as number) <= max)
+    return value as number;
+  throw new InvalidArgumentError(
+    `${name} must be a whole number from ${min} to ${max}; got ${describe(value)}`,
+  );
+}
+
 export function describe(value: unknown): string {
   if (typeof value === "string") return value.length <= MAX_SHOWN ? JSON.stringify(value) : "a long string";
   if (Array.isArray(value)) return "an array";

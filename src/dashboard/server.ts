@@ -15,7 +15,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import type { IncomingMessage, RequestListener, Server, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { checkKeys } from "../core/arguments.js";
+import { checkInteger, checkKeys } from "../core/arguments.js";
 import { builtFile } from "../core/built-file.js";
 import {
   ERROR_CODES,
@@ -108,10 +108,7 @@ interface CheckedOptions {
 function checked(options: DashboardOptions): CheckedOptions {
   checkKeys("serveDashboard", options, ["interval", "token", "hosts", "traces"]);
   const { interval = INTERVAL_DEFAULT, token, hosts = [], traces = 0 } = options;
-  if (!Number.isInteger(interval) || interval < MIN_READ_INTERVAL || interval > MAX_READ_INTERVAL)
-    throw new InvalidArgumentError(
-      `interval is a whole number of ms from ${MIN_READ_INTERVAL} to ${MAX_READ_INTERVAL}; got ${String(interval)}`,
-    );
+  checkInteger("interval", interval, MIN_READ_INTERVAL, MAX_READ_INTERVAL);
   if (!(typeof traces === "number" && traces >= 0 && traces <= MAX_SAMPLED_PER_SECOND))
     throw new InvalidArgumentError(
       `traces is a number from 0 to ${MAX_SAMPLED_PER_SECOND}; got ${String(traces)}`,

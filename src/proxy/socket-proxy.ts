@@ -5,7 +5,7 @@
  *                      |
  *                   capture            control
  */
-import { checkKeys } from "../core/arguments.js";
+import { checkInteger, checkKeys } from "../core/arguments.js";
 import { ClosedError, InvalidArgumentError } from "../core/errors.js";
 import type { EventStream } from "../core/event-stream.js";
 import { context as globalContext } from "../sockets/context.js";
@@ -204,10 +204,7 @@ export class SocketProxy {
   async drain(options: ProxyDrainOptions = {}): Promise<ProxyDrainResult> {
     checkKeys(`${this.constructor.name}.drain`, options, ["timeout"]);
     const { timeout = DRAIN_TIME } = options;
-    if (!Number.isInteger(timeout) || timeout < 0 || timeout > MAX_TIME)
-      throw new InvalidArgumentError(
-        `timeout is a whole number of ms from 0 to ${MAX_TIME}; got ${String(timeout)}`,
-      );
+    checkInteger("timeout", timeout, 0, MAX_TIME);
     this.#call("drain");
     this.#draining ??= this.#drainAll(timeout);
     return this.#draining;
@@ -223,10 +220,7 @@ export class SocketProxy {
     try {
       checkKeys(`${this.constructor.name}.close`, options, ["linger"]);
       const { linger } = options;
-      if (linger !== undefined && (!Number.isInteger(linger) || linger < -1 || linger > MAX_TIME))
-        throw new InvalidArgumentError(
-          `linger is a whole number of ms up to ${MAX_TIME}, or -1; got ${String(linger)}`,
-        );
+      if (linger !== undefined) checkInteger("linger", linger, -1, MAX_TIME);
       this.#call("stop");
       this.#closing ??= this.#close(linger);
       return this.#closing;

@@ -1,6 +1,6 @@
 /** PUB, SUB, XPUB and XSUB (29/PUBSUB): messages to everyone who asked for their topic. */
 
-import { checkCallOptions, refuseExtra } from "../core/arguments.js";
+import { checkCallOptions, checkInteger, refuseExtra } from "../core/arguments.js";
 import { isBytes } from "../core/bytes.js";
 import { InvalidArgumentError, NotSupportedError } from "../core/errors.js";
 import { SocketType } from "../core/socket-type.js";
@@ -131,11 +131,7 @@ export class Publisher<T = Raw> extends Socket {
 
   async #waitForSubscribers(options: WaitForSubscribersOptions): Promise<void> {
     const { topic, count = 1 } = options;
-    if (!Number.isSafeInteger(count) || count < 1) {
-      throw new InvalidArgumentError(
-        `count is a whole number of subscribers, at least 1; got ${String(count)}`,
-      );
-    }
+    checkInteger("count", count);
     if (topic !== undefined && typeof topic !== "string" && !isBytes(topic))
       throw new InvalidArgumentError(`topic is a string or bytes; got ${typeof topic}`);
     const core = this[CORE];

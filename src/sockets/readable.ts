@@ -1,6 +1,6 @@
 /** What sockets that receive can do. */
-import { checkCallOptions, describe, refuseExtra } from "../core/arguments.js";
-import { InvalidArgumentError, InvalidStateError } from "../core/errors.js";
+import { checkCallOptions, checkInteger, refuseExtra } from "../core/arguments.js";
+import { InvalidStateError } from "../core/errors.js";
 import { rejectNextTurn, WAIT_OPTIONS, type WaitOptions } from "../core/waiter.js";
 import type { Message } from "./message.js";
 import { CORE, type HasCore } from "./socket-core.js";
@@ -102,8 +102,7 @@ function check(call: string, options: unknown, known: readonly string[], extra: 
 
 /** @returns the most messages of a call; `max` or the default */
 export function checkMax(max: number = DEFAULT_MAX): number {
-  if (Number.isSafeInteger(max) && max >= 1) return max;
-  throw new InvalidArgumentError(`max is a whole number of messages, at least 1; got ${describe(max)}`);
+  return checkInteger("max", max);
 }
 
 class MessageIterator<M> implements AsyncIterableIterator<M, undefined> {

@@ -1,5 +1,5 @@
 /** REQ, REP, DEALER and ROUTER (28/REQREP): questions and answers. */
-import { checkCallOptions, describe, refuseExtra } from "../core/arguments.js";
+import { checkCallOptions, checkInteger, refuseExtra } from "../core/arguments.js";
 import { backOff } from "../core/back-off.js";
 import {
   ClosedError,
@@ -185,11 +185,11 @@ export class Request<T = Raw> extends Socket {
 
   async #request(body: BodyOut<T>, options: RequestCallOptions): Promise<BodyIn<T>> {
     const { timeout = REQUEST_TIMEOUT, retries = 0, retryDelay = RETRY_DELAY, signal } = options;
-    checkWhole("timeout", timeout, -1);
-    checkWhole("retries", retries, 0, Number.MAX_SAFE_INTEGER);
-    checkWhole("retryDelay", retryDelay, 0);
+    checkInteger("timeout", timeout, -1, MAX_TIMEOUT);
+    checkInteger("retries", retries, 0);
+    checkInteger("retryDelay", retryDelay, 0, MAX_TIMEOUT);
     const { attemptTimeout = timeout < 0 ? -1 : Math.ceil(timeout / (retries + 1)) } = options;
-    checkWhole("attemptTimeout", attemptTimeout, -1);
+    checkInteger("attemptTimeout", attemptTimeout, -1, MAX_TIMEOUT);
     if (options.attemptTimeout === 0)
       throw new InvalidArgumentError("attemptTimeout must be 1 or more, or -1; got 0");
     const started = performance.now();
@@ -438,13 +438,6 @@ export interface Router<T = Raw>
     Properties<RouterProperties>,
     RoutingIdProperty {}
 defineSocket(Router, "Router", routings.router);
-
-function checkWhole(name: string, value: number, min: number, max = MAX_TIMEOUT): void {
-  if (!Number.isInteger(value) || value < min || value > max)
-    throw new InvalidArgumentError(
-      `${name} must be a whole number from ${min} to ${max}; got ${describe(value)}`,
-    );
-}
 
 /** What a wait takes for a time that may be infinite, or past. */
 function msUntil(time: number): number {

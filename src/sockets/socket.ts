@@ -1,6 +1,6 @@
 /** The base of the socket classes: endpoints, options, events, statistics, closing. */
 
-import { checkCallOptions, describe, refuseExtra } from "../core/arguments.js";
+import { checkCallOptions, checkInteger, describe, refuseExtra } from "../core/arguments.js";
 import { InvalidArgumentError, NotSupportedError } from "../core/errors.js";
 import { OPTIONS } from "../core/option-table.js";
 import type { HttpServerEndpoint } from "../core/schemes/http-server.js";
@@ -246,10 +246,7 @@ export abstract class Socket extends SocketByNumber {
 
   async #ready(options: ReadyOptions): Promise<void> {
     const core = this[CORE];
-    if (options.peers !== undefined && (!Number.isSafeInteger(options.peers) || options.peers < 1))
-      throw new InvalidArgumentError(
-        `peers is a whole number of peers, at least 1; got ${String(options.peers)}`,
-      );
+    if (options.peers !== undefined) checkInteger("peers", options.peers);
     const wanted = options.peers ?? core.endpoints.expectedPeers();
     if (options.peers === undefined && wanted === 0 && this.lastEndpoint !== null) return;
     const enough = Math.max(1, wanted);
@@ -304,10 +301,7 @@ export abstract class Socket extends SocketByNumber {
       refuseExtra("close", "options", extra);
       checkCallOptions("close", options, CLOSE_OPTIONS);
       const linger = options?.linger;
-      if (linger !== undefined && (!Number.isInteger(linger) || linger < -1 || linger > MAX_LINGER))
-        throw new InvalidArgumentError(
-          `linger is a whole number of ms up to ${MAX_LINGER}, or -1; got ${describe(linger)}`,
-        );
+      if (linger !== undefined) checkInteger("linger", linger, -1, MAX_LINGER);
       return this[CORE].close(linger);
     } catch (error) {
       return Promise.reject(error);

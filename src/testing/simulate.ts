@@ -1,7 +1,7 @@
 /** Runs stories under seeds. One that fails is repeated with simpler choices, and the smallest that fails is reported. */
 
 import { randomInt } from "node:crypto";
-import { checkKeys } from "../core/arguments.js";
+import { checkInteger, checkKeys } from "../core/arguments.js";
 import { InvalidArgumentError, ShoalError } from "../core/errors.js";
 import { loadCurveBox } from "../engine/zmtp/mechanism/curve-primitives.js";
 import { setPlatformStandIn } from "../engine/zmtp/transport/transports.js";
@@ -156,10 +156,7 @@ function settingsOf(options: SimulateOptions, story: unknown): Required<Simulate
     traceLines: options.traceLines ?? DEFAULT_TRACE,
   };
   for (const name of ["seed", "runs", "limit", "maxEvents", "startTime", "traceLines"] as const) {
-    const value = settings[name];
-    const least = name === "seed" || name === "traceLines" ? 0 : 1;
-    if (!Number.isSafeInteger(value) || value < least)
-      throw new InvalidArgumentError(`${name} is a whole number from ${least}; got ${String(value)}`);
+    checkInteger(name, settings[name], name === "seed" || name === "traceLines" ? 0 : 1);
   }
   for (const name of ["checkDeterminism", "shrink"] as const) {
     if (typeof settings[name] !== "boolean")

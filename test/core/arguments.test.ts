@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { checkCallOptions, quoted, refuseExtra } from "../../src/core/arguments.js";
+import { checkCallOptions, checkInteger, quoted, refuseExtra } from "../../src/core/arguments.js";
 import { suggest } from "../../src/core/suggestions.js";
 
 const KNOWN = ["signal", "timeout"];
@@ -29,6 +29,25 @@ describe("the options of a call", () => {
   ])("%j do not", (options, message) => {
     expect(() => checkCallOptions("receive", options, KNOWN)).toThrow(refused(message));
   });
+});
+
+test("a whole number is within its bounds, ends included", () => {
+  expect([
+    checkInteger("max", 1),
+    checkInteger("linger", -1, -1, 9),
+    checkInteger("linger", 9, -1, 9),
+  ]).toEqual([1, -1, 9]);
+  for (const [value, shown] of [
+    [-2, "-2"],
+    [10, "10"],
+    [0.5, "0.5"],
+    [Number.NaN, "NaN"],
+    ["1", '"1"'],
+    [null, "null"],
+  ])
+    expect(() => checkInteger("linger", value, -1, 9)).toThrow(
+      refused(`linger must be a whole number from -1 to 9; got ${shown}`),
+    );
 });
 
 test("arguments too many are named; undefined counts as none", () => {

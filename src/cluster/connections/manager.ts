@@ -2,7 +2,7 @@
  * Keeps a node connected to a list of addresses, the same list on every node: which of them is the node's own it finds out.
  * The streams are the node's (net/links.ts), which dials them with back-off and jitter.
  */
-import { checkKeys, describe } from "../../core/arguments.js";
+import { checkInteger, checkKeys, describe } from "../../core/arguments.js";
 import { ClosedError, InvalidArgumentError } from "../../core/errors.js";
 import { MAX_SEEDS } from "../bounds.js";
 import { Names } from "../discovery/names.js";
@@ -75,8 +75,7 @@ export class ConnectionManager {
   constructor(node: ClusterBus, options: ConnectionManagerOptions = {}) {
     checkKeys("ConnectionManager", options, ["port"]);
     const { port } = options;
-    if (port !== undefined && !(Number.isSafeInteger(port) && port >= 1 && port <= 65_535))
-      throw new InvalidArgumentError(`port is a whole number from 1 to 65,535; got ${describe(port)}`);
+    if (port !== undefined) checkInteger("port", port, 1, 65_535);
     this.#bus = node;
     this.#port = port;
     this.#names = new Names(

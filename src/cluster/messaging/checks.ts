@@ -1,6 +1,6 @@
 /** Checks of the arguments of calls that concern messages. */
 
-import { describe } from "../../core/arguments.js";
+import { checkInteger, describe } from "../../core/arguments.js";
 import { isBytes } from "../../core/bytes.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 
@@ -18,18 +18,8 @@ export function checkBoolean(name: string, value: unknown): boolean {
   return value;
 }
 
-export function checkCount(name: string, value: unknown): number {
-  if (!Number.isSafeInteger(value) || (value as number) < 1)
-    throw new InvalidArgumentError(`${name} is a whole number from 1; got ${describe(value)}`);
-  return value as number;
-}
-
 export function checkTimeout(value: unknown): number {
-  if (!Number.isSafeInteger(value) || (value as number) < -1 || (value as number) > MAX_TIMEOUT)
-    throw new InvalidArgumentError(
-      `timeout is a whole number of ms from -1 to ${MAX_TIMEOUT}; got ${describe(value)}`,
-    );
-  return value as number;
+  return checkInteger("timeout", value, -1, MAX_TIMEOUT);
 }
 
 export function checkOnFull(value: unknown = "drop"): "drop" | "wait" {

@@ -6,12 +6,12 @@
  *                                   └── this node's own subscriptions, at the end of the turn
  *   item of a link ──> checked ──> this node's own subscriptions, never to another node
  */
-import { checkCallOptions, describe } from "../../core/arguments.js";
+import { checkCallOptions, checkInteger, describe } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
 import { isMessageSendObserved, observeMessageSend } from "../../core/message-operations.js";
 import { serviceOfRoute } from "../requests/route.js";
 import { type Alias, type ClusterAddress, SELF_ID } from "./addresses.js";
-import { checkBoolean, checkCount } from "./checks.js";
+import { checkBoolean } from "./checks.js";
 import {
   type ClientEffects,
   MessageClient,
@@ -168,8 +168,8 @@ export class Messaging implements ClientEffects {
     checkBoolean("each", each);
     checkBoolean("retained", retained);
     const mark = {
-      messages: checkCount("maxQueue", options.maxQueue ?? this.#state.settings.maxQueue),
-      bytes: checkCount("maxQueueBytes", options.maxQueueBytes ?? this.#state.settings.maxQueueBytes),
+      messages: checkInteger("maxQueue", options.maxQueue ?? this.#state.settings.maxQueue),
+      bytes: checkInteger("maxQueueBytes", options.maxQueueBytes ?? this.#state.settings.maxQueueBytes),
     };
     const name =
       filter === SELF_ID

@@ -5,7 +5,7 @@
  *
  * Nothing that arrives is ever evaluated as code: data are texts or bytes, which only the program's own hooks and handlers read.
  */
-import { checkCallOptions, describe, quoted } from "../../core/arguments.js";
+import { checkCallOptions, checkInteger, describe, quoted } from "../../core/arguments.js";
 import {
   ClosedError,
   InvalidArgumentError,
@@ -223,10 +223,7 @@ export class Services {
       );
     if (signal !== undefined && !(signal instanceof AbortSignal))
       throw new InvalidArgumentError(`signal is an AbortSignal; got ${describe(signal)}`);
-    if (!Number.isSafeInteger(maxReplyBytes) || maxReplyBytes < 0)
-      throw new InvalidArgumentError(
-        `maxReplyBytes is a whole number from 0; got ${describe(maxReplyBytes)}`,
-      );
+    checkInteger("maxReplyBytes", maxReplyBytes, 0);
     const checked = checkData("data", data);
     const { services, failed } = this.#select("query", options, false);
     const unknown = failed.find(({ service }) => service === undefined);

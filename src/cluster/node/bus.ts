@@ -2,7 +2,7 @@
  * A bus, as programs have it: a cluster's name on a node, with members, tags and everything else of its own. The first bus of a
  * node is the node itself (node.ts); more of them share its sockets. bus-runtime.ts runs the rules behind it.
  */
-import { checkCallOptions, describe, quoted } from "../../core/arguments.js";
+import { checkCallOptions, checkInteger, describe, quoted } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError, UnroutableError } from "../../core/errors.js";
 import type { Socket } from "../../sockets/socket.js";
 import { MAX_SEEDS } from "../bounds.js";
@@ -42,11 +42,6 @@ import { type ClusterStats, statsOf } from "./stats.js";
 const MAX_AFTER = 2_147_483_647;
 /** ms that `clients` waits for the other nodes, unless it is given another time. */
 const CLIENTS_TIMEOUT = 1_000;
-
-function checkNumber(what: string, value: unknown, most: number): void {
-  if (!Number.isSafeInteger(value) || (value as number) < 0 || (value as number) > most)
-    throw new InvalidArgumentError(`${what} is a whole number from 0 to ${most}; got ${describe(value)}`);
-}
 
 /**
  * A bus: a cluster's name on a node, with members, tags, messages and services of its own. A {@link ClusterNode} is the first bus
@@ -411,7 +406,7 @@ export class ClusterBus extends MessagingBus {
   async clients(options: { readonly timeout?: number | undefined } = {}): Promise<ClusterClients> {
     checkCallOptions("clients", options, ["timeout"]);
     const { timeout = CLIENTS_TIMEOUT } = options;
-    checkNumber("timeout", timeout, MAX_AFTER);
+    checkInteger("timeout", timeout, 0, MAX_AFTER);
     return this.#clients.list(this.identity.name, this.#rules.live, timeout);
   }
 
@@ -539,7 +534,7 @@ export class ClusterBus extends MessagingBus {
   ): void {
     checkCallOptions("heartbeat", options, ["tags", "props", "channel"]);
     const { tags = [], props, channel = 0 } = options;
-    checkNumber("channel", channel, 255);
+    checkInteger("channel", channel, 0, 255);
     if (!Array.isArray(tags)) throw new InvalidArgumentError(`tags is an array; got ${describe(tags)}`);
     void this.#rules;
     if (tags.length > 0 || props !== undefined) this.#change(tags, props === undefined ? {} : props);
@@ -565,7 +560,7 @@ export class ClusterBus extends MessagingBus {
    * @throws InvalidArgumentError `EINVAL`
    */
   discover(answers?: number): void {
-    if (answers !== undefined) checkNumber("answers", answers, 65_535);
+    if (answers !== undefined) checkInteger("answers", answers, 0, 65_535);
     void this.#rules;
     this.#run((rules, now) => rules.discover(now, answers));
   }

@@ -1,6 +1,6 @@
 /** Round trips to members, and who reaches whom: asked of the rules, as promises. */
-import { quoted } from "../../core/arguments.js";
-import { InvalidArgumentError, TimeoutError, UnroutableError } from "../../core/errors.js";
+import { checkInteger, quoted } from "../../core/arguments.js";
+import { TimeoutError, UnroutableError } from "../../core/errors.js";
 import type { Measured } from "../membership/survey.js";
 
 /** The default time-out of one measurement, in ms. */
@@ -51,11 +51,7 @@ export type Measure = (
 
 /** @throws InvalidArgumentError `EINVAL` */
 export function measureTimeout({ timeout = MEASURE_TIMEOUT }: MeasureOptions): number {
-  if (!Number.isSafeInteger(timeout) || timeout < 1 || timeout > MAX_MEASURE_TIMEOUT)
-    throw new InvalidArgumentError(
-      `timeout is a whole number of ms from 1 to ${MAX_MEASURE_TIMEOUT}; got ${timeout}`,
-    );
-  return timeout;
+  return checkInteger("timeout", timeout, 1, MAX_MEASURE_TIMEOUT);
 }
 
 /** @returns ms @throws UnroutableError, TimeoutError */

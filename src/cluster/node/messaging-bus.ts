@@ -2,8 +2,8 @@
  * What programs do with the messages of a bus: topics, one-to-one messages, services, requests. It checks whether the bus can, and
  * hands on; bus.ts has the members, and puts the parts together.
  */
-import { checkCallOptions, describe } from "../../core/arguments.js";
-import { InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
+import { checkCallOptions, checkInteger } from "../../core/arguments.js";
+import { InvalidStateError } from "../../core/errors.js";
 import type { ServiceClient, ServiceContract, ServiceHandlers } from "../../patterns/kit/contract.js";
 import { Driver } from "../../patterns/kit/driver.js";
 import type { ClusterAddress } from "../messaging/addresses.js";
@@ -410,8 +410,7 @@ export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
     this.assertOpen();
     checkCallOptions("routes", options, ["topic", "limit"]);
     const { topic, limit = DEFAULT_ROUTES } = options;
-    if (!Number.isInteger(limit) || limit < 1)
-      throw new InvalidArgumentError(`The limit of routes is a whole number from 1; got ${describe(limit)}`);
+    checkInteger("limit", limit);
     return this.messages.messaging.listRoutes(limit, topic);
   }
 

@@ -1,5 +1,5 @@
 /** Checks of what programs give to `serve` and `request`. */
-import { checkCallOptions, describe } from "../../core/arguments.js";
+import { checkCallOptions, checkInteger, describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { checkBoolean, checkTimeout } from "../messaging/checks.js";
 import {
@@ -75,14 +75,6 @@ export function checkServiceName(name: unknown): asserts name is string {
     );
 }
 
-function checkNumber(name: string, value: unknown, least: number, most: number): number {
-  if (!Number.isSafeInteger(value) || (value as number) < least || (value as number) > most)
-    throw new InvalidArgumentError(
-      `${name} is a whole number from ${least} to ${most}; got ${describe(value)}`,
-    );
-  return value as number;
-}
-
 /** @throws InvalidArgumentError `EINVAL` */
 export function servingSettings(options: ServeOptions<never, never>): ServingSettings {
   checkCallOptions("serve", options, SERVE_KEYS);
@@ -95,12 +87,12 @@ export function servingSettings(options: ServeOptions<never, never>): ServingSet
     maxPartBytes = STREAM_BYTES,
   } = options;
   return {
-    concurrency: checkNumber("concurrency", concurrency, 1, MOST_SLOTS),
-    maxQueue: checkNumber("maxQueue", maxQueue, 0, MOST_QUEUED),
-    maxQueueBytes: checkNumber("maxQueueBytes", maxQueueBytes, 0, Number.MAX_SAFE_INTEGER),
-    keepReplies: checkNumber("keepReplies", keepReplies, 0, MAX_TIME),
-    maxParts: checkNumber("maxParts", maxParts, 1, MOST_PARTS),
-    maxPartBytes: checkNumber("maxPartBytes", maxPartBytes, 1, Number.MAX_SAFE_INTEGER),
+    concurrency: checkInteger("concurrency", concurrency, 1, MOST_SLOTS),
+    maxQueue: checkInteger("maxQueue", maxQueue, 0, MOST_QUEUED),
+    maxQueueBytes: checkInteger("maxQueueBytes", maxQueueBytes, 0, Number.MAX_SAFE_INTEGER),
+    keepReplies: checkInteger("keepReplies", keepReplies, 0, MAX_TIME),
+    maxParts: checkInteger("maxParts", maxParts, 1, MOST_PARTS),
+    maxPartBytes: checkInteger("maxPartBytes", maxPartBytes, 1, Number.MAX_SAFE_INTEGER),
   };
 }
 
@@ -173,8 +165,8 @@ export function streamTerms(
   checkCallOptions("requestStream", options, STREAM_KEYS);
   const { timeout = -1, attemptTimeout = REQUEST_TIMEOUT, idempotent = false } = options;
   const { maxQueue = STREAM_PARTS, maxQueueBytes = STREAM_BYTES } = options;
-  checkNumber("maxQueue", maxQueue, 1, MOST_PARTS);
-  checkNumber("maxQueueBytes", maxQueueBytes, 1, Number.MAX_SAFE_INTEGER);
+  checkInteger("maxQueue", maxQueue, 1, MOST_PARTS);
+  checkInteger("maxQueueBytes", maxQueueBytes, 1, Number.MAX_SAFE_INTEGER);
   return {
     service,
     extras: extrasOf(method, "", checkHeaders(options.headers), maxQueue, maxQueueBytes, isStreamed),
@@ -202,7 +194,7 @@ export function manyTerms(
     body,
     timeout: checkTimeout(timeout),
     self,
-    count: checkNumber("count", count, 1, Number.MAX_SAFE_INTEGER),
+    count: checkInteger("count", count, 1, Number.MAX_SAFE_INTEGER),
   };
 }
 
@@ -219,9 +211,9 @@ function sharedTerms(
   checkBoolean("waitForReady", waitForReady);
   checkBoolean("self", self);
   return {
-    retries: checkNumber("retries", retries, 0, MOST_RETRIES),
-    retryDelay: checkNumber("retryDelay", retryDelay, 0, MAX_TIME),
-    maxRetryDelay: checkNumber("maxRetryDelay", maxRetryDelay, 0, MAX_TIME),
+    retries: checkInteger("retries", retries, 0, MOST_RETRIES),
+    retryDelay: checkInteger("retryDelay", retryDelay, 0, MAX_TIME),
+    maxRetryDelay: checkInteger("maxRetryDelay", maxRetryDelay, 0, MAX_TIME),
     idempotent,
     waitForReady,
     self,

@@ -10,7 +10,7 @@
  *
  * `undefined` counts as not given. What the table does not know throws, and names the nearest option.
  */
-import { checkKeys, describe } from "../../core/arguments.js";
+import { checkInteger, checkKeys, describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { checkEndpoint as checkForm } from "../../core/schemes/schemes.js";
 import type { Codec } from "../../sockets/codec.js";
@@ -162,11 +162,7 @@ export function checkLinger(linger: unknown, standard: number = CLOSE_LINGER): n
 
 /** @throws InvalidArgumentError `EINVAL` unless it is a whole number from `min` to `max` */
 export function checkCount(name: string, value: unknown, min: number, max: number = MAX): number {
-  if (Number.isSafeInteger(value) && (value as number) >= min && (value as number) <= max)
-    return value as number;
-  throw new InvalidArgumentError(
-    `Option ${name} is a whole number from ${min} to ${max}; got ${describe(value)}`,
-  );
+  return checkInteger(name, value, min, max);
 }
 
 /**

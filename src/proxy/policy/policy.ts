@@ -1,4 +1,5 @@
 /** What a side of a proxy lets through: the options, and their checks, which throw before anything changes. */
+import { checkInteger } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { ProxySocketType } from "../pairs.js";
 import { BLOCK_RULE, parseBlock } from "./addresses.js";
@@ -125,7 +126,9 @@ function limitsOf(what: string, given: unknown, { type, options }: PolicedSide):
   if ((peer !== undefined || all !== undefined) && options.receiveHighWaterMark === 0)
     throw new InvalidArgumentError(`${where}: ${RATE_RULE}`);
   return Object.freeze({
-    ...(messageSize === undefined ? {} : { messageSize: wholeOf(`messageSize of ${where}`, messageSize) }),
+    ...(messageSize === undefined
+      ? {}
+      : { messageSize: checkInteger(`messageSize of ${where}`, messageSize) }),
     ...(peer === undefined ? {} : { peer: rateOf(`peer of ${where}`, peer) }),
     ...(all === undefined ? {} : { all: rateOf(`all of ${where}`, all) }),
   });
@@ -134,15 +137,9 @@ function limitsOf(what: string, given: unknown, { type, options }: PolicedSide):
 function rateOf(what: string, given: unknown): ProxyPolicyRate {
   const { messages, bytes } = partsOf(what, given, ["messages", "bytes"]);
   return Object.freeze({
-    ...(messages === undefined ? {} : { messages: wholeOf(`messages in ${what}`, messages) }),
-    ...(bytes === undefined ? {} : { bytes: wholeOf(`bytes in ${what}`, bytes) }),
+    ...(messages === undefined ? {} : { messages: checkInteger(`messages in ${what}`, messages) }),
+    ...(bytes === undefined ? {} : { bytes: checkInteger(`bytes in ${what}`, bytes) }),
   });
-}
-
-function wholeOf(what: string, value: unknown): number {
-  if (!Number.isSafeInteger(value) || (value as number) < 1)
-    throw new InvalidArgumentError(`${what} is a whole number from 1 on; got ${shown(value)}`);
-  return value as number;
 }
 
 function listOf(what: string, given: unknown): ProxyPolicyList {
