@@ -22,7 +22,6 @@ export class DriverTimer {
   #timer: NodeJS.Timeout | undefined;
   /** Rules' time at which the timer fires; infinite without a timer. */
   #due = Number.POSITIVE_INFINITY;
-  /** Total ms cut out. */
   #cut = 0;
   #stopped = false;
   #held = true;
@@ -38,7 +37,6 @@ export class DriverTimer {
     return this.#cut;
   }
 
-  /** Rules' time in ms. */
   now(): number {
     const now = this.#clock.now() - this.#cut;
     const latest = this.#due + this.#maxStep;

@@ -34,7 +34,6 @@ export class FolderWatch {
   readonly #quiet: number;
   readonly #patience: number;
   readonly #watched = new Map<string, Watched>();
-  /** The time of the first unreported change. */
   #firstChange: number | undefined = undefined;
   #settling: NodeJS.Timeout | undefined = undefined;
   #looking: NodeJS.Timeout | undefined = undefined;
@@ -68,7 +67,6 @@ export class FolderWatch {
     this.#looking ??= setInterval(() => this.#effects.onChange(false), LOOK_EVERY).unref();
   }
 
-  /** Polls soon, after a failed read. */
   retry(): void {
     if (this.#closed) return;
     this.#retrying ??= setTimeout(() => {

@@ -19,12 +19,10 @@ const CHECK_INTERVAL = 1_000;
 const MAX_HEAD = 8_192;
 /** Most connections. One more closes the oldest, so that slow clients cannot lock out others. */
 const MAX_CONNECTIONS = 64;
-/** Requests per connection. */
 const MAX_REQUESTS = 1_000;
 /** ms that responses in flight have when the server closes. */
 const CLOSE_TIME = 1_000;
 
-/** Bounds of a server; times in ms. */
 export interface HttpLimits {
   readonly requestTime: number;
   readonly idleTime: number;
@@ -170,7 +168,6 @@ export function parseListenAddress(what: string, text: string): ListenAddress {
   return { host: host === "" || host === "*" ? undefined : host, port };
 }
 
-/** Formats an address for a URL. */
 export function urlHost(address: string): string {
   return address.includes(":") ? `[${address}]` : address;
 }

@@ -17,7 +17,6 @@ export function hostOf(header: string | undefined): string | undefined {
   return (match?.[1] ?? match?.[2])?.toLowerCase();
 }
 
-/** Whether a Host header has localhost, a subdomain of it, or a loopback address. */
 export function isLoopbackHost(header: string | undefined): boolean {
   const host = hostOf(header);
   return host !== undefined && (isLocalName(host) || isLoopback(host));

@@ -51,7 +51,6 @@ Object.defineProperty(View.prototype, "constructor", { value: Buffer, writable: 
 
 const Slice = View as unknown as new (memory: ArrayBufferLike, offset: number, length: number) => Buffer;
 
-/** The bytes of `memory` from `offset`; not copied. */
 export function slice(memory: ArrayBufferLike, offset: number, length: number): Buffer {
   return new Slice(memory, offset, length);
 }

@@ -70,7 +70,6 @@ export function readInto(
   handleOf(socket)?.useUserBuffer?.(memory);
 }
 
-/** An accepted connection of which no stream was made. */
 export interface AcceptedHandle {
   /** Present if a stream of this connection can read into given memory. */
   readonly useUserBuffer?: unknown;

@@ -117,7 +117,6 @@ type ValueOf<S> = S extends { readonly kind: "boolean" }
           ? TlsCertificates | null
           : string | Uint8Array | null;
 
-/** The values of all options by name. */
 export type OptionValues = { [N in OptionName]: ValueOf<(typeof OPTIONS)[N]> };
 
 export function hasOption(type: SocketTypeName, name: string): name is OptionName {

@@ -36,7 +36,6 @@ export function completeOptions(given: GivenOptions): OptionValues {
   return Object.getPrototypeOf(given) === DEFAULTS ? (given as OptionValues) : optionValues(given);
 }
 
-/** A copy that later changes do not affect. */
 export function copyOptions(options: Readonly<OptionValues>): OptionValues {
   const copy = Object.create(DEFAULTS) as OptionValues;
   for (const name of Object.getOwnPropertyNames(options)) setOption(copy, name, options[name as OptionName]);

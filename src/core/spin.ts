@@ -8,7 +8,6 @@ import { SpinRules } from "./spin-rules.js";
 /** ms of polling between readings of the processor time, which take 1 to 2 µs. */
 const LOOK_EVERY = 1;
 
-/** What it stands on. */
 export interface SpinEffects {
   /** ms, by a clock that does not jump. */
   now(): number;

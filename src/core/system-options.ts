@@ -66,7 +66,6 @@ export const SYSTEM_OPTIONS = {
   vmciConnectTimeout: int(-1, -1, INT32, { unit: "ms", zmq: 88 }),
 } as const satisfies Record<string, OptionSpec>;
 
-/** The reason for a missing option, where another platform has it. */
 export function whyNoOption(_name: string): string | undefined {
   return undefined;
 }

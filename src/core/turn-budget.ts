@@ -35,7 +35,6 @@ export class TurnBudget {
   #spent = 0;
   /** First reading of the clock since the last yield; negative if none. */
   #since = -1;
-  /** `turns` at `#since`. */
   #turn = 0;
   #exhausted = false;
 

@@ -22,7 +22,6 @@ export class Waiter<T> {
   #reject!: (error: ShoalError) => void;
   #timer: NodeJS.Timeout | undefined = undefined;
   #signal: AbortSignal | undefined = undefined;
-  /** Made only for a wait with a signal: most have none. */
   #signalOnAbort: (() => void) | undefined = undefined;
   #onGivenUp: (why: "timeout" | "aborted") => void;
 

@@ -12,7 +12,6 @@ import { addressOf, badEndpoint, type EndpointUse, type Scheme } from "./scheme.
 export interface HostPort {
   readonly host: string;
   readonly port: number;
-  /** The local address to connect from. */
   readonly source: { readonly host: string; readonly port: number } | undefined;
 }
 

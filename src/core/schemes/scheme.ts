@@ -9,7 +9,6 @@ export interface Scheme {
   readonly name: string;
   /** The written form, such as `tcp://HOST:PORT`. */
   readonly form: string;
-  /** Whether other processes can reach a bound endpoint. */
   readonly reachesProcesses: boolean;
   /**
    * Checks an endpoint that has an address and no zero byte.

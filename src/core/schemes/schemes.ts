@@ -59,7 +59,6 @@ const REACHING: readonly Scheme[] = [...SCHEMES.values()].filter(
   (scheme) => scheme.reachesProcesses && scheme !== UDP,
 );
 
-/** Whether sockets in other threads or processes can reach a bound endpoint. */
 export function reachesProcesses(endpoint: string): boolean {
   return findScheme(schemeOf(endpoint))?.reachesProcesses === true;
 }

@@ -32,7 +32,6 @@ export const UDP: Scheme = {
   },
 };
 
-/** The parts of a validated endpoint. */
 export function parseUdp(endpoint: string): UdpAddress {
   const address = addressOf(endpoint);
   const semicolon = address.indexOf(";");

@@ -12,11 +12,9 @@ const PATH = /^\/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*$/;
 const QUERY = /^[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*$/;
 
 export interface WsAddress {
-  /** HOST:PORT. */
   readonly authority: string;
   /** The path without its query. */
   readonly path: string;
-  /** What a request asks for. */
   readonly target: string;
   /** The given path; may be empty. */
   readonly suffix: string;
@@ -37,7 +35,6 @@ function split(address: string): { authority: string; suffix: string } {
     : { authority: address.slice(0, at), suffix: address.slice(at) };
 }
 
-/** @param name ws or wss */
 export function webSocketScheme(name: string): Scheme {
   return {
     name,
