@@ -4,10 +4,10 @@
 import type { Server as HttpServer, IncomingMessage, ServerResponse } from "node:http";
 import type { Server as HttpsServer } from "node:https";
 import type { Socket } from "node:net";
-import { filterAccepts } from "../../core/node-internals.js";
 import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError, type ShoalError, TransportError } from "../../core/errors.js";
 import { boundedServer, type HttpsOptions, listen, shut, urlHost } from "../../core/http-server.js";
+import { filterAccepts } from "../../core/node-internals.js";
 import { checkKeys } from "../../patterns/kit/options.js";
 import { plainIp } from "./addresses.js";
 import type { CallerCounts, CallerEffects } from "./callers.js";
