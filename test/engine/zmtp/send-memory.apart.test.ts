@@ -1,8 +1,6 @@
 /** A message that is sent, for which the process has no memory: the call fails with a code, and nothing of it stays behind. */
 import { afterEach, expect, it, vi } from "vitest";
-import { SEND_START } from "../../../src/core/diagnostics.js";
 import type { MessageBatch, Pull, Push } from "../../../src/index.js";
-import type { SendOperation } from "../../../src/sockets/observation.js";
 import { until } from "../../contract/support/wait.js";
 import { World } from "../../contract/support/world.js";
 
