@@ -175,7 +175,8 @@ describeEngines("request", (world) => {
     await first.close({ linger: 0 });
     const error = await within(lost, "the end");
     expect(error).toMatchObject({ code: "ETIMEDOUT", endpoint });
-    expect(error.stack).toContain("caller");
+    // Bun has no stacks through promises.
+    if (process.versions.bun === undefined) expect(error.stack).toContain("caller");
     const answer = request.request("again", { timeout: -1, retries: 5, retryDelay: 20 });
     const second = world.reply();
     await second.bind(endpoint);
