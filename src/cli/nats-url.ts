@@ -1,5 +1,5 @@
 /** A store of sessions in NATS JetStream as a URL: `nats://USER:PASSWORD@HOST:PORT,HOST:PORT/STREAM?replicas=3`. */
-import type { NatsSessionStoreOptions } from "../cluster/sessions/index.js";
+import type { NatsSessionStoreOptions } from "../sessions/index.js";
 import { UsageError } from "./failure.js";
 
 const FORM = /^nats:\/\/(?:([^:@/?]*)(?::([^@/?]*))?@)?([^@/?]+)(?:\/([^/?]*))?(?:\?(.*))?$/i;

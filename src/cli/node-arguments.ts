@@ -9,7 +9,7 @@ import { checkTopic } from "../cluster/messaging/topics.js";
 import { checkAddress } from "../cluster/net/addresses.js";
 import { checkServiceName } from "../cluster/requests/options.js";
 import type { TagPair } from "../cluster/tags.js";
-import { checkGroup } from "../cluster/zre/plane.js";
+import { checkGroup } from "../zre/plane.js";
 import { checkKeyTarget, type KeyAction } from "./node-keys.js";
 
 /** As the command line has them, by their names. */

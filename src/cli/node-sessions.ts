@@ -1,14 +1,14 @@
 /** Sessions that `shoal node start` serves, by flags or by a configuration: their store and the server. What they need is loaded with these alone. */
 import { resolve } from "node:path";
 import type { ClusterNode } from "../cluster/index.js";
+import { checkEndpoint } from "../patterns/kit/options.js";
 import type {
   SessionInfo,
   SessionNode,
   SessionServer,
   SessionServerOptions,
   SessionStore,
-} from "../cluster/sessions/index.js";
-import { checkEndpoint } from "../patterns/kit/options.js";
+} from "../sessions/index.js";
 import { asUsage, UsageError } from "./failure.js";
 import type { Log } from "./log.js";
 import { isNatsUrl, natsStoreOptions } from "./nats-url.js";
@@ -65,7 +65,7 @@ export async function sessionsOf(values: SessionsValues, folder: string): Promis
       ? undefined
       : { curveServer: true, curvePublicKey: keys.publicKey, curveSecretKey: keys.secretKey };
   const options = { ...given, ...(socketOptions === undefined ? {} : { socketOptions }) };
-  const { serverSettings } = await import("../cluster/sessions/server-options.js");
+  const { serverSettings } = await import("../sessions/server-options.js");
   serverSettings({ ...options, store: {} as SessionStore, node: {} as SessionNode });
   // Before the node starts.
   if (isNatsUrl(store)) natsStoreOptions(store);
@@ -92,7 +92,7 @@ export class NodeSessions {
     log: Log,
   ): Promise<NodeSessions> {
     const { LmdbSessionStore, MemorySessionStore, NatsSessionStore, PostgresSessionStore, SessionServer } =
-      await import("../cluster/sessions/index.js");
+      await import("../sessions/index.js");
     const store = await asUsage(async () => {
       if (where === IN_MEMORY) return new MemorySessionStore();
       if (DATABASE.test(where)) return PostgresSessionStore.open({ connectionString: where });

@@ -11,6 +11,18 @@ export {
   type ServiceStreamMethod,
 } from "../patterns/kit/contract.js";
 export { type FailureReason, type HandlerErrorDetails, ServiceError } from "../patterns/kit/errors.js";
+export {
+  type NodeHeaders,
+  readNodeHeaders,
+  type ZreEvent,
+  type ZreExitReason,
+  type ZreJunk,
+  type ZreOptions,
+  type ZrePeer,
+  ZrePlane,
+  type ZreRefusal,
+  type ZreStats,
+} from "../zre/index.js";
 export type { AdmissionRequest, CurveOptions, NodeKeys } from "./admission/identities.js";
 export type { ClusterCertificate, ClusterListenerTls, ClusterTlsOptions } from "./admission/tls.js";
 export {
@@ -177,15 +189,3 @@ export type {
 } from "./requests/types.js";
 export type { MatchMode, ResolverStep } from "./resolver.js";
 export type { TagChange, TagPair } from "./tags.js";
-export {
-  type NodeHeaders,
-  readNodeHeaders,
-  type ZreEvent,
-  type ZreExitReason,
-  type ZreJunk,
-  type ZreOptions,
-  type ZrePeer,
-  ZrePlane,
-  type ZreRefusal,
-  type ZreStats,
-} from "./zre/index.js";

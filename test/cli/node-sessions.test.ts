@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { basename } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { SessionClient } from "../../src/cluster/sessions/index.js";
+import { SessionClient } from "../../src/sessions/index.js";
 import { run, startWithout } from "./in-process.js";
 import { file, MAIN, useFolder } from "./support.js";
 

@@ -61,8 +61,8 @@ const PROGRAMS: Readonly<Record<string, string>> = {
 /** Classes that nothing here makes, and why. */
 const NOT_MADE: Readonly<Record<string, string>> = {
   PostgresStore: "needs PostgreSQL: test/patterns/titanic",
-  NatsSessionStore: "needs nats-server: test/cluster/sessions",
-  PostgresSessionStore: "needs PostgreSQL: test/cluster/sessions",
+  NatsSessionStore: "needs nats-server: test/sessions",
+  PostgresSessionStore: "needs PostgreSQL: test/sessions",
 };
 
 /** Classes that a program gets from what it makes: the instances of all public classes are counted, theirs among them. */

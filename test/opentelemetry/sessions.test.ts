@@ -2,19 +2,6 @@
 import { SpanKind, trace } from "@opentelemetry/api";
 import type { ReadableSpan } from "@opentelemetry/sdk-trace-base";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import {
-  MemorySessionStore,
-  SessionClient,
-  type SessionMessage,
-  SessionServer,
-} from "../../src/cluster/sessions/index.js";
-import {
-  type ClientMessage,
-  decodeServerMessage,
-  encodeClientMessage,
-  type OpenRequest,
-  type ServerMessage,
-} from "../../src/cluster/sessions/protocol.js";
 import { encodeContext, formatTraceParent, traceParentOf } from "../../src/core/trace-context.js";
 import { TraceRecorder } from "../../src/metrics/trace-recorder.js";
 import {
@@ -23,6 +10,19 @@ import {
   instrument,
   processMessage,
 } from "../../src/opentelemetry/index.js";
+import {
+  MemorySessionStore,
+  SessionClient,
+  type SessionMessage,
+  SessionServer,
+} from "../../src/sessions/index.js";
+import {
+  type ClientMessage,
+  decodeServerMessage,
+  encodeClientMessage,
+  type OpenRequest,
+  type ServerMessage,
+} from "../../src/sessions/protocol.js";
 import { Dealer, Router } from "../../src/sockets/request-reply.js";
 import { Collector } from "./support/collector.js";
 

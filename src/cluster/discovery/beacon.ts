@@ -15,11 +15,11 @@ import { InvalidArgumentError } from "../../core/errors.js";
 import { type HostInterface, type Platform, platformNow } from "../../engine/zmtp/transport/transports.js";
 import { bindUdp } from "../../engine/zmtp/transport/udp.js";
 import { anything, boolean, checkOptions, integer, text } from "../../patterns/kit/options.js";
+import { BeaconSockets, beaconNetwork } from "../../zre/beacon.js";
+import { decodeBeacon, encodeBeacon } from "../../zre/codec.js";
 import { InterfaceWatch } from "../interface-watch.js";
 import { isGroup, readAddress } from "../net/addresses.js";
 import { allInterfaces } from "../net/interfaces.js";
-import { BeaconSockets, beaconNetwork } from "../zre/beacon.js";
-import { decodeBeacon, encodeBeacon } from "../zre/codec.js";
 import { BeaconRules } from "./beacon-rules.js";
 import { AddressFeed, type DiscoverySelf, type DiscoverySource } from "./source.js";
 

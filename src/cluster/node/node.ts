@@ -2,13 +2,13 @@
 import { quoted } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError, NotSupportedError } from "../../core/errors.js";
 import { MACHINE } from "../../engine/zmtp/transport/transports.js";
+import { nodeHeaders } from "../../zre/index.js";
+import { checkGroup, checkJoin } from "../../zre/plane.js";
 import { type ClusterTlsOptions, checkTls } from "../admission/tls.js";
 import { MAX_BUSES } from "../bounds.js";
 import { createId, fullName } from "../identity.js";
 import { closeOwnPort, openOwnPort, ownPortEndpoint } from "../net/own-port.js";
 import { checkControl } from "../registry.js";
-import { nodeHeaders } from "../zre/index.js";
-import { checkGroup, checkJoin } from "../zre/plane.js";
 import { ClusterBus } from "./bus.js";
 import type { NodeIdentity } from "./bus-runtime.js";
 import type { ClusterEvent } from "./events.js";

@@ -12,6 +12,7 @@ import {
   type Settings,
   text,
 } from "../../patterns/kit/options.js";
+import { type ZreOptions, ZrePlane } from "../../zre/index.js";
 import { type CurveOptions, checkCurve, checkPair, type NodeKeys } from "../admission/identities.js";
 import { keyOfPassword } from "../admission/password.js";
 import {
@@ -31,7 +32,6 @@ import type { GroupAddress } from "../net/packet-socket.js";
 import { type PortRange, parsePorts } from "../ports.js";
 import { type Profile, type ProfileName, resolveProfile } from "../profiles.js";
 import type { SplitStrategy } from "../splits.js";
-import { type ZreOptions, ZrePlane } from "../zre/index.js";
 import { checkShown } from "./private-props.js";
 
 const ZRE_KEYS: readonly (keyof ZreNodeOptions)[] = [

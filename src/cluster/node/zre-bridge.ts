@@ -6,10 +6,16 @@
  * uses a member's id is hidden by the member, never the other way round.
  */
 
+import { headerEndpoints, readNodeHeaders } from "../../zre/headers.js";
+import {
+  type ZreEvent,
+  type ZreExitReason,
+  type ZreOptions,
+  type ZrePeer,
+  ZrePlane,
+} from "../../zre/index.js";
 import { endpointsByName, endpointText, readEndpoint } from "../endpoints.js";
 import { hostOf } from "../resolver.js";
-import { headerEndpoints, readNodeHeaders } from "../zre/headers.js";
-import { type ZreEvent, type ZreExitReason, type ZreOptions, type ZrePeer, ZrePlane } from "../zre/index.js";
 import type { ClusterEvent, LostReason } from "./events.js";
 import type { Service } from "./service.js";
 import type { ZreCandidate } from "./service-resolver.js";

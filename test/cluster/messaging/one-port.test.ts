@@ -5,9 +5,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, describe, expect, it, vi } from "vitest";
 import { ClusterNode, type ClusterNodeOptions } from "../../../src/cluster/index.js";
-import { MemorySessionStore, SessionClient, SessionServer } from "../../../src/cluster/sessions/index.js";
 import { encodeMessagesHead, HELLO_HEAD, MESSAGES_HEAD } from "../../../src/cluster/wire/stream.js";
 import { Reply, Request } from "../../../src/index.js";
+import { MemorySessionStore, SessionClient, SessionServer } from "../../../src/sessions/index.js";
 import { makeAuthority, makeCertificate } from "../../support/certificates.js";
 
 const PASSWORD = "correct horse battery staple";

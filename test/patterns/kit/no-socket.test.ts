@@ -1,7 +1,6 @@
 /** The context has no room for another socket when a driver opens one by itself: that is an event, and is tried again. */
 import { expect, test } from "vitest";
 import { DiscoveryClient } from "../../../src/cluster/index.js";
-import { MemorySessionStore, SessionClient, SessionServer } from "../../../src/cluster/sessions/index.js";
 import { Context, Dealer, type ShoalError } from "../../../src/index.js";
 import {
   CloneClient,
@@ -19,6 +18,7 @@ import {
   SequencedPublisher,
   SequencedSubscriber,
 } from "../../../src/patterns/index.js";
+import { MemorySessionStore, SessionClient, SessionServer } from "../../../src/sessions/index.js";
 import { within } from "../../contract/support/wait.js";
 import { closeAfterEach } from "../../support/close-after-each.js";
 import { ListedEndpoints } from "../../support/listed-endpoints.js";

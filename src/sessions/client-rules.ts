@@ -1,0 +1,476 @@
+/**
+ * What a client of sessions does: which server it is connected to, what it repeats to the next one, and which messages it has had.
+ *
+ *   resting ──time──> opening ──OPENED──> open ──ENDED, silence, disconnected──> resting
+ *      ^                 └──refused, time, disconnected──┘
+ *      └─ taken, gone, refused: over, for good
+ *
+ *   open ──close──> closing ──DONE, the limit──> over          a session that is to be removed: what else ends it, opens it again
+ *
+ * It opens no socket and reads no clock. Publications are numbered when they are sent, 1 greater each; what has no answer is sent again, with its
+ * number, by the next connection, so the store knows a repetition. Where another program had the session meanwhile, or it was lost,
+ * they get new numbers.
+ */
+import { backOff } from "../core/back-off.js";
+import { RingBuffer } from "../core/collections/ring-buffer.js";
+import { MAX_PUBLISHING } from "./bounds.js";
+import type { SessionFailure } from "./error.js";
+import {
+  type ClientMessage,
+  type DeliveredMessage,
+  type OpenRequest,
+  Refused,
+  type ServerMessage,
+} from "./protocol.js";
+
+/** A call that waits for a server's answer. */
+export interface ClientCall<T> {
+  resolve(result: T): void;
+  refuse(reason: SessionFailure, text: string): void;
+}
+
+/** What became of a publication. */
+export interface PublishedResult {
+  /** How many sessions keep it; 0 for a repetition. */
+  readonly sessions: number;
+  /** Whether it was a repetition: the store had it already. */
+  readonly duplicate: boolean;
+}
+
+/** A publication, before it has its number. */
+export interface PublishRequest {
+  readonly id: string;
+  readonly topic: string;
+  readonly data: Buffer;
+  /** Of a trace: for servers that take contexts. */
+  readonly context?: Buffer | undefined;
+}
+
+interface Publication extends PublishRequest {
+  number: number;
+  readonly call: ClientCall<PublishedResult>;
+}
+
+interface FilterRequest {
+  readonly kind: "subscribe" | "unsubscribe";
+  readonly filters: readonly string[];
+  readonly call: ClientCall<void> | undefined;
+}
+
+/** What the rules do. */
+export interface ClientEffects {
+  /** Throws the connection there is away, and makes one to a server. */
+  connect(server: number): void;
+  disconnect(): void;
+  send(message: ClientMessage): void;
+  /** The session is open. */
+  opened(isPresent: boolean, queued: number): void;
+  /** The connection was lost; the next one follows. */
+  lost(reason: string, delay: number): void;
+  /** For good. */
+  over(reason: SessionFailure, text: string): void;
+  message(message: DeliveredMessage, life: number): void;
+  dropped(count: number, old: number): void;
+  /** A close that was asked for is over. @param isDone whether a server has answered it; else a session that was to be removed may be kept */
+  closed(isDone: boolean): void;
+}
+
+export interface ClientRulesOptions {
+  readonly open: Omit<OpenRequest, "attempt" | "clean" | "again">;
+  readonly clean: boolean;
+  readonly openTimeout: number;
+  readonly heartbeatInterval: number;
+  readonly heartbeatTimeout: number;
+  readonly reconnectInterval: number;
+  readonly reconnectMaxInterval: number;
+}
+
+type State = "idle" | "resting" | "opening" | "open" | "closing" | "over";
+
+export class SessionClientRules {
+  readonly #options: ClientRulesOptions;
+  readonly #effects: ClientEffects;
+  readonly #random: () => number;
+  #state: State = "idle";
+  #servers: number;
+  #server = 0;
+  #attempts = 0;
+  /** Attempts, and connections that were open for less than `heartbeatInterval`, since one that was open for longer. */
+  #failures = 0;
+  #wasOpen = false;
+  /** When a time is over: that of resting, of opening, or until the next heartbeat. */
+  #due = 0;
+  #heard = 0;
+  /** Whether the session is to be removed; when it, or a close, is given up. */
+  #isEnding = false;
+  #closeBy = Number.POSITIVE_INFINITY;
+  /** Of the session: another one was made when it changes. */
+  #life = "";
+  #lives = 0;
+  #next = 1;
+  /** Sent, without an answer, by number. */
+  readonly #sent = new Map<number, Publication>();
+  readonly #waiting = new RingBuffer<Publication>();
+  readonly #requests = new Map<number, FilterRequest>();
+  #nextRequest = 1;
+  /** Whether the server takes contexts of traces. */
+  #takesContexts = false;
+  readonly #filters = new Set<string>();
+  /** Messages that the program has, and those that it has acknowledged at or above the first of them. */
+  readonly #held = new Set<number>();
+  readonly #settled = new Set<number>();
+  /** Messages below this number have come. */
+  #high = 0;
+  #unsaid: number[] = [];
+
+  constructor(
+    options: ClientRulesOptions,
+    servers: number,
+    effects: ClientEffects,
+    random: () => number = Math.random,
+  ) {
+    this.#options = options;
+    this.#servers = servers;
+    this.#effects = effects;
+    this.#random = random;
+  }
+
+  get isOpen(): boolean {
+    return this.#state === "open";
+  }
+
+  get isOver(): boolean {
+    return this.#state === "over";
+  }
+
+  /** Whether no connection was lost since one that has stood. */
+  get isSteady(): boolean {
+    return this.#failures === 0;
+  }
+
+  /** Publications that have no answer. */
+  get publishing(): number {
+    return this.#sent.size + this.#waiting.length;
+  }
+
+  /** Messages that the program has not acknowledged. */
+  get held(): number {
+    return this.#held.size;
+  }
+
+  start(now: number): void {
+    if (this.#state === "idle") this.#connect(now);
+  }
+
+  /** The list of servers has changed. @param server the place of the one in use, -1 where it is gone */
+  serversChanged(servers: number, server: number, now: number): void {
+    this.#servers = servers;
+    if (this.#state === "idle" || this.#state === "over") return;
+    if (server >= 0) this.#server = server;
+    else if (this.#state === "resting") this.#server = 0;
+    else this.#lose("the server is gone", now);
+    if (this.#state === "resting") this.#due = Math.min(this.#due, now);
+  }
+
+  nextWakeUp(): number | undefined {
+    return this.#state === "idle" || this.#state === "over" ? undefined : Math.min(this.#due, this.#closeBy);
+  }
+
+  tick(now: number): void {
+    if (now >= this.#closeBy) this.#finish(false);
+    if (now < this.#due) return;
+    switch (this.#state) {
+      case "resting":
+        this.#connect(now);
+        break;
+      case "opening":
+        this.#lose("the server did not open the session in time", now);
+        break;
+      case "open": {
+        if (now - this.#heard >= this.#options.heartbeatTimeout) {
+          this.#lose("the server is silent", now);
+          break;
+        }
+        this.#failures = 0;
+        this.#effects.send({ kind: "ping" });
+        this.#due = now + this.#options.heartbeatInterval;
+        break;
+      }
+    }
+  }
+
+  /** The connection has ended. */
+  disconnected(now: number): void {
+    if (this.#state === "closing" && !this.#isEnding) this.#finish(false);
+    else if (this.#isConnected) this.#lose("the connection has ended", now);
+  }
+
+  publish(request: PublishRequest, call: ClientCall<PublishedResult>): void {
+    this.#waiting.push({ ...request, number: 0, call });
+    this.#sendWaiting();
+  }
+
+  /** Takes back a publication that was not sent yet. */
+  withdraw(call: ClientCall<PublishedResult>): void {
+    for (let left = this.#waiting.length; left > 0; left--) {
+      const publication = this.#waiting.shift() as Publication;
+      if (publication.call !== call) this.#waiting.push(publication);
+    }
+  }
+
+  changeFilters(kind: "subscribe" | "unsubscribe", filters: readonly string[], call: ClientCall<void>): void {
+    for (const filter of filters) {
+      if (kind === "subscribe") this.#filters.add(filter);
+      else this.#filters.delete(filter);
+    }
+    this.#request({ kind, filters, call });
+  }
+
+  /** The program is done with a message. @param life that it came with @returns whether it was not before */
+  acknowledge(number: number, life: number): boolean {
+    if (life !== this.#lives || !this.#held.delete(number)) return false;
+    this.#settled.add(number);
+    this.#unsaid.push(number);
+    return true;
+  }
+
+  /** All that waits is refused. */
+  abandon(reason: SessionFailure, text: string): void {
+    const calls = [...this.#sent.values(), ...this.#requests.values()].map(({ call }) => call);
+    for (let each = this.#waiting.shift(); each !== undefined; each = this.#waiting.shift())
+      calls.push(each.call);
+    this.#sent.clear();
+    this.#requests.clear();
+    for (const call of calls) call?.refuse(reason, text);
+  }
+
+  /** Reports what was acknowledged since the last call. */
+  flush(): void {
+    if (this.#unsaid.length === 0 || this.#state !== "open") return;
+    const numbers = this.#unsaid;
+    this.#unsaid = [];
+    const low = this.#low();
+    for (const number of this.#settled) if (number < low) this.#settled.delete(number);
+    this.#effects.send({ kind: "settle", low, numbers: numbers.filter((number) => number >= low) });
+  }
+
+  /**
+   * Leaves the session. One that is to be removed is kept until a server has said that it is not: where none is connected, or the connection
+   * ends before that, the next one is asked.
+   *
+   * @param end whether it is removed @param limit ms until it is left without an answer
+   */
+  close(end: boolean, limit: number, now: number): void {
+    this.flush();
+    this.#isEnding = end;
+    if (limit >= 0) this.#closeBy = now + limit;
+    if (this.#state === "open") this.#sendClose();
+    else if (!end) this.#finish(false);
+  }
+
+  receive(message: ServerMessage, now: number): void {
+    this.#heard = now;
+    switch (message.kind) {
+      case "opened":
+        if (this.#state === "opening") this.#opened(message, now);
+        break;
+      case "ended":
+        this.#ended(message.reason, message.text, now);
+        break;
+      case "done":
+        if (message.request === 0 && this.#state === "closing") this.#finish(true);
+        else {
+          const request = this.#requests.get(message.request);
+          this.#requests.delete(message.request);
+          request?.call?.resolve();
+        }
+        break;
+      case "published": {
+        const { number, isDuplicate, sessions } = message;
+        this.#answered(number)?.call.resolve({ sessions, duplicate: isDuplicate });
+        break;
+      }
+      case "refused": {
+        const { what, number, reason, text } = message;
+        if (what === Refused.PUBLICATION) this.#answered(number)?.call.refuse(reason, text);
+        else {
+          const request = this.#requests.get(number);
+          this.#requests.delete(number);
+          for (const filter of request?.kind === "subscribe" ? request.filters : [])
+            this.#filters.delete(filter);
+          request?.call?.refuse(reason, text);
+        }
+        break;
+      }
+      case "message":
+        if (this.#state === "open") this.#message(message.message);
+        break;
+      case "dropped":
+        this.#effects.send({ kind: "reported", drops: message.drops });
+        this.#effects.dropped(message.unreported, message.old);
+        break;
+      case "pong":
+        break;
+    }
+  }
+
+  #connect(now: number): void {
+    if (this.#servers === 0) {
+      this.#state = "resting";
+      this.#due = Number.POSITIVE_INFINITY;
+      return;
+    }
+    this.#state = "opening";
+    this.#due = now + this.#options.openTimeout;
+    this.#attempts += 1;
+    this.#effects.connect(this.#server % this.#servers);
+    const clean = this.#options.clean && !this.#wasOpen;
+    this.#effects.send({
+      kind: "open",
+      open: { ...this.#options.open, attempt: this.#attempts, clean, again: this.#wasOpen },
+    });
+  }
+
+  #lose(reason: string, now: number): void {
+    this.#effects.disconnect();
+    this.#server = this.#servers === 0 ? 0 : (this.#server + 1) % this.#servers;
+    // Each server is tried at once, and all of them again after a while.
+    const rounds = Math.floor(this.#failures / Math.max(1, this.#servers));
+    this.#failures += 1;
+    const { reconnectInterval, reconnectMaxInterval } = this.#options;
+    const delay =
+      this.#failures <= this.#servers
+        ? 0
+        : backOff(Math.max(0, rounds - 1), reconnectInterval, reconnectMaxInterval, this.#random);
+    this.#state = "resting";
+    this.#due = now + delay;
+    this.#effects.lost(reason, delay);
+  }
+
+  #ended(reason: SessionFailure, text: string, now: number): void {
+    if (this.#state === "closing" && !this.#isEnding) this.#finish(false);
+    else if (!this.#isConnected) return;
+    else if (this.#isEnding && reason === "gone") this.#finish(true);
+    // Of this very connection; an attempt of its own that came late is answered there.
+    else if (reason === "taken" || reason === "gone" || reason === "refused" || reason === "invalid") {
+      this.#state = "over";
+      this.#effects.disconnect();
+      this.#effects.over(reason, text);
+    } else this.#lose(text === "" ? reason : text, now);
+  }
+
+  get #isConnected(): boolean {
+    return this.#state === "opening" || this.#state === "open" || this.#state === "closing";
+  }
+
+  #sendClose(): void {
+    this.#state = "closing";
+    this.#due = Number.POSITIVE_INFINITY;
+    this.#effects.send({ kind: "close", end: this.#isEnding });
+  }
+
+  #finish(isDone: boolean): void {
+    this.#state = "over";
+    this.#effects.disconnect();
+    this.#effects.closed(isDone);
+  }
+
+  #opened(message: ServerMessage & { readonly kind: "opened" }, now: number): void {
+    const { isPresent, isContinued, takesContexts, published, count, life } = message;
+    this.#state = "open";
+    this.#takesContexts = takesContexts;
+    this.#due = now + this.#options.heartbeatInterval;
+    if (life !== this.#life) {
+      this.#life = life;
+      this.#lives += 1;
+      this.#held.clear();
+      this.#settled.clear();
+      this.#unsaid = [];
+      this.#high = 0;
+    }
+    this.#effects.opened(isPresent, count);
+    if (this.#isEnding) {
+      this.#sendClose();
+      return;
+    }
+    this.#repeatRequests(isPresent);
+    this.#repeatPublications(published, isContinued);
+    this.#wasOpen = true;
+    // What was acknowledged while there was no connection, or with an answer that was lost.
+    this.#unsaid = [...this.#settled];
+    this.flush();
+    this.#sendWaiting();
+  }
+
+  #repeatRequests(isPresent: boolean): void {
+    const requests = [...this.#requests.values()];
+    this.#requests.clear();
+    // The session was lost with its filters.
+    if (!isPresent && this.#wasOpen && this.#filters.size > 0)
+      this.#request({ kind: "subscribe", filters: [...this.#filters], call: undefined });
+    for (const request of requests) this.#request(request);
+  }
+
+  #repeatPublications(published: number, isContinued: boolean): void {
+    const again = [...this.#sent.values()];
+    if (!isContinued) {
+      this.#sent.clear();
+      this.#next = published + 1;
+      for (const publication of again) {
+        publication.number = this.#next++;
+        this.#sent.set(publication.number, publication);
+      }
+    } else this.#next = Math.max(this.#next, published + 1);
+    for (const publication of again) this.#sendPublication(publication);
+  }
+
+  #request(request: FilterRequest): void {
+    const number = this.#nextRequest;
+    this.#nextRequest = number === 0xffff_ffff ? 1 : number + 1;
+    this.#requests.set(number, request);
+    if (this.#state === "open")
+      this.#effects.send({ kind: request.kind, request: number, filters: request.filters });
+  }
+
+  #sendWaiting(): void {
+    if (this.#state !== "open") return;
+    while (this.#waiting.length > 0 && this.#sent.size < MAX_PUBLISHING) {
+      const publication = this.#waiting.shift() as Publication;
+      publication.number = this.#next++;
+      this.#sent.set(publication.number, publication);
+      this.#sendPublication(publication);
+    }
+  }
+
+  #sendPublication({ number, id, topic, data, context: given }: Publication): void {
+    const context = this.#takesContexts ? given : undefined;
+    this.#effects.send({ kind: "publish", publication: { number, id, topic, data, context } });
+  }
+
+  #answered(number: number): Publication | undefined {
+    const publication = this.#sent.get(number);
+    this.#sent.delete(number);
+    this.#sendWaiting();
+    return publication;
+  }
+
+  #message(message: DeliveredMessage): void {
+    const { number } = message;
+    if (this.#held.has(number)) return;
+    if (number < this.#high) {
+      // The store has not heard of it.
+      this.#unsaid.push(number);
+      this.flush();
+      return;
+    }
+    this.#high = number + 1;
+    this.#held.add(number);
+    this.#effects.message(message, this.#lives);
+  }
+
+  /** All below it were acknowledged: messages come in the order of their numbers, so the first that is held is the least. */
+  #low(): number {
+    for (const number of this.#held) return number;
+    return this.#high;
+  }
+}

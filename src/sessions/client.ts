@@ -1,0 +1,596 @@
+/** A client of sessions: a DEALER to one server at a time, around client-rules.ts. */
+
+import { Buffer } from "node:buffer";
+import { randomBytes } from "node:crypto";
+import { checkFilter, checkTopic } from "../cluster/messaging/topics.js";
+import { checkCallOptions, describe } from "../core/arguments.js";
+import { isBytes } from "../core/bytes.js";
+import { RingBuffer } from "../core/collections/ring-buffer.js";
+import { DriverTimer } from "../core/driver-timer.js";
+import {
+  ClosedError,
+  InvalidArgumentError,
+  ProtocolError,
+  type ShoalError,
+  TimeoutError,
+} from "../core/errors.js";
+import {
+  isMessageAcknowledgeObserved,
+  isMessageReceiveObserved,
+  isMessageSendObserved,
+  isMessageTraced,
+  type ObservedMessage,
+  observeMessageAcknowledge,
+  observeMessageReceive,
+  observeMessageSend,
+} from "../core/message-operations.js";
+import { checkWait, WAIT_OPTIONS, Waiter, type WaitOptions, waitFor, withTimeout } from "../core/waiter.js";
+import { PendingCalls } from "../patterns/kit/calls.js";
+import { Driver, type PatternWaitOptions } from "../patterns/kit/driver.js";
+import { EndpointList, type PatternEndpoints } from "../patterns/kit/endpoint-list.js";
+import { CLOSE_LINGER, checkKeys, checkOptions } from "../patterns/kit/options.js";
+import { Dealer } from "../sockets/request-reply.js";
+import { CLIENT_HIGH_WATER_MARK, MAX_MESSAGE_ID } from "./bounds.js";
+import {
+  clientSettings,
+  PUBLISH_OPTIONS,
+  SESSION_CLIENT_EVENTS,
+  type SessionClientEvent,
+  type SessionClientOptions,
+  type SessionClientSettings,
+  type SessionClientStats,
+  type SessionPublishOptions,
+} from "./client-options.js";
+import { type ClientCall, type PublishedResult, SessionClientRules } from "./client-rules.js";
+import { SessionError, type SessionFailure } from "./error.js";
+import { type DeliveredMessage, decodeServerMessage, encodeClientMessage } from "./protocol.js";
+
+/** A message of a session. */
+export interface SessionMessage {
+  readonly topic: string;
+  readonly data: Buffer;
+  /** The session that published it. */
+  readonly publisher: string;
+  /** The id that its publisher gave it; "": none. */
+  readonly id: string;
+  /** ms since 1970 at which the store took it. */
+  readonly time: number;
+  /** Whether an earlier connection of the session may have had it. */
+  readonly redelivered: boolean;
+  /**
+   * The program is done with it: the session forgets it. A message that is not acknowledged comes again, to the next program that opens
+   * the session. Acknowledging twice is acknowledging once.
+   */
+  acknowledge(): void;
+}
+
+/** ms of a stall of this process that count: what a server sent meanwhile is read first. */
+const MAX_STEP = 250;
+
+/**
+ * A client that has a session by its id: subscriptions and messages that are kept for it while it is not there, at whichever server it
+ * connects to. One connection has a session at a time: a later one takes it over, and this client is then over with the reason `taken`.
+ *
+ * @example
+ * ```ts
+ * import { MemorySessionStore, SessionClient, SessionServer } from "shoal/sessions";
+ *
+ * const store = new MemorySessionStore(); // Of one process: for tests.
+ * const server = new SessionServer({ store });
+ * const kitchen = new SessionClient(await server.bind("tcp://127.0.0.1:*"), { id: "kitchen" });
+ * await kitchen.subscribe("orders/+/new");
+ * await kitchen.publish("orders/7/new", "soup"); // In the store when it settles.
+ * for await (const message of kitchen) {
+ *   console.log(message.topic, String(message.data)); // orders/7/new soup
+ *   message.acknowledge();
+ *   break;
+ * }
+ * await kitchen.close(); // The session stays.
+ * await server.close();
+ * await store.close();
+ * ```
+ */
+export class SessionClient
+  extends Driver<SessionClientEvent, SessionClientStats>
+  implements AsyncIterable<SessionMessage>
+{
+  readonly #settings: SessionClientSettings;
+  readonly #list: EndpointList;
+  readonly #rules: SessionClientRules;
+  readonly #timer: DriverTimer;
+  readonly #calls: PendingCalls;
+  readonly #ready = new RingBuffer<SessionMessage>();
+  readonly #receivers = new Set<Waiter<SessionMessage>>();
+  /** What came with messages, of traces. */
+  readonly #contexts = new WeakMap<SessionMessage, Buffer>();
+  #endpoints: readonly string[];
+  #endpoint = "";
+  #socket: Dealer | undefined;
+  #over: SessionError | undefined;
+  /** Why the last connection ended. */
+  #loss = "";
+  #isFlushing = false;
+  #whenOpen: { promise: Promise<void>; resolve(): void; reject(error: ShoalError): void };
+  #leaving: Promise<boolean> | undefined;
+  #whenClosed: ((isDone: boolean) => void) | undefined;
+  readonly #counts = {
+    received: 0,
+    acknowledged: 0,
+    published: 0,
+    duplicates: 0,
+    dropped: 0,
+    connections: 0,
+  };
+
+  /**
+   * Connects at once.
+   *
+   * @param endpoints of servers that share one store: a list in the order of preference, or a source such as a node's `resolver`
+   * @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value, and without an `id`
+   */
+  constructor(endpoints: PatternEndpoints, options: SessionClientOptions) {
+    super("SessionClient", SESSION_CLIENT_EVENTS);
+    const settings = clientSettings(options);
+    this.#settings = settings;
+    this.#list = new EndpointList("SessionClient", endpoints, { socket: () => this.#makeSocket() });
+    this.#endpoints = this.#list.current;
+    this.#calls = new PendingCalls(settings);
+    this.#timer = new DriverTimer(MAX_STEP);
+    this.#whenOpen = deferred();
+    const { id, token, expiry, maxQueue, maxQueueBytes, maxAge, drop, clean } = settings;
+    const { maxUnacknowledged: window, maxUnacknowledgedBytes: windowBytes } = settings;
+    const instance = randomBytes(8).toString("hex");
+    this.#rules = new SessionClientRules(
+      {
+        ...settings,
+        clean,
+        open: {
+          id,
+          instance,
+          token,
+          expiry,
+          maxQueue,
+          maxQueueBytes,
+          maxAge,
+          drop,
+          window,
+          windowBytes,
+          contexts: true,
+        },
+      },
+      this.#endpoints.length,
+      {
+        connect: (server) => this.#connect(server),
+        disconnect: () => this.#disconnect(),
+        send: (message) => this.#send(encodeClientMessage(message)),
+        opened: (isPresent, queued) => this.#opened(isPresent, queued),
+        lost: (reason, delay) => {
+          this.#loss = reason;
+          if (!this.closed)
+            this.events.emit({ type: "session:lost", endpoint: this.#endpoint, reason, delay });
+        },
+        over: (reason, text) => this.#end(reason, text),
+        message: (message, life) => this.#message(message, life),
+        dropped: (count, old) => {
+          this.#counts.dropped += count;
+          this.events.emit({ type: "messages:dropped", count, old });
+        },
+        closed: (isDone) => this.#whenClosed?.(isDone),
+      },
+    );
+    this.#rules.start(this.#timer.now());
+    // While it is connected its socket holds the process.
+    this.#timer.start(this.#rules);
+    this.#list.start({
+      changed: (list) => {
+        const server = list.indexOf(this.#endpoint);
+        this.#endpoints = list;
+        this.#rules.serversChanged(list.length, server, this.#timer.now());
+        this.#timer.update();
+      },
+      event: (event) => this.events.emit(event),
+    });
+  }
+
+  /** The id of its session. */
+  get id(): string {
+    return this.#settings.id;
+  }
+
+  /** The server that it is connected to, or was last; "" before the first. */
+  get endpoint(): string {
+    return this.#endpoint;
+  }
+
+  /**
+   * Waits until a server has opened the session.
+   *
+   * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; SessionError `ERR_SESSION` when it is over; ClosedError `EBADF`, `EAGAIN`
+   */
+  ready(options: PatternWaitOptions = {}): Promise<void> {
+    return this.run(async () => {
+      this.assertOpen();
+      checkKeys("SessionClient.ready", options, WAIT_OPTIONS);
+      checkWait(options);
+      const { timeout = -1 } = options;
+      await waitFor(this.#whenOpen.promise, options, () =>
+        this.#late(`No server opened the session within ${timeout} ms`),
+      );
+    });
+  }
+
+  /**
+   * Adds filters to those of the session: it keeps what is published to their topics from then on, until `unsubscribe`. A session that was
+   * there has its filters already; adding one again does nothing.
+   *
+   * @param filters by the rules of MQTT 5: `orders/+/new`, `orders/#`
+   * @returns settles when they are in the store
+   * @throws SessionError `ERR_SESSION`; TimeoutError `ETIMEDOUT`; InvalidArgumentError `EINVAL`; ClosedError `EBADF`, `EAGAIN`
+   */
+  subscribe(...filters: string[]): Promise<void> {
+    return this.#changeFilters("subscribe", filters);
+  }
+
+  /** Removes filters; messages that are kept stay. @throws as `subscribe` */
+  unsubscribe(...filters: string[]): Promise<void> {
+    return this.#changeFilters("unsubscribe", filters);
+  }
+
+  /**
+   * Publishes a message to all sessions that have a filter for its topic. It is sent again until a server has answered, and kept once by each session.
+   *
+   * @param data are copied
+   * @returns settles when each of these sessions has it in the store
+   * @throws SessionError `ERR_SESSION` with the reason `full` when one has no room and refuses; TimeoutError `ETIMEDOUT`, AbortedError `ABORT_ERR`: it may be
+   *   published all the same; InvalidArgumentError `EINVAL`; InvalidStateError `ERR_TOO_MANY_PENDING`; ClosedError `EBADF`, `EAGAIN`
+   */
+  publish(
+    topic: string,
+    data: string | Uint8Array,
+    options: SessionPublishOptions = {},
+  ): Promise<PublishedResult> {
+    if (!isMessageSendObserved()) return this.#publish(topic, data, options, undefined);
+    return observeMessageSend(
+      "publish",
+      topic,
+      data,
+      (context) => this.#publish(topic, data, options, context),
+      ({ sessions }) => sessions,
+      "sessions",
+    );
+  }
+
+  #publish(
+    topic: string,
+    data: string | Uint8Array,
+    options: SessionPublishOptions,
+    context: Buffer | undefined,
+  ): Promise<PublishedResult> {
+    try {
+      this.#assertUsable();
+      checkTopic(topic);
+      const { id, timeout, signal } = checkOptions("publish", PUBLISH_OPTIONS, options);
+      if (id !== undefined && Buffer.byteLength(id) > MAX_MESSAGE_ID)
+        throw new InvalidArgumentError(`Option id of publish has ${MAX_MESSAGE_ID} bytes at most`);
+      if (typeof data !== "string" && !isBytes(data))
+        throw new InvalidArgumentError(`data is a text or bytes; got ${describe(data)}`);
+      const bytes = Buffer.from(data as string);
+      const limit = timeout ?? this.#settings.timeout;
+      const pending = this.#calls.add<PublishedResult>(
+        bytes.length,
+        { timeout: limit, signal, onGivenUp: () => this.#rules.withdraw(call) },
+        () => this.#late(`No server has answered within ${limit} ms; the message may be published`),
+      );
+      const call: ClientCall<PublishedResult> = {
+        resolve: (result) => {
+          this.#counts.published += 1;
+          if (result.duplicate) this.#counts.duplicates += 1;
+          pending.resolve(result);
+        },
+        refuse: (reason, text) => pending.reject(errorOf(reason, text)),
+      };
+      this.#rules.publish({ id: id ?? "", topic, data: bytes, context }, call);
+      return pending.promise;
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /**
+   * The next message. Those that come again after a reconnection, and that the program has had, are left out.
+   *
+   * @throws TimeoutError `EAGAIN` when none came in time; AbortedError `ABORT_ERR`; SessionError `ERR_SESSION` when the session is over;
+   *   ClosedError `EBADF`, `EAGAIN`
+   */
+  receive(options: WaitOptions = {}): Promise<SessionMessage> {
+    try {
+      checkCallOptions("receive", options, WAIT_OPTIONS);
+      checkWait(options);
+      this.#assertUsable();
+      const message = this.#ready.shift();
+      if (message !== undefined) {
+        this.#observeReceive(message);
+        return Promise.resolve(message);
+      }
+      const { timeout = -1, signal } = options;
+      const late = (): ShoalError => new TimeoutError("EAGAIN", "No message came in time");
+      const waiter: Waiter<SessionMessage> = new Waiter<SessionMessage>(timeout, signal, late, () =>
+        this.#receivers.delete(waiter),
+      );
+      this.#receivers.add(waiter);
+      return waiter.promise;
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /** Messages as they come, until the client closes. @throws SessionError `ERR_SESSION` when the session is over */
+  async *[Symbol.asyncIterator](): AsyncIterator<SessionMessage, undefined> {
+    for (;;) {
+      try {
+        yield await this.receive();
+      } catch (error) {
+        if (error instanceof ClosedError) return undefined;
+        throw error;
+      }
+    }
+  }
+
+  /**
+   * Removes the session with its filters and messages, and closes. Where a server stops, or its store fails, the next one is asked.
+   *
+   * @throws TimeoutError `ETIMEDOUT` when no server has answered within `timeout` ms, SessionError `ERR_SESSION` when another program has
+   *   the session, ClosedError `EAGAIN` when the client was closed meanwhile: the client is closed then, and the session may be kept
+   */
+  async end(options: { readonly timeout?: number | undefined } = {}): Promise<void> {
+    checkKeys("SessionClient.end", options, ["timeout"]);
+    const { timeout = this.#settings.timeout } = options;
+    const begun = performance.now();
+    try {
+      await this.ready({ timeout });
+      const left = timeout < 0 ? timeout : Math.max(0, timeout - (performance.now() - begun));
+      const isDone = await this.#leave(true, left);
+      if (isDone || this.#over?.reason === "gone") return;
+      if (this.#over !== undefined) throw errorOf(this.#over.reason, this.#over.message);
+      if (this.closed)
+        throw new ClosedError("EAGAIN", "The client closed before a server had removed the session");
+      throw new TimeoutError("ETIMEDOUT", `No server removed the session within ${timeout} ms`);
+    } finally {
+      await this.close({ linger: 0 });
+    }
+  }
+
+  stats(): SessionClientStats {
+    return {
+      isOpen: this.#rules.isOpen,
+      ...this.#counts,
+      publishing: this.#rules.publishing,
+      unacknowledged: this.#rules.held,
+      waiting: this.#ready.length,
+    };
+  }
+
+  /** @internal */
+  protected override onDrain(): Promise<void> {
+    return this.#calls.idle();
+  }
+
+  /** @internal The session is kept, and known to have no connection. */
+  protected async onClose(linger: number): Promise<void> {
+    this.#list.stop();
+    if (linger !== 0 && this.#rules.isOpen) {
+      await withTimeout(this.#calls.idle(), linger);
+      await this.#leave(false, linger);
+    }
+    this.#timer.stop();
+    this.#disconnect();
+    this.#whenClosed?.(false);
+    this.#calls.close();
+    this.#whenOpen.reject(new ClosedError("EAGAIN", "The client closed before it was ready"));
+    this.#endReceivers(new ClosedError("EAGAIN", "The client closed while the call waited"), true);
+    this.#ready.clear();
+  }
+
+  /** @returns whether a server has answered */
+  #leave(isEnd: boolean, limit: number): Promise<boolean> {
+    if (this.#rules.isOver) return Promise.resolve(false);
+    this.#leaving ??= new Promise((resolve) => {
+      this.#whenClosed = resolve;
+      this.#rules.close(isEnd, limit, this.#timer.now());
+      this.#timer.update();
+    });
+    return this.#leaving;
+  }
+
+  #changeFilters(kind: "subscribe" | "unsubscribe", filters: readonly string[]): Promise<void> {
+    try {
+      this.#assertUsable();
+      for (const filter of filters) checkFilter(filter);
+      if (filters.length === 0) return Promise.resolve();
+      const { timeout } = this.#settings;
+      const pending = this.#calls.add<void>(0, { timeout }, () =>
+        this.#late(`No server has answered within ${timeout} ms`),
+      );
+      this.#rules.changeFilters(kind, filters, {
+        resolve: () => pending.resolve(),
+        refuse: (reason, text) => pending.reject(errorOf(reason, text)),
+      });
+      return pending.promise;
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  #late(text: string): TimeoutError {
+    const loss = this.#rules.isSteady ? "" : `; the last connection ended: ${this.#loss}`;
+    return new TimeoutError("ETIMEDOUT", text + loss, { endpoint: this.#endpoint });
+  }
+
+  #assertUsable(): void {
+    this.assertOpen();
+    if (this.#over !== undefined) throw errorOf(this.#over.reason, this.#over.message);
+  }
+
+  #makeSocket(): Dealer {
+    return new Dealer({
+      linger: CLOSE_LINGER,
+      sendHighWaterMark: CLIENT_HIGH_WATER_MARK,
+      receiveHighWaterMark: CLIENT_HIGH_WATER_MARK,
+      ...this.#settings.socketOptions,
+    });
+  }
+
+  #connect(server: number): void {
+    this.#disconnect();
+    const endpoint = this.#endpoints[server] ?? "";
+    this.#endpoint = endpoint;
+    const isMade = this.#list.connect(endpoint, () => {
+      const socket = this.#makeSocket();
+      const gone = (): void => this.#lost(socket);
+      socket.events.on("disconnect", gone);
+      socket.events.on("connect:retry", gone);
+      try {
+        socket.connect(endpoint);
+      } catch (error) {
+        void socket.close({ linger: 0 });
+        throw error;
+      }
+      this.#socket = socket;
+      void this.#read(socket);
+    });
+    if (!isMade) this.#lostSoon(undefined);
+  }
+
+  /** A connection has ended, or could not be made. */
+  #lost(socket: Dealer | undefined): void {
+    if (this.closed || this.#socket !== socket) return;
+    this.#rules.disconnected(this.#timer.now());
+    this.#timer.update();
+  }
+
+  /** Not from within the rules. */
+  #lostSoon(socket: Dealer | undefined): void {
+    queueMicrotask(() => this.#lost(socket));
+  }
+
+  #disconnect(): void {
+    const socket = this.#socket;
+    this.#socket = undefined;
+    if (socket === undefined) return;
+    // What it had to send has no answer, and is sent again by the next connection; how its close ends concerns nobody.
+    socket.close({ linger: 0 }).catch(() => undefined);
+  }
+
+  async #read(socket: Dealer): Promise<void> {
+    for (;;) {
+      let batch: Buffer[][];
+      try {
+        batch = await socket.receiveMany({ max: 256, timeout: -1 });
+      } catch {
+        return; // It closed: nothing else ends a receive without limit.
+      }
+      for (const frames of batch) {
+        if (this.#socket !== socket) return;
+        try {
+          this.#rules.receive(decodeServerMessage(frames), this.#timer.now());
+        } catch (error) {
+          if (!(error instanceof ProtocolError)) throw error;
+          this.events.emit({ type: "message:invalid", reason: error.message });
+        }
+      }
+      this.#timer.update();
+    }
+  }
+
+  /** What has no room is lost with the connection: then the silence of the server shows it, and all is sent again. */
+  #send(frames: Buffer[]): void {
+    const socket = this.#socket;
+    if (socket !== undefined && !socket.trySend(frames)) this.#lostSoon(socket);
+  }
+
+  #opened(isPresent: boolean, queued: number): void {
+    this.#counts.connections += 1;
+    this.events.emit({ type: "session:opened", endpoint: this.#endpoint, isPresent, queued });
+    this.#whenOpen.resolve();
+  }
+
+  #message(message: DeliveredMessage, life: number): void {
+    const { number, topic, data, publisher, id, time, redelivered, context } = message;
+    this.#counts.received += 1;
+    const acknowledge = (): void => this.#acknowledge(received, number, life);
+    const received: SessionMessage = { topic, data, publisher, id, time, redelivered, acknowledge };
+    if (context !== undefined && isAnyObserved()) this.#contexts.set(received, context);
+    for (const waiter of this.#receivers) {
+      this.#receivers.delete(waiter);
+      this.#observeReceive(received);
+      waiter.resolve(received);
+      return;
+    }
+    this.#ready.push(received);
+  }
+
+  /** The program is about to get it. */
+  #observeReceive(message: SessionMessage): void {
+    if (isMessageReceiveObserved() || (isMessageTraced() && this.#contexts.has(message)))
+      observeMessageReceive(this.#observed(message));
+  }
+
+  #observed(message: SessionMessage): ObservedMessage {
+    const { topic: destination, publisher: sender, data } = message;
+    const context = this.#contexts.get(message);
+    return { system: "sessions", destination, filter: "", sender, bytes: data.length, message, context };
+  }
+
+  #acknowledge(message: SessionMessage, number: number, life: number): void {
+    if (!this.#rules.acknowledge(number, life)) return;
+    if (isMessageAcknowledgeObserved()) observeMessageAcknowledge(this.#observed(message));
+    this.#counts.acknowledged += 1;
+    if (this.#isFlushing) return;
+    this.#isFlushing = true;
+    // Those of one turn go together.
+    setImmediate(() => {
+      this.#isFlushing = false;
+      this.#rules.flush();
+    });
+  }
+
+  #end(reason: SessionFailure, text: string): void {
+    const error = errorOf(reason, text);
+    this.#over = error;
+    this.#timer.stop();
+    this.#ready.clear();
+    this.events.emit({ type: "session:ended", reason, text: error.message });
+    this.#whenOpen.reject(error);
+    this.#rules.abandon(reason, text);
+    this.#endReceivers(error, false);
+    this.#whenClosed?.(false);
+  }
+
+  #endReceivers(error: ShoalError, isClosing: boolean): void {
+    for (const waiter of [...this.#receivers]) {
+      if (isClosing) waiter.abandon(error);
+      else waiter.reject(error);
+    }
+    this.#receivers.clear();
+  }
+}
+
+function isAnyObserved(): boolean {
+  return isMessageReceiveObserved() || isMessageTraced() || isMessageAcknowledgeObserved();
+}
+
+function errorOf(reason: SessionFailure, text: string): SessionError {
+  return text === "" ? new SessionError(reason) : new SessionError(reason, text);
+}
+
+function deferred(): { promise: Promise<void>; resolve(): void; reject(error: ShoalError): void } {
+  let resolve: () => void = () => undefined;
+  let reject: (error: ShoalError) => void = () => undefined;
+  const promise = new Promise<void>((done, failed) => {
+    resolve = done;
+    reject = failed;
+  });
+  // Nobody may be waiting for it: a rejection is for those who do.
+  promise.catch(() => undefined);
+  return { promise, resolve, reject };
+}

@@ -1,0 +1,140 @@
+/** Filters of all sessions in a server's memory. They follow the store: before each publication their version is compared to the store's. */
+
+import { SubscriptionTable } from "../cluster/messaging/subscription-table.js";
+import { matches } from "../cluster/messaging/topics.js";
+import { InvalidStateError } from "../core/errors.js";
+import { KEPT_CHANGES, MAX_READ } from "./bounds.js";
+import { after, decodeJson, keys, lastPart, rangeOf } from "./records.js";
+import type { SubscriptionDirectory } from "./rules.js";
+import type { SessionStore } from "./store.js";
+
+/** Bytes of filters that are read at once. */
+const SCAN_BYTES = 4_194_304;
+
+export class Directory implements SubscriptionDirectory {
+  readonly #store: SessionStore;
+  readonly #table = new SubscriptionTable<string>();
+  readonly #filters = new Map<string, readonly string[]>();
+  /** Filters that the table has no room for: it takes a bounded number of shapes. */
+  readonly #odd = new Map<string, Set<string>>();
+  /** How many sessions have a filter. */
+  readonly #sessions = new Map<string, number>();
+  /** Called for each filter that a first session has, or no session has any more. */
+  onFilter: (filter: string, isThere: boolean) => void = () => undefined;
+  #version = -1;
+  #refreshing: Promise<void> | undefined;
+
+  constructor(store: SessionStore) {
+    this.#store = store;
+  }
+
+  get version(): number {
+    return this.#version;
+  }
+
+  /** Filters, each as often as a session has it. */
+  get size(): number {
+    return this.#table.size;
+  }
+
+  /** Each filter once. */
+  filters(): IterableIterator<string> {
+    return this.#sessions.keys();
+  }
+
+  match(topic: string): readonly string[] {
+    const sessions: string[] = [];
+    this.#table.match(topic, sessions);
+    for (const [filter, ids] of this.#odd) if (matches(filter, topic)) sessions.push(...ids);
+    return [...new Set(sessions)];
+  }
+
+  refresh(): Promise<void> {
+    this.#refreshing ??= this.#refresh().finally(() => {
+      this.#refreshing = undefined;
+    });
+    return this.#refreshing;
+  }
+
+  async #refresh(): Promise<void> {
+    const [bytes] = await this.#store.read([keys.directory]);
+    const version = bytes === undefined ? 0 : (decodeJson(keys.directory, bytes.value) as number);
+    if (version === this.#version) return;
+    const missed = version - this.#version;
+    const isKnown = this.#version >= 0 && missed > 0 && missed < KEPT_CHANGES;
+    if (!isKnown || !(await this.#readChanges(this.#version + 1, version))) await this.#readAll();
+    this.#version = version;
+  }
+
+  /** @returns `false`: a change is not kept any more */
+  async #readChanges(from: number, to: number): Promise<boolean> {
+    const changes = Array.from({ length: to - from + 1 }, (_, i) => keys.change(from + i));
+    const changed = new Set<string>();
+    for (const [i, each] of (await this.#readMany(changes)).entries()) {
+      if (each === undefined) return false;
+      changed.add(decodeJson(changes[i] as string, each) as string);
+    }
+    const sessions = [...changed];
+    const values = await this.#readMany(sessions.map(keys.filters));
+    for (const [i, id] of sessions.entries()) this.#set(id, values[i]);
+    return true;
+  }
+
+  async #readAll(): Promise<void> {
+    const gone = new Set(this.#filters.keys());
+    const range = rangeOf(keys.filters(""));
+    for (let { from } = range; ; ) {
+      const entries = await this.#store.scan({ from, to: range.to, limit: MAX_READ, maxBytes: SCAN_BYTES });
+      for (const { key, value } of entries) {
+        const id = lastPart(key);
+        gone.delete(id);
+        this.#set(id, value);
+      }
+      const last = entries.at(-1);
+      if (last === undefined) break;
+      from = after(last.key);
+    }
+    for (const id of gone) this.#set(id, undefined);
+  }
+
+  async #readMany(wanted: readonly string[]): Promise<(Buffer | undefined)[]> {
+    const values: (Buffer | undefined)[] = [];
+    for (let at = 0; at < wanted.length; at += MAX_READ) {
+      for (const each of await this.#store.read(wanted.slice(at, at + MAX_READ))) values.push(each?.value);
+    }
+    return values;
+  }
+
+  #set(id: string, bytes: Buffer | undefined): void {
+    const filters = bytes === undefined ? [] : (decodeJson(keys.filters(id), bytes) as string[]);
+    const before = this.#filters.get(id) ?? [];
+    const [had, has] = [new Set(before), new Set(filters)];
+    for (const filter of before) if (!has.has(filter)) this.#delete(filter, id);
+    for (const filter of filters) if (!had.has(filter)) this.#add(filter, id);
+    if (filters.length === 0) this.#filters.delete(id);
+    else this.#filters.set(id, filters);
+  }
+
+  #add(filter: string, id: string): void {
+    const sessions = this.#sessions.get(filter) ?? 0;
+    this.#sessions.set(filter, sessions + 1);
+    if (sessions === 0) this.onFilter(filter, true);
+    try {
+      this.#table.add(filter, id);
+    } catch (error) {
+      if (!(error instanceof InvalidStateError)) throw error;
+      const ids = this.#odd.get(filter);
+      if (ids === undefined) this.#odd.set(filter, new Set([id]));
+      else ids.add(id);
+    }
+  }
+
+  #delete(filter: string, id: string): void {
+    const sessions = this.#sessions.get(filter) ?? 0;
+    if (sessions > 1) this.#sessions.set(filter, sessions - 1);
+    else if (this.#sessions.delete(filter)) this.onFilter(filter, false);
+    if (this.#table.delete(filter, id)) return;
+    const ids = this.#odd.get(filter);
+    if (ids?.delete(id) === true && ids.size === 0) this.#odd.delete(filter);
+  }
+}

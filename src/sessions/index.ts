@@ -1,0 +1,35 @@
+/** Sessions that outlive connections and nodes: `shoal/sessions`. */
+export { StoreError, type StoreErrorReason } from "../patterns/kit/store/error.js";
+export { SessionClient, type SessionMessage } from "./client.js";
+export type {
+  SessionClientEvent,
+  SessionClientOptions,
+  SessionClientStats,
+  SessionPublishOptions,
+} from "./client-options.js";
+export type { PublishedResult as SessionPublishResult } from "./client-rules.js";
+export { SessionError, type SessionFailure } from "./error.js";
+export { LmdbSessionStore, type LmdbSessionStoreOptions } from "./lmdb-store.js";
+export { MemorySessionStore } from "./memory-store.js";
+export { NatsSessionStore, type NatsSessionStoreOptions, type NatsSessionStoreStats } from "./nats-store.js";
+export { PostgresSessionStore, type PostgresSessionStoreOptions } from "./postgres-store.js";
+export type { SessionDropPolicy } from "./records.js";
+export { SessionServer } from "./server.js";
+export type {
+  SessionInfo,
+  SessionNode,
+  SessionNodeClient,
+  SessionNodeMessage,
+  SessionRequest,
+  SessionServerEvent,
+  SessionServerOptions,
+  SessionServerStats,
+} from "./server-options.js";
+export type {
+  SessionStore,
+  SessionStoreCheck,
+  SessionStoreEntry,
+  SessionStoreScan,
+  SessionStoreValue,
+  SessionStoreWrite,
+} from "./store.js";

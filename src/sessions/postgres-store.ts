@@ -1,0 +1,215 @@
+/**
+ * Sessions in PostgreSQL, or a database that speaks its protocol: any number of machines share one table.
+ *
+ *   k   the key, ordered by its bytes
+ *   n   the version, from a sequence
+ *   v   the value
+ *
+ * A commit locks the keys that it checks and writes, then looks at the versions. The locks are advisory, a fixed number for all keys: two commits that have
+ * nothing in common may wait for each other, and none is ever refused for that. With `isolation: "serializable"` the database itself finds out what
+ * does not go together: for databases that have no advisory locks.
+ */
+import { describe } from "../core/arguments.js";
+import { ClosedError, InvalidArgumentError } from "../core/errors.js";
+import { checkOptions, choice, integer, text } from "../patterns/kit/options.js";
+import { StoreError } from "../patterns/kit/store/error.js";
+import { type PgClient, PostgresDatabase } from "../patterns/kit/store/postgres.js";
+import type {
+  SessionStore,
+  SessionStoreCheck,
+  SessionStoreEntry,
+  SessionStoreScan,
+  SessionStoreValue,
+  SessionStoreWrite,
+} from "./store.js";
+
+/** Options of {@link PostgresSessionStore.open}. */
+export interface PostgresSessionStoreOptions {
+  /** `postgres://USER:PASSWORD@HOST:PORT/DATABASE`; without it the variables `PGHOST`, `PGUSER`, … count. */
+  readonly connectionString?: string | undefined;
+  /** The table, made if it is not there: lower-case letters, digits and `_`. Default "shoal_sessions". */
+  readonly table?: string | undefined;
+  /** How commits are kept apart: by advisory locks, or by the database's serializable transactions. Default `"locks"`. */
+  readonly isolation?: "locks" | "serializable" | undefined;
+  /** Connections at most. Default 10. */
+  readonly maxConnections?: number | undefined;
+  /** ms for a connection to be made, and for a statement to run. Default 30,000. */
+  readonly timeout?: number | undefined;
+}
+
+interface Row {
+  readonly k: string;
+  readonly n: number;
+  readonly v: Buffer;
+}
+
+const OPTIONS = {
+  connectionString: text(),
+  table: text(),
+  isolation: choice(["locks", "serializable"], "locks"),
+  maxConnections: integer({ default: 10 }),
+  timeout: integer({ default: 30_000 }),
+};
+
+const TABLE = /^[a-z_][a-z0-9_]{0,39}$/;
+/** A lock of the database's own, so that machines that start together do not make the table twice. */
+const CREATE_LOCK = 7_401_925;
+/** The first of two numbers of each advisory lock. */
+const KEY_LOCK = 7_401_926;
+/** Advisory locks for all keys. */
+const LOCKS = 64;
+/** Class 40 of PostgreSQL's codes: transactions that do not go together, and deadlocks. */
+const CONFLICT = /^40/;
+
+/**
+ * A {@link SessionStore} in PostgreSQL.
+ *
+ * @example
+ * ```ts no-run
+ * import { PostgresSessionStore, SessionServer } from "shoal/sessions";
+ *
+ * const store = await PostgresSessionStore.open({ connectionString: "postgres://localhost/shop" });
+ * const server = new SessionServer({ store }); // One for each machine, on the same store.
+ * await server.bind("tcp://*:5570");
+ * ```
+ */
+export class PostgresSessionStore implements SessionStore {
+  readonly name = "postgres";
+  readonly #database: PostgresDatabase;
+  readonly #table: string;
+  readonly #isSerializable: boolean;
+  #closing: Promise<void> | undefined;
+
+  /**
+   * Connects, and makes the table if it is not there.
+   *
+   * @throws NotSupportedError `ERR_PACKAGE_UNAVAILABLE` without the package `pg`; InvalidArgumentError `EINVAL`;
+   *   StoreError `failed` when the database does not answer or refuses
+   */
+  static async open(options: PostgresSessionStoreOptions = {}): Promise<PostgresSessionStore> {
+    const settings = checkOptions("PostgresSessionStore", OPTIONS, options);
+    const { table = "shoal_sessions", timeout, maxConnections, connectionString, isolation } = settings;
+    if (!TABLE.test(table))
+      throw new InvalidArgumentError(
+        `Option table of PostgresSessionStore is up to 40 lower-case letters, digits and _; got ${describe(table)}`,
+      );
+    const database = new PostgresDatabase("A store of sessions in PostgreSQL", {
+      ...(connectionString === undefined ? {} : { connectionString }),
+      max: maxConnections,
+      connectionTimeoutMillis: timeout,
+      statement_timeout: timeout,
+      query_timeout: timeout,
+      application_name: "shoal sessions",
+    });
+    try {
+      await database.transaction(async (client) => {
+        if (isolation === "locks") await client.query("SELECT pg_advisory_xact_lock($1)", [CREATE_LOCK]);
+        await client.query(`CREATE SEQUENCE IF NOT EXISTS ${table}_version`);
+        await client.query(
+          `CREATE TABLE IF NOT EXISTS ${table} (k text COLLATE "C" PRIMARY KEY, n bigint NOT NULL, v bytea NOT NULL)`,
+        );
+      });
+    } catch (error) {
+      await database.close();
+      throw error;
+    }
+    return new PostgresSessionStore(database, table, isolation === "serializable");
+  }
+
+  private constructor(database: PostgresDatabase, table: string, isSerializable: boolean) {
+    this.#database = database;
+    this.#table = table;
+    this.#isSerializable = isSerializable;
+  }
+
+  async read(keys: readonly string[]): Promise<readonly (SessionStoreValue | undefined)[]> {
+    this.#assertOpen();
+    if (keys.length === 0) return [];
+    const { rows } = await this.#database.query<Row>(
+      `SELECT k, n::float8 AS n, v FROM ${this.#table} WHERE k = ANY ($1::text[])`,
+      [keys],
+    );
+    const found = new Map(rows.map(({ k, n, v }) => [k, { version: n, value: v }]));
+    return keys.map((key) => found.get(key));
+  }
+
+  async scan({ from, to, limit, maxBytes }: SessionStoreScan): Promise<readonly SessionStoreEntry[]> {
+    this.#assertOpen();
+    // The sum is of the rows before: the first one comes in any case.
+    const { rows } = await this.#database.query<Row>(
+      `SELECT k, n::float8 AS n, v FROM (
+         SELECT k, n, v, sum(length(v)) OVER (ORDER BY k) AS size, row_number() OVER (ORDER BY k) AS place
+         FROM (SELECT k, n, v FROM ${this.#table} WHERE k >= $1 AND k < $2 ORDER BY k LIMIT $3) AS found
+       ) AS summed WHERE place = 1 OR size <= $4 ORDER BY k`,
+      [from, to, limit, maxBytes],
+    );
+    return rows.map(({ k, n, v }) => ({ key: k, version: n, value: v }));
+  }
+
+  async commit(checks: readonly SessionStoreCheck[], writes: readonly SessionStoreWrite[]): Promise<boolean> {
+    this.#assertOpen();
+    try {
+      const begin = this.#isSerializable ? "BEGIN ISOLATION LEVEL SERIALIZABLE" : "BEGIN";
+      return await this.#database.transaction((client) => this.#write(client, checks, writes), begin);
+    } catch (error) {
+      if (isConflict(error)) return false;
+      throw error;
+    }
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#database.close();
+    return this.#closing;
+  }
+
+  async #write(
+    client: PgClient,
+    checks: readonly SessionStoreCheck[],
+    writes: readonly SessionStoreWrite[],
+  ): Promise<boolean> {
+    const table = this.#table;
+    if (!this.#isSerializable) await this.#lock(client, [...checks, ...writes]);
+    const { rows } = await client.query<{ wrong: number }>(
+      `SELECT count(*)::float8 AS wrong FROM unnest($1::text[], $2::float8[]) AS given (k, n)
+       LEFT JOIN ${table} AS kept ON kept.k = given.k WHERE coalesce(kept.n, 0) <> given.n`,
+      [checks.map(({ key }) => key), checks.map(({ version }) => version)],
+    );
+    if (rows[0]?.wrong !== 0) return false;
+    const puts = writes.filter(({ value }) => value !== undefined);
+    const removed = writes.filter(({ value }) => value === undefined).map(({ key }) => key);
+    if (puts.length > 0)
+      await client.query(
+        `INSERT INTO ${table} (k, n, v) SELECT k, nextval('${table}_version'), v FROM unnest($1::text[], $2::bytea[]) AS given (k, v)
+         ON CONFLICT (k) DO UPDATE SET n = excluded.n, v = excluded.v`,
+        [puts.map(({ key }) => key), puts.map(({ value }) => value)],
+      );
+    if (removed.length > 0) await client.query(`DELETE FROM ${table} WHERE k = ANY ($1::text[])`, [removed]);
+    return true;
+  }
+
+  /** In the order of the locks, so that no two commits wait for each other; before anything is read. */
+  async #lock(client: PgClient, keys: readonly { readonly key: string }[]): Promise<void> {
+    const locks = new Set(keys.map(({ key }) => lockOf(key)));
+    await client.query(`SELECT pg_advisory_xact_lock($1, lock) FROM unnest($2::int[]) AS lock`, [
+      KEY_LOCK,
+      [...locks].sort((one, other) => one - other),
+    ]);
+  }
+
+  #assertOpen(): void {
+    if (this.#closing !== undefined) throw new ClosedError("EBADF", "The store is closed");
+  }
+}
+
+/** FNV-1a. */
+function lockOf(key: string): number {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < key.length; i++) hash = Math.imul(hash ^ key.charCodeAt(i), 0x01000193) >>> 0;
+  return hash % LOCKS;
+}
+
+function isConflict(error: unknown): boolean {
+  if (!(error instanceof StoreError)) return false;
+  const code = (error.cause as { code?: unknown } | undefined)?.code;
+  return typeof code === "string" && CONFLICT.test(code);
+}

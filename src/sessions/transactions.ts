@@ -1,0 +1,227 @@
+/**
+ * Operations on a store, one batch at a time: those that wait while one is committed are committed together. Each runs on
+ * what was read; where another server was faster, or the store's answer was lost, the batch is read and run again. So an
+ * operation may run more than once, and finds out by itself what it has done already (rules.ts).
+ *
+ *   waiting ──> run ──unread──> read ──┐
+ *                ^ <───────────────────┘
+ *                ├──> commit ──true──> settled
+ *                └────false, unknown──┘
+ */
+import { ClosedError } from "../core/errors.js";
+import { StoreError } from "../patterns/kit/store/error.js";
+import { COMMIT_BACK_OFF, MAX_BATCH, MAX_COMMIT_TRIES, MAX_READ } from "./bounds.js";
+import type { SessionStore, SessionStoreValue } from "./store.js";
+import { NotPrepared, Unread, View } from "./view.js";
+
+/** Reads and writes a view; runs again where it throws {@link Unread} or {@link NotPrepared}. Any other error is its result. */
+export type Operation<T> = (view: View) => T;
+
+/** What an operation becomes for which the store has no room: one that writes nothing new. */
+export type WhenFull<T> = (error: StoreError) => Operation<T>;
+
+interface Waiting {
+  readonly run: Operation<unknown>;
+  readonly bytes: number;
+  /** What runs in its place where the store has no room for it. */
+  readonly whenFull: WhenFull<unknown> | undefined;
+  readonly resolve: (result: unknown) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+type Result = { readonly value: unknown } | { readonly error: unknown };
+
+/** How much waits at most. */
+export interface TransactionLimits {
+  readonly maxPending: number;
+  readonly maxPendingBytes: number;
+}
+
+export class Transactions {
+  readonly #store: SessionStore;
+  readonly #limits: TransactionLimits;
+  readonly #random: () => number;
+  readonly #waiting: Waiting[] = [];
+  #bytes = 0;
+  #running: Promise<void> | undefined;
+  #closed = false;
+  /** Batches that were committed, operations in them, and commits that another server was faster than. */
+  commits = 0;
+  operations = 0;
+  conflicts = 0;
+
+  constructor(store: SessionStore, limits: TransactionLimits, random: () => number = Math.random) {
+    this.#store = store;
+    this.#limits = limits;
+    this.#random = random;
+  }
+
+  /** Operations that wait. */
+  get pending(): number {
+    return this.#waiting.length;
+  }
+
+  /** Whether there is room for another operation. */
+  get hasRoom(): boolean {
+    return this.#waiting.length < this.#limits.maxPending && this.#bytes < this.#limits.maxPendingBytes;
+  }
+
+  /**
+   * Operations run in the order of their calls.
+   *
+   * @param bytes that wait with it
+   * @param whenFull what runs in its place where the store has no room for it
+   * @returns its result, when what it has written is durable
+   * @throws what it throws; StoreError; ClosedError `EBADF`
+   */
+  run<T>(run: Operation<T>, bytes = 0, whenFull?: WhenFull<T>): Promise<T> {
+    if (this.#closed) return Promise.reject(new ClosedError("EBADF", "The server of sessions is closed"));
+    return new Promise<T>((resolve, reject) => {
+      this.#waiting.push({ run, bytes, whenFull, resolve: resolve as (result: unknown) => void, reject });
+      this.#bytes += bytes;
+      this.#running ??= this.#work();
+    });
+  }
+
+  /** Takes no more; settles when all that waited is settled. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#running;
+  }
+
+  async #work(): Promise<void> {
+    // What arrives in one turn belongs together.
+    await new Promise<void>((resolve) => setImmediate(resolve));
+    while (this.#waiting.length > 0) {
+      const batch = this.#waiting.splice(0, MAX_BATCH);
+      for (const { bytes } of batch) this.#bytes -= bytes;
+      try {
+        const done = await this.#run(batch);
+        const left = batch.slice(done);
+        this.#waiting.unshift(...left);
+        for (const { bytes } of left) this.#bytes += bytes;
+      } catch (error) {
+        if (isFull(error)) await this.#runEach(batch, error);
+        else for (const { reject } of batch) reject(error);
+      }
+      // Those who wait for the results hear of them before the next batch runs.
+      await undefined;
+    }
+    this.#running = undefined;
+  }
+
+  /** @returns how many of the first operations are settled, one at least */
+  async #run(batch: readonly Waiting[]): Promise<number> {
+    const results = await this.#commit(batch);
+    this.operations += results.length;
+    for (const [i, result] of results.entries()) {
+      const waiting = batch[i] as Waiting;
+      if ("error" in result) waiting.reject(result.error);
+      else waiting.resolve(result.value);
+    }
+    return results.length;
+  }
+
+  /** The store has no room for all of them: those that write nothing new are done. @param error of all of them together */
+  async #runEach(batch: readonly Waiting[], error: StoreError): Promise<void> {
+    for (const waiting of batch) {
+      let refusal = error;
+      try {
+        if (batch.length > 1) {
+          await this.#run([waiting]);
+          continue;
+        }
+      } catch (cause) {
+        if (!isFull(cause)) {
+          waiting.reject(cause);
+          continue;
+        }
+        refusal = cause;
+      }
+      const { whenFull } = waiting;
+      if (whenFull === undefined) waiting.reject(refusal);
+      else await this.#run([{ ...waiting, run: whenFull(refusal) }]).catch(waiting.reject);
+    }
+  }
+
+  /** @returns results of the first operations, one at least: the others run after these are committed */
+  async #commit(batch: readonly Waiting[]): Promise<Result[]> {
+    for (let tries = 1; ; tries++) {
+      const { view, results } = await this.#settle(batch);
+      const [checks, writes] = [view.checks(), view.writes()];
+      try {
+        if (writes.length === 0 && checks.length === 0) return results;
+        if (await this.#store.commit(checks, writes)) {
+          this.commits += 1;
+          return results;
+        }
+        this.conflicts += 1;
+      } catch (error) {
+        if (!(error instanceof StoreError) || error.reason !== "outcome-unknown") throw error;
+        if (tries >= MAX_COMMIT_TRIES) throw error;
+      }
+      if (tries >= MAX_COMMIT_TRIES)
+        throw new StoreError("overloaded", `Other servers were faster ${tries} times`);
+      await this.#backOff(tries);
+    }
+  }
+
+  /**
+   * Runs all until each has what it reads. One that waits for what operations before it have written runs after their commit: no
+   * preparation finds that in the store.
+   */
+  async #settle(batch: readonly Waiting[]): Promise<{ readonly view: View; readonly results: Result[] }> {
+    const known = new Map<string, SessionStoreValue | undefined>();
+    let count = batch.length;
+    /** The operation that the last preparation was for. */
+    let prepared = -1;
+    for (;;) {
+      const view = new View(known);
+      const unread = new Set<string>();
+      let unprepared = -1;
+      let prepare = (): Promise<void> => Promise.resolve();
+      const results = batch.slice(0, count).map(({ run }, i): Result => {
+        try {
+          const value = run(view);
+          view.keep();
+          return { value };
+        } catch (error) {
+          view.discard();
+          if (error instanceof Unread) for (const key of error.keys) unread.add(key);
+          else if (error instanceof NotPrepared && unprepared < 0) {
+            unprepared = i;
+            prepare = error.prepare;
+          }
+          return { error };
+        }
+      });
+      if (unprepared > 0 && unprepared === prepared) {
+        count = unprepared;
+        prepared = -1;
+      } else if (unprepared >= 0) {
+        await prepare();
+        prepared = unprepared;
+        // What was read before the preparation may be older than that.
+        known.clear();
+      } else if (unread.size > 0) await this.#read([...unread], known);
+      else return { view, results };
+    }
+  }
+
+  async #read(keys: readonly string[], into: Map<string, SessionStoreValue | undefined>): Promise<void> {
+    for (let at = 0; at < keys.length; at += MAX_READ) {
+      const some = keys.slice(at, at + MAX_READ);
+      const values = await this.#store.read(some);
+      for (const [i, key] of some.entries()) into.set(key, values[i]);
+    }
+  }
+
+  #backOff(tries: number): Promise<void> {
+    const longest = COMMIT_BACK_OFF * 2 ** Math.min(tries, 6);
+    return new Promise((resolve) => setTimeout(resolve, this.#random() * longest));
+  }
+}
+
+function isFull(error: unknown): error is StoreError {
+  return error instanceof StoreError && error.reason === "full";
+}

@@ -1,0 +1,135 @@
+/**
+ * Beacons over UDP broadcast on one interface, as zyre has it.
+ *
+ * One socket hears: every node of the host shares its port, and a broadcast reaches all of them. Another one, bound to the
+ * interface's address, sends: peers dial the address where a beacon comes from. On the loopback interface the broadcast
+ * address is 127.255.255.255; zyre itself never uses that interface.
+ */
+import type { Socket } from "node:dgram";
+import { quoted } from "../core/arguments.js";
+import { InvalidArgumentError } from "../core/errors.js";
+import type { HostInterface } from "../engine/zmtp/transport/transports.js";
+import { bindUdp } from "../engine/zmtp/transport/udp.js";
+
+/** Of a network that does not say: one of 256 addresses. */
+const NETMASK = "255.255.255.0";
+
+/** Where beacons go, and where they may come from. */
+export interface BeaconNetwork {
+  readonly address: string;
+  readonly broadcast: string;
+  /** Loopback. */
+  readonly internal: boolean;
+  /** Whether an address is on the interface's network. */
+  includes(address: string): boolean;
+}
+
+const number = (address: string): number =>
+  address.split(".").reduce((sum, part) => (sum << 8) | Number(part), 0) >>> 0;
+const dotted = (value: number): string => [24, 16, 8, 0].map((shift) => (value >>> shift) & 0xff).join(".");
+
+/**
+ * The interface that was asked for by name or address; else the first that is not the loopback one; else that.
+ *
+ * @throws InvalidArgumentError `EINVAL` where there is no such interface
+ */
+export function beaconNetwork(
+  interfaces: readonly HostInterface[],
+  wanted: string | undefined,
+): BeaconNetwork {
+  const found =
+    wanted === undefined
+      ? (interfaces.find(({ internal }) => !internal) ?? interfaces[0])
+      : interfaces.find(({ name, address }) => name === wanted || address === wanted);
+  if (found === undefined)
+    throw new InvalidArgumentError(
+      wanted === undefined
+        ? "this machine has no interface with an IPv4 address"
+        : `no interface is called ${quoted(wanted)} or has this IPv4 address`,
+    );
+  const mask = number(found.netmask ?? NETMASK);
+  const base = (number(found.address) & mask) >>> 0;
+  // A network of one or two addresses has no broadcast address of its own.
+  const broadcast = mask >= 0xfffffffe ? "255.255.255.255" : dotted((base | ~mask) >>> 0);
+  const includes =
+    mask >= 0xfffffffe ? () => true : (address: string) => (number(address) & mask) >>> 0 === base;
+  return { address: found.address, broadcast, internal: found.internal, includes };
+}
+
+/** Waits until all have ended, so that what one of them opened can be closed. @throws the error of the first of them that failed */
+export async function allOrFirstError(promises: readonly Promise<unknown>[]): Promise<void> {
+  for (const result of await Promise.allSettled(promises))
+    if (result.status === "rejected") throw result.reason;
+}
+
+/** A beacon, and the address it came from. */
+export type OnBeacon = (bytes: Buffer, address: string) => void;
+
+/** The two sockets. */
+export class BeaconSockets {
+  readonly #network: BeaconNetwork;
+  readonly #port: number;
+  readonly #onBeacon: OnBeacon;
+  #listener: Socket | undefined;
+  #sender: Socket | undefined;
+  /** Beacons sent and received; those that the system did not take; those from outside the network. */
+  readonly counters = { sent: 0, received: 0, failed: 0, outside: 0 };
+
+  constructor(network: BeaconNetwork, port: number, onBeacon: OnBeacon) {
+    this.#network = network;
+    this.#port = port;
+    this.#onBeacon = onBeacon;
+  }
+
+  /** @throws TransportError `EADDRINUSE` where another program does not share the port, and the system's other codes */
+  async open(): Promise<void> {
+    const hears = bindUdp({ port: this.#port }, true).then((socket) => {
+      this.#listener = socket;
+    });
+    const sends = bindUdp({ address: this.#network.address, port: 0, exclusive: true }, false).then(
+      (socket) => {
+        this.#sender = socket;
+        socket.setBroadcast(true);
+      },
+    );
+    try {
+      await allOrFirstError([hears, sends]);
+    } catch (error) {
+      await this.close();
+      throw error;
+    }
+    for (const socket of [this.#listener, this.#sender]) socket?.on("error", this.#socketOnError);
+    this.#listener?.on("message", (bytes, { address }) => {
+      if (this.#network.includes(address)) {
+        this.counters.received += 1;
+        this.#onBeacon(bytes, address);
+      } else this.counters.outside += 1;
+    });
+  }
+
+  /** A network that is down now may be up for the next one. @returns whether the system took it */
+  send(bytes: Buffer): Promise<boolean> {
+    const sender = this.#sender;
+    if (sender === undefined) return Promise.resolve(false);
+    return new Promise((resolve) => {
+      sender.send(bytes, this.#port, this.#network.broadcast, (error) => {
+        if (error === null) this.counters.sent += 1;
+        else this.counters.failed += 1;
+        resolve(error === null);
+      });
+    });
+  }
+
+  async close(): Promise<void> {
+    const sockets = [this.#listener, this.#sender];
+    this.#listener = undefined;
+    this.#sender = undefined;
+    await Promise.all(
+      sockets.map((socket) => socket && new Promise<void>((resolve) => void socket.close(() => resolve()))),
+    );
+  }
+
+  #socketOnError = (): void => {
+    this.counters.failed += 1;
+  };
+}

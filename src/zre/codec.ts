@@ -1,0 +1,358 @@
+/**
+ * 36/ZRE version 2: beacons and commands to bytes and back (docs/spec/zre.md has the vectors).
+ *
+ *   beacon    "ZRE" 01 | uuid 16 | port 2                                   UDP; port 0: the node leaves
+ *   command   AA A1 | id 1 | version 02 | sequence 2 | fields               the first frame of a ZeroMQ message
+ *     1 HELLO     endpoint string | groups strings | status 1 | name string | headers dictionary
+ *     2 WHISPER   content: the frames that follow
+ *     3 SHOUT     group string | content: the frames that follow
+ *     4 JOIN      group string | status 1
+ *     5 LEAVE     group string | status 1
+ *     6 PING, 7 PING-OK
+ *   string    length 1, text          longstr     length 4, text
+ *   strings   count 4, longstr …      dictionary  count 4, (string, longstr) …
+ *
+ * Numbers are big-endian. Bytes after the last field are ignored, as zyre does. A count is checked before anything is allocated.
+ * Junk gives a reason, and never throws.
+ */
+import {
+  MAX_HELLO,
+  MAX_ZRE_FRAMES,
+  MAX_ZRE_GROUP,
+  MAX_ZRE_GROUPS,
+  MAX_ZRE_HEADER_BYTES,
+  MAX_ZRE_HEADER_NAME,
+  MAX_ZRE_HEADER_VALUE,
+  MAX_ZRE_HEADERS,
+} from "../cluster/bounds.js";
+
+/** The commands of version 2. Those of zyre from 8 to 10 (elections, gossip) count in the sequence, and do nothing here. */
+export const ZreCommand = {
+  HELLO: 1,
+  WHISPER: 2,
+  SHOUT: 3,
+  JOIN: 4,
+  LEAVE: 5,
+  PING: 6,
+  PING_OK: 7,
+} as const;
+
+/** Bytes of a beacon. */
+export const BEACON_SIZE = 22;
+const BEACON_VERSION = 1;
+/** Of a routing id: 01 and the uuid. */
+const IDENTITY_SIZE = 17;
+const SIGNATURE = 0xaaa1;
+const VERSION = 2;
+/** Signature, id, version, sequence. */
+const HEAD = 6;
+/** Bytes of a string's length. */
+const MAX_STRING = 255;
+
+/** What a node says of itself first. */
+export interface Hello {
+  readonly endpoint: string;
+  readonly groups: readonly string[];
+  readonly status: number;
+  readonly name: string;
+  /** Without a prototype. */
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+/** A command as it was received. */
+export type ZreMessage = { readonly sequence: number } & (
+  | ({ readonly command: typeof ZreCommand.HELLO } & Hello)
+  | { readonly command: typeof ZreCommand.WHISPER; readonly content: Buffer[] }
+  | { readonly command: typeof ZreCommand.SHOUT; readonly group: string; readonly content: Buffer[] }
+  | {
+      readonly command: typeof ZreCommand.JOIN | typeof ZreCommand.LEAVE;
+      readonly group: string;
+      readonly status: number;
+    }
+  | { readonly command: typeof ZreCommand.PING | typeof ZreCommand.PING_OK }
+  /** Not of version 2: counted, and ignored. */
+  | { readonly command: 0 }
+);
+
+/** Why bytes are not a command or a beacon: a fixed list, so that it can label a counter. */
+export const ZRE_JUNK = [
+  /** The routing id is not 01 and a uuid. */
+  "identity",
+  /** No frame, a frame too many, or more than 1,024. */
+  "frames",
+  "signature",
+  "version",
+  "command",
+  "truncated",
+  "oversized",
+  /** Not UTF-8, or with a zero byte. */
+  "text",
+  "groups",
+  "headers",
+  /** A HELLO whose sequence is not 1. */
+  "sequence",
+  /** A beacon of another length, or that does not begin with "ZRE". */
+  "beacon",
+  /** A beacon of zyre with CURVE, or of a later version. */
+  "beacon-version",
+] as const;
+export type ZreJunk = (typeof ZRE_JUNK)[number];
+
+/** What a beacon says. */
+export interface Beacon {
+  /** 32 lower-case hex digits. */
+  readonly uuid: string;
+  /** Of the mailbox; 0: the node leaves. */
+  readonly port: number;
+}
+
+/** @param port of the mailbox; 0: the node leaves */
+export function encodeBeacon(uuid: string, port: number): Buffer {
+  const bytes = Buffer.alloc(BEACON_SIZE);
+  bytes.write("ZRE", "latin1");
+  bytes[3] = BEACON_VERSION;
+  bytes.write(uuid, 4, 16, "hex");
+  bytes.writeUInt16BE(port, 20);
+  return bytes;
+}
+
+/** Version 03, 54 bytes, is zyre with CURVE: it hears only its own version, and so does this side. */
+export function decodeBeacon(bytes: Buffer): Beacon | ZreJunk {
+  if (bytes.length < 4 || bytes.toString("latin1", 0, 3) !== "ZRE") return "beacon";
+  if (bytes[3] !== BEACON_VERSION) return "beacon-version";
+  if (bytes.length !== BEACON_SIZE) return "beacon";
+  return { uuid: bytes.toString("hex", 4, 20), port: bytes.readUInt16BE(20) };
+}
+
+/** The routing id of a node's mailboxes at its peers. */
+export function identityOf(uuid: string): Buffer {
+  return Buffer.from(`01${uuid}`, "hex");
+}
+
+/** The uuid that a routing id stands for; `undefined` where it is not one of ZRE's. */
+export function uuidOf(identity: Buffer): string | undefined {
+  return identity.length === IDENTITY_SIZE && identity[0] === 1
+    ? identity.toString("hex", 1, IDENTITY_SIZE)
+    : undefined;
+}
+
+function head(command: number, sequence: number, rest: number): Buffer {
+  const bytes = Buffer.allocUnsafe(HEAD + rest);
+  bytes.writeUInt16BE(SIGNATURE, 0);
+  bytes[2] = command;
+  bytes[3] = VERSION;
+  bytes.writeUInt16BE(sequence, 4);
+  return bytes;
+}
+
+/** The groups and headers are within their bounds: {@link helloFault} has said so. */
+export function encodeHello(sequence: number, hello: Hello): Buffer {
+  const headers = Object.entries(hello.headers);
+  let size = 1 + Buffer.byteLength(hello.endpoint) + 4 + 1 + 1 + Buffer.byteLength(hello.name) + 4;
+  for (const group of hello.groups) size += 4 + Buffer.byteLength(group);
+  for (const [name, value] of headers) size += 1 + Buffer.byteLength(name) + 4 + Buffer.byteLength(value);
+  const bytes = head(ZreCommand.HELLO, sequence, size);
+  let at = string(bytes, HEAD, hello.endpoint);
+  at = bytes.writeUInt32BE(hello.groups.length, at);
+  for (const group of hello.groups) at = longstr(bytes, at, group);
+  at = bytes.writeUInt8(hello.status, at);
+  at = string(bytes, at, hello.name);
+  at = bytes.writeUInt32BE(headers.length, at);
+  for (const [name, value] of headers) at = longstr(bytes, string(bytes, at, name), value);
+  return bytes;
+}
+
+/** The first frame of a WHISPER; its content follows. */
+export function encodeWhisper(sequence: number): Buffer {
+  return head(ZreCommand.WHISPER, sequence, 0);
+}
+
+/** The first frame of a SHOUT; its content follows. */
+export function encodeShout(sequence: number, group: string): Buffer {
+  const bytes = head(ZreCommand.SHOUT, sequence, 1 + Buffer.byteLength(group));
+  string(bytes, HEAD, group);
+  return bytes;
+}
+
+/** @param status how often the node joined or left a group, this one included, modulo 256 */
+export function encodeJoin(sequence: number, group: string, status: number): Buffer {
+  return groupCommand(ZreCommand.JOIN, sequence, group, status);
+}
+
+export function encodeLeave(sequence: number, group: string, status: number): Buffer {
+  return groupCommand(ZreCommand.LEAVE, sequence, group, status);
+}
+
+export function encodePing(sequence: number): Buffer {
+  return head(ZreCommand.PING, sequence, 0);
+}
+
+export function encodePingOk(sequence: number): Buffer {
+  return head(ZreCommand.PING_OK, sequence, 0);
+}
+
+function groupCommand(command: number, sequence: number, group: string, status: number): Buffer {
+  const bytes = head(command, sequence, 1 + Buffer.byteLength(group) + 1);
+  bytes.writeUInt8(status, string(bytes, HEAD, group));
+  return bytes;
+}
+
+function string(bytes: Buffer, at: number, text: string): number {
+  const length = bytes.write(text, at + 1);
+  bytes.writeUInt8(length, at);
+  return at + 1 + length;
+}
+
+function longstr(bytes: Buffer, at: number, text: string): number {
+  const length = bytes.write(text, at + 4);
+  bytes.writeUInt32BE(length, at);
+  return at + 4 + length;
+}
+
+/** Why a text cannot travel as a name, a group or a header; `undefined` where it can. */
+export function textFault(text: unknown, most: number, least: number): string | undefined {
+  if (typeof text !== "string") return "is not a string";
+  const bytes = Buffer.byteLength(text);
+  if (bytes < least) return "is empty";
+  if (bytes > most) return `has ${bytes} bytes, ${most} at most`;
+  if (text.includes("\0") || /\p{Surrogate}/u.test(text)) return "has a zero byte, or is not well-formed";
+  return undefined;
+}
+
+/** Why a HELLO of a node of our own cannot be sent; `undefined` where it can. */
+export function helloFault(name: string, headers: Readonly<Record<string, string>>): string | undefined {
+  const fault = textFault(name, MAX_STRING, 1);
+  if (fault !== undefined) return `the name ${fault}`;
+  const entries = Object.entries(headers);
+  if (entries.length > MAX_ZRE_HEADERS)
+    return `there are ${entries.length} headers, ${MAX_ZRE_HEADERS} at most`;
+  let size = 0;
+  for (const [key, value] of entries) {
+    const why = textFault(key, MAX_ZRE_HEADER_NAME, 1) ?? textFault(value, MAX_ZRE_HEADER_VALUE, 0);
+    if (why !== undefined) return `header ${JSON.stringify(key.slice(0, MAX_ZRE_HEADER_NAME))} ${why}`;
+    size += 5 + Buffer.byteLength(key) + Buffer.byteLength(value);
+  }
+  if (size > MAX_ZRE_HEADER_BYTES) return `the headers have ${size} bytes, ${MAX_ZRE_HEADER_BYTES} at most`;
+  return undefined;
+}
+
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/** Reads; the first fault is kept, and everything after it is 0 or empty. */
+class Reader {
+  readonly #bytes: Buffer;
+  #at = HEAD;
+  fault: ZreJunk | undefined;
+
+  constructor(bytes: Buffer) {
+    this.#bytes = bytes;
+  }
+
+  u8(): number {
+    const at = this.#take(1);
+    return at < 0 ? 0 : (this.#bytes[at] as number);
+  }
+
+  u32(): number {
+    const at = this.#take(4);
+    return at < 0 ? 0 : this.#bytes.readUInt32BE(at);
+  }
+
+  string(): string {
+    return this.#text(this.u8());
+  }
+
+  longstr(most: number, fault: ZreJunk): string {
+    const length = this.u32();
+    if (length > most) {
+      this.fault ??= fault;
+      return "";
+    }
+    return this.#text(length);
+  }
+
+  #text(length: number): string {
+    const at = this.#take(length);
+    if (at < 0) return "";
+    const bytes = this.#bytes.subarray(at, at + length);
+    if (bytes.includes(0)) this.fault ??= "text";
+    try {
+      return utf8.decode(bytes);
+    } catch {
+      this.fault ??= "text";
+      return "";
+    }
+  }
+
+  #take(length: number): number {
+    const at = this.#at;
+    if (this.fault !== undefined) return -1;
+    if (at + length > this.#bytes.length) {
+      this.fault = "truncated";
+      return -1;
+    }
+    this.#at = at + length;
+    return at;
+  }
+}
+
+/** @param frames of one message, without the routing id */
+export function decodeMessage(frames: readonly Buffer[]): ZreMessage | ZreJunk {
+  const [bytes] = frames;
+  if (bytes === undefined || frames.length > 1 + MAX_ZRE_FRAMES) return "frames";
+  if (bytes.length < 3)
+    return bytes.length === 2 && bytes.readUInt16BE(0) !== SIGNATURE ? "signature" : "truncated";
+  if (bytes.readUInt16BE(0) !== SIGNATURE) return "signature";
+  if (bytes.length < HEAD) return "truncated";
+  if (bytes.length > MAX_HELLO) return "oversized";
+  const command = bytes[2] as number;
+  if (command === 0) return "command";
+  if (bytes[3] !== VERSION) return "version";
+  const sequence = bytes.readUInt16BE(4);
+  const reader = new Reader(bytes);
+  let message: ZreMessage;
+  switch (command) {
+    case ZreCommand.WHISPER:
+      return { command, sequence, content: frames.slice(1) };
+    case ZreCommand.SHOUT:
+      message = { command, sequence, group: reader.string(), content: frames.slice(1) };
+      return reader.fault ?? message;
+    case ZreCommand.HELLO:
+      message = { command, sequence, ...readHello(reader) };
+      break;
+    case ZreCommand.JOIN:
+    case ZreCommand.LEAVE:
+      message = { command, sequence, group: reader.string(), status: reader.u8() };
+      break;
+    case ZreCommand.PING:
+    case ZreCommand.PING_OK:
+      message = { command, sequence };
+      break;
+    default:
+      return { command: 0, sequence };
+  }
+  if (reader.fault !== undefined) return reader.fault;
+  return frames.length > 1 ? "frames" : message;
+}
+
+function readHello(reader: Reader): Hello {
+  const endpoint = reader.string();
+  const groups: string[] = [];
+  const count = reader.u32();
+  if (count > MAX_ZRE_GROUPS) reader.fault ??= "groups";
+  for (let i = 0; i < count && reader.fault === undefined; i++)
+    groups.push(reader.longstr(MAX_ZRE_GROUP, "groups"));
+  const status = reader.u8();
+  const name = reader.string();
+  // Without a prototype: a name may be "__proto__".
+  const headers = Object.create(null) as Record<string, string>;
+  const fields = reader.u32();
+  if (fields > MAX_ZRE_HEADERS) reader.fault ??= "headers";
+  for (let i = 0; i < fields && reader.fault === undefined; i++) {
+    const key = reader.string();
+    const value = reader.longstr(MAX_ZRE_HEADER_VALUE, "headers");
+    // As zyre: the first of two with one name counts.
+    if (!(key in headers)) headers[key] = value;
+  }
+  return { endpoint, groups, status, name, headers };
+}

@@ -1,0 +1,363 @@
+/** What nodes publish over a cluster reaches sessions: once each, whatever number of nodes has servers of their store. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeAll, describe, expect, it } from "vitest";
+import { ClusterNode } from "../../src/cluster/index.js";
+import {
+  type BridgeHandle,
+  deliver,
+  handOverOf,
+  KeptBefore,
+  messageName,
+  offerBridge,
+  releaseBridge,
+  takeBridge,
+} from "../../src/sessions/bridge-rules.js";
+import { Directory } from "../../src/sessions/directory.js";
+import {
+  MemorySessionStore,
+  SessionClient,
+  type SessionMessage,
+  SessionServer,
+  type SessionServerEvent,
+  type SessionServerOptions,
+} from "../../src/sessions/index.js";
+import * as rules from "../../src/sessions/rules.js";
+import { Transactions } from "../../src/sessions/transactions.js";
+import { type Child, start } from "../process/child.js";
+import { LONG } from "../support/long.js";
+import { freePort } from "../support/ports.js";
+
+const opened: { close(options: { linger: number }): Promise<unknown> }[] = [];
+afterEach(async () => {
+  for (const each of opened.splice(0).reverse()) await each.close({ linger: 0 });
+});
+
+let port: number;
+let groups = 0;
+beforeAll(async () => {
+  port = await freePort();
+});
+
+/** A server on a node, which says when it keeps the cluster's messages. */
+const PROGRAM = `
+import { ClusterNode } from "shoal/cluster";
+import { LmdbSessionStore, SessionServer } from "shoal/sessions";
+const [folder, name, group, port] = process.argv.slice(1);
+const node = new ClusterNode({ name, group, multicast: { port: Number(port) }, registry: false });
+await node.start();
+const store = LmdbSessionStore.open(folder);
+const server = new SessionServer({ node, store, clusterTopics: ["orders/#"], pollInterval: 100, serverTimeout: 1_000 });
+const taken = new Promise((resolve) => server.events.once("topics:taken", resolve));
+console.log(await server.bind("tcp://127.0.0.1:*"));
+await taken;
+console.log("taken");
+`;
+
+async function nodes(...names: string[]): Promise<ClusterNode[]> {
+  groups += 1;
+  const group = `topics-${process.pid}-${groups}`;
+  const made = names.map((name) => new ClusterNode({ name, group, multicast: { port }, registry: false }));
+  opened.push(...made);
+  await Promise.all(made.map((node) => node.start()));
+  for (const node of made)
+    while (node.members({ self: false }).length < names.length - 1)
+      await new Promise((resolve) => node.events.once("joined", resolve));
+  return made;
+}
+
+interface Place {
+  readonly server: SessionServer;
+  readonly endpoint: string;
+  /** Settles with the next event of a type. */
+  next(type: SessionServerEvent["type"]): Promise<unknown>;
+}
+
+async function listen(
+  node: ClusterNode,
+  store: MemorySessionStore,
+  options: Partial<SessionServerOptions> = {},
+): Promise<Place> {
+  const server = new SessionServer({ node, store, clusterTopics: ["orders/#"], ...options });
+  opened.push(server);
+  const next = (type: SessionServerEvent["type"]): Promise<unknown> =>
+    new Promise((resolve) => server.events.once(type, resolve));
+  return { server, endpoint: await server.bind("tcp://127.0.0.1:0"), next };
+}
+
+function client(endpoint: string, id: string): SessionClient {
+  const made = new SessionClient(endpoint, { id, maxUnacknowledged: 1_000 });
+  opened.push(made);
+  return made;
+}
+
+/** Until a node with an interest in the topic is known: then it went there. */
+async function publishUntilTaken(node: ClusterNode, topic: string): Promise<void> {
+  while ((await node.publish(topic, "probe")) === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+}
+
+async function textsUntil(from: SessionClient, last: string): Promise<string[]> {
+  const messages: SessionMessage[] = [];
+  while (String(messages.at(-1)?.data) !== last) {
+    const message = await from.receive({ timeout: 20_000 });
+    message.acknowledge();
+    messages.push(message);
+  }
+  expect(messages.every(({ publisher }) => publisher === "")).toBe(true);
+  return messages.map(({ data }) => String(data));
+}
+
+describe("sessions on nodes", () => {
+  it("keep what is published over the cluster once each, at whichever server, and nothing that they may not have", async () => {
+    const [a, b, c] = (await nodes("a", "b", "c")) as [ClusterNode, ClusterNode, ClusterNode];
+    const store = new MemorySessionStore();
+    const [one, two] = [await listen(a, store), await listen(b, store)];
+    const hall = client(one.endpoint, "hall");
+    const kitchen = client(two.endpoint, "kitchen");
+    await hall.subscribe("orders/#", "secret/#", "#");
+    await kitchen.subscribe("orders/+", "orders/#");
+    // Away, and keeps its messages.
+    const away = client(two.endpoint, "away");
+    await away.subscribe("orders/last");
+    await away.close();
+    for (const topic of ["orders/0", "orders/last"]) await publishUntilTaken(c, topic);
+    for (let i = 0; i < 200; i++) {
+      void c.publish(`orders/${i % 3}`, String(i));
+      void c.publish("secret/plans", "x");
+    }
+    await c.publish("orders/0", "end");
+    const all = ["probe", "probe", ...Array.from({ length: 200 }, (_, i) => String(i)), "end"];
+    expect(await textsUntil(hall, "end")).toEqual(all);
+    expect(await textsUntil(kitchen, "end")).toEqual(all);
+    expect(await textsUntil(client(one.endpoint, "away"), "probe")).toEqual(["probe"]);
+    const kept = [one, two].map(({ server }) => server.stats().clusterKept);
+    // One of the servers has done it all.
+    expect(kept.sort((x, y) => x - y)).toEqual([0, 2 * all.length + 1]);
+    // What a node of a server publishes arrives as well, and what a session publishes goes to sessions alone.
+    await a.publish("orders/0", "own");
+    expect(await textsUntil(kitchen, "own")).toEqual(["own"]);
+    await kitchen.unsubscribe("orders/+", "orders/#");
+    await a.publish("orders/0", "more");
+    expect(await textsUntil(hall, "more")).toEqual(["own", "more"]);
+    expect((await one.server.sessions()).find(({ id }) => id === "kitchen")?.queued).toBe(0);
+  });
+
+  it("keep it at the next server when the one that did it stops: nothing is lost meanwhile, and nothing kept twice", async () => {
+    const [a, b, c] = (await nodes("a", "b", "c")) as [ClusterNode, ClusterNode, ClusterNode];
+    const store = new MemorySessionStore();
+    const one = await listen(a, store, { pollInterval: 60_000 });
+    const two = await listen(b, store, { pollInterval: 60_000 });
+    const kitchen = client(two.endpoint, "kitchen");
+    await kitchen.subscribe("orders/#");
+    await publishUntilTaken(c, "orders/1");
+    const [taken, left] = [two.next("topics:taken"), one.next("topics:left")];
+    let isOver = false;
+    const closed = one.server.close().then(() => {
+      isOver = true;
+    });
+    const sent: string[] = ["probe"];
+    const publish = (): Promise<number> => {
+      sent.push(String(sent.length));
+      return c.publish("orders/2", sent.at(-1) as string);
+    };
+    while (!isOver) {
+      for (let i = 0; i < 10; i++) void publish();
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    await Promise.all([closed, taken, left]);
+    // All nodes know of it by now.
+    expect(await publish()).toBeGreaterThan(0);
+    await c.publish("orders/3", "end");
+    expect(await textsUntil(kitchen, "end")).toEqual([...sent, "end"]);
+    expect(two.server.stats().clusterKept).toBeGreaterThanOrEqual(2);
+  });
+
+  it("hand it over while they drain, and leave nothing in the store when the last one stops", async () => {
+    const [a, b, c] = (await nodes("a", "b", "c")) as [ClusterNode, ClusterNode, ClusterNode];
+    const store = new MemorySessionStore();
+    const one = await listen(a, store, { pollInterval: 60_000 });
+    const two = await listen(b, store, { pollInterval: 60_000 });
+    const kitchen = client(two.endpoint, "kitchen");
+    await kitchen.subscribe("orders/#");
+    const taken = two.next("topics:taken");
+    await one.server.drain();
+    await Promise.all([taken, one.server.close()]);
+    expect(await c.publish("orders/1", "end")).toBeGreaterThan(0);
+    expect(await textsUntil(kitchen, "end")).toEqual(["end"]);
+    await two.server.close();
+    expect(await store.read(["b"])).toEqual([undefined]);
+  });
+
+  it.runIf(LONG)("keep it at the next server when the one that did it is killed with -9", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "shoal-topics-"));
+    const children: Child[] = [];
+    opened.push({
+      close: async () => {
+        await Promise.all(children.map((child) => child.kill()));
+        rmSync(folder, { recursive: true, force: true });
+      },
+    });
+    const [c] = (await nodes("c")) as [ClusterNode];
+    const group = `topics-${process.pid}-${groups}`;
+    const serve = (name: string): Child => {
+      const child = start(PROGRAM, { args: [folder, name, group, String(port)] });
+      children.push(child);
+      return child;
+    };
+    const one = serve("one");
+    const first = await one.line();
+    await one.heard("taken");
+    const two = serve("two");
+    const kitchen = new SessionClient([first, await two.line()], { id: "kitchen" });
+    opened.push(kitchen);
+    await kitchen.subscribe("orders/#");
+    await publishUntilTaken(c, "orders/1");
+    expect(String((await kitchen.receive({ timeout: 20_000 })).data)).toBe("probe");
+    const taken = two.heard("taken");
+    const lost = new Promise((resolve) => c.events.once("lost", resolve));
+    one.process.kill("SIGKILL");
+    await Promise.all([taken, lost]);
+    await publishUntilTaken(c, "orders/2");
+    await c.publish("orders/3", "end");
+    const texts = await textsUntil(kitchen, "end");
+    expect(texts.slice(0, -1).every((text) => text === "probe")).toBe(true);
+    expect(texts.length).toBeLessThanOrEqual(3);
+  });
+
+  it("refuses topics without a node, and what is not a filter", () => {
+    const store = new MemorySessionStore();
+    expect(() => new SessionServer({ store, clusterTopics: ["#"] })).toThrow("needs the option node");
+    const node = new ClusterNode();
+    opened.push(node);
+    expect(() => new SessionServer({ store, node, clusterTopics: ["a/#/b"] })).toThrow();
+    expect(() => new SessionServer({ store, node, clusterTopics: "#" as never })).toThrow("array");
+  });
+});
+
+describe("the server that keeps the cluster's messages", () => {
+  it("is one at a time: what an earlier one still wants is refused, and what is repeated changes nothing", async () => {
+    const store = new MemorySessionStore();
+    const limits = { maxPending: 100, maxPendingBytes: 1_000_000 };
+    const [one, two] = [new Transactions(store, limits), new Transactions(store, limits)];
+    const directory = new Directory(store);
+    const bounds = { maxSessions: 10, maxFilters: 10, maxFilterBytes: 1_000 };
+    const owner = { server: "s", connection: "1" };
+    const terms = {
+      instance: "i",
+      attempt: 1,
+      expiry: -1,
+      limits: { maxQueue: 2, maxQueueBytes: 1_000, maxAge: -1, drop: "refuse" as const },
+      clean: false,
+      again: false,
+    };
+    const { record } = await one.run((view) => rules.open(view, "a", owner, terms, "life", bounds, 0));
+    const handle = { id: "a", life: "life", epoch: record.epoch };
+    await one.run((view) => rules.changeFilters(view, handle, ["t"], [], bounds));
+    const [first, second] = [
+      { server: "one", term: "1" },
+      { server: "two", term: "2" },
+    ];
+    const never = (): boolean => false;
+    const ours = { state: "taken", kept: [] };
+    const others = { state: "other" };
+    expect(await one.run((view) => takeBridge(view, first, false, never))).toEqual(ours);
+    expect(await two.run((view) => takeBridge(view, second, false, never))).toEqual(others);
+    const message = { topic: "t", data: Buffer.from("x") };
+    const keep = (by: Transactions, of: typeof first, number: number) =>
+      by.run((view) => deliver(view, of, directory, number, message, 0));
+    expect(await keep(one, first, 1)).toEqual({ sessions: 1, owned: [{ session: "a", server: "s" }] });
+    expect(await keep(one, first, 1)).toEqual({ sessions: 0, owned: [] });
+    expect(await keep(two, second, 1)).toBeUndefined();
+    expect(await two.run((view) => takeBridge(view, second, false, (server) => server === "one"))).toEqual(
+      ours,
+    );
+    expect(await keep(one, first, 2)).toBeUndefined();
+    expect(await keep(two, second, 1)).toMatchObject({ sessions: 1 });
+    // A session that refuses has no room for a third: it drops it, and counts.
+    expect(await keep(two, second, 2)).toMatchObject({ sessions: 0 });
+    expect(await one.run((view) => rules.readSession(view, "a"))).toMatchObject({
+      count: 2,
+      drops: { full: 1, old: 0 },
+    });
+    await one.run((view) => releaseBridge(view, first, never));
+    expect(await one.run((view) => takeBridge(view, first, false, never))).toEqual(others);
+    await two.run((view) => releaseBridge(view, second, never));
+    expect(await one.run((view) => takeBridge(view, first, false, never))).toEqual(ours);
+  });
+
+  it("hands over to one that is ready, which leaves out what was kept meanwhile", async () => {
+    const store = new MemorySessionStore();
+    const limits = { maxPending: 100, maxPendingBytes: 1_000_000 };
+    const all = new Transactions(store, limits);
+    const directory = new Directory(store);
+    const never = (): boolean => false;
+    const [one, two, three] = ["one", "two", "three"].map((server) => ({
+      server,
+      term: `of ${server}`,
+    })) as [BridgeHandle, BridgeHandle, BridgeHandle];
+    const take = (handle: BridgeHandle, isReady = false, isLost: (server: string) => boolean = never) =>
+      all.run((view) => takeBridge(view, handle, isReady, isLost));
+    let number = 0;
+    const keep = (handle: BridgeHandle, text: string) => {
+      const data = Buffer.from(text);
+      const message = { topic: "t", data, name: messageName("node", "t", data) };
+      number += 1;
+      return all.run((view) => deliver(view, handle, directory, number, message, 0));
+    };
+    const state = () => all.run((view) => handOverOf(view, one));
+    await take(one);
+    await keep(one, "before");
+    await all.run((view) => offerBridge(view, one));
+    expect(await state()).toBe("offered");
+    await keep(one, "a");
+    expect(await take(two)).toEqual({ state: "next" });
+    expect(await state()).toBe("accepted");
+    // One is the next at a time, until it is lost.
+    expect(await take(three)).toEqual({ state: "other" });
+    await keep(one, "b");
+    await take(two, true);
+    expect(await state()).toBe("ready");
+    expect(await keep(one, "a")).toBeDefined();
+    await all.run((view) => releaseBridge(view, one, never));
+    expect(await keep(one, "c")).toBeUndefined();
+    expect(await take(three)).toEqual({ state: "other" });
+    const outcome = await take(two, true);
+    if (outcome.state !== "taken") throw new Error(outcome.state);
+    const before = new KeptBefore(outcome.kept);
+    const wasKept = (text: string): boolean => before.take(messageName("node", "t", Buffer.from(text)));
+    expect(["before", "a", "b", "a", "a", "c"].map(wasKept)).toEqual([false, true, true, true, false, false]);
+    expect(before.size).toBe(0);
+    expect(await state()).toBe("over");
+  });
+
+  it("goes to another one where the next one stops or is lost before it is ready", async () => {
+    const store = new MemorySessionStore();
+    const all = new Transactions(store, { maxPending: 100, maxPendingBytes: 1_000_000 });
+    const never = (): boolean => false;
+    const isTwo = (server: string): boolean => server === "two";
+    const [one, two, three] = ["one", "two", "three"].map((server) => ({
+      server,
+      term: `of ${server}`,
+    })) as [BridgeHandle, BridgeHandle, BridgeHandle];
+    const take = (handle: BridgeHandle, isLost: (server: string) => boolean = never) =>
+      all.run((view) => takeBridge(view, handle, false, isLost));
+    await take(one);
+    await all.run((view) => offerBridge(view, one));
+    await take(two);
+    // It stops: its offer is open again.
+    await all.run((view) => releaseBridge(view, two, never));
+    expect(await take(three)).toEqual({ state: "next" });
+    await all.run((view) => releaseBridge(view, three, never));
+    await take(two);
+    // It is lost.
+    expect(await take(three, isTwo)).toEqual({ state: "next" });
+    await all.run((view) => releaseBridge(view, one, isTwo));
+    expect(await take(three)).toMatchObject({ state: "taken" });
+    // Nobody waits for it.
+    await all.run((view) => offerBridge(view, three));
+    await take(two);
+    await all.run((view) => releaseBridge(view, three, isTwo));
+    expect(await take(one)).toMatchObject({ state: "taken" });
+  });
+});

@@ -1,0 +1,325 @@
+/** Clients that want to harm a server of sessions, over real sockets, and others that notice nothing of it. */
+import { afterEach, describe, expect, it } from "vitest";
+import {
+  MemorySessionStore,
+  SessionClient,
+  type SessionClientOptions,
+  SessionServer,
+  type SessionServerEvent,
+  type SessionServerOptions,
+} from "../../src/sessions/index.js";
+import {
+  type ClientMessage,
+  decodeServerMessage,
+  encodeClientMessage,
+  type OpenRequest,
+  type ServerMessage,
+} from "../../src/sessions/protocol.js";
+import { Dealer } from "../../src/sockets/request-reply.js";
+import { LONG } from "../support/long.js";
+
+const opened: { close(options: { linger: number }): Promise<unknown> }[] = [];
+afterEach(async () => {
+  await Promise.all(opened.splice(0).map((each) => each.close({ linger: 0 })));
+});
+
+/** Counts what the server asks of it. */
+class CountingStore extends MemorySessionStore {
+  scans = 0;
+  commits = 0;
+
+  override scan(...range: Parameters<MemorySessionStore["scan"]>): ReturnType<MemorySessionStore["scan"]> {
+    this.scans += 1;
+    return super.scan(...range);
+  }
+
+  override commit(...commit: Parameters<MemorySessionStore["commit"]>): Promise<boolean> {
+    this.commits += 1;
+    return super.commit(...commit);
+  }
+
+  /** Keys and bytes that it has. */
+  async size(): Promise<{ readonly keys: number; readonly bytes: number }> {
+    const entries = await super.scan({ from: "a", to: "z", limit: 1_000_000, maxBytes: 2 ** 40 });
+    return { keys: entries.length, bytes: entries.reduce((sum, { value }) => sum + value.length, 0) };
+  }
+}
+
+async function listen(
+  options: Partial<SessionServerOptions> = {},
+): Promise<{ server: SessionServer; store: CountingStore; endpoint: string }> {
+  const store = new CountingStore();
+  const server = new SessionServer({ store, pollInterval: 60_000, ...options });
+  opened.push(server);
+  return { server, store, endpoint: await server.bind("tcp://127.0.0.1:0") };
+}
+
+function client(endpoint: string, options: SessionClientOptions): SessionClient {
+  const made = new SessionClient(endpoint, options);
+  opened.push(made);
+  return made;
+}
+
+let attempts = 0;
+
+/** A client of its own making. */
+class Hostile {
+  readonly socket = new Dealer({ linger: 0 });
+
+  constructor(endpoint: string) {
+    opened.push({ close: () => this.socket.close() });
+    this.socket.connect(endpoint);
+  }
+
+  send(message: ClientMessage): Promise<void> {
+    return this.socket.send(encodeClientMessage(message));
+  }
+
+  open(id: string, terms: Partial<OpenRequest> = {}): Promise<void> {
+    attempts += 1;
+    const open: OpenRequest = {
+      id,
+      instance: attempts.toString(16).padStart(16, "0"),
+      attempt: 1,
+      token: "",
+      expiry: -1,
+      maxQueue: 1_000_000,
+      maxQueueBytes: 2 ** 50,
+      maxAge: -1,
+      drop: "oldest",
+      clean: false,
+      again: false,
+      window: 8_192,
+      windowBytes: 2 ** 50,
+      contexts: false,
+      ...terms,
+    };
+    return this.send({ kind: "open", open });
+  }
+
+  async answer(): Promise<ServerMessage> {
+    const [frames] = await this.socket.receiveMany({ max: 1, timeout: 20_000 });
+    return decodeServerMessage(frames as Buffer[]);
+  }
+}
+
+/** Two clients at work until `stop`, which gives the rounds from `publish` to its message that were complete by then. */
+function calm(endpoint: string): { stop(): Promise<number> } {
+  let isOver = false;
+  const reader = client(endpoint, { id: "calm-reader" });
+  const writer = client(endpoint, { id: "calm-writer" });
+  let rounds = 0;
+  const work = (async (): Promise<void> => {
+    await reader.subscribe("calm");
+    while (!isOver) {
+      const text = String(rounds);
+      await writer.publish("calm", text);
+      const message = await reader.receive({ timeout: 20_000 });
+      expect(String(message.data)).toBe(text);
+      message.acknowledge();
+      rounds += 1;
+    }
+  })();
+  work.catch(() => undefined); // `stop` has its error.
+  return {
+    stop: async () => {
+      isOver = true;
+      const before = rounds;
+      await work;
+      return before;
+    },
+  };
+}
+
+/** A server that had worked for the attackers first would have left none before they were done. */
+function expectUnharmed(rounds: number): void {
+  expect(rounds).toBeGreaterThan(0);
+}
+
+function count<T extends SessionServerEvent["type"]>(server: SessionServer, type: T): () => number {
+  let events = 0;
+  server.events.on(type, () => {
+    events += 1;
+  });
+  return () => events;
+}
+
+describe("a server of sessions with hostile clients", () => {
+  it("answers junk with the reason, keeps nothing of it, and others go on", async () => {
+    const { server, store, endpoint } = await listen();
+    const invalid = count(server, "message:invalid");
+    const others = calm(endpoint);
+    const long = Buffer.alloc(65_536, "t");
+    const frames: readonly (readonly Buffer[])[] = [
+      [Buffer.alloc(0)],
+      [Buffer.from([0x7f])],
+      [Buffer.from([0x01])],
+      [Buffer.from("\u0001SSN9"), Buffer.from("a"), Buffer.from("{}")],
+      [Buffer.from("\u0001SSN1"), Buffer.from("a"), Buffer.from("[[[[")],
+      [Buffer.from("\u0001SSN1"), Buffer.from("a"), Buffer.from("null")],
+      [Buffer.from("\u0001SSN1"), Buffer.from("../a"), Buffer.from("{}")],
+      [Buffer.from("\u0001SSN1"), Buffer.from("a"), Buffer.alloc(2_000, "9")],
+      [Buffer.from([0x02, 0, 0, 0, 1])],
+      [Buffer.from([0x02, 0, 0, 0, 1]), Buffer.from("a/#/b")],
+      [Buffer.from([0x02, 0, 0, 0, 1]), long],
+      [Buffer.from([0x04, 0, 0, 0, 0, 0, 1]), Buffer.alloc(129), Buffer.from("t"), long],
+      [Buffer.from([0x04, 0, 0, 0, 0, 0, 1]), Buffer.alloc(0), long, long],
+      [Buffer.from([0x04, 0, 0, 0, 0, 0, 1]), Buffer.alloc(0), Buffer.from([0xff, 0xfe]), long],
+      [Buffer.concat([Buffer.from([0x05]), Buffer.alloc(6 * 8_194)])],
+      [Buffer.from([0x05, 1, 2, 3])],
+    ];
+    const before = await store.size();
+    const attackers = Array.from({ length: 8 }, () => new Hostile(endpoint));
+    const rounds = LONG ? 25 : 6;
+    await Promise.all(
+      attackers.map(async (attacker) => {
+        for (let i = 0; i < rounds; i++)
+          for (const each of frames) await attacker.socket.send([...each] as Buffer[]);
+        for (let i = 0; i < rounds * frames.length; i++)
+          expect(await attacker.answer()).toMatchObject({ kind: "ended", reason: "invalid" });
+      }),
+    );
+    expect(invalid()).toBe(attackers.length * rounds * frames.length);
+    // One that has a session loses its connection by the first.
+    const known = new Hostile(endpoint);
+    await known.open("known");
+    expect(await known.answer()).toMatchObject({ kind: "opened" });
+    await known.socket.send(Buffer.from([0x7f]));
+    expect(await known.answer()).toMatchObject({ kind: "ended", reason: "invalid" });
+    expectUnharmed(await others.stop());
+    // Of the three sessions and what there was.
+    expect((await store.size()).keys - before.keys).toBeLessThan(20);
+  });
+
+  it("opens no session and takes no filter past what its store takes, and says so", async () => {
+    const { server, store, endpoint } = await listen({
+      maxSessions: 40,
+      maxFilters: 100,
+      maxFilterBytes: 4_096,
+    });
+    const others = calm(endpoint);
+    const refusals = new Set<string>();
+    server.events.on("session:refused", ({ reason }) => refusals.add(reason));
+    // Two are those of the others.
+    await client(endpoint, { id: "calm-reader-is-there" }).ready();
+    const answers: string[] = [];
+    await Promise.all(
+      Array.from({ length: 10 }, async (_, i) => {
+        for (let j = 0; j < 8; j++) {
+          const attacker = new Hostile(endpoint);
+          await attacker.open(`flood-${i}-${j}`);
+          const answer = await attacker.answer();
+          answers.push(answer.kind === "ended" ? answer.reason : answer.kind);
+          await attacker.socket.close();
+        }
+      }),
+    );
+    const made = answers.filter((each) => each === "opened").length;
+    expect(made).toBeGreaterThan(30);
+    expect(made).toBeLessThanOrEqual(40);
+    expect(answers.filter((each) => each !== "opened")).toEqual(Array(80 - made).fill("unavailable"));
+    expect([...refusals]).toEqual(["There are 40 sessions, and no further one is made"]);
+    expect((await server.sessions()).length).toBe(40);
+
+    const greedy = new Hostile(endpoint);
+    await greedy.open("flood-0-0");
+    expect(await greedy.answer()).toMatchObject({ kind: "opened", isPresent: true });
+    const many = (request: number, size: number): ClientMessage => ({
+      kind: "subscribe",
+      request,
+      filters: Array.from({ length: size }, (_, i) => `${request}/${i}`),
+    });
+    await greedy.send(many(1, 90));
+    expect(await greedy.answer()).toEqual({ kind: "done", request: 1 });
+    await greedy.send(many(2, 90));
+    expect(await greedy.answer()).toMatchObject({ kind: "refused", number: 2, reason: "too-large" });
+    await greedy.send({ kind: "subscribe", request: 3, filters: ["x".repeat(4_096)] });
+    expect(await greedy.answer()).toMatchObject({ kind: "refused", number: 3, reason: "too-large" });
+    await greedy.send({ kind: "unsubscribe", request: 4, filters: ["1/0"] });
+    expect(await greedy.answer()).toEqual({ kind: "done", request: 4 });
+    // A session that goes makes room.
+    await server.remove("flood-0-0");
+    await client(endpoint, { id: "welcome" }).ready({ timeout: 20_000 });
+    expectUnharmed(await others.stop());
+    expect(server.stats().filters).toBeLessThan(100);
+    expect((await store.size()).keys).toBeLessThan(200);
+  });
+
+  it("asks its store nothing for acknowledgements of what was never sent", async () => {
+    const { store, endpoint } = await listen();
+    const attacker = new Hostile(endpoint);
+    await attacker.open("liar");
+    expect(await attacker.answer()).toMatchObject({ kind: "opened" });
+    const before = { scans: store.scans, commits: store.commits };
+    for (let i = 0; i < 2_000; i++) {
+      await attacker.send({ kind: "settle", low: 2 ** 40 + i, numbers: [i, 2 ** 41 + i] });
+      await attacker.send({ kind: "reported", drops: 2 ** 40 + i });
+    }
+    await attacker.send({ kind: "ping" });
+    expect(await attacker.answer()).toEqual({ kind: "pong" });
+    expect({ scans: store.scans, commits: store.commits }).toEqual(before);
+  });
+
+  it("holds for clients that neither read nor acknowledge what its bounds say, and the others have theirs", async () => {
+    const maxInFlightBytes = 1_048_576;
+    const { server, store, endpoint } = await listen({ maxInFlightBytes, maxQueueBytes: 2_097_152 });
+    const others = calm(endpoint);
+    const deaf = Array.from({ length: 4 }, () => new Hostile(endpoint));
+    for (const [i, each] of deaf.entries()) {
+      await each.open(`deaf-${i}`);
+      expect(await each.answer()).toMatchObject({ kind: "opened" });
+      await each.send({ kind: "subscribe", request: 1, filters: ["flood/#"] });
+      expect(await each.answer()).toEqual({ kind: "done", request: 1 });
+    }
+    const flood = client(endpoint, { id: "flood" });
+    const body = Buffer.alloc(65_536, 1);
+    let most = 0;
+    for (let i = 0; i < 60; i++) {
+      await Promise.all([flood.publish("flood/a", body), flood.publish(`flood/${"b".repeat(60_000)}`, "")]);
+      most = Math.max(most, server.stats().inFlightBytes);
+    }
+    // Each of the seven has a seventh of it, and one message more.
+    expect(most).toBeLessThan(maxInFlightBytes + 7 * 70_000);
+    expect(most).toBeGreaterThan(maxInFlightBytes / 2);
+    // The oldest have gone: what is kept is no more than the bounds of four sessions.
+    expect((await store.size()).bytes).toBeLessThan(4 * 2_097_152 + 1_000_000);
+    const sessions = await server.sessions();
+    for (const { id, droppedFull } of sessions)
+      if (id.startsWith("deaf")) expect(droppedFull).toBeGreaterThan(20);
+    expectUnharmed(await others.stop());
+    await Promise.all(deaf.map((each) => each.socket.close()));
+  });
+
+  it("gives a session from one to the next as often as they ask, and ends with the last", async () => {
+    const { server, store, endpoint } = await listen();
+    const others = calm(endpoint);
+    const taken = count(server, "session:closed");
+    const takers = Array.from({ length: 40 }, () => new Hostile(endpoint));
+    // The answers of those before may come in any order with its own.
+    for (const taker of takers) {
+      await taker.open("prize");
+      expect(await taker.answer()).toMatchObject({ kind: "opened" });
+    }
+    for (const taker of takers.slice(0, -1))
+      expect(await taker.answer()).toMatchObject({ kind: "ended", reason: "taken" });
+    const last = takers.at(-1) as Hostile;
+    await last.send({ kind: "ping" });
+    expect(await last.answer()).toEqual({ kind: "pong" });
+    expect(taken()).toBeGreaterThanOrEqual(39);
+    expectUnharmed(await others.stop());
+    expect(server.stats().connections).toBe(3);
+    expect((await store.size()).keys).toBeLessThan(20);
+  });
+
+  it("serves a subscription and a publication that come together", async () => {
+    const { endpoint } = await listen();
+    const [one, two] = [client(endpoint, { id: "one" }), client(endpoint, { id: "two" })];
+    await Promise.all([one.ready(), two.ready()]);
+    const rounds = Array.from({ length: 20 }, (_, i) => i);
+    const done = await Promise.all(
+      rounds.flatMap((i) => [one.subscribe(`a/${i}`), two.publish(`a/${i}`, "x"), two.subscribe(`b/${i}`)]),
+    );
+    expect(done).toHaveLength(60);
+    expect(await two.publish("a/0", "y")).toEqual({ sessions: 1, duplicate: false });
+  });
+});

@@ -1,0 +1,62 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { LmdbSessionStore } from "../../src/sessions/lmdb-store.js";
+import type { SessionStore } from "../../src/sessions/store.js";
+import { sessionStoreContract } from "./store-contract.js";
+
+let directory: string;
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "shoal-sessions-"));
+});
+afterEach(() => {
+  rmSync(directory, { recursive: true, force: true });
+});
+
+describe("sessions on LMDB", () => {
+  describe("as every store", () => {
+    let current: LmdbSessionStore | undefined;
+    sessionStoreContract(async (isFirst) => {
+      if (!isFirst && current !== undefined) {
+        const shared = current;
+        const isOpen = await shared.read([]).then(
+          () => true,
+          () => false,
+        );
+        // A process has a folder open once: a second user within it shares the store.
+        if (isOpen)
+          return {
+            name: "lmdb",
+            read: (keys) => shared.read(keys),
+            scan: (range) => shared.scan(range),
+            commit: (checks, writes) => shared.commit(checks, writes),
+            close: async () => undefined,
+          } satisfies SessionStore;
+      }
+      current = LmdbSessionStore.open(directory);
+      return current;
+    }, true);
+  });
+
+  it("keeps nothing new on a full disk, and still removes", async () => {
+    const roomy = LmdbSessionStore.open(directory);
+    await roomy.commit([], [{ key: "a", value: Buffer.from("1") }]);
+    await roomy.close();
+    const store = LmdbSessionStore.open(directory, { minFreeBytes: Number.MAX_SAFE_INTEGER });
+    const added = store.commit([], [{ key: "b", value: Buffer.from("1") }]);
+    await expect(added).rejects.toMatchObject({ code: "ERR_STORE", reason: "full" });
+    expect(await store.commit([], [{ key: "a", value: Buffer.from("2") }])).toBe(true);
+    expect(await store.commit([], [{ key: "a", value: undefined }])).toBe(true);
+    await store.close();
+  });
+
+  it("refuses a folder that this process has open, and what is not a path", async () => {
+    const store = LmdbSessionStore.open(directory);
+    expect(() => LmdbSessionStore.open(directory)).toThrow(expect.objectContaining({ reason: "taken" }));
+    expect(() => LmdbSessionStore.open("tcp://127.0.0.1:1")).toThrow(
+      expect.objectContaining({ code: "EINVAL" }),
+    );
+    await store.close();
+  });
+});

@@ -1,0 +1,37 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { PostgresSessionStore } from "../../src/sessions/postgres-store.js";
+import { PostgresServer } from "../patterns/titanic/postgres-server.js";
+import { missing } from "../support/peers.js";
+import { sessionStoreContract } from "./store-contract.js";
+
+describe.skipIf(missing("postgresql"))("sessions in PostgreSQL", () => {
+  let server: PostgresServer;
+  let tables = 0;
+  beforeAll(async () => {
+    server = await PostgresServer.start();
+  }, 30_000);
+  afterAll(async () => {
+    await server?.stop();
+  });
+
+  describe.each(["locks", "serializable"] as const)("with %s, as every store", (isolation) => {
+    sessionStoreContract((isFirst) => {
+      if (isFirst) tables += 1;
+      return PostgresSessionStore.open({
+        connectionString: server.connectionString,
+        table: `sessions_${tables}`,
+        isolation,
+      });
+    }, true);
+  });
+
+  it("refuses a name that is not one of a table, and a server that is not there", async () => {
+    await expect(PostgresSessionStore.open({ table: "a; DROP TABLE b" })).rejects.toMatchObject({
+      code: "EINVAL",
+    });
+    const connectionString = "postgres://shoal@127.0.0.1:1/postgres";
+    await expect(PostgresSessionStore.open({ connectionString })).rejects.toMatchObject({
+      code: "ERR_STORE",
+    });
+  });
+});

@@ -1,0 +1,393 @@
+/** Clients, servers and a store in one process, over sockets. */
+import { afterEach, describe, expect, it } from "vitest";
+import type { PatternEndpoints } from "../../src/patterns/kit/endpoint-list.js";
+import { StoreError } from "../../src/patterns/kit/store/error.js";
+import {
+  MemorySessionStore,
+  SessionClient,
+  type SessionClientOptions,
+  type SessionMessage,
+  SessionServer,
+  type SessionServerOptions,
+} from "../../src/sessions/index.js";
+import { ListedEndpoints } from "../support/listed-endpoints.js";
+
+const open: { close(options: { linger: number }): Promise<void> }[] = [];
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((each) => each.close({ linger: 0 })));
+});
+
+async function server(
+  store: MemorySessionStore,
+  options: Partial<SessionServerOptions> = {},
+): Promise<{ server: SessionServer; endpoint: string }> {
+  const made = new SessionServer({ store, pollInterval: 50, ...options });
+  open.push(made);
+  return { server: made, endpoint: await made.bind("tcp://127.0.0.1:0") };
+}
+
+function client(endpoints: PatternEndpoints, options: SessionClientOptions): SessionClient {
+  const made = new SessionClient(endpoints, options);
+  open.push(made);
+  return made;
+}
+
+/** A store that can be made to fail. */
+class FailingStore extends MemorySessionStore {
+  isFailing = false;
+  failures = 0;
+
+  override commit(...commit: Parameters<MemorySessionStore["commit"]>): Promise<boolean> {
+    if (!this.isFailing) return super.commit(...commit);
+    this.failures += 1;
+    return Promise.reject(new Error("the store fails"));
+  }
+}
+
+/** A store that has no room for anything new. */
+class FullStore extends MemorySessionStore {
+  isFull = false;
+
+  override async commit(...[checks, writes]: Parameters<MemorySessionStore["commit"]>): Promise<boolean> {
+    if (this.isFull) {
+      const values = await this.read(writes.map(({ key }) => key));
+      const isNew = writes.some(({ value }, i) => value !== undefined && values[i] === undefined);
+      if (isNew) throw new StoreError("full", "no room on /the/disk");
+    }
+    return super.commit(checks, writes);
+  }
+}
+
+async function take(from: SessionClient, count: number): Promise<SessionMessage[]> {
+  const messages: SessionMessage[] = [];
+  while (messages.length < count) messages.push(await from.receive({ timeout: 5_000 }));
+  return messages;
+}
+
+const texts = (messages: readonly SessionMessage[]): string[] => messages.map(({ data }) => String(data));
+
+describe("a session", () => {
+  it("gets what is published to its filters, in order, each once", async () => {
+    const { endpoint } = await server(new MemorySessionStore());
+    const reader = client(endpoint, { id: "reader", maxUnacknowledged: 2_000 });
+    const writer = client(endpoint, { id: "writer" });
+    await reader.subscribe("orders/+/new", "orders/#");
+    expect(await writer.publish("orders/7/new", "soup", { id: "m1" })).toEqual({
+      sessions: 1,
+      duplicate: false,
+    });
+    expect(await writer.publish("other", "x")).toEqual({ sessions: 0, duplicate: false });
+    for (let i = 0; i < 1_000; i++) void writer.publish(`orders/${i % 3}`, String(i));
+    const messages = await take(reader, 1_001);
+    expect(messages[0]).toMatchObject({
+      topic: "orders/7/new",
+      publisher: "writer",
+      id: "m1",
+      redelivered: false,
+    });
+    expect(texts(messages.slice(1))).toEqual(Array.from({ length: 1_000 }, (_, i) => String(i)));
+  });
+
+  it("takes no more than its window, and the rest when that is acknowledged", async () => {
+    const { endpoint } = await server(new MemorySessionStore());
+    const reader = client(endpoint, { id: "reader", maxUnacknowledged: 10 });
+    await reader.subscribe("t");
+    await Promise.all(Array.from({ length: 100 }, (_, i) => reader.publish("t", String(i))));
+    const first = await take(reader, 10);
+    await expect(reader.receive({ timeout: 150 })).rejects.toMatchObject({ code: "EAGAIN" });
+    // In any order.
+    for (const each of first.reverse()) each.acknowledge();
+    const rest: SessionMessage[] = [];
+    while (rest.length < 90) {
+      const [message] = await take(reader, 1);
+      message?.acknowledge();
+      rest.push(message as SessionMessage);
+    }
+    expect(texts(rest)).toEqual(Array.from({ length: 90 }, (_, i) => String(i + 10)));
+  });
+
+  it("is there again at another server, with its filters, and with what was not acknowledged", async () => {
+    const store = new MemorySessionStore();
+    const [one, two] = [await server(store), await server(store)];
+    const reader = client(one.endpoint, { id: "reader" });
+    await reader.subscribe("t");
+    const writer = client(two.endpoint, { id: "writer" });
+    for (const text of ["a", "b", "c"]) await writer.publish("t", text);
+    const [a] = await take(reader, 3);
+    a?.acknowledge();
+    await reader.close();
+    await writer.publish("t", "d");
+    const again = client(two.endpoint, { id: "reader" });
+    const messages = await take(again, 3);
+    expect(texts(messages)).toEqual(["b", "c", "d"]);
+    expect(messages.map(({ redelivered }) => redelivered)).toEqual([true, true, false]);
+    expect(again.stats().connections).toBe(1);
+  });
+
+  it("is taken over by a later connection, and the one before is over with that reason", async () => {
+    const store = new MemorySessionStore();
+    const [one, two] = [await server(store), await server(store)];
+    const first = client([one.endpoint, two.endpoint], { id: "reader" });
+    await first.subscribe("t");
+    const waiting = first.receive();
+    const ended = new Promise((resolve) => first.events.once("session:ended", resolve));
+    const second = client(two.endpoint, { id: "reader" });
+    await second.ready();
+    await expect(waiting).rejects.toMatchObject({ code: "ERR_SESSION", reason: "taken" });
+    expect(await ended).toMatchObject({ reason: "taken" });
+    await expect(first.publish("t", "x")).rejects.toMatchObject({ reason: "taken" });
+    await second.publish("t", "mine");
+    expect(texts(await take(second, 1))).toEqual(["mine"]);
+  });
+
+  it("is not taken back by a client that was away when another one opened it", async () => {
+    const store = new MemorySessionStore();
+    const [one, two] = [await server(store), await server(store)];
+    const list = new ListedEndpoints([one.endpoint]);
+    const first = client(list, { id: "reader" });
+    await first.subscribe("t");
+    await one.server.close({ linger: 0 });
+    const second = client(two.endpoint, { id: "reader" });
+    await second.ready();
+    const ended = new Promise((resolve) => first.events.once("session:ended", resolve));
+    list.set(two.endpoint);
+    expect(await ended).toMatchObject({ reason: "taken" });
+    await second.publish("t", "mine");
+    expect(texts(await take(second, 1))).toEqual(["mine"]);
+    expect(second.stats()).toMatchObject({ isOpen: true, connections: 1 });
+  });
+
+  it("goes on at another server when its own ends, and misses and repeats nothing", async () => {
+    const store = new MemorySessionStore();
+    const [one, two] = [await server(store), await server(store)];
+    const reader = client([one.endpoint, two.endpoint], { id: "reader" });
+    const writer = client([one.endpoint, two.endpoint], { id: "writer" });
+    await reader.subscribe("t");
+    const sent = Array.from({ length: 200 }, (_, i) => writer.publish("t", String(i)));
+    const messages = await take(reader, 50);
+    await one.server.close({ linger: 0 });
+    messages.push(...(await take(reader, 150)));
+    await Promise.all(sent);
+    expect(texts(messages)).toEqual(Array.from({ length: 200 }, (_, i) => String(i)));
+    await writer.publish("t", "after");
+    expect(texts(await take(reader, 1))).toEqual(["after"]);
+    expect(reader.endpoint).toBe(two.endpoint);
+  });
+
+  it("drops the oldest past its bounds, and reports how many", async () => {
+    const { endpoint } = await server(new MemorySessionStore());
+    const reader = client(endpoint, { id: "reader", maxQueue: 5 });
+    await reader.subscribe("t");
+    await reader.close();
+    const writer = client(endpoint, { id: "writer" });
+    for (let i = 0; i < 12; i++) await writer.publish("t", String(i));
+    const again = client(endpoint, { id: "reader", maxQueue: 5 });
+    const dropped = new Promise((resolve) => again.events.once("messages:dropped", resolve));
+    expect(texts(await take(again, 5))).toEqual(["7", "8", "9", "10", "11"]);
+    expect(await dropped).toMatchObject({ count: 7, old: 0 });
+    await again.close();
+    const third = client(endpoint, { id: "reader", maxQueue: 5 });
+    await third.ready();
+    await take(third, 5);
+    expect(third.stats().dropped).toBe(0);
+  });
+
+  it("refuses its publishers where it is to refuse, and nobody has the message then", async () => {
+    const { endpoint } = await server(new MemorySessionStore());
+    const strict = client(endpoint, { id: "strict", maxQueue: 1, drop: "refuse" });
+    const other = client(endpoint, { id: "other" });
+    await Promise.all([strict.subscribe("t"), other.subscribe("t")]);
+    await other.publish("t", "1");
+    await expect(other.publish("t", "2")).rejects.toMatchObject({ code: "ERR_SESSION", reason: "full" });
+    for (const message of await take(strict, 1)) message.acknowledge();
+    while (strict.stats().unacknowledged > 0) await new Promise((resolve) => setImmediate(resolve));
+    for (;;) {
+      const result = await other.publish("t", "3").catch(() => undefined);
+      if (result !== undefined) break;
+    }
+    expect(texts(await take(other, 2))).toEqual(["1", "3"]);
+  });
+
+  it("leaves out messages that are too old", async () => {
+    const { endpoint } = await server(new MemorySessionStore());
+    const reader = client(endpoint, { id: "reader", maxAge: 100 });
+    await reader.subscribe("t");
+    await reader.close();
+    const writer = client(endpoint, { id: "writer" });
+    await writer.publish("t", "old");
+    const since = Date.now();
+    while (Date.now() - since < 150) await new Promise((resolve) => setTimeout(resolve, 20));
+    await writer.publish("t", "new");
+    const again = client(endpoint, { id: "reader", maxAge: 100 });
+    const dropped = new Promise((resolve) => again.events.once("messages:dropped", resolve));
+    expect(texts(await take(again, 1))).toEqual(["new"]);
+    expect(await dropped).toMatchObject({ count: 1, old: 1 });
+  });
+
+  it("keeps one of several publications with one id", async () => {
+    const { endpoint } = await server(new MemorySessionStore());
+    const one = client(endpoint, { id: "one" });
+    await one.subscribe("t");
+    expect(await one.publish("t", "a", { id: "order 7" })).toEqual({ sessions: 1, duplicate: false });
+    expect(await one.publish("t", "a", { id: "order 7" })).toEqual({ sessions: 0, duplicate: true });
+    await one.close();
+    const again = client(endpoint, { id: "one" });
+    expect(await again.publish("t", "a", { id: "order 7" })).toMatchObject({ duplicate: true });
+    expect(await again.publish("t", "b", { id: "order 8" })).toMatchObject({ duplicate: false });
+    expect(texts(await take(again, 2))).toEqual(["a", "b"]);
+  });
+
+  it("is removed when its time is over, by its client, and by an operator", async () => {
+    const store = new MemorySessionStore();
+    const { server: one, endpoint } = await server(store);
+    const brief = client(endpoint, { id: "brief", expiry: 0 });
+    await brief.subscribe("t");
+    await brief.publish("t", "x");
+    const removed = new Promise((resolve) => one.events.once("session:closed", resolve));
+    await brief.close();
+    await removed;
+    expect(await one.sessions()).toEqual([]);
+
+    const ending = client(endpoint, { id: "ending" });
+    await ending.subscribe("t");
+    await ending.end();
+    expect(await one.sessions()).toEqual([]);
+
+    const kept = client(endpoint, { id: "kept" });
+    await kept.subscribe("t");
+    expect(await one.sessions()).toMatchObject([{ id: "kept", isConnected: true, isHere: true, filters: 1 }]);
+    const over = kept.receive();
+    await one.remove("kept");
+    await expect(over).rejects.toMatchObject({ reason: "gone" });
+    await expect(one.remove("kept")).rejects.toMatchObject({ reason: "gone" });
+
+    const short = client(endpoint, { id: "short", expiry: 50 });
+    await short.subscribe("t");
+    await short.publish("t", "x");
+    await short.close();
+    const expired = await new Promise((resolve) => {
+      one.events.on("session:removed", (event) => event.reason === "expired" && resolve(event.id));
+    });
+    expect(expired).toBe("short");
+    // Its messages go with it.
+    const left = async (): Promise<number> =>
+      (await store.scan({ from: "f/", to: "s", limit: 100, maxBytes: 10_000 })).filter(
+        ({ key }) => !key.startsWith("n/"),
+      ).length;
+    while ((await left()) > 0) await new Promise((resolve) => setTimeout(resolve, 20));
+  });
+
+  it("is removed by the next server where the one that was asked cannot, and kept with an error where none can", async () => {
+    const store = new FailingStore();
+    const { server: one, endpoint } = await server(store);
+    const ending = client(endpoint, { id: "ending" });
+    await ending.subscribe("t");
+    store.isFailing = true;
+    one.events.once("store:failed", () => {
+      store.isFailing = false;
+    });
+    await ending.end();
+    expect(store.failures).toBeGreaterThan(0);
+    expect(await one.sessions()).toEqual([]);
+
+    const kept = client(endpoint, { id: "kept" });
+    await kept.subscribe("t");
+    store.isFailing = true;
+    await expect(kept.end({ timeout: 200 })).rejects.toMatchObject({ code: "ETIMEDOUT" });
+    store.isFailing = false;
+    expect(await one.sessions()).toMatchObject([{ id: "kept", filters: 1 }]);
+
+    // Not connected when it is to be removed.
+    const { server: two, endpoint: other } = await server(store);
+    const moved = client([endpoint, other], { id: "kept" });
+    await moved.ready();
+    const lost = new Promise((resolve) => moved.events.once("session:lost", resolve));
+    await one.close();
+    await lost;
+    await moved.end();
+    expect(await two.sessions()).toEqual([]);
+
+    const alone = client(other, { id: "alone" });
+    await alone.subscribe("t");
+    const left = new Promise((resolve) => alone.events.once("session:lost", resolve));
+    await two.close();
+    await left;
+    await expect(alone.end({ timeout: 100 })).rejects.toMatchObject({ code: "ETIMEDOUT" });
+  });
+
+  it("is not removed by a client that has lost it to another one, or that closes", async () => {
+    const store = new FailingStore();
+    const { server: one, endpoint } = await server(store);
+    const first = client(endpoint, { id: "reader" });
+    await first.subscribe("t");
+    const ended = new Promise((resolve) => first.events.once("session:ended", resolve));
+    const second = client(endpoint, { id: "reader" });
+    await ended;
+    await expect(first.end()).rejects.toMatchObject({ code: "ERR_SESSION", reason: "taken" });
+    expect(await one.sessions()).toMatchObject([{ id: "reader", isConnected: true, filters: 1 }]);
+
+    await second.ready();
+    store.isFailing = true;
+    const failed = new Promise((resolve) => one.events.once("store:failed", resolve));
+    const ending = second.end().catch(({ code }: { code: string }) => code);
+    await failed;
+    await second.close();
+    expect(await ending).toBe("EAGAIN");
+    store.isFailing = false;
+    expect(await one.sessions()).toMatchObject([{ id: "reader", filters: 1 }]);
+  });
+
+  it("refuses what its store has no room for, with that reason, and goes on", async () => {
+    const store = new FullStore();
+    const { server: one, endpoint } = await server(store);
+    const reader = client(endpoint, { id: "reader" });
+    await reader.subscribe("t");
+    const writer = client(endpoint, { id: "writer" });
+    await writer.publish("t", "before");
+    let failures = 0;
+    one.events.on("store:failed", () => {
+      failures += 1;
+    });
+    store.isFull = true;
+    const full = { code: "ERR_SESSION", reason: "full", message: "The store of the sessions has no room." };
+    const refused = await Promise.allSettled(
+      Array.from({ length: 100 }, (_, i) => writer.publish("t", `refused ${i}`)),
+    );
+    for (const each of refused) expect(each).toMatchObject({ status: "rejected", reason: full });
+    await expect(writer.subscribe("u")).rejects.toMatchObject(full);
+    expect(failures).toBe(101);
+    // It writes nothing new.
+    (await reader.receive()).acknowledge();
+    const newcomer = client(endpoint, { id: "newcomer" });
+    const lost = await new Promise((resolve) => newcomer.events.once("session:lost", resolve));
+    expect(lost).toMatchObject({ reason: full.message });
+    store.isFull = false;
+    expect(await writer.publish("t", "after")).toEqual({ sessions: 1, duplicate: false });
+    expect(texts(await take(reader, 1))).toEqual(["after"]);
+    expect(writer.stats().connections).toBe(1);
+    await newcomer.ready();
+  });
+
+  it("has the reason of the last connection's end in the error of a call that nobody answered", async () => {
+    const store = new FailingStore();
+    const { endpoint } = await server(store);
+    const writer = client(endpoint, { id: "writer", reconnectInterval: 20, timeout: 300 });
+    await writer.ready();
+    store.isFailing = true;
+    const failure = await writer.publish("t", "x").catch((error: Error) => error);
+    expect(failure).toMatchObject({ code: "ETIMEDOUT", endpoint });
+    expect((failure as Error).message).toContain("the last connection ended: unavailable");
+    // Not at once each time.
+    expect(store.failures).toBeLessThan(40);
+  });
+
+  it("is opened by those alone whom the server lets in", async () => {
+    const { endpoint } = await server(new MemorySessionStore(), {
+      authorize: async ({ id, token }) => token === `secret of ${id}`,
+    });
+    const wrong = client(endpoint, { id: "ana", token: "secret of bob" });
+    await expect(wrong.ready()).rejects.toMatchObject({ code: "ERR_SESSION", reason: "refused" });
+    const right = client(endpoint, { id: "ana", token: "secret of ana" });
+    await right.ready({ timeout: 5_000 });
+  });
+});

@@ -1,0 +1,257 @@
+/** A node of a cluster that is on the ZRE plane, too: over real sockets, on the loopback interface. */
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import {
+  type ClusterEvent,
+  ClusterNode,
+  type ClusterNodeOptions,
+  ZrePlane,
+} from "../../src/cluster/index.js";
+import { Pull, Push } from "../../src/index.js";
+import { freePort } from "../support/ports.js";
+
+let port = 0;
+let open: { close(): Promise<unknown> }[] = [];
+
+beforeEach(async () => {
+  port = await freePort();
+});
+afterEach(async () => {
+  await Promise.all(open.map((each) => each.close()));
+  open = [];
+});
+
+const TYPES = ["joined", "back", "left", "lost", "group:joined", "group:left", "shout", "whisper"] as const;
+
+async function node(name: string, options: ClusterNodeOptions = {}) {
+  const found = new ClusterNode({
+    name,
+    multicast: false,
+    zre: { port, interface: "lo", headers: { "X-A": name } },
+    ...options,
+  });
+  open.push(found);
+  const events: ClusterEvent[] = [];
+  for (const type of TYPES) found.events.on(type, (event) => void events.push(event));
+  await found.start();
+  return { node: found, events, said: () => events.map(({ type }) => type) };
+}
+
+async function plane(name: string, headers: Record<string, string> = { "X-Z": "1" }): Promise<ZrePlane> {
+  const found = new ZrePlane({ name, port, interface: "lo", headers });
+  open.push(found);
+  await found.start();
+  return found;
+}
+
+const eventually = (check: () => void): Promise<void> => vi.waitFor(check, { timeout: 20_000, interval: 5 });
+
+describe("a node on the ZRE plane", () => {
+  it("has ZRE's peers as members, with their headers, and their groups and messages as events", async () => {
+    const a = await node("a");
+    const z = await plane("z");
+    await eventually(() => expect(a.said()).toEqual(["joined"]));
+    const [, member] = a.node.members();
+    expect(member).toMatchObject({
+      id: z.uuid,
+      name: "z",
+      state: "alive",
+      zre: true,
+      local: true,
+      addresses: [z.endpoint],
+    });
+    expect({ ...member?.props }).toEqual({ "X-Z": "1" });
+    expect(a.node.member("z")?.id).toBe(z.uuid);
+    // It may have heard the other one's HELLO first.
+    await eventually(() => expect(z.peer("a")?.uuid).toBe(a.node.id));
+    expect(z.peer("a")?.headers).toMatchObject({
+      "X-A": "a",
+      "X-SHOAL-ID": a.node.id,
+      "X-SHOAL-ADDRESS": "",
+    });
+    // ZRE's programs see no group that the program did not join.
+    expect(z.peer("a")?.groups).toEqual([]);
+    a.node.joinGroup("G");
+    z.join("G");
+    await eventually(() => expect([a.said().length, z.peer("a")?.groups]).toEqual([2, ["G"]]));
+    expect(a.node.shout("G", "to all")).toBe(1);
+    a.node.whisper("z", "to z");
+    z.shout("G", "from z");
+    z.whisper("a", "for a");
+    await eventually(() => expect(a.events).toHaveLength(4));
+    expect(
+      a.events
+        .slice(1)
+        .map((event) => ({ ...event, member: 0, frames: "frames" in event ? event.frames.map(String) : [] })),
+    ).toEqual([
+      { type: "group:joined", group: "G", member: 0, frames: [] },
+      { type: "shout", group: "G", member: 0, frames: ["from z"] },
+      { type: "whisper", member: 0, frames: ["for a"] },
+    ]);
+    a.node.leaveGroup("G");
+    await z.close();
+    await eventually(() => expect(a.said().at(-1)).toBe("left"));
+    expect(a.node.members({ self: false })).toEqual([]);
+  });
+
+  it("resolves ZRE's peers, and their endpoints by headers, where it is asked for them", async () => {
+    const pull = new Pull();
+    const push = new Push();
+    open.push(pull, push);
+    const endpoint = await pull.bind("tcp://127.0.0.1:*");
+    const a = await node("a");
+    const z = await plane("z", {
+      "X-FILEMQ": endpoint,
+      "X-PIPE": "ipc:///tmp/z",
+      "X-ANY": "tcp://*:5777",
+      "X-SHOAL-FAKE": endpoint,
+      "X-JUNK": "tcp://nowhere",
+      "X-two words": endpoint,
+      FILEMQ: endpoint,
+    });
+    const asked = a.node.resolver({ has: ["zre", "FILEMQ"] });
+    push.connect(asked);
+    await eventually(() => expect(a.said()).toEqual(["joined"]));
+    expect(a.node.resolve("zre").map(({ id }) => id)).toEqual([z.uuid]);
+    expect(a.node.resolve("zre", "localhost", "z", "PIPE").map(({ id }) => id)).toEqual([z.uuid]);
+    expect({ ...asked.services[0]?.endpoints }).toEqual({
+      FILEMQ: [endpoint],
+      PIPE: ["ipc:///tmp/z"],
+      ANY: ["tcp://127.0.0.1:5777"],
+    });
+    expect(asked.services[0]?.tags).toEqual([]);
+    // Nobody proves who it is: who asks for a service or a name does not get it.
+    expect(a.node.resolve("FILEMQ")).toEqual([]);
+    expect(a.node.resolve("z")).toEqual([]);
+    expect(a.node.resolver("match", { has: ["*"] }).services.map(({ name }) => name)).toEqual([a.node.name]);
+    expect(a.node.resolver({ some: ["zre", "self"] }).services.map(({ id }) => id)).toEqual([
+      a.node.id,
+      z.uuid,
+    ]);
+    expect(a.node.resolve("zre", "nothing")).toEqual([]);
+
+    await push.send("to a peer");
+    expect(String(await pull.receive())).toBe("to a peer");
+    const ended = new AbortController();
+    const lists = asked.endpoints(ended.signal);
+    expect((await lists.next()).value).toEqual([endpoint]);
+    await z.close();
+    expect((await lists.next()).value).toEqual([]);
+    ended.abort();
+    await lists.return();
+  });
+
+  it("is a member where it was found by ZRE alone, and says its address there", async () => {
+    const options = {
+      scope: "link",
+      interface: "lo",
+      key: "01234567890123456789012345678901234567ab",
+    } as const;
+    const a = await node("a", options);
+    const b = await node("b", options);
+    await eventually(() => {
+      for (const [one, other] of [
+        [a, b],
+        [b, a],
+      ] as const) {
+        const members = one.node.members({ self: false });
+        expect(members.map(({ id, zre, addresses }) => [id, zre, addresses[0]])).toEqual([
+          [other.node.id, undefined, other.node.address],
+        ]);
+      }
+    });
+    // Of another cluster: a peer, and no member.
+    const c = await node("c", { ...options, group: "another" });
+    await eventually(() => expect(a.node.member("c")?.zre).toBe(true));
+    expect(c.node.address).not.toBe("");
+  });
+
+  it("is shown once where it is a member, too, whichever plane was first", async () => {
+    const a = await node("a");
+    // On the plane first, a member a while later.
+    const b = await node("b");
+    await eventually(() =>
+      expect(a.node.members({ self: false })).toMatchObject([{ id: b.node.id, zre: true }]),
+    );
+    const c = await node("c", { seeds: [a.node.address, b.node.address] });
+    for (const each of [a, b, c])
+      await eventually(() => {
+        const others = each.node.members({ self: false });
+        expect(others.map(({ zre }) => zre)).toEqual([undefined, undefined]);
+      });
+    for (const each of [a, b, c]) {
+      const joined = (): string[] =>
+        each.events.flatMap((event) => (event.type === "joined" ? [event.member.id] : []));
+      // A newcomer's event waits for its tags.
+      await eventually(() => expect(new Set(joined()).size).toBe(2));
+      expect(joined()).toHaveLength(2);
+    }
+    // A whisper to a member goes by its full name, too.
+    a.node.whisper(b.node.name, "hello");
+    await eventually(() => expect(b.said()).toContain("whisper"));
+    const [whisper] = b.events.filter((event) => event.type === "whisper");
+    expect(whisper).toMatchObject({ member: { id: a.node.id } });
+    await c.node.leave();
+    await eventually(() => expect(a.said().filter((type) => type === "left")).toEqual(["left"]));
+    expect(a.node.members({ self: false })).toHaveLength(1);
+  });
+
+  it("is not disturbed by peers that shout and leave while it closes", async () => {
+    const thrown: unknown[] = [];
+    const onThrown = (error: unknown): void => void thrown.push(error);
+    process.on("uncaughtException", onThrown);
+    const a = await node("a");
+    const peers = [await plane("x"), await plane("y")];
+    a.node.joinGroup("G");
+    for (const peer of peers) {
+      peer.join("G");
+      await eventually(() => expect(peer.peer("a")?.groups).toEqual(["G"]));
+    }
+    for (const peer of peers) for (let i = 0; i < 200; i++) peer.shout("G", "x".repeat(1_000));
+    await eventually(() => expect(a.said()).toContain("shout"));
+    const closing = a.node.close({ linger: 1_000 });
+    for (const peer of peers) for (let i = 0; i < 200; i++) peer.shout("G", "x".repeat(1_000));
+    await (peers[0] as ZrePlane).close();
+    await closing;
+    process.off("uncaughtException", onThrown);
+    expect(thrown).toEqual([]);
+  });
+
+  it("is in the groups that it joined before the start", async () => {
+    const early = new ClusterNode({ name: "early", multicast: false, zre: { port, interface: "lo" } });
+    open.push(early);
+    early.joinGroup("G");
+    early.joinGroup("H");
+    early.leaveGroup("H");
+    expect(early.groups).toEqual(["G"]);
+    const p = new ZrePlane({ name: "p", port, interface: "lo" });
+    open.push(p);
+    p.join("P");
+    expect(p.groups).toEqual(["P"]);
+    await Promise.all([early.start(), p.start()]);
+    await eventually(() => expect(p.peer("early")?.groups).toEqual(["G"]));
+    await eventually(() => expect(early.shout("P", "x")).toBe(1));
+  });
+
+  it("refuses what cannot be", async () => {
+    expect(() => new ClusterNode({ zre: true, scope: "host" })).toThrow(/not with the scope "host"/);
+    expect(() => new ClusterNode({ zre: { prot: 1 } as never })).toThrow(/did you mean port/);
+    expect(() => new ClusterNode({ zre: { headers: { "": "x" } } })).toThrow(/header "" is empty/);
+    expect(() => new ClusterNode({ zre: 1 as never })).toThrow(/true, false or an object/);
+    const without = new ClusterNode({ multicast: false });
+    open.push(without);
+    expect(() => without.shout("G", "x")).toThrow(expect.objectContaining({ code: "NOT_SUPPORTED" }));
+    expect(() => without.whisper("x", "x")).toThrow(expect.objectContaining({ code: "NOT_SUPPORTED" }));
+    const early = new ClusterNode({ multicast: false, zre: { port, interface: "lo" } });
+    open.push(early);
+    expect(() => early.shout("G", "x")).toThrow(expect.objectContaining({ code: "EFSM" }));
+    expect(() => early.joinGroup("")).toThrow(expect.objectContaining({ code: "EINVAL" }));
+    await early.start();
+    expect(() => early.whisper("nobody", "x")).toThrow(expect.objectContaining({ code: "EHOSTUNREACH" }));
+    await early.close();
+    expect(() => early.joinGroup("G")).toThrow(expect.objectContaining({ code: "EBADF" }));
+    const lost = new ClusterNode({ multicast: false, zre: { port, interface: "no-such" } });
+    await expect(lost.start()).rejects.toThrow(/no-such/);
+    expect(lost.closed).toBe(true);
+    await lost.close();
+  });
+});

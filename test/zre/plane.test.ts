@@ -1,0 +1,440 @@
+/** Nodes on the ZRE plane over real sockets, on the loopback interface: its broadcast address reaches all of them. */
+import dgram from "node:dgram";
+import { type AddressInfo, connect as connectTcp, createServer } from "node:net";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { MACHINE, setPlatformStandIn } from "../../src/engine/zmtp/transport/transports.js";
+import { Dealer, Router } from "../../src/index.js";
+import { BeaconSockets } from "../../src/zre/beacon.js";
+import { encodeBeacon, encodeHello, encodePing, encodeWhisper, identityOf } from "../../src/zre/codec.js";
+import type { ZreEvent } from "../../src/zre/events.js";
+import { nodeHeaders, readNodeHeaders } from "../../src/zre/headers.js";
+import { type ZreOptions, ZrePlane } from "../../src/zre/plane.js";
+import { LONG } from "../support/long.js";
+import { freePort } from "../support/ports.js";
+
+const BROADCAST = "127.255.255.255";
+let port = 0;
+let open: { close(): unknown }[] = [];
+
+beforeEach(async () => {
+  port = await freePort();
+});
+afterEach(async () => {
+  await Promise.all(open.map((each) => each.close()));
+  open = [];
+});
+
+type EventOf<T extends ZreEvent["type"]> = ZreEvent & { readonly type: T };
+
+/** A node, and all that happens to it. */
+class Seen {
+  readonly plane: ZrePlane;
+  readonly events: ZreEvent[] = [];
+  constructor(options: ZreOptions = {}) {
+    this.plane = new ZrePlane({ port, interface: "lo", ...options });
+    open.push(this.plane);
+    for (const type of ["enter", "exit", "join", "leave", "evasive", "whisper", "shout"] as const)
+      this.plane.events.on(type, (event) => void this.events.push(event));
+  }
+  /** Waits for an event of a type that fits. */
+  async until<T extends ZreEvent["type"]>(
+    type: T,
+    fits: (event: EventOf<T>) => boolean = () => true,
+  ): Promise<EventOf<T>> {
+    const find = () => this.events.find((event) => event.type === type && fits(event as EventOf<T>));
+    for (;;) {
+      const found = find();
+      if (found !== undefined) return found as EventOf<T>;
+      await new Promise<void>((resolve) => void this.plane.events.once(type, () => resolve()));
+    }
+  }
+}
+
+async function start(options: ZreOptions = {}): Promise<Seen> {
+  const seen = new Seen(options);
+  await seen.plane.start();
+  return seen;
+}
+
+/** Sends datagrams as a node of the link. */
+async function beaconer(): Promise<(bytes: Buffer) => Promise<void>> {
+  const socket = dgram.createSocket("udp4");
+  await new Promise<void>((resolve) => void socket.bind(0, "127.0.0.1", resolve));
+  socket.setBroadcast(true);
+  open.push({ close: () => socket.close() });
+  return (bytes) =>
+    new Promise((resolve, reject) => {
+      socket.send(bytes, port, BROADCAST, (error) => (error === null ? resolve() : reject(error)));
+    });
+}
+
+/** A DEALER at a node's mailbox that says it is a peer. */
+function stranger(at: ZrePlane, uuid: string): Dealer {
+  const dealer = new Dealer({ routingId: identityOf(uuid), linger: 0 });
+  open.push(dealer);
+  dealer.connect(at.endpoint);
+  return dealer;
+}
+
+const UUID = "ab".repeat(16);
+const hello = (endpoint = "tcp://127.0.0.1:9", groups: string[] = []): Buffer =>
+  encodeHello(1, { endpoint, groups, status: groups.length & 0xff, name: "stranger", headers: {} });
+
+/** Until something that has no event holds. */
+const eventually = (holds: () => boolean): Promise<void> =>
+  vi.waitFor(() => expect(holds()).toBe(true), { timeout: 20_000, interval: 10 });
+
+describe("nodes on the plane", () => {
+  it("find each other, with names, headers and groups", async () => {
+    const a = await start({ name: "a", headers: { "X-A": "1" } });
+    a.plane.join("all");
+    const b = await start({ name: "b" });
+    const [atA, atB] = await Promise.all([a.until("enter"), b.until("enter")]);
+    expect(atA.peer).toMatchObject({ uuid: b.plane.uuid, name: "b", evasive: false });
+    expect(atB.peer).toMatchObject({ uuid: a.plane.uuid, name: "a", endpoint: a.plane.endpoint });
+    expect({ ...atB.peer.headers }).toEqual({ "X-A": "1" });
+    expect((await b.until("join")).group).toBe("all");
+    expect(b.plane.peer("a")?.groups).toEqual(["all"]);
+    expect(Object.isFrozen(atB.peer)).toBe(true);
+  });
+
+  it("send their first beacon before start() resolves, not in a turn to come", async () => {
+    const sent = vi.spyOn(dgram.Socket.prototype, "send");
+    try {
+      await start();
+      expect(
+        sent.mock.calls.map(([bytes]) => (bytes as unknown as Buffer).subarray(0, 4).toString("latin1")),
+      ).toEqual(["ZRE\x01"]);
+    } finally {
+      sent.mockRestore();
+    }
+  });
+
+  it("leave nothing open where another program keeps the port of the beacons to itself", async () => {
+    const other = dgram.createSocket("udp4");
+    await new Promise<void>((resolve) => void other.bind(port, resolve));
+    const plane = new ZrePlane({ port, interface: "lo" });
+    await expect(plane.start()).rejects.toMatchObject({ code: "EADDRINUSE" });
+    expect(plane.endpoint).toBe("");
+    await plane.close();
+    await new Promise<void>((resolve) => void other.close(resolve));
+    // The port is free: neither the socket that hears nor the one that sends is left.
+    const alone = dgram.createSocket("udp4");
+    open.push({ close: () => alone.close() });
+    await new Promise<void>((resolve, reject) => void alone.once("error", reject).bind(port, resolve));
+  });
+
+  it("whisper and shout, in order", async () => {
+    const [a, b] = [await start({ name: "a" }), await start({ name: "b" })];
+    await Promise.all([a.until("enter"), b.until("enter")]);
+    b.plane.join("all");
+    await a.until("join");
+    a.plane.whisper("b", "one", Buffer.from("two"));
+    a.plane.whisper(b.plane.uuid, "three");
+    expect(a.plane.shout("all", "four", "")).toBe(1);
+    expect(a.plane.shout("nobody", "five")).toBe(0);
+    await b.until("shout");
+    expect(b.events.flatMap((event) => ("frames" in event ? [event.frames.map(String)] : []))).toEqual([
+      ["one", "two"],
+      ["three"],
+      ["four", ""],
+    ]);
+  });
+
+  it("see that one joins and leaves groups, and leaves", async () => {
+    const [a, b] = [await start({ name: "a" }), await start({ name: "b" })];
+    await a.until("enter");
+    b.plane.join("g");
+    b.plane.join("g");
+    b.plane.leave("g");
+    await a.until("leave");
+    expect(a.plane.peers()[0]?.groups).toEqual([]);
+    await b.plane.close();
+    expect((await a.until("exit")).reason).toBe("left");
+    expect(a.plane.peers()).toEqual([]);
+    expect(a.events.map(({ type }) => type)).toEqual(["enter", "join", "leave", "exit"]);
+  });
+
+  it("send what waits before they leave", async () => {
+    const [a, b] = [await start({ name: "a" }), await start({ name: "b" })];
+    await Promise.all([a.until("enter"), b.until("enter")]);
+    for (let i = 0; i < 500; i++) b.plane.whisper("a", `${i}`);
+    await b.plane.close();
+    await a.until("exit");
+    expect(a.events.filter(({ type }) => type === "whisper")).toHaveLength(500);
+  });
+
+  it("opens no mailbox for a beacon that comes while it closes: nobody would close it", async () => {
+    const a = await start();
+    const send = await beaconer();
+    let connections = 0;
+    const mailbox = createServer((socket) => {
+      connections += 1;
+      socket.destroy();
+    });
+    await new Promise<void>((resolve) => void mailbox.listen(0, "127.0.0.1", resolve));
+    open.push({ close: () => new Promise<void>((resolve) => void mailbox.close(() => resolve())) });
+    let release = (): void => undefined;
+    const sent = new Promise<boolean>((resolve) => {
+      release = () => resolve(true);
+    });
+    // It sends its farewells for as long as the test takes.
+    const farewells = vi.spyOn(BeaconSockets.prototype, "send").mockReturnValue(sent);
+    try {
+      const closed = a.plane.close();
+      await eventually(() => farewells.mock.calls.length > 0);
+      await send(encodeBeacon(UUID, (mailbox.address() as AddressInfo).port));
+      await eventually(() => a.plane.stats().refused.endpoint + a.plane.stats().pending > 0);
+      expect(a.plane.stats()).toMatchObject({ pending: 0, refused: { endpoint: 1 } });
+      release();
+      await closed;
+      expect(connections).toBe(0);
+    } finally {
+      release();
+      farewells.mockRestore();
+    }
+  });
+
+  it.runIf(LONG)(
+    "are 35 on one host, and all see all: more mailboxes than a context has sockets",
+    async () => {
+      const all = await Promise.all(Array.from({ length: 35 }, () => start()));
+      await eventually(() => all.every(({ plane }) => plane.peers().length === 34));
+      expect(all.flatMap(({ events }) => events.filter(({ type }) => type === "exit"))).toEqual([]);
+    },
+  );
+
+  it("ask one that is silent, and let it go when it stays silent", async () => {
+    const a = await start({ evasive: 100, expired: 400 });
+    // Its mailbox takes connections and never answers.
+    const silent = new Router({ linger: 0 });
+    open.push(silent);
+    const endpoint = await silent.bind("tcp://127.0.0.1:*");
+    await stranger(a.plane, UUID).send(hello(endpoint));
+    await a.until("enter");
+    expect((await a.until("evasive")).peer.uuid).toBe(UUID);
+    expect((await a.until("exit")).reason).toBe("expired");
+  });
+
+  it("have the headers of a node of a cluster, where they are within its bounds", () => {
+    const node = {
+      id: "0f".repeat(16),
+      bus: "default",
+      address: "10.0.0.1:7000",
+      tags: ["billing"],
+      props: { version: "2.1" },
+    };
+    const read = readNodeHeaders(nodeHeaders(node));
+    expect({ ...read, props: { ...read?.props } }).toEqual(node);
+    const headers = nodeHeaders(node);
+    for (const [name, value] of [
+      ["X-SHOAL-ID", "x"],
+      ["X-SHOAL-TAGS", "[1]"],
+      ["X-SHOAL-TAGS", "{"],
+      ["X-SHOAL-TAGS", "null"],
+      ["X-SHOAL-PROPS", "[]"],
+      ["X-SHOAL-PROPS", `{"a":"${"x".repeat(600)}"}`],
+      ["X-SHOAL-BUS", "b".repeat(65)],
+    ] as const)
+      expect(readNodeHeaders({ ...headers, [name]: value })).toBeUndefined();
+    expect(readNodeHeaders({})).toBeUndefined();
+  });
+});
+
+describe("a plane whose host's interfaces change", () => {
+  const LOOPBACK = { name: "lo", address: "127.0.0.1", netmask: "255.0.0.0", internal: true };
+  /** All of 127.0.0.0/8 is this host's: an address of it stands for that of another interface. */
+  const ETH0 = { ...LOOPBACK, name: "eth0", address: "127.0.0.2", internal: false };
+
+  afterEach(() => setPlatformStandIn(undefined));
+
+  it("moves to one that comes up with its groups, and its peers meet it there", async () => {
+    let interfaces = [LOOPBACK];
+    setPlatformStandIn(() => ({ ...MACHINE, interfaces: () => interfaces }));
+    const a = await start({ name: "a", interface: undefined });
+    setPlatformStandIn(undefined);
+    const b = await start({ name: "b" });
+    a.plane.join("all");
+    await Promise.all([a.until("enter"), b.until("join")]);
+    expect(a.plane.endpoint).toMatch(/^tcp:\/\/127\.0\.0\.1:/);
+    interfaces = [LOOPBACK, ETH0];
+    const isThere = ({ peer }: ZreEvent): boolean => peer.endpoint.startsWith("tcp://127.0.0.2:");
+    await b.until("enter", isThere);
+    await b.until("join", isThere);
+    await eventually(() => a.events.filter(({ type }) => type === "enter").length === 2);
+    expect(
+      [a.events, b.events].map((events) =>
+        events.flatMap((each) => (each.type === "exit" ? each.reason : [])),
+      ),
+    ).toEqual([["expired"], ["left"]]);
+    b.plane.shout("all", "hello");
+    expect((await a.until("shout")).frames.map(String)).toEqual(["hello"]);
+  });
+
+  it("gives its peers other headers as one that enters again, and keeps its network while it is away", async () => {
+    let interfaces = [ETH0];
+    const read = vi.fn(() => interfaces);
+    setPlatformStandIn(() => ({ ...MACHINE, interfaces: read }));
+    const a = await start({ name: "a", interface: undefined, headers: { "X-A": "1" } });
+    setPlatformStandIn(undefined);
+    const b = await start({ name: "b" });
+    expect({ ...(await b.until("enter")).peer.headers }).toEqual({ "X-A": "1" });
+    interfaces = [LOOPBACK];
+    const looks = read.mock.calls.length;
+    await eventually(() => read.mock.calls.length > looks + 1);
+    expect([a.plane.endpoint.slice(0, 15), b.plane.peers().length]).toEqual(["tcp://127.0.0.2", 1]);
+    interfaces = [ETH0];
+    a.plane.setHeaders({ "X-A": "2" });
+    await b.until("enter", ({ peer }) => peer.headers["X-A"] === "2");
+  });
+});
+
+describe("a caller's mistake", () => {
+  it("throws before anything changes", async () => {
+    expect(() => new ZrePlane({ uuid: "x" })).toThrow(/32 lower-case hex/);
+    expect(() => new ZrePlane({ name: "n".repeat(256) })).toThrow(/256 bytes/);
+    expect(() => new ZrePlane({ headers: { a: 1 } as never })).toThrow(/not a string/);
+    expect(() => new ZrePlane({ port: 0 })).toThrow(/port/);
+    expect(() => new ZrePlane({ prot: 1 } as never)).toThrow(/did you mean port/);
+    const { plane } = new Seen();
+    expect(() => plane.shout("g", "x")).toThrow(/was not started/);
+    await plane.start();
+    expect(() => plane.join("")).toThrow(/group is empty/);
+    expect(() => plane.join("g".repeat(256))).toThrow(/256 bytes/);
+    expect(() => plane.whisper("nobody", "x")).toThrow(/no ZRE peer is "nobody"/);
+    expect(() => plane.shout("g", 1 as never)).toThrow(/a frame is a text or bytes/);
+    for (let i = 0; i < 256; i++) plane.join(`${i}`);
+    expect(() => plane.join("one more")).toThrow(/256 groups at most/);
+    expect(plane.groups).toHaveLength(256);
+    await plane.close();
+    expect(() => plane.join("g")).toThrow(/is closed/);
+    await expect(new Seen({ interface: "no-such" }).plane.start()).rejects.toThrow(/no-such/);
+  });
+});
+
+describe("a hostile peer", () => {
+  it("is not entered by junk, commands before HELLO, and endpoints that nobody should dial", async () => {
+    const a = await start();
+    const dealer = stranger(a.plane, UUID);
+    await dealer.send(encodePing(1));
+    await dealer.send(Buffer.from("junk"));
+    await dealer.send([Buffer.alloc(0)]);
+    for (const endpoint of [
+      "ipc:///tmp/x",
+      "inproc://x",
+      "tcp://a;b:1",
+      "tcp://127.0.0.1:0",
+      "tcp://127.0.0.1:70000",
+      "",
+      "x",
+    ])
+      await dealer.send(hello(endpoint));
+    const anonymous = new Dealer({ linger: 0 });
+    open.push(anonymous);
+    anonymous.connect(a.plane.endpoint);
+    await anonymous.send(hello());
+    await eventually(() => a.plane.stats().refused.endpoint === 7 && a.plane.stats().junk.identity === 1);
+    expect(a.plane.stats()).toMatchObject({
+      peers: 0,
+      pending: 0,
+      junk: { signature: 1, truncated: 1, identity: 1 },
+      refused: { hello: 1, endpoint: 7 },
+    });
+  });
+
+  it("with a name for a host is dialled where it comes from", async () => {
+    const a = await start();
+    await stranger(a.plane, UUID).send(hello("tcp://no-such-host.invalid:9"));
+    expect((await a.until("enter")).peer.name).toBe("stranger");
+  });
+
+  it("with a wrong sequence goes", async () => {
+    const a = await start();
+    const dealer = stranger(a.plane, UUID);
+    await dealer.send(hello());
+    await dealer.send(encodeWhisper(2));
+    await dealer.send(encodeWhisper(4));
+    expect((await a.until("exit")).reason).toBe("sequence");
+  });
+
+  it("that says HELLO without end costs no more than a bounded number of connections", async () => {
+    const a = await start();
+    const dealer = stranger(a.plane, UUID);
+    for (let i = 0; i < 3_000; i++) await dealer.send(hello());
+    await dealer.send(encodeWhisper(2));
+    await a.until("whisper");
+    // The first, and one each 100 ms.
+    expect(a.events.filter(({ type }) => type === "enter").length).toBeLessThan(300);
+    // Others still get in.
+    const b = await start();
+    await b.until("enter", ({ peer }) => peer.uuid === a.plane.uuid);
+  });
+
+  it("with a million groups is junk, and one with many JOINs is held to 256", async () => {
+    const a = await start();
+    const dealer = stranger(a.plane, UUID);
+    const groups = Array.from({ length: 1_000_000 }, () => "g");
+    await dealer.send(hello("tcp://127.0.0.1:9", groups.slice(0, 257)));
+    await eventually(() => a.plane.stats().junk.groups === 1);
+    await dealer.send(hello());
+    for (let i = 2; i < 1_000; i++)
+      await dealer.send(
+        Buffer.from(
+          `aaa10402${i.toString(16).padStart(4, "0")}04${Buffer.from(`${i}`.padStart(4)).toString("hex")}${((i - 1) & 0xff).toString(16).padStart(2, "0")}`,
+          "hex",
+        ),
+      );
+    await eventually(() => a.plane.stats().refused.groups === 998 - 256);
+    expect(a.plane.peers()[0]?.groups).toHaveLength(256);
+  });
+
+  it("that never reads is dropped, and takes no memory without end", async () => {
+    const a = await start({ maxQueue: 50 });
+    const dealer = stranger(a.plane, UUID);
+    await dealer.send(hello("tcp://127.0.0.1:9"));
+    await a.until("enter");
+    let sent = 0;
+    const flood = (): void => {
+      for (; sent < 1_000; sent++) a.plane.whisper(UUID, Buffer.alloc(10_000));
+    };
+    expect(flood).toThrow(/was full/);
+    expect(sent).toBeLessThan(60);
+    expect((await a.until("exit")).reason).toBe("full");
+    expect(() => a.plane.whisper(UUID, "x")).toThrow(/no ZRE peer/);
+  });
+
+  it("storms with beacons: newcomers that never answer are bounded, and real ones get in", async () => {
+    const a = await start();
+    const send = await beaconer();
+    for (const junk of [
+      Buffer.alloc(0),
+      Buffer.from("ZRE"),
+      Buffer.from("ZRE\x03"),
+      Buffer.alloc(1_000, "ZRE\x01"),
+    ])
+      await send(junk);
+    await eventually(() => a.plane.stats().junk["beacon-version"] === 1);
+    expect(a.plane.stats().junk.beacon).toBe(3);
+    // Nobody listens at those ports.
+    for (let i = 0; a.plane.stats().refused.pending === 0 && i < 20_000; i++) {
+      await send(encodeBeacon((i + 1).toString(16).padStart(32, "0"), 1 + (i % 1_000)));
+      if (i % 50 === 0) await new Promise((resolve) => setImmediate(resolve));
+    }
+    const { pending, peers, refused } = a.plane.stats();
+    expect(refused.pending).toBeGreaterThan(0);
+    expect(pending).toBeLessThanOrEqual(128);
+    expect(peers).toBe(0);
+    const b = await start({ name: "real" });
+    await a.until("enter", ({ peer }) => peer.name === "real");
+    await b.until("enter");
+  });
+
+  it("speaks no ZMTP at all: its connection costs nothing", async () => {
+    const a = await start();
+    const raw = connectTcp(Number(a.plane.endpoint.split(":").at(-1)), "127.0.0.1");
+    open.push({ close: () => raw.destroy() });
+    raw.on("error", () => undefined).write("GET / HTTP/1.1\r\n\r\n");
+    await new Promise<void>((resolve) => void raw.once("close", () => resolve()).resume());
+    expect(a.plane.stats().peers).toBe(0);
+  });
+});
