@@ -19,7 +19,7 @@ const load = (/** @type {string} */ file) => import(new URL(`../dist/${file}.js`
 
 const { Context, ENGINE_NAMES, ERROR_CODES } = await load("index");
 const { OPTIONS, READABLE, WRITABLE } = await load("micro/core/option-table");
-const { BUILD, FAMILIES, INFO, labelsOf } = await load("micro/metrics/metrics-table");
+const { FAMILIES, labelsOf } = await load("micro/metrics/metrics-table");
 const { PROFILES } = await load("micro/cluster/profiles");
 
 /**
@@ -96,14 +96,28 @@ const TABLES = {
     });
   },
   metrics() {
-    const of = (/** @type {any[]} */ metrics, /** @type {(metric: any) => string[]} */ labels) =>
-      table("Metric | Type | Labels | Meaning", metrics, (metric) => {
-        return [code(metric.name), metric.type, labels(metric).map(code).join(", "), metric.help];
-      });
-    const kinds = Object.entries(FAMILIES).flatMap(([kind, { metrics }]) => {
-      return [`## Kind ${code(kind)}`, of(metrics, (metric) => labelsOf(kind, metric))];
+    const end = /_total$/;
+    const names = (/** @type {any[]} */ metrics, /** @type {any} */ labels, prefix = "") =>
+      metrics
+        .map((metric) => {
+          const [, ...own] = labels(metric);
+          const name = metric.name.replace(prefix, "").replace(end, "");
+          return code(name + (own.length > 0 ? `{${own.join()}}` : ""));
+        })
+        .join(" ");
+    const head = "Prefix | Label | Counters, each with `_total` at its end | Gauges";
+    return table(head, Object.entries(FAMILIES), ([kind, { label, metrics }]) => {
+      const prefix = `shoal_${kind.replaceAll("-", "_")}_`;
+      const labels = (/** @type {any} */ metric) => labelsOf(kind, metric);
+      const [counters, gauges] = ["counter", "gauge"].map((type) =>
+        names(
+          metrics.filter((/** @type {any} */ metric) => metric.type === type),
+          labels,
+          prefix,
+        ),
+      );
+      return [code(prefix), code(label), counters, gauges];
     });
-    return [...kinds, "## Every process", of([INFO, BUILD], ({ labels }) => labels)].join("\n\n");
   },
   profiles() {
     const profiles = Object.values(PROFILES);
