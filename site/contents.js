@@ -69,7 +69,6 @@ export const PARTS = [
       "engines",
       "performance",
       "performance-method",
-      "bench-peers",
       "../CHANGELOG",
       "../SECURITY",
       "../CODE_OF_CONDUCT",

@@ -1,4 +1,4 @@
-/** The tables of docs/performance.md, between two markers; what is around them stays. Charts of them: pictures.ts. */
+/** The tables of bench/results.md, between two markers; what is around them stays. Charts of them: pictures.ts. */
 import { readFile } from "node:fs/promises";
 import { dirname, relative } from "node:path";
 import { BadInput } from "../bad-input.js";

@@ -260,8 +260,8 @@ describe("the charts as files", () => {
   });
 
   it("of the project's page are those in docs/images", async () => {
-    const page = await readFile(join(import.meta.dirname, "../../docs/performance.md"), "utf8");
-    for (const [name, text] of picturesOf(measuredOfPage(page, "docs/performance.md")))
+    const page = await readFile(join(import.meta.dirname, "../../bench/results.md"), "utf8");
+    for (const [name, text] of picturesOf(measuredOfPage(page, "bench/results.md")))
       expect(await readFile(join(import.meta.dirname, "../../docs/images", name), "utf8"), name).toBe(text);
   });
 });
