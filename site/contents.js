@@ -22,8 +22,6 @@ export const PARTS = [
       "migrating",
       "troubleshooting",
       "faq",
-      "production",
-      "tuning",
       "inside",
       "glossary",
     ],

@@ -80,15 +80,15 @@ export function nodeSchema(): Schema {
         enum: ["host", "link"],
         description: "this host (default), or the local networks, which needs a key",
       },
-      interface: text("network interface, by name or address; default: all that are up"),
-      port: whole("UDP and TCP port; default 0: one that is free", 0, 65_535),
-      ports: text("FIRST-LAST: the first port of these that is free"),
+      interface: text("network interface, by name or address; default: all active ones"),
+      port: whole("UDP and TCP port; default 0: a free one", 0, 65_535),
+      ports: text("FIRST-LAST: the first free port of these"),
       ipv6: { type: "boolean", description: "addresses of IPv6; default false" },
-      announce: text("HOST:PORT at which others reach it, where that is not its own"),
-      tags: list("what others can find it by"),
+      announce: text("HOST:PORT for other nodes, if not the node's own"),
+      tags: list("tags that others select it by"),
       props: {
         type: "object",
-        description: "what others can read of it",
+        description: "properties that others can read",
         additionalProperties: { type: ["string", "number", "boolean"] },
       },
       advertise: {
@@ -98,10 +98,10 @@ export function nodeSchema(): Schema {
       },
       seeds: list("HOST:PORT of nodes that may be there"),
       discovery: list(
-        "sources of discovery, such as dns://NAME:PORT; with one of them multicast is off by default",
+        "discovery sources, such as dns://NAME:PORT; they turn multicast off by default",
       ),
       multicast: {
-        ...map("whether, and by which group, nodes find each other; default true", {
+        ...map("multicast discovery; default true", {
           group: text("an IPv4 multicast address"),
           port: whole("its port", 1, 65_535),
         }),
@@ -109,16 +109,16 @@ export function nodeSchema(): Schema {
       },
       key: texts("the cluster's key, 40 characters of Z85; of two, the first seals, both open", Z85),
       keyFile: texts("a file with the key, or two"),
-      password: texts("a password from which the key is derived, in place of key; or two"),
+      password: texts("a password instead of a key, or two"),
       passwordFile: texts("a file with the password, or two"),
       profile: {
-        ...map("a profile by name, or with numbers of its own", {
+        ...map("a profile by name, or with changed numbers", {
           base: { enum: Object.keys(PROFILES), description: "the profile that the numbers change" },
           ...Object.fromEntries(numbers.map((name) => [name, { type: "number" }])),
         }),
         type: ["string", "object"],
       },
-      split: map("what becomes of a side when the cluster is cut", {
+      split: map("behaviour after a network partition", {
         strategy: {
           ...map("majority (default), oldest, none, a quorum or a referee", {
             quorum: whole("nodes that the side that goes on has", 1, 16_384),
@@ -129,7 +129,7 @@ export function nodeSchema(): Schema {
         autoheal: { type: "boolean", description: "whether a minority rejoins by itself; default true" },
       }),
       messaging: {
-        ...map("whether programs publish, subscribe and send over it; or how; default true", {
+        ...map("messages over the node; default true", {
           protocols: {
             type: "array",
             description: "how messages travel, by priority; default ipc, tcp",
@@ -149,7 +149,7 @@ export function nodeSchema(): Schema {
         type: ["boolean", "object"],
       },
       tls: tls(
-        "TLS 1.3 beneath the node's streams: both ends show a certificate that ca signed",
+        "TLS 1.3 under the node's streams; both ends need a certificate signed by ca",
         {
           ca: authorities,
           dialling: tls("shown in place of it where this node dials", {}, ["cert", "key"]),
@@ -166,7 +166,7 @@ export function nodeSchema(): Schema {
         items: map("a listener", {
           host: text("IP address to bind; default: that of the node's own listener"),
           port: whole("default 0: one that is free", 0, 65_535),
-          ports: text("FIRST-LAST: the first port of these that is free"),
+          ports: text("FIRST-LAST: the first free port of these"),
           certificate: text("CURVE keys shown here in place of the node's, from the secret file"),
           tls: {
             ...tls("a certificate shown here in place of the node's; false: no TLS", { ca: authorities }, [
@@ -177,17 +177,17 @@ export function nodeSchema(): Schema {
           },
         }),
       },
-      beats: { enum: ["loop", "thread"], description: "who answers probes; default loop" },
-      registry: { type: "boolean", description: "whether shoal node names shows it; default true" },
+      beats: { enum: ["loop", "thread"], description: "thread that answers probes; default loop" },
+      registry: { type: "boolean", description: "whether shoal node names lists it; default true" },
       curve: map(
-        "a key of this node's own, and which nodes' keys it admits",
+        "the node's own key, and the keys that it admits",
         {
           certificate: text("its keys, from the secret file"),
           allow: texts("a folder of public keys, or a list of them"),
         },
         { required: ["certificate", "allow"] },
       ),
-      clients: map("programs that are not nodes ask here who is there", {
+      clients: map("a server for dynamic clients", {
         endpoint: text("tcp://HOST:PORT, or tls://HOST:PORT, of the ROUTER that they connect to"),
         http: text("HOST:PORT of /nodes"),
         users: {
@@ -226,7 +226,7 @@ export function nodeSchema(): Schema {
         maxClients: whole("connections; default 16,384", 1, 1_000_000),
       }),
       sessions: map(
-        "clients have their sessions here",
+        "a session server",
         {
           listen: texts(
             "tcp://HOST:PORT of the ROUTER that clients connect to, or node: the port of the node; one or several",
@@ -264,9 +264,9 @@ export function nodeSchema(): Schema {
         },
         { required: ["listen", "store"] },
       ),
-      zre: { type: "boolean", description: "also a peer of zyre programs, in the clear; default false" },
+      zre: { type: "boolean", description: "joins zyre programs, unencrypted; default false" },
       control: {
-        ...texts("where it takes commands; false: nowhere. Default: a socket of its user alone"),
+        ...texts("control socket; false: none. Default: a socket for its user only"),
         type: ["string", "array", "boolean"],
       },
       controlCurveCertificate: text("CURVE keys of the control socket, from the secret file"),
