@@ -19,7 +19,6 @@ export const PARTS = [
       "browsers",
       "runtimes",
       "testing",
-      "migrating",
       "troubleshooting",
       "faq",
       "inside",
