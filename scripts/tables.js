@@ -78,15 +78,26 @@ const TABLES = {
       return [code(name), code(from), text];
     });
   },
+  /** Codes with the same remedy share a row. */
   "error codes"() {
     const classes = errorClasses();
     const remedies = docstrings("src/core/error-codes.ts", "ERROR_CODES");
-    const rows = Object.entries(ERROR_CODES);
-    return table("Code | Class | Meaning | What to do", rows, ([name, meaning]) => {
-      if (!remedies.get(name)) throw new Error(`src/core/error-codes.ts does not say what to do for ${name}`);
-      const own = classes.filter((each) => each.has(name)).map((each) => code(each.name));
-      // The system's other codes.
-      return [code(name), own.join(", ") || code("TransportError"), meaning, remedies.get(name)];
+    /** @type {Map<string, [string, any][]>} */
+    const rows = new Map();
+    for (const entry of Object.entries(ERROR_CODES)) {
+      const remedy = remedies.get(entry[0]);
+      if (!remedy) throw new Error(`src/core/error-codes.ts does not say what to do for ${entry[0]}`);
+      rows.set(remedy, [...(rows.get(remedy) ?? []), entry]);
+    }
+    return table("Code | Class | Meaning | What to do", rows, ([remedy, codes]) => {
+      const own = classes.filter((each) => codes.some(([name]) => each.has(name)));
+      return [
+        codes.map(([name]) => code(name)).join(", "),
+        // The system's other codes.
+        own.map((each) => code(each.name)).join(", ") || code("TransportError"),
+        codes.map(([, meaning]) => meaning).join(" "),
+        remedy,
+      ];
     });
   },
   drivers() {
