@@ -17,12 +17,9 @@ export const PARTS = [
       "examples",
       "cli",
       "browsers",
-      "runtimes",
       "testing",
       "troubleshooting",
-      "faq",
       "inside",
-      "glossary",
     ],
   },
   {

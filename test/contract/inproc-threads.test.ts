@@ -1,4 +1,4 @@
-/** A name that another thread has bound: reached, or refused where the runtime cannot hand anything over (docs/runtimes.md). */
+/** A name that another thread has bound: reached, or refused where the runtime cannot hand anything over (docs/installing.md). */
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { Worker } from "node:worker_threads";

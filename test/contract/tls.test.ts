@@ -33,7 +33,7 @@ const folder = mkdtempSync(join(tmpdir(), "shoal-tls-"));
 const pem = (name: string): string => readFileSync(join(folder, name), "latin1");
 const pair = (name: string) => ({ tlsCert: pem(`${name}.pem`), tlsKey: pem(`${name}.key`) });
 const context = new Context({ engine: "zmtp" });
-/** docs/runtimes.md: the engine libzmq is for Node.js; Deno does not check the certificates of clients. */
+/** docs/installing.md: the engine libzmq is for Node.js; Deno does not check the certificates of clients. */
 const CHECKS_CLIENTS = RUNTIME !== "deno";
 
 beforeAll(() => {

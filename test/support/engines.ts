@@ -4,5 +4,5 @@ import { ENGINE_NAMES } from "../../src/engine/select.js";
 export const RUNTIME =
   process.versions.bun !== undefined ? "bun" : process.versions.deno !== undefined ? "deno" : "node";
 
-/** Bun and Deno have no engine libzmq, and say so (docs/runtimes.md). */
+/** Bun and Deno have no engine libzmq, and say so (docs/installing.md). */
 export const ENGINES = ENGINE_NAMES.filter((name) => name !== "libzmq" || RUNTIME === "node");
