@@ -19,7 +19,6 @@ export const PARTS = [
       "browsers",
       "testing",
       "troubleshooting",
-      "inside",
     ],
   },
   {
@@ -96,10 +95,7 @@ export const PARTS = [
     title: "How shoal is made",
     short: true,
     pages: [
-      "internals/map",
-      "internals/recipes",
-      "internals/engine",
-      "internals/hot-path",
+      "internals/architecture",
       "internals/cluster",
       "internals/messaging",
       "internals/routes",
