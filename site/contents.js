@@ -94,12 +94,7 @@ export const PARTS = [
   {
     title: "How shoal is made",
     short: true,
-    pages: [
-      "internals/architecture",
-      "internals/cluster",
-      "internals/messaging",
-      "internals/routes",
-    ],
+    pages: ["internals/architecture", "internals/cluster", "internals/messaging", "internals/routes"],
   },
 ];
 

@@ -97,9 +97,7 @@ export function nodeSchema(): Schema {
         additionalProperties: texts("an endpoint, or a list"),
       },
       seeds: list("HOST:PORT of nodes that may be there"),
-      discovery: list(
-        "discovery sources, such as dns://NAME:PORT; they turn multicast off by default",
-      ),
+      discovery: list("discovery sources, such as dns://NAME:PORT; they turn multicast off by default"),
       multicast: {
         ...map("multicast discovery; default true", {
           group: text("an IPv4 multicast address"),
