@@ -204,12 +204,11 @@ function writeProgram(file) {
   const path = locate(file) ?? "";
   const text = read(file);
   const [, chapter] = /guide\/chapter(\d)\//.exec(file) ?? [];
-  const overview = chapter === undefined ? "examples.html" : "guide.html";
   const up = "../".repeat(path.split("/").length - 1);
   const its =
     chapter === undefined
-      ? `One of <a href="${up}${overview}">the examples</a>.`
-      : `Of <a href="https://zguide.zeromq.org/docs/chapter${chapter}/">chapter ${chapter} of the ZeroMQ Guide</a>; <a href="${up}${overview}">all of them</a> have what differs, and why.`;
+      ? `One of <a href="${up}guide.html">the examples</a>.`
+      : `Of <a href="https://zguide.zeromq.org/docs/chapter${chapter}/">chapter ${chapter} of the ZeroMQ Guide</a>; <a href="${up}guide.html">all of them</a> have what differs, and why.`;
   const html = `<h1>${nameOf(file)}</h1>\n<p>${its} <code>${escapeHtml(file)}</code></p>\n${codeBlock(text, file.slice(-2))}`;
   const head = /\/\*\*([\s\S]*?)\*\//.exec(text)?.[1]?.replace(/^\s*\*/gm, "") ?? nameOf(file);
   const [description = ""] = plain(head).split(/(?<=\.) /);

@@ -14,7 +14,6 @@ export const PARTS = [
       "sockets",
       "codecs",
       "security",
-      "examples",
       "cli",
       "browsers",
       "testing",
@@ -69,7 +68,7 @@ export const PARTS = [
     ],
   },
   // Its chapters follow in the sidebar, with the programs of each.
-  { title: "The ZeroMQ Guide's examples", pages: ["guide"] },
+  { title: "Examples", pages: ["guide"] },
   {
     title: "Wire forms",
     short: true,

@@ -23,7 +23,7 @@ function run(path: string): Promise<{ out: string; err: string }> {
 
 describe("the examples", () => {
   test("there are some, and each is on the page of the examples", () => {
-    const page = readFileSync(new URL("../../docs/examples.md", import.meta.url), "utf8");
+    const page = readFileSync(new URL("../../docs/guide.md", import.meta.url), "utf8");
     expect(examples.length).toBeGreaterThanOrEqual(10);
     for (const name of examples) expect(page).toContain(`(../examples/${name})`);
   });
