@@ -25,7 +25,6 @@ export const PARTS = [
     pages: [
       "patterns/pirate",
       "patterns/load-balancer",
-      "patterns/federation",
       "patterns/majordomo",
       "patterns/titanic",
       "patterns/binary-star",
@@ -74,7 +73,6 @@ export const PARTS = [
     short: true,
     pages: [
       "spec/majordomo",
-      "spec/binary-star",
       "spec/clone",
       "spec/sequenced",
       "spec/proxy",

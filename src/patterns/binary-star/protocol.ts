@@ -9,7 +9,7 @@
  *
  * The ZeroMQ Guide's bstar sends the same. No RFC describes it. Servers with a replica
  * (rules.ts) send its position as a second frame, and take no message without one: a
- * pair of them and one of the Guide's do not mix. See docs/spec/binary-star.md.
+ * pair of them and one of the Guide's do not mix. See docs/patterns/binary-star.md.
  */
 /** A server's state, by the digit that stands for it on the wire. */
 export const BinaryStarState = { PRIMARY: 1, BACKUP: 2, ACTIVE: 3, PASSIVE: 4 } as const;
