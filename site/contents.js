@@ -69,14 +69,13 @@ export const PARTS = [
   // Its chapters follow in the sidebar, with the programs of each.
   { title: "Examples", pages: ["guide"] },
   {
-    title: "Wire forms",
+    title: "Wire formats",
     short: true,
     pages: [
       "spec/majordomo",
       "spec/clone",
       "spec/sequenced",
       "spec/proxy",
-      "spec/tap",
       "spec/ws",
       "spec/cluster",
       "spec/discovery",

@@ -1,4 +1,4 @@
-/** docs/spec/proxy.md and docs/spec/tap.md: their vectors are what this code writes, and read back what it says. */
+/** docs/spec/proxy.md: its vectors are what this code writes, and read back what it says. */
 import { endianness } from "node:os";
 import { describe, expect, it } from "vitest";
 import { errorReply, jsonReply } from "../../src/control/protocol.js";
@@ -72,7 +72,7 @@ describe("the proxy's wire forms", () => {
         numbers: [{ length: 2, generation: 9, number: 5 }],
       },
     ];
-    const bytes = vectors("tap.md", "Vectors").map(([frame]) => frame as Buffer);
+    const bytes = vectors("proxy.md", "Vectors of a trailer").map(([frame]) => frame as Buffer);
     expect(trailers.map(encodeTrailer)).toEqual(bytes);
     expect(bytes.map(parseTrailer)).toEqual(trailers);
   });
