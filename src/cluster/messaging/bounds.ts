@@ -169,31 +169,19 @@ export const MAX_PLANNED_TOPIC = 1_024;
 /** Bytes of a subtopic, and subtopics whose bytes are remembered. */
 export const MAX_SUBTOPIC = 255;
 export const MAX_SUBTOPIC_NAMES = 256;
-/** Retained values, of a node's own and of the others' each, and bytes of them, unless the options have other numbers. */
+/** Retained values of a node, and bytes of them, unless the options have other numbers. */
 export const MAX_RETAINED = 10_000;
 export const MAX_RETAINED_BYTES = 16_777_216;
 /** ms that a retained value's stamp may be ahead of this node's clock. */
 export const MAX_STAMP_AHEAD = 300_000;
-/** Subscriptions that wait for retained values at once, topics that one of them gets, and ms that it waits. */
-export const MAX_ASKS = 1_024;
+/** Topics of which a subscription with `retained` remembers the latest stamp. */
 export const MAX_RETAINED_SEEN = 100_000;
+/** ms that a new subscription waits until the others know it before it asks them for retained values, and ms that it waits for their answers. */
+export const ASK_DELAY = 1_000;
 export const ASK_TIMEOUT = 5_000;
-/** ms for which the filters of a node that has asked count as its interest, until its routes are here. */
-export const ASKED_TIME = 10_000;
-/** ms between two notes to a member that it may lack retained values, and nodes that were lost of which one of these has the ids. */
-export const STALE_INTERVAL = 1_000;
-export const MAX_STALE_NODES = 16;
-/** ms between two comparisons of retained values with one member, and members with which they are compared at a time. */
-export const SYNC_INTERVAL = 1_000;
-export const MAX_SYNCS = 8;
-/** Buckets of retained values, as a power of two; filters of a question about them, and bytes of these, or of fingerprints. */
-export const MAX_DIGEST_BITS = 12;
+/** Filters of one question for retained values, and bytes of them. */
 export const MAX_ASK_FILTERS = 1_024;
 export const MAX_ASK_BYTES = 65_536;
-/** Questions for retained values that one other node may have waiting here, and filters and bytes of them. */
-export const MAX_ANSWERS = 1_024;
-export const MAX_ANSWER_FILTERS = 4_096;
-export const MAX_ANSWER_BYTES = 1_048_576;
 /** ms between two events about drops of one cause, and causes that have events at once. */
 export const DROP_INTERVAL = 1_000;
 export const MAX_DROP_REPORTS = 1_024;

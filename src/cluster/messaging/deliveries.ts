@@ -7,7 +7,6 @@ import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { TurnBudget } from "../../core/turn-budget.js";
 import { LOCAL_BYTES, LOCAL_MESSAGES } from "./bounds.js";
 import type { ReceivedMessage } from "./message.js";
-import type { RetainedValue, RetainedValues } from "./retained.js";
 import type { Subscription } from "./subscription.js";
 
 /** ms of deliveries between two turns of the event loop. */
@@ -16,12 +15,11 @@ const TURN = 10;
 interface Local {
   readonly subscriptions: readonly Subscription[];
   readonly message: ReceivedMessage;
-  /** Where it is one that is retained. */
-  readonly value: RetainedValue | undefined;
+  /** Of what is retained; 0: it is not. */
+  readonly stamp: number;
 }
 
 export class Deliveries {
-  readonly #retained: RetainedValues;
   readonly #queue = new RingBuffer<Local>();
   readonly #budget = new TurnBudget(TURN, systemClock);
   #queuedBytes = 0;
@@ -32,10 +30,6 @@ export class Deliveries {
   #room: Promise<void> | undefined = undefined;
   #roomMade: (() => void) | undefined = undefined;
 
-  constructor(retained: RetainedValues) {
-    this.#retained = retained;
-  }
-
   /** Whether this node's own publishers have sent more in this turn than is kept. */
   get isFull(): boolean {
     return this.#queue.length >= LOCAL_MESSAGES || this.#queuedBytes >= LOCAL_BYTES;
@@ -45,14 +39,14 @@ export class Deliveries {
    * Gives a message to the subscriptions whose subtopic fits: of those of one client to the first, and to each that asks for it.
    *
    * @param holds whether who brings it can wait
-   * @param isSuperseded whether subscriptions with `retained` have it already, or a later one of its topic
+   * @param stamp of what is retained, which subscriptions with `retained` get unless they have a later one; 0: it is not
    * @returns settles when there is room for more; `undefined`: there is
    */
   deliver(
     subscriptions: readonly Subscription[],
     message: ReceivedMessage,
     holds: boolean,
-    isSuperseded = false,
+    stamp = 0,
   ): Promise<void> | undefined {
     const number = ++this.#number;
     let held: Promise<void> | undefined;
@@ -64,7 +58,7 @@ export class Deliveries {
         if (subscriber.lastDelivery === number) continue;
         subscriber.lastDelivery = number;
       }
-      if (isSuperseded && subscription.retained) continue;
+      if (stamp !== 0 && subscription.retained && !subscription.takes(message, stamp)) continue;
       this.delivered += 1;
       const room = subscription.push(message, holds);
       if (room !== undefined) held = held === undefined ? room : Promise.all([held, room]).then(nothing);
@@ -77,9 +71,9 @@ export class Deliveries {
     this.delivered -= 1;
   }
 
-  /** Queues a message of this node's own publisher, or a retained value. @param value where it is one that is retained */
-  queue(subscriptions: readonly Subscription[], message: ReceivedMessage, value?: RetainedValue): void {
-    this.#queue.push({ subscriptions, message, value });
+  /** Queues a message of this node's own publisher, or a retained value. @param stamp of what is retained; 0: it is not */
+  queue(subscriptions: readonly Subscription[], message: ReceivedMessage, stamp = 0): void {
+    this.#queue.push({ subscriptions, message, stamp });
     this.#queuedBytes += message.bytes;
     if (this.#isScheduled) return;
     this.#isScheduled = true;
@@ -98,9 +92,7 @@ export class Deliveries {
   readonly #drain = (): void => {
     for (let local = this.#queue.shift(); local !== undefined; local = this.#queue.shift()) {
       this.#queuedBytes -= local.message.bytes;
-      // What links have brought meanwhile did not wait here.
-      const isSuperseded = local.value !== undefined && this.#retained.isSuperseded(local.value);
-      this.deliver(local.subscriptions, local.message, false, isSuperseded);
+      this.deliver(local.subscriptions, local.message, false, local.stamp);
       if (this.#budget.spend() && this.#queue.length > 0) {
         setImmediate(this.#drain);
         return;

@@ -10,9 +10,7 @@ import { ALIAS, CLIENT, ItemReader, ORIGIN, PublishItem, RETAIN } from "./items.
 import { SELF_TOPIC } from "./message.js";
 import type { MessageNames } from "./names.js";
 import type { IncomingLink } from "./parts.js";
-import type { RetainedValues } from "./retained.js";
-import { ASK, END, readAsk, readEnd, readStale, STALE, VALUE } from "./retained-items.js";
-import type { Retention } from "./retention.js";
+import { RetainedItem, type RetainedValues, type Retention, readFilters } from "./retained.js";
 import type { MessagingState } from "./state.js";
 import type { TopicPlan } from "./topic-plan.js";
 import type { TopicPlans } from "./topic-plans.js";
@@ -70,90 +68,62 @@ export class IncomingItems {
     if (node !== from && !this.#mayBeOf(from, node, client, plan.topic))
       return this.#state.refuse("publish:origin");
     const data = reader.rest();
-    let retains = (flags & RETAIN) !== 0;
-    if (retains && node !== from) {
-      // Its client's node answers for that one's values, and has not got this one: it is a message, and no value.
-      this.#state.refuse("publish:retain");
-      retains = false;
-    }
-    const isSuperseded = retains && !this.#keep(plan.topic, node, client, subtopic, incoming.stamp, data);
+    const stamp =
+      (flags & RETAIN) === 0 ? 0 : this.#retained.seen(incoming.stamp, this.#state.effects.wall());
     const sender =
       (flags & CLIENT) === 0 ? this.#names.ownSenderOf(link) : this.#names.senderOf(node, client);
     const message = this.#names.message(plan.topic, data, sender, subtopic, false);
     if (incoming.context !== undefined) keepMessageContext(message, incoming.context);
-    return this.#deliveries.deliver(subscriptions, message, true, isSuperseded);
-  }
-
-  /** @returns whether it is the last one of its topic */
-  #keep(
-    topic: string,
-    node: string,
-    client: number,
-    subtopic: string | undefined,
-    given: number,
-    data: Buffer,
-  ): boolean {
-    const stamp = this.#retained.seen(given, this.#state.effects.wall());
-    const value = { topic, node, client, subtopic, stamp, data: Buffer.from(data) };
-    if (!this.#retained.keep(value)) return false;
-    this.#retention.published(value);
-    return true;
+    return this.#deliveries.deliver(subscriptions, message, true, stamp);
   }
 
   onRetained(from: string, item: Buffer): Promise<void> | undefined {
     const reader = this.#reader;
     reader.start(item, 0);
     switch (reader.byte()) {
-      case ASK: {
-        const ask = readAsk(reader);
-        if (ask === undefined) break;
-        const reason = this.#retention.onAsk(from, ask, item.length);
-        return reason === undefined ? undefined : this.#state.refuse(reason);
-      }
-      case VALUE: {
-        const request = reader.varint();
-        return reader.failed
-          ? this.#state.refuse("retained:malformed")
-          : this.#onValue(from, request, item, reader.at);
-      }
-      case END: {
-        const request = reader.varint();
-        const differing = readEnd(reader);
-        if (differing === undefined) break;
-        this.#retention.onEnd(from, request, differing);
+      case RetainedItem.ASK: {
+        const question = reader.varint();
+        const filters = readFilters(reader);
+        if (filters === undefined) break;
+        this.#retention.onAsk(from, question, filters);
         return undefined;
       }
-      case STALE: {
-        const stale = readStale(reader);
-        if (stale === undefined) break;
-        this.#retention.onStale(from, stale);
+      case RetainedItem.VALUE:
+        return this.#onValue(from, item, reader.at);
+      case RetainedItem.END: {
+        const question = reader.varint();
+        if (reader.failed) break;
+        this.#retention.onEnd(from, question);
         return undefined;
       }
+      case RetainedItem.AGAIN:
+        this.#retention.onAgain(from);
+        return undefined;
     }
     return this.#state.refuse("retained:malformed");
   }
 
-  #onValue(from: string, request: number, item: Buffer, at: number): Promise<void> | undefined {
+  #onValue(from: string, item: Buffer, at: number): Promise<void> | undefined {
     const incoming = this.#incoming;
     const { reader } = incoming;
     const isRead = incoming.readHead(item, at, item.length);
-    if (!isRead || incoming.alias >= 0 || (incoming.flags & (RETAIN | ORIGIN)) !== (RETAIN | ORIGIN))
+    if (!isRead || incoming.alias >= 0 || (incoming.flags & (RETAIN | ORIGIN)) !== RETAIN)
       return this.#state.refuse("retained:malformed");
     const { nameStart, nameEnd } = reader;
     if (!incoming.readTail()) return this.#state.refuse("retained:malformed");
     const plan = this.#plans.ofBytes(item, nameStart, nameEnd);
     if (plan === undefined) return this.#state.refuse("retained:topic");
-    const { origin, client, subtopic } = incoming;
-    // A live node answers for itself: nobody else has its values.
-    if (origin !== from && (origin === this.#state.id || this.#state.effects.member(origin)?.isLive === true))
-      return this.#state.refuse("retained:origin");
     const stamp = this.#retained.seen(incoming.stamp, this.#state.effects.wall());
-    const data = Buffer.from(reader.rest());
-    const value = { topic: plan.topic, node: origin, client, subtopic, stamp, data };
-    const reason = this.#retention.onValue(from, request, value, stamp !== incoming.stamp);
-    if (reason !== undefined) return this.#state.refuse(reason);
-    // Values are queued for the subscription that asked: what the node gives is bounded by its link.
-    return this.#deliveries.isFull ? this.#deliveries.drained() : undefined;
+    const sender = this.#names.senderOf(from, incoming.client);
+    const message = this.#names.message(plan.topic, reader.rest(), sender, incoming.subtopic, true);
+    // Those that overlap get it each: which of them asked is not known.
+    const held: Promise<void>[] = [];
+    for (const subscription of this.#plans.subscriptions(plan)) {
+      if (!subscription.retained) continue;
+      const room = this.#deliveries.deliver([subscription], message, true, stamp);
+      if (room !== undefined) held.push(room);
+    }
+    return held.length === 0 ? undefined : Promise.all(held).then(nothing);
   }
 
   /** Nothing is kept of what is refused: an alias for each origin that was made up would cost others theirs. */
@@ -162,3 +132,5 @@ export class IncomingItems {
     return isKnown && this.#state.mayPublishAs(from, this.#names.knownAddress(node, client), topic);
   }
 }
+
+function nothing(): void {}

@@ -1,5 +1,5 @@
 /**
- * Items of the kinds PUBLISH and DIRECT; those of RETAINED are in retained-items.ts. By hand and not by schema.ts: PUBLISH is the hot path.
+ * Items of the kinds PUBLISH and DIRECT; those of RETAINED are in retained.ts. By hand and not by schema.ts: PUBLISH is the hot path.
  *
  *   name        varint: bytes, then so many bytes of UTF-8
  *   client      4 bytes, big-endian: a client's number on its own node
@@ -317,16 +317,6 @@ export class ItemReader {
     const { nameStart, nameEnd } = this;
     if (this.failed || nameEnd - nameStart > MAX_CONTEXT_BYTES) return undefined;
     return Buffer.from(this.item.subarray(nameStart, nameEnd));
-  }
-
-  /** So many bytes, where they are. */
-  bytes(count: number): Buffer {
-    if (this.failed || this.at + count > this.end) {
-      this.failed = true;
-      return EMPTY;
-    }
-    this.at += count;
-    return this.item.subarray(this.at - count, this.at);
   }
 
   rest(): Buffer {

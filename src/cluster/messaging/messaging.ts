@@ -222,17 +222,13 @@ export class Messaging implements ClientEffects {
       subscription.ready = known;
       return;
     }
-    const { over, stop } = this.#state.retention.ask(filter, (value) => {
-      const { topic, data, node, client, subtopic } = value;
-      const sender = this.#state.names.senderOf(node, client);
-      this.#state.deliveries.queue(
-        [subscription],
-        this.#state.names.message(topic, data, sender, subtopic, true),
-        value,
-      );
-    });
-    subscription.onClose(stop);
-    subscription.ready = handled(Promise.all([known, over]).then(nothing));
+    const { id, names, retained, retention, deliveries } = this.#state;
+    for (const { topic, data, client, subtopic, stamp } of retained.matching(filter)) {
+      const message = names.message(topic, data, names.senderOf(id, client), subtopic, true);
+      deliveries.queue([subscription], message, stamp);
+    }
+    subscription.onClose(() => retention.forget(subscription));
+    subscription.ready = handled(Promise.all([known, retention.ask(subscription, known)]).then(nothing));
   }
 
   /** The other nodes are to know of a filter. One that does not know in time may know by the next subscription, which waits for it again. */
@@ -309,7 +305,7 @@ export class Messaging implements ClientEffects {
       const { node, client, alias } = this.#directs.recipient(publisher);
       if (node === this.#state.id)
         return this.#publishAs({ node, id: client }, topic, data, options, undefined);
-      // The client's node answers for the values of its clients, and would not know this one.
+      // The client's node keeps the values of its clients, and would not know this one.
       if (options?.retain === true)
         throw new InvalidArgumentError(
           `a value is retained by its publisher's node: publishAs for a client of ${this.#state.nameOf(node)} takes no retain`,
@@ -453,7 +449,7 @@ export class Messaging implements ClientEffects {
     if (state !== "forgotten") this.routes.onMember(id, state === "restarted" ? "alive" : state);
     if (state === "restarted") this.#state.effects.onRestarted?.(id);
     if (state === "alive" || state === "restarted") {
-      this.#state.retention.onMember(id);
+      this.#state.retention.onMember(id, state === "restarted");
       this.#directs.onAlive(id);
       this.#state.effects.onReturn?.(id);
       return;

@@ -14,8 +14,6 @@ export class KeptPublish {
   readonly item: PublicationItem;
   /** Of the item, with its context where it has one. */
   readonly bytes: number;
-  /** Whether it is its topic's value from now on. */
-  readonly isRetained: boolean;
   /** Whether a copy waits for room (`onFull: "wait"`), and until when; infinite: no limit. */
   readonly waits: boolean;
   readonly deadline: number;
@@ -29,11 +27,10 @@ export class KeptPublish {
   isOver = false;
   done: (() => void) | undefined = undefined;
 
-  constructor(plan: TopicPlan, item: PublicationItem, isRetained: boolean, waits: boolean, deadline: number) {
+  constructor(plan: TopicPlan, item: PublicationItem, waits: boolean, deadline: number) {
     this.plan = plan;
     this.item = item;
     this.bytes = item.plain.length + (item.traced?.length ?? 0);
-    this.isRetained = isRetained;
     this.waits = waits;
     this.deadline = deadline;
   }

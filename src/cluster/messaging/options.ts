@@ -81,7 +81,7 @@ export interface MessagingOptions {
   readonly maxQueue?: number | undefined;
   /** Bytes of them. Default 16,777,216. */
   readonly maxQueueBytes?: number | undefined;
-  /** Retained values, of this node and of the others each. Default 10,000. */
+  /** Retained values of this node. Default 10,000. */
   readonly maxRetained?: number | undefined;
   /** Bytes of them. Default 16,777,216. */
   readonly maxRetainedBytes?: number | undefined;

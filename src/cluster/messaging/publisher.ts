@@ -17,13 +17,10 @@ import type { MessageNames } from "./names.js";
 import { KeptPublish, NewcomerSends } from "./newcomer-sends.js";
 import { MessageKind, type MessageLinks, type SendResult } from "./parts.js";
 import { Publication, type PublicationItem } from "./publication.js";
-import type { RetainedValue, RetainedValues } from "./retained.js";
-import { MAX_VALUE_HEADER } from "./retained-items.js";
-import type { Retention } from "./retention.js";
+import { type RetainedValue, type RetainedValues, VALUE_HEADER } from "./retained.js";
 import type { MessagingState } from "./state.js";
 import type { Subscription } from "./subscription.js";
 import { AliasNumbers } from "./topic-aliases.js";
-import type { TopicPlan } from "./topic-plan.js";
 import type { TopicPlans } from "./topic-plans.js";
 import type { WaitingSends, WaitResult } from "./waiting-sends.js";
 
@@ -44,7 +41,6 @@ export class Publisher {
   /** Members that were just met, whose interest is not known. */
   readonly #unsettled: ReadonlyMap<string, unknown>;
   readonly #retained: RetainedValues;
-  readonly #retention: Retention;
   readonly #budget = new TurnBudget(PUBLISH_TIME, systemClock);
   readonly #aliases = new AliasNumbers();
   /** For the next publish. */
@@ -63,11 +59,10 @@ export class Publisher {
     this.#waiting = state.waiting;
     this.#unsettled = state.routes.unsettled;
     this.#newcomers = new NewcomerSends(state.settings.maxPending, state.settings.maxPendingBytes, {
-      targets: (plan) => state.retention.withAsked(plan.topic, state.plans.targets(plan)),
+      targets: (plan) => state.plans.targets(plan),
       send: (to, message) => this.#sendKept(to, message),
     });
     this.#retained = state.retained;
-    this.#retention = state.retention;
   }
 
   /** @param origin where it is another node's client: its number there @param context of a trace */
@@ -95,8 +90,7 @@ export class Publisher {
       waits = checkOnFull(options.onFull) === "wait";
       timeout = checkTimeout(options.timeout ?? -1);
     }
-    const known = this.#plans.targets(plan);
-    const targets = retain ? this.#retention.withAsked(topic, known) : known;
+    const targets = this.#plans.targets(plan);
     const subscriptions = isLocal ? this.#plans.subscriptions(plan) : NONE;
     const stamp = retain ? this.#retained.stamp(this.#state.effects.wall()) : 0;
     const client = origin ?? sender.id;
@@ -110,7 +104,7 @@ export class Publisher {
       const name = subtopic === undefined ? undefined : this.#names.subtopicName(subtopic);
       publication.set(plan, client, node, name, stamp, data, context);
       // One that is kept is given to later subscribers, with a header of its own.
-      this.#state.checkSize(retain ? publication.bytes + MAX_VALUE_HEADER : publication.bytes);
+      this.#state.checkSize(retain ? publication.bytes + VALUE_HEADER : publication.bytes);
       this.#aliases.look(plan);
     }
     let message: ReceivedMessage | undefined;
@@ -118,7 +112,7 @@ export class Publisher {
     if (retain || subscriptions.length > 0) {
       // A copy: the program may use its bytes again.
       const bytes = Buffer.from(data as Uint8Array);
-      if (retain) value = { topic, node: sender.node, client, subtopic, stamp, data: Buffer.from(bytes) };
+      if (retain) value = { topic, client, subtopic, stamp, data: Buffer.from(bytes) };
       if (subscriptions.length > 0) {
         message = this.#names.message(topic, bytes, sender, subtopic, false);
         if (context !== undefined) keepMessageContext(message, context);
@@ -132,10 +126,7 @@ export class Publisher {
         "too many messages wait for room: messaging.maxPending and maxPendingBytes",
       );
     this.published += 1;
-    if (value !== undefined) {
-      this.#retained.keep(value);
-      this.#retention.published(value);
-    }
+    if (value !== undefined) this.#retained.keep(value);
     let result: Promise<number>;
     if (this.#waiting.isEmpty && !hasNewcomers && (!waits || message === undefined)) {
       const { fulls } = publication;
@@ -149,13 +140,13 @@ export class Publisher {
           bytes,
           NONE,
           undefined,
-          value,
+          stamp,
           true,
           timeout,
         );
       else {
-        while (fulls.length > 0) this.#drop(fulls.pop() as string, plan, retain);
-        const isLocalToo = message !== undefined && this.#queueLocal(subscriptions, message, value);
+        while (fulls.length > 0) this.#state.dropFull(fulls.pop() as string, plan.prefix);
+        const isLocalToo = message !== undefined && this.#queueLocal(subscriptions, message, stamp);
         result = this.#settled(isLocalToo ? count + 1 : count);
       }
     } else
@@ -166,7 +157,7 @@ export class Publisher {
         bytes,
         subscriptions,
         message,
-        value,
+        stamp,
         waits,
         timeout,
       );
@@ -188,29 +179,19 @@ export class Publisher {
   }
 
   /** @returns whether this node's own subscriptions get it */
-  #queueLocal(
-    subscriptions: readonly Subscription[],
-    message: ReceivedMessage,
-    value: RetainedValue | undefined,
-  ): boolean {
+  #queueLocal(subscriptions: readonly Subscription[], message: ReceivedMessage, stamp: number): boolean {
     if (this.#deliveries.isFull) {
       this.#state.dropSlow(message.topic, message.topic);
       return false;
     }
-    this.#deliveries.queue(subscriptions, message, value);
+    this.#deliveries.queue(subscriptions, message, stamp);
     return true;
-  }
-
-  /** A copy that a node does not get. Of what is retained it gets the last value all the same, when it has room. */
-  #drop(id: string, plan: TopicPlan, isRetained: boolean): void {
-    this.#state.dropFull(id, plan.prefix);
-    if (isRetained) this.#retention.missed(id);
   }
 
   /**
    * Where somebody's mark is reached, or others wait there already, or a member was just met.
    *
-   * @param before how many nodes have it already @param bytes of a copy that waits @param value where it is retained
+   * @param before how many nodes have it already @param bytes of a copy that waits @param stamp where it is retained
    */
   #publishOrWait(
     targets: readonly string[],
@@ -219,55 +200,45 @@ export class Publisher {
     bytes: number,
     subscriptions: readonly Subscription[],
     message: ReceivedMessage | undefined,
-    value: RetainedValue | undefined,
+    stamp: number,
     waits: boolean,
     timeout: number,
   ): Promise<number> {
     const { plan } = publication;
-    const isRetained = value !== undefined;
     let copies: Promise<boolean>[] | undefined;
     let count = before;
     const wait = (peer: string, send: () => SendResult): void => {
       copies ??= [];
-      copies.push(this.#waitForRoom(peer, bytes, timeout, isRetained, send));
+      copies.push(this.#waitForRoom(peer, bytes, timeout, send));
     };
-    const kept = this.#keepForNewcomers(targets, publication, isRetained, waits, timeout);
+    const kept = this.#keepForNewcomers(targets, publication, waits, timeout);
     for (const id of targets) {
       if (this.#newcomers.has(id)) continue;
       const item = publication.items();
       const result = this.#waiting.has(id) ? "full" : this.#sendUncounted(id, item, plan.prefix);
       if (result === "sent") count += 1;
       else if (result === "full" && waits) wait(id, () => this.#sendUncounted(id, item, plan.prefix));
-      else if (result === "full") this.#drop(id, plan, isRetained);
+      else if (result === "full") this.#state.dropFull(id, plan.prefix);
     }
     if (message !== undefined) {
       const isBehind = this.#waiting.has(this.#state.id);
       if (waits && (isBehind || this.#isFullHere(subscriptions)))
         wait(this.#state.id, () => {
           if (this.#isFullHere(subscriptions)) return "full";
-          this.#deliveries.queue(subscriptions, message, value);
+          this.#deliveries.queue(subscriptions, message, stamp);
           return "sent";
         });
       else if (isBehind) {
         this.#state.dropSlow(message.topic, message.topic);
-      } else if (this.#queueLocal(subscriptions, message, value)) count += 1;
+      } else if (this.#queueLocal(subscriptions, message, stamp)) count += 1;
     }
     if (kept !== undefined && (waits || count === 0)) return this.#settleKept(count, copies, kept, timeout);
     if (copies === undefined) return this.#settled(count);
     return this.#settleAll(count, copies, timeout);
   }
 
-  #waitForRoom(
-    peer: string,
-    bytes: number,
-    timeout: number,
-    isRetained: boolean,
-    send: () => SendResult,
-  ): Promise<boolean> {
-    return this.#waiting.wait(peer, bytes, timeout, send).then((result) => {
-      if (isRetained && result === "timeout" && peer !== this.#state.id) this.#retention.missed(peer);
-      return this.#waited(result);
-    });
+  #waitForRoom(peer: string, bytes: number, timeout: number, send: () => SendResult): Promise<boolean> {
+    return this.#waiting.wait(peer, bytes, timeout, send).then((result) => this.#waited(result));
   }
 
   // --- Members that were just met --------------------------------------------------------------------------------------
@@ -318,7 +289,6 @@ export class Publisher {
   #keepForNewcomers(
     targets: readonly string[],
     publication: Publication,
-    isRetained: boolean,
     waits: boolean,
     timeout: number,
   ): KeptPublish | undefined {
@@ -326,24 +296,24 @@ export class Publisher {
     if (this.#newcomers.isEmpty) return undefined;
     const { plan } = publication;
     if (this.#newcomers.isFull(publication.bytes)) {
-      for (const id of targets) if (this.#newcomers.has(id)) this.#drop(id, plan, isRetained);
+      for (const id of targets) if (this.#newcomers.has(id)) this.#state.dropFull(id, plan.prefix);
       return undefined;
     }
     const deadline = waits && timeout >= 0 ? performance.now() + timeout : Number.POSITIVE_INFINITY;
-    const kept = new KeptPublish(plan, publication.items(), isRetained, waits, deadline);
+    const kept = new KeptPublish(plan, publication.items(), waits, deadline);
     this.#newcomers.keep(kept);
     return kept;
   }
 
   #sendKept(to: string, kept: KeptPublish): void {
-    const { item, plan, isRetained, waits, deadline } = kept;
+    const { item, plan, waits, deadline } = kept;
     const result = this.#waiting.has(to) ? "full" : this.#sendUncounted(to, item, plan.prefix);
     if (result === "sent") kept.sent += 1;
     else if (result === "full" && waits && !this.#waiting.isFull(1, kept.bytes)) {
       const left = deadline === Number.POSITIVE_INFINITY ? -1 : Math.max(0, deadline - performance.now());
       const send = (): SendResult => this.#sendUncounted(to, item, plan.prefix);
-      kept.copies.push(this.#waitForRoom(to, kept.bytes, left, isRetained, send));
-    } else if (result === "full") this.#drop(to, plan, isRetained);
+      kept.copies.push(this.#waitForRoom(to, kept.bytes, left, send));
+    } else if (result === "full") this.#state.dropFull(to, plan.prefix);
   }
 
   /** Waits for the members that were just met: all of them for a publish that waits, else while it went to nobody. */

@@ -1,138 +1,62 @@
 /**
- * Retained values: the last one of each topic that was published with `retain`. Pure.
+ * Retained values: the node of a publisher keeps the last value of each topic that was published with `retain`, and sends those that match to a new
+ * subscription with `retained`. A value ends with the process of its publisher's node: no other node keeps it.
  *
- * Kept by the node that published it, and by each node that had interest in the topic when it was published. A new
- * subscription that wants them asks all nodes: each gives those that it published, and of the others' those whose publisher's
- * node is not there any more. So a value survives its publisher as long as any subscriber's node is there, and nothing
- * is replicated for its own sake.
+ *   ASK    11 | question varint | filters: count varint, name × count      when the others know the filter; and to a member that is met later
+ *   VALUE  12 | a PUBLISH item with RETAIN                                 in answer, one for each topic that matches
+ *   END    13 | question varint                                            no further values of this question
+ *   AGAIN  14                                                              to a member that was lost here: it missed what was published meanwhile
  *
- * All publications of a topic have one order, which is the same at every node: the stamp, then the publisher's node, then what it
- * published. A node keeps the latest that it has seen, and gives a subscription with `retained` only what is later than
- * all that this node has. So whatever way a publication takes (the link of its publisher, kept for a newcomer, as an answer), and
- * however late it comes, the nodes that have the same publications end with the same value, and none goes back to an earlier one.
+ * A node asks each member one question at a time, so a further one replaces the one that is being answered.
  *
- * A stamp is the wall clock in microseconds, and later than all that this node has seen: so a reply to a value is later than it,
- * however the clocks differ. One that is further ahead than `MAX_STAMP_AHEAD` counts as being of this moment: a
- * forged one would stand for years.
- *
- * Empty data: there is no value any more. That is kept as a value is, so that an older one of another node does not come back.
- *
- * Bounds: topics and bytes, of this node's own values and of the others' apart: who floods the others' evicts no own one. Past a bound the
- * value goes that was updated the longest ago, as in the last value cache. Of a topic whose value was evicted nothing is known: an
- * earlier one is taken. `mayBeEvicted` is what can be said of it.
+ * A stamp orders the publications of a topic: microseconds of the publisher's clock, later than all stamps that its node has seen. Of equal stamps the
+ * higher node id counts. A subscription with `retained` gets only what is later than what it has, whether a value or a publication comes first.
  */
-import { MAX_STAMP_AHEAD } from "./bounds.js";
+import { systemClock } from "../../core/clock.js";
+import { TurnBudget } from "../../core/turn-budget.js";
+import { ASK_DELAY, ASK_TIMEOUT, MAX_ASK_BYTES, MAX_ASK_FILTERS, MAX_STAMP_AHEAD } from "./bounds.js";
+import { encodeName, encodePublish, type ItemReader } from "./items.js";
+import { MessageKind, type MessageLinks, type SendResult } from "./parts.js";
+import { sizeOfUint, writeUint } from "./schema.js";
+import type { Subscription } from "./subscription.js";
+import { filterFault, matches } from "./topics.js";
 
-export interface RetainedBounds {
-  /** Topics, of this node's own values and of others' each. */
-  readonly topics: number;
-  readonly bytes: number;
-}
+export const RetainedItem = { ASK: 0x11, VALUE: 0x12, END: 0x13, AGAIN: 0x14 } as const;
 
-/** A retained value. */
+/** Bytes that VALUE adds to its PUBLISH item. */
+export const VALUE_HEADER = 1;
+/** Bytes that a value counts for in addition to its data and its topic. */
+const OVERHEAD = 256;
+/** ms of looking for values between two turns of the event loop. */
+const ANSWER_TIME = 1;
+/** What links count a dropped item under. */
+const PREFIX = "$retained";
+const AGAIN = Buffer.from([RetainedItem.AGAIN]);
+
+/** A retained value of this node. */
 export interface RetainedValue {
   readonly topic: string;
-  /** Id of the node that published it. */
-  readonly node: string;
   readonly client: number;
   readonly subtopic: string | undefined;
   readonly stamp: number;
-  /** Copied: no chunk stays for it. */
   readonly data: Buffer;
 }
 
-/** Bytes that a value counts for on top of its data and its topic. */
-const OVERHEAD = 256;
-
-class Store {
-  readonly #bounds: RetainedBounds;
-  /** By their last update, the oldest first. */
+/** The values of this node. Past a bound the value goes that was updated the longest ago. */
+export class RetainedValues {
+  readonly #bounds: { readonly topics: number; readonly bytes: number };
+  /** By topic, the one that was updated the longest ago first. */
   readonly #values = new Map<string, RetainedValue>();
-  /** The same by the node that published them, and by topic. */
-  readonly #byNode = new Map<string, Map<string, RetainedValue>>();
+  #lastStamp = 0;
   bytes = 0;
   evicted = 0;
-  /** No stamp of a value that was evicted is later. */
-  evictedStamp = 0;
 
-  constructor(bounds: RetainedBounds) {
+  constructor(bounds: { readonly topics: number; readonly bytes: number }) {
     this.#bounds = bounds;
   }
 
   get size(): number {
     return this.#values.size;
-  }
-
-  get(topic: string): RetainedValue | undefined {
-    return this.#values.get(topic);
-  }
-
-  values(): Iterable<RetainedValue> {
-    return this.#values.values();
-  }
-
-  set(value: RetainedValue): void {
-    this.delete(value.topic);
-    this.#values.set(value.topic, value);
-    const ofNode = this.#byNode.get(value.node);
-    if (ofNode === undefined) this.#byNode.set(value.node, new Map([[value.topic, value]]));
-    else ofNode.set(value.topic, value);
-    this.bytes += sizeOf(value);
-    for (const oldest of this.#values.values()) {
-      if (this.#values.size <= this.#bounds.topics && this.bytes <= this.#bounds.bytes) return;
-      this.delete(oldest.topic);
-      this.evicted += 1;
-      this.evictedStamp = Math.max(this.evictedStamp, oldest.stamp);
-    }
-  }
-
-  delete(topic: string): void {
-    const value = this.#values.get(topic);
-    if (value === undefined) return;
-    this.#values.delete(topic);
-    const ofNode = this.#byNode.get(value.node);
-    ofNode?.delete(topic);
-    if (ofNode?.size === 0) this.#byNode.delete(value.node);
-    this.bytes -= sizeOf(value);
-  }
-
-  has(node: string): boolean {
-    return this.#byNode.has(node);
-  }
-
-  *of(isMeant: (node: string) => boolean): Iterable<RetainedValue> {
-    for (const [node, values] of this.#byNode) if (isMeant(node)) yield* values.values();
-  }
-}
-
-function sizeOf({ topic, subtopic, data }: RetainedValue): number {
-  return 2 * (topic.length + (subtopic?.length ?? 0)) + data.length + OVERHEAD;
-}
-
-export class RetainedValues {
-  readonly #self: string;
-  readonly #own: Store;
-  readonly #others: Store;
-  #lastStamp = 0;
-
-  /** @param self this node's id */
-  constructor(self: string, bounds: RetainedBounds) {
-    this.#self = self;
-    this.#own = new Store(bounds);
-    this.#others = new Store(bounds);
-  }
-
-  /** Topics that have a value, or had one that was taken back. */
-  get size(): number {
-    return this.#own.size + this.#others.size;
-  }
-
-  get bytes(): number {
-    return this.#own.bytes + this.#others.bytes;
-  }
-
-  get evicted(): number {
-    return this.#own.evicted + this.#others.evicted;
   }
 
   /** A stamp for a value that is published now. @param wall ms since 1970 */
@@ -141,7 +65,7 @@ export class RetainedValues {
     return this.#lastStamp;
   }
 
-  /** A stamp of another node. @returns the one that counts */
+  /** @param stamp of another node; one far ahead of this clock counts as of now @returns the one that counts */
   seen(stamp: number, wall: number): number {
     const now = Math.floor(wall * 1_000);
     const taken = stamp > now + MAX_STAMP_AHEAD * 1_000 ? now : stamp;
@@ -149,65 +73,273 @@ export class RetainedValues {
     return taken;
   }
 
-  /** Keeps a value unless there is a later one. @returns whether it is the topic's last one */
-  keep(value: RetainedValue): boolean {
-    const isOwn = value.node === this.#self;
-    const known = this.get(value.topic);
-    if (known !== undefined && compareValues(value, known) <= 0) return false;
-    (isOwn ? this.#others : this.#own).delete(value.topic);
-    (isOwn ? this.#own : this.#others).set(value);
-    return true;
+  /** Makes it the value of its topic; empty data: the topic has no value. */
+  keep(value: RetainedValue): void {
+    this.#delete(value.topic);
+    if (value.data.length === 0) return;
+    this.#values.set(value.topic, value);
+    this.bytes += sizeOf(value);
+    for (const oldest of this.#values.keys()) {
+      if (this.#values.size <= this.#bounds.topics && this.bytes <= this.#bounds.bytes) return;
+      this.#delete(oldest);
+      this.evicted += 1;
+    }
   }
 
-  /** The last value of a topic, also one without data. */
   get(topic: string): RetainedValue | undefined {
-    return this.#own.get(topic) ?? this.#others.get(topic);
+    return this.#values.get(topic);
   }
 
-  /**
-   * Whether a later one of its topic is known, which subscriptions get in place of this one. Where both say that there is no value, they get the
-   * first alone.
-   */
-  isSuperseded(value: RetainedValue): boolean {
-    const known = this.get(value.topic);
-    if (known === undefined || compareValues(value, known) >= 0) return false;
-    return value.data.length > 0 || known.data.length > 0;
+  topics(): string[] {
+    return [...this.#values.keys()];
   }
 
-  /** Whether a value of a topic of which nothing is known may have been here, and was evicted since. */
-  mayBeEvicted({ stamp }: RetainedValue): boolean {
-    return stamp <= Math.max(this.#own.evictedStamp, this.#others.evictedStamp);
+  matching(filter: string): RetainedValue[] {
+    return [...this.#values.values()].filter(({ topic }) => matches(filter, topic));
   }
 
-  /** Whether a node has published one of them. */
-  has(node: string): boolean {
-    return this.#own.has(node) || this.#others.has(node);
-  }
-
-  /** Those of some nodes. @param isMeant called once for each node that has published some */
-  *of(isMeant: (node: string) => boolean): Iterable<RetainedValue> {
-    yield* this.#own.of(isMeant);
-    yield* this.#others.of(isMeant);
-  }
-
-  /** All; also those without data. */
-  *values(): Iterable<RetainedValue> {
-    yield* this.#own.values();
-    yield* this.#others.values();
+  #delete(topic: string): void {
+    const value = this.#values.get(topic);
+    if (value === undefined) return;
+    this.#values.delete(topic);
+    this.bytes -= sizeOf(value);
   }
 }
 
-/**
- * The order of the publications of a topic. Of one stamp the higher id counts, as everywhere; of one node, on whose behalf others may
- * publish, what they published.
- *
- * @returns less than 0: `one` is earlier; 0: they are the same
- */
-export function compareValues(one: RetainedValue, other: RetainedValue): number {
-  if (one.stamp !== other.stamp) return one.stamp - other.stamp;
-  if (one.node !== other.node) return one.node < other.node ? -1 : 1;
-  if (one.client !== other.client) return one.client - other.client;
-  const [subtopic, others] = [one.subtopic ?? "", other.subtopic ?? ""];
-  if (subtopic !== others) return subtopic < others ? -1 : 1;
-  return Buffer.compare(one.data, other.data);
+function sizeOf({ topic, subtopic, data }: RetainedValue): number {
+  return 2 * (topic.length + (subtopic?.length ?? 0)) + data.length + OVERHEAD;
+}
+
+/** A question to one member, which waits for its END. */
+interface Question {
+  readonly number: number;
+  readonly end: () => void;
+}
+
+/** Asks other nodes for their values, and answers them. */
+export class Retention {
+  readonly #values: RetainedValues;
+  readonly #links: MessageLinks;
+  /** Ids of the live members that take messages. */
+  readonly #peers: () => readonly string[];
+  /** Subscriptions with `retained` whose filters the others know. */
+  readonly #readers = new Set<Subscription>();
+  /** Members that were asked for what the readers want, and those that are to be asked for all of it after their questions so far. */
+  readonly #met = new Set<string>();
+  readonly #next = new Set<string>();
+  /** Of each member: settles when all questions so far have ended. */
+  readonly #asked = new Map<string, Promise<void>>();
+  readonly #questions = new Map<string, Question>();
+  /** Of each member that has asked: its last question. */
+  readonly #answers = new Map<string, object>();
+  readonly #lost = new Set<string>();
+  readonly #budget = new TurnBudget(ANSWER_TIME, systemClock);
+  #number = 0;
+  #isClosed = false;
+
+  constructor(values: RetainedValues, links: MessageLinks, peers: () => readonly string[]) {
+    this.#values = values;
+    this.#links = links;
+    this.#peers = peers;
+  }
+
+  // --- Asking ----------------------------------------------------------------------------------------------------------
+
+  /**
+   * Asks all members for the values of a new subscription, and later those that are met.
+   *
+   * @param known settles when the others send what they publish: a value that changes after they have answered is not missed then
+   * @returns settles when all have answered, or after `ASK_TIMEOUT`
+   */
+  async ask(subscription: Subscription, known: Promise<void>): Promise<void> {
+    await within(ASK_DELAY, known);
+    if (subscription.closed || this.#isClosed) return;
+    this.#readers.add(subscription);
+    const asked = this.#peers().map((id) => this.#enqueue(id, () => [subscription.filter]));
+    await within(ASK_TIMEOUT, Promise.all(asked));
+  }
+
+  /** The subscription has ended. */
+  forget(subscription: Subscription): void {
+    this.#readers.delete(subscription);
+  }
+
+  /** A member came, or something about it changed. */
+  onMember(id: string, isRestarted: boolean): void {
+    if (isRestarted) this.#met.delete(id);
+    if (this.#isClosed || this.#met.has(id) || !this.#peers().includes(id)) return;
+    this.#met.add(id);
+    if (this.#lost.delete(id) && this.#answers.has(id)) void this.#send(id, () => AGAIN);
+    this.#askAll(id);
+  }
+
+  /** This node was lost at a member: an answer may be lost, and what was published meanwhile is. */
+  onAgain(from: string): void {
+    this.#questions.get(from)?.end();
+    this.#askAll(from);
+  }
+
+  onGone(id: string, isLost: boolean): void {
+    this.#met.delete(id);
+    this.#questions.get(id)?.end();
+    if (isLost) {
+      this.#lost.add(id);
+      if (this.#answers.has(id)) this.#answers.set(id, {});
+    } else {
+      this.#lost.delete(id);
+      this.#answers.delete(id);
+    }
+  }
+
+  onEnd(from: string, number: number): void {
+    const question = this.#questions.get(from);
+    if (question?.number === number) question.end();
+  }
+
+  #askAll(id: string): void {
+    if (this.#next.has(id)) return;
+    this.#next.add(id);
+    void this.#enqueue(id, () => {
+      this.#next.delete(id);
+      return new Set([...this.#readers].map(({ filter }) => filter));
+    });
+  }
+
+  #enqueue(id: string, filters: () => Iterable<string>): Promise<void> {
+    const asked = (this.#asked.get(id) ?? Promise.resolve()).then(() => this.#ask(id, filters()));
+    this.#asked.set(id, asked);
+    void asked.then(() => {
+      if (this.#asked.get(id) === asked) this.#asked.delete(id);
+    });
+    return asked;
+  }
+
+  async #ask(id: string, filters: Iterable<string>): Promise<void> {
+    for (const some of inQuestions(filters)) {
+      this.#number = (this.#number + 1) >>> 0;
+      const number = this.#number;
+      const ended = new Promise<void>((resolve) => this.#questions.set(id, { number, end: resolve }));
+      if ((await this.#send(id, () => encodeAsk(number, some))) === "sent" && !this.#isClosed) await ended;
+      this.#questions.delete(id);
+    }
+  }
+
+  // --- Answering -------------------------------------------------------------------------------------------------------
+
+  onAsk(from: string, number: number, filters: readonly string[]): void {
+    const answer = {};
+    this.#answers.set(from, answer);
+    void this.#answer(from, number, filters, () => this.#answers.get(from) === answer);
+  }
+
+  async #answer(
+    to: string,
+    number: number,
+    filters: readonly string[],
+    isCurrent: () => boolean,
+  ): Promise<void> {
+    for (const topic of this.#values.topics()) {
+      if (this.#budget.spend()) await turn();
+      if (!isCurrent()) return;
+      if (!filters.some((filter) => matches(filter, topic))) continue;
+      // As it is when there is room for it: a later publication has gone before.
+      const result = await this.#send(to, () => {
+        const value = isCurrent() ? this.#values.get(topic) : undefined;
+        return value === undefined ? undefined : encodeValue(value);
+      });
+      if (result === "unreachable") return;
+    }
+    await this.#send(to, () => (isCurrent() ? encodeEnd(number) : undefined));
+  }
+
+  /** Waits for room: a slow peer holds up its own answers alone. @param item `undefined`: there is nothing to send any more */
+  async #send(to: string, item: () => Buffer | undefined): Promise<SendResult> {
+    for (;;) {
+      const bytes = item();
+      if (bytes === undefined) return "sent";
+      const result = this.#links.send(to, MessageKind.RETAINED, bytes, PREFIX, true);
+      if (result !== "full" || this.#isClosed) return result;
+      try {
+        await this.#links.room(to);
+      } catch {
+        // The peer is gone.
+        return "unreachable";
+      }
+      await turn();
+    }
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#answers.clear();
+    this.#readers.clear();
+    for (const { end } of this.#questions.values()) end();
+  }
+}
+
+function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+/** Settles with a promise, however that ends, or after so many ms. */
+async function within(ms: number, promise: Promise<unknown>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, ms).unref();
+  });
+  // Who waits for the promise itself has its error.
+  const ended = promise.catch(() => undefined);
+  await Promise.race([ended, late]);
+  clearTimeout(timer);
+}
+
+// --- Items -----------------------------------------------------------------------------------------------------------
+
+/** Filters by as many as one question may have. */
+function* inQuestions(filters: Iterable<string>): Iterable<string[]> {
+  let some: string[] = [];
+  let bytes = 0;
+  for (const filter of filters) {
+    if (some.length > 0 && (some.length >= MAX_ASK_FILTERS || bytes + filter.length > MAX_ASK_BYTES)) {
+      yield some;
+      some = [];
+      bytes = 0;
+    }
+    some.push(filter);
+    bytes += filter.length;
+  }
+  if (some.length > 0) yield some;
+}
+
+export function encodeAsk(question: number, filters: readonly string[]): Buffer {
+  const head = Buffer.allocUnsafe(1 + sizeOfUint(question) + sizeOfUint(filters.length));
+  head[0] = RetainedItem.ASK;
+  writeUint(head, writeUint(head, 1, question), filters.length);
+  return Buffer.concat([head, ...filters.map(encodeName)]);
+}
+
+export function encodeValue({ client, topic, subtopic, stamp, data }: RetainedValue): Buffer {
+  const name = subtopic === undefined ? undefined : encodeName(subtopic);
+  const publish = encodePublish(client, undefined, encodeName(topic), name, stamp, data);
+  return Buffer.concat([Buffer.from([RetainedItem.VALUE]), publish]);
+}
+
+export function encodeEnd(question: number): Buffer {
+  const item = Buffer.allocUnsafe(1 + sizeOfUint(question));
+  item[0] = RetainedItem.END;
+  writeUint(item, 1, question);
+  return item;
+}
+
+/** @param reader after the question @returns the filters of an ASK; `undefined`: it is malformed */
+export function readFilters(reader: ItemReader): string[] | undefined {
+  const count = reader.varint();
+  if (reader.failed || count > MAX_ASK_FILTERS) return undefined;
+  const filters: string[] = [];
+  for (let i = 0; i < count; i++) {
+    const filter = reader.name();
+    if (reader.failed || filterFault(filter) !== undefined) return undefined;
+    filters.push(filter);
+  }
+  return reader.at === reader.end ? filters : undefined;
 }

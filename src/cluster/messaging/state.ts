@@ -13,8 +13,7 @@ import type {
   MessageRoutes,
   MessageRoutesEffects,
 } from "./parts.js";
-import { RetainedValues } from "./retained.js";
-import { Retention } from "./retention.js";
+import { RetainedValues, Retention } from "./retained.js";
 import type { Subscription } from "./subscription.js";
 import type { SubscriptionTable } from "./subscription-table.js";
 import type { TopicIds } from "./topic-ids.js";
@@ -113,18 +112,9 @@ export class MessagingState {
     this.waiting = new WaitingSends(settings.maxPending, settings.maxPendingBytes, {
       room: (peer) => (peer === id ? this.#localRoom() : this.links.room(peer)),
     });
-    this.retained = new RetainedValues(id, {
-      topics: settings.maxRetained,
-      bytes: settings.maxRetainedBytes,
-    });
-    this.deliveries = new Deliveries(this.retained);
-    this.retention = new Retention(id, this.retained, settings.maxItem, {
-      send: (to, kind, item, prefix, uncounted) => this.links.send(to, kind, item, prefix, uncounted),
-      room: (to) => this.links.room(to),
-      peers: () => effects.peers(),
-      isLive: (peer) => effects.member(peer)?.isLive === true,
-      count: (reason) => this.refuse(reason),
-    });
+    this.retained = new RetainedValues({ topics: settings.maxRetained, bytes: settings.maxRetainedBytes });
+    this.deliveries = new Deliveries();
+    this.retention = new Retention(this.retained, this.links, () => effects.peers());
     this.drops = new DropReports((event) => effects.emit(event));
   }
 

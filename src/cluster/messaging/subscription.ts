@@ -20,7 +20,7 @@ import {
   observeMessageProcess,
   observeMessageReceive,
 } from "../../core/message-operations.js";
-import { STALL_TIME } from "./bounds.js";
+import { MAX_RETAINED_SEEN, STALL_TIME } from "./bounds.js";
 import type { ClusterMessage, ReceivedMessage } from "./message.js";
 
 /** Called for each message of a subscription. A promise that it returns holds up the next message; any other result is ignored. */
@@ -89,6 +89,8 @@ export class Subscription implements ClusterSubscription {
   /** It held a link for too long, and has not caught up since. */
   #isStalled = false;
   #onClose: (() => void) | undefined = undefined;
+  /** With `retained`, by topic: the latest that it got, the one that was updated the longest ago first. */
+  readonly #latest = new Map<string, { readonly stamp: number; readonly node: string }>();
 
   constructor(
     filter: string,
@@ -159,6 +161,22 @@ export class Subscription implements ClusterSubscription {
     return holds && this.#handler !== undefined && this.isFull ? this.room() : undefined;
   }
 
+  /** Whether a retained publication or value is later than what it has of its topic. Then it counts as what it has. */
+  takes({ topic, sender: { node } }: ReceivedMessage, stamp: number): boolean {
+    const latest = this.#latest.get(topic);
+    if (latest !== undefined) {
+      if (stamp < latest.stamp || (stamp === latest.stamp && node <= latest.node)) return false;
+      this.#latest.delete(topic);
+    }
+    this.#latest.set(topic, { stamp, node });
+    if (this.#latest.size > MAX_RETAINED_SEEN)
+      for (const oldest of this.#latest.keys()) {
+        this.#latest.delete(oldest);
+        break;
+      }
+    return true;
+  }
+
   /** Settles when half of what may wait has gone, or it closes, or it has held for too long. */
   room(): Promise<void> {
     if (this.#room === undefined) {
@@ -182,6 +200,7 @@ export class Subscription implements ClusterSubscription {
     if (this.#closed) return;
     this.#closed = true;
     this.#onClose?.();
+    this.#latest.clear();
     if (this.#handler !== undefined) {
       this.#queue.clear();
       this.#bytes = 0;
