@@ -330,7 +330,7 @@ async function takePictures(folder) {
           "index.html",
           "getting-started.html",
           "choosing.html",
-          "inside.html",
+          "operation.html",
           "patterns/clone.html",
           "performance.html",
           "api/index.html",

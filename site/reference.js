@@ -28,11 +28,12 @@ const CATEGORIES = [
 /** The pages of docs/ that explain what a folder of src/ has; the first that fits. */
 const GUIDES = /** @type {const} */ ([
   [
-    /src\/patterns\/(binary-star|black-box|clone|espresso|federation|freelance|last-value-cache|load-balancer|majordomo|pirate|sequenced|suicidal-snail|titanic)\//,
+    /src\/patterns\/(binary-star|black-box|clone|espresso|freelance|last-value-cache|load-balancer|majordomo|pirate|sequenced|suicidal-snail|titanic)\//,
     "patterns/$1",
   ],
+  [/src\/patterns\/federation\//, "patterns/load-balancer"],
   [/src\/patterns\//, "choosing"],
-  [/src\/cluster\/sessions\//, "sessions"],
+  [/src\/sessions\//, "sessions"],
   [/src\/cluster\/discovery\//, "discovery"],
   [/src\/cluster\/messaging\//, "messaging"],
   [/src\/cluster\//, "clusters"],
