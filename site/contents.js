@@ -74,7 +74,6 @@ export const PARTS = [
     pages: [
       "spec/majordomo",
       "spec/clone",
-      "spec/sequenced",
       "spec/proxy",
       "spec/ws",
       "spec/cluster",
@@ -84,7 +83,6 @@ export const PARTS = [
       "spec/services",
       "spec/sessions",
       "spec/link",
-      "spec/trace-context",
     ],
   },
   {

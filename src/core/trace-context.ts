@@ -1,5 +1,5 @@
 /**
- * Trace contexts as bytes (docs/spec/trace-context.md), and their header `traceparent` (W3C Trace Context).
+ * Trace contexts as bytes (docs/tracing.md), and their header `traceparent` (W3C Trace Context).
  *
  *   context       (n 1 | name n | length 2 | value)*
  *   traceparent   00-TRACE-SPAN-FLAGS     32, 16 and 2 hexadecimal digits; flags 01: it is sampled

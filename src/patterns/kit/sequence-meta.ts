@@ -1,6 +1,6 @@
 /**
  * The second frame of a sequenced message: who published it, which one of its topic it is, and when. Written by sequenced
- * publishers, read by sequenced subscribers and by the Suicidal Snail (docs/spec/sequenced.md). Numbers are big-endian.
+ * publishers, read by sequenced subscribers and by the Suicidal Snail (docs/patterns/sequenced.md). Numbers are big-endian.
  *
  * PUB to SUB: topic | meta | body…, one body frame or more; a mark has none. A plain SUB reads topic and body, and skips the
  * second frame.

@@ -1,5 +1,5 @@
 /**
- * Replays of sequenced messages on the wire (docs/spec/sequenced.md). Numbers are big-endian. Published messages have the
+ * Replays of sequenced messages on the wire (docs/patterns/sequenced.md). Numbers are big-endian. Published messages have the
  * second frame of kit/sequence-meta.ts.
  *
  * DEALER to ROUTER: request | topic

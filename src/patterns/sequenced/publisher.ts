@@ -61,7 +61,7 @@ export interface SequencedPublisherOptions<T = Raw> {
  * Publishes messages that are numbered per topic, and sends the newest of them again
  * to subscribers that ask.
  *
- * On the wire a message is `topic | meta | body…` (docs/spec/sequenced.md has the bytes):
+ * On the wire a message is `topic | meta | body…` (docs/patterns/sequenced.md has the bytes):
  * a plain SUB reads it as well.
  *
  * @example

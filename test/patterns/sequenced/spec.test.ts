@@ -1,4 +1,4 @@
-/** docs/spec/sequenced.md: its vectors are what the code writes and reads. */
+/** docs/patterns/sequenced.md: its vectors are what the code writes and reads. */
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { encodeMeta, Kind, parseMeta } from "../../../src/patterns/kit/sequence-meta.js";
@@ -13,7 +13,7 @@ import {
 } from "../../../src/patterns/sequenced/protocol.js";
 import { sequencedStamp } from "../../../src/patterns/suicidal-snail/options.js";
 
-const page = readFileSync(new URL("../../../docs/spec/sequenced.md", import.meta.url), "utf8");
+const page = readFileSync(new URL("../../../docs/patterns/sequenced.md", import.meta.url), "utf8");
 
 /** The bytes of a vector: the block of hexadecimal digits after its heading. */
 function vector(name: string): Buffer {
@@ -27,7 +27,7 @@ const ID = Buffer.from("000102030405060708090a0b0c0d0e0f", "hex");
 const PUBLISHER = ID.toString("latin1");
 const TIME = 1_700_000_000_123_456;
 
-describe("docs/spec/sequenced.md", () => {
+describe("docs/patterns/sequenced.md", () => {
   it("a message's meta", () => {
     const meta = vector("Meta of a message");
     expect(encodeMeta(Kind.MESSAGE, ID, 1, 7, TIME)).toEqual(meta);
