@@ -29,10 +29,10 @@ const { PROFILES } = await load("micro/cluster/profiles");
  */
 const TABLES = {
   "socket options"() {
-    return table("Option | Range | Unit | Default | Sockets", Object.entries(OPTIONS), ([name, spec]) => {
+    return table("Option | Range | Default | Sockets", Object.entries(OPTIONS), ([name, spec]) => {
       const { kind, unit, on } = spec;
       const few = on === WRITABLE ? "all that send" : on === READABLE ? "all that receive" : on?.join(", ");
-      return [code(name), RANGES[kind]?.(spec), unit, shown(spec.default), few ?? "all"];
+      return [code(name), `${RANGES[kind]?.(spec)} ${unit ?? ""}`.trim(), shown(spec.default), few ?? "all"];
     });
   },
   "context options"() {
@@ -172,12 +172,12 @@ const ERROR_CLASS =
 /** What an option's value can be, by the kind of option. @type {Readonly<Record<string, (spec: any) => string>>} */
 const RANGES = {
   boolean: () => "`true`, `false`",
-  integer: ({ min, max }) => `${grouped(min)} … ${grouped(max)}`,
-  string: ({ max = 1_024 }) => `text of at most ${grouped(max)} bytes, \`null\``,
-  key: () => "40 characters of Z85, 32 bytes, `null`",
-  bytes: ({ max }) => `text or bytes, at most ${grouped(max)}, \`null\``,
+  integer: ({ min, max }) => `${grouped(min)}…${grouped(max)}`,
+  string: ({ max = 1_024 }) => `text ≤ ${grouped(max)} bytes, \`null\``,
+  key: () => "Z85, 32 bytes, `null`",
+  bytes: ({ max }) => `text, bytes ≤ ${grouped(max)}, \`null\``,
   choice: ({ choices }) => choices.map(shown).join(", "),
-  certificates: () => "a function, a list of at most 1,000 certificates and keys, `null`",
+  certificates: () => "a function, ≤ 1,000 certificates, `null`",
 };
 
 for (const name of readdirSync(join(ROOT, "docs"), { recursive: true, encoding: "utf8" })) {
