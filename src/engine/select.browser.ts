@@ -1,15 +1,14 @@
 /** The only engine in a page. Replaces engine/select.ts. */
-import { ADDITIONS } from "../browser/additions.js";
+import { PAGE, SCHEMES } from "../browser/machine.js";
+import { NO_CURVE, PAGE_PARTS } from "../browser/parts.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import type { Engine, EngineCapabilities } from "./engine.js";
 import { ZMTP_CAPABILITIES, ZmtpContext } from "./zmtp/context.js";
-import { routedTypes } from "./zmtp/routing/create.browser.js";
-import { MACHINE, SCHEMES } from "./zmtp/transport/transports.browser.js";
 
 const CAPABILITIES: EngineCapabilities = {
   ...ZMTP_CAPABILITIES,
   get transports() {
-    return ADDITIONS.inproc === undefined ? SCHEMES : [...SCHEMES, "inproc"];
+    return PAGE_PARTS.inproc === undefined ? SCHEMES : [...SCHEMES, "inproc"];
   },
   peerEvents: SCHEMES,
 };
@@ -18,11 +17,11 @@ const ENGINE: Engine = {
   name: "zmtp",
   capabilities: CAPABILITIES,
   get features() {
-    const curve = ADDITIONS.curve !== undefined;
-    const draft = routedTypes().includes("Dish");
+    const curve = PAGE_PARTS.curve !== NO_CURVE;
+    const draft = PAGE_PARTS.routings.Dish !== undefined;
     return { ipc: false, pgm: false, tipc: false, norm: false, curve, gssapi: false, draft };
   },
-  createContext: (options, shared) => new ZmtpContext(options, shared, MACHINE),
+  createContext: (options, shared) => new ZmtpContext(options, shared, PAGE, PAGE_PARTS),
 };
 
 export const ENGINE_NAMES: readonly string[] = ["zmtp"];

@@ -1,6 +1,7 @@
-/** As define.ts, and gives the engine the routing that the class brings. */
-import { ADDITIONS, type RoutingOf } from "../browser/additions.js";
+/** As define.ts, and gives the page's contexts the routing that the class brings. */
+import { PAGE_PARTS } from "../browser/parts.js";
 import type { SocketTypeName } from "../core/socket-type.js";
+import type { RoutingOf } from "../engine/zmtp/routing/routing.js";
 import { defineSocket as define } from "./define.ts";
 import type { HasCore } from "./socket-core.js";
 
@@ -13,5 +14,5 @@ export function defineSocket(
   sending?: object,
 ): void {
   define(socketClass, type, undefined, sending);
-  ADDITIONS.routings[type] = routing;
+  PAGE_PARTS.routings[type] = routing;
 }

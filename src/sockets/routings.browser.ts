@@ -1,11 +1,12 @@
 /** The routing of each socket type, for its class: a page loads those of the classes that it uses. */
-import type { RoutingOf } from "../browser/additions.js";
+
 import { PairRouting } from "../engine/zmtp/routing/pair.js";
 import { PipelineRouting } from "../engine/zmtp/routing/pipeline.js";
 import { PublishRouting } from "../engine/zmtp/routing/publish.js";
 import { ReplyRouting } from "../engine/zmtp/routing/reply.js";
 import { RequestRouting } from "../engine/zmtp/routing/request.js";
 import { RouterRouting } from "../engine/zmtp/routing/router.js";
+import type { RoutingOf } from "../engine/zmtp/routing/routing.js";
 import { SubscribeRouting } from "../engine/zmtp/routing/subscribe.js";
 
 export const pair: RoutingOf = (effects) => new PairRouting(effects);

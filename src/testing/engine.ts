@@ -12,6 +12,8 @@ import type { Engine } from "../engine/engine.js";
 import { ZmtpContext } from "../engine/zmtp/context.js";
 import { loadZmtpEngine } from "../engine/zmtp/engine.js";
 import { transportError } from "../engine/zmtp/errors.js";
+import { NODE_PARTS } from "../engine/zmtp/node-parts.js";
+import type { EngineParts } from "../engine/zmtp/parts.js";
 import { Reader } from "../engine/zmtp/transport/reader.js";
 import type { Acceptor, Listener, Stream, Transport } from "../engine/zmtp/transport/transport.js";
 import type { Platform } from "../engine/zmtp/transport/transports.js";
@@ -170,7 +172,6 @@ function platformOf(scope: Scope): Platform {
   const transports = [TCP, IPC].map((naming) => transport(naming, machine, scope));
   return {
     transports: new Map(transports.map((each) => [each.scheme, each])),
-    outlastsProgram: false,
     hostName: () => machine.name,
     interfaces: () => [
       { name: "lo", address: "127.0.0.1", netmask: "255.0.0.0", internal: true },
@@ -198,6 +199,8 @@ export function currentPlatform(): Platform | undefined {
   return platform;
 }
 
+/** The end of the simulating process is not that of a simulated one. */
+const PARTS: EngineParts = { ...NODE_PARTS, processEnd: undefined };
 const zmtp = loadZmtpEngine();
 const SCHEMES: readonly string[] = ["tcp", "ipc", "inproc"];
 
@@ -215,6 +218,6 @@ export const simulated: Engine = {
     const scope = scopes.getStore();
     if (scope === undefined)
       throw new TransportError("ERR_TRANSPORT", "The simulated engine works within simulate() only");
-    return new ZmtpContext(options, false, platformOf(scope));
+    return new ZmtpContext(options, false, platformOf(scope), PARTS);
   },
 };

@@ -4,9 +4,9 @@
  *
  * @module
  */
-import { curveClient, curveServer } from "../../engine/zmtp/mechanism/curve.ts";
-import { sealerOf } from "../../engine/zmtp/sealer.ts";
-import { ADDITIONS } from "../additions.js";
+import { CurveClient } from "../../engine/zmtp/mechanism/curve-client.js";
+import { CurveServer } from "../../engine/zmtp/mechanism/curve-server.js";
+import { NO_CURVE, PAGE_PARTS } from "../parts.js";
 // Puts code shared by both entry points into the main one.
 import "../index.js";
 
@@ -18,9 +18,9 @@ export { curveKeyPair, curvePublicKey } from "./keys.js";
  * `curveSecretKey` work from now on. A second call does nothing.
  */
 export function enableCurve(): void {
-  ADDITIONS.curve ??= {
-    server: curveServer,
-    client: curveClient,
-    sealer: sealerOf,
+  if (PAGE_PARTS.curve !== NO_CURVE) return;
+  PAGE_PARTS.curve = {
+    server: (options) => new CurveServer(options),
+    client: (options) => new CurveClient(options),
   };
 }

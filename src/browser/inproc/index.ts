@@ -5,10 +5,10 @@
  */
 import { checkKeys, describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
-import { InprocPeers } from "../../engine/zmtp/inproc.ts";
-import { InprocNames } from "../../engine/zmtp/inproc-names.ts";
-import { Listening } from "../../engine/zmtp/listening.ts";
-import { ADDITIONS } from "../additions.js";
+import { InprocPeers } from "../../engine/zmtp/inproc.js";
+import { InprocNames } from "../../engine/zmtp/inproc-names.js";
+import { Listening } from "../../engine/zmtp/listening.js";
+import { PAGE_PARTS } from "../parts.js";
 // Puts code shared by both entry points into the main one.
 import "../index.js";
 import { releaseName, setChannel, sharedChannel } from "../../engine/zmtp/threads/node-threads.browser.js";
@@ -44,14 +44,14 @@ export function enableInproc(options: InprocOptions = {}): void {
   const { channel } = options;
   if (channel !== undefined && (typeof channel !== "string" || channel === "" || channel.length > 255))
     throw new InvalidArgumentError(`channel is a string of 1 to 255 characters; got ${describe(channel)}`);
-  if (ADDITIONS.inproc !== undefined) {
+  if (PAGE_PARTS.inproc !== undefined) {
     if (channel === sharedChannel()) return;
     throw new InvalidArgumentError("inproc is enabled already, with another channel");
   }
   setChannel(channel);
-  ADDITIONS.inproc = {
+  PAGE_PARTS.inproc = {
     names: (shared) => (shared && channel !== undefined ? new SharedNames(true) : new InprocNames()),
-    peers: (state, peers) => new InprocPeers(state, peers),
-    listening: (parts) => new Listening(parts),
+    peers: (state, names, peers) => new InprocPeers(state, names, peers),
   };
+  PAGE_PARTS.listening = (parts) => new Listening(parts);
 }

@@ -10,8 +10,7 @@ import { type Authenticate, AuthenticationQueue } from "./authentication-queue.j
 import { HandshakeProperties } from "./handshake-properties.js";
 import { BareMechanism } from "./mechanism/bare.js";
 import { chosenMechanism } from "./mechanism/chosen.js";
-import { curveClient, curveServer } from "./mechanism/curve.js";
-import type { Mechanism, MechanismOptions, Verdict } from "./mechanism/mechanism.js";
+import type { CurveParts, Mechanism, MechanismOptions, Verdict } from "./mechanism/mechanism.js";
 import { NullMechanism } from "./mechanism/null.js";
 import { PlainClient, PlainServer } from "./mechanism/plain.js";
 import { identityOf } from "./options.js";
@@ -21,7 +20,7 @@ import { ZAP_ENDPOINT } from "./zap.js";
 interface Role {
   readonly name: Mechanism["name"];
   readonly isServer: boolean;
-  create(options: MechanismOptions): Mechanism;
+  create(options: MechanismOptions, curve: () => CurveParts): Mechanism;
 }
 
 const NULL: Role = {
@@ -34,12 +33,12 @@ const ROLES: readonly Role[] = [
   {
     name: "CURVE",
     isServer: true,
-    create: curveServer,
+    create: (options, curve) => curve().server(options),
   },
   {
     name: "CURVE",
     isServer: false,
-    create: curveClient,
+    create: (options, curve) => curve().client(options),
   },
   {
     name: "PLAIN",
@@ -88,11 +87,13 @@ function key(value: string | Uint8Array | null): Uint8Array | undefined {
 
 export class Admission {
   readonly #state: SocketState;
+  readonly #parts: { readonly curve: CurveParts };
   #queue: AuthenticationQueue | undefined = undefined;
   readonly #properties: HandshakeProperties;
 
-  constructor(state: SocketState) {
+  constructor(state: SocketState, parts: { readonly curve: CurveParts }) {
     this.#state = state;
+    this.#parts = parts;
     this.#properties = new HandshakeProperties(state);
   }
 
@@ -106,7 +107,8 @@ export class Admission {
     const { options } = this.#state;
     const role = roleOf(options);
     const asks = this.#authenticator(role) !== undefined;
-    return role.create(mechanismOptions(options, this.#properties.bytes, asks));
+    const made = mechanismOptions(options, this.#properties.bytes, asks);
+    return role.create(made, () => this.#parts.curve);
   }
 
   /** The mechanism for a stream without a handshake (45/ZWS, No Mechanism), if the options choose NULL. */
@@ -148,7 +150,8 @@ export class Admission {
     if (authenticate !== undefined) return async (peer) => (await authenticate(peer)) === true;
     const domain = options.zapDomain ?? "";
     if (name === "NULL" ? domain === "" : !isServer) return undefined;
-    if (names.has(ZAP_ENDPOINT)) return (peer) => zap.ask(peer, identityOf(options));
+    if (zap !== undefined && names?.has(ZAP_ENDPOINT) === true)
+      return (peer) => zap.ask(peer, identityOf(options));
     return options.zapEnforceDomain === true && domain !== "" ? async () => false : undefined;
   }
 }

@@ -31,6 +31,7 @@ import {
   type Credentials,
   errorText,
   type Fault,
+  type FrameSealer,
   type Mechanism,
   type Metadata,
   type Step,
@@ -38,7 +39,6 @@ import {
 } from "./mechanism/mechanism.js";
 import { openSoon } from "./opening.js";
 import type { CloseReason, Link, Pipe } from "./pipe.js";
-import { type Sealer, sealerOf } from "./sealer.js";
 import type { ByteStream } from "./transport/byte-stream.js";
 import type { Farewell, Framing } from "./transport/framing.js";
 import type { ReadTarget, Sink, StreamReader } from "./transport/reader.js";
@@ -101,7 +101,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
   #isOpening = false;
   #timer: NodeJS.Timeout | undefined = undefined;
   #pipe: Pipe | undefined = undefined;
-  #sealer: Sealer | undefined = undefined;
+  #sealer: FrameSealer | undefined = undefined;
   /** Received bytes go to the pipe unchanged. */
   #plain: boolean;
   #saidFarewell = false;
@@ -401,9 +401,8 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     // A listener may have ended the connection.
     if (this.#state === State.Closed) return;
     this.#enter(State.Open);
-    const { cipher } = this.#handshake.mechanism;
     const framing = this.#framing;
-    const sealer = cipher === undefined ? undefined : sealerOf(cipher);
+    const sealer = this.#handshake.mechanism.sealer?.();
     this.#sealer = sealer;
     this.#plain = framing === undefined && sealer === undefined;
     this.#pipe = pipe;
@@ -628,7 +627,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
 
 /** The transformation of plain frames to wire bytes; `undefined`: none. */
 function sealOf(
-  sealer: Sealer | undefined,
+  sealer: FrameSealer | undefined,
   framing: Framing | undefined,
 ): ((segments: readonly Segment[]) => Uint8Array) | undefined {
   if (framing === undefined) return sealer === undefined ? undefined : (segments) => sealer.seal(segments);

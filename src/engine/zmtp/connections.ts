@@ -16,7 +16,7 @@ import type { Fault, Metadata, Verdict } from "./mechanism/mechanism.js";
 import { connectionOptions } from "./options.js";
 import type { Peers } from "./peers.js";
 import type { Pipe } from "./pipe.js";
-import { openRaw, RawOpening, type RawOpeningEffects } from "./raw.js";
+import type { RawOpening, RawOpeningEffects, RawParts } from "./raw.js";
 import type { Dialling, SocketState } from "./socket-state.js";
 import type { Stream } from "./transport/transport.js";
 
@@ -33,6 +33,7 @@ export class Connections implements ConnectionEffects, RawOpeningEffects, Polici
   readonly #state: SocketState;
   readonly #peers: Peers;
   readonly #admission: Admission;
+  readonly #raw: RawParts | undefined;
   readonly #all = new Map<AnyConnection, Carried>();
   /** Called when a connection's handshake completes or the connection ends. */
   onHandshakeOver: (connection: AnyConnection) => void = () => undefined;
@@ -40,10 +41,12 @@ export class Connections implements ConnectionEffects, RawOpeningEffects, Polici
   /** ms for which connections opened while closing hold the process (connection.ts). */
   #patience = 0;
 
-  constructor(state: SocketState, peers: Peers, admission: Admission) {
+  /** @param raw for STREAM sockets */
+  constructor(state: SocketState, peers: Peers, admission: Admission, raw: RawParts | undefined) {
     this.#state = state;
     this.#peers = peers;
     this.#admission = admission;
+    this.#raw = state.type === "Stream" ? raw : undefined;
   }
 
   admits(address: string): boolean {
@@ -55,7 +58,8 @@ export class Connections implements ConnectionEffects, RawOpeningEffects, Polici
    * @returns the handshaking connection; `undefined` for a STREAM without TLS, and for invalid options
    */
   open(stream: Stream, endpoint: string, dialling: Dialling | undefined): AnyConnection | undefined {
-    if (this.#state.type !== "Stream") {
+    const raw = this.#raw;
+    if (raw === undefined) {
       try {
         // Checked again, because the options may have changed since the bind or connect.
         this.#admission.check();
@@ -69,16 +73,16 @@ export class Connections implements ConnectionEffects, RawOpeningEffects, Polici
       }
     }
     if (dialling === undefined) this.accepted += 1;
-    if (this.#state.type === "Stream") {
+    if (raw !== undefined) {
       const open = (): void =>
-        openRaw(this.#state, this.#peers, stream, endpoint, dialling, () => {
+        raw.open(this.#state, this.#peers, stream, endpoint, dialling, () => {
           if (dialling === undefined) this.accepted -= 1;
         });
       if (stream.opening !== true) {
         open();
         return undefined;
       }
-      const opening: RawOpening = new RawOpening(stream, this.#state.options.handshakeInterval, this, () => {
+      const opening: RawOpening = raw.opening(stream, this.#state.options.handshakeInterval, this, () => {
         this.#all.delete(opening);
         this.onHandshakeOver(opening);
         if (dialling !== undefined) dialling.connection = undefined;

@@ -8,11 +8,12 @@ import type {
   EngineOptions,
   EngineSocket,
 } from "../engine.js";
-import { InprocNames } from "./inproc-names.js";
+import type { InprocNames } from "./inproc-names.js";
 import { UNSUPPORTED_OPTIONS } from "./option-checks.js";
-import { ZmtpSocket } from "./socket.js";
-import { MACHINE, type Platform } from "./transport/transports.js";
-import { ZapClient } from "./zap.js";
+import type { EngineParts } from "./parts.js";
+import { type SocketContext, ZmtpSocket } from "./socket.js";
+import type { Platform } from "./transport/transports.js";
+import type { ZapClient } from "./zap.js";
 
 /** Capabilities on every platform, without transports. */
 export const ZMTP_CAPABILITIES: EngineCapabilities = {
@@ -40,12 +41,12 @@ const CONTEXT_OPTIONS: Readonly<Record<string, unknown>> = {
   lowLatency: false,
 };
 
-export class ZmtpContext implements EngineContext {
-  readonly #names: InprocNames;
-  readonly #platform: Platform;
-  readonly #zap: ZapClient = new ZapClient((listener) =>
-    this.#make(SocketType.Dealer, { linger: 0 }, listener, () => undefined),
-  );
+export class ZmtpContext implements EngineContext, SocketContext {
+  readonly platform: Platform;
+  readonly parts: EngineParts;
+  readonly zap: ZapClient | undefined;
+  readonly #shared: boolean;
+  #names: InprocNames | undefined = undefined;
   readonly #options: Record<string, unknown> = { ...CONTEXT_OPTIONS };
   #sockets = 0;
   /** Uncounts sockets that were collected without `close`. */
@@ -53,10 +54,25 @@ export class ZmtpContext implements EngineContext {
     this.#sockets -= 1;
   });
 
-  constructor(options: EngineOptions, shared: boolean, platform: Platform = MACHINE) {
-    this.#names = new InprocNames(shared);
-    this.#platform = platform;
+  /** @param shared whether it is the process-wide context */
+  constructor(options: EngineOptions, shared: boolean, platform: Platform, parts: EngineParts) {
+    this.#shared = shared;
+    this.platform = platform;
+    this.parts = parts;
+    this.zap = parts.zap?.((listener) =>
+      this.#make(SocketType.Dealer, { linger: 0 }, listener, () => undefined),
+    );
     for (const [name, value] of Object.entries(options)) this.setOption(name, value);
+  }
+
+  /** Made on first use, because a page can add inproc later. */
+  get names(): InprocNames | undefined {
+    this.#names ??= this.parts.inproc?.names(this.#shared);
+    return this.#names;
+  }
+
+  get blocky(): boolean {
+    return this.#options.blocky === true;
   }
 
   open(type: SocketType, options: EngineOptions, listener: EngineListener): EngineSocket {
@@ -80,18 +96,8 @@ export class ZmtpContext implements EngineContext {
     listener: EngineListener,
     onClosed: () => void,
   ): ZmtpSocket {
-    const blocky = (): boolean => this.#options.blocky === true;
-    const socket = new ZmtpSocket(
-      this.#names,
-      this.#zap,
-      type,
-      options,
-      listener,
-      onClosed,
-      blocky,
-      this.#platform,
-    );
-    if (this.#options.lowLatency === true) socket.spin = this.#platform.spin?.();
+    const socket = new ZmtpSocket(this, { type, options, listener, onClosed });
+    if (this.#options.lowLatency === true) socket.spin = this.platform.spin?.();
     return socket;
   }
 

@@ -30,8 +30,11 @@ import { bindAddress } from "./transport/address.js";
 import type { Listener } from "./transport/transport.js";
 import { bindUdp } from "./transport/udp.js";
 
-/** Datagrams are missing in a page. */
-export const HAS_DATAGRAMS = true;
+export interface DatagramParts {
+  /** @throws TransportError `ENOCOMPATPROTO` for a socket with authentication */
+  assertPlain(endpoint: string, mechanism: string, authenticates: boolean): void;
+  open(state: SocketState, peers: Peers): Datagrams;
+}
 
 /** Bytes per batch. */
 const MAX_BATCH = 65_536;

@@ -13,23 +13,33 @@ import { schemeOf } from "../../core/schemes/scheme.js";
 import type { EngineEndpoints } from "../engine.js";
 import type { Admission } from "./admission.js";
 import type { Connections } from "./connections.js";
-import { assertPlainDatagrams, Datagrams, HAS_DATAGRAMS } from "./datagrams.js";
+import type { Datagrams } from "./datagrams.js";
 import { faultEvents, transportError } from "./errors.js";
-import { InprocPeers } from "./inproc.js";
-import { Listening, type ListeningParts, type Origin } from "./listening.js";
+import type { InprocPeers } from "./inproc.js";
+import type { Listening, ListeningParts, Origin } from "./listening.js";
 import type { Fault } from "./mechanism/mechanism.js";
 import { reconnectOptions, transportOptions } from "./options.js";
+import type { EngineParts } from "./parts.js";
 import type { Peers } from "./peers.js";
 import type { Pipe } from "./pipe.js";
 import { Backoff } from "./reconnect.js";
 import type { Dialling, SocketState } from "./socket-state.js";
 import { DialFault, type Stream, type Transport, type TransportOptions } from "./transport/transport.js";
 
+/** The parts of a socket that its endpoints use. */
+interface EndpointsOf {
+  readonly state: SocketState;
+  readonly peers: Peers;
+  readonly admission: Admission;
+  readonly connections: Connections;
+}
+
 export class Endpoints implements EngineEndpoints, ListeningParts {
   readonly state: SocketState;
   readonly admission: Admission;
   readonly connections: Connections;
   readonly #peers: Peers;
+  readonly #parts: EngineParts;
   // Created on first use: most sockets have endpoints of one kind.
   #inproc: InprocPeers | undefined = undefined;
   #datagrams: Datagrams | undefined = undefined;
@@ -39,7 +49,8 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
   #reconnects = 0;
   #binding = 0;
 
-  constructor(state: SocketState, peers: Peers, admission: Admission, connections: Connections) {
+  constructor(parts: EngineParts, { state, peers, admission, connections }: EndpointsOf) {
+    this.#parts = parts;
     this.state = state;
     this.#peers = peers;
     this.admission = admission;
@@ -47,17 +58,22 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
   }
 
   get inproc(): InprocPeers {
-    this.#inproc ??= new InprocPeers(this.state, this.#peers);
+    const { inproc } = this.#parts;
+    const { names } = this.state;
+    if (inproc === undefined || names === undefined) throw noTransport("inproc", "inproc://");
+    this.#inproc ??= inproc.peers(this.state, names, this.#peers);
     return this.#inproc;
   }
 
   get datagrams(): Datagrams {
-    this.#datagrams ??= new Datagrams(this.state, this.#peers);
+    const { datagrams } = this.#parts;
+    if (datagrams === undefined) throw noTransport("udp", "udp://");
+    this.#datagrams ??= datagrams.open(this.state, this.#peers);
     return this.#datagrams;
   }
 
-  get listening(): Listening {
-    this.#listening ??= new Listening(this);
+  #listeningFor(endpoint: string): Listening {
+    this.#listening ??= this.#parts.listening(this, endpoint);
     return this.#listening;
   }
 
@@ -80,7 +96,7 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
     this.#binding += 1;
     try {
       this.admission.check();
-      return await this.listening.bind(endpoint, this.#originOf(endpoint));
+      return await this.#listeningFor(endpoint).bind(endpoint, this.#originOf(endpoint));
     } finally {
       this.#binding -= 1;
     }
@@ -88,29 +104,29 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
 
   bindSync(endpoint: string): string {
     this.admission.check();
-    return this.listening.bindSync(endpoint, this.#originOf(endpoint));
+    return this.#listeningFor(endpoint).bindSync(endpoint, this.#originOf(endpoint));
   }
 
   #originOf(endpoint: string): Origin {
-    const isUdp = HAS_DATAGRAMS && this.#isUdp(endpoint);
+    const isUdp = this.#isUdp(endpoint);
     return { isUdp, transport: isUdp ? undefined : this.#transportOf(endpoint) };
   }
 
   async unbind(endpoint: string): Promise<void> {
-    await this.listening.unbind(endpoint);
+    await this.#listeningFor(endpoint).unbind(endpoint);
   }
 
   connect(endpoint: string, routingId: string | undefined): Uint8Array | undefined {
     this.admission.check();
     const reclaimed = this.#reclaim(endpoint, routingId);
     if (reclaimed !== undefined) return reclaimed.routingId;
-    const { names, options, type } = this.state;
-    if (HAS_DATAGRAMS && this.#isUdp(endpoint)) {
+    const { options, type } = this.state;
+    if (this.#isUdp(endpoint)) {
       this.datagrams.connect(endpoint);
       return undefined;
     }
     const transport = this.#transportOf(endpoint);
-    if (transport === undefined) names.assertWithinReach(endpoint);
+    if (transport === undefined) this.inproc.assertWithinReach(endpoint);
     transport?.assertUsable?.("connect", options);
     // The pipe exists from the start, to queue messages before the connection is open.
     const immediate = options.immediate === true && transport !== undefined;
@@ -216,16 +232,16 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
     const transport = this.state.platform.transports.get(scheme);
     if (transport?.framed === true && this.state.type === "Stream")
       throw new NotSupportedError(`A Stream has raw bytes, and ${scheme} has none: use tcp`);
-    if (transport !== undefined || scheme === "inproc") return transport;
-    throw new TransportError("EPROTONOSUPPORT", `${endpoint}: there is no transport ${scheme} here`, {
-      endpoint,
-    });
+    if (transport !== undefined || (scheme === "inproc" && this.#parts.inproc !== undefined))
+      return transport;
+    throw noTransport(scheme, endpoint);
   }
 
   /** @throws TransportError `ENOCOMPATPROTO` for datagrams of a socket with authentication */
   #isUdp(endpoint: string): boolean {
-    if (schemeOf(endpoint) !== "udp") return false;
-    assertPlainDatagrams(
+    const { datagrams } = this.#parts;
+    if (datagrams === undefined || schemeOf(endpoint) !== "udp") return false;
+    datagrams.assertPlain(
       endpoint,
       this.admission.mechanismName,
       this.state.listener.engineAuthenticate !== undefined || this.state.options.zapEnforceDomain,
@@ -259,6 +275,12 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
   #platformOnWake = (): void => {
     for (const dialer of [...this.#dialers]) dialer.hurry();
   };
+}
+
+function noTransport(scheme: string, endpoint: string): TransportError {
+  return new TransportError("EPROTONOSUPPORT", `${endpoint}: there is no transport ${scheme} here`, {
+    endpoint,
+  });
 }
 
 class Dialer implements Dialling {

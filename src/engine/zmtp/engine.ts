@@ -3,6 +3,7 @@ import type { Engine, EngineCapabilities } from "../engine.js";
 import { BY_REFERENCE } from "./codec/kept-copy.js";
 import { ZMTP_CAPABILITIES, ZmtpContext } from "./context.js";
 import { curveIsNative } from "./mechanism/curve-primitives.js";
+import { NODE_PARTS } from "./node-parts.js";
 import { MACHINE, machineSchemes, type TransportTable } from "./transport/transports.js";
 
 const CAPABILITIES: EngineCapabilities = Object.freeze({
@@ -33,13 +34,14 @@ const ENGINE: Engine = {
       return curveIsNative();
     },
   }),
-  createContext: (options, shared) => new ZmtpContext(options, shared),
+  createContext: (options, shared) => new ZmtpContext(options, shared, MACHINE, NODE_PARTS),
 };
 
 export function zmtpEngineOver(transports: TransportTable): Engine {
   return {
     ...ENGINE,
-    createContext: (options, shared) => new ZmtpContext(options, shared, { ...MACHINE, transports }),
+    createContext: (options, shared) =>
+      new ZmtpContext(options, shared, { ...MACHINE, transports }, NODE_PARTS),
   };
 }
 

@@ -29,6 +29,12 @@ import {
 } from "./threads/thread-port.js";
 import type { Frames } from "./transferred.js";
 
+export interface InprocParts {
+  /** @param shared whether the names belong to the process-wide context */
+  names(shared: boolean): InprocNames;
+  peers(state: SocketState, names: InprocNames, peers: Peers): InprocPeers;
+}
+
 /** Types that send one encoded message to many peers. */
 const FANS_OUT: readonly string[] = ["PUB", "XPUB", "RADIO"];
 
@@ -220,11 +226,23 @@ export class InprocPeers implements InprocTarget<InprocDial> {
   /** Own names at which peers of other threads were refused. */
   readonly #refusedNames = new Set<string>();
 
-  constructor(state: SocketState, peers: Peers) {
+  constructor(state: SocketState, names: InprocNames, peers: Peers) {
     this.#state = state;
-    this.#names = state.names as InprocNames<InprocDial>;
+    this.#names = names as InprocNames<InprocDial>;
     this.#peers = peers;
     peers.onPlace = () => this.#again();
+  }
+
+  claim(name: string): Promise<void> | undefined {
+    return this.#names.claim(name);
+  }
+
+  assertFree(name: string): void {
+    this.#names.assertFree(name);
+  }
+
+  assertWithinReach(name: string): void {
+    this.#names.assertWithinReach(name);
   }
 
   bind(name: string): void {

@@ -17,12 +17,18 @@ const FOREVER = 2_147_483_647;
 /** ms of waiting before the warning. */
 const SILENCE = 500;
 
+/** Keeps the process alive while a socket has work. */
+export interface EventLoopHold extends EngineEventLoop {
+  changed(): void;
+  end(): void;
+}
+
 /**
  * Keeps the process alive while there is a reason. Releases at the end of a turn, because a receive loop
  * drops and regains its reason at each message. A timer shared by all sockets could belong to a simulation
  * and stop working with it.
  */
-export class EventLoopRef implements EngineEventLoop {
+export class EventLoopRef implements EventLoopHold {
   #timer: NodeJS.Timeout | undefined = undefined;
   #held = false;
   #scheduled = false;
@@ -82,7 +88,7 @@ export class EventLoopRef implements EngineEventLoop {
 
 function nothing(): void {}
 
-interface EndingSocket {
+export interface EndingSocket {
   readonly options: Readonly<Pick<OptionValues, "linger">>;
   stats(): { readonly queuedOut?: number | undefined };
   close(linger: number): Promise<unknown>;

@@ -2,8 +2,6 @@
  * The bound endpoints of one socket, and the admission of their peers.
  *
  *   listener --stream--> accept --room, and no rule against it--> connections.open
- *
- * A page's socket cannot bind, unless the page has added inproc (listening.browser.ts).
  */
 import { NotSupportedError, type ShoalError, TransportError } from "../../core/errors.js";
 import type { Admission } from "./admission.js";
@@ -86,7 +84,7 @@ export class Listening {
   /** Binds within the call, unless other threads have to be asked. */
   async #bindInproc(endpoint: string): Promise<string> {
     try {
-      const claimed = this.#parts.state.names.claim(endpoint);
+      const claimed = this.#parts.inproc.claim(endpoint);
       if (claimed !== undefined) await claimed;
     } catch (error) {
       throw this.#failed(endpoint, error as ShoalError);
@@ -205,8 +203,8 @@ export class Listening {
   }
 
   #inprocListener(endpoint: string, claimed: boolean): Listener {
-    const { state, inproc } = this.#parts;
-    if (!claimed) state.names.assertFree(endpoint);
+    const { inproc } = this.#parts;
+    if (!claimed) inproc.assertFree(endpoint);
     return { endpoint, close: async () => inproc.unbind(endpoint) };
   }
 

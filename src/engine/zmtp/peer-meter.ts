@@ -1,8 +1,6 @@
 import { systemClock } from "../../core/clock.js";
 import { type Rate, RateMeter } from "../../core/rate-meter.js";
 
-/** A constant, so that a page's bundle can omit policies and announced properties. */
-export const HAS_POLICIES = true;
 /** Shortest delay in ms, because a timer for each message would cost more than the message. */
 const LEAST_HOLD = 10;
 /** Longest ms between checks of a delayed peer; timers hold at most 24 days. */

@@ -30,7 +30,6 @@ import type { HandshakeProperty, PeerPolicy, PeerProperties } from "../engine.js
 import type { DisconnectReason } from "../events.js";
 import type { Fault, Metadata } from "./mechanism/mechanism.js";
 import { patienceOf, pipeOptions } from "./options.js";
-import { HAS_POLICIES } from "./peer-meter.js";
 import { type CloseReason, type Peer, Pipe } from "./pipe.js";
 import { ReceiveBudget } from "./receive-budget.js";
 import { lastGiven } from "./routing/given-id.js";
@@ -100,11 +99,10 @@ export class Peers implements PeerProperties {
   }
 
   announce(property: HandshakeProperty): void {
-    if (HAS_POLICIES) this.#state.property = property;
+    this.#state.property = property;
   }
 
   police(policy: PeerPolicy): void {
-    if (!HAS_POLICIES) return;
     this.#policy = policy;
     for (const pipe of [...this.#pipes]) pipe.police(policy);
   }
@@ -122,7 +120,7 @@ export class Peers implements PeerProperties {
   make(endpoint: string, outlives: boolean): Pipe {
     const { effects, options, type } = this.#state;
     const pipe = new Pipe(effects, pipeOptions(options, type), this.#budget, endpoint, outlives);
-    if (HAS_POLICIES) pipe.police(this.#policy);
+    pipe.police(this.#policy);
     return pipe;
   }
 
@@ -137,7 +135,7 @@ export class Peers implements PeerProperties {
       socketType: metadata.get("socket-type")?.toString("latin1") ?? "",
       identity: metadata.get("identity") ?? EMPTY,
       commands: connection.commands,
-      property: HAS_POLICIES ? propertyIn(metadata, this.#state.property) : undefined,
+      property: propertyIn(metadata, this.#state.property),
     };
   }
 
@@ -354,7 +352,6 @@ export class Peers implements PeerProperties {
   }
 
   #reportProperty({ peer }: Pipe, joined: boolean): void {
-    if (!HAS_POLICIES) return;
     if (peer?.property !== undefined) this.#state.property?.onPeerProperty(peer.property, joined);
   }
 

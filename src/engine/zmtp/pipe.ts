@@ -15,7 +15,7 @@ import { Encoder } from "./codec/encoder.js";
 import { InStream } from "./codec/in-stream.js";
 import { BY_REFERENCE } from "./codec/kept-copy.js";
 import { OutQueue, type Segment } from "./codec/out-queue.js";
-import { HAS_POLICIES, PeerMeter, type PeerMeterEffects } from "./peer-meter.js";
+import { PeerMeter, type PeerMeterEffects } from "./peer-meter.js";
 import type { BudgetedPipe, ReceiveBudget } from "./receive-budget.js";
 import { type Frames, framesOf } from "./transferred.js";
 
@@ -201,7 +201,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
 
   /** Whether a message can be taken now. If the rate delays one, `pipeOnMessages` follows. */
   get ready(): boolean {
-    return this.in.messages > 0 && (!HAS_POLICIES || this.#meter === undefined || this.#meter.messages > 0);
+    return this.in.messages > 0 && (this.#meter === undefined || this.#meter.messages > 0);
   }
 
   hasRoom(): boolean {
@@ -368,8 +368,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
    */
   take(first?: Buffer, lease?: Lease): Buffer[] {
     const message = this.in.take(first, lease);
-    if (HAS_POLICIES && this.#meter !== undefined)
-      this.#meter.spend(1, messageBytes(message) - (first?.length ?? 0));
+    if (this.#meter !== undefined) this.#meter.spend(1, messageBytes(message) - (first?.length ?? 0));
     this.#taken();
     return message;
   }
@@ -583,7 +582,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
 
   #release(): void {
     const meter = this.#meter;
-    if (!HAS_POLICIES || meter === undefined) return;
+    if (meter === undefined) return;
     this.#meter = undefined;
     meter.end();
     this.meterOnOpen();

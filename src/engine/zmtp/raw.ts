@@ -16,6 +16,20 @@ const EMPTY_FRAME = Buffer.alloc(2);
 
 const RAW_PEER = { socketType: "", identity: Buffer.alloc(0), commands: false } as const;
 
+/** Streams without a protocol, for STREAM sockets. */
+export interface RawParts {
+  open(
+    state: SocketState,
+    peers: Peers,
+    stream: Stream,
+    endpoint: string,
+    dialling: Dialling | undefined,
+    onEnd: () => void,
+  ): void;
+  /** Waits for the transport's handshake. @param interval ms; 0: no limit */
+  opening(stream: Stream, interval: number, effects: RawOpeningEffects, onOpen: () => void): RawOpening;
+}
+
 /** Makes a peer of a stream without a handshake, or after the transport's. @param onEnd called at its end */
 export function openRaw(
   state: SocketState,

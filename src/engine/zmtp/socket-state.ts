@@ -22,8 +22,9 @@ export interface SocketState {
   /** Complete (options.ts); read again at each bind, connect and handshake. */
   readonly options: Readonly<OptionValues>;
   readonly platform: Platform;
-  readonly names: InprocNames;
-  readonly zap: ZapClient;
+  /** `undefined` while the context has no inproc. */
+  readonly names: InprocNames | undefined;
+  readonly zap: ZapClient | undefined;
   /** The program's hook; read at each handshake, because a policy may replace it. */
   readonly listener: Pick<EngineListener, "engineAuthenticate">;
   readonly routing: Routing;

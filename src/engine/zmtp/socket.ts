@@ -5,6 +5,7 @@
  *   take  <- routing <- pipe.in  <- link <- peer
  */
 
+import { NotSupportedError } from "../../core/errors.js";
 import type { OptionValues } from "../../core/option-table.js";
 import { completeOptions, setOption } from "../../core/option-values.js";
 import { type SocketType, type SocketTypeName, socketTypeName } from "../../core/socket-type.js";
@@ -39,26 +40,43 @@ import { keepCopy } from "./codec/kept-copy.js";
 import { Connections } from "./connections.js";
 import { Endpoints } from "./endpoints.js";
 import type { InprocNames } from "./inproc-names.js";
-import { EventLoopRef, ProcessEnd } from "./lifetime.js";
+import type { EventLoopHold } from "./lifetime.js";
 import { assertAllSupported, assertSupported, warnOfOption } from "./option-checks.js";
 import { isMark } from "./options.js";
+import type { EngineParts } from "./parts.js";
 import { listPeers } from "./peer-list.js";
 import { idOf, Peers } from "./peers.js";
 import type { CloseReason, Pipe } from "./pipe.js";
-
-import { createRouting } from "./routing/create.js";
+import type { Relays } from "./routing/relaying.js";
 import type { Routing, RoutingEffects } from "./routing/routing.js";
 import type { SocketEffects, SocketState } from "./socket-state.js";
-import { MACHINE, type Platform } from "./transport/transports.js";
+import type { Platform } from "./transport/transports.js";
 import type { ZapClient } from "./zap.js";
 
 /** Copied by each socket, because a copy keeps the object's shape. */
 const NONE_DROPPED = dropCounters(ENGINE_DROP_REASONS);
 
+/** The context of a socket. */
+export interface SocketContext {
+  readonly platform: Platform;
+  readonly parts: EngineParts;
+  readonly names: InprocNames | undefined;
+  readonly zap: ZapClient | undefined;
+  readonly blocky: boolean;
+}
+
+interface Opening {
+  readonly type: SocketType;
+  readonly options: EngineOptions;
+  readonly listener: EngineListener;
+  onClosed(): void;
+}
+
 export class ZmtpSocket implements EngineSocket, Retirement, RoutingEffects, SocketEffects {
   readonly options: OptionValues;
   readonly endpoints: Endpoints;
-  readonly eventLoop: EventLoopRef;
+  readonly eventLoop: EventLoopHold;
+  readonly relays: Relays | undefined;
   readonly subscriptions: EngineSubscriptions | undefined;
   readonly framePassing: FramePassing | undefined;
   readonly directed: DirectedSending | undefined;
@@ -81,26 +99,20 @@ export class ZmtpSocket implements EngineSocket, Retirement, RoutingEffects, Soc
   #relaySink: RelaySink | undefined = undefined;
   #wantsRead = false;
   #wantsWrite = false;
-  readonly #processEnd: ProcessEnd | undefined;
+  readonly #processEnd: { forget(): void } | undefined;
   #closing: Closing | undefined = undefined;
   readonly #dropped = { ...NONE_DROPPED };
 
-  constructor(
-    names: InprocNames,
-    zap: ZapClient,
-    type: SocketType,
-    options: EngineOptions,
-    listener: EngineListener,
-    onClosed: () => void,
-    blocky: () => boolean = () => false,
-    platform: Platform = MACHINE,
-  ) {
+  constructor(context: SocketContext, { type, options, listener, onClosed }: Opening) {
+    const { parts, platform, zap } = context;
+    this.relays = parts.relays;
     this.options = completeOptions(options);
     assertAllSupported(this.options);
     this.#listener = listener;
     this.#onClosed = onClosed;
     const typeName = socketTypeName(type) as SocketTypeName;
-    const routing = createRouting(typeName, this);
+    const routing = parts.routings[typeName]?.(this);
+    if (routing === undefined) throw new NotSupportedError(`No part of this program has ${typeName} sockets`);
     this.#routing = routing;
     this.subscriptions = routing.subscriptions;
     this.#conflates = this.options.conflate;
@@ -110,7 +122,9 @@ export class ZmtpSocket implements EngineSocket, Retirement, RoutingEffects, Soc
     this.#state = {
       type: typeName,
       options: this.options,
-      names,
+      get names() {
+        return context.names;
+      },
       platform,
       zap,
       listener,
@@ -119,17 +133,16 @@ export class ZmtpSocket implements EngineSocket, Retirement, RoutingEffects, Soc
       property: undefined,
       closing: false,
     };
-    const admission = new Admission(this.#state);
+    const admission = new Admission(this.#state, parts);
     this.#peers = new Peers(this.#state);
-    const connections = new Connections(this.#state, this.#peers, admission);
-    this.endpoints = new Endpoints(this.#state, this.#peers, admission, connections);
+    const connections = new Connections(this.#state, this.#peers, admission, parts.raw);
+    const peers = this.#peers;
+    this.endpoints = new Endpoints(parts, { state: this.#state, peers, admission, connections });
     this.#parts = { state: this.#state, peers: this.#peers, connections, endpoints: this.endpoints };
     this.properties = this.#peers;
     this.policing = connections;
-    this.#processEnd = platform.outlastsProgram
-      ? new ProcessEnd(this, this.#state, this.#peers.pipes, blocky)
-      : undefined;
-    this.eventLoop = new EventLoopRef(
+    this.#processEnd = parts.processEnd?.(this, this.#state, this.#peers.pipes, () => context.blocky);
+    this.eventLoop = parts.eventLoop(
       (bound) =>
         this.#wantsRead ||
         this.#wantsWrite ||

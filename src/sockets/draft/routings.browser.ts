@@ -1,9 +1,10 @@
 /** As ../routings.browser.ts, for the draft types. */
-import type { RoutingOf } from "../../browser/additions.js";
+
 import { PairRouting } from "../../engine/zmtp/routing/pair.js";
 import { PipelineRouting } from "../../engine/zmtp/routing/pipeline.js";
 import { SingleFrameQueue } from "../../engine/zmtp/routing/queues.js";
 import { DishRouting, RadioRouting } from "../../engine/zmtp/routing/radio-dish.js";
+import type { RoutingOf } from "../../engine/zmtp/routing/routing.js";
 import { ServerRouting } from "../../engine/zmtp/routing/server.js";
 
 export const client: RoutingOf = (effects) => new PipelineRouting(effects, true, true, SingleFrameQueue);

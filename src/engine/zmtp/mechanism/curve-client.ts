@@ -36,6 +36,7 @@ import {
   type Step,
   unexpected,
 } from "./mechanism.js";
+import { Sealer } from "./sealer.js";
 
 const VERSION = Buffer.from([1, 0]);
 const PADDING = Buffer.alloc(Hello.publicKey - Hello.padding);
@@ -88,6 +89,10 @@ export class CurveClient implements Mechanism {
 
   get cipher(): FrameCipher | undefined {
     return this.#cipher;
+  }
+
+  sealer(): Sealer | undefined {
+    return this.#cipher === undefined ? undefined : new Sealer(this.#cipher);
   }
 
   /**

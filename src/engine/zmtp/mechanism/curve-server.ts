@@ -43,6 +43,7 @@ import {
   unexpected,
   type Verdict,
 } from "./mechanism.js";
+import { Sealer } from "./sealer.js";
 
 /** HELLO from the version to C': version 1.0 and padding. */
 const HELLO_HEAD = Buffer.alloc(Hello.publicKey - Hello.version);
@@ -111,6 +112,10 @@ export class CurveServer implements Mechanism {
 
   get cipher(): FrameCipher | undefined {
     return this.#cipher;
+  }
+
+  sealer(): Sealer | undefined {
+    return this.#cipher === undefined ? undefined : new Sealer(this.#cipher);
   }
 
   start(): Step {

@@ -10,6 +10,8 @@
  */
 import type { ErrorCode } from "../../../core/errors.js";
 import { encodeCommand } from "../codec/command.js";
+import type { InStream, StreamFault } from "../codec/in-stream.js";
+import type { Segment } from "../codec/out-queue.js";
 
 /** The peer's properties, by lower-case name (37/ZMTP, Connection Metadata). */
 export type Metadata = ReadonlyMap<string, Buffer>;
@@ -69,6 +71,14 @@ export interface CipherMemory {
   readonly outputSize: number;
 }
 
+/** Converts the frames of a connection between plain and sealed ones. */
+export interface FrameSealer {
+  /** @returns wire bytes of whole plain frames, in new memory each time */
+  seal(segments: readonly Segment[]): Buffer;
+  /** Adds the plain frames of `bytes` to `stream`. @returns the connection's fault */
+  open(bytes: Uint8Array, stream: InStream, length?: number): StreamFault | Fault | undefined;
+}
+
 export interface FrameCipher {
   sealedLength(length: number): number;
   /**
@@ -112,6 +122,8 @@ export interface Mechanism {
   readonly suspicion?: string | undefined;
   /** Set after `done`; `undefined` if frames stay plain. */
   readonly cipher: FrameCipher | undefined;
+  /** Converts the frames of the connection with `cipher`. Only mechanisms with a cipher have it. */
+  sealer?(): FrameSealer | undefined;
   /**
    * Present if there are no commands: each side's first message is its routing id, and `receive` gets the
    * peer's.
@@ -132,6 +144,11 @@ export interface MechanismOptions {
   readonly curvePublicKey: Uint8Array | undefined;
   readonly curveSecretKey: Uint8Array | undefined;
   readonly curveServerKey: Uint8Array | undefined;
+}
+
+export interface CurveParts {
+  server(options: MechanismOptions): Mechanism;
+  client(options: MechanismOptions): Mechanism;
 }
 
 // Failed handshakes: shared faults, and the ERROR command (37/ZMTP, The NULL Security Mechanism; 27/ZAP, The Reply).

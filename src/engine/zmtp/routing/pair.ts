@@ -16,7 +16,6 @@ import type { Fault } from "../mechanism/mechanism.js";
 import type { Peer, Pipe } from "../pipe.js";
 import { framePassing, onePipe } from "./frame-passing.js";
 import { FairQueue, type SingleFrameQueue } from "./queues.js";
-import { fairSource, pairSink } from "./relaying.js";
 import { Routing, type RoutingEffects } from "./routing.js";
 
 export class PairRouting extends Routing {
@@ -86,11 +85,11 @@ export class PairRouting extends Routing {
   }
 
   override get relaySource(): RelaySource | undefined {
-    return this.#single ? undefined : fairSource(this.#in);
+    return this.#single ? undefined : this.effects.relays?.fairSource(this.#in);
   }
 
   override get relaySink(): RelaySink | undefined {
-    return this.#single ? undefined : pairSink(() => this.#pipe);
+    return this.#single ? undefined : this.effects.relays?.pairSink(() => this.#pipe);
   }
 
   override get framePassing(): FramePassing | undefined {

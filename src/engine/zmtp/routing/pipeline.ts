@@ -15,7 +15,6 @@ import type { Lease } from "../../lease.js";
 import type { Pipe } from "../pipe.js";
 import { framePassing } from "./frame-passing.js";
 import { FairQueue, LoadBalancer, moveToOthers, type SingleFrameQueue } from "./queues.js";
-import { balancedSink, fairSource } from "./relaying.js";
 import { Routing, type RoutingEffects } from "./routing.js";
 
 export class PipelineRouting extends Routing {
@@ -89,11 +88,11 @@ export class PipelineRouting extends Routing {
   }
 
   override get relaySource(): RelaySource | undefined {
-    return this.#receives && !this.#single ? fairSource(this.#in) : undefined;
+    return this.#receives && !this.#single ? this.effects.relays?.fairSource(this.#in) : undefined;
   }
 
   override get relaySink(): RelaySink | undefined {
-    return this.#sends && !this.#single ? balancedSink(this.#out) : undefined;
+    return this.#sends && !this.#single ? this.effects.relays?.balancedSink(this.#out) : undefined;
   }
 
   override get framePassing(): FramePassing | undefined {

@@ -27,7 +27,7 @@ import { Encoder, letGo } from "../codec/encoder.js";
 import type { Pipe } from "../pipe.js";
 import { CANCEL, type NoticeKind, Notices, SUBSCRIBE } from "./notices.js";
 import { OneSubscriber, type Subscriber } from "./one-subscriber.js";
-import { type Matching, publishedSink, RELAYS } from "./relaying.js";
+import type { Matching } from "./relaying.js";
 import { Routing, type RoutingEffects } from "./routing.js";
 import { SubscriptionIndex } from "./subscription-index.js";
 
@@ -119,7 +119,7 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
 
   override room(pipe: Pipe): void {
     super.room(pipe);
-    if (RELAYS) this.#subscribers.get(pipe)?.writable();
+    this.#subscribers.get(pipe)?.writable();
   }
 
   /** With `noDrop`: where subscribers are full, the publisher waits for each of them. */
@@ -174,11 +174,11 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
   }
 
   override get relaySink(): RelaySink | undefined {
-    return publishedSink(this, this.#encoder, this.effects);
+    return this.effects.relays?.publishedSink(this, this.#encoder, this.effects);
   }
 
   override get directed(): DirectedSending | undefined {
-    return RELAYS && this.#givesNotices ? this : undefined;
+    return this.#givesNotices ? this : undefined;
   }
 
   override get subscriptions(): EngineSubscriptions | undefined {
@@ -195,7 +195,6 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
   }
 
   sender(): EngineSubscriber | undefined {
-    if (!RELAYS) return undefined;
     const pipe = this.#last;
     if (pipe?.link === undefined || pipe.ended) return undefined;
     let subscriber = this.#subscribers.get(pipe);
@@ -312,7 +311,6 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
   }
 
   #endSubscriber(pipe: Pipe): void {
-    if (!RELAYS) return;
     const subscriber = this.#subscribers.get(pipe);
     if (subscriber === undefined) return;
     this.#subscribers.delete(pipe);

@@ -1,6 +1,5 @@
 /**
- * Relays messages in wire format between sockets without decoding them (sockets/relay.ts). A page has
- * none.
+ * Relays messages in wire format between sockets without decoding them (sockets/relay.ts).
  */
 import { keyOf, slice } from "../../../core/memory.js";
 import { OfferResult, type RelaySink, type RelaySource } from "../../engine.js";
@@ -11,16 +10,12 @@ import type { RefCounted } from "../codec/pooled-buffer.js";
 import { countSameRoutingId, encodeMessage, takeFront, takeStrippingRoutingId } from "../codec/take-front.js";
 import type { Pipe } from "../pipe.js";
 import type { FairQueue, LoadBalancer } from "./queues.js";
-import type { RoutingEffects } from "./routing.js";
-
-/** A constant, so that a page's bundle can omit code for relays, proxies and last value caches. */
-export const RELAYS: boolean = true;
 
 /** Bytes from which messages are passed by reference; fewer are cheaper to copy and write together. */
 const BY_REFERENCE = 4_096;
 
 /** Takes from pipes in turn, at most one chunk each time. @param named prepends the pipe's routing id */
-export function fairSource(queue: FairQueue, named = false): RelaySource | undefined {
+function fairSource(queue: FairQueue, named = false): RelaySource {
   return {
     takeBatch(max) {
       const pipe = queue.next();
@@ -39,8 +34,8 @@ export interface SourceFilter {
   wants(bytes: Uint8Array, start: number, end: number): boolean;
 }
 
-export function filteredSource(queue: FairQueue, filter: SourceFilter): RelaySource | undefined {
-  const source = fairSource(queue) as RelaySource;
+function filteredSource(queue: FairQueue, filter: SourceFilter): RelaySource {
+  const source = fairSource(queue);
   const wants = (bytes: Uint8Array, start: number, end: number): boolean => filter.wants(bytes, start, end);
   return {
     takeBatch(max) {
@@ -58,7 +53,7 @@ export function filteredSource(queue: FairQueue, filter: SourceFilter): RelaySou
 }
 
 /** Distributes over pipes in turn, or sends a batch to the only pipe with room. */
-export function balancedSink(out: LoadBalancer): RelaySink | undefined {
+function balancedSink(out: LoadBalancer): RelaySink {
   return {
     offerBatch(batch) {
       while (batch.messages > 0) {
@@ -74,7 +69,7 @@ export function balancedSink(out: LoadBalancer): RelaySink | undefined {
   };
 }
 
-export function pairSink(peer: () => Pipe | undefined): RelaySink | undefined {
+function pairSink(peer: () => Pipe | undefined): RelaySink {
   return {
     offerBatch(batch) {
       while (batch.messages > 0) {
@@ -92,7 +87,7 @@ export function pairSink(peer: () => Pipe | undefined): RelaySink | undefined {
  * Sends each message to the peer named by its first frame; consecutive messages to one peer are sent
  * together.
  */
-export function routedSink(byId: ReadonlyMap<string, Pipe>): RelaySink | undefined {
+function routedSink(byId: ReadonlyMap<string, Pipe>): RelaySink {
   return {
     offerBatch(batch) {
       const { bytes, first, pooled, own } = batch;
@@ -119,6 +114,11 @@ export function routedSink(byId: ReadonlyMap<string, Pipe>): RelaySink | undefin
   };
 }
 
+export interface FanOutEffects {
+  readonly options: { readonly noDrop?: boolean | undefined };
+  routingOnDrop(reason: "peer-full", pipe: Pipe, messages?: number): void;
+}
+
 export interface Matching {
   /** The subscribers of a message with this first frame; valid until the next call. */
   match(first: Uint8Array): readonly Pipe[];
@@ -128,11 +128,7 @@ export interface Matching {
 /**
  * Sends each message to its subscribers; consecutive messages with the same subscribers are sent together.
  */
-export function publishedSink(
-  matching: Matching,
-  encoder: Encoder,
-  effects: RoutingEffects,
-): RelaySink | undefined {
+function publishedSink(matching: Matching, encoder: Encoder, effects: FanOutEffects): RelaySink {
   const matchAt = (bytes: Uint8Array, position: number): readonly Pipe[] => {
     const body = bodyAt(bytes, position);
     return matching.match(slice(bytes.buffer, bytes.byteOffset + body, frameEnd(bytes, position) - body));
@@ -211,12 +207,7 @@ interface EncodedRange {
  * Queues as many messages as fit in each pipe, from the first on; drops and reports the rest. Large messages
  * go by reference, small ones through one encoder, so that neighbours become one write.
  */
-function fanOut(
-  range: EncodedRange,
-  pipes: readonly Pipe[],
-  encoder: Encoder,
-  effects: RoutingEffects,
-): void {
+function fanOut(range: EncodedRange, pipes: readonly Pipe[], encoder: Encoder, effects: FanOutEffects): void {
   const { bytes, start, end, count, frames, memory } = range;
   const shared = pipes.length > 1 && end - start < BY_REFERENCE;
   if (shared) encoder.encodeRange(bytes, start, end, frames, undefined, memory);
@@ -250,3 +241,15 @@ function isSame(one: readonly Pipe[], other: readonly Pipe[]): boolean {
   for (let i = 0; i < one.length; i++) if (one[i] !== other[i]) return false;
   return true;
 }
+
+/** The relays of each routing. */
+export const RELAYS = {
+  fairSource,
+  filteredSource,
+  balancedSink,
+  pairSink,
+  routedSink,
+  publishedSink,
+};
+
+export type Relays = typeof RELAYS;

@@ -25,7 +25,6 @@ import type { Fault } from "../mechanism/mechanism.js";
 import type { Peer, Pipe } from "../pipe.js";
 import { isSameId, lastGiven } from "./given-id.js";
 import { FairQueue } from "./queues.js";
-import { fairSource, routedSink } from "./relaying.js";
 import { Routing } from "./routing.js";
 
 /** 37/ZMTP, The Identity Property: bytes at most. */
@@ -108,11 +107,11 @@ export class RouterRouting extends Routing implements PeerQueues {
   }
 
   override get relaySource(): RelaySource | undefined {
-    return fairSource(this.#in, true);
+    return this.effects.relays?.fairSource(this.#in, true);
   }
 
   override get relaySink(): RelaySink | undefined {
-    return routedSink(this.#byId);
+    return this.effects.relays?.routedSink(this.#byId);
   }
 
   override get peerQueues(): PeerQueues {

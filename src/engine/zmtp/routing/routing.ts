@@ -25,12 +25,15 @@ import type { EngineDropReason, InvalidReason, SocketEvent } from "../../events.
 import type { Lease } from "../../lease.js";
 import type { Fault } from "../mechanism/mechanism.js";
 import type { CloseReason, Peer, Pipe } from "../pipe.js";
+import type { Relays } from "./relaying.js";
 
 /** Departed peers with untaken messages; beyond this, no peer is accepted. */
 export const MAX_ORPHANED_PIPES = 4_096;
 
 export interface RoutingEffects {
   readonly options: Readonly<OptionValues>;
+  /** `undefined` in a page, which runs no proxies. */
+  readonly relays: Relays | undefined;
   routingOnReadable(): void;
   routingOnWritable(): void;
   routingOnEvent(event: SocketEvent): void;
@@ -40,6 +43,8 @@ export interface RoutingEffects {
   routingOnKept(bytes: number): void;
   closePipe(pipe: Pipe, reason: CloseReason): void;
 }
+
+export type RoutingOf = (effects: RoutingEffects) => Routing;
 
 export abstract class Routing {
   protected readonly effects: RoutingEffects;

@@ -26,7 +26,6 @@ import type { Lease } from "../../lease.js";
 import { encodeCommand } from "../codec/command.js";
 import type { Pipe } from "../pipe.js";
 import { FairQueue } from "./queues.js";
-import { fairSource, filteredSource, RELAYS } from "./relaying.js";
 import { Routing, type RoutingEffects } from "./routing.js";
 import { LengthSet } from "./subscription-index.js";
 
@@ -49,7 +48,7 @@ export class SubscribeRouting extends Routing implements EngineSubscriptions {
   get readable(): boolean {
     if (!this.#filters) return this.#in.next() !== undefined;
     // What need not be looked at stays as it came.
-    if (RELAYS && this.#next === undefined && this.wantsAll()) return this.#in.next() !== undefined;
+    if (this.#next === undefined && this.wantsAll()) return this.#in.next() !== undefined;
     return this.#find();
   }
 
@@ -150,9 +149,9 @@ export class SubscribeRouting extends Routing implements EngineSubscriptions {
   }
 
   override get relaySource(): RelaySource | undefined {
-    if (!RELAYS) return undefined;
-    if (!this.#filters) return fairSource(this.#in);
-    return filteredSource(this.#in, {
+    const { relays } = this.effects;
+    if (!this.#filters) return relays?.fairSource(this.#in);
+    return relays?.filteredSource(this.#in, {
       found: () => {
         const message = this.#next;
         this.#next = undefined;

@@ -61,11 +61,9 @@ export interface HostInterface {
   readonly internal: boolean;
 }
 
-/** The base of an engine: the machine and its process, or a simulation (src/testing). */
+/** The machine of an engine, or a simulated one (src/testing). Its other parts are in ../parts.ts. */
 export interface Platform {
   readonly transports: TransportTable;
-  /** Whether unsent messages are sent after the end of the program (lifetime.ts). */
-  readonly outlastsProgram: boolean;
   hostName(): string;
   interfaces(): readonly HostInterface[];
   /** IPv6 addresses, link-local ones with their zone. `undefined`: no IPv6. */
@@ -80,7 +78,6 @@ export interface Platform {
 
 export const MACHINE: Platform = {
   transports: MACHINE_TRANSPORTS,
-  outlastsProgram: true,
   hostName: hostname,
   spin: spinHere,
   interfaces: () =>

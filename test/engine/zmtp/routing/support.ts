@@ -14,8 +14,9 @@ import {
   type PipeEffects,
 } from "../../../../src/engine/zmtp/pipe.js";
 import { ReceiveBudget } from "../../../../src/engine/zmtp/receive-budget.js";
-import { createRouting } from "../../../../src/engine/zmtp/routing/create.js";
+import { RELAYS } from "../../../../src/engine/zmtp/routing/relaying.js";
 import type { Routing, RoutingEffects } from "../../../../src/engine/zmtp/routing/routing.js";
+import { ROUTINGS } from "../../../../src/engine/zmtp/routing/routings.js";
 import { decodeStream, encodeFrame } from "../codec/support.js";
 
 export const text = (message: readonly Uint8Array[] | undefined): string[] | undefined =>
@@ -147,12 +148,13 @@ export class RoutingWorld implements RoutingEffects, PipeEffects {
   /** Bytes that the routing keeps. */
   kept = 0;
   onDrop: (() => void) | undefined = undefined;
+  readonly relays = RELAYS;
   readonly #marks: { sendHighWaterMark: number; receiveHighWaterMark: number };
 
   constructor({ type, options, sendHighWaterMark = 1_000, receiveHighWaterMark = 1_000 }: WorldOptions) {
     this.options = optionValues({ receiveHighWaterMark, ...options });
     this.#marks = { sendHighWaterMark, receiveHighWaterMark };
-    this.routing = createRouting(type, this);
+    this.routing = ROUTINGS[type](this);
   }
 
   pipeOnDetached(): void {

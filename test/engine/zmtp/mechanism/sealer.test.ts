@@ -1,14 +1,14 @@
 import { describe, expect, test } from "vitest";
-import { Encoder } from "../../../src/engine/zmtp/codec/encoder.js";
-import { InStream } from "../../../src/engine/zmtp/codec/in-stream.js";
-import { OutQueue } from "../../../src/engine/zmtp/codec/out-queue.js";
-import type { CurveBox } from "../../../src/engine/zmtp/mechanism/curve-box.js";
-import { CurveCipher } from "../../../src/engine/zmtp/mechanism/curve-cipher.js";
-import type { FrameCipher } from "../../../src/engine/zmtp/mechanism/mechanism.js";
-import { Sealer } from "../../../src/engine/zmtp/sealer.js";
-import fc from "../../support/properties.js";
-import { decodeFrames, decodeStream, encodeFrame, frameStream } from "./codec/support.js";
-import { LIBSODIUM, NOBLE } from "./mechanism/support.js";
+import { Encoder } from "../../../../src/engine/zmtp/codec/encoder.js";
+import { InStream } from "../../../../src/engine/zmtp/codec/in-stream.js";
+import { OutQueue } from "../../../../src/engine/zmtp/codec/out-queue.js";
+import type { CurveBox } from "../../../../src/engine/zmtp/mechanism/curve-box.js";
+import { CurveCipher } from "../../../../src/engine/zmtp/mechanism/curve-cipher.js";
+import type { FrameCipher } from "../../../../src/engine/zmtp/mechanism/mechanism.js";
+import { Sealer } from "../../../../src/engine/zmtp/mechanism/sealer.js";
+import fc from "../../../support/properties.js";
+import { decodeFrames, decodeStream, encodeFrame, frameStream } from "../codec/support.js";
+import { LIBSODIUM, NOBLE } from "./support.js";
 
 /** Sealed: a counter, the flags, the body with its bits turned over. Anything but the next counter is a fault. */
 function toyCipher(): FrameCipher {

@@ -1,3 +1,4 @@
+/** The routing of each socket type. */
 import type { SocketTypeName } from "../../../core/socket-type.js";
 import { PairRouting } from "./pair.js";
 import { PipelineRouting } from "./pipeline.js";
@@ -7,12 +8,11 @@ import { DishRouting, RadioRouting } from "./radio-dish.js";
 import { ReplyRouting } from "./reply.js";
 import { RequestRouting } from "./request.js";
 import { RouterRouting, StreamRouting } from "./router.js";
-import type { Routing, RoutingEffects } from "./routing.js";
+import type { RoutingOf } from "./routing.js";
 import { ServerRouting } from "./server.js";
-
 import { SubscribeRouting } from "./subscribe.js";
 
-const ROUTINGS: Readonly<Record<SocketTypeName, (effects: RoutingEffects) => Routing>> = {
+export const ROUTINGS: Readonly<Record<SocketTypeName, RoutingOf>> = {
   Pair: (effects) => new PairRouting(effects),
   Publisher: (effects) => new PublishRouting(effects, false),
   XPublisher: (effects) => new PublishRouting(effects, true),
@@ -35,7 +35,3 @@ const ROUTINGS: Readonly<Record<SocketTypeName, (effects: RoutingEffects) => Rou
   Datagram: (effects) => new PairRouting(effects),
   Channel: (effects) => new PairRouting(effects, SingleFrameQueue),
 };
-
-export function createRouting(type: SocketTypeName, effects: RoutingEffects): Routing {
-  return ROUTINGS[type](effects);
-}

@@ -1,10 +1,9 @@
 /**
- * The engine's platform in a browser: WebSockets, and inproc within the page. Replaces
- * engine/zmtp/transport/transports.ts.
+ * The platform of a page's contexts: WebSockets.
  */
-import { webSocketTransport } from "../../../browser/web-socket.js";
-import type { Transport } from "./transport.js";
-import type { Platform } from "./transports.js";
+import type { Transport } from "../engine/zmtp/transport/transport.js";
+import type { Platform } from "../engine/zmtp/transport/transports.js";
+import { webSocketTransport } from "./web-socket.js";
 
 const TRANSPORTS: ReadonlyMap<string, Transport> = new Map(
   ["ws", "wss"].map((scheme) => [scheme, webSocketTransport(scheme)]),
@@ -35,9 +34,8 @@ function onWake(listener: () => void): () => void {
   };
 }
 
-export const MACHINE: Platform = {
+export const PAGE: Platform = {
   transports: TRANSPORTS,
-  outlastsProgram: false,
   hostName: () => "browser",
   interfaces: () => [],
   onWake,

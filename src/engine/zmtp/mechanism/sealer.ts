@@ -6,7 +6,7 @@
  *   the kernel --> open() --plain frames--> pipe.in
  */
 
-import { allocate } from "../../core/memory.js";
+import { allocate } from "../../../core/memory.js";
 import {
   bodyAt,
   COMMAND,
@@ -16,11 +16,11 @@ import {
   MAX_SHORT,
   SHORT_HEADER,
   writeHeader,
-} from "../frame.js";
-import { FrameReader } from "./codec/frame-reader.js";
-import { InStream, type StreamFault } from "./codec/in-stream.js";
-import type { Segment } from "./codec/out-queue.js";
-import type { CipherMemory, Fault, FrameCipher } from "./mechanism/mechanism.js";
+} from "../../frame.js";
+import { FrameReader } from "../codec/frame-reader.js";
+import { InStream, type StreamFault } from "../codec/in-stream.js";
+import type { Segment } from "../codec/out-queue.js";
+import type { CipherMemory, Fault, FrameCipher, FrameSealer } from "./mechanism.js";
 
 /** Bytes a cipher adds to a body at most. */
 const OVERHEAD = 64;
@@ -29,7 +29,7 @@ function headerSize(length: number): number {
   return length <= MAX_SHORT ? SHORT_HEADER : LONG_HEADER;
 }
 
-export class Sealer {
+export class Sealer implements FrameSealer {
   readonly #cipher: FrameCipher;
   readonly #plain = new FrameReader();
   #sealed: InStream | undefined;
@@ -271,8 +271,4 @@ function messageBodyAt(bytes: Uint8Array, position: number, end: number): number
   const flags = bytes[position] as number;
   const body = position + (flags === 0 ? SHORT_HEADER : LONG_HEADER);
   return (flags & ~LONG) === 0 && body <= end ? body : 0;
-}
-
-export function sealerOf(cipher: FrameCipher): Sealer {
-  return new Sealer(cipher);
 }

@@ -1,0 +1,54 @@
+/**
+ * The parts of a page's contexts. Socket classes and the entry points `curve` and `inproc` add theirs, so that a page
+ * loads only what it imports.
+ */
+import { NotSupportedError } from "../core/errors.js";
+import { ignore } from "../core/ignore.js";
+import type { SocketTypeName } from "../core/socket-type.js";
+import type { EventLoopHold } from "../engine/zmtp/lifetime.js";
+import type { CurveParts } from "../engine/zmtp/mechanism/mechanism.js";
+import type { EngineParts } from "../engine/zmtp/parts.js";
+import type { RoutingOf } from "../engine/zmtp/routing/routing.js";
+import { noListener } from "./web-socket.js";
+
+function noCurve(): never {
+  throw new NotSupportedError(
+    'A page has CURVE after: import { enableCurve } from "shoal/browser/curve"; enableCurve()',
+  );
+}
+
+export const NO_CURVE: CurveParts = { server: noCurve, client: noCurve };
+
+/** Sockets neither keep a page alive nor delay its end. */
+const NO_HOLD: EventLoopHold = {
+  ref: ignore,
+  unref: ignore,
+  holdBound: ignore,
+  changed: ignore,
+  end: ignore,
+};
+
+type Addable<K extends keyof EngineParts> = Omit<EngineParts, K> & { -readonly [Key in K]: EngineParts[Key] };
+
+interface PageParts extends Addable<"curve" | "inproc" | "listening"> {
+  readonly routings: Partial<Record<SocketTypeName, RoutingOf | undefined>>;
+}
+
+export const PAGE_PARTS: PageParts = {
+  /** Filled by the socket classes (sockets/define.browser.ts). */
+  routings: {},
+  curve: NO_CURVE,
+  inproc: undefined,
+  /** Without inproc a page cannot bind. */
+  listening({ state }, address) {
+    const error = noListener(address);
+    state.effects.event({ type: "bind:error", address, error });
+    throw error;
+  },
+  datagrams: undefined,
+  raw: undefined,
+  relays: undefined,
+  zap: undefined,
+  processEnd: undefined,
+  eventLoop: () => NO_HOLD,
+};

@@ -1,0 +1,40 @@
+/**
+ * The parts of a context that not every program needs. A context is made of a platform and of these. Contexts of Node.js
+ * have all parts (node-parts.ts); those of a page have what its program imports (browser/parts.ts).
+ */
+import type { SocketTypeName } from "../../core/socket-type.js";
+import type { EngineListener, EngineSocket } from "../engine.js";
+import type { DatagramParts } from "./datagrams.js";
+import type { InprocParts } from "./inproc.js";
+import type { EndingSocket, EventLoopHold } from "./lifetime.js";
+import type { Listening, ListeningParts } from "./listening.js";
+import type { CurveParts } from "./mechanism/mechanism.js";
+import type { RawParts } from "./raw.js";
+import type { Relays } from "./routing/relaying.js";
+import type { RoutingOf } from "./routing/routing.js";
+import type { ZapClient } from "./zap.js";
+
+export interface EngineParts {
+  readonly routings: Readonly<Partial<Record<SocketTypeName, RoutingOf | undefined>>>;
+  /** @throws NotSupportedError if the program has to add it first */
+  readonly curve: CurveParts;
+  readonly inproc: InprocParts | undefined;
+  readonly datagrams: DatagramParts | undefined;
+  readonly raw: RawParts | undefined;
+  readonly relays: Relays | undefined;
+  /** @throws NotSupportedError if no socket of the platform can bind `endpoint` */
+  listening(parts: ListeningParts, endpoint: string): Listening;
+  /** Asks ZAP services (27/ZAP). */
+  readonly zap: ((open: (listener: EngineListener) => EngineSocket) => ZapClient) | undefined;
+  /** @param reasons whether the process must stay alive; `bound`: bound sockets count */
+  eventLoop(reasons: (bound: boolean) => boolean): EventLoopHold;
+  /** Sends accepted messages when the process ends without `close`. `undefined`: they are dropped. */
+  readonly processEnd:
+    | ((
+        socket: EndingSocket,
+        state: { readonly closing: boolean },
+        pipes: Iterable<{ flush(): void }>,
+        blocky: () => boolean,
+      ) => { forget(): void })
+    | undefined;
+}
