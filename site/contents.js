@@ -88,7 +88,7 @@ export const PARTS = [
   {
     title: "How shoal is made",
     short: true,
-    pages: ["internals/architecture", "internals/cluster", "internals/messaging", "internals/routes"],
+    pages: ["internals/architecture", "internals/cluster", "internals/messaging"],
   },
 ];
 

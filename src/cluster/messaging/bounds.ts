@@ -10,7 +10,7 @@ export const MAX_TOPIC_LEVELS = 128;
 /** Shapes of filters in a table, and of one node: which levels are "+", and where "#" ends it. A match looks once for each. */
 export const MAX_SHAPES = 4_096;
 export const MAX_SHAPES_OF_NODE = 1_024;
-/** Ids of topics that one node registers, and bytes of their names. */
+/** Ids of topics of a node, and bytes of their names. */
 export const MAX_TOPIC_IDS = 4_096;
 export const MAX_TOPIC_ID_BYTES = 1_048_576;
 /** Random ids that are tried for a topic, a client or an alias. */
@@ -191,69 +191,31 @@ export const MAX_NODE_ROUTES = 4_194_304;
 export const MAX_NODE_ROUTE_BYTES = 268_435_456;
 export const MAX_ROUTES = 33_554_432;
 export const MAX_ROUTE_BYTES = 2_147_483_648;
-/** Bytes of the operations of a block of routes, unless one alone has more; and bytes of a block that is read. */
+/** Bytes of changes in an item of routes, unless one alone has more; and bytes of an item that is read. */
 export const ROUTE_BLOCK = 8_192;
-export const MAX_ROUTE_BLOCK = 131_072;
-/** Blocks of routes in one answer, at most: the reader asks for the next ones when it has handled these. */
-export const ROUTE_BURST = 3;
-/**
- * Operations in a ms for which one node's routes are fetched, and operations that come at once after a while without any. With more nodes at a
- * time than the third of these each is fetched as much slower, so that all of them together take no more.
- */
-export const ROUTE_PACE = 125;
-export const ROUTE_CREDIT = 10_000;
-export const ROUTE_PACE_PULLS = 3;
-/**
- * Blocks of its own routes that a node sends another one in a ms, and at once after a while without any: twice what a reader at the
- * pace asks for, where filters have up to 30 bytes.
- */
-export const ROUTE_SERVED = 1;
-export const ROUTE_SERVED_CREDIT = 256;
+export const MAX_ROUTE_ITEM = 131_072;
+/** Items of routes that one other node has not acknowledged, at most: they wait in its link, next to messages. */
+export const ROUTE_WINDOW = 16;
+/** Parts of snapshots that a node makes in a ms, for all others together, and at once after a while without any. */
+export const ROUTE_PACE = 2;
+export const ROUTE_BURST = 32;
 /** Bytes of a node's own changes that it keeps, for those that lack some; 16 times as many while snapshots are on their way. */
 export const MAX_ROUTE_LOG = 1_048_576;
-/** Bytes of other nodes' changes that are kept, to be handed on: of one node, and of all. */
-export const MAX_ROUTE_HISTORY = 65_536;
-export const MAX_ROUTE_HISTORIES = 67_108_864;
-/** Filters and names up to which a snapshot is made in one go. */
-export const ROUTE_SNAPSHOT_AT_ONCE = 4_096;
-/** Other nodes up to which a node sends its changes to all by itself; beyond, they hand them on. */
-export const ROUTE_DIRECT = 32;
-/** Hashes of a digest of routes. */
-export const ROUTE_BUCKETS = 16;
-/** Nodes of one list of versions: of 29 bytes each at most, so that it fits `MIN_ITEM_LIMIT`, which every node takes. */
-export const ROUTE_LISTED = 9_000;
-/** Routes that are fetched at a time: of so many nodes, from one node. */
-export const MAX_ROUTE_PULLS = 8;
-export const MAX_ROUTE_PULLS_OF_ONE = 4;
-/** ms until a node that was asked for routes, and does not answer, is not asked again for some time: the first and the longest, doubling. */
-export const ROUTE_PULL_TIMEOUT = 5_000;
-export const ROUTE_BACKOFF = 2_000;
-export const ROUTE_BACKOFF_MAX = 30_000;
-/**
- * ms that other nodes may take in all with a node's routes, and ms that each block gives back: past them the node itself is asked, and it alone for so
- * long. Each block alone may take as long as an answer.
- */
-export const ROUTE_PATIENCE = 10_000;
-export const ROUTE_PATIENCE_BLOCK = 250;
-export const ROUTE_ITSELF = 60_000;
-/** ms for which its answer is taken all the same, and such answers at most. */
-export const ROUTE_LATE = 60_000;
-export const MAX_LATE_ROUTE_ANSWERS = 1_024;
-/** ms for which a node that handed on what was forged is not believed about others. */
-export const ROUTE_DISTRUST = 60_000;
-/** ms between two digests of routes that are sent; digests of one peer that are looked at in a second. */
+/** ms until a node that has not acknowledged its routes is asked what it has: the first and the longest, doubling. */
+export const ROUTE_RETRY = 1_000;
+export const ROUTE_RETRY_MAX = 8_000;
+/** ms between two answers to a node that asks for the state of the routes; it asks half as often. */
+export const ROUTE_ASK_PAUSE = 50;
+/** ms between two comparisons of routes with another node. */
 export const ROUTE_DIGEST_INTERVAL = 10_000;
-export const ROUTE_DIGESTS = 8;
 /** ms between two times that a node's routes are fetched again, since some were left out for those of others: the first and the longest, doubling. */
 export const ROUTE_REFILL = 10_000;
 export const ROUTE_REFILL_MAX = 600_000;
 /** ms that changes of the own interest wait for others to go with them. */
 export const ROUTE_FLUSH = 5;
-/** ms until those that have not acknowledged a change are counted as missing; until they are asked again, doubling. */
-export const ROUTE_ACK_TIMEOUT = 2_000;
-export const ROUTE_ACK_RETRY = 200;
-/** ms that `ready` of a subscription waits. */
+/** ms that `ready` of a subscription waits, and of these for the details of a new node. */
 export const ROUTE_READY_TIMEOUT = 10_000;
+export const ROUTE_EXPECTED = 2_000;
 /** ms for which what is published waits for the interest of a member that was just met, unless the option has another number. */
 export const ROUTE_SETTLE = 1_000;
 /** ms for which the routes of a lost node are kept, unless the option has another number. */

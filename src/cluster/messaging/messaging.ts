@@ -532,9 +532,8 @@ export class Messaging implements ClientEffects {
   // --- Names and numbers ---------------------------------------------------------------------------------------------
 
   /**
-   * The number of a topic, or of a subtopic: the one that is given, or at random.
+   * The number of a topic, or of a subtopic, on this node: the one that is given, or at random.
    *
-   * @returns the number that the name has, which another claim may have decided (topic-ids.ts)
    * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM` for too many; ClosedError `EBADF`
    */
   createTopic(name: string, id: number | undefined, isSubtopic: boolean): number {

@@ -13,56 +13,43 @@ import type { IncomingLink } from "./parts.js";
 import type { TopicIds } from "./topic-ids.js";
 import { topicFault } from "./topics.js";
 
-export interface MessageNamesEffects {
-  /** No name gets a number any more. */
-  isClosed(): boolean;
-  /** The other nodes are to know a number. @param isNamed whether the program chose it */
-  register(name: string, id: number, isNamed: boolean, isSubtopic: boolean): void;
-}
-
 export class MessageNames implements NumberedNames {
   readonly topics: TopicIds;
   readonly subtopics: TopicIds;
   readonly #id: string;
   readonly #addresses: Addresses<MessageClient>;
-  readonly #effects: MessageNamesEffects;
+  readonly #isClosed: () => boolean;
   /** Names of subtopics as they are in items. */
   readonly #subtopicNames = new Map<string, Buffer>();
 
-  /** @param id of this node */
+  /** @param id of this node @param isClosed whether no name gets a number any more */
   constructor(
     id: string,
     topics: TopicIds,
     subtopics: TopicIds,
     addresses: Addresses<MessageClient>,
-    effects: MessageNamesEffects,
+    isClosed: () => boolean,
   ) {
     this.#id = id;
     this.topics = topics;
     this.subtopics = subtopics;
     this.#addresses = addresses;
-    this.#effects = effects;
+    this.#isClosed = isClosed;
   }
 
   /**
    * The number of a topic, or of a subtopic: the one that is given, or at random.
    *
-   * @returns the number that the name has, which another claim may have decided (topic-ids.ts)
    * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM` for too many
    */
   create(name: string, id: number | undefined, isSubtopic: boolean): number {
-    const ids = isSubtopic ? this.subtopics : this.topics;
-    const before = ids.idOf(name);
-    const number = ids.create(name, id);
-    if (id !== undefined || before === 0)
-      this.#effects.register(name, id ?? number, id !== undefined, isSubtopic);
-    return number;
+    return (isSubtopic ? this.subtopics : this.topics).create(name, id);
   }
 
   /** A name that has no number gets one at random, as long as there is room for it. */
   numberOf(name: string, isSubtopic: boolean): number {
     const number = (isSubtopic ? this.subtopics : this.topics).idOf(name);
-    if (number !== 0 || this.#effects.isClosed()) return number;
+    if (number !== 0 || this.#isClosed()) return number;
     try {
       return this.create(name, undefined, isSubtopic);
     } catch {

@@ -63,14 +63,10 @@ export interface MessageLinksStats {
 
 /** What is known of who is interested in what, as statistics show it. */
 export interface MessageRoutesStats {
-  /**
-   * Of this node: filters, bytes of them, ids of names that it registered, the version of all this, and bytes of changes that are kept
-   * for others.
-   */
+  /** Of this node: filters, bytes of them, the number of their changes, and bytes of changes that are kept for others. */
   readonly own: {
     readonly filters: number;
     readonly bytes: number;
-    readonly names: number;
     readonly version: number;
     readonly logBytes: number;
   };
@@ -80,14 +76,13 @@ export interface MessageRoutesStats {
   readonly bytes: number;
   /** Other nodes that take part, the lost ones whose interest is kept included. */
   readonly nodes: number;
-  /** Bytes of others' changes that are kept to be handed on. */
-  readonly historyBytes: number;
-  /** Nodes whose interest is being fetched. */
-  readonly pulls: number;
-  /** Nodes that are fetching this one's as a large snapshot. */
+  /** Nodes that are getting this one's as a snapshot. */
   readonly snapshots: number;
-  /** Members that had not acknowledged the last change when it was asked for. */
+  /** Live members that have not acknowledged the last change. */
   readonly missing: number;
+  /** Items that were given to links for all this, and their bytes. */
+  readonly sentItems: number;
+  readonly sentBytes: number;
   /** What came and was refused, by reason. */
   readonly refused: Readonly<Record<string, number>>;
 }
@@ -179,8 +174,6 @@ export interface MessageRoutes {
   subscribe(filter: string): Promise<void>;
   /** It ends. @returns settles when all live members know it; it need not be awaited */
   unsubscribe(filter: string): Promise<void>;
-  /** The name of a topic, or of a subtopic, has a number here. @param chosen by the program; otherwise at random */
-  register(name: string, id: number, chosen: boolean, isSubtopic: boolean): Promise<void>;
   /** Pushes the ids of the live members with interest in a topic, without this node, each once. @returns how many */
   targets(topic: string, into: string[]): number;
   /** Filters with the ids of live nodes, in no order, so many at most. @param topic only those that match it */

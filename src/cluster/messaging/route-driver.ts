@@ -1,8 +1,9 @@
 /**
- * Route replication in a bus: membership, links and time go in; what is asked for is who gets a message.
+ * The subscriptions of all nodes, in a bus: membership, links and time go in; what is asked for is who gets a message (route-lists.ts).
  *
  * Time is the process's own: while it stood still it received nothing, so nobody is late by it.
  */
+import { randomBytes } from "node:crypto";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { ClosedError, TimeoutError } from "../../core/errors.js";
 import { ROUTE_FLUSH, ROUTE_READY_TIMEOUT, ROUTE_SWEEP_PAUSE } from "./bounds.js";
@@ -14,11 +15,9 @@ import {
   type PeerState,
   type SendResult,
 } from "./parts.js";
-import { lifeOf, RouteSignatures } from "./route-proof.js";
-import type { RouteStores } from "./route-replica.js";
-import { RouteReplication } from "./route-replication.js";
+import { RouteLists } from "./route-lists.js";
 import type { RouteTable } from "./route-table.js";
-import type { TopicIds } from "./topic-ids.js";
+import { lifeOf, propOfLife } from "./route-wire.js";
 
 /** Under which items of routes are counted. */
 const PREFIX = "$routes";
@@ -29,12 +28,7 @@ export interface RouteDriverOptions {
   /** This node's. */
   readonly id: string;
   readonly table: RouteTable;
-  /** Where the ids that other nodes have registered go. */
-  readonly topics: TopicIds;
-  readonly subtopics: TopicIds;
   readonly links: Pick<MessageLinks, "send" | "room">;
-  /** Names that another node registered, or that were its, may have other ids now. */
-  readonly onNames?: () => void;
   /** What a member announces as `ROUTES_PROP`; `undefined`: it does not take part, or is no member. */
   propOf(id: string): string | undefined;
   /** Whether a live member's details have not come yet. */
@@ -51,7 +45,7 @@ export interface RouteDriverOptions {
 
 /** Those who wait until all know something. */
 interface Waiter {
-  ticket: number;
+  version: number;
   readonly since: number;
   readonly promise: Promise<void>;
   readonly resolve: () => void;
@@ -62,10 +56,9 @@ export class RouteDriver implements MessageRoutes {
   /** What this node announces as `ROUTES_PROP`. */
   readonly prop: string;
   readonly #options: RouteDriverOptions;
-  readonly #signatures: RouteSignatures;
-  readonly #rules: RouteReplication;
+  readonly #rules: RouteLists;
   readonly #timer = new DriverTimer(MAX_STEP);
-  /** By ticket, and by time. */
+  /** By version, and by time. */
   readonly #waiters: Waiter[] = [];
   /** Peers whose room is waited for. */
   readonly #full = new Set<string>();
@@ -76,24 +69,22 @@ export class RouteDriver implements MessageRoutes {
   version = 0;
 
   constructor(options: RouteDriverOptions) {
-    const { id, table, topics, subtopics, grace, settle, onSettled, onChanged } = options;
+    const { id, table, grace, settle, onSettled, onChanged } = options;
     this.#options = options;
-    this.#signatures = new RouteSignatures((of) => options.propOf(of));
-    this.prop = this.#signatures.prop;
-    const stores: RouteStores = { routes: table, topics, subtopics };
-    this.#rules = new RouteReplication({
-      self: { id, life: this.#signatures.life },
-      stores,
+    const life = randomBytes(6).readUIntBE(0, 6);
+    this.prop = propOfLife(life);
+    this.#rules = new RouteLists({
+      self: { id, life },
+      store: table,
       random: Math.random,
       now: this.#timer.now(),
-      proof: this.#signatures,
       effects: {
         send: (to, item) => this.#send(to, item),
         changed: () => {
           this.version += 1;
           onChanged?.();
         },
-        acknowledged: (ticket) => this.#onAcknowledged(ticket),
+        progressed: () => this.#onProgress(),
         settled: (of) => onSettled?.(of),
       },
       ...(grace === undefined ? {} : { grace }),
@@ -121,50 +112,38 @@ export class RouteDriver implements MessageRoutes {
    */
   subscribe(filter: string): Promise<void> {
     const now = this.#timer.now();
-    const ticket = this.#rules.subscribe(now, filter);
+    const version = this.#rules.subscribe(now, filter);
     this.#timer.update();
-    return this.#known(now, ticket);
+    return this.#known(now, version);
   }
 
   /** It ends. @returns as `subscribe` */
   unsubscribe(filter: string): Promise<void> {
     const now = this.#timer.now();
-    const ticket = this.#rules.unsubscribe(now, filter);
+    const version = this.#rules.unsubscribe(now, filter);
     this.#timer.update();
-    return this.#known(now, ticket);
+    return this.#known(now, version);
   }
 
-  /** This node has an id for the name of a topic: the others get it. */
-  register(name: string, id: number, chosen: boolean, isSubtopic: boolean): Promise<void> {
-    const now = this.#timer.now();
-    const ticket = this.#rules.register(now, name, id, chosen, isSubtopic);
-    this.#timer.update();
-    return this.#known(now, ticket);
-  }
-
-  unregister(name: string, id: number, isSubtopic: boolean): void {
-    this.#rules.unregister(this.#timer.now(), name, id, isSubtopic);
-    this.#timer.update();
-  }
-
-  #known(now: number, ticket: number): Promise<void> {
+  #known(now: number, version: number): Promise<void> {
     if (this.#closed) return optional(Promise.reject(new ClosedError("EBADF", "messaging is closed")));
-    if (this.#rules.acked(ticket)) return Promise.resolve();
+    if (this.#rules.acked(version)) return Promise.resolve();
     const last = this.#waiters.at(-1);
-    // What goes in one block has one answer.
+    // What goes in one item has one answer.
     if (last !== undefined && now - last.since < ROUTE_FLUSH) {
-      last.ticket = ticket;
+      last.version = version;
       return last.promise;
     }
     const { promise, resolve, reject } = withResolvers();
-    this.#waiters.push({ ticket, since: now, promise, resolve, reject });
+    this.#waiters.push({ version, since: now, promise, resolve, reject });
     this.#timer.update();
     return promise;
   }
 
-  #onAcknowledged(ticket: number): void {
+  #onProgress(): void {
     let done = 0;
-    while (done < this.#waiters.length && (this.#waiters[done] as Waiter).ticket <= ticket) done += 1;
+    while (done < this.#waiters.length && this.#rules.acked((this.#waiters[done] as Waiter).version))
+      done += 1;
     for (const waiter of this.#waiters.splice(0, done)) waiter.resolve();
   }
 
@@ -178,7 +157,7 @@ export class RouteDriver implements MessageRoutes {
     while (due < this.#waiters.length && (this.#waiters[due] as Waiter).since + ROUTE_READY_TIMEOUT <= now)
       due += 1;
     if (due === 0) return;
-    const { missing } = this.#rules;
+    const missing = this.#rules.missing((this.#waiters[due - 1] as Waiter).version);
     const error = new TimeoutError(
       "ETIMEDOUT",
       `${missing === 0 ? "some" : missing} of the other nodes have not taken the subscription within ${ROUTE_READY_TIMEOUT} ms`,

@@ -99,13 +99,8 @@ export class MessagingState {
     });
     this.self = new MessageClient(client, Object.freeze({ node: id, id: SELF_ID }), "");
     this.addresses.addSelf(this.self);
-    this.names = new MessageNames(id, effects.topics, effects.subtopics, this.addresses, {
-      isClosed: () => this.closed || this.self.closed,
-      register: (name, number, isNamed, isSubtopic) => {
-        // It rejects where a member does not answer in time: the number counts, and that member gets it when it answers.
-        this.routes.register(name, number, isNamed, isSubtopic).catch(nothing);
-      },
-    });
+    const isClosed = (): boolean => this.closed || this.self.closed;
+    this.names = new MessageNames(id, effects.topics, effects.subtopics, this.addresses, isClosed);
     this.links = effects.links(links);
     this.routes = effects.routes(this.links, routes);
     this.plans = new TopicPlans(this.routes, table);
@@ -170,5 +165,3 @@ export class MessagingState {
     if (full.length > 0) await Promise.race(full);
   }
 }
-
-function nothing(): void {}

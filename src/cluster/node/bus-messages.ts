@@ -10,8 +10,8 @@ import { Messaging } from "../messaging/messaging.js";
 import { type MessagingSettings, protocolsOf } from "../messaging/options.js";
 import type { MessageKind } from "../messaging/parts.js";
 import { RouteDriver } from "../messaging/route-driver.js";
-import { ROUTES_PROP } from "../messaging/route-proof.js";
 import { RouteTable } from "../messaging/route-table.js";
+import { ROUTES_PROP } from "../messaging/route-wire.js";
 import { BusSecurity, IdentitySecurity } from "../messaging/security.js";
 import { TopicIds } from "../messaging/topic-ids.js";
 import { splitAddress } from "../net/addresses.js";
@@ -262,8 +262,6 @@ export class BusMessages {
         routes = new RouteDriver({
           id,
           table: new RouteTable(),
-          topics,
-          subtopics,
           links,
           propOf,
           isUnknown,

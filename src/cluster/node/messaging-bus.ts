@@ -187,11 +187,12 @@ export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
   }
 
   /**
-   * Gives a topic a number, which stands for it in `publish` and `subscribe` on every node. May be called before the start.
+   * Gives a topic a number, which stands for it in `publish` and `subscribe`, and in the messages that arrive, on this node. May be called
+   * before the start.
    *
    * @param id 2 to 4,294,967,295; default: the number that it has, or one at random
-   * @returns its number: another than `id` where another claim decides
-   * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM` for more than 4,096; NotSupportedError `NOT_SUPPORTED`; ClosedError `EBADF`
+   * @returns its number
+   * @throws InvalidArgumentError `EINVAL`, also for the number of another topic; InvalidStateError `EFSM` for more than 4,096; NotSupportedError `NOT_SUPPORTED`; ClosedError `EBADF`
    */
   createTopic(name: string, id?: number): number {
     this.assertOpen();

@@ -2,7 +2,7 @@
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { Details } from "../details.js";
 import { MESSAGES_PROP } from "../messaging/advert.js";
-import { ROUTES_PROP } from "../messaging/route-proof.js";
+import { ROUTES_PROP } from "../messaging/route-wire.js";
 
 /** Their names. */
 export type PrivateProp = typeof MESSAGES_PROP | typeof ROUTES_PROP;

@@ -69,7 +69,7 @@ describe("messages of nodes", () => {
     expect(node.stats().dropped["messages:listen"]).toBe(1);
   });
 
-  test("subscriptions, numbers of topics, tags and props of before the start are known to who is met after it", async () => {
+  test("subscriptions, tags and props of before the start are known to who is met after it, numbers of topics here", async () => {
     const [a, b] = [create("a"), create("b", { tags: ["eu"] })];
     const EFSM = expect.objectContaining({ code: "EFSM" });
     const got: string[] = [];
@@ -100,7 +100,9 @@ describe("messages of nodes", () => {
     expect(await a.publish("plant/7", "warm")).toBe(1);
     await arrived;
     expect(got).toEqual(["plant/7: warm"]);
-    expect(a.createTopic("plant/7")).toBe(77);
+    expect([b.createTopic("plant/7"), await b.publish(77, "hot")]).toEqual([77, 1]);
+    // Numbers are a node's own.
+    await expect(a.publish(77, "hot")).rejects.toMatchObject({ code: "EINVAL" });
     await a.sendTo(found as Service, "hello");
     for await (const { data } of answers) {
       expect(String(data)).toBe("hello");

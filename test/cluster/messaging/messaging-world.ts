@@ -160,10 +160,6 @@ class SharedRoutes implements MessageRoutes {
     this.#node.world.version += 1;
   }
 
-  register(): Promise<void> {
-    return Promise.resolve();
-  }
-
   targets(topic: string, into: string[]): number {
     for (const node of this.#node.world.nodes)
       if (
@@ -211,16 +207,16 @@ class SharedRoutes implements MessageRoutes {
   }
 
   stats(): MessageRoutesStats {
-    const own = { filters: 0, bytes: 0, names: 0, version: 0, logBytes: 0 };
+    const own = { filters: 0, bytes: 0, version: 0, logBytes: 0 };
     return {
       own,
       routes: 0,
       bytes: 0,
       nodes: 0,
-      historyBytes: 0,
-      pulls: 0,
       snapshots: 0,
       missing: 0,
+      sentItems: 0,
+      sentBytes: 0,
       refused: {},
     };
   }

@@ -1,6 +1,5 @@
-/** The driver of routes, over links in memory: what `subscribe` promises, who is a target, and real signatures. */
+/** The driver of routes, over links in memory: what `subscribe` promises, and who is a target. */
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { lifeOf, RouteSignatures } from "../../../src/cluster/messaging/route-proof.js";
 import { DriverNet, type DriverNode } from "./route-links.js";
 
 let net = new DriverNet();
@@ -9,7 +8,7 @@ afterEach(() => {
   net = new DriverNet();
 });
 
-/** Nodes that have exchanged their first digests. */
+/** Nodes that have met. */
 function nodesOf(count: number): DriverNode[] {
   return Array.from({ length: count }, () => net.add());
 }
@@ -41,7 +40,6 @@ describe("a route driver", () => {
     await alone.driver.subscribe("b");
     expect(other.targets("b")).toEqual([alone.id]);
     expect(other.driver.version).toBeGreaterThan(version);
-    // What was there before it came is found by the first digest.
     await expect.poll(() => other.targets("a")).toEqual([alone.id]);
     await alone.driver.subscribe("b");
   });
@@ -123,55 +121,5 @@ describe("a route driver", () => {
     a.driver.close();
     await expect(ready).rejects.toMatchObject({ code: "EAGAIN" });
     await expect(a.driver.subscribe("late")).rejects.toMatchObject({ code: "EBADF" });
-  });
-
-  it("replicates ids of names, and takes them back", async () => {
-    const [a, b] = nodesOf(2) as [DriverNode, DriverNode];
-    const id = a.topics.create("ping", 2);
-    await a.driver.register("ping", id, true, false);
-    await a.driver.register("pong", a.subtopics.create("pong", 4), true, true);
-    expect([b.topics.idOf("ping"), b.subtopics.nameOf(4)]).toEqual([2, "pong"]);
-    expect(b.topics.idOf("pong")).toBe(0);
-    a.topics.unregister("ping", 2);
-    a.driver.unregister("ping", 2, false);
-    await expect.poll(() => b.topics.idOf("ping")).toBe(0);
-    b.driver.onMember(a.id, "gone");
-    expect(b.subtopics.nameOf(4)).toBeUndefined();
-  });
-
-  it("hands on among 40 nodes what Ed25519 proves", async () => {
-    const nodes = nodesOf(40);
-    const [a] = nodes as [DriverNode];
-    await a.driver.subscribe("t/#");
-    const others = nodes.slice(1);
-    expect(others.every((each) => each.targets("t/1").includes(a.id))).toBe(true);
-    expect(nodes.flatMap((each) => each.refused).filter((reason) => reason === "signature")).toEqual([]);
-  });
-});
-
-describe("a signature of routes", () => {
-  const props = new Map<string, string>();
-  const signatures = new RouteSignatures((id) => props.get(id));
-  const bytes = Buffer.from("what is signed");
-
-  it("fits its bytes, its node and its life alone", () => {
-    const made = signatures.sign(bytes);
-    props.set("a", signatures.prop);
-    props.set("b", new RouteSignatures(() => undefined).prop);
-    expect(signatures.prop).toHaveLength(51);
-    expect(lifeOf(signatures.prop)).toBe(signatures.life);
-    expect(signatures.verify("a", signatures.life, bytes, made)).toBe(true);
-    expect(signatures.verify("a", signatures.life + 1, bytes, made)).toBe(false);
-    expect(signatures.verify("b", lifeOf(props.get("b")) as number, bytes, made)).toBe(false);
-    expect(signatures.verify("nobody", signatures.life, bytes, made)).toBe(false);
-    expect(signatures.verify("a", signatures.life, Buffer.from("something else"), made)).toBe(false);
-    expect(signatures.verify("a", signatures.life, bytes, made.subarray(1))).toBe(false);
-  });
-
-  it("is false, not an error, with announcements that are junk", () => {
-    for (const junk of ["", "x", "!".repeat(51), "A".repeat(51), "é".repeat(51), signatures.prop.slice(1)]) {
-      props.set("junk", junk);
-      expect(signatures.verify("junk", lifeOf(junk) ?? 0, bytes, Buffer.alloc(64))).toBe(false);
-    }
   });
 });

@@ -2,14 +2,11 @@
 import type { SendResult } from "../../../src/cluster/messaging/parts.js";
 import { RouteDriver } from "../../../src/cluster/messaging/route-driver.js";
 import { RouteTable } from "../../../src/cluster/messaging/route-table.js";
-import { TopicIds } from "../../../src/cluster/messaging/topic-ids.js";
 
 export class DriverNode {
   readonly id: string;
   readonly driver: RouteDriver;
   readonly table = new RouteTable();
-  readonly topics = new TopicIds(() => Math.floor(Math.random() * 2 ** 32));
-  readonly subtopics = new TopicIds(() => Math.floor(Math.random() * 2 ** 32));
   readonly net: DriverNet;
   /** Takes nothing. */
   isFull = false;
@@ -22,8 +19,6 @@ export class DriverNode {
     this.driver = new RouteDriver({
       id: this.id,
       table: this.table,
-      topics: this.topics,
-      subtopics: this.subtopics,
       propOf: (id) => net.nodes.get(id)?.driver.prop,
       links: {
         send: (to, _kind, item) => net.send(this, to, item),

@@ -1,11 +1,10 @@
 /**
- * Route replication of many nodes in virtual time: links that keep their order, have latency, are cut one way or both, lose and
- * repeat items on request, and are full; a membership that notices all of it late, each node by itself.
+ * The lists of many nodes in virtual time: links that have latency, are cut one way or both, are full, and lose, repeat and reorder items
+ * on request; a membership that notices all of it late, each node by itself.
  */
 import type { SendResult } from "../../../src/cluster/messaging/parts.js";
-import type { RouteLimits, RouteStores } from "../../../src/cluster/messaging/route-replica.js";
-import { type RouteProof, RouteReplication } from "../../../src/cluster/messaging/route-replication.js";
-import { SIGNATURE_BYTES } from "../../../src/cluster/messaging/route-wire.js";
+import type { RouteLimits } from "../../../src/cluster/messaging/route-copies.js";
+import { RouteLists } from "../../../src/cluster/messaging/route-lists.js";
 
 export interface RouteWorldOptions {
   readonly seed: number;
@@ -51,42 +50,11 @@ export class SimpleStore {
     return this.byNumber.get(node)?.delete(filter) === true;
   }
 
-  register(name: string, id: number, chosen: boolean, node: number): string {
-    return this.add(`${name} ${id} ${chosen}`, node);
-  }
-
-  unregister(name: string, id: number, node: number): boolean {
-    const had = this.delete(`${name} ${id} true`, node);
-    return this.delete(`${name} ${id} false`, node) || had;
-  }
-
   deleteNode(node: number): number {
     const count = this.byNumber.get(node)?.size ?? 0;
     this.byNumber.delete(node);
     return count;
   }
-}
-
-/** Signatures that are as good as a secret of each life: what is not signed by it has other bytes. */
-export const PROOF = {
-  secretOf: (id: string, life: number): string => `${id} ${life}`,
-  of(id: string, life: number): RouteProof {
-    return {
-      sign: (bytes) => seal(id, life, bytes),
-      verify: (of, itsLife, bytes, signature) => Buffer.compare(seal(of, itsLife, bytes), signature) === 0,
-      forget: () => undefined,
-    };
-  },
-};
-
-function seal(id: string, life: number, bytes: Uint8Array): Buffer {
-  let hash = 0x811c_9dc5;
-  const key = `${id} ${life}`;
-  for (let i = 0; i < key.length; i++) hash = Math.imul(hash ^ key.charCodeAt(i), 0x0100_0193);
-  for (const byte of bytes) hash = Math.imul(hash ^ byte, 0x0100_0193);
-  const signature = Buffer.alloc(SIGNATURE_BYTES);
-  signature.writeUInt32BE(hash >>> 0, 0);
-  return signature;
 }
 
 interface Link {
@@ -102,22 +70,16 @@ export class RouteNode {
   readonly id: string;
   life: number;
   up = true;
-  rules: RouteReplication;
+  rules: RouteLists;
   store = new SimpleStore();
-  topics = new SimpleStore();
-  subtopics = new SimpleStore();
   /** Own filters, as the program has them. */
   filters = new Set<string>();
-  names = new Set<string>();
-  acknowledged = 0;
   sentBytes = 0;
   sentItems = 0;
   stalledUntil = 0;
   scheduled = Number.POSITIVE_INFINITY;
   /** Peers that take nothing now. */
   readonly full = new Set<RouteNode>();
-  /** Nodes whose keys are not kept any longer. */
-  readonly forgotten = new Set<string>();
   readonly known = new Map<RouteNode, "alive" | "lost">();
   readonly peers = new Set<RouteNode>();
 
@@ -136,32 +98,23 @@ export class RouteNode {
     this.stalledUntil = 0;
     this.scheduled = Number.POSITIVE_INFINITY;
     this.store = new SimpleStore();
-    this.topics = new SimpleStore();
-    this.subtopics = new SimpleStore();
     this.filters = new Set();
-    this.names = new Set();
     this.known.clear();
-    this.acknowledged = 0;
     this.rules = this.#rules();
   }
 
-  #rules(): RouteReplication {
+  #rules(): RouteLists {
     const { id, life, world } = this;
-    const stores: RouteStores = { routes: this.store, topics: this.topics, subtopics: this.subtopics };
     const { grace, settle, limits, digestInterval } = world.options;
-    return new RouteReplication({
+    return new RouteLists({
       self: { id, life },
-      stores,
+      store: this.store,
       random: world.random,
       now: world.now,
-      proof: { ...PROOF.of(id, life), forget: (of) => this.forgotten.add(of) },
       effects: {
         send: (to, item) => world.transmit(this, to, item),
         changed: () => undefined,
-        acknowledged: (ticket) => {
-          if (ticket < this.acknowledged) throw new Error("an acknowledgement went back");
-          this.acknowledged = ticket;
-        },
+        progressed: () => undefined,
         settled: (of) => world.settled?.(this, of),
       },
       ...(grace === undefined ? {} : { grace }),
@@ -181,25 +134,10 @@ export class RouteNode {
     this.world.act(this, () => this.rules.unsubscribe(this.world.now, filter));
   }
 
-  name(name: string, id: number): void {
-    this.names.add(`${name} ${id} false`);
-    this.world.act(this, () => this.rules.register(this.world.now, name, id, false, false));
-  }
-
-  unname(name: string, id: number): void {
-    this.names.delete(`${name} ${id} false`);
-    this.world.act(this, () => this.rules.unregister(this.world.now, name, id, false));
-  }
-
   /** What it has of another's routes. */
   routesOf(other: RouteNode): ReadonlySet<string> {
     const number = this.rules.numberOf(other.id);
     return (number === undefined ? undefined : this.store.byNumber.get(number)) ?? new Set();
-  }
-
-  namesOf(other: RouteNode): ReadonlySet<string> {
-    const number = this.rules.numberOf(other.id);
-    return (number === undefined ? undefined : this.topics.byNumber.get(number)) ?? new Set();
   }
 
   /** Whether its copy of another's routes is what that one has, and leads to it. */
@@ -208,8 +146,7 @@ export class RouteNode {
     return (
       number !== undefined &&
       this.rules.nodeOf(number) === other.id &&
-      same(this.routesOf(other), other.filters) &&
-      same(this.namesOf(other), other.names)
+      same(this.routesOf(other), other.filters)
     );
   }
 }
@@ -231,6 +168,7 @@ export class RouteWorld {
   /** Of items, beyond what links do: what a driver's fault would look like. */
   loss = 0;
   duplication = 0;
+  reordering = 0;
   /** Whether nothing gets from the first to the second. */
   blocks: ((from: RouteNode, to: RouteNode) => boolean) | undefined;
   /** Sees each item; what it returns is sent in place of it. */
@@ -321,7 +259,9 @@ export class RouteWorld {
     const key = from.index * 65_536 + to.index;
     const link = this.#links.get(key) ?? { arrival: 0, epoch: 0 };
     this.#links.set(key, link);
-    link.arrival = Math.max(link.arrival, this.now + least + this.random() * (most - least));
+    const arrival = this.now + least + this.random() * (most - least);
+    const isLate = this.reordering > 0 && this.random() < this.reordering;
+    if (!isLate) link.arrival = Math.max(link.arrival, arrival);
     const { life } = from;
     const itsLife = to.life;
     const arrive = (): void => {
@@ -339,7 +279,7 @@ export class RouteWorld {
       to.rules.onItem(this.now, from.id, item);
       this.schedule(to);
     };
-    this.later(link.arrival - this.now, arrive);
+    this.later((isLate ? arrival + 20 * most : link.arrival) - this.now, arrive);
   }
 
   run(ms: number): void {

@@ -1,0 +1,175 @@
+/**
+ * This node's own subscriptions, and the history by which others learn them.
+ *
+ *   add, delete ─> a version each ─> cut: DELTAs, encoded once ─> the log
+ *
+ * Who has a version that the log reaches back to gets the DELTAs since; another node gets a snapshot. A snapshot is read from the set
+ * while that changes: changes since its base follow as DELTAs, and adding and removing may be repeated.
+ */
+import { MAX_ROUTE_LOG, ROUTE_BLOCK } from "./bounds.js";
+import { RouteChangesWriter } from "./route-wire.js";
+
+/** How much longer the log is while snapshots are being read, which continue from it. */
+const SNAPSHOT_LOG = 16;
+
+interface Change {
+  readonly filter: string;
+  readonly isAdded: boolean;
+}
+
+/** A DELTA. */
+export interface RouteBlock {
+  /** The version after it. */
+  readonly to: number;
+  readonly item: Buffer;
+}
+
+/** A snapshot on its way to one peer. */
+export interface RouteSnapshot {
+  readonly number: number;
+  readonly base: number;
+  readonly filters: Iterator<string>;
+  /** Parts that were sent, and that the peer has read. */
+  sent: number;
+  read: number;
+  /** A part that no link has taken yet. */
+  part: Buffer | undefined;
+  /** Whether the last part was made, and sent. */
+  isRead: boolean;
+  isSent: boolean;
+}
+
+export class OwnRoutes {
+  readonly #life: number;
+  readonly #filters = new Set<string>();
+  readonly #writer = new RouteChangesWriter();
+  /** Changes that are in no DELTA yet, from `#next` on. */
+  #pending: Change[] = [];
+  #next = 0;
+  /** By the version before; the oldest one first. */
+  readonly #log = new Map<number, RouteBlock>();
+  readonly #snapshots = new Set<RouteSnapshot>();
+  #lastSnapshot = 0;
+  /** Changes so far, those that are pending included. */
+  version = 0;
+  /** The version up to which all are in DELTAs, and its filters. */
+  cut = 0;
+  cutSize = 0;
+  /** Of the filters. */
+  bytes = 0;
+  logBytes = 0;
+
+  constructor(life: number) {
+    this.#life = life;
+  }
+
+  get size(): number {
+    return this.#filters.size;
+  }
+
+  get snapshots(): number {
+    return this.#snapshots.size;
+  }
+
+  get hasPending(): boolean {
+    return this.cut < this.version;
+  }
+
+  has(filter: string): boolean {
+    return this.#filters.has(filter);
+  }
+
+  add(filter: string): void {
+    if (this.#filters.has(filter)) return;
+    this.#filters.add(filter);
+    this.bytes += Buffer.byteLength(filter);
+    this.#change(filter, true);
+  }
+
+  delete(filter: string): void {
+    if (!this.#filters.delete(filter)) return;
+    this.bytes -= Buffer.byteLength(filter);
+    this.#change(filter, false);
+  }
+
+  #change(filter: string, isAdded: boolean): void {
+    this.version += 1;
+    this.#pending.push({ filter, isAdded });
+  }
+
+  /** Makes DELTAs of what is pending, so many at most. */
+  makeDeltas(most: number): void {
+    for (let i = 0; i < most && this.hasPending; i++) this.#makeDelta();
+    if (!this.hasPending) {
+      this.#pending = [];
+      this.#next = 0;
+    }
+    const bound = this.#snapshots.size > 0 ? SNAPSHOT_LOG * MAX_ROUTE_LOG : MAX_ROUTE_LOG;
+    for (const [from, { item }] of this.#log) {
+      if (this.logBytes <= bound || this.#log.size === 1) break;
+      this.#log.delete(from);
+      this.logBytes -= item.length;
+    }
+  }
+
+  #makeDelta(): void {
+    const from = this.cut;
+    while (this.cut < this.version) {
+      const { filter, isAdded } = this.#pending[this.#next] as Change;
+      if (this.#writer.count > 0 && this.#writer.size + filter.length > ROUTE_BLOCK) break;
+      this.#writer.add(filter, isAdded);
+      this.#next += 1;
+      this.cut += 1;
+      this.cutSize += isAdded ? 1 : -1;
+    }
+    const item = this.#writer.delta(this.#life, from);
+    this.#log.set(from, { to: this.cut, item });
+    this.logBytes += item.length;
+  }
+
+  /** What follows a version; `undefined`: it is not in the log any more. */
+  deltaAfter(version: number): RouteBlock | undefined {
+    return this.#log.get(version);
+  }
+
+  beginSnapshot(): RouteSnapshot {
+    this.#lastSnapshot += 1;
+    const snapshot: RouteSnapshot = {
+      number: this.#lastSnapshot,
+      base: this.cut,
+      filters: this.#filters.values(),
+      sent: 0,
+      read: 0,
+      part: undefined,
+      isRead: false,
+      isSent: false,
+    };
+    this.#snapshots.add(snapshot);
+    return snapshot;
+  }
+
+  /** The next part of a snapshot. */
+  makePart(snapshot: RouteSnapshot): Buffer {
+    while (this.#writer.size < ROUTE_BLOCK) {
+      const { done, value } = snapshot.filters.next();
+      if (done === true) {
+        snapshot.isRead = true;
+        break;
+      }
+      this.#writer.add(value, true);
+    }
+    return this.#writer.part({
+      life: this.#life,
+      snapshot: snapshot.number,
+      part: snapshot.sent,
+      base: snapshot.base,
+      exact: this.version,
+      isLast: snapshot.isRead,
+    });
+  }
+
+  /** The peer has all of it, or gets it no longer. */
+  endSnapshot(snapshot: RouteSnapshot | undefined): void {
+    if (snapshot !== undefined) this.#snapshots.delete(snapshot);
+  }
+}
