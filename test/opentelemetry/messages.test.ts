@@ -200,14 +200,14 @@ describe("messages to nodes and services", () => {
       ended.push(node.onMessage(handler));
       ended.push(node.onQuery(() => trace.getActiveSpan()?.spanContext().spanId ?? ""));
     }
-    const { sent } = await a().send({ services: services.map(({ id }) => id), broadcast: false, data: "x" });
+    const { sent } = await a().send({ services: services.map(({ id }) => id), data: "x" });
     expect(sent).toHaveLength(2);
     await all;
     const send = collector.span("send channel/0");
     expect(send.attributes["shoal.message.recipients"]).toBe(2);
     expectLinked(of("process channel/0"), send);
     const { replies } = await a()
-      .query({ services: services.map(({ id }) => id), broadcast: false, data: "who" })
+      .query({ services: services.map(({ id }) => id), data: "who" })
       .collect();
     const query = collector.span("query channel/0");
     expect(query.attributes["shoal.message.recipients"]).toBe(2);

@@ -471,13 +471,6 @@ export class Membership {
       this.#context.effects.multicast(this.#transmitter.message(data));
   }
 
-  /** The same to a live member. */
-  sendMessage(id: string, data: Uint8Array): void {
-    const member = this.#context.members.get(id);
-    if (member?.isLive === true && !this.#context.left && !this.#context.removed)
-      this.#context.effects.send(member.address, this.#transmitter.message(data), false);
-  }
-
   // --- Being removed ----------------------------------------------------------------------------------------------
 
   #onRemoval(isRemoved: boolean): void {

@@ -129,14 +129,9 @@ export const MAX_WAITING_SENDS = 16_384;
 export const MAX_WAITING_SEND_BYTES = 16_777_216;
 /** ms that a handler of messages or queries may take, unless its option has another number. */
 export const HANDLER_TIMEOUT = 60_000;
-/**
- * Services that one datagram to the group is for; ids of each service that are remembered, of datagrams and of links each, so that none is taken twice;
- * datagrams, of 1,400 bytes at most, that wait until older ones are acknowledged or given up, and those of one newcomer that wait for its details.
- */
+/** Services that one datagram to the group is for; ids of each service's datagrams that are remembered, so that none is taken twice. */
 export const MAX_GROUP_TARGETS = 255;
 export const MAX_SEEN_IDS = 1_024;
-export const MAX_WAITING_DATAGRAMS = 4_096;
-export const MAX_EARLY_DATAGRAMS = 64;
 /** Clients of a node, its own included, and aliases of clients of other nodes. */
 export const MAX_MESSAGE_CLIENTS = 65_536;
 export const MAX_ALIASES = 65_536;

@@ -2,8 +2,8 @@
 import { ClosedError, InvalidArgumentError, type ShoalError, UnroutableError } from "../../core/errors.js";
 import type { Service } from "../node/service.js";
 import { type ClusterChannel, ClusterChannels } from "./channels.js";
-import { GroupSends, SeenIds } from "./group-sends.js";
 import { Hooks, type VetoError } from "./hooks.js";
+import { Multicast } from "./multicast.js";
 import { NodeQueues } from "./node-queues.js";
 import type { SendResult } from "./parts.js";
 import { PendingQueries } from "./query.js";
@@ -56,8 +56,7 @@ export class ServiceContext {
   readonly admission: ServiceAdmission;
   readonly pending: PendingQueries;
   /** `undefined`: nothing goes by datagram. */
-  readonly group: GroupSends | undefined;
-  readonly seen = new SeenIds();
+  readonly multicast: Multicast | undefined;
   readonly notices = new Credits();
   /** Answers to queries. */
   readonly answers: NodeQueues;
@@ -81,7 +80,7 @@ export class ServiceContext {
     this.admission = new ServiceAdmission(this.hooks, (member, error) =>
       effects.report({ type: "hook:failed", member, error }),
     );
-    this.group = effects.group && new GroupSends(effects.group, () => effects.self().id);
+    this.multicast = effects.group && new Multicast(effects.group);
     this.answers = new NodeQueues({
       send: (node, item) => this.#sendAnswer(node, item),
       room: (node) => effects.room(node),

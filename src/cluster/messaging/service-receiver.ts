@@ -21,7 +21,6 @@ import { exposedText } from "../../patterns/kit/errors.js";
 import type { Service } from "../node/service.js";
 import {
   HANDLER_TIMEOUT,
-  MAX_EARLY_DATAGRAMS,
   MAX_HANDLING,
   MAX_HANDLING_BYTES,
   MAX_OWN_WAITING,
@@ -84,8 +83,6 @@ export class ServiceReceiver {
   #handlingBytes = 0;
   /** Items of datagrams that hooks or handlers have not passed yet. */
   #datagrams = 0;
-  /** Those of services whose details have not come, which wait for these. */
-  readonly #early = new Map<string, { readonly known: Promise<void> | undefined; datagrams: number }>();
   /** The same of items that this node sent to itself, and bytes of them. */
   #own = 0;
   #ownBytes = 0;
@@ -145,16 +142,13 @@ export class ServiceReceiver {
     };
   }
 
-  /**
-   * A datagram of messaging came: its item, where it is for this node. One that cannot be taken now gets no receipt, and comes again by a
-   * link, which waits.
-   */
+  /** A datagram of messaging came: its item, where it is for this node. One that cannot be taken now is dropped, as on the network. */
   onDatagram(from: string, bytes: Buffer): void {
-    const { group, closed } = this.#context;
-    if (closed || group === undefined) return;
-    const item = group.read(bytes);
+    const { multicast, closed, selfId } = this.#context;
+    if (closed || multicast === undefined) return;
+    const item = multicast.read(bytes, selfId);
     if (item === undefined) return;
-    const reason = item === "group" ? item : this.#takeDatagram(from, item);
+    const reason = item === "filter" ? item : this.#takeDatagram(from, item);
     if (reason !== undefined) this.#context.refuse(`datagram:${reason}`);
   }
 
@@ -162,40 +156,21 @@ export class ServiceReceiver {
   #takeDatagram(from: string, bytes: Buffer): string | undefined {
     const head = this.#codec.head(bytes);
     if (typeof head === "string") return head;
-    const { op, channel, id } = head;
-    if (id === 0) return "id";
-    if (op === ServiceOp.RECEIPT)
-      return this.#context.group?.onReceipt(from, id) === true ? undefined : "receipt";
-    if (op !== ServiceOp.MESSAGE && op !== ServiceOp.QUERY) return "op";
+    if (head.op !== ServiceOp.MESSAGE) return "op";
+    if (head.id === 0) return "id";
     if (this.#isBusy || this.#datagrams >= MAX_HANDLING) return "busy";
-    const { admission, channels, effects } = this.#context;
-    const isEarly = admission.decides && channels.has(channel) && effects.isKnown?.(from) === false;
-    const handled = isEarly ? this.#takeEarly(from, bytes) : this.onBytes(from, bytes, "udp", true);
-    if (typeof handled === "string") return handled;
+    const { admission, effects, multicast } = this.#context;
+    // Hooks that decide about the service are to see its details.
+    if (admission.decides && effects.isKnown?.(from) === false) return "details";
+    if (effects.find(from) === undefined) return "sender";
+    if (multicast?.isNew(from, head.id) !== true) return "again";
+    const handled = this.onBytes(from, bytes, "udp");
     if (handled === undefined) return undefined;
     this.#datagrams += 1;
     void handled.finally(() => {
       this.#datagrams -= 1;
     });
     return undefined;
-  }
-
-  /** A datagram of a service whose details have not come: it waits for these, which hooks that decide about the service are to see. */
-  #takeEarly(from: string, bytes: Buffer): string | Promise<void> {
-    const { effects } = this.#context;
-    const early = this.#early.get(from) ?? { known: effects.whenKnown?.(from), datagrams: 0 };
-    if (early.datagrams >= MAX_EARLY_DATAGRAMS) return "early";
-    early.datagrams += 1;
-    this.#early.set(from, early);
-    // A view would keep what the socket read with it.
-    const copy = Buffer.from(bytes);
-    return Promise.resolve(early.known).then(() => {
-      early.datagrams -= 1;
-      if (early.datagrams === 0) this.#early.delete(from);
-      // Its sender has a link for it by now.
-      if (effects.isKnown?.(from) === false) return this.#context.refuse("datagram:details");
-      return this.onBytes(from, copy, "udp", true);
-    });
   }
 
   /** Whether there is room for an item that this node sends to itself: where many wait there is none, as at a full link. */
@@ -217,16 +192,14 @@ export class ServiceReceiver {
     });
   }
 
-  /** @param isDatagram it gets a receipt once nothing keeps it out */
-  onBytes(from: string, bytes: Buffer, protocol: string, isDatagram = false): void | Promise<void> {
+  onBytes(from: string, bytes: Buffer, protocol: string): void | Promise<void> {
     if (this.#context.closed) return undefined;
     const head = this.#codec.head(bytes);
     if (typeof head === "string") return this.#context.refuse(`service:${head}`);
-    const { op, channel, id } = head;
+    const { op, channel } = head;
     const isRequest = op === ServiceOp.MESSAGE || op === ServiceOp.QUERY || op === ServiceOp.ANSWER;
     if (isRequest && !this.#context.channels.has(channel)) {
       this.#context.counts.notJoined += 1;
-      if (isDatagram) this.#context.group?.acknowledge(from, id);
       return undefined;
     }
     const service = this.#context.effects.find(from);
@@ -244,25 +217,19 @@ export class ServiceReceiver {
     if (typeof item === "string") return this.#context.refuse(`service:${item}`);
     const verdict = this.#context.admission.verdictOf(service);
     if (verdict instanceof Promise)
-      return verdict.then((veto) => this.#admitted(service, item, protocol, isDatagram, veto));
-    return this.#admitted(service, item, protocol, isDatagram, verdict);
+      return verdict.then((veto) => this.#admitted(service, item, protocol, veto));
+    return this.#admitted(service, item, protocol, verdict);
   }
 
   #admitted(
     service: Service,
     item: ServiceItem,
     protocol: string,
-    isDatagram: boolean,
     veto: VetoError | undefined,
   ): void | Promise<void> {
     if (veto !== undefined) {
       this.#context.counts.vetoed += 1;
       return this.#context.refuse("service:validate");
-    }
-    const { op, id } = item;
-    if (id !== 0 && (op === ServiceOp.MESSAGE || op === ServiceOp.QUERY || op === ServiceOp.ANSWER)) {
-      const refused = this.#takeId(service.id, id, isDatagram);
-      if (refused !== undefined) return this.#context.refuse(refused);
     }
     switch (item.op) {
       case ServiceOp.MESSAGE:
@@ -288,16 +255,6 @@ export class ServiceReceiver {
       default:
         return this.#context.refuse("service:op");
     }
-  }
-
-  /** An item comes by datagram and by link, or by two interfaces, and is taken once. @returns why it is not */
-  #takeId(from: string, id: number, isDatagram: boolean): string | undefined {
-    const { group, seen } = this.#context;
-    if (isDatagram && this.#isBusy) return "datagram:busy";
-    if (isDatagram && seen.hasForgotten(from, id)) return "datagram:old";
-    const isNew = seen.take(from, id, isDatagram);
-    if (isDatagram) group?.acknowledge(from, id);
-    return isNew ? undefined : "service:again";
   }
 
   #onMessage(service: Service, item: ServiceItem, protocol: string): void | Promise<void> {

@@ -1,34 +1,25 @@
 /**
  * The way of messages and queries to services: services.ts gives them, service-receiver.ts is the other end.
  *
- *   admitted? ── hooks of the protocol ── encoded once for each protocol ──┬── a datagram to many, a link for who acknowledges none
+ *   admitted? ── hooks of the protocol ── encoded once for each protocol ──┬── one datagram to many, where the program asks for it
  *                                                                          ├── links, an item for each service
  *                                                                          └── this node itself
  *
  * All of that is done in one go where nothing waits. What waits keeps its turn at each of its services (send-lines.ts).
  */
-import {
-  ClosedError,
-  InvalidStateError,
-  type ShoalError,
-  TimeoutError,
-  UnroutableError,
-} from "../../core/errors.js";
+import { ClosedError, InvalidStateError, type ShoalError, UnroutableError } from "../../core/errors.js";
 import type { Service } from "../node/service.js";
 import { MAX_LANES } from "./bounds.js";
-import type { GroupSends } from "./group-sends.js";
 import { HookAnswer, type HookPayload, type Hooks, TRANSMITTING, type VetoError } from "./hooks.js";
 import { leaveAll, SendLines, type SendTurn } from "./send-lines.js";
 import { prefixOfChannel, SELF, type ServiceContext, sizeOf } from "./service-context.js";
 import type { ServiceReceiver } from "./service-receiver.js";
 import { encodeService, ServiceOp } from "./service-wire.js";
 
-/** Services without a link from which on a datagram to all of them is cheaper than so many links. */
-const GROUP_FROM = 8;
-
 /** By what a message may go. */
 export interface Means {
-  readonly broadcast: boolean | undefined;
+  /** By one datagram to the group where it fits. */
+  readonly byDatagram: boolean;
   readonly protocols: readonly string[] | undefined;
 }
 
@@ -101,9 +92,8 @@ export class ServiceSender {
     const byLink: Service[] = [];
     const undecided: Service[] = [];
     const verdicts: Promise<unknown>[] = [];
-    let linkless = 0;
-    const group = this.#context.group?.fits(payload.data.length) === true ? this.#context.group : undefined;
-    const { admission, effects } = this.#context;
+    const { admission, effects, multicast } = this.#context;
+    const fits = means.byDatagram && multicast?.fits(payload.data.length) === true;
     for (const service of services) {
       // Hooks that decide about a newcomer see its details.
       const waits = admission.decides && each.hasDetails !== true;
@@ -113,19 +103,14 @@ export class ServiceSender {
         verdicts.push(verdict);
         continue;
       }
-      const way = verdict ?? this.#wayTo(service, means, group);
-      if (way === "udp" || way === "either") byDatagram.push(service);
-      else if (way === "link") byLink.push(service);
-      else each.failed(service, way);
-      if (way === "either") linkless += 1;
+      if (verdict !== undefined) each.failed(service, verdict);
+      else if (fits && service.id !== this.#context.selfId) byDatagram.push(service);
+      else if (this.#mayLink(service, means, each)) byLink.push(service);
     }
-    // A datagram that few want is dearer than the links that they get anyway.
-    const isCheap = linkless === 0 || linkless >= GROUP_FROM;
-    if (!isCheap) byLink.push(...byDatagram.splice(0));
     const tasks: Promise<unknown>[] = [];
     if (undecided.length > 0) tasks.push(this.#sendAdmitted(undecided, verdicts, payload, means, each));
     this.#sendByLinks(byLink, payload, means, each, each.op === ServiceOp.QUERY ? each.id : 0, tasks);
-    if (byDatagram.length > 0) tasks.push(this.#sendToGroup(byDatagram, payload, means, each));
+    if (byDatagram.length > 0) tasks.push(this.#sendByDatagram(byDatagram, payload, means, each));
     return tasks.length === 0 ? undefined : Promise.all(tasks);
   }
 
@@ -146,20 +131,33 @@ export class ServiceSender {
     }
   }
 
-  /** By datagram, and by their links to those that it does not reach. */
-  async #sendToGroup(
+  /** By datagram, and by their links to those that none can be for. */
+  async #sendByDatagram(
     services: readonly Service[],
     payload: HookPayload,
     means: Means,
     each: Recipients,
   ): Promise<void> {
-    const again: Service[] = [];
-    for (const service of await this.#sendByDatagram(services, payload, each))
-      if (mayLink(this.#context.effects.protocolOf(service.id, means.protocols), means.protocols))
-        again.push(service);
-      else each.failed(service, new TimeoutError("ETIMEDOUT", `${service.name} acknowledged no datagram`));
+    const { multicast, effects } = this.#context;
+    const outcome = await this.#itemFor("udp", services, payload, each, each.id);
+    if (!("plain" in outcome)) {
+      for (const service of services) goes(outcome, service, each);
+      return;
+    }
+    const { plain, traced } = outcome;
+    // One datagram is for all of them.
+    const takes = (bytes: number): boolean =>
+      multicast?.fits(bytes) === true &&
+      services.every(({ id }) => effects.takesContext?.(id, bytes) === true);
+    const item = traced !== undefined && takes(traced.length) ? traced : plain;
+    const isSent = multicast?.fits(item.length) === true;
+    const left = new Set(isSent ? multicast.send(item, services, effects.others(), each.isForAll) : services);
+    const byLink: Service[] = [];
+    for (const service of services)
+      if (!left.has(service)) each.sent(service, "datagram");
+      else if (this.#mayLink(service, means, each)) byLink.push(service);
     const tasks: Promise<unknown>[] = [];
-    this.#sendByLinks(again, payload, means, each, each.id, tasks);
+    this.#sendByLinks(byLink, payload, means, each, 0, tasks);
     await Promise.all(tasks);
   }
 
@@ -174,37 +172,10 @@ export class ServiceSender {
     return live;
   }
 
-  /** @returns those that it did not reach */
-  async #sendByDatagram(
-    services: readonly Service[],
-    payload: HookPayload,
-    each: Recipients,
-  ): Promise<readonly Service[]> {
-    const { group, effects } = this.#context;
-    if (group?.fits(payload.data.length) !== true) return services;
-    const outcome = await this.#itemFor("udp", services, payload, each, each.id);
-    if (!("plain" in outcome)) {
-      for (const service of services) goes(outcome, service, each);
-      return [];
-    }
-    const { plain, traced } = outcome;
-    // One datagram is for all of them.
-    const takes = (bytes: number): boolean =>
-      services.every(({ id }) => effects.takesContext?.(id, bytes) === true);
-    const item = traced !== undefined && group.fits(traced.length) && takes(traced.length) ? traced : plain;
-    if (!group.fits(item.length)) return services;
-    const reached = await group.send(each.id, item, services, effects.others(), each.isForAll);
-    const rest: Service[] = [];
-    for (const service of services)
-      if (reached.has(service.id)) each.sent(service, "datagram");
-      else rest.push(service);
-    return rest;
-  }
-
   /**
    * Within this call, but for services of which something waits: these do not hold up the others.
    *
-   * @param id of the items; 0: they have none, since no datagram has gone before them
+   * @param id of the items; 0: they have none
    * @param tasks gets what waits, and errors
    */
   #sendByLinks(
@@ -355,22 +326,12 @@ export class ServiceSender {
     return { plain, traced };
   }
 
-  /** How a message may go to a service; `either`: by datagram where enough others want that. */
-  #wayTo(
-    service: Service,
-    { broadcast, protocols }: Means,
-    group: GroupSends | undefined,
-  ): "udp" | "link" | "either" | ShoalError {
-    const { effects } = this.#context;
-    const { id } = service;
-    if (id === this.#context.selfId) return "link";
-    const protocol = effects.protocolOf(id, protocols);
-    const byLink = mayLink(protocol, protocols);
-    const byDatagram =
-      broadcast !== false && (protocols?.includes("udp") ?? true) && group?.reaches(id) === true;
-    if (byDatagram && (broadcast === true || !byLink || protocols?.[0] === "udp")) return "udp";
-    if (byDatagram && protocol === "") return "either";
-    return byLink ? "link" : this.#unreached(service, protocols);
+  /** Whether a message may go by a link; otherwise it has failed. */
+  #mayLink(service: Service, { protocols }: Means, each: Recipients): boolean {
+    const isOwn = service.id === this.#context.selfId;
+    if (isOwn || mayLink(this.#context.effects.protocolOf(service.id, protocols), protocols)) return true;
+    each.failed(service, this.#unreached(service, protocols));
+    return false;
   }
 
   /** No link that a message may take leads to a service, and none can be made. */

@@ -3,8 +3,8 @@ import type { ShoalError } from "../../core/errors.js";
 import type { Service } from "../node/service.js";
 import type { ResolverStep } from "../resolver.js";
 import type { ClusterChannel } from "./channels.js";
-import type { GroupMeans } from "./group-sends.js";
 import type { VetoError } from "./hooks.js";
+import type { MulticastGroup } from "./multicast.js";
 import type { SendResult } from "./parts.js";
 import type { decodeService, readServiceHead } from "./service-wire.js";
 
@@ -23,9 +23,8 @@ export interface ServiceSelection {
 /** What `send` of a bus takes. */
 export interface ServiceSendOptions extends ServiceSelection {
   /**
-   * `true`: by one datagram to the group where it fits, and without a selection to all. `false`: by links alone, so that messages to one
-   * service arrive in their order. Default: by datagram where at least 8 services have no link yet. Who does not acknowledge the datagram gets
-   * the message by a link.
+   * Whether it goes by one datagram to the group, which no service acknowledges: it may be lost, and overtakes other messages. Without a selection it goes to
+   * all. One that is too large for a datagram goes by links, as does one of a node that has no group. Default `false`.
    */
   readonly broadcast?: boolean | undefined;
   /**
@@ -44,7 +43,6 @@ export interface ServiceSendOptions extends ServiceSelection {
 /** What `query` of a bus takes. */
 export interface ServiceQueryOptions extends ServiceSelection {
   /** As for `send`. */
-  readonly broadcast?: boolean | undefined;
   readonly protocols?: readonly string[] | undefined;
   readonly channel?: ClusterChannel | undefined;
   /** The `ruid` that the handlers see. Default: the query's number. */
@@ -69,10 +67,10 @@ export interface ServiceSendFailure {
 
 /** What became of a message. */
 export interface ServiceSendResult {
-  /** Those that it went to: their links have it, or they have acknowledged the datagram. */
+  /** Those that it went to: their links have it, or a datagram for them was sent. */
   readonly sent: readonly Service[];
   readonly failed: readonly ServiceSendFailure[];
-  /** How: by links; by one datagram for all of them; some in this way and some in that; not at all. */
+  /** How: by links; by datagram; some in this way and some in that; not at all. */
   readonly means: "links" | "datagram" | "both" | "none";
   /** What a hook of sending answered: those that it was sent to otherwise are in neither list. */
   readonly answer: string | Buffer | undefined;
@@ -201,7 +199,7 @@ export interface ServicesEffects {
   isKnown?(id: string): boolean;
   report(event: ServicesEvent): void;
   /** The bus's group; `undefined`: nothing goes by datagram. */
-  readonly group?: GroupMeans | undefined;
+  readonly group?: MulticastGroup | undefined;
 }
 
 /** Reads items; a test's counts what it reads. */

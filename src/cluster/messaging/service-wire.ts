@@ -3,7 +3,7 @@
  * does not have takes no byte.
  *
  *   item      head 1 | channel | id | ruid | data
- *   head      bits 0 to 2  what it is: MESSAGE, QUERY, REPLY, FAILURE, NOTICE, RECEIPT, ANSWER
+ *   head      bits 0 to 2  what it is: MESSAGE, QUERY, REPLY, FAILURE, NOTICE, ANSWER
  *             bit 3        data is a text in UTF-8, else bytes
  *             bit 4        there is a channel, else it is 0
  *             bit 5        there is an id
@@ -35,8 +35,6 @@ export const ServiceOp = {
   FAILURE: 4,
   /** A message was vetoed: `ruid` is that of the message, `data` the reason. */
   NOTICE: 5,
-  /** A datagram with this `id` has arrived. By datagram only. */
-  RECEIPT: 6,
   /** As a MESSAGE, which a hook gave in answer to one: it is not answered itself. */
   ANSWER: 7,
 } as const;

@@ -26,6 +26,7 @@ import type { Service } from "../node/service.js";
 import type { ResolverStep } from "../resolver.js";
 import { MAX_TARGETS, MAX_UNREAD_BYTES } from "./bounds.js";
 import { type ClusterChannels, checkChannel } from "./channels.js";
+import { checkBoolean } from "./checks.js";
 import {
   checkData,
   checkProtocol,
@@ -68,17 +69,7 @@ const MAX_TIMEOUT = 2_147_483_647;
 
 const SELECTION = ["services", "resolver", "resolve", "self"] as const;
 const SEND_KEYS = [...SELECTION, "broadcast", "protocols", "channel", "ruid", "data"];
-const QUERY_KEYS = [
-  ...SELECTION,
-  "broadcast",
-  "protocols",
-  "channel",
-  "id",
-  "data",
-  "timeout",
-  "signal",
-  "maxReplyBytes",
-];
+const QUERY_KEYS = [...SELECTION, "protocols", "channel", "id", "data", "timeout", "signal", "maxReplyBytes"];
 
 /** How a message may go, protocols of a program's own apart. One that this node does not have reaches nobody. */
 const PROTOCOLS = ["ipc", "tcp", "node", "ws", "tls", "udp", SELF];
@@ -160,7 +151,7 @@ export class Services {
     checkChannel(channel);
     checkRuid(ruid);
     const payload: HookPayload = { data: checkData("data", data), channel, ruid };
-    const { services, failed } = this.#select("send", options, means.broadcast === true);
+    const { services, failed } = this.#select("send", options, options.broadcast === true);
     const lines = this.#sender.lines();
 
     const about: HookAbout = { kind: "message", services, protocol: "", depth: lines.depth };
@@ -214,7 +205,7 @@ export class Services {
       throw new InvalidArgumentError(`query takes an object; got ${describe(options)}`);
     const { channel = 0, id, data = "", timeout = QUERY_TIMEOUT, signal } = options;
     const { maxReplyBytes = MAX_UNREAD_BYTES } = options;
-    const means = meansOf(options, this.#protocols);
+    const means: Means = { byDatagram: false, protocols: protocolsOf(options.protocols, this.#protocols) };
     checkChannel(channel);
     if (id !== undefined) checkRuid(id);
     if (typeof timeout !== "number" || !(timeout === -1 || (timeout >= 0 && timeout <= MAX_TIMEOUT)))
@@ -301,7 +292,6 @@ export class Services {
     this.#context.admission.onMember(what, service);
     if (what === "discovered" || what === "found") this.#receiver.onReturn(service.id);
     if (what !== "lost") return;
-    this.#context.group?.onGone(service.id);
     this.#context.notices.onGone(service.id);
     this.#context.pending.onGone(service.id, (gone) => ({
       service: gone,
@@ -319,14 +309,14 @@ export class Services {
     this.#context.answers.back(id);
   }
 
-  /** A member is another process than before, which numbers its items from 1 again. One that is lost may only have stood still: its items may come again. */
+  /** A member is another process than before. */
   onRestarted(id: string): void {
-    this.#context.seen.onGone(id);
+    this.#context.multicast?.onGone(id);
   }
 
   /** A member is gone for good. */
   onForgotten(id: string): void {
-    this.#context.seen.onGone(id);
+    this.#context.multicast?.onGone(id);
     this.#context.answers.gone(id);
     this.#receiver.onReturn(id);
   }
@@ -335,7 +325,6 @@ export class Services {
     this.#context.closed = true;
     this.#context.answers.close();
     this.#context.pending.close();
-    this.#context.group?.close();
     this.#receiver.close();
   }
 
@@ -488,13 +477,10 @@ function isUnselected({ services, resolver, resolve }: ServiceSelection): boolea
   return services === undefined && resolver === undefined && resolve === undefined;
 }
 
-function meansOf(
-  { broadcast, protocols }: Pick<ServiceSendOptions, "broadcast" | "protocols">,
-  known: readonly string[],
-): Means {
-  if (broadcast !== undefined && typeof broadcast !== "boolean")
-    throw new InvalidArgumentError(`broadcast is true or false; got ${describe(broadcast)}`);
-  return { broadcast, protocols: protocolsOf(protocols, known) };
+function meansOf({ broadcast = false, protocols }: ServiceSendOptions, known: readonly string[]): Means {
+  const names = protocolsOf(protocols, known);
+  const isMulticast = checkBoolean("broadcast", broadcast) && names?.includes("udp") !== false;
+  return { byDatagram: isMulticast || names?.[0] === "udp", protocols: names };
 }
 
 /** @param known names of protocols */

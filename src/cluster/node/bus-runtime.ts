@@ -277,10 +277,9 @@ export class BusRuntime implements BusPort {
     return MAX_BODY - bodySize(PacketType.MESSAGE, 0);
   }
 
-  /** Sends bytes of messaging by datagram. @param id of a live member; `undefined`: to the group */
-  sendMessage(data: Uint8Array, id?: string): void {
-    if (id === undefined) this.#membership?.multicastMessage(data);
-    else this.#membership?.sendMessage(id, data);
+  /** Sends bytes of messaging by datagram to the group. */
+  multicastMessage(data: Uint8Array): void {
+    this.#membership?.multicastMessage(data);
   }
 
   /** Reports what the rules did not decide. */

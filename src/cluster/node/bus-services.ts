@@ -65,8 +65,7 @@ export class BusServices {
         report: (event) => runtime.report(event),
         group: {
           room: () => (settings === undefined ? 0 : runtime.messageRoom),
-          multicast: (data) => runtime.sendMessage(data),
-          unicast: (id, data) => runtime.sendMessage(data, id),
+          send: (data) => runtime.multicastMessage(data),
         },
       },
       {

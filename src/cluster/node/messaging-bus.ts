@@ -209,7 +209,7 @@ export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
 
   /**
    * Sends a message to services: the union of what `services`, `resolver` and `resolve` find, each once, or all with `broadcast: true`. It goes by
-   * links, or by one datagram to the group that each acknowledges: {@link ServiceSendOptions}.
+   * links, or with `broadcast: true` by one datagram to the group, which may be lost: {@link ServiceSendOptions}.
    *
    * @returns to whom it went, by which means, and who failed why
    * @throws InvalidArgumentError `EINVAL`; VetoError `ERR_VETOED` where a hook of sending vetoed it; InvalidStateError `EFSM` before the start;

@@ -81,7 +81,7 @@ describe("services of real nodes", () => {
       const nodes = await cluster(["a", "b"], { profile: "tcl", ...options });
       const [a, b] = nodes as [ClusterNode, ClusterNode];
       const got = new Promise<string>((resolve) => b.onMessage(({ protocol }) => resolve(protocol)));
-      await a.send({ services: ["b"], broadcast: false, data: "by which?" });
+      await a.send({ services: ["b"], data: "by which?" });
       return await got;
     };
     expect(await byProfile({})).toBe("tcp");
@@ -103,7 +103,7 @@ describe("services of real nodes", () => {
     const hooked: string[] = [];
     a.hook("protocol:send", (_, { protocol }) => void hooked.push(protocol));
     const send = async (data: string, protocols?: string[]): Promise<unknown> =>
-      (await a.send({ services: ["b"], broadcast: false, data, ...(protocols && { protocols }) })).failed;
+      (await a.send({ services: ["b"], data, ...(protocols && { protocols }) })).failed;
     expect(await send("1")).toEqual([]);
     expect(await send("2", ["tcp"])).toEqual([]);
     expect(await send("3", ["ipc"])).toEqual([]);
@@ -151,7 +151,7 @@ describe("services of real nodes", () => {
       b.onMessage(({ data, protocol }) => resolve(`${data} ${protocol}`)),
     );
     a.hook("protocol:send", { protocols: ["ipc"] }, ({ data }) => ({ data: `wrapped ${data}` }));
-    const { failed } = await a.send({ services: ["b"], broadcast: false, data: "hi" });
+    const { failed } = await a.send({ services: ["b"], data: "hi" });
     expect([failed, await got]).toEqual([[], "wrapped hi ipc"]);
     await expect(a.send({ services: ["b"], protocols: ["icp"] })).rejects.toMatchObject({ code: "EINVAL" });
   });

@@ -1,4 +1,4 @@
-/** Queries by datagram from the moment on at which nodes meet, with packets that are lost: a node may be asked before it knows where the asker takes replies. */
+/** Queries from the moment on at which nodes meet, with packets that are lost: a node may be asked before it knows where the asker takes replies. */
 import { expect, it } from "vitest";
 import { ClusterNode } from "../../../src/cluster/index.js";
 import { simulate } from "../../../src/testing/index.js";
@@ -27,7 +27,7 @@ it("no reply is missing of nodes whose details come late", {
           const services = node.members({ self: false });
           if (services.length > 0)
             void node
-              .query({ services, broadcast: true, data: `${count}`, timeout: TIMEOUT })
+              .query({ services, data: `${count}`, timeout: TIMEOUT })
               .collect()
               .then((results) => {
                 replies += results.replies.length;

@@ -178,7 +178,7 @@ describe("an admitted but evil node", () => {
     await service(ServiceOp.REPLY, first, "", "late");
     await service(ServiceOp.REPLY, first + 1_000, "", "early");
     await service(ServiceOp.NOTICE, 0, String(first + 1), "vetoed");
-    await service(ServiceOp.RECEIPT, first + 1, "", "");
+    await service(6 as number as ServiceOp, first + 1, "", "");
     // Its own reply counts as its own, whatever it is labelled; a second one does not.
     const ofBoth = a.query({ services: [b.id, evil.node.id], data: "2" });
     await expect.poll(() => number).toBe(first + 2);

@@ -53,8 +53,7 @@ export class SimulatedService {
   readonly newcomers = new Map<string, Promise<void>>();
   /** Bytes of a datagram. */
   room = 1_200;
-  /** Datagrams that went out, and how many were to the group. */
-  datagrams = 0;
+  /** Datagrams to the group. */
   multicasts = 0;
   /** What waits for the details of services that have none here. */
   readonly #details = new Map<string, Promise<void>>();
@@ -82,15 +81,10 @@ export class SimulatedService {
         report: (event) => void this.events.push(event),
         group: {
           room: () => this.room,
-          multicast: (data) => {
-            this.datagrams += 1;
+          send: (data) => {
             this.multicasts += 1;
             for (const other of this.world.services())
               if (other !== service) this.#datagram(other.id, Buffer.from(data));
-          },
-          unicast: (id, data) => {
-            this.datagrams += 1;
-            this.#datagram(id, Buffer.from(data));
           },
         },
       },

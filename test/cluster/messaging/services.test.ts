@@ -666,7 +666,7 @@ describe("query", () => {
         const ms = delays.get((from === a ? to : from).service.id);
         return new Promise((resolve) => setTimeout(resolve, ms));
       };
-      const query = a.services.query({ resolve: "asked", broadcast: false, timeout: -1 });
+      const query = a.services.query({ resolve: "asked", timeout: -1 });
       const collected = query.collect();
       await vi.advanceTimersByTimeAsync(2 * 300 - 1);
       expect([query.ended, query.missing.length]).toEqual([undefined, 1]);
