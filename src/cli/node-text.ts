@@ -1,9 +1,8 @@
 /** The replies of a running node as text: tables for people. What comes may be of another program, so nothing in it is trusted. */
 import type { ClusterNodeEntry } from "../cluster/index.js";
 import { lineText } from "./node-lines.js";
-import { printable } from "./terminal.js";
+import { printable, table } from "./terminal.js";
 
-type Row = readonly string[];
 type Members = Readonly<Record<string, unknown>>;
 
 /** @param reply to `status` */
@@ -36,7 +35,7 @@ const STATES: Readonly<Record<string, string>> = {
   draining: "draining",
 };
 
-function rowOf(member: Members): Row {
+function rowOf(member: Members): readonly string[] {
   const { name, state, address, silentFor, tags, endpoints, self, zre, yields } = member;
   const marks = [
     ...(self === true ? ["this node"] : []),
@@ -159,19 +158,6 @@ export function propsText(props: unknown): string[] {
 
 export function eventsText(events: unknown): string[] {
   return list(events).map((event) => lineText({ event: "", name: "", ...event }));
-}
-
-/** Columns as wide as their widest cell; the last one has no end. */
-export function table(rows: readonly Row[]): string[] {
-  const widths: number[] = [];
-  for (const row of rows)
-    for (const [at, cell] of row.entries()) widths[at] = Math.max(widths[at] ?? 0, cell.length);
-  return rows.map((row) =>
-    row
-      .map((cell, at) => cell.padEnd(widths[at] as number))
-      .join("  ")
-      .trimEnd(),
-  );
 }
 
 /** Some ms as a person reads them. */

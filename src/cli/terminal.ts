@@ -58,3 +58,16 @@ function isInputAbsent(): boolean {
 export function printable(text: string): string {
   return text.replaceAll(/\p{C}/gu, (unsafe) => `\\u{${(unsafe.codePointAt(0) ?? 0).toString(16)}}`);
 }
+
+/** Columns as wide as their widest cell; the last one has no end. */
+export function table(rows: readonly (readonly string[])[]): string[] {
+  const widths: number[] = [];
+  for (const row of rows)
+    for (const [at, cell] of row.entries()) widths[at] = Math.max(widths[at] ?? 0, cell.length);
+  return rows.map((row) =>
+    row
+      .map((cell, at) => cell.padEnd(widths[at] as number))
+      .join("  ")
+      .trimEnd(),
+  );
+}

@@ -1,5 +1,13 @@
-/** All addresses at one moment: as lines, JSON, and the numbers and names in them. Pure. */
-import { COUNTS, type CountName, type RatedReading, type RatedSide } from "../../metrics/readings.js";
+/** All addresses at one moment: as a table, lines, JSON, and the numbers in them. Pure. */
+import { styleText } from "node:util";
+import {
+  COUNTS,
+  type CountName,
+  type RatedReading,
+  type RatedSide,
+  type RatedSource,
+} from "../../metrics/readings.js";
+import { printable, table } from "../terminal.js";
 
 /** One address. */
 export type AddressView = {
@@ -17,8 +25,69 @@ export interface View {
   readonly addresses: readonly AddressView[];
 }
 
+/** Columns of the table. A narrow terminal cuts lines off, so the most important ones come first. */
+const COLUMNS: readonly (readonly [head: string, text: (source: RatedSource, side: RatedSide) => string])[] = [
+  ["NAME", ({ name }) => printable(name)],
+  ["SIDE", (_, { side }) => side],
+  ["STATE", ({ state }) => printable(state)],
+  ["IN/s", (_, { rates }) => short(rates.in)],
+  ["OUT/s", (_, { rates }) => short(rates.out)],
+  ["QUEUED", (_, { queued }) => short(queued)],
+  ["DROP/s", (_, { rates }) => short(rates.dropped)],
+  ["PEERS", (_, { peers }) => short(peers)],
+  ["DROPPED", (_, { dropped }) => short(dropped)],
+  ["REFUSED", (_, { refused }) => short(refused)],
+  ["IN B/s", (_, { rates }) => short(rates.inBytes)],
+  ["OUT B/s", (_, { rates }) => short(rates.outBytes)],
+  ["KIND", ({ kind }) => printable(kind)],
+];
+
+/** States in which a source does what it is for. */
+const WELL: readonly string[] = ["running", "serving", "standby", "idle"];
+
+/** One line per side below the line of its address. @param width columns of the terminal @param color whether to use colours */
+export function tableLines(view: View, width: number, color: boolean): string[] {
+  const cut = (line: string): string => (line.length <= width ? line : `${line.slice(0, width - 1)}…`);
+  const paint = (style: "bold" | "cyan" | "red" | "yellow", line: string): string =>
+    color ? styleText(style, cut(line), { validateStream: false }) : cut(line);
+  const sidesOf = (address: AddressView): { source: RatedSource; side: RatedSide }[] =>
+    address.up
+      ? address.reading.sources.flatMap((source) => source.sides.map((side) => ({ source, side })))
+      : [];
+  const rows = view.addresses
+    .flatMap(sidesOf)
+    .map(({ source, side }) => COLUMNS.map(([, text]) => text(source, side)));
+  const [head = "", ...rest] = table([COLUMNS.map(([name]) => name), ...rows]);
+  const time = new Date(view.time).toLocaleTimeString("en-GB");
+  const lines = [cut(`shoal top  ${time}  ${summary(view)}, every ${view.interval} s`), paint("bold", head)];
+  for (const address of view.addresses) {
+    lines.push(paint(address.up ? "cyan" : "red", addressLine(address)));
+    for (const { source, side } of sidesOf(address)) {
+      const line = rest.shift() as string;
+      if ((side.rates.dropped ?? 0) > 0) lines.push(paint("red", line));
+      else lines.push(WELL.includes(source.state) ? cut(line) : paint("yellow", line));
+    }
+  }
+  return lines;
+}
+
+function addressLine(address: AddressView): string {
+  const name = printable(address.address);
+  if (!address.up) {
+    const since = new Date(address.since).toLocaleTimeString("en-GB");
+    return `${name}  away since ${since}: ${printable(address.reason)}`;
+  }
+  const { cpu, memory, loopDelay, sources } = address.reading;
+  const parts = [`answers in ${duration(address.latency / 1_000)}`];
+  if (cpu !== undefined) parts.push(`cpu ${(cpu * 100).toFixed(0)} %`);
+  if (memory !== undefined) parts.push(`memory ${short(memory)}B`);
+  if (loopDelay !== undefined) parts.push(`loop delay ${duration(loopDelay)}`);
+  if (sources.length === 0) parts.push("nothing runs");
+  return `${name}  ${parts.join(", ")}`;
+}
+
 /** "2 of 3 answer". */
-export function summary({ addresses }: View): string {
+function summary({ addresses }: View): string {
   const up = addresses.filter((address) => address.up).length;
   return up === addresses.length
     ? `${up} address${up === 1 ? "" : "es"}`
@@ -29,12 +98,12 @@ export function summary({ addresses }: View): string {
 export function plainLines({ time, addresses }: View): string[] {
   const when = new Date(time).toISOString();
   return addresses.flatMap((address) => {
-    const where = `${when} ${harmless(address.address)}`;
-    if (!address.up) return [`${where} away: ${harmless(address.reason)}`];
+    const where = `${when} ${printable(address.address)}`;
+    if (!address.up) return [`${where} away: ${printable(address.reason)}`];
     const { sources } = address.reading;
     if (sources.length === 0) return [`${where} nothing runs`];
     return sources.flatMap(({ name, kind, state, sides }) =>
-      sides.map((side) => `${where} ${harmless(`${name} ${kind} ${state}`)} ${plainSide(side)}`),
+      sides.map((side) => `${where} ${printable(`${name} ${kind} ${state}`)} ${plainSide(side)}`),
     );
   });
 }
@@ -106,10 +175,4 @@ function trimmed(text: string): string {
 /** `0.4 ms`, `12 ms`, `1.5 s`. */
 export function duration(seconds: number): string {
   return seconds < 1 ? `${short(seconds * 1_000)} ms` : `${short(seconds)} s`;
-}
-
-/** A text of a remote program without control characters. */
-export function harmless(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what it removes
-  return text.replaceAll(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g, "?");
 }
