@@ -262,7 +262,11 @@ describe("what is shown", () => {
       const lines = tableLines({ ...view, addresses: [{ ...up, reading } as AddressView] }, 140, true);
       return (lines.at(-1) as string).slice(0, 5);
     };
-    expect([of("running", 1), of("paused", 0), of("running", 0)]).toEqual(["\u001b[31m", "\u001b[33m", "cod  "]);
+    expect([of("running", 1), of("paused", 0), of("running", 0)]).toEqual([
+      "\u001b[31m",
+      "\u001b[33m",
+      "cod  ",
+    ]);
   });
 
   it("numbers of JSON have three digits after the point", () => {

@@ -26,21 +26,22 @@ export interface View {
 }
 
 /** Columns of the table. A narrow terminal cuts lines off, so the most important ones come first. */
-const COLUMNS: readonly (readonly [head: string, text: (source: RatedSource, side: RatedSide) => string])[] = [
-  ["NAME", ({ name }) => printable(name)],
-  ["SIDE", (_, { side }) => side],
-  ["STATE", ({ state }) => printable(state)],
-  ["IN/s", (_, { rates }) => short(rates.in)],
-  ["OUT/s", (_, { rates }) => short(rates.out)],
-  ["QUEUED", (_, { queued }) => short(queued)],
-  ["DROP/s", (_, { rates }) => short(rates.dropped)],
-  ["PEERS", (_, { peers }) => short(peers)],
-  ["DROPPED", (_, { dropped }) => short(dropped)],
-  ["REFUSED", (_, { refused }) => short(refused)],
-  ["IN B/s", (_, { rates }) => short(rates.inBytes)],
-  ["OUT B/s", (_, { rates }) => short(rates.outBytes)],
-  ["KIND", ({ kind }) => printable(kind)],
-];
+const COLUMNS: readonly (readonly [head: string, text: (source: RatedSource, side: RatedSide) => string])[] =
+  [
+    ["NAME", ({ name }) => printable(name)],
+    ["SIDE", (_, { side }) => side],
+    ["STATE", ({ state }) => printable(state)],
+    ["IN/s", (_, { rates }) => short(rates.in)],
+    ["OUT/s", (_, { rates }) => short(rates.out)],
+    ["QUEUED", (_, { queued }) => short(queued)],
+    ["DROP/s", (_, { rates }) => short(rates.dropped)],
+    ["PEERS", (_, { peers }) => short(peers)],
+    ["DROPPED", (_, { dropped }) => short(dropped)],
+    ["REFUSED", (_, { refused }) => short(refused)],
+    ["IN B/s", (_, { rates }) => short(rates.inBytes)],
+    ["OUT B/s", (_, { rates }) => short(rates.outBytes)],
+    ["KIND", ({ kind }) => printable(kind)],
+  ];
 
 /** States in which a source does what it is for. */
 const WELL: readonly string[] = ["running", "serving", "standby", "idle"];
