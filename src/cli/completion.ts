@@ -1,10 +1,41 @@
-/** shoal completion, shoal man: what other programs show of the commands. */
-import { Argument, type Command } from "commander";
-import { type CommandNode, commandTree } from "./command-tree.js";
-import { completionScript, SHELLS, type Shell } from "./completion-scripts.js";
+/**
+ * shoal completion, shoal man: the commands for shells and for `man`.
+ *
+ *   Tab ──> script of the shell ──> shoal complete WORD… ──> a line for each word that may stand there: WORD, a tab, its help
+ *
+ * No line: the shell completes a file.
+ */
+import { Argument, type Command, type Option } from "commander";
 import { manPage } from "./man-page.js";
-import { addCommand, examplesOf } from "./options.js";
+import { addCommand } from "./options.js";
 import { printText } from "./output.js";
+
+/** What an endpoint may begin with. */
+const SCHEMES = ["tcp://", "ipc://", "tls://", "ws://", "wss://", "cluster:"];
+
+const SCRIPTS = {
+  bash: `# Completion of shoal for bash: eval "$(shoal completion bash)"
+_shoal() {
+  local IFS=$'\\n' current="\${COMP_WORDS[COMP_CWORD]}"
+  COMPREPLY=($(compgen -W "$(shoal complete -- "\${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null | cut -f 1)" -- "$current"))
+  case "\${COMPREPLY[0]}" in *[:/]) compopt -o nospace 2>/dev/null ;; esac
+}
+complete -o default -F _shoal shoal
+`,
+  zsh: `#compdef shoal
+# Completion of shoal for zsh: source <(shoal completion zsh), or as the file _shoal in a folder of $fpath.
+_shoal() {
+  local -a lines offers
+  lines=(\${(f)"$(shoal complete -- "\${words[@]:1:$((CURRENT - 1))}" 2>/dev/null)"})
+  offers=(\${\${lines//:/\\\\:}/$'\\t'/:})
+  _describe command offers || _files
+}
+if [ "\${funcstack[1]}" = _shoal ]; then _shoal "$@"; else compdef _shoal shoal; fi
+`,
+  fish: `# Completion of shoal for fish: shoal completion fish | source
+complete -c shoal -a '(shoal complete -- (commandline -opc)[2..-1] (commandline -ct) 2>/dev/null)'
+`,
+};
 
 /** @param everything the program with all of its commands @param notes what its help ends with */
 export function addCompletionCommands(
@@ -12,29 +43,60 @@ export function addCompletionCommands(
   everything: () => Promise<Command>,
   notes: string,
 ): void {
-  const tree = async (): Promise<CommandNode> => commandTree(await everything(), examplesOf);
   addCommand(program, {
     name: "completion",
     summary: "print a script that completes command lines",
-    description:
-      "Prints a script for SHELL that completes commands, options and their values. All of it is in the script: a Tab starts " +
-      "no process. It is of this version; print it again after an update.",
+    description: "Prints a script for SHELL that completes commands, options and their values.",
     examples: [
       'eval "$(shoal completion bash)"',
       "source <(shoal completion zsh)",
       "shoal completion fish > ~/.config/fish/completions/shoal.fish",
     ],
   })
-    .addArgument(new Argument("<SHELL>", "the shell").choices([...SHELLS]))
-    .action(async (shell: Shell) => printText(completionScript(shell, await tree())));
+    .addArgument(new Argument("<SHELL>", "the shell").choices(Object.keys(SCRIPTS)))
+    .action((shell: keyof typeof SCRIPTS) => printText(SCRIPTS[shell]));
+  program
+    .command("complete [word...]", { hidden: true })
+    .summary("print what may stand in place of the last word")
+    .action(async (words: string[]) => {
+      const lines = offers(await everything(), words);
+      if (lines.length > 0) await printText(lines.join("\n"));
+    });
   addCommand(program, {
     name: "man",
     summary: "print the manual page",
     description:
       "Prints the manual page of all commands, for man. An install with npm -g has it as shoal(1).",
     examples: ["shoal man | man -l -"],
-  }).action(async () => {
-    const all = await everything();
-    await printText(manPage(commandTree(all, examplesOf), all.version() ?? "", notes));
-  });
+  }).action(async () => printText(manPage(await everything(), notes)));
+}
+
+/** What may stand in place of the last word: commands, options, values. */
+function offers(program: Command, words: readonly string[]): string[] {
+  let command = program;
+  let awaited: Option | undefined;
+  for (const word of words.slice(0, -1)) {
+    const option: Option | undefined = awaited === undefined ? optionOf(command, word) : undefined;
+    if (awaited === undefined && option === undefined)
+      command = command.commands.find((each) => each.name() === word) ?? command;
+    awaited = option?.required === true || option?.optional === true ? option : undefined;
+  }
+  if (awaited !== undefined) {
+    if (awaited.argChoices !== undefined) return [...awaited.argChoices];
+    return /<EP>$/.test(awaited.flags) ? SCHEMES : [];
+  }
+  const last = words.at(-1) ?? "";
+  const options = command.options.filter(({ hidden }) => !hidden);
+  return [
+    ...command.commands.map((each) => [each.name(), each.summary()]),
+    ...(command.registeredArguments[0]?.argChoices ?? []).map((word) => [word, ""]),
+    ...options.map(({ long, description }) => [long ?? "", description]),
+    ["--help", "display help for command"],
+  ]
+    .filter(([word = ""]) => word.startsWith(last))
+    .map(([word, help]) => `${word}\t${help}`);
+}
+
+function optionOf(command: Command, word: string): Option | undefined {
+  return command.options.find(({ short, long }) => word === short || word === long);
 }

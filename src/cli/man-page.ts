@@ -1,22 +1,19 @@
 /** The manual of the binary, for `man`: one page with all commands, in roff. Pure. */
-import { allCommands, type CommandNode, type OptionNode } from "./command-tree.js";
+import type { Command, Option } from "commander";
+import { examplesOf } from "./options.js";
 
 /** Options that most commands have: described once. */
-const LOG_OPTIONS = ["--quiet", "--verbose", "--log-level", "--log-format", "--help"];
+const LOG_OPTIONS = ["--quiet", "--verbose", "--log-level", "--log-format"];
 
-/** Without a date: the same version is the same page. @param notes what the help ends with */
-export function manPage(root: CommandNode, version: string, notes: string): string {
-  const log = root.commands.flatMap(allCommands).find(({ options }) => options.some(isCommon))?.options ?? [];
-  const groups = new Map<string, CommandNode[]>();
-  for (const command of root.commands) {
-    const own = groups.get(command.group) ?? [];
-    own.push(command);
-    groups.set(command.group, own);
-  }
+/** Without a date: the same version is the same page. @param program with all commands @param notes what the help ends with */
+export function manPage(program: Command, notes: string): string {
+  const commands = program.commands.flatMap(withInner).filter((each) => each.name() !== "complete");
+  const log = commands.find(({ options }) => options.some(isCommon))?.options ?? [];
+  const groups = new Set(program.commands.map((each) => each.helpGroup()).filter((group) => group !== ""));
   const lines = [
-    `.TH SHOAL 1 "" "shoal ${version}" "User Commands"`,
+    `.TH SHOAL 1 "" "shoal ${program.version() ?? ""}" "User Commands"`,
     ".SH NAME",
-    `shoal \\- ${roff(root.description)}`,
+    `shoal \\- ${roff(program.description())}`,
     ".SH SYNOPSIS",
     ".B shoal",
     ".I COMMAND",
@@ -24,16 +21,16 @@ export function manPage(root: CommandNode, version: string, notes: string): stri
     ".SH DESCRIPTION",
     ...paragraphs(notes),
   ];
-  for (const [group, commands] of groups) {
-    lines.push(`.SH ${roff(group.toUpperCase())}`);
-    for (const command of commands.flatMap(allCommands)) lines.push(...commandLines(command));
+  for (const group of groups) {
+    lines.push(`.SH ${roff(group.replace(/:$/, "").toUpperCase())}`);
+    for (const command of commands) if (groupOf(command) === group) lines.push(...commandLines(command));
   }
   lines.push(".SH OPTIONS OF EVERY COMMAND", ...log.filter(isCommon).flatMap(optionLines));
   lines.push(
     ".SH EXIT STATUS",
     ...[
       ["0", "Success."],
-      ["1", "Failure, time-outs included; the reason is one line on standard error."],
+      ["1", "Failure, timeouts included; the reason is one line on standard error."],
       ["2", "Bad usage: the command line itself is wrong."],
     ].flatMap(([code = "", meaning = ""]) => [".TP", `.B ${code}`, meaning]),
     ".SH FILES",
@@ -44,24 +41,41 @@ export function manPage(root: CommandNode, version: string, notes: string): stri
   return `${lines.join("\n")}\n`;
 }
 
-function isCommon({ names }: OptionNode): boolean {
-  return names.some((name) => LOG_OPTIONS.includes(name));
+function withInner(command: Command): Command[] {
+  return [command, ...command.commands.flatMap(withInner)];
 }
 
-function commandLines({ path, usage, description, options, examples, commands }: CommandNode): string[] {
-  const lines = [
-    `.SS ${roff(path)}`,
-    ...(commands.length > 0 ? [] : [`.B ${roff(path)}`, roff(usage), ".PP"]),
-    ...paragraphs(description),
-    ...options.filter((option) => !isCommon(option)).flatMap(optionLines),
+/** The heading below which the help of the program has a command, or the command that it is a part of. */
+function groupOf(command: Command): string {
+  return command.parent?.parent ? groupOf(command.parent) : command.helpGroup();
+}
+
+function pathOf(command: Command): string {
+  return command.parent ? `${pathOf(command.parent)} ${command.name()}` : command.name();
+}
+
+function isCommon({ long }: Option): boolean {
+  return LOG_OPTIONS.includes(long ?? "");
+}
+
+function commandLines(command: Command): string[] {
+  const path = roff(pathOf(command));
+  return [
+    `.SS ${path}`,
+    ...(command.commands.length > 0 ? [] : [`.B ${path}`, roff(command.usage()), ".PP"]),
+    ...paragraphs(command.description()),
+    ...command.options.filter((each) => !each.hidden && !isCommon(each)).flatMap(optionLines),
+    ...exampleLines(examplesOf(command)),
   ];
-  if (examples.length > 0)
-    lines.push(".PP", "Examples:", ".PP", ".nf", ...examples.map((line) => `    ${roff(line)}`), ".fi");
-  return lines;
 }
 
-function optionLines({ flags, description, words }: OptionNode): string[] {
-  const choices = words.length === 0 ? "" : ` (${words.join(", ")})`;
+function exampleLines(examples: readonly string[]): string[] {
+  if (examples.length === 0) return [];
+  return [".PP", "Examples:", ".PP", ".nf", ...examples.map((line) => `    ${roff(line)}`), ".fi"];
+}
+
+function optionLines({ flags, description, argChoices }: Option): string[] {
+  const choices = argChoices === undefined ? "" : ` (${argChoices.join(", ")})`;
   return [".TP", `.B ${roff(flags)}`, roff(description + choices)];
 }
 
