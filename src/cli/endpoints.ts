@@ -67,23 +67,35 @@ export function watchPeers(socket: Socket, settings: Settings, log: Log): Peers 
 
 /** How long an endpoint may stay without an answer before that is worth a line, in ms. */
 const PATIENCE = 1_000;
+/** How long a peer that was connected may be away before that is worth a line, in ms. */
+const AWAY = 500;
 
-/** Warns of each endpoint without an answer, once for each reason: at first after PATIENCE, then when the reason is another. */
+/**
+ * Warns of each endpoint without an answer, once for each reason: at first after PATIENCE, then when the reason is another; and
+ * of each peer that is away for AWAY ms.
+ */
 function reportUnanswered(socket: Socket, settings: Settings, log: Log): void {
-  const silent = new Map<string, string>();
   // Datagrams have no connections.
-  for (const endpoint of settings.connect)
-    if (!isOfCluster(endpoint) && reachesProcesses(endpoint) && !endpoint.startsWith("udp:"))
-      silent.set(endpoint, "no answer");
-  if (silent.size === 0) return;
+  const watched = settings.connect.filter(
+    (endpoint) => !isOfCluster(endpoint) && reachesProcesses(endpoint) && !endpoint.startsWith("udp:"),
+  );
+  if (watched.length === 0) return;
+  const silent = new Map(watched.map((endpoint) => [endpoint, "no answer"]));
+  const away = new Map<string, NodeJS.Timeout>();
+  const gone = new Set<string>();
   let isLate = false;
   const warn = (endpoint: string, why: string): void =>
     log.warnOnce(`nothing answers at ${endpoint}: ${why}; trying again`, { endpoint, reason: why });
   const timer = setTimeout(() => {
     isLate = true;
     for (const [endpoint, why] of silent) warn(endpoint, why);
-  }, PATIENCE);
-  timer.unref();
+  }, PATIENCE).unref();
+  // What answers is there, whatever comes of the handshake: that has lines of its own.
+  const answered = ({ address }: { readonly address: string }): void => {
+    silent.delete(address);
+    clearTimeout(away.get(address));
+    if (gone.delete(address)) log.info(`connected to ${address} again`, { endpoint: address });
+  };
   socket.events
     .on("connect:retry", ({ address, error }) => {
       if (error === undefined || !silent.has(address)) return;
@@ -91,10 +103,21 @@ function reportUnanswered(socket: Socket, settings: Settings, log: Log): void {
       silent.set(address, why);
       if (isLate) warn(address, why);
     })
-    // What answers is there, whatever comes of the handshake: that has lines of its own.
-    .on("connect", ({ address }) => silent.delete(address))
-    .on("handshake", ({ address }) => silent.delete(address))
-    .on("end", () => clearTimeout(timer));
+    .on("connect", answered)
+    .on("handshake", answered)
+    .on("disconnect", ({ address, reason }) => {
+      if (reason === "local" || !watched.includes(address) || silent.has(address)) return;
+      clearTimeout(away.get(address));
+      const report = (): void => {
+        gone.add(address);
+        log.warn(`the peer at ${address} is gone; trying again`, { endpoint: address, reason });
+      };
+      away.set(address, setTimeout(report, AWAY).unref());
+    })
+    .on("end", () => {
+      clearTimeout(timer);
+      for (const each of away.values()) clearTimeout(each);
+    });
 }
 
 const REASONS: Readonly<Record<string, string>> = {
