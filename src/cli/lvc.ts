@@ -1,15 +1,14 @@
 /** shoal lvc: a forwarder that sends new subscribers the last value of each topic. */
 import type { Command } from "commander";
-import type { EndpointSource } from "../index.js";
 import { LastValueCache } from "../patterns/last-value-cache/last-value-cache.js";
 import { withEndpoints } from "./endpoints.js";
 import { asUsage, describe } from "./failure.js";
 import { Log } from "./log.js";
-import { addOperationOptions, type OperationSettings, operate, printStats } from "./operation.js";
+import { addOperationOptions, type OperationSettings, serve } from "./operation.js";
 import { addCommand, checkEndpoints, defined, repeatable, wholeNumber } from "./options.js";
 import { addPairOptions, Pair, type PairSettings } from "./pair.js";
 import { addSecurityOptions, securityOptions } from "./security.js";
-import { GRACE, type Service, Stop } from "./stop.js";
+import { GRACE } from "./stop.js";
 
 interface LvcSettings extends OperationSettings, PairSettings {
   readonly frontend?: readonly string[];
@@ -59,58 +58,35 @@ async function lvc(settings: LvcSettings): Promise<void> {
   const backend = checkEndpoints(settings.backend, "--backend EP");
   const socketOptions = await securityOptions(settings, { bind: [...frontend, ...backend], connect });
   const log = new Log("lvc");
-  await withEndpoints("lvc", connect, settings, log, (publishers) =>
-    run(settings, { frontend, publishers, backend, socketOptions, log }),
-  );
-}
-
-interface Ends {
-  readonly frontend: readonly string[];
-  readonly publishers: readonly string[] | EndpointSource;
-  readonly backend: readonly string[];
-  readonly socketOptions: Awaited<ReturnType<typeof securityOptions>>;
-  readonly log: Log;
-}
-
-async function run(
-  settings: LvcSettings,
-  { frontend, publishers, backend, socketOptions, log }: Ends,
-): Promise<void> {
   const { subscribe: topics, store, maxTopics, maxBytes, maxValueBytes } = settings;
-  const pair = await Pair.from(settings, socketOptions, log);
-  const cache = await asUsage(
-    () =>
-      new LastValueCache({
-        ...defined({ topics, store, maxTopics, maxBytes, maxValueBytes, gate: pair?.gate }),
-        frontendOptions: socketOptions,
-        backendOptions: socketOptions,
-      }),
-  );
-  report(cache, log);
-  if (store !== undefined) log.info(`read ${cache.stats().topics} values from ${store}`);
-  const stop = new Stop().listen();
-  let closing: Promise<void> | undefined;
-  const close = async (linger: number): Promise<void> => {
-    await cache.close({ linger: Math.min(linger, GRACE) });
-    await pair?.close();
-  };
-  const service: Service = {
-    close: ({ linger }) => {
-      closing ??= close(linger);
-      return closing;
-    },
-  };
-  const sources = () => ({ lvc: cache, ...pair?.sources });
-  await operate({ settings, log, stop, service, sources }, async () => {
-    for (const endpoint of frontend)
-      log.info(`listening at ${await asUsage(() => cache.bind("frontend", endpoint))} for publishers`);
-    for (const from of "endpoints" in publishers ? [publishers] : publishers)
-      await asUsage(() => cache.connect("frontend", from));
-    for (const endpoint of backend)
-      log.info(`listening at ${await asUsage(() => cache.bind("backend", endpoint))} for subscribers`);
-    await pair?.start(log);
+  await withEndpoints("lvc", connect, settings, log, async (publishers) => {
+    const pair = await Pair.from(settings, socketOptions, log);
+    await serve({
+      settings,
+      log,
+      pair,
+      create: () =>
+        new LastValueCache({
+          ...defined({ topics, store, maxTopics, maxBytes, maxValueBytes, gate: pair?.gate }),
+          frontendOptions: socketOptions,
+          backendOptions: socketOptions,
+        }),
+      report(cache) {
+        report(cache, log);
+        if (store !== undefined) log.info(`read ${cache.stats().topics} values from ${store}`);
+      },
+      sources: (lvc) => ({ lvc }),
+      async open(cache) {
+        for (const endpoint of frontend)
+          log.info(`listening at ${await asUsage(() => cache.bind("frontend", endpoint))} for publishers`);
+        for (const from of "endpoints" in publishers ? [publishers] : publishers)
+          await asUsage(() => cache.connect("frontend", from));
+        for (const endpoint of backend)
+          log.info(`listening at ${await asUsage(() => cache.bind("backend", endpoint))} for subscribers`);
+      },
+      close: (cache, linger) => cache.close({ linger: Math.min(linger, GRACE) }),
+    });
   });
-  printStats(settings, cache.stats());
 }
 
 function report(cache: LastValueCache, log: Log): void {

@@ -10,7 +10,8 @@ import type { Command } from "commander";
 import type { MetricsServer, MetricsSourcesByName } from "../metrics/index.js";
 import { asUsage, describe } from "./failure.js";
 import type { Log } from "./log.js";
-import { type Service, type Stop, serve } from "./stop.js";
+import type { Pair } from "./pair.js";
+import { type Service, Stop, untilStopped } from "./stop.js";
 import { terminal } from "./terminal.js";
 
 export interface OperationSettings {
@@ -20,6 +21,59 @@ export interface OperationSettings {
 /** Adds the options of commands that serve. */
 export function addOperationOptions(command: Command): Command {
   return command.option("--metrics <HOST:PORT>", "answer /metrics, /healthz and /readyz over HTTP");
+}
+
+/** A server or worker of a pattern. */
+interface Served extends Service {
+  stats(): object;
+}
+
+/** How a command serves. */
+export interface Serving<S extends Served> {
+  readonly settings: OperationSettings & { readonly json?: boolean };
+  readonly log: Log;
+  /** What the library calls a wrong argument is bad usage here. */
+  create(): S;
+  /** Logs its events. */
+  report(server: S): void;
+  /** Opens its endpoints. */
+  open?(server: S, stop: Stop): Promise<void>;
+  /** Sources of metrics by name. */
+  sources(server: S): MetricsSourcesByName;
+  /** Closes it and what belongs to it. Called once. Default: `server.close`. */
+  close?(server: S, linger: number): Promise<void>;
+  /** Its half of a pair, which is started last, drained first and closed last. */
+  readonly pair?: Pair | undefined;
+}
+
+/**
+ * Creates a server, serves until a signal comes, drains it, and prints its counters with --json.
+ *
+ * @throws as {@link operate}
+ */
+export async function serve<S extends Served>(serving: Serving<S>): Promise<void> {
+  const { settings, log, pair } = serving;
+  const server = await asUsage(() => serving.create());
+  serving.report(server);
+  const stop = new Stop().listen();
+  let closing: Promise<void> | undefined;
+  const close = async (linger: number): Promise<void> => {
+    await pair?.drain();
+    await (serving.close?.(server, linger) ?? server.close({ linger }));
+    await pair?.close();
+  };
+  const service: Service = {
+    close: ({ linger }) => {
+      closing ??= close(linger);
+      return closing;
+    },
+  };
+  const sources = () => ({ ...serving.sources(server), ...pair?.sources });
+  await operate({ settings, log, stop, service, sources }, async () => {
+    await serving.open?.(server, stop);
+    await pair?.start(log);
+  });
+  printStats(settings, server.stats());
 }
 
 /** A service and its operation. */
@@ -36,7 +90,7 @@ export interface Operated {
  * Runs a service with its metrics until a signal comes, and drains it.
  *
  * @param begin opens its endpoints
- * @throws UsageError for an invalid address, TransportError for one that cannot be bound; see {@link serve}
+ * @throws UsageError for an invalid address, TransportError for one that cannot be bound; see {@link untilStopped}
  */
 export async function operate(
   { settings, log, stop, service, sources }: Operated,
@@ -54,7 +108,7 @@ export async function operate(
     { once: true },
   );
   try {
-    await serve(service, stop, async () => {
+    await untilStopped(service, stop, async () => {
       await begin();
       phase = "running";
       manager?.ready();

@@ -8,12 +8,11 @@ import { addClusterOptions, type ClusterSettings } from "./cluster-options.js";
 import { withEndpoints } from "./endpoints.js";
 import { asUsage, describe, Failure, hasCode, UsageError } from "./failure.js";
 import { Log } from "./log.js";
-import { addOperationOptions, type OperationSettings, operate, printStats } from "./operation.js";
+import { addOperationOptions, type OperationSettings, serve } from "./operation.js";
 import { addCommand, addGroup, checkEndpoints, defined, repeatable, wholeNumber } from "./options.js";
 import { addPairOptions, Pair, type PairSettings } from "./pair.js";
 import { addSecurityOptions, type SecuritySettings, securityOptions } from "./security.js";
 import { type AnswerSettings, addAnswerOptions, answerer, runCalls } from "./service.js";
-import { type Service, Stop } from "./stop.js";
 
 interface Shared extends SecuritySettings {
   readonly json?: boolean;
@@ -141,48 +140,37 @@ async function queue(settings: QueueSettings): Promise<void> {
   const socketOptions = await securityOptions(settings, { bind: [...frontends, ...backends] });
   const log = new Log("pirate queue");
   const pair = await Pair.from(settings, socketOptions, log);
-  const broker = await asUsage(
-    () =>
+  await serve({
+    settings,
+    log,
+    pair,
+    create: () =>
       new PirateQueue({
         ...timesOf(settings),
         ...dialectOf(settings),
         socketOptions,
         ...defined({ gate: pair?.gate }),
       }),
-  );
-  broker.events
-    .on("worker:joined", ({ worker, dialect }) =>
-      log.debug(`worker ${worker.toString("hex")} (${dialect}) is ready`),
-    )
-    .on("worker:left", ({ worker, reason }) =>
-      log.debug(`worker ${worker.toString("hex")} is lost: ${reason}`),
-    )
-    .on("request:dropped", ({ reason }) => log.debug(`a request was dropped: ${reason}`))
-    .on("message:invalid", ({ from, reason }) =>
-      log.warnOnce(`a ${from} sent an invalid message: ${reason}`),
-    );
-  let closing: Promise<void> | undefined;
-  const close = async (linger: number): Promise<void> => {
-    pair?.drain();
-    await broker.close({ linger });
-    await pair?.close();
-  };
-  const service: Service = {
-    close: ({ linger }) => {
-      closing ??= close(linger);
-      return closing;
+    report: (broker) =>
+      broker.events
+        .on("worker:joined", ({ worker, dialect }) =>
+          log.debug(`worker ${worker.toString("hex")} (${dialect}) is ready`),
+        )
+        .on("worker:left", ({ worker, reason }) =>
+          log.debug(`worker ${worker.toString("hex")} is lost: ${reason}`),
+        )
+        .on("request:dropped", ({ reason }) => log.debug(`a request was dropped: ${reason}`))
+        .on("message:invalid", ({ from, reason }) =>
+          log.warnOnce(`a ${from} sent an invalid message: ${reason}`),
+        ),
+    sources: (broker) => ({ queue: broker }),
+    async open(broker) {
+      for (const endpoint of frontends)
+        log.info(`listening at ${await asUsage(() => broker.bind("frontend", endpoint))} for clients`);
+      for (const endpoint of backends)
+        log.info(`listening at ${await asUsage(() => broker.bind("backend", endpoint))} for workers`);
     },
-  };
-  const stop = new Stop().listen();
-  const sources = () => ({ queue: broker, ...pair?.sources });
-  await operate({ settings, log, stop, service, sources }, async () => {
-    for (const endpoint of frontends)
-      log.info(`listening at ${await asUsage(() => broker.bind("frontend", endpoint))} for clients`);
-    for (const endpoint of backends)
-      log.info(`listening at ${await asUsage(() => broker.bind("backend", endpoint))} for workers`);
-    await pair?.start(log);
   });
-  printStats(settings, broker.stats());
 }
 
 async function work(settings: WorkerSettings): Promise<void> {
@@ -191,9 +179,11 @@ async function work(settings: WorkerSettings): Promise<void> {
   const answer = answerer(settings);
   const socketOptions = await securityOptions(settings, { connect });
   const log = new Log("pirate worker");
-  await withEndpoints("pirate worker", connect, settings, log, async (endpoints) => {
-    const worker = await asUsage(
-      () =>
+  await withEndpoints("pirate worker", connect, settings, log, (endpoints) =>
+    serve({
+      settings: defined({ metrics: settings.metrics }),
+      log,
+      create: () =>
         new PirateWorker(endpoints, async (body, context) => answer(body, context), {
           concurrency,
           exposeErrors: true, // The program is the operator's own, as are its errors.
@@ -201,18 +191,16 @@ async function work(settings: WorkerSettings): Promise<void> {
           ...dialectOf(settings),
           socketOptions,
         }),
-    );
-    worker.events
-      .on("ready:sent", () => log.debug("sent READY"))
-      .on("queue:lost", ({ delay }) =>
-        log.warn(`the queue is silent: reconnecting in ${Math.round(delay)} ms`),
-      )
-      .on("handler:failed", ({ error }) => log.warn(`a request failed: ${describe(error)}`));
-    await operate(
-      { settings, log, stop: new Stop().listen(), service: worker, sources: () => ({ worker }) },
-      async () => undefined,
-    );
-  });
+      report: (worker) =>
+        worker.events
+          .on("ready:sent", () => log.debug("sent READY"))
+          .on("queue:lost", ({ delay }) =>
+            log.warn(`the queue is silent: reconnecting in ${Math.round(delay)} ms`),
+          )
+          .on("handler:failed", ({ error }) => log.warn(`a request failed: ${describe(error)}`)),
+      sources: (worker) => ({ worker }),
+    }),
+  );
 }
 
 async function call(body: readonly string[], settings: CallSettings): Promise<void> {

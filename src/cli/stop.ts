@@ -88,7 +88,11 @@ export interface Service {
  * @param begin opens its endpoints
  * @throws Failure when a second signal came before the service had drained; what `begin` throws
  */
-export async function serve(service: Service, stop: Stop, begin: () => Promise<void> | void): Promise<void> {
+export async function untilStopped(
+  service: Service,
+  stop: Stop,
+  begin: () => Promise<void> | void,
+): Promise<void> {
   try {
     await begin();
     await requested(stop);
