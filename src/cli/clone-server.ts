@@ -9,17 +9,16 @@ import { addClusterOptions, type ClusterSettings, isOfCluster } from "./cluster-
 import { refuseClusterOptions } from "./endpoints.js";
 import { asUsage, describe, UsageError } from "./failure.js";
 import { Log } from "./log.js";
-import { addOperationOptions, type OperationSettings, operate, printStats } from "./operation.js";
+import { addOperationOptions, type OperationSettings, serve } from "./operation.js";
 import { addCommand, checkEndpoints, defined, wholeNumber } from "./options.js";
 import { starSources } from "./pair.js";
 import {
-  addServerSecurityOptions,
+  addSecurityOptions,
   clientOf,
   publicKey,
   type SecuritySettings,
   securityOptions,
 } from "./security.js";
-import { type Service, Stop } from "./stop.js";
 
 /** A server binds up to four more ports after the first. */
 const MAX_PORT = 65_531;
@@ -78,7 +77,7 @@ export function addCloneServerCommand(clone: Command): void {
       "public key of the other server (default: both have the same certificate)",
       publicKey,
     );
-  addClusterOptions(addOperationOptions(addServerSecurityOptions(command))).action(
+  addClusterOptions(addOperationOptions(addSecurityOptions(command, "bind"))).action(
     (settings: ServerSettings) => runServer(settings),
   );
 }
@@ -100,19 +99,20 @@ async function runServer(settings: ServerSettings): Promise<void> {
     settings.store === undefined
       ? undefined
       : await asUsage(() => CloneLmdbStore.open(settings.store as string));
-  const server = await asUsage(() => new CloneServer({ ...options, ...defined({ store }) }));
-  report(server, log);
-  const service = new ServerService(server, 2 * (heartbeat ?? HEARTBEAT));
-  const stop = new Stop().listen();
-  const sources = () => ({ server, ...starSources(server.star) });
-  const ended = operate({ settings, log, stop, service, sources }, async () => {
-    await source?.start();
-    const listening = await asUsage(() => server.bind(endpoint));
-    if (store !== undefined) log.info(`read ${server.stats().entries} keys from ${settings.store}`);
-    log.info(`listening at ${listening}`);
-  });
-  await ended.finally(() => source?.close());
-  printStats(settings, server.stats());
+  await serve({
+    settings,
+    log,
+    create: () => new CloneServer({ ...options, ...defined({ store }) }),
+    report: (server) => report(server, log),
+    sources: (server) => ({ server, ...starSources(server.star) }),
+    async open(server) {
+      await source?.start();
+      const listening = await asUsage(() => server.bind(endpoint));
+      if (store !== undefined) log.info(`read ${server.stats().entries} keys from ${settings.store}`);
+      log.info(`listening at ${listening}`);
+    },
+    close: (server, linger) => handOver(server, Math.min(linger, 2 * (heartbeat ?? HEARTBEAT))),
+  }).finally(() => source?.close());
 }
 
 /** @throws UsageError */
@@ -173,46 +173,29 @@ function credentialsOf(settings: ServerSettings): Pick<ClonePairOptions, "public
   return curvePeerKey === undefined ? {} : { publicKey: curvePeerKey };
 }
 
-/** A server that hands over to its peer before it closes, so that the peer need not wait for its silence. */
-class ServerService implements Service {
-  readonly #server: CloneServer;
-  readonly #patience: number;
-  #closing: Promise<void> | undefined;
-
-  /** @param patience how long to wait until the peer stands by, in ms */
-  constructor(server: CloneServer, patience: number) {
-    this.#server = server;
-    this.#patience = patience;
-  }
-
-  close({ linger }: { readonly linger: number }): Promise<void> {
-    this.#closing ??= this.#close(linger);
-    return this.#closing;
-  }
-
-  async #close(linger: number): Promise<void> {
-    const end = performance.now() + Math.min(linger, this.#patience);
-    while (this.#peerIsAboutToBeReady() && performance.now() < end) await sleep(CHECK_INTERVAL);
+/**
+ * Hands over to the peer before the server closes, so that the peer need not wait for its silence.
+ *
+ * @param patience how long to wait until the peer stands by, in ms
+ */
+async function handOver(server: CloneServer, patience: number): Promise<void> {
+  const end = performance.now() + patience;
+  while (peerIsAboutToBeReady(server) && performance.now() < end) await sleep(CHECK_INTERVAL);
+  try {
     // A peer that misses updates must not serve while this server could return with them.
-    if (this.#server.stats().replicated) this.#handOver();
-    await this.#server.close();
+    if (server.stats().replicated) server.star?.handOver();
+  } catch {
+    // This server does not serve, or the peer is absent.
   }
+  await server.close();
+}
 
-  #handOver(): void {
-    try {
-      this.#server.star?.handOver();
-    } catch {
-      // This server does not serve, or the peer is absent.
-    }
-  }
-
-  /** Whether the peer is alive, but not known to stand by with every update. */
-  #peerIsAboutToBeReady(): boolean {
-    const { star } = this.#server;
-    if (star?.state !== "active") return false;
-    const { peer } = star.stats();
-    return peer !== undefined && (peer !== "passive" || !this.#server.stats().replicated);
-  }
+/** Whether the peer is alive, but not known to stand by with every update. */
+function peerIsAboutToBeReady(server: CloneServer): boolean {
+  const { star } = server;
+  if (star?.state !== "active") return false;
+  const { peer } = star.stats();
+  return peer !== undefined && (peer !== "passive" || !server.stats().replicated);
 }
 
 const FENCED: Readonly<Record<BinaryStarFenceReason, string>> = {

@@ -16,9 +16,9 @@ import { asUsage, describe, Failure, FormatError, hasCode, UsageError } from "./
 import { bytesFromJson, bytesToJson, type Format, parseJson } from "./format.js";
 import { Log } from "./log.js";
 import { checkSettings, defined, type Given, repeatable, type Settings, wholeNumber } from "./options.js";
-import { Output } from "./output.js";
-import { addClientSecurityOptions, clientSecurityOptions } from "./security.js";
-import { Stop } from "./stop.js";
+import { type Output, printing } from "./output.js";
+import { addSecurityOptions, clientSecurityOptions } from "./security.js";
+import type { Stop } from "./stop.js";
 
 /** How long to wait for the map, and for an update to be acknowledged, in ms. */
 const TIMEOUT = 10_000;
@@ -29,16 +29,15 @@ export interface CloneSettings extends Settings {
 }
 
 export function addCloneClientOptions(command: Command): Command {
-  return addClientSecurityOptions(
-    addClusterOptions(command)
-      .addOption(
-        repeatable("--connect <HOST:P>", "address and first port of a server, or cluster:NAME (repeatable)"),
-      )
-      .option("--subtree </NAME/>", "only keys that begin with /NAME/")
-      .option("--timeout <MS>", "time-out of the map, and of an update (default 10000)", wholeNumber(1))
-      .option("--heartbeat <MS>", "interval of the server's heartbeats (default 1000)", wholeNumber(1))
-      .option("--json", 'JSON lines: {"key":"text","value":{"base64":"…"}}'),
-  );
+  addSecurityOptions(addClusterOptions(command), "connect");
+  return command
+    .addOption(
+      repeatable("--connect <HOST:P>", "address and first port of a server, or cluster:NAME (repeatable)"),
+    )
+    .option("--subtree </NAME/>", "only keys that begin with /NAME/")
+    .option("--timeout <MS>", "timeout of the map, and of an update (default 10000)", wholeNumber(1))
+    .option("--heartbeat <MS>", "interval of the server's heartbeats (default 1000)", wholeNumber(1))
+    .option("--json", 'JSON lines: {"key":"text","value":{"base64":"…"}}');
 }
 
 /** A command's client, and what its work uses. */
@@ -85,17 +84,13 @@ async function runClone(
       }),
   );
   report(map, log);
-  const stop = new Stop().listen();
-  const output = new Output(entryFormat(json), stop.forced, stop.request);
-  const synced = (): Promise<void> => inTime(map, timeout, stop);
   try {
-    await work({ map, json, timeout, output, stop, log, synced });
-    const printed = await output.flush();
-    if (output.failure !== undefined) throw output.failure;
-    if (!printed) throw new Failure("stopped before everything was printed");
+    await printing(entryFormat(json), (output, stop) => {
+      const synced = (): Promise<void> => inTime(map, timeout, stop);
+      return work({ map, json, timeout, output, stop, log, synced });
+    });
   } finally {
     await map.close();
-    stop.dispose();
   }
 }
 

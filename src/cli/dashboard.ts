@@ -5,7 +5,7 @@ import { asUsage, UsageError } from "./failure.js";
 import { readPasswordFile } from "./key-file.js";
 import { Log } from "./log.js";
 import { addCommand, seconds } from "./options.js";
-import { addClientSecurityOptions, clientSecurityOptions, type SecuritySettings } from "./security.js";
+import { addSecurityOptions, clientSecurityOptions, type SecuritySettings } from "./security.js";
 import { Stop } from "./stop.js";
 
 /** Where the page is, unless it is given. */
@@ -40,7 +40,7 @@ export function addDashboardCommand(program: Command): void {
     .option("--interval <S>", "seconds between two readings (default 2)", seconds(MIN_SECONDS, MAX_SECONDS))
     .option("--token-file <FILE>", "who has the token in FILE may pause, resume and drain (default: nobody)")
     .option("--host <NAME>", "a name of the page besides localhost and addresses (repeatable)", appended);
-  addClientSecurityOptions(command).action((addresses: string[], settings: DashboardSettings) =>
+  addSecurityOptions(command, "connect").action((addresses: string[], settings: DashboardSettings) =>
     dashboard(addresses, settings),
   );
 }

@@ -10,7 +10,7 @@ import { Context, Dealer, ENGINE_NAMES, Pull, Push, version } from "../index.js"
 import { asUsage, describe, hasCode, Reported } from "./failure.js";
 import { addCommand, repeatable, wholeNumber } from "./options.js";
 import { printText } from "./output.js";
-import { addClientSecurityOptions, clientSecurityOptions, type SecuritySettings } from "./security.js";
+import { addSecurityOptions, clientSecurityOptions, type SecuritySettings } from "./security.js";
 import { terminal } from "./terminal.js";
 
 /** One line of the report. */
@@ -62,7 +62,7 @@ export function addDoctorCommand(program: Command): void {
     .addOption(repeatable("--bind <EP>", "check that an endpoint can be bound (repeatable)"))
     .option("--timeout <MS>", `the longest wait for an answer (default ${TIMEOUT})`, wholeNumber(1))
     .option("--json", "one JSON object per line");
-  addClientSecurityOptions(command).action(doctor);
+  addSecurityOptions(command, "connect").action(doctor);
 }
 
 async function doctor(endpoints: readonly string[], settings: DoctorSettings): Promise<void> {

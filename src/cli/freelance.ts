@@ -11,29 +11,26 @@ import {
 import { withEndpoints } from "./endpoints.js";
 import { asUsage, describe, UsageError } from "./failure.js";
 import { Log } from "./log.js";
-import { addOperationOptions, type OperationSettings, operate } from "./operation.js";
+import { addOperationOptions, type OperationSettings, serve } from "./operation.js";
 import {
   addCommand,
   addGroup,
-  addSocketOptions,
-  type CommandFace,
+  addSharedOptions,
+  checkSettings,
   defined,
   type Given,
-  hideOptions,
-  ONE_RUN,
   type Settings,
-  settingsFor,
 } from "./options.js";
-import { type SecurityOptions, securityOptions } from "./security.js";
+import { addSecurityOptions, type SecurityOptions, securityOptions } from "./security.js";
 import {
   type AnswerSettings,
   addAnswerOptions,
+  addCallOptions,
   answerer,
   type Caller,
   callFailure,
   runCalls,
 } from "./service.js";
-import { Stop } from "./stop.js";
 
 /** How long a call waits for its reply, in ms. */
 const TIMEOUT = 10_000;
@@ -56,7 +53,7 @@ export function addFreelanceCommand(program: Command): void {
       "shoal freelance call hello --connect tcp://127.0.0.1:5555 --connect tcp://127.0.0.1:5556",
     ],
   });
-  const server = addPart(freelance, {
+  const server = addCommand(freelance, {
     name: "server",
     summary: "answer requests",
     description:
@@ -66,24 +63,23 @@ export function addFreelanceCommand(program: Command): void {
       "shoal freelance server --bind tcp://127.0.0.1:5555 --echo",
       'shoal freelance server --bind "tcp://*:5555" --identity tcp://localhost:5555 --exec "tr a-z A-Z"',
     ],
-  }).option("--identity <EP>", "the endpoint that clients connect to, byte for byte (default: as bound)");
-  hideOptions(addOperationOptions(addAnswerOptions(server)), ["connect", "json", ...ONE_RUN]).action(
-    (given: Given<ServerSettings>) => runServer(given),
-  );
-  const calls = addPart(freelance, {
+  });
+  addSecurityOptions(addSharedOptions(server, ["bind"]), "bind");
+  addOperationOptions(addAnswerOptions(addModel(server)))
+    .option("--identity <EP>", "the endpoint that clients connect to, byte for byte (default: as bound)")
+    .action(runServer);
+  const calls = addCommand(freelance, {
     name: "call",
     summary: "call the servers",
     description:
       "Sends one request with a frame per BODY, or a request per message of standard input, and prints the replies.",
     examples: ["shoal freelance call hello --connect tcp://127.0.0.1:5555 --connect tcp://127.0.0.1:5556"],
-  })
-    .argument("[body...]", "the frames of one request (default: standard input)")
-    .action((body: string[], given: Given<FreelanceSettings>) => call(body, given));
-  hideOptions(calls, ["bind"]);
+  });
+  addModel(addCallOptions(calls)).action(call);
 }
 
-function addPart(parent: Command, face: CommandFace): Command {
-  return addSocketOptions(addCommand(parent, face)).option(
+function addModel(command: Command): Command {
+  return command.option(
     "--model <N>",
     "1: one server after the other; 2: all at once, first reply wins; 3: the fastest (default)",
     modelOf,
@@ -96,33 +92,34 @@ function modelOf(text: string): FreelanceModel {
 }
 
 async function runServer(given: Given<ServerSettings>): Promise<void> {
-  const settings = settingsFor(given, "bind", [...ONE_RUN, "json"]);
+  const settings = checkSettings<ServerSettings>(given, "--bind EP");
   const { model = 3, identity } = settings;
   const handler = answerer(settings);
   const [endpoint, ...more] = settings.bind;
   if (endpoint === undefined || more.length > 0) throw new UsageError("expected one --bind EP");
   const log = new Log("freelance server");
   const socketOptions = await securityOptions(settings, settings);
-  const server = await asUsage(
-    () =>
+  await serve({
+    settings,
+    log,
+    create: () =>
       new FreelanceServer(handler, { model, exposeErrors: true, socketOptions, ...defined({ identity }) }),
-  );
-  server.events
-    .on("handler:failed", ({ error }) => log.warn(`a request failed: ${describe(error)}`))
-    .on("message:invalid", ({ frames }) =>
-      log.warnOnce(`received a message that is not a request of model ${model} (${frames} frames)`),
-    );
-  await operate(
-    { settings, log, stop: new Stop().listen(), service: server, sources: () => ({ server }) },
-    async () => {
+    report: (server) =>
+      server.events
+        .on("handler:failed", ({ error }) => log.warn(`a request failed: ${describe(error)}`))
+        .on("message:invalid", ({ frames }) =>
+          log.warnOnce(`received a message that is not a request of model ${model} (${frames} frames)`),
+        ),
+    sources: (server) => ({ server }),
+    async open(server) {
       await asUsage(() => server.bind(endpoint));
       log.info(`listening at ${server.endpoint}`);
     },
-  );
+  });
 }
 
 async function call(body: readonly string[], given: Given<FreelanceSettings>): Promise<void> {
-  const settings = settingsFor(given, "connect");
+  const settings = checkSettings<FreelanceSettings>(given, "--connect EP");
   const { timeout = TIMEOUT } = settings;
   const security = await securityOptions(settings, settings);
   await withEndpoints("freelance call", settings.connect, settings, new Log("freelance call"), (connect) =>

@@ -2,30 +2,34 @@
 import { type Command, Option } from "commander";
 import { loadOptional } from "../core/optional-package.js";
 import type { MetricsSourcesByName } from "../metrics/index.js";
+import type { BinaryStar } from "../patterns/binary-star/index.js";
 import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "../patterns/majordomo/index.js";
 import { openTitanic, type TitanicService } from "../patterns/titanic/index.js";
+import { addClusterOptions } from "./cluster-options.js";
 import { withEndpoints } from "./endpoints.js";
 import { asUsage, describe, Failure, UsageError } from "./failure.js";
 import { Log } from "./log.js";
-import { addOperationOptions, type OperationSettings, operate, printStats } from "./operation.js";
+import { addOperationOptions, type OperationSettings, serve } from "./operation.js";
 import {
   addCommand,
   addGroup,
-  addSocketCommand,
-  addSocketOptions,
+  addSharedOptions,
+  checkSettings,
   defined,
-  describeOptions,
   type Given,
-  hideOptions,
-  ONE_RUN,
   type Settings,
-  settingsFor,
   wholeNumber,
 } from "./options.js";
 import { addPairOptions, Pair, type PairSettings } from "./pair.js";
-import { clientOf, type SecurityOptions, securityOptions } from "./security.js";
-import { type AnswerSettings, addAnswerOptions, answerer, callFailure, runCalls } from "./service.js";
-import { type Service, Stop } from "./stop.js";
+import { addSecurityOptions, clientOf, type SecurityOptions, securityOptions } from "./security.js";
+import {
+  type AnswerSettings,
+  addAnswerOptions,
+  addCallOptions,
+  answerer,
+  callFailure,
+  runCalls,
+} from "./service.js";
 
 /** Requests of one input that are in flight at once. */
 const PIPELINE = 100;
@@ -54,17 +58,15 @@ export function addMajordomoCommand(program: Command): void {
     ],
   });
   addBrokerCommand(majordomo);
-  const worker = addAnswerOptions(
-    addSocketOptions(
-      addCommand(majordomo, {
-        name: "worker",
-        summary: "offer a service",
-        description:
-          "Offers a service at each broker that it connects to: an echo, or a program that is run for each request.",
-        examples: ['shoal majordomo worker upper --connect tcp://127.0.0.1:5555 --exec "tr a-z A-Z"'],
-      }).argument("<service>", "the service's name"),
-    ),
-  )
+  const worker = addCommand(majordomo, {
+    name: "worker",
+    summary: "offer a service",
+    description:
+      "Offers a service at each broker that it connects to: an echo, or a program that is run for each request.",
+    examples: ['shoal majordomo worker upper --connect tcp://127.0.0.1:5555 --exec "tr a-z A-Z"'],
+  }).argument("<service>", "the service's name");
+  addClusterOptions(addSecurityOptions(addSharedOptions(worker, ["connect"]), "connect"));
+  addOperationOptions(addAnswerOptions(worker))
     .option("--concurrency <N>", "requests handled at once (default 1)", wholeNumber(1))
     .option(
       "--prefetch <N>",
@@ -73,56 +75,51 @@ export function addMajordomoCommand(program: Command): void {
     )
     .option("--heartbeat <MS>", "interval of heartbeats to a broker (default 2500)", wholeNumber(1))
     .action((service: string, given: Given<WorkerSettings>) => runWorker(service, given));
-  hideOptions(addOperationOptions(worker), ["bind", "json", ...ONE_RUN]);
-  const calls = addSocketOptions(
-    addCommand(majordomo, {
-      name: "call",
-      summary: "call a service",
-      description:
-        "Sends one request with a frame per BODY, or a request per message of standard input, and prints the replies. " +
-        "With several --connect, the next broker is tried when one is silent.",
-      examples: [
-        "shoal majordomo call upper hello --connect tcp://127.0.0.1:5555",
-        "shoal majordomo call mmi.service upper --connect tcp://127.0.0.1:5555",
-      ],
-    })
-      .argument("<service>", "the service's name")
-      .argument("[body...]", "the frames of one request (default: standard input)"),
-  )
+  const calls = addCommand(majordomo, {
+    name: "call",
+    summary: "call a service",
+    description:
+      "Sends one request with a frame per BODY, or a request per message of standard input, and prints the replies. " +
+      "With several --connect, the next broker is tried when one is silent.",
+    examples: [
+      "shoal majordomo call upper hello --connect tcp://127.0.0.1:5555",
+      "shoal majordomo call mmi.service upper --connect tcp://127.0.0.1:5555",
+    ],
+  }).argument("<service>", "the service's name");
+  addCallOptions(calls)
     .option("--heartbeat <MS>", "interval of heartbeats to the broker (default 2500)", wholeNumber(1))
     .action((service: string, body: string[], given: Given<CallSettings>) => call(service, body, given));
-  hideOptions(calls, ["bind"]);
 }
 
 async function runWorker(service: string, given: Given<WorkerSettings>): Promise<void> {
-  const settings = settingsFor(given, "connect", [...ONE_RUN, "json"]);
+  const settings = checkSettings<WorkerSettings>(given, "--connect EP");
   const { concurrency = 1, prefetch, heartbeat } = settings;
   const answer = answerer(settings, { SHOAL_SERVICE: service });
   const log = new Log("majordomo worker");
   const socketOptions = await securityOptions(settings, settings);
-  await withEndpoints("majordomo worker", settings.connect, settings, log, async (connect) => {
-    const worker = await asUsage(
-      () =>
+  await withEndpoints("majordomo worker", settings.connect, settings, log, (connect) =>
+    serve({
+      settings,
+      log,
+      create: () =>
         new MajordomoWorker(connect, service, answer, {
           concurrency,
           exposeErrors: true,
           socketOptions,
           ...defined({ prefetch, heartbeatInterval: heartbeat }),
         }),
-    );
-    worker.events
-      .on("broker:joined", (e) => log.info(`offering ${service} at ${e.endpoint}`))
-      .on("broker:left", (e) => log.info(`lost the broker at ${e.endpoint}: ${e.reason}`))
-      .on("handler:failed", (e) => log.warn(`a request failed: ${describe(e.error)}`));
-    await operate(
-      { settings, log, stop: new Stop().listen(), service: worker, sources: () => ({ worker }) },
-      async () => undefined,
-    );
-  });
+      report: (worker) =>
+        worker.events
+          .on("broker:joined", (e) => log.info(`offering ${service} at ${e.endpoint}`))
+          .on("broker:left", (e) => log.info(`lost the broker at ${e.endpoint}: ${e.reason}`))
+          .on("handler:failed", (e) => log.warn(`a request failed: ${describe(e.error)}`)),
+      sources: (worker) => ({ worker }),
+    }),
+  );
 }
 
 async function call(service: string, body: readonly string[], given: Given<CallSettings>): Promise<void> {
-  const settings = settingsFor(given, "connect");
+  const settings = checkSettings<CallSettings>(given, "--connect EP");
   const { timeout = TIMEOUT, heartbeat } = settings;
   const log = new Log("majordomo call");
   const socketOptions = await securityOptions(settings, settings);
@@ -167,23 +164,21 @@ interface BrokerSettings extends Settings, PairSettings, OperationSettings, Tita
   readonly titanic?: string;
 }
 
-export function addBrokerCommand(majordomo: Command): void {
-  const command = addSocketCommand<BrokerSettings>(
-    majordomo,
-    {
-      name: "broker",
-      summary: "distribute requests to workers",
-      description:
-        "Binds, and distributes requests to the workers that connect. Logs workers that join and leave. With --titanic, " +
-        "clients can store requests that survive every process.",
-      examples: [
-        "shoal majordomo broker --bind tcp://127.0.0.1:5555",
-        "shoal majordomo broker --bind tcp://127.0.0.1:5555 --titanic requests",
-        'shoal majordomo broker --bind "tcp://*:5555" --binary-star primary --peer tcp://backup.example:5556',
-      ],
-    },
-    runBroker,
-  )
+function addBrokerCommand(majordomo: Command): void {
+  const command = addCommand(majordomo, {
+    name: "broker",
+    summary: "distribute requests to workers",
+    description:
+      "Binds, and distributes requests to the workers that connect. Logs workers that join and leave. With --titanic, " +
+      "clients can store requests that survive every process.",
+    examples: [
+      "shoal majordomo broker --bind tcp://127.0.0.1:5555",
+      "shoal majordomo broker --bind tcp://127.0.0.1:5555 --titanic requests",
+      'shoal majordomo broker --bind "tcp://*:5555" --binary-star primary --peer tcp://backup.example:5556',
+    ],
+  });
+  addSharedOptions(command, ["bind", "json"], { json: "print the counters as JSON at the end" });
+  addOperationOptions(addPairOptions(addSecurityOptions(command, "bind")))
     .option("--heartbeat <MS>", "interval of heartbeats to a worker (default 2500)", wholeNumber(1))
     .option(
       "--queue-timeout <MS>",
@@ -196,20 +191,18 @@ export function addBrokerCommand(majordomo: Command): void {
       "failed attempts before a request becomes a dead letter (default 10)",
       wholeNumber(1),
     )
-    .option("--titanic-timeout <MS>", "time-out of one attempt (default 30000)", wholeNumber(1))
+    .option("--titanic-timeout <MS>", "timeout of one attempt (default 30000)", wholeNumber(1))
     .addOption(
       new Option(
         "--titanic-damaged <WHAT>",
         "what to do with a damaged file in DIR (default refuse)",
       ).choices(["refuse", "set-aside"]),
-    );
-  describeOptions(command, { json: "print the counters as JSON at the end" });
-  hideOptions(command, ["connect", ...ONE_RUN]);
-  addOperationOptions(addPairOptions(command));
+    )
+    .action(runBroker);
 }
 
 async function runBroker(given: Given<BrokerSettings>): Promise<void> {
-  const settings = settingsFor(given, "bind", ONE_RUN);
+  const settings = checkSettings<BrokerSettings>(given, "--bind EP");
   const log = new Log("majordomo broker");
   const { queueTimeout, heartbeat } = settings;
   const security = await securityOptions(settings, settings);
@@ -221,23 +214,32 @@ async function runBroker(given: Given<BrokerSettings>): Promise<void> {
       ? undefined
       : new TitanicPart(settings.titanic, settings, clientOf(security, settings), log);
   const pair = await Pair.from(settings, security, log);
-  const broker = new MajordomoBroker({
-    socketOptions: security,
-    ...defined({ queueTimeout, heartbeatInterval: heartbeat, gate: pair?.gate }),
+  await serve({
+    settings,
+    log,
+    pair,
+    create: () =>
+      new MajordomoBroker({
+        socketOptions: security,
+        ...defined({ queueTimeout, heartbeatInterval: heartbeat, gate: pair?.gate }),
+      }),
+    report: (broker) => report(broker, log),
+    sources: (broker) => ({ broker, ...titanic?.sources }),
+    async open(broker, stop) {
+      for (const endpoint of settings.bind) {
+        await asUsage(() => broker.bind(endpoint));
+        log.info(`listening at ${broker.lastEndpoint ?? endpoint}`);
+      }
+      const endpoint = broker.lastEndpoint as string;
+      if (pair === undefined) titanic?.open(endpoint);
+      else titanic?.follow(pair.star, endpoint, stop.request);
+    },
+    async close(broker, linger) {
+      await titanic?.end(linger);
+      await broker.close({ linger });
+      if (titanic?.failure !== undefined) throw titanic.failure;
+    },
   });
-  report(broker, log);
-  const stop = new Stop().listen();
-  const service = new BrokerService(broker, titanic, pair, () => stop.request());
-  const sources = () => ({ broker, ...titanic?.sources, ...pair?.sources });
-  await operate({ settings, log, stop, service, sources }, async () => {
-    for (const endpoint of settings.bind) {
-      await asUsage(() => broker.bind(endpoint));
-      log.info(`listening at ${broker.lastEndpoint ?? endpoint}`);
-    }
-    if (pair === undefined) titanic?.open(broker.lastEndpoint as string);
-    else await pair.start(log);
-  });
-  printStats(settings, broker.stats());
 }
 
 function report(broker: MajordomoBroker, log: Log): void {
@@ -248,58 +250,6 @@ function report(broker: MajordomoBroker, log: Log): void {
     .on("peer:invalid", (e) => log.warnOnce(`a peer violated the protocol: ${e.reason}`));
 }
 
-/** A broker with what is opened and closed along with it, in order. */
-class BrokerService implements Service {
-  readonly #broker: MajordomoBroker;
-  readonly #titanic: TitanicPart | undefined;
-  readonly #pair: Pair | undefined;
-  readonly #onFailure: () => void;
-  /** Titanic opens and closes one after the other, however quickly the pair's state changes. */
-  #turn: Promise<void> = Promise.resolve();
-  #failure: unknown;
-  #closing: Promise<void> | undefined;
-
-  constructor(
-    broker: MajordomoBroker,
-    titanic: TitanicPart | undefined,
-    pair: Pair | undefined,
-    onFailure: () => void,
-  ) {
-    this.#broker = broker;
-    this.#titanic = titanic;
-    this.#pair = pair;
-    this.#onFailure = onFailure;
-    if (titanic === undefined || pair === undefined) return;
-    // At a broker that stands by, its client would count as a client vote, and its folder may be the peer's too.
-    pair.star.events.on("state:changed", ({ state }) =>
-      this.#next(() => (state === "active" ? titanic.open(broker.lastEndpoint as string) : titanic.close(0))),
-    );
-  }
-
-  close({ linger }: { readonly linger: number }): Promise<void> {
-    this.#closing ??= this.#close(linger);
-    return this.#closing;
-  }
-
-  async #close(linger: number): Promise<void> {
-    await this.#pair?.drain();
-    await this.#turn;
-    await this.#titanic?.close(linger);
-    await this.#broker.close({ linger });
-    await this.#pair?.close();
-    if (this.#failure !== undefined) throw this.#failure;
-  }
-
-  #next(step: () => Promise<void> | void): void {
-    this.#turn = this.#turn
-      .then(() => (this.#closing === undefined ? step() : undefined))
-      .catch((error: unknown) => {
-        this.#failure ??= error;
-        this.#onFailure();
-      });
-  }
-}
-
 /** `--titanic DIR`: durable requests, while the broker serves. */
 class TitanicPart {
   readonly #directory: string;
@@ -307,6 +257,11 @@ class TitanicPart {
   readonly #security: SecurityOptions;
   readonly #log: Log;
   #service: TitanicService | undefined;
+  /** It opens and closes one after the other, however quickly the pair's state changes. */
+  #turn: Promise<void> = Promise.resolve();
+  #ended = false;
+  /** Why it could not be opened when the pair's state changed. */
+  failure: unknown;
 
   /**
    * @param security of a client of the broker
@@ -359,8 +314,32 @@ class TitanicPart {
     return this.#service === undefined ? {} : { titanic: this.#service.titanic };
   }
 
-  /** To be called before the broker closes. It can be opened again. */
-  async close(linger: number): Promise<void> {
+  /**
+   * Opens it while the broker serves. At a broker that stands by, its client would count as a client vote, and its folder may
+   * be the peer's, too.
+   */
+  follow(star: BinaryStar, endpoint: string, onFailure: () => void): void {
+    star.events.on("state:changed", ({ state }) => {
+      this.#turn = this.#turn
+        .then(() => {
+          if (!this.#ended) return state === "active" ? this.open(endpoint) : this.#close(0);
+          return undefined;
+        })
+        .catch((error: unknown) => {
+          this.failure ??= error;
+          onFailure();
+        });
+    });
+  }
+
+  /** To be called before the broker closes. */
+  async end(linger: number): Promise<void> {
+    this.#ended = true;
+    await this.#turn;
+    await this.#close(linger);
+  }
+
+  async #close(linger: number): Promise<void> {
     const service = this.#service;
     this.#service = undefined;
     await service?.close({ linger });

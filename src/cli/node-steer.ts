@@ -10,10 +10,9 @@ import { MAX_NODE_COMMAND, type Members, type NodeCommand } from "./node-command
 import { endpointFault, runningEndpoints } from "./node-endpoint.js";
 import { namesText } from "./node-text.js";
 import type { Exchange } from "./node-transfer.js";
-import { LineOutput, printText } from "./output.js";
+import { LINES, printing, printText } from "./output.js";
 import { clientSecurityOptions, type SecurityOptions, type SecuritySettings } from "./security.js";
 import { callFailure } from "./service.js";
-import { Stop } from "./stop.js";
 
 /** The default time-out of a command's reply, and the default of `wait`, in ms. */
 const TIMEOUT = 5_000;
@@ -57,10 +56,8 @@ export async function steer(
   const expected = command.waits === true ? wait + AFTER_WAIT : (command.timeout ?? TIMEOUT);
   const { timeout = expected, json } = settings;
   const security = await securityOf(settings);
-  const stop = new Stop().listen();
-  const output = new LineOutput(stop.forced, stop.request);
   let isFailure = false;
-  try {
+  await printing(LINES, async (output, stop) => {
     const { endpoint } = await targetOf(settings, security, stop.requested);
     const client = await ControlClient.open(endpoint, security);
     const { connection } = client;
@@ -77,15 +74,8 @@ export async function steer(
         if (reply.command === name) return reply;
         throw new Failure(`${endpoint} is not a node's control socket, but perhaps a proxy's`);
       };
-      const exchange: Exchange = {
-        members,
-        json: json === true,
-        stop,
-        log: new Log(`node ${name}`),
-        connection,
-        output,
-        ask,
-      };
+      const log = new Log(`node ${name}`);
+      const exchange: Exchange = { members, json: json === true, stop, log, connection, output, ask };
       if (command.exchange !== undefined) await command.exchange(exchange);
       else if (command.follows === true) await follow(command, exchange);
       else if (command.lines === true && members.text === undefined) {
@@ -95,7 +85,7 @@ export async function steer(
         const reply = await ask(command.prepare?.(members) ?? members);
         const lines = json === true ? [JSON.stringify(reply)] : command.text?.(reply);
         if (lines !== undefined) await output.write(linesOf(lines));
-        else exchange.log.info(command.done?.(members, reply) ?? "done");
+        else log.info(command.done?.(members, reply) ?? "done");
         isFailure = command.isFailure?.(reply) === true;
       }
     } catch (error) {
@@ -104,13 +94,8 @@ export async function steer(
         throw explain(callFailure(error, timeout), name, endpoint);
     } finally {
       await client.close();
-      await output.flush();
     }
-    if (output.failure !== undefined) throw output.failure;
-  } finally {
-    output.dispose();
-    stop.dispose();
-  }
+  });
   if (isFailure) throw new Reported(1);
 }
 

@@ -1,16 +1,15 @@
 /**
- * Commands and their options: those of every command, those that the socket commands share, and the parsers of values.
+ * Commands and their options: those of every command, those that several commands share, and the parsers of values.
  *
- * An option of every command stands here and nowhere else: its help in {@link addCommonOptions}, its effect in
- * {@link applyCommonOptions}.
+ * A shared option is a row of {@link SHARED}; a command names the rows that it has.
  */
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { schemeOf } from "../core/schemes/scheme.js";
 import { findScheme, reachableForms } from "../core/schemes/schemes.js";
-import { addClusterOptions, type ClusterSettings } from "./cluster-options.js";
+import type { ClusterSettings } from "./cluster-options.js";
 import { UsageError } from "./failure.js";
 import { jsonLog, SEVERITIES, type Severity, useLog } from "./log.js";
-import { addSecurityOptions, checkSecurity, type SecuritySettings } from "./security.js";
+import { checkSecurity, type SecuritySettings } from "./security.js";
 
 /** The help of a command. */
 export interface CommandFace {
@@ -19,11 +18,9 @@ export interface CommandFace {
   readonly description: string;
   /** Command lines that work as they stand, one per line. */
   readonly examples: readonly string[];
-  /** Of a socket command that only sends, or only receives. */
-  readonly direction?: "send" | "receive";
 }
 
-/** What the options of every command come to. */
+/** The values of the options that every command has. */
 export interface CommonSettings {
   readonly quiet?: boolean;
   readonly verbose?: boolean;
@@ -83,14 +80,14 @@ export function examplesOf(command: Command): readonly string[] {
   return EXAMPLES.get(command) ?? [];
 }
 
-/** The effect of the options that every command has, before the command runs. */
+/** Applies the options that every command has, before the command runs. */
 export async function applyCommonOptions(settings: CommonSettings): Promise<void> {
   const { quiet, verbose, logLevel, logFormat } = settings;
   useLog({ level: logLevel ?? (quiet === true ? "error" : verbose === true ? "debug" : "info") });
   if (logFormat === "json") useLog({ write: await jsonLog() });
 }
 
-/** What the options that the socket commands share come to. */
+/** The values of shared options. */
 export interface Settings extends SecuritySettings, ClusterSettings {
   readonly bind: readonly string[];
   readonly connect: readonly string[];
@@ -103,61 +100,38 @@ export interface Settings extends SecuritySettings, ClusterSettings {
   readonly multipart?: string;
 }
 
-/** As commander gives them: nothing is required yet. */
+/** As commander returns them: nothing is required yet. */
 export type Given<S extends Settings = Settings> = Partial<S>;
 
-/** Adds a command with the shared options of the socket commands. `S` has the options of its own. */
-export function addSocketCommand<S extends Settings>(
-  program: Command,
-  face: CommandFace,
-  action: (settings: Given<S>) => Promise<void>,
+/** Options that several commands have. */
+const SHARED = {
+  bind: () => repeatable("--bind <EP>", "listen at an endpoint (repeatable)"),
+  connect: () => repeatable("--connect <EP>", "connect to an endpoint, or to cluster:NAME (repeatable)"),
+  count: () =>
+    new Option("--count <N>", "stop after N messages").argParser(wholeNumber(1, Number.MAX_SAFE_INTEGER)),
+  timeout: () =>
+    new Option("--timeout <MS>", "fail when no peer or message comes within MS").argParser(wholeNumber(0)),
+  multipart: () =>
+    new Option("--multipart <SEP>", "several frames per message, separated by SEP").argParser(separator),
+  json: () => new Option("--json", 'messages as JSON lines: {"frames":["text",{"base64":"…"}]}'),
+  raw: () =>
+    new Option("--raw", "bytes: all of the input is one message, and no line feed is added to the output"),
+} satisfies Record<string, () => Option>;
+
+export type SharedOption = keyof typeof SHARED;
+
+/** @param help in place of a row's, by the option's name */
+export function addSharedOptions(
+  command: Command,
+  names: readonly SharedOption[],
+  help: Partial<Record<SharedOption, string>> = {},
 ): Command {
-  const command = addSocketOptions(addCommand(program, face));
-  if (face.direction !== undefined) describeOptions(command, OF_DIRECTION[face.direction]);
-  return command.action((options: Given<S>) => action(options));
-}
-
-/** The help of shared options where messages go one way. */
-const OF_DIRECTION: Readonly<Record<"send" | "receive", Readonly<Record<string, string>>>> = {
-  send: {
-    timeout: "fail when no peer comes within MS",
-    raw: "all of the input is one message",
-  },
-  receive: {
-    timeout: "fail when no message comes within MS",
-    raw: "print the bytes of messages, with no line feed after each",
-  },
-};
-
-/** The help of shared options of a command that only binds, or only connects. */
-const OF_END: Readonly<Record<"bind" | "connect", Readonly<Record<string, string>>>> = {
-  bind: {
-    tlsCa: "authorities, in PEM: peers need a certificate of theirs",
-    plain: "PLAIN security, as the server",
-  },
-  connect: {
-    tlsCa: "authorities, in PEM, which are trusted in place of the system's",
-    plain: "PLAIN security, as a client",
-  },
-};
-
-/** Options without a meaning for a command that only connects, or only binds. */
-const WITHOUT_BIND = ["wsOrigin"];
-const WITHOUT_CONNECT = ["clusterGroup", "clusterKey", "clusterPasswordFile", "clusterDiscovery"];
-
-/** Gives a command the shared options. */
-export function addSocketOptions(command: Command): Command {
-  addSecurityOptions(
-    command
-      .addOption(repeatable("--bind <EP>", "listen at an endpoint (repeatable)"))
-      .addOption(repeatable("--connect <EP>", "connect to an endpoint, or to cluster:NAME (repeatable)"))
-      .option("--count <N>", "stop after N messages", wholeNumber(1, Number.MAX_SAFE_INTEGER))
-      .option("--timeout <MS>", "fail when no peer or message comes within MS", wholeNumber(0))
-      .option("--multipart <SEP>", "several frames per message, separated by SEP", separator)
-      .option("--json", 'messages as JSON lines: {"frames":["text",{"base64":"…"}]}')
-      .option("--raw", "bytes: all of the input is one message, and no line feed is added to the output"),
-  );
-  return addClusterOptions(command);
+  for (const name of names) {
+    const option = SHARED[name]();
+    option.description = help[name] ?? option.description;
+    command.addOption(option);
+  }
+  return command;
 }
 
 /** An option that may be given several times. */
@@ -217,12 +191,16 @@ export function checkEndpoints(
 /**
  * Checks what one option alone cannot know, before anything is opened.
  *
+ * @param expected the options for endpoints that the command has
  * @throws UsageError
  */
-export function checkSettings<S extends Settings>(given: Given<S>): S {
+export function checkSettings<S extends Settings>(
+  given: Given<S>,
+  expected = "--bind EP or --connect EP",
+): S {
   const settings = { ...given, bind: given.bind ?? [], connect: given.connect ?? [] } as unknown as S;
   const { bind, connect, json, raw, multipart } = settings;
-  checkEndpoints([...bind, ...connect], "--bind EP or --connect EP");
+  checkEndpoints([...bind, ...connect], expected);
   if (json === true && raw === true) throw new UsageError("--json and --raw exclude each other");
   if (json === true && multipart !== undefined)
     throw new UsageError("--json and --multipart exclude each other");
@@ -230,55 +208,4 @@ export function checkSettings<S extends Settings>(given: Given<S>): S {
     throw new UsageError("--multipart: a line cannot contain a line feed");
   checkSecurity(settings, settings);
   return settings;
-}
-
-/** Shared options without a meaning for a command that runs until it is stopped. */
-export const ONE_RUN = ["count", "timeout", "multipart", "raw"] as const;
-
-/**
- * Checks the shared options of a command that only binds, or only connects.
- *
- * @param unfit shared options without a meaning here
- * @throws UsageError
- */
-export function settingsFor<S extends Settings>(
-  given: Given<S>,
-  way: "bind" | "connect",
-  unfit: readonly string[] = [],
-): S {
-  const settings = checkSettings(given);
-  const other = way === "bind" ? "connect" : "bind";
-  if (settings[other].length > 0)
-    throw new UsageError(`--${other} is not an option here; expected --${way} EP`);
-  for (const name of unfit) {
-    if ((settings as unknown as Readonly<Record<string, unknown>>)[name] !== undefined)
-      throw new UsageError(`--${name} is not an option here`);
-  }
-  return settings;
-}
-
-/**
- * Keeps shared options that a command refuses out of its help; giving one is an error that names it. What is left of the help is
- * of the end that the command has.
- */
-export function hideOptions(command: Command, names: readonly string[]): Command {
-  const hidden = [...names];
-  if (names.includes("connect")) {
-    hidden.push(...WITHOUT_CONNECT);
-    describeOptions(command, OF_END.bind);
-  }
-  if (names.includes("bind")) {
-    hidden.push(...WITHOUT_BIND);
-    describeOptions(command, OF_END.connect);
-  }
-  for (const option of command.options) if (hidden.includes(option.attributeName())) option.hideHelp();
-  return command;
-}
-
-/** Replaces the help of shared options where they mean something else. */
-export function describeOptions(command: Command, descriptions: Readonly<Record<string, string>>): void {
-  for (const option of command.options) {
-    const description = descriptions[option.attributeName()];
-    if (description !== undefined) option.description = description;
-  }
 }

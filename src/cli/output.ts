@@ -1,38 +1,27 @@
 /**
  * Results on standard output. Printing waits for a slow reader, so nothing accumulates here. A reader that goes away
- * (`head`) ends the command without an error; any other error of standard output is a failure.
+ * (`head`) ends the command without an error; any other error of standard output is a failure, by {@link OutputCheck}.
  */
 import { Failure, hasCode } from "./failure.js";
 import type { Format } from "./format.js";
-import { unlessAborted } from "./stop.js";
+import { Stop, unlessAborted } from "./stop.js";
 import { terminal } from "./terminal.js";
 
-/** Lines on standard output. */
+/** Lines on standard output, until a signal. */
 export class LineOutput {
-  readonly #forced: AbortSignal;
-  readonly #onGone: () => void;
+  readonly #stop: Stop;
   readonly #stream = terminal().stdout;
   #gone = false;
-  #failure: Failure | undefined;
 
-  /**
-   * @param forced ends the wait for a slow reader
-   * @param onGone called when nothing can be written any more
-   */
-  constructor(forced: AbortSignal, onGone: () => void) {
-    this.#forced = forced;
-    this.#onGone = onGone;
+  /** @param stop is requested when nothing can be written any more; forced, it ends the wait for a slow reader */
+  constructor(stop: Stop) {
+    this.#stop = stop;
     this.#stream.on("error", this.#outputOnError);
   }
 
   /** Whether the reader is gone. */
   get gone(): boolean {
     return this.#gone;
-  }
-
-  /** The error of standard output, unless its reader just went away. */
-  get failure(): Failure | undefined {
-    return this.#failure;
   }
 
   /** Writes what has its line feeds; settles when there is room for more. */
@@ -57,14 +46,13 @@ export class LineOutput {
     const written = new Promise<void>((resolve) => {
       if (this.#stream.write(bytes, () => resolve()) && !wait) resolve();
     });
-    await unlessAborted(written, this.#forced);
+    await unlessAborted(written, this.#stop.forced);
   }
 
-  #outputOnError = (error: Error): void => {
+  #outputOnError = (): void => {
     if (this.#gone) return;
     this.#gone = true;
-    if (!hasCode(error, "EPIPE")) this.#failure = unwritable(error);
-    this.#onGone();
+    this.#stop.request();
   };
 }
 
@@ -72,9 +60,8 @@ export class LineOutput {
 export class Output extends LineOutput {
   readonly #format: Format;
 
-  /** @param forced, onGone as of {@link LineOutput} */
-  constructor(format: Format, forced: AbortSignal, onGone: () => void) {
-    super(forced, onGone);
+  constructor(format: Format, stop: Stop) {
+    super(stop);
     this.#format = format;
   }
 
@@ -86,21 +73,42 @@ export class Output extends LineOutput {
   }
 }
 
+/** Lines that are formatted already. */
+export const LINES: Format = {
+  whole: false,
+  parse: (bytes) => [bytes],
+  print: (frames, pieces) => void pieces.push(...frames),
+};
+
 /**
- * Prints lines of a command that has nothing else to print.
+ * Runs a command that prints until its work is done or a signal comes.
  *
- * @throws Failure when they cannot be written, but for a reader that has gone away
+ * @throws Failure when not everything was printed; what `work` throws
  */
+export async function printing(
+  format: Format,
+  work: (output: Output, stop: Stop) => Promise<void>,
+): Promise<void> {
+  const stop = new Stop().listen();
+  const output = new Output(format, stop);
+  try {
+    await work(output, stop);
+    if (!(await output.flush())) throw new Failure("stopped before everything was printed");
+  } finally {
+    await output.flush();
+    output.dispose();
+    stop.dispose();
+  }
+}
+
+/** Prints lines of a command that has nothing else to print. */
 export function printText(text: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    terminal().stdout.write(text.endsWith("\n") ? text : `${text}\n`, (error) => {
-      if (error && !hasCode(error, "EPIPE")) reject(unwritable(error));
-      else resolve();
-    });
+  return new Promise((resolve) => {
+    terminal().stdout.write(text.endsWith("\n") ? text : `${text}\n`, () => resolve());
   });
 }
 
-/** Notices that standard output cannot be written, for all that a command writes there without waiting for it. */
+/** Notices that standard output cannot be written, for every command. */
 export class OutputCheck {
   readonly #stream = terminal().stdout;
   #failure: Failure | undefined;
@@ -122,10 +130,7 @@ export class OutputCheck {
   }
 
   #outputOnError = (error: Error): void => {
-    if (!hasCode(error, "EPIPE")) this.#failure ??= unwritable(error);
+    if (!hasCode(error, "EPIPE"))
+      this.#failure ??= new Failure(`cannot write standard output: ${error.message}`);
   };
-}
-
-function unwritable(error: Error): Failure {
-  return new Failure(`cannot write standard output: ${error.message}`);
 }

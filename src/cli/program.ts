@@ -16,7 +16,7 @@ import { OutputCheck } from "./output.js";
 import { type Terminal, terminal, withTerminal } from "./terminal.js";
 
 /** Command names, and what adds these commands to the program. */
-type Group = readonly [names: string, add: (program: Command) => Promise<void>];
+type Group = readonly [names: string, add: (program: Command, names: string) => Promise<void>];
 
 /** A quoted argument in what commander says, of which the first 60 letters are enough. */
 const LONG_ARGUMENT = /'([^']{60})[^']+'/g;
@@ -26,13 +26,13 @@ const GROUPS: Readonly<Record<string, readonly Group[]>> = {
   "Sockets:": [
     [
       "pub sub xpub xsub push pull req rep dealer router pair",
-      async (program) => (await import("./socket-commands.js")).addSocketCommands(program),
+      async (program, names) => (await import("./socket-commands.js")).addSocketCommands(program, names),
     ],
   ],
   "Draft sockets:": [
     [
       "client server radio dish scatter gather",
-      async (program) => (await import("./draft-commands.js")).addDraftCommands(program),
+      async (program, names) => (await import("./socket-commands.js")).addSocketCommands(program, names),
     ],
   ],
   "Services and data:": [
@@ -91,7 +91,7 @@ async function createProgram(name: string | undefined): Promise<Command> {
   const named = Object.values(GROUPS).flat().find(isNamed);
   for (const [heading, groups] of Object.entries(GROUPS)) {
     program.commandsGroup(heading);
-    for (const group of groups) if (named === undefined || group === named) await group[1](program);
+    for (const group of groups) if (named === undefined || group === named) await group[1](program, group[0]);
   }
   addCommonOptions(program);
   addHelpCommand(program);

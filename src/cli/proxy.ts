@@ -176,7 +176,7 @@ function addKind(proxy: Command, kind: Kind): void {
           "where to find its nodes, in place of multicast (repeatable)",
         ),
       );
-    addSecurityOptions(command, `${side}-`);
+    addSecurityOptions(command, "both", `${side}-`);
   }
   command
     .option("--name <NAME>", `name in metrics, logs and shoal top (default ${kind})`, proxyName)

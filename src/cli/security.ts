@@ -43,73 +43,56 @@ interface Ends {
   readonly connect?: readonly string[];
 }
 
-/**
- * Adds the security options of a socket that may bind or connect.
- *
- * @param prefix of the options' names, such as `frontend-`
- */
-export function addSecurityOptions(command: Command, prefix = ""): Command {
+/** What a command does: the options of the other end mean nothing to it. */
+type End = "bind" | "connect" | "both";
+
+const HELP: Readonly<Record<"tlsCa" | "plain" | "certificate", Readonly<Record<End, string>>>> = {
+  tlsCa: {
+    bind: "authorities, in PEM: peers need a certificate of theirs",
+    connect: "authorities, in PEM, which are trusted in place of the system's",
+    both: "authorities, in PEM: with --bind, peers need a certificate of theirs; with --connect, they are trusted in place of the system's",
+  },
+  plain: {
+    bind: ", as the server",
+    connect: ", as a client",
+    both: ": server if it binds, client if it connects",
+  },
+  certificate: {
+    bind: ", of the server, from the secret file",
+    connect: ", of the client, from the secret file (default: new keys)",
+    both: ", from the secret file; a server unless a server key is given",
+  },
+};
+
+/** Adds the security options of a socket. @param prefix of the options' names, such as `frontend-` */
+export function addSecurityOptions(command: Command, end: End = "both", prefix = ""): Command {
   const side = prefix === "" ? "" : ` of the ${prefix.slice(0, -1)}`;
-  return addOriginOption(addTlsOptions(command, prefix, side), prefix)
-    .option(
-      `--${prefix}plain <USER:PASSWORD>`,
-      `PLAIN security${side}: server if it binds, client if it connects`,
-    )
-    .addOption(serverKeyOption(prefix, side))
-    .option(
-      `--${prefix}curve-certificate <FILE>`,
-      `CURVE keys${side}, from the secret file; a server unless a server key is given`,
-    );
-}
-
-/** Adds the security options of a command that only connects. */
-export function addClientSecurityOptions(command: Command): Command {
-  return addTlsOptions(command)
-    .option("--plain <USER:PASSWORD>", "PLAIN security, as a client")
-    .addOption(serverKeyOption("", ""))
-    .option(
-      "--curve-certificate <FILE>",
-      "CURVE keys of the client, from the secret file (default: new keys)",
-    );
-}
-
-/** Adds the security options of a command that only binds. */
-export function addServerSecurityOptions(command: Command): Command {
-  return addOriginOption(addTlsOptions(command))
-    .option("--plain <USER:PASSWORD>", "PLAIN security, as the server")
-    .option("--curve-certificate <FILE>", "CURVE keys of the server, from the secret file");
-}
-
-function addTlsOptions(command: Command, prefix = "", side = ""): Command {
-  return command
+  command
     .option(`--${prefix}tls-cert <FILE>`, `certificate${side} for tls:// endpoints, in PEM`)
     .option(`--${prefix}tls-key <FILE>`, "its private key, in PEM")
-    .option(
-      `--${prefix}tls-ca <FILE>`,
-      "authorities, in PEM: with --bind, peers need a certificate of theirs; with --connect, they are trusted in place of the system's",
+    .option(`--${prefix}tls-ca <FILE>`, HELP.tlsCa[end])
+    .option(`--${prefix}plain <USER:PASSWORD>`, `PLAIN security${side}${HELP.plain[end]}`)
+    .option(`--${prefix}curve-certificate <FILE>`, `CURVE keys${side}${HELP.certificate[end]}`);
+  if (end !== "bind")
+    command.option(
+      `--${prefix}curve-server-key <KEY>`,
+      `CURVE security${side}, as a client of the server with this public key (Z85)`,
+      publicKey,
     );
-}
-
-function addOriginOption(command: Command, prefix = ""): Command {
-  return command.addOption(
-    new Option(
-      `--${prefix}ws-origin <ORIGIN>`,
-      "let pages of ORIGIN connect to ws:// and wss:// endpoints, or of all with * (repeatable; default: the host's own pages)",
-    ).argParser((text: string, before: readonly string[] | undefined) => [...(before ?? []), origin(text)]),
-  );
+  if (end !== "connect")
+    command.addOption(
+      new Option(
+        `--${prefix}ws-origin <ORIGIN>`,
+        "let pages of ORIGIN connect to ws:// and wss:// endpoints, or of all with * (repeatable; default: the host's own pages)",
+      ).argParser((text: string, before: readonly string[] | undefined) => [...(before ?? []), origin(text)]),
+    );
+  return command;
 }
 
 /** @throws InvalidArgumentError for what no browser sends */
 function origin(text: string): string {
   if (/^(?:\*|null|[a-z][a-z0-9+.-]*:\/\/[^\s,/]+)$/i.test(text)) return text;
   throw new InvalidArgumentError("Expected an origin such as https://example.com, without a path, or *.");
-}
-
-function serverKeyOption(prefix: string, side: string): Option {
-  return new Option(
-    `--${prefix}curve-server-key <KEY>`,
-    `CURVE security${side}, as a client of the server with this public key (Z85)`,
-  ).argParser(publicKey);
 }
 
 /** @throws InvalidArgumentError for an invalid key */

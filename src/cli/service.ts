@@ -1,12 +1,14 @@
 /** What the commands of the request-reply patterns share: `--echo` and `--exec` of a worker, and the run of a `call`. */
-import { type Command, Option } from "commander";
+import type { Command } from "commander";
 import { ServiceError } from "../patterns/kit/errors.js";
 import { exec } from "../patterns/kit/exec.js";
+import { addClusterOptions } from "./cluster-options.js";
 import { asUsage, Failure, hasCode, InputError, UsageError } from "./failure.js";
 import { type FormatChoice, formatFor } from "./format.js";
 import { Input } from "./input.js";
-import { Output } from "./output.js";
-import { Stop } from "./stop.js";
+import { addSharedOptions } from "./options.js";
+import { printing } from "./output.js";
+import { addSecurityOptions } from "./security.js";
 
 /** How requests are answered. */
 export interface AnswerSettings {
@@ -18,9 +20,14 @@ export interface AnswerSettings {
 export function addAnswerOptions(command: Command): Command {
   return command
     .option("--echo", "reply with the request")
-    .addOption(
-      new Option("--exec <CMD>", "run CMD for each request: its input is the request, its output the reply"),
-    );
+    .option("--exec <CMD>", "run CMD for each request: its input is the request, its output the reply");
+}
+
+/** Adds what every `call` of a pattern has: its body, and the options of a client. */
+export function addCallOptions(command: Command): Command {
+  command.argument("[body...]", "the frames of one request (default: standard input)");
+  addSharedOptions(command, ["connect", "count", "timeout", "multipart", "json", "raw"]);
+  return addClusterOptions(addSecurityOptions(command, "connect"));
 }
 
 /** Answers a request's frames. */
@@ -69,24 +76,25 @@ export async function runCalls({ body, settings, pipeline = 1, open, explain }: 
   const { json, count } = settings;
   if (body.length > 0 && count !== undefined) throw new UsageError("--count needs standard input");
   const client = await asUsage(open);
-  const stop = new Stop().listen();
   const format = formatFor(settings);
-  const output = new Output(format, stop.forced, stop.request);
-  // A reply that fails ends the input, which may have no further line for hours.
-  const failed = new AbortController();
-  const input = new Input(format, json === true, AbortSignal.any([stop.requested, failed.signal]));
-  let last: Promise<void> | undefined;
-  const printReply = (frames: Buffer[]): Promise<void> => {
-    const printed = Promise.all([client.request(frames, { signal: stop.forced }), last]).then(([reply]) =>
-      output.print([reply]),
-    );
-    printed.catch(() => failed.abort()); // It is awaited later, and thrown in its turn.
-    last = printed;
-    return printed;
-  };
   try {
-    if (body.length > 0) await printReply(body.map((frame) => Buffer.from(frame)));
-    else {
+    await printing(format, async (output, stop) => {
+      // A reply that fails ends the input, which may have no further line for hours.
+      const failed = new AbortController();
+      const input = new Input(format, json === true, AbortSignal.any([stop.requested, failed.signal]));
+      let last: Promise<void> | undefined;
+      const printReply = (frames: Buffer[]): Promise<void> => {
+        const printed = Promise.all([client.request(frames, { signal: stop.forced }), last]).then(([reply]) =>
+          output.print([reply]),
+        );
+        printed.catch(() => failed.abort()); // It is awaited later, and thrown in its turn.
+        last = printed;
+        return printed;
+      };
+      if (body.length > 0) {
+        await printReply(body.map((frame) => Buffer.from(frame)));
+        return;
+      }
       const prints: Promise<void>[] = [];
       let taken = 0;
       let fault: InputError | undefined;
@@ -102,14 +110,11 @@ export async function runCalls({ body, settings, pipeline = 1, open, explain }: 
       }
       for (const printed of prints) await printed;
       if (fault !== undefined) throw fault;
-    }
-    await output.flush();
-    if (output.failure !== undefined) throw output.failure;
+    });
   } catch (error) {
     throw explain(error);
   } finally {
     await client.close();
-    stop.dispose();
   }
 }
 

@@ -6,21 +6,30 @@
  *                                      +-> ends the work early (stop.ts)
  */
 import { setImmediate } from "node:timers/promises";
-import type { CloseResult, EndpointSource, Socket } from "../index.js";
+import type { CloseResult, Socket } from "../index.js";
 import { openEndpoints, type Peers, watchPeers, withEndpoints } from "./endpoints.js";
 import { asUsage, Failure, InputError } from "./failure.js";
 import { formatFor, type Routed } from "./format.js";
 import { Input } from "./input.js";
 import { Log } from "./log.js";
 import { checkSettings, type Given, type Settings } from "./options.js";
-import { Output } from "./output.js";
+import { type Output, printing } from "./output.js";
 import { type SecurityOptions, securityOptions } from "./security.js";
-import { GRACE, Stop, unlessAborted } from "./stop.js";
+import type { AnswerSettings } from "./service.js";
+import { GRACE, type Stop, unlessAborted } from "./stop.js";
+
+/** The options of socket commands. */
+export interface SocketSettings extends Settings, AnswerSettings {
+  /** Topic prefixes; `false` with --no-subscribe. */
+  readonly subscribe?: readonly string[] | boolean;
+  readonly routingId?: string;
+  readonly group?: readonly string[];
+}
 
 /** What a command's work uses. */
 export interface Session<S extends Socket> {
   readonly socket: S;
-  readonly settings: Settings;
+  readonly settings: SocketSettings;
   readonly log: Log;
   readonly stop: Stop;
   readonly peers: Peers;
@@ -39,57 +48,45 @@ export type Ending = "complete" | "enough" | "received";
 export interface Work<S extends Socket> {
   readonly name: string;
   /** The first frame of each message is a routing id, or a group. */
-  readonly routed?: Routed;
-  /** Frames that each message has to have. Default: any number. */
-  readonly frames?: number;
-  open(security: SecurityOptions): S;
+  readonly routed: Routed | undefined;
+  /** Frames that each message must have. `undefined`: any number. */
+  readonly frames: number | undefined;
+  open(security: SecurityOptions, settings: SocketSettings): S;
   run(session: Session<S>): Promise<Ending>;
 }
 
 /** @throws UsageError, Failure, or what the library throws */
-export async function runSocket<S extends Socket>(given: Given, work: Work<S>): Promise<void> {
-  const settings = checkSettings(given);
+export async function runSocket<S extends Socket>(
+  given: Given<SocketSettings>,
+  work: Work<S>,
+): Promise<void> {
+  const settings = checkSettings<SocketSettings>(given);
   const log = new Log(work.name);
   const security = await securityOptions(settings, settings);
-  await withEndpoints(work.name, settings.connect, settings, log, (connect) =>
-    run(work, settings, security, log, connect),
-  );
-}
-
-async function run<S extends Socket>(
-  work: Work<S>,
-  settings: Settings,
-  security: SecurityOptions,
-  log: Log,
-  connect: readonly string[] | EndpointSource,
-): Promise<void> {
-  const socket = await asUsage(() => work.open(security));
-  const stop = new Stop().listen();
   const format = formatFor({ ...settings, routed: work.routed, frames: work.frames });
-  const output = new Output(format, stop.forced, stop.request);
-  const input = new Input(format, settings.json === true, stop.requested);
-  try {
-    const peers = watchPeers(socket, settings, log);
-    await openEndpoints(socket, settings, connect, log);
-    const session = { socket, settings, log, stop, peers, input, output };
-    let ending: Ending = "complete";
-    let fault: unknown;
+  await withEndpoints(work.name, settings.connect, settings, log, async (connect) => {
+    const socket = await asUsage(() => work.open(security, settings));
     try {
-      ending = await Promise.race([work.run(session), peers.refused]);
-    } catch (error) {
-      if (!(error instanceof InputError)) throw error;
-      fault = error; // The input before it is delivered first.
+      await printing(format, async (output, stop) => {
+        const input = new Input(format, settings.json === true, stop.requested);
+        const peers = watchPeers(socket, settings, log);
+        await openEndpoints(socket, settings, connect, log);
+        const session = { socket, settings, log, stop, peers, input, output };
+        let ending: Ending = "complete";
+        let fault: unknown;
+        try {
+          ending = await Promise.race([work.run(session), peers.refused]);
+        } catch (error) {
+          if (!(error instanceof InputError)) throw error;
+          fault = error; // The input before it is delivered first.
+        }
+        await deliver(session, ending);
+        if (fault !== undefined) throw fault;
+      });
+    } finally {
+      void socket.close({ linger: 0 });
     }
-    await deliver(session, ending);
-    const printed = await output.flush();
-    const failure = output.failure ?? fault;
-    if (failure !== undefined) throw failure;
-    if (!printed) throw new Failure("stopped before every message was printed");
-  } finally {
-    void socket.close({ linger: 0 });
-    await output.flush();
-    stop.dispose();
-  }
+  });
 }
 
 /** Closes the socket after everything that was accepted for sending has left. */

@@ -1,298 +1,416 @@
-/** The socket commands: shoal pub, sub, xpub, xsub, push, pull, req, rep, dealer, router, pair. Each is a socket with lines. */
-
+/**
+ * The socket commands, `shoal pub` to `shoal gather`: each is a socket with lines, and a row of {@link COMMANDS}.
+ *
+ * A message is its frames. Draft sockets have an address beside the one frame of a message: here it is the first frame.
+ */
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Command, Option } from "commander";
+import type { Command } from "commander";
+import { quoted } from "../core/arguments.js";
 import {
   Dealer,
   Pair,
   Publisher,
   Pull,
   Push,
+  type Readable,
   Reply,
   Request,
   Router,
-  type RoutingIdOptions,
   type Socket,
   Subscriber,
+  type Writable,
   XPublisher,
   XSubscriber,
 } from "../index.js";
-import { Failure, hasCode } from "./failure.js";
-import { encodeRoutingId } from "./format.js";
-import { addSocketCommand, repeatable, type Settings } from "./options.js";
-import { type Ending, runSocket, type Session } from "./session.js";
+import { Client, Dish, Gather, Radio, Scatter, Server } from "../sockets/draft/index.js";
+import { addClusterOptions } from "./cluster-options.js";
+import { describe, Failure, hasCode, UsageError } from "./failure.js";
+import { encodeRoutingId, type Routed } from "./format.js";
+import { addCommand, addSharedOptions, type CommandFace, type Given, repeatable } from "./options.js";
+import { addSecurityOptions, type SecurityOptions } from "./security.js";
+import { addAnswerOptions, answerer } from "./service.js";
+import { type Ending, runSocket, type Session, type SocketSettings } from "./session.js";
 import { converse, receiveAll, type Send, sendAll, sendTo, waitFailed, waitFor } from "./transfer.js";
 
 /** The first byte of a subscription (29/PUBSUB). */
 const SUBSCRIBE = 1;
+/** ms that a line for an absent peer waits for it to connect. */
+const PEER_GRACE = 1_000;
+/** ms between two attempts to reach a peer that is absent or full. */
+const RETRY = 10;
+const DRAFT_NAMES = "client server radio dish scatter gather";
 
-interface SubscriptionSettings extends Settings {
-  /** Topic prefixes; `false` with --no-subscribe. */
-  readonly subscribe?: readonly string[] | boolean;
+type Frames = Socket & Readable<Buffer[]> & Writable<Buffer[]>;
+
+interface SocketCommand<S extends Socket = Frames> extends Omit<CommandFace, "name"> {
+  /** For a command that only sends, or only receives. */
+  readonly direction?: "send" | "receive";
+  /** Adds the options that other socket commands do not have. */
+  options?(command: Command): unknown;
+  /** What the first frame of each message is. */
+  routed?(settings: Given<SocketSettings>): Routed | undefined;
+  open(security: SecurityOptions, settings: SocketSettings): S;
+  /** Awaited before the first message is sent. */
+  first?(session: Session<S>): Promise<void>;
+  /** Default: sends, receives or both, as `direction` says. */
+  run?(session: Session<S>): Promise<Ending>;
 }
 
-function prefixesOf({ subscribe }: Pick<SubscriptionSettings, "subscribe">): readonly string[] {
-  if (subscribe === false) return [];
-  return Array.isArray(subscribe) ? subscribe : [""];
+/** A row, whatever its socket. */
+function row<S extends Socket>(command: SocketCommand<S>): SocketCommand {
+  return command as unknown as SocketCommand;
 }
 
-/** Adds the commands, in the order of the help. */
-export function addSocketCommands(program: Command): void {
-  addPubSubCommands(program);
-  addPipelineCommands(program);
-  addRequestReplyCommands(program);
-  addTwoWayCommands(program);
-}
-
-// shoal pub, sub, xpub, xsub: messages to every subscriber of their topic.
-
-function addPubSubCommands(program: Command): void {
-  addPub(program);
-  addSub(program);
-  addXPub(program);
-  addXSub(program);
-}
-
-function subscribeOption(): Option {
-  return repeatable(
-    "--subscribe <PREFIX>",
-    "subscribe to messages whose first frame begins with PREFIX (repeatable; default: all)",
-  );
-}
-
-function addPub(program: Command): void {
-  addSocketCommand(
-    program,
-    {
-      name: "pub",
-      summary: "send each line to every subscriber",
-      direction: "send",
-      description:
-        "Sends each line of standard input as a message to every subscriber of its topic. Waits for a first subscriber " +
-        "and for slow ones, so none misses a message after connecting.",
-      examples: [
-        "seq 100 | shoal pub --bind tcp://127.0.0.1:5556",
-        "echo 'weather|sunny' | shoal pub --multipart '|' --bind tcp://127.0.0.1:5556",
-      ],
-    },
-    (settings) =>
-      runSocket(settings, {
-        name: "pub",
-        open: (security) => new Publisher({ ...security, noDrop: true }),
-        async run(session) {
-          const { socket, stop } = session;
-          const wait = { timeout: session.settings.timeout ?? -1, signal: stop.forced };
-          const subscribed = async (): Promise<void> => {
-            try {
-              await socket.waitForSubscribers(wait);
-            } catch (error) {
-              throw waitFailed(error, `no subscriber connected within ${wait.timeout} ms`);
-            }
-          };
-          await sendAll(session, sendTo(session), subscribed, session.settings.count);
-          return "complete";
-        },
-      }),
-  );
-}
-
-function addSub(program: Command): void {
-  addSocketCommand<SubscriptionSettings>(
-    program,
-    {
-      name: "sub",
-      summary: "print the messages of publishers",
-      direction: "receive",
-      description: "Prints the messages of its publishers, one per line.",
-      examples: [
-        "shoal sub --connect tcp://127.0.0.1:5556",
-        "shoal sub --connect tcp://127.0.0.1:5556 --subscribe weather --multipart '|' --count 1",
-      ],
-    },
-    (settings) =>
-      runSocket(settings, {
-        name: "sub",
-        open(security) {
-          const socket = new Subscriber(security);
-          socket.subscribe(...prefixesOf(settings));
-          return socket;
-        },
-        async run(session) {
-          await receiveAll(session, { until: session.stop.requested, max: session.settings.count });
-          return "received";
-        },
-      }),
-  ).addOption(subscribeOption());
-}
-
-function addXPub(program: Command): void {
-  addSocketCommand(
-    program,
-    {
-      name: "xpub",
-      summary: "like pub, and print the subscriptions",
-      description:
-        "Sends standard input like pub, and prints subscriptions: a byte 1 and the topic prefix for a new one, a byte 0 " +
-        "and the prefix when the last subscriber of it unsubscribes.",
-      examples: [
-        "seq 100 | shoal xpub --bind tcp://127.0.0.1:5556",
-        "shoal xpub --bind tcp://127.0.0.1:5556 --json --count 1 < /dev/null",
-      ],
-    },
-    (settings) =>
-      runSocket(settings, {
-        name: "xpub",
-        open: (security) => new XPublisher({ ...security, noDrop: true }),
-        run(session) {
-          let onSubscription: () => void = () => undefined;
-          const subscribed = new Promise<void>((resolve) => {
-            onSubscription = resolve;
-          });
-          return converse(session, {
-            send: sendTo(session),
-            first: () => waitFor(session, subscribed, "no subscriber connected"),
-            onMessage: ([frame]) => {
-              if (frame?.[0] === SUBSCRIBE) onSubscription();
-            },
-          });
-        },
-      }),
-  );
-}
-
-function addXSub(program: Command): void {
-  addSocketCommand<SubscriptionSettings>(
-    program,
-    {
-      name: "xsub",
-      summary: "like sub, and send lines to the publishers",
-      description:
-        "Prints the messages of its publishers, and sends each line of standard input to them as a message. A line that " +
-        "begins with a byte 1 subscribes to the rest of it; with a byte 0 it unsubscribes.",
-      examples: [
-        "shoal xsub --connect tcp://127.0.0.1:5556 --subscribe weather",
-        "printf '\\001weather\\n' | shoal xsub --no-subscribe --connect tcp://127.0.0.1:5556",
-      ],
-    },
-    (settings) =>
-      runSocket(settings, {
-        name: "xsub",
-        open: (security) => new XSubscriber(security),
-        async run(session) {
-          for (const prefix of prefixesOf(settings)) {
-            await session.socket.send(Buffer.concat([Buffer.from([SUBSCRIBE]), Buffer.from(prefix)]));
-          }
-          const ending = await converse(session, { send: sendTo(session), endsWithInput: false });
-          return session.input.taken > 0 ? ending : "received";
-        },
-      }),
-  )
-    .addOption(subscribeOption())
-    .option("--no-subscribe", "no subscription except those in standard input");
-}
-
-// shoal push, pull: distributing work, and collecting it.
-
-function addPipelineCommands(program: Command): void {
-  addSocketCommand(
-    program,
-    {
-      name: "push",
-      summary: "send each line to one of the pull peers, in turn",
-      direction: "send",
-      description:
-        "Sends each line of standard input as a message to one of its pull peers, in turn. Waits for a peer, and ends when " +
-        "everything is delivered.",
-      examples: [
-        "seq 100 | shoal push --bind tcp://127.0.0.1:5557",
-        "shoal push --raw --connect tcp://127.0.0.1:5558 < picture.png",
-      ],
-    },
-    (settings) =>
-      runSocket(settings, {
-        name: "push",
-        open: (security) => new Push(security),
-        async run(session) {
-          await sendAll(session, sendTo(session), async () => undefined, session.settings.count);
-          return "complete";
-        },
-      }),
-  );
-  addSocketCommand(
-    program,
-    {
-      name: "pull",
-      summary: "print the messages of push peers",
-      direction: "receive",
-      description: "Prints the messages of its push peers, one per line; the peers take turns.",
-      examples: [
-        "shoal pull --connect tcp://127.0.0.1:5557",
-        "shoal pull --raw --count 1 --bind tcp://127.0.0.1:5558 > picture.png",
-      ],
-    },
-    (settings) =>
-      runSocket(settings, {
-        name: "pull",
-        open: (security) => new Pull(security),
-        async run(session) {
-          await receiveAll(session, { until: session.stop.requested, max: session.settings.count });
-          return "received";
-        },
-      }),
-  );
-}
-
-// shoal req, rep: requests and replies.
-
-interface ReplySettings extends RoutedSettings {
-  readonly echo?: boolean;
-}
-
-function addRequestReplyCommands(program: Command): void {
-  addRoutingId(
-    addSocketCommand<RoutedSettings>(
-      program,
-      {
-        name: "req",
-        summary: "send each line as a request, and print each reply",
-        description:
-          "Sends each line of standard input as a request, after the reply to the one before it, and prints the " +
-          "replies in that order.",
-        examples: [
-          "echo hello | shoal req --connect tcp://127.0.0.1:5559",
-          "shoal req --connect tcp://127.0.0.1:5559 --timeout 2000 < questions.txt",
-        ],
-      },
-      (settings) =>
-        runSocket(settings, {
-          name: "req",
-          open: (security) => new Request({ ...security, ...routingIdOf(settings) }),
-          run: ask,
-        }),
+const routingId = (command: Command): Command =>
+  command.option("--routing-id <ID>", "the routing id by which a router addresses this end");
+const subscribe = (command: Command): Command =>
+  command.addOption(
+    repeatable(
+      "--subscribe <PREFIX>",
+      "subscribe to messages whose first frame begins with PREFIX (repeatable; default: all)",
     ),
   );
-  const rep = addSocketCommand<ReplySettings>(
-    program,
-    {
-      name: "rep",
-      summary: "print each request, and reply with the next line",
-      description:
-        "Prints each request, and replies with the next line of standard input, or, with --echo, with the request. " +
-        "Ends when no line is left to reply with.",
-      examples: [
-        "shoal rep --bind tcp://127.0.0.1:5559 --echo",
-        "printf 'yes\\nno\\n' | shoal rep --bind tcp://127.0.0.1:5559",
-      ],
+const byRoutingId = (): Routed => "routing id";
+const idOf = ({ routingId }: SocketSettings): { readonly routingId?: string } =>
+  routingId === undefined ? {} : { routingId };
+const prefixesOf = ({ subscribe }: SocketSettings): readonly string[] =>
+  subscribe === false ? [] : Array.isArray(subscribe) ? subscribe : [""];
+
+const COMMANDS: Readonly<Record<string, SocketCommand>> = {
+  pub: row<Publisher>({
+    summary: "send each line to every subscriber",
+    direction: "send",
+    description:
+      "Sends each line of standard input as a message to every subscriber of its topic. Waits for a first subscriber " +
+      "and for slow ones, so none misses a message after connecting.",
+    examples: [
+      "seq 100 | shoal pub --bind tcp://127.0.0.1:5556",
+      "echo 'weather|sunny' | shoal pub --multipart '|' --bind tcp://127.0.0.1:5556",
+    ],
+    open: (security) => new Publisher({ ...security, noDrop: true }),
+    async first({ socket, settings: { timeout = -1 }, stop }) {
+      try {
+        await socket.waitForSubscribers({ timeout, signal: stop.forced });
+      } catch (error) {
+        throw waitFailed(error, `no subscriber connected within ${timeout} ms`);
+      }
     },
-    (settings) =>
-      runSocket(settings, {
-        name: "rep",
-        open: (security) => new Reply({ ...security, ...routingIdOf(settings) }),
-        run: (session) => answer(session, settings.echo === true),
+  }),
+  sub: row<Subscriber>({
+    summary: "print the messages of publishers",
+    direction: "receive",
+    description: "Prints the messages of its publishers, one per line.",
+    examples: [
+      "shoal sub --connect tcp://127.0.0.1:5556",
+      "shoal sub --connect tcp://127.0.0.1:5556 --subscribe weather --multipart '|' --count 1",
+    ],
+    options: subscribe,
+    open(security, settings) {
+      const socket = new Subscriber(security);
+      socket.subscribe(...prefixesOf(settings));
+      return socket;
+    },
+  }),
+  xpub: row<XPublisher>({
+    summary: "like pub, and print the subscriptions",
+    description:
+      "Sends standard input like pub, and prints subscriptions: a byte 1 and the topic prefix for a new one, a byte 0 " +
+      "and the prefix when the last subscriber of it unsubscribes.",
+    examples: [
+      "seq 100 | shoal xpub --bind tcp://127.0.0.1:5556",
+      "shoal xpub --bind tcp://127.0.0.1:5556 --json --count 1 < /dev/null",
+    ],
+    open: (security) => new XPublisher({ ...security, noDrop: true }),
+    run(session) {
+      let onSubscription: () => void = () => undefined;
+      const subscribed = new Promise<void>((resolve) => {
+        onSubscription = resolve;
+      });
+      return converse(session, {
+        send: sendTo(session),
+        first: () => waitFor(session, subscribed, "no subscriber connected"),
+        onMessage: ([frame]) => {
+          if (frame?.[0] === SUBSCRIBE) onSubscription();
+        },
+      });
+    },
+  }),
+  xsub: row<XSubscriber>({
+    summary: "like sub, and send lines to the publishers",
+    description:
+      "Prints the messages of its publishers, and sends each line of standard input to them as a message. A line that " +
+      "begins with a byte 1 subscribes to the rest of it; with a byte 0 it unsubscribes.",
+    examples: [
+      "shoal xsub --connect tcp://127.0.0.1:5556 --subscribe weather",
+      "printf '\\001weather\\n' | shoal xsub --no-subscribe --connect tcp://127.0.0.1:5556",
+    ],
+    options: (command) =>
+      subscribe(command).option("--no-subscribe", "no subscription except those in standard input"),
+    open: (security) => new XSubscriber(security),
+    async run(session) {
+      for (const prefix of prefixesOf(session.settings))
+        await session.socket.send(Buffer.concat([Buffer.of(SUBSCRIBE), Buffer.from(prefix)]));
+      const ending = await converse(session, { send: sendTo(session), endsWithInput: false });
+      return session.input.taken > 0 ? ending : "received";
+    },
+  }),
+  push: row<Push>({
+    summary: "send each line to one of the pull peers, in turn",
+    direction: "send",
+    description:
+      "Sends each line of standard input as a message to one of its pull peers, in turn. Waits for a peer, and ends when " +
+      "everything is delivered.",
+    examples: [
+      "seq 100 | shoal push --bind tcp://127.0.0.1:5557",
+      "shoal push --raw --connect tcp://127.0.0.1:5558 < picture.png",
+    ],
+    open: (security) => new Push(security),
+  }),
+  pull: row<Pull>({
+    summary: "print the messages of push peers",
+    direction: "receive",
+    description: "Prints the messages of its push peers, one per line; the peers take turns.",
+    examples: [
+      "shoal pull --connect tcp://127.0.0.1:5557",
+      "shoal pull --raw --count 1 --bind tcp://127.0.0.1:5558 > picture.png",
+    ],
+    open: (security) => new Pull(security),
+  }),
+  req: row<Request>({
+    summary: "send each line as a request, and print each reply",
+    description:
+      "Sends each line of standard input as a request, after the reply to the one before it, and prints the " +
+      "replies in that order.",
+    examples: [
+      "echo hello | shoal req --connect tcp://127.0.0.1:5559",
+      "shoal req --connect tcp://127.0.0.1:5559 --timeout 2000 < questions.txt",
+    ],
+    options: routingId,
+    open: (security, settings) => new Request({ ...security, ...idOf(settings) }),
+    run: ask,
+  }),
+  rep: row<Reply>({
+    summary: "print each request, and reply with the next line",
+    description:
+      "Prints each request, and replies with the next line of standard input, with the output of a program (--exec), or with " +
+      "the request (--echo). Ends when no line is left to reply with. A program that fails is logged, and its reply is empty.",
+    examples: [
+      "shoal rep --bind tcp://127.0.0.1:5559 --echo",
+      "shoal rep --bind tcp://127.0.0.1:5559 --exec 'tr a-z A-Z'",
+      "printf 'yes\\nno\\n' | shoal rep --bind tcp://127.0.0.1:5559",
+    ],
+    options: (command) => addAnswerOptions(routingId(command)),
+    open: (security, settings) => new Reply({ ...security, ...idOf(settings) }),
+    run: answer,
+  }),
+  dealer: row<Dealer>({
+    summary: "send lines to peers in turn, and print their messages",
+    description:
+      "Sends standard input to its peers in turn, and prints their messages, both at once. A rep peer expects an " +
+      "empty frame before the message.",
+    examples: [
+      "printf 'a\\nb\\n' | shoal dealer --count 2 --connect tcp://127.0.0.1:5560",
+      "echo '|hello' | shoal dealer --multipart '|' --count 1 --connect tcp://127.0.0.1:5559",
+    ],
+    options: routingId,
+    open: (security, settings) => new Dealer({ ...security, ...idOf(settings) }),
+  }),
+  router: row<Router>({
+    summary: "send to each peer by its routing id",
+    description:
+      "Prints each message as ROUTING-ID MESSAGE, and sends lines of that form to the peers they name, both at once. A " +
+      "routing id that is not printable text is written as 0x and hexadecimal digits.",
+    examples: [
+      "shoal router --bind tcp://127.0.0.1:5560",
+      "echo 'alice hello' | shoal router --bind tcp://127.0.0.1:5560",
+    ],
+    options: routingId,
+    routed: byRoutingId,
+    open: (security, settings) => new Router({ ...security, ...idOf(settings), mandatory: true }),
+    run: (session) =>
+      converse(session, {
+        send: sendRouted(session),
+        first: () => waitFor(session, session.peers.seen, "no peer connected"),
       }),
-  );
-  rep.option("--echo", "reply with the request");
-  addRoutingId(rep);
+  }),
+  pair: row<Pair>({
+    summary: "send to and receive from one peer",
+    description: "Sends standard input to the one peer, and prints its messages, both at once.",
+    examples: [
+      "shoal pair --bind tcp://127.0.0.1:5561",
+      "echo hello | shoal pair --connect tcp://127.0.0.1:5561",
+    ],
+    open: (security) => new Pair(security),
+  }),
+  client: row<Client>({
+    summary: "send lines to servers in turn, and print their messages",
+    description:
+      "Sends standard input to its servers in turn, and prints their messages, both at once. Draft.",
+    examples: ["echo hello | shoal client --connect tcp://127.0.0.1:5562"],
+    open: (security) => new Client(security),
+  }),
+  server: row<Server>({
+    summary: "send to each client by its routing id",
+    description:
+      "Prints each message as ROUTING-ID MESSAGE, and sends lines of that form to the clients they name, both at once; or, " +
+      "with --echo or --exec, answers each message. A routing id is a number that the server makes up for each " +
+      "connection. Draft.",
+    examples: [
+      "shoal server --bind tcp://127.0.0.1:5562 --echo",
+      "shoal server --bind tcp://127.0.0.1:5562 --count 1 < /dev/null",
+    ],
+    options: addAnswerOptions,
+    routed: byRoutingId,
+    open: (security) => new Server(security),
+    run(session) {
+      const { socket, settings } = session;
+      const frames = withFrames(session, {
+        send: ([id, body], options) =>
+          socket.send(body as Buffer, { ...options, routingId: numberOf(id as Buffer, session) }),
+        receive: async (options) => framesOf(await socket.receive(options)),
+        receiveMany: async (options) => (await socket.receiveMany(options)).map(framesOf),
+      });
+      if (settings.echo === true || settings.exec !== undefined) return answer(frames, 1);
+      return converse(frames, {
+        send: sendRouted(frames),
+        first: () => waitFor(session, session.peers.seen, "no client connected"),
+      });
+    },
+  }),
+  radio: row<Radio>({
+    summary: "send each line to everyone in its group",
+    direction: "send",
+    description:
+      "Sends each line of standard input, GROUP MESSAGE, to every dish that joined the group; with --group each line is a " +
+      "message to that group. Waits for a first dish to join, and for slow ones, so none misses a message after that. Draft.",
+    examples: [
+      "echo 'weather sunny' | shoal radio --bind tcp://127.0.0.1:5563",
+      "seq 100 | shoal radio --group numbers --bind tcp://127.0.0.1:5563",
+    ],
+    options: (command) => command.addOption(repeatable("--group <NAME>", "the group of every line")),
+    routed: ({ group }) => (group === undefined ? "group" : undefined),
+    open(security, { group = [] }) {
+      if (group.length > 1) throw new UsageError("--group: a radio sends its lines to one group");
+      return new Radio({ ...security, noDrop: true });
+    },
+    async run(session) {
+      const { socket, settings, peers } = session;
+      const [group] = settings.group ?? [];
+      // The engine libzmq does not report who joins, and over datagrams nobody does.
+      const joined =
+        socket.context.engine === "libzmq" || settings.connect.some((endpoint) => endpoint.startsWith("udp:"))
+          ? peers.seen
+          : new Promise<void>((resolve) => socket.events.once("subscribe", () => resolve()));
+      const frames = withFrames(session, {
+        send(given, options) {
+          const [to, body] = group === undefined ? given : [group, given[0]];
+          return socket.send(body as Buffer, { ...options, group: to as Buffer | string });
+        },
+      });
+      await sendAll(frames, sendTo(frames), () => waitFor(session, joined, "no dish joined"), settings.count);
+      return "complete";
+    },
+  }),
+  dish: row<Dish>({
+    summary: "print the messages of groups",
+    direction: "receive",
+    description: "Prints the messages of the groups it joins, one per line, as GROUP MESSAGE. Draft.",
+    examples: ["shoal dish --group weather --group numbers --connect tcp://127.0.0.1:5563"],
+    options: (command) => command.addOption(repeatable("--group <NAME>", "a group to join (repeatable)")),
+    routed: () => "group",
+    open(security, { group }) {
+      if (group === undefined) throw new UsageError("--group is missing: a dish joins one group or more");
+      const dish = new Dish(security);
+      dish.join(...group);
+      return dish;
+    },
+    run: (session) =>
+      receiveLines(
+        withFrames(session, {
+          receiveMany: async (options) =>
+            (await session.socket.receiveMany(options)).map(([body, { group }]) => [group, body]),
+        }),
+      ),
+  }),
+  scatter: row<Scatter>({
+    summary: "send each line to one of the gather peers, in turn",
+    direction: "send",
+    description:
+      "Sends each line of standard input to one of its gather peers, in turn, as push does. Draft.",
+    examples: ["seq 100 | shoal scatter --bind tcp://127.0.0.1:5564"],
+    open: (security) => new Scatter(security),
+  }),
+  gather: row<Gather>({
+    summary: "print the messages of scatter peers",
+    direction: "receive",
+    description: "Prints the messages of its scatter peers, one per line, as pull does. Draft.",
+    examples: ["shoal gather --connect tcp://127.0.0.1:5564"],
+    open: (security) => new Gather(security),
+  }),
+};
+
+/** The help of shared options of a command whose messages go one way. */
+const HELP = {
+  send: {
+    timeout: "fail when no peer comes within MS",
+    raw: "all of the input is one message",
+  },
+  receive: {
+    timeout: "fail when no message comes within MS",
+    raw: "print the bytes of messages, with no line feed after each",
+  },
+};
+
+/** @param names of commands, in the order of the help */
+export function addSocketCommands(program: Command, names: string): void {
+  const isDraft = names === DRAFT_NAMES;
+  for (const name of names.split(" ")) {
+    const { summary, description, examples, direction, options, routed, open, first, run } = COMMANDS[
+      name
+    ] as SocketCommand;
+    const command = addCommand(program, { name, summary, description, examples });
+    const help = direction === undefined ? {} : HELP[direction];
+    addSharedOptions(command, ["bind", "connect", "count", "timeout"], help);
+    if (!isDraft) addSharedOptions(command, ["multipart"]); // A message of a draft socket has one frame.
+    addSharedOptions(command, ["json", "raw"], help);
+    addClusterOptions(addSecurityOptions(command));
+    options?.(command);
+    const usual = async (session: Session<Frames>): Promise<Ending> => {
+      if (direction === "receive") return receiveLines(session);
+      const before = async () => first?.(session);
+      if (direction === undefined) return converse(session, { send: sendTo(session), first: before });
+      await sendAll(session, sendTo(session), before, session.settings.count);
+      return "complete";
+    };
+    command.action((given: Given<SocketSettings>) => {
+      const address = routed?.(given);
+      const frames = isDraft ? (address === undefined ? 1 : 2) : undefined;
+      return runSocket(given, { name, routed: address, frames, open, run: run ?? usual });
+    });
+  }
+}
+
+async function receiveLines(session: Session<Frames>): Promise<Ending> {
+  await receiveAll(session, { until: session.stop.requested, max: session.settings.count });
+  return "received";
+}
+
+/** The same session, with a socket whose messages are frames. */
+function withFrames(
+  session: Session<Socket>,
+  calls: Partial<Pick<Frames, "send" | "receive" | "receiveMany">>,
+): Session<Frames> {
+  return { ...session, socket: calls as Frames };
+}
+
+function framesOf([body, { routingId }]: readonly [Buffer, { readonly routingId: number }]): Buffer[] {
+  return [Buffer.from(`${routingId}`), body];
+}
+
+function numberOf(word: Buffer, { input }: Session<Server>): number {
+  const id = Number(word.toString("latin1"));
+  if (Number.isInteger(id) && id >= 1 && id <= 0xffff_ffff) return id;
+  throw new Failure(`line ${input.taken}: a server's routing id is a whole number from 1 to 4294967295`);
 }
 
 async function ask(session: Session<Request>): Promise<Ending> {
@@ -316,23 +434,26 @@ async function ask(session: Session<Request>): Promise<Ending> {
 }
 
 /**
- * The next reply is read while the request is awaited, so the end of the input is known before a request is received that
- * could not be answered.
+ * Answers requests with lines of the input, with themselves, or by a program. The next line is read while the request is
+ * awaited, so the end of the input is known before a request is received that could not be answered.
+ *
+ * @param addressed frames of a message that are its address
  */
-async function answer(session: Session<Reply>, echo: boolean): Promise<Ending> {
+async function answer(session: Session<Frames>, addressed = 0): Promise<Ending> {
   const { socket, settings, stop, input, output, log } = session;
-  const { count = Number.POSITIVE_INFINITY, timeout = -1 } = settings;
-  const replies = input.messages();
-  for (let answered = 0; answered < count && !stop.requested.aborted; answered++) {
-    const noReply = new AbortController();
-    const next = echo ? undefined : replies.next();
+  const { count = Number.POSITIVE_INFINITY, timeout = -1, echo, exec } = settings;
+  const answerOf = echo === true || exec !== undefined ? answerer(settings) : undefined;
+  const lines = input.messages();
+  for (let answered = 0; answered < count && !stop.requested.aborted && !output.gone; answered++) {
+    const noLine = new AbortController();
+    const next = answerOf === undefined ? lines.next() : undefined;
     next?.then(
-      ({ done }) => done && noReply.abort(),
-      () => noReply.abort(),
+      ({ done }) => done && noLine.abort(),
+      () => noLine.abort(),
     );
     let request: Buffer[];
     try {
-      const signal = AbortSignal.any([stop.requested, noReply.signal]);
+      const signal = AbortSignal.any([stop.requested, noLine.signal]);
       request = await socket.receive({ timeout, signal });
     } catch (error) {
       if (!hasCode(error, "ABORT_ERR")) throw waitFailed(error, `no request came within ${timeout} ms`);
@@ -341,118 +462,37 @@ async function answer(session: Session<Reply>, echo: boolean): Promise<Ending> {
       break;
     }
     await output.print([request]);
-    const reply = next === undefined ? request : (await next).value;
+    const [address, body] = [request.slice(0, addressed), request.slice(addressed)];
+    const reply =
+      answerOf === undefined
+        ? (await next)?.value
+        : await Promise.resolve(answerOf(body, { signal: stop.forced })).catch((error: unknown) => {
+            if (!hasCode(error, "ABORT_ERR")) log.warn(`a request failed: ${describe(error)}`);
+            return [Buffer.alloc(0)];
+          });
     if (reply === undefined) {
       const why = stop.requested.aborted ? "stopped" : "standard input ended";
       throw new Failure(`${why}: a request is left without a reply`);
     }
     try {
       // Also when the command was forced to stop while it printed the request: there is room for the reply as a rule.
-      await socket.send(reply, stop.forced.aborted ? { timeout: 0 } : { timeout, signal: stop.forced });
+      const wait = stop.forced.aborted ? { timeout: 0 } : { timeout, signal: stop.forced };
+      await socket.send([...address, ...[reply].flat()], wait);
     } catch (error) {
-      throw waitFailed(error, "there was no room for a reply");
+      // One client of a server that left, or does not read, does not hold up the others.
+      const isItsOwn = hasCode(error, "EHOSTUNREACH") || hasCode(error, "EAGAIN");
+      if (addressed === 0 || !isItsOwn) throw waitFailed(error, "there was no room for a reply");
+      log.warn(`no answer to ${quoted(String(address[0]))}: ${describe(error)}`);
     }
   }
   return "complete";
 }
 
-// shoal dealer, router, pair: sending and receiving at once.
-
-/** How long a line for an absent peer waits for it to connect, in ms. */
-const PEER_GRACE = 1_000;
-/** Between two attempts to reach a peer that is absent or full, in ms. */
-const RETRY = 10;
-
-/** Settings of sockets that have a routing id. */
-interface RoutedSettings extends Settings {
-  readonly routingId?: string;
-}
-
-/** The routing id as a socket option. */
-function routingIdOf({ routingId }: Pick<RoutedSettings, "routingId">): RoutingIdOptions {
-  return routingId === undefined ? {} : { routingId };
-}
-
-/** Adds `--routing-id` to a command. */
-function addRoutingId(command: Command): void {
-  command.option("--routing-id <ID>", "the routing id by which a router addresses this end");
-}
-
-function addTwoWayCommands(program: Command): void {
-  addRoutingId(
-    addSocketCommand<RoutedSettings>(
-      program,
-      {
-        name: "dealer",
-        summary: "send lines to peers in turn, and print their messages",
-        description:
-          "Sends standard input to its peers in turn, and prints their messages, both at once. A rep peer expects an " +
-          "empty frame before the message.",
-        examples: [
-          "printf 'a\\nb\\n' | shoal dealer --count 2 --connect tcp://127.0.0.1:5560",
-          "echo '|hello' | shoal dealer --multipart '|' --count 1 --connect tcp://127.0.0.1:5559",
-        ],
-      },
-      (settings) =>
-        runSocket(settings, {
-          name: "dealer",
-          open: (security) => new Dealer({ ...security, ...routingIdOf(settings) }),
-          run: (session) => converse(session, { send: sendTo(session) }),
-        }),
-    ),
-  );
-  addRoutingId(
-    addSocketCommand<RoutedSettings>(
-      program,
-      {
-        name: "router",
-        summary: "send to each peer by its routing id",
-        description:
-          "Prints each message as ROUTING-ID MESSAGE, and sends lines of that form to the peers they name, both at once. A " +
-          "routing id that is not printable text is written as 0x and hexadecimal digits.",
-        examples: [
-          "shoal router --bind tcp://127.0.0.1:5560",
-          "echo 'alice hello' | shoal router --bind tcp://127.0.0.1:5560",
-        ],
-      },
-      (settings) =>
-        runSocket(settings, {
-          name: "router",
-          routed: "routing id",
-          open: (security) => new Router({ ...security, ...routingIdOf(settings), mandatory: true }),
-          run: (session) =>
-            converse(session, {
-              send: sendRouted(session),
-              first: () => waitFor(session, session.peers.seen, "no peer connected"),
-            }),
-        }),
-    ),
-  );
-  addSocketCommand(
-    program,
-    {
-      name: "pair",
-      summary: "send to and receive from one peer",
-      description: "Sends standard input to the one peer, and prints its messages, both at once.",
-      examples: [
-        "shoal pair --bind tcp://127.0.0.1:5561",
-        "echo hello | shoal pair --connect tcp://127.0.0.1:5561",
-      ],
-    },
-    (settings) =>
-      runSocket(settings, {
-        name: "pair",
-        open: (security) => new Pair(security),
-        run: (session) => converse(session, { send: sendTo(session) }),
-      }),
-  );
-}
-
 /**
- * The `send` of a router or server: waits for a peer that is full, and up to PEER_GRACE for one that is absent; then it skips the line, so
- * that one lost peer does not hold up the others.
+ * Sends for a router or server: waits for a peer that is full, and up to PEER_GRACE for one that is absent; then it skips the
+ * line, so that one lost peer does not hold up the others.
  */
-export function sendRouted(session: Session<Socket & { send(frames: Buffer[]): Promise<void> }>): Send {
+function sendRouted(session: Session<Socket & { send(frames: Buffer[]): Promise<void> }>): Send {
   const { socket, settings, stop, log, input } = session;
   const room = settings.timeout ?? Number.POSITIVE_INFINITY;
   const grace = Math.min(room, PEER_GRACE);

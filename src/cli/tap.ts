@@ -9,13 +9,12 @@ import { EspressoListener, type EspressoRecord } from "../patterns/espresso/list
 import { addClusterOptions, type ClusterSettings } from "./cluster-options.js";
 import { watchPeers, withEndpoints } from "./endpoints.js";
 import { asUsage, Failure, hasCode, UsageError } from "./failure.js";
-import type { Format } from "./format.js";
 import { Log } from "./log.js";
 import { addOperationOptions, type OperationSettings, openMetrics } from "./operation.js";
 import { addCommand, checkSettings, defined, type Given, repeatable, wholeNumber } from "./options.js";
-import { Output } from "./output.js";
-import { addClientSecurityOptions, clientSecurityOptions } from "./security.js";
-import { Stop } from "./stop.js";
+import { LINES, type Output, printing } from "./output.js";
+import { addSecurityOptions, clientSecurityOptions } from "./security.js";
+import type { Stop } from "./stop.js";
 
 /** Records printed at once. */
 const BATCH = 1_000;
@@ -60,8 +59,8 @@ export function addTapCommand(program: Command): void {
     .option("--json", 'JSON lines: {"time","from","size","frames",…}')
     .option("--count <N>", "stop after N messages", wholeNumber(1))
     .option("--timeout <MS>", "fail when no message comes within MS", wholeNumber(0));
-  addClientSecurityOptions(addOperationOptions(addClusterOptions(command))).action((settings: TapSettings) =>
-    tap(settings),
+  addSecurityOptions(addOperationOptions(addClusterOptions(command)), "connect").action(
+    (settings: TapSettings) => tap(settings),
   );
 }
 
@@ -110,22 +109,17 @@ async function print(
     await listener.close();
     throw error;
   });
-  const stop = new Stop().listen();
-  const output = new Output(LINES, stop.forced, stop.request);
   // It uses only the events.
   const peers = watchPeers({ events: listener.events } as unknown as Socket, settings, log);
   try {
-    await Promise.race([listen(listener, settings, { output, stop, log }), peers.refused]);
-    const printed = await output.flush();
-    if (output.failure !== undefined) throw output.failure;
-    if (!printed) throw new Failure("stopped before every message was printed");
+    await printing(LINES, (output, stop) =>
+      Promise.race([listen(listener, settings, { output, stop, log }), peers.refused]),
+    );
     const { delivered, missed } = listener.stats();
     log.debug(`${delivered} message${delivered === 1 ? "" : "s"}, ${missed} missed`);
   } finally {
     await listener.close();
-    await output.flush();
     await pages?.close();
-    stop.dispose();
   }
 }
 
@@ -171,13 +165,6 @@ async function listen(
   }
   if (missed > 0) log.warn(`missed ${missed} messages`);
 }
-
-/** Formatted lines. */
-const LINES: Format = {
-  whole: false,
-  parse: (bytes) => [bytes],
-  print: (frames, pieces) => void pieces.push(...frames),
-};
 
 function codecOf(decoder: Decoder): Codec<unknown> {
   switch (decoder) {

@@ -9,8 +9,7 @@ import { describe, Failure, UsageError } from "./failure.js";
 import { bytesToJson } from "./format.js";
 import { Log } from "./log.js";
 import { addCommand, addGroup, wholeNumber } from "./options.js";
-import { LineOutput } from "./output.js";
-import { Stop } from "./stop.js";
+import { LINES, printing } from "./output.js";
 import { printable } from "./terminal.js";
 
 interface ListSettings {
@@ -82,24 +81,16 @@ export function addTitanicCommand(program: Command): void {
 }
 
 async function list(directory: string, { json = false }: ListSettings): Promise<void> {
-  const stop = new Stop().listen();
-  const output = new LineOutput(stop.forced, stop.request);
   const lineOf = json ? jsonOf : textOf;
-  try {
-    await using(directory, async (store) => {
+  await printing(LINES, (output, stop) =>
+    using(directory, async (store) => {
       for await (const letter of letters(store)) {
         await output.write(`${lineOf(letter)}\n`);
         if (output.gone) return;
         if (stop.requested.aborted) throw new Failure("stopped before all letters were printed");
       }
-    });
-    const printed = await output.flush();
-    if (output.failure !== undefined) throw output.failure;
-    if (!printed) throw new Failure("stopped before all letters were printed");
-  } finally {
-    output.dispose();
-    stop.dispose();
-  }
+    }),
+  );
 }
 
 function jsonOf({ uuid, service, body, attempts, reason, died, expires }: TitanicStoredDeadLetter): string {

@@ -4,9 +4,8 @@ import type { WriteStream } from "node:tty";
 import type { Command } from "commander";
 import { Failure } from "./failure.js";
 import { addCommand, seconds } from "./options.js";
-import { LineOutput } from "./output.js";
-import { addClientSecurityOptions, clientSecurityOptions, type SecuritySettings } from "./security.js";
-import { Stop } from "./stop.js";
+import { LINES, printing } from "./output.js";
+import { addSecurityOptions, clientSecurityOptions, type SecuritySettings } from "./security.js";
 import { terminal } from "./terminal.js";
 
 /** The default interval of the readings, in s. */
@@ -47,7 +46,7 @@ export function addTopCommand(program: Command): void {
     )
     .option("--once", "print the rates of one interval and end; exit code 1 if an address does not answer")
     .option("--json", "JSON lines, one per address and reading");
-  addClientSecurityOptions(command).action((addresses: string[], settings: TopSettings) =>
+  addSecurityOptions(command, "connect").action((addresses: string[], settings: TopSettings) =>
     top(addresses, settings),
   );
 }
@@ -64,33 +63,30 @@ async function top(texts: readonly string[], settings: TopSettings): Promise<voi
   const stdout = terminal().stdout as WriteStream;
   const isTable = settings.json !== true && stdout.isTTY;
   const watches: InstanceType<typeof Watch>[] = [];
-  const stop = new Stop().listen();
-  const output = new LineOutput(stop.forced, stop.request);
-  const { requested: signal } = stop;
   try {
     for (const text of texts) watches.push(new Watch(text, await openAddress(text, security)));
-    for (let readings = 1; !signal.aborted; readings++) {
-      const begin = performance.now();
-      const addresses = await Promise.all(watches.map((watch) => watch.look(timeout, signal)));
-      if (signal.aborted) break;
-      const last = once && readings === 2;
-      if (!once || last) {
-        const view = { time: Date.now(), interval, addresses };
-        const linesOf = settings.json === true ? views.jsonLines : views.plainLines;
-        const lines = isTable ? views.tableLines(view, stdout.columns, stdout.hasColors()) : linesOf(view);
-        const shown = isTable && !once ? lines.slice(0, stdout.rows - 1) : lines;
-        await output.write(`${isTable && !once ? CLEAR : ""}${shown.map((line) => `${line}\n`).join("")}`);
+    await printing(LINES, async (output, { requested: signal }) => {
+      for (let readings = 1; !signal.aborted; readings++) {
+        const begin = performance.now();
+        const addresses = await Promise.all(watches.map((watch) => watch.look(timeout, signal)));
+        if (signal.aborted) return;
+        const last = once && readings === 2;
+        if (!once || last) {
+          const view = { time: Date.now(), interval, addresses };
+          const linesOf = settings.json === true ? views.jsonLines : views.plainLines;
+          const lines = isTable ? views.tableLines(view, stdout.columns, stdout.hasColors()) : linesOf(view);
+          const shown = isTable && !once ? lines.slice(0, stdout.rows - 1) : lines;
+          await output.write(`${isTable && !once ? CLEAR : ""}${shown.map((line) => `${line}\n`).join("")}`);
+        }
+        if (last) {
+          if (addresses.some(({ up }) => !up)) throw new Failure("not every address answers");
+          return;
+        }
+        const left = Math.max(0, interval * 1_000 - (performance.now() - begin));
+        await sleep(left, undefined, { signal }).catch(() => undefined); // Aborted: the loop ends.
       }
-      if (last) {
-        if (addresses.some(({ up }) => !up)) throw new Failure("not every address answers");
-        return;
-      }
-      const left = Math.max(0, interval * 1_000 - (performance.now() - begin));
-      await sleep(left, undefined, { signal }).catch(() => undefined); // Aborted: the loop ends.
-    }
+    });
   } finally {
     await Promise.all(watches.map((watch) => watch.close()));
-    output.dispose();
-    stop.dispose();
   }
 }

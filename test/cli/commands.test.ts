@@ -114,6 +114,16 @@ describe("req and rep", () => {
     expect(code).toBe(0);
   });
 
+  test("rep answers by a program; one that fails is logged, and its reply is empty", async () => {
+    const endpoint = ipc();
+    const rep = startWithout("rep", "--bind", endpoint, "--exec", "grep good", "--count", "2");
+    const req = await run("good\nbad\n", "req", "--connect", endpoint);
+    expect(req.stdout.toString()).toBe("good\n\n\n");
+    const { code, stdout, stderr } = await rep.ended;
+    expect([code, stdout.toString()]).toEqual([0, "good\nbad\n"]);
+    expect(stderr).toMatch(/ warn shoal rep: a request failed: exit status 1\n/);
+  });
+
   test("rep answers with the lines of its input, and ends with them", async () => {
     const endpoint = ipc();
     const rep = start("rep", "--bind", endpoint).end("yes\nno\n");

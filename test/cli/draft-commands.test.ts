@@ -57,7 +57,7 @@ describe("client and server", () => {
     const endpoint = ipc();
     const refused = await run("a|b\n", "client", "--connect", endpoint, "--multipart", "|");
     expect(refused.code).toBe(2);
-    expect(refused.stderr.toString()).toContain("a message of shoal client has one frame");
+    expect(refused.stderr.toString()).toContain("unknown option '--multipart'");
     const server = new Server();
     await server.bind(endpoint);
     const two = await run('{"frames":["a","b"]}\n', "client", "--connect", endpoint, "--json");

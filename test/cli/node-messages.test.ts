@@ -202,7 +202,7 @@ describe("a node that fails while shoal node pub reads", () => {
           return { ...answer };
         },
         connection: new AbortController().signal,
-        output: new LineOutput(new AbortController().signal, () => undefined),
+        output: new LineOutput(new Stop()),
       }),
     ).then(
       () => "published",

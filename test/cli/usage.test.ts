@@ -99,7 +99,7 @@ describe("bad usage is one line and exit code 2", () => {
     ],
     [
       "a long pair, cut",
-      /expects KEY=VALUE; got "x{60}…"/,
+      /--prop expects K=V; got "x{60}…"/,
       ["node", "start", "--name", "a", "--prop", "x".repeat(300)],
     ],
     ["a long endpoint, cut", /Endpoint "tcp:\/\/x{54}…":/, ["push", "--connect", `tcp://${"x".repeat(300)}`]],
