@@ -3,7 +3,7 @@
  *
  *   ready ──> joined for each member ──> suspect, lost, back, left, removed, conflict, minority, healed …
  *
- * With --json a line is an object with `event` and `name`; `group` where it is about a ZRE group.
+ * A line begins with its time. With --json it is an object with `event`, `name` and `time`; `group` where it is about a ZRE group.
  */
 import type { ClusterEvent } from "../cluster/index.js";
 import { printable } from "./terminal.js";
@@ -130,7 +130,8 @@ export class NodeLines {
     });
   }
 
-  #write(line: NodeLine): void {
+  #write(change: NodeLine): void {
+    const line = { ...change, time: new Date().toISOString() };
     this.#print(this.#json ? JSON.stringify(line) : lineText(line));
     if (line.event !== "ready") this.#note?.(line);
   }
@@ -143,13 +144,17 @@ function whoOf({ id, name }: LineMember): { name: string; host?: string; id: str
 }
 
 /** A line as text. */
-export function lineText({ event, name, host, group, reason, frames, address }: NodeLine): string {
+export function lineText({ time, ...line }: NodeLine): string {
+  return printable(`${typeof time === "string" ? `${time} ` : ""}${wordsOf(line as NodeLine)}`);
+}
+
+function wordsOf({ event, name, host, group, reason, frames, address }: NodeLine): string {
   const who = host === undefined ? name : `${name}@${host}`;
-  if (event === "ready") return printable(`${who} is ready${address === undefined ? "" : ` at ${address}`}`);
+  if (event === "ready") return `${who} is ready${address === undefined ? "" : ` at ${address}`}`;
   const words = [who, WORDS[event] ?? event];
   if (group !== undefined) words.push(event === "shout" ? `to ${group}:` : String(group));
   else if (event === "whisper") words[1] += ":";
   if (reason !== undefined) words.push(`(${reason})`);
   if (Array.isArray(frames)) words.push(frames.join(" "));
-  return printable(words.join(" "));
+  return words.join(" ");
 }
