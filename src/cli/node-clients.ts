@@ -1,4 +1,4 @@
-/** Programs that are no nodes: the discovery server that `shoal node start` runs for them, from flags or from a configuration. */
+/** The discovery server that `shoal node start` runs for programs that are not nodes. */
 import { resolve } from "node:path";
 import {
   type ClusterListenerTls,
@@ -13,19 +13,7 @@ import { parseListenAddress } from "../core/http-server.js";
 import { asUsage, UsageError } from "./failure.js";
 import { readUsersFile } from "./key-file.js";
 import type { Log } from "./log.js";
-import { type PemFiles, tlsOfNames } from "./node-tls.js";
 import { keysFrom } from "./security.js";
-
-/** Flags of `node start`. */
-export interface ClientsFlags {
-  readonly clients?: string;
-  readonly clientsHttp?: string;
-  readonly clientsUsers?: string;
-  readonly clientsPort?: number;
-  readonly clientsTlsCert?: string;
-  readonly clientsTlsKey?: string;
-  readonly clientsTlsCa?: string;
-}
 
 /** The key `clients` of a configuration, valid by its schema. */
 export interface ClientsValues {
@@ -44,52 +32,6 @@ export interface ClientsValues {
 }
 
 const PROVIDERS = { ec2: ec2Addresses, openstack: openStackAddresses };
-
-/**
- * @param files that remember the certificate
- * @returns `undefined` without such flags
- * @throws UsageError
- */
-export async function clientsOfFlags(
-  flags: ClientsFlags,
-  files: PemFiles,
-): Promise<DiscoveryServerOptions | undefined> {
-  const { clients: endpoint, clientsHttp: http, clientsUsers: usersFile, clientsPort: port } = flags;
-  const tls = await clientsTlsOf(flags, files);
-  if (endpoint === undefined && http === undefined) {
-    if (usersFile === undefined && port === undefined && tls === undefined) return undefined;
-    throw new UsageError(
-      "--clients-users, --clients-port and --clients-tls-cert go with --clients EP or --clients-http HOST:PORT",
-    );
-  }
-  if (usersFile === undefined) throw new UsageError("--clients needs --clients-users FILE: who may ask");
-  if (endpoint !== undefined && !/^(?:tcp|tls):\/\//.test(endpoint))
-    throw new UsageError(`--clients: expected tcp://HOST:PORT or tls://HOST:PORT; got ${endpoint}`);
-  if (endpoint?.startsWith("tls://") === true && tls === undefined)
-    throw new UsageError(`--clients ${endpoint} needs --clients-tls-cert FILE and --clients-tls-key FILE`);
-  return clientsOf(
-    {
-      usersFile,
-      ...(endpoint === undefined ? {} : { endpoint }),
-      ...(http === undefined ? {} : { http }),
-      ...(port === undefined ? {} : { port }),
-    },
-    ".",
-    tls,
-  );
-}
-
-/** @returns `undefined` without such flags @throws UsageError */
-export async function clientsTlsOf(
-  flags: ClientsFlags,
-  files: PemFiles,
-): Promise<ClusterListenerTls | undefined> {
-  const { clientsTlsCert: cert, clientsTlsKey: key, clientsTlsCa: ca } = flags;
-  if (cert === undefined && key === undefined && ca === undefined) return undefined;
-  if (cert === undefined || key === undefined)
-    throw new UsageError("--clients-tls-cert and --clients-tls-key go together");
-  return tlsOfNames({ cert, key, ...(ca === undefined ? {} : { ca }) }, files, "--clients-tls-");
-}
 
 /**
  * @param folder that files are named from

@@ -1,7 +1,9 @@
 /**
- * A node's configuration from a file: read, checked as a whole, and compared with the one before.
+ * A node's configuration, from a file or from flags: checked as a whole, and compared with the one before.
  *
- *   text --YAML--> values --variables--> --schema--> --files, the library's own checks--> options
+ *   file --YAML--> values --variables--+
+ *                                      +--> --schema--> --files, the library's own checks--> options
+ *   flags ------------------> values --+
  */
 import { dirname, resolve } from "node:path";
 import {
@@ -15,23 +17,23 @@ import {
   type NodeKeys,
   parseDiscovery,
 } from "../cluster/index.js";
-import { type Environment, expand } from "../config/environment.js";
-import { ConfigurationError, hider, type NamedFileStates, otherThan, reasonOf } from "../config/file.js";
+import { type Environment, type Expanded, expand } from "../config/environment.js";
+import { ConfigurationError, hider, otherThan, reasonOf } from "../config/file.js";
 import type { Finding, Path } from "../config/problem.js";
 import { Source } from "../config/source.js";
 import { SchemaChecker } from "../config/validate.js";
 import { parseListenAddress } from "../core/http-server.js";
 import { checkEndpoint, knownSchemes } from "../core/schemes/schemes.js";
 import { readCertificate, ShoalError } from "../index.js";
-import { Failure } from "./failure.js";
+import { Failure, UsageError } from "./failure.js";
 import { readKeyFile, readPasswordFile } from "./key-file.js";
 import { type ClientsValues, clientsOf } from "./node-clients.js";
-import { LIVE_KEYS, nodeSchema } from "./node-schema.js";
+import { LIVE_KEYS, nodeFlags, nodeSchema, valuesOfFlags } from "./node-schema.js";
 import { type ControlSettings, controlSecurity } from "./node-service.js";
 import { type SessionsSettings, type SessionsValues, sessionsOf } from "./node-sessions.js";
 import { PemFiles, type TlsValues, tlsFrom } from "./node-tls.js";
 
-/** A file that is valid. */
+/** What is valid. */
 export interface NodeConfiguration {
   /** As it is written, with variables filled in and files read: what two of them are compared by. */
   readonly values: Readonly<Record<string, unknown>>;
@@ -42,24 +44,15 @@ export interface NodeConfiguration {
   readonly sessions: SessionsSettings | undefined;
   /** Addresses of `static:` sources. */
   readonly fixed: readonly string[];
-  /** What the files of certificates had. */
-  readonly files: NamedFileStates;
+  /** The files of certificates. */
+  readonly files: readonly string[];
 }
 
 const checker = new SchemaChecker(nodeSchema, {
   anyOf: "fits none of its forms",
   pattern: "a key, 40 characters of Z85",
   key: "a key",
-  elsewhere: (path, key) => (path.length === 0 ? ELSEWHERE[key] : undefined),
 });
-
-/** Keys that somebody may look for. */
-const ELSEWHERE: Readonly<Record<string, string | undefined>> = {
-  json: "it is an option of the command line",
-  log: "the log has options of the command line: --log-format, --log-level",
-  autoclean: "it is a number of the profile: profile: { autoclean: 300000 }",
-  autoheal: "it is a key of split: split: { autoheal: true }",
-};
 
 /** What a control socket can listen at. */
 const CONTROL_SCHEMES = knownSchemes().filter((scheme) => scheme !== "udp" && scheme !== "inproc");
@@ -80,6 +73,55 @@ export async function nodeConfigurationOf(
   const read = Source.read(file, text);
   if (!(read instanceof Source)) throw new ConfigurationError(read);
   const expanded = expand(read.value ?? {}, environment);
+  const { configuration, findings, files } = await checked(expanded, dirname(resolve(file)), source);
+  if (configuration !== undefined) return configuration;
+  const hide = hider(expanded);
+  const shown = findings.map((finding) => hide({ ...finding, message: keysInPlaceOfFlags(finding.message) }));
+  throw new ConfigurationError(read.problems(shown), files);
+}
+
+/**
+ * @param flags their values, as commander returns them
+ * @param source as of {@link nodeConfigurationOf}
+ * @throws UsageError for the first of what is wrong; Failure for a certificate that cannot be read
+ */
+export async function nodeConfigurationOfFlags(
+  flags: Readonly<Record<string, unknown>>,
+  source: ManualSource,
+): Promise<NodeConfiguration> {
+  const value = valuesOfFlags(flags);
+  if (value.name === undefined) throw new UsageError("expected --name N or --config FILE");
+  const expanded = { value, findings: [], filled: new Set<string>(), variables: new Map<string, string>() };
+  const { configuration, findings } = await checked(expanded, ".", source);
+  if (configuration !== undefined) return configuration;
+  const [{ path, message }] = findings as [Finding];
+  const missing = /^needs the key (\w+)$/.exec(message)?.[1];
+  const flag = flagOf(missing === undefined ? path : [...path, missing]);
+  throw new UsageError(
+    `${flag === undefined ? "" : `${flag}: `}${missing === undefined ? message : "it is missing; it goes with the others"}`,
+  );
+}
+
+/** The flag of a key, or of a key below or above it. */
+function flagOf(path: Path): string | undefined {
+  const keys = path.filter((part) => typeof part === "string").join(".");
+  const all = nodeFlags().map(({ path, option }) => ({ at: path.join("."), flag: option.long as string }));
+  const found =
+    all.find(({ at }) => at === keys) ??
+    all.find(({ at }) => at.startsWith(`${keys}.`) || keys.startsWith(`${at}.`));
+  return found?.flag;
+}
+
+/** @param folder that files are named from @returns the configuration, or what is wrong with it */
+async function checked(
+  expanded: Expanded,
+  folder: string,
+  source: ManualSource,
+): Promise<{
+  readonly configuration?: NodeConfiguration;
+  readonly findings: readonly Finding[];
+  readonly files: readonly string[];
+}> {
   const findings: Finding[] = [
     ...expanded.findings,
     ...otherThan(expanded.findings, checker.check(expanded)),
@@ -90,9 +132,8 @@ export async function nodeConfigurationOf(
   // Values of the wrong type are reported already, and would only confuse what follows.
   const faulty = new Set(findings.map(({ path }) => path[0]));
   const usable = Object.fromEntries(Object.entries(given).filter(([key]) => !faulty.has(key)));
-  const secrets = await secretsOf(usable, dirname(resolve(file)), findings);
+  const secrets = await secretsOf(usable, folder, findings);
   const discovery = discoveryOf(usable, source, findings);
-  const folder = dirname(resolve(file));
   const control = await controlOf(usable, folder, findings);
   const metrics = metricsOf(usable, findings);
   const pem = new PemFiles(folder);
@@ -107,27 +148,26 @@ export async function nodeConfigurationOf(
   } as ClusterNodeOptions;
   const clients = await discoveryServerOf(usable.clients, pem, folder, findings);
   const sessions = await sessionServerOf(usable.sessions, folder, findings);
+  if (usable.scope === "host" && usable.zre === true)
+    findings.push({ path: ["zre"], message: "ZRE goes to the link: expected the scope link, or none" });
   findings.push(...optionFindings({ ...options, scope: undefined, discovery: undefined }));
   // Each is right by itself: do they go together?
   const refusal = findings.length === 0 ? refusalOf(() => new ClusterNode(options)) : undefined;
   if (refusal !== undefined) findings.push({ path: pathOf(refusal, given), message: refusal });
-  if (findings.length > 0)
-    throw new ConfigurationError(read.problems(findings.map(hider(expanded))), pem.states);
+  const files = pem.names;
+  if (findings.length > 0) return { findings, files };
+  const values = {
+    ...usable,
+    ...secrets,
+    ...(tls === undefined ? {} : { tls }),
+    ...(listen === undefined ? {} : { listen }),
+    ...(clients?.tls === undefined ? {} : { [CLIENTS_TLS]: clients.tls }),
+  };
+  const { fixed } = discovery;
   return {
-    values: {
-      ...usable,
-      ...secrets,
-      ...(tls === undefined ? {} : { tls }),
-      ...(listen === undefined ? {} : { listen }),
-      ...(clients?.tls === undefined ? {} : { [CLIENTS_TLS]: clients.tls }),
-    },
-    options,
-    control,
-    metrics,
-    clients,
-    sessions,
-    fixed: discovery.fixed,
-    files: pem.states,
+    configuration: { values, options, control, metrics, clients, sessions, fixed, files },
+    findings,
+    files,
   };
 }
 
@@ -137,11 +177,12 @@ async function controlOf(
   folder: string,
   findings: Finding[],
 ): Promise<ControlSettings> {
-  const { control = true, controlCurveCertificate, controlKeys } = given;
+  const { control = true, controlPlain, controlCurveCertificate, controlKeys } = given;
   const settings: ControlSettings = {
     ...(control === true
       ? {}
       : { control: control === false ? false : [control as string | string[]].flat() }),
+    ...(typeof controlPlain === "string" ? { controlPlain } : {}),
     ...(typeof controlCurveCertificate === "string"
       ? { controlCurveCertificate: resolve(folder, controlCurveCertificate) }
       : {}),
@@ -159,8 +200,10 @@ async function controlOf(
   try {
     await controlSecurity(endpoints, settings);
   } catch (error) {
-    const message = keysInPlaceOfFlags((error as Error).message);
-    const key = ["controlKeys", "controlCurveCertificate"].find((name) => message.startsWith(name));
+    const { message } = error as Error;
+    const key = ["controlKeys", "controlPlain", "controlCurveCertificate"].find((name) =>
+      keysInPlaceOfFlags(message).startsWith(name),
+    );
     const read = error instanceof Failure ? "controlCurveCertificate" : "control";
     findings.push({ path: [key ?? read], message });
   }

@@ -1,10 +1,14 @@
 /**
- * The JSON Schema (draft-07, which editors know best) of a node's configuration: the keys are the options of `ClusterNode`, and what
- * `shoal node start` adds. What the library itself checks (addresses, sizes, splits) is left to it. Pure.
+ * The rows of a node's configuration: its options, as `ClusterNode` takes them, and what `shoal node start` adds. From a row come the
+ * JSON Schema (draft-07, which editors know best), the flag, its help, its completion and the tables of the documentation. The
+ * library itself checks addresses, sizes and splits.
  */
-
+import { Option } from "commander";
 import { PROFILES } from "../cluster/profiles.js";
 import type { Schema } from "../config/validate.js";
+import { quoted } from "../core/arguments.js";
+import { UsageError } from "./failure.js";
+import { repeatable, wholeNumber } from "./options.js";
 
 const text = (description: string, more: Schema = {}): Schema => ({
   type: "string",
@@ -12,6 +16,9 @@ const text = (description: string, more: Schema = {}): Schema => ({
   description,
   ...more,
 });
+/** A row that has a flag, too: `--tag <T>`. */
+const flagged = (flag: string, row: Schema): Schema => ({ flag, ...row });
+const file = (flag: string, description: string): Schema => flagged(`${flag} <FILE>`, text(description));
 const list = (description: string): Schema => ({ type: "array", description, items: { type: "string" } });
 /** One text, or a list of them. */
 const texts = (description: string, pattern?: string): Schema => ({
@@ -53,19 +60,28 @@ export const LIVE_KEYS = [
   "tls",
 ] as const;
 
-/** Files of certificates. */
-const tls = (description: string, more: Schema, required: readonly string[]): Schema =>
-  map(
+/** Files of certificates. @param prefix of their flags; none: they have no flags */
+const tls = (
+  description: string,
+  prefix: string | undefined,
+  more: Schema,
+  required: readonly string[],
+): Schema => {
+  const named = (name: string, what: string): Schema =>
+    prefix === undefined ? text(what) : file(`--${prefix}tls-${name}`, what);
+  return map(
     description,
     {
-      cert: text("a file with the certificate, and those that lead to its authority, in PEM"),
-      key: text("a file with its private key, in PEM"),
-      passphrase: text("of the key, where it is encrypted"),
-      ...more,
+      cert: named("cert", "certificate, and those that lead to its authority, in PEM"),
+      key: named("key", "its private key, in PEM"),
+      passphrase: text("of the key, if it is encrypted"),
+      ...(more.ca === undefined ? {} : { ca: named("ca", more.ca as string) }),
+      ...Object.fromEntries(Object.entries(more).filter(([key]) => key !== "ca")),
     },
     { required },
   );
-const authorities = text("a file with the authorities whose certificates are accepted, in PEM");
+};
+const AUTHORITIES = "authorities whose certificates are accepted, in PEM";
 
 /** The whole schema. */
 export function nodeSchema(): Schema {
@@ -74,30 +90,45 @@ export function nodeSchema(): Schema {
     $schema: "http://json-schema.org/draft-07/schema#",
     title: "Configuration of a node of a cluster: shoal node start --config FILE",
     ...map("A node.", {
-      name: text("name, or name@host; unique in its cluster"),
-      group: text("name of the cluster; default default"),
+      name: flagged("--name <N>", text("name, or name@host; unique in its cluster")),
+      group: flagged(
+        "--group <G>",
+        text("name of the cluster; default default. With zre also a ZRE group to join"),
+      ),
       scope: {
+        flag: "--scope <SCOPE>",
         enum: ["host", "link"],
-        description: "this host (default), or the local networks, which needs a key",
+        description: "this host (default), or the local networks, which needs a key or a password",
       },
-      interface: text("network interface, by name or address; default: all active ones"),
+      interface: flagged(
+        "--interface <IF>",
+        text("network interface, by name or address; default: all active ones"),
+      ),
       port: whole("UDP and TCP port; default 0: a free one", 0, 65_535),
-      ports: text("FIRST-LAST: the first free port of these"),
-      ipv6: { type: "boolean", description: "addresses of IPv6; default false" },
+      ports: flagged("--ports <FIRST-LAST>", text("the first free port of these")),
+      ipv6: flagged("--ipv6", { type: "boolean", description: "addresses of IPv6, too; default false" }),
       announce: text("HOST:PORT for other nodes, if not the node's own"),
-      tags: list("tags that others select it by"),
+      tags: flagged("--tag <T>", list("tags that others select it by")),
       props: {
+        flag: "--prop <K=V>",
         type: "object",
         description: "properties that others can read",
         additionalProperties: { type: ["string", "number", "boolean"] },
       },
       advertise: {
+        flag: "--advertise <NAME=EP>",
         type: "object",
-        description: "endpoints of the node's sockets by name, for resolvers",
+        description:
+          "endpoints by name, which others reach by --connect cluster:NAME; tcp://*:PORT has the node's address",
         additionalProperties: texts("an endpoint, or a list"),
       },
       seeds: list("HOST:PORT of nodes that may be there"),
-      discovery: list("discovery sources, such as dns://NAME:PORT; they turn multicast off by default"),
+      discovery: flagged(
+        "--discovery <TEXT>",
+        list(
+          "where to find nodes, in place of multicast: static:HOST:PORT,…, dns://NAME[:PORT], etcd://HOST:PORT/PREFIX …",
+        ),
+      ),
       multicast: {
         ...map("multicast discovery; default true", {
           group: text("an IPv4 multicast address"),
@@ -106,9 +137,15 @@ export function nodeSchema(): Schema {
         type: ["boolean", "object"],
       },
       key: texts("the cluster's key, 40 characters of Z85; of two, the first seals, both open", Z85),
-      keyFile: texts("a file with the key, or two"),
+      keyFile: flagged(
+        "--key <FILE>",
+        texts("a file with the key: one line of 40 Z85 characters, readable by its owner only; or two"),
+      ),
       password: texts("a password instead of a key, or two"),
-      passwordFile: texts("a file with the password, or two"),
+      passwordFile: flagged(
+        "--password-file <FILE>",
+        texts("a file with the password: one line of 8 to 1,024 bytes, readable by its owner only; or two"),
+      ),
       profile: {
         ...map("a profile by name, or with changed numbers", {
           base: { enum: Object.keys(PROFILES), description: "the profile that the numbers change" },
@@ -147,10 +184,11 @@ export function nodeSchema(): Schema {
         type: ["boolean", "object"],
       },
       tls: tls(
-        "TLS 1.3 under the node's streams; both ends need a certificate signed by ca",
+        "TLS 1.3 beneath the node's streams: both ends show a certificate that ca signed",
+        "",
         {
-          ca: authorities,
-          dialling: tls("shown in place of it where this node dials", {}, ["cert", "key"]),
+          ca: AUTHORITIES,
+          dialling: tls("shown in place of it where this node dials", undefined, {}, ["cert", "key"]),
           checkAddress: {
             type: "boolean",
             description: "whether a node that is dialled needs a certificate with its address; default false",
@@ -167,10 +205,12 @@ export function nodeSchema(): Schema {
           ports: text("FIRST-LAST: the first free port of these"),
           certificate: text("CURVE keys shown here in place of the node's, from the secret file"),
           tls: {
-            ...tls("a certificate shown here in place of the node's; false: no TLS", { ca: authorities }, [
-              "cert",
-              "key",
-            ]),
+            ...tls(
+              "a certificate shown here in place of the node's; false: no TLS",
+              undefined,
+              { ca: AUTHORITIES },
+              ["cert", "key"],
+            ),
             type: ["object", "boolean"],
           },
         }),
@@ -180,14 +220,22 @@ export function nodeSchema(): Schema {
       curve: map(
         "the node's own key, and the keys that it admits",
         {
-          certificate: text("its keys, from the secret file"),
-          allow: texts("a folder of public keys, or a list of them"),
+          certificate: file("--curve-certificate", "its keys, from the secret file"),
+          allow: flagged(
+            "--curve-allow <FOLDER>",
+            texts("a folder of public keys, whose changes are followed, or a list of them"),
+          ),
         },
         { required: ["certificate", "allow"] },
       ),
-      clients: map("a server for dynamic clients", {
-        endpoint: text("tcp://HOST:PORT, or tls://HOST:PORT, of the ROUTER that they connect to"),
-        http: text("HOST:PORT of /nodes"),
+      clients: map("programs that are not nodes ask here who is there", {
+        endpoint: flagged(
+          "--clients <EP>",
+          text(
+            "programs that are not nodes ask here who is there: tcp://HOST:PORT of a ROUTER, or tls://HOST:PORT",
+          ),
+        ),
+        http: flagged("--clients-http <HOST:PORT>", text("they ask here over HTTP: /nodes, as JSON")),
         users: {
           type: "object",
           description: "who may ask: a password or its hash by name, or an object",
@@ -201,13 +249,16 @@ export function nodeSchema(): Schema {
             type: ["string", "object"],
           },
         },
-        usersFile: text("a file with a line NAME:PASSWORD for each user, in place of users"),
+        usersFile: file(
+          "--clients-users",
+          "who may ask: a line NAME:PASSWORD for each, the file readable by its owner only",
+        ),
         roles: {
           type: "object",
           description: "permissions by role",
           additionalProperties: list("such as dynamicDiscovery"),
         },
-        port: whole("port at which this node serves clients", 1, 65_535),
+        port: flagged("--clients-port <PORT>", whole("port at which this node serves clients", 1, 65_535)),
         securePort: whole("the same over TLS", 1, 65_535),
         host: text("address that these ports are bound to; default: the host of endpoint"),
         addresses: {
@@ -218,7 +269,8 @@ export function nodeSchema(): Schema {
         certificate: text("CURVE keys of endpoint, from the secret file"),
         tls: tls(
           "TLS of endpoint, which is tls:// then, and of http: with ca, callers need a certificate of it",
-          { ca: authorities },
+          "clients-",
+          { ca: AUTHORITIES },
           ["cert", "key"],
         ),
         maxClients: whole("connections; default 16,384", 1, 1_000_000),
@@ -226,11 +278,17 @@ export function nodeSchema(): Schema {
       sessions: map(
         "a session server",
         {
-          listen: texts(
-            "tcp://HOST:PORT of the ROUTER that clients connect to, or node: the port of the node; one or several",
+          listen: flagged(
+            "--sessions <EP>",
+            texts(
+              "clients have their sessions here: tcp://HOST:PORT of a ROUTER, or node: the port of the node",
+            ),
           ),
-          store: text(
-            "where they are kept: a folder, postgres://USER@HOST/DATABASE, nats://HOST/STREAM, or memory",
+          store: flagged(
+            "--sessions-store <STORE>",
+            text(
+              "where they are kept: a folder, postgres://USER@HOST/DATABASE, nats://HOST/STREAM, or memory",
+            ),
           ),
           name: text("servers of one store have one name; default sessions"),
           clusterTopics: list("filters of topics of the cluster that sessions may get; default none"),
@@ -262,15 +320,91 @@ export function nodeSchema(): Schema {
         },
         { required: ["listen", "store"] },
       ),
-      zre: { type: "boolean", description: "joins zyre programs, unencrypted; default false" },
+      zre: flagged("--zre", {
+        type: "boolean",
+        description: "also a peer of zyre programs (36/ZRE) on the link, not encrypted; default false",
+      }),
       control: {
-        ...texts("control socket; false: none. Default: a socket for its user only"),
+        flag: "--control <EP>",
+        ...texts("where it takes commands; false: nowhere. Default: a socket of its user alone"),
         type: ["string", "array", "boolean"],
       },
-      controlCurveCertificate: text("CURVE keys of the control socket, from the secret file"),
-      controlKeys: text("a folder of public keys that may send commands"),
-      metrics: text("HOST:PORT of /metrics, /healthz and /readyz"),
+      controlPlain: flagged(
+        "--control-plain <USER:PASSWORD>",
+        text("PLAIN security of the control socket: USER:PASSWORD"),
+      ),
+      controlCurveCertificate: file(
+        "--control-curve-certificate",
+        "CURVE keys of the control socket, from the secret file; who has the same file is let in",
+      ),
+      controlKeys: flagged(
+        "--control-keys <FOLDER>",
+        text("a folder of public keys that may send commands, too; its changes are followed"),
+      ),
+      metrics: flagged("--metrics <HOST:PORT>", text("answer /metrics, /healthz and /readyz over HTTP")),
     }),
     required: ["name"],
   };
+}
+
+/** A key of the configuration that has a flag. */
+export interface NodeFlag {
+  /** Where it is in the configuration: `["tls", "cert"]`. */
+  readonly path: readonly string[];
+  readonly row: Schema;
+  readonly option: Option;
+}
+
+/** The flags, in the order of the rows. */
+export function nodeFlags(
+  rows = nodeSchema().properties,
+  above: readonly string[] = [],
+): readonly NodeFlag[] {
+  return Object.entries(rows as Readonly<Record<string, Schema>>).flatMap(([key, row]) => {
+    const path = [...above, key];
+    if (row.flag !== undefined) return [{ path, row, option: optionOf(row) }];
+    return row.type === "object" && row.properties !== undefined ? nodeFlags(row.properties, path) : [];
+  });
+}
+
+function optionOf({ flag, type, description, enum: words, minimum, maximum }: Schema): Option {
+  const [flags, help] = [flag as string, description as string];
+  const isList = type === "object" || type === "array" || Array.isArray(type);
+  if (isList && !flags.endsWith("<FOLDER>")) return repeatable(flags, `${help} (repeatable)`);
+  const option = new Option(flags, help);
+  if (words !== undefined) option.choices(words as string[]);
+  if (type === "integer") option.argParser(wholeNumber(minimum as number, maximum as number));
+  return option;
+}
+
+/** The configuration that flags come to. @param given their values, as commander returns them @throws UsageError */
+export function valuesOfFlags(given: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const values: Record<string, unknown> = {};
+  for (const { path, row, option } of nodeFlags()) {
+    const value = given[option.attributeName()];
+    if (value === undefined) continue;
+    let holder = values;
+    for (const key of path.slice(0, -1)) {
+      holder[key] ??= {};
+      holder = holder[key] as Record<string, unknown>;
+    }
+    holder[path.at(-1) as string] = row.type === "object" ? pairsOf(option, row, value as string[]) : value;
+  }
+  return values;
+}
+
+/** `--prop load=3`: a text by its key; `--advertise NAME=EP`: a list. */
+function pairsOf(option: Option, row: Schema, pairs: readonly string[]): object {
+  const isList = [(row.additionalProperties as Schema).type].flat().includes("array");
+  const values = new Map<string, string[]>();
+  for (const pair of pairs) {
+    const at = pair.indexOf("=");
+    if (at < 1)
+      throw new UsageError(`${option.flags.replace(/ <(.*)>/, " expects $1")}; got ${quoted(pair)}`);
+    const key = pair.slice(0, at);
+    const before = values.get(key) ?? [];
+    if (before.length > 0 && !isList) throw new UsageError(`${option.long} ${key} is given twice`);
+    values.set(key, [...before, pair.slice(at + 1)]);
+  }
+  return Object.fromEntries([...values].map(([key, list]) => [key, isList ? list : list[0]]));
 }

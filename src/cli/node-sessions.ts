@@ -1,4 +1,4 @@
-/** Sessions that `shoal node start` serves, by flags or by a configuration: their store and the server. What they need is loaded with these alone. */
+/** Sessions that `shoal node start` serves: their store and the server. What they need is loaded with these alone. */
 import { resolve } from "node:path";
 import type { ClusterNode } from "../cluster/index.js";
 import { checkEndpoint } from "../patterns/kit/options.js";
@@ -9,16 +9,10 @@ import type {
   SessionServerOptions,
   SessionStore,
 } from "../sessions/index.js";
-import { asUsage, UsageError } from "./failure.js";
+import { asUsage } from "./failure.js";
 import type { Log } from "./log.js";
 import { isNatsUrl, natsStoreOptions } from "./nats-url.js";
 import { keysFrom } from "./security.js";
-
-/** Flags of `node start`. */
-export interface SessionsFlags {
-  readonly sessions?: string;
-  readonly sessionsStore?: string;
-}
 
 /** The key `sessions` of a configuration, valid by its schema. */
 export interface SessionsValues
@@ -28,7 +22,7 @@ export interface SessionsValues
   readonly certificate?: string;
 }
 
-/** What the flags, or a configuration, ask for. */
+/** What a configuration asks for. */
 export interface SessionsSettings {
   readonly endpoints: readonly string[];
   readonly store: string;
@@ -44,14 +38,6 @@ const DATABASE = /^postgres(?:ql)?:\/\//;
 /** What is not a path is refused by the store itself. */
 const URL = /^[a-z][a-z0-9+.-]+:\/\//i;
 const OWN_HOST = /^(?:ipc:|tcp:\/\/(?:127\.|localhost[:/]|\[::1\]))/;
-
-/** @returns `undefined` without such flags @throws UsageError */
-export function sessionsOfFlags({ sessions, sessionsStore }: SessionsFlags): SessionsSettings | undefined {
-  if (sessions === undefined && sessionsStore === undefined) return undefined;
-  if (sessions === undefined || sessionsStore === undefined)
-    throw new UsageError("--sessions EP and --sessions-store STORE go together");
-  return { endpoints: [sessions], store: sessionsStore, options: {} };
-}
 
 /** @param folder that files are named from @throws UsageError, InvalidArgumentError, or what the certificate is read with */
 export async function sessionsOf(values: SessionsValues, folder: string): Promise<SessionsSettings> {

@@ -1,15 +1,12 @@
 /**
- * The certificates of `shoal node start`, from files: `--tls-cert`, `--tls-key` and `--tls-ca`, and the keys `tls`, `listen` and
- * `clients.tls` of a configuration. What was read is remembered, so that a change of a file is noticed.
+ * The certificates of a node, from the files that its configuration names. The names are remembered, so that changes of these
+ * files are followed.
  */
 import { X509Certificate } from "node:crypto";
 import { resolve } from "node:path";
 import type { ClusterListenerTls, ClusterTlsOptions } from "../cluster/index.js";
-import { type NamedFileStates, readNamed, reasonOf, stateOfError } from "../config/file.js";
+import { readNamed, reasonOf } from "../config/file.js";
 import type { Finding, Path } from "../config/problem.js";
-import { describe, UsageError } from "./failure.js";
-import type { Log } from "./log.js";
-import { NotApplied, Reloads } from "./reloads.js";
 
 /** Names of files, and what else goes with them, as a configuration has them. */
 export interface TlsValues {
@@ -21,17 +18,9 @@ export interface TlsValues {
   readonly checkAddress?: boolean;
 }
 
-/** Flags of `node start`. */
-export interface TlsFlags {
-  readonly tlsCert?: string;
-  readonly tlsKey?: string;
-  readonly tlsCa?: string;
-}
-
 /** Files in PEM, read once each. */
 export class PemFiles {
-  readonly #texts = new Map<string, string>();
-  readonly #states: Record<string, string> = {};
+  readonly #texts = new Map<string, Promise<string>>();
   readonly #folder: string;
 
   /** @param folder that files are named from */
@@ -39,25 +28,19 @@ export class PemFiles {
     this.#folder = folder;
   }
 
-  /** What was in each, those that cannot be read included. */
-  get states(): NamedFileStates {
-    return this.#states;
+  /** Those that cannot be read included. */
+  get names(): readonly string[] {
+    return [...this.#texts.keys()];
   }
 
   /** @throws Error in words for one that cannot be read */
   async read(name: string): Promise<string> {
     const path = resolve(this.#folder, name);
-    const known = this.#texts.get(path);
-    if (known !== undefined) return known;
-    try {
-      const { text, state } = await readNamed(path);
-      this.#texts.set(path, text);
-      this.#states[path] = state;
-      return text;
-    } catch (error) {
-      this.#states[path] = stateOfError(error);
+    const text = this.#texts.get(path) ?? readNamed(path);
+    this.#texts.set(path, text);
+    return text.catch((error: unknown) => {
       throw new Error(`cannot read the file ${path}: ${reasonOf(error)}`);
-    }
+    });
   }
 }
 
@@ -112,48 +95,4 @@ export async function tlsFrom<T extends ClusterListenerTls = ClusterTlsOptions>(
     ...(checkAddress === undefined ? {} : { checkAddress }),
   };
   return findings.length > before ? undefined : (options as unknown as T);
-}
-
-/** @returns `undefined` without such flags @throws UsageError */
-export async function tlsOfFlags(flags: TlsFlags, files: PemFiles): Promise<ClusterTlsOptions | undefined> {
-  const { tlsCert: cert, tlsKey: key, tlsCa: ca } = flags;
-  if (cert === undefined && key === undefined && ca === undefined) return undefined;
-  if (cert === undefined || key === undefined || ca === undefined)
-    throw new UsageError("--tls-cert, --tls-key and --tls-ca go together: each node shows a certificate");
-  return tlsOfNames({ cert, key, ca }, files, "--tls-");
-}
-
-/** @param prefix of the flags that name the files @throws UsageError */
-export async function tlsOfNames<T extends ClusterListenerTls = ClusterTlsOptions>(
-  names: TlsValues,
-  files: PemFiles,
-  prefix: string,
-): Promise<T> {
-  const findings: Finding[] = [];
-  const options = await tlsFrom<T>(names, files, [], findings);
-  if (options !== undefined) return options;
-  throw new UsageError(
-    findings.map(({ path, message }) => `${prefix}${path.join("-")}: ${message}`).join("; "),
-  );
-}
-
-/**
- * Renews certificates that flags named, when their files change and on SIGHUP.
- *
- * @param file the first of them
- * @param renew reads them again and applies them
- */
-export function renewalOf(file: string, log: Log, renew: (files: PemFiles) => Promise<void>): Reloads {
-  return new Reloads(file, log, {
-    apply: async () => {
-      const files = new PemFiles(".");
-      try {
-        await renew(files);
-      } catch (error) {
-        throw new NotApplied(describe(error), files.states);
-      }
-      return { changed: "connections from now on have this certificate", files: files.states };
-    },
-    unchanged: "the node continues",
-  });
 }

@@ -5,6 +5,7 @@
  */
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { type Members, NODE_COMMANDS, type NodeCommand } from "./node-commands.js";
+import { nodeFlags } from "./node-schema.js";
 import type { ServeSettings } from "./node-serve.js";
 import type { StartSettings } from "./node-start.js";
 import type { SteerSettings } from "./node-steer.js";
@@ -17,7 +18,7 @@ import {
   repeatable,
   wholeNumber,
 } from "./options.js";
-import { addClientSecurityOptions } from "./security.js";
+import { addSecurityOptions } from "./security.js";
 import { addAnswerOptions } from "./service.js";
 
 /** The default time-out of a command's reply, in ms. */
@@ -63,89 +64,11 @@ function addStartCommand(node: Command): void {
       "shoal node start --name bridge --zre --group CHAT --control ipc:///tmp/bridge",
     ],
   })
-    .option("--name <N>", "name of the node, unique in its cluster; required without --config")
     .option("--config <FILE>", "everything from a file (YAML or JSON), and follow its changes")
     .option("--no-watch", "with --config: read the file again only on SIGHUP")
-    .option("--json", "print changes as JSON lines, with at least event and name")
-    .addOption(repeatable("--tag <T>", "a tag by which others can find it (repeatable)"))
-    .addOption(repeatable("--prop <K=V>", "a property that others can read (repeatable)"))
-    .addOption(
-      repeatable(
-        "--advertise <NAME=EP>",
-        "an endpoint that others reach by --connect cluster:NAME; tcp://*:PORT has the node's address (repeatable)",
-      ),
-    )
-    .option("--group <G>", "name of the cluster (default default); with --zre also a ZRE group to join")
-    .addOption(
-      new Option(
-        "--scope <SCOPE>",
-        "how far it reaches: this host, or the link, which needs --key or --password-file",
-      ).choices(["host", "link"]),
-    )
-    .option("--interface <IF>", "network interface, by name or address (default: all that are usable)")
-    .addOption(
-      repeatable(
-        "--discovery <TEXT>",
-        "where to find nodes, in place of multicast: static:HOST:PORT,…, dns://NAME[:PORT], etcd://HOST:PORT/PREFIX … (repeatable)",
-      ),
-    )
-    .option("--ports <FIRST-LAST>", "ports that a firewall lets through: the first free one is taken")
-    .option("--key <FILE>", "the cluster's key: one line of 40 Z85 characters, readable by its owner only")
-    .option(
-      "--password-file <FILE>",
-      "in place of --key: one line of 8 to 1,024 bytes, readable by its owner only, from which the key is derived",
-    )
-    .option("--ipv6", "addresses of IPv6, too")
-    .option(
-      "--curve-certificate <FILE>",
-      "a key of this node's own, from the secret file, with --curve-allow: which nodes it admits",
-    )
-    .option(
-      "--curve-allow <FOLDER>",
-      "the public keys of the nodes that it admits; follows the folder's changes",
-    )
-    .option(
-      "--tls-cert <FILE>",
-      "TLS beneath this node's streams: its certificate, in PEM, with --tls-key and --tls-ca; follows the files' changes",
-    )
-    .option("--tls-key <FILE>", "its private key, in PEM")
-    .option("--tls-ca <FILE>", "the authorities whose certificates other nodes have to show, in PEM")
-    .option(
-      "--clients <EP>",
-      "programs that are not nodes ask here who is there: tcp://HOST:PORT of a ROUTER, or tls://HOST:PORT",
-    )
-    .option("--clients-http <HOST:PORT>", "they ask here over HTTP: /nodes, as JSON")
-    .option(
-      "--clients-users <FILE>",
-      "who may ask: a line NAME:PASSWORD for each, the file readable by its owner only",
-    )
-    .option("--clients-tls-cert <FILE>", "certificate of --clients tls:// and of --clients-http, in PEM")
-    .option("--clients-tls-key <FILE>", "its private key, in PEM")
-    .option("--clients-tls-ca <FILE>", "authorities, in PEM: callers need a certificate of theirs")
-    .option("--clients-port <PORT>", "the port at which this node serves clients", wholeNumber(1, 65_535))
-    .option(
-      "--sessions <EP>",
-      "clients have their sessions here, with --sessions-store: tcp://HOST:PORT of a ROUTER, or node: the port of the node",
-    )
-    .option(
-      "--sessions-store <STORE>",
-      "where they are kept: a folder, postgres://USER@HOST/DATABASE, nats://HOST/STREAM, or memory",
-    )
-    .option("--zre", "also a peer of zyre programs (36/ZRE) on the link; that traffic is not encrypted")
-    .addOption(
-      repeatable(
-        "--control <EP>",
-        "take the commands of shoal node here (repeatable; default: a socket in a folder that only this user can enter)",
-      ),
-    )
-    .option("--no-control", "take no commands")
-    .option("--control-plain <USER:PASSWORD>", "PLAIN security of the control socket")
-    .option(
-      "--control-curve-certificate <FILE>",
-      "CURVE keys of the control socket, from the secret file; who has the same file is let in",
-    )
-    .option("--control-keys <FOLDER>", "let in the public keys in this folder, too; follows its changes");
-  addOperationOptions(start).action(async (settings: StartSettings) => {
+    .option("--json", "print changes as JSON lines, with at least event and name");
+  for (const { option } of nodeFlags()) start.addOption(option);
+  start.option("--no-control", "take no commands").action(async (settings: StartSettings) => {
     const { startNode } = await import("./node-start.js");
     await startNode(settings);
   });
@@ -250,7 +173,7 @@ function addSteerCommand(
       definition.json ??
         (definition.follows === true ? "print events as JSON lines" : "print the reply as JSON"),
     );
-  addClientSecurityOptions(command).action(async (...given: unknown[]) => {
+  addSecurityOptions(command, "connect").action(async (...given: unknown[]) => {
     const values: Record<string, unknown> = {};
     for (const { member, parse, of } of read) {
       const written = of(given);

@@ -57,8 +57,8 @@ export async function runConfiguration(file: string, settings: ConfigSettings): 
       const configuration = await configurationOf(file, text);
       const changes = await fleet.apply(configuration);
       const { length } = changes.filter((change) => change.do !== "start" || change.again === undefined);
-      const changed = length === 0 ? "nothing changed" : `${length} ${length === 1 ? "change" : "changes"}`;
-      return { changed, files: configuration.files ?? {} };
+      const changed = length === 0 ? "" : `${length} ${length === 1 ? "change" : "changes"}`;
+      return { changed, files: configuration.files ?? [] };
     },
     unchanged: "the proxies continue",
   }).listen();

@@ -1,37 +1,39 @@
 /**
- * A command that follows its configuration file.
+ * A command that follows its configuration.
  *
  *   SIGHUP, a change of the file,  --> read --problems--> logged; what runs continues unchanged
  *   or of one that it names              +--> applied --> logged
  *
  * One reload at a time, and one more when it was asked for meanwhile.
  */
-import { ConfigurationError, type NamedFileStates, stateOfNamed, textOf } from "../config/file.js";
+import { ConfigurationError, textOf } from "../config/file.js";
 import { type Problem, problemLine } from "../config/problem.js";
 import { FileWatch } from "../config/watch.js";
 import { describe, Failure } from "./failure.js";
 import type { Log } from "./log.js";
 import { terminal } from "./terminal.js";
 
-/** What becomes of the file's text. */
+/** What was applied of a text. */
+export interface Applied {
+  /** What changed, in words. Empty: nothing. */
+  readonly changed: string;
+  /** Whole paths of other files that it names, whose changes count, too. */
+  readonly files: readonly string[];
+}
+
 export interface ReloadEffects {
-  /**
-   * Applies a text that was read.
-   *
-   * @returns what changed, in words, and other files that it names, whose changes count, too
-   * @throws ConfigurationError for its problems
-   */
-  apply(text: string): Promise<string | { readonly changed: string; readonly files: NamedFileStates }>;
+  /** Applies a text that was read. @throws ConfigurationError for its problems */
+  apply(text: string): Promise<Applied>;
   /** What continues when a text cannot be applied: "the proxies continue". */
   readonly unchanged: string;
 }
 
 /** What was read is valid, and cannot be applied to what runs. */
 export class NotApplied extends Failure {
-  readonly files: NamedFileStates;
+  readonly files: readonly string[];
 
   /** @param files that it names */
-  constructor(message: string, files: NamedFileStates) {
+  constructor(message: string, files: readonly string[]) {
     super(message);
     this.files = files;
   }
@@ -43,12 +45,12 @@ export class Reloads {
   readonly #effects: ReloadEffects;
   readonly #watch: FileWatch;
   readonly #signals = terminal().signals;
-  /** The text read last, valid or not: a change of another file in the folder does not change it. */
+  /** The text read last, valid or not. */
   #text = "";
-  /** Files that the text names, as they were when it was applied last. */
-  #named: NamedFileStates = {};
-  /** Whether the file could not be read: logged once, not at each change of another file in the folder. */
-  #gone = false;
+  /** Files that the text names. */
+  #named: readonly string[] = [];
+  /** Why the last reload failed: logged once, not at each change of another file in the folder. */
+  #fault: string | undefined;
   #ready = false;
   #watches = false;
   #busy = false;
@@ -78,19 +80,17 @@ export class Reloads {
 
   /** Reads the file for the first time, and follows its changes. @param watches or SIGHUP alone @throws Failure */
   async first(watches: boolean): Promise<void> {
-    let text: string;
     try {
-      text = await textOf(this.#file);
-      this.#text = text;
-      await this.#apply(text);
+      this.#text = await textOf(this.#file);
+      await this.#apply(this.#text);
     } catch (error) {
       throw failureOf(this.#file, error, this.#log);
     }
-    await this.follow(text, watches, this.#named);
+    await this.follow(this.#text, watches, this.#named);
   }
 
-  /** Follows the changes of the file from a text on that is applied already. @param named files that it names, as they were then */
-  async follow(text: string, watches: boolean, named: NamedFileStates = {}): Promise<void> {
+  /** Follows the changes of the file from a text on that is applied already. @param named files that it names */
+  async follow(text: string, watches: boolean, named: readonly string[]): Promise<void> {
     this.#text = text;
     await this.#follow(named);
     this.#ready = true;
@@ -101,7 +101,7 @@ export class Reloads {
 
   readonly #onHangUp = (): void => this.#ask(true);
 
-  /** @param always even if the text is the same: referenced files or variables may have changed */
+  /** @param always even if the text is the same: variables may have changed */
   #ask(always: boolean): void {
     if (this.#asked !== "always") this.#asked = always ? "always" : "if-changed";
     if (this.#ready && !this.#busy) void this.#run();
@@ -112,41 +112,37 @@ export class Reloads {
     while (this.#asked !== "no") {
       const always = this.#asked === "always";
       this.#asked = "no";
-      try {
-        const text = await this.#read(always);
-        if (text === undefined) continue;
-        const what = await this.#apply(text);
-        this.#log.info(`read ${this.#file} again: ${what}`);
-      } catch (error) {
-        this.#log.error(
-          `${failureOf(this.#file, error, this.#log).message}; ${this.#effects.unchanged} unchanged`,
-        );
-      }
+      await this.#reload(always);
     }
     this.#busy = false;
   }
 
-  /** @returns `undefined` when the text is the one read last, unless `always` */
-  async #read(always: boolean): Promise<string | undefined> {
-    let text: string;
+  async #reload(always: boolean): Promise<void> {
+    let isNew = always;
     try {
-      text = await textOf(this.#file, true);
-      this.#gone = false;
+      const text = await textOf(this.#file, true);
+      isNew ||= text !== this.#text;
+      this.#text = text;
+      // Files that it names may have changed; what is the same as before changes nothing.
+      if (!isNew && this.#named.length === 0) return;
+      const changed = await this.#apply(text);
+      this.#fault = undefined;
+      if (isNew || changed !== "")
+        this.#log.info(`read ${this.#file} again: ${changed === "" ? "nothing changed" : changed}`);
     } catch (error) {
-      if (this.#gone && !always) return undefined;
-      this.#gone = true;
-      throw error;
+      const fault = describe(error);
+      const isKnown = fault === this.#fault;
+      this.#fault = fault;
+      if (isKnown && !isNew) return;
+      const { message } = failureOf(this.#file, error, this.#log);
+      this.#log.error(`${message}; ${this.#effects.unchanged} unchanged`);
     }
-    if (!always && text === this.#text && !(await this.#hasNamedChanged())) return undefined;
-    this.#text = text;
-    return text;
   }
 
   async #apply(text: string): Promise<string> {
-    let files: NamedFileStates = {};
+    let files: readonly string[] = [];
     try {
       const applied = await this.#effects.apply(text);
-      if (typeof applied === "string") return applied;
       ({ files } = applied);
       return applied.changed;
     } catch (error) {
@@ -158,19 +154,12 @@ export class Reloads {
   }
 
   /** @param named by the text */
-  async #follow(named: NamedFileStates): Promise<void> {
-    const before = Object.keys(this.#named);
-    const files = Object.keys(named);
+  async #follow(named: readonly string[]): Promise<void> {
+    const before = this.#named;
     this.#named = named;
-    if (files.length === before.length && files.every((file, at) => file === before[at])) return;
-    this.#watch.alsoFollow(files);
+    if (named.length === before.length && named.every((file, at) => file === before[at])) return;
+    this.#watch.alsoFollow(named);
     if (this.#watches) await this.#watch.start();
-  }
-
-  async #hasNamedChanged(): Promise<boolean> {
-    for (const [file, state] of Object.entries(this.#named))
-      if ((await stateOfNamed(file)) !== state) return true;
-    return false;
   }
 }
 

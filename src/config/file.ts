@@ -1,5 +1,4 @@
 /** A configuration's file: its text, its faults as one error, and messages that repeat no secret. */
-import { createHash } from "node:crypto";
 import { constants } from "node:fs";
 import { open, stat } from "node:fs/promises";
 import { type Expanded, placeKey } from "./environment.js";
@@ -12,52 +11,36 @@ const MIN_SECRET = 3;
 /** Characters of a longer value that appear in no message in a row: a message may show a part of a text, or its beginning. */
 const MIN_PART = 8;
 
-/** Files that a configuration names, by their whole paths, and what was in them: a digest, or the system's code. */
-export type NamedFileStates = Readonly<Record<string, string>>;
-
 /** Bytes of the largest file that a configuration names. */
 const MAX_NAMED_FILE = 1_048_576;
 
 /**
- * Such a file is read again and again, so it is no pipe: the open of one would wait for a writer, past every signal.
+ * Reads a file that a configuration names. It is read again and again, so it is no pipe: the open of one would wait for a
+ * writer, past every signal.
  *
- * @returns the text, one character a byte, with its state
+ * @returns the text, one character a byte
  * @throws Error for one that is too long, a pipe or a device; as node:fs does
  */
-export async function readNamed(file: string): Promise<{ readonly text: string; readonly state: string }> {
+export async function readNamed(file: string): Promise<string> {
   const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
     const found = await handle.stat();
     if (!found.isFile() && !found.isDirectory()) throw new Error("it is a pipe or a device");
     if (found.size > MAX_NAMED_FILE)
       throw new Error(`it has ${found.size} bytes; expected ${MAX_NAMED_FILE} at most`);
-    const text = await handle.readFile("latin1");
-    return { text, state: createHash("sha256").update(text, "latin1").digest("base64") };
+    return await handle.readFile("latin1");
   } finally {
     await handle.close();
   }
 }
 
-/** What is in a file now. Never rejects. */
-export async function stateOfNamed(file: string): Promise<string> {
-  try {
-    return (await readNamed(file)).state;
-  } catch (error) {
-    return stateOfError(error);
-  }
-}
-
-/** The state of a file that cannot be read. */
-export function stateOfError(error: unknown): string {
-  return String((error as NodeJS.ErrnoException).code ?? "unreadable");
-}
-
 /** A configuration that cannot be used: its faults, with their places. */
 export class ConfigurationError extends Error {
   readonly problems: readonly Problem[];
-  readonly files: NamedFileStates;
+  /** Whole paths of the files that it names. */
+  readonly files: readonly string[];
 
-  constructor(problems: readonly Problem[], files: NamedFileStates = {}) {
+  constructor(problems: readonly Problem[], files: readonly string[] = []) {
     super(problems.map(problemLine).join("\n"));
     this.problems = problems;
     this.files = files;

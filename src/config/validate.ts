@@ -17,8 +17,8 @@ export interface SchemaWords {
   readonly pattern: string;
   /** Of a key that does not fit its pattern. */
   readonly key: string;
-  /** Why a key is not one of the file, where that is known. */
-  elsewhere(path: Path, key: string): string | undefined;
+  /** Why a key is not one of the file, if that is known. */
+  elsewhere?(path: Path, key: string): string | undefined;
 }
 
 /** Values that are not repeated, whatever is wrong with them. */
@@ -50,7 +50,9 @@ export class SchemaChecker {
       inlineRefs: false,
       code: { optimize: false },
       logger: false,
-    }).compile(this.#schema());
+    })
+      .addVocabulary(["flag"])
+      .compile(this.#schema());
     if (this.#validator(value)) return [];
     const findings = new Map<string, Finding>();
     for (const error of this.#validator.errors ?? []) {
@@ -85,7 +87,7 @@ function findingOf(error: ErrorObject, filled: ReadonlySet<string>, words: Schem
     case "additionalProperties": {
       const key = String(error.params.additionalProperty);
       const known = Object.keys((schema.properties ?? {}) as Schema);
-      const why = words.elsewhere(path, key);
+      const why = words.elsewhere?.(path, key);
       const message = why === undefined ? `unknown key${suggest(key, known)}` : `no key of this file: ${why}`;
       return { path: [...path, key], atKey: true, message };
     }

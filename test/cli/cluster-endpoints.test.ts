@@ -212,7 +212,7 @@ describe("--connect cluster:NAME", () => {
         ],
         "--cluster-discovery needs --connect cluster:NAME",
       ],
-      [["node", "start", "--name", "a", "--advertise", "billing"], "--advertise expects NAME=ENDPOINT"],
+      [["node", "start", "--name", "a", "--advertise", "billing"], "--advertise expects NAME=EP"],
       [
         ["node", "start", "--name", "a", "--advertise", "billing=inproc://a"],
         "tcp://HOST:PORT, tls://HOST:PORT and ipc://PATH",

@@ -88,8 +88,8 @@ it("does so by a configuration, which is checked", async () => {
 });
 
 it.each<[string, RegExp, () => string[]]>([
-  ["no users", /--clients needs --clients-users FILE/, () => ["--clients", "tcp://127.0.0.1:*"]],
-  ["users of nothing", /go with --clients EP/, () => ["--clients-users", usersFile("a:b\n")]],
+  ["no users", /expected users or usersFile/, () => ["--clients", "tcp://127.0.0.1:*"]],
+  ["users of nothing", /--clients: /, () => ["--clients-users", usersFile("a:b\n")]],
   ["a file that others read", /can be read by others/, () => users(usersFile("a:b\n", 0o644))],
   ["a line without a password", /line 2: expected NAME:PASSWORD/, () => users(usersFile("a:b\nhunter2\n"))],
   ["a user twice", /line 2: a second a/, () => users(usersFile("a:b\na:c\n"))],

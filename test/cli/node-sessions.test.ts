@@ -136,8 +136,8 @@ it("says so where a node serves none", async () => {
 });
 
 it.each([
-  ["a store alone", /--sessions EP and --sessions-store STORE go together/, ["--sessions-store", "memory"]],
-  ["an endpoint alone", /go together/, ["--sessions", "tcp://127.0.0.1:*"]],
+  ["a store alone", /--sessions: it is missing/, ["--sessions-store", "memory"]],
+  ["an endpoint alone", /--sessions-store: it is missing/, ["--sessions", "tcp://127.0.0.1:*"]],
   ["what is not an endpoint", /nonsense/, ["--sessions", "nonsense", "--sessions-store", "memory"]],
   [
     "a store that is not a folder",

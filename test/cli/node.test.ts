@@ -52,19 +52,19 @@ describe("shoal node start refuses", () => {
     ["no name", /expected --name N or --config FILE/, ["node", "start"]],
     ["an argument", /too many arguments/, [...START, "extra"]],
     ["an unknown scope", /Allowed choices are host, link/, [...START, "--scope", "world"]],
-    ["the link without a key", /--scope link needs a key/, [...START, "--scope", "link"]],
+    ["the link without a key", /--scope: the scope "link" needs/, [...START, "--scope", "link"]],
     [
       "an interface that is away",
       /there is no interface "none0"; there are .*lo/,
       [...START, "--interface", "none0"],
     ],
-    ["zre on this host only", /--zre goes to the link/, [...START, "--zre", "--scope", "host"]],
-    ["a property without a value", /--prop expects KEY=VALUE; got "x"/, [...START, "--prop", "x"]],
-    ["a property without a key", /--prop expects KEY=VALUE/, [...START, "--prop", "=x"]],
+    ["zre on this host only", /--zre: ZRE goes to the link/, [...START, "--zre", "--scope", "host"]],
+    ["a property without a value", /--prop expects K=V; got "x"/, [...START, "--prop", "x"]],
+    ["a property without a key", /--prop expects K=V/, [...START, "--prop", "=x"]],
     ["a property twice", /--prop a is given twice/, [...START, "--prop", "a=1", "--prop", "a=2"]],
     ["an unknown source", /did you mean etcd\?/, [...START, "--discovery", "ectd://a:2379/x"]],
     ["a source that is wrong", /needs a port/, [...START, "--discovery", "dns://a.test?type=A"]],
-    ["inproc for its control", /only this process/, [...START, "--control", "inproc://x"]],
+    ["inproc for its control", /--control: .*transports are tcp/, [...START, "--control", "inproc://x"]],
   ])("%s", async (_, why, args) => {
     await refuses(args, why);
   });

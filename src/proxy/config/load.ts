@@ -14,7 +14,6 @@ import {
   otherThan,
   readNamed,
   reasonOf,
-  stateOfError,
   textOf,
 } from "../../config/file.js";
 import type { Finding, Path } from "../../config/problem.js";
@@ -95,7 +94,7 @@ export async function configurationOf(
   return {
     drain: drain * 1_000,
     proxies: { ...proxies },
-    ...(Object.keys(read).length === 0 ? {} : { files: read }),
+    ...(read.length === 0 ? {} : { files: read }),
   };
 }
 
@@ -205,7 +204,7 @@ function madeOf(name: string, proxy: ProxyConfiguration): readonly Finding[] {
 class NamedFiles {
   readonly findings: Finding[] = [];
   /** Those that are missing included. */
-  readonly read: Record<string, string> = {};
+  readonly read: string[] = [];
   readonly #folder: string;
   readonly #certificates = new Map<string, Promise<Certificate>>();
 
@@ -266,13 +265,12 @@ class NamedFiles {
       const given = names[name];
       if (given === undefined) continue;
       const file = this.whole(given);
+      if (!this.read.includes(file)) this.read.push(file);
       try {
-        const { text, state } = await readNamed(file);
-        this.read[file] = state;
+        const text = await readNamed(file);
         if (text.includes("-----BEGIN ")) read[name] = text;
         else this.#found([...path, name], `${file} is not in PEM`);
       } catch (error) {
-        this.read[file] = stateOfError(error);
         this.#found([...path, name], `cannot read ${file}: ${reasonOf(error)}`);
       }
     }

@@ -3,7 +3,6 @@
  * a proxy is made of. Pure; the files that it names are read in load.ts.
  */
 
-import type { NamedFileStates } from "../../config/file.js";
 import type { TlsCertificates } from "../../core/tls-certificates.js";
 import { curveKeyPair, curvePublicKey } from "../../sockets/security/curve-keys.js";
 import { plainUsers } from "../../sockets/security/plain-users.js";
@@ -54,7 +53,7 @@ export interface Configuration {
   readonly drain: number;
   readonly proxies: Proxies;
   /** Files that were read for it, and whose changes count; absent: none. */
-  readonly files?: NamedFileStates;
+  readonly files?: readonly string[];
 }
 
 /** The sockets that a proxy has, with their names. */

@@ -49,7 +49,7 @@ async function faults(text: string): Promise<{ lines: readonly string[]; files: 
           .replaceAll(folder, ".")
           .replace(/OpenSSL .*|error:.*/, "…"),
       ),
-      files: Object.keys(error.files).map((file) => file.replace(`${folder}/`, "")),
+      files: error.files.map((file) => file.replace(`${folder}/`, "")),
     };
   }
 }
@@ -67,7 +67,7 @@ describe("the key tls", () => {
       tlsCa: pem("ca.pem"),
       tlsCertificates: [{ cert: pem("other.pem"), key: pem("other.key") }],
     });
-    expect(Object.keys(configuration.files ?? {}).sort()).toEqual(
+    expect([...(configuration.files ?? [])].sort()).toEqual(
       ["ca.pem", "other.key", "other.pem", "server.key", "server.pem"].map((name) => join(folder, name)),
     );
   });
