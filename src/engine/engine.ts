@@ -382,25 +382,22 @@ export interface Engine {
  * carry out throws `NOT_SUPPORTED`. These comments fill the first table of docs/engines.md.
  */
 export interface EngineCapabilities {
-  /** Transports an endpoint can name (on `libzmq` those that the addon was built with). */
+  /** Transports of endpoints; on `libzmq` those of the addon's build. */
   readonly transports: readonly string[];
-  /** Transports over which peers are reported and counted. */
+  /** Transports with events and counts of peers. */
   readonly peerEvents: readonly string[];
   /** `peer:join` and `peer:leave` of a Router carry the peer's routing id. */
   readonly peerRoutingIds: boolean;
-  /** A publisher counts and reports what it drops for a subscriber whose queue is full. */
+  /** A publisher counts and reports messages dropped for a full subscriber. */
   readonly publisherDrops: boolean;
   /** A publisher sees its subscriptions. */
   readonly subscriptions: boolean;
-  /** A publisher with the option `conflate` sees its subscriptions, too, and `waitForSubscribers` waits for them. */
+  /** The same with `conflate`, so `waitForSubscribers` works there. */
   readonly conflatedSubscriptions: boolean;
-  /**
-   * Messages that were accepted and have not left are counted, with their bytes; so a Majordomo broker can
-   * bound in bytes what it holds for a client.
-   */
+  /** Accepted, unsent messages are counted, with their bytes. A Majordomo broker needs this to bound a client in bytes. */
   readonly queueDepth: boolean;
-  /** Socket options of which the engine takes only the default; any other value is `NOT_SUPPORTED`. */
+  /** Socket options that must keep their default; other values are `NOT_SUPPORTED`. */
   readonly unsupportedOptions: readonly string[];
-  /** Frames of fewer bytes are copied within each call that sends, unless they are given away (`transfer`); 0: none. */
+  /** Smaller frames are copied when sent, except with `transfer`. 0: none. */
   readonly copiesBelow?: number;
 }

@@ -18,28 +18,28 @@ import {
 
 /** Options of a context; all but `engine` have the meaning they have in the package `zeromq`. */
 export interface ContextOptions {
-  /** With `false` the sockets made afterwards have the linger 0 by default, so that nothing waits at the end. Default true. */
+  /** `false` gives new sockets the default linger 0, so that the end of the process waits for nothing. Default true. */
   blocky?: boolean;
   /** Threads for input and output (engine libzmq). Default 1. */
   ioThreads?: number;
   /**
-   * Bytes of the largest message. The sockets made afterwards send none that has more (`EINVAL`), and have it as the
-   * default of their own `maxMessageSize`, for what peers send. Default 2,147,483,647, which leaves both as they are.
+   * Bytes of the largest message that new sockets send (more is `EINVAL`), and their default `maxMessageSize`.
+   * Default 2,147,483,647, which changes neither.
    */
   maxMessageSize?: number;
   /** Sockets open at once. Default 1,023. */
   maxSockets?: number;
-  /** Whether the sockets made afterwards use IPv6 by default. Default false. */
+  /** Default of `ipv6` for new sockets. Default false. */
   ipv6?: boolean;
   /** Priority of the engine's threads; write-only. */
   threadPriority?: number;
   /** Scheduling policy of the engine's threads; write-only. */
   threadSchedulingPolicy?: number;
   /**
-   * Whether the event loop polls in place of sleeping where a socket made afterwards waits for a message and the next one is probably less than 1 ms
-   * away. It saves the time to wake up, a half of a round trip and more, for up to 1 ms of processor time a wait. It sleeps as ever where messages come
-   * seldom; on a machine with one core, or on Windows; and for 100 ms to 10 s after others had its core. Refused with `true` on the engine
-   * `libzmq` (`NOT_SUPPORTED`), without effect in a page. Default false.
+   * Whether new sockets poll instead of sleeping while the next message is probably less than 1 ms away. Polling saves the wake-up,
+   * half of a round trip or more, and costs up to 1 ms of CPU time per wait. The event loop sleeps while messages are rare, on one
+   * core, on Windows, and for 100 ms to 10 s after other work needed its core. `NOT_SUPPORTED` on the engine `libzmq`, without effect
+   * in a page. Default false.
    */
   lowLatency?: boolean;
   /** The engine: a name of `ENGINE_NAMES`, or an {@link Engine}. Default: `SHOAL_ENGINE`, else "zmtp". */
