@@ -33,8 +33,6 @@ export const LINK_REFUSALS = [
   "sequence",
   "flood",
   "too-large",
-  /** What a receiver says to have had of a session that was given up, and that was not sent, or that it had acknowledged more of: not believed. */
-  "past",
   /** An item of a kind that this node does not know, or that does not go by this link: skipped. */
   "kind",
   /** A handler of items threw. */

@@ -103,8 +103,6 @@ interface Totals {
   delivered: number;
   dropped: number;
   lost: number;
-  unconfirmed: number;
-  lostPublications: number;
   resent: number;
 }
 
@@ -148,8 +146,6 @@ export class NodeLinks implements MessageLinks {
     delivered: 0,
     dropped: 0,
     lost: 0,
-    unconfirmed: 0,
-    lostPublications: 0,
     resent: 0,
   };
   /** Where the sessions of a new link begin: above those of links that are forgotten here, and perhaps not at their receiver. */
@@ -202,12 +198,8 @@ export class NodeLinks implements MessageLinks {
       protocols,
       host: this.#host,
       hello: (to, window) => this.#hello(to, window, 0),
-      onUnbelieved: () => this.#refuse("past"),
       isOf: (protocol, connection, target) => this.#isOf(protocol, connection, target),
-      onUp: ({ id }) => {
-        this.#settleLinks(id);
-        effects.onPeer(id, "up");
-      },
+      onUp: ({ id }) => effects.onPeer(id, "up"),
       onFailed: ({ id }, protocol, reason) => effects.onProtocolFailed?.(id, protocol, reason),
       onUnreachable: ({ id }) => effects.ping(id),
       onFailing: ({ id }) => effects.ping(id),
@@ -346,8 +338,6 @@ export class NodeLinks implements MessageLinks {
     this.#former.sent += window.delivered + window.lost + dropped;
     this.#former.delivered += window.delivered;
     this.#former.lost += window.lost;
-    this.#former.unconfirmed += window.unconfirmed;
-    this.#former.lostPublications += window.lostPublications;
     this.#former.dropped += dropped;
     this.#former.resent += window.resent;
     this.#firstSession = Math.max(this.#firstSession, window.session);
@@ -493,7 +483,7 @@ export class NodeLinks implements MessageLinks {
     // A peer's lanes are counted with its link, which comes before them here.
     const peers = new Map<string, MessageLinkStats>();
     for (const { id, name, window, dropped, protocol, state, reason } of this.#sending.values()) {
-      const { delivered, waiting, waitingBytes, lost, unconfirmed, lostPublications, resent } = window;
+      const { delivered, waiting, waitingBytes, lost, resent } = window;
       const link = peers.get(id);
       const shown = state === "waiting" && reason !== "" ? `waiting: ${reason}` : state;
       peers.set(id, {
@@ -507,8 +497,6 @@ export class NodeLinks implements MessageLinks {
         waitingBytes: (link?.waitingBytes ?? 0) + waitingBytes,
         dropped: (link?.dropped ?? 0) + dropped,
         lost: (link?.lost ?? 0) + lost,
-        unconfirmed: (link?.unconfirmed ?? 0) + unconfirmed,
-        lostPublications: (link?.lostPublications ?? 0) + lostPublications,
         resent: (link?.resent ?? 0) + resent,
       });
     }
@@ -588,7 +576,7 @@ export class NodeLinks implements MessageLinks {
       },
       hello: (to, window) => this.#hello(to, window, lane),
       // These are the link's: what comes of a peer is acknowledged there, and its interest is exchanged when that is up.
-      onUp: ({ id }) => this.#settleLinks(id),
+      onUp: () => undefined,
       takeAck: () => undefined,
       onDown: () => undefined,
     });
@@ -596,14 +584,6 @@ export class NodeLinks implements MessageLinks {
     sending.takesContexts = link.takesContexts;
     this.#sending.set(key, sending);
     return sending;
-  }
-
-  /** A link to a peer that was given up is up: it says on each of the others as well how much it had, and nothing may ever go there again. */
-  #settleLinks(id: string): void {
-    for (const key of keysOf(id)) {
-      const sending = this.#sending.get(key);
-      if (sending?.window.isUnsettled === true) void sending.linked(undefined);
-    }
   }
 
   #checkSize(bytes: number): void {
@@ -870,9 +850,7 @@ export class NodeLinks implements MessageLinks {
         aliases: MAX_TOPIC_ALIASES,
         // By a lane nothing but its own items is acknowledged.
         acks: lane === 0 ? 1 : 0,
-        since: window.since,
-        before: window.before,
-        taken: window.taken,
+        forgot: window.forgot ? 1 : 0,
       }),
     ]);
     window.acked = window.delivered;

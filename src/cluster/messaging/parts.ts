@@ -42,15 +42,8 @@ export interface MessageLinkStats {
   readonly waiting: number;
   readonly waitingBytes: number;
   readonly dropped: number;
-  /** Given up, and not delivered, as far as is known. */
+  /** Given up, and not acknowledged. An upper bound: what was sent and not acknowledged may have come. */
   readonly lost: number;
-  /**
-   * Of `lost`: those that may have come. They were sent and not acknowledged when the peer was given up, and it has not said since how many it had. With
-   * 0, `lost` is exact; else it is an upper bound.
-   */
-  readonly unconfirmed: number;
-  /** Of `lost`: publications, and not subscriptions, answers or others of what links carry. */
-  readonly lostPublications: number;
   readonly resent: number;
 }
 

@@ -107,7 +107,7 @@ export class Receiving implements IncomingLink {
 
   /** Its sender greets. @returns `stale`: of a session that it gave up already */
   hello({ life, session, sent }: Pick<Hello, "life" | "session" | "sent">): "new" | "resumed" | "stale" {
-    const result = this.window.hello(life, session, sent, this.#paused ? 1 : 0);
+    const result = this.window.hello(life, session, sent);
     if (result === "new") this.restart();
     return result;
   }

@@ -67,8 +67,6 @@ export interface SendingEffects {
   hello(to: string, window: SendWindow): Buffer;
   /** Whether the peer that a connection of a protocol leads to may be that member. */
   isOf(protocol: string, connection: MessageConnection, target: DialTarget): boolean | Promise<boolean>;
-  /** What it says of a session that was given up cannot be. */
-  onUnbelieved(): void;
   /** A session began. */
   onUp(sending: Sending): void;
   /** A protocol failed, or the peer refused this node. */
@@ -381,7 +379,7 @@ export class Sending {
   #giveUp(): void {
     this.#disconnect();
     this.#isSessionUp = false;
-    this.window.reset(this.#life);
+    this.window.reset();
     this.#aliases.reset();
     this.window.releaseSlabs();
     this.#settleRoom(true);
@@ -666,7 +664,6 @@ export class Sending {
     if (welcome.session !== window.session) return; // Of an earlier hello.
     const result = window.welcome(this.#life, welcome, this.#aliases.isUsed);
     this.#life = welcome.life;
-    if (!result.isBelieved) this.#effects.onUnbelieved();
     if (!result.goesOn) {
       this.#aliases.reset();
       this.#isSessionUp = false;

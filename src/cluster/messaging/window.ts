@@ -6,18 +6,15 @@
  *                     /
  *   offer ──> waiting ──ack──> delivered
  *                     \
- *                      reset: lost <──settle── what the peer had of it: delivered
+ *                      reset: lost
  *
  *   given = waiting + delivered + lost + dropped, at any time
  *
  * A session is the peer's life and a counter of this end. Within one, items are numbered from 0, arrive in order, and each
  * once: the receiver takes the number that it expects, skips what it has had, and calls a gap a fault. Over a new connection
  * the receiver says what it received, and the sender goes on from there. Where it does not have what it acknowledged before, it is
- * another life or has forgotten this end, so nobody knows what was delivered: what waits is lost, and a session begins.
- *
- * What was sent of a session that was given up, and was not acknowledged, is `unconfirmed`: it may have come. The peer's next WELCOME says how much of
- * it did, unless it is another life, has forgotten, or is of an earlier version. Nothing is sent in a session before its WELCOME, so there is one such
- * session at most, and the receiver has to know one: the last in which items came.
+ * another life or has forgotten this end, so nobody knows what was delivered: what waits is lost, and a session begins. So `lost` is an upper bound:
+ * what was sent and not acknowledged may have come.
  *
  *   queue of batches    | sent, not acknowledged | to be sent | open: takes more items
  *                       ^ head                   ^ #unsent
@@ -25,11 +22,10 @@
 import { slice } from "../../core/memory.js";
 import { ITEM_BY_REFERENCE, LINK_BEHIND, MAX_BATCH } from "./bounds.js";
 import { writeData } from "./items.js";
-import { MessageKind } from "./parts.js";
 import type { Publication } from "./publication.js";
 import { writeUint, writeUint16, writeUint48 } from "./schema.js";
 import { type WindowSlab, WindowSlabs } from "./window-slabs.js";
-import { BATCH_HEADER, BatchReader, ITEM_HEADER, LinkFrame, MAX_BATCH_ITEMS, MAX_SESSION } from "./wire.js";
+import { BATCH_HEADER, BatchReader, ITEM_HEADER, LinkFrame, MAX_BATCH_ITEMS } from "./wire.js";
 
 /** Bytes around an item in a batch, at most: its kind and its length. */
 const ITEM_OVERHEAD = 5;
@@ -44,37 +40,19 @@ export interface WindowLimits {
   readonly bytes: number;
 }
 
-/** What was sent in a session that was given up, and was not acknowledged. */
-interface GivenUp {
-  readonly session: number;
-  /** Of the peer, then. */
-  readonly life: string;
-  readonly acked: number;
-  readonly sent: number;
-  /** Which of them are publications: a bit for each. */
-  readonly publications: Uint8Array;
-}
-
-/** What a peer's WELCOME has of earlier sessions. */
-export interface PastSessions {
-  readonly since: number;
-  readonly before: number;
-  readonly taken: number;
-}
-
 /** What a peer's WELCOME has of what it was sent. */
-export interface WindowWelcome extends PastSessions {
+export interface WindowWelcome {
   /** Of the peer. */
   readonly life: string;
   /** Items of this session. */
   readonly received: number;
   readonly delivered: number;
+  /** 1: it has forgotten what it had of them. */
+  readonly forgot: number;
 }
 
 /** What a WELCOME comes to. */
 export interface WelcomeResult {
-  /** Whether what it says of earlier sessions can be. */
-  readonly isBelieved: boolean;
   /** Whether the session goes on; else what waited is lost, and another one begins, in which the peer is to be greeted. */
   readonly goesOn: boolean;
   /** `delivered` without what it has of this session. */
@@ -119,10 +97,6 @@ export class SendWindow {
   delivered = 0;
   lost = 0;
   resent = 0;
-  /** Of the lost ones: those that may have come, and publications. */
-  unconfirmed = 0;
-  lostPublications = 0;
-  #givenUp: GivenUp | undefined = undefined;
   /** Of this session: the number of the next item. */
   #next = 0;
   #acked = 0;
@@ -178,11 +152,6 @@ export class SendWindow {
   /** Whether nothing of this session was ever sent. */
   get isFresh(): boolean {
     return this.#everSent === 0;
-  }
-
-  /** Whether the peer's next WELCOME may say how much it had of a session that was given up. */
-  get isUnsettled(): boolean {
-    return this.#givenUp !== undefined;
   }
 
   /** Whether half of the room is there: after an offer that was refused it is time to offer again. */
@@ -300,19 +269,17 @@ export class SendWindow {
    * @param isBound whether what waits is for that life, though it was not sent: it has aliases that only that one knows
    */
   welcome(lifeBefore: string, welcome: WindowWelcome, isBound: boolean): WelcomeResult {
-    // First: what begins another session below is not what this WELCOME has.
-    const isBelieved = this.settle(welcome.life, welcome);
     const deliveredBefore = this.delivered;
     const isOther = lifeBefore !== "" && welcome.life !== lifeBefore;
-    // It has met this session before, and forgot: to go on from the beginning would repeat what it had.
-    const hasForgotten = welcome.since === this.#session + 1 && !this.isFresh;
+    // To go on from the beginning would repeat what it had.
+    const hasForgotten = welcome.forgot > 0 && !this.isFresh;
     const goesOn =
       !(isOther && (isBound || !this.isFresh)) &&
       !hasForgotten &&
       this.resume(welcome.received, welcome.delivered);
     // Another life, or one that forgot: nobody knows what it had.
-    if (!goesOn) this.reset(lifeBefore);
-    return { isBelieved, goesOn, deliveredBefore };
+    if (!goesOn) this.reset();
+    return { goesOn, deliveredBefore };
   }
 
   /**
@@ -351,58 +318,15 @@ export class SendWindow {
     }
   }
 
-  /** Gives up what waits: the peer is gone, or another life. A session begins. @param life of the peer, in the session that ends */
-  reset(life = ""): void {
-    if (this.waiting > 0) this.#lose(life);
+  /** Gives up what waits: the peer is gone, or another life. A session begins. */
+  reset(): void {
+    this.lost += this.waiting;
     this.#session += 1;
     this.#next = 0;
     this.#acked = 0;
     this.#everSent = 0;
     this.#forgetBatches();
     this.#slabs.forget();
-  }
-
-  #lose(life: string): void {
-    this.lost += this.waiting;
-    const acked = this.#acked;
-    const sent = this.#everSent;
-    const publications = new Uint8Array(Math.ceil((sent - acked) / 8));
-    for (let at = this.#head; at < this.#batches.length; at++) {
-      const { first, memory, start, end, item } = this.#batches[at] as Batch;
-      const reader = item === undefined ? new BatchReader(memory.subarray(start, end)) : undefined;
-      for (let number = first; reader === undefined ? number === first : reader.next(); number++) {
-        const kind = reader === undefined ? memory[7] : reader.kind;
-        if (number < acked || kind !== MessageKind.PUBLISH) continue;
-        this.lostPublications += 1;
-        const bit = number - acked;
-        if (number < sent) publications[bit >> 3] = (publications[bit >> 3] as number) | (1 << (bit & 7));
-      }
-    }
-    if (sent === acked) return;
-    this.unconfirmed += sent - acked;
-    this.#givenUp = { session: this.#session, life, acked, sent, publications };
-  }
-
-  /**
-   * The peer greets, in this session: what it had of the one that was given up is delivered, and the rest is lost for certain.
-   *
-   * @returns whether that can be; `false`: it is not believed, and nothing changes. It is not asked again, whatever it says
-   */
-  settle(life: string, { since, before, taken }: PastSessions): boolean {
-    const of = this.#givenUp;
-    if (of === undefined) return true;
-    this.#givenUp = undefined;
-    // Another life, or one that met this end later, does not know.
-    if (life !== of.life || since > of.session) return true;
-    const had = before === of.session ? taken : 0;
-    if (before < since || before > of.session || had < of.acked || had > of.sent) return false;
-    const came = had - of.acked;
-    this.delivered += came;
-    this.lost -= came;
-    this.unconfirmed -= of.sent - of.acked;
-    for (let bit = 0; bit < came; bit++)
-      if (((of.publications[bit >> 3] as number) & (1 << (bit & 7))) !== 0) this.lostPublications -= 1;
-    return true;
   }
 
   /** Nothing waits: the memory goes. */
@@ -484,34 +408,21 @@ export class ReceiveWindow {
   received = 0;
   delivered = 0;
   acked = 0;
-  /** Of this life: the first session that is known from its beginning, the last one before this in which items came, and those that the program was given. */
-  since = 0;
-  before = 0;
-  taken = 0;
+  /** Whether items of this session may have come that this end has forgotten. */
+  forgot = false;
 
   /**
    * A connection begins.
    *
    * @param sent items of this session that its sender has handed to a connection
-   * @param handling items that the program was given and that do not count as delivered yet
    * @returns `stale`: of a session that the sender gave up already
    */
-  hello(life: string, session: number, sent = 0, handling = 0): "new" | "resumed" | "stale" {
+  hello(life: string, session: number, sent = 0): "new" | "resumed" | "stale" {
     if (life === this.life) {
       if (session === this.session) return "resumed";
       if (session < this.session) return "stale";
-      // Items came after a WELCOME that had what was known of the session before, which is not asked for any more.
-      const taken = this.delivered + handling;
-      if (taken > 0) {
-        this.before = this.session;
-        this.taken = taken;
-      }
-    } else {
-      // This end had some of it, perhaps, and has forgotten.
-      this.since = sent > 0 ? Math.min(session + 1, MAX_SESSION) : session;
-      this.before = this.since;
-      this.taken = 0;
     }
+    this.forgot = life !== this.life && sent > 0;
     this.life = life;
     this.session = session;
     this.received = 0;

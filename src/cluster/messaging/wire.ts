@@ -45,8 +45,6 @@ export const MAX_BATCH_ITEMS = 65_535;
 /** Sequences and sessions, at most. */
 export const MAX_SEQUENCE = 2 ** 48 - 1;
 export const MAX_SESSION = 2 ** 32 - 1;
-/** In a WELCOME: of no session before this one anything is known. */
-export const UNKNOWN_SESSION = MAX_SESSION;
 
 /** Bytes of a reason. */
 const MAX_REASON = 64;
@@ -92,11 +90,8 @@ const WELCOME = schema({
   aliases: added(uint(), 0),
   /** 1: it takes ACKs of its own items over this connection, which the other end dialled; 0: over those that it dialled alone. */
   acks: added(uint(), 0),
-  /** Of the sender's life: the first session that the receiver has known from its beginning; `UNKNOWN_SESSION`: it does not say. */
-  since: added(uint(MAX_SESSION), UNKNOWN_SESSION),
-  /** The last one before this in which items came, or `since`; and how many of its items the program was given. In those after it none came. */
-  before: added(uint(MAX_SESSION), 0),
-  taken: added(uint(MAX_SEQUENCE), 0),
+  /** 1: it has forgotten what it had of this session. */
+  forgot: added(uint(1), 0),
 });
 export type Welcome = NonNullable<ReturnType<typeof WELCOME.decode>>;
 

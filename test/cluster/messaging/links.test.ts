@@ -21,10 +21,8 @@ import {
   decodeWelcome,
   encodeAck,
   encodeHello,
-  encodeWelcome,
   type Hello,
   LinkFrame,
-  type Welcome,
 } from "../../../src/cluster/messaging/wire.js";
 import { ipcProtocol, tcpProtocol } from "../../../src/cluster/messaging/zmtp-protocol.js";
 import {
@@ -361,8 +359,6 @@ describe("links between two nodes", () => {
       delivered: 1_000,
       dropped: 0,
       lost: 0,
-      unconfirmed: 0,
-      lostPublications: 0,
       resent: 0,
     });
     expect(a.peers).toEqual([[b.id, "up"]]);
@@ -483,12 +479,8 @@ describe("links between two nodes", () => {
     expect(a.peers.map(([, state]) => state)).toEqual(["up", "lost", "up", "gone"]);
   });
 
-  /** Two nodes with a link from a to b that is cut and given up. Ten items were sent; b's program was given four, the last of which it still has. */
-  async function givenUp(
-    changeWelcome: (welcome: Welcome) => Buffer = encodeWelcome,
-  ): Promise<{ a: LinksNode; b: LinksNode; tcp: BreakableProtocol }> {
+  test("what is counted as lost is at most what did not come, where a peer is given up in the middle and comes back", async () => {
     const tcp = new BreakableProtocol(tcpProtocol());
-    tcp.changeWelcome = changeWelcome;
     const a = await world.node("a", { protocols: [tcp] });
     const b = await world.node("b");
     b.handler = ({ text }) => (text === "item 3" ? new Promise(() => undefined) : undefined);
@@ -497,64 +489,14 @@ describe("links between two nodes", () => {
     tcp.fails = true;
     tcp.cut();
     a.links.onMember(b.id, "lost");
-    expect(a.to(b)).toMatchObject({ sent: 10, lost: 10 - a.to(b).delivered, unconfirmed: a.to(b).lost });
+    const { delivered, lost } = a.to(b);
+    expect([delivered <= 3, delivered + lost]).toEqual([true, 10]);
     tcp.fails = false;
-    return { a, b, tcp };
-  }
-
-  /** It comes back, and gets five more. */
-  async function comesBack(a: LinksNode, b: LinksNode): Promise<void> {
-    const { length } = b.items;
     a.links.onMember(b.id, "alive");
     sendAll(a, b, 5, 10);
-    await b.until(() => b.items.length === length + 5);
-    await expect.poll(() => a.to(b).waiting).toBe(0);
-  }
-
-  test("what is counted as lost is what did not come, once the peer is back that was given up in the middle", async () => {
-    const { a, b } = await givenUp();
-    await comesBack(a, b);
-    expect(a.to(b)).toMatchObject({ sent: 15, delivered: 9, lost: 6, unconfirmed: 0, lostPublications: 6 });
+    await b.until(() => b.items.length === 9);
+    await expect.poll(() => a.to(b)).toMatchObject({ waiting: 0, sent: 15, delivered: delivered + 5, lost });
     expect(b.texts).toEqual([...texts(4), ...texts(5, 10)]);
-  });
-
-  test("the same where it was given up again before it was reached, and where cuts follow", async () => {
-    const { a, b, tcp } = await givenUp();
-    sendAll(a, b, 2, 100);
-    a.links.onMember(b.id, "lost");
-    await comesBack(a, b);
-    tcp.cut();
-    sendAll(a, b, 5, 15);
-    await b.until(() => b.items.length === 14);
-    await expect.poll(() => a.to(b).waiting).toBe(0);
-    expect(a.to(b)).toMatchObject({ sent: 22, delivered: 14, lost: 8, unconfirmed: 0, lostPublications: 8 });
-    expect(b.texts).toEqual([...texts(4), ...texts(10, 10)]);
-  });
-
-  test("it stays an upper bound of a peer that was started again, of one that does not say, and of one that says what cannot be", async () => {
-    const restarted = await givenUp();
-    const { a, b } = restarted;
-    await b.links.close(0);
-    const again = await world.node("b", { id: b.id });
-    const { delivered, lost } = a.to(b);
-    await comesBack(a, again);
-    expect(a.to(again)).toMatchObject({ delivered: delivered + 5, lost, unconfirmed: lost });
-    for (const [change, refused] of [
-      // As earlier versions send it.
-      [(welcome: Welcome) => encodeWelcome(welcome).subarray(0, -3), {}],
-      [(welcome: Welcome) => encodeWelcome({ ...welcome, taken: 11 }), { past: 1 }],
-      [(welcome: Welcome) => encodeWelcome({ ...welcome, before: 1 }), { past: 1 }],
-    ] as const) {
-      const other = await givenUp(change);
-      const before = other.a.to(other.b);
-      await comesBack(other.a, other.b);
-      expect(other.a.to(other.b)).toMatchObject({
-        delivered: before.delivered + 5,
-        lost: before.lost,
-        unconfirmed: before.lost,
-      });
-      expect(other.a.links.stats().refused).toEqual(refused);
-    }
   });
 
   test("a receiver that has forgotten its sender gets nothing twice: what was on its way is lost, and not known", async () => {
@@ -565,7 +507,7 @@ describe("links between two nodes", () => {
     await b.until(() => b.items.length === 1);
     b.handler = undefined;
     b.links.onMember(a.id, "gone");
-    await expect.poll(() => a.to(b)).toMatchObject({ waiting: 0, lost: 10, unconfirmed: 10 });
+    await expect.poll(() => a.to(b)).toMatchObject({ waiting: 0, lost: 10 });
     sendAll(a, b, 2, 10);
     await b.until(() => b.texts.includes("item 11"));
     expect(b.texts).toEqual([...texts(1), ...texts(2, 10)]);
@@ -1007,51 +949,6 @@ describe("protocols", () => {
     expect(a.links.takesContext(b.id, 100)).toBe(false);
   });
 
-  test("that messages named are asked what came of them as soon as any link stands again", async () => {
-    const { a, b, send } = await pair();
-    for (const [named, next] of [
-      [["tcp"], undefined],
-      [undefined, ["tcp"]],
-    ] as const) {
-      let release = (): void => undefined;
-      b.handler = () => new Promise((resolve) => (release = resolve));
-      const count = b.items.length;
-      send("held", named);
-      await b.until(() => b.items.length > count);
-      const { lost } = a.to(b);
-      world.changed(b, "lost");
-      expect(a.to(b)).toMatchObject({ waiting: 0, lost: lost + 1, unconfirmed: 1 });
-      release();
-      b.handler = undefined;
-      world.changed(b, "alive");
-      // By the other link alone.
-      send("after", next);
-      await vi.waitFor(() => expect(a.to(b)).toMatchObject({ waiting: 0, lost, unconfirmed: 0 }), SOON);
-    }
-    expect(b.texts).toEqual(["held", "after", "held", "after"]);
-  });
-
-  test("that messages name have links that count what is lost as any other: what did not come, once the peer is back", async () => {
-    const tcp = new BreakableProtocol(tcpProtocol());
-    const { a, b, send } = await pair([ipcProtocol(), tcp]);
-    b.handler = ({ text }) => (text === "item 3" ? new Promise(() => undefined) : undefined);
-    for (const text of texts(10)) send(text, ["tcp"]);
-    await b.until(() => b.items.length === 4);
-    tcp.fails = true;
-    tcp.cut();
-    a.links.onMember(b.id, "lost");
-    expect(a.to(b)).toMatchObject({ sent: 10, lost: 10 - a.to(b).delivered, unconfirmed: a.to(b).lost });
-    tcp.fails = false;
-    a.links.onMember(b.id, "alive");
-    for (const text of texts(5, 10)) send(text, ["tcp"]);
-    await b.until(() => b.items.length === 9);
-    await vi.waitFor(
-      () => expect(a.to(b)).toMatchObject({ waiting: 0, delivered: 9, lost: 6, unconfirmed: 0 }),
-      SOON,
-    );
-    expect(b.texts).toEqual([...texts(4), ...texts(5, 10)]);
-  });
-
   test("that messages name have links whose receiver gets nothing twice where it has forgotten their sender", async () => {
     const { a, b, send } = await pair();
     b.handler = () => new Promise(() => undefined);
@@ -1059,7 +956,7 @@ describe("protocols", () => {
     await b.until(() => b.items.length === 1);
     b.handler = undefined;
     b.links.onMember(a.id, "gone");
-    await vi.waitFor(() => expect(a.to(b)).toMatchObject({ waiting: 0, lost: 10, unconfirmed: 10 }), SOON);
+    await vi.waitFor(() => expect(a.to(b)).toMatchObject({ waiting: 0, lost: 10 }), SOON);
     for (const text of texts(2, 10)) send(text, ["tcp"]);
     await b.until(() => b.texts.includes("item 11"));
     expect(b.texts).toEqual([...texts(1), ...texts(2, 10)]);

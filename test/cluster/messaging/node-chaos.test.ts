@@ -1,7 +1,6 @@
 /**
  * Nodes that publish while others are killed, cut, stopped, restarted and leave. Per publisher and topic nothing is reordered or comes
- * twice; what is missing is what the publisher's link to the reader has counted as lost, exactly, as soon as the reader has greeted it again, and at most
- * that before. Each copy is in one count; and in the end all routes are right.
+ * twice; what is missing is at most what the publisher's link to the reader has counted as lost. Each copy is in one count; and in the end all routes are right.
  * The default run deals three of them: a kill, a cut and a stop. SHOAL_LONG=1 deals 200.
  *
  *   a: ipc, tcp   b: pipes alone, so a cut leaves no way   c: pipes, and where these are cut ipc
@@ -24,7 +23,7 @@ const INTERVAL = LONG ? 5 : 20;
 
 /**
  * It publishes to a topic that the watcher alone subscribes to, each message with its number among those that went to it, how many of them its link to it
- * had counted as lost by then, of all that it lost how much may have come, and how often it lost the watcher; and to one that all subscribe to, each with its number.
+ * had counted as lost by then, and how often it lost the watcher; and to one that all subscribe to, each with its number.
  */
 const PROGRAM = `
 import { once } from "node:events";
@@ -83,7 +82,7 @@ let stopped = false;
 const lost = () => {
   const { peers } = node.stats().messaging.links;
   const to = peers.find(({ name: peer }) => peer.startsWith("watcher@"));
-  return (to === undefined ? "0 0" : to.lostPublications + " " + to.unconfirmed) + " " + losses;
+  return (to === undefined ? "0" : to.lost) + " " + losses;
 };
 const turn = async () => {
   if (stopped) return;
@@ -155,12 +154,11 @@ interface Seen {
   missing: number;
   received: number;
   lost: number;
-  /** Of what was lost, what may have come; and times that it lost the watcher. */
-  unconfirmed: number;
+  /** Times that it lost the watcher. */
   losses: number;
 }
 
-it("nothing is reordered or doubled, what is missing was counted as lost, and nothing else, and routes are right in the end", {
+it("nothing is reordered or doubled, what is missing was counted as lost, and routes are right in the end", {
   timeout: LONG ? 7_200_000 : 50_000 + DEALT_IN,
 }, async () => {
   const random = randomOf(SEED);
@@ -174,30 +172,21 @@ it("nothing is reordered or doubled, what is missing was counted as lost, and no
   watcher = node;
   await node.start();
   const load = node.subscribe("load/#", ({ topic, data }) => {
-    const [life, number, lost, unconfirmed, losses] = data.toString().split(" ") as [
-      string,
-      string,
-      string,
-      string,
-      string,
-    ];
+    const [life, number, lost, losses] = data.toString().split(" ") as [string, string, string, string];
     const key = `${topic} ${life}`;
     let of = seen.get(key);
     if (of === undefined) {
-      of = { last: -1, missing: 0, received: 0, lost: 0, unconfirmed: 0, losses: 0 };
+      of = { last: -1, missing: 0, received: 0, lost: 0, losses: 0 };
       seen.set(key, of);
     }
     if (Number(number) <= of.last) faults.push(`${key}: ${number} after ${of.last}`);
     of.missing += Number(number) - of.last - 1;
     of.last = Number(number);
     of.lost = Number(lost);
-    of.unconfirmed = Number(unconfirmed);
     of.losses = Number(losses);
     of.received += 1;
-    if (of.unconfirmed === 0 ? of.missing !== of.lost : of.missing > of.lost)
-      faults.push(
-        `${key}: ${of.missing} are missing before ${number}, ${lost} are lost, ${unconfirmed} not confirmed`,
-      );
+    if (of.missing > of.lost)
+      faults.push(`${key}: ${of.missing} are missing before ${number}, ${lost} are lost`);
   });
   for (const name of NAMES) spawn(name);
   const lives = new Map<string, string>();
@@ -248,10 +237,8 @@ it("nothing is reordered or doubled, what is missing was counted as lost, and no
         if (performance.now() > until) throw new Error("the watcher is not lost");
         Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10);
       }
-      const isKnown = (key: string, i: number): boolean => {
-        const of = seen.get(key) as Seen;
-        return of.losses > (before[i] as number) && of.unconfirmed === 0;
-      };
+      const isKnown = (key: string, i: number): boolean =>
+        (seen.get(key) as Seen).losses > (before[i] as number);
       await expect
         .poll(() => keys.filter((key, i) => !isKnown(key, i)), { timeout: PATIENCE, interval: 10 })
         .toEqual([]);
@@ -271,8 +258,7 @@ it("nothing is reordered or doubled, what is missing was counted as lost, and no
       const line = await child.line();
       expect(line).not.toMatch(/^FAULT/);
       if (!line.startsWith("stopped")) continue;
-      const [, life, sent, lost, unconfirmed] = line.split(" ") as string[];
-      expect(unconfirmed, `what ${name} does not know`).toBe("0");
+      const [, life, sent, lost] = line.split(" ") as string[];
       const of = seen.get(`load/${name} ${life}`) as Seen;
       await expect
         .poll(() => Number(sent) - of.received, {
@@ -280,7 +266,7 @@ it("nothing is reordered or doubled, what is missing was counted as lost, and no
           interval: 10,
           message: `missing of ${name}, ${lost} lost`,
         })
-        .toBe(Number(lost));
+        .toBeLessThanOrEqual(Number(lost));
       break;
     }
   }
