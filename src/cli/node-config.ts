@@ -413,7 +413,6 @@ const OPTION_KEYS = [
   "profile",
   "split",
   "messaging",
-  "beats",
   "zre",
 ] as const;
 

@@ -215,7 +215,6 @@ export function nodeSchema(): Schema {
           },
         }),
       },
-      beats: { enum: ["loop", "thread"], description: "thread that answers probes; default loop" },
       registry: { type: "boolean", description: "whether shoal node names lists it; default true" },
       curve: map(
         "the node's own key, and the keys that it admits",

@@ -96,7 +96,6 @@ const FAULTS: Excluded = {
     "link:outside",
     "link:refused",
     "messages:listen",
-    "thread:failed",
     "allow",
     "files",
     "group",

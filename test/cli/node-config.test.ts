@@ -81,7 +81,6 @@ multicast: { group: 239.192.0.1, port: 4369 }
 key: "${KEYS[0]}"
 profile: { base: lan, autoclean: 600000 }
 split: { strategy: { quorum: 2 }, autoheal: false }
-beats: loop
 advertise: { requests: ["tcp://*:5555"] }
 registry: false
 clients: { endpoint: "tcp://*:7000", http: "[::1]:7001", users: { ana: secret }, port: 5672, xml: true, addresses: ec2 }
@@ -372,10 +371,10 @@ describe("shoal node start --config", () => {
   it("changes nothing where a key needs a restart, or the file has a problem, and says so; SIGHUP reads again", async () => {
     const head = `name: a\ngroup: ${group}\n`;
     const { node, path } = await configured(`${head}tags: [x]\n`);
-    written(`${head}tags: [y]\nport: 20001\nbeats: thread\n`, path);
+    written(`${head}tags: [y]\nport: 20001\nipv6: true\n`, path);
     await node.until(
       "stderr",
-      /port, beats cannot change while the node runs: restart it; the node continues unchanged/,
+      /port, ipv6 cannot change while the node runs: restart it; the node continues unchanged/,
     );
     written(`${head}tags: [y]\nprot: 1\n`, path);
     await node.until("stderr", /prot: unknown key; did you mean port\?/);

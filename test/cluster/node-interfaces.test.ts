@@ -117,38 +117,36 @@ describe.skipIf(missing("networks")).concurrent("a node whose host's network cha
     },
   );
 
-  for (const beats of LONG ? ["loop", "thread"] : ["thread"])
-    it(`joins the link when its interface comes up after it was started, and follows its address (${beats})`, async ({
-      onTestFinished,
-    }) => {
-      const hosts = new Hosts();
-      const networks = new CutNetworks(2);
-      onTestFinished(() => hosts.kill().then(() => networks.remove()));
-      const [near, far] = networks.hosts as [string, string];
-      ip(`-n ${far} link set eth0 down`);
-      const [west, east] = [
-        hosts.start(near, { name: "west", scope: "link", key: KEY }),
-        hosts.start(far, {
-          name: "east",
-          scope: "link",
-          key: KEY,
-          beats,
-          advertise: { billing: "tcp://*:5001" },
-        }),
-      ];
-      await west.until("ready");
-      expect((await east.until("ready")).address).toMatch(/^127\.0\.0\.1:/);
-      ip(`-n ${far} link set eth0 up`);
-      await Promise.all([west.until("joined", "east"), east.until("joined", "west")]);
-      await west.untilAddress(({ members }) => members?.[0]?.startsWith("10.214.9.2:") === true);
-      ip(`-n ${far} addr add 10.214.9.77/24 broadcast 10.214.9.255 dev eth0`);
-      ip(`-n ${far} addr del 10.214.9.2/24 dev eth0`);
-      ip(`-n ${far} addr replace 10.214.9.77/24 broadcast 10.214.9.255 dev eth0`);
-      await west.untilAddress(({ members }) => members?.[0]?.startsWith("10.214.9.77:") === true);
-      await west.untilAddress(({ advertised }) => advertised?.[0] === "tcp://10.214.9.77:5001");
-      // Its packets arrived all the time.
-      expect(west.seen.filter((event) => event.startsWith("lost"))).toEqual([]);
-    });
+  it("joins the link when its interface comes up after it was started, and follows its address", async ({
+    onTestFinished,
+  }) => {
+    const hosts = new Hosts();
+    const networks = new CutNetworks(2);
+    onTestFinished(() => hosts.kill().then(() => networks.remove()));
+    const [near, far] = networks.hosts as [string, string];
+    ip(`-n ${far} link set eth0 down`);
+    const [west, east] = [
+      hosts.start(near, { name: "west", scope: "link", key: KEY }),
+      hosts.start(far, {
+        name: "east",
+        scope: "link",
+        key: KEY,
+        advertise: { billing: "tcp://*:5001" },
+      }),
+    ];
+    await west.until("ready");
+    expect((await east.until("ready")).address).toMatch(/^127\.0\.0\.1:/);
+    ip(`-n ${far} link set eth0 up`);
+    await Promise.all([west.until("joined", "east"), east.until("joined", "west")]);
+    await west.untilAddress(({ members }) => members?.[0]?.startsWith("10.214.9.2:") === true);
+    ip(`-n ${far} addr add 10.214.9.77/24 broadcast 10.214.9.255 dev eth0`);
+    ip(`-n ${far} addr del 10.214.9.2/24 dev eth0`);
+    ip(`-n ${far} addr replace 10.214.9.77/24 broadcast 10.214.9.255 dev eth0`);
+    await west.untilAddress(({ members }) => members?.[0]?.startsWith("10.214.9.77:") === true);
+    await west.untilAddress(({ advertised }) => advertised?.[0] === "tcp://10.214.9.77:5001");
+    // Its packets arrived all the time.
+    expect(west.seen.filter((event) => event.startsWith("lost"))).toEqual([]);
+  });
 
   // The link that was there is given up when nothing has come for two heartbeats.
   it("binds the one interface that it uses again where that has another address", {

@@ -9,14 +9,34 @@
 import type { RemoteInfo, Socket } from "node:dgram";
 import { bindUdp, type UdpOptions } from "../../engine/zmtp/transport/udp.js";
 import { MAX_PACKET } from "../bounds.js";
-import type { DatagramOptions, OnDatagram, PacketSocket } from "./packet-socket.js";
+import type { Binding } from "./interfaces.js";
 
 /** Datagrams that the system has not taken yet. */
 const MAX_UNSENT = 1_024;
 /** Bytes that the system keeps for the node while its event loop is busy; the system may give less. */
 const RECEIVE_BUFFER = 4_194_304;
 
-export class Datagrams implements PacketSocket {
+/** The multicast group of a cluster's heartbeats. */
+export interface GroupAddress {
+  readonly group: string;
+  readonly port: number;
+}
+
+export interface DatagramOptions {
+  /** Addresses to bind, one of each family; `undefined`: none. */
+  readonly bind: Binding;
+  readonly port: number;
+  /** `undefined`: no multicast. */
+  readonly group: GroupAddress | undefined;
+  /** Addresses of the interfaces that the group is joined on at first; the first one sends from the node's own socket. */
+  readonly interfaces: readonly string[];
+  readonly ttl: number;
+}
+
+/** Called for each datagram. */
+export type OnDatagram = (bytes: Buffer, host: string, port: number, byGroup: boolean) => void;
+
+export class Datagrams {
   readonly #options: DatagramOptions;
   readonly #onDatagram: OnDatagram;
   readonly #count: (reason: string) => void;
@@ -32,18 +52,10 @@ export class Datagrams implements PacketSocket {
   readonly #failed = new Set<string>();
   #interfaces: readonly string[] = [];
   #updating = false;
-  readonly #onGroup: (hasGroup: boolean) => void;
   #unsent = 0;
   #closed = false;
 
-  /** @param onGroup called when the group can be reached, or cannot any more */
-  constructor(
-    options: DatagramOptions,
-    onDatagram: OnDatagram,
-    count: (reason: string) => void,
-    onGroup: (hasGroup: boolean) => void = () => undefined,
-  ) {
-    this.#onGroup = onGroup;
+  constructor(options: DatagramOptions, onDatagram: OnDatagram, count: (reason: string) => void) {
     this.#options = options;
     this.#onDatagram = onDatagram;
     this.#count = count;
@@ -61,6 +73,7 @@ export class Datagrams implements PacketSocket {
     await this.#useInterfaces(interfaces);
   }
 
+  /** The interfaces as they are now: the group is joined where it is not joined yet. */
   setInterfaces(interfaces: readonly string[]): void {
     this.#interfaces = interfaces;
     if (!this.#updating) void this.#follow();
@@ -91,9 +104,7 @@ export class Datagrams implements PacketSocket {
     }
     for (const each of this.#joined) if (!interfaces.includes(each)) this.#leaveGroup(groupSocket, each);
     for (const each of interfaces) this.#joinGroup(groupSocket, each);
-    const { hasGroup } = this;
     this.#groupSocket = this.#joined.size > 0 ? groupSocket : undefined;
-    if (hasGroup !== this.hasGroup) this.#onGroup(!hasGroup);
     if (this.#groupSocket === undefined) {
       groupSocket.close();
       return;
@@ -168,10 +179,6 @@ export class Datagrams implements PacketSocket {
     this.#sendBy(this.#socket, bytes, group.group, group.port);
     for (const socket of this.#senders.values()) this.#sendBy(socket, bytes, group.group, group.port);
   }
-
-  beat(): void {} // The event loop answers for itself.
-
-  rekey(): void {}
 
   async close(): Promise<void> {
     this.#closed = true;

@@ -12,7 +12,6 @@ import type { ClusterChange } from "../membership/events.js";
 import type { Member } from "../membership/members.js";
 import { Membership } from "../membership/membership.js";
 import { BusCodec } from "../net/bus-codec.js";
-import type { BeatState } from "../net/packet-socket.js";
 import { hostOf } from "../resolver.js";
 import { bodySize, forgetRecentUpdates } from "../wire/codec.js";
 import { DataPlane, MESSAGE_LEVEL, type Packet, PacketType, UpdateKind } from "../wire/packets.js";
@@ -87,9 +86,8 @@ export class BusRuntime implements BusPort {
   #sides: Sides | undefined;
   /** Wall clock minus the rules' time. */
   #wallOffset = 0;
-  #left = false;
-  /** What is answered for this node while its event loop is blocked. */
-  #beat: BeatState | undefined;
+  /** This node's incarnation and the digest, which has its details, when `selfChanged` was called last. */
+  #seen = { start: 0, count: 0, digest: 0 };
 
   /** @param name of the bus's class, for errors */
   constructor(
@@ -175,7 +173,6 @@ export class BusRuntime implements BusPort {
   /** States that this node leaves, and goes on until that has spread. @param linger ms at most, -1: no limit */
   async leave(linger: number): Promise<void> {
     if (this.#membership !== undefined) {
-      this.#left = true;
       this.run((rules, now) => rules.leave(now));
       const pause = LEAVE_INTERVALS * this.#settings.profile.gossipInterval;
       if (this.#membership.isKnown)
@@ -240,7 +237,7 @@ export class BusRuntime implements BusPort {
     } finally {
       this.#events.release();
     }
-    this.#updateBeat(rules);
+    this.#reportSelf(rules);
     this.#events.flush();
     this.timer.update();
   }
@@ -326,8 +323,6 @@ export class BusRuntime implements BusPort {
   }
 
   onAddress(address: string): void {
-    // It is for new sockets, which know nothing of it.
-    this.#beat = undefined;
     this.run((rules, now) => rules.setAddress(now, address));
     this.#effects.addressChanged(address);
   }
@@ -386,15 +381,12 @@ export class BusRuntime implements BusPort {
       this.#sockets.watch(this, rules.removed ? [] : successors(rules.self.id, rules.live));
   }
 
-  #updateBeat(rules: Membership): void {
+  #reportSelf(rules: Membership): void {
     const { start, count } = rules.self;
     const { digest } = rules;
-    const answers = !this.#left && !rules.removed;
-    const beat = this.#beat;
-    if (beat?.start === start && beat.count === count && beat.digest === digest && beat.answers === answers)
-      return;
-    this.#beat = { id: this.#identity.id, start, count, digest, answers };
-    this.#sockets.beat(this, this.#beat);
+    const seen = this.#seen;
+    if (seen.start === start && seen.count === count && seen.digest === digest) return;
+    this.#seen = { start, count, digest };
     this.#effects.selfChanged();
   }
 }

@@ -654,7 +654,6 @@ export class ClusterBus extends MessagingBus {
     if (this.codec.byPassword)
       throw new InvalidArgumentError("the bus began with a password: use setPasswords");
     this.codec.setKeys(keys);
-    this.sockets.rekey(this.#runtime);
     this.messages.rekeyed();
   }
 
@@ -669,7 +668,6 @@ export class ClusterBus extends MessagingBus {
     if (!this.codec.byPassword)
       throw new InvalidArgumentError("a bus that began without a password gets none while it runs");
     this.codec.setKeys(passwordKeys(passwords, this.group));
-    this.sockets.rekey(this.#runtime);
     this.messages.rekeyed();
   }
 

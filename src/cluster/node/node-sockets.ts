@@ -8,12 +8,7 @@
 
 import { quoted } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
-import {
-  type HostInterface,
-  MACHINE,
-  type Platform,
-  platformNow,
-} from "../../engine/zmtp/transport/transports.js";
+import { type HostInterface, type Platform, platformNow } from "../../engine/zmtp/transport/transports.js";
 import { NodeIdentities } from "../admission/identities.js";
 import { checkBuses, proveBuses } from "../admission/proof.js";
 import { RefusalReports } from "../admission/refusals.js";
@@ -33,8 +28,6 @@ import { Datagrams } from "../net/datagrams.js";
 import { allInterfaces, type Binding, bindingOf, readInterfaces } from "../net/interfaces.js";
 import type { Link } from "../net/link.js";
 import { Links } from "../net/links.js";
-import type { BeatState, PacketSocket } from "../net/packet-socket.js";
-import { ThreadedDatagrams } from "../net/threaded-datagrams.js";
 import { withoutZone, Zones } from "../net/zones.js";
 import { bindFree } from "../ports.js";
 import { readPrefix } from "../wire/codec.js";
@@ -123,7 +116,7 @@ export class NodeSockets {
   readonly #tls: NodeTls | undefined;
   readonly links: Links;
   readonly #interfaces: InterfaceWatch<readonly HostInterface[]>;
-  #datagrams: PacketSocket | undefined;
+  #datagrams: Datagrams | undefined;
   /** What the sockets are bound to. */
   #bound: { readonly binding: Binding; readonly port: number } = {
     binding: { v4: undefined, v6: undefined },
@@ -273,11 +266,9 @@ export class NodeSockets {
     return this.#listeners;
   }
 
-  #createDatagrams(bind: Binding, port: number, interfaces: readonly HostInterface[]): PacketSocket {
-    const { scope, group, beats } = this.settings;
-    // In a simulation there are no threads, and nothing blocks.
-    const isThreaded = beats === "thread" && this.platform === MACHINE;
-    return new (isThreaded ? ThreadedDatagrams : Datagrams)(
+  #createDatagrams(bind: Binding, port: number, interfaces: readonly HostInterface[]): Datagrams {
+    const { scope, group } = this.settings;
+    return new Datagrams(
       { bind, port, group, interfaces: groupInterfaces(interfaces), ttl: scope === "host" ? 0 : 1 },
       this.#onDatagram,
       (reason) => {
@@ -338,7 +329,7 @@ export class NodeSockets {
     if (this.#closed) await Promise.all([datagrams.close(), this.links.unlisten()]);
     else if (this.settings.announce === undefined)
       this.#announce({ ...(interfaces[0] as HostInterface), internal: false });
-    // The new sockets know nothing of the buses.
+    // The listeners for messages are bound to the address that is gone.
     else this.#onAddress();
   }
 
@@ -406,15 +397,6 @@ export class NodeSockets {
   refuse(address: string, bus: BusPort["codec"], reason: "identity" | "denied"): void {
     this.count(reason);
     this.#onRefused(address, bus.bus, reason);
-  }
-
-  /** What a ping to this bus is answered by, after each change of it. */
-  beat(bus: BusPort, state: BeatState): void {
-    this.#datagrams?.beat(bus.codec, state);
-  }
-
-  rekey(bus: BusPort): void {
-    this.#datagrams?.rekey(bus.codec);
   }
 
   /** Keeps streams to these addresses, for this bus or connection manager. */

@@ -28,7 +28,7 @@ import { type AdvertisedEndpoint, checkAdvertised, checkServiceName } from "../e
 import { busNumber } from "../identity.js";
 import { type MessagingOptions, type MessagingSettings, messagingSettings } from "../messaging/options.js";
 import { canonicalAddress, checkAddress, type HostPort, isGroup } from "../net/addresses.js";
-import type { GroupAddress } from "../net/packet-socket.js";
+import type { GroupAddress } from "../net/datagrams.js";
 import { type PortRange, parsePorts } from "../ports.js";
 import { type Profile, type ProfileName, resolveProfile } from "../profiles.js";
 import type { SplitStrategy } from "../splits.js";
@@ -139,11 +139,6 @@ export interface ClusterNodeOptions extends ClusterBusOptions {
     | { readonly group?: string | undefined; readonly port?: number | undefined }
     | undefined;
   /**
-   * Who reads the packets: the event loop (`loop`, the default), or a thread that answers for it while it is blocked
-   * (`thread`), so that a handler that computes for seconds costs no membership.
-   */
-  readonly beats?: "loop" | "thread" | undefined;
-  /**
    * Whether `clusterNames()` and `shoal node names` show this node to its user on this host. Default `true`; while it is not
    * possible, it is tried every 5 s: events `registry:down` and `registry:up`, counted as `registry` in `stats().dropped`.
    */
@@ -209,7 +204,6 @@ const NODE_OPTIONS = {
   ipv6: boolean(false),
   announce: text(),
   multicast: anything<NonNullable<ClusterNodeOptions["multicast"]>>(),
-  beats: choice(["loop", "thread"], "loop"),
   registry: boolean(true),
   tags: anything<readonly string[]>(),
   props: anything<Readonly<Record<string, PropValue>>>(),
@@ -260,7 +254,6 @@ export interface NodeSettings {
   readonly ipv6: boolean;
   readonly announce: HostPort | undefined;
   readonly group: GroupAddress | undefined;
-  readonly beats: "loop" | "thread";
   readonly registry: boolean;
   /** `undefined`: without keys of nodes. */
   readonly curve: CurveOptions | undefined;
@@ -303,7 +296,6 @@ export function nodeSettings(options: ClusterNodeOptions): { node: NodeSettings;
       ipv6: given.ipv6,
       ports: given.ports === undefined ? undefined : parsePorts(given.ports),
       announce: given.announce === undefined ? undefined : checkAddress("announce", given.announce),
-      beats: given.beats,
       registry: given.registry,
       curve: curveOf(given.curve, first),
       tls,
