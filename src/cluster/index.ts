@@ -164,7 +164,6 @@ export type {
   SplitSettings,
   ZreNodeOptions,
 } from "./node/options.js";
-export type { RoleSeat } from "./node/role-seat.js";
 export type { Service, ServiceState } from "./node/service.js";
 export { ServiceResolver } from "./node/service-resolver.js";
 export type { ClusterStats } from "./node/stats.js";

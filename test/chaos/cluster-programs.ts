@@ -168,28 +168,23 @@ await report({ kept: kept.length, lost });`,
 
 export const CLONE = {
   /**
-   * Takes a role of the pair when one is vacant: the first two members at once, a third when one of them has gone.
-   *
+   * @argument its role
    * @argument a folder for the maps, of all that shall have a store
    */
   server: member(
     PATTERNS("CloneLmdbStore", "CloneServer"),
-    `await serve();
-for (;;) {
-  const seat = await node.takeRole("map", ["primary", "backup"]).catch(() => process.exitCode ??= 0);
-  if (typeof seat !== "object") break;
-  const other = seat.role === "primary" ? "backup" : "primary";
-  const peer = node.resolver({ has: ["map-" + other], not: ["self"] });
-  const store = args[0] === undefined ? {} : { store: CloneLmdbStore.open(args[0] + "/" + name) };
-  const server = new CloneServer({ ...store, heartbeatInterval: 200, liveness: 3, pair: { role: seat.role, peer } });
-  const inStep = (change) => { if (!node.draining) node.tags(change); };
-  server.events.on("replica:joined", () => inStep({ append: ["in-step-" + (node.resolve("map-" + other)[0]?.id ?? "")] }));
-  server.events.on("replica:left", () => inStep({ replace: node.tags().filter((tag) => !tag.startsWith("in-step-")) }));
-  const endpoint = await server.bind(${ANY});
-  const announced = node.announce({ map: endpoint, ["map-" + seat.role]: endpoint }, server);
-  await new Promise((resolve) => seat.signal.addEventListener("abort", resolve));
-  await announced.withdraw({ timeout: 1_000 });
-}`,
+    `await begin();
+const [role, folder] = args;
+const other = role === "primary" ? "backup" : "primary";
+const peer = node.resolver({ has: ["map-" + other] });
+const store = folder === undefined ? {} : { store: CloneLmdbStore.open(folder + "/" + name) };
+const server = new CloneServer({ ...store, heartbeatInterval: 200, liveness: 3, pair: { role, peer } });
+const inStep = (change) => { if (!node.draining) node.tags(change); };
+server.events.on("replica:joined", () => inStep({ append: ["in-step-" + (node.resolve("map-" + other)[0]?.id ?? "")] }));
+server.events.on("replica:left", () => inStep({ replace: node.tags().filter((tag) => !tag.startsWith("in-step-")) }));
+const endpoint = await server.bind(${ANY});
+node.announce({ map: endpoint, ["map-" + role]: endpoint }, server);
+await serve();`,
   ),
   load: load(
     PATTERNS("CloneClient"),
@@ -199,7 +194,7 @@ await map.ready();
 // The one that serves has a backup that has everything, and that is there.
 isCalm = () => {
   const inStep = node.members().flatMap(({ tags }) => tags.filter((tag) => tag.startsWith("in-step-")));
-  return inStep.some((tag) => node.member(tag.slice(8))?.tags.some((each) => each.startsWith("map/") && each !== "map/spare"));
+  return inStep.some((tag) => node.member(tag.slice(8))?.tags.includes("map"));
 };
 const acknowledged = new Map();
 await work(4, async (n, lane) => {

@@ -10,7 +10,7 @@ import { checkCallOptions, describe } from "../../core/arguments.js";
 import { ClosedError, InvalidArgumentError, TimeoutError } from "../../core/errors.js";
 
 /** Gossip intervals after which the others are taken to know that something was withdrawn. */
-export const SPREAD_INTERVALS = 6;
+const SPREAD_INTERVALS = 6;
 /** ms that a program has to finish, unless `withdraw` is given another time. */
 const WITHDRAW_TIMEOUT = 30_000;
 

@@ -19,7 +19,7 @@ import type { BusCodec } from "../net/bus-codec.js";
 import type { Profile } from "../profiles.js";
 import { type ResolverStep, resolveBy } from "../resolver.js";
 import type { TagChange } from "../tags.js";
-import { type AnnouncedProgram, Announcement, SPREAD_INTERVALS } from "./announcements.js";
+import { type AnnouncedProgram, Announcement } from "./announcements.js";
 import { BusClients, type BusDiscovery } from "./bus-clients.js";
 import { BusMessages } from "./bus-messages.js";
 import { BusRequests } from "./bus-requests.js";
@@ -33,7 +33,6 @@ import type { NodeSockets } from "./node-sockets.js";
 import { type BusSettings, type PropValue, passwordKeys } from "./options.js";
 import { OwnDetails } from "./own-details.js";
 import { type PrivateProp, shownProps } from "./private-props.js";
-import { checkRoles, type RoleSeat, RoleTaker } from "./role-seat.js";
 import type { Service } from "./service.js";
 import { ServiceResolver, type ZreCandidate } from "./service-resolver.js";
 import { type ClusterStats, statsOf } from "./stats.js";
@@ -484,38 +483,6 @@ export class ClusterBus extends MessagingBus {
     const announced = new Announcement(endpoints, program, effects, (gone) => this.#announced.delete(gone));
     this.#announced.add(announced);
     return announced;
-  }
-
-  /**
-   * Waits until one of some roles is vacant, such as the primary's and the backup's of a pair, and takes it: as many live members hold one as
-   * there are, and the others that called this are spares, who take over in the order of their starts when a holder has left or is lost.
-   * The tags NAME/ROLE and NAME/spare say who is what. Two sides of a cut each have their holders: who must not act twice needs a fence as well.
-   *
-   * @param name of the roles, without spaces, "/" and "="
-   * @param roles 1 to 8, in the order in which they are taken; none is "spare"
-   * @returns the role, when no older member has taken it at the same time; its `signal` is aborted when this node holds it no more
-   * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM` before the start, and while this node has or wants such a role already;
-   *   AbortedError `ABORT_ERR`; ClosedError `EBADF`, or `EAGAIN` when the node closes meanwhile or drains
-   */
-  takeRole<Role extends string>(
-    name: string,
-    roles: readonly Role[],
-    options: { readonly signal?: AbortSignal | undefined } = {},
-  ): Promise<RoleSeat<Role>> {
-    const effects = {
-      id: this.identity.id,
-      members: () => this.members(),
-      setTags: (change: TagChange): void => void this.tags(change),
-      watch: (onChange: () => void) => this.#watchMembers(onChange),
-      isClosed: () => this.closed,
-      spread: SPREAD_INTERVALS * this.profile.gossipInterval,
-    };
-    return this.run(() => {
-      this.assertOpen();
-      checkCallOptions("takeRole", options, ["signal"]);
-      checkRoles(name, roles);
-      return new RoleTaker<Role>(name, roles, effects, options.signal).take();
-    });
   }
 
   /**
