@@ -16,8 +16,6 @@ import {
   eventsText,
   nodesText,
   propsText,
-  reachabilityText,
-  rttText,
   sessionsText,
   shown,
   statusText,
@@ -51,8 +49,6 @@ export type SteeredNode = Pick<
   | "sessions"
   | "keys"
   | "ping"
-  | "rtt"
-  | "reachability"
   | "tags"
   | "props"
   | "watch"
@@ -358,39 +354,15 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
   },
   ping: {
     face: {
-      summary: "ask one member for an answer",
+      summary: "report that a member seems to be gone",
       description:
-        "Sends one datagram to a member, and prints how long its answer took. Exit code 1 when it does not answer within a second. " +
-        "It accuses nobody.",
+        "The node probes the member at once, and every other node expects a sign of life from it. A member that gives none is lost: " +
+        "`shoal node watch` prints it.",
       examples: ["shoal node ping billing"],
     },
     members: { name: text("<name>", NAME) },
     run: (node, { name }) => node.ping(name as string),
-    text: ({ name, ms }) => [`${shown(name)} answered in ${shown(ms)} ms`],
-  },
-  rtt: {
-    face: {
-      summary: "measure the round trip to each member",
-      description:
-        "Measures three round trips to each member, 64 members at most, and prints the median of each.",
-      examples: ["shoal node rtt", "shoal node rtt billing"],
-    },
-    members: { name: text("[name]", `${NAME} (default: all)`) },
-    run: (node, { name }) => node.rtt(name as string | undefined),
-    text: (reply) => rttText(reply),
-  },
-  reachability: {
-    face: {
-      summary: "ask the members whether they reach each other",
-      description:
-        "Each member pings each other one that this node knows, and reports whether an answer came: of up to 1,024 pairs. A member " +
-        "that does not answer this node is unknown as a source. Exit code 0 whatever is found.",
-      examples: ["shoal node reachability", "shoal node reachability --json"],
-    },
-    members: {},
-    run: (node) => node.reachability(),
-    text: (reply) => reachabilityText(reply),
-    timeout: 60_000,
+    text: ({ name }) => [`${shown(name)} is probed`],
   },
   clients: {
     face: {

@@ -7,15 +7,8 @@
 
 import { lookup } from "node:dns/promises";
 import type { ClusterChannel, ClusterNode, Service, TagChange } from "../cluster/index.js";
-import { quoted } from "../core/arguments.js";
 import { isBytes } from "../core/bytes.js";
-import {
-  InvalidArgumentError,
-  InvalidStateError,
-  NotSupportedError,
-  TimeoutError,
-  UnroutableError,
-} from "../index.js";
+import { InvalidArgumentError, InvalidStateError, NotSupportedError, TimeoutError } from "../index.js";
 import { type RecordedSteps, traceRecorder } from "../metrics/trace-recorder.js";
 import { hasCode } from "./failure.js";
 import { bytesToJson } from "./format.js";
@@ -39,10 +32,6 @@ const MAX_REMOVED = 1_024;
 const MAX_LISTED = 4_096;
 /** ms that a node at a joined address has for its answer. */
 const JOIN_TIMEOUT = 3_000;
-/** Round trips to each member. */
-const ROUND_TRIPS = 3;
-/** Members that are measured at a time; a further one is counted. */
-const MAX_MEASURED = 64;
 /** ms in which nodes report that were asked to. */
 const DISCOVER_TIME = 1_000;
 
@@ -91,16 +80,6 @@ export interface StatusReply {
 export interface RemovedNode {
   readonly id: string;
   readonly name: string;
-}
-
-/** How long a member's answer takes. */
-export interface RoundTrip {
-  readonly name: string;
-  readonly state: string;
-  /** Absent where it did not answer. */
-  readonly ms?: number;
-  /** The code of what went wrong. */
-  readonly error?: string;
 }
 
 interface Kept {
@@ -298,48 +277,10 @@ export class NodeOperator {
     };
   }
 
-  // --- What it measures ----------------------------------------------------------------------------------------------
-
-  /** @throws UnroutableError `EHOSTUNREACH`; TimeoutError `ETIMEDOUT` */
-  async ping(nameOrId: string): Promise<{ readonly name: string; readonly ms: number }> {
-    const ms = await this.#node.rtt(nameOrId);
-    return { name: this.#node.member(nameOrId)?.name ?? nameOrId, ms: rounded(ms) };
-  }
-
-  /** The median of three round trips to each member, one after the other; of one, or of all. */
-  async rtt(
-    nameOrId: string | undefined,
-  ): Promise<{ readonly members: readonly RoundTrip[]; readonly omitted?: number }> {
-    const node = this.#node;
-    const member = nameOrId === undefined ? undefined : node.member(nameOrId);
-    if (nameOrId !== undefined && member === undefined)
-      throw new UnroutableError(`no live member is called ${quoted(nameOrId)}`);
-    if (member !== undefined && member.id === node.id)
-      throw new UnroutableError(`no other member is called ${quoted(nameOrId)}`);
-    const all =
-      member === undefined
-        ? sorted(node.members({ self: false })).filter(({ zre }) => zre !== true)
-        : [member];
-    const asked = all.slice(0, MAX_MEASURED);
-    const members = await Promise.all(asked.map((each) => this.#roundTrip(each)));
-    return { members, ...(all.length > asked.length ? { omitted: all.length - asked.length } : {}) };
-  }
-
-  async #roundTrip({ id, name, state }: Service): Promise<RoundTrip> {
-    const times: number[] = [];
-    for (let i = 0; i < ROUND_TRIPS; i++) {
-      try {
-        times.push(await this.#node.rtt(id));
-      } catch (error) {
-        return { name, state, error: (error as { code?: string }).code ?? "EINVAL" };
-      }
-    }
-    times.sort((a, b) => a - b);
-    return { name, state, ms: rounded(times[ROUND_TRIPS >> 1] as number) };
-  }
-
-  reachability(): Promise<object> {
-    return this.#node.reachability();
+  /** @throws UnroutableError `EHOSTUNREACH` */
+  ping(nameOrId: string): { readonly name: string } {
+    this.#node.ping(nameOrId);
+    return { name: this.#node.member(nameOrId)?.name ?? nameOrId };
   }
 
   /** The programs that are connected to discovery servers, by the nodes that run these. */
@@ -590,11 +531,6 @@ function withZre<T>(action: () => T): T {
       "the node is not a ZRE peer: start it with --zre, or with zre: true in its configuration file",
     );
   }
-}
-
-/** ms with the digits that mean something. */
-function rounded(ms: number): number {
-  return Math.round(ms * 1_000) / 1_000;
 }
 
 function sorted(members: readonly Service[]): Service[] {

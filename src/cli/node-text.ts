@@ -121,37 +121,6 @@ export function namesText(entries: readonly ClusterNodeEntry[]): string[] {
   ]);
 }
 
-/** @param reply to `rtt` */
-export function rttText({ members, omitted }: Members): string[] {
-  const rows = list(members).map(({ name, state, ms, error }) => [
-    shown(name),
-    shown(state === "alive" ? "running" : state),
-    typeof ms === "number" ? ms.toFixed(3) : `no answer (${shown(error)})`,
-  ]);
-  return [
-    ...table([["NODE", "STATE", "RTT (MS)"], ...rows]),
-    ...(typeof omitted === "number" ? [`and ${omitted} more`] : []),
-  ];
-}
-
-/** @param reply to `reachability`: a summary, and each pair that is not as it should be */
-export function reachabilityText({ members, pairs, skipped }: Members): string[] {
-  const all = list(pairs);
-  const count = (wanted: string): number => all.filter(({ state }) => state === wanted).length;
-  const faulty = all.filter(({ state }) => state !== "reached");
-  return [
-    `${Array.isArray(members) ? members.length : 0} nodes: of ${all.length} pairs ${count("reached")} reach each other, ` +
-      `${count("unreached")} do not, of ${count("unknown")} the first did not answer` +
-      (typeof skipped === "number" && skipped > 0 ? `; ${skipped} pairs were not asked` : ""),
-    ...(faulty.length === 0
-      ? []
-      : table([
-          ["FROM", "TO", "STATE"],
-          ...faulty.map(({ from, to, state }) => [shown(from), shown(to), shown(state)]),
-        ])),
-  ];
-}
-
 export function propsText(props: unknown): string[] {
   return Object.entries((props ?? {}) as Members).map(([key, value]) => `${shown(key)}=${shown(value)}`);
 }

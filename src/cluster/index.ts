@@ -152,7 +152,6 @@ export type { ClusterSubscription, MessageHandler } from "./messaging/subscripti
 export { type AnnouncedProgram, Announcement, type WithdrawOptions } from "./node/announcements.js";
 export { ClusterBus } from "./node/bus.js";
 export type { ClusterEvent, LostReason } from "./node/events.js";
-export type { MeasureOptions, Reachability, ReachState } from "./node/measuring.js";
 export { ClusterNode } from "./node/node.js";
 export type { RefusedReason } from "./node/node-sockets.js";
 export type {

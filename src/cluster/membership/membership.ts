@@ -29,7 +29,6 @@ import type { Member } from "./members.js";
 import { Prober, type ProberEffects } from "./prober.js";
 import { Receiver } from "./receiver.js";
 import { Strangers } from "./strangers.js";
-import { type Measured, Survey } from "./survey.js";
 import { Synchronizer } from "./sync.js";
 import { Transmitter } from "./transmitter.js";
 import { Updates } from "./updates.js";
@@ -53,7 +52,6 @@ export class Membership {
   readonly #updates: Updates;
   readonly #synchronizer: Synchronizer;
   readonly #strangers: Strangers;
-  readonly #survey: Survey;
   readonly #receiver: Receiver;
   /** When a removed node asks again whether it was admitted: nothing else of it has a time. */
   #asksAt = Number.POSITIVE_INFINITY;
@@ -87,9 +85,7 @@ export class Membership {
     this.#beats = beats;
     this.#updates = updates;
     this.#synchronizer = synchronizer;
-    const survey = new Survey(prober, transmitter);
     const strangers = new Strangers(context, transmitter, prober, dialer, updates, synchronizer);
-    this.#survey = survey;
     this.#strangers = strangers;
     this.#receiver = new Receiver(context, {
       transmitter,
@@ -100,7 +96,6 @@ export class Membership {
       updates,
       synchronizer,
       strangers,
-      survey,
     });
   }
 
@@ -214,7 +209,6 @@ export class Membership {
     if (this.#context.left) return;
     this.#context.left = true;
     this.#prober.stop();
-    this.#survey.stop();
     this.#context.setIncarnation(nextIncarnation(this.#context.self));
     const update = Update.left(this.#context.self.id, this.#context.self.start, this.#context.self.count);
     this.#transmitter.spread(update);
@@ -370,29 +364,6 @@ export class Membership {
     return true;
   }
 
-  /**
-   * Measures how long a member's answer takes, or whether a helper reaches it. Accuses nobody.
-   *
-   * @param helperId who pings the member; absent: this node does
-   * @param done is called once, within the rules: it must not call them
-   * @returns whether it is under way: both are live members, and there is room
-   */
-  measure(
-    now: number,
-    id: string,
-    helperId: string | undefined,
-    timeout: number,
-    done: (measured: Measured) => void,
-  ): boolean {
-    this.#context.now = now;
-    const { members, removed, left } = this.#context;
-    const target = members.get(id);
-    const helper = helperId === undefined ? undefined : members.get(helperId);
-    if (removed || left || target?.isLive !== true) return false;
-    if (helperId !== undefined && helper?.isLive !== true) return false;
-    return this.#survey.measure(now, target, helper, timeout, done);
-  }
-
   /** The process stood still: what was to happen meanwhile gets as much time. */
   onDelay(now: number, ms: number): void {
     this.#context.now = now;
@@ -400,7 +371,6 @@ export class Membership {
     this.#context.stalledFor += ms;
     this.#context.health.change(Math.ceil(ms / Math.max(1, this.profile.probeInterval)));
     this.#prober.shift(ms);
-    this.#survey.shift(ms);
     this.#context.heardAt += ms;
     this.#context.answeredAt += ms;
     this.#lifeCycle.shift(ms);
@@ -435,7 +405,6 @@ export class Membership {
       this.#dialer.wake,
       this.#synchronizer.wake,
       this.#beats.wake,
-      this.#survey.wake,
     );
   }
 
@@ -454,7 +423,6 @@ export class Membership {
     if (now >= this.#dialer.wake) this.#dialer.tick(now);
     if (now >= this.#synchronizer.wake) this.#synchronizer.tick(now);
     if (now >= this.#beats.wake) this.#beats.tick(now);
-    if (now >= this.#survey.wake) this.#survey.tick(now);
   }
 
   /** Sends bytes of a plane to a live member, over a stream. @returns whether there is such a member */
@@ -476,7 +444,6 @@ export class Membership {
   #onRemoval(isRemoved: boolean): void {
     const { now, random } = this.#context;
     this.#prober.stop();
-    this.#survey.stop();
     if (isRemoved) {
       this.#asksAt = now;
       return;

@@ -21,7 +21,6 @@ import type { LifeCycle } from "./life-cycle.js";
 import { type Member, MemberState } from "./members.js";
 import type { Prober } from "./prober.js";
 import type { Strangers } from "./strangers.js";
-import type { Survey } from "./survey.js";
 import type { Synchronizer } from "./sync.js";
 import type { Transmitter } from "./transmitter.js";
 import type { Updates } from "./updates.js";
@@ -36,7 +35,6 @@ export interface ReceiverParts {
   readonly updates: Updates;
   readonly synchronizer: Synchronizer;
   readonly strangers: Strangers;
-  readonly survey: Survey;
 }
 
 export class Receiver {
@@ -49,7 +47,6 @@ export class Receiver {
   readonly #updates: Updates;
   readonly #synchronizer: Synchronizer;
   readonly #strangers: Strangers;
-  readonly #survey: Survey;
 
   constructor(context: Context, parts: ReceiverParts) {
     this.#context = context;
@@ -61,7 +58,6 @@ export class Receiver {
     this.#updates = parts.updates;
     this.#synchronizer = parts.synchronizer;
     this.#strangers = parts.strangers;
-    this.#survey = parts.survey;
   }
 
   /** @param address where it came from, and answers go */
@@ -189,8 +185,7 @@ export class Receiver {
         break;
       }
       case PacketType.NACK:
-        if (!this.#survey.onNack(member, packet.seq))
-          this.#prober.onNack(this.#context.now, member, packet.seq);
+        this.#prober.onNack(this.#context.now, member, packet.seq);
         break;
       case PacketType.HEARTBEAT:
         if (packet.flags !== 0)
@@ -215,7 +210,6 @@ export class Receiver {
 
   #onAck(from: Member, packet: Packet, address: string): void {
     this.#strangers.onMemberAck(packet, address);
-    if (this.#survey.onAck(this.#context.now, from, packet.seq, packet.flags)) return;
     if (this.#dialer.answered(packet.seq)) {
       this.#prober.answered(this.#context.now, from);
       this.#synchronizer.request(address, this.#context.profile.probeTimeout);

@@ -20,7 +20,6 @@ import { BusTimer } from "./bus-timer.js";
 import { ChangeEvents } from "./change-events.js";
 import type { ClusterEvent } from "./events.js";
 import { answersStranger, GroupCalls } from "./group-calls.js";
-import type { Measure } from "./measuring.js";
 import type { BusPort, NodeSockets, RefusedReason } from "./node-sockets.js";
 import type { BusSettings } from "./options.js";
 import { type Service, serviceOf } from "./service.js";
@@ -241,15 +240,6 @@ export class BusRuntime implements BusPort {
     this.#events.flush();
     this.timer.update();
   }
-
-  readonly measure: Measure = (id, helperId, timeout, done) => {
-    let isUnderWay = false;
-    if (this.#membership !== undefined)
-      this.run((rules, now) => {
-        isUnderWay = rules.measure(now, id, helperId, timeout, done);
-      });
-    return isUnderWay;
-  };
 
   /** Rejoins under a new incarnation. */
   heal(): void {

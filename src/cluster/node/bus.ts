@@ -26,7 +26,6 @@ import { BusRequests } from "./bus-requests.js";
 import { BusRuntime, type NodeIdentity } from "./bus-runtime.js";
 import { BusServices } from "./bus-services.js";
 import { CLUSTER_EVENTS, type ClusterEvent } from "./events.js";
-import { type MeasureOptions, measureRtt, measureTimeout, type Reachability, survey } from "./measuring.js";
 import { findMember } from "./member-lookup.js";
 import { MessagingBus } from "./messaging-bus.js";
 import type { NodeSockets } from "./node-sockets.js";
@@ -546,40 +545,6 @@ export class ClusterBus extends MessagingBus {
       found = rules.expect(now, id);
     });
     if (!found) throw new UnroutableError(`no live member is called ${quoted(nameOrId)}`);
-  }
-
-  /**
-   * Measures the round trip to a member: one datagram each way, with the delays of both event loops. It accuses nobody.
-   *
-   * @param options `timeout` in ms, default 1,000
-   * @returns ms
-   * @throws UnroutableError `EHOSTUNREACH` where there is no such live member; TimeoutError `ETIMEDOUT`; InvalidArgumentError `EINVAL`
-   */
-  rtt(nameOrId: string, options: MeasureOptions = {}): Promise<number> {
-    return this.run(async () => {
-      checkCallOptions("rtt", options, ["timeout"]);
-      const timeout = measureTimeout(options);
-      const found = this.#find(nameOrId);
-      if (found === undefined || found === this.#rules.self)
-        throw new UnroutableError(`no other member is called ${quoted(nameOrId)}`);
-      return measureRtt(found, timeout, this.#runtime.measure);
-    });
-  }
-
-  /**
-   * Asks each live member whether it reaches each other one: it pings that one, and reports whether an answer came. Of more than 1,024
-   * pairs, so many at random. Members that this node does not know are not in it, and a member that does not answer this node
-   * is `unknown` as a source.
-   *
-   * @param options `timeout` in ms of each answer, default 1,000
-   * @throws InvalidArgumentError `EINVAL`
-   */
-  reachability(options: MeasureOptions = {}): Promise<Reachability> {
-    return this.run(async () => {
-      checkCallOptions("reachability", options, ["timeout"]);
-      const { self, live } = this.#rules;
-      return survey(self, [...live], measureTimeout(options), this.#runtime.measure, Math.random);
-    });
   }
 
   // --- What operators do ---------------------------------------------------------------------------------------------
