@@ -32,6 +32,15 @@ export interface OwnClient {
   readonly since: number;
 }
 
+/** The discovery server of a node, as the node sees it. */
+export interface OwnDiscovery {
+  clients(): Iterable<OwnClient>;
+  /** A member, or this node itself, may have changed. */
+  changed(): void;
+  /** The node leaves: its list of nodes is no longer true. */
+  nodeOnClose(linger: number): Promise<void>;
+}
+
 /** A program that is connected to the discovery server of a node. */
 export interface ClusterClient {
   /** What it calls itself: 32 hexadecimal digits of a {@link DiscoveryClient}, for one life of it. */

@@ -8,7 +8,7 @@ import { decodeAdvert, MESSAGES_PROP } from "../messaging/advert.js";
 import { type LinkMember, NodeLinks } from "../messaging/links.js";
 import { Messaging } from "../messaging/messaging.js";
 import { type MessagingSettings, protocolsOf } from "../messaging/options.js";
-import type { MessageKind } from "../messaging/parts.js";
+import { MessageKind } from "../messaging/parts.js";
 import { RouteDriver } from "../messaging/route-driver.js";
 import { RouteTable } from "../messaging/route-table.js";
 import { ROUTES_PROP } from "../messaging/route-wire.js";
@@ -18,68 +18,38 @@ import { splitAddress } from "../net/addresses.js";
 import type { BusCodec } from "../net/bus-codec.js";
 import { messageTransport } from "../net/message-streams.js";
 import { hostOf } from "../resolver.js";
-import type { NodeIdentity } from "./bus-runtime.js";
-import type { ClusterEvent } from "./events.js";
+import type { BusContext, MessagesPart, NodeIdentity } from "./bus-context.js";
+import type { BusRuntime } from "./bus-runtime.js";
 import type { NodeSockets } from "./node-sockets.js";
 import type { PrivateProp } from "./private-props.js";
 
-export interface BusMessagesEffects {
-  /** `undefined` before the start and after the end. */
-  membership(): Membership | undefined;
-  /** What the others are to know of this node's messages; `undefined` takes it back. */
-  announce(prop: PrivateProp, value: string | undefined): void;
-  report(event: ClusterEvent): void;
-  /** A live member is not reached. */
-  ping(id: string): void;
-  isClosed(): boolean;
-  /** An item of the services of a member came. */
-  onService(from: string, item: Buffer): void | Promise<void>;
-  /** An item of requests of a member came. */
-  onRequest(from: string, item: Buffer): void;
-  /** A node was lost, and may come back: items of a kind that it has not acknowledged. */
-  onGivenUp(id: string, kind: MessageKind, items: readonly Buffer[]): void;
-  /** A node is there, or back; it is gone for good. */
-  onReturn(id: string): void;
-  onGone(id: string): void;
-  onRestarted(id: string): void;
-  /** Others may serve something than before. */
-  onRoutes(): void;
-}
-
-export class BusMessages {
-  readonly #name: string;
+export class BusMessages implements MessagesPart {
+  readonly #bus: BusContext;
+  readonly #runtime: BusRuntime;
   readonly #identity: NodeIdentity;
   readonly #codec: BusCodec;
   readonly #sockets: NodeSockets;
+  /** `undefined`: without messages. */
   readonly #settings: MessagingSettings | undefined;
-  readonly #effects: BusMessagesEffects;
   #messaging: Messaging | undefined;
   #links: NodeLinks | undefined;
   #security: BusSecurity | IdentitySecurity | undefined;
   #isStarted = false;
 
-  /** @param name of the bus's class, for errors @param settings `undefined`: without messages */
-  constructor(
-    name: string,
-    identity: NodeIdentity,
-    codec: BusCodec,
-    sockets: NodeSockets,
-    settings: MessagingSettings | undefined,
-    effects: BusMessagesEffects,
-  ) {
-    this.#name = name;
-    this.#identity = identity;
-    this.#codec = codec;
-    this.#sockets = sockets;
-    this.#settings = settings;
-    this.#effects = effects;
+  constructor(bus: BusContext, runtime: BusRuntime) {
+    this.#bus = bus;
+    this.#runtime = runtime;
+    this.#identity = bus.identity;
+    this.#codec = runtime.codec;
+    this.#sockets = bus.sockets;
+    this.#settings = bus.settings.messaging;
   }
 
   /** @throws InvalidStateError `EFSM` before the start; NotSupportedError `NOT_SUPPORTED` for a bus without messages */
   get messaging(): Messaging {
     if (this.#isStarted) return this.unstarted;
     this.assertSupported();
-    throw new InvalidStateError("EFSM", `${this.#name} was not started`);
+    throw new InvalidStateError("EFSM", `${this.#bus.what} was not started`);
   }
 
   /**
@@ -239,9 +209,9 @@ export class BusMessages {
           effects: {
             ...effects,
             member: (of) => this.#linkMember(of),
-            advertise: (advert) => this.#effects.announce(MESSAGES_PROP, advert),
-            ping: (of) => this.#effects.ping(of),
-            onHeard: (of) => this.#effects.membership()?.onHeard(performance.now(), of),
+            advertise: (advert) => this.#bus.setPrivate(MESSAGES_PROP, advert),
+            ping: (of) => this.#runtime.run((rules, now) => void rules.expect(now, of)),
+            onHeard: (of) => this.#membership?.onHeard(performance.now(), of),
             onKeyRefused: (of, { publicKey, address = "" }) => {
               if (!(this.#security instanceof IdentitySecurity)) return;
               const isIts = this.#security.isKeyOf(publicKey, of);
@@ -250,7 +220,7 @@ export class BusMessages {
             onProtocolFailed: (peer, protocol, reason) => {
               const node = peer === "" ? undefined : peer;
               if (node === undefined) this.#sockets.count("messages:listen");
-              this.#effects.report({ type: "protocol:failed", node, protocol, reason });
+              this.#runtime.report({ type: "protocol:failed", node, protocol, reason });
             },
           },
         });
@@ -276,17 +246,26 @@ export class BusMessages {
       subtopics,
       random: Math.random,
       wall: Date.now,
-      emit: (event) => this.#effects.report(event),
-      onService: (from, item) => this.#effects.onService(from, item) ?? undefined,
-      onRequest: (from, item) => this.#effects.onRequest(from, item),
-      onGivenUp: (of, kind, items) => this.#effects.onGivenUp(of, kind, items),
-      onReturn: (of) => this.#effects.onReturn(of),
-      onGone: (of) => this.#effects.onGone(of),
-      onRestarted: (of) => this.#effects.onRestarted(of),
-      onRoutes: () => this.#effects.onRoutes(),
+      emit: (event) => this.#runtime.report(event),
+      onService: (from, item) => this.#bus.services.onItem(from, item) ?? undefined,
+      onRequest: (from, item) => this.#bus.requests.onItem(from, item),
+      onGivenUp: (of, kind, items) => {
+        if (kind === MessageKind.REQUEST) this.#bus.requests.onGivenUp(of, items);
+        else this.#bus.services.onGivenUp(of, items);
+      },
+      onReturn: (of) => {
+        this.#bus.services.onReturn(of);
+        this.#bus.requests.onReturn(of);
+      },
+      onGone: (of) => {
+        this.#bus.services.onForgotten(of);
+        this.#bus.requests.onForgotten(of);
+      },
+      onRestarted: (of) => this.#bus.services.onRestarted(of),
+      onRoutes: () => this.#bus.requests.onRoutes(),
     });
     this.#links = links;
-    this.#effects.announce(ROUTES_PROP, routes.prop);
+    this.#bus.setPrivate(ROUTES_PROP, routes.prop);
     return messaging;
   }
 
@@ -298,12 +277,16 @@ export class BusMessages {
       : new IdentitySecurity(this.#sockets.identities, () => this.#sockets.count("identity:contradicted"));
   }
 
+  get #membership(): Membership | undefined {
+    return this.#runtime.membership;
+  }
+
   #find(id: string): Member | undefined {
-    return id === this.#identity.id ? undefined : this.#effects.membership()?.get(id);
+    return id === this.#identity.id ? undefined : this.#membership?.get(id);
   }
 
   #peers(): string[] {
-    const live = this.#effects.membership()?.live ?? [];
+    const live = this.#membership?.live ?? [];
     return live.filter(({ details }) => Object.hasOwn(details.props, MESSAGES_PROP)).map(({ id }) => id);
   }
 

@@ -16,12 +16,12 @@ import { hostOf } from "../resolver.js";
 import { bodySize, forgetRecentUpdates } from "../wire/codec.js";
 import { DataPlane, MESSAGE_LEVEL, type Packet, PacketType, UpdateKind } from "../wire/packets.js";
 import { MAX_BODY } from "../wire/seal.js";
+import type { BusContext } from "./bus-context.js";
 import { BusTimer } from "./bus-timer.js";
 import { ChangeEvents } from "./change-events.js";
 import type { ClusterEvent } from "./events.js";
 import { answersStranger, GroupCalls } from "./group-calls.js";
-import type { BusPort, NodeSockets, RefusedReason } from "./node-sockets.js";
-import type { BusSettings } from "./options.js";
+import type { BusPort, RefusedReason } from "./node-sockets.js";
 import { type Service, serviceOf } from "./service.js";
 import { Sides } from "./sides.js";
 import { ChangeCounters } from "./stats.js";
@@ -33,76 +33,33 @@ const LEAVE_INTERVALS = 3;
 /** Buses of this thread that run. */
 let running = 0;
 
-/** Identity of a node, the same on each of its buses. */
-export interface NodeIdentity {
-  readonly id: string;
-  readonly name: string;
-}
-
-/** What a running bus needs of the one that programs have. */
-export interface RuntimeEffects {
-  isClosed(): boolean;
-  /** Calls the listeners. */
-  emit(event: ClusterEvent): void;
-  /** Members have changed, or may have. */
-  membersChanged(): void;
-  /** What the others see of this node is another than before. */
-  selfChanged(): void;
-  /** The node is reached at another address; the rules know. */
-  addressChanged(address: string): void;
-  /** The details to begin with; `undefined`: none. */
-  firstDetails():
-    | {
-        readonly tags: readonly string[];
-        readonly props: Readonly<Record<string, string>>;
-        readonly endpoints: readonly string[];
-      }
-    | undefined;
-  /** A live member sent bytes for clients, over a stream. @returns whether they were understood */
-  onClientData(member: Readonly<Member>, data: Uint8Array): boolean;
-  /** A live member sent bytes of messaging, by datagram. */
-  onMessageDatagram(id: string, data: Buffer): void;
-  /** A member was lost, has left or was removed. */
-  onGone(id: string): void;
-  /** The rules report a change, whatever it is. */
-  onChange(change: ClusterChange): void;
+/** A snapshot of a member, and what it was made of: messages are many, and members change seldom. */
+interface Snapshot
+  extends Pick<Member, "details" | "start" | "count" | "state" | "draining" | "yields" | "address"> {
+  readonly service: Service;
 }
 
 export class BusRuntime implements BusPort {
   readonly codec: BusCodec;
   readonly counters = new ChangeCounters();
   readonly timer: BusTimer;
-  readonly #name: string;
-  readonly #identity: NodeIdentity;
+  readonly #bus: BusContext;
   readonly #host: string;
-  readonly #sockets: NodeSockets;
-  readonly #settings: BusSettings;
-  readonly #effects: RuntimeEffects;
   readonly #events: ChangeEvents;
   readonly #watcher: Watcher;
   readonly #groupCalls: GroupCalls;
+  readonly #snapshots = new WeakMap<object, Snapshot>();
   #membership: Membership | undefined;
   #sides: Sides | undefined;
   /** Wall clock minus the rules' time. */
   #wallOffset = 0;
-  /** This node's incarnation and the digest, which has its details, when `selfChanged` was called last. */
+  /** This node's incarnation and the digest, which has its details, as its discovery server knows them. */
   #seen = { start: 0, count: 0, digest: 0 };
 
-  /** @param name of the bus's class, for errors */
-  constructor(
-    name: string,
-    group: string,
-    identity: NodeIdentity,
-    sockets: NodeSockets,
-    settings: BusSettings,
-    effects: RuntimeEffects,
-  ) {
-    this.#name = name;
-    this.#identity = identity;
+  constructor(bus: BusContext) {
+    const { group, identity, sockets, settings } = bus;
+    this.#bus = bus;
     this.#host = hostOf(identity.name);
-    this.#sockets = sockets;
-    this.#settings = settings;
-    this.#effects = effects;
     this.codec = new BusCodec(group, settings.keys, settings.byPassword);
     this.timer = new BusTimer(sockets.platform, settings.profile.probeTimeout, {
       nextWakeUp: () =>
@@ -111,7 +68,7 @@ export class BusRuntime implements BusPort {
       stalled: (ms) => this.run((rules, now) => rules.onDelay(now, ms)),
     });
     this.#events = new ChangeEvents(identity.id, {
-      emit: (event) => effects.emit(event),
+      emit: (event) => bus.emit(event),
       serviceOf: (member) => this.serviceOf(member),
       member: (id) => this.#membership?.get(id),
     });
@@ -126,9 +83,9 @@ export class BusRuntime implements BusPort {
 
   /** Begins, when the sockets are there. */
   begin(): void {
-    const { id, name } = this.#identity;
-    const { profile, strategy, autoheal } = this.#settings;
-    const sockets = this.#sockets;
+    const { sockets, details } = this.#bus;
+    const { id, name } = this.#bus.identity;
+    const { profile, strategy, autoheal } = this.#bus.settings;
     const now = performance.now();
     const start = Date.now();
     this.#wallOffset = start - now;
@@ -153,11 +110,11 @@ export class BusRuntime implements BusPort {
       { rejoin: () => this.#rejoin(), event: (event) => this.#events.push(event) },
     );
     this.run((rules) => {
-      const first = this.#effects.firstDetails();
+      const first = details.first();
       if (first !== undefined) rules.setDetails(now, first.tags, first.props, first.endpoints);
       rules.heartbeat(now);
     });
-    this.#effects.membersChanged();
+    this.#bus.membersChanged();
     this.timer.start();
     this.#groupCalls.start();
   }
@@ -173,7 +130,7 @@ export class BusRuntime implements BusPort {
   async leave(linger: number): Promise<void> {
     if (this.#membership !== undefined) {
       this.run((rules, now) => rules.leave(now));
-      const pause = LEAVE_INTERVALS * this.#settings.profile.gossipInterval;
+      const pause = LEAVE_INTERVALS * this.#bus.settings.profile.gossipInterval;
       if (this.#membership.isKnown)
         await new Promise((resolve) => setTimeout(resolve, linger < 0 ? pause : Math.min(linger, pause)));
     }
@@ -181,14 +138,14 @@ export class BusRuntime implements BusPort {
   }
 
   end(): void {
-    this.#sockets.remove(this);
+    this.#bus.sockets.remove(this);
     if (this.#membership !== undefined) {
       running -= 1;
       if (running === 0) forgetRecentUpdates();
     }
     this.#membership = undefined;
     this.#sides = undefined;
-    this.#effects.membersChanged();
+    this.#bus.membersChanged();
   }
 
   // --- What the bus asks ---------------------------------------------------------------------------------------------
@@ -201,8 +158,9 @@ export class BusRuntime implements BusPort {
   /** @throws InvalidStateError `EFSM` before the start; ClosedError `EBADF` */
   get rules(): Membership {
     if (this.#membership !== undefined) return this.#membership;
-    if (this.#effects.isClosed()) throw new ClosedError("EBADF", `${this.#name} is closed`);
-    throw new InvalidStateError("EFSM", `${this.#name} was not started`);
+    const { owner, what } = this.#bus;
+    if (owner.isClosed()) throw new ClosedError("EBADF", `${what} is closed`);
+    throw new InvalidStateError("EFSM", `${what} was not started`);
   }
 
   /** Whether this side of a split is not the one that goes on. */
@@ -219,12 +177,32 @@ export class BusRuntime implements BusPort {
     return serviceOf(member, this.#host, this.#wallOffset);
   }
 
+  /** A member as programs see it: the same snapshot as before when nothing but `lastSeen` has changed. */
+  snapshotOf(member: Readonly<Member>): Service {
+    const known = this.#snapshots.get(member);
+    const { details, start, count, state, draining, yields, address } = member;
+    if (
+      known !== undefined &&
+      known.details === details &&
+      known.start === start &&
+      known.count === count &&
+      known.state === state &&
+      known.draining === draining &&
+      known.yields === yields &&
+      known.address === address
+    )
+      return known.service;
+    const service = this.serviceOf(member);
+    this.#snapshots.set(member, { details, start, count, state, draining, yields, address, service });
+    return service;
+  }
+
   /** Calls the rules, and does what they decided. Once the bus has closed, nothing is called. @throws InvalidStateError `EFSM` before the start */
   run(call: (rules: Membership, now: number) => void): void {
     const rules = this.#membership;
     const sides = this.#sides;
     if (rules === undefined || sides === undefined) {
-      if (!this.#effects.isClosed()) void this.rules;
+      if (!this.#bus.owner.isClosed()) void this.rules;
       return;
     }
     const now = performance.now();
@@ -258,7 +236,7 @@ export class BusRuntime implements BusPort {
    */
   get messageRoom(): number {
     const rules = this.#membership;
-    const { hasGroup, provesNodes } = this.#sockets;
+    const { hasGroup, provesNodes } = this.#bus.sockets;
     if (rules === undefined || !hasGroup || provesNodes) return 0;
     if (rules.live.some(({ level }) => level < MESSAGE_LEVEL)) return 0;
     return MAX_BODY - bodySize(PacketType.MESSAGE, 0);
@@ -284,7 +262,7 @@ export class BusRuntime implements BusPort {
 
   onGroupPacket(packet: Packet, address: string): void {
     const rules = this.#membership;
-    if (rules === undefined || packet.from === this.#identity.id) return;
+    if (rules === undefined || packet.from === this.#bus.identity.id) return;
     if (rules.get(packet.from) === undefined && !answersStranger(rules.size + rules.newcomers)) return;
     // It may have been sent by another socket than the one that answers go to.
     const alive = packet.updates.find(({ kind, id }) => kind === UpdateKind.ALIVE && id === packet.from);
@@ -308,13 +286,16 @@ export class BusRuntime implements BusPort {
 
   revoke(id: string): void {
     const rules = this.#membership;
-    if (rules?.get(id) !== undefined && id !== this.#identity.id)
+    if (rules?.get(id) !== undefined && id !== this.#bus.identity.id)
       this.run((each, now) => each.remove(now, id));
   }
 
   onAddress(address: string): void {
     this.run((rules, now) => rules.setAddress(now, address));
-    this.#effects.addressChanged(address);
+    const { details, messages, owner } = this.#bus;
+    details.onAddress();
+    messages.onAddress();
+    owner.onAddress(address);
   }
 
   greeting(address: string): Packet | undefined {
@@ -327,35 +308,38 @@ export class BusRuntime implements BusPort {
   #onData(packet: Packet, overStream: boolean): void {
     const member = this.#membership?.get(packet.from);
     const { data } = packet;
-    if (!overStream || member?.isLive !== true || data === undefined) this.#sockets.count("data:refused");
-    else if (packet.flags !== DataPlane.CLIENTS || !this.#effects.onClientData(member, data))
-      this.#sockets.count("data:unknown");
+    const { sockets, roster } = this.#bus;
+    if (!overStream || member?.isLive !== true || data === undefined) sockets.count("data:refused");
+    else if (packet.flags !== DataPlane.CLIENTS || !roster.onData(member.id, member.name, data))
+      sockets.count("data:unknown");
   }
 
   /** With keys of nodes a datagram may have been forged by another holder of the bus's key. */
   #onMessage({ from, data }: Packet, overStream: boolean): void {
-    const isLive = this.#membership?.get(from)?.isLive === true && from !== this.#identity.id;
-    if (overStream || !isLive || data === undefined || this.#sockets.provesNodes)
-      this.#sockets.count("message:refused");
-    else this.#effects.onMessageDatagram(from, Buffer.from(data.buffer, data.byteOffset, data.byteLength));
+    const { identity, sockets, messages, services } = this.#bus;
+    const isLive = this.#membership?.get(from)?.isLive === true && from !== identity.id;
+    if (overStream || !isLive || data === undefined || sockets.provesNodes) sockets.count("message:refused");
+    else if (messages.started !== undefined)
+      services.onDatagram(from, Buffer.from(data.buffer, data.byteOffset, data.byteLength));
   }
 
   // --- What the rules decide -----------------------------------------------------------------------------------------
 
   #onChange(change: ClusterChange): void {
-    this.#effects.membersChanged();
+    const { roster, messages } = this.#bus;
+    this.#bus.membersChanged();
     this.#sides?.onChange(performance.now(), change);
     this.counters.onChange(change);
     switch (change.type) {
       case "lost":
       case "left":
-        this.#effects.onGone(change.member.id);
+        roster.onGone(change.member.id);
         break;
       case "removed":
-        this.#effects.onGone(change.id);
+        roster.onGone(change.id);
         break;
     }
-    this.#effects.onChange(change);
+    messages.onChange(change);
     this.#events.onChange(change);
     if (concernsWatched(change)) this.#watcher.lookSoon();
   }
@@ -368,7 +352,7 @@ export class BusRuntime implements BusPort {
   #watch(): void {
     const rules = this.#membership;
     if (rules !== undefined)
-      this.#sockets.watch(this, rules.removed ? [] : successors(rules.self.id, rules.live));
+      this.#bus.sockets.watch(this, rules.removed ? [] : successors(rules.self.id, rules.live));
   }
 
   #reportSelf(rules: Membership): void {
@@ -377,7 +361,7 @@ export class BusRuntime implements BusPort {
     const seen = this.#seen;
     if (seen.start === start && seen.count === count && seen.digest === digest) return;
     this.#seen = { start, count, digest };
-    this.#effects.selfChanged();
+    this.#bus.discoveryServer?.changed();
   }
 }
 

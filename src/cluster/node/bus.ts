@@ -6,32 +6,30 @@ import { checkCallOptions, checkInteger, describe, quoted } from "../../core/arg
 import { InvalidArgumentError, InvalidStateError, UnroutableError } from "../../core/errors.js";
 import type { Socket } from "../../sockets/socket.js";
 import { MAX_SEEDS } from "../bounds.js";
-import type { ClusterClients } from "../clients/roster.js";
+import { DISCOVERY_PROP } from "../clients/description.js";
+import type { ClusterClients, OwnDiscovery } from "../clients/roster.js";
 import type { StreamState } from "../connections/rules.js";
-import { Discovery } from "../discovery/discovery.js";
+import type { Discovery } from "../discovery/discovery.js";
 import type { DiscoveryStatus } from "../discovery/source.js";
 import { isId } from "../identity.js";
 import type { Member } from "../membership/members.js";
 import type { Membership } from "../membership/membership.js";
-import { MessageKind } from "../messaging/parts.js";
 import { checkAddress, type HostPort, splitIpAddress } from "../net/addresses.js";
 import type { BusCodec } from "../net/bus-codec.js";
 import type { Profile } from "../profiles.js";
 import { type ResolverStep, resolveBy } from "../resolver.js";
 import type { TagChange } from "../tags.js";
 import { type AnnouncedProgram, Announcement } from "./announcements.js";
-import { BusClients, type BusDiscovery } from "./bus-clients.js";
-import { BusMessages } from "./bus-messages.js";
-import { BusRequests } from "./bus-requests.js";
-import { BusRuntime, type NodeIdentity } from "./bus-runtime.js";
-import { BusServices } from "./bus-services.js";
+import type { NodeIdentity } from "./bus-context.js";
+import { BusParts } from "./bus-parts.js";
+import type { BusRuntime } from "./bus-runtime.js";
 import { CLUSTER_EVENTS, type ClusterEvent } from "./events.js";
 import { findMember } from "./member-lookup.js";
 import { MessagingBus } from "./messaging-bus.js";
 import type { NodeSockets } from "./node-sockets.js";
 import { type BusSettings, type PropValue, passwordKeys } from "./options.js";
-import { OwnDetails } from "./own-details.js";
-import { type PrivateProp, shownProps } from "./private-props.js";
+import type { OwnDetails } from "./own-details.js";
+import { shownProps } from "./private-props.js";
 import type { Service } from "./service.js";
 import { ServiceResolver, type ZreCandidate } from "./service-resolver.js";
 import { type ClusterStats, statsOf } from "./stats.js";
@@ -72,20 +70,13 @@ export class ClusterBus extends MessagingBus {
   protected readonly sockets: NodeSockets;
   /** @internal */
   protected readonly identity: NodeIdentity;
+  /** @internal */
+  protected readonly parts: BusParts;
   readonly #runtime: BusRuntime;
   readonly #details: OwnDetails;
   readonly #discovery: Discovery;
-  readonly #clients: BusClients;
-  /** @internal */
-  protected readonly messages: BusMessages;
-  /** @internal */
-  protected readonly services: BusServices;
-  /** @internal */
-  protected readonly requests: BusRequests;
   /** Called when the bus closes. */
   readonly #end: (() => void)[] = [];
-  /** Resolvers that are read. */
-  readonly #watchers = new Set<() => void>();
   /** Readers of resolvers' endpoints so far. */
   #readers = 0;
   readonly #announced = new Set<Announcement>();
@@ -104,97 +95,35 @@ export class ClusterBus extends MessagingBus {
     this.sockets = sockets;
     this.profile = settings.profile;
     this.#checkScope(settings.seeds);
-    this.#clients = new BusClients({
-      send: (to, data) => this.#runtime.sendToClients(to, data),
-      now: () => performance.now(),
-    });
-    this.#runtime = new BusRuntime(what, group, identity, sockets, settings, {
-      isClosed: () => this.closed,
-      emit: (event) => {
-        this.services.onEvent(event);
-        this.requests.onEvent(event);
-        this.report(event);
+    this.parts = new BusParts(
+      { what, group, identity, sockets, settings },
+      {
+        isClosed: () => this.closed,
+        report: (event) => this.report(event),
+        onAddress: (address) => this.onAddress(address),
       },
-      membersChanged: () => this.#membersChanged(),
-      selfChanged: () => this.#clients.selfChanged(),
-      addressChanged: (address) => {
-        this.#details.onAddress();
-        this.messages.onAddress();
-        this.onAddress(address);
-      },
-      firstDetails: () => this.#details.first(),
-      onClientData: (member, data) => this.#clients.onData(member, data),
-      onMessageDatagram: (id, data) => {
-        if (this.messages.started !== undefined) this.services.services.onDatagram(id, data);
-      },
-      onGone: (id) => this.#clients.onGone(id),
-      onChange: (change) => this.messages.onChange(change),
-    });
-    this.messages = new BusMessages(what, identity, this.#runtime.codec, sockets, settings.messaging, {
-      membership: () => this.#runtime.membership,
-      announce: (prop, value) => this.#announce(prop, value),
-      report: (event) => this.#runtime.report(event),
-      ping: (id) => this.#run((rules, now) => void rules.expect(now, id)),
-      isClosed: () => this.closed,
-      onService: (from, item) => this.services.services.onItem(from, item),
-      onRequest: (from, item) => this.requests.requests.onItem(from, item),
-      onGivenUp: (id, kind, items) => {
-        if (kind === MessageKind.REQUEST) this.requests.requests.onGivenUp(id, items);
-        else this.services.services.onGivenUp(id, items);
-      },
-      onReturn: (id) => {
-        this.services.services.onReturn(id);
-        this.requests.requests.onReturn(id);
-      },
-      onRestarted: (id) => this.services.services.onRestarted(id),
-      onGone: (id) => {
-        this.services.services.onForgotten(id);
-        this.requests.requests.onForgotten(id);
-      },
-      onRoutes: () => this.requests.requests.onRoutes(),
-    });
-    this.services = new BusServices(this.#runtime, this.messages, settings.messaging, (onChange) =>
-      this.#watchMembers(onChange),
     );
-    this.requests = new BusRequests(identity.id, this.#runtime, this.messages, (member) =>
-      this.services.serviceOf(member),
-    );
-    this.#details = new OwnDetails(settings, sockets.settings.ipv6, {
-      current: () => this.#runtime.membership?.self.details,
-      address: () => sockets.address,
-      set: (tags, props, endpoints) =>
-        this.#run((rules, now) => rules.setDetails(now, tags, props, endpoints)),
-      dropped: () => sockets.count("messages:details"),
-      refused: (name, endpoint, error) =>
-        this.#runtime.report({ type: "endpoint:refused", name, endpoint, error }),
-    });
-    for (const { name, endpoint } of settings.advertised) this.#details.advertise(name, endpoint);
-    this.#discovery = new Discovery(settings.seeds, settings.discovery, {
-      join: (addresses) => this.#run((rules, now) => rules.join(now, addresses)),
-      forget: (addresses) => this.#run((rules, now) => rules.forget(now, addresses)),
-      accepts: (address) => sockets.accepts(address),
-      resolve: (name) => sockets.resolve(name),
-      isAlone: () => this.#runtime.membership?.live.length === 0,
-      up: (source) => this.#runtime.report({ type: "discovery:up", source }),
-      down: (source, error) => this.#runtime.report({ type: "discovery:down", source, error }),
-      count: (reason) => sockets.count(reason),
-    });
+    this.#runtime = this.parts.runtime;
+    this.#details = this.parts.details;
+    this.#discovery = this.parts.discovery;
   }
 
   // --- Life ----------------------------------------------------------------------------------------------------------
 
   /** @internal Opens the sockets of messages, so that what is announced of them is among the first details. */
   protected async prepare(): Promise<void> {
-    await this.messages.start();
-    if (this.messages.started !== undefined) this.requests.requests.begin();
+    const { messages, requests } = this.parts;
+    await messages.start();
+    if (messages.started !== undefined) requests.begin();
   }
 
   /** @internal Begins, when the sockets are there. */
   protected begin(): void {
     const { group, sockets } = this;
-    void this.messages.start();
+    const { messages, requests } = this.parts;
+    void messages.start();
     this.#runtime.begin();
-    if (this.messages.started !== undefined) this.requests.requests.begin();
+    if (messages.started !== undefined) requests.begin();
     this.#discovery.start({
       ...this.identity,
       group,
@@ -208,9 +137,9 @@ export class ClusterBus extends MessagingBus {
   /** @internal The members are sent that it takes nothing new; what it announces is withdrawn, and closes. */
   protected override async onDrain(): Promise<void> {
     this.#run((rules, now) => rules.drain(now));
-    this.#membersChanged();
+    this.parts.membersChanged();
     const withdrawn = [...this.#announced].map((announced) => announced.withdraw());
-    await Promise.all([this.requests.requests.drain(), ...withdrawn]);
+    await Promise.all([this.parts.requests.drain(), ...withdrawn]);
   }
 
   /** Leaves: the others are sent a statement that it does, and it closes. */
@@ -219,16 +148,18 @@ export class ClusterBus extends MessagingBus {
   }
 
   protected async onClose(linger: number): Promise<void> {
+    const { messages, services, requests, roster, discoveryServer } = this.parts;
     this.#runtime.stop();
     for (const announced of this.#announced) announced.abandon();
     this.#details.close();
     const withdrawn = this.#discovery.stop(linger);
-    const served = this.#clients.close(linger);
+    roster.close();
+    const served = discoveryServer?.nodeOnClose(linger);
     // Before it leaves: those that have left are sent nothing.
-    this.services.services.close();
+    services.close();
     const begun = performance.now();
-    await this.requests.requests.close(linger);
-    await this.messages.close(linger < 0 ? linger : Math.max(0, linger - (performance.now() - begun)));
+    await requests.close(linger);
+    await messages.close(linger < 0 ? linger : Math.max(0, linger - (performance.now() - begun)));
     await this.#runtime.leave(linger < 0 ? linger : Math.max(0, linger - (performance.now() - begun)));
     await Promise.all([withdrawn, served]);
     for (const listener of this.#end) listener();
@@ -301,7 +232,7 @@ export class ClusterBus extends MessagingBus {
         assertRunning: () => void this.#rules,
         serviceOf: (member) => this.#serviceOf(member),
         isClosed: () => this.closed,
-        watch: (onChange) => this.#watchMembers(onChange),
+        watch: (onChange) => this.parts.watchMembers(onChange),
         nextReader: () => ++this.#readers,
       },
       steps,
@@ -405,12 +336,19 @@ export class ClusterBus extends MessagingBus {
     checkCallOptions("clients", options, ["timeout"]);
     const { timeout = CLIENTS_TIMEOUT } = options;
     checkInteger("timeout", timeout, 0, MAX_AFTER);
-    return this.#clients.list(this.identity.name, this.#rules.live, timeout);
+    const asked = this.#rules.live.filter(({ details }) => Object.hasOwn(details.props, DISCOVERY_PROP));
+    const ask = this.parts.roster.ask(this.identity.name, asked);
+    const timer = setTimeout(() => ask.end(), timeout);
+    await ask.complete;
+    clearTimeout(timer);
+    return ask.end();
   }
 
   /** @internal A discovery server of this node; `undefined`: it closes. */
-  serveDiscovery(server: BusDiscovery | undefined): void {
-    this.#clients.serve(server);
+  serveDiscovery(server: OwnDiscovery | undefined): void {
+    const { parts } = this;
+    parts.discoveryServer = server;
+    parts.roster.own = server && (() => server.clients());
   }
 
   // --- What this node says of itself ---------------------------------------------------------------------------------
@@ -586,7 +524,7 @@ export class ClusterBus extends MessagingBus {
     if (this.codec.byPassword)
       throw new InvalidArgumentError("the bus began with a password: use setPasswords");
     this.codec.setKeys(keys);
-    this.messages.rekeyed();
+    this.parts.messages.rekeyed();
   }
 
   /**
@@ -600,12 +538,12 @@ export class ClusterBus extends MessagingBus {
     if (!this.codec.byPassword)
       throw new InvalidArgumentError("a bus that began without a password gets none while it runs");
     this.codec.setKeys(passwordKeys(passwords, this.group));
-    this.messages.rekeyed();
+    this.parts.messages.rekeyed();
   }
 
   /** @internal The certificates of the node are others than before. */
   certificatesChanged(): void {
-    this.messages.rekeyed();
+    this.parts.messages.rekeyed();
   }
 
   /** Whether this side of a split is not the one that goes on. */
@@ -620,6 +558,8 @@ export class ClusterBus extends MessagingBus {
 
   stats(): ClusterStats {
     const { membership, counters, timer, minority } = this.#runtime;
+    const { messages, services, requests } = this.parts;
+    const isStarted = messages.started !== undefined;
     const sources = this.#discovery.status();
     return statsOf(performance.now(), {
       rules: membership,
@@ -628,9 +568,9 @@ export class ClusterBus extends MessagingBus {
       minority,
       sources,
       sockets: this.sockets,
-      messaging: this.messages.started?.stats(),
-      services: this.messages.started && this.services.services.stats(),
-      requests: this.messages.started && this.requests.requests.stats(),
+      messaging: messages.started?.stats(),
+      services: isStarted ? services.stats() : undefined,
+      requests: isStarted ? requests.stats() : undefined,
     });
   }
 
@@ -664,20 +604,6 @@ export class ClusterBus extends MessagingBus {
     return member && this.#serviceOf(member);
   }
 
-  /** What does not fit is counted: then the others do not reach this node by messages. */
-  #announce(prop: PrivateProp, value: string | undefined): void {
-    try {
-      this.#details.setPrivate(prop, value);
-    } catch {
-      this.sockets.count("messages:details");
-    }
-  }
-
-  #watchMembers(onChange: () => void): () => void {
-    this.#watchers.add(onChange);
-    return () => this.#watchers.delete(onChange);
-  }
-
   /** @internal Peers of the ZRE plane that are not members. */
   protected zrePeers(): readonly ZreCandidate[] {
     return [];
@@ -685,19 +611,13 @@ export class ClusterBus extends MessagingBus {
 
   /** @internal */
   protected zrePeersChanged(): void {
-    this.#membersChanged();
-  }
-
-  /** Members have changed, or may have. */
-  #membersChanged(): void {
-    for (const watcher of this.#watchers) watcher();
-    this.requests.membersChanged();
+    this.parts.membersChanged();
   }
 
   /** @throws InvalidArgumentError `EINVAL`; nothing has changed then */
   #change(tags: readonly TagChange[], props: Readonly<Record<string, PropValue | undefined>>): void {
     this.#details.change(tags, props);
-    this.#membersChanged();
+    this.parts.membersChanged();
   }
 
   /** Before the start, what a node states is kept. @throws ClosedError `EBADF` */

@@ -46,9 +46,7 @@ import type {
   ServiceRequestOptions,
   ServiceStreamOptions,
 } from "../requests/types.js";
-import type { BusMessages } from "./bus-messages.js";
-import type { BusRequests } from "./bus-requests.js";
-import type { BusServices } from "./bus-services.js";
+import type { BusParts } from "./bus-parts.js";
 import type { ClusterEvent } from "./events.js";
 import type { ClusterStats } from "./stats.js";
 
@@ -58,11 +56,7 @@ const DEFAULT_ROUTES = 1_024;
 /** A bus as far as its messages go. */
 export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
   /** @internal */
-  protected abstract readonly messages: BusMessages;
-  /** @internal */
-  protected abstract readonly services: BusServices;
-  /** @internal */
-  protected abstract readonly requests: BusRequests;
+  protected abstract readonly parts: BusParts;
 
   /** @internal The id of a member. @throws UnroutableError `EHOSTUNREACH` where nobody has the name */
   protected abstract idOf(nameOrId: string): string;
@@ -96,7 +90,7 @@ export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
     handler?: MessageHandler,
   ): ClusterSubscription {
     this.assertOpen();
-    const messaging = this.messages.unstarted;
+    const messaging = this.parts.messages.unstarted;
     return messaging.subscribe(messaging.self, filter, options, handler);
   }
 
@@ -112,7 +106,7 @@ export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
    *   NotSupportedError `NOT_SUPPORTED`; ClosedError `EBADF`, `EAGAIN`
    */
   publish(topic: string | number, data: string | Uint8Array, options?: PublishOptions): Promise<number> {
-    const { started } = this.messages;
+    const { started } = this.parts.messages;
     if (started === undefined || this.stopping) return this.#notNow();
     return started.publish(started.self, topic, data, options);
   }
@@ -131,7 +125,7 @@ export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
     data: string | Uint8Array,
     options?: PublishOptions,
   ): Promise<number> {
-    const { started } = this.messages;
+    const { started } = this.parts.messages;
     if (started === undefined || this.stopping) return this.#notNow();
     return started.publishAs(publisher, topic, data, options);
   }
@@ -147,7 +141,7 @@ export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
    *   InvalidArgumentError `EINVAL`; InvalidStateError `ERR_TOO_MANY_PENDING`, `EFSM`; NotSupportedError `NOT_SUPPORTED`; ClosedError `EBADF`, `EAGAIN`
    */
   sendTo(to: MessageRecipient, data: string | Uint8Array, options?: SendToOptions): Promise<void> {
-    const { started } = this.messages;
+    const { started } = this.parts.messages;
     if (started === undefined || this.stopping) return this.#notNow();
     return started.sendTo(started.self, to, data, options);
   }
@@ -159,7 +153,7 @@ export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
    * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM`; NotSupportedError `NOT_SUPPORTED`; ClosedError `EBADF`, `EAGAIN`
    */
   sendToNodes(data: string | Uint8Array, options?: SendToNodesOptions): Promise<number> {
-    const { started } = this.messages;
+    const { started } = this.parts.messages;
     if (started === undefined || this.stopping) return this.#notNow();
     return started.sendToNodes(started.self, data, options);
   }
@@ -172,7 +166,7 @@ export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
    */
   createClient(name?: string): MessageClient {
     this.assertOpen();
-    return this.messages.messaging.createClient(name);
+    return this.parts.messages.messaging.createClient(name);
   }
 
   /**
@@ -183,7 +177,7 @@ export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
    */
   addressOf(nameOrId: string): ClusterAddress {
     this.assertOpen();
-    return this.messages.messaging.addressOf(this.idOf(nameOrId));
+    return this.parts.messages.messaging.addressOf(this.idOf(nameOrId));
   }
 
   /**
@@ -196,13 +190,13 @@ export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
    */
   createTopic(name: string, id?: number): number {
     this.assertOpen();
-    return this.messages.unstarted.createTopic(name, id, false);
+    return this.parts.messages.unstarted.createTopic(name, id, false);
   }
 
   /** The same for a subtopic. @throws as `createTopic` */
   createSubtopic(name: string, id?: number): number {
     this.assertOpen();
-    return this.messages.unstarted.createTopic(name, id, true);
+    return this.parts.messages.unstarted.createTopic(name, id, true);
   }
 
   // --- Services ------------------------------------------------------------------------------------------------------
@@ -216,8 +210,8 @@ export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
    *   NotSupportedError `NOT_SUPPORTED` without messages; ClosedError `EBADF`, `EAGAIN`
    */
   send(options: ServiceSendOptions): Promise<ServiceSendResult> {
-    if (this.messages.started === undefined || this.stopping) return this.#notNow();
-    return this.services.services.send(options);
+    if (this.parts.messages.started === undefined || this.stopping) return this.#notNow();
+    return this.parts.services.send(options);
   }
 
   /**
@@ -229,8 +223,8 @@ export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
    */
   query(options: ServiceQueryOptions): Query {
     this.assertOpen();
-    void this.messages.messaging;
-    return this.services.services.query(options);
+    void this.parts.messages.messaging;
+    return this.parts.services.query(options);
   }
 
   /**
@@ -244,8 +238,8 @@ export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
    */
   onQuery(handler: ServiceQueryHandler, options?: HandlerOptions): () => void {
     this.assertOpen();
-    this.messages.assertSupported();
-    return this.services.services.onQuery(handler, options);
+    this.parts.messages.assertSupported();
+    return this.parts.services.onQuery(handler, options);
   }
 
   /**
@@ -258,8 +252,8 @@ export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
    */
   onMessage(handler: ServiceMessageHandler, options?: HandlerOptions): () => void {
     this.assertOpen();
-    this.messages.assertSupported();
-    return this.services.services.onMessage(handler, options);
+    this.parts.messages.assertSupported();
+    return this.parts.services.onMessage(handler, options);
   }
 
   /**
@@ -282,13 +276,13 @@ export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
   hook(stage: ServiceStage, hook: ServiceHook): () => void;
   hook(...given: [never, never]): () => void {
     this.assertOpen();
-    this.messages.assertSupported();
-    return this.services.services.hook(...given);
+    this.parts.messages.assertSupported();
+    return this.parts.services.hook(...given);
   }
 
   /** The channels of `send` and `query` that this node has joined. May be changed before the start. */
   get channels(): ClusterChannels {
-    return this.services.services.channels;
+    return this.parts.services.channels;
   }
 
   /**
@@ -312,8 +306,8 @@ export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
   ): ServedService;
   serve(of: string | ServiceContract, handler: never, options?: ServeOptions<never, never>): ServedService {
     this.assertOpen();
-    this.messages.assertSupported();
-    return this.requests.requests.serve(of, handler, options);
+    this.parts.messages.assertSupported();
+    return this.parts.requests.serve(of, handler, options);
   }
 
   /**
@@ -329,8 +323,8 @@ export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
    *   ClosedError `EBADF`, `EAGAIN`
    */
   request<Reply = unknown>(name: string, body?: unknown, options?: ServiceRequestOptions): Promise<Reply> {
-    if (this.messages.started === undefined || this.stopping) return this.#notNow();
-    return this.requests.requests.outgoing.request(name, body, options) as Promise<Reply>;
+    if (this.parts.messages.started === undefined || this.stopping) return this.#notNow();
+    return this.parts.requests.outgoing.request(name, body, options) as Promise<Reply>;
   }
 
   /**
@@ -344,8 +338,8 @@ export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
     options?: ServiceStreamOptions,
   ): AsyncIterableIterator<Part, undefined> {
     this.assertOpen();
-    void this.messages.messaging;
-    return this.requests.requests.outgoing.requestStream(name, body, options) as AsyncIterableIterator<
+    void this.parts.messages.messaging;
+    return this.parts.requests.outgoing.requestStream(name, body, options) as AsyncIterableIterator<
       Part,
       undefined
     >;
@@ -363,10 +357,8 @@ export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
     body?: unknown,
     options?: ServiceManyOptions,
   ): Promise<ServiceManyResult<Reply>> {
-    if (this.messages.started === undefined || this.stopping) return this.#notNow();
-    return this.requests.requests.outgoing.requestMany(name, body, options) as Promise<
-      ServiceManyResult<Reply>
-    >;
+    if (this.parts.messages.started === undefined || this.stopping) return this.#notNow();
+    return this.parts.requests.outgoing.requestMany(name, body, options) as Promise<ServiceManyResult<Reply>>;
   }
 
   /**
@@ -380,8 +372,8 @@ export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
     defaults?: ServiceRequestOptions,
   ): ServiceClient<C, ServiceRequestOptions> {
     this.assertOpen();
-    void this.messages.messaging;
-    return this.requests.requests.outgoing.service(contract, defaults);
+    void this.parts.messages.messaging;
+    return this.parts.requests.outgoing.service(contract, defaults);
   }
 
   /**
@@ -395,8 +387,8 @@ export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
   middleware(side: "request", call: RequestMiddleware): () => void;
   middleware(side: "serve" | "request", call: ServeMiddleware | RequestMiddleware): () => void {
     this.assertOpen();
-    this.messages.assertSupported();
-    return this.requests.requests.middleware(side, call);
+    this.parts.messages.assertSupported();
+    return this.parts.requests.middleware(side, call);
   }
 
   /**
@@ -412,13 +404,13 @@ export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
     checkCallOptions("routes", options, ["topic", "limit"]);
     const { topic, limit = DEFAULT_ROUTES } = options;
     checkInteger("limit", limit);
-    return this.messages.messaging.listRoutes(limit, topic);
+    return this.parts.messages.messaging.listRoutes(limit, topic);
   }
 
   /** Messages cannot be sent: not yet, not any more, or not at all. */
   async #notNow(): Promise<never> {
     this.assertOpen();
-    void this.messages.messaging;
+    void this.parts.messages.messaging;
     throw new InvalidStateError("EFSM", "the bus was not started");
   }
 }

@@ -10,7 +10,7 @@ import { createId, fullName } from "../identity.js";
 import { closeOwnPort, openOwnPort, ownPortEndpoint } from "../net/own-port.js";
 import { checkControl } from "../registry.js";
 import { ClusterBus } from "./bus.js";
-import type { NodeIdentity } from "./bus-runtime.js";
+import type { NodeIdentity } from "./bus-context.js";
 import type { ClusterEvent } from "./events.js";
 import { FileLimit } from "./file-limit.js";
 import { NodeSockets } from "./node-sockets.js";

@@ -1,0 +1,86 @@
+/** The nodes that a request may go to: those that serve its service, and how far each is. */
+import type { Member } from "../membership/members.js";
+import type { Candidate } from "../requests/balancer.js";
+import { MAX_CALLED_SERVICES } from "../requests/bounds.js";
+import { serviceRoute } from "../requests/route.js";
+import { hostOf } from "../resolver.js";
+import type { BusMessages } from "./bus-messages.js";
+import type { BusRuntime } from "./bus-runtime.js";
+
+/** The prop that names where a node is: nodes with equal ones are nearer to each other. */
+const ZONE = "zone";
+
+/** How far another node is. */
+const Distance = { SAME_HOST: 1, SAME_ZONE: 2, ELSEWHERE: 3 } as const;
+
+interface Found {
+  readonly routes: number;
+  readonly members: number;
+  readonly candidates: readonly Candidate[];
+}
+
+const NO_CANDIDATES: readonly Candidate[] = [];
+
+export class ServiceCandidates {
+  readonly #id: string;
+  readonly #runtime: BusRuntime;
+  readonly #messages: BusMessages;
+  /** What was found last, by service. */
+  readonly #found = new Map<string, Found>();
+  /** Rises whenever members have changed. */
+  #members = 0;
+  readonly #ids: string[] = [];
+
+  /** @param id of this node */
+  constructor(id: string, runtime: BusRuntime, messages: BusMessages) {
+    this.#id = id;
+    this.#runtime = runtime;
+    this.#messages = messages;
+  }
+
+  /** Members have changed, or may have. */
+  membersChanged(): void {
+    this.#members += 1;
+  }
+
+  /** The other nodes that serve a service; the same array as before when nothing has changed. */
+  of(service: string): readonly Candidate[] {
+    const routes = this.#messages.started?.routes;
+    if (routes === undefined) return NO_CANDIDATES;
+    const known = this.#found.get(service);
+    if (known !== undefined && known.routes === routes.version && known.members === this.#members)
+      return known.candidates;
+    this.#ids.length = 0;
+    routes.targets(serviceRoute(service), this.#ids);
+    let candidates: readonly Candidate[] = this.#ids.flatMap((id) => this.#candidateOf(id) ?? []);
+    if (known !== undefined && areSame(known.candidates, candidates)) candidates = known.candidates;
+    if (this.#found.size >= MAX_CALLED_SERVICES && known === undefined) this.#found.clear();
+    this.#found.set(service, { routes: routes.version, members: this.#members, candidates });
+    return candidates;
+  }
+
+  #candidateOf(id: string): Candidate | undefined {
+    const rules = this.#runtime.membership;
+    const member = rules?.get(id);
+    if (rules === undefined || id === this.#id || member?.isLive !== true || member.draining)
+      return undefined;
+    const { self } = rules;
+    if (hostOf(member.name) === hostOf(self.name)) return { id, distance: Distance.SAME_HOST };
+    const zone = zoneOf(self);
+    return {
+      id,
+      distance: zone !== undefined && zone === zoneOf(member) ? Distance.SAME_ZONE : Distance.ELSEWHERE,
+    };
+  }
+}
+
+function zoneOf({ details }: Readonly<Member>): string | undefined {
+  return Object.hasOwn(details.props, ZONE) ? details.props[ZONE] : undefined;
+}
+
+function areSame(some: readonly Candidate[], others: readonly Candidate[]): boolean {
+  return (
+    some.length === others.length &&
+    some.every(({ id, distance }, at) => id === others[at]?.id && distance === others[at]?.distance)
+  );
+}
