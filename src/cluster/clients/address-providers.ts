@@ -4,12 +4,12 @@
  * A machine of a cloud does not see its public address: the network translates. Its metadata service knows it, at an address
  * that only the machine itself reaches.
  */
-import type { IncomingMessage } from "node:http";
 import { isIP } from "node:net";
 import { networkInterfaces } from "node:os";
 import { quoted } from "../../core/arguments.js";
-import { InvalidArgumentError, ProtocolError, TransportError } from "../../core/errors.js";
+import { InvalidArgumentError, ProtocolError, TimeoutError } from "../../core/errors.js";
 import { checkOptions, integer, text } from "../../patterns/kit/options.js";
+import { type HttpRequest, requestText } from "../discovery/http.js";
 import { type HostAddress, plainIp, prefixOf } from "./addresses.js";
 
 /** Where clouds have their metadata service. */
@@ -73,16 +73,19 @@ export function ec2Addresses(options: Ec2Options = {}): AddressProvider {
   const { timeout, tokenTtl, endpoint } = checkOptions("ec2Addresses", EC2_OPTIONS, options);
   const base = baseOf(endpoint);
   return async (signal) => {
-    const token = await ask(`${base}/latest/api/token`, {
-      method: "PUT",
-      headers: { "X-aws-ec2-metadata-token-ttl-seconds": String(tokenTtl) },
-      timeout,
-      signal,
-      hint: "; in a container, the hop limit of the instance's metadata options has to be 2 or more",
-    });
+    const token = await ask(
+      `${base}/latest/api/token`,
+      {
+        method: "PUT",
+        headers: { "X-aws-ec2-metadata-token-ttl-seconds": String(tokenTtl) },
+        timeout,
+        signal,
+      },
+      "; in a container, the hop limit of the instance's metadata options has to be 2 or more",
+    );
     const headers = { "X-aws-ec2-metadata-token": required(token, "a token").trim() };
     const get = (path: string): Promise<string | undefined> =>
-      ask(`${base}/latest/meta-data/${path}`, { method: "GET", headers, timeout, signal, hint: "" });
+      ask(`${base}/latest/meta-data/${path}`, { method: "GET", headers, timeout, signal });
     const root = "network/interfaces/macs/";
     const macs = lines(required(await get(root), root)).slice(0, MAX_INTERFACES);
     const found: HostAddress[] = [];
@@ -118,7 +121,7 @@ export function openStackAddresses(options: MetadataOptions = {}): AddressProvid
   const base = baseOf(endpoint);
   return async (signal) => {
     const get = (path: string): Promise<string | undefined> =>
-      ask(`${base}/${path}`, { method: "GET", headers: {}, timeout, signal, hint: "" });
+      ask(`${base}/${path}`, { method: "GET", timeout, signal });
     const path = "openstack/latest/network_data.json";
     const [data, local, outside] = await Promise.all([
       get(path),
@@ -161,51 +164,21 @@ export function checkAddresses(given: unknown): readonly HostAddress[] {
   });
 }
 
-interface Question {
-  readonly method: "GET" | "PUT";
-  readonly headers: Readonly<Record<string, string>>;
-  readonly timeout: number;
-  readonly signal: AbortSignal;
-  /** What may be the reason when nothing answers. */
-  readonly hint: string;
-}
-
-/** @returns `undefined` for 404 @throws TransportError for no answer, ProtocolError for another status or too many bytes */
-function ask(url: string, { method, headers, timeout, signal, hint }: Question): Promise<string | undefined> {
-  return new Promise((resolve, reject) => {
-    const late = AbortSignal.timeout(timeout);
-    const fail = (error: Error): void => {
-      const isLate = late.aborted && !signal.aborted;
-      const why = isLate ? `no answer within ${timeout} ms${hint}` : error.message;
-      reject(
-        error instanceof ProtocolError
-          ? error
-          : new TransportError(isLate ? "ETIMEDOUT" : "ECONNREFUSED", `${method} ${url}: ${why}`, {
-              cause: error,
-            }),
-      );
-    };
-    const { request } = process.getBuiltinModule("node:http");
-    const sent = request(url, { method, headers, signal: AbortSignal.any([signal, late]), agent: false });
-    sent.on("error", fail);
-    sent.on("response", (response: IncomingMessage) => {
-      const chunks: Buffer[] = [];
-      let size = 0;
-      response.on("error", fail);
-      response.on("data", (chunk: Buffer) => {
-        size += chunk.length;
-        if (size > MAX_METADATA)
-          sent.destroy(new ProtocolError(`${method} ${url}: more than ${MAX_METADATA} bytes`));
-        else chunks.push(chunk);
-      });
-      response.on("end", () => {
-        if (response.statusCode === 200) resolve(Buffer.concat(chunks).toString("utf8"));
-        else if (response.statusCode === 404) resolve(undefined);
-        else fail(new ProtocolError(`${method} ${url}: status ${response.statusCode}`));
-      });
-    });
-    sent.end();
+/**
+ * @param hint what may be the reason when nothing answers
+ * @returns `undefined` for 404
+ * @throws TransportError or TimeoutError for no answer, ProtocolError for another status or too many bytes
+ */
+async function ask(url: string, asked: Omit<HttpRequest, "url">, hint = ""): Promise<string | undefined> {
+  const request = { ...asked, url: new URL(url), headers: { accept: "*/*", ...asked.headers } };
+  const { status, text } = await requestText(request, MAX_METADATA).catch((error: unknown) => {
+    if (error instanceof TimeoutError)
+      throw new TimeoutError("ETIMEDOUT", `${error.message}${hint}`, { cause: error });
+    throw error;
   });
+  if (status === 200) return text;
+  if (status === 404) return undefined;
+  throw new ProtocolError(`${asked.method} ${url}: status ${status}`);
 }
 
 function required(answer: string | undefined, what: string): string {

@@ -16,7 +16,7 @@
  */
 import { HandshakeError, ProtocolError, type ShoalError, TransportError } from "../../core/errors.js";
 import { type DiscoveryTls, fieldsOf, type HttpAnswer, itemsOf, requestJson, requestStream } from "./http.js";
-import { Round } from "./list-watch.js";
+import { Scope } from "./source.js";
 
 /** Keys of a list: more are left out. */
 const MAX_KEYS_LISTED = 16_384;
@@ -103,7 +103,7 @@ export class EtcdGateway {
   readonly #settings: EtcdSettings;
   #at = 0;
   #token: string | undefined;
-  #watch: Round | undefined;
+  #watch: Scope | undefined;
 
   constructor(settings: EtcdSettings) {
     this.#settings = settings;
@@ -127,13 +127,17 @@ export class EtcdGateway {
     after: bigint,
     signal: AbortSignal,
   ): AsyncGenerator<readonly EtcdChange[], void, undefined> {
-    const round = new Round(signal);
-    this.#watch = round;
+    const watching = new Scope(signal);
+    this.#watch = watching;
     const server = this.#server;
     try {
       const create = { key: encode(prefix), range_end: endOf(prefix), start_revision: `${after + 1n}` };
       const stream = await requestStream({
-        ...this.#request("/v3/watch", { create_request: { ...create, progress_notify: true } }, round.signal),
+        ...this.#request(
+          "/v3/watch",
+          { create_request: { ...create, progress_notify: true } },
+          watching.signal,
+        ),
         timeout: this.#settings.timeout,
       });
       if (stream.refusal !== undefined) throw this.#refused(new Refusal(stream.refusal)).toError(server);
@@ -150,9 +154,9 @@ export class EtcdGateway {
       }
     } catch (error) {
       // It ended because the server was left: the list is read at the next one.
-      if (!round.signal.aborted || signal.aborted) throw error;
+      if (!watching.signal.aborted || signal.aborted) throw error;
     } finally {
-      round.end();
+      watching.end();
     }
   }
 

@@ -15,8 +15,8 @@ import { InvalidArgumentError } from "../../core/errors.js";
 import { anything, boolean, checkOptions, integer, text } from "../../patterns/kit/options.js";
 import { EtcdGateway, type EtcdSettings } from "./etcd-gateway.js";
 import { checkTls, type DiscoveryTls, originOf } from "./http.js";
-import { listAndWatch, Round } from "./list-watch.js";
-import { type DiscoverySelf, type DiscoverySource, sleep } from "./source.js";
+import { listAndWatch } from "./list-watch.js";
+import { type DiscoverySelf, type DiscoverySource, Scope, sleep } from "./source.js";
 
 /** Servers of one cluster of etcd: it has 3 to 7. */
 const MAX_SERVERS = 16;
@@ -128,7 +128,7 @@ class EtcdDiscovery {
   }
 
   async *lists(publish: boolean): AsyncGenerator<readonly string[], void, undefined> {
-    const scope = new Round(this.#signal);
+    const scope = new Scope(this.#signal);
     let failure: { readonly error: unknown } | undefined;
     let published: Promise<void> | undefined;
     try {

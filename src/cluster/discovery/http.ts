@@ -1,5 +1,5 @@
 /**
- * The HTTP that discovery speaks with etcd and with Kubernetes: JSON requests, and streams of one JSON value per line.
+ * The HTTP client of discovery: JSON requests to etcd and Kubernetes, streams of one JSON value per line, and texts of metadata services.
  *
  * Each request has a connection of its own. They are rare, so it costs little; it never meets a connection that the server just
  * closed, it balances over the servers behind one name, and rotated certificates are used by the next one. Every answer is
@@ -18,6 +18,7 @@ import {
   TimeoutError,
   TransportError,
 } from "../../core/errors.js";
+import { Scope } from "./source.js";
 
 /** Bytes of an answer, and of a line of a stream: 16,384 nodes with some hundred bytes each. */
 const MAX_ANSWER = 8_388_608;
@@ -49,13 +50,20 @@ const TLS_KEYS: readonly (keyof DiscoveryTls)[] = ["ca", "cert", "key", "servern
 
 export interface HttpRequest {
   readonly url: URL;
-  readonly method: "GET" | "POST";
+  readonly method: "GET" | "POST" | "PUT";
   readonly headers?: Readonly<Record<string, string>> | undefined;
   readonly body?: string | undefined;
   readonly tls?: DiscoveryTls | undefined;
   /** ms for the whole answer; of a stream, until it begins. */
   readonly timeout: number;
   readonly signal: AbortSignal;
+}
+
+export interface HttpText {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  /** The beginning of it where the status is not 200. */
+  readonly text: string;
 }
 
 export interface HttpAnswer {
@@ -108,21 +116,30 @@ export function originOf(given: string): URL | undefined {
 }
 
 /**
+ * An answer as text, whatever its status.
+ *
+ * @param most bytes of an answer that is accepted
+ * @throws as {@link requestJson} does
+ */
+export async function requestText(request: HttpRequest, most: number): Promise<HttpText> {
+  const deadline = new Deadline(request);
+  try {
+    return await readText(request, await open(request, deadline.signal), most);
+  } catch (error) {
+    throw deadline.explain(error);
+  } finally {
+    deadline.end();
+  }
+}
+
+/**
  * An answer, whatever its status.
  *
  * @throws TransportError of a connection that fails; TimeoutError `ETIMEDOUT`; ProtocolError `ERR_PROTOCOL` of an answer that is
  * too long, or is accepted (status 200) and not JSON; AbortedError
  */
 export async function requestJson(request: HttpRequest): Promise<HttpAnswer> {
-  const deadline = new Deadline(request);
-  try {
-    const response = await open(request, deadline.signal);
-    return await readAnswer(request, response);
-  } catch (error) {
-    throw deadline.explain(error);
-  } finally {
-    deadline.clear();
-  }
+  return answerOf(request, await requestText(request, MAX_ANSWER));
 }
 
 /**
@@ -135,45 +152,25 @@ export async function requestStream(request: HttpRequest): Promise<HttpStream> {
   try {
     const response = await open(request, deadline.signal);
     const { statusCode = 0, headers } = response;
-    const refusal = statusCode === 200 ? undefined : await readAnswer(request, response);
-    if (refusal === undefined) deadline.stopTimer();
-    else deadline.clear();
+    const isAccepted = statusCode === 200;
+    const refusal = isAccepted ? undefined : answerOf(request, await readText(request, response, MAX_ANSWER));
+    if (isAccepted) deadline.stopTimer();
+    else deadline.end();
     return { status: statusCode, headers, refusal, values: readLines(request, response, deadline) };
   } catch (error) {
-    deadline.clear();
-    throw deadline.explain(error);
+    const explained = deadline.explain(error);
+    deadline.end();
+    throw explained;
   }
 }
 
-/** Aborts a request when its time is over or its caller's signal aborts, and knows which it was. */
-class Deadline {
-  readonly #controller = new AbortController();
+/** Ends a request when its time is over or its caller's signal aborts, and knows which it was. */
+class Deadline extends Scope {
   readonly #request: HttpRequest;
-  readonly #timer: NodeJS.Timeout;
-  readonly #signalOnAbort = (): void => this.#controller.abort();
-  #late = false;
 
   constructor(request: HttpRequest) {
+    super(request.signal, request.timeout);
     this.#request = request;
-    this.#timer = setTimeout(() => {
-      this.#late = true;
-      this.#controller.abort();
-    }, request.timeout);
-    if (request.signal.aborted) this.#controller.abort();
-    else request.signal.addEventListener("abort", this.#signalOnAbort, { once: true });
-  }
-
-  get signal(): AbortSignal {
-    return this.#controller.signal;
-  }
-
-  stopTimer(): void {
-    clearTimeout(this.#timer);
-  }
-
-  clear(): void {
-    this.stopTimer();
-    this.#request.signal.removeEventListener("abort", this.#signalOnAbort);
   }
 
   /** The error that a caller gets for what the platform threw. */
@@ -181,7 +178,7 @@ class Deadline {
     const { url, signal, timeout } = this.#request;
     const details = { cause: error, endpoint: url.origin };
     if (signal.aborted) return new AbortedError(signal.reason);
-    if (this.#late)
+    if (this.isLate)
       return new TimeoutError("ETIMEDOUT", `${url.origin} did not answer within ${timeout} ms`, details);
     if (error instanceof ShoalError) return error;
     // Of a name with several addresses it has one error for each, and no message.
@@ -232,21 +229,25 @@ async function readTls(tls: DiscoveryTls = {}): Promise<Record<string, string>> 
   return read;
 }
 
-async function readAnswer({ url }: HttpRequest, response: IncomingMessage): Promise<HttpAnswer> {
+async function readText({ url }: HttpRequest, response: IncomingMessage, most: number): Promise<HttpText> {
   const { statusCode: status = 0, headers } = response;
-  const text = new Text(status === 200 ? MAX_ANSWER : MAX_REFUSAL);
+  const text = new Text(status === 200 ? most : MAX_REFUSAL);
   for await (const chunk of response as AsyncIterable<Buffer>) {
     if (text.append(chunk)) continue;
-    if (status === 200) throw tooLong(url);
+    if (status === 200) throw tooLong(url, most);
     // Of a refusal the beginning is enough. Leaving the loop closes the connection.
     break;
   }
-  const body = text.take();
+  return { status, headers, text: text.take() };
+}
+
+/** @throws ProtocolError `ERR_PROTOCOL` for an accepted answer that is not JSON */
+function answerOf({ url }: HttpRequest, { status, headers, text }: HttpText): HttpAnswer {
   try {
-    return { status, headers, isJson: true, body: JSON.parse(body) };
+    return { status, headers, isJson: true, body: JSON.parse(text) };
   } catch (cause) {
-    if (status === 200) throw notJson(url, body, cause);
-    return { status, headers, isJson: false, body };
+    if (status === 200) throw notJson(url, text, cause);
+    return { status, headers, isJson: false, body: text };
   }
 }
 
@@ -260,17 +261,17 @@ async function* readLines(
     for await (const chunk of response as AsyncIterable<Buffer>) {
       let from = 0;
       for (let end = chunk.indexOf(LINE_FEED); end >= 0; end = chunk.indexOf(LINE_FEED, from)) {
-        if (!line.append(chunk.subarray(from, end))) throw tooLong(url);
+        if (!line.append(chunk.subarray(from, end))) throw tooLong(url, MAX_ANSWER);
         from = end + 1;
         const text = line.take();
         if (text.trim() !== "") yield parse(url, text);
       }
-      if (!line.append(chunk.subarray(from))) throw tooLong(url);
+      if (!line.append(chunk.subarray(from))) throw tooLong(url, MAX_ANSWER);
     }
   } catch (error) {
     throw deadline.explain(error);
   } finally {
-    deadline.clear();
+    deadline.end();
     response.destroy();
   }
 }
@@ -314,9 +315,9 @@ function parse(url: URL, line: string): unknown {
   }
 }
 
-function tooLong({ origin }: URL): ProtocolError {
+function tooLong({ origin }: URL, most: number): ProtocolError {
   return new ProtocolError(
-    `${origin}: an answer of more than ${MAX_ANSWER.toLocaleString("en")} bytes`,
+    `${origin}: an answer of more than ${most.toLocaleString("en")} bytes`,
     "ERR_PROTOCOL",
     {
       endpoint: origin,

@@ -14,7 +14,7 @@
  */
 import { backOff } from "../../core/back-off.js";
 import { TransportError } from "../../core/errors.js";
-import { sleep } from "./source.js";
+import { Scope, sleep } from "./source.js";
 
 /** ms for which a watch has to live to count as one that works. */
 const WORKING_WATCH = 1_000;
@@ -43,20 +43,20 @@ export async function* listAndWatch(
   while (!signal.aborted) {
     yield await server.list(signal);
     const beganAt = performance.now();
-    const round = new Round(signal, relistInterval * (0.5 + Math.random() / 2));
+    const watching = new Scope(signal, relistInterval * (0.5 + Math.random() / 2));
     let error: unknown;
     let timedOut = false;
     try {
-      for await (const addresses of server.watch(round.signal)) {
+      for await (const addresses of server.watch(watching.signal)) {
         failures = 0;
         yield addresses;
       }
     } catch (thrown) {
       // The list, which is read at once, shows whether the server is there.
-      if (!round.signal.aborted) error = thrown;
+      if (!watching.signal.aborted) error = thrown;
     } finally {
-      timedOut = round.signal.aborted;
-      round.end();
+      timedOut = watching.signal.aborted;
+      watching.end();
     }
     const lived = performance.now() - beganAt >= WORKING_WATCH;
     // What the server sent was wrong, or it refuses: that is no watch that works, however long it took.
@@ -67,32 +67,5 @@ export async function* listAndWatch(
       if (error !== undefined && failures >= MAX_FAILED_WATCHES) throw error;
       await sleep(backOff(failures - 1, FIRST_WAIT, LONGEST_WAIT, Math.random), signal);
     }
-  }
-}
-
-/** A signal that aborts after a time, or with another one. */
-export class Round {
-  readonly #outer: AbortSignal;
-  readonly #controller = new AbortController();
-  readonly #timer: NodeJS.Timeout | undefined;
-  readonly #abort = (): void => this.#controller.abort();
-
-  /** @param time ms; without it, it ends with the other one or by `end()` */
-  constructor(outer: AbortSignal, time?: number) {
-    this.#outer = outer;
-    if (time !== undefined) this.#timer = setTimeout(this.#abort, time);
-    if (outer.aborted) this.#abort();
-    else outer.addEventListener("abort", this.#abort, { once: true });
-  }
-
-  get signal(): AbortSignal {
-    return this.#controller.signal;
-  }
-
-  /** Aborts it, if it has not; the other one keeps no listener. */
-  end(): void {
-    clearTimeout(this.#timer);
-    this.#outer.removeEventListener("abort", this.#abort);
-    this.#abort();
   }
 }

@@ -156,6 +156,44 @@ export class AddressFeed implements AsyncIterable<readonly string[]> {
   }
 }
 
+/** A signal that aborts after a time, or with another one. */
+export class Scope {
+  readonly #outer: AbortSignal;
+  readonly #controller = new AbortController();
+  readonly #timer: NodeJS.Timeout | undefined;
+  readonly #abort = (): void => this.#controller.abort();
+  /** Whether its time was over before it ended otherwise. */
+  isLate = false;
+
+  /** @param time ms; without it, it ends with the other one or by `end()` */
+  constructor(outer: AbortSignal, time?: number) {
+    this.#outer = outer;
+    if (time !== undefined)
+      this.#timer = setTimeout(() => {
+        this.isLate = true;
+        this.#abort();
+      }, time);
+    if (outer.aborted) this.#abort();
+    else outer.addEventListener("abort", this.#abort, { once: true });
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  /** It has no time any more. */
+  stopTimer(): void {
+    clearTimeout(this.#timer);
+  }
+
+  /** Aborts it, if it has not; the other one keeps no listener. */
+  end(): void {
+    this.stopTimer();
+    this.#outer.removeEventListener("abort", this.#abort);
+    this.#abort();
+  }
+}
+
 /** Waits for so many ms, or until the signal aborts. */
 export function sleep(ms: number, signal: AbortSignal): Promise<void> {
   if (signal.aborted) return Promise.resolve();
