@@ -137,10 +137,6 @@ export class DiscoveryClientRules {
     return this.#current && this.#nodes.get(this.#current.node);
   }
 
-  get currentEndpoint(): string | undefined {
-    return this.#current?.endpoint;
-  }
-
   start(now: number): void {
     this.#beginRound(undefined);
     this.#next(now);

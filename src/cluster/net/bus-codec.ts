@@ -24,10 +24,10 @@ export class BusCodec {
     this.bus = busNumber(name);
     this.name = name;
     this.#keys = keys;
-    const [first, ...others] = keys;
+    const [first] = keys;
     if (first === undefined) return;
     this.sealer = new Sealer(this.bus, first);
-    for (const key of others) this.sealer.addKey(key);
+    this.sealer.setKeys(keys);
   }
 
   /** Those that it has, the one that seals first. */

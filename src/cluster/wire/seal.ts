@@ -15,7 +15,7 @@
  * makes no member, a newcomer is challenged (membership/membership.ts).
  */
 import type { CipherGCMTypes } from "node:crypto";
-import { InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
+import { InvalidArgumentError } from "../../core/errors.js";
 import { decodeZ85 } from "../../core/z85.js";
 import { MAX_KEYS, MAX_PACKET, MAX_SESSIONS, REPLAY_WINDOW } from "../bounds.js";
 import { decodeBody, encodePacket, type Junk, PREFIX, SEALED, VERSION } from "./codec.js";
@@ -169,45 +169,12 @@ export class Sealer {
   ) {
     this.#bus = bus;
     this.#session = Buffer.from(session);
-    this.addKey(key);
+    this.setKeys([key]);
   }
 
   /** The ids of the keys, the one that seals first. */
   get keyIds(): readonly number[] {
     return this.#keys.map((key) => key.id);
-  }
-
-  /**
-   * A further key, which opens from now on. The first one seals.
-   *
-   * @returns its id
-   * @throws InvalidArgumentError `EINVAL` for an invalid key; InvalidStateError `EFSM` when there are two
-   */
-  addKey(key: Uint8Array | string): number {
-    const bytes = keyBytes(key);
-    const id = keyId(bytes);
-    if (this.#keys.some((each) => each.id === id)) return id;
-    if (this.#keys.length >= MAX_KEYS)
-      throw new InvalidStateError("EFSM", `a bus has ${MAX_KEYS} keys at most; drop one first`);
-    this.#keys.push({ bytes, id, own: sessionKey(bytes, this.#session) });
-    return id;
-  }
-
-  /** This key seals from now on. @throws InvalidArgumentError `EINVAL` for an id that no key has */
-  useKey(id: number): void {
-    const at = this.#keys.findIndex((key) => key.id === id);
-    const [key] = at < 0 ? [] : this.#keys.splice(at, 1);
-    if (key === undefined) throw new InvalidArgumentError("there is no such key");
-    this.#keys.unshift(key);
-  }
-
-  /** This key opens nothing any more. @throws InvalidArgumentError `EINVAL` for the one that seals, and for no key's id */
-  dropKey(id: number): void {
-    const at = this.#keys.findIndex((key) => key.id === id);
-    if (at < 0) throw new InvalidArgumentError("there is no such key");
-    if (at === 0)
-      throw new InvalidArgumentError("the key that seals cannot be dropped: use another one first");
-    this.#keys.splice(at, 1);
   }
 
   /**
