@@ -31,7 +31,7 @@ function size(sent: Packet): number {
 }
 
 function from(id: string, type: PacketType, updates: readonly Update[], start = 1_900_000_000_000): Packet {
-  return new Packet(type, id, start, 0, 0, 1, 0, 1, "", "", undefined, undefined, updates);
+  return new Packet({ type, from: id, start, count: 0, digest: 0 }, { seq: 1, flags: 1, updates });
 }
 
 function idOf(n: number): string {
@@ -99,22 +99,7 @@ describe("a sender that is no member", () => {
         const updates = [...made.updates];
         if (aboutUs) updates.push(Update.dead(id, start, count, 1, 7));
         if (introduces) updates.push(Update.alive(made.from, made.start, 0, "a@b", "evil", 0, 0));
-        const { from: sender, digest, seq, target, flags, about, address, buckets, wanted } = made;
-        const hostile = new Packet(
-          made.type,
-          sender,
-          made.start,
-          0,
-          digest,
-          seq,
-          target,
-          flags,
-          about,
-          address,
-          buckets,
-          wanted,
-          updates,
-        );
+        const hostile = new Packet({ ...made, count: 0 }, { ...made, updates, data: undefined });
         received += size(hostile);
         world.act(node, (rules, now) => rules.onPacket(now, hostile, "evil", false));
         world.run(10);

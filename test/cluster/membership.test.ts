@@ -67,7 +67,8 @@ describe("joining", () => {
     const id = "ab".repeat(16);
     const alive = Update.alive(id, 1_900_000_000_000, 0, "new@host", "new", 0, 0);
     const receive = (type: PacketType, seq: number, buckets?: Uint32Array): void => {
-      const packet = new Packet(type, id, alive.start, 0, 0, seq, 0, 0, "", "", buckets, undefined, [alive]);
+      const head = { type, from: id, start: alive.start, count: 0, digest: 0 };
+      const packet = new Packet(head, { seq, buckets, updates: [alive] });
       world.act(node, (rules, now) => rules.onPacket(now, packet, "new", false));
     };
     receive(PacketType.SYNC, 0, new Uint32Array(64));
@@ -692,21 +693,8 @@ function accusation(from: SimulatedNode, of: SimulatedNode): Packet {
 }
 
 function gossip({ rules: { self } }: SimulatedNode, updates: readonly Update[]): Packet {
-  return new Packet(
-    PacketType.GOSSIP,
-    self.id,
-    self.start,
-    self.count,
-    0,
-    0,
-    0,
-    0,
-    "",
-    "",
-    undefined,
-    undefined,
-    updates,
-  );
+  const { id, start, count } = self;
+  return new Packet({ type: PacketType.GOSSIP, from: id, start, count, digest: 0 }, { updates });
 }
 
 describe("any schedule of faults", () => {

@@ -52,19 +52,17 @@ export const packet: fc.Arbitrary<Packet> = fc
       PacketType;
     const small = has(DISCOVER) ? 65_535 : 2 ** 32 - 1;
     return new Packet(
-      type,
-      from,
-      start,
-      count,
-      digest,
-      has(PING, ACK, PING_REQ, NACK, DISCOVER) ? seq % (small + 1) : 0,
-      has(PING, DISCOVER) ? target % (small + 1) : 0,
-      has(ACK, HEARTBEAT, SYNC, ENTRIES, DATA) ? flags : 0,
-      has(PING_REQ, EXPECT) ? about : "",
-      has(PING_REQ) ? place : "",
-      has(SYNC) ? buckets : undefined,
-      has(ENTRIES) ? [seq, target] : undefined,
-      items,
-      has(DATA, MESSAGE) ? data : undefined,
+      { type, from, start, count, digest },
+      {
+        seq: has(PING, ACK, PING_REQ, NACK, DISCOVER) ? seq % (small + 1) : 0,
+        target: has(PING, DISCOVER) ? target % (small + 1) : 0,
+        flags: has(ACK, HEARTBEAT, SYNC, ENTRIES, DATA) ? flags : 0,
+        about: has(PING_REQ, EXPECT) ? about : "",
+        address: has(PING_REQ) ? place : "",
+        buckets: has(SYNC) ? buckets : undefined,
+        wanted: has(ENTRIES) ? [seq, target] : undefined,
+        updates: items,
+        data: has(DATA, MESSAGE) ? data : undefined,
+      },
     );
   });

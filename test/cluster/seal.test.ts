@@ -14,7 +14,7 @@ const KEY = Buffer.alloc(32, 7);
 const OTHER = Buffer.alloc(32, 8);
 const session = (fill: number): Buffer => Buffer.alloc(16, fill);
 const ping = (seq: number): Packet =>
-  new Packet(PacketType.PING, "01".repeat(16), 1, 2, 3, seq, 0, 0, "", "", undefined, undefined, []);
+  new Packet({ type: PacketType.PING, from: "01".repeat(16), start: 1, count: 2, digest: 3 }, { seq });
 
 describe("a sealed packet", () => {
   it("is XChaCha20-Poly1305, as @noble/ciphers makes it", () => {

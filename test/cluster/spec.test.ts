@@ -30,20 +30,14 @@ const make = (
   data?: string,
 ): Packet =>
   new Packet(
-    type,
-    A,
-    START,
-    2,
-    0xcafe,
-    fields.seq ?? 0,
-    fields.target ?? 0,
-    fields.flags ?? 0,
-    fields.about ?? "",
-    fields.address ?? "",
-    type === PacketType.SYNC ? new Uint32Array(64).fill(0x0102_0304, 0, 1) : undefined,
-    wanted,
-    updates,
-    data === undefined ? undefined : new TextEncoder().encode(data),
+    { type, from: A, start: START, count: 2, digest: 0xcafe },
+    {
+      ...fields,
+      buckets: type === PacketType.SYNC ? new Uint32Array(64).fill(0x0102_0304, 0, 1) : undefined,
+      wanted,
+      updates,
+      data: data === undefined ? undefined : new TextEncoder().encode(data),
+    },
   );
 const details = createDetails(3, ["billing", "eu"], { version: "2.1" }, ["tcp://10.0.0.1:5555"]);
 

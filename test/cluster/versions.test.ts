@@ -17,7 +17,7 @@ const KIND = 77;
 const TYPE = 42;
 
 function packetOf(...updates: Update[]): Packet {
-  return new Packet(PacketType.GOSSIP, FROM, 1, 2, 3, 0, 0, 0, "", "", undefined, undefined, updates);
+  return new Packet({ type: PacketType.GOSSIP, from: FROM, start: 1, count: 2, digest: 3 }, { updates });
 }
 
 /** An update as the next version writes it: a higher level, one more flag, a field at its end. */

@@ -16,8 +16,8 @@ import { details, packet } from "./packets.js";
 
 const BUS = busNumber("default");
 const FROM = "000102030405060708090a0b0c0d0e0f";
-const gossip = (...items: Update[]): Packet =>
-  new Packet(PacketType.GOSSIP, FROM, 1, 2, 3, 0, 0, 0, "", "", undefined, undefined, items);
+const gossip = (...updates: Update[]): Packet =>
+  new Packet({ type: PacketType.GOSSIP, from: FROM, start: 1, count: 2, digest: 3 }, { updates });
 
 describe("the wire form", () => {
   it("reads back what it writes, and is as long as it says", () => {

@@ -2,7 +2,7 @@
  * Beats to the group: a node's own statements now and then and on request, spread answers to `discover`, and the expectation
  * of a sign of life (self-healing ping). Where nobody is probed, members live by them.
  */
-import { DeathReason, NO_UPDATES, type Packet, PacketType } from "../wire/packets.js";
+import { DeathReason, type Packet, PacketType } from "../wire/packets.js";
 import type { Context } from "./context.js";
 import type { LifeCycle } from "./life-cycle.js";
 import type { Member } from "./members.js";
@@ -67,16 +67,9 @@ export class Beats {
   /** Asks the group to report. @param answers that are wanted; 0: all */
   discover(answers: number): void {
     const updates = [this.#transmitter.ownAlive()];
+    const target = this.#context.profile.discoverTime;
     this.#context.effects.multicast(
-      this.#transmitter.packet(
-        PacketType.DISCOVER,
-        answers,
-        this.#context.profile.discoverTime,
-        0,
-        "",
-        "",
-        updates,
-      ),
+      this.#transmitter.packet(PacketType.DISCOVER, { seq: answers, target, updates }),
     );
   }
 
@@ -91,11 +84,10 @@ export class Beats {
 
   /** Nobody reaches it: all are to expect a sign of life of it. */
   expect(member: Member): void {
-    const packet = (): Packet =>
-      this.#transmitter.packet(PacketType.EXPECT, 0, 0, 0, member.id, "", NO_UPDATES);
-    this.#context.effects.multicast(packet());
+    const packet = this.#transmitter.packet(PacketType.EXPECT, { about: member.id });
+    this.#context.effects.multicast(packet);
     // There may be no group, and it may be able to mend what is broken.
-    this.#context.effects.send(member.address, packet(), false);
+    this.#context.effects.send(member.address, packet, false);
     this.onExpect(member.id);
   }
 

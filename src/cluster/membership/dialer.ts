@@ -73,7 +73,7 @@ export class Dialer {
     const updates = accusation === undefined ? [own] : [own, accusation];
     this.#context.effects.send(
       address,
-      this.#transmitter.packet(PacketType.PING, seq, 0, 0, "", "", updates),
+      this.#transmitter.packet(PacketType.PING, { seq, updates }),
       overStream,
     );
   }

@@ -16,7 +16,6 @@ import {
   ALIVE_DRAINING,
   type DataPlane,
   DeathReason,
-  NO_UPDATES,
   type Packet,
   PacketType,
   Update,
@@ -212,7 +211,7 @@ export class Membership {
     this.#context.setIncarnation(nextIncarnation(this.#context.self));
     const update = Update.left(this.#context.self.id, this.#context.self.start, this.#context.self.count);
     this.#transmitter.spread(update);
-    const packet = this.#transmitter.packet(PacketType.GOSSIP, 0, 0, 0, "", "", [update]);
+    const packet = this.#transmitter.packet(PacketType.GOSSIP, { updates: [update] });
     const { effects, members, random } = this.#context;
     const { live } = members;
     const first = Math.floor(random() * live.length);
@@ -235,7 +234,7 @@ export class Membership {
 
   /** A packet that says who this node is, and nothing else: the first one on a stream. */
   greeting(): Packet {
-    return this.#transmitter.packet(PacketType.GOSSIP, 0, 0, 0, "", "", NO_UPDATES);
+    return this.#transmitter.packet(PacketType.GOSSIP);
   }
 
   /** Says that this node takes nothing new, before it leaves. */

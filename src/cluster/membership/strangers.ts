@@ -165,7 +165,8 @@ export class Strangers {
       at: this.#context.now,
       buckets: buckets ?? before?.buckets,
     });
-    const ping = this.#transmitter.packet(PacketType.PING, seq, 0, 0, "", "", this.#introduction(update.id));
+    const updates = this.#introduction(update.id);
+    const ping = this.#transmitter.packet(PacketType.PING, { seq, updates });
     this.#context.effects.send(address, ping, this.#context.provesNodes);
   }
 

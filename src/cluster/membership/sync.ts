@@ -148,7 +148,7 @@ export class Synchronizer {
     const buckets = this.#context.members.digest.buckets();
     this.#context.effects.send(
       address,
-      this.#transmitter.packet(PacketType.SYNC, 0, 0, 0, "", "", updates, buckets),
+      this.#transmitter.packet(PacketType.SYNC, { updates, buckets }),
       overStream,
     );
   }
@@ -183,7 +183,7 @@ export class Synchronizer {
       const asks = i === 0 ? wanted : ([0, 0] as const);
       this.#context.effects.send(
         address,
-        this.#transmitter.packet(PacketType.ENTRIES, 0, 0, isLast, "", "", updates, undefined, asks),
+        this.#transmitter.packet(PacketType.ENTRIES, { flags: isLast, updates, wanted: asks }),
         overStream,
       );
     }

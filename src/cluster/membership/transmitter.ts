@@ -5,7 +5,15 @@
 import { MAX_MEMBERS } from "../bounds.js";
 import { nextIncarnation } from "../identity.js";
 import { bodySize } from "../wire/codec.js";
-import { ACK_OTHER, type DataPlane, NO_UPDATES, Packet, PacketType, Update } from "../wire/packets.js";
+import {
+  ACK_OTHER,
+  type DataPlane,
+  NO_UPDATES,
+  Packet,
+  type PacketFields,
+  PacketType,
+  Update,
+} from "../wire/packets.js";
 import { MAX_BODY } from "../wire/seal.js";
 import type { Context } from "./context.js";
 import { GossipQueue } from "./gossip-queue.js";
@@ -36,71 +44,25 @@ export class Transmitter {
     return this.#nextGossip;
   }
 
-  packet(
-    type: PacketType,
-    seq: number,
-    target: number,
-    flags: number,
-    about: string,
-    address: string,
-    updates: readonly Update[],
-    buckets: Uint32Array | undefined = undefined,
-    wanted: readonly [number, number] | undefined = undefined,
-  ): Packet {
+  packet(type: PacketType, fields?: PacketFields): Packet {
     const { id, start, count } = this.#context.self;
     const digest = this.#context.members.digest.total;
-    return new Packet(
-      type,
-      id,
-      start,
-      count,
-      digest,
-      seq,
-      target,
-      flags,
-      about,
-      address,
-      buckets,
-      wanted,
-      updates,
-    );
+    return new Packet({ type, from: id, start, count, digest }, fields);
   }
 
   /** Bytes of a plane above the membership. */
   data(plane: DataPlane, data: Uint8Array): Packet {
-    return this.#carrier(PacketType.DATA, plane, data);
+    return this.packet(PacketType.DATA, { flags: plane, data });
   }
 
   /** What messaging sends by datagram. */
   message(data: Uint8Array): Packet {
-    return this.#carrier(PacketType.MESSAGE, 0, data);
-  }
-
-  #carrier(type: PacketType, flags: number, data: Uint8Array): Packet {
-    const { id, start, count } = this.#context.self;
-    const { total } = this.#context.members.digest;
-    return new Packet(
-      type,
-      id,
-      start,
-      count,
-      total,
-      0,
-      0,
-      flags,
-      "",
-      "",
-      undefined,
-      undefined,
-      NO_UPDATES,
-      data,
-    );
+    return this.packet(PacketType.MESSAGE, { data });
   }
 
   /** Sends updates in a packet of their own, as a datagram. */
   sendUpdates(address: string, updates: readonly Update[], overStream = false): void {
-    const packet = this.packet(PacketType.GOSSIP, 0, 0, 0, "", "", updates);
-    this.#context.effects.send(address, packet, overStream);
+    this.#context.effects.send(address, this.packet(PacketType.GOSSIP, { updates }), overStream);
   }
 
   /** Updates for a packet that has room; nothing, most of the time. */
@@ -124,18 +86,15 @@ export class Transmitter {
       updates = [Update.suspect(member.id, member.start, member.count, accusers), ...updates];
       member.accused = false;
     }
-    this.#context.effects.send(
-      member.address,
-      this.packet(PacketType.PING, seq, member.short, 0, "", "", updates),
-      overStream,
-    );
+    const packet = this.packet(PacketType.PING, { seq, target: member.short, updates });
+    this.#context.effects.send(member.address, packet, overStream);
   }
 
   /** Acks a ping. */
   ack(ping: Packet, address: string, overStream: boolean, updates: readonly Update[]): void {
     const isOther = ping.target !== 0 && ping.target !== this.#context.self.short;
     const flags = isOther ? ACK_OTHER : 0;
-    const packet = this.packet(PacketType.ACK, ping.seq, 0, flags, "", "", updates);
+    const packet = this.packet(PacketType.ACK, { seq: ping.seq, flags, updates });
     this.#context.effects.send(address, packet, overStream);
   }
 
@@ -143,14 +102,15 @@ export class Transmitter {
   ask(helper: Member, member: Member, seq: number): void {
     const { id, address } = member;
     const updates = this.piggyback(address.length);
-    const packet = this.packet(PacketType.PING_REQ, seq, 0, 0, id, address, updates);
+    const packet = this.packet(PacketType.PING_REQ, { seq, about: id, address, updates });
     this.#context.effects.send(helper.address, packet, false);
   }
 
   /** Answers a node that asked for a ping. */
   answer(address: string, seq: number, flags: number, acked: boolean): void {
     const type = acked ? PacketType.ACK : PacketType.NACK;
-    this.#context.effects.send(address, this.packet(type, seq, 0, flags, "", "", this.piggyback(0)), false);
+    const packet = this.packet(type, { seq, flags, updates: this.piggyback(0) });
+    this.#context.effects.send(address, packet, false);
   }
 
   ownAlive(): Update {
@@ -164,7 +124,7 @@ export class Transmitter {
   beat(channel: number): Packet {
     const updates = [this.ownAlive()];
     if (this.#context.self.details.version > 0) updates.push(this.ownDetails());
-    return this.packet(PacketType.HEARTBEAT, 0, 0, channel, "", "", updates);
+    return this.packet(PacketType.HEARTBEAT, { flags: channel, updates });
   }
 
   /** The update goes out with what goes next, and in packets of its own. */

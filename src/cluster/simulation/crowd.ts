@@ -87,21 +87,8 @@ export class Crowd {
     updates: Update[],
     overStream: boolean,
   ): void {
-    const packet = new Packet(
-      type,
-      idOf(n),
-      START,
-      0,
-      digest,
-      seq,
-      0,
-      flags,
-      "",
-      "",
-      undefined,
-      undefined,
-      updates,
-    );
+    const head = { type, from: idOf(n), start: START, count: 0, digest };
+    const packet = new Packet(head, { seq, flags, updates });
     this.rules.onPacket(this.now, packet, `10.0.0.2:${n}`, overStream);
   }
 

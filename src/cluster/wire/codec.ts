@@ -435,22 +435,8 @@ export function decodeBody(bytes: Buffer): Packet | Junk {
     if (typeof found === "string") return found;
     if (found !== undefined) updates.push(found);
   }
-  return new Packet(
-    type,
-    from,
-    start,
-    count,
-    digest,
-    seq,
-    target,
-    flags,
-    about,
-    address,
-    buckets,
-    wanted,
-    updates,
-    data,
-  );
+  const fields = { seq, target, flags, about, address, buckets, wanted, updates, data };
+  return new Packet({ type, from, start, count, digest }, fields);
 }
 
 /**

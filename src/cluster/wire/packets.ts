@@ -198,15 +198,36 @@ export class Update {
 
 export const NO_UPDATES: readonly Update[] = [];
 
-/** A packet. What its type does not have is 0 or empty. */
-export class Packet {
+/** Who sends a packet. */
+export interface PacketHead {
   readonly type: PacketType;
   /** The sender's id. */
   readonly from: string;
   /** The sender's incarnation. */
   readonly start: number;
   readonly count: number;
-  /** The hash of the sender's picture. */
+  /** The hash of the sender's view of the cluster. */
+  readonly digest: number;
+}
+
+/** What a packet has by its type. What is left out is 0 or empty. */
+export interface PacketFields {
+  readonly seq?: number;
+  readonly target?: number;
+  readonly flags?: number;
+  readonly about?: string;
+  readonly address?: string;
+  readonly buckets?: Uint32Array | undefined;
+  readonly wanted?: readonly [number, number] | undefined;
+  readonly updates?: readonly Update[];
+  readonly data?: Uint8Array | undefined;
+}
+
+export class Packet implements PacketHead {
+  readonly type: PacketType;
+  readonly from: string;
+  readonly start: number;
+  readonly count: number;
   readonly digest: number;
   readonly seq: number;
   readonly target: number;
@@ -218,35 +239,20 @@ export class Packet {
   readonly updates: readonly Update[];
   readonly data: Uint8Array | undefined;
 
-  constructor(
-    type: PacketType,
-    from: string,
-    start: number,
-    count: number,
-    digest: number,
-    seq: number,
-    target: number,
-    flags: number,
-    about: string,
-    address: string,
-    buckets: Uint32Array | undefined,
-    wanted: readonly [number, number] | undefined,
-    updates: readonly Update[],
-    data: Uint8Array | undefined = undefined,
-  ) {
+  constructor({ type, from, start, count, digest }: PacketHead, fields: PacketFields = {}) {
     this.type = type;
     this.from = from;
     this.start = start;
     this.count = count;
     this.digest = digest;
-    this.seq = seq;
-    this.target = target;
-    this.flags = flags;
-    this.about = about;
-    this.address = address;
-    this.buckets = buckets;
-    this.wanted = wanted;
-    this.updates = updates;
-    this.data = data;
+    this.seq = fields.seq ?? 0;
+    this.target = fields.target ?? 0;
+    this.flags = fields.flags ?? 0;
+    this.about = fields.about ?? "";
+    this.address = fields.address ?? "";
+    this.buckets = fields.buckets;
+    this.wanted = fields.wanted;
+    this.updates = fields.updates ?? NO_UPDATES;
+    this.data = fields.data;
   }
 }

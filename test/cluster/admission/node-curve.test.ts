@@ -110,10 +110,12 @@ describe("nodes with keys of their own", () => {
     const codec = new BusCodec("default", [KEY]);
     const start = b.self.incarnation.start;
     const ghost = "e5".repeat(16);
-    const forged = new Packet(PacketType.GOSSIP, b.id, start, 99, 0, 0, 0, 0, "", "", undefined, undefined, [
+    const updates = [
       Update.alive(ghost, start, 1, "ghost@host", "127.0.0.1:9", 0, 0),
       Update.removal(b.id, Date.now() + 60_000, 1, true),
-    ]);
+    ];
+    const head = { type: PacketType.GOSSIP, from: b.id, start, count: 99, digest: 0 };
+    const forged = new Packet(head, { updates });
     const socket = createSocket("udp4");
     const port = Number(a.address.split(":")[1]);
     const before = a.stats().packetsReceived;
@@ -137,10 +139,12 @@ describe("nodes with keys of their own", () => {
   it("speak for themselves alone: a packet of another id ends the stream", async () => {
     const a = await started("a", { curve: { ...A, allow: ALL } });
     const id = "c7".repeat(16);
-    const from = (sender: string): Packet =>
-      new Packet(PacketType.GOSSIP, sender, 1_800_000_000_000, 1, 0, 0, 0, 0, "", "", undefined, undefined, [
-        Update.alive(sender, 1_800_000_000_000, 1, `${sender.slice(0, 4)}@host`, "127.0.0.1:9", 0, 0),
-      ]);
+    const from = (sender: string): Packet => {
+      const start = 1_800_000_000_000;
+      const alive = Update.alive(sender, start, 1, `${sender.slice(0, 4)}@host`, "127.0.0.1:9", 0, 0);
+      const head = { type: PacketType.GOSSIP, from: sender, start, count: 1, digest: 0 };
+      return new Packet(head, { updates: [alive] });
+    };
     const socket = connect(Number(a.address.split(":")[1]), "127.0.0.1");
     socket.on("error", () => undefined);
     const closed = new Promise<void>((resolve) => void socket.on("close", () => resolve()));
@@ -208,20 +212,10 @@ describe("nodes with keys of their own", () => {
       [],
     );
     const codec = new BusCodec("default", [KEY]);
+    const { start } = c.self.incarnation;
     const gossip = new Packet(
-      PacketType.GOSSIP,
-      c.id,
-      c.self.incarnation.start,
-      99,
-      0,
-      0,
-      0,
-      0,
-      "",
-      "",
-      undefined,
-      undefined,
-      [Update.details(a.id, a.self.incarnation.start, forged)],
+      { type: PacketType.GOSSIP, from: c.id, start, count: 99, digest: 0 },
+      { updates: [Update.details(a.id, a.self.incarnation.start, forged)] },
     );
     const socket = createSocket("udp4");
     await until(() => {

@@ -4,7 +4,7 @@ import { connect, createServer, type Server, type Socket } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
 import { type ClusterEvent, ClusterNode, type ClusterNodeOptions } from "../../../src/cluster/index.js";
 import { BusCodec } from "../../../src/cluster/net/bus-codec.js";
-import { NO_UPDATES, Packet, PacketType, Update } from "../../../src/cluster/wire/packets.js";
+import { Packet, PacketType, Update } from "../../../src/cluster/wire/packets.js";
 import {
   encodeFrame,
   encodeHello,
@@ -198,10 +198,12 @@ describe("strangers", () => {
 
 describe("a node of the wire form before, without proofs", () => {
   const id = "b2".repeat(16);
+  const start = 1_800_000_000_000;
   const alive = (address: string): Packet =>
-    new Packet(PacketType.PING, id, 1_800_000_000_000, 1, 0, 7, 0, 0, "", "", undefined, undefined, [
-      Update.alive(id, 1_800_000_000_000, 1, "old@host", address, 0, 0),
-    ]);
+    new Packet(
+      { type: PacketType.PING, from: id, start, count: 1, digest: 0 },
+      { seq: 7, updates: [Update.alive(id, start, 1, "old@host", address, 0, 0)] },
+    );
 
   it("that dials is a member by its first packet", async () => {
     const a = await started("a", { key: KEY });
@@ -240,13 +242,9 @@ describe("a node of the wire form before, without proofs", () => {
           const packet = codec.decodeStream(ways.toAcceptor, frame);
           if (typeof packet === "string") skipped.push(frame[0] as number);
           else if (packet.type === PacketType.PING) {
-            const [own] = alive(`127.0.0.1:${port}`).updates;
-            const ack = new Packet(
-              ...([PacketType.ACK, id, 1_800_000_000_000, 1, 0, packet.seq, 0, 0, "", ""] as const),
-              undefined,
-              undefined,
-              own === undefined ? NO_UPDATES : [own],
-            );
+            const { updates } = alive(`127.0.0.1:${port}`);
+            const head = { type: PacketType.ACK, from: id, start, count: 1, digest: 0 };
+            const ack = new Packet(head, { seq: packet.seq, updates });
             socket.write(encodeFrame(codec.encodeStream(ways.toDialler, ack)));
           }
         }

@@ -6,7 +6,7 @@ import { MAX_LINKS } from "../../../src/cluster/bounds.js";
 import { BusCodec } from "../../../src/cluster/net/bus-codec.js";
 import { Links } from "../../../src/cluster/net/links.js";
 import { encodePacket } from "../../../src/cluster/wire/codec.js";
-import { NO_UPDATES, Packet, PacketType } from "../../../src/cluster/wire/packets.js";
+import { Packet, PacketType } from "../../../src/cluster/wire/packets.js";
 import { encodeFrame, encodeHello, encodeProof } from "../../../src/cluster/wire/stream.js";
 import type { Sink } from "../../../src/engine/zmtp/transport/reader.js";
 import type { Acceptor, Stream, Transport } from "../../../src/engine/zmtp/transport/transport.js";
@@ -17,21 +17,13 @@ const WATCHED = "10.0.0.10:7946";
 const UNKNOWN_BUS = 2;
 const FAREWELL = encodeFrame(Buffer.alloc(0));
 const codec = new BusCodec("default", []);
-const packet = new Packet(
-  PacketType.GOSSIP,
-  "ab".repeat(16),
-  1_900_000_000_000,
-  0,
-  0,
-  0,
-  0,
-  0,
-  "",
-  "",
-  undefined,
-  undefined,
-  NO_UPDATES,
-);
+const packet = new Packet({
+  type: PacketType.GOSSIP,
+  from: "ab".repeat(16),
+  start: 1_900_000_000_000,
+  count: 0,
+  digest: 0,
+});
 const PACKET = encodeFrame(encodePacket(packet, codec.bus));
 
 /** A stream whose other end is the test. */
