@@ -4,12 +4,13 @@ import { GossipQueue } from "../../src/cluster/membership/gossip-queue.js";
 import { Update } from "../../src/cluster/wire/packets.js";
 
 const id = (index: number): string => index.toString(16).padStart(32, "0");
+const left = (index: number, count: number): Update => Update.left({ id: id(index), start: 1, count });
 
 describe("updates that wait to be spread", () => {
   it("take no more room for being superseded where nobody is there to take them", () => {
     const queue = new GossipQueue();
     for (let count = 0; count < 10_000; count++) {
-      queue.push(Update.left(id(count % 10), 1, count));
+      queue.push(left(count % 10, count));
       expect(queue.places).toBeLessThanOrEqual(100);
     }
     expect(queue.size).toBe(10);
@@ -20,10 +21,10 @@ describe("updates that wait to be spread", () => {
 
   it("keep how often they were transmitted when superseded ones are cleared away", () => {
     const queue = new GossipQueue();
-    queue.push(Update.left(id(1), 1, 1));
+    queue.push(left(1, 1));
     queue.take(1_000, 3);
     queue.take(1_000, 3);
-    for (let count = 0; count < 1_000; count++) queue.push(Update.left(id(2), 1, count));
+    for (let count = 0; count < 1_000; count++) queue.push(left(2, count));
     // The least transmitted first; the other one leaves for the third and last time.
     expect(queue.take(1_000, 3).map(({ id }) => id)).toEqual([id(2), id(1)]);
     expect(queue.take(1_000, 3).map(({ id }) => id)).toEqual([id(2)]);

@@ -34,6 +34,10 @@ function from(id: string, type: PacketType, updates: readonly Update[], start = 
   return new Packet({ type, from: id, start, count: 0, digest: 0 }, { seq: 1, flags: 1, updates });
 }
 
+function aliveOf(id: string, start: number, count: number, name: string, address = "evil"): Update {
+  return Update.alive({ id, start, count, name, address });
+}
+
 function idOf(n: number): string {
   return (n + 1).toString(16).padStart(8, "0").repeat(4);
 }
@@ -95,10 +99,9 @@ describe("a sender that is no member", () => {
     let received = 0;
     fc.assert(
       fc.property(packet, fc.boolean(), fc.boolean(), (made, aboutUs, introduces) => {
-        const { id, start, count } = node.rules.self;
         const updates = [...made.updates];
-        if (aboutUs) updates.push(Update.dead(id, start, count, 1, 7));
-        if (introduces) updates.push(Update.alive(made.from, made.start, 0, "a@b", "evil", 0, 0));
+        if (aboutUs) updates.push(Update.dead(node.rules.self, 1, 7));
+        if (introduces) updates.push(aliveOf(made.from, made.start, 0, "a@b"));
         const hostile = new Packet({ ...made, count: 0 }, { ...made, updates, data: undefined });
         received += size(hostile);
         world.act(node, (rules, now) => rules.onPacket(now, hostile, "evil", false));
@@ -125,8 +128,8 @@ describe("a sender that is no member", () => {
     const { count } = node.rules.self;
     for (let i = 0; i < 4 * MAX_NEWCOMERS; i++) {
       const { id, start, count: now } = node.rules.self;
-      const own = Update.alive(idOf(i), 1_900_000_000_000, 0, `n${i}@evil`, "evil", 0, 0);
-      const hostile = from(idOf(i), PacketType.PING, [own, Update.dead(id, start, now, 1, 7)]);
+      const own = aliveOf(idOf(i), 1_900_000_000_000, 0, `n${i}@evil`);
+      const hostile = from(idOf(i), PacketType.PING, [own, Update.dead({ id, start, count: now }, 1, 7)]);
       world.act(node, (rules, at) => rules.onPacket(at, hostile, "evil", false));
     }
     expect(events.filter((each) => each === "newcomers")).toHaveLength(3 * MAX_NEWCOMERS);
@@ -142,9 +145,9 @@ describe("a sender that is no member", () => {
       let { start } = node.rules.self;
       const accusations = Array.from({ length: 63 }, () => {
         start = Math.min(start + 49 * 365 * 86_400_000, MAX_START - 1);
-        return Update.dead(id, start, MAX_COUNT, 1, 7);
+        return Update.dead({ id, start, count: MAX_COUNT }, 1, 7);
       });
-      accusations.push(Update.dead(id, MAX_START, MAX_COUNT, 1, 7));
+      accusations.push(Update.dead({ id, start: MAX_START, count: MAX_COUNT }, 1, 7));
       world.act(node, (rules, now) =>
         rules.onPacket(now, from(FROM, PacketType.GOSSIP, accusations), "evil", false),
       );
@@ -162,7 +165,7 @@ describe("a sender that is no member", () => {
     world.act(node, (rules, now) => rules.remove(now, out.id));
     world.run(2_000);
     const { id, start, name } = out.rules.self;
-    const own = Update.alive(id, start + 1, 5, name, "evil", 0, 0);
+    const own = aliveOf(id, start + 1, 5, name);
     for (let i = 0; i < 500; i++)
       for (const type of Object.values(PacketType))
         world.act(node, (rules, now) =>
@@ -180,8 +183,8 @@ describe("a member that means harm", () => {
     const { id, name, start, count } = evil.rules.self;
     for (let i = 0; i < 640; i += 32) {
       const updates = Array.from({ length: 32 }, (_, j) => count + 2 * (i + j) + 1).flatMap((next) => [
-        Update.left(id, start, next),
-        Update.alive(id, start, next + 1, name, evil.address, 0, 0),
+        Update.left({ id, start, count: next }),
+        aliveOf(id, start, next + 1, name, evil.address),
       ]);
       const gossip = from(id, PacketType.GOSSIP, updates, start);
       world.act(node, (rules, now) => rules.onPacket(now, gossip, evil.address, true));
@@ -244,7 +247,7 @@ describe("a member that means harm", () => {
         node.rules.onPacket(world.now, entries, evil.address, true);
       }
     };
-    flood(300, (i) => Update.alive(idOf(i), start, 0, `ghost-${i % 100}@evil`, `ghost${i}`, 0, 0));
+    flood(300, (i) => aliveOf(idOf(i), start, 0, `ghost-${i % 100}@evil`, `ghost${i}`));
     flood(40, (i) => Update.removal(idOf(1_000_000 + i), start, i, true));
     expect(node.rules.size + node.rules.dead.length).toBeLessThanOrEqual(MAX_MEMBERS + 1);
     expect(events).toContain("full");

@@ -65,7 +65,7 @@ describe("joining", () => {
       else transmit(from, address, packet, overStream);
     };
     const id = "ab".repeat(16);
-    const alive = Update.alive(id, 1_900_000_000_000, 0, "new@host", "new", 0, 0);
+    const alive = Update.alive({ id, start: 1_900_000_000_000, count: 0, name: "new@host", address: "new" });
     const receive = (type: PacketType, seq: number, buckets?: Uint32Array): void => {
       const head = { type, from: id, start: alive.start, count: 0, digest: 0 };
       const packet = new Packet(head, { seq, buckets, updates: [alive] });
@@ -162,8 +162,8 @@ describe("gossip that a member is dead", () => {
   it("is believed where that was not heard of lately; where it was, it is asked", () => {
     const world = cluster(3);
     const [at, about, from] = world.nodes as [SimulatedNode, SimulatedNode, SimulatedNode];
-    const { id, start, count } = about.rules.self;
-    const word = gossip(from, [Update.dead(id, start, count, DeathReason.SILENT, from.rules.self.short)]);
+    const { self } = about.rules;
+    const word = gossip(from, [Update.dead(self, DeathReason.SILENT, from.rules.self.short)]);
     world.act(at, (rules, now) => {
       rules.onPacket(now, gossip(about, []), about.address, false);
       rules.onPacket(now, word, from.address, false);
@@ -173,8 +173,7 @@ describe("gossip that a member is dead", () => {
     expect([stateOf(at, about), world.falseDeaths]).toEqual(["live", 0]);
     world.crash(about);
     world.run(PROFILES.lan.probeInterval);
-    const { start: last, count: times } = about.rules.self;
-    const said = gossip(from, [Update.dead(id, last, times, DeathReason.SILENT, from.rules.self.short)]);
+    const said = gossip(from, [Update.dead(self, DeathReason.SILENT, from.rules.self.short)]);
     world.act(at, (rules, now) => rules.onPacket(now, said, from.address, false));
     expect(stateOf(at, about)).toBe("dead");
   });
@@ -688,8 +687,7 @@ function sentBy(node: SimulatedNode): [type: PacketType, address: string][] {
 
 /** What one node says of another that it lost, in the incarnation that it has now. */
 function accusation(from: SimulatedNode, of: SimulatedNode): Packet {
-  const { id, start, count } = of.rules.self;
-  return gossip(from, [Update.suspect(id, start, count, [from.rules.self.short])]);
+  return gossip(from, [Update.suspect(of.rules.self, [from.rules.self.short])]);
 }
 
 function gossip({ rules: { self } }: SimulatedNode, updates: readonly Update[]): Packet {

@@ -23,15 +23,27 @@ export const details: fc.Arbitrary<Details> = fc
   )
   .map(([version, tags, props, endpoints]) => createDetails(version, tags, props, endpoints));
 
+const life = fc.record({ id, start: u48, count: u32 });
+
 export const update: fc.Arbitrary<Update> = fc.oneof(
   fc
-    .tuple(id, u48, u32, name, address, fc.nat(255), u32, fc.nat(255), fc.option(u48, { nil: undefined }))
-    .map((fields) => Update.alive(...fields)),
+    .record({
+      id,
+      start: u48,
+      count: u32,
+      name,
+      address,
+      flags: fc.nat(255),
+      version: u32,
+      level: fc.nat(255),
+      processStart: fc.option(u48, { nil: undefined }),
+    })
+    .map((fields) => Update.alive(fields)),
   fc
-    .tuple(id, u48, u32, fc.array(u32, { minLength: 1, maxLength: 8 }))
-    .map(([a, b, c, d]) => Update.suspect(a, b, c, d)),
-  fc.tuple(id, u48, u32, fc.nat(255), u32).map(([a, b, c, d, e]) => Update.dead(a, b, c, d, e)),
-  fc.tuple(id, u48, u32).map(([a, b, c]) => Update.left(a, b, c)),
+    .tuple(life, fc.array(u32, { minLength: 1, maxLength: 8 }))
+    .map(([about, accusers]) => Update.suspect(about, accusers)),
+  fc.tuple(life, fc.nat(255), u32).map(([about, reason, accuser]) => Update.dead(about, reason, accuser)),
+  life.map((about) => Update.left(about)),
   fc.tuple(id, u48, u32, fc.boolean()).map(([a, b, c, d]) => Update.removal(a, b, c, d)),
   fc.tuple(id, u48, details).map(([a, b, c]) => Update.details(a, b, c)),
 );

@@ -7,7 +7,7 @@ import { createDetails } from "../../src/cluster/details.js";
 import { busNumber } from "../../src/cluster/identity.js";
 import { idHash, memberHash, removalHash } from "../../src/cluster/membership/digest.js";
 import { decodePacket, encodePacket } from "../../src/cluster/wire/codec.js";
-import { LEVEL, Packet, PacketType, Update } from "../../src/cluster/wire/packets.js";
+import { Packet, PacketType, Update } from "../../src/cluster/wire/packets.js";
 import { Sealer } from "../../src/cluster/wire/seal.js";
 import {
   encodeFrame,
@@ -41,27 +41,29 @@ const make = (
   );
 const details = createDetails(3, ["billing", "eu"], { version: "2.1" }, ["tcp://10.0.0.1:5555"]);
 
+const BILLING = { id: A, name: "billing@10.0.0.1", address: "10.0.0.1:7000", version: 3 };
+
 const PACKETS: Readonly<Record<string, Packet>> = {
   "PING 7 of the node whose id begins with b2b2b2b2": make(PacketType.PING, { seq: 7, target: 0xb2b2b2b2 }),
   "ACK 7": make(PacketType.ACK, { seq: 7 }),
   "PING_REQ 7 for B": make(PacketType.PING_REQ, { seq: 7, about: B, address: "10.0.0.2:7000" }),
   "NACK 7": make(PacketType.NACK, { seq: 7 }),
   "GOSSIP: B is suspected by two": make(PacketType.GOSSIP, {}, [
-    Update.suspect(B, START, 1, [0xa1a1a1a1, 0xc3c3c3c3]),
+    Update.suspect({ id: B, start: START, count: 1 }, [0xa1a1a1a1, 0xc3c3c3c3]),
   ]),
   "GOSSIP: B is dead, its connection was reset": make(PacketType.GOSSIP, {}, [
-    Update.dead(B, START, 1, 2, 0xa1a1a1a1),
+    Update.dead({ id: B, start: START, count: 1 }, 2, 0xa1a1a1a1),
   ]),
   "GOSSIP: B left, C was removed": make(PacketType.GOSSIP, {}, [
-    Update.left(B, START, 2),
+    Update.left({ id: B, start: START, count: 2 }),
     Update.removal("c3".repeat(16), START, 0, true),
   ]),
   "HEARTBEAT with tags": make(PacketType.HEARTBEAT, {}, [
-    Update.alive(A, START, 2, "billing@10.0.0.1", "10.0.0.1:7000", 0, 3),
+    Update.alive({ ...BILLING, start: START, count: 2 }),
     Update.details(A, START, details),
   ]),
   "HEARTBEAT after a rejoin": make(PacketType.HEARTBEAT, {}, [
-    Update.alive(A, START + 5_000, 0, "billing@10.0.0.1", "10.0.0.1:7000", 0, 3, LEVEL, START),
+    Update.alive({ ...BILLING, start: START + 5_000, count: 0, processStart: START }),
   ]),
   "DISCOVER: 8 answers within 500 ms": make(PacketType.DISCOVER, { seq: 8, target: 500 }),
   "EXPECT a sign of life of B": make(PacketType.EXPECT, { about: B }),

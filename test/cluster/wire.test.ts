@@ -69,13 +69,16 @@ describe("the wire form", () => {
   });
 
   it("reads bytes that come again as the update that they were, as long as it is recent", () => {
-    const alive = (count: number): Update => Update.alive(FROM, 1, count, "a@b", "h:1", 0, 0);
+    const alive = (count: number): Update =>
+      Update.alive({ id: FROM, start: 1, count, name: "a@b", address: "h:1" });
     const read = (update: Update): Update | undefined =>
       (decodePacket(encodePacket(gossip(update), BUS), BUS, MAX_PACKET) as Packet).updates[0];
     const first = read(alive(1));
     expect(read(alive(1))).toBe(first);
     expect(read(alive(2))).toEqual(alive(2));
-    expect(read(Update.left(FROM, 1, 1))).toEqual(Update.left(FROM, 1, 1));
+    expect(read(Update.left({ id: FROM, start: 1, count: 1 }))).toEqual(
+      Update.left({ id: FROM, start: 1, count: 1 }),
+    );
     // Of others, so many that the first was dropped: what is kept is bounded.
     for (let i = 0; i < 512; i++) read(alive(3 + i));
     const again = read(alive(1));
@@ -84,13 +87,13 @@ describe("the wire form", () => {
   });
 
   it("skips updates of a later version", () => {
-    const bytes = encodePacket(gossip(Update.left(FROM, 1, 2)), BUS);
+    const bytes = encodePacket(gossip(Update.left({ id: FROM, start: 1, count: 2 })), BUS);
     bytes[PREFIX + bodySize(PacketType.GOSSIP, 0)] = 77;
     expect(decodePacket(bytes, BUS, MAX_PACKET)).toEqual(gossip());
   });
 
   it("says what is wrong", () => {
-    const bytes = encodePacket(gossip(Update.left(FROM, 1, 2)), BUS);
+    const bytes = encodePacket(gossip(Update.left({ id: FROM, start: 1, count: 2 })), BUS);
     const changed = (at: number, value: number): Buffer => {
       const copy = Buffer.from(bytes);
       copy[at] = value;
@@ -105,7 +108,8 @@ describe("the wire form", () => {
     expect(read(bytes.subarray(0, 20))).toBe("truncated");
     expect(read(changed(PREFIX + 31, 65))).toBe("updates");
     expect(read(Buffer.from(bytes).fill(0, PREFIX + 1, PREFIX + 17))).toBe("sender");
-    const named = encodePacket(gossip(Update.alive(FROM, 1, 2, "a@b", "h:1", 0, 0)), BUS);
+    const alive = Update.alive({ id: FROM, start: 1, count: 2, name: "a@b", address: "h:1" });
+    const named = encodePacket(gossip(alive), BUS);
     expect(read(Buffer.from(named.toString("latin1").replace("a@b", "a b"), "latin1"))).toBe("text");
     const described = encodePacket(
       gossip(Update.details(FROM, 1, createDetails(1, ["aa", "ab"], {}, []))),

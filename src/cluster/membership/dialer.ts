@@ -136,13 +136,7 @@ export class Dialer {
       waits = true;
       const member = dead[Math.floor(this.#context.random() * dead.length)] as Member;
       if (this.#context.random() < (DIALS * dead.length) / size && member.state === MemberState.DEAD) {
-        const update = Update.dead(
-          member.id,
-          member.start,
-          member.count,
-          member.reason,
-          this.#context.self.short,
-        );
+        const update = Update.dead(member, member.reason, this.#context.self.short);
         this.dial(member.address, update, this.#context.random() < 0.25);
       }
     }

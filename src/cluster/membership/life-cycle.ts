@@ -102,7 +102,7 @@ export class LifeCycle {
     suspicion.update(wanted);
     this.#suspicionWake = Math.min(this.#suspicionWake, suspicion.deadline);
     if (isNew && (passed !== undefined || !this.#context.isCutOff()))
-      this.#transmitter.spread(Update.suspect(member.id, member.start, member.count, suspicion.accusers));
+      this.#transmitter.spread(Update.suspect(member, suspicion.accusers));
   }
 
   /** Further accusers that there can be: members that are neither it nor suspected themselves. */
@@ -150,14 +150,7 @@ export class LifeCycle {
     // Of two that hear each other no more, neither knows which one is cut off; and nobody is left to hear of it.
     const isLast = member.reason === DeathReason.SILENT && this.#context.members.live.length === 0;
     if (isSpread && !isLast) {
-      const update = Update.dead(
-        member.id,
-        member.start,
-        member.count,
-        member.reason,
-        this.#context.self.short,
-      );
-      this.#transmitter.spread(update);
+      this.#transmitter.spread(Update.dead(member, member.reason, this.#context.self.short));
     } else {
       this.#transmitter.drop(member.id);
       member.doubtful = reason !== DeathReason.TTL;

@@ -105,7 +105,7 @@ export class Member {
 export function aliveOf(member: Member): Update {
   const { id, start, count, name, address, flags, details, announced, level, processStart } = member;
   const version = Math.max(details.version, announced);
-  return Update.alive(id, start, count, name, address, flags, version, level, processStart);
+  return Update.alive({ id, start, count, name, address, flags, version, level, processStart });
 }
 
 /** What is left of a member that was forgotten. */

@@ -209,7 +209,7 @@ export class Membership {
     this.#context.left = true;
     this.#prober.stop();
     this.#context.setIncarnation(nextIncarnation(this.#context.self));
-    const update = Update.left(this.#context.self.id, this.#context.self.start, this.#context.self.count);
+    const update = Update.left(this.#context.self);
     this.#transmitter.spread(update);
     const packet = this.#transmitter.packet(PacketType.GOSSIP, { updates: [update] });
     const { effects, members, random } = this.#context;

@@ -89,10 +89,10 @@ export class Receiver {
     const { members, random, self } = this.#context;
     this.#context.heard(member);
     if (random() >= CONFIRMERS / members.size) return;
-    const { id, start, count, reason, doubtful, suspicion } = member;
+    const { reason, doubtful, suspicion } = member;
     let accusation: Update | undefined;
-    if (suspicion !== undefined) accusation = Update.suspect(id, start, count, suspicion.accusers);
-    else if (!doubtful) accusation = Update.dead(id, start, count, reason, self.short);
+    if (suspicion !== undefined) accusation = Update.suspect(member, suspicion.accusers);
+    else if (!doubtful) accusation = Update.dead(member, reason, self.short);
     this.#dialer.dial(address, accusation, false);
   }
 
@@ -116,8 +116,7 @@ export class Receiver {
     if (this.#context.left) {
       // It takes no part any more: what it knows grows old. Its answers say that it left.
       if (packet.type !== PacketType.PING) return;
-      const { id, start, count } = this.#context.self;
-      this.#transmitter.ack(packet, address, overStream, [Update.left(id, start, count)]);
+      this.#transmitter.ack(packet, address, overStream, [Update.left(this.#context.self)]);
       return;
     }
     const member = this.#context.members.get(packet.from);
@@ -155,16 +154,10 @@ export class Receiver {
     if (suspicion !== undefined) {
       if (now - suspicion.accusedAt < this.#context.profile.probeTimeout) return;
       suspicion.accusedAt = now;
-      const update = Update.suspect(member.id, member.start, member.count, suspicion.accusers);
+      const update = Update.suspect(member, suspicion.accusers);
       this.#transmitter.sendUpdates(address, [update]);
     } else if (member.state === MemberState.DEAD) {
-      const update = Update.dead(
-        member.id,
-        member.start,
-        member.count,
-        member.reason,
-        this.#context.self.short,
-      );
+      const update = Update.dead(member, member.reason, this.#context.self.short);
       this.#transmitter.sendUpdates(address, [update]);
       this.#synchronizer.request(address, this.#context.profile.probeTimeout);
     }

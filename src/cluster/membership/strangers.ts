@@ -181,13 +181,9 @@ export class Strangers {
   #buried(packet: Packet, address: string): void {
     const tombstone = this.#context.members.tombstone(packet.from);
     if (tombstone === undefined) return;
-    const update = Update.dead(
-      packet.from,
-      tombstone.start,
-      tombstone.count,
-      DeathReason.SILENT,
-      this.#context.self.short,
-    );
+    const { start, count } = tombstone;
+    const life = { id: packet.from, start, count };
+    const update = Update.dead(life, DeathReason.SILENT, this.#context.self.short);
     this.#transmitter.sendUpdates(address, [this.#transmitter.ownAlive(), update]);
   }
 

@@ -219,8 +219,8 @@ export class Synchronizer {
     for (const member of members.dead) {
       // What this node believed alone, while it was cut off, accuses nobody.
       if (member.doubtful || !isWanted(buckets, member.short)) continue;
-      if (member.state === MemberState.LEFT) add(Update.left(member.id, member.start, member.count));
-      else add(Update.dead(member.id, member.start, member.count, member.reason, 0));
+      if (member.state === MemberState.LEFT) add(Update.left(member));
+      else add(Update.dead(member, member.reason, 0));
     }
     return chunks;
   }

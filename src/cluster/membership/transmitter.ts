@@ -83,7 +83,7 @@ export class Transmitter {
     if (suspicion !== undefined || member.accused) {
       if (suspicion !== undefined) suspicion.accusedAt = this.#context.now;
       const accusers = suspicion?.accusers ?? [this.#context.self.short];
-      updates = [Update.suspect(member.id, member.start, member.count, accusers), ...updates];
+      updates = [Update.suspect(member, accusers), ...updates];
       member.accused = false;
     }
     const packet = this.packet(PacketType.PING, { seq, target: member.short, updates });

@@ -138,11 +138,11 @@ export class Updates {
     const { members, random, self } = this.#context;
     const tombstone = members.tombstone(update.id);
     if (tombstone !== undefined) {
-      const { start, count, left } = tombstone;
+      const { start, count } = tombstone;
       const order = compareIncarnations(update.start, update.count, start, count);
-      if (order === 0 && !left && random() < CONFIRMERS / members.size) {
+      if (order === 0 && !tombstone.left && random() < CONFIRMERS / members.size) {
         // Others reach the very life that was given up here: it is asked to refute, by a few of the many who forgot it.
-        const dead = Update.dead(update.id, start, count, DeathReason.SILENT, self.short);
+        const dead = Update.dead(update, DeathReason.SILENT, self.short);
         this.#dialer.dial(update.address, dead, false);
       }
       if (order <= 0) return;

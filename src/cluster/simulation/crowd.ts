@@ -55,8 +55,9 @@ export class Crowd {
         const details = createDetails(1, ["billing", `zone-${n}`], { version: "2.1" }, [
           `tcp://10.0.0.2:${n}`,
         ]);
-        updates.push(Update.alive(idOf(n), START, 0, `node-${n}@host-${n}`, `10.0.0.2:${n}`, 0, 1));
-        updates.push(Update.details(idOf(n), START, details));
+        const [id, name, address] = [idOf(n), `node-${n}@host-${n}`, `10.0.0.2:${n}`];
+        updates.push(Update.alive({ id, start: START, count: 0, name, address, version: 1 }));
+        updates.push(Update.details(id, START, details));
       }
       const isLast = first + AT_ONCE >= this.count ? 1 : 0;
       this.#hand(0, PacketType.ENTRIES, 0, isLast, 0, updates, true);

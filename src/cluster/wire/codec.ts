@@ -483,7 +483,7 @@ function readUpdate(kind: number, input: Reader): Update | Junk | undefined {
       const processStart = flags & ALIVE_REJOINED ? input.u48() : start;
       if (input.short) return "truncated";
       if (input.garbled || address === "" || !isName(name)) return "text";
-      update = Update.alive(id, start, count, name, address, flags, version, level, processStart);
+      update = Update.alive({ id, start, count, name, address, flags, version, level, processStart });
       break;
     }
     case UpdateKind.SUSPECT: {
@@ -491,16 +491,16 @@ function readUpdate(kind: number, input: Reader): Update | Junk | undefined {
       if (length === 0 || length > MAX_ACCUSERS) return "updates";
       const accusers: number[] = [];
       for (let i = 0; i < length; i++) accusers.push(input.u32());
-      update = Update.suspect(id, start, count, accusers);
+      update = Update.suspect({ id, start, count }, accusers);
       break;
     }
     case UpdateKind.DEAD: {
       const reason = input.u8();
-      update = Update.dead(id, start, count, reason, input.u32());
+      update = Update.dead({ id, start, count }, reason, input.u32());
       break;
     }
     case UpdateKind.LEFT:
-      update = Update.left(id, start, count);
+      update = Update.left({ id, start, count });
       break;
     case UpdateKind.REMOVAL:
       update = Update.removal(id, start, count, (input.u8() & 1) !== 0);

@@ -72,25 +72,42 @@ export type DeathReason = (typeof DeathReason)[keyof typeof DeathReason];
 
 const NO_ACCUSERS: readonly number[] = [];
 
-/** A statement about a member. What a kind does not have is empty. */
-export class Update {
+/** Whom a statement is about: a member in one of its incarnations. */
+export interface MemberIncarnation {
+  readonly id: string;
+  readonly start: number;
+  readonly count: number;
+}
+
+/** What a node states of itself. */
+export interface AliveFields extends MemberIncarnation {
+  readonly name: string;
+  /** Where its packets go. */
+  readonly address: string;
+  /** Default 0. */
+  readonly flags?: number;
+  /** The version of its details. Default 0: it has none. */
+  readonly version?: number;
+  /** What the node speaks (codec.ts). Default: this version's. */
+  readonly level?: number;
+  /** The first start of the process. A node that rejoins has a later start in the same process. Default: `start`. */
+  readonly processStart?: number | undefined;
+}
+
+/** A statement about a member. What a kind does not have is 0 or empty. */
+export class Update implements Required<AliveFields> {
   readonly kind: UpdateKind;
   readonly id: string;
   /** Of the incarnation; of a removal, its version's time. */
   readonly start: number;
   /** Of the incarnation; of a removal, its version's counter; of details, their version. */
   readonly count: number;
-  /** ALIVE: the name. */
   readonly name: string;
-  /** ALIVE: where its packets go. */
   readonly address: string;
   /** ALIVE: flags. DEAD: the reason. REMOVAL: 1 removed, 0 admitted. */
   readonly flags: number;
-  /** ALIVE: the version of its details. */
   readonly version: number;
-  /** ALIVE: what the node speaks (codec.ts). */
   readonly level: number;
-  /** ALIVE: the first start of the process. A node that rejoins has a later start in the same process. */
   readonly processStart: number;
   /** SUSPECT, DEAD: short ids. */
   readonly accusers: readonly number[];
@@ -101,97 +118,60 @@ export class Update {
 
   private constructor(
     kind: UpdateKind,
-    id: string,
-    start: number,
-    count: number,
-    name: string,
-    address: string,
-    flags: number,
-    version: number,
-    accusers: readonly number[],
-    details: Details | undefined,
     size: number,
-    level = 0,
-    processStart = 0,
+    { id, start, count }: MemberIncarnation,
+    fields: Partial<Omit<Update, "kind" | "size" | keyof MemberIncarnation>> = {},
   ) {
     this.kind = kind;
     this.id = id;
     this.start = start;
     this.count = count;
-    this.name = name;
-    this.address = address;
-    this.flags = flags;
-    this.version = version;
-    this.accusers = accusers;
-    this.details = details;
+    this.name = fields.name ?? "";
+    this.address = fields.address ?? "";
+    this.flags = fields.flags ?? 0;
+    this.version = fields.version ?? 0;
+    this.accusers = fields.accusers ?? NO_ACCUSERS;
+    this.details = fields.details;
     this.size = size;
-    this.level = level;
-    this.processStart = processStart;
+    this.level = fields.level ?? 0;
+    this.processStart = fields.processStart ?? 0;
   }
 
-  static alive(
-    id: string,
-    start: number,
-    count: number,
-    name: string,
-    address: string,
-    flags: number,
-    version: number,
-    level: number = LEVEL,
-    processStart: number = start,
-  ): Update {
-    const hasRejoined = processStart !== start;
+  static alive(given: AliveFields): Update {
+    const { name, address, version = 0, level = LEVEL, processStart = given.start } = given;
+    const hasRejoined = processStart !== given.start;
+    const known = given.flags ?? 0;
+    const flags = hasRejoined ? known | ALIVE_REJOINED : known & ~ALIVE_REJOINED;
     const size = (hasRejoined ? 43 : 37) + Buffer.byteLength(name) + Buffer.byteLength(address);
-    return new Update(
-      UpdateKind.ALIVE,
-      id,
-      start,
-      count,
-      name,
-      address,
-      hasRejoined ? flags | ALIVE_REJOINED : flags & ~ALIVE_REJOINED,
-      version,
-      NO_ACCUSERS,
-      undefined,
-      size,
-      level,
-      processStart,
-    );
+    const fields = { name, address, flags, version, level, processStart };
+    return new Update(UpdateKind.ALIVE, size, given, fields);
   }
 
-  static suspect(id: string, start: number, count: number, accusers: readonly number[]): Update {
-    const size = 30 + 4 * accusers.length;
-    return new Update(UpdateKind.SUSPECT, id, start, count, "", "", 0, 0, accusers, undefined, size);
+  static suspect(about: MemberIncarnation, accusers: readonly number[]): Update {
+    return new Update(UpdateKind.SUSPECT, 30 + 4 * accusers.length, about, { accusers });
   }
 
-  static dead(id: string, start: number, count: number, reason: number, accuser: number): Update {
-    return new Update(UpdateKind.DEAD, id, start, count, "", "", reason, 0, [accuser], undefined, 34);
+  /** @param accuser short id; 0: unknown */
+  static dead(about: MemberIncarnation, reason: number, accuser: number): Update {
+    return new Update(UpdateKind.DEAD, 34, about, { flags: reason, accusers: [accuser] });
   }
 
-  static left(id: string, start: number, count: number): Update {
-    return new Update(UpdateKind.LEFT, id, start, count, "", "", 0, 0, NO_ACCUSERS, undefined, 29);
+  static left(about: MemberIncarnation): Update {
+    return new Update(UpdateKind.LEFT, 29, about);
   }
 
   static removal(id: string, time: number, counter: number, removed: boolean): Update {
-    const flags = removed ? 1 : 0;
-    return new Update(UpdateKind.REMOVAL, id, time, counter, "", "", flags, 0, NO_ACCUSERS, undefined, 30);
+    const version = { id, start: time, count: counter };
+    return new Update(UpdateKind.REMOVAL, 30, version, { flags: removed ? 1 : 0 });
   }
 
   /** @param details with the bytes that they take (details.ts) */
   static details(id: string, start: number, details: Details): Update {
-    const size = 29 + details.size;
     return new Update(
       UpdateKind.DETAILS,
-      id,
-      start,
-      details.version,
-      "",
-      "",
-      0,
-      0,
-      NO_ACCUSERS,
-      details,
-      size,
+      29 + details.size,
+      { id, start, count: details.version },
+      { details },
     );
   }
 }

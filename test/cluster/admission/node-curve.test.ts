@@ -111,7 +111,7 @@ describe("nodes with keys of their own", () => {
     const start = b.self.incarnation.start;
     const ghost = "e5".repeat(16);
     const updates = [
-      Update.alive(ghost, start, 1, "ghost@host", "127.0.0.1:9", 0, 0),
+      Update.alive({ id: ghost, start, count: 1, name: "ghost@host", address: "127.0.0.1:9" }),
       Update.removal(b.id, Date.now() + 60_000, 1, true),
     ];
     const head = { type: PacketType.GOSSIP, from: b.id, start, count: 99, digest: 0 };
@@ -141,7 +141,8 @@ describe("nodes with keys of their own", () => {
     const id = "c7".repeat(16);
     const from = (sender: string): Packet => {
       const start = 1_800_000_000_000;
-      const alive = Update.alive(sender, start, 1, `${sender.slice(0, 4)}@host`, "127.0.0.1:9", 0, 0);
+      const name = `${sender.slice(0, 4)}@host`;
+      const alive = Update.alive({ id: sender, start, count: 1, name, address: "127.0.0.1:9" });
       const head = { type: PacketType.GOSSIP, from: sender, start, count: 1, digest: 0 };
       return new Packet(head, { updates: [alive] });
     };

@@ -202,7 +202,7 @@ describe("a node of the wire form before, without proofs", () => {
   const alive = (address: string): Packet =>
     new Packet(
       { type: PacketType.PING, from: id, start, count: 1, digest: 0 },
-      { seq: 7, updates: [Update.alive(id, start, 1, "old@host", address, 0, 0)] },
+      { seq: 7, updates: [Update.alive({ id, start, count: 1, name: "old@host", address })] },
     );
 
   it("that dials is a member by its first packet", async () => {
