@@ -143,17 +143,9 @@ export const STALL_TIME = 10_000;
 /** Messages of this node's own publishers to its own subscriptions in one turn, and bytes of them. */
 export const LOCAL_MESSAGES = 65_536;
 export const LOCAL_BYTES = 67_108_864;
-/** Copies that wait for room at other nodes, and one-to-one messages without an answer; bytes of the copies; unless the options have other numbers. */
+/** Copies that wait for room at other nodes, and one-to-one messages that are not acknowledged; bytes of the copies; unless the options have other numbers. */
 export const MAX_PENDING = 65_536;
 export const MAX_PENDING_BYTES = 67_108_864;
-/** One-to-one messages that failed, in one answer. */
-export const MAX_DIRECT_FAULTS = 1_024;
-/** The same that are kept of each node while an answer to it waits for room. */
-export const MAX_UNREAD_FAULTS = 65_536;
-/** The latest of them that are kept of each node, for an answer that was lost with it. At most half of the above. */
-export const KEPT_FAULTS = 64;
-/** ms between two looks at one-to-one messages that nobody answers. */
-export const DIRECT_LOOK = 100;
 /** Topics that have aliases on links, bytes of such a topic, and publishes of others after which all aliases are given again. */
 export const MAX_TOPIC_ALIASES = 1_024;
 export const MAX_ALIASED_TOPIC = 255;

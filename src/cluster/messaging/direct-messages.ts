@@ -1,31 +1,30 @@
 /**
- * One-to-one messages: to a client of another node, which answers that it has them (direct-sends.ts), or to one of this node; and
- * those that arrive.
+ * One-to-one messages: to a client of another node, whose link acknowledges that it was handed over, or to one of this node; and those that
+ * arrive. A node that gets one for a client that it does not have returns CLOSED, so that the next send fails at once.
  */
 import { checkCallOptions, describe } from "../../core/arguments.js";
 import {
   ClosedError,
   InvalidArgumentError,
   InvalidStateError,
+  type ShoalError,
   TimeoutError,
   UnroutableError,
 } from "../../core/errors.js";
 import { keepMessageContext } from "../../core/message-operations.js";
 import { type Addresses, type Alias, type ClusterAddress, isAlias, SELF_ID } from "./addresses.js";
-import { DIRECT_LOOK } from "./bounds.js";
 import { checkData, checkTimeout } from "./checks.js";
 import type { MessageClient, MessageRecipient, SendToNodesOptions, SendToOptions } from "./client.js";
 import type { Deliveries } from "./deliveries.js";
-import { DirectResults, DirectSends } from "./direct-sends.js";
 import {
   CLIENT,
+  CLOSED,
   CONTEXT,
   contextSize,
-  DirectFault,
+  encodeClosed,
   encodeDirect,
   ItemReader,
   isClient,
-  RESULT,
   SUBTOPIC,
   sizeOfDirect,
 } from "./items.js";
@@ -35,7 +34,7 @@ import { MessageKind, type MessageLinks, type SendResult } from "./parts.js";
 import type { MessagingState } from "./state.js";
 import type { WaitingSends, WaitResult } from "./waiting-sends.js";
 
-/** ms for an answer to a one-to-one message, unless it is given another time. */
+/** ms until a one-to-one message is acknowledged, unless it is given another time. */
 const SEND_TO_TIMEOUT = 10_000;
 /** Under which one-to-one messages are counted. */
 const DIRECT_PREFIX = "$direct";
@@ -49,6 +48,11 @@ export interface Recipient {
   readonly alias: Alias | undefined;
 }
 
+/** A message that was given to a link, and not acknowledged. */
+interface Pending {
+  fail(error: ShoalError): void;
+}
+
 export class DirectMessages {
   readonly #state: MessagingState;
   readonly #links: MessageLinks;
@@ -56,10 +60,8 @@ export class DirectMessages {
   readonly #addresses: Addresses<MessageClient>;
   readonly #deliveries: Deliveries;
   readonly #waiting: WaitingSends;
-  readonly #directs = new DirectSends();
-  readonly #results: DirectResults;
+  readonly #pending = new Set<Pending>();
   readonly #reader = new ItemReader();
-  #timer: NodeJS.Timeout | undefined = undefined;
   sent = 0;
   received = 0;
 
@@ -70,18 +72,11 @@ export class DirectMessages {
     this.#addresses = state.addresses;
     this.#deliveries = state.deliveries;
     this.#waiting = state.waiting;
-    this.#results = new DirectResults({
-      send: (to, item) => this.#answer(to, item),
-      mustWait: (to) => this.#waiting.has(to),
-      // One for each node at most, which is made when there is room: no bytes are kept for it, and it is never too much.
-      wait: (to, send) => this.#waiting.wait(to, 0, -1, send),
-      dropped: (to) => this.#state.dropFull(to, DIRECT_PREFIX),
-    });
   }
 
-  /** Messages without an answer yet. */
+  /** Messages that links have and that are not acknowledged. */
   get pending(): number {
-    return this.#directs.count;
+    return this.#pending.size;
   }
 
   /** @param context of a trace */
@@ -104,26 +99,21 @@ export class DirectMessages {
     this.#checkReachable(node);
     if (alias?.closed === true)
       throw new UnroutableError(`the client is closed, at ${this.#state.nameOf(node)}`);
-    if (this.#directs.count + this.#waiting.count >= this.#state.settings.maxPending)
+    if (this.#pending.size + this.#waiting.count >= this.#state.settings.maxPending)
       throw new InvalidStateError(
         "ERR_TOO_MANY_PENDING",
         "too many one-to-one messages wait: messaging.maxPending",
       );
     const deadline = timeout < 0 ? Infinity : performance.now() + timeout;
     const name = subtopic === undefined ? undefined : this.#names.subtopicName(subtopic);
-    const bytes = sizeOfDirect(this.#directs.next(node), client.id, name, data);
+    const bytes = sizeOfDirect(client.id, name, data);
     this.#state.checkSize(bytes);
-    let answer: Promise<void> | undefined;
+    let delivered: Promise<void> | undefined;
     const send = (own: string | Uint8Array): SendResult => {
-      // Numbered when it goes: the numbers of a node are in the order of its link.
-      const number = this.#directs.next(node);
       const taken = this.#contextFor(node, bytes, context);
-      const item = encodeDirect(number, recipient.client, client.id, name, own, taken);
+      const item = encodeDirect(recipient.client, client.id, name, own, taken);
       const result = this.#links.send(node, MessageKind.DIRECT, item, DIRECT_PREFIX, true);
-      if (result === "sent")
-        answer = this.#directs.add(node, deadline, () => {
-          if (alias !== undefined) alias.closed = true;
-        });
+      if (result === "sent") delivered = this.#whenDelivered(node, deadline);
       return result;
     };
     let result: SendResult | WaitResult = this.#waiting.has(node) ? "full" : send(data);
@@ -137,15 +127,50 @@ export class DirectMessages {
       throw new TimeoutError("ETIMEDOUT", `no room at ${this.#state.nameOf(node)} within ${timeout} ms`);
     if (result === "too-large")
       throw new InvalidArgumentError(`${this.#state.nameOf(node)} takes no message of ${bytes} bytes`);
-    if (result === "unreachable" || answer === undefined) {
+    if (result === "unreachable" || delivered === undefined) {
       if (this.#state.closed)
         throw new ClosedError("EAGAIN", "the bus closed while the message waited for room");
       this.#checkReachable(node);
       throw new UnroutableError(`${this.#state.nameOf(node)} does not take messages, or is out of reach`);
     }
     this.sent += 1;
-    this.#look();
-    return answer;
+    return delivered;
+  }
+
+  /** Settles when a node has acknowledged the message that was just given to its link. */
+  #whenDelivered(node: string, deadline: number): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const over = (): void => {
+        clearTimeout(timer);
+        this.#pending.delete(pending);
+      };
+      const pending: Pending = {
+        fail: (error) => {
+          over();
+          reject(error);
+        },
+      };
+      const late = (): void =>
+        pending.fail(new TimeoutError("ETIMEDOUT", "the recipient's node did not acknowledge it in time"));
+      const timer =
+        deadline === Infinity
+          ? undefined
+          : setTimeout(late, Math.max(0, deadline - performance.now())).unref();
+      this.#pending.add(pending);
+      this.#links.onDelivered(node, (isDelivered) => {
+        if (!this.#pending.has(pending)) return;
+        if (!isDelivered)
+          pending.fail(
+            new UnroutableError(
+              `the node ${this.#state.nameOf(node)} was lost before it acknowledged the message`,
+            ),
+          );
+        else {
+          over();
+          resolve();
+        }
+      });
+    });
   }
 
   /** @returns the context, where the node takes one and the item fits with it. @param bytes of the item without it */
@@ -166,7 +191,7 @@ export class DirectMessages {
     checkData(data);
     const subtopic = this.#names.subtopicOf(options.subtopic);
     const name = subtopic === undefined ? undefined : this.#names.subtopicName(subtopic);
-    const item = encodeDirect(0, SELF_ID, client.id, name, data);
+    const item = encodeDirect(SELF_ID, client.id, name, data);
     this.#state.checkSize(item.length);
     const peers = this.#state.effects.peers();
     const fulls: string[] = [];
@@ -175,7 +200,7 @@ export class DirectMessages {
     let count = 0;
     let plain = free;
     if (context !== undefined) {
-      const traced = encodeDirect(0, SELF_ID, client.id, name, data, context);
+      const traced = encodeDirect(SELF_ID, client.id, name, data, context);
       const takers: string[] = [];
       const others: string[] = [];
       for (const id of free) (this.#links.takesContext(id, traced.length) ? takers : others).push(id);
@@ -287,11 +312,8 @@ export class DirectMessages {
     const reader = this.#reader;
     reader.start(item, 0);
     const flags = reader.byte();
-    if (flags === RESULT) {
-      return this.#directs.onResult(from, reader) ? undefined : this.#state.refuse("direct:malformed");
-    }
-    const number = reader.varint();
     const to = reader.uint32();
+    if (flags === CLOSED) return this.#onClosed(from, to);
     const client = (flags & CLIENT) === 0 ? SELF_ID : reader.uint32();
     const subtopic = (flags & SUBTOPIC) === 0 ? undefined : reader.name();
     const context = (flags & CONTEXT) === 0 ? undefined : reader.context();
@@ -299,8 +321,11 @@ export class DirectMessages {
       return this.#state.refuse("direct:malformed");
     this.received += 1;
     const recipient = this.#addresses.client(to);
-    if (number !== 0) this.#results.handled(from, number, recipient === undefined ? DirectFault.CLOSED : 0);
-    if (recipient === undefined) return this.#state.refuse("direct:closed");
+    if (recipient === undefined) {
+      // Where there is no room it is left out: the next message has another one.
+      this.#links.send(from, MessageKind.DIRECT, encodeClosed(to), DIRECT_PREFIX, true);
+      return this.#state.refuse("direct:closed");
+    }
     if (recipient.direct.length === 0) {
       this.#state.unclaimed += 1;
       return undefined;
@@ -316,39 +341,15 @@ export class DirectMessages {
     return this.#deliveries.deliver(recipient.direct, message, true);
   }
 
-  #answer(to: string, item: Buffer): SendResult {
-    if (this.#state.closed) return "unreachable";
-    return this.#links.send(to, MessageKind.DIRECT, item, DIRECT_PREFIX, true);
-  }
-
-  /** Gives up what nobody answered in time; runs as long as something waits. */
-  #look(): void {
-    this.#timer ??= setInterval(() => {
-      this.#directs.expire(performance.now());
-      if (this.#directs.count > 0) return;
-      clearInterval(this.#timer);
-      this.#timer = undefined;
-    }, DIRECT_LOOK).unref();
-  }
-
-  /** A node is there, or back. */
-  onAlive(id: string): void {
-    this.#results.found(id);
-  }
-
-  /** A node was lost. @param isGone whether it does not come back */
-  onLost(id: string, isGone: boolean): void {
-    if (isGone) this.#results.forget(id);
-    else this.#results.lost(id);
-    this.#directs.fail(
-      id,
-      () => new UnroutableError(`the node ${this.#state.nameOf(id)} was lost before it answered`),
-    );
-    if (isGone) this.#directs.forget(id);
+  #onClosed(from: string, client: number): undefined {
+    if (this.#reader.failed) return this.#state.refuse("direct:malformed");
+    const alias = this.#addresses.find(from, client);
+    if (alias !== undefined) alias.closed = true;
+    return undefined;
   }
 
   close(): void {
-    clearInterval(this.#timer);
-    this.#directs.failAll(() => new ClosedError("EAGAIN", "the bus closed before the node answered"));
+    for (const pending of [...this.#pending])
+      pending.fail(new ClosedError("EAGAIN", "the bus closed before the node acknowledged the message"));
   }
 }

@@ -15,10 +15,8 @@
  *                64 CONTEXT    the context of a trace, as a name is written; one of more than 1,024 bytes is ignored. To nodes
  *                              that take contexts (advert.ts); malformed for those that do not know it
  *
- *   DIRECT      flags 1 | number varint | to: client 4 | [client 4] | [subtopic: name] | [context: name] | data    flags as above
- *                 number: 1 … 2^32-1, one more than in the DIRECT before it; 0: no answer is wanted
- *   RESULT      0x80 | upTo varint | { number varint, reason 1 }…      a DIRECT item: all numbers to upTo were handled, but for
- *                                                                      those that failed with a reason
+ *   DIRECT      flags 1 | to: client 4 | [client 4] | [subtopic: name] | [context: name] | data    flags as above
+ *   CLOSED      0x80 | client 4      a DIRECT item: the sender has no such client
  */
 import { isUtf8 } from "node:buffer";
 import { slice } from "../../core/memory.js";
@@ -35,16 +33,13 @@ export const DEFINE = 32;
 /** A context goes with it. */
 export const CONTEXT = 64;
 const KNOWN = SUBTOPIC | RETAIN | CLIENT | ORIGIN | ALIAS | DEFINE | CONTEXT;
-export const RESULT = 0x80;
+export const CLOSED = 0x80;
 
 const CLIENT_BYTES = 4;
 const ORIGIN_BYTES = 16;
 const STAMP_BYTES = 8;
 /** Varints here have up to 5 bytes: 32 bits. */
 const MAX_VARINT = 5;
-
-/** Why a one-to-one message was not given to a client. */
-export const DirectFault = { CLOSED: 1 } as const;
 
 // --- Writing ---------------------------------------------------------------------------------------------------------
 
@@ -161,17 +156,15 @@ function writeStamp(into: Buffer, stamp: number, offset: number): number {
 
 /** Bytes of a DIRECT item. */
 export function sizeOfDirect(
-  number: number,
   client: number,
   subtopic: Buffer | undefined,
   data: string | Uint8Array,
 ): number {
-  const head = 1 + sizeOfUint(number) + CLIENT_BYTES + (client === 1 ? 0 : CLIENT_BYTES);
+  const head = 1 + CLIENT_BYTES + (client === 1 ? 0 : CLIENT_BYTES);
   return head + (subtopic?.length ?? 0) + dataBytes(data);
 }
 
 export function encodeDirect(
-  number: number,
   to: number,
   client: number,
   subtopic: Buffer | undefined,
@@ -182,9 +175,9 @@ export function encodeDirect(
     (subtopic === undefined ? 0 : SUBTOPIC) |
     (client === 1 ? 0 : CLIENT) |
     (context === undefined ? 0 : CONTEXT);
-  const item = Buffer.allocUnsafe(sizeOfDirect(number, client, subtopic, data) + contextSize(context));
+  const item = Buffer.allocUnsafe(sizeOfDirect(client, subtopic, data) + contextSize(context));
   item[0] = flags;
-  let at = item.writeUInt32BE(to, writeUint(item, 1, number));
+  let at = item.writeUInt32BE(to, 1);
   if (client !== 1) at = item.writeUInt32BE(client, at);
   if (subtopic !== undefined) {
     item.set(subtopic, at);
@@ -195,16 +188,12 @@ export function encodeDirect(
   return item;
 }
 
-/** @param failed numbers and reasons in turn */
-export function encodeResult(upTo: number, failed: readonly number[]): Buffer {
-  const item = Buffer.allocUnsafe(1 + MAX_VARINT + failed.length * MAX_VARINT);
-  item[0] = RESULT;
-  let at = writeUint(item, 1, upTo);
-  for (let i = 0; i < failed.length; i += 2) {
-    at = writeUint(item, at, failed[i] as number);
-    item[at++] = failed[i + 1] as number;
-  }
-  return item.subarray(0, at);
+/** @param client of the sender, which does not have it */
+export function encodeClosed(client: number): Buffer {
+  const item = Buffer.allocUnsafe(1 + CLIENT_BYTES);
+  item[0] = CLOSED;
+  item.writeUInt32BE(client, 1);
+  return item;
 }
 
 // --- Reading ---------------------------------------------------------------------------------------------------------

@@ -431,6 +431,12 @@ export class NodeLinks implements MessageLinks {
     return sending?.room() ?? Promise.reject(this.#unreachable(to));
   }
 
+  onDelivered(to: string, done: (isDelivered: boolean) => void): void {
+    const sending = this.#sending.get(to);
+    if (sending === undefined) done(false);
+    else sending.onDelivered(done);
+  }
+
   /**
    * The protocol that serves a peer; empty: no session stands. It makes no link.
    *

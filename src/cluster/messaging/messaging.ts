@@ -66,7 +66,7 @@ export interface MessagingStats {
   readonly unclaimed: number;
   readonly directSent: number;
   readonly directReceived: number;
-  /** One-to-one messages without an answer yet. */
+  /** One-to-one messages that are not acknowledged yet. */
   readonly directPending: number;
   /** Copies that wait for room at another node, and messages that wait for the interest of one that was just met. */
   readonly waiting: number;
@@ -450,13 +450,11 @@ export class Messaging implements ClientEffects {
     if (state === "restarted") this.#state.effects.onRestarted?.(id);
     if (state === "alive" || state === "restarted") {
       this.#state.retention.onMember(id, state === "restarted");
-      this.#directs.onAlive(id);
       this.#state.effects.onReturn?.(id);
       return;
     }
     if (state !== "lost") this.#state.effects.onGone?.(id);
     this.#state.retention.onGone(id, state === "lost");
-    this.#directs.onLost(id, state !== "lost");
   }
 
   // --- Life ----------------------------------------------------------------------------------------------------------

@@ -146,6 +146,8 @@ export interface MessageLinks {
   hasRoom(to: string, bytes: number): boolean;
   /** Resolves when there is room again. @throws UnroutableError `EHOSTUNREACH` when the peer is gone */
   room(to: string): Promise<void>;
+  /** Calls back when a member's program has had the item that `send` just gave to its link, or with `false` when that is given up. */
+  onDelivered(to: string, done: (isDelivered: boolean) => void): void;
   /** Something about a member changed, or it was started again. `lost` may come back; `gone` left, or was removed or forgotten. */
   onMember(id: string, state: "alive" | "restarted" | "lost" | "gone"): void;
   stats(): MessageLinksStats;

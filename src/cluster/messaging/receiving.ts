@@ -5,7 +5,8 @@
  *                                   │ a promise: the rest waits in the queue, bounded by the peer's window, in bytes and in messages
  *
  * An acknowledgement is a system call here and one at the peer, as dear as a message, and only makes room. So it waits until
- * enough has come, which the sender's marks decide, or this node sends the peer something, with which it goes in one write, and else for 20 ms. A timer
+ * enough has come, which the sender's marks decide, or a one-to-one message, for whose acknowledgement a caller waits, or this node sends the peer
+ * something, with which it goes in one write, and else for 20 ms. A timer
  * for it wakes the process, which costs more than the call: where items come all the time it goes at the end of a turn that has read some, and the
  * timer, later then, is for when they end.
  *
@@ -89,6 +90,8 @@ export class Receiving implements IncomingLink {
   #quietLooks = 0;
   /** The last acknowledgement went by the other way. */
   #isElsewhere = false;
+  /** A caller waits for what is acknowledged next. */
+  #isAwaited = false;
   /** Items and bytes that are acknowledged at the end of the turn. */
   #ackItems = 1;
   #ackBytes = 0;
@@ -122,6 +125,7 @@ export class Receiving implements IncomingLink {
     this.#left = 0;
     this.#unackedBytes = 0;
     this.#unackedSince = -1;
+    this.#isAwaited = false;
     this.topics.clear();
   }
 
@@ -211,6 +215,7 @@ export class Receiving implements IncomingLink {
     window.acked = window.delivered;
     this.#unackedBytes = 0;
     this.#unackedSince = -1;
+    this.#isAwaited = false;
   }
 
   #acknowledgeLater(delay: number): void {
@@ -240,7 +245,11 @@ export class Receiving implements IncomingLink {
   #acknowledgeInTime(): void {
     const { window } = this;
     if (this.#unackedBytes >= ACK_BYTES) this.acknowledge();
-    else if (window.delivered - window.acked >= this.#ackItems || this.#unackedBytes >= this.#ackBytes) {
+    else if (
+      this.#isAwaited ||
+      window.delivered - window.acked >= this.#ackItems ||
+      this.#unackedBytes >= this.#ackBytes
+    ) {
       if (!this.isDue) this.#effects.acknowledgeSoon(this);
     } else if (window.delivered > window.acked) this.#acknowledgeWithMore();
   }
@@ -264,6 +273,7 @@ export class Receiving implements IncomingLink {
     while (this.#left > 0) {
       if (!reader.next()) return "malformed";
       this.#left -= 1;
+      if (reader.kind === MessageKind.DIRECT) this.#isAwaited = true;
       const done =
         reader.kind === MessageKind.PUBLISH && effects.onPublish !== undefined
           ? effects.onPublish(this, reader.frame, reader.start, reader.end)
@@ -282,6 +292,7 @@ export class Receiving implements IncomingLink {
   #handle(kind: number, item: Buffer): void {
     const epoch = this.#epoch;
     const effects = this.#effects;
+    if (kind === MessageKind.DIRECT) this.#isAwaited = true;
     const done =
       kind === MessageKind.PUBLISH && effects.onPublish !== undefined
         ? effects.onPublish(this, item, 0, item.length)

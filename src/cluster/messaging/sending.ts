@@ -12,6 +12,7 @@
  */
 import { describe, thrownText } from "../../core/arguments.js";
 import { backOff } from "../../core/back-off.js";
+import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { InvalidArgumentError, UnroutableError } from "../../core/errors.js";
 import { RunningTimeout } from "../../core/running-timeout.js";
 import { decodeAdvert } from "./advert.js";
@@ -128,6 +129,12 @@ interface LinkWaiter {
   done(): void;
 }
 
+/** Who waits until so many items of this session were delivered. */
+interface DeliveryWaiter {
+  readonly count: number;
+  done(isDelivered: boolean): void;
+}
+
 interface RoomWaiter {
   resolve(): void;
   reject(error: Error): void;
@@ -175,6 +182,8 @@ export class Sending {
   /** Connections in a row over which nothing was acknowledged. */
   #uselessInRow = 0;
   #waiters: RoomWaiter[] = [];
+  /** In the order of their counts. */
+  readonly #deliveries = new RingBuffer<DeliveryWaiter>(2);
   /** Those who wait for a connection that serves. */
   readonly #linkWaiters = new Set<LinkWaiter>();
   #usedAt: number;
@@ -302,6 +311,25 @@ export class Sending {
     }
   }
 
+  /** Calls back when the item that was offered last was delivered, or with `false` when it is given up. */
+  onDelivered(done: (isDelivered: boolean) => void): void {
+    this.#deliveries.push({ count: this.window.offered, done });
+  }
+
+  #settleDelivered(): void {
+    const { acked } = this.window;
+    for (let first = this.#deliveries.peek(); first !== undefined; first = this.#deliveries.peek()) {
+      if (first.count > acked) return;
+      this.#deliveries.shift();
+      first.done(true);
+    }
+  }
+
+  #giveUpDeliveries(): void {
+    for (let next = this.#deliveries.shift(); next !== undefined; next = this.#deliveries.shift())
+      next.done(false);
+  }
+
   /** Settles when there is room, or the peer is gone. */
   room(): Promise<void> {
     if (this.state === "closed") return Promise.reject(this.#gone());
@@ -380,6 +408,7 @@ export class Sending {
     this.#disconnect();
     this.#isSessionUp = false;
     this.window.reset();
+    this.#giveUpDeliveries();
     this.#aliases.reset();
     this.window.releaseSlabs();
     this.#settleRoom(true);
@@ -648,6 +677,7 @@ export class Sending {
   /** @returns whether so much was sent */
   #acknowledged(delivered: number): boolean {
     if (!this.window.ack(delivered)) return false;
+    this.#settleDelivered();
     this.#usedAt = performance.now();
     if (this.window.hasUnsent) this.flush();
     if (this.#waiters.length > 0) this.#settleRoom(false);
@@ -665,6 +695,7 @@ export class Sending {
     const result = window.welcome(this.#life, welcome, this.#aliases.isUsed);
     this.#life = welcome.life;
     if (!result.goesOn) {
+      this.#giveUpDeliveries();
       this.#aliases.reset();
       this.#isSessionUp = false;
       attempt.resets += 1;
@@ -675,6 +706,7 @@ export class Sending {
       (attempt.connection as MessageConnection).send([this.#effects.hello(this.id, window)]);
       return;
     }
+    this.#settleDelivered();
     this.#granted = welcome.window;
     this.#aliases.limit = Math.min(welcome.aliases, MAX_TOPIC_ALIASES);
     this.#takesAcks = welcome.acks > 0;

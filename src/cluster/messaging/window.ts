@@ -134,6 +134,15 @@ export class SendWindow {
     return this.#session;
   }
 
+  /** Items of this session that were offered, and of them those that were acknowledged. */
+  get offered(): number {
+    return this.#next;
+  }
+
+  get acked(): number {
+    return this.#acked;
+  }
+
   /** Whether there is something that was not sent over this connection. */
   get hasUnsent(): boolean {
     return this.#unsent < this.#batches.length;

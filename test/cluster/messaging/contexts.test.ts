@@ -26,7 +26,7 @@ function read(item: Buffer): PublishItem {
 test("the vectors of the specification", () => {
   const rows = [
     ["PUBLISH of x to t", encodePublish(1, undefined, encodeName("t"), undefined, 0, "x", CONTEXT_BYTES)],
-    ["DIRECT 1 to the client 2", encodeDirect(1, 2, 1, undefined, "x", CONTEXT_BYTES)],
+    ["DIRECT to the client 2", encodeDirect(2, 1, undefined, "x", CONTEXT_BYTES)],
     [
       "MESSAGE on channel 0, the text x",
       encodeService({

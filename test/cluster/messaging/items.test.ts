@@ -1,10 +1,10 @@
 /** PUBLISH, DIRECT and RETAINED as bytes: the vectors of the specification, and junk. */
 import { describe, expect, test } from "vitest";
 import {
+  encodeClosed,
   encodeDirect,
   encodeName,
   encodePublish,
-  encodeResult,
   ItemReader,
   PublishItem,
 } from "../../../src/cluster/messaging/items.js";
@@ -50,15 +50,11 @@ const VECTORS: readonly (readonly [string, Buffer, object])[] = [
     { client: 7, origin: NODE, topic: "t", data: "x" },
   ],
   [
-    "number 300 to the client 2, with the subtopic pong",
-    encodeDirect(300, 2, 1, encodeName("pong"), "I am good, thanks!"),
-    { number: 300, to: 2, subtopic: "pong", data: "I am good, thanks!" },
+    "to the client 2, with the subtopic pong",
+    encodeDirect(2, 1, encodeName("pong"), "I am good, thanks!"),
+    { to: 2, subtopic: "pong", data: "I am good, thanks!" },
   ],
-  [
-    "all to 300 were handled, 299 failed: closed",
-    encodeResult(300, [299, 1]),
-    { upTo: 300, failed: [[299, 1]] },
-  ],
+  ["there is no client 2", encodeClosed(2), { closed: 2 }],
   ["question 5 for the values of t/# and u", encodeAsk(5, ["t/#", "u"]), { ask: 5, filters: ["t/#", "u"] }],
   ["a value", encodeValue(KEPT), { value: "t/1", client: 1, stamp: STAMP, data: "x" }],
   ["that was all for question 5", encodeEnd(5), { end: 5 }],

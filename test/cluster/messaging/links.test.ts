@@ -485,17 +485,25 @@ describe("links between two nodes", () => {
     const b = await world.node("b");
     b.handler = ({ text }) => (text === "item 3" ? new Promise(() => undefined) : undefined);
     sendAll(a, b, 10);
+    const delivered: boolean[] = [];
+    const note = (isDelivered: boolean): void => void delivered.push(isDelivered);
+    a.links.onDelivered(b.id, note);
     await b.until(() => b.items.length === 4);
     tcp.fails = true;
     tcp.cut();
     a.links.onMember(b.id, "lost");
-    const { delivered, lost } = a.to(b);
-    expect([delivered <= 3, delivered + lost]).toEqual([true, 10]);
+    const before = a.to(b);
+    expect([before.delivered <= 3, before.delivered + before.lost, delivered]).toEqual([true, 10, [false]]);
     tcp.fails = false;
     a.links.onMember(b.id, "alive");
     sendAll(a, b, 5, 10);
+    a.links.onDelivered(b.id, note);
     await b.until(() => b.items.length === 9);
-    await expect.poll(() => a.to(b)).toMatchObject({ waiting: 0, sent: 15, delivered: delivered + 5, lost });
+    const { lost } = before;
+    await expect
+      .poll(() => a.to(b))
+      .toMatchObject({ waiting: 0, sent: 15, delivered: before.delivered + 5, lost });
+    expect(delivered).toEqual([false, true]);
     expect(b.texts).toEqual([...texts(4), ...texts(5, 10)]);
   });
 

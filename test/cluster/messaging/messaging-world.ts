@@ -22,6 +22,8 @@ import { UnroutableError } from "../../../src/core/errors.js";
 interface Item {
   readonly kind: number;
   readonly bytes: Buffer;
+  /** Who waits until it was taken. */
+  done?: (isDelivered: boolean) => void;
 }
 
 /** What one node has sent to another one, and the other has not taken. */
@@ -95,7 +97,13 @@ class FakeLinks implements MessageLinks {
     return new Promise((resolve) => stream.roomMade.push(resolve));
   }
 
-  onMember(): void {}
+  onDelivered(to: string, done: (isDelivered: boolean) => void): void {
+    (this.#streamTo(to).items.at(-1) as Item).done = done;
+  }
+
+  onMember(id: string, state: string): void {
+    if (state !== "alive") for (const item of this.#streamTo(id).items) item.done?.(false);
+  }
 
   stats(): MessageLinksStats {
     return { peers: [], droppedByPrefix: {}, refused: {} };
@@ -126,6 +134,7 @@ class FakeLinks implements MessageLinks {
       await this.#node.world.held;
       await this.#node.world.live(to)?.onItem(this.#node.id, item.kind, item.bytes);
       stream.items.shift();
+      item.done?.(true);
       for (const made of stream.roomMade.splice(0)) made();
     }
     stream.isRunning = false;

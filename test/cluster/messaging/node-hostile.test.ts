@@ -206,9 +206,9 @@ describe("an admitted but evil node", () => {
     a.subscribe("self", ({ data }) => void got.push(String(data)));
     // To the alias that stands for b here, to nobody; from an alias, from nobody.
     for (const to of [alias.id, 0, 77])
-      await evil.send(a, MessageKind.DIRECT, encodeDirect(0, to, 1, undefined, "x"));
+      await evil.send(a, MessageKind.DIRECT, encodeDirect(to, 1, undefined, "x"));
     for (const from of [alias.id, 0])
-      await evil.send(a, MessageKind.DIRECT, encodeDirect(0, 1, from, undefined, "x"));
+      await evil.send(a, MessageKind.DIRECT, encodeDirect(1, from, undefined, "x"));
     const name = encodeName("self");
     await evil.send(a, MessageKind.PUBLISH, encodePublish(1, undefined, name, undefined, 0, "x"));
     // An alias of a topic that it has not defined.

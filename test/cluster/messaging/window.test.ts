@@ -624,6 +624,35 @@ describe("a peer that is behind", () => {
   });
 });
 
+it("a one-to-one message is acknowledged at the end of the turn in which it was delivered, since a caller waits for that", async () => {
+  const soon: Receiving[] = [];
+  const acks: unknown[] = [];
+  let release = (): void => undefined;
+  const receiving = new Receiving("a", MAX_ITEM, {
+    onItem: (_, kind) => (kind === 3 ? new Promise((resolve) => (release = resolve)) : undefined),
+    acknowledgeSoon: (each) => void soon.push(each),
+    acknowledgeLater: () => undefined,
+  });
+  receiving.window.hello("life", 0);
+  receiving.setMarks(LINK_ITEMS, LINK_BYTES);
+  const send = (frames: readonly Uint8Array[]): void =>
+    void acks.push(decodeAck(Buffer.from(frames[0] as Uint8Array))?.delivered);
+  receiving.connection = { publicKey: undefined, send, close: () => undefined };
+  const window = new SendWindow(LIMITS);
+  const deliver = (kind: number): void => {
+    window.offer(kind, Buffer.alloc(1));
+    receiving.onData(window.take(GRANTED, false) as Buffer[]);
+  };
+  deliver(2);
+  expect(soon).toEqual([]);
+  deliver(3);
+  release();
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(soon.length).toBeGreaterThan(0);
+  receiving.acknowledge();
+  expect(acks).toEqual([2]);
+});
+
 it("gives what was not acknowledged, in its order, whatever batch it is in", () => {
   const window = new SendWindow({ items: 1_000, bytes: 1_048_576 });
   const texts = Array.from({ length: 6 }, (_, i) => `${i}`.repeat(i === 3 ? ITEM_BY_REFERENCE : 20));
