@@ -276,22 +276,6 @@ export class RouteTable {
   }
 
   /**
-   * The filters of one node, in no order. Routes may be added and deleted between two steps: a filter that is there from
-   * the first step to the last comes exactly once; others once or not at all.
-   */
-  *filtersOf(node: number): IterableIterator<string> {
-    const index = this.#index;
-    for (let cursor = 0; cursor < WALKED; ) {
-      const inner = this.#inner.get(node);
-      if (inner === undefined) return;
-      const refs: number[] = [];
-      cursor = index.walk(cursor, refs);
-      // Texts before the first step outside: refs do not outlive a change.
-      yield* refs.filter((ref) => this.#has(ref, inner)).map((ref) => index.text(ref));
-    }
-  }
-
-  /**
    * Takes what is left of deleted nodes out of the records, some hundred at a time. Calls that change the table do it, too.
    *
    * @returns `false` when nothing is left
