@@ -214,14 +214,10 @@ export class RouteDriver implements MessageRoutes {
     if (this.#closed) return;
     const life = lifeOf(this.#options.propOf(id));
     const now = this.#timer.now();
-    const known = this.#rules.lifeOf(id) ?? 0;
-    if (state !== "alive") this.#rules.onMember(now, id, known, state);
-    else if (life !== undefined) this.#rules.onMember(now, id, life, "alive");
-    else {
-      // What is here of it leads nowhere until its details come; nothing of it stays where they have come, and it takes no part.
-      const isUnknown = this.#options.isUnknown?.(id) === true;
-      this.#rules.onMember(now, id, known, isUnknown ? "expected" : "gone");
-    }
+    if (state !== "alive") this.#rules.onMember(now, id, state);
+    else if (life !== undefined) this.#rules.onMember(now, id, "alive", life);
+    // What is here of it leads nowhere until its details come; nothing of it stays where they have come, and it takes no part.
+    else this.#rules.onMember(now, id, this.#options.isUnknown?.(id) === true ? "expected" : "gone");
     this.#timer.update();
   }
 

@@ -103,6 +103,8 @@ class Member {
   /** Versions of the deltas on their way. */
   readonly deltas: number[] = [];
   snapshot: RouteSnapshot | undefined = undefined;
+  /** The last item found no room. */
+  isFull = false;
   /** The last STATE, and the first one since which nothing else was sent; 0: none waits for an answer. */
   question = 0;
   asking = 0;
@@ -232,12 +234,13 @@ export class RouteLists {
   /**
    * What membership says of another node that takes messages.
    *
-   * @param life a number of its own for each life, as it announces it
+   * @param life of one that is alive: a number of its own for each life, as it announces it
    */
-  onMember(now: number, id: string, life: number, state: RouteMemberState): void {
+  onMember(now: number, id: string, state: RouteMemberState, life = 0): void {
     if (id === this.#self.id) return;
     const member = this.#members.get(id);
-    if (state === "alive" || state === "expected") this.#meet(now, id, life, member);
+    if (state === "alive" || state === "expected")
+      this.#meet(now, id, state === "alive" ? life : member?.life);
     else this.#settled(id);
     const expected = this.#expected.get(id);
     const since = expected?.since ?? this.#own.version;
@@ -249,8 +252,9 @@ export class RouteLists {
     this.#effects.progressed();
   }
 
-  #meet(now: number, id: string, life: number, member: Member | undefined): void {
-    const isKnown = member?.life === life && member.isAlive;
+  #meet(now: number, id: string, life: number | undefined): void {
+    const member = this.#members.get(id);
+    const isKnown = member?.isAlive === true && member.life === life;
     if (this.#settle > 0 && !isKnown && !this.#unsettled.has(id)) this.#unsettled.set(id, now + this.#settle);
   }
 
@@ -313,6 +317,7 @@ export class RouteLists {
     member.snapshot = undefined;
     member.deltas.length = 0;
     member.asking = 0;
+    member.isFull = false;
     member.retry = ROUTE_RETRY;
     member.retryAt = NEVER;
     this.#busy.delete(member);
@@ -358,11 +363,6 @@ export class RouteLists {
     return this.#members.get(id)?.copy.number;
   }
 
-  /** The life that a member announced. */
-  lifeOf(id: string): number | undefined {
-    return this.#members.get(id)?.life;
-  }
-
   /** The version that this node has of a list. */
   versionOf(id: string): number | undefined {
     return id === this.#self.id ? this.#own.version : this.#members.get(id)?.copy.version;
@@ -379,7 +379,8 @@ export class RouteLists {
 
   tick(now: number): void {
     if (now >= this.#flushAt) this.#flush(now);
-    for (const member of [...this.#hungry]) {
+    // One that gets a part and wants more is the last one again.
+    for (const member of this.#hungry) {
       if (!this.#hasCredit(now)) break;
       this.#hungry.delete(member);
       this.#feed(now, member, true);
@@ -397,7 +398,8 @@ export class RouteLists {
   onRoom(now: number, id: string): void {
     const member = this.#members.get(id);
     if (member?.isAlive !== true) return;
-    if (member.asking > 0 || (!this.#busy.has(member) && member.sent > 0)) this.#state(now, member);
+    const isIdle = member.asking === 0 && !member.isFull && !member.isBusy;
+    if (isIdle ? member.sent > 0 : member.isFull && member.asking > 0) this.#state(now, member);
     else this.#feed(now, member);
   }
 
@@ -445,6 +447,11 @@ export class RouteLists {
     return true;
   }
 
+  #give(member: Member, item: Uint8Array): boolean {
+    member.isFull = !this.#send(member.id, item);
+    return !member.isFull;
+  }
+
   /** Nothing else is sent until it is answered: then all that went before has come, or is lost. */
   #state(now: number, member: Member): void {
     member.question += 1;
@@ -454,7 +461,7 @@ export class RouteLists {
     member.retry = Math.min(2 * member.retry, ROUTE_RETRY_MAX);
     const { cut: version, cutSize: filters } = this.#own;
     const { question } = member;
-    this.#send(member.id, encodeState({ life: this.#self.life, question, version, filters }));
+    this.#give(member, encodeState({ life: this.#self.life, question, version, filters }));
   }
 
   #awaitAnswer(now: number, member: Member): void {
@@ -493,7 +500,7 @@ export class RouteLists {
       snapshot.part = this.#own.makePart(snapshot);
     }
     this.#awaitAnswer(now, member);
-    if (!this.#send(member.id, snapshot.part)) return false;
+    if (!this.#give(member, snapshot.part)) return false;
     snapshot.part = undefined;
     snapshot.sent += 1;
     snapshot.isSent = snapshot.isRead;
@@ -510,7 +517,7 @@ export class RouteLists {
       return true;
     }
     this.#awaitAnswer(now, member);
-    if (!this.#send(member.id, delta.item)) return false;
+    if (!this.#give(member, delta.item)) return false;
     member.sent = delta.to;
     member.deltas.push(delta.to);
     return true;

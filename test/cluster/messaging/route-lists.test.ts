@@ -110,7 +110,7 @@ describe("nodes that meet", () => {
   it("wait for one whose details are on their way, for 2 s", () => {
     const world = new RouteWorld({ seed: 1, digestInterval: 1e9 });
     const [a, b] = [world.add(), world.add()];
-    world.act(a, () => a.rules.onMember(world.now, b.id, 0, "expected"));
+    world.act(a, () => a.rules.onMember(world.now, b.id, "expected"));
     const version = a.subscribe("x");
     world.run(1_000);
     expect(a.rules.acked(version)).toBe(false);
@@ -120,13 +120,13 @@ describe("nodes that meet", () => {
     expect(b.agreesWith(a)).toBe(true);
 
     const c = world.add();
-    world.act(a, () => a.rules.onMember(world.now, c.id, 0, "expected"));
+    world.act(a, () => a.rules.onMember(world.now, c.id, "expected"));
     const next = a.subscribe("y");
     expect(world.until(() => a.rules.acked(next), 5_000)).toBeGreaterThan(1_500);
     expect(a.rules.acked(next)).toBe(true);
-    world.act(a, () => a.rules.onMember(world.now, c.id, 0, "expected"));
+    world.act(a, () => a.rules.onMember(world.now, c.id, "expected"));
     const last = a.subscribe("z");
-    world.act(a, () => a.rules.onMember(world.now, c.id, 0, "gone"));
+    world.act(a, () => a.rules.onMember(world.now, c.id, "gone"));
     expect(world.until(() => a.rules.acked(last), 5_000, 1)).toBeLessThan(100);
   });
 

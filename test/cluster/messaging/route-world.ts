@@ -208,7 +208,7 @@ export class RouteWorld {
     if (!at.up || at === of) return;
     if (state === "gone") at.known.delete(of);
     else at.known.set(of, state);
-    this.act(at, () => at.rules.onMember(this.now, of.id, of.life, state));
+    this.act(at, () => at.rules.onMember(this.now, of.id, state, of.life));
   }
 
   act<T>(node: RouteNode, call: () => T): T {
