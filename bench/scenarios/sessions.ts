@@ -2,7 +2,7 @@
 import type { Scenario } from "../contract.js";
 import { answersOf, LATENCY_COLUMNS, latencyFigures, oneOf, positive } from "./kit.js";
 
-const STORES = ["memory", "lmdb", "postgres", "nats"] as const;
+const STORES = ["memory", "lmdb", "postgres"] as const;
 
 /**
  * One client publishes to its own session, which keeps each message until it is acknowledged; the time is that from `publish` to the message. NATS does the same by a stream
@@ -19,7 +19,7 @@ export const sessions: Scenario = {
     store: {
       values: ["memory", "lmdb"],
       smoke: ["memory"],
-      help: "where messages are kept; postgres takes the variables PGHOST, PGUSER, …, nats the servers of NATS_SERVERS",
+      help: "where messages are kept; postgres takes the variables PGHOST, PGUSER, …",
     },
     window: { values: [1, 256], smoke: [16], help: "messages under way at a time" },
   },

@@ -42,7 +42,6 @@ const PACKAGES: readonly (readonly [name: string, use: string])[] = [
   ["zeromq", "the engine libzmq"],
   ["lmdb", "stores on disk"],
   ["pg", "stores in PostgreSQL"],
-  ["@nats-io/transport-node", "sessions in NATS JetStream"],
 ];
 
 export function addDoctorCommand(program: Command): void {

@@ -285,9 +285,7 @@ export function nodeSchema(): Schema {
           ),
           store: flagged(
             "--sessions-store <STORE>",
-            text(
-              "where they are kept: a folder, postgres://USER@HOST/DATABASE, nats://HOST/STREAM, or memory",
-            ),
+            text("where they are kept: a folder, postgres://USER@HOST/DATABASE, or memory"),
           ),
           name: text("servers of one store have one name; default sessions"),
           clusterTopics: list("filters of topics of the cluster that sessions may get; default none"),

@@ -11,7 +11,6 @@ import type {
 } from "../sessions/index.js";
 import { asUsage } from "./failure.js";
 import type { Log } from "./log.js";
-import { isNatsUrl, natsStoreOptions } from "./nats-url.js";
 import { keysFrom } from "./security.js";
 
 /** The key `sessions` of a configuration, valid by its schema. */
@@ -53,8 +52,6 @@ export async function sessionsOf(values: SessionsValues, folder: string): Promis
   const options = { ...given, ...(socketOptions === undefined ? {} : { socketOptions }) };
   const { serverSettings } = await import("../sessions/server-options.js");
   serverSettings({ ...options, store: {} as SessionStore, node: {} as SessionNode });
-  // Before the node starts.
-  if (isNatsUrl(store)) natsStoreOptions(store);
   const isFolder = store !== IN_MEMORY && !URL.test(store);
   return { endpoints, store: isFolder ? resolve(folder, store) : store, options };
 }
@@ -77,12 +74,12 @@ export class NodeSessions {
     { endpoints, store: where, options }: SessionsSettings,
     log: Log,
   ): Promise<NodeSessions> {
-    const { LmdbSessionStore, MemorySessionStore, NatsSessionStore, PostgresSessionStore, SessionServer } =
-      await import("../sessions/index.js");
+    const { LmdbSessionStore, MemorySessionStore, PostgresSessionStore, SessionServer } = await import(
+      "../sessions/index.js"
+    );
     const store = await asUsage(async () => {
       if (where === IN_MEMORY) return new MemorySessionStore();
       if (DATABASE.test(where)) return PostgresSessionStore.open({ connectionString: where });
-      if (isNatsUrl(where)) return NatsSessionStore.open(natsStoreOptions(where));
       return LmdbSessionStore.open(where);
     });
     const server = new SessionServer({ ...options, node, store });

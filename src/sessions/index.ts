@@ -11,7 +11,6 @@ export type { PublishedResult as SessionPublishResult } from "./client-rules.js"
 export { SessionError, type SessionFailure } from "./error.js";
 export { LmdbSessionStore, type LmdbSessionStoreOptions } from "./lmdb-store.js";
 export { MemorySessionStore } from "./memory-store.js";
-export { NatsSessionStore, type NatsSessionStoreOptions, type NatsSessionStoreStats } from "./nats-store.js";
 export { PostgresSessionStore, type PostgresSessionStoreOptions } from "./postgres-store.js";
 export type { SessionDropPolicy } from "./records.js";
 export { SessionServer } from "./server.js";

@@ -1,7 +1,7 @@
 /**
- * Where sessions are kept: values by key, of which several are written together or not at all. Four stores are here: in
- * memory, on LMDB, in PostgreSQL, and on another node of the cluster. A program can bring another; `checkSessionStore` of
- * the tests (test/sessions/store-contract.ts) is what it has to pass.
+ * The interface of a store of sessions: values by key, of which several are written together or not at all. Stores in
+ * memory, on LMDB and in PostgreSQL are in this folder. A program can bring another one, which has to pass
+ * `checkSessionStore` of the tests (test/sessions/store-contract.ts).
  *
  * All that sessions promise is decided by transactions.ts with these four calls, so that a store has no rules of its own:
  *

@@ -61,7 +61,6 @@ const PROGRAMS: Readonly<Record<string, string>> = {
 /** Classes that nothing here makes, and why. */
 const NOT_MADE: Readonly<Record<string, string>> = {
   PostgresStore: "needs PostgreSQL: test/patterns/titanic",
-  NatsSessionStore: "needs nats-server: test/sessions",
   PostgresSessionStore: "needs PostgreSQL: test/sessions",
 };
 

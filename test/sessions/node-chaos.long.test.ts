@@ -9,7 +9,6 @@ import { PostgresServer } from "../patterns/titanic/postgres-server.js";
 import { type Child, start } from "../process/child.js";
 import { missing } from "../support/peers.js";
 import { freePort } from "../support/ports.js";
-import { NatsServers } from "./nats-servers.js";
 
 /** Servers killed, for each store. */
 const KILLS = 24;
@@ -22,14 +21,12 @@ const PORT = await freePort();
 
 const PROGRAM = `
 import { ClusterNode } from "shoal/cluster";
-import { LmdbSessionStore, NatsSessionStore, PostgresSessionStore, SessionServer } from "shoal/sessions";
+import { LmdbSessionStore, PostgresSessionStore, SessionServer } from "shoal/sessions";
 const [kind, where, endpoint, name, group, port] = process.argv.slice(1);
 const node = new ClusterNode({ name, group, multicast: { port: Number(port) }, registry: false });
 await node.start();
 const open = {
   lmdb: () => LmdbSessionStore.open(where),
-  // Small, so that snapshots are written and read all the time.
-  nats: () => NatsSessionStore.open({ servers: where, snapshotInterval: 65_536 }),
   postgres: () => PostgresSessionStore.open({ connectionString: where }),
 };
 const store = await open[kind]();
@@ -196,19 +193,6 @@ describe("servers killed with -9 under load lose nothing", () => {
         await run("postgres", server.connectionString);
       } finally {
         await server.stop();
-      }
-    },
-    LIMIT,
-  );
-
-  it.skipIf(missing("nats-server"))(
-    "in NATS JetStream",
-    async () => {
-      const servers = await NatsServers.start();
-      try {
-        await run("nats", servers.servers);
-      } finally {
-        await servers.stop();
       }
     },
     LIMIT,

@@ -9,7 +9,6 @@
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
-import { createRequire } from "node:module";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -31,11 +30,6 @@ const PROBES = {
   libzmq: () => compile("#include <zmq.h>\nint main(void) { return zmq_errno(); }\n", "-lzmq"),
   czmq: () => compile("#include <czmq.h>\nint main(void) { return zsys_interrupted; }\n", "-lczmq"),
   postgresql: findPostgresql,
-  "nats-server": async () => {
-    await run("nats-server", ["--version"], { timeout: LIMIT });
-    createRequire(import.meta.url).resolve("@nats-io/transport-node");
-    return "nats-server";
-  },
   etcd: async () => {
     await run("etcd", ["--version"], { timeout: LIMIT });
     return "etcd";
@@ -68,8 +62,6 @@ const REMEDIES: Readonly<Record<PeerName, string>> = {
   libzmq: "no C compiler (cc), or no libzmq to build against (Debian: gcc libzmq3-dev)",
   czmq: "no C compiler (cc), or no czmq to build against (Debian: gcc libczmq-dev)",
   postgresql: `no PostgreSQL server under ${DEBIAN_POSTGRESQL} that can run here (Debian: postgresql)`,
-  "nats-server":
-    "no nats-server, or not the package @nats-io/transport-node (Debian: nats-server; npm install)",
   etcd: "no etcd (Debian: etcd-server)",
   networks: "no network namespaces (Debian: iproute2; and the right to make them)",
   dnsmasq: "no dnsmasq (Debian: dnsmasq-base)",

@@ -5,7 +5,6 @@ import { join } from "node:path";
 import {
   LmdbSessionStore,
   MemorySessionStore,
-  NatsSessionStore,
   PostgresSessionStore,
   SessionClient,
   SessionServer,
@@ -24,11 +23,6 @@ async function storeOf(side: Side, folder: string): Promise<SessionStore> {
       return LmdbSessionStore.open(folder);
     case "postgres":
       return PostgresSessionStore.open({ table: `bench_${process.pid}` });
-    case "nats":
-      return NatsSessionStore.open({
-        servers: process.env.NATS_SERVERS ?? "127.0.0.1:4222",
-        stream: `bench-${process.pid}`,
-      });
     default:
       return new MemorySessionStore();
   }
