@@ -38,16 +38,6 @@ export const DELIVERED_AT_ONCE = 256;
 export const MIN_SHARE = 16_384;
 /** Messages of the cluster that wait for the store; past it their links wait. */
 export const MAX_BRIDGED = 1_024;
-/** Messages that a server keeps while another one takes over from it. */
-export const MAX_HANDED_OVER = 1_024;
-/** Messages, and bytes of them, that wait at the server that takes over; past it their links wait. */
-export const MAX_AWAITING = 1_024;
-export const MAX_AWAITING_BYTES = 16_777_216;
-/** ms that a server which stops waits for another one to take over, and until that one is ready. */
-export const OFFER_TIME = 1_000;
-export const HAND_OVER_TIME = 12_000;
-/** ms for which a server that took over leaves out what the one before has kept. */
-export const KEPT_BEFORE_TIME = 1_000;
 /** Filters of the option `clusterTopics`. */
 export const MAX_CLUSTER_TOPICS = 64;
 /** Bytes of a token. */

@@ -32,6 +32,7 @@ import {
   type SessionLimits,
   type SessionOwner,
   type SessionRecord,
+  type StoredMessage,
   type StoreTotals,
 } from "./records.js";
 import { NotPrepared, type View } from "./view.js";
@@ -380,24 +381,11 @@ export function publish(
     writeSession(view, handle.id, counted);
     return duplicate(undefined);
   }
-  const publisher = id === "" ? counted : { ...counted, ids: self.ids + 1 };
+  writeSession(view, handle.id, id === "" ? counted : { ...counted, ids: self.ids + 1 });
   const message = { topic, publisher: handle.id, id, time: now, data, context };
-  const size = messageSize(message);
-  const targets = directory.match(topic);
-  view.need(targets.map(keys.session));
-  const rooms: (Room & { readonly target: string })[] = [];
-  for (const target of targets) {
-    const record = target === handle.id ? publisher : readSession(view, target);
-    if (record === undefined) continue;
-    const room = makeRoom(view, target, record, size);
-    if (room === undefined) {
-      return noteRefusal(view, handle, counted, target);
-    }
-    rooms.push({ target, ...room });
-  }
+  const kept = keepMessage(view, directory, message, (target) => noteRefusal(view, handle, counted, target));
+  if ("isDuplicate" in kept) return kept;
   if (id !== "") remember(view, handle, self.ids, id, now);
-  writeSession(view, handle.id, publisher);
-  const kept = keepMessage(view, rooms, () => encodeMessage(message), size);
   return { isDuplicate: false, refusedBy: undefined, ...kept };
 }
 
@@ -432,29 +420,51 @@ function noteRefusal(
   return { isDuplicate: false, refusedBy, sessions: 0, owned: [] };
 }
 
-/** Writes a message into each session that has room for it. */
-export function keepMessage(
+/** What became of a message: how many sessions keep it, and those with a filter for it that have an owner. */
+export interface Kept {
+  readonly sessions: number;
+  readonly owned: readonly Owned[];
+}
+
+/**
+ * Keeps a message in each session with a filter for its topic.
+ *
+ * @param refuse gives the result if a session refuses the message: then no session keeps it. Default: that session drops it
+ */
+export function keepMessage<R = never>(
   view: View,
-  rooms: readonly (Room & { readonly target: string })[],
-  encode: () => Buffer,
-  size: number,
-): { readonly sessions: number; readonly owned: readonly Owned[] } {
-  const encoded = rooms.some(({ isKept }) => isKept) ? encode() : undefined;
-  const owners: Owned[] = [];
+  directory: SubscriptionDirectory,
+  message: StoredMessage,
+  refuse?: (by: string) => R,
+): Kept | R {
+  const size = messageSize(message);
+  const targets = directory.match(message.topic);
+  view.need(targets.map(keys.session));
+  const rooms: [string, Room][] = [];
+  for (const target of targets) {
+    const record = readSession(view, target);
+    if (record === undefined) continue;
+    const room = makeRoom(view, target, record, size);
+    if (room === undefined && refuse !== undefined) return refuse(target);
+    rooms.push([target, room ?? withoutRoom(record)]);
+  }
+  const owned: Owned[] = [];
   let sessions = 0;
-  for (const { target, record, evicted, isKept } of rooms) {
-    for (const gone of evicted) view.set(keys.message(target, record.life, gone), undefined);
-    if (record.owner !== undefined) owners.push({ session: target, server: record.owner.server });
+  let encoded: Buffer | undefined;
+  for (const [target, { record, evicted, isKept }] of rooms) {
+    const { life, owner, tail, count, bytes } = record;
+    for (const gone of evicted) view.set(keys.message(target, life, gone), undefined);
+    if (owner !== undefined) owned.push({ session: target, server: owner.server });
     if (!isKept) {
       writeSession(view, target, record);
       continue;
     }
     sessions += 1;
-    view.set(keys.message(target, record.life, record.tail), encoded);
-    const [tail, count, bytes] = [record.tail + 1, record.count + 1, record.bytes + size];
-    writeSession(view, target, { ...record, tail, count, bytes });
+    encoded ??= encodeMessage(message);
+    view.set(keys.message(target, life, tail), encoded);
+    writeSession(view, target, { ...record, tail: tail + 1, count: count + 1, bytes: bytes + size });
   }
-  return { sessions, owned: owners };
+  return { sessions, owned };
 }
 
 function duplicate(refusedBy: string | undefined): PublishOutcome {
@@ -462,22 +472,27 @@ function duplicate(refusedBy: string | undefined): PublishOutcome {
 }
 
 /** A session in which there is room, or that drops the message. */
-export interface Room {
+interface Room {
   readonly record: SessionRecord;
   /** Messages that go for it. */
   readonly evicted: readonly number[];
   readonly isKept: boolean;
 }
 
+/** The message is dropped, and counted. */
+function withoutRoom(record: SessionRecord): Room {
+  const { drops } = record;
+  return { record: { ...record, drops: { ...drops, full: drops.full + 1 } }, evicted: [], isKept: false };
+}
+
 /** @returns `undefined`: the session refuses the message */
-export function makeRoom(view: View, id: string, record: SessionRecord, size: number): Room | undefined {
+function makeRoom(view: View, id: string, record: SessionRecord, size: number): Room | undefined {
   const { limits, drops } = record;
   let { head, count, bytes } = record;
   const fits = (): boolean => count < limits.maxQueue && bytes + size <= limits.maxQueueBytes;
   if (fits()) return { record, evicted: [], isKept: true };
   if (limits.drop === "refuse") return undefined;
-  if (limits.drop === "newest" || size > limits.maxQueueBytes)
-    return { record: { ...record, drops: { ...drops, full: drops.full + 1 } }, evicted: [], isKept: false };
+  if (limits.drop === "newest" || size > limits.maxQueueBytes) return withoutRoom(record);
   const evicted: number[] = [];
   let readUntil = head;
   for (; !fits() && head < record.tail; head++) {

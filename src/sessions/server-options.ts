@@ -15,8 +15,6 @@ import type { SessionStore } from "./store.js";
 export interface SessionNodeMessage {
   readonly topic: string;
   readonly data: Buffer;
-  /** Who published it. */
-  readonly sender: { readonly node: string };
   /** Of its publisher's trace, where somebody observes messages of this process. */
   readonly context?: Buffer | undefined;
 }
@@ -109,7 +107,7 @@ export type SessionServerEvent =
   | { readonly type: "session:removed"; readonly id: string; readonly reason: "ended" | "expired" }
   /** A client was not given the session that it asked for. */
   | { readonly type: "session:refused"; readonly id: string; readonly reason: string }
-  /** This server keeps what is published over the cluster from now on, and all nodes know of it; or it leaves it to another one. */
+  /** This server keeps what nodes publish from now on, and all nodes know of it; or it does so no longer. */
   | { readonly type: "topics:taken" }
   | { readonly type: "topics:left" }
   /** The node does not subscribe to a session's filter: what is published over the cluster does not reach the session by it. */

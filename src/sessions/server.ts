@@ -190,21 +190,20 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
 
   /** @internal Clients are sent away, and their sessions given back. */
   protected override onDrain(): Promise<void> {
-    return this.#stop(-1);
+    return this.#stop();
   }
 
-  /** @param limit ms until the cluster's messages are another server's, at most */
-  async #stop(limit: number): Promise<void> {
+  async #stop(): Promise<void> {
     for (const withdraw of this.#withdraw.splice(0)) withdraw();
     this.#connections.endAll("stopping");
-    await this.#bridge?.stop(limit).catch((error: unknown) => this.#storeFailed(error));
+    await this.#bridge?.stop().catch((error: unknown) => this.#storeFailed(error));
     // After all that was asked before.
     await this.#transactions.run(() => undefined).catch((error: unknown) => this.#storeFailed(error));
   }
 
   /** @internal */
   protected async onClose(linger: number): Promise<void> {
-    await this.#stop(linger);
+    await this.#stop();
     clearTimeout(this.#timer);
     this.#reader.stop();
     this.#subscription?.close();
@@ -235,7 +234,7 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
     this.#bridge = new Bridge(
       this.#transactions,
       this.#directory,
-      { node, prefix, server: this.#server, topics, isLost, hasOthers: () => this.#sweeper.hasOthers() },
+      { node, prefix, server: this.#server, topics, isLost },
       {
         kept: (owned) => {
           for (const { session, server } of owned) this.#wake(server, session);

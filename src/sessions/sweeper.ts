@@ -83,14 +83,6 @@ export class Sweeper {
     return monotonic() - since > timeout;
   };
 
-  /** Whether another server of the store runs, as far as is known. @throws StoreError */
-  async hasOthers(): Promise<boolean> {
-    const range = rangeOf(keys.server(""));
-    const entries = await this.#store.scan({ ...range, limit: MAX_SERVERS, maxBytes: SCAN_BYTES });
-    const servers = entries.map(({ key }) => lastPart(key));
-    return servers.some((server) => server !== this.#settings.server && !this.isLost(server));
-  }
-
   async #observe(): Promise<void> {
     const { server: self, timeout, monotonic } = this.#settings;
     const range = rangeOf(keys.server(""));

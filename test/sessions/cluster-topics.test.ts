@@ -4,16 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeAll, describe, expect, it } from "vitest";
 import { ClusterNode } from "../../src/cluster/index.js";
-import {
-  type BridgeHandle,
-  deliver,
-  handOverOf,
-  KeptBefore,
-  messageName,
-  offerBridge,
-  releaseBridge,
-  takeBridge,
-} from "../../src/sessions/bridge-rules.js";
+import { deliver, releaseBridge, takeBridge } from "../../src/sessions/bridge-rules.js";
 import { Directory } from "../../src/sessions/directory.js";
 import {
   MemorySessionStore,
@@ -143,7 +134,7 @@ describe("sessions on nodes", () => {
     expect((await one.server.sessions()).find(({ id }) => id === "kitchen")?.queued).toBe(0);
   });
 
-  it("keep it at the next server when the one that did it stops: nothing is lost meanwhile, and nothing kept twice", async () => {
+  it("keep it at the next server at once when the one that did it stops, and leave nothing in the store when the last one does", async () => {
     const [a, b, c] = (await nodes("a", "b", "c")) as [ClusterNode, ClusterNode, ClusterNode];
     const store = new MemorySessionStore();
     const one = await listen(a, store, { pollInterval: 60_000 });
@@ -151,38 +142,11 @@ describe("sessions on nodes", () => {
     const kitchen = client(two.endpoint, "kitchen");
     await kitchen.subscribe("orders/#");
     await publishUntilTaken(c, "orders/1");
+    await textsUntil(kitchen, "probe");
     const [taken, left] = [two.next("topics:taken"), one.next("topics:left")];
-    let isOver = false;
-    const closed = one.server.close().then(() => {
-      isOver = true;
-    });
-    const sent: string[] = ["probe"];
-    const publish = (): Promise<number> => {
-      sent.push(String(sent.length));
-      return c.publish("orders/2", sent.at(-1) as string);
-    };
-    while (!isOver) {
-      for (let i = 0; i < 10; i++) void publish();
-      await new Promise((resolve) => setImmediate(resolve));
-    }
-    await Promise.all([closed, taken, left]);
-    // All nodes know of it by now.
-    expect(await publish()).toBeGreaterThan(0);
-    await c.publish("orders/3", "end");
-    expect(await textsUntil(kitchen, "end")).toEqual([...sent, "end"]);
-    expect(two.server.stats().clusterKept).toBeGreaterThanOrEqual(2);
-  });
-
-  it("hand it over while they drain, and leave nothing in the store when the last one stops", async () => {
-    const [a, b, c] = (await nodes("a", "b", "c")) as [ClusterNode, ClusterNode, ClusterNode];
-    const store = new MemorySessionStore();
-    const one = await listen(a, store, { pollInterval: 60_000 });
-    const two = await listen(b, store, { pollInterval: 60_000 });
-    const kitchen = client(two.endpoint, "kitchen");
-    await kitchen.subscribe("orders/#");
-    const taken = two.next("topics:taken");
     await one.server.drain();
-    await Promise.all([taken, one.server.close()]);
+    await Promise.all([taken, left, one.server.close()]);
+    // All nodes know of it by now.
     expect(await c.publish("orders/1", "end")).toBeGreaterThan(0);
     expect(await textsUntil(kitchen, "end")).toEqual(["end"]);
     await two.server.close();
@@ -259,19 +223,15 @@ describe("the server that keeps the cluster's messages", () => {
       { server: "two", term: "2" },
     ];
     const never = (): boolean => false;
-    const ours = { state: "taken", kept: [] };
-    const others = { state: "other" };
-    expect(await one.run((view) => takeBridge(view, first, false, never))).toEqual(ours);
-    expect(await two.run((view) => takeBridge(view, second, false, never))).toEqual(others);
+    expect(await one.run((view) => takeBridge(view, first, never))).toBe(true);
+    expect(await two.run((view) => takeBridge(view, second, never))).toBe(false);
     const message = { topic: "t", data: Buffer.from("x") };
     const keep = (by: Transactions, of: typeof first, number: number) =>
       by.run((view) => deliver(view, of, directory, number, message, 0));
     expect(await keep(one, first, 1)).toEqual({ sessions: 1, owned: [{ session: "a", server: "s" }] });
     expect(await keep(one, first, 1)).toEqual({ sessions: 0, owned: [] });
     expect(await keep(two, second, 1)).toBeUndefined();
-    expect(await two.run((view) => takeBridge(view, second, false, (server) => server === "one"))).toEqual(
-      ours,
-    );
+    expect(await two.run((view) => takeBridge(view, second, (server) => server === "one"))).toBe(true);
     expect(await keep(one, first, 2)).toBeUndefined();
     expect(await keep(two, second, 1)).toMatchObject({ sessions: 1 });
     // A session that refuses has no room for a third: it drops it, and counts.
@@ -280,84 +240,9 @@ describe("the server that keeps the cluster's messages", () => {
       count: 2,
       drops: { full: 1, old: 0 },
     });
-    await one.run((view) => releaseBridge(view, first, never));
-    expect(await one.run((view) => takeBridge(view, first, false, never))).toEqual(others);
-    await two.run((view) => releaseBridge(view, second, never));
-    expect(await one.run((view) => takeBridge(view, first, false, never))).toEqual(ours);
-  });
-
-  it("hands over to one that is ready, which leaves out what was kept meanwhile", async () => {
-    const store = new MemorySessionStore();
-    const limits = { maxPending: 100, maxPendingBytes: 1_000_000 };
-    const all = new Transactions(store, limits);
-    const directory = new Directory(store);
-    const never = (): boolean => false;
-    const [one, two, three] = ["one", "two", "three"].map((server) => ({
-      server,
-      term: `of ${server}`,
-    })) as [BridgeHandle, BridgeHandle, BridgeHandle];
-    const take = (handle: BridgeHandle, isReady = false, isLost: (server: string) => boolean = never) =>
-      all.run((view) => takeBridge(view, handle, isReady, isLost));
-    let number = 0;
-    const keep = (handle: BridgeHandle, text: string) => {
-      const data = Buffer.from(text);
-      const message = { topic: "t", data, name: messageName("node", "t", data) };
-      number += 1;
-      return all.run((view) => deliver(view, handle, directory, number, message, 0));
-    };
-    const state = () => all.run((view) => handOverOf(view, one));
-    await take(one);
-    await keep(one, "before");
-    await all.run((view) => offerBridge(view, one));
-    expect(await state()).toBe("offered");
-    await keep(one, "a");
-    expect(await take(two)).toEqual({ state: "next" });
-    expect(await state()).toBe("accepted");
-    // One is the next at a time, until it is lost.
-    expect(await take(three)).toEqual({ state: "other" });
-    await keep(one, "b");
-    await take(two, true);
-    expect(await state()).toBe("ready");
-    expect(await keep(one, "a")).toBeDefined();
-    await all.run((view) => releaseBridge(view, one, never));
-    expect(await keep(one, "c")).toBeUndefined();
-    expect(await take(three)).toEqual({ state: "other" });
-    const outcome = await take(two, true);
-    if (outcome.state !== "taken") throw new Error(outcome.state);
-    const before = new KeptBefore(outcome.kept);
-    const wasKept = (text: string): boolean => before.take(messageName("node", "t", Buffer.from(text)));
-    expect(["before", "a", "b", "a", "a", "c"].map(wasKept)).toEqual([false, true, true, true, false, false]);
-    expect(before.size).toBe(0);
-    expect(await state()).toBe("over");
-  });
-
-  it("goes to another one where the next one stops or is lost before it is ready", async () => {
-    const store = new MemorySessionStore();
-    const all = new Transactions(store, { maxPending: 100, maxPendingBytes: 1_000_000 });
-    const never = (): boolean => false;
-    const isTwo = (server: string): boolean => server === "two";
-    const [one, two, three] = ["one", "two", "three"].map((server) => ({
-      server,
-      term: `of ${server}`,
-    })) as [BridgeHandle, BridgeHandle, BridgeHandle];
-    const take = (handle: BridgeHandle, isLost: (server: string) => boolean = never) =>
-      all.run((view) => takeBridge(view, handle, false, isLost));
-    await take(one);
-    await all.run((view) => offerBridge(view, one));
-    await take(two);
-    // It stops: its offer is open again.
-    await all.run((view) => releaseBridge(view, two, never));
-    expect(await take(three)).toEqual({ state: "next" });
-    await all.run((view) => releaseBridge(view, three, never));
-    await take(two);
-    // It is lost.
-    expect(await take(three, isTwo)).toEqual({ state: "next" });
-    await all.run((view) => releaseBridge(view, one, isTwo));
-    expect(await take(three)).toMatchObject({ state: "taken" });
-    // Nobody waits for it.
-    await all.run((view) => offerBridge(view, three));
-    await take(two);
-    await all.run((view) => releaseBridge(view, three, isTwo));
-    expect(await take(one)).toMatchObject({ state: "taken" });
+    await one.run((view) => releaseBridge(view, first));
+    expect(await one.run((view) => takeBridge(view, first, never))).toBe(false);
+    await two.run((view) => releaseBridge(view, second));
+    expect(await one.run((view) => takeBridge(view, first, never))).toBe(true);
   });
 });
