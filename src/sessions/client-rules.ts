@@ -42,7 +42,7 @@ export interface PublishRequest {
   readonly id: string;
   readonly topic: string;
   readonly data: Buffer;
-  /** Of a trace: for servers that take contexts. */
+  /** Of a trace. */
   readonly context?: Buffer | undefined;
 }
 
@@ -113,8 +113,6 @@ export class SessionClientRules {
   readonly #waiting = new RingBuffer<Publication>();
   readonly #requests = new Map<number, FilterRequest>();
   #nextRequest = 1;
-  /** Whether the server takes contexts of traces. */
-  #takesContexts = false;
   readonly #filters = new Set<string>();
   /** Messages that the program has, and those that it has acknowledged at or above the first of them. */
   readonly #held = new Set<number>();
@@ -376,9 +374,8 @@ export class SessionClientRules {
   }
 
   #opened(message: ServerMessage & { readonly kind: "opened" }, now: number): void {
-    const { isPresent, isContinued, takesContexts, published, count, life } = message;
+    const { isPresent, isContinued, published, count, life } = message;
     this.#state = "open";
-    this.#takesContexts = takesContexts;
     this.#due = now + this.#options.heartbeatInterval;
     if (life !== this.#life) {
       this.#life = life;
@@ -442,8 +439,7 @@ export class SessionClientRules {
     }
   }
 
-  #sendPublication({ number, id, topic, data, context: given }: Publication): void {
-    const context = this.#takesContexts ? given : undefined;
+  #sendPublication({ number, id, topic, data, context }: Publication): void {
     this.#effects.send({ kind: "publish", publication: { number, id, topic, data, context } });
   }
 

@@ -155,7 +155,6 @@ export class SessionClient
           drop,
           window,
           windowBytes,
-          contexts: true,
         },
       },
       this.#endpoints.length,

@@ -44,7 +44,6 @@ const VERSION = "SSN1";
 /** Flags of OPENED. */
 const PRESENT = 1;
 const CONTINUED = 2;
-const CONTEXTS = 4;
 /** Bytes of a number that may grow to 2^48. */
 const LONG = 6;
 const MAX_LONG = 2 ** 48 - 1;
@@ -73,8 +72,6 @@ export interface OpenRequest {
   /** Messages, and bytes of them, that the client takes without acknowledging one. */
   readonly window: number;
   readonly windowBytes: number;
-  /** Whether it takes contexts of traces with messages. */
-  readonly contexts: boolean;
 }
 
 /** What a client says. */
@@ -102,8 +99,6 @@ export type ServerMessage =
       readonly isPresent: boolean;
       /** It was opened by this instance before, and by nobody else since. */
       readonly isContinued: boolean;
-      /** The server takes contexts of traces with publications. */
-      readonly takesContexts: boolean;
       readonly published: number;
       readonly count: number;
       readonly life: string;
@@ -180,9 +175,8 @@ export function encodeClientMessage(message: ClientMessage): Buffer[] {
 export function encodeServerMessage(message: ServerMessage): Buffer[] {
   switch (message.kind) {
     case "opened": {
-      const { isPresent, isContinued, takesContexts, published, count, life } = message;
-      const flags =
-        (isPresent ? PRESENT : 0) | (isContinued ? CONTINUED : 0) | (takesContexts ? CONTEXTS : 0);
+      const { isPresent, isContinued, published, count, life } = message;
+      const flags = (isPresent ? PRESENT : 0) | (isContinued ? CONTINUED : 0);
       return [head(Kind.OPENED, [flags, 1], [published, LONG], [count, LONG]), Buffer.from(life)];
     }
     case "done":
@@ -287,7 +281,6 @@ export function decodeServerMessage(frames: readonly Buffer[]): ServerMessage {
         kind: "opened",
         isPresent: (flags & PRESENT) !== 0,
         isContinued: (flags & CONTINUED) !== 0,
-        takesContexts: (flags & CONTEXTS) !== 0,
         published,
         count,
         life: text(life),
@@ -378,7 +371,6 @@ function decodeOpen(frames: readonly Buffer[]): OpenRequest {
     again,
     window,
     windowBytes,
-    contexts,
   } = given;
   if (drop !== "oldest" && drop !== "newest" && drop !== "refuse") throw new ProtocolError("unknown policy");
   if (typeof instance !== "string" || !INSTANCE.test(instance)) throw new ProtocolError("no instance");
@@ -397,7 +389,6 @@ function decodeOpen(frames: readonly Buffer[]): OpenRequest {
     again: again === true,
     window: whole("window", window, 1, MAX_SETTLED),
     windowBytes: whole("windowBytes", windowBytes, 1, Number.MAX_SAFE_INTEGER),
-    contexts: contexts === true,
   };
 }
 

@@ -50,8 +50,6 @@ interface Connection {
   /** Messages below this number may have been delivered before. */
   mark: number;
   maxAge: number;
-  /** The client takes contexts of traces, and may send them. */
-  takesContexts: boolean;
   /** Drops that the client was sent. */
   drops: number;
   isReading: boolean;
@@ -234,7 +232,6 @@ export class SessionConnections {
       deliveries: new Deliveries({ messages: 0, bytes: 0 }, this.#inFlight, 0),
       mark: 0,
       maxAge: -1,
-      takesContexts: request.contexts,
       drops: 0,
       isReading: false,
       readAgain: false,
@@ -290,16 +287,7 @@ export class SessionConnections {
     );
     this.#open.set(id, connection);
     const { isPresent, isContinued, published, count, life } = record;
-    const takesContexts = true;
-    this.#send(connection, {
-      kind: "opened",
-      isPresent,
-      isContinued,
-      takesContexts,
-      published,
-      count,
-      life,
-    });
+    this.#send(connection, { kind: "opened", isPresent, isContinued, published, count, life });
     this.#effects.event({ type: "session:opened", id, isPresent });
     this.#look(connection, record);
   }
@@ -342,10 +330,7 @@ export class SessionConnections {
         break;
       }
       case "publish":
-        this.#publish(
-          connection,
-          connection.takesContexts ? message.publication : { ...message.publication, context: undefined },
-        );
+        this.#publish(connection, message.publication);
         break;
       case "settle":
         // One that acknowledges what it has not got costs the store nothing.
@@ -488,13 +473,9 @@ export class SessionConnections {
       deliveries.passed(number);
       return;
     }
-    const context = connection.takesContexts ? message.context : undefined;
-    deliveries.sent(number, messageSize(message) + (context?.length ?? 0));
+    deliveries.sent(number, messageSize(message) + (message.context?.length ?? 0));
     this.counts.delivered += 1;
-    this.#send(connection, {
-      kind: "message",
-      message: { ...message, number, redelivered: number < mark, context },
-    });
+    this.#send(connection, { kind: "message", message: { ...message, number, redelivered: number < mark } });
   }
 
   #close(connection: Connection, isEnd: boolean): void {

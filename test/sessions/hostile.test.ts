@@ -91,7 +91,6 @@ class Hostile {
       again: false,
       window: 8_192,
       windowBytes: 2 ** 50,
-      contexts: false,
       ...terms,
     };
     return this.send({ kind: "open", open });

@@ -21,7 +21,6 @@ const OPTIONS = {
     drop: "oldest",
     window: 1,
     windowBytes: 1,
-    contexts: false,
   },
 } as const;
 
@@ -58,11 +57,8 @@ function setUp(): {
 }
 
 function open(rules: SessionClientRules, now: number): void {
-  const [isPresent, isContinued, takesContexts] = [true, true, false];
-  rules.receive(
-    { kind: "opened", isPresent, isContinued, takesContexts, published: 0, count: 0, life: "l" },
-    now,
-  );
+  const [isPresent, isContinued] = [true, true];
+  rules.receive({ kind: "opened", isPresent, isContinued, published: 0, count: 0, life: "l" }, now);
 }
 
 it("waits longer each time before it opens a session again that ends as soon as it is open", () => {

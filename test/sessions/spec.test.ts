@@ -29,7 +29,6 @@ const SERVER: readonly ServerMessage[] = [
     kind: "opened",
     isPresent: true,
     isContinued: true,
-    takesContexts: true,
     published: 5,
     count: 2,
     life: "00ff",
@@ -80,7 +79,6 @@ const OPEN: OpenRequest = {
   again: false,
   window: 5,
   windowBytes: 50,
-  contexts: true,
 };
 
 describe("the wire form of sessions", () => {
@@ -143,7 +141,7 @@ describe("the wire form of sessions", () => {
   });
 
   it.each(
-    Object.keys(OPEN).filter((key) => !["id", "clean", "again", "contexts"].includes(key)),
+    Object.keys(OPEN).filter((key) => !["id", "clean", "again"].includes(key)),
   )("refuses OPEN with a bad %s", (key) => {
     const frames = encodeClientMessage({ kind: "open", open: { ...OPEN, [key]: null } });
     expect(() => decodeClientMessage(frames)).toThrow(expect.objectContaining({ code: "ERR_PROTOCOL" }));
