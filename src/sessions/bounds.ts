@@ -2,8 +2,9 @@
 
 /** Operations of one commit. */
 export const MAX_BATCH = 256;
-/** Keys that are read at once. */
-export const MAX_READ = 1_000;
+/** Keys that are read from the store at once, bytes of their values, and sessions in one message between servers. */
+export const PAGE = 500;
+export const PAGE_BYTES = 8_388_608;
 /** Commits of one batch until it is given up. */
 export const MAX_COMMIT_TRIES = 50;
 /** ms before a commit is tried again, by chance, doubling six times. */
@@ -27,11 +28,6 @@ export const EVICTED_AT_ONCE = 16;
 export const MAX_SETTLED = 8_192;
 /** Servers of one store. */
 export const MAX_SERVERS = 1_000;
-/** Sessions that a server looks at in one round of sweeping, and messages that it removes. */
-export const SWEPT_AT_ONCE = 500;
-export const REMOVED_AT_ONCE = 500;
-/** Sessions in one message between servers. */
-export const WOKEN_AT_ONCE = 500;
 /** Messages that are read for a client at once. */
 export const DELIVERED_AT_ONCE = 256;
 /** Bytes that a client may have without acknowledging them, however many clients there are. */
@@ -42,7 +38,5 @@ export const MAX_BRIDGED = 1_024;
 export const MAX_CLUSTER_TOPICS = 64;
 /** Bytes of a token. */
 export const MAX_TOKEN = 512;
-/** Messages that wait in the ROUTER for one client, at most: its window, and what is answered to its own. */
-export const SERVER_HIGH_WATER_MARK = 16_384;
-/** Messages that wait in a client's DEALER. */
-export const CLIENT_HIGH_WATER_MARK = 16_384;
+/** Messages that wait in the ROUTER for one client (its window, and the answers to its requests), or in a client's DEALER. */
+export const HIGH_WATER_MARK = 16_384;

@@ -11,37 +11,14 @@ import { randomBytes } from "node:crypto";
 import { matches } from "../cluster/messaging/topics.js";
 import { MAX_BRIDGED } from "./bounds.js";
 import * as rules from "./bridge-rules.js";
-import type { Directory } from "./directory.js";
-import type { Owned } from "./rules.js";
+import type { ServerContext } from "./server-context.js";
 import type { SessionNode, SessionNodeClient, SessionNodeMessage } from "./server-options.js";
-import type { Transactions } from "./transactions.js";
-
-export interface BridgeSettings {
-  readonly node: SessionNode;
-  /** The prefix of the servers' own messages. */
-  readonly prefix: string;
-  readonly server: string;
-  /** Topics that sessions may get, as filters. */
-  readonly topics: readonly string[];
-  readonly isLost: (server: string) => boolean;
-}
-
-/** What a bridge reports. */
-export interface BridgeEffects {
-  /** Sessions have a new message. */
-  kept(owned: readonly Owned[]): void;
-  /** This server keeps the cluster's messages from now on, or stopped doing so. */
-  changed(isHere: boolean): void;
-  /** The node does not take a filter. */
-  refused(filter: string, error: unknown): void;
-  storeFailed(error: unknown): void;
-}
 
 export class Bridge {
-  readonly #settings: BridgeSettings;
-  readonly #effects: BridgeEffects;
-  readonly #transactions: Transactions;
-  readonly #directory: Directory;
+  readonly #context: ServerContext;
+  readonly #node: SessionNode;
+  readonly #prefix: string;
+  readonly #isLost: (server: string) => boolean;
   readonly #signals: { close(): unknown }[] = [];
   readonly #subscriptions = new Map<string, { readonly ready: Promise<void>; close(): unknown }>();
   /** The client of the node while this server has the bridge: it gets each message once, however filters overlap. */
@@ -56,24 +33,23 @@ export class Bridge {
   kept = 0;
   lost = 0;
 
+  /** @param prefix of the topics of the servers' own messages */
   constructor(
-    transactions: Transactions,
-    directory: Directory,
-    settings: BridgeSettings,
-    effects: BridgeEffects,
+    context: ServerContext,
+    node: SessionNode,
+    prefix: string,
+    isLost: (server: string) => boolean,
   ) {
-    this.#transactions = transactions;
-    this.#directory = directory;
-    this.#settings = settings;
-    this.#effects = effects;
-    const { node, prefix } = settings;
-    const failed = (error: unknown): void => effects.storeFailed(error);
+    this.#context = context;
+    this.#node = node;
+    this.#prefix = prefix;
+    this.#isLost = isLost;
     this.#signals.push(
       node.subscribe(`${prefix}/filters`, () => {
-        if (this.#client !== undefined) this.#directory.refresh().catch(failed);
+        if (this.#client !== undefined) this.#refresh();
       }),
       node.subscribe(`${prefix}/bridge`, () => {
-        this.look().catch(failed);
+        this.look().catch(context.storeFailed);
       }),
     );
   }
@@ -88,21 +64,20 @@ export class Bridge {
 
   async #look(): Promise<void> {
     if (this.#isStopped) return;
-    const { server, isLost } = this.#settings;
+    const { server, directory, transactions } = this.#context;
     this.#handle ??= { server, term: randomBytes(8).toString("hex") };
     const handle = this.#handle;
-    const isTaken = await this.#transactions.run((view) => rules.takeBridge(view, handle, isLost));
+    const isTaken = await transactions.run((view) => rules.takeBridge(view, handle, this.#isLost));
     if (this.#isStopped) return;
     if (!isTaken) this.#end();
     else if (this.#client === undefined) await this.#begin();
-    else await this.#directory.refresh();
+    else await directory.refresh();
   }
 
   /** Filters of a session have changed at this server. */
   filtersChanged(): void {
-    if (this.#client !== undefined) {
-      this.#directory.refresh().catch((error: unknown) => this.#effects.storeFailed(error));
-    } else if (!this.#isSignalling) {
+    if (this.#client !== undefined) this.#refresh();
+    else if (!this.#isSignalling) {
       this.#isSignalling = true;
       setImmediate(() => {
         this.#isSignalling = false;
@@ -120,27 +95,28 @@ export class Bridge {
     this.#end();
     if (handle === undefined) return;
     // After the messages that have arrived.
-    await this.#transactions.run((view) => rules.releaseBridge(view, handle));
+    await this.#context.transactions.run((view) => rules.releaseBridge(view, handle));
     this.#signal("bridge");
   }
 
   /** Subscribes to the filters of all sessions. */
   async #begin(): Promise<void> {
     this.#next = 1;
-    const client = this.#settings.node.createClient();
+    const { directory, events } = this.#context;
+    const client = this.#node.createClient();
     this.#client = client;
-    this.#directory.onFilter = (filter, isThere) => {
+    directory.onFilter = (filter, isThere) => {
       if (isThere) this.#subscribe(filter);
       else this.#unsubscribe(filter);
     };
-    for (const filter of this.#directory.filters()) this.#subscribe(filter);
+    for (const filter of directory.filters()) this.#subscribe(filter);
     try {
-      await this.#directory.refresh();
+      await directory.refresh();
     } finally {
       // A node that does not answer in time is sent it again; its messages until then are missed.
       const all = Array.from(this.#subscriptions.values(), ({ ready }) => ready);
       void Promise.allSettled(all).then(() => {
-        if (this.#client === client) this.#effects.changed(true);
+        if (this.#client === client) events.emit({ type: "topics:taken" });
       });
     }
   }
@@ -150,10 +126,14 @@ export class Bridge {
     this.#handle = undefined;
     if (client === undefined) return;
     this.#client = undefined;
-    this.#directory.onFilter = () => undefined;
+    this.#context.directory.onFilter = () => undefined;
     this.#subscriptions.clear();
     void client.close();
-    this.#effects.changed(false);
+    this.#context.events.emit({ type: "topics:left" });
+  }
+
+  #refresh(): void {
+    this.#context.directory.refresh().catch(this.#context.storeFailed);
   }
 
   #subscribe(filter: string): void {
@@ -163,7 +143,7 @@ export class Bridge {
       const subscription = this.#client?.subscribe(filter, (message) => this.#onMessage(message));
       if (subscription !== undefined) this.#subscriptions.set(filter, subscription);
     } catch (error) {
-      this.#effects.refused(filter, error);
+      this.#context.events.emit({ type: "topics:refused", filter, error });
     }
   }
 
@@ -174,39 +154,39 @@ export class Bridge {
 
   /** @returns when this message is kept, if many are waiting: its link waits for that */
   #onMessage({ topic, data: given, context: trace }: SessionNodeMessage): void | Promise<void> {
+    const { directory, settings, storeFailed, transactions, wake } = this.#context;
     const handle = this.#handle;
-    if (handle === undefined || !this.#settings.topics.some((filter) => matches(filter, topic))) return;
+    if (handle === undefined || !settings.clusterTopics.some((filter) => matches(filter, topic))) return;
     // Copies: a view would keep the whole chunk that it arrived in.
     const data = Buffer.from(given);
     const context = trace === undefined ? undefined : Buffer.from(trace);
     const number = this.#next++;
     this.#waiting += 1;
-    const done = this.#transactions
+    const done = transactions
       .run(
-        (view) => rules.deliver(view, handle, this.#directory, number, { topic, data, context }, Date.now()),
+        (view) => rules.deliver(view, handle, directory, number, { topic, data, context }, Date.now()),
         data.length + (context?.length ?? 0),
       )
       .then(
         (outcome) => {
           if (outcome !== undefined) {
             this.kept += outcome.sessions;
-            this.#effects.kept(outcome.owned);
+            for (const { session, server } of outcome.owned) wake(server, session);
           } else if (this.#handle === handle) this.#end();
         },
         (error: unknown) => {
           this.lost += 1;
-          this.#effects.storeFailed(error);
+          storeFailed(error);
         },
       )
       .finally(() => {
         this.#waiting -= 1;
       });
-    return this.#waiting < MAX_BRIDGED && this.#transactions.hasRoom ? undefined : done;
+    return this.#waiting < MAX_BRIDGED && transactions.hasRoom ? undefined : done;
   }
 
   #signal(what: "filters" | "bridge"): void {
-    const { node, prefix } = this.#settings;
     // The other servers' polls make up for a lost signal.
-    node.publish(`${prefix}/${what}`, "", { self: false }).catch(() => undefined);
+    this.#node.publish(`${this.#prefix}/${what}`, "", { self: false }).catch(() => undefined);
   }
 }

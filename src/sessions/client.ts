@@ -30,7 +30,7 @@ import { Driver, type PatternWaitOptions } from "../patterns/kit/driver.js";
 import { EndpointList, type PatternEndpoints } from "../patterns/kit/endpoint-list.js";
 import { CLOSE_LINGER, checkKeys, checkOptions } from "../patterns/kit/options.js";
 import { Dealer } from "../sockets/request-reply.js";
-import { CLIENT_HIGH_WATER_MARK, MAX_MESSAGE_ID } from "./bounds.js";
+import { HIGH_WATER_MARK, MAX_MESSAGE_ID } from "./bounds.js";
 import {
   clientSettings,
   PUBLISH_OPTIONS,
@@ -433,8 +433,8 @@ export class SessionClient
   #makeSocket(): Dealer {
     return new Dealer({
       linger: CLOSE_LINGER,
-      sendHighWaterMark: CLIENT_HIGH_WATER_MARK,
-      receiveHighWaterMark: CLIENT_HIGH_WATER_MARK,
+      sendHighWaterMark: HIGH_WATER_MARK,
+      receiveHighWaterMark: HIGH_WATER_MARK,
       ...this.#settings.socketOptions,
     });
   }

@@ -3,13 +3,10 @@
 import { SubscriptionTable } from "../cluster/messaging/subscription-table.js";
 import { matches } from "../cluster/messaging/topics.js";
 import { InvalidStateError } from "../core/errors.js";
-import { KEPT_CHANGES, MAX_READ } from "./bounds.js";
+import { KEPT_CHANGES, PAGE, PAGE_BYTES } from "./bounds.js";
 import { after, decodeJson, keys, lastPart, rangeOf } from "./records.js";
 import type { SubscriptionDirectory } from "./rules.js";
 import type { SessionStore } from "./store.js";
-
-/** Bytes of filters that are read at once. */
-const SCAN_BYTES = 4_194_304;
 
 export class Directory implements SubscriptionDirectory {
   readonly #store: SessionStore;
@@ -84,7 +81,7 @@ export class Directory implements SubscriptionDirectory {
     const gone = new Set(this.#filters.keys());
     const range = rangeOf(keys.filters(""));
     for (let { from } = range; ; ) {
-      const entries = await this.#store.scan({ from, to: range.to, limit: MAX_READ, maxBytes: SCAN_BYTES });
+      const entries = await this.#store.scan({ from, to: range.to, limit: PAGE, maxBytes: PAGE_BYTES });
       for (const { key, value } of entries) {
         const id = lastPart(key);
         gone.delete(id);
@@ -99,8 +96,8 @@ export class Directory implements SubscriptionDirectory {
 
   async #readMany(wanted: readonly string[]): Promise<(Buffer | undefined)[]> {
     const values: (Buffer | undefined)[] = [];
-    for (let at = 0; at < wanted.length; at += MAX_READ) {
-      for (const each of await this.#store.read(wanted.slice(at, at + MAX_READ))) values.push(each?.value);
+    for (let at = 0; at < wanted.length; at += PAGE) {
+      for (const each of await this.#store.read(wanted.slice(at, at + PAGE))) values.push(each?.value);
     }
     return values;
   }

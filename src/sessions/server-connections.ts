@@ -1,9 +1,9 @@
 /**
- * The clients of a server of sessions: what each asks, and what it is sent.
+ * The clients of a server of sessions: their requests, and what they are sent.
  *
  *            OPEN                 the store has it               CLOSE                  done
  *   (none) ---------> opening -------------------------> open ----------> closing ------------> ended
- *                        |  refused                       |  taken, gone, invalid, its connection's end, stopping
+ *                        |  refused                       |  taken, gone, invalid, disconnected, stopping
  *                        +--------------------------------+-----------------------------------> ended
  */
 import { randomBytes } from "node:crypto";
@@ -14,14 +14,17 @@ import {
   type MessageProcessOperation,
   startMessageProcess,
 } from "../core/message-operations.js";
+import { CLOSE_LINGER } from "../patterns/kit/options.js";
+import { RouterReader } from "../patterns/kit/router-reader.js";
 import { StoreError } from "../patterns/kit/store/error.js";
-import { DELIVERED_AT_ONCE, WOKEN_AT_ONCE } from "./bounds.js";
+import { Router } from "../sockets/request-reply.js";
+import { DELIVERED_AT_ONCE, HIGH_WATER_MARK, PAGE } from "./bounds.js";
 import { Deliveries, InFlightBytes } from "./deliveries.js";
-import type { Directory } from "./directory.js";
 import { SessionError, type SessionFailure } from "./error.js";
 import {
   type ClientMessage,
   decodeClientMessage,
+  encodeServerMessage,
   type OpenRequest,
   Refused,
   type ServerMessage,
@@ -36,14 +39,14 @@ import {
   type SessionRecord,
 } from "./records.js";
 import * as rules from "./rules.js";
-import type { SessionServerEvent, SessionServerSettings } from "./server-options.js";
-import type { Operation, Transactions } from "./transactions.js";
+import type { ServerContext } from "./server-context.js";
+import type { Operation } from "./transactions.js";
 
 /** A client's connection. */
 interface Connection {
   readonly peer: Buffer;
   readonly id: string;
-  /** `closing`: what came before its CLOSE is still done; `ended`: nothing is. */
+  /** While `closing`, operations that came before its CLOSE are still done. */
   state: "opening" | "open" | "closing" | "ended";
   handle: rules.SessionHandle;
   deliveries: Deliveries;
@@ -53,68 +56,61 @@ interface Connection {
   /** Drops that the client was sent. */
   drops: number;
   isReading: boolean;
-  /** There may be messages that the reading under way does not see. */
+  /** There may be messages that the current read does not see. */
   readAgain: boolean;
   isSettling: boolean;
 }
 
-/** What becomes of an operation of a client. */
+/** An operation of a client, and what follows it. */
 interface ClientOperation<T> {
+  readonly run: Operation<T>;
   done(result: T): void;
   refused(error: SessionError): void;
-  /** Runs in its place where the store has no room. Default: it is refused as `full`. */
+  /** Runs instead if the store is full. Default: the operation is refused as `full`. */
   readonly whenFull?: Operation<T>;
+  readonly bytes?: number;
+  /** Ends with it. */
+  readonly observed?: MessageProcessOperation | undefined;
 }
 
 const STORE_FULL = "The store of the sessions has no room.";
 /** Reasons that end a call, and not its connection. */
 const REFUSALS: ReadonlySet<SessionFailure> = new Set(["too-large", "full"]);
 
-/** What the connections need of their server. */
-export interface ConnectionsEffects {
-  /** @returns whether the client is there and takes it */
-  send(peer: Buffer, message: ServerMessage): boolean;
-  event(event: SessionServerEvent): void;
-  /** A session has something new. @param server that has its client, this one perhaps */
-  wake(server: string, session: string): void;
-  /** Sessions have other filters than before. */
-  filtersChanged(): void;
-  storeFailed(error: unknown): void;
-  /** There may be room for what clients ask. */
-  resume(): void;
-  isStopping(): boolean;
-  isClosed(): boolean;
-}
+/** The ROUTER leaves a client that is silent. */
+const PEER_HEARTBEATS = { heartbeatInterval: 2_000, heartbeatTimeout: 6_000 } as const;
 
 /** The connections of a server's clients. */
 export class SessionConnections {
   readonly counts = { published: 0, delivered: 0, acknowledged: 0, duplicates: 0 };
-  readonly #settings: SessionServerSettings;
-  readonly #server: string;
-  readonly #transactions: Transactions;
-  readonly #directory: Directory;
-  readonly #effects: ConnectionsEffects;
+  readonly #context: ServerContext;
+  readonly #socket: Router;
+  readonly #reader: RouterReader;
   readonly #inFlight: InFlightBytes;
-  /** By routing id, and those that are open by the id of their session. */
+  /** By routing id; and those that are open, by the id of their session. */
   readonly #connections = new Map<string, Connection>();
   readonly #open = new Map<string, Connection>();
-  /** Sessions that could not be given back while the store failed. */
-  readonly #kept: { readonly handle: rules.SessionHandle; readonly sent: number }[] = [];
+  /** Sessions that could not be released because the store failed. */
+  readonly #unreleased: { readonly handle: rules.SessionHandle; readonly sent: number }[] = [];
+  #isStopping = false;
 
-  /** @param server the id of this one */
-  constructor(
-    settings: SessionServerSettings,
-    server: string,
-    transactions: Transactions,
-    directory: Directory,
-    effects: ConnectionsEffects,
-  ) {
-    this.#settings = settings;
-    this.#server = server;
-    this.#transactions = transactions;
-    this.#directory = directory;
-    this.#effects = effects;
+  constructor(context: ServerContext) {
+    const { settings, transactions } = context;
+    this.#context = context;
     this.#inFlight = new InFlightBytes(settings.maxInFlightBytes, () => this.#open.size);
+    this.#socket = new Router({
+      linger: CLOSE_LINGER,
+      sendHighWaterMark: HIGH_WATER_MARK,
+      ...PEER_HEARTBEATS,
+      ...settings.socketOptions,
+      mandatory: true,
+    });
+    this.#reader = new RouterReader(this.#socket, {
+      room: () => (transactions.hasRoom ? Number.POSITIVE_INFINITY : 0),
+      message: (frames) => this.#onMessage(frames),
+      left: (peer) => this.#onLeft(peer),
+      afterBatch: () => undefined,
+    });
   }
 
   /** Clients that have their sessions here. */
@@ -122,9 +118,13 @@ export class SessionConnections {
     return this.#open.size;
   }
 
-  /** Bytes that clients have without having acknowledged them. */
+  /** Bytes of messages that clients have not acknowledged. */
   get inFlightBytes(): number {
     return this.#inFlight.used;
+  }
+
+  bind(endpoint: string): Promise<string> {
+    return this.#socket.bind(endpoint);
   }
 
   /** There may be messages for a session, if its client is here. */
@@ -133,33 +133,41 @@ export class SessionConnections {
     if (connection !== undefined) void this.#deliver(connection);
   }
 
-  /** Compares those of these sessions that are here to what the store has of them. @throws StoreError */
-  look(sessions: readonly string[]): Promise<void> {
+  /** Compares the connections of some sessions to the store. @throws StoreError */
+  check(sessions: readonly string[]): Promise<void> {
     return this.#check(sessions.flatMap((id) => this.#open.get(id) ?? []));
   }
 
-  /** The same of all; and gives sessions back that could not be before. @throws StoreError */
-  async lookAtAll(): Promise<void> {
-    for (const { handle, sent } of this.#kept.splice(0)) this.#detach(handle, sent);
+  /** Compares all connections to the store, and releases sessions that could not be released before. @throws StoreError */
+  async checkAll(): Promise<void> {
+    for (const { handle, sent } of this.#unreleased.splice(0)) this.#release(handle, sent);
     await this.#check([...this.#open.values()]);
   }
 
-  /** Sends all clients away. */
-  endAll(reason: SessionFailure): void {
-    for (const connection of [...this.#connections.values()]) this.#end(connection, reason);
+  /** Sends all clients to another server; from now on no session is opened. */
+  endAll(): void {
+    this.#isStopping = true;
+    for (const connection of [...this.#connections.values()]) this.#end(connection, "stopping");
   }
 
-  /** Compares connections to what the store has of their sessions. */
+  stopReading(): void {
+    this.#reader.stop();
+  }
+
+  close(linger: number): Promise<void> {
+    return this.#socket.close({ linger });
+  }
+
   async #check(connections: readonly Connection[]): Promise<void> {
-    for (let at = 0; at < connections.length; at += WOKEN_AT_ONCE) {
-      const some = connections.slice(at, at + WOKEN_AT_ONCE);
-      const values = await this.#settings.store.read(some.map(({ id }) => keys.session(id)));
+    for (let at = 0; at < connections.length; at += PAGE) {
+      const some = connections.slice(at, at + PAGE);
+      const values = await this.#context.settings.store.read(some.map(({ id }) => keys.session(id)));
       for (const [i, connection] of some.entries()) {
         if (connection.state !== "open") continue;
         const bytes = values[i]?.value;
         const record = bytes === undefined ? undefined : (decodeJson(connection.id, bytes) as SessionRecord);
         if (record === undefined || record.life !== connection.handle.life) this.#end(connection, "gone");
-        // A reading that began before this connection was made may have been slow.
+        // An older record was read before this connection was made.
         else if (record.epoch > connection.handle.epoch) this.#end(connection, "taken");
         else if (record.epoch === connection.handle.epoch && record.owner === undefined)
           this.#end(connection, "unavailable");
@@ -168,7 +176,6 @@ export class SessionConnections {
     }
   }
 
-  /** There may be something new for a client. */
   #look(connection: Connection, record: SessionRecord): void {
     this.#reportDrops(connection, record);
     if (record.tail > connection.deliveries.next) void this.#deliver(connection);
@@ -181,8 +188,7 @@ export class SessionConnections {
     this.#send(connection, { kind: "dropped", drops: total, unreported: total - reported, old: drops.old });
   }
 
-  /** What a client sent, its routing id first. */
-  onMessage(frames: Buffer[]): void {
+  #onMessage(frames: Buffer[]): void {
     const [peer, ...rest] = frames as [Buffer, ...Buffer[]];
     const name = peer.toString("latin1");
     const connection = this.#connections.get(name);
@@ -194,33 +200,34 @@ export class SessionConnections {
       this.#invalid(peer, connection, error.message);
       return;
     }
-    if (message.kind === "ping") this.#effects.send(peer, { kind: "pong" });
+    if (message.kind === "ping") this.#sendTo(peer, { kind: "pong" });
     else if (message.kind === "open") {
       if (connection !== undefined) this.#invalid(peer, connection, "a connection has one session");
       else void this.#openSession(peer, message.open);
     } else if (connection === undefined) {
-      // This server has not known it from before its own start.
-      this.#refuse(peer, this.#effects.isStopping() ? "stopping" : "unavailable");
+      // It was connected to this endpoint before this server started.
+      this.#refuse(peer, this.#isStopping ? "stopping" : "unavailable");
     } else if (connection.state === "opening") this.#invalid(peer, connection, "the session is not open yet");
     else if (connection.state === "open") this.#handle(connection, message);
   }
 
   #invalid(peer: Buffer, connection: Connection | undefined, reason: string): void {
-    this.#effects.event({ type: "message:invalid", reason });
+    this.#context.events.emit({ type: "message:invalid", reason });
     if (connection === undefined) this.#refuse(peer, "invalid", reason);
     else this.#end(connection, "invalid", reason);
   }
 
   async #openSession(peer: Buffer, request: OpenRequest): Promise<void> {
-    const { authorize, maxConnections } = this.#settings;
+    const { events, settings, transactions, server } = this.#context;
+    const { authorize, maxConnections } = settings;
     const { id, token } = request;
-    if (this.#effects.isStopping()) {
+    if (this.#isStopping) {
       this.#refuse(peer, "stopping");
       return;
     }
     if (this.#connections.size >= maxConnections) {
       const reason = `There are ${maxConnections} connections`;
-      this.#effects.event({ type: "session:refused", id, reason });
+      events.emit({ type: "session:refused", id, reason });
       this.#refuse(peer, "unavailable", reason);
       return;
     }
@@ -238,30 +245,31 @@ export class SessionConnections {
       isSettling: false,
     };
     this.#connections.set(peer.toString("latin1"), connection);
+    let reason = "authorize";
+    let isAllowed = authorize === undefined;
     try {
-      if (authorize !== undefined && (await authorize({ id, token })) !== true) {
-        this.#effects.event({ type: "session:refused", id, reason: "authorize" });
-        this.#end(connection, "refused");
-        return;
-      }
+      isAllowed ||= (await authorize?.({ id, token })) === true;
     } catch (error) {
-      this.#effects.event({ type: "session:refused", id, reason: String(error) });
+      reason = String(error);
+    }
+    if (!isAllowed) {
+      events.emit({ type: "session:refused", id, reason });
       this.#end(connection, "refused");
       return;
     }
-    const owner = { server: this.#server, connection: randomBytes(8).toString("hex") };
+    const owner = { server, connection: randomBytes(8).toString("hex") };
     const life = randomBytes(8).toString("hex");
     const terms = this.#terms(request);
     try {
-      const opened = await this.#transactions.run((view) => {
-        // The client has gone meanwhile: the session stays where it is.
+      const opened = await transactions.run((view) => {
+        // If the client has gone meanwhile, the session keeps its owner.
         if (connection.state === "ended") throw new SessionError("unavailable");
-        return rules.open(view, id, owner, terms, life, this.#settings, Date.now());
+        return rules.open(view, id, owner, terms, life, settings, Date.now());
       });
       this.#onOpened(connection, request, opened);
     } catch (error) {
       if (error instanceof SessionError && connection.state !== "ended")
-        this.#effects.event({ type: "session:refused", id, reason: error.message });
+        events.emit({ type: "session:refused", id, reason: error.message });
       this.#failed(connection, error);
     }
   }
@@ -271,12 +279,12 @@ export class SessionConnections {
     const { id } = connection;
     connection.handle = { id, life: record.life, epoch: record.epoch };
     if (connection.state === "ended") {
-      this.#detach(connection.handle, 0);
+      this.#release(connection.handle, 0);
       return;
     }
     const before = this.#open.get(id);
     if (before !== undefined) this.#end(before, "taken");
-    else if (previous !== undefined) this.#effects.wake(previous.server, id);
+    else if (previous !== undefined) this.#context.wake(previous.server, id);
     connection.state = "open";
     connection.mark = record.mark;
     connection.maxAge = record.limits.maxAge;
@@ -288,12 +296,12 @@ export class SessionConnections {
     this.#open.set(id, connection);
     const { isPresent, isContinued, published, count, life } = record;
     this.#send(connection, { kind: "opened", isPresent, isContinued, published, count, life });
-    this.#effects.event({ type: "session:opened", id, isPresent });
+    this.#context.events.emit({ type: "session:opened", id, isPresent });
     this.#look(connection, record);
   }
 
   #terms(request: OpenRequest): rules.SessionTerms {
-    const { maxQueue, maxQueueBytes, maxExpiry } = this.#settings;
+    const { maxQueue, maxQueueBytes, maxExpiry } = this.#context.settings;
     const { instance, attempt, clean, again, maxAge, drop } = request;
     return {
       instance,
@@ -316,24 +324,22 @@ export class SessionConnections {
       case "unsubscribe": {
         const { request, filters } = message;
         const [added, removed] = message.kind === "subscribe" ? [filters, []] : [[], filters];
-        this.#run(
-          connection,
-          (view) => rules.changeFilters(view, connection.handle, added, removed, this.#settings),
-          {
-            done: () => {
-              this.#effects.filtersChanged();
-              this.#send(connection, { kind: "done", request });
-            },
-            refused: (error) => this.#sendRefused(connection, Refused.REQUEST, request, error),
+        const { settings, filtersChanged } = this.#context;
+        this.#run(connection, {
+          run: (view) => rules.changeFilters(view, connection.handle, added, removed, settings),
+          done: () => {
+            filtersChanged();
+            this.#send(connection, { kind: "done", request });
           },
-        );
+          refused: (error) => this.#sendRefused(connection, Refused.REQUEST, request, error),
+        });
         break;
       }
       case "publish":
         this.#publish(connection, message.publication);
         break;
       case "settle":
-        // One that acknowledges what it has not got costs the store nothing.
+        // Acknowledging messages that were not sent costs the store nothing.
         if (!connection.deliveries.settle(message.low, message.numbers)) break;
         void this.#settle(connection);
         if (connection.deliveries.room > 0) void this.#deliver(connection);
@@ -350,66 +356,58 @@ export class SessionConnections {
 
   #publish(connection: Connection, publication: rules.Publication): void {
     const { number, data, context } = publication;
+    const { handle } = connection;
+    const { directory, wake } = this.#context;
     const observed = observedPublication(connection.id, publication);
-    this.#run(
-      connection,
-      (view) => rules.publish(view, connection.handle, this.#directory, publication, Date.now()),
-      {
-        done: ({ isDuplicate, refusedBy, sessions, owned }) => {
-          this.counts.published += sessions;
-          if (isDuplicate) this.counts.duplicates += 1;
-          for (const { session, server } of owned) this.#effects.wake(server, session);
-          if (refusedBy === undefined)
-            this.#send(connection, { kind: "published", number, isDuplicate, sessions });
-          else {
-            const error = new SessionError(
-              "full",
-              refusedBy === "" ? STORE_FULL : `The session ${refusedBy} has no room`,
-            );
-            observed?.end(error);
-            this.#sendRefused(connection, Refused.PUBLICATION, number, error);
-          }
-        },
-        refused: (error) => this.#sendRefused(connection, Refused.PUBLICATION, number, error),
-        whenFull: (view) => rules.refusePublication(view, connection.handle, number),
+    this.#run(connection, {
+      run: (view) => rules.publish(view, handle, directory, publication, Date.now()),
+      done: ({ isDuplicate, refusedBy, sessions, owned }) => {
+        this.counts.published += sessions;
+        if (isDuplicate) this.counts.duplicates += 1;
+        for (const { session, server } of owned) wake(server, session);
+        if (refusedBy === undefined) {
+          this.#send(connection, { kind: "published", number, isDuplicate, sessions });
+          return;
+        }
+        const text = refusedBy === "" ? STORE_FULL : `The session ${refusedBy} has no room`;
+        const error = new SessionError("full", text);
+        observed?.end(error);
+        this.#sendRefused(connection, Refused.PUBLICATION, number, error);
       },
-      data.length + (context?.length ?? 0),
+      refused: (error) => this.#sendRefused(connection, Refused.PUBLICATION, number, error),
+      whenFull: (view) => rules.refusePublication(view, handle, number),
+      bytes: data.length + (context?.length ?? 0),
       observed,
-    );
+    });
   }
 
-  /** An operation of a client, unless its connection has ended by then. @param observed ends with it */
-  #run<T>(
-    connection: Connection,
-    operation: Operation<T>,
-    effects: ClientOperation<T>,
-    size = 0,
-    observed?: MessageProcessOperation,
-  ): void {
+  /** Runs an operation unless its connection has ended by then. */
+  #run<T>(connection: Connection, operation: ClientOperation<T>): void {
+    const { run, bytes, observed } = operation;
     const unlessEnded =
-      (run: Operation<T>): Operation<T> =>
+      (each: Operation<T>): Operation<T> =>
       (view) => {
         if (connection.state === "ended") throw new SessionError("unavailable");
-        return run(view);
+        return each(view);
       };
     const whenFull = (error: StoreError): Operation<T> => {
-      this.#effects.storeFailed(error);
-      return unlessEnded(effects.whenFull ?? refuseAsFull);
+      this.#context.storeFailed(error);
+      return unlessEnded(operation.whenFull ?? refuseAsFull);
     };
-    this.#transactions
-      .run(unlessEnded(operation), size, whenFull)
+    this.#context.transactions
+      .run(unlessEnded(run), bytes, whenFull)
       .then(
         (result) => {
-          effects.done(result);
+          operation.done(result);
           observed?.end();
         },
         (error: unknown) => {
           observed?.end(error);
-          if (error instanceof SessionError && REFUSALS.has(error.reason)) effects.refused(error);
+          if (error instanceof SessionError && REFUSALS.has(error.reason)) operation.refused(error);
           else this.#failed(connection, error);
         },
       )
-      .finally(() => this.#effects.resume());
+      .finally(() => this.#reader.resume());
   }
 
   async #settle(connection: Connection): Promise<void> {
@@ -418,7 +416,7 @@ export class SessionConnections {
     try {
       while (connection.state === "open" && connection.deliveries.hasProgress) {
         const progress = connection.deliveries.progress();
-        const record = await this.#transactions.run((view) => {
+        const record = await this.#context.transactions.run((view) => {
           if (connection.state === "ended") throw new SessionError("unavailable");
           return rules.settle(view, connection.handle, progress);
         });
@@ -429,7 +427,7 @@ export class SessionConnections {
       this.#failed(connection, error);
     } finally {
       connection.isSettling = false;
-      this.#effects.resume();
+      this.#reader.resume();
     }
   }
 
@@ -446,7 +444,7 @@ export class SessionConnections {
         while (connection.state === "open" && deliveries.room > 0) {
           const from = keys.message(id, life, deliveries.next);
           const limit = Math.min(deliveries.room, DELIVERED_AT_ONCE);
-          const entries = await this.#settings.store.scan({
+          const entries = await this.#context.settings.store.scan({
             from,
             to,
             limit,
@@ -481,56 +479,52 @@ export class SessionConnections {
   #close(connection: Connection, isEnd: boolean): void {
     const { handle, deliveries, id } = connection;
     const progress = deliveries.progress();
-    const operation = this.#transactions.run((view) =>
-      rules.close(view, handle, progress, isEnd, Date.now()),
-    );
+    const { events, transactions } = this.#context;
+    const operation = transactions.run((view) => rules.close(view, handle, progress, isEnd, Date.now()));
     connection.state = "closing";
     operation.then(
       () => {
         if (connection.state === "ended") return;
         this.#forget(connection);
-        this.#effects.send(connection.peer, { kind: "done", request: 0 });
-        this.#effects.event({ type: "session:closed", id, reason: "closed" });
-        if (isEnd) this.#effects.event({ type: "session:removed", id, reason: "ended" });
+        this.#sendTo(connection.peer, { kind: "done", request: 0 });
+        events.emit({ type: "session:closed", id, reason: "closed" });
+        if (isEnd) events.emit({ type: "session:removed", id, reason: "ended" });
       },
       (error: unknown) => {
         this.#failed(connection, error);
-        this.#kept.push({ handle, sent: progress.sent });
+        this.#unreleased.push({ handle, sent: progress.sent });
       },
     );
   }
 
-  /** A client's connection has ended. */
-  onLeft(peer: Buffer): void {
+  #onLeft(peer: Buffer): void {
     const connection = this.#connections.get(peer.toString("latin1"));
     if (connection === undefined) return;
     const wasOpen = connection.state === "open";
     this.#forget(connection);
     if (!wasOpen) return;
-    this.#detach(connection.handle, connection.deliveries.next);
-    this.#effects.event({ type: "session:closed", id: connection.id, reason: "left" });
+    this.#release(connection.handle, connection.deliveries.next);
+    this.#context.events.emit({ type: "session:closed", id: connection.id, reason: "left" });
   }
 
-  /** An operation of a connection has failed. */
   #failed(connection: Connection, error: unknown): void {
     if (connection.state === "ended") return;
     if (error instanceof SessionError) this.#end(connection, error.reason, error.message);
     else {
-      this.#effects.storeFailed(error);
+      this.#context.storeFailed(error);
       if (error instanceof StoreError && error.reason === "full") this.#end(connection, "full", STORE_FULL);
       else this.#end(connection, "unavailable");
     }
   }
 
-  /** Ends a connection, and says why. */
   #end(connection: Connection, reason: SessionFailure, text?: string): void {
     if (connection.state === "ended") return;
     const wasOpen = connection.state === "open";
     this.#forget(connection);
     this.#refuse(connection.peer, reason, text);
     if (!wasOpen) return;
-    if (reason !== "taken" && reason !== "gone") this.#detach(connection.handle, connection.deliveries.next);
-    this.#effects.event({ type: "session:closed", id: connection.id, reason });
+    if (reason !== "taken" && reason !== "gone") this.#release(connection.handle, connection.deliveries.next);
+    this.#context.events.emit({ type: "session:closed", id: connection.id, reason });
   }
 
   #forget(connection: Connection): void {
@@ -540,13 +534,12 @@ export class SessionConnections {
     if (this.#open.get(connection.id) === connection) this.#open.delete(connection.id);
   }
 
-  /** Gives a session back. */
-  #detach(handle: rules.SessionHandle, sent: number): void {
-    this.#transactions
+  #release(handle: rules.SessionHandle, sent: number): void {
+    this.#context.transactions
       .run((view) => rules.detach(view, handle, sent, Date.now()))
       .catch((error: unknown) => {
-        this.#effects.storeFailed(error);
-        if (!this.#effects.isClosed()) this.#kept.push({ handle, sent });
+        this.#context.storeFailed(error);
+        this.#unreleased.push({ handle, sent });
       });
   }
 
@@ -554,14 +547,19 @@ export class SessionConnections {
     this.#send(connection, { kind: "refused", what, number, reason: error.reason, text: error.message });
   }
 
-  /** A client that does not take what its window allows is lost. */
   #send(connection: Connection, message: ServerMessage): void {
     if (connection.state === "ended") return;
-    if (!this.#effects.send(connection.peer, message)) this.onLeft(connection.peer);
+    // A client that does not read what its window allows is lost.
+    if (!this.#sendTo(connection.peer, message)) this.#onLeft(connection.peer);
   }
 
   #refuse(peer: Buffer, reason: SessionFailure, text = ""): void {
-    this.#effects.send(peer, { kind: "ended", reason, text });
+    this.#sendTo(peer, { kind: "ended", reason, text });
+  }
+
+  /** @returns whether the client is connected, and its queue has room */
+  #sendTo(peer: Buffer, message: ServerMessage): boolean {
+    return this.#socket.tryDeliver([peer, ...encodeServerMessage(message)]) === "sent";
   }
 }
 
@@ -569,7 +567,7 @@ function refuseAsFull(): never {
   throw new SessionError("full", STORE_FULL);
 }
 
-/** @returns `undefined`: nobody observes it */
+/** @returns `undefined` if no one observes it */
 function observedPublication(
   sender: string,
   publication: rules.Publication,

@@ -10,7 +10,7 @@
  */
 import { ClosedError } from "../core/errors.js";
 import { StoreError } from "../patterns/kit/store/error.js";
-import { COMMIT_BACK_OFF, MAX_BATCH, MAX_COMMIT_TRIES, MAX_READ } from "./bounds.js";
+import { COMMIT_BACK_OFF, MAX_BATCH, MAX_COMMIT_TRIES, PAGE } from "./bounds.js";
 import type { SessionStore, SessionStoreValue } from "./store.js";
 import { NotPrepared, Unread, View } from "./view.js";
 
@@ -209,8 +209,8 @@ export class Transactions {
   }
 
   async #read(keys: readonly string[], into: Map<string, SessionStoreValue | undefined>): Promise<void> {
-    for (let at = 0; at < keys.length; at += MAX_READ) {
-      const some = keys.slice(at, at + MAX_READ);
+    for (let at = 0; at < keys.length; at += PAGE) {
+      const some = keys.slice(at, at + PAGE);
       const values = await this.#store.read(some);
       for (const [i, key] of some.entries()) into.set(key, values[i]);
     }
