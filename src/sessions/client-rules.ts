@@ -15,13 +15,7 @@ import { backOff } from "../core/back-off.js";
 import { RingBuffer } from "../core/collections/ring-buffer.js";
 import { MAX_PUBLISHING } from "./bounds.js";
 import type { SessionFailure } from "./error.js";
-import {
-  type ClientMessage,
-  type DeliveredMessage,
-  type OpenRequest,
-  Refused,
-  type ServerMessage,
-} from "./protocol.js";
+import type { ClientMessage, DeliveredMessage, OpenRequest, ServerMessage } from "./protocol.js";
 
 /** A call that waits for a server's answer. */
 export interface ClientCall<T> {
@@ -289,8 +283,8 @@ export class SessionClientRules {
         break;
       }
       case "refused": {
-        const { what, number, reason, text } = message;
-        if (what === Refused.PUBLICATION) this.#answered(number)?.call.refuse(reason, text);
+        const { isPublication, number, reason, text } = message;
+        if (isPublication) this.#answered(number)?.call.refuse(reason, text);
         else {
           const request = this.#requests.get(number);
           this.#requests.delete(number);
@@ -301,7 +295,7 @@ export class SessionClientRules {
         break;
       }
       case "message":
-        if (this.#state === "open") this.#message(message.message);
+        if (this.#state === "open") this.#message(message);
         break;
       case "dropped":
         this.#effects.send({ kind: "reported", drops: message.drops });
@@ -440,7 +434,7 @@ export class SessionClientRules {
   }
 
   #sendPublication({ number, id, topic, data, context }: Publication): void {
-    this.#effects.send({ kind: "publish", publication: { number, id, topic, data, context } });
+    this.#effects.send({ kind: "publish", number, id, topic, data, context });
   }
 
   #answered(number: number): Publication | undefined {

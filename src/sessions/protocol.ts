@@ -1,16 +1,7 @@
 /**
- * What clients and servers of sessions say to each other (docs/spec/sessions.md). A message's first frame begins with its
- * kind; a context is that of a trace, and absent where there is none; numbers are big-endian, times are ms since 1970.
- *
- *   01 OPEN          01 | "SSN1"          | id | terms                   81 OPENED     81 | flags 1 | published 6 | count 6 | life
- *   02 SUBSCRIBE     02 | request 4       | filter…                      82 DONE       82 | request 4
- *   03 UNSUBSCRIBE   03 | request 4       | filter…
- *   04 PUBLISH       04 | number 6        | id | topic | data | context  83 PUBLISHED  83 | number 6 | duplicate 1 | sessions 4
- *   05 SETTLE        05 | low 6 | number 6…                              84 REFUSED    84 | what 1 | number 6 | reason | text
- *   06 REPORTED      06 | drops 6                                        85 MESSAGE    85 | number 6 | redelivered 1 | time 6 | topic | publisher | id | data | context
- *   07 CLOSE         07 | end 1                                          86 DROPPED    86 | drops 6 | not reported 6 | old 6
- *   08 PING          08                                                  87 ENDED      87 | reason | text
- *                                                                        88 PONG       88
+ * The messages between clients and servers of sessions (docs/spec/sessions.md), as tables from which their types, their
+ * encoding and their decoding follow. The first frame of a message has its code and its numbers, big-endian; each other
+ * field is a frame. Times are ms since 1970.
  */
 import { isUtf8 } from "node:buffer";
 import { filterFault, topicFault } from "../cluster/messaging/topics.js";
@@ -19,440 +10,303 @@ import { MAX_CONTEXT_BYTES } from "../core/trace-context.js";
 import { MAX_MESSAGE_ID, MAX_SESSION_FILTERS, MAX_SETTLED } from "./bounds.js";
 import { SESSION_FAILURES, type SessionFailure } from "./error.js";
 import { isSessionId, type SessionDropPolicy } from "./records.js";
-import type { Publication } from "./rules.js";
 
-export const Kind = {
-  OPEN: 0x01,
-  SUBSCRIBE: 0x02,
-  UNSUBSCRIBE: 0x03,
-  PUBLISH: 0x04,
-  SETTLE: 0x05,
-  REPORTED: 0x06,
-  CLOSE: 0x07,
-  PING: 0x08,
-  OPENED: 0x81,
-  DONE: 0x82,
-  PUBLISHED: 0x83,
-  REFUSED: 0x84,
-  MESSAGE: 0x85,
-  DROPPED: 0x86,
-  ENDED: 0x87,
-  PONG: 0x88,
+/** The types of fields. Lists (`u48s`, `texts`) and the optional `context` of a trace come last. */
+interface FieldTypes {
+  readonly flag: boolean;
+  readonly u32: number;
+  readonly u48: number;
+  readonly u48s: readonly number[];
+  readonly text: string;
+  readonly reason: SessionFailure;
+  readonly bytes: Buffer;
+  readonly texts: readonly string[];
+  readonly context: Buffer | undefined;
+}
+
+/** Bytes of a number in the first frame; all other fields are frames. */
+const NUMBERS: Readonly<Partial<Record<keyof FieldTypes, number>>> = { flag: 1, u32: 4, u48: 6, u48s: 6 };
+
+const CLIENT_MESSAGES = {
+  open: { code: 0x01, fields: { version: "u32", id: "text", terms: "text" } },
+  subscribe: { code: 0x02, fields: { request: "u32", filters: "texts" } },
+  unsubscribe: { code: 0x03, fields: { request: "u32", filters: "texts" } },
+  publish: {
+    code: 0x04,
+    fields: { number: "u48", id: "text", topic: "text", data: "bytes", context: "context" },
+  },
+  settle: { code: 0x05, fields: { low: "u48", numbers: "u48s" } },
+  reported: { code: 0x06, fields: { drops: "u48" } },
+  close: { code: 0x07, fields: { end: "flag" } },
+  ping: { code: 0x08, fields: {} },
 } as const;
 
-const VERSION = "SSN1";
-/** Flags of OPENED. */
-const PRESENT = 1;
-const CONTINUED = 2;
-/** Bytes of a number that may grow to 2^48. */
-const LONG = 6;
-const MAX_LONG = 2 ** 48 - 1;
-const INSTANCE = /^[0-9a-f]{16,32}$/;
-const MAX_TERMS = 1_024;
-/** The longest time that a platform timer holds. */
-const MAX_TIME = 2_147_483_647;
+const SERVER_MESSAGES = {
+  opened: {
+    code: 0x81,
+    fields: { isPresent: "flag", isContinued: "flag", published: "u48", count: "u48", life: "text" },
+  },
+  done: { code: 0x82, fields: { request: "u32" } },
+  published: { code: 0x83, fields: { number: "u48", isDuplicate: "flag", sessions: "u32" } },
+  refused: { code: 0x84, fields: { isPublication: "flag", number: "u48", reason: "reason", text: "text" } },
+  message: {
+    code: 0x85,
+    fields: {
+      number: "u48",
+      redelivered: "flag",
+      time: "u48",
+      topic: "text",
+      publisher: "text",
+      id: "text",
+      data: "bytes",
+      context: "context",
+    },
+  },
+  dropped: { code: 0x86, fields: { drops: "u48", unreported: "u48", old: "u48" } },
+  ended: { code: 0x87, fields: { reason: "reason", text: "text" } },
+  pong: { code: 0x88, fields: {} },
+} as const;
 
-/** What a client asks for, as it stands in OPEN. */
+type Fields<F extends Readonly<Record<string, keyof FieldTypes>>> = {
+  readonly [K in keyof F as F[K] extends "context" ? never : K]: FieldTypes[F[K]];
+} & { readonly [K in keyof F as F[K] extends "context" ? K : never]?: Buffer | undefined };
+
+type Messages<
+  T extends Readonly<Record<string, { readonly fields: Readonly<Record<string, keyof FieldTypes>> }>>,
+> = { [K in keyof T]: { readonly kind: K } & Fields<T[K]["fields"]> }[keyof T];
+
+/** A client's message. */
+export type ClientMessage =
+  | { readonly kind: "open"; readonly open: OpenRequest }
+  | Exclude<Messages<typeof CLIENT_MESSAGES>, { readonly kind: "open" }>;
+
+/** A server's message. */
+export type ServerMessage = Messages<typeof SERVER_MESSAGES>;
+
+/** A message as its client gets it. */
+export type DeliveredMessage = Omit<Extract<ServerMessage, { readonly kind: "message" }>, "kind">;
+
+/** The terms of OPEN, and the id of the session. */
 export interface OpenRequest {
   readonly id: string;
-  /** Another one for each client that a program makes, and the number of its attempt: each one is greater. */
+  /** Differs for each client that a program makes. */
   readonly instance: string;
+  /** Greater with each attempt of the instance. */
   readonly attempt: number;
-  /** What the client proves that the session is its own with; "": nothing. */
+  /** For the server's `authorize`; "": none. */
   readonly token: string;
-  /** ms; -1: without limit. */
+  /** ms; -1: no limit. */
   readonly expiry: number;
   readonly maxQueue: number;
   readonly maxQueueBytes: number;
   readonly maxAge: number;
   readonly drop: SessionDropPolicy;
   readonly clean: boolean;
-  /** Whether this instance has had the session before: where another one has opened it since, it does not get it back. */
+  /** Whether this instance had the session before: it does not get it back if another one has opened it since. */
   readonly again: boolean;
   /** Messages, and bytes of them, that the client takes without acknowledging one. */
   readonly window: number;
   readonly windowBytes: number;
 }
 
-/** What a client says. */
-export type ClientMessage =
-  | { readonly kind: "open"; readonly open: OpenRequest }
-  | {
-      readonly kind: "subscribe" | "unsubscribe";
-      readonly request: number;
-      readonly filters: readonly string[];
-    }
-  | { readonly kind: "publish"; readonly publication: Publication }
-  | { readonly kind: "settle"; readonly low: number; readonly numbers: readonly number[] }
-  | { readonly kind: "reported"; readonly drops: number }
-  | { readonly kind: "close"; readonly end: boolean }
-  | { readonly kind: "ping" };
+/** "SSN1". */
+const VERSION = 0x53534e31;
+const MAX_U48 = 2 ** 48 - 1;
+const INSTANCE = /^[0-9a-f]{16,32}$/;
+const MAX_TERMS = 1_024;
+/** The longest time that a platform timer holds. */
+const MAX_TIME = 2_147_483_647;
 
-/** What REFUSED is about. */
-export const Refused = { REQUEST: 0, PUBLICATION: 1 } as const;
-
-/** What a server says. */
-export type ServerMessage =
-  | {
-      readonly kind: "opened";
-      /** The session was there. */
-      readonly isPresent: boolean;
-      /** It was opened by this instance before, and by nobody else since. */
-      readonly isContinued: boolean;
-      readonly published: number;
-      readonly count: number;
-      readonly life: string;
-    }
-  | { readonly kind: "done"; readonly request: number }
-  | {
-      readonly kind: "published";
-      readonly number: number;
-      readonly isDuplicate: boolean;
-      readonly sessions: number;
-    }
-  | {
-      readonly kind: "refused";
-      readonly what: number;
-      readonly number: number;
-      readonly reason: SessionFailure;
-      readonly text: string;
-    }
-  | { readonly kind: "message"; readonly message: DeliveredMessage }
-  | { readonly kind: "dropped"; readonly drops: number; readonly unreported: number; readonly old: number }
-  | { readonly kind: "ended"; readonly reason: SessionFailure; readonly text: string }
-  | { readonly kind: "pong" };
-
-/** A message as its client gets it. */
-export interface DeliveredMessage {
-  readonly number: number;
-  readonly redelivered: boolean;
-  readonly time: number;
-  readonly topic: string;
-  readonly publisher: string;
-  readonly id: string;
-  readonly data: Buffer;
-  /** Of the publisher's trace, as it came. */
-  readonly context?: Buffer | undefined;
+/** A message of a table, with its fields in two lists. */
+interface Layout {
+  readonly kind: string;
+  readonly code: number;
+  readonly numbers: readonly (readonly [name: string, type: keyof FieldTypes, bytes: number])[];
+  readonly frames: readonly (readonly [name: string, type: keyof FieldTypes])[];
 }
 
-const PING = [Buffer.from([Kind.PING])];
-const PONG = [Buffer.from([Kind.PONG])];
+type Values = Readonly<Record<string, unknown>>;
+
+class Codec {
+  readonly #byKind = new Map<string, Layout>();
+  readonly #byCode = new Map<number, Layout>();
+
+  constructor(
+    table: Readonly<
+      Record<string, { readonly code: number; readonly fields: Readonly<Record<string, keyof FieldTypes>> }>
+    >,
+  ) {
+    for (const [kind, { code, fields }] of Object.entries(table)) {
+      const numbers: [string, keyof FieldTypes, number][] = [];
+      const frames: [string, keyof FieldTypes][] = [];
+      for (const [name, type] of Object.entries(fields)) {
+        const bytes = NUMBERS[type];
+        if (bytes === undefined) frames.push([name, type]);
+        else numbers.push([name, type, bytes]);
+      }
+      const layout: Layout = { kind, code, numbers, frames };
+      this.#byKind.set(kind, layout);
+      this.#byCode.set(code, layout);
+    }
+  }
+
+  encode(kind: string, values: Values): Buffer[] {
+    const { code, numbers, frames } = this.#byKind.get(kind) as Layout;
+    let size = 1;
+    for (const [name, type, bytes] of numbers)
+      size += type === "u48s" ? bytes * (values[name] as number[]).length : bytes;
+    const head = Buffer.allocUnsafe(size);
+    let at = head.writeUInt8(code, 0);
+    for (const [name, type, bytes] of numbers) {
+      const all = type === "u48s" ? (values[name] as number[]) : [values[name]];
+      for (const each of all) at = head.writeUIntBE(Math.min(Number(each), MAX_U48), at, bytes);
+    }
+    const message: Buffer[] = [head];
+    for (const [name, type] of frames) {
+      const value = values[name];
+      if (type === "texts") for (const each of value as string[]) message.push(Buffer.from(each));
+      else if (value !== undefined)
+        message.push(typeof value === "string" ? Buffer.from(value) : (value as Buffer));
+    }
+    return message;
+  }
+
+  /** @throws ProtocolError `ERR_PROTOCOL` */
+  decode([head, ...rest]: readonly Buffer[]): { readonly kind: string } & Values {
+    if (head === undefined || head.length === 0) throw new ProtocolError("the first frame is empty");
+    const layout = this.#byCode.get(head[0] as number);
+    if (layout === undefined) throw new ProtocolError(`unknown kind ${head[0]}`);
+    const values: { kind: string; [name: string]: unknown } = { kind: layout.kind };
+    let at = 1;
+    const take = (bytes: number): number => {
+      if (head.length - at < bytes) throw new ProtocolError("the first frame is too short");
+      at += bytes;
+      return head.readUIntBE(at - bytes, bytes);
+    };
+    for (const [name, type, bytes] of layout.numbers) {
+      if (type === "u48s") {
+        if (head.length - at > MAX_SETTLED * bytes) throw new ProtocolError("too many numbers");
+        const numbers: number[] = [];
+        while (at < head.length) numbers.push(take(bytes));
+        values[name] = numbers;
+      } else {
+        const value = take(bytes);
+        values[name] = type === "flag" ? value !== 0 : value;
+      }
+    }
+    if (at < head.length) throw new ProtocolError("the first frame is too long");
+    let next = 0;
+    for (const [name, type] of layout.frames) {
+      if (type === "texts") {
+        values[name] = rest.map(textOf);
+        next = rest.length;
+      } else if (type === "context") {
+        values[name] = usableContext(rest[next]);
+        if (next < rest.length) next += 1;
+      } else {
+        const frame = rest[next++];
+        if (frame === undefined) throw new ProtocolError("a frame is missing");
+        values[name] =
+          type === "bytes" ? frame : type === "reason" ? failureOf(textOf(frame)) : textOf(frame);
+      }
+    }
+    if (next !== rest.length) throw new ProtocolError(`${rest.length - next} frames too many`);
+    return values;
+  }
+}
+
+const client = new Codec(CLIENT_MESSAGES);
+const server = new Codec(SERVER_MESSAGES);
 
 export function encodeClientMessage(message: ClientMessage): Buffer[] {
-  switch (message.kind) {
-    case "open": {
-      const { id, ...terms } = message.open;
-      return [
-        Buffer.concat([Buffer.from([Kind.OPEN]), Buffer.from(VERSION)]),
-        Buffer.from(id),
-        Buffer.from(JSON.stringify(terms)),
-      ];
-    }
-    case "subscribe":
-    case "unsubscribe": {
-      const kind = message.kind === "subscribe" ? Kind.SUBSCRIBE : Kind.UNSUBSCRIBE;
-      return [head(kind, [message.request, 4]), ...message.filters.map((filter) => Buffer.from(filter))];
-    }
-    case "publish": {
-      const { number, id, topic, data, context } = message.publication;
-      const frames = [head(Kind.PUBLISH, [number, LONG]), Buffer.from(id), Buffer.from(topic), data];
-      if (context !== undefined) frames.push(context);
-      return frames;
-    }
-    case "settle": {
-      const numbers = message.numbers.map((number): [number, number] => [number, LONG]);
-      return [head(Kind.SETTLE, [message.low, LONG], ...numbers)];
-    }
-    case "reported":
-      return [head(Kind.REPORTED, [message.drops, LONG])];
-    case "close":
-      return [head(Kind.CLOSE, [message.end ? 1 : 0, 1])];
-    case "ping":
-      return PING;
-  }
+  if (message.kind !== "open") return client.encode(message.kind, message);
+  const { id, ...terms } = message.open;
+  return client.encode("open", { version: VERSION, id, terms: JSON.stringify(terms) });
 }
 
 export function encodeServerMessage(message: ServerMessage): Buffer[] {
-  switch (message.kind) {
-    case "opened": {
-      const { isPresent, isContinued, published, count, life } = message;
-      const flags = (isPresent ? PRESENT : 0) | (isContinued ? CONTINUED : 0);
-      return [head(Kind.OPENED, [flags, 1], [published, LONG], [count, LONG]), Buffer.from(life)];
-    }
-    case "done":
-      return [head(Kind.DONE, [message.request, 4])];
-    case "published": {
-      const { number, isDuplicate, sessions } = message;
-      return [head(Kind.PUBLISHED, [number, LONG], [isDuplicate ? 1 : 0, 1], [sessions, 4])];
-    }
-    case "refused": {
-      const { what, number, reason, text } = message;
-      return [head(Kind.REFUSED, [what, 1], [number, LONG]), Buffer.from(reason), Buffer.from(text)];
-    }
-    case "message": {
-      const { number, redelivered, time, topic, publisher, id, data, context } = message.message;
-      const frames = [
-        head(Kind.MESSAGE, [number, LONG], [redelivered ? 1 : 0, 1], [time, LONG]),
-        Buffer.from(topic),
-        Buffer.from(publisher),
-        Buffer.from(id),
-        data,
-      ];
-      if (context !== undefined) frames.push(context);
-      return frames;
-    }
-    case "dropped":
-      return [head(Kind.DROPPED, [message.drops, LONG], [message.unreported, LONG], [message.old, LONG])];
-    case "ended":
-      return [head(Kind.ENDED), Buffer.from(message.reason), Buffer.from(message.text)];
-    case "pong":
-      return PONG;
-  }
+  return server.encode(message.kind, message);
 }
 
 /** @throws ProtocolError `ERR_PROTOCOL` */
 export function decodeClientMessage(frames: readonly Buffer[]): ClientMessage {
-  const [first] = frames;
-  const reader = new HeadReader(first);
-  switch (reader.kind) {
-    case Kind.OPEN:
-      return { kind: "open", open: decodeOpen(frames) };
-    case Kind.SUBSCRIBE:
-    case Kind.UNSUBSCRIBE: {
-      const request = reader.take(4);
-      reader.end();
-      const filters = frames.slice(1).map((frame) => text(frame));
-      const wrong = filters.find((filter) => filterFault(filter) !== undefined);
-      if (filters.length === 0 || filters.length > MAX_SESSION_FILTERS || wrong !== undefined)
-        throw new ProtocolError(wrong === undefined ? `${filters.length} filters` : "what is not a filter");
-      return { kind: reader.kind === Kind.SUBSCRIBE ? "subscribe" : "unsubscribe", request, filters };
+  const message = client.decode(frames) as Messages<typeof CLIENT_MESSAGES>;
+  switch (message.kind) {
+    case "open":
+      return { kind: "open", open: openOf(message) };
+    case "subscribe":
+    case "unsubscribe": {
+      const { filters } = message;
+      if (filters.length === 0 || filters.length > MAX_SESSION_FILTERS)
+        throw new ProtocolError(`${filters.length} filters`);
+      if (filters.some((filter) => filterFault(filter) !== undefined))
+        throw new ProtocolError("what is not a filter");
+      return message;
     }
-    case Kind.PUBLISH: {
-      const number = reader.take(LONG);
-      reader.end();
-      const [, id, topic, data, context] = expectFrames(frames, frames.length === 5 ? 5 : 4);
-      if ((id as Buffer).length > MAX_MESSAGE_ID) throw new ProtocolError("the message id is too long");
-      const name = text(topic as Buffer);
-      if (topicFault(name) !== undefined) throw new ProtocolError("what is not a topic");
-      return {
-        kind: "publish",
-        publication: {
-          number,
-          id: text(id as Buffer),
-          topic: name,
-          data: data as Buffer,
-          context: usableContext(context),
-        },
-      };
-    }
-    case Kind.SETTLE: {
-      expectFrames(frames, 1);
-      const low = reader.take(LONG);
-      if (reader.left > MAX_SETTLED * LONG) throw new ProtocolError("too many numbers");
-      const numbers: number[] = [];
-      while (reader.left > 0) numbers.push(reader.take(LONG));
-      return { kind: "settle", low, numbers };
-    }
-    case Kind.REPORTED: {
-      const drops = reader.take(LONG);
-      reader.end();
-      return { kind: "reported", drops };
-    }
-    case Kind.CLOSE: {
-      const end = reader.take(1) !== 0;
-      reader.end();
-      return { kind: "close", end };
-    }
-    case Kind.PING:
-      return { kind: "ping" };
+    case "publish":
+      if (Buffer.byteLength(message.id) > MAX_MESSAGE_ID)
+        throw new ProtocolError("the message id is too long");
+      if (topicFault(message.topic) !== undefined) throw new ProtocolError("what is not a topic");
+      return message;
     default:
-      throw new ProtocolError(`unknown kind ${reader.kind}`);
+      return message;
   }
 }
 
 /** @throws ProtocolError `ERR_PROTOCOL` */
 export function decodeServerMessage(frames: readonly Buffer[]): ServerMessage {
-  const reader = new HeadReader(frames[0]);
-  switch (reader.kind) {
-    case Kind.OPENED: {
-      const [flags, published, count] = [reader.take(1), reader.take(LONG), reader.take(LONG)];
-      const [, life] = expectFrames(frames, 2);
-      return {
-        kind: "opened",
-        isPresent: (flags & PRESENT) !== 0,
-        isContinued: (flags & CONTINUED) !== 0,
-        published,
-        count,
-        life: text(life),
-      };
-    }
-    case Kind.DONE:
-      return { kind: "done", request: reader.take(4) };
-    case Kind.PUBLISHED: {
-      const number = reader.take(LONG);
-      const isDuplicate = reader.take(1) !== 0;
-      return { kind: "published", number, isDuplicate, sessions: reader.take(4) };
-    }
-    case Kind.REFUSED: {
-      const [what, number] = [reader.take(1), reader.take(LONG)];
-      const [, reason, why] = expectFrames(frames, 3);
-      return {
-        kind: "refused",
-        what,
-        number,
-        reason: failureOf(reason as Buffer),
-        text: text(why as Buffer),
-      };
-    }
-    case Kind.MESSAGE: {
-      const number = reader.take(LONG);
-      const redelivered = reader.take(1) !== 0;
-      const time = reader.take(LONG);
-      const [, topic, publisher, id, data, context] = expectFrames(
-        frames,
-        frames.length === 6 ? 6 : 5,
-      ) as Buffer[];
-      return {
-        kind: "message",
-        message: {
-          number,
-          redelivered,
-          time,
-          topic: text(topic),
-          publisher: text(publisher),
-          id: text(id),
-          data: data as Buffer,
-          context: usableContext(context),
-        },
-      };
-    }
-    case Kind.DROPPED:
-      return {
-        kind: "dropped",
-        drops: reader.take(LONG),
-        unreported: reader.take(LONG),
-        old: reader.take(LONG),
-      };
-    case Kind.ENDED: {
-      const [, reason, why] = expectFrames(frames, 3);
-      return { kind: "ended", reason: failureOf(reason as Buffer), text: text(why as Buffer) };
-    }
-    case Kind.PONG:
-      return { kind: "pong" };
-    default:
-      throw new ProtocolError(`unknown kind ${reader.kind}`);
-  }
+  return server.decode(frames) as ServerMessage;
 }
 
-function decodeOpen(frames: readonly Buffer[]): OpenRequest {
-  const [first, id, terms] = expectFrames(frames, 3) as [Buffer, Buffer, Buffer];
-  const version = first.toString("latin1", 1);
-  if (version !== VERSION) throw new ProtocolError(`the version is not ${VERSION}`);
-  const name = text(id);
-  if (!isSessionId(name)) throw new ProtocolError("what is not the id of a session");
-  if (terms.length > MAX_TERMS) throw new ProtocolError("the terms are too long");
+function openOf({ version, id, terms }: Fields<typeof CLIENT_MESSAGES.open.fields>): OpenRequest {
+  if (version !== VERSION) throw new ProtocolError("the version is not SSN1");
+  if (!isSessionId(id)) throw new ProtocolError("what is not the id of a session");
+  if (Buffer.byteLength(terms) > MAX_TERMS) throw new ProtocolError("the terms are too long");
   let given: Record<string, unknown>;
   try {
-    given = JSON.parse(terms.toString("utf8")) as Record<string, unknown>;
+    given = JSON.parse(terms) as Record<string, unknown>;
   } catch {
-    throw new ProtocolError("the terms are no JSON");
+    throw new ProtocolError("the terms are not JSON");
   }
-  if (typeof given !== "object" || given === null) throw new ProtocolError("the terms are no object");
-  const {
-    instance,
-    attempt,
-    token,
-    expiry,
-    maxQueue,
-    maxQueueBytes,
-    maxAge,
-    drop,
-    clean,
-    again,
-    window,
-    windowBytes,
-  } = given;
+  if (typeof given !== "object" || given === null) throw new ProtocolError("the terms are not an object");
+  const { instance, token, drop, clean, again } = given;
   if (drop !== "oldest" && drop !== "newest" && drop !== "refuse") throw new ProtocolError("unknown policy");
   if (typeof instance !== "string" || !INSTANCE.test(instance)) throw new ProtocolError("no instance");
   if (typeof token !== "string") throw new ProtocolError("the token is not a text");
+  const whole = (name: string, min: number, max = Number.MAX_SAFE_INTEGER): number => {
+    const value = given[name];
+    if (Number.isSafeInteger(value) && (value as number) >= min && (value as number) <= max)
+      return value as number;
+    throw new ProtocolError(`${name} must be a whole number from ${min} to ${max}`);
+  };
   return {
-    id: name,
+    id,
     instance,
     token,
-    attempt: whole("attempt", attempt, 1, Number.MAX_SAFE_INTEGER),
-    expiry: whole("expiry", expiry, -1, Number.MAX_SAFE_INTEGER),
-    maxQueue: whole("maxQueue", maxQueue, 1, MAX_TIME),
-    maxQueueBytes: whole("maxQueueBytes", maxQueueBytes, 1, Number.MAX_SAFE_INTEGER),
-    maxAge: whole("maxAge", maxAge, -1, Number.MAX_SAFE_INTEGER),
+    attempt: whole("attempt", 1),
+    expiry: whole("expiry", -1),
+    maxQueue: whole("maxQueue", 1, MAX_TIME),
+    maxQueueBytes: whole("maxQueueBytes", 1),
+    maxAge: whole("maxAge", -1),
     drop,
     clean: clean === true,
     again: again === true,
-    window: whole("window", window, 1, MAX_SETTLED),
-    windowBytes: whole("windowBytes", windowBytes, 1, Number.MAX_SAFE_INTEGER),
+    window: whole("window", 1, MAX_SETTLED),
+    windowBytes: whole("windowBytes", 1),
   };
 }
 
-function whole(name: string, value: unknown, min: number, max: number): number {
-  if (Number.isSafeInteger(value) && (value as number) >= min && (value as number) <= max)
-    return value as number;
-  throw new ProtocolError(`${name} is not a whole number from ${min} to ${max}`);
-}
-
-/** One of another size is ignored, and its message is not. */
+/** A context of another size is ignored, and its message is not. */
 function usableContext(frame: Buffer | undefined): Buffer | undefined {
   return frame !== undefined && frame.length > 0 && frame.length <= MAX_CONTEXT_BYTES ? frame : undefined;
 }
 
-function failureOf(frame: Buffer): SessionFailure {
-  const reason = text(frame);
+function failureOf(reason: string): SessionFailure {
   return Object.hasOwn(SESSION_FAILURES, reason) ? (reason as SessionFailure) : "invalid";
 }
 
-function expectFrames(frames: readonly Buffer[], count: number): readonly Buffer[] {
-  if (frames.length !== count) throw new ProtocolError(`${frames.length} frames, ${count} expected`);
-  return frames;
-}
-
-/** Two frames that differ are two texts: nothing is replaced. */
-function text(frame: Buffer | undefined): string {
-  if (frame === undefined) return "";
+/** Frames that differ must not become equal texts, so invalid UTF-8 is refused, not replaced. */
+function textOf(frame: Buffer): string {
   if (!isUtf8(frame)) throw new ProtocolError("a text is not UTF-8");
   return frame.toString("utf8");
-}
-
-/** A first frame: its kind, and numbers of some bytes each. */
-function head(kind: number, ...numbers: readonly (readonly [value: number, bytes: number])[]): Buffer {
-  let size = 1;
-  for (const [, bytes] of numbers) size += bytes;
-  const frame = Buffer.allocUnsafe(size);
-  let at = frame.writeUInt8(kind, 0);
-  for (const [value, bytes] of numbers) at = frame.writeUIntBE(Math.min(value, MAX_LONG), at, bytes);
-  return frame;
-}
-
-class HeadReader {
-  readonly kind: number;
-  readonly #frame: Buffer;
-  #at = 1;
-
-  constructor(frame: Buffer | undefined) {
-    if (frame === undefined || frame.length === 0) throw new ProtocolError("the first frame is empty");
-    this.#frame = frame;
-    this.kind = frame[0] as number;
-  }
-
-  get left(): number {
-    return this.#frame.length - this.#at;
-  }
-
-  take(bytes: number): number {
-    if (this.left < bytes) throw new ProtocolError("the first frame is too short");
-    const value = this.#frame.readUIntBE(this.#at, bytes);
-    this.#at += bytes;
-    return value;
-  }
-
-  end(): void {
-    if (this.left > 0) throw new ProtocolError("the first frame is too long");
-  }
 }

@@ -26,7 +26,6 @@ import {
   decodeClientMessage,
   encodeServerMessage,
   type OpenRequest,
-  Refused,
   type ServerMessage,
 } from "./protocol.js";
 import {
@@ -154,7 +153,7 @@ export class SessionConnections {
     this.#reader.stop();
   }
 
-  close(linger: number): Promise<void> {
+  close(linger: number): Promise<unknown> {
     return this.#socket.close({ linger });
   }
 
@@ -331,12 +330,12 @@ export class SessionConnections {
             filtersChanged();
             this.#send(connection, { kind: "done", request });
           },
-          refused: (error) => this.#sendRefused(connection, Refused.REQUEST, request, error),
+          refused: (error) => this.#sendRefused(connection, false, request, error),
         });
         break;
       }
       case "publish":
-        this.#publish(connection, message.publication);
+        this.#publish(connection, message);
         break;
       case "settle":
         // Acknowledging messages that were not sent costs the store nothing.
@@ -372,9 +371,9 @@ export class SessionConnections {
         const text = refusedBy === "" ? STORE_FULL : `The session ${refusedBy} has no room`;
         const error = new SessionError("full", text);
         observed?.end(error);
-        this.#sendRefused(connection, Refused.PUBLICATION, number, error);
+        this.#sendRefused(connection, true, number, error);
       },
-      refused: (error) => this.#sendRefused(connection, Refused.PUBLICATION, number, error),
+      refused: (error) => this.#sendRefused(connection, true, number, error),
       whenFull: (view) => rules.refusePublication(view, handle, number),
       bytes: data.length + (context?.length ?? 0),
       observed,
@@ -473,7 +472,7 @@ export class SessionConnections {
     }
     deliveries.sent(number, messageSize(message) + (message.context?.length ?? 0));
     this.counts.delivered += 1;
-    this.#send(connection, { kind: "message", message: { ...message, number, redelivered: number < mark } });
+    this.#send(connection, { kind: "message", ...message, number, redelivered: number < mark });
   }
 
   #close(connection: Connection, isEnd: boolean): void {
@@ -543,8 +542,9 @@ export class SessionConnections {
       });
   }
 
-  #sendRefused(connection: Connection, what: number, number: number, error: SessionError): void {
-    this.#send(connection, { kind: "refused", what, number, reason: error.reason, text: error.message });
+  #sendRefused(connection: Connection, isPublication: boolean, number: number, error: SessionError): void {
+    const { reason, message: text } = error;
+    this.#send(connection, { kind: "refused", isPublication, number, reason, text });
   }
 
   #send(connection: Connection, message: ServerMessage): void {

@@ -207,12 +207,16 @@ describe("contexts", () => {
     await reader.ask({ kind: "subscribe", request: 1, filters: ["t"] });
     const publish = (number: number, context: Buffer): ClientMessage => ({
       kind: "publish",
-      publication: { number, id: "", topic: "t", data: Buffer.from(String(number)), context },
+      number,
+      id: "",
+      topic: "t",
+      data: Buffer.from(String(number)),
+      context,
     });
     expect(await writer.ask(publish(1, CONTEXT))).toMatchObject({ kind: "published", sessions: 1 });
-    expect(await reader.next()).toMatchObject({ kind: "message", message: { context: CONTEXT } });
+    expect(await reader.next()).toMatchObject({ kind: "message", context: CONTEXT });
     expect(await writer.ask(publish(2, Buffer.alloc(1_025, 1)))).toMatchObject({ kind: "published" });
-    expect(await reader.next()).toMatchObject({ message: { number: 1, context: undefined } });
+    expect(await reader.next()).toMatchObject({ number: 1, context: undefined });
   });
 
   it("go to a server with a publication", async () => {
@@ -221,7 +225,7 @@ describe("contexts", () => {
     const published = writer.publish("t", "x");
     published.catch(() => undefined); // It never has an answer.
     const [peer] = await next();
-    const opened = [`8100${"00".repeat(12)}`, "3030"].map((hex) => Buffer.from(hex, "hex"));
+    const opened = [`81${"00".repeat(14)}`, "3030"].map((hex) => Buffer.from(hex, "hex"));
     await server.send([peer as Buffer, ...opened]);
     const frames = await next();
     expect(frames).toHaveLength(6);
