@@ -1,42 +1,40 @@
 /**
- * What a client of sessions does: which server it is connected to, what it repeats to the next one, and which messages it has had.
+ * The state machine of a client: which server it is connected to, which requests it repeats to the next one, and which
+ * messages it has received. It opens no socket and reads no clock.
  *
  *   resting ──time──> opening ──OPENED──> open ──ENDED, silence, disconnected──> resting
  *      ^                 └──refused, time, disconnected──┘
- *      └─ taken, gone, refused: over, for good
+ *      └─ taken, gone, refused: over
  *
- *   open ──close──> closing ──DONE, the limit──> over          a session that is to be removed: what else ends it, opens it again
+ *   open ──close──> closing ──DONE, the limit──> over          a session that is to be removed is opened again instead
  *
- * It opens no socket and reads no clock. Publications are numbered when they are sent, 1 greater each; what has no answer is sent again, with its
- * number, by the next connection, so the store knows a repetition. Where another program had the session meanwhile, or it was lost,
- * they get new numbers.
+ * Publications are numbered when they are sent. Unanswered ones are sent again with their numbers by the next connection,
+ * so the store detects repetitions. If another program had the session meanwhile, or it was lost, they get new numbers.
  */
 import { backOff } from "../core/back-off.js";
 import { RingBuffer } from "../core/collections/ring-buffer.js";
 import { MAX_PUBLISHING } from "./bounds.js";
-import type { SessionFailure } from "./error.js";
+import { SessionError, type SessionFailure } from "./error.js";
 import type { ClientMessage, DeliveredMessage, OpenRequest, ServerMessage } from "./protocol.js";
 
-/** A call that waits for a server's answer. */
 export interface ClientCall<T> {
   resolve(result: T): void;
-  refuse(reason: SessionFailure, text: string): void;
+  reject(error: SessionError): void;
 }
 
-/** What became of a publication. */
+/** The result of a publication. */
 export interface PublishedResult {
-  /** How many sessions keep it; 0 for a repetition. */
+  /** How many sessions keep it; 0 for a duplicate. */
   readonly sessions: number;
-  /** Whether it was a repetition: the store had it already. */
+  /** Whether the session had published it before. */
   readonly duplicate: boolean;
 }
 
-/** A publication, before it has its number. */
 export interface PublishRequest {
   readonly id: string;
   readonly topic: string;
   readonly data: Buffer;
-  /** Of a trace. */
+  /** The trace of the caller. */
   readonly context?: Buffer | undefined;
 }
 
@@ -51,21 +49,19 @@ interface FilterRequest {
   readonly call: ClientCall<void> | undefined;
 }
 
-/** What the rules do. */
+/** The actions of the state machine. */
 export interface ClientEffects {
-  /** Throws the connection there is away, and makes one to a server. */
+  /** Connects to a server, by its place in the list, in place of the current connection. */
   connect(server: number): void;
   disconnect(): void;
   send(message: ClientMessage): void;
-  /** The session is open. */
   opened(isPresent: boolean, queued: number): void;
-  /** The connection was lost; the next one follows. */
   lost(reason: string, delay: number): void;
-  /** For good. */
-  over(reason: SessionFailure, text: string): void;
+  /** The session has ended for this client. */
+  over(error: SessionError): void;
   message(message: DeliveredMessage, life: number): void;
   dropped(count: number, old: number): void;
-  /** A close that was asked for is over. @param isDone whether a server has answered it; else a session that was to be removed may be kept */
+  /** `close` is over. @param isDone whether a server has confirmed it */
   closed(isDone: boolean): void;
 }
 
@@ -89,31 +85,34 @@ export class SessionClientRules {
   #servers: number;
   #server = 0;
   #attempts = 0;
-  /** Attempts, and connections that were open for less than `heartbeatInterval`, since one that was open for longer. */
+  /** Failed attempts, and connections that lasted less than `heartbeatInterval`, since one that lasted longer. */
   #failures = 0;
   #wasOpen = false;
-  /** When a time is over: that of resting, of opening, or until the next heartbeat. */
+  /** The end of resting or opening, or the next heartbeat. */
   #due = 0;
   #heard = 0;
-  /** Whether the session is to be removed; when it, or a close, is given up. */
+  /** Whether `close` removes the session, and when it is given up. */
   #isEnding = false;
   #closeBy = Number.POSITIVE_INFINITY;
-  /** Of the session: another one was made when it changes. */
+  /** Answered publications, and those of them that were duplicates. */
+  published = 0;
+  duplicates = 0;
+  /** A change of this text means that the session was made again. */
   #life = "";
   #lives = 0;
   #next = 1;
-  /** Sent, without an answer, by number. */
+  /** Sent publications without an answer, by number. */
   readonly #sent = new Map<number, Publication>();
   readonly #waiting = new RingBuffer<Publication>();
   readonly #requests = new Map<number, FilterRequest>();
   #nextRequest = 1;
   readonly #filters = new Set<string>();
-  /** Messages that the program has, and those that it has acknowledged at or above the first of them. */
+  /** Unacknowledged messages; and acknowledged ones above the first of them. */
   readonly #held = new Set<number>();
   readonly #settled = new Set<number>();
-  /** Messages below this number have come. */
+  /** Messages below this number were received. */
   #high = 0;
-  #unsaid: number[] = [];
+  #unreported: number[] = [];
 
   constructor(
     options: ClientRulesOptions,
@@ -135,17 +134,15 @@ export class SessionClientRules {
     return this.#state === "over";
   }
 
-  /** Whether no connection was lost since one that has stood. */
+  /** Whether the last connection lasted, and was not lost. */
   get isSteady(): boolean {
     return this.#failures === 0;
   }
 
-  /** Publications that have no answer. */
   get publishing(): number {
     return this.#sent.size + this.#waiting.length;
   }
 
-  /** Messages that the program has not acknowledged. */
   get held(): number {
     return this.#held.size;
   }
@@ -154,7 +151,7 @@ export class SessionClientRules {
     if (this.#state === "idle") this.#connect(now);
   }
 
-  /** The list of servers has changed. @param server the place of the one in use, -1 where it is gone */
+  /** The list of servers has changed. @param server the new place of the current one, -1 if it is gone */
   serversChanged(servers: number, server: number, now: number): void {
     this.#servers = servers;
     if (this.#state === "idle" || this.#state === "over") return;
@@ -191,7 +188,6 @@ export class SessionClientRules {
     }
   }
 
-  /** The connection has ended. */
   disconnected(now: number): void {
     if (this.#state === "closing" && !this.#isEnding) this.#finish(false);
     else if (this.#isConnected) this.#lose("the connection has ended", now);
@@ -202,12 +198,9 @@ export class SessionClientRules {
     this.#sendWaiting();
   }
 
-  /** Takes back a publication that was not sent yet. */
+  /** Removes a publication that was not sent yet. */
   withdraw(call: ClientCall<PublishedResult>): void {
-    for (let left = this.#waiting.length; left > 0; left--) {
-      const publication = this.#waiting.shift() as Publication;
-      if (publication.call !== call) this.#waiting.push(publication);
-    }
+    this.#waiting.retain((publication) => publication.call !== call);
   }
 
   changeFilters(kind: "subscribe" | "unsubscribe", filters: readonly string[], call: ClientCall<void>): void {
@@ -218,39 +211,38 @@ export class SessionClientRules {
     this.#request({ kind, filters, call });
   }
 
-  /** The program is done with a message. @param life that it came with @returns whether it was not before */
+  /** @param life that the message came with @returns whether it was unacknowledged until now */
   acknowledge(number: number, life: number): boolean {
     if (life !== this.#lives || !this.#held.delete(number)) return false;
     this.#settled.add(number);
-    this.#unsaid.push(number);
+    this.#unreported.push(number);
     return true;
   }
 
-  /** All that waits is refused. */
-  abandon(reason: SessionFailure, text: string): void {
+  /** Rejects all waiting calls. */
+  abandon(error: SessionError): void {
     const calls = [...this.#sent.values(), ...this.#requests.values()].map(({ call }) => call);
     for (let each = this.#waiting.shift(); each !== undefined; each = this.#waiting.shift())
       calls.push(each.call);
     this.#sent.clear();
     this.#requests.clear();
-    for (const call of calls) call?.refuse(reason, text);
+    for (const call of calls) call?.reject(error);
   }
 
-  /** Reports what was acknowledged since the last call. */
+  /** Reports acknowledgements to the server. */
   flush(): void {
-    if (this.#unsaid.length === 0 || this.#state !== "open") return;
-    const numbers = this.#unsaid;
-    this.#unsaid = [];
+    if (this.#unreported.length === 0 || this.#state !== "open") return;
+    const numbers = this.#unreported;
+    this.#unreported = [];
     const low = this.#low();
     for (const number of this.#settled) if (number < low) this.#settled.delete(number);
     this.#effects.send({ kind: "settle", low, numbers: numbers.filter((number) => number >= low) });
   }
 
   /**
-   * Leaves the session. One that is to be removed is kept until a server has said that it is not: where none is connected, or the connection
-   * ends before that, the next one is asked.
+   * Leaves the session. If it is to be removed, other servers are asked until one has removed it.
    *
-   * @param end whether it is removed @param limit ms until it is left without an answer
+   * @param end whether to remove it @param limit ms; -1: no limit
    */
   close(end: boolean, limit: number, now: number): void {
     this.flush();
@@ -279,18 +271,21 @@ export class SessionClientRules {
         break;
       case "published": {
         const { number, isDuplicate, sessions } = message;
+        this.published += 1;
+        if (isDuplicate) this.duplicates += 1;
         this.#answered(number)?.call.resolve({ sessions, duplicate: isDuplicate });
         break;
       }
       case "refused": {
         const { isPublication, number, reason, text } = message;
-        if (isPublication) this.#answered(number)?.call.refuse(reason, text);
+        const error = new SessionError(reason, text);
+        if (isPublication) this.#answered(number)?.call.reject(error);
         else {
           const request = this.#requests.get(number);
           this.#requests.delete(number);
           for (const filter of request?.kind === "subscribe" ? request.filters : [])
             this.#filters.delete(filter);
-          request?.call?.refuse(reason, text);
+          request?.call?.reject(error);
         }
         break;
       }
@@ -326,7 +321,7 @@ export class SessionClientRules {
   #lose(reason: string, now: number): void {
     this.#effects.disconnect();
     this.#server = this.#servers === 0 ? 0 : (this.#server + 1) % this.#servers;
-    // Each server is tried at once, and all of them again after a while.
+    // Each server is tried once without a delay.
     const rounds = Math.floor(this.#failures / Math.max(1, this.#servers));
     this.#failures += 1;
     const { reconnectInterval, reconnectMaxInterval } = this.#options;
@@ -343,11 +338,10 @@ export class SessionClientRules {
     if (this.#state === "closing" && !this.#isEnding) this.#finish(false);
     else if (!this.#isConnected) return;
     else if (this.#isEnding && reason === "gone") this.#finish(true);
-    // Of this very connection; an attempt of its own that came late is answered there.
     else if (reason === "taken" || reason === "gone" || reason === "refused" || reason === "invalid") {
       this.#state = "over";
       this.#effects.disconnect();
-      this.#effects.over(reason, text);
+      this.#effects.over(new SessionError(reason, text));
     } else this.#lose(text === "" ? reason : text, now);
   }
 
@@ -376,7 +370,7 @@ export class SessionClientRules {
       this.#lives += 1;
       this.#held.clear();
       this.#settled.clear();
-      this.#unsaid = [];
+      this.#unreported = [];
       this.#high = 0;
     }
     this.#effects.opened(isPresent, count);
@@ -387,8 +381,8 @@ export class SessionClientRules {
     this.#repeatRequests(isPresent);
     this.#repeatPublications(published, isContinued);
     this.#wasOpen = true;
-    // What was acknowledged while there was no connection, or with an answer that was lost.
-    this.#unsaid = [...this.#settled];
+    // Acknowledgements without a connection, and those that were lost with one.
+    this.#unreported = [...this.#settled];
     this.flush();
     this.#sendWaiting();
   }
@@ -396,7 +390,7 @@ export class SessionClientRules {
   #repeatRequests(isPresent: boolean): void {
     const requests = [...this.#requests.values()];
     this.#requests.clear();
-    // The session was lost with its filters.
+    // The session was made again, without its filters.
     if (!isPresent && this.#wasOpen && this.#filters.size > 0)
       this.#request({ kind: "subscribe", filters: [...this.#filters], call: undefined });
     for (const request of requests) this.#request(request);
@@ -448,8 +442,8 @@ export class SessionClientRules {
     const { number } = message;
     if (this.#held.has(number)) return;
     if (number < this.#high) {
-      // The store has not heard of it.
-      this.#unsaid.push(number);
+      // Its acknowledgement did not reach the store.
+      this.#unreported.push(number);
       this.flush();
       return;
     }
@@ -458,7 +452,7 @@ export class SessionClientRules {
     this.#effects.message(message, this.#lives);
   }
 
-  /** All below it were acknowledged: messages come in the order of their numbers, so the first that is held is the least. */
+  /** All messages below it are acknowledged. Messages arrive in the order of their numbers, so the first held one is the least. */
   #low(): number {
     for (const number of this.#held) return number;
     return this.#high;

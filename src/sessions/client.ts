@@ -1,4 +1,4 @@
-/** A client of sessions: a DEALER to one server at a time, around client-rules.ts. */
+/** A client of sessions: a DEALER to one server at a time, driven by client-rules.ts. */
 
 import { Buffer } from "node:buffer";
 import { randomBytes } from "node:crypto";
@@ -25,7 +25,7 @@ import {
   observeMessageSend,
 } from "../core/message-operations.js";
 import { checkWait, WAIT_OPTIONS, Waiter, type WaitOptions, waitFor, withTimeout } from "../core/waiter.js";
-import { PendingCalls } from "../patterns/kit/calls.js";
+import { type PendingCall, PendingCalls } from "../patterns/kit/calls.js";
 import { Driver, type PatternWaitOptions } from "../patterns/kit/driver.js";
 import { EndpointList, type PatternEndpoints } from "../patterns/kit/endpoint-list.js";
 import { CLOSE_LINGER, checkKeys, checkOptions } from "../patterns/kit/options.js";
@@ -41,35 +41,35 @@ import {
   type SessionClientStats,
   type SessionPublishOptions,
 } from "./client-options.js";
-import { type ClientCall, type PublishedResult, SessionClientRules } from "./client-rules.js";
-import { SessionError, type SessionFailure } from "./error.js";
+import { type PublishedResult, SessionClientRules } from "./client-rules.js";
+import { SessionError } from "./error.js";
 import { type DeliveredMessage, decodeServerMessage, encodeClientMessage } from "./protocol.js";
 
 /** A message of a session. */
 export interface SessionMessage {
   readonly topic: string;
   readonly data: Buffer;
-  /** The session that published it. */
+  /** The id of the session that published it; "": a node. */
   readonly publisher: string;
-  /** The id that its publisher gave it; "": none. */
+  /** The publisher's message id; "": none. */
   readonly id: string;
-  /** ms since 1970 at which the store took it. */
+  /** When it was published, ms since 1970. */
   readonly time: number;
-  /** Whether an earlier connection of the session may have had it. */
+  /** Whether an earlier connection of the session may have received it. */
   readonly redelivered: boolean;
   /**
-   * The program is done with it: the session forgets it. A message that is not acknowledged comes again, to the next program that opens
-   * the session. Acknowledging twice is acknowledging once.
+   * Removes the message from the session. An unacknowledged message is delivered again to the next program that opens the
+   * session. Acknowledging twice has no effect.
    */
   acknowledge(): void;
 }
 
-/** ms of a stall of this process that count: what a server sent meanwhile is read first. */
+/** ms of a stall of this process that count as time: messages that arrived meanwhile are read first. */
 const MAX_STEP = 250;
 
 /**
- * A client that has a session by its id: subscriptions and messages that are kept for it while it is not there, at whichever server it
- * connects to. One connection has a session at a time: a later one takes it over, and this client is then over with the reason `taken`.
+ * A client with a session, by its id: subscriptions and messages that are kept while the client is away, at any server of the
+ * store. One connection has a session at a time: a later one takes it over, and the earlier client ends with `taken`.
  *
  * @example
  * ```ts
@@ -101,13 +101,12 @@ export class SessionClient
   readonly #calls: PendingCalls;
   readonly #ready = new RingBuffer<SessionMessage>();
   readonly #receivers = new Set<Waiter<SessionMessage>>();
-  /** What came with messages, of traces. */
+  /** The traces of messages. */
   readonly #contexts = new WeakMap<SessionMessage, Buffer>();
   #endpoints: readonly string[];
   #endpoint = "";
   #socket: Dealer | undefined;
   #over: SessionError | undefined;
-  /** Why the last connection ended. */
   #loss = "";
   #isFlushing = false;
   #whenOpen: { promise: Promise<void>; resolve(): void; reject(error: ShoalError): void };
@@ -116,16 +115,14 @@ export class SessionClient
   readonly #counts = {
     received: 0,
     acknowledged: 0,
-    published: 0,
-    duplicates: 0,
     dropped: 0,
     connections: 0,
   };
 
   /**
-   * Connects at once.
+   * Connects immediately.
    *
-   * @param endpoints of servers that share one store: a list in the order of preference, or a source such as a node's `resolver`
+   * @param endpoints of servers of one store: a list in the order of preference, or a source such as a node's `resolver`
    * @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value, and without an `id`
    */
   constructor(endpoints: PatternEndpoints, options: SessionClientOptions) {
@@ -168,7 +165,7 @@ export class SessionClient
           if (!this.closed)
             this.events.emit({ type: "session:lost", endpoint: this.#endpoint, reason, delay });
         },
-        over: (reason, text) => this.#end(reason, text),
+        over: (error) => this.#end(error),
         message: (message, life) => this.#message(message, life),
         dropped: (count, old) => {
           this.#counts.dropped += count;
@@ -178,7 +175,6 @@ export class SessionClient
       },
     );
     this.#rules.start(this.#timer.now());
-    // While it is connected its socket holds the process.
     this.#timer.start(this.#rules);
     this.#list.start({
       changed: (list) => {
@@ -191,12 +187,11 @@ export class SessionClient
     });
   }
 
-  /** The id of its session. */
   get id(): string {
     return this.#settings.id;
   }
 
-  /** The server that it is connected to, or was last; "" before the first. */
+  /** The endpoint of its current or last server; "" before the first. */
   get endpoint(): string {
     return this.#endpoint;
   }
@@ -219,29 +214,31 @@ export class SessionClient
   }
 
   /**
-   * Adds filters to those of the session: it keeps what is published to their topics from then on, until `unsubscribe`. A session that was
-   * there has its filters already; adding one again does nothing.
+   * Adds filters to the session, which keeps messages with matching topics from then on, until `unsubscribe`. Adding a filter
+   * again has no effect.
    *
-   * @param filters by the rules of MQTT 5: `orders/+/new`, `orders/#`
-   * @returns settles when they are in the store
+   * @param filters as in MQTT 5: `orders/+/new`, `orders/#`
+   * @returns settles when the filters are in the store
    * @throws SessionError `ERR_SESSION`; TimeoutError `ETIMEDOUT`; InvalidArgumentError `EINVAL`; ClosedError `EBADF`, `EAGAIN`
    */
   subscribe(...filters: string[]): Promise<void> {
     return this.#changeFilters("subscribe", filters);
   }
 
-  /** Removes filters; messages that are kept stay. @throws as `subscribe` */
+  /** Removes filters. The session keeps its messages. @throws as `subscribe` */
   unsubscribe(...filters: string[]): Promise<void> {
     return this.#changeFilters("unsubscribe", filters);
   }
 
   /**
-   * Publishes a message to all sessions that have a filter for its topic. It is sent again until a server has answered, and kept once by each session.
+   * Publishes a message to all sessions with a filter for its topic. It is sent until a server answers, and each session keeps
+   * it once.
    *
-   * @param data are copied
+   * @param data is copied
    * @returns settles when each of these sessions has it in the store
-   * @throws SessionError `ERR_SESSION` with the reason `full` when one has no room and refuses; TimeoutError `ETIMEDOUT`, AbortedError `ABORT_ERR`: it may be
-   *   published all the same; InvalidArgumentError `EINVAL`; InvalidStateError `ERR_TOO_MANY_PENDING`; ClosedError `EBADF`, `EAGAIN`
+   * @throws SessionError `ERR_SESSION`, with the reason `full` if a full session refuses it; TimeoutError `ETIMEDOUT` and AbortedError
+   *   `ABORT_ERR`: it may be published anyway; InvalidArgumentError `EINVAL`; InvalidStateError `ERR_TOO_MANY_PENDING`; ClosedError
+   *   `EBADF`, `EAGAIN`
    */
   publish(
     topic: string,
@@ -275,20 +272,12 @@ export class SessionClient
         throw new InvalidArgumentError(`data is a text or bytes; got ${describe(data)}`);
       const bytes = Buffer.from(data as string);
       const limit = timeout ?? this.#settings.timeout;
-      const pending = this.#calls.add<PublishedResult>(
+      const pending: PendingCall<PublishedResult> = this.#calls.add(
         bytes.length,
-        { timeout: limit, signal, onGivenUp: () => this.#rules.withdraw(call) },
+        { timeout: limit, signal, onGivenUp: () => this.#rules.withdraw(pending) },
         () => this.#late(`No server has answered within ${limit} ms; the message may be published`),
       );
-      const call: ClientCall<PublishedResult> = {
-        resolve: (result) => {
-          this.#counts.published += 1;
-          if (result.duplicate) this.#counts.duplicates += 1;
-          pending.resolve(result);
-        },
-        refuse: (reason, text) => pending.reject(errorOf(reason, text)),
-      };
-      this.#rules.publish({ id: id ?? "", topic, data: bytes, context }, call);
+      this.#rules.publish({ id: id ?? "", topic, data: bytes, context }, pending);
       return pending.promise;
     } catch (error) {
       return Promise.reject(error);
@@ -296,9 +285,9 @@ export class SessionClient
   }
 
   /**
-   * The next message. Those that come again after a reconnection, and that the program has had, are left out.
+   * The next message. Messages that are delivered again after a reconnection are left out.
    *
-   * @throws TimeoutError `EAGAIN` when none came in time; AbortedError `ABORT_ERR`; SessionError `ERR_SESSION` when the session is over;
+   * @throws TimeoutError `EAGAIN` when none came in time; AbortedError `ABORT_ERR`; SessionError `ERR_SESSION` when the session has ended;
    *   ClosedError `EBADF`, `EAGAIN`
    */
   receive(options: WaitOptions = {}): Promise<SessionMessage> {
@@ -323,7 +312,7 @@ export class SessionClient
     }
   }
 
-  /** Messages as they come, until the client closes. @throws SessionError `ERR_SESSION` when the session is over */
+  /** Messages, until the client closes. @throws SessionError `ERR_SESSION` when the session has ended */
   async *[Symbol.asyncIterator](): AsyncIterator<SessionMessage, undefined> {
     for (;;) {
       try {
@@ -336,10 +325,10 @@ export class SessionClient
   }
 
   /**
-   * Removes the session with its filters and messages, and closes. Where a server stops, or its store fails, the next one is asked.
+   * Removes the session with its filters and messages, and closes. If a server stops or its store fails, the next one is asked.
    *
-   * @throws TimeoutError `ETIMEDOUT` when no server has answered within `timeout` ms, SessionError `ERR_SESSION` when another program has
-   *   the session, ClosedError `EAGAIN` when the client was closed meanwhile: the client is closed then, and the session may be kept
+   * @throws TimeoutError `ETIMEDOUT` if no server has answered within `timeout` ms, ClosedError `EAGAIN` if the client was closed
+   *   meanwhile: the session may be kept then; SessionError `ERR_SESSION` if another program has the session
    */
   async end(options: { readonly timeout?: number | undefined } = {}): Promise<void> {
     checkKeys("SessionClient.end", options, ["timeout"]);
@@ -350,7 +339,7 @@ export class SessionClient
       const left = timeout < 0 ? timeout : Math.max(0, timeout - (performance.now() - begun));
       const isDone = await this.#leave(true, left);
       if (isDone || this.#over?.reason === "gone") return;
-      if (this.#over !== undefined) throw errorOf(this.#over.reason, this.#over.message);
+      this.#assertNotOver();
       if (this.closed)
         throw new ClosedError("EAGAIN", "The client closed before a server had removed the session");
       throw new TimeoutError("ETIMEDOUT", `No server removed the session within ${timeout} ms`);
@@ -363,6 +352,8 @@ export class SessionClient
     return {
       isOpen: this.#rules.isOpen,
       ...this.#counts,
+      published: this.#rules.published,
+      duplicates: this.#rules.duplicates,
       publishing: this.#rules.publishing,
       unacknowledged: this.#rules.held,
       waiting: this.#ready.length,
@@ -374,7 +365,7 @@ export class SessionClient
     return this.#calls.idle();
   }
 
-  /** @internal The session is kept, and known to have no connection. */
+  /** @internal */
   protected async onClose(linger: number): Promise<void> {
     this.#list.stop();
     if (linger !== 0 && this.#rules.isOpen) {
@@ -390,7 +381,7 @@ export class SessionClient
     this.#ready.clear();
   }
 
-  /** @returns whether a server has answered */
+  /** @returns whether a server has confirmed it */
   #leave(isEnd: boolean, limit: number): Promise<boolean> {
     if (this.#rules.isOver) return Promise.resolve(false);
     this.#leaving ??= new Promise((resolve) => {
@@ -410,10 +401,7 @@ export class SessionClient
       const pending = this.#calls.add<void>(0, { timeout }, () =>
         this.#late(`No server has answered within ${timeout} ms`),
       );
-      this.#rules.changeFilters(kind, filters, {
-        resolve: () => pending.resolve(),
-        refuse: (reason, text) => pending.reject(errorOf(reason, text)),
-      });
+      this.#rules.changeFilters(kind, filters, pending);
       return pending.promise;
     } catch (error) {
       return Promise.reject(error);
@@ -427,7 +415,12 @@ export class SessionClient
 
   #assertUsable(): void {
     this.assertOpen();
-    if (this.#over !== undefined) throw errorOf(this.#over.reason, this.#over.message);
+    this.#assertNotOver();
+  }
+
+  /** @throws SessionError with the stack of this call */
+  #assertNotOver(): void {
+    if (this.#over !== undefined) throw new SessionError(this.#over.reason, this.#over.message);
   }
 
   #makeSocket(): Dealer {
@@ -460,14 +453,13 @@ export class SessionClient
     if (!isMade) this.#lostSoon(undefined);
   }
 
-  /** A connection has ended, or could not be made. */
   #lost(socket: Dealer | undefined): void {
     if (this.closed || this.#socket !== socket) return;
     this.#rules.disconnected(this.#timer.now());
     this.#timer.update();
   }
 
-  /** Not from within the rules. */
+  /** Not during a call of the rules. */
   #lostSoon(socket: Dealer | undefined): void {
     queueMicrotask(() => this.#lost(socket));
   }
@@ -476,7 +468,7 @@ export class SessionClient
     const socket = this.#socket;
     this.#socket = undefined;
     if (socket === undefined) return;
-    // What it had to send has no answer, and is sent again by the next connection; how its close ends concerns nobody.
+    // The next connection sends unanswered requests again.
     socket.close({ linger: 0 }).catch(() => undefined);
   }
 
@@ -501,7 +493,7 @@ export class SessionClient
     }
   }
 
-  /** What has no room is lost with the connection: then the silence of the server shows it, and all is sent again. */
+  /** A full queue ends the connection: the next one sends unanswered requests again. */
   #send(frames: Buffer[]): void {
     const socket = this.#socket;
     if (socket !== undefined && !socket.trySend(frames)) this.#lostSoon(socket);
@@ -528,7 +520,6 @@ export class SessionClient
     this.#ready.push(received);
   }
 
-  /** The program is about to get it. */
   #observeReceive(message: SessionMessage): void {
     if (isMessageReceiveObserved() || (isMessageTraced() && this.#contexts.has(message)))
       observeMessageReceive(this.#observed(message));
@@ -546,21 +537,20 @@ export class SessionClient
     this.#counts.acknowledged += 1;
     if (this.#isFlushing) return;
     this.#isFlushing = true;
-    // Those of one turn go together.
+    // Acknowledgements of one turn are one message.
     setImmediate(() => {
       this.#isFlushing = false;
       this.#rules.flush();
     });
   }
 
-  #end(reason: SessionFailure, text: string): void {
-    const error = errorOf(reason, text);
+  #end(error: SessionError): void {
     this.#over = error;
     this.#timer.stop();
     this.#ready.clear();
-    this.events.emit({ type: "session:ended", reason, text: error.message });
+    this.events.emit({ type: "session:ended", reason: error.reason, text: error.message });
     this.#whenOpen.reject(error);
-    this.#rules.abandon(reason, text);
+    this.#rules.abandon(error);
     this.#endReceivers(error, false);
     this.#whenClosed?.(false);
   }
@@ -578,10 +568,6 @@ function isAnyObserved(): boolean {
   return isMessageReceiveObserved() || isMessageTraced() || isMessageAcknowledgeObserved();
 }
 
-function errorOf(reason: SessionFailure, text: string): SessionError {
-  return text === "" ? new SessionError(reason) : new SessionError(reason, text);
-}
-
 function deferred(): { promise: Promise<void>; resolve(): void; reject(error: ShoalError): void } {
   let resolve: () => void = () => undefined;
   let reject: (error: ShoalError) => void = () => undefined;
@@ -589,7 +575,7 @@ function deferred(): { promise: Promise<void>; resolve(): void; reject(error: Sh
     resolve = done;
     reject = failed;
   });
-  // Nobody may be waiting for it: a rejection is for those who do.
+  // A rejection without a caller is not an unhandled one.
   promise.catch(() => undefined);
   return { promise, resolve, reject };
 }
