@@ -7,7 +7,7 @@
  * One server at a time has the bridge, so each session keeps a message once. Deliveries are numbered: repeating one that
  * was committed changes nothing.
  */
-import { decodeJson, encodeJson, keys } from "./records.js";
+import { keys } from "./records.js";
 import { directoryVersion, type Kept, keepMessage, type SubscriptionDirectory } from "./rules.js";
 import { NotPrepared, type View } from "./view.js";
 
@@ -23,7 +23,6 @@ interface BridgeRecord extends BridgeHandle {
   readonly delivered: number;
 }
 
-/** A message that a node published. */
 export interface BridgedMessage {
   readonly topic: string;
   readonly data: Buffer;
@@ -32,8 +31,7 @@ export interface BridgedMessage {
 }
 
 function readBridge(view: View): BridgeRecord | undefined {
-  const bytes = view.get(keys.bridge);
-  return bytes === undefined ? undefined : (decodeJson(keys.bridge, bytes) as BridgeRecord);
+  return view.getJson<BridgeRecord>(keys.bridge);
 }
 
 /** @returns whether the server has the bridge now: no running server had it */
@@ -45,11 +43,10 @@ export function takeBridge(
   const found = readBridge(view);
   if (found?.term === term) return true;
   if (found !== undefined && found.server !== server && !isLost(found.server)) return false;
-  view.set(keys.bridge, encodeJson({ server, term, delivered: 0 }));
+  view.setJson(keys.bridge, { server, term, delivered: 0 });
   return true;
 }
 
-/** Gives the bridge back. */
 export function releaseBridge(view: View, { term }: BridgeHandle): void {
   if (readBridge(view)?.term === term) view.set(keys.bridge, undefined);
 }
@@ -75,6 +72,6 @@ export function deliver(
   if (number <= bridge.delivered) return { sessions: 0, owned: [] };
   if (directoryVersion(view) !== directory.version) throw new NotPrepared(() => directory.refresh());
   const kept = keepMessage(view, directory, { topic, publisher: "", id: "", time: now, data, context });
-  view.set(keys.bridge, encodeJson({ ...bridge, delivered: number }));
+  view.setJson(keys.bridge, { ...bridge, delivered: number });
   return kept;
 }

@@ -1,15 +1,15 @@
 /**
- * What happens to sessions: each function is an operation on a view of the store, and decides nothing by anything else than
- * what it reads there and its arguments. It may run again after it was committed (the store's answer was lost), and then
- * has to come to the same end.
+ * The state machine of sessions: each function is an operation on a view of the store, and depends on nothing but the view
+ * and its arguments. If the store's answer was lost, an operation runs again after it was committed, and then has to come
+ * to the same result.
  *
  *   (none) ──open──> owned ──detach, its server is lost──> kept ──expiry──> (none)
  *                    │  ^                                   │
  *                    │  └──────────────open─────────────────┘
- *                    └──open by another connection: owned by that one; the first one's operations are refused as `taken`
+ *                    └──open by another connection: owned by that one; operations of the first one fail with `taken`
  *
- * A session's queue is the numbers from `head` to `tail`: a message gets the next one when it is published, and keeps it. What was acknowledged or
- * dropped is not there any more.
+ * Messages of a session have the numbers from `head` to `tail`: each gets the next number when it is published. Numbers of
+ * acknowledged and dropped messages are missing.
  */
 import {
   EVICTED_AT_ONCE,
@@ -22,9 +22,7 @@ import {
 } from "./bounds.js";
 import { SessionError } from "./error.js";
 import {
-  decodeJson,
   decodeMessage,
-  encodeJson,
   encodeMessage,
   hashOf,
   keys,
@@ -37,111 +35,96 @@ import {
 } from "./records.js";
 import { NotPrepared, type View } from "./view.js";
 
-/** Which connection an operation is for. */
+/** The connection that an operation belongs to. */
 export interface SessionHandle {
   readonly id: string;
   readonly life: string;
   readonly epoch: number;
 }
 
-/** What a client asks for when it opens a session. */
 export interface SessionTerms {
-  /** The client's program, and which of its attempts this is. */
+  /** The client, and the number of its attempt. */
   readonly instance: string;
   readonly attempt: number;
   readonly expiry: number;
   readonly limits: SessionLimits;
-  /** Whether what is kept of an earlier session is removed. */
   readonly clean: boolean;
-  /** Whether the client's program has had the session before. */
+  /** Whether the client had the session before. */
   readonly again: boolean;
 }
 
-/** How much a store takes of all sessions together. */
+/** The bounds of all sessions of a store. */
 export interface StoreBounds {
   readonly maxSessions: number;
   readonly maxFilters: number;
   readonly maxFilterBytes: number;
 }
 
-/** A session as its new connection finds it. */
 export interface OpenedSession {
   readonly record: SessionRecord;
-  /** Who had it until now. */
+  /** Its owner until now. */
   readonly previous: SessionOwner | undefined;
 }
 
-/** Filters of all sessions, as a server has them in memory. */
+/** The filters of all sessions in the memory of a server. */
 export interface SubscriptionDirectory {
-  /** How many changes it has taken in. */
+  /** How many changes it has read. */
   readonly version: number;
-  /** The sessions with a filter that matches. */
+  /** Ids of the sessions with a matching filter. */
   match(topic: string): readonly string[];
-  /** Takes in what has changed. */
+  /** Reads the changes since. */
   refresh(): Promise<void>;
 }
 
-/** A message that a session's client publishes. */
 export interface Publication {
-  /** 1 greater than that of the one before. */
+  /** 1 greater than that of the publication before. */
   readonly number: number;
   /** "": none. */
   readonly id: string;
   readonly topic: string;
   readonly data: Buffer;
-  /** Of its publisher's trace. */
+  /** The trace of its publisher. */
   readonly context?: Buffer | undefined;
 }
 
-/** What became of a publication. */
 export interface PublishOutcome {
-  /** The number, or the id, was published before: nothing was kept again. */
+  /** The number or the message id was published before, so nothing was kept. */
   readonly isDuplicate: boolean;
-  /** The session that has no room and refuses, "" for the store itself; nothing was kept. */
+  /** The full session that refused the message, "" for a full store; nothing was kept. */
   readonly refusedBy: string | undefined;
-  /** How many sessions keep it. */
   readonly sessions: number;
-  /** Those of them that have an owner. */
   readonly owned: readonly Owned[];
 }
 
-/** A session that a connection of a server has. */
+/** A session with an owner. */
 export interface Owned {
   readonly session: string;
   readonly server: string;
 }
 
 export function readSession(view: View, id: string): SessionRecord | undefined {
-  const key = keys.session(id);
-  const bytes = view.get(key);
-  return bytes === undefined ? undefined : (decodeJson(key, bytes) as SessionRecord);
+  return view.getJson<SessionRecord>(keys.session(id));
 }
 
 function writeSession(view: View, id: string, record: SessionRecord): void {
-  view.set(keys.session(id), encodeJson(record));
+  view.setJson(keys.session(id), record);
 }
 
 function readFilters(view: View, id: string): readonly string[] {
-  const key = keys.filters(id);
-  const bytes = view.get(key);
-  return bytes === undefined ? [] : (decodeJson(key, bytes) as string[]);
+  return view.getJson<string[]>(keys.filters(id)) ?? [];
 }
 
-/** What all sessions have together. */
 export function readTotals(view: View): StoreTotals {
-  const bytes = view.get(keys.totals);
-  if (bytes === undefined) return { sessions: 0, filters: 0, filterBytes: 0 };
-  return decodeJson(keys.totals, bytes) as StoreTotals;
+  return view.getJson<StoreTotals>(keys.totals) ?? { sessions: 0, filters: 0, filterBytes: 0 };
 }
 
 function addTotals(view: View, sessions: number, filters: number, filterBytes: number): void {
   const before = readTotals(view);
-  const totals: StoreTotals = {
+  view.setJson(keys.totals, {
     sessions: before.sessions + sessions,
     filters: before.filters + filters,
     filterBytes: before.filterBytes + filterBytes,
-  };
-  view.set(keys.totals, encodeJson(totals));
+  });
 }
 
 function bytesOf(filters: Iterable<string>): number {
@@ -150,16 +133,14 @@ function bytesOf(filters: Iterable<string>): number {
   return bytes;
 }
 
-/** How often filters have changed. */
 export function directoryVersion(view: View): number {
-  const bytes = view.get(keys.directory);
-  return bytes === undefined ? 0 : (decodeJson(keys.directory, bytes) as number);
+  return view.getJson<number>(keys.directory) ?? 0;
 }
 
 function noteChange(view: View, id: string): void {
   const version = directoryVersion(view) + 1;
-  view.set(keys.directory, encodeJson(version));
-  view.set(keys.change(version), encodeJson(id));
+  view.setJson(keys.directory, version);
+  view.setJson(keys.change(version), id);
   view.set(keys.change(version - KEPT_CHANGES), undefined);
 }
 
@@ -173,11 +154,11 @@ function owned(view: View, { id, life, epoch }: SessionHandle): SessionRecord {
 }
 
 /**
- * Gives a session to a connection, and makes it where it is not there. Of several clients the one has it that opened it last for the first time:
- * one that had it, and connects again after another one has opened it, was taken over, though nobody could say so to it.
+ * Gives a session to a connection, and makes the session if it is missing. The last client that opened a session for the
+ * first time has it: an earlier client that connects again was taken over, though no one could tell it.
  *
  * @param life of a session that is made
- * @throws SessionError `taken` for a client that was taken over, and for an attempt of one that has made a later one meanwhile; `unavailable` for a session more than the store takes
+ * @throws SessionError `taken` for a client that was taken over, and for an outdated attempt; `unavailable` past `maxSessions`
  */
 export function open(
   view: View,
@@ -190,7 +171,7 @@ export function open(
 ): OpenedSession {
   view.need([keys.session(id), keys.filters(id), keys.directory]);
   const found = readSession(view, id);
-  // The commit's answer was lost: it is done.
+  // This is a repetition: the commit's answer was lost.
   if (found?.owner !== undefined && found.owner.connection === owner.connection)
     return { record: found, previous: undefined };
   if (found?.instance === instance && attempt <= found.attempt) throw new SessionError("taken");
@@ -238,14 +219,14 @@ export function open(
     since: now,
     expiry,
     limits,
-    // A connection that did not end by itself may have delivered all there is.
+    // A connection that did not end by itself may have delivered all messages.
     mark: found.owner === undefined ? found.mark : found.tail,
   };
   writeSession(view, id, record);
   return { record, previous: found.owner };
 }
 
-/** The client has said that it leaves. @param isEnd whether the session is removed */
+/** The client leaves. @param isEnd whether it removes the session */
 export function close(
   view: View,
   handle: SessionHandle,
@@ -263,7 +244,7 @@ export function close(
   if (isEnd && left !== undefined) remove(view, handle.id, left);
 }
 
-/** The connection has ended. @param sent messages below this number were delivered */
+/** The connection has ended. @param sent messages below this number may have been delivered */
 export function detach(view: View, handle: SessionHandle, sent: number, now: number): void {
   const record = readSession(view, handle.id);
   if (record?.life !== handle.life || record.epoch !== handle.epoch || record.owner === undefined) return;
@@ -274,7 +255,7 @@ export function detach(view: View, handle: SessionHandle, sent: number, now: num
   }
 }
 
-/** Removes a session; its messages and message ids are removed later, by a sweep (sweeper.ts). */
+/** Removes a session. A sweep removes its messages and message ids later (sweeper.ts). */
 function remove(view: View, id: string, record: SessionRecord): void {
   view.set(keys.session(id), undefined);
   const filters = readFilters(view, id);
@@ -283,10 +264,10 @@ function remove(view: View, id: string, record: SessionRecord): void {
     view.set(keys.filters(id), undefined);
     noteChange(view, id);
   }
-  if (record.count > 0 || record.ids > 0) view.set(keys.removed(id, record.life), encodeJson(0));
+  if (record.count > 0 || record.ids > 0) view.setJson(keys.removed(id, record.life), 0);
 }
 
-/** An operator removes a session. @returns who had it @throws SessionError `gone` */
+/** An operator removes a session. @returns its owner @throws SessionError `gone` */
 export function end(view: View, id: string): SessionOwner | undefined {
   const record = readSession(view, id);
   if (record === undefined) throw new SessionError("gone");
@@ -294,12 +275,7 @@ export function end(view: View, id: string): SessionOwner | undefined {
   return record.owner;
 }
 
-/**
- * Removes a session whose time is over, or takes it from a server that is lost.
- *
- * @param isLost whether a server does not run any more
- * @returns what was done
- */
+/** Removes a session that has expired, or releases it if its server is lost. @returns what it did */
 export function expire(
   view: View,
   id: string,
@@ -322,7 +298,7 @@ export function expire(
   return "removed";
 }
 
-/** Adds filters to those of a session, or removes them. @throws SessionError `taken`, `gone`, `too-large` */
+/** Adds and removes filters of a session. @throws SessionError `taken`, `gone`, `too-large` */
 export function changeFilters(
   view: View,
   handle: SessionHandle,
@@ -355,15 +331,16 @@ export function changeFilters(
       `All sessions have ${maxFilters} filters and ${maxFilterBytes} bytes of them at most`,
     );
   addTotals(view, 0, more, moreBytes);
-  view.set(keys.filters(id), filters.size === 0 ? undefined : encodeJson([...filters]));
+  if (filters.size === 0) view.set(keys.filters(id), undefined);
+  else view.setJson(keys.filters(id), [...filters]);
   writeSession(view, id, { ...record, filters: filters.size });
   noteChange(view, id);
 }
 
 /**
- * Keeps a message in each session that has a filter for it.
+ * Keeps a client's message in each session with a filter for its topic.
  *
- * @throws SessionError `taken`, `gone`; `invalid` for a number that does not follow
+ * @throws SessionError `taken`, `gone`; `invalid` for a number that does not follow the last one
  */
 export function publish(
   view: View,
@@ -389,11 +366,7 @@ export function publish(
   return { isDuplicate: false, refusedBy: undefined, ...kept };
 }
 
-/**
- * The store has no room for a publication: it is refused as that, and the next one can follow. Writes nothing new.
- *
- * @throws as `publish`
- */
+/** Refuses a publication because the store is full, so that the next one can follow. Adds no key. @throws as `publish` */
 export function refusePublication(view: View, handle: SessionHandle, number: number): PublishOutcome {
   view.need([keys.session(handle.id)]);
   const self = owned(view, handle);
@@ -420,7 +393,7 @@ function noteRefusal(
   return { isDuplicate: false, refusedBy, sessions: 0, owned: [] };
 }
 
-/** What became of a message: how many sessions keep it, and those with a filter for it that have an owner. */
+/** How many sessions keep a message, and which sessions with a filter for it have an owner. */
 export interface Kept {
   readonly sessions: number;
   readonly owned: readonly Owned[];
@@ -471,10 +444,10 @@ function duplicate(refusedBy: string | undefined): PublishOutcome {
   return { isDuplicate: true, refusedBy, sessions: 0, owned: [] };
 }
 
-/** A session in which there is room, or that drops the message. */
+/** A session with room for a message, or one that drops it. */
 interface Room {
   readonly record: SessionRecord;
-  /** Messages that go for it. */
+  /** Numbers of older messages that are dropped for it. */
   readonly evicted: readonly number[];
   readonly isKept: boolean;
 }
@@ -511,14 +484,13 @@ function makeRoom(view: View, id: string, record: SessionRecord, size: number): 
   return { record: { ...record, head, count, bytes, drops: { ...drops, full } }, evicted, isKept: true };
 }
 
-/** Whether a client has published with this message id within the window. */
+/** Whether the session has published with this message id within the window. */
 function isRepeated(view: View, { id, life }: SessionHandle, message: string, now: number): boolean {
-  const key = keys.publishedId(id, life, hashOf(message));
-  const bytes = view.get(key);
-  return bytes !== undefined && now - (decodeJson(key, bytes) as number) < ID_WINDOW_TIME;
+  const time = view.getJson<number>(keys.publishedId(id, life, hashOf(message)));
+  return time !== undefined && now - time < ID_WINDOW_TIME;
 }
 
-/** A message id takes the place of the one that was published with `ID_WINDOW` ids before it. */
+/** A message id replaces the one that was used `ID_WINDOW` ids before. */
 function remember(
   view: View,
   { id, life }: SessionHandle,
@@ -528,28 +500,26 @@ function remember(
 ): void {
   const slot = keys.idSlot(id, life, count % ID_WINDOW);
   const hash = hashOf(message);
-  const bytes = view.get(slot);
-  const before = bytes === undefined ? undefined : (decodeJson(slot, bytes) as string);
+  const before = view.getJson<string>(slot);
   if (before !== undefined && before !== hash) view.set(keys.publishedId(id, life, before), undefined);
-  view.set(slot, encodeJson(hash));
-  view.set(keys.publishedId(id, life, hash), encodeJson(now));
+  view.setJson(slot, hash);
+  view.setJson(keys.publishedId(id, life, hash), now);
 }
 
-/** What a connection reports of its messages. */
+/** What a connection reports about its messages: their numbers. */
 export interface Progress {
-  /** Acknowledged. */
   readonly acknowledged: readonly number[];
-  /** Dropped, since they were too old. */
+  /** Dropped because of their age. */
   readonly old: readonly number[];
-  /** No message below this number is kept after that. */
+  /** All messages below this number are acknowledged or dropped. */
   readonly low: number;
   /** Messages below this number were delivered. */
   readonly sent: number;
-  /** Drops that the client knows of; `undefined`: no more than before. */
+  /** Drops that the client knows of; `undefined`: as before. */
   readonly reported: number | undefined;
 }
 
-/** Removes messages from a session's queue. @throws SessionError `taken`, `gone` */
+/** Removes acknowledged and old messages from a session's queue. @throws SessionError `taken`, `gone` */
 export function settle(view: View, handle: SessionHandle, progress: Progress): SessionRecord {
   const { acknowledged, old, low, sent, reported } = progress;
   const found = owned(view, handle);

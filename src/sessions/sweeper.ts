@@ -3,7 +3,7 @@
  * servers, removes sessions that have expired, and then their messages. Several servers may do it at the same time.
  */
 import { MAX_SERVERS, PAGE, PAGE_BYTES } from "./bounds.js";
-import { after, decodeJson, encodeJson, keys, lastPart, rangeOf, type SessionRecord } from "./records.js";
+import { after, decodeJson, keys, lastPart, rangeOf, type SessionRecord } from "./records.js";
 import * as rules from "./rules.js";
 import type { ServerContext } from "./server-context.js";
 import type { SessionStoreEntry, SessionStoreScan } from "./store.js";
@@ -28,7 +28,7 @@ export class Sweeper {
     this.#context = context;
   }
 
-  /** Shows that this server runs; before the first session is opened. */
+  /** Shows that this server runs; called before it opens a session. */
   async beat(): Promise<void> {
     const { server, settings, transactions } = this.#context;
     const now = performance.now();
@@ -36,10 +36,9 @@ export class Sweeper {
     this.#nextBeat = now + settings.serverTimeout / 5;
     this.#beats += 1;
     const beats = this.#beats;
-    await transactions.run((view) => view.set(keys.server(server), encodeJson(beats)));
+    await transactions.run((view) => view.setJson(keys.server(server), beats));
   }
 
-  /** This server stops, and has released all sessions. */
   leave(): Promise<void> {
     return this.#forget(keys.server(this.#context.server));
   }
@@ -57,7 +56,7 @@ export class Sweeper {
     if (server === this.#context.server) return false;
     const since = this.#servers.get(server)?.since ?? this.#absent.get(server);
     if (since === undefined) {
-      // It may have been removed from the store while this session was read.
+      // It may have been removed after its session was read.
       this.#absent.set(server, performance.now());
       return false;
     }

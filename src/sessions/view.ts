@@ -1,10 +1,11 @@
 /**
- * What an operation sees of the store: values that were read, and over them what it and earlier ones of its batch have
- * written. A value that was not read yet ends the operation; it runs again when it is there.
+ * The view of the store that an operation has: values that were read, and over them the writes of this operation and of
+ * earlier ones of its batch. Reading a value that is missing ends the operation; it runs again once the value was read.
  */
+import { decodeJson, encodeJson } from "./records.js";
 import type { SessionStoreCheck, SessionStoreValue, SessionStoreWrite } from "./store.js";
 
-/** An operation needs keys that were not read. */
+/** An operation needs further keys. */
 export class Unread extends Error {
   readonly keys: readonly string[];
 
@@ -14,7 +15,7 @@ export class Unread extends Error {
   }
 }
 
-/** An operation needs something else before it can run again. */
+/** An operation has to run again after a preparation. */
 export class NotPrepared extends Error {
   readonly prepare: () => Promise<void>;
 
@@ -28,14 +29,14 @@ export class View {
   readonly #known: ReadonlyMap<string, SessionStoreValue | undefined>;
   readonly #used = new Set<string>();
   readonly #written = new Map<string, Buffer | undefined>();
-  /** Of the operation that runs. */
+  /** Writes of the current operation. */
   readonly #own = new Map<string, Buffer | undefined>();
 
   constructor(known: ReadonlyMap<string, SessionStoreValue | undefined>) {
     this.#known = known;
   }
 
-  /** Says which values an operation is about to read, so that they come together. @throws Unread */
+  /** Reads values together that an operation is about to use. @throws Unread */
   need(keys: Iterable<string>): void {
     const unread: string[] = [];
     for (const key of keys) if (!this.#has(key)) unread.push(key);
@@ -51,22 +52,32 @@ export class View {
     return this.#known.get(key)?.value;
   }
 
+  /** @throws Unread; StoreError `damaged` */
+  getJson<T>(key: string): T | undefined {
+    const bytes = this.get(key);
+    return bytes === undefined ? undefined : (decodeJson(key, bytes) as T);
+  }
+
+  /** @param value `undefined`: the key is removed */
   set(key: string, value: Buffer | undefined): void {
     this.#own.set(key, value);
   }
 
-  /** The operation is done: those after it see what it has written. */
+  setJson(key: string, value: unknown): void {
+    this.#own.set(key, encodeJson(value));
+  }
+
+  /** The operation is done: its writes are visible to later ones. */
   keep(): void {
     for (const [key, value] of this.#own) this.#written.set(key, value);
     this.#own.clear();
   }
 
-  /** The operation has failed. What it has read counts: it may have failed for that. */
+  /** The operation has failed. Its reads are still checked, since they may be the reason. */
   discard(): void {
     this.#own.clear();
   }
 
-  /** What has to be as it was read. */
   checks(): SessionStoreCheck[] {
     return Array.from(this.#used, (key) => ({ key, version: this.#known.get(key)?.version ?? 0 }));
   }
