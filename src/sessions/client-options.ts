@@ -1,4 +1,4 @@
-/** What a client of sessions takes, reports and counts. */
+/** Options, events and statistics of a client of sessions. */
 
 import { describe } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
@@ -19,102 +19,100 @@ import { MAX_SETTLED, MAX_TOKEN } from "./bounds.js";
 import type { SessionFailure } from "./error.js";
 import { isSessionId, type SessionDropPolicy } from "./records.js";
 
-/** Options of {@link SessionClient}; times are in ms. */
+/** Options of {@link SessionClient}. Times are in ms. */
 export interface SessionClientOptions {
-  /** The session's: 1 to 64 letters, digits and `. _ : @ -`, the first a letter or digit. */
+  /** The id of the session: 1 to 64 letters, digits and `. _ : @ -`, the first a letter or digit. */
   readonly id: string;
-  /** What the servers' `authorize` gets: a text of at most 512 bytes. Default "". */
+  /** A text for the servers' `authorize`, at most 512 bytes. Default "". */
   readonly token?: string | undefined;
-  /** Whether what is kept of an earlier session is removed when this client opens it first. Default false. */
+  /** Removes an earlier session of this id when this client opens it first. Default false. */
   readonly clean?: boolean | undefined;
-  /** ms that the session is kept without a connection; 0: not at all, -1: as long as the servers allow. Default 3,600,000. */
+  /** How long the session is kept without a connection; 0: it ends with the connection, -1: as long as the servers allow. Default 3,600,000. */
   readonly expiry?: number | undefined;
-  /** Messages that it keeps until they are acknowledged. Default 10,000. */
+  /** Messages that the session keeps until they are acknowledged. Default 10,000. */
   readonly maxQueue?: number | undefined;
   /** Bytes of their topics and data. Default 64 MiB. */
   readonly maxQueueBytes?: number | undefined;
-  /** ms that a message is kept; -1, the default: no limit. */
+  /** Older messages are dropped; -1, the default: no limit. */
   readonly maxAge?: number | undefined;
   /**
-   * What happens when a message has no room: the `"oldest"` goes, or the `"newest"`, which is the one that comes; with `"refuse"` its publisher has an
-   * error, and no session gets it. Default `"oldest"`.
+   * What happens to a message when the queue is full. `"oldest"`, the default, drops the oldest message, `"newest"` drops the
+   * new one, and `"refuse"` rejects the publication: no session keeps it.
    */
   readonly drop?: SessionDropPolicy | undefined;
-  /** Messages that this client has without acknowledging one; further ones wait in the store. 1 to 8,192, default 256. */
+  /** Unacknowledged messages that this client takes, 1 to 8,192. The others wait in the store. Default 256. */
   readonly maxUnacknowledged?: number | undefined;
-  /** Bytes of them; a single one may be larger. Default 16 MiB. */
+  /** Bytes of them; a single message may be larger. Default 16 MiB. */
   readonly maxUnacknowledgedBytes?: number | undefined;
-  /** ms of a call; -1: no limit. Default 30,000. */
+  /** Limit of a call; -1: no limit. Default 30,000. */
   readonly timeout?: number | undefined;
-  /** Calls without an answer; one more rejects with `ERR_TOO_MANY_PENDING`. Default 10,000. */
+  /** Calls without an answer; a further call rejects with `ERR_TOO_MANY_PENDING`. Default 10,000. */
   readonly maxPending?: number | undefined;
-  /** Bytes of what they publish. Default 64 MiB. */
+  /** Bytes of the data that they publish. Default 64 MiB. */
   readonly maxPendingBytes?: number | undefined;
-  /** ms that a server has to open the session until the next one is asked. Default 2,000. */
+  /** How long a server may take to open the session before the client tries the next one. Default 2,000. */
   readonly openTimeout?: number | undefined;
-  /** ms between heartbeats, and of silence after which a server is left. Default 200 and 700. */
+  /** Interval of heartbeats. Default 200. */
   readonly heartbeatInterval?: number | undefined;
+  /** The client leaves a server that is silent for this long. Default 700. */
   readonly heartbeatTimeout?: number | undefined;
-  /** ms before the servers are tried again when none has opened the session, doubling, half of it by chance. Default 50. */
+  /** Delay before the servers are tried again when none has opened the session. Doubles each time, half of it random. Default 50. */
   readonly reconnectInterval?: number | undefined;
-  /** Where the doubling ends. Default 1,000. */
+  /** The longest such delay. Default 1,000. */
   readonly reconnectMaxInterval?: number | undefined;
-  /** Options of the DEALERs, such as security. */
+  /** Options of the DEALER, such as security. */
   readonly socketOptions?: DealerOptions | undefined;
 }
 
-/** Options of one publication. */
+/** Options of {@link SessionClient.publish}. */
 export interface SessionPublishOptions {
-  /**
-   * What the program knows the message by, at most 128 bytes: of several publications of a session with one id, within its last 1,000 ids and ten
-   * minutes, the first one alone is kept.
-   */
+  /** A message id of at most 128 bytes: a session publishes each id once, among its last 1,000 ids and within ten minutes. */
   readonly id?: string | undefined;
-  /** ms; -1: no limit. Default: the client's. */
+  /** ms; -1: no limit. Default: the client's `timeout`. */
   readonly timeout?: number | undefined;
-  /** Gives the call up; the message may be published all the same. */
+  /** Aborts the call; the message may be published anyway. */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** What happens to a client of sessions. */
+/** Events of {@link SessionClient}. */
 export type SessionClientEvent =
-  /** A server has opened the session; `queued` messages are kept for it. */
+  /** A server has opened the session, which keeps `queued` messages. */
   | {
       readonly type: "session:opened";
       readonly endpoint: string;
       readonly isPresent: boolean;
       readonly queued: number;
     }
-  /** The connection was lost, or was not made; the next one follows in `delay` ms. */
+  /** The connection ended or failed; the client connects again in `delay` ms. */
   | {
       readonly type: "session:lost";
       readonly endpoint: string;
       readonly reason: string;
       readonly delay: number;
     }
-  /** The session is over for this client: another one has it, or it was removed or refused. All calls reject from now on. */
+  /** Another program has the session, or it was removed or refused. All calls reject from now on. */
   | { readonly type: "session:ended"; readonly reason: SessionFailure; readonly text: string }
-  /** Messages for this session were dropped: `count` since it was reported last, `old` of all those for their age. */
+  /** Messages of this session were dropped: `count` since the last report; `old` of all drops were due to age. */
   | { readonly type: "messages:dropped"; readonly count: number; readonly old: number }
-  /** A server sent what is not a message of this protocol. */
+  /** A server sent a malformed message. */
   | { readonly type: "message:invalid"; readonly reason: string }
   | EndpointSourceEvent;
 
-/** The statistics of a client of sessions. */
+/** Statistics of {@link SessionClient}. */
 export interface SessionClientStats {
   readonly isOpen: boolean;
-  /** Sessions opened: 1, and 1 for each reconnection. */
+  /** How often a server has opened the session. */
   readonly connections: number;
   readonly received: number;
   readonly acknowledged: number;
-  /** Publications that were answered, and those of them that were known already. */
+  /** Publications that were answered, and those of them that were duplicates. */
   readonly published: number;
   readonly duplicates: number;
-  /** Messages that the session had no room for. */
+  /** Messages that the session has dropped. */
   readonly dropped: number;
   /** Publications without an answer. */
   readonly publishing: number;
-  /** Messages that were not acknowledged; those of them that the program has not received. */
+  /** Messages that are not acknowledged, and those that the program has not received yet. */
   readonly unacknowledged: number;
   readonly waiting: number;
 }
@@ -150,7 +148,6 @@ const OPTIONS = {
   socketOptions: object<DealerOptions>(),
 };
 
-/** Of `publish`. */
 export const PUBLISH_OPTIONS = {
   id: text(),
   timeout: integer({ min: -1 }),

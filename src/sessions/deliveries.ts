@@ -1,9 +1,9 @@
 /**
- * What a connection has of its session's queue: messages in the order of their numbers, as many as the client's window allows; those that
- * were acknowledged, in whatever order, are reported to the store together.
+ * The part of a session's queue that its connection has: messages in the order of their numbers, as many as the client's
+ * window allows. Acknowledgements, in any order, are reported to the store together.
  *
- *   ... settled | in flight: sent, not acknowledged | next ...
- *              low                                   next
+ *   ... acknowledged | in flight: sent, not acknowledged | not sent ...
+ *                   low                                 next
  */
 import { MIN_SHARE } from "./bounds.js";
 import type { Progress } from "./rules.js";
@@ -13,19 +13,18 @@ export interface DeliveryWindow {
   readonly bytes: number;
 }
 
-/** Bytes of the messages that all clients of a server have and have not acknowledged. */
+/** Bytes of unacknowledged messages of all clients of a server. */
 export class InFlightBytes {
   readonly #limit: number;
   readonly #clients: () => number;
   used = 0;
 
-  /** @param clients how many there are */
   constructor(limit: number, clients: () => number) {
     this.#limit = limit;
     this.#clients = clients;
   }
 
-  /** How many a client may have that has so many now. Past the limit each has an equal part of it: those that acknowledge are not stopped by those that do not. */
+  /** The limit of a client that has this many. Past the total each client has an equal share, so that no client starves others. */
   allowed(has: number): number {
     const share = Math.max(MIN_SHARE, this.#limit / Math.max(1, this.#clients()));
     return Math.max(share, has + this.#limit - this.used);
@@ -42,17 +41,16 @@ export class Deliveries {
   #acknowledged: number[] = [];
   #old: number[] = [];
   #reported: number | undefined;
-  /** Drops that the client has said that it knows of. */
+  /** Drops that the client knows of. */
   #known = 0;
 
-  /** @param head no message is kept below it */
   constructor(window: DeliveryWindow, all: InFlightBytes, head: number) {
     this.#window = window;
     this.#all = all;
     this.#next = head;
   }
 
-  /** The next message has this number, or a greater one. */
+  /** The least number that was not sent. */
   get next(): number {
     return this.#next;
   }
@@ -75,7 +73,6 @@ export class Deliveries {
     return Math.min(this.#window.bytes, this.#all.allowed(this.#bytes));
   }
 
-  /** A message was sent. */
   sent(number: number, size: number): void {
     this.#next = number + 1;
     this.#inFlight.set(number, size);
@@ -83,17 +80,13 @@ export class Deliveries {
     this.#all.used += size;
   }
 
-  /** A message was too old to be sent. */
+  /** A message was too old, and is dropped. */
   passed(number: number): void {
     this.#next = number + 1;
     this.#old.push(number);
   }
 
-  /**
-   * Numbers below `low` that are in flight, and these, are acknowledged. Others are no matter: a client may repeat itself.
-   *
-   * @returns whether one of them was in flight
-   */
+  /** Acknowledges numbers below `low`, and these. Unknown numbers are ignored. @returns whether one of them was in flight */
   settle(low: number, numbers: readonly number[]): boolean {
     const before = this.#inFlight.size;
     for (const number of this.#inFlight.keys()) {
@@ -104,7 +97,7 @@ export class Deliveries {
     return this.#inFlight.size < before;
   }
 
-  /** The client knows of so many drops. @returns whether the store has to hear of it */
+  /** The client knows of this many drops. @returns whether that is new */
   reported(drops: number): boolean {
     if (drops <= this.#known) return false;
     this.#known = drops;
@@ -112,19 +105,18 @@ export class Deliveries {
     return true;
   }
 
-  /** The connection has ended. */
   end(): void {
     this.#all.used -= this.#bytes;
     this.#bytes = 0;
     this.#inFlight.clear();
   }
 
-  /** Whether the store has to hear of something. */
+  /** Whether the store does not know something yet. */
   get hasProgress(): boolean {
     return this.#acknowledged.length > 0 || this.#old.length > 0 || this.#reported !== undefined;
   }
 
-  /** What the store has to hear of; once. */
+  /** Returns the progress since the last call. */
   progress(): Progress {
     const progress = {
       acknowledged: this.#acknowledged,

@@ -1,5 +1,4 @@
-/** Filters of all sessions in a server's memory. They follow the store: before each publication their version is compared to the store's. */
-
+/** The filters of all sessions in a server's memory. Each publication compares their version to the store's. */
 import { SubscriptionTable } from "../cluster/messaging/subscription-table.js";
 import { matches } from "../cluster/messaging/topics.js";
 import { InvalidStateError } from "../core/errors.js";
@@ -12,11 +11,11 @@ export class Directory implements SubscriptionDirectory {
   readonly #store: SessionStore;
   readonly #table = new SubscriptionTable<string>();
   readonly #filters = new Map<string, readonly string[]>();
-  /** Filters that the table has no room for: it takes a bounded number of shapes. */
+  /** Filters that the table refuses, since it takes a bounded number of shapes; with ids of their sessions. */
   readonly #odd = new Map<string, Set<string>>();
-  /** How many sessions have a filter. */
+  /** How many sessions have each filter. */
   readonly #sessions = new Map<string, number>();
-  /** Called for each filter that a first session has, or no session has any more. */
+  /** Called when a first session has a filter, and when no session has it any more. */
   onFilter: (filter: string, isThere: boolean) => void = () => undefined;
   #version = -1;
   #refreshing: Promise<void> | undefined;
@@ -29,12 +28,11 @@ export class Directory implements SubscriptionDirectory {
     return this.#version;
   }
 
-  /** Filters, each as often as a session has it. */
+  /** The sum of the numbers of filters of all sessions. */
   get size(): number {
     return this.#table.size;
   }
 
-  /** Each filter once. */
   filters(): IterableIterator<string> {
     return this.#sessions.keys();
   }
@@ -63,7 +61,7 @@ export class Directory implements SubscriptionDirectory {
     this.#version = version;
   }
 
-  /** @returns `false`: a change is not kept any more */
+  /** @returns `false` if a change is missing in the store */
   async #readChanges(from: number, to: number): Promise<boolean> {
     const changes = Array.from({ length: to - from + 1 }, (_, i) => keys.change(from + i));
     const changed = new Set<string>();

@@ -1,6 +1,6 @@
 /**
- * Sessions on LMDB: one folder of one machine. Any number of its processes may have it open; LMDB lets one write at a time. Every commit is on the
- * disk when it settles, and those that wait share one (group commit).
+ * Sessions on LMDB, in one folder of one machine. Several processes can have it open; LMDB lets one write at a time. A commit
+ * is on the disk when it settles; waiting commits share one (group commit).
  *
  *   sessions   key       -> version 8 | value
  *   version    "version" -> the last version 8
@@ -30,14 +30,11 @@ import type {
 
 /** Options of {@link LmdbSessionStore.open}. */
 export interface LmdbSessionStoreOptions {
-  /** Bytes of the disk, and of pages of the file that hold nothing, below which nothing new is kept; what removes something still is. Default 67,108,864. */
+  /** Free bytes of the disk and of the file below which the store is full; removing goes on. Default 64 MiB. */
   readonly minFreeBytes?: number | undefined;
-  /** Commits that wait for the disk at most, and no more than 256 MiB of them. Default 100,000. */
+  /** Commits that can wait for the disk, with up to 256 MiB. Default 100,000. */
   readonly maxPendingWrites?: number | undefined;
-  /**
-   * What to do when the file is damaged: `"refuse"` to open it, or `"set-aside"`: rename it to `data.mdb.damaged-TIME`, and begin with an empty store.
-   * Default `"refuse"`.
-   */
+  /** Whether to `"refuse"` a damaged file, the default, or `"set-aside"`: rename it to `data.mdb.damaged-TIME`, and start empty. */
   readonly damagedFile?: "refuse" | "set-aside" | undefined;
 }
 
@@ -55,7 +52,7 @@ const OPTIONS = {
 const TABLES = ["sessions", "version"] as const;
 const VERSION = Buffer.from("version");
 const VERSION_BYTES = 8;
-/** Bytes that a value takes in addition to its own, about. */
+/** The overhead of a value in bytes, roughly. */
 const OVERHEAD = 100;
 
 /**
@@ -71,7 +68,7 @@ const OVERHEAD = 100;
  */
 export class LmdbSessionStore implements SessionStore {
   readonly name = "lmdb";
-  /** The file that was damaged and set aside at opening, and why. */
+  /** The damaged file that was set aside, and the reason. */
   readonly damagedFile: { readonly file: string; readonly reason: string } | undefined;
   readonly #directory: string;
   readonly #environment: LmdbEnvironment;
@@ -82,10 +79,10 @@ export class LmdbSessionStore implements SessionStore {
   #closing: Promise<void> | undefined;
 
   /**
-   * Opens a folder, and makes it if it is not there. Other processes of this machine may have it open; within a process the second is refused.
+   * Opens a folder, and makes it if it is missing. Other processes of this machine can have it open.
    *
    * @throws NotSupportedError `ERR_PACKAGE_UNAVAILABLE` without the package `lmdb`; InvalidArgumentError `EINVAL`;
-   *   StoreError `damaged` when its file is not sound, `taken` when this process has it open, `failed` when it cannot be opened
+   *   StoreError `damaged`, `taken` if this process has it open, `failed` if it cannot be opened
    */
   static open(directory: string, options: LmdbSessionStoreOptions = {}): LmdbSessionStore {
     return new LmdbSessionStore(directory, options);
@@ -146,7 +143,7 @@ export class LmdbSessionStore implements SessionStore {
     return this.#closing;
   }
 
-  /** All in one transaction; each sees what those before it have written. */
+  /** Runs all in one transaction: each sees the writes of those before it. */
   async #write(commits: readonly Commit[]): Promise<(boolean | Error)[]> {
     const full = await this.#room.refusal();
     try {

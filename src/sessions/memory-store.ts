@@ -1,4 +1,3 @@
-/** Sessions in the memory of one process: they end with it. For tests, and for sessions that outlive connections alone. */
 import { ClosedError } from "../core/errors.js";
 import { SortedKeys } from "./sorted-keys.js";
 import type {
@@ -10,28 +9,7 @@ import type {
   SessionStoreWrite,
 } from "./store.js";
 
-/**
- * A {@link SessionStore} that keeps nothing beyond the process. Any number of servers of the process may share it.
- *
- * @example
- * ```ts
- * import { MemorySessionStore, SessionClient, SessionServer } from "shoal/sessions";
- *
- * const store = new MemorySessionStore(); // Of one process: for tests.
- * const server = new SessionServer({ store });
- * const kitchen = new SessionClient(await server.bind("tcp://127.0.0.1:*"), { id: "kitchen" });
- * await kitchen.subscribe("orders/+/new");
- * await kitchen.publish("orders/7/new", "soup"); // In the store when it settles.
- * for await (const message of kitchen) {
- *   console.log(message.topic, String(message.data)); // orders/7/new soup
- *   message.acknowledge();
- *   break;
- * }
- * await kitchen.close(); // The session stays.
- * await server.close();
- * await store.close();
- * ```
- */
+/** A {@link SessionStore} in memory, for tests, and for sessions that may end with the process. Servers of the process can share it. */
 export class MemorySessionStore implements SessionStore {
   readonly name = "memory";
   readonly #values = new Map<string, SessionStoreValue>();

@@ -5,9 +5,9 @@
  *   n   the version, from a sequence
  *   v   the value
  *
- * A commit locks the keys that it checks and writes, then looks at the versions. The locks are advisory, a fixed number for all keys: two commits that have
- * nothing in common may wait for each other, and none is ever refused for that. With `isolation: "serializable"` the database itself finds out what
- * does not go together: for databases that have no advisory locks.
+ * A commit locks the keys that it checks and writes, then compares versions. The locks are advisory, a fixed number for all
+ * keys: unrelated commits may wait for each other, but none fails for that. Databases without advisory locks use
+ * `isolation: "serializable"`, and detect conflicts themselves.
  */
 import { describe } from "../core/arguments.js";
 import { ClosedError, InvalidArgumentError } from "../core/errors.js";
@@ -25,15 +25,15 @@ import type {
 
 /** Options of {@link PostgresSessionStore.open}. */
 export interface PostgresSessionStoreOptions {
-  /** `postgres://USER:PASSWORD@HOST:PORT/DATABASE`; without it the variables `PGHOST`, `PGUSER`, … count. */
+  /** `postgres://USER:PASSWORD@HOST:PORT/DATABASE`. Default: from the variables `PGHOST`, `PGUSER`, … */
   readonly connectionString?: string | undefined;
-  /** The table, made if it is not there: lower-case letters, digits and `_`. Default "shoal_sessions". */
+  /** The table, made if it is missing: lower-case letters, digits and `_`. Default "shoal_sessions". */
   readonly table?: string | undefined;
-  /** How commits are kept apart: by advisory locks, or by the database's serializable transactions. Default `"locks"`. */
+  /** Advisory locks, or serializable transactions. Default `"locks"`. */
   readonly isolation?: "locks" | "serializable" | undefined;
-  /** Connections at most. Default 10. */
+  /** The greatest number of connections. Default 10. */
   readonly maxConnections?: number | undefined;
-  /** ms for a connection to be made, and for a statement to run. Default 30,000. */
+  /** Limit of connecting, and of a statement, in ms. Default 30,000. */
   readonly timeout?: number | undefined;
 }
 
@@ -52,13 +52,12 @@ const OPTIONS = {
 };
 
 const TABLE = /^[a-z_][a-z0-9_]{0,39}$/;
-/** A lock of the database's own, so that machines that start together do not make the table twice. */
+/** The advisory lock for making the table: machines may start together. */
 const CREATE_LOCK = 7_401_925;
-/** The first of two numbers of each advisory lock. */
+/** The first number of the advisory locks of keys. */
 const KEY_LOCK = 7_401_926;
-/** Advisory locks for all keys. */
 const LOCKS = 64;
-/** Class 40 of PostgreSQL's codes: transactions that do not go together, and deadlocks. */
+/** Class 40 of PostgreSQL's codes: serialization failures and deadlocks. */
 const CONFLICT = /^40/;
 
 /**
@@ -81,10 +80,10 @@ export class PostgresSessionStore implements SessionStore {
   #closing: Promise<void> | undefined;
 
   /**
-   * Connects, and makes the table if it is not there.
+   * Connects, and makes the table if it is missing.
    *
    * @throws NotSupportedError `ERR_PACKAGE_UNAVAILABLE` without the package `pg`; InvalidArgumentError `EINVAL`;
-   *   StoreError `failed` when the database does not answer or refuses
+   *   StoreError `failed` if the database does not answer or refuses
    */
   static async open(options: PostgresSessionStoreOptions = {}): Promise<PostgresSessionStore> {
     const settings = checkOptions("PostgresSessionStore", OPTIONS, options);
@@ -135,7 +134,7 @@ export class PostgresSessionStore implements SessionStore {
 
   async scan({ from, to, limit, maxBytes }: SessionStoreScan): Promise<readonly SessionStoreEntry[]> {
     this.#assertOpen();
-    // The sum is of the rows before: the first one comes in any case.
+    // The first row is returned whatever its size.
     const { rows } = await this.#database.query<Row>(
       `SELECT k, n::float8 AS n, v FROM (
          SELECT k, n, v, sum(length(v)) OVER (ORDER BY k) AS size, row_number() OVER (ORDER BY k) AS place
@@ -187,7 +186,7 @@ export class PostgresSessionStore implements SessionStore {
     return true;
   }
 
-  /** In the order of the locks, so that no two commits wait for each other; before anything is read. */
+  /** Takes locks in their order, so that no two commits wait for each other; before reading. */
   async #lock(client: PgClient, keys: readonly { readonly key: string }[]): Promise<void> {
     const locks = new Set(keys.map(({ key }) => lockOf(key)));
     await client.query(`SELECT pg_advisory_xact_lock($1, lock) FROM unnest($2::int[]) AS lock`, [

@@ -1,122 +1,116 @@
 /**
- * What is kept of a session, and under which keys. Sessions of one store share these; the form is that of
- * docs/spec/sessions.md, so that servers of several versions can work on one database.
+ * The keys and values of a store of sessions (docs/spec/sessions.md).
  *
- *   s/ID                the session: who has it, its limits, its counters
+ *   s/ID                the session: its owner, limits and counters
  *   f/ID                its filters
- *   q/ID/LIFE/NUMBER    a message that it has not acknowledged
- *   i/ID/LIFE/HASH      a message id that it published with, and when
- *   j/ID/LIFE/SLOT      the hash in a place of the window of these ids
- *   t                   how many sessions there are, their filters, and bytes of these
- *   b                   the server that keeps what is published over the cluster
- *   v                   how often filters of any session have changed
- *   c/NUMBER            whose filters changed then
- *   n/SERVER            a server that runs: a number that grows
- *   g/ID/LIFE           messages, and message ids, of a session that was removed, to be removed as well
+ *   q/ID/LIFE/NUMBER    an unacknowledged message
+ *   i/ID/LIFE/HASH      when it published with a message id
+ *   j/ID/LIFE/SLOT      the hash at a place in the window of these ids
+ *   t                   the number of sessions, of their filters, and of bytes of filters
+ *   b                   the server that keeps what nodes publish
+ *   v                   how often filters have changed
+ *   c/NUMBER            the session whose filters changed then
+ *   n/SERVER            a running server: its number grows
+ *   g/ID/LIFE           a removed session, whose messages and message ids are still there
  *
- * LIFE is another one each time the session is made, so a number of a message is never used twice. Each value is a record
- * with a checksum (patterns/kit/store/record.ts).
+ * LIFE is new each time the session is made, so the number of a message is never used twice. Each value is a record with a
+ * checksum (patterns/kit/store/record.ts).
  */
 import { createHash } from "node:crypto";
 import { StoreError } from "../patterns/kit/store/error.js";
 import { decodeRecord, encodeRecord } from "../patterns/kit/store/record.js";
 
-/** What happens to a message that a session has no room for. */
+/** What happens to a message when the queue of its session is full. */
 export type SessionDropPolicy = "oldest" | "newest" | "refuse";
 
-/** How much a session keeps for its client. */
+/** The bounds of a session's queue. */
 export interface SessionLimits {
-  /** Messages. */
   readonly maxQueue: number;
-  /** Bytes of their topics and data. */
+  /** Bytes of topics and data. */
   readonly maxQueueBytes: number;
-  /** ms that a message is kept; -1: no limit. */
+  /** ms; -1: no limit. */
   readonly maxAge: number;
-  /** Which message goes, or that its publisher is refused. */
   readonly drop: SessionDropPolicy;
 }
 
-/** Messages that were dropped since the session was made, by reason. */
+/** Messages that were dropped since the session was made. */
 export interface SessionDrops {
-  /** The queue had no room. */
+  /** Because the queue was full. */
   readonly full: number;
-  /** They were too old. */
+  /** Because of their age. */
   readonly old: number;
 }
 
-/** Who has a session: one connection of one server. */
+/** The connection that has a session. */
 export interface SessionOwner {
   readonly server: string;
   readonly connection: string;
 }
 
-/** A session as it is kept. */
+/** A session in the store. */
 export interface SessionRecord {
-  /** The program that opened it last, and which of its attempts that was: an earlier one that comes late is refused. */
+  /** The client that opened it last, and by which attempt: earlier attempts that arrive late are refused. */
   readonly instance: string;
   readonly attempt: number;
-  /** Grows with each connection: what an earlier one still wants is refused. */
+  /** Grows with each connection: operations of earlier connections are refused. */
   readonly epoch: number;
   readonly life: string;
   readonly owner?: SessionOwner | undefined;
-  /** Whether the session was there when it was opened last, and whether the same program had opened it before that. */
+  /** At its last opening: whether the session was there, and whether the same instance had opened it before. */
   readonly isPresent: boolean;
   readonly isContinued: boolean;
-  /** ms since 1970 at which it got its owner, or lost it. */
+  /** When it got or lost its owner, ms since 1970. */
   readonly since: number;
-  /** ms that it is kept without an owner; -1: without limit. */
+  /** ms that it is kept without an owner; -1: no limit. */
   readonly expiry: number;
   readonly limits: SessionLimits;
   readonly filters: number;
-  /** No message is kept below this number; the next one gets `tail`. */
+  /** Messages have numbers from `head` to `tail`, the latter excluded; `count` of them are still there, with `bytes`. */
   readonly head: number;
   readonly tail: number;
   readonly count: number;
   readonly bytes: number;
   /** Messages below this number may have been delivered. */
   readonly mark: number;
-  /** The last number that its client published with, and those of the last ones that were refused. */
+  /** The number of its last publication, and those of the last refused ones. */
   readonly published: number;
   readonly refused: readonly number[];
-  /** Message ids that its client published with. */
+  /** How many message ids it has published with. */
   readonly ids: number;
   readonly drops: SessionDrops;
   /** Drops that the client knows of. */
   readonly reported: number;
 }
 
-/** All sessions of a store. */
+/** Totals of all sessions of a store. */
 export interface StoreTotals {
   readonly sessions: number;
-  /** Filters, each as often as a session has it, and bytes of them. */
   readonly filters: number;
   readonly filterBytes: number;
 }
 
-/** A message as it is kept. */
+/** A message in the store. */
 export interface StoredMessage {
   readonly topic: string;
-  /** The session that published it. */
+  /** The id of the session that published it; "": a node. */
   readonly publisher: string;
-  /** The id that the publisher gave it; "": none. */
+  /** The publisher's message id; "": none. */
   readonly id: string;
-  /** ms since 1970 at which it was published. */
+  /** When it was published, ms since 1970. */
   readonly time: number;
   readonly data: Buffer;
-  /** Of its publisher's trace, 1,024 bytes at most: they do not count as the message's. */
+  /** The trace of its publisher, at most 1,024 bytes, which do not count as bytes of the message. */
   readonly context?: Buffer | undefined;
 }
 
 const SESSION_ID = /^[A-Za-z0-9][A-Za-z0-9._:@-]{0,63}$/;
-/** Digits of a message's number in a key: 48 bits. */
+/** Hexadecimal digits of a number in a key: 48 bits. */
 const NUMBER_DIGITS = 12;
 
-/** Whether a text may be the id of a session. */
 export function isSessionId(id: unknown): id is string {
   return typeof id === "string" && SESSION_ID.test(id);
 }
 
-/** Where each thing is kept. */
 export const keys = {
   session: (id: string) => `s/${id}`,
   filters: (id: string) => `f/${id}`,
@@ -131,22 +125,20 @@ export const keys = {
   removed: (id: string, life: string) => `g/${id}/${life}`,
 } as const;
 
-/** The range of keys that begin with a text, which ends with "/". */
+/** The range of keys with a prefix that ends with "/". */
 export function rangeOf(prefix: string): { readonly from: string; readonly to: string } {
   return { from: prefix, to: `${prefix.slice(0, -1)}0` };
 }
 
-/** The first key that may follow one: "!" is less than any character of a key. */
+/** The least key after this one: "!" sorts before all characters of keys. */
 export function after(key: string): string {
   return `${key}!`;
 }
 
-/** What stands behind the last "/" of a key. */
 export function lastPart(key: string): string {
   return key.slice(key.lastIndexOf("/") + 1);
 }
 
-/** The number at the end of a key. */
 export function numberOf(key: string): number {
   return Number.parseInt(lastPart(key), 16);
 }
@@ -155,12 +147,11 @@ function hex(number: number): string {
   return number.toString(16).padStart(NUMBER_DIGITS, "0");
 }
 
-/** What a message id is kept as: it may have any characters. */
+/** The hash of a message id, which can have any characters. */
 export function hashOf(message: string): string {
   return createHash("sha256").update(message).digest("base64url").slice(0, 22);
 }
 
-/** Anything that JSON has a form for. */
 export function encodeJson(value: unknown): Buffer {
   return encodeRecord([Buffer.from(JSON.stringify(value))], 0);
 }
@@ -172,7 +163,6 @@ export function decodeJson(key: string, bytes: Buffer): unknown {
   return JSON.parse((record.frames[0] as Buffer).toString("utf8"));
 }
 
-/** The record's time is the message's. */
 export function encodeMessage({ topic, publisher, id, time, data, context }: StoredMessage): Buffer {
   const frames = [Buffer.from(topic), Buffer.from(publisher), Buffer.from(id), data];
   if (context !== undefined) frames.push(context);
@@ -195,7 +185,6 @@ export function decodeMessage(key: string, bytes: Buffer): StoredMessage {
   };
 }
 
-/** Bytes that a message counts with. */
 export function messageSize(message: Pick<StoredMessage, "topic" | "data">): number {
   return Buffer.byteLength(message.topic) + message.data.length;
 }

@@ -1,4 +1,4 @@
-/** What a server of sessions takes, reports and counts. */
+/** Options, events and statistics of a server of sessions. */
 
 import { checkFilter } from "../cluster/messaging/topics.js";
 import { describe } from "../core/arguments.js";
@@ -15,7 +15,7 @@ import type { SessionStore } from "./store.js";
 export interface SessionNodeMessage {
   readonly topic: string;
   readonly data: Buffer;
-  /** Of its publisher's trace, where somebody observes messages of this process. */
+  /** The trace of its publisher, if messages of this process are observed. */
   readonly context?: Buffer | undefined;
 }
 
@@ -29,7 +29,7 @@ export interface SessionNodeClient {
   close(): unknown;
 }
 
-/** What a server of sessions uses of a node: a `ClusterNode` or one of its buses. */
+/** A `ClusterNode` or one of its namespaces, as a server of sessions uses it. */
 export interface SessionNode {
   publish(topic: string, data: string, options?: { readonly self?: boolean }): Promise<number>;
   subscribe(filter: string, handler: (message: { readonly data: Buffer }) => void): { close(): unknown };
@@ -37,107 +37,108 @@ export interface SessionNode {
   advertise(name: string, endpoint: string): () => void;
 }
 
-/** Who wants a session. */
+/** A client that wants a session. */
 export interface SessionRequest {
   readonly id: string;
-  /** The token that the client was made with; "": none. */
+  /** The client's `token`; "": none. */
   readonly token: string;
 }
 
-/** Options of {@link SessionServer}; times are in ms. */
+/** Options of {@link SessionServer}. Times are in ms. */
 export interface SessionServerOptions {
-  /** Where the sessions are kept. The program closes it, after the server. */
+  /** The store of the sessions. The program closes it, after the server. */
   readonly store: SessionStore;
   /**
-   * The node that this server runs on: servers of one name wake each other over it, and it advertises the endpoints under the name. Without it a client
-   * of another server gets its messages within `pollInterval`.
+   * The node of this server. Servers of one name wake each other over it, and it advertises their endpoints under the name.
+   * Without a node, a client of another server gets its messages within `pollInterval`.
    */
   readonly node?: SessionNode | undefined;
   /**
-   * Topics of the cluster that sessions get, as filters: what is published by a node to one of them is kept by each session with a filter for it. `["#"]`: all but
-   * those that begin with `$`. Servers of one store have the same. Default: none.
+   * Filters of topics that sessions get from the cluster: a node's message on a matching topic is kept by each session with a
+   * filter for it. `["#"]`: all topics but those that begin with `$`. All servers of a store need the same. Default: none.
    */
   readonly clusterTopics?: readonly string[] | undefined;
-  /** Servers of one store have one name. Default "sessions". */
+  /** All servers of a store need the same name. Default "sessions". */
   readonly name?: string | undefined;
-  /** Whether a client may have a session. Default: each client may have each. */
+  /** Whether a client may have a session. Default: every client may have every session. */
   readonly authorize?: ((request: SessionRequest) => boolean | Promise<boolean>) | undefined;
-  /** Sessions of this server that have a connection. One more is refused. Default 100,000. */
+  /** Connected sessions of this server; further clients are refused. Default 100,000. */
   readonly maxConnections?: number | undefined;
-  /** Sessions of the store, with and without a connection. One more is not made: its client is refused as `unavailable`, and asks again. Default 1,000,000. */
+  /** Sessions of the store; a further one is refused as `unavailable`, and its client tries again. Default 1,000,000. */
   readonly maxSessions?: number | undefined;
   /** Filters of all sessions of the store. Default 1,000,000. */
   readonly maxFilters?: number | undefined;
-  /** Bytes of them: each server has them in memory. Default 64 MiB. */
+  /** Bytes of them; each server has them in memory. Default 64 MiB. */
   readonly maxFilterBytes?: number | undefined;
   /**
-   * Bytes of messages that the clients of this server have and have not acknowledged. Past it each of them has an equal part, 16 KiB or one message at least.
-   * Default 256 MiB.
+   * Bytes of unacknowledged messages of all clients of this server. Past it each client gets an equal share, at least 16 KiB or
+   * one message. Default 256 MiB.
    */
   readonly maxInFlightBytes?: number | undefined;
-  /** Messages that a client asks its session to keep, at most: more is as much. Default 1,000,000. */
+  /** Upper bound of the clients' `maxQueue`. Default 1,000,000. */
   readonly maxQueue?: number | undefined;
-  /** Bytes of them. Default 1 GiB. */
+  /** Upper bound of the clients' `maxQueueBytes`. Default 1 GiB. */
   readonly maxQueueBytes?: number | undefined;
-  /** ms that a client asks its session to be kept, at most. Default 2,592,000,000: 30 days. */
+  /** Upper bound of the clients' `expiry`. Default 2,592,000,000: 30 days. */
   readonly maxExpiry?: number | undefined;
-  /** Operations that wait for the store; past it clients are read no further. Default 10,000. */
+  /** Operations that wait for the store; past it the server stops reading. Default 10,000. */
   readonly maxPending?: number | undefined;
   /** Bytes of messages that wait for it. Default 64 MiB. */
   readonly maxPendingBytes?: number | undefined;
-  /** After so many ms a server looks by itself at what the others have done. Default 1,000. */
+  /** Interval of polls of the store for changes by other servers. Lower finds lost wake-ups sooner and reads more. Default 1,000. */
   readonly pollInterval?: number | undefined;
-  /** After so many ms without a sign of life in the store, another server is lost. Default 10,000. */
+  /** A server without a sign of life in the store for this long is lost. Default 10,000. */
   readonly serverTimeout?: number | undefined;
   /** Options of the ROUTER, such as security. */
   readonly socketOptions?: RouterOptions | undefined;
 }
 
-/** What happens at a server of sessions. */
+/** Events of {@link SessionServer}. */
 export type SessionServerEvent =
   /** A client has its session. */
   | { readonly type: "session:opened"; readonly id: string; readonly isPresent: boolean }
-  /** A connection has ended, and why; the session is kept as long as its expiry says. */
+  /** A connection has ended; the session is kept for its `expiry`. */
   | {
       readonly type: "session:closed";
       readonly id: string;
       readonly reason: SessionFailure | "left" | "closed";
     }
-  /** A session was removed: its client ended it, or its time was over. */
+  /** A session was removed by its client or an operator, or has expired. */
   | { readonly type: "session:removed"; readonly id: string; readonly reason: "ended" | "expired" }
-  /** A client was not given the session that it asked for. */
+  /** A client did not get its session. */
   | { readonly type: "session:refused"; readonly id: string; readonly reason: string }
-  /** This server keeps what nodes publish from now on, and all nodes know of it; or it does so no longer. */
+  /** From now on this server keeps what nodes publish, and all nodes know of its subscriptions. */
   | { readonly type: "topics:taken" }
+  /** This server no longer keeps what nodes publish. */
   | { readonly type: "topics:left" }
-  /** The node does not subscribe to a session's filter: what is published over the cluster does not reach the session by it. */
+  /** The node refused a session's filter, so the session gets no messages of nodes by it. */
   | { readonly type: "topics:refused"; readonly filter: string; readonly error: unknown }
-  /** The store failed. Clients whose work was lost with it are disconnected, and ask again. */
+  /** The store failed. Affected clients are disconnected, and repeat their requests. */
   | { readonly type: "store:failed"; readonly error: unknown }
-  /** A client sent what is not a message of this protocol. Its connection has ended. */
+  /** A client sent a malformed message, and was disconnected. */
   | { readonly type: "message:invalid"; readonly reason: string };
 
-/** The statistics of a server of sessions. */
+/** Statistics of {@link SessionServer}. */
 export interface SessionServerStats {
   /** Clients that have a session here. */
   readonly connections: number;
-  /** Messages that were kept, each as often as a session keeps it, and those that were delivered and acknowledged. */
+  /** Messages that were kept (one for each session), delivered and acknowledged. */
   readonly published: number;
   readonly delivered: number;
   readonly acknowledged: number;
-  /** Copies of messages of the cluster that sessions keep, and messages that were lost since the store failed. */
+  /** Messages of nodes that were kept (one for each session), and those that were lost because the store failed. */
   readonly clusterKept: number;
   readonly clusterLost: number;
-  /** Bytes of those that were delivered and not acknowledged. */
+  /** Bytes of unacknowledged messages. */
   readonly inFlightBytes: number;
-  /** Publications that were known already. */
+  /** Repeated publications. */
   readonly duplicates: number;
-  /** Operations that wait for the store; its commits, operations in them, and those that another server was faster than. */
+  /** Operations that wait for the store; commits, operations in them, and conflicts with other servers. */
   readonly pending: number;
   readonly commits: number;
   readonly operations: number;
   readonly conflicts: number;
-  /** Filters, each as often as a session of the store has it. */
+  /** Filters of all sessions. */
   readonly filters: number;
 }
 
@@ -174,7 +175,6 @@ const OPTIONS = {
   socketOptions: object<RouterOptions>(),
 };
 
-/** Of `sessions`. */
 export const LIST_OPTIONS = { after: text(), limit: integer({ default: 1_000, max: 10_000 }) };
 
 export type SessionServerSettings = ReturnType<typeof serverSettings>;
@@ -198,26 +198,26 @@ export function serverSettings(options: SessionServerOptions) {
 /** A session, as an operator sees it. */
 export interface SessionInfo {
   readonly id: string;
-  /** Whether it has a connection, to whichever server. */
+  /** Whether it has a connection to any server. */
   readonly isConnected: boolean;
-  /** Whether that is this server. */
+  /** Whether it has a connection to this server. */
   readonly isHere: boolean;
-  /** ms since 1970 at which it was connected or left. */
+  /** When it was connected or left, ms since 1970. */
   readonly since: number;
-  /** ms that it is kept without a connection. */
+  /** ms. */
   readonly expiry: number;
   readonly filters: number;
-  /** Messages that it has not acknowledged, and bytes of them. */
+  /** Unacknowledged messages, and their bytes. */
   readonly queued: number;
   readonly queuedBytes: number;
   readonly maxQueue: number;
   readonly drop: SessionDropPolicy;
-  /** Messages that were dropped: for want of room, and for their age. */
+  /** Messages that were dropped because the queue was full, and because of their age. */
   readonly droppedFull: number;
   readonly droppedOld: number;
 }
 
-/** @param server that is asked @throws StoreError `damaged` */
+/** @throws StoreError `damaged` */
 export function sessionInfo(key: string, value: Buffer, server: string): SessionInfo {
   const record = decodeJson(key, value) as SessionRecord;
   const { owner, since, expiry, filters, count, bytes: queuedBytes, limits, drops } = record;

@@ -1,12 +1,12 @@
-/** Keys in their order, in pieces of bounded length: adding and removing one moves a few hundred others at most. */
+/** Sorted keys, in pieces of bounded length: adding or removing one moves at most a few hundred others. */
 
-/** Keys of a piece; one that is longer becomes two. */
+/** Keys of a piece; a longer one is split. */
 const MAX_PIECE = 512;
 
 export class SortedKeys {
   readonly #pieces: string[][] = [];
 
-  /** The key must not be there. */
+  /** The key must be new. */
   add(key: string): void {
     const at = Math.max(0, this.#pieceOf(key));
     const piece = this.#pieces[at];
@@ -33,7 +33,7 @@ export class SortedKeys {
     this.#pieces.length = 0;
   }
 
-  /** Keys from one on. */
+  /** Keys that are equal or greater. */
   *from(key: string): IterableIterator<string> {
     const first = Math.max(0, this.#pieceOf(key));
     for (let at = first; at < this.#pieces.length; at++) {
@@ -43,7 +43,7 @@ export class SortedKeys {
     }
   }
 
-  /** The last piece whose first key is not after this one; -1: none. */
+  /** The last piece whose first key is equal or less; -1: none. */
   #pieceOf(key: string): number {
     let low = 0;
     let high = this.#pieces.length;

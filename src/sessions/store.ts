@@ -3,69 +3,68 @@
  * memory, on LMDB and in PostgreSQL are in this folder. A program can bring another one, which has to pass
  * `checkSessionStore` of the tests (test/sessions/store-contract.ts).
  *
- * All that sessions promise is decided by transactions.ts with these four calls, so that a store has no rules of its own:
+ * All promises of sessions are kept by transactions.ts with these four calls, so a store has no rules:
  *
  *   read keys ──> decide ──> commit: the checks hold? ──yes──> all writes are durable
  *        ^                            └──no: another server was faster
  *        └────────────────────────────┘
  */
 
-/** A value as it is kept. */
+/** A value in the store. */
 export interface SessionStoreValue {
   readonly value: Buffer;
-  /** Another one after each write of the key, never one that the key had before; greater than 0. */
+  /** Greater than 0; each write of the key gives it a version that it never had before. */
   readonly version: number;
 }
 
-/** A value with its key. */
+/** A value and its key. */
 export interface SessionStoreEntry extends SessionStoreValue {
   readonly key: string;
 }
 
-/** A key has to have this version still; 0: it must not be there. */
+/** The version that a key must still have; 0: the key must be missing. */
 export interface SessionStoreCheck {
   readonly key: string;
   readonly version: number;
 }
 
-/** A key gets a value; `undefined`: it is removed. */
+/** A new value of a key; `undefined` removes the key. */
 export interface SessionStoreWrite {
   readonly key: string;
   readonly value: Buffer | undefined;
 }
 
-/** How much {@link SessionStore.scan} returns. */
+/** The range of {@link SessionStore.scan}. */
 export interface SessionStoreScan {
-  /** Keys from this one on. */
+  /** The first key, included. */
   readonly from: string;
-  /** Keys before this one. */
+  /** The last key, excluded. */
   readonly to: string;
-  /** Entries at most. */
+  /** The greatest number of entries. */
   readonly limit: number;
-  /** Bytes of values after which no further entry is returned; the first entry is returned in any case. */
+  /** The greatest sum of bytes of values; the first entry may be larger. */
   readonly maxBytes: number;
 }
 
 /**
- * A store of sessions. Keys are ASCII texts of at most 200 characters, and are ordered by their bytes. All methods may be
- * called at the same time, by several processes where the store is shared. Each rejects with a StoreError, or ClosedError
- * `EBADF` after `close`.
+ * A store of sessions. Keys are ASCII texts of at most 200 characters, ordered by their bytes. Calls can be concurrent, from
+ * several processes if they share the store. Each rejects with a StoreError, or ClosedError `EBADF` after `close`.
  */
 export interface SessionStore {
-  /** For messages: "lmdb", "postgres", … */
+  /** For texts: "lmdb", "postgres", … */
   readonly name: string;
-  /** The value of each key, in the keys' order; `undefined` where there is none. A value that was committed before is seen. */
+  /** The value of each key, in the order of the argument; `undefined` if it is missing. Sees all earlier commits. */
   read(keys: readonly string[]): Promise<readonly (SessionStoreValue | undefined)[]>;
-  /** Entries of a range of keys, in the keys' order. */
+  /** Entries of a range, in the order of their keys. */
   scan(range: SessionStoreScan): Promise<readonly SessionStoreEntry[]>;
   /**
-   * Writes all or nothing. Two commits of which each writes what the other one checks never both succeed. What it settles
-   * with `true` is durable as the store understands it.
+   * Writes all or nothing. Of two commits that each write a key which the other checks, at most one succeeds. Writes are durable
+   * when it settles with `true`.
    *
-   * @returns `false`: a check did not hold, and nothing was written
-   * @throws StoreError `outcome-unknown` where it may have been written; with any other reason it was not
+   * @returns `false` if a check failed: nothing was written
+   * @throws StoreError `outcome-unknown` if it may have been written; with any other reason it was not
    */
   commit(checks: readonly SessionStoreCheck[], writes: readonly SessionStoreWrite[]): Promise<boolean>;
-  /** Finishes what was begun and closes. */
+  /** Finishes pending calls, and closes. */
   close(): Promise<void>;
 }

@@ -1,7 +1,7 @@
 /**
- * Operations on a store, one batch at a time: those that wait while one is committed are committed together. Each runs on
- * what was read; where another server was faster, or the store's answer was lost, the batch is read and run again. So an
- * operation may run more than once, and finds out by itself what it has done already (rules.ts).
+ * Operations on a store, one batch at a time: operations that wait during a commit are committed together afterwards. If
+ * another server was faster, or the store's answer was lost, the batch is read and run again. So an operation can run more
+ * than once, and detects by itself that it is done (rules.ts).
  *
  *   waiting ──> run ──unread──> read ──┐
  *                ^ <───────────────────┘
@@ -14,16 +14,15 @@ import { COMMIT_BACK_OFF, MAX_BATCH, MAX_COMMIT_TRIES, PAGE } from "./bounds.js"
 import type { SessionStore, SessionStoreValue } from "./store.js";
 import { NotPrepared, Unread, View } from "./view.js";
 
-/** Reads and writes a view; runs again where it throws {@link Unread} or {@link NotPrepared}. Any other error is its result. */
+/** Reads and writes a view. It runs again after it throws {@link Unread} or {@link NotPrepared}; any other error is its result. */
 export type Operation<T> = (view: View) => T;
 
-/** What an operation becomes for which the store has no room: one that writes nothing new. */
+/** Makes the operation that replaces one for which the store has no room; it adds no keys. */
 export type WhenFull<T> = (error: StoreError) => Operation<T>;
 
 interface Waiting {
   readonly run: Operation<unknown>;
   readonly bytes: number;
-  /** What runs in its place where the store has no room for it. */
   readonly whenFull: WhenFull<unknown> | undefined;
   readonly resolve: (result: unknown) => void;
   readonly reject: (error: unknown) => void;
@@ -31,7 +30,6 @@ interface Waiting {
 
 type Result = { readonly value: unknown } | { readonly error: unknown };
 
-/** How much waits at most. */
 export interface TransactionLimits {
   readonly maxPending: number;
   readonly maxPendingBytes: number;
@@ -45,7 +43,7 @@ export class Transactions {
   #bytes = 0;
   #running: Promise<void> | undefined;
   #closed = false;
-  /** Batches that were committed, operations in them, and commits that another server was faster than. */
+  /** Committed batches, operations in them, and commits that failed because another server was faster. */
   commits = 0;
   operations = 0;
   conflicts = 0;
@@ -56,23 +54,20 @@ export class Transactions {
     this.#random = random;
   }
 
-  /** Operations that wait. */
   get pending(): number {
     return this.#waiting.length;
   }
 
-  /** Whether there is room for another operation. */
   get hasRoom(): boolean {
     return this.#waiting.length < this.#limits.maxPending && this.#bytes < this.#limits.maxPendingBytes;
   }
 
   /**
-   * Operations run in the order of their calls.
+   * Runs operations in the order of calls.
    *
-   * @param bytes that wait with it
-   * @param whenFull what runs in its place where the store has no room for it
-   * @returns its result, when what it has written is durable
-   * @throws what it throws; StoreError; ClosedError `EBADF`
+   * @param bytes count for `maxPendingBytes`
+   * @returns the result, when the operation's writes are durable
+   * @throws the operation's error; StoreError; ClosedError `EBADF`
    */
   run<T>(run: Operation<T>, bytes = 0, whenFull?: WhenFull<T>): Promise<T> {
     if (this.#closed) return Promise.reject(new ClosedError("EBADF", "The server of sessions is closed"));
@@ -83,14 +78,14 @@ export class Transactions {
     });
   }
 
-  /** Takes no more; settles when all that waited is settled. */
+  /** Takes no further operations; settles when all are settled. */
   async close(): Promise<void> {
     this.#closed = true;
     await this.#running;
   }
 
   async #work(): Promise<void> {
-    // What arrives in one turn belongs together.
+    // Operations of one turn are one batch.
     await new Promise<void>((resolve) => setImmediate(resolve));
     while (this.#waiting.length > 0) {
       const batch = this.#waiting.splice(0, MAX_BATCH);
@@ -104,13 +99,13 @@ export class Transactions {
         if (isFull(error)) await this.#runEach(batch, error);
         else for (const { reject } of batch) reject(error);
       }
-      // Those who wait for the results hear of them before the next batch runs.
+      // Callers get their results before the next batch runs.
       await undefined;
     }
     this.#running = undefined;
   }
 
-  /** @returns how many of the first operations are settled, one at least */
+  /** @returns how many of the first operations are settled, at least one */
   async #run(batch: readonly Waiting[]): Promise<number> {
     const results = await this.#commit(batch);
     this.operations += results.length;
@@ -122,7 +117,7 @@ export class Transactions {
     return results.length;
   }
 
-  /** The store has no room for all of them: those that write nothing new are done. @param error of all of them together */
+  /** The store has no room for the batch: each operation runs alone. @param error of the batch */
   async #runEach(batch: readonly Waiting[], error: StoreError): Promise<void> {
     for (const waiting of batch) {
       let refusal = error;
@@ -144,7 +139,7 @@ export class Transactions {
     }
   }
 
-  /** @returns results of the first operations, one at least: the others run after these are committed */
+  /** @returns results of the first operations, at least one: the others run after their commit */
   async #commit(batch: readonly Waiting[]): Promise<Result[]> {
     for (let tries = 1; ; tries++) {
       const { view, results } = await this.#settle(batch);
@@ -167,8 +162,8 @@ export class Transactions {
   }
 
   /**
-   * Runs all until each has what it reads. One that waits for what operations before it have written runs after their commit: no
-   * preparation finds that in the store.
+   * Runs the operations until none needs a value or a preparation. An operation that needs the writes of earlier ones in the
+   * store runs after their commit.
    */
   async #settle(batch: readonly Waiting[]): Promise<{ readonly view: View; readonly results: Result[] }> {
     const known = new Map<string, SessionStoreValue | undefined>();
@@ -201,7 +196,7 @@ export class Transactions {
       } else if (unprepared >= 0) {
         await prepare();
         prepared = unprepared;
-        // What was read before the preparation may be older than that.
+        // Values that were read before may be older.
         known.clear();
       } else if (unread.size > 0) await this.#read([...unread], known);
       else return { view, results };
