@@ -1,17 +1,15 @@
 /**
- * Which server keeps what nodes publish, and the keeping: operations on a view of the store, as those of rules.ts.
+ * Operations of the bridge on a view of the store, as those of rules.ts.
  *
  *   (none) ──take──> of a server ──deliver──> of a server ──release──> (none)
  *                         └──its server is lost──take──> of another server
  *
- * One server at a time has the bridge, so each session keeps a message once. Deliveries are numbered: repeating one that
- * was committed changes nothing.
+ * A single server has the bridge, so sessions keep each message once. Messages are numbered to detect repetitions.
  */
 import { keys } from "./records.js";
 import { directoryVersion, type Kept, keepMessage, type SubscriptionDirectory } from "./rules.js";
 import { NotPrepared, type View } from "./view.js";
 
-/** The server that has the bridge, and since when. */
 export interface BridgeHandle {
   readonly server: string;
   /** Differs each time that a server takes it. */
@@ -19,7 +17,7 @@ export interface BridgeHandle {
 }
 
 interface BridgeRecord extends BridgeHandle {
-  /** The last number that was kept in this term. */
+  /** The last number of this term. */
   readonly delivered: number;
 }
 

@@ -1,9 +1,8 @@
 /**
- * What nodes publish over the cluster, for sessions: one server of a store at a time subscribes its node to the filters
- * that sessions have, and keeps each message in the sessions that it is for (bridge-rules.ts). The other servers check
- * whether that one is still running.
+ * Delivers the cluster's messages to sessions. One server of a store at a time subscribes its node to the filters of all
+ * sessions, and keeps matching messages (bridge-rules.ts). The other servers check whether that server runs.
  *
- *   idle ──look: no running server has the bridge──> subscribed: one subscription of the node for each filter of a session
+ *   idle ──look: no running server has the bridge──> subscribed: one subscription of the node for each filter
  *     ^                                                  │
  *     └──────────stop, or another server has it──────────┘
  */
@@ -21,7 +20,7 @@ export class Bridge {
   readonly #isLost: (server: string) => boolean;
   readonly #signals: { close(): unknown }[] = [];
   readonly #subscriptions = new Map<string, { readonly ready: Promise<void>; close(): unknown }>();
-  /** The client of the node while this server has the bridge: it gets each message once, however filters overlap. */
+  /** Set while this server has the bridge. A client gets each message once, even if filters overlap. */
   #client: SessionNodeClient | undefined;
   #handle: rules.BridgeHandle | undefined;
   #looking: Promise<void> | undefined;
@@ -29,7 +28,7 @@ export class Bridge {
   #next = 1;
   #waiting = 0;
   #isSignalling = false;
-  /** Copies that sessions keep, and messages that were lost because the store failed. */
+  /** Stored copies, and messages lost by failures of the store. */
   kept = 0;
   lost = 0;
 
@@ -94,7 +93,7 @@ export class Bridge {
     const handle = this.#handle;
     this.#end();
     if (handle === undefined) return;
-    // After the messages that have arrived.
+    // After earlier messages.
     await this.#context.transactions.run((view) => rules.releaseBridge(view, handle));
     this.#signal("bridge");
   }
@@ -113,7 +112,6 @@ export class Bridge {
     try {
       await directory.refresh();
     } finally {
-      // A node that does not answer in time is sent it again; its messages until then are missed.
       const all = Array.from(this.#subscriptions.values(), ({ ready }) => ready);
       void Promise.allSettled(all).then(() => {
         if (this.#client === client) events.emit({ type: "topics:taken" });
@@ -157,7 +155,7 @@ export class Bridge {
     const { directory, settings, storeFailed, transactions, wake } = this.#context;
     const handle = this.#handle;
     if (handle === undefined || !settings.clusterTopics.some((filter) => matches(filter, topic))) return;
-    // Copies: a view would keep the whole chunk that it arrived in.
+    // A view would keep a whole chunk of the connection in memory.
     const data = Buffer.from(given);
     const context = trace === undefined ? undefined : Buffer.from(trace);
     const number = this.#next++;

@@ -27,18 +27,15 @@ export interface SessionClientOptions {
   readonly token?: string | undefined;
   /** Removes an earlier session of this id when this client opens it first. Default false. */
   readonly clean?: boolean | undefined;
-  /** How long the session is kept without a connection; 0: it ends with the connection, -1: as long as the servers allow. Default 3,600,000. */
+  /** Lifetime of the session without a connection; 0: none, -1: as long as the servers allow. Default 3,600,000. */
   readonly expiry?: number | undefined;
-  /** Messages that the session keeps until they are acknowledged. Default 10,000. */
+  /** Unacknowledged messages in the session. Default 10,000. */
   readonly maxQueue?: number | undefined;
   /** Bytes of their topics and data. Default 64 MiB. */
   readonly maxQueueBytes?: number | undefined;
   /** Older messages are dropped; -1, the default: no limit. */
   readonly maxAge?: number | undefined;
-  /**
-   * What happens to a message when the queue is full. `"oldest"`, the default, drops the oldest message, `"newest"` drops the
-   * new one, and `"refuse"` rejects the publication: no session keeps it.
-   */
+  /** The message to drop when the queue is full: `"oldest"`, the default, or `"newest"`. `"refuse"` rejects the publication instead. */
   readonly drop?: SessionDropPolicy | undefined;
   /** Unacknowledged messages that this client takes, 1 to 8,192. The others wait in the store. Default 256. */
   readonly maxUnacknowledged?: number | undefined;
@@ -48,13 +45,13 @@ export interface SessionClientOptions {
   readonly timeout?: number | undefined;
   /** Calls without an answer; a further call rejects with `ERR_TOO_MANY_PENDING`. Default 10,000. */
   readonly maxPending?: number | undefined;
-  /** Bytes of the data that they publish. Default 64 MiB. */
+  /** Bytes of their data. Default 64 MiB. */
   readonly maxPendingBytes?: number | undefined;
   /** How long a server may take to open the session before the client tries the next one. Default 2,000. */
   readonly openTimeout?: number | undefined;
   /** Interval of heartbeats. Default 200. */
   readonly heartbeatInterval?: number | undefined;
-  /** The client leaves a server that is silent for this long. Default 700. */
+  /** Silence after which the client leaves a server. Default 700. */
   readonly heartbeatTimeout?: number | undefined;
   /** Delay before the servers are tried again when none has opened the session. Doubles each time, half of it random. Default 50. */
   readonly reconnectInterval?: number | undefined;
@@ -105,14 +102,13 @@ export interface SessionClientStats {
   readonly connections: number;
   readonly received: number;
   readonly acknowledged: number;
-  /** Publications that were answered, and those of them that were duplicates. */
+  /** Answered publications, and duplicates among them. */
   readonly published: number;
   readonly duplicates: number;
-  /** Messages that the session has dropped. */
   readonly dropped: number;
   /** Publications without an answer. */
   readonly publishing: number;
-  /** Messages that are not acknowledged, and those that the program has not received yet. */
+  /** Unacknowledged messages, and those the program has yet to receive. */
   readonly unacknowledged: number;
   readonly waiting: number;
 }

@@ -1,12 +1,12 @@
 /**
- * The state machine of a client: which server it is connected to, which requests it repeats to the next one, and which
- * messages it has received. It opens no socket and reads no clock.
+ * The state machine of a client: its server, its requests, which it repeats to the next server, and its messages. It is pure: no
+ * sockets, no clock.
  *
  *   resting ──time──> opening ──OPENED──> open ──ENDED, silence, disconnected──> resting
  *      ^                 └──refused, time, disconnected──┘
  *      └─ taken, gone, refused: over
  *
- *   open ──close──> closing ──DONE, the limit──> over          a session that is to be removed is opened again instead
+ *   open ──close──> closing ──DONE, the limit──> over          to remove a session, it is opened again instead
  *
  * Publications are numbered when they are sent. Unanswered ones are sent again with their numbers by the next connection,
  * so the store detects repetitions. If another program had the session meanwhile, or it was lost, they get new numbers.
@@ -94,7 +94,7 @@ export class SessionClientRules {
   /** Whether `close` removes the session, and when it is given up. */
   #isEnding = false;
   #closeBy = Number.POSITIVE_INFINITY;
-  /** Answered publications, and those of them that were duplicates. */
+  /** Answered publications, and duplicates among them. */
   published = 0;
   duplicates = 0;
   /** A change of this text means that the session was made again. */
@@ -198,7 +198,7 @@ export class SessionClientRules {
     this.#sendWaiting();
   }
 
-  /** Removes a publication that was not sent yet. */
+  /** Removes a publication unless it was sent. */
   withdraw(call: ClientCall<PublishedResult>): void {
     this.#waiting.retain((publication) => publication.call !== call);
   }
@@ -381,7 +381,7 @@ export class SessionClientRules {
     this.#repeatRequests(isPresent);
     this.#repeatPublications(published, isContinued);
     this.#wasOpen = true;
-    // Acknowledgements without a connection, and those that were lost with one.
+    // All of them may be unknown to the server.
     this.#unreported = [...this.#settled];
     this.flush();
     this.#sendWaiting();

@@ -49,9 +49,9 @@ import { type DeliveredMessage, decodeServerMessage, encodeClientMessage } from 
 export interface SessionMessage {
   readonly topic: string;
   readonly data: Buffer;
-  /** The id of the session that published it; "": a node. */
+  /** The publishing session, or "" for a node. */
   readonly publisher: string;
-  /** The publisher's message id; "": none. */
+  /** The publisher's message id, or "". */
   readonly id: string;
   /** When it was published, ms since 1970. */
   readonly time: number;
@@ -68,8 +68,8 @@ export interface SessionMessage {
 const MAX_STEP = 250;
 
 /**
- * A client with a session, by its id: subscriptions and messages that are kept while the client is away, at any server of the
- * store. One connection has a session at a time: a later one takes it over, and the earlier client ends with `taken`.
+ * A client with a session, by its id, at any server of a store. The session keeps subscriptions and messages while the client is
+ * away. A later client with the id takes the session over; the earlier one ends with `taken`.
  *
  * @example
  * ```ts
@@ -231,8 +231,8 @@ export class SessionClient
   }
 
   /**
-   * Publishes a message to all sessions with a filter for its topic. It is sent until a server answers, and each session keeps
-   * it once.
+   * Publishes a message to all sessions with a filter for its topic. The client repeats it until a server answers; each session
+   * keeps it once.
    *
    * @param data is copied
    * @returns settles when each of these sessions has it in the store
@@ -285,7 +285,7 @@ export class SessionClient
   }
 
   /**
-   * The next message. Messages that are delivered again after a reconnection are left out.
+   * The next message, without repetitions after a reconnection.
    *
    * @throws TimeoutError `EAGAIN` when none came in time; AbortedError `ABORT_ERR`; SessionError `ERR_SESSION` when the session has ended;
    *   ClosedError `EBADF`, `EAGAIN`

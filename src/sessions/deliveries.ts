@@ -24,7 +24,7 @@ export class InFlightBytes {
     this.#clients = clients;
   }
 
-  /** The limit of a client that has this many. Past the total each client has an equal share, so that no client starves others. */
+  /** The limit of a client. Past the total each client has an equal share: none can starve the others. */
   allowed(has: number): number {
     const share = Math.max(MIN_SHARE, this.#limit / Math.max(1, this.#clients()));
     return Math.max(share, has + this.#limit - this.used);
@@ -34,7 +34,7 @@ export class InFlightBytes {
 export class Deliveries {
   readonly #window: DeliveryWindow;
   readonly #all: InFlightBytes;
-  /** Sizes of messages that were sent, in the order of their numbers. */
+  /** Sizes of unacknowledged messages, in the order of their numbers. */
   readonly #inFlight = new Map<number, number>();
   #bytes = 0;
   #next: number;
@@ -50,7 +50,7 @@ export class Deliveries {
     this.#next = head;
   }
 
-  /** The least number that was not sent. */
+  /** The least unsent number. */
   get next(): number {
     return this.#next;
   }
@@ -97,7 +97,7 @@ export class Deliveries {
     return this.#inFlight.size < before;
   }
 
-  /** The client knows of this many drops. @returns whether that is new */
+  /** @param drops known to the client @returns whether that is new */
   reported(drops: number): boolean {
     if (drops <= this.#known) return false;
     this.#known = drops;

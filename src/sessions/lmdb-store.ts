@@ -68,7 +68,7 @@ const OVERHEAD = 100;
  */
 export class LmdbSessionStore implements SessionStore {
   readonly name = "lmdb";
-  /** The damaged file that was set aside, and the reason. */
+  /** The damaged file set aside by `open`, and the reason. */
   readonly damagedFile: { readonly file: string; readonly reason: string } | undefined;
   readonly #directory: string;
   readonly #environment: LmdbEnvironment;

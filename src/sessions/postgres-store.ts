@@ -5,9 +5,8 @@
  *   n   the version, from a sequence
  *   v   the value
  *
- * A commit locks the keys that it checks and writes, then compares versions. The locks are advisory, a fixed number for all
- * keys: unrelated commits may wait for each other, but none fails for that. Databases without advisory locks use
- * `isolation: "serializable"`, and detect conflicts themselves.
+ * A commit takes advisory locks for its keys, then compares versions. All keys share a fixed number of locks, so unrelated
+ * commits can wait for each other. Databases without advisory locks use `isolation: "serializable"`.
  */
 import { describe } from "../core/arguments.js";
 import { ClosedError, InvalidArgumentError } from "../core/errors.js";
@@ -186,7 +185,7 @@ export class PostgresSessionStore implements SessionStore {
     return true;
   }
 
-  /** Takes locks in their order, so that no two commits wait for each other; before reading. */
+  /** Takes locks in their order, which excludes deadlocks. */
   async #lock(client: PgClient, keys: readonly { readonly key: string }[]): Promise<void> {
     const locks = new Set(keys.map(({ key }) => lockOf(key)));
     await client.query(`SELECT pg_advisory_xact_lock($1, lock) FROM unnest($2::int[]) AS lock`, [

@@ -1,7 +1,6 @@
 /**
- * The messages between clients and servers of sessions (docs/spec/sessions.md), as tables from which their types, their
- * encoding and their decoding follow. The first frame of a message has its code and its numbers, big-endian; each other
- * field is a frame. Times are ms since 1970.
+ * The messages between clients and servers (docs/spec/sessions.md), as tables that give their types, encoding and decoding. The
+ * first frame has the code and the numbers, big-endian; each other field is a frame. Times are ms since 1970.
  */
 import { isUtf8 } from "node:buffer";
 import { filterFault, topicFault } from "../cluster/messaging/topics.js";
@@ -93,7 +92,6 @@ export interface OpenRequest {
   readonly instance: string;
   /** Greater with each attempt of the instance. */
   readonly attempt: number;
-  /** For the server's `authorize`; "": none. */
   readonly token: string;
   /** ms; -1: no limit. */
   readonly expiry: number;
@@ -102,9 +100,9 @@ export interface OpenRequest {
   readonly maxAge: number;
   readonly drop: SessionDropPolicy;
   readonly clean: boolean;
-  /** Whether this instance had the session before: it does not get it back if another one has opened it since. */
+  /** Whether this instance had the session before: then it must not take it from another one. */
   readonly again: boolean;
-  /** Messages, and bytes of them, that the client takes without acknowledging one. */
+  /** The limits of unacknowledged messages. */
   readonly window: number;
   readonly windowBytes: number;
 }

@@ -13,14 +13,14 @@
  *   n/SERVER            a running server: its number grows
  *   g/ID/LIFE           a removed session, whose messages and message ids are still there
  *
- * LIFE is new each time the session is made, so the number of a message is never used twice. Each value is a record with a
- * checksum (patterns/kit/store/record.ts).
+ * A session has a new LIFE each time it is made, so numbers of messages are never reused. Values are records with a checksum
+ * (patterns/kit/store/record.ts).
  */
 import { createHash } from "node:crypto";
 import { StoreError } from "../patterns/kit/store/error.js";
 import { decodeRecord, encodeRecord } from "../patterns/kit/store/record.js";
 
-/** What happens to a message when the queue of its session is full. */
+/** The policy of a full queue. */
 export type SessionDropPolicy = "oldest" | "newest" | "refuse";
 
 /** The bounds of a session's queue. */
@@ -33,7 +33,7 @@ export interface SessionLimits {
   readonly drop: SessionDropPolicy;
 }
 
-/** Messages that were dropped since the session was made. */
+/** Dropped messages since the session was made. */
 export interface SessionDrops {
   /** Because the queue was full. */
   readonly full: number;
@@ -41,7 +41,7 @@ export interface SessionDrops {
   readonly old: number;
 }
 
-/** The connection that has a session. */
+/** The connection of a session. */
 export interface SessionOwner {
   readonly server: string;
   readonly connection: string;
@@ -49,7 +49,7 @@ export interface SessionOwner {
 
 /** A session in the store. */
 export interface SessionRecord {
-  /** The client that opened it last, and by which attempt: earlier attempts that arrive late are refused. */
+  /** The last client and its attempt: earlier attempts can arrive late, and are refused. */
   readonly instance: string;
   readonly attempt: number;
   /** Grows with each connection: operations of earlier connections are refused. */
@@ -61,7 +61,7 @@ export interface SessionRecord {
   readonly isContinued: boolean;
   /** When it got or lost its owner, ms since 1970. */
   readonly since: number;
-  /** ms that it is kept without an owner; -1: no limit. */
+  /** Lifetime without an owner in ms; -1: no limit. */
   readonly expiry: number;
   readonly limits: SessionLimits;
   readonly filters: number;
@@ -92,9 +92,9 @@ export interface StoreTotals {
 /** A message in the store. */
 export interface StoredMessage {
   readonly topic: string;
-  /** The id of the session that published it; "": a node. */
+  /** The publishing session, or "" for a node. */
   readonly publisher: string;
-  /** The publisher's message id; "": none. */
+  /** The publisher's message id, or "". */
   readonly id: string;
   /** When it was published, ms since 1970. */
   readonly time: number;

@@ -275,7 +275,7 @@ export function end(view: View, id: string): SessionOwner | undefined {
   return record.owner;
 }
 
-/** Removes a session that has expired, or releases it if its server is lost. @returns what it did */
+/** Removes an expired session, or releases a session of a lost server. */
 export function expire(
   view: View,
   id: string,
@@ -447,7 +447,7 @@ function duplicate(refusedBy: string | undefined): PublishOutcome {
 /** A session with room for a message, or one that drops it. */
 interface Room {
   readonly record: SessionRecord;
-  /** Numbers of older messages that are dropped for it. */
+  /** Numbers of older messages to drop for it. */
   readonly evicted: readonly number[];
   readonly isKept: boolean;
 }
@@ -490,7 +490,7 @@ function isRepeated(view: View, { id, life }: SessionHandle, message: string, no
   return time !== undefined && now - time < ID_WINDOW_TIME;
 }
 
-/** A message id replaces the one that was used `ID_WINDOW` ids before. */
+/** Replaces the message id of `ID_WINDOW` ids before. */
 function remember(
   view: View,
   { id, life }: SessionHandle,
@@ -506,7 +506,7 @@ function remember(
   view.setJson(keys.publishedId(id, life, hash), now);
 }
 
-/** What a connection reports about its messages: their numbers. */
+/** The progress of a connection, as numbers of messages. */
 export interface Progress {
   readonly acknowledged: readonly number[];
   /** Dropped because of their age. */

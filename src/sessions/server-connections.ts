@@ -1,5 +1,5 @@
 /**
- * The clients of a server of sessions: their requests, and what they are sent.
+ * The connections of a server to its clients.
  *
  *            OPEN                 the store has it               CLOSE                  done
  *   (none) ---------> opening -------------------------> open ----------> closing ------------> ended
@@ -60,7 +60,7 @@ interface Connection {
   isSettling: boolean;
 }
 
-/** An operation of a client, and what follows it. */
+/** An operation of a client. */
 interface ClientOperation<T> {
   readonly run: Operation<T>;
   done(result: T): void;
@@ -76,7 +76,7 @@ const STORE_FULL = "The store of the sessions has no room.";
 /** Reasons that end a call, and not its connection. */
 const REFUSALS: ReadonlySet<SessionFailure> = new Set(["too-large", "full"]);
 
-/** The ROUTER leaves a client that is silent. */
+/** The ROUTER disconnects silent clients. */
 const PEER_HEARTBEATS = { heartbeatInterval: 2_000, heartbeatTimeout: 6_000 } as const;
 
 /** The connections of a server's clients. */
@@ -86,7 +86,7 @@ export class SessionConnections {
   readonly #socket: Router;
   readonly #reader: RouterReader;
   readonly #inFlight: InFlightBytes;
-  /** By routing id; and those that are open, by the id of their session. */
+  /** All connections by routing id, and open ones by session. */
   readonly #connections = new Map<string, Connection>();
   readonly #open = new Map<string, Connection>();
   /** Sessions that could not be released because the store failed. */
@@ -112,7 +112,6 @@ export class SessionConnections {
     });
   }
 
-  /** Clients that have their sessions here. */
   get size(): number {
     return this.#open.size;
   }
@@ -204,7 +203,7 @@ export class SessionConnections {
       if (connection !== undefined) this.#invalid(peer, connection, "a connection has one session");
       else void this.#openSession(peer, message.open);
     } else if (connection === undefined) {
-      // It was connected to this endpoint before this server started.
+      // The client was connected before this server started.
       this.#refuse(peer, this.#isStopping ? "stopping" : "unavailable");
     } else if (connection.state === "opening") this.#invalid(peer, connection, "the session is not open yet");
     else if (connection.state === "open") this.#handle(connection, message);
@@ -338,7 +337,6 @@ export class SessionConnections {
         this.#publish(connection, message);
         break;
       case "settle":
-        // Acknowledging messages that were not sent costs the store nothing.
         if (!connection.deliveries.settle(message.low, message.numbers)) break;
         void this.#settle(connection);
         if (connection.deliveries.room > 0) void this.#deliver(connection);
@@ -549,7 +547,7 @@ export class SessionConnections {
 
   #send(connection: Connection, message: ServerMessage): void {
     if (connection.state === "ended") return;
-    // A client that does not read what its window allows is lost.
+    // A client with a full queue does not read its messages.
     if (!this.#sendTo(connection.peer, message)) this.#onLeft(connection.peer);
   }
 

@@ -40,7 +40,6 @@ export interface SessionNode {
 /** A client that wants a session. */
 export interface SessionRequest {
   readonly id: string;
-  /** The client's `token`; "": none. */
   readonly token: string;
 }
 
@@ -49,16 +48,16 @@ export interface SessionServerOptions {
   /** The store of the sessions. The program closes it, after the server. */
   readonly store: SessionStore;
   /**
-   * The node of this server. Servers of one name wake each other over it, and it advertises their endpoints under the name.
-   * Without a node, a client of another server gets its messages within `pollInterval`.
+   * The node of this server: servers wake each other over it, and advertise their endpoints under `name`. Without a node, clients
+   * of other servers get messages within `pollInterval`.
    */
   readonly node?: SessionNode | undefined;
   /**
-   * Filters of topics that sessions get from the cluster: a node's message on a matching topic is kept by each session with a
-   * filter for it. `["#"]`: all topics but those that begin with `$`. All servers of a store need the same. Default: none.
+   * Filters of the cluster's topics for sessions: each session with a filter keeps matching messages of nodes. `["#"]`: all topics
+   * but those with a leading `$`. Must be the same at all servers of a store. Default: none.
    */
   readonly clusterTopics?: readonly string[] | undefined;
-  /** All servers of a store need the same name. Default "sessions". */
+  /** Must be the same at all servers of a store. Default "sessions". */
   readonly name?: string | undefined;
   /** Whether a client may have a session. Default: every client may have every session. */
   readonly authorize?: ((request: SessionRequest) => boolean | Promise<boolean>) | undefined;
@@ -81,9 +80,9 @@ export interface SessionServerOptions {
   readonly maxQueueBytes?: number | undefined;
   /** Upper bound of the clients' `expiry`. Default 2,592,000,000: 30 days. */
   readonly maxExpiry?: number | undefined;
-  /** Operations that wait for the store; past it the server stops reading. Default 10,000. */
+  /** Waiting operations of the store; past it the server stops reading. Default 10,000. */
   readonly maxPending?: number | undefined;
-  /** Bytes of messages that wait for it. Default 64 MiB. */
+  /** Bytes of their messages. Default 64 MiB. */
   readonly maxPendingBytes?: number | undefined;
   /** Interval of polls of the store for changes by other servers. Lower finds lost wake-ups sooner and reads more. Default 1,000. */
   readonly pollInterval?: number | undefined;
@@ -120,20 +119,19 @@ export type SessionServerEvent =
 
 /** Statistics of {@link SessionServer}. */
 export interface SessionServerStats {
-  /** Clients that have a session here. */
   readonly connections: number;
-  /** Messages that were kept (one for each session), delivered and acknowledged. */
+  /** Stored copies of publications, delivered and acknowledged messages. */
   readonly published: number;
   readonly delivered: number;
   readonly acknowledged: number;
-  /** Messages of nodes that were kept (one for each session), and those that were lost because the store failed. */
+  /** Stored copies of messages of nodes, and messages lost by failures of the store. */
   readonly clusterKept: number;
   readonly clusterLost: number;
   /** Bytes of unacknowledged messages. */
   readonly inFlightBytes: number;
   /** Repeated publications. */
   readonly duplicates: number;
-  /** Operations that wait for the store; commits, operations in them, and conflicts with other servers. */
+  /** Waiting operations; commits, operations in them, and conflicts with other servers. */
   readonly pending: number;
   readonly commits: number;
   readonly operations: number;
@@ -212,7 +210,7 @@ export interface SessionInfo {
   readonly queuedBytes: number;
   readonly maxQueue: number;
   readonly drop: SessionDropPolicy;
-  /** Messages that were dropped because the queue was full, and because of their age. */
+  /** Messages dropped by a full queue, and by age. */
   readonly droppedFull: number;
   readonly droppedOld: number;
 }

@@ -2,7 +2,7 @@
  * A server of sessions: a ROUTER that clients connect to, and a store. All its state is in the store, so any number of
  * servers can share one, and a client finds its session at each of them.
  *
- *   client ──OPEN──> server ──open──> store          takes the session from the server that had it, and wakes that server
+ *   client ──OPEN──> server ──open──> store          takes the session from its server, and wakes that one
  *          <─MESSAGE─       <─scan───                as many as the client's window allows
  *          ──SETTLE─>       ─settle─>
  *          ─PUBLISH─>       ─publish>                and wakes the servers whose clients have a message now
@@ -144,7 +144,7 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
     for (const withdraw of this.#withdraw.splice(0)) withdraw();
     this.#connections.endAll();
     await this.#bridge?.stop().catch(this.#storeFailed);
-    // After all operations that were started before.
+    // After all earlier operations.
     await this.#transactions.run(() => undefined).catch(this.#storeFailed);
   }
 
@@ -154,7 +154,7 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
     clearTimeout(this.#timer);
     this.#connections.stopReading();
     this.#subscription?.close();
-    // If the store keeps its number, the others notice after `serverTimeout` that it has stopped.
+    // If that fails, the others notice the stop after `serverTimeout`.
     if (this.#begun !== undefined) await this.#sweeper.leave().catch(this.#storeFailed);
     await this.#transactions.close();
     await this.#connections.close(Math.min(linger < 0 ? CLOSE_LINGER : linger, CLOSE_LINGER));
@@ -217,7 +217,7 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
       const all = [...sessions];
       for (let at = 0; at < all.length; at += PAGE) {
         const data = JSON.stringify(all.slice(at, at + PAGE));
-        // The other server's poll makes up for a message that is lost, or refused by a closing node.
+        // The other server's poll makes up for a lost message.
         node?.publish(topicOf(name, server), data).catch(() => undefined);
       }
     }
@@ -235,7 +235,7 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
   }
 }
 
-/** The topic of messages to a server, which list its sessions that have something new. */
+/** The topic of wake-ups for sessions of a server. */
 function topicOf(name: string, server: string): string {
   return `$sessions/${name}/${server}`;
 }

@@ -33,7 +33,7 @@ export class SortedKeys {
     this.#pieces.length = 0;
   }
 
-  /** Keys that are equal or greater. */
+  /** Equal and greater keys. */
   *from(key: string): IterableIterator<string> {
     const first = Math.max(0, this.#pieceOf(key));
     for (let at = first; at < this.#pieces.length; at++) {

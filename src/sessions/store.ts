@@ -1,7 +1,6 @@
 /**
- * The interface of a store of sessions: values by key, of which several are written together or not at all. Stores in
- * memory, on LMDB and in PostgreSQL are in this folder. A program can bring another one, which has to pass
- * `checkSessionStore` of the tests (test/sessions/store-contract.ts).
+ * The interface of a store of sessions. Stores in memory, on LMDB and in PostgreSQL are in this folder. Others have to pass
+ * `checkSessionStore` (test/sessions/store-contract.ts).
  *
  * All promises of sessions are kept by transactions.ts with these four calls, so a store has no rules:
  *
@@ -13,7 +12,7 @@
 /** A value in the store. */
 export interface SessionStoreValue {
   readonly value: Buffer;
-  /** Greater than 0; each write of the key gives it a version that it never had before. */
+  /** Greater than 0; each write gives the key a new version. */
   readonly version: number;
 }
 

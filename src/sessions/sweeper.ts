@@ -1,6 +1,6 @@
 /**
- * What each server does for all sessions of its store, a part at a time: it shows that it runs, releases sessions of lost
- * servers, removes sessions that have expired, and then their messages. Several servers may do it at the same time.
+ * Upkeep of a store, by each of its servers, a part at a time: signs of life, sessions of lost servers, expired sessions, and
+ * messages of removed sessions.
  */
 import { MAX_SERVERS, PAGE, PAGE_BYTES } from "./bounds.js";
 import { after, decodeJson, keys, lastPart, rangeOf, type SessionRecord } from "./records.js";
@@ -8,7 +8,7 @@ import * as rules from "./rules.js";
 import type { ServerContext } from "./server-context.js";
 import type { SessionStoreEntry, SessionStoreScan } from "./store.js";
 
-/** A server as this one sees it: it runs as long as its number grows, whatever its clock says. */
+/** A running server: its number in the store grows. */
 interface Seen {
   beats: number;
   /** By this server's monotonic clock. */
@@ -28,7 +28,7 @@ export class Sweeper {
     this.#context = context;
   }
 
-  /** Shows that this server runs; called before it opens a session. */
+  /** Writes a sign of life of this server. */
   async beat(): Promise<void> {
     const { server, settings, transactions } = this.#context;
     const now = performance.now();
@@ -56,7 +56,6 @@ export class Sweeper {
     if (server === this.#context.server) return false;
     const since = this.#servers.get(server)?.since ?? this.#absent.get(server);
     if (since === undefined) {
-      // It may have been removed after its session was read.
       this.#absent.set(server, performance.now());
       return false;
     }

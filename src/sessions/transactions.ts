@@ -1,7 +1,6 @@
 /**
- * Operations on a store, one batch at a time: operations that wait during a commit are committed together afterwards. If
- * another server was faster, or the store's answer was lost, the batch is read and run again. So an operation can run more
- * than once, and detects by itself that it is done (rules.ts).
+ * Operations on a store, one batch at a time: each commit takes all operations that wait. If another server was faster, or the
+ * store's answer was lost, the batch is read and run again, so operations have to be idempotent (rules.ts).
  *
  *   waiting ──> run ──unread──> read ──┐
  *                ^ <───────────────────┘
@@ -14,10 +13,10 @@ import { COMMIT_BACK_OFF, MAX_BATCH, MAX_COMMIT_TRIES, PAGE } from "./bounds.js"
 import type { SessionStore, SessionStoreValue } from "./store.js";
 import { NotPrepared, Unread, View } from "./view.js";
 
-/** Reads and writes a view. It runs again after it throws {@link Unread} or {@link NotPrepared}; any other error is its result. */
+/** Reads and writes a view. Runs again after {@link Unread} or {@link NotPrepared}; any other error is its result. */
 export type Operation<T> = (view: View) => T;
 
-/** Makes the operation that replaces one for which the store has no room; it adds no keys. */
+/** Makes a replacement, without new keys, of an operation that found the store full. */
 export type WhenFull<T> = (error: StoreError) => Operation<T>;
 
 interface Waiting {
@@ -161,10 +160,7 @@ export class Transactions {
     }
   }
 
-  /**
-   * Runs the operations until none needs a value or a preparation. An operation that needs the writes of earlier ones in the
-   * store runs after their commit.
-   */
+  /** Runs operations until they need no more reads or preparations. Those that depend on writes of the batch run after its commit. */
   async #settle(batch: readonly Waiting[]): Promise<{ readonly view: View; readonly results: Result[] }> {
     const known = new Map<string, SessionStoreValue | undefined>();
     let count = batch.length;
@@ -196,7 +192,6 @@ export class Transactions {
       } else if (unprepared >= 0) {
         await prepare();
         prepared = unprepared;
-        // Values that were read before may be older.
         known.clear();
       } else if (unread.size > 0) await this.#read([...unread], known);
       else return { view, results };

@@ -1,6 +1,6 @@
 /**
- * The view of the store that an operation has: values that were read, and over them the writes of this operation and of
- * earlier ones of its batch. Reading a value that is missing ends the operation; it runs again once the value was read.
+ * An operation's view of the store: values that were read, under the writes of this operation and of earlier ones of its batch.
+ * A missing value ends the operation, which runs again after a read.
  */
 import { decodeJson, encodeJson } from "./records.js";
 import type { SessionStoreCheck, SessionStoreValue, SessionStoreWrite } from "./store.js";

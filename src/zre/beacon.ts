@@ -1,9 +1,7 @@
 /**
- * Beacons over UDP broadcast on one interface, as zyre has it.
- *
- * One socket hears: every node of the host shares its port, and a broadcast reaches all of them. Another one, bound to the
- * interface's address, sends: peers dial the address where a beacon comes from. On the loopback interface the broadcast
- * address is 127.255.255.255; zyre itself never uses that interface.
+ * Beacons over UDP broadcast on one interface, as in zyre. All nodes of a host share the port of the receiving socket. The sending
+ * socket is bound to the interface's address, since peers dial the source of a beacon. The broadcast address of loopback is
+ * 127.255.255.255; zyre itself never uses loopback.
  */
 import type { Socket } from "node:dgram";
 import { quoted } from "../core/arguments.js";
@@ -11,16 +9,15 @@ import { InvalidArgumentError } from "../core/errors.js";
 import type { HostInterface } from "../engine/zmtp/transport/transports.js";
 import { bindUdp } from "../engine/zmtp/transport/udp.js";
 
-/** Of a network that does not say: one of 256 addresses. */
+/** If the system reports none. */
 const NETMASK = "255.255.255.0";
 
-/** Where beacons go, and where they may come from. */
+/** The network that beacons are sent to, and accepted from. */
 export interface BeaconNetwork {
   readonly address: string;
   readonly broadcast: string;
-  /** Loopback. */
+  /** Whether it is loopback. */
   readonly internal: boolean;
-  /** Whether an address is on the interface's network. */
   includes(address: string): boolean;
 }
 
@@ -29,9 +26,10 @@ const number = (address: string): number =>
 const dotted = (value: number): string => [24, 16, 8, 0].map((shift) => (value >>> shift) & 0xff).join(".");
 
 /**
- * The interface that was asked for by name or address; else the first that is not the loopback one; else that.
+ * The network of the wanted interface. Default: the first one except loopback, else loopback.
  *
- * @throws InvalidArgumentError `EINVAL` where there is no such interface
+ * @param wanted name or address
+ * @throws InvalidArgumentError `EINVAL` if it is missing
  */
 export function beaconNetwork(
   interfaces: readonly HostInterface[],
@@ -49,39 +47,35 @@ export function beaconNetwork(
     );
   const mask = number(found.netmask ?? NETMASK);
   const base = (number(found.address) & mask) >>> 0;
-  // A network of one or two addresses has no broadcast address of its own.
+  // A network of one or two addresses has no broadcast address.
   const broadcast = mask >= 0xfffffffe ? "255.255.255.255" : dotted((base | ~mask) >>> 0);
   const includes =
     mask >= 0xfffffffe ? () => true : (address: string) => (number(address) & mask) >>> 0 === base;
   return { address: found.address, broadcast, internal: found.internal, includes };
 }
 
-/** Waits until all have ended, so that what one of them opened can be closed. @throws the error of the first of them that failed */
+/** Waits until all have settled, so that resources can be closed. @throws the error of the first rejected promise */
 export async function allOrFirstError(promises: readonly Promise<unknown>[]): Promise<void> {
   for (const result of await Promise.allSettled(promises))
     if (result.status === "rejected") throw result.reason;
 }
 
-/** A beacon, and the address it came from. */
-export type OnBeacon = (bytes: Buffer, address: string) => void;
-
-/** The two sockets. */
 export class BeaconSockets {
   readonly #network: BeaconNetwork;
   readonly #port: number;
-  readonly #onBeacon: OnBeacon;
+  readonly #onBeacon: (bytes: Buffer, address: string) => void;
   #listener: Socket | undefined;
   #sender: Socket | undefined;
-  /** Beacons sent and received; those that the system did not take; those from outside the network. */
+  /** Beacons: sent, received, refused by the system, and from outside the network. */
   readonly counters = { sent: 0, received: 0, failed: 0, outside: 0 };
 
-  constructor(network: BeaconNetwork, port: number, onBeacon: OnBeacon) {
+  constructor(network: BeaconNetwork, port: number, onBeacon: (bytes: Buffer, address: string) => void) {
     this.#network = network;
     this.#port = port;
     this.#onBeacon = onBeacon;
   }
 
-  /** @throws TransportError `EADDRINUSE` where another program does not share the port, and the system's other codes */
+  /** @throws TransportError `EADDRINUSE` if another program does not share the port, or another code of the system */
   async open(): Promise<void> {
     const hears = bindUdp({ port: this.#port }, true).then((socket) => {
       this.#listener = socket;
@@ -107,7 +101,7 @@ export class BeaconSockets {
     });
   }
 
-  /** A network that is down now may be up for the next one. @returns whether the system took it */
+  /** @returns whether the system took it */
   send(bytes: Buffer): Promise<boolean> {
     const sender = this.#sender;
     if (sender === undefined) return Promise.resolve(false);

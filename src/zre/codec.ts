@@ -12,8 +12,8 @@
  *   string    length 1, text          longstr     length 4, text
  *   strings   count 4, longstr …      dictionary  count 4, (string, longstr) …
  *
- * Numbers are big-endian. Bytes after the last field are ignored, as zyre does. A count is checked before anything is allocated.
- * Junk gives a reason, and never throws.
+ * Numbers are big-endian. Bytes after the last field are ignored, as in zyre. Counts are checked before memory is allocated.
+ * Malformed input returns a reason, and never throws.
  */
 import {
   MAX_HELLO,
@@ -26,7 +26,7 @@ import {
   MAX_ZRE_HEADERS,
 } from "../cluster/bounds.js";
 
-/** The commands of version 2. Those of zyre from 8 to 10 (elections, gossip) count in the sequence, and do nothing here. */
+/** The commands of version 2. zyre's commands 8 to 10 (elections, gossip) count in the sequence, and are ignored. */
 export const ZreCommand = {
   HELLO: 1,
   WHISPER: 2,
@@ -37,29 +37,26 @@ export const ZreCommand = {
   PING_OK: 7,
 } as const;
 
-/** Bytes of a beacon. */
 export const BEACON_SIZE = 22;
 const BEACON_VERSION = 1;
-/** Of a routing id: 01 and the uuid. */
+/** Bytes of a routing id: 01 and the uuid. */
 const IDENTITY_SIZE = 17;
 const SIGNATURE = 0xaaa1;
 const VERSION = 2;
-/** Signature, id, version, sequence. */
+/** Bytes of signature, id, version and sequence. */
 const HEAD = 6;
-/** Bytes of a string's length. */
 const MAX_STRING = 255;
 
-/** What a node says of itself first. */
 export interface Hello {
   readonly endpoint: string;
   readonly groups: readonly string[];
   readonly status: number;
   readonly name: string;
-  /** Without a prototype. */
+  /** An object without a prototype. */
   readonly headers: Readonly<Record<string, string>>;
 }
 
-/** A command as it was received. */
+/** A received command. */
 export type ZreMessage = { readonly sequence: number } & (
   | ({ readonly command: typeof ZreCommand.HELLO } & Hello)
   | { readonly command: typeof ZreCommand.WHISPER; readonly content: Buffer[] }
@@ -70,15 +67,15 @@ export type ZreMessage = { readonly sequence: number } & (
       readonly status: number;
     }
   | { readonly command: typeof ZreCommand.PING | typeof ZreCommand.PING_OK }
-  /** Not of version 2: counted, and ignored. */
+  /** An ignored command. */
   | { readonly command: 0 }
 );
 
-/** Why bytes are not a command or a beacon: a fixed list, so that it can label a counter. */
+/** Reasons for malformed commands and beacons: labels of counters. */
 export const ZRE_JUNK = [
   /** The routing id is not 01 and a uuid. */
   "identity",
-  /** No frame, a frame too many, or more than 1,024. */
+  /** Missing or unexpected frames, or more than 1,024. */
   "frames",
   "signature",
   "version",
@@ -89,24 +86,22 @@ export const ZRE_JUNK = [
   "text",
   "groups",
   "headers",
-  /** A HELLO whose sequence is not 1. */
+  /** A HELLO with a sequence other than 1. */
   "sequence",
-  /** A beacon of another length, or that does not begin with "ZRE". */
+  /** A beacon of another length, or without "ZRE". */
   "beacon",
-  /** A beacon of zyre with CURVE, or of a later version. */
+  /** A beacon of another version, such as that of zyre with CURVE. */
   "beacon-version",
 ] as const;
 export type ZreJunk = (typeof ZRE_JUNK)[number];
 
-/** What a beacon says. */
 export interface Beacon {
   /** 32 lower-case hex digits. */
   readonly uuid: string;
-  /** Of the mailbox; 0: the node leaves. */
+  /** The port of the mailbox; 0: the node leaves. */
   readonly port: number;
 }
 
-/** @param port of the mailbox; 0: the node leaves */
 export function encodeBeacon(uuid: string, port: number): Buffer {
   const bytes = Buffer.alloc(BEACON_SIZE);
   bytes.write("ZRE", "latin1");
@@ -116,7 +111,7 @@ export function encodeBeacon(uuid: string, port: number): Buffer {
   return bytes;
 }
 
-/** Version 03, 54 bytes, is zyre with CURVE: it hears only its own version, and so does this side. */
+/** Version 03, with 54 bytes, is zyre with CURVE, which ignores other versions, too. */
 export function decodeBeacon(bytes: Buffer): Beacon | ZreJunk {
   if (bytes.length < 4 || bytes.toString("latin1", 0, 3) !== "ZRE") return "beacon";
   if (bytes[3] !== BEACON_VERSION) return "beacon-version";
@@ -124,12 +119,12 @@ export function decodeBeacon(bytes: Buffer): Beacon | ZreJunk {
   return { uuid: bytes.toString("hex", 4, 20), port: bytes.readUInt16BE(20) };
 }
 
-/** The routing id of a node's mailboxes at its peers. */
+/** The routing id of a node's mailboxes. */
 export function identityOf(uuid: string): Buffer {
   return Buffer.from(`01${uuid}`, "hex");
 }
 
-/** The uuid that a routing id stands for; `undefined` where it is not one of ZRE's. */
+/** The uuid in a routing id; `undefined` if it is not one of ZRE. */
 export function uuidOf(identity: Buffer): string | undefined {
   return identity.length === IDENTITY_SIZE && identity[0] === 1
     ? identity.toString("hex", 1, IDENTITY_SIZE)
@@ -145,7 +140,7 @@ function head(command: number, sequence: number, rest: number): Buffer {
   return bytes;
 }
 
-/** The groups and headers are within their bounds: {@link helloFault} has said so. */
+/** {@link helloFault} has checked the groups and headers. */
 export function encodeHello(sequence: number, hello: Hello): Buffer {
   const headers = Object.entries(hello.headers);
   let size = 1 + Buffer.byteLength(hello.endpoint) + 4 + 1 + 1 + Buffer.byteLength(hello.name) + 4;
@@ -162,19 +157,17 @@ export function encodeHello(sequence: number, hello: Hello): Buffer {
   return bytes;
 }
 
-/** The first frame of a WHISPER; its content follows. */
 export function encodeWhisper(sequence: number): Buffer {
   return head(ZreCommand.WHISPER, sequence, 0);
 }
 
-/** The first frame of a SHOUT; its content follows. */
 export function encodeShout(sequence: number, group: string): Buffer {
   const bytes = head(ZreCommand.SHOUT, sequence, 1 + Buffer.byteLength(group));
   string(bytes, HEAD, group);
   return bytes;
 }
 
-/** @param status how often the node joined or left a group, this one included, modulo 256 */
+/** @param status how often the node has joined or left groups, modulo 256 */
 export function encodeJoin(sequence: number, group: string, status: number): Buffer {
   return groupCommand(ZreCommand.JOIN, sequence, group, status);
 }
@@ -209,7 +202,7 @@ function longstr(bytes: Buffer, at: number, text: string): number {
   return at + 4 + length;
 }
 
-/** Why a text cannot travel as a name, a group or a header; `undefined` where it can. */
+/** The reason why a text is not a valid name, group or header; `undefined` if it is valid. */
 export function textFault(text: unknown, most: number, least: number): string | undefined {
   if (typeof text !== "string") return "is not a string";
   const bytes = Buffer.byteLength(text);
@@ -219,7 +212,7 @@ export function textFault(text: unknown, most: number, least: number): string | 
   return undefined;
 }
 
-/** Why a HELLO of a node of our own cannot be sent; `undefined` where it can. */
+/** The reason why a name or headers do not fit in a HELLO; `undefined` if they do. */
 export function helloFault(name: string, headers: Readonly<Record<string, string>>): string | undefined {
   const fault = textFault(name, MAX_STRING, 1);
   if (fault !== undefined) return `the name ${fault}`;
@@ -238,7 +231,7 @@ export function helloFault(name: string, headers: Readonly<Record<string, string
 
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** Reads; the first fault is kept, and everything after it is 0 or empty. */
+/** Reads fields. After the first fault all are 0 or empty. */
 class Reader {
   readonly #bytes: Buffer;
   #at = HEAD;
@@ -344,14 +337,14 @@ function readHello(reader: Reader): Hello {
     groups.push(reader.longstr(MAX_ZRE_GROUP, "groups"));
   const status = reader.u8();
   const name = reader.string();
-  // Without a prototype: a name may be "__proto__".
+  // A header can be called "__proto__".
   const headers = Object.create(null) as Record<string, string>;
   const fields = reader.u32();
   if (fields > MAX_ZRE_HEADERS) reader.fault ??= "headers";
   for (let i = 0; i < fields && reader.fault === undefined; i++) {
     const key = reader.string();
     const value = reader.longstr(MAX_ZRE_HEADER_VALUE, "headers");
-    // As zyre: the first of two with one name counts.
+    // As in zyre, the first header of a name counts.
     if (!(key in headers)) headers[key] = value;
   }
   return { endpoint, groups, status, name, headers };

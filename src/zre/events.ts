@@ -1,36 +1,33 @@
-/** What happens on the ZRE plane, and what a program sees of a peer. */
-
-/** A peer on the ZRE plane at one moment. Frozen. */
+/** The state of a peer at one moment. Frozen. */
 export interface ZrePeer {
   /** 32 lower-case hex digits; zyre shows them in upper case. */
   readonly uuid: string;
-  /** As it chose it; two peers may have the same. */
+  /** Need not be unique. */
   readonly name: string;
-  /** Of its mailbox. */
+  /** The endpoint of its mailbox. */
   readonly endpoint: string;
-  /** What it says of itself; without a prototype. */
+  /** An object without a prototype. */
   readonly headers: Readonly<Record<string, string>>;
   readonly groups: readonly string[];
-  /** Nothing was heard of it for 5 s, and it is asked each second. */
+  /** The peer was silent for 5 s, and gets a PING each second. */
   readonly evasive: boolean;
 }
 
-/** Why a peer is gone. */
+/** Why a peer exited. */
 export type ZreExitReason =
-  /** It announced so. */
   | "left"
-  /** Nothing was heard of it for 30 s, or this node went to another network, or under other headers: `enter` follows where it is there, too. */
+  /** The peer was silent for 30 s, or this node changed its network or headers; then `enter` follows if the peer is there. */
   | "expired"
-  /** Its process is gone: the connection ended, and the next one was refused, or led to another peer. */
+  /** The connection ended, and the next one was refused, or led to another peer. */
   | "refused"
-  /** It began again under the same uuid; `enter` follows. */
+  /** The peer started again with the same uuid; `enter` follows. */
   | "restarted"
-  /** Messages of it were lost; it enters again with its next beacon. */
+  /** Messages of the peer were lost; the next beacon lets it enter again. */
   | "sequence"
-  /** It takes what is sent to it too slowly; it may enter again with its next beacon. */
+  /** The queue of the peer was full; the next beacon lets it enter again. */
   | "full";
 
-/** What happens on the ZRE plane. */
+/** Events of a node on the ZRE plane. */
 export type ZreEvent =
   | { readonly type: "enter"; readonly peer: ZrePeer }
   | { readonly type: "exit"; readonly peer: ZrePeer; readonly reason: ZreExitReason }
@@ -39,7 +36,7 @@ export type ZreEvent =
   | { readonly type: "evasive"; readonly peer: ZrePeer }
   /** A message for this node alone. */
   | { readonly type: "whisper"; readonly peer: ZrePeer; readonly frames: readonly Buffer[] }
-  /** A message for a group that this node is in. */
+  /** A message for a group with this node. */
   | {
       readonly type: "shout";
       readonly peer: ZrePeer;

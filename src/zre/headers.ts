@@ -1,10 +1,10 @@
 /**
- * What a node of a cluster says of itself on the ZRE plane beyond what ZRE has: in headers of its HELLO, since zyre shows every group
- * to its program. They are as they were when the node started; a change of tags or props is an update of the membership.
+ * Details of a cluster's node on the ZRE plane, as headers of its HELLO. Their values are those of the start; changes of
+ * tags and props are updates of the membership.
  *
- *   X-SHOAL-ID        the node's id, 32 hex digits: who is a member and a peer is one
- *   X-SHOAL-BUS       the bus's name
- *   X-SHOAL-ADDRESS   "host:port" of its packets
+ *   X-SHOAL-ID        the node's id, 32 hex digits: it identifies a peer that is a member, too
+ *   X-SHOAL-BUS       the name of the namespace
+ *   X-SHOAL-ADDRESS   "host:port" of its datagrams
  *   X-SHOAL-TAGS      JSON: an array of texts          X-SHOAL-PROPS   JSON: an object of texts
  */
 import { MAX_ADDRESS, MAX_BUS_NAME, MAX_ENDPOINTS, MAX_ZRE_HEADER_VALUE } from "../cluster/bounds.js";
@@ -12,11 +12,11 @@ import { type Details, tryDetails } from "../cluster/details.js";
 import { endpointText, isForPeers, isServiceName, published } from "../cluster/endpoints.js";
 import { isId } from "../cluster/identity.js";
 
-/** A node of a cluster, by its headers. Nothing proves that they are true: the plane has no keys. */
+/** A node of a cluster, by its headers, which nothing proves: the plane has no keys. */
 export interface NodeHeaders {
   readonly id: string;
   readonly bus: string;
-  /** "host:port"; empty where it keeps to its host. */
+  /** "host:port", or "" for a node on its host only. */
   readonly address: string;
   readonly tags: readonly string[];
   readonly props: Readonly<Record<string, string>>;
@@ -29,7 +29,7 @@ export function nodeHeaders(node: NodeHeaders): Record<string, string> {
     "X-SHOAL-BUS": node.bus,
     "X-SHOAL-ADDRESS": node.address,
   };
-  // Control characters are six times as long in JSON.
+  // JSON makes control characters six times as long.
   for (const [name, value] of [
     ["X-SHOAL-TAGS", JSON.stringify(node.tags)],
     ["X-SHOAL-PROPS", JSON.stringify(node.props)],
@@ -38,7 +38,7 @@ export function nodeHeaders(node: NodeHeaders): Record<string, string> {
   return headers;
 }
 
-/** @returns `undefined` for a peer that is not a node of a cluster, or whose headers are not within the bounds of one */
+/** @returns `undefined` for a peer that is not a node of a cluster, or has invalid headers */
 export function readNodeHeaders(headers: Readonly<Record<string, string>>): NodeHeaders | undefined {
   const id = headers["X-SHOAL-ID"];
   const { "X-SHOAL-BUS": bus = "", "X-SHOAL-ADDRESS": address = "" } = headers;
@@ -50,11 +50,11 @@ export function readNodeHeaders(headers: Readonly<Record<string, string>>): Node
 }
 
 /**
- * Where the services of a peer are, by its headers: X-FILEMQ: tcp://10.0.0.5:5777, as 36/ZRE has it, is an endpoint FILEMQ. A wildcard host is the
- * peer's. Values that are not endpoints are props alone.
+ * Endpoints of a peer's services from its headers: `X-FILEMQ: tcp://10.0.0.5:5777`, as in 36/ZRE, is an endpoint FILEMQ. A
+ * wildcard host is replaced by the peer's. Other values are ignored.
  *
  * @param host the peer's
- * @returns texts as members have them in their details
+ * @returns texts as in the details of members
  */
 export function headerEndpoints(headers: Readonly<Record<string, string>>, host: string): string[] {
   const found: string[] = [];
@@ -76,6 +76,6 @@ function detailsOf(tagsText: string, propsText: string): Details | undefined {
     const details = tryDetails(1, tags, props as Record<string, string>, []);
     return typeof details === "string" ? undefined : details;
   } catch {
-    return undefined; // Not JSON: another program's header of that name.
+    return undefined; // A header of another program.
   }
 }

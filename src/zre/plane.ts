@@ -1,4 +1,4 @@
-/** A node on the ZRE plane: beacons, one ROUTER that receives, and a DEALER for each peer. The rules are in rules.ts. */
+/** A node on the ZRE plane: beacons, a ROUTER that receives, and a DEALER for each peer, driven by rules.ts. */
 
 import { MAX_ZRE_FRAMES, MAX_ZRE_GROUP, MAX_ZRE_GROUPS, MAX_ZRE_PENDING } from "../cluster/bounds.js";
 import { createId, isId } from "../cluster/identity.js";
@@ -23,17 +23,17 @@ import { type ZreEffects, type ZreRefusal, ZreRules } from "./rules.js";
 
 /** IANA's port of ZRE-DISC. */
 const BEACON_PORT = 5_670;
-/** Beacons that say that the node leaves: a broadcast may be lost, and a second one does nothing. */
+/** How often the leaving beacon is sent, since broadcasts can be lost. */
 const FAREWELLS = 3;
-/** Messages read between two turns. */
+/** Messages read in one turn. */
 const BATCH = 256;
-/** ms until an attempt to reach a mailbox is given up, between two attempts, and at most. */
+/** ms: limit of connecting to a mailbox, first and longest delay between attempts. */
 const CONNECT_TIMEOUT = 3_000;
 const RECONNECT = 100;
 const LONGEST_RECONNECT = 2_000;
-/** Bytes that a peer may send to a DEALER of this node: nothing is expected there. */
+/** Bytes that a peer can send to a DEALER of this node, which expects none. */
 const MAX_STRAY = 1_024;
-/** What a mailbox's endpoint looks like; nothing else is dialled, whatever a HELLO says. */
+/** Only such endpoints are dialled, whatever a HELLO has. */
 const ENDPOINT = /^tcp:\/\/([A-Za-z0-9._-]{1,230}):(\d{1,5})$/;
 const IPV4 = /^\d{1,3}(?:\.\d{1,3}){3}$/;
 
@@ -53,50 +53,50 @@ const OPTIONS = {
   maxQueueBytes: bytes({ default: 16_777_216, min: 1_024 }),
 };
 
-/** How a node on the ZRE plane runs. Times are in ms. */
+/** Options of {@link ZrePlane}. Times are in ms. */
 export interface ZreOptions {
-  /** Shown to programs; two peers may have the same. At most 255 bytes. Default: the first 6 digits of the uuid. */
+  /** At most 255 bytes; need not be unique. Default: the first 6 digits of the uuid. */
   readonly name?: string | undefined;
   /** 32 lower-case hex digits. Default: random. */
   readonly uuid?: string | undefined;
-  /** What the node says of itself; at most 64, of at most 32,768 bytes. */
+  /** Details of the node for its peers: at most 64, with at most 32,768 bytes. */
   readonly headers?: Readonly<Record<string, string>> | undefined;
-  /** Name or IPv4 address. Default: the first that is not the loopback interface. */
+  /** Name or IPv4 address. Default: the first interface except loopback. */
   readonly interface?: string | undefined;
   /** UDP port of the beacons. Default 5670. */
   readonly port?: number | undefined;
-  /** "FIRST-LAST": the TCP ports that its mailbox takes the first free one of. Default: by the system. */
+  /** A range of TCP ports, "FIRST-LAST": the mailbox takes the first free one. Default: chosen by the system. */
   readonly ports?: string | undefined;
-  /** Between two beacons. Default 1,000. */
+  /** Interval of beacons. Default 1,000. */
   readonly interval?: number | undefined;
-  /** Of silence until a peer is asked. Default 5,000. */
+  /** Silence after which a peer gets a PING. Default 5,000. */
   readonly evasive?: number | undefined;
-  /** Of silence until a peer is gone. Default 30,000. */
+  /** Silence after which a peer is removed. Default 30,000. */
   readonly expired?: number | undefined;
-  /** A mesh ends at about 100; a further peer is refused. Default 100. */
+  /** Further peers are refused; a full mesh grows costly past about 100. Default 100. */
   readonly maxPeers?: number | undefined;
-  /** Bytes of a frame that a peer may send; a larger one ends its connection. Default 1 MiB. */
+  /** Bytes of a received frame; a larger one ends the connection. Default 1 MiB. */
   readonly maxMessageSize?: number | undefined;
-  /** Messages that wait for one peer; past them it is dropped. Default 3,000. */
+  /** Queued messages for one peer; past it the peer is removed. Default 3,000. */
   readonly maxQueue?: number | undefined;
-  /** The same in bytes. Default 16 MiB. */
+  /** Their bytes. Default 16 MiB. */
   readonly maxQueueBytes?: number | undefined;
 }
 
-/** A node's statistics. */
+/** Statistics of {@link ZrePlane}. */
 export interface ZreStats {
   readonly peers: number;
-  /** Peers that were heard of and have not said HELLO. */
+  /** Peers before their HELLO. */
   readonly pending: number;
   readonly beaconsSent: number;
   readonly beaconsReceived: number;
-  /** Beacons that the system did not send. */
+  /** Beacons that the system refused to send. */
   readonly beaconsFailed: number;
-  /** Beacons from outside the interface's network, which are dropped. */
+  /** Dropped beacons from outside the interface's network. */
   readonly beaconsOutside: number;
-  /** What was not a beacon or a command, by reason. */
+  /** Malformed beacons and commands, by reason. */
   readonly junk: Readonly<Record<ZreJunk, number>>;
-  /** What was refused or ignored, by reason. */
+  /** Refused peers and ignored messages, by reason. */
   readonly refused: Readonly<Record<ZreRefusal, number>>;
 }
 
@@ -110,7 +110,6 @@ const EVENTS: EventNames<ZreEvent> = {
   shout: true,
 };
 
-/** What is open on one network. */
 interface OpenPlane {
   readonly network: BeaconNetwork;
   readonly router: Router;
@@ -118,19 +117,15 @@ interface OpenPlane {
   readonly endpoint: string;
 }
 
-/** What holds while it runs. */
-interface Running {
-  readonly network: BeaconNetwork;
+interface Running extends OpenPlane {
   readonly rules: ZreRules;
-  readonly router: Router;
   readonly reader: RouterReader;
-  readonly beacons: BeaconSockets;
   readonly timer: DriverTimer;
 }
 
 /**
- * A node among those of zyre, by 36/ZRE version 2: it finds peers on the local network, whispers to one and shouts to groups.
- * Nothing is authenticated or encrypted.
+ * A peer of zyre, by 36/ZRE version 2: it finds peers on the local network, whispers to one and shouts to groups. The plane has
+ * no authentication and no encryption.
  *
  * @example
  * ```ts no-run
@@ -147,24 +142,24 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
   readonly uuid: string;
   readonly name: string;
   readonly #settings: Settings<typeof OPTIONS>;
-  /** Of its own: a socket for each peer would use up those of the program's. */
+  /** A separate context: the sockets of peers do not count for the program's. */
   readonly #context: Context;
   readonly #mailboxes = new Map<string, Dealer>();
-  /** Mailboxes that stood at least once: what waits in others leads nowhere. */
+  /** Mailboxes with a connection so far; queues of others are dropped at closing. */
   readonly #reached = new WeakSet<Dealer>();
-  /** Where the connections to the ROUTER come from, by the uuid of the peer. */
+  /** Source addresses of connections to the ROUTER, by uuid. */
   readonly #origins = new Map<string, string>();
   #endpoint = "";
   #headers: Readonly<Record<string, string>>;
   #platform: Platform | undefined = undefined;
   #watch: InterfaceWatch<readonly HostInterface[]> | undefined = undefined;
-  /** Going to another network. */
+  /** The current move to another network. */
   #moving: Promise<void> | undefined = undefined;
-  /** Whether its peers have other headers than it has now. */
+  /** Whether its peers have outdated headers. */
   #isOutdated = false;
   #running: Running | undefined;
   #starting: Promise<void> | undefined;
-  /** Groups that were joined before the start. */
+  /** Groups joined before the start. */
   readonly #joined = new Set<string>();
   #events: ZreEvent[] = [];
   #emitting = false;
@@ -188,21 +183,20 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
     this.#headers = { ...headers };
   }
 
-  /** Of its mailbox, `tcp://HOST:PORT`; empty before the start. */
+  /** The endpoint of its mailbox, or "" before the start. */
   get endpoint(): string {
     return this.#endpoint;
   }
 
-  /** The groups that it is in. */
   get groups(): readonly string[] {
     return this.#running?.rules.groups ?? [...this.#joined];
   }
 
   /**
-   * Opens the mailbox and begins to send beacons. Starting twice is starting once.
+   * Opens the mailbox and starts sending beacons. Starting twice has no effect.
    *
    * @throws InvalidArgumentError `EINVAL` for an unknown interface
-   * @throws TransportError `EADDRINUSE` where another program keeps the port of the beacons to itself; ClosedError `EBADF`
+   * @throws TransportError `EADDRINUSE` if another program has the port of the beacons exclusively; ClosedError `EBADF`
    */
   start(): Promise<void> {
     this.#starting ??= this.run(() => this.#start());
@@ -224,14 +218,14 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
     const { port, ports, maxPeers, maxMessageSize } = this.#settings;
     const router = new Router({
       context: this.#context,
-      // As zyre: a peer that comes again has its routing id at once, and what its old connection left is dropped.
+      // As zyre: a peer that reconnects takes its routing id over, and the queue of its old connection is dropped.
       handover: true,
       linger: 0,
       maxMessageSize,
       maxConnections: 4 * maxPeers + 64,
     });
     const beacons = new BeaconSockets(network, port, (bytes, address) => {
-      // Not while another network is about to take the place of the one before.
+      // Not during a move to another network.
       if (this.#running?.beacons === beacons) this.#run((rules, now) => rules.onBeacon(now, bytes, address));
     });
     try {
@@ -248,10 +242,7 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
     }
   }
 
-  /**
-   * Its interface may come up, or get another address. A host without a network but loopback keeps the one that it had: it may have
-   * it again.
-   */
+  /** The interface came up, or has another address. If only loopback is left, the node keeps its network, which may come back. */
   #onInterfaces(interfaces: readonly HostInterface[]): void {
     const network = this.#running?.network;
     if (network === undefined || this.closed) return;
@@ -259,24 +250,24 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
     try {
       found = beaconNetwork(interfaces, this.#settings.interface);
     } catch {
-      return; // It is gone for now.
+      return; // The interface is gone for now.
     }
     const isSame = found.address === network.address && found.broadcast === network.broadcast;
     const isBetter = !isSame && (network.internal || !found.internal);
     if (isBetter || this.#isOutdated) this.#move();
   }
 
-  /** @internal Its peers get other headers, which a HELLO alone has: they leave and enter. */
+  /** @internal Only a HELLO has headers, so the node leaves and enters. */
   setHeaders(headers: Readonly<Record<string, string>>): void {
     this.#headers = { ...headers };
     this.#isOutdated = this.#running !== undefined;
     if (this.#isOutdated && !this.closed) this.#move();
   }
 
-  /** Another mailbox, and beacons from there. What fails is tried again with the next look at the interfaces. */
+  /** Opens another mailbox, and sends beacons from there. The next check of the interfaces retries a failure. */
   #move(): void {
     this.#moving ??= this.#moveNow()
-      .catch(() => undefined) // It stays where it is.
+      .catch(() => undefined) // It keeps its network.
       .finally(() => {
         this.#moving = undefined;
       });
@@ -286,7 +277,7 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
     const before = this.#started();
     const platform = this.#platform as Platform;
     const opened = await this.#open(beaconNetwork(platform.interfaces(), this.#settings.interface));
-    // The others take this node's next beacon for that of a peer which they do not know.
+    // After it, the next beacon is that of an unknown peer.
     await before.beacons.send(encodeBeacon(this.uuid, 0));
     before.timer.stop();
     before.reader.stop();
@@ -298,7 +289,8 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
     await Promise.all([before.router.close({ linger: 0 }), before.beacons.close()]);
   }
 
-  #begin({ network, router, beacons, endpoint }: OpenPlane): void {
+  #begin(opened: OpenPlane): void {
+    const { router, beacons, endpoint } = opened;
     const { interval, evasive, expired, maxPeers } = this.#settings;
     const timer = new DriverTimer(interval);
     const { uuid, name } = this;
@@ -336,8 +328,8 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
     });
     for (const group of this.#joined) rules.join(group);
     this.#joined.clear();
-    this.#running = { network, rules, router, reader, beacons, timer };
-    // The first beacon leaves now, not in a turn to come: the others meet this node by it.
+    this.#running = { ...opened, rules, reader, timer };
+    // Sends the first beacon in this turn.
     rules.tick(timer.now());
     timer.start({
       nextWakeUp: () => rules.nextWakeUp(),
@@ -348,13 +340,11 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
     });
   }
 
-  // --- Groups, whispers, shouts --------------------------------------------------------------------------------------
-
   /**
-   * Joins a group: its shouts are events from now on, or from the start. Joining twice is joining once.
+   * Joins a group: its shouts become events. Joining twice has no effect.
    *
    * @param group 1 to 255 bytes
-   * @throws InvalidArgumentError `EINVAL` for another name, or for more than 256 groups; ClosedError `EBADF`
+   * @throws InvalidArgumentError `EINVAL` for an invalid name, or past 256 groups; ClosedError `EBADF`
    */
   join(group: string): void {
     this.assertOpen();
@@ -372,11 +362,11 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
   }
 
   /**
-   * Sends a message to one peer. It never waits: a peer that takes what is sent to it too slowly is dropped (`exit`, `full`).
+   * Sends a message to one peer without waiting. A peer with a full queue is removed (`exit`, `full`).
    *
-   * @param peer uuid, or name where one peer alone has it
-   * @param frames at most 1,024; bytes are not to be changed afterwards
-   * @throws UnroutableError `EHOSTUNREACH` where there is no such peer, several have the name, or it was dropped
+   * @param peer uuid, or unique name
+   * @param frames at most 1,024; do not change bytes afterwards
+   * @throws UnroutableError `EHOSTUNREACH` if the peer is unknown, the name is not unique, or the peer was removed
    * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM` before the start; ClosedError `EBADF`
    */
   whisper(peer: string, ...frames: (string | Uint8Array)[]): void {
@@ -388,10 +378,10 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
   }
 
   /**
-   * Sends a message to the peers in a group, whether this node is in it or not; not to itself.
+   * Sends a message to the other peers in a group. The node itself need not be in it.
    *
-   * @param frames at most 1,024; bytes are not to be changed afterwards
-   * @returns to how many peers
+   * @param frames at most 1,024; do not change bytes afterwards
+   * @returns the number of peers
    * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM` before the start; ClosedError `EBADF`
    */
   shout(group: string, ...frames: (string | Uint8Array)[]): number {
@@ -401,12 +391,12 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
     return this.#run(() => rules.shout(group, content));
   }
 
-  /** The peers that entered and have not left, evasive ones included. */
+  /** The current peers, including evasive ones. */
   peers(): ZrePeer[] {
     return this.#running?.rules.peers() ?? [];
   }
 
-  /** The peer of a uuid, or of a name that one peer alone has; `undefined` where there is none. */
+  /** The peer with a uuid or a unique name; `undefined` if there is not exactly one. */
   peer(uuidOrName: string): ZrePeer | undefined {
     const found = this.#running?.rules.find(uuidOrName) ?? [];
     return found.length === 1 ? found[0] : undefined;
@@ -427,9 +417,7 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
     };
   }
 
-  // --- Life ----------------------------------------------------------------------------------------------------------
-
-  /** @internal What waits leaves first; a peer that is sent the last beacon listens no more. */
+  /** @internal Queues are sent first, since peers stop listening after the last beacon. */
   protected override async onClose(linger: number): Promise<void> {
     await this.#starting?.catch(() => undefined); // The caller of start() has the error.
     this.#watch?.stop();
@@ -450,8 +438,6 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
     this.#running = undefined;
   }
 
-  // --- Inside --------------------------------------------------------------------------------------------------------
-
   #started(): Running {
     this.assertOpen();
     if (this.#running === undefined) throw new InvalidStateError("EFSM", "ZrePlane was not started");
@@ -470,7 +456,7 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
     );
   }
 
-  /** Calls the rules, and reports what they decided when they are done: a listener may call this node. */
+  /** Calls the rules, and emits events afterwards, since a listener may call this node. */
   #run<T>(call: (rules: ZreRules, now: number) => T): T {
     const running = this.#running;
     if (running === undefined) return undefined as T;
@@ -495,10 +481,10 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
   }
 
   #connect(uuid: string, endpoint: string): boolean {
-    // Beacons come while it closes, until the farewells are sent: nobody would close a mailbox that one of them opened.
+    // A beacon that arrives during closing must not open a mailbox.
     if (this.closed) return false;
     const [, host = "", port = "0"] = ENDPOINT.exec(endpoint) ?? [];
-    // A peer's name is never looked up: its connection says where it is, as the beacon of another one does.
+    // Host names are not resolved: the peer's connection has its address.
     const address = IPV4.test(host) ? host : (this.#origins.get(uuid) ?? "");
     if (address === "" || Number(port) < 1 || Number(port) > 65_535) return false;
     const { maxQueue, maxQueueBytes } = this.#settings;
@@ -519,7 +505,7 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
       });
       mailbox.connect(`tcp://${address}:${port}`);
     } catch {
-      // More sockets than the context has, while many that went still close; or an endpoint that is invalid after all.
+      // Too many sockets while old ones still close, or an invalid endpoint.
       void mailbox?.close();
       return false;
     }
@@ -561,13 +547,13 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
   }
 }
 
-/** @throws InvalidArgumentError `EINVAL` for what is not the name of a group: 1 to 255 bytes, without NUL */
+/** @throws InvalidArgumentError `EINVAL` unless it is a text of 1 to 255 bytes without NUL */
 export function checkGroup(group: unknown): asserts group is string {
   const fault = textFault(group, MAX_ZRE_GROUP, 1);
   if (fault !== undefined) throw new InvalidArgumentError(`group ${fault}`);
 }
 
-/** @throws InvalidArgumentError `EINVAL` for what is not a group, and for one more than a node may be in */
+/** @throws InvalidArgumentError `EINVAL` for an invalid name, or past 256 groups */
 export function checkJoin(groups: readonly string[], group: unknown): asserts group is string {
   checkGroup(group);
   if (groups.length >= MAX_ZRE_GROUPS && !groups.includes(group))

@@ -1,15 +1,15 @@
 /**
- * Who is a peer on the ZRE plane, by 36/ZRE and by what zyre makes of it (docs/spec/zre.md). Pure: beacons, messages and the time
- * come in; calls on `ZreEffects` go out.
+ * The state machine of peers on the ZRE plane, by 36/ZRE and by zyre (docs/spec/zre.md). Beacons, messages and the time go in;
+ * calls on `ZreEffects` come out.
  *
  *            a beacon                     its HELLO
  *   unknown ──────────> PENDING ────────────────────> READY ──5 s of silence──> EVASIVE
  *      │   (mailbox opened, HELLO sent)                 ^  ^                       │
- *      └────────────── its HELLO ───────────────────────┘  └──anything is heard────┤
+ *      └────────────── its HELLO ───────────────────────┘  └──any message or beacon┤
  *                                                                                  └──30 s──> gone
  *
- * A HELLO of a READY peer is another life of it: it exits, and enters again. So two sides that lost each other's messages
- * find together with the next beacon. Only READY and EVASIVE peers are shown to the program.
+ * A HELLO of a READY peer begins a new life: the peer exits and enters. So two nodes that lost messages recover with the
+ * next beacon. Programs see READY and EVASIVE peers only.
  */
 import { MAX_ZRE_BURST, MAX_ZRE_CONNECTS, MAX_ZRE_GROUPS, MAX_ZRE_PENDING } from "../cluster/bounds.js";
 import {
@@ -31,27 +31,25 @@ import {
 } from "./codec.js";
 import type { ZreEvent, ZreExitReason, ZrePeer } from "./events.js";
 
-/** ms between two looks for silent peers, and between two PINGs; less where a timer is shorter, as in zyre. */
+/** ms between checks for silent peers, and between PINGs; less if an option is shorter, as in zyre. */
 const REAP = 1_000;
-/** ms that a mailbox may take to connect; after that its place is given to another. */
+/** ms for a mailbox to connect before the peer is removed. */
 const CONNECT_TIME = 5_000;
-/** ms in which a peer has to answer when another one is found at its endpoint. */
+/** ms for a peer to answer when another one is found at its endpoint. */
 const REPLACED_TIME = 2_000;
-
-/** ms after this node's HELLO in which one of a peer that entered crossed it. */
+/** ms after entering: a HELLO until then crossed this node's own. */
 const CROSSING_TIME = 100;
-/** ms that a peer that leaves is kept for what it sent before: its beacon overtakes that. */
+/** ms for earlier messages of a leaving peer to arrive, since its beacon overtakes them. */
 const LEAVE_TIME = 250;
 
-/** What the rules do. */
+/** The actions of the state machine. */
 export interface ZreEffects {
-  /** Opens the mailbox of a peer. @returns `false` for an endpoint that cannot be dialled */
+  /** Opens the mailbox of a peer. @returns `false` if the endpoint cannot be dialled */
   connect(uuid: string, endpoint: string): boolean;
-  /** @returns `false` where the mailbox is full: nothing of the message was sent */
+  /** @returns `false` if the mailbox is full: no frame was sent */
   send(uuid: string, frames: readonly Buffer[]): boolean;
-  /** Closes the mailbox of a peer, and throws away what waits in it. */
+  /** Closes the mailbox of a peer, and drops its queue. */
   disconnect(uuid: string): void;
-  /** Broadcasts this node's beacon. */
   beacon(): void;
   event(event: ZreEvent): void;
 }
@@ -69,25 +67,25 @@ export interface ZreSettings {
   readonly maxPeers: number;
 }
 
-/** Why a peer or a request of it was refused, or what it sent ignored. */
+/** Reasons for refusing a peer, or for ignoring a message. */
 export const ZRE_REFUSALS = [
-  /** A peer more than `maxPeers`. */
+  /** More peers than `maxPeers`. */
   "peers",
-  /** A beacon, while 128 that were heard have yet to say HELLO. */
+  /** A beacon, while 128 peers are pending. */
   "pending",
-  /** More newcomers than mailboxes are opened in a second. */
+  /** More new peers than mailboxes can be opened in a second. */
   "rate",
-  /** A HELLO whose endpoint cannot be dialled. */
+  /** A HELLO with an invalid endpoint. */
   "endpoint",
   /** A JOIN past 256 groups. */
   "groups",
   /** A command before HELLO. */
   "hello",
-  /** A SHOUT to a group that this node is not in. */
+  /** A SHOUT to a group without this node. */
   "shout",
-  /** A beacon that says that a peer leaves, from another address than its own. */
+  /** A leaving beacon from another address than the peer's. */
   "foreign",
-  /** A JOIN or LEAVE whose status is not one more than the last: it is obeyed. */
+  /** A JOIN or LEAVE whose status does not follow the last one; it takes effect. */
   "status",
 ] as const;
 export type ZreRefusal = (typeof ZRE_REFUSALS)[number];
@@ -96,19 +94,18 @@ class Peer {
   readonly uuid: string;
   readonly since: number;
   endpoint: string;
-  /** Where its beacons come from; empty until one came. */
+  /** The source of its beacons; empty before the first. */
   address = "";
   port = 0;
   name = "";
   headers: Readonly<Record<string, string>> = Object.freeze(Object.create(null));
   readonly groups = new Set<string>();
   ready = false;
-  /** Whether its mailbox stands, and whether it ever did. */
+  /** Whether its mailbox is connected, and whether it ever was. */
   connected = false;
   reached = false;
-  /** It announced that it leaves. */
   leaving = false;
-  /** Its connection to this node ended, and all that came by it was read. */
+  /** Its connection to this node ended, and all its messages were read. */
   drained = false;
   evasive = false;
   heard: number;
@@ -126,14 +123,8 @@ class Peer {
 
   get view(): ZrePeer {
     const { uuid, name, endpoint, headers, evasive } = this;
-    this.#view ??= Object.freeze({
-      uuid,
-      name,
-      endpoint,
-      headers,
-      groups: Object.freeze([...this.groups]),
-      evasive,
-    });
+    const groups = Object.freeze([...this.groups]);
+    this.#view ??= Object.freeze({ uuid, name, endpoint, headers, groups, evasive });
     return this.#view;
   }
 
@@ -145,7 +136,7 @@ class Peer {
 const counters = <R extends string>(names: readonly R[]): Record<R, number> =>
   Object.fromEntries(names.map((name) => [name, 0])) as Record<R, number>;
 
-/** The rules of one node. Times are ms of a clock that stands still while the process does (DriverTimer). */
+/** The state machine of one node. Times are ms of a clock that pauses with the process (DriverTimer). */
 export class ZreRules {
   readonly #self: ZreSettings;
   readonly #effects: ZreEffects;
@@ -156,9 +147,9 @@ export class ZreRules {
   #status = 0;
   #beaconAt: number;
   #reapAt: number;
-  /** When the first that leaves is let go. */
+  /** When leaving peers are removed. */
   #leaveAt = Number.POSITIVE_INFINITY;
-  /** Mailboxes that may be opened now. */
+  /** How many mailboxes may be opened now. */
   #tokens = MAX_ZRE_BURST;
   #tokensAt: number;
   readonly junk = counters<ZreJunk>(ZRE_JUNK);
@@ -177,7 +168,6 @@ export class ZreRules {
     return [...this.#groups];
   }
 
-  /** The peers that said HELLO. */
   peers(): ZrePeer[] {
     const views: ZrePeer[] = [];
     for (const peer of this.#peers.values()) if (peer.ready) views.push(peer.view);
@@ -227,7 +217,7 @@ export class ZreRules {
     }
   }
 
-  /** @param address where it came from, without the port */
+  /** @param address of its sender, without the port */
   onBeacon(now: number, bytes: Buffer, address: string): void {
     const beacon = decodeBeacon(bytes);
     if (typeof beacon === "string") {
@@ -235,7 +225,7 @@ export class ZreRules {
       return;
     }
     const { uuid, port } = beacon;
-    if (uuid === this.#self.uuid) return; // A broadcast comes back to who sent it.
+    if (uuid === this.#self.uuid) return; // Its own broadcast.
     const peer = this.#peers.get(uuid);
     if (port === 0) {
       if (peer === undefined) return;
@@ -281,13 +271,10 @@ export class ZreRules {
       this.junk[message] += 1;
       return;
     }
-    let peer = this.#peers.get(uuid);
+    const peer = this.#peers.get(uuid);
     if (message.command === ZreCommand.HELLO) {
-      if (message.sequence !== 1) {
-        this.junk.sequence += 1;
-        return;
-      }
-      peer = this.#onHello(now, uuid, peer, message);
+      if (message.sequence === 1) this.#onHello(now, uuid, peer, message);
+      else this.junk.sequence += 1;
       return;
     }
     if (peer === undefined || !peer.ready) {
@@ -304,10 +291,7 @@ export class ZreRules {
     this.#onCommand(peer, message);
   }
 
-  /**
-   * The mailbox of a peer stands. When it stood before, what was in the connection may be lost, and the peer notices at the next
-   * command only: a PING lets it notice now.
-   */
+  /** The mailbox of a peer is connected. After a reconnection messages may be lost: a PING lets the peer notice the gap now. */
   onConnected(uuid: string): void {
     const peer = this.#peers.get(uuid);
     if (peer === undefined) return;
@@ -316,13 +300,12 @@ export class ZreRules {
     peer.reached = true;
   }
 
-  /** The connection to a peer's mailbox ended; another one is tried. */
   onDisconnected(uuid: string): void {
     const peer = this.#peers.get(uuid);
     if (peer !== undefined) peer.connected = false;
   }
 
-  /** The connection of a peer to this node ended, and what came by it was handed over. */
+  /** The connection of a peer to this node ended, and all its messages were handed over. */
   onDrained(uuid: string): void {
     const peer = this.#peers.get(uuid);
     if (peer === undefined) return;
@@ -330,14 +313,13 @@ export class ZreRules {
     if (peer.leaving) this.#remove(peer, "left");
   }
 
-  /** The connection to a peer's mailbox was refused by its host: nobody listens there. */
+  /** The host of a peer's mailbox refused the connection. */
   onRefused(uuid: string): void {
     const peer = this.#peers.get(uuid);
-    // One whose mailbox was never reached may still talk to this node, as in zyre.
+    // As in zyre, a peer may send to this node although its mailbox was never reached.
     if (peer?.ready && peer.reached) this.#remove(peer, "refused");
   }
 
-  /** @returns whether it was not in it */
   join(group: string): boolean {
     if (this.#groups.has(group)) return false;
     this.#groups.add(group);
@@ -345,7 +327,6 @@ export class ZreRules {
     return true;
   }
 
-  /** @returns whether it was in it */
   leave(group: string): boolean {
     if (!this.#groups.delete(group)) return false;
     this.#announce(group, encodeLeave);
@@ -359,13 +340,13 @@ export class ZreRules {
     return this.peers().filter(({ name }) => name === uuidOrName);
   }
 
-  /** @returns whether its mailbox took it; where it did not the peer is gone */
+  /** @returns `false` if its mailbox was full, which removes the peer */
   whisper(uuid: string, content: readonly Buffer[]): boolean {
     const peer = this.#peers.get(uuid);
     return peer?.ready === true && this.#send(peer, encodeWhisper(next(peer)), content);
   }
 
-  /** @returns the peers whose mailboxes took it */
+  /** @returns how many mailboxes took it */
   shout(group: string, content: readonly Buffer[]): number {
     let taken = 0;
     for (const peer of [...this.#peers.values()])
@@ -373,7 +354,7 @@ export class ZreRules {
     return taken;
   }
 
-  #onHello(now: number, uuid: string, known: Peer | undefined, hello: Hello): undefined {
+  #onHello(now: number, uuid: string, known: Peer | undefined, hello: Hello): void {
     let peer = known;
     if (peer?.ready && now - peer.since < CROSSING_TIME) {
       this.#renew(peer, hello);
@@ -403,25 +384,20 @@ export class ZreRules {
     peer.changed();
     this.#effects.event({ type: "enter", peer: peer.view });
     for (const group of groups) {
-      if (this.#peers.get(uuid) !== peer) return; // The program found its mailbox full meanwhile.
+      if (this.#peers.get(uuid) !== peer) return; // A listener found its mailbox full.
       this.#joined(peer, group);
     }
   }
 
   /**
-   * A HELLO that crossed this node's own: the same life of the peer begins its sequence again. With another HELLO as the answer two
-   * nodes would restart each other without end, as two of zyre do.
+   * A HELLO that crossed this node's own restarts the sequence in the same life of the peer. Two nodes that answered with another
+   * HELLO would restart each other forever, as two of zyre do.
    */
   #renew(peer: Peer, hello: Hello): void {
     peer.received = 1;
     peer.status = hello.status;
     const groups = new Set(hello.groups);
-    for (const group of [...peer.groups]) {
-      if (groups.has(group)) continue;
-      peer.groups.delete(group);
-      peer.changed();
-      this.#effects.event({ type: "leave", peer: peer.view, group });
-    }
+    for (const group of [...peer.groups]) if (!groups.has(group)) this.#left(peer, group);
     for (const group of groups) this.#joined(peer, group);
   }
 
@@ -430,16 +406,12 @@ export class ZreRules {
       case ZreCommand.WHISPER:
         this.#effects.event({ type: "whisper", peer: peer.view, frames: message.content });
         break;
-      case ZreCommand.SHOUT:
-        if (this.#groups.has(message.group))
-          this.#effects.event({
-            type: "shout",
-            peer: peer.view,
-            group: message.group,
-            frames: message.content,
-          });
+      case ZreCommand.SHOUT: {
+        const { group, content: frames } = message;
+        if (this.#groups.has(group)) this.#effects.event({ type: "shout", peer: peer.view, group, frames });
         else this.refused.shout += 1;
         break;
+      }
       case ZreCommand.JOIN:
         this.#onStatus(peer, message.status);
         if (peer.groups.size >= MAX_ZRE_GROUPS && !peer.groups.has(message.group)) this.refused.groups += 1;
@@ -447,9 +419,7 @@ export class ZreRules {
         break;
       case ZreCommand.LEAVE:
         this.#onStatus(peer, message.status);
-        if (!peer.groups.delete(message.group)) break;
-        peer.changed();
-        this.#effects.event({ type: "leave", peer: peer.view, group: message.group });
+        this.#left(peer, message.group);
         break;
       case ZreCommand.PING:
         this.#send(peer, encodePingOk(next(peer)));
@@ -457,7 +427,7 @@ export class ZreRules {
     }
   }
 
-  /** zyre ends its process over a wrong one. Nothing can be lost here without a gap in the sequence, so it is counted. */
+  /** zyre ends its process on a wrong status. Lost messages show in the sequence, so here it is only counted. */
   #onStatus(peer: Peer, status: number): void {
     if (status !== ((peer.status + 1) & 0xff)) this.refused.status += 1;
     peer.status = status;
@@ -470,6 +440,12 @@ export class ZreRules {
     this.#effects.event({ type: "join", peer: peer.view, group });
   }
 
+  #left(peer: Peer, group: string): void {
+    if (!peer.groups.delete(group)) return;
+    peer.changed();
+    this.#effects.event({ type: "leave", peer: peer.view, group });
+  }
+
   #heard(peer: Peer, now: number): void {
     peer.heard = now;
     if (!peer.evasive) return;
@@ -477,7 +453,7 @@ export class ZreRules {
     peer.changed();
   }
 
-  /** Opens a mailbox and says HELLO. */
+  /** Opens a mailbox and sends HELLO. */
   #require(now: number, uuid: string, endpoint: string): Peer | undefined {
     this.#tokens = Math.min(
       MAX_ZRE_BURST,
@@ -503,8 +479,8 @@ export class ZreRules {
   }
 
   /**
-   * Another peer is found where one is: its process was most likely started again. Two mailboxes of this node there would take the
-   * routing id from each other, so one whose connection ended is closed first. Where it stands the old peer is asked.
+   * A new peer is at the endpoint of an old one, which has most likely restarted. Two mailboxes there would take the routing id
+   * from each other, so a disconnected old one is closed first. A connected old peer has to answer soon.
    */
   #replace(endpoint: string, now: number): void {
     for (const peer of [...this.#peers.values()]) {
@@ -514,7 +490,7 @@ export class ZreRules {
     }
   }
 
-  /** To all, those that have yet to say HELLO included: their own list came with this node's HELLO. */
+  /** Also to pending peers: their list came with this node's HELLO. */
   #announce(group: string, encode: typeof encodeJoin): void {
     this.#status = (this.#status + 1) & 0xff;
     for (const peer of [...this.#peers.values()]) this.#send(peer, encode(next(peer), group, this.#status));
@@ -526,13 +502,13 @@ export class ZreRules {
     return false;
   }
 
-  /** The node goes to another network, with other rules: what it knew of this one ends. */
+  /** The node moves to another network. */
   end(): void {
     for (const peer of [...this.#peers.values()]) this.#remove(peer, "expired");
   }
 
   #remove(peer: Peer, reason: ZreExitReason): void {
-    // A peer may go while it is being sent to.
+    // A peer can be removed during a send to it.
     if (this.#peers.get(peer.uuid) !== peer) return;
     this.#peers.delete(peer.uuid);
     this.#effects.disconnect(peer.uuid);
