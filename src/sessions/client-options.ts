@@ -49,9 +49,9 @@ export interface SessionClientOptions {
   readonly maxPendingBytes?: number | undefined;
   /** How long a server may take to open the session before the client tries the next one. Default 2,000. */
   readonly openTimeout?: number | undefined;
-  /** Interval of heartbeats. Default 200. */
+  /** Interval of PINGs of the DEALER. Default 200. */
   readonly heartbeatInterval?: number | undefined;
-  /** Silence after which the client leaves a server. Default 700. */
+  /** Silence after a PING until the client leaves the server. Default 700. */
   readonly heartbeatTimeout?: number | undefined;
   /** Delay before the servers are tried again when none has opened the session. Doubles each time, half of it random. Default 50. */
   readonly reconnectInterval?: number | undefined;

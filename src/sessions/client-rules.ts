@@ -2,7 +2,7 @@
  * The state machine of a client: its server, its requests, which it repeats to the next server, and its messages. It is pure: no
  * sockets, no clock.
  *
- *   resting ──time──> opening ──OPENED──> open ──ENDED, silence, disconnected──> resting
+ *   resting ──time──> opening ──OPENED──> open ──ENDED, disconnected──> resting
  *      ^                 └──refused, time, disconnected──┘
  *      └─ taken, gone, refused: over
  *
@@ -70,7 +70,6 @@ export interface ClientRulesOptions {
   readonly clean: boolean;
   readonly openTimeout: number;
   readonly heartbeatInterval: number;
-  readonly heartbeatTimeout: number;
   readonly reconnectInterval: number;
   readonly reconnectMaxInterval: number;
 }
@@ -88,9 +87,8 @@ export class SessionClientRules {
   /** Failed attempts, and connections that lasted less than `heartbeatInterval`, since one that lasted longer. */
   #failures = 0;
   #wasOpen = false;
-  /** The end of resting or opening, or the next heartbeat. */
+  /** The end of resting or opening, or when an open connection counts as lasting. */
   #due = 0;
-  #heard = 0;
   /** Whether `close` removes the session, and when it is given up. */
   #isEnding = false;
   #closeBy = Number.POSITIVE_INFINITY;
@@ -175,16 +173,10 @@ export class SessionClientRules {
       case "opening":
         this.#lose("the server did not open the session in time", now);
         break;
-      case "open": {
-        if (now - this.#heard >= this.#options.heartbeatTimeout) {
-          this.#lose("the server is silent", now);
-          break;
-        }
+      case "open":
         this.#failures = 0;
-        this.#effects.send({ kind: "ping" });
-        this.#due = now + this.#options.heartbeatInterval;
+        this.#due = Number.POSITIVE_INFINITY;
         break;
-      }
     }
   }
 
@@ -253,7 +245,6 @@ export class SessionClientRules {
   }
 
   receive(message: ServerMessage, now: number): void {
-    this.#heard = now;
     switch (message.kind) {
       case "opened":
         if (this.#state === "opening") this.#opened(message, now);
@@ -295,8 +286,6 @@ export class SessionClientRules {
       case "dropped":
         this.#effects.send({ kind: "reported", drops: message.drops });
         this.#effects.dropped(message.unreported, message.old);
-        break;
-      case "pong":
         break;
     }
   }

@@ -424,11 +424,14 @@ export class SessionClient
   }
 
   #makeSocket(): Dealer {
+    const { heartbeatInterval, heartbeatTimeout, socketOptions } = this.#settings;
     return new Dealer({
       linger: CLOSE_LINGER,
+      heartbeatInterval,
+      heartbeatTimeout,
       sendHighWaterMark: HIGH_WATER_MARK,
       receiveHighWaterMark: HIGH_WATER_MARK,
-      ...this.#settings.socketOptions,
+      ...socketOptions,
     });
   }
 

@@ -37,7 +37,6 @@ const CLIENT_MESSAGES = {
   settle: { code: 0x05, fields: { low: "u48", numbers: "u48s" } },
   reported: { code: 0x06, fields: { drops: "u48" } },
   close: { code: 0x07, fields: { end: "flag" } },
-  ping: { code: 0x08, fields: {} },
 } as const;
 
 const SERVER_MESSAGES = {
@@ -63,7 +62,6 @@ const SERVER_MESSAGES = {
   },
   dropped: { code: 0x86, fields: { drops: "u48", unreported: "u48", old: "u48" } },
   ended: { code: 0x87, fields: { reason: "reason", text: "text" } },
-  pong: { code: 0x88, fields: {} },
 } as const;
 
 type Fields<F extends Readonly<Record<string, keyof FieldTypes>>> = {

@@ -198,8 +198,7 @@ export class SessionConnections {
       this.#invalid(peer, connection, error.message);
       return;
     }
-    if (message.kind === "ping") this.#sendTo(peer, { kind: "pong" });
-    else if (message.kind === "open") {
+    if (message.kind === "open") {
       if (connection !== undefined) this.#invalid(peer, connection, "a connection has one session");
       else void this.#openSession(peer, message.open);
     } else if (connection === undefined) {
@@ -316,7 +315,7 @@ export class SessionConnections {
     };
   }
 
-  #handle(connection: Connection, message: Exclude<ClientMessage, { readonly kind: "open" | "ping" }>): void {
+  #handle(connection: Connection, message: Exclude<ClientMessage, { readonly kind: "open" }>): void {
     switch (message.kind) {
       case "subscribe":
       case "unsubscribe": {

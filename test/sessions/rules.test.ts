@@ -7,7 +7,6 @@ const OPTIONS = {
   clean: false,
   openTimeout: 5_000,
   heartbeatInterval: HEARTBEAT,
-  heartbeatTimeout: 15_000,
   reconnectInterval: 100,
   reconnectMaxInterval: 10_000,
   open: {
