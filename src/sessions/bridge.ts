@@ -73,7 +73,6 @@ export class Bridge {
     else await directory.refresh();
   }
 
-  /** Filters of a session have changed at this server. */
   filtersChanged(): void {
     if (this.#client !== undefined) this.#refresh();
     else if (!this.#isSignalling) {
@@ -93,12 +92,10 @@ export class Bridge {
     const handle = this.#handle;
     this.#end();
     if (handle === undefined) return;
-    // After earlier messages.
     await this.#context.transactions.run((view) => rules.releaseBridge(view, handle));
     this.#signal("bridge");
   }
 
-  /** Subscribes to the filters of all sessions. */
   async #begin(): Promise<void> {
     this.#next = 1;
     const { directory, events } = this.#context;

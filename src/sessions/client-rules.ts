@@ -22,7 +22,6 @@ export interface ClientCall<T> {
   reject(error: SessionError): void;
 }
 
-/** The result of a publication. */
 export interface PublishedResult {
   /** How many sessions keep it; 0 for a duplicate. */
   readonly sessions: number;
@@ -34,7 +33,6 @@ export interface PublishRequest {
   readonly id: string;
   readonly topic: string;
   readonly data: Buffer;
-  /** The trace of the caller. */
   readonly context?: Buffer | undefined;
 }
 
@@ -57,7 +55,6 @@ export interface ClientEffects {
   send(message: ClientMessage): void;
   opened(isPresent: boolean, queued: number): void;
   lost(reason: string, delay: number): void;
-  /** The session has ended for this client. */
   over(error: SessionError): void;
   message(message: DeliveredMessage, life: number): void;
   dropped(count: number, old: number): void;
@@ -99,7 +96,6 @@ export class SessionClientRules {
   #life = "";
   #lives = 0;
   #next = 1;
-  /** Sent publications without an answer, by number. */
   readonly #sent = new Map<number, Publication>();
   readonly #waiting = new RingBuffer<Publication>();
   readonly #requests = new Map<number, FilterRequest>();
@@ -108,7 +104,6 @@ export class SessionClientRules {
   /** Unacknowledged messages; and acknowledged ones above the first of them. */
   readonly #held = new Set<number>();
   readonly #settled = new Set<number>();
-  /** Messages below this number were received. */
   #high = 0;
   #unreported: number[] = [];
 
@@ -132,7 +127,6 @@ export class SessionClientRules {
     return this.#state === "over";
   }
 
-  /** Whether the last connection lasted, and was not lost. */
   get isSteady(): boolean {
     return this.#failures === 0;
   }
@@ -190,7 +184,6 @@ export class SessionClientRules {
     this.#sendWaiting();
   }
 
-  /** Removes a publication unless it was sent. */
   withdraw(call: ClientCall<PublishedResult>): void {
     this.#waiting.retain((publication) => publication.call !== call);
   }
@@ -211,7 +204,6 @@ export class SessionClientRules {
     return true;
   }
 
-  /** Rejects all waiting calls. */
   abandon(error: SessionError): void {
     const calls = [...this.#sent.values(), ...this.#requests.values()].map(({ call }) => call);
     for (let each = this.#waiting.shift(); each !== undefined; each = this.#waiting.shift())
@@ -221,7 +213,6 @@ export class SessionClientRules {
     for (const call of calls) call?.reject(error);
   }
 
-  /** Reports acknowledgements to the server. */
   flush(): void {
     if (this.#unreported.length === 0 || this.#state !== "open") return;
     const numbers = this.#unreported;
@@ -379,7 +370,6 @@ export class SessionClientRules {
   #repeatRequests(isPresent: boolean): void {
     const requests = [...this.#requests.values()];
     this.#requests.clear();
-    // The session was made again, without its filters.
     if (!isPresent && this.#wasOpen && this.#filters.size > 0)
       this.#request({ kind: "subscribe", filters: [...this.#filters], call: undefined });
     for (const request of requests) this.#request(request);

@@ -101,7 +101,6 @@ export class SessionClient
   readonly #calls: PendingCalls;
   readonly #ready = new RingBuffer<SessionMessage>();
   readonly #receivers = new Set<Waiter<SessionMessage>>();
-  /** The traces of messages. */
   readonly #contexts = new WeakMap<SessionMessage, Buffer>();
   #endpoints: readonly string[];
   #endpoint = "";
@@ -462,7 +461,6 @@ export class SessionClient
     this.#timer.update();
   }
 
-  /** Not during a call of the rules. */
   #lostSoon(socket: Dealer | undefined): void {
     queueMicrotask(() => this.#lost(socket));
   }
@@ -540,7 +538,6 @@ export class SessionClient
     this.#counts.acknowledged += 1;
     if (this.#isFlushing) return;
     this.#isFlushing = true;
-    // Acknowledgements of one turn are one message.
     setImmediate(() => {
       this.#isFlushing = false;
       this.#rules.flush();

@@ -13,7 +13,6 @@ export interface DeliveryWindow {
   readonly bytes: number;
 }
 
-/** Bytes of unacknowledged messages of all clients of a server. */
 export class InFlightBytes {
   readonly #limit: number;
   readonly #clients: () => number;
@@ -41,7 +40,6 @@ export class Deliveries {
   #acknowledged: number[] = [];
   #old: number[] = [];
   #reported: number | undefined;
-  /** Drops that the client knows of. */
   #known = 0;
 
   constructor(window: DeliveryWindow, all: InFlightBytes, head: number) {
@@ -59,7 +57,6 @@ export class Deliveries {
     return this.#inFlight.size;
   }
 
-  /** Messages that may be sent now. */
   get room(): number {
     return this.#bytes > 0 && this.#bytes >= this.#allowed ? 0 : this.#window.messages - this.#inFlight.size;
   }
@@ -80,7 +77,6 @@ export class Deliveries {
     this.#all.used += size;
   }
 
-  /** A message was too old, and is dropped. */
   passed(number: number): void {
     this.#next = number + 1;
     this.#old.push(number);
@@ -111,12 +107,10 @@ export class Deliveries {
     this.#inFlight.clear();
   }
 
-  /** Whether the store does not know something yet. */
   get hasProgress(): boolean {
     return this.#acknowledged.length > 0 || this.#old.length > 0 || this.#reported !== undefined;
   }
 
-  /** Returns the progress since the last call. */
   progress(): Progress {
     const progress = {
       acknowledged: this.#acknowledged,

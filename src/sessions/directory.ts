@@ -5,7 +5,7 @@ import { InvalidStateError } from "../core/errors.js";
 import { KEPT_CHANGES, PAGE, PAGE_BYTES } from "./bounds.js";
 import { after, decodeJson, keys, lastPart, rangeOf } from "./records.js";
 import type { SubscriptionDirectory } from "./rules.js";
-import type { SessionStore } from "./store.js";
+import { readMany, type SessionStore } from "./store.js";
 
 export class Directory implements SubscriptionDirectory {
   readonly #store: SessionStore;
@@ -13,7 +13,6 @@ export class Directory implements SubscriptionDirectory {
   readonly #filters = new Map<string, readonly string[]>();
   /** Filters that the table refuses, since it takes a bounded number of shapes; with ids of their sessions. */
   readonly #odd = new Map<string, Set<string>>();
-  /** How many sessions have each filter. */
   readonly #sessions = new Map<string, number>();
   /** Called when a first session has a filter, and when no session has it any more. */
   onFilter: (filter: string, isThere: boolean) => void = () => undefined;
@@ -28,7 +27,6 @@ export class Directory implements SubscriptionDirectory {
     return this.#version;
   }
 
-  /** The sum of the numbers of filters of all sessions. */
   get size(): number {
     return this.#table.size;
   }
@@ -65,13 +63,13 @@ export class Directory implements SubscriptionDirectory {
   async #readChanges(from: number, to: number): Promise<boolean> {
     const changes = Array.from({ length: to - from + 1 }, (_, i) => keys.change(from + i));
     const changed = new Set<string>();
-    for (const [i, each] of (await this.#readMany(changes)).entries()) {
+    for (const [i, each] of (await readMany(this.#store, changes)).entries()) {
       if (each === undefined) return false;
-      changed.add(decodeJson(changes[i] as string, each) as string);
+      changed.add(decodeJson(changes[i] as string, each.value) as string);
     }
     const sessions = [...changed];
-    const values = await this.#readMany(sessions.map(keys.filters));
-    for (const [i, id] of sessions.entries()) this.#set(id, values[i]);
+    const values = await readMany(this.#store, sessions.map(keys.filters));
+    for (const [i, id] of sessions.entries()) this.#set(id, values[i]?.value);
     return true;
   }
 
@@ -90,14 +88,6 @@ export class Directory implements SubscriptionDirectory {
       from = after(last.key);
     }
     for (const id of gone) this.#set(id, undefined);
-  }
-
-  async #readMany(wanted: readonly string[]): Promise<(Buffer | undefined)[]> {
-    const values: (Buffer | undefined)[] = [];
-    for (let at = 0; at < wanted.length; at += PAGE) {
-      for (const each of await this.#store.read(wanted.slice(at, at + PAGE))) values.push(each?.value);
-    }
-    return values;
   }
 
   #set(id: string, bytes: Buffer | undefined): void {

@@ -60,10 +60,9 @@ const OVERHEAD = 100;
  *
  * @example
  * ```ts no-run
- * import { LmdbSessionStore, SessionServer } from "shoal/sessions";
+ * import { LmdbSessionStore } from "shoal/sessions";
  *
- * const server = new SessionServer({ store: await LmdbSessionStore.open("/var/lib/shoal/sessions") });
- * await server.bind("tcp://*:5570");
+ * const store = LmdbSessionStore.open("/var/lib/shoal/sessions");
  * ```
  */
 export class LmdbSessionStore implements SessionStore {

@@ -53,7 +53,6 @@ const OPTIONS = {
 const TABLE = /^[a-z_][a-z0-9_]{0,39}$/;
 /** The advisory lock for making the table: machines may start together. */
 const CREATE_LOCK = 7_401_925;
-/** The first number of the advisory locks of keys. */
 const KEY_LOCK = 7_401_926;
 const LOCKS = 64;
 /** Class 40 of PostgreSQL's codes: serialization failures and deadlocks. */
@@ -64,11 +63,9 @@ const CONFLICT = /^40/;
  *
  * @example
  * ```ts no-run
- * import { PostgresSessionStore, SessionServer } from "shoal/sessions";
+ * import { PostgresSessionStore } from "shoal/sessions";
  *
  * const store = await PostgresSessionStore.open({ connectionString: "postgres://localhost/shop" });
- * const server = new SessionServer({ store }); // One for each machine, on the same store.
- * await server.bind("tcp://*:5570");
  * ```
  */
 export class PostgresSessionStore implements SessionStore {
@@ -199,7 +196,6 @@ export class PostgresSessionStore implements SessionStore {
   }
 }
 
-/** FNV-1a. */
 function lockOf(key: string): number {
   let hash = 0x811c9dc5;
   for (let i = 0; i < key.length; i++) hash = Math.imul(hash ^ key.charCodeAt(i), 0x01000193) >>> 0;

@@ -72,15 +72,12 @@ type Messages<
   T extends Readonly<Record<string, { readonly fields: Readonly<Record<string, keyof FieldTypes>> }>>,
 > = { [K in keyof T]: { readonly kind: K } & Fields<T[K]["fields"]> }[keyof T];
 
-/** A client's message. */
 export type ClientMessage =
   | { readonly kind: "open"; readonly open: OpenRequest }
   | Exclude<Messages<typeof CLIENT_MESSAGES>, { readonly kind: "open" }>;
 
-/** A server's message. */
 export type ServerMessage = Messages<typeof SERVER_MESSAGES>;
 
-/** A message as its client gets it. */
 export type DeliveredMessage = Omit<Extract<ServerMessage, { readonly kind: "message" }>, "kind">;
 
 /** The terms of OPEN, and the id of the session. */
@@ -88,7 +85,6 @@ export interface OpenRequest {
   readonly id: string;
   /** Differs for each client that a program makes. */
   readonly instance: string;
-  /** Greater with each attempt of the instance. */
   readonly attempt: number;
   readonly token: string;
   /** ms; -1: no limit. */
@@ -100,7 +96,6 @@ export interface OpenRequest {
   readonly clean: boolean;
   /** Whether this instance had the session before: then it must not take it from another one. */
   readonly again: boolean;
-  /** The limits of unacknowledged messages. */
   readonly window: number;
   readonly windowBytes: number;
 }
@@ -113,7 +108,6 @@ const MAX_TERMS = 1_024;
 /** The longest time that a platform timer holds. */
 const MAX_TIME = 2_147_483_647;
 
-/** A message of a table, with its fields in two lists. */
 interface Layout {
   readonly kind: string;
   readonly code: number;

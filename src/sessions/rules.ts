@@ -35,7 +35,6 @@ import {
 } from "./records.js";
 import { NotPrepared, type View } from "./view.js";
 
-/** The connection that an operation belongs to. */
 export interface SessionHandle {
   readonly id: string;
   readonly life: string;
@@ -43,13 +42,11 @@ export interface SessionHandle {
 }
 
 export interface SessionTerms {
-  /** The client, and the number of its attempt. */
   readonly instance: string;
   readonly attempt: number;
   readonly expiry: number;
   readonly limits: SessionLimits;
   readonly clean: boolean;
-  /** Whether the client had the session before. */
   readonly again: boolean;
 }
 
@@ -62,7 +59,6 @@ export interface StoreBounds {
 
 export interface OpenedSession {
   readonly record: SessionRecord;
-  /** Its owner until now. */
   readonly previous: SessionOwner | undefined;
 }
 
@@ -70,20 +66,16 @@ export interface OpenedSession {
 export interface SubscriptionDirectory {
   /** How many changes it has read. */
   readonly version: number;
-  /** Ids of the sessions with a matching filter. */
   match(topic: string): readonly string[];
-  /** Reads the changes since. */
   refresh(): Promise<void>;
 }
 
 export interface Publication {
   /** 1 greater than that of the publication before. */
   readonly number: number;
-  /** "": none. */
   readonly id: string;
   readonly topic: string;
   readonly data: Buffer;
-  /** The trace of its publisher. */
   readonly context?: Buffer | undefined;
 }
 
@@ -96,7 +88,6 @@ export interface PublishOutcome {
   readonly owned: readonly Owned[];
 }
 
-/** A session with an owner. */
 export interface Owned {
   readonly session: string;
   readonly server: string;
@@ -298,7 +289,6 @@ export function expire(
   return "removed";
 }
 
-/** Adds and removes filters of a session. @throws SessionError `taken`, `gone`, `too-large` */
 export function changeFilters(
   view: View,
   handle: SessionHandle,
@@ -374,7 +364,6 @@ export function refusePublication(view: View, handle: SessionHandle, number: num
   return noteRefusal(view, handle, countPublication(self, number), "");
 }
 
-/** @throws SessionError `invalid` */
 function countPublication(self: SessionRecord, number: number): SessionRecord {
   if (number !== self.published + 1)
     throw new SessionError("invalid", `The publication ${number} follows ${self.published}`);
@@ -452,7 +441,6 @@ interface Room {
   readonly isKept: boolean;
 }
 
-/** The message is dropped, and counted. */
 function withoutRoom(record: SessionRecord): Room {
   const { drops } = record;
   return { record: { ...record, drops: { ...drops, full: drops.full + 1 } }, evicted: [], isKept: false };
@@ -484,7 +472,6 @@ function makeRoom(view: View, id: string, record: SessionRecord, size: number): 
   return { record: { ...record, head, count, bytes, drops: { ...drops, full } }, evicted, isKept: true };
 }
 
-/** Whether the session has published with this message id within the window. */
 function isRepeated(view: View, { id, life }: SessionHandle, message: string, now: number): boolean {
   const time = view.getJson<number>(keys.publishedId(id, life, hashOf(message)));
   return time !== undefined && now - time < ID_WINDOW_TIME;
@@ -509,11 +496,9 @@ function remember(
 /** The progress of a connection, as numbers of messages. */
 export interface Progress {
   readonly acknowledged: readonly number[];
-  /** Dropped because of their age. */
   readonly old: readonly number[];
   /** All messages below this number are acknowledged or dropped. */
   readonly low: number;
-  /** Messages below this number were delivered. */
   readonly sent: number;
   /** Drops that the client knows of; `undefined`: as before. */
   readonly reported: number | undefined;

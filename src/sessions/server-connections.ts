@@ -41,7 +41,6 @@ import * as rules from "./rules.js";
 import type { ServerContext } from "./server-context.js";
 import type { Operation } from "./transactions.js";
 
-/** A client's connection. */
 interface Connection {
   readonly peer: Buffer;
   readonly id: string;
@@ -52,7 +51,6 @@ interface Connection {
   /** Messages below this number may have been delivered before. */
   mark: number;
   maxAge: number;
-  /** Drops that the client was sent. */
   drops: number;
   isReading: boolean;
   /** There may be messages that the current read does not see. */
@@ -60,7 +58,6 @@ interface Connection {
   isSettling: boolean;
 }
 
-/** An operation of a client. */
 interface ClientOperation<T> {
   readonly run: Operation<T>;
   done(result: T): void;
@@ -68,7 +65,6 @@ interface ClientOperation<T> {
   /** Runs instead if the store is full. Default: the operation is refused as `full`. */
   readonly whenFull?: Operation<T>;
   readonly bytes?: number;
-  /** Ends with it. */
   readonly observed?: MessageProcessOperation | undefined;
 }
 
@@ -76,10 +72,8 @@ const STORE_FULL = "The store of the sessions has no room.";
 /** Reasons that end a call, and not its connection. */
 const REFUSALS: ReadonlySet<SessionFailure> = new Set(["too-large", "full"]);
 
-/** The ROUTER disconnects silent clients. */
 const PEER_HEARTBEATS = { heartbeatInterval: 2_000, heartbeatTimeout: 6_000 } as const;
 
-/** The connections of a server's clients. */
 export class SessionConnections {
   readonly counts = { published: 0, delivered: 0, acknowledged: 0, duplicates: 0 };
   readonly #context: ServerContext;
@@ -116,7 +110,6 @@ export class SessionConnections {
     return this.#open.size;
   }
 
-  /** Bytes of messages that clients have not acknowledged. */
   get inFlightBytes(): number {
     return this.#inFlight.used;
   }
@@ -165,7 +158,6 @@ export class SessionConnections {
         const bytes = values[i]?.value;
         const record = bytes === undefined ? undefined : (decodeJson(connection.id, bytes) as SessionRecord);
         if (record === undefined || record.life !== connection.handle.life) this.#end(connection, "gone");
-        // An older record was read before this connection was made.
         else if (record.epoch > connection.handle.epoch) this.#end(connection, "taken");
         else if (record.epoch === connection.handle.epoch && record.owner === undefined)
           this.#end(connection, "unavailable");
@@ -377,7 +369,6 @@ export class SessionConnections {
     });
   }
 
-  /** Runs an operation unless its connection has ended by then. */
   #run<T>(connection: Connection, operation: ClientOperation<T>): void {
     const { run, bytes, observed } = operation;
     const unlessEnded =
@@ -564,7 +555,6 @@ function refuseAsFull(): never {
   throw new SessionError("full", STORE_FULL);
 }
 
-/** @returns `undefined` if no one observes it */
 function observedPublication(
   sender: string,
   publication: rules.Publication,

@@ -33,8 +33,16 @@ import { Sweeper } from "./sweeper.js";
 import { Transactions } from "./transactions.js";
 
 /**
- * Gives clients their sessions; {@link SessionClient} has an example. A client can connect to any of the servers that share
- * a store. If one ends, its clients connect to the next one.
+ * Gives clients their sessions. A client can connect to any server of a store. If one ends, its clients connect to the next.
+ *
+ * @example
+ * ```ts
+ * import { MemorySessionStore, SessionServer } from "shoal/sessions";
+ *
+ * const server = new SessionServer({ store: new MemorySessionStore() });
+ * await server.bind("tcp://127.0.0.1:*");
+ * await server.close();
+ * ```
  */
 export class SessionServer extends Driver<SessionServerEvent, SessionServerStats> {
   readonly #settings: SessionServerSettings;
@@ -48,7 +56,6 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
   readonly #withdraw: (() => void)[] = [];
   readonly #endpoints: string[] = [];
   #subscription: { close(): unknown } | undefined;
-  /** Of a server with `clusterTopics`, once it listens. */
   #bridge: Bridge | undefined;
   #timer: NodeJS.Timeout | undefined;
   #begun: Promise<void> | undefined;
@@ -74,7 +81,6 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
     this.#sweeper = new Sweeper(this.#context);
   }
 
-  /** Where it listens. */
   get endpoints(): readonly string[] {
     return [...this.#endpoints];
   }
@@ -144,7 +150,6 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
     for (const withdraw of this.#withdraw.splice(0)) withdraw();
     this.#connections.endAll();
     await this.#bridge?.stop().catch(this.#storeFailed);
-    // After all earlier operations.
     await this.#transactions.run(() => undefined).catch(this.#storeFailed);
   }
 

@@ -9,6 +9,8 @@
  *        └────────────────────────────┘
  */
 
+import { PAGE } from "./bounds.js";
+
 /** A value in the store. */
 export interface SessionStoreValue {
   readonly value: Buffer;
@@ -66,4 +68,15 @@ export interface SessionStore {
   commit(checks: readonly SessionStoreCheck[], writes: readonly SessionStoreWrite[]): Promise<boolean>;
   /** Finishes pending calls, and closes. */
   close(): Promise<void>;
+}
+
+/** Reads any number of keys, a page at a time. */
+export async function readMany(
+  store: SessionStore,
+  keys: readonly string[],
+): Promise<(SessionStoreValue | undefined)[]> {
+  const values: (SessionStoreValue | undefined)[] = [];
+  for (let at = 0; at < keys.length; at += PAGE)
+    values.push(...(await store.read(keys.slice(at, at + PAGE))));
+  return values;
 }

@@ -11,7 +11,6 @@ import type { SessionStoreEntry, SessionStoreScan } from "./store.js";
 /** A running server: its number in the store grows. */
 interface Seen {
   beats: number;
-  /** By this server's monotonic clock. */
   since: number;
 }
 
@@ -43,7 +42,6 @@ export class Sweeper {
     return this.#forget(keys.server(this.#context.server));
   }
 
-  /** Does a part of the work. @throws StoreError */
   async sweep(): Promise<void> {
     await this.beat();
     await this.#observe();
@@ -51,7 +49,6 @@ export class Sweeper {
     await this.#sweepMessages();
   }
 
-  /** Whether a server has not shown itself for too long. */
   readonly isLost = (server: string): boolean => {
     if (server === this.#context.server) return false;
     const since = this.#servers.get(server)?.since ?? this.#absent.get(server);
@@ -73,7 +70,6 @@ export class Sweeper {
       const beats = decodeJson(key, value) as number;
       const seen = this.#servers.get(server);
       if (seen !== undefined && seen.beats === beats) {
-        // By now its sessions were released.
         if (server !== self && now - seen.since > longGone) await this.#forget(key);
       } else this.#servers.set(server, { beats, since: now });
       there.add(server);

@@ -9,8 +9,8 @@
  */
 import { ClosedError } from "../core/errors.js";
 import { StoreError } from "../patterns/kit/store/error.js";
-import { COMMIT_BACK_OFF, MAX_BATCH, MAX_COMMIT_TRIES, PAGE } from "./bounds.js";
-import type { SessionStore, SessionStoreValue } from "./store.js";
+import { COMMIT_BACK_OFF, MAX_BATCH, MAX_COMMIT_TRIES } from "./bounds.js";
+import { readMany, type SessionStore, type SessionStoreValue } from "./store.js";
 import { NotPrepared, Unread, View } from "./view.js";
 
 /** Reads and writes a view. Runs again after {@link Unread} or {@link NotPrepared}; any other error is its result. */
@@ -42,7 +42,6 @@ export class Transactions {
   #bytes = 0;
   #running: Promise<void> | undefined;
   #closed = false;
-  /** Committed batches, operations in them, and commits that failed because another server was faster. */
   commits = 0;
   operations = 0;
   conflicts = 0;
@@ -77,14 +76,12 @@ export class Transactions {
     });
   }
 
-  /** Takes no further operations; settles when all are settled. */
   async close(): Promise<void> {
     this.#closed = true;
     await this.#running;
   }
 
   async #work(): Promise<void> {
-    // Operations of one turn are one batch.
     await new Promise<void>((resolve) => setImmediate(resolve));
     while (this.#waiting.length > 0) {
       const batch = this.#waiting.splice(0, MAX_BATCH);
@@ -164,7 +161,6 @@ export class Transactions {
   async #settle(batch: readonly Waiting[]): Promise<{ readonly view: View; readonly results: Result[] }> {
     const known = new Map<string, SessionStoreValue | undefined>();
     let count = batch.length;
-    /** The operation that the last preparation was for. */
     let prepared = -1;
     for (;;) {
       const view = new View(known);
@@ -199,11 +195,8 @@ export class Transactions {
   }
 
   async #read(keys: readonly string[], into: Map<string, SessionStoreValue | undefined>): Promise<void> {
-    for (let at = 0; at < keys.length; at += PAGE) {
-      const some = keys.slice(at, at + PAGE);
-      const values = await this.#store.read(some);
-      for (const [i, key] of some.entries()) into.set(key, values[i]);
-    }
+    const values = await readMany(this.#store, keys);
+    for (const [i, key] of keys.entries()) into.set(key, values[i]);
   }
 
   #backOff(tries: number): Promise<void> {

@@ -5,7 +5,6 @@
 import { decodeJson, encodeJson } from "./records.js";
 import type { SessionStoreCheck, SessionStoreValue, SessionStoreWrite } from "./store.js";
 
-/** An operation needs further keys. */
 export class Unread extends Error {
   readonly keys: readonly string[];
 
@@ -29,7 +28,6 @@ export class View {
   readonly #known: ReadonlyMap<string, SessionStoreValue | undefined>;
   readonly #used = new Set<string>();
   readonly #written = new Map<string, Buffer | undefined>();
-  /** Writes of the current operation. */
   readonly #own = new Map<string, Buffer | undefined>();
 
   constructor(known: ReadonlyMap<string, SessionStoreValue | undefined>) {
@@ -43,7 +41,6 @@ export class View {
     if (unread.length > 0) throw new Unread(unread);
   }
 
-  /** @throws Unread */
   get(key: string): Buffer | undefined {
     if (this.#own.has(key)) return this.#own.get(key);
     if (this.#written.has(key)) return this.#written.get(key);

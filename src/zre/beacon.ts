@@ -9,14 +9,12 @@ import { InvalidArgumentError } from "../core/errors.js";
 import type { HostInterface } from "../engine/zmtp/transport/transports.js";
 import { bindUdp } from "../engine/zmtp/transport/udp.js";
 
-/** If the system reports none. */
 const NETMASK = "255.255.255.0";
 
 /** The network that beacons are sent to, and accepted from. */
 export interface BeaconNetwork {
   readonly address: string;
   readonly broadcast: string;
-  /** Whether it is loopback. */
   readonly internal: boolean;
   includes(address: string): boolean;
 }
@@ -101,7 +99,6 @@ export class BeaconSockets {
     });
   }
 
-  /** @returns whether the system took it */
   send(bytes: Buffer): Promise<boolean> {
     const sender = this.#sender;
     if (sender === undefined) return Promise.resolve(false);

@@ -43,7 +43,6 @@ const BEACON_VERSION = 1;
 const IDENTITY_SIZE = 17;
 const SIGNATURE = 0xaaa1;
 const VERSION = 2;
-/** Bytes of signature, id, version and sequence. */
 const HEAD = 6;
 const MAX_STRING = 255;
 
@@ -56,7 +55,6 @@ export interface Hello {
   readonly headers: Readonly<Record<string, string>>;
 }
 
-/** A received command. */
 export type ZreMessage = { readonly sequence: number } & (
   | ({ readonly command: typeof ZreCommand.HELLO } & Hello)
   | { readonly command: typeof ZreCommand.WHISPER; readonly content: Buffer[] }
@@ -67,7 +65,6 @@ export type ZreMessage = { readonly sequence: number } & (
       readonly status: number;
     }
   | { readonly command: typeof ZreCommand.PING | typeof ZreCommand.PING_OK }
-  /** An ignored command. */
   | { readonly command: 0 }
 );
 
@@ -119,7 +116,6 @@ export function decodeBeacon(bytes: Buffer): Beacon | ZreJunk {
   return { uuid: bytes.toString("hex", 4, 20), port: bytes.readUInt16BE(20) };
 }
 
-/** The routing id of a node's mailboxes. */
 export function identityOf(uuid: string): Buffer {
   return Buffer.from(`01${uuid}`, "hex");
 }
@@ -140,7 +136,6 @@ function head(command: number, sequence: number, rest: number): Buffer {
   return bytes;
 }
 
-/** {@link helloFault} has checked the groups and headers. */
 export function encodeHello(sequence: number, hello: Hello): Buffer {
   const headers = Object.entries(hello.headers);
   let size = 1 + Buffer.byteLength(hello.endpoint) + 4 + 1 + 1 + Buffer.byteLength(hello.name) + 4;
@@ -289,7 +284,6 @@ class Reader {
   }
 }
 
-/** @param frames of one message, without the routing id */
 export function decodeMessage(frames: readonly Buffer[]): ZreMessage | ZreJunk {
   const [bytes] = frames;
   if (bytes === undefined || frames.length > 1 + MAX_ZRE_FRAMES) return "frames";

@@ -21,11 +21,9 @@ import { encodeBeacon, helloFault, identityOf, textFault, uuidOf, type ZreJunk }
 import type { ZreEvent, ZrePeer } from "./events.js";
 import { type ZreEffects, type ZreRefusal, ZreRules } from "./rules.js";
 
-/** IANA's port of ZRE-DISC. */
 const BEACON_PORT = 5_670;
 /** How often the leaving beacon is sent, since broadcasts can be lost. */
 const FAREWELLS = 3;
-/** Messages read in one turn. */
 const BATCH = 256;
 /** ms: limit of connecting to a mailbox, first and longest delay between attempts. */
 const CONNECT_TIMEOUT = 3_000;
@@ -147,19 +145,15 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
   readonly #mailboxes = new Map<string, Dealer>();
   /** Mailboxes with a connection so far; queues of others are dropped at closing. */
   readonly #reached = new WeakSet<Dealer>();
-  /** Source addresses of connections to the ROUTER, by uuid. */
   readonly #origins = new Map<string, string>();
   #endpoint = "";
   #headers: Readonly<Record<string, string>>;
   #platform: Platform | undefined = undefined;
   #watch: InterfaceWatch<readonly HostInterface[]> | undefined = undefined;
-  /** The current move to another network. */
   #moving: Promise<void> | undefined = undefined;
-  /** Whether its peers have outdated headers. */
   #isOutdated = false;
   #running: Running | undefined;
   #starting: Promise<void> | undefined;
-  /** Groups joined before the start. */
   readonly #joined = new Set<string>();
   #events: ZreEvent[] = [];
   #emitting = false;
@@ -225,7 +219,6 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
       maxConnections: 4 * maxPeers + 64,
     });
     const beacons = new BeaconSockets(network, port, (bytes, address) => {
-      // Not during a move to another network.
       if (this.#running?.beacons === beacons) this.#run((rules, now) => rules.onBeacon(now, bytes, address));
     });
     try {
@@ -329,7 +322,6 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
     for (const group of this.#joined) rules.join(group);
     this.#joined.clear();
     this.#running = { ...opened, rules, reader, timer };
-    // Sends the first beacon in this turn.
     rules.tick(timer.now());
     timer.start({
       nextWakeUp: () => rules.nextWakeUp(),

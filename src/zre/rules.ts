@@ -42,19 +42,16 @@ const CROSSING_TIME = 100;
 /** ms for earlier messages of a leaving peer to arrive, since its beacon overtakes them. */
 const LEAVE_TIME = 250;
 
-/** The actions of the state machine. */
 export interface ZreEffects {
   /** Opens the mailbox of a peer. @returns `false` if the endpoint cannot be dialled */
   connect(uuid: string, endpoint: string): boolean;
   /** @returns `false` if the mailbox is full: no frame was sent */
   send(uuid: string, frames: readonly Buffer[]): boolean;
-  /** Closes the mailbox of a peer, and drops its queue. */
   disconnect(uuid: string): void;
   beacon(): void;
   event(event: ZreEvent): void;
 }
 
-/** This node, and its times in ms. */
 export interface ZreSettings {
   /** 32 lower-case hex digits. */
   readonly uuid: string;
@@ -77,9 +74,7 @@ export const ZRE_REFUSALS = [
   "rate",
   /** A HELLO with an invalid endpoint. */
   "endpoint",
-  /** A JOIN past 256 groups. */
   "groups",
-  /** A command before HELLO. */
   "hello",
   /** A SHOUT to a group without this node. */
   "shout",
@@ -147,9 +142,7 @@ export class ZreRules {
   #status = 0;
   #beaconAt: number;
   #reapAt: number;
-  /** When leaving peers are removed. */
   #leaveAt = Number.POSITIVE_INFINITY;
-  /** How many mailboxes may be opened now. */
   #tokens = MAX_ZRE_BURST;
   #tokensAt: number;
   readonly junk = counters<ZreJunk>(ZRE_JUNK);
@@ -313,7 +306,6 @@ export class ZreRules {
     if (peer.leaving) this.#remove(peer, "left");
   }
 
-  /** The host of a peer's mailbox refused the connection. */
   onRefused(uuid: string): void {
     const peer = this.#peers.get(uuid);
     // As in zyre, a peer may send to this node although its mailbox was never reached.
@@ -333,7 +325,6 @@ export class ZreRules {
     return true;
   }
 
-  /** @returns the peers with this uuid or name */
   find(uuidOrName: string): ZrePeer[] {
     const peer = this.#peers.get(uuidOrName.toLowerCase());
     if (peer?.ready) return [peer.view];
@@ -346,7 +337,6 @@ export class ZreRules {
     return peer?.ready === true && this.#send(peer, encodeWhisper(next(peer)), content);
   }
 
-  /** @returns how many mailboxes took it */
   shout(group: string, content: readonly Buffer[]): number {
     let taken = 0;
     for (const peer of [...this.#peers.values()])
@@ -453,7 +443,6 @@ export class ZreRules {
     peer.changed();
   }
 
-  /** Opens a mailbox and sends HELLO. */
   #require(now: number, uuid: string, endpoint: string): Peer | undefined {
     this.#tokens = Math.min(
       MAX_ZRE_BURST,
@@ -502,7 +491,6 @@ export class ZreRules {
     return false;
   }
 
-  /** The node moves to another network. */
   end(): void {
     for (const peer of [...this.#peers.values()]) this.#remove(peer, "expired");
   }
@@ -518,7 +506,6 @@ export class ZreRules {
   }
 }
 
-/** The sequence of the next command to a peer. */
 function next(peer: Peer): number {
   peer.sent = (peer.sent + 1) & 0xffff;
   return peer.sent;
