@@ -15,7 +15,13 @@ import { backOff } from "../core/back-off.js";
 import { RingBuffer } from "../core/collections/ring-buffer.js";
 import { MAX_PUBLISHING } from "./bounds.js";
 import { SessionError, type SessionFailure } from "./error.js";
-import type { ClientMessage, DeliveredMessage, OpenRequest, ServerMessage } from "./protocol.js";
+import {
+  type ClientMessage,
+  type DeliveredMessage,
+  type OpenRequest,
+  type ServerMessage,
+  VERSION,
+} from "./protocol.js";
 
 export interface ClientCall<T> {
   resolve(result: T): void;
@@ -292,10 +298,9 @@ export class SessionClientRules {
     this.#attempts += 1;
     this.#effects.connect(this.#server % this.#servers);
     const clean = this.#options.clean && !this.#wasOpen;
-    this.#effects.send({
-      kind: "open",
-      open: { ...this.#options.open, attempt: this.#attempts, clean, again: this.#wasOpen },
-    });
+    const { open } = this.#options;
+    const [attempt, again] = [this.#attempts, this.#wasOpen];
+    this.#effects.send({ kind: "open", version: VERSION, ...open, attempt, clean, again });
   }
 
   #lose(reason: string, now: number): void {

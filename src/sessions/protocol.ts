@@ -6,7 +6,7 @@ import { isUtf8 } from "node:buffer";
 import { filterFault, topicFault } from "../cluster/messaging/topics.js";
 import { ProtocolError } from "../core/errors.js";
 import { MAX_CONTEXT_BYTES } from "../core/trace-context.js";
-import { MAX_MESSAGE_ID, MAX_SESSION_FILTERS, MAX_SETTLED } from "./bounds.js";
+import { MAX_MESSAGE_ID, MAX_SESSION_FILTERS, MAX_SETTLED, MAX_TOKEN } from "./bounds.js";
 import { SESSION_FAILURES, type SessionFailure } from "./error.js";
 import { isSessionId, type SessionDropPolicy } from "./records.js";
 
@@ -15,8 +15,11 @@ interface FieldTypes {
   readonly flag: boolean;
   readonly u32: number;
   readonly u48: number;
+  /** A number, or -1 for no limit. */
+  readonly limit: number;
   readonly u48s: readonly number[];
   readonly text: string;
+  readonly policy: SessionDropPolicy;
   readonly reason: SessionFailure;
   readonly bytes: Buffer;
   readonly texts: readonly string[];
@@ -24,10 +27,34 @@ interface FieldTypes {
 }
 
 /** Bytes of a number in the first frame; all other fields are frames. */
-const NUMBERS: Readonly<Partial<Record<keyof FieldTypes, number>>> = { flag: 1, u32: 4, u48: 6, u48s: 6 };
+const NUMBERS: Readonly<Partial<Record<keyof FieldTypes, number>>> = {
+  flag: 1,
+  u32: 4,
+  u48: 6,
+  limit: 6,
+  u48s: 6,
+};
 
 const CLIENT_MESSAGES = {
-  open: { code: 0x01, fields: { version: "u32", id: "text", terms: "text" } },
+  open: {
+    code: 0x01,
+    fields: {
+      version: "u32",
+      attempt: "u48",
+      expiry: "limit",
+      maxQueue: "u48",
+      maxQueueBytes: "u48",
+      maxAge: "limit",
+      window: "u48",
+      windowBytes: "u48",
+      clean: "flag",
+      again: "flag",
+      id: "text",
+      instance: "text",
+      token: "text",
+      drop: "policy",
+    },
+  },
   subscribe: { code: 0x02, fields: { request: "u32", filters: "texts" } },
   unsubscribe: { code: 0x03, fields: { request: "u32", filters: "texts" } },
   publish: {
@@ -72,41 +99,23 @@ type Messages<
   T extends Readonly<Record<string, { readonly fields: Readonly<Record<string, keyof FieldTypes>> }>>,
 > = { [K in keyof T]: { readonly kind: K } & Fields<T[K]["fields"]> }[keyof T];
 
-export type ClientMessage =
-  | { readonly kind: "open"; readonly open: OpenRequest }
-  | Exclude<Messages<typeof CLIENT_MESSAGES>, { readonly kind: "open" }>;
+export type ClientMessage = Messages<typeof CLIENT_MESSAGES>;
 
 export type ServerMessage = Messages<typeof SERVER_MESSAGES>;
 
 export type DeliveredMessage = Omit<Extract<ServerMessage, { readonly kind: "message" }>, "kind">;
 
-/** The terms of OPEN, and the id of the session. */
-export interface OpenRequest {
-  readonly id: string;
-  /** Differs for each client that a program makes. */
-  readonly instance: string;
-  readonly attempt: number;
-  readonly token: string;
-  /** ms; -1: no limit. */
-  readonly expiry: number;
-  readonly maxQueue: number;
-  readonly maxQueueBytes: number;
-  readonly maxAge: number;
-  readonly drop: SessionDropPolicy;
-  readonly clean: boolean;
-  /** Whether this instance had the session before: then it must not take it from another one. */
-  readonly again: boolean;
-  readonly window: number;
-  readonly windowBytes: number;
-}
+/**
+ * What a client asks for: `instance` differs for each client that a program makes, and `attempt` grows with each OPEN of it. With
+ * `again` the instance had the session before, and must not take it from another one.
+ */
+export type OpenRequest = Omit<Extract<ClientMessage, { readonly kind: "open" }>, "kind" | "version">;
 
 /** "SSN1". */
-const VERSION = 0x53534e31;
+export const VERSION = 0x53534e31;
 const MAX_U48 = 2 ** 48 - 1;
 const INSTANCE = /^[0-9a-f]{16,32}$/;
-const MAX_TERMS = 1_024;
-/** The longest time that a platform timer holds. */
-const MAX_TIME = 2_147_483_647;
+const POLICIES: ReadonlySet<string> = new Set<SessionDropPolicy>(["oldest", "newest", "refuse"]);
 
 interface Layout {
   readonly kind: string;
@@ -149,7 +158,10 @@ class Codec {
     let at = head.writeUInt8(code, 0);
     for (const [name, type, bytes] of numbers) {
       const all = type === "u48s" ? (values[name] as number[]) : [values[name]];
-      for (const each of all) at = head.writeUIntBE(Math.min(Number(each), MAX_U48), at, bytes);
+      for (const each of all) {
+        const value = type === "limit" && Number(each) < 0 ? MAX_U48 : Number(each);
+        at = head.writeUIntBE(Math.min(value, MAX_U48), at, bytes);
+      }
     }
     const message: Buffer[] = [head];
     for (const [name, type] of frames) {
@@ -181,7 +193,7 @@ class Codec {
         values[name] = numbers;
       } else {
         const value = take(bytes);
-        values[name] = type === "flag" ? value !== 0 : value;
+        values[name] = type === "flag" ? value !== 0 : type === "limit" && value === MAX_U48 ? -1 : value;
       }
     }
     if (at < head.length) throw new ProtocolError("the first frame is too long");
@@ -209,9 +221,7 @@ const client = new Codec(CLIENT_MESSAGES);
 const server = new Codec(SERVER_MESSAGES);
 
 export function encodeClientMessage(message: ClientMessage): Buffer[] {
-  if (message.kind !== "open") return client.encode(message.kind, message);
-  const { id, ...terms } = message.open;
-  return client.encode("open", { version: VERSION, id, terms: JSON.stringify(terms) });
+  return client.encode(message.kind, message);
 }
 
 export function encodeServerMessage(message: ServerMessage): Buffer[] {
@@ -220,10 +230,11 @@ export function encodeServerMessage(message: ServerMessage): Buffer[] {
 
 /** @throws ProtocolError `ERR_PROTOCOL` */
 export function decodeClientMessage(frames: readonly Buffer[]): ClientMessage {
-  const message = client.decode(frames) as Messages<typeof CLIENT_MESSAGES>;
+  const message = client.decode(frames) as ClientMessage;
   switch (message.kind) {
     case "open":
-      return { kind: "open", open: openOf(message) };
+      checkOpen(message);
+      return message;
     case "subscribe":
     case "unsubscribe": {
       const { filters } = message;
@@ -248,42 +259,15 @@ export function decodeServerMessage(frames: readonly Buffer[]): ServerMessage {
   return server.decode(frames) as ServerMessage;
 }
 
-function openOf({ version, id, terms }: Fields<typeof CLIENT_MESSAGES.open.fields>): OpenRequest {
-  if (version !== VERSION) throw new ProtocolError("the version is not SSN1");
-  if (!isSessionId(id)) throw new ProtocolError("what is not the id of a session");
-  if (Buffer.byteLength(terms) > MAX_TERMS) throw new ProtocolError("the terms are too long");
-  let given: Record<string, unknown>;
-  try {
-    given = JSON.parse(terms) as Record<string, unknown>;
-  } catch {
-    throw new ProtocolError("the terms are not JSON");
-  }
-  if (typeof given !== "object" || given === null) throw new ProtocolError("the terms are not an object");
-  const { instance, token, drop, clean, again } = given;
-  if (drop !== "oldest" && drop !== "newest" && drop !== "refuse") throw new ProtocolError("unknown policy");
-  if (typeof instance !== "string" || !INSTANCE.test(instance)) throw new ProtocolError("no instance");
-  if (typeof token !== "string") throw new ProtocolError("the token is not a text");
-  const whole = (name: string, min: number, max = Number.MAX_SAFE_INTEGER): number => {
-    const value = given[name];
-    if (Number.isSafeInteger(value) && (value as number) >= min && (value as number) <= max)
-      return value as number;
-    throw new ProtocolError(`${name} must be a whole number from ${min} to ${max}`);
-  };
-  return {
-    id,
-    instance,
-    token,
-    attempt: whole("attempt", 1),
-    expiry: whole("expiry", -1),
-    maxQueue: whole("maxQueue", 1, MAX_TIME),
-    maxQueueBytes: whole("maxQueueBytes", 1),
-    maxAge: whole("maxAge", -1),
-    drop,
-    clean: clean === true,
-    again: again === true,
-    window: whole("window", 1, MAX_SETTLED),
-    windowBytes: whole("windowBytes", 1),
-  };
+function checkOpen(open: Extract<ClientMessage, { readonly kind: "open" }>): void {
+  if (open.version !== VERSION) throw new ProtocolError("the version is not SSN1");
+  if (!isSessionId(open.id)) throw new ProtocolError("what is not the id of a session");
+  if (!INSTANCE.test(open.instance)) throw new ProtocolError("no instance");
+  if (!POLICIES.has(open.drop)) throw new ProtocolError("unknown policy");
+  if (Buffer.byteLength(open.token) > MAX_TOKEN) throw new ProtocolError("the token is too long");
+  if (open.window > MAX_SETTLED) throw new ProtocolError(`window is at most ${MAX_SETTLED}`);
+  for (const name of ["attempt", "maxQueue", "maxQueueBytes", "window", "windowBytes"] as const)
+    if (open[name] < 1) throw new ProtocolError(`${name} must be at least 1`);
 }
 
 /** A context of another size is ignored, and its message is not. */

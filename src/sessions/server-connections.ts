@@ -192,7 +192,7 @@ export class SessionConnections {
     }
     if (message.kind === "open") {
       if (connection !== undefined) this.#invalid(peer, connection, "a connection has one session");
-      else void this.#openSession(peer, message.open);
+      else void this.#openSession(peer, message);
     } else if (connection === undefined) {
       // The client was connected before this server started.
       this.#refuse(peer, this.#isStopping ? "stopping" : "unavailable");

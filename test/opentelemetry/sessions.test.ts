@@ -22,6 +22,7 @@ import {
   encodeClientMessage,
   type OpenRequest,
   type ServerMessage,
+  VERSION,
 } from "../../src/sessions/protocol.js";
 import { Dealer, Router } from "../../src/sockets/request-reply.js";
 import { Collector } from "./support/collector.js";
@@ -183,7 +184,7 @@ class RawClient {
       window: 10,
       windowBytes: 1_000,
     };
-    const answer = await this.ask({ kind: "open", open: terms });
+    const answer = await this.ask({ kind: "open", version: VERSION, ...terms });
     expect(answer).toMatchObject({ kind: "opened" });
   }
 

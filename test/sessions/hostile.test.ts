@@ -14,6 +14,7 @@ import {
   encodeClientMessage,
   type OpenRequest,
   type ServerMessage,
+  VERSION,
 } from "../../src/sessions/protocol.js";
 import { Dealer } from "../../src/sockets/request-reply.js";
 import { LONG } from "../support/long.js";
@@ -93,7 +94,7 @@ class Hostile {
       windowBytes: 2 ** 50,
       ...terms,
     };
-    return this.send({ kind: "open", open });
+    return this.send({ kind: "open", version: VERSION, ...open });
   }
 
   async answer(): Promise<ServerMessage> {
