@@ -10,6 +10,7 @@
  */
 import { describe } from "../core/arguments.js";
 import { ClosedError, InvalidArgumentError } from "../core/errors.js";
+import { fnv1a } from "../core/hash.js";
 import { checkOptions, choice, integer, text } from "../patterns/kit/options.js";
 import { StoreError } from "../patterns/kit/store/error.js";
 import { type PgClient, PostgresDatabase } from "../patterns/kit/store/postgres.js";
@@ -197,9 +198,8 @@ export class PostgresSessionStore implements SessionStore {
 }
 
 function lockOf(key: string): number {
-  let hash = 0x811c9dc5;
-  for (let i = 0; i < key.length; i++) hash = Math.imul(hash ^ key.charCodeAt(i), 0x01000193) >>> 0;
-  return hash % LOCKS;
+  const bytes = Buffer.from(key);
+  return (fnv1a(bytes, 0, bytes.length) >>> 0) % LOCKS;
 }
 
 function isConflict(error: unknown): boolean {

@@ -144,6 +144,21 @@ function owned(view: View, { id, life, epoch }: SessionHandle): SessionRecord {
   return record;
 }
 
+const EMPTY = {
+  owner: undefined,
+  filters: 0,
+  head: 0,
+  tail: 0,
+  count: 0,
+  bytes: 0,
+  mark: 0,
+  published: 0,
+  refused: [],
+  ids: 0,
+  drops: { full: 0, old: 0 },
+  reported: 0,
+} as const;
+
 /**
  * Gives a session to a connection, and makes the session if it is missing. The last client that opened a session for the
  * first time has it: an earlier client that connects again was taken over, though no one could tell it.
@@ -168,53 +183,29 @@ export function open(
   if (found?.instance === instance && attempt <= found.attempt) throw new SessionError("taken");
   if (found !== undefined && found.instance !== instance && again) throw new SessionError("taken");
   if (found !== undefined && clean) remove(view, id, found);
-  if (found === undefined || clean) {
+  const isNew = found === undefined || clean;
+  if (isNew) {
     if (readTotals(view).sessions >= maxSessions)
       throw new SessionError("unavailable", `There are ${maxSessions} sessions, and no further one is made`);
     addTotals(view, 1, 0, 0);
-    const epoch = (found?.epoch ?? 0) + 1;
-    const record: SessionRecord = {
-      instance,
-      attempt,
-      epoch,
-      life,
-      owner,
-      isPresent: false,
-      isContinued: false,
-      since: now,
-      expiry,
-      limits,
-      filters: 0,
-      head: 0,
-      tail: 0,
-      count: 0,
-      bytes: 0,
-      mark: 0,
-      published: 0,
-      refused: [],
-      ids: 0,
-      drops: { full: 0, old: 0 },
-      reported: 0,
-    };
-    writeSession(view, id, record);
-    return { record, previous: found?.owner };
   }
+  const before = isNew ? { ...EMPTY, life } : found;
   const record: SessionRecord = {
-    ...found,
+    ...before,
     instance,
     attempt,
-    epoch: found.epoch + 1,
+    epoch: (found?.epoch ?? 0) + 1,
     owner,
-    isPresent: true,
-    isContinued: found.instance === instance,
+    isPresent: !isNew,
+    isContinued: !isNew && found.instance === instance,
     since: now,
     expiry,
     limits,
     // A connection that did not end by itself may have delivered all messages.
-    mark: found.owner === undefined ? found.mark : found.tail,
+    mark: before.owner === undefined ? before.mark : before.tail,
   };
   writeSession(view, id, record);
-  return { record, previous: found.owner };
+  return { record, previous: found?.owner };
 }
 
 /** The client leaves. @param isEnd whether it removes the session */
