@@ -80,22 +80,29 @@ export type LinkEnd =
   /** The other end is this node. */
   | "self";
 
-/** What a link needs of the node. */
-export interface LinkEffects {
-  /** Whether this address may be the other end's. */
+/** A node, as each of its streams sees it. */
+export interface StreamNode {
+  /** Whether a node may be at this address. */
   accepts(address: string): boolean;
   /** What this node shows of its buses. */
   prove(role: LinkRole, hellos: Hellos): readonly BusProof[];
-  /** Looks at what the other end shows; `role` is the other end's. */
+  /** Checks what the other end shows; `role` is the other end's. */
   check(
     role: LinkRole,
     hellos: Hellos,
     shown: readonly BusProof[],
   ): { readonly proved: boolean; readonly refused: readonly RefusedBus[] };
-  /** Whether there is room for an accepted stream, whose other end has just proved itself. */
-  makeRoom(link: Link): boolean;
   /** The exchange of identities of a new stream; `undefined`: this node has no key of its own. */
   exchange(role: LinkRole, keys: NodeKeys | undefined): IdentityExchange | undefined;
+  /** A frame. @returns whether it is a genuine packet; `undefined`: of a bus that is not here */
+  onFrame(link: Link, bytes: Buffer): boolean | undefined;
+  count(reason: string): void;
+}
+
+/** All streams of a node, as one of them sees them. */
+export interface StreamTable {
+  /** Whether there is room for an accepted stream, whose other end has just proved itself. */
+  makeRoom(link: Link): boolean;
   /** Whether the node at the other end is admitted. */
   admits(link: Link, node: ProvedNode): boolean | Promise<boolean>;
   /** A bus of the other end is refused; `undefined` where there is none in common. */
@@ -108,13 +115,21 @@ export interface LinkEffects {
   onSocket(link: Link, stream: Stream, bytes: Buffer): void;
   /** The stream of this node that sent a nonce: the other end is this node itself. */
   streamOf(nonce: Buffer): Link | undefined;
-  /** A frame. @returns whether it is a genuine packet; `undefined`: of a bus that is not here */
-  onFrame(link: Link, bytes: Buffer): boolean | undefined;
   /** The other end is a node of the cluster. Called once. */
   onVerified(link: Link): void;
   /** Called once. @param fault why TLS failed, where that ended it */
   onEnd(link: Link, end: LinkEnd, fault: Fault | undefined): void;
-  count(reason: string): void;
+}
+
+/** A stream that was dialled or accepted. */
+export interface OpenedStream {
+  readonly stream: Stream;
+  /** Of this node. */
+  readonly ownAddress: string;
+  /** The address, where this node dialled. */
+  readonly dialled?: string;
+  /** Keys of the listener that accepted it, where it has its own. */
+  readonly keys?: NodeKeys | undefined;
 }
 
 export class Link implements Sink {
@@ -129,7 +144,8 @@ export class Link implements Sink {
   /** When a packet went or came last. */
   usedAt: number;
   readonly #stream: Stream;
-  readonly #effects: LinkEffects;
+  readonly #table: StreamTable;
+  readonly #own: StreamNode;
   readonly #keys: NodeKeys | undefined;
   readonly #hello: Buffer;
   #waiting: { readonly codec: BusCodec; readonly packet: Packet }[] = [];
@@ -161,21 +177,11 @@ export class Link implements Sink {
   /** Ends it where the other end does not close. */
   #timer: NodeJS.Timeout | undefined;
 
-  /**
-   * @param ownAddress of this node
-   * @param dialled the address, where this node dialled
-   * @param keys of the listener that accepted it, where it has its own
-   */
-  constructor(
-    stream: Stream,
-    ownAddress: string,
-    dialled: string | undefined,
-    effects: LinkEffects,
-    keys?: NodeKeys,
-  ) {
+  constructor({ stream, ownAddress, dialled, keys }: OpenedStream, table: StreamTable, own: StreamNode) {
     this.#keys = keys;
     this.#stream = stream;
-    this.#effects = effects;
+    this.#table = table;
+    this.#own = own;
     this.isDialled = dialled !== undefined;
     this.hasPlace = this.isDialled;
     this.address = dialled ?? "";
@@ -186,7 +192,7 @@ export class Link implements Sink {
       this.#finish(error.code === "ECONNRESET" || error.code === "EPIPE" ? "lost" : "failed");
     });
     stream.reader.start(stream.socket, this);
-    if (this.isDialled || !effects.hasSockets) this.#sayHello();
+    if (this.isDialled || !table.hasSockets) this.#sayHello();
     this.#greeting = new RunningTimeout(HELLO_TIMEOUT, () => this.#refuse("link:timeout"));
   }
 
@@ -216,17 +222,17 @@ export class Link implements Sink {
 
   send(codec: BusCodec, packet: Packet): void {
     if (this.ended) {
-      this.#effects.count("link:closed");
+      this.#own.count("link:closed");
       return;
     }
     this.usedAt = performance.now();
     if (this.#out === undefined || (this.#exchange !== undefined && !this.#verified)) {
-      if (this.#waiting.length >= MAX_WAITING) this.#effects.count("link:full");
+      if (this.#waiting.length >= MAX_WAITING) this.#own.count("link:full");
       else this.#waiting.push({ codec, packet });
       return;
     }
     if (this.#stream.socket.writableLength > MAX_UNSENT_BYTES) {
-      this.#effects.count("link:full");
+      this.#own.count("link:full");
       return;
     }
     this.#stream.socket.write(encodeFrame(codec.encodeStream(this.#out, packet)));
@@ -293,14 +299,14 @@ export class Link implements Sink {
     if (!this.#hasSaidHello) {
       if (isForSockets(this.#pending[0] as Buffer)) {
         this.#leaveStream();
-        this.#effects.onSocket(this, this.#stream, this.#pending[0] as Buffer);
+        this.#table.onSocket(this, this.#stream, this.#pending[0] as Buffer);
         return;
       }
       this.#sayHello();
     }
     if (!this.isDialled && this.#in === undefined && this.#takeMessagesHead()) return;
     if (this.#in === undefined && isTlsRecord(this.#pending[0] as Buffer)) {
-      this.#effects.onRefused(this, undefined, "tls");
+      this.#table.onRefused(this, undefined, "tls");
       this.#refuse("link:tls");
       return;
     }
@@ -331,7 +337,7 @@ export class Link implements Sink {
     if (bytes.length < MESSAGES_HEAD) return true;
     this.#leaveStream();
     this.#pending = [];
-    this.#effects.onMessages(this, messagesBus(bytes), this.#stream, bytes.subarray(MESSAGES_HEAD));
+    this.#table.onMessages(this, messagesBus(bytes), this.#stream, bytes.subarray(MESSAGES_HEAD));
     return true;
   }
 
@@ -348,7 +354,7 @@ export class Link implements Sink {
     }
     const hello = bytes.subarray(0, size);
     const address = helloAddress(hello);
-    if (splitIpAddress(address) === undefined || !this.#effects.accepts(address)) {
+    if (splitIpAddress(address) === undefined || !this.#own.accepts(address)) {
       this.#refuse("link:hello");
       return 0;
     }
@@ -358,7 +364,7 @@ export class Link implements Sink {
       this.#refuse("link:reflected");
       return 0;
     }
-    const own = this.#effects.streamOf(helloNonce(hello));
+    const own = this.#table.streamOf(helloNonce(hello));
     if (own !== undefined) {
       const dialled = this.isDialled ? this : own;
       this.#finish("self");
@@ -372,7 +378,7 @@ export class Link implements Sink {
     this.#out = this.isDialled ? ways.toAcceptor : ways.toDialler;
     this.#in = this.isDialled ? ways.toDialler : ways.toAcceptor;
     this.#wanted = FRAME_HEAD;
-    this.#exchange = this.#effects.exchange(this.isDialled ? "dialler" : "acceptor", this.#keys);
+    this.#exchange = this.#own.exchange(this.isDialled ? "dialler" : "acceptor", this.#keys);
     if (this.isDialled) this.#prove();
     if (this.#exchange === undefined) this.#flush();
     return size;
@@ -415,7 +421,7 @@ export class Link implements Sink {
       this.#refuseNode("identity");
       return 0;
     }
-    const genuine = this.#effects.onFrame(this, frame);
+    const genuine = this.#own.onFrame(this, frame);
     if (genuine === false) this.destroy();
     if (genuine === true && !this.#verified && !this.ended) this.#verify();
     return FRAME_HEAD + length;
@@ -433,12 +439,12 @@ export class Link implements Sink {
         if (this.#exchange !== undefined) this.#onIdentity(this.#exchange, frame);
         return;
       case LinkFrame.REFUSED:
-        this.#effects.count("link:refused");
-        this.#effects.onRefused(this, undefined, "peer");
+        this.#own.count("link:refused");
+        this.#table.onRefused(this, undefined, "peer");
         this.#finish("refused");
         return;
       default: // Of a later version.
-        this.#effects.count("link:unknown");
+        this.#own.count("link:unknown");
     }
   }
 
@@ -449,10 +455,10 @@ export class Link implements Sink {
       return;
     }
     const role = this.isDialled ? "acceptor" : "dialler";
-    const { proved, refused } = this.#effects.check(role, this.#hellos as Hellos, shown);
+    const { proved, refused } = this.#own.check(role, this.#hellos as Hellos, shown);
     for (const { bus, reason } of refused) {
-      this.#effects.count(reason);
-      this.#effects.onRefused(this, bus, reason);
+      this.#own.count(reason);
+      this.#table.onRefused(this, bus, reason);
     }
     if (!proved) {
       if (refused.length > 0) this.#reject();
@@ -479,7 +485,7 @@ export class Link implements Sink {
       return;
     }
     this.node = node;
-    const admitted = this.#effects.admits(this, node);
+    const admitted = this.#table.admits(this, node);
     if (typeof admitted === "boolean") {
       this.#onDecided(exchange, admitted);
       return;
@@ -510,8 +516,8 @@ export class Link implements Sink {
   }
 
   #refuseNode(reason: string): void {
-    this.#effects.count(reason);
-    this.#effects.onRefused(this, undefined, reason);
+    this.#own.count(reason);
+    this.#table.onRefused(this, undefined, reason);
     this.#reject();
   }
 
@@ -527,7 +533,7 @@ export class Link implements Sink {
   #prove(): void {
     const role = this.isDialled ? "dialler" : "acceptor";
     if (this.#exchange !== undefined) this.#sendControl(this.#exchange.key);
-    this.#sendControl(encodeProof(this.#effects.prove(role, this.#hellos as Hellos)));
+    this.#sendControl(encodeProof(this.#own.prove(role, this.#hellos as Hellos)));
   }
 
   /** Ends it with a bare refusal, which has no reason. */
@@ -542,7 +548,7 @@ export class Link implements Sink {
   }
 
   #takePlace(): boolean {
-    this.hasPlace ||= this.#effects.makeRoom(this);
+    this.hasPlace ||= this.#table.makeRoom(this);
     if (!this.hasPlace) this.destroy();
     return this.hasPlace;
   }
@@ -552,12 +558,12 @@ export class Link implements Sink {
     this.#verified = true;
     this.verifiedAt = performance.now();
     this.#greeting.clear();
-    this.#effects.onVerified(this);
+    this.#table.onVerified(this);
     this.#flush();
   }
 
   #refuse(reason: string): void {
-    this.#effects.count(reason);
+    this.#own.count(reason);
     this.#finish("failed");
   }
 
@@ -569,6 +575,6 @@ export class Link implements Sink {
     this.#waiting = [];
     this.#pending = [];
     this.#stream.socket.destroy();
-    this.#effects.onEnd(this, this.#rejected ? "refused" : this.#closing ? "closed" : end, this.#fault);
+    this.#table.onEnd(this, this.#rejected ? "refused" : this.#closing ? "closed" : end, this.#fault);
   }
 }

@@ -19,17 +19,16 @@ import {
 } from "../../engine/zmtp/transport/transport.js";
 import type { TransportTable } from "../../engine/zmtp/transport/transports.js";
 import type { NodeKeys } from "../admission/identities.js";
-import type { IdentityExchange, ProvedNode } from "../admission/identity.js";
-import type { Hellos, LinkRole, RefusedBus } from "../admission/proof.js";
+import type { ProvedNode } from "../admission/identity.js";
+import type { LinkRole } from "../admission/proof.js";
 import type { NodeTls } from "../admission/tls.js";
 import { MAX_LINKS } from "../bounds.js";
 import type { ConnectionError, StreamState } from "../connections/rules.js";
 import type { Packet } from "../wire/packets.js";
-import type { BusProof } from "../wire/stream.js";
 import { joinAddress, splitIpAddress } from "./addresses.js";
 import type { BusCodec } from "./bus-codec.js";
 import type { Binding } from "./interfaces.js";
-import { Link, type LinkEffects, type LinkEnd } from "./link.js";
+import { Link, type LinkEnd, type StreamNode, type StreamTable } from "./link.js";
 import type { MessageStreams } from "./message-streams.js";
 
 /**
@@ -88,29 +87,18 @@ function refusalOf({ kind, message }: Fault): "certificate" | "tls" | "peer" | u
 }
 
 /** What the links let happen. */
-export interface LinksEffects {
-  /** Whether a node may be at this address. */
-  accepts(address: string): boolean;
+export interface LinksEffects extends StreamNode {
   /** The same address with the zone that it needs on this host. */
   zoned(address: string): string;
-  prove(role: LinkRole, hellos: Hellos): readonly BusProof[];
-  check(
-    role: LinkRole,
-    hellos: Hellos,
-    shown: readonly BusProof[],
-  ): { readonly proved: boolean; readonly refused: readonly RefusedBus[] };
-  exchange(role: LinkRole, keys: NodeKeys | undefined): IdentityExchange | undefined;
   admits(address: string, node: ProvedNode): boolean | Promise<boolean>;
   /** @param role of the node in the stream */
   onAdmitted(node: ProvedNode, role: LinkRole): void;
   /** One end does not admit the other; `bus` where it is one of this node's. */
   onRefused(address: string, bus: number | undefined, reason: string): void;
-  onFrame(link: Link, bytes: Buffer): boolean | undefined;
   /** A stream was opened, or an accepted one was verified: the node says who it is. */
   greet(link: Link): void;
   /** A hard sign that the process at an address is gone. */
   onEvidence(address: string): void;
-  count(reason: string): void;
 }
 
 interface Dial {
@@ -130,7 +118,7 @@ interface Retry {
   at: number;
 }
 
-export class Links implements LinkEffects, MessageStreams {
+export class Links implements StreamTable, MessageStreams {
   readonly #transports: TransportTable;
   /** `undefined`: the node has no TLS. */
   readonly #tls: NodeTls | undefined;
@@ -224,14 +212,19 @@ export class Links implements LinkEffects, MessageStreams {
   }
 
   #acceptorWith(keys: NodeKeys | undefined): Acceptor {
-    return { accepted: (stream) => this.#accept(stream, keys), failed: () => this.count("link:accept") };
+    return {
+      accepted: (stream) => this.#accept(stream, keys),
+      failed: () => this.#effects.count("link:accept"),
+    };
   }
 
   #accept(stream: Stream, keys: NodeKeys | undefined): void {
-    if (this.#closed || !this.#effects.accepts(joinAddress(stream.address, 1))) this.count("link:outside");
+    if (this.#closed || !this.#effects.accepts(joinAddress(stream.address, 1)))
+      this.#effects.count("link:outside");
     else {
       this.#limitUnverified();
-      this.#all.add(new Link(stream, this.#ownAddress, undefined, this, keys));
+      const ownAddress = this.#ownAddress;
+      this.#all.add(new Link({ stream, ownAddress, keys }, this, this.#effects));
       return;
     }
     stream.socket.on("error", () => undefined);
@@ -293,7 +286,7 @@ export class Links implements LinkEffects, MessageStreams {
       handOver(stream, rest, () => taker.accepted(stream));
       return;
     }
-    this.count(reason);
+    this.#effects.count(reason);
     stream.socket.destroy();
   }
 
@@ -324,7 +317,7 @@ export class Links implements LinkEffects, MessageStreams {
     }
     const dial = this.#dials.get(address) ?? this.#dial(address);
     if (dial === undefined) return;
-    if (dial.queue.length >= MAX_QUEUED) this.count("link:full");
+    if (dial.queue.length >= MAX_QUEUED) this.#effects.count("link:full");
     else dial.queue.push({ codec, packet });
   }
 
@@ -384,22 +377,6 @@ export class Links implements LinkEffects, MessageStreams {
     await this.unlistenAll();
   }
 
-  accepts(address: string): boolean {
-    return this.#effects.accepts(address);
-  }
-
-  prove(role: LinkRole, hellos: Hellos): readonly BusProof[] {
-    return this.#effects.prove(role, hellos);
-  }
-
-  check(role: LinkRole, hellos: Hellos, shown: readonly BusProof[]): ReturnType<LinksEffects["check"]> {
-    return this.#effects.check(role, hellos, shown);
-  }
-
-  exchange(role: LinkRole, keys: NodeKeys | undefined): IdentityExchange | undefined {
-    return this.#effects.exchange(role, keys);
-  }
-
   admits(link: Link, node: ProvedNode): boolean | Promise<boolean> {
     return this.#effects.admits(link.isDialled ? link.address : link.remote, node);
   }
@@ -417,10 +394,6 @@ export class Links implements LinkEffects, MessageStreams {
   streamOf(nonce: Buffer): Link | undefined {
     for (const link of this.#all) if (!link.verified && link.nonce.equals(nonce)) return link;
     return undefined;
-  }
-
-  onFrame(link: Link, bytes: Buffer): boolean | undefined {
-    return this.#effects.onFrame(link, bytes);
   }
 
   onVerified(link: Link): void {
@@ -444,9 +417,9 @@ export class Links implements LinkEffects, MessageStreams {
     if (this.#closed) return;
     const refusal = fault && refusalOf(fault);
     if (refusal !== undefined) {
-      this.count(refusal === "peer" ? "link:refused" : `link:${refusal}`);
+      this.#effects.count(refusal === "peer" ? "link:refused" : `link:${refusal}`);
       this.onRefused(link, undefined, refusal);
-    } else if (fault !== undefined && !link.isDialled) this.count("link:handshake");
+    } else if (fault !== undefined && !link.isDialled) this.#effects.count("link:handshake");
     if (end === "self") {
       if (link.isDialled && this.#watched.has(link.address)) this.#own.set(link.address, performance.now());
       this.#retries.delete(link.address);
@@ -455,7 +428,7 @@ export class Links implements LinkEffects, MessageStreams {
     if (this.#watched.has(link.address) && !this.#byAddress.has(link.address))
       this.#trouble(link.address, fault ?? ENDS[end]);
     if (end === "lost" && link.verified) {
-      this.count("link:lost");
+      this.#effects.count("link:lost");
       this.#effects.onEvidence(link.address);
     }
     if (this.#watched.has(link.address) && !this.#byAddress.has(link.address)) this.#retryLater(link.address);
@@ -463,10 +436,6 @@ export class Links implements LinkEffects, MessageStreams {
 
   #trouble(address: string, { code, message }: ConnectionError): void {
     this.#troubles.set(address, { error: { code, message }, at: Date.now() });
-  }
-
-  count(reason: string): void {
-    this.#effects.count(reason);
   }
 
   /** Makes room for a further stream that is not verified: of the host with most of them, the oldest gives way. */
@@ -483,14 +452,14 @@ export class Links implements LinkEffects, MessageStreams {
       byHost.set(link.remote, ofHost);
       if (ofHost.length > most.length) most = ofHost;
     }
-    this.count("link:evicted");
+    this.#effects.count("link:evicted");
     most[0]?.destroy();
   }
 
   /** What strangers hold takes nobody's place. */
   makeRoom(link: Link): boolean {
     if (this.#places < MAX_LINKS || this.#takeBack(link.remote)) return true;
-    this.count("link:evicted");
+    this.#effects.count("link:evicted");
     return false;
   }
 
@@ -519,7 +488,7 @@ export class Links implements LinkEffects, MessageStreams {
     }
     const own = host === undefined ? 0 : (byHolder.get(host)?.length ?? 0);
     if (most.length <= Math.max(MAX_HELD, own)) return false;
-    this.count("link:evicted");
+    this.#effects.count("link:evicted");
     most.reduce((one, other) => (other.usedAt < one.usedAt ? other : one)).evict();
     return true;
   }
@@ -527,12 +496,12 @@ export class Links implements LinkEffects, MessageStreams {
   #dial(address: string): Dial | undefined {
     const parts = splitIpAddress(address);
     if (parts === undefined || !this.#effects.accepts(address)) {
-      this.count("link:address");
+      this.#effects.count("link:address");
       return undefined;
     }
     while (this.#places + this.#dials.size >= MAX_LINKS) {
       if (this.#watched.has(address) && this.#takeBack(undefined)) continue;
-      this.count("link:full");
+      this.#effects.count("link:full");
       if (this.#watched.has(address)) {
         this.#trouble(address, { code: "EAGAIN", message: `the node has ${MAX_LINKS} streams already` });
         this.#retryLater(address);
@@ -554,7 +523,8 @@ export class Links implements LinkEffects, MessageStreams {
         result.socket.destroy();
         return;
       }
-      const link = new Link(result, this.#ownAddress, address, this);
+      const opened = { stream: result, ownAddress: this.#ownAddress, dialled: address };
+      const link = new Link(opened, this, this.#effects);
       this.#all.add(link);
       if (this.#usable(address) === undefined) this.#byAddress.set(address, link);
       this.#effects.greet(link);
@@ -566,7 +536,7 @@ export class Links implements LinkEffects, MessageStreams {
   }
 
   #onFailed(address: string, { code, message }: NodeJS.ErrnoException): void {
-    this.count("link:failed");
+    this.#effects.count("link:failed");
     if (this.#watched.has(address)) this.#trouble(address, { code: code ?? "ETIMEDOUT", message });
     // The host is there and nobody listens, or there is no such host: hard signs. That nothing answers is none.
     if (code === "ECONNREFUSED" || code === "EHOSTUNREACH") this.#effects.onEvidence(address);
