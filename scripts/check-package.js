@@ -20,7 +20,7 @@ import { tmpdir } from "node:os";
 import { dirname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
 import { reachedDeclarations } from "./declarations.js";
-import { FILE as LICENCES } from "./licences.js";
+import { FILE as LICENCES } from "./rolldown/licences.js";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const BIN = join(ROOT, "node_modules/.bin");
