@@ -8,6 +8,8 @@
  */
 import { checkCallOptions, describe } from "../../core/arguments.js";
 import { ClosedError, InvalidArgumentError, TimeoutError } from "../../core/errors.js";
+import type { BusParts } from "./bus-parts.js";
+import type { OwnDetails } from "./own-details.js";
 
 /** Gossip intervals after which the others are taken to know that something was withdrawn. */
 const SPREAD_INTERVALS = 6;
@@ -28,15 +30,6 @@ export interface WithdrawOptions {
   readonly timeout?: number | undefined;
 }
 
-export interface AnnouncementEffects {
-  /** Advertises an endpoint. @returns withdraws it @throws InvalidArgumentError `EINVAL`; nothing has changed then */
-  advertise(name: string, endpoint: string): () => void;
-  /** ms between two rounds of gossip. */
-  readonly gossipInterval: number;
-  /** Whether others may have it in their lists: the node has joined, and is not closed. */
-  isKnown(): boolean;
-}
-
 /**
  * A program that others find by this node, until it is withdrawn.
  *
@@ -55,7 +48,7 @@ export interface AnnouncementEffects {
  */
 export class Announcement implements AsyncDisposable {
   readonly #program: AnnouncedProgram;
-  readonly #effects: AnnouncementEffects;
+  readonly #parts: BusParts;
   readonly #adverts: readonly (() => void)[];
   readonly #onGone: (gone: Announcement) => void;
   /** Ends the wait for the others. */
@@ -66,15 +59,15 @@ export class Announcement implements AsyncDisposable {
   constructor(
     endpoints: Readonly<Record<string, string | readonly string[]>>,
     program: AnnouncedProgram,
-    effects: AnnouncementEffects,
+    parts: BusParts,
     onGone: (gone: Announcement) => void,
   ) {
     if (typeof program?.drain !== "function" || typeof program.close !== "function")
       throw new InvalidArgumentError(`announce takes what has drain and close; got ${describe(program)}`);
     this.#program = program;
-    this.#effects = effects;
+    this.#parts = parts;
     this.#onGone = onGone;
-    this.#adverts = advertiseAll(endpoints, effects);
+    this.#adverts = advertiseAll(endpoints, parts.details);
   }
 
   /** Whether `withdraw` was called, or the node drains. */
@@ -113,7 +106,9 @@ export class Announcement implements AsyncDisposable {
 
   async #withdraw(timeout: number): Promise<boolean> {
     for (const withdraw of this.#adverts) withdraw();
-    if (this.#adverts.length > 0 && this.#effects.isKnown()) await this.#spread();
+    const { owner, runtime } = this.#parts;
+    const isKnown = !owner.isClosed() && (runtime.membership?.live.length ?? 0) > 0;
+    if (this.#adverts.length > 0 && isKnown) await this.#spread();
     try {
       await this.#program.drain({ timeout });
       return true;
@@ -129,7 +124,8 @@ export class Announcement implements AsyncDisposable {
 
   #spread(): Promise<void> {
     return new Promise((resolve) => {
-      const timer = setTimeout(resolve, SPREAD_INTERVALS * this.#effects.gossipInterval);
+      const { gossipInterval } = this.#parts.settings.profile;
+      const timer = setTimeout(resolve, SPREAD_INTERVALS * gossipInterval);
       this.#wake = () => {
         clearTimeout(timer);
         resolve();
@@ -141,7 +137,7 @@ export class Announcement implements AsyncDisposable {
 /** All or none. */
 function advertiseAll(
   endpoints: Readonly<Record<string, string | readonly string[]>>,
-  effects: AnnouncementEffects,
+  details: OwnDetails,
 ): readonly (() => void)[] {
   if (typeof endpoints !== "object" || endpoints === null)
     throw new InvalidArgumentError(`announce takes endpoints by name; got ${describe(endpoints)}`);
@@ -150,7 +146,7 @@ function advertiseAll(
     for (const [name, of] of Object.entries(endpoints)) {
       if (Array.isArray(of) && of.length === 0)
         throw new InvalidArgumentError(`announce: no endpoint for ${name}`);
-      for (const endpoint of Array.isArray(of) ? of : [of]) adverts.push(effects.advertise(name, endpoint));
+      for (const endpoint of Array.isArray(of) ? of : [of]) adverts.push(details.advertise(name, endpoint));
     }
   } catch (error) {
     for (const withdraw of adverts) withdraw();

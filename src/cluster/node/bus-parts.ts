@@ -34,6 +34,8 @@ export class BusParts implements BusContext {
   readonly candidates: ServiceCandidates;
   readonly roster: ClientRoster;
   discoveryServer: OwnDiscovery | undefined;
+  /** Readers of resolvers' endpoints so far. */
+  readers = 0;
   readonly #watchers = new Set<() => void>();
 
   constructor(options: BusOptions, owner: BusOwner) {

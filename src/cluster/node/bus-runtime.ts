@@ -24,7 +24,6 @@ import { answersStranger, GroupCalls } from "./group-calls.js";
 import type { BusPort, RefusedReason } from "./node-sockets.js";
 import { type Service, serviceOf } from "./service.js";
 import { Sides } from "./sides.js";
-import { ChangeCounters } from "./stats.js";
 import { successors, Watcher } from "./watched.js";
 
 /** Gossip intervals for which a node that leaves goes on, so that what it said reaches all. */
@@ -32,6 +31,29 @@ const LEAVE_INTERVALS = 3;
 
 /** Buses of this thread that run. */
 let running = 0;
+
+/** What is counted of the changes that the rules report. */
+class ChangeCounters {
+  /** Members that became suspect, and those of them that refuted it. */
+  suspicions = 0;
+  refuted = 0;
+  /** What the rules refused, by reason. */
+  readonly refused: Record<string, number> = {};
+
+  onChange(change: ClusterChange): void {
+    switch (change.type) {
+      case "suspect":
+        this.suspicions += 1;
+        break;
+      case "cleared":
+        this.refuted += 1;
+        break;
+      case "refused":
+        this.refused[change.reason] = (this.refused[change.reason] ?? 0) + 1;
+        break;
+    }
+  }
+}
 
 /** A snapshot of a member, and what it was made of: messages are many, and members change seldom. */
 interface Snapshot

@@ -77,8 +77,6 @@ export class ClusterBus extends MessagingBus {
   readonly #discovery: Discovery;
   /** Called when the bus closes. */
   readonly #end: (() => void)[] = [];
-  /** Readers of resolvers' endpoints so far. */
-  #readers = 0;
   readonly #announced = new Set<Announcement>();
 
   /** @internal */
@@ -222,21 +220,7 @@ export class ClusterBus extends MessagingBus {
    * @throws InvalidArgumentError `EINVAL` for an unknown word or condition
    */
   resolver(...steps: ResolverStep[]): ServiceResolver {
-    return new ServiceResolver(
-      {
-        members: () => {
-          const rules = this.#runtime.membership;
-          return rules === undefined ? undefined : { self: rules.self, others: rules.live };
-        },
-        zrePeers: () => this.zrePeers(),
-        assertRunning: () => void this.#rules,
-        serviceOf: (member) => this.#serviceOf(member),
-        isClosed: () => this.closed,
-        watch: (onChange) => this.parts.watchMembers(onChange),
-        nextReader: () => ++this.#readers,
-      },
-      steps,
-    );
+    return new ServiceResolver(this.parts, () => this.zrePeers(), steps);
   }
 
   /** Whether this node has all these tags. */
@@ -412,12 +396,9 @@ export class ClusterBus extends MessagingBus {
     program: AnnouncedProgram,
   ): Announcement {
     this.assertOpen();
-    const effects = {
-      advertise: (name: string, endpoint: string): (() => void) => this.#details.advertise(name, endpoint),
-      gossipInterval: this.profile.gossipInterval,
-      isKnown: (): boolean => !this.closed && (this.#runtime.membership?.live.length ?? 0) > 0,
-    };
-    const announced = new Announcement(endpoints, program, effects, (gone) => this.#announced.delete(gone));
+    const announced = new Announcement(endpoints, program, this.parts, (gone) =>
+      this.#announced.delete(gone),
+    );
     this.#announced.add(announced);
     return announced;
   }
@@ -557,21 +538,7 @@ export class ClusterBus extends MessagingBus {
   }
 
   stats(): ClusterStats {
-    const { membership, counters, timer, minority } = this.#runtime;
-    const { messages, services, requests } = this.parts;
-    const isStarted = messages.started !== undefined;
-    const sources = this.#discovery.status();
-    return statsOf(performance.now(), {
-      rules: membership,
-      counters,
-      timer,
-      minority,
-      sources,
-      sockets: this.sockets,
-      messaging: messages.started?.stats(),
-      services: isStarted ? services.stats() : undefined,
-      requests: isStarted ? requests.stats() : undefined,
-    });
+    return statsOf(performance.now(), this.parts);
   }
 
   // --- Inside --------------------------------------------------------------------------------------------------------

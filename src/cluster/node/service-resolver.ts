@@ -16,6 +16,7 @@ import {
   type Resolvable,
   type ResolverStep,
 } from "../resolver.js";
+import type { BusParts } from "./bus-parts.js";
 import type { Service } from "./service.js";
 
 /** ms that changes are gathered for: those of one packet, and of a newcomer and its tags, come together. */
@@ -24,22 +25,6 @@ const COALESCE = 20;
 /** A peer of ZRE, as members are resolved, and as programs see it. */
 export interface ZreCandidate extends Resolvable {
   readonly service: Service;
-}
-
-/** A bus, as a resolver sees it. */
-export interface ResolverView {
-  /** This node and the live members; `undefined` before the start and after the end. */
-  members(): { readonly self: Readonly<Member>; readonly others: readonly Readonly<Member>[] } | undefined;
-  /** ZRE's peers that are not members. */
-  zrePeers(): readonly ZreCandidate[];
-  /** @throws InvalidStateError `EFSM`, ClosedError `EBADF` */
-  assertRunning(): void;
-  serviceOf(member: Readonly<Member>): Service;
-  isClosed(): boolean;
-  /** Another number for each reader of endpoints. */
-  nextReader(): number;
-  /** Called at every change of any member, at the start and at the end. @returns ends that */
-  watch(onChange: () => void): () => void;
 }
 
 /**
@@ -70,14 +55,16 @@ export interface ResolverView {
  * ```
  */
 export class ServiceResolver implements EndpointSource, Iterable<Service> {
-  readonly #view: ResolverView;
+  readonly #parts: BusParts;
+  readonly #zre: () => readonly ZreCandidate[];
   readonly #fits: ReturnType<typeof compileResolver>;
   readonly #choose: ReturnType<typeof chooserOf>;
   readonly #asksForZre: boolean;
 
-  /** @internal */
-  constructor(view: ResolverView, steps: readonly ResolverStep[]) {
-    this.#view = view;
+  /** @internal @param zre peers of ZRE that are not members */
+  constructor(parts: BusParts, zre: () => readonly ZreCandidate[], steps: readonly ResolverStep[]) {
+    this.#parts = parts;
+    this.#zre = zre;
     this.#fits = compileResolver(steps);
     this.#choose = chooserOf(steps);
     this.#asksForZre = asksForZre(steps);
@@ -89,9 +76,10 @@ export class ServiceResolver implements EndpointSource, Iterable<Service> {
    * @throws InvalidStateError `EFSM` before the node was started; ClosedError `EBADF`
    */
   get services(): Service[] {
-    this.#view.assertRunning();
-    const services = this.#members().map((member) => this.#view.serviceOf(member));
-    return this.#asksForZre ? [...services, ...this.#zrePeers().map(({ service }) => service)] : services;
+    const { runtime } = this.#parts;
+    const { self, live } = runtime.rules;
+    const services = this.#fitting(self, live).map((member) => runtime.serviceOf(member));
+    return this.#asksForZre ? [...services, ...this.#zrePeers(self).map(({ service }) => service)] : services;
   }
 
   /** As `services`. */
@@ -114,12 +102,13 @@ export class ServiceResolver implements EndpointSource, Iterable<Service> {
       }, COALESCE).unref();
     };
     const aborted = (): void => wake?.();
-    const unwatch = this.#view.watch(changed);
-    const reader = this.#view.nextReader();
+    const unwatch = this.#parts.watchMembers(changed);
+    this.#parts.readers += 1;
+    const reader = this.#parts.readers;
     signal.addEventListener("abort", aborted);
     let last: string | undefined;
     try {
-      while (!signal.aborted && !this.#view.isClosed()) {
+      while (!signal.aborted && !this.#parts.owner.isClosed()) {
         if (isDue) {
           isDue = false;
           isChanged = false;
@@ -143,27 +132,23 @@ export class ServiceResolver implements EndpointSource, Iterable<Service> {
     }
   }
 
-  #members(): readonly Readonly<Member>[] {
-    const found = this.#view.members();
-    if (found === undefined) return [];
-    const { self, others } = found;
+  #fitting(self: Readonly<Member>, others: readonly Readonly<Member>[]): readonly Readonly<Member>[] {
     return [self, ...others].filter((member) => this.#fits(member, self));
   }
 
-  #zrePeers(): readonly ZreCandidate[] {
-    const self = this.#view.members()?.self;
-    if (self === undefined || !this.#asksForZre) return [];
-    return this.#view.zrePeers().filter((peer) => this.#fits(peer, self));
+  #zrePeers(self: Readonly<Member>): readonly ZreCandidate[] {
+    return this.#asksForZre ? this.#zre().filter((peer) => this.#fits(peer, self)) : [];
   }
 
   #endpoints(reader: number): readonly string[] | undefined {
-    const self = this.#view.members()?.self;
-    if (self === undefined) return undefined;
+    const rules = this.#parts.runtime.membership;
+    if (rules === undefined) return undefined;
+    const { self, live } = rules;
     const host = hostOf(self.name);
     const found = new Set<string>();
     // In another order for each reader, and always the same for one: those who use the first are spread over all.
-    const members = this.#members().filter(({ draining }) => !draining);
-    for (const member of inOrderOf(self.id, reader, [...members, ...this.#zrePeers()])) {
+    const members = this.#fitting(self, live).filter(({ draining }) => !draining);
+    for (const member of inOrderOf(self.id, reader, [...members, ...this.#zrePeers(self)])) {
       const isSameHost = hostOf(member.name) === host;
       for (const endpoint of this.#choose(member.details.endpoints.map(readEndpoint)))
         if (isWithinReach(endpoint, isSameHost)) found.add(endpoint);

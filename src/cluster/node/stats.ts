@@ -1,13 +1,10 @@
-/** Statistics of a bus, and what is counted for them. */
-import type { DiscoveryStatus } from "../discovery/source.js";
-import type { ClusterChange } from "../membership/events.js";
+/** Statistics of a bus. */
 import { MemberState } from "../membership/members.js";
 import type { Membership } from "../membership/membership.js";
 import type { MessagingStats } from "../messaging/messaging.js";
 import type { ServicesStats } from "../messaging/service-types.js";
 import type { RequestsStats } from "../requests/types.js";
-import type { BusTimer } from "./bus-timer.js";
-import type { NodeSockets } from "./node-sockets.js";
+import type { BusParts } from "./bus-parts.js";
 
 /** Statistics of a bus. */
 export interface ClusterStats {
@@ -58,48 +55,14 @@ export interface ClusterStats {
   readonly requests: RequestsStats | undefined;
 }
 
-/** What a bus counts of the changes that its rules report. */
-export class ChangeCounters {
-  /** Members that became suspect, and those of them that refuted it. */
-  suspicions = 0;
-  refuted = 0;
-  /** What the rules refused, by reason. */
-  readonly refused: Record<string, number> = {};
-
-  onChange(change: ClusterChange): void {
-    switch (change.type) {
-      case "suspect":
-        this.suspicions += 1;
-        break;
-      case "cleared":
-        this.refuted += 1;
-        break;
-      case "refused":
-        this.refused[change.reason] = (this.refused[change.reason] ?? 0) + 1;
-        break;
-    }
-  }
-}
-
-/** What the statistics are read from. */
-export interface StatsOf {
-  /** `undefined` before the start and after the end. */
-  readonly rules: Membership | undefined;
-  readonly counters: ChangeCounters;
-  readonly timer: BusTimer;
-  readonly minority: boolean;
-  readonly sources: readonly DiscoveryStatus[];
-  readonly sockets: NodeSockets;
-  readonly messaging: MessagingStats | undefined;
-  readonly services: ServicesStats | undefined;
-  readonly requests: RequestsStats | undefined;
-}
-
 /** @param now of the rules */
 export function statsOf(
   now: number,
-  { rules, counters, timer, minority, sources, sockets, messaging, services, requests }: StatsOf,
+  { runtime, discovery, sockets, messages, services, requests }: BusParts,
 ): ClusterStats {
+  const { membership: rules, counters, timer, minority } = runtime;
+  const isStarted = messages.started !== undefined;
+  const sources = discovery.status();
   const { packetsSent, packetsReceived, bytesSent, bytesReceived, gossipBytes, dropped } = sockets.counters;
   const counts = rules?.counts(now);
   const states = statesOf(rules);
@@ -130,9 +93,9 @@ export function statsOf(
     gossipBytes,
     links: sockets.links.verified,
     dropped: { ...dropped, ...Object.fromEntries(refused) },
-    messaging,
-    services,
-    requests,
+    messaging: messages.started?.stats(),
+    services: isStarted ? services.stats() : undefined,
+    requests: isStarted ? requests.stats() : undefined,
   };
 }
 
