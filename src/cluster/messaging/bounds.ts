@@ -108,9 +108,8 @@ export const MAX_AWAITED = 65_536;
 /** Bytes of responses that one query keeps for a program that has not read them; a further one is counted as failed. */
 export const MAX_UNREAD_BYTES = 16_777_216;
 /**
- * Answers to a node that wait: which it does not read and which hold no slot (answers to queries, refusals, repeated replies), or which are kept for it while it is
- * lost; bytes of all that waits for it, and of all that is kept for nodes that are lost. Past them these are dropped. The same of answers to services' messages and
- * queries that wait for a link.
+ * Answers to a node that wait, which it does not read and which hold no slot (answers to queries, refusals, repeated replies), and bytes of all that waits for it;
+ * past them these are dropped. The same of answers to services' messages and queries that wait for a link to a node; bytes of those for all nodes.
  */
 export const MAX_UNREAD_ANSWERS = 4_096;
 export const MAX_UNREAD_ANSWER_BYTES = 16_777_216;

@@ -3,17 +3,18 @@ import type { ClusterAddress } from "./addresses.js";
 import { DROP_INTERVAL, MAX_DROP_REPORTS } from "./bounds.js";
 
 /** Why messages are dropped. */
-export type DropReason = "full" | "size" | "slow";
+export type DropReason = "full" | "size" | "slow" | "gone";
 
 /** Events of a bus that concern messages. */
 export type MessagingEvent =
   /**
    * Messages were dropped: another node's mark was reached (`full`, with its id), another node takes none of their size (`size`,
-   * with its id), or a subscription's mark here was reached (`slow`, with its filter). `prefix` is the first level of the first one's topic; `count` is since the last event of this cause.
+   * with its id), a subscription's mark here was reached (`slow`, with its filter), or a node is gone that had not acknowledged them (`gone`, with its id; it may
+   * have had some). `prefix` is the first level of the first one's topic, and empty for `gone`; `count` is since the last event of this cause.
    */
   | {
       readonly type: "message:dropped";
-      readonly reason: "full" | "size" | "slow";
+      readonly reason: DropReason;
       readonly node: string | undefined;
       readonly filter: string | undefined;
       readonly prefix: string;
@@ -63,6 +64,11 @@ export class DropReports {
     const timer = setInterval(() => this.#look(key, reason, of), DROP_INTERVAL).unref();
     this.#reports.set(key, { prefix, count: 0, timer });
     this.#report(reason, of, prefix, 1);
+  }
+
+  /** Items of a link were given up, since its node is gone. */
+  lost(node: string, count: number): void {
+    this.#report("gone", node, "", count);
   }
 
   close(): void {

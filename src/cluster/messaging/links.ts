@@ -264,25 +264,17 @@ export class NodeLinks implements MessageLinks {
       for (const caller of this.#hellos) if (caller.from === id) caller.tryAgain();
       return;
     }
+    let lost = 0;
     for (const key of keysOf(id)) {
-      // Nothing that a lane carries is kept for a node that is back.
-      const lane = key === id ? undefined : this.#sending.get(key);
-      if (lane === undefined) continue;
-      if (state === "lost") lane.reset();
-      else {
-        this.#forget(lane);
+      const each = this.#sending.get(key);
+      if (state === "lost") each?.pause();
+      else if (each !== undefined) {
+        lost += each.window.waiting;
+        this.#forget(each);
         this.#sending.delete(key);
       }
     }
-    if (sending !== undefined) {
-      if (state === "lost") {
-        this.#effects.onGivenUp?.(id, (call) => sending.window.eachWaiting(call));
-        sending.reset();
-      } else {
-        this.#forget(sending);
-        this.#sending.delete(id);
-      }
-    }
+    if (lost > 0) this.#effects.onLost?.(id, lost);
     if (state === "gone")
       for (const key of keysOf(id)) {
         const receiving = this.#receiving.get(key);
@@ -327,7 +319,9 @@ export class NodeLinks implements MessageLinks {
   }
 
   get #isWaiting(): boolean {
-    for (const { window } of this.#sending.values()) if (window.waiting > 0) return true;
+    // Of a peer that is lost nothing is waited for.
+    for (const { id, window } of this.#sending.values())
+      if (window.waiting > 0 && this.#effects.member(id) !== undefined) return true;
     return false;
   }
 

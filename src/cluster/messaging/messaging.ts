@@ -121,7 +121,7 @@ export class Messaging implements ClientEffects {
         return this.#state.closed ? never() : this.#incoming.onPublish(from, bytes, start, end);
       },
       onPeer: (peer, peerState) => this.#onPeer(peer, peerState),
-      onGivenUp: (peer, each) => this.#onGivenUp(peer, each),
+      onLost: (peer, count) => this.#state.drops.lost(peer, count),
       onTooLarge: (peer, kind, prefix) => {
         // Of the others, the caller has an error.
         if (kind === MessageKind.PUBLISH || kind === MessageKind.RETAINED)
@@ -425,20 +425,6 @@ export class Messaging implements ClientEffects {
     if (!this.#state.closed) this.routes.onPeer(id, state);
   }
 
-  /** What is answered is kept for a node that may only have stood still; publications and messages are lost, and counted by their link. */
-  #onGivenUp(id: string, each: (call: (kind: number, item: Buffer) => void) => void): void {
-    const { closed, effects } = this.#state;
-    if (closed || effects.onGivenUp === undefined) return;
-    const services: Buffer[] = [];
-    const requests: Buffer[] = [];
-    each((kind, item) => {
-      if (kind === MessageKind.SERVICE) services.push(Buffer.from(item));
-      else if (kind === MessageKind.REQUEST) requests.push(Buffer.from(item));
-    });
-    effects.onGivenUp(id, MessageKind.SERVICE, services);
-    effects.onGivenUp(id, MessageKind.REQUEST, requests);
-  }
-
   /**
    * A member came, or something about it changed; its process was started again; it was lost, and may come back; it is gone; it was lost for so long that
    * membership forgot it, which its interest outlasts.
@@ -450,7 +436,6 @@ export class Messaging implements ClientEffects {
     if (state === "restarted") this.#state.effects.onRestarted?.(id);
     if (state === "alive" || state === "restarted") {
       this.#state.retention.onMember(id, state === "restarted");
-      this.#state.effects.onReturn?.(id);
       return;
     }
     if (state !== "lost") this.#state.effects.onGone?.(id);

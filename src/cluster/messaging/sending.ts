@@ -274,7 +274,7 @@ export class Sending {
     if (this.state === "up") {
       if (this.#offered >= most) this.flush();
       else if (!this.isDirty) this.#effects.flushSoon(this);
-    } else if (this.state === "idle") this.#connect();
+    } else if (this.state === "idle" && this.#effects.member(this.id) !== undefined) this.#connect();
   }
 
   /**
@@ -376,9 +376,9 @@ export class Sending {
     for (const waiter of [...this.#linkWaiters]) waiter.done();
   }
 
-  /** The member's address, props or state changed: what waits for another attempt need not. */
+  /** The member's address, props or state changed, or it is back: what waits for another attempt need not. */
   changed(): void {
-    if (this.state !== "waiting") return;
+    if (this.state !== "waiting" && !(this.state === "idle" && this.#isWanted)) return;
     clearTimeout(this.#timer);
     this.#connect();
   }
@@ -392,27 +392,21 @@ export class Sending {
     this.window.releaseSlabs();
   }
 
-  /** Gives up what waits. The peer may come back. */
-  reset(): void {
-    this.#giveUp();
-    this.state = "idle";
-  }
-
-  /** For good. */
-  close(): void {
-    this.#giveUp();
-    this.state = "closed";
-  }
-
-  #giveUp(): void {
+  /** The peer is lost, and may come back: what the window has is kept for it. Those who wait for the peer wait no longer. */
+  pause(): void {
     this.#disconnect();
-    this.#isSessionUp = false;
-    this.window.reset();
+    this.state = "idle";
     this.#giveUpDeliveries();
-    this.#aliases.reset();
-    this.window.releaseSlabs();
     this.#settleRoom(true);
     this.#settleLinked();
+  }
+
+  /** For good: gives up what waits. */
+  close(): void {
+    this.pause();
+    this.state = "closed";
+    this.window.reset();
+    this.window.releaseSlabs();
   }
 
   // --- Ways to the peer ------------------------------------------------------------------------------------------------

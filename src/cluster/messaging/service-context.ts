@@ -9,7 +9,6 @@ import type { SendResult } from "./parts.js";
 import { PendingQueries } from "./query.js";
 import { ServiceAdmission } from "./service-admission.js";
 import type { ServicesEffects, ServicesOptions } from "./service-types.js";
-import { isQueryAnswer } from "./service-wire.js";
 
 /** Vetoes that a service may report at once. */
 const MAX_CREDIT = 1_024;
@@ -84,8 +83,6 @@ export class ServiceContext {
     this.answers = new NodeQueues({
       send: (node, item) => this.#sendAnswer(node, item),
       room: (node) => effects.room(node),
-      mayReturn: (node) => effects.mayReturn(node),
-      isAnswer: isQueryAnswer,
       unread: () => this.refuse("service:unread"),
     });
     this.pending = new PendingQueries(options.firstQuery ?? Math.floor(Math.random() * 2 ** 20));

@@ -218,7 +218,7 @@ export class ServiceReplies {
     );
   }
 
-  /** Sends what answers a query. It waits for room, and for a service that is lost; what is dropped is counted. @param query 0: it is a failure */
+  /** Sends what answers a query. It waits for room; what is dropped is counted. @param query 0: it is a failure */
   #answer(service: Service, item: Buffer, channel: ClusterChannel, query: number): void {
     if (service.id === this.#context.selfId) {
       this.#effects.onAnswer(item);

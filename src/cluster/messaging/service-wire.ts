@@ -117,12 +117,6 @@ export function encodeService(item: {
   return bytes;
 }
 
-/** Whether an item answers a query, which knows it by its id, should it come twice. */
-export function isQueryAnswer(bytes: Uint8Array): boolean {
-  const op = (bytes[0] as number) & OP;
-  return op === ServiceOp.REPLY || op === ServiceOp.FAILURE;
-}
-
 /** What an item is, its channel and its id; nothing else of it is read. */
 export function readServiceHead(bytes: Buffer): Pick<ServiceItem, "op" | "channel" | "id"> | ServiceJunk {
   const reader = new Reader(bytes, 1);

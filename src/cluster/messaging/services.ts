@@ -299,16 +299,6 @@ export class Services {
     }));
   }
 
-  /** A member was lost, and may come back: items that it has not acknowledged. */
-  onGivenUp(id: string, items: readonly Buffer[]): void {
-    this.#context.answers.lost(id, items);
-  }
-
-  /** A member is there, or back. */
-  onReturn(id: string): void {
-    this.#context.answers.back(id);
-  }
-
   /** A member is another process than before. */
   onRestarted(id: string): void {
     this.#context.multicast?.onGone(id);
@@ -317,7 +307,6 @@ export class Services {
   /** A member is gone for good. */
   onForgotten(id: string): void {
     this.#context.multicast?.onGone(id);
-    this.#context.answers.gone(id);
     this.#receiver.onReturn(id);
   }
 

@@ -6,13 +6,7 @@ import { Deliveries } from "./deliveries.js";
 import { DropReports, type MessagingEvent } from "./events.js";
 import { MessageNames } from "./names.js";
 import type { MessagingSettings } from "./options.js";
-import type {
-  MessageKind,
-  MessageLinks,
-  MessageLinksEffects,
-  MessageRoutes,
-  MessageRoutesEffects,
-} from "./parts.js";
+import type { MessageLinks, MessageLinksEffects, MessageRoutes, MessageRoutesEffects } from "./parts.js";
 import { RetainedValues, Retention } from "./retained.js";
 import type { Subscription } from "./subscription.js";
 import type { SubscriptionTable } from "./subscription-table.js";
@@ -47,10 +41,7 @@ export interface MessagingEffects {
   onService(from: string, item: Buffer): Promise<void> | undefined;
   /** An item of the kind REQUEST. */
   onRequest?(from: string, item: Buffer): void;
-  /** A node was lost, and may come back: items of a kind that it has not acknowledged, in their order. It may have had some of them. */
-  onGivenUp?(id: string, kind: MessageKind, items: readonly Buffer[]): void;
-  /** A node is there, or back; it is gone for good; it is another process than before. */
-  onReturn?(id: string): void;
+  /** A node is gone for good; it is another process than before. */
   onGone?(id: string): void;
   onRestarted?(id: string): void;
   /** Others may be interested in something than before. */

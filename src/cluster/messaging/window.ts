@@ -19,13 +19,12 @@
  *   queue of batches    | sent, not acknowledged | to be sent | open: takes more items
  *                       ^ head                   ^ #unsent
  */
-import { slice } from "../../core/memory.js";
 import { ITEM_BY_REFERENCE, LINK_BEHIND, MAX_BATCH } from "./bounds.js";
 import { writeData } from "./items.js";
 import type { Publication } from "./publication.js";
 import { writeUint, writeUint16, writeUint48 } from "./schema.js";
 import { type WindowSlab, WindowSlabs } from "./window-slabs.js";
-import { BATCH_HEADER, BatchReader, ITEM_HEADER, LinkFrame, MAX_BATCH_ITEMS } from "./wire.js";
+import { BATCH_HEADER, ITEM_HEADER, LinkFrame, MAX_BATCH_ITEMS } from "./wire.js";
 
 /** Bytes around an item in a batch, at most: its kind and its length. */
 const ITEM_OVERHEAD = 5;
@@ -311,20 +310,6 @@ export class SendWindow {
     }
     this.#unsent = next;
     return true;
-  }
-
-  /** Gives each item that was not acknowledged, in their order, as a view that is good until `call` returns. */
-  eachWaiting(call: (kind: number, item: Buffer) => void): void {
-    for (let at = this.#head; at < this.#batches.length; at++) {
-      const { first, memory, start, end, item } = this.#batches[at] as Batch;
-      if (item !== undefined) {
-        call(memory[7] as number, slice(item.buffer, item.byteOffset, item.length));
-        continue;
-      }
-      const reader = new BatchReader(memory.subarray(start, end));
-      for (let number = first; reader.next(); number++)
-        if (number >= this.#acked) call(reader.kind, reader.item());
-    }
   }
 
   /** Gives up what waits: the peer is gone, or another life. A session begins. */

@@ -8,7 +8,6 @@ import { decodeAdvert, MESSAGES_PROP } from "../messaging/advert.js";
 import { type LinkMember, NodeLinks } from "../messaging/links.js";
 import { Messaging } from "../messaging/messaging.js";
 import { type MessagingSettings, protocolsOf } from "../messaging/options.js";
-import { MessageKind } from "../messaging/parts.js";
 import { RouteDriver } from "../messaging/route-driver.js";
 import { RouteTable } from "../messaging/route-table.js";
 import { ROUTES_PROP } from "../messaging/route-wire.js";
@@ -249,14 +248,6 @@ export class BusMessages implements MessagesPart {
       emit: (event) => this.#runtime.report(event),
       onService: (from, item) => this.#bus.services.onItem(from, item) ?? undefined,
       onRequest: (from, item) => this.#bus.requests.onItem(from, item),
-      onGivenUp: (of, kind, items) => {
-        if (kind === MessageKind.REQUEST) this.#bus.requests.onGivenUp(of, items);
-        else this.#bus.services.onGivenUp(of, items);
-      },
-      onReturn: (of) => {
-        this.#bus.services.onReturn(of);
-        this.#bus.requests.onReturn(of);
-      },
       onGone: (of) => {
         this.#bus.services.onForgotten(of);
         this.#bus.requests.onForgotten(of);

@@ -32,7 +32,6 @@ export function createRequests(
       }
     },
     room: (node) => messages.messaging.links.room(node),
-    mayReturn: (node) => messages.mayReturn(node),
     candidates: (service) => candidates.of(service),
     isSettling: () => {
       const routes = messages.started?.routes;

@@ -34,7 +34,7 @@ import type {
   ServiceHandler,
   ServiceRequest,
 } from "./types.js";
-import { decodeRequest, mayComeTwice, RequestOp } from "./wire.js";
+import { decodeRequest, RequestOp } from "./wire.js";
 
 /** ms of a stall of the process that count. */
 const MAX_STEP = 1_000;
@@ -47,8 +47,6 @@ export interface RequestsEffects {
   send(node: string, item: Buffer): SendResult;
   /** Settles when there is room at another node; rejects when it is gone. */
   room(node: string): Promise<void>;
-  /** Whether another node is lost, and may come back. */
-  mayReturn(node: string): boolean;
   /** The other nodes that serve it, and how far they are; the same array as before where nothing changed. */
   candidates(service: string): readonly Candidate[];
   /** Whether nodes were just met of which it is not known what they serve. */
@@ -91,8 +89,6 @@ export class Requests {
     this.#queues = new NodeQueues({
       send: (node, item) => this.#send(node, item),
       room: (node) => effects.room(node),
-      mayReturn: (node) => effects.mayReturn(node),
-      isAnswer: mayComeTwice,
       unread: () => {
         this.#serving.refused.unread = (this.#serving.refused.unread ?? 0) + 1;
       },
@@ -303,19 +299,8 @@ export class Requests {
     this.#timer.update();
   }
 
-  /** A member was lost, and may come back: items that it has not acknowledged. */
-  onGivenUp(id: string, items: readonly Buffer[]): void {
-    this.#queues.lost(id, items);
-  }
-
-  /** A member is there, or back. */
-  onReturn(id: string): void {
-    this.#queues.back(id);
-  }
-
   /** A member is gone for good. */
   onForgotten(id: string): void {
-    this.#queues.gone(id);
     // What it asked while it was lost here.
     this.#serving.onGone(this.#timer.now(), id);
   }

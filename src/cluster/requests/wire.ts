@@ -220,21 +220,6 @@ export type RequestItem =
   | BodyEndItem
   | GrantItem;
 
-/** Whether an item may come twice, and be given later, whatever else was lost: it ends its request, or asks after one or gives one up, by its id. */
-export function mayComeTwice(item: Uint8Array): boolean {
-  switch ((item[0] as number) & OP) {
-    case RequestOp.REPLY:
-    case RequestOp.FAILURE:
-    case RequestOp.CANCEL:
-    case RequestOp.CHECK:
-    case RequestOp.GONE:
-    case RequestOp.WANTED:
-      return true;
-    default:
-      return false;
-  }
-}
-
 /** Why bytes are not an item. */
 export type RequestJunk =
   | "empty"

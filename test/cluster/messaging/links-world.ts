@@ -42,6 +42,8 @@ export class LinksNode {
   readonly peers: [string, PeerState][] = [];
   readonly pings: string[] = [];
   readonly failures: [string, string, string][] = [];
+  /** Items that were given up with a peer. */
+  readonly lost: [string, number][] = [];
   readonly tooLarge: [string, number, string][] = [];
   /** Ids that connections greeted as, whose keys they did not prove. */
   readonly claimed: string[] = [];
@@ -81,6 +83,7 @@ export class LinksNode {
           this.#signal.fire();
           return this.handler?.(item);
         },
+        onLost: (peer, count) => void this.lost.push([peer, count]),
         onPeer: (each, state) => {
           this.peers.push([each, state]);
           this.#signal.fire();

@@ -652,26 +652,3 @@ it("a one-to-one message is acknowledged at the end of the turn in which it was 
   receiving.acknowledge();
   expect(acks).toEqual([2]);
 });
-
-it("gives what was not acknowledged, in its order, whatever batch it is in", () => {
-  const window = new SendWindow({ items: 1_000, bytes: 1_048_576 });
-  const texts = Array.from({ length: 6 }, (_, i) => `${i}`.repeat(i === 3 ? ITEM_BY_REFERENCE : 20));
-  for (const [i, text] of texts.entries()) {
-    window.offer(1 + (i % 2), Buffer.from(text));
-    // Two batches with two items each, one by reference between them, and one that is open.
-    if (i === 1 || i === 2) window.take(GRANTED, false);
-  }
-  const waiting = (): string[] => {
-    const found: string[] = [];
-    window.eachWaiting((kind, item) => found.push(`${kind} ${item.toString("latin1", 0, 1)} ${item.length}`));
-    return found;
-  };
-  const all = texts.map((text, i) => `${1 + (i % 2)} ${text.charAt(0)} ${text.length}`);
-  expect(waiting()).toEqual(all);
-  window.ack(1);
-  expect(waiting()).toEqual(all.slice(1));
-  window.ack(3);
-  expect(waiting()).toEqual(all.slice(3));
-  window.reset();
-  expect(waiting()).toEqual([]);
-});

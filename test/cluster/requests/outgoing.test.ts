@@ -27,7 +27,6 @@ function requestsOf(sent: Buffer[], effects: Partial<RequestsEffects> = {}): Req
       return "sent";
     },
     room: () => Promise.resolve(),
-    mayReturn: () => false,
     candidates: () => candidates,
     isSettling: () => false,
     announce: () => Promise.resolve(),
