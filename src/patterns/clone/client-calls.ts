@@ -77,8 +77,6 @@ export interface CloneCall {
   deadline: number;
   sentAt: number;
   settled: boolean;
-  /** Came back while the map was loading. */
-  answer: Answer | undefined;
   /** Of the same key, sooner and later. */
   previous: CloneCall | undefined;
   next: CloneCall | undefined;
@@ -191,7 +189,6 @@ export class ClientCalls {
       sentAt: now,
       promise: undefined,
       settled: false,
-      answer: undefined,
       previous: undefined,
       next: undefined,
     };
@@ -209,17 +206,11 @@ export class ClientCalls {
     return call;
   }
 
-  /** An update of this client came back. @param visible whether the map has it; else it is settled by {@link settleArrived} */
-  acknowledge(number: number, answer: Answer, visible: boolean, now: number): void {
+  /** An update of this client came back, and the map has it. */
+  acknowledge(number: number, { sequence, revision, conflict, value }: Answer, now: number): void {
     const call = this.#inFlight.get(number);
     if (call === undefined) return;
-    if (!visible) {
-      // The first one counts: what comes later repeats it. Its memory is a part of what was received with it.
-      call.answer ??= { ...answer, value: Buffer.from(answer.value) };
-      return;
-    }
     this.#end(call, now);
-    const { sequence, revision, conflict, value } = answer;
     if (conflict) {
       this.conflicts += 1;
       call.fail(new CloneConflictError(revision ?? 0));
@@ -245,17 +236,6 @@ export class ClientCalls {
   /** Another server is connected to: nobody knows whether it compares and sets. */
   forgetSupport(): void {
     this.#conditions = undefined;
-  }
-
-  /** The map has everything that came while it was loading. */
-  settleArrived(now: number): void {
-    for (const call of this.#inOrder())
-      if (call.answer !== undefined) this.acknowledge(call.number, call.answer, true, now);
-  }
-
-  /** Another server's map is loaded: what came back from the one before does not count. */
-  forgetArrivals(): void {
-    for (const call of this.#inFlight.values()) call.answer = undefined;
   }
 
   cancel(call: CloneCall, error: ShoalError, now: number): void {

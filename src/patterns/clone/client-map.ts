@@ -1,4 +1,4 @@
-/** The copy of the map that a client holds: the map itself, its subtree, and a snapshot while it loads. */
+/** The copy of the map that a client holds, and its subtree. */
 import type { ClientEffects } from "./client-state.js";
 import { subtreeName, subtreeSequence } from "./properties.js";
 import { CloneTable } from "./table.js";
@@ -99,18 +99,9 @@ export class ClientSubtree {
     this.#prefix = prefix;
   }
 
-  get name(): string | undefined {
-    return this.#property;
-  }
-
   /** Whether it is the whole map. */
   get isWhole(): boolean {
     return this.#prefix.length === 0;
-  }
-
-  /** Whether it is known which update came before another. */
-  get known(): boolean {
-    return this.isWhole || this.#property !== undefined;
   }
 
   is(subtree: Buffer): boolean {
@@ -142,111 +133,5 @@ export class ClientSubtree {
   latest(sequence: number, properties: Buffer): number {
     if (this.isWhole) return sequence;
     return this.#property === undefined ? 0 : (subtreeSequence(properties, this.#property) ?? 0);
-  }
-}
-
-/**
- * A snapshot on its way to a client, and the updates that come meanwhile.
- *
- *   KVSYNC  ──> the table
- *   KVPUB   ──> the queue: of each key the last one, deleted or not, with its sequence
- *   KTHXBAI ──> from the queue into the table what is later than the snapshot
- *
- * The queue is a table itself, so it never holds more than one update a key, however
- * long the snapshot takes. Nobody sees the table before it is whole.
- */
-
-/** Updates whose properties are kept until the server has named the subtree's property. */
-const MAX_UNNAMED = 10_000;
-
-/** An update that comes while a snapshot does. */
-interface QueuedUpdate {
-  readonly key: Buffer;
-  readonly value: Buffer;
-  /** The sequence of the update that set the key to this value. */
-  readonly revision: number;
-  readonly sequence: number;
-  /** The update before it; its properties, as long as nobody knows which of them says that. */
-  readonly previous: number | Buffer;
-}
-
-export class ClientLoading {
-  readonly table = new CloneTable();
-  readonly startedAt: number;
-  #queue: CloneTable | undefined;
-  /** The queue has everything after this sequence; infinite while it is empty. */
-  #base = Number.POSITIVE_INFINITY;
-  #last = 0;
-  #unnamed: { readonly sequence: number; readonly properties: Buffer }[] = [];
-
-  constructor(startedAt: number) {
-    this.startedAt = startedAt;
-  }
-
-  get bytes(): number {
-    return this.table.bytes + (this.#queue?.bytes ?? 0);
-  }
-
-  /** The last update that came; 0: none. */
-  get last(): number {
-    return this.#last;
-  }
-
-  /** An update comes while the snapshot does. */
-  queue({ key, value, revision, sequence, previous }: QueuedUpdate): void {
-    this.#queue ??= new CloneTable();
-    if (typeof previous === "number") this.#follow(sequence, previous);
-    else {
-      if (this.#unnamed.length < MAX_UNNAMED)
-        this.#unnamed.push({ sequence, properties: Buffer.from(previous) });
-      this.#last = sequence;
-    }
-    this.#queue.put(key, value, revision);
-  }
-
-  #follow(sequence: number, previous: number): void {
-    if (this.#last === 0 || previous > this.#last) this.#base = previous;
-    this.#last = sequence;
-  }
-
-  /** Now it is known: what came is looked through. */
-  #name(property: string | undefined): void {
-    const unnamed = this.#unnamed;
-    this.#unnamed = [];
-    if (unnamed.length === 0) return;
-    const last = this.#last;
-    this.#last = 0;
-    for (const { sequence, properties } of unnamed)
-      this.#follow(sequence, property === undefined ? 0 : (subtreeSequence(properties, property) ?? 0));
-    // Of what came past the bound nobody knows: as if the one before it were missing.
-    if (this.#last !== last && property !== undefined) this.#base = last - 1;
-    this.#last = last;
-  }
-
-  /**
-   * The snapshot is whole, as of this sequence.
-   *
-   * @param property of the subtree, as the server named it
-   * @returns the last sequence of the table, or where the gap is
-   */
-  finish(
-    sequence: number,
-    property: string | undefined,
-  ): { readonly last: number } | { readonly gap: number } {
-    this.#name(property);
-    const queue = this.#queue;
-    if (queue === undefined || this.#last <= sequence) return { last: sequence };
-    if (this.#base > sequence) return { gap: this.#base };
-    for (let id = 0; id < queue.high; id++) {
-      const later = queue.sequence(id);
-      if (later <= sequence) continue;
-      const key = queue.key(id);
-      if (queue.valueLength(id) > 0) this.table.put(key, queue.value(id), later);
-      else {
-        const there = this.table.find(key);
-        if (there >= 0) this.table.remove(there);
-      }
-    }
-    return { last: this.#last };
   }
 }

@@ -11,9 +11,10 @@
  */
 
 import type { ShoalError } from "../../core/errors.js";
+import { costOf } from "../../core/frame-cost.js";
 import type { FrameBatch } from "../../sockets/relay.js";
 import { ClientCalls, type ClientUpdate, type CloneCall } from "./client-calls.js";
-import { ClientLoading, ClientMap, ClientSubtree } from "./client-map.js";
+import { ClientMap, ClientSubtree } from "./client-map.js";
 import type { ClientRulesOptions, CloneClientStats, CloneState } from "./client-options.js";
 import {
   ClientAttempts,
@@ -25,6 +26,7 @@ import {
   ResyncBackoff,
 } from "./client-state.js";
 
+import { Loading } from "./loading.js";
 import { isConflict, isRefusedFull, revisionOf, supportsConditions } from "./properties.js";
 import {
   isGoodbye,
@@ -55,7 +57,9 @@ export class ClientRules {
   readonly #status: ClientStatus;
   readonly #statistics: ClientStatistics;
   readonly #view = new UpdateView();
-  #loading: ClientLoading | undefined;
+  /** The snapshot that is on its way, and the frames of the KVPUBs that come meanwhile. */
+  #loading: Loading<readonly Buffer[]> | undefined;
+  #loadingSince = 0;
   #resendAt: number;
 
   constructor(options: ClientRulesOptions, effects: ClientEffects, now: number) {
@@ -252,40 +256,58 @@ export class ClientRules {
     }
     if (sequence === 0 && isRefusedFull(frames[PROPERTIES] as Buffer))
       this.#calls.refuse(this.#calls.numberOf(frames[UUID] as Buffer), now);
-    else this.#take(key, sequence, frames, now);
+    else this.#take(frames, now);
   }
 
-  #take(key: Buffer, sequence: number, frames: readonly Buffer[], now: number): void {
+  /** A KVPUB, as it came or after the snapshot that it came with. */
+  #take(frames: readonly Buffer[], now: number): void {
     const map = this.#map;
-    const properties = frames[PROPERTIES] as Buffer;
-    const value = frames[VALUE] as Buffer;
-    const number = this.#calls.numberOf(frames[UUID] as Buffer);
-    // One that changes nothing: the key keeps its revision.
-    const revision = revisionOf(properties);
-    const conflict = revision !== undefined && isConflict(properties);
-    const own = number > 0 && !conflict;
-    const entry = revision === undefined || revision === 0 ? sequence : revision;
-    // What a client with more than one subscription gets outside its subtree; its sequence counts all the same.
-    const ours = this.#subtree.has(key);
+    const sequence = readSequence(frames[SEQUENCE] as Buffer);
     if (this.#loading === undefined && sequence > map.last) {
       this.#statistics.later();
       if (sequence === map.last + 1) this.#resync.reset();
-      const previous = this.#subtree.previous(sequence, properties);
+      const previous = this.#subtree.previous(sequence, frames[PROPERTIES] as Buffer);
       if (previous > map.last && !this.#resync.pending) this.#gap(map.last + 1, sequence, now);
     }
     const loading = this.#loading;
     if (loading !== undefined) {
-      const previous = this.#subtree.known ? this.#subtree.previous(sequence, properties) : properties;
-      if (ours) loading.queue({ key, value, revision: entry, sequence, previous });
-      if (number > 0) this.#calls.acknowledge(number, { sequence, revision, conflict, value }, false, now);
+      loading.queue(copyOf(frames), costOf(frames));
       if (loading.bytes > this.#options.maxBytes) this.#tooLarge(now);
-      return;
+    } else if (sequence > map.last) this.#apply(frames, sequence, now);
+    else {
+      this.#statistics.old(sequence, map.last);
+      this.#acknowledge(frames, sequence, now);
     }
-    if (sequence > map.last) {
-      if (ours) this.#apply(key, value, entry, own, now);
-      map.last = sequence;
-    } else this.#statistics.old(sequence, map.last);
-    if (number > 0) this.#calls.acknowledge(number, { sequence, revision, conflict, value }, true, now);
+  }
+
+  #apply(frames: readonly Buffer[], sequence: number, now: number): void {
+    const [key, value, properties] = [frames[KEY], frames[VALUE], frames[PROPERTIES]] as [
+      Buffer,
+      Buffer,
+      Buffer,
+    ];
+    // An update that changes nothing leaves the key its revision.
+    const revision = revisionOf(properties);
+    const conflict = revision !== undefined && isConflict(properties);
+    const own = !conflict && this.#calls.numberOf(frames[UUID] as Buffer) > 0;
+    const entry = revision === undefined || revision === 0 ? sequence : revision;
+    // A client with several subscriptions gets keys outside its subtree; their sequences count, too.
+    if (this.#subtree.has(key)) {
+      this.#statistics.applied();
+      if (!this.#map.apply(key, value, entry, own)) this.#tooLarge(now);
+    }
+    this.#map.last = sequence;
+    this.#acknowledge(frames, sequence, now);
+  }
+
+  /** If it is an update of this client, its call is over. */
+  #acknowledge(frames: readonly Buffer[], sequence: number, now: number): void {
+    const number = this.#calls.numberOf(frames[UUID] as Buffer);
+    if (number === 0) return;
+    const properties = frames[PROPERTIES] as Buffer;
+    const revision = revisionOf(properties);
+    const conflict = revision !== undefined && isConflict(properties);
+    this.#calls.acknowledge(number, { sequence, revision, conflict, value: frames[VALUE] as Buffer }, now);
   }
 
   tick(now: number): void {
@@ -361,7 +383,6 @@ export class ClientRules {
     this.#loading = undefined;
     this.#resync.cancel();
     this.#subtree.forget();
-    this.#calls.forgetArrivals();
     this.#calls.forgetSupport();
     this.#attempts.open(now);
   }
@@ -374,12 +395,13 @@ export class ClientRules {
   }
 
   #load(now: number): void {
-    this.#loading = new ClientLoading(now);
+    this.#loading = new Loading();
+    this.#loadingSince = now;
     this.#attempts.progress(now);
     this.#effects.ask(this.#attempts.number);
   }
 
-  #snapshotEnd(loading: ClientLoading, frames: readonly Buffer[], now: number): void {
+  #snapshotEnd({ table, updates }: Loading<readonly Buffer[]>, frames: readonly Buffer[], now: number): void {
     const subtree = frames[VALUE] as Buffer;
     // The Guide's servers in C leave it empty.
     if (subtree.length > 0 && !this.#subtree.is(subtree)) {
@@ -387,24 +409,22 @@ export class ClientRules {
       return;
     }
     const sequence = readSequence(frames[SEQUENCE] as Buffer);
-    this.#subtree.learn(frames[PROPERTIES] as Buffer);
-    const outcome = loading.finish(sequence, this.#subtree.name);
-    if ("gap" in outcome) {
-      this.#loading = undefined;
-      this.#gap(sequence + 1, outcome.gap + 1, now);
-      if (this.#loading === undefined) this.#attempts.progress(this.#resync.at);
-      return;
-    }
+    const properties = frames[PROPERTIES] as Buffer;
+    this.#subtree.learn(properties);
     this.#loading = undefined;
-    const before = this.#map.replace(loading.table, outcome.last);
+    const before = this.#map.replace(table, sequence);
     this.#attempts.succeed(now);
-    const duration = now - loading.startedAt;
-    this.#statistics.snapshot(this.#attempts.name, loading.table.size, sequence, duration);
+    this.#statistics.snapshot(this.#attempts.name, table.size, sequence, now - this.#loadingSince);
     this.#map.reportDifference(before);
-    this.#status.become("live", now);
-    this.#calls.settleArrived(now);
+    for (const update of updates) {
+      const at = readSequence(update[SEQUENCE] as Buffer);
+      if (at <= sequence) this.#acknowledge(update, at, now);
+      else this.#take(update, now);
+    }
+    // Another snapshot is on its way where an update was missing among them.
+    if (this.#loading === undefined && !this.#resync.pending) this.#status.become("live", now);
     this.#effects.synced();
-    this.#calls.support(supportsConditions(frames[PROPERTIES] as Buffer), now);
+    this.#calls.support(supportsConditions(properties), now);
     // What an earlier server did not put in order is sent to this one.
     this.#calls.resend(this.#attempts.server, now);
   }
@@ -433,11 +453,6 @@ export class ClientRules {
     this.#load(now);
   }
 
-  #apply(key: Buffer, value: Buffer, revision: number, own: boolean, now: number): void {
-    this.#statistics.applied();
-    if (!this.#map.apply(key, value, revision, own)) this.#tooLarge(now);
-  }
-
   #tooLarge(now: number): void {
     this.#statistics.fault("snapshot", "too-large");
     this.#becomeStale(now);
@@ -448,4 +463,14 @@ export class ClientRules {
     this.#loading = undefined;
     this.#status.lose(now);
   }
+}
+
+/** The frames in memory of their own: received ones are parts of a larger one. */
+function copyOf(frames: readonly Buffer[]): Buffer[] {
+  const memory = Buffer.concat(frames);
+  let end = 0;
+  return frames.map(({ length }) => {
+    end += length;
+    return memory.subarray(end - length, end);
+  });
 }

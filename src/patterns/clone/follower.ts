@@ -1,42 +1,39 @@
 /**
- * The replication link as the server that stands by sees it.
+ * The link as the server that stands by sees it.
  *
- *   asking ──BEGIN──> loading ──END──> following
- *     ^                  │                 │
+ *   asking ──KTHXBAI──> following
+ *     ^                    │
  *     └── silence, a gap, a fault, too much queued ──┘
  *
- * Where the store failed it is pausing before it is asking again.
- *
- * The map that it had stays until a new one is whole, so a server that has to take
- * over in the middle has an old map, never half a new one.
+ * After a failure of the store it pauses before it asks again. Until a new map is whole the old one stays: a server that
+ * takes over meanwhile never has half a map.
  */
 import crypto from "node:crypto";
-import { costOfOperation, type Operation } from "./operation.js";
-import { readSequence, UUID_BYTES } from "./protocol.js";
 import {
   encodeFollow,
   encodeMark,
-  LinkCommand,
-  parseEntry,
+  isUpdate,
   parseLink,
   parseUpdate,
   SESSION_BYTES,
-} from "./replication.js";
-import { NO_STANDING, parseStanding, type Standing, termOf } from "./standing.js";
-import { CloneTable } from "./table.js";
+  standingOf,
+} from "./link.js";
+import { type LoadedMap, Loading } from "./loading.js";
+import { costOfOperation, type Operation } from "./operation.js";
+import { timeToLive } from "./properties.js";
+import { isGoodbye, isHugz, KEY, PROPERTIES, readSequence, SEQUENCE, VALUE } from "./protocol.js";
+import { NO_STANDING, termOf } from "./standing.js";
 
-/** Updates that may come while the map does; past it the map is asked for again. */
+/** Updates that may come while the map does. Above, or above so many bytes of them, the map is asked for again. */
 const MAX_QUEUED = 1_000_000;
-/** Bytes of them, in addition to their number. */
 const MAX_QUEUED_BYTES = 268_435_456;
 
-/** What following brings about. */
 export interface FollowerEffects {
   follow(frames: Buffer[]): void;
   fault(): void;
   /** The other server is of another version. */
   incompatible(): void;
-  /** The whole map of the other server, and what came after it. */
+  /** The whole map of the other server, and the updates after it. */
   loaded(loaded: LoadedMap): void;
   /** The next update in order. */
   update(operation: Operation): void;
@@ -44,43 +41,18 @@ export interface FollowerEffects {
   beat(): void;
 }
 
-export interface LoadedMap {
-  readonly table: CloneTable;
-  /** When keys end, by key as one character a byte. */
-  readonly expires: ReadonlyMap<string, number>;
-  /** UUIDs of updates that the other server applied lately, in rows. */
-  readonly seen: readonly Buffer[];
-  readonly sequence: number;
-  /** Whose map it is, and its terms. */
-  readonly standing: Standing;
-  readonly updates: readonly Operation[];
-}
-
-/** Each of the UUIDs that are in rows. */
-export function uuidsOf(rows: readonly Buffer[]): Buffer[] {
-  return rows.flatMap((row) =>
-    Array.from({ length: Math.floor(row.length / UUID_BYTES) }, (_, i) =>
-      row.subarray(i * UUID_BYTES, (i + 1) * UUID_BYTES),
-    ),
-  );
-}
-
 export class Follower {
   readonly #effects: FollowerEffects;
   readonly #interval: number;
   readonly #patience: number;
   #session = Buffer.alloc(0);
-  #state: "idle" | "pausing" | "asking" | "loading" | "following" = "idle";
+  #state: "idle" | "pausing" | "asking" | "following" = "idle";
+  /** When the map is asked for again, unless something is heard before. */
   #askAt = 0;
-  #heardAt = 0;
   /** Of the last update that came. */
   #last = 0;
-  #table = new CloneTable();
-  #expires = new Map<string, number>();
-  #seen: Buffer[] = [];
-  #updates: Operation[] = [];
-  #updateBytes = 0;
-  #begin = 0;
+  #loading = new Loading<Operation>();
+  #expires = new Map<number, number>();
   #standing = NO_STANDING;
 
   constructor(effects: FollowerEffects, interval: number, liveness: number) {
@@ -93,7 +65,7 @@ export class Follower {
     return this.#state === "following";
   }
 
-  /** In which the map was given that came last. */
+  /** The term of the server that sent the map. */
   get term(): number {
     return termOf(this.#standing);
   }
@@ -103,7 +75,7 @@ export class Follower {
     this.#ask(now);
   }
 
-  /** Hears nothing for some ms, and asks for the map then. */
+  /** Ignores the other server for some ms, and asks for the map then. */
   startAfter(pause: number, now: number): void {
     this.#drop();
     this.#state = "pausing";
@@ -116,66 +88,31 @@ export class Follower {
   }
 
   next(): number | undefined {
-    if (this.#state === "idle") return undefined;
-    const asks = this.#state === "asking" || this.#state === "pausing";
-    return asks ? this.#askAt : this.#heardAt + this.#patience;
+    return this.#state === "idle" ? undefined : this.#askAt;
   }
 
   tick(now: number): void {
-    const next = this.next();
-    if (next !== undefined && now >= next) this.#ask(now);
+    if (this.#state !== "idle" && now >= this.#askAt) this.#ask(now);
   }
 
-  /** Everything up to here is kept. */
+  /** Memory and store have all updates up to this sequence. */
   have(sequence: number): void {
-    if (this.#state === "following")
-      this.#effects.follow(encodeMark(LinkCommand.HAVE, this.#session, sequence));
+    if (this.#state === "following") this.#effects.follow(encodeMark(this.#session, sequence));
   }
 
-  receive(frames: readonly Buffer[], now: number): void {
-    const message = parseLink(frames);
-    if (message === undefined) {
+  receive(message: readonly Buffer[], now: number): void {
+    const link = parseLink(message);
+    if (link === undefined || link.frames.length === 2) {
       this.#effects.fault();
       return;
     }
-    if (this.#state === "idle" || this.#state === "pausing" || !message.session.equals(this.#session)) return;
-    this.#heardAt = now;
-    switch (message.command) {
-      case LinkCommand.BEGIN: {
-        const standing = parseStanding(frames[3] as Buffer);
-        if (standing === undefined) {
-          this.#effects.incompatible();
-          return;
-        }
-        this.#drop();
-        this.#standing = standing;
-        this.#begin = readSequence(frames[2] as Buffer);
-        this.#last = this.#begin;
-        this.#state = "loading";
-        return;
-      }
-      case LinkCommand.ENTRY:
-        if (this.#state === "loading") this.#entry(frames, now);
-        return;
-      case LinkCommand.SEEN:
-        if (this.#state === "loading") this.#seen.push(frames[2] as Buffer);
-        return;
-      case LinkCommand.END:
-        if (this.#state === "loading") this.#end();
-        return;
-      case LinkCommand.UPDATE:
-        this.#update(frames, now);
-        return;
-      case LinkCommand.BEAT:
-        if (this.#state === "loading") this.#effects.follow(encodeMark(LinkCommand.HAVE, this.#session, 0));
-        else if (this.#state === "following") {
-          if (readSequence(frames[2] as Buffer) > this.#last) this.#ask(now);
-          else this.#effects.beat();
-        }
-        return;
-      default:
-        this.#effects.fault();
-    }
+    const { session, frames } = link;
+    if (this.#state === "idle" || this.#state === "pausing" || !session.equals(this.#session)) return;
+    this.#askAt = now + this.#patience;
+    if (isHugz(frames)) this.#heartbeat(readSequence(frames[SEQUENCE] as Buffer), now);
+    else if (isGoodbye(frames)) this.#end(frames, now);
+    else if (isUpdate(frames)) this.#update(frames, now);
+    else this.#entry(frames, now);
   }
 
   #ask(now: number): void {
@@ -183,57 +120,67 @@ export class Follower {
     this.#session = crypto.randomBytes(SESSION_BYTES);
     this.#state = "asking";
     this.#askAt = now + this.#interval;
-    this.#heardAt = now;
     this.#effects.follow(encodeFollow(this.#session));
   }
 
-  #entry(frames: readonly Buffer[], now: number): void {
-    const entry = parseEntry(frames, now);
-    if (entry === undefined) {
-      this.#effects.fault();
-      this.#ask(now);
-      return;
-    }
-    this.#table.put(entry.key, entry.value, entry.sequence);
-    if (entry.expires > 0) this.#expires.set(entry.key.toString("latin1"), entry.expires);
+  #refuse(now: number): void {
+    this.#effects.fault();
+    this.#ask(now);
   }
 
-  #end(): void {
+  #heartbeat(sequence: number, now: number): void {
+    if (this.#state === "asking") this.#effects.follow(encodeMark(this.#session, 0));
+    else if (sequence > this.#last) this.#ask(now);
+    else this.#effects.beat();
+  }
+
+  #entry(frames: readonly Buffer[], now: number): void {
+    const ttl = timeToLive(frames[PROPERTIES] as Buffer);
+    if (ttl === undefined || this.#state !== "asking") {
+      this.#refuse(now);
+      return;
+    }
+    const sequence = readSequence(frames[SEQUENCE] as Buffer);
+    const id = this.#loading.table.put(frames[KEY] as Buffer, frames[VALUE] as Buffer, sequence);
+    if (ttl > 0) this.#expires.set(id, now + ttl);
+  }
+
+  #end(frames: readonly Buffer[], now: number): void {
+    const standing = standingOf(frames);
+    if (standing === undefined) {
+      this.#effects.incompatible();
+      return;
+    }
+    const sequence = readSequence(frames[SEQUENCE] as Buffer);
+    const { table, updates } = this.#loading;
+    if (this.#state !== "asking" || updates.some((update, i) => update.sequence !== sequence + 1 + i)) {
+      this.#refuse(now);
+      return;
+    }
+    const seen = frames[VALUE] as Buffer;
+    const loaded = { table, expires: this.#expires, seen, sequence, standing, updates };
     this.#state = "following";
-    const loaded = {
-      table: this.#table,
-      expires: this.#expires,
-      seen: this.#seen,
-      sequence: this.#begin,
-      standing: this.#standing,
-      updates: this.#updates,
-    };
+    this.#standing = standing;
+    this.#last = sequence + updates.length;
     this.#drop();
     this.#effects.loaded(loaded);
   }
 
   #update(frames: readonly Buffer[], now: number): void {
-    if (this.#state === "asking") return;
     const operation = parseUpdate(frames, now);
-    if (operation === undefined || operation.sequence !== this.#last + 1) {
-      this.#effects.fault();
-      this.#ask(now);
-      return;
-    }
-    this.#last = operation.sequence;
-    if (this.#state === "following") this.#effects.update(operation);
-    else {
-      this.#updates.push(operation);
-      this.#updateBytes += costOfOperation(operation);
-      if (this.#updates.length > MAX_QUEUED || this.#updateBytes > MAX_QUEUED_BYTES) this.#ask(now);
-    }
+    if (operation === undefined) this.#refuse(now);
+    else if (this.#state === "asking") {
+      const loading = this.#loading;
+      loading.queue(operation, costOfOperation(operation));
+      if (loading.updates.length > MAX_QUEUED || loading.queued > MAX_QUEUED_BYTES) this.#ask(now);
+    } else if (operation.sequence === this.#last + 1) {
+      this.#last += 1;
+      this.#effects.update(operation);
+    } else this.#refuse(now);
   }
 
   #drop(): void {
-    this.#table = new CloneTable();
+    this.#loading = new Loading();
     this.#expires = new Map();
-    this.#seen = [];
-    this.#updates = [];
-    this.#updateBytes = 0;
   }
 }

@@ -12,7 +12,7 @@ const LINE_FEED = 0x0a;
 const EQUALS = 0x3d;
 const T = 0x74;
 
-/** Seconds from which on a time to live cannot be one: the Guide's servers mean a date by such a number. */
+/** Seconds of a time to live at most. The Guide's servers mean a date by a larger number. */
 const ABSOLUTE = 1_000_000_000;
 const NONE = Buffer.from("ttl=0\n");
 const CONDITION = "if-revision";
@@ -45,7 +45,7 @@ export function timeToLive(properties: Buffer): number | undefined {
   if (text === undefined || text === "") return 0;
   if (!/^[0-9]{1,12}(\.[0-9]{1,9})?$/.test(text)) return undefined;
   const seconds = Number(text);
-  return seconds < ABSOLUTE ? Math.ceil(seconds * 1_000) : undefined;
+  return seconds <= ABSOLUTE ? Math.ceil(seconds * 1_000) : undefined;
 }
 
 /**

@@ -1,7 +1,7 @@
 /** The map of a server: its keys, when they end, and which updates it has had. */
 
 import { readUint32 } from "../../core/big-endian.js";
-import type { LoadedMap } from "./follower.js";
+import { type LoadedMap, uuidsOf } from "./loading.js";
 import type { Operation } from "./operation.js";
 import { encodeUnchanged, SubtreeSequences } from "./properties.js";
 
@@ -62,13 +62,9 @@ export class ServerMap {
   adopt(loaded: LoadedMap): void {
     this.#table = loaded.table;
     this.#expiry = new Expiry(this.#table);
-    for (const [name, time] of loaded.expires) {
-      const id = this.#table.find(Buffer.from(name, "latin1"));
-      if (id >= 0) this.#expiry.set(id, time);
-    }
+    for (const [id, time] of loaded.expires) this.#expiry.set(id, time);
     this.#window = new UuidWindow();
-    for (const uuids of loaded.seen)
-      for (let at = 0; at + UUID_BYTES <= uuids.length; at += UUID_BYTES) this.#window.add(uuids, at);
+    for (const uuid of uuidsOf(loaded.seen)) this.#window.add(uuid);
     this.#applied = loaded.sequence;
     this.subtrees.restart(loaded.sequence);
   }
@@ -354,25 +350,24 @@ export class UuidWindow {
   /**
    * The last of them, a generation at most, the oldest first: as many as are remembered in any case. 262,144 of them as Buffers kept a
    * server that another one joined busy for longer than its heartbeats may be late.
-   *
-   * @param batch UUIDs in each Buffer
    */
-  latest(batch: number): readonly Buffer[] {
+  latest(): Buffer {
     const count = Math.min(this.size, this.#max);
-    const buffers: Buffer[] = [];
-    for (let index = this.size - count; index < this.size; ) {
-      const buffer = Buffer.allocUnsafe(Math.min(batch, this.size - index) * UUID_BYTES);
-      for (let at = 0; at < buffer.length; ) {
-        const old = this.#old.count;
-        const written =
-          index < old ? this.#old.write(index, buffer, at) : this.#young.write(index - old, buffer, at);
-        index += written;
-        at += written * UUID_BYTES;
-      }
-      buffers.push(buffer);
+    const buffer = Buffer.allocUnsafe(count * UUID_BYTES);
+    for (let index = this.size - count, at = 0; index < this.size; ) {
+      const old = this.#old.count;
+      const written =
+        index < old ? this.#old.write(index, buffer, at) : this.#young.write(index - old, buffer, at);
+      index += written;
+      at += written * UUID_BYTES;
     }
-    return buffers;
+    return buffer;
   }
+}
+
+/** A UUID as the key of a map. */
+export function nameOf(uuid: Buffer): string {
+  return uuid.toString("latin1");
 }
 
 /**

@@ -340,7 +340,7 @@ export type CloneServerEvent =
    * served last. It waits for the other server, or the operator's `star.resolve("active")`. Emitted once.
    */
   | { readonly type: "peer:unmet" }
-  /** The other server is of a version of shoal that this one does not understand on their link; neither follows. */
+  /** The other server is of a version of shoal that this one does not understand; neither follows. */
   | { readonly type: "peer:incompatible" }
   /** The other server does not let this one in, or is not the one whose key was given. It is tried again. */
   | { readonly type: "handshake:failed"; readonly error: ShoalError }

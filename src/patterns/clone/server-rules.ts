@@ -18,10 +18,10 @@
 import { ShoalError } from "../../core/errors.js";
 import type { BinaryStarOrder, BinaryStarState } from "../binary-star/index.js";
 import { StoreError } from "../kit/store/error.js";
-import type { LoadedMap } from "./follower.js";
+import { parseLink } from "./link.js";
+import type { LoadedMap } from "./loading.js";
 import { CommitQueue, type Operation, operationOf } from "./operation.js";
 import { parseRequest } from "./protocol.js";
-import { parseLink } from "./replication.js";
 import { conflictMark, ServerMap } from "./server-map.js";
 import type { CloneServerStats, ServerRulesOptions } from "./server-options.js";
 import { type ServerEffects, type ServerState, ServerStatistics } from "./server-state.js";
@@ -56,7 +56,7 @@ export class ServerRules {
         serveAlone: options.serveAlone,
         retry: options.heartbeatInterval,
         random: options.random,
-        newMap: options.token,
+        newMap: options.token.toString("hex"),
       },
       {
         mark: (standing) => {

@@ -1,5 +1,5 @@
 /** What the two roles of a server share: the effects of its rules, its counters, and its state. */
-import type { LoadedMap } from "./follower.js";
+import type { LoadedMap } from "./loading.js";
 import type { CommitQueue, Operation } from "./operation.js";
 import type { CloneFault } from "./protocol.js";
 import type { ServerMap } from "./server-map.js";
@@ -26,12 +26,7 @@ export interface ServerEffects {
    *
    * @param aside what was set after this sequence is kept aside first; `undefined`: nothing
    */
-  replace(
-    loaded: LoadedMap,
-    expires: (id: number) => number,
-    wanted: () => boolean,
-    aside: number | undefined,
-  ): void;
+  replace(loaded: LoadedMap, wanted: () => boolean, aside: number | undefined): void;
   /** Has to end in `marked` or `markFailed`, later, after each commit before it. Only with a store. */
   mark(standing: Buffer): void;
   /** The peer has to know at once how new this server's map is. */

@@ -358,7 +358,7 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
         if (this.#pair?.link.closed === false) this.#pair.link.trySend(frames);
       },
       commit: (operations) => this.#writer?.commit(operations),
-      replace: (loaded, expires, wanted, aside) => this.#writer?.replace(loaded, expires, wanted, aside),
+      replace: (loaded, wanted, aside) => this.#writer?.replace(loaded, wanted, aside),
       mark: (standing) => this.#writer?.mark(standing),
       announce: () => this.star?.publishNow(),
       event: (event) => this.events.emit(event),

@@ -6,7 +6,8 @@
  *
  * That is: the other server has it, while it is in step; or the store says that this server acknowledges alone.
  */
-import { Leader, SEEN_BATCH } from "./leader.js";
+import { Leader } from "./leader.js";
+import { isRequest, parseLink } from "./link.js";
 import {
   copyOf,
   costOfOperation,
@@ -16,13 +17,10 @@ import {
   sizeOf,
 } from "./operation.js";
 import { REFUSED_FULL } from "./properties.js";
-import { EMPTY, encodeHugz, encodeSet, readSequence } from "./protocol.js";
-import { followVersion, LINK_VERSION, LinkCommand, parseLink } from "./replication.js";
+import { EMPTY, encodeHugz, encodeSet, isHugz, readSequence, SEQUENCE } from "./protocol.js";
 import { conflictMark } from "./server-map.js";
 import type { ServerState } from "./server-state.js";
 import { ServerSnapshots, Snapshot } from "./snapshots.js";
-
-import { encodeStanding } from "./standing.js";
 
 /** Bytes that updates in flight may hold, in addition to their number. */
 const MAX_PENDING_BYTES = 268_435_456;
@@ -196,14 +194,12 @@ export class Serving {
 
   /** From the other server, without the routing id. */
   replica(routingId: Buffer, frames: readonly Buffer[], now: number): void {
-    const { statistics, effects, standing, map } = this.#state;
+    const { statistics, standing, map } = this.#state;
     const message = parseLink(frames);
-    const version = followVersion(frames);
-    if (version !== undefined && version !== LINK_VERSION) effects.event({ type: "peer:incompatible" });
-    else if (message?.command === LinkCommand.FOLLOW) this.#lead(routingId, message.session, now);
-    else if (message?.command === LinkCommand.HAVE) {
-      if (!this.#leader.is(routingId) || !this.#leader.isSession(message.session)) return;
-      const sequence = readSequence(frames[2] as Buffer);
+    if (message !== undefined && isRequest(message.frames)) this.#lead(routingId, message.session, now);
+    else if (message !== undefined && isHugz(message.frames)) {
+      if (!this.#leader.is(routingId, message.session)) return;
+      const sequence = readSequence(message.frames[SEQUENCE] as Buffer);
       this.#have = sequence;
       if (this.#leader.have(sequence, now)) this.#joinAt = map.sequence;
       // It may take over once it has what was acknowledged without it, and the store has that (marked).
@@ -301,17 +297,9 @@ export class Serving {
     this.#now = now;
     if (this.#leader.present) this.#replicaLeft("left", now);
     const snapshot = new Snapshot(map.table, EMPTY, map.sequence);
-    // Those with the store get there by themselves, when they are durable.
-    const standing = encodeStanding(this.#state.standing.standing);
-    this.#leader.begin(
-      routingId,
-      session,
-      standing,
-      snapshot,
-      map.window.latest(SEEN_BATCH),
-      this.#held,
-      now,
-    );
+    const { standing } = this.#state.standing;
+    // Updates that are with the store follow when they are durable.
+    this.#leader.begin({ routingId, session, standing, snapshot, ahead: this.#held }, now);
     this.pump(now);
   }
 

@@ -15,7 +15,8 @@ import { costOf } from "../../core/frame-cost.js";
 import { encodeSupport, type SubtreeSequences } from "./properties.js";
 import { EMPTY, encodeGoodbye, sequenceFrame } from "./protocol.js";
 import type { CloneSnapshotLoss, ServerRulesOptions } from "./server-options.js";
-import type { ServerEffects } from "./server-state.js";
+import type { SendResult, ServerEffects } from "./server-state.js";
+import type { CloneStoredEntry } from "./store.js";
 import type { CloneTable } from "./table.js";
 
 /** Bytes that may be saved for the snapshots of all clients together; past it one ends, and its client asks again. */
@@ -23,12 +24,8 @@ const MAX_SAVED_BYTES = 268_435_456;
 /** Ids looked at in one go, whether they are in the subtree or not. */
 const MAX_SCAN = 20_000;
 
-/** A key and its value as a snapshot gives them out. */
-export interface SnapshotEntry {
-  readonly key: Buffer;
-  readonly value: Buffer;
-  readonly sequence: number;
-}
+/** A key and its value as a snapshot has them. */
+export type SnapshotEntry = Omit<CloneStoredEntry, "expires">;
 
 /** What snapshots have saved, together. */
 export interface SavedBytes {
@@ -141,9 +138,56 @@ export class Snapshot {
   }
 }
 
-/** Entries sent to one client in one go. */
-const SNAPSHOT_BATCH = 1_000;
-const SNAPSHOT_BATCH_BYTES = 1_048_576;
+/** Entries sent in one go, and about so many bytes. */
+const BATCH = 1_000;
+const BATCH_BYTES = 1_048_576;
+
+/** What became of a batch: "more": the next one can follow; "full": the receiver has no room; the others end it. */
+export type PumpResult = "more" | "full" | "gone" | "overrun" | "done";
+
+/** Sends a snapshot, and its end behind it, in batches: to a client, or to the server that stands by. */
+export class SnapshotPump {
+  readonly snapshot: Snapshot;
+  readonly #send: (frames: Buffer[]) => SendResult;
+  readonly #encode: (entry: SnapshotEntry, now: number) => Buffer[];
+  readonly #end: Buffer[];
+  #entries: SnapshotEntry[] = [];
+  #at = 0;
+  /** Entries that were sent. */
+  sent = 0;
+
+  constructor(
+    snapshot: Snapshot,
+    send: (frames: Buffer[]) => SendResult,
+    encode: (entry: SnapshotEntry, now: number) => Buffer[],
+    end: Buffer[],
+  ) {
+    this.snapshot = snapshot;
+    this.#send = send;
+    this.#encode = encode;
+    this.#end = end;
+  }
+
+  /** Sends one batch, as far as there is room. */
+  pump(now: number): PumpResult {
+    for (let budget = BATCH; budget > 0; budget--) {
+      if (this.#at >= this.#entries.length) {
+        this.#entries = this.snapshot.take(budget, BATCH_BYTES);
+        this.#at = 0;
+      }
+      if (this.snapshot.overrun) return "overrun";
+      const entry = this.#entries[this.#at];
+      if (entry === undefined && !this.snapshot.done) return "more";
+      const result = this.#send(entry === undefined ? this.#end : this.#encode(entry, now));
+      if (result !== "sent") return result;
+      if (entry === undefined) return "done";
+      this.#at += 1;
+      this.sent += 1;
+    }
+    return "more";
+  }
+}
+
 /** ms until a client whose queue was full is tried again, at first and at most. */
 const SNAPSHOT_RETRY = 1;
 const MAX_SNAPSHOT_RETRY = 20;
@@ -153,12 +197,8 @@ const MAX_STALL = 30_000;
 interface Job {
   readonly routingId: Buffer;
   readonly subtree: Buffer;
-  readonly snapshot: Snapshot;
-  readonly end: Buffer[];
+  readonly pump: SnapshotPump;
   readonly startedAt: number;
-  entries: SnapshotEntry[];
-  at: number;
-  sent: number;
   retryAt: number;
   retry: number;
   movedAt: number;
@@ -231,7 +271,7 @@ export class ServerSnapshots {
 
   /** A key that is there is about to change. */
   beforeChange(id: number): void {
-    for (let i = 0; i < this.#jobs.length; i++) (this.#jobs[i] as Job).snapshot.beforeChange(id);
+    for (let i = 0; i < this.#jobs.length; i++) (this.#jobs[i] as Job).pump.snapshot.beforeChange(id);
   }
 
   /** Sends on. @param sequence of the table, for snapshots that begin now */
@@ -258,7 +298,7 @@ export class ServerSnapshots {
   /** This server serves nobody any more. */
   clear(): void {
     for (const job of this.#jobs) {
-      job.snapshot.abandon();
+      job.pump.snapshot.abandon();
       this.#lose(job.subtree, "not-serving");
     }
     for (let next = this.#waiting.shift(); next !== undefined; next = this.#waiting.shift())
@@ -284,12 +324,13 @@ export class ServerSnapshots {
     return {
       routingId,
       subtree,
-      snapshot: new Snapshot(table, subtree, sequence, this.#saved),
-      end: encodeGoodbye(sequence, subtree, encodeSupport(this.#subtrees.of(subtree))),
+      pump: new SnapshotPump(
+        new Snapshot(table, subtree, sequence, this.#saved),
+        (frames) => this.#effects.reply(routingId, frames),
+        ({ key, sequence: revision, value }) => [key, sequenceFrame(revision), EMPTY, EMPTY, value],
+        encodeGoodbye(sequence, subtree, encodeSupport(this.#subtrees.of(subtree))),
+      ),
       startedAt: now,
-      entries: [],
-      at: 0,
-      sent: 0,
       retryAt: 0,
       retry: SNAPSHOT_RETRY,
       movedAt: now,
@@ -298,69 +339,37 @@ export class ServerSnapshots {
 
   /** @returns whether there is more to do */
   #advance(job: Job, now: number): boolean {
-    const before = job.sent;
-    for (let budget = SNAPSHOT_BATCH; budget > 0; budget--) {
-      const entry = this.#nextEntry(job, budget);
-      if (job.snapshot.overrun) {
-        this.#lose(job.subtree, "overrun");
-        return false;
-      }
-      if (entry === undefined && !job.snapshot.done) return true;
-      const frames =
-        entry === undefined ? job.end : [entry.key, sequenceFrame(entry.sequence), EMPTY, EMPTY, entry.value];
-      const result = this.#effects.reply(job.routingId, frames);
-      if (result === "gone") {
-        this.#lose(job.subtree, "gone");
-        return false;
-      }
-      if (result === "full") return this.#wait(job, before, now);
-      if (entry === undefined) {
-        this.done += 1;
-        const { subtree, sent: entries, snapshot, startedAt } = job;
-        const duration = now - startedAt;
-        this.#effects.event({
-          type: "snapshot:sent",
-          subtree,
-          entries,
-          sequence: snapshot.sequence,
-          duration,
-        });
-        const queued = this.#effects.queued(job.routingId);
-        if (queued > 0) {
-          if (this.#leaving.length === 0) this.#lookAt = now + SNAPSHOT_RETRY;
-          this.#leaving.push({ routingId: job.routingId, queued, movedAt: now });
-        }
-        return false;
-      }
-      job.at += 1;
-      job.sent += 1;
-    }
-    job.retryAt = 0;
-    job.movedAt = now;
-    return true;
-  }
-
-  #nextEntry(job: Job, budget: number): SnapshotEntry | undefined {
-    if (job.at >= job.entries.length) {
-      job.entries = job.snapshot.take(budget, SNAPSHOT_BATCH_BYTES);
-      job.at = 0;
-    }
-    return job.entries[job.at];
-  }
-
-  #wait(job: Job, before: number, now: number): boolean {
-    if (job.sent > before) {
+    const before = job.pump.sent;
+    const result = job.pump.pump(now);
+    if (result === "more" || job.pump.sent > before) {
       job.movedAt = now;
       job.retry = SNAPSHOT_RETRY;
-    } else job.retry = Math.min(job.retry * 2, MAX_SNAPSHOT_RETRY);
-    job.retryAt = now + job.retry;
-    if (now - job.movedAt < MAX_STALL) return true;
-    this.#lose(job.subtree, "gone");
-    return false;
+    }
+    if (result === "more") job.retryAt = 0;
+    else if (result === "full") {
+      job.retryAt = now + job.retry;
+      job.retry = Math.min(job.retry * 2, MAX_SNAPSHOT_RETRY);
+      if (now - job.movedAt >= MAX_STALL) this.#lose(job.subtree, "gone");
+      return now - job.movedAt < MAX_STALL;
+    } else if (result === "done") this.#finish(job, now);
+    else this.#lose(job.subtree, result);
+    return result === "more";
+  }
+
+  /** All of it is queued. */
+  #finish({ routingId, subtree, pump, startedAt }: Job, now: number): void {
+    this.done += 1;
+    const { sent: entries, snapshot } = pump;
+    const [sequence, duration] = [snapshot.sequence, now - startedAt];
+    this.#effects.event({ type: "snapshot:sent", subtree, entries, sequence, duration });
+    const queued = this.#effects.queued(routingId);
+    if (queued === 0) return;
+    if (this.#leaving.length === 0) this.#lookAt = now + SNAPSHOT_RETRY;
+    this.#leaving.push({ routingId, queued, movedAt: now });
   }
 
   #end(job: Job): void {
-    job.snapshot.abandon();
+    job.pump.snapshot.abandon();
     this.#jobs = this.#jobs.filter((other) => other !== job);
     this.#known.delete(job.routingId.toString("latin1"));
   }

@@ -3,9 +3,10 @@
  * send it, until the other server's update with the same UUID comes.
  */
 import { backOff } from "../../core/back-off.js";
-import { Follower, type LoadedMap } from "./follower.js";
+import { Follower } from "./follower.js";
+import type { LoadedMap } from "./loading.js";
 import { copyOf, costOfOperation, type Operation } from "./operation.js";
-import { conflictMark, type UuidWindow } from "./server-map.js";
+import { conflictMark, nameOf, type UuidWindow } from "./server-map.js";
 import type { ServerState } from "./server-state.js";
 
 /** Bytes of updates that may wait while the store takes a whole map. */
@@ -122,9 +123,8 @@ export class Standby {
   replaceStore(): void {
     const loaded = this.#replacing;
     if (loaded === undefined) return;
-    const expires = (id: number): number => loaded.expires.get(loaded.table.key(id).toString("latin1")) ?? 0;
     // A server that becomes active meanwhile goes on with the map that it had, in its store, too.
-    this.#state.effects.replace(loaded, expires, () => this.#replacing === loaded, this.#lost(loaded)?.after);
+    this.#state.effects.replace(loaded, () => this.#replacing === loaded, this.#lost(loaded)?.after);
   }
 
   /** The store has the whole map that the other server gave. @param active whether this one serves by now */
@@ -295,10 +295,6 @@ class PendingUpdates {
     this.#bytes -= costOfOperation(kept.operation);
     return this.#kept.delete(name);
   }
-}
-
-function nameOf(uuid: Buffer): string {
-  return uuid.toString("latin1");
 }
 
 /** Whether the server that serves has applied an update, or refused it by its condition. */

@@ -7,40 +7,28 @@
  * past all that its server knows of, and leaves its author as the rest by 3: 0 the
  * primary, 1 the backup, 2 a server without a pair.
  *
- *   standing   kept in the store, and sent with a map (P + 4)
- *     version 1 | flags 1 | alone since 8 | map 8 | (term 8 | from 8) ...     the oldest term first
+ *   standing   kept in the store, and sent with a map (link.ts)
+ *     {"map":"0102030405060708","terms":[[3,0],[4,7]],"alone":true,"aloneSince":7}
  *   position   published with each state of the Binary Star (P + 3)
- *     version 1 | flags 1 | map 8 | term 8 | sequence 8
+ *     {"map":"0102030405060708","term":4,"sequence":9,"alone":false,"ready":true}
  *
- *   flags        bit 0: alone; bit 1, of a position: ready
- *   alone        this server may have acknowledged what its peer has not: it is the one that knows the newest map
- *   ready        this server stands by, knows that it has everything, and would take over
- *   alone since  the sequence from which it may have; all bits set: it has not
- *   map          random, of the server that began the first term; zero: not one yet
- *   from         the sequence that was the last when the term began
+ *   map         8 random bytes in hex, of the server that began the first term; "": no term yet
+ *   terms       each with the sequence that was the last when it began, the oldest first
+ *   alone       this server may have acknowledged what its peer has not: it is the one that knows the newest map
+ *   aloneSince  the sequence from which on it may have; left out: it has not
+ *   ready       this server stands by, knows that it has everything, and would take over
  */
 
 import { backOff } from "../../core/back-off.js";
 import type { BinaryStarOrder, BinaryStarReplica, BinaryStarRole } from "../binary-star/index.js";
 import { BinaryStarState } from "../binary-star/index.js";
 
-import { readSequence, writeSequence } from "./protocol.js";
-
-/** Of both forms. */
-const VERSION = 1;
-export const MAP_BYTES = 8;
-const ALONE = 1;
-const READY = 2;
 /** Terms that are kept: what two servers have in common is found among them. */
 const MAX_TERMS = 64;
 const AUTHOR_COUNT = 3;
 /** The operator's word outweighs all terms of a server that is taken for lost. */
 const FORCED = 3_000_000;
-const POSITION_BYTES = 26;
-const HEADER = 18;
-const TERM_BYTES = 16;
-const NEVER = Buffer.alloc(8, 0xff);
-export const NO_MAP: Buffer = Buffer.alloc(MAP_BYTES);
+export const NO_MAP = "";
 
 export interface Term {
   readonly term: number;
@@ -49,7 +37,7 @@ export interface Term {
 }
 
 export interface Standing {
-  readonly map: Buffer;
+  readonly map: string;
   /** The oldest first. */
   readonly terms: readonly Term[];
   readonly alone: boolean;
@@ -58,7 +46,7 @@ export interface Standing {
 }
 
 export interface Position {
-  readonly map: Buffer;
+  readonly map: string;
   readonly term: number;
   readonly sequence: number;
   readonly alone: boolean;
@@ -73,67 +61,59 @@ export function termOf({ terms }: Standing): number {
 }
 
 export function encodeStanding({ map, terms, alone, aloneSince }: Standing): Buffer {
-  const bytes = Buffer.alloc(HEADER + terms.length * TERM_BYTES);
-  bytes[0] = VERSION;
-  bytes[1] = alone ? ALONE : 0;
-  if (aloneSince === undefined) bytes.set(NEVER, 2);
-  else writeSequence(bytes, 2, aloneSince);
-  bytes.set(map, 10);
-  for (const [index, { term, from }] of terms.entries()) {
-    writeSequence(bytes, HEADER + index * TERM_BYTES, term);
-    writeSequence(bytes, HEADER + index * TERM_BYTES + 8, from);
-  }
-  return bytes;
+  const pairs = terms.map(({ term, from }) => [term, from]);
+  return Buffer.from(JSON.stringify({ map, terms: pairs, alone, aloneSince }));
 }
 
-/** @returns `undefined` for what is of another version, or damaged */
+/** @returns `undefined` for a damaged one, or one of another version */
 export function parseStanding(bytes: Uint8Array): Standing | undefined {
-  if (bytes[0] !== VERSION || bytes.length < HEADER || (bytes.length - HEADER) % TERM_BYTES !== 0)
-    return undefined;
+  const { map, terms: pairs, alone, aloneSince } = parseObject(bytes);
+  if (!isMap(map) || !Array.isArray(pairs) || typeof alone !== "boolean") return undefined;
+  if (aloneSince !== undefined && !isCount(aloneSince)) return undefined;
   const terms: Term[] = [];
-  for (let at = HEADER; at < bytes.length; at += TERM_BYTES) {
-    const term = { term: readSequence(bytes, at), from: readSequence(bytes, at + 8) };
+  for (const pair of pairs as unknown[]) {
+    const [term, from] = Array.isArray(pair) ? (pair as unknown[]) : [];
     const before = terms[terms.length - 1];
-    if (!isSafe(term) || (before !== undefined && !(before.term < term.term && before.from <= term.from)))
-      return undefined;
-    terms.push(term);
+    if (!isCount(term) || !isCount(from)) return undefined;
+    if (before !== undefined && !(before.term < term && before.from <= from)) return undefined;
+    terms.push({ term, from });
   }
-  const since = bytes.subarray(2, 10);
-  const aloneSince = NEVER.equals(since) ? undefined : readSequence(since);
-  if (aloneSince !== undefined && !Number.isSafeInteger(aloneSince)) return undefined;
-  const alone = ((bytes[1] as number) & ALONE) !== 0;
-  return { map: Buffer.from(bytes.subarray(10, HEADER)), terms, alone, aloneSince };
+  return { map, terms, alone, aloneSince };
 }
 
-export function encodePosition({ map, term, sequence, alone, ready }: Position): Buffer {
-  const bytes = Buffer.alloc(POSITION_BYTES);
-  bytes[0] = VERSION;
-  bytes[1] = (alone ? ALONE : 0) | (ready ? READY : 0);
-  bytes.set(map, 2);
-  writeSequence(bytes, 10, term);
-  writeSequence(bytes, 18, sequence);
-  return bytes;
+export function encodePosition(position: Position): Buffer {
+  return Buffer.from(JSON.stringify(position));
 }
 
-/** @returns `undefined` for what is of another version, or none */
+/** @returns `undefined` for one of another version */
 export function parsePosition(bytes: Uint8Array): Position | undefined {
-  if (bytes.length !== POSITION_BYTES || bytes[0] !== VERSION) return undefined;
-  const position = {
-    map: Buffer.from(bytes.subarray(2, 10)),
-    term: readSequence(bytes, 10),
-    sequence: readSequence(bytes, 18),
-    alone: ((bytes[1] as number) & ALONE) !== 0,
-    ready: ((bytes[1] as number) & READY) !== 0,
-  };
-  return Number.isSafeInteger(position.term) && Number.isSafeInteger(position.sequence)
-    ? position
-    : undefined;
+  const { map, term, sequence, alone, ready } = parseObject(bytes);
+  if (!isMap(map) || !isCount(term) || !isCount(sequence)) return undefined;
+  if (typeof alone !== "boolean" || typeof ready !== "boolean") return undefined;
+  return { map, term, sequence, alone, ready };
+}
+
+/** @returns an empty object for what is not one in JSON */
+function parseObject(bytes: Uint8Array): Readonly<Record<string, unknown>> {
+  try {
+    const value: unknown = JSON.parse(Buffer.from(bytes).toString());
+    return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
+  } catch {
+    return {}; // Not JSON: of another version, or damaged.
+  }
+}
+
+function isMap(value: unknown): value is string {
+  return typeof value === "string" && /^([0-9a-f]{16})?$/.test(value);
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
 /** What `ours` is, compared with `theirs`. Of two that are equal, the one that served alone knows more. */
 export function orderOf(ours: Position, theirs: Position): BinaryStarOrder {
-  if (!NO_MAP.equals(ours.map) && !NO_MAP.equals(theirs.map) && !ours.map.equals(theirs.map))
-    return "foreign";
+  if (ours.map !== NO_MAP && theirs.map !== NO_MAP && ours.map !== theirs.map) return "foreign";
   const difference =
     ours.term - theirs.term || ours.sequence - theirs.sequence || Number(ours.alone) - Number(theirs.alone);
   if (difference === 0) return "same";
@@ -147,14 +127,14 @@ export function beginTerm(
   known: number,
   from: number,
   forced: boolean,
-  newMap: Buffer,
+  newMap: string,
 ): Standing {
   let term = Math.max(termOf(standing), known) + 1 + (forced ? FORCED : 0);
   while (term % AUTHOR_COUNT !== author) term += 1;
   // A term in which nothing was put in order divides nothing.
   const terms = standing.terms.filter((one, index, all) => (all[index + 1]?.from ?? from) > one.from);
   return {
-    map: NO_MAP.equals(standing.map) ? newMap : standing.map,
+    map: standing.map === NO_MAP ? newMap : standing.map,
     terms: [...terms, { term, from }].slice(-MAX_TERMS),
     alone: true,
     aloneSince: standing.aloneSince ?? from,
@@ -173,7 +153,7 @@ export function commonSequence(
   theirs: Standing,
   theirSequence: number,
 ): number {
-  if (!NO_MAP.equals(ours.map) && !ours.map.equals(theirs.map)) return 0;
+  if (ours.map !== NO_MAP && ours.map !== theirs.map) return 0;
   const [mine, other] = [termsFrom(ours), termsFrom(theirs)];
   for (let index = mine.length - 1; index >= 0; index--) {
     const { term } = mine[index] as Term;
@@ -189,10 +169,6 @@ function termsFrom({ terms }: Standing): readonly Term[] {
   return terms.length < MAX_TERMS ? [{ term: 0, from: 0 }, ...terms] : terms;
 }
 
-function isSafe({ term, from }: Term): boolean {
-  return Number.isSafeInteger(term) && Number.isSafeInteger(from);
-}
-
 /** The rest by 3 of a term's number. */
 const AUTHORS: Readonly<Record<BinaryStarRole | "single", number>> = { primary: 0, backup: 1, single: 2 };
 
@@ -205,8 +181,8 @@ export interface StandingOptions {
   readonly retry: number;
   /** For jitter: from 0 up to 1. */
   readonly random: () => number;
-  /** The name of a map that begins here; 8 random bytes. */
-  readonly newMap: Buffer;
+  /** The name of a map that begins here: 8 random bytes in hex. */
+  readonly newMap: string;
 }
 
 export interface StandingEffects {

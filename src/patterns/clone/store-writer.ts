@@ -1,7 +1,7 @@
 /** Between a server's rules and its store: one call at a time, and times by the wall clock. */
 import type { DriverTimer } from "../../core/driver-timer.js";
 import { StoreError } from "../kit/store/error.js";
-import { type LoadedMap, uuidsOf } from "./follower.js";
+import { type LoadedMap, uuidsOf } from "./loading.js";
 import type { Operation } from "./operation.js";
 import { conflictMark } from "./server-map.js";
 import type { ServerRules } from "./server-rules.js";
@@ -68,17 +68,12 @@ export class StoreWriter {
     );
   }
 
-  replace(
-    loaded: LoadedMap,
-    expires: (id: number) => number,
-    wanted: () => boolean,
-    aside: number | undefined,
-  ): void {
+  replace(loaded: LoadedMap, wanted: () => boolean, aside: number | undefined): void {
     let path: string | undefined;
     this.#run(
       async () => {
         if (aside !== undefined && wanted()) path = await this.#setAside(aside);
-        await this.#replace(loaded, expires, wanted);
+        await this.#replace(loaded, wanted);
       },
       () => this.#rules.replaced(loaded, this.#timer.now(), path),
     );
@@ -118,15 +113,15 @@ export class StoreWriter {
     return this.#store.setAside?.(entries());
   }
 
-  async #replace(loaded: LoadedMap, expires: (id: number) => number, wanted: () => boolean): Promise<void> {
-    const { table, sequence, seen } = loaded;
+  async #replace(loaded: LoadedMap, wanted: () => boolean): Promise<void> {
+    const { table, expires, sequence, seen } = loaded;
     const replacement = await this.#store.replace();
     const shift = Date.now() - this.#timer.now();
     let entries: CloneStoredEntry[] = [];
     let bytes = 0;
     for (let id = 0; id < table.high; id++) {
       if (!table.isLive(id)) continue;
-      const time = expires(id);
+      const time = expires.get(id) ?? 0;
       const value = table.value(id);
       const ends = time === 0 ? 0 : time + shift;
       entries.push({ key: table.key(id), value, sequence: table.sequence(id), expires: ends });

@@ -1,6 +1,13 @@
 /** A server's rules, one at a time, without a network. */
 import { expect, test } from "vitest";
-import type { LoadedMap } from "../../../src/patterns/clone/follower.js";
+import {
+  encodeEnd,
+  encodeFollow,
+  encodeMark,
+  encodeUpdate,
+  isRequest,
+} from "../../../src/patterns/clone/link.js";
+import type { LoadedMap } from "../../../src/patterns/clone/loading.js";
 import { type Operation, operationOf } from "../../../src/patterns/clone/operation.js";
 import {
   encodeSet,
@@ -9,17 +16,10 @@ import {
   readSequence,
   SEQUENCE,
 } from "../../../src/patterns/clone/protocol.js";
-import {
-  encodeBegin,
-  encodeFollow,
-  encodeMark,
-  encodeUpdate,
-  LinkCommand,
-} from "../../../src/patterns/clone/replication.js";
 import type { ServerRulesOptions } from "../../../src/patterns/clone/server-options.js";
 import { ServerRules } from "../../../src/patterns/clone/server-rules.js";
 import type { SendResult, ServerEffects } from "../../../src/patterns/clone/server-state.js";
-import { encodeStanding, NO_STANDING } from "../../../src/patterns/clone/standing.js";
+import { NO_STANDING } from "../../../src/patterns/clone/standing.js";
 import { StoreError } from "../../../src/patterns/kit/store/error.js";
 
 const CLIENT = Buffer.from("client");
@@ -227,7 +227,7 @@ test("a server in doubt that its follower leaves has acknowledged nothing alone"
   rules.marked(0);
   set(rules, "k", "1", 1);
   rules.replica(peer, encodeFollow(session), 0);
-  rules.replica(peer, encodeMark(LinkCommand.HAVE, session, 1), 0);
+  rules.replica(peer, encodeMark(session, 1), 0);
   rules.marked(0);
   expect(rules.standing.standing.alone).toBe(false);
   rules.suspend();
@@ -305,8 +305,8 @@ function standby(): {
     {
       ...EFFECTS,
       follow: (frames) => {
-        if (frames[0]?.[0] !== LinkCommand.FOLLOW) return;
-        session = frames[1] as Buffer;
+        if (!isRequest(frames.slice(1))) return;
+        session = frames[0] as Buffer;
         asked.push(now);
       },
       replace: (loaded) => {
@@ -322,13 +322,12 @@ function standby(): {
   const fail = (until: number): void => {
     // What has not been asked for does not come.
     const count = asked.length;
-    rules.follow(encodeBegin(session, 4, encodeStanding(NO_STANDING)), now);
-    rules.follow(encodeMark(LinkCommand.END, session, 4), now);
+    rules.follow(encodeEnd(session, 4, NO_STANDING, Buffer.alloc(0)), now);
     rules.replaced(given as LoadedMap, now);
     expect(rules.stats()).toMatchObject({ replicated: true, sequence: 4 });
     for (let time = now; time < until; time += 500) {
       tick(time);
-      rules.follow(encodeMark(LinkCommand.BEAT, session, 4), now);
+      rules.follow(encodeMark(session, 4), now);
     }
     now = until;
     const key = Buffer.from("k");
@@ -337,11 +336,11 @@ function standby(): {
       now,
     ) as Operation;
     operation.sequence = 5;
-    rules.follow(encodeUpdate(session, operation, now), now);
+    rules.follow(encodeUpdate(session, operation), now);
     rules.flush(now);
     rules.commitFailed(new StoreError("full", "no room"), now);
     // The other server has not noticed yet.
-    rules.follow(encodeMark(LinkCommand.BEAT, session, 4), now);
+    rules.follow(encodeMark(session, 4), now);
     expect(rules.stats().replicated).toBe(false);
     while (asked.length === count) tick(rules.nextWakeUp() as number);
   };
@@ -377,7 +376,7 @@ test("the last sequence of a subtree is not later than the map that a server too
         if (isHugz(frames)) heartbeats.push(frames);
       },
       follow: (frames) => {
-        session = frames[1] as Buffer;
+        session = frames[0] as Buffer;
       },
     },
     0,
@@ -388,8 +387,7 @@ test("the last sequence of a subtree is not later than the map that a server too
   rules.tick(1_000);
   // The other server serves, and its map is shorter.
   rules.deactivate(true, 1_000);
-  rules.follow(encodeBegin(session, 4, encodeStanding(NO_STANDING)), 1_000);
-  rules.follow(encodeMark(LinkCommand.END, session, 4), 1_000);
+  rules.follow(encodeEnd(session, 4, NO_STANDING, Buffer.alloc(0)), 1_000);
   rules.activate(2_000);
   rules.tick(2_000);
   const last = heartbeats.at(-1) as Buffer[];

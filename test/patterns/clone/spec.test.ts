@@ -2,6 +2,16 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import {
+  encodeEnd,
+  encodeEntry,
+  encodeFollow,
+  encodeMark,
+  encodeUpdate,
+  parseLink,
+  parseUpdate,
+  standingOf,
+} from "../../../src/patterns/clone/link.js";
+import {
   conditionOf,
   encodeSetProperties,
   encodeSupport,
@@ -13,21 +23,12 @@ import {
   supportsConditions,
 } from "../../../src/patterns/clone/properties.js";
 import { EMPTY, encodeGoodbye, encodeSet, sequenceFrame } from "../../../src/patterns/clone/protocol.js";
-import {
-  encodeEntry,
-  encodeFollow,
-  encodeMark,
-  encodeUpdate,
-  LinkCommand,
-  parseLink,
-  parseUpdate,
-} from "../../../src/patterns/clone/replication.js";
-import { encodePosition, encodeStanding, parseStanding } from "../../../src/patterns/clone/standing.js";
+import { encodePosition, encodeStanding } from "../../../src/patterns/clone/standing.js";
 
 const [K, V] = [Buffer.from("k"), Buffer.from("v")];
 const UUID = Buffer.alloc(16, 0xab);
 const SESSION = Buffer.alloc(8, 1);
-const MAP = Buffer.alloc(8, 0x11);
+const MAP = "1111111111111111";
 const published = (properties: Buffer, value: Buffer): Buffer[] => [
   K,
   sequenceFrame(19),
@@ -42,6 +43,15 @@ function subtree(): Buffer {
   return subtrees.of(Buffer.from("/a/"));
 }
 
+const STANDING = {
+  map: MAP,
+  terms: [
+    { term: 3, from: 0 },
+    { term: 4, from: 7 },
+  ],
+  alone: true,
+  aloneSince: 7,
+};
 const UPDATE = { key: K, uuid: UUID, counted: true, condition: undefined };
 const WRITTEN: Readonly<Record<string, readonly Buffer[]>> = {
   "KTHXBAI at 42, whole map": encodeGoodbye(42, EMPTY, encodeSupport(EMPTY)),
@@ -56,37 +66,31 @@ const WRITTEN: Readonly<Record<string, readonly Buffer[]>> = {
   "KVPUB at 19: a conflict, `k` is `v` since 17": published(encodeUnchanged(0, 17, true), V),
   "KVPUB at 19: a conflict, `k` is not there": published(encodeUnchanged(0, 0, true), EMPTY),
   "KVPUB: the update of `k` was refused, no room": encodeSet(K, UUID, REFUSED_FULL, EMPTY),
-  FOLLOW: encodeFollow(SESSION),
-  "HAVE 42": encodeMark(LinkCommand.HAVE, SESSION, 42),
-  "ENTRY of `k`, revision 17, no ttl, `v`": encodeEntry(SESSION, K, 17, 0, V),
-  "UPDATE 18: `k` set to `v` for 5 s": encodeUpdate(
+  "ICANHAZ of a follower": encodeFollow(SESSION),
+  "HUGZ at 42": encodeMark(SESSION, 42),
+  "KVSYNC of `k`, revision 17, 5 s left, `v`": encodeEntry(
     SESSION,
-    { ...UPDATE, kind: "set", properties: Buffer.from("ttl=5\n"), value: V, expires: 6_000, sequence: 18 },
-    1_000,
+    { key: K, sequence: 17, value: V },
+    5_000,
   ),
-  "UPDATE 19: a conflict at `k`": encodeUpdate(
-    SESSION,
-    {
-      ...UPDATE,
-      kind: "conflict",
-      properties: encodeSetProperties(0, 0),
-      value: EMPTY,
-      expires: 0,
-      sequence: 19,
-    },
-    1_000,
-  ),
-  "standing: alone since 7, map `11…11`, terms 3 from 0 and 4 from 7": [
-    encodeStanding({
-      map: MAP,
-      terms: [
-        { term: 3, from: 0 },
-        { term: 4, from: 7 },
-      ],
-      alone: true,
-      aloneSince: 7,
-    }),
-  ],
+  "KTHXBAI at 42, one UUID, standing as below": encodeEnd(SESSION, 42, STANDING, UUID),
+  "KVPUB 18: `k` set to `v` for 5 s": encodeUpdate(SESSION, {
+    ...UPDATE,
+    kind: "set",
+    properties: Buffer.from("ttl=5\n"),
+    value: V,
+    expires: 6_000,
+    sequence: 18,
+  }),
+  "KVPUB 19: a conflict at `k`": encodeUpdate(SESSION, {
+    ...UPDATE,
+    kind: "conflict",
+    properties: encodeSetProperties(0, 0),
+    value: EMPTY,
+    expires: 0,
+    sequence: 19,
+  }),
+  "standing: alone since 7, map `11…11`, terms 3 from 0 and 4 from 7": [encodeStanding(STANDING)],
   "position: ready, map `11…11`, term 4, sequence 9": [
     encodePosition({ map: MAP, term: 4, sequence: 9, alone: false, ready: true }),
   ],
@@ -132,16 +136,16 @@ test("what is read of the vectors is what the page says", () => {
   expect([revisionOf(lost), isConflict(lost)]).toEqual([0, true]);
   // The condition of an update that took effect is no revision of its key.
   expect(revisionOf(encodeSetProperties(0, 17))).toBeUndefined();
-  const conflict = framesOf("UPDATE 19: a conflict at `k`");
-  expect(parseLink(conflict)?.command).toBe(LinkCommand.UPDATE);
-  expect(parseUpdate(conflict, 0)).toMatchObject({ kind: "conflict", sequence: 19, condition: undefined });
-  expect(
-    parseStanding(
-      encodeStanding(
-        parseStanding(
-          framesOf("standing: alone since 7, map `11…11`, terms 3 from 0 and 4 from 7")[0] as Buffer,
-        ) as never,
-      ),
-    ),
-  ).toMatchObject({ alone: true, aloneSince: 7 });
+  const link = (name: string): readonly Buffer[] => parseLink(framesOf(name))?.frames ?? [];
+  expect(parseUpdate(link("KVPUB 19: a conflict at `k`"), 0)).toMatchObject({
+    kind: "conflict",
+    sequence: 19,
+    condition: undefined,
+  });
+  expect(parseUpdate(link("KVPUB 18: `k` set to `v` for 5 s"), 1_000)).toMatchObject({
+    kind: "set",
+    expires: 6_000,
+    properties: Buffer.from("ttl=5\n"),
+  });
+  expect(standingOf(link("KTHXBAI at 42, one UUID, standing as below"))).toEqual(STANDING);
 });

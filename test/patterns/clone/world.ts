@@ -11,7 +11,7 @@ import {
   BinaryStarRules,
 } from "../../../src/patterns/binary-star/rules.js";
 
-import { type LoadedMap, uuidsOf } from "../../../src/patterns/clone/follower.js";
+import { type LoadedMap, uuidsOf } from "../../../src/patterns/clone/loading.js";
 import type { Operation } from "../../../src/patterns/clone/operation.js";
 import { conflictMark } from "../../../src/patterns/clone/server-map.js";
 import { ServerRules } from "../../../src/patterns/clone/server-rules.js";
@@ -125,10 +125,10 @@ export class Server {
             this.#update();
           });
         },
-        replace: (loaded, expires, wanted, aside) =>
+        replace: (loaded, wanted, aside) =>
           this.#write(
             simulation.random.integer(5, 60),
-            mine(() => this.#replace(loaded, expires, wanted, aside)),
+            mine(() => this.#replace(loaded, wanted, aside)),
           ),
         mark: (standing) =>
           this.#write(simulation.random.integer(1, 10), () => {
@@ -317,12 +317,7 @@ export class Server {
     this.peer.connections.delete(link);
   }
 
-  #replace(
-    loaded: LoadedMap,
-    expires: (id: number) => number,
-    wanted: () => boolean,
-    aside: number | undefined,
-  ): void {
+  #replace(loaded: LoadedMap, wanted: () => boolean, aside: number | undefined): void {
     const disk = this.disk as Disk;
     if (wanted()) {
       if (aside !== undefined)
@@ -332,7 +327,11 @@ export class Server {
       const { table } = loaded;
       for (let id = 0; id < table.high; id++) {
         if (!table.isLive(id)) continue;
-        const entry = { value: table.value(id), sequence: table.sequence(id), expires: expires(id) };
+        const entry = {
+          value: table.value(id),
+          sequence: table.sequence(id),
+          expires: loaded.expires.get(id) ?? 0,
+        };
         disk.map.set(table.key(id).toString("latin1"), entry);
       }
       disk.uuids = uuidsOf(loaded.seen);

@@ -1,0 +1,129 @@
+/**
+ * The link of a pair: the DEALER of the server that stands by and the ROUTER of the one that serves, port P + 4. Its
+ * messages are those of 12/CHP (protocol.ts) behind the session, 8 random bytes, which the follower chooses with each
+ * request. Messages of an earlier session are dropped.
+ *
+ *   ICANHAZ  from the follower: asks for the map and all updates after it
+ *   HUGZ     from the follower: its memory and store have all updates up to this sequence
+ *   HUGZ     to the follower: all updates up to this sequence are applied
+ *   KVSYNC   properties: ttl, what is left of it
+ *   KTHXBAI  properties: standing (standing.ts); value: the UUIDs of recent updates, 16 bytes each, the oldest first
+ *   KVPUB    properties: kind (operation.ts), then those that the client wrote
+ *
+ * Updates come in order, without a gap, from the one after the KTHXBAI's sequence, also while the map is on its way.
+ *
+ * In the Guide the backup subscribes to KVPUB. An update could then reach clients and not the backup when the primary
+ * dies. Here it is published after the follower's HUGZ.
+ */
+import type { Operation, OperationKind } from "./operation.js";
+import { encodeTimeToLive, property, timeToLive } from "./properties.js";
+import {
+  EMPTY,
+  encodeGoodbye,
+  encodeHugz,
+  encodeRequest,
+  KEY,
+  MAX_KEY,
+  PROPERTIES,
+  parseRequest,
+  readSequence,
+  SEQUENCE,
+  sequenceFrame,
+  UUID,
+  updateFault,
+  VALUE,
+} from "./protocol.js";
+import { encodeStanding, parseStanding, type Standing } from "./standing.js";
+import type { CloneStoredEntry } from "./store.js";
+
+export const SESSION_BYTES = 8;
+const LINE_FEED = 0x0a;
+const KINDS: Readonly<Record<OperationKind, Buffer>> = {
+  set: Buffer.from("kind=set\n"),
+  delete: Buffer.from("kind=delete\n"),
+  announce: Buffer.from("kind=announce\n"),
+  conflict: Buffer.from("kind=conflict\n"),
+};
+
+export interface LinkMessage {
+  readonly session: Buffer;
+  /** The message of 12/CHP: a request of two frames, or five frames. */
+  readonly frames: readonly Buffer[];
+}
+
+/** @returns `undefined` for an invalid message */
+export function parseLink([session, ...frames]: readonly Buffer[]): LinkMessage | undefined {
+  if (session?.length !== SESSION_BYTES) return undefined;
+  if (isRequest(frames)) return { session, frames };
+  const [key, sequence, uuid, , value] = frames as [Buffer, Buffer, Buffer, Buffer, Buffer];
+  if (frames.length !== 5 || key.length === 0 || key.length > MAX_KEY) return undefined;
+  // The kind comes on top of the properties that a client may write.
+  return updateFault([key, sequence, uuid, EMPTY, value]) === undefined ? { session, frames } : undefined;
+}
+
+/** Whether it asks for the map. */
+export function isRequest(frames: readonly Buffer[]): boolean {
+  return typeof parseRequest(frames) !== "string";
+}
+
+export function encodeFollow(session: Buffer): Buffer[] {
+  return [session, ...encodeRequest(EMPTY)];
+}
+
+export function encodeMark(session: Buffer, sequence: number): Buffer[] {
+  return [session, ...encodeHugz(sequence)];
+}
+
+/** @param ttl ms that are left; 0: none */
+export function encodeEntry(
+  session: Buffer,
+  { key, sequence, value }: Omit<CloneStoredEntry, "expires">,
+  ttl: number,
+): Buffer[] {
+  return [session, key, sequenceFrame(sequence), EMPTY, encodeTimeToLive(Math.ceil(ttl)), value];
+}
+
+/** @param uuids of recent updates, one after the other */
+export function encodeEnd(session: Buffer, sequence: number, standing: Standing, uuids: Buffer): Buffer[] {
+  const properties = Buffer.from(`standing=${encodeStanding(standing)}\n`);
+  return [session, ...encodeGoodbye(sequence, uuids, properties)];
+}
+
+/** The standing of a KTHXBAI. @returns `undefined` for one of another version */
+export function standingOf(frames: readonly Buffer[]): Standing | undefined {
+  return parseStanding(Buffer.from(property(frames[PROPERTIES] as Buffer, "standing") ?? "", "latin1"));
+}
+
+export function encodeUpdate(session: Buffer, operation: Operation): Buffer[] {
+  const { key, sequence, uuid, properties, kind, value } = operation;
+  return [session, key, sequenceFrame(sequence), uuid, Buffer.concat([KINDS[kind], properties]), value];
+}
+
+/** Whether it is a KVPUB; else it is a KVSYNC. */
+export function isUpdate(frames: readonly Buffer[]): boolean {
+  return property(frames[PROPERTIES] as Buffer, "kind") !== undefined;
+}
+
+/** @returns `undefined` for an invalid update */
+export function parseUpdate(frames: readonly Buffer[], now: number): Operation | undefined {
+  const all = frames[PROPERTIES] as Buffer;
+  const end = all.indexOf(LINE_FEED) + 1;
+  const kind = (Object.keys(KINDS) as OperationKind[]).find((name) =>
+    KINDS[name].equals(all.subarray(0, end)),
+  );
+  const properties = all.subarray(end);
+  const ttl = timeToLive(properties);
+  const value = frames[VALUE] as Buffer;
+  if (kind === undefined || ttl === undefined || (kind === "set") !== value.length > 0) return undefined;
+  return {
+    kind,
+    key: frames[KEY] as Buffer,
+    uuid: frames[UUID] as Buffer,
+    properties,
+    value,
+    expires: kind === "set" && ttl > 0 ? now + ttl : 0,
+    counted: false,
+    condition: undefined,
+    sequence: readSequence(frames[SEQUENCE] as Buffer),
+  };
+}
