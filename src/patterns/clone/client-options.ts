@@ -14,36 +14,20 @@ import type { EndpointSourceEvent } from "../kit/endpoint-list.js";
 import {
   anything,
   bytes,
-  checkCount,
-  checkKeys,
   checkOptions,
   choice,
+  type Given,
   integer,
   object,
-  orDefault,
+  type Settings,
 } from "../kit/options.js";
 import { ClientCoder } from "./client-coder.js";
 import { type CloneEndpoints, endpointsOf } from "./endpoints.js";
 import { type CloneFault, isSubtree, MAX_KEY } from "./protocol.js";
 
-/** ms between two HUGZ, as 12/CHP has it. */
-const HEARTBEAT_INTERVAL = 1_000;
-const LIVENESS = 2;
-/** ms for a `set`. */
-const TIMEOUT = 10_000;
-const MAX_PENDING_UPDATES = 10_000;
-/** Bytes of updates that are not acknowledged. */
-const MAX_PENDING_UPDATE_BYTES = 268_435_456;
-const MAX_BYTES = 4_294_967_296;
-/** Changes that wait for the reader of a `watch`. */
-const MAX_WATCHED = 10_000;
-/** ms between a lost connection and the next server, at first and at most. */
-const RETRY_DELAY = 50;
+/** ms between a lost connection and the next try, at most. */
 const MAX_RETRY_DELAY = 1_000;
-/** ms until a lost connection is tried again, first and at most. */
 const RECONNECT = 100;
-const MAX_RECONNECT = 1_000;
-const MAX_TTL = 1_000_000_000_000;
 
 /** What a map's values are: bytes, or with a codec its values. */
 export type CloneValue<T> = [T] extends [Raw] ? Buffer : T;
@@ -56,104 +40,90 @@ export type CloneValueIn<T> = [T] extends [Raw] ? string | Uint8Array : T;
  */
 export type CloneServers = string | CloneEndpoints | readonly (string | CloneEndpoints)[] | EndpointSource;
 
-/** How a clone's client runs. Times are in ms. */
-export interface CloneClientOptions<T = Raw> {
-  /** `/segment/…/`: only keys that begin so. Default: all. */
-  readonly subtree?: string | Uint8Array;
-  /** What values are encoded with. Default: bytes as they are. */
-  readonly codec?: Codec<T>;
-  /** A Standard Schema that values have to pass, on the way out and in. With a codec only. */
-  readonly schema?: StandardSchemaV1;
-  /**
-   * How keys are read as text. `"latin1"` has a character for each byte, so that any key has a text; in `"utf8"` a key
-   * that is not text exists, but is not handed out by `entries` and `watch`. Default `"utf8"`.
-   */
-  readonly keyEncoding?: "utf8" | "latin1";
-  /** ms between two HUGZ of the server. Default 1,000. */
-  readonly heartbeatInterval?: number;
-  /** Of them, missing, until the next server is asked; at least 2. Default 2. */
-  readonly liveness?: number;
-  /** ms without progress of a snapshot until the next server is asked. Default: a heartbeat more than the liveness. */
-  readonly attemptTimeout?: number;
-  /** ms between a lost connection and the next server; doubled each time, and half of it by chance. Default 50. */
-  readonly retryDelay?: number;
-  /** Where the doubling ends; at least `retryDelay`. Default 1,000, less where `heartbeatInterval` is. */
-  readonly maxRetryDelay?: number;
-  /** ms for a `set`, unless the call has its own; -1: no limit. Default 10,000. */
-  readonly timeout?: number;
-  /** Updates that are not acknowledged; one more is refused with `ERR_TOO_MANY_PENDING`. Default 10,000. */
-  readonly maxPending?: number;
-  /** Bytes of their keys and values; a single one may be larger. Default 268,435,456. */
-  readonly maxPendingBytes?: number;
-  /** Bytes of keys and values that a server may fill this map with. Default 4,294,967,296. */
-  readonly maxBytes?: number;
-  /** For all sockets, security above all. */
-  readonly socketOptions?: CommonOptions;
-  readonly context?: Context;
-}
-
-/** What `set` and `delete` take. */
-export interface CloneSetOptions {
-  /**
-   * Only if the key has this revision, as `entry` gives it; 0: only if the key is not there. Otherwise the call rejects with
-   * `ERR_CONFLICT`, and nothing has changed. Default: whatever the key has.
-   */
-  readonly revision?: number;
-  /** ms until the key is removed everywhere, unless it is set again; 0, the default: never. */
-  readonly ttl?: number;
-  /** ms until the call is given up; -1: no limit. Default: the client's. */
-  readonly timeout?: number;
-  readonly signal?: AbortSignal;
-}
-
-/** What `watch` takes. */
-export interface CloneWatchOptions {
-  /** Changes that wait for the reader; past it the oldest is dropped, as an event and a count. Default 10,000. */
-  readonly maxQueue?: number;
-}
-
 const OPTIONS = {
+  /** `/segment/…/`: the client holds only keys that begin with it. Default: all. */
   subtree: anything<string | Uint8Array>(),
+  /** Encodes and decodes values. Default: bytes as they are. */
   codec: anything<Codec<unknown>>(),
+  /** A Standard Schema that values have to pass, on the way out and in. With a codec only. */
   schema: anything<StandardSchemaV1>(),
+  /**
+   * How keys are read as text. With `"latin1"` each byte is a character, so that any key has a text. With `"utf8"`,
+   * `entries` and `watch` leave out keys that are not UTF-8. Default `"utf8"`.
+   */
   keyEncoding: choice(["utf8", "latin1"], "utf8"),
-  heartbeatInterval: integer({ default: HEARTBEAT_INTERVAL }),
-  liveness: integer({ default: LIVENESS, min: 2, max: 1_000 }),
+  /** ms between two HUGZ of the server. Default 1,000, as in 12/CHP. */
+  heartbeatInterval: integer({ default: 1_000 }),
+  /** Missing heartbeats after which the next server is tried, at least 2. Default 2. */
+  liveness: integer({ default: 2, min: 2, max: 1_000 }),
+  /** ms without progress of a snapshot after which the next server is tried. Default: `heartbeatInterval * (liveness + 1)`. */
   attemptTimeout: integer(),
-  retryDelay: integer({ default: RETRY_DELAY }),
+  /** ms between a lost connection and the next server; doubled each time, and half of it random. Default 50. */
+  retryDelay: integer({ default: 50 }),
+  /** ms, the most that `retryDelay` is doubled to. Default 1,000, or `heartbeatInterval` where that is less. */
   maxRetryDelay: integer(),
-  timeout: integer({ default: TIMEOUT, min: -1 }),
-  maxPending: integer({ default: MAX_PENDING_UPDATES }),
-  maxPendingBytes: bytes({ default: MAX_PENDING_UPDATE_BYTES }),
-  maxBytes: bytes({ default: MAX_BYTES }),
+  /** ms for a `set`, unless the call has its own; -1: no limit. Default 10,000. */
+  timeout: integer({ default: 10_000, min: -1 }),
+  /** Updates that are not acknowledged; more are refused with `ERR_TOO_MANY_PENDING`. Default 10,000. */
+  maxPending: integer({ default: 10_000 }),
+  /** Bytes of their keys and values; a single one may be larger. Default 268,435,456. */
+  maxPendingBytes: bytes({ default: 268_435_456 }),
+  /** Bytes of keys and values that a server may fill this map with. Default 4,294,967,296. */
+  maxBytes: bytes({ default: 4_294_967_296 }),
+  /** Options of all sockets, such as security. */
   socketOptions: object<CommonOptions>(),
   context: anything<Context>(),
 };
 
-/** How the rules of a client run. */
-export interface ClientRulesOptions {
+/** Options of `CloneClient`. Times are in ms. */
+export type CloneClientOptions<T = Raw> = Omit<Given<typeof OPTIONS>, "codec"> & {
+  /** Encodes and decodes values. Default: bytes as they are. */
+  readonly codec?: Codec<T>;
+};
+
+const DELETE_OPTIONS = {
+  /**
+   * Only if the key has this revision, as `entry` returns it; 0: only if the key does not exist. Otherwise the call rejects
+   * with `ERR_CONFLICT`, and nothing has changed. Default: whatever the key has.
+   */
+  revision: integer({ min: 0, max: Number.MAX_SAFE_INTEGER }),
+  /** ms until the call is given up; -1: no limit. Default: the client's. */
+  timeout: integer({ min: -1 }),
+  signal: anything<AbortSignal>(),
+};
+const SET_OPTIONS = {
+  ...DELETE_OPTIONS,
+  /** ms until the key is removed everywhere, unless it is set again; 0: never. Default 0. */
+  ttl: integer({ default: 0, min: 0, max: 1_000_000_000_000 }),
+};
+const WATCH_OPTIONS = {
+  /** Changes that wait for the reader; above it the oldest is dropped, as an event and a count. Default 10,000. */
+  maxQueue: integer({ default: 10_000 }),
+};
+
+/** Options of `delete`. */
+export type CloneDeleteOptions = Given<typeof DELETE_OPTIONS>;
+/** Options of `set`. */
+export type CloneSetOptions = Given<typeof SET_OPTIONS>;
+/** Options of `watch`. */
+export type CloneWatchOptions = Given<typeof WATCH_OPTIONS>;
+
+/** Options of a client's rules. */
+export interface ClientRulesOptions
+  extends Pick<
+    Settings<typeof OPTIONS>,
+    "heartbeatInterval" | "liveness" | "retryDelay" | "maxPending" | "maxPendingBytes" | "maxBytes"
+  > {
   /** For events. */
   readonly servers: readonly string[];
   readonly subtree: Buffer;
-  /** ms between two signs of life of the server. */
-  readonly heartbeatInterval: number;
-  /** Of them, missing. */
-  readonly liveness: number;
-  /** ms without progress after which the next server is asked. */
   readonly attemptTimeout: number;
-  readonly retryDelay: number;
   readonly maxRetryDelay: number;
-  readonly maxPending: number;
-  readonly maxPendingBytes: number;
-  readonly maxBytes: number;
   /** 8 random bytes: the first half of the UUIDs of this client's updates. */
   readonly token: Buffer;
   /** For jitter: from 0 up to 1. */
   readonly random: () => number;
 }
-
-const SET_KEYS = ["revision", "ttl", "timeout", "signal"] as const;
-export const DELETE_KEYS = ["revision", "timeout", "signal"] as const;
 
 /** Options as the client works with them. */
 export interface ClientSettings {
@@ -191,7 +161,7 @@ export function clientSettings<T>(
     sockets: {
       linger: 0,
       reconnectInterval: Math.min(RECONNECT, heartbeatInterval),
-      reconnectMaxInterval: Math.min(MAX_RECONNECT, Math.max(RECONNECT, heartbeatInterval)),
+      reconnectMaxInterval: Math.min(MAX_RETRY_DELAY, Math.max(RECONNECT, heartbeatInterval)),
       ...settings.socketOptions,
       ...(context === undefined ? {} : { context }),
     },
@@ -212,22 +182,19 @@ export function clientSettings<T>(
   };
 }
 
-/** The ms of a `set`. @throws InvalidArgumentError `EINVAL` */
-export function timeToLiveOf(options: CloneSetOptions | undefined): number {
-  if (options !== undefined) checkKeys("CloneClient.set", options, SET_KEYS);
-  return options?.ttl === undefined ? 0 : checkCount("ttl", options.ttl, 0, MAX_TTL);
-}
-
-/** The condition of a `set` or `delete`; `undefined`: none. @throws InvalidArgumentError `EINVAL` */
-export function revisionOption(options: CloneSetOptions | undefined): number | undefined {
-  if (options?.revision === undefined) return undefined;
-  return checkCount("revision", options.revision, 0, Number.MAX_SAFE_INTEGER);
+/** @throws InvalidArgumentError `EINVAL` */
+export function setSettings(options: CloneSetOptions = {}): Settings<typeof SET_OPTIONS> {
+  return checkOptions("CloneClient.set", SET_OPTIONS, options);
 }
 
 /** @throws InvalidArgumentError `EINVAL` */
-export function maxQueueOf(options: CloneWatchOptions): number {
-  checkKeys("CloneClient.watch", options, ["maxQueue"]);
-  return checkCount("maxQueue", orDefault(options.maxQueue, MAX_WATCHED), 1);
+export function deleteSettings(options: CloneDeleteOptions = {}): Settings<typeof DELETE_OPTIONS> {
+  return checkOptions("CloneClient.delete", DELETE_OPTIONS, options);
+}
+
+/** @throws InvalidArgumentError `EINVAL` */
+export function watchSettings(options: CloneWatchOptions): Settings<typeof WATCH_OPTIONS> {
+  return checkOptions("CloneClient.watch", WATCH_OPTIONS, options);
 }
 
 function serversOf(servers: CloneServers): CloneEndpoints[] {
@@ -245,8 +212,6 @@ function subtreeOf(subtree: string | Uint8Array): Buffer {
     `Option subtree is empty, or /segment/…/ of at most ${MAX_KEY} bytes; got ${describe(bytes?.toString() ?? subtree)}`,
   );
 }
-
-/** What a clone's client reports: its events, its statistics, and the changes that it saw. */
 
 /**
  * How far the map can be trusted.

@@ -15,7 +15,6 @@ import { Dealer } from "../../sockets/request-reply.js";
 import type { Raw, Settled } from "../../sockets/shape.js";
 import { Driver } from "../kit/driver.js";
 import { ENDPOINT_SOURCE_EVENTS, EndpointList } from "../kit/endpoint-list.js";
-import { checkCount, checkKeys } from "../kit/options.js";
 import { Readiness } from "../kit/readiness.js";
 import type { ClientCoder, CloneKey } from "./client-coder.js";
 import { ClientConnections, type ConnectionListener } from "./client-connections.js";
@@ -23,6 +22,7 @@ import {
   type CloneClientEvent,
   type CloneClientOptions,
   type CloneClientStats,
+  type CloneDeleteOptions,
   type CloneEntry,
   type CloneServers,
   type CloneSetOptions,
@@ -31,10 +31,9 @@ import {
   type CloneValueIn,
   type CloneWatchOptions,
   clientSettings,
-  DELETE_KEYS,
-  maxQueueOf,
-  revisionOption,
-  timeToLiveOf,
+  deleteSettings,
+  setSettings,
+  watchSettings,
 } from "./client-options.js";
 import { ClientRules } from "./client-rules.js";
 import type { ClientEffects } from "./client-state.js";
@@ -216,17 +215,16 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
         throw new InvalidArgumentError(
           "A value has at least one byte: an empty one deletes the key (12/CHP)",
         );
-      return this.#submit(key, bytes, timeToLiveOf(options), options);
+      return this.#submit(key, bytes, setSettings(options));
     } catch (error) {
       return Promise.reject(error);
     }
   }
 
   /** Deletes a key for everybody, whether it is there or not. Otherwise as {@link set}. */
-  delete(key: CloneKey, options?: Omit<CloneSetOptions, "ttl">): Promise<number> {
+  delete(key: CloneKey, options?: CloneDeleteOptions): Promise<number> {
     try {
-      if (options !== undefined) checkKeys("CloneClient.delete", options, DELETE_KEYS);
-      return this.#submit(key, EMPTY, 0, options);
+      return this.#submit(key, EMPTY, { ttl: 0, ...deleteSettings(options) });
     } catch (error) {
       return Promise.reject(error);
     }
@@ -260,7 +258,7 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
    */
   watch(prefix: CloneKey = "", options: CloneWatchOptions = {}): CloneWatch<CloneValue<T>> {
     this.assertOpen();
-    return this.#watches.add(this.#coder.bytes(prefix), maxQueueOf(options));
+    return this.#watches.add(this.#coder.bytes(prefix), watchSettings(options).maxQueue);
   }
 
   stats(): CloneClientStats {
@@ -283,7 +281,7 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
     return this.#rules.idle();
   }
 
-  #submit(key: CloneKey, value: Buffer, ttl: number, options: CloneSetOptions | undefined): Promise<number> {
+  #submit(key: CloneKey, value: Buffer, options: ReturnType<typeof setSettings>): Promise<number> {
     this.assertOpen();
     const bytes = this.#coder.key(key);
     const { length } = this.#subtree;
@@ -291,12 +289,9 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
       throw new InvalidArgumentError(
         `The key is not in the subtree ${JSON.stringify(String(this.#subtree))}`,
       );
-    const timeout =
-      options?.timeout === undefined ? this.#timeout : checkCount("timeout", options.timeout, -1);
-    const signal = options?.signal;
+    const { ttl, revision, timeout = this.#timeout, signal } = options;
     const refused = signal === undefined ? undefined : refusedWait({ signal });
     if (refused !== undefined) return refused;
-    const revision = revisionOption(options);
     const properties = encodeSetProperties(ttl, revision);
     const update = { key: bytes, properties, value, conditional: revision !== undefined, timeout };
     const now = this.#timer.now();

@@ -16,125 +16,96 @@ import {
   anything,
   boolean,
   bytes,
-  checkCount,
   checkOptions,
   choice,
+  type Given,
   integer,
   type OptionSpec,
   object,
-  orDefault,
+  type Settings,
 } from "../kit/options.js";
 import { endpointAt } from "./endpoints.js";
 import type { CloneFault } from "./protocol.js";
 import type { CloneStore } from "./store.js";
 
-/** ms between two HUGZ, as 12/CHP has it. */
-const HEARTBEAT_INTERVAL = 1_000;
-const LIVENESS = 2;
-const MAX_PENDING = 100_000;
-const MAX_BYTES = 4_294_967_296;
-const MAX_SNAPSHOTS = 16;
 /** Requests for snapshots that wait, and those that wait for the outcome of their own vote. */
 export const MAX_WAITING = 10_000;
 /**
- * Messages that wait for one client of a snapshot: small, since a large value counts as one. A full queue is
+ * Messages that wait for one client of a snapshot: few, since a large value counts as one. A full queue is
  * written to the network at once, so the mark costs small values nothing.
  */
 const SNAPSHOT_MARK = 256;
-/** Updates that wait for one slow client; past it, it misses some. */
-const PUBLISH_MARK = 50_000;
-/** Bytes of them. */
-const PUBLISH_MARK_BYTES = 16_777_216;
-/** Bytes that wait for one client of a snapshot. */
 const SNAPSHOT_MARK_BYTES = 4_194_304;
-const MAX_TTL = 1_000_000_000_000;
+const PUBLISH_MARK_BYTES = 16_777_216;
+export const MAX_TTL = 1_000_000_000_000;
+
+const PAIR_OPTIONS = {
+  /** The primary serves when both start. */
+  role: choice<BinaryStarRole>(["primary", "backup"]),
+  /**
+   * The other server's snapshot endpoint, or a source of that one endpoint, without this server's own. While the list of a
+   * source is empty the last endpoint stays in use.
+   */
+  peer: anything<string | EndpointSource>(),
+  /**
+   * The other server's public CURVE key, Z85 or 32 bytes. The pair's own ports let in no other key. Default: that
+   * of this server, where both have one certificate.
+   */
+  publicKey: anything<string | Uint8Array>(), // pairSocketOptions checks it.
+  /**
+   * Serves at a client's request although the other server was not met and the store does not show that this one served
+   * last: the operator's decision for when the other one does not come back. Default false.
+   */
+  serveAlone: boolean(false),
+  /** Options of the sockets that connect to the other server, over those of all sockets: `plainUsername`, `plainPassword`. */
+  socketOptions: object<CommonOptions>(),
+};
 
 /** The other of two servers. */
-export interface ClonePairOptions {
-  /** The primary serves when both start. */
-  readonly role: BinaryStarRole;
-  /**
-   * The other server's endpoint, that of its snapshots. Or a source of that one endpoint, which must not have this server's own: it stays
-   * in use until the source has another one in its place, however long its list is empty.
-   */
-  readonly peer: string | EndpointSource;
-  /**
-   * With CURVE: the other server's public key, Z85 or 32 bytes. The pair's own ports let in nobody else. Default: that
-   * of this server, when both have one certificate.
-   */
-  readonly publicKey?: string | Uint8Array;
-  /**
-   * The operator's word at the start: serve for a client's request though the other server is silent, was not met, and
-   * the store does not show that this one served last. For when the other one does not come back. Default false.
-   */
-  readonly serveAlone?: boolean;
-  /** For what connects to the other server, over those for all sockets: `plainUsername` and `plainPassword`. */
-  readonly socketOptions?: CommonOptions;
-}
-
-/** How a clone's server runs. Times are in ms. */
-export interface CloneServerOptions {
-  /** For one of two servers. */
-  readonly pair?: ClonePairOptions;
-  /** Where the map outlives all processes. The server closes it. Default: nowhere. */
-  readonly store?: CloneStore;
-  /** Between two HUGZ, and two signs of life of a pair; the same on both. Default 1,000. */
-  readonly heartbeatInterval?: number;
-  /** Heartbeats of silence after which the other server counts as gone; 2 or more. Default 2. */
-  readonly liveness?: number;
-  /** Updates in flight at most; one more is refused. Default 100,000. */
-  readonly maxPending?: number;
-  /** Bytes of keys and values at most; past it nothing is set. Default 4,294,967,296. */
-  readonly maxBytes?: number;
-  /** Snapshots under way at once; others wait for their turn. Default 16. */
-  readonly maxSnapshots?: number;
-  /** Updates that wait for a client that is slow; past it, it misses some, and asks for a snapshot. Default 50,000. */
-  readonly publishHighWaterMark?: number;
-  /**
-   * Bytes of them; past it the client misses some, too. Default 16,777,216 where the engine has `sendHighWaterMarkBytes`;
-   * elsewhere `NOT_SUPPORTED`, and the bytes have no bound.
-   */
-  readonly publishHighWaterMarkBytes?: number;
-  /** For all sockets: security as a server above all, and `authenticate`, which decides who may connect. */
-  readonly socketOptions?: CloneSocketOptions;
-  readonly context?: Context;
-}
-
-const STORE_METHODS = ["load", "commit", "replace", "mark", "close"] as const;
-
-/** A store; it may be left out. */
-function store(): OptionSpec<CloneStore | undefined> {
-  const isObject = object().accepts;
-  return {
-    default: undefined,
-    expected: `a CloneStore: an object with ${STORE_METHODS.join(", ")}`,
-    accepts: (value) =>
-      isObject(value) &&
-      STORE_METHODS.every((name) => typeof (value as Record<string, unknown>)[name] === "function"),
-  };
-}
+export type ClonePairOptions = Given<typeof PAIR_OPTIONS> &
+  Required<Pick<Given<typeof PAIR_OPTIONS>, "role" | "peer">>;
 
 const OPTIONS = {
+  /** Makes it one of two servers. */
   pair: object<ClonePairOptions>(),
+  /** Keeps the map when all processes end; the server closes it. Default: none. */
   store: store(),
-  heartbeatInterval: integer({ default: HEARTBEAT_INTERVAL }),
-  liveness: integer({ default: LIVENESS, min: 2, max: 1_000 }),
-  maxPending: integer({ default: MAX_PENDING }),
-  maxBytes: bytes({ default: MAX_BYTES, min: 1 }),
-  maxSnapshots: integer({ default: MAX_SNAPSHOTS }),
-  publishHighWaterMark: integer({ default: PUBLISH_MARK }),
+  /** ms between two HUGZ, and between two signs of life of a pair; the same on both. Default 1,000, as in 12/CHP. */
+  heartbeatInterval: integer({ default: 1_000 }),
+  /** Heartbeats of silence after which the other server counts as gone, at least 2. Default 2. */
+  liveness: integer({ default: 2, min: 2, max: 1_000 }),
+  /** Updates in flight; more are refused. Default 100,000. */
+  maxPending: integer({ default: 100_000 }),
+  /** Bytes of all keys and values; more are refused. Default 4,294,967,296. */
+  maxBytes: bytes({ default: 4_294_967_296, min: 1 }),
+  /** Snapshots in flight; more clients wait. Default 16. */
+  maxSnapshots: integer({ default: 16 }),
+  /** Updates that wait for one slow client; it misses more, and asks for a snapshot. Default 50,000. */
+  publishHighWaterMark: integer({ default: 50_000 }),
+  /**
+   * Bytes of them; the client misses more, too. Default 16,777,216 where the engine has `sendHighWaterMarkBytes`;
+   * elsewhere `NOT_SUPPORTED`, and the bytes have no bound.
+   */
   publishHighWaterMarkBytes: integer({ max: Number.MAX_SAFE_INTEGER }),
+  /** Options of all sockets: security as a server, and `authenticate`, which decides who may connect. */
   socketOptions: object<CloneSocketOptions>(),
   context: object<Context>(),
 };
 
-const PAIR_OPTIONS = {
-  role: choice<BinaryStarRole>(["primary", "backup"]),
-  peer: anything<string | EndpointSource>(), // checkPeer checks it.
-  publicKey: anything<string | Uint8Array>(), // pairSocketOptions checks it.
-  serveAlone: boolean(false),
-  socketOptions: object<CommonOptions>(),
-};
+/** Options of `CloneServer`. Times are in ms. */
+export type CloneServerOptions = Given<typeof OPTIONS>;
+
+/** A store; it may be left out. */
+function store(): OptionSpec<CloneStore | undefined> {
+  const methods = ["load", "commit", "replace", "mark", "close"] as const;
+  const isObject = object().accepts;
+  return {
+    default: undefined,
+    expected: `a CloneStore: an object with ${methods.join(", ")}`,
+    accepts: (value) =>
+      isObject(value) && methods.every((name) => typeof (value as CloneStore)[name] === "function"),
+  };
+}
 
 /** One of two servers. */
 export interface PairSettings {
@@ -146,25 +117,19 @@ export interface PairSettings {
   readonly sockets: PairSocketOptions;
 }
 
-/** How the rules of a server run. */
-export interface ServerRulesOptions {
-  /** ms between two HUGZ, and between two signs of life of the servers. */
-  readonly heartbeatInterval: number;
-  /** Intervals of silence after which the other server counts as gone. */
-  readonly liveness: number;
+/** Options of a server's rules. */
+export interface ServerRulesOptions
+  extends Pick<
+    Settings<typeof OPTIONS>,
+    "heartbeatInterval" | "liveness" | "maxPending" | "maxBytes" | "maxSnapshots"
+  > {
   readonly hasStore: boolean;
-  /** One of two servers. */
+  /** Of one of two servers. */
   readonly role?: BinaryStarRole;
-  /** It may serve though it has not met the other server, and its store does not show that it served last. */
   readonly serveAlone: boolean;
-  /** Updates that may be in flight. */
-  readonly maxPending: number;
-  /** Bytes of keys and values. */
-  readonly maxBytes: number;
-  /** Snapshots under way at once, and requests that may wait as well. */
-  readonly maxSnapshots: number;
+  /** Requests for snapshots that may wait. */
   readonly maxWaiting: number;
-  /** 8 random bytes: the first half of the UUIDs of this server's own updates, and its sessions. */
+  /** 8 random bytes: the first half of the UUIDs of this server's own updates. */
   readonly token: Buffer;
   /** For jitter: from 0 up to 1. */
   readonly random: () => number;
@@ -175,7 +140,7 @@ export interface ServerSettings {
   readonly rules: ServerRulesOptions;
   /** For all of the clients' sockets. */
   readonly sockets: CloneSocketOptions & { readonly context?: Context };
-  /** Of the snapshots' ROUTER and of the PUB, over those for all. */
+  /** For the ROUTER of snapshots and the PUB, over those for all. */
   readonly snapshots: RouterOptions;
   readonly publisher: PublisherOptions;
   readonly pair: PairSettings | undefined;
@@ -190,9 +155,9 @@ export function checkBind(endpoint: string): void {
 export function serverSettings(options: CloneServerOptions): ServerSettings {
   const settings = checkOptions("CloneServer", OPTIONS, options);
   const { heartbeatInterval, liveness, maxPending, maxBytes, maxSnapshots, socketOptions } = settings;
-  const pair = settings.pair === undefined ? undefined : pairSettings(settings.pair);
   const context = settings.context === undefined ? {} : { context: settings.context };
-  const markBytes = settings.publishHighWaterMarkBytes;
+  const pair = settings.pair === undefined ? undefined : checkPair(settings.pair);
+  const sendHighWaterMarkBytes = settings.publishHighWaterMarkBytes;
   return {
     rules: {
       heartbeatInterval,
@@ -215,57 +180,32 @@ export function serverSettings(options: CloneServerOptions): ServerSettings {
     },
     publisher: {
       sendHighWaterMark: settings.publishHighWaterMark,
-      ...(markBytes === undefined
+      ...(sendHighWaterMarkBytes === undefined
         ? supportedDefaults(settings.context, { sendHighWaterMarkBytes: PUBLISH_MARK_BYTES })
-        : { sendHighWaterMarkBytes: markBytes }),
+        : { sendHighWaterMarkBytes }),
     },
-    pair:
-      pair === undefined
-        ? undefined
-        : {
-            role: pair.role,
-            peer: pair.peer,
-            interval: heartbeatInterval,
-            liveness,
-            context,
-            sockets: pairSocketOptions(socketOptions ?? {}, pair),
-          },
+    pair: pair && {
+      role: pair.role,
+      peer: pair.peer,
+      interval: heartbeatInterval,
+      liveness,
+      context,
+      sockets: pairSocketOptions(socketOptions ?? {}, pair),
+    },
   };
 }
 
-function pairSettings(given: ClonePairOptions): ClonePairOptions & { readonly serveAlone: boolean } {
-  const { role, peer, publicKey, serveAlone, socketOptions } = checkOptions(
-    "CloneServer's pair",
-    PAIR_OPTIONS,
-    given,
-  );
+/** @throws InvalidArgumentError `EINVAL` */
+function checkPair(given: ClonePairOptions): ClonePairOptions {
+  const settings = checkOptions("CloneServer's pair", PAIR_OPTIONS, given);
+  const { role, peer } = settings;
   if (role === undefined)
     throw new InvalidArgumentError(
       `Option role of CloneServer's pair is "primary" or "backup"; got undefined`,
     );
-  const place = checkPeer(peer);
-  return {
-    role,
-    peer: place,
-    serveAlone,
-    ...(publicKey === undefined ? {} : { publicKey }),
-    ...(socketOptions === undefined ? {} : { socketOptions }),
-  };
+  if (!isEndpointSource(peer)) endpointAt(peer as string, 0);
+  return settings as ClonePairOptions;
 }
-
-/** @throws InvalidArgumentError `EINVAL` for what is neither an endpoint of a clone nor a source */
-function checkPeer(peer: unknown): string | EndpointSource {
-  if (isEndpointSource(peer)) return peer;
-  endpointAt(peer as string, 0);
-  return peer as string;
-}
-
-/** The ms of a `set`. @throws InvalidArgumentError `EINVAL` */
-export function timeToLive(ttl: number | undefined): number {
-  return checkCount("ttl", orDefault(ttl, 0), 0, MAX_TTL);
-}
-
-/** What a clone's server reports: its events and its statistics. */
 
 /** Why an update of a client was not taken. Its client sends it again, and gives up by its time-out. */
 export type CloneRefusalReason =
@@ -405,12 +345,6 @@ export interface CloneServerStats {
 /** Options of a clone's sockets; `authenticate` decides who may connect. */
 export type CloneSocketOptions = CommonOptions & Pick<ConstructionOptions, "authenticate">;
 
-/** What of a pair's options is about security. */
-export interface PairCredentials {
-  readonly publicKey?: string | Uint8Array;
-  readonly socketOptions?: CommonOptions;
-}
-
 /** The options of a pair's sockets, by what they do. */
 export interface PairSocketOptions {
   readonly binding: CloneSocketOptions;
@@ -422,7 +356,7 @@ const KEY_BYTES = 32;
 /** @param shared the server's options for all sockets. @throws InvalidArgumentError `EINVAL` for an invalid key */
 export function pairSocketOptions(
   shared: CloneSocketOptions,
-  { publicKey, socketOptions }: PairCredentials,
+  { publicKey, socketOptions }: Pick<ClonePairOptions, "publicKey" | "socketOptions">,
 ): PairSocketOptions {
   const { authenticate, plainServer, curveServer, zapDomain, zapEnforceDomain, ...plain } = shared;
   if (curveServer !== true) {

@@ -21,7 +21,7 @@ import type { BinaryStar, BinaryStarEvent, BinaryStarReplica } from "../binary-s
 
 import { Driver } from "../kit/driver.js";
 import { ENDPOINT_SOURCE_EVENTS } from "../kit/endpoint-list.js";
-import { checkKeys } from "../kit/options.js";
+import { checkOptions, integer } from "../kit/options.js";
 import { bindRow, type CloneEndpoints, endpointsOf, type PortOwner } from "./endpoints.js";
 import { EMPTY, keyFault } from "./protocol.js";
 import {
@@ -29,9 +29,9 @@ import {
   type CloneServerOptions,
   type CloneServerStats,
   checkBind,
+  MAX_TTL,
   MAX_WAITING,
   serverSettings,
-  timeToLive,
 } from "./server-options.js";
 import { ServerPair, STAR_EVENTS } from "./server-pair.js";
 import { ServerRules } from "./server-rules.js";
@@ -41,6 +41,7 @@ import { StoreWriter } from "./store-writer.js";
 /** Messages taken from a socket at once. */
 const BATCH = 1_000;
 const COLLECT_MARK = 10_000;
+const SET_OPTIONS = { ttl: integer({ default: 0, min: 0, max: MAX_TTL }) };
 
 const EVENTS: EventNames<CloneServerEvent> = {
   ...STAR_EVENTS,
@@ -185,11 +186,10 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
     options: { readonly ttl?: number } = {},
   ): boolean {
     this.assertOpen();
-    checkKeys("CloneServer.set", options, ["ttl"]);
+    const { ttl } = checkOptions("CloneServer.set", SET_OPTIONS, options);
     const bytes = bytesOf("key", key);
     if (keyFault(bytes) !== undefined)
       throw new InvalidArgumentError(`A key has 1 to 255 bytes and is no command; got ${bytes.length}`);
-    const ttl = timeToLive(options.ttl);
     const taken = this.#rules.set(bytes, bytesOf("value", value), ttl, this.#timer.now());
     // What a program sets in one turn is put in order together.
     this.#turns.flushSoon();

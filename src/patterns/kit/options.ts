@@ -39,6 +39,11 @@ export type Settings<S extends OptionSpecs> = {
   readonly [K in keyof S]: S[K] extends OptionSpec<infer T> ? T : never;
 };
 
+/** The options of a table as a program gives them: each with its row's docstring, and none required. */
+export type Given<S extends OptionSpecs> = {
+  readonly [K in keyof S]?: S[K] extends OptionSpec<infer T> ? Exclude<T, undefined> : never;
+};
+
 /**
  * The options that were given, over their defaults; frozen.
  *
