@@ -16,17 +16,10 @@ import { Link } from "../../core/collections/linked-list.js";
 import { NumberTable } from "../../core/collections/number-table.js";
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { Deadlines } from "../../core/deadlines.js";
-import {
-  ClosedError,
-  InvalidStateError,
-  NotSupportedError,
-  ShoalError,
-  TimeoutError,
-} from "../../core/errors.js";
-import { costOf, frameCost } from "../../core/frame-cost.js";
-import { ignore } from "../../core/ignore.js";
+import { ClosedError, NotSupportedError, ShoalError, TimeoutError } from "../../core/errors.js";
+import type { PendingCall } from "../kit/calls.js";
 import { StoreError } from "../kit/store/error.js";
-import { encodeSet, KEY, UUID_BYTES, VALUE, writeSequence } from "./protocol.js";
+import { encodeSet, UUID_BYTES, VALUE, writeSequence } from "./protocol.js";
 
 /** What a program wants to be set or deleted. */
 export interface ClientUpdate {
@@ -63,20 +56,19 @@ export class CloneConflictError extends ShoalError {
   }
 }
 
-/** An update of this client, and who waits for it. */
+/** The call that waits for an update: its result is the sequence. */
+export type UpdateResult = Pick<PendingCall<number>, "settled" | "resolve" | "reject" | "abandon">;
+
+/** An update of this client that is not settled. */
 export interface CloneCall {
   readonly key: Buffer;
   readonly number: number;
   readonly frames: Buffer[];
   readonly conditional: boolean;
-  readonly settle: (sequence: number) => void;
-  readonly fail: (error: ShoalError) => void;
-  /** What the caller holds. */
-  promise: Promise<number> | undefined;
+  readonly result: UpdateResult;
   readonly link: Link<CloneCall>;
   deadline: number;
   sentAt: number;
-  settled: boolean;
   /** Of the same key, sooner and later. */
   previous: CloneCall | undefined;
   next: CloneCall | undefined;
@@ -98,7 +90,6 @@ export class ClientCalls {
   readonly #tokenHigh: number;
   readonly #tokenLow: number;
   readonly #max: number;
-  readonly #maxBytes: number;
   readonly #send: SendSet;
   #collectors: readonly Collector[] = [];
   readonly #inFlight = new NumberTable<CloneCall>();
@@ -109,9 +100,6 @@ export class ClientCalls {
   #conditions: boolean | undefined;
   #number = 0;
   #waiting = 0;
-  /** Of keys and values of all updates that are not settled. */
-  #bytes = 0;
-  #whenIdle: (() => void)[] = [];
   sets = 0;
   acknowledged = 0;
   conflicts = 0;
@@ -119,12 +107,12 @@ export class ClientCalls {
   aborted = 0;
   resent = 0;
 
-  constructor(token: Buffer, max: number, maxBytes: number, send: SendSet) {
+  /** @param max updates that are not settled */
+  constructor(token: Buffer, max: number, send: SendSet) {
     this.#token = token;
     this.#tokenHigh = token.readInt32BE(0);
     this.#tokenLow = token.readInt32BE(4);
     this.#max = max;
-    this.#maxBytes = maxBytes;
     this.#send = send;
   }
 
@@ -157,23 +145,11 @@ export class ClientCalls {
     );
   }
 
-  /** @throws InvalidStateError `ERR_TOO_MANY_PENDING` */
   add(
     { key, properties, value, conditional, timeout }: ClientUpdate,
-    settle: (sequence: number) => void,
-    fail: (error: ShoalError) => void,
+    result: UpdateResult,
     now: number,
   ): CloneCall {
-    if (conditional && this.#conditions === false) throw unsupported();
-    if (this.count >= this.#max) {
-      const message = `${this.count} updates are not acknowledged yet (maxPending): await set, or look at its result`;
-      throw new InvalidStateError("ERR_TOO_MANY_PENDING", message);
-    }
-    const cost = frameCost(key.length) + frameCost(value.length);
-    if (this.count > 0 && this.#bytes + cost > this.#maxBytes) {
-      const message = `Updates of ${this.#bytes} bytes are not acknowledged yet (maxPendingBytes): await set`;
-      throw new InvalidStateError("ERR_TOO_MANY_PENDING", message);
-    }
     const uuid = Buffer.allocUnsafe(UUID_BYTES);
     uuid.set(this.#token);
     writeSequence(uuid, 8, ++this.#number);
@@ -182,19 +158,15 @@ export class ClientCalls {
       number: this.#number,
       frames: encodeSet(key, uuid, properties, value),
       conditional,
-      settle,
-      fail,
+      result,
       link: undefined as unknown as Link<CloneCall>,
       deadline: Number.POSITIVE_INFINITY,
       sentAt: now,
-      promise: undefined,
-      settled: false,
       previous: undefined,
       next: undefined,
     };
     (call as { link: Link<CloneCall> }).link = new Link(call);
     this.sets += 1;
-    this.#bytes += cost;
     if (timeout > 0) this.#deadlines.set(call.link, now, timeout);
     const tail = this.#tails.get(key);
     this.#tails.set(call);
@@ -203,6 +175,7 @@ export class ClientCalls {
       call.previous = tail;
       this.#waiting += 1;
     } else this.#launch(call, now);
+    if (conditional && this.#conditions === false) this.#fail(call, unsupported(), now);
     return call;
   }
 
@@ -213,13 +186,13 @@ export class ClientCalls {
     this.#end(call, now);
     if (conflict) {
       this.conflicts += 1;
-      call.fail(new CloneConflictError(revision ?? 0));
+      call.result.reject(new CloneConflictError(revision ?? 0));
       return;
     }
     this.acknowledged += 1;
     // It was made before, and nobody knows at which sequence; but if the key is still what it was to be, by its revision.
     const same = revision !== undefined && (call.frames[VALUE] as Buffer).equals(value);
-    call.settle(same && revision > 0 ? revision : sequence);
+    call.result.resolve(same && revision > 0 ? revision : sequence);
   }
 
   /** Whether the server compares and sets. Updates with a condition wait for it; at one that does not they fail. */
@@ -230,7 +203,7 @@ export class ClientCalls {
     for (const call of this.#inOrder())
       for (let each: CloneCall | undefined = call; each !== undefined; each = each.next)
         if (each.conditional) refused.push(each);
-    for (const call of refused) this.cancel(call, unsupported(), now);
+    for (const call of refused) this.#fail(call, unsupported(), now);
   }
 
   /** Another server is connected to: nobody knows whether it compares and sets. */
@@ -238,18 +211,17 @@ export class ClientCalls {
     this.#conditions = undefined;
   }
 
-  cancel(call: CloneCall, error: ShoalError, now: number): void {
-    if (call.settled) return;
+  /** The caller gave up. */
+  abort(call: CloneCall, now: number): void {
     this.aborted += 1;
     this.#end(call, now);
-    call.fail(error);
   }
 
   /** The server has no room for an update. @param number of it; of another client's, or one that is settled, nothing happens */
   refuse(number: number, now: number): void {
     const call = this.#inFlight.get(number);
     if (call !== undefined)
-      this.cancel(call, new StoreError("full", "The server has no room for the update"), now);
+      this.#fail(call, new StoreError("full", "The server has no room for the update"), now);
   }
 
   /** A server's collector can be sent to: everything in flight goes there. */
@@ -296,36 +268,24 @@ export class ClientCalls {
 
   tick(now: number): void {
     for (const call of this.#deadlines.take(now)) {
-      if (call.settled) continue;
       this.timedOut += 1;
       this.#end(call, now);
       const message = "No server has put the update in order in time; it may still take effect";
-      call.fail(new TimeoutError("ETIMEDOUT", message));
+      call.result.reject(new TimeoutError("ETIMEDOUT", message));
     }
-  }
-
-  /** Settles when every update is settled. */
-  idle(): Promise<void> {
-    return this.count === 0 ? Promise.resolve() : new Promise((resolve) => this.#whenIdle.push(resolve));
   }
 
   close(): void {
     const error = new ClosedError("EAGAIN", "The client closed before the update came back");
-    for (const call of this.#inOrder()) {
+    for (const call of this.#inOrder())
       for (let each: CloneCall | undefined = call; each !== undefined; each = each.next) {
-        each.settled = true;
         each.link.unlink();
         this.aborted += 1;
-        // The program closes: a caller that does not look at its promise is no error.
-        each.promise?.catch(ignore);
-        each.fail(error);
+        each.result.abandon(error);
       }
-    }
     this.#inFlight.clear();
     this.#tails.clear();
     this.#waiting = 0;
-    this.#bytes = 0;
-    this.#noteIdle();
   }
 
   /** What is in flight, in the order in which it was asked for. */
@@ -333,9 +293,9 @@ export class ClientCalls {
     return this.#inFlight.values().sort((one, other) => one.number - other.number);
   }
 
-  #noteIdle(): void {
-    if (this.#whenIdle.length === 0 || this.count > 0) return;
-    for (const resolve of this.#whenIdle.splice(0)) resolve();
+  #fail(call: CloneCall, error: ShoalError, now: number): void {
+    this.abort(call, now);
+    call.result.reject(error);
   }
 
   #launch(call: CloneCall, now: number): void {
@@ -350,7 +310,7 @@ export class ClientCalls {
       }
       collector.queue.push(call);
       // A server that takes nothing must not have this side remember what others have put in order.
-      if (collector.queue.length > 2 * this.#max) collector.queue.retain(({ settled }) => !settled);
+      if (collector.queue.length > 2 * this.#max) collector.queue.retain(({ result }) => !result.settled);
     }
   }
 
@@ -366,7 +326,7 @@ export class ClientCalls {
   #drain(collector: Collector): void {
     const { server, queue } = collector;
     for (let call = queue.peek(); call !== undefined; call = queue.peek()) {
-      if (!call.settled) {
+      if (!call.result.settled) {
         if (collector.blocked) return;
         collector.blocked = !this.#send(server, call.frames);
       }
@@ -376,9 +336,7 @@ export class ClientCalls {
 
   /** It is over, one way or the other: the next of its key has its turn. */
   #end(call: CloneCall, now: number): void {
-    call.settled = true;
     call.link.unlink();
-    this.#bytes -= costOf([call.frames[KEY] as Buffer, call.frames[VALUE] as Buffer]);
     const { previous, next } = call;
     if (previous !== undefined) previous.next = next;
     if (next !== undefined) next.previous = previous;
@@ -392,7 +350,6 @@ export class ClientCalls {
       this.#waiting -= 1;
       this.#launch(next, now);
     }
-    this.#noteIdle();
   }
 }
 

@@ -10,6 +10,7 @@ import type { Context } from "../../sockets/context.js";
 import { type EndpointSource, isEndpointSource } from "../../sockets/endpoint-source.js";
 import type { Raw } from "../../sockets/shape.js";
 import type { CommonOptions } from "../../sockets/socket-options.js";
+import type { CallLimits } from "../kit/calls.js";
 import type { EndpointSourceEvent } from "../kit/endpoint-list.js";
 import {
   anything,
@@ -112,7 +113,7 @@ export type CloneWatchOptions = Given<typeof WATCH_OPTIONS>;
 export interface ClientRulesOptions
   extends Pick<
     Settings<typeof OPTIONS>,
-    "heartbeatInterval" | "liveness" | "retryDelay" | "maxPending" | "maxPendingBytes" | "maxBytes"
+    "heartbeatInterval" | "liveness" | "retryDelay" | "maxPending" | "maxBytes"
   > {
   /** For events. */
   readonly servers: readonly string[];
@@ -131,6 +132,7 @@ export interface ClientSettings {
   readonly servers: readonly CloneEndpoints[];
   readonly coder: ClientCoder;
   readonly timeout: number;
+  readonly calls: CallLimits;
   /** For all sockets. */
   readonly sockets: CommonOptions & { readonly context?: Context };
   readonly rules: ClientRulesOptions;
@@ -158,6 +160,7 @@ export function clientSettings<T>(
     servers,
     coder: new ClientCoder({ codec, schema, keyEncoding }, onInvalid),
     timeout: settings.timeout,
+    calls: { maxPending: settings.maxPending, maxPendingBytes: settings.maxPendingBytes },
     sockets: {
       linger: 0,
       reconnectInterval: Math.min(RECONNECT, heartbeatInterval),
@@ -174,7 +177,6 @@ export function clientSettings<T>(
       retryDelay,
       maxRetryDelay,
       maxPending: settings.maxPending,
-      maxPendingBytes: settings.maxPendingBytes,
       maxBytes: settings.maxBytes,
       token: crypto.randomBytes(8),
       random: Math.random,

@@ -10,10 +10,9 @@
  * are any, updates wait.
  */
 
-import type { ShoalError } from "../../core/errors.js";
 import { costOf } from "../../core/frame-cost.js";
 import type { FrameBatch } from "../../sockets/relay.js";
-import { ClientCalls, type ClientUpdate, type CloneCall } from "./client-calls.js";
+import { ClientCalls, type ClientUpdate, type CloneCall, type UpdateResult } from "./client-calls.js";
 import { ClientMap, ClientSubtree } from "./client-map.js";
 import type { ClientRulesOptions, CloneClientStats, CloneState } from "./client-options.js";
 import {
@@ -71,10 +70,8 @@ export class ClientRules {
     this.#resendAt = this.#nextResend(now);
     this.#map = new ClientMap(effects, options.maxBytes);
     this.#resync = new ResyncBackoff(options.random);
-    const { token, maxPending, maxPendingBytes } = options;
-    this.#calls = new ClientCalls(token, maxPending, maxPendingBytes, (server, frames) =>
-      effects.sendSet(server, frames),
-    );
+    const { token, maxPending } = options;
+    this.#calls = new ClientCalls(token, maxPending, (server, frames) => effects.sendSet(server, frames));
     this.#attempts = new ClientAttempts(options.attemptTimeout, options, {
       open: (attempt, server, name) => effects.open(attempt, server, name),
       join: (server, name) => {
@@ -110,19 +107,15 @@ export class ClientRules {
     if (!this.#status.closed && this.#attempts.setServers(names, now)) this.#open(now);
   }
 
-  /** @throws InvalidStateError `ERR_TOO_MANY_PENDING` */
-  set(
-    update: ClientUpdate,
-    settle: (sequence: number) => void,
-    fail: (error: ShoalError) => void,
-    now: number,
-  ): CloneCall {
+  /** Sends an update, and settles its call. */
+  set(update: ClientUpdate, result: UpdateResult, now: number): CloneCall {
     if (this.#calls.count === 0) this.#resendAt = this.#nextResend(now);
-    return this.#calls.add(update, settle, fail, now);
+    return this.#calls.add(update, result, now);
   }
 
-  cancel(call: CloneCall, error: ShoalError, now: number): void {
-    this.#calls.cancel(call, error, now);
+  /** The caller gave up. */
+  abort(call: CloneCall, now: number): void {
+    this.#calls.abort(call, now);
   }
 
   collectorReady(server: number, now: number): void {
@@ -338,11 +331,6 @@ export class ClientRules {
     }
     if (this.#calls.count === 0) return next === Number.POSITIVE_INFINITY ? undefined : next;
     return Math.min(next, this.#resendAt, this.#calls.next() ?? next);
-  }
-
-  /** Settles when every update is settled. */
-  idle(): Promise<void> {
-    return this.#calls.idle();
   }
 
   close(now: number): void {

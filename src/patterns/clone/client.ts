@@ -1,18 +1,14 @@
 /** A clone's client: the map as a program sees it, with sockets (client-connections.ts) around client-rules.ts. */
 
 import { DriverTimer } from "../../core/driver-timer.js";
-import {
-  AbortedError,
-  ClosedError,
-  InvalidArgumentError,
-  type ShoalError,
-  TimeoutError,
-} from "../../core/errors.js";
+import { ClosedError, InvalidArgumentError, type ShoalError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
-import { refusedWait, Waiter, type WaitOptions } from "../../core/waiter.js";
+import { frameCost } from "../../core/frame-cost.js";
+import type { WaitOptions } from "../../core/waiter.js";
 import { isEndpointSource } from "../../sockets/endpoint-source.js";
 import { Dealer } from "../../sockets/request-reply.js";
 import type { Raw, Settled } from "../../sockets/shape.js";
+import { PendingCalls } from "../kit/calls.js";
 import { Driver } from "../kit/driver.js";
 import { ENDPOINT_SOURCE_EVENTS, EndpointList } from "../kit/endpoint-list.js";
 import { Readiness } from "../kit/readiness.js";
@@ -75,6 +71,7 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
   readonly #subtree: Buffer;
   readonly #coder: ClientCoder;
   readonly #timeout: number;
+  readonly #calls: PendingCalls;
   readonly #rules: ClientRules;
   readonly #timer: DriverTimer;
   readonly #connections: ClientConnections;
@@ -103,6 +100,7 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
     this.#subtree = subtree;
     this.#coder = settings.coder;
     this.#timeout = settings.timeout;
+    this.#calls = new PendingCalls(settings.calls);
     this.#timer = new DriverTimer(heartbeatInterval);
     this.#connections = new ClientConnections(subtree, settings.sockets, this.#listener());
     if (isEndpointSource(servers))
@@ -278,7 +276,7 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
 
   /** @internal Every update is settled. */
   protected override onDrain(): Promise<void> {
-    return this.#rules.idle();
+    return this.#calls.idle();
   }
 
   #submit(key: CloneKey, value: Buffer, options: ReturnType<typeof setSettings>): Promise<number> {
@@ -290,39 +288,17 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
         `The key is not in the subtree ${JSON.stringify(String(this.#subtree))}`,
       );
     const { ttl, revision, timeout = this.#timeout, signal } = options;
-    const refused = signal === undefined ? undefined : refusedWait({ signal });
-    if (refused !== undefined) return refused;
     const properties = encodeSetProperties(ttl, revision);
-    const update = { key: bytes, properties, value, conditional: revision !== undefined, timeout };
-    const now = this.#timer.now();
-    if (signal === undefined) {
-      let settle!: (sequence: number) => void;
-      let fail!: (error: Error) => void;
-      const promise = new Promise<number>((resolve, reject) => {
-        settle = resolve;
-        fail = reject;
-      });
-      const call = this.#rules.set(update, settle, fail, now);
-      call.promise = promise;
-      this.#timer.update();
-      return promise;
-    }
-    const call = this.#rules.set(
-      update,
-      (sequence) => waiter.resolve(sequence),
-      (error) => waiter.reject(error),
-      now,
-    );
-    // The rules watch over the time; one listener serves all calls of a signal.
-    const waiter = new Waiter<number>(
-      -1,
+    const cost = frameCost(bytes.length) + frameCost(value.length);
+    // The rules watch over the time: one timer serves all calls.
+    const pending = this.#calls.add<number>(cost, {
       signal,
-      () => new TimeoutError("ETIMEDOUT", "The update took too long"),
-      () => this.#rules.cancel(call, new AbortedError(signal.reason), this.#timer.now()),
-    );
-    call.promise = waiter.promise;
+      onGivenUp: () => this.#rules.abort(call, this.#timer.now()),
+    });
+    const update = { key: bytes, properties, value, conditional: revision !== undefined, timeout };
+    const call = this.#rules.set(update, pending, this.#timer.now());
     this.#timer.update();
-    return waiter.promise;
+    return pending.promise;
   }
 
   #reportInvalid(key: Buffer, error: unknown): void {

@@ -2,6 +2,7 @@
 import { expect, test } from "vitest";
 import { ClientRules } from "../../../src/patterns/clone/client-rules.js";
 import { encodeGoodbye, sequenceFrame } from "../../../src/patterns/clone/protocol.js";
+import { resultOf } from "./world-client.js";
 
 interface Rig {
   readonly rules: ClientRules;
@@ -22,7 +23,6 @@ function rig(servers: readonly string[], random = 1): Rig {
       maxRetryDelay: 1_000,
       random: () => random,
       maxPending: 10,
-      maxPendingBytes: 1_000_000,
       maxBytes: 1_000,
       token: Buffer.alloc(8, 1),
     },
@@ -64,7 +64,7 @@ test("what a server acknowledged that was gone before its map was whole is not s
   };
   rules.start(0);
   rules.connected(1, 0);
-  rules.set({ key, properties: empty, value, conditional: false, timeout: 0 }, settle, () => undefined, 0);
+  rules.set({ key, properties: empty, value, conditional: false, timeout: 0 }, resultOf(settle), 0);
   rules.update(1, [key, sequenceFrame(1), uuid, empty, value], 0); // While the map is on its way.
   rules.disconnected(1, false, 10);
   for (let now = 20; now < 2_000; now += 100) rules.tick(now);
@@ -86,8 +86,7 @@ test("an update that comes back while the map is on its way is settled when that
   const update = { key, properties: empty, value, conditional: false, timeout: 0 };
   rules.set(
     update,
-    (sequence) => settled.push(sequence),
-    () => undefined,
+    resultOf((sequence) => settled.push(sequence)),
     0,
   );
   rules.update(1, [key, sequenceFrame(5), uuid, empty, value], 0);
@@ -172,12 +171,7 @@ test.each([
   rules.connected(1, 0);
   rules.snapshot(1, encodeGoodbye(0, empty), 0);
   rules.collectorReady(0, 0);
-  rules.set(
-    { key, properties: empty, value, conditional: false, timeout: 0 },
-    () => undefined,
-    () => undefined,
-    0,
-  );
+  rules.set({ key, properties: empty, value, conditional: false, timeout: 0 }, resultOf(), 0);
   const resent = (now: number): number => {
     rules.update(1, [Buffer.from("HUGZ"), sequenceFrame(0), empty, empty, empty], now);
     rules.tick(now);
@@ -208,12 +202,7 @@ test("a client without a server waits, and sends what was set meanwhile to the f
   rules.start(0);
   expect([done, rules.nextWakeUp(), rules.stats(0).server]).toEqual([[], undefined, ""]);
   const update = { key, properties: empty, value, conditional: false, timeout: 0 };
-  rules.set(
-    update,
-    () => undefined,
-    () => undefined,
-    0,
-  );
+  rules.set(update, resultOf(), 0);
   rules.tick(100_000);
   rules.setServers(["a"], 100_000);
   expect(done).toEqual(["join 0 a", "open 1 0"]);

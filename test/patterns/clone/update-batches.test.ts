@@ -8,6 +8,7 @@ import { UpdateView } from "../../../src/patterns/clone/update-view.js";
 import type { FrameBatch } from "../../../src/sockets/relay.js";
 import fc from "../../support/properties.js";
 import { contents } from "./world.js";
+import { resultOf } from "./world-client.js";
 
 const EMPTY = Buffer.alloc(0);
 const OWN = Buffer.alloc(16, 1);
@@ -31,7 +32,6 @@ function rig(subtree = "", watching = false, maxBytes = 500): Rig {
       maxRetryDelay: 1_000,
       random: () => 0,
       maxPending: 10,
-      maxPendingBytes: 1_000_000,
       maxBytes,
       token: Buffer.alloc(8, 1),
     },
@@ -188,12 +188,12 @@ test("an update of the client's own settles its call", () => {
   const settled: number[] = [];
   const update = { properties: Buffer.from("ttl=0\n"), conditional: false, timeout: 1_000 };
   const [key, value] = [Buffer.from("k"), Buffer.from("v")];
-  const call = rules.set({ ...update, key, value }, (sequence) => settled.push(sequence), fail, 0);
+  const call = rules.set(
+    { ...update, key, value },
+    resultOf((sequence) => settled.push(sequence)),
+    0,
+  );
   const own = batchOf([[key, sequenceFrame(1), call.frames[UUID] as Buffer, update.properties, value]]);
   rules.updates(1, own.batch, 0);
   expect([settled, contents(rules.table)]).toEqual([[1], "k=v@1"]);
 });
-
-function fail(error: Error): void {
-  throw error;
-}

@@ -1,10 +1,32 @@
 /** A client in a simulation: its rules, and its links to both servers. */
+import type { UpdateResult } from "../../../src/patterns/clone/client-calls.js";
 import { ClientRules } from "../../../src/patterns/clone/client-rules.js";
 import { encodeSetProperties } from "../../../src/patterns/clone/properties.js";
 import { encodeRequest } from "../../../src/patterns/clone/protocol.js";
 import { RulesTimer } from "../../../src/testing/rules-timer.js";
 import type { Server, World } from "./world.js";
 import { type Connection, HEARTBEAT, MAX_DELAY } from "./world-link.js";
+
+/** A call whose result is given at once, as a simulation has no microtasks between its events. */
+export function resultOf(
+  done: (sequence: number) => void = () => undefined,
+  fail: (error: Error) => void = () => undefined,
+): UpdateResult {
+  return {
+    settled: false,
+    resolve(sequence) {
+      Object.assign(this, { settled: true });
+      done(sequence);
+    },
+    reject(error) {
+      Object.assign(this, { settled: true });
+      fail(error);
+    },
+    abandon(error) {
+      this.reject(error);
+    },
+  };
+}
 
 export interface Watched {
   readonly key: string;
@@ -43,7 +65,6 @@ export class Client {
         maxRetryDelay: HEARTBEAT,
         random: () => simulation.random.next(),
         maxPending: 1_000,
-        maxPendingBytes: 1_000_000,
         maxBytes: 1_000_000,
         token: Buffer.from([9, 0, 0, 0, 0, 0, number >> 8, number]),
       },
@@ -112,7 +133,7 @@ export class Client {
       conditional: revision !== undefined,
       timeout: 20_000,
     };
-    this.rules.set(update, done, fail, this.world.simulation.now);
+    this.rules.set(update, resultOf(done, fail), this.world.simulation.now);
     this.#timer.update();
   }
 
