@@ -48,9 +48,6 @@ export class CloneTable {
   #high = 0;
   #size = 0;
   #bytes = 0;
-  /** Keys that are set in turn, in the order in which they came first, are found without their hash: where the next is, if so. */
-  #next = 0;
-  #inTurn = false;
 
   /** Keys that are there. */
   get size(): number {
@@ -105,24 +102,10 @@ export class CloneTable {
   /** As {@link put}, of a key and a value of one byte or more that are among other bytes. */
   putFrom(from: EntryBytes, sequence: number): void {
     const { bytes, key, keyEnd } = from;
-    const id = this.#findNext(bytes, key, keyEnd);
+    const id = this.#find(bytes, key, keyEnd);
     if (id < 0 || !this.#rewrite(id, from))
       this.put(bytes.subarray(key, keyEnd), bytes.subarray(from.value, from.valueEnd), sequence);
     else this.#sequences[id] = sequence;
-  }
-
-  /** As {@link find}, of one of many that are looked for one after the other. */
-  #findNext(bytes: Uint8Array, start: number, end: number): number {
-    const next = this.#next < this.#high ? this.#next : 0;
-    const isNext =
-      this.#inTurn &&
-      this.#keyLengths[next] === end - start &&
-      this.#sequences[next] !== FREE &&
-      this.#matches(next, bytes, start, end);
-    const id = isNext ? next : this.#find(bytes, start, end);
-    this.#inTurn = id === next;
-    this.#next = id + 1;
-    return id;
   }
 
   /** Puts a value in the place of the one before. @returns `false` when it does not fit there: nothing is done then */

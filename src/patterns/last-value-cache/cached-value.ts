@@ -47,8 +47,6 @@ export class CachedValue {
   #end = 0;
   /** The cache has forgotten it. */
   gone = false;
-  /** The one that was updated after it, the last time. */
-  next: CachedValue | undefined = undefined;
   /** Lengths of the frames after the topic. */
   #lengths: number[] = [];
   #memory: Buffer = Buffer.alloc(0);

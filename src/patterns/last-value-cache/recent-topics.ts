@@ -22,18 +22,6 @@ export class RecentTopics {
     return value !== undefined && isTopic(value, bytes, start, end) ? value : undefined;
   }
 
-  /** The value behind the one that was found last time behind `before`: publishers that go round their topics have the same order again. */
-  findNext(
-    before: CachedValue | undefined,
-    bytes: Uint8Array,
-    start: number,
-    end: number,
-  ): CachedValue | undefined {
-    const next = before?.next;
-    if (next !== undefined && !next.gone && isTopic(next, bytes, start, end)) return next;
-    return this.find(bytes, start, end);
-  }
-
   add(value: CachedValue): void {
     const { topic } = value;
     if (topic.length <= MAX_BYTES) this.#places[placeOf(topic, 0, topic.length)] = value;

@@ -75,8 +75,6 @@ export class ValueCache {
   readonly #byUpdate = new LinkedList<CachedValue>();
   readonly #dirty = new Set<CachedValue>();
   readonly #removed = new Set<string>();
-  /** The value that was updated last, of messages as they came. */
-  #last: CachedValue | undefined = undefined;
   /** Updated since the last settling. */
   #fresh: CachedValue[] = [];
   /** Bytes of the messages since then. */
@@ -131,17 +129,13 @@ export class ValueCache {
   #visit = (bytes: Uint8Array, body: number, bodyEnd: number, end: number, bodyBytes: number): void => {
     const size = valueSize(bodyBytes - (bodyEnd - body), framesIn(bytes, bodyEnd, end));
     const single = bodyEnd === end;
-    const before = this.#last;
-    let value =
-      single || size > this.#mostBytes ? undefined : this.#recent.findNext(before, bytes, body, bodyEnd);
+    let value = single || size > this.#mostBytes ? undefined : this.#recent.find(bytes, body, bodyEnd);
     if (value === undefined) {
       const topic = Buffer.from(bytes.buffer, bytes.byteOffset + body, bodyEnd - body);
       value = this.#find(topic, single, size);
       if (value === undefined) return;
       this.#recent.add(value);
     }
-    if (before !== undefined && before.next !== value) before.next = value;
-    this.#last = value;
     const wasFresh = value.fresh;
     value.setEncoded(bytes, bodyEnd, end);
     this.#updated(value, wasFresh, size);
@@ -169,8 +163,6 @@ export class ValueCache {
     this.#recent.remove(value);
     value.link.unlink();
     value.gone = true;
-    value.next = undefined; // No chain of those that are forgotten.
-    if (this.#last === value) this.#last = undefined;
     this.#bytes -= value.topic.length + value.size;
     if (value.dirty) this.#dirty.delete(value);
     value.dirty = false;
