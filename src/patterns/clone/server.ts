@@ -89,7 +89,10 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
   /** Requests that wait for the outcome of their own vote. */
   #voters: { readonly routingId: Buffer; readonly subtree: Buffer }[] = [];
   #reading: Promise<void>[] = [];
-  readonly #turns: TurnScheduler;
+  /** A flush at the end of this turn of the event loop, or a pump in the next one, is scheduled. */
+  #flushing = false;
+  #pumping = false;
+  #stopped = false;
   #endpoint: string | null = null;
   #started: Promise<string> | undefined;
   #loading: Promise<void> | undefined;
@@ -106,17 +109,6 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
     const { rules, sockets, snapshots, publisher, pair } = settings;
     this.#timer = new DriverTimer(rules.heartbeatInterval);
     this.#rules = new ServerRules(rules, this.#effects(), this.#timer.now());
-    this.#turns = new TurnScheduler(
-      () => {
-        this.#rules.flush(this.#timer.now());
-        this.#timer.update();
-      },
-      () => {
-        this.#rules.pump(this.#timer.now());
-        this.#timer.update();
-        this.#pumpSoon();
-      },
-    );
     this.#snapshots = new Router({ ...sockets, ...snapshots });
     this.#publisher = new Publisher({ ...sockets, ...publisher });
     this.#collector = new Subscriber({ ...sockets, receiveHighWaterMark: COLLECT_MARK });
@@ -192,7 +184,7 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
       throw new InvalidArgumentError(`A key has 1 to 255 bytes and is no command; got ${bytes.length}`);
     const taken = this.#rules.set(bytes, bytesOf("value", value), ttl, this.#timer.now());
     // What a program sets in one turn is put in order together.
-    this.#turns.flushSoon();
+    this.#flushSoon();
     return taken;
   }
 
@@ -365,9 +357,31 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
     };
   }
 
-  /** Snapshots go on in the next turn, so that updates and timers have theirs. */
+  #flush(): void {
+    this.#rules.flush(this.#timer.now());
+    this.#timer.update();
+  }
+
+  #flushSoon(): void {
+    if (this.#flushing) return;
+    this.#flushing = true;
+    queueMicrotask(() => {
+      this.#flushing = false;
+      if (!this.#stopped) this.#flush();
+    });
+  }
+
+  /** Snapshots continue in the next turn, so that updates and timers have their share. */
   #pumpSoon(): void {
-    if (this.#rules.busy) this.#turns.pumpSoon();
+    if (this.#pumping || this.#stopped || !this.#rules.busy) return;
+    this.#pumping = true;
+    setImmediate(() => {
+      this.#pumping = false;
+      if (this.#stopped) return;
+      this.#rules.pump(this.#timer.now());
+      this.#timer.update();
+      this.#pumpSoon();
+    });
   }
 
   /**
@@ -377,7 +391,7 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
   protected override async onDrain(): Promise<void> {
     await this.#started?.catch(() => undefined); // Who started it has the error.
     if (!this.#collector.closed) this.#collector.unsubscribe();
-    this.#turns.flush();
+    this.#flush();
     await Promise.race([this.#rules.idle(), this.#ended]);
   }
 
@@ -388,10 +402,10 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
   protected async onClose(linger: number): Promise<void> {
     await this.#started?.catch(() => undefined); // Who started it has the error.
     await this.#collector.close({ linger: 0 });
-    this.#turns.flush();
+    this.#flush();
     const start = this.#timer.now();
     if (linger !== 0) await withTimeout(this.#rules.idle(), linger);
-    this.#turns.end();
+    this.#stopped = true;
     this.#timer.stop();
     const left = linger < 0 ? linger : Math.max(0, Math.round(linger - (this.#timer.now() - start)));
     await this.star?.close();
@@ -407,49 +421,4 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
 function bytesOf(what: string, given: unknown): Buffer {
   if (typeof given === "string" || isBytes(given)) return Buffer.from(given as string);
   throw new InvalidArgumentError(`A ${what} is text or bytes; got ${describe(given)}`);
-}
-
-/** Defers work to the end of this turn of the event loop, or to the next one: once, however often it is asked for. */
-class TurnScheduler {
-  readonly #flush: () => void;
-  readonly #pump: () => void;
-  #flushing = false;
-  #pumping = false;
-  #ended = false;
-
-  /** @param flush at the end of this turn. @param pump in the next one */
-  constructor(flush: () => void, pump: () => void) {
-    this.#flush = flush;
-    this.#pump = pump;
-  }
-
-  flushSoon(): void {
-    if (this.#flushing) return;
-    this.#flushing = true;
-    queueMicrotask(() => {
-      this.#flushing = false;
-      if (!this.#ended) this.#flush();
-    });
-  }
-
-  pumpSoon(): void {
-    if (this.#pumping || this.#ended) return;
-    this.#pumping = true;
-    setImmediate(this.#nextTurn);
-  }
-
-  /** What is to be flushed at the end of this turn is flushed now. */
-  flush(): void {
-    if (this.#flushing) this.#flush();
-  }
-
-  /** Nothing of it happens any more. */
-  end(): void {
-    this.#ended = true;
-  }
-
-  #nextTurn = (): void => {
-    this.#pumping = false;
-    if (!this.#ended) this.#pump();
-  };
 }
