@@ -13,23 +13,12 @@
  */
 
 import { isUtf8 } from "node:buffer";
-import crypto from "node:crypto";
 import { type FileHandle, open as openFile } from "node:fs/promises";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
-import { ClosedError } from "../../core/errors.js";
-import { bytes as bytesOption, checkOptions, choice } from "../kit/options.js";
+import { checkOptions, type Given } from "../kit/options.js";
 import { StoreError } from "../kit/store/error.js";
-import {
-  commitFailed,
-  DiskRoom,
-  type LmdbDatabase,
-  type LmdbEnvironment,
-  openStore,
-  openTable,
-  reusableBytes,
-  storeFolder,
-} from "../kit/store/lmdb.js";
+import { FOLDER_OPTIONS, type LmdbDatabase, LmdbFolder } from "../kit/store/lmdb.js";
 import { UUID_BYTES } from "./protocol.js";
 import type {
   CloneStore,
@@ -41,20 +30,8 @@ import type {
 } from "./store.js";
 
 /** Options of {@link CloneLmdbStore.open}. */
-export interface CloneLmdbStoreOptions {
-  /**
-   * Bytes that stay free, on the disk and in pages of the file that hold nothing: keys are not set below, but deleted.
-   * Default 67,108,864.
-   */
-  readonly minFreeBytes?: number;
-  /**
-   * What to do when the file is damaged: `"refuse"` to open and leave it as it is, or `"set-aside"`: rename it to
-   * `data.mdb.damaged-TIME`, and begin with an empty store, which a pair's other server fills. Default `"refuse"`.
-   */
-  readonly damagedFile?: "refuse" | "set-aside";
-}
+export type CloneLmdbStoreOptions = Given<typeof FOLDER_OPTIONS>;
 
-const MIN_FREE_BYTES = 67_108_864;
 /** UUIDs kept at least, those of the last changes. */
 const MAX_RECENT = 262_144;
 /** Entries removed in one commit, when a table is emptied. */
@@ -68,16 +45,9 @@ const EXPIRES_AT = 13;
 const HEADER = 21;
 const CURRENT = Buffer.from("map");
 const SEQUENCE = Buffer.from("sequence");
-const OWNER = Buffer.from("owner");
 const STANDING = Buffer.from("standing");
 
-const OPTIONS = {
-  minFreeBytes: bytesOption({ default: MIN_FREE_BYTES, min: 0 }),
-  damagedFile: choice(["refuse", "set-aside"], "refuse"),
-};
-/** In the order in which they are made. A folder that lacks them is of another kind of store. */
 const TABLES = ["map-0", "map-1", "recent", "state"] as const;
-type Tables = [map0: LmdbDatabase, map1: LmdbDatabase, recent: LmdbDatabase, state: LmdbDatabase];
 
 /**
  * A {@link CloneStore} on LMDB: one folder, one process. Needs the package `lmdb`.
@@ -94,18 +64,12 @@ type Tables = [map0: LmdbDatabase, map1: LmdbDatabase, recent: LmdbDatabase, sta
  */
 export class CloneLmdbStore implements CloneStore {
   readonly name = "lmdb";
-  /** The file that was damaged and set aside at opening, and why. */
-  damagedFile: { readonly file: string; readonly reason: string } | undefined;
-  readonly #directory: string;
-  readonly #environment: LmdbEnvironment;
+  readonly #folder: LmdbFolder<(typeof TABLES)[number]>;
   readonly #maps: readonly [LmdbDatabase, LmdbDatabase];
   readonly #recent: LmdbDatabase;
   readonly #state: LmdbDatabase;
-  readonly #token = crypto.randomBytes(16);
-  readonly #room: DiskRoom;
   #current: 0 | 1;
   #uuids = 0;
-  #closing: Promise<void> | undefined;
 
   /**
    * Opens a folder, and makes it if it is not there. A second process that opens it takes it over: the
@@ -119,34 +83,22 @@ export class CloneLmdbStore implements CloneStore {
   }
 
   private constructor(directory: string, options: CloneLmdbStoreOptions) {
-    const { minFreeBytes, damagedFile } = checkOptions("CloneLmdbStore", OPTIONS, options);
-    this.#directory = storeFolder(directory);
-    const file = {
-      tables: TABLES,
-      damagedFile,
-      onSetAside: (path: string, reason: string): void => {
-        this.damagedFile = { file: path, reason };
-      },
-    };
-    const [environment, tables] = openStore(this.#directory, file, (opened) => {
-      const [map0, map1, recent, state] = TABLES.map((name) => openTable(opened, name)) as Tables;
-      opened.transactionSync(() => {
-        state.put(OWNER, this.#token);
-        return undefined;
-      });
-      const current = state.getBinary(CURRENT)?.[0] === 1 ? 1 : 0;
-      return { all: [map0, map1, recent, state], maps: [map0, map1], recent, state, current } as const;
-    });
-    this.#environment = environment;
-    this.#room = new DiskRoom(this.#directory, minFreeBytes, () => reusableBytes(tables.all));
-    this.#maps = tables.maps;
-    this.#recent = tables.recent;
-    this.#state = tables.state;
-    this.#current = tables.current;
+    const settings = checkOptions("CloneLmdbStore", FOLDER_OPTIONS, options);
+    this.#folder = new LmdbFolder(directory, { ...settings, tables: TABLES, owner: "state" });
+    const { recent, state, "map-0": map0, "map-1": map1 } = this.#folder.tables;
+    this.#maps = [map0, map1];
+    this.#recent = recent;
+    this.#state = state;
+    this.#current = state.getBinary(CURRENT)?.[0] === 1 ? 1 : 0;
+  }
+
+  /** The file that was damaged and set aside at opening, and why. */
+  get damagedFile(): { readonly file: string; readonly reason: string } | undefined {
+    return this.#folder.damagedFile;
   }
 
   async load(visit: (entry: CloneStoredEntry) => void): Promise<CloneStoredState> {
-    this.#assertOpen();
+    this.#folder.assertOpen();
     try {
       const map = this.#maps[this.#current];
       let damaged = 0;
@@ -172,7 +124,7 @@ export class CloneLmdbStore implements CloneStore {
         standing: standing === undefined ? undefined : Buffer.from(standing),
       };
     } catch (cause) {
-      throw new StoreError("failed", `The store in ${this.#directory} cannot be read`, { cause });
+      throw new StoreError("failed", `The store in ${this.#folder.directory} cannot be read`, { cause });
     }
   }
 
@@ -180,11 +132,11 @@ export class CloneLmdbStore implements CloneStore {
     changes: readonly CloneStoredChange[],
     conflicts: readonly CloneStoredConflict[] = [],
   ): Promise<void> {
-    this.#assertOpen();
+    this.#folder.assertOpen();
     const grows = changes.some(({ value }) => value !== undefined);
-    const refusal = grows ? await this.#room.refusal() : undefined;
+    const refusal = grows ? await this.#folder.room.refusal() : undefined;
     if (refusal !== undefined) throw refusal;
-    await this.#transaction(() => {
+    await this.#folder.transaction(() => {
       const map = this.#maps[this.#current];
       for (const { key, value, sequence, expires } of changes) {
         if (value === undefined) map.remove(key);
@@ -195,24 +147,24 @@ export class CloneLmdbStore implements CloneStore {
   }
 
   async replace(): Promise<CloneStoreReplacement> {
-    this.#assertOpen();
+    this.#folder.assertOpen();
     const target = this.#current === 0 ? 1 : 0;
     const map = this.#maps[target];
     for (;;) {
       const keys = [...map.getKeys({ limit: CLEAR_BATCH })].map((key) => Buffer.from(key));
       if (keys.length === 0) break;
-      await this.#transaction(() => {
+      await this.#folder.transaction(() => {
         for (const key of keys) map.remove(key);
       });
     }
     return {
       add: (entries) =>
-        this.#transaction(() => {
+        this.#folder.transaction(() => {
           for (const { key, value, sequence, expires } of entries)
             map.put(key, this.#encode(value, sequence, expires));
         }),
       finish: async (sequence, uuids, standing) => {
-        await this.#transaction(() => {
+        await this.#folder.transaction(() => {
           for (const key of [...this.#recent.getKeys({})]) this.#recent.remove(Buffer.from(key));
           if (uuids.length > 0) this.#recent.put(double(0), Buffer.concat(uuids));
           this.#state.put(SEQUENCE, double(sequence));
@@ -226,12 +178,12 @@ export class CloneLmdbStore implements CloneStore {
   }
 
   async mark(standing: Buffer): Promise<void> {
-    await this.#transaction(() => void this.#state.put(STANDING, standing));
+    await this.#folder.transaction(() => void this.#state.put(STANDING, standing));
   }
 
   async setAside(entries: Iterable<CloneStoredEntry>): Promise<string> {
-    this.#assertOpen();
-    const path = join(this.#directory, `aside-${new Date().toISOString().replaceAll(":", "-")}.jsonl`);
+    this.#folder.assertOpen();
+    const path = join(this.#folder.directory, `aside-${new Date().toISOString().replaceAll(":", "-")}.jsonl`);
     try {
       const file = await openFile(path, "wx");
       try {
@@ -241,14 +193,15 @@ export class CloneLmdbStore implements CloneStore {
         await file.close();
       }
     } catch (cause) {
-      throw new StoreError("failed", `The store in ${this.#directory} could not write ${path}`, { cause });
+      throw new StoreError("failed", `The store in ${this.#folder.directory} could not write ${path}`, {
+        cause,
+      });
     }
     return path;
   }
 
   close(): Promise<void> {
-    this.#closing ??= this.#environment.close();
-    return this.#closing;
+    return this.#folder.close();
   }
 
   /** The UUIDs of a commit, and no more than enough of those before. */
@@ -282,26 +235,8 @@ export class CloneLmdbStore implements CloneStore {
     record.writeDoubleBE(expires, EXPIRES_AT);
     record.set(value, HEADER);
     record.writeUInt32BE(crc32(record.subarray(SEQUENCE_AT)), CRC_AT);
-    this.#room.note(record.length);
+    this.#folder.room.note(record.length);
     return record;
-  }
-
-  async #transaction(change: () => void): Promise<void> {
-    this.#assertOpen();
-    try {
-      await this.#environment.childTransaction(() => {
-        if (this.#state.getBinary(OWNER)?.equals(this.#token) !== true)
-          throw new StoreError("taken", `Another process has taken over the store in ${this.#directory}`);
-        change();
-      });
-    } catch (error) {
-      this.#room.suspect();
-      throw await commitFailed(error, this.#directory);
-    }
-  }
-
-  #assertOpen(): void {
-    if (this.#closing !== undefined) throw new ClosedError("EBADF", "The store is closed");
   }
 }
 

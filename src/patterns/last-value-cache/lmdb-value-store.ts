@@ -7,15 +7,7 @@
  * The number is that of the value's last update: eviction goes on in the same
  * order after a restart.
  */
-import crypto from "node:crypto";
-import { StoreError } from "../kit/store/error.js";
-import {
-  commitFailed,
-  type LmdbDatabase,
-  type LmdbEnvironment,
-  openStore,
-  openTable,
-} from "../kit/store/lmdb.js";
+import { type LmdbDatabase, LmdbFolder } from "../kit/store/lmdb.js";
 import type { DamagedFile } from "../kit/store/lmdb-check.js";
 import { decodeRecord, encodeRecord } from "../kit/store/record.js";
 import type { CacheChanges } from "./value-cache.js";
@@ -23,17 +15,12 @@ import type { StoredValue, StoredValues, ValueStore } from "./value-store.js";
 
 /** In the order in which they are made. */
 const TABLES = ["values", "owner"] as const;
-type Tables = [values: LmdbDatabase, owner: LmdbDatabase];
-const OWNER = Buffer.from("owner");
 /** LMDB has no empty key, and the empty topic is one. */
 const KEY_PREFIX = Buffer.from("t");
 
 export class LmdbValueStore implements ValueStore {
-  readonly #directory: string;
-  readonly #environment: LmdbEnvironment;
+  readonly #folder: LmdbFolder<(typeof TABLES)[number]>;
   readonly #values: LmdbDatabase;
-  readonly #owner: LmdbDatabase;
-  readonly #token = crypto.randomBytes(16);
 
   /**
    * Opens a folder, and makes it if it is not there. A second process that opens it takes it over.
@@ -48,19 +35,10 @@ export class LmdbValueStore implements ValueStore {
     damagedFile: DamagedFile = "refuse",
     onSetAside: (file: string, reason: string) => void = () => undefined,
   ) {
-    this.#directory = directory;
-    const file = { tables: TABLES, damagedFile, onSetAside };
-    const [environment, tables] = openStore(this.#directory, file, (opened) => {
-      const [values, owner] = TABLES.map((name) => openTable(opened, name)) as Tables;
-      opened.transactionSync(() => {
-        owner.put(OWNER, this.#token);
-        return undefined;
-      });
-      return { values, owner };
-    });
-    this.#environment = environment;
-    this.#values = tables.values;
-    this.#owner = tables.owner;
+    this.#folder = new LmdbFolder(directory, { tables: TABLES, owner: "owner", damagedFile });
+    this.#values = this.#folder.tables.values;
+    const { damagedFile: aside } = this.#folder;
+    if (aside !== undefined) onSetAside(aside.file, aside.reason);
   }
 
   load(): StoredValues {
@@ -74,9 +52,8 @@ export class LmdbValueStore implements ValueStore {
       else found.push({ order: record.expires, frames: record.frames });
     }
     if (damaged.length > 0) {
-      this.#environment.transactionSync(() => {
+      this.#folder.transactionSync(() => {
         for (const key of damaged) this.#values.remove(key);
-        return undefined;
       });
     }
     found.sort((a, b) => a.order - b.order);
@@ -89,29 +66,17 @@ export class LmdbValueStore implements ValueStore {
       key: keyFor(value.topic),
       record: encodeRecord(value.message(), value.order),
     }));
-    try {
-      await this.#environment.childTransaction(() => {
-        if (this.#owner.getBinary(OWNER)?.equals(this.#token) !== true) throw taken(this.#directory);
-        for (const key of removed) this.#values.remove(keyFor(Buffer.from(key, "latin1")));
-        for (const { key, record } of records) this.#values.put(key, record);
-      });
-    } catch (error) {
-      throw await commitFailed(error, this.#directory);
-    }
+    await this.#folder.transaction(() => {
+      for (const key of removed) this.#values.remove(keyFor(Buffer.from(key, "latin1")));
+      for (const { key, record } of records) this.#values.put(key, record);
+    });
   }
 
-  async close(): Promise<void> {
-    await this.#environment.close();
+  close(): Promise<void> {
+    return this.#folder.close();
   }
 }
 
 function keyFor(topic: Buffer): Buffer {
   return Buffer.concat([KEY_PREFIX, topic]);
-}
-
-function taken(directory: string): StoreError {
-  return new StoreError(
-    "taken",
-    `Another process has opened the store in ${directory}, and keeps its values now`,
-  );
 }

@@ -4,13 +4,11 @@
  * commit), and run on a thread of the package `lmdb`, next to the event loop.
  */
 
-import crypto from "node:crypto";
-import { ClosedError } from "../../core/errors.js";
 import { costOf } from "../../core/frame-cost.js";
-import { boolean, bytes, checkOptions, choice, func } from "../kit/options.js";
+import { boolean, bytes, checkOptions, func, type Given } from "../kit/options.js";
 import { StoreError } from "../kit/store/error.js";
 import { GroupCommit } from "../kit/store/group-commit.js";
-import { commitFailed, DiskRoom, type LmdbEnvironment, openStore, storeFolder } from "../kit/store/lmdb.js";
+import { FOLDER_OPTIONS, LmdbFolder } from "../kit/store/lmdb.js";
 import { recordBytes } from "../kit/store/record.js";
 import { Changes, LmdbTables, type QueuedKey, TABLES } from "./lmdb-tables.js";
 import type {
@@ -23,32 +21,6 @@ import type {
   TitanicStoredDeadLetter,
   TitanicStoreStats,
 } from "./store.js";
-
-/** Options of {@link LmdbStore.open}. */
-export interface LmdbStoreOptions {
-  /** Requests and replies kept together; past it new requests are refused. Default 10,000,000. */
-  readonly maxRecords?: number;
-  /** Operations that may wait for the disk; past it, or 256 MiB of them, they are refused. Default 100,000. */
-  readonly maxPendingWrites?: number;
-  /**
-   * Bytes that stay free, on the disk and in pages of the file that hold nothing: new requests are refused
-   * below, so that replies and closing, which need pages of their own before they give any back, still find
-   * room. Default 67,108,864.
-   */
-  readonly minFreeBytes?: number;
-  /**
-   * What to do when the file is damaged: `"refuse"` to open and leave it as it is, or `"set-aside"`: rename it to
-   * `data.mdb.damaged-TIME`, and begin with an empty store. It is never deleted. Default `"refuse"`.
-   */
-  readonly damagedFile?: "refuse" | "set-aside";
-  /**
-   * Opens the folder alongside the process that serves it, if there is one, and takes nothing over: for looking at dead
-   * letters and putting them back. Default false.
-   */
-  readonly maintenance?: boolean;
-  /** The wall clock, in ms since 1970. Default `Date.now`. */
-  readonly wallClock?: () => number;
-}
 
 type Operation =
   | { readonly kind: "put"; readonly request: TitanicNewRequest }
@@ -72,13 +44,22 @@ const MAX_REPAIRED = 10_000;
 const OVERHEAD = 200;
 
 const OPTIONS = {
+  ...FOLDER_OPTIONS,
+  /** Requests and replies kept together; more requests are refused. Default 10,000,000. */
   maxRecords: bytes({ default: 10_000_000, min: 0 }),
+  /** Operations that may wait for the disk; more, or more than 256 MiB of them, are refused. Default 100,000. */
   maxPendingWrites: bytes({ default: 100_000, min: 0 }),
-  minFreeBytes: bytes({ default: 67_108_864, min: 0 }),
-  damagedFile: choice(["refuse", "set-aside"], "refuse"),
+  /**
+   * Opens the folder next to the process that serves it, and takes nothing over: for reading dead letters and putting
+   * them back. Default false.
+   */
   maintenance: boolean(false),
+  /** The wall clock, in ms since 1970. Default `Date.now`. */
   wallClock: func<() => number>(),
 };
+
+/** Options of {@link LmdbStore.open}. */
+export type LmdbStoreOptions = Given<typeof OPTIONS>;
 
 /**
  * A {@link TitanicStore} on LMDB: one folder, one process, each acknowledgement after the commit is on the disk. Needs the
@@ -107,19 +88,12 @@ const OPTIONS = {
 export class LmdbStore implements TitanicStore {
   readonly name = "lmdb";
   onDamage: ((record: TitanicDamagedRecord) => void) | undefined;
-  /** The file that was damaged and set aside at opening, and why. */
-  damagedFile: { readonly file: string; readonly reason: string } | undefined;
-  readonly #directory: string;
-  readonly #environment: LmdbEnvironment;
+  readonly #folder: LmdbFolder<(typeof TABLES)[number]>;
   readonly #tables: LmdbTables;
   readonly #writes: GroupCommit<Operation, number | boolean>;
   /** Requests that are not to be claimed, until a time. */
   readonly #held = new Map<string, number>();
-  readonly #token = crypto.randomBytes(16);
-  /** Whether another process may own the store, and keeps it. */
-  readonly #isGuest: boolean;
   readonly #maxRecords: number;
-  readonly #room: DiskRoom;
   readonly #now: () => number;
   #pending = 0;
   #answered = 0;
@@ -127,7 +101,6 @@ export class LmdbStore implements TitanicStore {
   #damaged = 0;
   /** Whether the numbers above are to be read from the tables: another process may have changed them. */
   #recount = false;
-  #closed = false;
   #closing: Promise<void> | undefined;
 
   /**
@@ -143,35 +116,21 @@ export class LmdbStore implements TitanicStore {
   }
 
   private constructor(directory: string, options: LmdbStoreOptions) {
-    const { maxRecords, maxPendingWrites, minFreeBytes, damagedFile, maintenance, wallClock } = checkOptions(
-      "LmdbStore",
-      OPTIONS,
-      options,
-    );
-    this.#isGuest = maintenance;
-    this.#directory = storeFolder(directory);
+    const settings = checkOptions("LmdbStore", OPTIONS, options);
+    const { maxRecords, maxPendingWrites, minFreeBytes, damagedFile, maintenance, wallClock } = settings;
+    const owner = maintenance ? undefined : "owner";
+    this.#folder = new LmdbFolder(directory, { tables: TABLES, owner, minFreeBytes, damagedFile });
+    this.#tables = new LmdbTables(this.#folder.tables);
     this.#maxRecords = maxRecords;
     this.#now = wallClock ?? Date.now;
-    const file = {
-      tables: TABLES,
-      damagedFile,
-      onSetAside: (path: string, reason: string): void => {
-        this.damagedFile = { file: path, reason };
-      },
-    };
-    [this.#environment, this.#tables] = openStore(this.#directory, file, (environment) => {
-      const tables = new LmdbTables(environment);
-      environment.transactionSync(() => {
-        if (maintenance) return undefined;
-        tables.owner = this.#token;
-        tables.repair(MAX_REPAIRED);
-        return undefined;
-      });
-      return tables;
-    });
-    this.#room = new DiskRoom(this.#directory, minFreeBytes, () => this.#tables.reusableBytes());
+    if (!maintenance) this.#folder.transactionSync(() => this.#tables.repair(MAX_REPAIRED));
     this.#count();
     this.#writes = new GroupCommit((operations) => this.#commit(operations), maxPendingWrites);
+  }
+
+  /** The file that was damaged and set aside at opening, and why. */
+  get damagedFile(): { readonly file: string; readonly reason: string } | undefined {
+    return this.#folder.damagedFile;
   }
 
   put(request: TitanicNewRequest): Promise<boolean> {
@@ -224,7 +183,7 @@ export class LmdbStore implements TitanicStore {
   }
 
   async deadLetters(limit: number, after?: Buffer): Promise<TitanicStoredDeadLetter[]> {
-    this.#assertOpen();
+    this.#folder.assertOpen();
     return this.#tables.deadLetters(limit, after, this.#now());
   }
 
@@ -237,7 +196,7 @@ export class LmdbStore implements TitanicStore {
   }
 
   async look(uuid: Buffer): Promise<TitanicRequestState> {
-    this.#assertOpen();
+    this.#folder.assertOpen();
     const now = this.#now();
     const reply = this.#tables.peekReply(uuid);
     const record = reply ?? this.#tables.peekRequest(uuid);
@@ -264,7 +223,7 @@ export class LmdbStore implements TitanicStore {
   }
 
   async services(limit: number): Promise<Buffer[]> {
-    this.#assertOpen();
+    this.#folder.assertOpen();
     this.#recount = true;
     return this.#tables.services(limit);
   }
@@ -288,26 +247,20 @@ export class LmdbStore implements TitanicStore {
 
   async #close(): Promise<void> {
     await this.#writes.close();
-    this.#closed = true;
-    await this.#environment.close();
+    await this.#folder.close();
   }
 
   /** All operations in one transaction: all of them are on the disk afterwards, or none. */
   async #commit(operations: readonly Operation[]): Promise<(number | boolean | Error)[]> {
-    const full = operations.some(({ kind }) => kind === "put") ? await this.#room.refusal() : undefined;
+    const full = operations.some(({ kind }) => kind === "put")
+      ? await this.#folder.room.refusal()
+      : undefined;
     const changes = new Changes();
     const now = this.#now();
-    let results: (number | boolean | Error)[];
-    try {
-      results = await this.#environment.childTransaction(() => {
-        this.#assertOwner();
-        if (this.#recount) this.#count();
-        return operations.map((operation) => this.#apply(operation, now, changes, full));
-      });
-    } catch (error) {
-      if (!(error instanceof StoreError)) this.#room.suspect();
-      throw await commitFailed(error, this.#directory);
-    }
+    const results = await this.#folder.transaction(() => {
+      if (this.#recount) this.#count();
+      return operations.map((operation) => this.#apply(operation, now, changes, full));
+    });
     this.#pending += changes.pending;
     this.#answered += changes.answered;
     this.#dead += changes.dead;
@@ -331,7 +284,7 @@ export class LmdbStore implements TitanicStore {
         // A repetition needs no room.
         const refused = full ?? (kept >= this.#maxRecords ? tooMany(kept) : undefined);
         if (refused !== undefined) return tables.isKnown(operation.request.uuid) ? false : refused;
-        this.#room.note(OVERHEAD + recordBytes(operation.request.body));
+        this.#folder.room.note(OVERHEAD + recordBytes(operation.request.body));
         return tables.put(operation.request, changes);
       }
       case "fail":
@@ -367,16 +320,8 @@ export class LmdbStore implements TitanicStore {
   }
 
   #assertOurs(): void {
-    this.#assertOpen();
-    this.#assertOwner();
-  }
-
-  #assertOwner(): void {
-    if (!this.#isGuest && this.#tables.owner?.equals(this.#token) !== true) throw taken(this.#directory);
-  }
-
-  #assertOpen(): void {
-    if (this.#closed) throw new ClosedError("EBADF", "The store is closed");
+    this.#folder.assertOpen();
+    this.#folder.assertOwner();
   }
 }
 
@@ -385,8 +330,4 @@ function tooMany(kept: number): StoreError {
     "full",
     `${kept} requests, replies and dead letters are kept already, as many as allowed`,
   );
-}
-
-function taken(directory: string): StoreError {
-  return new StoreError("taken", `Another process has opened the store in ${directory}, and serves it now`);
 }

@@ -13,7 +13,7 @@
  * Every change of a request is one transaction, so a crash leaves no table
  * behind another. A key whose record was set aside is removed when it is met.
  */
-import { type LmdbDatabase, type LmdbEnvironment, openTable, reusableBytes } from "../kit/store/lmdb.js";
+import type { LmdbDatabase } from "../kit/store/lmdb.js";
 import { decodeRecord, encodeRecord, type StoredRecord } from "../kit/store/record.js";
 import { formatUuid, UUID_BYTES } from "./protocol.js";
 import type {
@@ -23,10 +23,18 @@ import type {
   TitanicStoredDeadLetter,
 } from "./store.js";
 
-/** Those that every store has, in the order in which they are made. */
-export const TABLES = ["requests", "queue", "replies", "expiry", "damaged", "owner"] as const;
+/** In the order in which they are made. */
+export const TABLES = [
+  "requests",
+  "queue",
+  "replies",
+  "expiry",
+  "attempts",
+  "dead",
+  "damaged",
+  "owner",
+] as const;
 const PRESENT = Buffer.from([1]);
-const OWNER = Buffer.from("owner");
 const AFTER_EVERY_UUID = Buffer.alloc(UUID_BYTES + 1, 0xff);
 
 /** What one transaction changed in the number of records. */
@@ -53,18 +61,15 @@ export class LmdbTables {
   readonly #attempts: LmdbDatabase;
   readonly #dead: LmdbDatabase;
   readonly #damaged: LmdbDatabase;
-  readonly #owner: LmdbDatabase;
 
-  constructor(environment: LmdbEnvironment) {
-    const open = (name: string): LmdbDatabase => openTable(environment, name);
-    this.#requests = open("requests");
-    this.#queue = open("queue");
-    this.#replies = open("replies");
-    this.#expiry = open("expiry");
-    this.#attempts = open("attempts");
-    this.#dead = open("dead");
-    this.#damaged = open("damaged");
-    this.#owner = open("owner");
+  constructor(tables: Readonly<Record<(typeof TABLES)[number], LmdbDatabase>>) {
+    this.#requests = tables.requests;
+    this.#queue = tables.queue;
+    this.#replies = tables.replies;
+    this.#expiry = tables.expiry;
+    this.#attempts = tables.attempts;
+    this.#dead = tables.dead;
+    this.#damaged = tables.damaged;
   }
 
   /** Records now, those of other processes included. */
@@ -76,20 +81,6 @@ export class LmdbTables {
       dead: of(this.#dead),
       damaged: of(this.#damaged),
     };
-  }
-
-  /** Bytes of the file that hold nothing now and are written before it grows. */
-  reusableBytes(): number {
-    const tables = [this.#requests, this.#queue, this.#replies, this.#expiry];
-    return reusableBytes([...tables, this.#attempts, this.#dead, this.#damaged, this.#owner]);
-  }
-
-  get owner(): Buffer | undefined {
-    return this.#owner.getBinary(OWNER);
-  }
-
-  set owner(owner: Buffer) {
-    this.#owner.put(OWNER, owner);
   }
 
   /** False for a UUID that is known already, whatever became of it. */

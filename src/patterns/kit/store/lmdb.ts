@@ -2,13 +2,15 @@
  * A folder of LMDB: opened once by this process, and only when its file is sound. Of the package `lmdb` only the part
  * that is used is named, so that the types do not need the package.
  */
+import crypto from "node:crypto";
 import { realpathSync } from "node:fs";
 import { statfs } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { describe } from "../../../core/arguments.js";
-import { InvalidArgumentError, NotSupportedError } from "../../../core/errors.js";
+import { ClosedError, InvalidArgumentError, NotSupportedError } from "../../../core/errors.js";
 import { makeFolder } from "../../../core/make-folder.js";
 import { loadOptional } from "../../../core/optional-package.js";
+import { bytes, choice } from "../options.js";
 import { StoreError } from "./error.js";
 import { type DamagedFile, findDamage, setAside } from "./lmdb-check.js";
 
@@ -230,5 +232,118 @@ export class DiskRoom {
     if (this.#roomy) return undefined;
     const message = `The disk of ${this.#directory} and the file on it have less than ${this.#minFreeBytes} bytes left`;
     return new StoreError("full", message);
+  }
+}
+
+/** The options of every store in a folder. */
+export const FOLDER_OPTIONS = {
+  /**
+   * Bytes that stay free, on the disk and in unused pages of the file. With less the store keeps nothing new, but still
+   * deletes. Default 67,108,864.
+   */
+  minFreeBytes: bytes({ default: 67_108_864, min: 0 }),
+  /**
+   * `"refuse"`: a damaged file is left as it is, and the store does not open. `"set-aside"`: the file is renamed to
+   * `data.mdb.damaged-TIME`, and the store begins empty. Default `"refuse"`.
+   */
+  damagedFile: choice(["refuse", "set-aside"], "refuse"),
+};
+
+export interface FolderSettings<Name extends string> {
+  /** In the order in which they are made. A folder without them belongs to another kind of store. */
+  readonly tables: readonly Name[];
+  /** The table with the process that opened the folder last. The default, none, lets any process write. */
+  readonly owner?: Name | undefined;
+  readonly minFreeBytes?: number;
+  readonly damagedFile?: DamagedFile;
+}
+
+const OWNER = Buffer.from("owner");
+
+/**
+ * A store's folder: its tables, its transactions, and the process that owns it. A second process that opens it takes it
+ * over: transactions of the first are refused from then on with `taken`.
+ */
+export class LmdbFolder<Name extends string> {
+  readonly directory: string;
+  readonly tables: Readonly<Record<Name, LmdbDatabase>>;
+  readonly room: DiskRoom;
+  /** The file that was damaged and set aside at opening, and why. */
+  readonly damagedFile: { readonly file: string; readonly reason: string } | undefined;
+  readonly #environment: LmdbEnvironment;
+  readonly #owner: LmdbDatabase | undefined;
+  readonly #token = crypto.randomBytes(16);
+  #closing: Promise<void> | undefined;
+
+  /**
+   * Opens the folder, and makes it if it does not exist.
+   *
+   * @throws InvalidArgumentError `EINVAL` for what is not a path; NotSupportedError `ERR_PACKAGE_UNAVAILABLE` without the
+   *   package `lmdb`; StoreError `taken` when this process has it open, `damaged`, or `failed`; it is left as it is then
+   */
+  constructor(directory: string, settings: FolderSettings<Name>) {
+    const { tables: names, owner, minFreeBytes = 0, damagedFile = "refuse" } = settings;
+    this.directory = storeFolder(directory);
+    let aside: { readonly file: string; readonly reason: string } | undefined;
+    const onSetAside = (file: string, reason: string): void => {
+      aside = { file, reason };
+    };
+    const file = { tables: names, damagedFile, onSetAside };
+    [this.#environment, this.tables] = openStore(this.directory, file, (environment) => {
+      const opened = names.map((name) => [name, openTable(environment, name)]);
+      const tables = Object.fromEntries(opened) as Record<Name, LmdbDatabase>;
+      if (owner !== undefined)
+        environment.transactionSync(() => {
+          tables[owner].put(OWNER, this.#token);
+          return undefined;
+        });
+      return tables;
+    });
+    const all = names.map((name) => this.tables[name]);
+    this.room = new DiskRoom(this.directory, minFreeBytes, () => reusableBytes(all));
+    this.#owner = owner === undefined ? undefined : this.tables[owner];
+    this.damagedFile = aside;
+  }
+
+  /**
+   * Runs `change` in one transaction; settles when it is on the disk.
+   *
+   * @throws StoreError `taken` or `failed`, and nothing took place; ClosedError `EBADF`
+   */
+  async transaction<T>(change: () => T): Promise<T> {
+    this.assertOpen();
+    try {
+      return await this.#environment.childTransaction(() => {
+        this.assertOwner();
+        return change();
+      });
+    } catch (error) {
+      if (!(error instanceof StoreError)) this.room.suspect();
+      throw await commitFailed(error, this.directory);
+    }
+  }
+
+  /** Runs `change` in a transaction while the event loop waits: for the opening of a store. */
+  transactionSync(change: () => void): void {
+    this.#environment.transactionSync(() => {
+      change();
+      return undefined;
+    });
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#environment.close();
+    return this.#closing;
+  }
+
+  /** @throws ClosedError `EBADF` */
+  assertOpen(): void {
+    if (this.#closing !== undefined) throw new ClosedError("EBADF", "The store is closed");
+  }
+
+  /** @throws StoreError `taken` */
+  assertOwner(): void {
+    if (this.#owner === undefined || this.#owner.getBinary(OWNER)?.equals(this.#token) === true) return;
+    throw new StoreError("taken", `Another process has taken over the store in ${this.directory}`);
   }
 }
