@@ -118,12 +118,16 @@ export class LmdbStore implements TitanicStore {
   private constructor(directory: string, options: LmdbStoreOptions) {
     const settings = checkOptions("LmdbStore", OPTIONS, options);
     const { maxRecords, maxPendingWrites, minFreeBytes, damagedFile, maintenance, wallClock } = settings;
-    const owner = maintenance ? undefined : "owner";
-    this.#folder = new LmdbFolder(directory, { tables: TABLES, owner, minFreeBytes, damagedFile });
+    this.#folder = new LmdbFolder(directory, {
+      tables: TABLES,
+      owner: maintenance ? undefined : "owner",
+      minFreeBytes,
+      damagedFile,
+      begin: (tables) => new LmdbTables(tables).repair(MAX_REPAIRED),
+    });
     this.#tables = new LmdbTables(this.#folder.tables);
     this.#maxRecords = maxRecords;
     this.#now = wallClock ?? Date.now;
-    if (!maintenance) this.#folder.transactionSync(() => this.#tables.repair(MAX_REPAIRED));
     this.#count();
     this.#writes = new GroupCommit((operations) => this.#commit(operations), maxPendingWrites);
   }

@@ -79,14 +79,12 @@ const openFolders = new Set<string>();
 /**
  * Opens a folder. Each commit is on the disk when its promise settles.
  *
- * @param tables that the store makes, in their order
  * @param damagedFile what to do with a file that is damaged: leave it as it is, or rename it and begin with none
  * @throws StoreError `damaged`; `taken` when this process has it open, for whatever store; NotSupportedError
  *   `ERR_PACKAGE_UNAVAILABLE` without the package `lmdb`
  */
 export function openEnvironment(
   directory: string,
-  tables: readonly string[] = [],
   damagedFile: DamagedFile = "refuse",
   onSetAside: (file: string, reason: string) => void = () => undefined,
 ): LmdbEnvironment {
@@ -99,7 +97,7 @@ export function openEnvironment(
   const folder = realpathSync(directory);
   if (openFolders.has(folder))
     throw new StoreError("taken", `This process has the store in ${directory} open already`);
-  const damage = findDamage(directory, tables);
+  const damage = findDamage(directory);
   if (damage !== undefined && damagedFile === "refuse") {
     const message = `${join(directory, "data.mdb")} is damaged, and is left as it is: ${damage}`;
     throw new StoreError("damaged", message);
@@ -132,12 +130,12 @@ export function openEnvironment(
  */
 export function openStore<T>(
   directory: string,
-  { tables, damagedFile, onSetAside }: StoreFile,
+  { damagedFile, onSetAside }: StoreFile,
   use: (environment: LmdbEnvironment) => T,
 ): readonly [environment: LmdbEnvironment, used: T] {
   let environment: LmdbEnvironment | undefined;
   try {
-    environment = openEnvironment(directory, tables, damagedFile, onSetAside);
+    environment = openEnvironment(directory, damagedFile, onSetAside);
     return [environment, use(environment)];
   } catch (cause) {
     void environment?.close();
@@ -149,8 +147,7 @@ export function openStore<T>(
 
 /** A store's file, for {@link openStore}. */
 export interface StoreFile {
-  /** That the store makes, in their order. */
-  readonly tables: readonly string[];
+  readonly tables?: readonly string[];
   /** What to do with a file that is damaged. */
   readonly damagedFile: DamagedFile;
   /** It was renamed, and the store begins with none. */
@@ -250,12 +247,13 @@ export const FOLDER_OPTIONS = {
 };
 
 export interface FolderSettings<Name extends string> {
-  /** In the order in which they are made. A folder without them belongs to another kind of store. */
   readonly tables: readonly Name[];
   /** The table with the process that opened the folder last. The default, none, lets any process write. */
   readonly owner?: Name | undefined;
   readonly minFreeBytes?: number;
   readonly damagedFile?: DamagedFile;
+  /** Runs in the transaction that takes the folder over. */
+  readonly begin?: (tables: Readonly<Record<Name, LmdbDatabase>>) => void;
 }
 
 const OWNER = Buffer.from("owner");
@@ -282,19 +280,20 @@ export class LmdbFolder<Name extends string> {
    *   package `lmdb`; StoreError `taken` when this process has it open, `damaged`, or `failed`; it is left as it is then
    */
   constructor(directory: string, settings: FolderSettings<Name>) {
-    const { tables: names, owner, minFreeBytes = 0, damagedFile = "refuse" } = settings;
+    const { tables: names, owner, minFreeBytes = 0, damagedFile = "refuse", begin } = settings;
     this.directory = storeFolder(directory);
     let aside: { readonly file: string; readonly reason: string } | undefined;
     const onSetAside = (file: string, reason: string): void => {
       aside = { file, reason };
     };
-    const file = { tables: names, damagedFile, onSetAside };
+    const file = { damagedFile, onSetAside };
     [this.#environment, this.tables] = openStore(this.directory, file, (environment) => {
       const opened = names.map((name) => [name, openTable(environment, name)]);
       const tables = Object.fromEntries(opened) as Record<Name, LmdbDatabase>;
       if (owner !== undefined)
         environment.transactionSync(() => {
           tables[owner].put(OWNER, this.#token);
+          begin?.(tables);
           return undefined;
         });
       return tables;
@@ -323,7 +322,7 @@ export class LmdbFolder<Name extends string> {
     }
   }
 
-  /** Runs `change` in a transaction while the event loop waits: for the opening of a store. */
+  /** Runs `change` in a transaction while the event loop waits, when a store is loaded. */
   transactionSync(change: () => void): void {
     this.#environment.transactionSync(() => {
       change();
