@@ -1,13 +1,12 @@
 /**
- * The updates of a client that the server has not put in order yet.
+ * The updates of a client that are not acknowledged.
  *
- *   waiting ──> in flight ──own update comes back──> settled
+ *   waiting ──> in flight ──the update comes back──> settled
  *      behind an        │  ^
- *      earlier one      └──┘ sent again: to a new server, after a lost connection, and now and then
+ *      earlier one      └──┘ sent again: to a new server, after a lost connection, and at intervals
  *      of its key
  *
- * Only one update of a key is in flight, so that what is sent again cannot overtake
- * a later one of the same key. Of different keys any number is, up to a bound.
+ * One update of a key is in flight, so that a repetition cannot overtake a later update of the same key.
  */
 
 import { readUint32 } from "../../core/big-endian.js";
@@ -21,13 +20,13 @@ import type { PendingCall } from "../kit/calls.js";
 import { StoreError } from "../kit/store/error.js";
 import { encodeSet, UUID_BYTES, VALUE, writeSequence } from "./protocol.js";
 
-/** What a program wants to be set or deleted. */
+/** A set or delete. */
 export interface ClientUpdate {
   readonly key: Buffer;
   readonly properties: Buffer;
-  /** None: the key is deleted. */
+  /** Empty: the key is deleted. */
   readonly value: Buffer;
-  /** Only if the key has a certain revision, which is in the properties. */
+  /** The properties have a condition. */
   readonly conditional: boolean;
   /** ms; not above 0: no limit. */
   readonly timeout: number;
@@ -36,17 +35,15 @@ export interface ClientUpdate {
 /** An update of this client as it came back. */
 export interface Answer {
   readonly sequence: number;
-  /** Of the key, where the update changes nothing; `undefined`: it is the update itself. */
+  /** Revision of the key, if the update changed nothing; else `undefined`. */
   readonly revision: number | undefined;
-  /** Its condition did not hold. */
   readonly conflict: boolean;
-  /** What the key is. */
   readonly value: Buffer;
 }
 
-/** An update was not made: its key did not have the expected revision; `revision` is what it had. Code `ERR_CONFLICT`. */
+/** An update was not made, since its key had another revision. Code `ERR_CONFLICT`. */
 export class CloneConflictError extends ShoalError {
-  /** The revision that the key had then; 0: it was not there. */
+  /** The revision that the key had; 0: the key did not exist. */
   readonly revision: number;
 
   constructor(revision: number) {
@@ -56,10 +53,9 @@ export class CloneConflictError extends ShoalError {
   }
 }
 
-/** The call that waits for an update: its result is the sequence. */
+/** The call of an update. Its result is the sequence. */
 export type UpdateResult = Pick<PendingCall<number>, "settled" | "resolve" | "reject" | "abandon">;
 
-/** An update of this client that is not settled. */
 export interface CloneCall {
   readonly key: Buffer;
   readonly number: number;
@@ -69,7 +65,7 @@ export interface CloneCall {
   readonly link: Link<CloneCall>;
   deadline: number;
   sentAt: number;
-  /** Of the same key, sooner and later. */
+  /** Earlier and later updates of the same key. */
   previous: CloneCall | undefined;
   next: CloneCall | undefined;
 }
@@ -81,7 +77,7 @@ interface Collector {
   readonly server: number;
   ready: boolean;
   blocked: boolean;
-  /** In flight, to be sent there. */
+  /** Updates in flight that wait for room. */
   readonly queue: RingBuffer<CloneCall>;
 }
 
@@ -93,10 +89,9 @@ export class ClientCalls {
   readonly #send: SendSet;
   #collectors: readonly Collector[] = [];
   readonly #inFlight = new NumberTable<CloneCall>();
-  /** The last call of each key. */
   readonly #tails = new KeyTable<CloneCall>();
   readonly #deadlines = new Deadlines<CloneCall>();
-  /** `undefined`: not known yet. */
+  /** Whether the server compares and sets; `undefined` before its KTHXBAI. */
   #conditions: boolean | undefined;
   #number = 0;
   #waiting = 0;
@@ -107,7 +102,7 @@ export class ClientCalls {
   aborted = 0;
   resent = 0;
 
-  /** @param max updates that are not settled */
+  /** @param max unsettled updates */
   constructor(token: Buffer, max: number, send: SendSet) {
     this.#token = token;
     this.#tokenHigh = token.readInt32BE(0);
@@ -116,13 +111,12 @@ export class ClientCalls {
     this.#send = send;
   }
 
-  /** There is another server. */
   join(server: number): void {
     const collector = { server, ready: false, blocked: false, queue: new RingBuffer<CloneCall>() };
     this.#collectors = [...this.#collectors, collector];
   }
 
-  /** A server is sent nothing more. What it had and did not put in order stays in flight. */
+  /** Sends nothing more to a server. Its updates stay in flight. */
   leave(server: number): void {
     this.#collectors = this.#collectors.filter((collector) => collector.server !== server);
   }
@@ -131,14 +125,14 @@ export class ClientCalls {
     return this.#inFlight.size + this.#waiting;
   }
 
-  /** The number of an update of this client; 0: another's. */
+  /** The number of an update; 0 for one of another client. */
   numberOf(uuid: Buffer): number {
     if (uuid.length !== UUID_BYTES) return 0;
     if (uuid.readInt32BE(0) !== this.#tokenHigh || uuid.readInt32BE(4) !== this.#tokenLow) return 0;
     return uuid.readUInt32BE(8) * 4_294_967_296 + uuid.readUInt32BE(12);
   }
 
-  /** Whether the uuid at a position is of an update of this client. */
+  /** Whether the UUID at a position is of this client. */
   isOwn(bytes: Uint8Array, at: number): boolean {
     return (
       (readUint32(bytes, at) | 0) === this.#tokenHigh && (readUint32(bytes, at + 4) | 0) === this.#tokenLow
@@ -179,7 +173,7 @@ export class ClientCalls {
     return call;
   }
 
-  /** An update of this client came back, and the map has it. */
+  /** Settles an update that came back and is in the map. */
   acknowledge(number: number, { sequence, revision, conflict, value }: Answer, now: number): void {
     const call = this.#inFlight.get(number);
     if (call === undefined) return;
@@ -190,12 +184,12 @@ export class ClientCalls {
       return;
     }
     this.acknowledged += 1;
-    // It was made before, and nobody knows at which sequence; but if the key is still what it was to be, by its revision.
+    // A repeated update has an unknown sequence. With an unchanged value it is the revision of the key.
     const same = revision !== undefined && (call.frames[VALUE] as Buffer).equals(value);
     call.result.resolve(same && revision > 0 ? revision : sequence);
   }
 
-  /** Whether the server compares and sets. Updates with a condition wait for it; at one that does not they fail. */
+  /** Whether the server compares and sets. Conditional updates wait for it, and fail at other servers. */
   support(conditions: boolean, now: number): void {
     this.#conditions = conditions;
     if (conditions) return;
@@ -206,7 +200,7 @@ export class ClientCalls {
     for (const call of refused) this.#fail(call, unsupported(), now);
   }
 
-  /** Another server is connected to: nobody knows whether it compares and sets. */
+  /** Called for a new connection, until {@link support}. */
   forgetSupport(): void {
     this.#conditions = undefined;
   }
@@ -217,14 +211,14 @@ export class ClientCalls {
     this.#end(call, now);
   }
 
-  /** The server has no room for an update. @param number of it; of another client's, or one that is settled, nothing happens */
+  /** The server has no room for an update. */
   refuse(number: number, now: number): void {
     const call = this.#inFlight.get(number);
     if (call !== undefined)
       this.#fail(call, new StoreError("full", "The server has no room for the update"), now);
   }
 
-  /** A server's collector can be sent to: everything in flight goes there. */
+  /** A collector is connected: all updates in flight are sent to it. */
   ready(server: number, now: number): void {
     const collector = this.#collectorOf(server);
     if (collector === undefined) return;
@@ -241,7 +235,6 @@ export class ClientCalls {
     collector.queue.clear();
   }
 
-  /** There is room again. */
   writable(server: number): void {
     const collector = this.#collectorOf(server);
     if (collector === undefined) return;
@@ -249,7 +242,7 @@ export class ClientCalls {
     this.#drain(collector);
   }
 
-  /** Sends everything in flight that is older than `age` ms, in its order. */
+  /** Sends the updates in flight again that are older than `age` ms, in order. */
   resend(server: number, now: number, age = 0): void {
     const collector = this.#collectorOf(server);
     if (collector === undefined || !collector.ready || collector.queue.length > 0) return;
@@ -288,7 +281,7 @@ export class ClientCalls {
     this.#waiting = 0;
   }
 
-  /** What is in flight, in the order in which it was asked for. */
+  /** Updates in flight, the oldest first. */
   #inOrder(): CloneCall[] {
     return this.#inFlight.values().sort((one, other) => one.number - other.number);
   }
@@ -309,12 +302,12 @@ export class ClientCalls {
         continue;
       }
       collector.queue.push(call);
-      // A server that takes nothing must not have this side remember what others have put in order.
+      // Bounds the queue of a server that takes nothing, while the other one settles updates.
       if (collector.queue.length > 2 * this.#max) collector.queue.retain(({ result }) => !result.settled);
     }
   }
 
-  /** A server that knows no conditions would make the update whatever the key is. */
+  /** Servers without conditions would make a conditional update in any case. */
   #maySend(call: CloneCall): boolean {
     return !call.conditional || this.#conditions === true;
   }
@@ -334,7 +327,7 @@ export class ClientCalls {
     }
   }
 
-  /** It is over, one way or the other: the next of its key has its turn. */
+  /** Removes an update, and launches the next of its key. */
   #end(call: CloneCall, now: number): void {
     call.link.unlink();
     const { previous, next } = call;
@@ -342,7 +335,7 @@ export class ClientCalls {
     if (next !== undefined) next.previous = previous;
     else if (previous !== undefined) this.#tails.set(previous);
     else this.#tails.delete(call.key);
-    // In the old generation it would keep those that came after it.
+    // An old object with these links would retain all later ones.
     call.previous = undefined;
     call.next = undefined;
     if (!this.#inFlight.delete(call.number)) this.#waiting -= 1;

@@ -1,9 +1,9 @@
 /**
  * The sockets of a clone's client.
  *
- *   PUB     to each server's P + 2, for as long as it is one
- *   SUB     to P + 1 of the server in use,
- *   DEALER  and to its P: both new for each attempt
+ *   PUB     to P + 2 of each server
+ *   SUB     to P + 1 of the server in use, new for each attempt
+ *   DEALER  to P of the server in use, new for each attempt
  */
 import { ClosedError, type ShoalError } from "../../core/errors.js";
 import type { Context } from "../../sockets/context.js";
@@ -16,23 +16,21 @@ import { type CloneEndpoints, HANDSHAKE_ERRORS } from "./endpoints.js";
 
 import { encodeRequest, HUGZ } from "./protocol.js";
 
-/** Messages taken from a socket at once. */
+/** Messages received at once. */
 const BATCH = 1_000;
 const RECEIVE_MARK = 10_000;
 
-/** What the sockets hear. */
 export interface ConnectionListener {
-  /** The subscription to the server in use is on its way. */
+  /** The subscription was sent. */
   connected(attempt: number): void;
-  /** @param refused it never was there */
+  /** @param refused it was never connected */
   disconnected(attempt: number, refused: boolean): void;
   snapshots(attempt: number, messages: readonly Buffer[][]): void;
   updates(attempt: number, messages: readonly Buffer[][]): void;
-  /** The same as they came: the batch's memory is used again. */
+  /** Updates as bytes. The memory of the batch is reused. */
   updateBatch(attempt: number, batch: FrameBatch): void;
   collectorReady(server: number): void;
   collectorLost(server: number): void;
-  /** A collector has room again. */
   writable(server: number): void;
   refused(server: string, port: "snapshot" | "publisher" | "collector", error: ShoalError): void;
 }
@@ -43,7 +41,7 @@ export class ClientConnections {
   readonly #options: CommonOptions & { readonly context?: Context };
   readonly #listener: ConnectionListener;
   readonly #publishers = new Map<number, Publisher>();
-  /** The server that `#subscriber` and `#dealer` are connected to. */
+  /** The server of `#subscriber` and `#dealer`. */
   #used = -1;
   #subscriber: Subscriber | undefined;
   #dealer: Dealer | undefined;
@@ -59,13 +57,13 @@ export class ClientConnections {
     this.#listener = handler;
   }
 
-  /** There is another server: connects to its collector. */
+  /** Connects to the collector of a server. */
   join(server: number, endpoints: CloneEndpoints): void {
     this.#servers.set(server, endpoints);
     this.#connectCollector(server, endpoints);
   }
 
-  /** Closes all connections to a server. What it was sent and did not put in order is sent to another by the rules. */
+  /** Closes all connections to a server. */
   leave(server: number): void {
     this.#servers.delete(server);
     void this.#publishers.get(server)?.close({ linger: 0 });
@@ -73,12 +71,12 @@ export class ClientConnections {
     if (this.#used === server) this.#closeUsed();
   }
 
-  /** To a server, in place of the one before. Sockets of their own: nothing of an earlier attempt can come in between. */
+  /** Connects to a server, in place of the one before, with new sockets: messages of an earlier attempt cannot come. */
   open(attempt: number, server: number): void {
     const endpoints = this.#servers.get(server) as CloneEndpoints;
     this.#closeUsed();
     this.#used = server;
-    // Where it could not be made before.
+    // If `join` failed.
     if (!this.#publishers.has(server)) this.#connectCollector(server, endpoints);
     const options = { ...this.#optionsFor(endpoints), receiveHighWaterMark: RECEIVE_MARK };
     const subscriber = new Subscriber(options);
@@ -105,7 +103,7 @@ export class ClientConnections {
     this.#dealer?.trySend(encodeRequest(this.#subtree));
   }
 
-  /** @returns `false` when there is no room for another before `writable` */
+  /** @returns `false` without room for another one before `writable` */
   sendSet(server: number, frames: Buffer[]): boolean {
     const publisher = this.#publishers.get(server);
     if (publisher === undefined || publisher.closed || publisher.trySend(frames)) return true;
@@ -113,7 +111,7 @@ export class ClientConnections {
       () => {
         if (!this.#closed) this.#listener.writable(server);
       },
-      // It was closed, by a failover or with the client: updates that wait are sent to the next server.
+      // The socket was closed; the rules send the updates to the next server.
       () => undefined,
     );
     return false;

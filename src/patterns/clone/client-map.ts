@@ -8,7 +8,6 @@ export class ClientMap {
   readonly #effects: Pick<ClientEffects, "watching" | "changed">;
   readonly #maxBytes: number;
   #table = new CloneTable();
-  /** Of the last update that the table has. */
   last = 0;
 
   constructor(effects: Pick<ClientEffects, "watching" | "changed">, maxBytes: number) {
@@ -20,10 +19,7 @@ export class ClientMap {
     return this.#table;
   }
 
-  /**
-   * @param value none: the key is deleted
-   * @returns `false` when the map would have more bytes than it may
-   */
+  /** @param value empty: the key is deleted. @returns `false` above the bound of bytes */
   apply(key: Buffer, value: Buffer, sequence: number, own: boolean): boolean {
     const table = this.#table;
     const { watching } = this.#effects;
@@ -38,17 +34,13 @@ export class ClientMap {
       table.put(key, value, sequence);
     }
     if (!watching || (value.length === 0 && old === undefined)) return true;
-    // An acknowledgement that had to be repeated changes nothing.
+    // A repeated acknowledgement changes nothing.
     if (old?.equals(value) === true && !own) return true;
     this.#effects.changed(key, old, value.length === 0 ? undefined : value, sequence, own, false);
     return true;
   }
 
-  /**
-   * The next update of a map that nobody watches, where it is plain.
-   *
-   * @returns `false` when the map would have more bytes than it may: nothing is done then
-   */
+  /** Applies a plain update without watches. @returns `false` above the bound of bytes, without a change */
   applyNext(update: UpdateView): boolean {
     const { key, keyEnd, value, valueEnd, sequence } = update;
     const table = this.#table;
@@ -58,7 +50,7 @@ export class ClientMap {
     return true;
   }
 
-  /** A new snapshot takes the place of the map, with what came after it. @param last of its last update. @returns the map before */
+  /** Replaces the map by a snapshot. @returns the map before */
   replace(table: CloneTable, last: number): CloneTable {
     const before = this.#table;
     this.#table = table;
@@ -66,7 +58,7 @@ export class ClientMap {
     return before;
   }
 
-  /** Reports to the watches what differs from the map before. */
+  /** Reports the differences from the map before to the watches. */
   reportDifference(before: CloneTable): void {
     if (!this.#effects.watching) return;
     const after = this.#table;
@@ -88,18 +80,17 @@ export class ClientMap {
   }
 }
 
-/** The subtree that a client holds, and how it notices a missing update of it (properties.ts). */
+/** The subtree of a client, and its numbering at the server (properties.ts). */
 export class ClientSubtree {
   readonly #prefix: Buffer;
-  /** The name of the subtree's property at this server, such as `s3`. */
+  /** The name of its property at this server, such as `s3`. */
   #property: string | undefined;
 
-  /** @param prefix none: the whole map */
+  /** @param prefix empty: the whole map */
   constructor(prefix: Buffer) {
     this.#prefix = prefix;
   }
 
-  /** Whether it is the whole map. */
   get isWhole(): boolean {
     return this.#prefix.length === 0;
   }
@@ -113,23 +104,23 @@ export class ClientSubtree {
     return length === 0 || (key.length >= length && key.compare(this.#prefix, 0, length, 0, length) === 0);
   }
 
-  /** The server has numbered the subtree. @param properties of a KTHXBAI */
+  /** Takes its number from the properties of a KTHXBAI. */
   learn(properties: Buffer): void {
     this.#property = this.isWhole ? undefined : subtreeName(properties);
   }
 
-  /** Another server, or a new connection. */
+  /** Called for a new connection. */
   forget(): void {
     this.#property = undefined;
   }
 
-  /** The update before this one, among those that this client gets; 0 when that is not known. */
+  /** The sequence of the update before in the subtree; 0 if unknown. */
   previous(sequence: number, properties: Buffer): number {
     if (this.isWhole) return sequence - 1;
     return this.#property === undefined ? 0 : (subtreeSequence(properties, this.#property) ?? 0);
   }
 
-  /** The last update that this client should have, by a HUGZ; 0 when that is not known. */
+  /** The sequence of the last update in the subtree, by a HUGZ; 0 if unknown. */
   latest(sequence: number, properties: Buffer): number {
     if (this.isWhole) return sequence;
     return this.#property === undefined ? 0 : (subtreeSequence(properties, this.#property) ?? 0);

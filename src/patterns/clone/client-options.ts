@@ -1,4 +1,4 @@
-/** The options of a clone's client, checked and with their defaults; its events and statistics. */
+/** The options, events and statistics of a client. */
 
 import crypto from "node:crypto";
 import { describe } from "../../core/arguments.js";
@@ -30,14 +30,14 @@ import { type CloneFault, isSubtree, MAX_KEY } from "./protocol.js";
 const MAX_RETRY_DELAY = 1_000;
 const RECONNECT = 100;
 
-/** What a map's values are: bytes, or with a codec its values. */
+/** The type of values: Buffers, or with a codec its values. */
 export type CloneValue<T> = [T] extends [Raw] ? Buffer : T;
-/** What may be set. */
+/** The type of values for `set`. */
 export type CloneValueIn<T> = [T] extends [Raw] ? string | Uint8Array : T;
 
 /**
- * Where a clone's servers are, the preferred first: each by its snapshot endpoint P, from which P + 1 and P + 2 follow, or by each
- * endpoint; or a source, whose endpoints are snapshot endpoints.
+ * The servers of a client, the preferred first. A server is its snapshot endpoint P, with P + 1 and P + 2 after it, or all
+ * endpoints by name. A source has snapshot endpoints.
  */
 export type CloneServers = string | CloneEndpoints | readonly (string | CloneEndpoints)[] | EndpointSource;
 
@@ -49,8 +49,8 @@ const OPTIONS = {
   /** A Standard Schema that values have to pass, on the way out and in. With a codec only. */
   schema: anything<StandardSchemaV1>(),
   /**
-   * How keys are read as text. With `"latin1"` each byte is a character, so that any key has a text. With `"utf8"`,
-   * `entries` and `watch` leave out keys that are not UTF-8. Default `"utf8"`.
+   * The text of keys. With `"latin1"` each byte is a character, so any key has a text. With `"utf8"`, `entries` and
+   * `watch` leave out invalid UTF-8. Default `"utf8"`.
    */
   keyEncoding: choice(["utf8", "latin1"], "utf8"),
   /** ms between two HUGZ of the server. Default 1,000, as in 12/CHP. */
@@ -61,15 +61,15 @@ const OPTIONS = {
   attemptTimeout: integer(),
   /** ms between a lost connection and the next server; doubled each time, and half of it random. Default 50. */
   retryDelay: integer({ default: 50 }),
-  /** ms, the most that `retryDelay` is doubled to. Default 1,000, or `heartbeatInterval` where that is less. */
+  /** Maximum of the doubled `retryDelay`, ms. Default: the lesser of 1,000 and `heartbeatInterval`. */
   maxRetryDelay: integer(),
   /** ms for a `set`, unless the call has its own; -1: no limit. Default 10,000. */
   timeout: integer({ default: 10_000, min: -1 }),
-  /** Updates that are not acknowledged; more are refused with `ERR_TOO_MANY_PENDING`. Default 10,000. */
+  /** Unacknowledged updates; more are refused with `ERR_TOO_MANY_PENDING`. Default 10,000. */
   maxPending: integer({ default: 10_000 }),
   /** Bytes of their keys and values; a single one may be larger. Default 268,435,456. */
   maxPendingBytes: bytes({ default: 268_435_456 }),
-  /** Bytes of keys and values that a server may fill this map with. Default 4,294,967,296. */
+  /** Bytes of keys and values in the map. Default 4,294,967,296. */
   maxBytes: bytes({ default: 4_294_967_296 }),
   /** Options of all sockets, such as security. */
   socketOptions: object<CommonOptions>(),
@@ -84,8 +84,8 @@ export type CloneClientOptions<T = Raw> = Omit<Given<typeof OPTIONS>, "codec"> &
 
 const DELETE_OPTIONS = {
   /**
-   * Only if the key has this revision, as `entry` returns it; 0: only if the key does not exist. Otherwise the call rejects
-   * with `ERR_CONFLICT`, and nothing has changed. Default: whatever the key has.
+   * The required revision of the key, from `entry`; 0: the key must not exist. Otherwise the call rejects with
+   * `ERR_CONFLICT`, without a change. Default: any.
    */
   revision: integer({ min: 0, max: Number.MAX_SAFE_INTEGER }),
   /** ms until the call is given up; -1: no limit. Default: the client's. */
@@ -98,7 +98,7 @@ const SET_OPTIONS = {
   ttl: integer({ default: 0, min: 0, max: 1_000_000_000_000 }),
 };
 const WATCH_OPTIONS = {
-  /** Changes that wait for the reader; above it the oldest is dropped, as an event and a count. Default 10,000. */
+  /** Changes in the queue. A full queue drops the oldest, with an event and a count. Default 10,000. */
   maxQueue: integer({ default: 10_000 }),
 };
 
@@ -126,7 +126,7 @@ export interface ClientRulesOptions
   readonly random: () => number;
 }
 
-/** Options as the client works with them. */
+/** The checked options of a client. */
 export interface ClientSettings {
   /** Empty with a source. */
   readonly servers: readonly CloneEndpoints[];
@@ -139,7 +139,7 @@ export interface ClientSettings {
 }
 
 /**
- * @param onInvalid called for a key or value that is there and cannot be handed out
+ * @param onInvalid called for a key or value that cannot be decoded
  * @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value
  */
 export function clientSettings<T>(
@@ -216,20 +216,20 @@ function subtreeOf(subtree: string | Uint8Array): Buffer {
 }
 
 /**
- * How far the map can be trusted.
+ * The state of a client's map.
  *
- *   syncing  the map is being loaded; before the first time it is empty, later it is as it was
- *   live     every update is applied as it comes
- *   stale    nothing was heard of the server for too long, or the connection is lost: the map may be old
+ *   syncing  the map is loading; it stays as it was, at first empty
+ *   live     each update is applied at once
+ *   stale    the server is silent or the connection is lost: the map may be outdated
  *   closed
  */
 export type CloneState = "syncing" | "live" | "stale" | "closed";
 
-/** What happens to a clone's client. */
+/** Events of a client. */
 export type CloneClientEvent =
-  /** `silentFor`: ms since the server was heard last. */
+  /** `silentFor`: ms since the last message of the server. */
   | { readonly type: "state:changed"; readonly state: CloneState; readonly silentFor: number }
-  /** It turns to the next server. */
+  /** The client tries the next server. */
   | {
       readonly type: "server:failed-over";
       readonly from: string;
@@ -245,13 +245,13 @@ export type CloneClientEvent =
       readonly duration: number;
     }
   /**
-   * Updates were missed, or the server's sequence went backwards: the map is loaded again. `expected` is the sequence
-   * that should have come, `got` the one that did.
+   * Updates were missed, or the server's sequence went backwards; the map is loaded again. `expected` and `got` are
+   * sequences.
    */
   | { readonly type: "update:missed"; readonly expected: number; readonly got: number }
   /**
-   * A server does not let this client in, or is not the one whose key was given, or speaks another protocol. It is
-   * tried again, and so are the others. `server`: its snapshot endpoint.
+   * A handshake with a server failed: it refused this client, has another key, or speaks another protocol. The client tries
+   * this server and the others again. `server`: its snapshot endpoint.
    */
   | {
       readonly type: "handshake:failed";
@@ -259,34 +259,33 @@ export type CloneClientEvent =
       readonly port: "snapshot" | "publisher" | "collector";
       readonly error: ShoalError;
     }
-  /** A message that 12/CHP does not allow; it was dropped. */
+  /** An invalid message was dropped. */
   | {
       readonly type: "message:invalid";
       readonly port: "snapshot" | "publisher";
       readonly reason: CloneFault | "too-large";
     }
-  /** An update that is not later than what the map has; it was dropped. Emitted for the first of a row. */
+  /** An update older than the map was dropped. Emitted for the first of a series. */
   | { readonly type: "update:outdated"; readonly sequence: number; readonly last: number }
-  /** A value that does not pass the codec or schema, or a key that is not text: it is there, but not handed out. */
+  /** A value failed in the codec or schema, or a key is not text. The entry stays in the map, but cannot be read. */
   | { readonly type: "entry:invalid"; readonly key: Buffer; readonly error: unknown }
-  /** A `watch` that is read too slowly has lost its oldest change. */
+  /** A `watch` with a full queue has lost its oldest change. */
   | { readonly type: "change:dropped"; readonly lost: number }
   | EndpointSourceEvent;
 
-/** Counts since the client was made, and what it holds now. */
+/** Counters since the start, and the present state. */
 export interface CloneClientStats {
   readonly state: CloneState;
-  /** The server in use; empty before a source has one. */
+  /** Snapshot endpoint of the server in use; empty before a source has one. */
   readonly server: string;
   readonly entries: number;
-  /** Bytes of keys and values, and bytes that the map takes in memory, about. */
+  /** Bytes of keys and values, and of memory, about. */
   readonly bytes: number;
   readonly memory: number;
-  /** Of the last update that was applied. */
   readonly sequence: number;
-  /** ms since the server was heard last. */
+  /** ms since the last message of the server. */
   readonly silentFor: number;
-  /** Updates that came; some of them are in a snapshot that was loaded meanwhile. */
+  /** Received updates, with those that a snapshot had already. */
   readonly received: number;
   readonly applied: number;
   readonly old: number;
@@ -294,7 +293,7 @@ export interface CloneClientStats {
   readonly snapshots: number;
   readonly failOvers: number;
   readonly faults: number;
-  /** Handshakes with servers that failed. */
+  /** Failed handshakes. */
   readonly handshakeErrors: number;
   readonly invalid: number;
   /** sets = acknowledged + conflicts + timedOut + aborted + inFlight. */
@@ -305,31 +304,31 @@ export interface CloneClientStats {
   readonly timedOut: number;
   readonly aborted: number;
   readonly inFlight: number;
-  /** Updates that were sent again, to the same server or another. */
+  /** Updates sent again, to the same server or another. */
   readonly resent: number;
-  /** Changes that slow watches lost. */
+  /** Changes lost by watches. */
   readonly watchLost: number;
 }
 
-/** A key with its revision, as `entry` gives it. */
+/** The result of `entry`. */
 export interface CloneEntry<V> {
   readonly value: V;
-  /** The sequence of the update that set it: another one for each `set`. For the option `revision` of `set` and `delete`. */
+  /** The sequence of the last `set`, for the option `revision` of `set` and `delete`. */
   readonly revision: number;
 }
 
-/** A change of a key, as `watch` gives it. */
+/** A change, from `watch`. */
 export interface CloneChange<V> {
   readonly type: "set" | "delete";
   readonly key: string;
-  /** `undefined` when it was deleted. */
+  /** `undefined`: deleted. */
   readonly value: V | undefined;
-  /** `undefined` when it was not there, or its value does not pass the codec. */
+  /** `undefined`: a new key, or an invalid value. */
   readonly old: V | undefined;
-  /** Of the update; of a key that was set, its revision. */
+  /** Sequence of the update: the revision of a set key. */
   readonly sequence: number;
   /** Whether this client made it. */
   readonly own: boolean;
-  /** It was found by comparing a new snapshot with the map as it was: what lay between is not known. */
+  /** The change is a difference between a new snapshot and the map before; intermediate changes are unknown. */
   readonly resync: boolean;
 }

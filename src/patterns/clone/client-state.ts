@@ -1,22 +1,19 @@
-/**
- * What the rules of a client are made of: their effects, the state that a program sees, the counters, the choice of a
- * server, and the pauses between snapshots.
- */
+/** The parts of a client's rules: effects, state, counters, the choice of a server, and pauses between snapshots. */
 import { backOff } from "../../core/back-off.js";
 import type { CloneClientEvent, CloneState } from "./client-options.js";
 import type { CloneFault } from "./protocol.js";
 
-/** What the rules have their driver do. */
+/** Actions of the driver. */
 export interface ClientEffects {
-  /** Connects to the collector of a server that is new. */
+  /** Connects to the collector of a new server. */
   join(server: number, name: string): void;
   /** Closes all connections to a server. */
   leave(server: number): void;
-  /** Connects to a server, in place of what was connected before. */
+  /** Connects to a server in place of the one before. */
   open(attempt: number, server: number, name: string): void;
   ask(attempt: number): void;
   sendSet(server: number, frames: Buffer[]): boolean;
-  /** Whether anybody watches. */
+  /** Whether a program watches. */
   readonly watching: boolean;
   changed(
     key: Buffer,
@@ -26,12 +23,11 @@ export interface ClientEffects {
     own: boolean,
     resync: boolean,
   ): void;
-  /** The map is whole, for the first time or again. */
   synced(): void;
   event(event: CloneClientEvent): void;
 }
 
-/** How far the map can be trusted, and since when nothing was heard of the server. */
+/** The state of the map, and the time of the last message. */
 export class ClientStatus {
   readonly #effects: Pick<ClientEffects, "event">;
   readonly #patience: number;
@@ -54,7 +50,7 @@ export class ClientStatus {
     return this.#state === "closed";
   }
 
-  /** When the server counts as gone, unless it is heard before. */
+  /** When the silent server counts as gone. */
   get silentAt(): number {
     return this.#heardAt + this.#patience;
   }
@@ -74,13 +70,13 @@ export class ClientStatus {
     this.#effects.event({ type: "state:changed", state, silentFor: this.silentFor(now) });
   }
 
-  /** The connection or the server is lost. A map that never was whole cannot become old. */
+  /** The connection or the server is lost. A map that was never whole cannot become stale. */
   lose(now: number): void {
     if (this.#wasLive) this.become("stale", now);
   }
 }
 
-/** Counters of a client; what is counted is an event at the same time. */
+/** Counters of a client, and their events. */
 export class ClientStatistics {
   readonly #effects: Pick<ClientEffects, "event">;
   readonly #counts = { received: 0, applied: 0, old: 0, gaps: 0, snapshots: 0, faults: 0 };
@@ -102,19 +98,19 @@ export class ClientStatistics {
     this.#counts.applied += 1;
   }
 
-  /** Updates that came, and were applied, each the next of the one before. */
+  /** Consecutive updates were applied. */
   followed(updates: number): void {
     this.#counts.received += updates;
     this.#counts.applied += updates;
     this.#oldInRow = false;
   }
 
-  /** An update that is later than the map: the next one that is not begins a row of its own. */
+  /** A later update ends a series of outdated ones. */
   later(): void {
     this.#oldInRow = false;
   }
 
-  /** An update that is not later than the map. @param last what the map has */
+  /** An outdated update. @param last sequence of the map */
   old(sequence: number, last: number): void {
     this.#counts.old += 1;
     if (this.#oldInRow) return;
@@ -127,7 +123,6 @@ export class ClientStatistics {
     this.#effects.event({ type: "update:missed", expected, got });
   }
 
-  /** The map was loaded. */
   snapshot(server: string, entries: number, sequence: number, duration: number): void {
     this.#counts.snapshots += 1;
     this.#oldInRow = false;
@@ -140,10 +135,9 @@ export class ClientStatistics {
   }
 }
 
-/** Why the client fails over. */
 export type FailOverReason = "silent" | "disconnected" | "no-snapshot" | "refused" | "removed";
 
-/** How long a client waits between a lost connection and the next server, in ms; doubled each time, with jitter. */
+/** ms between a lost connection and the next server, doubled each time, with jitter. */
 export interface RetryOptions {
   readonly retryDelay: number;
   readonly maxRetryDelay: number;
@@ -151,14 +145,14 @@ export interface RetryOptions {
   readonly random: () => number;
 }
 
-/** ms that a client stays at a server that works and is in the list no more, first and at most; doubled with each try of others in vain. */
+/** ms that a client stays at a working server that left the list, at first and at most; doubled after each vain try of others. */
 const LEAVE_DELAY = 5_000;
 const MAX_LEAVE_DELAY = 60_000;
 
-/** Servers that are not in the list and are kept, at most. */
+/** Unlisted servers that stay connected. */
 const MAX_UNLISTED = 8;
 
-/** A server, and whether it is in the list. One that is not was in use when it went from there. */
+/** A server. An unlisted one was in use when it left the list. */
 interface Server {
   readonly id: number;
   readonly name: string;
@@ -166,19 +160,18 @@ interface Server {
 }
 
 /**
- * Which server a client is at, and until when something has to come of it.
+ * The attempts of a client at its servers.
  *
- *   open ──> connecting ──> connected          lost, nothing came ──> a pause, or at once ──> the next server
+ *   open ──> connecting ──> connected          lost, or no progress ──> a pause, or at once ──> the next server
  *
- * The list may change. A server in use that is in it no more is left when one of the list has given the whole map, and not
- * before: of a pair, the other server may stand by for as long as this one serves.
+ * The list may change. A server in use that leaves it stays until a listed one has given the whole map: of a pair, the
+ * other server may stand by while this one serves.
  *
  *   in use, listed ──> in use, not listed ──it fails, or 5 s, later──> others are tried ──one has the map──> left
  *        ^                  │    ^                                            │
  *        └─ listed again ───┘    └───────────────── all in vain ──────────────┘
  */
 export class ClientAttempts {
-  /** In the order in which they are tried. */
   #servers: Server[] = [];
   readonly #patience: number;
   readonly #retry: RetryOptions;
@@ -189,16 +182,16 @@ export class ClientAttempts {
   #server: Server | undefined;
   #openAt: number | undefined;
   #connected = false;
-  /** In a row, since a map was whole. */
+  /** Failures since the last whole map. */
   #failures = 0;
-  /** When others are tried in place of a server that is in the list no more. */
+  /** When others are tried in place of an unlisted server. */
   #leaveAt = Number.POSITIVE_INFINITY;
   #leaves = 0;
   failOvers = 0;
-  /** While connecting and loading: when it has failed. */
+  /** When an attempt without progress has failed. */
   until = Number.POSITIVE_INFINITY;
 
-  /** @param patience ms without progress until it has failed */
+  /** @param patience ms without progress after which an attempt fails */
   constructor(
     patience: number,
     retry: RetryOptions,
@@ -209,17 +202,17 @@ export class ClientAttempts {
     this.#effects = effects;
   }
 
-  /** Of this attempt: what comes of an earlier one has another. */
+  /** The number of this attempt; messages of earlier ones are dropped. */
   get number(): number {
     return this.#number;
   }
 
-  /** The server in use; -1: there is none. */
+  /** The server in use, or -1. */
   get server(): number {
     return this.#server?.id ?? -1;
   }
 
-  /** Empty when there is none. */
+  /** Empty without a server. */
   get name(): string {
     return this.#server?.name ?? "";
   }
@@ -228,17 +221,17 @@ export class ClientAttempts {
     return this.#connected;
   }
 
-  /** When the next attempt begins, once it is known that this one is over. */
+  /** When the next attempt begins; `undefined` during this one. */
   get openAt(): number | undefined {
     return this.#openAt;
   }
 
-  /** When others are tried, while the map is whole: the server in use is in the list no more. */
+  /** When listed servers are tried, while an unlisted one works. */
   get leaveAt(): number {
     return this.#servers.some(({ isListed }) => isListed) ? this.#leaveAt : Number.POSITIVE_INFINITY;
   }
 
-  /** There are these servers now. @returns whether an attempt has to begin, since there was no server before */
+  /** Takes a new list. @returns whether the first attempt has to begin */
   setServers(names: readonly string[], now: number): boolean {
     const before = new Map(this.#servers.map((server) => [server.name, server]));
     const listed = names.map((name) => {
@@ -249,7 +242,7 @@ export class ClientAttempts {
     });
     const used = this.#server;
     for (const server of before.values()) {
-      // One that others are tried in place of is kept until one of these has the map.
+      // An unlisted server stays until a listed one has given the map.
       if (server !== used && server.isListed) {
         this.#forget(server);
         continue;
@@ -292,12 +285,10 @@ export class ClientAttempts {
     this.#openAt = undefined;
   }
 
-  /** Something came of it. */
   progress(now: number): void {
     this.until = now + this.#patience;
   }
 
-  /** The map is whole. */
   succeed(now: number): void {
     this.#failures = 0;
     if (this.#server?.isListed === true) {
@@ -310,10 +301,9 @@ export class ClientAttempts {
   }
 
   /**
-   * It is over; the next one begins after a while, so that neither dead servers nor those that refuse this client become
-   * a busy loop.
+   * Ends an attempt. The pause before the next one avoids a busy loop with dead or refusing servers.
    *
-   * @param delay ms at most; left out: longer each time, until one succeeds
+   * @param delay ms at most. Default: doubled until an attempt succeeds
    */
   end(reason: FailOverReason, now: number, delay?: number): void {
     this.#connected = false;
@@ -327,7 +317,7 @@ export class ClientAttempts {
     if (delay === undefined) this.#failures += 1;
   }
 
-  /** To the next server; to the same, if there is no other. {@link open} has to follow. */
+  /** Selects the next server, or the same one again. {@link open} follows. */
   failOver(reason: FailOverReason = this.#reason): void {
     const from = this.#server as Server;
     this.#reason = reason;
@@ -340,7 +330,6 @@ export class ClientAttempts {
     this.#effects.event({ type: "server:failed-over", from: from.name, to: this.name, reason });
   }
 
-  /** The server in use is in the list. */
   #stay(): void {
     this.#leaveAt = Number.POSITIVE_INFINITY;
     this.#leaves = 0;
@@ -351,56 +340,53 @@ export class ClientAttempts {
   }
 }
 
-/** ms between two snapshots that fill gaps, at first and at most. */
+/** ms between two snapshots for gaps, at first and at most. */
 const RESYNC_DELAY = 50;
 export const MAX_RESYNC_DELAY = 10_000;
 
 /**
- * When a gap may be filled by a new snapshot: at once, and less and less often when that happens again and again, since a
- * server that numbers its updates differently must not be asked for snapshots forever.
+ * The pauses between snapshots that fill gaps. The first gap is filled at once, repeated ones less and less often: a server
+ * with another numbering would be asked for snapshots forever.
  */
 export class ResyncBackoff {
   readonly #random: () => number;
   #at = 0;
-  /** Snapshots in a row that filled a gap. */
+  /** Consecutive snapshots for gaps. */
   #resyncs = 0;
   #wanted = false;
 
-  /** @param random for the jitter, from 0 up to 1 */
   constructor(random: () => number) {
     this.#random = random;
   }
 
-  /** A gap waits for its snapshot. */
+  /** Whether a gap waits for its snapshot. */
   get pending(): boolean {
     return this.#wanted;
   }
 
-  /** When the next snapshot may be asked for. */
   get at(): number {
     return this.#at;
   }
 
-  /** There is a gap. @returns whether a snapshot may be asked for now; else the gap waits */
+  /** @returns whether a snapshot may be requested now; else the gap waits */
   gap(now: number): boolean {
     if (now >= this.#at) return true;
     this.#wanted = true;
     return false;
   }
 
-  /** A snapshot is asked for. */
   begin(now: number): void {
     this.#wanted = false;
     this.#at = now + backOff(this.#resyncs, RESYNC_DELAY, MAX_RESYNC_DELAY, this.#random);
     this.#resyncs += 1;
   }
 
-  /** The server numbers its updates without a gap: the next gap is a loss, and filled at once. */
+  /** Updates are consecutive: the next gap is a loss, and filled at once. */
   reset(): void {
     this.#resyncs = 0;
   }
 
-  /** Another server, or a new connection: its snapshot fills every gap. */
+  /** A new connection loads a snapshot in any case. */
   cancel(): void {
     this.#wanted = false;
   }

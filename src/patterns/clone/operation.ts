@@ -1,4 +1,4 @@
-/** Updates on their way through a server: what they are, where they come from, and the queue to the store. */
+/** The updates in flight through a server, and their queue to the store. */
 import { costOf } from "../../core/frame-cost.js";
 import { conditionOf, encodeTimeToLive, timeToLive } from "./properties.js";
 import {
@@ -17,16 +17,9 @@ import {
 export type OperationKind =
   | "set"
   | "delete"
-  /**
-   * An update that was applied before came again: its client has missed the
-   * acknowledgement. The key is published again as it is, with the UUID, so that the
-   * client sees it in order and nothing is applied twice.
-   */
+  /** A repeated update: its client missed the acknowledgement. The key is published unchanged, with the UUID. */
   | "announce"
-  /**
-   * An update whose condition did not hold. Nothing changes: the key is published as it is, with the UUID and its
-   * revision, so that the client learns in the order of all updates that it lost.
-   */
+  /** An update with a failed condition. The key is published unchanged, with the UUID and its revision. */
   | "conflict";
 
 export interface Operation {
@@ -37,13 +30,13 @@ export interface Operation {
   /** As the client wrote them. */
   readonly properties: Buffer;
   readonly value: Buffer;
-  /** When the key ends, in the rules' time; 0: never. */
+  /** When the key ends, in ms of the rules' clock; 0: never. */
   readonly expires: number;
-  /** Whether a client sent it to this server. */
+  /** A client sent it to this server. */
   readonly counted: boolean;
-  /** The revision that the key must have, 0: it must not be there; `undefined`: any, or decided already. */
+  /** The required revision of the key, 0 for none; `undefined` for any, or once decided. */
   readonly condition: number | undefined;
-  /** 0 until it has its place in the order. */
+  /** 0 before the update is ordered. */
   sequence: number;
 }
 
@@ -52,12 +45,12 @@ export function sizeOf(operation: Operation): number {
   return operation.key.length + operation.value.length + operation.properties.length;
 }
 
-/** What an operation costs while it waits. */
+/** Bytes that a queued update counts (core/frame-cost.ts). */
 export function costOfOperation({ key, value, properties }: Operation): number {
   return costOf([key, value, properties]);
 }
 
-/** In memory of its own: what was received with others is a part of a larger memory, which must not be held for long. */
+/** Copies an update, so that it does not retain the chunk in which it was received. */
 export function copyOf(operation: Operation): Operation {
   const { kind, key, uuid, properties, value, expires, counted, condition, sequence } = operation;
   const copied = {
@@ -70,7 +63,7 @@ export function copyOf(operation: Operation): Operation {
   return { ...copied, expires, counted, condition, sequence };
 }
 
-/** A client's update, or what is wrong with it. */
+/** Parses a KVSET. */
 export function operationOf(frames: readonly Buffer[], now: number): Operation | CloneFault {
   const fault = updateFault(frames) ?? keyFault(frames[KEY] as Buffer);
   if (fault !== undefined) return fault;
@@ -78,7 +71,7 @@ export function operationOf(frames: readonly Buffer[], now: number): Operation |
   const ttl = timeToLive(properties);
   const condition = conditionOf(properties);
   if (ttl === undefined || condition === null) return "properties";
-  // A conflict could not be reported to its client.
+  // Without a UUID a conflict could not be reported.
   if (condition !== undefined && (frames[UUID] as Buffer).length === 0) return "uuid";
   const value = frames[VALUE] as Buffer;
   return {
@@ -94,7 +87,7 @@ export function operationOf(frames: readonly Buffer[], now: number): Operation |
   };
 }
 
-/** Updates that the server makes itself. */
+/** Makes the updates of the server itself. */
 export class OwnUpdates {
   readonly #token: Buffer;
   #made = 0;
@@ -115,11 +108,11 @@ export class OwnUpdates {
   }
 }
 
-/** Updates of one commit at most. */
+/** Updates in one commit. */
 const MAX_COMMIT = 4_096;
 
 /**
- * Updates in flight to the store: in the order in which they came, and in commits.
+ * The updates in flight to the store, one commit at a time.
  *
  *   push ──> waiting ──take──> a place in the order ──> commit ──> taken
  *               ^                                         │
@@ -128,13 +121,12 @@ const MAX_COMMIT = 4_096;
 export class CommitQueue {
   #waiting: Operation[] = [];
   #bytes = 0;
-  /** With the store. */
   #committing: Operation[] | undefined;
   #committingBytes = 0;
-  /** The last that has its place. */
+  /** The last sequence. */
   #ordered = 0;
 
-  /** That wait, and that are with the store. */
+  /** Updates that wait or are in the commit. */
   get size(): number {
     return this.#waiting.length + (this.#committing?.length ?? 0);
   }
@@ -143,7 +135,7 @@ export class CommitQueue {
     return this.#waiting.length;
   }
 
-  /** That all of them hold on to. */
+  /** Bytes of them. */
   get bytes(): number {
     return this.#bytes + this.#committingBytes;
   }
@@ -162,7 +154,7 @@ export class CommitQueue {
     this.#bytes += costOfOperation(operation);
   }
 
-  /** The next have their place; those of another server keep theirs. */
+  /** Orders the next batch. Updates of another server have their sequences already. */
   take(): Operation[] {
     const all = this.#waiting;
     const batch = all.length <= MAX_COMMIT ? all : all.slice(0, MAX_COMMIT);
@@ -187,22 +179,21 @@ export class CommitQueue {
     return batch;
   }
 
-  /** The sequence that was given last. */
   get ordered(): number {
     return this.#ordered;
   }
 
-  /** The order goes on: after what another server has put in order, or else after this. */
+  /** Continues after the last update of another server that is in flight, or after `sequence`. */
   continueAfter(sequence: number): void {
     this.#ordered = lastSequence(this.#waiting) ?? lastSequence(this.#committing ?? []) ?? sequence;
   }
 
-  /** The order is another one. */
+  /** Continues after `sequence`, of another map. */
   restart(sequence: number): void {
     this.#ordered = sequence;
   }
 
-  /** @returns what waited, and does not any more */
+  /** Empties the queue. */
   drop(): Operation[] {
     const dropped = this.#waiting;
     this.#waiting = [];
@@ -211,10 +202,9 @@ export class CommitQueue {
   }
 
   /**
-   * The store refused the commit. A full disk takes no new value, but frees those that are deleted: they are tried
-   * again, first.
+   * Takes back a failed commit. Its deletes are tried again first, since they free space on a full disk.
    *
-   * @returns what is refused
+   * @returns the refused updates
    */
   refuse(): Operation[] {
     const batch = this.committed();
@@ -223,7 +213,7 @@ export class CommitQueue {
     const again = grows ? batch.filter(({ kind }) => kind === "delete") : [];
     const refused = batch.filter(({ kind }) => !(grows && kind === "delete"));
     const names = new Set(refused.map(({ uuid }) => uuid.toString("latin1")));
-    // An update that came twice and was refused must not be answered.
+    // A repetition of a refused update must not be acknowledged.
     const answers = ({ kind, uuid }: Operation): boolean =>
       (kind === "announce" || kind === "conflict") && names.has(uuid.toString("latin1"));
     const waiting = [...again, ...this.drop().filter((operation) => !answers(operation))];

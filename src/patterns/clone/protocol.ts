@@ -1,5 +1,5 @@
 /**
- * What a clone's server and clients send to each other (12/CHP).
+ * The messages of 12/CHP.
  *
  *   frame      0          1           2           3             4
  *   ICANHAZ    ICANHAZ?   subtree                                            DEALER to ROUTER, port P
@@ -9,20 +9,17 @@
  *   HUGZ       HUGZ       sequence    ""          properties    ""           the same
  *   KVSET      key        0           uuid        properties    value        PUB to SUB, port P + 2
  *
- *   key         1 to 255 bytes, none of HUGZ and KTHXBAI, which would be read as commands
+ *   key         1 to 255 bytes, but not HUGZ or KTHXBAI, which are commands
  *   sequence    8 bytes, big-endian, at most 2^53 - 1
  *   uuid        16 bytes, or none
  *   properties  lines name=value, each with its line feed
- *   value       none: the key is deleted
- *   subtree     none: everything; else /segment/ or /segment/segment/ …, a prefix of keys
+ *   value       empty: the key is deleted
+ *   subtree     empty: everything; else /segment/ or /segment/segment/ …, a prefix of keys
  *
- * Where 12/CHP and the Guide's programs part: KTHXBAI and HUGZ carry the server's
- * sequence, as theirs do. By the text a client of an empty subtree would apply old
- * updates again, and nobody could see that the last update is missing.
+ * KTHXBAI and HUGZ carry the server's sequence, as in the Guide's programs and unlike the text of 12/CHP. Without it a
+ * client of an empty subtree would apply old updates, and could not notice the loss of the last update.
  *
- * The properties of KTHXBAI, HUGZ and KVPUB are empty by the text, but for what the
- * client set; a server of shoal adds `sN=SEQUENCE` for subtrees that clients asked
- * for (properties.ts), which others ignore.
+ * A server of shoal adds properties to KTHXBAI, HUGZ and KVPUB (properties.ts). Other programs ignore them.
  */
 
 import { readUint32, writeUint32 } from "../../core/big-endian.js";
@@ -32,16 +29,16 @@ export const KTHXBAI: Buffer = Buffer.from("KTHXBAI");
 export const HUGZ: Buffer = Buffer.from("HUGZ");
 export const EMPTY: Buffer = Buffer.alloc(0);
 
-/** Bytes of a key or a subtree at most. */
+/** Bytes of a key or a subtree. */
 export const MAX_KEY = 255;
-/** Bytes of an update's properties at most. */
+/** Bytes of an update's properties. */
 export const MAX_PROPERTIES = 4096;
 export const SEQUENCE_BYTES = 8;
 export const UUID_BYTES = 16;
 const FRAMES = 5;
 const TWO_32 = 4_294_967_296;
 const MAX_HIGH = 0x1fffff;
-/** Of a sequence: its second byte at most; the first is 0. */
+/** Maximum of the second byte of a sequence; the first is 0. */
 export const MAX_SEQUENCE_BYTE = 0x1f;
 const SLASH = 0x2f;
 
@@ -52,21 +49,21 @@ export const UUID = 2;
 export const PROPERTIES = 3;
 export const VALUE = 4;
 
-/** What is wrong with a message. */
+/** The fault of an invalid message. */
 export type CloneFault =
-  /** Not 5 frames, or a request that has not 2. */
+  /** Not 5 frames, or a request without 2 frames. */
   | "frames"
-  /** A request that is not ICANHAZ?. */
+  /** A request other than ICANHAZ?. */
   | "command"
-  /** A key that is empty, or longer than 255 bytes. */
+  /** An empty key, or one of more than 255 bytes. */
   | "key"
-  /** A key that would be read as a command. */
+  /** A key that reads as a command. */
   | "reserved-key"
   /** Not 8 bytes, or more than 2^53 - 1. */
   | "sequence"
   /** Neither 16 bytes nor none. */
   | "uuid"
-  /** A time to live that is not a number of seconds, or more than 4,096 bytes. */
+  /** An invalid time to live or condition, or more than 4,096 bytes. */
   | "properties"
   /** Not of the form /segment/…/, or longer than 255 bytes. */
   | "subtree";
@@ -80,7 +77,7 @@ export type UpdateFrames = readonly [
   value: Buffer,
 ];
 
-/** Whether it is empty, or slashes around segments that are not (12/CHP, State Synchronization). */
+/** Whether it is empty, or non-empty segments between slashes (12/CHP, State Synchronization). */
 export function isSubtree(bytes: Uint8Array): boolean {
   const { length } = bytes;
   if (length === 0) return true;
@@ -89,14 +86,14 @@ export function isSubtree(bytes: Uint8Array): boolean {
   return true;
 }
 
-/** What is wrong with a key, if anything. */
+/** The fault of a key, if any. */
 export function keyFault(key: Uint8Array): "key" | "reserved-key" | undefined {
   const { length } = key;
   if (length === 0 || length > MAX_KEY) return "key";
   return isReservedKey(key, 0, length) ? "reserved-key" : undefined;
 }
 
-/** Whether the key between two positions would be read as a command. */
+/** Whether the key between two positions reads as a command. */
 export function isReservedKey(bytes: Uint8Array, start: number, end: number): boolean {
   const length = end - start;
   if (length !== HUGZ.length && length !== KTHXBAI.length) return false;
@@ -105,7 +102,7 @@ export function isReservedKey(bytes: Uint8Array, start: number, end: number): bo
   return true;
 }
 
-/** @param frames without the routing id. @returns the subtree, or what is wrong */
+/** @param frames without the routing id. @returns the subtree, or the fault */
 export function parseRequest(frames: readonly Buffer[]): Buffer | CloneFault {
   if (frames.length !== 2) return "frames";
   if (!ICANHAZ.equals(frames[0] as Buffer)) return "command";
@@ -113,7 +110,7 @@ export function parseRequest(frames: readonly Buffer[]): Buffer | CloneFault {
   return isSubtree(subtree) ? subtree : "subtree";
 }
 
-/** What is wrong with five frames of a server or a client, except the key and the properties' content. */
+/** The fault of a message of five frames, except of the key and of single properties. */
 export function updateFault(frames: readonly Buffer[]): CloneFault | undefined {
   if (frames.length !== FRAMES) return "frames";
   const sequence = frames[SEQUENCE] as Buffer;

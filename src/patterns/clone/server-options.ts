@@ -1,4 +1,4 @@
-/** What a clone's server is given, checked and with its defaults. */
+/** The options, events and statistics of a server. */
 
 import crypto from "node:crypto";
 import { InvalidArgumentError, type ShoalError } from "../../core/errors.js";
@@ -28,11 +28,11 @@ import { endpointAt } from "./endpoints.js";
 import type { CloneFault } from "./protocol.js";
 import type { CloneStore } from "./store.js";
 
-/** Requests for snapshots that wait, and those that wait for the outcome of their own vote. */
+/** Waiting requests for snapshots, and requests that wait for the result of their vote. */
 export const MAX_WAITING = 10_000;
 /**
- * Messages that wait for one client of a snapshot: few, since a large value counts as one. A full queue is
- * written to the network at once, so the mark costs small values nothing.
+ * Messages of a snapshot in the queue of a client: few, since a large value counts as one. A full queue is written to the
+ * network at once, so small values lose no speed.
  */
 const SNAPSHOT_MARK = 256;
 const SNAPSHOT_MARK_BYTES = 4_194_304;
@@ -53,8 +53,8 @@ const PAIR_OPTIONS = {
    */
   publicKey: anything<string | Uint8Array>(), // pairSocketOptions checks it.
   /**
-   * Serves at a client's request although the other server was not met and the store does not show that this one served
-   * last: the operator's decision for when the other one does not come back. Default false.
+   * Lets this server serve although it has not met the other one and its store does not say "alone". The operator
+   * decides it when the other server does not come back. Default false.
    */
   serveAlone: boolean(false),
   /** Options of the sockets that connect to the other server, over those of all sockets: `plainUsername`, `plainPassword`. */
@@ -68,23 +68,23 @@ export type ClonePairOptions = Given<typeof PAIR_OPTIONS> &
 const OPTIONS = {
   /** Makes it one of two servers. */
   pair: object<ClonePairOptions>(),
-  /** Keeps the map when all processes end; the server closes it. Default: none. */
+  /** Keeps the map on a disk; the server closes it. Default: none. */
   store: store(),
-  /** ms between two HUGZ, and between two signs of life of a pair; the same on both. Default 1,000, as in 12/CHP. */
+  /** ms between two HUGZ, and between two states of a pair; the same on both servers. Default 1,000, as in 12/CHP. */
   heartbeatInterval: integer({ default: 1_000 }),
-  /** Heartbeats of silence after which the other server counts as gone, at least 2. Default 2. */
+  /** Heartbeats without a sign of the other server after which it counts as gone, at least 2. Default 2. */
   liveness: integer({ default: 2, min: 2, max: 1_000 }),
   /** Updates in flight; more are refused. Default 100,000. */
   maxPending: integer({ default: 100_000 }),
   /** Bytes of all keys and values; more are refused. Default 4,294,967,296. */
   maxBytes: bytes({ default: 4_294_967_296, min: 1 }),
-  /** Snapshots in flight; more clients wait. Default 16. */
+  /** Snapshots in flight; further clients wait. Default 16. */
   maxSnapshots: integer({ default: 16 }),
-  /** Updates that wait for one slow client; it misses more, and asks for a snapshot. Default 50,000. */
+  /** Updates in the queue of one client. A slow client misses further ones, and asks for a snapshot. Default 50,000. */
   publishHighWaterMark: integer({ default: 50_000 }),
   /**
-   * Bytes of them; the client misses more, too. Default 16,777,216 where the engine has `sendHighWaterMarkBytes`;
-   * elsewhere `NOT_SUPPORTED`, and the bytes have no bound.
+   * Bytes of these updates. Default 16,777,216. An engine without `sendHighWaterMarkBytes` has no bound, and rejects the
+   * option with `NOT_SUPPORTED`.
    */
   publishHighWaterMarkBytes: integer({ max: Number.MAX_SAFE_INTEGER }),
   /** Options of all sockets: security as a server, and `authenticate`, which decides who may connect. */
@@ -95,7 +95,7 @@ const OPTIONS = {
 /** Options of `CloneServer`. Times are in ms. */
 export type CloneServerOptions = Given<typeof OPTIONS>;
 
-/** A store; it may be left out. */
+/** An optional store. */
 function store(): OptionSpec<CloneStore | undefined> {
   const methods = ["load", "commit", "replace", "mark", "close"] as const;
   const isObject = object().accepts;
@@ -107,7 +107,6 @@ function store(): OptionSpec<CloneStore | undefined> {
   };
 }
 
-/** One of two servers. */
 export interface PairSettings {
   readonly role: BinaryStarRole;
   readonly peer: string | EndpointSource;
@@ -124,18 +123,18 @@ export interface ServerRulesOptions
     "heartbeatInterval" | "liveness" | "maxPending" | "maxBytes" | "maxSnapshots"
   > {
   readonly hasStore: boolean;
-  /** Of one of two servers. */
+  /** Only in a pair. */
   readonly role?: BinaryStarRole;
   readonly serveAlone: boolean;
-  /** Requests for snapshots that may wait. */
+  /** Waiting requests for snapshots. */
   readonly maxWaiting: number;
-  /** 8 random bytes: the first half of the UUIDs of this server's own updates. */
+  /** 8 random bytes: the first half of the UUIDs of the server's own updates. */
   readonly token: Buffer;
   /** For jitter: from 0 up to 1. */
   readonly random: () => number;
 }
 
-/** Options as the server works with them. */
+/** The checked options of a server. */
 export interface ServerSettings {
   readonly rules: ServerRulesOptions;
   /** For all of the clients' sockets. */
@@ -207,42 +206,39 @@ function checkPair(given: ClonePairOptions): ClonePairOptions {
   return settings as ClonePairOptions;
 }
 
-/** Why an update of a client was not taken. Its client sends it again, and gives up by its time-out. */
+/** Why an update was refused. The client sends it again until its timeout. */
 export type CloneRefusalReason =
-  /** More updates wait for the store, or for the other server, than may. */
+  /** Too many updates wait for the store or the other server. */
   | "overloaded"
-  /** The map has as many bytes as it may. */
+  /** The map has `maxBytes`. */
   | "full"
-  /** The store refused or failed. */
+  /** The commit failed. */
   | "store"
-  /** It has no UUID, and this server stands by: whether the other had it cannot be known. */
+  /** An update without a UUID, at the server that stands by, cannot be matched with the other one's. */
   | "no-uuid"
-  /** The other server did not apply it in all the time: it refused it. */
+  /** The other server has not applied it in time. */
   | "stale";
 
 /** Why a snapshot ended early. */
 export type CloneSnapshotLoss =
-  /** The client is gone. */
   | "gone"
-  /** So much changed under it that it would take too much memory. */
+  /** Too much memory for the entries that changed meanwhile. */
   | "overrun"
-  /** Too many wait already. */
   | "too-many"
-  /** This server does not serve any more. */
   | "not-serving";
 
-/** What happens to a clone's server; with a pair, what happens to its Binary Star, too. */
+/** Events of a server; of a pair, with those of the Binary Star. */
 export type CloneServerEvent =
   | BinaryStarEvent
-  /** Of a pair whose `peer` is a source. */
+  /** With a source as `peer`. */
   | EndpointSourceEvent
-  /** A message that 12/CHP does not allow; it was dropped. */
+  /** An invalid message was dropped. */
   | {
       readonly type: "message:invalid";
       readonly port: "snapshot" | "collector" | "replication";
       readonly reason: CloneFault;
     }
-  /** Updates that were not taken. */
+  /** Updates were refused. */
   | { readonly type: "update:refused"; readonly reason: CloneRefusalReason; readonly count: number }
   /** A client has its snapshot. `duration` in ms. */
   | {
@@ -252,71 +248,71 @@ export type CloneServerEvent =
       readonly sequence: number;
       readonly duration: number;
     }
-  /** A client will not have its snapshot. */
+  /** The snapshot of a client was given up. */
   | { readonly type: "snapshot:lost"; readonly subtree: Buffer; readonly reason: CloneSnapshotLoss }
-  /** The store refused or failed: what was in the commit was not taken. */
+  /** A write of the store failed; the updates of a commit are refused. */
   | { readonly type: "store:failed"; readonly error: ShoalError }
-  /** Entries of the store that cannot be read were left out. */
+  /** Unreadable entries of the store were left out. */
   | { readonly type: "store:damaged"; readonly entries: number }
-  /** The other server has the whole map: from now on nothing is acknowledged that it has not. */
+  /** The other server has the whole map. From now on it has every update before the acknowledgement. */
   | { readonly type: "replica:joined"; readonly sequence: number }
-  /** The other server is gone or too slow: this one acknowledges alone. */
+  /** The other server is gone or too slow, and this one acknowledges alone. */
   | { readonly type: "replica:left"; readonly reason: "gone" | "silent" | "slow" | "left" }
   /**
-   * The map is the other server's from now on, and has not what this one acknowledged alone: they served apart, cut from
-   * each other or by the operator's word. `updates`: how many of them, at most. `entries`: the keys that they set, which
-   * the store keeps at `aside`; `undefined`: it is kept nowhere, and lost.
+   * The other server's map has replaced this one, and lacks updates that this server acknowledged alone, after a cut or the
+   * operator's decision. `updates` counts them, at most. `entries` counts their keys, which the store keeps at `aside`;
+   * with `undefined` they are lost.
    */
   | {
       readonly type: "map:diverged";
-      /** The sequence up to which the two maps were one. */
+      /** The last common sequence of the two maps. */
       readonly after: number;
       readonly updates: number;
       readonly entries: number;
       readonly aside: string | undefined;
     }
   /**
-   * A client asks, and this server does not serve: it has not met the other one, and its store does not show that it
-   * served last. It waits for the other server, or the operator's `star.resolve("active")`. Emitted once.
+   * A client asked, but this server has not met the other one, and its store does not say "alone". The server waits for the
+   * other one or for `star.resolve("active")`. Emitted once.
    */
   | { readonly type: "peer:unmet" }
-  /** The other server is of a version of shoal that this one does not understand; neither follows. */
+  /** The other server runs an incompatible version of shoal; neither follows. */
   | { readonly type: "peer:incompatible" }
-  /** The other server does not let this one in, or is not the one whose key was given. It is tried again. */
+  /** A handshake with the other server failed; it is repeated. */
   | { readonly type: "handshake:failed"; readonly error: ShoalError }
-  /** This server, which stands by, has the whole map of the one that serves. */
+  /** The server that stands by has the whole map. */
   | { readonly type: "map:replicated"; readonly entries: number; readonly sequence: number }
-  /** Copies of updates that slow clients miss; each sees the gap, and asks for a snapshot. */
+  /** Slow clients miss copies of updates; each client notices the gap, and asks for a snapshot. */
   | { readonly type: "update:dropped"; readonly copies: number };
 
-/** Counts since the server was made, and what it holds now. */
+/** Counters since the start, and the present state. */
 export interface CloneServerStats {
   /** Keys, and the bytes of keys and values. */
   readonly entries: number;
   readonly bytes: number;
-  /** Bytes that the map takes in memory, about. */
+  /** Bytes of memory of the map, about. */
   readonly memory: number;
   readonly sequence: number;
-  /** Of a pair: rises each time one of the servers begins to serve. 0: none yet, or no pair. */
+  /** Increases whenever a server of the pair begins to serve. 0 before, and without a pair. */
   readonly term: number;
   readonly serving: boolean;
-  /** Keys that end by themselves. */
+  /** Keys with a time to live. */
   readonly ephemeral: number;
-  /** Updates that came from clients. */
+  /** Updates from clients. */
   readonly received: number;
-  /** Put in order, applied and published. */
+  /** Of these, applied and published. */
   readonly applied: number;
-  /** That had been applied before; they were acknowledged again. */
+  /** Repeated updates, acknowledged again. */
   readonly repeated: number;
-  /** Refused by their condition: the key had another revision. */
+  /** Updates with a failed condition. */
   readonly conflicts: number;
   readonly refused: Readonly<Record<CloneRefusalReason, number>>;
   readonly faults: Readonly<Record<CloneFault, number>>;
-  /** Kept while standing by, until the server that serves has them applied. */
+  /** Updates that the server that stands by keeps until the other one has applied them. */
   readonly pending: number;
-  /** That were kept, or came, while standing by, and came from the server that serves, too. */
+  /** Updates that came from a client and from the other server. */
   readonly paired: number;
-  /** On their way to the store or to the other server. */
+  /** Updates in flight to the store or the other server. */
   readonly inFlight: number;
   readonly published: number;
   readonly expired: number;
@@ -327,25 +323,20 @@ export interface CloneServerStats {
     readonly lost: number;
   };
   readonly commits: number;
-  /** Whether the other server has all that is acknowledged. */
+  /** Whether the other server has every acknowledged update. */
   readonly replicated: boolean;
 }
 
-/**
- * How the two servers of a pair know each other. What binds (P + 3, P + 4) is a
- * security server, what connects to the other one's is its client:
- *
- *   NULL   nobody knows anybody
- *   PLAIN  the pair's ports ask the hook that clients are asked by; the user name is in the pair's `socketOptions`
- *   CURVE  each has its key pair and the other's public key, or both have the same pair. Any client may come to the
- *          clients' ports: the pair's let in the other server's key alone, since who comes there has the whole map,
- *          and holds up what it does not acknowledge.
- */
-
-/** Options of a clone's sockets; `authenticate` decides who may connect. */
+/** Options of a server's sockets. `authenticate` decides about clients. */
 export type CloneSocketOptions = CommonOptions & Pick<ConstructionOptions, "authenticate">;
 
-/** The options of a pair's sockets, by what they do. */
+/**
+ * The security of a pair. Its ports P + 3 and P + 4 bind as a security server, and connect as a client.
+ *
+ *   NULL   anyone may connect
+ *   PLAIN  the hook of the clients' ports decides; the user name is in the pair's `socketOptions`
+ *   CURVE  only the other server's key may connect, since the other server gets the whole map and holds up acknowledgements
+ */
 export interface PairSocketOptions {
   readonly binding: CloneSocketOptions;
   readonly connecting: CommonOptions;
@@ -370,7 +361,7 @@ export function pairSocketOptions(
   const own = curvePublicKey(secret);
   const other = publicKey === undefined ? own : keyOf("publicKey of a pair", publicKey);
   const keys = { curveServerKey: other, curvePublicKey: own, curveSecretKey: secret };
-  // A ZAP handler of the program's own is asked about everybody who comes to any port.
+  // A custom ZAP handler decides about all ports.
   const ownHandler = authenticate === undefined && typeof zapDomain === "string" && zapDomain !== "";
   return {
     binding: ownHandler ? shared : { ...shared, authenticate: (peer) => peer.publicKey === other },

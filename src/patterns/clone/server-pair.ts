@@ -1,9 +1,9 @@
 /**
- * What one server of a pair has in addition to the ports for clients.
+ * The sockets between the servers of a pair.
  *
  *   PUB, SUB  P + 3, and to the other's     a Binary Star: which of them serves
- *   ROUTER    P + 4                         the other one follows, while this one serves
- *   DEALER    to the other's P + 4          this one follows
+ *   ROUTER    P + 4                         the other one follows this one
+ *   DEALER    to the other's P + 4          this one follows the other
  */
 
 import type { ShoalError } from "../../core/errors.js";
@@ -20,7 +20,7 @@ import type { PairSettings } from "./server-options.js";
 
 const REPLICATION_MARK = 10_000;
 
-/** A Binary Star's events; the clone's server emits them as its own. */
+/** Events of the Binary Star, which the server emits as well. */
 export const STAR_EVENTS: EventNames<BinaryStarEvent> = {
   "state:changed": true,
   "votes:dropped": true,
@@ -28,20 +28,18 @@ export const STAR_EVENTS: EventNames<BinaryStarEvent> = {
   "peer:invalid": true,
 };
 
-/** What a pair calls. */
 export interface PairListener {
   star(event: BinaryStarEvent): void;
-  /** Where the other server is, of a source. */
+  /** An event of the source of the other server. */
   source(event: EndpointSourceEvent): void;
-  /** The other server does not let this one in, or is another. */
+  /** A handshake with the other server failed. */
   refused(error: ShoalError): void;
-  /** What it throws refuses a hand-over. */
+  /** Throws to refuse a hand-over. */
   checkHandOver(): void;
-  /** How new this server's map is, compared with the other's. */
   readonly replica: BinaryStarReplica;
 }
 
-/** Where the servers of a source publish their states; what is no clone's endpoint is left out, and reported by the other reader. */
+/** The source with the endpoints of states. Invalid endpoints are left out; the list of places reports them. */
 function statesOf(source: EndpointSource): EndpointSource {
   return {
     async *endpoints(signal) {
@@ -59,14 +57,14 @@ function stateAt(endpoint: string): string[] {
 }
 
 export class ServerPair {
-  /** The other one's requests and acknowledgements come here. */
+  /** Receives from the follower. */
   readonly replicas: Router;
-  /** What this one follows comes here. */
+  /** Receives from the server that serves. */
   readonly link: Dealer;
   readonly #settings: PairSettings;
   readonly #listener: PairListener;
   #star: BinaryStar | undefined;
-  /** Where the other server is, of a source; `undefined` for an endpoint that is fixed. */
+  /** The other server by a source; `undefined` for a fixed endpoint. */
   readonly #places: EndpointList | undefined;
   #place = "";
 
@@ -125,7 +123,7 @@ export class ServerPair {
     await this.#star.bind(endpointAt(endpoint, 3));
   }
 
-  /** The other server is elsewhere. While the source has no endpoint, or still has that one, nothing changes. */
+  /** Connects to a new place of the other server. An empty list, or one with the current place, changes nothing. */
   #follow(list: readonly string[]): void {
     const before = this.#place;
     const [first] = list;

@@ -1,18 +1,16 @@
 /**
- * A clone's server, without sockets, timers or a clock: one order for all updates.
+ * The rules of a server, without sockets, timers or a clock: one order for all updates.
  *
  *   KVSET ──> in flight ──order──> store ──> other server ──> applied and published (KVPUB)
  *               │     bounded        │            │
  *               └ refused            └ refused    └ held until it has them, while it is in step,
- *                                                 or until the store says that it need not (server-standing.ts)
+ *                                                 or until the store has "alone" (standing.ts)
  *
- * An update is seen by nobody before it has gone through all of it, so what a client
- * has seen of its own is what the store and the other server have.
+ * An update is published last, so an acknowledged update is in the store and at the other server.
  *
- *   active    serves: orders, publishes, gives snapshots, ends ephemeral keys
- *   passive   follows the other server; keeps what clients send it, until the other
- *             server's update with the same UUID comes. When it becomes active it puts
- *             in order what is left of them.
+ *   active    serves (serving.ts)
+ *   passive   follows the other server and keeps updates of clients (standby.ts); it orders the remaining ones when it
+ *             becomes active
  */
 
 import { ShoalError } from "../../core/errors.js";
@@ -42,7 +40,7 @@ export class ServerRules {
   readonly #standing: ServerStanding;
   #active = false;
   #whenIdle: (() => void)[] = [];
-  /** The time of the call that is under way, where no store gives one to `marked`. */
+  /** The time of the current call. */
   #now: number;
 
   constructor(options: ServerRulesOptions, effects: ServerEffects, now: number) {
@@ -92,25 +90,22 @@ export class ServerRules {
     return this.#active;
   }
 
-  /**
-   * Whether the other server has all that is acknowledged, and may take over; or this one, which stands by, has the
-   * other's map.
-   */
+  /** Whether the server that stands by has every acknowledged update. */
   get replicated(): boolean {
     return this.#active ? this.#serving.shared : this.#standby.following;
   }
 
-  /** What the Binary Star of a pair asks; the peer's positions come by {@link hear}. */
+  /** For the Binary Star of a pair. */
   get standing(): ServerStanding {
     return this.#standing;
   }
 
-  /** When a key ends, in the rules' time; 0: never. */
+  /** When a key ends, in ms of the rules' clock; 0: never. */
   expiryOf(id: number): number {
     return this.#map.expiry.timeOf(id);
   }
 
-  /** A state of the other server came, with how new its map is. @param own this one's state */
+  /** Takes the state and position of the other server. @param own this one's state */
   hear(
     peer: BinaryStarState,
     theirs: Uint8Array,
@@ -125,12 +120,12 @@ export class ServerRules {
     return order;
   }
 
-  /** An entry of the store. @param expires in the rules' time; 0: never */
+  /** Takes an entry of the store. @param expires in ms of the rules' clock; 0: never */
   restore(entry: CloneStoredEntry, expires: number): void {
     this.#map.restore(entry, expires);
   }
 
-  /** All of the store was read. @returns `false` when it is of a version that this one cannot read */
+  /** Takes the state of the store, after all entries. @returns `false` for an unreadable standing */
   restored(state: CloneStoredState): boolean {
     if (!this.#standing.restore(state.standing, state.sequence)) return false;
     this.#map.restored(state);
@@ -139,35 +134,34 @@ export class ServerRules {
     return true;
   }
 
-  /** It serves from now on. @param forced by the operator's word */
+  /** Begins to serve. @param forced by the operator's decision */
   activate(now: number, forced = false): void {
     if (this.#active) return;
     this.#now = now;
     this.#active = true;
     this.#standby.stop();
     this.#standby.abandon();
-    // Updates of the other server that are still on their way to the store keep their place.
+    // Updates of the other server in the queue keep their sequences.
     this.#queue.continueAfter(this.#map.sequence);
     this.#serving.begin(now);
     this.#standing.begin(this.#queue.ordered, forced);
-    // What the other server put in order before it went is applied; the rest has its place now.
+    // Clients' updates that the other server did not order are ordered now.
     for (const operation of this.#standby.take()) this.#serving.accept(operation);
     this.flush(now);
   }
 
-  /** It was held up, and may not be the one that serves any more: nothing is acknowledged until that is known. */
+  /** The process paused, and the other server may serve: acknowledges nothing until {@link resume}. */
   suspend(): void {
     if (this.#active) this.#serving.suspend();
   }
 
-  /** It has served all the time. */
   resume(now: number): void {
     this.#now = now;
     if (this.#active) this.#serving.resume(now);
     this.flush(now);
   }
 
-  /** It serves nobody. @param follow whether the other server does */
+  /** Stops serving. @param follow whether the other server serves */
   deactivate(follow: boolean, now: number): void {
     if (this.#active) {
       this.#active = false;
@@ -179,7 +173,7 @@ export class ServerRules {
         operation.sequence = 0;
         this.#standby.keep(operation, now);
       }
-      // They are in the store, so they took effect, though nobody has heard of it.
+      // Held updates are durable, so they took effect, although they were not published.
       for (const operation of held) this.#map.apply(operation, now);
       this.#noteIdle();
     }
@@ -187,7 +181,7 @@ export class ServerRules {
     else this.#standby.stop();
   }
 
-  /** A client's request, without the routing id. @returns whether it is one, for a Binary Star to decide on */
+  /** Checks a request of a client. @returns its subtree */
   checkRequest(frames: readonly Buffer[]): Buffer | undefined {
     const subtree = parseRequest(frames);
     if (typeof subtree !== "string") return subtree;
@@ -195,13 +189,13 @@ export class ServerRules {
     return undefined;
   }
 
-  /** A client asks for a snapshot, and this server serves. */
+  /** Sends a snapshot to a client. */
   request(routingId: Buffer, subtree: Buffer, now: number): void {
     this.#serving.request(routingId, subtree);
     this.pump(now);
   }
 
-  /** A client's update. `flush` has to follow, once for all that came together. */
+  /** Takes an update of a client. `flush` follows, once for a batch. */
   update(frames: readonly Buffer[], now: number): void {
     this.#statistics.received += 1;
     const operation = operationOf(frames, now);
@@ -210,13 +204,13 @@ export class ServerRules {
     else this.#standby.keep(operation, now);
   }
 
-  /** An update of the server's own program. @param ttl ms; 0: none. @returns whether it was taken */
+  /** Takes an update of the server's program. @param ttl ms; 0: none. @returns whether it was taken */
   set(key: Buffer, value: Buffer, ttl: number, now: number): boolean {
     if (!this.#active) return false;
     return this.#serving.make(value.length === 0 ? "delete" : "set", key, value, ttl, now);
   }
 
-  /** Gives what is in flight its place in the order. */
+  /** Orders the waiting updates. */
   flush(now: number): void {
     this.#now = now;
     const queue = this.#queue;
@@ -233,10 +227,10 @@ export class ServerRules {
     }
   }
 
-  /** The store has what this server's standing is. */
+  /** The standing is in the store. */
   marked(now: number): void {
     this.#standing.marked();
-    // The other server must not take over, or may, before anything is acknowledged by that.
+    // The other server has to know it before anything is acknowledged.
     this.#effects.announce();
     if (this.#active) this.#serving.marked(now);
     this.#noteIdle();
@@ -257,7 +251,7 @@ export class ServerRules {
   commitFailed(error: unknown, now: number): void {
     this.#effects.event({ type: "store:failed", error: asShoalError(error) });
     if (!this.#active) {
-      // The memory is right still, but the store is not the other server's any more.
+      // The store differs from the other server's map now.
       this.#queue.committed();
       this.#queue.drop();
       this.#standby.storeFailed(now);
@@ -270,7 +264,7 @@ export class ServerRules {
       if (isFull && counted && kind === "set") this.#serving.refuse(operation);
       if (uuid.length === 0 || kind === "announce") continue;
       if (kind !== "conflict") this.#map.window.remove(uuid);
-      // It is decided again when it comes again; but one that came again is answered already.
+      // Its condition is decided again at a repetition.
       else if (counted) this.#map.window.remove(conflictMark(uuid));
     }
     this.#statistics.refuse("store", refused.filter(({ counted }) => counted).length);
@@ -278,14 +272,14 @@ export class ServerRules {
     this.#noteIdle();
   }
 
-  /** The store has the whole map that the other server gave. */
+  /** The store has the other server's map. */
   replaced(loaded: LoadedMap, now: number, aside?: string): void {
     this.#now = now;
     this.#standby.replaced(loaded, this.#active, now, aside);
     this.flush(now);
   }
 
-  /** From the other server, without the routing id; this one serves. */
+  /** A message of the other server to the one that serves. */
   replica(routingId: Buffer, frames: readonly Buffer[], now: number): void {
     this.#now = now;
     if (this.#active) {
@@ -294,12 +288,12 @@ export class ServerRules {
     } else if (parseLink(frames) === undefined) this.#statistics.fault("replication", "frames");
   }
 
-  /** From the server that serves; this one stands by. `flush` has to follow. */
+  /** A message of the other server to the one that stands by. `flush` follows. */
   follow(frames: readonly Buffer[], now: number): void {
     if (!this.#active) this.#standby.receive(frames, now);
   }
 
-  /** Sends snapshots on, as far as their clients take them. */
+  /** Sends the next batches of snapshots. */
   pump(now: number): void {
     this.#now = now;
     if (!this.#active) return;
@@ -307,7 +301,7 @@ export class ServerRules {
     this.#noteIdle();
   }
 
-  /** Whether {@link pump} has something to do at once. */
+  /** Whether {@link pump} can continue at once. */
   get busy(): boolean {
     return this.#active && this.#serving.busy;
   }
@@ -325,7 +319,7 @@ export class ServerRules {
     this.#noteIdle();
   }
 
-  /** Settles when no update and no snapshot is under way, at once while another server serves. */
+  /** Settles when no update and no snapshot is in flight, at once while it does not serve. */
   idle(): Promise<void> {
     return this.#idle ? Promise.resolve() : new Promise((resolve) => this.#whenIdle.push(resolve));
   }
@@ -375,7 +369,6 @@ export class ServerRules {
     for (const resolve of this.#whenIdle.splice(0)) resolve();
   }
 
-  /** The store has them, if there is one. */
   #durable(batch: readonly Operation[], now: number): void {
     if (this.#active) this.#serving.durable(batch, now);
     else this.#standby.durable(batch, now);

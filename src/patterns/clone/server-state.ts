@@ -1,4 +1,4 @@
-/** What the two roles of a server share: the effects of its rules, its counters, and its state. */
+/** The effects, counters and state that the two roles of a server share. */
 import type { LoadedMap } from "./loading.js";
 import type { CommitQueue, Operation } from "./operation.js";
 import type { CloneFault } from "./protocol.js";
@@ -6,35 +6,32 @@ import type { ServerMap } from "./server-map.js";
 import type { CloneRefusalReason, CloneServerEvent, ServerRulesOptions } from "./server-options.js";
 import type { ServerStanding } from "./standing.js";
 
-/** What became of a message to one peer: it left, there is no room now, or the peer is not there. */
+/** The result of a message to one peer: sent, no room now, or no such peer. */
 export type SendResult = "sent" | "full" | "gone";
 
 export interface ServerEffects {
   publish(frames: Buffer[]): void;
   /** To a client, by its routing id. */
   reply(routingId: Buffer, frames: Buffer[]): SendResult;
-  /** Bytes of replies to a client that its system has not taken; 0 where the engine cannot know. */
+  /** Bytes that wait for a client; 0 where the engine does not know. */
   queued(routingId: Buffer): number;
-  /** To the server that stands by. */
   replicate(routingId: Buffer, frames: Buffer[]): SendResult;
-  /** To the server that serves. */
   follow(frames: Buffer[]): void;
-  /** Has to end in `committed` or `commitFailed`, later. Only with a store; one at a time, `replace` included. */
+  /** Ends in `committed` or `commitFailed`, later. Only with a store; one commit or replacement at a time. */
   commit(operations: readonly Operation[]): void;
   /**
-   * Has to end in `replaced` or `commitFailed`, later. The table does not change meanwhile.
+   * Ends in `replaced` or `commitFailed`, later. The table does not change meanwhile.
    *
-   * @param aside what was set after this sequence is kept aside first; `undefined`: nothing
+   * @param aside entries after this sequence are kept aside first; `undefined`: none
    */
   replace(loaded: LoadedMap, wanted: () => boolean, aside: number | undefined): void;
-  /** Has to end in `marked` or `markFailed`, later, after each commit before it. Only with a store. */
+  /** Ends in `marked` or `markFailed`, later, after each commit before it. Only with a store. */
   mark(standing: Buffer): void;
-  /** The peer has to know at once how new this server's map is. */
+  /** Publishes the position at once. */
   announce(): void;
   event(event: CloneServerEvent): void;
 }
 
-/** What a server has, whether it serves or stands by. */
 export interface ServerState {
   readonly options: ServerRulesOptions;
   readonly effects: ServerEffects;
@@ -44,7 +41,7 @@ export interface ServerState {
   readonly standing: ServerStanding;
 }
 
-/** Counters of a server; what is counted is an event at the same time. */
+/** Counters of a server, and their events. */
 export class ServerStatistics {
   readonly #effects: Pick<ServerEffects, "event">;
   readonly #faults: Record<CloneFault, number> = {
@@ -84,14 +81,12 @@ export class ServerStatistics {
     return { ...this.#refused };
   }
 
-  /** Updates were not taken. */
   refuse(reason: CloneRefusalReason, count: number): void {
     if (count === 0) return;
     this.#refused[reason] += count;
     this.#effects.event({ type: "update:refused", reason, count });
   }
 
-  /** A message that 12/CHP does not allow. */
   fault(port: "snapshot" | "collector" | "replication", fault: CloneFault): void {
     this.#faults[fault] += 1;
     this.#effects.event({ type: "message:invalid", port, reason: fault });

@@ -1,10 +1,10 @@
 /**
- * A server that serves: it takes updates, publishes them, gives snapshots,
- * ends ephemeral keys, and keeps the other server in step.
+ * The server of a pair that serves, or a single one. It orders and publishes updates, sends snapshots, deletes ephemeral
+ * keys when they end, and keeps the other server in step.
  *
  *   accept ──> in flight … durable ──> held until it may be acknowledged ──> applied, published
  *
- * That is: the other server has it, while it is in step; or the store says that this server acknowledges alone.
+ * An update may be acknowledged when the other server has it, or when the store has "alone" (standing.ts).
  */
 import { Leader } from "./leader.js";
 import { isRequest, parseLink } from "./link.js";
@@ -22,9 +22,8 @@ import { conflictMark } from "./server-map.js";
 import type { ServerState } from "./server-state.js";
 import { ServerSnapshots, Snapshot } from "./snapshots.js";
 
-/** Bytes that updates in flight may hold, in addition to their number. */
+/** Bytes of updates in flight; more are refused. */
 const MAX_PENDING_BYTES = 268_435_456;
-/** Ephemeral keys ended in one tick. */
 const MAX_EXPIRED = 1_000;
 
 export class Serving {
@@ -32,19 +31,19 @@ export class Serving {
   readonly #snapshots: ServerSnapshots;
   readonly #leader: Leader;
   readonly #own: OwnUpdates;
-  /** In order and in the store; the other server has not acknowledged them. */
+  /** Durable updates that may not be acknowledged yet, in order. */
   #held: Operation[] = [];
   #heldBytes = 0;
-  /** The other server, which is in step, has everything up to here. */
+  /** The last sequence that the follower has. */
   #have = 0;
-  /** Up to here everything was acknowledged without it. */
+  /** The last sequence that was acknowledged before it was in step. */
   #joinAt = 0;
-  /** It is not certain that this server still serves: nothing is acknowledged. */
+  /** The process paused, and the other server may serve now: nothing is acknowledged. */
   #suspended = false;
-  /** Whether it knows that the other server has everything. */
+  /** `replica:joined` was emitted. */
   #joined = false;
   #hugzAt: number;
-  /** The time of the call that is under way, for what it finds out on the way. */
+  /** The time of the current call. */
   #now = 0;
 
   constructor(state: ServerState, now: number) {
@@ -60,13 +59,13 @@ export class Serving {
     this.#hugzAt = now + options.heartbeatInterval;
   }
 
-  /** Whether the other server has all that is acknowledged, and may take over. */
+  /** Whether the other server has every acknowledged update, and may take over. */
   get shared(): boolean {
     const { standing } = this.#state;
     return this.#leader.inStep && standing.shared && standing.peerReady;
   }
 
-  /** Updates that wait for the other server. */
+  /** Updates held for the other server. */
   get held(): number {
     return this.#held.length;
   }
@@ -82,7 +81,7 @@ export class Serving {
     this.#suspended = false;
   }
 
-  /** Goes on, but acknowledges nothing, until {@link resume} or {@link end}. */
+  /** Acknowledges nothing until {@link resume} or {@link end}. */
   suspend(): void {
     this.#suspended = true;
   }
@@ -94,7 +93,7 @@ export class Serving {
     this.#release(now);
   }
 
-  /** It serves no more. @returns what is in the store, though nobody has heard of it */
+  /** Stops serving. @returns the held updates: durable, but not published */
   end(): Operation[] {
     this.#snapshots.clear();
     this.#leader.leave();
@@ -104,12 +103,11 @@ export class Serving {
     return held;
   }
 
-  /** A client asks for a snapshot. */
   request(routingId: Buffer, subtree: Buffer): void {
     this.#snapshots.request(routingId, subtree);
   }
 
-  /** @returns whether there is room for it */
+  /** Takes an update. @returns `false` without room for it */
   accept(operation: Operation): boolean {
     const { options, map, queue, statistics } = this.#state;
     const bytes = queue.bytes + this.#heldBytes;
@@ -133,20 +131,20 @@ export class Serving {
       const kind = lost ? "conflict" : "announce";
       accepted = { ...operation, kind, value: EMPTY, expires: 0, counted: false, condition: undefined };
     } else if (uuid.length > 0) map.window.add(uuid);
-    // The memory of a small update is a part of what was received with it; what waits long must not hold all of that.
+    // A small update is a view of a larger chunk, which must not be retained while it waits.
     const waits = queue.committing && accepted.value.length < 4_096;
     queue.push(waits ? copyOf(accepted) : accepted);
     return true;
   }
 
   /**
-   * Decides the conditions of updates that have their places now, each by what its key is after all updates before it. One
-   * that does not hold becomes a conflict, in its place.
+   * Decides the conditions of ordered updates, each by its key's revision after all earlier updates. A failed condition
+   * makes the update a conflict.
    */
   decide(batch: Operation[]): void {
     if (!batch.some(({ condition, kind }) => condition !== undefined || kind === "announce")) return;
     const { map, statistics } = this.#state;
-    /** Of keys whose updates are in order and not applied yet. */
+    /** Revisions by updates that are ordered and not applied. */
     const revisions = new Map<string, number>();
     const note = ({ kind, key, sequence }: Operation): void => {
       if (kind === "set" || kind === "delete")
@@ -163,36 +161,34 @@ export class Serving {
           map.window.add(conflictMark(uuid));
           statistics.conflicts += 1;
         }
-        // It came again before it was decided, and lost.
       } else if (kind === "announce" && uuid.length > 0 && map.window.hasConflict(uuid))
         batch[index] = conflictOf(operation);
       note(batch[index] as Operation);
     }
   }
 
-  /** There is no room for an update: its client learns that. Who does not know this ignores the sequence 0. */
+  /** Reports to a client that there is no room for its update. Other programs ignore the sequence 0. */
   refuse({ key, uuid }: Operation): void {
     if (this.#suspended || uuid.length === 0) return;
     this.#state.effects.publish(encodeSet(key, uuid, REFUSED_FULL, EMPTY));
   }
 
-  /** An update of the server's own. @param ttl ms; 0: none */
+  /** Takes an update of the server itself. @param ttl ms; 0: none */
   make(kind: OperationKind, key: Buffer, value: Buffer, ttl: number, now: number): boolean {
     return this.accept(this.#own.make(kind, key, value, ttl, now));
   }
 
-  /** The store has them, if there is one. */
   durable(batch: readonly Operation[], now: number): void {
     this.#now = now;
     for (const operation of batch) {
-      // It may turn out here that the other server is gone: what is held is applied then, before this one.
+      // When this finds the follower gone, held updates are applied first.
       if (this.#leader.present) this.#leader.update(operation, now);
       if (this.#leader.inStep || this.#suspended || !this.#state.standing.alone) this.#hold(operation);
       else this.#apply(operation, now);
     }
   }
 
-  /** From the other server, without the routing id. */
+  /** A message of the other server. */
   replica(routingId: Buffer, frames: readonly Buffer[], now: number): void {
     const { statistics, standing, map } = this.#state;
     const message = parseLink(frames);
@@ -202,13 +198,13 @@ export class Serving {
       const sequence = readSequence(message.frames[SEQUENCE] as Buffer);
       this.#have = sequence;
       if (this.#leader.have(sequence, now)) this.#joinAt = map.sequence;
-      // It may take over once it has what was acknowledged without it, and the store has that (marked).
+      // The follower may take over once it has these, and the store has the mark.
       if (this.#leader.inStep && sequence >= this.#joinAt) standing.setAlone(false);
       this.#release(now);
     } else statistics.fault("replication", "frames");
   }
 
-  /** Sends snapshots on, as far as their clients take them. */
+  /** Sends the next batches of snapshots. */
   pump(now: number): void {
     const { map } = this.#state;
     if (!this.#suspended) this.#snapshots.pump(map.table, map.sequence, now);
@@ -216,7 +212,7 @@ export class Serving {
     this.#leader.pump(now);
   }
 
-  /** Whether {@link pump} has something to do at once. */
+  /** Whether {@link pump} can continue at once. */
   get busy(): boolean {
     return (!this.#suspended && this.#snapshots.next(0) === 0) || this.#leader.next(0) === 0;
   }
@@ -234,7 +230,7 @@ export class Serving {
     return next;
   }
 
-  /** An update takes effect, and is published. */
+  /** Applies and publishes an update. */
   #apply(operation: Operation, now: number): void {
     const { map, effects, statistics } = this.#state;
     const watched = this.#snapshots.active > 0 || this.#leader.snapshot !== undefined;
@@ -248,7 +244,7 @@ export class Serving {
     this.#leader.snapshot?.beforeChange(id);
   };
 
-  /** What is held, as far as it may be acknowledged. */
+  /** Applies the held updates that may be acknowledged. */
   #release(now: number): void {
     const { standing } = this.#state;
     let last = -1;
@@ -274,17 +270,17 @@ export class Serving {
     this.#leader.leave();
     this.#joined = false;
     effects.event({ type: "replica:left", reason });
-    // One in doubt acknowledges nothing, so it is not alone with anything, either.
+    // A suspended server acknowledges nothing, so it is not alone.
     if (!this.#suspended) standing.setAlone(true);
     this.#release(now);
   }
 
-  /** The store has what this server may do. */
+  /** The standing is in the store. */
   marked(now: number): void {
     this.#release(now);
   }
 
-  /** A state of the other server came. */
+  /** Called for each state of the other server. */
   heard(): void {
     if (this.#joined || !this.shared) return;
     this.#joined = true;
@@ -298,7 +294,7 @@ export class Serving {
     if (this.#leader.present) this.#replicaLeft("left", now);
     const snapshot = new Snapshot(map.table, EMPTY, map.sequence);
     const { standing } = this.#state.standing;
-    // Updates that are with the store follow when they are durable.
+    // Updates in the current commit follow when they are durable.
     this.#leader.begin({ routingId, session, standing, snapshot, ahead: this.#held }, now);
     this.pump(now);
   }
@@ -307,7 +303,7 @@ export class Serving {
     const { map, queue, options, statistics } = this.#state;
     const due = map.expiry.due(now, MAX_EXPIRED);
     if (due.length === 0) return;
-    // A key that is being set at this moment does not end: its new value comes with a time of its own.
+    // A key with an update in flight gets a new deadline by that update.
     const changing = new Set<string>();
     for (const key of queue.keys()) changing.add(key.toString("latin1"));
     for (const { key } of this.#held) changing.add(key.toString("latin1"));
@@ -315,7 +311,7 @@ export class Serving {
       const key = map.table.key(id);
       if (!changing.has(key.toString("latin1")) && this.make("delete", key, EMPTY, 0, now))
         statistics.expired += 1;
-      // Looked at again in a while: the delete may be refused by the store.
+      // Tried again later, since the store may refuse the delete.
       map.expiry.set(id, now + options.heartbeatInterval);
     }
   }
@@ -334,7 +330,7 @@ export class Serving {
   }
 }
 
-/** It takes its place in the order, and changes nothing. */
+/** A conflict keeps its place in the order and changes nothing. */
 function conflictOf(operation: Operation): Operation {
   return { ...operation, kind: "conflict", value: EMPTY, expires: 0, condition: undefined };
 }

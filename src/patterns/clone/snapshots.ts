@@ -1,13 +1,11 @@
 /**
- * Snapshots: the map as it was at one sequence, given out piece by piece while it
- * goes on changing.
+ * Snapshots: the map at one sequence, sent in batches while it changes.
  *
  *   ids   0 ──── scanned ────┤cursor├──── to be scanned ──── end
  *                                         before a change here, what was there is saved
  *
- * A scan gives the keys whose sequence is not past the snapshot's; the others were
- * changed since, and what they were is among the saved ones, which come last. So a
- * snapshot costs a change nothing but a look, and memory only for what changes under it.
+ * A scan sends the keys up to the snapshot's sequence. Entries that changed since were saved before, and are sent last. So
+ * only changed entries cost memory.
  */
 
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
@@ -19,15 +17,15 @@ import type { SendResult, ServerEffects } from "./server-state.js";
 import type { CloneStoredEntry } from "./store.js";
 import type { CloneTable } from "./table.js";
 
-/** Bytes that may be saved for the snapshots of all clients together; past it one ends, and its client asks again. */
+/** Bytes saved for the snapshots of all clients. Above, one snapshot ends, and its client asks again. */
 const MAX_SAVED_BYTES = 268_435_456;
-/** Ids looked at in one go, whether they are in the subtree or not. */
+/** Ids scanned in one batch, inside the subtree or not. */
 const MAX_SCAN = 20_000;
 
-/** A key and its value as a snapshot has them. */
+/** An entry of a snapshot. */
 export type SnapshotEntry = Omit<CloneStoredEntry, "expires">;
 
-/** What snapshots have saved, together. */
+/** Bytes saved by all snapshots. */
 export interface SavedBytes {
   bytes: number;
 }
@@ -39,13 +37,12 @@ export class Snapshot {
   readonly #end: number;
   #cursor = 0;
   readonly #saved = new RingBuffer<SnapshotEntry>();
-  /** Of all snapshots that share it, and of this one. */
+  /** Shared with other snapshots. */
   readonly #total: SavedBytes;
   #savedBytes = 0;
-  /** Too much changed under it. */
   overrun = false;
 
-  /** @param total what other snapshots save counts, too */
+  /** @param total shared with other snapshots */
   constructor(table: CloneTable, prefix: Buffer, sequence: number, total: SavedBytes = { bytes: 0 }) {
     this.#table = table;
     this.#total = total;
@@ -54,12 +51,11 @@ export class Snapshot {
     this.#end = table.high;
   }
 
-  /** Everything was given out. */
   get done(): boolean {
     return this.#cursor >= this.#end && this.#saved.length === 0;
   }
 
-  /** A key that is there is about to change, or to go. */
+  /** Saves an entry that is about to change or go. */
   beforeChange(id: number): void {
     if (id < this.#cursor || id >= this.#end || this.overrun) return;
     const table = this.#table;
@@ -70,7 +66,7 @@ export class Snapshot {
     if (this.#total.bytes > MAX_SAVED_BYTES) this.abandon();
   }
 
-  /** Gives up, and gives back what it saved. */
+  /** Ends it, and frees the saved entries. */
   abandon(): void {
     this.overrun = true;
     this.#saved.clear();
@@ -78,9 +74,7 @@ export class Snapshot {
     this.#cursor = this.#end;
   }
 
-  /**
-   * The next entries: about `max`, and about `maxBytes` together. None does not mean the end: `done` does.
-   */
+  /** The next entries, about `max` and `maxBytes`. An empty batch is not the end; see `done`. */
   take(max: number, maxBytes: number): SnapshotEntry[] {
     const table = this.#table;
     const ids: number[] = [];
@@ -115,7 +109,7 @@ export class Snapshot {
     this.#total.bytes += bytes;
   }
 
-  /** All in one piece of memory: what is handed out must not change with the table. */
+  /** Copies entries into one chunk, since the table changes. */
   #copies(ids: readonly number[], bytes: number): SnapshotEntry[] {
     const table = this.#table;
     const memory = Buffer.allocUnsafeSlow(bytes);
@@ -138,14 +132,14 @@ export class Snapshot {
   }
 }
 
-/** Entries sent in one go, and about so many bytes. */
+/** Entries of one batch, and about its bytes. */
 const BATCH = 1_000;
 const BATCH_BYTES = 1_048_576;
 
-/** What became of a batch: "more": the next one can follow; "full": the receiver has no room; the others end it. */
+/** The result of a batch. "more": the next one can follow; "full": no room; the others end the snapshot. */
 export type PumpResult = "more" | "full" | "gone" | "overrun" | "done";
 
-/** Sends a snapshot, and its end behind it, in batches: to a client, or to the server that stands by. */
+/** Sends a snapshot and its end in batches, to a client or to the follower of a pair. */
 export class SnapshotPump {
   readonly snapshot: Snapshot;
   readonly #send: (frames: Buffer[]) => SendResult;
@@ -153,7 +147,6 @@ export class SnapshotPump {
   readonly #end: Buffer[];
   #entries: SnapshotEntry[] = [];
   #at = 0;
-  /** Entries that were sent. */
   sent = 0;
 
   constructor(
@@ -188,10 +181,10 @@ export class SnapshotPump {
   }
 }
 
-/** ms until a client whose queue was full is tried again, at first and at most. */
+/** ms until a full client is tried again, at first and at most. */
 const SNAPSHOT_RETRY = 1;
 const MAX_SNAPSHOT_RETRY = 20;
-/** ms that a client may take nothing at all; then its snapshot is given up. */
+/** ms without progress after which a snapshot is given up. */
 const MAX_STALL = 30_000;
 
 interface Job {
@@ -204,11 +197,11 @@ interface Job {
   movedAt: number;
 }
 
-/** A snapshot whose last bytes wait for its client. */
+/** A snapshot with its last bytes in the queue of the client. */
 interface Leaving {
   readonly routingId: Buffer;
   queued: number;
-  /** When there were last fewer. */
+  /** When the queue shrank last. */
   movedAt: number;
 }
 
@@ -218,14 +211,11 @@ interface Waiting {
 }
 
 /**
- * The snapshots that clients asked for: a few at once, each as fast as its own
- * client takes it, the others in their turn. A client whose queue is full is left
- * alone for a moment; nobody waits for it.
+ * The snapshots for clients: a few at once, each as fast as its client reads, the others in their turn.
  *
- *   waiting ──> under way ──last entry queued──> leaving ──queue empty──> over
+ *   waiting ──> sending ──last entry queued──> leaving ──queue empty──> over
  *
- * One that is leaving keeps its place among those at once: clients that stopped reading could otherwise have the
- * server hold a full queue for each of them.
+ * A leaving snapshot keeps its place. Otherwise the server would hold a full queue for every client that stopped reading.
  */
 export class ServerSnapshots {
   readonly #options: ServerRulesOptions;
@@ -233,10 +223,10 @@ export class ServerSnapshots {
   readonly #subtrees: SubtreeSequences;
   #jobs: Job[] = [];
   #leaving: Leaving[] = [];
-  /** When to look at them next, where somebody waits for a place. */
+  /** When the queues are checked next. */
   #lookAt = 0;
   readonly #waiting = new RingBuffer<Waiting>();
-  /** Routing ids of all of them. */
+  /** Routing ids of waiting and served clients. */
   readonly #known = new Set<string>();
   readonly #saved: SavedBytes = { bytes: 0 };
   done = 0;
@@ -256,7 +246,7 @@ export class ServerSnapshots {
     return this.#waiting.length;
   }
 
-  /** A client asks. One that asks again while its snapshot is on its way gets that one. */
+  /** Adds a request; a repeated one is dropped while its snapshot is in flight. */
   request(routingId: Buffer, subtree: Buffer): void {
     const name = routingId.toString("latin1");
     if (this.#known.has(name)) return;
@@ -265,16 +255,16 @@ export class ServerSnapshots {
       return;
     }
     this.#known.add(name);
-    // They are views of received memory, which would be held whole.
+    // Copied, since they are views of a larger chunk.
     this.#waiting.push({ routingId: Buffer.from(routingId), subtree: Buffer.from(subtree) });
   }
 
-  /** A key that is there is about to change. */
+  /** Called before an entry changes. */
   beforeChange(id: number): void {
     for (let i = 0; i < this.#jobs.length; i++) (this.#jobs[i] as Job).pump.snapshot.beforeChange(id);
   }
 
-  /** Sends on. @param sequence of the table, for snapshots that begin now */
+  /** Sends the next batches. @param sequence of the table, for new snapshots */
   pump(table: CloneTable, sequence: number, now: number): void {
     if (this.#leaving.length > 0 && this.#lookAt <= now) {
       this.#leaving = this.#leaving.filter((each) => this.#isLeaving(each, now));
@@ -295,7 +285,6 @@ export class ServerSnapshots {
     return next === undefined ? undefined : Math.max(next, now);
   }
 
-  /** This server serves nobody any more. */
   clear(): void {
     for (const job of this.#jobs) {
       job.pump.snapshot.abandon();
@@ -337,7 +326,6 @@ export class ServerSnapshots {
     };
   }
 
-  /** @returns whether there is more to do */
   #advance(job: Job, now: number): boolean {
     const before = job.pump.sent;
     const result = job.pump.pump(now);
@@ -356,7 +344,7 @@ export class ServerSnapshots {
     return result === "more";
   }
 
-  /** All of it is queued. */
+  /** The end is queued. */
   #finish({ routingId, subtree, pump, startedAt }: Job, now: number): void {
     this.done += 1;
     const { sent: entries, snapshot } = pump;

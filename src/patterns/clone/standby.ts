@@ -1,6 +1,6 @@
 /**
- * A server that stands by: it follows the one that serves, and keeps what clients
- * send it, until the other server's update with the same UUID comes.
+ * The server of a pair that stands by. It follows the other one's updates, and keeps the updates that clients send here
+ * until the other one's update with the same UUID comes.
  */
 import { backOff } from "../../core/back-off.js";
 import { Follower } from "./follower.js";
@@ -9,12 +9,12 @@ import { copyOf, costOfOperation, type Operation } from "./operation.js";
 import { conflictMark, nameOf, type UuidWindow } from "./server-map.js";
 import type { ServerState } from "./server-state.js";
 
-/** Bytes of updates that may wait while the store takes a whole map. */
+/** Bytes of updates that wait while the store writes a whole map. */
 const MAX_WAITING_BYTES = 268_435_456;
 
 /**
- * ms, at most, between a write of the store that failed and the next request for the map. A store that is full may take a
- * whole map, and refuse the next update: the other server would send its map without end.
+ * ms between a failed write of the store and the next request for the map, at most. A full store may take a map and refuse
+ * the next update; without pauses the other server would send its map again and again.
  */
 const MAX_RELOAD_PAUSE = 60_000;
 
@@ -22,13 +22,12 @@ export class Standby {
   readonly #state: ServerState;
   readonly #follower: Follower;
   readonly #kept: PendingUpdates;
-  /** The other server's map, on its way to the store. */
+  /** The other server's map while the store writes it. */
   #replacing: LoadedMap | undefined;
-  /** Writes of the store that failed, each soon after a map that it took, or in place of one. */
+  /** Consecutive failures of the store. */
   #failures = 0;
-  /** When the store took the map that is followed. */
+  /** When the store had the current map. */
   #replacedAt: number | undefined;
-  /** The time of the message that is being taken. */
   #now = 0;
 
   constructor(state: ServerState) {
@@ -49,17 +48,16 @@ export class Standby {
     );
   }
 
-  /** Whether it has the whole map, and each update as it comes. */
+  /** Whether it has the whole map and gets each update. */
   get following(): boolean {
     return this.#follower.following;
   }
 
-  /** Updates that are kept. */
   get kept(): number {
     return this.#kept.size;
   }
 
-  /** The store takes a whole map: nothing else may go there. */
+  /** Whether the store writes a whole map, which excludes commits. */
   get replacing(): boolean {
     return this.#replacing !== undefined;
   }
@@ -69,7 +67,7 @@ export class Standby {
     this.#follower.start(now);
   }
 
-  /** The other server serves in a term: what is followed may be of the one before. */
+  /** The other server serves in this term: a map of an earlier one is loaded again. */
   followTerm(term: number, now: number): void {
     if (this.#follower.following && this.#follower.term !== term) this.#follower.start(now);
   }
@@ -78,7 +76,7 @@ export class Standby {
     this.#follower.stop();
   }
 
-  /** The store is not the other server's map any more: it is asked for again, later each time that this happens soon. */
+  /** Asks for the map again, since the store differs from it now, after a pause that grows with repeated failures. */
   storeFailed(now: number): void {
     this.abandon();
     if (this.#replacedAt !== undefined && now - this.#replacedAt >= MAX_RELOAD_PAUSE) this.#failures = 0;
@@ -88,17 +86,16 @@ export class Standby {
     this.#failures += 1;
   }
 
-  /** What the store is being given is not the map any more. */
+  /** Abandons the map that the store writes. */
   abandon(): void {
     this.#replacing = undefined;
   }
 
-  /** What clients sent here, and the other server did not apply. */
+  /** Returns the updates that the other server did not apply. */
   take(): Operation[] {
     return this.#kept.take();
   }
 
-  /** A client's update. */
   keep(operation: Operation, now: number): void {
     const { statistics, map } = this.#state;
     if (operation.uuid.length === 0) statistics.refuse("no-uuid", 1);
@@ -106,37 +103,35 @@ export class Standby {
     else if (!this.#kept.add(operation, now)) statistics.refuse("overloaded", 1);
   }
 
-  /** From the server that serves. */
   receive(frames: readonly Buffer[], now: number): void {
     this.#now = now;
     this.#follower.receive(frames, now);
   }
 
-  /** The store has them, if there is one. */
   durable(batch: readonly Operation[], now: number): void {
     const { map } = this.#state;
     for (const operation of batch) map.apply(operation, now);
     if (batch.length > 0) this.#follower.have(map.sequence);
   }
 
-  /** Gives the store the other server's map, once it has nothing else to do. */
+  /** Writes the other server's map to the store, which must be idle. */
   replaceStore(): void {
     const loaded = this.#replacing;
     if (loaded === undefined) return;
-    // A server that becomes active meanwhile goes on with the map that it had, in its store, too.
+    // A server that becomes active meanwhile keeps its own map, in the store as well.
     this.#state.effects.replace(loaded, () => this.#replacing === loaded, this.#lost(loaded)?.after);
   }
 
-  /** The store has the whole map that the other server gave. @param active whether this one serves by now */
+  /** The store has the other server's map. @param active whether this one serves by now */
   replaced(loaded: LoadedMap, active: boolean, now: number, aside?: string): void {
-    // A later map may be on its way already: the store has not got that one.
+    // A later map has taken its place.
     if (this.#replacing !== loaded) return;
     this.#replacing = undefined;
     this.#replacedAt = now;
     if (!active) this.#adopt(loaded, aside);
   }
 
-  /** Those that had their time: the other server refused them. */
+  /** Drops expired updates: the other server refused them. */
   forget(now: number): void {
     this.#state.statistics.refuse("stale", this.#kept.forget(now));
   }
@@ -161,12 +156,12 @@ export class Standby {
     if (!queue.committing) this.replaceStore();
   }
 
-  /** What this server acknowledged alone, and a map has not. */
+  /** Updates that this server acknowledged alone, and the map lacks. */
   #lost({ standing, sequence }: LoadedMap): { readonly after: number; readonly updates: number } | undefined {
     return this.#state.standing.lostTo(standing, sequence);
   }
 
-  /** The map is the other server's from now on. @param aside where the store keeps what it has not */
+  /** Replaces the map. @param aside where the store keeps the lost entries */
   #adopt(loaded: LoadedMap, aside?: string): void {
     const { map, queue, effects, standing } = this.#state;
     const lost = this.#lost(loaded);
@@ -179,24 +174,23 @@ export class Standby {
     effects.event({ type: "map:replicated", entries: map.table.size, sequence: loaded.sequence });
     const later = queue.drop();
     for (const operation of loaded.updates) this.#replicated(operation);
-    // They came while the store took the map; the window that knew them was the old one.
+    // Updates during the write; the new window does not know them yet.
     for (const operation of later) this.#replicated(operation);
     if (queue.waiting === 0) this.#follower.have(map.sequence);
   }
 
-  /** The next update of the server that serves. */
   #replicated(operation: Operation): void {
     if (operation.uuid.length > 0) this.#seen(operation.uuid, operation.kind === "conflict");
     const { queue } = this.#state;
     queue.push(copyOf(operation));
     if (this.#replacing === undefined || queue.bytes <= MAX_WAITING_BYTES) return;
-    // The store takes the map more slowly than updates come: their map is asked for again, when it is done.
+    // The store is slower than the updates: the map is loaded again.
     queue.drop();
     this.#replacing = undefined;
     this.#follower.start(this.#now);
   }
 
-  /** The other server has applied it: what a client sent here of it is done with. */
+  /** The other server has applied it, so that the copy of a client is dropped. */
   #seen(uuid: Buffer, conflict = false): void {
     const { map, statistics } = this.#state;
     map.window.add(conflict ? conflictMark(uuid) : uuid);
@@ -204,12 +198,12 @@ export class Standby {
   }
 }
 
-/** Bytes that may be kept, in addition to their number. */
+/** Bytes of kept updates. */
 const MAX_KEPT_BYTES = 268_435_456;
 
-/** ms, at least, that an update is kept while standing by; the other server refused what it has not applied by then. */
+/** ms that an update is kept, at least. The other server has applied or refused it by then. */
 const MIN_KEPT = 10_000;
-/** Intervals for which it is kept, where that is longer. */
+/** Heartbeats that an update is kept, if that is longer. */
 const KEPT_INTERVALS = 10;
 
 interface Kept {
@@ -217,10 +211,7 @@ interface Kept {
   readonly until: number;
 }
 
-/**
- * What clients send to a server that stands by: kept until the other server's update with the same UUID comes, or this
- * one takes over.
- */
+/** The updates of clients that the other server has not applied yet. */
 class PendingUpdates {
   readonly #max: number;
   readonly #wait: number;
@@ -251,12 +242,12 @@ class PendingUpdates {
     return true;
   }
 
-  /** The other server has it. @returns whether it was kept */
+  /** @returns whether it was kept */
   remove(uuid: Buffer): boolean {
     return this.#kept.size > 0 && this.#delete(nameOf(uuid));
   }
 
-  /** The other server has those that are in its window. @returns how many were kept */
+  /** Drops those in the window. @returns how many */
   removeKnown(window: UuidWindow): number {
     let count = 0;
     for (const { operation } of this.#kept.values())
@@ -264,7 +255,7 @@ class PendingUpdates {
     return count;
   }
 
-  /** All of them, which are kept no more. */
+  /** Removes and returns all. */
   take(): Operation[] {
     const operations = Array.from(this.#kept.values(), ({ operation }) => operation);
     this.#kept.clear();
@@ -272,13 +263,13 @@ class PendingUpdates {
     return operations;
   }
 
-  /** When the oldest is kept no more. */
+  /** When the oldest expires. */
   next(): number | undefined {
     for (const { until } of this.#kept.values()) return until;
     return undefined;
   }
 
-  /** @returns how many had their time */
+  /** Drops expired ones. @returns how many */
   forget(now: number): number {
     let count = 0;
     for (const [name, { until }] of this.#kept) {
@@ -297,7 +288,7 @@ class PendingUpdates {
   }
 }
 
-/** Whether the server that serves has applied an update, or refused it by its condition. */
+/** Whether the other server has applied an update, or found its condition false. */
 function isDecided(window: UuidWindow, { uuid, condition }: Operation): boolean {
   return window.has(uuid) || (condition !== undefined && window.hasConflict(uuid));
 }

@@ -1,38 +1,36 @@
 /**
- * Which map a server has, and how new it is.
+ * Decides which of two copies of a map is newer, by (term, sequence).
  *
- * Each time a server of a pair begins to serve it begins a *term*, a number that no
- * other server has used: (term, sequence) decides which of two copies of a map is
- * the newer, however their servers were killed and started. A term's number is one
- * past all that its server knows of, and leaves its author as the rest by 3: 0 the
- * primary, 1 the backup, 2 a server without a pair.
+ * A server of a pair begins a *term* each time it begins to serve. Its number is above all terms that the server knows,
+ * and its remainder by 3 is the author: 0 the primary, 1 the backup, 2 a server without a pair. So no two servers use the
+ * same number, however they are killed and started.
  *
  *   standing   kept in the store, and sent with a map (link.ts)
  *     {"map":"0102030405060708","terms":[[3,0],[4,7]],"alone":true,"aloneSince":7}
  *   position   published with each state of the Binary Star (P + 3)
  *     {"map":"0102030405060708","term":4,"sequence":9,"alone":false,"ready":true}
  *
- *   map         8 random bytes in hex, of the server that began the first term; "": no term yet
- *   terms       each with the sequence that was the last when it began, the oldest first
- *   alone       this server may have acknowledged what its peer has not: it is the one that knows the newest map
- *   aloneSince  the sequence from which on it may have; left out: it has not
- *   ready       this server stands by, knows that it has everything, and would take over
+ *   map         8 random bytes in hex, of the server that began the first term; empty before
+ *   terms       each with the last sequence before it, the oldest first
+ *   alone       updates may be acknowledged here that the peer lacks: this map is the newest
+ *   aloneSince  the last sequence before those updates; left out without any
+ *   ready       this server stands by, has everything, and would take over
  */
 
 import { backOff } from "../../core/back-off.js";
 import type { BinaryStarOrder, BinaryStarReplica, BinaryStarRole } from "../binary-star/index.js";
 import { BinaryStarState } from "../binary-star/index.js";
 
-/** Terms that are kept: what two servers have in common is found among them. */
+/** Terms in a standing. The common part of two maps is found by them. */
 const MAX_TERMS = 64;
 const AUTHOR_COUNT = 3;
-/** The operator's word outweighs all terms of a server that is taken for lost. */
+/** Added to a term by the operator's decision, which outweighs all terms of a lost server. */
 const FORCED = 3_000_000;
 export const NO_MAP = "";
 
 export interface Term {
   readonly term: number;
-  /** The last sequence of the term before. */
+  /** The last sequence before it. */
   readonly from: number;
 }
 
@@ -41,7 +39,7 @@ export interface Standing {
   /** The oldest first. */
   readonly terms: readonly Term[];
   readonly alone: boolean;
-  /** `undefined`: nothing was acknowledged that the peer has not. */
+  /** The last sequence that the peer has; `undefined`: it has everything. */
   readonly aloneSince: number | undefined;
 }
 
@@ -53,7 +51,6 @@ export interface Position {
   readonly ready: boolean;
 }
 
-/** Of a server that has nothing yet. */
 export const NO_STANDING: Standing = { map: NO_MAP, terms: [], alone: false, aloneSince: undefined };
 
 export function termOf({ terms }: Standing): number {
@@ -111,7 +108,7 @@ function isCount(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
-/** What `ours` is, compared with `theirs`. Of two that are equal, the one that served alone knows more. */
+/** Compares two positions. Of two equal ones, the server that served alone knows more. */
 export function orderOf(ours: Position, theirs: Position): BinaryStarOrder {
   if (ours.map !== NO_MAP && theirs.map !== NO_MAP && ours.map !== theirs.map) return "foreign";
   const difference =
@@ -120,7 +117,12 @@ export function orderOf(ours: Position, theirs: Position): BinaryStarOrder {
   return difference > 0 ? "newer" : "older";
 }
 
-/** A server begins to serve. @param known the latest term that it has heard of. @param forced by the operator's word */
+/**
+ * The standing of a server that begins to serve.
+ *
+ * @param known the latest term of any server
+ * @param forced by the operator's decision
+ */
 export function beginTerm(
   standing: Standing,
   author: number,
@@ -131,7 +133,7 @@ export function beginTerm(
 ): Standing {
   let term = Math.max(termOf(standing), known) + 1 + (forced ? FORCED : 0);
   while (term % AUTHOR_COUNT !== author) term += 1;
-  // A term in which nothing was put in order divides nothing.
+  // A term without updates divides nothing.
   const terms = standing.terms.filter((one, index, all) => (all[index + 1]?.from ?? from) > one.from);
   return {
     map: standing.map === NO_MAP ? newMap : standing.map,
@@ -141,12 +143,12 @@ export function beginTerm(
   };
 }
 
-/** A server has the other one's map from now on. */
+/** The standing of a server that takes over the other one's map. */
 export function adopted({ map, terms }: Standing): Standing {
   return { map, terms, alone: false, aloneSince: undefined };
 }
 
-/** Up to which sequence two copies of a map are one: past it each has what the other has not. */
+/** The last sequence that two copies of a map have in common. */
 export function commonSequence(
   ours: Standing,
   ourSequence: number,
@@ -164,67 +166,62 @@ export function commonSequence(
   return 0;
 }
 
-/** With what was before all terms, where nothing of it is forgotten. */
+/** With a term 0 for the time before, unless older terms were dropped. */
 function termsFrom({ terms }: Standing): readonly Term[] {
   return terms.length < MAX_TERMS ? [{ term: 0, from: 0 }, ...terms] : terms;
 }
 
-/** The rest by 3 of a term's number. */
 const AUTHORS: Readonly<Record<BinaryStarRole | "single", number>> = { primary: 0, backup: 1, single: 2 };
 
 export interface StandingOptions {
   /** `undefined`: a server without a pair. */
   readonly role: BinaryStarRole | undefined;
-  /** The operator says that this server may serve though it has not met its peer. */
+  /** The operator lets this server serve before it has met its peer. */
   readonly serveAlone: boolean;
-  /** ms until a store that refused is asked again, at most; half of it is by chance. */
+  /** ms until a failed write is tried again, at most; half of it is random. */
   readonly retry: number;
   /** For jitter: from 0 up to 1. */
   readonly random: () => number;
-  /** The name of a map that begins here: 8 random bytes in hex. */
+  /** Names a map that begins here: 8 random bytes in hex. */
   readonly newMap: string;
 }
 
 export interface StandingEffects {
   /** Has to end in `marked` or `markFailed`; at once without a store. */
   mark(standing: Buffer): void;
-  /** A client asks a server that does not serve, since it has not met its peer. Called once. */
+  /** A client asked, but the server has not met its peer and does not serve. Called once. */
   unmet(): void;
-  /** It stands by, and would take over from now on, or would not any more: the peer has to know. */
+  /** `ready` of the position changed: the peer has to know. */
   readyChanged(): void;
 }
 
 /**
- * How new a server's map is, as it stands in its store: what it may acknowledge, and
- * whether it may serve.
+ * A server's standing in its store, which decides what it may acknowledge and whether it may serve.
  *
- *   begins to serve   a new term, alone          in the store before anything is acknowledged in it
- *   the other has all not alone                  in the store before the other one may take over
- *   the other leaves  alone                      in the store before anything is acknowledged without it
- *   hears of a newer  not alone                  it does not serve before it has the other's map
+ *   event                        written    before
+ *   it begins to serve           alone      an acknowledgement in the new term
+ *   the other has everything     not alone  the other may take over
+ *   the other leaves             alone      an acknowledgement without it
+ *   the other has a newer map    not alone  it loads that map
  *
- * So of two stores at most one has "alone", but for servers that are cut from each
- * other, and its server has everything that was acknowledged. If neither does,
- * both have it, or one of them served last and is not here: a server that has not met
- * its peer must not serve then.
+ * Except after a cut between the servers, at most one store has "alone", and that server has every acknowledged update.
+ * With none, both have them, or the server that served last is away. A server that has not met its peer must not serve then.
  */
 export class ServerStanding implements BinaryStarReplica {
   readonly #options: StandingOptions;
   readonly #effects: StandingEffects;
-  /** Of the last update that was applied. */
   readonly #sequence: () => number;
   #wanted: Standing = NO_STANDING;
-  /** What the store has, for certain; `undefined` while it is being written. */
+  /** Certainly in the store; `undefined` during a write. */
   #durable: Standing | undefined = NO_STANDING;
   #marking: Standing | undefined;
   #retryAt = Number.POSITIVE_INFINITY;
   #peer: { readonly state: BinaryStarState; readonly position: Position } | undefined;
-  /** The latest term that was heard of. */
+  /** The latest term of the peer. */
   #known = 0;
-  /** By the operator's choice the other one's map counts. */
+  /** The operator chose the other server's map. */
   #yielded = false;
   #unmetReported = false;
-  /** Whether it stands by, and would take over. */
   #ready = false;
 
   constructor(options: StandingOptions, effects: StandingEffects, sequence: () => number) {
@@ -233,7 +230,7 @@ export class ServerStanding implements BinaryStarReplica {
     this.#sequence = sequence;
   }
 
-  /** What the store had. @param bytes `undefined`: it is of a time before there were terms. @returns `false` for another version's */
+  /** @param bytes `undefined` for a new store. @returns `false` for an unreadable standing */
   restore(bytes: Buffer | undefined, sequence: number): boolean {
     const standing =
       bytes === undefined
@@ -253,17 +250,17 @@ export class ServerStanding implements BinaryStarReplica {
     return this.#wanted;
   }
 
-  /** Whether updates may be acknowledged that the other server has, too. */
+  /** Whether updates may be acknowledged once the other server has them. */
   get inTerm(): boolean {
     return !this.#counts || (this.#durable !== undefined && termOf(this.#durable) === this.term);
   }
 
-  /** Whether updates may be acknowledged that the other server has not. */
+  /** Whether updates may be acknowledged without the other server. */
   get alone(): boolean {
     return !this.#counts || (this.inTerm && this.#durable?.alone === true && this.#wanted.alone);
   }
 
-  /** Whether the other server stands by, and knows that it may take over. */
+  /** Whether the other server would take over. */
   get peerReady(): boolean {
     return this.#peer?.state === BinaryStarState.PASSIVE && this.#peer.position.ready;
   }
@@ -273,7 +270,7 @@ export class ServerStanding implements BinaryStarReplica {
     return this.inTerm && this.#durable?.alone === false && !this.#wanted.alone;
   }
 
-  /** It serves from now on. @param from the last sequence of the order so far. @param forced by the operator's word */
+  /** Begins a term. @param from the last sequence before it. @param forced by the operator's decision */
   begin(from: number, forced: boolean): void {
     if (!this.#counts) return;
     const { role, newMap } = this.#options;
@@ -283,7 +280,7 @@ export class ServerStanding implements BinaryStarReplica {
     this.#want(beginTerm(this.#wanted, author, this.#known, from, forced || unmet, newMap));
   }
 
-  /** The other server is in step from now on, or is not any more. */
+  /** Called when the other server comes into step, or leaves. */
   setAlone(alone: boolean): void {
     if (!this.#counts || this.#wanted.alone === alone) return;
     const aloneSince = alone ? (this.#wanted.aloneSince ?? this.#sequence()) : undefined;
@@ -298,9 +295,9 @@ export class ServerStanding implements BinaryStarReplica {
   }
 
   /**
-   * What this server acknowledged alone, and the other one's map has not.
+   * Counts the updates that this server acknowledged alone, and the other one's map lacks.
    *
-   * @returns the sequence after which they differ, and how many updates there are after it; `undefined`: none
+   * @returns the last common sequence and the count; `undefined` without any
    */
   lostTo(
     theirs: Standing,
@@ -313,7 +310,6 @@ export class ServerStanding implements BinaryStarReplica {
     return { after, updates: own - Math.max(after, Math.min(aloneSince, own)) };
   }
 
-  /** The store has what it was given. */
   marked(): void {
     this.#durable = this.#marking;
     this.#marking = undefined;
@@ -321,7 +317,7 @@ export class ServerStanding implements BinaryStarReplica {
   }
 
   markFailed(now: number): void {
-    // Nothing of it took place, or it did: neither may be counted on.
+    // The write may have taken place or not.
     this.#marking = undefined;
     const { retry, random } = this.#options;
     this.#retryAt = now + backOff(0, retry, retry, random);
@@ -347,7 +343,7 @@ export class ServerStanding implements BinaryStarReplica {
     this.#peer = { state: peer, position };
     this.#known = Math.max(this.#known, position.term);
     const order = orderOf(this.#position, position);
-    // A server with a newer map is there, so that this one's is not the newest, whatever becomes of the other one.
+    // This map is not the newest, even if the other server is lost again.
     if (order === "older" && own !== BinaryStarState.ACTIVE && this.#wanted.alone)
       this.#want({ ...this.#wanted, alone: false });
     const ready = own === BinaryStarState.PASSIVE && this.#mayTakeOver(own);
@@ -371,17 +367,17 @@ export class ServerStanding implements BinaryStarReplica {
     this.#yielded = choice === "passive";
   }
 
-  /** The term in which the peer serves, if it does. */
+  /** The peer's term while it serves. */
   get servingTerm(): number | undefined {
     return this.#peer?.state === BinaryStarState.ACTIVE ? this.#peer.position.term : undefined;
   }
 
-  /** A server alone whose store is not one of a pair needs none of it. */
+  /** A single server needs a standing only with a store that was one of a pair. */
   get #counts(): boolean {
     return this.#options.role !== undefined || this.term > 0;
   }
 
-  /** As it is published. What the store does not have yet is not counted on. */
+  /** As published: without claims that the store does not have yet. */
   get #position(): Position {
     if (this.#yielded) return { map: NO_MAP, term: 0, sequence: 0, alone: false, ready: false };
     const { map } = this.#wanted;
@@ -394,10 +390,10 @@ export class ServerStanding implements BinaryStarReplica {
     const { state, position } = this.#peer;
     const order = orderOf(this.#position, position);
     if (order === "older" || order === "foreign") return false;
-    // One that serves alone goes on past its position: this server does not have everything, whatever it has.
+    // A peer that serves alone continues past its position, so this server lacks updates.
     if (own === BinaryStarState.PASSIVE) return !(state === BinaryStarState.ACTIVE && position.alone);
     if (this.#wanted.alone) return true;
-    // The peer, which waited as well, would have left the service to this one.
+    // The peer waited as well, and would have let this server serve.
     if (state === BinaryStarState.ACTIVE) return false;
     return order === "newer" || (this.#options.role === "primary" && state !== BinaryStarState.PASSIVE);
   }

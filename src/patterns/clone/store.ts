@@ -1,13 +1,10 @@
-/**
- * Where a clone's server keeps its map, so that it outlives all processes. One on
- * LMDB is here (lmdb-store.ts); a program can bring another.
- */
+/** The interface of a server's durable store. lmdb-store.ts implements it on LMDB; programs can provide their own. */
 
-/** A key that was set, or deleted when `value` is `undefined`. */
+/** A set key, or a deleted one with the value `undefined`. */
 export interface CloneStoredChange {
   readonly key: Buffer;
   readonly value: Buffer | undefined;
-  /** Of the update; changes come in its order. */
+  /** Sequence of the update, in ascending order. */
   readonly sequence: number;
   /** 16 bytes, or none. */
   readonly uuid: Buffer;
@@ -15,14 +12,14 @@ export interface CloneStoredChange {
   readonly expires: number;
 }
 
-/** An update that its condition refused: it must be refused again when it comes again. */
+/** An update with a failed condition. A repetition must fail again. */
 export interface CloneStoredConflict {
   readonly sequence: number;
-  /** 16 bytes, to be kept as they are. */
+  /** 16 bytes, stored as they are. */
   readonly uuid: Buffer;
 }
 
-/** A key as it is kept. */
+/** A stored key. */
 export interface CloneStoredEntry {
   readonly key: Buffer;
   readonly value: Buffer;
@@ -31,48 +28,44 @@ export interface CloneStoredEntry {
   readonly expires: number;
 }
 
-/** What a store knows in addition to its entries. */
+/** The state of a store next to its entries. */
 export interface CloneStoredState {
-  /** Of the last change. */
+  /** Sequence of the last change. */
   readonly sequence: number;
-  /** UUIDs of the last changes, the oldest first. */
+  /** UUIDs of recent changes, the oldest first. */
   readonly uuids: readonly Buffer[];
-  /** Entries that cannot be read. They are left out, and stay where they are. */
+  /** Unreadable entries, which are left out and stay in the store. */
   readonly damaged: number;
-  /** What `mark` or `finish` was given last; `undefined`: neither was called yet. */
+  /** The last argument of `mark` or `finish`; `undefined` before the first. */
   readonly standing?: Buffer | undefined;
 }
 
-/** Takes a whole map in place of the one that is kept; until `finish` settles the old one stays. */
+/** Writes a whole new map. The old one stays until `finish` settles. */
 export interface CloneStoreReplacement {
   add(entries: readonly CloneStoredEntry[]): Promise<void>;
-  /** @param standing as `mark` takes it: with the map, or not at all */
+  /** @param standing as in `mark`, written together with the map */
   finish(sequence: number, uuids: readonly Buffer[], standing: Buffer): Promise<void>;
 }
 
-/**
- * A store. What settles is durable. One call is under way at a time; each rejects
- * with a `StoreError`, and nothing of it took place then.
- */
+/** A store: results are durable when a call settles. Calls do not overlap. A rejection, a `StoreError`, changes nothing. */
 export interface CloneStore {
   /** For messages: "lmdb", … */
   readonly name: string;
-  /** Gives all entries, in any order. */
+  /** Visits all entries, in any order. */
   load(visit: (entry: CloneStoredEntry) => void): Promise<CloneStoredState>;
   /**
-   * All of them, or none.
+   * Writes all changes, or none.
    *
-   * @param conflicts updates that changed nothing: only their UUIDs are kept, with those of the changes
+   * @param conflicts updates without a change, of which only the UUIDs are stored
    */
   commit(changes: readonly CloneStoredChange[], conflicts: readonly CloneStoredConflict[]): Promise<void>;
   replace(): Promise<CloneStoreReplacement>;
-  /** Keeps what a server of a pair has to know when it starts again: bytes, about 1 KB at most, of this package's own. */
+  /** Stores the standing of a server of a pair: opaque bytes, about 2 KB at most. */
   mark(standing: Buffer): Promise<void>;
   /**
-   * Keeps entries apart from the map, which is about to be replaced and has what the other server's has not. Without
-   * it they are lost, and the event `map:diverged` reports it.
+   * Keeps entries that the next map lacks. Without this method they are lost, and the event `map:diverged` reports it.
    *
-   * @returns where they are, for the operator
+   * @returns their place, for the operator
    */
   setAside?(entries: Iterable<CloneStoredEntry>): Promise<string>;
   close(): Promise<void>;

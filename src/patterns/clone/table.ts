@@ -5,23 +5,22 @@
  *   id      hash | address | key length | value length | sequence     columns of numbers
  *   arena   key and value, one after the other
  *
- * A map of JavaScript with a Buffer for each key and value would take several times
- * the data; here a key costs 21 bytes on top of its own and its value's. A large value
- * has memory of its own, which is never written to again, so that it can be handed
- * on without a copy. An id stays a key's as long as the key is there: scans go over ids.
+ * A key costs 21 bytes in addition to its own and its value's; a Map with Buffers takes several times the data. A large
+ * value has separate memory, which is never rewritten, so that it is passed on without a copy. A key keeps its id while it
+ * exists, and scans go over ids.
  */
 import crypto from "node:crypto";
 import { seededHash } from "../../core/hash.js";
 
 const MIN_CAPACITY = 16;
 const FREE = -1;
-/** Bytes of a value that are copied one by one: a call for a copy costs more. */
+/** Bytes that are copied in a loop, which is cheaper than a call. */
 const SHORT = 32;
 
-/** A key and its value among other bytes, by the positions where they begin and end. */
+/** A key and its value at positions of a chunk. */
 export interface EntryBytes {
   readonly bytes: Uint8Array;
-  /** Of `bytes`, and where they begin in it: asking them for each entry takes a tenth of its time. */
+  /** The memory of `bytes` and their offset. To read them for each entry takes a tenth of its time. */
   readonly memory: ArrayBufferLike;
   readonly base: number;
   readonly key: number;
@@ -37,19 +36,18 @@ export class CloneTable {
   #addresses = new Uint32Array(MIN_CAPACITY);
   #keyLengths = new Uint8Array(MIN_CAPACITY);
   #valueLengths = new Uint32Array(MIN_CAPACITY);
-  /** Of a free id: {@link FREE}. */
+  /** {@link FREE} for a free id. */
   #sequences = new Float64Array(MIN_CAPACITY).fill(FREE);
   readonly #arena = new Arena();
-  /** Values that are no piece of the arena, by id. */
+  /** Values outside of the arena, by id. */
   readonly #large = new Map<number, Buffer>();
   readonly #freeIds: number[] = [];
-  /** Keys that collide here do not collide elsewhere. */
+  /** Random, so that collisions differ in each table. */
   readonly #seed = crypto.randomInt(0x1_0000_0000) | 0;
   #high = 0;
   #size = 0;
   #bytes = 0;
 
-  /** Keys that are there. */
   get size(): number {
     return this.#size;
   }
@@ -59,7 +57,7 @@ export class CloneTable {
     return this.#bytes;
   }
 
-  /** Bytes that the table takes for them, about. */
+  /** Bytes of memory, about. */
   get memory(): number {
     let large = 0;
     for (const value of this.#large.values()) large += value.length;
@@ -71,7 +69,7 @@ export class CloneTable {
     return this.#high;
   }
 
-  /** Keys whose last update is later than a sequence. */
+  /** The number of keys that changed after a sequence. */
   countAfter(sequence: number): number {
     let count = 0;
     for (let id = 0; id < this.#high; id++) if ((this.#sequences[id] as number) > sequence) count += 1;
@@ -83,7 +81,6 @@ export class CloneTable {
     return this.#find(key, 0, key.length);
   }
 
-  /** Of a key between two positions. */
   #find(bytes: Uint8Array, start: number, end: number): number {
     const mask = this.#slots.length - 1;
     const hash = this.#hash(bytes, start, end);
@@ -99,7 +96,7 @@ export class CloneTable {
     }
   }
 
-  /** As {@link put}, of a key and a value of one byte or more that are among other bytes. */
+  /** {@link put} for a key and a non-empty value in a chunk. */
   putFrom(from: EntryBytes, sequence: number): void {
     const { bytes, key, keyEnd } = from;
     const id = this.#find(bytes, key, keyEnd);
@@ -108,7 +105,7 @@ export class CloneTable {
     else this.#sequences[id] = sequence;
   }
 
-  /** Puts a value in the place of the one before. @returns `false` when it does not fit there: nothing is done then */
+  /** Overwrites a value in its place. @returns `false`, without a change, if it does not fit */
   #rewrite(id: number, { bytes, memory, base, value, valueEnd }: EntryBytes): boolean {
     const keyLength = this.#keyLengths[id] as number;
     const before = this.#valueLengths[id] as number;
@@ -127,7 +124,7 @@ export class CloneTable {
     return true;
   }
 
-  /** Sets a key; both are copied. @param value of any length, 0 too. @returns the key's id */
+  /** Sets a key; key and value are copied. @returns the key's id */
   put(key: Uint8Array, value: Uint8Array, sequence: number): number {
     let id = this.find(key);
     if (id >= 0) {
@@ -201,7 +198,7 @@ export class CloneTable {
     return key;
   }
 
-  /** The value's bytes: a copy, or of a large one the memory itself, not to be written to. */
+  /** The value: a copy, or the memory of a large one, which must not be written to. */
   value(id: number): Buffer {
     const large = this.#large.get(id);
     if (large !== undefined) return large;
@@ -210,7 +207,7 @@ export class CloneTable {
     return value;
   }
 
-  /** The memory of a large value, which is handed on by reference; `undefined` for others. */
+  /** The memory of a large value; `undefined` for others. */
   largeValue(id: number): Buffer | undefined {
     return this.#large.size === 0 ? undefined : this.#large.get(id);
   }
@@ -221,7 +218,7 @@ export class CloneTable {
     this.#arena.slab(address).copy(target, at, from, from + this.keyLength(id));
   }
 
-  /** Only where there is no {@link largeValue}. */
+  /** Only without a {@link largeValue}. */
   copyValue(id: number, target: Buffer, at: number): void {
     const address = this.#addresses[id] as number;
     const from = offsetOf(address) + this.keyLength(id);
@@ -266,7 +263,7 @@ export class CloneTable {
     this.#arena.release(this.#addresses[id] as number, unitsOf(length));
   }
 
-  /** Takes a key out of the slots; those behind it that it pushed aside move up. */
+  /** Removes a key from the slots, and moves later ones up. */
   #vacate(id: number): void {
     const slots = this.#slots;
     const mask = slots.length - 1;
@@ -274,7 +271,7 @@ export class CloneTable {
     while (slots[hole] !== id + 1) hole = (hole + 1) & mask;
     for (let slot = (hole + 1) & mask; slots[slot] !== 0; slot = (slot + 1) & mask) {
       const home = (this.#hashes[(slots[slot] as number) - 1] as number) & mask;
-      // It may fill the hole unless its home lies behind the hole.
+      // An entry with its home behind the hole stays.
       if (((slot - home) & mask) < ((slot - hole) & mask)) continue;
       slots[hole] = slots[slot] as number;
       hole = slot;
@@ -295,7 +292,7 @@ export class CloneTable {
   }
 
   #growColumns(): void {
-    // By a half, not to twice the size: the columns are copied quickly, and what is not used is memory.
+    // By a half: copying is fast, and unused capacity is memory.
     const capacity = Math.ceil(this.#capacity * 1.5);
     this.#hashes = grown(this.#hashes, new Int32Array(capacity));
     this.#addresses = grown(this.#addresses, new Uint32Array(capacity));
@@ -305,7 +302,7 @@ export class CloneTable {
     this.#capacity = capacity;
   }
 
-  /** Whether its key begins with the bytes between two positions. */
+  /** Whether the key begins with the bytes between two positions. */
   #matches(id: number, bytes: Uint8Array, start: number, end: number): boolean {
     const address = this.#addresses[id] as number;
     const slab = this.#arena.slab(address);
@@ -314,7 +311,7 @@ export class CloneTable {
     return true;
   }
 
-  /** Its bits mixed once more at the end. */
+  /** A final mix makes the low bits usable. */
   #hash(bytes: Uint8Array, start: number, end: number): number {
     const hash = Math.imul(seededHash(bytes, this.#seed, start, end), 0x2c1b3c6d);
     return hash ^ (hash >>> 13);
@@ -333,36 +330,34 @@ function grown<T extends { set(from: T): void }>(from: T, to: T): T {
 }
 
 const SLAB_BYTES = 1_048_576;
-/** The first slab begins so small, and grows: a small map takes little. */
+/** Initial size of the first slab, which grows, since small maps are common. */
 const FIRST_BYTES = 4_096;
 const UNIT = 16;
 const UNITS_PER_SLAB = SLAB_BYTES / UNIT;
-/** Of an address: those below them are its place in the slab. */
+/** The low bits of an address are the place in the slab. */
 const SLAB_BITS = Math.log2(UNITS_PER_SLAB);
-/** Units up to which there is a size for each number; above, eight sizes to a power of two. */
+/** Every size up to this number of units; above, eight sizes per power of two. */
 const EXACT = 64;
 const STEPS = 8;
 
-/** Bytes of the largest piece; what is larger has memory of its own elsewhere. */
+/** Bytes of the largest piece; larger values have separate memory. */
 export const MAX_PIECE = 65_536;
 
 /**
- * Memory for very many small pieces of bytes, without an object for each.
+ * Memory for many small pieces, without an object for each.
  *
  *   slab 0          slab 1          …      1 MiB each
  *   |piece|piece|…  |piece|free|…
  *
- * Pieces are whole units of 16 bytes, of one of a few sizes; one that is given back
- * is used again for the next of its size. So nothing is ever moved.
+ * A piece is a number of units of 16 bytes, of a few sizes. A released piece is reused for its size, and nothing moves.
  */
 class Arena {
   readonly #slabs: Buffer[] = [];
-  /** Pieces to be used again, by size in units. */
+  /** Released pieces by size in units. */
   readonly #free = new Map<number, number[]>();
   #next = 0;
   #end = 0;
 
-  /** Bytes of its slabs. */
   get bytes(): number {
     const [first] = this.#slabs;
     return first === undefined ? 0 : first.length + (this.#slabs.length - 1) * SLAB_BYTES;
@@ -395,7 +390,7 @@ class Arena {
     else free.push(address);
   }
 
-  /** Everything is free, and the slabs are given back. */
+  /** Frees everything. */
   clear(): void {
     this.#slabs.length = 0;
     this.#free.clear();
@@ -416,7 +411,7 @@ class Arena {
   }
 }
 
-/** Units that a piece of so many bytes takes. */
+/** Units of a piece. */
 function unitsOf(bytes: number): number {
   const units = Math.max(1, (bytes + UNIT - 1) >>> 4);
   if (units <= EXACT) return units;
@@ -424,7 +419,7 @@ function unitsOf(bytes: number): number {
   return Math.ceil(units / step) * step;
 }
 
-/** Where a piece begins in its slab. */
+/** Offset of a piece in its slab. */
 function offsetOf(address: number): number {
   return (address & (UNITS_PER_SLAB - 1)) * UNIT;
 }

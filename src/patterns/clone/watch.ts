@@ -1,4 +1,4 @@
-/** The watches of a client: changes under a prefix, as async iterables of a bounded length. */
+/** The watches of a client: changes of keys with a prefix, as async iterables with a bounded queue. */
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import type { ClientCoder } from "./client-coder.js";
 import type { CloneChange } from "./client-options.js";
@@ -42,7 +42,7 @@ export class CloneWatch<V> implements AsyncIterableIterator<CloneChange<V>, unde
     this.#onLost = onLost;
   }
 
-  /** Changes that were dropped, the oldest first, because they were not read in time. */
+  /** Changes dropped from a full queue, the oldest first. */
   get lost(): number {
     return this.#lost;
   }
@@ -91,7 +91,7 @@ export class CloneWatch<V> implements AsyncIterableIterator<CloneChange<V>, unde
     this.#queue.push(change);
   }
 
-  /** @internal No change comes any more; those that wait can be read. */
+  /** @internal Ends it; queued changes can still be read. */
   end(): void {
     if (this.#ended) return;
     this.#ended = true;
@@ -101,7 +101,6 @@ export class CloneWatch<V> implements AsyncIterableIterator<CloneChange<V>, unde
   }
 }
 
-/** A change as the rules see it. */
 export interface RawChange {
   readonly key: Buffer;
   readonly old: Buffer | undefined;
@@ -111,14 +110,14 @@ export interface RawChange {
   readonly resync: boolean;
 }
 
-/** The watches of a client: each change is decoded once, for all that want it. */
+/** All watches of a client. Each change is decoded once. */
 export class ClientWatches<V> {
   readonly #coder: ClientCoder;
   readonly #onOverflow: (lost: number) => void;
   readonly #watches = new Set<CloneWatch<V>>();
   #lost = 0;
 
-  /** @param onOverflow called with how many changes a watch has lost, each time that it loses one */
+  /** @param onOverflow called for each lost change with the number that its watch has lost */
   constructor(coder: ClientCoder, onOverflow: (lost: number) => void) {
     this.#coder = coder;
     this.#onOverflow = onOverflow;
@@ -128,7 +127,7 @@ export class ClientWatches<V> {
     return this.#watches.size;
   }
 
-  /** Changes that were not read in time, over all watches. */
+  /** Lost changes of all watches. */
   get lost(): number {
     return this.#lost;
   }
@@ -156,7 +155,7 @@ export class ClientWatches<V> {
       if (text === undefined) return;
       values ??= {
         old: old === undefined ? undefined : this.#coder.decode<V>(key, old),
-        // What was received is part of a larger memory, which a change that waits must not hold.
+        // Copied, so that a queued change does not retain the chunk in which it was received.
         value: value === undefined ? undefined : this.#coder.decode<V>(key, Buffer.from(value)),
       };
       if (value !== undefined && values.value === undefined) return;
@@ -165,7 +164,6 @@ export class ClientWatches<V> {
     }
   }
 
-  /** No change comes any more. */
   end(): void {
     for (const watch of [...this.#watches]) watch.end();
   }
