@@ -1,4 +1,4 @@
-/** Keys and values between a program and the wire. An entry whose key or value the program cannot read is reported. */
+/** Encodes and decodes keys and values, and reports invalid ones. */
 
 import { isUtf8 } from "node:buffer";
 import { describe } from "../../core/arguments.js";
@@ -8,10 +8,9 @@ import type { StandardSchemaV1 } from "../../core/standard-schema.js";
 import { type Codec, withSchema } from "../../sockets/codec.js";
 import { keyFault, MAX_KEY } from "./protocol.js";
 
-/** A key: bytes, or a text that the option `keyEncoding` makes bytes of. */
+/** A key: bytes, or a text in `keyEncoding`. */
 export type CloneKey = string | Uint8Array;
 
-/** How keys and values are written. */
 export interface ClientCoding {
   readonly codec: Codec<unknown> | undefined;
   readonly schema: StandardSchemaV1 | undefined;
@@ -66,7 +65,7 @@ export class ClientCoder {
   /** A value's bytes, a copy. @throws InvalidMessageError `ERR_INVALID_MESSAGE` for what the codec or schema refuses */
   encode(value: unknown): Buffer {
     if (this.#codec === undefined) {
-      // Copied: it is sent again, perhaps, and the program may change its memory.
+      // Copied, since it may be sent again and the program may change it.
       if (typeof value === "string" || isBytes(value)) return Buffer.from(value as string);
       throw new InvalidArgumentError(`A value is text or bytes without a codec; got ${typeof value}`);
     }
@@ -80,7 +79,7 @@ export class ClientCoder {
     return Buffer.from(frame as string);
   }
 
-  /** @returns `undefined` for what does not pass */
+  /** @returns `undefined` for an invalid value */
   decode<V>(key: Buffer, bytes: Buffer): V | undefined {
     if (this.#codec === undefined) return bytes as V;
     try {
@@ -91,7 +90,7 @@ export class ClientCoder {
     }
   }
 
-  /** A key's text; `undefined` for one that has none. */
+  /** A key's text; `undefined` for invalid UTF-8. */
   text(key: Buffer): string | undefined {
     if (this.#encoding === "latin1" || isUtf8(key)) return key.toString(this.#encoding);
     this.#onInvalid(key, new InvalidMessageError("The key is no UTF-8 text; see the option keyEncoding"));

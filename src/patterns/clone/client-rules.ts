@@ -1,13 +1,12 @@
 /**
- * A clone's client, without sockets, timers or a clock.
+ * The rules of a client, without sockets, timers or a clock.
  *
  *             connected: ICANHAZ         KTHXBAI
  *   connecting ─────────────> syncing ────────────> live ──> gap: a new snapshot, from the same server
  *       ^                        │                   │
  *       └──── no answer ─────────┴─ silence, lost ───┘      the next server, or the same one again
  *
- * The map that it has stays readable until a new one is whole. The servers may change (client-state.ts); before there
- * are any, updates wait.
+ * The map stays readable until a new one is whole. The servers may change (client-state.ts); without any, updates wait.
  */
 
 import { costOf } from "../../core/frame-cost.js";
@@ -42,7 +41,7 @@ import {
 import type { CloneTable } from "./table.js";
 import { UpdateView } from "./update-view.js";
 
-/** ms after which updates that were not acknowledged are sent again, at least; half of it again is by chance. */
+/** ms after which unacknowledged updates are sent again, and up to half as much, random. */
 const RESEND_INTERVAL = 1_000;
 
 export class ClientRules {
@@ -56,7 +55,7 @@ export class ClientRules {
   readonly #status: ClientStatus;
   readonly #statistics: ClientStatistics;
   readonly #view = new UpdateView();
-  /** The snapshot that is on its way, and the frames of the KVPUBs that come meanwhile. */
+  /** The snapshot in flight, and the KVPUBs that come with it. */
   #loading: Loading<readonly Buffer[]> | undefined;
   #loadingSince = 0;
   #resendAt: number;
@@ -102,7 +101,7 @@ export class ClientRules {
     this.setServers(this.#options.servers, now);
   }
 
-  /** The servers are these now, the preferred first. Without any, what is in flight waits, and the map stays as it is. */
+  /** Takes a new list of servers, the preferred first. */
   setServers(names: readonly string[], now: number): void {
     if (!this.#status.closed && this.#attempts.setServers(names, now)) this.#open(now);
   }
@@ -113,7 +112,6 @@ export class ClientRules {
     return this.#calls.add(update, result, now);
   }
 
-  /** The caller gave up. */
   abort(call: CloneCall, now: number): void {
     this.#calls.abort(call, now);
   }
@@ -130,16 +128,16 @@ export class ClientRules {
     this.#calls.writable(server);
   }
 
-  /** The subscription is on its way: what is published from now on comes. */
+  /** The subscription was sent, so later KVPUBs come. */
   connected(attempt: number, now: number): void {
     const attempts = this.#attempts;
-    // An engine may report it when the client has closed: late, from another thread.
+    // An engine may report it after the close, from another thread.
     if (attempt !== attempts.number || attempts.connected || this.#status.closed) return;
     attempts.connect();
     this.#load(now);
   }
 
-  /** A connection is lost. @param refused it never was there */
+  /** A connection is lost. @param refused it was never connected */
   disconnected(attempt: number, refused: boolean, now: number): void {
     const attempts = this.#attempts;
     if (attempt !== attempts.number || attempts.openAt !== undefined || this.#status.closed) return;
@@ -179,7 +177,7 @@ export class ClientRules {
     loading.table.put(key, value, readSequence(frames[SEQUENCE] as Buffer));
   }
 
-  /** KVPUBs and HUGZ, as they came: nothing of them is kept, unless the batch has pinned it. */
+  /** KVPUBs and HUGZ as bytes, which are not retained unless the batch has pinned them. */
   updates(attempt: number, batch: FrameBatch, now: number): void {
     const view = this.#view;
     const map = this.#map;
@@ -210,14 +208,14 @@ export class ClientRules {
     this.#countApplied(applied, now);
   }
 
-  /** Whether the next update of another client does no more than change the map. */
+  /** Whether an update of another client only changes the map. */
   #appliesNext(attempt: number): boolean {
     const { number, connected } = this.#attempts;
     if (attempt !== number || !connected || this.#loading !== undefined || this.#status.closed) return false;
     return this.#subtree.isWhole && !this.#effects.watching;
   }
 
-  /** So many updates were applied, each the next of the one before. */
+  /** Consecutive updates were applied. */
   #countApplied(updates: number, now: number): void {
     if (updates === 0) return;
     this.#status.heard(now);
@@ -227,7 +225,7 @@ export class ClientRules {
 
   /** KVPUB or HUGZ. */
   update(attempt: number, frames: readonly Buffer[], now: number): void {
-    // What comes before the snapshot is asked for is in it.
+    // The snapshot has the updates before its request.
     if (attempt !== this.#attempts.number || !this.#attempts.connected || this.#status.closed) return;
     const fault = updateFault(frames);
     if (fault !== undefined) {
@@ -252,7 +250,7 @@ export class ClientRules {
     else this.#take(frames, now);
   }
 
-  /** A KVPUB, as it came or after the snapshot that it came with. */
+  /** Takes a KVPUB, at once or after its snapshot. */
   #take(frames: readonly Buffer[], now: number): void {
     const map = this.#map;
     const sequence = readSequence(frames[SEQUENCE] as Buffer);
@@ -279,7 +277,7 @@ export class ClientRules {
       Buffer,
       Buffer,
     ];
-    // An update that changes nothing leaves the key its revision.
+    // An update without a change leaves the revision.
     const revision = revisionOf(properties);
     const conflict = revision !== undefined && isConflict(properties);
     const own = !conflict && this.#calls.numberOf(frames[UUID] as Buffer) > 0;
@@ -293,7 +291,7 @@ export class ClientRules {
     this.#acknowledge(frames, sequence, now);
   }
 
-  /** If it is an update of this client, its call is over. */
+  /** Settles the call of an update of this client. */
   #acknowledge(frames: readonly Buffer[], sequence: number, now: number): void {
     const number = this.#calls.numberOf(frames[UUID] as Buffer);
     if (number === 0) return;
@@ -362,7 +360,7 @@ export class ClientRules {
     };
   }
 
-  /** Clients whose server refused them together do not come back together. */
+  /** Random, so that clients of a restarted server do not all send at once. */
   #nextResend(now: number): number {
     return now + RESEND_INTERVAL * (1 + this.#options.random() / 2);
   }
@@ -375,7 +373,7 @@ export class ClientRules {
     this.#attempts.open(now);
   }
 
-  /** To the next server; to the same, if there is no other. @param reason left out when the attempt's end had one */
+  /** Turns to the next server, or to the same one again. @param reason if the attempt has not ended with one */
   #failOver(now: number, reason?: FailOverReason): void {
     if (reason !== undefined) this.#becomeStale(now);
     this.#attempts.failOver(reason);
@@ -409,11 +407,11 @@ export class ClientRules {
       if (at <= sequence) this.#acknowledge(update, at, now);
       else this.#take(update, now);
     }
-    // Another snapshot is on its way where an update was missing among them.
+    // After a gap in these updates another snapshot is in flight.
     if (this.#loading === undefined && !this.#resync.pending) this.#status.become("live", now);
     this.#effects.synced();
     this.#calls.support(supportsConditions(properties), now);
-    // What an earlier server did not put in order is sent to this one.
+    // Updates that an earlier server did not order are sent to this one.
     this.#calls.resend(this.#attempts.server, now);
   }
 
@@ -428,7 +426,7 @@ export class ClientRules {
     if (theirs > last) this.#gap(last + 1, theirs, now);
   }
 
-  /** Something is missing. At once, or after a while if that happens again and again. */
+  /** Loads the map again after a gap, at once or after a pause. */
   #gap(expected: number, got: number, now: number): void {
     this.#statistics.gap(expected, got);
     if (this.#resync.gap(now)) this.#startResync(now);
@@ -453,7 +451,7 @@ export class ClientRules {
   }
 }
 
-/** The frames in memory of their own: received ones are parts of a larger one. */
+/** Copies frames, so that they do not retain the chunk in which they were received. */
 function copyOf(frames: readonly Buffer[]): Buffer[] {
   const memory = Buffer.concat(frames);
   let end = 0;

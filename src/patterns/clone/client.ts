@@ -1,4 +1,4 @@
-/** A clone's client: the map as a program sees it, with sockets (client-connections.ts) around client-rules.ts. */
+/** The client: the map for a program, and the sockets (client-connections.ts) around client-rules.ts. */
 
 import { DriverTimer } from "../../core/driver-timer.js";
 import { ClosedError, InvalidArgumentError, type ShoalError } from "../../core/errors.js";
@@ -52,7 +52,7 @@ const EVENTS: EventNames<CloneClientEvent> = {
 };
 
 /**
- * A replicated key-value map, or a subtree of it, held in this process and kept up to date (12/CHP).
+ * A copy of a key-value map, or of a subtree, in this process (12/CHP).
  *
  * @example
  * ```ts
@@ -75,11 +75,10 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
   readonly #rules: ClientRules;
   readonly #timer: DriverTimer;
   readonly #connections: ClientConnections;
-  /** Of a source. */
+  /** With a source. */
   readonly #source: EndpointList | undefined;
   readonly #watches: ClientWatches<CloneValue<T>>;
   readonly #readiness: Readiness;
-  /** The map has been whole once. */
   #loaded = false;
   #isStarted = false;
   #handshakeErrors = 0;
@@ -88,9 +87,9 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
   /**
    * Connects at once.
    *
-   * @param servers one or two, the preferred first: `tcp://HOST:PORT` (P + 1 and P + 2 follow), or each endpoint by name. For
-   *   a server whose values are sent to both, all have to be known. Or a source of `tcp://HOST:PORT`: a server that it has no
-   *   more is left when another one of the list has given the whole map; no update is lost. Before it has any, updates wait
+   * @param servers one or two, the preferred first: `tcp://HOST:PORT`, with P + 1 and P + 2 after it, or each endpoint by
+   *   name. Or a source of `tcp://HOST:PORT`. A server that leaves the source stays in use until another one has given the
+   *   whole map; no update is lost. Without servers, updates wait
    * @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value
    */
   constructor(servers: CloneServers, options: CloneClientOptions<T> = {}) {
@@ -118,7 +117,7 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
     this.#timer.start({
       nextWakeUp: () => {
         const next = this.#rules.nextWakeUp();
-        // What is due already is due now: the timer takes an old time for a process that stood still since then.
+        // The timer takes a time in the past for a pause of the process.
         return next === undefined ? undefined : Math.max(next, this.#timer.now());
       },
       tick: (now) => this.#rules.tick(now),
@@ -133,7 +132,7 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
   }
 
   /**
-   * Settles when the map has been whole, empty or not.
+   * Settles when the map was whole once, empty or not.
    *
    * @param options `timeout` in ms, -1 (the default): no limit
    * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EAGAIN` when the client closes before
@@ -147,7 +146,7 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
     return this.#rules.state;
   }
 
-  /** Of the last update that the map has. */
+  /** Sequence of the last update in the map. */
   get sequence(): number {
     return this.#rules.sequence;
   }
@@ -158,10 +157,9 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
   }
 
   /**
-   * The value of a key, as the map has it now: a copy, but for a large one (over 64 KiB), which must not be written to.
+   * The present value of a key: a copy, except above 64 KiB, where the memory must not be written to.
    *
-   * @returns `undefined` for a key that is not there, and for a value that does not pass the codec or schema, which is
-   *   an event and a count
+   * @returns `undefined` for a missing key, and for a value that fails in the codec or schema, with an event and a count
    * @throws InvalidArgumentError `EINVAL` for an invalid key
    */
   get(key: CloneKey): CloneValue<T> | undefined {
@@ -172,7 +170,7 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
   }
 
   /**
-   * As {@link get}, with the revision of the key, for `set` and `delete` only if nobody changed it meanwhile.
+   * The value of a key like {@link get}, with its revision for conditional `set` and `delete`.
    *
    * @returns `undefined` as `get` does
    */
@@ -190,21 +188,19 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
   }
 
   /**
-   * Sets a key for everybody. Settles when the server has put it in order and this map has it; until then `get` gives
-   * what was. Calls for one key take effect in their order.
+   * Sets a key. Settles when the server has ordered the update and this map has it; until then `get` returns the old
+   * value. Calls for one key take effect in order.
    *
-   * @returns its sequence, which is the key's revision; with an update that was made before and is repeated, its revision only
-   *   while nobody has changed the key
-   * @throws TimeoutError `ETIMEDOUT` when that does not come in time; it may still take effect
-   * @throws AbortedError `ABORT_ERR`, the same; ClosedError `EBADF`, `EAGAIN`
-   * @throws StoreError `ERR_STORE` with the reason `full` when the server has no room; a copy that was sent again may still
-   *   take effect
-   * @throws InvalidStateError `ERR_TOO_MANY_PENDING` past `maxPending`
-   * @throws InvalidArgumentError `EINVAL` for a key outside of the subtree, or of no or more than 255 bytes; and for a
-   *   value of no bytes, which would delete the key
-   * @throws CloneConflictError `ERR_CONFLICT` with the option `revision`, when the key has another one, which the error
-   *   carries; nothing has changed then. NotSupportedError `NOT_SUPPORTED` when the server does not compare and set
-   * @throws InvalidMessageError `ERR_INVALID_MESSAGE` for what the codec or schema refuses
+   * @returns the sequence, which is the revision of the key; for a repeated update only while the key is unchanged
+   * @throws TimeoutError `ETIMEDOUT` or AbortedError `ABORT_ERR`; the update may still take effect
+   * @throws ClosedError `EBADF`, `EAGAIN`
+   * @throws StoreError `ERR_STORE`, reason `full`, when the server has no room; a repetition may still take effect
+   * @throws InvalidStateError `ERR_TOO_MANY_PENDING` above `maxPending` or `maxPendingBytes`
+   * @throws InvalidArgumentError `EINVAL` for a key outside of the subtree or not of 1 to 255 bytes, and for an empty value,
+   *   which would delete the key
+   * @throws CloneConflictError `ERR_CONFLICT` when the key has another revision than the option, with that revision;
+   *   NotSupportedError `NOT_SUPPORTED` when the server does not compare and set
+   * @throws InvalidMessageError `ERR_INVALID_MESSAGE` for a value that the codec or schema refuses
    */
   set(key: CloneKey, value: CloneValueIn<Settled<T>>, options?: CloneSetOptions): Promise<number> {
     try {
@@ -219,7 +215,7 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
     }
   }
 
-  /** Deletes a key for everybody, whether it is there or not. Otherwise as {@link set}. */
+  /** Deletes a key, present or not, like {@link set}. */
   delete(key: CloneKey, options?: CloneDeleteOptions): Promise<number> {
     try {
       return this.#submit(key, EMPTY, { ttl: 0, ...deleteSettings(options) });
@@ -228,7 +224,7 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
     }
   }
 
-  /** Keys and values as they are when the iteration comes to them, in no order. @param prefix of keys. Default: all */
+  /** Iterates over keys and values, in no order. @param prefix of keys. Default: all */
   *entries(prefix: CloneKey = ""): Generator<[key: string, value: CloneValue<T>], undefined> {
     const { table } = this.#rules;
     const wanted = this.#coder.bytes(prefix);
@@ -249,8 +245,8 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
   }
 
   /**
-   * Changes from now on, in their order. After a gap or a fail-over, what is other in the new snapshot comes as changes
-   * with `resync`.
+   * Iterates over changes from now on, in order. After a gap or a failover the differences of the new snapshot come as
+   * changes with `resync`.
    *
    * @param prefix of keys. Default: all
    */
@@ -264,7 +260,7 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
     return { ...this.#rules.stats(this.#timer.now()), handshakeErrors, invalid, watchLost };
   }
 
-  /** @internal Ends what is under way with `EAGAIN`, the watches, and the connections. */
+  /** @internal Rejects calls with `EAGAIN`, and ends watches and connections. */
   protected async onClose(): Promise<void> {
     this.#source?.stop();
     this.#timer.stop();
@@ -274,7 +270,7 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
     await this.#connections.close();
   }
 
-  /** @internal Every update is settled. */
+  /** @internal Waits for all updates. */
   protected override onDrain(): Promise<void> {
     return this.#calls.idle();
   }
@@ -290,7 +286,7 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
     const { ttl, revision, timeout = this.#timeout, signal } = options;
     const properties = encodeSetProperties(ttl, revision);
     const cost = frameCost(bytes.length) + frameCost(value.length);
-    // The rules watch over the time: one timer serves all calls.
+    // The rules have the timeout: one timer serves all calls.
     const pending = this.#calls.add<number>(cost, {
       signal,
       onGivenUp: () => this.#rules.abort(call, this.#timer.now()),
@@ -306,7 +302,7 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
     this.events.emit({ type: "entry:invalid", key: Buffer.from(key), error });
   }
 
-  /** @param fixed the servers, where they are no source's */
+  /** @param fixed the servers, without a source */
   #effects(fixed: readonly CloneEndpoints[]): ClientEffects {
     const watches = this.#watches;
     const connections = this.#connections;
@@ -332,7 +328,7 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
     };
   }
 
-  /** What fails in the constructor is thrown, and later an event: the attempt has its time, and the next server follows. */
+  /** An invalid endpoint throws in the constructor; later it is an event, and the next server follows. */
   #connect(endpoint: string, connect: () => void): void {
     try {
       connect();

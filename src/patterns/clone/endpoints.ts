@@ -1,11 +1,11 @@
 /**
- * A clone's ports: P and those after it.
+ * The ports of a server: P and the ones after it.
  *
  *   P      snapshots    ROUTER
  *   P + 1  publisher    PUB
  *   P + 2  collector    SUB
- *   P + 3  the pair's states (Binary Star), PUB        only of two servers
- *   P + 4  replication  ROUTER                         only of two servers
+ *   P + 3  the pair's states (Binary Star), PUB        only in a pair
+ *   P + 4  replication  ROUTER                         only in a pair
  *
  * Over ipc and inproc they are NAME, NAME-1 … NAME-4.
  */
@@ -14,12 +14,12 @@ import { InvalidArgumentError } from "../../core/errors.js";
 
 const MAX_PORT = 65_535;
 
-/** The endpoints of a server, from its first one. */
+/** The endpoints of a server for clients. */
 export interface CloneEndpoints {
   readonly snapshot: string;
   readonly publisher: string;
   readonly collector: string;
-  /** The server's public key with CURVE, over that in `socketOptions`: for two servers with a certificate each. */
+  /** The server's public CURVE key, over the one in `socketOptions`, for servers with different certificates. */
   readonly curveServerKey?: string | Uint8Array;
 }
 
@@ -54,12 +54,12 @@ export function endpointsOf(server: string | CloneEndpoints): CloneEndpoints {
   return { snapshot, publisher, collector, ...(curveServerKey === undefined ? {} : { curveServerKey }) };
 }
 
-/** Times that five free ports in a row are looked for. */
+/** Attempts to find five free ports in a row. */
 const PORT_TRIES = 50;
 const FIRST_PORT = 10_240;
 const LAST_PORT = 32_000;
 
-/** A socket that has a place in the row. */
+/** A socket in the row. */
 export interface PortOwner {
   readonly offset: number;
   readonly socket: { bind(endpoint: string): Promise<unknown>; unbind(endpoint: string): Promise<void> };
@@ -101,7 +101,7 @@ async function bindAt(base: string, owners: readonly PortOwner[]): Promise<void>
   }
 }
 
-/** The events of a socket whose connection is not let in, or lets nobody in. */
+/** The events of failed handshakes. */
 export const HANDSHAKE_ERRORS = [
   "handshake:error:auth",
   "handshake:error:protocol",

@@ -1,5 +1,5 @@
 /**
- * The link as the server that stands by sees it.
+ * The link at the server that stands by.
  *
  *   asking ──KTHXBAI──> following
  *     ^                    │

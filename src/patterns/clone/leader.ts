@@ -1,5 +1,5 @@
 /**
- * The link as the server that serves sees it: one follower, which gets the map and then every update.
+ * The link at the server that serves: one follower gets the map and then every update.
  *
  *   none ──ICANHAZ──> sending ──map sent──> sent ──HUGZ at its end or later──> in step
  *     ^                  │                    │                                   │
@@ -19,19 +19,19 @@ import type { Standing } from "./standing.js";
 
 /** ms until a full queue is tried again. */
 const RETRY = 2;
-/** Updates that wait for room in the follower's queue. Above, or above so many bytes of them, it is too slow. */
+/** Updates, and their bytes, that wait for room in the follower's queue. A follower with more is too slow. */
 const MAX_BACKLOG = 100_000;
 const MAX_BACKLOG_BYTES = 268_435_456;
 
 type Send = (routingId: Buffer, frames: Buffer[]) => SendResult;
 
-/** What a follower asks for. */
+/** The request of a follower. */
 export interface Follow {
   readonly routingId: Buffer;
   readonly session: Buffer;
   readonly standing: Standing;
   readonly snapshot: Snapshot;
-  /** Updates after the snapshot's sequence that are not applied yet. */
+  /** Unapplied updates after the snapshot's sequence. */
   readonly ahead: readonly Operation[];
 }
 
@@ -43,7 +43,7 @@ export class Leader {
   #routingId: Buffer = Buffer.alloc(0);
   #session: Buffer = Buffer.alloc(0);
   #pump: SnapshotPump | undefined;
-  /** The sequence of the map that was sent. */
+  /** Sequence of the snapshot. */
   #end = 0;
   /** Updates that found no room, in order. */
   readonly #backlog = new RingBuffer<Buffer[]>();
@@ -108,7 +108,7 @@ export class Leader {
     return true;
   }
 
-  /** Sends on. */
+  /** Sends the next batch. */
   pump(now: number): void {
     if (!this.present || now < this.#retryAt || !this.#drain(now)) return;
     const result = this.#pump?.pump(now);
@@ -140,7 +140,7 @@ export class Leader {
     this.#onLeft(reason);
   }
 
-  /** ms until an entry of the snapshot ends; 0: never. A key that was changed since comes as an update, too. */
+  /** ms until an entry of the snapshot ends; 0: never. A key changed since comes as an update as well. */
   #timeLeft({ key, sequence }: SnapshotEntry, now: number): number {
     const { table, expiry } = this.#map;
     const id = table.find(key);

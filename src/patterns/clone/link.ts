@@ -1,7 +1,7 @@
 /**
- * The link of a pair: the DEALER of the server that stands by and the ROUTER of the one that serves, port P + 4. Its
- * messages are those of 12/CHP (protocol.ts) behind the session, 8 random bytes, which the follower chooses with each
- * request. Messages of an earlier session are dropped.
+ * The link of a pair: the DEALER of the follower and the ROUTER of the server that serves, port P + 4. It carries messages
+ * of 12/CHP (protocol.ts) behind the session, 8 random bytes of the follower for each request. Messages of an earlier
+ * session are dropped.
  *
  *   ICANHAZ  from the follower: asks for the map and all updates after it
  *   HUGZ     from the follower: its memory and store have all updates up to this sequence

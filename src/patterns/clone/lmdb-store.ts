@@ -1,15 +1,13 @@
 /**
- * A clone's store on LMDB: one folder, one process. Each commit has what came
- * while the one before it was on its way to the disk.
+ * A store on LMDB, of one process. Each commit has the updates that came during the commit before.
  *
  *   map-0, map-1  key -> version 1 | CRC-32 4 | sequence 8 | expires 8 | value      one of the two counts
  *   recent        first sequence 8 -> UUIDs of a commit, 16 bytes each
- *   state         "map" -> 0 or 1   "sequence" -> 8   "owner" -> 16   "standing" -> standing.ts; none in old stores
- *   aside-TIME.jsonl   lines for `shoal clone load`: what another server's map did not have that took this one's place
+ *   state         "map" -> 0 or 1   "sequence" -> 8   "owner" -> 16   "standing" -> standing.ts
+ *   aside-TIME.jsonl   lines for `shoal clone load`: entries that the other server's map lacked
  *
- * Numbers are big-endian, sequences and times doubles. A whole map from another
- * server is written to the table that does not count, in many small commits, and
- * counts with the last of them: a process killed in between keeps the old map.
+ * Numbers are big-endian, sequences and times doubles. A map of another server is written to the unused table in many
+ * small commits, and is in use from the last of them: a process killed in between keeps the old map.
  */
 
 import { isUtf8 } from "node:buffer";
@@ -32,11 +30,11 @@ import type {
 /** Options of {@link CloneLmdbStore.open}. */
 export type CloneLmdbStoreOptions = Given<typeof FOLDER_OPTIONS>;
 
-/** UUIDs kept at least, those of the last changes. */
+/** UUIDs of the last changes, at least. */
 const MAX_RECENT = 262_144;
-/** Entries removed in one commit, when a table is emptied. */
+/** Entries removed in one commit. */
 const CLEAR_BATCH = 5_000;
-/** Characters written at once of what is kept aside. */
+/** Characters written at once to a file of lost entries. */
 const ASIDE_BYTES = 1_048_576;
 const VERSION = 1;
 const CRC_AT = 1;
@@ -50,7 +48,7 @@ const STANDING = Buffer.from("standing");
 const TABLES = ["map-0", "map-1", "recent", "state"] as const;
 
 /**
- * A {@link CloneStore} on LMDB: one folder, one process. Needs the package `lmdb`.
+ * A {@link CloneStore} in a folder of LMDB. Needs the package `lmdb`.
  *
  * @example
  * ```ts
@@ -59,7 +57,7 @@ const TABLES = ["map-0", "map-1", "recent", "state"] as const;
  *
  * const server = new CloneServer({ store: CloneLmdbStore.open(mkdtempSync("/tmp/clone-")) });
  * await server.bind("tcp://127.0.0.1:*");
- * await server.close(); // The map is there when it starts again.
+ * await server.close(); // The folder keeps the map.
  * ```
  */
 export class CloneLmdbStore implements CloneStore {
@@ -72,11 +70,11 @@ export class CloneLmdbStore implements CloneStore {
   #uuids = 0;
 
   /**
-   * Opens a folder, and makes it if it is not there. A second process that opens it takes it over: the
-   * first one's commits are refused from then on with `taken`. Within a process the second is refused.
+   * Opens a folder, or makes it. A second process that opens it takes it over, and the commits of the first are refused
+   * with `taken`. Within a process the second call is refused.
    *
    * @throws NotSupportedError `ERR_PACKAGE_UNAVAILABLE` without the package `lmdb`; InvalidArgumentError `EINVAL`;
-   *   StoreError `ERR_STORE` when the folder cannot be opened, or holds something else; it is left as it is then
+   *   StoreError `ERR_STORE` for a folder that cannot be opened, which is left as it is
    */
   static open(directory: string, options: CloneLmdbStoreOptions = {}): CloneLmdbStore {
     return new CloneLmdbStore(directory, options);
@@ -92,7 +90,7 @@ export class CloneLmdbStore implements CloneStore {
     this.#current = state.getBinary(CURRENT)?.[0] === 1 ? 1 : 0;
   }
 
-  /** The file that was damaged and set aside at opening, and why. */
+  /** The damaged file that was set aside, and the reason. */
   get damagedFile(): { readonly file: string; readonly reason: string } | undefined {
     return this.#folder.damagedFile;
   }
@@ -204,7 +202,7 @@ export class CloneLmdbStore implements CloneStore {
     return this.#folder.close();
   }
 
-  /** The UUIDs of a commit, and no more than enough of those before. */
+  /** Stores the UUIDs of a commit, and drops the oldest. */
   #remember(changes: readonly CloneStoredChange[], conflicts: readonly CloneStoredConflict[]): void {
     const all = [...changes, ...conflicts];
     if (all.length === 0) return;
@@ -251,7 +249,7 @@ function decode(key: Buffer, record: Buffer): CloneStoredEntry | undefined {
   };
 }
 
-/** As `shoal clone load` reads them: a key, a value, and how long it has to live. */
+/** Writes the lines that `shoal clone load` reads: key, value, time to live. */
 async function writeLines(file: FileHandle, entries: Iterable<CloneStoredEntry>): Promise<void> {
   const text = (bytes: Buffer): unknown =>
     isUtf8(bytes) ? bytes.toString() : { base64: bytes.toString("base64") };

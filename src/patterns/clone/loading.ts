@@ -1,5 +1,5 @@
 /**
- * A snapshot on its way to a client, or to the server that stands by.
+ * A snapshot in flight to a client or to the follower of a pair.
  *
  *   KVSYNC   into the table, which is used once it is whole
  *   KVPUB    into the queue
@@ -12,9 +12,9 @@ import { CloneTable } from "./table.js";
 
 export class Loading<Update> {
   readonly table = new CloneTable();
-  /** The updates that came meanwhile, in their order. */
+  /** The updates that came with it, in order. */
   readonly updates: Update[] = [];
-  /** What the updates cost (core/frame-cost.ts). */
+  /** Cost of the updates (core/frame-cost.ts). */
   queued = 0;
 
   /** Bytes of keys and values, and the cost of the updates. */
@@ -41,7 +41,7 @@ export interface LoadedMap {
   readonly updates: readonly Operation[];
 }
 
-/** Splits UUIDs that are one after the other. */
+/** Splits consecutive UUIDs. */
 export function uuidsOf(bytes: Buffer): Buffer[] {
   return Array.from({ length: Math.floor(bytes.length / UUID_BYTES) }, (_, i) =>
     bytes.subarray(i * UUID_BYTES, (i + 1) * UUID_BYTES),

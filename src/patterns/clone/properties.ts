@@ -1,10 +1,8 @@
 /**
- * The properties of an update: lines `name=value`, each with its line feed
- * (12/CHP, Server-to-Client Updates).
+ * The properties of an update: lines `name=value`, each with its line feed (12/CHP, Server-to-Client Updates).
  *
- * `ttl` is a time to live in seconds, 0 for none. A client always sends it: servers
- * of the Guide in C read it without looking whether it is there. Whole seconds are
- * what those understand; state of a second only servers that read decimals.
+ * `ttl` is a time to live in seconds, 0 for none. A client always sends it, since the Guide's servers in C need it. They read
+ * whole seconds; shoal and the Guide's Python programs read decimals as well.
  */
 import { EMPTY } from "./protocol.js";
 
@@ -22,7 +20,7 @@ const REFUSED = "refused";
 const SUPPORT = "cas";
 const SUPPORT_LINE = Buffer.from(`${SUPPORT}=1\n`);
 
-/** The value of a property, the first of its name; `undefined` when there is none. */
+/** The value of the first property with a name; `undefined` without one. */
 export function property(properties: Buffer, name: string): string | undefined {
   let start = 0;
   while (start < properties.length) {
@@ -36,10 +34,10 @@ export function property(properties: Buffer, name: string): string | undefined {
   return undefined;
 }
 
-/** ms of the time to live; 0: none; `undefined`: it is no time to live. */
+/** The time to live in ms; 0 for none, `undefined` for an invalid one. */
 export function timeToLive(properties: Buffer): number | undefined {
   const { length } = properties;
-  // What every client without a time to live sends.
+  // The usual properties.
   if (length === 0 || (length === NONE.length && properties[0] === T && NONE.equals(properties))) return 0;
   const text = property(properties, "ttl");
   if (text === undefined || text === "") return 0;
@@ -48,30 +46,27 @@ export function timeToLive(properties: Buffer): number | undefined {
   return seconds <= ABSOLUTE ? Math.ceil(seconds * 1_000) : undefined;
 }
 
-/**
- * The revision that a KVSET asks of its key, 0 for a key that must not be there; `undefined`: it has no condition; `null`:
- * it is not a revision.
- */
+/** The condition of a KVSET: a revision, or 0 for a missing key. `undefined` without one, `null` for an invalid one. */
 export function conditionOf(properties: Buffer): number | undefined | null {
   return numberOf(properties, CONDITION);
 }
 
-/** Of a KVPUB that changes nothing: the revision that its key has, 0: it is not there; `undefined`: an ordinary one. */
+/** The key's revision in a KVPUB without a change, 0 for a missing key; `undefined` for an ordinary KVPUB. */
 export function revisionOf(properties: Buffer): number | undefined {
   return numberOf(properties, REVISION) ?? undefined;
 }
 
-/** Whether a KVPUB says that an update was refused by its condition. */
+/** Whether a KVPUB reports a failed condition. */
 export function isConflict(properties: Buffer): boolean {
   return property(properties, CONFLICT) === "1";
 }
 
-/** Whether a KTHXBAI says that the server compares and sets. */
+/** Whether the server of a KTHXBAI compares and sets. */
 export function supportsConditions(properties: Buffer): boolean {
   return property(properties, SUPPORT) === "1";
 }
 
-/** @param revision that the key must have, 0: it must not be there; `undefined`: any. @param ttl ms; 0: none */
+/** @param ttl ms; 0: none. @param revision the condition, 0 for a missing key; `undefined`: none */
 export function encodeSetProperties(ttl: number, revision: number | undefined): Buffer {
   const encoded = encodeTimeToLive(ttl);
   return revision === undefined
@@ -79,27 +74,27 @@ export function encodeSetProperties(ttl: number, revision: number | undefined): 
     : Buffer.concat([encoded, Buffer.from(`${CONDITION}=${revision}\n`)]);
 }
 
-/** Of a KVPUB that changes nothing. @param ttl ms that are left; 0: none. @param revision 0: the key is not there */
+/** Encodes a KVPUB without a change. @param ttl remaining ms; 0: none. @param revision 0: the key is missing */
 export function encodeUnchanged(ttl: number, revision: number, conflict: boolean): Buffer {
-  // A key that is not there has no revision to keep; a conflict says so all the same.
+  // A missing key has no revision; a conflict has the property in any case.
   const known = revision > 0 || conflict ? `${REVISION}=${revision}\n` : "";
   return Buffer.concat([encodeTimeToLive(ttl), Buffer.from(conflict ? `${known}${CONFLICT}=1\n` : known)]);
 }
 
-/** Of a KVPUB with the sequence 0: the update with its UUID was not made. */
+/** Properties of a KVPUB with the sequence 0: the update with its UUID was refused. */
 export const REFUSED_FULL: Buffer = Buffer.from(`${REFUSED}=full\n`);
 
-/** Whether a KVPUB says that an update was refused since there is no room. */
+/** Whether a KVPUB reports that a server has no room. */
 export function isRefusedFull(properties: Buffer): boolean {
   return property(properties, REFUSED) === "full";
 }
 
-/** Properties of a KTHXBAI, after those of the subtree, which older clients expect first. */
+/** Properties of a KTHXBAI. */
 export function encodeSupport(subtree: Buffer): Buffer {
   return Buffer.concat([subtree, SUPPORT_LINE]);
 }
 
-/** `null`: it is there, and not a number. */
+/** `null` for a property without a number. */
 function numberOf(properties: Buffer, name: string): number | undefined | null {
   // Almost all updates have only a time to live.
   if (properties.length <= name.length || !properties.includes(name, 0, "latin1")) return undefined;
@@ -114,7 +109,7 @@ export function encodeTimeToLive(ttl: number): Buffer {
   return ttl === 0 ? NONE : Buffer.from(`ttl=${ttl / 1_000}\n`);
 }
 
-/** Subtrees that are numbered; clients of more are served without. */
+/** Numbered subtrees. Clients of further subtrees are served without numbers. */
 const MAX_SUBTREES = 256;
 const SLASH_BYTE = 0x2f;
 
@@ -124,33 +119,29 @@ interface Subtree {
 }
 
 /**
- * How a client of a subtree sees that it missed an update. The sequence grows with
- * every update of the whole map, so a jump in it means nothing to such a
- * client. Therefore the server numbers the subtrees that clients asked for,
- * and adds properties:
+ * Numbers the subtrees of clients, so that these notice missed updates: the sequence grows with every update of the whole
+ * map, and a jump means nothing in a subtree. The server adds properties:
  *
  *   KTHXBAI  s3=17   the subtree has the number 3; its last update was 17
  *   KVPUB    s3=17   the update before this one in subtree 3 was 17
- *   HUGZ     s3=21   the last one in subtree 3
- *
- * Other programs ignore them. Without subtrees nothing is added.
+ *   HUGZ     s3=21   the last update in subtree 3
  */
 export class SubtreeSequences {
   readonly #subtrees = new Map<string, Subtree>();
 
-  /** A client asks for a subtree. @param sequence of the map: nothing in the subtree is later */
+  /** Numbers a subtree. @param sequence of the map */
   register(subtree: Buffer, sequence: number): void {
     const name = subtree.toString("latin1");
     if (name === "" || this.#subtrees.has(name) || this.#subtrees.size >= MAX_SUBTREES) return;
     this.#subtrees.set(name, { number: this.#subtrees.size + 1, last: sequence });
   }
 
-  /** The map is another one, of this sequence: nothing in any subtree is later. Numbers stay, since clients know them. */
+  /** Begins again with another map of this sequence. Numbers stay, since clients know them. */
   restart(sequence: number): void {
     for (const subtree of this.#subtrees.values()) subtree.last = sequence;
   }
 
-  /** An update is published. @returns what is added to its properties */
+  /** Called for each published update. @returns additional properties */
   advance(key: Buffer, sequence: number): string {
     if (this.#subtrees.size === 0 || key[0] !== SLASH_BYTE) return "";
     const name = key.toString("latin1");
@@ -164,13 +155,11 @@ export class SubtreeSequences {
     return added;
   }
 
-  /** For a KTHXBAI. */
   of(subtree: Buffer): Buffer {
     const known = this.#subtrees.get(subtree.toString("latin1"));
     return known === undefined ? EMPTY : Buffer.from(`s${known.number}=${known.last}\n`);
   }
 
-  /** For a HUGZ. */
   all(): Buffer {
     if (this.#subtrees.size === 0) return EMPTY;
     let text = "";
@@ -179,12 +168,12 @@ export class SubtreeSequences {
   }
 }
 
-/** A client's side of it: the subtree's number, from a KTHXBAI; `undefined` when the server numbers none. */
+/** The name of the subtree's property in a KTHXBAI; `undefined` without one. */
 export function subtreeName(properties: Buffer): string | undefined {
   return /^(s[0-9]{1,6})=/.exec(properties.toString("latin1", 0, 32))?.[1];
 }
 
-/** The sequence in a subtree's property; `undefined` when there is none. */
+/** The sequence in a subtree's property; `undefined` without one. */
 export function subtreeSequence(properties: Buffer, name: string): number | undefined {
   const text = property(properties, name);
   return text !== undefined && /^[0-9]{1,16}$/.test(text) ? Number(text) : undefined;

@@ -27,7 +27,7 @@ export class ServerMap {
     return this.#expiry;
   }
 
-  /** Updates that were applied lately, or are on their way. */
+  /** UUIDs of recent updates, and of those in flight. */
   get window(): UuidWindow {
     return this.#window;
   }
@@ -36,30 +36,30 @@ export class ServerMap {
     return this.#applied;
   }
 
-  /** The sequence of the update that set a key; 0: it is not there. */
+  /** The revision of a key; 0 for a missing one. */
   revision(key: Buffer): number {
     const id = this.#table.find(key);
     return id < 0 ? 0 : this.#table.sequence(id);
   }
 
-  /** Of clients, that were applied. */
+  /** Applied updates of clients. */
   get updates(): number {
     return this.#updates;
   }
 
-  /** An entry of the store. @param expires in the rules' time; 0: never */
+  /** Takes an entry of the store. @param expires in ms of the rules' clock; 0: never */
   restore(entry: CloneStoredEntry, expires: number): void {
     const id = this.#table.put(entry.key, entry.value, entry.sequence);
     this.#expiry.set(id, expires);
   }
 
-  /** All of the store was read. */
+  /** Takes the state of the store. */
   restored({ sequence, uuids }: CloneStoredState): void {
     this.#applied = sequence;
     for (const uuid of uuids) this.#window.add(uuid);
   }
 
-  /** The map is the other server's from now on, but for what came after it. */
+  /** Takes over the other server's map, without the updates after it. */
   adopt(loaded: LoadedMap): void {
     this.#table = loaded.table;
     this.#expiry = new Expiry(this.#table);
@@ -71,10 +71,10 @@ export class ServerMap {
   }
 
   /**
-   * An update takes effect.
+   * Applies an update.
    *
-   * @param beforeChange called for a key that is there and about to change; may be left out
-   * @returns the KVPUB of it
+   * @param beforeChange called before an existing key changes
+   * @returns its KVPUB
    */
   apply(operation: Operation, now: number, beforeChange?: (id: number) => void): Buffer[] {
     const table = this.#table;
@@ -103,20 +103,19 @@ export class ServerMap {
   }
 }
 
-/** Old deadlines that may stay in addition to as many others. */
+/** Old deadlines in the heap, in addition to as many as there are valid ones. */
 const SLACK = 1_024;
 
 interface Deadline {
   readonly time: number;
   readonly id: number;
-  /** Of the update that set it: another one means that the deadline is old. */
+  /** Sequence of the update that set it. */
   readonly sequence: number;
 }
 
 /**
- * When ephemeral keys end: a heap by time. A key that was set again has another
- * deadline, and its old one is skipped when it comes up, or when the old ones are
- * more than the others.
+ * The deadlines of ephemeral keys, in a heap. A key that is set again gets a new deadline. Old ones are skipped at the top of
+ * the heap, or removed once they are the majority.
  */
 export class Expiry {
   readonly #table: CloneTable;
@@ -160,7 +159,7 @@ export class Expiry {
     return this.#heap[0]?.time;
   }
 
-  /** The keys that are due, at most `max`. Each is returned once and then forgotten; {@link set} has it returned again. */
+  /** Removes and returns up to `max` due keys. */
   due(now: number, max: number): number[] {
     const ids: number[] = [];
     for (;;) {
@@ -223,7 +222,7 @@ export class Expiry {
 
 /** UUIDs of one generation: 6 MiB. */
 const GENERATION = 262_144;
-/** No UUID of an update: its variant is none. */
+/** Fills the place of a removed UUID. */
 const REMOVED = 0xff;
 
 /** UUIDs one after the other, and a hash table of their places with open addressing, at most half full. */
@@ -278,8 +277,8 @@ class Generation {
 }
 
 /**
- * The UUIDs of updates that were applied recently, by which repeated ones are found. When the younger generation is full,
- * the older one is dropped. Two sets of strings would take 0.8 µs more for each update, three times as much.
+ * Finds repeated updates by the UUIDs of recent ones. When the younger generation is full, the older one is dropped. Two
+ * sets of strings took 0.8 µs more for each update, three times as much.
  */
 export class UuidWindow {
   readonly #max: number;
@@ -316,13 +315,13 @@ export class UuidWindow {
     return this.has(conflictMark(uuid));
   }
 
-  /** The update was refused after all: it may come again. */
+  /** Removes the UUID of a refused update, which may come again. */
   remove(uuid: Buffer): void {
     this.#young.remove(uuid);
     this.#old?.remove(uuid);
   }
 
-  /** As many as are remembered in any case, 16 bytes each, the oldest first; removed ones as bytes of 255. */
+  /** The last UUIDs up to the minimum, the oldest first. Removed ones are bytes of 255. */
   latest(): Buffer {
     const all = Buffer.concat([this.#old?.bytes ?? EMPTY, this.#young.bytes]);
     return all.subarray(-this.#max * UUID_BYTES);
@@ -335,8 +334,8 @@ export function nameOf(uuid: Buffer): string {
 }
 
 /**
- * What is remembered of an update that its condition refused, in place of its UUID: the UUID with the first half inverted.
- * It must be refused again when it comes again, even when its condition would hold by then.
+ * The entry of a conflict in the window: its UUID with the first half inverted. A repetition is a conflict again, even if its
+ * condition would hold by then.
  */
 export function conflictMark(uuid: Buffer): Buffer {
   const mark = Buffer.from(uuid);

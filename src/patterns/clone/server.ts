@@ -1,11 +1,11 @@
 /**
- * A clone's server: sockets, a timer and a store around server-rules.ts.
+ * The server: sockets, a timer and a store around server-rules.ts.
  *
- *   ROUTER  P      requests come, snapshots go
- *   PUB     P + 1  updates and HUGZ go to everybody
- *   SUB     P + 2  updates of clients come
+ *   ROUTER  P      receives requests, sends snapshots
+ *   PUB     P + 1  sends updates and HUGZ
+ *   SUB     P + 2  receives updates of clients
  *
- * One of a pair has more (server-pair.ts).
+ * The sockets of a pair are in server-pair.ts.
  */
 
 import { describe, refuseExtra } from "../../core/arguments.js";
@@ -38,7 +38,7 @@ import { ServerRules } from "./server-rules.js";
 import type { ServerEffects } from "./server-state.js";
 import { StoreWriter } from "./store-writer.js";
 
-/** Messages taken from a socket at once. */
+/** Messages received at once. */
 const BATCH = 1_000;
 const COLLECT_MARK = 10_000;
 const SET_OPTIONS = { ttl: integer({ default: 0, min: 0, max: MAX_TTL }) };
@@ -86,7 +86,7 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
   readonly #collector: Subscriber;
   readonly #pair: ServerPair | undefined;
   readonly #writer: StoreWriter | undefined;
-  /** Requests that wait for the outcome of their own vote. */
+  /** Requests that wait for the result of their vote. */
   #voters: { readonly routingId: Buffer; readonly subtree: Buffer }[] = [];
   #reading: Promise<void>[] = [];
   /** A flush at the end of this turn of the event loop, or a pump in the next one, is scheduled. */
@@ -97,7 +97,7 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
   #started: Promise<string> | undefined;
   #loading: Promise<void> | undefined;
   #onEnded: () => void = () => undefined;
-  /** Settles when it is closed: a drain does not outlast it. */
+  /** Ends a drain. */
   readonly #ended = new Promise<void>((resolve) => {
     this.#onEnded = resolve;
   });
@@ -127,29 +127,28 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
     });
   }
 
-  /** Which of the clients' endpoints are bound. @throws ClosedError `EBADF` before {@link bind} */
+  /** The bound endpoints for clients. @throws ClosedError `EBADF` before {@link bind} */
   get endpoints(): CloneEndpoints {
     if (this.#endpoint === null) throw new ClosedError("EBADF", "The server is not bound");
     return endpointsOf(this.#endpoint);
   }
 
   /**
-   * The Binary Star of one of two servers: `handOver`, which is refused until the other one has the whole map, and
-   * `resolve`; `undefined` for one alone.
+   * The Binary Star of a pair, with `resolve` and `handOver`, which is refused until the other server has the whole map.
+   * `undefined` without a pair.
    */
   get star(): BinaryStar | undefined {
     return this.#pair?.star;
   }
 
   /**
-   * Reads the store and binds the ports; settles when clients can connect. One of two serves when the Binary Star
-   * says so.
+   * Reads the store and binds the ports; settles when clients can connect.
    *
-   * @param endpoint `tcp://HOST:PORT`: P, and P + 1 and P + 2, are bound; two more for a pair. `tcp://HOST:*` finds free
-   *   ports in a row. Over ipc: NAME, NAME-1, …
-   * @returns the endpoint of its snapshots, with its port, which clients and the other server are given
-   * @throws InvalidStateError `EFSM` when it is bound already; TransportError as a socket's `bind` does; StoreError `ERR_STORE`
-   *   when the store cannot be read
+   * @param endpoint `tcp://HOST:PORT` binds P, P + 1 and P + 2, of a pair up to P + 4. `tcp://HOST:*` finds free ports in
+   *   a row. Over ipc: NAME, NAME-1, …
+   * @returns the endpoint P, for clients and the other server
+   * @throws InvalidStateError `EFSM` when bound already; TransportError as in a socket's `bind`; StoreError `ERR_STORE` for
+   *   an unreadable store
    */
   bind(endpoint: string): Promise<string>;
   bind(endpoint: string, ...extra: unknown[]): Promise<string> {
@@ -166,10 +165,10 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
   }
 
   /**
-   * Sets a key as the server's own program; an empty value deletes it.
+   * Sets a key; an empty value deletes it.
    *
-   * @param options ttl: ms until it ends by itself; 0, the default: never
-   * @returns whether it was taken: not while this server stands by, or when it is full
+   * @param options ttl: ms until the key is deleted; 0, the default: never
+   * @returns `false` while this server stands by, or is full
    * @throws InvalidArgumentError `EINVAL` for an invalid key
    */
   set(
@@ -183,17 +182,17 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
     if (keyFault(bytes) !== undefined)
       throw new InvalidArgumentError(`A key has 1 to 255 bytes and is no command; got ${bytes.length}`);
     const taken = this.#rules.set(bytes, bytesOf("value", value), ttl, this.#timer.now());
-    // What a program sets in one turn is put in order together.
+    // Updates of one turn share a commit.
     this.#flushSoon();
     return taken;
   }
 
-  /** Deletes a key, as {@link set} with an empty value. */
+  /** Deletes a key, like {@link set} with an empty value. */
   delete(key: string | Uint8Array): boolean {
     return this.set(key, EMPTY);
   }
 
-  /** The value of a key as this server has it now; a copy. */
+  /** A copy of the present value of a key. */
   get(key: string | Uint8Array): Buffer | undefined {
     const { table } = this.#rules;
     const id = table.find(bytesOf("key", key));
@@ -214,7 +213,7 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
     }));
     if (pair !== undefined) ports.push({ offset: 4, socket: pair.replicas });
     const bound = await bindRow(endpoint, ports).catch((error: unknown) => {
-      this.#started = undefined; // Nothing is bound: another endpoint may do.
+      this.#started = undefined; // Nothing is bound, so the program may try another endpoint.
       throw error;
     });
     this.#endpoint = bound;
@@ -224,7 +223,7 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
     this.#timer.start({
       nextWakeUp: () => {
         const next = this.#rules.nextWakeUp();
-        // What is due already is due now: the timer takes an old time for a process that stood still since then.
+        // The timer takes a time in the past for a pause of the process.
         return next === undefined ? undefined : Math.max(next, this.#timer.now());
       },
       tick: (now) => {
@@ -266,7 +265,7 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
     }
   }
 
-  /** @throws InvalidStateError `EFSM`: what the other server has not got would be lost with this one */
+  /** @throws InvalidStateError `EFSM` while the other server lacks updates */
   #checkHandOver(): void {
     if (this.#rules.replicated) return;
     throw new InvalidStateError(
@@ -275,7 +274,7 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
     );
   }
 
-  /** A process that stood still may not be the one that serves any more; the Binary Star knows. */
+  /** After a pause of the process the other server may serve; the Binary Star knows. */
   #checkService(now: number): void {
     const { star } = this;
     if (star !== undefined && this.#rules.active && !star.isServing() && star.state !== "doubting")
@@ -284,7 +283,7 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
 
   #request([routingId, ...frames]: Buffer[], now: number): void {
     const subtree = this.#rules.checkRequest(frames);
-    if (this.stopping) return; // What is under way is finished, nothing else.
+    if (this.stopping) return;
     if (subtree === undefined || routingId === undefined) return;
     const admission = this.star === undefined ? "serve" : this.star.admit();
     if (admission === "serve" && this.#rules.active) this.#rules.request(routingId, subtree, now);
@@ -297,7 +296,7 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
     if (event.type === "state:changed") this.#onStarState(event, now);
     else if (event.type === "votes:dropped") this.#voters = [];
     else if (event.type === "peer:invalid" && event.frames === 1) {
-      // One frame: a server of a version before there were terms, or one of the Guide.
+      // One frame: a state without a position, as in the Guide.
       this.events.emit({ type: "peer:incompatible" });
     }
     this.events.emit(event);
@@ -318,7 +317,7 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
     } else if (state === "doubting") this.#rules.suspend();
     else {
       this.#voters = [];
-      // A server that has everything has to be one that may take over: a backup that waits for its primary is not.
+      // A follower counts as ready to take over, which a backup that waits for its primary is not.
       this.#rules.deactivate(state === "passive", now);
     }
   }
@@ -385,8 +384,8 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
   }
 
   /**
-   * @internal Clients' updates and requests for snapshots are not taken any more; both ask again, and go to another server
-   * once this one is closed. Settles when what was taken is in the store, acknowledged and sent.
+   * @internal Takes no more updates and requests of clients, which repeat them at another server. Settles when all earlier
+   * ones are in the store, acknowledged and sent.
    */
   protected override async onDrain(): Promise<void> {
     await this.#started?.catch(() => undefined); // Who started it has the error.
@@ -396,8 +395,8 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
   }
 
   /**
-   * @internal Takes nothing new, finishes what is under way, and sends what waits, for as long as `linger`; then stops
-   * serving, and closes the store when it has what it was given.
+   * @internal Finishes updates and snapshots in flight for up to `linger` ms, stops serving, and closes the store after its
+   * last write.
    */
   protected async onClose(linger: number): Promise<void> {
     await this.#started?.catch(() => undefined); // Who started it has the error.

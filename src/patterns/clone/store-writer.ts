@@ -1,4 +1,4 @@
-/** Between a server's rules and its store: one call at a time, and times by the wall clock. */
+/** Connects a server's rules to its store: one call at a time, with times of the wall clock. */
 import type { DriverTimer } from "../../core/driver-timer.js";
 import { StoreError } from "../kit/store/error.js";
 import { type LoadedMap, uuidsOf } from "./loading.js";
@@ -8,7 +8,7 @@ import type { ServerRules } from "./server-rules.js";
 import { adopted, encodeStanding } from "./standing.js";
 import type { CloneStore, CloneStoredEntry } from "./store.js";
 
-/** Entries of one commit, when a whole map is written; and bytes, about. */
+/** Entries and bytes, about, in one commit of a whole map. */
 const REPLACE_BATCH = 2_000;
 const REPLACE_BYTES = 4_194_304;
 
@@ -24,12 +24,12 @@ export class StoreWriter {
     this.#timer = timer;
   }
 
-  /** @throws StoreError `ERR_STORE`, of a store that a later version of shoal has written, too */
+  /** @throws StoreError `ERR_STORE`, also for a store of an incompatible version of shoal */
   async load(): Promise<void> {
     const now = this.#timer.now();
     const wall = Date.now();
     const state = await this.#store.load((entry) => {
-      // What ended while nobody ran ends with the first tick, so that every client hears of it.
+      // A key that ended meanwhile is deleted at the first tick, so that clients hear of it.
       const left = entry.expires === 0 ? 0 : now + Math.max(0, entry.expires - wall);
       this.#rules.restore(entry, left === 0 ? 0 : Math.max(left, Number.MIN_VALUE));
     });
@@ -79,7 +79,7 @@ export class StoreWriter {
     );
   }
 
-  /** Waits for what is under way, and for what follows from its end: the commit of what waited for it. */
+  /** Waits for the current write and the ones that follow from it. */
   async close(): Promise<void> {
     let running: Promise<void>;
     do {
@@ -96,7 +96,7 @@ export class StoreWriter {
 
   #commitFailed = (error: unknown): void => this.#rules.commitFailed(error, this.#timer.now());
 
-  /** What the map has that was set after a sequence. */
+  /** Keeps the entries after a sequence. */
   async #setAside(after: number): Promise<string | undefined> {
     const rules = this.#rules;
     const { table } = rules;

@@ -55,17 +55,17 @@ const STANDING = {
 const UPDATE = { key: K, uuid: UUID, counted: true, condition: undefined };
 const WRITTEN: Readonly<Record<string, readonly Buffer[]>> = {
   "KTHXBAI at 42, whole map": encodeGoodbye(42, EMPTY, encodeSupport(EMPTY)),
-  "KTHXBAI at 42, subtree `/a/`, which has number 1 and was changed last at 17": encodeGoodbye(
+  "KTHXBAI at 42, subtree `/a/`, number 1, last changed at 17": encodeGoodbye(
     42,
     Buffer.from("/a/"),
     encodeSupport(subtree()),
   ),
   "KVSET of `k` to `v`, if its revision is 17": encodeSet(K, UUID, encodeSetProperties(0, 17), V),
-  "KVSET of `k` to `v` for 5 s, if it is not there": encodeSet(K, UUID, encodeSetProperties(5_000, 0), V),
+  "KVSET of `k` to `v` for 5 s, if it is missing": encodeSet(K, UUID, encodeSetProperties(5_000, 0), V),
   "KVPUB at 19: a repeated update, `k` is `v` since 17": published(encodeUnchanged(0, 17, false), V),
   "KVPUB at 19: a conflict, `k` is `v` since 17": published(encodeUnchanged(0, 17, true), V),
-  "KVPUB at 19: a conflict, `k` is not there": published(encodeUnchanged(0, 0, true), EMPTY),
-  "KVPUB: the update of `k` was refused, no room": encodeSet(K, UUID, REFUSED_FULL, EMPTY),
+  "KVPUB at 19: a conflict, `k` is missing": published(encodeUnchanged(0, 0, true), EMPTY),
+  "KVPUB: no room for the update of `k`": encodeSet(K, UUID, REFUSED_FULL, EMPTY),
   "ICANHAZ of a follower": encodeFollow(SESSION),
   "HUGZ at 42": encodeMark(SESSION, 42),
   "KVSYNC of `k`, revision 17, 5 s left, `v`": encodeEntry(
@@ -126,12 +126,12 @@ test("what is read of the vectors is what the page says", () => {
   expect(supportsConditions(properties("KTHXBAI at 42, whole map"))).toBe(true);
   expect(supportsConditions(Buffer.from("s1=17\n"))).toBe(false);
   expect(conditionOf(properties("KVSET of `k` to `v`, if its revision is 17"))).toBe(17);
-  expect(conditionOf(properties("KVSET of `k` to `v` for 5 s, if it is not there"))).toBe(0);
+  expect(conditionOf(properties("KVSET of `k` to `v` for 5 s, if it is missing"))).toBe(0);
   expect(conditionOf(Buffer.from("ttl=5\n"))).toBeUndefined();
   for (const wrong of ["x", "", "-1", "1.5", "9007199254740992", "1".repeat(17)])
     expect(conditionOf(Buffer.from(`if-revision=${wrong}\n`)), wrong).toBeNull();
   const repeated = properties("KVPUB at 19: a repeated update, `k` is `v` since 17");
-  const lost = properties("KVPUB at 19: a conflict, `k` is not there");
+  const lost = properties("KVPUB at 19: a conflict, `k` is missing");
   expect([revisionOf(repeated), isConflict(repeated)]).toEqual([17, false]);
   expect([revisionOf(lost), isConflict(lost)]).toEqual([0, true]);
   // The condition of an update that took effect is no revision of its key.
