@@ -184,9 +184,11 @@ export function clientSettings<T>(
   };
 }
 
+const SET_DEFAULTS = checkOptions("CloneClient.set", SET_OPTIONS, {});
+
 /** @throws InvalidArgumentError `EINVAL` */
-export function setSettings(options: CloneSetOptions = {}): Settings<typeof SET_OPTIONS> {
-  return checkOptions("CloneClient.set", SET_OPTIONS, options);
+export function setSettings(options: CloneSetOptions | undefined): Settings<typeof SET_OPTIONS> {
+  return options === undefined ? SET_DEFAULTS : checkOptions("CloneClient.set", SET_OPTIONS, options);
 }
 
 /** @throws InvalidArgumentError `EINVAL` */

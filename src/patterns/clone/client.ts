@@ -287,10 +287,8 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
     const properties = encodeSetProperties(ttl, revision);
     const cost = frameCost(bytes.length) + frameCost(value.length);
     // The rules have the timeout: one timer serves all calls.
-    const pending = this.#calls.add<number>(cost, {
-      signal,
-      onGivenUp: () => this.#rules.abort(call, this.#timer.now()),
-    });
+    const onGivenUp = (): void => this.#rules.abort(call, this.#timer.now());
+    const pending = this.#calls.add<number>(cost, signal === undefined ? undefined : { signal, onGivenUp });
     const update = { key: bytes, properties, value, conditional: revision !== undefined, timeout };
     const call = this.#rules.set(update, pending, this.#timer.now());
     this.#timer.update();

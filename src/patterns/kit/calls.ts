@@ -6,6 +6,7 @@
  * an unhandled rejection when the client closes and nobody looks at it.
  */
 import { ClosedError, InvalidStateError, type ShoalError, TimeoutError } from "../../core/errors.js";
+import { ignore } from "../../core/ignore.js";
 import { checkWait, Waiter } from "../../core/waiter.js";
 
 /** How much waits at most. */
@@ -30,48 +31,65 @@ interface Waiting {
   abandon(error: ShoalError): void;
 }
 
-/** One call that waits. */
+/**
+ * One call that waits. A call without a time limit and a signal has no Waiter: with one, a `set` of a Clone client took
+ * 11 µs of CPU time in place of 9.
+ */
 export class PendingCall<T> {
   /** What the caller gets. */
   readonly promise: Promise<T>;
   readonly #calls: PendingCalls;
-  readonly #waiter: Waiter<T>;
   readonly #bytes: number;
+  #settled = false;
+  #resolve!: (value: T) => void;
+  #reject!: (error: ShoalError) => void;
 
   /** @internal By {@link PendingCalls.add}. */
-  constructor(calls: PendingCalls, bytes: number, terms: CallTerms, timedOut: () => ShoalError) {
-    const { timeout = -1, signal, onGivenUp } = terms;
+  constructor(calls: PendingCalls, bytes: number, terms: CallTerms, timedOut?: () => ShoalError) {
     this.#calls = calls;
     this.#bytes = bytes;
-    this.#waiter = new Waiter<T>(timeout, signal, timedOut, (why) => {
-      this.#calls.remove(this, this.#bytes);
+    const { timeout = -1, signal, onGivenUp } = terms;
+    if (timeout < 0 && signal === undefined) {
+      this.promise = new Promise<T>((resolve, reject) => {
+        this.#resolve = resolve;
+        this.#reject = reject;
+      });
+      return;
+    }
+    const waiter = new Waiter<T>(timeout, signal, timedOut ?? noReply(timeout), (why) => {
+      this.#settle();
       onGivenUp?.(why);
     });
-    this.promise = this.#waiter.promise;
+    this.promise = waiter.promise;
+    this.#resolve = (value) => waiter.resolve(value);
+    this.#reject = (error) => waiter.reject(error);
   }
 
   /** Whether it has a result. */
   get settled(): boolean {
-    return this.#waiter.settled;
+    return this.#settled;
   }
 
   resolve(value: T): void {
-    if (this.settled) return;
-    this.#calls.remove(this, this.#bytes);
-    this.#waiter.resolve(value);
+    if (this.#settle()) this.#resolve(value);
   }
 
   reject(error: ShoalError): void {
-    if (this.settled) return;
-    this.#calls.remove(this, this.#bytes);
-    this.#waiter.reject(error);
+    if (this.#settle()) this.#reject(error);
   }
 
   /** Rejects it, which is never an unhandled rejection: the client closes. */
   abandon(error: ShoalError): void {
-    if (this.settled) return;
+    if (!this.#settle()) return;
+    this.promise.catch(ignore);
+    this.#reject(error);
+  }
+
+  #settle(): boolean {
+    if (this.#settled) return false;
+    this.#settled = true;
     this.#calls.remove(this, this.#bytes);
-    this.#waiter.abandon(error);
+    return true;
   }
 }
 
@@ -103,7 +121,7 @@ export class PendingCalls {
    * @throws InvalidStateError `ERR_TOO_MANY_PENDING` past `maxPending` or `maxPendingBytes`; InvalidArgumentError
    *   `EINVAL` for an invalid timeout or signal; AbortedError `ABORT_ERR`
    */
-  add<T>(bytes: number, terms: CallTerms = {}, timedOut = noReply(terms.timeout)): PendingCall<T> {
+  add<T>(bytes: number, terms: CallTerms = {}, timedOut?: () => ShoalError): PendingCall<T> {
     checkWait(terms);
     const { maxPending, maxPendingBytes } = this.#limits;
     if (this.size >= maxPending)
@@ -147,6 +165,6 @@ export class PendingCalls {
   }
 }
 
-function noReply(timeout: number | undefined): () => ShoalError {
+function noReply(timeout: number): () => ShoalError {
   return () => new TimeoutError("ETIMEDOUT", `No reply came within ${timeout} ms`);
 }
