@@ -2,7 +2,7 @@
 
 import type { FailureReason } from "../kit/errors.js";
 import { boolean, bytes, checkOptions, integer } from "../kit/options.js";
-import type { MajordomoFaultReason } from "./client-messages.js";
+import type { MajordomoFaultReason } from "./wire.js";
 
 /** What bounds a broker, and how patient it is. Times are in ms. */
 export interface MajordomoBrokerLimits {

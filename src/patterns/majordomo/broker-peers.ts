@@ -4,8 +4,7 @@ import { LinkedList } from "../../core/collections/linked-list.js";
 import type { MajordomoBrokerLimits, MajordomoWorkerLeaveReason } from "./broker-options.js";
 import type { BrokerRequests } from "./broker-requests.js";
 import { type BrokerEffects, Client, Worker } from "./broker-tables.js";
-import { Dialect, RESERVED_PREFIX, serviceNameOf, textOf } from "./protocol.js";
-import { type BrokerCommand, workerSignal } from "./worker-messages.js";
+import { Dialect, RESERVED_PREFIX, type Ready } from "./wire.js";
 
 /**
  * Workers looked at in one turn. Thousands that joined at once, after a broker's restart, are due at once: requests would
@@ -50,7 +49,7 @@ export class BrokerWorkers {
   }
 
   find(from: Buffer): Worker | undefined {
-    return this.#byId.get(from) ?? this.#byKey.get(textOf(from));
+    return this.#byId.get(from) ?? this.#byKey.get(from.toString("latin1"));
   }
 
   /** The worker of this connection. @param id the very object that its messages came with */
@@ -59,21 +58,19 @@ export class BrokerWorkers {
   }
 
   /** @returns whether it may register: no second time, no reserved name */
-  ready(from: Buffer, command: BrokerCommand & { kind: "ready" }, now: number): boolean {
-    const { dialect, concurrency, capacity } = command;
-    // 18/MDP, Opening and Closing a Connection: a second READY, as a reserved name, ends it.
-    if (this.find(from) !== undefined || isReserved(command.service)) return false;
+  ready(from: Buffer, ready: Ready, now: number): boolean {
+    const { dialect, concurrency, capacity } = ready;
+    // 18/MDP, Opening and Closing a Connection: a second READY ends it, as a reserved name does.
+    if (this.find(from) !== undefined || isReserved(ready.service)) return false;
     const full = this.size >= this.#limits.maxWorkers || this.#requests.stopping;
-    const service = full ? undefined : this.#requests.queue.service(command.service);
+    const service = full ? undefined : this.#requests.queue.service(ready.service);
     if (service === undefined) {
-      this.#effects.send(workerSignal(from, dialect, "Disconnect"));
+      this.#effects.send(from, { kind: "disconnect", dialect });
       return true;
     }
-    const key = textOf(from);
-    const name = command.name === "" ? from.toString("hex") : command.name;
-    const beats = dialect === Dialect.Shoal;
-    const worker = new Worker(from, key, dialect, service, command, name, now, beats, command.level);
-    this.#byKey.set(key, worker);
+    const worker = new Worker(from, ready, service, now);
+    worker.beatsWhileBusy = dialect === Dialect.Shoal;
+    this.#byKey.set(worker.key, worker);
     this.#byId.set(from, worker);
     service.workers.add(worker);
     worker.beatAt = now + this.#limits.heartbeatInterval;
@@ -82,7 +79,7 @@ export class BrokerWorkers {
     this.#effects.event({
       type: "worker:joined",
       service: service.name,
-      worker: name,
+      worker: worker.name,
       dialect: DIALECT_NAMES[dialect],
       concurrency,
       capacity,
@@ -112,7 +109,7 @@ export class BrokerWorkers {
   /** Says DISCONNECT to all workers: the broker stops. */
   disconnectAll(now: number): void {
     for (const worker of [...this.#byKey.values()]) {
-      this.#effects.send(workerSignal(worker.routingId, worker.dialect, "Disconnect"));
+      this.#effects.send(worker.routingId, { kind: "disconnect", dialect: worker.dialect });
       this.remove(worker, "stopping", now);
     }
   }
@@ -136,7 +133,8 @@ export class BrokerWorkers {
       worker.beatAt = now + heartbeatInterval;
       this.#beats.push(worker.beatLink);
       // To one that is busy as well: it proves that the connection stands.
-      const sent = this.#effects.send(workerSignal(worker.routingId, worker.dialect, "Heartbeat"));
+      const { routingId, dialect } = worker;
+      const sent = this.#effects.send(routingId, { kind: "heartbeat", dialect });
       if (sent === "gone") gone.push(worker);
     }
     return gone;
@@ -145,7 +143,7 @@ export class BrokerWorkers {
 
 /** Whether a service's name is the broker's own. */
 export function isReserved(service: Buffer): boolean {
-  return service[0] === RESERVED_BYTE && serviceNameOf(service).startsWith(RESERVED_PREFIX);
+  return service[0] === RESERVED_BYTE && service.toString().startsWith(RESERVED_PREFIX);
 }
 
 const RESERVED_BYTE = RESERVED_PREFIX.charCodeAt(0);
@@ -200,7 +198,7 @@ export class BrokerClients {
 
   /** The client that has just been heard. */
   heard(from: Buffer, now: number): Client {
-    const client = this.#byId.get(from) ?? this.#byKey.get(textOf(from)) ?? this.#add(from, now);
+    const client = this.#byId.get(from) ?? this.#byKey.get(from.toString("latin1")) ?? this.#add(from, now);
     client.lastSeen = now;
     if (client.beatLink.list === this.#leaving) this.#cameBack(client, from, now);
     return client;
@@ -257,7 +255,7 @@ export class BrokerClients {
   }
 
   #add(from: Buffer, now: number): Client {
-    const client = new Client(from, textOf(from), now);
+    const client = new Client(from, from.toString("latin1"), now);
     this.#byKey.set(client.key, client);
     this.#byId.set(from, client);
     client.beatAt = now + this.#limits.heartbeatInterval;

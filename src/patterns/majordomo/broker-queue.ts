@@ -13,13 +13,11 @@
 
 import { Link } from "../../core/collections/linked-list.js";
 import { Deadlines } from "../../core/deadlines.js";
-import { fnv1a } from "../../core/hash.js";
 import type { FailureReason } from "../kit/errors.js";
+import { MAX_BATCH_BYTES } from "./batch.js";
 import type { MajordomoBrokerLimits } from "./broker-options.js";
 import { type BrokerRequest, Service, Stage } from "./broker-tables.js";
-import type { RequestCommand } from "./client-messages.js";
-import { serviceEnd, serviceStart } from "./header.js";
-import { Dialect } from "./protocol.js";
+import { Dialect } from "./wire.js";
 
 export class BrokerQueue {
   readonly services = new Map<string, Service>();
@@ -28,7 +26,9 @@ export class BrokerQueue {
   readonly #limits: MajordomoBrokerLimits;
   /** When the broker knows which workers there are. */
   readonly #settledAt: number;
-  readonly #cache = new ServiceCache();
+  /** The frame that named the last service: the members of a batch have one. */
+  #frame: Buffer | undefined = undefined;
+  #service: Service | undefined = undefined;
   /** When services lost their last worker: the newest, at least half of `maxServices`. */
   #left = new Map<string, number>();
   /** Older ones, forgotten as a whole. */
@@ -42,25 +42,18 @@ export class BrokerQueue {
     this.#settledAt = bornAt + limits.heartbeatInterval * limits.liveness;
   }
 
-  /** The service that a request names, made if there is room; `undefined`: there are too many. */
-  serviceOf(command: Pick<RequestCommand, "head" | "service">): Service | undefined {
-    const { head } = command;
-    if (head.length === 0) return this.service(command.service);
-    const known = this.#cache.find(head);
-    if (known !== undefined) return known;
-    const service = this.service(command.service);
-    if (service !== undefined) this.#cache.add(service, head);
-    return service;
-  }
-
   /** The service of this name, made if there is room; `undefined`: there are too many. */
   service(frame: Buffer): Service | undefined {
+    if (frame === this.#frame && this.#service !== undefined) return this.#service;
     const name = frame.toString();
-    const known = this.services.get(name);
-    if (known !== undefined) return known;
-    if (this.services.size >= this.#limits.maxServices) return undefined;
-    const service = new Service(name, frame);
-    this.services.set(name, service);
+    let service = this.services.get(name);
+    if (service === undefined) {
+      if (this.services.size >= this.#limits.maxServices) return undefined;
+      service = new Service(name, frame);
+      this.services.set(name, service);
+    }
+    this.#frame = frame;
+    this.#service = service;
     return service;
   }
 
@@ -78,7 +71,7 @@ export class BrokerQueue {
     if (service.workers.size > 0 || service.queue.length > 0) return;
     if (this.services.get(service.name) !== service) return;
     this.services.delete(service.name);
-    this.#cache.remove(service);
+    if (this.#service === service) this.#service = undefined;
   }
 
   /** Why a request of so many bytes cannot wait for this service; `undefined`: it can. */
@@ -96,6 +89,8 @@ export class BrokerQueue {
     request.stage = Stage.Queued;
     request.worker = undefined;
     this.count(request, 1);
+    // Each member of a batch that waits may hold all of it.
+    if (this.queued * MAX_BATCH_BYTES > this.#limits.maxQueueBytes) request.own();
     if (front) queue.unshift(request.placeLink);
     else queue.push(request.placeLink);
     request.patience = this.#patience(request, now);
@@ -147,45 +142,4 @@ export class BrokerQueue {
     const left = this.#left.get(service.name) ?? this.#leftBefore.get(service.name);
     return left !== undefined && now - left < this.#limits.queueTimeout;
   }
-}
-
-/** Places; a power of two. */
-const PLACES = 8_192;
-
-/**
- * Services by the bytes of a head: making a string of each request's service cost
- * more than the rest of looking it up. What is not here, or shares its place with
- * another, is found by its name.
- */
-export class ServiceCache {
-  readonly #places: (Service | undefined)[] = new Array(PLACES).fill(undefined);
-
-  find(head: Buffer): Service | undefined {
-    const start = serviceStart(head);
-    const end = serviceEnd(head);
-    const service = this.#places[placeOf(head, start, end)];
-    if (service === undefined) return undefined;
-    const { frame } = service;
-    if (frame.length !== end - start) return undefined;
-    for (let i = 0; i < frame.length; i++) if (frame[i] !== head[start + i]) return undefined;
-    return service;
-  }
-
-  add(service: Service, head: Buffer): void {
-    const start = serviceStart(head);
-    const end = serviceEnd(head);
-    // A name that is not UTF-8 is known by what it is shown as; its bytes may be others.
-    if (end - start === service.frame.length) this.#places[placeOf(head, start, end)] = service;
-  }
-
-  remove(service: Service): void {
-    const place = placeOf(service.frame, 0, service.frame.length);
-    if (this.#places[place] === service) this.#places[place] = undefined;
-  }
-}
-
-/** FNV-1a of the name that begins at `at`. */
-function placeOf(bytes: Buffer, at: number, end: number): number {
-  const hash = fnv1a(bytes, at, end);
-  return (hash ^ (hash >>> 13)) & (PLACES - 1);
 }

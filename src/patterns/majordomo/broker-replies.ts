@@ -1,23 +1,18 @@
-/**
- * What a broker sends to clients: answers and their pieces, refusals, and the same
- * again for a repetition. Each request ends here, once.
- */
+/** What a broker sends to clients: answers, pieces, refusals, and the same again for a repetition. Each request ends here, once. */
 
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
-import { costOf, FRAME_COST, frameCost } from "../../core/frame-cost.js";
 import { FAILURES, type FailureReason } from "../kit/errors.js";
 import type { MajordomoBrokerLimits } from "./broker-options.js";
-import type { BrokerRuns } from "./broker-runs.js";
 import {
+  answerTo,
   type BrokerEffects,
   type BrokerRequest,
   type Client,
   type SendResult,
   Stage,
 } from "./broker-tables.js";
-import { answer, type RequestCommand, refusal, waiting } from "./client-messages.js";
-import { Dialect, type Frames, pieceCost } from "./protocol.js";
 import type { RequestMemory } from "./request-memory.js";
+import { type Answer, Body, Dialect, type Refusal, type Request } from "./wire.js";
 
 const MIDWAY = "A part of the answer went to a connection that is gone.";
 
@@ -39,26 +34,15 @@ export class BrokerReplies {
   readonly #effects: BrokerEffects;
   readonly #memory: RequestMemory;
   /** Failures that their clients have no room for: an answer in pieces must not just cease. */
-  #unsentFailures: Frames[] = [];
-  readonly #runs: BrokerRuns;
+  #unsentFailures: { readonly client: Buffer; readonly refusal: Refusal }[] = [];
   /** What waits for clients. */
   readonly backlog: ClientBacklog;
 
-  constructor(
-    limits: MajordomoBrokerLimits,
-    effects: BrokerEffects,
-    memory: RequestMemory,
-    runs: BrokerRuns,
-  ) {
-    this.#runs = runs;
+  constructor(limits: MajordomoBrokerLimits, effects: BrokerEffects, memory: RequestMemory) {
     this.#limits = limits;
     this.#effects = effects;
     this.#memory = memory;
-    const { queuedBytes } = effects;
-    this.backlog = new ClientBacklog(
-      limits,
-      queuedBytes === undefined ? undefined : (client) => queuedBytes(client) + runs.bytesFor(client),
-    );
+    this.backlog = new ClientBacklog(limits, effects.queuedBytes);
   }
 
   /** Whether failures wait that clients had no room for. */
@@ -68,77 +52,47 @@ export class BrokerReplies {
 
   /** Sends the failures that clients had no room for. */
   retry(): void {
-    this.#unsentFailures = this.#unsentFailures.filter((message) => this.#effects.send(message) === "full");
+    this.#unsentFailures = this.#unsentFailures.filter(
+      ({ client, refusal }) => this.#effects.send(client, refusal) === "full",
+    );
   }
 
   /** Refuses what was not taken in. */
-  refuse(
-    client: Buffer,
-    command: Pick<RequestCommand, "dialect" | "head" | "service">,
-    reason: FailureReason,
-  ): void {
-    const { dialect, head, service } = command;
+  refuse(client: Buffer, { dialect, id, service }: Request, reason: FailureReason): void {
     this.counters.failed += 1;
     this.#effects.event({ type: "request:failed", service: service.toString(), reason });
     if (dialect !== Dialect.Shoal && !this.#limits.plainErrors) return;
-    this.#effects.send(refusal({ client, dialect, head }, service, reason, FAILURES[reason]));
-  }
-
-  /** Reports that an answer does not come. */
-  #sendFailure(request: BrokerRequest, reason: string, text: string, details?: Buffer): void {
-    const message = refusal(request, request.service.frame, reason, text, details);
-    if (this.#effects.send(message) === "full" && this.#unsentFailures.length < MAX_UNSENT_FAILURES)
-      this.#unsentFailures.push(message);
+    const text = FAILURES[reason];
+    this.#effects.send(client, { kind: "error", dialect, id, service, reason, text, details: undefined });
   }
 
   /** Reports to a client of shoal's, once for each change, whether a worker offers what its request waits for. */
   noWorkers(request: BrokerRequest, noWorkers: boolean): void {
-    if (request.noWorkers === noWorkers || request.dialect !== Dialect.Shoal) return;
+    const { id, client, abandoned } = request;
+    if (request.noWorkers === noWorkers || id === undefined) return;
     request.noWorkers = noWorkers;
-    if (!request.abandoned) this.#effects.send(waiting(request, noWorkers));
+    if (!abandoned) this.#effects.send(client, { kind: "waiting", id, noWorkers });
   }
 
   /** The broker's own answer. */
-  own(client: Buffer, command: RequestCommand, body: readonly Buffer[]): void {
-    const { dialect, head, service } = command;
-    const to = { client, dialect, head };
-    if (this.backlog.take(client, pieceCost(body))) {
-      if (this.#effects.send(answer(to, true, service, body, 0)) === "gone") this.backlog.left(client);
+  own(client: Buffer, { dialect, id, service }: Request, frames: readonly Buffer[]): void {
+    const body = Body.of(frames);
+    if (this.backlog.take(client, body.cost)) {
+      const answer: Answer = { kind: "answer", dialect, id, service, final: true, pieces: 0, body };
+      if (this.#effects.send(client, answer) === "gone") this.backlog.left(client);
     } else if (dialect === Dialect.Shoal || this.#limits.plainErrors) {
-      this.#effects.send(refusal(to, service, "slow-reader", FAILURES["slow-reader"]));
+      const [reason, text] = ["slow-reader", FAILURES["slow-reader"]] as const;
+      this.#effects.send(client, { kind: "error", dialect, id, service, reason, text, details: undefined });
     }
   }
 
-  /** An answer that came in a run, the bytes of `source` from `from` up to `to`, to a request whose worker has sent no pieces. */
-  answerInRun(request: BrokerRequest, source: Buffer, from: number, to: number): void {
-    if (!request.joins || request.abandoned || !this.#runs.isOn) {
-      this.answer(request, [source.subarray(from, to)], 0);
-      return;
-    }
-    request.service.replies += 1;
-    if (!this.backlog.take(request.client, 2 * FRAME_COST + to - from)) {
-      this.#dropped(request, "client-full");
-      this.fail(request, "slow-reader");
-      return;
-    }
-    this.counters.answered += 1;
-    this.#runs.answer(request, source, from, to);
-    const isKept = this.#memory.keep(request, frameCost(to - from));
-    request.finish();
-    if (!isKept) return;
-    request.source = source;
-    request.from = from;
-    request.to = to;
-  }
-
-  /** Their answers did not reach the client. */
-  unanswered(client: Buffer, requests: readonly BrokerRequest[], sent: SendResult): void {
+  /** Answers that could not be sent at the end of a turn. */
+  unanswered(client: Buffer, answers: readonly Answer[], sent: SendResult): void {
     if (sent === "gone") this.backlog.left(client);
-    for (const request of requests) this.#dropped(request, sent === "gone" ? "client-gone" : "client-full");
+    for (const { service } of answers) this.#dropped(service.toString(), sent);
   }
 
-  /** @param frames the body begins at `at` */
-  answer(request: BrokerRequest, frames: readonly Buffer[], at: number): void {
+  answer(request: BrokerRequest, body: Body): void {
     request.service.replies += 1;
     if (request.abandoned) {
       this.abandoned(request);
@@ -153,44 +107,42 @@ export class BrokerReplies {
       return;
     }
     const { joined } = request;
-    const whole = joined === undefined ? frames : [...joined, ...frames.slice(at)];
-    const start = joined === undefined ? at : 0;
-    if (!this.backlog.take(request.client, pieceCost(whole, start))) {
-      this.#dropped(request, "client-full");
+    const whole = joined === undefined ? body : Body.of([...joined, ...body.frames]);
+    const { cost } = whole;
+    if (!this.backlog.take(request.client, cost)) {
+      this.#dropped(request.service.name, "full");
       this.fail(request, "slow-reader");
       return;
     }
     this.counters.answered += 1;
-    this.#send(request, true, whole, start);
+    this.#send(request, true, whole);
     // Pieces are not kept: what was passed on cannot be repeated.
     if (request.memory !== undefined) {
       if (request.passedOn > 0) this.#memory.forget(request);
-      else if (this.#memory.keep(request, costOf(whole, start))) {
-        request.answer = whole;
-        request.answerAt = start;
-      }
+      else if (this.#memory.keep(request, cost)) request.answer = whole;
     }
     request.finish();
   }
 
-  /** A piece of an answer. @returns what became of it: `gone`, nobody is there to have it; a reason, it broke the answer off */
-  piece(request: BrokerRequest, frames: readonly Buffer[], at: number): "passed" | "gone" | FailureReason {
+  /** A piece of an answer. @returns what became of it: `gone`, the client is; a reason, it broke the answer off */
+  piece(request: BrokerRequest, body: Body): "passed" | "gone" | FailureReason {
     if (request.abandoned || request.broken !== undefined) return "passed";
+    const { cost } = body;
     if (request.dialect === Dialect.Mdp01) {
-      request.joinedBytes += costOf(frames, at);
+      request.joinedBytes += cost;
       if (request.joinedBytes <= this.#limits.maxJoinedBytes) {
         request.joined ??= [];
-        for (let i = at; i < frames.length; i++) request.joined.push(frames[i] as Buffer);
+        body.addTo(request.joined);
         return "passed";
       }
       request.joined = undefined;
       return "too-large";
     }
-    if (!this.backlog.take(request.client, pieceCost(frames, at))) {
-      this.#dropped(request, "client-full");
+    if (!this.backlog.take(request.client, cost)) {
+      this.#dropped(request.service.name, "full");
       return "slow-reader";
     }
-    const sent = this.#send(request, false, frames, at);
+    const sent = this.#send(request, false, body);
     if (sent === "full") return "slow-reader";
     request.passedOn += 1;
     return sent === "gone" ? "gone" : "passed";
@@ -199,7 +151,6 @@ export class BrokerReplies {
   /** An answer in pieces is broken off: the client gets the error now, and the request ends when its worker does. */
   breakOff(request: BrokerRequest, reason: FailureReason): void {
     request.broken = reason;
-    if (request.dialect !== Dialect.Shoal && !this.#limits.plainErrors) return;
     this.#sendFailure(request, reason, FAILURES[reason]);
   }
 
@@ -218,18 +169,14 @@ export class BrokerReplies {
       this.#endBroken(request);
       return;
     }
-    const { service } = request;
-    this.counters.failed += 1;
-    service.failures += 1;
-    this.#effects.event({ type: "request:failed", service: service.name, reason });
-    if (request.dialect === Dialect.Shoal || this.#limits.plainErrors)
-      this.#sendFailure(request, reason, text, details);
+    this.#failed(request, reason);
+    this.#sendFailure(request, reason, text, details);
     request.failure = details === undefined ? [reason, text] : [reason, text, details];
     if (request.memory !== undefined) this.#memory.keep(request, text.length + (details?.length ?? 0));
     request.finish();
   }
 
-  /** It has come to its end, and nobody wants it. */
+  /** It has come to its end, and the client does not want it. */
   abandoned(request: BrokerRequest): void {
     this.counters.abandoned += 1;
     this.#memory.forget(request);
@@ -237,32 +184,31 @@ export class BrokerReplies {
   }
 
   /**
-   * A request that is known: the client gets the same answer, when it is there.
+   * A known request came again: the client gets the same answer when it is there.
    *
    * @param from where the client is now
-   * @returns whether what is under way is of no use to it any more
+   * @returns whether what is in flight is of no use to it
    */
   repeat(known: BrokerRequest, from: Buffer, owner: Client | undefined): boolean {
     this.duplicate(known.service.name);
-    if (known.stage === Stage.Done) known.alone();
     const moved = !known.client.equals(from);
     known.client = from;
     if (known.stage !== Stage.Done) {
       if (moved && known.passedOn > 0) {
         // Pieces went to where the client was: what follows would not be the whole.
-        this.#effects.send(refusal(known, known.service.frame, "duplicate", MIDWAY));
+        this.#effects.send(from, refusalOf(known, "duplicate", MIDWAY));
         return true;
       }
       known.owner = owner;
     } else if (known.answer !== undefined) {
-      if (this.backlog.take(from, known.keptBytes)) this.#send(known, true, known.answer, known.answerAt);
+      if (this.backlog.take(from, known.keptBytes)) this.#send(known, true, known.answer);
       else {
-        this.#dropped(known, "client-full");
-        this.#effects.send(refusal(known, known.service.frame, "slow-reader", FAILURES["slow-reader"]));
+        this.#dropped(known.service.name, "full");
+        this.#effects.send(from, refusalOf(known, "slow-reader", FAILURES["slow-reader"]));
       }
     } else {
       const [reason, text, details] = known.failure ?? (["duplicate", FAILURES.duplicate] as const);
-      this.#effects.send(refusal(known, known.service.frame, reason, text, details));
+      this.#effects.send(from, refusalOf(known, reason, text, details));
     }
     return false;
   }
@@ -272,36 +218,56 @@ export class BrokerReplies {
     this.#effects.event({ type: "request:repeated", service });
   }
 
-  #send(request: BrokerRequest, final: boolean, frames: readonly Buffer[], at: number): SendResult {
-    const { service, passedOn } = request;
-    const { reusesHeads } = this.#effects;
-    const sent = this.#effects.send(answer(request, final, service.frame, frames, at, passedOn, reusesHeads));
-    if (sent === "gone") this.backlog.left(request.client);
-    if (sent !== "sent") this.#dropped(request, sent === "gone" ? "client-gone" : "client-full");
+  /** Reports that an answer does not come. */
+  #sendFailure(request: BrokerRequest, reason: string, text: string, details?: Buffer): void {
+    const { client, dialect } = request;
+    if (dialect !== Dialect.Shoal && !this.#limits.plainErrors) return;
+    const refusal = refusalOf(request, reason, text, details);
+    if (this.#effects.send(client, refusal) === "full" && this.#unsentFailures.length < MAX_UNSENT_FAILURES)
+      this.#unsentFailures.push({ client, refusal });
+  }
+
+  #send(request: BrokerRequest, final: boolean, body: Body): SendResult {
+    const { client, service } = request;
+    const sent = this.#effects.send(client, answerTo(request, final, body));
+    if (sent === "gone") this.backlog.left(client);
+    if (sent !== "sent") this.#dropped(service.name, sent);
     return sent;
   }
 
-  #dropped(request: BrokerRequest, reason: "client-gone" | "client-full"): void {
+  #dropped(service: string, sent: SendResult): void {
     this.counters.repliesDropped += 1;
-    this.#effects.event({ type: "reply:dropped", service: request.service.name, reason });
+    const reason = sent === "gone" ? "client-gone" : "client-full";
+    this.#effects.event({ type: "reply:dropped", service, reason });
+  }
+
+  #failed({ service }: BrokerRequest, reason: FailureReason): void {
+    this.counters.failed += 1;
+    service.failures += 1;
+    this.#effects.event({ type: "request:failed", service: service.name, reason });
   }
 
   /** An answer that was broken off has come to its end. */
   #endBroken(request: BrokerRequest): void {
-    const { service, broken } = request;
-    const reason = broken as FailureReason;
-    this.counters.failed += 1;
-    service.failures += 1;
-    this.#effects.event({ type: "request:failed", service: service.name, reason });
+    this.#failed(request, request.broken as FailureReason);
     this.#memory.forget(request);
     request.finish();
   }
 }
 
+function refusalOf(
+  { dialect, id, service }: BrokerRequest,
+  reason: string,
+  text: string,
+  details?: Buffer,
+): Refusal {
+  return { kind: "error", dialect, id, service: service.frame, reason, text, details };
+}
+
 /** Clients that are looked at again for one answer when all of them together are at the bound. */
 const MAX_LOOKS = 64;
 
-/** Bytes that wait for a plain client from which on its answers' pieces are not asked for, until it has read some. */
+/** Bytes that wait for a plain client from which on pieces for it are not asked for, until it has read some. */
 const MAX_AHEAD = 1_048_576;
 
 class Waiting {

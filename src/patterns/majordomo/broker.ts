@@ -6,19 +6,13 @@ import { DriverTimer } from "../../core/driver-timer.js";
 import { ClosedError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
 import { withTimeout } from "../../core/waiter.js";
-import {
-  capabilitiesOf,
-  copiesFrames,
-  deliverNow,
-  forwards,
-  queuedBytesFor,
-  takesMessage,
-} from "../../sockets/internal.js";
+import { capabilitiesOf, deliverNow, forwards, queuedBytesFor } from "../../sockets/internal.js";
 import { ownSockets } from "../../sockets/peer-views.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
 import { Driver } from "../kit/driver.js";
 import { checkOptions, object } from "../kit/options.js";
 import { type ServerGate, serverGate } from "../kit/server-gate.js";
+import { ANSWERS, Batcher, DELIVERIES, messagesAtBroker, takingBatches } from "./batch.js";
 import {
   BROKER_LIMITS,
   type MajordomoBrokerEvent,
@@ -27,24 +21,20 @@ import {
   type MajordomoServiceStats,
   resolveBrokerLimits,
 } from "./broker-options.js";
+import { isReserved } from "./broker-peers.js";
 import { BrokerRules } from "./broker-rules.js";
-import type { SendResult } from "./broker-tables.js";
-import { MAX_REUSED_HEAD } from "./header.js";
+import type { FromBroker, SendResult } from "./broker-tables.js";
 import {
-  CLIENT_HEADERS,
-  Dialect,
-  type Frames,
-  headerOf,
-  LEVEL,
+  type Answer,
+  type AtBroker,
+  encodeToClient,
+  encodeToWorker,
+  isWorkersQuestion,
   MAX_TAG,
   NEGOTIATION,
-  RESERVED_PREFIX,
-  RUN_LEVEL,
   SERVING,
-  WORKER_HEADERS,
-} from "./protocol.js";
-import { MAX_RUN_BYTES, MAX_RUN_MESSAGE } from "./runs.js";
-import { type BrokerCommand, parseAtBroker } from "./worker-messages.js";
+  type ToWorker,
+} from "./wire.js";
 
 /** Answers queued for one client that does not read, unless `socketOptions` says otherwise. */
 const SEND_HIGH_WATER_MARK = 100_000;
@@ -102,6 +92,18 @@ export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBroke
   readonly #rules: BrokerRules;
   readonly #timer: DriverTimer;
   readonly #gate: ServerGate | undefined;
+  readonly #deliveries = new Batcher<Buffer, ToWorker & { kind: "request" }>(
+    DELIVERIES,
+    (worker, message) => {
+      if (deliverNow(this.#router, [worker, ...message]) === "sent") return;
+      this.#rules.unreachable(worker);
+      this.#timer.update();
+    },
+  );
+  readonly #answers = new Batcher<Buffer, Answer>(ANSWERS, (client, message, answers) => {
+    const sent = deliverNow(this.#router, [client, ...message]);
+    if (sent !== "sent") this.#rules.unanswered(client, answers, sent);
+  });
   /** Waits for the last request to end: `drain` and `close`. */
   #idleWaits: (() => void)[] = [];
   /** Peers whose connections have ended while messages were still to be read, perhaps theirs. */
@@ -120,30 +122,27 @@ export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBroke
       mandatory: true,
       receiveTimeout: -1,
     });
+    takingBatches(this.#router);
     forwards(this.#router);
     ownSockets(this, () => ({ peers: this.#router }));
     this.#timer = new DriverTimer(limits.heartbeatInterval);
-    const { copiesBelow = 0, peerRoutingIds, queueDepth } = capabilitiesOf(this.#router);
+    const { peerRoutingIds, queueDepth } = capabilitiesOf(this.#router);
+    const queuedBytes = (client: Buffer): number =>
+      queuedBytesFor(this.#router, client) + this.#answers.bytesFor(client);
     const effects = {
-      send: (message: Frames): SendResult => this.#send(message),
-      reusesHeads: copiesBelow > MAX_REUSED_HEAD,
-      joins: copiesFrames(this.#router, MAX_RUN_BYTES),
-      level: takesMessage(this.#router, MAX_RUN_MESSAGE) ? LEVEL : RUN_LEVEL - 1,
-      flushSoon: () => process.nextTick(this.#flush),
-      queuedBytes: queueDepth ? (client: Buffer): number => queuedBytesFor(this.#router, client) : undefined,
+      send: (to: Buffer, message: FromBroker): SendResult => this.#send(to, message),
+      queuedBytes: queueDepth ? queuedBytes : undefined,
       event: (event: MajordomoBrokerEvent): void => {
         this.events.emit(event);
-        // Requests end by time-outs and lost peers, too, each with an event.
+        // Requests end by timeouts and lost peers, too, each with an event.
         if (this.#idleWaits.length > 0) setImmediate(() => this.#checkIdle());
       },
     };
-    this.#rules = new BrokerRules(
-      limits,
-      effects,
-      crypto.randomBytes(8),
-      crypto.randomInt(MAX_TAG),
-      this.#timer.now(),
-    );
+    this.#rules = new BrokerRules(limits, effects, {
+      incarnation: crypto.randomBytes(8),
+      firstTag: crypto.randomInt(MAX_TAG),
+      bornAt: this.#timer.now(),
+    });
     this.#gate = gate;
     gate?.passTo((message) => this.#pass(message));
     this.#timer.start(this.#rules);
@@ -193,7 +192,7 @@ export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBroke
     this.#rules.drain();
     if (linger !== 0) await withTimeout(this.#whenIdle(), linger);
     for (const resolve of this.#idleWaits.splice(0)) resolve();
-    this.#rules.flush(this.#timer.now());
+    this.#flush();
     this.#rules.disconnectAll(this.#timer.now());
     this.#timer.stop();
     await this.#router.close({ linger: linger === 0 ? 0 : FLUSH_TIMEOUT });
@@ -208,14 +207,14 @@ export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBroke
 
   #checkIdle(): void {
     if (!this.#rules.idle) return;
-    this.#rules.flush(this.#timer.now());
+    this.#flush();
     for (const resolve of this.#idleWaits.splice(0)) resolve();
   }
 
-  #flush = (): void => {
-    this.#rules.flush(this.#timer.now());
-    this.#timer.update();
-  };
+  #flush(): void {
+    this.#deliveries.flush();
+    this.#answers.flush();
+  }
 
   async #receive(): Promise<void> {
     const router = this.#router;
@@ -224,10 +223,10 @@ export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBroke
         const messages = await router.receiveMany();
         const now = this.#timer.now();
         for (let i = 0; i < messages.length; i++) {
-          const message = messages[i] as Buffer[];
-          const command = parseAtBroker(message);
-          if (this.#gate !== undefined && !admits(this.#gate, message, command)) continue;
-          this.#rules.receive(message[0] as Buffer, command, now);
+          const frames = messages[i] as Buffer[];
+          const members = messagesAtBroker(frames);
+          if (this.#gate !== undefined && !admits(this.#gate, frames, members[0] as AtBroker)) continue;
+          for (const message of members) this.#rules.receive(frames[0] as Buffer, message, now);
         }
         if (this.#departed.length > 0) this.#reportDeparted();
         this.#timer.update();
@@ -257,54 +256,59 @@ export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBroke
   }
 
   /** The gate had kept it until now. */
-  #pass(message: Buffer[]): void {
-    this.#rules.receive(message[0] as Buffer, parseAtBroker(message), this.#timer.now());
+  #pass(frames: Buffer[]): void {
+    const now = this.#timer.now();
+    for (const message of messagesAtBroker(frames)) this.#rules.receive(frames[0] as Buffer, message, now);
     this.#timer.update();
   }
 
-  #send(message: Frames): SendResult {
-    if (this.#gate !== undefined && !mayLeave(this.#gate, message)) return "sent";
-    return deliverNow(this.#router, message);
+  #send(to: Buffer, message: FromBroker): SendResult {
+    switch (message.kind) {
+      case "request":
+        if (this.#deliveries.add(to, message)) return "sent";
+        return deliverNow(this.#router, encodeToWorker(message, [to]));
+      case "answer":
+      case "error":
+      case "waiting":
+      case "broker-heartbeat":
+        if (this.#gate !== undefined && !mayLeave(this.#gate, message)) return "sent";
+        if (message.kind === "answer" && this.#answers.add(to, message)) return "sent";
+        return deliverNow(this.#router, encodeToClient(message, [to]));
+      default:
+        this.#deliveries.flush(to);
+        return deliverNow(this.#router, encodeToWorker(message, [to]));
+    }
   }
 }
 
-const MMI = Buffer.from(RESERVED_PREFIX);
-
 /*
- * A broker behind a gate, as one of a pair. The gate decides about clients only:
- * workers are registered at both brokers at any time, so that they are there when
- * the other one begins to serve.
+ * A broker behind a gate, as one of a pair. The gate decides about clients only: workers are registered at both brokers at
+ * any time, so that they are there when the other one begins to serve.
  */
 
-/** @returns whether the broker takes this message now; if not, the gate has it */
-export function admits(gate: ServerGate, message: Buffer[], command: BrokerCommand): boolean {
-  switch (command.kind) {
+/** @param message the first one in these frames. @returns whether the broker takes them now; if not, the gate has them */
+function admits(gate: ServerGate, frames: Buffer[], message: AtBroker): boolean {
+  switch (message.kind) {
     case "request": {
-      const { service } = command;
-      if (!service.subarray(0, MMI.length).equals(MMI)) return gate.admit(message, true);
+      const { service } = message;
+      if (!isReserved(service)) return gate.admit(frames, true);
       // The passive one of a pair does not answer, and counts nothing: clients of the other one ask again and again.
       if (service.equals(SERVING)) return gate.isServing();
-      if (!service.equals(NEGOTIATION)) return gate.admit(message, false); // Monitoring must not vote.
-      // A client that asks whom it has before it is a client that looks for a broker.
-      return command.body[0]?.equals(WORKER_HEADERS[Dialect.Shoal]) === true || gate.admit(message, true);
+      if (!service.equals(NEGOTIATION)) return gate.admit(frames, false); // Monitoring must not vote.
+      // A client that asks what its broker speaks is a client that looks for a broker.
+      return isWorkersQuestion(message) || gate.admit(frames, true);
     }
-    case "requests":
-      return gate.admit(message, true);
     case "cancel":
     case "credit":
     case "client-heartbeat":
-      return gate.admit(message, false);
+      return gate.admit(frames, false);
     default:
       return true;
   }
 }
 
-/** @returns whether this may leave: what goes to a client is dropped by a broker that does not serve */
-export function mayLeave(gate: ServerGate, message: Frames): boolean {
-  const plain = (message[1] as Buffer).length === 0;
-  if (headerOf(message[plain ? 2 : 1] as Buffer)?.role !== "client") return true;
-  // The answer to a negotiation: a client's is asked only while the broker serves.
-  if (plain && message[2] === CLIENT_HEADERS[Dialect.Mdp01] && NEGOTIATION.equals(message[3] as Buffer))
-    return true;
-  return gate.isServing();
+/** Whether a message for a client may leave: a broker that does not serve drops it. */
+function mayLeave(gate: ServerGate, message: FromBroker): boolean {
+  // A client's question is answered only while the broker serves; this is a worker's.
+  return (message.kind === "answer" && message.service.equals(NEGOTIATION)) || gate.isServing();
 }

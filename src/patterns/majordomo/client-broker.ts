@@ -13,15 +13,8 @@
  */
 
 import type { Call } from "./client-calls.js";
-import {
-  beatInterval,
-  FORGOTTEN,
-  heartbeatMessage,
-  type Negotiated,
-  negotiation,
-} from "./client-messages.js";
 import type { MajordomoBrokerLeaveReason, MajordomoClientEvent } from "./client-options.js";
-import { Dialect, EMPTY, type Frames } from "./protocol.js";
+import { beatInterval, Dialect, EMPTY, FORGOTTEN, type FromClient, type Negotiated } from "./wire.js";
 
 /** Brokers that are asked for an interval each before the next ones get twice the time, and how often it doubles. */
 const ASKED_SOON = 3;
@@ -42,23 +35,13 @@ export interface ClientLimits {
   readonly maxPendingBytes: number;
   /** Connections to a plain broker. */
   readonly maxConnections: number;
-  /** Bytes that the worker of an answer in pieces may send ahead of its reader. */
-  readonly streamWindow: number;
-  /** Those of all such answers together, beyond INITIAL_CREDIT for each. */
-  readonly maxStreamBytes: number;
 }
 
 export interface ClientEffects {
   open(connection: number, endpoint: string): void;
   close(connection: number): void;
   /** The driver has the message in any case. @returns `false`: no more until `writable` */
-  send(connection: number, message: Frames): boolean;
-  /** `send` has copied a message's head when it returns, so that one can be written again for all. */
-  reusesHeads(): boolean;
-  /** The same for runs; absent: requests do not leave in runs. */
-  joins?(): boolean;
-  /** `flush` is to be called at the end of this turn, before what is sent in it is written. */
-  flushSoon?(): void;
+  send(connection: number, message: FromClient): boolean;
   event(event: MajordomoClientEvent): void;
   /** The broker has no worker for what a call asks: it waits for one. */
   unserved?(): void;
@@ -75,9 +58,7 @@ export interface Candidate {
 
 export class ClientBroker {
   mode: "asking" | "extended" | "plain" = "asking";
-  /** Of the third dialect, with the broker in use. */
-  level = 1;
-  /** What a plain broker is spoken to. */
+  /** The dialect of a plain broker. */
   plain: Dialect = Dialect.Mdp01;
   /** The connection to be asked on, or for all requests of the extended form; 0: a plain broker's are many. */
   main = 0;
@@ -165,7 +146,7 @@ export class ClientBroker {
     this.mute = false;
     this.main = this.open();
     if (this.main === 0) return;
-    this.#effects.send(this.main, negotiation());
+    this.#effects.send(this.main, { kind: "negotiation" });
     if (wanted) this.#wakeUp(now);
   }
 
@@ -180,20 +161,19 @@ export class ClientBroker {
   }
 
   /** Sends over the main connection. */
-  send(message: Frames): boolean {
+  send(message: FromClient): boolean {
     if (this.#effects.send(this.main, message)) return true;
     this.mute = true;
     return false;
   }
 
   /** The broker says what it is. @returns the connection that is free for a plain broker's requests; 0: none */
-  negotiated({ extended, incarnation, level, heartbeatInterval }: Negotiated): number {
+  negotiated({ extended, incarnation, heartbeatInterval }: Negotiated): number {
     const { main } = this;
     this.#beatAt = undefined;
     this.#unanswered = 0;
     if (extended) {
       this.mode = "extended";
-      this.level = level;
       this.incarnation = incarnation;
       this.interval = beatInterval(this.#limits.heartbeatInterval, heartbeatInterval);
     } else {
@@ -287,7 +267,7 @@ export class ClientBroker {
       this.lose(asking ? "no-answer" : "silent");
       return true;
     }
-    this.#effects.send(this.main, heartbeatMessage());
+    this.#effects.send(this.main, { kind: "client-heartbeat" });
     this.#beatAt = now + this.interval;
     return false;
   }
@@ -390,7 +370,7 @@ export class LeftBrokers {
     for (const [connection, broker] of this.#byConnection) {
       if (broker.beatAt > now) continue;
       if (now - broker.lastSeen >= heartbeatInterval * liveness) silent.push(connection);
-      else this.#effects.send(connection, heartbeatMessage());
+      else this.#effects.send(connection, { kind: "client-heartbeat" });
       broker.beatAt = now + broker.interval;
     }
     this.#schedule();

@@ -3,10 +3,11 @@
 import { Link } from "../../core/collections/linked-list.js";
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import type { ShoalError } from "../../core/errors.js";
+import { costOf } from "../../core/frame-cost.js";
 import { ignore } from "../../core/ignore.js";
 import { Calls } from "../../sockets/calls.js";
-import { EMPTY, pieceCost } from "./protocol.js";
-import type { RunWriter } from "./runs.js";
+import { ReadWindow } from "../kit/window.js";
+import { type Body, EMPTY, type RequestId } from "./wire.js";
 
 /** What became of a piece: its reader has it, or will read it later; or there is no room for it. */
 export type Taken = "read" | "kept" | "refused";
@@ -26,28 +27,6 @@ export interface CalledService {
   readonly name: string;
   /** The name's bytes. */
   readonly frame: Buffer;
-  /** What its requests' heads begin as (header.ts). */
-  readonly template: Buffer;
-  /** The same of level 2. */
-  readonly templateWith: Buffer;
-  /** A head of level 2 that is written again for each request. */
-  readonly head: Buffer;
-  /** Whether its requests go in runs: a broker's own services answer one by one. */
-  readonly joins: boolean;
-  /** Requests of this turn. */
-  run: RequestRun | undefined;
-}
-
-/** Requests to one service that leave together. */
-export interface RequestRun {
-  readonly writer: RunWriter;
-  readonly service: CalledService;
-  /** Where they go to. */
-  readonly connection: number;
-  /** The sequence number of the first. */
-  readonly first: number;
-  /** ms that their callers still wait. */
-  readonly time: number;
 }
 
 /** How a service is asked. */
@@ -58,16 +37,16 @@ export interface CallTerms {
   readonly retries: number;
   /** ms of all of it; 0: no limit. */
   readonly total: number;
-  /** For the handler, as header.ts encodes them. */
+  /** For the handler, encoded. */
   readonly headers: Buffer;
-  /** The same with those of who observes the client; empty: none. A broker that passes no headers on does not get them. */
+  /** The same with those of who observes the client. A plain broker does not get them. */
   readonly observed?: Buffer;
 }
 
 export class Call {
-  readonly sequence: number;
+  readonly id: RequestId;
   readonly service: CalledService;
-  readonly body: readonly (Buffer | string)[];
+  readonly body: Body;
   readonly terms: CallTerms;
   readonly sink: CallSink;
   /** Of the request. */
@@ -78,16 +57,12 @@ export class Call {
   retries: number;
   /** Where it was sent to; 0: nowhere yet. */
   connection = 0;
-  /** It was sent with its number, to a broker that knows those. */
-  numbered = false;
+  /** The broker that has it speaks our dialect. */
+  extended = false;
   /** Pieces of its answer that have come. */
   pieces = 0;
-  /** Bytes of them. */
-  pieceBytes = 0;
-  /** Bytes of them that were read, and are not granted yet. */
-  owed = 0;
-  /** Bytes that the worker may send ahead of the reader, beyond INITIAL_CREDIT. */
-  widened = 0;
+  /** Of an answer in pieces. */
+  #window: ReadWindow | undefined = undefined;
   /** The broker says that no worker offers the service. */
   noWorkers = false;
   deadline = 0;
@@ -95,21 +70,19 @@ export class Call {
   /** In the queue. Made for those that have to wait. */
   placeLink: Link<Call> | undefined = undefined;
 
-  constructor(
-    sequence: number,
-    service: CalledService,
-    body: readonly (Buffer | string)[],
-    terms: CallTerms,
-    sink: CallSink,
-    bytes: number,
-  ) {
-    this.sequence = sequence;
-    this.service = service;
-    this.body = body;
-    this.terms = terms;
-    this.sink = sink;
-    this.bytes = bytes;
-    this.retries = terms.retries;
+  constructor(fields: Pick<Call, "id" | "service" | "body" | "terms" | "sink">) {
+    this.id = fields.id;
+    this.service = fields.service;
+    this.body = fields.body;
+    this.terms = fields.terms;
+    this.sink = fields.sink;
+    this.bytes = fields.body.cost;
+    this.retries = fields.terms.retries;
+  }
+
+  get window(): ReadWindow {
+    this.#window ??= new ReadWindow();
+    return this.#window;
   }
 
   get place(): Link<Call> {
@@ -174,7 +147,7 @@ export class WholeSink<T> implements CallSink {
 
   answer(body: Buffer[], final: boolean): Taken {
     if (!final) {
-      this.#bytes += pieceCost(body);
+      this.#bytes += costOf(body);
       if (this.#bytes > this.#maxBytes) return "refused";
       this.#joined ??= [];
       for (let i = 0; i < body.length; i++) this.#joined.push(body[i] as Buffer);
@@ -241,7 +214,7 @@ export class PieceSink<T> implements CallSink, AsyncIterableIterator<T, undefine
     if (this.#done) return "read";
     // Without frames, an end is only that: a handler may give no pieces at all.
     if (!final || !(this.#any ? isBareEnd(body) : body.length === 0)) {
-      const cost = pieceCost(body);
+      const cost = costOf(body);
       if (!final && this.#bytes > 0 && this.#bytes + cost > this.#maxBytes) return "refused";
       this.#pieces.push(body);
       this.#bytes += cost;
@@ -283,7 +256,7 @@ export class PieceSink<T> implements CallSink, AsyncIterableIterator<T, undefine
     for (;;) {
       const piece = this.#pieces.shift();
       if (piece !== undefined) {
-        const cost = pieceCost(piece);
+        const cost = costOf(piece);
         this.#bytes -= cost;
         this.#reader.read(cost);
         return { value: this.#decode(piece), done: false };

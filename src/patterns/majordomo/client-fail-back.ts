@@ -2,7 +2,7 @@
  * How a client goes back to a broker that precedes the one in use: brokers share the clients by the order of each client's list, and
  * one that has returned is found by asking it, in the background.
  *
- *   resting --due--> asking mmi.serving --200, 501--> negotiating --extended--> the client moves
+ *   resting --due--> asking mmi.serving --200-------> negotiating --extended--> the client moves
  *      ^                 |                                |
  *      +-- all refused, none answered in time, stopping --+
  *
@@ -13,8 +13,7 @@
 
 import { backOff } from "../../core/back-off.js";
 import type { Candidate, ClientEffects, ClientLimits } from "./client-broker.js";
-import { type ClientInput, type Negotiated, negotiation, servingQuestion } from "./client-messages.js";
-import { SERVING } from "./protocol.js";
+import { type AtClient, type Negotiated, SERVING } from "./wire.js";
 
 /** Intervals between two rounds of questions at most. A move lasts when the client is still there after so many. */
 export const LONGEST_PAUSE = 8;
@@ -95,15 +94,13 @@ export class FailBack {
   }
 
   /** Something came from the one that is asked. @returns the broker to move to; its connection is the caller's from now on */
-  receive(input: ClientInput, now: number): Candidate | undefined {
+  receive(input: AtClient, now: number): Candidate | undefined {
     if (input.kind === "negotiated" && this.#serves) {
       if (input.extended) return this.#take(input, now);
       this.failed(now);
     } else if (input.kind === "answer" && !this.#serves && input.service.equals(SERVING)) {
-      const status = String(input.body[0]);
-      // A broker of a former version does not know the question; its answer shows that it serves.
-      this.#serves = status === "200" || status === "501";
-      if (this.#serves) this.#effects.send(this.#connection, negotiation());
+      this.#serves = String(input.body.frames[0]) === "200";
+      if (this.#serves) this.#effects.send(this.#connection, { kind: "negotiation" });
       else this.failed(now);
     } else if (input.kind === "fault") this.failed(now);
     return undefined;
@@ -128,7 +125,7 @@ export class FailBack {
     this.#dueAt = now + this.#limits.heartbeatInterval;
     this.#serves = false;
     this.#connection = this.#open(this.#endpoint);
-    this.#effects.send(this.#connection, servingQuestion());
+    this.#effects.send(this.#connection, { kind: "serving" });
   }
 
   #rest(now: number): void {

@@ -19,11 +19,7 @@ import {
   type Settings,
 } from "../kit/options.js";
 import type { CallTerms, Decode } from "./client-calls.js";
-import { encodeHeaders, MAX_HEADERS } from "./header.js";
-import { Dialect, EMPTY, INITIAL_CREDIT } from "./protocol.js";
-
-/** Bytes of a stream's window, at most. */
-const MAX_WINDOW = 16_777_216;
+import { Dialect, EMPTY, encodeHeaders, MAX_HEADERS } from "./wire.js";
 
 const OPTIONS = {
   protocol: choice(["auto", "0.1", "0.2"], "auto"),
@@ -35,8 +31,6 @@ const OPTIONS = {
   maxPending: integer({ default: 100_000, min: 0 }),
   maxPendingBytes: bytes({ default: 268_435_456, min: 0 }),
   maxConnections: integer({ default: 16, min: 0 }),
-  streamWindow: integer({ default: 262_144, min: INITIAL_CREDIT, max: MAX_WINDOW }),
-  maxStreamBytes: bytes({ default: 16_777_216, min: 0 }),
   maxAnswerBytes: bytes({ default: 67_108_864, min: 0 }),
 };
 
@@ -64,16 +58,6 @@ export interface MajordomoClientOptions<Req = Raw, Rep = Raw> {
   /** Connections to a plain broker, each with one request at a time. Default 16. */
   readonly maxConnections?: number;
   /**
-   * Bytes of an answer in pieces that its worker may send ahead of the reader, 16,384 to 16,777,216; then it waits. A
-   * piece that begins within them is sent whole. Default 262,144.
-   */
-  readonly streamWindow?: number;
-  /**
-   * Bytes by which all answers in pieces under way may be ahead of their readers together, beyond 16,384 for each: with
-   * many of them their windows are smaller. Default 16 MiB.
-   */
-  readonly maxStreamBytes?: number;
-  /**
    * Bytes of one answer's pieces that are joined by `request`; or that wait to be read, where the broker is a plain one,
    * which cannot be asked to wait. Past it the request fails as `too-large`. Default 64 MiB.
    */
@@ -96,8 +80,8 @@ export interface MajordomoCallOptions {
   /** Times that it is sent again when an attempt is over or the broker is lost. Default: the client's. */
   readonly retries?: number;
   /**
-   * For the handler, which has them in its context: texts by name, 8,192 bytes at most. With a plain broker, or one of a
-   * former version, the call rejects with `NOT_SUPPORTED`; a plain worker does not get them.
+   * For the handler, which has them in its context: texts by name, 8,192 bytes at most. With a plain broker the call
+   * rejects with `NOT_SUPPORTED`; a plain worker does not get them.
    */
   readonly headers?: Readonly<Record<string, string>>;
   /** Gives the request up; the worker's signal is aborted. */

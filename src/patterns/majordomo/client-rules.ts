@@ -17,13 +17,10 @@
  * one that precedes it.
  */
 
-import { readUint16, readUint32 } from "../../core/big-endian.js";
 import { LinkedList } from "../../core/collections/linked-list.js";
 import { NumberTable } from "../../core/collections/number-table.js";
 import { Deadlines } from "../../core/deadlines.js";
 import { InvalidStateError, NotSupportedError, type ShoalError, TimeoutError } from "../../core/errors.js";
-import { costOf } from "../../core/frame-cost.js";
-import { forbidTransfer, slice } from "../../core/memory.js";
 import { decodeDetails, ServiceError, toReason } from "../kit/errors.js";
 import {
   type Candidate,
@@ -33,44 +30,24 @@ import {
   LeftBrokers,
   PlainConnections,
 } from "./client-broker.js";
-import { Call, type CalledService, type CallSink, type CallTerms, type RequestRun } from "./client-calls.js";
+import { Call, type CalledService, type CallSink, type CallTerms } from "./client-calls.js";
 import { FailBack } from "./client-fail-back.js";
-import {
-  type ClientInput,
-  cancelMessage,
-  creditMessage,
-  extendedRequest,
-  plainRequest,
-} from "./client-messages.js";
 import type { MajordomoClientStats } from "./client-options.js";
-import {
-  headTemplate,
-  headTemplateWith,
-  NO_LIMIT,
-  requestHead,
-  requestHeadWith,
-  rewriteRequestHead,
-} from "./header.js";
-import {
-  ClientCommand,
-  failureIn,
-  INITIAL_CREDIT,
-  pieceCost,
-  RESERVED_PREFIX,
-  RUN_LEVEL,
-} from "./protocol.js";
-import { borrowWriter, fitsRun, RunEntry, returnWriter, runBytes } from "./runs.js";
+import { type Answer, type AtClient, Body, Dialect, EMPTY, failureIn, NO_LIMIT, RequestId } from "./wire.js";
 
-/** Services whose requests are gathered at once. */
-const MAX_RUNS = 16;
-
-const HIGH = 0x1_0000_0000;
+/** What is asked. */
+export interface Asked {
+  readonly service: CalledService;
+  readonly body: readonly (Buffer | string)[];
+  readonly terms: CallTerms;
+  readonly sink: CallSink;
+}
 
 export class ClientRules {
   readonly counters = { requests: 0, answered: 0, failed: 0, timedOut: 0, cancelled: 0, late: 0, faults: 0 };
   readonly #limits: ClientLimits;
   readonly #effects: ClientEffects;
-  readonly #clientKey: Buffer;
+  readonly #key: { readonly high: number; readonly low: number };
   readonly #broker: ClientBroker;
   readonly #plain: PlainConnections;
   readonly #failBack: FailBack;
@@ -82,21 +59,17 @@ export class ClientRules {
   /** No call is older. */
   #oldest = 1;
   readonly #leaving: LeftBrokers;
-  /** Bytes by which answers in pieces were widened. */
-  #widened = 0;
   /** Bytes of the requests in `#calls`. */
   #bytes = 0;
   #closed = false;
   /** Why the last attempt to connect to the broker failed; nothing was heard of it since. */
   #lastFailure: ShoalError | undefined = undefined;
-  /** Requests of this turn, by service. */
-  readonly #runs: RequestRun[] = [];
 
-  /** @param clientKey 8 bytes that no other client has; @param random for jitter, from 0 up to 1 */
-  constructor(limits: ClientLimits, effects: ClientEffects, clientKey: Buffer, random: () => number) {
+  /** @param key 8 bytes that no other client has @param random for jitter, from 0 up to 1 */
+  constructor(limits: ClientLimits, effects: ClientEffects, key: Buffer, random: () => number) {
     this.#limits = limits;
     this.#effects = effects;
-    this.#clientKey = clientKey;
+    this.#key = { high: key.readUInt32BE(0), low: key.readUInt32BE(4) };
     this.#broker = new ClientBroker(limits, effects);
     this.#leaving = new LeftBrokers(limits, effects);
     this.#plain = new PlainConnections(limits.maxConnections, effects, () => this.#broker.open());
@@ -144,47 +117,28 @@ export class ClientRules {
     this.#seek(now);
   }
 
-  /** A service to be asked: made once for all its requests. */
-  service(name: string): CalledService {
-    const frame = Buffer.from(name);
-    return {
-      name,
-      frame,
-      template: headTemplate(this.#clientKey, frame),
-      templateWith: headTemplateWith(this.#clientKey, frame),
-      head: headTemplateWith(this.#clientKey, frame),
-      joins: !name.startsWith(RESERVED_PREFIX),
-      run: undefined,
-    };
-  }
-
   /** @throws InvalidStateError `ERR_TOO_MANY_PENDING` */
-  submit(
-    service: CalledService,
-    body: readonly (Buffer | string)[],
-    terms: CallTerms,
-    sink: CallSink,
-    now: number,
-  ): Call {
+  submit({ service, body: frames, terms, sink }: Asked, now: number): Call {
     if (this.#waiting.length >= this.#limits.maxPending) {
       throw new InvalidStateError(
         "ERR_TOO_MANY_PENDING",
         `${this.#waiting.length} requests wait to be sent already (maxPending): await some of them`,
       );
     }
-    const bytes = costOf(body);
-    const { maxPendingBytes } = this.#limits;
-    if (this.#calls.size > 0 && this.#bytes + bytes > maxPendingBytes) {
+    const { high, low } = this.#key;
+    const id = new RequestId(high, low, this.#sequence + 1);
+    const call = new Call({ id, service, body: Body.of(frames), terms, sink });
+    if (this.#calls.size > 0 && this.#bytes + call.bytes > this.#limits.maxPendingBytes) {
       throw new InvalidStateError(
         "ERR_TOO_MANY_PENDING",
         `Requests of ${this.#bytes} bytes have no answer yet (maxPendingBytes): await some of them`,
       );
     }
-    const call = new Call(++this.#sequence, service, body, terms, sink, bytes);
-    this.#bytes += bytes;
+    this.#sequence += 1;
+    this.#bytes += call.bytes;
     if (terms.total > 0) call.expiresAt = now + terms.total;
     this.counters.requests += 1;
-    this.#calls.set(call.sequence, call);
+    this.#calls.set(call.id.sequence, call);
     if (terms.timeout > 0) this.#deadlines.set(call.deadlineLink, now, terms.timeout);
     if (this.#broker.mode === "asking") this.#broker.wanted(now);
     this.#begin(call, now);
@@ -193,7 +147,7 @@ export class ClientRules {
 
   /** The caller has enough. */
   cancel(call: Call, now: number): void {
-    if (!this.#calls.has(call.sequence)) return;
+    if (!this.#calls.has(call.id.sequence)) return;
     this.counters.cancelled += 1;
     this.#sendCancel(call);
     this.#end(call, now, true);
@@ -201,15 +155,10 @@ export class ClientRules {
 
   /** The reader of an answer has read a piece that was kept. @param cost of the piece */
   read(call: Call, cost: number, now: number): void {
-    if (!this.#calls.has(call.sequence)) return;
+    if (!this.#calls.has(call.id.sequence)) return;
     // The time was not for the reader.
     if (call.attemptTimeout > 0) this.#deadlines.set(call.deadlineLink, now, call.attemptTimeout);
-    this.#owe(call, cost);
-  }
-
-  /** Sends the requests of this turn. */
-  flush(): void {
-    for (let run = this.#runs.shift(); run !== undefined; run = this.#runs.shift()) this.#sendRun(run);
+    this.#onRead(call, cost);
   }
 
   /** A connection has room again. */
@@ -255,7 +204,7 @@ export class ClientRules {
     this.#seek(now);
   }
 
-  receive(connection: number, input: ClientInput, now: number): void {
+  receive(connection: number, input: AtClient, now: number): void {
     const isAsked = this.#failBack.has(connection);
     if (input.kind === "fault") {
       this.counters.faults += 1;
@@ -273,11 +222,8 @@ export class ClientRules {
     this.#leaving.heard(connection, now);
     switch (input.kind) {
       case "answer":
-        if (input.sequence < 0) this.#plainAnswer(connection, input, now);
-        else this.#answer(this.#calls.get(input.sequence), input, now);
-        break;
-      case "answers":
-        this.#answers(input, now);
+        if (input.id === undefined) this.#plainAnswer(connection, input, now);
+        else this.#answer(this.#calls.get(input.id.sequence), input, now);
         break;
       case "negotiated":
         if (this.#broker.mode !== "asking" || connection !== this.#broker.main) break;
@@ -285,23 +231,22 @@ export class ClientRules {
         this.#failBack.watch(this.#broker.preceding, now);
         this.#pump(now);
         break;
-      case "heartbeat":
+      case "broker-heartbeat":
         if (this.#leaving.hasForgotten(connection, input.incarnation)) this.#giveUpLeft(connection, now);
         if (connection !== this.#broker.main || !this.#broker.hasForgotten(input.incarnation)) break;
         this.#requeue(now);
         this.#pump(now);
         break;
       case "error": {
-        const call = this.#calls.get(input.sequence);
+        const call = this.#calls.get((input.id as RequestId).sequence);
         const isStopping = input.reason === "stopping";
-        // Sent twice, refused twice: by the second refusal another broker is asked already.
-        if (call === undefined || (isStopping && call.connection !== connection)) this.counters.late += 1;
-        else if (!isStopping || !this.#askElsewhere(call, connection, now))
-          this.#refused(call, input.reason, input.text, now, input.details);
+        // Another broker is asked already: its answer counts.
+        if (call === undefined || call.connection !== connection) this.counters.late += 1;
+        else if (!isStopping || !this.#askElsewhere(call, connection, now)) this.#refused(call, input, now);
         break;
       }
       case "waiting": {
-        const call = this.#calls.get(input.sequence);
+        const call = this.#calls.get(input.id.sequence);
         if (call === undefined) break;
         call.noWorkers = input.noWorkers;
         if (input.noWorkers) this.#effects.unserved?.();
@@ -376,7 +321,7 @@ export class ClientRules {
   #requeue(now: number, over?: number): void {
     const sent = this.#calls.values().filter(({ connection }) => connection !== 0);
     // Each goes before all that waits: so the newest first.
-    for (const call of sent.sort((a, b) => b.sequence - a.sequence)) {
+    for (const call of sent.sort((a, b) => b.id.sequence - a.id.sequence)) {
       const { connection } = call;
       // Another broker has it: one that was left, or a plain one.
       const isElsewhere = this.#leaving.has(connection) || this.#plain.of(connection) === call;
@@ -449,10 +394,6 @@ export class ClientRules {
 
   /** To the broker in use, of which it is not asked yet. */
   #sendFirst(call: Call, now: number): void {
-    if (call.headers.length > 0 && this.#broker.level < 2) {
-      this.#fail(call, new NotSupportedError("This broker does not pass headers on"), now);
-      return;
-    }
     this.#broker.wanted(now);
     call.connection = this.#broker.main;
     this.#sendExtended(call, now);
@@ -466,9 +407,12 @@ export class ClientRules {
       }
       if (!this.#plain.take(call)) return;
       this.#waiting.shift();
-      const message = plainRequest(this.#broker.plain, call.service.frame, call.body);
+      const dialect = this.#broker.plain;
+      const { connection, service, body } = call;
+      call.extended = false;
+      const fixed = { kind: "request", id: undefined, oldest: 0, time: NO_LIMIT, headers: EMPTY } as const;
       try {
-        this.#effects.send(call.connection, message);
+        this.#effects.send(connection, { ...fixed, dialect, service: service.frame, body });
       } catch (error) {
         this.#fail(call, error as ShoalError, now);
       }
@@ -476,90 +420,23 @@ export class ClientRules {
   }
 
   #sendExtended(call: Call, now: number): void {
-    while (this.#oldest < call.sequence && !this.#calls.has(this.#oldest)) this.#oldest += 1;
-    const { sequence, service, expiresAt } = call;
-    let head: Buffer;
-    if (this.#broker.level > 1) {
-      const command = ClientCommand.RequestWith;
-      const time = expiresAt === 0 ? NO_LIMIT : Math.max(0, Math.ceil(expiresAt - now));
-      if (this.#joins(call) && this.#join(call, Math.min(time, NO_LIMIT))) return;
-      // What was asked before it leaves before it.
-      if (service.run !== undefined) this.#sendNow(service.run);
-      const headers = call.observed.length > 0 ? call.observed : call.headers;
-      head =
-        headers.length === 0 && this.#effects.reusesHeads()
-          ? rewriteRequestHead(service.head, command, sequence, this.#oldest, time)
-          : requestHeadWith(service.templateWith, command, sequence, this.#oldest, time, headers);
-    } else {
-      head = requestHead(service.template, ClientCommand.Request, sequence, this.#oldest);
-    }
-    call.numbered = true;
-    const message = extendedRequest(head, call.body);
+    const { id, service, body, expiresAt, headers, observed } = call;
+    while (this.#oldest < id.sequence && !this.#calls.has(this.#oldest)) this.#oldest += 1;
+    call.extended = true;
     try {
-      this.#broker.send(message);
+      this.#broker.send({
+        kind: "request",
+        dialect: Dialect.Shoal,
+        id,
+        oldest: this.#oldest,
+        service: service.frame,
+        time: expiresAt === 0 ? NO_LIMIT : Math.min(NO_LIMIT, Math.max(0, Math.ceil(expiresAt - now))),
+        headers: observed.length > 0 ? observed : headers,
+        body,
+      });
     } catch (error) {
       this.#fail(call, error as ShoalError, now);
     }
-  }
-
-  #joins({ service, terms, body }: Call): boolean {
-    if (this.#broker.level < RUN_LEVEL || !service.joins || !fitsRun(body)) return false;
-    const isPlain =
-      terms.headers.length === 0 && (terms.observed === undefined || terms.observed.length === 0);
-    return isPlain && (service.run !== undefined || this.#effects.joins?.() === true);
-  }
-
-  /** It leaves at the end of the turn, with others to its service. @returns `false`: it has to go alone */
-  #join(call: Call, time: number): boolean {
-    const { service, sequence } = call;
-    const body = call.body[0] as Buffer | string;
-    let { run } = service;
-    if (
-      run !== undefined &&
-      (run.time !== time ||
-        run.connection !== call.connection ||
-        !run.writer.hasRoom(runBytes(body)) ||
-        Math.floor(run.first / HIGH) !== Math.floor(sequence / HIGH))
-    ) {
-      this.#sendNow(run);
-      run = undefined;
-    }
-    if (run === undefined) {
-      if (this.#runs.length === MAX_RUNS) this.#sendRun(this.#runs.shift() as RequestRun);
-      const writer = borrowWriter();
-      if (writer === undefined) return false;
-      run = { writer, service, connection: call.connection, first: sequence, time };
-      service.run = run;
-      this.#runs.push(run);
-      this.#effects.flushSoon?.();
-    }
-    call.numbered = true;
-    run.writer.number(sequence >>> 0);
-    run.writer.body(body);
-    return true;
-  }
-
-  /** Not at the end of the turn. */
-  #sendNow(run: RequestRun): void {
-    this.#runs.splice(this.#runs.indexOf(run), 1);
-    this.#sendRun(run);
-  }
-
-  #sendRun({ writer, service, connection, first, time }: RequestRun): void {
-    service.run = undefined;
-    while (this.#oldest < first && !this.#calls.has(this.#oldest)) this.#oldest += 1;
-    const oldest = Math.min(first, this.#oldest);
-    const isOne = writer.members === 1;
-    const command = isOne ? ClientCommand.RequestWith : ClientCommand.Requests;
-    const head = rewriteRequestHead(service.head, command, first, oldest, time);
-    // Somebody may observe what is sent since the first of them was joined.
-    const copies = this.#effects.joins?.() === true;
-    const own = copies ? head : Buffer.from(head);
-    const message = isOne ? [own, writer.only()] : writer.message([own]);
-    const isTaken =
-      connection === this.#broker.main ? this.#broker.send(message) : this.#effects.send(connection, message);
-    if (!isTaken || !copies) writer.giveAway();
-    returnWriter(writer);
   }
 
   /** An attempt has had its time. */
@@ -642,41 +519,18 @@ export class ClientRules {
     return new TimeoutError("ETIMEDOUT", `${name}: ${what}${why}`, { cause, endpoint });
   }
 
-  #plainAnswer(connection: number, input: ClientInput & { kind: "answer" }, now: number): void {
+  #plainAnswer(connection: number, input: Answer, now: number): void {
     const call = this.#plain.of(connection);
     if (call === undefined || !input.service.equals(call.service.frame)) {
       this.counters.late += 1;
       return;
     }
     const failure = input.final ? failureIn(input.body) : undefined;
-    if (failure !== undefined) this.#refused(call, failure.reason, failure.text, now);
+    if (failure !== undefined) this.#refused(call, failure, now);
     else this.#answer(call, input, now);
   }
 
-  #answers({ base, index, bodies }: ClientInput & { kind: "answers" }, now: number): void {
-    const { buffer } = bodies;
-    forbidTransfer(bodies);
-    let from = bodies.byteOffset;
-    const end = index.length;
-    for (let at = 0; at < end; at += RunEntry.Answer) {
-      const length = readUint16(index, at + 4);
-      const call = this.#calls.get(base + readUint32(index, at));
-      if (call === undefined) this.counters.late += 1;
-      else if (call.pieces > 0) this.#breakOff(call, "incomplete", now);
-      else {
-        this.counters.answered += 1;
-        this.#end(call, now, false);
-        call.sink.answer([slice(buffer, from, length)], true);
-      }
-      from += length;
-    }
-  }
-
-  #answer(
-    call: Call | undefined,
-    { body, final, pieces }: ClientInput & { kind: "answer" },
-    now: number,
-  ): void {
+  #answer(call: Call | undefined, { body, final, pieces }: Answer, now: number): void {
     if (call === undefined) {
       this.counters.late += 1;
       return;
@@ -688,42 +542,22 @@ export class ClientRules {
     if (final) {
       this.counters.answered += 1;
       this.#end(call, now, false);
-      call.sink.answer(body, final);
+      call.sink.answer(body.frames as Buffer[], final);
       return;
     }
     call.pieces = (call.pieces + 1) >>> 0;
     // Each piece is a sign of life: the time is for the next one.
     if (call.attemptTimeout > 0) this.#deadlines.set(call.deadlineLink, now, call.attemptTimeout);
-    const cost = pieceCost(body);
-    if (pieces >= 0) this.#widen(call, cost);
-    const taken = call.sink.answer(body, final);
-    if (taken === "read") this.#owe(call, cost);
+    const taken = call.sink.answer(body.frames as Buffer[], final);
+    if (taken === "read") this.#onRead(call, body.cost);
     else if (taken === "refused") this.#breakOff(call, "too-large", now);
   }
 
-  /** An answer that is longer than INITIAL_CREDIT has a window as large as there is room for. */
-  #widen(call: Call, cost: number): void {
-    call.pieceBytes += cost;
-    if (call.widened > 0 || call.pieceBytes < INITIAL_CREDIT / 2) return;
-    const { streamWindow, maxStreamBytes } = this.#limits;
-    const wider = Math.min(streamWindow - INITIAL_CREDIT, maxStreamBytes - this.#widened);
-    if (wider <= 0) return;
-    call.widened = wider;
-    this.#widened += wider;
-    this.#grant(call, wider);
-  }
-
   /** Its worker may send as much as was read; sent in halves of the window, not for each piece. */
-  #owe(call: Call, cost: number): void {
-    call.owed += cost;
-    if (call.owed < (INITIAL_CREDIT + call.widened) / 2) return;
-    this.#grant(call, call.owed);
-    call.owed = 0;
-  }
-
-  #grant(call: Call, bytes: number): void {
-    if (call.connection === 0 || !call.numbered) return;
-    const message = creditMessage(headOf(call), bytes);
+  #onRead(call: Call, cost: number): void {
+    const bytes = call.window.read(cost);
+    if (bytes === 0 || call.connection === 0 || !call.extended) return;
+    const message = { kind: "credit", id: call.id, bytes } as const;
     if (this.#leaving.has(call.connection)) this.#effects.send(call.connection, message);
     else if (this.#broker.mode === "extended") this.#broker.send(message);
   }
@@ -758,7 +592,15 @@ export class ClientRules {
     call.sink.failed(new ServiceError(reason, call.service.name, text));
   }
 
-  #refused(call: Call, reason: string, text: string, now: number, details?: Buffer): void {
+  #refused(
+    call: Call,
+    {
+      reason,
+      text,
+      details,
+    }: { readonly reason: string; readonly text: string; readonly details?: Buffer | undefined },
+    now: number,
+  ): void {
     const handler = decodeDetails(details);
     this.#fail(call, new ServiceError(toReason(reason), call.service.name, text, handler), now);
   }
@@ -771,29 +613,20 @@ export class ClientRules {
 
   #sendCancel(call: Call): void {
     const hasIds = this.#broker.mode === "extended" || this.#leaving.has(call.connection);
-    if (hasIds && call.connection !== 0 && call.numbered) {
-      this.flush();
-      this.#effects.send(call.connection, cancelMessage(headOf(call)));
-    }
+    if (hasIds && call.connection !== 0 && call.extended)
+      this.#effects.send(call.connection, { kind: "cancel", id: call.id });
   }
 
   /** @param abandoned its answer may still come */
   #end(call: Call, now: number, abandoned: boolean): void {
-    this.#calls.delete(call.sequence);
+    this.#calls.delete(call.id.sequence);
     this.#bytes -= call.bytes;
     call.deadlineLink.unlink();
     call.placeLink?.unlink();
-    this.#widened -= call.widened;
-    call.widened = 0;
     if (abandoned) this.#plain.giveUp(call);
     else this.#plain.release(call);
     this.#release(call.connection);
     if (this.#waiting.length > 0) this.#pump(now);
     if (this.#calls.size === 0) this.#effects.idle?.();
   }
-}
-
-/** A head with a call's id. */
-function headOf({ service, sequence }: Call): Buffer {
-  return requestHead(service.template, ClientCommand.Request, sequence, sequence);
 }

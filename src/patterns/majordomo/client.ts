@@ -9,7 +9,7 @@ import type { EventNames } from "../../core/event-stream.js";
 import { ignore } from "../../core/ignore.js";
 import { checkWait, refusedWait, Waiter, type WaitOptions } from "../../core/waiter.js";
 import type { Codec } from "../../sockets/codec.js";
-import { copiesFrames, listen, takesMessage } from "../../sockets/internal.js";
+import { listen } from "../../sockets/internal.js";
 import { toMessage } from "../../sockets/message.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
@@ -20,6 +20,7 @@ import { Driver } from "../kit/driver.js";
 import { ENDPOINT_SOURCE_EVENTS, EndpointList, type PatternEndpoints } from "../kit/endpoint-list.js";
 import { Readiness } from "../kit/readiness.js";
 import { SendQueue } from "../kit/send-queue.js";
+import { Batcher, messagesAtClient, REQUESTS, takingBatches } from "./batch.js";
 import {
   type Call,
   type CalledService,
@@ -29,7 +30,6 @@ import {
   PieceSink,
   WholeSink,
 } from "./client-calls.js";
-import { parseAtClient } from "./client-messages.js";
 import {
   CLIENT_OPTIONS,
   callTerms,
@@ -47,9 +47,14 @@ import {
   resolveClientSettings,
 } from "./client-options.js";
 import { ClientRules } from "./client-rules.js";
-import { MAX_REUSED_HEAD } from "./header.js";
-import { type Frames, MAX_SERVICE_NAME } from "./protocol.js";
-import { MAX_RUN_BYTES, MAX_RUN_MESSAGE } from "./runs.js";
+import {
+  Dialect,
+  encodeFromClient,
+  type Frames,
+  type FromClient,
+  MAX_SERVICE_NAME,
+  type Request,
+} from "./wire.js";
 
 /** ms before a connection that could not be opened counts as ended. */
 const OPEN_RETRY = 1_000;
@@ -122,7 +127,9 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
     checkKeys("MajordomoClient", options, CLIENT_OPTIONS);
     const { socketOptions, requestCodec, replyCodec, ...given } = options;
     checkDriverOptions("MajordomoClient", { socketOptions, requestCodec, replyCodec });
-    this.#endpoints = new EndpointList("endpoints", endpoints, { socket: () => new Dealer(socketOptions) });
+    this.#endpoints = new EndpointList("endpoints", endpoints, {
+      socket: () => takingBatches(new Dealer(socketOptions)),
+    });
     const all = this.#endpoints.current;
     const settings = resolveClientSettings(given);
     const dialect = dialectOf(settings.protocol);
@@ -151,12 +158,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
         }, OPEN_RETRY).unref();
       },
       close: (connection: number): void => sockets.shut(connection),
-      send: (connection: number, message: Frames): boolean => sockets.send(connection, message),
-      reusesHeads: (): boolean => sockets.copiesHeads(),
-      joins: (): boolean => sockets.copiesRuns(),
-      flushSoon: (): void => {
-        process.nextTick(this.#flush);
-      },
+      send: (connection: number, message: FromClient): boolean => sockets.send(connection, message),
       event: (event: MajordomoClientEvent): void => {
         if (event.type === "broker:joined") this.#readiness.reached();
         this.events.emit(event);
@@ -428,7 +430,8 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
         ? this.#terms
         : callTerms(options.timeout ?? this.#timeout, options.retries ?? this.#retries, options.headers);
     const observed = observedTerms(terms, added);
-    return this.#rules.submit(this.#serviceOf(service), frames, observed, sink, this.#now());
+    const asked = { service: this.#serviceOf(service), body: frames, terms: observed, sink };
+    return this.#rules.submit(asked, this.#now());
   }
 
   /** A body's frames. @throws ClosedError `EBADF`, `EAGAIN`; what the codec throws */
@@ -449,7 +452,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
     }
     if (typeof name !== "string")
       throw new InvalidArgumentError(`A service's name is a text; got ${describe(name)}`);
-    service = this.#rules.service(name);
+    service = { name, frame: Buffer.from(name) };
     const { length } = service.frame;
     if (length === 0 || length > MAX_SERVICE_NAME) {
       throw new InvalidArgumentError(`A service's name has 1 to ${MAX_SERVICE_NAME} bytes; got ${length}`);
@@ -468,8 +471,6 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
     return this.#time;
   }
 
-  #flush = (): void => this.#rules.flush();
-
   #turnOnEnd = (): void => {
     this.#timed = false;
     this.#timer.update();
@@ -482,9 +483,11 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
   #received(connection: number, messages: readonly Buffer[][], open: () => boolean): void {
     const now = this.#now();
     for (let i = 0; i < messages.length; i++) {
-      // A message may end the connection that it came over.
-      if (!open()) return;
-      this.#rules.receive(connection, parseAtClient(messages[i] as Buffer[]), now);
+      for (const message of messagesAtClient(messages[i] as Buffer[])) {
+        // A message may end the connection that it came over.
+        if (!open()) return;
+        this.#rules.receive(connection, message, now);
+      }
     }
   }
 }
@@ -522,10 +525,9 @@ export class ClientSockets {
   readonly #effects: ClientSocketsEffects;
   readonly #dealers = new Map<number, Dealer>();
   readonly #queues = new Map<number, SendQueue>();
-  /** Whether a message's head is copied when `send` returns. */
-  copiesHeads: () => boolean = () => false;
-  /** The same for a run; never where the socket takes no message of that size. */
-  copiesRuns: () => boolean = () => false;
+  readonly #requests = new Batcher<number, Request>(REQUESTS, (connection, message) => {
+    this.#queues.get(connection)?.send(message);
+  });
   /** Those that have ended while messages of theirs were still to be read. */
   readonly #ended = new Set<number>();
 
@@ -535,11 +537,9 @@ export class ClientSockets {
   }
 
   open(connection: number, endpoint: string): void {
-    const dealer = new Dealer({ ...this.#options, receiveTimeout: -1 });
+    const dealer = takingBatches(new Dealer({ ...this.#options, receiveTimeout: -1 }));
     this.#dealers.set(connection, dealer);
-    this.#queues.set(connection, new SendQueue(dealer, () => this.#effects.writable(connection), true));
-    this.copiesHeads = copiesFrames(dealer, MAX_REUSED_HEAD);
-    if (takesMessage(dealer, MAX_RUN_MESSAGE)) this.copiesRuns = copiesFrames(dealer, MAX_RUN_BYTES);
+    this.#queues.set(connection, new SendQueue(dealer, () => this.#effects.writable(connection)));
     dealer.events.on("disconnect", () => this.#left(connection, dealer));
     // Not a listener of the program's: the socket still warns of requests that wait for an endpoint that fails.
     listen(dealer, (event) => {
@@ -565,8 +565,13 @@ export class ClientSockets {
   }
 
   /** Takes the message in any case. @returns `false`: no more until the host hears `writable` */
-  send(connection: number, message: Frames): boolean {
-    return this.#queues.get(connection)?.send(message) ?? true;
+  send(connection: number, message: FromClient): boolean {
+    const queue = this.#queues.get(connection);
+    if (queue === undefined) return true;
+    if (message.kind === "request" && message.dialect === Dialect.Shoal && queue.length === 0) {
+      if (this.#requests.add(connection, message)) return true;
+    } else this.#requests.flush(connection);
+    return queue.send(encodeFromClient(message));
   }
 
   async close(): Promise<void> {

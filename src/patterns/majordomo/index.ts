@@ -8,9 +8,6 @@ export type {
   MajordomoWorkerLeaveReason,
 } from "./broker-options.js";
 export { MajordomoClient } from "./client.js";
-export type {} from "./client-calls.js";
-
-export type { MajordomoFaultReason } from "./client-messages.js";
 export type {
   MajordomoBrokerLeaveReason,
   MajordomoCallOptions,
@@ -19,6 +16,7 @@ export type {
   MajordomoClientStats,
   MajordomoService,
 } from "./client-options.js";
+export type { MajordomoFaultReason } from "./wire.js";
 export { MajordomoWorker } from "./worker.js";
 export type {
   MajordomoHandler,

@@ -1,6 +1,6 @@
 /**
  * The requests that a worker has: at most `concurrency` handlers run at once,
- * the others wait. A request whose id was seen shares the outcome of the first.
+ * the others wait. A repeated request is handled once: the newest delivery gets the answer, and older ones end.
  *
  * A handler is free when its answer has left: where the connection has no room, the
  * answer waits, and its handler with it. Of an answer in pieces each has to leave
@@ -12,49 +12,47 @@ import { Link } from "../../core/collections/linked-list.js";
 import { NumberTable } from "../../core/collections/number-table.js";
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { isProcessObserved, type ProcessOperation, startProcess } from "../../core/diagnostics.js";
-import { costOf } from "../../core/frame-cost.js";
 import type { Codec } from "../../sockets/codec.js";
 import { toMessage } from "../../sockets/message.js";
-import { ERROR_MARK, handlerFailure, isRefusedRequest, requestFailure } from "../kit/errors.js";
+import { handlerFailure, isRefusedRequest, requestFailure } from "../kit/errors.js";
 import type { SendTicket } from "../kit/send-queue.js";
-import { attemptIn, deliveryTime, headersIn, idIn, NO_LIMIT } from "./header.js";
-import { Dialect, INITIAL_CREDIT, pieceCost } from "./protocol.js";
-import { type ClientMemory, owned, type Repeatable, RequestMemory } from "./request-memory.js";
+import { STREAM_WINDOW } from "../kit/window.js";
+import { type ClientMemory, type Repeatable, RequestMemory } from "./request-memory.js";
 import { StallWatch } from "./stall-watch.js";
-import type { Delivery } from "./worker-messages.js";
+import {
+  Body,
+  type Delivery,
+  Dialect,
+  decodeHeaders,
+  type Frames,
+  NO_LIMIT,
+  type RequestId,
+} from "./wire.js";
 import type { MajordomoHandler, MajordomoRequestContext, MajordomoWorkerEvent } from "./worker-options.js";
-import type { SendOutcome, WorkerSession } from "./worker-rules.js";
+import type { WorkerSession } from "./worker-rules.js";
 
-/** The frames of a reply. */
-export type Body = (Buffer | string)[];
+/** Why a request has no answer. */
+export interface Failed {
+  readonly reason: string;
+  readonly text: string;
+  /** Code and data of the handler's error. */
+  readonly details?: Buffer | undefined;
+}
 
 /** How a request ended. */
-export type Outcome =
-  | { readonly ok: true; readonly body: Body }
-  | {
-      readonly ok: false;
-      readonly reason: string;
-      readonly text: string;
-      /** Code and data of the handler's error. */
-      readonly details?: Buffer | undefined;
-    };
-
-const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze({});
+type Outcome = { readonly ok: true; readonly body: Body } | (Failed & { readonly ok: false });
 
 /** Hears that the last word on a job, which had to wait for room, has left; or never will. */
 export type OnFlushed = (job: Job, sent: boolean) => void;
 
 export class Job implements Repeatable, MajordomoRequestContext, SendTicket {
   memory: ClientMemory | undefined = undefined;
-  sequence = 0;
   keptBytes = 0;
   readonly placeLink: Link<Repeatable> = new Link<Repeatable>(this);
-  /** Who gets its answer: another one when that one wants it no more, and a repetition does. */
+  /** Who gets its answer: the one that gave the request last. */
   session: WorkerSession;
   delivery: Delivery;
   readonly service: string;
-  /** Repetitions that came while the first is in flight. */
-  followers: Job[] | undefined = undefined;
   outcome: Outcome | undefined = undefined;
   cancelled = false;
   /** It has one of the worker's handlers. */
@@ -65,8 +63,8 @@ export class Job implements Repeatable, MajordomoRequestContext, SendTicket {
   streams = false;
   /** Pieces that were sent. */
   pieces = 0;
-  /** Bytes of pieces that may still be sent (INITIAL_CREDIT). */
-  credit = INITIAL_CREDIT;
+  /** Bytes of pieces that may still be sent (kit/window.ts). */
+  credit = STREAM_WINDOW;
   /** Bytes of its answer that wait for room. */
   unsentBytes = 0;
   /** While it is observed. */
@@ -77,29 +75,32 @@ export class Job implements Repeatable, MajordomoRequestContext, SendTicket {
   #whenSent: ((sent: boolean) => void) | undefined = undefined;
   #controller: AbortController | undefined = undefined;
 
-  constructor(session: WorkerSession, delivery: Delivery, service: string, onLastWord: OnFlushed) {
-    this.#onFlushed = onLastWord;
+  constructor(session: WorkerSession, delivery: Delivery, service: string, onFlushed: OnFlushed) {
+    this.#onFlushed = onFlushed;
     this.session = session;
     this.delivery = delivery;
     this.service = service;
   }
 
+  get sequence(): number {
+    return this.delivery.id?.sequence ?? 0;
+  }
+
   get id(): string | undefined {
-    return this.delivery.repeatable ? idIn(this.delivery.head).toString("hex") : undefined;
+    return this.delivery.id?.toString();
   }
 
   get headers(): Readonly<Record<string, string>> {
-    return this.delivery.dialect === Dialect.Shoal ? headersIn(this.delivery.head) : NO_HEADERS;
+    return decodeHeaders(this.delivery.headers);
   }
 
   get deadline(): Date | undefined {
-    const time = this.delivery.dialect === Dialect.Shoal ? deliveryTime(this.delivery.head) : NO_LIMIT;
-    if (time === NO_LIMIT) return undefined;
-    return new Date(Date.now() - (systemClock.now() - this.delivery.receivedAt) + time);
+    const { time, receivedAt } = this.delivery;
+    return time === NO_LIMIT ? undefined : new Date(Date.now() - (systemClock.now() - receivedAt) + time);
   }
 
   get attempt(): number {
-    return this.delivery.dialect === Dialect.Shoal ? attemptIn(this.delivery.head) : 1;
+    return this.delivery.attempt;
   }
 
   // Made when it is asked for: most handlers never look, and it costs more than all else here.
@@ -161,19 +162,27 @@ export class Job implements Repeatable, MajordomoRequestContext, SendTicket {
   }
 
   own(): void {
-    if (this.outcome?.ok !== true) return;
-    const body = this.outcome.body.map((frame) => (typeof frame === "string" ? frame : owned(frame)));
-    this.outcome = { ok: true, body };
+    if (this.outcome?.ok === true) this.outcome = { ok: true, body: this.outcome.body.owned() };
   }
 }
 
-/** Requests that may wait for a handler beyond what the brokers were promised; and repetitions of one. */
+/** Requests that may wait for a handler beyond what the brokers were promised. */
 const MAX_EXTRA = 1_000;
 
 /** Never `ok`: a handler may stop early when its signal is aborted, and its answer must not pass for a whole one. */
 const CANCELLED: Outcome = { ok: false, reason: "worker-failed", text: "Cancelled." };
 
+const SUPERSEDED = {
+  reason: "duplicate",
+  text: "The client has asked again by another way.",
+  details: undefined,
+};
+
+const NO_BODY = Body.of([]);
+
 const STOPPING: Outcome = { ok: false, reason: "stopping", text: "The worker is stopping." };
+
+const NO_TICKET: SendTicket = { settled: () => undefined };
 
 const NO_ROOM: Outcome = { ok: false, reason: "overloaded", text: "The worker has no room." };
 
@@ -256,7 +265,7 @@ export class WorkerJobs {
     const job = new Job(session, delivery, this.#options.service, this.#onFlushed);
     this.counters.requests += 1;
     if (delivery.dialect === Dialect.Shoal) this.#openOf(session).set(delivery.tag, job);
-    if (!delivery.repeatable || !this.#repeated(job)) this.#begin(job);
+    if (delivery.id === undefined || !this.#isRepeated(job, delivery.id)) this.#begin(job);
   }
 
   /** Runs it, or has it wait for a handler. */
@@ -278,9 +287,7 @@ export class WorkerJobs {
     const job = this.#open.get(session)?.get(tag);
     if (job === undefined) return;
     this.#emit({ type: "request:cancelled" });
-    const heir = job.followers?.findLast(({ cancelled }) => !cancelled);
-    if (heir === undefined) job.abort();
-    else this.#handOver(job, heir);
+    job.abort();
   }
 
   /** A client wants so many bytes more of its answer's pieces. */
@@ -295,7 +302,7 @@ export class WorkerJobs {
     this.#open.delete(session);
     this.#session = undefined;
     // With an id it goes on: the broker that gets the request again gets its outcome. Pieces cannot be sent again.
-    for (const job of jobs.values()) if (!job.delivery.repeatable || job.streams) job.abort();
+    for (const job of jobs.values()) if (job.delivery.id === undefined || job.streams) job.abort();
   }
 
   /** Gives back what has not begun, so that others get it. */
@@ -316,9 +323,9 @@ export class WorkerJobs {
     for (let job = this.#waiting.shift(); job !== undefined; job = this.#waiting.shift()) waiting.push(job);
     const stays: Job[] = [];
     for (const job of waiting.reverse()) {
-      const { session, delivery, followers, cancelled } = job;
-      // One that is repeated or cancelled already has an end of its own here.
-      if (followers !== undefined || cancelled || !session.takesBack || !session.giveBack(delivery)) {
+      const { session, delivery, cancelled } = job;
+      // A cancelled one has its end here.
+      if (cancelled || !session.takesBack || !session.giveBack(delivery)) {
         stays.push(job);
         continue;
       }
@@ -364,23 +371,17 @@ export class WorkerJobs {
     return this.#jobs;
   }
 
-  /** Whether the request was seen: then it has the first one's outcome, at once or together with it. */
-  #repeated(job: Job): boolean {
-    const { delivery } = job;
-    const memory = this.#memory.clientOf(delivery.idHead, delivery.idAt, this.#client);
+  /** Whether the request was seen: then it has the first one's outcome, which this delivery gets. */
+  #isRepeated(job: Job, id: RequestId): boolean {
+    const memory = this.#memory.clientOf(id, this.#client);
     this.#client = memory;
-    const { sequence } = delivery;
+    const { sequence } = id;
     const first = memory.entries.get(sequence) as Job | undefined;
     if (first !== undefined && (first.outcome !== undefined || !first.cancelled)) {
       this.counters.duplicates += 1;
       this.#emit({ type: "request:repeated" });
       if (first.outcome !== undefined) this.#settle(job, first.outcome);
-      else {
-        first.followers ??= [];
-        // A broker repeats a request when it has lost the worker, not thousands of times.
-        if (first.followers.length < MAX_EXTRA) first.followers.push(job);
-        else this.#settle(job, NO_ROOM);
-      }
+      else this.#moveTo(job, first);
       return true;
     }
     if (sequence < memory.settled) {
@@ -389,19 +390,19 @@ export class WorkerJobs {
       this.#settle(job, { ok: false, reason: "duplicate", text: "The client does not want it any more." });
       return true;
     }
-    this.#memory.settle(memory, delivery.oldest);
-    this.#memory.begin(memory, sequence, job);
+    this.#memory.settle(memory, job.delivery.oldest);
+    this.#memory.begin(memory, job);
     return false;
   }
 
   #run(job: Job): void {
     this.running += 1;
     job.running = true;
-    let request: unknown = job.delivery.body;
+    const body = job.delivery.body.frames;
+    let request: unknown = body;
     const { requestCodec } = this.#options;
     if (requestCodec !== undefined) {
       try {
-        const { body } = job.delivery;
         if (body.length !== 1) throw new Error(`expected a body of 1 frame; got ${body.length}`);
         request = requestCodec.decode(body[0] as Buffer);
       } catch (error) {
@@ -454,10 +455,11 @@ export class WorkerJobs {
 
   /** Each piece as it is wanted; 0.1 has one reply only, so there they are joined. */
   async #stream(job: Job, pieces: AsyncGenerator<unknown, unknown>): Promise<void> {
-    const joined: Body | undefined = job.delivery.dialect === Dialect.Mdp01 ? [] : undefined;
+    const joined: Frames | undefined = job.delivery.dialect === Dialect.Mdp01 ? [] : undefined;
     job.streams = true;
+    // Pieces cannot be sent again: a repetition from now on is handled as a new request.
+    this.#memory.forget(job);
     const steps = job.operation?.runEach(pieces) ?? pieces;
-    this.#part(job);
     let joinedBytes = 0;
     let outcome: Outcome | undefined;
     try {
@@ -470,17 +472,17 @@ export class WorkerJobs {
         if (outcome !== undefined) break;
         const { value, done } = await steps.next();
         if (done === true) {
-          const last = value === undefined ? [] : this.#encode(value);
-          const body = joined === undefined ? last : [...joined, ...last];
+          const last = value === undefined ? NO_BODY : this.#encode(value);
+          const body = joined === undefined ? last : Body.of([...joined, ...last.frames]);
           this.#finish(job, job.cancelled ? CANCELLED : { ok: true, body });
           return;
         }
         const body = this.#encode(value);
         if (joined === undefined) outcome = await this.#piece(job, body);
         else {
-          joinedBytes += pieceCost(body);
+          joinedBytes += body.cost;
           if (joinedBytes > this.#options.maxReplyBytes) outcome = TOO_LARGE;
-          else joined.push(...body);
+          else body.addTo(joined);
         }
       }
       await steps.return(undefined);
@@ -490,37 +492,11 @@ export class WorkerJobs {
     }
   }
 
-  /**
-   * What is sent in pieces is for one broker, and cannot be sent again: it is for one that can have it, and to the others' repetitions the
-   * handler gives an answer of their own.
-   */
-  #part(job: Job): void {
-    const { memory, sequence } = job;
-    this.#memory.forget(job);
-    const heir = job.followers === undefined || isWanted(job) ? undefined : job.followers.findLast(isWanted);
-    if (heir !== undefined) this.#handOver(job, heir);
-    const { followers } = job;
-    if (followers === undefined) return;
-    job.followers = undefined;
-    let next: Job | undefined;
-    for (const follower of followers) {
-      if (!isWanted(follower)) this.#settle(follower, CANCELLED);
-      else if (next === undefined) next = follower;
-      else {
-        next.followers ??= [];
-        next.followers.push(follower);
-      }
-    }
-    if (next === undefined) return;
-    if (memory !== undefined) this.#memory.begin(memory, sequence, next);
-    this.#begin(next);
-  }
-
   /** Sends a piece, and waits until it has left. @returns how the job ends, if it does with this */
   async #piece(job: Job, body: Body): Promise<Outcome | undefined> {
     if (job.cancelled) return CANCELLED;
-    const cost = pieceCost(body);
-    const outcome = job.session.partial(job.delivery, body, job.pieces, job);
+    const { cost } = body;
+    const outcome = job.session.reply(job.delivery, { final: false, pieces: job.pieces, body }, job);
     if (outcome === "stale") return CANCELLED;
     job.pieces += 1;
     job.credit -= cost;
@@ -534,51 +510,34 @@ export class WorkerJobs {
   #encode(reply: unknown): Body {
     const { replyCodec } = this.#options;
     const message = toMessage(replyCodec === undefined ? reply : replyCodec.encode(reply));
-    return (Array.isArray(message) ? message : [message]) as Body;
+    return Body.of((Array.isArray(message) ? message : [message]) as Frames);
   }
 
   #finish(job: Job, outcome: Outcome): void {
     job.operation?.end(outcome.ok ? undefined : new Error(outcome.text));
     if (job.memory !== undefined) {
       if (!outcome.ok || job.cancelled) this.#memory.forget(job);
-      else if (this.#memory.keep(job, costOf(outcome.body) + job.delivery.headLength)) job.outcome = outcome;
+      else if (this.#memory.keep(job, outcome.body.cost + job.delivery.headers.length)) job.outcome = outcome;
     }
-    this.#settleAll(job, outcome);
+    this.#settle(job, outcome);
     this.#runNext();
   }
 
   /** The last word on a request that no handler had: a repetition is handled as if it were new. */
   #settleUnrun(job: Job, outcome: Outcome): void {
     this.#memory.forget(job);
-    this.#settleAll(job, outcome);
-  }
-
-  /** The last word on a request, and on its repetitions. */
-  #settleAll(job: Job, outcome: Outcome): void {
-    const { followers } = job;
-    job.followers = undefined;
     this.#settle(job, outcome);
-    if (followers !== undefined) for (const follower of followers) this.#settle(follower, outcome);
   }
 
-  /**
-   * The job, its place and its handler are from now on for a repetition; what wanted it before is over.
-   *
-   * @param heir one of its followers
-   */
-  #handOver(job: Job, heir: Job): void {
+  /** The newest delivery of a request gets its answer. The one before ends: its broker has a worker's place for it. */
+  #moveTo(newest: Job, job: Job): void {
     const { session, delivery } = job;
-    job.session = heir.session;
-    job.delivery = heir.delivery;
-    heir.session = session;
-    heir.delivery = delivery;
-    const followers = job.followers?.filter((each) => each !== heir) ?? [];
-    job.followers = followers.length === 0 ? undefined : followers;
-    const open = this.#open.get(job.session);
-    const { tag } = job.delivery;
-    if (open?.get(tag) === heir) open.set(tag, job);
-    heir.cancelled = true;
-    this.#settle(heir, CANCELLED);
+    job.session = newest.session;
+    job.delivery = newest.delivery;
+    this.#openOf(job.session).set(job.delivery.tag, job);
+    this.#open.get(session)?.delete(delivery.tag);
+    const sent = session.failure(delivery, SUPERSEDED, NO_TICKET);
+    this.counters[sent === "stale" ? "stale" : "cancelled"] += 1;
   }
 
   /** Gives free handlers what waits for one. */
@@ -595,20 +554,13 @@ export class WorkerJobs {
   /** The last word on a request, to the broker that gave it. */
   #settle(job: Job, outcome: Outcome): void {
     const { session, delivery } = job;
-    let sending: SendOutcome;
-    if (delivery.dialect === Dialect.Shoal) {
-      this.#jobsOf(session)?.delete(delivery.tag);
-      sending = outcome.ok
-        ? session.final(delivery, outcome.body, job.pieces, job)
-        : session.failure(delivery, outcome.reason, outcome.text, outcome.details, job);
-    } else {
-      const { ok } = outcome;
-      const body = ok ? outcome.body : [ERROR_MARK, Buffer.from(outcome.reason), Buffer.from(outcome.text)];
-      sending = session.final(delivery, body, 0, job);
-    }
+    if (delivery.dialect === Dialect.Shoal) this.#jobsOf(session)?.delete(delivery.tag);
+    const sending = outcome.ok
+      ? session.reply(delivery, { final: true, pieces: job.pieces, body: outcome.body }, job)
+      : session.failure(delivery, outcome, job);
     job.failed = !outcome.ok;
     if (sending === "waits") {
-      job.unsentBytes = outcome.ok ? costOf(outcome.body) : outcome.text.length;
+      job.unsentBytes = outcome.ok ? outcome.body.cost : outcome.text.length;
       this.unsentBytes += job.unsentBytes;
     } else this.#ended(job, sending === "sent");
   }
@@ -632,11 +584,6 @@ export class WorkerJobs {
     this.#ended(job, sent);
     this.#runNext();
   };
-}
-
-/** Whether its broker waits for the answer. */
-function isWanted({ cancelled, session, delivery }: Job): boolean {
-  return !cancelled && session.waitsFor(delivery);
 }
 
 function isPromise(value: unknown): value is Promise<unknown> {

@@ -9,7 +9,7 @@ import type { BodyFor, BodyOf } from "../kit/body.js";
 import type { ServiceContract, ServiceHandlers } from "../kit/contract.js";
 import type { EndpointSourceEvent } from "../kit/endpoint-list.js";
 import { boolean, bytes, checkOptions, choice, integer, type Settings, text } from "../kit/options.js";
-import { MAX_CAPACITY, MAX_SERVICE_NAME, RESERVED_PREFIX } from "./protocol.js";
+import { MAX_CAPACITY, MAX_SERVICE_NAME, RESERVED_PREFIX } from "./wire.js";
 
 /** Handlers from which on none is so slow for the others that requests should not wait behind it. */
 const MANY = 16;
@@ -47,8 +47,7 @@ export interface MajordomoWorkerOptions<Req = Raw, Rep = Raw> {
    * for the broker between two. The broker gives them only to a worker that answers more than 4,000 a second, and only
    * while no worker of the service has a handler free. When no handler has ended for 10 ms after all, those that wait go
    * back to the broker, which asks others; not while a handler blocks the event loop. Default: 16, and from a `concurrency`
-   * of 16 on 100, or `concurrency` where that is more. A broker of an earlier version takes nothing back: then 0 below a
-   * `concurrency` of 16.
+   * of 16 on 100, or `concurrency` where that is more.
    */
   readonly prefetch?: number;
   /**
@@ -101,20 +100,15 @@ export type MajordomoServeOptions = Omit<MajordomoWorkerOptions, "requestCodec" 
 export type MajordomoHandlers<C extends ServiceContract> = ServiceHandlers<C, MajordomoRequestContext>;
 
 /** The options of the rules, all of them there. */
-export type WorkerSettings = Settings<typeof OPTIONS> & {
-  readonly prefetch: number;
-  /** The same at a broker that takes nothing back. */
-  readonly prefetchWithoutReturn: number;
-};
+export type WorkerSettings = Settings<typeof OPTIONS> & { readonly prefetch: number };
 
 /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
 export function resolveWorkerSettings(given: object): WorkerSettings {
   const settings = checkOptions("MajordomoWorker", OPTIONS, given);
   const { concurrency } = settings;
-  const many = Math.max(concurrency, AHEAD);
-  const { prefetch = concurrency < MANY ? FEW_AHEAD : many } = settings;
-  const { prefetch: prefetchWithoutReturn = concurrency < MANY ? 0 : many } = settings;
-  return Object.freeze({ ...settings, prefetch, prefetchWithoutReturn });
+  const usual = concurrency < MANY ? FEW_AHEAD : Math.max(concurrency, AHEAD);
+  const { prefetch = usual } = settings;
+  return Object.freeze({ ...settings, prefetch });
 }
 
 /** The names of the options of `serve`. */

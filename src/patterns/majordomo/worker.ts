@@ -7,7 +7,6 @@ import { ClosedError, InvalidArgumentError, type ShoalError } from "../../core/e
 import type { EventNames } from "../../core/event-stream.js";
 import { checkEndpoint, knownSchemes } from "../../core/schemes/schemes.js";
 import { type WaitOptions, withTimeout } from "../../core/waiter.js";
-import { copiesFrames, takesMessage } from "../../sockets/internal.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
 import type { Raw, Settled } from "../../sockets/shape.js";
 import { contractHandler, type ServiceContract } from "../kit/contract.js";
@@ -21,13 +20,11 @@ import {
   type PatternEndpoints,
 } from "../kit/endpoint-list.js";
 import { Readiness } from "../kit/readiness.js";
-import { SendQueue } from "../kit/send-queue.js";
+import { SendQueue, type SendTicket } from "../kit/send-queue.js";
+import { Batcher, messagesAtWorker, REPLIES, takingBatches } from "./batch.js";
 import { checkDriverOptions, dialectOf } from "./client-options.js";
-import { MAX_REUSED_HEAD } from "./header.js";
-import { Dialect, LEVEL, MAX_CAPACITY, RUN_LEVEL } from "./protocol.js";
-import { MAX_RUN_BYTES, MAX_RUN_MESSAGE } from "./runs.js";
+import { Dialect, encodeFromWorker, type FromWorker, MAX_CAPACITY, type Reply } from "./wire.js";
 import { WorkerJobs } from "./worker-jobs.js";
-import { parseAtWorker } from "./worker-messages.js";
 import {
   checkedService,
   type MajordomoHandler,
@@ -112,16 +109,15 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> extends Driver<
     }
     const settings = resolveWorkerSettings(given);
     // Its sockets are made after this turn.
-    checkSocket(() => new Dealer(socketOptions));
+    checkSocket(() => takingBatches(new Dealer(socketOptions)));
     const dialect = dialectOf(settings.protocol);
-    const { concurrency, prefetch, prefetchWithoutReturn } = settings;
+    const { concurrency, prefetch } = settings;
     this.service = service;
     const session: SessionOptions = {
       ...settings,
       service: checkedService(service),
       concurrency,
       capacity: Math.min(concurrency + prefetch, MAX_CAPACITY),
-      capacityWithoutReturn: Math.min(concurrency + prefetchWithoutReturn, MAX_CAPACITY),
       name: settings.name ?? crypto.randomBytes(4).toString("hex"),
       dialect,
     };
@@ -263,9 +259,9 @@ export class WorkerConnection {
   #others: WorkerConnection[] = [];
   #dealer: Dealer | undefined;
   #queue: SendQueue | undefined;
-  #copiesHeads: () => boolean = () => false;
-  #copiesRuns: () => boolean = () => false;
-  #level: number = LEVEL;
+  readonly #replies = new Batcher<undefined, Reply>(REPLIES, (_, message) => {
+    this.#queue?.send(message);
+  });
   #closed = false;
   /** Of all connections to its broker. */
   readonly #departure: Departure;
@@ -288,18 +284,16 @@ export class WorkerConnection {
     const effects: SessionEffects = {
       open: () => this.#open(),
       close: () => this.#disconnect(),
-      send: (message) => {
-        this.#queue?.send(message);
-      },
+      send: (message) => void this.#send(message),
       // What waits proves as much as a heartbeat does, and leaves before it would.
       beat: (message) => {
-        if (this.#queue?.length === 0) this.#queue.send(message);
+        if (this.#queue?.length === 0) this.#send(message);
       },
-      reusesHeads: () => this.#copiesHeads(),
-      joins: () => this.#queue?.length === 0 && this.#copiesRuns(),
-      level: () => this.#level,
-      flushSoon: () => process.nextTick(this.#flush),
-      reply: (message, ticket) => this.#queue?.send(message, ticket) ?? true,
+      reply: (message, ticket) => {
+        const joins = message.kind === "reply" && this.#queue?.length === 0;
+        if (joins && this.#replies.add(undefined, message)) return true;
+        return this.#send(message, ticket);
+      },
       start: (delivery) => {
         delivery.receivedAt = this.#receivedAt;
         this.#departure.onRequest();
@@ -378,10 +372,7 @@ export class WorkerConnection {
       return;
     }
     this.#dealer = dealer;
-    this.#queue = new SendQueue(dealer, undefined, true);
-    this.#copiesHeads = copiesFrames(dealer, MAX_REUSED_HEAD);
-    if (takesMessage(dealer, MAX_RUN_MESSAGE)) this.#copiesRuns = copiesFrames(dealer, MAX_RUN_BYTES);
-    else this.#level = RUN_LEVEL - 1;
+    this.#queue = new SendQueue(dealer);
     // After this turn: what came before it is of no use any more, but for a DISCONNECT, which is the same.
     const opened = dealer;
     opened.events.on("disconnect", () => setImmediate(() => this.#lost(opened)));
@@ -402,7 +393,13 @@ export class WorkerConnection {
     });
   }
 
+  #send(message: FromWorker, ticket?: SendTicket): boolean {
+    this.#replies.flush();
+    return this.#queue?.send(encodeFromWorker(message), ticket) ?? true;
+  }
+
   #disconnect(): void {
+    this.#replies.clear();
     void this.#end(0);
   }
 
@@ -436,18 +433,18 @@ export class WorkerConnection {
     this.#shared.emit({ type: "peer:invalid", endpoint: this.endpoint });
   }
 
-  #flush = (): void => this.#session.flush();
-
   async #receive(dealer: Dealer): Promise<void> {
     try {
       for (;;) {
         const messages = await dealer.receiveMany();
         const now = this.#timer.now();
         this.#receivedAt = now + this.#timer.stalled;
-        for (const message of messages) {
-          // A message may end the connection that it came over.
-          if (this.#dealer !== dealer) return;
-          this.#session.receive(parseAtWorker(message), now);
+        for (const frames of messages) {
+          for (const message of messagesAtWorker(frames)) {
+            // A message may end the connection that it came over.
+            if (this.#dealer !== dealer) return;
+            this.#session.receive(message, now);
+          }
         }
         if (!this.#closed) this.#timer.update();
       }

@@ -6,17 +6,18 @@ import {
   resolveBrokerLimits,
 } from "../../../src/patterns/majordomo/broker-options.js";
 import { BrokerRules } from "../../../src/patterns/majordomo/broker-rules.js";
-import type { SendResult } from "../../../src/patterns/majordomo/broker-tables.js";
-import { headTemplate, requestHead } from "../../../src/patterns/majordomo/header.js";
-import { ClientCommand, Dialect } from "../../../src/patterns/majordomo/protocol.js";
+import type { FromBroker, SendResult } from "../../../src/patterns/majordomo/broker-tables.js";
 import {
-  drainMessage,
-  failureMessage,
-  parseAtBroker,
-  readyMessage,
-} from "../../../src/patterns/majordomo/worker-messages.js";
+  decodeAtBroker,
+  encodeFromClient,
+  encodeFromWorker,
+  type FromWorker,
+} from "../../../src/patterns/majordomo/wire.js";
+import { framesOf, idOf, readyOf, requestOf } from "./messages.js";
 
 const DISCONNECT = Buffer.of(5);
+
+const LIFE = { incarnation: Buffer.alloc(8, 1), firstTag: 0, bornAt: 0 };
 
 let sent: Buffer[][];
 let events: MajordomoBrokerEvent[];
@@ -28,16 +29,15 @@ function make(limits: Partial<MajordomoBrokerLimits> = {}): void {
   events = [];
   gone = new Set();
   const outbox = {
-    send(message: (Buffer | string)[]): SendResult {
-      const bytes = message.map((frame) => Buffer.from(frame as Buffer));
+    send(to: Buffer, message: FromBroker): SendResult {
+      const bytes = framesOf(to, message);
       if (gone.has(String(bytes[0]))) return "gone";
       sent.push(bytes);
       return "sent";
     },
-    reusesHeads: false,
     event: (event: MajordomoBrokerEvent): void => void events.push(event),
   };
-  rules = new BrokerRules(resolveBrokerLimits(limits), outbox, Buffer.alloc(8, 1), 0, 0);
+  rules = new BrokerRules(resolveBrokerLimits(limits), outbox, LIFE);
 }
 
 function hear(from: string | Buffer, now: number, ...parts: (string | number | Buffer)[]): void {
@@ -45,15 +45,15 @@ function hear(from: string | Buffer, now: number, ...parts: (string | number | B
   const message = parts.map((part) =>
     typeof part === "number" ? Buffer.of(part) : Buffer.from(part as string),
   );
-  rules.receive(peer, parseAtBroker([peer, ...message]), now);
+  rules.receive(peer, decodeAtBroker([peer, ...message]), now);
 }
 
 const ready = (from: string | Buffer, now = 0): void => hear(from, now, "", "MDPW01", 1, "echo");
 const ask = (from: string, body = "x", now = 0): void => hear(from, now, "", "MDPC01", "echo", body);
 /** A request of a client of shoal's. @param oldest the lowest sequence that it still wants */
 function askWithId(from: string, now: number, sequence: number, oldest = sequence, service = "echo"): void {
-  const template = headTemplate(Buffer.alloc(8, 3), Buffer.from(service));
-  hear(from, now, requestHead(template, ClientCommand.Request, sequence, oldest), "x");
+  const request = requestOf(sequence, { oldest, service: Buffer.from(service) });
+  hear(from, now, ...encodeFromClient(request));
 }
 /** The commands and the rest of what was sent to a client of shoal's. */
 const toldTo = (client: string): string[] =>
@@ -76,7 +76,7 @@ it("a worker that turns out to be gone when it is to get a lost one's request is
   const worker = Buffer.from("one");
   rules.receive(
     worker,
-    parseAtBroker([worker, ...["", "MDPW01", "\x01", "echo"].map((f) => Buffer.from(f))]),
+    decodeAtBroker([worker, ...["", "MDPW01", "\x01", "echo"].map((f) => Buffer.from(f))]),
     0,
   );
   ask("client");
@@ -299,13 +299,7 @@ describe("a request", () => {
     reply("w1", tagOf("w1"), "done");
     sentTo("c1");
     const c2 = Buffer.from("c2");
-    const head = requestHead(
-      headTemplate(Buffer.alloc(8, 4), Buffer.from("echo")),
-      ClientCommand.Request,
-      1,
-      1,
-    );
-    rules.receive(c2, parseAtBroker([c2, head, Buffer.from("x")]), 0);
+    rules.receive(c2, requestOf(1, { id: idOf(1, 4) }), 0);
     rules.peerLeft(c2, 0);
     for (let now = 2_500; now <= 7_500; now += 2_500) rules.tick(now);
     expect(events).toContainEqual({ type: "request:abandoned", service: "echo", reason: "client-gone" });
@@ -424,13 +418,8 @@ describe("a broker that stops", () => {
 });
 
 describe("a broker that stops, whose workers take nothing more", () => {
-  const heard = (from: string, message: readonly (Buffer | string)[]): void => {
-    const peer = Buffer.from(from);
-    rules.receive(peer, parseAtBroker([peer, ...message.map((frame) => Buffer.from(frame as Buffer))]), 0);
-  };
-  const joins = (name: string): void => {
-    heard(name, readyMessage(Dialect.Shoal, Buffer.from("echo"), { concurrency: 1, capacity: 1 }, name, 1));
-  };
+  const heard = (from: string, message: FromWorker): void => hear(from, 0, ...encodeFromWorker(message));
+  const joins = (name: string): void => heard(name, readyOf(name, 1));
   const refusal = ["4|stopping|The broker or the worker is stopping."];
 
   beforeEach(() => {
@@ -441,8 +430,8 @@ describe("a broker that stops, whose workers take nothing more", () => {
   });
 
   it("refuses what waits when it is asked to, and finishes what they have", () => {
-    heard("a", drainMessage());
-    heard("b", drainMessage());
+    heard("a", { kind: "drain" });
+    heard("b", { kind: "drain" });
     expect(toldTo("c")).toEqual([]);
     rules.drain();
     expect(toldTo("c")).toEqual(refusal);
@@ -451,9 +440,9 @@ describe("a broker that stops, whose workers take nothing more", () => {
 
   it("refuses it when the last of them does", () => {
     rules.drain();
-    heard("a", drainMessage());
+    heard("a", { kind: "drain" });
     expect(toldTo("c")).toEqual([]);
-    heard("b", drainMessage());
+    heard("b", { kind: "drain" });
     expect(toldTo("c")).toEqual(refusal);
     expect([rules.stats().inFlight, rules.stats().queued]).toEqual([2, 0]);
   });
@@ -461,10 +450,11 @@ describe("a broker that stops, whose workers take nothing more", () => {
   it("refuses what the last of them gives back", () => {
     const [first] = sentTo("a");
     rules.drain();
-    heard("a", drainMessage());
-    heard("b", drainMessage());
+    heard("a", { kind: "drain" });
+    heard("b", { kind: "drain" });
     sentTo("c");
-    heard("a", failureMessage(first?.[0] as Buffer, "stopping", ""));
+    const tag = (first?.[0] as Buffer).readUInt32BE(7);
+    heard("a", { kind: "failure", tag, reason: "stopping", text: "", details: undefined });
     expect(toldTo("c")).toEqual(refusal);
     expect(rules.stats().inFlight).toBe(1);
   });

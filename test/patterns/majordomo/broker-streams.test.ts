@@ -1,33 +1,26 @@
 /** A broker's rules for answers in pieces, for what waits for clients, and for peers that leave. */
 import { beforeEach, describe, expect, it } from "vitest";
+import { STREAM_WINDOW } from "../../../src/patterns/kit/window.js";
 import {
   type MajordomoBrokerEvent,
   type MajordomoBrokerLimits,
   resolveBrokerLimits,
 } from "../../../src/patterns/majordomo/broker-options.js";
 import { BrokerRules } from "../../../src/patterns/majordomo/broker-rules.js";
-import type { SendResult } from "../../../src/patterns/majordomo/broker-tables.js";
+import type { FromBroker, SendResult } from "../../../src/patterns/majordomo/broker-tables.js";
 import {
-  cancelMessage,
-  creditMessage,
-  extendedRequest,
-  parseAtClient,
-} from "../../../src/patterns/majordomo/client-messages.js";
-import { headTemplate, requestHead } from "../../../src/patterns/majordomo/header.js";
-import { ClientCommand, Dialect, INITIAL_CREDIT } from "../../../src/patterns/majordomo/protocol.js";
-import {
+  type AtBroker,
   type Delivery,
-  failureMessage,
-  parseAtBroker,
-  parseAtWorker,
-  readyMessage,
-  replyMessage,
-  signalMessage,
-} from "../../../src/patterns/majordomo/worker-messages.js";
+  Dialect,
+  decodeAtBroker,
+  decodeAtClient,
+  decodeAtWorker,
+} from "../../../src/patterns/majordomo/wire.js";
+import { framesOf, readyOf, replyTo, idOf as requestId, requestOf } from "./messages.js";
 
-type Message = (Buffer | string)[];
+const LIFE = { incarnation: Buffer.alloc(8, 1), firstTag: 0, bornAt: 0 };
 
-let sent: Message[];
+let sent: Buffer[][];
 let events: MajordomoBrokerEvent[];
 let results: Map<string, SendResult>;
 /** Bytes that the engine has for a client. */
@@ -42,16 +35,15 @@ function make(limits: Partial<MajordomoBrokerLimits> = {}): void {
   queued = new Map();
   ids = new Map();
   const outbox = {
-    send(message: Message): SendResult {
-      const result = results.get(String(message[0])) ?? "sent";
-      if (result === "sent") sent.push(message);
+    send(to: Buffer, message: FromBroker): SendResult {
+      const result = results.get(String(to)) ?? "sent";
+      if (result === "sent") sent.push(framesOf(to, message));
       return result;
     },
     queuedBytes: (client: Buffer): number => queued.get(String(client)) ?? 0,
-    reusesHeads: false,
     event: (event: MajordomoBrokerEvent): void => void events.push(event),
   };
-  rules = new BrokerRules(resolveBrokerLimits(limits), outbox, Buffer.alloc(8, 1), 0, 0);
+  rules = new BrokerRules(resolveBrokerLimits(limits), outbox, LIFE);
 }
 
 beforeEach(() => make());
@@ -63,34 +55,39 @@ function idOf(peer: string): Buffer {
   return id;
 }
 
-function hear(peer: string, message: Message, now = 0): void {
-  const frames = message.map((frame) => Buffer.from(frame as Buffer));
-  rules.receive(idOf(peer), parseAtBroker([idOf(peer), ...frames]), now);
+function hear(peer: string, message: AtBroker, now = 0): void {
+  rules.receive(idOf(peer), message, now);
+}
+
+/** A message of MDP. */
+function hearPlain(peer: string, ...frames: string[]): void {
+  hear(peer, decodeAtBroker([idOf(peer), ...frames.map((frame) => Buffer.from(frame))]));
 }
 
 /** What a peer was sent since the last look. */
 function sentTo(peer: string): Buffer[][] {
   const found = sent.filter(([to]) => String(to) === peer);
   sent = sent.filter(([to]) => String(to) !== peer);
-  return found.map((message) => message.slice(1).map((frame) => Buffer.from(frame as Buffer)));
+  return found.map((message) => message.slice(1));
 }
 
-const toldTo = (client: string) => sentTo(client).map((frames) => parseAtClient(frames));
-const heardBy = (worker: string) => sentTo(worker).map(parseAtWorker);
-const room = { concurrency: 4, capacity: 4 };
+const toldTo = (client: string) => sentTo(client).map((frames) => decodeAtClient(frames));
+const heardBy = (worker: string) => sentTo(worker).map((frames) => decodeAtWorker(frames));
 const join = (worker: string, dialect: Dialect = Dialect.Shoal, now = 0): void =>
-  hear(worker, readyMessage(dialect, Buffer.from("echo"), room, worker), now);
-const TEMPLATE = headTemplate(Buffer.alloc(8, 3), Buffer.from("echo"));
-const headOf = (sequence: number): Buffer => requestHead(TEMPLATE, ClientCommand.Request, sequence, sequence);
-const ask = (client: string, sequence = 1, now = 0): void =>
-  hear(client, extendedRequest(headOf(sequence), ["x"]), now);
-const askPlain = (client: string): void => hear(client, ["MDPC02", "\x01", "echo", "x"]);
+  hear(worker, readyOf(worker, 4, 4, dialect) as AtBroker, now);
+const leave = (worker: string): void => hear(worker, { kind: "disconnect", dialect: Dialect.Shoal });
+const ask = (client: string, sequence = 1, now = 0): void => hear(client, requestOf(sequence), now);
+const grant = (client: string, bytes: number): void =>
+  hear(client, { kind: "credit", id: requestId(1), bytes });
+const askPlain = (client: string): void => hearPlain(client, "MDPC02", "\x01", "echo", "x");
 const deliveryTo = (worker: string): Delivery =>
   heardBy(worker).find((input) => input.kind === "request") as Delivery;
 const piece = (worker: string, delivery: Delivery, number: number, body: string | Buffer): void =>
-  hear(worker, replyMessage(delivery, false, [body], number));
+  hear(worker, replyTo(delivery, false, number, body));
 const final = (worker: string, delivery: Delivery, pieces: number, ...body: string[]): void =>
-  hear(worker, replyMessage(delivery, true, body, pieces));
+  hear(worker, replyTo(delivery, true, pieces, ...body));
+const fails = (worker: string, { tag }: Delivery, text: string): void =>
+  hear(worker, { kind: "failure", tag, reason: "worker-failed", text, details: undefined });
 const balance = (): number => {
   const { requests, answered, failed, abandoned, queued: waiting, inFlight } = rules.stats();
   return requests - answered - failed - abandoned - waiting - inFlight;
@@ -133,15 +130,15 @@ describe("an answer in pieces", () => {
     join("w");
     ask("c");
     const delivery = deliveryTo("w");
-    hear("c", creditMessage(headOf(1), 5_000));
-    expect(heardBy("w")).toEqual([{ kind: "credit", tag: delivery.head.readUInt32BE(7), bytes: 5_000 }]);
-    hear("other", creditMessage(headOf(1), 5_000));
+    grant("c", 5_000);
+    expect(heardBy("w")).toEqual([{ kind: "credit", tag: delivery.tag, bytes: 5_000 }]);
+    grant("other", 5_000);
     expect(heardBy("w")).toEqual([]);
     make();
     join("w", Dialect.Mdp02);
     ask("c");
     sentTo("w");
-    hear("c", creditMessage(headOf(1), 5_000));
+    grant("c", 5_000);
     expect(sentTo("w")).toEqual([]);
   });
 
@@ -149,13 +146,13 @@ describe("an answer in pieces", () => {
     join("w");
     askPlain("c");
     const delivery = deliveryTo("w");
-    const large = Buffer.alloc(INITIAL_CREDIT);
+    const large = Buffer.alloc(STREAM_WINDOW);
     piece("w", delivery, 0, large);
     expect(heardBy("w")).toMatchObject([{ kind: "credit" }]);
     queued.set("c", 2_000_000);
-    for (let i = 1; i < 100; i++) piece("w", delivery, i, large);
+    for (let i = 1; i < 20; i++) piece("w", delivery, i, large);
     heardBy("w");
-    piece("w", delivery, 100, large);
+    piece("w", delivery, 20, large);
     expect(heardBy("w")).toEqual([]);
     rules.tick(rules.nextWakeUp() as number);
     expect(heardBy("w")).toEqual([]);
@@ -163,7 +160,7 @@ describe("an answer in pieces", () => {
     rules.tick(rules.nextWakeUp() as number);
     const [credit] = heardBy("w");
     expect(credit).toMatchObject({ kind: "credit" });
-    expect((credit as { bytes: number }).bytes).toBeGreaterThan(INITIAL_CREDIT);
+    expect((credit as { bytes: number }).bytes).toBeGreaterThan(STREAM_WINDOW);
   });
 
   it("whose credit cannot be sent makes its worker count as lost, and ends with that error", () => {
@@ -171,7 +168,7 @@ describe("an answer in pieces", () => {
     ask("c");
     piece("w", deliveryTo("w"), 0, "x");
     results.set("w", "full");
-    hear("c", creditMessage(headOf(1), 5_000));
+    grant("c", 5_000);
     expect(toldTo("c").at(-1)).toMatchObject({ kind: "error", reason: "worker-lost" });
     expect(rules.stats()).toMatchObject({ workers: 0, inFlight: 0 });
   });
@@ -189,13 +186,13 @@ describe("what waits for a client", () => {
     final("w", second as Delivery, 0, "y".repeat(6_000));
     expect(toldTo("c")).toMatchObject([
       { kind: "answer" },
-      { kind: "error", sequence: 2, reason: "slow-reader" },
+      { kind: "error", id: { sequence: 2 }, reason: "slow-reader" },
     ]);
     piece("w", third as Delivery, 0, "a");
     piece("w", third as Delivery, 1, "z".repeat(6_000));
     expect(toldTo("c")).toMatchObject([
       { final: false },
-      { kind: "error", sequence: 3, reason: "slow-reader" },
+      { kind: "error", id: { sequence: 3 }, reason: "slow-reader" },
     ]);
     expect(heardBy("w")).toMatchObject([{ kind: "cancel" }]);
     final("w", third as Delivery, 2);
@@ -235,7 +232,7 @@ describe("what waits for a client", () => {
   it("is bounded for the broker's own answers, too", () => {
     make({ maxClientBytes: 1_000 });
     queued.set("c", 900);
-    for (let i = 0; i < 20; i++) hear("c", ["", "MDPC01", "mmi.stats", ""]);
+    for (let i = 0; i < 20; i++) hearPlain("c", "", "MDPC01", "mmi.stats", "");
     const told = sentTo("c");
     expect(told.filter((frames) => String(frames[3]) === "200").length).toBeLessThan(10);
     expect(told.at(-1)?.map(String)).toContain("slow-reader");
@@ -248,7 +245,7 @@ describe("what waits for a client", () => {
     piece("w", delivery, 0, "a");
     sentTo("c");
     results.set("c", "full");
-    hear("w", failureMessage(delivery.head, "worker-failed", "no such fish"));
+    fails("w", delivery, "no such fish");
     rules.tick(rules.nextWakeUp() as number);
     results.delete("c");
     rules.tick(rules.nextWakeUp() as number);
@@ -289,7 +286,7 @@ describe("a connection that ends", () => {
     const [first] = heardBy("w") as Delivery[];
     piece("w", first as Delivery, 0, "a");
     rules.peerLeft(idOf("c"), 10);
-    expect(heardBy("w")).toEqual([{ kind: "cancel", tag: (first as Delivery).head.readUInt32BE(7) }]);
+    expect(heardBy("w")).toEqual([{ kind: "cancel", tag: (first as Delivery).tag }]);
     rules.tick(759);
     expect(heardBy("w")).toEqual([]);
     expect(rules.nextWakeUp()).toBe(760);
@@ -341,11 +338,11 @@ it("a worker that cannot be reached was no delivery", () => {
   ask("c");
   expect(rules.stats()).toMatchObject({ workers: 0, queued: 1, redelivered: 0, failed: 0 });
   join("w1");
-  hear("w1", signalMessage(Dialect.Shoal, "Disconnect"));
+  leave("w1");
   join("w2");
   expect(heardBy("w2")).toMatchObject([{ kind: "request" }]);
   expect(events.filter(({ type }) => type === "request:redelivered")).toMatchObject([{ deliveries: 1 }]);
-  hear("w2", signalMessage(Dialect.Shoal, "Disconnect"));
+  leave("w2");
   expect(toldTo("c").at(-1)).toMatchObject({ kind: "error", reason: "worker-lost" });
 });
 
@@ -354,7 +351,7 @@ it("a cancelled answer in pieces ends as abandoned, whatever its worker still sa
   ask("c");
   const delivery = deliveryTo("w");
   piece("w", delivery, 0, "a");
-  hear("c", cancelMessage(headOf(1)));
+  hear("c", { kind: "cancel", id: requestId(1) });
   piece("w", delivery, 5, "b");
   final("w", delivery, 9);
   expect([rules.stats(), balance()]).toMatchObject([{ abandoned: 1, failed: 0, inFlight: 0 }, 0]);

@@ -1,11 +1,17 @@
 /** A client whose connections end: what it asks again, where, and how often. */
 import { describe, expect, it } from "vitest";
 import type { CallSink, Taken } from "../../../src/patterns/majordomo/client-calls.js";
-import { type ClientInput, FORGOTTEN } from "../../../src/patterns/majordomo/client-messages.js";
 import type { MajordomoClientEvent } from "../../../src/patterns/majordomo/client-options.js";
 import { ClientRules } from "../../../src/patterns/majordomo/client-rules.js";
-import { countIn } from "../../../src/patterns/majordomo/header.js";
-import { ClientCommand, Dialect, INITIAL_CREDIT } from "../../../src/patterns/majordomo/protocol.js";
+import {
+  type AtClient,
+  Body,
+  Dialect,
+  encodeFromClient,
+  FORGOTTEN,
+  SERVING,
+} from "../../../src/patterns/majordomo/wire.js";
+import { answerOf, refusalOf } from "./messages.js";
 
 const BEAT = 100;
 const LIMITS = {
@@ -15,9 +21,8 @@ const LIMITS = {
   maxPending: 10,
   maxPendingBytes: 1_000_000_000,
   maxConnections: 2,
-  streamWindow: 65_536,
-  maxStreamBytes: 1_048_576,
 };
+const ECHO = { name: "echo", frame: Buffer.from("echo") };
 const INCARNATION = Buffer.from("12345678");
 
 function clientOf(endpoints: string[], dialect?: Dialect) {
@@ -30,11 +35,10 @@ function clientOf(endpoints: string[], dialect?: Dialect) {
       open: (connection, endpoint) => log.push(`+${connection} ${endpoint}`),
       close: (connection) => log.push(`-${connection}`),
       send: (connection, message) => {
-        const last = String(message.at(-1));
+        const last = String(encodeFromClient(message).at(-1));
         log.push(`${connection} ${/^[a-z0-9.]+$/.test(last) ? last : "?"}`);
         return true;
       },
-      reusesHeads: () => false,
       event: (event) => events.push(event),
     },
     Buffer.alloc(8),
@@ -52,28 +56,28 @@ function clientOf(endpoints: string[], dialect?: Dialect) {
         kind: "negotiated",
         extended: true,
         incarnation: INCARNATION,
-        level: 1,
         heartbeatInterval: BEAT,
       };
-      rules.receive(connection, input as ClientInput, now);
+      rules.receive(connection, input as AtClient, now);
     },
     /** The broker answers whether it serves. */
     serves: (connection: number, now: number, status = "200") => {
-      const service = Buffer.from("mmi.serving");
-      const input = { kind: "answer", sequence: -1, final: true, service, body: [Buffer.from(status)] };
-      rules.receive(connection, input as unknown as ClientInput, now);
+      const body = Body.of([Buffer.from(status)]);
+      rules.receive(connection, answerOf(undefined, { service: SERVING, body }), now);
     },
     ask: (text: string, retries: number, now = 0) =>
       rules.submit(
-        rules.service("echo"),
-        [text],
-        { timeout: 10_000, retries, total: 0, headers: Buffer.alloc(0) },
         {
-          answer: () => {
-            ended.push(`${text} answered`);
-            return "read";
+          service: ECHO,
+          body: [text],
+          terms: { timeout: 10_000, retries, total: 0, headers: Buffer.alloc(0) },
+          sink: {
+            answer: () => {
+              ended.push(`${text} answered`);
+              return "read";
+            },
+            failed: (error) => ended.push(`${text} ${"reason" in error ? error.reason : error.code}`),
           },
-          failed: (error) => ended.push(`${text} ${"reason" in error ? error.reason : error.code}`),
         },
         now,
       ),
@@ -101,10 +105,10 @@ describe("a client of shoal's broker whose connection ends", () => {
     ask("one", 2);
     ask("two", 2);
     said();
-    rules.receive(1, { kind: "heartbeat", incarnation: FORGOTTEN }, 5);
+    rules.receive(1, { kind: "broker-heartbeat", incarnation: FORGOTTEN }, 5);
     expect(said()).toEqual(["1 one", "1 two"]);
     // It is the same life of the broker, also afterwards.
-    rules.receive(1, { kind: "heartbeat", incarnation: INCARNATION }, 6);
+    rules.receive(1, { kind: "broker-heartbeat", incarnation: INCARNATION }, 6);
     expect([said(), ended, left()]).toEqual([[], [], ["forgotten"]]);
   });
 
@@ -121,11 +125,7 @@ describe("a client of shoal's broker whose connection ends", () => {
   it("asks another one what a broker that stops refuses, and waits for what it had taken", () => {
     const { rules, ask, negotiate, said, ended, left } = clientOf(["a", "b"]);
     const stops = (connection: number, sequence: number, now: number) =>
-      rules.receive(
-        connection,
-        { kind: "error", sequence, reason: "stopping", text: "", details: undefined } as ClientInput,
-        now,
-      );
+      rules.receive(connection, refusalOf(sequence, "stopping"), now);
     negotiate(1);
     ask("taken", 1);
     ask("refused", 1);
@@ -148,8 +148,7 @@ describe("a client of shoal's broker whose connection ends", () => {
     const { rules, ask, negotiate, ended } = clientOf(["a"]);
     negotiate(1);
     ask("x", 5);
-    const input = { kind: "error", sequence: 1, reason: "stopping", text: "", details: undefined };
-    rules.receive(1, input as ClientInput, 5);
+    rules.receive(1, refusalOf(1, "stopping"), 5);
     expect(ended).toEqual(["x stopping"]);
   });
 
@@ -229,7 +228,7 @@ describe("a client whose connection is refused", () => {
     }
     expect(patience).toEqual([1, 1, 1, 2, 2, 2].map((intervals) => intervals * BEAT));
     expect(said()).toEqual([`${asked} one`]);
-    rules.receive(asked, { kind: "answer", sequence: 1, more: false, body: [] } as never, now);
+    rules.receive(asked, answerOf(1), now);
     expect(ended).toEqual(["one answered"]);
     // One that answered is no reason for patience with the next.
     ask("two", 9, now);
@@ -267,8 +266,7 @@ describe("a client of plain brokers", () => {
     ask("two", 1);
     rules.disconnected(1, 1);
     said();
-    const answer = { kind: "answer", sequence: -1, final: true, service: Buffer.from("echo"), body: [] };
-    rules.receive(2, answer as unknown as ClientInput, 2);
+    rules.receive(2, answerOf(undefined, { service: ECHO.frame }), 2);
     expect([said(), ended]).toEqual([["-2"], ["two answered"]]);
     ask("three", 1, 3);
     expect(said()).toEqual(["+4 b", "4 three"]);
@@ -290,8 +288,7 @@ describe("a client of plain brokers", () => {
     rules.setEndpoints(["b"], 1);
     ask("two", 1, 2);
     expect(said()).toEqual(["+2 b", "2 two"]);
-    const answer = { kind: "answer", sequence: -1, final: true, service: Buffer.from("echo"), body: [] };
-    rules.receive(1, answer as unknown as ClientInput, 3);
+    rules.receive(1, answerOf(undefined, { service: ECHO.frame }), 3);
     expect([said(), ended, left()]).toEqual([["-1"], ["one answered"], []]);
   });
 
@@ -309,7 +306,7 @@ describe("a client that goes over between shoal's brokers and plain ones", () =>
     negotiate(1);
     ask("one", 1);
     rules.setEndpoints(["b"], 1);
-    const plain = { kind: "negotiated", extended: false, incarnation: INCARNATION } as ClientInput;
+    const plain = { kind: "negotiated", extended: false, incarnation: INCARNATION } as AtClient;
     rules.receive(2, plain, 2);
     ask("two", 1, 2);
     expect(said().slice(-3)).toEqual(["+2 b", "2 ?", "2 two"]);
@@ -319,18 +316,17 @@ describe("a client that goes over between shoal's brokers and plain ones", () =>
 
   it("asks shoal's in time for what a plain one has not answered, once, and closes the connection to that one", () => {
     const { rules, ask, said, negotiate, ended } = clientOf(["a"]);
-    const plain = { kind: "negotiated", extended: false, incarnation: INCARNATION } as ClientInput;
+    const plain = { kind: "negotiated", extended: false, incarnation: INCARNATION } as AtClient;
     rules.receive(1, plain, 0);
     ask("one", 1);
     rules.setEndpoints(["b"], 1);
     negotiate(2, 2);
     said();
-    const beat = { kind: "heartbeat", incarnation: INCARNATION } as ClientInput;
+    const beat = { kind: "broker-heartbeat", incarnation: INCARNATION } as AtClient;
     rules.receive(2, beat, 12_000);
     rules.tick(12_000);
     expect(said().filter((line) => line !== "2 ?")).toEqual(["-1", "2 one"]);
-    const answer = { kind: "answer", sequence: 1, final: true, pieces: 0, body: [Buffer.from("1")] };
-    rules.receive(2, answer as unknown as ClientInput, 12_001);
+    rules.receive(2, answerOf(1), 12_001);
     expect([ended, rules.stats().inFlight]).toEqual([["one answered"], 0]);
   });
 
@@ -343,30 +339,23 @@ describe("a client that goes over between shoal's brokers and plain ones", () =>
 });
 
 describe("an answer in pieces", () => {
-  const piece = (sequence: number, pieces: number, size: number, final = false): ClientInput => ({
-    kind: "answer",
-    final,
-    sequence,
-    pieces,
-    service: Buffer.alloc(0),
-    body: final ? [] : [Buffer.alloc(size)],
-  });
+  const piece = (sequence: number, pieces: number, size: number, final = false): AtClient =>
+    answerOf(sequence, { final, pieces, body: Body.of(final ? [] : [Buffer.alloc(size)]) });
 
-  function streaming(maxStreamBytes = LIMITS.maxStreamBytes) {
+  function streaming() {
     /** Bytes of each credit, and "cancel". */
     const told: (number | string)[] = [];
     const ended: string[] = [];
     const rules = new ClientRules(
-      { ...LIMITS, maxStreamBytes, endpoints: ["a"], dialect: undefined },
+      { ...LIMITS, endpoints: ["a"], dialect: undefined },
       {
         open: () => undefined,
         close: () => undefined,
-        send: (_, [head]) => {
-          if (head?.[6] === ClientCommand.Credit) told.push(countIn(head as Buffer));
-          if (head?.[6] === ClientCommand.Cancel) told.push("cancel");
+        send: (_, message) => {
+          if (message.kind === "credit") told.push(message.bytes);
+          if (message.kind === "cancel") told.push("cancel");
           return true;
         },
-        reusesHeads: () => false,
         event: () => undefined,
       },
       Buffer.alloc(8),
@@ -377,10 +366,9 @@ describe("an answer in pieces", () => {
       kind: "negotiated",
       extended: true,
       incarnation: INCARNATION,
-      level: 1,
       heartbeatInterval: BEAT,
     };
-    rules.receive(1, input as ClientInput, 0);
+    rules.receive(1, input as AtClient, 0);
     const sink = {
       taken: "kept" as Taken,
       unread: false,
@@ -393,42 +381,25 @@ describe("an answer in pieces", () => {
     };
     const ask = () =>
       rules.submit(
-        rules.service("echo"),
-        ["x"],
-        { timeout: 1_000, retries: 0, total: 1_000, headers: Buffer.alloc(0) },
-        sink as CallSink,
+        {
+          service: ECHO,
+          body: ["x"],
+          terms: { timeout: 1_000, retries: 0, total: 1_000, headers: Buffer.alloc(0) },
+          sink: sink as CallSink,
+        },
         0,
       );
     return { rules, sink, told, ended, ask };
   }
 
-  it("is granted what was read, in halves of its window, which grows once it is long", () => {
+  it("is granted what was read, in halves of its window", () => {
     const { rules, told, ask } = streaming();
     const call = ask();
-    rules.receive(1, piece(1, 0, 4_000), 1);
-    expect(told).toEqual([]);
-    rules.receive(1, piece(1, 1, 5_000), 1);
-    expect(told).toEqual([LIMITS.streamWindow - INITIAL_CREDIT]);
+    rules.receive(1, piece(1, 0, 40_000), 1);
     rules.read(call, 30_000, 2);
-    expect(told).toHaveLength(1);
+    expect(told).toEqual([]);
     rules.read(call, 3_000, 2);
-    expect(told.slice(1)).toEqual([33_000]);
-  });
-
-  it("has a smaller window when many are under way, and gives it back", () => {
-    const { rules, told, ask } = streaming(50_000);
-    ask();
-    rules.receive(1, piece(1, 0, 10_000), 1);
-    ask();
-    rules.receive(1, piece(2, 0, 10_000), 1);
-    expect(told).toEqual([
-      LIMITS.streamWindow - INITIAL_CREDIT,
-      50_000 - LIMITS.streamWindow + INITIAL_CREDIT,
-    ]);
-    rules.receive(1, piece(1, 1, 0, true), 1);
-    ask();
-    rules.receive(1, piece(3, 0, 10_000), 1);
-    expect(told.at(-1)).toBe(LIMITS.streamWindow - INITIAL_CREDIT);
+    expect(told).toEqual([33_000]);
   });
 
   it.each([
@@ -458,13 +429,13 @@ describe("an answer in pieces", () => {
     rules.receive(1, piece(1, 0, 1), 1);
     sink.unread = true;
     for (let now = 100; now < 5_000; now += 100) {
-      rules.receive(1, { kind: "heartbeat", incarnation: INCARNATION }, now);
+      rules.receive(1, { kind: "broker-heartbeat", incarnation: INCARNATION }, now);
       rules.tick(now);
     }
     expect(ended).toEqual([]);
     sink.unread = false;
     rules.read(call, 65, 5_000);
-    rules.receive(1, { kind: "heartbeat", incarnation: INCARNATION }, 5_900);
+    rules.receive(1, { kind: "broker-heartbeat", incarnation: INCARNATION }, 5_900);
     rules.tick(5_900);
     expect(ended).toEqual([]);
     rules.tick(6_200);
@@ -509,7 +480,7 @@ describe("a client whose brokers come and go", () => {
       if (how === "stopping") serves(connection, now, "503");
       if (how !== "plain") return;
       serves(connection, now, "501");
-      const plain = { kind: "negotiated", extended: false, incarnation: INCARNATION } as ClientInput;
+      const plain = { kind: "negotiated", extended: false, incarnation: INCARNATION } as AtClient;
       rules.receive(connection, plain, now);
     };
     negotiate(1);
@@ -520,7 +491,7 @@ describe("a client whose brokers come and go", () => {
     let [asked, from, now] = [2, 0, 0];
     while (pauses.length < 6 && now < 100 * BEAT) {
       now = rules.nextWakeUp() ?? Number.POSITIVE_INFINITY;
-      rules.receive(1, { kind: "heartbeat", incarnation: INCARNATION }, now);
+      rules.receive(1, { kind: "broker-heartbeat", incarnation: INCARNATION }, now);
       rules.tick(now);
       const lines = said();
       if (lines.includes(`-${asked}`)) from = now; // It has had its time.
@@ -610,13 +581,9 @@ describe("a client whose brokers come and go", () => {
       expect(rules.nextWakeUp()).toBe(now);
       rules.tick(now);
       expect(said()).toEqual(["1 ?"]);
-      rules.receive(1, { kind: "heartbeat", incarnation: INCARNATION }, now + 1);
+      rules.receive(1, { kind: "broker-heartbeat", incarnation: INCARNATION }, now + 1);
     }
-    rules.receive(
-      1,
-      { kind: "answer", sequence: 1, body: [], final: true, pieces: -1 } as unknown as ClientInput,
-      1_000,
-    );
+    rules.receive(1, answerOf(1), 1_000);
     expect([said(), ended]).toEqual([["-1"], ["one answered"]]);
     expect(rules.nextWakeUp()).toBeUndefined();
   });
@@ -631,7 +598,7 @@ describe("a client whose brokers come and go", () => {
       negotiate(2, 2);
       said();
       if (isSilent) for (let now = BEAT; now < 5 * BEAT; now += 10) rules.tick(now);
-      else rules.receive(1, { kind: "heartbeat", incarnation: FORGOTTEN }, 10);
+      else rules.receive(1, { kind: "broker-heartbeat", incarnation: FORGOTTEN }, 10);
       expect(said().filter((line) => !line.endsWith("?"))).toEqual(["-1", "2 one"]);
       expect(ended).toEqual([]);
     }
@@ -642,10 +609,9 @@ describe("a client whose brokers come and go", () => {
     negotiate(1);
     ask("one", 5);
     ask("taken", 5);
-    rules.receive(1, { kind: "heartbeat", incarnation: FORGOTTEN }, 1);
+    rules.receive(1, { kind: "broker-heartbeat", incarnation: FORGOTTEN }, 1);
     expect(said().filter((line) => line === "1 one")).toHaveLength(2);
-    const input = { kind: "error", sequence: 1, reason: "stopping", text: "", details: undefined };
-    for (const now of [2, 3]) rules.receive(1, input as ClientInput, now);
+    for (const now of [2, 3]) rules.receive(1, refusalOf(1, "stopping"), now);
     negotiate(2, 4);
     expect([said(), ended]).toEqual([["+2 b", "2 ?", "2 one"], []]);
   });

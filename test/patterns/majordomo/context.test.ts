@@ -107,7 +107,7 @@ it("an answer in pieces that fails as it is asked for leaves nothing on its sign
 });
 
 it.each([
-  [{ trace: 5 }, "trace is a text"],
+  [{ trace: 5 }, "trace must be a text"],
   [[], "an object"],
   [{ "": "x" }, "1 to 255"],
   [{ trace: "x".repeat(8_193) }, "8192"],

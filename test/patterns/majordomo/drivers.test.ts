@@ -1,5 +1,4 @@
 /** Broker, workers and clients together, over real sockets. */
-import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { afterEach, describe, expect, it } from "vitest";
 import { z } from "zod";
 import { json, Router } from "../../../src/index.js";
@@ -10,7 +9,6 @@ import {
   MajordomoClient,
   MajordomoWorker,
 } from "../../../src/patterns/index.js";
-import type { SendOperation } from "../../../src/sockets/observation.js";
 import { failure, within } from "../../contract/support/wait.js";
 
 const open: { close(options?: { linger: number }): Promise<unknown> }[] = [];
@@ -36,28 +34,6 @@ function next<E extends { readonly type: string }, T extends E["type"]>(
 ): Promise<Extract<E, { readonly type: T }>> {
   return within(new Promise((resolve) => events.on(type, resolve)), `event ${type}`);
 }
-
-describe("a head that is written again for each message", () => {
-  it("is another one for each message that is observed", async () => {
-    const { endpoint } = await broker();
-    track(new MajordomoWorker(endpoint, "echo", (frames) => frames, { concurrency: 64 }));
-    const client = track(new MajordomoClient(endpoint));
-    await client.request("echo", "");
-    const heads: Buffer[] = [];
-    const keep = (message: unknown): void => {
-      const [head, body] = (message as SendOperation).message as [Buffer, Buffer | string];
-      if (String(body) === "observed") heads.push(head);
-    };
-    subscribe("shoal.send.start", keep);
-    try {
-      await Promise.all(Array.from({ length: 20 }, () => client.request("echo", "observed")));
-    } finally {
-      unsubscribe("shoal.send.start", keep);
-    }
-    // Of the client and of the worker.
-    expect(new Set(heads.map((head) => head.toString("hex"))).size).toBe(40);
-  });
-});
 
 const PROTOCOLS = ["auto", "0.1", "0.2"] as const;
 

@@ -7,48 +7,47 @@ import {
 } from "../../../src/patterns/majordomo/broker-options.js";
 
 import { BrokerRules } from "../../../src/patterns/majordomo/broker-rules.js";
-import { cancelMessage } from "../../../src/patterns/majordomo/client-messages.js";
-import { headTemplate, requestHead } from "../../../src/patterns/majordomo/header.js";
-import { ClientCommand, Dialect } from "../../../src/patterns/majordomo/protocol.js";
+import type { FromBroker } from "../../../src/patterns/majordomo/broker-tables.js";
 import {
-  parseAtBroker,
-  parseAtWorker,
-  readyMessage,
-  replyMessage,
-  returnMessage,
-  signalMessage,
-} from "../../../src/patterns/majordomo/worker-messages.js";
-
+  type AtBroker,
+  type Delivery,
+  Dialect,
+  decodeAtBroker,
+  decodeAtWorker,
+} from "../../../src/patterns/majordomo/wire.js";
 import { resolveWorkerSettings } from "../../../src/patterns/majordomo/worker-options.js";
+import { framesOf, idOf, readyOf, replyTo, requestOf } from "./messages.js";
 
-const SERVICE = Buffer.from("echo");
+const LIFE = { incarnation: Buffer.alloc(8, 1), firstTag: 0, bornAt: 0 };
 
 let rules: BrokerRules;
 let events: MajordomoBrokerEvent[];
 /** What each worker holds, in the order in which it came. */
-let held: Map<string, { body: string; answer: Buffer[]; piece: Buffer[] }[]>;
+let held: Map<string, Delivery[]>;
 /** Bodies of the replies to the plain client. */
 let replies: string[][];
 
-function hear(from: string, now: number, message: readonly (string | Uint8Array)[]): void {
-  const peer = Buffer.from(from);
-  rules.receive(peer, parseAtBroker([peer, ...message.map((frame) => Buffer.from(frame as string))]), now);
+function hear(from: string, now: number, message: AtBroker): void {
+  rules.receive(Buffer.from(from), message, now);
 }
 
 function join(worker: string, concurrency: number, capacity: number): void {
   held.set(worker, []);
-  hear(worker, 0, readyMessage(Dialect.Shoal, SERVICE, { concurrency, capacity }, worker) as string[]);
+  hear(worker, 0, readyOf(worker, concurrency, capacity) as AtBroker);
+}
+
+function leave(worker: string): void {
+  hear(worker, 0, { kind: "disconnect", dialect: Dialect.Shoal });
 }
 
 function ask(body: string, now = 0): void {
-  hear("client", now, ["", "MDPC01", "echo", body]);
+  const frames = ["client", "", "MDPC01", "echo", body].map((frame) => Buffer.from(frame));
+  hear("client", now, decodeAtBroker(frames));
 }
 
 /** The worker answers the oldest that it holds. */
-function answer(worker: string, now: number): string {
-  const { body, answer } = held.get(worker)?.shift() as { body: string; answer: Buffer[] };
-  hear(worker, now, answer);
-  return body;
+function answer(worker: string, now: number): void {
+  hear(worker, now, replyTo(held.get(worker)?.shift() as Delivery, true, 0, "done"));
 }
 
 /** Every worker has answered so often, each time at once, that it counts as quick. */
@@ -59,7 +58,8 @@ function quicken(): void {
   }
 }
 
-const bodiesAt = (worker: string): string[] => (held.get(worker) ?? []).map(({ body }) => body);
+const bodiesAt = (worker: string): string[] =>
+  (held.get(worker) ?? []).map(({ body }) => String(body.frames[0]));
 
 beforeEach(() => make());
 
@@ -68,25 +68,17 @@ function make(limits: Partial<MajordomoBrokerLimits> = {}): void {
   events = [];
   replies = [];
   const outbox = {
-    send(message: (Buffer | string)[]): "sent" {
-      const [to, ...frames] = message.map((frame) => Buffer.from(frame as string));
+    send(to: Buffer, message: FromBroker): "sent" {
+      const [, ...frames] = framesOf(to, message);
       if (String(to) === "client") replies.push(frames.slice(3).map(String));
       const at = held.get(String(to));
-      const parsed = at === undefined ? undefined : parseAtWorker(frames);
-      if (parsed?.kind === "request") {
-        const { body } = parsed;
-        at?.push({
-          body: String(body[0]),
-          answer: replyMessage(parsed, true, ["done"], 0) as Buffer[],
-          piece: replyMessage(parsed, false, ["piece"], 0) as Buffer[],
-        });
-      }
+      const input = at === undefined ? undefined : decodeAtWorker(frames);
+      if (input?.kind === "request") at?.push(input);
       return "sent";
     },
-    reusesHeads: false,
     event: (event: MajordomoBrokerEvent): void => void events.push(event),
   };
-  rules = new BrokerRules(resolveBrokerLimits(limits), outbox, Buffer.alloc(8, 1), 0, 0);
+  rules = new BrokerRules(resolveBrokerLimits(limits), outbox, LIFE);
 }
 
 describe("a request waits at a worker", () => {
@@ -146,7 +138,7 @@ describe("a request waits at a worker", () => {
     quicken();
     for (const body of ["poison", "b", "c"]) ask(body);
     expect(bodiesAt("w1")).toEqual(["poison", "b", "c"]);
-    hear("w1", 0, signalMessage(Dialect.Shoal, "Disconnect") as Buffer[]);
+    leave("w1");
     expect(events.filter(({ type }) => type === "request:failed")).toHaveLength(1);
     join("w2", 2, 2);
     expect(bodiesAt("w2")).toEqual(["b", "c"]);
@@ -155,8 +147,8 @@ describe("a request waits at a worker", () => {
 
 describe("a request that a worker gives back", () => {
   const giveBack = (worker: string): void => {
-    const { answer } = held.get(worker)?.pop() as { answer: Buffer[] };
-    hear(worker, 0, returnMessage(answer[0] as Buffer));
+    const { tag } = held.get(worker)?.pop() as Delivery;
+    hear(worker, 0, { kind: "return", tag });
   };
 
   it("goes to another with a handler free, in its place, and is no delivery; none waits there before it is quick again", () => {
@@ -176,7 +168,7 @@ describe("a request that a worker gives back", () => {
     ask("e");
     expect(bodiesAt("w1")).toEqual(["d"]);
     // It had no delivery before: it may have one more than none.
-    hear("w2", 0, signalMessage(Dialect.Shoal, "Disconnect") as Buffer[]);
+    leave("w2");
     expect(events.filter(({ type }) => type === "request:failed")).toHaveLength(1);
     expect(rules.stats()).toMatchObject({ queued: 1, inFlight: 1, redelivered: 0 });
   });
@@ -198,7 +190,7 @@ describe("a request that a worker gives back", () => {
     quicken();
     ask("slow");
     ask("b");
-    hear("w1", 0, held.get("w1")?.[1]?.piece as Buffer[]);
+    hear("w1", 0, replyTo(held.get("w1")?.[1] as Delivery, false, 0, "piece"));
     giveBack("w1");
     join("w2", 1, 1);
     expect(bodiesAt("w2")).toEqual(["b"]);
@@ -210,34 +202,25 @@ describe("a request that a worker gives back", () => {
   it("and that nobody waits for any more leaves its handler to the next", () => {
     make({});
     join("w1", 1, 1);
-    const head = requestHead(headTemplate(Buffer.alloc(8, 3), SERVICE), ClientCommand.Request, 1, 1);
-    hear("asker", 0, [head, "given up"]);
+    hear("asker", 0, requestOf(1));
     ask("b");
-    hear("asker", 0, cancelMessage(head));
-    expect([bodiesAt("w1"), rules.stats().queued]).toEqual([["given up"], 1]);
+    hear("asker", 0, { kind: "cancel", id: idOf(1) });
+    expect([bodiesAt("w1"), rules.stats().queued]).toEqual([["x"], 1]);
     giveBack("w1");
     expect([bodiesAt("w1"), rules.stats().queued]).toEqual([["b"], 0]);
   });
 
   it("is unknown: nothing happens", () => {
     join("w1", 1, 3);
-    hear("w1", 0, ["SHLW01\x0d\0\0\0\x07"]);
+    hear("w1", 0, { kind: "return", tag: 7 });
     expect(rules.stats()).toMatchObject({ late: 1, queued: 0, faults: 0 });
-    hear("w1", 0, ["SHLW01\x0d"]);
-    expect(rules.stats()).toMatchObject({ faults: 1, workers: 0 });
   });
 });
 
-it("prefetch is 16, from a concurrency of 16 on 100 or as many; below, none at a broker that takes nothing back", () => {
+it("prefetch is 16, from a concurrency of 16 on 100 or as many", () => {
   const of = (given: object): number => resolveWorkerSettings(given).prefetch;
-  const kept = (given: object): number => resolveWorkerSettings(given).prefetchWithoutReturn;
   expect(of({ concurrency: 1 })).toBe(16);
   expect(of({ concurrency: 15 })).toBe(16);
-  expect([
-    kept({ concurrency: 15 }),
-    kept({ concurrency: 16 }),
-    kept({ concurrency: 1, prefetch: 8 }),
-  ]).toEqual([0, 100, 8]);
   expect(of({ concurrency: 16 })).toBe(100);
   expect(of({ concurrency: 500 })).toBe(500);
   expect(of({ concurrency: 16, prefetch: 0 })).toBe(0);

@@ -1,34 +1,19 @@
 /** Frames to commands, as brokers, workers and clients meet them on the wire. */
 import { describe, expect, it } from "vitest";
 import {
-  answer,
-  extendedRequest,
-  parseAtClient,
-  plainRequest,
-} from "../../../src/patterns/majordomo/client-messages.js";
-import {
-  DELIVERY_ID,
-  headTemplate,
-  idIn,
-  oldestIn,
-  requestHead,
-  sequenceIn,
-} from "../../../src/patterns/majordomo/header.js";
-import {
-  ClientCommand,
+  Body,
   Dialect,
+  decodeAtBroker,
+  decodeAtClient,
+  decodeAtWorker,
   EMPTY,
+  encodeFromClient,
+  encodeFromWorker,
   failureIn,
   headerOf,
-} from "../../../src/patterns/majordomo/protocol.js";
-import {
-  delivery,
-  parseAtBroker,
-  parseAtWorker,
-  readyMessage,
-  replyMessage,
-  workerSignal,
-} from "../../../src/patterns/majordomo/worker-messages.js";
+  RequestId,
+} from "../../../src/patterns/majordomo/wire.js";
+import { answerOf, deliveryOf, framesOf, readyOf, replyTo, requestOf } from "./messages.js";
 
 const { Mdp01, Mdp02, Shoal } = Dialect;
 const PEER = Buffer.from([0, 255, 10, 0, 1]);
@@ -56,24 +41,27 @@ function toWire(frames: readonly (Buffer | string)[]): string {
 
 const frames = (...parts: (string | number | Buffer)[]): Buffer[] =>
   parts.map((part) => (typeof part === "number" ? Buffer.of(part) : Buffer.from(part as string)));
-const atBroker = (...parts: (string | number | Buffer)[]) => parseAtBroker([PEER, ...frames(...parts)]);
+const bodyOf = (message: object): string[] => (message as { body: Body }).body.frames.map(String);
+const atBroker = (...parts: (string | number | Buffer)[]) => decodeAtBroker([PEER, ...frames(...parts)]);
 
 describe("captured messages of libzmq programs", () => {
   it("READY of 0.1 for echo", () => {
     const hex = "010001064d445057303101010100046563686f";
-    expect(parseAtBroker([PEER, ...fromWire(hex)])).toMatchObject({
+    expect(decodeAtBroker([PEER, ...fromWire(hex)])).toMatchObject({
       kind: "ready",
       dialect: Mdp01,
       capacity: 1,
     });
-    expect(toWire(readyMessage(Mdp01, Buffer.from("echo"), { concurrency: 1, capacity: 1 }, ""))).toBe(hex);
+    expect(toWire(encodeFromWorker(readyOf("", 1, 1, Mdp01)))).toBe(hex);
   });
 
   it("a request of 0.1 to echo", () => {
     const hex = "010001064d445043303101046563686f00024869";
-    const command = parseAtBroker([PEER, ...fromWire(hex)]);
-    expect(command).toMatchObject({ kind: "request", dialect: Mdp01, body: [Buffer.from("Hi")] });
-    expect(toWire(plainRequest(Mdp01, Buffer.from("echo"), ["Hi"]))).toBe(hex);
+    const command = decodeAtBroker([PEER, ...fromWire(hex)]);
+    expect(command).toMatchObject({ kind: "request", dialect: Mdp01 });
+    expect(bodyOf(command)).toEqual(["Hi"]);
+    const request = requestOf(0, { dialect: Mdp01, id: undefined, body: Body.of(["Hi"]) });
+    expect(toWire(encodeFromClient(request))).toBe(hex);
   });
 });
 
@@ -81,8 +69,8 @@ describe("a broker", () => {
   it("refuses more frames than a worker takes, with those in front of them", () => {
     const message = [PEER, ...frames("", "MDPC01", "echo"), ...Array.from({ length: 65_468 }, () => EMPTY)];
     expect(message).toHaveLength(65_472);
-    expect(parseAtBroker(message)).toMatchObject({ kind: "request" });
-    expect(parseAtBroker([...message, EMPTY])).toMatchObject({ kind: "fault", reason: "frames" });
+    expect(decodeAtBroker(message)).toMatchObject({ kind: "request" });
+    expect(decodeAtBroker([...message, EMPTY])).toMatchObject({ kind: "fault", reason: "frames" });
   });
 
   it("reads HEARTBEAT and DISCONNECT by the numbers of their version", () => {
@@ -95,14 +83,11 @@ describe("a broker", () => {
 
   it("takes a reply by its tag, and its pieces in 0.2", () => {
     const tag = Buffer.from([0, 0, 1, 2]);
-    expect(atBroker("", "MDPW01", 3, tag, "", "x")).toMatchObject({ kind: "final", tag: 258 });
-    expect(atBroker("MDPW02", 3, tag, "", "x")).toMatchObject({ kind: "partial", tag: 258 });
-    expect(atBroker("MDPW02", 4, tag, "", "x")).toMatchObject({ kind: "final", tag: 258 });
-    expect(atBroker(Buffer.concat([Buffer.from("SHLW01\x04"), tag]))).toMatchObject({
-      kind: "final",
-      tag: 258,
-      body: [],
-    });
+    expect(atBroker("", "MDPW01", 3, tag, "", "x")).toMatchObject({ kind: "reply", final: true, tag: 258 });
+    expect(atBroker("MDPW02", 3, tag, "", "x")).toMatchObject({ kind: "reply", final: false, tag: 258 });
+    expect(atBroker("MDPW02", 4, tag, "", "x")).toMatchObject({ kind: "reply", final: true, tag: 258 });
+    const head = Buffer.concat([Buffer.from("SHLW01\x04"), tag, Buffer.alloc(4)]);
+    expect(atBroker(head)).toMatchObject({ kind: "reply", final: true, tag: 258, pieces: 0 });
   });
 
   it.each([
@@ -130,12 +115,15 @@ describe("a broker", () => {
     ["no capacity", ["SHLW01\x01", "echo"], "capacity"],
     ["an id of 3 bytes", ["SHLC01\x01abc", "x"], "id"],
     ["an id without a service", [`SHLC01\x01${"i".repeat(20)}`, "x"], "service"],
-    ["an id with a service of 256 bytes", [`SHLC01\x01${"i".repeat(20)}${"s".repeat(256)}`, "x"], "service"],
-    ["an id without a body", [`SHLC01\x01${"i".repeat(20)}echo`], "body"],
+    ["an id with a service that is cut off", [`SHLC01\x01${"i".repeat(20)}\x05echo`, "x"], "service"],
+    ["a request without its time", [`SHLC01\x01${"i".repeat(20)}\x04echo\0\0\0`, "x"], "headers"],
+    ["too many headers", [`SHLC01\x01${"i".repeat(20)}\x04echo${"\0".repeat(8_197)}`, "x"], "headers"],
+    ["an id without a body", [`SHLC01\x01${"i".repeat(20)}\x04echo\0\0\0\0`], "body"],
     ["a cancelling without an id", ["SHLC01\x05", ""], "id"],
     ["an answer from a client of shoal's", [`SHLC01\x03${"i".repeat(16)}`, "x"], "command"],
     ["a header of shoal's without a command", ["SHLC01", "x"], "header"],
     ["shoal's reply without a tag", ["SHLW01\x04abc", "x"], "tag"],
+    ["a piece without a body", [`SHLW01\x03${"\0".repeat(8)}`], "body"],
     ["shoal's REQUEST from a worker", ["SHLW01\x02abcd", "x"], "command"],
   ] as const)("refuses %s", (_, parts, reason) => {
     expect(atBroker(...parts)).toMatchObject({ kind: "fault", reason });
@@ -148,43 +136,48 @@ describe("the two ends of each message", () => {
     ["0.2", Mdp02],
     ["shoal", Shoal],
   ] as const)("agree in %s", (_, dialect) => {
-    const body = frames("a", "", "b");
-    const service = Buffer.from("echo");
-    const template = headTemplate(Buffer.alloc(8, 7), service);
-    const head =
-      dialect === Shoal ? requestHead(template, ClientCommand.Request, 4_294_967_299, 4_294_967_290) : EMPTY;
-    const asked = dialect === Shoal ? extendedRequest(head, body) : plainRequest(dialect, service, body);
-    const command = parseAtBroker([PEER, ...(asked as Buffer[])]);
-    expect(command).toMatchObject({ kind: "request", dialect, body, service });
-    const [, ...sent] = delivery(PEER, dialect, 77, head, body, 0) as Buffer[];
-    const request = parseAtWorker(sent);
-    expect(request).toMatchObject({ kind: "request", dialect, body });
+    const parts = ["a", "", "b"];
+    const body = Body.of(frames(...parts));
+    const id = dialect === Shoal ? new RequestId(7, 8, 4_294_967_299) : undefined;
+    const asked = encodeFromClient(requestOf(0, { dialect, id, oldest: 4_294_967_290, body }));
+    const command = decodeAtBroker([PEER, ...(asked as Buffer[])]);
+    expect(command).toMatchObject({ kind: "request", dialect, id, service: Buffer.from("echo") });
+    expect(bodyOf(command)).toEqual(parts);
+    const given = deliveryOf(77, { dialect, id, oldest: 4_294_967_290, body });
+    const request = decodeAtWorker(framesOf(PEER, given).slice(1));
+    expect(request).toMatchObject({ kind: "request", dialect, id });
+    expect(bodyOf(request)).toEqual(parts);
     if (request.kind !== "request") return;
     if (dialect === Shoal) {
-      expect(sequenceIn(request.head, DELIVERY_ID)).toBe(4_294_967_299);
-      expect(oldestIn(request.head, DELIVERY_ID, 4_294_967_299)).toBe(4_294_967_290);
-      expect(idIn(request.head).toString("hex")).toBe("07070707070707070000000100000003");
+      expect(request.oldest).toBe(4_294_967_290);
+      expect(String(request.id)).toBe("00000007000000080000000100000003");
     }
-    const reply = replyMessage(request, true, body, 0) as Buffer[];
-    expect(parseAtBroker([PEER, ...reply])).toMatchObject({ kind: "final", tag: 77, body });
-    const [, ...beat] = workerSignal(PEER, dialect, "Heartbeat") as Buffer[];
-    expect(parseAtWorker(beat)).toEqual({ kind: "heartbeat", dialect });
-    const [, ...told] = answer({ client: PEER, dialect, head }, true, service, body, 0) as Buffer[];
-    expect(parseAtClient(told)).toMatchObject({ kind: "answer", final: true, body });
+    const reply = decodeAtBroker([
+      PEER,
+      ...(encodeFromWorker(replyTo(request, true, 0, ...parts)) as Buffer[]),
+    ]);
+    expect(reply).toMatchObject({ kind: "reply", final: true, tag: 77 });
+    const [, ...beat] = framesOf(PEER, { kind: "heartbeat", dialect });
+    expect(decodeAtWorker(beat)).toEqual({ kind: "heartbeat", dialect });
+    const [, ...told] = framesOf(PEER, answerOf(1, { dialect, id, service: Buffer.from("echo"), body }));
+    const answer = decodeAtClient(told);
+    expect(answer).toMatchObject({ kind: "answer", final: true });
+    expect(bodyOf(answer)).toEqual(parts);
   });
 
   it("a worker sends back all frames of an address, as behind a chain of brokers", () => {
-    const request = parseAtWorker(frames("", "MDPW01", 2, "hop1", "hop2", "", "x"));
-    expect(request).toMatchObject({ envelope: frames("hop1", "hop2"), body: frames("x") });
+    const request = decodeAtWorker(frames("", "MDPW01", 2, "hop1", "hop2", "", "x"));
+    expect(request).toMatchObject({ envelope: frames("hop1", "hop2") });
+    expect(bodyOf(request)).toEqual(["x"]);
   });
 
   it("nothing but a whole error mark is a failure", () => {
-    expect(failureIn(frames("shoal.error", "overloaded", "full"))).toEqual({
+    expect(failureIn(Body.of(frames("shoal.error", "overloaded", "full")))).toEqual({
       reason: "overloaded",
       text: "full",
     });
-    expect(failureIn(frames("shoal.error", "overloaded"))).toBeUndefined();
-    expect(failureIn(frames("shoal.errors", "overloaded", "full"))).toBeUndefined();
+    expect(failureIn(Body.of(frames("shoal.error", "overloaded")))).toBeUndefined();
+    expect(failureIn(Body.of(frames("shoal.errors", "overloaded", "full")))).toBeUndefined();
     expect(headerOf(Buffer.from("MDPC0"))).toBeUndefined();
   });
 });

@@ -7,12 +7,13 @@ import {
   type Repeatable,
   RequestMemory,
 } from "../../../src/patterns/majordomo/request-memory.js";
+import { idOf } from "./messages.js";
 
 class Request implements Repeatable {
   memory: ClientMemory | undefined = undefined;
-  sequence = 0;
   keptBytes = 0;
   readonly placeLink: Link<Repeatable> = new Link<Repeatable>(this);
+  constructor(readonly sequence: number) {}
   own(): void {}
 }
 
@@ -38,12 +39,12 @@ function countLooks(): () => number {
 /** Requests whose numbers are `step` apart, `open` of them at a time. @returns what is kept after each */
 function run(requests: number, step: number, open: number): number[] {
   const memory = new RequestMemory(20_000, 2 ** 30);
-  const client = memory.clientOf(Buffer.alloc(8), 0, undefined);
+  const client = memory.clientOf(idOf(1, 0), undefined);
   const kept: number[] = [];
   for (let i = 0; i < requests; i++) {
-    const entry = new Request();
+    const entry = new Request(i * step);
     memory.settle(client, Math.max(0, i - open) * step);
-    memory.begin(client, i * step, entry);
+    memory.begin(client, entry);
     memory.keep(entry, 10);
     kept.push(memory.kept);
   }
@@ -75,12 +76,12 @@ describe("settled requests", () => {
 
   it("leave no room behind in the table of a client whose last one was pushed out", () => {
     const memory = new RequestMemory(20_000, 2 ** 30);
-    const first = memory.clientOf(Buffer.alloc(8, 1), 0, undefined);
-    const second = memory.clientOf(Buffer.alloc(8, 2), 0, undefined);
+    const first = memory.clientOf(idOf(1, 1), undefined);
+    const second = memory.clientOf(idOf(1, 2), undefined);
     for (const [client, requests] of [[first, 1_000] as const, [second, 20_000] as const]) {
       for (let i = 0; i < requests; i++) {
-        const entry = new Request();
-        memory.begin(client, i, entry);
+        const entry = new Request(i);
+        memory.begin(client, entry);
         memory.keep(entry, 10);
       }
     }

@@ -1,126 +1,81 @@
 /** docs/spec/majordomo.md: its vectors are what this code writes, and what it reads. */
 import { readFileSync } from "node:fs";
 import { expect, it } from "vitest";
-import { z } from "zod";
-import { defineService, serviceClient } from "../../../src/patterns/kit/contract.js";
-import * as client from "../../../src/patterns/majordomo/client-messages.js";
 import {
-  answerRunHead,
-  attemptIn,
-  deliveryRunHead,
-  deliveryTime,
+  ANSWERS,
+  DELIVERIES,
+  encodeBatch,
+  messagesAtBroker,
+  messagesAtClient,
+  messagesAtWorker,
+  REPLIES,
+  REQUESTS,
+} from "../../../src/patterns/majordomo/batch.js";
+import {
+  Body,
+  Dialect,
+  decodeHeaders,
+  encodeFromClient,
+  encodeFromWorker,
   encodeHeaders,
-  headersIn,
-  headTemplate,
-  headTemplateWith,
-  NO_LIMIT,
-  requestHead,
-  requestHeadWith,
-} from "../../../src/patterns/majordomo/header.js";
-import { ClientCommand, Dialect, EMPTY, type Frames } from "../../../src/patterns/majordomo/protocol.js";
-import { RunWriter } from "../../../src/patterns/majordomo/runs.js";
-import * as worker from "../../../src/patterns/majordomo/worker-messages.js";
+  encodeToClient,
+  encodeToWorker,
+  type Frames,
+  type Request,
+  RequestId,
+} from "../../../src/patterns/majordomo/wire.js";
+import { answerOf, deliveryOf, readyOf, replyTo, requestOf } from "./messages.js";
 
-const { Shoal } = Dialect;
-const KEY = Buffer.from("c1c2c3c4c5c6c7c8", "hex");
-const ECHO = Buffer.from("echo");
-const HI = [Buffer.from("hi")];
-const PEER = Buffer.from("peer");
+const dialect = Dialect.Shoal;
+const idOf = (sequence: number) => new RequestId(0xc1c2c3c4, 0xc5c6c7c8, sequence);
+const id = idOf(5);
+const HI = Body.of([Buffer.from("hi")]);
 const HEADERS = encodeHeaders({ trace: "a1" });
-const PLAIN = requestHead(headTemplate(KEY, ECHO), ClientCommand.Request, 5, 3);
-const TEMPLATE = headTemplateWith(KEY, ECHO);
-const WITH = requestHeadWith(TEMPLATE, ClientCommand.RequestWith, 5, 3, 30_000, HEADERS);
-const TO_CLIENT = { client: PEER, dialect: Shoal, head: PLAIN };
-const ROOM = { concurrency: 2, capacity: 7 };
-const ATTEMPT = 2;
-const WAITED = 10;
-const DELIVERY = worker.delivery(PEER, Shoal, 9, PLAIN, HI, 0)[1] as Buffer;
-const DELIVERY_WITH = worker.delivery(PEER, Shoal, 9, WITH, HI, 0, ATTEMPT, WAITED)[1] as Buffer;
+const NOTHING = Body.of([]);
 
-/** The body of a contract's method `say`, called with `hi`. */
-function call(): Buffer[] {
-  let body: Buffer[] = [];
-  const echo = defineService({ name: "echo", methods: { say: { request: z.string(), reply: z.string() } } });
-  const service = serviceClient(echo, {
-    async request(frames, decode) {
-      body = frames.map((frame) => Buffer.from(frame as Uint8Array));
-      return decode(body.slice(1));
-    },
-  });
-  void service.say("hi");
-  return body;
-}
+const request = (given: Partial<Request> = {}): Frames =>
+  encodeFromClient(requestOf(5, { id, oldest: 3, time: 30_000, body: HI, ...given }));
+const answer = (final: boolean, pieces: number, body: Body): Frames =>
+  encodeToClient({ ...answerOf(5), id, final, pieces, body }, []);
+const delivery = deliveryOf(9, { id, oldest: 3, time: 29_990, attempt: 2, headers: HEADERS, body: HI });
+const details = Buffer.from('{"code":"E"}');
+const failure = { reason: "worker-failed", text: "no", details } as const;
 
-const RUN = requestHeadWith(TEMPLATE, ClientCommand.Requests, 5, 3, 30_000, EMPTY);
+const BODIES = ["hi", "ho!"].map((text) => Body.of([text]));
+const batchOf = <M extends { readonly body: Body }>(
+  layout: Parameters<typeof encodeBatch<M>>[0],
+  make: (i: number, body: Body) => M,
+): Frames =>
+  encodeBatch(
+    layout,
+    BODIES.map((body, i) => make(i, body)),
+    99,
+  );
 
-/** Of `hi` and `ho!`. @param numbers of each in the index */
-function run(numbers: readonly [readonly number[], readonly number[]], head: Buffer): Frames {
-  const writer = new RunWriter();
-  ["hi", "ho!"].forEach((body, i) => {
-    for (const number of numbers[i] ?? []) writer.number(number);
-    writer.body(body);
-  });
-  return writer.message([Buffer.from(head)]);
-}
-
-/** By their names in the page. What is sent to a peer begins with its routing id, which is not in a message of its own. */
+/** By their names in the page. */
 const VECTORS: Record<string, Frames> = {
-  "the question": client.negotiation("worker"),
-  "whether it serves": client.servingQuestion(),
-  "a request": client.extendedRequest(PLAIN, HI),
-  "a call of a method": client.extendedRequest(PLAIN, call()),
-  "a request with headers": client.extendedRequest(WITH, HI),
-  cancel: client.cancelMessage(PLAIN),
-  "a client's credit": client.creditMessage(PLAIN, 8_192),
-  "a client's heartbeat": client.heartbeatMessage(),
-  "a broker's heartbeat": client.clientHeartbeat(PEER, Buffer.from("0102030405060708", "hex")).slice(1),
-  "an answer": client.answer(TO_CLIENT, true, ECHO, HI, 0).slice(1),
-  "the first piece": client.answer(TO_CLIENT, false, ECHO, HI, 0, 0).slice(1),
-  "the end after 2 pieces": client.answer(TO_CLIENT, true, ECHO, [], 0, 2).slice(1),
-  "an error": client.refusal(TO_CLIENT, ECHO, "worker-failed", "no", Buffer.from('{"code":"E"}')).slice(1),
-  "the request waits": client.waiting(TO_CLIENT, true).slice(1),
-  READY: worker.readyMessage(Shoal, ECHO, ROOM, "w1"),
-  "READY, level 2": worker.readyMessage(Shoal, ECHO, ROOM, "w1", 2),
-  REQUEST: worker.delivery(PEER, Shoal, 9, PLAIN, HI, 0).slice(1),
-  "REQUEST, of a plain client": worker.delivery(PEER, Shoal, 9, EMPTY, HI, 0).slice(1),
-  "REQUEST, level 2": worker.delivery(PEER, Shoal, 9, WITH, HI, 0, ATTEMPT, WAITED).slice(1),
-  "REQUEST, level 2, of a plain client": worker
-    .delivery(PEER, Shoal, 9, EMPTY, HI, 0, ATTEMPT, WAITED)
-    .slice(1),
-  PARTIAL: worker.replyMessage(new worker.Delivery(Shoal, DELIVERY, [], [], 9), false, HI, 0),
-  FINAL: worker.replyMessage(new worker.Delivery(Shoal, DELIVERY, [], [], 9), true, HI, 0),
-  "FINAL after 2 pieces": worker.replyMessage(
-    new worker.Delivery(Shoal, DELIVERY_WITH, [], [], 9),
-    true,
-    [],
-    2,
+  "the question": encodeFromWorker({ kind: "negotiation" }),
+  "whether it serves": encodeFromClient({ kind: "serving" }),
+  request: request(),
+  "a request with headers": request({ headers: HEADERS }),
+  "the first piece": answer(false, 0, HI),
+  final: answer(true, 0, HI),
+  "final after 2 pieces": answer(true, 2, NOTHING),
+  error: encodeToClient({ kind: "error", dialect, id, service: Buffer.from("echo"), ...failure }, []),
+  READY: encodeFromWorker(readyOf("w1", 2, 7)),
+  REQUEST: encodeToWorker(delivery, []),
+  "REQUEST of a plain client": encodeToWorker(deliveryOf(9, { id: undefined, body: HI }), []),
+  PARTIAL: encodeFromWorker(replyTo(delivery, false, 0, "hi")),
+  FINAL: encodeFromWorker(replyTo(delivery, true, 0, "hi")),
+  FAILURE: encodeFromWorker({ kind: "failure", tag: 9, ...failure }),
+  "a batch of requests": batchOf(REQUESTS, (i, body) =>
+    requestOf(5 + i, { id: idOf(5 + i), oldest: 3, time: 30_000, body }),
   ),
-  FAILURE: worker.failureMessage(DELIVERY, "worker-failed", "no"),
-  "FAILURE, level 2": worker.failureMessage(
-    DELIVERY_WITH,
-    "worker-failed",
-    "no",
-    Buffer.from('{"code":"E"}'),
+  "a batch of answers": batchOf(ANSWERS, (i, body) => ({ ...answerOf(5 + i), id: idOf(5 + i), body })),
+  "a batch of REQUESTs": batchOf(DELIVERIES, (i, body) =>
+    deliveryOf(9 + i, { id: idOf(5 + i), oldest: 3, time: 30_000, body }),
   ),
-  RETURN: worker.returnMessage(DELIVERY),
-  "a run of requests": run(
-    [[5], [6]],
-    requestHeadWith(TEMPLATE, ClientCommand.Requests, 5, 3, 30_000, EMPTY),
-  ),
-  "a run of answers": run([[5], [6]], answerRunHead(RUN, 5)),
-  "a run of REQUESTs": run(
-    [
-      [9, 5, 30_000],
-      [10, 6, 30_000],
-    ],
-    deliveryRunHead(RUN, 5, 3),
-  ),
-  "a run of replies": run([[9], [10]], Buffer.from("SHLW01\x0f")),
-  HEARTBEAT: worker.signalMessage(Shoal, "Heartbeat"),
-  DISCONNECT: worker.signalMessage(Shoal, "Disconnect"),
-  CANCEL: worker.cancellation(PEER, 9).slice(1),
-  DRAIN: worker.drainMessage(),
-  CREDIT: worker.credit(PEER, 9, 8_192).slice(1),
+  "a batch of FINALs": batchOf(REPLIES, (i, body) => ({ ...replyTo(deliveryOf(9 + i), true, 0), body })),
 };
 
 const rows = readFileSync("docs/spec/majordomo.md", "utf8")
@@ -132,7 +87,7 @@ const rows = readFileSync("docs/spec/majordomo.md", "utf8")
 const framesOf = (vector: string): Buffer[] =>
   vector.split(" ").map((frame) => (frame === "-" ? Buffer.alloc(0) : Buffer.from(frame, "hex")));
 
-it("has a vector for each message, and no other", () => {
+it("has a vector for each of these messages, and no other", () => {
   expect(rows.map(([name]) => name).sort()).toEqual(Object.keys(VECTORS).sort());
 });
 
@@ -143,29 +98,16 @@ it.each(rows)("%s is written as it stands there", (name, vector) => {
 
 it.each(rows)("%s is read by its receiver", (_, vector) => {
   const frames = framesOf(vector);
-  const toBroker = worker.parseAtBroker([PEER, ...frames]).kind;
-  const others = [client.parseAtClient(frames).kind, worker.parseAtWorker(frames).kind];
-  expect([toBroker, ...others].some((kind) => kind !== "fault")).toBe(true);
-});
-
-it("what a handler has of level 2 is in the delivery", () => {
-  const [, vector = ""] = rows.find(([name]) => name === "REQUEST, level 2") ?? [];
-  const [head = EMPTY] = framesOf(vector);
-  expect([attemptIn(head), deliveryTime(head), { ...headersIn(head) }]).toEqual([2, 29_990, { trace: "a1" }]);
-  const [, old = ""] = rows.find(([name]) => name === "REQUEST") ?? [];
-  const [oldHead = EMPTY] = framesOf(old);
-  expect([attemptIn(oldHead), deliveryTime(oldHead), { ...headersIn(oldHead) }]).toEqual([1, NO_LIMIT, {}]);
+  const read = [
+    messagesAtBroker([Buffer.from("peer"), ...frames]),
+    messagesAtClient(frames),
+    messagesAtWorker(frames),
+  ];
+  expect(read.some((messages) => messages.every(({ kind }) => kind !== "fault"))).toBe(true);
 });
 
 it("headers that are cut off are left out, and end nothing", () => {
-  const [, vector = ""] = rows.find(([name]) => name === "REQUEST, level 2") ?? [];
-  const [head = EMPTY] = framesOf(vector);
-  for (let length = head.length - 1; length >= head.length - HEADERS.length; length--)
-    expect({ ...headersIn(head.subarray(0, length)) }).toEqual({});
-});
-
-it("an end that says no level, or one that does not exist, is one of level 1 or the highest known", () => {
-  expect(client.levelIn(undefined)).toBe(1);
-  expect([0, 1, 2, 3, 4, 255].map((level) => client.levelIn(Buffer.of(level)))).toEqual([1, 1, 2, 3, 4, 4]);
-  expect(client.levelIn(Buffer.from("two"))).toBe(1);
+  expect({ ...decodeHeaders(HEADERS) }).toEqual({ trace: "a1" });
+  for (let length = HEADERS.length - 1; length >= 0; length--)
+    expect({ ...decodeHeaders(HEADERS.subarray(0, length)) }).toEqual({});
 });

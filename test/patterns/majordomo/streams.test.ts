@@ -2,6 +2,7 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { Dealer, json, type Raw } from "../../../src/index.js";
 import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "../../../src/patterns/index.js";
+import { STREAM_WINDOW } from "../../../src/patterns/kit/window.js";
 import type {
   MajordomoBrokerOptions,
   MajordomoRequestContext,
@@ -94,9 +95,8 @@ describe("an answer in pieces", () => {
     }
   });
 
-  it("is not made further ahead of its reader than streamWindow", async () => {
+  it("is not made further ahead of its reader than the window", async () => {
     const [, endpoint] = await brokerOf();
-    const streamWindow = 65_536;
     let made = 0;
     let read = 0;
     let ahead = 0;
@@ -109,7 +109,7 @@ describe("an answer in pieces", () => {
       return undefined;
     };
     track(new MajordomoWorker(endpoint, "flood", handler));
-    const client = track(new MajordomoClient(endpoint, { streamWindow }));
+    const client = track(new MajordomoClient(endpoint));
     for await (const _ of client.stream("flood", "x")) {
       read += 1;
       await turn();
@@ -117,8 +117,8 @@ describe("an answer in pieces", () => {
     }
     expect(read).toBe(1_000);
     // What was granted is used, and no more; the reader has counted a piece a turn after it has taken it.
-    expect(ahead).toBeGreaterThan(streamWindow / 2_000);
-    expect(ahead).toBeLessThan(streamWindow / 1_000 + 3);
+    expect(ahead).toBeGreaterThan(STREAM_WINDOW / 2_000);
+    expect(ahead).toBeLessThan(STREAM_WINDOW / 1_000 + 3);
   });
 
   it("waits for a plain client that does not read, and arrives whole when it does", async () => {

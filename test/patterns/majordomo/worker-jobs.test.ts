@@ -2,20 +2,17 @@
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import { frameCost } from "../../../src/core/frame-cost.js";
 import type { SendTicket } from "../../../src/patterns/kit/send-queue.js";
-import { headTemplate, requestHead } from "../../../src/patterns/majordomo/header.js";
-import { ClientCommand, Dialect, WorkerCommand } from "../../../src/patterns/majordomo/protocol.js";
+import { encodeFromWorker, type FromWorker, WorkerCommand } from "../../../src/patterns/majordomo/wire.js";
 import { type JobsOptions, WorkerJobs } from "../../../src/patterns/majordomo/worker-jobs.js";
-import { delivery, parseAtWorker } from "../../../src/patterns/majordomo/worker-messages.js";
 import type { MajordomoHandler } from "../../../src/patterns/majordomo/worker-options.js";
 import { WorkerSession } from "../../../src/patterns/majordomo/worker-rules.js";
 import { turn } from "../../contract/support/wait.js";
-
-const BROKER = Buffer.from("broker");
+import { deliveryOf, idOf } from "./messages.js";
 
 /** Whether the connection has room. */
 let hasRoom: boolean;
 /** What waits for it. */
-let waiting: { message: (Buffer | string)[]; ticket: SendTicket }[];
+let waiting: { message: FromWorker; ticket: SendTicket }[];
 /** Commands of the worker, and the last frame: "3 piece". */
 let said: string[];
 /** The tags of the requests that they are about. */
@@ -33,7 +30,8 @@ function make(handler: MajordomoHandler, given: Partial<JobsOptions> = {}): void
   saidOf = [];
   returned = [];
   onReturned = () => undefined;
-  const say = ([head, ...body]: (Buffer | string)[]): void => {
+  const say = (message: FromWorker): void => {
+    const [head, ...body] = encodeFromWorker(message);
     said.push(`${head?.[6]} ${String(body.at(-1) ?? "")}`);
     saidOf.push((head as Buffer).readUInt32BE(7));
   };
@@ -46,13 +44,12 @@ function make(handler: MajordomoHandler, given: Partial<JobsOptions> = {}): void
       close: () => {
         for (const { ticket } of waiting.splice(0)) ticket.settled(false);
       },
-      send: ([head]) => {
-        if (head?.[6] !== WorkerCommand.Return) return;
-        returned.push((head as Buffer).readUInt32BE(7));
+      send: (message) => {
+        if (message.kind !== "return") return;
+        returned.push(message.tag);
         onReturned();
       },
       beat: () => undefined,
-      reusesHeads: () => false,
       reply: (message, ticket) => {
         if (hasRoom) say(message);
         else waiting.push({ message, ticket });
@@ -93,16 +90,13 @@ function make(handler: MajordomoHandler, given: Partial<JobsOptions> = {}): void
 }
 let relieve: () => void;
 
-function register(level = 1): void {
-  const negotiated = { extended: true, incarnation: Buffer.alloc(8), level, heartbeatInterval: 0 };
+function register(): void {
+  const negotiated = { extended: true, incarnation: Buffer.alloc(8), heartbeatInterval: 0 };
   session.receive({ kind: "negotiated", ...negotiated }, 0);
 }
 
-const TEMPLATE = headTemplate(Buffer.alloc(8, 3), Buffer.from("echo"));
 function give(tag: number, sequence = tag): void {
-  const head = requestHead(TEMPLATE, ClientCommand.Request, sequence, sequence);
-  const [, ...frames] = delivery(BROKER, Dialect.Shoal, tag, head, [Buffer.from(String(tag))], 0) as Buffer[];
-  session.receive(parseAtWorker(frames), 0);
+  session.receive(deliveryOf(tag, { id: idOf(sequence), oldest: sequence }), 0);
 }
 const grant = (tag: number, bytes: number): void => session.receive({ kind: "credit", tag, bytes }, 0);
 const turns = async (): Promise<void> => {
@@ -188,13 +182,13 @@ describe("an answer in pieces", () => {
   it("is made while there is credit, and no further", async () => {
     give(1);
     await turns();
-    expect(made).toBe(4); // 16,384 are used up by four of 4,128, and the fourth began within them.
+    expect(made).toBe(17); // 65,536 are used up by seventeen of 4,073, and the last one began within them.
     grant(1, 1);
     await turns();
-    expect(made).toBe(4);
-    grant(1, 8_000);
+    expect(made).toBe(17);
+    grant(1, 10_000);
     await turns();
-    expect(made).toBe(6);
+    expect(made).toBe(19);
     grant(1, 1_000_000);
     await turns();
     expect([made, ended]).toEqual([100, true]);
@@ -206,10 +200,10 @@ describe("an answer in pieces", () => {
     hasRoom = false;
     give(1);
     await turns();
-    expect([made, waiting.length, jobs.unsentBytes]).toEqual([1, 1, 4_128]);
+    expect([made, waiting.length, jobs.unsentBytes]).toEqual([1, 1, frameCost(4_000)]);
     relieve();
     await turns();
-    expect([made, jobs.unsentBytes]).toEqual([4, 0]);
+    expect([made, jobs.unsentBytes]).toEqual([17, 0]);
   });
 
   it.each([
@@ -243,7 +237,7 @@ describe("an answer in pieces", () => {
     jobs.cancel(session, 1);
     await turns();
     expect(said.map((text) => text.slice(0, 1))).toEqual([
-      ...Array<string>(4).fill(String(PARTIAL)),
+      ...Array<string>(16).fill(String(PARTIAL)),
       String(FAILURE),
     ]);
     expect(jobs.counters).toMatchObject({ cancelled: 1, answered: 0 });
@@ -275,9 +269,6 @@ describe("requests that wait while no handler ends", () => {
   it("go back to the broker, the newest first, and may come again; one that is cancelled stays", async () => {
     begun.length = 0;
     make(slow);
-    session.disconnected(0);
-    session.tick(1_000);
-    register(3);
     for (let tag = 1; tag <= 4; tag++) give(tag);
     jobs.cancel(session, 3);
     await allReturned(2);
@@ -292,9 +283,6 @@ describe("requests that wait while no handler ends", () => {
 
   it("stay where their broker counts a handler as free, which works for another broker: they would come again at once", async () => {
     make(slow);
-    session.disconnected(0);
-    session.tick(1_000);
-    register(3);
     const here = session;
     const others = jobs;
     make(slow);
@@ -317,9 +305,6 @@ describe("requests that wait while no handler ends", () => {
 
   it("have no timer that runs where none may go back, as of a worker that was closed while its handler goes on", () => {
     make(slow);
-    session.disconnected(0);
-    session.tick(1_000);
-    register(3);
     vi.useFakeTimers();
     try {
       for (let tag = 1; tag <= 3; tag++) give(tag);
@@ -329,37 +314,6 @@ describe("requests that wait while no handler ends", () => {
     } finally {
       vi.useRealTimers();
     }
-  });
-
-  it("stay where the broker takes nothing back", async () => {
-    make(slow);
-    vi.useFakeTimers();
-    try {
-      for (let tag = 1; tag <= 5; tag++) give(tag);
-      expect(vi.getTimerCount()).toBe(0);
-      vi.advanceTimersByTime(1_000);
-    } finally {
-      vi.useRealTimers();
-    }
-    expect([returned, jobs.queued]).toEqual([[], 4]);
-  });
-});
-
-describe("a request that a broker repeats without end", () => {
-  it("is answered together with the first, up to a bound; the rest is refused at once", async () => {
-    let reply: (body: string) => void = () => undefined;
-    make(
-      () =>
-        new Promise((resolve) => {
-          reply = resolve;
-        }),
-    );
-    for (let tag = 1; tag <= 1_100; tag++) give(tag, 1);
-    expect(said).toEqual(new Array(99).fill(`${FAILURE} The worker has no room.`));
-    reply("done");
-    await turns();
-    expect(said.slice(99)).toEqual(new Array(1_001).fill(`${FINAL} done`));
-    expect(jobs.counters).toMatchObject({ requests: 1_100, answered: 1_001, failed: 99 });
   });
 });
 
@@ -402,144 +356,69 @@ describe("a request that two brokers give", () => {
     makeTwo(slow);
   });
 
-  it("is the second's when the first cancels it before a handler is free", async () => {
-    giveOneThatWaits();
-    jobs.cancel(one, 2);
-    expect(answers()).toEqual([`2 ${FAILURE} Cancelled.`]);
-    begun[0]?.reply("first");
-    await turns();
-    expect(begun).toHaveLength(2);
-    begun[1]?.reply("second");
-    await turns();
-    expect(answers().slice(1)).toEqual([`1 ${FINAL} first`, `102 ${FINAL} second`]);
-    expect([one.inFlight, two.inFlight, jobs.running]).toEqual([0, 0, 0]);
-    expect(jobs.counters).toMatchObject({ answered: 2, cancelled: 1, failed: 0 });
-  });
-
-  it("goes on for the second when the first cancels it, and is aborted when the second does, too", async () => {
+  it("is handled once, and its newest delivery gets the answer: the one before ends at once", async () => {
     giveBy(one, 1, 1);
     giveBy(two, 101, 1);
-    giveBy(two, 102, 1);
-    jobs.cancel(one, 1);
-    jobs.cancel(two, 102);
-    expect(begun[0]?.signal.aborted).toBe(false);
-    expect(answers()).toEqual([`1 ${FAILURE} Cancelled.`, `102 ${FAILURE} Cancelled.`]);
-    jobs.cancel(two, 101);
-    expect(begun[0]?.signal.aborted).toBe(true);
-    begun[0]?.reply("late");
+    expect(answers()).toEqual([expect.stringMatching(`^1 ${FAILURE} `)]);
+    begun[0]?.reply("done");
     await turns();
-    expect([one.inFlight, two.inFlight, jobs.running]).toEqual([0, 0, 0]);
+    expect(answers().slice(1)).toEqual([`101 ${FINAL} done`]);
+    expect([begun.length, one.inFlight, two.inFlight, jobs.running]).toEqual([1, 0, 0, 0]);
+    expect(jobs.counters).toMatchObject({ requests: 2, duplicates: 1, answered: 1, cancelled: 1 });
   });
 
-  describe("and whose answer comes in pieces", () => {
-    let handled: number;
-    const start: (() => void)[] = [];
-    const piecesLater: MajordomoHandler = async () => {
-      handled += 1;
-      await new Promise<void>((resolve) => {
-        start.push(resolve);
-      });
-      return (async function* () {
-        yield "a";
-        yield "b";
-        return "end";
-      })() as never;
-    };
-    const whole = (tag: number): string[] => [
-      `${tag} ${PARTIAL} a`,
-      `${tag} ${PARTIAL} b`,
-      `${tag} ${FINAL} end`,
-    ];
-    beforeEach(() => {
-      handled = 0;
-      start.length = 0;
-      makeTwo(piecesLater);
-    });
-
-    it("is whole for the registration that gave it again after the connection was lost, and handled once", async () => {
-      giveBy(one, 1, 1);
-      one.disconnected(1);
-      one.tick(1_000);
-      register();
-      // It was given again, and lost again.
-      giveBy(one, 2, 1);
-      one.disconnected(1_001);
-      one.tick(3_000);
-      register();
-      giveBy(one, 3, 1);
-      start.shift()?.();
-      await turns();
-      expect([answers(), handled]).toEqual([whole(3), 1]);
-      expect([one.inFlight, jobs.running, jobs.counters.stale]).toEqual([0, 0, 2]);
-    });
-
-    it("is whole for each of the two", async () => {
-      giveBy(one, 1, 1);
-      giveBy(two, 101, 1);
-      start.shift()?.();
-      await turns();
-      expect(answers()).toEqual(whole(1));
-      start.shift()?.();
-      await turns();
-      expect(answers().slice(3)).toEqual(whole(101));
-      expect([handled, one.inFlight, two.inFlight, jobs.running]).toEqual([2, 0, 0, 0]);
-    });
-
-    it("is one answer again for the repetitions of a handler that gives one the second time", async () => {
-      makeTwo(() => {
-        handled += 1;
-        return handled === 1 ? piecesLater([], {} as never) : (Promise.resolve("one") as never);
-      });
-      giveBy(one, 1, 1);
-      giveBy(two, 101, 1);
-      giveBy(two, 102, 1);
-      giveBy(two, 103, 1);
-      jobs.cancel(two, 102);
-      start.shift()?.();
-      await turns();
-      const rest = answers().filter((text) => !whole(1).includes(text));
-      expect(rest).toEqual([`102 ${FAILURE} Cancelled.`, `101 ${FINAL} one`, `103 ${FINAL} one`]);
-      expect([one.inFlight, two.inFlight, jobs.running]).toEqual([0, 0, 0]);
-    });
-
-    it("ends when the broker that it was handed over to cancels it", async () => {
-      giveBy(one, 1, 1);
-      one.disconnected(1);
-      giveBy(two, 101, 1);
-      hasRoom = false;
-      start.shift()?.();
-      await turns();
-      jobs.cancel(two, 101);
-      relieve();
-      await turns();
-      expect(answers()).toEqual([`101 ${PARTIAL} a`, `101 ${FAILURE} Cancelled.`]);
-      expect([two.inFlight, jobs.running]).toEqual([0, 0]);
-    });
-  });
-
-  it("has an end at both when both have cancelled it before a handler is free", async () => {
+  it("is the second's, too, when it still waits for a handler, and is aborted when the second cancels it", async () => {
     giveOneThatWaits();
-    jobs.cancel(two, 102);
+    expect(answers()).toEqual([expect.stringMatching(`^2 ${FAILURE} `)]);
     jobs.cancel(one, 2);
     begun[0]?.reply("first");
     await turns();
-    expect(begun).toHaveLength(1);
+    expect(begun[1]?.signal.aborted).toBe(false);
+    jobs.cancel(two, 102);
+    expect(begun[1]?.signal.aborted).toBe(true);
+    begun[1]?.reply("late");
+    await turns();
     expect([one.inFlight, two.inFlight, jobs.running]).toEqual([0, 0, 0]);
   });
 
-  it("goes back to both when the worker stops", () => {
+  it("is handled again when it comes after the first piece of its answer", async () => {
+    let handled = 0;
+    makeTwo(async function* () {
+      handled += 1;
+      yield "a";
+      return "end";
+    });
+    hasRoom = false;
+    giveBy(one, 1, 1);
+    await turns();
+    giveBy(two, 101, 1);
+    relieve();
+    await turns();
+    for (const tag of [1, 101])
+      expect(answers().filter((text) => text.startsWith(`${tag} `))).toEqual([
+        `${tag} ${PARTIAL} a`,
+        `${tag} ${FINAL} end`,
+      ]);
+    expect(handled).toBe(2);
+  });
+
+  it("is whole for the registration that gave it again after the connection was lost", async () => {
+    giveBy(one, 1, 1);
+    one.disconnected(1);
+    one.tick(1_000);
+    register();
+    giveBy(one, 2, 1);
+    begun[0]?.reply("done");
+    await turns();
+    expect([answers(), begun.length, jobs.counters.stale]).toEqual([[`2 ${FINAL} done`], 1, 1]);
+  });
+
+  it("goes back to the second when the worker stops", () => {
     giveOneThatWaits();
     jobs.returnWaiting();
-    expect(answers()).toEqual([2, 102].map((tag) => `${tag} ${FAILURE} The worker is stopping.`));
+    expect(answers().at(-1)).toBe(`102 ${FAILURE} The worker is stopping.`);
     // One that comes before the broker knows that is not a repetition of what is over.
     giveBy(two, 103, 2);
     expect(jobs.queued).toBe(1);
-  });
-
-  it("is refused to both when there is no room for it", () => {
-    for (let tag = 1; jobs.counters.requests < 1 + 1_011; tag++) giveBy(one, tag, tag);
-    giveBy(one, 2_000, 2_000);
-    giveBy(two, 2_001, 2_000);
-    expect(answers()).toEqual([2_000, 2_001].map((tag) => `${tag} ${FAILURE} The worker has no room.`));
   });
 });

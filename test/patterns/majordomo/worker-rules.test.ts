@@ -1,8 +1,9 @@
 /** A worker whose connection ends: what it gives up, and when it is back. */
 import { expect, it } from "vitest";
-import { Dialect } from "../../../src/patterns/majordomo/protocol.js";
-import { type Delivery, parseAtWorker } from "../../../src/patterns/majordomo/worker-messages.js";
+import { Body, type Delivery, Dialect, decodeAtWorker } from "../../../src/patterns/majordomo/wire.js";
 import { WorkerSession } from "../../../src/patterns/majordomo/worker-rules.js";
+
+const ANSWER = { final: true, pieces: 0, body: Body.of(["answer"]) };
 
 function sessionOf(dialect?: Dialect) {
   const log: string[] = [];
@@ -22,10 +23,9 @@ function sessionOf(dialect?: Dialect) {
       open: () => log.push("open"),
       close: () => log.push("close"),
       send: (message) => {
-        if (message.at(-1)?.toString("latin1") === "\x05") log.push("DISCONNECT");
+        if (message.kind === "disconnect") log.push("DISCONNECT");
       },
       beat: () => undefined,
-      reusesHeads: () => false,
       reply: () => {
         log.push("answered");
         return true;
@@ -53,27 +53,27 @@ it("a worker whose connection ends says READY on a new one, later each time that
   session.disconnected(61);
   expect(said()).toEqual(["open", "joined", "close", "lost, back in 100 ms"]);
   session.tick(161);
-  session.receive(parseAtWorker(["", "MDPW01", "\x04"].map((frame) => Buffer.from(frame))), 170);
+  session.receive(decodeAtWorker(["", "MDPW01", "\x04"].map((frame) => Buffer.from(frame))), 170);
   session.disconnected(171);
   expect(said()).toEqual(["open", "joined", "close", "lost, back in 50 ms"]);
 });
 
 it("what is no message of the protocol is counted, and is no sign of life", () => {
   const { session, said } = sessionOf(Dialect.Mdp01);
-  session.receive(parseAtWorker(["", "MDPW01", "\x09"].map((frame) => Buffer.from(frame))), 2_900);
+  session.receive(decodeAtWorker(["", "MDPW01", "\x09"].map((frame) => Buffer.from(frame))), 2_900);
   session.tick(3_000);
   expect(said()).toEqual(["open", "joined", "fault", "close", "expired, back in 50 ms"]);
 });
 
 it("a draining worker says DISCONNECT to a plain broker behind its last answer, at once when it has none to give", () => {
-  const frames = (...message: string[]) => parseAtWorker(message.map((frame) => Buffer.from(frame)));
+  const frames = (...message: string[]) => decodeAtWorker(message.map((frame) => Buffer.from(frame)));
   const request = frames("", "MDPW01", "\x02", "client", "", "body");
   const { session, said } = sessionOf(Dialect.Mdp01);
   session.receive(request, 10);
   session.drain();
   session.drain();
   expect([said(), session.ready]).toEqual([["open", "joined", "start"], true]);
-  expect(session.final(request as Delivery, ["answer"], 0, undefined as never)).toBe("sent");
+  expect(session.reply(request as Delivery, ANSWER, undefined as never)).toBe("sent");
   expect([said(), session.ready, session.nextWakeUp()]).toEqual([
     ["answered", "DISCONNECT"],
     false,

@@ -4,47 +4,55 @@
  * and the peer comes back under another routing id. Who made the connection hears
  * of its end as a rule, soon after; when a host vanishes it does not.
  */
+
+import { costOf } from "../../../src/core/frame-cost.js";
 import type { SendTicket } from "../../../src/patterns/kit/send-queue.js";
+import { STREAM_WINDOW } from "../../../src/patterns/kit/window.js";
+import {
+  ANSWERS,
+  Batcher,
+  DELIVERIES,
+  messagesAtBroker,
+  messagesAtClient,
+  messagesAtWorker,
+  REPLIES,
+  REQUESTS,
+} from "../../../src/patterns/majordomo/batch.js";
 import {
   type MajordomoBrokerEvent,
   type MajordomoBrokerLimits,
   resolveBrokerLimits,
 } from "../../../src/patterns/majordomo/broker-options.js";
-
 import { BrokerRules } from "../../../src/patterns/majordomo/broker-rules.js";
-import type { Call, CalledService, CallSink } from "../../../src/patterns/majordomo/client-calls.js";
-import { parseAtClient } from "../../../src/patterns/majordomo/client-messages.js";
+import type { FromBroker, SendResult } from "../../../src/patterns/majordomo/broker-tables.js";
+import type { Call, CallSink } from "../../../src/patterns/majordomo/client-calls.js";
 import { ClientRules } from "../../../src/patterns/majordomo/client-rules.js";
-import { tagIn } from "../../../src/patterns/majordomo/header.js";
 import {
-  Dialect,
-  INITIAL_CREDIT,
-  LEVEL,
-  pieceCost,
-  RUN_LEVEL,
-} from "../../../src/patterns/majordomo/protocol.js";
-import {
+  type Answer,
+  Body,
   type Delivery,
-  parseAtBroker,
-  parseAtWorker,
-} from "../../../src/patterns/majordomo/worker-messages.js";
-
+  Dialect,
+  encodeFromClient,
+  encodeFromWorker,
+  type FromWorker,
+  type Reply,
+  type Request,
+  type ToWorker,
+} from "../../../src/patterns/majordomo/wire.js";
 import { WorkerSession } from "../../../src/patterns/majordomo/worker-rules.js";
 import type { Network } from "../../../src/testing/network.js";
 import { RulesTimer } from "../../../src/testing/rules-timer.js";
 import type { Simulation } from "../../../src/testing/simulation.js";
+import { framesOf } from "./messages.js";
 
 /** ms between heartbeats of everybody. */
 export const BEAT = 100;
 
-/** Bytes that a worker may send ahead of a client's reader. */
-export const WINDOW = 32_768;
-
 /** Bytes of a piece's second frame, at most. */
-const MAX_PADDING = 8_192;
+const MAX_PADDING = 16_384;
 
 /** Bytes that may wait for a reader: its window, and one piece that began within it. */
-export const MOST_AHEAD = WINDOW + MAX_PADDING + 1_000;
+export const MOST_AHEAD = STREAM_WINDOW + MAX_PADDING + 1_000;
 
 /** How many pieces are asked for by a request that ends with "*" and their number; 0: one whole reply. */
 function piecesAsked(asked: string): number {
@@ -182,6 +190,22 @@ export class SimulatedBroker {
   #up = true;
   /** What comes while the process stands still. */
   #missed: (() => void)[] | undefined;
+  readonly #soon = (flush: () => void): void => this.world.afterGathering(() => this.#hear(flush));
+  readonly #deliveries = new Batcher<Buffer, ToWorker & { kind: "request" }>(
+    DELIVERIES,
+    (worker, message) => {
+      if (this.#put(worker, message) !== "sent") this.rules.unreachable(worker);
+    },
+    this.#soon,
+  );
+  readonly #answers = new Batcher<Buffer, Answer>(
+    ANSWERS,
+    (client, message, answers) => {
+      const sent = this.#put(client, message);
+      if (sent !== "sent") this.rules.unanswered(client, answers, sent);
+    },
+    this.#soon,
+  );
 
   constructor(
     readonly world: World,
@@ -195,34 +219,35 @@ export class SimulatedBroker {
     this.rules = new BrokerRules(
       this.limits,
       {
-        send: (message) => {
-          const [to, ...frames] = message;
-          return network.send(name, String(to), frames) ? "sent" : "gone"; // Which copies.
-        },
-        reusesHeads: true,
-        level: simulation.random.pick([LEVEL, LEVEL, RUN_LEVEL - 1]),
-        joins: () => true,
-        flushSoon: () =>
-          world.afterGathering(() => {
-            this.#hear(() => this.rules.flush(simulation.now));
-          }),
+        send: (to, message) => this.#send(to, message),
         event: (event) => {
           this.events.push(event);
           simulation.note(`${name}: ${JSON.stringify(event)}`);
         },
       },
-      incarnation,
-      simulation.random.integer(0, 1_000_000),
-      simulation.now,
+      { incarnation, firstTag: simulation.random.integer(0, 1_000_000), bornAt: simulation.now },
     );
     network.join(name, (from, frames) =>
       this.#hear(() => {
         const id = this.#ids.get(from) ?? Buffer.from(from);
         this.#ids.set(from, id);
-        this.rules.receive(id, parseAtBroker([id, ...frames]), simulation.now);
+        for (const message of messagesAtBroker([id, ...frames]))
+          this.rules.receive(id, message, simulation.now);
       }),
     );
     this.#timer = new RulesTimer(simulation, this.rules);
+  }
+
+  #send(to: Buffer, message: FromBroker): SendResult {
+    if (message.kind === "request" && this.#deliveries.add(to, message)) return "sent";
+    if (message.kind === "answer" && this.#answers.add(to, message)) return "sent";
+    this.#deliveries.flush(to);
+    return this.#put(to, framesOf(to, message).slice(1));
+  }
+
+  /** The network copies the frames. */
+  #put(to: Buffer, frames: Frames): SendResult {
+    return this.world.network.send(this.name, String(to), frames) ? "sent" : "gone";
   }
 
   /** What holds at any time. */
@@ -320,7 +345,6 @@ export class SimulatedWorker {
   #session(broker: string, dialect: Dialect | undefined): void {
     const { world, name } = this;
     const { simulation } = world;
-    const level = simulation.random.pick([LEVEL, LEVEL, RUN_LEVEL - 1]);
     let connection: Connection | undefined;
     /** What waits for room at the connection, in order. */
     const queue: { frames: Frames; ticket: SendTicket | undefined }[] = [];
@@ -345,6 +369,15 @@ export class SimulatedWorker {
       });
       return false;
     };
+    const replies = new Batcher<undefined, Reply>(
+      REPLIES,
+      (_, message) => void send(message),
+      (flush) => world.afterGathering(flush),
+    );
+    const put = (message: FromWorker, ticket?: SendTicket): boolean => {
+      replies.flush();
+      return send(encodeFromWorker(message), ticket);
+    };
     const session: WorkerSession = new WorkerSession(
       {
         service: Buffer.from(this.service),
@@ -360,7 +393,7 @@ export class SimulatedWorker {
       {
         open: () => {
           const receive = (frames: Buffer[]): void => {
-            session.receive(parseAtWorker(frames), simulation.now);
+            for (const message of messagesAtWorker(frames)) session.receive(message, simulation.now);
             timer.update();
           };
           const tell = (what: "lost" | "refused"): void => {
@@ -370,16 +403,16 @@ export class SimulatedWorker {
           connection = new Connection(world, `${name}.${++world.count}`, broker, receive, tell);
         },
         close: () => {
+          replies.clear();
           connection?.close();
           giveUp();
         },
-        send: (message) => void send(message),
-        beat: (message) => void (queue.length > 0 || send(message)),
-        reply: send,
-        reusesHeads: () => true,
-        level: () => level,
-        joins: () => queue.length === 0,
-        flushSoon: () => world.afterGathering(() => session.flush()),
+        send: (message) => void put(message),
+        beat: (message) => void (queue.length > 0 || put(message)),
+        reply: (message, ticket) => {
+          const joins = message.kind === "reply" && queue.length === 0;
+          return (joins && replies.add(undefined, message)) || put(message, ticket);
+        },
         start: (delivery) => this.#handle(session, delivery),
         cancel: (tag) => this.#jobs.get(tagKey(session, tag))?.end(),
         credit: (tag, bytes) => this.#jobs.get(tagKey(session, tag))?.grant(bytes),
@@ -402,7 +435,7 @@ export class SimulatedWorker {
   /** @param isNew it has not waited yet */
   #handle(session: WorkerSession, delivery: Delivery, isNew = true): void {
     const { random } = this.world.simulation;
-    const asked = String(delivery.body[0]);
+    const asked = String(delivery.body.frames[0]);
     // As one whose handlers take long does with what has not begun (worker-jobs.ts).
     if (isNew && session.takesBack && random.integer(0, 3) === 0) {
       this.world.simulation.after(random.integer(0, 60), () => {
@@ -415,7 +448,7 @@ export class SimulatedWorker {
     const pieces = piecesAsked(asked);
     if (pieces > 0) {
       const job = new StreamJob(this, session, delivery, `${this.service}:${asked}`, pieces);
-      if (delivery.dialect === Dialect.Shoal) this.#jobs.set(tagKey(session, tagIn(delivery.head)), job);
+      if (delivery.dialect === Dialect.Shoal) this.#jobs.set(tagKey(session, delivery.tag), job);
       job.pull();
       return;
     }
@@ -423,12 +456,12 @@ export class SimulatedWorker {
       if (!this.#up) return;
       const reply = [Buffer.from(`${this.service}:${asked}`)];
       if (asked.endsWith("!") && delivery.dialect === Dialect.Shoal) {
-        session.failure(delivery, "worker-failed", asked, undefined, NOBODY);
+        session.failure(delivery, { reason: "worker-failed", text: asked }, NOBODY);
         return;
       }
       const inPieces = asked.endsWith("~") && delivery.dialect !== Dialect.Mdp01;
-      if (inPieces) session.partial(delivery, reply, 0, NOBODY);
-      session.final(delivery, reply, inPieces ? 1 : 0, NOBODY);
+      if (inPieces) session.reply(delivery, { final: false, pieces: 0, body: Body.of(reply) }, NOBODY);
+      session.reply(delivery, { final: true, pieces: inPieces ? 1 : 0, body: Body.of(reply) }, NOBODY);
     });
   }
 }
@@ -448,7 +481,7 @@ let sessions = 0;
 /** An answer in pieces, made as the worker's jobs make it (worker-jobs.ts): each is asked for when it is wanted. */
 class StreamJob implements SendTicket {
   #next = 0;
-  #credit = INITIAL_CREDIT;
+  #credit = STREAM_WINDOW;
   #over = false;
   #pulling = false;
 
@@ -469,7 +502,7 @@ class StreamJob implements SendTicket {
   end(): void {
     if (this.#over) return;
     this.#over = true;
-    this.session.final(this.delivery, [], this.#next, NOBODY);
+    this.session.reply(this.delivery, { final: true, pieces: this.#next, body: Body.of([]) }, NOBODY);
   }
 
   settled(sent: boolean): void {
@@ -490,19 +523,20 @@ class StreamJob implements SendTicket {
       if (dialect === Dialect.Mdp01 || (unreliable && dialect === Dialect.Mdp02)) {
         this.#over = true;
         const joined = Array.from({ length: this.count }, (_, i) => Buffer.from(`${this.text}#${i}`));
-        session.final(delivery, joined, 0, NOBODY);
+        session.reply(delivery, { final: true, pieces: 0, body: Body.of(joined) }, NOBODY);
         return;
       }
       if (this.#next === this.count) {
         this.#over = true;
-        session.final(delivery, [], dialect === Dialect.Shoal ? this.count : 0, NOBODY);
+        const pieces = dialect === Dialect.Shoal ? this.count : 0;
+        session.reply(delivery, { final: true, pieces, body: Body.of([]) }, NOBODY);
         return;
       }
       const padding = Buffer.alloc(simulation.random.integer(0, MAX_PADDING));
-      const body = [Buffer.from(`${this.text}#${this.#next}`), padding];
-      const told = session.partial(delivery, body, this.#next, this);
+      const body = Body.of([Buffer.from(`${this.text}#${this.#next}`), padding]);
+      const told = session.reply(delivery, { final: false, pieces: this.#next, body }, this);
       this.#next += 1;
-      this.#credit -= pieceCost(body);
+      this.#credit -= body.cost;
       if (told === "sent") this.pull();
       else if (told === "stale") this.#over = true;
     });
@@ -524,7 +558,7 @@ export class SimulatedClient {
   asked = 0;
   readonly #timer: RulesTimer;
   readonly #connections = new Map<number, Connection>();
-  readonly #services = new Map<string, CalledService>();
+  readonly #services = new Map<string, Buffer>();
 
   constructor(
     readonly world: World,
@@ -535,6 +569,11 @@ export class SimulatedClient {
     const { simulation } = world;
     const key = Buffer.alloc(8);
     key.writeUInt32BE(simulation.random.integer(0, 0xffff_ffff));
+    const requests = new Batcher<number, Request>(
+      REQUESTS,
+      (number, message) => this.#connections.get(number)?.send(message),
+      (flush) => world.afterGathering(flush),
+    );
     this.rules = new ClientRules(
       {
         endpoints: brokers,
@@ -545,14 +584,14 @@ export class SimulatedClient {
         maxPending: 1_000,
         maxPendingBytes: 1_000_000_000,
         maxConnections: 3,
-        streamWindow: WINDOW,
-        maxStreamBytes: 65_536,
       },
       {
         open: (number, endpoint) => {
           const receive = (frames: Buffer[]): void => {
             if (!this.#connections.has(number)) return;
-            this.rules.receive(number, parseAtClient(frames), simulation.now);
+            for (const message of messagesAtClient(frames)) {
+              if (this.#connections.has(number)) this.rules.receive(number, message, simulation.now);
+            }
             this.#timer?.update();
           };
           const tell = (what: "lost" | "refused"): void => {
@@ -567,15 +606,11 @@ export class SimulatedClient {
           this.#connections.get(number)?.close();
           this.#connections.delete(number);
         },
-        reusesHeads: () => true,
-        joins: () => true,
-        flushSoon: () =>
-          world.afterGathering(() => {
-            this.rules.flush();
-            this.#timer.update();
-          }),
         send: (number, message) => {
-          this.#connections.get(number)?.send(message);
+          const isOurs = message.kind === "request" && message.dialect === Dialect.Shoal;
+          if (isOurs && requests.add(number, message)) return true;
+          requests.flush(number);
+          this.#connections.get(number)?.send(encodeFromClient(message));
           return true;
         },
         event: (event) => simulation.note(`${name}: ${JSON.stringify(event)}`),
@@ -593,10 +628,10 @@ export class SimulatedClient {
     this.#timer.update();
   }
 
-  #service(name: string): CalledService {
-    const service = this.#services.get(name) ?? this.rules.service(name);
-    this.#services.set(name, service);
-    return service;
+  #service(name: string): { name: string; frame: Buffer } {
+    const frame = this.#services.get(name) ?? Buffer.from(name);
+    this.#services.set(name, frame);
+    return { name, frame };
   }
 
   /** @param timeout ms of one attempt */
@@ -610,10 +645,7 @@ export class SimulatedClient {
       simulation.note(`${asked} ${how} ${why}`);
       this.ended.push({ asked, how, why });
     };
-    const call: Call = this.rules.submit(
-      this.#service(service),
-      [asked],
-      { timeout, retries, total: timeout * (retries + 1), headers: Buffer.alloc(0) },
+    const sink: CallSink =
       piecesAsked(asked) > 0
         ? this.#reader(asked, `${service}:${asked}`, end, () => call)
         : {
@@ -626,7 +658,10 @@ export class SimulatedClient {
               return "read";
             },
             failed: (error) => end("failed", `${error.code} ${error.message}`),
-          },
+          };
+    const terms = { timeout, retries, total: timeout * (retries + 1), headers: Buffer.alloc(0) };
+    const call: Call = this.rules.submit(
+      { service: this.#service(service), body: [asked], terms, sink },
       simulation.now,
     );
     this.#timer.update();
@@ -667,7 +702,7 @@ export class SimulatedClient {
           end("answered", "");
           return "read";
         }
-        unread.push(pieceCost(body));
+        unread.push(costOf(body));
         const ahead = unread.reduce((sum, cost) => sum + cost, 0);
         this.mostAhead = Math.max(this.mostAhead, ahead);
         if (!reading) simulation.after(pause, read);

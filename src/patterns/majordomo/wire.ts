@@ -1,0 +1,1064 @@
+/**
+ * The messages of Majordomo, encoded and decoded ("" is an empty frame; a body is 1 or more frames).
+ *
+ *                0.1 (7/MDP)                     0.2 (18/MDP)                  shoal (head | frames)
+ *   request      "" MDPC01 service body          MDPC02 01 service body        SHLC01 01 id span n service time headers | body
+ *   partial                                      MDPC02 02 service body        SHLC01 02 id number | body
+ *   final        "" MDPC01 service body          MDPC02 03 service body        SHLC01 03 id number | body?
+ *   error        (a final: ERROR_MARK …)         (a final: ERROR_MARK …)       SHLC01 04 id | reason | text | details?
+ *   cancel                                                                     SHLC01 05 id
+ *   heartbeat                                                                  SHLC01 09 | incarnation (from a client: none)
+ *   waiting                                                                    SHLC01 0a id | 01 without a worker, 00 given to one
+ *   credit                                                                     SHLC01 0b id bytes
+ *
+ *   READY        "" MDPW01 01 service            MDPW02 01 service             SHLW01 01 | service | room | name
+ *   REQUEST      "" MDPW01 02 address "" body    MDPW02 02 address "" body     SHLW01 02 tag id span attempt time headers | body
+ *   PARTIAL                                      MDPW02 03 address "" body     SHLW01 03 tag number | body
+ *   FINAL        "" MDPW01 03 address "" body    MDPW02 04 address "" body     SHLW01 04 tag number | body?
+ *   HEARTBEAT    "" MDPW01 04                    MDPW02 05                     SHLW01 05
+ *   DISCONNECT   "" MDPW01 05                    MDPW02 06                     SHLW01 06
+ *   FAILURE                                                                    SHLW01 07 tag | reason | text | details?
+ *   CANCEL                                                                     SHLW01 08 tag
+ *   DRAIN                                                                      SHLW01 09
+ *   CREDIT                                                                     SHLW01 0a tag bytes
+ *   RETURN                                                                     SHLW01 0d tag
+ *   batches      (0e and 0f: batch.ts)
+ *
+ * Numbers are big-endian: id 16 (8 bytes of the client's own, and the request's number), span 4 (how many numbers back the
+ * oldest request is that the client still wants answered), time 4 (ms that the client still waits; NO_LIMIT), number 4
+ * (pieces that came before), tag 4, bytes 4, attempt 1, n 1, room 8 (concurrency, capacity). The id of a plain client's
+ * request is all zeros. Headers are (n 1 | name n | length 2 | value)*.
+ *
+ * Our dialect has all but the body in one frame, since each frame costs every hop as much as its bytes. It is spoken only
+ * with an end that knows it: a client or worker asks for the service `mmi.shoal` in 0.1 first.
+ *
+ * The tag is the broker's number of a delivery. A plain worker gets it as the client's address, which it returns as it is:
+ * a reply therefore belongs to exactly one delivery.
+ */
+import { describe } from "../../core/arguments.js";
+import { readUint16, readUint32, writeUint32 } from "../../core/big-endian.js";
+import { InvalidArgumentError } from "../../core/errors.js";
+import { costOf, frameCost, MAX_FORWARDED_FRAMES } from "../../core/frame-cost.js";
+import { slice } from "../../core/memory.js";
+import { ERROR_MARK } from "../kit/errors.js";
+
+export const Dialect = { Mdp01: 1, Mdp02: 2, Shoal: 3 } as const;
+export type Dialect = (typeof Dialect)[keyof typeof Dialect];
+
+export const EMPTY: Buffer = Buffer.alloc(0);
+
+const CLIENT_HEADERS: Readonly<Record<Dialect, Buffer>> = {
+  [Dialect.Mdp01]: Buffer.from("MDPC01"),
+  [Dialect.Mdp02]: Buffer.from("MDPC02"),
+  [Dialect.Shoal]: Buffer.from("SHLC01"),
+};
+const WORKER_HEADERS: Readonly<Record<Dialect, Buffer>> = {
+  [Dialect.Mdp01]: Buffer.from("MDPW01"),
+  [Dialect.Mdp02]: Buffer.from("MDPW02"),
+  [Dialect.Shoal]: Buffer.from("SHLW01"),
+};
+
+/** Commands of clients, in 0.2 and in ours. */
+export const ClientCommand = {
+  Request: 1,
+  Partial: 2,
+  Final: 3,
+  Error: 4,
+  Cancel: 5,
+  Heartbeat: 9,
+  Waiting: 10,
+  Credit: 11,
+  Requests: 14,
+  Answers: 15,
+} as const;
+
+/** Commands of workers, in 0.2 and in ours. 0.1 has no PARTIAL, so its numbers from 3 on are one lower. */
+export const WorkerCommand = {
+  Ready: 1,
+  Request: 2,
+  Partial: 3,
+  Final: 4,
+  Heartbeat: 5,
+  Disconnect: 6,
+  Failure: 7,
+  Cancel: 8,
+  Drain: 9,
+  Credit: 10,
+  Return: 13,
+  Requests: 14,
+  Replies: 15,
+} as const;
+
+/** A service's name has 1 to 255 bytes. */
+export const MAX_SERVICE_NAME = 255;
+/** Services whose names begin with this are the broker's own (8/MMI). */
+export const RESERVED_PREFIX = "mmi.";
+/** Asked whether the broker speaks our dialect. */
+export const NEGOTIATION: Buffer = Buffer.from("mmi.shoal");
+/** Asked whether a broker takes requests. */
+export const SERVING: Buffer = Buffer.from("mmi.serving");
+/** Requests that a worker may declare that it takes at once. */
+export const MAX_CAPACITY = 65_535;
+/** Tags count from 1 to this and begin again. */
+export const MAX_TAG = 0x3fff_ffff;
+/** A time without limit. */
+export const NO_LIMIT = 0xffff_ffff;
+/** Bytes of a request's encoded headers. */
+export const MAX_HEADERS = 8_192;
+/** Sent in place of the broker's incarnation: it has given the client up and dropped its requests. */
+export const FORGOTTEN: Buffer = EMPTY;
+
+const HIGH = 0x1_0000_0000;
+/** The upper half of a number below 2^53. */
+const MAX_UPPER = 0x1f_ffff;
+/** Heartbeats that a broker may ask for are at least so many ms apart. */
+const MIN_INTERVAL = 10;
+
+/* Offsets in a head of our dialect. */
+const COMMAND = 6;
+const AFTER = 7;
+const ID = 16;
+/** After a client's id. */
+const NUMBERED = AFTER + ID;
+/** Length of the service's name in a request, after id and span. */
+const NAME = NUMBERED + 4;
+/** After a worker's tag: in a delivery its id begins here. */
+const TAGGED = AFTER + 4;
+const ATTEMPT = TAGGED + ID + 4;
+const DELIVERY = ATTEMPT + 1 + 4;
+
+export type Frame = Buffer | string;
+export type Frames = Frame[];
+
+/** Identifies a request at every hop. A repetition has the same. */
+export class RequestId {
+  /** The 8 bytes that only its client has. */
+  readonly high: number;
+  readonly low: number;
+  /** The request's number at the client, from 1. */
+  readonly sequence: number;
+
+  constructor(high: number, low: number, sequence: number) {
+    this.high = high;
+    this.low = low;
+    this.sequence = sequence;
+  }
+
+  /** 32 hexadecimal digits. */
+  toString(): string {
+    const bytes = Buffer.allocUnsafe(ID);
+    writeId(bytes, 0, this);
+    return bytes.toString("hex");
+  }
+}
+
+/** The frames of a request, an answer or a piece. In a batch it is a range of shared memory until its frames are asked for. */
+export class Body {
+  #frames: readonly Frame[] | undefined;
+  readonly #memory: Buffer;
+  readonly #from: number;
+  readonly #to: number;
+
+  constructor(frames: readonly Frame[] | undefined, memory: Buffer, from: number, to: number) {
+    this.#frames = frames;
+    this.#memory = memory;
+    this.#from = from;
+    this.#to = to;
+  }
+
+  /** @param from the first of the frames that belongs to it */
+  static of(frames: readonly Frame[], from = 0): Body {
+    return new Body(frames, EMPTY, from, frames.length);
+  }
+
+  /** One frame: the bytes of `memory` from `from` to `to`. */
+  static within(memory: Buffer, from: number, to: number): Body {
+    return new Body(undefined, memory, from, to);
+  }
+
+  get length(): number {
+    return this.#frames === undefined ? 1 : this.#to - this.#from;
+  }
+
+  get frames(): Frames {
+    const frames = this.#frames;
+    if (frames === undefined) {
+      const { buffer, byteOffset } = this.#memory;
+      return [slice(buffer, byteOffset + this.#from, this.#to - this.#from)];
+    }
+    return this.length === 1 ? [frames[this.#from] as Frame] : frames.slice(this.#from);
+  }
+
+  /** What its frames cost (core/frame-cost.ts). */
+  get cost(): number {
+    return this.#frames === undefined ? frameCost(this.#to - this.#from) : costOf(this.#frames, this.#from);
+  }
+
+  /** The bytes of its only frame, at most; `Infinity` for any other number of frames. */
+  get bytes(): number {
+    if (this.#frames === undefined) return this.#to - this.#from;
+    if (this.length !== 1) return Number.POSITIVE_INFINITY;
+    const frame = this.#frames[this.#from] as Frame;
+    return typeof frame === "string" ? frame.length * 3 : frame.length;
+  }
+
+  addTo(message: Frames): void {
+    const frames = this.#frames;
+    if (frames === undefined) message.push(...this.frames);
+    else for (let i = this.#from; i < frames.length; i++) message.push(frames[i] as Frame);
+  }
+
+  /** Writes its only frame. @returns the position behind it */
+  write(target: Buffer, at: number): number {
+    const frame = this.#frames?.[this.#from];
+    if (typeof frame === "string") return at + target.write(frame, at);
+    if (frame !== undefined) target.set(frame, at);
+    else target.set(this.#memory.subarray(this.#from, this.#to), at);
+    return at + (frame?.length ?? this.#to - this.#from);
+  }
+
+  /** The shared memory from this body to `last`, if each body between follows the one before it. */
+  static span(bodies: readonly { readonly body: Body }[]): Buffer | undefined {
+    const [first, last] = [bodies[0]?.body as Body, bodies.at(-1)?.body as Body];
+    let to = first.#from;
+    for (const { body } of bodies) {
+      if (body.#frames !== undefined || body.#memory !== first.#memory || body.#from !== to) return undefined;
+      to = body.#to;
+    }
+    return first.#memory.subarray(first.#from, last.#to);
+  }
+
+  /** The same without memory that holds much else. */
+  owned(): Body {
+    return Body.of(this.frames.map((frame) => (typeof frame === "string" ? frame : owned(frame))));
+  }
+}
+
+/** A received buffer is kept alive for a frame that is kept long if it has at most this many times its bytes. */
+const MAX_WASTE = 2;
+
+function owned(frame: Buffer): Buffer {
+  return frame.buffer.byteLength > MAX_WASTE * frame.length ? Buffer.from(frame) : frame;
+}
+
+/** A client asks a service. Plain clients have no id, time or headers. */
+export interface Request {
+  readonly kind: "request";
+  readonly dialect: Dialect;
+  readonly id: RequestId | undefined;
+  /** The lowest number that the client still wants answered. */
+  readonly oldest: number;
+  readonly service: Buffer;
+  /** ms that the client still waits, or NO_LIMIT. */
+  readonly time: number;
+  readonly headers: Buffer;
+  readonly body: Body;
+}
+
+export type FromClient =
+  | Request
+  | { readonly kind: "cancel"; readonly id: RequestId }
+  /** The reader of an answer in pieces wants so many bytes more. */
+  | { readonly kind: "credit"; readonly id: RequestId; readonly bytes: number }
+  | { readonly kind: "client-heartbeat" }
+  | Question;
+
+/** Asked in 0.1: whether the broker speaks our dialect, or, `serving`, whether it takes requests. */
+export interface Question {
+  readonly kind: "negotiation" | "serving";
+}
+
+/** An answer or, not `final`, a piece of one. */
+export interface Answer {
+  readonly kind: "answer";
+  readonly dialect: Dialect;
+  /** `undefined` for a plain client and from a plain broker. */
+  readonly id: RequestId | undefined;
+  readonly service: Buffer;
+  readonly final: boolean;
+  /** Pieces that were sent before; -1 from a plain broker, which does not say. */
+  readonly pieces: number;
+  readonly body: Body;
+}
+
+/** The broker's answer to the question whether it speaks our dialect. */
+export interface Negotiated {
+  readonly kind: "negotiated";
+  readonly extended: boolean;
+  /** 8 bytes that no other life of a broker has; empty for a plain one. */
+  readonly incarnation: Buffer;
+  /** ms between the heartbeats that the broker expects; 0 if it does not say. */
+  readonly heartbeatInterval: number;
+}
+
+/** There is no answer. */
+export interface Refusal {
+  readonly kind: "error";
+  readonly dialect: Dialect;
+  readonly id: RequestId | undefined;
+  readonly service: Buffer;
+  readonly reason: string;
+  readonly text: string;
+  /** Code and data of the handler's error (kit/errors.ts). */
+  readonly details: Buffer | undefined;
+}
+
+export type ToClient =
+  | Answer
+  | Refusal
+  /** Whether the request waits because no worker offers its service. */
+  | { readonly kind: "waiting"; readonly id: RequestId; readonly noWorkers: boolean }
+  | { readonly kind: "broker-heartbeat"; readonly incarnation: Buffer }
+  | Negotiated;
+
+/** A request for a worker. */
+export class Delivery {
+  readonly kind = "request";
+  readonly dialect: Dialect;
+  /** The broker's number of it; 0 from a plain broker. */
+  readonly tag: number;
+  /** A plain broker's address frames. */
+  readonly envelope: readonly Buffer[];
+  readonly id: RequestId | undefined;
+  readonly oldest: number;
+  /** 1 for the first delivery. */
+  readonly attempt: number;
+  readonly time: number;
+  readonly headers: Buffer;
+  readonly body: Body;
+  /** The registration that it came to. */
+  epoch = 0;
+  /** When it came, by the monotonic clock. A double from the start, so that all deliveries have one shape. */
+  receivedAt = Number.MIN_VALUE;
+
+  constructor(fields: Omit<Delivery, "kind" | "epoch" | "receivedAt">) {
+    this.dialect = fields.dialect;
+    this.tag = fields.tag;
+    this.envelope = fields.envelope;
+    this.id = fields.id;
+    this.oldest = fields.oldest;
+    this.attempt = fields.attempt;
+    this.time = fields.time;
+    this.headers = fields.headers;
+    this.body = fields.body;
+  }
+}
+
+export type ToWorker =
+  | Omit<Delivery, "epoch" | "receivedAt">
+  | { readonly kind: "cancel"; readonly tag: number }
+  | { readonly kind: "credit"; readonly tag: number; readonly bytes: number }
+  | { readonly kind: "heartbeat" | "disconnect"; readonly dialect: Dialect };
+
+/** A worker registers. */
+export interface Ready {
+  readonly kind: "ready";
+  readonly dialect: Dialect;
+  readonly service: Buffer;
+  /** Requests that it handles at once. */
+  readonly concurrency: number;
+  /** Those and the ones that it keeps waiting. */
+  readonly capacity: number;
+  readonly name: string;
+}
+
+/** A worker's answer or, not `final`, a piece of one. */
+export interface Reply {
+  readonly kind: "reply";
+  readonly dialect: Dialect;
+  readonly tag: number;
+  readonly envelope: readonly Buffer[];
+  readonly final: boolean;
+  /** Pieces that were sent before; -1 from a plain worker, which does not say. */
+  readonly pieces: number;
+  readonly body: Body;
+}
+
+/** A handler failed. */
+export interface Failure {
+  readonly kind: "failure";
+  readonly tag: number;
+  readonly reason: string;
+  readonly text: string;
+  readonly details: Buffer | undefined;
+}
+
+export type FromWorker =
+  | Ready
+  | Reply
+  | Failure
+  | { readonly kind: "heartbeat" | "disconnect"; readonly dialect: Dialect }
+  | { readonly kind: "drain" }
+  | { readonly kind: "return"; readonly tag: number }
+  | Question;
+
+/** What is wrong with a message. */
+export type MajordomoFaultReason =
+  | "frames"
+  | "header"
+  | "command"
+  | "service"
+  | "body"
+  | "id"
+  | "tag"
+  | "capacity"
+  | "headers";
+
+/** A message that the protocol does not allow. */
+export interface Fault {
+  readonly kind: "fault";
+  readonly reason: MajordomoFaultReason;
+  /** The dialect of the worker that sent it, which gets DISCONNECT. */
+  readonly worker: Dialect | undefined;
+}
+
+export type AtBroker = Exclude<FromClient | FromWorker, Question> | Fault;
+export type AtClient = ToClient | Fault;
+export type AtWorker = Delivery | Exclude<ToWorker, { readonly kind: "request" }> | Negotiated | Fault;
+
+const NO_ENVELOPE: readonly Buffer[] = [];
+
+/* ---- to the broker ---- */
+
+export function encodeFromClient(message: FromClient): Frames {
+  switch (message.kind) {
+    case "request":
+      return encodeRequest(message);
+    case "cancel":
+      return [clientHead(ClientCommand.Cancel, message.id)];
+    case "credit":
+      return [clientHead(ClientCommand.Credit, message.id, message.bytes)];
+    case "client-heartbeat":
+      return [CLIENT_HEARTBEAT];
+    default:
+      return encodeQuestion(message, CLIENT_HEADERS[Dialect.Shoal]);
+  }
+}
+
+/** A negotiation's body says who asks. */
+function encodeQuestion({ kind }: Question, body: Buffer): Frames {
+  const header = CLIENT_HEADERS[Dialect.Mdp01];
+  return kind === "serving" ? [EMPTY, header, SERVING, EMPTY] : [EMPTY, header, NEGOTIATION, body];
+}
+
+/** Whether a worker asks this negotiation. */
+export function isWorkersQuestion({ body }: Request): boolean {
+  return WORKER_HEADERS[Dialect.Shoal].equals(body.frames[0] as Buffer);
+}
+
+function encodeRequest(request: Request): Frames {
+  const { dialect, service, body } = request;
+  const frames: Frames =
+    dialect === Dialect.Shoal
+      ? [requestHead(ClientCommand.Request, request)]
+      : dialect === Dialect.Mdp02
+        ? [CLIENT_HEADERS[dialect], byteFrame(ClientCommand.Request), service]
+        : [EMPTY, CLIENT_HEADERS[dialect], service];
+  body.addTo(frames);
+  return frames;
+}
+
+/** The head of a request, or of a batch that begins with it. */
+export function requestHead(command: number, request: Request): Buffer {
+  const { oldest, service, time, headers } = request;
+  const id = request.id as RequestId;
+  const nameEnd = NAME + 1 + service.length;
+  const head = headOf("client", command, nameEnd + 4 + headers.length - AFTER);
+  writeId(head, AFTER, id);
+  writeUint32(head, NUMBERED, spanOf(id.sequence, oldest));
+  head[NAME] = service.length;
+  head.set(service, NAME + 1);
+  writeUint32(head, nameEnd, time);
+  if (headers.length > 0) head.set(headers, nameEnd + 4);
+  return head;
+}
+
+export function encodeFromWorker(message: FromWorker): Frames {
+  switch (message.kind) {
+    case "ready":
+      return encodeReady(message);
+    case "reply":
+      return encodeReply(message);
+    case "failure": {
+      const { tag, reason, text, details } = message;
+      const frames: Frames = [workerHead(WorkerCommand.Failure, tag), reason, text];
+      if (details !== undefined) frames.push(details);
+      return frames;
+    }
+    case "heartbeat":
+    case "disconnect":
+      return signal(message);
+    case "drain":
+      return [headOf("worker", WorkerCommand.Drain, 0)];
+    case "return":
+      return [workerHead(WorkerCommand.Return, message.tag)];
+    default:
+      return encodeQuestion(message, WORKER_HEADERS[Dialect.Shoal]);
+  }
+}
+
+function encodeReady({ dialect, service, concurrency, capacity, name }: Ready): Frames {
+  if (dialect !== Dialect.Shoal) return [...plainWorker(dialect, WorkerCommand.Ready), service];
+  const room = Buffer.allocUnsafe(8);
+  writeUint32(room, 0, concurrency);
+  writeUint32(room, 4, capacity);
+  return [headOf("worker", WorkerCommand.Ready, 0), service, room, name];
+}
+
+function encodeReply({ dialect, tag, envelope, final, pieces, body }: Reply): Frames {
+  const command = final ? WorkerCommand.Final : WorkerCommand.Partial;
+  if (dialect === Dialect.Shoal) {
+    const frames: Frames = [workerHead(command, tag, pieces)];
+    body.addTo(frames);
+    return frames;
+  }
+  const frames: Frames = [...plainWorker(dialect, command), ...envelope, EMPTY];
+  body.addTo(frames);
+  // MDP has no reply without a body.
+  if (body.length === 0) frames.push(EMPTY);
+  return frames;
+}
+
+/** @param frames as the ROUTER gives them, the routing id first */
+export function decodeAtBroker(frames: readonly Buffer[]): AtBroker {
+  if (frames.length > MAX_FORWARDED_FRAMES) return fault("frames");
+  const start = frames[1]?.length === 0 ? 2 : 1;
+  const header = headerOf(frames[start]);
+  if (header === undefined) return fault(frames.length < 3 ? "frames" : "header");
+  const { isWorker, dialect } = header;
+  const worker = isWorker ? dialect : undefined;
+  // 7/MDP: each message of 0.1 begins with an empty frame; the others begin with their header.
+  if ((dialect === Dialect.Mdp01) !== (start === 2)) return fault("frames", worker);
+  if (dialect === Dialect.Shoal) {
+    const head = frames[start] as Buffer;
+    return isWorker ? decodeOurWorker(frames, head) : decodeOurClient(frames, head);
+  }
+  return isWorker
+    ? decodePlainWorker(frames, start + 1, dialect)
+    : decodePlainClient(frames, start + 1, dialect);
+}
+
+function decodePlainClient(frames: readonly Buffer[], next: number, dialect: Dialect): Request | Fault {
+  let at = next;
+  if (dialect === Dialect.Mdp02) {
+    if (byteOf(frames[at]) !== ClientCommand.Request) return fault("command");
+    at += 1;
+  }
+  const service = frames[at];
+  if (!isServiceName(service)) return fault("service");
+  if (frames.length === at + 1) return fault("body");
+  const body = Body.of(frames, at + 1);
+  return {
+    kind: "request",
+    dialect,
+    id: undefined,
+    oldest: 0,
+    service,
+    time: NO_LIMIT,
+    headers: EMPTY,
+    body,
+  };
+}
+
+function decodeOurClient(frames: readonly Buffer[], head: Buffer): AtBroker {
+  const command = head[COMMAND];
+  if (command === ClientCommand.Heartbeat) return { kind: "client-heartbeat" };
+  switch (command) {
+    case ClientCommand.Request: {
+      const request = decodeRequestHead(head, Body.of(frames, 2));
+      return frames.length < 3 && request.kind === "request" ? fault("body") : request;
+    }
+    case ClientCommand.Cancel:
+      return head.length < NUMBERED ? fault("id") : { kind: "cancel", id: readId(head, AFTER) };
+    case ClientCommand.Credit:
+      if (head.length !== NUMBERED + 4) return fault("id");
+      return { kind: "credit", id: readId(head, AFTER), bytes: readUint32(head, NUMBERED) };
+    default:
+      return fault("command");
+  }
+}
+
+/** The request whose head this is. @param body its body */
+export function decodeRequestHead(head: Buffer, body: Body): Request | Fault {
+  if (head.length < NUMBERED) return fault("id");
+  const nameEnd = NAME + 1 + (head[NAME] ?? 0);
+  if (nameEnd === NAME + 1 || head.length < nameEnd) return fault("service");
+  if (head.length < nameEnd + 4 || head.length > nameEnd + 4 + MAX_HEADERS) return fault("headers");
+  const id = readId(head, AFTER);
+  return {
+    kind: "request",
+    dialect: Dialect.Shoal,
+    id,
+    oldest: id.sequence - Math.min(id.sequence, readUint32(head, NUMBERED)),
+    service: slice(head.buffer, head.byteOffset + NAME + 1, nameEnd - NAME - 1),
+    time: readUint32(head, nameEnd),
+    headers: head.length === nameEnd + 4 ? EMPTY : head.subarray(nameEnd + 4),
+    body,
+  };
+}
+
+function decodeOurWorker(frames: readonly Buffer[], head: Buffer): AtBroker {
+  const dialect = Dialect.Shoal;
+  const command = head[COMMAND];
+  switch (command) {
+    case WorkerCommand.Ready:
+      return decodeReady(frames, 2, dialect);
+    case WorkerCommand.Heartbeat:
+      return { kind: "heartbeat", dialect };
+    case WorkerCommand.Disconnect:
+      return { kind: "disconnect", dialect };
+    case WorkerCommand.Drain:
+      return { kind: "drain" };
+  }
+  if (head.length < TAGGED) return fault("tag", dialect);
+  const tag = readUint32(head, AFTER);
+  switch (command) {
+    case WorkerCommand.Final:
+    case WorkerCommand.Partial: {
+      if (head.length !== TAGGED + 4) return fault("tag", dialect);
+      const final = command === WorkerCommand.Final;
+      if (!final && frames.length < 3) return fault("body", dialect);
+      const pieces = readUint32(head, TAGGED);
+      const body = Body.of(frames, 2);
+      return { kind: "reply", dialect, tag, envelope: NO_ENVELOPE, final, pieces, body };
+    }
+    case WorkerCommand.Failure:
+      if (frames.length !== 4 && frames.length !== 5) return fault("frames", dialect);
+      return {
+        kind: "failure",
+        tag,
+        reason: String(frames[2]),
+        text: String(frames[3]),
+        details: frames[4],
+      };
+    case WorkerCommand.Return:
+      return { kind: "return", tag };
+    default:
+      return fault("command", dialect);
+  }
+}
+
+function decodePlainWorker(frames: readonly Buffer[], at: number, dialect: Dialect): AtBroker {
+  const command = workerCommandOf(dialect, frames[at]);
+  switch (command) {
+    case WorkerCommand.Partial:
+    case WorkerCommand.Final: {
+      const tag = frames[at + 1];
+      if (tag?.length !== 4) return fault("tag", dialect);
+      if (frames[at + 2]?.length !== 0) return fault("frames", dialect);
+      if (frames.length === at + 3) return fault("body", dialect);
+      return {
+        kind: "reply",
+        dialect,
+        tag: readUint32(tag, 0),
+        envelope: [tag],
+        final: command === WorkerCommand.Final,
+        pieces: -1,
+        body: Body.of(frames, at + 3),
+      };
+    }
+    case WorkerCommand.Ready:
+      return decodeReady(frames, at + 1, dialect);
+    case WorkerCommand.Heartbeat:
+      return { kind: "heartbeat", dialect };
+    case WorkerCommand.Disconnect:
+      return { kind: "disconnect", dialect };
+    default:
+      return fault("command", dialect);
+  }
+}
+
+function decodeReady(frames: readonly Buffer[], at: number, dialect: Dialect): Ready | Fault {
+  const service = frames[at];
+  if (!isServiceName(service)) return fault("service", dialect);
+  if (dialect !== Dialect.Shoal)
+    return { kind: "ready", dialect, service, concurrency: 1, capacity: 1, name: "" };
+  const room = frames[at + 1];
+  if (room?.length !== 8) return fault("capacity", dialect);
+  const concurrency = readUint32(room, 0);
+  const capacity = readUint32(room, 4);
+  if (concurrency < 1 || capacity < concurrency || capacity > MAX_CAPACITY) return fault("capacity", dialect);
+  return { kind: "ready", dialect, service, concurrency, capacity, name: String(frames[at + 2] ?? "") };
+}
+
+/* ---- from the broker ---- */
+
+/** @param to frames before the message: the client's routing id */
+export function encodeToClient(message: Exclude<ToClient, Negotiated>, to: Frames): Frames {
+  switch (message.kind) {
+    case "answer":
+      return encodeAnswer(message, to);
+    case "error": {
+      const { dialect, id, service, reason, text, details } = message;
+      if (dialect !== Dialect.Shoal) {
+        const body = Body.of([ERROR_MARK, Buffer.from(reason), Buffer.from(text)]);
+        return encodeAnswer({ kind: "answer", dialect, id, service, final: true, pieces: 0, body }, to);
+      }
+      to.push(clientHead(ClientCommand.Error, id as RequestId), reason, text);
+      if (details !== undefined) to.push(details);
+      return to;
+    }
+    case "waiting":
+      to.push(clientHead(ClientCommand.Waiting, message.id), byteFrame(message.noWorkers ? 1 : 0));
+      return to;
+    case "broker-heartbeat":
+      to.push(CLIENT_HEARTBEAT, message.incarnation);
+      return to;
+  }
+}
+
+function encodeAnswer({ dialect, id, service, final, pieces, body }: Answer, to: Frames): Frames {
+  const command = final ? ClientCommand.Final : ClientCommand.Partial;
+  if (dialect === Dialect.Shoal) to.push(clientHead(command, id as RequestId, pieces));
+  else if (dialect === Dialect.Mdp02) to.push(CLIENT_HEADERS[dialect], byteFrame(command), service);
+  else to.push(EMPTY, CLIENT_HEADERS[dialect], service);
+  body.addTo(to);
+  // MDP has no answer without a body.
+  if (body.length === 0 && dialect !== Dialect.Shoal) to.push(EMPTY);
+  return to;
+}
+
+export function decodeAtClient(frames: readonly Buffer[]): AtClient {
+  const start = frames[0]?.length === 0 ? 1 : 0;
+  const header = headerOf(frames[start]);
+  if (header === undefined || header.isWorker) return fault("header");
+  const { dialect } = header;
+  if ((dialect === Dialect.Mdp01) !== (start === 1)) return fault("frames");
+  if (dialect === Dialect.Mdp01) return decodeNegotiated(frames) ?? decodePlainAnswer(frames, dialect, true);
+  if (dialect === Dialect.Mdp02) {
+    const command = byteOf(frames[1]);
+    const final = command === ClientCommand.Final;
+    return final || command === ClientCommand.Partial
+      ? decodePlainAnswer(frames, dialect, final)
+      : fault("command");
+  }
+  return decodeOurAnswer(frames, frames[0] as Buffer);
+}
+
+function decodePlainAnswer(frames: readonly Buffer[], dialect: Dialect, final: boolean): Answer | Fault {
+  const service = frames[2];
+  if (service === undefined || frames.length === 3) return fault("body");
+  const body = Body.of(frames, 3);
+  return { kind: "answer", dialect, id: undefined, service, final, pieces: -1, body };
+}
+
+function decodeOurAnswer(frames: readonly Buffer[], head: Buffer): AtClient {
+  const dialect = Dialect.Shoal;
+  const command = head[COMMAND];
+  if (command === ClientCommand.Heartbeat) {
+    const [, incarnation] = frames;
+    return incarnation === undefined ? fault("frames") : { kind: "broker-heartbeat", incarnation };
+  }
+  if (head.length < NUMBERED) return fault("id");
+  const id = readId(head, AFTER);
+  switch (command) {
+    case ClientCommand.Partial:
+    case ClientCommand.Final: {
+      const final = command === ClientCommand.Final;
+      if (head.length !== NUMBERED + 4) return fault("id");
+      if (!final && frames.length < 2) return fault("body");
+      const pieces = readUint32(head, NUMBERED);
+      return { kind: "answer", dialect, id, service: EMPTY, final, pieces, body: Body.of(frames, 1) };
+    }
+    case ClientCommand.Error: {
+      const [, reason, text, details] = frames;
+      if (reason === undefined || text === undefined) return fault("frames");
+      return { kind: "error", dialect, id, service: EMPTY, reason: `${reason}`, text: `${text}`, details };
+    }
+    case ClientCommand.Waiting:
+      return { kind: "waiting", id, noWorkers: byteOf(frames[1]) === 1 };
+    default:
+      return fault("command");
+  }
+}
+
+/** The answer to {@link negotiation}; `undefined` for another message of 0.1. */
+function decodeNegotiated(frames: readonly Buffer[]): Negotiated | undefined {
+  if (frames[2]?.equals(NEGOTIATION) !== true) return undefined;
+  const extended = frames[3]?.toString() === "200" && frames[4]?.length === 8;
+  const heartbeatInterval = extended ? Number(frames[5]?.toString("latin1", 0, 10)) || 0 : 0;
+  return {
+    kind: "negotiated",
+    extended,
+    incarnation: extended ? (frames[4] as Buffer) : EMPTY,
+    heartbeatInterval,
+  };
+}
+
+/** ms between heartbeats to a broker: as often as either end wants, within reason. */
+export function beatInterval(own: number, expected: number): number {
+  return expected > 0 ? Math.min(own, Math.max(expected, MIN_INTERVAL)) : own;
+}
+
+/** @param to frames before the message: the worker's routing id */
+export function encodeToWorker(message: ToWorker, to: Frames): Frames {
+  switch (message.kind) {
+    case "request":
+      return encodeDelivery(message, to);
+    case "cancel":
+      to.push(workerHead(WorkerCommand.Cancel, message.tag));
+      return to;
+    case "credit":
+      to.push(workerHead(WorkerCommand.Credit, message.tag, message.bytes));
+      return to;
+    case "heartbeat":
+    case "disconnect":
+      to.push(...signal(message));
+      return to;
+  }
+}
+
+function encodeDelivery(delivery: ToWorker & { kind: "request" }, to: Frames): Frames {
+  const { dialect, tag, id, oldest, attempt, time, headers, body } = delivery;
+  if (dialect === Dialect.Shoal) {
+    const head = headOf("worker", WorkerCommand.Request, DELIVERY + headers.length - AFTER);
+    writeUint32(head, AFTER, tag);
+    writeId(head, TAGGED, id ?? NO_ID);
+    writeUint32(head, TAGGED + ID, id === undefined ? 0 : spanOf(id.sequence, oldest));
+    head[ATTEMPT] = Math.min(attempt, 255);
+    writeUint32(head, ATTEMPT + 1, time);
+    if (headers.length > 0) head.set(headers, DELIVERY);
+    to.push(head);
+  } else {
+    const address = Buffer.allocUnsafe(4);
+    writeUint32(address, 0, tag);
+    to.push(...plainWorker(dialect, WorkerCommand.Request), address, EMPTY);
+  }
+  body.addTo(to);
+  return to;
+}
+
+export function decodeAtWorker(frames: readonly Buffer[]): AtWorker {
+  const start = frames[0]?.length === 0 ? 1 : 0;
+  const header = headerOf(frames[start]);
+  if (header === undefined) return fault("header");
+  const { isWorker, dialect } = header;
+  if ((dialect === Dialect.Mdp01) !== (start === 1)) return fault("frames");
+  if (!isWorker) return (dialect === Dialect.Mdp01 ? decodeNegotiated(frames) : undefined) ?? fault("header");
+  if (dialect === Dialect.Shoal) return decodeOurDelivery(frames, frames[0] as Buffer);
+  switch (workerCommandOf(dialect, frames[start + 1])) {
+    case WorkerCommand.Request:
+      return decodePlainDelivery(frames, start + 2, dialect);
+    case WorkerCommand.Heartbeat:
+      return { kind: "heartbeat", dialect };
+    case WorkerCommand.Disconnect:
+      return { kind: "disconnect", dialect };
+    default:
+      return fault("command");
+  }
+}
+
+function decodeOurDelivery(frames: readonly Buffer[], head: Buffer): AtWorker {
+  const dialect = Dialect.Shoal;
+  const command = head[COMMAND];
+  if (command === WorkerCommand.Heartbeat) return { kind: "heartbeat", dialect };
+  if (command === WorkerCommand.Disconnect) return { kind: "disconnect", dialect };
+  if (head.length < TAGGED) return fault("tag");
+  const tag = readUint32(head, AFTER);
+  switch (command) {
+    case WorkerCommand.Request: {
+      if (head.length < DELIVERY || head.length > DELIVERY + MAX_HEADERS) return fault("id");
+      if (frames.length < 2) return fault("body");
+      const id = readId(head, TAGGED);
+      const { sequence } = id;
+      return new Delivery({
+        dialect,
+        tag,
+        envelope: NO_ENVELOPE,
+        id: sequence === 0 ? undefined : id,
+        oldest: sequence - Math.min(sequence, readUint32(head, TAGGED + ID)),
+        attempt: head[ATTEMPT] as number,
+        time: readUint32(head, ATTEMPT + 1),
+        headers: head.length === DELIVERY ? EMPTY : head.subarray(DELIVERY),
+        body: Body.of(frames, 1),
+      });
+    }
+    case WorkerCommand.Cancel:
+      return { kind: "cancel", tag };
+    case WorkerCommand.Credit:
+      return head.length === TAGGED + 4
+        ? { kind: "credit", tag, bytes: readUint32(head, TAGGED) }
+        : fault("tag");
+    default:
+      return fault("command");
+  }
+}
+
+/** The address is what stands before the empty frame: one frame, or more behind a chain of brokers. */
+function decodePlainDelivery(frames: readonly Buffer[], at: number, dialect: Dialect): AtWorker {
+  let end = at;
+  while (end < frames.length && (frames[end] as Buffer).length > 0) end += 1;
+  if (end === at || end + 1 >= frames.length) return fault("body");
+  return new Delivery({
+    dialect,
+    tag: 0,
+    envelope: frames.slice(at, end),
+    id: undefined,
+    oldest: 0,
+    attempt: 1,
+    time: NO_LIMIT,
+    headers: EMPTY,
+    body: Body.of(frames, end + 1),
+  });
+}
+
+/** Reason and text of a plain worker's or broker's error reply; `undefined` for any other body. */
+export function failureIn(body: Body): { readonly reason: string; readonly text: string } | undefined {
+  if (body.length !== 3) return undefined;
+  const [mark, reason, text] = body.frames;
+  return ERROR_MARK.equals(mark as Buffer) ? { reason: String(reason), text: String(text) } : undefined;
+}
+
+/* ---- headers of a request ---- */
+
+/** @throws InvalidArgumentError `EINVAL` for anything but an object of texts of at most MAX_HEADERS bytes */
+export function encodeHeaders(headers: Readonly<Record<string, string>>): Buffer {
+  if (typeof headers !== "object" || headers === null || Array.isArray(headers))
+    throw new InvalidArgumentError(`Option headers must be an object of texts; got ${describe(headers)}`);
+  const parts: Buffer[] = [];
+  for (const [name, value] of Object.entries(headers)) {
+    if (value === undefined) continue;
+    if (typeof value !== "string")
+      throw new InvalidArgumentError(`The header ${name} must be a text; got ${describe(value)}`);
+    const nameBytes = Buffer.from(name);
+    const valueBytes = Buffer.from(value);
+    if (nameBytes.length === 0 || nameBytes.length > 255)
+      throw new InvalidArgumentError(`A header's name must have 1 to 255 bytes; got ${nameBytes.length}`);
+    const length = Buffer.of(valueBytes.length >>> 8, valueBytes.length);
+    parts.push(Buffer.of(nameBytes.length), nameBytes, length, valueBytes);
+    if (valueBytes.length > MAX_HEADERS) break;
+  }
+  const encoded = Buffer.concat(parts);
+  if (encoded.length > MAX_HEADERS)
+    throw new InvalidArgumentError(`The headers of a request must have at most ${MAX_HEADERS} bytes`);
+  return encoded;
+}
+
+/** What is malformed, and what follows it, is left out. */
+export function decodeHeaders(encoded: Buffer): Readonly<Record<string, string>> {
+  const headers: Record<string, string> = Object.create(null) as Record<string, string>;
+  let at = 0;
+  while (at < encoded.length) {
+    const valueAt = at + 1 + (encoded[at] as number) + 2;
+    if (valueAt > encoded.length) break;
+    const end = valueAt + readUint16(encoded, valueAt - 2);
+    if (end > encoded.length) break;
+    headers[encoded.toString("utf8", at + 1, valueAt - 2)] = encoded.toString("utf8", valueAt, end);
+    at = end;
+  }
+  return Object.freeze(headers);
+}
+
+/* ---- parts of messages ---- */
+
+const NO_ID = new RequestId(0, 0, 0);
+
+/** Writes a head's first 7 bytes. */
+function begin(head: Buffer, header: Buffer, command: number): void {
+  for (let i = 0; i < COMMAND; i++) head[i] = header[i] as number;
+  head[COMMAND] = command;
+}
+
+export function writeId(head: Buffer, at: number, { high, low, sequence }: RequestId): void {
+  writeUint32(head, at, high);
+  writeUint32(head, at + 4, low);
+  writeUint32(head, at + 8, Math.floor(sequence / HIGH));
+  writeUint32(head, at + 12, sequence >>> 0);
+}
+
+/** A number of 2^53 or more has no exact value; it is never one of a client that counts. */
+export function readId(head: Buffer, at: number): RequestId {
+  const sequence = (readUint32(head, at + 8) & MAX_UPPER) * HIGH + readUint32(head, at + 12);
+  return new RequestId(readUint32(head, at), readUint32(head, at + 4), sequence);
+}
+
+/** How far back the oldest wanted request is. */
+export function spanOf(sequence: number, oldest: number): number {
+  return Math.min(NO_LIMIT, Math.max(0, sequence - oldest));
+}
+
+function clientHead(command: number, id: RequestId, count?: number): Buffer {
+  const head = headOf("client", command, count === undefined ? ID : ID + 4);
+  writeId(head, AFTER, id);
+  if (count !== undefined) writeUint32(head, NUMBERED, count);
+  return head;
+}
+
+function workerHead(command: number, tag: number, count?: number): Buffer {
+  const head = headOf("worker", command, count === undefined ? 4 : 8);
+  writeUint32(head, AFTER, tag);
+  if (count !== undefined) writeUint32(head, TAGGED, count);
+  return head;
+}
+
+/** A head with so many bytes behind its command. */
+export function headOf(role: "client" | "worker", command: number, more: number): Buffer {
+  const head = Buffer.allocUnsafe(AFTER + more);
+  begin(head, (role === "client" ? CLIENT_HEADERS : WORKER_HEADERS)[Dialect.Shoal], command);
+  return head;
+}
+
+const CLIENT_HEARTBEAT = headOf("client", ClientCommand.Heartbeat, 0);
+const BYTES: readonly Buffer[] = Array.from({ length: 16 }, (_, byte) => Buffer.of(byte));
+
+function byteFrame(byte: number): Buffer {
+  return BYTES[byte] as Buffer;
+}
+
+function byteOf(frame: Buffer | undefined): number {
+  return frame?.length === 1 ? (frame[0] as number) : 0;
+}
+
+/** HEARTBEAT or DISCONNECT of a worker or for one. */
+function signal({ kind, dialect }: { kind: "heartbeat" | "disconnect"; dialect: Dialect }): Frames {
+  const command = kind === "heartbeat" ? WorkerCommand.Heartbeat : WorkerCommand.Disconnect;
+  return dialect === Dialect.Shoal ? [headOf("worker", command, 0)] : plainWorker(dialect, command);
+}
+
+/** What a plain message of a worker, or for one, begins with. */
+function plainWorker(dialect: Dialect, command: number): Frames {
+  if (dialect !== Dialect.Mdp01) return [WORKER_HEADERS[dialect], byteFrame(command)];
+  return [EMPTY, WORKER_HEADERS[dialect], byteFrame(command < WorkerCommand.Partial ? command : command - 1)];
+}
+
+/** A plain worker's command in the numbers of 0.2; `undefined` for what the dialect does not have. */
+function workerCommandOf(dialect: Dialect, frame: Buffer | undefined): number | undefined {
+  const byte = byteOf(frame);
+  const command = dialect === Dialect.Mdp01 && byte >= WorkerCommand.Partial ? byte + 1 : byte;
+  return command >= WorkerCommand.Ready && command <= WorkerCommand.Disconnect ? command : undefined;
+}
+
+function isServiceName(frame: Buffer | undefined): frame is Buffer {
+  return frame !== undefined && frame.length > 0 && frame.length <= MAX_SERVICE_NAME;
+}
+
+/** Whose message a header begins. */
+interface Header {
+  readonly isWorker: boolean;
+  readonly dialect: Dialect;
+}
+
+const DIALECTS = [Dialect.Mdp01, Dialect.Mdp02, Dialect.Shoal] as const;
+const FROM_CLIENT: readonly Header[] = DIALECTS.map((dialect) => ({ isWorker: false, dialect }));
+const FROM_WORKER: readonly Header[] = DIALECTS.map((dialect) => ({ isWorker: true, dialect }));
+
+const C = 0x43;
+const W = 0x57;
+const MDP = 0x4d_44_50;
+const SHL = 0x53_48_4c;
+
+/** @returns `undefined` for a frame that is not a header: 6 bytes in MDP, more in our dialect */
+export function headerOf(frame: Buffer | undefined): Header | undefined {
+  if (frame === undefined || frame.length < COMMAND) return undefined;
+  const role = frame[3];
+  if ((role !== C && role !== W) || frame[4] !== 0x30) return undefined;
+  const kinds = role === C ? FROM_CLIENT : FROM_WORKER;
+  const name = (readUint16(frame, 0) << 8) | (frame[2] as number);
+  const version = (frame[5] as number) - 0x30;
+  if (name === SHL) return version === 1 && frame.length > COMMAND ? kinds[2] : undefined;
+  return name === MDP && frame.length === COMMAND && version <= 2 ? kinds[version - 1] : undefined;
+}
+
+export function fault(reason: MajordomoFaultReason, worker?: Dialect): Fault {
+  return { kind: "fault", reason, worker };
+}

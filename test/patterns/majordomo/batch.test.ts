@@ -1,0 +1,267 @@
+/** Small messages of one turn leave as one, and come out as what they were. */
+import { describe, expect, it } from "vitest";
+import { Context, Dealer } from "../../../src/index.js";
+import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "../../../src/patterns/index.js";
+import {
+  ANSWERS,
+  Batcher,
+  DELIVERIES,
+  encodeBatch,
+  type Layout,
+  messagesAtBroker,
+  messagesAtClient,
+  messagesAtWorker,
+  REPLIES,
+  REQUESTS,
+} from "../../../src/patterns/majordomo/batch.js";
+import {
+  Body,
+  type Delivery,
+  Dialect,
+  encodeFromWorker,
+  type Frames,
+  type Request,
+  RequestId,
+} from "../../../src/patterns/majordomo/wire.js";
+import { closeAfterEach } from "../../support/close-after-each.js";
+import { answerOf, deliveryOf, idOf, readyOf, replyTo, requestOf } from "./messages.js";
+
+const PEER = Buffer.from("peer");
+const SERVICE = Buffer.from("echo");
+
+const bytes = (frames: Frames): Buffer[] => frames.map((frame) => Buffer.from(frame as Buffer));
+const requests = (...bodies: string[]): Request[] =>
+  bodies.map((body, i) => requestOf(i + 1, { service: SERVICE, oldest: 1, body: Body.of([body]) }));
+const batchOf = <M extends { readonly body: Body }>(layout: Layout<M>, members: readonly M[]): Buffer[] =>
+  bytes(
+    encodeBatch(
+      layout,
+      members,
+      members.reduce((sum, { body }) => sum + body.bytes, 0),
+    ),
+  );
+const bodyOf = (message: object): string => String((message as { body: Body }).body.frames[0]);
+
+/** A batcher of requests, what it has sent, and the end of the turn. */
+function batcher() {
+  const sent: { peer: number; bodies: string[]; frames: number }[] = [];
+  let flush = (): void => undefined;
+  let turns = 0;
+  const batches = new Batcher<number, Request>(
+    REQUESTS,
+    (peer, frames, members) => sent.push({ peer, bodies: members.map(bodyOf), frames: frames.length }),
+    (end) => {
+      turns += 1;
+      flush = end;
+    },
+  );
+  return { batches, said: () => sent.splice(0), end: () => flush(), turns: () => turns };
+}
+
+describe("what is gathered", () => {
+  it("leaves at the end of the turn as one message; one alone in its ordinary form", () => {
+    const { batches, said, end, turns } = batcher();
+    for (const request of requests("a", "b", "c")) expect(batches.add(1, request)).toBe(true);
+    expect([said(), turns()]).toEqual([[], 1]);
+    end();
+    expect(said()).toEqual([{ peer: 1, bodies: ["a", "b", "c"], frames: 3 }]);
+    batches.add(1, requests("d")[0] as Request);
+    end();
+    expect([said(), turns()]).toEqual([[{ peer: 1, bodies: ["d"], frames: 2 }], 2]);
+  });
+
+  it("is apart for each peer, service, time and upper half of the number, and in the order of its first ones", () => {
+    const { batches, said, end } = batcher();
+    const [a, b] = requests("a", "b") as [Request, Request];
+    batches.add(1, a);
+    batches.add(2, requestOf(9, { body: Body.of(["other peer"]) }));
+    batches.add(1, { ...b, service: Buffer.from("other") });
+    batches.add(1, { ...b, time: 7 });
+    batches.add(1, { ...b, id: new RequestId(3, 3, 2 ** 32) });
+    batches.add(1, b);
+    end();
+    expect(said().map(({ peer, bodies }) => [peer, ...bodies])).toEqual([
+      [1, "a", "b"],
+      [2, "other peer"],
+      [1, "b"],
+      [1, "b"],
+      [1, "b"],
+    ]);
+  });
+
+  it("leaves before a message to the same peer that goes alone, and not before others", () => {
+    const { batches, said } = batcher();
+    batches.add(1, requestOf(1));
+    batches.add(2, requestOf(1));
+    expect(batches.add(1, requestOf(2, { headers: Buffer.of(1) }))).toBe(false);
+    expect(batches.add(1, requestOf(2, { body: Body.of(["x".repeat(1_025)]) }))).toBe(false);
+    expect(batches.add(1, requestOf(2, { body: Body.of(["x", "y"]) }))).toBe(false);
+    expect(batches.add(1, requestOf(2, { dialect: Dialect.Mdp01, id: undefined }))).toBe(false);
+    expect(said().map(({ peer }) => peer)).toEqual([1]);
+  });
+
+  it("is bounded in members, bytes and peers", () => {
+    const { batches, said, end } = batcher();
+    for (let i = 1; i <= 513; i++) batches.add(1, requestOf(i, { service: SERVICE }));
+    end();
+    expect(said().map(({ bodies }) => bodies.length)).toEqual([512, 1]);
+    for (let i = 1; i <= 16; i++)
+      batches.add(1, requestOf(i, { service: SERVICE, body: Body.of([Buffer.alloc(1_000)]) }));
+    end();
+    expect(said().map(({ bodies }) => bodies.length)).toEqual([15, 1]);
+    for (let peer = 1; peer <= 17; peer++) batches.add(peer, requestOf(1));
+    expect(said().map(({ peer }) => peer)).toEqual([1]);
+  });
+
+  it("is forgotten when its connection ends", () => {
+    const { batches, said, end } = batcher();
+    batches.add(1, requestOf(1));
+    batches.clear();
+    end();
+    expect(said()).toEqual([]);
+  });
+
+  it.each([
+    ["deliveries that are a second attempt", DELIVERIES, deliveryOf(1, { attempt: 2 })],
+    ["deliveries of a plain client", DELIVERIES, deliveryOf(1, { id: undefined })],
+    ["pieces of an answer", ANSWERS, answerOf(1, { final: false, body: Body.of(["x"]) })],
+    ["the end of pieces", REPLIES, replyTo(deliveryOf(1), true, 1, "x")],
+  ] as const)("has no %s", (_, layout, message) => {
+    const batches = new Batcher(
+      layout as Layout<{ body: Body }>,
+      () => undefined,
+      () => undefined,
+    );
+    expect(batches.add(1, message)).toBe(false);
+  });
+});
+
+describe("a batch is read as the messages that it holds", () => {
+  it("at a broker, and its bodies go on as one piece", () => {
+    const read = messagesAtBroker([PEER, ...batchOf(REQUESTS, requests("a", "", "ccc"))]);
+    expect(read.map(bodyOf)).toEqual(["a", "", "ccc"]);
+    expect(read).toMatchObject(
+      [1, 2, 3].map((sequence) => ({ id: { sequence }, oldest: 1, service: SERVICE })),
+    );
+    const given = read.map((message, i) => deliveryOf(i + 1, { body: (message as Request).body }));
+    const [, , bodies] = encodeBatch(DELIVERIES, given, 99) as Buffer[];
+    expect(bodies?.buffer).toBe((read[0] as Request).body.frames.map((frame) => (frame as Buffer).buffer)[0]);
+    expect(String(bodies)).toBe("accc");
+  });
+
+  it("at a worker, at a client, and the answers of a worker at a broker", () => {
+    const members = [1, 2].map((i) => deliveryOf(i, { id: idOf(2 ** 33 + i), oldest: 2 ** 33, time: i }));
+    const read = messagesAtWorker(batchOf(DELIVERIES, members));
+    expect(read.map(bodyOf)).toEqual(["1", "2"]);
+    expect(read).toMatchObject(
+      members.map(({ tag, id, oldest, time }) => ({ tag, id, oldest, time, attempt: 1 })),
+    );
+    const answers = [1, 2].map((i) => answerOf(i, { body: Body.of([`${i}!`]) }));
+    const told = messagesAtClient(batchOf(ANSWERS, answers));
+    expect(told.map(bodyOf)).toEqual(["1!", "2!"]);
+    expect(told).toMatchObject(answers.map(({ id }) => ({ id, final: true, pieces: 0 })));
+    const replies = read.map((delivery) => replyTo(delivery as Delivery, true, 0, "é"));
+    const heard = messagesAtBroker([PEER, ...batchOf(REPLIES, replies)]);
+    expect(heard.map(bodyOf)).toEqual(["é", "é"]);
+    expect(heard).toMatchObject([{ tag: 1 }, { tag: 2 }]);
+  });
+});
+
+describe("a malformed batch is one fault, and none of it is handled:", () => {
+  const good = batchOf(REQUESTS, requests("a", "bb"));
+  const [head, index, bodies] = good as [Buffer, Buffer, Buffer];
+  it.each([
+    ["without an index", [head], "body"],
+    ["without bodies", [head, index], "body"],
+    ["with a further frame", [...good, bodies], "body"],
+    ["with an empty index", [head, Buffer.alloc(0), Buffer.alloc(0)], "body"],
+    ["with a part of an entry", [head, index.subarray(1), bodies], "body"],
+    ["with fewer bytes than its lengths", [head, index, bodies.subarray(1)], "body"],
+    ["with more", [head, index, Buffer.concat([bodies, bodies])], "body"],
+    ["of too many members", [head, Buffer.alloc(6 * 513), Buffer.alloc(0)], "body"],
+    ["whose id is cut off", [head.subarray(0, 20), index, bodies], "id"],
+    ["with headers", [Buffer.concat([head, Buffer.of(1)]), index, bodies], "headers"],
+  ] as const)("%s", (_, frames, reason) => {
+    expect(messagesAtBroker([PEER, ...frames])).toMatchObject([{ kind: "fault", reason }]);
+  });
+
+  it("of replies, with the dialect of the worker that is sent away; at a client, and at a worker", () => {
+    const [replies, entries] = batchOf(REPLIES, [replyTo(deliveryOf(1), true, 0, "a")]) as [Buffer, Buffer];
+    expect(messagesAtBroker([PEER, replies, entries])).toMatchObject([
+      { kind: "fault", worker: Dialect.Shoal },
+    ]);
+    const [answers] = batchOf(ANSWERS, [answerOf(1, { body: Body.of(["a"]) })]) as [Buffer];
+    expect(messagesAtClient([answers, entries])).toMatchObject([{ kind: "fault" }]);
+    const [deliveries] = batchOf(DELIVERIES, [deliveryOf(1)]) as [Buffer];
+    expect(messagesAtWorker([deliveries, entries, Buffer.from("a")])).toMatchObject([{ kind: "fault" }]);
+  });
+});
+
+const track = closeAfterEach();
+
+describe("over sockets", () => {
+  const brokerOf = (): Promise<string> => track(new MajordomoBroker()).bind("tcp://127.0.0.1:*");
+
+  it("requests of one turn come to a worker in one message, and its answers to their callers", async () => {
+    const endpoint = await brokerOf();
+    const worker = track(new Dealer());
+    worker.connect(endpoint);
+    await worker.send(encodeFromWorker(readyOf("w", 9)));
+    const client = track(new MajordomoClient(endpoint));
+    await client.ready();
+    const asked = ["a", "b", "c"].map((body) => client.request("echo", body, { timeout: 20_000 }));
+    const given = messagesAtWorker(await worker.receive());
+    expect(given.map(bodyOf)).toEqual(["a", "b", "c"]);
+    const replies = given.map((delivery) => replyTo(delivery as Delivery, true, 0, `${bodyOf(delivery)}!`));
+    await worker.send(batchOf(REPLIES, replies));
+    expect((await Promise.all(asked)).map(String)).toEqual(["a!", "b!", "c!"]);
+  });
+
+  it("a worker's answers of one turn come to the client in one message", async () => {
+    const endpoint = await brokerOf();
+    const echo = ([body]: Buffer[]): Buffer => body as Buffer;
+    const worker = track(new MajordomoWorker(endpoint, "echo", echo, { concurrency: 9 }));
+    await worker.ready();
+    const client = track(new Dealer());
+    client.connect(endpoint);
+    await client.send(batchOf(REQUESTS, requests("a", "b", "c")));
+    expect(messagesAtClient(await client.receive()).map(bodyOf)).toEqual(["a", "b", "c"]);
+  });
+
+  it("each request gets its own answer, whatever its size and form, from handlers of any speed", async () => {
+    const endpoint = await brokerOf();
+    for (const name of ["w1", "w2"]) {
+      const echo = async (frames: Buffer[]): Promise<(Buffer | string)[]> => {
+        const first = frames[0] as Buffer;
+        if (first.length % 3 === 1) await undefined;
+        if (first.length % 50 === 7) await new Promise((resolve) => setImmediate(resolve));
+        return first.length % 4 === 3 ? frames.map(String) : frames;
+      };
+      await track(new MajordomoWorker(endpoint, "echo", echo, { concurrency: 16, name })).ready();
+    }
+    const clients = [1, 2].map(() => track(new MajordomoClient(endpoint)));
+    await Promise.all(clients.map((client) => client.ready()));
+    const ask = async (client: MajordomoClient, who: number, round: number, i: number): Promise<void> => {
+      const text = `${who} ${round} ${i} `.padEnd((i * 37) % 1_300, "xyz");
+      const body = i % 11 === 0 ? [text, "second"] : i % 2 === 0 ? text : Buffer.from(text);
+      const options = i % 13 === 0 ? { headers: { i: String(i) } } : {};
+      const reply = await client.request("echo", body, { timeout: 30_000, ...options });
+      expect(reply.map(String)).toEqual(i % 11 === 0 ? [text, "second"] : [text]);
+    };
+    for (let round = 0; round < 2; round++)
+      await Promise.all(
+        clients.flatMap((client, who) => Array.from({ length: 300 }, (_, i) => ask(client, who, round, i))),
+      );
+  });
+
+  it.each([
+    ["its sockets", { maxMessageSize: 32_767 }],
+    ["its context", { context: new Context({ maxMessageSize: 32_767 }) }],
+  ])("an end is refused whose messages may be smaller than a batch by the options of %s", (_, socketOptions) => {
+    const endpoint = "tcp://127.0.0.1:9";
+    const refused = "Option maxMessageSize must be at least 32768 here";
+    expect(() => new MajordomoBroker({ socketOptions })).toThrow(refused);
+    expect(() => new MajordomoClient(endpoint, { socketOptions })).toThrow(refused);
+    expect(() => new MajordomoWorker(endpoint, "echo", () => "", { socketOptions })).toThrow(refused);
+  });
+});

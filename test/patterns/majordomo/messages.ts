@@ -1,0 +1,82 @@
+/** Messages of our dialect for tests of the rules, and what the rules send as frames. */
+import type { FromBroker } from "../../../src/patterns/majordomo/broker-tables.js";
+import {
+  type Answer,
+  Body,
+  Delivery,
+  Dialect,
+  EMPTY,
+  encodeToClient,
+  encodeToWorker,
+  type Frame,
+  type FromWorker,
+  NO_LIMIT,
+  type Refusal,
+  type Reply,
+  type Request,
+  RequestId,
+} from "../../../src/patterns/majordomo/wire.js";
+
+const { Shoal } = Dialect;
+
+/** The id of a request of one client. */
+export function idOf(sequence: number, client = 3): RequestId {
+  return new RequestId(client, client, sequence);
+}
+
+export function requestOf(sequence: number, given: Partial<Request> = {}): Request {
+  const fixed = { kind: "request", dialect: Shoal, service: Buffer.from("echo"), headers: EMPTY } as const;
+  return { ...fixed, id: idOf(sequence), oldest: sequence, time: NO_LIMIT, body: Body.of(["x"]), ...given };
+}
+
+export function deliveryOf(tag: number, given: Partial<Delivery> = {}): Delivery {
+  const fixed = {
+    dialect: Shoal,
+    envelope: [],
+    oldest: 0,
+    attempt: 1,
+    time: NO_LIMIT,
+    headers: EMPTY,
+  } as const;
+  return new Delivery({ ...fixed, tag, id: idOf(tag), body: Body.of([Buffer.from(String(tag))]), ...given });
+}
+
+/** The answer to a delivery, or a piece of one. */
+export function replyTo(
+  { dialect, tag, envelope }: Delivery,
+  final: boolean,
+  pieces: number,
+  ...body: Frame[]
+): Reply {
+  return { kind: "reply", dialect, tag, envelope, final, pieces, body: Body.of(body) };
+}
+
+export function readyOf(
+  name: string,
+  concurrency: number,
+  capacity = concurrency,
+  dialect: Dialect = Shoal,
+): FromWorker {
+  return { kind: "ready", dialect, service: Buffer.from("echo"), concurrency, capacity, name };
+}
+
+/** From a broker of shoal, or without a sequence a plain one. */
+export function answerOf(sequence: number | undefined, given: Partial<Answer> = {}): Answer {
+  const id = sequence === undefined ? undefined : new RequestId(0, 0, sequence);
+  const fixed = { kind: "answer", dialect: Shoal, service: EMPTY, final: true } as const;
+  return { ...fixed, id, pieces: id === undefined ? -1 : 0, body: Body.of([]), ...given };
+}
+
+export function refusalOf(sequence: number, reason: string): Refusal {
+  const fixed = { kind: "error", dialect: Shoal, service: EMPTY, text: "", details: undefined } as const;
+  return { ...fixed, id: new RequestId(0, 0, sequence), reason };
+}
+
+/** As a ROUTER takes it. */
+export function framesOf(to: Buffer, message: FromBroker): Buffer[] {
+  const isForClient = ["answer", "error", "waiting", "broker-heartbeat"].includes(message.kind);
+  const frames = isForClient
+    ? encodeToClient(message as Parameters<typeof encodeToClient>[0], [to])
+    : encodeToWorker(message as Parameters<typeof encodeToWorker>[0], [to]);
+  return frames.map((frame) => Buffer.from(frame as Buffer));
+}
