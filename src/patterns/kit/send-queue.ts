@@ -31,21 +31,16 @@ const WITHOUT_LIMIT = { timeout: -1 } as const;
 export class SendQueue {
   readonly #socket: Dealer;
   readonly #onEmpty: (() => void) | undefined;
-  readonly #keepsHeads: boolean;
   readonly #waiting = new RingBuffer<Waiting>();
   /** What waits is being sent. A message that a ticket hands in as it settles is sent by the same loop. */
   #pumping = false;
   #closed = false;
   #whenEmpty: (() => void) | undefined;
 
-  /**
-   * @param onEmpty all that waited has left
-   * @param keepsHeads a message's first frame is the caller's again when `send` returns: of one that waits it is copied
-   */
-  constructor(socket: Dealer, onEmpty?: () => void, keepsHeads = false) {
+  /** @param onEmpty all that waited has left */
+  constructor(socket: Dealer, onEmpty?: () => void) {
     this.#socket = socket;
     this.#onEmpty = onEmpty;
-    this.#keepsHeads = keepsHeads;
   }
 
   /** Messages that wait for room. */
@@ -65,7 +60,6 @@ export class SendQueue {
     if (this.#waiting.length === 0) {
       if (this.#socket.trySend(message)) return true;
     } else this.check(message);
-    if (this.#keepsHeads) message[0] = Buffer.from(message[0] as Uint8Array);
     this.#waiting.push({ message, ticket });
     if (!this.#pumping) void this.#pump();
     return false;

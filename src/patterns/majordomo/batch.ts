@@ -23,7 +23,6 @@ import {
   type AtWorker,
   Body,
   ClientCommand,
-  Delivery,
   Dialect,
   decodeAtBroker,
   decodeAtClient,
@@ -36,6 +35,7 @@ import {
   encodeToWorker,
   type Frames,
   fault,
+  type Given,
   headerOf,
   headOf,
   type Reply,
@@ -58,6 +58,8 @@ export const MAX_BATCH_MEMBERS = 512;
 const MAX_BATCH_MESSAGE = 32_768;
 /** Batches that one end gathers at once. */
 const MAX_OPEN = 16;
+
+const NO_ENVELOPE: readonly Buffer[] = [];
 
 const HIGH = 0x1_0000_0000;
 const COMMAND = 6;
@@ -114,8 +116,6 @@ export const ANSWERS: Layout<Answer> = {
   write: writeNumber,
   alone: (answer) => encodeToClient(answer, []),
 };
-
-type Given = Omit<Delivery, "epoch" | "receivedAt">;
 
 export const DELIVERIES: Layout<Given> = {
   entry: 14,
@@ -292,10 +292,13 @@ export function messagesAtBroker(frames: readonly Buffer[]): readonly AtBroker[]
   if (batchCommand(head, false) === ClientCommand.Requests) return requestsIn(frames, head as Buffer);
   if (batchCommand(head, true) !== WorkerCommand.Replies) return [decodeAtBroker(frames)];
   if (!isBatch(frames, 2, REPLIES.entry)) return [fault("body", Dialect.Shoal)];
-  const fixed = { kind: "reply", dialect: Dialect.Shoal, envelope: [], final: true, pieces: 0 } as const;
   return expand(frames.slice(2), REPLIES.entry, (index, at, body) => ({
-    ...fixed,
+    kind: "reply",
+    dialect: Dialect.Shoal,
     tag: readUint32(index, at),
+    envelope: NO_ENVELOPE,
+    final: true,
+    pieces: 0,
     body,
   }));
 }
@@ -344,15 +347,20 @@ export function messagesAtWorker(frames: readonly Buffer[]): readonly AtWorker[]
   const first = readId(head as Buffer, AFTER);
   const oldest = first.sequence - Math.min(first.sequence, readUint32(head as Buffer, AFTER + ID));
   const idOf = memberIds(first);
-  return expand(frames.slice(1), DELIVERIES.entry, (index, at, body) => {
-    const [tag, id, time] = [
-      readUint32(index, at),
-      idOf(readUint32(index, at + 4)),
-      readUint32(index, at + 8),
-    ];
-    const dialect = Dialect.Shoal;
-    return new Delivery({ dialect, tag, envelope: [], id, oldest, attempt: 1, time, headers: EMPTY, body });
-  });
+  return expand(frames.slice(1), DELIVERIES.entry, (index, at, body) => ({
+    kind: "request",
+    dialect: Dialect.Shoal,
+    tag: readUint32(index, at),
+    envelope: NO_ENVELOPE,
+    id: idOf(readUint32(index, at + 4)),
+    oldest,
+    attempt: 1,
+    time: readUint32(index, at + 8) | 0,
+    headers: EMPTY,
+    body,
+    epoch: 0,
+    receivedAt: Number.MIN_VALUE,
+  }));
 }
 
 /** Makes ids of a batch that begins with this one. */

@@ -29,11 +29,11 @@ import {
   type AtBroker,
   encodeToClient,
   encodeToWorker,
+  type Given,
   isWorkersQuestion,
   MAX_TAG,
   NEGOTIATION,
   SERVING,
-  type ToWorker,
 } from "./wire.js";
 
 /** Answers queued for one client that does not read, unless `socketOptions` says otherwise. */
@@ -92,14 +92,11 @@ export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBroke
   readonly #rules: BrokerRules;
   readonly #timer: DriverTimer;
   readonly #gate: ServerGate | undefined;
-  readonly #deliveries = new Batcher<Buffer, ToWorker & { kind: "request" }>(
-    DELIVERIES,
-    (worker, message) => {
-      if (deliverNow(this.#router, [worker, ...message]) === "sent") return;
-      this.#rules.unreachable(worker);
-      this.#timer.update();
-    },
-  );
+  readonly #deliveries = new Batcher<Buffer, Given>(DELIVERIES, (worker, message) => {
+    if (deliverNow(this.#router, [worker, ...message]) === "sent") return;
+    this.#rules.unreachable(worker);
+    this.#timer.update();
+  });
   readonly #answers = new Batcher<Buffer, Answer>(ANSWERS, (client, message, answers) => {
     const sent = deliverNow(this.#router, [client, ...message]);
     if (sent !== "sent") this.#rules.unanswered(client, answers, sent);

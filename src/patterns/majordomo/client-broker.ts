@@ -299,72 +299,66 @@ interface LeftBroker {
 }
 
 /**
- * Connections to brokers that are left while requests of theirs are under way. Heartbeats go on over each until the last of them is
- * answered: a broker drops what a silent client has asked for, and one that is silent itself answers nothing more.
+ * Connections to brokers that are left while requests of theirs are in flight. Heartbeats go on over each until the last
+ * request is answered: a broker drops the requests of a silent client, and a silent broker answers nothing more.
  */
 export class LeftBrokers {
   readonly #limits: ClientLimits;
   readonly #effects: ClientEffects;
   readonly #byConnection = new Map<number, LeftBroker>();
-  #beatAt: number | undefined;
 
   constructor(limits: ClientLimits, effects: ClientEffects) {
     this.#limits = limits;
     this.#effects = effects;
   }
 
-  /** When the next beat is due; `undefined`: no connection needs one. */
+  /** When the next heartbeat is due; `undefined`: no connection needs one. */
   get nextBeat(): number | undefined {
-    return this.#beatAt;
+    let next: number | undefined;
+    for (const { beatAt } of this.#byConnection.values())
+      if (next === undefined || beatAt < next) next = beatAt;
+    return next;
   }
 
   /**
    * @param connection what {@link ClientBroker.leave} has returned
-   * @param broker that was left, and whose connection it is
+   * @param broker that was left
    * @param calls that it has not answered, 1 or more
    */
   add(connection: number, { incarnation, interval }: ClientBroker, calls: number, now: number): void {
     const beatAt = now + interval;
     this.#byConnection.set(connection, { incarnation, interval, calls, lastSeen: now, beatAt });
-    this.#schedule();
   }
 
   has(connection: number): boolean {
-    return this.#byConnection.size > 0 && this.#byConnection.has(connection);
+    return this.#byConnection.has(connection);
   }
 
-  /** An answer less is awaited over it. @returns whether that was the last one, and the connection is forgotten */
+  /** One answer less is awaited over it. @returns whether that was the last one, and the connection is forgotten */
   release(connection: number): boolean {
-    if (this.#byConnection.size === 0) return false;
     const broker = this.#byConnection.get(connection);
-    if (broker === undefined) return false;
-    broker.calls -= 1;
-    return broker.calls <= 0 && this.delete(connection);
+    if (broker === undefined || --broker.calls > 0) return false;
+    return this.#byConnection.delete(connection);
   }
 
-  /** @returns whether it was one of these */
-  delete(connection: number): boolean {
-    const wasThere = this.#byConnection.delete(connection);
-    if (wasThere) this.#schedule();
-    return wasThere;
+  delete(connection: number): void {
+    this.#byConnection.delete(connection);
   }
 
   /** Something came over this connection. */
   heard(connection: number, now: number): void {
-    if (this.#beatAt === undefined) return;
     const broker = this.#byConnection.get(connection);
     if (broker !== undefined) broker.lastSeen = now;
   }
 
-  /** Whether this connection's broker knows nothing of what it was asked, as its beat says. */
+  /** Whether a heartbeat says that this connection's broker has lost its requests. */
   hasForgotten(connection: number, incarnation: Buffer): boolean {
     const broker = this.#byConnection.get(connection);
     return broker !== undefined && !incarnation.equals(broker.incarnation);
   }
 
-  /** Sends the beats that are due. @returns connections whose broker has been silent for too long */
+  /** Sends the heartbeats that are due. @returns connections whose broker has been silent for too long */
   tick(now: number): readonly number[] {
-    if (this.#beatAt === undefined || this.#beatAt > now) return [];
     const { heartbeatInterval, liveness } = this.#limits;
     const silent: number[] = [];
     for (const [connection, broker] of this.#byConnection) {
@@ -373,15 +367,7 @@ export class LeftBrokers {
       else this.#effects.send(connection, { kind: "client-heartbeat" });
       broker.beatAt = now + broker.interval;
     }
-    this.#schedule();
     return silent;
-  }
-
-  #schedule(): void {
-    let next: number | undefined;
-    for (const { beatAt } of this.#byConnection.values())
-      if (next === undefined || beatAt < next) next = beatAt;
-    this.#beatAt = next;
   }
 }
 

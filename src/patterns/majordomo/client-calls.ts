@@ -7,7 +7,7 @@ import { costOf } from "../../core/frame-cost.js";
 import { ignore } from "../../core/ignore.js";
 import { Calls } from "../../sockets/calls.js";
 import { ReadWindow } from "../kit/window.js";
-import { type Body, EMPTY, type RequestId } from "./wire.js";
+import { Body, EMPTY, type Frames, type RequestId } from "./wire.js";
 
 /** What became of a piece: its reader has it, or will read it later; or there is no room for it. */
 export type Taken = "read" | "kept" | "refused";
@@ -18,6 +18,10 @@ export interface CallSink {
   answer(body: Buffer[], final: boolean): Taken;
   /** Whether pieces wait to be read: the time for the next one does not run meanwhile. */
   readonly unread?: boolean;
+  /** Whether nothing more comes. */
+  readonly done?: boolean;
+  /** Called once, when nothing more comes. */
+  onDone?: (() => void) | undefined;
   /** @param closing the program closes its client: a caller that does not look at its promise is no error then */
   failed(error: ShoalError, closing?: boolean): void;
 }
@@ -41,6 +45,14 @@ export interface CallTerms {
   readonly headers: Buffer;
   /** The same with those of who observes the client. A plain broker does not get them. */
   readonly observed?: Buffer;
+}
+
+/** What is asked. */
+export interface Asked {
+  readonly service: CalledService;
+  readonly body: Frames;
+  readonly terms: CallTerms;
+  readonly sink: CallSink;
 }
 
 export class Call {
@@ -70,14 +82,14 @@ export class Call {
   /** In the queue. Made for those that have to wait. */
   placeLink: Link<Call> | undefined = undefined;
 
-  constructor(fields: Pick<Call, "id" | "service" | "body" | "terms" | "sink">) {
-    this.id = fields.id;
-    this.service = fields.service;
-    this.body = fields.body;
-    this.terms = fields.terms;
-    this.sink = fields.sink;
-    this.bytes = fields.body.cost;
-    this.retries = fields.terms.retries;
+  constructor(id: RequestId, { service, body, terms, sink }: Asked) {
+    this.id = id;
+    this.service = service;
+    this.body = Body.of(body);
+    this.terms = terms;
+    this.sink = sink;
+    this.bytes = this.body.cost;
+    this.retries = terms.retries;
   }
 
   get window(): ReadWindow {
@@ -117,32 +129,35 @@ function isBareEnd(body: readonly Buffer[]): boolean {
   return body.length === 0 || (body.length === 1 && (body[0] as Buffer).length === 0);
 }
 
+/** What settles the promise that was made last. */
+const captured: { resolve: (value: never) => void; reject: (error: unknown) => void } = {
+  resolve: ignore,
+  reject: ignore,
+};
+
+/** For all promises of requests: a closure for each was a tenth of what a request allocates. */
+function capture(resolve: (value: never) => void, reject: (error: unknown) => void): void {
+  captured.resolve = resolve;
+  captured.reject = reject;
+}
+
 /** The whole answer at once. */
 export class WholeSink<T> implements CallSink {
-  readonly #promise: Promise<T>;
+  /** What the caller holds. */
+  readonly promise: Promise<T> = new Promise<T>(capture);
+  readonly #resolve = captured.resolve as (value: T) => void;
+  readonly #reject = captured.reject;
   readonly #decode: Decode<T>;
   readonly #maxBytes: number;
-  readonly #resolve: (value: T) => void;
-  readonly #reject: (error: ShoalError) => void;
   #joined: Buffer[] | undefined = undefined;
   #bytes = 0;
+  done = false;
+  onDone: (() => void) | undefined = undefined;
 
-  /**
-   * @param promise what the caller holds
-   * @param maxBytes of pieces that are joined
-   */
-  constructor(
-    promise: Promise<T>,
-    decode: Decode<T>,
-    maxBytes: number,
-    resolve: (value: T) => void,
-    reject: (error: ShoalError) => void,
-  ) {
-    this.#promise = promise;
+  /** @param maxBytes of pieces that are joined */
+  constructor(decode: Decode<T>, maxBytes: number) {
     this.#decode = decode;
     this.#maxBytes = maxBytes;
-    this.#resolve = resolve;
-    this.#reject = reject;
   }
 
   answer(body: Buffer[], final: boolean): Taken {
@@ -158,14 +173,21 @@ export class WholeSink<T> implements CallSink {
     try {
       this.#resolve(this.#decode(whole));
     } catch (error) {
-      this.#reject(error as ShoalError);
+      this.#reject(error);
     }
+    this.#finish();
     return "read";
   }
 
   failed(error: ShoalError, closing = false): void {
-    if (closing) this.#promise.catch(ignore);
+    if (closing) this.promise.catch(ignore);
     this.#reject(error);
+    this.#finish();
+  }
+
+  #finish(): void {
+    this.done = true;
+    this.onDone?.();
   }
 }
 
@@ -191,7 +213,6 @@ export class PieceSink<T> implements CallSink, AsyncIterableIterator<T, undefine
   readonly #reads = new Calls();
   /** Who waits for a piece, in the order of their calls. */
   readonly #waiting = new RingBuffer<() => void>();
-  /** Called once, when nothing more comes. */
   onDone: (() => void) | undefined = undefined;
 
   /** @param maxBytes of pieces that wait to be read; one always may */
@@ -205,7 +226,6 @@ export class PieceSink<T> implements CallSink, AsyncIterableIterator<T, undefine
     return this.#pieces.length > 0;
   }
 
-  /** Whether nothing more comes. */
   get done(): boolean {
     return this.#done;
   }

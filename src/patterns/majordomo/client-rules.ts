@@ -30,18 +30,19 @@ import {
   LeftBrokers,
   PlainConnections,
 } from "./client-broker.js";
-import { Call, type CalledService, type CallSink, type CallTerms } from "./client-calls.js";
+import { type Asked, Call } from "./client-calls.js";
 import { FailBack } from "./client-fail-back.js";
 import type { MajordomoClientStats } from "./client-options.js";
-import { type Answer, type AtClient, Body, Dialect, EMPTY, failureIn, NO_LIMIT, RequestId } from "./wire.js";
-
-/** What is asked. */
-export interface Asked {
-  readonly service: CalledService;
-  readonly body: readonly (Buffer | string)[];
-  readonly terms: CallTerms;
-  readonly sink: CallSink;
-}
+import {
+  type Answer,
+  type AtClient,
+  Dialect,
+  EMPTY,
+  failureIn,
+  MAX_TIME,
+  NO_LIMIT,
+  RequestId,
+} from "./wire.js";
 
 export class ClientRules {
   readonly counters = { requests: 0, answered: 0, failed: 0, timedOut: 0, cancelled: 0, late: 0, faults: 0 };
@@ -69,7 +70,7 @@ export class ClientRules {
   constructor(limits: ClientLimits, effects: ClientEffects, key: Buffer, random: () => number) {
     this.#limits = limits;
     this.#effects = effects;
-    this.#key = { high: key.readUInt32BE(0), low: key.readUInt32BE(4) };
+    this.#key = { high: key.readInt32BE(0), low: key.readInt32BE(4) };
     this.#broker = new ClientBroker(limits, effects);
     this.#leaving = new LeftBrokers(limits, effects);
     this.#plain = new PlainConnections(limits.maxConnections, effects, () => this.#broker.open());
@@ -118,7 +119,7 @@ export class ClientRules {
   }
 
   /** @throws InvalidStateError `ERR_TOO_MANY_PENDING` */
-  submit({ service, body: frames, terms, sink }: Asked, now: number): Call {
+  submit(asked: Asked, now: number): Call {
     if (this.#waiting.length >= this.#limits.maxPending) {
       throw new InvalidStateError(
         "ERR_TOO_MANY_PENDING",
@@ -127,7 +128,8 @@ export class ClientRules {
     }
     const { high, low } = this.#key;
     const id = new RequestId(high, low, this.#sequence + 1);
-    const call = new Call({ id, service, body: Body.of(frames), terms, sink });
+    const call = new Call(id, asked);
+    const { terms } = asked;
     if (this.#calls.size > 0 && this.#bytes + call.bytes > this.#limits.maxPendingBytes) {
       throw new InvalidStateError(
         "ERR_TOO_MANY_PENDING",
@@ -430,7 +432,7 @@ export class ClientRules {
         id,
         oldest: this.#oldest,
         service: service.frame,
-        time: expiresAt === 0 ? NO_LIMIT : Math.min(NO_LIMIT, Math.max(0, Math.ceil(expiresAt - now))),
+        time: expiresAt === 0 ? NO_LIMIT : Math.min(MAX_TIME, Math.max(0, Math.ceil(expiresAt - now))),
         headers: observed.length > 0 ? observed : headers,
         body,
       });

@@ -4,9 +4,14 @@ import crypto from "node:crypto";
 import { checkKeys, describe } from "../../core/arguments.js";
 import { endedWith, startRequest } from "../../core/diagnostics.js";
 import { DriverTimer } from "../../core/driver-timer.js";
-import { ClosedError, InvalidArgumentError, type ShoalError, TimeoutError } from "../../core/errors.js";
+import {
+  AbortedError,
+  ClosedError,
+  InvalidArgumentError,
+  type ShoalError,
+  TimeoutError,
+} from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
-import { ignore } from "../../core/ignore.js";
 import { checkWait, refusedWait, Waiter, type WaitOptions } from "../../core/waiter.js";
 import type { Codec } from "../../sockets/codec.js";
 import { listen } from "../../sockets/internal.js";
@@ -55,6 +60,18 @@ import {
   MAX_SERVICE_NAME,
   type Request,
 } from "./wire.js";
+
+/** One call. */
+interface Ask<T> {
+  readonly service: string;
+  readonly frames: Frames;
+  readonly decode: Decode<T>;
+  /** Of a contract. */
+  readonly method: string;
+  readonly options: MajordomoCallOptions | undefined;
+  /** Headers of who observes the request. */
+  readonly added: Readonly<Record<string, string>> | undefined;
+}
 
 /** ms before a connection that could not be opened counts as ended. */
 const OPEN_RETRY = 1_000;
@@ -213,7 +230,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
    */
   request(service: string, body: BodyFor<Req>, options?: MajordomoCallOptions): Promise<BodyOf<Rep>> {
     try {
-      return this.#request(service, this.#encode(body), options, this.#decode);
+      return this.#request(this.#ask(service, body, options));
     } catch (error) {
       return Promise.reject(error);
     }
@@ -229,29 +246,27 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
    */
   service<C extends ServiceContract>(contract: C, defaults: MajordomoCallOptions = {}): MajordomoService<C> {
     checkCall("service", defaults);
+    const asked = <T>(
+      frames: readonly unknown[],
+      decode: Decode<T>,
+      options: MajordomoCallOptions | undefined,
+    ): Ask<T> => ({
+      service: contract.name,
+      frames: frames as Frames,
+      decode,
+      method: String(frames[0]),
+      options: mergeCall(defaults, options),
+      added: undefined,
+    });
     return serviceClient<C, MajordomoCallOptions>(contract, {
-      request: (frames, decode, options) =>
-        this.#request(
-          contract.name,
-          frames as Frames,
-          mergeCall(defaults, options),
-          decode,
-          String(frames[0]),
-        ),
-      stream: (frames, decode, options) =>
-        this.#stream(
-          contract.name,
-          frames as Frames,
-          mergeCall(defaults, options),
-          decode,
-          String(frames[0]),
-        ),
+      request: (frames, decode, options) => this.#request(asked(frames, decode, options)),
+      stream: (frames, decode, options) => this.#stream(asked(frames, decode, options)),
     });
   }
 
   /**
    * Asks a service, and gives each piece of the answer as it comes (PARTIAL of MDP
-   * 0.2). The handler is not asked for more than `streamWindow` ahead of this reader.
+   * 0.2). The handler is not asked for more than 64 KiB and one piece ahead of this reader.
    * Leaving the loop early gives the request up.
    *
    * @throws as {@link request}; ServiceError with the reason `incomplete` when a piece is missing: a loop that ends
@@ -262,7 +277,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
     body: BodyFor<Req>,
     options?: MajordomoCallOptions,
   ): AsyncIterableIterator<BodyOf<Rep>, undefined> {
-    return this.#stream(service, this.#encode(body), options, this.#decode);
+    return this.#stream(this.#ask(service, body, options));
   }
 
   /** Calls under way end, as they would. */
@@ -299,139 +314,87 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
       );
   }
 
-  #request<T>(
-    service: string,
-    frames: Frames,
-    options: MajordomoCallOptions | undefined,
-    decode: Decode<T>,
-    method = "",
-  ): Promise<T> {
-    const operation = startRequest("majordomo", service, method, false, options?.headers);
-    if (operation === undefined) return this.#ask(service, frames, options, decode, undefined);
-    return operation.endWith(
-      operation.run(() => this.#ask(service, frames, options, decode, operation.added)),
-    );
+  #ask(service: string, body: BodyFor<Req>, options: MajordomoCallOptions | undefined): Ask<BodyOf<Rep>> {
+    const frames = this.#encode(body);
+    return { service, frames, decode: this.#decode, method: "", options, added: undefined };
   }
 
-  /** @param added headers of who observes the request */
-  #ask<T>(
-    service: string,
-    frames: Frames,
-    options: MajordomoCallOptions | undefined,
-    decode: Decode<T>,
-    added: Readonly<Record<string, string>> | undefined,
-  ): Promise<T> {
+  #request<T>(ask: Ask<T>): Promise<T> {
+    const operation = startRequest("majordomo", ask.service, ask.method, false, ask.options?.headers);
+    if (operation === undefined) return this.#whole(ask);
+    return operation.endWith(operation.run(() => this.#whole({ ...ask, added: operation.added })));
+  }
+
+  #whole<T>(ask: Ask<T>): Promise<T> {
+    const { options, decode } = ask;
     try {
       if (options !== undefined) checkCall("request", options);
       const signal = options?.signal;
       const refused = signal === undefined ? undefined : refusedWait({ signal });
       if (refused !== undefined) return refused;
-      if (signal !== undefined)
-        return this.#abortable(service, frames, options as MajordomoCallOptions, signal, decode, added);
-      const promise = new Promise<T>(capture);
-      const { resolve, reject } = captured;
-      const sink = new WholeSink<T>(promise, decode, this.#maxAnswerBytes, resolve, reject);
-      this.#submit(service, frames, options, sink, added);
-      return promise;
+      const sink = new WholeSink(decode, this.#maxAnswerBytes);
+      const call = this.#submit(ask, sink);
+      if (signal !== undefined) this.#endWith(signal, call, sink);
+      return sink.promise;
     } catch (error) {
       return Promise.reject(error);
     }
   }
 
-  #abortable<T>(
-    service: string,
-    frames: Frames,
-    options: MajordomoCallOptions,
-    signal: AbortSignal,
-    decode: Decode<T>,
-    added: Readonly<Record<string, string>> | undefined,
-  ): Promise<T> {
-    let call: Call | undefined;
-    const waiter = new Waiter<T>(-1, signal, unreachable, () => {
-      if (call !== undefined) this.#cancel(call);
-    });
-    const sink = new WholeSink<T>(
-      waiter.promise,
-      decode,
-      this.#maxAnswerBytes,
-      (value) => waiter.resolve(value),
-      (error) => waiter.reject(error),
-    );
+  #stream<T>(ask: Ask<T>): AsyncIterableIterator<T, undefined> {
+    const operation = startRequest("majordomo", ask.service, ask.method, true, ask.options?.headers);
+    if (operation === undefined) return this.#pieces(ask);
     try {
-      call = this.#submit(service, frames, options, sink, added);
-    } catch (error) {
-      waiter.reject(error as ShoalError);
-    }
-    return waiter.promise;
-  }
-
-  #stream<T>(
-    service: string,
-    frames: Frames,
-    options: MajordomoCallOptions | undefined,
-    decode: Decode<T>,
-    method = "",
-  ): AsyncIterableIterator<T, undefined> {
-    const operation = startRequest("majordomo", service, method, true, options?.headers);
-    if (operation === undefined) return this.#pieces(service, frames, options, decode, undefined);
-    try {
-      const pieces = operation.run(() => this.#pieces(service, frames, options, decode, operation.added));
-      return endedWith(pieces, operation);
+      return endedWith(
+        operation.run(() => this.#pieces({ ...ask, added: operation.added })),
+        operation,
+      );
     } catch (error) {
       operation.end(error);
       throw error;
     }
   }
 
-  #pieces<T>(
-    service: string,
-    frames: Frames,
-    options: MajordomoCallOptions | undefined,
-    decode: Decode<T>,
-    added: Readonly<Record<string, string>> | undefined,
-  ): AsyncIterableIterator<T, undefined> {
+  #pieces<T>(ask: Ask<T>): AsyncIterableIterator<T, undefined> {
+    const { options, decode } = ask;
     if (options !== undefined) checkCall("stream", options);
-    // One that is aborted already ends the iteration.
-    if (options?.signal !== undefined && options.signal?.aborted !== true)
-      checkWait({ signal: options.signal });
-    let call: Call | undefined;
-    const giveUp = (): void => {
-      if (call !== undefined) this.#cancel(call);
-    };
-    const read = (cost: number): void => {
-      if (call !== undefined) this.#rules.read(call, cost, this.#now());
-    };
-    const sink = new PieceSink(decode, this.#maxAnswerBytes, { read, giveUp });
-    call = this.#submit(service, frames, options, sink, added);
     const signal = options?.signal;
-    // One may have failed as it was made.
-    if (signal === undefined || sink.done) return sink;
-    const waiter = new Waiter<never>(-1, signal, unreachable, giveUp);
-    waiter.promise.catch((error: unknown) => sink.failed(error));
-    // Takes its hands off the signal, which may live longer.
-    sink.onDone = () => waiter.resolve(undefined as never);
-    refusedWait({ signal })?.catch((error: unknown) => {
-      giveUp();
-      sink.failed(error);
+    const isAborted = signal?.aborted === true;
+    if (signal !== undefined && !isAborted) checkWait({ signal });
+    let call: Call | undefined;
+    const sink = new PieceSink(decode, this.#maxAnswerBytes, {
+      read: (cost) => {
+        if (call !== undefined) this.#rules.read(call, cost, this.#now());
+      },
+      giveUp: () => {
+        if (call !== undefined) this.#cancel(call);
+      },
     });
+    // It ends the iteration.
+    if (isAborted) sink.failed(new AbortedError(signal.reason));
+    else call = this.#submit(ask, sink);
+    if (call !== undefined && signal !== undefined) this.#endWith(signal, call, sink);
     return sink;
   }
 
-  #submit(
-    service: string,
-    frames: Frames,
-    options: MajordomoCallOptions | undefined,
-    sink: CallSink,
-    added?: Readonly<Record<string, string>>,
-  ): Call {
+  /** The signal gives the call up until it is done. */
+  #endWith(signal: AbortSignal, call: Call, sink: CallSink): void {
+    if (sink.done) return; // It may have failed as it was made.
+    const waiter = new Waiter<never>(-1, signal, unreachable, () => this.#cancel(call));
+    waiter.promise.catch((error: unknown) => sink.failed(error as ShoalError));
+    sink.onDone = () => waiter.resolve(undefined as never);
+  }
+
+  #submit<T>({ service, frames, options, added }: Ask<T>, sink: CallSink): Call {
     this.assertOpen();
     const terms =
       options === undefined
         ? this.#terms
         : callTerms(options.timeout ?? this.#timeout, options.retries ?? this.#retries, options.headers);
-    const observed = observedTerms(terms, added);
-    const asked = { service: this.#serviceOf(service), body: frames, terms: observed, sink };
-    return this.#rules.submit(asked, this.#now());
+    return this.#rules.submit(
+      { service: this.#serviceOf(service), body: frames, terms: observedTerms(terms, added), sink },
+      this.#now(),
+    );
   }
 
   /** A body's frames. @throws ClosedError `EBADF`, `EAGAIN`; what the codec throws */
@@ -490,18 +453,6 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
       }
     }
   }
-}
-
-/** What settles the promise that was made last. */
-const captured: { resolve: (value: unknown) => void; reject: (error: unknown) => void } = {
-  resolve: ignore,
-  reject: ignore,
-};
-
-/** For all promises of requests: a closure for each was a tenth of what a request allocates. */
-function capture(resolve: (value: never) => void, reject: (error: unknown) => void): void {
-  captured.resolve = resolve as (value: unknown) => void;
-  captured.reject = reject;
 }
 
 function unreachable(): ShoalError {

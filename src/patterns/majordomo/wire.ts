@@ -101,14 +101,17 @@ export const SERVING: Buffer = Buffer.from("mmi.serving");
 export const MAX_CAPACITY = 65_535;
 /** Tags count from 1 to this and begin again. */
 export const MAX_TAG = 0x3fff_ffff;
-/** A time without limit. */
-export const NO_LIMIT = 0xffff_ffff;
+/** A time without limit, `ffffffff` on the wire. Numbers of 31 bits need no memory of their own in V8. */
+export const NO_LIMIT = -1;
+/** The longest time, in ms. */
+export const MAX_TIME = 0x7fff_ffff;
 /** Bytes of a request's encoded headers. */
 export const MAX_HEADERS = 8_192;
 /** Sent in place of the broker's incarnation: it has given the client up and dropped its requests. */
 export const FORGOTTEN: Buffer = EMPTY;
 
 const HIGH = 0x1_0000_0000;
+const MAX_SPAN = HIGH - 1;
 /** The upper half of a number below 2^53. */
 const MAX_UPPER = 0x1f_ffff;
 /** Heartbeats that a broker may ask for are at least so many ms apart. */
@@ -132,7 +135,7 @@ export type Frames = Frame[];
 
 /** Identifies a request at every hop. A repetition has the same. */
 export class RequestId {
-  /** The 8 bytes that only its client has. */
+  /** The 8 bytes that only its client has, as two signed numbers: V8 keeps them without memory of their own. */
   readonly high: number;
   readonly low: number;
   /** The request's number at the client, from 1. */
@@ -210,11 +213,11 @@ export class Body {
 
   /** Writes its only frame. @returns the position behind it */
   write(target: Buffer, at: number): number {
-    const frame = this.#frames?.[this.#from];
+    if (this.#frames === undefined) return at + this.#memory.copy(target, at, this.#from, this.#to);
+    const frame = this.#frames[this.#from] as Frame;
     if (typeof frame === "string") return at + target.write(frame, at);
-    if (frame !== undefined) target.set(frame, at);
-    else target.set(this.#memory.subarray(this.#from, this.#to), at);
-    return at + (frame?.length ?? this.#to - this.#from);
+    target.set(frame, at);
+    return at + frame.length;
   }
 
   /** The shared memory from this body to `last`, if each body between follows the one before it. */
@@ -312,8 +315,8 @@ export type ToClient =
   | Negotiated;
 
 /** A request for a worker. */
-export class Delivery {
-  readonly kind = "request";
+export interface Given {
+  readonly kind: "request";
   readonly dialect: Dialect;
   /** The broker's number of it; 0 from a plain broker. */
   readonly tag: number;
@@ -326,26 +329,18 @@ export class Delivery {
   readonly time: number;
   readonly headers: Buffer;
   readonly body: Body;
-  /** The registration that it came to. */
-  epoch = 0;
-  /** When it came, by the monotonic clock. A double from the start, so that all deliveries have one shape. */
-  receivedAt = Number.MIN_VALUE;
+}
 
-  constructor(fields: Omit<Delivery, "kind" | "epoch" | "receivedAt">) {
-    this.dialect = fields.dialect;
-    this.tag = fields.tag;
-    this.envelope = fields.envelope;
-    this.id = fields.id;
-    this.oldest = fields.oldest;
-    this.attempt = fields.attempt;
-    this.time = fields.time;
-    this.headers = fields.headers;
-    this.body = fields.body;
-  }
+/** The same at the worker. */
+export interface Delivery extends Given {
+  /** The registration that it came to. */
+  epoch: number;
+  /** When it came, by the monotonic clock. A double from the start, so that all deliveries have one shape. */
+  receivedAt: number;
 }
 
 export type ToWorker =
-  | Omit<Delivery, "epoch" | "receivedAt">
+  | Given
   | { readonly kind: "cancel"; readonly tag: number }
   | { readonly kind: "credit"; readonly tag: number; readonly bytes: number }
   | { readonly kind: "heartbeat" | "disconnect"; readonly dialect: Dialect };
@@ -372,6 +367,16 @@ export interface Reply {
   /** Pieces that were sent before; -1 from a plain worker, which does not say. */
   readonly pieces: number;
   readonly body: Body;
+}
+
+/** @param pieces that were sent before */
+export function replyTo(
+  { dialect, tag, envelope }: Delivery,
+  final: boolean,
+  pieces: number,
+  body: Body,
+): Reply {
+  return { kind: "reply", dialect, tag, envelope, final, pieces, body };
 }
 
 /** A handler failed. */
@@ -591,7 +596,7 @@ export function decodeRequestHead(head: Buffer, body: Body): Request | Fault {
     id,
     oldest: id.sequence - Math.min(id.sequence, readUint32(head, NUMBERED)),
     service: slice(head.buffer, head.byteOffset + NAME + 1, nameEnd - NAME - 1),
-    time: readUint32(head, nameEnd),
+    time: readUint32(head, nameEnd) | 0,
     headers: head.length === nameEnd + 4 ? EMPTY : head.subarray(nameEnd + 4),
     body,
   };
@@ -808,7 +813,7 @@ export function encodeToWorker(message: ToWorker, to: Frames): Frames {
   }
 }
 
-function encodeDelivery(delivery: ToWorker & { kind: "request" }, to: Frames): Frames {
+function encodeDelivery(delivery: Given, to: Frames): Frames {
   const { dialect, tag, id, oldest, attempt, time, headers, body } = delivery;
   if (dialect === Dialect.Shoal) {
     const head = headOf("worker", WorkerCommand.Request, DELIVERY + headers.length - AFTER);
@@ -861,17 +866,20 @@ function decodeOurDelivery(frames: readonly Buffer[], head: Buffer): AtWorker {
       if (frames.length < 2) return fault("body");
       const id = readId(head, TAGGED);
       const { sequence } = id;
-      return new Delivery({
+      return {
+        kind: "request",
         dialect,
         tag,
         envelope: NO_ENVELOPE,
         id: sequence === 0 ? undefined : id,
         oldest: sequence - Math.min(sequence, readUint32(head, TAGGED + ID)),
         attempt: head[ATTEMPT] as number,
-        time: readUint32(head, ATTEMPT + 1),
+        time: readUint32(head, ATTEMPT + 1) | 0,
         headers: head.length === DELIVERY ? EMPTY : head.subarray(DELIVERY),
         body: Body.of(frames, 1),
-      });
+        epoch: 0,
+        receivedAt: Number.MIN_VALUE,
+      };
     }
     case WorkerCommand.Cancel:
       return { kind: "cancel", tag };
@@ -889,7 +897,8 @@ function decodePlainDelivery(frames: readonly Buffer[], at: number, dialect: Dia
   let end = at;
   while (end < frames.length && (frames[end] as Buffer).length > 0) end += 1;
   if (end === at || end + 1 >= frames.length) return fault("body");
-  return new Delivery({
+  return {
+    kind: "request",
     dialect,
     tag: 0,
     envelope: frames.slice(at, end),
@@ -899,7 +908,9 @@ function decodePlainDelivery(frames: readonly Buffer[], at: number, dialect: Dia
     time: NO_LIMIT,
     headers: EMPTY,
     body: Body.of(frames, end + 1),
-  });
+    epoch: 0,
+    receivedAt: Number.MIN_VALUE,
+  };
 }
 
 /** Reason and text of a plain worker's or broker's error reply; `undefined` for any other body. */
@@ -969,12 +980,12 @@ export function writeId(head: Buffer, at: number, { high, low, sequence }: Reque
 /** A number of 2^53 or more has no exact value; it is never one of a client that counts. */
 export function readId(head: Buffer, at: number): RequestId {
   const sequence = (readUint32(head, at + 8) & MAX_UPPER) * HIGH + readUint32(head, at + 12);
-  return new RequestId(readUint32(head, at), readUint32(head, at + 4), sequence);
+  return new RequestId(readUint32(head, at) | 0, readUint32(head, at + 4) | 0, sequence);
 }
 
 /** How far back the oldest wanted request is. */
 export function spanOf(sequence: number, oldest: number): number {
-  return Math.min(NO_LIMIT, Math.max(0, sequence - oldest));
+  return Math.min(MAX_SPAN, Math.max(0, sequence - oldest));
 }
 
 function clientHead(command: number, id: RequestId, count?: number): Buffer {

@@ -18,7 +18,6 @@ import { handlerFailure, isRefusedRequest, requestFailure } from "../kit/errors.
 import type { SendTicket } from "../kit/send-queue.js";
 import { STREAM_WINDOW } from "../kit/window.js";
 import { type ClientMemory, type Repeatable, RequestMemory } from "./request-memory.js";
-import { StallWatch } from "./stall-watch.js";
 import {
   Body,
   type Delivery,
@@ -27,6 +26,7 @@ import {
   type Frames,
   NO_LIMIT,
   type RequestId,
+  replyTo,
 } from "./wire.js";
 import type { MajordomoHandler, MajordomoRequestContext, MajordomoWorkerEvent } from "./worker-options.js";
 import type { WorkerSession } from "./worker-rules.js";
@@ -166,35 +166,27 @@ export class Job implements Repeatable, MajordomoRequestContext, SendTicket {
   }
 }
 
+/** ms without the end of a handler after which requests that wait go back. */
+const STALL_TIME = 10;
+
 /** Requests that may wait for a handler beyond what the brokers were promised. */
 const MAX_EXTRA = 1_000;
 
-/** Never `ok`: a handler may stop early when its signal is aborted, and its answer must not pass for a whole one. */
-const CANCELLED: Outcome = { ok: false, reason: "worker-failed", text: "Cancelled." };
-
-const SUPERSEDED = {
-  reason: "duplicate",
-  text: "The client has asked again by another way.",
-  details: undefined,
-};
-
 const NO_BODY = Body.of([]);
-
-const STOPPING: Outcome = { ok: false, reason: "stopping", text: "The worker is stopping." };
-
 const NO_TICKET: SendTicket = { settled: () => undefined };
 
-const NO_ROOM: Outcome = { ok: false, reason: "overloaded", text: "The worker has no room." };
+/** A handler may stop early when its signal is aborted, and its answer must not pass for a whole one. */
+const CANCELLED = failed("worker-failed", "Cancelled.");
+const SUPERSEDED = failed("duplicate", "The client has asked again by another way.");
+const STOPPING = failed("stopping", "The worker is stopping.");
+const NO_ROOM = failed("overloaded", "The worker has no room.");
+const UNSENT = failed("worker-failed", "A piece could not be sent.");
+const UNREAD = failed("slow-reader", "Nobody read on in time.");
+const TOO_LARGE = failed("too-large", "The joined pieces are past the worker's bound.");
 
-const UNSENT: Outcome = { ok: false, reason: "worker-failed", text: "A piece could not be sent." };
-
-const UNREAD: Outcome = { ok: false, reason: "slow-reader", text: "Nobody read on in time." };
-
-const TOO_LARGE: Outcome = {
-  ok: false,
-  reason: "too-large",
-  text: "The joined pieces are past the worker's bound.",
-};
+function failed(reason: string, text: string): Failed & { readonly ok: false } {
+  return { ok: false, reason, text };
+}
 
 export interface JobsOptions {
   readonly service: string;
@@ -226,11 +218,7 @@ export class WorkerJobs {
   readonly #handler: MajordomoHandler<unknown, unknown>;
   readonly #emit: (event: MajordomoWorkerEvent) => void;
   readonly #waiting = new RingBuffer<Job>();
-  /** Looks whether handlers end, while requests wait that a broker takes back. */
-  readonly #watch = new StallWatch(
-    () => (this.#waiting.length > 0 && this.#mayGoBack ? this.#settled : undefined),
-    () => this.#giveBack(),
-  );
+  #isWatched = false;
   /** A request began to wait that its broker takes back. What stays after that stays until another one comes. */
   #mayGoBack = false;
   /** Handlers that have ended. */
@@ -240,9 +228,6 @@ export class WorkerJobs {
   #client: ClientMemory | undefined = undefined;
   /** Of the third dialect, by session and tag, for CANCEL. */
   readonly #open = new Map<WorkerSession, NumberTable<Job>>();
-  /** The session whose jobs were looked up last, and these. */
-  #session: WorkerSession | undefined = undefined;
-  #jobs: NumberTable<Job> | undefined = undefined;
   #idleWaits: (() => void)[] = [];
 
   constructor(
@@ -278,7 +263,7 @@ export class WorkerJobs {
       this.#waiting.push(job);
       if (!session.takesBack) return;
       this.#mayGoBack = true;
-      this.#watch.start();
+      this.#watch();
     }
   }
 
@@ -300,7 +285,6 @@ export class WorkerJobs {
     const jobs = this.#open.get(session);
     if (jobs === undefined) return;
     this.#open.delete(session);
-    this.#session = undefined;
     // With an id it goes on: the broker that gets the request again gets its outcome. Pieces cannot be sent again.
     for (const job of jobs.values()) if (job.delivery.id === undefined || job.streams) job.abort();
   }
@@ -314,6 +298,21 @@ export class WorkerJobs {
 
   abortAll(): void {
     for (const jobs of this.#open.values()) for (const job of jobs.values()) job.abort();
+  }
+
+  /** Gives back what waits if no handler ends for STALL_TIME: other workers may have one free. */
+  #watch(): void {
+    if (this.#isWatched) return;
+    this.#isWatched = true;
+    const settled = this.#settled;
+    const check = (): void => {
+      this.#isWatched = false;
+      if (!this.#mayGoBack || this.#waiting.length === 0) return;
+      if (this.#settled === settled) this.#giveBack();
+      else this.#watch();
+    };
+    // After one more turn: a process that was paused comes to its timers before what has ended meanwhile.
+    setTimeout(() => setImmediate(check), STALL_TIME).unref();
   }
 
   /** What waits goes back to brokers that take it: others may have a handler free. The newest first, so that the oldest is in front there. */
@@ -356,19 +355,12 @@ export class WorkerJobs {
   }
 
   #openOf(session: WorkerSession): NumberTable<Job> {
-    const jobs = this.#jobsOf(session) ?? new NumberTable<Job>();
-    if (this.#jobs !== jobs) {
+    let jobs = this.#open.get(session);
+    if (jobs === undefined) {
+      jobs = new NumberTable<Job>();
       this.#open.set(session, jobs);
-      this.#jobs = jobs;
     }
     return jobs;
-  }
-
-  #jobsOf(session: WorkerSession): NumberTable<Job> | undefined {
-    if (this.#session === session) return this.#jobs;
-    this.#session = session;
-    this.#jobs = this.#open.get(session);
-    return this.#jobs;
   }
 
   /** Whether the request was seen: then it has the first one's outcome, which this delivery gets. */
@@ -387,7 +379,7 @@ export class WorkerJobs {
     if (sequence < memory.settled) {
       this.counters.duplicates += 1;
       this.#emit({ type: "request:repeated" });
-      this.#settle(job, { ok: false, reason: "duplicate", text: "The client does not want it any more." });
+      this.#settle(job, failed("duplicate", "The client does not want it any more."));
       return true;
     }
     this.#memory.settle(memory, job.delivery.oldest);
@@ -496,7 +488,8 @@ export class WorkerJobs {
   async #piece(job: Job, body: Body): Promise<Outcome | undefined> {
     if (job.cancelled) return CANCELLED;
     const { cost } = body;
-    const outcome = job.session.reply(job.delivery, { final: false, pieces: job.pieces, body }, job);
+    const { session, delivery } = job;
+    const outcome = session.reply(delivery, replyTo(delivery, false, job.pieces, body), job);
     if (outcome === "stale") return CANCELLED;
     job.pieces += 1;
     job.credit -= cost;
@@ -554,9 +547,9 @@ export class WorkerJobs {
   /** The last word on a request, to the broker that gave it. */
   #settle(job: Job, outcome: Outcome): void {
     const { session, delivery } = job;
-    if (delivery.dialect === Dialect.Shoal) this.#jobsOf(session)?.delete(delivery.tag);
+    if (delivery.dialect === Dialect.Shoal) this.#open.get(session)?.delete(delivery.tag);
     const sending = outcome.ok
-      ? session.reply(delivery, { final: true, pieces: job.pieces, body: outcome.body }, job)
+      ? session.reply(delivery, replyTo(delivery, true, job.pieces, outcome.body), job)
       : session.failure(delivery, outcome, job);
     job.failed = !outcome.ok;
     if (sending === "waits") {

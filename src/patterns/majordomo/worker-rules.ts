@@ -23,6 +23,7 @@ import {
   type Failure,
   type FromWorker,
   type Reply,
+  replyTo,
 } from "./wire.js";
 
 /** What a worker is to its brokers. Times in ms. */
@@ -177,15 +178,11 @@ export class WorkerSession {
     if (this.#state === "ready") this.#effects.beat({ kind: "heartbeat", dialect: this.#dialect });
   }
 
-  /** An answer or a piece of it. @param reply `pieces`: those that were sent before */
-  reply(
-    delivery: Delivery,
-    reply: Pick<Reply, "final" | "pieces" | "body">,
-    ticket: SendTicket,
-  ): SendOutcome {
+  /** An answer to a delivery, or a piece of it ({@link replyTo}). */
+  reply(delivery: Delivery, reply: Reply, ticket: SendTicket): SendOutcome {
     if (!this.#isCurrent(delivery)) return "stale";
     if (reply.final) this.#settle();
-    return this.#reply(delivery, reply, ticket);
+    return this.#reply(reply, ticket);
   }
 
   /** There is no answer. A plain broker gets an error reply. */
@@ -198,7 +195,7 @@ export class WorkerSession {
     this.#settle();
     if (delivery.dialect !== Dialect.Shoal) {
       const body = Body.of([ERROR_MARK, reason, text]);
-      return this.#reply(delivery, { final: true, pieces: 0, body }, ticket);
+      return this.#reply(replyTo(delivery, true, 0, body), ticket);
     }
     const { tag } = delivery;
     return this.#effects.reply({ kind: "failure", tag, reason, text, details }, ticket) ? "sent" : "waits";
@@ -221,14 +218,10 @@ export class WorkerSession {
     return true;
   }
 
-  #reply(
-    { dialect, tag, envelope }: Delivery,
-    { final, pieces, body }: Pick<Reply, "final" | "pieces" | "body">,
-    ticket: SendTicket,
-  ): SendOutcome {
-    const reply: Reply = { kind: "reply", dialect, tag, envelope, final, pieces, body };
+  #reply(reply: Reply, ticket: SendTicket): SendOutcome {
     const outcome = this.#effects.reply(reply, ticket) ? "sent" : "waits";
-    if (final && this.#draining && this.#inFlight === 0 && dialect !== Dialect.Shoal) this.end();
+    const isLast = reply.final && this.#draining && this.#inFlight === 0;
+    if (isLast && reply.dialect !== Dialect.Shoal) this.end();
     return outcome;
   }
 

@@ -22,6 +22,11 @@ const large = () => [Buffer.alloc(700), Buffer.alloc(700)];
 const small = () => ({ socketOptions: { context: new Context({ maxMessageSize: 1_000 }) } });
 const handler = ([body]: readonly Buffer[]): Buffer[] =>
   String(body) === "large" ? large() : [Buffer.from("ok")];
+/** An end of Majordomo takes batches, of up to 32,768 bytes. */
+const medium = () => ({ socketOptions: { context: new Context({ maxMessageSize: 40_000 }) } });
+const larger = () => [Buffer.alloc(28_000), Buffer.alloc(28_000)];
+const reply = ([body]: readonly Buffer[]): Buffer[] =>
+  String(body) === "large" ? larger() : [Buffer.from("ok")];
 /** A reply's bytes, or the error's code and reason. */
 const outcome = (call: Promise<readonly Buffer[]>): Promise<string> =>
   within(
@@ -40,7 +45,7 @@ test.each([
   const endpoint = await track(new MajordomoBroker()).bind(AT);
   const failed: unknown[] = [];
   const own = protocol === undefined ? {} : { protocol };
-  const worker = track(new MajordomoWorker(endpoint, "s", handler, { ...own, ...small() }));
+  const worker = track(new MajordomoWorker(endpoint, "s", reply, { ...own, ...medium() }));
   worker.events.on("handler:failed", ({ error }) => failed.push(error));
   const client = track(new MajordomoClient(endpoint, { timeout: 8_000, retries: 0 }));
   expect(await outcome(client.request("s", "large"))).toBe("ERR_SERVICE worker-failed");
@@ -55,16 +60,16 @@ test.each([
 ] as const)("a Majordomo client's request that is too large is refused, now or when a broker is there (%s)", async (protocol) => {
   const broker = track(new MajordomoBroker());
   const endpoint = await broker.bind(AT);
-  track(new MajordomoWorker(endpoint, "s", handler));
+  track(new MajordomoWorker(endpoint, "s", reply));
   const client = track(
     new MajordomoClient(endpoint, {
       timeout: 8_000,
       ...(protocol === undefined ? {} : { protocol }),
-      ...small(),
+      ...medium(),
     }),
   );
   for (let i = 0; i < 2; i++) {
-    const calls = [client.request("s", "x"), client.request("s", large()), client.request("s", "x")];
+    const calls = [client.request("s", "x"), client.request("s", larger()), client.request("s", "x")];
     expect(await Promise.all(calls.map(outcome))).toEqual(["2", "EINVAL", "2"]);
   }
   expect(client.stats()).toMatchObject({ failed: 2, answered: 4 });
@@ -75,11 +80,11 @@ test.each([
   "0.1",
   "0.2",
 ] as const)("a Majordomo broker passes on what came in, whatever it adds (%s)", async (protocol) => {
-  const endpoint = await track(new MajordomoBroker(small())).bind(AT);
+  const endpoint = await track(new MajordomoBroker(medium())).bind(AT);
   const own = protocol === undefined ? {} : { protocol };
   track(new MajordomoWorker(endpoint, "s", (body) => body, own));
   const client = track(new MajordomoClient(endpoint, { timeout: 8_000, ...own }));
-  for (let bytes = 900; bytes <= 960; bytes += 5)
+  for (let bytes = 39_900; bytes <= 39_960; bytes += 5)
     expect(await outcome(client.request("s", Buffer.alloc(bytes)))).toBe(String(bytes));
 });
 

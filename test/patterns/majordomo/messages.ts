@@ -3,7 +3,7 @@ import type { FromBroker } from "../../../src/patterns/majordomo/broker-tables.j
 import {
   type Answer,
   Body,
-  Delivery,
+  type Delivery,
   Dialect,
   EMPTY,
   encodeToClient,
@@ -15,6 +15,7 @@ import {
   type Reply,
   type Request,
   RequestId,
+  replyTo as replyOf,
 } from "../../../src/patterns/majordomo/wire.js";
 
 const { Shoal } = Dialect;
@@ -30,25 +31,14 @@ export function requestOf(sequence: number, given: Partial<Request> = {}): Reque
 }
 
 export function deliveryOf(tag: number, given: Partial<Delivery> = {}): Delivery {
-  const fixed = {
-    dialect: Shoal,
-    envelope: [],
-    oldest: 0,
-    attempt: 1,
-    time: NO_LIMIT,
-    headers: EMPTY,
-  } as const;
-  return new Delivery({ ...fixed, tag, id: idOf(tag), body: Body.of([Buffer.from(String(tag))]), ...given });
+  const fixed = { kind: "request", dialect: Shoal, envelope: [], attempt: 1, headers: EMPTY } as const;
+  const body = Body.of([Buffer.from(String(tag))]);
+  return { ...fixed, tag, id: idOf(tag), oldest: 0, time: NO_LIMIT, body, epoch: 0, receivedAt: 0, ...given };
 }
 
 /** The answer to a delivery, or a piece of one. */
-export function replyTo(
-  { dialect, tag, envelope }: Delivery,
-  final: boolean,
-  pieces: number,
-  ...body: Frame[]
-): Reply {
-  return { kind: "reply", dialect, tag, envelope, final, pieces, body: Body.of(body) };
+export function replyTo(delivery: Delivery, final: boolean, pieces: number, ...body: Frame[]): Reply {
+  return replyOf(delivery, final, pieces, Body.of(body));
 }
 
 export function readyOf(

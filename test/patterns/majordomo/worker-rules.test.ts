@@ -1,9 +1,8 @@
 /** A worker whose connection ends: what it gives up, and when it is back. */
 import { expect, it } from "vitest";
-import { Body, type Delivery, Dialect, decodeAtWorker } from "../../../src/patterns/majordomo/wire.js";
+import { type Delivery, Dialect, decodeAtWorker } from "../../../src/patterns/majordomo/wire.js";
 import { WorkerSession } from "../../../src/patterns/majordomo/worker-rules.js";
-
-const ANSWER = { final: true, pieces: 0, body: Body.of(["answer"]) };
+import { replyTo } from "./messages.js";
 
 function sessionOf(dialect?: Dialect) {
   const log: string[] = [];
@@ -73,7 +72,9 @@ it("a draining worker says DISCONNECT to a plain broker behind its last answer, 
   session.drain();
   session.drain();
   expect([said(), session.ready]).toEqual([["open", "joined", "start"], true]);
-  expect(session.reply(request as Delivery, ANSWER, undefined as never)).toBe("sent");
+  expect(
+    session.reply(request as Delivery, replyTo(request as Delivery, true, 0, "answer"), undefined as never),
+  ).toBe("sent");
   expect([said(), session.ready, session.nextWakeUp()]).toEqual([
     ["answered", "DISCONNECT"],
     false,

@@ -29,21 +29,20 @@ import type { Call, CallSink } from "../../../src/patterns/majordomo/client-call
 import { ClientRules } from "../../../src/patterns/majordomo/client-rules.js";
 import {
   type Answer,
-  Body,
   type Delivery,
   Dialect,
   encodeFromClient,
   encodeFromWorker,
   type FromWorker,
+  type Given,
   type Reply,
   type Request,
-  type ToWorker,
 } from "../../../src/patterns/majordomo/wire.js";
 import { WorkerSession } from "../../../src/patterns/majordomo/worker-rules.js";
 import type { Network } from "../../../src/testing/network.js";
 import { RulesTimer } from "../../../src/testing/rules-timer.js";
 import type { Simulation } from "../../../src/testing/simulation.js";
-import { framesOf } from "./messages.js";
+import { framesOf, replyTo } from "./messages.js";
 
 /** ms between heartbeats of everybody. */
 export const BEAT = 100;
@@ -191,7 +190,7 @@ export class SimulatedBroker {
   /** What comes while the process stands still. */
   #missed: (() => void)[] | undefined;
   readonly #soon = (flush: () => void): void => this.world.afterGathering(() => this.#hear(flush));
-  readonly #deliveries = new Batcher<Buffer, ToWorker & { kind: "request" }>(
+  readonly #deliveries = new Batcher<Buffer, Given>(
     DELIVERIES,
     (worker, message) => {
       if (this.#put(worker, message) !== "sent") this.rules.unreachable(worker);
@@ -460,8 +459,8 @@ export class SimulatedWorker {
         return;
       }
       const inPieces = asked.endsWith("~") && delivery.dialect !== Dialect.Mdp01;
-      if (inPieces) session.reply(delivery, { final: false, pieces: 0, body: Body.of(reply) }, NOBODY);
-      session.reply(delivery, { final: true, pieces: inPieces ? 1 : 0, body: Body.of(reply) }, NOBODY);
+      if (inPieces) session.reply(delivery, replyTo(delivery, false, 0, ...reply), NOBODY);
+      session.reply(delivery, replyTo(delivery, true, inPieces ? 1 : 0, ...reply), NOBODY);
     });
   }
 }
@@ -502,7 +501,7 @@ class StreamJob implements SendTicket {
   end(): void {
     if (this.#over) return;
     this.#over = true;
-    this.session.reply(this.delivery, { final: true, pieces: this.#next, body: Body.of([]) }, NOBODY);
+    this.session.reply(this.delivery, replyTo(this.delivery, true, this.#next), NOBODY);
   }
 
   settled(sent: boolean): void {
@@ -523,20 +522,20 @@ class StreamJob implements SendTicket {
       if (dialect === Dialect.Mdp01 || (unreliable && dialect === Dialect.Mdp02)) {
         this.#over = true;
         const joined = Array.from({ length: this.count }, (_, i) => Buffer.from(`${this.text}#${i}`));
-        session.reply(delivery, { final: true, pieces: 0, body: Body.of(joined) }, NOBODY);
+        session.reply(delivery, replyTo(delivery, true, 0, ...joined), NOBODY);
         return;
       }
       if (this.#next === this.count) {
         this.#over = true;
         const pieces = dialect === Dialect.Shoal ? this.count : 0;
-        session.reply(delivery, { final: true, pieces, body: Body.of([]) }, NOBODY);
+        session.reply(delivery, replyTo(delivery, true, pieces), NOBODY);
         return;
       }
       const padding = Buffer.alloc(simulation.random.integer(0, MAX_PADDING));
-      const body = Body.of([Buffer.from(`${this.text}#${this.#next}`), padding]);
-      const told = session.reply(delivery, { final: false, pieces: this.#next, body }, this);
+      const reply = replyTo(delivery, false, this.#next, Buffer.from(`${this.text}#${this.#next}`), padding);
+      const told = session.reply(delivery, reply, this);
       this.#next += 1;
-      this.#credit -= body.cost;
+      this.#credit -= reply.body.cost;
       if (told === "sent") this.pull();
       else if (told === "stale") this.#over = true;
     });
