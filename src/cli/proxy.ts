@@ -14,13 +14,17 @@ import { isName, NAME_RULE } from "../proxy/options.js";
 import { type ClusterSettings, isOfCluster } from "./cluster-options.js";
 import { asUsage, Failure, UsageError } from "./failure.js";
 import { Log } from "./log.js";
-import { addOperationOptions, type OperationSettings, operate, printStats } from "./operation.js";
+import { addOperationOptions, type OperationSettings, serve } from "./operation.js";
 import { addCommand, checkEndpoints, defined, repeatable, wholeNumber } from "./options.js";
 import type { ClusterSide } from "./proxy-cluster.js";
 import type { ConfigSettings } from "./proxy-fleet.js";
 import { leftOf, report, reportEndpoints } from "./proxy-report.js";
-import { addSecurityOptions, type SecurityOptions, securityOptions } from "./security.js";
-import { type Service, Stop } from "./stop.js";
+import {
+  addSecurityOptions,
+  type SecurityOptions,
+  type SecuritySettings,
+  securityOptions,
+} from "./security.js";
 
 /** The default time-out of a drain, in s. */
 const DRAIN = 10;
@@ -49,42 +53,33 @@ type Options = Pick<QueueProxyOptions, "capture" | "control" | "name"> & {
 };
 type SideName = "frontend" | "backend";
 
+/** The options of one side, by their names without the side's. */
+interface SideSettings extends SecuritySettings, ClusterSettings {
+  readonly bind: readonly string[];
+  readonly connect: readonly string[];
+  readonly advertise?: string;
+}
+
 interface ProxySettings extends OperationSettings {
   readonly name?: string;
-  readonly frontend?: readonly string[];
-  readonly backend?: readonly string[];
-  readonly frontendConnect?: readonly string[];
-  readonly backendConnect?: readonly string[];
-  readonly frontendPlain?: string;
-  readonly backendPlain?: string;
-  readonly frontendCurveServerKey?: string;
-  readonly backendCurveServerKey?: string;
-  readonly frontendCurveCertificate?: string;
-  readonly backendCurveCertificate?: string;
-  readonly frontendTlsCert?: string;
-  readonly backendTlsCert?: string;
-  readonly frontendTlsKey?: string;
-  readonly backendTlsKey?: string;
-  readonly frontendTlsCa?: string;
-  readonly backendTlsCa?: string;
-  readonly frontendWsOrigin?: readonly string[];
-  readonly backendWsOrigin?: readonly string[];
-  readonly frontendAdvertise?: string;
-  readonly backendAdvertise?: string;
-  readonly frontendClusterGroup?: string;
-  readonly backendClusterGroup?: string;
-  readonly frontendClusterKey?: string;
-  readonly backendClusterKey?: string;
-  readonly frontendClusterPasswordFile?: string;
-  readonly backendClusterPasswordFile?: string;
-  readonly frontendClusterDiscovery?: readonly string[];
-  readonly backendClusterDiscovery?: readonly string[];
   readonly control?: readonly string[];
   readonly capture?: readonly string[];
   readonly config?: string;
   readonly hwm?: number;
   readonly drain?: number;
   readonly json?: boolean;
+  /** `--frontend`, `--frontend-connect`, `--backend-tls-cert` … */
+  readonly [side: string]: unknown;
+}
+
+/** `frontendTlsCert` as `tlsCert`; the option of the side itself as `bind`. */
+function settingsOf(name: SideName, settings: ProxySettings): SideSettings {
+  const own = Object.entries(settings).flatMap(([key, value]) =>
+    key.startsWith(name) && key !== name
+      ? [[key.charAt(name.length).toLowerCase() + key.slice(name.length + 1), value]]
+      : [],
+  );
+  return { connect: [], ...Object.fromEntries(own), bind: settings[name] ?? [] };
 }
 
 export function addProxyCommand(program: Command): void {
@@ -211,77 +206,79 @@ async function run(kind: Kind, settings: ProxySettings): Promise<void> {
   if (control !== undefined) checkEndpoints(control, "--control EP");
   if (capture !== undefined) checkEndpoints(capture, "--capture EP");
   const log = new Log(`proxy ${name ?? kind}`);
+  const sides = { frontend: settingsOf("frontend", settings), backend: settingsOf("backend", settings) };
   const clusters = {
-    frontend: await clusterSide("frontend", settings, log),
-    backend: await clusterSide("backend", settings, log),
+    frontend: await clusterSide("frontend", sides.frontend, log),
+    backend: await clusterSide("backend", sides.backend, log),
   };
+  const side = async (each: SideName): Promise<Side> => ({
+    ...(await sideOf(each, sides[each], clusters[each]?.source)),
+    ...highWaterMarks(each, kind, settings.hwm),
+  });
   const options: Options = {
-    frontend: await side("frontend", kind, settings, clusters.frontend?.source),
-    backend: await side("backend", kind, settings, clusters.backend?.source),
+    frontend: await side("frontend"),
+    backend: await side("backend"),
     ...defined({ name }),
     ...(control === undefined ? {} : { control: { bind: control } }),
     ...(capture === undefined ? {} : { capture: { type: "pub", bind: capture } }),
   };
-  const proxy = await asUsage(() => KINDS[kind].create(options));
-  const stop = new Stop().listen();
-  report(proxy, log);
-  proxy.events.on("proxy:stopped", () => stop.request()); // A controller may have ended it.
   const nodes = Object.values(clusters).filter((each) => each !== undefined);
-  const service = new Drained(proxy, drain * 1_000, nodes);
-  const sources = () => ({ [name ?? kind]: proxy });
-  await operate({ settings, log, stop, service, sources }, async () => {
-    await Promise.all(nodes.map((each) => each.start()));
-    await asUsage(() => proxy.start());
-    for (const each of ["frontend", "backend"] as const)
-      await clusters[each]?.announce(proxy.endpoints[each]);
-    reportEndpoints(proxy, log);
+  /** Empty where a controller ended the proxy. */
+  const ended: { result?: ProxyDrainResult } = {};
+  await serve({
+    settings,
+    log,
+    create: () => KINDS[kind].create(options),
+    report: (proxy) => report(proxy, log),
+    sources: (proxy) => ({ [name ?? kind]: proxy }),
+    async open(proxy, stop) {
+      proxy.events.on("proxy:stopped", () => stop.request()); // A controller may have ended it.
+      stop.insisted.addEventListener("abort", () => void proxy.close({ linger: 0 }), { once: true });
+      await Promise.all(nodes.map((each) => each.start()));
+      await asUsage(() => proxy.start());
+      for (const each of ["frontend", "backend"] as const)
+        await clusters[each]?.announce(proxy.endpoints[each]);
+      reportEndpoints(proxy, log);
+    },
+    async close(proxy, linger) {
+      await Promise.all(nodes.map((node) => node.withdraw()));
+      const { state } = proxy;
+      if (linger > 0 && (state === "running" || state === "paused" || state === "draining"))
+        ended.result = await proxy.drain({ timeout: drain * 1_000 });
+      await proxy.close(linger > 0 ? {} : { linger: 0 });
+      await Promise.all(nodes.map((node) => node.close()));
+    },
   });
-  printStats(settings, proxy.stats());
-  const { result } = service;
+  const { result } = ended;
   if (result !== undefined && !result.drained) throw new Failure(leftOf(result));
 }
 
 /** @throws UsageError; Failure for a certificate that cannot be read */
-async function side(
+async function sideOf(
   name: SideName,
-  kind: Kind,
-  settings: ProxySettings,
+  settings: SideSettings,
   source: EndpointSource | undefined,
 ): Promise<Side> {
-  const bind = settings[name] ?? [];
-  const connect = settings[`${name}Connect`] ?? [];
+  const { bind, connect } = settings;
   const fixed = connect.filter((endpoint) => !isOfCluster(endpoint));
   if (source === undefined || bind.length + fixed.length > 0)
     checkEndpoints([...bind, ...fixed], `--${name} EP or --${name}-connect EP`);
-  const security = await securityOptions(
-    {
-      plain: settings[`${name}Plain`],
-      curveServerKey: settings[`${name}CurveServerKey`],
-      curveCertificate: settings[`${name}CurveCertificate`],
-      tlsCert: settings[`${name}TlsCert`],
-      tlsKey: settings[`${name}TlsKey`],
-      tlsCa: settings[`${name}TlsCa`],
-      wsOrigin: settings[`${name}WsOrigin`],
-    },
-    { bind, connect: fixed },
-    `${name}-`,
-  );
-  return { bind, connect: source ?? connect, ...highWaterMarks(name, kind, settings.hwm), ...security };
+  const security = await securityOptions(settings, { bind, connect: fixed }, `${name}-`);
+  return { bind, connect: source ?? connect, ...security };
 }
 
 /** @returns `undefined` for a side that is in no cluster @throws UsageError */
 async function clusterSide(
   name: SideName,
-  settings: ProxySettings,
+  settings: SideSettings,
   log: Log,
 ): Promise<ClusterSide | undefined> {
-  const connect = settings[`${name}Connect`] ?? [];
-  const advertise = settings[`${name}Advertise`];
+  const { connect, advertise, clusterGroup, clusterKey, clusterPasswordFile, clusterDiscovery } = settings;
   const cluster: ClusterSettings = defined({
-    clusterGroup: settings[`${name}ClusterGroup`],
-    clusterKey: settings[`${name}ClusterKey`],
-    clusterPasswordFile: settings[`${name}ClusterPasswordFile`],
-    clusterDiscovery: settings[`${name}ClusterDiscovery`],
+    clusterGroup,
+    clusterKey,
+    clusterPasswordFile,
+    clusterDiscovery,
   });
   if (advertise === undefined && !connect.some(isOfCluster)) {
     if (Object.keys(cluster).length > 0)
@@ -299,35 +296,4 @@ function highWaterMarks(name: SideName, kind: Kind, hwm: number | undefined): ob
   if (hwm === undefined) return {};
   if (kind !== "streamer") return { sendHighWaterMark: hwm, receiveHighWaterMark: hwm };
   return name === "frontend" ? { receiveHighWaterMark: hwm } : { sendHighWaterMark: hwm };
-}
-
-/** A proxy that drains before it stops. */
-class Drained implements Service {
-  /** `undefined` where a controller ended the proxy. */
-  result: ProxyDrainResult | undefined;
-  readonly #proxy: SocketProxy;
-  readonly #timeout: number;
-  readonly #nodes: readonly ClusterSide[];
-  #closing: Promise<void> | undefined;
-
-  constructor(proxy: SocketProxy, timeout: number, nodes: readonly ClusterSide[]) {
-    this.#proxy = proxy;
-    this.#timeout = timeout;
-    this.#nodes = nodes;
-  }
-
-  /** @param options linger 0: at once */
-  async close({ linger }: { readonly linger: number }): Promise<void> {
-    if (linger !== 0) this.#closing ??= this.#drain();
-    await (linger === 0 ? this.#proxy.close({ linger: 0 }) : this.#closing);
-    await Promise.all(this.#nodes.map((node) => node.close()));
-  }
-
-  async #drain(): Promise<void> {
-    await Promise.all(this.#nodes.map((node) => node.withdraw()));
-    const { state } = this.#proxy;
-    if (state === "running" || state === "paused" || state === "draining")
-      this.result = await this.#proxy.drain({ timeout: this.#timeout });
-    await this.#proxy.close();
-  }
 }
