@@ -7,7 +7,6 @@
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { gunzipSync } from "node:zlib";
 import ts from "typescript";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
@@ -137,19 +136,6 @@ const TABLES = {
       return [code(name), ...profiles.map((profile) => grouped(profile[name]))];
     });
   },
-  /** @param of commands without "shoal", with commas between them; none: what all commands have */
-  flags(of) {
-    const commands = of.split(", ");
-    const flags = commands.flatMap((command) => flagsOf(command).map((flag) => ({ flag, command })));
-    const own = new Map(flags.map(({ flag }) => [String(flag), flag]));
-    if (commands.length === 1) return table("Option | Meaning", own.values(), (flag) => flag);
-    // The options of all socket commands have a table of their own.
-    for (const flag of flagsOf("pair")) own.delete(String(flag));
-    return table("Option | Of | Meaning", own, ([key, [option, text]]) => {
-      const users = flags.filter(({ flag }) => String(flag) === key).map(({ command }) => command);
-      return [option, users.map((command) => code(command.split(" ").at(-1))).join(", "), text];
-    });
-  },
   /** @param of a schema, and where in it the keys are: "proxy.schema.json definitions/side-any" */
   keys(of) {
     const [file, path] = of.split(" ");
@@ -265,15 +251,4 @@ function docstrings(file, of) {
 function plain(text) {
   const line = text.trim().replace(/\s+/g, " ");
   return line.replace(/\{@link (.+?)\}/g, "`$1`").replace(/docs\/([\w/-]+)\.md/g, "[$1]($1.md)");
-}
-
-/** The options of a command and their help, in Markdown, as the manual has them. @param {string} command @returns {string[][]} */
-function flagsOf(command) {
-  const roff = gunzipSync(readFileSync(join(ROOT, "dist/man/shoal.1.gz"))).toString();
-  const text = roff.replace(/\\(?:&|(-))/g, "$1").replaceAll("\\e", "\\");
-  const head = command === "" ? ".SH OPTIONS OF EVERY COMMAND" : `.SS shoal ${command}`;
-  const [, section] = text.split(`\n${head}\n`);
-  if (section === undefined) throw new Error(`there is no command ${command}`);
-  const options = section.split(/\n\.S[SH] /)[0]?.matchAll(/^\.TP\n\.B (.+)\n(.+)$/gm) ?? [];
-  return Array.from(options, ([, flags, help = ""]) => [code(flags), asWritten(help.replaceAll("...", "…"))]);
 }
