@@ -23,9 +23,8 @@ const MAX_SOURCES_READ = 1_000;
 const MAX_LISTS_READ = 16;
 /** Readings after which a program that has no `/peers` is asked for it again. */
 const SKIPPED_READINGS = 30;
-/** Times of an answer for which a list is used again, and ms of that, at most. */
-const COST_FACTOR = 100;
-const MAX_LIST_AGE = 10_000;
+/** ms for which a list is used again. */
+const LIST_AGE = 2_000;
 const PEER_SIDES = ["frontend", "backend"] as const;
 
 /** @throws UsageError for an invalid address */
@@ -65,7 +64,7 @@ function tracesOver(text: string): NonNullable<Subject["traces"]> {
 /** The peers that a program has at `/peers`. */
 class PeersOver {
   readonly #text: string;
-  readonly #lists = new CostlyLists();
+  readonly #lists = new Lists();
   /** A program without this page is asked again after so many readings. */
   #skip = 0;
 
@@ -119,13 +118,12 @@ class PeersOver {
   }
 }
 
-/**
- * Lists that a watched program makes for each look: an answer is used again for 100 times what it took, so that those who page
- * through it and filter it cost 1 % of its time, and for 10 s at most.
- */
-class CostlyLists {
-  readonly #known = new Map<string, Promise<readonly DashboardItem[]>>();
-  readonly #timers = new Set<NodeJS.Timeout>();
+/** Lists that a watched program makes for each request: those who page through one use it again for LIST_AGE ms. */
+class Lists {
+  readonly #known = new Map<
+    string,
+    { readonly until: number; readonly asked: Promise<readonly DashboardItem[]> }
+  >();
   readonly #ended = new AbortController();
 
   get signal(): AbortSignal {
@@ -133,29 +131,18 @@ class CostlyLists {
   }
 
   get(name: string, ask: () => Promise<readonly DashboardItem[]>): Promise<readonly DashboardItem[]> {
+    const now = performance.now();
+    for (const [each, { until }] of this.#known) if (until < now) this.#known.delete(each);
     const known = this.#known.get(name);
-    if (known !== undefined) return known;
-    const begin = performance.now();
+    if (known !== undefined) return known.asked;
     const asked = ask();
-    this.#known.set(name, asked);
-    const forget = (): void => void this.#known.delete(name);
-    asked.then(() => {
-      const timer = setTimeout(
-        () => {
-          this.#timers.delete(timer);
-          forget();
-        },
-        Math.min(MAX_LIST_AGE, COST_FACTOR * (performance.now() - begin)),
-      );
-      timer.unref();
-      this.#timers.add(timer);
-    }, forget);
+    this.#known.set(name, { until: now + LIST_AGE, asked });
+    asked.catch(() => this.#known.delete(name)); // The caller has the error.
     return asked;
   }
 
   close(): void {
     this.#ended.abort();
-    for (const timer of this.#timers) clearTimeout(timer);
     this.#known.clear();
   }
 }
@@ -164,7 +151,7 @@ class ControlSubject implements Subject {
   readonly address: string;
   readonly reasonOf = reasonOf;
   readonly #client: ControlClient;
-  readonly #lists = new CostlyLists();
+  readonly #lists = new Lists();
   #isNode = false;
 
   constructor(address: string, client: ControlClient) {

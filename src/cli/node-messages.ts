@@ -12,6 +12,7 @@ import type { ClusterMessage, ClusterNode, MessageClient } from "../cluster/inde
 import { withTimeout } from "../core/waiter.js";
 import { InvalidArgumentError, InvalidStateError } from "../index.js";
 import { bytesFromJson, bytesToJson } from "./format.js";
+import { KeptLog } from "./kept-log.js";
 
 /** Sessions at a time; each may keep a request waiting, and the control socket has room for 64. */
 const MAX_SESSIONS = 16;
@@ -52,22 +53,12 @@ export interface NodeRoute {
 /** What of a node is needed. */
 export type MessagingNode = Pick<ClusterNode, "publish" | "createClient" | "routes" | "member" | "self">;
 
-interface Kept {
-  readonly seq: number;
-  readonly line: MessageLine;
-  readonly bytes: number;
-}
-
+/** A client whose messages are kept for its reader. */
 class Session {
   readonly #client: MessageClient;
   readonly #onEnd: () => void;
-  #kept: Kept[] = [];
-  #bytes = 0;
-  #seq = 0;
-  #missed = 0;
-  #wake: (() => void) | undefined;
+  readonly #log = new KeptLog<MessageLine>(MAX_KEPT, MAX_KEPT_BYTES);
   #timer: NodeJS.Timeout | undefined;
-  #ended = false;
 
   constructor(client: MessageClient, onEnd: () => void) {
     this.#client = client;
@@ -77,9 +68,9 @@ class Session {
 
   /** @param retained whether the values of topics come first @returns whether the others know of it */
   async subscribe(filters: readonly string[], retained: boolean): Promise<boolean> {
-    const ready = filters.map(
-      (filter) => this.#client.subscribe(filter, { retained }, (message) => this.#keep(message)).ready,
-    );
+    const keep = ({ topic, data }: ClusterMessage): void =>
+      this.#log.add({ topic, data: bytesToJson(data) }, data.length + topic.length);
+    const ready = filters.map((filter) => this.#client.subscribe(filter, { retained }, keep).ready);
     try {
       return await withTimeout(Promise.all(ready), READY_TIME);
     } catch {
@@ -88,66 +79,22 @@ class Session {
   }
 
   async next(after: number, wait: number): Promise<MessagesReply> {
-    this.#forget(after);
-    this.#wake?.();
-    if (this.#kept.length === 0 && !this.#ended) {
-      this.#extend(wait);
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, wait);
-        this.#wake = () => {
-          clearTimeout(timer);
-          resolve();
-        };
-      });
-      this.#wake = undefined;
-    }
-    this.#extend(0);
-    const messages: MessageLine[] = [];
-    let bytes = 0;
-    let next = after;
-    for (const kept of this.#kept) {
-      if (messages.length > 0 && bytes + kept.bytes > MAX_REPLY_BYTES) break;
-      messages.push(kept.line);
-      bytes += kept.bytes;
-      next = kept.seq;
-    }
-    const missed = this.#missed;
-    this.#missed = 0;
-    return { messages, next, missed, ...(this.#ended ? { ended: true } : {}) };
+    this.#log.forget(after);
+    this.#extend(wait);
+    const { entries, ...more } = await this.#log.after(after, wait, MAX_REPLY_BYTES);
+    if (more.ended !== true) this.#extend(0);
+    return { messages: entries, ...more };
   }
 
   end(): void {
-    if (this.#ended) return;
-    this.#ended = true;
     clearTimeout(this.#timer);
     this.#client.close();
     this.#onEnd();
-    this.#wake?.();
-  }
-
-  #keep({ topic, data }: ClusterMessage): void {
-    const bytes = data.length + topic.length;
-    const full = this.#kept.length >= MAX_KEPT || this.#bytes + bytes > MAX_KEPT_BYTES;
-    if (full && this.#kept.length > 0) {
-      this.#missed += 1;
-      return;
-    }
-    this.#seq += 1;
-    this.#kept.push({ seq: this.#seq, line: { topic, data: bytesToJson(data) }, bytes });
-    this.#bytes += bytes;
-    this.#wake?.();
-  }
-
-  /** The reader has those up to one. */
-  #forget(upTo: number): void {
-    const left = this.#kept.findIndex(({ seq }) => seq > upTo);
-    const gone = this.#kept.splice(0, left === -1 ? this.#kept.length : left);
-    for (const { bytes } of gone) this.#bytes -= bytes;
+    this.#log.end();
   }
 
   #extend(wait: number): void {
     clearTimeout(this.#timer);
-    if (this.#ended) return;
     this.#timer = setTimeout(() => this.end(), SESSION_TIMEOUT + wait);
     this.#timer.unref();
   }

@@ -6,12 +6,14 @@
  */
 
 import { lookup } from "node:dns/promises";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { ClusterChannel, ClusterNode, Service, TagChange } from "../cluster/index.js";
 import { isBytes } from "../core/bytes.js";
 import { InvalidArgumentError, InvalidStateError, NotSupportedError, TimeoutError } from "../index.js";
 import { type RecordedSteps, traceRecorder } from "../metrics/trace-recorder.js";
 import { hasCode } from "./failure.js";
 import { bytesToJson } from "./format.js";
+import { KeptLog } from "./kept-log.js";
 import { channelOf } from "./node-arguments.js";
 import { changeKeys, type KeyAction, type KeyHolder, type KeysReply } from "./node-keys.js";
 import type { NodeLine } from "./node-lines.js";
@@ -32,6 +34,8 @@ const MAX_REMOVED = 1_024;
 const MAX_LISTED = 4_096;
 /** ms that a node at a joined address has for its answer. */
 const JOIN_TIMEOUT = 3_000;
+/** ms between two checks whether it is a member. */
+const JOIN_INTERVAL = 20;
 /** ms in which nodes report that were asked to. */
 const DISCOVER_TIME = 1_000;
 
@@ -82,12 +86,6 @@ export interface RemovedNode {
   readonly name: string;
 }
 
-interface Kept {
-  readonly seq: number;
-  readonly line: NodeLine;
-  readonly bytes: number;
-}
-
 /** What `send` and `query` take of the command line. */
 export interface NodeSend {
   readonly text: string;
@@ -112,12 +110,7 @@ export class NodeOperator {
   readonly #node: ClusterNode;
   readonly #begun = performance.now();
   readonly #removed = new Map<string, string>();
-  readonly #events: Kept[] = [];
-  #eventBytes = 0;
-  #seq = 0;
-  readonly #watching = new Set<() => void>();
-  #watches = 0;
-  #ended = false;
+  readonly #events = new KeptLog<NodeLine>(MAX_EVENTS, MAX_EVENT_BYTES);
   readonly messages: NodeMessages;
 
   #sessions: NodeSessions | undefined;
@@ -202,7 +195,8 @@ export class NodeOperator {
       node.members({ self: false }).some((member) => wanted.has(member.addresses[0] as string));
     if (!isThere()) {
       node.join(...addresses);
-      await this.#until(isThere, JOIN_TIMEOUT);
+      const end = performance.now() + JOIN_TIMEOUT;
+      while (!isThere() && performance.now() < end) await sleep(JOIN_INTERVAL);
     }
     if (!isThere())
       throw new TimeoutError(
@@ -264,7 +258,7 @@ export class NodeOperator {
     const node = this.#node;
     const before = new Set(node.members({ self: false }).map(({ id }) => id));
     node.discover(0);
-    await this.#until(() => false, DISCOVER_TIME);
+    await sleep(DISCOVER_TIME);
     const found = node.members({ self: false });
     return {
       nodes: found
@@ -428,12 +422,7 @@ export class NodeOperator {
       kept = { ...short, event: line.event, name: line.name, isCut: true };
       bytes = Buffer.byteLength(JSON.stringify(kept));
     }
-    this.#seq += 1;
-    this.#events.push({ seq: this.#seq, line: kept, bytes });
-    this.#eventBytes += bytes;
-    while (this.#events.length > MAX_EVENTS || this.#eventBytes > MAX_EVENT_BYTES)
-      this.#eventBytes -= (this.#events.shift() as Kept).bytes;
-    this.#wake();
+    this.#events.add(kept, bytes);
   }
 
   /**
@@ -444,55 +433,21 @@ export class NodeOperator {
    * @throws InvalidStateError `ERR_TOO_MANY_PENDING` where too many wait
    */
   async watch(after: number | undefined, wait: number): Promise<object> {
-    if (after === undefined) return { events: [], next: this.#seq, missed: 0 };
-    if (this.#seq <= after && this.#watches >= MAX_WATCHES)
+    const log = this.#events;
+    if (after === undefined) return { events: [], next: log.last, missed: 0 };
+    if (log.last <= after && log.waiting >= MAX_WATCHES)
       throw new InvalidStateError(
         "ERR_TOO_MANY_PENDING",
         `${MAX_WATCHES} requests for events wait already: try again`,
       );
-    this.#watches += 1;
-    try {
-      await this.#until(() => this.#seq > after, wait);
-    } finally {
-      this.#watches -= 1;
-    }
-    const events = this.#events.filter(({ seq }) => seq > after);
-    const first = events[0]?.seq ?? this.#seq + 1;
-    return {
-      events: events.map(({ line }) => line),
-      next: this.#seq,
-      // A number of another life of the node is ahead of this one's.
-      missed: after > this.#seq ? 0 : Math.max(0, first - after - 1),
-      ...(this.#ended ? { ended: true } : {}),
-    };
+    const { entries, ...more } = await log.after(after, wait);
+    return { events: entries, ...more };
   }
 
   /** The node has ended: nobody waits any longer. */
   end(): void {
-    this.#ended = true;
     this.messages.end();
-    this.#wake();
-  }
-
-  #wake(): void {
-    for (const wake of [...this.#watching]) wake();
-  }
-
-  /** Settles when something holds after an event, at the end of the node, or after so many ms. */
-  #until(holds: () => boolean, ms: number): Promise<void> {
-    if (this.#ended || holds()) return Promise.resolve();
-    return new Promise((resolve) => {
-      const done = (): void => {
-        clearTimeout(timer);
-        this.#watching.delete(look);
-        resolve();
-      };
-      const look = (): void => {
-        if (this.#ended || holds()) done();
-      };
-      const timer = setTimeout(done, ms);
-      this.#watching.add(look);
-    });
+    this.#events.end();
   }
 
   #removedOf(nameOrId: string): RemovedNode | undefined {

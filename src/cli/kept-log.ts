@@ -1,0 +1,100 @@
+/**
+ * Entries that a running node keeps for a reader over its control socket, who asks again and again for those after the last one it
+ * has. A reader that is too slow misses the oldest, which are counted; nothing waits for it.
+ */
+
+/** What there is after an entry. */
+export interface KeptEntries<T> {
+  readonly entries: readonly T[];
+  /** To ask with for what follows. */
+  readonly next: number;
+  /** Entries that were dropped before these. */
+  readonly missed: number;
+  /** There will be no more. */
+  readonly ended?: true;
+}
+
+export class KeptLog<T> {
+  readonly #maxEntries: number;
+  readonly #maxBytes: number;
+  readonly #kept: { readonly seq: number; readonly entry: T; readonly bytes: number }[] = [];
+  readonly #waiting = new Set<() => void>();
+  #bytes = 0;
+  #last = 0;
+  #ended = false;
+
+  /** One entry is kept, however large. */
+  constructor(maxEntries: number, maxBytes: number) {
+    this.#maxEntries = maxEntries;
+    this.#maxBytes = maxBytes;
+  }
+
+  /** The number of the last entry, from 1; 0: none. */
+  get last(): number {
+    return this.#last;
+  }
+
+  /** Readers that wait for an entry. */
+  get waiting(): number {
+    return this.#waiting.size;
+  }
+
+  add(entry: T, bytes: number): void {
+    this.#last += 1;
+    this.#kept.push({ seq: this.#last, entry, bytes });
+    this.#bytes += bytes;
+    while (this.#kept.length > 1 && (this.#kept.length > this.#maxEntries || this.#bytes > this.#maxBytes))
+      this.#drop();
+    this.#wake();
+  }
+
+  /** Drops entries that a reader has. @param seq the last of them */
+  forget(seq: number): void {
+    while ((this.#kept[0]?.seq ?? Number.POSITIVE_INFINITY) <= seq) this.#drop();
+  }
+
+  /**
+   * The entries after one, as soon as there are some, or after `wait` ms.
+   *
+   * @param maxBytes of the entries; one passes, however large
+   */
+  async after(seq: number, wait: number, maxBytes = Number.POSITIVE_INFINITY): Promise<KeptEntries<T>> {
+    if (this.#last <= seq && !this.#ended)
+      await new Promise<void>((resolve) => {
+        const done = (): void => {
+          clearTimeout(timer);
+          this.#waiting.delete(done);
+          resolve();
+        };
+        const timer = setTimeout(done, wait);
+        this.#waiting.add(done);
+      });
+    const later = this.#kept.filter((each) => each.seq > seq);
+    const entries: T[] = [];
+    // A number of another life of the node is ahead of this one's.
+    let next = Math.min(seq, this.#last);
+    let left = maxBytes;
+    for (const { seq: own, entry, bytes } of later) {
+      left -= bytes;
+      if (entries.length > 0 && left < 0) break;
+      entries.push(entry);
+      next = own;
+    }
+    const missed = Math.max(0, (later[0]?.seq ?? 0) - seq - 1);
+    return { entries, next, missed, ...(this.#ended ? { ended: true } : {}) };
+  }
+
+  /** Nobody waits any longer. */
+  end(): void {
+    this.#ended = true;
+    this.#wake();
+  }
+
+  #drop(): void {
+    this.#bytes -= this.#kept.shift()?.bytes ?? 0;
+  }
+
+  #wake(): void {
+    for (const wake of [...this.#waiting]) wake();
+  }
+}
