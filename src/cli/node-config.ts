@@ -87,7 +87,7 @@ export async function nodeConfigurationOf(
  */
 export async function nodeConfigurationOfFlags(
   flags: Readonly<Record<string, unknown>>,
-  source: ManualSource,
+  source: ManualSource = new ManualSource(),
 ): Promise<NodeConfiguration> {
   const value = valuesOfFlags(flags);
   if (value.name === undefined) throw new UsageError("expected --name N or --config FILE");

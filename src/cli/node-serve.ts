@@ -1,10 +1,11 @@
 /** shoal node serve: a service of a cluster, by a program that is run for each request, or an echo. */
 
+import { ClusterNode } from "../cluster/index.js";
 import { isStreamedBody } from "../cluster/requests/body-source.js";
 import { isBytes } from "../core/bytes.js";
-import { clusterNodeOf } from "./cluster-endpoints.js";
 import { asUsage, describe } from "./failure.js";
 import { Log } from "./log.js";
+import { nodeConfigurationOfFlags } from "./node-config.js";
 import { type OperationSettings, operate } from "./operation.js";
 import { type AnswerSettings, answerer } from "./service.js";
 import { Stop } from "./stop.js";
@@ -13,25 +14,22 @@ import { Stop } from "./stop.js";
 const MAX_GATHERED = 16_777_216;
 
 export interface ServeSettings extends AnswerSettings, OperationSettings {
-  readonly name?: string;
-  readonly group?: string;
-  readonly key?: string;
-  readonly passwordFile?: string;
-  readonly discovery?: readonly string[];
   readonly concurrency?: number;
+  /** The values of a node's flags: see `nodeFlags`. */
+  readonly [flag: string]: unknown;
 }
 
 /** @throws UsageError, Failure */
 export async function serveService(service: string, settings: ServeSettings): Promise<void> {
-  const { name, group, key, passwordFile, discovery, concurrency = 1 } = settings;
+  const { key, passwordFile, concurrency = 1 } = settings;
   const answer = answerer(settings, { SHOAL_SERVICE: service });
   const log = new Log("node serve");
-  const node = await clusterNodeOf(name ?? `${service.replace(/[^A-Za-z0-9]+/g, "-")}-${process.pid}`, {
-    ...(group !== undefined && { clusterGroup: group }),
-    ...(key !== undefined && { clusterKey: key }),
-    ...(passwordFile !== undefined && { clusterPasswordFile: passwordFile }),
-    ...(discovery !== undefined && { clusterDiscovery: discovery }),
+  const { options } = await nodeConfigurationOfFlags({
+    name: `${service.replace(/[^A-Za-z0-9]+/g, "-")}-${process.pid}`,
+    ...(key === undefined && passwordFile === undefined ? {} : { scope: "link" }),
+    ...settings,
   });
+  const node = new ClusterNode(options);
   node.events.on("handler:failed", ({ error }) => log.warn(`a request failed: ${describe(error)}`));
   await operate(
     { settings, log, stop: new Stop().listen(), service: node, sources: () => ({ node }) },

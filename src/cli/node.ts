@@ -9,7 +9,6 @@ import { nodeFlags } from "./node-schema.js";
 import type { ServeSettings } from "./node-serve.js";
 import type { StartSettings } from "./node-start.js";
 import type { SteerSettings } from "./node-steer.js";
-import { addOperationOptions } from "./operation.js";
 import {
   addCommand,
   addGroup,
@@ -91,6 +90,9 @@ function addCheckCommand(node: Command): void {
     });
 }
 
+/** Keys of a node's configuration that `node serve` has flags for. */
+const SERVE_KEYS = ["name", "group", "keyFile", "passwordFile", "discovery", "metrics"];
+
 function addServeCommand(node: Command): void {
   const command = addAnswerOptions(
     addCommand(node, {
@@ -106,18 +108,12 @@ function addServeCommand(node: Command): void {
     }).argument("<service>", "the service's name"),
   )
     .option("--concurrency <N>", "requests handled at once (default 1)", wholeNumber(1))
-    .option("--name <N>", "name of the node (default: the service's, and the process)")
-    .option("--group <G>", "name of the cluster (default default)")
-    .option("--key <FILE>", "the cluster's key, as of shoal node start: nodes on the link")
-    .addOption(
-      new Option("--password-file <FILE>", "in place of --key, as of shoal node start").conflicts("key"),
-    )
-    .addOption(repeatable("--discovery <TEXT>", "where to find nodes, in place of multicast (repeatable)"))
     .action(async (service: string, settings: ServeSettings) => {
       const { serveService } = await import("./node-serve.js");
       await serveService(service, settings);
     });
-  addOperationOptions(command);
+  for (const { path, option } of nodeFlags())
+    if (SERVE_KEYS.includes(path[0] as string)) command.addOption(option);
 }
 
 function addNamesCommand(node: Command): void {
