@@ -70,7 +70,7 @@ describe("shoal node start", () => {
     b.signal("SIGTERM");
     const { code, stderr } = await b.ended;
     expect(code).toBe(0);
-    expect(String(stderr)).toMatch(/discovery by static is up\n.*discovery by static#2 is up/s);
+    expect(String(stderr)).toMatch(/discovery by static is up\n/);
   });
 
   it("one that is killed is lost to the others, and found again when it is started again", async () => {
