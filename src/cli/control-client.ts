@@ -1,7 +1,7 @@
 /** The side of a control socket that asks: of `shoal top`, and of the commands that steer a running node. */
 import { Request, TransportError } from "../index.js";
 import { handshakeFault } from "./endpoints.js";
-import { asUsage, describe, Failure, hasCode } from "./failure.js";
+import { asUsage, describe, Failure } from "./failure.js";
 import type { SecurityOptions } from "./security.js";
 
 /** Maximum bytes of a reply. */
@@ -25,8 +25,6 @@ export class ControlClient {
   readonly #socket: Request;
   /** Why there is no reply, while the cause is known. */
   #cause: string | undefined;
-  /** Why there is no connection, as the system says. */
-  #unreached: string | undefined;
   #connection = new AbortController();
 
   private constructor(endpoint: string, security: SecurityOptions) {
@@ -43,18 +41,20 @@ export class ControlClient {
         this.#cause = handshakeFault(event, curve);
       });
     this.#socket.events.on("connect:retry", ({ error }) => {
-      if (error instanceof TransportError) this.#unreached = describe(error);
+      if (error instanceof TransportError) this.#end(describe(error));
     });
     this.#socket.events.on("peer:join", () => {
       this.#cause = undefined;
-      this.#unreached = undefined;
     });
-    this.#socket.events.on("peer:leave", () => {
-      const ended = this.#connection;
-      this.#connection = new AbortController();
-      // A reply that came before the end is taken first.
-      setImmediate(() => ended.abort(new Failure(`the connection to ${endpoint} has ended`)));
-    });
+    this.#socket.events.on("peer:leave", () => this.#end(`the connection to ${endpoint} has ended`));
+  }
+
+  /** Fails what waits for a reply: there is no connection, or none any more. */
+  #end(why: string): void {
+    const ended = this.#connection;
+    this.#connection = new AbortController();
+    // A reply that came before the end is taken first.
+    setImmediate(() => ended.abort(new Failure(why)));
   }
 
   /** Of the connection that stands, or else of the next one: aborted when it has ended, with a Failure as the reason. */
@@ -94,7 +94,6 @@ export class ControlClient {
     } catch (error) {
       if (this.#cause !== undefined) throw new Failure(this.#cause);
       if (connection.aborted && !signal.aborted) throw connection.reason;
-      if (this.#unreached !== undefined && hasCode(error, "ETIMEDOUT")) throw new Failure(this.#unreached);
       throw error;
     } finally {
       for (const each of signals) each.removeEventListener("abort", giveUp);

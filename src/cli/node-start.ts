@@ -120,6 +120,7 @@ export async function startNode(settings: StartSettings): Promise<void> {
     const sources = () => ({ [name]: node, ...(server && { [`${name} clients`]: server }) });
     await operate({ settings: defined({ metrics }), log, stop, service, sources }, async () => {
       await service.listen();
+      showControl(node, service);
       await asUsage(() => node.start()).catch((error: unknown) => {
         throw isOutOfFiles(error)
           ? new Failure(`too many open files: this process may have no more (ulimit -n): ${describe(error)}`)
@@ -132,7 +133,6 @@ export async function startNode(settings: StartSettings): Promise<void> {
         operator.sessionsOf(sessions);
       }
       const { self, address } = node;
-      showControl(node, service);
       lines.ready(self, node.members({ self: false }), {
         address,
         ...service.endpoints,

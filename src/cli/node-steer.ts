@@ -7,7 +7,6 @@ import { asUsage, describe, Failure, hasCode, Reported, UsageError } from "./fai
 import { Log } from "./log.js";
 import { checkArguments } from "./node-arguments.js";
 import { MAX_NODE_COMMAND, type Members, type NodeCommand } from "./node-commands.js";
-import { endpointFault, runningEndpoints } from "./node-endpoint.js";
 import { namesText } from "./node-text.js";
 import type { Exchange } from "./node-transfer.js";
 import { LINES, printing, printText } from "./output.js";
@@ -20,8 +19,6 @@ const TIMEOUT = 5_000;
 const AFTER_WAIT = 1_000;
 /** Nodes that an error names. */
 const MAX_NAMED = 8;
-/** ms that a node has to say its name, where several run. */
-const NAME_TIMEOUT = 1_000;
 /** ms for which a node keeps a request for events. */
 const WATCH_WAIT = 10_000;
 
@@ -30,13 +27,6 @@ export interface SteerSettings extends SecuritySettings {
   readonly node?: string;
   readonly timeout?: number;
   readonly json?: boolean;
-}
-
-/** A node that can be asked. */
-interface Target {
-  readonly endpoint: string;
-  /** `name@host`; absent for one that gave none. */
-  readonly name?: string | undefined;
 }
 
 /** @throws UsageError, Failure */
@@ -58,7 +48,7 @@ export async function steer(
   const security = await securityOf(settings);
   let isFailure = false;
   await printing(LINES, async (output, stop) => {
-    const { endpoint } = await targetOf(settings, security, stop.requested);
+    const endpoint = await endpointOf(settings);
     const client = await ControlClient.open(endpoint, security);
     const { connection } = client;
     try {
@@ -122,66 +112,36 @@ async function securityOf(settings: SteerSettings): Promise<SecurityOptions> {
   return clientSecurityOptions({ ...settings, curveServerKey: publicKey });
 }
 
-/** The node that is meant: the one of `--control`, else the only one of this user on this host that has the name. */
-async function targetOf(
-  { control, node }: SteerSettings,
-  security: SecurityOptions,
-  signal: AbortSignal,
-): Promise<Target> {
+/** The endpoint of `--control`, else that of the only node of this user on this host that takes commands and has the name. */
+async function endpointOf({ control, node }: SteerSettings): Promise<string> {
   if (control !== undefined) {
     if (node !== undefined) throw new UsageError("--node finds a node by its name: not with --control");
-    const fault = await endpointFault(control);
-    if (fault !== undefined) throw new Failure(fault);
-    return { endpoint: control };
+    return control;
   }
-  const endpoints = await runningEndpoints();
-  if (endpoints.length === 0) throw new Failure(noneText(await clusterNames()));
-  const [only] = endpoints;
-  if (endpoints.length === 1 && node === undefined) return { endpoint: only as string };
-  // One that stands still does not answer; the registry has its name.
   const registered = await clusterNames();
-  const targets = await Promise.all(
-    endpoints.map(async (endpoint): Promise<Target> => {
-      const { name } = await named(endpoint, security, signal);
-      return { endpoint, name: name ?? registered.find(({ control }) => control.includes(endpoint))?.name };
-    }),
-  );
-  const meant = node === undefined ? targets : targets.filter(({ name }) => fits(name, node));
-  if (meant.length === 1) return meant[0] as Target;
-  const names = targets.map(({ name, endpoint }) => `${name ?? "one that does not answer"} (${endpoint})`);
+  const there = registered.filter((each) => each.control.length > 0);
+  if (there.length === 0)
+    throw new Failure(
+      `no node of this user on this host takes commands${registered.length === 0 ? "" : `; there are ${namesOf(registered)}`}; ` +
+        '"shoal node start" starts one, and --control EP names another\'s',
+    );
+  const meant =
+    node === undefined ? there : there.filter(({ name }) => name === node || name.startsWith(`${node}@`));
+  const [only] = meant;
+  if (only !== undefined && meant.length === 1) return only.control[0] as string;
   throw new Failure(
-    meant.length === 0
-      ? `no node of this user on this host is called ${node}; there are ${names.join(", ")}`
-      : `${meant.length} nodes run on this host: ${names.join(", ")}; choose one with --node NAME or --control EP`,
+    only === undefined
+      ? `no node of this user on this host is called ${node}; there are ${namesOf(there)}`
+      : `${meant.length} nodes run on this host: ${namesOf(meant)}; choose one with --node NAME or --control EP`,
   );
 }
 
-/** Why no node is found, with those of the registry that are not at a default control socket. */
-export function noneText(registered: readonly Pick<ClusterNodeEntry, "name" | "control">[]): string {
-  if (registered.length === 0)
-    return 'no node of this user runs on this host; "shoal node start" starts one, and --control EP names another\'s';
-  const names = registered.slice(0, MAX_NAMED).map(({ name, control: [endpoint] }) => {
-    return endpoint === undefined ? `${name} (takes no commands)` : `${name} (--control ${endpoint})`;
-  });
-  const more = registered.length > MAX_NAMED ? `, and ${registered.length - MAX_NAMED} more` : "";
-  return `no node of this user takes commands at the default socket; there are ${names.join(", ")}${more}; "shoal node start" starts one that does`;
-}
-
-function fits(name: string | undefined, wanted: string): boolean {
-  return name === wanted || name?.startsWith(`${wanted}@`) === true;
-}
-
-/** What an endpoint's node calls itself; without a name where it does not answer. @throws UsageError for wrong security options */
-async function named(endpoint: string, security: SecurityOptions, signal: AbortSignal): Promise<Target> {
-  const client = await ControlClient.open(endpoint, security);
-  try {
-    const { name } = await client.command({ command: "whoami" }, { timeout: NAME_TIMEOUT, signal });
-    return { endpoint, name: typeof name === "string" ? name : undefined };
-  } catch {
-    return { endpoint };
-  } finally {
-    await client.close();
-  }
+/** Nodes with where they take commands. */
+function namesOf(nodes: readonly ClusterNodeEntry[]): string {
+  const names = nodes
+    .slice(0, MAX_NAMED)
+    .map(({ name, control: [endpoint] }) => `${name} (${endpoint ?? "takes no commands"})`);
+  return `${names.join(", ")}${nodes.length > MAX_NAMED ? `, and ${nodes.length - MAX_NAMED} more` : ""}`;
 }
 
 /** Prints events until a signal. The next ones are asked for when these are written: a slow reader costs no memory. */

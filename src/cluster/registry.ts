@@ -1,7 +1,7 @@
 /**
  * The nodes that run on this host, by files: no daemon, no port.
  *
- *   XDG_RUNTIME_DIR/shoal/nodes, /run/user/UID/shoal/nodes, or TMPDIR/shoal-UID/nodes: mode 700, the user's own
+ *   SHOAL_RUNTIME_DIR/nodes; without that variable XDG_RUNTIME_DIR/shoal/nodes, /run/user/UID/shoal/nodes, or TMPDIR/shoal-UID/nodes
  *     ID.json   name, cluster, address, process       ID.sock   a socket that the node listens on
  *
  * A node runs as long as its socket takes connections: that of a killed process refuses them, whatever process has its number now, and
@@ -36,6 +36,8 @@ const MAX_CONTROL = 8;
 const MAX_CONTROL_ENDPOINT = 256;
 
 const FILE = /^([0-9a-f]{16})\.(json|sock)$/;
+/** A control socket of `shoal node start`. */
+const CONTROL = /^[0-9a-f]{12}\.sock$/;
 const PART = /^\.[0-9a-f]{16}\.part$/;
 
 /** A node that runs on this host. */
@@ -80,6 +82,8 @@ export function foldersOf(env: NodeJS.ProcessEnv): string[] {
   const uid = process.getuid?.();
   // Nobody's folder is safe where files have no owner: a system without user ids has no registry.
   if (uid === undefined) return [];
+  const own = env.SHOAL_RUNTIME_DIR ?? "";
+  if (isAbsolute(own)) return [join(own, "nodes")];
   const runtime = env.XDG_RUNTIME_DIR ?? "";
   const folders = [`/run/user/${uid}/shoal/nodes`, join(tmpdir(), `shoal-${uid}`, "nodes")];
   if (isAbsolute(runtime)) folders.unshift(join(runtime, "shoal", "nodes"));
@@ -297,6 +301,11 @@ async function entryOf(folder: string, key: string): Promise<ClusterNodeEntry | 
     const entry = await read(file);
     return entry?.id.startsWith(key) ? entry : undefined;
   }
+  // Its control sockets beside this folder are nobody's any more, either.
+  const above = `ipc://${join(folder, "..")}/`;
+  for (const endpoint of (await read(file))?.control ?? [])
+    if (endpoint.startsWith(above) && CONTROL.test(endpoint.slice(above.length)))
+      await rm(endpoint.slice("ipc://".length), { force: true }).catch(() => undefined); // Tried again at the next look.
   // The socket comes before the file and goes after it: one that starts has its socket already.
   await rm(file, { force: true }).catch(() => undefined); // Tried again at the next look.
   await removeOld(socket);

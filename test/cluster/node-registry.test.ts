@@ -409,6 +409,7 @@ describe("a ClusterNode", () => {
     const uid = process.getuid?.();
     expect(foldersOf({ XDG_RUNTIME_DIR: "/run/own" })[0]).toBe("/run/own/shoal/nodes");
     expect(foldersOf({ XDG_RUNTIME_DIR: "relative" })[0]).toBe(`/run/user/${uid}/shoal/nodes`);
+    expect(foldersOf({ SHOAL_RUNTIME_DIR: "/own", XDG_RUNTIME_DIR: "/run/own" })).toEqual(["/own/nodes"]);
     expect(foldersOf({}).length).toBe(2);
   });
 });

@@ -113,9 +113,10 @@ export class ClusterNode extends ClusterBus {
       this.#openOwnPort();
       this.begin();
       for (const bus of this.#buses) BusOfNode.begin(bus);
-      this.#register();
+      const registered = this.#register();
       this.#watchFiles();
       await this.#startZre();
+      await registered;
     });
     return this.#starting;
   }
@@ -164,7 +165,7 @@ export class ClusterNode extends ClusterBus {
     });
   }
 
-  #register(): void {
+  async #register(): Promise<void> {
     // In a simulation there are no files.
     if (!this.#settings.registry || this.sockets.platform !== MACHINE) return;
     const { id, name, group, address } = this;
@@ -179,7 +180,7 @@ export class ClusterNode extends ClusterBus {
         },
       },
     );
-    this.#registrar.start();
+    await this.#registrar.start();
   }
 
   #watchFiles(): void {

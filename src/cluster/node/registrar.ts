@@ -47,11 +47,13 @@ export class Registrar {
     this.#interval = interval;
   }
 
-  start(): void {
+  /** Settles when the node is registered, or could not be. Never rejects. */
+  async start(): Promise<void> {
     // A system without user ids has no registry: that is not a failure.
     if (this.#folders.length === 0 || this.#closed) return;
     this.#look();
     this.#timer = setInterval(() => this.#look(), this.#interval).unref();
+    await this.#looking;
   }
 
   /** Changes what others see of the node. */
