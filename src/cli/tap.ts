@@ -15,6 +15,7 @@ import { addCommand, checkSettings, defined, type Given, repeatable, wholeNumber
 import { LINES, type Output, printing } from "./output.js";
 import { addSecurityOptions, clientSecurityOptions } from "./security.js";
 import type { Stop } from "./stop.js";
+import { printable } from "./terminal.js";
 
 /** Records printed at once. */
 const BATCH = 1_000;
@@ -208,7 +209,7 @@ function textOf(record: EspressoRecord<unknown>, decode: Decoder): string {
   const shown = frames.map((frame) => (decode === "hex" ? frame.toString("hex") : readable(frame)));
   if ((decode === "json" || decode === "msgpack") && !truncated && error === undefined) {
     const json = tryJson(value);
-    if (json !== undefined) shown[shown.length - 1] = visible(json);
+    if (json !== undefined) shown[shown.length - 1] = printable(json);
   }
   return `${isoOf(record.time)} ${from} ${size} ${shown.join(" ")}${truncated ? " …" : ""}`;
 }
@@ -219,14 +220,7 @@ function isoOf(time: number): string {
 }
 
 function readable(frame: Buffer): string {
-  return isUtf8(frame) ? visible(frame.toString()) : `0x${frame.toString("hex")}`;
-}
-
-/** Escapes what would break the line or control the terminal. */
-function visible(text: string): string {
-  return text.replaceAll(/[\p{Cc}\u2028\u2029]/gu, (character) => {
-    return `\\u${(character.codePointAt(0) as number).toString(16).padStart(4, "0")}`;
-  });
+  return isUtf8(frame) ? printable(frame.toString()) : `0x${frame.toString("hex")}`;
 }
 
 /** `undefined` for a value that is nested too deeply. */

@@ -42,7 +42,7 @@ describe("shoal tap", () => {
     );
     const { code, stdout, stderr } = await command.ended;
     expect(String(stdout).replaceAll(TIME, "TIME")).toBe(
-      "TIME frontend 12 weather sunny\nTIME backend 15 two\\u000alines\\u001b[2J 0xff00\nTIME frontend 0 \n",
+      "TIME frontend 12 weather sunny\nTIME backend 15 two\\u{a}lines\\u{1b}[2J 0xff00\nTIME frontend 0 \n",
     );
     expect([code, stderr]).toEqual([0, ""]);
   });
