@@ -40,9 +40,6 @@ export interface Exchange {
   ask(members: Members, longer?: number, signal?: AbortSignal): Promise<Members>;
 }
 
-/** Bytes of the messages of one command, as JSON: a control socket takes 65,536 with what is around them. */
-const MAX_BATCH_BYTES = 61_440;
-const MAX_BATCH = 256;
 /** ms for which the node keeps a request for messages. */
 const WAIT = 10_000;
 /** ms that the node has to end a subscription. */
@@ -77,105 +74,37 @@ function checkLineTopic(topic: string): void {
 
 /** Publishes one message, or the lines of standard input. @throws UsageError, Failure, InputError */
 export async function publishLines(exchange: Exchange): Promise<void> {
-  const { members, json, stop, log, connection } = exchange;
+  const { members, json, stop, log, connection, ask } = exchange;
   const topic = members.topic as string | undefined;
   const text = members.text as string | undefined;
   if (json && topic !== undefined)
     throw new UsageError("with --json each line has its topic: expected none before");
   if (!json && topic === undefined) throw new UsageError("expected a topic, or --json");
   if (topic !== undefined) await asUsage(() => checkTopic(topic));
-  const batches = new Batches(exchange);
+  let published = 0;
+  let copies = 0;
+  const publish = async (to: string, data: MessageData): Promise<void> => {
+    const messages = [{ topic: to, data }];
+    const { nodes } = await ask(members.retain === true ? { messages, retain: true } : { messages });
+    if (!Array.isArray(nodes)) throw new Failure("its reply is not a node's");
+    published += 1;
+    copies += nodes[0] as number;
+  };
   try {
-    if (text !== undefined) await batches.add(topic as string, text);
+    if (text !== undefined) await publish(topic as string, text);
     else {
       // An input that has nothing more for a while would hide that its node is gone.
       const until = AbortSignal.any([stop.requested, connection]);
       const input = new Input(json ? TOPIC_LINES : formatFor({}), json, until);
       for await (const frames of input.messages()) {
         const [first, second] = frames as [Buffer, Buffer];
-        await batches.add(topic ?? String(first), bytesToJson(topic === undefined ? second : first));
+        await publish(topic ?? String(first), bytesToJson(topic === undefined ? second : first));
       }
     }
-    await batches.end();
     connection.throwIfAborted();
-  } catch (error) {
-    // What comes before a fault is published.
-    await batches.end().catch(() => undefined); // `fault` has it.
-    if (batches.isBegun) log.info(batches.summary);
-    throw batches.fault ?? error;
-  }
-  log.info(batches.summary);
-}
-
-/** Messages wait for the reply to those before them, and go together then. */
-class Batches {
-  readonly #exchange: Exchange;
-  #batch: MessageLine[] = [];
-  #bytes = 0;
-  #flight: Promise<void> | undefined;
-  /** Why a batch was not published. */
-  fault: unknown;
-  #published = 0;
-  #copies = 0;
-  /** Messages of the batch that failed: the node may have published some of them. */
-  #unanswered = 0;
-
-  constructor(exchange: Exchange) {
-    this.#exchange = exchange;
-  }
-
-  /** Whether a batch has been sent. */
-  get isBegun(): boolean {
-    return this.#published + this.#unanswered > 0;
-  }
-
-  get summary(): string {
-    const unknown = this.#unanswered === 0 ? "" : `; ${this.#unanswered} more may have been`;
-    return `published ${this.#published} message${this.#published === 1 ? "" : "s"}, ${this.#copies} ${this.#copies === 1 ? "copy" : "copies"}${unknown}`;
-  }
-
-  /** @throws the failure of an earlier batch, too: nothing is sent after one */
-  async add(topic: string, data: MessageData): Promise<void> {
-    if (this.fault !== undefined) throw this.fault;
-    const line = { topic, data };
-    const bytes = Buffer.byteLength(JSON.stringify(line)) + 1;
-    if (bytes > MAX_BATCH_BYTES)
-      throw new Failure(`a message has ${bytes} bytes as JSON; a control socket takes ${MAX_BATCH_BYTES}`);
-    while (this.#batch.length >= MAX_BATCH || this.#bytes + bytes > MAX_BATCH_BYTES) await this.#sent();
-    this.#batch.push(line);
-    this.#bytes += bytes;
-    this.#flight ??= this.#send();
-  }
-
-  /** Settles when all is published. @throws what failed, also while nobody waited for it */
-  async end(): Promise<void> {
-    if (this.fault !== undefined) throw this.fault;
-    while (this.#batch.length > 0 || this.#flight !== undefined) await this.#sent();
-  }
-
-  async #sent(): Promise<void> {
-    this.#flight ??= this.#send();
-    await this.#flight;
-    if (this.fault !== undefined) throw this.fault;
-  }
-
-  /** Never rejects. */
-  async #send(): Promise<void> {
-    const messages = this.#batch;
-    this.#batch = [];
-    this.#bytes = 0;
-    try {
-      const { ask, members } = this.#exchange;
-      const { nodes } = await ask(members.retain === true ? { messages, retain: true } : { messages });
-      if (!Array.isArray(nodes)) throw new Failure("its reply is not a node's");
-      this.#published += nodes.length;
-      this.#copies += (nodes as number[]).reduce((sum, count) => sum + count, 0);
-    } catch (error) {
-      this.fault = error;
-      this.#unanswered = messages.length;
-    }
-    this.#flight = undefined;
-    if (this.#batch.length > 0 && this.fault === undefined) this.#flight = this.#send();
+  } finally {
+    const what = `${published} message${published === 1 ? "" : "s"}, ${copies} ${copies === 1 ? "copy" : "copies"}`;
+    log.info(`published ${what}`);
   }
 }
 

@@ -127,7 +127,7 @@ describe("shoal node pub and sub", () => {
       [1, /line 1: expected \{"topic"/, '{"topic":"a"}\n', "pub", "--json"],
       [1, /line 1: expected \{"topic"/, '{"topic":"a","data":"","more":1}\n', "pub", "--json"],
       [1, /line 1: invalid JSON/, "hello\n", "pub", "--json"],
-      [1, /a message has 70\d\d\d bytes/, `${"x".repeat(70_000)}\n`, "pub", "a"],
+      [1, /at most 65536 bytes as JSON; this one has 70\d\d\d/, `${"x".repeat(70_000)}\n`, "pub", "a"],
       [2, /whole level/, "", "sub", "a/#/b"],
       [2, /Shared subscriptions/, "", "sub", "ok", "$share/g/a"],
       [2, /expected a filter/, "", "sub"],
@@ -211,7 +211,7 @@ describe("a node that fails while shoal node pub reads", () => {
     return { input, asked, ended, commands: () => commands, printed: () => String(stdout.read() ?? "") };
   }
 
-  it("fails it at the end of the input, however long before that was", async () => {
+  it("fails it, however long its input goes on", async () => {
     const { input, asked, ended } = publishing();
     const first = once(asked, "asked");
     input.write("1\n");
@@ -221,7 +221,7 @@ describe("a node that fails while shoal node pub reads", () => {
     expect(await ended).toBe("the node is gone");
   });
 
-  it("leaves a count of what was published, and of what may have been", async () => {
+  it("leaves a count of what was published", async () => {
     const { input, asked, ended, printed } = publishing([{ nodes: [2] }]);
     const first = once(asked, "asked");
     input.write("1\n");
@@ -229,7 +229,7 @@ describe("a node that fails while shoal node pub reads", () => {
     await setImmediate();
     input.end("2\n");
     expect(await ended).toBe("the node is gone");
-    expect(printed()).toContain("published 1 message, 2 copies; 1 more may have been\n");
+    expect(printed()).toContain("published 1 message, 2 copies\n");
   });
 
   it("is sent nothing more", async () => {
