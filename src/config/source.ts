@@ -3,30 +3,20 @@
  * in it.
  */
 import {
-  CST,
   type Document,
   isAlias,
   isMap,
   isScalar,
   isSeq,
-  Lexer,
   LineCounter,
   type Node,
   type Pair,
-  Parser,
   parseDocument,
   visit,
   type YAMLError,
   type YAMLMap,
 } from "yaml";
 import { type Finding, type Path, type Problem, pathText } from "./problem.js";
-
-/** Values within values: what walks through them calls itself, and a stack that overflows in a regular expression ends Node.js. */
-const MAX_DEPTH = 64;
-/** Keys, values and the signs between them: each key of a map is compared with all others. */
-const MAX_TOKENS = 40_000;
-/** They cost nothing. */
-const BLANK: ReadonlySet<string | null> = new Set(["space", "comment", "newline"]);
 
 interface Found {
   /** Where the key of the path's last part is; absent for a place in a list, and for the top. */
@@ -52,9 +42,6 @@ export class Source {
   /** @returns the file, or all that is wrong with it as YAML */
   static read(file: string, text: string): Source | readonly Problem[] {
     const lines = new LineCounter();
-    const excess = excessOf(text);
-    if (excess !== undefined)
-      return [{ file, line: excess.line, column: 1, path: "", message: excess.message }];
     const document = parseDocument(text, {
       lineCounter: lines,
       merge: true,
@@ -150,26 +137,6 @@ export class Source {
   #followed(node: Node | null): Node | null {
     return isAlias(node) ? ((node.resolve(this.#document) as Node | undefined) ?? null) : node;
   }
-}
-
-/** What is too much, and where: found before it is built. */
-function excessOf(text: string): { readonly line: number; readonly message: string } | undefined {
-  const lines = new LineCounter();
-  lines.addNewLine(0);
-  const parser = new Parser(lines.addNewLine);
-  let tokens = 0;
-  for (const lexeme of new Lexer().lex(text)) {
-    for (const _ of parser.next(lexeme)); // Its stack is what counts.
-    if (!BLANK.has(CST.tokenType(lexeme))) tokens += 1;
-    const message =
-      parser.stack.length > MAX_DEPTH
-        ? `YAML: expected at most ${MAX_DEPTH} values within each other`
-        : tokens > MAX_TOKENS
-          ? `YAML: expected at most ${MAX_TOKENS} keys, values and signs between them`
-          : undefined;
-    if (message !== undefined) return { line: lines.linePos(parser.offset).line, message };
-  }
-  return undefined;
 }
 
 /** As in the JavaScript object; the merge key is a symbol in some versions. */

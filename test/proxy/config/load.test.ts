@@ -578,19 +578,4 @@ proxies:
     );
     expect(await faults(levels.join("\n"))).toEqual(["1:1: YAML: its aliases lead to far too many values"]);
   });
-
-  it("values within values are refused from a depth on, however often such a file is read", async () => {
-    for (const _ of [1, 2, 3])
-      expect(await faults(`proxies:\n  work: ${"[".repeat(3_000)}${"]".repeat(3_000)}`)).toEqual([
-        "2:1: YAML: expected at most 64 values within each other",
-      ]);
-    expect((await faults(`proxies: ${"[".repeat(60)}${"]".repeat(60)}`)).join()).not.toContain("YAML");
-  });
-
-  it("more keys than a configuration has are refused before they are compared", async () => {
-    const keys = (count: number): string => Array.from({ length: count }, (_, i) => `key${i}: 1`).join("\n");
-    const [fault = ""] = await faults(keys(40_000));
-    expect(fault).toMatch(/^\d+:1: YAML: expected at most 40000 keys, values and signs between them$/);
-    expect(await faults(keys(1_000))).toHaveLength(1_001);
-  });
 });
