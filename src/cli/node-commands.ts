@@ -6,7 +6,10 @@ import { resolve } from "node:path";
 import type { TagChange, TagPair } from "../cluster/index.js";
 import type { CommandMember, CommandTable } from "../control/protocol.js";
 import { quoted } from "../core/arguments.js";
-import { UsageError } from "./failure.js";
+import { NotSupportedError } from "../index.js";
+import { traceRecorder } from "../metrics/trace-recorder.js";
+import { hasCode, UsageError } from "./failure.js";
+import { channelOf } from "./node-arguments.js";
 import { generateKey, KEY_ACTIONS, type KeyAction, keysText } from "./node-keys.js";
 import type { MessageLine, NodeRoute } from "./node-messages.js";
 import type { NodeOperator, NodeRequest, NodeSend } from "./node-operator.js";
@@ -31,36 +34,6 @@ const MAX_WAIT = 60_000;
 /** ms that a leaving node has to be heard. */
 const LEAVE_LINGER = 5_000;
 
-/** What the commands need of a node. */
-export type SteeredNode = Pick<
-  NodeOperator,
-  | "whoami"
-  | "status"
-  | "traces"
-  | "peers"
-  | "join"
-  | "leave"
-  | "remove"
-  | "admit"
-  | "drain"
-  | "heal"
-  | "discover"
-  | "clients"
-  | "sessions"
-  | "keys"
-  | "ping"
-  | "tags"
-  | "props"
-  | "watch"
-  | "shout"
-  | "whisper"
-  | "messages"
-  | "channels"
-  | "send"
-  | "query"
-  | "request"
->;
-
 /** The members of a command, or of a reply. */
 export type Members = Readonly<Record<string, unknown>>;
 
@@ -79,7 +52,7 @@ export interface NodeCommand {
   /** Arguments are in their order. */
   readonly members: Readonly<Record<string, NodeMember>>;
   /** What it does; what it gives is part of the reply. */
-  run(node: SteeredNode, members: Members): unknown;
+  run(operator: NodeOperator, members: Members): unknown;
   /** The reply, as lines of standard output; absent: `done` is logged. */
   text?(reply: Members): readonly string[];
   /** Whether the reply says that it was not done as asked: the exit code is 1 then. */
@@ -169,7 +142,10 @@ const SELECTED: Readonly<Record<string, NodeMember>> = {
 };
 
 export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
-  whoami: { members: {}, run: (node) => node.whoami() },
+  whoami: {
+    members: {},
+    run: ({ node: { name, id, group } }) => ({ name, id, group, pid: process.pid }),
+  },
   status: {
     face: {
       summary: "show the cluster as a node sees it: nodes that run, and that stopped",
@@ -184,7 +160,8 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
   },
   traces: {
     members: { after: whole() },
-    run: (node, { after = 0 }) => node.traces(after as number),
+    // Steps of sampled messages, of the latest 10 s at first: they are recorded while somebody asks.
+    run: (_, { after = 0 }) => traceRecorder().look(after as number),
   },
   peers: {
     face: {
@@ -216,7 +193,7 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
       examples: ["shoal node leave"],
     },
     members: {},
-    run: (node) => node.leave(LEAVE_LINGER),
+    run: ({ node }) => node.close({ linger: LEAVE_LINGER }),
     done: () => "has left the cluster",
     ends: true,
   },
@@ -251,7 +228,7 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
       examples: ["shoal node drain"],
     },
     members: {},
-    run: (node) => node.drain(),
+    run: ({ node }) => node.drain(),
     done: () => "is draining",
   },
   heal: {
@@ -286,13 +263,13 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
         parse: (written) => (written as string[]).map((pair) => splitPair(pair, "--map expects FROM=TO")),
       },
     },
-    run: (node, { append, replace, remove, map }) => {
+    run: ({ node }, { append, replace, remove, map }) => {
       const changes: TagChange[] = [];
       if (replace !== undefined) changes.push({ replace: replace as string[] });
       if (remove !== undefined) changes.push({ remove: remove as string[] });
       if (map !== undefined) changes.push({ map: map as TagPair[] });
       if (append !== undefined) changes.push({ append: append as string[] });
-      return node.tags(...changes);
+      return { tags: node.tags(...changes) };
     },
     text: ({ tags }) => (tags as string[]).map(shown),
   },
@@ -317,11 +294,12 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
       },
       remove: texts("--remove <K>", "a property to remove (repeatable)"),
     },
-    run: (node, { set = {}, remove = [] }) =>
-      node.props({
+    run: ({ node }, { set = {}, remove = [] }) => ({
+      props: node.props({
         ...Object.fromEntries((remove as string[]).map((key) => [key, undefined])),
         ...(set as Record<string, string>),
       }),
+    }),
     text: ({ props }) => propsText(props),
   },
   watch: {
@@ -361,7 +339,10 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
       examples: ["shoal node ping billing"],
     },
     members: { name: text("<name>", NAME) },
-    run: (node, { name }) => node.ping(name as string),
+    run: ({ node }, { name }) => {
+      node.ping(name as string);
+      return { name: node.member(name as string)?.name ?? name };
+    },
     text: ({ name }) => [`${shown(name)} is probed`],
   },
   clients: {
@@ -432,7 +413,9 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
       examples: ["shoal node shout CHAT hello --control ipc:///tmp/bridge"],
     },
     members: { group: text("<group>", "the group's name"), text: text("<text>", "the text: one frame") },
-    run: (node, members) => node.shout(members.group as string, members.text as string),
+    run: ({ node }, { group, text }) => ({
+      peers: withZre(() => node.shout(group as string, text as string)),
+    }),
     done: ({ group }) => `sent to ${group}`,
   },
   channels: {
@@ -447,7 +430,13 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
       join: texts("[channel...]", "channels to join"),
       leave: texts("--leave <C>", "a channel to leave (repeatable)"),
     },
-    run: (node, { join = [], leave = [] }) => node.channels(join as string[], leave as string[]),
+    run: ({ node: { channels } }, { join = [], leave = [] }) => {
+      // Both lists are checked before anything changes.
+      const left = (leave as string[]).map(channelOf);
+      channels.join(...(join as string[]).map(channelOf));
+      channels.leave(...left);
+      return { channels: channels.joined };
+    },
     text: ({ channels }) => (channels as (string | number)[]).map(shown),
   },
   send: {
@@ -532,7 +521,7 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
       name: text("<name>", "the peer's name, or its id"),
       text: text("<text>", "the text: one frame"),
     },
-    run: (node, members) => node.whisper(members.name as string, members.text as string),
+    run: ({ node }, { name, text }) => withZre(() => node.whisper(name as string, text as string)),
     done: ({ name }) => `sent to ${name}`,
   },
   routes: {
@@ -627,6 +616,18 @@ function isLine(value: unknown): boolean {
   if (typeof value !== "object" || value === null) return false;
   const { topic, data, ...others } = value as { topic?: unknown; data?: unknown };
   return isText(topic) && (isText(data) || typeof data === "object") && Object.keys(others).length === 0;
+}
+
+/** What an operator can do about a node without ZRE is a flag or a key of its file, where a program has an option. */
+function withZre<T>(action: () => T): T {
+  try {
+    return action();
+  } catch (error) {
+    if (!hasCode(error, "NOT_SUPPORTED")) throw error;
+    throw new NotSupportedError(
+      "the node is not a ZRE peer: start it with --zre, or with zre: true in its configuration file",
+    );
+  }
 }
 
 function splitPair(pair: string, expected: string): [string, string] {

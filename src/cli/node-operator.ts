@@ -7,11 +7,9 @@
 
 import { lookup } from "node:dns/promises";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { ClusterChannel, ClusterNode, Service, TagChange } from "../cluster/index.js";
+import type { ClusterNode, Service } from "../cluster/index.js";
 import { isBytes } from "../core/bytes.js";
-import { InvalidArgumentError, InvalidStateError, NotSupportedError, TimeoutError } from "../index.js";
-import { type RecordedSteps, traceRecorder } from "../metrics/trace-recorder.js";
-import { hasCode } from "./failure.js";
+import { InvalidArgumentError, InvalidStateError, TimeoutError } from "../index.js";
 import { bytesToJson } from "./format.js";
 import { KeptLog } from "./kept-log.js";
 import { channelOf } from "./node-arguments.js";
@@ -107,7 +105,7 @@ export interface NodeRequest {
 }
 
 export class NodeOperator {
-  readonly #node: ClusterNode;
+  readonly node: ClusterNode;
   readonly #begun = performance.now();
   readonly #removed = new Map<string, string>();
   readonly #events = new KeptLog<NodeLine>(MAX_EVENTS, MAX_EVENT_BYTES);
@@ -116,7 +114,7 @@ export class NodeOperator {
   #sessions: NodeSessions | undefined;
 
   constructor(node: ClusterNode) {
-    this.#node = node;
+    this.node = node;
     this.messages = new NodeMessages(node);
     node.events.on("removed", ({ id, member }) => {
       if (id === node.id) return;
@@ -129,13 +127,8 @@ export class NodeOperator {
 
   // --- What it sees --------------------------------------------------------------------------------------------------
 
-  whoami(): { readonly name: string; readonly id: string; readonly group: string; readonly pid: number } {
-    const { name, id, group } = this.#node;
-    return { name, id, group, pid: process.pid };
-  }
-
   status(): StatusReply {
-    const node = this.#node;
+    const node = this.node;
     const { self } = node;
     const live = node.members({ self: false });
     const all = node.members({ self: false, gone: true });
@@ -161,21 +154,16 @@ export class NodeOperator {
     };
   }
 
-  /** Steps of sampled messages, of the latest 10 s at first: they are recorded while somebody asks. @param after `next` of the reply before */
-  traces(after: number): RecordedSteps {
-    return traceRecorder().look(after);
-  }
-
   peers(): { readonly peers: readonly NodeView[] } {
     return {
-      peers: sorted(this.#node.members({ self: false }))
+      peers: sorted(this.node.members({ self: false }))
         .slice(0, MAX_LISTED)
         .map((member) => viewOf(member)),
     };
   }
 
   #state(): StatusReply["state"] {
-    const { removed, draining, minority } = this.#node;
+    const { removed, draining, minority } = this.node;
     return removed ? "removed" : draining ? "draining" : minority ? "minority" : "running";
   }
 
@@ -187,7 +175,7 @@ export class NodeOperator {
    * @throws InvalidArgumentError `EINVAL` for this node's own; TimeoutError `ETIMEDOUT` when nobody of this cluster answers
    */
   async join(addresses: readonly string[]): Promise<{ readonly runningNodes: readonly string[] }> {
-    const node = this.#node;
+    const node = this.node;
     const wanted = new Set((await Promise.all(addresses.map(resolved))).flat());
     if (wanted.has(node.address))
       throw new InvalidArgumentError(`${node.address} is this node itself, ${node.name}`);
@@ -207,14 +195,9 @@ export class NodeOperator {
     return { runningNodes: this.status().runningNodes };
   }
 
-  /** Leaves the cluster; the process ends. */
-  async leave(linger: number): Promise<void> {
-    await this.#node.close({ linger });
-  }
-
   /** @throws InvalidArgumentError `EINVAL` for this node; InvalidStateError `EFSM` for a removed one; UnroutableError */
   remove(nameOrId: string): { readonly removed: string; readonly id: string } {
-    const node = this.#node;
+    const node = this.node;
     const { self } = node;
     const member = node.member(nameOrId);
     if (member?.id === self.id || nameOrId === self.id)
@@ -235,27 +218,23 @@ export class NodeOperator {
     const removed = this.#removedOf(nameOrId);
     if (removed === undefined && this.#memberOf(nameOrId) !== undefined)
       throw new InvalidStateError("EFSM", `${nameOrId} is not removed`);
-    this.#node.admit(removed?.id ?? nameOrId);
+    this.node.admit(removed?.id ?? nameOrId);
     return { admitted: removed?.name ?? nameOrId, id: removed?.id ?? nameOrId };
-  }
-
-  async drain(): Promise<void> {
-    await this.#node.drain();
   }
 
   /** @throws InvalidStateError `EFSM` for a node that is in no minority */
   heal(): void {
-    if (!this.#node.minority)
+    if (!this.node.minority)
       throw new InvalidStateError(
         "EFSM",
         "this node is in no minority of a split cluster: nothing is to be healed",
       );
-    this.#node.heal();
+    this.node.heal();
   }
 
   /** Asks everybody to report, and gives who is there then. */
   async discover(): Promise<object> {
-    const node = this.#node;
+    const node = this.node;
     const before = new Set(node.members({ self: false }).map(({ id }) => id));
     node.discover(0);
     await sleep(DISCOVER_TIME);
@@ -271,15 +250,9 @@ export class NodeOperator {
     };
   }
 
-  /** @throws UnroutableError `EHOSTUNREACH` */
-  ping(nameOrId: string): { readonly name: string } {
-    this.#node.ping(nameOrId);
-    return { name: this.#node.member(nameOrId)?.name ?? nameOrId };
-  }
-
   /** The programs that are connected to discovery servers, by the nodes that run these. */
   async clients(): Promise<object> {
-    const { clients, missing } = await this.#node.clients();
+    const { clients, missing } = await this.node.clients();
     return {
       clients: clients.slice(0, MAX_LISTED),
       missing,
@@ -311,7 +284,7 @@ export class NodeOperator {
 
   /** @throws as `changeKeys` */
   keys(action: KeyAction, target: string | undefined): Promise<KeysReply> {
-    const node = this.#node;
+    const node = this.node;
     const { codec } = node;
     const holder: KeyHolder = {
       get keys() {
@@ -323,44 +296,13 @@ export class NodeOperator {
     return changeKeys(holder, action, target);
   }
 
-  // --- What it says of itself ----------------------------------------------------------------------------------------
-
-  tags(...changes: TagChange[]): { readonly tags: readonly string[] } {
-    return { tags: this.#node.tags(...changes) };
-  }
-
-  props(changes: Readonly<Record<string, string | undefined>>): {
-    readonly props: Readonly<Record<string, string>>;
-  } {
-    return { props: this.#node.props(changes) };
-  }
-
-  shout(group: string, text: string): { readonly peers: number } {
-    return { peers: withZre(() => this.#node.shout(group, text)) };
-  }
-
-  // --- Services ------------------------------------------------------------------------------------------------------
-
-  /** @throws InvalidArgumentError `EINVAL` for what is no channel */
-  channels(
-    join: readonly string[],
-    leave: readonly string[],
-  ): { readonly channels: readonly ClusterChannel[] } {
-    const { channels } = this.#node;
-    // Both lists are checked before anything changes.
-    const left = leave.map(channelOf);
-    channels.join(...join.map(channelOf));
-    channels.leave(...left);
-    return { channels: channels.joined };
-  }
-
   async send({ text, to, resolve, channel = "0", id = "" }: NodeSend): Promise<{
     readonly sent: readonly string[];
     readonly failed: readonly { readonly name: string; readonly error: string }[];
     readonly means: string;
   }> {
     const options = { channel: channelOf(channel), ruid: id, data: text };
-    const { sent, failed, means } = await this.#node.send({ ...options, ...this.#recipientsOf(to, resolve) });
+    const { sent, failed, means } = await this.node.send({ ...options, ...this.#recipientsOf(to, resolve) });
     return {
       sent: sent.map(({ name }) => name),
       failed: failed.map(({ name, error }) => ({ name, error: error.message })),
@@ -374,7 +316,7 @@ export class NodeOperator {
     readonly missing: readonly string[];
   }> {
     const options = { channel: channelOf(channel), id, data: text, timeout, maxReplyBytes: MAX_ANSWERS };
-    const { replies, failed, missing } = await this.#node
+    const { replies, failed, missing } = await this.node
       .query({ ...options, ...this.#recipientsOf(to, resolve) })
       .collect();
     return {
@@ -389,7 +331,7 @@ export class NodeOperator {
 
   /** @throws ServiceError `ERR_SERVICE`, TimeoutError `ETIMEDOUT`, InvalidArgumentError `EINVAL` */
   async request({ service, text, key, wait }: NodeRequest): Promise<{ readonly reply: unknown }> {
-    const reply = await this.#node.request(service, text, { timeout: wait, idempotencyKey: key });
+    const reply = await this.node.request(service, text, { timeout: wait, idempotencyKey: key });
     const bytes = isBytes(reply) ? reply.length : Buffer.byteLength(JSON.stringify(reply) ?? "");
     if (bytes > MAX_ANSWERS)
       throw new InvalidArgumentError(`a reply of at most ${MAX_ANSWERS} bytes is printed; got ${bytes}`);
@@ -402,12 +344,8 @@ export class NodeOperator {
     resolve: NodeSend["resolve"],
   ): { readonly services?: NodeSend["to"] | Service[]; readonly resolve?: NodeSend["resolve"] } {
     return to === undefined && resolve === undefined
-      ? { services: this.#node.members({ self: false }) }
+      ? { services: this.node.members({ self: false }) }
       : { services: to, resolve };
-  }
-
-  whisper(nameOrId: string, text: string): void {
-    withZre(() => this.#node.whisper(nameOrId, text));
   }
 
   // --- What happens --------------------------------------------------------------------------------------------------
@@ -458,7 +396,7 @@ export class NodeOperator {
 
   /** A member, those that are gone included. */
   #memberOf(nameOrId: string): Service | undefined {
-    return this.#node
+    return this.node
       .members({ gone: true })
       .find(({ id, name }) => id === nameOrId || name === nameOrId || name.startsWith(`${nameOrId}@`));
   }
@@ -474,18 +412,6 @@ async function resolved(address: string): Promise<string[]> {
     address,
     ...found.map(({ address: ip, family }) => `${family === 6 ? `[${ip}]` : ip}${address.slice(at)}`),
   ];
-}
-
-/** What an operator can do about a node without ZRE is a flag or a key of its file, where a program has an option. */
-function withZre<T>(action: () => T): T {
-  try {
-    return action();
-  } catch (error) {
-    if (!hasCode(error, "NOT_SUPPORTED")) throw error;
-    throw new NotSupportedError(
-      "the node is not a ZRE peer: start it with --zre, or with zre: true in its configuration file",
-    );
-  }
 }
 
 function sorted(members: readonly Service[]): Service[] {

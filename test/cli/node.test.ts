@@ -4,7 +4,8 @@ import { EventEmitter, once } from "node:events";
 import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { PassThrough, Writable } from "node:stream";
 import { afterEach, describe, expect, it, test } from "vitest";
-import { NODE_COMMAND_TABLE, NODE_COMMANDS, type SteeredNode } from "../../src/cli/node-commands.js";
+import { NODE_COMMAND_TABLE, NODE_COMMANDS } from "../../src/cli/node-commands.js";
+import type { NodeOperator } from "../../src/cli/node-operator.js";
 import { run as runCommand } from "../../src/cli/program.js";
 import { jsonReply, parseCommand } from "../../src/control/protocol.js";
 import { ControlServer } from "../../src/control/server.js";
@@ -155,9 +156,8 @@ describe("the commands of a running node", () => {
       };
     const node = {
       remove: note("remove"),
-      shout: note("shout"),
-      whisper: note("whisper"),
-    } as unknown as SteeredNode;
+      node: { shout: note("shout"), whisper: note("whisper") },
+    } as unknown as NodeOperator;
     const socket = new Reply({ linger: 0 });
     sockets.push(socket);
     const endpoint = ipc();
