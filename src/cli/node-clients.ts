@@ -13,7 +13,7 @@ import { parseListenAddress } from "../core/http-server.js";
 import { asUsage, UsageError } from "./failure.js";
 import { readUsersFile } from "./key-file.js";
 import type { Log } from "./log.js";
-import { keysFrom } from "./security.js";
+import { serverKeysFrom } from "./security.js";
 
 /** The key `clients` of a configuration, valid by its schema. */
 export interface ClientsValues {
@@ -46,22 +46,15 @@ export async function clientsOf(
   const { http, users, usersFile, addresses = "interfaces", certificate, ...options } = values;
   if ((users === undefined) === (usersFile === undefined))
     throw new UsageError("clients: expected users or usersFile, one of the two");
-  const keys = certificate === undefined ? undefined : await keysFrom(resolve(folder, certificate));
   return {
     ...options,
     ...(tls === undefined ? {} : { tls }),
     users: users ?? (await readUsersFile(resolve(folder, usersFile as string))),
     ...(http === undefined ? {} : { http: await httpOf(http) }),
     ...(addresses === "interfaces" ? {} : { addresses: PROVIDERS[addresses]() }),
-    ...(keys === undefined
+    ...(certificate === undefined
       ? {}
-      : {
-          socketOptions: {
-            curveServer: true,
-            curvePublicKey: keys.publicKey,
-            curveSecretKey: keys.secretKey,
-          },
-        }),
+      : { socketOptions: await serverKeysFrom(resolve(folder, certificate)) }),
   };
 }
 

@@ -18,13 +18,13 @@ import {
   parseDiscovery,
 } from "../cluster/index.js";
 import { type Environment, type Expanded, expand } from "../config/environment.js";
-import { ConfigurationError, hider, otherThan, reasonOf } from "../config/file.js";
+import { ConfigurationError, hider, otherThan } from "../config/file.js";
 import type { Finding, Path } from "../config/problem.js";
 import { Source } from "../config/source.js";
 import { SchemaChecker } from "../config/validate.js";
 import { parseListenAddress } from "../core/http-server.js";
 import { checkEndpoint, knownSchemes } from "../core/schemes/schemes.js";
-import { readCertificate, ShoalError } from "../index.js";
+import { ShoalError } from "../index.js";
 import { Failure, UsageError } from "./failure.js";
 import { readKeyFile, readPasswordFile } from "./key-file.js";
 import { type ClientsValues, clientsOf } from "./node-clients.js";
@@ -32,6 +32,7 @@ import { LIVE_KEYS, nodeFlags, nodeSchema, valuesOfFlags } from "./node-schema.j
 import { type ControlSettings, controlSecurity } from "./node-service.js";
 import { type SessionsSettings, type SessionsValues, sessionsOf } from "./node-sessions.js";
 import { PemFiles, type TlsValues, tlsFrom } from "./node-tls.js";
+import { keysFrom } from "./security.js";
 
 /** What is valid. */
 export interface NodeConfiguration {
@@ -278,16 +279,12 @@ async function pairFrom(
   path: Path,
   findings: Finding[],
 ): Promise<NodeKeys | undefined> {
-  const file = resolve(folder, name);
   try {
-    const { publicKey, secretKey } = await readCertificate(file);
-    if (secretKey !== undefined) return { publicKey, secretKey };
-    const message = `the certificate ${file} has no secret key; expected the secret file of the pair`;
-    findings.push({ path, message });
+    return await keysFrom(resolve(folder, name));
   } catch (error) {
-    findings.push({ path, message: `cannot read the certificate ${file}: ${reasonOf(error)}` });
+    findings.push({ path, message: (error as Error).message });
+    return undefined;
   }
-  return undefined;
 }
 
 /** A listener, as a file has it. */

@@ -11,7 +11,7 @@ import type {
 } from "../sessions/index.js";
 import { asUsage } from "./failure.js";
 import type { Log } from "./log.js";
-import { keysFrom } from "./security.js";
+import { serverKeysFrom } from "./security.js";
 
 /** The key `sessions` of a configuration, valid by its schema. */
 export interface SessionsValues
@@ -44,12 +44,12 @@ export async function sessionsOf(values: SessionsValues, folder: string): Promis
   const endpoints = [listen].flat();
   for (const endpoint of endpoints)
     if (endpoint !== OWN_PORT) checkEndpoint("sessions.listen", endpoint, "bind");
-  const keys = certificate === undefined ? undefined : await keysFrom(resolve(folder, certificate));
-  const socketOptions =
-    keys === undefined
-      ? undefined
-      : { curveServer: true, curvePublicKey: keys.publicKey, curveSecretKey: keys.secretKey };
-  const options = { ...given, ...(socketOptions === undefined ? {} : { socketOptions }) };
+  const options = {
+    ...given,
+    ...(certificate === undefined
+      ? {}
+      : { socketOptions: await serverKeysFrom(resolve(folder, certificate)) }),
+  };
   const { serverSettings } = await import("../sessions/server-options.js");
   serverSettings({ ...options, store: {} as SessionStore, node: {} as SessionNode });
   const isFolder = store !== IN_MEMORY && !URL.test(store);

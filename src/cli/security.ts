@@ -180,13 +180,18 @@ async function mechanismOptions(
       ? { plainServer: true, authenticate: plainUsers({ [username]: password }) }
       : { plainUsername: username, plainPassword: password };
   }
-  const keys = curveCertificate === undefined ? undefined : await keysFrom(curveCertificate);
-  if (curveServerKey !== undefined) {
-    const own = keys ?? curveKeyPair();
-    return { curveServerKey, curvePublicKey: own.publicKey, curveSecretKey: own.secretKey };
-  }
-  if (keys === undefined) return {};
-  return { curveServer: true, curvePublicKey: keys.publicKey, curveSecretKey: keys.secretKey };
+  if (curveServerKey === undefined)
+    return curveCertificate === undefined ? {} : serverKeysFrom(curveCertificate);
+  const own = curveCertificate === undefined ? curveKeyPair() : await keysFrom(curveCertificate);
+  return { curveServerKey, curvePublicKey: own.publicKey, curveSecretKey: own.secretKey };
+}
+
+/** The options of a CURVE server with the keys of a certificate. @throws as {@link keysFrom} */
+export async function serverKeysFrom(
+  file: string,
+): Promise<{ curveServer: true; curvePublicKey: string; curveSecretKey: string }> {
+  const { publicKey, secretKey } = await keysFrom(file);
+  return { curveServer: true, curvePublicKey: publicKey, curveSecretKey: secretKey };
 }
 
 /** As {@link securityOptions}, for a command that only connects: a certificate alone has no use there. */
