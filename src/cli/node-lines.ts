@@ -29,27 +29,11 @@ export interface NodeChange {
 }
 
 /** Changes that a line is about; others are of no interest to an operator. */
-export const LINE_EVENTS: { readonly [T in ClusterEvent["type"]]?: string } = {
-  joined: "joined",
-  suspect: "suspect",
-  lost: "lost",
-  cleared: "cleared",
-  back: "back",
-  restarted: "restarted",
-  left: "left",
-  removed: "removed",
-  admitted: "admitted",
-  draining: "draining",
-  conflict: "conflict",
-  minority: "minority",
-  healed: "healed",
-  "group:joined": "joined",
-  "group:left": "left",
-  shout: "shout",
-  whisper: "whisper",
-};
-
-const EVENTS: ReadonlyMap<string, string> = new Map(Object.entries(LINE_EVENTS));
+export const LINE_EVENTS = [
+  ...(["joined", "suspect", "lost", "cleared", "back", "restarted", "left", "removed", "admitted"] as const),
+  ...(["draining", "conflict", "minority", "healed"] as const),
+  ...(["group:joined", "group:left", "shout", "whisper"] as const),
+] satisfies readonly ClusterEvent["type"][];
 
 /** After these a member may join again. */
 const GONE: ReadonlySet<string> = new Set(["left", "lost", "removed"]);
@@ -109,8 +93,8 @@ export class NodeLines {
       return;
     }
     const { type, group, frames, reason } = change;
-    const event = EVENTS.get(type);
-    if (event === undefined) return;
+    if (!LINE_EVENTS.some((each) => each === type)) return;
+    const event = type.replace(/^group:/, "");
     const { id } = change;
     const member = change.member ?? (id === undefined ? this.#self : { id, name: id });
     if (group === undefined) {

@@ -1,12 +1,6 @@
 /** shoal node start: a node from flags or from a file that it follows, its lines on standard output, its control socket, and its end. */
 import { constants } from "node:os";
-import {
-  type ClusterEvent,
-  ClusterNode,
-  type DiscoveryServer,
-  ManualSource,
-  type RefusedReason,
-} from "../cluster/index.js";
+import { ClusterNode, type DiscoveryServer, ManualSource, type RefusedReason } from "../cluster/index.js";
 import { textOf } from "../config/file.js";
 import { asUsage, describe, Failure, hasCode, UsageError } from "./failure.js";
 import { Log } from "./log.js";
@@ -84,8 +78,7 @@ export async function startNode(settings: StartSettings): Promise<void> {
   );
   const service = new NodeService(node, operator, control, log, stop.request);
   // Listeners, which miss nothing: a reader of events has a bound.
-  for (const type of Object.keys(LINE_EVENTS) as ClusterEvent["type"][])
-    node.events.on(type, (change) => lines.change(change));
+  for (const type of LINE_EVENTS) node.events.on(type, (change) => lines.change(change));
   node.events.on("refused", ({ address, reason }) =>
     log.warn(refusalText(address, reason), { address, reason }),
   );
