@@ -1,9 +1,11 @@
 /**
  * A node's configuration, from a file or from flags: checked as a whole, and compared with the one before.
  *
- *   file --YAML--> values --variables--+
- *                                      +--> --schema--> --files, the library's own checks--> options
- *   flags ------------------> values --+
+ *   file --YAML--> values --variables--> --schema--+
+ *                                                  +--> --files, the library's own checks--> options
+ *   flags --> values --keys that go together-------+
+ *
+ * A node that starts by flags loads neither YAML nor the checker of schemas.
  */
 import { dirname, resolve } from "node:path";
 import {
@@ -20,8 +22,7 @@ import {
 import { type Environment, type Expanded, expand } from "../config/environment.js";
 import { ConfigurationError, hider, otherThan } from "../config/file.js";
 import type { Finding, Path } from "../config/problem.js";
-import { Source } from "../config/source.js";
-import { SchemaChecker } from "../config/validate.js";
+import type { Schema, SchemaChecker } from "../config/validate.js";
 import { parseListenAddress } from "../core/http-server.js";
 import { checkEndpoint, knownSchemes } from "../core/schemes/schemes.js";
 import { ShoalError } from "../index.js";
@@ -49,11 +50,37 @@ export interface NodeConfiguration {
   readonly files: readonly string[];
 }
 
-const checker = new SchemaChecker(nodeSchema, {
-  anyOf: "fits none of its forms",
-  pattern: "a key, 40 characters of Z85",
-  key: "a key",
-});
+let checker: SchemaChecker | undefined;
+
+async function schemaFindings(expanded: Expanded): Promise<readonly Finding[]> {
+  const validate = await import("../config/validate.js");
+  checker ??= new validate.SchemaChecker(nodeSchema, {
+    anyOf: "fits none of its forms",
+    pattern: "a key, 40 characters of Z85",
+    key: "a key",
+  });
+  return checker.check(expanded);
+}
+
+/** Flags that go with those that are given. Their types were checked as they were parsed. */
+function missingKeys(
+  values: Readonly<Record<string, unknown>>,
+  { properties }: Schema = nodeSchema(),
+  above: Path = [],
+): Finding[] {
+  return Object.entries((properties ?? {}) as Readonly<Record<string, Schema>>).flatMap(([key, row]) => {
+    const value = values[key];
+    if (row.type !== "object" || typeof value !== "object" || value === null) return [];
+    const path = [...above, key];
+    const required = (row.required ?? []) as readonly string[];
+    return [
+      ...required
+        .filter((name) => !Object.hasOwn(value, name))
+        .map((name) => ({ path, message: `needs the key ${name}` })),
+      ...missingKeys(value as Readonly<Record<string, unknown>>, row, path),
+    ];
+  });
+}
 
 /** What a control socket can listen at. */
 const CONTROL_SCHEMES = knownSchemes().filter((scheme) => scheme !== "udp" && scheme !== "inproc");
@@ -71,10 +98,13 @@ export async function nodeConfigurationOf(
   source: ManualSource = new ManualSource(),
   environment: Environment = process.env,
 ): Promise<NodeConfiguration> {
+  const { Source } = await import("../config/source.js");
   const read = Source.read(file, text);
   if (!(read instanceof Source)) throw new ConfigurationError(read);
   const expanded = expand(read.value ?? {}, environment);
-  const { configuration, findings, files } = await checked(expanded, dirname(resolve(file)), source);
+  const faults = [...expanded.findings, ...otherThan(expanded.findings, await schemaFindings(expanded))];
+  const folder = dirname(resolve(file));
+  const { configuration, findings, files } = await checked(expanded.value, faults, folder, source);
   if (configuration !== undefined) return configuration;
   const hide = hider(expanded);
   const shown = findings.map((finding) => hide({ ...finding, message: keysInPlaceOfFlags(finding.message) }));
@@ -92,8 +122,7 @@ export async function nodeConfigurationOfFlags(
 ): Promise<NodeConfiguration> {
   const value = valuesOfFlags(flags);
   if (value.name === undefined) throw new UsageError("expected --name N or --config FILE");
-  const expanded = { value, findings: [], filled: new Set<string>(), variables: new Map<string, string>() };
-  const { configuration, findings } = await checked(expanded, ".", source);
+  const { configuration, findings } = await checked(value, missingKeys(value), ".", source);
   if (configuration !== undefined) return configuration;
   const [{ path, message }] = findings as [Finding];
   const missing = /^needs the key (\w+)$/.exec(message)?.[1];
@@ -113,9 +142,14 @@ function flagOf(path: Path): string | undefined {
   return found?.flag;
 }
 
-/** @param folder that files are named from @returns the configuration, or what is wrong with it */
+/**
+ * @param faults that are known
+ * @param folder that files are named from
+ * @returns the configuration, or what is wrong with it
+ */
 async function checked(
-  expanded: Expanded,
+  value: unknown,
+  faults: readonly Finding[],
   folder: string,
   source: ManualSource,
 ): Promise<{
@@ -123,13 +157,10 @@ async function checked(
   readonly findings: readonly Finding[];
   readonly files: readonly string[];
 }> {
-  const findings: Finding[] = [
-    ...expanded.findings,
-    ...otherThan(expanded.findings, checker.check(expanded)),
-  ];
-  const given = (
-    typeof expanded.value === "object" && expanded.value !== null ? expanded.value : {}
-  ) as Readonly<Record<string, unknown>>;
+  const findings = [...faults];
+  const given = (typeof value === "object" && value !== null ? value : {}) as Readonly<
+    Record<string, unknown>
+  >;
   // Values of the wrong type are reported already, and would only confuse what follows.
   const faulty = new Set(findings.map(({ path }) => path[0]));
   const usable = Object.fromEntries(Object.entries(given).filter(([key]) => !faulty.has(key)));
