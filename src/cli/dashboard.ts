@@ -1,10 +1,11 @@
 /** shoal dashboard: proxies, nodes and whatever has metrics, in a page. */
+import { once } from "node:events";
 import type { Command } from "commander";
 import type { Subject } from "../dashboard/subject.js";
 import { asUsage, UsageError } from "./failure.js";
 import { readPasswordFile } from "./key-file.js";
 import { Log } from "./log.js";
-import { addCommand, seconds } from "./options.js";
+import { addCommand, repeatable, seconds } from "./options.js";
 import { addSecurityOptions, clientSecurityOptions, type SecuritySettings } from "./security.js";
 import { Stop } from "./stop.js";
 
@@ -39,14 +40,12 @@ export function addDashboardCommand(program: Command): void {
     .option("--listen <HOST:PORT>", `where the page is (default ${DASHBOARD_ADDRESS})`)
     .option("--interval <S>", "seconds between two readings (default 2)", seconds(MIN_SECONDS, MAX_SECONDS))
     .option("--token-file <FILE>", "who has the token in FILE may pause, resume and drain (default: nobody)")
-    .option("--host <NAME>", "a name of the page besides localhost and addresses (repeatable)", appended);
+    .addOption(
+      repeatable("--host <NAME>", "a name of the page besides localhost and addresses (repeatable)"),
+    );
   addSecurityOptions(command, "connect").action((addresses: string[], settings: DashboardSettings) =>
     dashboard(addresses, settings),
   );
-}
-
-function appended(text: string, before: readonly string[] = []): readonly string[] {
-  return [...before, text];
 }
 
 async function dashboard(texts: readonly string[], settings: DashboardSettings): Promise<void> {
@@ -75,7 +74,7 @@ async function dashboard(texts: readonly string[], settings: DashboardSettings):
     );
     log.info(`listening at ${server.url}`, { url: server.url });
     try {
-      await aborted(stop.requested);
+      if (!stop.requested.aborted) await once(stop.requested, "abort");
     } finally {
       await server.close();
     }
@@ -83,11 +82,4 @@ async function dashboard(texts: readonly string[], settings: DashboardSettings):
     await Promise.all(subjects.map((subject) => subject.close()));
     stop.dispose();
   }
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener("abort", () => resolve(), { once: true });
-  });
 }
