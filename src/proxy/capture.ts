@@ -1,6 +1,6 @@
 /**
- * The capture of a proxy: copies of what passes, sent to a PUB or a PUSH of its own, frames as they are. It never waits:
- * what the socket has no room for is missed, and counted.
+ * The capture of a proxy: sends an unchanged copy of each message to a separate PUB or PUSH. It never waits: copies
+ * that the socket has no room for are missed and counted.
  *
  *   message --trySend--> taken: captured
  *                   +--> no room (PUSH), dropped for a slow subscriber (PUB): missed
@@ -18,19 +18,19 @@ import type { ProxyCaptureStats } from "./stats.js";
 
 export class Capture {
   readonly opened: ProxySocket;
-  /** For the pumps: a message has passed. Never throws. */
+  /** Called by the pumps for each message that has passed. Never throws. */
   readonly take: (from: ProxySide, frames: Buffer[]) => void;
   readonly #throttle = new EventThrottle();
   #captured = 0;
 
-  /** @param onMissed a burst of misses begins; gets how many there were, this one included */
+  /** @param onMissed called at the start of a burst of misses with their number */
   constructor(plan: SocketPlan, context: Context, onMissed: (missed: number) => void) {
     this.opened = new ProxySocket(countable(plan, context), context);
     const socket = this.opened.socket as Socket & Writable<Buffer[]>;
     const missed = (count: number): void => {
       if (this.#throttle.note(systemClock.now(), count)) onMissed(this.#throttle.total);
     };
-    // A PUB takes everything, and reports each copy that it drops.
+    // A PUB accepts everything and reports each copy that it drops.
     listen(socket, (event) => {
       if (event.type === "drop" && event.reason !== "closed") missed(event.messages);
     });
@@ -40,7 +40,7 @@ export class Capture {
       try {
         taken = socket.trySend(frames);
       } catch {
-        // Whatever is wrong with it for the capture, it passes.
+        // A fault of the capture must not stop the message.
       }
       if (taken) this.#captured += 1;
       else missed(1);
@@ -55,8 +55,8 @@ export class Capture {
 }
 
 /**
- * Where the engine does not report what a publisher drops, the publisher refuses what one subscriber has no room for:
- * then all of them miss it, and it is counted.
+ * Engines that do not report a publisher's drops: the PUB refuses a message when one subscriber has no room. Then all
+ * subscribers miss it, and it is counted.
  */
 function countable(plan: SocketPlan, context: Context): SocketPlan {
   if (plan.type !== "pub" || context.load().capabilities.publisherDrops) return plan;

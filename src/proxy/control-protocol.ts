@@ -1,5 +1,5 @@
 /**
- * What a proxy's control socket understands, and how it answers. Pure.
+ * Commands of a proxy's control socket and their replies. Pure.
  *
  *   PAUSE RESUME TERMINATE KILL      reply: one empty frame (libzmq, zmq_proxy_steerable)
  *   STATISTICS                       reply: 8 frames of 8 bytes, unsigned, in the machine's byte order
@@ -9,7 +9,7 @@
 import { type CommandTable, commandText, jsonOf, parseCommand } from "../control/protocol.js";
 import { InvalidArgumentError } from "../core/errors.js";
 
-/** Bytes of a command that is looked at. */
+/** Maximum bytes of a command. */
 const MAX_COMMAND = 4_096;
 
 const WORDS = {
@@ -20,7 +20,7 @@ const WORDS = {
   STATISTICS: "statistics",
 } as const;
 
-/** The longest time a command can name, in ms: what a timer of the platform can hold. */
+/** Longest timeout of a command, ms: the platform's longest timer. */
 const MAX_TIMEOUT = 2_147_483_647;
 
 const COMMANDS = {
@@ -44,21 +44,19 @@ const COMMANDS = {
   kill: {},
 } as const satisfies CommandTable;
 
-/** What is asked of the proxy. */
 export type ControlAction = (typeof WORDS)[keyof typeof WORDS] | keyof typeof COMMANDS;
 
-/** A message that was understood. */
 export interface ControlCommand {
   readonly action: ControlAction;
-  /** How it is answered: as libzmq does, or as JSON. */
+  /** Reply format: libzmq's, or JSON. */
   readonly as: "word" | "json";
-  /** Of a drain, in ms. */
+  /** Drain timeout, ms. */
   readonly timeout: number | undefined;
-  /** Whose peers. */
+  /** Side whose peers are listed. */
   readonly side?: "frontend" | "backend" | undefined;
 }
 
-/** Reads what came at the control socket. @throws InvalidArgumentError `EINVAL` for what is not a command, nothing else */
+/** Parses a command. @throws InvalidArgumentError `EINVAL` for anything else */
 export function parseControl(frames: readonly Buffer[]): ControlCommand {
   const text = commandText(frames, MAX_COMMAND);
   if (Object.hasOwn(WORDS, text))
@@ -76,15 +74,15 @@ export function parseControl(frames: readonly Buffer[]): ControlCommand {
   return { action: name, as: "json", timeout, ...(side === undefined ? {} : { side }) };
 }
 
-/** What libzmq reports of one side of a proxy. */
+/** One side's counts in libzmq's statistics. */
 export interface SteeringCounts {
   readonly in: { readonly messages: number; readonly bytes: number };
   readonly out: { readonly messages: number; readonly bytes: number };
 }
 
 /**
- * The reply to STATISTICS: of the frontend, then of the backend, what came in and what went out, each the messages and
- * their bytes. Whole messages, as the manual says and libzmq 4.3.4 does; a later libzmq counts each frame as one.
+ * Reply to STATISTICS: frontend, then backend; for each received messages and bytes, then sent ones. Counts whole
+ * messages, as the manual says and libzmq 4.3.4 does; later versions of libzmq count frames.
  */
 export function statisticsReply(frontend: SteeringCounts, backend: SteeringCounts): Buffer[] {
   const frames: Buffer[] = [];
@@ -96,7 +94,6 @@ export function statisticsReply(frontend: SteeringCounts, backend: SteeringCount
   return frames;
 }
 
-/** The reply to a word that was carried out. */
 export function wordReply(): Buffer[] {
   return [Buffer.alloc(0)];
 }

@@ -1,7 +1,7 @@
 /**
- * The steering of a proxy: what its control socket's commands do.
+ * Carries out the commands of a proxy's control socket.
  *
- * As in libzmq, PAUSE, RESUME, TERMINATE and KILL have no reply over PAIR; everything else has.
+ * As in libzmq, PAUSE, RESUME, TERMINATE and KILL have no reply over PAIR; every other command has one.
  */
 import { jsonReply } from "../control/protocol.js";
 import { type ControlAnswer, ControlServer, MAX_BYTES } from "../control/server.js";
@@ -20,16 +20,16 @@ import type { ProxySide } from "./pairs.js";
 import { ProxySocket } from "./proxy-socket.js";
 import type { ProxyControlStats } from "./stats.js";
 
-/** What can be done to the proxy. All but `status` and `steering` may throw, with a code. */
+/** Actions on the proxy. All but `status` and `steering` may throw, with a code. */
 export interface ControlHost {
   pause(): void;
   resume(): void;
-  /** Begins; what comes of it is seen in the status. */
+  /** Starts a drain; the status shows its result. */
   drain(timeout: number | undefined): void;
-  /** Ends it. @param kill without waiting for messages to leave */
+  /** Ends the proxy. @param kill without waiting for messages to leave */
   stop(kill: boolean): void;
   status(): object;
-  /** The peers of a side, 10,000 at most. */
+  /** Up to 10,000 peers of a side. */
   peers(side: ProxySide): readonly PeerView[];
   steering(): readonly [frontend: SteeringCounts, backend: SteeringCounts];
 }
@@ -49,7 +49,7 @@ export class Control {
     return this.#server.counts();
   }
 
-  /** Takes commands until the socket closes; never rejects. */
+  /** Takes commands until the socket closes. Never rejects. */
   run(): Promise<void> {
     return this.#server.run(this.opened.socket, (frames) => this.#carryOut(parseControl(frames)));
   }

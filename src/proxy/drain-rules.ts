@@ -1,32 +1,30 @@
 /**
- * When a draining proxy has nothing left. Pure: it gets the counts at intervals, and returns what to do.
+ * When a draining proxy is done. Pure: gets the counts at intervals and returns the next step.
  *
- *   take --nothing arrives any more--> ask --all peers have left--> finish --nothing left, or the time is over--> done
+ *   take --no more arrivals--> ask --all peers have left--> finish --nothing left, or timeout--> done
  *
- * At first what peers have sent is taken in as before, also from those whose handshake is not over yet. Peers that only
- * send are then asked to leave, where the engine can, and everything they sent is received. Others cannot be asked: what
- * they send is taken in as long as it arrives, but no longer than half the time, since a peer that goes on sending must
- * not keep the rest from leaving.
+ * At first messages are taken as before, also from peers still in their handshake. Then send-only peers are asked to
+ * leave, if the engine can, and everything they sent is received. Other peers cannot be asked: their messages are
+ * taken while they arrive, for at most half the timeout, so that a busy peer does not keep the rest from leaving.
  */
 
-/** ms without an arrival after which nothing more is expected. */
+/** ms without an arrival after which no more are expected. */
 const QUIET = 200;
 
-/** The counts of a proxy at one moment. */
+/** A proxy's counts at one moment. */
 export interface DrainView {
   /** Peers that send messages to the proxy. */
   readonly peers: number;
-  /** Messages taken in, in all, in the directions in which peers send messages. */
+  /** Total messages taken, in the directions in which peers send messages. */
   readonly taken: number;
-  /** Messages received and not passed on, in any direction. */
+  /** Messages received but not passed on, in any direction. */
   readonly received: number;
-  /** Messages that were passed on and have not left. */
+  /** Messages passed on but not sent yet. */
   readonly queued: number;
-  /** Requests that were passed on and have no reply yet. */
+  /** Requests passed on without a reply so far. */
   readonly unanswered: number;
 }
 
-/** What is to be done. */
 export type DrainStep = "take" | "ask" | "finish" | "done";
 
 export class DrainRules {
@@ -37,7 +35,7 @@ export class DrainRules {
   #taken = -1;
   #lastTaken: number;
 
-  /** @param now ms @param time ms that it may take @param canAskToLeave whether the peers that send messages can be asked to leave */
+  /** @param now ms @param time timeout, ms @param canAskToLeave whether sending peers can be asked to leave */
   constructor(now: number, time: number, canAskToLeave: boolean) {
     this.#canAskToLeave = canAskToLeave;
     this.#takeUntil = now + (canAskToLeave ? Math.min(QUIET, time / 2) : time / 2);
@@ -46,8 +44,8 @@ export class DrainRules {
   }
 
   /**
-   * @returns "take": go on as before; "ask": ask the peers to leave, and go on; "finish": take what is there, and nothing
-   *   that arrives from now on; "done": nothing is left, or the time is over
+   * @returns "take": continue as before; "ask": ask the peers to leave, and continue; "finish": take queued messages
+   *   but nothing that arrives later; "done": nothing is left, or the timeout has passed
    */
   step(view: DrainView, now: number): DrainStep {
     if (now >= this.#end) this.#step = "done";

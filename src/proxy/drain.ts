@@ -1,4 +1,4 @@
-/** Drains a proxy: reads its counts at intervals, and does what the rules decide. */
+/** Drains a proxy: polls its counts and carries out the rules' steps. */
 import { systemClock } from "../core/clock.js";
 import { countersOf } from "../sockets/internal.js";
 import { DrainRules, type DrainStep, type DrainView } from "./drain-rules.js";
@@ -6,7 +6,7 @@ import type { ProxySocket } from "./proxy-socket.js";
 import type { Pumps } from "./pumps.js";
 import type { ProxyDrainResult } from "./stats.js";
 
-/** ms between two readings of the counts. */
+/** Poll interval of the counts, ms. */
 const CHECK_INTERVAL = 20;
 
 export class Drain {
@@ -20,7 +20,7 @@ export class Drain {
     this.#sides = sides;
   }
 
-  /** @param timeout ms that it may take @returns what was left */
+  /** @param timeout ms @returns the remaining counts */
   async run(timeout: number): Promise<ProxyDrainResult> {
     const sources = this.#pumps.all.filter(({ carries }) => carries === "messages");
     const canAskToLeave = sources.every(({ oneWay, source }) => oneWay && source.canRetire);

@@ -1,7 +1,4 @@
-/**
- * The events of a proxy, and what emits them. What may come in floods is emitted once for each burst, with how many there
- * have been in all.
- */
+/** The events of a proxy. Frequent faults are reported once per burst, with their total so far. */
 
 import { systemClock } from "../core/clock.js";
 import type { HandshakeError, ProtocolError } from "../core/errors.js";
@@ -16,7 +13,7 @@ import type { ProxySocket } from "./proxy-socket.js";
 import type { PumpsEffects } from "./pumps.js";
 import type { ProxyDrainResult, ProxyHandshakeReason } from "./stats.js";
 
-/** Where a proxy's sockets listen, wildcards filled in. */
+/** Bound endpoints of a proxy's sockets, wildcards resolved. */
 export interface ProxyListening {
   readonly frontend: readonly string[];
   readonly backend: readonly string[];
@@ -25,8 +22,8 @@ export interface ProxyListening {
 }
 
 /**
- * Why a side did not send a message: as sockets have it, without what only a program's own calls meet. What a proxy passes
- * on is in the engine's memory, which no program can transfer.
+ * Why a side did not send a message: the socket's reasons, without those that need a program's own calls. The engine
+ * owns the memory of relayed messages, which no program can transfer.
  */
 export type ProxyDropReason = Exclude<DroppedReason, "detached" | "timeout" | "aborted">;
 
@@ -37,33 +34,31 @@ const NO_HANDSHAKES: Readonly<Record<ProxyHandshakeReason, number>> = {
   other: 0,
 };
 
-/** An event of a proxy. Those of bursts are emitted once for each burst: the next after a second without one. */
+/** An event of a proxy. Burst events are emitted once per burst; a burst ends after a second without the fault. */
 export type ProxyEvent =
   | { readonly type: "proxy:started"; readonly endpoints: ProxyListening }
   | { readonly type: "proxy:paused" }
   | { readonly type: "proxy:resumed" }
-  /** A drain has begun: nothing new is taken in any more, or soon. */
+  /** A drain has begun; new messages are refused now or soon. `timeout`: ms. */
   | { readonly type: "drain:started"; readonly timeout: number }
-  /** It is over. */
   | { readonly type: "drain:ended"; readonly result: ProxyDrainResult }
-  /** The proxy has ended. */
   | { readonly type: "proxy:stopped" }
-  /** A burst: the capture socket, or one of its listeners, was too slow, and `missed` so many in all. */
+  /** Burst: the capture socket or one of its subscribers was too slow. `missed`: total. */
   | { readonly type: "capture:dropped"; readonly missed: number }
-  /** A burst: messages come back to this proxy; `loops` times in all at this side it was noticed. */
+  /** Burst: messages come back to this proxy. `loops`: total detections at this side. */
   | {
       readonly type: "loop:detected";
       readonly side: ProxySide | "capture";
       /**
-       * How: a `request` came again and again, and was dropped; this proxy is connected to `itself`; a `neighbour`, another
-       * proxy that takes what goes out here gives what comes in. The last two as far as policies let messages pass.
+       * `request`: a request returned repeatedly and was dropped. `itself`: the proxy is connected to itself.
+       * `neighbour`: another proxy closes the loop. The last two count as far as policies let messages pass.
        */
       readonly by: "request" | ProxyLoopPeer;
       readonly loops: number;
     }
-  /** A burst: messages without the frames that they have to have, so many in all. */
+  /** Burst: messages without the required frames. `messages`: total. */
   | { readonly type: "message:invalid"; readonly side: ProxySide; readonly messages: number }
-  /** A burst: a side did not send messages, so many in all for this reason. */
+  /** Burst: a side did not send messages. `messages`: total for this reason. */
   | {
       readonly type: "message:dropped";
       readonly side: ProxySide;
@@ -83,42 +78,41 @@ export type ProxyEvent =
       readonly address: string;
       readonly error: HandshakeError;
     }
-  /** A burst: handshakes at a side failed, so many in all for this reason. */
+  /** Burst: handshakes at a side failed. `failed`: total for this reason. */
   | {
       readonly type: "handshake:failed";
       readonly side: ProxySide;
       readonly reason: ProxyHandshakeReason;
       readonly failed: number;
-      /** Of the first: the peer where it is known, else the side's own endpoint. */
+      /** The first failed peer if known, else the side's own endpoint. */
       readonly address: string;
       readonly error: HandshakeError | ProtocolError;
     }
-  /** A burst: a side's policy refused peers or messages, so many in all for this reason. */
+  /** Burst: a side's policy refused peers or messages. `refused`: total for this reason. */
   | {
       readonly type: "policy:refused";
       readonly side: ProxySide;
       readonly reason: ProxyPolicyReason;
       readonly refused: number;
-      /** The peer that it began with, where it is known: its network address, without a port. */
+      /** Network address of the first peer, without port, if known. */
       readonly address?: string;
-      /** Its key, of a peer that was refused for it; Z85. */
+      /** Z85 key of a peer refused for its key. */
       readonly publicKey?: string;
     }
-  /** The keys of a side's policy were read, and are others than before. */
+  /** The keys of a side's policy have changed. */
   | {
       readonly type: "keys:changed";
       readonly side: ProxySide;
-      /** How many there are. */
+      /** Number of valid keys. */
       readonly keys: number;
-      /** Peers that were disconnected because theirs has gone. */
+      /** Peers disconnected because their key was removed. */
       readonly revoked: number;
-      /** What could not be read, and therefore is not a key: a file's name with what is wrong, or the folder. Never a key. */
+      /** Unreadable files with the reason, or the folder. Never contains a key. */
       readonly problems: readonly string[];
     }
-  /** A burst: a message could not be passed for an unforeseen reason. The proxy continues. */
+  /** Burst: a message could not be passed for an unforeseen reason. The proxy continues. */
   | { readonly type: "message:failed"; readonly error: unknown };
 
-/** Every event; another name throws. */
 const NAMES: EventNames<ProxyEvent> = {
   "proxy:started": true,
   "proxy:paused": true,
@@ -139,25 +133,24 @@ const NAMES: EventNames<ProxyEvent> = {
   "message:failed": true,
 };
 
-/** ms without one, after which the next begins a new burst. */
+/** ms without a fault after which the next begins a new burst. */
 const QUIET = 1_000;
 
-/** Whether a fault begins a burst, so that an event is emitted once for each. Pure. */
+/** Detects the start of a burst of faults. Pure. */
 export class EventThrottle {
   #last = Number.NEGATIVE_INFINITY;
   #total = 0;
 
-  /** How many there were. */
   get total(): number {
     return this.#total;
   }
 
   /**
-   * It has happened.
+   * Records faults.
    *
    * @param now ms
-   * @param count how often at once
-   * @returns whether this is the first of a burst
+   * @param count number of faults
+   * @returns whether this begins a burst
    */
   note(now: number, count = 1): boolean {
     const first = now - this.#last >= QUIET;
@@ -176,14 +169,13 @@ function handshakeReason(type: string, code: string): ProxyHandshakeReason {
 /** Emits the events of a proxy's sides, policies and pumps. */
 export class ProxyEvents {
   readonly events = new EventStream<ProxyEvent>({ names: NAMES });
-  /** Handshakes that failed at each side. */
+  /** Failed handshakes by side. */
   readonly handshakes: Readonly<Record<ProxySide, Record<ProxyHandshakeReason, number>>> = {
     frontend: { ...NO_HANDSHAKES },
     backend: { ...NO_HANDSHAKES },
   };
   readonly #throttles = new Map<string, EventThrottle>();
 
-  /** Passes on what happens at a side's socket. */
   listen(side: ProxySide, { socket }: ProxySocket): void {
     listen(socket, (event) => {
       const { type } = event;
@@ -215,7 +207,6 @@ export class ProxyEvents {
     });
   }
 
-  /** For a side's policy. */
   forPolicy(side: ProxySide): PolicyEffects {
     return {
       policyOnRefused: (reason, count, { address, publicKey }) =>
@@ -234,7 +225,7 @@ export class ProxyEvents {
     };
   }
 
-  /** For the pumps: what does not pass between the sides. */
+  /** Messages that the pumps refuse or fail to pass. */
   readonly forPumps: Pick<PumpsEffects, "refused" | "failed"> = {
     refused: (side, verdict) =>
       this.#inBurst(`${side} ${verdict}`, 1, (total) => {
@@ -245,7 +236,7 @@ export class ProxyEvents {
     failed: (error) => this.#inBurst("failed", 1, () => this.events.emit({ type: "message:failed", error })),
   };
 
-  /** Messages come back by a peer of this proxy. */
+  /** A peer of this proxy sends its messages back. */
   loop(side: Place, by: ProxyLoopPeer): void {
     this.#inBurst(`${side} ${by}`, 1, (loops) =>
       this.events.emit({ type: "loop:detected", side, by, loops }),

@@ -1,5 +1,5 @@
 /**
- * Proxies: what passes messages between two sockets.
+ * Proxies: pass messages between two sockets.
  *
  * @module
  */

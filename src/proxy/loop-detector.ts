@@ -1,49 +1,47 @@
 /**
- * Detects loops through another process, as far as the proxies connected to this one show them. Pure.
+ * Detects loops through another process, as far as directly connected proxies reveal them. Pure.
  *
- *   this -- backend --> other -- backend --> this      the other is at both sides of this one
- *   this -- backend --> this                           by an address that does not show it: a name, NAT, a forwarded port
+ *   this -- backend --> other -- backend --> this      the other proxy is at both sides of this one
+ *   this -- backend --> this                           through an address that hides it: a name, NAT, a forwarded port
  *
- * Each proxy has an id, which its sockets send in their handshakes (docs/spec/proxy.md). Another proxy that is connected
- * both where messages come in and where they go out closes a loop. A loop through two other proxies or more has no such
- * neighbour, and a program that is not a proxy sends no id: neither is detected.
+ * Each proxy has an id that its sockets send in their handshakes (docs/spec/proxy.md). Another proxy that is connected
+ * at both an input and an output closes a loop. Longer loops, and programs that send no id, are not detected.
  */
 import type { Direction, ProxySide } from "./pairs.js";
 
-/** The name of the property, an application's own (37/ZMTP, Connection Metadata). */
+/** Name of the metadata property, an application's own (37/ZMTP, Connection Metadata). */
 export const PROXY_PROPERTY = "X-Shoal-Proxy";
 
-/** A socket of a proxy that messages pass. */
+/** A socket that messages pass. */
 export type Place = ProxySide | "capture";
 
-/** What closes a loop: this proxy, connected to itself, or a neighbour. */
+/** What closes a loop: this proxy connected to itself, or a neighbouring proxy. */
 export type ProxyLoopPeer = "itself" | "neighbour";
 
-/** How many connections a proxy has at each place. */
 type Connections = Record<Place, number>;
 
 export class LoopDetector {
   readonly #own: string;
-  /** Where messages come in, with the places where they go out from there. */
+  /** Inputs with the outputs that they lead to. */
   readonly #flows: readonly (readonly [from: Place, to: Place])[];
   readonly #known = new Map<string, Connections>();
   readonly #looping = new Set<string>();
 
-  /** @param own the id of this proxy */
+  /** @param own id of this proxy */
   constructor(own: string, directions: readonly Direction[]) {
     this.#own = own;
-    // Replies and subscriptions flow back against messages, which closes no loop.
+    // Replies and subscriptions flow against messages and close no loop.
     this.#flows = directions
       .filter(({ carries }) => carries === "messages")
       .flatMap(({ from, to }) => [[from, to] as const, [from, "capture"] as const]);
   }
 
-  /** How many proxies close a loop now; this proxy itself counts as one. */
+  /** Number of proxies that close a loop now, including this one. */
   get count(): number {
     return this.#looping.size;
   }
 
-  /** A connection to a proxy joined or left a place. @returns what closes a loop, when it was not known to */
+  /** A connection to a proxy opened or closed. @returns what closes a newly found loop */
   peerChanged(place: Place, id: string, joined: boolean): ProxyLoopPeer | undefined {
     if (joined) return this.#joined(place, id);
     this.#left(place, id);

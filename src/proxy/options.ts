@@ -1,4 +1,4 @@
-/** The options of proxies, checked before anything is opened. */
+/** Options of proxies, checked before anything opens. */
 import { InvalidArgumentError } from "../core/errors.js";
 import type { SocketTypeName } from "../core/socket-type.js";
 import { Context } from "../sockets/context.js";
@@ -34,44 +34,41 @@ export const UNFIT = {
 
 type Unfit = keyof typeof UNFIT;
 
-/** Characters of a proxy's name, which distinguishes it in metrics, logs and its status. */
+/** Maximum length of a proxy's name, which identifies it in metrics, logs and status. */
 export const MAX_NAME = 64;
 
-/** For a JSON Schema, too. */
 export const NAME_PATTERN = `^[A-Za-z0-9_.-]{1,${MAX_NAME}}$`;
 
-/** What it has to be, in words. */
 export const NAME_RULE = `a name of at most ${MAX_NAME} letters, digits, _, . and -`;
 
-/** Whether it can be a proxy's name. */
 export function isName(value: unknown): value is string {
   return typeof value === "string" && new RegExp(NAME_PATTERN).test(value);
 }
 
-/** Where a socket of a proxy listens and connects; at least one endpoint of either kind. */
+/** Endpoints of a proxy's socket; at least one is required. */
 export interface ProxyEndpoints {
-  /** Endpoints to listen at; `endpoints` has them with wildcards resolved. */
+  /** Endpoints to bind; `endpoints` has them with wildcards resolved. */
   readonly bind?: string | readonly string[];
-  /** Endpoints to connect to; or a source of endpoints that come and go, such as a cluster's resolver. */
+  /** Endpoints to connect to, or a dynamic source of endpoints, such as a cluster's resolver. */
   readonly connect?: string | readonly string[] | EndpointSource;
 }
 
-/** Endpoints, and the options of a side's socket: high-water marks, heartbeats, CURVE, PLAIN, `authenticate`, … */
+/** Endpoints and socket options of a side: high-water marks, heartbeats, CURVE, PLAIN, `authenticate`, … */
 export type ProxySideOptions<O> = ProxyEndpoints & Readonly<Omit<O, Unfit>>;
 
-/** Topics that a side of type sub asks for. */
+/** Topics of a side of type sub. */
 export interface ProxySubscriptions {
-  /** Of a side of type `sub`: topic prefixes. Default: everything. */
+  /** Topic prefixes of a side of type `sub`. Default: everything. */
   readonly subscribe?: string | readonly string[];
 }
 
-/** What a side lets through. */
+/** The policy of a side. */
 export interface ProxyPoliced {
-  /** Who may connect, and what may pass. Default: everything that its socket's own options let through. */
+  /** Limits which peers may connect and which messages may pass. Default: only the socket's own options do. */
   readonly policy?: ProxyPolicy;
 }
 
-/** The options of a side, by its type. */
+/** Options of a side, by its type. */
 export interface ProxySideOptionsByType {
   readonly router: ProxySideOptions<RouterOptions> & ProxyPoliced;
   readonly dealer: ProxySideOptions<DealerOptions> & ProxyPoliced;
@@ -84,65 +81,63 @@ export interface ProxySideOptionsByType {
   readonly xpub: ProxySideOptions<XPublisherOptions> & ProxyPoliced;
 }
 
-/** A side with its type. */
+/** Options of a side with its type. */
 export type TypedProxySideOptions = {
   [T in ProxySocketType]: { readonly type: T } & ProxySideOptionsByType[T];
 }[ProxySocketType];
 
-/** The tap: a copy of each message of both directions, its frames as they are. */
+/** Capture: receives an unchanged copy of each message of both directions. */
 export type ProxyCaptureOptions =
-  /** To every subscriber, by the first frame as topic; each misses what it is too slow for. */
+  /** Copies go to every subscriber, with the first frame as topic. A slow subscriber misses copies. */
   | ({ readonly type: "pub" } & ProxySideOptions<PublisherOptions>)
-  /** To one of its peers in turn; what none has room for is missed. */
+  /** Each copy goes to one peer in turn. It is missed if no peer has room. */
   | ({ readonly type: "push" } & ProxySideOptions<PushOptions>);
 
-/** The control socket: a program that can connect here can pause and end the proxy. */
+/** The control socket. Any program that can connect to it can pause and end the proxy. */
 export type ProxyControlOptions =
   /** Every command is answered. */
   | ({ readonly type?: "rep" } & ProxySideOptions<ReplyOptions>)
-  /** STATISTICS, JSON commands and errors are answered; the other words are not, as in libzmq. */
+  /** STATISTICS, JSON commands and errors are answered. Other words are not, as in libzmq. */
   | ({ readonly type: "pair" } & ProxySideOptions<PairOptions>)
   /** Nothing is answered. */
   | ({ readonly type: "sub" } & ProxySideOptions<SubscriberOptions>);
 
-/** What every proxy takes. */
+/** Options of every proxy. */
 export interface ProxyOptions<F, B> {
   readonly frontend: F;
   readonly backend: B;
   readonly capture?: ProxyCaptureOptions;
   readonly control?: ProxyControlOptions;
-  /** Up to 64 letters, digits, `_`, `.` and `-`: its label in statistics. Default: no name. */
+  /** Label in statistics: up to 64 letters, digits, `_`, `.` and `-`. Default: no name. */
   readonly name?: string;
-  /** The context of all its sockets. Default: the process-wide one. */
+  /** Context of all sockets. Default: the process-wide context. */
   readonly context?: Context;
 }
 
-/** What {@link SocketProxy.setCertificates} takes: the socket options of these names. */
+/** Socket options of {@link SocketProxy.setCertificates}. */
 export type ProxyCertificates = Pick<
   CommonOptions,
   "tlsCert" | "tlsKey" | "tlsPassphrase" | "tlsCa" | "tlsCertificates"
 >;
 
-/** The types of a proxy's sockets. */
 export type PlanType = ProxySocketType | "rep";
 
-/** The library's name of a type. */
 export function typeNameOf(type: PlanType): SocketTypeName {
   return type === "rep" ? "Reply" : SIDE_TYPES[type];
 }
 
-/** One socket of a proxy, checked. */
+/** One checked socket of a proxy. */
 export interface SocketPlan {
   readonly name: "frontend" | "backend" | "capture" | "control";
   readonly type: PlanType;
   readonly bind: readonly string[];
   readonly connect: readonly string[];
-  /** In place of `connect`. */
+  /** Replaces `connect`. */
   readonly source: EndpointSource | undefined;
   readonly subscribe: readonly string[];
-  /** For its constructor, without the context. */
+  /** Constructor options, without the context. */
   readonly options: Readonly<Record<string, unknown>>;
-  /** Of the frontend and the backend. */
+  /** Only for the frontend and the backend. */
   readonly policy: ProxyPolicy | undefined;
 }
 
@@ -163,10 +158,10 @@ export function checkOptions(what: string, options: unknown): asserts options is
 }
 
 /**
- * Checks what one socket of a proxy is given.
+ * Checks the options of one socket.
  *
- * @param types those it may have
- * @param usual the one it has where `given` names none
+ * @param types allowed types
+ * @param usual default type
  * @throws InvalidArgumentError `EINVAL` for an unknown option, a wrong type or value, or no endpoint
  */
 export function planOf(

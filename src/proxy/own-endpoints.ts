@@ -1,32 +1,30 @@
 /**
- * Whether two endpoints are the same place: so a proxy does not connect to itself, and a configuration binds nothing
- * twice. Pure; the driver (proxy-sockets.ts) looks up the names and addresses of this machine.
+ * Whether two endpoints are the same place. Prevents a proxy from connecting to itself, and a configuration from
+ * binding an endpoint twice. Pure; proxy-sockets.ts resolves this machine's names and addresses.
  *
- * What a proxy sends to itself would come back forever, at the speed of the machine. That is certain where an endpoint to
- * connect to is one at which this proxy listens; a loop through another program is not seen here.
+ * Messages that a proxy sends to itself would return forever at full speed. This file catches connects to an endpoint
+ * bound by the same proxy; it cannot see loops through another program.
  */
 
-/** The addresses of this machine, and how names resolve. */
+/** Addresses of this machine, and name resolution. */
 export interface LocalAddresses {
-  /** Whether an address is one of this machine's. */
   isLocal(address: string): boolean;
-  /** The addresses of a name, in any order; none: unknown. */
+  /** Addresses of a name, in any order; empty if unknown. */
   resolve(host: string): readonly string[];
 }
 
-/** Transports over TCP: two of them cannot be bound to one port, except for the paths of one scheme. */
+/** TCP-based transports. Two cannot share a port, except for different paths of one scheme. */
 const OVER_TCP = /^(tcp|tls|wss?):\/\//;
 
-/** The parts of an endpoint over TCP. */
 export interface TcpTarget {
   readonly scheme: string;
-  /** Of ws and wss; else empty. */
+  /** Path of ws and wss; else empty. */
   readonly path: string;
   readonly host: string;
   readonly port: string;
 }
 
-/** @returns `undefined` for another transport; without the source address that a connect may name */
+/** @returns the target without a source address; `undefined` for other transports */
 export function tcpTarget(endpoint: string): TcpTarget | undefined {
   const scheme = OVER_TCP.exec(endpoint)?.[1];
   if (scheme === undefined) return undefined;
@@ -68,13 +66,13 @@ export function reached(
   });
 }
 
-/** Whether each bind of it gives another endpoint. */
+/** Whether each bind of the endpoint gets a different port. */
 export function isWildcard(endpoint: string): boolean {
   const port = tcpTarget(endpoint)?.port;
   return port === "*" || (port !== undefined && Number(port) === 0) || endpoint === "ipc://*";
 }
 
-/** Whether both may be one place: the same text, or the same tcp port, whatever the address. */
+/** Whether both may be the same place: equal text, or the same TCP port at any address. */
 export function overlaps(one: string, other: string): boolean {
   if (isWildcard(one) || isWildcard(other)) return false;
   const [first, second] = [tcpTarget(one), tcpTarget(other)];
@@ -85,12 +83,12 @@ export function overlaps(one: string, other: string): boolean {
   );
 }
 
-/** Whether a client of one is understood by the other, if they are at one address. */
+/** Whether a client of one can talk to the other at the same address. */
 function isSameService(one: TcpTarget, other: TcpTarget): boolean {
   return Number(one.port) === Number(other.port) && one.scheme === other.scheme && one.path === other.path;
 }
 
-/** Whether both can certainly not be bound at once: the same text, or the same port with one address or with a wildcard. */
+/** Whether both certainly cannot be bound at once: equal text, or one port with equal or wildcard addresses. */
 export function collides(one: string, other: string): boolean {
   if (!overlaps(one, other)) return false;
   const [first, second] = [tcpTarget(one), tcpTarget(other)];
@@ -98,7 +96,7 @@ export function collides(one: string, other: string): boolean {
   return first.host === second.host || isEverywhere(first.host) || isEverywhere(second.host);
 }
 
-/** Whether a connection to one certainly reaches the other, without looking up a name. */
+/** Whether a connect certainly reaches `bound`, without a name lookup. */
 export function leadsTo(connect: string, bound: string): boolean {
   if (!overlaps(connect, bound)) return false;
   const [from, to] = [tcpTarget(connect), tcpTarget(bound)];

@@ -1,15 +1,15 @@
 /**
- * Which sockets a proxy can stand between, and what passes between them. Pure.
+ * Valid pairs of socket types in a proxy, and the messages between them. Pure.
  *
  *   frontend  backend    passes
  *   router    dealer     requests, and their replies back
- *   dealer    dealer     messages both ways; pair in place of either, too
+ *   dealer    dealer     messages both ways; pair can replace either
  *   xsub      xpub       messages one way, subscriptions the other
  *   pull      push|pub   messages one way
- *   sub       push|pub   messages one way, of the topics that the sub asks for
+ *   sub       push|pub   messages one way, of the sub's topics
  *
- * Each can be turned round. A router on both sides would look for one side's peers at the other; a rep or a req
- * could pass one request at a time, and none any more after the first lost reply.
+ * Each pair can be reversed. Two routers would look up one side's peers at the other. A rep or req could pass only one
+ * request at a time, and none after the first lost reply.
  */
 import { InvalidArgumentError } from "../core/errors.js";
 import type { SocketTypeName } from "../core/socket-type.js";
@@ -17,7 +17,7 @@ import type { ProxySide } from "../sockets/pump.js";
 
 export type { ProxySide };
 
-/** The short name of a side's socket type. */
+/** Short name of a side's socket type. */
 export type ProxySocketType =
   | "router"
   | "dealer"
@@ -29,7 +29,6 @@ export type ProxySocketType =
   | "xsub"
   | "xpub";
 
-/** The socket types of a proxy's sides, by their short names. */
 export const SIDE_TYPES: Readonly<Record<ProxySocketType, SocketTypeName>> = {
   router: "Router",
   dealer: "Dealer",
@@ -42,28 +41,27 @@ export const SIDE_TYPES: Readonly<Record<ProxySocketType, SocketTypeName>> = {
   xpub: "XPublisher",
 };
 
-/** Pairs with a class of their own. */
+/** Pairs with a dedicated class. */
 const KINDS = { "router dealer": "queue", "xsub xpub": "forwarder", "pull push": "streamer" } as const;
 
-/** What a proxy is by its sides' types; one without a class of its own is a `proxy`. */
+/** The kind of proxy; `proxy` for pairs without a dedicated class. */
 export type ProxyKind = (typeof KINDS)[keyof typeof KINDS] | "proxy";
 
-/** The kind of a proxy between sockets of these types, which may come from a remote program. */
+/** The kind for two socket types, which may come from a remote program. */
 export function kindOf(frontend: string, backend: string): ProxyKind {
   const pair = `${frontend} ${backend}`;
   return Object.hasOwn(KINDS, pair) ? KINDS[pair as keyof typeof KINDS] : "proxy";
 }
 
-/** What a direction carries. */
 export type Carries =
-  /** What peers hand in: a drain closes this first. */
+  /** Messages from peers; a drain stops them first. */
   | "messages"
-  /** Replies to requests that went the other way: they are waited for. */
+  /** Replies to requests in the other direction; a drain waits for them. */
   | "replies"
-  /** What subscribers ask for, on its way to the publishers. */
+  /** Subscriptions on their way to publishers. */
   | "subscriptions";
 
-/** A way through the proxy. */
+/** A direction of messages through the proxy. */
 export interface Direction {
   readonly from: ProxySide;
   readonly to: ProxySide;
@@ -72,7 +70,7 @@ export interface Direction {
 
 type Couple = readonly [ProxySocketType, ProxySocketType];
 
-/** What the first gives the second, and what the second gives the first. */
+/** What the first type sends to the second, and the second to the first. */
 const COUPLES: readonly (readonly [...Couple, Carries, Carries | undefined])[] = [
   ["router", "dealer", "messages", "replies"],
   ["dealer", "dealer", "messages", "messages"],
@@ -85,13 +83,13 @@ const COUPLES: readonly (readonly [...Couple, Carries, Carries | undefined])[] =
   ["sub", "pub", "messages", undefined],
 ];
 
-/** All pairs, as a user writes them: "router/dealer". */
+/** All pairs as users write them: "router/dealer". */
 export const LEGAL_PAIRS: readonly string[] = COUPLES.map(([one, other]) => `${one}/${other}`);
 
 /**
- * The ways through a proxy between sockets of these types.
+ * Directions of a proxy between two socket types.
  *
- * @throws InvalidArgumentError `EINVAL` for types that do not fit each other, naming those that do
+ * @throws InvalidArgumentError `EINVAL` for types that do not fit; the message names valid ones
  */
 export function directionsOf(frontend: ProxySocketType, backend: ProxySocketType): readonly Direction[] {
   const there = { from: "frontend", to: "backend" } as const;

@@ -11,7 +11,7 @@ import { Dealer, Reply, Router } from "../sockets/request-reply.js";
 import type { Socket } from "../sockets/socket.js";
 import { type PlanType, type ProxyCertificates, type SocketPlan, typeNameOf } from "./options.js";
 
-/** ms that the messages of a socket without a linger of its own have to leave, when the proxy stops. */
+/** Default linger when the proxy stops, ms. */
 export const LINGER = 1_000;
 
 const CLASSES: Readonly<Record<PlanType, new (options: never) => Socket>> = {
@@ -32,11 +32,10 @@ const CERTIFICATE_OPTIONS = ["tlsCert", "tlsKey", "tlsPassphrase", "tlsCa", "tls
 export class ProxySocket {
   readonly plan: SocketPlan;
   readonly socket: Socket;
-  /** Where it listens, wildcards filled in, in the order of the plan, and then of what came later. */
+  /** Bound endpoints, wildcards resolved: those of the plan in order, then later ones. */
   readonly bound: string[] = [];
-  /** What it connects to. */
   readonly connected: string[] = [];
-  /** As resolved -> as given: a wildcard may be given many times. */
+  /** Resolved -> given endpoint: a wildcard may be given many times. */
   readonly #given = new Map<string, string>();
 
   /** @throws InvalidArgumentError, NotSupportedError, TransportError `EMFILE` as a socket's constructor does */
@@ -51,7 +50,7 @@ export class ProxySocket {
     for (const endpoint of this.plan.bind) await this.listen(endpoint);
   }
 
-  /** Binds one endpoint. @returns as resolved @throws as a socket's `bind` does */
+  /** Binds one endpoint. @returns the resolved endpoint @throws as a socket's `bind` does */
   async listen(endpoint: string): Promise<string> {
     await this.socket.bind(endpoint);
     const resolved = this.socket.lastEndpoint ?? endpoint;
@@ -60,7 +59,7 @@ export class ProxySocket {
     return resolved;
   }
 
-  /** Unbinds one endpoint, as given or as resolved. @throws TransportError `ENOENT` when it is not bound */
+  /** Unbinds an endpoint, as given or as resolved. @throws TransportError `ENOENT` when it is not bound */
   async unlisten(endpoint: string): Promise<void> {
     const resolved = this.bound.find((each) => each === endpoint || this.#given.get(each) === endpoint);
     await this.socket.unbind(resolved ?? endpoint);
@@ -71,11 +70,11 @@ export class ProxySocket {
 
   /** @throws as a socket's `connect` does */
   connect(): void {
-    // What a side subscribes to depends on the topic lists of its policy (pumps.ts).
+    // A side's subscriptions depend on its policy's topic lists (pumps.ts).
     if (this.plan.name === "control" && this.socket instanceof Subscriber)
       this.socket.subscribe(...this.plan.subscribe);
     for (const endpoint of this.plan.connect) this.connectTo(endpoint);
-    // An endpoint of it that is this proxy's own is reported by the loop detector: nobody knows them before.
+    // A source's endpoints are unknown here; the loop detector reports one that is this proxy's own.
     if (this.plan.source !== undefined) this.socket.connect(this.plan.source);
   }
 
@@ -85,23 +84,23 @@ export class ProxySocket {
     this.connected.push(endpoint);
   }
 
-  /** @throws TransportError `ENOENT` when it does not connect there */
+  /** @throws TransportError `ENOENT` when it is not connected there */
   disconnectFrom(endpoint: string): void {
     this.socket.disconnect(endpoint);
     const position = this.connected.indexOf(endpoint);
-    if (position >= 0) this.connected.splice(position, 1); // An endpoint of the source is not there.
+    if (position >= 0) this.connected.splice(position, 1); // Endpoints of the source are not listed.
   }
 
-  /** @throws InvalidArgumentError `EINVAL` for an unknown option or an invalid value; nothing has changed then */
+  /** @throws InvalidArgumentError `EINVAL` for an unknown option or an invalid value, before any change */
   setCertificates(certificates: ProxyCertificates): void {
     checkKeys("certificates", certificates, CERTIFICATE_OPTIONS);
     const given = Object.entries(certificates).filter(([, value]) => value !== undefined);
     for (const [name, value] of given) checkOption(typeNameOf(this.plan.type), name, value);
-    // In one turn: no handshake meets a certificate without its key.
+    // In one turn, so no handshake gets a certificate without its key.
     Object.assign(this.socket, Object.fromEntries(given));
   }
 
-  /** Subscribes at the publishers, or cancels it; on sides of type sub and xsub. */
+  /** Subscribes to publishers or cancels a subscription; for sides of type sub and xsub. */
   subscribe(prefix: Buffer, on: boolean): void {
     const { socket } = this;
     if (socket.closed) return;
@@ -112,32 +111,31 @@ export class ProxySocket {
       void socket.send(Buffer.concat([Buffer.of(on ? 1 : 0), prefix]), { timeout: -1 }).catch(ignore);
   }
 
-  /** Connected peers; 0 where the engine cannot know. */
+  /** Connected peers; 0 if the engine cannot tell. */
   get peers(): number {
     return engineStats(this.socket).peers ?? 0;
   }
 
-  /** Whether the engine can ask peers to leave. */
   get canRetire(): boolean {
     return canRetire(this.socket);
   }
 
-  /** Takes in no further peers, where the engine can. @param halfClose also asks the peers to leave, and receives what they sent */
+  /** Accepts no more peers, if the engine can. @param halfClose also asks peers to leave and receives what they sent */
   retire(halfClose: boolean): void {
     retire(this.socket, halfClose);
   }
 
-  /** Sends a property to each peer in the handshake, and reports theirs, where the engine can. */
+  /** Sends a metadata property in each handshake and reports the peers' values, if the engine can. */
   announce(name: string, value: string, onPeer: (value: string, joined: boolean) => void): void {
     announce(this.socket, { name, value, onPeerProperty: onPeer });
   }
 
-  /** Messages that came in and wait to be taken, as far as the engine can count. */
+  /** Incoming messages that wait to be taken, as far as the engine can count. */
   get received(): number {
     return engineStats(this.socket).queuedIn;
   }
 
-  /** Messages, or copies of them, that were accepted and have not left, as far as the engine can count. */
+  /** Outgoing messages or copies not sent yet, as far as the engine can count. */
   get queued(): number {
     return engineStats(this.socket).queuedOut ?? 0;
   }

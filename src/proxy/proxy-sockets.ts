@@ -1,10 +1,10 @@
 /**
- * The sockets of one proxy: made from their plans, bound, connected, changed while it runs, and closed.
+ * The sockets of one proxy: created from their plans, bound, connected, changed while it runs, and closed.
  *
  *   open --bind--> listening --connect--> in use --close--> gone
  *
- * No endpoint that a socket connects to may be one at which the proxy itself listens (own-endpoints.ts has the rule; here
- * are the names and addresses of this machine).
+ * A socket must not connect to an endpoint of the same proxy (own-endpoints.ts has the rule). This file resolves the
+ * machine's names and addresses.
  */
 
 import { lookup } from "node:dns/promises";
@@ -23,11 +23,10 @@ import type { Direction, ProxySide } from "./pairs.js";
 import { ProxySocket } from "./proxy-socket.js";
 import type { ProxyStats } from "./stats.js";
 
-/** One of a proxy's sockets. */
 export type ProxySocketName = "frontend" | "backend" | "capture" | "control";
 
 export class ProxySockets {
-  /** By their names; empty before they are opened. */
+  /** By name; empty until `open`. */
   readonly all = new Map<ProxySocketName, ProxySocket>();
   readonly #plans: readonly SocketPlan[];
   readonly #context: Context;
@@ -36,7 +35,6 @@ export class ProxySockets {
   #control: Control | undefined;
   #loops: LoopDetector | undefined;
 
-  /** Opens nothing yet. */
   constructor(plans: readonly SocketPlan[], context: Context, events: ProxyEvents) {
     this.#plans = plans;
     this.#context = context;
@@ -44,7 +42,7 @@ export class ProxySockets {
   }
 
   /**
-   * Makes all of them. Each announces this proxy's id to its peers, from the first handshake on.
+   * Creates all sockets. Each announces this proxy's id to its peers from the first handshake.
    *
    * @throws as a socket's constructor does
    */
@@ -61,7 +59,9 @@ export class ProxySockets {
     }
   }
 
-  /** Binds one after the other, as long as `goesOn`. @throws as a socket's `bind`; InvalidArgumentError for a way to itself */
+  /**
+   * Binds the sockets in order while `goesOn`. @throws as a socket's `bind`; InvalidArgumentError for a way to itself
+   */
   async bind(goesOn: () => boolean): Promise<void> {
     for (const opened of this.all.values()) {
       await opened.bind();
@@ -75,22 +75,22 @@ export class ProxySockets {
     for (const opened of this.all.values()) opened.connect();
   }
 
-  /** Once it is opened. */
+  /** Call after `open`. */
   side(name: ProxySide): ProxySocket {
     return this.all.get(name) as ProxySocket;
   }
 
-  /** Copies of what passes go there. Absent: nowhere. */
+  /** Receives copies of passed messages; absent without a capture. */
   get take(): Capture["take"] | undefined {
     return this.#capture?.take;
   }
 
-  /** Takes commands until its socket closes. */
+  /** Takes commands until the control socket closes. */
   async steer(): Promise<void> {
     await this.#control?.run();
   }
 
-  /** Where they listen, wildcards filled in. */
+  /** Bound endpoints, wildcards resolved. */
   get endpoints(): ProxyListening {
     const bound = (name: ProxySocketName): readonly string[] => [...(this.all.get(name)?.bound ?? [])];
     return {
@@ -101,7 +101,7 @@ export class ProxySockets {
     };
   }
 
-  /** The part of the statistics that belongs to neither side. */
+  /** Statistics that belong to neither side. */
   stats(): Pick<ProxyStats, "loops" | "capture" | "control"> {
     return {
       loops: this.#loops?.count ?? 0,
@@ -135,14 +135,14 @@ export class ProxySockets {
   }
 }
 
-/** Changes the endpoints of a running proxy, one change after the other. */
+/** Changes the endpoints of a running proxy, one call at a time. */
 export class LiveEndpoints {
   readonly #sockets: ReadonlyMap<ProxySocketName, ProxySocket>;
   readonly #assertLive: () => void;
-  /** The change that is under way. */
+  /** The change in flight. */
   #last: Promise<unknown> = Promise.resolve();
 
-  /** @param assertLive throws where endpoints cannot change; asked before each change */
+  /** @param assertLive called before each change; throws if endpoints cannot change */
   constructor(sockets: ReadonlyMap<ProxySocketName, ProxySocket>, assertLive: () => void) {
     this.#sockets = sockets;
     this.#assertLive = assertLive;
@@ -187,11 +187,11 @@ export class LiveEndpoints {
       if (opened === undefined) throw new InvalidArgumentError(`The proxy has no ${String(name)}`);
       return make(opened);
     });
-    this.#last = made.catch(() => undefined); // The caller has the error: the next one waits for the end only.
+    this.#last = made.catch(() => undefined); // The caller has the error; the next change waits only for the end.
     return made;
   }
 
-  /** @param wanted one more to connect to */
+  /** @param wanted an additional endpoint to connect to */
   async #refuseOwn(wanted?: { readonly name: string; readonly endpoint: string }): Promise<void> {
     const all = [...this.#sockets].map(([name, { bound, connected }]) => ({
       name,
@@ -204,14 +204,14 @@ export class LiveEndpoints {
   }
 }
 
-/** One socket of a proxy, when all are bound and none is connected. */
+/** One socket of a proxy before any of its sockets connects. */
 export interface Listening {
   readonly name: string;
   readonly bound: readonly string[];
   readonly connect: readonly string[];
 }
 
-/** @throws InvalidArgumentError `EINVAL` for an endpoint to connect to that is one of those bound, and names it */
+/** @throws InvalidArgumentError `EINVAL` for a connect to one of the bound endpoints, with its name */
 export async function refuseOwn(sockets: readonly Listening[]): Promise<void> {
   const bound = sockets.flatMap((socket) => socket.bound);
   const local = await localAddresses(
@@ -231,10 +231,10 @@ export async function refuseOwn(sockets: readonly Listening[]): Promise<void> {
 }
 
 /**
- * Looks up the names that endpoints have, where it can matter.
+ * Resolves names in endpoints where they can matter.
  *
  * @param connects endpoints to connect to
- * @param bound endpoints that are listened at; names are looked up only where the port is one of theirs
+ * @param bound bound endpoints; names are resolved only for a port that both lists have
  */
 export async function localAddresses(
   connects: readonly string[],

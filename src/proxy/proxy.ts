@@ -1,4 +1,4 @@
-/** The proxy of the package `zeromq`: messages between two sockets, both ways. */
+/** The `Proxy` of the package `zeromq`. */
 import { ClosedError, InvalidArgumentError, InvalidStateError } from "../core/errors.js";
 import { countLost, listen } from "../sockets/internal.js";
 import { Pump } from "../sockets/pump.js";
@@ -9,8 +9,8 @@ import type { Writable } from "../sockets/writable.js";
 type Capture = (from: "frontend" | "backend", frames: readonly Buffer[]) => void;
 
 /**
- * Passes messages from one socket to another and, where both can, back. Frames
- * pass as they are. A side that is mute stops the reading of the other.
+ * Passes messages from one socket to another and, if both types allow it, back. Frames are unchanged. A full queue on
+ * one side stops reading from the other.
  *
  * @example
  * ```ts
@@ -35,17 +35,17 @@ export class Proxy<F extends Socket = Socket, B extends Socket = Socket> {
   readonly #capture: Capture | undefined;
   #state: "idle" | "running" | "ended" = "idle";
   #pumps: readonly Pump[] = [];
-  /** The socket that each sends to. */
+  /** The socket that each pump sends to. */
   readonly #targets = new Map<Pump, Socket>();
-  /** Ends `run`, with an error that it rejects with. */
+  /** Ends `run`, rejecting with an error if given. */
   #end: (error?: unknown) => void = () => undefined;
 
   /**
-   * The sockets have no codec, and at least one direction to pass messages in.
+   * The sockets must have no codec, and messages must be able to pass in at least one direction.
    *
-   * @param capture called with each message that has passed, and the side it came from, in order: such as
-   *   `EspressoTap.capture`. It must be quick, throw nothing and leave the frames as they are.
-   * @throws InvalidArgumentError `EINVAL` for what is not a socket, or not a function
+   * @param capture called in order with each passed message and its side, such as `EspressoTap.capture`. It must be
+   *   quick, must not throw, and must not change the frames.
+   * @throws InvalidArgumentError `EINVAL` for anything but sockets, or a function
    */
   constructor(
     frontEnd: F,
@@ -71,12 +71,12 @@ export class Proxy<F extends Socket = Socket, B extends Socket = Socket> {
   }
 
   /**
-   * Runs until {@link terminate}, or until one of the sockets is closed; both are closed then.
-   * A message that one had taken and the other was closed for is among the `dropped.closed` of the latter.
+   * Runs until {@link terminate} or until one of the sockets closes; then both are closed. A message taken from one
+   * socket that the other can no longer send counts in the other's `dropped.closed`.
    *
    * @throws InvalidArgumentError `EINVAL` when a socket is neither bound nor connected, or no message could pass
    * @throws InvalidStateError `EFSM` when it ran before
-   * @throws what a socket refuses a message with: `EHOSTUNREACH` of a mandatory ROUTER; both are closed then, too
+   * @throws errors of a send, such as `EHOSTUNREACH` of a mandatory ROUTER, after closing both sockets
    */
   async run(): Promise<void> {
     if (this.#state !== "idle") throw new InvalidStateError("EFSM", "A proxy runs once");
@@ -97,7 +97,7 @@ export class Proxy<F extends Socket = Socket, B extends Socket = Socket> {
     if (this.#pumps.length === 0)
       throw new InvalidArgumentError("Neither socket can send what the other receives");
     this.#state = "running";
-    // A pump that is paused, or waits for a message, does not notice that the socket it sends to has closed.
+    // A paused or waiting pump does not notice that its target has closed.
     for (const socket of [this.#frontEnd, this.#backEnd])
       listen(socket, ({ type }) => {
         if (type === "end") this.#end();
@@ -115,16 +115,16 @@ export class Proxy<F extends Socket = Socket, B extends Socket = Socket> {
   }
 
   /**
-   * Stops passing messages until {@link resume}; they queue up to the high-water marks.
+   * Stops passing messages until {@link resume}. Messages queue up to the high-water marks.
    *
-   * @throws ClosedError `EBADF` when the proxy does not run, as {@link resume} and {@link terminate} do
+   * @throws ClosedError `EBADF` when the proxy is not running, as {@link resume} and {@link terminate} do
    */
   pause(): void {
     this.#assertRunning();
     for (const pump of this.#pumps) pump.pause();
   }
 
-  /** Goes on after {@link pause}. */
+  /** Continues after {@link pause}. */
   resume(): void {
     this.#assertRunning();
     for (const pump of this.#pumps) pump.resume();
@@ -140,7 +140,7 @@ export class Proxy<F extends Socket = Socket, B extends Socket = Socket> {
     if (this.#state !== "running") throw new ClosedError("EBADF", "The proxy does not run");
   }
 
-  /** The pump of one direction; none where messages cannot pass in it. */
+  /** The pump of one direction; `undefined` if messages cannot pass in it. */
   #pump(
     from: Socket & Partial<Readable>,
     to: Socket & Partial<Writable>,

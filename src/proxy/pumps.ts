@@ -1,4 +1,4 @@
-/** The pumps of a proxy, one for each direction: what each checks, and how many requests wait for replies. */
+/** The pumps of a proxy, one per direction, with their checks and the count of unanswered requests. */
 
 import { countersOf } from "../sockets/internal.js";
 import { Pump, type PumpEffects } from "../sockets/pump.js";
@@ -14,7 +14,7 @@ import type { SidePolicy } from "./policy/side-policy.js";
 import { TopicGate } from "./policy/topics.js";
 import type { ProxySocket } from "./proxy-socket.js";
 
-/** ms between two counts of the requests that wait for replies. */
+/** Interval of the counts of unanswered requests, ms. */
 const TICK = 1_000;
 
 /** Ticks for which a request is remembered. */
@@ -23,24 +23,20 @@ const KEPT = 60;
 /** Types whose peers only send: a drain can ask them to leave. */
 const ONE_WAY: readonly ProxySocketType[] = ["pull", "sub", "xsub"];
 
-/** Types whose messages begin with a topic. */
 const WITH_TOPICS: readonly ProxySocketType[] = ["sub", "xsub", "pub", "xpub"];
 
-/** A verdict that is counted and reported. */
 type Dropped = Exclude<Verdict, "pass" | "policy">;
 
-/** What the pumps report, and the copies for the capture. */
 export interface PumpsEffects {
   readonly capture: ((from: ProxySide, frames: Buffer[]) => void) | undefined;
   refused(from: ProxySide, verdict: Dropped): void;
   failed(error: unknown): void;
 }
 
-/** One of them, with its direction. */
 export interface ProxyPump extends Direction {
   readonly pump: Pump;
   readonly source: ProxySocket;
-  /** Whether the peers that it comes from only send. */
+  /** Whether the source's peers only send. */
   readonly oneWay: boolean;
 }
 
@@ -48,7 +44,7 @@ export class Pumps {
   readonly all: readonly ProxyPump[];
   readonly #replies: ProxyPump | undefined;
   readonly #pending = new PendingReplies();
-  /** Where messages have topics, and the side whose publishers get the subscriptions. */
+  /** Set when messages have topics. `#upstream`: the side whose publishers get the subscriptions. */
   readonly #gate: TopicGate | undefined;
   readonly #upstream: ProxySocket | undefined;
   readonly #ticking: NodeJS.Timeout | undefined;
@@ -74,7 +70,7 @@ export class Pumps {
         ...(this.#gate === undefined ? checksFor(types[from], types[to]) : topicsFor(this.#gate, direction)),
         throttle: policies[from].throttle,
         capture: effects.capture === undefined ? undefined : (frames) => effects.capture?.(from, frames),
-        // What a policy refuses is counted there.
+        // The policy counts its own refusals.
         refused: (verdict) => verdict !== "policy" && effects.refused(from, verdict as Dropped),
         failed: (error) => effects.failed(error),
       });
@@ -85,28 +81,25 @@ export class Pumps {
     this.#ticking = setInterval(() => this.#pending.tick(this.#asked, this.#answered), TICK).unref();
   }
 
-  /** The pump that reads a side. */
   from(side: ProxySide): Pump | undefined {
     return this.all.find(({ from }) => from === side)?.pump;
   }
 
-  /** The pump that writes to a side. */
   to(side: ProxySide): Pump | undefined {
     return this.all.find(({ to }) => to === side)?.pump;
   }
 
-  /** Requests of the last minute that were passed on and have no reply yet. */
+  /** Requests of the last minute passed on without a reply so far. */
   get unanswered(): number {
     return this.#pending.count(this.#asked, this.#answered);
   }
 
-  /** The policies have changed. */
   policyChanged(): void {
     for (const { pump } of this.all) pump.retry();
     for (const { prefix, on } of this.#gate?.reconsider() ?? []) this.#upstream?.subscribe(prefix, on);
   }
 
-  /** Moves messages; settles when all pumps have ended, never rejects. */
+  /** Moves messages until all pumps have ended. Never rejects. */
   async run(): Promise<void> {
     await Promise.all(this.all.map(({ pump }) => pump.run()));
   }
@@ -124,7 +117,7 @@ export class Pumps {
     for (const { pump } of this.all) pump.end();
   }
 
-  /** What a side of type sub subscribes to by its options. */
+  /** Applies a subscription from a sub side's options. */
   #subscribe(prefix: Buffer): void {
     if (this.#gate?.change(prefix, true) !== false) this.#upstream?.subscribe(prefix, true);
   }
@@ -160,22 +153,22 @@ function topicsFor(
 }
 
 /**
- * How many requests a queue waits for replies to. Pure, and free per message: it gets the totals once per tick.
+ * Counts requests without a reply. Pure, without cost per message: reads the totals once per tick.
  *
- * Replies are counted against the newest requests. So one that will never be answered, since its worker died, becomes
- * the oldest, and is forgotten after `KEPT` ticks; a drain years later does not wait for it.
+ * Replies are matched to the newest requests. So a request of a dead worker becomes the oldest and is forgotten after
+ * `KEPT` ticks; a later drain does not wait for it.
  */
 export class PendingReplies {
-  /** Requests without reply by the tick they came in, the newest last. */
+  /** Unanswered requests by the tick they came in, newest last. */
   readonly #ticks: number[] = [];
   #asked = 0;
   #answered = 0;
 
   /**
-   * Another tick is over.
+   * Ends a tick.
    *
-   * @param asked requests that were passed on, in all
-   * @param answered replies that came, in all
+   * @param asked total requests passed on
+   * @param answered total replies
    */
   tick(asked: number, answered: number): void {
     this.#ticks.push(asked - this.#asked);

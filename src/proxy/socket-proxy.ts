@@ -1,5 +1,5 @@
 /**
- * A proxy between two sockets of its own: opens, moves, drains, ends (states.ts has its life).
+ * A proxy that owns its two sockets: opens, moves, drains, ends (life cycle: states.ts).
  *
  *   peers -- frontend =pumps==> backend -- peers
  *                      |
@@ -39,31 +39,28 @@ import { Pumps } from "./pumps.js";
 import { next, type ProxyCall, type ProxyState } from "./states.js";
 import { type ProxyDrainResult, type ProxyStats, sideStats, steeringOf } from "./stats.js";
 
-/** ms that a drain may take by default. */
+/** Default drain timeout, ms. */
 const DRAIN_TIME = 10_000;
-/** The longest time a timer of the platform can hold, in ms. */
+/** Longest timer of the platform, ms. */
 const MAX_TIME = 2_147_483_647;
 
-/** Options of {@link SocketProxy}. */
 export type SocketProxyOptions = ProxyOptions<TypedProxySideOptions, TypedProxySideOptions>;
 
-/** What `drain` of a proxy takes. */
 export interface ProxyDrainOptions {
-  /** ms that it may take. Default 10,000. */
+  /** Timeout in ms. Default 10,000. */
   readonly timeout?: number;
 }
 
-/** What `close` of a proxy takes. */
 export interface ProxyCloseOptions {
-  /** ms for accepted messages to leave; -1: no limit. Default: each socket's `linger`, and 1,000 without one. */
+  /** ms for accepted messages to leave; -1: no limit. Default: each socket's `linger`, or 1,000 if unset. */
   readonly linger?: number;
 }
 
 /**
- * Passes messages between two sides, frames as they are. Each side has a socket of its own, with any number of endpoints
- * bound and connected, options and security of its own. What one side has no room for stops the reading of the other,
- * so no more than the high-water marks, and in each direction one message or a batch of at most 1,000, are in the proxy's
- * memory. What is in flight when it is closed is dropped and counted; {@link SocketProxy.drain} passes it on.
+ * Passes messages between two sides with unchanged frames. Each side has a dedicated socket with any number of bound
+ * and connected endpoints, options and security. A full queue on one side stops reading from the other. So the proxy
+ * holds at most the high-water marks plus one message or batch of 1,000 per direction. Closing drops and counts
+ * messages in flight; {@link SocketProxy.drain} passes them on.
  *
  *   const proxy = new SocketProxy({ frontend: { type: "sub", connect: upstream }, backend: { type: "pub", bind: here } });
  *   await proxy.start();
@@ -80,7 +77,7 @@ export interface ProxyCloseOptions {
  * ```
  */
 export class SocketProxy {
-  /** What happens; kept for a reader from its first read on, and ended by {@link close}. */
+  /** The proxy's events, buffered for a reader from its first read; {@link close} ends them. */
   readonly events: EventStream<ProxyEvent>;
   readonly #proxyEvents = new ProxyEvents();
   readonly #name: string | undefined;
@@ -99,10 +96,10 @@ export class SocketProxy {
   #closing: Promise<void> | undefined;
 
   /**
-   * Opens nothing yet.
+   * Opens nothing.
    *
-   * @throws InvalidArgumentError `EINVAL` for types that cannot stand on two sides of a proxy, naming those that can; for
-   *   an unknown option, a bad value, or a side without an endpoint
+   * @throws InvalidArgumentError `EINVAL` for types that do not fit (the message names valid ones), an unknown option,
+   *   a bad value, or a side without an endpoint
    */
   constructor(options: SocketProxyOptions) {
     checkOptions(new.target.name, options);
@@ -131,12 +128,11 @@ export class SocketProxy {
     this.#live = new LiveEndpoints(this.#sockets.all, () => this.#call("change"));
   }
 
-  /** What it is: a ROUTER and a DEALER are a queue, XSUB and XPUB a forwarder, PULL and PUSH a streamer. */
+  /** ROUTER and DEALER make a queue, XSUB and XPUB a forwarder, PULL and PUSH a streamer. */
   get kind(): ProxyKind {
     return kindOf(this.#types.frontend, this.#types.backend);
   }
 
-  /** Where it is in its life. */
   get state(): ProxyState {
     return this.#state;
   }
@@ -146,17 +142,17 @@ export class SocketProxy {
     return this.#closing !== undefined;
   }
 
-  /** Where it listens, wildcards filled in; empty before {@link start}. */
+  /** Bound endpoints, wildcards resolved; empty before {@link start}. */
   get endpoints(): ProxyListening {
     return this.#sockets.endpoints;
   }
 
   /**
-   * Opens the sockets, binds, connects, and passes messages from then on. When it fails everything is closed again.
+   * Opens, binds and connects the sockets, and starts passing messages. A failure closes everything.
    *
    * @throws TransportError `EADDRINUSE` and others as a socket's `bind`, with the endpoint
-   * @throws InvalidArgumentError `EINVAL` for a bad endpoint or security options that do not fit, and for an endpoint to
-   *   connect to at which this proxy listens itself
+   * @throws InvalidArgumentError `EINVAL` for a bad endpoint, security options that do not fit, or a connect to an
+   *   endpoint of this proxy
    * @throws InvalidStateError `EFSM` when it was started before; ClosedError `EBADF` when it is closed meanwhile
    */
   async start(): Promise<void> {
@@ -174,9 +170,9 @@ export class SocketProxy {
   }
 
   /**
-   * Stops passing messages; they queue up to the high-water marks. A proxy that is paused already stays so.
+   * Stops passing messages; they queue up to the high-water marks. No effect on a paused proxy.
    *
-   * @throws InvalidStateError `EFSM` when it neither runs nor is paused, as {@link resume}
+   * @throws InvalidStateError `EFSM` when it is neither running nor paused, as {@link resume}
    */
   pause(): void {
     const before = this.#state;
@@ -185,7 +181,7 @@ export class SocketProxy {
     if (before !== this.#state) this.events.emit({ type: "proxy:paused" });
   }
 
-  /** Goes on after {@link pause}. */
+  /** Continues after {@link pause}. */
   resume(): void {
     const before = this.#state;
     this.#call("resume");
@@ -194,12 +190,13 @@ export class SocketProxy {
   }
 
   /**
-   * Takes in what peers have sent, as long as it comes but no longer than half the time, then nothing more; passes it on,
-   * waits for the replies to requests, and until everything has left. Then it passes nothing any more: {@link close} is
-   * next. Draining twice is draining once.
+   * Takes messages while peers send, for at most half the timeout, and passes them on. Then waits for replies to
+   * requests and until everything is sent. Call {@link close} next; no messages pass after a drain. A second call
+   * joins the first.
    *
-   * @returns what was left when it was done, or its time was over
-   * @throws InvalidArgumentError `EINVAL` for an unknown option or an invalid time; InvalidStateError `EFSM` when it does not run
+   * @returns what was left at the end or at the timeout
+   * @throws InvalidArgumentError `EINVAL` for an unknown option or an invalid time; InvalidStateError `EFSM` when the
+   *   proxy is not running
    */
   async drain(options: ProxyDrainOptions = {}): Promise<ProxyDrainResult> {
     checkKeys(`${this.constructor.name}.drain`, options, ["timeout"]);
@@ -211,10 +208,10 @@ export class SocketProxy {
   }
 
   /**
-   * Ends the proxy in any state: closes its sockets, and lets accepted messages leave within their linger. Closing twice
-   * is closing once.
+   * Ends the proxy in any state: closes its sockets, and lets accepted messages leave within their linger. A second
+   * call joins the first.
    *
-   * @throws InvalidArgumentError `EINVAL` for an unknown option or an invalid linger; nothing has changed then
+   * @throws InvalidArgumentError `EINVAL` for an unknown option or an invalid linger, before any change
    */
   close(options: ProxyCloseOptions = {}): Promise<void> {
     try {
@@ -229,28 +226,28 @@ export class SocketProxy {
     }
   }
 
-  /** The same as {@link close}; for `await using`. */
+  /** Calls {@link close}; for `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
 
   /**
-   * Listens at one more endpoint, while the proxy runs or is paused; nothing else changes.
+   * Binds one more endpoint of a running or paused proxy.
    *
-   * @returns the endpoint, wildcards filled in
-   * @throws InvalidArgumentError `EINVAL` for a bad endpoint, one that the proxy itself connects to, or a socket that it
-   *   does not have; TransportError `EADDRINUSE` and others as a socket's `bind`
-   * @throws InvalidStateError `EFSM` when it neither runs nor is paused, as the three below
+   * @returns the endpoint, wildcards resolved
+   * @throws InvalidArgumentError `EINVAL` for a bad endpoint, one that the proxy itself connects to, or a missing
+   *   socket; TransportError `EADDRINUSE` and others as a socket's `bind`
+   * @throws InvalidStateError `EFSM` when the proxy is neither running nor paused, as the three methods below
    */
   bind(socket: ProxySocketName, endpoint: string): Promise<string> {
     return this.#live.bind(socket, endpoint);
   }
 
   /**
-   * Stops listening at an endpoint, given as to {@link bind} or as `endpoints` has it. On the engine `zmtp` peers
-   * that connected there stay; on `libzmq` they have to connect to another endpoint.
+   * Unbinds an endpoint, as given to {@link bind} or listed in `endpoints`. Its peers stay connected on the engine
+   * `zmtp`; on `libzmq` they must connect to another endpoint.
    *
-   * @throws TransportError `ENOENT` when it does not listen there
+   * @throws TransportError `ENOENT` when it is not bound
    */
   unbind(socket: ProxySocketName, endpoint: string): Promise<void> {
     return this.#live.unbind(socket, endpoint);
@@ -259,23 +256,22 @@ export class SocketProxy {
   /**
    * Connects to one more endpoint.
    *
-   * @throws InvalidArgumentError `EINVAL` for a bad endpoint, one at which the proxy itself listens, or one that it connects
-   *   to already
+   * @throws InvalidArgumentError `EINVAL` for a bad endpoint, one of this proxy, or one that it is connected to
+   *   already
    */
   connect(socket: ProxySocketName, endpoint: string): Promise<void> {
     return this.#live.connect(socket, endpoint);
   }
 
   /**
-   * Ends the connection to an endpoint; messages that wait for that peer alone are lost.
+   * Disconnects from an endpoint; messages queued only for that peer are lost.
    *
-   * @throws TransportError `ENOENT` when it does not connect there
+   * @throws TransportError `ENOENT` when it is not connected there
    */
   disconnect(socket: ProxySocketName, endpoint: string): Promise<void> {
     return this.#live.disconnect(socket, endpoint);
   }
 
-  /** The statistics at this moment. */
   stats(): ProxyStats {
     const side = (name: ProxySide) =>
       sideStats(
@@ -298,11 +294,11 @@ export class SocketProxy {
   }
 
   /**
-   * Disconnects every peer of a side that `match` picks by its credentials; `authenticate` decides when it comes back.
+   * Disconnects every peer of a side whose credentials `match`; `authenticate` decides when it reconnects.
    *
-   * @returns how many were disconnected
-   * @throws ClosedError `EBADF` when the proxy has no sockets open; NotSupportedError `NOT_SUPPORTED` on the
-   *   engine `libzmq`
+   * @returns number of disconnected peers
+   * @throws ClosedError `EBADF` when the proxy has no open sockets; NotSupportedError `NOT_SUPPORTED` on the engine
+   *   `libzmq`
    */
   revoke(side: ProxySide, match: Parameters<Socket["revoke"]>[0]): number {
     const opened = this.#sockets.all.get(side);
@@ -311,12 +307,12 @@ export class SocketProxy {
   }
 
   /**
-   * Replaces a side's policy, all of it: what the new one leaves out is not limited any more. Peers that it allows notice
-   * nothing; those that it forbids are disconnected; subscriptions are passed to publishers, or taken back, as it requires.
-   * Before {@link start} it is the one to start with.
+   * Replaces a side's whole policy; parts that the new one omits are unlimited. Allowed peers notice nothing,
+   * forbidden peers are disconnected, and subscriptions upstream are adjusted. Before {@link start} it sets the
+   * initial policy.
    *
-   * @throws InvalidArgumentError `EINVAL` for a bad policy, or a folder of keys that cannot be read; NotSupportedError
-   *   `NOT_SUPPORTED` where the engine cannot carry it out (docs/engines.md): the last one goes on then
+   * @throws InvalidArgumentError `EINVAL` for a bad policy or an unreadable folder of keys; NotSupportedError
+   *   `NOT_SUPPORTED` if the engine cannot enforce it (docs/engines.md). The last policy stays then.
    * @throws ClosedError `EBADF` when the proxy is closed
    */
   async setPolicy(side: ProxySide, policy: ProxyPolicy): Promise<void> {
@@ -330,11 +326,11 @@ export class SocketProxy {
   }
 
   /**
-   * Other certificates for a socket's tls:// and wss:// endpoints: handshakes from then on have them, and connections that stand go
-   * on. What is left out stays as it is; a certificate and its key go together.
+   * Replaces certificates of a socket's tls:// and wss:// endpoints for later handshakes; existing connections
+   * continue. Omitted options stay as they are; a certificate and its key go together.
    *
-   * @throws InvalidArgumentError `EINVAL` for an unknown option or an invalid value; nothing has changed then
-   * @throws ClosedError `EBADF` when the proxy has no such socket open
+   * @throws InvalidArgumentError `EINVAL` for an unknown option or an invalid value, before any change
+   * @throws ClosedError `EBADF` when the socket is missing or closed
    */
   setCertificates(socket: ProxySocketName, certificates: ProxyCertificates): void {
     const opened = this.#sockets.all.get(socket);
@@ -357,7 +353,7 @@ export class SocketProxy {
     if (goesOn()) this.#sockets.connect();
   }
 
-  /** For the control socket. */
+  /** Actions for the control socket. */
   #steering(): ControlHost {
     return {
       peers: (side) => {
@@ -367,7 +363,7 @@ export class SocketProxy {
       pause: () => this.pause(),
       resume: () => this.resume(),
       drain: (timeout) => {
-        next(this.#state, "drain"); // Throws where it does not fit, for the controller to read.
+        next(this.#state, "drain"); // Throws in a wrong state, so the controller reads the error.
         void this.drain(timeout === undefined ? {} : { timeout });
       },
       stop: (kill) => void this.close(kill ? { linger: 0 } : {}),
@@ -414,25 +410,22 @@ export class SocketProxy {
   }
 }
 
-/** Options of {@link QueueProxy}. */
 export type QueueProxyOptions = ProxyOptions<
   ProxySideOptionsByType["router"],
   ProxySideOptionsByType["dealer"]
 >;
-/** Options of {@link ForwarderProxy}. */
 export type ForwarderProxyOptions = ProxyOptions<
   ProxySideOptionsByType["xsub"],
   ProxySideOptionsByType["xpub"]
 >;
-/** Options of {@link StreamerProxy}. */
 export type StreamerProxyOptions = ProxyOptions<
   ProxySideOptionsByType["pull"],
   ProxySideOptionsByType["push"]
 >;
 
 /**
- * Requests from clients (REQ, DEALER) at the frontend to workers (REP, ROUTER, DEALER) at the backend, in turn, and their
- * replies back. A reply to a client that has gone, or that does not read, is dropped and counted.
+ * Passes requests from clients (REQ, DEALER) at the frontend to workers (REP, ROUTER, DEALER) at the backend in turn,
+ * and replies back. A reply to a client that has left or does not read is dropped and counted.
  *
  * @example
  * ```ts
@@ -454,15 +447,15 @@ export type StreamerProxyOptions = ProxyOptions<
  * ```
  */
 export class QueueProxy extends SocketProxy {
-  /** Opens nothing yet. @throws InvalidArgumentError `EINVAL` as {@link SocketProxy} */
+  /** Opens nothing. @throws InvalidArgumentError `EINVAL` as {@link SocketProxy} */
   constructor(options: QueueProxyOptions) {
     super(typed(options, "router", "dealer"));
   }
 }
 
 /**
- * Messages from publishers (PUB, XPUB) at the frontend to subscribers (SUB, XSUB) at the backend. Subscriptions pass to the
- * publishers, each topic prefix once, however many ask for it; when the last has gone, it is cancelled.
+ * Passes messages from publishers (PUB, XPUB) at the frontend to subscribers (SUB, XSUB) at the backend. Each topic
+ * prefix is subscribed upstream once, and cancelled when its last subscriber leaves.
  *
  * @example
  * ```ts
@@ -484,14 +477,14 @@ export class QueueProxy extends SocketProxy {
  * ```
  */
 export class ForwarderProxy extends SocketProxy {
-  /** Opens nothing yet. @throws InvalidArgumentError `EINVAL` as {@link SocketProxy} */
+  /** Opens nothing. @throws InvalidArgumentError `EINVAL` as {@link SocketProxy} */
   constructor(options: ForwarderProxyOptions) {
     super(typed(options, "xsub", "xpub"));
   }
 }
 
 /**
- * Work from PUSH peers at the frontend to PULL peers at the backend, in turn. Nothing is dropped while the proxy lives.
+ * Passes work from PUSH peers at the frontend to PULL peers at the backend, in turn. A running proxy drops nothing.
  *
  * @example
  * ```ts
@@ -511,13 +504,13 @@ export class ForwarderProxy extends SocketProxy {
  * ```
  */
 export class StreamerProxy extends SocketProxy {
-  /** Opens nothing yet. @throws InvalidArgumentError `EINVAL` as {@link SocketProxy} */
+  /** Opens nothing. @throws InvalidArgumentError `EINVAL` as {@link SocketProxy} */
   constructor(options: StreamerProxyOptions) {
     super(typed(options, "pull", "push"));
   }
 }
 
-/** With the types in their places; anything else than an object is left for the checks. */
+/** Adds the types; anything but an object is left for the checks. */
 function typed(
   options: ProxyOptions<object, object>,
   frontend: ProxySocketType,

@@ -1,5 +1,5 @@
 /**
- * A proxy's life. Pure.
+ * Life cycle of a proxy. Pure.
  *
  *   idle --start--> starting --> running <--pause, resume--> paused
  *                      |            |                          |
@@ -7,14 +7,13 @@
  *                      |            |               |
  *                      +----stop----+---- stop -----+----> stopping --> stopped
  *
- * `stop` is allowed everywhere; endpoints change (`change`) where it runs or is paused. A proxy runs once: what it counted stays readable after its end.
+ * `stop` is valid in every state; endpoints `change` while it is running or paused. A proxy runs once; its counters
+ * stay readable.
  */
 import { InvalidStateError } from "../core/errors.js";
 
-/** Where a proxy is in its life. */
 export type ProxyState = "idle" | "starting" | "running" | "paused" | "draining" | "stopping" | "stopped";
 
-/** What can be asked of a proxy. */
 export type ProxyCall = "start" | "started" | "change" | "pause" | "resume" | "drain" | "stop" | "stopped";
 
 const TABLE: Readonly<Record<ProxyCall, Partial<Record<ProxyState, ProxyState>>>> = {
@@ -39,7 +38,7 @@ const TABLE: Readonly<Record<ProxyCall, Partial<Record<ProxyState, ProxyState>>>
 /**
  * The state after a call.
  *
- * @throws InvalidStateError `EFSM` where the call does not fit; nothing has changed then
+ * @throws InvalidStateError `EFSM` for a call that the state does not allow
  */
 export function next(state: ProxyState, call: ProxyCall): ProxyState {
   const after = TABLE[call][state];

@@ -1,4 +1,4 @@
-/** A proxy's statistics, put together from its sockets and its pumps. */
+/** A proxy's statistics, built from its sockets and pumps. */
 
 import { countersOf, engineStats } from "../sockets/internal.js";
 import type { Pump } from "../sockets/pump.js";
@@ -8,7 +8,7 @@ import type { ProxyPolicyRefusals } from "./policy/policy.js";
 import type { ProxySocket } from "./proxy-socket.js";
 import type { ProxyState } from "./states.js";
 
-/** What came in at a side. */
+/** Incoming messages of a side. */
 export interface ProxyIncoming {
   /** Messages that the proxy took. */
   readonly messages: number;
@@ -16,80 +16,77 @@ export interface ProxyIncoming {
   readonly bytes: number;
   /** Messages that wait to be taken, as far as the engine can count. */
   readonly queued: number;
-  /** Messages that were taken and not passed on, by reason. */
+  /** Messages taken but not passed on, by reason. */
   readonly dropped: {
-    /** A request or reply without the frames that it has to have. */
+    /** A request or reply without its required frames. */
     readonly malformed: number;
-    /** A request that had come through this proxy again and again. */
+    /** A request that passed this proxy repeatedly. */
     readonly loop: number;
-    /** An unforeseen error; an event reports it. */
+    /** An unforeseen error, reported by an event. */
     readonly failed: number;
-    /** The proxy stopped before it was passed on. */
+    /** The proxy stopped first. */
     readonly stopped: number;
   };
 }
 
-/** What went out at a side. */
+/** Outgoing messages of a side. */
 export interface ProxyOutgoing {
-  /** Messages that the engine took to send. */
+  /** Messages that the engine accepted. */
   readonly messages: number;
   readonly bytes: number;
-  /** Messages, or copies of them where a socket sends to many, that have not left, as far as the engine can count. */
+  /** Messages (copies, if a socket sends to many) not sent yet, as far as the engine can count. */
   readonly queued: number;
-  /** Messages, or copies, that did not go out, by reason; 0 where the engine cannot count them. */
+  /** Messages or copies not sent, by reason; 0 if the engine cannot count them. */
   readonly dropped: {
-    /** The peer that it was for is not there (any more). */
+    /** The receiving peer is not connected. */
     readonly unroutable: number;
     /** The peer was at its high-water mark. */
     readonly "peer-full": number;
-    /** The peer left before it went out. */
+    /** The peer left first. */
     readonly disconnected: number;
-    /** The proxy stopped before it went out. */
+    /** The proxy stopped first. */
     readonly closed: number;
   };
 }
 
 /**
- * Why handshakes fail: credentials (`authentication`), different security at the two ends (`mechanism`), a peer that is not of
- * this protocol or a socket type that does not fit (`protocol`), and peers that left before it was over (`other`).
+ * Why a handshake failed. `authentication`: credentials; `mechanism`: different security at the two ends; `protocol`:
+ * not a ZMTP peer, or an incompatible socket type; `other`: the peer left early.
  */
 export type ProxyHandshakeReason = "authentication" | "mechanism" | "protocol" | "other";
 
-/** One side's statistics. */
 export interface ProxySideStats {
   readonly type: ProxySocketType;
-  /** Where it listens, wildcards filled in. */
+  /** Bound endpoints, wildcards resolved. */
   readonly endpoints: readonly string[];
-  /** What it connects to, but for endpoints of a source. */
+  /** Connected endpoints, without those of a source. */
   readonly connected: readonly string[];
-  /** Connected peers; `undefined` where the engine cannot know. */
+  /** Connected peers; `undefined` if the engine cannot tell. */
   readonly peers: number | undefined;
-  /** Connections made again after a loss; `undefined` where the engine cannot know. */
+  /** Connections restored after a loss; `undefined` if the engine cannot tell. */
   readonly reconnects: number | undefined;
-  /** Handshakes that failed, by reason; those that a policy refused before are in `refused`. */
+  /** Failed handshakes by reason; earlier refusals by a policy are in `refused`. */
   readonly handshakeErrors: Readonly<Record<ProxyHandshakeReason, number>>;
   readonly in: ProxyIncoming;
   readonly out: ProxyOutgoing;
   /**
-   * What the side's policy refused, by reason: connections (`address`, `key`, `size`), messages and subscriptions (`topic`),
-   * and how often reading was held back (`rate`).
+   * Refusals of the side's policy by reason: connections (`address`, `key`, `size`), messages and subscriptions
+   * (`topic`), and delayed reads (`rate`).
    */
   readonly refused: ProxyPolicyRefusals;
 }
 
-/** A capture's statistics. */
 export interface ProxyCaptureStats {
-  /** Messages that the capture socket took. */
+  /** Messages that the capture socket accepted. */
   readonly captured: number;
-  /** Messages that it did not take; of a PUB, copies that a subscriber was too slow for, or left before it got them. */
+  /** Messages that it refused; for a PUB, copies that slow or leaving subscribers did not get. */
   readonly missed: number;
-  /** Messages, or copies, that wait for a listener, as far as the engine knows. */
+  /** Messages or copies that wait for a subscriber, as far as the engine can count. */
   readonly queued: number;
-  /** Connected listeners; `undefined` where the engine cannot know. */
+  /** Connected subscribers; `undefined` if the engine cannot tell. */
   readonly peers: number | undefined;
 }
 
-/** A control socket's statistics. */
 export interface ProxyControlStats {
   /** Commands that were carried out. */
   readonly commands: number;
@@ -97,36 +94,38 @@ export interface ProxyControlStats {
   readonly refused: number;
 }
 
-/** What was left when a drain ended. */
+/** Messages left at the end of a drain. */
 export interface ProxyDrainResult {
-  /** Whether nothing was. */
+  /** Whether nothing was left. */
   readonly drained: boolean;
-  /** Messages that had come in and were not passed on. */
+  /** Messages received but not passed on. */
   readonly received: number;
-  /** Messages that were passed on and had not left, as far as the engine can count. */
+  /** Messages passed on but not sent, as far as the engine can count. */
   readonly queued: number;
-  /** Requests of the last minute that were passed on and had no reply. */
+  /** Requests of the last minute passed on without a reply. */
   readonly unanswered: number;
 }
 
-/** A proxy's statistics, all counts since it started. */
+/** Statistics of a proxy; all counts are since its start. */
 export interface ProxyStats {
-  /** Where it was given one. */
   readonly name?: string;
   readonly state: ProxyState;
   readonly frontend: ProxySideStats;
   readonly backend: ProxySideStats;
-  /** Requests of the last minute that were passed on and have no reply yet; 0 where none are expected. */
+  /** Requests of the last minute passed on without a reply so far; 0 for one-way proxies. */
   readonly unanswered: number;
-  /** Proxies among its peers that lead back to it, itself among them; 0 where the engine cannot know. */
+  /** Peers that are proxies and lead back to this one, including itself; 0 if the engine cannot tell. */
   readonly loops: number;
   readonly capture?: ProxyCaptureStats;
   readonly control?: ProxyControlStats;
-  /** What the drain came to, once it is over. */
+  /** Result of the drain, once it has ended. */
   readonly drain?: ProxyDrainResult;
 }
 
-/** @param incoming the pump that reads this side, if there is one @param outgoing the one that writes to it @param refused by its policy @param handshakeErrors so far */
+/**
+ * @param incoming pump that reads this side, if any @param outgoing pump that writes to it @param refused by its
+ *   policy @param handshakeErrors so far
+ */
 export function sideStats(
   type: ProxySocketType,
   opened: ProxySocket | undefined,
@@ -171,7 +170,6 @@ export function sideStats(
   };
 }
 
-/** What libzmq reports of a side. */
 export function steeringOf(side: ProxySideStats): SteeringCounts {
   return { in: side.in, out: side.out };
 }

@@ -1,10 +1,9 @@
 /**
- * What a schema cannot express of a configuration: endpoints, types that do not fit each other, endpoints bound twice, and
- * loops through several proxies. What is wrong within one socket is in socket-checks.ts. Pure.
+ * Checks that a schema cannot express: endpoints, socket types that do not fit each other, endpoints bound twice, and
+ * loops through several proxies. Faults within one socket: socket-checks.ts. Pure.
  *
- * Messages of forwarders and streamers carry no trace of their route: two that lead into each other pass a message
- * forever. Where both are in one file that can be seen before anything is opened. Requests and their replies, and pairs
- * that pass both ways, flow back without a loop: a loop only goes forward.
+ * Forwarders and streamers record no route, so two that lead into each other pass a message forever. This can be seen
+ * before anything opens if both are in one file. Replies and messages of two-way pairs flow back without a loop.
  */
 
 import { type Finding, type Path, pathText } from "../../config/problem.js";
@@ -15,22 +14,21 @@ import { type Proxies, type ProxyConfiguration, type SocketConfiguration, socket
 import { KINDS } from "./schema.js";
 import { checkSocket, type EngineAbilities } from "./socket-checks.js";
 
-/** One endpoint, and where it is written. */
+/** An endpoint and its position in the file. */
 interface Place {
   readonly endpoint: string;
   readonly path: Path;
   readonly proxy: string;
 }
 
-/** What is known of the places of a file. */
 export interface Places {
-  /** Of one of several endpoints; a single text has no place in a list. */
+  /** `at`: index in a list of endpoints; a single text has none. */
   endpoint(path: Path, at: number): Path;
-  /** Whether something within a socket is at fault already. */
+  /** Whether a finding within this socket exists already. */
   isFaulty(socket: Path): boolean;
 }
 
-/** All that is wrong with proxies that fit the schema, as far as they do. */
+/** Finds all faults of proxies, as far as they fit the schema. */
 export function check(proxies: Proxies, engine: EngineAbilities, places: Places): readonly Finding[] {
   const findings: Finding[] = [];
   const bound: Place[] = [];
@@ -73,7 +71,7 @@ function endpointFault(
   }
 }
 
-/** A socket connects to an endpoint once; what is bound twice is reported with the place that has it. */
+/** Only connects: an endpoint bound twice is reported with the place that has it. */
 function namedBefore(endpoints: readonly string[], at: number): string | undefined {
   const endpoint = endpoints[at] as string;
   return endpoints.indexOf(endpoint) < at ? `${endpoint} is named before in this list` : undefined;
@@ -105,7 +103,7 @@ function boundTwice(bound: readonly Place[]): readonly Finding[] {
   return findings;
 }
 
-/** Within one proxy; the proxy itself would refuse it when it starts. */
+/** Faults within one proxy. The proxy itself would refuse them at its start. */
 function ownEndpoints(bound: readonly Place[], connected: readonly Place[]): readonly Finding[] {
   const findings: Finding[] = [];
   for (const { endpoint, path, proxy } of connected) {
@@ -117,7 +115,7 @@ function ownEndpoints(bound: readonly Place[], connected: readonly Place[]): rea
   return findings;
 }
 
-/** A side of a proxy that messages come in at, and the one they leave by. */
+/** The side where messages come in and the side where they leave. */
 interface Hop {
   readonly proxy: string;
   readonly from: ProxySide;
@@ -126,7 +124,7 @@ interface Hop {
   readonly target: SocketConfiguration;
 }
 
-/** Each loop once, at the proxy that begins it in the file. @param placeOf of one of several endpoints */
+/** Reports each loop once, at its first proxy in the file. */
 function loopsOf(proxies: Proxies, placeOf: (socket: Path, at: number) => Path): readonly Finding[] {
   const hops = Object.entries(proxies).flatMap(([proxy, configuration]) => hopsOf(proxy, configuration));
   const after = new Map(hops.map((hop) => [hop, hops.filter((other) => meets(hop.target, other.source))]));
@@ -163,17 +161,17 @@ function hopsOf(proxy: string, configuration: ProxyConfiguration): readonly Hop[
   }
 }
 
-/** Whether what leaves by one socket comes in at the other, whichever of them connects. */
+/** Whether messages that leave by `source` reach `target`; either may be the one that connects. */
 function meets(target: SocketConfiguration, source: SocketConfiguration): boolean {
   return leading(target, source) >= 0 || leading(source, target) >= 0;
 }
 
-/** Which of its connects leads to the other; -1: none. */
+/** Index of the connect of `one` that leads to `other`; -1: none. */
 function leading(one: SocketConfiguration, other: SocketConfiguration): number {
   return one.connect.findIndex((connect) => other.bind.some((bound) => leadsTo(connect, bound)));
 }
 
-/** A connect that closes the loop: of the proxy that it begins with, where that one connects, else of the next. */
+/** A connect that closes the loop: the first proxy's if it has one, else the next proxy's. */
 function connectionOf(loop: readonly Hop[]): [connects: Path, at: number] {
   const [first, second, last] = [loop[0], loop[1], loop[loop.length - 1]] as [Hop, Hop, Hop];
   const connects = [
@@ -185,7 +183,7 @@ function connectionOf(loop: readonly Hop[]): [connects: Path, at: number] {
   return [["proxies", proxy, side, "connect"], at];
 }
 
-/** The shortest path from a hop through others back to it; a loop of one proxy by itself is found elsewhere. */
+/** The shortest path from a hop through other proxies back to it. Loops of a single proxy are found elsewhere. */
 function loopFrom(start: Hop, after: ReadonlyMap<Hop, readonly Hop[]>): readonly Hop[] | undefined {
   const seen = new Set<Hop>([start]);
   let paths: (readonly Hop[])[] = [[start]];
@@ -195,7 +193,7 @@ function loopFrom(start: Hop, after: ReadonlyMap<Hop, readonly Hop[]>): readonly
       const last = path[path.length - 1] as Hop;
       for (const next of after.get(last) ?? []) {
         if (next === start && path.length > 1) return path;
-        // Back by the side it came from is the other direction of one connection, which is not a loop.
+        // Going back through the same side is the other direction of one connection, not a loop.
         if (seen.has(next) || next.proxy === last.proxy) continue;
         seen.add(next);
         longer.push([...path, next]);

@@ -1,21 +1,21 @@
 /**
- * What leads from the proxies that run to those that a configuration wants. Pure.
+ * Changes that lead from the running proxies to a wanted configuration. Pure.
  *
  *   the same                              nothing
- *   endpoints of a socket                 bind, unbind, connect, disconnect: the proxy runs on
- *   policy of a side                      policy: the proxy runs on
- *   certificates of a socket              tls: the proxy runs on, and handshakes from then on have the new ones
- *   anything else of a proxy              stop and start again: its peers connect again
+ *   endpoints of a socket                 bind, unbind, connect, disconnect while the proxy runs
+ *   policy of a side                      policy, while the proxy runs
+ *   certificates of a socket              tls, while the proxy runs; later handshakes use the new ones
+ *   anything else of a proxy              restart; its peers reconnect
  *   a proxy that is new, or gone          start, stop
  *
- * The order, in which nothing is taken away before what it makes room for, and as late as can be:
+ * Order: nothing is taken away before its replacement works, and removals come as late as possible.
  *
- *   1  what has to go so that something new finds its endpoint free
+ *   1  removals that free an endpoint for something new
  *   2  everything new
- *   3  proxies that start again
- *   4  what goes
+ *   3  restarts
+ *   4  other removals
  *
- * Each change can be turned back ({@link inverse}), so that a reload that fails half-way leaves what ran before.
+ * Each change has an {@link inverse}, so a reload that fails half-way restores the previous state.
  */
 
 import { overlaps } from "../own-endpoints.js";
@@ -32,7 +32,7 @@ import {
 interface Whole {
   readonly proxy: string;
   readonly configuration: ProxyConfiguration;
-  /** Where the same proxy runs before and after: what of it changes. */
+  /** Why the proxy has to restart: paths that changed. */
   readonly again?: readonly string[];
 }
 
@@ -42,7 +42,6 @@ interface OfEndpoint {
   readonly endpoint: string;
 }
 
-/** One change of what runs. */
 export type Change =
   | ({ readonly do: "start" } & Whole)
   | ({ readonly do: "stop" } & Whole)
@@ -80,7 +79,6 @@ export function difference(running: Proxies, wanted: Proxies): readonly Change[]
   return inOrder(changes);
 }
 
-/** What undoes a change. */
 export function inverse(change: Change): Change {
   switch (change.do) {
     case "start":
@@ -96,7 +94,7 @@ export function inverse(change: Change): Change {
   }
 }
 
-/** What runs once a change is made. */
+/** The configuration after a change. */
 export function changed(running: Proxies, change: Change): Proxies {
   const { proxy } = change;
   const { [proxy]: before, ...others } = running;
@@ -129,7 +127,6 @@ function socketAfter(
   }
 }
 
-/** The changes of one proxy. */
 function within(proxy: string, before: ProxyConfiguration, after: ProxyConfiguration): readonly Change[] {
   const again = reasons(before, after);
   if (again.length > 0)
@@ -143,7 +140,7 @@ function within(proxy: string, before: ProxyConfiguration, after: ProxyConfigura
     const each = (what: EndpointChange["do"], endpoints: readonly string[]): void => {
       for (const endpoint of endpoints) changes.push({ do: what, proxy, socket, endpoint });
     };
-    // Before anything is bound that needs them.
+    // Certificates come before the binds that need them.
     if (old.tls !== undefined && now.tls !== undefined && !same(old.tls, now.tls))
       changes.push({ do: "tls", proxy, socket, tls: now.tls, before: old.tls });
     each("unbind", without(old.bind, now.bind));
@@ -156,7 +153,7 @@ function within(proxy: string, before: ProxyConfiguration, after: ProxyConfigura
   return changes;
 }
 
-/** What of a proxy cannot change while it runs: paths such as `backend.linger`. */
+/** Members that cannot change while the proxy runs: paths such as `backend.linger`. */
 function reasons(before: ProxyConfiguration, after: ProxyConfiguration): readonly string[] {
   const found: string[] = before.kind === after.kind ? [] : ["kind"];
   const names = new Set([...socketsOf(before), ...socketsOf(after)].map(([name]) => name));
@@ -173,7 +170,7 @@ function reasons(before: ProxyConfiguration, after: ProxyConfiguration): readonl
   return found;
 }
 
-/** Those of a list that another does not have, each as often as it has it less often. */
+/** Multiset difference: `list` without `taken`. */
 function without(list: readonly string[], taken: readonly string[]): readonly string[] {
   const rest = [...taken];
   return list.filter((item) => {
@@ -209,13 +206,13 @@ function isGiving({ do: what }: Change): boolean {
   return what === "stop" || what === "unbind" || what === "disconnect";
 }
 
-/** Whether something new needs the endpoint that another change gives free; a proxy that starts again has its own. */
+/** Whether a new part needs the endpoint that another change frees. A restarted proxy frees its own. */
 function isInTheWay(give: Change, take: Change): boolean {
   const own = give.proxy === take.proxy;
   if (own && give.do === "stop") return false;
   const [old, wanted] = [endpointsOf(give), endpointsOf(take)];
   if (anyOverlap(old.bind, wanted.bind)) return true;
-  // No proxy may connect to itself, not for a moment.
+  // A proxy may not connect to itself, not even for a moment.
   return own && (anyOverlap(old.bind, wanted.connect) || anyOverlap(old.connect, wanted.bind));
 }
 
@@ -223,7 +220,6 @@ function anyOverlap(some: readonly string[], others: readonly string[]): boolean
   return some.some((one) => others.some((other) => overlaps(one, other)));
 }
 
-/** All endpoints that a change is about. */
 function endpointsOf(change: Change): {
   readonly bind: readonly string[];
   readonly connect: readonly string[];

@@ -1,6 +1,6 @@
 /**
- * The proxies of a configuration as they run: carries out what leads from one configuration to the next, one change after
- * the other, and turns back what was done when one of them fails.
+ * The running proxies of a configuration. Applies the difference to a new configuration one change at a time, and
+ * rolls back when a change fails.
  */
 import { ClosedError } from "../../core/errors.js";
 import type { SocketProxy } from "../socket-proxy.js";
@@ -8,28 +8,27 @@ import type { ProxyDrainResult } from "../stats.js";
 import { type Change, changed, difference, inverse } from "./difference.js";
 import { type Configuration, type Proxies, type ProxyConfiguration, tlsOptions } from "./model.js";
 
-/** One of the proxies. */
 export interface FleetMember {
   readonly name: string;
   readonly configuration: ProxyConfiguration;
   readonly proxy: SocketProxy;
 }
 
-/** What a fleet reports, and how it makes its proxies. */
+/** Events of a fleet, and the factory of its proxies. */
 export interface FleetEffects {
   create(name: string, configuration: ProxyConfiguration): SocketProxy;
-  /** Before it starts. */
+  /** Called before the proxy starts. */
   created(member: FleetMember): void;
   started(member: FleetMember): void;
-  /** A change was made, turned back, or a controller's. @param endpoint of a bind, wildcards filled in */
+  /** A change was made, rolled back, or made by a controller. @param endpoint of a bind, wildcards resolved */
   made(change: Change, endpoint: string | undefined): void;
-  /** It has ended, by a change, with the fleet, or by its own controller. @param result absent where it was not drained */
+  /** A proxy ended: by a change, with the fleet, or by its own controller. @param result absent without a drain */
   ended(member: FleetMember, result: ProxyDrainResult | undefined): void;
-  /** Controllers have ended all of them. */
+  /** Controllers have ended all proxies. */
   empty(): void;
 }
 
-/** A change that could not be made. What was made before it is turned back. */
+/** A change failed. Changes made before it are rolled back. */
 export class ChangeError extends Error {
   readonly proxy: string;
 
@@ -39,7 +38,6 @@ export class ChangeError extends Error {
   }
 }
 
-/** What POLICY gives a proxy, where it is there. */
 interface HasPolicy {
   setPolicy?(side: string, policy: object): unknown;
 }
@@ -47,38 +45,37 @@ interface HasPolicy {
 export class Fleet {
   readonly #effects: FleetEffects;
   readonly #members = new Map<string, FleetMember>();
-  /** What runs, as a configuration. */
   #running: Proxies = {};
   #drain = 0;
   #closing: Promise<boolean> | undefined;
-  /** It ends at once: nothing starts any more. */
+  /** Set by an immediate end: nothing starts afterwards. */
   #stopped = false;
-  /** The one that starts; it is not a member yet. */
+  /** The starting proxy, not a member yet. */
   #starting: SocketProxy | undefined;
   #applying: Promise<unknown> = Promise.resolve();
-  /** Those that a change or the fleet's end drains and stops. */
+  /** Members that a change or the fleet's end is draining and stopping. */
   readonly #ending = new Set<FleetMember>();
-  /** Those that were paused when they were stopped to start again. */
+  /** Proxies that were paused when a restart stopped them. */
   readonly #paused = new Set<string>();
 
   constructor(effects: FleetEffects) {
     this.#effects = effects;
   }
 
-  /** The proxies that run, by name. */
+  /** The running proxies by name. */
   sources(): Readonly<Record<string, SocketProxy>> {
     return Object.fromEntries([...this.#members.values()].map(({ name, proxy }) => [name, proxy]));
   }
 
   /**
-   * Leads from what runs to what is wanted. One call at a time.
+   * Applies a configuration, one call at a time.
    *
-   * @returns the changes that were made; none when it is closing
-   * @throws ChangeError; then runs what ran before, as far as it could be had again
+   * @returns the changes made; none when the fleet is closing
+   * @throws ChangeError after a rollback of the changes, as far as it succeeded
    */
   apply(wanted: Configuration): Promise<readonly Change[]> {
     const applying = this.#apply(wanted);
-    this.#applying = applying.catch(() => undefined); // The caller has the error: this is waited for only.
+    this.#applying = applying.catch(() => undefined); // The caller has the error; this only waits for the end.
     return applying;
   }
 
@@ -107,7 +104,7 @@ export class Fleet {
   /**
    * Ends all proxies.
    *
-   * @param options linger 0: at once; else each is drained first
+   * @param options linger 0: at once; else each proxy is drained first
    * @returns whether nothing was left
    */
   close({ linger }: { readonly linger: number }): Promise<boolean> {
@@ -128,13 +125,13 @@ export class Fleet {
   }
 
   async #drainAll(): Promise<boolean> {
-    await Promise.resolve(); // So that the change under way finds that it is closing.
+    await Promise.resolve(); // Lets the change in flight notice that the fleet is closing.
     await this.#applying;
     const results = await Promise.all([...this.#members.values()].map((member) => this.#end(member)));
     return results.every((result) => result?.drained !== false);
   }
 
-  /** @returns what could not be turned back */
+  /** @returns changes that could not be rolled back */
   async #turnBack(made: readonly Change[]): Promise<readonly ChangeError[]> {
     const failed: ChangeError[] = [];
     for (const change of made.toReversed()) {
@@ -182,7 +179,7 @@ export class Fleet {
     }
   }
 
-  /** @throws ClosedError `EBADF` when all are ended at once meanwhile; otherwise as `start` of a proxy */
+  /** @throws ClosedError `EBADF` when the fleet is ended at once meanwhile; otherwise as `start` of a proxy */
   async #start(name: string, configuration: ProxyConfiguration): Promise<void> {
     this.#assertNotStopped();
     const proxy = this.#effects.create(name, configuration);
@@ -222,7 +219,7 @@ export class Fleet {
     if (this.#members.get(member.name) === member) this.#members.delete(member.name);
   }
 
-  /** By its own controller, or all at once. */
+  /** Ended by its own controller, or with the whole fleet. */
   #onStop(member: FleetMember): void {
     if (this.#ending.has(member)) return;
     this.#forget(member);

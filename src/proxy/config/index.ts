@@ -1,4 +1,4 @@
-/** Configurations of proxies: what the command line loads for a file, and not before. */
+/** Configurations of proxies. The command line loads this module only when it gets a file. */
 export { type Change, difference } from "./difference.js";
 export { ChangeError, Fleet, type FleetEffects, type FleetMember } from "./fleet.js";
 export { configurationOf, loadConfiguration } from "./load.js";

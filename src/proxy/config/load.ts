@@ -1,5 +1,5 @@
 /**
- * Reads a configuration and finds all that is wrong with it, at once.
+ * Reads a configuration and reports all its faults at once.
  *
  *   text --YAML--> values --variables--> --schema--> proxies --checks, files--> configuration
  */
@@ -37,17 +37,15 @@ import { DRAIN_SECONDS } from "./schema.js";
 import type { EngineAbilities } from "./socket-checks.js";
 import { NO_ENDPOINT, validate } from "./validate.js";
 
-/** Parts of the path of a socket. */
+/** Length of the path of a socket. */
 const SOCKET_DEPTH = ["proxies", "NAME", "frontend"].length;
-/** What a configuration is read by. */
 export interface LoadSettings {
-  /** Default: that of the process. */
+  /** Default: the process's environment. */
   readonly environment?: Environment;
-  /** Default: the one of the process-wide context. */
+  /** Default: the engine of the process-wide context. */
   readonly engine?: EngineAbilities;
 }
 
-/** A configuration, and the text it was read from. */
 export interface Loaded {
   readonly text: string;
   readonly configuration: Configuration;
@@ -103,15 +101,15 @@ function engineInUse(): EngineAbilities {
   return { name, transports: capabilities.transports, unsupportedOptions: capabilities.unsupportedOptions };
 }
 
-/** What fits the schema there, or may. */
+/** Entries that fit the schema, or may. */
 function proxiesIn(value: unknown): Readonly<Record<string, Readonly<Record<string, unknown>>>> {
   const { proxies } = (value ?? {}) as { readonly proxies?: unknown };
   return typeof proxies === "object" && proxies !== null ? (proxies as never) : {};
 }
 
 /**
- * What is left to look at: values at fault are taken out, and proxies whose sockets are not known, so that each fault is
- * reported, and none twice.
+ * The rest of the value without faulty members and without proxies whose sockets are unknown. So each fault is
+ * reported once.
  */
 function withoutFaults(value: unknown, findings: readonly Finding[]): unknown {
   if (typeof proxiesIn(value) !== "object" || Array.isArray(proxiesIn(value))) return {};
@@ -119,7 +117,7 @@ function withoutFaults(value: unknown, findings: readonly Finding[]): unknown {
   for (const { path, message } of findings) {
     if (path[0] !== "proxies") continue;
     if (path.length < 2) return {};
-    // A socket without an endpoint is one all the same.
+    // A socket without an endpoint can still be checked.
     const deep = path.length > SOCKET_DEPTH || (path.length === SOCKET_DEPTH && message === NO_ENDPOINT);
     if (!deep) delete rest.proxies?.[String(path[1])];
     else if (path.length > SOCKET_DEPTH) {
@@ -134,19 +132,19 @@ function withoutFaults(value: unknown, findings: readonly Finding[]): unknown {
   return rest;
 }
 
-/** Whether a path is of this proxy, or of all of them. */
+/** Whether a path is within this proxy, or applies to all of them. */
 function isWithin([top, proxy]: Path, name: string): boolean {
   if (proxy === undefined) return top === undefined || top === "proxies";
   return top === "proxies" && String(proxy) === name;
 }
 
-/** A single text has no place in a list. */
+/** A single text has no index. */
 function placeOf(value: unknown, path: Path, at: number): Path {
   const within = path.reduce<unknown>(childOf, value);
   return Array.isArray(within) ? [...path, at] : path;
 }
 
-/** A version of the library without policies must not run without them. */
+/** A library version without policies must not run a file that has them. */
 function policyFindings(proxies: Readonly<Record<string, ProxyConfiguration>>): readonly Finding[] {
   if ("setPolicy" in SocketProxy.prototype) return [];
   return Object.entries(proxies).flatMap(([name, proxy]) =>
@@ -158,7 +156,7 @@ function policyFindings(proxies: Readonly<Record<string, ProxyConfiguration>>): 
   );
 }
 
-/** With the keys of certificates, and folders by their whole path. */
+/** Fills in the keys of certificates and resolves the paths of folders. */
 async function withFiles(
   name: string,
   proxy: ProxyConfiguration,
@@ -189,7 +187,7 @@ async function withFiles(
   return { ...proxy, ...sockets } as ProxyConfiguration;
 }
 
-/** What the proxy's own checks report: usually nothing new, but they decide. They open nothing. */
+/** Findings of the proxy's own checks, which decide; usually none. They open nothing. */
 function madeOf(name: string, proxy: ProxyConfiguration): readonly Finding[] {
   try {
     new SocketProxy(optionsOf(proxy));
@@ -200,20 +198,20 @@ function madeOf(name: string, proxy: ProxyConfiguration): readonly Finding[] {
   }
 }
 
-/** The files that a configuration names: certificates, and folders of keys. Each is read once. */
+/** The files that a configuration names: certificates and folders of keys. Each is read once. */
 class NamedFiles {
   readonly findings: Finding[] = [];
-  /** Those that are missing included. */
+  /** Includes missing files. */
   readonly read: string[] = [];
   readonly #folder: string;
   readonly #certificates = new Map<string, Promise<Certificate>>();
 
-  /** @param file the configuration: other files are named from its folder */
+  /** @param file the configuration; other files are relative to its folder */
   constructor(file: string) {
     this.#folder = dirname(resolve(file));
   }
 
-  /** The keys of a secret certificate, or `undefined` when it cannot be had. */
+  /** Keys of a secret certificate; `undefined` when it cannot be read. */
   async keys(path: Path, name: string): Promise<{ publicKey: string; secretKey: string } | undefined> {
     const file = this.whole(name);
     let reading = this.#certificates.get(file);
@@ -231,7 +229,7 @@ class NamedFiles {
     return undefined;
   }
 
-  /** What the files of a socket's certificates have; without those that cannot be read. */
+  /** Contents of a socket's certificate files, without unreadable ones. */
   async certificates(path: Path, tls: TlsConfiguration): Promise<TlsConfiguration> {
     const found = this.findings.length;
     const read = await this.#pems(path, tls, ["cert", "key", "ca"]);
@@ -277,7 +275,7 @@ class NamedFiles {
     return read;
   }
 
-  /** Whether a folder is there. @returns its whole path */
+  /** Checks that a folder exists. @returns its absolute path */
   async folder(path: Path, name: string): Promise<string> {
     const folder = this.whole(name);
     try {

@@ -1,6 +1,6 @@
 /**
- * A configuration that has been checked: plain data, which can be compared, and how it leads from what a file has to what
- * a proxy is made of. Pure; the files that it names are read in load.ts.
+ * A checked configuration: plain, comparable data, and its conversion from the file's values to a proxy's options.
+ * Pure; load.ts reads the files it names.
  */
 
 import type { TlsCertificates } from "../../core/tls-certificates.js";
@@ -9,19 +9,17 @@ import { plainUsers } from "../../sockets/security/plain-users.js";
 import type { SocketProxyOptions } from "../socket-proxy.js";
 import { type ConfiguredKind, KINDS } from "./schema.js";
 
-/** What a socket of a proxy is given. */
 export interface SocketConfiguration {
   readonly bind: readonly string[];
   readonly connect: readonly string[];
-  /** As written, with the folder of keys as a whole path. */
+  /** As written, but with the absolute path of the key folder. */
   readonly policy?: Readonly<Record<string, unknown>>;
-  /** Of tls:// and wss://: what its files have, or their names as written until they are read. */
+  /** For tls:// and wss://: contents of the files, or their names until they are read. */
   readonly tls?: TlsConfiguration;
-  /** Everything else: type, subscriptions, the socket's options with the keys of its certificate, and PLAIN users. */
+  /** Everything else: type, subscriptions, socket options with the certificate's keys, and PLAIN users. */
   readonly options: Readonly<Record<string, unknown>>;
 }
 
-/** The certificates of one socket. */
 export interface TlsConfiguration {
   readonly cert?: string;
   readonly key?: string;
@@ -29,13 +27,11 @@ export interface TlsConfiguration {
   readonly certificates?: readonly { readonly cert: string; readonly key: string }[];
 }
 
-/** The sockets of a proxy, in the order in which they are opened. */
+/** A proxy's sockets, in the order in which they open. */
 export const SOCKET_NAMES = ["frontend", "backend", "capture", "control"] as const;
 
-/** One of them. */
 export type SocketName = (typeof SOCKET_NAMES)[number];
 
-/** One proxy. */
 export interface ProxyConfiguration {
   readonly kind: ConfiguredKind;
   readonly frontend: SocketConfiguration;
@@ -44,19 +40,16 @@ export interface ProxyConfiguration {
   readonly control?: SocketConfiguration;
 }
 
-/** Proxies by their names. */
 export type Proxies = Readonly<Record<string, ProxyConfiguration>>;
 
-/** A whole file. */
 export interface Configuration {
-  /** ms that a drain may take. */
+  /** Drain timeout, ms. */
   readonly drain: number;
   readonly proxies: Proxies;
-  /** Files that were read for it, and whose changes count; absent: none. */
+  /** Files read for this configuration and watched for changes; absent: none. */
   readonly files?: readonly string[];
 }
 
-/** The sockets that a proxy has, with their names. */
 export function socketsOf(
   proxy: ProxyConfiguration,
 ): readonly (readonly [name: SocketName, socket: SocketConfiguration])[] {
@@ -66,7 +59,7 @@ export function socketsOf(
   });
 }
 
-/** Whether two values of a configuration are the same, whatever the order of keys. */
+/** Deep equality, whatever the order of keys. */
 export function same(one: unknown, other: unknown): boolean {
   if (one === other) return true;
   if (typeof one !== "object" || typeof other !== "object" || one === null || other === null) return false;
@@ -116,7 +109,7 @@ function listOf(value: unknown): readonly string[] {
   return Array.isArray(value) ? (value as string[]) : [value as string];
 }
 
-/** The options with the keys of a certificate in its place. */
+/** Replaces a certificate by its keys. */
 export function withCertificate(
   { curveCertificate: _, ...options }: Given,
   keys: { readonly publicKey: string; readonly secretKey: string },
@@ -126,7 +119,6 @@ export function withCertificate(
   return { ...options, ...server, curvePublicKey: publicKey, curveSecretKey: secretKey };
 }
 
-/** What the constructor of a proxy takes. */
 export function optionsOf(proxy: ProxyConfiguration): SocketProxyOptions {
   const sockets = SOCKET_NAMES.flatMap((name) => {
     const socket = proxy[name];
@@ -135,7 +127,7 @@ export function optionsOf(proxy: ProxyConfiguration): SocketProxyOptions {
   return Object.fromEntries(sockets) as unknown as SocketProxyOptions;
 }
 
-/** The socket options that certificates become; those that are absent are reset. */
+/** Socket options of the certificates; absent ones are reset. */
 export function tlsOptions({ cert, key, ca, certificates }: TlsConfiguration): {
   readonly tlsCert: string | null;
   readonly tlsKey: string | null;
@@ -165,7 +157,7 @@ function socketOptions({ bind, connect, policy, tls, options }: SocketConfigurat
   };
 }
 
-/** A CURVE client without keys of its own gets a pair of its own, which no other program needs. */
+/** Gives a CURVE client without keys its own pair, which no other program needs. */
 function clientKeys({ curveServerKey, curveSecretKey, curvePublicKey: known }: Given): Given {
   if (curveServerKey === undefined || known !== undefined) return {};
   if (curveSecretKey !== undefined) return { curvePublicKey: curvePublicKey(curveSecretKey as string) };

@@ -1,15 +1,15 @@
 /**
- * The JSON Schema (draft-07, which editors know best) of a configuration, made from the tables that the library itself
- * checks by: what an editor marks and what `shoal proxy check` reports is the same. Pure.
+ * The JSON Schema of a configuration (draft-07, best supported by editors). It is built from the library's own tables,
+ * so an editor and `shoal proxy check` find the same faults. Pure.
  *
- * A text that holds a variable fits wherever a text does; what it comes to is checked once it is filled in.
+ * A text with a variable is accepted wherever a text is; its value is checked after substitution.
  */
 import type { Schema } from "../../config/validate.js";
 import { hasOption, OPTIONS, type OptionName, type OptionSpec } from "../../core/option-table.js";
 import { NAME_PATTERN, type PlanType, typeNameOf, UNFIT } from "../options.js";
 import { type ProxySocketType, SIDE_TYPES } from "../pairs.js";
 
-/** What a proxy can be, with the types of its sides; of kind `socket` each side names its own. */
+/** Kinds of proxies with the types of their sides. For `socket` each side names its own type. */
 export const KINDS = {
   queue: ["router", "dealer"],
   forwarder: ["xsub", "xpub"],
@@ -17,22 +17,19 @@ export const KINDS = {
   socket: undefined,
 } as const satisfies Record<string, readonly [ProxySocketType, ProxySocketType] | undefined>;
 
-/** The kind of a proxy in a configuration. */
 export type ConfiguredKind = keyof typeof KINDS;
 
-/** s that a drain takes at most, unless the file has another time. */
+/** Default drain timeout, s. */
 export const DRAIN_SECONDS = 10;
-/** The longest time a timer of the platform can hold, in s. */
+/** Longest timer of the platform, s. */
 const MAX_SECONDS = 2_147_483;
 
-/** Types whose messages have topics. */
 const WITH_TOPICS: readonly string[] = ["sub", "pub", "xsub", "xpub"];
 /** Types whose peers send messages. */
 const WITH_SENDERS: readonly string[] = ["router", "dealer", "pair", "pull", "sub", "xsub"];
-/** What a capture and a control can be. */
 const CAPTURES = ["pub", "push"] as const;
 const CONTROLS = ["rep", "pair", "sub"] as const;
-/** Said in the file by other means: PLAIN users, and the certificate's file. */
+/** Expressed by other keys: PLAIN users and the certificate's file. */
 const REPLACED = ["plainServer", "tlsCertificates"];
 const VARIABLE = "\\$\\{[A-Za-z_][A-Za-z0-9_]*\\}";
 const Z85 = "[0-9A-Za-z.:+=^!/*?&<>()\\[\\]{}@%$#-]{40}";
@@ -45,7 +42,7 @@ const whole = (description: string, minimum: number, maximum: number, more: Sche
   maximum,
   ...more,
 });
-/** One text, or a list of them. */
+/** A text or a list of texts. */
 const texts = (description: string): Schema => ({
   type: ["string", "array"],
   description,
@@ -61,7 +58,6 @@ const map = (description: string, properties: Schema, more: Schema = {}): Schema
   ...more,
 });
 
-/** The whole schema. */
 export function configurationSchema(): Schema {
   const definitions: Record<string, unknown> = {};
   for (const [name, spec] of Object.entries<OptionSpec>(OPTIONS))
@@ -124,14 +120,14 @@ export function configurationSchema(): Schema {
   };
 }
 
-/** A proxy whose kind is not known is looked at all the same, as far as it goes for any kind. */
+/** A proxy of an unknown kind is still checked as far as every kind allows. */
 const UNKNOWN_KIND: Schema = {
   if: { type: "object", not: { properties: { kind: { enum: Object.keys(KINDS) } }, required: ["kind"] } },
   // biome-ignore lint/suspicious/noThenProperty: the keyword of JSON Schema
   then: { $ref: "#/definitions/guessed" },
 };
 
-/** Where a property says so, a definition holds. */
+/** Applies a definition if a property has a value. */
 function when(property: string, value: string, definition: string, orAbsent = false): Schema {
   return {
     if: { properties: { [property]: { const: value } }, ...(orAbsent ? {} : { required: [property] }) },
@@ -178,7 +174,7 @@ function isOption(name: string): name is OptionName {
 }
 
 /**
- * @param given several: what any of them may have
+ * @param given several: accepts the options of any of them
  * @param side whether it is a side of a proxy, which has a policy
  */
 function socketSchema(given: PlanType | readonly ProxySocketType[], side: boolean): Schema {
@@ -224,7 +220,6 @@ function socketSchema(given: PlanType | readonly ProxySocketType[], side: boolea
   );
 }
 
-/** PEM files. */
 function tlsSchema(): Schema {
   const file = (what: string): Schema => text(`${what}: a file in PEM.`, { minLength: 1 });
   const pair = { cert: file("The certificate"), key: file("Its private key") };

@@ -1,6 +1,6 @@
 /**
- * What a schema cannot express about one socket: options that belong together, values that only the library can check, and the
- * entries of its policy. Each fault is reported at the value that has it. Pure.
+ * Checks of one socket that a schema cannot express: options that depend on each other, values that only the library
+ * can check, and policy entries. Each fault is reported at the faulty value. Pure.
  */
 
 import { type Finding, type Path, SHOWN } from "../../config/problem.js";
@@ -14,18 +14,17 @@ import type { SocketConfiguration } from "./model.js";
 
 type Given = Readonly<Record<string, unknown>>;
 
-/** Bytes of a PLAIN user name, and of a password: their lengths have one byte (24/ZMTP-PLAIN). */
+/** Maximum bytes of a PLAIN user name or password: one length byte (24/ZMTP-PLAIN). */
 const MAX_CREDENTIAL = 255;
 
-/** What the engine has that runs the proxies. */
+/** Abilities of the engine that runs the proxies. */
 export interface EngineAbilities {
   readonly name: string;
   readonly transports: readonly string[];
-  /** Socket options that it does not have. */
   readonly unsupportedOptions: readonly string[];
 }
 
-/** @param whole whether nothing of the socket was left out: only then is it known what is missing */
+/** @param whole whether the socket is complete; only then can missing parts be reported */
 export function checkSocket(
   path: Path,
   socket: SocketConfiguration,
@@ -82,7 +81,7 @@ function unsupported(path: Path, options: Given, engine: EngineAbilities): reado
     }));
 }
 
-/** Values that fit the schema and are invalid all the same: keys that decode to nothing, texts that are too long. */
+/** Values that fit the schema but are invalid: keys that do not decode, texts that are too long. */
 function values(path: Path, { type, ...options }: Given): readonly Finding[] {
   const findings: Finding[] = [];
   const typeName = typeNameOf(type as PlanType);
@@ -125,7 +124,7 @@ function blocks(path: Path, { policy }: SocketConfiguration): readonly Finding[]
   return findings;
 }
 
-/** What a policy needs of the socket's options. */
+/** Socket options that a policy requires. */
 function policyNeeds(path: Path, { policy }: SocketConfiguration, options: Given): readonly Finding[] {
   if (policy === undefined) return [];
   const findings: Finding[] = [];
@@ -139,7 +138,7 @@ function policyNeeds(path: Path, { policy }: SocketConfiguration, options: Given
   return findings;
 }
 
-/** As it will be: a certificate has both keys, and a client without keys is given some. */
+/** Adds keys to come: a certificate has both, and a client without keys is given a pair. */
 function withKeys(options: Given): Given {
   const client = options.curveServerKey !== undefined;
   if (options.curveCertificate !== undefined)

@@ -5,10 +5,9 @@ import { SchemaChecker } from "../../config/validate.js";
 import { NAME_RULE, UNFIT } from "../options.js";
 import { configurationSchema } from "./schema.js";
 
-/** Said of a socket without one. */
 export const NO_ENDPOINT = "needs an endpoint: bind, connect or both";
 
-/** Options of the library that a file does not have, and why. */
+/** Library options that a file cannot have, and why. */
 const ELSEWHERE: Readonly<Record<string, string | undefined>> = {
   ...UNFIT,
   plainServer: "a side with plainUsers is the server",
@@ -22,7 +21,6 @@ const checker = new SchemaChecker(configurationSchema, {
   elsewhere: (path, key) => (path.length >= 3 ? ELSEWHERE[key] : undefined),
 });
 
-/** All that does not fit; nothing when everything does. */
 export function validate(expanded: Expanded): readonly Finding[] {
   return checker.check(expanded);
 }

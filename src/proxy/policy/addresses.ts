@@ -1,27 +1,28 @@
 /**
- * Address lists: CIDR blocks (RFC 4632, 3.1; RFC 4291, 2.3) allowed and denied. Pure.
+ * Allowed and denied CIDR blocks (RFC 4632, 3.1; RFC 4291, 2.3). Pure.
  *
- * node:net's BlockList compares, one for each family: it would count every IPv4 address to "::/0", which means IPv6
- * alone. An IPv4 address in its IPv6 form (::ffff:192.0.2.1), which a listener on both families sees, is IPv4 here.
+ * Uses one node:net BlockList per family: a shared list would match every IPv4 address with "::/0", which means only
+ * IPv6. IPv4-mapped IPv6 addresses (::ffff:192.0.2.1), which dual-stack listeners see, count as IPv4.
  */
 import { BlockList, isIP } from "node:net";
 
-/** IPv4 addresses in their IPv6 form. */
+/** IPv4-mapped IPv6 addresses. */
 const MAPPED = new BlockList();
 MAPPED.addSubnet("::ffff:0:0", 96, "ipv6");
 
-/** What a block has to be, in words. */
 export const BLOCK_RULE = 'such as "10.1.0.0/16", "192.0.2.7" or "2001:db8::/32"';
 
-/** A CIDR block. */
 export interface Block {
   readonly network: string;
-  /** Leading bits that count. */
+  /** Number of significant leading bits. */
   readonly prefix: number;
   readonly family: "ipv4" | "ipv6";
 }
 
-/** @returns `undefined` for an invalid block, and for IPv4 in its IPv6 form. A single address is a block of itself; bits behind the prefix do not count. */
+/**
+ * @returns `undefined` for an invalid or IPv4-mapped block. A single address is a valid block; bits after the prefix
+ *   are ignored.
+ */
 export function parseBlock(text: string): Block | undefined {
   const [network = "", length, ...more] = text.split("/");
   const version = network.includes("%") ? 0 : isIP(network);
@@ -33,12 +34,12 @@ export function parseBlock(text: string): Block | undefined {
   return { network, prefix, family: version === 4 ? "ipv4" : "ipv6" };
 }
 
-/** Allows or denies addresses by two lists; `deny` wins, and an empty `allow` allows all. */
+/** Address lists: `deny` wins, and an empty `allow` allows all. */
 export class AddressRules {
   readonly #allow: Blocks | undefined;
   readonly #deny: Blocks;
 
-  /** @param lists of blocks, checked by `checkPolicy` */
+  /** @param lists blocks, checked by `checkPolicy` */
   constructor({
     allow = [],
     deny = [],
@@ -47,7 +48,7 @@ export class AddressRules {
     this.#deny = new Blocks(deny);
   }
 
-  /** @param address of a peer; what is no IP address, as that of an ipc peer, is allowed */
+  /** @param address of a peer; anything but an IP address, as from ipc, is allowed */
   allows(address: string): boolean {
     const zone = address.indexOf("%");
     const whole = zone < 0 ? address : address.slice(0, zone);

@@ -1,86 +1,87 @@
-/** What a side of a proxy lets through: the options, and their checks, which throw before anything changes. */
+/** Policy options of a side, and their checks, which throw before anything changes. */
 import { checkInteger } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { ProxySocketType } from "../pairs.js";
 import { BLOCK_RULE, parseBlock } from "./addresses.js";
 
-/** What is let in and what is not, by two lists. */
+/** A list of allowed and one of denied entries. */
 export interface ProxyPolicyList {
-  /** Absent or empty: everything but what `deny` has. */
+  /** Absent or empty: everything that `deny` does not list. */
   readonly allow?: readonly string[];
   readonly deny?: readonly string[];
 }
 
-/** A rate, for one peer or for all; absent: no limit. Up to one second's worth may come at once. */
+/** A rate for one peer or for all; absent: no limit. The burst size is one second's worth. */
 export interface ProxyPolicyRate {
-  /** Messages a second, a whole number from 1 on. */
+  /** Messages per second, an integer from 1. */
   readonly messages?: number;
-  /** Bytes of their frames a second, a whole number from 1 on. */
+  /** Frame bytes per second, an integer from 1. */
   readonly bytes?: number;
 }
 
-/** How much may come in. */
+/** Limits of incoming messages. */
 export interface ProxyPolicyLimits {
-  /** Bytes of one message at most, as `maxMessageSize`; the smaller of both counts. A peer that sends more is disconnected. */
+  /**
+   * Maximum bytes of a message; the smaller of this and `maxMessageSize` counts. A larger message disconnects its
+   * peer.
+   */
   readonly messageSize?: number;
-  /** For each connection by itself. Past it the peer is read no further until its time has come: nothing is dropped. */
+  /** Rate of each connection. A peer above it is read later: nothing is dropped. */
   readonly peer?: ProxyPolicyRate;
-  /** For all peers of the side together; the same past it. */
+  /** Rate of all peers of the side together. Messages above it are read later: nothing is dropped. */
   readonly all?: ProxyPolicyRate;
 }
 
 /**
- * What a side of a proxy lets through: `frontend: { bind, policy }`. `setPolicy` replaces it while the proxy runs; peers
- * that the new one allows notice nothing, those that it forbids are disconnected.
+ * Policy of a proxy's side: `frontend: { bind, policy }`. `setPolicy` replaces it while the proxy runs. Allowed peers
+ * notice nothing; forbidden peers are disconnected.
  */
 export interface ProxyPolicy {
   /**
-   * CIDR blocks or single addresses, IPv4 and IPv6; `deny` wins. Peers that connect are checked before their handshake, those
-   * that this side connects to after it. Peers over ipc and inproc have no address, and are not checked.
+   * CIDR blocks or addresses, IPv4 and IPv6; `deny` wins. Incoming peers are checked before their handshake, outgoing
+   * connections after it. Peers over ipc and inproc have no address and are not checked.
    */
   readonly addresses?: ProxyPolicyList;
   /**
-   * A folder of client keys: certificates (ZPL), or files with a public key (Z85) in a line of its own. It is reread when
-   * it changes; a key that has gone is revoked, and its peers are disconnected. Only with `curveServer`.
+   * Folder of client keys: certificates (ZPL), or files with a Z85 public key on a separate line. It is reread on
+   * changes; removing a key disconnects its peers. Requires `curveServer`.
    */
   readonly keys?: string;
   /**
-   * Topic prefixes; the longest that fits a topic decides, `deny` where both have it. On sides of type sub, xsub, pub and
-   * xpub: for what is published through the side, and for what is subscribed through it.
+   * Topic prefixes. The longest match decides; `deny` wins a tie. For sides of type sub, xsub, pub and xpub: filters
+   * published messages and subscriptions.
    */
   readonly topics?: ProxyPolicyList;
   readonly limits?: ProxyPolicyLimits;
 }
 
-/** Why something was refused. `rate` counts how often a peer was held back: nothing is lost by it. */
+/** Why something was refused. `rate` counts how often reading was delayed, without loss. */
 export type ProxyPolicyReason = "address" | "key" | "topic" | "size" | "rate";
 
-/** How often, since the proxy was made. */
+/** Refusals by reason since the proxy was created. */
 export type ProxyPolicyRefusals = Readonly<Record<ProxyPolicyReason, number>>;
 
-/** Sides whose messages have a topic. */
 const WITH_TOPICS: readonly ProxySocketType[] = ["sub", "xsub", "pub", "xpub"];
-/** Sides whose peers send messages that can be held back one by one. */
+/** Sides whose peers send messages that can be delayed one by one. */
 const WITH_SENDERS: readonly ProxySocketType[] = ["router", "dealer", "pair", "pull", "sub", "xsub"];
 
-/** Of a folder of keys, where there is no CURVE. */
+/** Keys without CURVE. */
 export const KEYS_RULE = "needs the side's option curveServer";
-/** Of a rate, where the side has no mark. */
+/** A rate without a receive high-water mark. */
 export const RATE_RULE =
   "with a rate the side needs a receiveHighWaterMark, since what is held back waits in its queue; got 0";
 
-/** What the checks have to know of the side. */
+/** The side that a policy is checked for. */
 export interface PolicedSide {
   readonly name: string;
   readonly type: ProxySocketType;
-  /** The options of its socket. */
   readonly options: Readonly<Record<string, unknown>>;
 }
 
 /**
- * A copy of a policy that can be carried out, frozen.
+ * A frozen copy of a valid policy.
  *
- * @throws InvalidArgumentError `EINVAL` for an unknown part, a bad value, or a part that the side's type has no use for
+ * @throws InvalidArgumentError `EINVAL` for an unknown part, a bad value, or a part that the side's type cannot use
  */
 export function checkPolicy(side: PolicedSide, given: unknown): ProxyPolicy {
   const what = `policy of ${side.name}`;

@@ -1,5 +1,5 @@
 /**
- * Enforces a side's policy: each part where it belongs, and replaced while the proxy runs.
+ * Enforces a side's policy, which can be replaced while the proxy runs.
  *
  *   addresses  the engine, before the handshake and at its end
  *   keys       the socket's hook, during it; the engine, at its end
@@ -19,19 +19,19 @@ import { AddressRules } from "./addresses.js";
 import type { ProxyPolicy, ProxyPolicyReason } from "./policy.js";
 import { TopicRules } from "./topics.js";
 
-/** ms that a side is held at least: a timer for each message would cost more than the messages. */
+/** Minimum delay of a side, ms: a timer per message would cost more than the message. */
 const LEAST_HOLD = 5;
-/** ms after which one that is held for long is checked again. */
+/** ms after which a long delay is checked again. */
 const LONGEST_HOLD = 60_000;
 
-/** What a peer has presented. */
+/** Credentials that a peer has presented. */
 type PeerCredentials = Parameters<Authenticate>[0];
 
-/** What a policy reports. */
+/** Reports of a policy. */
 export interface PolicyEffects {
-  /** So many more were refused. */
+  /** `count`: number of new refusals. */
   policyOnRefused(reason: ProxyPolicyReason, count: number, peer: Partial<PeerCredentials>): void;
-  /** The keys are others now. */
+  /** The valid keys have changed. */
   policyOnKeys(keys: FolderKeys, revoked: number): void;
 }
 
@@ -50,7 +50,7 @@ export class SidePolicy {
   #changing: Promise<void> = Promise.resolve();
   #closed = false;
 
-  /** @param name of the side @param policy that `checkPolicy` has made */
+  /** @param name of the side @param policy from `checkPolicy` */
   constructor(name: string, policy: ProxyPolicy = {}, effects: PolicyEffects) {
     this.#name = name;
     this.#policy = policy;
@@ -62,10 +62,10 @@ export class SidePolicy {
   }
 
   /**
-   * Puts the policy in force at its side's socket, before that is bound or connected.
+   * Applies the policy to its side's socket, before the socket binds or connects.
    *
-   * @throws InvalidArgumentError `EINVAL` naming a folder of keys that cannot be read; NotSupportedError `NOT_SUPPORTED`
-   *   where the engine cannot carry it out
+   * @throws InvalidArgumentError `EINVAL` naming an unreadable folder of keys; NotSupportedError `NOT_SUPPORTED` if
+   *   the engine cannot enforce it
    */
   async open(socket: Socket): Promise<void> {
     this.#policing = new Policing(socket);
@@ -73,15 +73,14 @@ export class SidePolicy {
   }
 
   /**
-   * Another policy, one after the other; before `open` it is only kept. When it cannot be put in force, the last one goes
-   * on.
+   * Replaces the policy, one call at a time; before `open` it is only stored. On failure the last policy stays.
    *
-   * @param policy that `checkPolicy` has made
+   * @param policy from `checkPolicy`
    * @throws as `open`; ClosedError `EBADF` when the side is closed meanwhile
    */
   replace(policy: ProxyPolicy): Promise<void> {
     const done = this.#changing.then(() => this.#replace(policy));
-    this.#changing = done.catch(() => undefined); // The caller has the error: the next one waits for the end only.
+    this.#changing = done.catch(() => undefined); // The caller has the error; the next call waits only for the end.
     return done;
   }
 
@@ -116,7 +115,7 @@ export class SidePolicy {
     this.#enforce(policing, policy, folder);
   }
 
-  /** @returns the one that is open, where it is the same */
+  /** @returns the open folder if the path is unchanged */
   async #folderFor(path: string | undefined): Promise<KeyFolder | undefined> {
     if (path === undefined || path === this.#folder?.path)
       return path === undefined ? undefined : this.#folder;
@@ -126,7 +125,7 @@ export class SidePolicy {
     return folder;
   }
 
-  /** All at once: no peer meets half a policy. */
+  /** Applies all parts in one turn, so no peer meets half a policy. */
   #enforce(policing: Policing, policy: ProxyPolicy, folder: KeyFolder | undefined): void {
     const { addresses, topics, limits } = policy;
     this.#policy = policy;
@@ -145,7 +144,7 @@ export class SidePolicy {
         held: () => this.refuse("rate", 1),
         tooLong: (address) => this.refuse("size", 1, { address }),
       },
-      // In the handshake of a CURVE server.
+      // Called in the handshake of a CURVE server.
       folder === undefined ? undefined : (peer) => this.#hasKey(peer),
     );
     policing.disconnect((peer) => !this.#joins(peer));
@@ -157,7 +156,7 @@ export class SidePolicy {
     this.#effects.policyOnKeys(now, revoked);
   }
 
-  /** At its end, or later: the policy may have changed meanwhile. */
+  /** Called at the end of the handshake or later: the policy may have changed meanwhile. */
   #joins(peer: PeerCredentials): boolean {
     return this.#admits(peer) && this.#hasKey(peer);
   }
@@ -176,16 +175,16 @@ export class SidePolicy {
   }
 }
 
-/** What of a policy only an engine can do that knows each peer. */
+/** The first part that requires an engine which knows each peer. */
 function needsPeers({ addresses, keys, limits }: ProxyPolicy): string | undefined {
   if (addresses !== undefined) return "addresses";
   if (keys !== undefined) return "keys";
   return limits?.peer === undefined ? undefined : "a rate for each peer";
 }
 
-/** Holds all peers of a side together to a rate: what exceeds it waits in the side's queues. */
+/** Limits the total rate of a side's peers; excess messages wait in the side's queues. */
 export class Throttle {
-  /** Messages are there, and have to wait. */
+  /** Called when queued messages have to wait. */
   readonly held: () => void;
   #meter: RateMeter | undefined = undefined;
 
@@ -206,7 +205,7 @@ export class Throttle {
     return this.#meter === undefined ? Number.POSITIVE_INFINITY : this.#meter.messages(systemClock.now());
   }
 
-  /** Bytes that may pass now, and as much more as one message or a batch of 64 KiB has. */
+  /** Bytes that may pass now. One message or batch of 64 KiB may exceed them. */
   get bytes(): number {
     return this.#meter === undefined ? Number.POSITIVE_INFINITY : this.#meter.bytes(systemClock.now());
   }
@@ -215,7 +214,7 @@ export class Throttle {
     this.#meter?.spend(messages, bytes);
   }
 
-  /** ms to wait, where no message may pass now. */
+  /** ms until a message may pass. */
   get wait(): number {
     const wait = this.#meter?.wait(systemClock.now()) ?? 0;
     return Math.ceil(Math.min(LONGEST_HOLD, Math.max(LEAST_HOLD, wait)));

@@ -1,6 +1,5 @@
 /**
- * Topic lists, and what they let through a forwarder: messages one way, subscriptions the other. Lists may change at any
- * time. Pure.
+ * Topic lists of a forwarder: filter messages one way and subscriptions the other. Lists may change at any time. Pure.
  *
  *   publishers --message--> filter, or check one by one ---> subscribers
  *   publishers <--passes--- change <--------subscription---- subscribers
@@ -9,13 +8,13 @@
 import type { FrameBatch } from "../../sockets/relay.js";
 import type { ProxyPolicyList } from "./policy.js";
 
-/** The first byte of a subscription and of its end (29/PUBSUB). */
+/** First byte of a cancelled and of a new subscription (29/PUBSUB). */
 const [CANCEL, SUBSCRIBE] = [0, 1];
 const NO_TOPIC = Buffer.alloc(0);
 
-/** Its children by their byte, from `low` on: quicker than a Map, and short, since topics are text. */
+/** Children by byte, from `low`: faster than a Map, and short, since topics are text. */
 class Node {
-  /** Absent: as the node above. */
+  /** Absent: inherited from the parent. */
   allows: boolean | undefined = undefined;
   /** Whether a longer prefix allows. */
   leadsToAllowed = false;
@@ -27,7 +26,7 @@ class Node {
     return index >= 0 && index < this.#next.length ? this.#next[index] : undefined;
   }
 
-  /** The child of a byte, made where it is missing. */
+  /** The child of a byte, created if missing. */
   make(byte: number): Node {
     const known = this.at(byte);
     if (known !== undefined) return known;
@@ -41,15 +40,15 @@ class Node {
 }
 
 /**
- * One side's lists: the longest prefix that a topic begins with decides. A tree by bytes: a topic is read as far as some
- * prefix of the lists matches it, which for most is one byte, however long the lists are.
+ * One side's lists; the longest matching prefix decides. A byte tree reads a topic only while a listed prefix matches,
+ * usually one byte, whatever the size of the lists.
  *
  *   allow ["weather"], deny ["weather/secret"]
- *   (none: no) -n-e-w-s-> yes -/-s-e-c-r-e-t-> no
+ *   (none: no) -w-e-a-t-h-e-r-> yes -/-s-e-c-r-e-t-> no
  */
 export class TopicRules {
   readonly #root = new Node();
-  /** What is on no list. */
+  /** Result for unlisted topics. */
   readonly #otherwise: boolean;
 
   constructor({ allow = [], deny = [] }: ProxyPolicyList) {
@@ -58,7 +57,7 @@ export class TopicRules {
     for (const prefix of allow) this.#allow(Buffer.from(prefix));
   }
 
-  /** Whether messages of a topic pass. @param bytes where the topic is, between `start` and `end` */
+  /** Whether messages of a topic pass. @param bytes contain the topic between `start` and `end` */
   allows(bytes: Uint8Array, start = 0, end = bytes.length): boolean {
     let node: Node | undefined = this.#root;
     let allows = node.allows ?? this.#otherwise;
@@ -70,7 +69,7 @@ export class TopicRules {
     return allows;
   }
 
-  /** Whether a subscription passes: whether some topic that begins with its prefix is allowed. */
+  /** Whether a subscription passes: some topic with its prefix is allowed. */
   passes(prefix: Uint8Array): boolean {
     let node: Node | undefined = this.#root;
     let allows = node.allows ?? this.#otherwise;
@@ -100,30 +99,29 @@ export class TopicRules {
   }
 }
 
-/** A subscription or its end, on its way upstream. */
 export interface SubscriptionChange {
   readonly prefix: Buffer;
   readonly on: boolean;
 }
 
 /**
- * Which of the requested subscriptions pass upstream.
+ * Decides which requested subscriptions pass upstream.
  *
  *   requested --passes--> upstream
  *     |                     ^
  *     +-- refused ----------+  when other rules let it pass; and back again
  */
 export class Subscriptions {
-  /** By prefix, one character a byte: whether it was passed upstream. */
+  /** Whether the subscription was passed upstream, by prefix (latin1, one character per byte). */
   readonly #asked = new Map<string, boolean>();
   readonly #passes: (prefix: Uint8Array) => boolean;
 
-  /** @param passes by the rules of the moment */
+  /** @param passes applies the current rules */
   constructor(passes: (prefix: Uint8Array) => boolean) {
     this.#passes = passes;
   }
 
-  /** Somebody has subscribed, or nobody does any more. @returns whether that passes upstream */
+  /** The first subscriber of a prefix came, or the last left. @returns whether that passes upstream */
   change(prefix: Uint8Array, on: boolean): boolean {
     const key = Buffer.from(prefix).toString("latin1");
     if (on) {
@@ -136,7 +134,7 @@ export class Subscriptions {
     return passed !== false;
   }
 
-  /** The rules have changed. @returns what to pass upstream now */
+  /** The rules have changed. @returns changes to pass upstream */
   reconsider(): readonly SubscriptionChange[] {
     const changes: SubscriptionChange[] = [];
     for (const [key, passed] of this.#asked) {
@@ -150,10 +148,9 @@ export class Subscriptions {
   }
 }
 
-/** A side's lists at the moment, and the count of what they refuse. */
+/** A side's current lists and the count of its refusals. */
 export interface TopicSide {
   readonly topics: TopicRules | undefined;
-  /** So many messages or subscriptions were refused. */
   refuse(reason: "topic", count: number): void;
 }
 
@@ -180,7 +177,7 @@ export class TopicGate {
     return true;
   };
 
-  /** What of a batch passes, without decoding it. @returns `undefined` for nothing, the same batch for all */
+  /** Filters a batch without decoding it. @returns `undefined` if nothing passes, the same batch if all does */
   filter = (batch: FrameBatch): FrameBatch | undefined => {
     let passing: FrameBatch | undefined = batch;
     for (const side of this.#sides) {
@@ -194,7 +191,7 @@ export class TopicGate {
     return passing;
   };
 
-  /** Whether what comes from a subscriber passes: its subscription, its end, or a message for the publishers. */
+  /** Whether a subscriber's frames pass: a subscription, its end, or a message for the publishers. */
   checkUpstream = (frames: readonly Uint8Array[]): boolean => {
     const first = frames[0] ?? NO_TOPIC;
     if (frames.length > 1 || (first[0] !== SUBSCRIBE && first[0] !== CANCEL)) return this.check(frames);
@@ -208,7 +205,7 @@ export class TopicGate {
     return passes;
   }
 
-  /** The lists have changed. @returns what to pass to the publishers */
+  /** The lists have changed. @returns changes to pass to the publishers */
   reconsider(): readonly SubscriptionChange[] {
     return this.#subscriptions.reconsider();
   }
