@@ -104,6 +104,7 @@ function scattered(i, n) {
  */
 async function measure(what, count, filterOf, topicOf) {
   const table = new RouteTable();
+  for (let node = 0; node < NODES; node++) table.takeNode();
   let cpu = 0;
   let longest = 0;
   for (let from = 0; from < count; from += BATCH) {

@@ -11,6 +11,8 @@ import { type RouteChanges, type RouteDelta, type RoutePart, readChanges } from 
 
 /** Where routes are kept: a RouteTable. */
 export interface RouteStore {
+  /** The number of a further node; `undefined` while there is none. */
+  takeNode(): number | undefined;
   /**
    * @param bytes where the filter is, as UTF-8; not kept
    * @returns "added", "known", or why it is refused
@@ -38,7 +40,7 @@ export const ROUTE_LIMITS: RouteLimits = {
   bytes: MAX_ROUTE_BYTES,
 };
 
-/** A number of the store, and what is under it. */
+/** A number of the store, or -1, and what is under it. */
 interface RouteSet {
   readonly number: number;
   routes: number;
@@ -53,8 +55,7 @@ export class RouteNumbers {
   readonly #store: RouteStore;
   readonly limits: RouteLimits;
   /** By number: the live node that it leads to. */
-  readonly owners: (string | undefined)[] = [];
-  readonly #free: number[] = [];
+  readonly #owners: (string | undefined)[] = [];
   routes = 0;
   bytes = 0;
   readonly refused: Record<string, number> = Object.create(null) as Record<string, number>;
@@ -65,18 +66,24 @@ export class RouteNumbers {
   }
 
   take(): RouteSet {
-    const number = this.#free.pop() ?? this.owners.length;
-    this.owners[number] = undefined;
+    const number = this.#store.takeNode() ?? -1;
     return { number, routes: 0, bytes: 0, leftOut: 0, isShort: false };
+  }
+
+  ownerOf(number: number): string | undefined {
+    return this.#owners[number];
+  }
+
+  setOwner({ number }: RouteSet, id: string | undefined): void {
+    if (number >= 0) this.#owners[number] = id;
   }
 
   /** All routes of a number go, and it is free. */
   free(set: RouteSet): void {
-    this.owners[set.number] = undefined;
+    this.setOwner(set, undefined);
     this.#store.deleteNode(set.number);
     this.routes -= set.routes;
     this.bytes -= set.bytes;
-    this.#free.push(set.number);
   }
 
   /** Whether there is room for what a set lacks, next to a copy of what it has: it serves until the copy takes its place. */
@@ -174,7 +181,7 @@ export class RouteCopy {
   /** Whether it is a target. */
   set isActive(isActive: boolean) {
     this.#isActive = isActive;
-    this.#numbers.owners[this.#set.number] = isActive ? this.id : undefined;
+    this.#numbers.setOwner(this.#set, isActive ? this.id : undefined);
   }
 
   /** All that the owner has stated is here. */

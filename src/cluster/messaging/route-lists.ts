@@ -355,7 +355,7 @@ export class RouteLists {
 
   /** The node's id that a number of the store leads to; `undefined`: it is no target now. */
   nodeOf(number: number): string | undefined {
-    return this.#numbers.owners[number];
+    return this.#numbers.ownerOf(number);
   }
 
   /** The number of a node in the store. */

@@ -1,9 +1,9 @@
 /**
  * Which nodes are interested in which topics: filters → nodes. What a publisher looks up for each message.
  *
- * A route costs some bytes in typed arrays and no object (filter-index.ts, node-sets.ts). The nodes that callers number are
- * numbered again inside, so that all routes of one can be given up at once: its inner number is retired, matches pass over it,
- * and it is swept out of the records, some hundred at a time, by calls that follow and by `sweep`, until it can be used again.
+ * A route costs some bytes in typed arrays and no object (filter-index.ts, node-sets.ts). All routes of a node are given up at once: its
+ * number is retired, matches pass over it, and it is swept out of the records, some hundred at a time, by calls that follow and by
+ * `sweep`, until another node takes it.
  */
 import { MAX_NODE_ROUTES, MAX_SHAPES, MAX_SHAPES_OF_NODE } from "./bounds.js";
 import { FilterIndex, payloadKind, payloadWords, WALKED } from "./filter-index.js";
@@ -34,7 +34,7 @@ export type AddResult =
   | TopicFault
   /** Refused: more shapes of filters than a node, or all of them, may have (`MAX_SHAPES_OF_NODE`, `MAX_SHAPES`). */
   | "shapes"
-  /** Refused: all numbers are of nodes that have routes, or had some that are not swept out of the records yet. */
+  /** Refused: the number is nobody's. */
   | "numbers";
 
 /** Calls that change the table for each step of a sweep, which takes as long as some hundred of them. */
@@ -44,19 +44,10 @@ const SWEEP_SOON = 32;
 /** Records that are moved after such a step, where too many are dead. */
 const MOVED_BY_SWEEP = 256;
 
-/** A caller's number of a retired node. */
-const RETIRED = -1;
-
-/**
- * Routes: pairs of a filter and a node. A node is a small whole number (0 … 65,534) that the caller gives out.
- * Nothing here throws, whatever filters come from peers.
- */
+/** Routes: pairs of a filter and a node, by its number (`takeNode`). Nothing here throws, whatever filters come from peers. */
 export class RouteTable {
   readonly #index: FilterIndex;
-  /** Inner numbers by the callers', and back. */
-  readonly #inner = new Map<number, number>();
-  #outer = new Int32Array(16);
-  /** By inner number: its routes, and how many it has of each shape. */
+  /** By node: its routes, and how many it has of each shape; `undefined`: the number is retired, or nobody's. */
   #counts = new Float64Array(16);
   readonly #shapes: (Map<number, number> | undefined)[] = [];
   #next = 0;
@@ -98,9 +89,24 @@ export class RouteTable {
     return this.#index.size;
   }
 
-  /** Whether filters are refused that have another shape than all there are, or that are of a node without any, until others go. */
+  /** Whether filters are refused that have another shape than all there are, or further nodes, until others go. */
   get isFull(): boolean {
-    return this.#index.shapes.size >= MAX_SHAPES || this.#hasNoNumber;
+    return this.#index.shapes.size >= MAX_SHAPES || (this.#free.length === 0 && this.#next === NO_NODE);
+  }
+
+  /** The number of a further node, 0 … 65,534; `undefined` while all are taken, or not swept out of the records yet. */
+  takeNode(): number | undefined {
+    const node = this.#free.pop() ?? (this.#next < NO_NODE ? this.#next++ : undefined);
+    if (node === undefined) return undefined;
+    if (node === this.#counts.length) {
+      this.#counts = grown(this.#counts, new Float64Array(node * 2));
+      this.#stamps = grown(this.#stamps, new Uint32Array(node * 2));
+      this.#union = new Uint32Array(Math.ceil((node * 2) / 32));
+      this.#marks = grown(this.#marks, new Uint32Array(this.#union.length));
+    }
+    this.#counts[node] = 0;
+    this.#shapes[node] = new Map();
+    return node;
   }
 
   add(filter: string, node: number): AddResult {
@@ -115,18 +121,14 @@ export class RouteTable {
   /** The filter that was looked up. */
   #addFound(node: number): AddResult {
     const index = this.#index;
-    let inner = this.#inner.get(node);
-    if (inner === undefined) {
-      if (this.#hasNoNumber) {
-        // To finish the sweep here would take as long as all records do.
-        this.#changed();
-        return "numbers";
-      }
-      inner = this.#number(node);
+    const shapes = this.#shapes[node];
+    if (shapes === undefined) {
+      // To finish a sweep here would take as long as all records do.
+      this.#changed();
+      return "numbers";
     }
-    const shapes = this.#shapes[inner] as Map<number, number>;
     const known = index.ref;
-    if (known !== 0 && this.#has(known, inner)) return "known";
+    if (known !== 0 && this.#has(known, node)) return "known";
     const shape = index.shape();
     const before = shapes.get(shape);
     if (
@@ -134,18 +136,17 @@ export class RouteTable {
       (index.shapes.size >= MAX_SHAPES && !index.hasShape(shape))
     ) {
       index.forgetShape();
-      this.#releaseUnused(node, inner);
       return "shapes";
     }
     shapes.set(shape, (before ?? 0) + 1);
     index.useShape();
     if (known === 0) {
       const ref = index.insert(1);
-      index.words(ref)[(ref & WORD_MASK) + 1] = 0xffff_0000 | inner;
+      index.words(ref)[(ref & WORD_MASK) + 1] = 0xffff_0000 | node;
     } else {
-      this.#put(known, inner);
+      this.#put(known, node);
     }
-    this.#counts[inner] = (this.#counts[inner] as number) + 1;
+    this.#counts[node] = (this.#counts[node] as number) + 1;
     this.#size++;
     this.#changed();
     return "added";
@@ -154,20 +155,18 @@ export class RouteTable {
   /** `false` where there was no such route. */
   delete(filter: string, node: number): boolean {
     const index = this.#index;
-    const inner = this.#inner.get(node);
-    if (inner === undefined || index.find(filter) !== undefined || index.ref === 0) return false;
+    const shapes = this.#shapes[node];
+    if (shapes === undefined || index.find(filter) !== undefined || index.ref === 0) return false;
     const ref = index.ref;
-    if (!this.#has(ref, inner)) return false;
-    const shapes = this.#shapes[inner] as Map<number, number>;
+    if (!this.#has(ref, node)) return false;
     const shape = index.shape();
     const left = (shapes.get(shape) as number) - 1;
     if (left === 0) shapes.delete(shape);
     else shapes.set(shape, left);
     index.releaseShape(shape);
-    this.#take(ref, inner);
-    this.#counts[inner] = (this.#counts[inner] as number) - 1;
+    this.#take(ref, node);
+    this.#counts[node] = (this.#counts[node] as number) - 1;
     this.#size--;
-    this.#releaseUnused(node, inner);
     this.#changed();
     return true;
   }
@@ -177,33 +176,19 @@ export class RouteTable {
     return this.#retired;
   }
 
-  /** Takes all routes of a node away; how many there were. The number may be given to another node at once. */
+  /** Takes a node away with all its routes; how many there were. */
   deleteNode(node: number): number {
-    const inner = this.#inner.get(node);
-    if (inner === undefined) return 0;
-    this.#inner.delete(node);
-    this.#outer[inner] = RETIRED;
+    const shapes = this.#shapes[node];
+    if (shapes === undefined) return 0;
     // At once, not when its records are swept: the shapes that all nodes may have are for those that are there.
-    for (const [shape, routes] of this.#shapes[inner] as Map<number, number>)
-      this.#index.releaseShape(shape, routes);
-    this.#shapes[inner] = undefined;
-    const count = this.#counts[inner] as number;
+    for (const [shape, routes] of shapes) this.#index.releaseShape(shape, routes);
+    this.#shapes[node] = undefined;
+    const count = this.#counts[node] as number;
     this.#retired += count;
     this.#size -= count;
-    this.#waiting.push(inner);
+    // Nothing of one without routes is anywhere.
+    (count === 0 ? this.#free : this.#waiting).push(node);
     return count;
-  }
-
-  has(filter: string, node: number): boolean {
-    const inner = this.#inner.get(node);
-    if (inner === undefined || this.#index.find(filter) !== undefined) return false;
-    return this.#index.ref !== 0 && this.#has(this.#index.ref, inner);
-  }
-
-  /** Routes of one node. */
-  sizeOf(node: number): number {
-    const inner = this.#inner.get(node);
-    return inner === undefined ? 0 : (this.#counts[inner] as number);
   }
 
   /**
@@ -216,7 +201,7 @@ export class RouteTable {
     const hits = index.match(topic);
     if (hits === 0) return 0;
     const before = into.length;
-    const outer = this.#outer;
+    const shapes = this.#shapes;
     const stamps = this.#stamps;
     const stamp = this.#nextStamp();
     const union = this.#union;
@@ -235,10 +220,10 @@ export class RouteTable {
       }
       for (let i = 0; i < length; i++) {
         const word = words[at + 1 + i] as number;
-        for (let inner = word & 0xffff, half = 0; half < 2; half++, inner = word >>> 16) {
-          if (inner === NO_NODE || stamps[inner] === stamp) continue;
-          stamps[inner] = stamp;
-          if (outer[inner] !== RETIRED) into.push(outer[inner] as number);
+        for (let node = word & 0xffff, half = 0; half < 2; half++, node = word >>> 16) {
+          if (node === NO_NODE || stamps[node] === stamp) continue;
+          stamps[node] = stamp;
+          if (shapes[node] !== undefined) into.push(node);
         }
       }
     }
@@ -246,9 +231,8 @@ export class RouteTable {
       let word = union[i] as number;
       union[i] = 0;
       for (; word !== 0; word &= word - 1) {
-        const inner = i * 32 + 31 - Math.clz32(word & -word);
-        if (stamps[inner] === stamp || outer[inner] === RETIRED) continue;
-        into.push(outer[inner] as number);
+        const node = i * 32 + 31 - Math.clz32(word & -word);
+        if (stamps[node] !== stamp && shapes[node] !== undefined) into.push(node);
       }
     }
     return into.length - before;
@@ -267,9 +251,7 @@ export class RouteTable {
     const routes: { filter: string; nodes: number[] }[] = [];
     for (const ref of refs) {
       if (routes.length >= most) break;
-      const nodes = this.#read(ref).flatMap((inner) =>
-        this.#outer[inner] === RETIRED ? [] : [this.#outer[inner] as number],
-      );
+      const nodes = this.#read(ref).filter((node) => this.#shapes[node] !== undefined);
       if (nodes.length > 0) routes.push({ filter: index.text(ref), nodes });
     }
     return routes;
@@ -300,15 +282,14 @@ export class RouteTable {
     this.#waiting = [];
     this.#cursor = 0;
     const marks = this.#marks;
-    for (const inner of this.#sweeping)
-      marks[inner >>> 5] = (marks[inner >>> 5] as number) | (1 << (inner & 31));
+    for (const node of this.#sweeping) marks[node >>> 5] = (marks[node >>> 5] as number) | (1 << (node & 31));
   }
 
   #endSweep(): void {
     this.#marks.fill(0);
-    for (const inner of this.#sweeping) {
-      this.#retired -= this.#counts[inner] as number;
-      this.#release(inner);
+    for (const node of this.#sweeping) {
+      this.#retired -= this.#counts[node] as number;
+      this.#free.push(node);
     }
     this.#sweeping = [];
   }
@@ -320,32 +301,32 @@ export class RouteTable {
 
   /** Bytes of the table's memory, about. */
   bytes(): number {
-    return this.#index.bytes() + this.#outer.length * 16;
+    return this.#index.bytes() + this.#counts.length * 12;
   }
 
-  #has(ref: number, inner: number): boolean {
+  #has(ref: number, node: number): boolean {
     const words = this.#index.words(ref);
     const at = ref & WORD_MASK;
     const header = words[at] as number;
-    return hasNode(words, at + 1, payloadWords(header), payloadKind(header), inner);
+    return hasNode(words, at + 1, payloadWords(header), payloadKind(header), node);
   }
 
-  #put(ref: number, inner: number): void {
+  #put(ref: number, node: number): void {
     const words = this.#index.words(ref);
     const at = ref & WORD_MASK;
     const header = words[at] as number;
-    if (putNode(words, at + 1, payloadWords(header), payloadKind(header), inner)) return;
+    if (putNode(words, at + 1, payloadWords(header), payloadKind(header), node)) return;
     const nodes = this.#read(ref);
-    nodes.push(inner);
+    nodes.push(node);
     this.#rewrite(ref, nodes);
   }
 
-  #take(ref: number, inner: number): void {
+  #take(ref: number, node: number): void {
     const words = this.#index.words(ref);
     const at = ref & WORD_MASK;
     const header = words[at] as number;
     const length = payloadWords(header);
-    if (takeNode(words, at + 1, length, payloadKind(header), inner)) this.#shrink(ref, length);
+    if (takeNode(words, at + 1, length, payloadKind(header), node)) this.#shrink(ref, length);
   }
 
   /** A look at the record's own nodes, however many are swept out. */
@@ -380,40 +361,6 @@ export class RouteTable {
     const at = (moved & WORD_MASK) + 1;
     if (kind === LIST) clearList(words, at, length);
     for (const node of nodes) putNode(words, at, length, kind, node);
-  }
-
-  /** All of 65,535 numbers are used, or retired and not swept out yet. */
-  get #hasNoNumber(): boolean {
-    return this.#free.length === 0 && this.#next === NO_NODE;
-  }
-
-  #number(node: number): number {
-    const inner = this.#free.pop() ?? this.#next++;
-    if (inner === this.#outer.length) {
-      this.#outer = grown(this.#outer, new Int32Array(inner * 2));
-      this.#counts = grown(this.#counts, new Float64Array(inner * 2));
-      this.#stamps = grown(this.#stamps, new Uint32Array(inner * 2));
-      this.#union = new Uint32Array(Math.ceil((inner * 2) / 32));
-      this.#marks = grown(this.#marks, new Uint32Array(this.#union.length));
-    }
-    this.#inner.set(node, inner);
-    this.#outer[inner] = node;
-    this.#counts[inner] = 0;
-    this.#shapes[inner] = new Map();
-    return inner;
-  }
-
-  /** The number of a node without routes is free at once: nothing of it is anywhere. */
-  #releaseUnused(node: number, inner: number): void {
-    if (this.#counts[inner] !== 0) return;
-    this.#inner.delete(node);
-    this.#release(inner);
-  }
-
-  #release(inner: number): void {
-    this.#shapes[inner] = undefined;
-    this.#outer[inner] = RETIRED;
-    this.#free.push(inner);
   }
 
   #nextStamp(): number {

@@ -32,6 +32,11 @@ export class SimpleStore {
   readonly byNumber = new Map<number, Set<string>>();
   /** Whether it says that others are in the way of what it refuses. */
   isFull = false;
+  #next = 0;
+
+  takeNode(): number {
+    return this.#next++;
+  }
 
   add(filter: string, node: number): string {
     if (filter === "") return "empty";

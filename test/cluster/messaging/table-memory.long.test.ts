@@ -18,6 +18,7 @@ function external(): number {
 
 function filled(): RouteTable {
   const table = new RouteTable();
+  for (let node = 0; node < 10; node++) table.takeNode();
   for (let i = 0; i < 200_000; i++) table.add(`plant/${i % 997}/sensor/${i}`, i % 10);
   return table;
 }

@@ -18,7 +18,7 @@ const AWAITED = 64;
 /** ms between two looks at what other nodes bring, and between two messages whose times are taken. */
 const LOOK = 10;
 const EVERY = 5;
-/** Filters after which it is waited until they are in a version of the routes. */
+/** Filters after which it is waited until the other nodes, if there are any, know them. */
 const FILTERS_AT_ONCE = 10_000;
 /** ms for which messages are timed before the node with the routes joins, and their part at the end that counts; with few routes, of a smoke run. */
 const QUIET = 4_000;
