@@ -2,12 +2,11 @@
  * Where a node takes messages, as the other nodes have it in its details: a prop of its own, next to those of the
  * program's.
  *
- *   prop "shoal-messages"   1;k=KEYS;m=BYTES;T=1;L=1;NAME=WHERE;NAME=WHERE…
+ *   prop "shoal-messages"   1;k=KEYS;m=BYTES;T=1;NAME=WHERE;NAME=WHERE…
  *
  *   1      version          k   key ids, or the node's public key (security.ts); absent without a key
  *   m      bytes of an item that it takes, where that is not 1 MiB
  *   T=1    it takes contexts of traces (docs/spec/messaging.md); a letter that begins no protocol's name
- *   L=1    it takes lanes: further links of one sender, for messages that name protocols
  *   NAME   a protocol       WHERE   what its listener gave: a port (tcp), a path (ipc)
  *
  * Unknown protocols and what follows the first 400 bytes do not concern a reader.
@@ -18,7 +17,6 @@ import { MAX_ADVERT, MAX_ITEM, MAX_PROTOCOL_NAME, MAX_PROTOCOLS } from "./bounds
 export const MESSAGES_PROP = "shoal-messages";
 const VERSION = "1";
 const CONTEXTS = "T=1";
-const LANES = "L=1";
 const NAME = new RegExp(`^[a-z][a-z0-9]{0,${MAX_PROTOCOL_NAME - 1}}$`);
 
 export interface MessagesAdvert {
@@ -27,8 +25,6 @@ export interface MessagesAdvert {
   readonly maxItem: number;
   /** Whether it takes contexts of traces with messages. */
   readonly contexts: boolean;
-  /** Whether it takes further links of one sender. */
-  readonly lanes: boolean;
   /** Where, by the protocol's name. */
   readonly protocols: ReadonlyMap<string, string>;
 }
@@ -39,17 +35,10 @@ export function isProtocolName(name: unknown): name is string {
 }
 
 /** @returns `undefined` where it is too long or has what it may not */
-export function encodeAdvert({
-  keys,
-  maxItem,
-  contexts,
-  lanes,
-  protocols,
-}: MessagesAdvert): string | undefined {
+export function encodeAdvert({ keys, maxItem, contexts, protocols }: MessagesAdvert): string | undefined {
   const fields = [VERSION, ...(keys === "" ? [] : [`k=${keys}`])];
   if (maxItem !== MAX_ITEM) fields.push(`m=${maxItem}`);
   if (contexts) fields.push(CONTEXTS);
-  if (lanes) fields.push(LANES);
   for (const [name, where] of protocols) fields.push(`${name}=${where}`);
   const isPlain = fields.every((field) => !field.includes(";"));
   const advert = fields.join(";");
@@ -64,7 +53,6 @@ export function decodeAdvert(advert: string | undefined): MessagesAdvert | undef
   let keys = "";
   let maxItem = MAX_ITEM;
   let contexts = false;
-  let lanes = false;
   const protocols = new Map<string, string>();
   for (const field of fields) {
     const at = field.indexOf("=");
@@ -72,8 +60,7 @@ export function decodeAdvert(advert: string | undefined): MessagesAdvert | undef
     if (name === "k") keys = field.slice(at + 1);
     else if (name === "m") maxItem = /^\d{1,10}$/.test(field.slice(2)) ? Number(field.slice(2)) : maxItem;
     else if (field === CONTEXTS) contexts = true;
-    else if (field === LANES) lanes = true;
     else if (isProtocolName(name) && protocols.size < MAX_PROTOCOLS) protocols.set(name, field.slice(at + 1));
   }
-  return { keys, maxItem, contexts, lanes, protocols };
+  return { keys, maxItem, contexts, protocols };
 }

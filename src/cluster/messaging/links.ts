@@ -341,7 +341,7 @@ export class NodeLinks implements MessageLinks {
     const protocols = new Map(adverts);
     const keys = this.#options.security?.advert ?? "";
     const encode = (): string | undefined =>
-      encodeAdvert({ keys, maxItem: this.#maxItem, contexts: true, lanes: true, protocols });
+      encodeAdvert({ keys, maxItem: this.#maxItem, contexts: true, protocols });
     let advert = encode();
     while (advert === undefined && protocols.size > 0) {
       // The last ones are the least wanted.
@@ -364,7 +364,7 @@ export class NodeLinks implements MessageLinks {
     protocols: readonly string[] | undefined = undefined,
   ): SendResult {
     const sending = this.#linkTo(to, protocols);
-    if (sending === undefined || this.#isByOther(sending, protocols)) {
+    if (sending === undefined) {
       this.#checkSize(item.length);
       return "unreachable";
     }
@@ -440,7 +440,7 @@ export class NodeLinks implements MessageLinks {
     const link = this.#sending.get(id);
     if (link === undefined || protocols === undefined) return link?.protocol ?? "";
     const { isAll, names } = this.#named(protocols);
-    if (isAll || !link.takesLanes) return link.protocol;
+    if (isAll) return link.protocol;
     const lane = this.#lanes.get(names);
     return (lane === undefined ? undefined : this.#sending.get(keyOf(id, lane)))?.protocol ?? "";
   }
@@ -448,18 +448,17 @@ export class NodeLinks implements MessageLinks {
   /**
    * Makes the link to a peer where none stands.
    *
-   * @param protocols by which that may be, and for which it is; `undefined`: all. For a peer that takes one link alone: unless something else
-   *   waits for it
+   * @param protocols by which that may be, and for which it is; `undefined`: all
    * @returns the protocol that serves; empty: none does, or not in time. It never rejects
    */
   whenLinked(id: string, protocols: readonly string[] | undefined): Promise<string> {
-    return this.#linkTo(id, protocols)?.linked(protocols) ?? Promise.resolve("");
+    return this.#linkTo(id, protocols)?.linked() ?? Promise.resolve("");
   }
 
   /** Whether there is no link to a peer for a message that names these protocols only since so many other lists of them have theirs. */
   isPastLists(id: string, protocols: readonly string[]): boolean {
     const link = this.#sending.get(id);
-    if (link?.takesLanes !== true || !link.isReachedBy(protocols)) return false;
+    if (link?.isReachedBy(protocols) !== true) return false;
     const { isAll, names } = this.#named(protocols);
     return !isAll && !this.#lanes.has(names) && this.#lanes.size >= MAX_LANES;
   }
@@ -533,7 +532,7 @@ export class NodeLinks implements MessageLinks {
     if (!link.isReachedBy(undefined)) return undefined;
     // Not where all are named by which the peer is reached now: it may be reached by others before this has left.
     const named = this.#named(protocols);
-    if (!link.takesLanes || named.isAll) return link;
+    if (named.isAll) return link;
     if (!link.isReachedBy(protocols)) return undefined;
     const lane = this.#laneOf(named);
     if (lane === undefined) return undefined;
@@ -551,12 +550,6 @@ export class NodeLinks implements MessageLinks {
     return this.#lastNamed;
   }
 
-  /** Whether a link is the only one that its peer takes, and serves by none of these: it may have moved while hooks decided, or have ended. */
-  #isByOther(link: Sending, protocols: readonly string[] | undefined): boolean {
-    if (protocols === undefined || link.takesLanes || protocols.includes(link.protocol)) return false;
-    return !this.#named(protocols).isAll;
-  }
-
   /** The number of the lane for these protocols; `undefined`: there are too many. */
   #laneOf({ names }: NamedProtocols): number | undefined {
     const known = this.#lanes.get(names);
@@ -569,11 +562,6 @@ export class NodeLinks implements MessageLinks {
     const sending = new Sending(link, this.#limits, this.#firstSession, {
       ...this.#sendingEffects,
       protocols,
-      // One that takes no lanes any more, as an older version in its place, would take the hello for that of the link.
-      member: (id) => {
-        const member = this.#effects.member(id);
-        return decodeAdvert(member?.advert)?.lanes === true ? member : undefined;
-      },
       hello: (to, window) => this.#hello(to, window, lane),
       // These are the link's: what comes of a peer is acknowledged there, and its interest is exchanged when that is up.
       onUp: () => undefined,

@@ -98,8 +98,6 @@ interface LinkWays {
   readonly local: boolean;
   /** Names of protocols. */
   readonly names: readonly string[];
-  /** Whether it takes lanes. */
-  readonly lanes: boolean;
 }
 
 /** A way to the peer, and how far it is. */
@@ -121,12 +119,6 @@ interface Candidate {
   readonly protocol: MessageProtocol;
   readonly rank: number;
   readonly where: string;
-}
-
-interface LinkWaiter {
-  /** By which the link may be made for it; `undefined`: all. */
-  readonly protocols: readonly string[] | undefined;
-  done(): void;
 }
 
 /** Who waits until so many items of this session were delivered. */
@@ -185,7 +177,7 @@ export class Sending {
   /** In the order of their counts. */
   readonly #deliveries = new RingBuffer<DeliveryWaiter>(2);
   /** Those who wait for a connection that serves. */
-  readonly #linkWaiters = new Set<LinkWaiter>();
+  readonly #linkWaiters = new Set<() => void>();
   #usedAt: number;
   #ways: LinkWays | undefined = undefined;
 
@@ -206,11 +198,6 @@ export class Sending {
   /** The protocol that serves; empty: none does. */
   get protocol(): string {
     return this.#current?.protocol ?? "";
-  }
-
-  /** Whether it takes lanes. */
-  get takesLanes(): boolean {
-    return this.#knownWays().lanes;
   }
 
   /**
@@ -235,7 +222,7 @@ export class Sending {
   #findWays(): LinkWays {
     const { advert, host, local } = this.#effects.member(this.id) ?? NO_MEMBER;
     const names = this.#find().map(({ protocol }) => protocol.name);
-    const ways = { advert, host, local, names, lanes: decodeAdvert(advert)?.lanes === true };
+    const ways = { advert, host, local, names };
     this.#ways = ways;
     return ways;
   }
@@ -337,32 +324,23 @@ export class Sending {
     return new Promise((resolve, reject) => this.#waiters.push({ resolve, reject }));
   }
 
-  /**
-   * Makes the link where none stands.
-   *
-   * @param protocols by which that may be, unless something else waits for the link; `undefined`: all
-   * @returns the protocol that serves, whichever it is; empty: none does, or not within LINK_TIMEOUT
-   */
-  linked(protocols: readonly string[] | undefined): Promise<string> {
-    const isFound = ({ protocol }: Candidate): boolean => protocols?.includes(protocol.name) ?? true;
-    if (this.#current !== undefined || this.state === "closed" || !this.#find().some(isFound))
+  /** Makes the link where none stands. @returns the protocol that serves; empty: none does, or not within LINK_TIMEOUT */
+  linked(): Promise<string> {
+    if (this.#current !== undefined || this.state === "closed" || this.#find().length === 0)
       return Promise.resolve(this.protocol);
     return new Promise((resolve) => {
-      const waiter: LinkWaiter = {
-        protocols,
-        done: () => {
-          timeout.clear();
-          this.#linkWaiters.delete(waiter);
-          resolve(this.protocol);
-        },
+      const done = (): void => {
+        timeout.clear();
+        this.#linkWaiters.delete(done);
+        resolve(this.protocol);
       };
       const timeout = new RunningTimeout(LINK_TIMEOUT, () => {
-        waiter.done();
+        done();
         if (this.state !== "waiting" || this.#isWanted) return;
         clearTimeout(this.#timer);
         this.state = "idle";
       });
-      this.#linkWaiters.add(waiter);
+      this.#linkWaiters.add(done);
       if (this.state === "idle") this.#connect();
     });
   }
@@ -373,7 +351,7 @@ export class Sending {
   }
 
   #settleLinked(): void {
-    for (const waiter of [...this.#linkWaiters]) waiter.done();
+    for (const done of [...this.#linkWaiters]) done();
   }
 
   /** The member's address, props or state changed, or it is back: what waits for another attempt need not. */
@@ -430,7 +408,7 @@ export class Sending {
   /** Begins a round of attempts. */
   #connect(): void {
     this.state = "connecting";
-    this.#candidates = this.#wanted();
+    this.#candidates = this.#find();
     this.#next();
   }
 
@@ -448,16 +426,6 @@ export class Sending {
     const failed = ({ protocol }: Candidate): number =>
       now - (this.#failedAt.get(protocol.name) ?? Number.NEGATIVE_INFINITY) < PROTOCOL_RETRY ? 1 : 0;
     return found.sort((a, b) => failed(a) - failed(b));
-  }
-
-  /** Of these, what may serve. Any may for items; where only those wait for the link who name protocols, it is one of these. */
-  #wanted(): Candidate[] {
-    const found = this.#find();
-    if (this.window.waiting > 0 || this.#linkWaiters.size === 0) return found;
-    const waiters = [...this.#linkWaiters];
-    return found.filter(({ protocol: { name } }) =>
-      waiters.some(({ protocols }) => protocols?.includes(name) ?? true),
-    );
   }
 
   #reaches(protocol: MessageProtocol, target: DialTarget): boolean {

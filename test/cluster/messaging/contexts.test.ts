@@ -68,10 +68,8 @@ test.each([
 
 describe("an advert", () => {
   test("says that a node takes contexts, by what names no protocol", () => {
-    const advert = { keys: "", maxItem: 1_048_576, lanes: false, protocols: new Map([["tcp", "1"]]) };
+    const advert = { keys: "", maxItem: 1_048_576, protocols: new Map([["tcp", "1"]]) };
     expect(encodeAdvert({ ...advert, contexts: true })).toBe("1;T=1;tcp=1");
-    expect(encodeAdvert({ ...advert, contexts: false, lanes: true })).toBe("1;L=1;tcp=1");
-    expect(decodeAdvert("1;L=1;tcp=1")).toEqual({ ...advert, contexts: false, lanes: true });
     expect(decodeAdvert("1;T=1;tcp=1")).toEqual({ ...advert, contexts: true });
     expect(decodeAdvert("1;tcp=1")?.contexts).toBe(false);
     expect(decodeAdvert("1;T=2;tcp=1")?.contexts).toBe(false);

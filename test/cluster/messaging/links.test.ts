@@ -781,10 +781,6 @@ describe("protocols", () => {
     expect(a.links.protocolOf(b.id, ["tcp"])).toBe("tcp");
     expect([a.links.protocolOf(b.id), a.links.protocolOf(b.id, ["ipc"])]).toEqual(["", ""]);
     expect(await a.links.whenLinked(b.id, ["ipc"])).toBe("ipc");
-    // A node that takes one link alone, as an older version does: whatever that goes by.
-    b.advert = b.advert?.replace("L=1;", "");
-    expect(await a.links.whenLinked(b.id, ["tcp"])).toBe("tcp");
-    expect(await a.links.whenLinked(b.id, ["ipc"])).toBe("tcp");
     expect(await a.links.whenLinked(c.id, undefined)).toBe("ipc");
     sendAll(a, b, 3);
     await b.until(() => b.items.length === 3);
@@ -792,20 +788,6 @@ describe("protocols", () => {
     world.changed(c, "lost");
     world.hidden.add(c.id);
     expect(await a.links.whenLinked(c.id, undefined)).toBe("");
-  });
-
-  test("are any for items: these do not wait until one works that something else wants", async () => {
-    const tcp = new BreakableProtocol(tcpProtocol());
-    tcp.fails = true;
-    const a = await world.node("a", { protocols: [ipcProtocol(), tcp] });
-    const b = await world.node("b", { protocols: [ipcProtocol(), tcpProtocol()] });
-    b.advert = b.advert?.replace("L=1;", "");
-    const linked = a.links.whenLinked(b.id, ["tcp"]);
-    await a.until(() => a.pings.includes(b.id));
-    expect(a.failures).toEqual([[b.id, "tcp", "it fails"]]);
-    sendAll(a, b, 1);
-    expect(await linked).toBe("ipc");
-    await b.until(() => b.items.length === 1);
   });
 
   /** Links by ipc and tcp, of which both ends have both. */
@@ -895,18 +877,6 @@ describe("protocols", () => {
     tcp.fails = false;
     await b.until(() => b.items.length === 2);
     expect(b.items.map(({ text }, at) => `${text} by ${by[at]}`)).toEqual(["item 0 by ipc", "named by tcp"]);
-  });
-
-  test("that a message names hold where the peer takes one link alone, and that has moved or ended meanwhile", async () => {
-    const { a, b, send } = await pair();
-    b.advert = b.advert?.replace("L=1;", "");
-    // None stands: it would be kept, and go by whichever comes.
-    expect(send("named", ["tcp"])).toBe("unreachable");
-    expect(await a.links.whenLinked(b.id, undefined)).toBe("ipc");
-    expect([send("named", ["tcp"]), send("named too", ["ipc"])]).toEqual(["unreachable", "sent"]);
-    expect(send("any", ["tcp", "ipc"])).toBe("sent");
-    await b.until(() => b.items.length === 2);
-    expect(b.texts).toEqual(["named too", "any"]);
   });
 
   test("that did not reach a node are asked again with the next message that names them", async () => {
