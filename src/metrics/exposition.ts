@@ -1,6 +1,6 @@
 /**
- * The answer to a scrape: the samples of the sources, and of the process itself, in Prometheus's text format by
- * prom-client, which is loaded here and nowhere else.
+ * Writes the answer to a scrape in Prometheus's text format: samples of the sources and of the process. The only file
+ * that loads prom-client.
  */
 import { readFileSync } from "node:fs";
 import type * as PromClient from "prom-client";
@@ -16,10 +16,10 @@ import {
 } from "./metrics-table.js";
 import { type Sample, type SourceStats, samplesOf } from "./samples.js";
 
-/** ms between two measurements of the event loop's delay. */
+/** Sampling interval of the event loop's delay, ms. */
 const LOOP_RESOLUTION = 20;
 
-/** One per process, however many servers there are: its observers cannot be removed. */
+/** One per process, since its observers cannot be removed. */
 let ofProcess: PromClient.Registry | undefined;
 
 export class Exposition {
@@ -31,19 +31,17 @@ export class Exposition {
     this.#process = process;
   }
 
-  /** Loads prom-client. */
   static async load(): Promise<Exposition> {
     const client = await import("prom-client");
     ofProcess ??= processRegistry(client);
     return new Exposition(client, ofProcess);
   }
 
-  /** Of the text. */
   get contentType(): string {
     return this.#process.contentType;
   }
 
-  /** The registry is made again each time: a source that has gone leaves nothing behind. */
+  /** Builds a new registry each time, so removed sources leave nothing behind. */
   async text(sources: readonly SourceStats[]): Promise<string> {
     const registry = new this.#client.Registry();
     const byName = new Map<string, Sample[]>();

@@ -1,11 +1,11 @@
 /**
- * Every metric that shoal exports: for each family of drivers, a row for each member of their statistics. Names and units
- * are as Prometheus has them: base units, `_total` for what only grows.
+ * Every exported metric: for each family of drivers, one row per member of its statistics. Names and units follow
+ * Prometheus: base units, `_total` for counters.
  *
- * A path is walked through `stats()`; a segment `{label}` goes to every member there, whose name is the label's value.
- * A value that is absent, or is not a number, gives no sample: an engine that cannot count it, an older proxy.
+ * A path leads through `stats()`; a segment `{label}` visits every member, whose name is the label's value. An absent
+ * or non-numeric value, as from another engine or an older proxy, gives no sample.
  *
- * The compiler checks that each member of a driver's statistics has a row. `null`: it is not exported.
+ * The compiler checks that each member of a driver's statistics has a row. `null`: not exported.
  */
 
 import type {
@@ -48,16 +48,15 @@ export interface Metric {
   readonly type: "counter" | "gauge";
   readonly help: string;
   readonly path: string;
-  /** The value is one of these words: a sample for each, of which one is 1. */
+  /** Possible values: one sample each, 1 for the current one. */
   readonly states?: readonly string[];
-  /** The value is in ms; it is exported in seconds. */
+  /** The value is in ms and exported in seconds. */
   readonly inMs?: true;
 }
 
-/** A metric without its family's prefix; its path begins at the member of the row that it is in. */
+/** A metric without its family's prefix; its path starts at the row's member. */
 type Cell = Omit<Metric, "name" | "path"> & { readonly name?: string; readonly path?: string };
 
-/** A row for each member of statistics. */
 type Rows<S> = { readonly [K in keyof S]-?: Cell | readonly Cell[] | null };
 
 function counter(help: string, name?: string, path?: string): Cell {
@@ -68,7 +67,7 @@ function gauge(help: string, name?: string, path?: string): Cell {
   return cell("gauge", help, name, path);
 }
 
-/** A time that statistics have in ms. */
+/** A duration, in ms in the statistics. */
 function milliseconds(help: string, name: string): Cell {
   return { type: "gauge", help, name: `${name}_seconds`, inMs: true };
 }
@@ -81,13 +80,13 @@ function cell(type: Metric["type"], help: string, name?: string, path?: string):
   return { type, help, ...(name === undefined ? {} : { name }), ...(path === undefined ? {} : { path }) };
 }
 
-/** Labels with few values: members of other names have no sample. The values of other labels are reasons. */
+/** Values of labels with a fixed set; other members give no sample. Labels not listed here hold reasons. */
 export const LABEL_VALUES: Readonly<Record<string, readonly string[]>> = {
   side: ["frontend", "backend"],
   direction: ["in", "out"],
 };
 
-/** What a side of a proxy has: rows of its own, since both sides are exported alike, by the label `side`. */
+/** Metrics of a proxy's side, exported for both sides with the label `side`. */
 const SIDES: readonly Metric[] = [
   ["counter", "messages", "{direction}.messages", "Messages that came in or went out at a side."],
   ["counter", "bytes", "{direction}.bytes", "Bytes of their frames, without framing."],
@@ -386,7 +385,7 @@ const CLONE_CLIENT: Rows<CloneClientStats> = {
   bytes: gauge("Bytes of keys and values."),
   memory: gauge("Bytes that the map takes in memory, about.", "memory_bytes"),
   sequence: gauge("The number of the last update that was applied."),
-  silentFor: null, // In ms, where Prometheus has seconds; its state says whether that is too long.
+  silentFor: null, // In ms, not Prometheus's seconds; the member's state shows whether it is too long.
   server: null,
   state: states("The state that the client is in has 1, the others 0.", [
     "syncing",
@@ -610,7 +609,7 @@ const BINARY_STAR_SERVER: Rows<BinaryStarServerStats> = {
   repliesDropped: counter("Replies that did not leave.", "replies_dropped", "{reason}"),
   invalid: counter("Messages that are not of the protocol."),
   inFlight: gauge("Requests under way.", "in_flight_requests"),
-  star: null, // Its `star` is a source of its own.
+  star: null, // The `star` is a separate source.
 };
 
 const BINARY_STAR_CLIENT: Rows<BinaryStarClientStats> = {
@@ -645,13 +644,13 @@ const DISCOVERY_CLIENT: Rows<DiscoveryClientStats> = {
   updates: counter("Lists, and changes of them, that came."),
 };
 
-/** A family: drivers with the same statistics. */
+/** Drivers with the same statistics. */
 interface Family {
-  /** The class, by the name that it gives to `Driver`. */
+  /** Class name that the driver passes to `Driver`. */
   readonly driver?: string;
-  /** The label that has a driver's name. */
+  /** Label with a driver's name. */
   readonly label: string;
-  /** When a driver is ready: its `ready` settles, it is bound, or as soon as it is open. */
+  /** When a driver is ready: after its `ready` settles, once bound, or once open. */
   readonly ready: "connected" | "bound" | "open";
   readonly metrics: readonly Metric[];
 }
@@ -684,7 +683,7 @@ function snakeCase(name: string): string {
   return name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
 
-/** The families, in the order that they are exported in. */
+/** Families in export order. */
 export const FAMILIES = {
   proxy: { label: "proxy", ready: "open", metrics: [...SIDES, ...metricsOf("proxy", PROXY)] } as Family,
   majordomo: family("majordomo", "broker", "bound", MAJORDOMO, "MajordomoBroker"),
@@ -780,12 +779,11 @@ export const FAMILIES = {
 /** Drivers with the same statistics. */
 export type MetricsFamily = keyof typeof FAMILIES;
 
-/** What a source is: `queue`, `forwarder`, `streamer` and `proxy` are proxies, the others families of patterns. */
+/** Kind of a source: `queue`, `forwarder`, `streamer` and `proxy` are proxies, the others pattern families. */
 export type MetricsKind = "queue" | "forwarder" | "streamer" | MetricsFamily;
 
 const PROXIES = ["queue", "forwarder", "streamer", "proxy"] as const;
 
-/** Every kind. */
 export const KINDS: readonly MetricsKind[] = [
   ...new Set<MetricsKind>([...PROXIES, ...(Object.keys(FAMILIES) as MetricsFamily[])]),
 ];
@@ -796,17 +794,16 @@ const BY_DRIVER: ReadonlyMap<string, MetricsFamily> = new Map(
   ),
 );
 
-/** The kind of a driver. @param driver the name of its class */
+/** The kind of a driver. @param driver name of its class */
 export function kindOfDriver(driver: string): MetricsKind | undefined {
   return BY_DRIVER.get(driver);
 }
 
-/** The family of a kind. */
 export function familyOf(kind: MetricsKind): MetricsFamily {
   return (PROXIES as readonly string[]).includes(kind) ? "proxy" : (kind as MetricsFamily);
 }
 
-/** What every source has: 1, with what it is. */
+/** Constant 1 with labels for each source. */
 export const INFO: Omit<Metric, "path"> & { readonly labels: readonly string[] } = {
   name: "shoal_source_info",
   type: "gauge",
@@ -814,7 +811,6 @@ export const INFO: Omit<Metric, "path"> & { readonly labels: readonly string[] }
   labels: ["name", "kind"],
 };
 
-/** The version. */
 export const BUILD: Omit<Metric, "path"> & { readonly labels: readonly string[] } = {
   name: "shoal_build_info",
   type: "gauge",
@@ -822,7 +818,7 @@ export const BUILD: Omit<Metric, "path"> & { readonly labels: readonly string[] 
   labels: ["version"],
 };
 
-/** The labels of a metric, the source's name first. */
+/** Labels of a metric, the source's name first. */
 export function labelsOf(of: MetricsFamily, { path, states: words }: Metric): readonly string[] {
   const inPath = Array.from(path.matchAll(/\{(\w+)\}/g), ([, label]) => label as string);
   return [FAMILIES[of].label, ...inPath, ...(words === undefined ? [] : ["state"])];

@@ -1,11 +1,11 @@
 /**
- * The pages for metrics and health.
+ * HTTP pages for metrics and health.
  *
  *   GET /metrics   200  Prometheus's text
- *   GET /healthz   200  the event loop turns, since it answers
+ *   GET /healthz   200  while the event loop runs
  *   GET /readyz    200  every source is ready; 503 before, while it drains, and after
- *   GET /peers     200  which peers are listed, as JSON, where the program allows it; ?source=NAME&list=NAME: those peers
- *   GET /traces    200  steps of sampled messages as JSON, where the program allows it: ?after=N, `next` of the answer before
+ *   GET /peers     200  lists of peers as JSON, if enabled; ?source=NAME&list=NAME: those peers
+ *   GET /traces    200  steps of sampled messages as JSON, if enabled; ?after=N: `next` of the last answer
  */
 import type { IncomingMessage, RequestListener, Server, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -16,23 +16,23 @@ import { Exposition } from "./exposition.js";
 import { type MetricsSources, namedSources, readinessOf, STATS_TIME, StatsReader } from "./sources.js";
 import { traceRecorder } from "./trace-recorder.js";
 
-/** What serves metrics. */
+/** A metrics server. */
 export interface MetricsServer {
-  /** Where, as `http://127.0.0.1:9464`. */
+  /** Address, such as `http://127.0.0.1:9464`. */
   readonly url: string;
-  /** Ends it; responses under way have a second. Closing twice is closing once. */
+  /** Ends the server; responses in flight have one second. A second call joins the first. */
   close(): Promise<void>;
 }
 
-/** What is answered only where the program allows it. */
+/** Pages that the program must enable. */
 export interface MorePages {
   readonly traces?: boolean | undefined;
   readonly peers?: boolean | undefined;
 }
 
 /**
- * @param more which of /traces and /peers answer
- * @param unready why the process is not ready for work, whatever its sources are; `undefined` when it may be
+ * @param more enables /traces and /peers
+ * @param unready why the process is not ready, independent of its sources; else `undefined`
  * @throws as `serveMetrics`
  */
 export async function startPages(
@@ -42,7 +42,7 @@ export async function startPages(
   more: MorePages = {},
 ): Promise<MetricsServer> {
   const { host, port } = parseListenAddress("Metrics", address);
-  if (typeof sources !== "function") namedSources(sources); // Throws for what is not a source.
+  if (typeof sources !== "function") namedSources(sources); // Throws for anything but sources.
   const pages = new Pages(await Exposition.load(), sources, unready, more);
   const server = boundedServer(pages.answer);
   try {
@@ -55,7 +55,7 @@ export async function startPages(
       { cause: error, endpoint: address },
     );
   }
-  // What goes wrong with it later ends one connection, not the process.
+  // A later error ends one connection, not the process.
   server.on("error", () => undefined);
   return { url: urlOf(server), close: () => shut(server) };
 }
@@ -66,7 +66,7 @@ class Pages {
   readonly #unready: () => string | undefined;
   readonly #more: MorePages;
   readonly #reader = new StatsReader();
-  /** The text being written: requests that come meanwhile get it, too. */
+  /** The text being written, shared by requests that arrive meanwhile. */
   #writing: Promise<string> | undefined;
 
   constructor(
@@ -138,7 +138,7 @@ class Pages {
     }
   }
 
-  /** The lists that there are and their lengths, or one of them. */
+  /** All lists with their lengths, or one list. */
   #peers(query: URLSearchParams): object | undefined {
     const sources = typeof this.#sources === "function" ? this.#sources() : this.#sources;
     const name = query.get("source");

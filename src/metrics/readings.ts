@@ -1,8 +1,7 @@
-/** Readings of a source: its samples by side, and rates between two readings. Pure. */
+/** Readings of a source: samples by side, and rates between two readings. Pure. */
 import { FAMILIES, familyOf, INFO, KINDS, type MetricsFamily, type MetricsKind } from "./metrics-table.js";
 import type { Sample } from "./samples.js";
 
-/** Counters. */
 export const COUNTS = ["in", "out", "inBytes", "outBytes", "dropped", "refused"] as const;
 export type CountName = (typeof COUNTS)[number];
 
@@ -13,7 +12,6 @@ export interface SideReading extends Readonly<Partial<Record<CountName, number>>
   readonly queued?: number;
 }
 
-/** One source at one moment. */
 export interface SourceReading {
   readonly name: string;
   readonly kind: string;
@@ -21,17 +19,15 @@ export interface SourceReading {
   readonly sides: readonly SideReading[];
 }
 
-/** The process of the sources. */
 export interface ProcessReading {
-  /** Processor time since its start, in s. */
+  /** Processor time since start, s. */
   readonly cpu?: number;
-  /** Bytes of memory. */
+  /** Bytes. */
   readonly memory?: number;
-  /** Event loop delay in s: the 99th percentile above the minimum, since any reader's last reading. */
+  /** Event loop delay, s: 99th percentile above the minimum, since the last reading by any reader. */
   readonly loopDelay?: number;
 }
 
-/** All sources of one address. */
 export interface Reading {
   readonly sources: readonly SourceReading[];
   readonly process: ProcessReading;
@@ -47,7 +43,6 @@ const PROCESS = {
   least: "nodejs_eventloop_lag_min_seconds",
 } as const;
 
-/** Whether a metric is read here. */
 export function isRead(name: string): boolean {
   return name.startsWith("shoal_") || Object.values<string>(PROCESS).includes(name);
 }
@@ -70,20 +65,20 @@ export function readingOf(samples: readonly Sample[]): Reading {
 }
 
 type ByName = ReadonlyMap<string, readonly Sample[]>;
-/** The sum of the samples of a metric, `undefined` without one. The name is without the family's prefix. */
+/** Sum of a metric's samples, `undefined` without any. The name has no family prefix. */
 type Sum = (
   name: string,
   labels?: Readonly<Record<string, string>>,
   without?: Excluded,
 ) => number | undefined;
 
-/** Samples that a sum leaves out: those with one of the values of a label. */
+/** Excludes samples with these values of a label. */
 interface Excluded {
   readonly label: string;
   readonly values: ReadonlySet<string>;
 }
 
-/** Reasons of a node's `dropped` with which no packet and no message was dropped: a connection failed, or a file or a socket. */
+/** Reasons in a node's `dropped` that lose no packet or message: faults of connections, files and sockets. */
 const FAULTS: Excluded = {
   label: "reason",
   values: new Set([
@@ -126,7 +121,7 @@ function sourceOf(name: string, kind: MetricsKind, byName: ByName): SourceReadin
 type Reader = (sum: Sum, state: string | undefined) => Pick<SourceReading, "state" | "sides">;
 
 const CLUSTER: Reader = (sum) => ({
-  // The score is 0 where the node trusts its own view.
+  // The minority score is 0 while the node trusts its own view.
   state:
     sum("minority") === 1
       ? "minority"
@@ -308,12 +303,11 @@ const READERS: Readonly<Partial<Record<MetricsFamily, Reader>>> = {
   }),
 };
 
-/** The first of some metrics that a source has. */
 function first(sum: Sum, ...names: readonly string[]): number | undefined {
   return names.map((name) => sum(name)).find((value) => value !== undefined);
 }
 
-/** A driver of any other family: what it takes in, and what it gives. */
+/** A driver of any other family: what it receives and what it returns. */
 const anyDriver: Reader = (sum, state = "running") => ({
   state,
   sides: [
@@ -364,7 +358,6 @@ function plus(...numbers: readonly (number | undefined)[]): number | undefined {
   return given.length === 0 ? undefined : given.reduce((total, number) => total + number, 0);
 }
 
-/** Without the members that are `undefined`. */
 function known<T extends object>(members: T): { [K in keyof T]: Exclude<T[K], undefined> } {
   return Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined)) as never;
 }
@@ -382,13 +375,13 @@ export interface RatedSource extends Omit<SourceReading, "sides"> {
 
 export interface RatedReading {
   readonly sources: readonly RatedSource[];
-  /** Share of one processor, 0 to 1, or more with several threads. */
+  /** Share of one processor: 0 to 1, more with several threads. */
   readonly cpu?: number;
   readonly memory?: number;
   readonly loopDelay?: number;
 }
 
-/** A reading with its time, in ms of a monotonic clock. */
+/** A reading with its time, ms of a monotonic clock. */
 export interface TimedReading {
   readonly at: number;
   readonly reading: Reading;
@@ -417,10 +410,9 @@ export function rated(before: TimedReading | undefined, now: TimedReading): Rate
 }
 
 /**
- * The rate of a counter per second. A counter that is less than before restarted at 0 with its program, so all of it is
- * new.
+ * Rate of a counter per second. A counter that decreased has restarted at 0, so all of it is new.
  *
- * @returns `undefined` where one is unknown, or no time has passed
+ * @returns `undefined` for an unknown value, or if no time has passed
  */
 export function rate(
   before: number | undefined,

@@ -1,17 +1,15 @@
-/** A source's statistics as samples. Pure, and never throws: the statistics may come from a remote program. */
+/** Converts statistics to samples. Pure, and never throws: statistics may come from a remote program. */
 import { FAMILIES, familyOf, INFO, LABEL_VALUES, type Metric, type MetricsKind } from "./metrics-table.js";
 
-/** Values of one label at most; reasons are a dozen. */
+/** Maximum values of one label; there are about a dozen reasons. */
 const MAX_LABEL_VALUES = 64;
 
-/** One value of a metric. */
 export interface Sample {
   readonly name: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly value: number;
 }
 
-/** What runs, and its statistics at this moment. */
 export interface SourceStats {
   readonly name: string;
   readonly kind: MetricsKind;
@@ -20,7 +18,7 @@ export interface SourceStats {
 
 type Labels = Readonly<Record<string, string>>;
 
-/** The samples of a source, in the order of the table; what it cannot count has none. */
+/** Samples of a source in table order; unknown values have none. */
 export function samplesOf({ name, kind, stats }: SourceStats): Sample[] {
   const { label, metrics } = FAMILIES[familyOf(kind)];
   const samples: Sample[] = [{ name: INFO.name, labels: { name, kind }, value: 1 }];
@@ -63,6 +61,6 @@ function samplesFor({ name, type, states, inMs }: Metric, value: unknown, labels
   }
   const number = typeof value === "boolean" ? Number(value) : value;
   if (typeof number !== "number" || !Number.isFinite(number)) return [];
-  if (type === "counter" && number < 0) return []; // Not a count: the registry would refuse it.
+  if (type === "counter" && number < 0) return []; // Not a count; the registry would throw.
   return [{ name, labels, value: inMs === true ? number / 1_000 : number }];
 }

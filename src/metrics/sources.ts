@@ -1,46 +1,43 @@
-/** What is served: drivers and sources of a program's own, by name; their kinds, and whether each is ready. */
+/** Served drivers and custom sources by name, with kind and readiness. */
 
 import { InvalidArgumentError, TimeoutError } from "../core/errors.js";
 import { suggest } from "../core/suggestions.js";
 import { FAMILIES, familyOf, KINDS, kindOfDriver, type MetricsKind } from "./metrics-table.js";
 
-/** ms that a source has for its statistics: less than who asks for them waits, a client of HTTP or an export of OpenTelemetry. */
+/** Timeout for a source's statistics, ms. Shorter than the timeouts of HTTP clients and OpenTelemetry exports. */
 export const STATS_TIME = 5_000;
 
-/** A driver: a client, server, worker or broker of a pattern, or a proxy. */
+/** A client, server, worker or broker of a pattern, or a proxy. */
 export interface MetricsDriver {
-  /** Its statistics at this moment. */
   stats(): object | Promise<object>;
 }
 
-/** A source of a program's own, with the statistics of a driver. */
+/** A custom source with the statistics of a driver. */
 export interface MetricsSource {
-  /** Whose statistics they are: `queue`, `forwarder`, `streamer` and `proxy` are those of a `SocketProxy`. */
+  /** Kind of the statistics: `queue`, `forwarder`, `streamer` and `proxy` have those of a `SocketProxy`. */
   readonly kind: MetricsKind;
-  /** Its statistics at this moment. */
   stats(): object | Promise<object>;
-  /** Why it is not ready for work now; `undefined` when it is. Default: what the `state` in its statistics says. */
+  /** Why the source is not ready; `undefined` when it is. Default: derived from `state` in its statistics. */
   unready?(): string | undefined | Promise<string | undefined>;
 }
 
-/** Drivers and sources by name: the name is the label `proxy`, `broker`, `client` … of their metrics. */
+/** Drivers and sources by name. The name becomes the label `proxy`, `broker`, `client` … of their metrics. */
 export type MetricsSourcesByName = Readonly<Record<string, MetricsDriver | MetricsSource>>;
 
-/** What is served; a function is called for each request, so that sources may come and go. */
+/** Sources to serve. A function is called for each request, so sources may come and go. */
 export type MetricsSources = MetricsSourcesByName | (() => MetricsSourcesByName);
 
-/** A source with its name. */
 export interface NamedSource {
   readonly name: string;
   readonly kind: MetricsKind;
-  /** As it was given. */
+  /** The driver or source itself. */
   readonly given: object;
   stats(): object | Promise<object>;
-  /** Why it is not to be given work now; `undefined` when it is. */
+  /** Why the source is not ready; `undefined` when it is. */
   unready(): string | undefined | Promise<string | undefined>;
 }
 
-/** What the library's own drivers have beyond their public members. */
+/** Non-public members of the library's own drivers. */
 interface KnownDriver extends MetricsDriver {
   readonly driverName?: string;
   readonly closed?: boolean;
@@ -51,7 +48,7 @@ interface KnownDriver extends MetricsDriver {
   ready?(options: { readonly timeout: number }): Promise<void>;
 }
 
-/** @throws InvalidArgumentError `EINVAL` for what is not a driver or a source, with its name */
+/** @throws InvalidArgumentError `EINVAL` for anything but a driver or a source, with its name */
 export function namedSources(sources: MetricsSources): readonly NamedSource[] {
   return Object.entries(typeof sources === "function" ? sources() : sources).map(([name, given]) =>
     namedSource(name, given),
@@ -86,15 +83,15 @@ function namedSource(name: string, given: MetricsDriver | MetricsSource): NamedS
   };
 }
 
-/** Reads statistics that may never come, as those of a program's own source: nobody waits for more than a while. */
+/** Reads statistics with a timeout, since those of a custom source may never come. */
 export class StatsReader {
-  /** Those that have not answered, by name, and what is read of them: they are asked again when they have. */
+  /** Unanswered calls by name; a source is called again only after its answer. */
   readonly #asked = new Map<string, { readonly given: object; readonly read: Promise<object> }>();
 
   /**
-   * One call for a source at a time: who asks meanwhile gets the same.
+   * Reads a source's statistics. Concurrent reads share one call.
    *
-   * @param ms for the answer @throws TimeoutError `ETIMEDOUT`; what the source throws
+   * @param ms timeout @throws TimeoutError `ETIMEDOUT`; errors of the source
    */
   async read({ name, given, stats }: NamedSource, ms: number): Promise<object> {
     const asked = this.#asked.get(name);
@@ -114,7 +111,7 @@ export class StatsReader {
   }
 }
 
-/** Why statistics say that a source is not ready. Brokers have no state in theirs. */
+/** Why statistics show that a source is not ready. Brokers have no state in theirs. */
 export function unreadiness(stats: unknown): string | undefined {
   const state = (stats as { readonly state?: unknown } | null | undefined)?.state;
   if (typeof state !== "string") return undefined;
@@ -155,7 +152,7 @@ export interface Readiness {
   readonly text: string;
 }
 
-/** @param sources why each one is not ready; no sources: nothing is open yet */
+/** @param sources why each is not ready; empty: nothing is open yet */
 export function readinessOf(
   sources: readonly (readonly [name: string, why: string | undefined])[],
 ): Readiness {

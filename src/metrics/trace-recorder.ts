@@ -1,11 +1,11 @@
 /**
- * Records the ways of some messages of this process, which dashboards show: each step with its times, in a ring.
+ * Records the message flow of sampled messages for dashboards: each step with its times, in a ring buffer.
  *
- *   a few times a second ──> the next message that is sent is sampled ── its context goes with it ──> other processes record their steps
- *   a message came with a context that says it is sampled ──> its step is recorded; what its handler sends at once is the next step
+ *   a few times a second ──> next sent message is sampled ── its context travels with it ──> other processes record their steps
+ *   message with a sampled context arrives ──> its step is recorded; sends of its handler are the next steps
  *
- * What is sent is observed only until the next one is found, and what arrives only where it has a context: a message that is
- * not sampled costs what it costs without a recorder. Where an instrumentation is on (docs/tracing.md), a step has that one's trace.
+ * Sends are observed only until the next message is sampled, and arrivals only with a context. So other messages cost
+ * the same as without a recorder. With an instrumentation (docs/tracing.md), steps use its trace.
  */
 import { randomBytes } from "node:crypto";
 import type { Channel } from "node:diagnostics_channel";
@@ -34,51 +34,49 @@ import {
   traceParentOf,
 } from "../core/trace-context.js";
 
-/** Steps that are kept; the oldest go. */
+/** Steps kept; the oldest are evicted. */
 export const MAX_STEPS_KEPT = 2_000;
-/** Messages that are sampled each second, unless it is given. */
+/** Default number of messages sampled per second. */
 export const SAMPLED_PER_SECOND = 4;
 export const MAX_SAMPLED_PER_SECOND = 100;
-/** ms for which recording goes on after somebody has looked. */
+/** ms of recording after the last request for steps. */
 const LOOK_TIME = 10_000;
-/** Steps under way at most: of more the oldest is recorded without its end, as a handler that never settles has none. */
+/** Maximum steps in flight. Beyond it the oldest is recorded without an end, as for a handler that never settles. */
 export const MAX_UNDER_WAY = 1_000;
-/** Steps that are recorded each second, beyond those that this process samples itself: remote programs say which messages are sampled. */
+/** Maximum steps recorded per second for messages that remote programs sampled. */
 export const MAX_RECORDED_PER_SECOND = 1_000;
-/** Characters of a name. */
+/** Maximum characters of a name. */
 const MAX_NAME = 128;
 
-/** One step of a message's way. */
+/** One step of a message flow. */
 export interface TraceStep {
   /** 32 hexadecimal digits. */
   readonly trace: string;
-  /** Its own, 16 hexadecimal digits. */
+  /** 16 hexadecimal digits. */
   readonly span: string;
-  /** That of the step which caused it; `undefined`: none, or not known. */
+  /** Span of the causing step; `undefined`: none, or unknown. */
   readonly parent: string | undefined;
   readonly kind: "send" | "request" | "receive" | "process" | "acknowledge";
   /** The call, and its topic, channel or service. */
   readonly name: string;
   /** ms since 1970, with a fraction. */
   readonly at: number;
-  /** ms; `undefined`: of one moment, or 1,000 later ones began before its end. */
+  /** ms; `undefined`: instantaneous, or 1,000 later steps began before its end. */
   readonly duration: number | undefined;
-  /** Of the message. */
+  /** Bytes of the message. */
   readonly bytes: number;
-  /** The code of the error it failed with. */
+  /** Error code of a failed step. */
   readonly error: string | undefined;
 }
 
-/** What a look gives. */
 export interface RecordedSteps {
-  /** For the next look. */
+  /** Pass it as `after` next time. */
   readonly next: number;
   readonly steps: readonly TraceStep[];
-  /** Steps of all times that were not recorded, since there were more than are recorded each second. */
+  /** Total steps not recorded because of the rate limit. */
   readonly missed: number;
 }
 
-/** A step that has begun. */
 interface Begun extends Omit<TraceStep, "duration" | "error"> {
   readonly started: number;
 }
@@ -87,22 +85,21 @@ type Listener = (message: unknown) => void;
 
 export class TraceRecorder {
   readonly #steps = new RingBuffer<TraceStep>(64);
-  /** What is observed as long as it records. */
+  /** Observed while recording. */
   readonly #arriving: readonly (readonly [Channel, Listener])[];
-  /** What is observed until a message is sampled. */
+  /** Observed until a message is sampled. */
   readonly #leaving: readonly (readonly [Channel, Listener])[];
-  /** Rates of those who want it recorded whether somebody looks or not. */
+  /** Sampling rates of those who record permanently. */
   readonly #rates = new Map<symbol, number>();
   #lookTimer: NodeJS.Timeout | undefined = undefined;
   #sampler: NodeJS.Timeout | undefined = undefined;
   #rate = 0;
   #isOn = false;
-  /** A message may be sampled. */
   #isDue = false;
-  /** The step whose handler runs, up to its first wait. */
+  /** The step whose handler runs, until its first await. */
   #current: Begun | undefined = undefined;
   #isObserving = false;
-  /** Steps that have begun, the oldest first. */
+  /** Started steps, the oldest first. */
   readonly #underWay = new Set<Begun>();
   #recorded = 0;
   #missed = 0;
@@ -112,7 +109,7 @@ export class TraceRecorder {
   /** @param now ms since the start of the process */
   constructor(now: () => number = () => performance.now()) {
     this.#now = now;
-    // It begins with a second's worth.
+    // Starts with one second's worth.
     this.#meter = new RateMeter({ messages: MAX_RECORDED_PER_SECOND }, now() - 1_000);
     this.#arriving = [
       [MESSAGE_TRACED, guarded((each) => this.#onTraced(each as ObservedMessage))],
@@ -125,7 +122,7 @@ export class TraceRecorder {
     ];
   }
 
-  /** Records from now on, until that is ended. @param rate messages that are sampled each second */
+  /** Records until the returned function is called. @param rate sampled messages per second */
   begin(rate: number): () => void {
     const key = Symbol();
     this.#rates.set(key, rate);
@@ -136,7 +133,7 @@ export class TraceRecorder {
     };
   }
 
-  /** Somebody looks: it records, and goes on for 10 s. @param after `next` of the look before @returns what was recorded since, the oldest first */
+  /** Returns recorded steps, the oldest first, and records for another 10 s. @param after `next` of the last call */
   look(after = 0): RecordedSteps {
     if (this.#lookTimer === undefined) {
       this.#lookTimer = setTimeout(() => {
@@ -146,7 +143,7 @@ export class TraceRecorder {
       this.#change();
     } else this.#lookTimer.refresh();
     const steps: TraceStep[] = [];
-    // One of a former life of the process.
+    // The number is from before a restart of the process.
     const since = after > this.#recorded ? 0 : after;
     let number = this.#recorded - this.#steps.length;
     this.#steps.retain((step) => {
@@ -179,7 +176,7 @@ export class TraceRecorder {
     this.#observe();
   }
 
-  /** What is sent is observed while a message may be sampled, or a handler of a recorded one runs. */
+  /** Observes sends while a sample is due or the handler of a recorded message runs. */
   #observe(): void {
     const isWanted = this.#isOn && (this.#isDue || this.#current !== undefined);
     if (isWanted === this.#isObserving) return;
@@ -188,8 +185,6 @@ export class TraceRecorder {
       if (!isWanted) channel.unsubscribe(listener);
       else channel.subscribe(listener);
   }
-
-  // --- What leaves -----------------------------------------------------------------------------------------------------
 
   #onMessageSend(operation: MessageSendOperation): void {
     const { call, destination, bytes } = operation;
@@ -208,7 +203,7 @@ export class TraceRecorder {
     this.#end(operation, step);
   }
 
-  /** @param known of an instrumentation @returns `undefined`: it is not recorded */
+  /** @param known by an instrumentation @returns `undefined` if not recorded */
   #leave(
     kind: TraceStep["kind"],
     name: string,
@@ -220,7 +215,7 @@ export class TraceRecorder {
     if (known !== undefined && !known.isSampled) return undefined;
     if (cause === undefined) this.#isDue = false;
     this.#observe();
-    // What is sampled here has a rate of its own, which those who flood this process do not use up.
+    // Local samples have a separate rate, which a flood from remote programs cannot use up.
     if (cause !== undefined && !this.#mayRecord()) return undefined;
     return this.#begin({
       trace: known?.trace ?? cause?.trace ?? randomBytes(16).toString("hex"),
@@ -231,8 +226,6 @@ export class TraceRecorder {
       bytes,
     });
   }
-
-  // --- What arrives ----------------------------------------------------------------------------------------------------
 
   #onTraced(traced: ObservedMessage | MessageProcessOperation): void {
     const operation = traced instanceof MessageProcessOperation ? traced : undefined;
@@ -267,7 +260,7 @@ export class TraceRecorder {
     return this.#begin({ trace, span: randomBytes(8).toString("hex"), parent, kind, name, bytes });
   }
 
-  /** What the handler sends before its first wait is caused by this step. */
+  /** Sends of the handler before its first await are caused by this step. */
   #process(operation: Operation, step: Begun | undefined): void {
     if (step === undefined) return;
     this.#end(operation, step);
@@ -283,8 +276,6 @@ export class TraceRecorder {
       }
     });
   }
-
-  // --- Steps -----------------------------------------------------------------------------------------------------------
 
   #mayRecord(): boolean {
     if (this.#meter.messages(this.#now()) < 1) {
@@ -329,7 +320,7 @@ export class TraceRecorder {
   }
 }
 
-/** A name for errors: the code, or the class. */
+/** An error's code, or its class. */
 function codeOf(error: unknown): string | undefined {
   if (error === undefined) return undefined;
   const { code, name } = (error ?? {}) as { readonly code?: unknown; readonly name?: unknown };
@@ -337,20 +328,20 @@ function codeOf(error: unknown): string | undefined {
   return String(found).slice(0, MAX_NAME);
 }
 
-/** What fails here is not the program's: a subscriber that throws ends its process. */
+/** Errors here must not reach the program: a throwing subscriber ends its process. */
 function guarded(listener: Listener): Listener {
   return (message) => {
     try {
       listener(message);
     } catch {
-      // The step is missing in the picture, and nothing else: the message goes on.
+      // The trace lacks this step; the message itself continues.
     }
   };
 }
 
 let recorder: TraceRecorder | undefined;
 
-/** That of this process. */
+/** The process-wide recorder. */
 export function traceRecorder(): TraceRecorder {
   recorder ??= new TraceRecorder();
   return recorder;
