@@ -1,25 +1,25 @@
 /**
- * What control sockets understand, and how they answer: those of proxies and of cluster nodes. Pure.
+ * Commands and replies of control sockets, for proxies and cluster nodes. Pure.
  *
  *   {"command":NAME, member: value …}   reply: {"ok":true,…}
  *   anything else                       reply: {"ok":false,"error":{"code","message"}}
  *
- * A command is one frame. Which commands there are, and their members, is a table of each kind of socket.
+ * A command is one frame. Each kind of socket has a table of commands and their members.
  */
 import { type ErrorCode, InvalidArgumentError, ShoalError } from "../core/errors.js";
 
-/** A member of a command, besides `command` itself. */
+/** A member of a command, apart from `command`. */
 export interface CommandMember {
   readonly required?: boolean;
-  /** Completes "NAME is …" when the value is refused. */
+  /** Completes "NAME is …" in the error for a refused value. */
   readonly expected: string;
   accepts(value: unknown): boolean;
 }
 
-/** The commands of a socket by name, each with its members by name. */
+/** Commands by name, each with its members by name. */
 export type CommandTable = Readonly<Record<string, Readonly<Record<string, CommandMember>>>>;
 
-/** A command that its table has, with valid members only. */
+/** A command of the table with valid members. */
 export interface ParsedCommand<N extends string> {
   readonly name: N;
   readonly members: Readonly<Record<string, unknown>>;
@@ -35,16 +35,16 @@ export function commandText(frames: readonly Buffer[], maxBytes: number): string
   return frame.toString("utf8");
 }
 
-/** The value of a command that is JSON; `undefined` for other text. */
+/** Parses JSON; `undefined` for other text. */
 export function jsonOf(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    return undefined; // The command that asks refuses it by its own words.
+    return undefined; // The caller refuses it with a better message.
   }
 }
 
-/** @param value as JSON gives it @throws InvalidArgumentError `EINVAL` that names what was expected */
+/** @param value parsed JSON @throws InvalidArgumentError `EINVAL` naming the expected value */
 export function parseCommand<T extends CommandTable>(
   value: unknown,
   table: T,
@@ -68,12 +68,10 @@ export function parseCommand<T extends CommandTable>(
   return { name: command, members };
 }
 
-/** The reply to a command that was carried out. */
 export function jsonReply(result: object): Buffer[] {
   return [Buffer.from(JSON.stringify({ ok: true, ...result }))];
 }
 
-/** The reply to what was not understood, or cannot be carried out. */
 export function errorReply(error: unknown): Buffer[] {
   const code: ErrorCode = error instanceof ShoalError ? error.code : "EINVAL";
   const message = error instanceof Error ? error.message : String(error);

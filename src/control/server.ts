@@ -1,10 +1,10 @@
 /**
- * The side of a control socket that answers: a reply to each command, an error reply to what is not one.
+ * Answers the commands of a control socket; anything else gets an error reply.
  *
- *   REP      one command after the other, each has its answer
- *   PAIR     one after the other, with the answers that `answer` gives
- *   SUB      one after the other, no answers
- *   ROUTER   up to 64 at a time, for commands that wait; each REQ, REP's other end, has its answer
+ *   REP      one command at a time, each with a reply
+ *   PAIR     one at a time, with the replies that `answer` returns
+ *   SUB      one at a time, no replies
+ *   ROUTER   up to 64 at a time, for commands that wait; each REQ peer gets its reply
  */
 
 import { InvalidStateError } from "../core/errors.js";
@@ -14,28 +14,26 @@ import { Reply, Router } from "../sockets/request-reply.js";
 import type { Socket } from "../sockets/socket.js";
 import { errorReply } from "./protocol.js";
 
-/** ms that a reply may take to be accepted; a controller that reads none must not stop the next command. */
+/** Timeout of a reply, ms. A controller that does not read must not block the next command. */
 const REPLY_TIME = 1_000;
 
-/** Commands of a ROUTER that wait for their results at a time; a further one is refused. */
+/** Maximum concurrent commands of a ROUTER; further ones are refused. */
 const MAX_WAITING_COMMANDS = 64;
 
-/** Bytes of the largest frame that a control socket takes, unless its options have another limit. */
+/** Default maximum frame size of a control socket, bytes. */
 export const MAX_BYTES = 65_536;
 
-/** What comes of a command. */
 export interface ControlAnswer {
-  /** Absent: there is none, as libzmq's proxies have none over PAIR. */
+  /** Absent: no reply, as libzmq's proxies over PAIR. */
   readonly reply?: Buffer[];
-  /** What is done when the reply is on its way. */
+  /** Called once the reply is accepted for sending. */
   readonly after?: () => void;
 }
 
-/** Commands of a control socket since its start. */
+/** Counts of commands since the start. */
 export interface ControlCounts {
-  /** Carried out. */
   readonly commands: number;
-  /** Not understood, or not possible. */
+  /** Malformed or impossible commands. */
   readonly refused: number;
 }
 
@@ -49,9 +47,9 @@ export class ControlServer {
   }
 
   /**
-   * Takes commands until the socket closes; never rejects.
+   * Takes commands until the socket closes. Never rejects.
    *
-   * @param answer carries a command out; what it throws is the reply's error
+   * @param answer carries out a command; its error becomes the reply
    */
   async run(
     socket: Socket,
@@ -72,7 +70,7 @@ export class ControlServer {
     }
   }
 
-  /** A peer that does not read its replies loses them: the socket's high-water mark bounds what waits for it. */
+  /** A peer that does not read loses its replies: the high-water mark bounds them. */
   async #answerPeer(
     socket: Router,
     frames: readonly Buffer[],
@@ -112,8 +110,8 @@ async function send(socket: Socket, reply: Buffer[]): Promise<void> {
 }
 
 /**
- * Sends a reply, or why the socket refuses it: one with more bytes than the context allows. A REP without a reply takes no
- * further command, and its controllers would wait forever; so an empty frame goes where the error is too large as well.
+ * Sends a reply, or the socket's reason to refuse it: too many bytes for the context. A REP without a reply takes no
+ * further command and blocks its controllers. So an empty frame goes if the error is too large as well.
  */
 async function sendOrRefuse(reply: Buffer[], put: (frames: Buffer[]) => unknown): Promise<void> {
   try {
@@ -124,7 +122,7 @@ async function sendOrRefuse(reply: Buffer[], put: (frames: Buffer[]) => unknown)
         await put(instead);
         return;
       } catch {
-        // Too large as well; or nobody waits for it any more, or the socket's owner ends.
+        // The error is too large as well, the requester has left, or the socket is closing.
       }
     }
   }
