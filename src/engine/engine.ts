@@ -398,6 +398,4 @@ export interface EngineCapabilities {
   readonly queueDepth: boolean;
   /** Socket options that must keep their default; other values are `NOT_SUPPORTED`. */
   readonly unsupportedOptions: readonly string[];
-  /** Smaller frames are copied when sent, except with `transfer`. 0: none. */
-  readonly copiesBelow?: number;
 }

@@ -29,7 +29,7 @@ import {
 
 import type { SocketEvent } from "../engine/events.js";
 import type { FrameBatch } from "../engine/frame-batch.js";
-import { isReceiveObserved, isSendObserved, OBSERVABLE } from "./observation.js";
+import { isReceiveObserved, OBSERVABLE } from "./observation.js";
 import type { DeliveryResult } from "./outbox.js";
 import type { Subscriber, XPublisher } from "./pub-sub.js";
 import { Reader } from "./reader.js";
@@ -48,28 +48,12 @@ export function capabilitiesOf(socket: Socket): EngineCapabilities {
   return socket[CORE].context.load().capabilities;
 }
 
-/**
- * Whether a socket is done with a frame of so many bytes when a call that sends has returned, whatever came of it: its memory can be
- * written again. Not while what is sent is observed, since observers may keep it.
- */
-export function copiesFrames(socket: Socket, bytes: number): () => boolean {
-  return (capabilitiesOf(socket).copiesBelow ?? 0) > bytes ? isUnobserved : never;
-}
-
 /** Whether a message of so many bytes is within the limits of the socket and its context, whichever way it goes. */
 export function takesMessage(socket: Socket, bytes: number): boolean {
   const core = socket[CORE];
   const own = core.getOption("maxMessageSize") as number;
   const { maxMessageSize: largest = bytes } = core.context.socketDefaults();
   return largest >= bytes && (own < 0 || own >= bytes);
-}
-
-function isUnobserved(): boolean {
-  return !(OBSERVABLE && isSendObserved());
-}
-
-function never(): boolean {
-  return false;
 }
 
 /** What the engine knows of the socket now. */

@@ -2,7 +2,7 @@
 import { expect, it } from "vitest";
 import { Envelope, type Pull } from "../../src/index.js";
 import { Client, Dish, Peer, Radio, Server } from "../../src/sockets/draft/index.js";
-import { capabilitiesOf, describeTransports, itIf } from "./support/engines.js";
+import { describeTransports, itIf } from "./support/engines.js";
 import { failure, thrown, turn } from "./support/wait.js";
 
 /** In a slab, by reference, more than a read, more than a mebibyte. */
@@ -35,33 +35,6 @@ describeTransports("messages that are copied when they are sent", (world) => {
     memory.fill(0);
     await turn();
     await Promise.all([expectAll(pull, size, count), ...sends]);
-  });
-
-  const { copiesBelow = 0 } = capabilitiesOf(world.engine);
-
-  itIf(
-    world.engine,
-    copiesBelow > 0,
-    "the engine copies nothing unasked",
-  )("are copied without `copy`, too, where their frames are short", async () => {
-    const [router, dealer] = [world.router(), world.dealer()];
-    await world.link(router, dealer);
-    await dealer.send("here");
-    const [id] = (await router.receive({ timeout: 8_000 })) as [Buffer];
-    for (const size of [10, 300, copiesBelow - 1]) {
-      const memory = Buffer.alloc(size);
-      for (let i = 1; i <= 20; i++) {
-        memory.fill(i);
-        expect(router.tryDeliver([id, memory, "body"])).toBe("sent");
-        expect(dealer.trySend([memory, "body"])).toBe(true);
-      }
-      memory.fill(0);
-      for (let i = 1; i <= 20; i++) {
-        const [head] = (await dealer.receive({ timeout: 8_000 })) as [Buffer];
-        const [, other] = (await router.receive({ timeout: 8_000 })) as [Buffer, Buffer];
-        expect([head, other].every((each) => each.equals(Buffer.alloc(size, i)))).toBe(true);
-      }
-    }
   });
 
   it("reach several subscribers", async () => {

@@ -38,7 +38,6 @@ const CAPABILITIES: EngineCapabilities = {
   conflatedSubscriptions: true,
   queueDepth: true,
   unsupportedOptions: [],
-  copiesBelow: 0,
 };
 
 export class FakeSocket implements EngineSocket, EngineEndpoints, EngineEventLoop, EngineSubscriptions {

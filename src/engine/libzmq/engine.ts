@@ -33,7 +33,6 @@ function capabilitiesOf(native: Native): EngineCapabilities {
     conflatedSubscriptions: false,
     queueDepth: false,
     unsupportedOptions: UNSUPPORTED_OPTIONS,
-    copiesBelow: 0,
   };
 }
 

@@ -1,6 +1,5 @@
 /** ZMTP 3.1 in TypeScript (37/ZMTP), without native code. */
 import type { Engine, EngineCapabilities } from "../engine.js";
-import { BY_REFERENCE } from "./codec/kept-copy.js";
 import { ZMTP_CAPABILITIES, ZmtpContext } from "./context.js";
 import { curveIsNative } from "./mechanism/curve-primitives.js";
 import { NODE_PARTS } from "./node-parts.js";
@@ -15,7 +14,6 @@ const CAPABILITIES: EngineCapabilities = Object.freeze({
   get peerEvents() {
     return machineSchemes();
   },
-  copiesBelow: BY_REFERENCE,
 });
 
 const ENGINE: Engine = {
