@@ -1,7 +1,5 @@
 /** What a client's user sets and sees: its options and those of its calls, its events and its statistics. */
 
-import { quoted } from "../../core/arguments.js";
-import { InvalidArgumentError, InvalidMessageError } from "../../core/errors.js";
 import type { Codec } from "../../sockets/codec.js";
 import type { DealerOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
@@ -18,7 +16,7 @@ import {
   object,
   type Settings,
 } from "../kit/options.js";
-import type { CallTerms, Decode } from "./client-calls.js";
+import type { CallTerms } from "./client-calls.js";
 import { Dialect, EMPTY, encodeHeaders, MAX_HEADERS } from "./wire.js";
 
 const OPTIONS = {
@@ -136,19 +134,12 @@ export function mergeCall(
   return merged;
 }
 
-/** The dialect of a `protocol`; `undefined`: to be asked for. @throws InvalidArgumentError `EINVAL` */
-export function dialectOf(protocol: string): Dialect | undefined {
-  switch (protocol) {
-    case "auto":
-      return undefined;
-    case "0.1":
-      return Dialect.Mdp01;
-    case "0.2":
-      return Dialect.Mdp02;
-    default:
-      throw new InvalidArgumentError(`protocol is "auto", "0.1" or "0.2"; got ${quoted(protocol)}`);
-  }
-}
+/** The dialect of each `protocol`; `undefined`: to be asked for. */
+export const PROTOCOLS: Readonly<Record<"auto" | "0.1" | "0.2", Dialect | undefined>> = {
+  auto: undefined,
+  "0.1": Dialect.Mdp01,
+  "0.2": Dialect.Mdp02,
+};
 
 /** What a call asks for. @param timeout ms of all its attempts, -1: no limit. @throws InvalidArgumentError `EINVAL` */
 export function callTerms(
@@ -178,22 +169,6 @@ export function observedTerms(
   } catch {
     return terms; // No header that can be sent.
   }
-}
-
-/** What makes a reply's value of its frames. */
-export function decoder(codec: Codec<unknown> | undefined): Decode<unknown> {
-  if (codec === undefined) return (frames) => frames;
-  return (frames) => {
-    if (frames.length !== 1) {
-      throw new InvalidMessageError(`A reply here has 1 frame; got ${frames.length}`);
-    }
-    try {
-      return codec.decode(frames[0] as Buffer);
-    } catch (cause) {
-      if (cause instanceof InvalidMessageError) throw cause;
-      throw new InvalidMessageError(`The reply is not ${codec.name}`, { cause });
-    }
-  };
 }
 
 /** Why a client leaves a broker. */

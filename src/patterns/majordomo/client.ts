@@ -1,16 +1,10 @@
 /** A Majordomo client: sockets and a timer around client-rules.ts. */
 
 import crypto from "node:crypto";
-import { checkKeys, describe } from "../../core/arguments.js";
+import { checkKeys } from "../../core/arguments.js";
 import { endedWith, startRequest } from "../../core/diagnostics.js";
 import { DriverTimer } from "../../core/driver-timer.js";
-import {
-  AbortedError,
-  ClosedError,
-  InvalidArgumentError,
-  type ShoalError,
-  TimeoutError,
-} from "../../core/errors.js";
+import { AbortedError, ClosedError, type ShoalError, TimeoutError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
 import { checkWait, refusedWait, Waiter, type WaitOptions } from "../../core/waiter.js";
 import type { Codec } from "../../sockets/codec.js";
@@ -19,7 +13,7 @@ import { toMessage } from "../../sockets/message.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
 import { REPORT_AFTER, warnOnce } from "../../sockets/stalls.js";
-import type { BodyFor, BodyOf } from "../kit/body.js";
+import { type BodyFor, type BodyOf, BodyShape } from "../kit/body.js";
 import { type ServiceContract, serviceClient } from "../kit/contract.js";
 import { Driver } from "../kit/driver.js";
 import { ENDPOINT_SOURCE_EVENTS, EndpointList, type PatternEndpoints } from "../kit/endpoint-list.js";
@@ -40,8 +34,6 @@ import {
   callTerms,
   checkCall,
   checkDriverOptions,
-  decoder,
-  dialectOf,
   type MajordomoCallOptions,
   type MajordomoClientEvent,
   type MajordomoClientOptions,
@@ -49,6 +41,7 @@ import {
   type MajordomoService,
   mergeCall,
   observedTerms,
+  PROTOCOLS,
   resolveClientSettings,
 } from "./client-options.js";
 import { ClientRules } from "./client-rules.js";
@@ -57,8 +50,8 @@ import {
   encodeFromClient,
   type Frames,
   type FromClient,
-  MAX_SERVICE_NAME,
   type Request,
+  serviceFrame,
 } from "./wire.js";
 
 /** One call. */
@@ -149,14 +142,15 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
     });
     const all = this.#endpoints.current;
     const settings = resolveClientSettings(given);
-    const dialect = dialectOf(settings.protocol);
+    const dialect = PROTOCOLS[settings.protocol];
     this.#maxAnswerBytes = settings.maxAnswerBytes;
     this.#timeout = settings.timeout;
     this.#retries = settings.retries;
     const { timeout, retries } = settings;
     this.#terms = callTerms(timeout, retries);
     this.#requestCodec = requestCodec;
-    this.#decode = decoder(replyCodec) as Decode<BodyOf<Rep>>;
+    const replies = new BodyShape(replyCodec);
+    this.#decode = (frames) => replies.decode(frames);
     this.#timer = new DriverTimer(settings.heartbeatInterval);
     this.#sockets = new ClientSockets(socketOptions, {
       received: (connection, messages, open) => this.#received(connection, messages, open),
@@ -413,13 +407,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
       this.#service = service;
       return service;
     }
-    if (typeof name !== "string")
-      throw new InvalidArgumentError(`A service's name is a text; got ${describe(name)}`);
-    service = { name, frame: Buffer.from(name) };
-    const { length } = service.frame;
-    if (length === 0 || length > MAX_SERVICE_NAME) {
-      throw new InvalidArgumentError(`A service's name has 1 to ${MAX_SERVICE_NAME} bytes; got ${length}`);
-    }
+    service = { name, frame: serviceFrame(name) };
     if (this.#services.size >= MAX_SERVICES) this.#services.clear();
     this.#services.set(name, service);
     return service;

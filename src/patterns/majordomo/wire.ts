@@ -90,7 +90,7 @@ export const WorkerCommand = {
 } as const;
 
 /** A service's name has 1 to 255 bytes. */
-export const MAX_SERVICE_NAME = 255;
+const MAX_SERVICE_NAME = 255;
 /** Services whose names begin with this are the broker's own (8/MMI). */
 export const RESERVED_PREFIX = "mmi.";
 /** Asked whether the broker speaks our dialect. */
@@ -1037,6 +1037,16 @@ function workerCommandOf(dialect: Dialect, frame: Buffer | undefined): number | 
   const byte = byteOf(frame);
   const command = dialect === Dialect.Mdp01 && byte >= WorkerCommand.Partial ? byte + 1 : byte;
   return command >= WorkerCommand.Ready && command <= WorkerCommand.Disconnect ? command : undefined;
+}
+
+/** A service's name as bytes. @throws InvalidArgumentError `EINVAL` for anything but a text of 1 to 255 bytes */
+export function serviceFrame(name: string): Buffer {
+  const frame = Buffer.from(typeof name === "string" ? name : "");
+  const got = typeof name === "string" ? `${frame.length} bytes` : describe(name);
+  if (isServiceName(frame)) return frame;
+  throw new InvalidArgumentError(
+    `A service's name must be a text of 1 to ${MAX_SERVICE_NAME} bytes; got ${got}`,
+  );
 }
 
 function isServiceName(frame: Buffer | undefined): frame is Buffer {

@@ -1,6 +1,5 @@
 /** What a worker's user sets, sees and writes: its options, its events and statistics, and the type of its handler. */
 
-import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { Codec } from "../../sockets/codec.js";
 import type { DealerOptions } from "../../sockets/request-reply.js";
@@ -9,7 +8,7 @@ import type { BodyFor, BodyOf } from "../kit/body.js";
 import type { ServiceContract, ServiceHandlers } from "../kit/contract.js";
 import type { EndpointSourceEvent } from "../kit/endpoint-list.js";
 import { boolean, bytes, checkOptions, choice, integer, type Settings, text } from "../kit/options.js";
-import { MAX_CAPACITY, MAX_SERVICE_NAME, RESERVED_PREFIX } from "./wire.js";
+import { MAX_CAPACITY, RESERVED_PREFIX, serviceFrame } from "./wire.js";
 
 /** Handlers from which on none is so slow for the others that requests should not wait behind it. */
 const MANY = 16;
@@ -119,14 +118,7 @@ export const WORKER_OPTIONS: readonly string[] = [...SERVE_OPTIONS, "requestCode
 
 /** The name as bytes. @throws InvalidArgumentError `EINVAL` for one that no service can have */
 export function checkedService(service: string): Buffer {
-  if (typeof service !== "string")
-    throw new InvalidArgumentError(`A service's name is a text; got ${describe(service)}`);
-  const frame = Buffer.from(service);
-  if (frame.length === 0 || frame.length > MAX_SERVICE_NAME) {
-    throw new InvalidArgumentError(
-      `A service's name has 1 to ${MAX_SERVICE_NAME} bytes; got ${frame.length}`,
-    );
-  }
+  const frame = serviceFrame(service);
   if (service.startsWith(RESERVED_PREFIX)) {
     throw new InvalidArgumentError(`Services ${RESERVED_PREFIX}* are the broker's own; got ${service}`);
   }

@@ -22,7 +22,7 @@ import {
 import { Readiness } from "../kit/readiness.js";
 import { SendQueue, type SendTicket } from "../kit/send-queue.js";
 import { Batcher, messagesAtWorker, REPLIES, takingBatches } from "./batch.js";
-import { checkDriverOptions, dialectOf } from "./client-options.js";
+import { checkDriverOptions, PROTOCOLS } from "./client-options.js";
 import { Dialect, encodeFromWorker, type FromWorker, MAX_CAPACITY, type Reply } from "./wire.js";
 import { WorkerJobs } from "./worker-jobs.js";
 import {
@@ -110,7 +110,7 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> extends Driver<
     const settings = resolveWorkerSettings(given);
     // Its sockets are made after this turn.
     checkSocket(() => takingBatches(new Dealer(socketOptions)));
-    const dialect = dialectOf(settings.protocol);
+    const dialect = PROTOCOLS[settings.protocol];
     const { concurrency, prefetch } = settings;
     this.service = service;
     const session: SessionOptions = {
