@@ -1,19 +1,19 @@
 /**
- * Who may ask the dashboard for what. Pure.
+ * Access rules of the dashboard. Pure.
  *
- *   every request    Host is an address, localhost or a name that was allowed: a page of a stranger's name, made to point
- *                    here (DNS rebinding), has that name as Host
- *   what changes     Origin is the dashboard's own, the body is JSON (which other origins cannot send unasked), and the
- *                    token is right, compared in constant time
+ *   every request    Host is an address, localhost or an allowed name: under DNS rebinding a foreign page sends the
+ *                    attacker's name as Host
+ *   state changes    Origin is the dashboard's, the body is JSON (which other origins cannot send without preflight), and
+ *                    the token is right, compared in constant time
  */
 import { createHash, timingSafeEqual } from "node:crypto";
 import { hostOf, isLocalNameOrAddress } from "../core/loopback.js";
 
-/** Wrong tokens in a minute, from everybody; past it no token is looked at. */
+/** Wrong tokens per minute from all clients; beyond it no token is checked. */
 const MAX_WRONG_TOKENS = 30;
 const MINUTE = 60_000;
 
-/** Headers of every answer: nothing from elsewhere, no script in the page itself, no frame around it. */
+/** Headers of every response: no foreign content, no inline script, no framing. */
 export const SECURITY_HEADERS: Readonly<Record<string, string>> = {
   "Content-Security-Policy":
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; " +
@@ -26,12 +26,12 @@ export const SECURITY_HEADERS: Readonly<Record<string, string>> = {
   "Cache-Control": "no-store",
 };
 
-/** @param allowed names, lower-case, besides localhost and addresses */
+/** @param allowed names in lower case, in addition to localhost and addresses */
 export function isHostAllowed(header: string | undefined, allowed: readonly string[]): boolean {
   return isLocalNameOrAddress(header) || allowed.includes(hostOf(header) ?? "");
 }
 
-/** Whether a request that changes something comes from the dashboard's own page, or from no page at all. */
+/** Whether a state change comes from the dashboard's page or from outside a browser. */
 export function isOwnOrigin(origin: string | undefined, host: string | undefined): boolean {
   if (origin === undefined) return true;
   if (host === undefined || !URL.canParse(origin)) return false;
@@ -40,7 +40,7 @@ export function isOwnOrigin(origin: string | undefined, host: string | undefined
 
 export type TokenResult = "right" | "wrong" | "too many";
 
-/** Compares tokens; wrong ones are counted, so that nobody can try many. */
+/** Compares tokens and limits wrong attempts. */
 export class TokenCheck {
   readonly #digest: Buffer;
   #wrong = 0;
@@ -58,7 +58,7 @@ export class TokenCheck {
     }
     if (this.#wrong >= MAX_WRONG_TOKENS) return "too many";
     const given = /^Bearer (\S+)$/i.exec(authorization ?? "")?.[1] ?? "";
-    // Digests have one length: what is compared does not depend on that of the token.
+    // Digests have equal length, so the comparison does not reveal the token's.
     if (timingSafeEqual(digest(given), this.#digest)) return "right";
     this.#wrong += 1;
     return "wrong";

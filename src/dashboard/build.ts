@@ -1,6 +1,6 @@
 /**
- * The state that the dashboard answers, of what was read. Pure, and bounded whatever the remote programs answered: sources,
- * links, endpoints of a side, characters of a text.
+ * Builds the dashboard's state from readings. Pure, and bounded whatever remote programs answer: sources, links,
+ * endpoints per side, characters per text.
  */
 import type { RatedReading, RatedSource } from "../metrics/readings.js";
 import type { PeerView } from "../sockets/peer-views.js";
@@ -15,20 +15,19 @@ import type {
 } from "./state.js";
 import type { SideDetails, SourceDetails } from "./subject.js";
 
-/** Sources in a state. */
+/** Maximum sources in a state. */
 const MAX_SOURCES_SHOWN = 2_000;
-/** Links in a state. */
+/** Maximum links in a state. */
 const MAX_LINKS = 4_096;
-/** Endpoints of a side, bound and connected each. */
+/** Maximum bound and maximum connected endpoints of a side. */
 const MAX_SIDE_ENDPOINTS = 16;
-/** Reasons of drops of a side. */
+/** Maximum drop reasons of a side. */
 const MAX_REASONS = 32;
-/** Characters of a name or an endpoint. */
+/** Maximum characters of a name or an endpoint. */
 const MAX_TEXT = 256;
-/** Lines of a list in one answer. */
+/** Maximum rows of a list in one response. */
 export const MAX_PAGE = 200;
 
-/** A process as it was read last. */
 export interface SeenProcess {
   readonly id: string;
   readonly address: string;
@@ -72,7 +71,7 @@ export function stateOf(seen: readonly SeenProcess[], options: StateOptions): Da
   return { version: 1, ...options, processes, links: linksOf(processes), omitted };
 }
 
-/** The id of a source: its process's, and its name. */
+/** Id of a source: its process's id and its name. */
 export function sourceId(process: string, name: string): string {
   return `${process}/${cut(name)}`;
 }
@@ -122,7 +121,7 @@ function cut(text: string): string {
   return text.length <= MAX_TEXT ? text : `${text.slice(0, MAX_TEXT - 1)}…`;
 }
 
-/** Who is connected to whom, as far as endpoints show it. */
+/** Connections between sides, as far as endpoints show them. */
 export function linksOf(processes: readonly DashboardProcess[]): DashboardLink[] {
   const listeners = new Map<string, { readonly to: string; readonly toSide: string }>();
   const sides = processes.flatMap(({ sources }) =>
@@ -148,7 +147,7 @@ const TCP = /^([a-z][a-z0-9+]*):\/\/(\[[^\]]*\]|[^/:]*):(\d+)(\/.*)?$/i;
 const LOOPBACK = new Set(["localhost", "127.0.0.1", "[::1]"]);
 const EVERY_HOST = new Set(["0.0.0.0", "[::]", "*", ""]);
 
-/** A listener at every address of its machine is found by its port: on which machine that is, endpoints do not show. */
+/** Wildcard listeners are matched by port; endpoints do not show their machine. */
 function keysOfBound(endpoint: string): string[] {
   const match = TCP.exec(endpoint);
   if (match === null) return [endpoint];
@@ -157,7 +156,7 @@ function keysOfBound(endpoint: string): string[] {
 }
 
 function keysOfConnected(endpoint: string): string[] {
-  // A connection may name its own source address: tcp://SOURCE;HOST:PORT.
+  // A connect may name its source address: tcp://SOURCE;HOST:PORT.
   const match = TCP.exec(endpoint.replace(/^([a-z]+:\/\/)[^;/]*;/i, "$1"));
   if (match === null) return [endpoint];
   const [, scheme = "", host = "", port = "", path = ""] = match;
@@ -169,7 +168,7 @@ function key(scheme: string, host: string, port: string, path: string): string {
   return `${scheme}://${LOOPBACK.has(name) ? "loopback" : name}:${port}${path === "/" ? "" : path}`;
 }
 
-/** What is sent to a peer, and by it, waits in queues of its own; an unanswered heartbeat is its silence. */
+/** A row for a peer with its queues; an unanswered heartbeat shows as silence. */
 export function itemOfPeer({ name, type, address, queuedOut, queuedIn, silentFor }: PeerView): DashboardItem {
   return {
     name,
@@ -179,7 +178,7 @@ export function itemOfPeer({ name, type, address, queuedOut, queuedIn, silentFor
   };
 }
 
-/** A part of a list: the lines whose name, state, address or detail contain the filter. */
+/** A page of a list: rows whose name, state, address or detail contain the filter. */
 export function pageOf(
   items: readonly DashboardItem[],
   { filter = "", offset = 0, limit = MAX_PAGE }: { filter?: string; offset?: number; limit?: number },

@@ -1,10 +1,9 @@
 /**
- * Reads the subjects while somebody looks, and makes states of it.
+ * Reads the subjects while the dashboard is in use, and builds states from them.
  *
- *   nobody looks ──request, stream──> reads each subject, publishes a state at each interval ──10 s without──> nobody looks
+ *   idle ──request, stream──> reads each subject, publishes a state at each interval ──10 s without requests──> idle
  *
- * A subject whose answers take long is asked less often: its answers take 1 % of the time at most, so that the dashboard is
- * no burden for what it watches, but it is asked every 10 s.
+ * A slow subject is polled less often, so that its responses take at most 1 % of the time, but at least every 10 s.
  */
 import { InvalidArgumentError } from "../core/errors.js";
 import { rated, type TimedReading } from "../metrics/readings.js";
@@ -14,24 +13,24 @@ import type { DashboardAction, DashboardItem, DashboardState } from "./state.js"
 import type { Subject, SubjectReading } from "./subject.js";
 import { MAX_STEPS_READ, tracesOf } from "./traces.js";
 
-/** ms for which reading goes on after the last request. */
+/** ms of polling after the last request. */
 const IDLE_LOOK_TIME = 10_000;
-/** ms that the first state waits for the first answers. */
+/** ms that the first state waits for the first responses. */
 const FIRST_LOOK_TIME = 150;
-/** Times of an answer between two readings. */
+/** Pause between two polls, as a multiple of the response time. */
 const COST_FACTOR = 100;
-/** ms between two readings of a subject, at most; and of the time-out of an answer. */
+/** Maximum pause between polls of a subject, ms. Also bounds the response timeout below. */
 const MAX_LOOK_PAUSE = 10_000;
 const MAX_LOOK_TIMEOUT = 5_000;
 const MIN_LOOK_TIMEOUT = 1_000;
-/** Answers of which the quickest counts: one that met a pause of the collector is no measure. */
+/** Number of last responses whose fastest counts; a pause of the collector can slow one. */
 const COSTS = 3;
 
-/** A state, and its JSON: it is written once, however many look. */
+/** A state with its JSON, written once for all clients. */
 export interface Snapshot {
   readonly state: DashboardState;
   readonly text: string;
-  /** The ways of sampled messages, as JSON. */
+  /** Flows of sampled messages, as JSON. */
   readonly traces: string;
 }
 
@@ -56,7 +55,6 @@ export class Collector {
     this.#watches = subjects.map((subject, at) => new Watch(`p${at}`, subject, options.interval));
   }
 
-  /** The newest state. */
   async snapshot(): Promise<Snapshot> {
     this.#lastAsked = performance.now();
     this.#begin();
@@ -65,7 +63,7 @@ export class Collector {
     return this.#snapshot;
   }
 
-  /** Calls at each new state. @returns ends that */
+  /** Calls the listener for each new state. @returns unsubscribes */
   subscribe(listener: (snapshot: Snapshot) => void): () => void {
     this.#listeners.add(listener);
     this.#begin();
@@ -75,7 +73,7 @@ export class Collector {
     };
   }
 
-  /** A list of a source; `undefined` where there is none. */
+  /** A list of a source; `undefined` if missing. */
   async list(id: string, name: string): Promise<readonly DashboardItem[] | undefined> {
     await this.snapshot();
     for (const watch of this.#watches) {
@@ -87,7 +85,7 @@ export class Collector {
     return undefined;
   }
 
-  /** Pauses, resumes or drains a source. @throws InvalidArgumentError `EINVAL` where it cannot; what the source says */
+  /** Pauses, resumes or drains a source. @throws InvalidArgumentError `EINVAL` if it cannot; the source's error */
   async act(id: string, action: DashboardAction): Promise<void> {
     await this.snapshot();
     for (const watch of this.#watches) {
@@ -130,7 +128,7 @@ export class Collector {
     const due = this.#watches.filter((watch) => watch.isDue(now));
     const asked = Promise.all(due.map((watch) => watch.look(this.#stop.signal)));
     void firstOf(asked).then(() => {
-      // Who asks next gets what was read just now.
+      // The next request gets the newest readings.
       this.#snapshot = undefined;
       if (this.#listeners.size === 0 || this.#stop.signal.aborted) return;
       this.#snapshot = this.#make();
@@ -155,7 +153,7 @@ export class Collector {
   }
 }
 
-/** Ends when all looks have, or some time is over: who does not answer holds nobody up. */
+/** Settles after all readings or some time, so a silent subject delays no one. */
 function firstOf(looks: Promise<unknown>): Promise<unknown> {
   return new Promise((resolve) => {
     const timer = setTimeout(resolve, FIRST_LOOK_TIME);
@@ -176,7 +174,7 @@ class Watch {
   #due = 0;
   #looking = false;
   #lookingAtTraces = false;
-  /** Of sampled messages, the oldest first. */
+  /** Steps of sampled messages, the oldest first. */
   #steps: readonly TraceStep[] = [];
   #missed = 0;
   #next = 0;
@@ -200,7 +198,7 @@ class Watch {
   }
 
   isDue(now: number): boolean {
-    // Half an interval early is due: timers are never exact.
+    // Half an interval early counts as due: timers are inexact.
     return !this.#looking && now >= this.#due - this.#interval / 2;
   }
 
@@ -230,7 +228,7 @@ class Watch {
       };
       this.#last = now;
       this.#due = begin + this.#pauseAfter(latency);
-      // One that answers for its counters, and not for these, holds up the next look no longer than that.
+      // A program may answer for counters but not for traces; the next poll then waits only this long.
       if (!this.#lookingAtTraces) await firstOf(this.#lookAtTraces(timeout, signal));
     } catch (error) {
       const since = this.#seen.up === false ? this.#seen.since : undefined;
@@ -243,7 +241,7 @@ class Watch {
     }
   }
 
-  /** What is not answered is not shown: the counters are there all the same. */
+  /** Traces are optional: counters show without them. */
   async #lookAtTraces(timeout: number, signal: AbortSignal): Promise<void> {
     if (this.subject.traces === undefined) return;
     this.#lookingAtTraces = true;
@@ -253,7 +251,7 @@ class Watch {
       this.#missed = missed;
       if (steps.length > 0) this.#steps = [...this.#steps, ...steps].slice(-MAX_STEPS_READ);
     } catch {
-      // A program of an earlier version, or one that does not answer at all, as its counters show.
+      // An older program, or one that does not answer at all, as its counters show.
     } finally {
       this.#lookingAtTraces = false;
     }

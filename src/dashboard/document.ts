@@ -1,4 +1,4 @@
-/** The page before there is a state. What programs and peers are called is never a part of it: scripts add that as text. */
+/** The page without a state. It never contains names from programs or peers; scripts add those as text. */
 
 export const PAGE = `<!doctype html>
 <html lang="en">

@@ -1,5 +1,5 @@
 /**
- * A page that shows what runs in a program: who is connected to whom, rates, queues, drops.
+ * A web page with connections, rates, queues and drops of a program.
  *
  * @module
  */

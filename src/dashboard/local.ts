@@ -15,10 +15,10 @@ import { type DashboardSources, type DashboardSourcesByName, THIS_PROGRAM } from
 import type { DashboardAction, DashboardItem } from "./state.js";
 import type { SideDetails, SourceDetails, SourceList, Subject, SubjectReading } from "./subject.js";
 
-/** Lines of a list that are looked at. */
+/** Maximum rows read of a list. */
 const MAX_LISTED = 20_000;
 
-/** What a proxy of this process has beyond its statistics. */
+/** Methods of a proxy in this process. */
 interface Steerable {
   pause(): void;
   resume(): void;
@@ -32,7 +32,7 @@ interface Member {
   readonly tags: readonly string[];
 }
 
-/** What drivers have lists of: a node of members, a broker of services, a client of Clone of keys. */
+/** Lists of drivers: members of a node, services of a broker, keys of a Clone client. */
 interface Listed {
   members?(options: { readonly gone: true }): Iterable<Member>;
   services?(): Iterable<MajordomoServiceStats>;
@@ -46,10 +46,10 @@ export class LocalSubject implements Subject {
   readonly address = THIS_PROGRAM;
   readonly #sources: DashboardSources;
   readonly #reader = new StatsReader();
-  /** Why the last drain of a source failed, by its name. */
+  /** Error of the last failed drain, by source name. */
   readonly #refusals = new Map<string, string>();
 
-  /** @throws InvalidArgumentError `EINVAL` for what is not a socket, a driver or a source */
+  /** @throws InvalidArgumentError `EINVAL` for anything but a socket, a driver or a source */
   constructor(sources: DashboardSources) {
     this.#sources = sources;
     if (typeof sources !== "function") partsOf(sources);
@@ -71,7 +71,7 @@ export class LocalSubject implements Subject {
           details.set(name, refusal === undefined ? known : { ...known, refusal });
           return samplesOf({ name, kind, stats: found });
         } catch (error) {
-          // The others are shown all the same.
+          // Other sources are still shown.
           failed.push({ name, kind, state: `not read: ${this.reasonOf(error)}`, sides: [{ side: "all" }] });
           return [];
         }
@@ -97,7 +97,7 @@ export class LocalSubject implements Subject {
     if (!isSteerable(source)) throw new InvalidArgumentError(`${name} cannot be asked to ${action}`);
     this.#refusals.delete(name);
     if (action === "drain") {
-      // It may take as long as what waits: what comes of it is seen in the state, and so is why it failed.
+      // A drain can take long: the state shows its result and its error.
       source.drain().catch((error: unknown) => this.#refusals.set(name, `drain: ${this.reasonOf(error)}`));
     } else source[action]();
   }
@@ -110,7 +110,7 @@ export class LocalSubject implements Subject {
     return traceRecorder().look(after);
   }
 
-  /** What is watched is the program's. */
+  /** The watched objects belong to the program. */
   async close(): Promise<void> {}
 
   #given(): DashboardSourcesByName {
@@ -118,7 +118,7 @@ export class LocalSubject implements Subject {
   }
 }
 
-/** @throws InvalidArgumentError `EINVAL` for what is not a socket, a driver or a source, with its name */
+/** @throws InvalidArgumentError `EINVAL` for anything but a socket, a driver or a source, with its name */
 function partsOf(sources: DashboardSourcesByName): {
   readonly sockets: readonly (readonly [string, Socket])[];
   readonly others: MetricsSourcesByName;
@@ -132,7 +132,6 @@ function partsOf(sources: DashboardSourcesByName): {
   return { sockets, others };
 }
 
-/** A socket's counters as one side. */
 function socketReading(name: string, type: string, socket: Socket, stats: SocketStats): SourceReading {
   const dropped = Object.values(stats.dropped).reduce((total, each) => total + each, 0);
   const invalid = Object.values(stats.invalid).reduce((total, each) => total + each, 0);
@@ -156,7 +155,7 @@ function socketReading(name: string, type: string, socket: Socket, stats: Socket
   };
 }
 
-/** Copies are counted apart from messages, and have one reason: their peer was slow, or left. */
+/** Copies are counted apart from messages, with one reason: their peer was slow or left. */
 function dropsOf({ dropped, copies }: SocketStats): Readonly<Record<string, number>> {
   return { ...dropped, ...(copies?.dropped === undefined ? {} : { copies: copies.dropped }) };
 }
@@ -171,7 +170,6 @@ function detailsOf(source: unknown, kind: string, stats: object): SourceDetails 
   return { lists: { ...lists, ...listsOf(peerListsOf(source)) } };
 }
 
-/** Lists of peers as those of a source. */
 function listsOf(lists: Readonly<Record<string, PeerList>>): Readonly<Record<string, SourceList>> {
   return Object.fromEntries(Object.entries(lists).map(([name, list]) => [name, sourceListOf(list)]));
 }
@@ -184,13 +182,13 @@ function sideOf({ type, endpoints, connected, in: { dropped }, out }: ProxyStats
   return { type, bound: endpoints, connected, drops: { ...dropped, ...out.dropped } };
 }
 
-/** What a proxy in this state can be asked to do. */
+/** Valid actions of a proxy in this state. */
 export function actionsIn(state: string): readonly DashboardAction[] {
   if (state === "running") return ["pause", "drain"];
   return state === "paused" ? ["resume", "drain"] : [];
 }
 
-/** Lists of drivers by their kind; a source of a program's own that has not the method has no list. */
+/** Lists of drivers by kind; a custom source without the method has no list. */
 const LISTS: Readonly<
   Partial<Record<string, (source: Listed, stats: Counts) => Readonly<Record<string, SourceList>>>>
 > = {
@@ -241,7 +239,7 @@ function itemOfEntry([name, value]: readonly [string, unknown]): DashboardItem {
   return { name, state: typeOf(value) };
 }
 
-/** Values may be secrets: the page has what they are, not what is in them. */
+/** Describes a value by type only: it may be a secret. */
 function typeOf(value: unknown): string {
   if (Buffer.isBuffer(value)) return `${value.length} bytes`;
   return typeof value === "string" ? `${value.length} characters` : typeof value;

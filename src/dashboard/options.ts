@@ -1,38 +1,37 @@
-/** What a program gives the dashboard, and gets. */
+/** Options of the dashboard and its server handle. */
 import type { MetricsDriver, MetricsSource } from "../metrics/index.js";
 import type { Socket } from "../sockets/socket.js";
 
-/** The name of the program itself among the addresses. */
+/** The program's own name among the addresses. */
 export const THIS_PROGRAM = "this program";
 
-/** Sockets, drivers, proxies, nodes and sources of a program's own, by name. */
+/** Sockets, drivers, proxies, nodes and custom sources by name. */
 export type DashboardSourcesByName = Readonly<Record<string, Socket | MetricsDriver | MetricsSource>>;
 
-/** What is shown; a function is called for each reading, so that sources may come and go. */
+/** Sources to show. A function is called for each reading, so sources may come and go. */
 export type DashboardSources = DashboardSourcesByName | (() => DashboardSourcesByName);
 
-/** Options of `serveDashboard`. */
 export interface DashboardOptions {
-  /** ms between two readings, 200 to 60,000. Default 2,000. */
+  /** Poll interval in ms, 200 to 60,000. Default 2,000. */
   readonly interval?: number;
   /**
-   * 16 to 1,024 printable ASCII characters without spaces: who has it may pause, resume and drain what is shown. Default:
-   * nobody may.
+   * 16 to 1,024 printable ASCII characters without spaces. Clients with the token may pause, resume and drain sources.
+   * Default: no one may.
    */
   readonly token?: string;
   /**
-   * Messages of this program that are sampled each second whether somebody looks or not, 0 to 100, so that their ways are there when
-   * somebody does. Default 0: 4, while somebody looks.
+   * Messages of this program sampled per second even without a client, 0 to 100, so that traces exist when one comes.
+   * Default 0: 4 per second while a client is connected.
    */
   readonly traces?: number;
-  /** Names under which the page may be asked for, besides localhost and addresses. Default: none. */
+  /** Allowed host names in addition to localhost and addresses. Default: none. */
   readonly hosts?: readonly string[];
 }
 
-/** What serves a dashboard. */
+/** A dashboard server. */
 export interface DashboardServer {
-  /** Where, as `http://127.0.0.1:9465`. */
+  /** Address, such as `http://127.0.0.1:9465`. */
   readonly url: string;
-  /** Ends it, and the streams of those who look. What it shows goes on. Closing twice is closing once. */
+  /** Ends the server and its streams; the shown sources keep running. A second call joins the first. */
   close(): Promise<void>;
 }

@@ -1,4 +1,6 @@
-/** JSON Schemas of `/api/state` and `/api/traces`, which `/api/schema` and `/api/traces/schema` answer; the types are in state.ts. */
+/**
+ * JSON Schemas of `/api/state` and `/api/traces`, served by `/api/schema` and `/api/traces/schema`. Types: state.ts.
+ */
 
 const text = { type: "string", maxLength: 256 };
 const number = { type: "number" };

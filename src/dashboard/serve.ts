@@ -1,18 +1,18 @@
-/** The dashboard of a program: the public function. What it needs is loaded when it is called. */
+/** The public function for the dashboard of a program. It loads its parts when called. */
 import type { DashboardOptions, DashboardServer, DashboardSources } from "./options.js";
 
 /**
- * Serves a page with what runs in the program: sockets, drivers, proxies, cluster nodes, who is connected to whom, rates,
- * queues and drops, live. The page needs nothing from elsewhere. Counters are read only while somebody looks.
+ * Serves a page with live connections, rates, queues and drops of a program's sockets, drivers, proxies and cluster
+ * nodes. The page loads nothing from other servers. Counters are read only while a client is connected.
  *
  *   const dashboard = await serveDashboard("127.0.0.1:9465", { orders: broker, feed: publisher });
  *
- * Everybody who reaches the address can look: give one of this machine, or put what authenticates in front.
+ * Anyone who reaches the address can read the page: use a local address, or an authenticating proxy in front.
  *
- * @param address HOST:PORT; without a host, as `:9465`, 127.0.0.1; `*:9465` is every address of the machine, port 0 one that
- *   is free
- * @throws InvalidArgumentError `EINVAL` for an address that is not HOST:PORT, an unknown option or a bad value, and for what is
- *   not a socket, a driver or a source
+ * @param address HOST:PORT; without a host, as `:9465`, 127.0.0.1; `*:9465` means every address of the machine, port 0
+ *   a free one
+ * @throws InvalidArgumentError `EINVAL` for an address other than HOST:PORT, an unknown option or a bad value, or
+ *   anything but sockets, drivers and sources
  * @throws TransportError `EADDRINUSE`, `EACCES`, `EADDRNOTAVAIL` and others, with the address as endpoint
  */
 export async function serveDashboard(

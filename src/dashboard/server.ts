@@ -3,14 +3,14 @@
  *
  *   GET  /                       the page; /page.css, /page/NAME.js
  *   GET  /api/state              the newest state, as JSON
- *   GET  /api/events             a stream (text/event-stream) of events `state`, one at each interval, and `traces`, where they change
+ *   GET  /api/events             stream (text/event-stream) of events: `state` at each interval, `traces` on changes
  *   GET  /api/traces             the traces of sampled messages, as JSON; /api/traces/schema
  *   GET  /api/list?source=ID&name=NAME&filter=TEXT&offset=N&limit=N      a part of a list
  *   GET  /api/schema             JSON Schema of the state
  *   POST /api/control            {"source":ID,"action":"pause"}, with the token: 204
  *
- * Errors are {"error":{"code","message"}}: 400 for what cannot be read, 401 without the right token, 403 for another origin or
- * host, 409 where the source refuses, 429 after many wrong tokens. When too many look, the stream of one of them ends.
+ * Errors are {"error":{"code","message"}}: 400 for malformed requests, 401 for a wrong token, 403 for another origin
+ * or host, 409 for a refusal by the source, 429 after many wrong tokens. Too many streams end an older one.
  */
 import { readdirSync, readFileSync } from "node:fs";
 import type { IncomingMessage, RequestListener, Server, ServerResponse } from "node:http";
@@ -39,24 +39,27 @@ import type { Subject } from "./subject.js";
 const INTERVAL_DEFAULT = 2_000;
 const MIN_READ_INTERVAL = 200;
 const MAX_READ_INTERVAL = 60_000;
-/** Streams of events at a time; one more ends the oldest of the address that has the most, so that none can hold them all. */
+/**
+ * Maximum concurrent streams. One more ends the oldest stream of the address with the most, so no one can hold them
+ * all.
+ */
 const MAX_STREAMS = 32;
-/** ms between two signs of life of a stream, which has ended otherwise. */
+/** Interval of a stream's keep-alives, ms; without them it has ended. */
 const STREAM_BEAT = 4_000;
-/** ms after which a page asks again when its stream ended. */
+/** ms after which a page reconnects an ended stream. */
 const STREAM_RETRY = 2_000;
-/** Bytes that a stream's client has not taken: it misses states until it has. */
+/** Maximum unsent bytes of a stream; above it the client misses states. */
 const MAX_UNSENT = 4_194_304;
-/** Bytes of a request to pause or drain. */
+/** Maximum bytes of a control request. */
 const MAX_CONTROL_BODY = 4_096;
-/** Characters of a path with its query. */
+/** Maximum characters of a path with its query. */
 const MAX_PATH = 2_048;
 const MAX_HOSTS = 64;
 const ACTIONS: readonly string[] = ["pause", "resume", "drain"];
 
 const JSON_TYPE = "application/json; charset=utf-8";
 
-/** @throws as `serveDashboard`; the subjects are closed then, too */
+/** @throws as `serveDashboard`, after closing the subjects */
 export async function startDashboard(
   address: string,
   subjects: readonly Subject[],
@@ -64,7 +67,7 @@ export async function startDashboard(
 ): Promise<DashboardServer> {
   const { interval, traces, token, hosts } = checked(options);
   const listening = parseListenAddress("Dashboard", address);
-  // Unlike those of metrics: without a host it is for this machine only.
+  // Unlike the metrics server: without a host it is local only.
   const host = /^:/.test(address) ? "127.0.0.1" : listening.host;
   const collector = new Collector(subjects, { interval, control: token !== undefined });
   const pages = new Pages(collector, token, host === undefined ? hosts : [...hosts, host.toLowerCase()]);
@@ -84,7 +87,7 @@ export async function startDashboard(
       { cause: error, endpoint: address },
     );
   }
-  // What goes wrong with it later ends one connection, not the process.
+  // A later error ends one connection, not the process.
   server.on("error", () => undefined);
   const endTraces = traces > 0 ? traceRecorder().begin(traces) : undefined;
   let closing: Promise<void> | undefined;
@@ -226,7 +229,7 @@ class Pages {
     void this.#collector.snapshot().then((snapshot) => stream.send(snapshot));
   }
 
-  /** Its page asks for another one after a while, and gets the place of the next. */
+  /** Its page reconnects later and takes the next place. */
   #endOne(): void {
     const counts = new Map<string, number>();
     for (const { address } of this.#streams) counts.set(address, (counts.get(address) ?? 0) + 1);
@@ -270,7 +273,7 @@ class Pages {
   }
 }
 
-/** The stream of one who looks. A slow one misses states; the next that it gets is the newest. */
+/** The event stream of one client. A slow client misses states and gets the newest one next. */
 class Stream {
   readonly address: string;
   readonly #response: ServerResponse;
@@ -278,7 +281,7 @@ class Stream {
   #time = 0;
   #traces = "";
 
-  /** @param address whose it is */
+  /** @param address of the client */
   constructor(response: ServerResponse, address: string) {
     this.address = address;
     this.#response = response;
@@ -304,7 +307,7 @@ class Stream {
     this.#response.end();
   }
 
-  /** At once: what its client has not taken is gone. */
+  /** Immediate: unsent data is lost. */
   destroy(): void {
     clearInterval(this.#beat);
     this.#response.destroy();
@@ -355,7 +358,7 @@ async function bodyOf(request: IncomingMessage): Promise<{ source?: unknown; act
   }
 }
 
-/** The page's scripts by path: one file, or, in a build without the bundler, one for each module. */
+/** The page's scripts by path: one file, or one per module in a build without the bundler. */
 function scripts(): ReadonlyMap<string, string> {
   const folder = builtFile("dist/dashboard/page/");
   return new Map(

@@ -1,11 +1,11 @@
 /**
- * What the dashboard's `/api` answers. Types only: the page has them, too.
+ * Types of the dashboard's `/api`, shared with the page.
  *
  *   state ── process (an address, or the program itself) ── source (proxy, broker, socket, node …) ── side
- *        └── link (a side is connected to an endpoint, which another side listens at, or nobody who is watched)
+ *        └── link (a side's connection to an endpoint, with the side that listens there if it is watched)
  */
 
-/** Counters of a side, all since its program started, or their rates per second; those that are not known are absent. */
+/** Counters of a side since its program started, or their rates per second; unknown ones are absent. */
 export interface DashboardCounts {
   readonly in?: number;
   readonly out?: number;
@@ -18,89 +18,88 @@ export interface DashboardCounts {
 /** One side of a source; a socket has one. */
 export interface DashboardSide extends DashboardCounts {
   readonly side: string;
-  /** Of its socket. */
+  /** Socket type. */
   readonly type?: string;
   readonly peers?: number;
   readonly queued?: number;
   /** Per second; absent at first, and after a gap. */
   readonly rates: DashboardCounts;
-  /** Messages that it dropped, by reason: those of which there are some. */
+  /** Dropped messages by reason, without zeros. */
   readonly drops?: Readonly<Record<string, number>>;
-  /** Endpoints that it listens at, 16 at most. */
+  /** Bound endpoints, at most 16. */
   readonly bound?: readonly string[];
-  /** Endpoints that it is connected to, or tries to, 16 at most. */
+  /** Endpoints that are connected or connecting, at most 16. */
   readonly connected?: readonly string[];
 }
 
 export type DashboardAction = "pause" | "resume" | "drain";
 
-/** What runs in a process under a name. */
+/** A named source of a process. */
 export interface DashboardSource {
-  /** Stays the same while the dashboard runs. */
+  /** Stable while the dashboard runs. */
   readonly id: string;
   readonly name: string;
-  /** As `kind` of metrics, or a socket's type. */
+  /** `kind` of metrics, or a socket's type. */
   readonly kind: string;
   readonly state: string;
   readonly sides: readonly DashboardSide[];
-  /** Lists that `/api/list` has of it, and how long they are. */
+  /** Lists for `/api/list` with their lengths. */
   readonly lists: Readonly<Record<string, number>>;
-  /** What who has the token can do to it. */
+  /** Actions that a client with the token can take. */
   readonly actions: readonly DashboardAction[];
-  /** Why what it was asked to do last failed, after that was accepted. */
+  /** Why the last accepted action failed. */
   readonly refusal?: string;
 }
 
-/** One address that is watched, or the program itself. */
+/** A watched address, or the program itself. */
 export interface DashboardProcess {
   readonly id: string;
   readonly address: string;
   /** `undefined`: it has not answered yet. */
   readonly up: boolean | undefined;
-  /** ms of its last answer. */
+  /** ms of the last response. */
   readonly latency?: number;
-  /** ms since 1970, from which on it does not answer. */
+  /** Start of the outage, ms since 1970. */
   readonly since?: number;
-  /** Why it does not answer. */
+  /** Reason of the outage. */
   readonly reason?: string;
   /** Share of one processor. */
   readonly cpu?: number;
   /** Bytes. */
   readonly memory?: number;
-  /** s: the 99th percentile of the event loop's delay. */
+  /** s: 99th percentile of the event loop's delay. */
   readonly loopDelay?: number;
   readonly sources: readonly DashboardSource[];
 }
 
-/** A connection between two sides, by their endpoints. */
+/** A connection between two sides, matched by endpoint. */
 export interface DashboardLink {
-  /** `id` of the source that connects. */
+  /** `id` of the connecting source. */
   readonly from: string;
   readonly fromSide: string;
-  /** Where to. */
   readonly endpoint: string;
-  /** The source that listens there, if it is watched. */
+  /** `id` of the listening source, if it is watched. */
   readonly to?: string;
   readonly toSide?: string;
 }
 
-/** `/api/state`, and each event `state` of `/api/events`. */
+/** Body of `/api/state`, and of each event `state` of `/api/events`. */
 export interface DashboardState {
   readonly version: 1;
   /** ms since 1970. */
   readonly time: number;
   /** ms between two states. */
   readonly interval: number;
-  /** Whether there is a token: without one nothing can be paused or drained. */
+  /** Whether a token is set; without one nothing can be paused or drained. */
   readonly control: boolean;
   readonly processes: readonly DashboardProcess[];
-  /** 4,096 at most. */
+  /** At most 4,096. */
   readonly links: readonly DashboardLink[];
-  /** Sources that were left out: a state has 2,000 at most. */
+  /** Sources beyond the 2,000 of a state. */
   readonly omitted: number;
 }
 
-/** One line of a list: a peer of a socket, a member of a cluster, a service of a broker, a key of a map. */
+/** A row of a list: a socket's peer, a cluster's member, a broker's service, a map's key. */
 export interface DashboardItem {
   readonly name: string;
   readonly state: string;
@@ -108,63 +107,63 @@ export interface DashboardItem {
   readonly detail?: string;
 }
 
-/** `/api/list`. */
+/** Body of `/api/list`. */
 export interface DashboardList {
-  /** Lines that match the filter. */
+  /** Rows that match the filter. */
   readonly total: number;
   readonly offset: number;
-  /** 200 at most. */
+  /** At most 200. */
   readonly items: readonly DashboardItem[];
 }
 
-/** A step of a message's way. */
+/** A step of a message flow. */
 export interface DashboardTraceStep {
-  /** `id` and address of the process that recorded it. */
+  /** `id` and address of the recording process. */
   readonly process: string;
   readonly address: string;
   /** 16 hexadecimal digits. */
   readonly span: string;
-  /** `span` of the step that caused it, if it is known; it may be one that was not recorded. */
+  /** `span` of the causing step, if known; that step may not be recorded. */
   readonly parent?: string;
   readonly kind: "send" | "request" | "receive" | "process" | "acknowledge";
-  /** What was done, and with what: "publish orders/1". */
+  /** Operation and destination: "publish orders/1". */
   readonly name: string;
   /** ms since 1970, by the clock of its machine. */
   readonly at: number;
-  /** ms; absent: of one moment, or its end was not waited for. */
+  /** ms; absent: instantaneous, or without a recorded end. */
   readonly duration?: number;
-  /** Of the message; 0: not known. */
+  /** Bytes of the message; 0: unknown. */
   readonly bytes: number;
-  /** Why it failed: the code of its error. */
+  /** Error code of a failed step. */
   readonly error?: string;
 }
 
-/** A sampled message's way. */
+/** The flow of a sampled message. */
 export interface DashboardTrace {
   /** 32 hexadecimal digits. */
   readonly id: string;
-  /** Of the first step. */
+  /** Name of the first step. */
   readonly name: string;
   /** ms since 1970. */
   readonly start: number;
-  /** ms from the first step's begin to the last one's end. */
+  /** ms from the start of the first step to the end of the last. */
   readonly duration: number;
-  /** Processes with steps. */
+  /** Number of processes with steps. */
   readonly processes: number;
   readonly failed: boolean;
-  /** Each after the one that caused it; 64 at most. */
+  /** In causal order; at most 64. */
   readonly steps: readonly DashboardTraceStep[];
-  /** Steps that were left out. */
+  /** Number of omitted steps. */
   readonly omitted: number;
 }
 
-/** `/api/traces`, and each event `traces` of `/api/events`. */
+/** Body of `/api/traces`, and of each event `traces` of `/api/events`. */
 export interface DashboardTraces {
   readonly version: 1;
-  /** The newest first; 50 at most. */
+  /** Newest first; at most 50. */
   readonly traces: readonly DashboardTrace[];
-  /** Traces that were left out. */
+  /** Number of omitted traces. */
   readonly omitted: number;
-  /** Steps that the processes have not recorded, since each of them records 1,000 a second at most. */
+  /** Steps lost to each process's limit of 1,000 recorded steps per second. */
   readonly missed: number;
 }

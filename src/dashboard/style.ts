@@ -1,4 +1,4 @@
-/** The page's looks: light and dark as the system has it, from 360 pixels on. Contrasts of text are 4.5 to 1 at least. */
+/** The page's style: light or dark by system preference, from 360 pixels. Text contrast is at least 4.5:1. */
 
 export const STYLE = `
 :root {

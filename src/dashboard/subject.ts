@@ -1,34 +1,32 @@
-/** What the dashboard watches: this program, or an address that answers. Each is read in the same way. */
+/** A subject of the dashboard: this program, or a remote address. Both are read in the same way. */
 import type { Reading } from "../metrics/readings.js";
 import type { RecordedSteps } from "../metrics/trace-recorder.js";
 import type { DashboardAction, DashboardItem } from "./state.js";
 
-/** What is known of a side beyond its counters. */
 export interface SideDetails {
   readonly type?: string;
   readonly bound: readonly string[];
   readonly connected: readonly string[];
-  /** Messages that were dropped, by reason; those that are 0 may be there. */
+  /** Dropped messages by reason; may contain zeros. */
   readonly drops?: Readonly<Record<string, number>>;
 }
 
-/** Lines of a source that are asked for: they are made when somebody does. */
+/** Rows of a source, created on request. */
 export interface SourceList {
   readonly length: number;
-  /** 20,000 at most. */
+  /** At most 20,000. */
   items(): readonly DashboardItem[] | Promise<readonly DashboardItem[]>;
 }
 
-/** What is known of a source beyond its counters. */
 export interface SourceDetails {
   readonly sides?: Readonly<Record<string, SideDetails>>;
   readonly lists?: Readonly<Record<string, SourceList>>;
   readonly actions?: readonly DashboardAction[];
-  /** Why what it was asked to do last failed. */
+  /** Why the last action failed. */
   readonly refusal?: string;
 }
 
-/** One look at a subject. */
+/** One reading of a subject. */
 export interface SubjectReading {
   readonly reading: Reading;
   /** By the source's name. */
@@ -36,17 +34,17 @@ export interface SubjectReading {
 }
 
 export interface Subject {
-  /** As it was given. */
+  /** As given. */
   readonly address: string;
-  /** Reads it once. Rejects when it does not answer. @param timeout ms */
+  /** Reads once; rejects without a response. @param timeout ms */
   read(timeout: number, signal: AbortSignal): Promise<SubjectReading>;
   /**
-   * Steps of sampled messages that were recorded since the last look, which has it record. Absent: it records none.
+   * Steps of sampled messages since the last call; each call keeps recording on. Absent: not supported.
    *
-   * @param after `next` of the look before; 0 at first
+   * @param after `next` of the last call; 0 at first
    */
   traces?(after: number, timeout: number, signal: AbortSignal): Promise<RecordedSteps>;
-  /** Pauses, resumes or drains a source. @throws what it says */
+  /** Pauses, resumes or drains a source. @throws the source's error */
   act(source: string, action: DashboardAction): Promise<void>;
   /** Why a reading failed, in words. */
   reasonOf(error: unknown): string;

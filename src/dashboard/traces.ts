@@ -1,26 +1,22 @@
-/**
- * Steps of messages' ways, put together by their traces: those that several processes recorded are one way. Pure, and bounded
- * whatever the remote programs answered.
- */
+/** Joins steps of several processes into traces. Pure, and bounded whatever remote programs answer. */
 import type { RecordedSteps, TraceStep } from "../metrics/trace-recorder.js";
 import type { DashboardTrace, DashboardTraceStep, DashboardTraces } from "./state.js";
 
-/** Traces in an answer: the newest. */
+/** Maximum traces in a response: the newest. */
 export const MAX_TRACES = 50;
-/** Steps of a trace in an answer: the first. */
+/** Maximum steps of a trace in a response: the first. */
 const MAX_STEPS = 64;
-/** Steps of a process that are read. */
+/** Maximum steps read from a process. */
 export const MAX_STEPS_READ = 2_000;
-/** Characters of a name. */
+/** Maximum characters of a name. */
 const MAX_TEXT = 256;
 const KINDS: ReadonlySet<unknown> = new Set(["send", "request", "receive", "process", "acknowledge"]);
 
-/** What a process answered. */
 export interface ProcessSteps {
   readonly process: string;
   readonly address: string;
   readonly steps: readonly TraceStep[];
-  /** Steps that it has not recorded. */
+  /** Steps that the process did not record. */
   readonly missed: number;
 }
 
@@ -29,13 +25,13 @@ export function tracesOf(all: readonly ProcessSteps[]): DashboardTraces {
   for (const { steps } of all)
     for (const { trace, at } of steps) starts.set(trace, Math.min(at, starts.get(trace) ?? at));
   const newest = [...starts].sort(([, one], [, other]) => other - one).slice(0, MAX_TRACES);
-  // What is not shown is not put together: processes answer thousands of steps, at each look.
+  // Only shown traces are joined: each poll returns thousands of steps.
   const traces = new Map(newest.map(([id]) => [id, [] as DashboardTraceStep[]]));
   const seen = new Set<string>();
   for (const { process, address, steps } of all)
     for (const { trace, span, parent, kind, name, at, duration, bytes, error } of steps) {
       const known = traces.get(trace);
-      // Two addresses may be of one process.
+      // Two addresses may belong to one process.
       const key = `${trace} ${span} ${kind}`;
       if (known === undefined || seen.has(key)) continue;
       seen.add(key);
@@ -81,7 +77,7 @@ function traceOf(id: string, all: DashboardTraceStep[]): DashboardTrace {
   };
 }
 
-/** Each after the step that caused it, and those of one cause by their time: clocks of machines differ, causes do not. */
+/** Each step follows its cause; steps of one cause are ordered by time. Clocks of machines differ, causes do not. */
 function inOrder(steps: readonly DashboardTraceStep[]): DashboardTraceStep[] {
   const spans = new Set(steps.map(({ span }) => span));
   const byParent = new Map<string, DashboardTraceStep[]>();
@@ -106,12 +102,12 @@ function inOrder(steps: readonly DashboardTraceStep[]): DashboardTraceStep[] {
     const children = byParent.get(step.span) ?? [];
     for (let i = children.length - 1; i >= 0; i--) stack.push(children[i] as DashboardTraceStep);
   }
-  // Steps that remote programs say to have caused each other.
+  // Steps in a cycle of causes, as a remote program may claim.
   for (const step of steps) if (!done.has(step)) ordered.push(step);
   return ordered;
 }
 
-/** A remote program's answer, which may be anything. */
+/** Checks a remote program's answer, which may be anything. */
 export function readRecorded(answer: unknown): RecordedSteps {
   const { next, steps, missed } = (answer ?? {}) as Readonly<Record<string, unknown>>;
   return {
@@ -122,7 +118,7 @@ export function readRecorded(answer: unknown): RecordedSteps {
   };
 }
 
-/** Steps that a remote program answered, which may be anything. */
+/** Checks a remote program's steps, which may be anything. */
 export function readSteps(value: unknown): TraceStep[] {
   if (!Array.isArray(value)) return [];
   return value.slice(-MAX_STEPS_READ).flatMap((each: unknown): TraceStep[] => {

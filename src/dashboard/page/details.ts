@@ -1,4 +1,4 @@
-/** The dialog with all that is known of a source: its sides, its lists, and what can be done to it. */
+/** The dialog with all details of a source: sides, lists, actions. */
 import type { DashboardAction, DashboardList } from "../state.js";
 import { byId, html, setText } from "./dom.js";
 import { short } from "./format.js";
@@ -11,7 +11,7 @@ export class DetailsView {
   #id: string | undefined;
   #facts: HTMLElement | undefined;
   #form: HTMLFormElement | undefined;
-  /** Kept while the page is open, and nowhere else. */
+  /** Kept in memory only, while the page is open. */
   #token = "";
 
   constructor() {
@@ -39,7 +39,7 @@ export class DetailsView {
     this.#dialog.showModal();
   }
 
-  /** Shows the newest of the source that is open. */
+  /** Shows the newest state of the open source. */
   update(all: readonly Shown[]): void {
     if (this.#id === undefined) return;
     const shown = all.find(({ source }) => source.id === this.#id);
@@ -105,7 +105,7 @@ export class DetailsView {
         if (now === asked) setText(where, `The list could not be read: ${reasonOf(error)}.`);
         return;
       }
-      if (now !== asked) return; // A newer one is under way.
+      if (now !== asked) return; // A newer request is in flight.
       const { total, items } = list;
       const end = offset + items.length;
       setText(where, total === 0 ? "none" : `${offset + 1} to ${end} of ${total}`);
@@ -144,7 +144,7 @@ export class DetailsView {
   }
 }
 
-/** @returns what came of it, in words */
+/** @returns the result in words */
 async function steer(source: string, action: string, token: string): Promise<string> {
   try {
     await answered(
@@ -160,7 +160,7 @@ async function steer(source: string, action: string, token: string): Promise<str
   }
 }
 
-/** The JSON of an answer; `undefined` for an empty one. @throws Error with what the dashboard says, or why there is no answer */
+/** JSON of a response; `undefined` for an empty one. @throws Error with the dashboard's or the network's reason */
 async function answered<T>(request: Promise<Response>): Promise<T> {
   const response = await request;
   const text = await response.text();
@@ -169,7 +169,7 @@ async function answered<T>(request: Promise<Response>): Promise<T> {
   throw new Error(said?.error.message ?? `HTTP ${response.status}`);
 }
 
-/** A browser's own words: "Failed to fetch", and the like. */
+/** A browser's text, such as "Failed to fetch". */
 function reasonOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

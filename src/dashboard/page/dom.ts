@@ -1,11 +1,11 @@
-/** Elements. Whatever a remote program calls itself gets into the page here, as text and as nothing else. */
+/** Elements of the page. Names from remote programs enter the page here, only as text. */
 
 const SVG = "http://www.w3.org/2000/svg";
 
 export type Attributes = Readonly<Record<string, string | number | undefined>>;
 type Child = Node | string;
 
-/** @param attributes those that are `undefined` are left out */
+/** @param attributes `undefined` ones are omitted */
 export function html<K extends keyof HTMLElementTagNameMap>(
   name: K,
   attributes: Attributes = {},
@@ -29,7 +29,7 @@ export function svg<K extends keyof SVGElementTagNameMap>(
 }
 
 function set(element: Element, attributes: Attributes): void {
-  // What is read aloud; an id stays as it is.
+  // Attributes that are read aloud; ids are unchanged.
   for (const [name, value] of Object.entries(attributes))
     if (value !== undefined)
       element.setAttribute(name, name === "aria-label" ? harmless(`${value}`) : `${value}`);
@@ -39,14 +39,14 @@ function textOf(child: Child): Child {
   return typeof child === "string" ? harmless(child) : child;
 }
 
-/** An element that the page has. */
+/** An existing element of the page. */
 export function byId<E extends HTMLElement = HTMLElement>(id: string): E {
   const element = document.getElementById(id);
   if (element === null) throw new Error(`the page has no #${id}`);
   return element as E;
 }
 
-/** Changes the text only where it is another one: the page is not laid out again for what stays. */
+/** Changes a text only if it differs, to avoid a new layout. */
 export function setText(element: Element, text: string): void {
   const shown = harmless(text);
   if (element.textContent !== shown) element.textContent = shown;
@@ -56,7 +56,7 @@ export function setClass(element: Element, name: string): void {
   if ((element.getAttribute("class") ?? "") !== name) element.setAttribute("class", name);
 }
 
-/** Without control characters, and without those that turn the direction of what follows. */
+/** Replaces control and bidirectional characters. */
 export function harmless(text: string): string {
   return text.replaceAll(/[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu, "\ufffd");
 }

@@ -1,8 +1,8 @@
-/** Numbers, as short as they can be read. Pure. */
+/** Short readable numbers. Pure. */
 
 const UNITS = ["", "k", "M", "G", "T", "P", "E"] as const;
 
-/** `0`, `0.5`, `12`, `1.23k`, `12.3M`; `–` for what is not known. */
+/** `0`, `0.5`, `12`, `1.23k`, `12.3M`; `–` for unknown. */
 export function short(value: number | undefined): string {
   if (value === undefined) return "–";
   if (value === 0) return "0";

@@ -1,10 +1,10 @@
 /**
- * Where the boxes of the map are. Pure.
+ * Positions of the map's boxes. Pure.
  *
  *   column 0          column 1                    column 2
- *   who sends    ->   frontend [proxy] backend -> who receives
+ *   senders      ->   frontend [proxy] backend -> receivers
  *
- * Messages go from left to right as far as the sides show: from a backend to the frontend that it is linked with.
+ * Messages flow from left to right as far as sides show it: from a backend to the linked frontend.
  */
 import type { DashboardLink, DashboardSide } from "../state.js";
 import { hasPeers, type Shown } from "./model.js";
@@ -14,7 +14,7 @@ export const BOX_HEIGHT = 52;
 const COLUMN_GAP = 124;
 const ROW_GAP = 22;
 const MARGIN = 95;
-/** Boxes that are drawn; the filter shows others. */
+/** Maximum boxes drawn; the filter selects others. */
 export const MAX_BOXES = 150;
 const MAX_COLUMNS = 12;
 
@@ -22,7 +22,7 @@ export interface Box {
   readonly id: string;
   readonly x: number;
   readonly y: number;
-  /** Absent: an endpoint that nobody who is watched listens at. */
+  /** Absent: an endpoint without a watched listener. */
   readonly shown?: Shown;
   readonly text: string;
   /** Peers that are not in the map, on the left and on the right. */
@@ -48,7 +48,7 @@ export interface Layout {
   readonly more: number;
 }
 
-/** Sides and socket types whose messages mainly leave. */
+/** Sides and socket types that mainly send. */
 const SENDS = new Set([
   "backend",
   "push",
@@ -70,7 +70,7 @@ const RECEIVES = new Set([
   "server",
 ]);
 
-/** Whether messages leave at a side; `undefined`: both ways. */
+/** Whether a side sends; `undefined`: both ways. */
 function sends(side: DashboardSide | undefined): boolean | undefined {
   for (const word of [side?.side ?? "", side?.type ?? ""]) {
     if (SENDS.has(word)) return true;
@@ -135,7 +135,7 @@ export function layoutOf(all: readonly Shown[], links: readonly DashboardLink[])
   return { width, height, boxes: [...boxes.values()], edges, more: all.length - shown.length };
 }
 
-/** The column of each box: one to the right of those that it gets messages from. Circles end where the columns do. */
+/** The column of each box, one to the right of its senders. Cycles end at the last column. */
 function columnsOf(ids: readonly string[], pairs: readonly Pair[]): ReadonlyMap<string, number> {
   const columns = new Map(ids.map((id) => [id, 0]));
   for (let round = 0; round < MAX_COLUMNS - 1; round++) {
@@ -151,7 +151,7 @@ function columnsOf(ids: readonly string[], pairs: readonly Pair[]): ReadonlyMap<
   return columns;
 }
 
-/** Peers of a source that no link explains: programs that are not watched, of whatever library. */
+/** Peers of a source without a link: unwatched programs, of any library. */
 function strangersOf(
   shown: Shown | undefined,
   links: readonly DashboardLink[],

@@ -1,4 +1,4 @@
-/** The page: states come by a stream; what is shown follows them, the filter and the keys. */
+/** The page: a stream of states, shown according to filter and keys. */
 import type { DashboardState, DashboardTraces } from "../state.js";
 import { DetailsView } from "./details.js";
 import { byId, html, setClass, setText } from "./dom.js";
@@ -8,7 +8,7 @@ import { TableView } from "./table.js";
 import { TracesView } from "./traces.js";
 
 const TREND_LENGTH = 60;
-/** Problems that are listed. */
+/** Maximum problems listed. */
 const MAX_PROBLEMS = 8;
 
 const filter = byId<HTMLInputElement>("filter");
@@ -85,7 +85,7 @@ events.addEventListener("traces", ({ data }: MessageEvent<string>) => {
   traces = JSON.parse(data) as DashboardTraces;
   ways.show(traces, filter.value);
 });
-// It connects again by itself.
+// EventSource reconnects automatically.
 events.addEventListener("error", () => say("The dashboard does not answer. Trying again …", "bad"));
 
 filter.addEventListener("input", show);

@@ -1,11 +1,11 @@
-/** The map: boxes and who is linked with whom, as SVG. It is drawn again when something else is to be seen. */
+/** The map of boxes and links as SVG, redrawn only on changes. */
 import type { DashboardState } from "../state.js";
 import { byId, setText, svg } from "./dom.js";
 import { counted, short } from "./format.js";
 import { BOX_HEIGHT, BOX_WIDTH, type Box, type Edge, type Layout, layoutOf } from "./layout.js";
 import { isWell, type Shown } from "./model.js";
 
-/** Characters of a name in a box. */
+/** Maximum characters of a name in a box. */
 const MAX_BOX_TEXT = 24;
 const PILL_WIDTH = 74;
 
@@ -66,7 +66,7 @@ function edgeOf({ left, right, rate }: Edge): SVGElement[] {
   const path = svg("path", {
     class: rate > 0 ? "edge busy" : "edge",
     d: `M${x1} ${y1}C${x1 + bend} ${y1} ${right.x - bend} ${y2} ${right.x} ${y2}`,
-    // A step for each tenfold rate.
+    // One step per tenfold rate.
     "stroke-width": rate > 0 ? 1.5 + Math.min(5, Math.floor(Math.log10(1 + rate))) : 1.5,
   });
   if (rate === 0) return [path];
@@ -111,7 +111,7 @@ function boxOf(box: Box, edges: readonly Edge[]): SVGElement {
   );
 }
 
-/** How many peers are there that are not watched. */
+/** Number of unwatched peers. */
 function pillOf(x: number, to: number, y: number, peers: number): SVGElement[] {
   const near = x < to ? x + PILL_WIDTH : x;
   return [

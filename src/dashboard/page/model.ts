@@ -1,4 +1,4 @@
-/** What the page shows of a state: sources that match a filter, rows, totals, what needs attention. Pure. */
+/** Parts of a state for the page: filtered sources, rows, totals, problems. Pure. */
 import type {
   DashboardCounts,
   DashboardProcess,
@@ -8,19 +8,17 @@ import type {
 } from "../state.js";
 import { counted, short, since } from "./format.js";
 
-/** A source with the process that it is in. */
 export interface Shown {
   readonly process: DashboardProcess;
   readonly source: DashboardSource;
 }
 
-/** One side as a row. */
 export interface Row extends Shown {
   readonly key: string;
   readonly side: DashboardSide;
 }
 
-/** Sources that have the filter's words, each anywhere in name, kind, state, address or endpoints. */
+/** Sources with all words of the filter in name, kind, state, address or endpoints. */
 export function matching(state: DashboardState, filter: string): Shown[] {
   const words = filter.toLowerCase().split(/\s+/).filter(Boolean);
   const all = state.processes.flatMap((process) => process.sources.map((source) => ({ process, source })));
@@ -38,7 +36,7 @@ export function rowsOf(shown: readonly Shown[]): Row[] {
   );
 }
 
-/** Whether the peers of a side are its own: a cluster counts those that are suspects, or have gone, apart. */
+/** Whether a side's peers are its own: a cluster counts suspected and gone members apart. */
 export function hasPeers({ side }: DashboardSide): boolean {
   return side !== "suspects" && side !== "stopped";
 }
@@ -89,7 +87,7 @@ export function totalsOf(state: DashboardState): Total[] {
   ];
 }
 
-/** States in which a source does what it is for. */
+/** Healthy states. */
 const WELL = new Set(["running", "serving", "open", "standby"]);
 
 export function isWell({ state }: DashboardSource): boolean {
@@ -101,7 +99,7 @@ export interface Problem {
   readonly mark: "warn" | "bad";
 }
 
-/** What an operator should look at, the worst first. @param now ms since 1970 */
+/** Problems for an operator, the worst first. @param now ms since 1970 */
 export function problemsOf(state: DashboardState, now: number): Problem[] {
   const away = state.processes
     .filter(({ up }) => up === false)
@@ -130,12 +128,12 @@ export function problemsOf(state: DashboardState, now: number): Problem[] {
   return [...away, ...sources, ...omitted].sort((a, b) => rank(a) - rank(b));
 }
 
-/** The last values of rows, for their trends. */
+/** Recent values of rows, for trends. */
 export class History {
   readonly #values = new Map<string, number[]>();
   readonly #length: number;
 
-  /** @param length values of a row */
+  /** @param length values per row */
   constructor(length: number) {
     this.#length = length;
   }

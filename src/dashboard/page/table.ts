@@ -1,9 +1,9 @@
-/** The table of sides. Its rows stay the same elements from state to state, so that focus and selection do. */
+/** The table of sides. Row elements are reused, so focus and selection survive updates. */
 import { byId, html, setClass, setText, svg } from "./dom.js";
 import { counted, short } from "./format.js";
 import { type History, isWell, type Row } from "./model.js";
 
-/** Rows that are shown; the filter shows others. */
+/** Maximum rows shown; the filter selects others. */
 const MAX_ROWS = 300;
 const TREND_WIDTH = 96;
 const TREND_HEIGHT = 20;
@@ -11,7 +11,7 @@ const TREND_HEIGHT = 20;
 interface Column {
   readonly head: string;
   readonly isText?: true;
-  /** What it is sorted by. */
+  /** Sort key. */
   by(row: Row): number | string;
   text(row: Row): string;
   mark?(row: Row): "warn" | "bad" | "";
@@ -70,7 +70,7 @@ export class TableView {
   readonly #changed: () => void;
   #sorted: { readonly column: number; readonly down: boolean } | undefined;
 
-  /** @param open shows the details of a source @param changed it is sorted otherwise */
+  /** @param open shows the details of a source @param changed called after a new sort order */
   constructor(open: (id: string) => void, changed: () => void) {
     this.#open = open;
     this.#changed = changed;
@@ -138,7 +138,7 @@ export class TableView {
     return line;
   }
 
-  /** First up or, for numbers, down; then the other way round; then as it was. */
+  /** First click: ascending, for numbers descending; second: reversed; third: original order. */
   #sortBy(column: number): void {
     const first = COLUMNS[column]?.isText !== true;
     const { column: was, down } = this.#sorted ?? {};

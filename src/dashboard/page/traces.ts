@@ -1,13 +1,13 @@
-/** The ways of sampled messages: a line for each, and a timeline of its steps when it is opened. */
+/** Flows of sampled messages: one line each, with a timeline of its steps when open. */
 import type { DashboardTrace, DashboardTraceStep, DashboardTraces } from "../state.js";
 import { byId, html, setClass, setText, svg } from "./dom.js";
 import { counted, short } from "./format.js";
 
-/** Ways that are shown; the filter shows others. */
+/** Maximum flows shown; the filter selects others. */
 const MAX_SHOWN = 20;
 const BAR_WIDTH = 180;
 const BAR_HEIGHT = 12;
-/** A bar that is shorter could not be seen. */
+/** Shorter bars would be invisible. */
 const MIN_BAR = 2;
 
 interface Line {
@@ -15,7 +15,6 @@ interface Line {
   readonly title: HTMLElement;
   readonly facts: HTMLElement;
   readonly body: HTMLElement;
-  /** What the timeline shows. */
   shown: DashboardTrace | undefined;
   newest: DashboardTrace;
 }
@@ -40,7 +39,7 @@ export class TracesView {
       setText(line.facts, factsOf(trace));
       setClass(line.facts, trace.failed ? "bad" : "facts");
       if (line.element.open) drawSteps(line);
-      // Those that are there stay where they are: focus and what is read do.
+      // Existing lines stay in place to keep focus and reading position.
       const there = this.#box.children[at];
       if (there !== line.element) this.#box.insertBefore(line.element, there ?? null);
     }
@@ -51,7 +50,7 @@ export class TracesView {
     setText(byId("traces-more"), `${shown.length === 0 ? none : others}${lost}`);
   }
 
-  /** Where the keys go. */
+  /** Target of keyboard focus. */
   focus(): void {
     this.#box.querySelector("summary")?.focus();
   }
@@ -70,7 +69,7 @@ export class TracesView {
   }
 }
 
-/** Ways that have the words, each anywhere in the names, addresses and errors of their steps. */
+/** Flows with all words of the filter in names, addresses or errors of their steps. */
 function matching(traces: readonly DashboardTrace[], filter: string): readonly DashboardTrace[] {
   const words = filter.toLowerCase().split(/\s+/).filter(Boolean);
   if (words.length === 0) return traces;
@@ -96,7 +95,7 @@ function drawSteps(line: Line): void {
   const trace = line.newest;
   const before = line.shown;
   line.shown = trace;
-  // Nothing new: what is selected stays selected.
+  // Unchanged: keeps the selection.
   if (before !== undefined && JSON.stringify(before) === JSON.stringify(trace)) return;
   const heads = ["Step", "Time", "After", "Takes", "Where", "Bytes"].map((head) =>
     html(
@@ -160,7 +159,7 @@ function rowOf(step: DashboardTraceStep, { start, duration: whole }: DashboardTr
   );
 }
 
-/** ms, as precise as they are worth reading. */
+/** ms with useful precision. */
 function timeOf(ms: number): string {
   if (ms >= 1_000) return `${(ms / 1_000).toFixed(2)} s`;
   return `${ms.toFixed(ms >= 100 ? 0 : ms >= 10 ? 1 : 2)} ms`;
