@@ -1,8 +1,8 @@
 /**
- * A trace's context as headers, and back: what goes out and what is read is bounded, and what a remote peer sends never throws.
+ * Converts trace contexts to headers and back. Sizes are bounded, and a remote peer's headers never throw.
  *
- * Which headers there are is the program's propagator's: `traceparent` and `tracestate` with that of the W3C, which is
- * OpenTelemetry's own. Baggage goes out only where the program's propagator has it.
+ * The program's propagator chooses the headers: `traceparent` and `tracestate` for the W3C propagator, OpenTelemetry's
+ * default. Baggage is sent only if the propagator includes it.
  */
 import {
   type Context,
@@ -15,12 +15,12 @@ import {
 } from "@opentelemetry/api";
 import { MAX_CONTEXT_BYTES } from "../core/trace-context.js";
 
-/** Headers of a context at most. */
+/** Maximum headers of a context. */
 export const MAX_CONTEXT_HEADERS = 8;
 
 type Headers = Readonly<Record<string, string>>;
 
-/** @returns the headers of a context; `undefined`: it has none, or too many */
+/** @returns the headers of a context; `undefined` for none or too many */
 export function injected(context: Context): Headers | undefined {
   const headers: Record<string, string> = Object.create(null) as Record<string, string>;
   try {
@@ -32,7 +32,7 @@ export function injected(context: Context): Headers | undefined {
   return isSmall(headers) ? headers : undefined;
 }
 
-/** @returns the context that came as headers, as a child of nothing of this process; `undefined`: none */
+/** @returns the context in headers, without a local parent; `undefined`: none */
 export function extracted(headers: Headers | undefined): Context | undefined {
   if (headers === undefined) return undefined;
   try {
@@ -50,7 +50,7 @@ export function extracted(headers: Headers | undefined): Context | undefined {
   }
 }
 
-/** @returns that of a valid span in a context */
+/** @returns the context of a valid span */
 export function spanContextOf(context: Context | undefined): SpanContext | undefined {
   const found = context === undefined ? undefined : trace.getSpanContext(context);
   return found !== undefined && isSpanContextValid(found) ? found : undefined;

@@ -1,9 +1,9 @@
-/** Names of OpenTelemetry's semantic conventions that spans and metrics here have, of one version. */
+/** Names from one version of OpenTelemetry's semantic conventions. */
 
-/** The version of the conventions: messaging is "development" there, so that names may change with it. */
+/** Version of the conventions. Messaging has the status "development", so names may change. */
 export const SEMANTIC_CONVENTIONS_VERSION = "1.45.0";
 
-/** Of spans and metrics. */
+/** Schema of spans and metrics. */
 export const SCHEMA_URL: string = `https://opentelemetry.io/schemas/${SEMANTIC_CONVENTIONS_VERSION}`;
 
 export const ERROR_TYPE = "error.type";
@@ -11,7 +11,7 @@ export const MESSAGING_SYSTEM = "messaging.system.name";
 export const MESSAGING_OPERATION_NAME = "messaging.operation.name";
 export const MESSAGING_OPERATION_TYPE = "messaging.operation.type";
 export const MESSAGING_DESTINATION_NAME = "messaging.destination.name";
-/** A destination of few values, which stands for many of them. */
+/** A low-cardinality destination that replaces many. */
 export const MESSAGING_DESTINATION_TEMPLATE = "messaging.destination.template";
 export const MESSAGING_SUBSCRIPTION = "messaging.destination.subscription.name";
 export const MESSAGING_MESSAGE_BODY_SIZE = "messaging.message.body.size";
@@ -20,26 +20,26 @@ export const MESSAGING_MESSAGE_BODY_SIZE = "messaging.message.body.size";
 export const OPERATION_DURATION = "messaging.client.operation.duration";
 /** Counter: messages sent and requests made. */
 export const SENT_MESSAGES = "messaging.client.sent.messages";
-/** Counter: messages received, and requests that handlers got. */
+/** Counter: messages received, and requests passed to handlers. */
 export const CONSUMED_MESSAGES = "messaging.client.consumed.messages";
-/** Histogram, s: what handlers take. */
+/** Histogram, s: duration of handlers. */
 export const PROCESS_DURATION = "messaging.process.duration";
 
-/** The buckets that the conventions advise for durations, in s. */
+/** Recommended buckets for durations, s. */
 export const DURATION_BUCKETS: number[] = [
   0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10,
 ];
 
-/** What the library calls itself: not in the conventions' list of systems, which is open. */
+/** Not in the conventions' list of systems, which is open. */
 export const SYSTEM = "zeromq";
 
-/** Attributes of shoal's own. */
+/** Attributes specific to shoal. */
 export const SHOAL_SOCKET_TYPE = "shoal.socket.type";
 export const SHOAL_SERVICE_SYSTEM = "shoal.service.system";
 export const SHOAL_SERVICE_METHOD = "shoal.service.method";
-/** The id of the node that sent a message. */
+/** Id of the node that sent a message. */
 export const SHOAL_CLUSTER_SENDER = "shoal.cluster.sender";
-/** The session whose client published a message. */
+/** Session whose client published a message. */
 export const SHOAL_SESSION_PUBLISHER = "shoal.session.publisher";
-/** Nodes that a message went to; services that answered a query; sessions that keep a publication. */
+/** Number of receiving nodes, of services that answered a query, or of sessions that keep a publication. */
 export const SHOAL_MESSAGE_RECIPIENTS = "shoal.message.recipients";

@@ -1,4 +1,4 @@
-/** Statistics of drivers and proxies as OpenTelemetry's metrics: those of docs/metrics.md, by the same table. */
+/** Exports statistics of drivers and proxies as OpenTelemetry metrics, from the same table as docs/metrics.md. */
 import {
   type BatchObservableResult,
   diag,
@@ -11,24 +11,23 @@ import { FAMILIES, familyOf, type MetricsFamily } from "../metrics/metrics-table
 import { samplesOf } from "../metrics/samples.js";
 import { type MetricsSources, namedSources, STATS_TIME, StatsReader } from "../metrics/sources.js";
 
-/** What {@link observeDrivers} takes. */
 export interface ObserveOptions {
-  /** Where metrics go. Default: the global one. */
+  /** Target of metrics. Default: the global provider. */
   readonly meterProvider?: MeterProvider;
 }
 
-/** Drivers that are observed. */
+/** An active export of drivers' metrics. */
 export interface Observation extends Disposable {
-  /** They are observed no more. Further calls do nothing. */
+  /** Ends the export. Further calls do nothing. */
   stop(): void;
 }
 
 /**
- * Exports the statistics of drivers (clients, brokers, workers, nodes of clusters) and proxies at each collection: the
- * metrics that `serveMetrics` has, by their names without `_total`, with the driver's name and kind as attributes.
+ * Exports statistics of drivers (clients, brokers, workers, cluster nodes) and proxies at each collection. Names are
+ * those of `serveMetrics` without `_total`; attributes are the driver's name and kind.
  *
  * @param sources drivers by name; a function is called once for the instruments, and at each collection
- * @throws InvalidArgumentError `EINVAL` for what has no metrics, or an unknown option
+ * @throws InvalidArgumentError `EINVAL` for a source without metrics, or an unknown option
  */
 export function observeDrivers(sources: MetricsSources, options: ObserveOptions = {}): Observation {
   checkKeys("observeDrivers", options, ["meterProvider"]);
@@ -42,7 +41,7 @@ export function observeDrivers(sources: MetricsSources, options: ObserveOptions 
     }
   const reader = new StatsReader();
   const observe = async (result: BatchObservableResult): Promise<void> => {
-    // All at once: one that is silent or fails hides no other.
+    // In parallel: a silent or failed source does not hide others.
     await Promise.all(
       namedSources(sources).map(async (source) => {
         try {

@@ -1,6 +1,6 @@
 /**
- * OpenTelemetry for what the library publishes: spans of requests and of their handlers, whose context goes with the headers of
- * the request; spans of the sockets that the program names.
+ * Connects the library's diagnostics channels to OpenTelemetry: spans of requests and handlers, linked by headers, and
+ * spans of traced sockets.
  *
  *   request ── span ── headers: traceparent ──> handler ── span, its child
  */
@@ -58,23 +58,23 @@ import {
 import { keepContext, onFirstTraced, tracedName } from "./sockets.js";
 import { type Running, setActiveTelemetry, Telemetry } from "./telemetry.js";
 
-/** What {@link instrument} takes. */
 export interface InstrumentOptions {
-  /** Where spans go. Default: the global one. */
+  /** Target of spans. Default: the global provider. */
   readonly tracerProvider?: TracerProvider;
-  /** Where metrics go. Default: the global one. */
+  /** Target of metrics. Default: the global provider. */
   readonly meterProvider?: MeterProvider;
   /**
-   * Whether the messages between the nodes of clusters are reported: `publish`, `sendTo`, `sendToNodes`, `send` and `query`, and what handlers
-   * and readers get of them; and what clients of sessions publish, receive and acknowledge. A function is asked for each of them, by its topic ("self" of one-to-one messages, "channel/N" of those
-   * to services); one that throws counts as `false`. Default `false`, since a span costs more than a message.
+   * Whether to report messages of clusters (`publish`, `sendTo`, `sendToNodes`, `send` and `query`, and their handlers
+   * and readers) and of session clients (publish, receive, acknowledge). A function decides per message by its topic:
+   * "self" for one-to-one messages, "channel/N" for messages to services; an error counts as `false`. Default `false`,
+   * since a span costs more than a message.
    */
   readonly messages?: boolean | ((destination: string) => boolean);
 }
 
-/** An instrumentation that is on. */
+/** An active instrumentation. */
 export interface Instrumentation extends Disposable {
-  /** Ends it: what is under way has no end in the spans. Further calls do nothing. */
+  /** Ends the instrumentation; spans in flight do not end. Further calls do nothing. */
   disable(): void;
 }
 
@@ -83,16 +83,16 @@ const OPTIONS: readonly (keyof InstrumentOptions)[] = ["tracerProvider", "meterP
 let current: Instrumentation | undefined;
 
 /**
- * Reports requests to services (clusters, Majordomo) and their handlers to OpenTelemetry, and the messages of sockets that
- * `traceSocket` names: spans and metrics by the messaging conventions. While no instrumentation is on, nothing is observed.
+ * Reports requests to services (clusters, Majordomo), their handlers, and messages of sockets given to `traceSocket`,
+ * as spans and metrics by the messaging conventions. Without an instrumentation nothing is observed.
  *
- * The context of a request is sent as its headers, by the program's propagator: 8 headers and 1,024 bytes at most. A broker or
- * a node that passes no headers on does not get it.
+ * The program's propagator puts a request's context into its headers: at most 8 headers and 1,024 bytes. A broker or
+ * node that does not forward headers loses it.
  *
- * With `messages` those between the nodes of clusters are reported, too; their context goes to the nodes that take it.
+ * `messages` adds messages between cluster nodes; receiving nodes get their context.
  *
  * @throws InvalidArgumentError `EINVAL` for an unknown or invalid option
- * @throws InvalidStateError `EFSM` when one is on already
+ * @throws InvalidStateError `EFSM` when an instrumentation is active already
  */
 export function instrument(options: InstrumentOptions = {}): Instrumentation {
   checkKeys("instrument", options, OPTIONS);
@@ -122,10 +122,10 @@ class Observer {
   readonly #telemetry: Telemetry;
   readonly #running = new WeakMap<Operation, Running>();
   readonly #services: readonly Subscription[];
-  /** Of messages: only where some socket is traced, since every socket's are published then. */
+  /** Set only while a socket is traced, since the channel carries every socket's messages. */
   readonly #sockets: readonly Subscription[];
 
-  /** Of messages in clusters. */
+  /** Messages in clusters. */
   readonly #messages: readonly Subscription[];
 
   constructor(of: Telemetry, messages: boolean | ((destination: string) => boolean)) {
@@ -200,7 +200,7 @@ class Observer {
   }
 
   #process(operation: ProcessOperation): void {
-    // What is active here belongs to the call that had the socket read.
+    // The active context belongs to the call that triggered the read.
     const parent = extracted(operation.headers) ?? ROOT_CONTEXT;
     const attributes = serviceAttributes(operation);
     this.#started(operation, this.#telemetry.begin("process", operation.service, parent, attributes));
@@ -220,7 +220,7 @@ class Observer {
     const destination = tracedName(socket);
     if (destination === undefined) return;
     const attributes = { [MESSAGING_MESSAGE_BODY_SIZE]: bytes, [SHOAL_SOCKET_TYPE]: socketType };
-    // What is active here belongs to the call that had the socket read.
+    // The active context belongs to the call that triggered the read.
     const running = this.#telemetry.begin("receive", destination, ROOT_CONTEXT, attributes);
     keepContext(message, running.context, destination);
     running.end(undefined);
@@ -256,7 +256,7 @@ function serviceAttributes({ system, method }: RequestOperation | ProcessOperati
   return { [SHOAL_SERVICE_SYSTEM]: system, ...(method !== "" && { [SHOAL_SERVICE_METHOD]: method }) };
 }
 
-/** What an exporter or a propagator throws is not the program's. */
+/** Errors of an exporter or a propagator must not reach the program. */
 function guarded(listener: (message: unknown) => void): (message: unknown) => void {
   return (message) => {
     try {

@@ -1,10 +1,10 @@
 /**
- * Messages between the nodes of a cluster, and those of sessions, as spans: what is published and sent, and what handlers do with it.
+ * Spans for messages of clusters and sessions: sends, and their handlers.
  *
  *   publish ── one span, the producer ── its context, with each copy ──> process ── a span at each subscription: the producer's child,
  *                                                                                  with a link to it
  *
- * A session's message has its producer's context in the store: what its client receives is linked to the producer, however late.
+ * The store keeps a session message's producer context, so the client's receive is linked to it at any later time.
  */
 import { type Context, context, ROOT_CONTEXT, trace } from "@opentelemetry/api";
 import type {
@@ -25,7 +25,7 @@ import {
 import { keepContext } from "./sockets.js";
 import type { OperationName, Running, Telemetry } from "./telemetry.js";
 
-/** The names of the calls in spans. */
+/** Names of the calls in spans. */
 const CALLS: Readonly<Record<MessageSendOperation["call"], OperationName>> = {
   publish: "publish",
   sendTo: "send",
@@ -34,13 +34,13 @@ const CALLS: Readonly<Record<MessageSendOperation["call"], OperationName>> = {
   query: "query",
 };
 
-/** Who sent a message. */
+/** Attribute with a message's sender. */
 const SENDERS: Readonly<Record<MessageSystem, string>> = {
   cluster: SHOAL_CLUSTER_SENDER,
   sessions: SHOAL_SESSION_PUBLISHER,
 };
 
-/** A message is sent: its span, whose context goes with it. */
+/** Begins the span of a sent message, and attaches its context. */
 export function beginMessageSend(telemetry: Telemetry, operation: MessageSendOperation): Running {
   const { call, destination, bytes, system } = operation;
   const running = telemetry.begin(
@@ -56,12 +56,10 @@ export function beginMessageSend(telemetry: Telemetry, operation: MessageSendOpe
   return running;
 }
 
-/** A handler gets a message. */
 export function beginMessageProcess(telemetry: Telemetry, operation: MessageProcessOperation): Running {
   return begin(telemetry, "process", operation.received);
 }
 
-/** A program reads a message. */
 export function reportMessageReceive(telemetry: Telemetry, message: ObservedMessage): void {
   const running = begin(telemetry, "receive", message);
   const name = nameOf(telemetry, message) ?? message.destination;
@@ -69,7 +67,6 @@ export function reportMessageReceive(telemetry: Telemetry, message: ObservedMess
   running.end(undefined);
 }
 
-/** A program acknowledges a message: where it handles one, that is a part of it. */
 export function reportMessageAcknowledge(telemetry: Telemetry, message: ObservedMessage): void {
   const active = context.active();
   begin(telemetry, "acknowledge", message, trace.getSpan(active) === undefined ? undefined : active).end(
@@ -85,7 +82,7 @@ function begin(
   parent?: Context,
 ): Running & { readonly remote: ReturnType<typeof extracted> } {
   const { system, destination, filter, sender, bytes, context: came } = message;
-  // What is active here belongs to what had the link read.
+  // The active context belongs to the code that triggered the read.
   const remote = came === undefined ? undefined : extracted(decodeContext(came));
   const producer = spanContextOf(remote);
   const running = telemetry.begin(
@@ -104,14 +101,14 @@ function begin(
   return { ...running, remote };
 }
 
-/** What stands for its topic in names; `undefined`: a destination of few. */
+/** Template of the topic in names; `undefined`: a low-cardinality destination. */
 function nameOf(telemetry: Telemetry, { system, filter, destination }: ObservedMessage): string | undefined {
-  // A server of sessions subscribes to the filters of its clients, and has the topics that they publish.
+  // A session server subscribes to its clients' filters, and gets the topics that they publish.
   if (filter !== "") return telemetry.boundedTemplate(filter);
   return system === "sessions" ? telemetry.boundedTemplate(templateOf(destination)) : undefined;
 }
 
-/** Topics are many; their first levels are few, as a rule. */
+/** Topics are many; their first levels are usually few. */
 function templateOf(topic: string): string {
   const end = topic.indexOf("/");
   return end === -1 ? topic : `${topic.slice(0, end)}/#`;

@@ -1,50 +1,48 @@
-/** Which sockets are traced, and what a program does with their messages. */
+/** Traced sockets, and the handling of their messages. */
 import { type Context, context } from "@opentelemetry/api";
 import { describe } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import { Socket } from "../sockets/socket.js";
 import { activeTelemetry } from "./telemetry.js";
 
-/** Characters of a socket's name. */
+/** Maximum characters of a socket's name. */
 export const MAX_TRACED_NAME = 128;
 
-/** Names of the sockets that are traced. */
+/** Names of the traced sockets. */
 const traced = new WeakMap<object, string>();
 interface Received {
   readonly context: Context;
-  /** The socket's name. */
   readonly destination: string;
 }
 
-/** What is known of messages that were received, by the message: as long as the program has it. */
+/** Contexts of received messages, while the program holds the message. */
 const received = new WeakMap<object, Received>();
 
 let isAnyTraced = false;
 let onTraced: (() => void) | undefined;
 
-/** Calls a listener as soon as some socket is traced: now, where one is. @param listener undefined: none */
+/** Calls the listener at the first traced socket, or now if one exists. @param listener undefined: none */
 export function onFirstTraced(listener: (() => void) | undefined): void {
   onTraced = isAnyTraced ? undefined : listener;
   if (isAnyTraced) listener?.();
 }
 
-/** @returns the name that the program gave a socket; `undefined`: it is not traced */
+/** @returns a traced socket's name; else `undefined` */
 export function tracedName(socket: object): string | undefined {
   return traced.get(socket);
 }
 
-/** Keeps the context of a message for {@link contextOf}. */
 export function keepContext(message: unknown, of: Context, destination: string): void {
   if (typeof message === "object" && message !== null) received.set(message, { context: of, destination });
 }
 
 /**
- * Has the messages of a socket reported while an instrumentation is on: a span for each send and each receive. ZMTP has no
- * headers: where both ends are to be one trace, the program sends its context as a frame (docs/tracing.md).
+ * Reports a span for each send and receive of a socket while an instrumentation is active. ZMTP has no headers: to
+ * join both ends in one trace, send the context as a frame (docs/tracing.md).
  *
- * @param name the destination in spans and metrics, 1 to 128 characters: one of few, such as "orders"
+ * @param name destination in spans and metrics, 1 to 128 characters, of low cardinality, such as "orders"
  * @returns the socket
- * @throws InvalidArgumentError `EINVAL` for what is not a socket or an invalid name
+ * @throws InvalidArgumentError `EINVAL` for anything but a socket, or an invalid name
  */
 export function traceSocket<S extends Socket>(socket: S, name: string): S {
   if (!(socket instanceof Socket))
@@ -61,10 +59,11 @@ export function traceSocket<S extends Socket>(socket: S, name: string): S {
 }
 
 /**
- * The context of a message that a traced socket received, or a node or a session: what its sender sent with it, else that of its own span.
+ * Trace context of a message received by a traced socket, a node or a session: its sender's, else that of its receive
+ * span.
  *
- * @param message as `receive` gave it
- * @returns `undefined` for any other value, and for messages that came while no instrumentation was on
+ * @param message as returned by `receive`
+ * @returns `undefined` for any other value, and for messages received without an instrumentation
  */
 export function contextOf(message: unknown): Context | undefined {
   return receivedOf(message)?.context;
@@ -75,11 +74,11 @@ function receivedOf(message: unknown): Received | undefined {
 }
 
 /**
- * Calls a function that handles a message, within a span that is a child of what {@link contextOf} gives: what it sends and asks is a part of
- * the same trace. Without an instrumentation, and for a message that was not traced, it is only called.
+ * Calls a message handler within a span, a child of {@link contextOf}'s context, so its sends and requests join the
+ * trace. Without an instrumentation, or for an untraced message, it only calls the handler.
  *
- * @param message as `receive` of a traced socket gave it
- * @returns what the function returns; the span ends when that settles
+ * @param message as returned by `receive` of a traced socket
+ * @returns the handler's result; the span ends when it settles
  */
 export function processMessage<M, R>(message: M, handle: (message: M) => R): R {
   const telemetry = activeTelemetry();

@@ -1,4 +1,4 @@
-/** Spans and metrics of one instrumentation: how each operation begins and ends in them. */
+/** Spans and metrics of one instrumentation: the begin and end of each operation. */
 import {
   type Attributes,
   type Context,
@@ -30,36 +30,36 @@ import {
   SYSTEM,
 } from "./conventions.js";
 
-/** What an operation does with messages; the name of a span is this and the destination. */
+/** An operation on messages. The span's name is the operation and the destination. */
 export type OperationName = "send" | "publish" | "query" | "receive" | "request" | "process" | "acknowledge";
 
-/** The types and kinds that the conventions have for them. */
+/** Operation types and span kinds of the conventions. */
 const OPERATIONS = {
   send: { type: "send", kind: SpanKind.PRODUCER },
   publish: { type: "send", kind: SpanKind.PRODUCER },
   query: { type: "send", kind: SpanKind.PRODUCER },
-  // What is sent is a request, and its reply is waited for.
+  // A request is sent, and its reply awaited.
   request: { type: "send", kind: SpanKind.PRODUCER },
   receive: { type: "receive", kind: SpanKind.CLIENT },
   process: { type: "process", kind: SpanKind.CONSUMER },
   acknowledge: { type: "settle", kind: SpanKind.CLIENT },
 } as const;
 
-/** Characters of an error's message that a span has. */
+/** Maximum characters of an error's message in a span. */
 const MAX_ERROR_TEXT = 256;
 
-/** Names for topics that come; each is a series of every metric, for as long as the process runs. */
+/** Maximum topic names; each is a series of every metric until the process ends. */
 const MAX_TEMPLATES = 1_024;
-/** What further ones are together, as in OpenTelemetry's conventions. */
+/** Name for all further topics, as in OpenTelemetry's conventions. */
 const OTHER = "_OTHER";
 
-/** An operation under way. */
+/** An operation in flight. */
 export interface Running {
-  /** With its span: what it calls is its child. */
+  /** Context with its span, the parent of nested calls. */
   readonly context: Context;
-  /** Something that is known at its end. */
+  /** Sets an attribute known only at the end. */
   set(attribute: string, value: number): void;
-  /** @param error undefined: it succeeded */
+  /** @param error undefined: success */
   end(error: unknown): void;
 }
 
@@ -93,7 +93,7 @@ export class Telemetry {
     });
   }
 
-  /** One of a bounded number of names for topics, which other programs choose: the name itself, while there is room. */
+  /** The name while there is room, else a common one: other programs choose topics. */
   boundedTemplate(name: string): string {
     if (this.#templates.has(name)) return name;
     if (this.#templates.size >= MAX_TEMPLATES) return OTHER;
@@ -104,9 +104,9 @@ export class Telemetry {
   /**
    * Begins a span.
    *
-   * @param parent the span's parent is in it
-   * @param attributes of the span alone: what metrics have is few values
-   * @param template stands for destinations of which there may be many, in the span's name and in metrics
+   * @param parent contains the span's parent
+   * @param attributes for the span alone; metrics need low cardinality
+   * @param template replaces a high-cardinality destination in the span's name and in metrics
    */
   begin(
     name: OperationName,
@@ -165,7 +165,7 @@ function fail(span: Span, error: unknown): void {
   span.setStatus({ code: SpanStatusCode.ERROR, message: text.slice(0, MAX_ERROR_TEXT) });
 }
 
-/** The reason of a service's error, else the code, else the class: one of few words. */
+/** A service error's reason, else the error's code, else its class: low cardinality. */
 function errorType(error: unknown): string {
   if (typeof error !== "object" || error === null) return typeof error;
   const { reason, code, name } = error as { reason?: unknown; code?: unknown; name?: unknown };
@@ -175,7 +175,6 @@ function errorType(error: unknown): string {
 
 let active: Telemetry | undefined;
 
-/** That of the instrumentation which is on. */
 export function activeTelemetry(): Telemetry | undefined {
   return active;
 }
