@@ -1,27 +1,26 @@
-/** The clocks of one machine: they may run fast or slow, be set, and the monotonic one stands still in a suspend. */
+/** The clocks of a machine. They can run fast or slow and be set; a suspend stops the monotonic clock. */
 import type { Schedule } from "./schedule.js";
 
-/** The clocks of a node. */
 export class NodeClock {
   readonly #schedule: Schedule;
   readonly #epoch: number;
   readonly #onRate: () => void;
-  /** Where the rate was last set: virtual time, and what the monotonic clock showed. */
+  /** Virtual time of the last change of rate, and the monotonic clock's value then. */
   #since = 0;
   #shown = 0;
   #rate = 1;
   #suspended: number | undefined = undefined;
-  /** What the wall clock is ahead of the monotonic one. */
+  /** Difference of the wall clock to the monotonic clock. */
   #ahead = 0;
 
-  /** @internal @param epoch ms since 1970 at the beginning @param onRate it has another rate */
+  /** @internal @param epoch start, ms since 1970 @param onRate called when the rate changes */
   constructor(schedule: Schedule, epoch: number, onRate: () => void) {
     this.#schedule = schedule;
     this.#epoch = epoch;
     this.#onRate = onRate;
   }
 
-  /** ms that the monotonic clock advances in 1 ms; 1.001 is 3.6 s an hour fast. Default 1. */
+  /** Monotonic ms per virtual ms; 1.001 gains 3.6 s per hour. Default 1. */
   get rate(): number {
     return this.#rate;
   }
@@ -35,7 +34,7 @@ export class NodeClock {
     this.#onRate();
   }
 
-  /** Sets the wall clock forward or back, as an operator or NTP does; timers do not notice. @param by ms */
+  /** Moves the wall clock forward or back, as an operator or NTP does; timers are unaffected. @param by ms */
   jump(by: number): void {
     if (!Number.isFinite(by)) throw new RangeError(`by is a number of ms; got ${by}`);
     this.#ahead += by;
@@ -53,7 +52,7 @@ export class NodeClock {
     return this.#epoch + this.monotonic(at) + this.#ahead + slept;
   }
 
-  /** The virtual time at which the monotonic clock shows `time`, as it runs now. @internal */
+  /** Virtual time of a monotonic time at the current rate. @internal */
   virtual(time: number): number {
     return this.#since + (time - this.#shown) / this.#rate;
   }
@@ -65,7 +64,7 @@ export class NodeClock {
     this.#suspended = this.#schedule.now;
   }
 
-  /** The wall clock knows how long it was: it has a battery. @internal */
+  /** The wall clock has a battery and includes the pause. @internal */
   resume(): void {
     if (this.#suspended === undefined) return;
     this.#ahead += this.#schedule.now - this.#suspended;

@@ -1,15 +1,15 @@
 /**
- * Simulated UDP: what `createSocket` of `node:dgram` returns to a program of a node. Datagrams are lost, doubled and
- * overtaken as their link has it; groups (224.0.0.0 to 239.255.255.255) and 255.255.255.255 reach every node that is
- * not cut off. A program that does not read loses what does not fit its system's memory.
+ * Simulated UDP: the result of `createSocket` of `node:dgram` in a node's program. Datagrams are lost, duplicated and
+ * reordered by their link's options. Multicast (224.0.0.0 to 239.255.255.255) and 255.255.255.255 reach every
+ * connected node. A program that does not read loses datagrams beyond the receive buffer.
  */
 import { EventEmitter } from "node:events";
 import { type Machine, systemError } from "./machine.js";
 import type { Scope } from "./scope.js";
 
-/** Bytes that wait for a program that stands still (Linux, net.core.rmem_default). */
+/** Receive buffer of a paused program, bytes (Linux, net.core.rmem_default). */
 const RECEIVE_BUFFER = 212_992;
-/** Bytes of a datagram at most. */
+/** Maximum bytes of a datagram. */
 const MAX_DATAGRAM = 65_507;
 
 interface RemoteInfo {
@@ -19,7 +19,7 @@ interface RemoteInfo {
   readonly size: number;
 }
 
-/** Sockets by machine and port; several may share a port, for groups. */
+/** Sockets by machine and port; multicast sockets may share a port. */
 const bound = new WeakMap<Machine, Map<number, Set<SimulatedDatagrams>>>();
 
 function portsOf(machine: Machine): Map<number, Set<SimulatedDatagrams>> {
@@ -90,7 +90,7 @@ export class SimulatedDatagrams extends EventEmitter {
     return { address: "0.0.0.0", family: "IPv4", port: this.#port };
   }
 
-  /** As `node:dgram` has it: `(message, [offset, length,] port, address, callback)`. */
+  /** Same overloads as `node:dgram`: `(message, [offset, length,] port, address, callback)`. */
   send(message: unknown, ...args: unknown[]): void {
     const sent = typeof args.at(-1) === "function" ? (args.pop() as Sent) : undefined;
     let bytes = bytesOf(message);
@@ -162,7 +162,7 @@ export class SimulatedDatagrams extends EventEmitter {
     return on;
   }
 
-  /** There is one subnet: it has no effect. */
+  /** No effect: there is one subnet. */
   setMulticastTTL(ttl: number): number {
     return ttl;
   }

@@ -1,61 +1,59 @@
 /**
- * The disk of a node: files by name. What a program writes is read back at once, and is safe from a crash once `sync` has
- * settled; of what came after that a crash keeps, file by file, some of the writes, and never a later one without those
- * before it. A killed process loses nothing: the system has it.
+ * A node's disk: files by name. Writes can be read at once and survive a crash after `sync` settles. A crash keeps,
+ * per file, some of the later writes, never one without its predecessors. A killed process loses nothing.
  */
 import type { Random } from "./random.js";
 import { scopes } from "./scope.js";
 
 interface File {
-  /** As on the disk; `undefined`: it did not exist. */
+  /** Content on the disk; `undefined`: missing. */
   durable: Buffer | undefined;
-  /** What it was after each write since; writes of a disk have numbers. */
+  /** Content after each later write, with the write's number. */
   readonly later: { readonly write: number; readonly content: Buffer | undefined }[];
 }
 
-/** ms that a `sync` takes: at least, and at most. */
+/** Minimum and maximum duration of `sync`, ms. */
 const SYNC_TIME: readonly [number, number] = [0.5, 5];
 
-/** The simulated disk of a node. */
 export class Disk {
   readonly #random: Random;
   readonly #files = new Map<string, File>();
   #fault: "EIO" | "ENOSPC" | undefined = undefined;
   #writes = 0;
 
-  /** @internal @param random what chooses the part that a crash keeps */
+  /** @internal @param random chooses the writes that a crash keeps */
   constructor(random: Random) {
     this.#random = random;
   }
 
-  /** The bytes of a file, yours to keep; `undefined`: no such file. @throws Error `EIO` while the disk fails */
+  /** A copy of a file's bytes; `undefined`: missing. @throws Error `EIO` while the disk fails */
   read(name: string): Buffer | undefined {
     if (this.#fault === "EIO") this.#fail("read");
     const now = this.#now(name);
     return now === undefined ? undefined : Buffer.from(now);
   }
 
-  /** Replaces a file, or makes it. @throws Error `EIO`, `ENOSPC` while the disk fails; nothing is written then */
+  /** Replaces or creates a file. @throws Error `EIO`, `ENOSPC` while the disk fails, before any change */
   write(name: string, data: Uint8Array | string): void {
     this.#put(name, Buffer.from(data as Uint8Array));
   }
 
-  /** Adds to the end of a file, or makes it. @throws Error as `write` */
+  /** Appends to a file, or creates it. @throws Error as `write` */
   append(name: string, data: Uint8Array | string): void {
     this.#put(name, Buffer.concat([this.#now(name) ?? Buffer.alloc(0), Buffer.from(data as Uint8Array)]));
   }
 
-  /** Removes a file, if there is one. @throws Error as `write` */
+  /** Removes a file if it exists. @throws Error as `write` */
   remove(name: string): void {
     if (this.#now(name) !== undefined) this.#put(name, undefined);
   }
 
-  /** The names of the files, in order. */
+  /** Sorted names of the files. */
   list(): string[] {
     return [...this.#files.keys()].filter((name) => this.#now(name) !== undefined).sort();
   }
 
-  /** Settles when all that was written before the call is safe, after some virtual ms. @throws Error as `write` */
+  /** Settles after some virtual ms, when all earlier writes are durable. @throws Error as `write` */
   async sync(): Promise<void> {
     if (this.#fault !== undefined) this.#fail("sync");
     const written = this.#writes;
@@ -74,12 +72,12 @@ export class Disk {
     }
   }
 
-  /** Lets every write and sync fail from now on, with `EIO` every read, too; `undefined`: the disk works again. */
+  /** Makes every later write and sync fail, with `EIO` also every read; `undefined` repairs the disk. */
   fail(code: "EIO" | "ENOSPC" | undefined): void {
     this.#fault = code;
   }
 
-  /** The machine has lost its power. @internal */
+  /** Loss of power. @internal */
   crash(): void {
     for (const [name, file] of this.#files) {
       const kept = this.#random.integer(0, file.later.length);
@@ -89,7 +87,7 @@ export class Disk {
     }
   }
 
-  /** There is another disk in its place. @internal */
+  /** Replaces the disk. @internal */
   erase(): void {
     this.#files.clear();
   }

@@ -1,6 +1,6 @@
 /**
- * The engine of simulated nodes: that of zmtp, over simulated transports. Handshakes, mechanisms, heartbeats, high-water
- * marks, reconnecting and authentication are the real ones.
+ * The engine of simulated nodes: zmtp over simulated transports. Handshakes, mechanisms, heartbeats, high-water marks,
+ * reconnects and authentication are the real code.
  *
  *   tcp  tcp://NAME:PORT or tcp://ADDRESS:PORT of a node; *, localhost and 127.0.0.1 are the node itself
  *   ipc  within a node
@@ -22,10 +22,8 @@ import { systemError } from "./machine.js";
 import { type Scope, scopes } from "./scope.js";
 import { SimulatedStream } from "./stream.js";
 
-/** The machine of each scope. */
 const machines = new WeakMap<Scope, Machine>();
 
-/** Sockets of a scope are on this machine. */
 export function place(scope: Scope, machine: Machine): void {
   machines.set(scope, machine);
 }
@@ -54,14 +52,14 @@ function open(end: LinkEnd, remote: string, address: string): Opened {
   };
 }
 
-/** What a transport is apart from connections: how it names things. */
+/** Naming of a transport. */
 interface Naming {
   readonly scheme: string;
-  /** Of an endpoint to listen at: its key, and the endpoint as resolved. */
+  /** Key and resolved form of a bound endpoint. */
   bound(machine: Machine, endpoint: string): { readonly key: string; readonly endpoint: string };
-  /** Of an endpoint to connect to; an error where there is no such host. */
+  /** Target of a connect; an error for an unknown host. */
   target(machine: Machine, endpoint: string): { readonly machine: Machine; readonly key: string } | Error;
-  /** Of the other side of a connection: its endpoint, and its address. */
+  /** Endpoint and address of a connection's other end. */
   remote(end: LinkEnd, endpoint: string): { readonly remote: string; readonly address: string };
 }
 
@@ -166,7 +164,6 @@ function transport(naming: Naming, machine: Machine, scope: Scope): Transport {
   };
 }
 
-/** What a process's sockets stand on. */
 function platformOf(scope: Scope): Platform {
   const machine = machineOf(scope);
   const transports = [TCP, IPC].map((naming) => transport(naming, machine, scope));
@@ -187,7 +184,7 @@ function platformOf(scope: Scope): Platform {
 
 const platforms = new WeakMap<Scope, Platform>();
 
-/** What the process stands on whose code is running. */
+/** Platform of the process whose code is running. */
 export function currentPlatform(): Platform | undefined {
   const scope = scopes.getStore();
   if (scope === undefined) return undefined;
@@ -199,16 +196,16 @@ export function currentPlatform(): Platform | undefined {
   return platform;
 }
 
-/** The end of the simulating process is not that of a simulated one. */
+/** A simulated process ends without the real one. */
 const PARTS: EngineParts = { ...NODE_PARTS, processEnd: undefined };
 const zmtp = loadZmtpEngine();
 const SCHEMES: readonly string[] = ["tcp", "ipc", "inproc"];
 
 /**
- * The engine of the node whose program asks: `new Context({ engine: simulated })`. It is that of zmtp over simulated tcp
- * and ipc. A program that names no context gets such a one without asking.
+ * The engine of the calling node: `new Context({ engine: simulated })`, zmtp over simulated tcp and ipc. It is the
+ * default in a simulation.
  *
- * The context's first socket throws TransportError `ERR_TRANSPORT` outside of a simulation.
+ * Outside of a simulation the context's first socket throws TransportError `ERR_TRANSPORT`.
  */
 export const simulated: Engine = {
   name: "simulated",

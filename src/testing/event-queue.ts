@@ -1,12 +1,12 @@
-/** What is going to happen, the next first: a binary heap by time, then by rank, then by the order of its making. */
+/** Future events in a binary heap: by time, then rank, then order of creation. */
 
 export interface Happening {
   /** ms since the world began. */
   readonly time: number;
-  /** Decides between what happens at one time. */
+  /** Orders events of one time. */
   readonly rank: number;
   readonly order: number;
-  /** `undefined`: it was prevented. */
+  /** `undefined`: cancelled. */
   run: (() => void) | undefined;
 }
 
@@ -17,7 +17,7 @@ export class EventQueue<H extends Happening = Happening> {
     return this.#heap.length;
   }
 
-  /** The next, left where it is. */
+  /** The next event, without removing it. */
   get first(): H | undefined {
     return this.#heap[0];
   }
@@ -35,7 +35,7 @@ export class EventQueue<H extends Happening = Happening> {
     heap[index] = happening;
   }
 
-  /** Takes the next off. */
+  /** Removes the next event. */
   pop(): H | undefined {
     const heap = this.#heap;
     const first = heap[0];

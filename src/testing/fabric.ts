@@ -1,22 +1,21 @@
-/** The network between the machines of a world: which machines reach each other, how long it takes, and what is lost on the way. */
+/** The network between machines: reachability, delays and losses. */
 import { Cuts } from "./network.js";
 import type { Schedule } from "./schedule.js";
 
-/** What a link between two nodes does; each way by itself. */
+/** Behaviour of a link between two nodes, applied to each direction separately. */
 export interface LinkOptions {
-  /** ms from one to the other: at least, and at most. Default [0.1, 1]. */
+  /** Minimum and maximum one-way latency, ms. Default [0.1, 1]. */
   readonly latency?: readonly [number, number];
-  /** Probability that a packet is lost: a datagram is gone, a connection sends it again 200 ms later. Default 0. */
+  /** Probability of a packet loss: a datagram is gone, a connection retransmits after 200 ms. Default 0. */
   readonly loss?: number;
-  /** Probability that a datagram comes twice. Default 0. */
+  /** Probability that a datagram arrives twice. Default 0. */
   readonly duplication?: number;
-  /** Probability that a datagram takes up to ten times as long, and is overtaken. Default 0. */
+  /** Probability that a datagram takes up to ten times as long and is overtaken. Default 0. */
   readonly reordering?: number;
   /** Bytes per ms. Default: no limit. */
   readonly bandwidth?: number;
 }
 
-/** Their names. */
 export const LINK_OPTIONS: readonly (keyof LinkOptions)[] = [
   "latency",
   "loss",
@@ -33,13 +32,13 @@ const DEFAULTS: Required<LinkOptions> = {
   bandwidth: Number.POSITIVE_INFINITY,
 };
 
-/** ms between two programs of one machine. */
+/** Latency within one machine, ms. */
 const LOCAL: Required<LinkOptions> = { ...DEFAULTS, latency: [0.02, 0.05] };
 
-/** How much longer a datagram takes that is overtaken, at most. */
+/** Maximum extra delay of an overtaken datagram, as a factor. */
 const OVERTAKEN = 9;
 
-/** ms until a lost packet of a connection is sent again. */
+/** ms until a connection retransmits a lost packet. */
 export const RETRANSMIT_TIME = 200;
 
 export class Fabric {
@@ -47,19 +46,18 @@ export class Fabric {
   readonly cuts = new Cuts();
   #options: Required<LinkOptions> = DEFAULTS;
   readonly #links = new Map<string, Required<LinkOptions>>();
-  /** When a way is free again, where it has a bandwidth. */
+  /** When a direction with limited bandwidth is free again. */
   readonly #free = new Map<string, number>();
 
   constructor(schedule: Schedule) {
     this.schedule = schedule;
   }
 
-  /** @param options of every link, but those with options of their own */
+  /** @param options of every link without specific options */
   configure(options: LinkOptions): void {
     this.#options = { ...this.#options, ...options };
   }
 
-  /** The options of one way. */
   configureLink(from: string, to: string, options: LinkOptions): void {
     this.#links.set(`${from}>${to}`, { ...this.link(from, to), ...options });
   }
@@ -69,12 +67,10 @@ export class Fabric {
     return this.#links.size === 0 ? this.#options : (this.#links.get(`${from}>${to}`) ?? this.#options);
   }
 
-  /** Whether packets get from one machine to another now. */
   passes(from: string, to: string): boolean {
     return !this.cuts.has(from, to);
   }
 
-  /** ms that a packet takes now. */
   delay(from: string, to: string, bytes: number): number {
     const { latency, bandwidth } = this.link(from, to);
     const [least, most] = latency;
@@ -87,13 +83,13 @@ export class Fabric {
     return free - now + delay;
   }
 
-  /** The same for a part of a connection, which is never lost but late. */
+  /** Delay of a segment of a connection, which is delayed instead of lost. */
   streamDelay(from: string, to: string, bytes: number): number {
     const delay = this.delay(from, to, bytes);
     return this.#happens(this.link(from, to).loss) ? delay + RETRANSMIT_TIME : delay;
   }
 
-  /** The delays of a datagram's copies: none where it is lost. */
+  /** Delays of a datagram's copies; empty if it is lost. */
   datagramDelays(from: string, to: string, bytes: number): number[] {
     const { loss, duplication, reordering } = this.link(from, to);
     if (this.#happens(loss)) return [];

@@ -1,10 +1,10 @@
 /**
- * Timers, clocks and random numbers of Node.js, replaced while a world runs. Each call asks whose code it is in: that of a
- * scope gets virtual ones, all other code (the test runner's) the real ones.
+ * Replaces Node.js's timers, clocks and random numbers while a world runs. Code within a scope gets virtual ones; all
+ * other code, such as the test runner, gets the real ones.
  *
- * Covered: the globals, `node:timers`, `node:timers/promises`, `performance`, `process.hrtime`, `process.uptime`,
+ * Replaced: the globals, `node:timers`, `node:timers/promises`, `performance`, `process.hrtime`, `process.uptime`,
  * `AbortSignal.timeout`, `Math.random`, the random functions of `node:crypto` and of `crypto`, and `createSocket` of
- * `node:dgram`. Not covered: what a module took out of them before (`const { now } = Date`).
+ * `node:dgram`. Not replaced: functions that a module extracted earlier (`const { now } = Date`).
  */
 import crypto from "node:crypto";
 import dgram from "node:dgram";
@@ -15,10 +15,9 @@ import { promisify } from "node:util";
 import { type Scope, scopes, timerOf } from "./scope.js";
 
 type Callback = (...args: unknown[]) => void;
-/** Any function: what is replaced is called with what it was called with. */
 type Any = (this: unknown, ...args: unknown[]) => unknown;
 
-/** The real ones, for the loop of a world, and for everybody else. */
+/** The original functions, for a world's loop and for code outside of scopes. */
 export const real = {
   setTimeout: globalThis.setTimeout,
   clearTimeout: globalThis.clearTimeout,
@@ -35,7 +34,7 @@ interface Replaced {
 let users = 0;
 let replaced: Replaced[] = [];
 
-/** @returns call it at the end */
+/** @returns restores the originals */
 export function replaceGlobals(openDatagrams: (scope: Scope, args: unknown[]) => unknown): () => void {
   users += 1;
   if (users === 1) replaceAll(openDatagrams);
@@ -60,7 +59,7 @@ function replaceAll(openDatagrams: (scope: Scope, args: unknown[]) => unknown): 
   syncBuiltinESMExports();
 }
 
-/** A fault of a simulation is meant: its log need not say that a peer cannot be reached. */
+/** Hides warnings about unreachable peers: a simulated fault is intended. */
 function replaceWarnings(): void {
   const emitWarning = process.emitWarning.bind(process) as Callback;
   replace(process, "emitWarning", (_scope, args) => {
@@ -69,15 +68,15 @@ function replaceWarnings(): void {
   });
 }
 
-/** Puts a function in the place of one, for the code of scopes. */
+/** Replaces a function for code in scopes. */
 function replace(target: object, name: string, virtual: (scope: Scope, args: unknown[]) => unknown): void {
   const before = Reflect.get(target, name) as Any | undefined;
-  if (typeof before !== "function") return; // Not in this runtime.
+  if (typeof before !== "function") return; // Missing in this runtime.
   function standIn(this: unknown, ...args: unknown[]): unknown {
     const scope = scopes.getStore();
     return scope === undefined ? before?.apply(this, args) : virtual(scope, args);
   }
-  // Properties of its own, such as util.promisify.custom and hrtime.bigint.
+  // Keeps properties of the function, such as util.promisify.custom and hrtime.bigint.
   for (const key of Reflect.ownKeys(before)) {
     const descriptor = Object.getOwnPropertyDescriptor(before, key) as PropertyDescriptor;
     if (key !== "prototype") Object.defineProperty(standIn, key, { ...descriptor, configurable: true });
@@ -106,7 +105,7 @@ function replaceTimers(): void {
       scope.setImmediate(callbackOf(callback), args),
     );
     for (const name of ["clearTimeout", "clearInterval", "clearImmediate"] as const) {
-      // A virtual timer may be cleared by code of no scope, and a real one by that of a scope.
+      // A virtual timer may be cleared by code outside of a scope, and a real one by code in a scope.
       const before = Reflect.get(target, name) as Any;
       define(target, name, {
         value: (given: unknown): void => {
@@ -157,7 +156,7 @@ function abortError(signal: AbortSignal): Error {
   });
 }
 
-/** A promise that a callback or a signal settles. @param begin @returns how to give it up */
+/** A promise that a callback or a signal settles. @param begin @returns cancels the callback */
 function waiting<T>(value: T, options: unknown, begin: (done: () => void) => () => void): Promise<T> {
   const signal = signalOf(options);
   if (signal?.aborted === true) return Promise.reject(abortError(signal));
@@ -204,7 +203,7 @@ function replaceClocks(): void {
     return scope === undefined ? realDateNow() : Math.floor(scope.wall());
   };
   const realDateNow = RealDate.now.bind(RealDate);
-  // The class itself stays, so that dates of before and of now are of one class.
+  // The class itself stays, so earlier and later dates have one class.
   const VirtualDate = new Proxy(RealDate, {
     construct(target, args: unknown[], newTarget) {
       const given = args.length === 0 && scopes.getStore() !== undefined ? [now()] : args;
@@ -240,7 +239,7 @@ function replaceRandom(): void {
     scope.random.fill(bytes);
     return bytes;
   };
-  /** Gives a value to the callback in a turn of its own, where there is one. */
+  /** Passes a value to the callback in a separate turn, if given. */
   const give = (scope: Scope, callback: unknown, value: unknown): unknown => {
     if (typeof callback !== "function") return value;
     scope.setImmediate(callback as Callback, [null, value]);
@@ -268,7 +267,7 @@ function replaceRandom(): void {
     return bytes.toString("hex").replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
   };
   replace(crypto, "randomUUID", uuid);
-  // That of the module itself is this one.
+  // The module's own function is this one.
   replace(crypto.webcrypto, "randomUUID", uuid);
   replace(crypto.webcrypto, "getRandomValues", fill);
 }

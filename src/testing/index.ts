@@ -1,4 +1,4 @@
-/** `shoal/testing`: a network and a clock of a test's own, seeded, for programs and for pure rules. */
+/** `shoal/testing`: a seeded network and clock for tests of programs and of pure rules. */
 export type { TimedRules } from "../core/driver-timer.js";
 export { NodeClock } from "./clock.js";
 export { Disk } from "./disk.js";

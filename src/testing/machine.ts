@@ -1,41 +1,41 @@
 /**
- * The machines of a world, as their systems see them: addresses, ports, listeners, and the two ends of each connection.
+ * The operating systems of a world's machines: addresses, ports, listeners, and both ends of each connection.
  *
- *   Link end  --data, end, reset--> the way --arrives--> the other end's memory --> its program, when that runs
- *                                      |  cut, or the machine is off: parked, sent again after 0.2, 0.6, 1.4 … s
- *                                      +  the machine has started again since: answered with a reset
+ *   Link end  --data, end, reset--> in transit --arrives--> the other end's buffer --> its program, when that runs
+ *                                      |  cut, or machine off: parked, retransmitted after 0.2, 0.6, 1.4 … s
+ *                                      +  machine restarted since: answered with a reset
  *
- * So a cut hangs without an error: what was sent arrives when it has healed and its turn to be sent again comes, and only
- * after a quarter of an hour does the sender's system give up. A killed process is another matter: its system ends or
- * resets its connections at once. A machine that loses its power sends nothing until it is back.
+ * A cut hangs without an error: data arrives at the first retransmission after the cut heals; the sender's system
+ * gives up after a quarter of an hour. A killed process differs: its system ends or resets its connections at once. A
+ * machine without power sends nothing until it restarts.
  */
 import type { Fabric } from "./fabric.js";
 import type { Scope } from "./scope.js";
 
-/** Bytes that are under way, or in the receiver's memory, on one way of a connection. */
+/** Maximum bytes in transit or in the receiver's buffer, per direction. */
 const WINDOW = 262_144;
-/** Bytes that the receiver's program takes until the sender learns of it, unless it waits. */
+/** Bytes that a program takes before its system reports them to the sender, unless the sender waits. */
 const ACKNOWLEDGED_AFTER = 65_536;
-/** ms of a first retransmission, its longest pause, and when a system gives up (Linux, tcp_retries2). */
+/** First and longest retransmission pause, ms, and when a system gives up (Linux, tcp_retries2). */
 const FIRST_RETRY = 200;
 const LONGEST_RETRY = 120_000;
 const GIVE_UP = 924_600;
-/** The same of an attempt to connect (Linux, tcp_syn_retries). */
+/** The same for a connection attempt (Linux, tcp_syn_retries). */
 const FIRST_DIAL_RETRY = 1_000;
 const DIAL_GIVE_UP = 127_000;
-/** Ports that the system chooses from, first and last, as Linux does. */
+/** First and last ephemeral port, as on Linux. */
 const FIRST_PORT = 32_768;
 const LAST_PORT = 60_999;
 
-/** What its system reports to a program's stream. */
+/** Events for a program's stream. */
 export interface EndListener {
-  /** Bytes, the end, or a reset wait to be taken. */
+  /** Bytes, the end, or a reset can be taken. */
   endOnReadable(): void;
-  /** There is room for more, or the connection has failed. */
+  /** There is room, or the connection has failed. */
   endOnWritable(): void;
 }
 
-/** Takes the connections that come to a port. */
+/** A listener of a port. */
 export interface Listening {
   readonly scope: Scope;
   accept(end: LinkEnd): void;
@@ -76,11 +76,10 @@ export class Machine {
   readonly name: string;
   readonly address: string;
   readonly machines: Machines;
-  /** It has power. */
   on = true;
-  /** It has power, and does nothing. */
+  /** Powered, but paused. */
   suspended = false;
-  /** Counts its starts: connections of before are unknown to it. */
+  /** Number of starts; connections from earlier ones are unknown. */
   boot = 0;
   readonly #listening = new Map<string, Listening>();
   readonly #ends = new Set<LinkEnd>();
@@ -93,13 +92,13 @@ export class Machine {
     this.address = address;
   }
 
-  /** The machine that a program on this one means by a host's name or address. */
+  /** The machine for a host name or address as seen from this machine. */
   resolve(host: string): Machine | undefined {
     const own = host === "localhost" || host === "*" || host === "::" || host === "::1" || host === "0.0.0.0";
     return own || host.startsWith("127.") ? this : this.machines.find(host);
   }
 
-  /** A port that nothing uses. */
+  /** An unused port. */
   freePort(isUsed: (port: number) => boolean): number {
     for (let tries = FIRST_PORT; tries <= LAST_PORT; tries++) {
       const port = this.#port;
@@ -109,13 +108,13 @@ export class Machine {
     throw systemError("EADDRINUSE", "bind", "no port is free");
   }
 
-  /** A number for a name that nothing has. */
+  /** A number for an unused name. */
   nextName(): number {
     this.#names += 1;
     return this.#names;
   }
 
-  /** @param key "tcp:PORT" or "ipc:PATH" @returns call it to stop */
+  /** @param key "tcp:PORT" or "ipc:PATH" @returns stops listening */
   listen(key: string, listening: Listening): () => void {
     if (this.#listening.has(key)) throw systemError("EADDRINUSE", "listen", "address already in use");
     this.#listening.set(key, listening);
@@ -131,8 +130,8 @@ export class Machine {
   /**
    * Connects.
    *
-   * @param done as `scope`; a connection has both ends then
-   * @returns call it to give up
+   * @param done runs in `scope`, once a connection has both ends
+   * @returns cancels the attempt
    */
   dial(target: Machine, key: string, scope: Scope, done: (result: LinkEnd | Error) => void): () => void {
     const { fabric } = this.machines;
@@ -195,21 +194,21 @@ export class Machine {
     this.#ends.delete(end);
   }
 
-  /** Ends the connections to another machine, as a box between the two does that has forgotten them. @returns how many */
+  /** Resets the connections to another machine, as a firewall that has lost its state does. @returns their number */
   reset(other: Machine): number {
     const between = [...this.#ends].filter(({ peer }) => peer.machine === other);
     for (const end of between) end.breakOff();
     return between.length;
   }
 
-  /** A process has ended: its system closes what it had open. */
+  /** Closes everything that an ended process had open. */
   endProcess(scope: Scope): void {
     for (const [key, listening] of [...this.#listening])
       if (listening.scope === scope) this.#listening.delete(key);
     for (const end of [...this.#ends]) if (end.scope === scope) end.close();
   }
 
-  /** The power is gone, and with it all that the system knew. */
+  /** Loss of power with all state of the system. */
   crash(): void {
     this.on = false;
     this.suspended = false;
@@ -224,7 +223,7 @@ export class Machine {
   }
 }
 
-/** What a system knows of a connection: one way out, one way in. */
+/** One end of a connection. */
 export class LinkEnd {
   readonly machine: Machine;
   readonly scope: Scope;
@@ -232,23 +231,23 @@ export class LinkEnd {
   peer!: LinkEnd;
   listener: EndListener | undefined = undefined;
   readonly #boot: number;
-  /** Came, and was not taken. */
+  /** Received, but not taken. */
   #incoming: Buffer[] = [];
   #ended = false;
   #failure: Error | undefined = undefined;
-  /** The program has closed it, or is gone. */
+  /** Closed by the program, or by its end. */
   #closed = false;
   #endSent = false;
   #over = false;
-  /** Bytes on the way out: given, and known here to have been taken by the other's program. */
+  /** Bytes sent, and bytes known to be taken by the peer. */
   #sent = 0;
   #taken = 0;
-  /** Of the other way: taken by this program, and reported to the other. */
+  /** Bytes taken by this program, and bytes reported to the peer. */
   #consumed = 0;
   #reported = 0;
-  /** When the last segment arrives: nothing overtakes it. */
+  /** Arrival of the last segment; later ones arrive after it. */
   #lastArrival = 0;
-  /** What could not be delivered, since when, and how often it was sent again. */
+  /** Undelivered segments, their age, and the number of retransmissions. */
   #parked: Segment[] = [];
   #parkedSince = 0;
   #retries = 0;
@@ -262,7 +261,7 @@ export class LinkEnd {
     machine.register(this);
   }
 
-  /** Neither side sends anything any more. */
+  /** Neither side sends any more. */
   get isOver(): boolean {
     return this.#over;
   }
@@ -271,17 +270,17 @@ export class LinkEnd {
     return this.#failure;
   }
 
-  /** The other side has ended its way, and all that came before was taken. */
+  /** The peer has ended its direction, and all its data was taken. */
   get ended(): boolean {
     return this.#ended && this.#incoming.length === 0;
   }
 
-  /** Bytes there is room for now. */
+  /** Bytes that fit now. */
   get room(): number {
     return this.#over ? 0 : Math.max(0, WINDOW - (this.#sent - this.#taken));
   }
 
-  /** Sends bytes, as many as there is room for. @returns how many */
+  /** Sends as many bytes as fit. @returns their number */
   write(bytes: Uint8Array): number {
     const length = Math.min(bytes.length, this.room);
     if (length < bytes.length) this.#wanted = true;
@@ -291,14 +290,14 @@ export class LinkEnd {
     return length;
   }
 
-  /** Ends this side's way. */
+  /** Ends this end's direction. */
   end(): void {
     if (this.#over || this.#endSent) return;
     this.#endSent = true;
     this.#transmit(END);
   }
 
-  /** Takes the first of what came. */
+  /** Takes the first received chunk. */
   take(): Buffer | undefined {
     const bytes = this.#incoming.shift();
     if (bytes === undefined) return undefined;
@@ -308,7 +307,7 @@ export class LinkEnd {
     return bytes;
   }
 
-  /** The program is done with it: the other side gets the end, or a reset if something came that was `untaken`. */
+  /** Closes this end: the peer gets the end, or a reset if data was `untaken`. */
   close(untaken = false): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -319,13 +318,13 @@ export class LinkEnd {
     else this.end();
   }
 
-  /** Both sides get a reset now. */
+  /** Resets both ends now. */
   breakOff(): void {
     for (const end of [this, this.peer])
       end.#fail(systemError("ECONNRESET", "read", "the connection was reset on its way"));
   }
 
-  /** The machine is off: it sends nothing. */
+  /** The machine is off and sends nothing. */
   vanish(): void {
     this.listener = undefined;
     this.#closed = true;
@@ -359,13 +358,13 @@ export class LinkEnd {
     return machine.on && !machine.suspended && fabric.passes(this.machine.name, machine.name);
   }
 
-  /** A segment is at the other machine, or would be. */
+  /** A segment arrives, or is parked. */
   #arrive(segment: Segment): void {
     if (this.#parked.length === 0 && this.#reaches) {
       this.#deliver(segment);
       return;
     }
-    if (segment.kind === "reset") return; // It is sent once.
+    if (segment.kind === "reset") return; // A reset is sent only once.
     this.#parked.push(segment);
     if (this.#parked.length > 1) return;
     this.#parkedSince = this.machine.machines.fabric.schedule.now;
@@ -394,12 +393,12 @@ export class LinkEnd {
     });
   }
 
-  /** A segment of this end is at the other machine. */
+  /** A segment of this end reaches the peer. */
   #deliver(segment: Segment): void {
     const { peer } = this;
     const { schedule } = this.machine.machines.fabric;
     if (peer.#boot !== peer.machine.boot || peer.#over) {
-      // The machine knows nothing of this connection.
+      // The machine does not know this connection.
       if (segment.kind !== "reset" && !this.#over) peer.#transmit(RESET);
       return;
     }
@@ -438,7 +437,7 @@ export class LinkEnd {
       schedule.runAs(this.scope, "readable", () => this.listener?.endOnReadable());
   }
 
-  /** Lets the other side know how much was taken here. */
+  /** Reports taken bytes to the peer. */
   #report(): void {
     const { fabric } = this.machine.machines;
     const { schedule } = fabric;
@@ -448,7 +447,7 @@ export class LinkEnd {
     const arrive = (): void => {
       if (peer.#over || peer.#boot !== peer.machine.boot) return;
       if (!fabric.passes(this.machine.name, peer.machine.name) || peer.machine.suspended) {
-        // A closed window is probed.
+        // Probes a closed window.
         schedule.at(schedule.now + FIRST_DIAL_RETRY, undefined, "probe", arrive);
         return;
       }
@@ -481,7 +480,7 @@ function linkOf(
   return [here, there];
 }
 
-/** An error as Node.js makes them of the system's. */
+/** An error like those of Node.js for the system's errors. */
 export function systemError(code: string, syscall: string, why: string): Error {
   return Object.assign(new Error(`${syscall} ${code}: ${why}`), { code, syscall });
 }

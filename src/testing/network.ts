@@ -1,37 +1,35 @@
 /**
- * Messages between the nodes of a simulation of pure rules. Ordered, a link keeps
- * its order, as a connection does; unordered, messages overtake each other, as
- * datagrams do. It loses, repeats and delays what the faults say, whole messages
- * only. A crashed node receives nothing; one that comes back under its name is
- * another incarnation, and what was on its way to the old one is gone.
+ * Messages between nodes in a simulation of pure rules. Links keep their order, as connections do, unless they are set
+ * to reorder, as datagrams. Faults lose, duplicate and delay whole messages. A crashed node receives nothing; a later
+ * node of that name is a new incarnation, and messages to the old one are lost.
  */
 import type { Simulation } from "./simulation.js";
 
-/** What may go wrong on every link. */
+/** Faults of every link. */
 export interface Faults {
-  /** ms from sending to arrival: at least, and at most. */
+  /** Minimum and maximum delay, ms. */
   readonly delay: readonly [number, number];
   /** Probability that a message is lost. */
   readonly loss: number;
-  /** Probability that a message comes twice. */
+  /** Probability that a message arrives twice. */
   readonly duplication: number;
-  /** Messages of one link may overtake each other, as datagrams do. Default false. */
+  /** Whether messages of one link may overtake each other, as datagrams do. Default false. */
   readonly reordering?: boolean;
 }
 
-/** A network that works: 0.1 to 5 ms, nothing lost, nothing twice. */
+/** A perfect network: 0.1 to 5 ms, no loss, no duplicates. */
 export const NO_FAULTS: Faults = { delay: [0.1, 5], loss: 0, duplication: 0 };
 
 interface Node {
   readonly receive: (from: string, frames: Buffer[]) => void;
-  /** What came while it stood still; `undefined`: it runs. */
+  /** Messages received while stalled; `undefined`: running. */
   waiting: (() => void)[] | undefined;
 }
 
-/** Bytes of a frame that the trace shows. */
+/** Maximum bytes of a frame in the trace. */
 const SHOWN = 64;
 
-/** A frame for the trace: text where it is readable, else hexadecimal; a long one is cut. */
+/** A frame for the trace: text if readable, else hexadecimal; long ones are cut. */
 export function readable(frame: Uint8Array | string): string {
   if (frame.length > SHOWN) return `${readable(frame.slice(0, SHOWN))}… ${frame.length} bytes`;
   const text = typeof frame === "string" ? frame : Buffer.from(frame).toString("latin1");
@@ -62,7 +60,7 @@ export class Network {
   readonly #simulation: Simulation;
   readonly #nodes = new Map<string, Node>();
   readonly #cuts = new Cuts();
-  /** When the last message of a link arrives: nothing arrives before it. */
+  /** Arrival of each link's last message; later ones arrive after it. */
   readonly #arrivals = new Map<string, number>();
 
   constructor(simulation: Simulation, faults: Faults = NO_FAULTS) {
@@ -70,24 +68,23 @@ export class Network {
     this.faults = faults;
   }
 
-  /** A node comes up, under a name that is free. */
+  /** Starts a node with an unused name. */
   join(name: string, receive: (from: string, frames: Buffer[]) => void): void {
     if (this.#nodes.has(name)) throw new Error(`There is a node ${name} already`);
     this.#simulation.note(`${name} is up`);
     this.#nodes.set(name, { receive, waiting: undefined });
   }
 
-  /** A node goes without a word. */
+  /** Stops a node without notice. */
   crash(name: string): void {
     if (this.#nodes.delete(name)) this.#simulation.note(`${name} is down`);
   }
 
-  /** Whether a node of this name is up. */
   isUp(name: string): boolean {
     return this.#nodes.has(name);
   }
 
-  /** A node receives nothing until `resume`; what comes meanwhile waits. Its timers are its driver's affair. */
+  /** Holds back a node's messages until `resume`. Its timers are left to its driver. */
   stall(name: string): void {
     const node = this.#nodes.get(name);
     if (node === undefined) throw new Error(`There is no node ${name}`);
@@ -95,7 +92,7 @@ export class Network {
     node.waiting ??= [];
   }
 
-  /** A stalled node receives again, first what came meanwhile. */
+  /** Delivers the messages of a stalled node, and continues. */
   resume(name: string): void {
     const node = this.#nodes.get(name);
     const waiting = node?.waiting;
@@ -105,13 +102,13 @@ export class Network {
     for (const deliver of waiting) deliver();
   }
 
-  /** Nothing passes between two nodes until `heal`; with `oneWay` nothing from the first to the second. */
+  /** Blocks messages between two nodes until `heal`; with `oneWay` only from the first to the second. */
   cut(a: string, b: string, { oneWay = false }: { readonly oneWay?: boolean } = {}): void {
     this.#simulation.note(oneWay ? `${a} > ${b}: cut one way` : `${a} | ${b}: cut`);
     this.#cuts.cut(a, b, oneWay);
   }
 
-  /** Nothing passes between nodes of different groups until `healAll`; nodes in no group reach all. */
+  /** Blocks messages between groups until `healAll`; nodes in no group reach all. */
   split(...groups: readonly (readonly string[])[]): void {
     this.#simulation.note(() => `split: ${groups.map((group) => group.join(" ")).join(" | ")}`);
     this.#cuts.split(groups);
@@ -127,7 +124,7 @@ export class Network {
     this.#cuts.healAll();
   }
 
-  /** Sends a message. @returns whether there is such a node now, as a ROUTER knows */
+  /** Sends a message. @returns whether the node exists, as a ROUTER knows */
   send(from: string, to: string, frames: readonly (Uint8Array | string)[]): boolean {
     const node = this.#nodes.get(to);
     const { random } = this.#simulation;
@@ -143,7 +140,7 @@ export class Network {
     this.#deliver(from, to, node, copy());
     if (random.chance(this.faults.duplication)) {
       this.counts.duplicated += 1;
-      // Of its own, as on any network: the receiver may take frames off the first, or write to them.
+      // A copy, as on any network: the receiver may change its frames.
       this.#deliver(from, to, node, copy());
     }
     return true;
@@ -175,7 +172,7 @@ export class Network {
   }
 }
 
-/** Which ways between nodes are cut. */
+/** Blocked directions between nodes. */
 export class Cuts {
   readonly #ways = new Set<string>();
 

@@ -1,11 +1,11 @@
 /**
- * A node of a world: a machine with its clock and disk, and one process that runs a program.
+ * A node of a world: a machine with clock and disk, and one process that runs a program.
  *
- *   (no process) --start--> running --kill----------> (no process)  its system ends its connections, the disk has it all
- *                            |   ^  --crash---------> off           nothing is sent, what was not synced may be lost
+ *   (no process) --start--> running --kill----------> (no process)  its system ends its connections, the disk keeps all
+ *                            |   ^  --crash---------> off           silent; unsynced writes may be lost
  *                            |   +--resume--+                       start: on again
  *                            +--stall------> stalled                its system answers for it
- *                            +--suspend----> suspended              nothing does, and its monotonic clock stands still
+ *                            +--suspend----> suspended              nothing answers, and its monotonic clock stops
  */
 import { InvalidArgumentError, InvalidStateError, ShoalError } from "../core/errors.js";
 import { Context } from "../sockets/context.js";
@@ -17,24 +17,24 @@ import { Random, seedFor } from "./random.js";
 import type { Schedule } from "./schedule.js";
 import { Scope, scopes } from "./scope.js";
 
-/** What a program of a node is given. */
+/** Arguments of a node's program. */
 export interface ProgramContext {
   readonly node: SimulatedNode;
-  /** For sockets and patterns; those that name no context belong to it anyway. */
+  /** For sockets and patterns; it is also their default. */
   readonly context: Context;
-  /** What is left on it by the node's former programs, and is kept for its next. */
+  /** Keeps the files of the node's earlier programs. */
   readonly disk: Disk;
   /** Aborted by `node.stop()`. */
   readonly signal: AbortSignal;
 }
 
-/** A program: what it starts runs on when its promise has settled, until the node goes down. */
+/** A program. Its work continues after its promise settles, until the node goes down. */
 export type Program<T = unknown> = (self: ProgramContext) => Promise<T> | T;
 
-/** What a node needs of its world. @internal */
+/** A node's view of its world. @internal */
 export interface WorldOfNode {
   readonly schedule: Schedule;
-  /** Of the parts that are not the schedule's choices. */
+  /** Seed of everything but the schedule. */
   readonly seed: number;
   readonly startTime: number;
   fail(error: unknown, where: string): void;
@@ -42,7 +42,7 @@ export interface WorldOfNode {
 
 const contexts = new WeakMap<Scope, Context>();
 
-/** The context of the process whose code is running. */
+/** Context of the process whose code is running. */
 export function contextNow(): Context | undefined {
   const scope = scopes.getStore();
   return scope === undefined ? undefined : contextOf(scope);
@@ -72,7 +72,7 @@ interface Process {
 }
 
 /**
- * A simulated machine; `world.node(name)` makes it.
+ * A simulated machine, created by `world.node(name)`.
  *
  * @example
  * ```ts
@@ -95,7 +95,7 @@ export class SimulatedNode {
   readonly #machine: Machine;
   #process: Process | undefined = undefined;
   #starts = 0;
-  /** The last call that made it stand still; `undefined`: it does not. */
+  /** The last call that paused it; `undefined`: not paused. */
   #still: object | undefined = undefined;
 
   /** @internal */
@@ -107,7 +107,7 @@ export class SimulatedNode {
     this.clock = new NodeClock(world.schedule, world.startTime, () => this.#process?.scope.retime());
   }
 
-  /** Its address: `tcp://ADDRESS:PORT` is the same as `tcp://NAME:PORT`. */
+  /** Its address: `tcp://ADDRESS:PORT` equals `tcp://NAME:PORT`. */
   get address(): string {
     return this.#machine.address;
   }
@@ -118,11 +118,11 @@ export class SimulatedNode {
   }
 
   /**
-   * Starts a process, and the machine if it was off.
+   * Starts a process, and the machine if it is off.
    *
-   * @param program gets the node's context and disk; all that it starts belongs to the node
-   * @returns what the program gives. Rejects with NodeDownError `ERR_SIMULATION` when the node goes down before. A program that throws fails
-   *   the whole simulation
+   * @param program gets the node's context and disk; everything it starts belongs to the node
+   * @returns the program's result. Rejects with NodeDownError `ERR_SIMULATION` when the node goes down first. A
+   *   program that throws fails the whole simulation
    * @throws InvalidStateError `EFSM` while a process runs
    */
   start<T>(program: Program<T>): Promise<T> {
@@ -152,16 +152,15 @@ export class SimulatedNode {
         });
       });
     });
-    result.catch(() => undefined); // A program need not be awaited: what it throws fails the world, above.
+    result.catch(() => undefined); // A program need not be awaited: its errors fail the world, above.
     this.#process = { scope, stop, program: result, down };
     return result;
   }
 
   /**
-   * Runs a function in the node's process, as if its program had called it.
+   * Runs a function in the node's process, like a call of its program.
    *
-   * @returns what it gives; rejects with what it throws, and NodeDownError `ERR_SIMULATION` when the node goes
-   *   down before
+   * @returns its result; rejects with its error, and with NodeDownError `ERR_SIMULATION` when the node goes down first
    * @throws InvalidStateError `EFSM` while no process runs
    */
   run<T>(what: () => Promise<T> | T): Promise<T> {
@@ -175,7 +174,7 @@ export class SimulatedNode {
     return result;
   }
 
-  /** Asks the program to end: aborts its `signal`, waits until its promise has settled, and ends the process. */
+  /** Aborts the program's `signal`, waits until its promise settles, and ends the process. */
   async stop(): Promise<void> {
     const running = this.#process;
     if (running === undefined) return;
@@ -185,21 +184,21 @@ export class SimulatedNode {
     if (this.#process === running) this.#end("was stopped");
   }
 
-  /** Ends the process at once, as `kill -9` does: its system ends or resets its connections; the disk keeps every write. */
+  /** Ends the process at once, as `kill -9`: its system ends or resets its connections; the disk keeps every write. */
   kill(): void {
     this.#running("kill");
     this.#end("was killed");
   }
 
   /**
-   * The machine loses its power: its peers get nothing, until it is started again or their own heartbeats end the
-   * connections. Of what was not synced to its disk, a part may be lost.
+   * Cuts the machine's power: peers get nothing until it restarts or their heartbeats end the connections. Some
+   * unsynced writes may be lost.
    *
-   * @param options `disk: false`: the disk is lost, too, and the node comes back without memory
+   * @param options `disk: false`: the disk is lost too
    */
   crash({ disk = true }: { readonly disk?: boolean } = {}): void {
     const process = this.#process;
-    // Before its process ends, so that its system closes nothing.
+    // Before its process ends, so its system closes nothing.
     this.#machine.crash();
     if (process === undefined) this.#world.schedule.note(`${this.name}: loses its power`);
     else this.#end(disk ? "crashes" : "crashes, and loses its disk");
@@ -208,23 +207,22 @@ export class SimulatedNode {
   }
 
   /**
-   * The process stands still, as one that is stopped or computes for long; its system goes on, acknowledges what comes
-   * and keeps it. When it goes on, all that was due happens at once.
+   * Pauses the process, as SIGSTOP or a long computation does; its system acknowledges and buffers data. Afterwards
+   * all due events happen at once.
    *
-   * @param duration virtual ms; without it, until `resume`. A second call counts in place of the first
+   * @param duration virtual ms; default: until `resume`. A second call replaces the first
    */
   stall(duration?: number): void {
     this.#standStill("stalls", duration);
   }
 
-  /** The whole machine stands still, as when its lid is closed: it answers nothing, and only its wall clock goes on. */
+  /** Pauses the whole machine, like a closed lid: it answers nothing, and only its wall clock continues. */
   suspend(duration?: number): void {
     this.#standStill("is suspended", duration);
     this.#machine.suspended = true;
     this.clock.suspend();
   }
 
-  /** Ends a stall or a suspend. */
   resume(): void {
     if (this.#still === undefined) return;
     this.#still = undefined;
@@ -235,11 +233,11 @@ export class SimulatedNode {
     const waiting = scope?.waiting;
     if (scope === undefined || waiting === undefined) return;
     scope.waiting = undefined;
-    // A timer that is early by a clock that stood still waits on by itself (scope.ts).
+    // Timers that fire early by a paused clock wait on by themselves (scope.ts).
     this.#world.schedule.release(waiting);
   }
 
-  /** The world is over: nothing of it happens any more. @internal */
+  /** Ends with the world. @internal */
   dispose(): void {
     this.#process?.scope.end();
   }

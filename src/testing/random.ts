@@ -1,9 +1,9 @@
 /**
- * Random numbers that a seed repeats, or that are read from a tape of choices, so that a failing story can be made
- * smaller without knowing what it is about (shrink.ts).
+ * Random numbers from a seed, or from a recorded tape of choices, so that a failing run can be shrunk without knowing
+ * its content (shrink.ts).
  *
- * A choice is a number from 0 up to 1; the smaller, the simpler what comes of it. So 0 is the least number of a range,
- * the first of some items, and for a probability, that it does not happen: without choices there are no faults.
+ * A choice is a number from 0 up to 1; smaller means simpler. So 0 is the minimum of a range, the first of some items,
+ * and `false` for a probability: without choices there are no faults.
  *
  * @example
  * ```ts
@@ -18,11 +18,11 @@ export class Random {
   readonly #tape: readonly number[] | undefined;
   readonly #limit: number;
   #read = 0;
-  /** The choices made so far; only where they were asked for. */
+  /** The choices so far, if recorded. */
   readonly choices: number[] | undefined;
 
   /**
-   * @param source a seed, or choices to repeat: after their end each is 0
+   * @param source a seed, or choices to repeat, followed by zeros
    * @param record keep the choices
    * @param limit choices after which a tape throws TapeOverrun: a run without random numbers may not end
    */
@@ -40,14 +40,14 @@ export class Random {
     return choice;
   }
 
-  /** A whole number from `min` to `max`, both included. */
+  /** An integer from `min` to `max`, both included. */
   integer(min: number, max: number): number {
     return min + Math.floor(this.next() * (max - min + 1));
   }
 
   /** `true` with this probability. */
   chance(probability: number): boolean {
-    // The other way round: a choice of 0 is `false`, whatever the probability.
+    // Inverted, so a choice of 0 is `false` for any probability.
     return this.next() >= 1 - probability;
   }
 
@@ -65,7 +65,6 @@ export class Random {
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
   }
 
-  /** Bytes. */
   fill(bytes: Uint8Array): void {
     for (let i = 0; i < bytes.length; i++) bytes[i] = Math.floor(this.next() * 256);
   }
@@ -77,12 +76,12 @@ export class Random {
   }
 }
 
-/** A seed for a part of a run, so that what one part draws does not change what the others do. */
+/** A seed for a part of a run, so that parts draw independently. */
 export function seedFor(seed: number, name: string): number {
   let hash = (seed ^ 0x811c9dc5) >>> 0;
   for (let i = 0; i < name.length; i++) hash = Math.imul(hash ^ name.charCodeAt(i), 0x01000193) >>> 0;
   return new Random(hash).integer(0, 0xffff_ffff);
 }
 
-/** A story that needs random numbers to end fails here for their lack: that shows nothing about what is tested. */
+/** The story needs random numbers to end. This shows nothing about the tested code. */
 export class TapeOverrun extends Error {}

@@ -1,8 +1,7 @@
-/** Gives rules their ticks in virtual time, as core/driver-timer.ts does in real time. */
+/** Ticks rules in virtual time, as core/driver-timer.ts does in real time. */
 import type { TimedRules } from "../core/driver-timer.js";
 import type { Simulation } from "./simulation.js";
 
-/** The timer of one set of rules. */
 export class RulesTimer {
   readonly #simulation: Simulation;
   readonly #rules: TimedRules;
@@ -15,7 +14,7 @@ export class RulesTimer {
     this.update();
   }
 
-  /** To be called after every call of the rules. */
+  /** Call after every call of the rules. */
   update(): void {
     const next = this.#rules.nextWakeUp();
     if (next === undefined || next >= this.#due) return;

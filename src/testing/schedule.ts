@@ -1,25 +1,25 @@
 /**
- * The schedule of a world: what is going to happen, in virtual time, and whose it is. Events of one time happen in an
- * order that the seed chooses among their owners; those of one owner keep theirs.
+ * The schedule of a world: events in virtual time with their owners. The seed orders simultaneous events of different
+ * owners; events of one owner keep their order.
  *
  *   at(time, owner) --> queue --its time comes--> run
- *                                 |  owner stands still --> its waiting list --resume--> run
- *                                 +  owner is gone      --> forgotten
+ *                                 |  owner paused --> its waiting list --resume--> run
+ *                                 +  owner gone   --> dropped
  */
 import { EventQueue } from "./event-queue.js";
 import type { Random } from "./random.js";
 import { Digest, Trace } from "./trace.js";
 
-/** A process, as the schedule sees it. */
+/** A process, as seen by the schedule. */
 export interface Owner {
   readonly name: string;
-  /** Differs between owners: orders what happens at one time. */
+  /** Unique; orders simultaneous events. */
   readonly rank: number;
-  /** It has ended: nothing of it happens any more. */
+  /** Ended: its events are dropped. */
   readonly gone: boolean;
-  /** Its events while it stands still; `undefined`: it runs. */
+  /** Its events while paused; `undefined`: running. */
   readonly waiting: Event[] | undefined;
-  /** Runs a function as the owner. What it throws is the owner's failure. */
+  /** Runs a function as the owner; an error is the owner's failure. */
   run(what: () => void): void;
 }
 
@@ -29,12 +29,12 @@ export interface Event {
   readonly order: number;
   readonly owner: Owner | undefined;
   readonly kind: string;
-  /** `undefined`: it was prevented, or has happened. */
+  /** `undefined`: cancelled or past. */
   run: (() => void) | undefined;
 }
 
 export class Schedule {
-  /** What chooses latencies and losses. */
+  /** Chooses latencies and losses. */
   readonly random: Random;
   readonly digest = new Digest();
   readonly #trace: Trace;
@@ -53,7 +53,6 @@ export class Schedule {
     return this.#now;
   }
 
-  /** Events that have happened. */
   get events(): number {
     return this.#events;
   }
@@ -62,35 +61,33 @@ export class Schedule {
     return this.#trace.text;
   }
 
-  /** Nothing is going to happen. */
   get isEmpty(): boolean {
     return this.#queue.first === undefined;
   }
 
-  /** Adds a line to the trace. */
   note(what: string): void {
     this.digest.text(what);
     this.#trace.add(this.#now, what);
   }
 
-  /** @param kind what it is, for the digest */
+  /** @param kind type of the event, for the digest */
   at(time: number, owner: Owner | undefined, kind: string, run: () => void): Event {
     const at = Math.max(time, this.#now);
-    // The same for all events that an owner has at a time, so that they keep their order.
+    // Equal for an owner's events of one time, so they keep their order.
     const rank = owner === undefined ? 0 : Math.imul(owner.rank ^ Math.floor(at * 1_024), 0x9e3779b1) >>> 0;
     const event: Event = { time: at, rank, order: this.#order++, owner, kind, run };
     this.#queue.push(event);
     return event;
   }
 
-  /** Runs something as an owner now, or when it goes on. */
+  /** Runs as an owner now, or when it resumes. */
   runAs(owner: Owner, kind: string, run: () => void): void {
     if (owner.gone) return;
     if (owner.waiting === undefined) owner.run(run);
     else owner.waiting.push({ time: this.#now, rank: 0, order: this.#order++, owner, kind, run });
   }
 
-  /** What an owner had waiting happens now, unless it is prevented: by what happens before it, too. */
+  /** Runs an owner's waiting events now, unless one cancels another. */
   release(events: readonly Event[]): void {
     for (const event of events) {
       if (event.run === undefined) continue;
@@ -102,7 +99,7 @@ export class Schedule {
     }
   }
 
-  /** Lets the next thing happen, if it happens by `until`. @returns whether there was one */
+  /** Runs the next event if it is due by `until`. @returns whether there was one */
   step(until: number): boolean {
     for (;;) {
       const event = this.#queue.first;

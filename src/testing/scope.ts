@@ -1,26 +1,24 @@
 /**
- * What one process of a world has of its own: its timers, its view of the clocks, its random numbers. All code that a
- * program starts runs in its scope, found by AsyncLocalStorage, so that a timer belongs to the process that sets it, and
- * ends or stands still with it.
+ * The private parts of a process: timers, clocks, random numbers. AsyncLocalStorage finds the scope of running code,
+ * so a timer belongs to the process that sets it, and ends or pauses with it.
  *
- * A program's computing takes no virtual time, but to read a clock and to yield do: a loop that waits for the clock, or
- * yields to others, would never end otherwise.
+ * Computation takes no virtual time, but reading a clock and yielding do: otherwise a loop that waits for either would
+ * never end.
  */
 import { AsyncLocalStorage, AsyncResource } from "node:async_hooks";
 import type { NodeClock } from "./clock.js";
 import type { Random } from "./random.js";
 import type { Event, Owner, Schedule } from "./schedule.js";
 
-/** ms that reading a clock takes. */
+/** Cost of reading a clock, ms. */
 const READ_TIME = 0.001;
-/** ms until what `setImmediate` was given happens. */
+/** Delay of `setImmediate`, ms. */
 const TURN_TIME = 0.005;
-/** The longest delay of a timer, in ms. */
+/** Maximum delay of a timer, ms. */
 const MAX_DELAY = 2_147_483_647;
-/** ms by which a timer may be early: what is lost when times are converted. */
+/** Tolerance for early timers, ms: rounding of time conversions. */
 const SLACK = 0.000_001;
 
-/** The scope that the running code belongs to. */
 export const scopes = new AsyncLocalStorage<Scope>();
 
 type Callback = (...args: unknown[]) => void;
@@ -30,16 +28,16 @@ export class Scope implements Owner {
   readonly rank: number;
   readonly schedule: Schedule;
   readonly clock: NodeClock;
-  /** What `Math.random` and `node:crypto` give. */
+  /** Source of `Math.random` and `node:crypto`. */
   readonly random: Random;
   gone = false;
   waiting: Event[] | undefined = undefined;
-  /** When the process began, by its monotonic clock and its wall clock. */
+  /** Start of the process by its monotonic and its wall clock. */
   readonly #origin: number;
   readonly #began: number;
   readonly #onFailure: (error: unknown) => void;
   readonly #timers = new Set<VirtualTimer>();
-  /** Virtual time up to which the process has used the processor. */
+  /** Virtual time until which the process has used the processor. */
   #busy = 0;
 
   constructor(
@@ -63,7 +61,7 @@ export class Scope implements Owner {
     scopes.run(this, () => this.guard(what));
   }
 
-  /** Calls a function that nobody would catch an error of. */
+  /** Calls a function whose errors no one would catch. */
   guard(what: () => void): void {
     try {
       what();
@@ -100,12 +98,12 @@ export class Scope implements Owner {
     return timer;
   }
 
-  /** For timers: they are kept for when the rate of the clock changes. */
+  /** Kept to reschedule them when the clock's rate changes. */
   get timers(): Set<VirtualTimer> {
     return this.#timers;
   }
 
-  /** The clock has changed its pace: timers are due at other times. */
+  /** Reschedules timers after a change of the clock's rate. */
   retime(): void {
     for (const timer of this.#timers) timer.retime();
   }
@@ -117,7 +115,6 @@ export class Scope implements Owner {
     return new VirtualImmediate(this.gone ? undefined : this.schedule.at(time, this, "immediate", run));
   }
 
-  /** The process has ended. */
   end(): void {
     this.gone = true;
     this.waiting = undefined;
@@ -125,11 +122,11 @@ export class Scope implements Owner {
   }
 }
 
-/** Above all numbers that Node.js gives to timers of its own. */
+/** Above all ids of Node.js's own timers. */
 let timerIds = 2 ** 40;
 const byId = new Map<number, VirtualTimer>();
 
-/** What `setTimeout` and `setInterval` return in a simulation; it has all that a timer of Node.js has. */
+/** Result of `setTimeout` and `setInterval` in a simulation, with all members of a Node.js timer. */
 export class VirtualTimer {
   readonly #scope: Scope;
   readonly #callback: Callback;
@@ -166,7 +163,7 @@ export class VirtualTimer {
     return this.#ref;
   }
 
-  /** Begins again with its delay. */
+  /** Restarts its delay. */
   refresh(): this {
     const { clock, schedule } = this.#scope;
     this.#cancelled = false;
@@ -192,7 +189,7 @@ export class VirtualTimer {
     return this.#id;
   }
 
-  /** The program wants no more of it; `refresh` begins it again. */
+  /** Cancelled by the program; `refresh` restarts it. */
   cancel(): void {
     this.#cancelled = true;
     if (this.#event !== undefined) this.#event.run = undefined;
@@ -219,7 +216,7 @@ export class VirtualTimer {
 
   #fire = (): void => {
     const { clock, schedule } = this.#scope;
-    // The machine was suspended meanwhile, or its clock has become slower.
+    // The machine was suspended meanwhile, or its clock has slowed.
     if (clock.monotonic(schedule.now) < this.#due - SLACK) {
       this.#arm();
       return;
@@ -232,7 +229,7 @@ export class VirtualTimer {
   };
 }
 
-/** What `setImmediate` returns in a simulation. */
+/** Result of `setImmediate` in a simulation. */
 export class VirtualImmediate {
   readonly #event: Event | undefined;
 
@@ -261,7 +258,7 @@ export class VirtualImmediate {
   }
 }
 
-/** The virtual timer that a program means by what it passes to `clearTimeout`. */
+/** The virtual timer for an argument of `clearTimeout`. */
 export function timerOf(given: unknown): VirtualTimer | VirtualImmediate | undefined {
   if (given instanceof VirtualTimer || given instanceof VirtualImmediate) return given;
   return typeof given === "number" || typeof given === "string" ? byId.get(Number(given)) : undefined;

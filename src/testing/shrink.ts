@@ -1,31 +1,31 @@
 /**
- * Makes a failing run smaller. What a run does is given by its random choices, so simpler choices are a simpler run:
- * first the end of the tape goes, then whole pieces of it (an action, a fault), then pieces become zeros, then single
- * choices become smaller. Each attempt that fails in the same way is gone on with.
+ * Shrinks a failing run. Random choices determine a run, so simpler choices make a simpler run: drops the end of the
+ * tape, then whole pieces (an action, a fault), then zeroes pieces, then lowers single choices. Each attempt that
+ * fails in the same way becomes the new base.
  */
 
-/** Attempts at most, and ms that they may take together; a schedule takes from under one to some hundred ms. */
+/** Maximum attempts, and their total ms; a schedule takes from under one to some hundred ms. */
 const ATTEMPTS = 1_000;
 const PATIENCE = 15_000;
 
-/** Attempts to bring a single choice nearer to the least that fails. */
+/** Bisection steps towards the smallest failing value of a choice. */
 const BISECTIONS = 5;
 
-/** Read when the module is loaded: in a simulation the global clock is a virtual one. */
+/** Read at module load: in a simulation the global clock is virtual. */
 const realNow = performance.now.bind(performance);
 
-/** Bounds of {@link shrink} and {@link shrinkAsync}. */
+/** Limits of {@link shrink} and {@link shrinkAsync}. */
 export interface ShrinkLimits {
-  /** Runs at most. Default 1,000. */
+  /** Maximum runs. Default 1,000. */
   readonly attempts?: number;
-  /** Real ms that they may take together. Default 15,000. */
+  /** Maximum real ms in total. Default 15,000. */
   readonly patience?: number;
 }
 
 /**
- * @param choices of a run that fails
+ * @param choices of a failing run
  * @param fails whether a run with other choices fails in the same way
- * @returns choices that fail, no more than those given
+ * @returns failing choices, at most as many as given
  */
 export function shrink(
   choices: readonly number[],
@@ -38,7 +38,7 @@ export function shrink(
   return next.value;
 }
 
-/** The same for runs that take promises. */
+/** Asynchronous {@link shrink}. */
 export async function shrinkAsync(
   choices: readonly number[],
   fails: (choices: readonly number[]) => Promise<boolean>,
@@ -50,7 +50,7 @@ export async function shrinkAsync(
   return next.value;
 }
 
-/** Yields what to try, and takes whether it fails. */
+/** Yields candidates, and receives whether they fail. */
 function* candidates(
   choices: readonly number[],
   { attempts = ATTEMPTS, patience = PATIENCE }: ShrinkLimits,
@@ -75,7 +75,7 @@ function* candidates(
       yield* attempt(best.map((choice, i) => (i >= at && i < at + size ? 0 : choice)));
     }
     for (let i = 0; i < best.length && left > 0; i++) {
-      // Halved while that fails; then between the half that does not and the whole that does.
+      // Halves while that fails; then bisects between a passing and a failing value.
       while ((best[i] as number) > 0.001 && (yield* attempt(best.with(i, (best[i] as number) / 2))));
       let passes = (best[i] as number) / 2;
       for (let step = 0; step < BISECTIONS && (best[i] as number) > 0.001; step++) {
@@ -87,7 +87,7 @@ function* candidates(
   return best;
 }
 
-/** Pieces of half the tape, a quarter and so on, the last first; the tape may become shorter meanwhile. */
+/** Pieces of half the tape, a quarter and so on, from the end; the tape may shrink meanwhile. */
 function* pieces(length: () => number): Generator<[at: number, size: number]> {
   for (let size = length() >> 1; size > 0; size >>= 1) {
     for (let at = length() - size; at >= 0; at -= size) yield [at, size];

@@ -1,4 +1,7 @@
-/** Runs stories under seeds. One that fails is repeated with simpler choices, and the smallest that fails is reported. */
+/**
+ * Runs stories under seeds. A failing story is repeated with simpler choices, and the smallest failing run is
+ * reported.
+ */
 
 import { randomInt } from "node:crypto";
 import { checkInteger, checkKeys } from "../core/arguments.js";
@@ -16,42 +19,41 @@ import { scopes } from "./scope.js";
 import { shrinkAsync } from "./shrink.js";
 import { checkLink, World } from "./world.js";
 
-/** What happens in a world: starts its nodes, lets faults happen, and throws what it finds wrong. */
+/** A test of a world: starts nodes, injects faults, and throws when it finds an error. */
 export type Story<T = unknown> = (world: World) => Promise<T> | T;
 
-/** Options of {@link simulate}. */
 export interface SimulateOptions {
-  /** The first seed, 0 to 2,147,483,647. Default 1. `SHOAL_SEED=N` in the environment runs that seed alone instead. */
+  /** First seed, 0 to 2,147,483,647. Default 1. `SHOAL_SEED=N` in the environment runs only that seed. */
   readonly seed?: number;
-  /** Seeds to run, from the first on. Default 1. */
+  /** Number of consecutive seeds to run. Default 1. */
   readonly runs?: number;
-  /** What every link does. Default: 0.1 to 1 ms, and no faults. */
+  /** Options of every link. Default: 0.1 to 1 ms without faults. */
   readonly network?: LinkOptions;
-  /** Virtual ms of a run at most. Default 3,600,000. */
+  /** Maximum virtual ms of a run. Default 3,600,000. */
   readonly limit?: number;
-  /** Events of a run at most. Default 10,000,000. */
+  /** Maximum events of a run. Default 10,000,000. */
   readonly maxEvents?: number;
-  /** What the wall clocks show at the beginning, in ms since 1970. Default 2026-01-01T00:00Z. */
+  /** Start of the wall clocks, ms since 1970. Default 2026-01-01T00:00Z. */
   readonly startTime?: number;
-  /** Runs each seed twice, and fails if the two differ. Default false. */
+  /** Runs each seed twice, and fails if the runs differ. Default false. */
   readonly checkDeterminism?: boolean;
-  /** Makes a failing run smaller before it is reported. Default true. */
+  /** Shrinks a failing run before it is reported. Default true. */
   readonly shrink?: boolean;
-  /** Lines of the trace that are kept. Default 400. */
+  /** Lines of the trace to keep. Default 400. */
   readonly traceLines?: number;
 }
 
-/** What came of {@link simulate}: of its last run. */
+/** Result of {@link simulate}: its last run. */
 export interface SimulationReport<T> {
-  /** What the story returned. */
+  /** The story's return value. */
   readonly value: T;
   readonly seed: number;
-  /** Seeds that were run. */
+  /** Number of seeds run. */
   readonly runs: number;
   /** Virtual ms. */
   readonly time: number;
   readonly events: number;
-  /** Of all that happened, with every byte that came: runs with the same digest did the same. */
+  /** Digest of all events and received bytes: equal digests mean equal runs. */
   readonly digest: string;
   readonly trace: string;
 }
@@ -76,15 +78,15 @@ const DEFAULT_START = 1_767_225_600_000;
 const DEFAULT_TRACE = 400;
 /** Lines of the trace in an error's message. */
 const PRINTED = 60;
-/** How many times the events of the failing run a simpler one may take. */
+/** Maximum events of a simpler run, as a multiple of the failing run's. */
 const SHRINK_EVENTS = 2;
 const NO_FAULT_CHOICES = Number.POSITIVE_INFINITY;
 
 /** A story failed under a `seed`; `cause` is what it threw, `trace` what happened. Code `ERR_SIMULATION`. */
 export class SimulationError extends ShoalError {
-  /** The seed that repeats it. */
+  /** Seed that repeats the failure. */
   readonly seed: number;
-  /** The last lines of what happened, in the smallest run that fails. */
+  /** Last lines of the trace, from the smallest failing run. */
   readonly trace: string;
 
   constructor(message: string, seed: number, trace: string, cause: unknown) {
@@ -95,19 +97,19 @@ export class SimulationError extends ShoalError {
 }
 
 /**
- * Runs a story in virtual time: in it, and in the programs of its nodes, timers, clocks, random numbers and sockets are
- * simulated; the same seed does the same.
+ * Runs a story in virtual time. Timers, clocks, random numbers and sockets of the story and its nodes are simulated;
+ * equal seeds give equal runs.
  *
- * Several may run at once. Code outside of them has the real timers and clocks all the while.
+ * Several simulations may run concurrently. Code outside of them keeps the real timers and clocks.
  *
- * @returns what came of the last run
- * @throws InvalidArgumentError `EINVAL` for invalid options; SimulationError `ERR_SIMULATION` when the story throws, a
- *   program throws, an error is caught by nobody, or a limit is reached
+ * @returns the result of the last run
+ * @throws InvalidArgumentError `EINVAL` for invalid options; SimulationError `ERR_SIMULATION` when the story or a
+ *   program throws, an error is not handled, or a limit is reached
  */
 export async function simulate<T>(options: SimulateOptions, story: Story<T>): Promise<SimulationReport<T>> {
   const { runs, ...settings } = settingsOf(options, story);
   const seeds = seedsOf(settings.seed, runs);
-  // Handshakes of CURVE would wait for it during the story, for a real time that no seed decides. They also report its failure.
+  // CURVE handshakes would wait for it in the story, for a real time outside the seed. They also report its failure.
   await loadCurveBox()?.catch(() => undefined);
   const restore = replaceGlobals((scope, [given, onMessage]) => {
     return new SimulatedDatagrams(machineOf(scope), scope, given, onMessage);
@@ -179,10 +181,10 @@ function seedsOf(first: number, runs: number): readonly number[] {
   return [seed];
 }
 
-/** Where a run's choices come from. */
+/** Sources of a run's choices. */
 interface Choices {
   readonly story: Random;
-  /** A network without faults, always as fast as it can be. */
+  /** A network without faults and with minimum latency. */
   readonly quiet: boolean;
 }
 
@@ -196,7 +198,7 @@ async function runOnce<T>(
   const world = new World({ seed, random, network, links, limit, maxEvents, startTime, traceLines });
   const onRejection = (error: unknown): void => {
     const scope = scopes.getStore();
-    // Of another world: that has a listener, too.
+    // Another world's listener handles it.
     if (scope !== undefined && scope.schedule !== world.schedule) return;
     world.fail(error, "a promise that nobody handles");
   };
@@ -244,7 +246,7 @@ async function failureOf<T>(
     runOnce(story, small, { story: new Random(choices), quiet });
   const fails = ({ outcome }: Run<T>): boolean =>
     "error" in outcome && !(outcome.error instanceof TapeOverrun) && kindOf(outcome.error) === kind;
-  // A network that works, if it fails on one, too.
+  // Shrinks with a perfect network if the story also fails on one.
   const quiet = fails(await attempt(recorded, true));
   const smallest = await shrinkAsync(recorded, async (choices) => fails(await attempt(choices, quiet)));
   const { world, outcome } = await attempt(smallest, quiet);
@@ -255,7 +257,7 @@ async function failureOf<T>(
   return report(world, `${size}: ${messageOf(outcome.error)}`);
 }
 
-/** The first line in which two runs of one seed differ. */
+/** The first line that differs between two runs of one seed. */
 function differing(seed: number, one: World, other: World): SimulationError {
   const [first, second] = [one.trace.split("\n"), other.trace.split("\n")];
   const at = first.findIndex((line, i) => line !== second[i]);
@@ -271,7 +273,7 @@ function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** Failures that differ in their numbers alone are of one kind. */
+/** Failures that differ only in numbers are of one kind. */
 function kindOf(error: unknown): string {
   return (messageOf(error).split("\n")[0] ?? "").replace(/\d+/g, "#");
 }

@@ -1,23 +1,21 @@
 /**
- * Virtual time for pure rules: events happen at times, in an order that a seed
- * repeats, and a trace records them. Synchronous: no promise, no timer, no node.
- * world.ts is the same for programs.
+ * Virtual time for pure rules: a seed repeats the order of events, and a trace records them. Synchronous: no promise,
+ * no timer, no node. world.ts does the same for programs.
  */
 import { EventQueue } from "./event-queue.js";
 import type { Random } from "./random.js";
 import { Trace } from "./trace.js";
 
-/** Lines of a trace that are kept. */
+/** Lines of a trace to keep. */
 const MAX_TRACE = 2_000;
 
-/** Events of one run; more means that the rules chase their own tail. */
+/** Maximum events of a run; more indicate an endless loop in the rules. */
 const MAX_EVENTS = 200_000;
 
-/** Options of a {@link Simulation}. */
 export interface SimulationOptions {
-  /** Events of one call of `run` at most. Default 200,000. */
+  /** Maximum events of one call of `run`. Default 200,000. */
   readonly maxEvents?: number;
-  /** Lines of the trace that are kept, the last ones. Default 2,000; 0: none, which is fastest. */
+  /** Last lines of the trace to keep. Default 2,000; 0: none, which is fastest. */
   readonly traceLines?: number;
 }
 
@@ -37,7 +35,7 @@ export interface SimulationOptions {
  * ```
  */
 export class Simulation {
-  /** What makes the choices of this run. */
+  /** Source of this run's choices. */
   readonly random: Random;
   readonly #queue = new EventQueue();
   readonly #trace: Trace;
@@ -57,28 +55,26 @@ export class Simulation {
     return this.#now;
   }
 
-  /** Events that have happened so far. */
   get events(): number {
     return this.#events;
   }
 
-  /** The last lines of what happened. */
   get trace(): string {
     return this.#trace.text;
   }
 
-  /** Adds a line to the trace; one that is costly to make is a function, called when the trace is read. */
+  /** Adds a line to the trace; a function is called only when the trace is read. */
   note(what: string | (() => string)): void {
     this.#trace.add(this.#now, what);
   }
 
-  /** Lets time pass until something holds, checked every `step` ms, or `until`. @returns whether it holds */
+  /** Advances time until a condition holds, checked every `step` ms, or to `until`. @returns whether it holds */
   runUntil(holds: () => boolean, until: number, step = 100): boolean {
     while (!holds() && this.#now < until) this.run(Math.min(this.#now + step, until));
     return holds();
   }
 
-  /** Lets something happen at a time, or now if that is past. @returns call it to prevent it */
+  /** Schedules an event, now if the time is past. @returns cancels it */
   at(time: number, run: () => void): () => void {
     const happening = { time: Math.max(time, this.#now), rank: 0, order: this.#order++, run } as {
       time: number;
@@ -92,12 +88,12 @@ export class Simulation {
     };
   }
 
-  /** The same, `delay` ms from now. */
+  /** Schedules an event `delay` ms from now. @returns cancels it */
   after(delay: number, run: () => void): () => void {
     return this.at(this.#now + delay, run);
   }
 
-  /** Lets time pass up to `until`. @throws Error when more than `maxEvents` happen before */
+  /** Advances time to `until`. @throws Error for more than `maxEvents` events */
   run(until: number): void {
     const queue = this.#queue;
     for (let events = 0; ; ) {

@@ -1,4 +1,4 @@
-/** A program's side of a simulated connection: it behaves as a `net.Socket` does that reads by `onread`. */
+/** A program's side of a simulated connection; behaves like a `net.Socket` with `onread`. */
 import { Duplex } from "node:stream";
 import type { Reader } from "../engine/zmtp/transport/reader.js";
 import type { LinkEnd } from "./machine.js";
@@ -10,7 +10,7 @@ export class SimulatedStream extends Duplex {
   readonly #reader: Reader;
   #reading = false;
   #finished = false;
-  /** Bytes taken from the system that did not fit the reader's memory yet. */
+  /** Received bytes that did not fit the reader's buffer yet. */
   #rest: Buffer | undefined = undefined;
   #unwritten: { bytes: Uint8Array; readonly done: Done } | undefined = undefined;
   #given = 0;
@@ -22,7 +22,6 @@ export class SimulatedStream extends Duplex {
     end.listener = this;
   }
 
-  /** Begins to read. */
   begin(): void {
     this.#reading = true;
     this.endOnReadable();
@@ -32,12 +31,12 @@ export class SimulatedStream extends Duplex {
     return this.#given + this.writableLength;
   }
 
-  /** As sockets of node:net have it: nothing here holds the process. */
+  /** As for sockets of node:net: nothing here keeps the process alive. */
   unref(): this {
     return this;
   }
 
-  /** Ends once what waits has been sent. */
+  /** Ends once waiting data is sent. */
   destroySoon(): void {
     if (this.writableFinished) this.destroy();
     else this.end(() => this.destroy());
@@ -73,7 +72,7 @@ export class SimulatedStream extends Duplex {
   override _destroy(error: Error | null, done: Done): void {
     if (this.#unwritten !== undefined) process.nextTick(this.#unwritten.done, error);
     this.#unwritten = undefined;
-    // Taken from the system, and not by the program: as if it were still there.
+    // Data that the program has not read counts as untaken.
     this.#end.close(this.#rest !== undefined);
     done(error);
   }

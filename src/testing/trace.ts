@@ -1,4 +1,4 @@
-/** The last lines of what happened in a run, and a digest of all of it: two runs with one digest did the same. */
+/** The last lines of a run's trace, and a digest of all of it: equal digests mean equal runs. */
 import { crc32 } from "node:zlib";
 
 interface Line {
@@ -10,7 +10,7 @@ export class Trace {
   readonly #most: number;
   #lines: Line[] = [];
 
-  /** @param most lines that are kept; 0: none */
+  /** @param most lines to keep; 0: none */
   constructor(most: number) {
     this.#most = most;
   }
@@ -30,7 +30,7 @@ function lineOf({ time, what }: Line): string {
   return `${time.toFixed(1).padStart(9)}  ${typeof what === "string" ? what : what()}`;
 }
 
-/** FNV-1a over numbers and texts, in two halves of 32 bits: quick, and enough to distinguish runs. */
+/** FNV-1a over numbers and texts, in two 32-bit halves: fast, and sufficient to distinguish runs. */
 export class Digest {
   #a = 0x811c9dc5;
   #b = 0x9747b28c;

@@ -1,10 +1,10 @@
 /**
- * A world: its nodes, the network between them, and the loop that lets virtual time pass.
+ * A world: its nodes, their network, and the loop that advances virtual time.
  *
- *   story awaits --> the next event --> what it starts: promises, ticks --> the next event ...
+ *   story awaits --> the next event --> its effects: promises, ticks --> the next event ...
  *
- * Whatever the story waits for, time passes meanwhile; it stands still while any code runs. The story is a program, too: it
- * runs on a node of its own, `test`, which has timers and sockets as the others.
+ * Time passes while the story waits, and stops while any code runs. The story itself is a program on a separate node,
+ * `test`, with timers and sockets.
  */
 
 import { checkKeys } from "../core/arguments.js";
@@ -19,15 +19,14 @@ import { Random, seedFor } from "./random.js";
 import { Schedule } from "./schedule.js";
 import { Scope, scopes } from "./scope.js";
 
-/** A node, or the name of one. */
 export type NodeOrName = SimulatedNode | string;
 
-/** What one run of a story takes. @internal */
+/** Settings of one run of a story. @internal */
 export interface WorldSettings {
   readonly seed: number;
-  /** Makes the story's choices. */
+  /** Source of the story's choices. */
   readonly random: Random;
-  /** Makes the network's. */
+  /** Source of the network's choices. */
   readonly network: Random;
   readonly links: LinkOptions;
   readonly startTime: number;
@@ -36,18 +35,17 @@ export interface WorldSettings {
   readonly traceLines: number;
 }
 
-/** Real ms for which the loop lets nobody else run. */
+/** Real ms for which the loop blocks other code. */
 const SLICE = 10;
-/** Real ms without anything that could happen, until a story counts as stuck. */
+/** Real ms without a possible event after which a story counts as stuck. */
 const STUCK_AFTER = 2_000;
-/** The node of the story. */
 const STORY = "test";
 
-/** Lets the promises and ticks run that are due; without it, a turn of the event loop does. Node.js has it, undocumented. */
+/** Runs due promises and ticks. Undocumented in Node.js; without it, a turn of the event loop does. */
 const drain = (process as { readonly _tickCallback?: () => void })._tickCallback;
 
 /**
- * A simulated world, for the story that `simulate` runs.
+ * A simulated world, for a story of `simulate`.
  *
  * @example
  * ```ts
@@ -70,7 +68,7 @@ const drain = (process as { readonly _tickCallback?: () => void })._tickCallback
  */
 export class World {
   readonly seed: number;
-  /** Makes choices that the seed repeats, and that shrinking makes simpler: which fault, when, how long. */
+  /** Repeatable, shrinkable choices for the story: which fault, when, how long. */
   readonly random: Random;
   /** @internal */
   readonly schedule: Schedule;
@@ -82,7 +80,7 @@ export class World {
   readonly #nodes = new Map<string, SimulatedNode>();
   readonly #scope: Scope;
   #failure: { readonly error: unknown } | undefined = undefined;
-  /** Real work under way that time waits for. */
+  /** Number of real operations that time waits for. */
   #holds = 0;
   readonly #conditions = new Set<() => void>();
 
@@ -108,27 +106,29 @@ export class World {
     return this.schedule.now;
   }
 
-  /** Events that have happened. */
   get events(): number {
     return this.schedule.events;
   }
 
-  /** The last lines of what happened: starts, faults, connections, and what `note` added. */
+  /** The last lines of the trace: starts, faults, connections, and lines added by `note`. */
   get trace(): string {
     return this.schedule.trace;
   }
 
-  /** A digest of all that happened, with every byte that came: two runs with the same did the same. */
+  /** Digest of all events and received bytes: equal digests mean equal runs. */
   get digest(): string {
     return this.schedule.digest.toString();
   }
 
-  /** The nodes there are, in the order of their making. */
+  /** All nodes in order of creation. */
   get nodes(): readonly SimulatedNode[] {
     return [...this.#nodes.values()];
   }
 
-  /** The node of this name; the first call makes it. @throws InvalidArgumentError `EINVAL` for an invalid host name */
+  /**
+   * Returns the node of a name, created at the first call. @throws InvalidArgumentError `EINVAL` for an invalid host
+   * name
+   */
   node(name: string): SimulatedNode {
     const known = this.#nodes.get(name);
     if (known !== undefined) return known;
@@ -142,7 +142,7 @@ export class World {
     return node;
   }
 
-  /** Lets time pass. @param ms virtual */
+  /** Advances time. @param ms virtual */
   async advance(ms: number): Promise<void> {
     if (!(ms >= 0 && ms < Number.POSITIVE_INFINITY))
       throw new InvalidArgumentError(`ms is a number, not negative; got ${ms}`);
@@ -152,7 +152,7 @@ export class World {
   }
 
   /**
-   * Lets time pass until something holds; asked after every event.
+   * Advances time until a condition holds, checked after every event.
    *
    * @param timeout virtual ms. Default 60,000
    * @throws TimeoutError `ETIMEDOUT` when it does not hold by then
@@ -175,8 +175,8 @@ export class World {
   }
 
   /**
-   * Waits for real work, such as reading a file, while virtual time stands still. What a program does with the real
-   * system otherwise takes a virtual time that differs from run to run.
+   * Waits for real work, such as reading a file, while virtual time stands still. Real work without it takes a virtual
+   * time that differs between runs.
    */
   async hold<T>(work: Promise<T>): Promise<T> {
     this.#holds += 1;
@@ -187,18 +187,18 @@ export class World {
     }
   }
 
-  /** Adds a line to the trace, and to the digest. */
+  /** Adds a line to the trace and the digest. */
   note(what: string): void {
     this.schedule.note(what);
   }
 
-  /** Sets what every link does that has no options of its own. What is not named stays. */
+  /** Sets options of every link without specific options; omitted options stay. */
   network(options: LinkOptions): void {
     this.#fabric.configure(checkLink(options));
     this.note(`network: ${JSON.stringify(options)}`);
   }
 
-  /** Sets what one link does. @param options `oneWay`: only from the first to the second */
+  /** Sets options of one link. @param options `oneWay`: only from the first to the second */
   link(
     a: NodeOrName,
     b: NodeOrName,
@@ -212,7 +212,7 @@ export class World {
   }
 
   /**
-   * Nothing passes between two nodes until `heal`. Connections hang, and learn nothing.
+   * Blocks packets between two nodes until `heal`. Connections hang without an error.
    *
    * @param options `oneWay`: only from the first to the second
    */
@@ -222,20 +222,20 @@ export class World {
     this.#fabric.cuts.cut(from, to, oneWay);
   }
 
-  /** Nothing passes between nodes of different groups until `heal`; a node of no group reaches all. */
+  /** Blocks packets between groups until `heal`; a node in no group reaches all. */
   split(...groups: readonly (readonly NodeOrName[])[]): void {
     const names = groups.map((group) => group.map((node) => this.#machineOf(node).name));
     this.note(`split: ${names.map((group) => group.join(" ")).join(" | ")}`);
     this.#fabric.cuts.split(names);
   }
 
-  /** Resets the connections between two nodes, as a firewall does: both sides notice at once, and may connect again. */
+  /** Resets the connections between two nodes, as a firewall does: both ends notice at once, and may reconnect. */
   reset(a: NodeOrName, b: NodeOrName): void {
     const [from, to] = [this.#machineOf(a), this.#machineOf(b)];
     this.note(`${from.name} | ${to.name}: ${from.reset(to)} connections reset`);
   }
 
-  /** Ends the cut between two nodes, or every cut. What was sent meanwhile arrives when its sender tries again. */
+  /** Ends the cut between two nodes, or every cut. Blocked data arrives with its sender's next retransmission. */
   heal(a?: NodeOrName, b?: NodeOrName): void {
     if (a === undefined || b === undefined) {
       this.note("all cuts healed");
@@ -247,14 +247,14 @@ export class World {
     }
   }
 
-  /** Ends the run with a failure: the first one counts. @internal */
+  /** Fails the run; the first failure counts. @internal */
   fail(error: unknown, where: string): void {
     if (this.#failure !== undefined) return;
     this.note(`${where} FAILED: ${error instanceof Error ? error.message : String(error)}`);
     this.#failure = { error };
   }
 
-  /** Runs a story to its end. @returns what it gives @internal */
+  /** Runs a story to its end. @returns its result @internal */
   run<T>(story: (world: World) => Promise<T> | T): Promise<T> {
     return new Promise((resolve, reject) => {
       let outcome: { readonly value: T } | undefined;
@@ -289,7 +289,7 @@ export class World {
             real.setTimeout(slice, 1);
             return;
           }
-          // Before anything else happens.
+          // Before any other event.
           if (this.#settled()) {
             drain?.call(process);
             continue;
@@ -306,7 +306,7 @@ export class World {
         } while (drain !== undefined && real.now() < until);
         real.setImmediate(slice);
       };
-      // Outside of every scope: the loop is nobody's.
+      // Outside of every scope: the loop belongs to no process.
       scopes.exit(() => {
         real.setImmediate(() => {
           this.#scope.run(begin);
@@ -322,14 +322,14 @@ export class World {
     return machine;
   }
 
-  /** Settles the waits whose condition holds now. @returns whether there were any */
+  /** Settles waits whose condition holds. @returns whether there were any */
   #settled(): boolean {
     const { size } = this.#conditions;
     for (const settle of this.#conditions) settle();
     return this.#conditions.size < size;
   }
 
-  /** Lets the next event happen. @returns whether there is one */
+  /** Runs the next event. @returns whether there was one */
   #step(): boolean {
     const { limit, maxEvents } = this.#settings;
     try {
