@@ -1,11 +1,11 @@
 /**
- * Variables of the environment in a configuration. Pure.
+ * Environment variables in a configuration. Pure.
  *
- *   ${NAME}    in any text, once or more: the variable's value, as text
- *   $${        the two characters ${, as they are
+ *   ${NAME}    in any text, any number of times: the variable's value, as text
+ *   $${        a literal ${
  *
- * Only values are looked at, never keys. A variable that is not set, or empty, is a fault: a password that is missing
- * must not become an empty one.
+ * Only values are expanded, never keys. An unset or empty variable is a fault: a missing password must not become an
+ * empty one.
  */
 import type { Finding, Path } from "./problem.js";
 
@@ -13,17 +13,16 @@ import type { Finding, Path } from "./problem.js";
 const REFERENCE = /\$\$\{|\$\{([^}]*)\}?/g;
 const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
-/** The variables by their names. */
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** A value with its variables filled in. */
 export interface Expanded {
   readonly value: unknown;
-  /** What is wrong with references, all of it. */
+  /** All faulty references. */
   readonly findings: readonly Finding[];
-  /** The places that hold a variable's value, as {@link placeKey} writes them: they are not to be repeated anywhere. */
+  /** Places with a variable's value, as {@link placeKey} writes them; never repeat those values. */
   readonly filled: ReadonlySet<string>;
-  /** The variables that were filled in, and their values: these are not to be repeated either. */
+  /** Used variables with their values; never repeat the values either. */
   readonly variables: ReadonlyMap<string, string>;
 }
 
@@ -32,7 +31,6 @@ export function placeKey(path: Path): string {
   return JSON.stringify(path);
 }
 
-/** Fills in the variables of a value and of all within it. */
 export function expand(value: unknown, environment: Environment): Expanded {
   const findings: Finding[] = [];
   const filled = new Set<string>();

@@ -1,25 +1,25 @@
-/** A configuration's file: its text, its faults as one error, and messages that repeat no secret. */
+/** Reads configuration files, collects their faults into one error, and keeps secrets out of messages. */
 import { constants } from "node:fs";
 import { open, stat } from "node:fs/promises";
 import { type Expanded, placeKey } from "./environment.js";
 import { type Finding, type Problem, problemLine } from "./problem.js";
 
-/** Bytes of the largest configuration. */
+/** Maximum bytes of a configuration. */
 const MAX_FILE = 1_048_576;
-/** Characters from which on what a variable held is looked for in messages. */
+/** Minimum length of a variable's value that is searched for in messages. */
 const MIN_SECRET = 3;
-/** Characters of a longer value that appear in no message in a row: a message may show a part of a text, or its beginning. */
+/** Maximum consecutive characters of a longer value in a message, which may show part of a text. */
 const MIN_PART = 8;
 
-/** Bytes of the largest file that a configuration names. */
+/** Maximum bytes of a file that a configuration names. */
 const MAX_NAMED_FILE = 1_048_576;
 
 /**
- * Reads a file that a configuration names. It is read again and again, so it is no pipe: the open of one would wait for a
- * writer, past every signal.
+ * Reads a file that a configuration names. Pipes are refused: files are reread, and opening a pipe waits for a writer,
+ * whatever the signal.
  *
- * @returns the text, one character a byte
- * @throws Error for one that is too long, a pipe or a device; as node:fs does
+ * @returns the text, one character per byte
+ * @throws Error for a file that is too long, a pipe or a device; as node:fs does
  */
 export async function readNamed(file: string): Promise<string> {
   const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
@@ -34,10 +34,10 @@ export async function readNamed(file: string): Promise<string> {
   }
 }
 
-/** A configuration that cannot be used: its faults, with their places. */
+/** An invalid configuration: its faults with their places. */
 export class ConfigurationError extends Error {
   readonly problems: readonly Problem[];
-  /** Whole paths of the files that it names. */
+  /** Absolute paths of the files that it names. */
   readonly files: readonly string[];
 
   constructor(problems: readonly Problem[], files: readonly string[] = []) {
@@ -48,15 +48,15 @@ export class ConfigurationError extends Error {
 }
 
 /**
- * @param again it was read before: a pipe has nothing more, and would not end
- * @throws ConfigurationError when it cannot be read
+ * @param again read before: a pipe has nothing more, and would not end
+ * @throws ConfigurationError for an unreadable file
  */
 export async function textOf(file: string, again = false): Promise<string> {
   const fault = (message: string): never => {
     throw new ConfigurationError([{ file, line: 1, column: 1, path: "", message }]);
   };
   try {
-    // The open of a pipe waits for a writer, unless it is asked not to; what a name stands for may change at any time.
+    // Opening a pipe waits for a writer unless told not to; the file may be replaced at any time.
     const waits = !again && (await stat(file)).isFIFO();
     const handle = await open(file, waits ? constants.O_RDONLY : constants.O_RDONLY | constants.O_NONBLOCK);
     try {
@@ -75,20 +75,20 @@ export async function textOf(file: string, again = false): Promise<string> {
   }
 }
 
-/** Those whose value is at fault by itself: where a variable is missing nothing else is reported. */
+/** Findings about values without a missing variable; those with one have a finding already. */
 export function otherThan(reported: readonly Finding[], findings: readonly Finding[]): readonly Finding[] {
   const places = new Set(reported.map(({ path }) => placeKey(path)));
   return findings.filter(({ path }) => !places.has(placeKey(path)));
 }
 
-/** What is at a part of a value's path; `undefined`: nothing. */
+/** The member of a value; `undefined`: missing. */
 export function childOf(value: unknown, part: string | number): unknown {
   return typeof value === "object" && value !== null
     ? (value as Record<string | number, unknown>)[part]
     : undefined;
 }
 
-/** What came from variables is shown as it is written. */
+/** Shows the reference in place of a variable's value. */
 export function hider({ variables }: Expanded): (finding: Finding) => Finding {
   return (finding) => {
     let { message } = finding;
@@ -102,7 +102,7 @@ export function hider({ variables }: Expanded): (finding: Finding) => Finding {
   };
 }
 
-/** A message with the name of a variable in place of its value, and `…` in place of a part of that. */
+/** Replaces a variable's value by its name, and parts of the value by `…`. */
 function withoutParts(message: string, held: string, name: string): string {
   const least = Math.min(held.length, MIN_PART);
   let shown = "";
@@ -119,7 +119,7 @@ function withoutParts(message: string, held: string, name: string): string {
   return shown;
 }
 
-/** The system's error in words, without the path. */
+/** A system error in words, without the path. */
 export function reasonOf(error: unknown): string {
   switch ((error as NodeJS.ErrnoException).code) {
     case "ENOENT":

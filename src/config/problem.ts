@@ -1,28 +1,30 @@
-/** What is wrong in a configuration, and where. Apart from source.ts: programs without a file load no YAML. */
+/**
+ * Faults of a configuration with their places. Separate from source.ts, so programs without a file do not load YAML.
+ */
 
-/** Characters of a value that a message shows. */
+/** Maximum characters of a value in a message. */
 export const SHOWN = 60;
 
-/** The way from the top of a file to one of its values: keys, and places in lists from 0. */
+/** Path from the top of a file to a value: keys, and list indexes from 0. */
 export type Path = readonly (string | number)[];
 
-/** One fault, with its place. Values that came from variables, and secrets, are never repeated. */
+/** A fault with its place. Values of variables and secrets never appear. */
 export interface Problem {
   readonly file: string;
   /** From 1. */
   readonly line: number;
   /** From 1. */
   readonly column: number;
-  /** Such as `proxies.ticks.frontend.bind[0]`; empty for the file itself. */
+  /** For example `proxies.ticks.frontend.bind[0]`; empty for the file itself. */
   readonly path: string;
-  /** What was expected, and what is there. */
+  /** Expected and actual value. */
   readonly message: string;
 }
 
-/** A fault before its place in the file is known. */
+/** A fault without its place in the file. */
 export interface Finding {
   readonly path: Path;
-  /** Whether the last key of the path is at fault, not its value. */
+  /** Whether the path's last key is at fault, not its value. */
   readonly atKey?: boolean;
   readonly message: string;
 }

@@ -19,12 +19,12 @@ import {
 import { type Finding, type Path, type Problem, pathText } from "./problem.js";
 
 interface Found {
-  /** Where the key of the path's last part is; absent for a place in a list, and for the top. */
+  /** Position of the path's last key; absent for list items and the top. */
   readonly key: number | undefined;
   readonly value: number;
 }
 
-/** A file that is YAML, with any values. */
+/** A YAML file with any values. */
 export class Source {
   readonly file: string;
   /** Its maps, lists and scalars. */
@@ -39,16 +39,16 @@ export class Source {
     this.value = document.toJS();
   }
 
-  /** @returns the file, or all that is wrong with it as YAML */
+  /** @returns the file, or all its YAML faults */
   static read(file: string, text: string): Source | readonly Problem[] {
     const lines = new LineCounter();
     const document = parseDocument(text, {
       lineCounter: lines,
       merge: true,
-      prettyErrors: false, // They would repeat the line, and what secrets are on it.
+      prettyErrors: false, // They would repeat the line with its secrets.
     });
     const problems = [...document.errors, ...document.warnings].map((error) => problemOf(file, error, lines));
-    // Not by `resolve` of an alias, which looks through the whole document.
+    // `resolve` of an alias searches the whole document.
     const anchors = new Map<string, Node>();
     visit(document, {
       Value: (_, node) => {
@@ -56,7 +56,7 @@ export class Source {
       },
       Alias: (_, alias, parents) => {
         const anchored = anchors.get(alias.source);
-        // What has itself within it has no end, and whatever walks through it has none.
+        // A value that contains itself would never end a walk.
         if (anchored !== undefined && !parents.includes(anchored)) return;
         const { line, col } = lines.linePos(alias.range?.[0] ?? 0);
         const message =
@@ -69,7 +69,7 @@ export class Source {
         const node = isAlias(key) ? anchors.get(key.source) : (key as Node | null);
         const value = isScalar(node) ? node.value : node;
         if (typeof value !== "object" || value === null) return;
-        // It would become a text with all that is in it, secrets, too, and keys are printed.
+        // The key would become a text with all its contents, secrets included, and keys are printed.
         const { line, col } = lines.linePos((key as Node).range?.[0] ?? 0);
         problems.push({ file, line, column: col, path: "", message: "YAML: expected a text as the key" });
       },
@@ -84,7 +84,7 @@ export class Source {
     }
   }
 
-  /** Gives faults their places. */
+  /** Adds places to faults. */
   problems(findings: readonly Finding[]): readonly Problem[] {
     return findings
       .map(({ path, atKey, message }) => {
@@ -100,7 +100,7 @@ export class Source {
     return { line: Math.max(1, line), column: Math.max(1, col) };
   }
 
-  /** The place of a path; of what is nearest above, where it leads nowhere. */
+  /** Position of a path, or of its nearest existing parent. */
   #find(path: Path): Found {
     let node = this.#document.contents as Node | null;
     let found: Found = { key: undefined, value: node?.range?.[0] ?? 0 };
@@ -139,7 +139,7 @@ export class Source {
   }
 }
 
-/** As in the JavaScript object; the merge key is a symbol in some versions. */
+/** Key as in the JavaScript object; the merge key is a symbol in some versions. */
 function keyOf({ key }: Pair): string {
   const value: unknown = isScalar(key) ? key.value : key;
   return typeof value === "symbol" ? (value.description ?? "") : String(value ?? "");
@@ -150,7 +150,7 @@ function problemOf(file: string, error: YAMLError, lines: LineCounter): Problem 
   const message =
     error.code === "MULTIPLE_DOCS"
       ? "expected one document; another begins here"
-      : // What follows is a piece of the file.
+      : // The rest is a part of the file.
         error.message.replace(/: ".*$/s, "");
   return { file, line: Math.max(1, line), column: Math.max(1, col), path: "", message: `YAML: ${message}` };
 }

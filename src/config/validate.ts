@@ -1,32 +1,31 @@
-/** Checks a configuration against its schema, and reports in words what does not fit. */
+/** Checks a configuration against its schema and describes faults in words. */
 import { Ajv, type ErrorObject, type ValidateFunction } from "ajv";
 import { suggest } from "../core/suggestions.js";
 import { type Expanded, placeKey } from "./environment.js";
 import { type Finding, type Path, SHOWN } from "./problem.js";
 
-/** A piece of a schema. */
 export interface Schema {
   readonly [keyword: string]: unknown;
 }
 
-/** What a schema's own words for a fault are. */
+/** Wording of a schema's faults. */
 export interface SchemaWords {
-  /** Of a map that fits none of its alternatives. */
+  /** For a map that fits none of its alternatives. */
   readonly anyOf: string;
-  /** Of a text that does not fit its pattern. */
+  /** For a text that does not fit its pattern. */
   readonly pattern: string;
-  /** Of a key that does not fit its pattern. */
+  /** For a key that does not fit its pattern. */
   readonly key: string;
-  /** Why a key is not one of the file, if that is known. */
+  /** Why a key is not allowed in the file, if known. */
   elsewhere?(path: Path, key: string): string | undefined;
 }
 
-/** Values that are not repeated, whatever is wrong with them. */
+/** Names of secret values, which no message repeats. */
 const SECRET = /(?:secretkey|password|plainusers)/i;
-/** Keywords that report nothing by themselves, or only what another reports, too. */
+/** Keywords that only repeat faults of others, or report none. */
 const SILENT = ["if", "propertyNames"];
 
-/** Checks values by one schema, which is compiled when the first is checked. */
+/** Checks values by one schema, compiled at the first check. */
 export class SchemaChecker {
   readonly #schema: () => Schema;
   readonly #words: SchemaWords;
@@ -37,7 +36,6 @@ export class SchemaChecker {
     this.#words = words;
   }
 
-  /** All that does not fit; nothing when everything does. */
   check({ value, filled }: Expanded): readonly Finding[] {
     this.#validator ??= new Ajv({
       allErrors: true,
@@ -45,8 +43,8 @@ export class SchemaChecker {
       allowUnionTypes: true,
       strictTypes: false,
       strictRequired: false,
-      // Each definition is compiled once, not wherever it is referred to, and not for speed: a file is checked when it is read. It
-      // was half of the processor time of a start with a file.
+      // Compiles each definition once, without optimization: a file is checked once. This was half of the processor
+      // time of a start with a file.
       inlineRefs: false,
       code: { optimize: false },
       logger: false,
@@ -58,7 +56,7 @@ export class SchemaChecker {
     for (const error of this.#validator.errors ?? []) {
       const finding = findingOf(error, filled, this.#words);
       if (finding === undefined) continue;
-      // One fault of a value is enough; the schema reports some in several ways.
+      // One fault per value is enough; the schema reports some in several ways.
       const key = `${placeKey(finding.path)}${finding.atKey === true ? "key" : finding.message}`;
       if (!findings.has(key)) findings.set(key, finding);
     }
@@ -117,7 +115,7 @@ function described(value: unknown, choices: readonly unknown[]): { shown: string
   return { shown: String(value), meant: "" };
 }
 
-/** What a schema takes, in words. */
+/** Describes the values that a schema accepts. */
 function expected(schema: Schema): string {
   const { type, minimum, maximum } = schema;
   const choices = schema.enum as readonly unknown[] | undefined;
@@ -140,7 +138,7 @@ function expected(schema: Schema): string {
   }
 }
 
-/** From a JSON pointer. A key of digits looks like a place in a list, and is found all the same. */
+/** Parses a JSON pointer. A numeric key becomes a list index, which finds it as well. */
 function pathOf(pointer: string): Path {
   return pointer
     .split("/")

@@ -1,6 +1,6 @@
 /**
- * Notices changes of a file, and of those that it names: in the folder that each is in, since editors replace it by another, and in
- * the folder that it really is in where it is a link, as Kubernetes mounts it. The reader finds out what changed, if anything.
+ * Watches a file and the files it names. It watches their folders, since editors replace files, and the folders of
+ * link targets, as in Kubernetes mounts. The reader decides whether anything changed.
  */
 import { realpath } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
@@ -12,14 +12,14 @@ const QUIET = 200;
 const PATIENCE = 2_000;
 
 export class FileWatch {
-  /** The file, and those that it names. */
+  /** The file and the files named in it. */
   #files: readonly string[];
   readonly #watch: FolderWatch;
   readonly #onChange: () => void;
   #closed = false;
 
   /**
-   * @param onChange the file may have changed, and nothing has for a while; or some seconds have passed
+   * @param onChange the file may have changed: called after a quiet period, or after 2 s of changes
    * @param onError a folder cannot be watched
    */
   constructor(file: string, onChange: () => void, onError: (error: Error) => void) {
@@ -28,7 +28,7 @@ export class FileWatch {
     this.#watch = new FolderWatch(QUIET, PATIENCE, { onChange: () => void this.#changed(), onError });
   }
 
-  /** Settles when it watches. */
+  /** Resolves once the folders are watched. */
   async start(): Promise<void> {
     const folders = new Set<string>();
     for (const file of this.#files) {
@@ -38,7 +38,7 @@ export class FileWatch {
     if (!this.#closed) await this.#watch.follow([...folders]);
   }
 
-  /** Other files that matter, in place of those before: from the next change on, or `start`. @param files whole paths */
+  /** Replaces the other files to watch, from the next change or `start`. @param files absolute paths */
   alsoFollow(files: readonly string[]): void {
     this.#files = [this.#files[0] as string, ...files];
   }
@@ -48,7 +48,7 @@ export class FileWatch {
     this.#watch.close();
   }
 
-  /** Watches the folders that matter now, first: a change while the file is read is not missed. */
+  /** Watches the current folders first, so that a change during the read is not missed. */
   async #changed(): Promise<void> {
     await this.start();
     if (!this.#closed) this.#onChange();
