@@ -330,8 +330,6 @@ function grown<T extends { set(from: T): void }>(from: T, to: T): T {
 }
 
 const SLAB_BYTES = 1_048_576;
-/** Initial size of the first slab, which grows, since small maps are common. */
-const FIRST_BYTES = 4_096;
 const UNIT = 16;
 const UNITS_PER_SLAB = SLAB_BYTES / UNIT;
 /** The low bits of an address are the place in the slab. */
@@ -359,8 +357,7 @@ class Arena {
   #end = 0;
 
   get bytes(): number {
-    const [first] = this.#slabs;
-    return first === undefined ? 0 : first.length + (this.#slabs.length - 1) * SLAB_BYTES;
+    return this.#slabs.length * SLAB_BYTES;
   }
 
   /** @param units as `unitsOf` counts them. @returns the piece's address */
@@ -368,13 +365,8 @@ class Arena {
     const free = this.#free.get(units);
     const used = free?.pop();
     if (used !== undefined) return used;
-    while (this.#next + units > this.#end && this.#end > 0 && this.#end < UNITS_PER_SLAB) this.#growFirst();
     if (this.#next + units > this.#end) {
-      if (this.#slabs.length === 0) {
-        this.#slabs.push(Buffer.allocUnsafeSlow(FIRST_BYTES));
-        this.#end = FIRST_BYTES / UNIT;
-        return this.allocate(units);
-      }
+      // The system provides its memory as it is written.
       this.#next = this.#slabs.length * UNITS_PER_SLAB;
       this.#end = this.#next + UNITS_PER_SLAB;
       this.#slabs.push(Buffer.allocUnsafeSlow(SLAB_BYTES));
@@ -396,14 +388,6 @@ class Arena {
     this.#free.clear();
     this.#next = 0;
     this.#end = 0;
-  }
-
-  #growFirst(): void {
-    const old = this.#slabs[0] as Buffer;
-    const first = Buffer.allocUnsafeSlow(Math.min(old.length * 4, SLAB_BYTES));
-    first.set(old);
-    this.#slabs[0] = first;
-    this.#end = first.length / UNIT;
   }
 
   slab(address: number): Buffer {
