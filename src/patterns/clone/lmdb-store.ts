@@ -11,7 +11,7 @@
  */
 
 import { isUtf8 } from "node:buffer";
-import { type FileHandle, open as openFile } from "node:fs/promises";
+import { open as openFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import { checkOptions, type Given } from "../kit/options.js";
@@ -34,8 +34,6 @@ export type CloneLmdbStoreOptions = Given<typeof FOLDER_OPTIONS>;
 const MAX_RECENT = 262_144;
 /** Entries removed in one commit. */
 const CLEAR_BATCH = 5_000;
-/** Characters written at once to a file of lost entries. */
-const ASIDE_BYTES = 1_048_576;
 const VERSION = 1;
 const CRC_AT = 1;
 const SEQUENCE_AT = 5;
@@ -185,7 +183,7 @@ export class CloneLmdbStore implements CloneStore {
     try {
       const file = await openFile(path, "wx");
       try {
-        await writeLines(file, entries);
+        await writeFile(file, linesOf(entries));
         await file.sync();
       } finally {
         await file.close();
@@ -249,23 +247,15 @@ function decode(key: Buffer, record: Buffer): CloneStoredEntry | undefined {
   };
 }
 
-/** Writes the lines that `shoal clone load` reads: key, value, time to live. */
-async function writeLines(file: FileHandle, entries: Iterable<CloneStoredEntry>): Promise<void> {
+/** The lines that `shoal clone load` reads: key, value, time to live. */
+function* linesOf(entries: Iterable<CloneStoredEntry>): Generator<string, undefined> {
   const text = (bytes: Buffer): unknown =>
     isUtf8(bytes) ? bytes.toString() : { base64: bytes.toString("base64") };
-  let lines: string[] = [];
-  let bytes = 0;
   for (const { key, value, expires } of entries) {
     const ttl = expires === 0 ? {} : { ttl: Math.max(1, Math.ceil(expires - Date.now())) };
-    const line = JSON.stringify({ key: text(key), value: text(value), ...ttl });
-    lines.push(`${line}\n`);
-    bytes += line.length;
-    if (bytes < ASIDE_BYTES) continue;
-    await file.appendFile(lines.join(""));
-    lines = [];
-    bytes = 0;
+    yield `${JSON.stringify({ key: text(key), value: text(value), ...ttl })}\n`;
   }
-  await file.appendFile(lines.join(""));
+  return undefined;
 }
 
 function double(value: number): Buffer {
