@@ -132,16 +132,16 @@ export class ClientRules {
   connected(attempt: number, now: number): void {
     const attempts = this.#attempts;
     // An engine may report it after the close, from another thread.
-    if (attempt !== attempts.number || attempts.connected || this.#status.closed) return;
-    attempts.connect();
+    if (attempt !== attempts.number || attempts.phase !== "connecting" || this.#status.closed) return;
+    attempts.phase = "connected";
     this.#load(now);
   }
 
   /** A connection is lost. @param refused it was never connected */
   disconnected(attempt: number, refused: boolean, now: number): void {
     const attempts = this.#attempts;
-    if (attempt !== attempts.number || attempts.openAt !== undefined || this.#status.closed) return;
-    if (!refused && !attempts.connected) return;
+    if (attempt !== attempts.number || attempts.phase === "pausing" || this.#status.closed) return;
+    if (!refused && attempts.phase !== "connected") return;
     this.#becomeStale(now);
     attempts.end(refused ? "refused" : "disconnected", now);
   }
@@ -210,8 +210,7 @@ export class ClientRules {
 
   /** Whether an update of another client only changes the map. */
   #appliesNext(attempt: number): boolean {
-    const { number, connected } = this.#attempts;
-    if (attempt !== number || !connected || this.#loading !== undefined || this.#status.closed) return false;
+    if (!this.#hears(attempt) || this.#loading !== undefined) return false;
     return this.#subtree.isWhole && !this.#effects.watching;
   }
 
@@ -223,10 +222,15 @@ export class ClientRules {
     this.#resync.reset();
   }
 
+  #hears(attempt: number): boolean {
+    const { number, phase } = this.#attempts;
+    return attempt === number && phase === "connected" && !this.#status.closed;
+  }
+
   /** KVPUB or HUGZ. */
   update(attempt: number, frames: readonly Buffer[], now: number): void {
     // The snapshot has the updates before its request.
-    if (attempt !== this.#attempts.number || !this.#attempts.connected || this.#status.closed) return;
+    if (!this.#hears(attempt)) return;
     const fault = updateFault(frames);
     if (fault !== undefined) {
       this.#statistics.fault("publisher", fault);
@@ -308,25 +312,19 @@ export class ClientRules {
       this.#resendAt = this.#nextResend(now);
       this.#calls.resend(this.#attempts.server, now, RESEND_INTERVAL);
     }
-    const { openAt, connected, until } = this.#attempts;
-    if (openAt !== undefined) {
-      if (now >= openAt) this.#failOver(now);
-    } else if (!connected || this.#loading !== undefined) {
-      if (now >= until) this.#failOver(now, "no-snapshot");
+    const { phase, until, leaveAt } = this.#attempts;
+    if (phase !== "connected" || this.#loading !== undefined) {
+      if (now >= until) this.#failOver(now, phase === "pausing" ? undefined : "no-snapshot");
     } else if (now >= this.#status.silentAt) this.#failOver(now, "silent");
-    else if (now >= this.#attempts.leaveAt) this.#failOver(now, "removed");
-    else if (this.#resync.pending && now >= this.#resync.at) this.#startResync(now);
+    else if (now >= leaveAt) this.#failOver(now, "removed");
+    else if (now >= this.#resync.at) this.#startResync(now);
   }
 
   nextWakeUp(): number | undefined {
     if (this.#status.closed) return undefined;
-    const { openAt, connected, until, leaveAt } = this.#attempts;
-    let next = openAt;
-    if (next === undefined && (!connected || this.#loading !== undefined)) next = until;
-    if (next === undefined) {
-      next = Math.min(this.#status.silentAt, leaveAt);
-      if (this.#resync.pending && this.#resync.at < next) next = this.#resync.at;
-    }
+    const { phase, until, leaveAt } = this.#attempts;
+    const follows = phase === "connected" && this.#loading === undefined;
+    const next = follows ? Math.min(this.#status.silentAt, leaveAt, this.#resync.at) : until;
     if (this.#calls.count === 0) return next === Number.POSITIVE_INFINITY ? undefined : next;
     return Math.min(next, this.#resendAt, this.#calls.next() ?? next);
   }

@@ -159,10 +159,16 @@ interface Server {
   isListed: boolean;
 }
 
+/** `idle` without a server. */
+export type AttemptPhase = "idle" | "connecting" | "connected" | "pausing";
+
 /**
  * The attempts of a client at its servers.
  *
- *   open ──> connecting ──> connected          lost, or no progress ──> a pause, or at once ──> the next server
+ *   idle ──a server──> connecting ──> connected
+ *                        ^   │            │
+ *     the next server    │   no progress, or lost
+ *                        └── pausing <────┘      no pause after silence
  *
  * The list may change. A server in use that leaves it stays until a listed one has given the whole map: of a pair, the
  * other server may stand by while this one serves.
@@ -180,15 +186,14 @@ export class ClientAttempts {
   #number = 0;
   #ids = 0;
   #server: Server | undefined;
-  #openAt: number | undefined;
-  #connected = false;
   /** Failures since the last whole map. */
   #failures = 0;
   /** When others are tried in place of an unlisted server. */
   #leaveAt = Number.POSITIVE_INFINITY;
   #leaves = 0;
   failOvers = 0;
-  /** When an attempt without progress has failed. */
+  phase: AttemptPhase = "idle";
+  /** The end of a pause, or of an attempt without progress. */
   until = Number.POSITIVE_INFINITY;
 
   /** @param patience ms without progress after which an attempt fails */
@@ -215,15 +220,6 @@ export class ClientAttempts {
   /** Empty without a server. */
   get name(): string {
     return this.#server?.name ?? "";
-  }
-
-  get connected(): boolean {
-    return this.#connected;
-  }
-
-  /** When the next attempt begins; `undefined` during this one. */
-  get openAt(): number | undefined {
-    return this.#openAt;
   }
 
   /** When listed servers are tried, while an unlisted one works. */
@@ -270,19 +266,11 @@ export class ClientAttempts {
 
   open(now: number): void {
     this.#number += 1;
-    this.#connected = false;
-    this.#openAt = undefined;
-    if (this.#server === undefined) {
-      this.until = Number.POSITIVE_INFINITY;
-      return;
-    }
+    this.phase = this.#server === undefined ? "idle" : "connecting";
+    this.until = Number.POSITIVE_INFINITY;
+    if (this.#server === undefined) return;
     this.progress(now);
     this.#effects.open(this.#number, this.#server.id, this.#server.name);
-  }
-
-  connect(): void {
-    this.#connected = true;
-    this.#openAt = undefined;
   }
 
   progress(now: number): void {
@@ -306,15 +294,11 @@ export class ClientAttempts {
    * @param delay ms at most. Default: doubled until an attempt succeeds
    */
   end(reason: FailOverReason, now: number, delay?: number): void {
-    this.#connected = false;
+    this.phase = "pausing";
     this.#reason = reason;
     const { retryDelay, maxRetryDelay, random } = this.#retry;
-    this.#openAt =
-      now +
-      (delay === undefined
-        ? backOff(this.#failures, retryDelay, maxRetryDelay, random)
-        : backOff(0, delay, delay, random));
-    if (delay === undefined) this.#failures += 1;
+    if (delay === undefined) this.until = now + backOff(this.#failures++, retryDelay, maxRetryDelay, random);
+    else this.until = now + backOff(0, delay, delay, random);
   }
 
   /** Selects the next server, or the same one again. {@link open} follows. */
@@ -364,8 +348,9 @@ export class ResyncBackoff {
     return this.#wanted;
   }
 
+  /** When the snapshot of a gap is requested. */
   get at(): number {
-    return this.#at;
+    return this.#wanted ? this.#at : Number.POSITIVE_INFINITY;
   }
 
   /** @returns whether a snapshot may be requested now; else the gap waits */
