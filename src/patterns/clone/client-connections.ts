@@ -12,6 +12,7 @@ import { Publisher, Subscriber } from "../../sockets/pub-sub.js";
 import type { FrameBatch } from "../../sockets/relay.js";
 import { Dealer } from "../../sockets/request-reply.js";
 import type { CommonOptions } from "../../sockets/socket-options.js";
+import type { ClientRules } from "./client-rules.js";
 import { type CloneEndpoints, HANDSHAKE_ERRORS } from "./endpoints.js";
 
 import { encodeRequest, HUGZ } from "./protocol.js";
@@ -20,18 +21,11 @@ import { encodeRequest, HUGZ } from "./protocol.js";
 const BATCH = 1_000;
 const RECEIVE_MARK = 10_000;
 
-export interface ConnectionListener {
-  /** The subscription was sent. */
-  connected(attempt: number): void;
-  /** @param refused it was never connected */
-  disconnected(attempt: number, refused: boolean): void;
-  snapshots(attempt: number, messages: readonly Buffer[][]): void;
-  updates(attempt: number, messages: readonly Buffer[][]): void;
-  /** Updates as bytes. The memory of the batch is reused. */
-  updateBatch(attempt: number, batch: FrameBatch): void;
-  collectorReady(server: number): void;
-  collectorLost(server: number): void;
-  writable(server: number): void;
+/** The client around the sockets. */
+export interface ConnectionOwner {
+  /** Calls the rules, and sets the timer after it. */
+  act(action: (rules: ClientRules, now: number) => void): void;
+  /** A handshake failed. */
   refused(server: string, port: "snapshot" | "publisher" | "collector", error: ShoalError): void;
 }
 
@@ -39,7 +33,7 @@ export class ClientConnections {
   readonly #servers = new Map<number, CloneEndpoints>();
   readonly #subtree: Buffer;
   readonly #options: CommonOptions & { readonly context?: Context };
-  readonly #listener: ConnectionListener;
+  readonly #owner: ConnectionOwner;
   readonly #publishers = new Map<number, Publisher>();
   /** The server of `#subscriber` and `#dealer`. */
   #used = -1;
@@ -50,11 +44,11 @@ export class ClientConnections {
   constructor(
     subtree: Buffer,
     options: CommonOptions & { readonly context?: Context },
-    handler: ConnectionListener,
+    owner: ConnectionOwner,
   ) {
     this.#subtree = subtree;
     this.#options = options;
-    this.#listener = handler;
+    this.#owner = owner;
   }
 
   /** Connects to the collector of a server. */
@@ -85,17 +79,19 @@ export class ClientConnections {
     this.#dealer = dealer;
     if (this.#subtree.length > 0) subscriber.subscribe(this.#subtree, HUGZ);
     else subscriber.subscribe();
-    subscriber.events.on("handshake", () => this.#listener.connected(attempt));
+    subscriber.events.on("handshake", () => this.#owner.act((rules, now) => rules.connected(attempt, now)));
     for (const socket of [subscriber, dealer]) {
-      socket.events.on("disconnect", () => this.#listener.disconnected(attempt, false));
-      socket.events.on("connect:retry", () => this.#listener.disconnected(attempt, true));
+      const lost = (refused: boolean): void =>
+        this.#owner.act((rules, now) => rules.disconnected(attempt, refused, now));
+      socket.events.on("disconnect", () => lost(false));
+      socket.events.on("connect:retry", () => lost(true));
     }
     this.#reportHandshakes(subscriber, endpoints.snapshot, "publisher");
     this.#reportHandshakes(dealer, endpoints.snapshot, "snapshot");
     subscriber.connect(endpoints.publisher);
     dealer.connect(endpoints.snapshot);
     this.#readUpdates(subscriber, attempt, endpoints.publisher);
-    void this.#read(dealer, (messages) => this.#listener.snapshots(attempt, messages));
+    void this.#read(dealer, (rules, message, now) => rules.snapshot(attempt, message, now));
   }
 
   /** Asks the server in use for a snapshot. */
@@ -109,7 +105,7 @@ export class ClientConnections {
     if (publisher === undefined || publisher.closed || publisher.trySend(frames)) return true;
     publisher.send(frames).then(
       () => {
-        if (!this.#closed) this.#listener.writable(server);
+        if (!this.#closed) this.#owner.act((rules) => rules.writable(server));
       },
       // The socket was closed; the rules send the updates to the next server.
       () => undefined,
@@ -142,11 +138,11 @@ export class ClientConnections {
     let subscriptions = 0;
     publisher.events.on("subscribe", () => {
       subscriptions += 1;
-      if (subscriptions === 1) this.#listener.collectorReady(server);
+      if (subscriptions === 1) this.#owner.act((rules, now) => rules.collectorReady(server, now));
     });
     publisher.events.on("unsubscribe", () => {
       subscriptions -= 1;
-      if (subscriptions === 0) this.#listener.collectorLost(server);
+      if (subscriptions === 0) this.#owner.act((rules) => rules.collectorLost(server));
     });
     try {
       publisher.connect(collector);
@@ -163,20 +159,30 @@ export class ClientConnections {
     port: "snapshot" | "publisher" | "collector",
   ): void {
     for (const type of HANDSHAKE_ERRORS)
-      socket.events.on(type, ({ error }) => this.#listener.refused(server, port, error));
+      socket.events.on(type, ({ error }) => this.#owner.refused(server, port, error));
   }
 
   /** Within the process messages come as their frames: as bytes they would be copied. */
   #readUpdates(socket: Subscriber, attempt: number, endpoint: string): void {
-    const take = (batch: FrameBatch): void => this.#listener.updateBatch(attempt, batch);
-    const takeOne = (message: Buffer[]): void => this.#listener.updates(attempt, [message]);
+    const take = (batch: FrameBatch): void =>
+      this.#owner.act((rules, now) => rules.updates(attempt, batch, now));
+    const takeOne = (message: Buffer[]): void =>
+      this.#owner.act((rules, now) => rules.update(attempt, message, now));
     if (!endpoint.startsWith("inproc:") && readBatches(socket, take, takeOne)) return;
-    void this.#read(socket, (messages) => this.#listener.updates(attempt, messages));
+    void this.#read(socket, (rules, message, now) => rules.update(attempt, message, now));
   }
 
-  async #read(socket: Subscriber | Dealer, take: (messages: readonly Buffer[][]) => void): Promise<void> {
+  async #read(
+    socket: Subscriber | Dealer,
+    take: (rules: ClientRules, message: Buffer[], now: number) => void,
+  ): Promise<void> {
     try {
-      for (;;) take(await socket.receiveMany({ max: BATCH, timeout: -1 }));
+      for (;;) {
+        const messages = await socket.receiveMany({ max: BATCH, timeout: -1 });
+        this.#owner.act((rules, now) => {
+          for (const message of messages) take(rules, message, now);
+        });
+      }
     } catch (error) {
       if (!socket.closed && !(error instanceof ClosedError)) throw error;
     }

@@ -13,7 +13,7 @@ import { Driver } from "../kit/driver.js";
 import { ENDPOINT_SOURCE_EVENTS, EndpointList } from "../kit/endpoint-list.js";
 import { Readiness } from "../kit/readiness.js";
 import type { ClientCoder, CloneKey } from "./client-coder.js";
-import { ClientConnections, type ConnectionListener } from "./client-connections.js";
+import { ClientConnections } from "./client-connections.js";
 import {
   type CloneClientEvent,
   type CloneClientOptions,
@@ -101,7 +101,16 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
     this.#timeout = settings.timeout;
     this.#calls = new PendingCalls(settings.calls);
     this.#timer = new DriverTimer(heartbeatInterval);
-    this.#connections = new ClientConnections(subtree, settings.sockets, this.#listener());
+    this.#connections = new ClientConnections(subtree, settings.sockets, {
+      act: (action) => {
+        action(this.#rules, this.#timer.now());
+        this.#timer.update();
+      },
+      refused: (server, port, error) => {
+        this.#handshakeErrors += 1;
+        this.events.emit({ type: "handshake:failed", server, port, error });
+      },
+    });
     if (isEndpointSource(servers))
       this.#source = new EndpointList("CloneClient", servers, {
         socket: () => new Dealer(settings.sockets),
@@ -337,39 +346,5 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
       }
       this.events.emit({ type: "endpoint:refused", endpoint, error: error as ShoalError });
     }
-  }
-
-  #listener(): ConnectionListener {
-    return {
-      connected: (attempt) => {
-        this.#rules.connected(attempt, this.#timer.now());
-        this.#timer.update();
-      },
-      disconnected: (attempt, refused) => {
-        this.#rules.disconnected(attempt, refused, this.#timer.now());
-        this.#timer.update();
-      },
-      snapshots: (attempt, messages) => {
-        const now = this.#timer.now();
-        for (const message of messages) this.#rules.snapshot(attempt, message, now);
-        this.#timer.update();
-      },
-      updates: (attempt, messages) => {
-        const now = this.#timer.now();
-        for (const message of messages) this.#rules.update(attempt, message, now);
-        this.#timer.update();
-      },
-      updateBatch: (attempt, batch) => {
-        this.#rules.updates(attempt, batch, this.#timer.now());
-        this.#timer.update();
-      },
-      collectorReady: (server) => this.#rules.collectorReady(server, this.#timer.now()),
-      collectorLost: (server) => this.#rules.collectorLost(server),
-      writable: (server) => this.#rules.writable(server),
-      refused: (server, port, error) => {
-        this.#handshakeErrors += 1;
-        this.events.emit({ type: "handshake:failed", server, port, error });
-      },
-    };
   }
 }
