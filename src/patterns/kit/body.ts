@@ -1,16 +1,15 @@
-/** Bodies of requests and replies: frames as they are, or with a codec one frame, which is one value. */
+/** Bodies of requests and replies: raw frames, or one frame encoded by a codec. */
 import { isBytes } from "../../core/bytes.js";
 import { InvalidMessageError, ShoalError } from "../../core/errors.js";
 import type { Codec } from "../../sockets/codec.js";
 import { type MessageLike, toMessage } from "../../sockets/message.js";
 import { type Raw, shapeFor } from "../../sockets/shape.js";
 
-/** A body as it is received: frames, or with a codec the value. */
+/** A received body: frames, or with a codec the value. */
 export type BodyOf<T> = [T] extends [Raw] ? Buffer[] : T;
-/** A body as it is given: a frame or frames, or with a codec the value. */
+/** A body to send: a frame or frames, or with a codec the value. */
 export type BodyFor<T> = [T] extends [Raw] ? MessageLike | MessageLike[] : T;
 
-/** Makes frames of bodies, and bodies of frames. */
 export class BodyShape<T> {
   readonly #codec: Codec<T> | undefined;
 
@@ -20,7 +19,7 @@ export class BodyShape<T> {
     this.#codec = codec;
   }
 
-  /** @throws InvalidArgumentError, InvalidMessageError for what has no form on the wire */
+  /** @throws InvalidArgumentError; InvalidMessageError when the value cannot be encoded */
   encode(body: BodyFor<T>): Buffer[] {
     const message = this.#codec === undefined ? toMessage(body) : this.#encode(this.#codec, body as T);
     const frames = typeof message === "string" || isBytes(message) ? [message] : message;
@@ -31,7 +30,7 @@ export class BodyShape<T> {
     );
   }
 
-  /** @throws InvalidMessageError for frames that the codec or its schema refuses */
+  /** @throws InvalidMessageError when the codec or its schema refuses the frames */
   decode(frames: readonly Buffer[]): BodyOf<T> {
     const codec = this.#codec;
     if (codec === undefined) return frames as BodyOf<T>;

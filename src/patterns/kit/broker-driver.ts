@@ -1,6 +1,6 @@
 /**
- * What every broker here has around its rules: a ROUTER for clients, one for workers, and a timer. `drain` and `close`
- * take no more requests and finish those that were accepted.
+ * Base of the brokers: a ROUTER for clients, one for workers, and a timer around a state machine. `drain` and `close`
+ * accept no more requests and finish the accepted ones.
  */
 
 import { describe, refuseExtra } from "../../core/arguments.js";
@@ -17,26 +17,25 @@ import { CLOSE_LINGER, type OptionSpec, object } from "./options.js";
 import { RouterReader } from "./router-reader.js";
 import { type ServerGate, serverGate } from "./server-gate.js";
 
-/** Options of the two sockets, such as security. */
 export interface BrokerSocketOptions {
-  /** Of both sockets. */
+  /** Options of both sockets. */
   readonly socketOptions?: RouterOptions | undefined;
-  /** Of the one for clients, over those of both. */
+  /** Options of the client socket; override `socketOptions`. */
   readonly frontendOptions?: RouterOptions | undefined;
   /**
-   * Of the one for workers, over those of both. After its `heartbeatTimeout` (default 30 s) a worker that is stopped or hangs has its
-   * connection ended, and its request goes to another.
+   * Options of the worker socket; override `socketOptions`. `heartbeatTimeout` (default 30 s) disconnects a stopped
+   * or hanging worker, and its request goes to another.
    */
   readonly backendOptions?: RouterOptions | undefined;
 }
 
-/** Options of a broker that can be one of a pair. */
+/** Options of a broker that can be half of a pair. */
 export interface BrokerDriverOptions extends BrokerSocketOptions {
-  /** Makes the broker one of a pair: a `BinaryStarGate`. Default: it always serves. */
+  /** A `BinaryStarGate` makes the broker half of a pair. Default: always serves. */
   readonly gate?: ServerGate | undefined;
 }
 
-/** The options above, for the table of a broker's own. */
+/** The options above, for a broker's option table. */
 export const BROKER_OPTIONS = {
   socketOptions: object<RouterOptions>(),
   frontendOptions: object<RouterOptions>(),
@@ -44,31 +43,28 @@ export const BROKER_OPTIONS = {
   gate: serverGate(),
 } satisfies Readonly<Record<keyof BrokerDriverOptions, OptionSpec<unknown>>>;
 
-/** A reply that its client, or the site that asked, could not take: it is gone, or at its high-water mark. */
+/** A reply was dropped: its client, or the requesting site, is gone or at its high-water mark. */
 export interface ReplyDropped {
   readonly type: "reply:dropped";
   readonly client: Buffer;
   readonly reason: "client-gone" | "client-full";
 }
 
-/** Where a broker listens, wildcards filled in. */
+/** Bound endpoints, wildcards filled in. */
 export interface BrokerEndpoints {
-  /** For clients. */
+  /** Endpoints for clients. */
   readonly frontend: readonly string[];
-  /** For workers. */
+  /** Endpoints for workers. */
   readonly backend: readonly string[];
 }
 
-/** What a broker counts in addition to its rules. */
 interface DriverStats {
   readonly repliesDropped: number;
 }
 
-/** What a broker's rules are to its driver. */
 export interface DrivenRules<Stats> extends TimedRules {
-  /** How many more requests are taken now. */
+  /** Requests that fit now. */
   readonly room: number;
-  /** Requests accepted and not answered. */
   readonly pending: number;
   clientMessage(frames: readonly Buffer[], now: number): void;
   workerMessage(from: Buffer, frames: readonly Buffer[], now: number): void;
@@ -78,7 +74,7 @@ export interface DrivenRules<Stats> extends TimedRules {
   stats(): Stats;
 }
 
-/** What a broker's driver does for its rules. */
+/** What a broker's state machine calls. */
 export interface BrokerEffects<E extends TypedEvent> {
   /** @returns whether the worker is connected and has room */
   toWorker(frames: readonly Buffer[]): boolean;
@@ -86,7 +82,6 @@ export interface BrokerEffects<E extends TypedEvent> {
   event(event: E): void;
 }
 
-/** A broker between clients and workers. */
 export abstract class BrokerDriver<
   E extends TypedEvent,
   Stats extends DriverStats,
@@ -105,7 +100,7 @@ export abstract class BrokerDriver<
   /**
    * @internal
    * @param name of the class, for errors
-   * @param maxStep ms of a stall of this process that count, at most
+   * @param maxStep longest pause of this process that counts as elapsed time, in ms
    */
   protected constructor(
     name: string,
@@ -116,14 +111,14 @@ export abstract class BrokerDriver<
   ) {
     super(name, events);
     const { socketOptions, frontendOptions, backendOptions, gate } = options;
-    // A reply that its client cannot take is to be known, too.
+    // A mandatory ROUTER reports a reply that its client cannot take.
     this.#frontend = new Router({
       linger: CLOSE_LINGER,
       ...socketOptions,
       ...frontendOptions,
       mandatory: true,
     });
-    // A worker that is not there any more has to be known at once: its request goes to another.
+    // A lost worker must be reported at once, so that its request goes to another.
     this.#backend = new Router({
       linger: CLOSE_LINGER,
       ...socketOptions,
@@ -162,24 +157,22 @@ export abstract class BrokerDriver<
       this.#rules.clientMessage(frames, this.#timer.now());
       this.#changed();
     });
-    // Bound sockets hold the process; the timer alone has no reason to.
+    // Bound sockets already keep the process alive.
     this.#timer.hold(false);
     this.#timer.start(this.#rules);
   }
 
-  /** Where it listens. */
   get endpoints(): Endpoints {
     const sides = Object.keys(this.sides);
     return Object.fromEntries(sides.map((side) => [side, [...(this.#endpoints.get(side) ?? [])]])) as never;
   }
 
   /**
-   * Listens at one side; any number of endpoints.
-   *
-   * @param side `frontend` for clients, `backend` for workers; a broker may have more (its `endpoints`)
+   * Binds one side; call it again for more endpoints.
+   * @param side `frontend` for clients, `backend` for workers; a broker may have more (see `endpoints`)
    * @returns the endpoint, wildcards filled in
-   * @throws InvalidArgumentError `EINVAL` for a bad side or endpoint; ClosedError `EBADF`, `EAGAIN`; otherwise as `bind` of a
-   *   socket
+   * @throws InvalidArgumentError `EINVAL` for a bad side or endpoint; ClosedError `EBADF`, `EAGAIN`; otherwise as a
+   * socket's `bind`
    */
   bind(side: keyof Endpoints & string, endpoint: string): Promise<string>;
   async bind(side: keyof Endpoints & string, endpoint: string, ...extra: unknown[]): Promise<string> {
@@ -200,12 +193,12 @@ export abstract class BrokerDriver<
     return { ...this.#rules.stats(), repliesDropped: this.#repliesDropped } as unknown as Stats;
   }
 
-  /** @internal The sockets that listen, by side. */
+  /** @internal The bound sockets by side. */
   protected get sides(): Readonly<Record<string, BrokerSide>> {
     return { frontend: this.#frontend, backend: this.#backend };
   }
 
-  /** @internal No request is read any more; settles when those that were accepted have ended. */
+  /** @internal Stops reading requests; settles when the accepted ones have ended. */
   protected override onDrain(): Promise<void> {
     this.#clients.stop();
     if (this.#rules.pending === 0) return Promise.resolve();
@@ -219,7 +212,7 @@ export abstract class BrokerDriver<
     return this.#drained.promise;
   }
 
-  /** @internal What is not finished within `linger` is dropped, and its clients get an error reply. */
+  /** @internal Requests unfinished after `linger` are dropped with an error reply. */
   protected async onClose(linger: number): Promise<void> {
     await withTimeout(this.onDrain(), linger);
     this.#rules.close();
@@ -233,26 +226,26 @@ export abstract class BrokerDriver<
     ]);
   }
 
-  /** @internal What else a broker has open: closed with its ROUTERs. */
+  /** @internal Closes a subclass's other resources. */
   protected async closeOthers(): Promise<void> {}
 
-  /** @internal Sends a reply; one that cannot be taken is counted, and an event. */
+  /** @internal Sends a reply. A reply that cannot be sent is counted and reported. */
   protected reply(socket: Router, frames: readonly Buffer[]): void {
     const result = socket.tryDeliver(frames as Buffer[]);
     if (result === "sent") return;
     this.#repliesDropped += 1;
     const reason = result === "gone" ? "client-gone" : "client-full";
     const event: ReplyDropped = { type: "reply:dropped", client: frames[0] as Buffer, reason };
-    // The events of every such broker have this one among them.
+    // Every broker's event type includes this event.
     this.events.emit(event as unknown as E);
   }
 
-  /** @internal The rules' time. */
+  /** @internal */
   protected now(): number {
     return this.#timer.now();
   }
 
-  /** @internal To be called after every call of the rules, or a batch of them. */
+  /** @internal Call it after each call, or batch of calls, of the state machine. */
   protected changed(): void {
     this.#changed();
   }
@@ -264,5 +257,4 @@ export abstract class BrokerDriver<
   };
 }
 
-/** A socket that listens. */
 export type BrokerSide = Pick<Router, "bind">;

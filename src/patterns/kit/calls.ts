@@ -1,32 +1,28 @@
 /**
- * The calls of a client that wait for their replies: bounded in count and in bytes, each settled once, by its reply, its
- * time-out, its signal or the client's end, whichever is first.
+ * Pending calls of a client, bounded in count and bytes. Each settles once: by its reply, timeout, signal, or the
+ * client's close.
  *
- * A client returns `call.promise` as it is. A promise that is derived from it (by `then`, or an async function) would be
- * an unhandled rejection when the client closes and nobody looks at it.
+ * A client returns `call.promise` itself. A derived promise (by `then` or an async function) would become an
+ * unhandled rejection when the client closes.
  */
 import { ClosedError, InvalidStateError, type ShoalError, TimeoutError } from "../../core/errors.js";
 import { ignore } from "../../core/ignore.js";
 import { checkWait, Waiter } from "../../core/waiter.js";
 
-/** How much waits at most. */
 export interface CallLimits {
-  /** Calls without a result. */
   readonly maxPending: number;
-  /** What their requests cost (core/frame-cost.ts); a single call may cost more. */
+  /** Bytes of their requests (core/frame-cost.ts); a single call may be larger. */
   readonly maxPendingBytes: number;
 }
 
-/** How long one call waits. */
+/** Limits of one call. */
 export interface CallTerms {
-  /** ms; -1, and no value: no limit, or one that the client itself watches over. */
+  /** ms; -1 or undefined: no limit here. */
   readonly timeout?: number | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** The call ended by its time-out or its signal. */
   readonly onGivenUp?: (why: "timeout" | "aborted") => void;
 }
 
-/** A call, whatever its result is. */
 interface Waiting {
   abandon(error: ShoalError): void;
 }
@@ -36,7 +32,6 @@ interface Waiting {
  * 11 µs of CPU time in place of 9.
  */
 export class PendingCall<T> {
-  /** What the caller gets. */
   readonly promise: Promise<T>;
   readonly #calls: PendingCalls;
   readonly #bytes: number;
@@ -44,7 +39,7 @@ export class PendingCall<T> {
   #resolve!: (value: T) => void;
   #reject!: (error: ShoalError) => void;
 
-  /** @internal By {@link PendingCalls.add}. */
+  /** @internal Use {@link PendingCalls.add}. */
   constructor(calls: PendingCalls, bytes: number, terms: CallTerms, timedOut?: () => ShoalError) {
     this.#calls = calls;
     this.#bytes = bytes;
@@ -65,7 +60,7 @@ export class PendingCall<T> {
     this.#reject = (error) => waiter.reject(error);
   }
 
-  /** Whether it has a result. */
+  /** Whether the call has a result. */
   get settled(): boolean {
     return this.#settled;
   }
@@ -78,7 +73,7 @@ export class PendingCall<T> {
     if (this.#settle()) this.#reject(error);
   }
 
-  /** Rejects it, which is never an unhandled rejection: the client closes. */
+  /** Rejects because the client closes; never an unhandled rejection. */
   abandon(error: ShoalError): void {
     if (!this.#settle()) return;
     this.promise.catch(ignore);
@@ -93,7 +88,6 @@ export class PendingCall<T> {
   }
 }
 
-/** All calls of a client that wait. */
 export class PendingCalls {
   readonly #limits: CallLimits;
   readonly #open = new Set<Waiting>();
@@ -104,22 +98,19 @@ export class PendingCalls {
     this.#limits = limits;
   }
 
-  /** Calls without a result. */
   get size(): number {
     return this.#open.size;
   }
 
-  /** What their requests cost. */
   get bytes(): number {
     return this.#bytes;
   }
 
   /**
-   * A call that waits from now on.
-   *
-   * @param bytes what its request costs
+   * Adds a call.
+   * @param bytes cost of its request
    * @throws InvalidStateError `ERR_TOO_MANY_PENDING` past `maxPending` or `maxPendingBytes`; InvalidArgumentError
-   *   `EINVAL` for an invalid timeout or signal; AbortedError `ABORT_ERR`
+   * `EINVAL` for an invalid timeout or signal; AbortedError `ABORT_ERR`
    */
   add<T>(bytes: number, terms: CallTerms = {}, timedOut?: () => ShoalError): PendingCall<T> {
     checkWait(terms);
@@ -140,14 +131,14 @@ export class PendingCalls {
     return call;
   }
 
-  /** The client closes: what waits rejects with `EAGAIN`. */
+  /** Rejects pending calls with `EAGAIN`. */
   close(): void {
     for (const call of [...this.#open])
       call.abandon(new ClosedError("EAGAIN", "The client closed while the call waited"));
     this.#settleIdle();
   }
 
-  /** Settles when no call waits; at once when none does. */
+  /** Settles when no call is pending. */
   idle(): Promise<void> {
     if (this.size === 0) return Promise.resolve();
     return new Promise((resolve) => this.#whenIdle.push(resolve));

@@ -1,18 +1,18 @@
 /**
- * A service's contract: its methods, with the schemas of their requests and replies, once for both ends. No pattern's own:
- * a client gives a `ServiceCaller`, and a worker takes the handler of `contractHandler`.
+ * Service contracts: methods with schemas of their requests and replies, shared by both ends. Patterns implement
+ * `ServiceCaller` for clients, and pass `contractHandler`'s handler to workers.
  *
  *   request   method | value       two frames: the method's name in UTF-8, and the value in the contract's codec
  *   reply     value                one frame; of a method with `stream` one for each piece
  *
- * A frame without bytes is the value `undefined`, where the codec has no other value for it.
+ * An empty frame is the value `undefined`, unless the codec encodes another value as no bytes.
  *
  *   client                                        worker
  *   schema of the request -> EINVAL               schema of the request -> invalid-request; the handler is not called
  *   schema of the reply   -> ERR_INVALID_MESSAGE  schema of the reply   -> invalid-reply
  *
- * A value is sent as it was given, and each receiver's schema makes its own transformation: so a client gives a schema's
- * input, and the handler gets its output; the handler gives an input, and the client gets an output.
+ * Values are sent as given; the receiver's schema transforms them. A client passes a schema's input and the handler
+ * gets its output, and the other way round for replies.
  */
 import { describe } from "../../core/arguments.js";
 import {
@@ -26,55 +26,54 @@ import { type Codec, json } from "../../sockets/codec.js";
 import { type FailureReason, refuse } from "./errors.js";
 import { checkKeys } from "./options.js";
 
-/** A method with one reply. */
 export interface ServiceMethod {
-  /** What a client gives. */
+  /** Schema of the request. */
   readonly request: StandardSchemaV1;
-  /** What the handler gives. */
+  /** Schema of the reply. */
   readonly reply: StandardSchemaV1;
   readonly stream?: undefined;
 }
 
-/** A method whose reply comes in pieces. */
+/** A method that streams its reply. */
 export interface ServiceStreamMethod {
-  /** What a client gives. */
+  /** Schema of the request. */
   readonly request: StandardSchemaV1;
   readonly reply?: undefined;
-  /** Each piece that the handler gives. */
+  /** Schema of each piece. */
   readonly stream: StandardSchemaV1;
 }
 
-/** The methods of a service, by their names. */
+/** A service's methods by name. */
 export type ServiceMethods = Readonly<Record<string, ServiceMethod | ServiceStreamMethod>>;
 
-/** What {@link defineService} makes: frozen, to be given to clients and workers. */
+/** A frozen contract from {@link defineService}, for clients and workers. */
 export interface ServiceContract<M extends ServiceMethods = ServiceMethods> {
-  /** The service's name, which requests are addressed to. */
+  /** Service name that requests are addressed to. */
   readonly name: string;
   readonly methods: M;
-  /** Of each value, on both ways. */
+  /** Encodes requests and replies. */
   readonly codec: Codec<unknown>;
 }
 
-/** What {@link defineService} takes. */
+/** Options of {@link defineService}. */
 export interface ServiceDefinition<M extends ServiceMethods> {
-  /** The service's name: a text that is not empty. */
+  /** Service name; must not be empty. */
   readonly name: string;
-  /** One or more, by names of 1 to 255 bytes. Schemas are those of any library that has Standard Schema, version 1. */
+  /** One or more methods; names have 1 to 255 bytes. Schemas come from any Standard Schema v1 library. */
   readonly methods: M;
-  /** Encodes each value as one frame, on both ways. Default `json()`. */
+  /** Encodes each value as one frame. Default `json()`. */
   readonly codec?: Codec<unknown> | undefined;
 }
 
 type Input<S> = S extends StandardSchemaV1 ? StandardSchemaV1.InferInput<S> : never;
 type Output<S> = S extends StandardSchemaV1 ? StandardSchemaV1.InferOutput<S> : never;
 
-/** The arguments of a client's method: a request that may be `undefined` may be left out. */
+/** Arguments of a client's method: a request that may be `undefined` is optional. */
 type CallArguments<Request, Options> = undefined extends Request
   ? [request?: Request, options?: Options]
   : [request: Request, options?: Options];
 
-/** A service as its clients call it: a function for each method. */
+/** A service's client: one function per method. */
 export type ServiceClient<C extends ServiceContract, Options = object> = {
   readonly [K in keyof C["methods"]]: (
     ...call: CallArguments<Input<C["methods"][K]["request"]>, Options>
@@ -83,7 +82,7 @@ export type ServiceClient<C extends ServiceContract, Options = object> = {
     : Promise<Output<C["methods"][K]["reply"]>>;
 };
 
-/** A service's handlers: a function for each method, of an object or a class. */
+/** A service's handlers: one function per method, as an object or class instance. */
 export type ServiceHandlers<C extends ServiceContract, Context = unknown> = {
   readonly [K in keyof C["methods"]]: (
     request: Output<C["methods"][K]["request"]>,
@@ -93,18 +92,20 @@ export type ServiceHandlers<C extends ServiceContract, Context = unknown> = {
     : Input<C["methods"][K]["reply"]> | Promise<Input<C["methods"][K]["reply"]>>;
 };
 
-/** Frames that a contract makes. */
 type Frame = Uint8Array | string;
 
-/** How a client of a pattern asks. */
+/** How a pattern's client sends requests. */
 export interface ServiceCaller<Options> {
-  /** Rejects, and does not throw. @param decode makes the value of a reply's frames; what it throws rejects the call */
+  /**
+   * Rejects instead of throwing.
+   * @param decode decodes a reply's frames; its errors reject the call
+   */
   request<T>(
     frames: Frame[],
     decode: (frames: readonly Buffer[]) => T,
     options: Options | undefined,
   ): Promise<T>;
-  /** Absent where a pattern has no replies in pieces. */
+  /** Missing if the pattern cannot stream replies. */
   stream?<T>(
     frames: Frame[],
     decode: (frames: readonly Buffer[]) => T,
@@ -112,22 +113,20 @@ export interface ServiceCaller<Options> {
   ): AsyncIterableIterator<T, undefined>;
 }
 
-/** What a worker of a pattern calls with a request's frames. */
+/** Called by a worker with a request's frames. */
 export type ContractHandler<Context> = (
   frames: readonly Buffer[],
   context: Context,
 ) => Frame | Promise<Frame> | AsyncGenerator<Frame, undefined, void>;
 
-/** Bytes of a method's name. */
 const MAX_METHOD_NAME = 255;
 
 const EMPTY = Buffer.alloc(0);
 
 /**
- * The contract of a service: its name, and for each method the schemas of its request and reply, by any library that has
- * Standard Schema (zod, valibot, arktype, …). Schemas validate synchronously.
- *
- * @throws InvalidArgumentError `EINVAL` for an unknown key, no method, an invalid name, and what is not a schema
+ * Defines a service: its name, and each method's schemas from any Standard Schema library (zod, valibot, arktype, …).
+ * Schemas must validate synchronously.
+ * @throws InvalidArgumentError `EINVAL` for an unknown key, no method, an invalid name, or an invalid schema
  */
 export function defineService<const M extends ServiceMethods>(
   definition: ServiceDefinition<M>,
@@ -140,10 +139,9 @@ export function defineService<const M extends ServiceMethods>(
 }
 
 /**
- * A service as its clients call it.
- *
- * @throws InvalidArgumentError `EINVAL` for what is not a contract; NotSupportedError `NOT_SUPPORTED` for one with a
- *   stream, where the pattern has none
+ * Returns a client with one function per method.
+ * @throws InvalidArgumentError `EINVAL` for an invalid contract; NotSupportedError `NOT_SUPPORTED` for a streaming
+ * method if the pattern cannot stream
  */
 export function serviceClient<C extends ServiceContract, Options>(
   contract: C,
@@ -192,10 +190,9 @@ export function serviceClient<C extends ServiceContract, Options>(
 }
 
 /**
- * A worker's handler for all methods of a contract. What it throws for a request that does not conform, an unknown method
- * or a reply that does not conform is a refusal (errors.ts) of the reason `invalid-request`, `no-method` or `invalid-reply`.
- *
- * @throws InvalidArgumentError `EINVAL` for what is not a contract, and a handler that is missing or too many
+ * Returns a worker's handler for all methods of a contract. A nonconforming request, an unknown method or a
+ * nonconforming reply throws a refusal (errors.ts) with reason `invalid-request`, `no-method` or `invalid-reply`.
+ * @throws InvalidArgumentError `EINVAL` for an invalid contract, or missing or extra handlers
  */
 export function contractHandler<C extends ServiceContract, Context>(
   contract: C,
@@ -236,7 +233,7 @@ export function contractHandler<C extends ServiceContract, Context>(
         }),
       );
     };
-    // Called as a method, so that an object or a class may have state.
+    // Called as a method: handlers may use `this`.
     const call = (request: unknown, context: Context): unknown =>
       (handlers as Record<string, (request: unknown, context: Context) => unknown>)[name]?.(request, context);
     methods.set(
@@ -257,10 +254,9 @@ export function contractHandler<C extends ServiceContract, Context>(
   };
 }
 
-/** Values as frames of a contract's codec. */
 class ValueCodec {
   readonly #codec: Codec<unknown>;
-  /** Whether a frame without bytes is free to mean `undefined`: no value of the codec has it. */
+  /** Whether an empty frame can mean `undefined`. */
   readonly #hasUndefined: boolean;
 
   constructor(codec: Codec<unknown>) {
@@ -268,7 +264,7 @@ class ValueCodec {
     this.#hasUndefined = !accepts(codec, EMPTY);
   }
 
-  /** @throws InvalidMessageError for a value that has no form */
+  /** @throws InvalidMessageError when the value cannot be encoded */
   encode(value: unknown): Frame {
     if (value === undefined && this.#hasUndefined) return EMPTY;
     try {
@@ -279,7 +275,7 @@ class ValueCodec {
     }
   }
 
-  /** @throws InvalidMessageError for what the codec refuses */
+  /** @throws InvalidMessageError when the codec refuses the frame */
   decode(frames: readonly Buffer[]): unknown {
     const [frame] = frames;
     if (frame === undefined || frames.length !== 1)
@@ -311,7 +307,7 @@ async function* encodePieces(
   return undefined;
 }
 
-/** What is wrong with it is for the worker: clients need not know. */
+/** Clients get only the reason; the details are for the worker. */
 function invalidReply(service: string, method: string, cause: unknown): ShoalError {
   const reason: FailureReason = "invalid-reply";
   return refuse(reason, service, `The reply of ${method} does not conform to its schema`, {}, { cause });
@@ -336,7 +332,7 @@ function checkMethod(service: string, name: string, method: ServiceMethod | Serv
   const { length } = Buffer.from(name);
   if (length === 0 || length > MAX_METHOD_NAME)
     throw new InvalidArgumentError(`A method's name has 1 to ${MAX_METHOD_NAME} bytes; got ${length}`);
-  // An object that has it would be taken for a promise by `await`.
+  // `await` would take a client with a `then` method for a promise.
   if (name === "then") throw new InvalidArgumentError(`A method cannot be named then; got ${what}`);
   checkKeys(what, method, ["request", "reply", "stream"]);
   if ((method.reply === undefined) === (method.stream === undefined))
@@ -357,7 +353,6 @@ function checkHandlers(contract: ServiceContract, handlers: object): void {
       `The handlers of ${name} are an object of functions; got ${describe(handlers)}`,
     );
   const prototype: unknown = Object.getPrototypeOf(handlers);
-  // An instance of a class has fields of its own.
   if (prototype === Object.prototype || prototype === null)
     checkKeys(`The service ${name}`, handlers, Object.keys(methods));
   for (const method of Object.keys(methods)) {

@@ -1,11 +1,11 @@
 /**
- * How a worker leaves a server that its source of endpoints no longer has: not at once, since one that drains still needs its workers
- * for the requests that wait in it.
+ * Delays a worker's disconnect from a server that its endpoint source dropped: a draining server still needs workers
+ * for its queued requests.
  *
  *   begin ──quiet for QUIET_TIME, and not busy──> leave()          cancel: the server is in the list again
  */
 
-/** ms without a request after which a worker leaves such a server. */
+/** Quiet time in ms before a worker leaves such a server. */
 const QUIET_TIME = 5_000;
 
 export class Departure {
@@ -13,18 +13,20 @@ export class Departure {
   readonly #leave: () => void;
   #timer: NodeJS.Timeout | undefined;
 
-  /** @param isBusy whether requests are being handled @param leave called once at most for each `begin` */
+  /**
+   * @param isBusy whether requests are being handled
+   * @param leave called at most once per `begin`
+   */
   constructor(isBusy: () => boolean, leave: () => void) {
     this.#isBusy = isBusy;
     this.#leave = leave;
   }
 
-  /** Whether it has begun: a server that hangs up now is not connected to again. */
+  /** Whether the worker is leaving: a server that hangs up now is not reconnected. */
   get hasBegun(): boolean {
     return this.#timer !== undefined;
   }
 
-  /** Begins, where it has not. */
   begin(): void {
     this.#timer ??= setTimeout(() => {
       if (this.#isBusy()) this.#timer?.refresh();
@@ -32,7 +34,6 @@ export class Departure {
     }, QUIET_TIME).unref();
   }
 
-  /** A request came. */
   onRequest(): void {
     this.#timer?.refresh();
   }

@@ -1,70 +1,70 @@
 /**
- * Requests that wait, workers that are free, and who has what: the heart of every
- * broker here that gives one request at a time to the least recently used worker.
+ * Queue of requests, idle workers, and assignments of the brokers that give one request at a time to the least
+ * recently used worker.
  *
  *   request --> waiting --deliver--> in flight --complete--> replied
  *                  ^                     |
  *                  +---- worker lost ---+--> dropped, after `maxDeliveries`
  *
- * Pure: it opens nothing and knows no time.
+ * Pure: does no I/O and keeps no time.
  */
 
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
 import { costOf } from "../../core/frame-cost.js";
 import { errorReply, type FailureReason } from "./errors.js";
 
-/** A request, from its acceptance to its end. */
 export interface Job {
-  /** The way back: the routing ids up to the delimiter, nearest first, at least one. */
+  /** Routing ids up to the delimiter, nearest first; at least one. */
   readonly envelope: readonly Buffer[];
-  /** 1 or more frames. */
+  /** One or more frames. */
   readonly body: readonly Buffer[];
-  /** What all its frames cost (core/frame-cost.ts), those of the envelope included. */
+  /** Cost of all frames including the envelope (core/frame-cost.ts). */
   readonly bytes: number;
-  /** The frame that stands for the asker at the worker, and comes back with the reply. */
+  /** Frame that identifies the client to the worker; the reply repeats it. */
   readonly address: Buffer;
-  /** Jobs of a lower number go first. */
+  /** Lower numbers go first. */
   readonly priority: number;
-  /** How often it was given to a worker. */
   deliveries: number;
-  /** It has ended: a holder of it forgets it. */
+  /** The job has ended; holders drop it. */
   over: boolean;
   /** Its place in a queue. */
   readonly link: Link<Job>;
 }
 
-/** Why a request ends without a reply. */
+/** Why a request ended without a reply. */
 export type JobDropReason =
-  /** Its asker left. */
+  /** The client disconnected. */
   | "client-left"
-  /** Each worker that had it was lost, `maxDeliveries` times. */
+  /** `maxDeliveries` workers were lost with it. */
   | "deliveries"
   /** The broker closed. */
   | "closed";
 
-/** What a client gets for a request that a broker dropped. */
+/** Maps a drop to the reason that the client gets. */
 export function reasonOf(reason: Exclude<JobDropReason, "client-left">): FailureReason {
   return reason === "deliveries" ? "worker-lost" : "stopping";
 }
 
-/** What the dispatcher asks of its broker. */
+/** What the dispatcher calls. */
 export interface DispatcherEffects {
-  /** Sends a job to a worker. @returns whether the worker could be reached */
+  /**
+   * Sends a job to a worker.
+   * @returns whether the worker could be reached
+   */
   deliver(worker: Buffer, job: Job): boolean;
-  /** A worker turned out to be gone when it was to get a job. */
+  /** A worker was unreachable when it was to get a job. */
   unreachable(worker: Buffer): void;
   dropped(job: Job, reason: JobDropReason): void;
 }
 
-/** The bounds of a dispatcher. */
 export interface DispatcherOptions {
-  /** Requests of one class that may wait for a worker. */
+  /** Queued requests per priority. */
   readonly maxQueue: number;
-  /** What their bodies cost (core/frame-cost.ts). */
+  /** Bytes of queued bodies (core/frame-cost.ts). */
   readonly maxQueueBytes: number;
-  /** How often one request may be given to a worker, at least 1. */
+  /** How often one request may be delivered; at least 1. */
   readonly maxDeliveries: number;
-  /** How many classes of urgency there are, at least 1. Default 1. */
+  /** Number of priorities, at least 1. Default 1. */
   readonly priorities?: number;
 }
 
@@ -75,22 +75,22 @@ interface Busy {
   readonly job: Job;
 }
 
-/** One key for one routing id, whatever bytes it has. */
+/** String key of a routing id. */
 export function keyOf(id: Buffer): string {
   return id.toString("latin1");
 }
 
-/** Askers of different classes may have the same routing id: they come over different sockets. */
+/** Clients of different priorities use different sockets, so routing ids may collide. */
 function clientKey(client: Buffer, priority: number): string {
   return `${priority} ${keyOf(client)}`;
 }
 
 /**
- * A job from what a ROUTER received.
+ * Makes a job from a message received by a ROUTER.
  *
- * Workers keep exactly one frame of address (6/PPP; zguide's ppworker drops all
- * else), but a way back may have several: a proxy's hop, a request id of REQ's.
- * Those become one frame of all their bytes, and the job keeps the frames.
+ * Workers keep exactly one address frame (6/PPP; the Guide's ppworker drops the rest), but an envelope may have
+ * several: a proxy's hop, a REQ request id. Several frames are joined into one address, and the job keeps the
+ * originals.
  */
 export function createJob(envelope: readonly Buffer[], body: readonly Buffer[], priority = 0): Job {
   const address = envelope.length === 1 ? (envelope[0] as Buffer) : Buffer.concat(envelope);
@@ -110,11 +110,11 @@ export function createJob(envelope: readonly Buffer[], body: readonly Buffer[], 
 export class Dispatcher {
   readonly #options: DispatcherOptions;
   readonly #effects: DispatcherEffects;
-  /** By priority. What lost workers gave back stands in front: it is the oldest. */
+  /** By priority. Requests returned by lost workers are the oldest and go in front. */
   readonly #waiting: LinkedList<Job>[] = [];
-  /** Bytes of those that wait, by priority. */
+  /** Queued bytes by priority. */
   readonly #waitingBytes: number[] = [];
-  /** Free workers, the least recently used first. */
+  /** Idle workers, least recently used first. */
   readonly #idle = new Map<string, Buffer>();
   readonly #busy = new Map<string, Busy>();
   readonly #byClient = new Map<string, Set<Job>>();
@@ -129,7 +129,7 @@ export class Dispatcher {
     }
   }
 
-  /** Requests that wait for a worker. */
+  /** Queued requests. */
   get queued(): number {
     return this.#waiting.reduce((sum, list) => sum + list.length, 0);
   }
@@ -143,8 +143,8 @@ export class Dispatcher {
   }
 
   /**
-   * How many more requests of a class may wait. Each class has its own bound: none shuts the others out. What is read
-   * together may pass the bound of bytes by one batch.
+   * Room of a priority. Separate bounds keep one priority from starving the others. One batch may exceed the bound of
+   * bytes.
    */
   room(priority = 0): number {
     const { maxQueue, maxQueueBytes } = this.#options;
@@ -152,12 +152,10 @@ export class Dispatcher {
     return Math.max(0, maxQueue - this.queuedOf(priority));
   }
 
-  /** Bytes of the requests of all classes that wait. */
   get queuedBytes(): number {
     return this.#waitingBytes.reduce((sum, bytes) => sum + bytes, 0);
   }
 
-  /** Requests of a class that wait. */
   queuedOf(priority: number): number {
     return this.#list(priority).length;
   }
@@ -174,7 +172,7 @@ export class Dispatcher {
     return this.#idle.values();
   }
 
-  /** A request is accepted, whatever the bound: who asks looks at `room` first. */
+  /** Accepts a request regardless of the bound; callers check `room` first. */
   accept(job: Job): void {
     const client = clientKey(job.envelope[0] as Buffer, job.priority);
     const jobs = this.#byClient.get(client);
@@ -185,7 +183,7 @@ export class Dispatcher {
     this.dispatch();
   }
 
-  /** A worker is free, as the most recently used; the request it had is taken from it as if it were lost. */
+  /** Marks a worker idle as the most recently used. A request it still had is returned as if it were lost. */
   ready(worker: Buffer): void {
     const key = keyOf(worker);
     this.#takeBack(key);
@@ -195,9 +193,8 @@ export class Dispatcher {
   }
 
   /**
-   * A worker's reply. The worker counts as busy until it is `ready`, so that the reply can leave first.
-   *
-   * @returns the request that it ends; `undefined` for a reply to anything else, or that nobody wants any more
+   * Handles a worker's reply. The worker stays busy until `ready`, so that the reply leaves first.
+   * @returns the finished request; `undefined` for an unknown or abandoned one
    */
   complete(worker: Buffer, address: Buffer): Job | undefined {
     const key = keyOf(worker);
@@ -209,7 +206,10 @@ export class Dispatcher {
     return job;
   }
 
-  /** A worker is gone: the request it had goes to another. @returns whether it was known */
+  /**
+   * Removes a worker; its request goes to another.
+   * @returns whether it was known
+   */
   lost(worker: Buffer): boolean {
     const key = keyOf(worker);
     const known = this.#idle.delete(key) || this.#busy.has(key);
@@ -218,7 +218,7 @@ export class Dispatcher {
     return known;
   }
 
-  /** An asker of a class is gone: nobody wants its replies. */
+  /** Drops the requests of a disconnected client. */
   clientLeft(client: Buffer, priority = 0): void {
     const key = clientKey(client, priority);
     const jobs = this.#byClient.get(key);
@@ -227,26 +227,25 @@ export class Dispatcher {
     for (const job of jobs) this.#drop(job, "client-left");
   }
 
-  /** Takes out the job of a class that would be next; `restore`, `giveBack` or `end` is to follow. */
+  /** Takes the next job of a priority; follow with `restore`, `giveBack` or `end`. */
   shift(priority: number): Job | undefined {
     const job = this.#list(priority).shift();
     if (job !== undefined) this.#count(job, -1);
     return job;
   }
 
-  /** A job that was taken out comes back, before those that wait. Past `maxDeliveries` it is dropped. */
+  /** Puts a job back in front. Past `maxDeliveries` it is dropped. */
   restore(job: Job): void {
     if (job.over) return;
     if (job.deliveries >= this.#options.maxDeliveries) this.#drop(job, "deliveries");
     else this.#putBack(job);
   }
 
-  /** The same for a job that no worker had: however often that happens, it is not dropped. */
+  /** Puts back a job that no worker had; this does not count as a delivery. */
   giveBack(job: Job): void {
     if (!job.over) this.#putBack(job);
   }
 
-  /** A job that was taken out is done. */
   end(job: Job): void {
     if (job.over) return;
     job.over = true;
@@ -256,7 +255,6 @@ export class Dispatcher {
     if (jobs?.size === 0) this.#byClient.delete(client);
   }
 
-  /** Gives waiting requests to free workers while there are both. */
   dispatch(): void {
     if (this.#dispatching) return; // The broker may call back in the middle of it.
     this.#dispatching = true;
@@ -279,7 +277,6 @@ export class Dispatcher {
     }
   }
 
-  /** Ends every request. */
   close(): void {
     for (const jobs of [...this.#byClient.values()]) for (const job of [...jobs]) this.#drop(job, "closed");
     this.#idle.clear();
@@ -324,24 +321,27 @@ export class Dispatcher {
   }
 }
 
-/** A load balancer's statistics: requests = replies + queued + busyWorkers + dropped, but for requests of clients that left. */
+/**
+ * Statistics of a load balancer: requests = replies + queued + busyWorkers + dropped, except requests of disconnected
+ * clients.
+ */
 export interface LoadBalancerStats {
   readonly idleWorkers: number;
   readonly busyWorkers: number;
   readonly queued: number;
-  /** Bytes of the bodies of those that wait. */
+  /** Bytes of queued bodies. */
   readonly queuedBytes: number;
   readonly requests: number;
   readonly replies: number;
   readonly dropped: Readonly<Record<JobDropReason, number>>;
   readonly lateReplies: number;
-  /** Replies, of those counted, that their clients could not take: gone, or at their high-water mark. */
+  /** Counted replies that their clients could not take: disconnected, or at their high-water mark. */
   readonly repliesDropped: number;
   readonly invalid: number;
   readonly workersLost: number;
 }
 
-/** What is done about a request that ends without a reply. */
+/** Called when a request ends without a reply. */
 interface DropEffects {
   reply(envelope: readonly Buffer[], body: readonly Buffer[]): void;
   event(event: {
@@ -351,7 +351,6 @@ interface DropEffects {
   }): void;
 }
 
-/** What a broker around a dispatcher counts. */
 export class BrokerCounters {
   requests = 0;
   replies = 0;
@@ -360,14 +359,13 @@ export class BrokerCounters {
   workersLost = 0;
   readonly #dropped: Record<JobDropReason, number> = { "client-left": 0, deliveries: 0, closed: 0 };
 
-  /** A request ends without a reply: its client gets an error reply, if it is there. */
+  /** Ends a request: its client gets an error reply if connected. */
   drop({ envelope }: Job, reason: JobDropReason, effects: DropEffects): void {
     this.#dropped[reason] += 1;
     effects.event({ type: "request:dropped", client: envelope[0] as Buffer, reason });
     if (reason !== "client-left") effects.reply(envelope, errorReply(reasonOf(reason)));
   }
 
-  /** At this moment. */
   of(dispatcher: Dispatcher): Omit<LoadBalancerStats, "repliesDropped"> {
     return {
       idleWorkers: dispatcher.idle,

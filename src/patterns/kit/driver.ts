@@ -1,11 +1,11 @@
 /**
- * What every driver of a pattern has: events, statistics, and one way to end.
+ * Base of the patterns' drivers: events, statistics, draining and closing.
  *
  *   open ──drain──> draining ──close──> closed
  *     └─────────────close─────────────────^
  *
- * A subclass implements `onClose`, which runs once however often `close` is called, and where it has work under way
- * `onDrain`. It begins each call of its own with `assertOpen`.
+ * A subclass implements `onClose`, which runs once, and `onDrain` if it has work in flight. Its public methods start
+ * with `assertOpen`.
  */
 import { checkKeys } from "../../core/arguments.js";
 import { ClosedError, TimeoutError } from "../../core/errors.js";
@@ -17,26 +17,25 @@ import type { EndpointList } from "./endpoint-list.js";
 import { checkLinger } from "./options.js";
 import { UnheardFailures } from "./unheard.js";
 
-/** What `close` of a driver takes. */
+/** Options of `close`. */
 export interface PatternCloseOptions {
   /**
-   * ms to finish what is under way and to send what waits; 0: nothing is waited for, -1: no limit. At most 2,147,483,647.
-   * Default 1,000.
+   * ms to finish work in flight and send queued messages; 0: no wait, -1: no limit. At most 2,147,483,647. Default
+   * 1,000.
    */
   readonly linger?: number | undefined;
 }
 
-/** What `ready` and `drain` of a driver take. */
+/** Options of `ready` and `drain`. */
 export interface PatternWaitOptions extends WaitOptions {
-  /** ms; -1, the default: no limit. */
+  /** ms; default -1: no limit. */
   readonly timeout?: number | undefined;
 }
 
 const WAIT_KEYS = ["timeout", "signal"] as const;
 
-/** The base of the patterns' clients, servers, workers and brokers. */
+/** Base class of the patterns' clients, servers, workers and brokers. */
 export abstract class Driver<E extends TypedEvent, S> {
-  /** What happens in it. */
   readonly events: EventStream<E>;
   readonly #name: string;
   readonly #calls = new Calls();
@@ -47,42 +46,39 @@ export abstract class Driver<E extends TypedEvent, S> {
   /**
    * @internal
    * @param name of the class, for errors
-   * @param events the name of each event
+   * @param events name of each event
    */
   protected constructor(name: string, events: EventNames<E>) {
     this.#name = name;
     const failures = new UnheardFailures(name);
-    // What fails once it closes fails because of that.
+    // Failures after close are a consequence of it.
     const unheard = (event: E): void => {
       if (!this.#closed) failures.warn(event);
     };
     this.events = new EventStream<E>({ names: events, unheard });
   }
 
-  /** Whether `close` was called. */
   get closed(): boolean {
     return this.#closed;
   }
 
-  /** Whether `drain` was called. */
   get draining(): boolean {
     return this.#draining !== undefined;
   }
 
-  /** @internal The name of its class, for metrics. */
+  /** @internal Class name, for metrics. */
   get driverName(): string {
     return this.#name;
   }
 
-  /** The statistics at this moment. */
+  /** Current statistics. */
   abstract stats(): S;
 
   /**
-   * Takes nothing new, and finishes what is under way: a call made from now on rejects with `EAGAIN`. The driver stays
-   * open until `close`. Draining twice is draining once.
-   *
-   * @param options `timeout` in ms, -1 (the default) for no limit; when it ends, or `signal` aborts, draining goes on
-   * @returns settles when nothing is under way, or the driver closes
+   * Accepts nothing new and finishes work in flight; new calls reject with `EAGAIN`. The driver stays open until
+   * `close`. Repeated calls join the first.
+   * @param options `timeout` in ms, default -1: no limit; draining continues after a timeout or abort
+   * @returns settles when nothing is in flight, or the driver closes
    * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EBADF` after `close`
    */
   async drain(options: PatternWaitOptions = {}): Promise<void> {
@@ -99,10 +95,9 @@ export abstract class Driver<E extends TypedEvent, S> {
   }
 
   /**
-   * Ends the driver: what waits in it rejects with `EAGAIN`, which is never an unhandled rejection, and later calls with
-   * `EBADF`. Closing twice is closing once.
-   *
-   * @throws InvalidArgumentError `EINVAL` for an unknown option or an invalid linger; nothing has changed then
+   * Closes the driver. Pending calls reject with `EAGAIN`, never as an unhandled rejection; later calls reject with
+   * `EBADF`. Repeated calls join the first.
+   * @throws InvalidArgumentError `EINVAL` for an unknown option or an invalid linger; nothing is closed then
    */
   close(options: PatternCloseOptions = {}): Promise<void> {
     let linger: number;
@@ -123,20 +118,26 @@ export abstract class Driver<E extends TypedEvent, S> {
     await this.close();
   }
 
-  /** @internal Whether `drain` or `close` was called: nothing new is taken. */
+  /** @internal Whether `drain` or `close` was called. */
   protected get stopping(): boolean {
     return this.#draining !== undefined || this.#closed;
   }
 
-  /** @internal Frees everything; called once. @param linger ms, -1: no limit */
+  /**
+   * @internal Frees everything; called once.
+   * @param linger ms, -1: no limit
+   */
   protected abstract onClose(linger: number): Promise<void>;
 
-  /** @internal Settles when nothing is under way; called once. It must settle when the driver closes, too. */
+  /** @internal Settles when nothing is in flight, or the driver closes; called once. */
   protected onDrain(): Promise<void> {
     return Promise.resolve();
   }
 
-  /** @internal @throws ClosedError `EBADF` when closed, `EAGAIN` while it drains */
+  /**
+   * @internal
+   * @throws ClosedError `EBADF` when closed, `EAGAIN` while draining
+   */
   protected assertOpen(): void {
     if (this.#closed) throw this.#closedError();
     if (this.#draining !== undefined)
@@ -144,14 +145,17 @@ export abstract class Driver<E extends TypedEvent, S> {
   }
 
   /**
-   * @internal Runs a call of several steps, such as `ready`: what it rejects with once the driver closes needs no handler.
-   * What `steps` throws rejects it.
+   * @internal Runs an asynchronous call such as `ready`. Its rejection at close needs no handler. Errors thrown by
+   * `steps` reject it.
    */
   protected run<T>(steps: () => Promise<T>): Promise<T> {
     return this.#calls.run(async () => steps());
   }
 
-  /** @internal Settles when one of the sockets has a peer; for `ready`. @param list where the sockets come and go with a source */
+  /**
+   * @internal Settles when one of the sockets has a peer; for `ready`.
+   * @param list endpoint list, if sockets come and go with a source
+   */
   protected whenReady(
     sockets: () => readonly Socket[],
     options: PatternWaitOptions,
@@ -166,7 +170,6 @@ export abstract class Driver<E extends TypedEvent, S> {
     });
   }
 
-  /** The sockets are looked at again with each list of the source. */
   async #whenAnyReady(
     sockets: () => readonly Socket[],
     options: PatternWaitOptions,
@@ -180,7 +183,7 @@ export abstract class Driver<E extends TypedEvent, S> {
       while (!isReady) {
         const stop = new AbortController();
         const changed = list.changed();
-        // One that closes, since its endpoint has gone, is not the one that is waited for.
+        // Sockets that close with their endpoint are not awaited.
         const waits = sockets().map(async (socket) => {
           await socket.ready({ peers: 1, signal: stop.signal });
           isReady = true;

@@ -1,6 +1,5 @@
 /**
- * Where the servers of a pattern's client or worker are: endpoints that are fixed, or those of a source as they come and go
- * (sockets/endpoint-source.ts). Each pattern takes either by this one class.
+ * Server endpoints of a client or worker: a fixed list, or a source's current list (sockets/endpoint-source.ts).
  *
  *   fixed    `current` has them from the start, and they never change
  *   source   `current` is empty until its first list comes
@@ -17,18 +16,18 @@ import {
 } from "../../sockets/endpoint-source.js";
 import { checkEndpoints } from "./options.js";
 
-/** An endpoint, several in the order of preference, or a source of endpoints that come and go. */
+/** One endpoint, several in order of preference, or a source. */
 export type PatternEndpoints = string | readonly string[] | EndpointSource;
 
-/** What happens to endpoints. */
+/** Events of an endpoint source. */
 export type EndpointSourceEvent =
-  /** The source has another list; `endpoints`: all of them now. */
+  /** The source has a new list; `endpoints` holds all of it. */
   | { readonly type: "source:changed"; readonly endpoints: readonly string[] }
-  /** The source threw, which is the error's `cause`; it is read again in `interval` ms, and its last list stands. */
+  /** The source threw (the error's `cause`). It is read again in `interval` ms, and its last list stays in use. */
   | { readonly type: "source:failed"; readonly error: ShoalError; readonly interval: number }
   /**
-   * An endpoint of the source cannot be used; or no socket could be made for an endpoint, as with `EMFILE` at the context's `maxSockets`,
-   * which is tried again.
+   * An endpoint of the source is invalid, or no socket could be created (such as `EMFILE` at the context's
+   * `maxSockets`), which is retried.
    */
   | { readonly type: "endpoint:refused"; readonly endpoint: string; readonly error: ShoalError };
 
@@ -38,45 +37,42 @@ export const ENDPOINT_SOURCE_EVENTS: EventNames<EndpointSourceEvent> = {
   "endpoint:refused": true,
 };
 
-/** What a list does. */
 export interface EndpointListEffects {
-  /** The source has other endpoints; or the same, of which one could not be used before. It does not throw. */
+  /** The list changed, or a failed endpoint is to be retried. Must not throw. */
   changed(endpoints: readonly string[]): void;
   event(event: EndpointSourceEvent): void;
 }
 
-/** ms before an endpoint without a socket is tried again, doubled up to the second with each failure in a row. */
+/** First delay in ms before an endpoint without a socket is retried; doubled up to one second. */
 const RETRY_DELAY = 100;
 const MAX_RETRY_DELAY = 10_000;
 
-/** Transports that a socket in another thread has. */
 export const THREAD_TRANSPORTS: readonly string[] = threadSchemes();
 
-/** What is checked before a source is read. */
+/** Checks before a source is read. */
 export interface EndpointListChecks {
-  /** Makes a socket like those that the endpoints get later: wrong options of it throw at once. */
+  /** Makes a throwaway socket, so that invalid options throw at once. */
   readonly socket?: () => ProbeSocket;
-  /** Default: all there are. */
+  /** Default: all transports. */
   readonly transports?: readonly string[];
   /** Throws for an endpoint that is refused. */
   readonly check?: (endpoint: string) => void;
 }
 
-/** A socket that is made for the check of its options alone. */
+/** A socket made only to check its options. */
 export interface ProbeSocket {
   connect(source: EndpointSource): void;
   close(options: { readonly linger: number }): Promise<unknown>;
 }
 
-/** Whether the next attempt fails in the same way. */
+/** Whether another attempt would fail in the same way. */
 export function isPermanent({ code }: ShoalError): boolean {
   return code === "EINVAL" || code === "EPROTONOSUPPORT" || code === "NOT_SUPPORTED";
 }
 
-/** Connects to nothing. */
 const NOTHING: EndpointSource = { endpoints: async function* () {} };
 
-/** @throws InvalidArgumentError `EINVAL` for options that a socket, or its security, does not take */
+/** @throws InvalidArgumentError `EINVAL` for options that a socket or its security refuses */
 export function checkSocket(make: () => ProbeSocket): void {
   const probe = make();
   try {
@@ -92,15 +88,17 @@ export class EndpointList {
   #reader: SourceReader | undefined;
   readonly #what: string;
   readonly #checks: EndpointListChecks;
-  /** Waits for the next list. */
   #waits: { readonly resolve: () => void; readonly reject: (error: ShoalError) => void }[] = [];
   #effects: EndpointListEffects | undefined;
   #stopped = false;
-  /** Failures of `follow` in a row, and the timer of the next attempt. */
+  /** Consecutive failures of `follow`, and the retry timer. */
   #failures = 0;
   #retry: NodeJS.Timeout | undefined;
 
-  /** @throws InvalidArgumentError `EINVAL` for an empty list, what is neither endpoints nor a source, and wrong options of its sockets */
+  /**
+   * @throws InvalidArgumentError `EINVAL` for an empty list, neither endpoints nor a source, or invalid socket
+   * options
+   */
   constructor(what: string, given: PatternEndpoints, checks: EndpointListChecks = {}) {
     this.#checks = checks;
     this.#what = what;
@@ -113,12 +111,11 @@ export class EndpointList {
     return this.#current;
   }
 
-  /** Whether they may change. */
   get changes(): boolean {
     return this.#source !== undefined;
   }
 
-  /** From now on `connect` does not throw. Reads the source, where there is one; nothing is reported within the call. */
+  /** Starts reading the source; `connect` no longer throws. Nothing is reported within the call. */
   start(effects: EndpointListEffects): void {
     this.#effects = effects;
     if (this.#source === undefined) return;
@@ -138,16 +135,15 @@ export class EndpointList {
   }
 
   /**
-   * Makes a socket and connects it to an endpoint. An error is thrown before `start`, which is in a constructor, and else an event: the call
-   * comes out of a timer or a listener then.
-   *
-   * @returns whether it was done
+   * Makes and connects a socket. Errors throw before `start` (in a constructor), and are events later, when the
+   * caller is a timer or listener.
+   * @returns whether it succeeded
    */
   connect(endpoint: string, connect: (endpoint: string) => void): boolean {
     return this.#attempt(endpoint, connect) === undefined;
   }
 
-  /** As `connect`, for an endpoint of a new list. The list is reported as changed again, after a while, where no socket could be made. */
+  /** Like `connect`, for a new list. Reports the list as changed again later if no socket could be made. */
   follow(endpoint: string, connect: (endpoint: string) => void): boolean {
     const error = this.#attempt(endpoint, connect);
     if (error === undefined) this.#failures = 0;
@@ -155,7 +151,7 @@ export class EndpointList {
     return error === undefined;
   }
 
-  /** Settles when the next list is there and in use; rejects with `EAGAIN` when it is read no more. */
+  /** Settles when the next list is in use; rejects with `EAGAIN` at `stop`. */
   changed(): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#waits.push({ resolve, reject });
@@ -183,7 +179,7 @@ export class EndpointList {
     }, delay).unref();
   }
 
-  /** The source is read no more; what there is stays in use. */
+  /** Stops reading the source; the current list stays in use. */
   stop(): void {
     this.#stopped = true;
     clearTimeout(this.#retry);

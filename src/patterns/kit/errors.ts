@@ -1,16 +1,16 @@
 /**
- * Why a service could not answer, and the reply that reports it:
+ * Service errors and the reply that carries them:
  *
  *   error reply   "shoal.error" | reason | text
  *                 "shoal.error" | reason | text | details     the handler's error has a `code` or `data`
  *
- * `details` is JSON: `{ "code": text, "data": anything }`, both optional, at most `MAX_DETAILS` bytes, else left out.
- * The Pirates' and the load balancer's protocols have no errors, and MDP has none for clients, so a client of another
- * make takes it for a reply of a form that it does not know.
+ * `details` is JSON: `{ "code": text, "data": anything }`, both optional, omitted above `MAX_DETAILS` bytes. The
+ * Pirate and load balancer protocols, and MDP towards clients, have no errors, so foreign clients see an ordinary
+ * reply.
  */
 import { type ErrorDetails, ShoalError, TimeoutError } from "../../core/errors.js";
 
-/** The reasons, as they stand on the wire and in {@link ServiceError.reason}. */
+/** Failure reasons on the wire and in {@link ServiceError.reason}. */
 export const FAILURES = {
   "no-service": "No worker of this service came in time.",
   overloaded: "The queue for this service is full.",
@@ -28,29 +28,28 @@ export const FAILURES = {
   "broker-lost": "No broker answers.",
 } as const;
 
-/** One of {@link FAILURES}. */
 export type FailureReason = keyof typeof FAILURES;
 
-/** What a handler's own error has in addition to its message. */
+/** Fields of a handler's error that clients get besides its message. */
 export interface HandlerErrorDetails {
-  /** The `code` of the handler's error. */
+  /** `code` of the handler's error. */
   readonly code?: string;
-  /** The `data` of the handler's error: what JSON can hold. */
+  /** `data` of the handler's error; must be JSON. */
   readonly data?: unknown;
 }
 
 /**
- * A request ended without a reply, and its server or broker reported why: `reason`, with the `handlerCode` and `data` of what
- * the handler threw. Code `ERR_SERVICE`.
+ * Reported by the server or broker for a request without a reply: `reason`, with `handlerCode` and `data` of the
+ * handler's error. Code `ERR_SERVICE`.
  */
 export class ServiceError extends ShoalError {
-  /** What went wrong. */
+  /** Failure reason. */
   readonly reason: FailureReason;
-  /** The service that was asked; of a server without services its endpoint. */
+  /** Requested service, or the endpoint of a server without services. */
   readonly service: string;
-  /** The `code` of the error that the handler threw, if it had one. */
+  /** `code` of the handler's error, if any. */
   readonly handlerCode: string | undefined;
-  /** The `data` of the error that the handler threw, if it had any. */
+  /** `data` of the handler's error, if any. */
   readonly data: unknown;
 
   constructor(
@@ -68,10 +67,9 @@ export class ServiceError extends ShoalError {
   }
 }
 
-/** Endpoints that an error names. */
 const MAX_NAMED = 8;
 
-/** The error of a call that no server answered in time: where it was asked, and why the last attempt to connect failed. */
+/** Timeout error with the endpoints and the last connection failure. */
 export function lateError(
   text: string,
   endpoints: readonly string[],
@@ -84,23 +82,22 @@ export function lateError(
   return new TimeoutError("ETIMEDOUT", `${text}${at}${why}`, { cause, endpoint });
 }
 
-/** @returns the reason of this name; `worker-failed` for one that is not known here */
+/** @returns the reason of this name, or `worker-failed` for an unknown one */
 export function toReason(text: string): FailureReason {
   return Object.hasOwn(FAILURES, text) ? (text as FailureReason) : "worker-failed";
 }
 
-/** The message of what was thrown and cannot be read. */
+/** Message for a thrown value that cannot be read. */
 const NO_TEXT = "an error without a message";
 
-/** Characters of a handler's own message that are sent. */
+/** Characters of a handler's message that are sent. */
 const MAX_TEXT = 1_024;
 
-/** The errors that {@link refuse} made. */
 const refusals = new WeakSet<ServiceError>();
 
 /**
- * The error of a worker that answers in place of its handler, or of the handler's reply: clients get its reason. The
- * reason of a ServiceError that a handler throws is that of another call, and so is not passed on.
+ * Makes an error that a worker answers with in place of the handler: clients get its reason. A ServiceError thrown by
+ * a handler belongs to another call, so its reason is not passed on.
  */
 export function refuse(
   reason: FailureReason,
@@ -114,12 +111,12 @@ export function refuse(
   return error;
 }
 
-/** Whether {@link refuse} made it. */
+/** Whether {@link refuse} made the error. */
 export function isRefusal(error: unknown): error is ServiceError {
   return isInstance(error, ServiceError) && refusals.has(error);
 }
 
-/** Whether the handler was not called, since its contract refuses the request: the client's mistake, not the handler's. */
+/** Whether the contract refused the request before the handler was called: the client's mistake. */
 export function isRefusedRequest(error: unknown): boolean {
   return isRefusal(error) && error.reason !== "invalid-reply";
 }
@@ -127,28 +124,26 @@ export function isRefusedRequest(error: unknown): boolean {
 /** First frame of an error reply. */
 export const ERROR_MARK: Buffer = Buffer.from("shoal.error");
 
-/** Bytes of a handler's own `code` and `data` that are sent; larger ones are left out. */
+/** Bytes of a handler's `code` and `data`; larger details are omitted. */
 const MAX_DETAILS = 65_536;
 
-/** The body of an error reply. */
+/** Body of an error reply. */
 export function errorReply(reason: FailureReason, text: string = FAILURES[reason]): Buffer[] {
   return [ERROR_MARK, Buffer.from(reason), Buffer.from(text.slice(0, MAX_TEXT))];
 }
 
-/** What a client gets of a failed request. */
+/** What a client gets for a failed request. */
 export interface HandlerFailure {
   readonly reason: FailureReason;
   readonly text: string;
-  /** Code and data, encoded. */
+  /** Encoded code and data. */
   readonly details: Buffer | undefined;
 }
 
 /**
- * What clients get of an error that a handler threw, in every pattern and in clusters: its `code` and `data`, and its message only where the
- * error is a `ServiceError` or has `expose: true`, since others may contain what is not meant for clients. What {@link refuse} made keeps its
- * reason.
- *
- * @param expose whether clients get each message
+ * What clients get for a handler's error: `code` and `data`, and the message only of a `ServiceError` or with
+ * `expose: true`, since messages may hold secrets. Errors from {@link refuse} keep their reason.
+ * @param expose whether clients get every message
  */
 export function handlerFailure(error: unknown, expose: boolean): HandlerFailure {
   const text = exposedText(error, expose) ?? FAILURES["worker-failed"];
@@ -158,7 +153,7 @@ export function handlerFailure(error: unknown, expose: boolean): HandlerFailure 
   return { reason, text, details: encodeDetails({ code: error.handlerCode, data: error.data }) };
 }
 
-/** The message that clients get of what a handler threw; `undefined`: none. */
+/** Message that clients get, or `undefined`. */
 export function exposedText(error: unknown, expose: boolean): string | undefined {
   if (isInstance(error, ServiceError)) {
     const message = messageOf(error);
@@ -176,18 +171,18 @@ function isExposed(error: unknown): boolean {
   }
 }
 
-/** What a client gets of its request that the codec or its schema refuses: the client's mistake, so it gets the message. */
+/** What a client gets when the codec or its schema refuses its request, with the message. */
 export function requestFailure(error: unknown): HandlerFailure {
   const text = `The request does not pass the service's codec: ${messageOf(error)}`;
   return { reason: "invalid-request", text, details: encodeDetails(error) };
 }
 
-/** The error reply of a {@link handlerFailure}. */
+/** Error reply of a {@link handlerFailure}. */
 export function handlerErrorReply(error: unknown, expose: boolean): Buffer[] {
   return failureReply(handlerFailure(error, expose));
 }
 
-/** The error reply of a {@link requestFailure}. */
+/** Error reply of a {@link requestFailure}. */
 export function requestErrorReply(error: unknown): Buffer[] {
   return failureReply(requestFailure(error));
 }
@@ -198,14 +193,17 @@ function failureReply({ reason, text, details }: HandlerFailure): Buffer[] {
   return reply;
 }
 
-/** The error of an error reply, or `undefined` for any other reply. @param service that was asked */
+/**
+ * The error of an error reply, or `undefined` for any other reply.
+ * @param service requested service
+ */
 export function parseErrorReply(body: readonly Buffer[], service: string): ServiceError | undefined {
   const [mark, reason, text, details] = body;
   if (body.length < 3 || body.length > 4 || !ERROR_MARK.equals(mark as Buffer)) return undefined;
   return new ServiceError(toReason(String(reason)), service, String(text), decodeDetails(details));
 }
 
-/** The text of anything that was thrown, even of what has none: an object without a prototype, a getter that throws. */
+/** Text of any thrown value, including objects without a prototype and throwing getters. */
 export function messageOf(error: unknown): string {
   try {
     return String(isInstance(error, Error) ? error.message : error);
@@ -214,10 +212,10 @@ export function messageOf(error: unknown): string {
   }
 }
 
-/** Characters of a stack that are shown. */
+/** Characters of a reported stack. */
 const MAX_STACK = 4_096;
 
-/** The stack of anything that was thrown, or its text, without control characters: clients may have had a hand in the message. */
+/** Stack or text of any thrown value, without control characters, since clients may influence the message. */
 export function stackOf(error: unknown): string {
   let stack: unknown;
   try {
@@ -229,7 +227,7 @@ export function stackOf(error: unknown): string {
   return text.slice(0, MAX_STACK).replace(/[^\P{Cc}\n]/gu, " ");
 }
 
-/** `instanceof` for anything that was thrown: a Proxy may throw when it is asked. */
+/** `instanceof` for any thrown value: a Proxy may throw. */
 export function isInstance<T>(error: unknown, type: new (...parameters: never[]) => T): error is T {
   try {
     return error instanceof type;
@@ -238,7 +236,7 @@ export function isInstance<T>(error: unknown, type: new (...parameters: never[])
   }
 }
 
-/** The `code` and `data` of what a handler threw, as they are sent; `undefined` when there are none, or too many bytes. */
+/** Encodes `code` and `data` of a handler's error; `undefined` if missing or too large. */
 export function encodeDetails(error: unknown): Buffer | undefined {
   if (typeof error !== "object" || error === null) return undefined;
   try {
@@ -252,7 +250,7 @@ export function encodeDetails(error: unknown): Buffer | undefined {
   }
 }
 
-/** What `encodeDetails` sent; nothing of what is malformed. */
+/** Decodes `encodeDetails`; malformed parts are ignored. */
 export function decodeDetails(frame: Buffer | undefined): HandlerErrorDetails {
   if (frame === undefined || frame.length === 0 || frame.length > MAX_DETAILS) return {};
   try {

@@ -1,21 +1,18 @@
-/**
- * Runs a program for each request, so that anything becomes a service: the body on
- * its standard input (frames one after the other), its standard output is the reply.
- */
+/** Runs a program for each request: the body's frames are its standard input, and its standard output is the reply. */
 import { spawn } from "node:child_process";
 import type { Readable } from "node:stream";
 import { AbortedError, ShoalError } from "../../core/errors.js";
 
-/** Bytes of a program's output that become a reply. */
+/** Bytes of output in a reply. */
 const MAX_OUTPUT = 67_108_864;
 
-/** Characters of standard error that an error quotes. */
+/** Characters of standard error in an error. */
 const MAX_QUOTED = 1_000;
 
-/** Ends the programs that run, each with all that it started. */
+/** Kill functions of running programs and their children. */
 const running = new Set<() => void>();
 
-/** This process ends by `process.exit`: their groups are not its own, and would go on. */
+/** On `process.exit`: detached process groups would survive this process. */
 function endAll(): void {
   for (const kill of running) kill();
 }
@@ -29,18 +26,18 @@ function ended(kill: () => void): void {
   if (running.delete(kill) && running.size === 0) process.off("exit", endAll);
 }
 
-/** What a program is run with. */
 export interface ExecOptions {
-  /** Ends the program with SIGKILL, and all that it started. */
+  /** Kills the program and its children with SIGKILL. */
   readonly signal?: AbortSignal | undefined;
-  /** Set in addition to the environment of this process. */
+  /** Added to this process's environment. */
   readonly env?: Readonly<Record<string, string>>;
 }
 
 /**
- * @param command a command line for `/bin/sh`
- * @returns what it wrote
- * @throws ShoalError `ERR_SERVICE` when its exit status is not 0, with its last words; AbortedError `ABORT_ERR`
+ * @param command command line for `/bin/sh`
+ * @returns its standard output
+ * @throws ShoalError `ERR_SERVICE` for an exit status other than 0, with the end of standard error; AbortedError
+ * `ABORT_ERR`
  */
 export function exec(
   command: string,
@@ -50,13 +47,13 @@ export function exec(
   const { signal, env } = options;
   if (signal?.aborted === true) return Promise.reject(new AbortedError(signal.reason));
   return new Promise((resolve, reject) => {
-    // A group of its own: what the shell started ends with it.
+    // A separate process group, so that children die with the shell.
     const child = spawn(command, { shell: "/bin/sh", detached: true, env: { ...process.env, ...env } });
     const kill = (): void => {
       try {
         if (child.pid !== undefined) process.kill(-child.pid, "SIGKILL");
       } catch {
-        // It is gone already.
+        // Already gone.
       }
     };
     const output: Buffer[] = [];
@@ -79,7 +76,7 @@ export function exec(
         reject(new ExecError(said === "" ? how : `${how}: ${said}`));
       }
     });
-    // Without a file descriptor left there are no pipes, and "error" and "close" come all the same.
+    // Without free file descriptors the pipes are missing; "error" and "close" are still emitted.
     if ((child.stdout as Readable | undefined) === undefined) return;
     child.stdout.on("data", (chunk: Buffer) => {
       bytes += chunk.length;
@@ -92,9 +89,9 @@ export function exec(
     child.stderr.setEncoding("utf8").on("data", (text: string) => {
       words = (words + text).slice(-MAX_QUOTED);
     });
-    // A program need not read its input.
+    // The program may not read its input.
     child.stdin.on("error", () => undefined);
-    // A pipe that cannot be read ends; "close" reports the rest.
+    // An unreadable pipe ends; "close" reports the rest.
     for (const stream of [child.stdout, child.stderr]) stream.on("error", () => undefined);
     for (const frame of body) child.stdin.write(frame);
     child.stdin.end();

@@ -1,4 +1,4 @@
-/** What every pattern's entry point has in addition to its own: the same classes, whichever they come from. */
+/** Exports shared by every pattern's entry point. */
 export { EventStream, type TypedEvent } from "../../core/event-stream.js";
 export type { BodyFor, BodyOf } from "./body.js";
 export {

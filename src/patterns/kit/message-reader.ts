@@ -1,7 +1,6 @@
 /**
- * Messages of a socket, looked at one by one before a program gets them. They are
- * taken from the socket when they are asked for, a batch at a time: a program that
- * is slow holds its publishers' messages up in the socket's bounded queue.
+ * Inspects a socket's messages before a program gets them. Batches are taken on demand, so a slow program leaves
+ * messages in the socket's bounded queue.
  */
 
 import { checkCallOptions } from "../../core/arguments.js";
@@ -9,14 +8,13 @@ import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { InvalidStateError, TimeoutError } from "../../core/errors.js";
 import { checkWait, WAIT_OPTIONS, type WaitOptions } from "../../core/waiter.js";
 
-/** Messages taken from the socket at once. */
+/** Messages per batch. */
 export const BATCH = 256;
 
-/** What looks at messages. */
 export interface MessageSource<M> {
   /** The socket's `receiveMany`. */
   receive(options: WaitOptions & { readonly max: number }): Promise<Buffer[][]>;
-  /** Gives what the program is to have of a batch to `deliver`. What it throws ends the call. */
+  /** Passes a batch's messages for the program to `deliver`. Errors end the call. */
   look(batch: Buffer[][], deliver: (message: M) => void): void;
 }
 
@@ -31,12 +29,14 @@ export class MessageReader<M> {
     this.#source = source;
   }
 
-  /** Messages looked at and not handed over. */
   get waiting(): number {
     return this.#ready.length;
   }
 
-  /** Throws away what waits. @returns how many messages */
+  /**
+   * Drops inspected messages.
+   * @returns how many
+   */
   discard(): number {
     const { length } = this.#ready;
     this.#ready.clear();

@@ -1,5 +1,5 @@
 /**
- * The options of the patterns: checked from a table of their names before anything is opened.
+ * Options of the patterns, checked against a table before anything is opened.
  *
  *   const OPTIONS = {
  *     timeout: integer({ default: 2_500, min: -1 }),
@@ -8,7 +8,7 @@
  *   };
  *   const settings = checkOptions("MajordomoClient", OPTIONS, given);
  *
- * `undefined` counts as not given. What the table does not know throws, and names the nearest option.
+ * `undefined` counts as not given. Unknown options throw, and the error names the nearest one.
  */
 import { checkInteger, checkKeys, describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
@@ -17,24 +17,21 @@ import type { Codec } from "../../sockets/codec.js";
 
 export { checkKeys };
 
-/** The largest whole number that an option takes, and in ms the longest time that a platform timer holds. */
+/** Largest integer option, and the longest timer in ms. */
 const MAX = 2_147_483_647;
 
-/** ms that `close` gives to what is under way, unless it is given another. */
+/** Default linger of `close`, in ms. */
 export const CLOSE_LINGER = 1_000;
 
-/** How one option is checked. */
 export interface OptionSpec<T> {
   readonly default: T;
-  /** For the error's message: "a whole number from 1 to 9". */
+  /** For the error message: "a whole number from 1 to 9". */
   readonly expected: string;
   accepts(value: unknown): boolean;
 }
 
-/** A table of options: each one's name and check. */
 export type OptionSpecs = Readonly<Record<string, OptionSpec<unknown>>>;
 
-/** What a table makes of the options that were given. */
 export type Settings<S extends OptionSpecs> = {
   readonly [K in keyof S]: S[K] extends OptionSpec<infer T> ? T : never;
 };
@@ -45,10 +42,9 @@ export type Given<S extends OptionSpecs> = {
 };
 
 /**
- * The options that were given, over their defaults; frozen.
- *
- * @param what whose they are: a class, or `X.request`
- * @throws InvalidArgumentError `EINVAL` for what is not an object, an unknown option or a bad value
+ * Checks options and adds defaults; the result is frozen.
+ * @param what owner for errors: a class, or `X.request`
+ * @throws InvalidArgumentError `EINVAL` for a non-object, an unknown option or a bad value
  */
 export function checkOptions<S extends OptionSpecs>(what: string, specs: S, given: object): Settings<S> {
   checkKeys(what, given, Object.keys(specs));
@@ -63,7 +59,7 @@ export function checkOptions<S extends OptionSpecs>(what: string, specs: S, give
   return Object.freeze(settings) as Settings<S>;
 }
 
-/** A whole number; `min` is 1 and `max` 2,147,483,647 unless they are given. */
+/** An integer. Default `min` 1, `max` 2,147,483,647. */
 export function integer(spec: {
   readonly default: number;
   readonly min?: number;
@@ -89,7 +85,7 @@ export function integer({
   };
 }
 
-/** Bytes: a whole number up to the largest that is exact. */
+/** A byte count up to the largest safe integer. */
 export function bytes(spec: { readonly default: number; readonly min?: number }): OptionSpec<number> {
   return integer({ ...spec, max: Number.MAX_SAFE_INTEGER });
 }
@@ -99,7 +95,7 @@ export function boolean(standard: boolean): OptionSpec<boolean> {
   return { default: standard, expected: "true or false", accepts: (value) => typeof value === "boolean" };
 }
 
-/** One of some values. */
+/** One of the listed values. */
 export function choice<const T extends string | number>(values: readonly T[], standard: T): OptionSpec<T>;
 export function choice<const T extends string | number>(values: readonly T[]): OptionSpec<T | undefined>;
 export function choice<const T extends string | number>(
@@ -115,7 +111,7 @@ export function choice<const T extends string | number>(
   };
 }
 
-/** A text that is not empty; without a default it may be left out. */
+/** A non-empty string; optional without a default. */
 export function text(): OptionSpec<string | undefined> {
   return {
     default: undefined,
@@ -124,12 +120,12 @@ export function text(): OptionSpec<string | undefined> {
   };
 }
 
-/** A function, which may be left out. */
+/** An optional function. */
 export function func<T extends (...parameters: never[]) => unknown>(): OptionSpec<T | undefined> {
   return { default: undefined, expected: "a function", accepts: (value) => typeof value === "function" };
 }
 
-/** An object that somebody else checks, such as the options of a socket; it may be left out. */
+/** An optional object checked elsewhere, such as socket options. */
 export function object<T extends object>(): OptionSpec<T | undefined> {
   return {
     default: undefined,
@@ -138,7 +134,7 @@ export function object<T extends object>(): OptionSpec<T | undefined> {
   };
 }
 
-/** A codec; it may be left out. */
+/** An optional codec. */
 export function codec<T = never>(): OptionSpec<Codec<T> | undefined> {
   return {
     default: undefined,
@@ -151,28 +147,26 @@ export function codec<T = never>(): OptionSpec<Codec<T> | undefined> {
   };
 }
 
-/** What somebody else checks, such as a clock; it may be left out. */
+/** An optional value checked elsewhere, such as a clock. */
 export function anything<T>(): OptionSpec<T | undefined> {
   return { default: undefined, expected: "anything", accepts: () => true };
 }
 
 /**
- * The linger of `close`, in ms.
- *
- * @throws InvalidArgumentError `EINVAL` unless it is a whole number from -1 to 2,147,483,647
+ * Linger of `close` in ms.
+ * @throws InvalidArgumentError `EINVAL` unless an integer from -1 to 2,147,483,647
  */
 export function checkLinger(linger: unknown, standard: number = CLOSE_LINGER): number {
   return checkCount("linger", linger === undefined ? standard : linger, -1);
 }
 
-/** @throws InvalidArgumentError `EINVAL` unless it is a whole number from `min` to `max` */
+/** @throws InvalidArgumentError `EINVAL` unless an integer from `min` to `max` */
 export function checkCount(name: string, value: unknown, min: number, max: number = MAX): number {
   return checkInteger(name, value, min, max);
 }
 
 /**
- * An endpoint's form, as sockets check it. Whether the engine has the transport is for the socket to find out.
- *
+ * Checks an endpoint's syntax as sockets do; the socket checks its transport.
  * @throws InvalidArgumentError `EINVAL`
  */
 export function checkEndpoint(name: string, value: unknown, use: "bind" | "connect" = "connect"): string {
@@ -188,9 +182,8 @@ function endpointOf(expected: string, value: unknown, use: "bind" | "connect"): 
 }
 
 /**
- * The servers of a client: one, or a list to be tried in its order.
- *
- * @throws InvalidArgumentError `EINVAL` for an empty list, or what is not an endpoint
+ * Checks a client's servers: one endpoint, or a list in order of preference.
+ * @throws InvalidArgumentError `EINVAL` for an empty list or an invalid endpoint
  */
 export function checkEndpoints(name: string, value: unknown): readonly string[] {
   const list: readonly unknown[] = Array.isArray(value) ? value : [value];
@@ -198,18 +191,18 @@ export function checkEndpoints(name: string, value: unknown): readonly string[] 
   return list.map((endpoint) => endpointOf(`${name} takes endpoints`, endpoint, "connect"));
 }
 
-/** @throws InvalidArgumentError `EINVAL` unless it is a function */
+/** @throws InvalidArgumentError `EINVAL` unless a function */
 export function checkFunction(name: string, value: unknown): void {
   if (typeof value === "function") return;
   throw new InvalidArgumentError(`Option ${name} is a function; got ${describe(value)}`);
 }
 
-/** The value that was given, `null` included; only `undefined` counts as not given. */
+/** Only `undefined` counts as not given; `null` is returned. */
 export function orDefault(value: unknown, standard: number): unknown {
   return value === undefined ? standard : value;
 }
 
-/** @throws InvalidArgumentError `EINVAL` unless it is an object, or not given; somebody else checks what is in it */
+/** @throws InvalidArgumentError `EINVAL` unless an object or not given */
 export function checkObject(name: string, value: unknown): void {
   if (value === undefined || object().accepts(value)) return;
   throw new InvalidArgumentError(`Option ${name} is an object; got ${describe(value)}`);

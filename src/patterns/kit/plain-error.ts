@@ -1,8 +1,7 @@
-/** Errors on their way from one thread to another: a clone has neither the class nor the code. */
+/** Errors between threads: structured clone loses the class and the code. */
 import { type ErrorCode, InvalidArgumentError, TransportError } from "../../core/errors.js";
 import { messageOf } from "./errors.js";
 
-/** An error on its way to another thread. */
 export interface PlainError {
   readonly name: string;
   readonly message: string;
@@ -10,7 +9,7 @@ export interface PlainError {
   readonly code: string | undefined;
 }
 
-/** An error as it can be posted. */
+/** Converts an error for posting. */
 export function toPlain(error: unknown): PlainError {
   const message = messageOf(error);
   try {
@@ -24,12 +23,12 @@ export function toPlain(error: unknown): PlainError {
       };
     }
   } catch {
-    // What cannot be read has its message alone.
+    // Unreadable errors keep only their message.
   }
   return { name: "Error", message, stack: undefined, code: undefined };
 }
 
-/** An error again, with the name, code and stack that it had. */
+/** Restores an error with its name, code and stack. */
 export function fromPlain({ name, message, stack, code }: PlainError): Error {
   const error = new Error(message);
   error.name = name;
@@ -38,7 +37,6 @@ export function fromPlain({ name, message, stack, code }: PlainError): Error {
   return error;
 }
 
-/** What a socket in the other thread threw, as it would have been thrown here. */
 export function toError(plain: PlainError): Error {
   const cause = fromPlain(plain);
   if (plain.code === undefined) return cause;

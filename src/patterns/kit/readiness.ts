@@ -1,4 +1,4 @@
-/** Callers of `ready`, who wait for a driver to become usable. */
+/** Pending `ready` calls of a driver. */
 import { checkKeys } from "../../core/arguments.js";
 import { ClosedError, TimeoutError } from "../../core/errors.js";
 import { refusedWait, Waiter, type WaitOptions } from "../../core/waiter.js";
@@ -17,11 +17,10 @@ export class Readiness {
   }
 
   /**
-   * Settles when the driver is usable, at once where it is.
-   *
-   * @param options `timeout` in ms, -1 (the default) for no limit
-   * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; InvalidArgumentError `EINVAL`; ClosedError `EAGAIN` when
-   *   the driver closes meanwhile
+   * Settles when the driver is usable.
+   * @param options `timeout` in ms, default -1: no limit
+   * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; InvalidArgumentError `EINVAL`; ClosedError `EAGAIN`
+   * when the driver closes
    */
   wait(options: WaitOptions = {}): Promise<void> {
     try {
@@ -40,13 +39,12 @@ export class Readiness {
     return waiter.promise;
   }
 
-  /** The driver is usable. */
   reached(): void {
     for (const waiter of this.#waits) waiter.resolve();
     this.#waits.clear();
   }
 
-  /** The driver closes: what waits is rejected, which is never an unhandled rejection. */
+  /** Rejects pending calls, never as an unhandled rejection. */
   close(): void {
     for (const waiter of this.#waits)
       waiter.abandon(new ClosedError("EAGAIN", `${this.#name} closed before it was ready`));

@@ -1,12 +1,12 @@
-/** A source of endpoints whose lists come from elsewhere: a thread has one whose source is read in the main thread. */
+/** Endpoint source fed by another thread: the main thread reads the real source. */
 import type { EndpointSource } from "../../sockets/endpoint-source.js";
 
-/** For one reader at a time. */
+/** Supports one reader at a time. */
 export class RelayedSource implements EndpointSource {
   #list: readonly string[] | undefined;
   #wake: () => void = () => undefined;
 
-  /** There is another list. One that was not read yet is skipped. */
+  /** Sets a new list; an unread list is replaced. */
   set(list: readonly string[]): void {
     this.#list = list;
     this.#wake();

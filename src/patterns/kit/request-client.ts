@@ -1,7 +1,7 @@
 /**
- * A client of several servers that asks one at a time: a REQ socket around request-rules.ts. Calls wait their turn. After
- * a failed attempt the socket is thrown away with the request in it, so that no server gets a stale request, and no call
- * another's reply.
+ * Client of several servers that sends one request at a time: a REQ around request-rules.ts. Calls queue. A failed
+ * attempt's socket is closed with the request in it, so no server gets an outdated request and no call another's
+ * reply.
  */
 
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
@@ -20,25 +20,24 @@ import { lateError } from "./errors.js";
 import { anything, bytes, checkOptions, integer, object } from "./options.js";
 import { RequestRules, type RetryReason } from "./request-rules.js";
 
-/** Options of such clients; times are in ms. */
+/** Options of request clients. Times in ms. */
 export interface RequestClientOptions {
-  /** ms of a whole call, all attempts together; -1: no limit but that of the attempts. */
+  /** ms for a whole call with all attempts; -1: only attempts are limited. */
   readonly timeout?: number | undefined;
-  /** ms that one attempt waits for its reply. */
+  /** ms per attempt. */
   readonly attemptTimeout?: number | undefined;
-  /** The wait before a server is asked again; doubled each round, half of it by chance. 0: none. */
+  /** Delay in ms before a server is retried; doubled each round, with up to half of it random. 0: no delay. */
   readonly retryDelay?: number | undefined;
-  /** Where the doubling ends. */
+  /** Largest retry delay in ms. */
   readonly maxRetryDelay?: number | undefined;
-  /** Calls without a result; one more rejects with `ERR_TOO_MANY_PENDING`. Default 10,000. */
+  /** Pending calls; more reject with `ERR_TOO_MANY_PENDING`. Default 10,000. */
   readonly maxPending?: number | undefined;
-  /** Bytes of their requests, and 64 for each of their frames; a single call may be larger. Default 64 MiB. */
+  /** Bytes of pending requests, plus 64 per frame; a single call may be larger. Default 64 MiB. */
   readonly maxPendingBytes?: number | undefined;
-  /** Options of the REQs, such as security. */
+  /** Options of the REQ sockets, such as security. */
   readonly socketOptions?: RequestOptions | undefined;
 }
 
-/** The options above, with the defaults of a client. */
 export function requestClientOptions(defaults: {
   readonly timeout: number;
   readonly attemptTimeout: number;
@@ -56,15 +55,15 @@ export function requestClientOptions(defaults: {
   };
 }
 
-/** What one call can decide for itself. */
+/** Options of one call. */
 export interface RequestCallOptions {
-  /** ms of the whole call; -1: no limit but that of its attempts. Default: the client's. */
+  /** ms for the whole call; -1: only attempts are limited. Default: the client's. */
   readonly timeout?: number | undefined;
-  /** ms of one attempt. Default: the client's. */
+  /** ms per attempt. Default: the client's. */
   readonly attemptTimeout?: number | undefined;
-  /** Further attempts after the first. Default: the client's. */
+  /** Attempts after the first. Default: the client's. */
   readonly retries?: number | undefined;
-  /** Gives the request up; a server may have dealt with it. */
+  /** Cancels the request; a server may still have handled it. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -78,43 +77,43 @@ const CALL_OPTIONS = {
 /** An attempt had no reply. */
 export interface RequestRetried {
   readonly type: "request:retried";
-  /** The server that gave none. */
+  /** Server of the attempt. */
   readonly endpoint: string;
-  /** None came in time, or the connection that it was sent over has ended. */
+  /** Timeout, or the connection ended. */
   readonly reason: RetryReason;
   /** 1 for the first. */
   readonly attempt: number;
-  /** ms until the next. */
+  /** ms until the next attempt. */
   readonly delay: number;
 }
 
-/** The statistics of such clients: requests = replies + errors + failed + cancelled + pending. */
+/** Statistics: requests = replies + errors + failed + cancelled + pending. */
 export interface RequestClientStats {
   readonly requests: number;
   readonly replies: number;
-  /** Replies that report an error, and replies that the codec refuses. */
+  /** Error replies, and replies refused by the codec. */
   readonly errors: number;
-  /** Requests without a reply: at any attempt, or in time. */
+  /** Requests that timed out or used all attempts. */
   readonly failed: number;
-  /** Calls that ended by their signal or by `close`. */
+  /** Calls ended by their signal or `close`. */
   readonly cancelled: number;
   readonly attempts: number;
-  /** Attempts after the first of a request. */
+  /** Attempts after the first. */
   readonly retries: number;
-  /** Calls under way, or waiting for their turn. */
+  /** Calls in flight or queued. */
   readonly pending: number;
   readonly pendingBytes: number;
 }
 
-/** How a client's requests and replies look, and what it makes of its servers. */
+/** A client's request and reply formats, and its use of servers. */
 export interface RequestClientTerms<Req, Rep> {
   readonly requests: BodyShape<Req>;
   readonly replies: BodyShape<Rep>;
-  /** Further attempts after the first, of a request that begins while there are so many servers; may be infinite. */
+  /** Attempts after the first for a request started with this many servers; may be infinite. */
   retries(servers: number): number;
-  /** Whether a connection that is refused ends the attempt, as one that ends does. */
+  /** Whether a refused connection ends the attempt. */
   readonly failsFast: boolean;
-  /** The error that a reply reports, if it does. */
+  /** Error reported by a reply, if any. */
   errorOf(frames: Buffer[], endpoint: string): ShoalError | undefined;
 }
 
@@ -134,11 +133,10 @@ interface Call {
 
 const WITHOUT_LIMIT = { timeout: -1 } as const;
 
-/** See the head of this file. */
+/** Base class of the clients; see the file header. */
 export abstract class RequestClient<Req, Rep, E extends TypedEvent, S> extends Driver<E, S> {
   readonly #name: string;
   readonly #list: EndpointList;
-  /** The servers there are; empty where a source has none now. */
   #endpoints: readonly string[];
   readonly #settings: Settings;
   readonly #terms: RequestClientTerms<Req, Rep>;
@@ -148,14 +146,13 @@ export abstract class RequestClient<Req, Rep, E extends TypedEvent, S> extends D
   readonly #waiting = new LinkedList<Call>();
   #call: Call | undefined;
   #socket: Request | undefined;
-  /** Why the last attempt to connect failed, of a socket that is gone; nothing has answered since. */
+  /** Last connection failure of a closed socket; reset by a reply. */
   #lastFailure: ShoalError | undefined = undefined;
-  /** The server in use; without a socket the next to be tried. */
+  /** Current server, or without a socket the next one. */
   #server = 0;
-  /** What `#socket` is connected to. */
+  /** Endpoint of `#socket`. */
   #connected = "";
   #onDisconnect: () => void = ignore;
-  /** Ends of the calls of `ready` under way. */
   readonly #probing = new Set<() => void>();
   readonly #counts = {
     requests: 0,
@@ -193,7 +190,7 @@ export abstract class RequestClient<Req, Rep, E extends TypedEvent, S> extends D
           this.#counts.retries += 1;
           const failed = this.#connected;
           this.#server = (server + 1) % Math.max(1, this.#endpoints.length);
-          // No socket holds the process while the client rests.
+          // Between requests the timer keeps the process alive.
           this.#timer.hold(true);
           const next = this.#endpoints[this.#server] ?? "";
           this.onRetry({ type: "request:retried", endpoint: failed, reason, attempt, delay }, next);
@@ -209,7 +206,7 @@ export abstract class RequestClient<Req, Rep, E extends TypedEvent, S> extends D
     });
   }
 
-  /** The server that is asked now, or next; empty while a source has none. */
+  /** Current or next server; empty while a source has none. */
   get endpoint(): string {
     return this.#call !== undefined && this.#socket !== undefined
       ? this.#connected
@@ -217,16 +214,14 @@ export abstract class RequestClient<Req, Rep, E extends TypedEvent, S> extends D
   }
 
   /**
-   * Sends a request to the server that answered last, and to the next when that one fails, until one replies. Calls made
-   * meanwhile wait their turn. A server that was asked in vain may have dealt with the request: it is handled at least
-   * once, or an error.
-   *
+   * Sends a request to the server that replied last, and on failure to the next until one replies. Concurrent calls
+   * queue. At-least-once: a server that did not reply may have handled the request.
    * @returns the reply's frames, or with a codec the value
-   * @throws TimeoutError `ETIMEDOUT` after the last attempt, or `timeout`
+   * @throws TimeoutError `ETIMEDOUT` after the last attempt or `timeout`
    * @throws ServiceError `ERR_SERVICE` when the server reports an error
-   * @throws InvalidMessageError `ERR_INVALID_MESSAGE` for what a codec refuses, either way
+   * @throws InvalidMessageError `ERR_INVALID_MESSAGE` when a codec refuses the request or reply
    * @throws InvalidStateError `ERR_TOO_MANY_PENDING`; AbortedError `ABORT_ERR`
-   * @throws ClosedError `EBADF`; `EAGAIN` while it drains, or when it closes
+   * @throws ClosedError `EBADF`; `EAGAIN` while draining or when it closes
    */
   request(body: BodyFor<Req>, options: RequestCallOptions = {}): Promise<BodyOf<Rep>> {
     try {
@@ -261,8 +256,7 @@ export abstract class RequestClient<Req, Rep, E extends TypedEvent, S> extends D
   }
 
   /**
-   * Waits until one of the servers accepts a connection.
-   *
+   * Settles when one of the servers accepts a connection.
    * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EBADF`, `EAGAIN`
    */
   ready(options: PatternWaitOptions = {}): Promise<void> {
@@ -295,15 +289,18 @@ export abstract class RequestClient<Req, Rep, E extends TypedEvent, S> extends D
     });
   }
 
-  /** @internal The statistics that all such clients have. */
+  /** @internal Statistics common to all request clients. */
   protected requestStats(): RequestClientStats {
     return { ...this.#counts, pending: this.#calls.size, pendingBytes: this.#calls.bytes };
   }
 
-  /** @internal An attempt had no reply. @param next the server that is asked next */
+  /**
+   * @internal An attempt had no reply.
+   * @param next the next server
+   */
   protected abstract onRetry(event: RequestRetried, next: string): void;
 
-  /** @internal What happens to a source's endpoints. */
+  /** @internal An endpoint source's event. */
   protected abstract onSourceEvent(event: EndpointSourceEvent): void;
 
   /** @internal */
@@ -330,7 +327,7 @@ export abstract class RequestClient<Req, Rep, E extends TypedEvent, S> extends D
     this.#timer.update();
   }
 
-  /** The source has other servers. A request under way has its attempt's time at the server that it was sent to. */
+  /** Applies a new list. A request in flight finishes its attempt at its server. */
   #follow(list: readonly string[]): void {
     if (this.closed) return;
     this.#endpoints = list;
@@ -352,7 +349,7 @@ export abstract class RequestClient<Req, Rep, E extends TypedEvent, S> extends D
   }
 
   #send(server: number): void {
-    // A source has no server now: the attempt is made as soon as it has one, or its time is over.
+    // Without servers, the attempt waits for the first one until it times out.
     if (this.#endpoints.length === 0) {
       this.#timer.hold(true);
       return;
@@ -362,21 +359,20 @@ export abstract class RequestClient<Req, Rep, E extends TypedEvent, S> extends D
     if (this.#socket === undefined || this.#connected !== this.#endpoints[server]) this.#open(server);
     const socket = this.#socket;
     if (socket === undefined) {
-      // No socket holds the process while the attempt has its time.
       this.#timer.hold(true);
       return;
     }
     const call = this.#call as Call;
     const { frames } = call;
     try {
-      // What cannot leave now waits in the socket until the attempt is over.
+      // An unsent request stays queued in the socket until the attempt ends.
       if (!socket.trySend(frames)) socket.send(frames).catch(ignore);
     } catch (error) {
-      // More bytes than its context allows. The rules are in the middle of this attempt.
+      // The request exceeds the context's byte limit. Deferred: the state machine is in the middle of this attempt.
       queueMicrotask(() => this.#refused(call, error as ShoalError));
       return;
     }
-    // Only while it waits: a listener holds the process.
+    // Only while waiting: a listener keeps the process alive.
     const onDisconnect = this.#onDisconnect;
     socket.events.on("disconnect", onDisconnect);
     if (this.#terms.failsFast) socket.events.on("connect:retry", onDisconnect);
@@ -390,7 +386,7 @@ export abstract class RequestClient<Req, Rep, E extends TypedEvent, S> extends D
     );
   }
 
-  /** Without a socket at its end where that could not be made or connected: the attempt has its time, and the next server is asked. */
+  /** Leaves no socket if it could not be created or connected; the attempt times out and the next server is tried. */
   #open(server: number): void {
     void this.#abandon();
     const endpoint = this.#endpoints[server] as string;
@@ -407,7 +403,7 @@ export abstract class RequestClient<Req, Rep, E extends TypedEvent, S> extends D
       this.#socket = socket;
       this.#onDisconnect = () => {
         const call = this.#call;
-        // The event overtakes a reply that came before it.
+        // The event can overtake an earlier reply.
         setImmediate(() => {
           if (this.#socket !== socket || this.#call !== call || socket.readable) return;
           this.#rules.disconnected(this.#timer.now());
@@ -453,7 +449,7 @@ export abstract class RequestClient<Req, Rep, E extends TypedEvent, S> extends D
     this.#next();
   }
 
-  /** The socket of an attempt is gone when that has failed: what it met last is kept. */
+  /** Keeps a failed attempt's last connection error. */
   #late(text: string): ShoalError {
     const cause = (this.#socket && lastFailure(this.#socket)) ?? this.#lastFailure;
     return lateError(text, this.#endpoints, cause);
@@ -463,7 +459,7 @@ export abstract class RequestClient<Req, Rep, E extends TypedEvent, S> extends D
     return (this.#server + 1) % Math.max(1, this.#endpoints.length);
   }
 
-  /** The socket does not take the request at all. */
+  /** The socket refuses the request itself. */
   #refused(call: Call, error: ShoalError): void {
     if (this.#call !== call) return;
     this.#rules.cancel();

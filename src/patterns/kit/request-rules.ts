@@ -1,44 +1,41 @@
 /**
- * A client that retries (the Guide's Lazy Pirate): one request at a time, given up and tried again when its
- * reply does not come in time or its connection ends, at the next server of the list.
+ * Retrying client (the Guide's Lazy Pirate): one request at a time. An attempt that times out or loses its connection
+ * is repeated at the next server.
  *
  *           request            time-out, cut off        delay over
  *   free -------------> waiting ---------------> resting ---------> waiting …
  *     ^                    |                        |
  *     +------ reply -------+    after the last attempt: failed, and free again
  *
- * Each attempt after a time-out is made on a new socket, so that a late reply cannot be
- * taken for another's: the address of the one it was for is gone. The first visit of each
- * server in a row costs no wait; from the second round on the wait doubles, with jitter.
+ * Each attempt after a timeout uses a new socket, so that a late reply cannot be mistaken for another's. The first
+ * round through the servers has no delay; later rounds double it, with jitter.
  */
 import { backOff } from "../../core/back-off.js";
 
-/** What a client's rules are bounded by; all times in ms. */
 export interface RequestRulesOptions {
-  /** Servers to try in turn, at least 1. */
+  /** Number of servers, at least 1. */
   readonly servers: number;
-  /** ms an attempt waits for its reply. */
+  /** ms per attempt. */
   readonly attemptTimeout: number;
-  /** Further attempts after the first; may be infinite. */
+  /** Attempts after the first; may be infinite. */
   readonly retries: number;
-  /** The wait before the second visit of a server; doubled each round up to `maxRetryDelay`. */
+  /** ms before a server's second visit; doubled each round up to `maxRetryDelay`. */
   readonly retryDelay: number;
   readonly maxRetryDelay: number;
 }
 
-/** What a client's rules do to the world. */
 export interface RequestEffects {
-  /** Sends the request. The socket of the attempt before is still there if nothing was abandoned. */
+  /** Sends the request; reuses the socket unless it was abandoned. */
   send(server: number): void;
-  /** Closes the socket: nothing that comes over it counts any more. */
+  /** Closes the socket and ignores anything it receives. */
   abandon(server: number): void;
-  /** The request has failed: no attempt had a reply. */
+  /** The request failed after all attempts. */
   failed(attempts: number): void;
-  /** An attempt had no reply; the next is made after `delay` ms. */
+  /** The attempt had no reply; the next starts after `delay` ms. */
   retrying(server: number, attempt: number, delay: number, reason: RetryReason): void;
 }
 
-/** Why an attempt is over: its time, or the end of its connection, or that there was none. */
+/** Why an attempt ended: timeout, or a lost or missing connection. */
 export type RetryReason = "timeout" | "disconnected";
 
 type State = "free" | "waiting" | "resting";
@@ -49,10 +46,9 @@ export class RequestRules {
   readonly #effects: RequestEffects;
   readonly #random: () => number;
   #state: State = "free";
-  /** The server that answered last, or the one to try next. */
+  /** Server that replied last, or the next to try. */
   #server = 0;
   #attempt = 0;
-  /** Which request it is, from 1. */
   #request = 0;
   #timeout: number;
   #retries: number;
@@ -68,12 +64,15 @@ export class RequestRules {
     this.#retries = options.retries;
   }
 
-  /** Whether an attempt waits for its reply. */
+  /** Whether an attempt awaits its reply. */
   get waits(): boolean {
     return this.#state === "waiting";
   }
 
-  /** There are other servers now. @param server the one in use, or to be tried next */
+  /**
+   * Applies a new list.
+   * @param server current or next server
+   */
   setServers(servers: number, server: number): void {
     this.#servers = servers;
     this.#server = server;
@@ -83,7 +82,7 @@ export class RequestRules {
     return this.#state === "free";
   }
 
-  /** Begins a request; the one before has ended. */
+  /** Starts a request; the previous one has ended. */
   request(now: number, timeout = this.#options.attemptTimeout, retries = this.#options.retries): void {
     this.#attempt = 0;
     this.#request += 1;
@@ -92,7 +91,6 @@ export class RequestRules {
     this.#send(now);
   }
 
-  /** Whether what came is this request's reply: it came over the socket of the attempt that waits. */
   reply(): boolean {
     if (this.#state !== "waiting") return false;
     this.#state = "free";
@@ -100,12 +98,11 @@ export class RequestRules {
     return true;
   }
 
-  /** The connection that the request was sent over has ended: no reply will come over it. */
+  /** The request's connection ended without a reply. */
   disconnected(now: number): void {
     if (this.#state === "waiting") this.#attemptOver(now, "disconnected");
   }
 
-  /** The caller gives the request up. */
   cancel(): void {
     if (this.#state === "waiting") this.#effects.abandon(this.#server);
     this.#state = "free";
@@ -113,10 +110,9 @@ export class RequestRules {
   }
 
   /**
-   * The request's time is over. Where an attempt still waits, the next request begins at the next server: this one is there, perhaps, and
-   * does not answer.
-   *
-   * @returns whether it begins there
+   * Ends the request by its overall timeout. If an attempt is waiting, its server may be hanging, and the next
+   * request starts at the next one.
+   * @returns whether it does
    */
   timeOut(): boolean {
     const waited = this.#state === "waiting";
@@ -157,12 +153,12 @@ export class RequestRules {
     this.#deadline = now + delay;
     const request = this.#request;
     this.#effects.retrying(server, this.#attempt, delay, reason);
-    // A listener of that may have given the request up, and the next one may be under way.
+    // A listener may have cancelled the request and started the next.
     const rests = this.#state === "resting" && this.#request === request;
     if (delay === 0 && rests) this.#send(now);
   }
 
-  /** Half to all of the round's delay: clients that lost a server together do not come back together. */
+  /** Half to all of the round's delay: jitter keeps clients from reconnecting together. */
   #delay(): number {
     const round = Math.floor(this.#attempt / this.#servers);
     if (round === 0) return 0;

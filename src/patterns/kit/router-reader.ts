@@ -1,37 +1,34 @@
 /**
- * Reads a broker's ROUTER: messages as long as they are wanted, and peers that leave.
+ * Reads a broker's ROUTER on demand and reports disconnected peers.
  *
- * A peer's departure is reported after its last message: the event overtakes what is
- * queued, and a worker that replies and goes must not count as lost with its request.
- * Another peer may send without end meanwhile, so it is not waited for that nothing is
- * queued: a ROUTER takes one message of each peer in turn, and one that has none in a
- * round has sent all that it will. A batch may also be on its way, taken from the socket and not handed over: after long
- * reading its promise settles a turn of the event loop later.
+ * A disconnect is reported after the peer's last message: the event overtakes queued messages, and a worker that
+ * replies and leaves must not count as lost with its request. The ROUTER's fair queueing bounds the wait: a peer
+ * without a message in one full round has none left. A batch may also be in flight, taken from the socket but not yet
+ * handed over.
  */
 import { keyOf } from "../../core/memory.js";
 import { countersOf, engineStats } from "../../sockets/internal.js";
 import type { Router } from "../../sockets/request-reply.js";
 
-/** Messages read at once, at most. */
+/** Messages per read. */
 const BATCH = 256;
 
-/** What a reader calls. */
 export interface RouterListener {
-  /** How many messages it takes now; 0: none until `resume`. */
+  /** Messages that fit now; 0: none until `resume`. */
   room(): number;
-  /** The routing id first. */
+  /** The routing id is the first frame. */
   message(frames: Buffer[]): void;
   left(routingId: Buffer): void;
-  /** A batch has been handed over. */
+  /** A batch was handed over. */
   afterBatch(): void;
 }
 
-/** A peer whose departure is not reported yet. */
+/** A disconnected peer that is not reported yet. */
 interface Departed {
   readonly routingId: Buffer;
-  /** The read under way then, which may have taken its messages before the peer's last one came. */
+  /** The read in flight at the disconnect, which may hold its messages. */
   readonly during: number;
-  /** Messages of others that were read since its last one. */
+  /** Messages of others read since its last one. */
   passed: number;
 }
 
@@ -40,7 +37,7 @@ export class RouterReader {
   readonly #listener: RouterListener;
   #departed: Departed[] = [];
   #reads = 0;
-  /** Messages that the listener has had, by the count of those that the socket gave out. */
+  /** Messages handed to the listener, in terms of the socket's counter. */
   #handedOver: number;
   #resume: (() => void) | undefined;
   #stopped = false;
@@ -54,14 +51,13 @@ export class RouterReader {
     this.done = this.#run();
   }
 
-  /** There may be room again. */
+  /** Continues reading; there may be room. */
   resume(): void {
     const resume = this.#resume;
     this.#resume = undefined;
     resume?.();
   }
 
-  /** Reads nothing more; departures are still reported. */
   stop(): void {
     this.#stopped = true;
     this.resume();
@@ -98,7 +94,7 @@ export class RouterReader {
     this.#bury();
   };
 
-  /** Counts for the departed the messages that are handed over now. */
+  /** Counts handed-over messages for the disconnected peers. */
   #pass(messages: readonly Buffer[][]): void {
     const senders = new Set(messages.map(([routingId]) => keyOf(routingId as Buffer)));
     for (const departed of this.#departed) {
@@ -109,7 +105,8 @@ export class RouterReader {
 
   #bury(): void {
     if (this.#departed.length === 0) return;
-    // While nothing is read, what the departed left behind has to wait; its departure has not. A batch on its way is handed over.
+    // Without reads, a peer's queued messages wait, but its disconnect is reported. A batch in flight is still handed
+    // over.
     const isComing = countersOf(this.#socket).received > this.#handedOver;
     const isRead = isComing || (this.#socket.readable && !this.#stopped && this.#resume === undefined);
     const round = isRead ? (engineStats(this.#socket).peers ?? 0) + this.#departed.length : 0;

@@ -1,5 +1,5 @@
 /**
- * What a DEALER has no room for, in order: nothing that was handed in is refused, or lost while its socket is open.
+ * Overflow queue of a DEALER, in order: no message is refused or lost while the socket is open.
  *
  *   send --room--> the socket            settled(true)
  *     |  mute                               ^
@@ -7,17 +7,20 @@
  *            |  the socket is closed
  *            +--> settled(false)
  *
- * One send of the socket waits at a time, so that its own bound (`maxPendingSends`, ERR_TOO_MANY_PENDING) is never met.
- * How much waits is the caller's to bound: it hears of each message when it has left.
+ * Only one send of the socket is pending at a time, so `maxPendingSends` (ERR_TOO_MANY_PENDING) is never reached. The
+ * caller bounds the queue: it is told when each message has left.
  */
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { checkMessage } from "../../sockets/internal.js";
 import type { MessageLike } from "../../sockets/message.js";
 import type { Dealer } from "../../sockets/request-reply.js";
 
-/** Who handed in a message that had to wait. */
+/** Told about a queued message. */
 export interface SendTicket {
-  /** Never called within the `send` that it was given to. @param sent `false`: the socket closed before there was room */
+  /**
+   * Never called within its `send`.
+   * @param sent `false`: the socket closed before there was room
+   */
   settled(sent: boolean): void;
 }
 
@@ -32,7 +35,7 @@ export class SendQueue {
   readonly #socket: Dealer;
   readonly #onEmpty: (() => void) | undefined;
   readonly #waiting = new RingBuffer<Waiting>();
-  /** What waits is being sent. A message that a ticket hands in as it settles is sent by the same loop. */
+  /** Whether the queue is being sent. The same loop sends messages added by a ticket's callback. */
   #pumping = false;
   #closed = false;
   #whenEmpty: (() => void) | undefined;
@@ -43,14 +46,13 @@ export class SendQueue {
     this.#onEmpty = onEmpty;
   }
 
-  /** Messages that wait for room. */
   get length(): number {
     return this.#waiting.length;
   }
 
   /**
-   * @returns `false`: it waits, and its ticket hears what becomes of it
-   * @throws InvalidArgumentError `EINVAL` for a message that the socket does not take at all
+   * @returns `false` if queued; its ticket is told the outcome
+   * @throws InvalidArgumentError `EINVAL` for a message that the socket refuses
    */
   send(message: MessageLike[], ticket?: SendTicket): boolean {
     if (this.#closed) {
@@ -65,12 +67,12 @@ export class SendQueue {
     return false;
   }
 
-  /** @throws InvalidArgumentError `EINVAL` for a message that {@link send} would not take */
+  /** @throws InvalidArgumentError `EINVAL` for a message that {@link send} would refuse */
   check(message: MessageLike[]): void {
     if (!this.#closed) checkMessage(this.#socket, message);
   }
 
-  /** Settles when nothing waits any more, or after `limit` ms; -1: no limit. */
+  /** Settles when the queue is empty, or after `limit` ms; -1: no limit. */
   drained(limit: number): Promise<void> {
     if (this.#waiting.length === 0 || this.#closed || limit === 0) return Promise.resolve();
     return new Promise((resolve) => {
@@ -82,7 +84,7 @@ export class SendQueue {
     });
   }
 
-  /** What still waits is given up. The socket is its owner's to close. */
+  /** Drops the queue; the owner closes the socket. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -95,13 +97,13 @@ export class SendQueue {
   async #pump(): Promise<void> {
     const socket = this.#socket;
     this.#pumping = true;
-    // An engine with threads of its own may have room by now. That a message has left is not to be heard before that it waits.
+    // A threaded engine may have room already. The ticket must not hear of the send before `send` returned `false`.
     await Promise.resolve();
     for (let head = this.#waiting.peek(); head !== undefined; head = this.#waiting.peek()) {
       try {
         if (!socket.trySend(head.message)) await socket.send(head.message, WITHOUT_LIMIT);
       } catch {
-        // It closed: nothing else ends a send without limit.
+        // A send without a time limit fails only when the socket closes.
         this.close();
       }
       if (this.#closed) return;

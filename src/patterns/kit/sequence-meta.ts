@@ -1,9 +1,9 @@
 /**
- * The second frame of a sequenced message: who published it, which one of its topic it is, and when. Written by sequenced
- * publishers, read by sequenced subscribers and by the Suicidal Snail (docs/patterns/sequenced.md). Numbers are big-endian.
+ * Second frame of a sequenced message: publisher, sequence within the topic, and time. Used by sequenced publishers
+ * and subscribers and the Suicidal Snail (docs/patterns/sequenced.md). Numbers are big-endian.
  *
- * PUB to SUB: topic | meta | body…, one body frame or more; a mark has none. A plain SUB reads topic and body, and skips the
- * second frame.
+ * PUB to SUB: topic | meta | body…, with one or more body frames; a mark has none. A plain SUB reads topic and body,
+ * and skips the second frame.
  *
  *   meta, 40 bytes
  *   @0   2  "SQ", 53 51
@@ -15,7 +15,7 @@
  *   @32  8  time of publication by the publisher's clock, in µs since 1970; at most 2^53 - 1
  */
 
-/** The kinds of frames, at @3. */
+/** Frame kinds, at @3. */
 export const Kind = { MESSAGE: 1, MARK: 2, REPLAY: 3, REPLAYED: 4, END: 5 } as const;
 
 export const ID_BYTES = 16;
@@ -25,10 +25,8 @@ const MAGIC_0 = 0x53;
 const MAGIC_1 = 0x51;
 const VERSION = 1;
 const TWO_32 = 0x1_0000_0000;
-/** The high word of 2^53 - 1. */
 const MAX_HIGH = 0x1f_ffff;
 
-/** The fields of the second frame. */
 export interface Meta {
   readonly kind: typeof Kind.MESSAGE | typeof Kind.MARK;
   /** 16 bytes, one character each. */
@@ -65,7 +63,7 @@ export function parseMeta(frame: Buffer): Meta | undefined {
   return { kind, publisher: frame.toString("latin1", 4, 20), stream: frame.readUInt32BE(20), sequence, time };
 }
 
-/** A frame that begins with magic, version and kind. */
+/** A frame with magic, version and kind set. */
 export function header(bytes: number, kind: number): Buffer {
   const frame = Buffer.allocUnsafe(bytes);
   frame[0] = MAGIC_0;
@@ -81,7 +79,7 @@ export function kindOf(frame: Buffer, bytes: number): number | undefined {
   return ours ? frame[3] : undefined;
 }
 
-/** 8 bytes. */
+/** Writes 8 bytes. */
 export function writeNumber(frame: Buffer, value: number, at: number): void {
   frame.writeUInt32BE(Math.floor(value / TWO_32), at);
   frame.writeUInt32BE(value % TWO_32, at + 4);

@@ -1,43 +1,42 @@
-/**
- * What stands before a server that does not always serve, such as one of a pair
- * (../binary-star/gate.ts): for a server that answers requests, and for a publisher.
- */
+/** Gates of a server that serves only at times, such as half of a pair (../binary-star/gate.ts). */
 import type { OptionSpec } from "./options.js";
 
-/** Before a server that answers: it asks about each message of a client, and before each answer to one. */
+/** Gate of a request server: consulted for each client message and each answer. */
 export interface ServerGate {
   /**
-   * A client's message is there.
-   *
-   * @param votes whether it is a request: only these are signs that clients look for a server
-   * @returns whether to serve it now; if not, the gate has it, to keep or to drop
+   * Decides on a client's message.
+   * @param votes whether it is a request: only requests count as client votes
+   * @returns whether to serve it now; if not, the gate keeps or drops it
    */
   admit(message: Buffer[], votes: boolean): boolean;
-  /** Whether answers may leave at this moment. */
+  /** Whether answers may be sent now. */
   isServing(): boolean;
-  /** Where messages go that were kept and are to be served now. For the one server behind the gate. */
+  /** Sets the receiver of kept messages that are now to be served. */
   passTo(serve: (message: Buffer[]) => void): void;
 }
 
 /**
- * Before a publisher, which has nothing to keep for clients: its subscribers are connected to both servers of a pair, and
- * get what the one that serves publishes.
+ * Gate of a publisher. It keeps nothing: subscribers connect to both servers of a pair and get what the active one
+ * publishes.
  */
 export interface PublisherGate {
-  /** Whether messages may be published at this moment. */
+  /** Whether messages may be published now. */
   isServing(): boolean;
-  /** There is something for a connected subscriber: a sign that clients look for a server. @returns whether to serve now */
+  /**
+   * Reports demand of a connected subscriber, a client vote.
+   * @returns whether to serve now
+   */
   vote(): boolean;
-  /** @param listener is called each time this server begins to serve */
+  /** @param listener called each time this server becomes active */
   onServing(listener: () => void): void;
 }
 
-/** The option `gate` of a server. */
+/** Option `gate` of a server. */
 export function serverGate(): OptionSpec<ServerGate | undefined> {
   return gateSpec<ServerGate>(["admit", "isServing", "passTo"]);
 }
 
-/** The option `gate` of a publisher. */
+/** Option `gate` of a publisher. */
 export function publisherGate(): OptionSpec<PublisherGate | undefined> {
   return gateSpec<PublisherGate>(["isServing", "vote", "onServing"]);
 }

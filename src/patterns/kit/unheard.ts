@@ -1,17 +1,15 @@
-/**
- * Failures of a program's own functions that no one hears: where the event has no listener and no reader, the process warns, with the stack.
- */
+/** Process warnings, with the stack, for failures of a program's functions whose event has no listener or reader. */
 import type { TypedEvent } from "../../core/event-stream.js";
 import { exposedText, stackOf } from "./errors.js";
 
-/** Events whose `error` a function of the program threw. */
+/** Events whose `error` a program's function threw. */
 const FAILURES: ReadonlySet<string> = new Set([
   "handler:failed",
   "subscription:failed",
   "predicate:failed",
   "admission:failed",
 ]);
-/** Warnings of a driver in a period of so many ms: clients may cause failures as fast as they send. */
+/** Warnings per driver and period: clients can cause failures as fast as they send. */
 const MAX_WARNINGS = 10;
 const PERIOD = 1_000;
 
@@ -21,16 +19,15 @@ export class UnheardFailures {
   #warned = 0;
   #unwarned = 0;
 
-  /** @param name of the driver */
   constructor(name: string) {
     this.#name = name;
   }
 
-  /** @param event that no one hears */
+  /** @param event without a listener */
   warn(event: TypedEvent): void {
     if (!FAILURES.has(event.type)) return;
     const { error } = event as TypedEvent & { readonly error?: unknown };
-    // An error that is meant for the client is an answer.
+    // An exposed error is an answer to the client.
     if (exposedText(error, false) !== undefined) return;
     const now = performance.now();
     if (now - this.#since >= PERIOD) {

@@ -1,6 +1,6 @@
 /**
- * The Pirates' messages (6/PPP, Command Specifications; the Guide's chapter 4 for
- * the Simple Pirate), as frames and as typed commands.
+ * Messages of the Pirates (6/PPP, Command Specifications; the Guide's chapter 4 for the Simple Pirate), as frames and
+ * typed commands.
  *
  *                 Simple (worker REQ)                Paranoid (worker DEALER)
  *   READY         "" | 01, or "" | READY             01, or READY
@@ -8,54 +8,50 @@
  *   request       "" | address | "" | body…          address | "" | body…
  *   reply         "" | address | "" | body…          address | "" | body…
  *
- * A queue's ROUTER sees the worker's routing id before these, a client's request
- * is envelope… | "" | body…. Nothing carries a header, so a command is known by its
- * exact form: one frame, of one byte or of the text READY, which is what the Guide's workers
- * send in some of its languages and in chapter 3. (The Guide's spqueue looks at the first
- * byte only, and takes a reply to a client whose routing id begins with 01 for READY.)
+ * A queue's ROUTER sees the worker's routing id before these; a client's request is envelope… | "" | body…. Nothing
+ * carries a header, so commands are recognized by exact form: one frame, of one byte or of the text READY (sent by
+ * the Guide's workers in some languages and in chapter 3). The Guide's spqueue checks only the first byte, and takes
+ * a reply to a client whose routing id begins with 01 for READY.
  */
 import { MAX_FORWARDED_FRAMES } from "../../core/frame-cost.js";
 
 export const READY = 0x01;
 export const HEARTBEAT = 0x02;
 
-/** How a worker speaks. */
+/** The worker's dialect. */
 export type Dialect = "simple" | "paranoid";
 
-/** Why a message does not belong to the protocol. */
+/** Why a message is malformed. */
 export type Malformed =
-  /** No empty frame parts the address from the body. */
+  /** The empty frame between address and body is missing. */
   | "no-delimiter"
-  /** The address has no frame, or more frames than the one a worker keeps. */
+  /** The address has no frame, or more than one. */
   | "address"
-  /** Nothing stands after the delimiter. */
+  /** Nothing follows the delimiter. */
   | "no-body"
   /** One frame that is neither READY nor HEARTBEAT. */
   | "command"
-  /** More frames than a worker takes, with those that a broker puts in front. */
+  /** More frames than a worker takes, including the broker's. */
   | "frames";
 
-/** A body with the frame that stands for its asker. */
+/** A body with its client's address frame. */
 export interface Addressed {
   readonly address: Buffer;
-  /** 1 or more frames. */
+  /** One or more frames. */
   readonly body: readonly Buffer[];
 }
 
-/** What comes from a worker. */
 export type WorkerCommand =
   | { readonly kind: "ready"; readonly dialect: Dialect }
   | { readonly kind: "heartbeat" }
   | ({ readonly kind: "reply"; readonly dialect: Dialect } & Addressed)
   | { readonly kind: "invalid"; readonly reason: Malformed };
 
-/** What comes from a queue. */
 export type QueueCommand =
   | ({ readonly kind: "request" } & Addressed)
   | { readonly kind: "heartbeat" }
   | { readonly kind: "invalid"; readonly reason: Malformed };
 
-/** What comes from a client, behind a ROUTER. */
 export type ClientCommand =
   | { readonly kind: "request"; readonly envelope: readonly Buffer[]; readonly body: readonly Buffer[] }
   | { readonly kind: "invalid"; readonly reason: Malformed };
@@ -65,7 +61,7 @@ const READY_FRAME = Buffer.from([READY]);
 const READY_TEXT = Buffer.from("READY");
 const HEARTBEAT_FRAME = Buffer.from([HEARTBEAT]);
 
-/** @param frames what a ROUTER received from a client, the routing id first */
+/** @param frames received by a ROUTER from a client, routing id first */
 export function parseFromClient(frames: readonly Buffer[]): ClientCommand {
   if (frames.length > MAX_FORWARDED_FRAMES) return { kind: "invalid", reason: "frames" };
   const delimiter = frames.findIndex((frame) => frame.length === 0);
@@ -75,7 +71,7 @@ export function parseFromClient(frames: readonly Buffer[]): ClientCommand {
   return { kind: "request", envelope: frames.slice(0, delimiter), body: frames.slice(delimiter + 1) };
 }
 
-/** @param frames what a worker sent, without its routing id */
+/** @param frames sent by a worker, without its routing id */
 export function parseFromWorker(frames: readonly Buffer[]): WorkerCommand {
   const simple = frames[0]?.length === 0;
   const dialect: Dialect = simple ? "simple" : "paranoid";
@@ -83,7 +79,7 @@ export function parseFromWorker(frames: readonly Buffer[]): WorkerCommand {
   if (command.length === 1) {
     const [only = EMPTY] = command;
     if (READY_FRAME.equals(only) || READY_TEXT.equals(only)) return { kind: "ready", dialect };
-    // A Simple Pirate has no heartbeat: a REQ could not send one.
+    // A Simple Pirate has no heartbeat: a REQ cannot send one.
     if (!simple && HEARTBEAT_FRAME.equals(only)) return { kind: "heartbeat" };
     return { kind: "invalid", reason: "command" };
   }
@@ -93,7 +89,7 @@ export function parseFromWorker(frames: readonly Buffer[]): WorkerCommand {
     : { kind: "reply", dialect, ...addressed };
 }
 
-/** @param frames what a queue sent to a worker */
+/** @param frames sent by a queue to a worker */
 export function parseFromQueue(frames: readonly Buffer[], dialect: Dialect): QueueCommand {
   if (dialect === "simple" && frames[0]?.length !== 0) return { kind: "invalid", reason: "no-delimiter" };
   const command = dialect === "simple" ? frames.slice(1) : frames;
@@ -116,38 +112,37 @@ function parseAddressed(frames: readonly Buffer[]): Addressed | Malformed {
   return { address, body: frames.slice(2) };
 }
 
-/** A worker's first message, and its first to a queue that has forgotten it. */
+/** A worker's first message, and its first to a restarted queue. */
 export function readyFrames(dialect: Dialect): Buffer[] {
   return dialect === "simple" ? [EMPTY, READY_FRAME] : [READY_FRAME];
 }
 
-/** Of Paranoid Pirates only. */
+/** Paranoid Pirates only. */
 export function heartbeatFrames(): Buffer[] {
   return [HEARTBEAT_FRAME];
 }
 
-/** A request to a worker, or a worker's reply: their form is one. */
+/** A request to a worker, or a worker's reply: same format. */
 export function addressedFrames(dialect: Dialect, address: Buffer, body: readonly Buffer[]): Buffer[] {
   return dialect === "simple" ? [EMPTY, address, EMPTY, ...body] : [address, EMPTY, ...body];
 }
 
-/** A reply to a client, as a ROUTER takes it. */
+/** A reply to a client, as a ROUTER sends it. */
 export function replyFrames(envelope: readonly Buffer[], body: readonly Buffer[]): Buffer[] {
   return [...envelope, EMPTY, ...body];
 }
 
 /**
- * A load balancer's workers (the Guide's chapter 3, lbbroker), as frames and as typed
- * commands. Workers are REQ, so each message has an empty frame in front:
+ * Messages of the load balancer's workers (the Guide's chapter 3, lbbroker). Workers are REQ, so each message starts
+ * with an empty frame:
  *
  *   READY             "" | READY     (the text, in lbbroker; the byte 01 in lbbroker2 and 3)
  *   request, reply    "" | address | "" | body…
  */
 
-/** What comes from a worker of the load balancer. */
 export type BalancedCommand = Exclude<WorkerCommand, { readonly kind: "heartbeat" }>;
 
-/** @param frames what a worker sent, without its routing id */
+/** @param frames sent by a worker, without its routing id */
 export function parseFromBalanced(frames: readonly Buffer[]): BalancedCommand {
   const command = parseFromWorker(frames);
   const simple = command.kind === "invalid" || (command.kind !== "heartbeat" && command.dialect === "simple");
