@@ -1,7 +1,6 @@
 /**
- * A client of a pair: asks one server until that one fails it, then the other. A lost or refused connection ends an
- * attempt at once; a server that stands by is silent, and its attempt takes `attemptTimeout`, in which it may become
- * active.
+ * Client of a pair: sends to one server until it fails, then to the other. A lost or refused connection ends an
+ * attempt at once. A passive server is silent, so its attempt takes `attemptTimeout`, in which it may become active.
  */
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
@@ -22,7 +21,7 @@ import {
 import type { RetryReason } from "../kit/request-rules.js";
 
 const OPTIONS = {
-  // One second an attempt, as the Guide has it.
+  // One second per attempt, as in the Guide.
   ...requestClientOptions({ timeout: 30_000, attemptTimeout: 1_000, retryDelay: 50, maxRetryDelay: 1_000 }),
   codec: anything<Codec<never>>(),
 };
@@ -34,27 +33,25 @@ const EVENTS: EventNames<BinaryStarClientEvent> = {
 };
 
 /**
- * How a client of a pair runs. Times are in ms: `timeout` 30,000, `attemptTimeout` 1,000, `retryDelay` 50 and
- * `maxRetryDelay` 1,000 by default. Attempts are not counted: `timeout` alone ends them.
+ * Options of a pair's client. Times in ms; defaults: `timeout` 30,000, `attemptTimeout` 1,000, `retryDelay` 50,
+ * `maxRetryDelay` 1,000. Attempts are limited only by `timeout`.
  */
 export interface BinaryStarClientOptions<T = Raw> extends RequestClientOptions {
-  /** Encodes and decodes bodies, of one frame then. Default: frames as they are. */
+  /** Encodes and decodes bodies as one frame. Default: raw frames. */
   readonly codec?: Codec<T> | undefined;
 }
 
-/** What happens in a client of a pair. */
 export type BinaryStarClientEvent =
   | RequestRetried
   | {
       readonly type: "server:failed-over";
-      /** The server that failed the client, and the one that it asks now. */
+      /** The failed server, and the next one. */
       readonly from: string;
       readonly to: string;
       readonly reason: RetryReason;
     }
   | EndpointSourceEvent;
 
-/** A client's statistics. */
 export interface BinaryStarClientStats extends RequestClientStats {
   readonly failOvers: number;
 }
@@ -86,8 +83,8 @@ export class BinaryStarClient<T = Raw> extends RequestClient<
   #failOvers = 0;
 
   /**
-   * @param endpoints where clients connect to the primary, and to the backup; or a source that has the pair's endpoints, in either
-   *   order. The server that serves is found by asking; while the source has none, calls wait
+   * @param endpoints client endpoints of primary and backup, or a source of both in either order. Requests find the
+   * active server; while the source is empty, calls wait
    * @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value
    */
   constructor(

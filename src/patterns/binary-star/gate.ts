@@ -1,6 +1,5 @@
 /**
- * The gate of a Binary Star in front of a server of a pair: it serves, keeps or drops
- * what clients send.
+ * Gate of a Binary Star in front of a server: serves, keeps or drops clients' messages.
  *
  *   message ──> does it vote? ── no ──> served while this server is active, else dropped
  *                    │ yes
@@ -8,8 +7,7 @@
  *                    ├─ hold ───> kept; served when `active`, dropped at `votes:dropped` and when `fenced`
  *                    └─ refuse ─> dropped: the client asks the other server
  *
- * A request that is kept makes the fail-over as quick as the patience allows: the
- * passive server needs no second request to become active.
+ * Keeping requests speeds up fail-over: the passive server needs no second request to become active.
  */
 import { isBytes } from "../../core/bytes.js";
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
@@ -36,42 +34,40 @@ const REACTOR_OPTIONS = {
 
 const EVENTS: EventNames<BinaryStarGateEvent> = { "request:dropped": true };
 
-/** How a gate keeps requests whose vote is undecided; past either bound the oldest are dropped. */
+/** Bounds of requests kept until their vote is decided; the oldest are dropped first. */
 export interface BinaryStarGateOptions {
-  /** Requests kept at most; 0: none. Default 1,000. */
+  /** Kept requests; 0: none. Default 1,000. */
   readonly maxQueue?: number | undefined;
-  /** Bytes of their frames at most; messages that are not frames count as none. Default 64 MiB. */
+  /** Bytes of their frames; messages that are not frames count 0. Default 64 MiB. */
   readonly maxQueueBytes?: number | undefined;
 }
 
-/** What happens at a gate. */
 export type BinaryStarGateEvent = {
-  /** Messages were dropped unanswered: their clients ask the other server. */
+  /** Messages were dropped; their clients try the other server. */
   readonly type: "request:dropped";
-  /** `not-serving`: this server does not serve, or takes nothing new. `overflow`: too much was kept. */
+  /** `not-serving`: this server is not active, or is draining. `overflow`: a bound was reached. */
   readonly reason: "not-serving" | "overflow";
   readonly messages: number;
 };
 
-/** Every message that came is in exactly one: received = served + dropped + held. */
+/** Statistics: received = served + dropped + held. */
 export interface BinaryStarGateStats {
   readonly received: number;
   readonly served: number;
   readonly held: number;
-  /** Bytes of the frames of those held. */
+  /** Bytes of kept frames. */
   readonly heldBytes: number;
-  /** Dropped unanswered: this server does not serve, or too many were kept. */
+  /** Dropped because this server is not serving, or a bound was reached. */
   readonly dropped: { readonly refused: number; readonly overflow: number };
 }
 
 /**
- * Makes a server one of a pair: the option `gate` of `MajordomoBroker`, `PirateQueue`,
- * `LoadBalancer`, `FederatedBroker` and `FreelanceServer` (`ServerGate`), of
- * `LastValueCache` and `SequencedPublisher` (`PublisherGate`), or asked by a server of
- * the program's own. One server has one.
+ * Makes a server half of a pair: option `gate` of `MajordomoBroker`, `PirateQueue`, `LoadBalancer`, `FederatedBroker`
+ * and `FreelanceServer` (`ServerGate`), of `LastValueCache` and `SequencedPublisher` (`PublisherGate`), or called by
+ * your own server. One gate per server.
  *
- * `drain` lets no request through any more, so that clients ask the other server; answers may leave. Call it before a
- * hand-over. `close` drops what is kept.
+ * `drain` refuses new requests, so that clients try the other server; answers may still leave. Call it before a
+ * hand-over. `close` drops kept requests.
  *
  * @example
  * ```ts
@@ -119,12 +115,15 @@ export class BinaryStarGate<M = Buffer[]> extends Driver<BinaryStarGateEvent, Bi
     return this.#star.isServing();
   }
 
-  /** A sign that clients look for a server, with nothing to keep. @returns whether to serve now */
+  /**
+   * Casts a vote without a request to keep.
+   * @returns whether to serve now
+   */
   vote(): boolean {
     return !this.stopping && this.#star.admit() === "serve";
   }
 
-  /** @param listener is called each time this server begins to serve, after what was kept has been served */
+  /** @param listener called each time this server becomes active, after kept requests were served */
   onServing(listener: () => void): void {
     this.#onServing.push(listener);
   }
@@ -185,7 +184,7 @@ export class BinaryStarGate<M = Buffer[]> extends Driver<BinaryStarGateEvent, Bi
 
   #starOnState = ({ state }: BinaryStarEvent & { readonly type: "state:changed" }): void => {
     if (state === "fenced") this.#dropHeld();
-    // In a turn of its own: all listeners of `active` have run by then.
+    // Deferred until all listeners of `active` have run.
     else if (state === "active") queueMicrotask(this.#serveHeld);
   };
 
@@ -212,22 +211,22 @@ export class BinaryStarGate<M = Buffer[]> extends Driver<BinaryStarGateEvent, Bi
   };
 }
 
-/** How a reactor treats messages of type `M`. */
+/** Options of a reactor for messages of type `M`. */
 export interface BinaryStarReactorOptions<M> extends BinaryStarGateOptions {
-  /** Gets each message that is to be served. What it throws goes uncaught: it is the program's fault. */
+  /** Receives each message to serve. Its errors are uncaught. */
   readonly onRequest: (message: M) => void;
-  /** Whether a message is a client's request. Anything else (a worker's heartbeat, monitoring) has no vote. Default: all are. */
+  /**
+   * Whether a message is a client's request. Others (a worker's heartbeat, monitoring) do not vote. Default: all are.
+   */
   readonly votes?: ((message: M) => boolean) | undefined;
 }
 
-/** What happens in a reactor: what happens at its gate. */
 export type BinaryStarReactorEvent = BinaryStarGateEvent;
 
-/** Every message that came is in exactly one: received = served + dropped + held. */
 export type BinaryStarReactorStats = BinaryStarGateStats;
 
 /**
- * Makes any server one of a pair: reads the socket that clients talk to, and hands on what the gate lets through.
+ * Makes any server half of a pair: reads the client socket and passes on messages that the gate admits.
  *
  * @example
  * ```ts
@@ -255,8 +254,7 @@ export class BinaryStarReactor<M> extends Driver<BinaryStarReactorEvent, BinaryS
   readonly #reading: Promise<void>;
 
   /**
-   * Reads `socket` from now on, until either is closed. The socket stays the program's: to bind, to answer on, to close.
-   *
+   * Reads `socket` until either is closed. The program binds it, answers on it and closes it.
    * @throws InvalidArgumentError `EINVAL`
    */
   constructor(star: BinaryStar, socket: Socket & Readable<M>, options: BinaryStarReactorOptions<M>) {
@@ -272,7 +270,7 @@ export class BinaryStarReactor<M> extends Driver<BinaryStarReactorEvent, BinaryS
     this.#reading = this.#read(socket);
   }
 
-  /** Settles when the socket is closed and everything read, or this reactor is closed. */
+  /** Settles when the socket is closed and read to the end, or this reactor is closed. */
   get ended(): Promise<void> {
     return this.#reading;
   }
@@ -305,7 +303,7 @@ export class BinaryStarReactor<M> extends Driver<BinaryStarReactorEvent, BinaryS
   }
 }
 
-/** What a message costs; 0 for what is not made of frames. */
+/** Cost of a message; 0 if it is not made of frames. */
 function sizeOf(message: unknown): number {
   return Array.isArray(message) ? costOf(message.filter(isBytes)) : 0;
 }

@@ -1,4 +1,4 @@
-/** Binary Star: two servers, of which one serves at any time. */
+/** Binary Star: two servers, one of them active. */
 export * from "../kit/index.js";
 export {
   BinaryStarClient,

@@ -1,5 +1,5 @@
 /**
- * Which of two servers serves: the states of a Binary Star, without sockets, timers or a clock.
+ * State machine of a Binary Star: decides which of two servers is active, without sockets, timers or a clock.
  *
  *               hears 1      hears 2      hears 3      hears 4      a client's request
  *   1 PRIMARY   –            → 3          → 4          –            a vote
@@ -7,87 +7,77 @@
  *   3 ACTIVE    –            –            fenced       –            served
  *   4 PASSIVE   → 3          → 3          –            fenced       a vote
  *
- * A vote counts until the peer's next sign of life. With a vote and a peer that
- * has been silent for its whole patience (2 heartbeats), a server becomes ACTIVE.
- * Patience runs from the start, so a late starter hears an ACTIVE peer first. A
- * moment of listening lies between each vote and the fail-over: the process may
- * just have been stopped, with states of its peer still unread. Nothing takes effect
- * before everything that came in time is read, however late the process is. For the
- * same reason a server does not become ACTIVE on its peer's word (1, 2) in its first
- * heartbeat, and the first after it was held up: the word may be old, and the
- * peer, who heard nothing meanwhile, ACTIVE by now.
+ * A vote counts until the peer's next state. With a vote, and a peer silent for its whole patience (2 heartbeats), a
+ * server becomes ACTIVE. Patience runs from the start, so a late starter hears an ACTIVE peer first. A short
+ * listening time separates each vote from the fail-over, since a pause of the process may have left states of the
+ * peer unread. Decisions wait until everything received in time is read, however late the process is. For the same
+ * reason a server does not become ACTIVE by its peer's state (1, 2) in its first heartbeat, or in the first after a
+ * pause: the state may be outdated, and the peer ACTIVE by now.
  *
- * The rule against two masters, in three sentences:
+ * The rule against two masters:
  *
- * 1. A server that is ACTIVE and hears that its peer is ACTIVE is *fenced*: it serves
- *    nobody, keeps publishing the same state, so that the peer is fenced as well, and
- *    waits for the operator's `resolve`. The same holds for two PASSIVE ones.
- * 2. An ACTIVE server that was held up (stopped, or its event loop blocked) so that it
- *    published no state for the patience less half a heartbeat no longer knows whether
- *    it is the master: it is in *doubt*, and answers nobody until it knows. The half
- *    heartbeat is for the time that states take: as long as that varies by less,
- *    nobody takes over too early.
- * 3. So only a cut between the two servers, while clients reach both, makes two
- *    masters; the first states that pass between them end it.
+ * 1. An ACTIVE server that hears an ACTIVE peer is *fenced*. It serves no one, keeps publishing its state so that the
+ *    peer is fenced as well, and waits for the operator's `resolve`. Two PASSIVE servers are fenced, too.
+ * 2. An ACTIVE server that paused (stopped, or with a blocked event loop) and published no state for the patience
+ *    less half a heartbeat may have lost the service. It is in *doubt*, and answers no one until it knows. The half
+ *    heartbeat covers the travel time of states: while that varies by less, the peer does not take over too early.
+ * 3. So only a network cut between the servers, with clients reaching both, makes two masters; the first states
+ *    exchanged end it.
  *
- * The first is where the Guide's program aborts; the Guide has no counterpart of the second.
+ * The Guide's program aborts in case 1, and does not handle case 2.
  *
  *   ACTIVE ──held up──> doubt: reads what came ──no 3──> sends 3 ──a heartbeat without a 3──> ACTIVE, as before
  *                               │                           └── hears 3: the peer took over ──> PASSIVE
  *                               ├── 3 came last ──> PASSIVE
  *                               └── 3, then another: it served for a while ──> PRIMARY or BACKUP
  *
- * A doubt ends as if nothing had happened when the peer did not take over, so that
- * the answers of before it still hold. The peer publishes a take-over at once, and a
- * state takes less than half a heartbeat there and half a one back, so that a
- * heartbeat after its own 3 the doubting server has heard of it. For the same time
- * a server that has just taken over does not fence itself for a 3: a peer in doubt
- * sent it before it heard of the take-over, and yields.
+ * A doubt without a take-over ends in the state before, so that earlier answers hold. The peer publishes a take-over
+ * at once, and a state takes less than half a heartbeat each way. So the doubting server has heard of it one
+ * heartbeat after its own 3. For the same time a server that has just taken over is not fenced by a 3: a doubting
+ * peer sent it before it heard of the take-over, and yields.
  *
- * All that holds while states arrive. A peer that was killed during the stop, and
- * started again, is heard when the connection to it is there again: until then, or
- * until it is known that nobody is there, and for its patience at most, a doubting
- * server does not send its 3.
+ * All of this needs a connection. A peer killed and restarted during the pause is heard after the reconnect. Until
+ * then, or until the peer is known to be absent, and for its patience at most, a doubting server does not send its 3.
  */
 import { InvalidStateError } from "../../core/errors.js";
 import { BinaryStarState } from "./protocol.js";
 
-/** Heartbeats that a server doubts itself earlier than its peer does; also the age of what may be unread at a take-over. */
+/**
+ * Heartbeats by which a server doubts itself before its peer takes over; also the age of possibly unread states at a
+ * take-over.
+ */
 const MARGIN = 0.5;
 
-/** Of a heartbeat: how long a server listens, at least, before a vote makes it active. */
+/** Shortest listening time before a vote makes a server active, in heartbeats. */
 const LISTEN = 0.1;
-/** ms of that at least: what a timer may be late. */
+/** Lower bound of that in ms: timers may be late. */
 const MIN_LISTEN = 10;
 
-/** Which of the two a server is. */
+/** Role of a server. */
 export type BinaryStarRole = "primary" | "backup";
-/** What stops a pair: both serve, both stand by, or what they have is not the same thing. */
+/** Why a pair stopped: both serve, both are passive, or their replicas diverged. */
 export type BinaryStarFenceReason = "dual-active" | "dual-passive" | "foreign";
-/**
- * What becomes of a client's request: it is served; it waits for the outcome of
- * its own vote; or nobody answers it here.
- */
+/** Outcome of a client's request: served, kept until its vote is decided, or refused. */
 export type BinaryStarAdmission = "serve" | "hold" | "refuse";
-/** Why a server's state changed. */
+/** Why a state changed. */
 export type BinaryStarReason =
-  /** The peer published its own state. */
+  /** The peer published its state. */
   | "peer"
-  /** The peer is silent and a client asks. */
+  /** The peer is silent and a client sent a request. */
   | "fail-over"
-  /** The operator gave the service over to the peer. */
+  /** The operator handed the service over. */
   | "hand-over"
-  /** The operator chose, with `resolve`. */
+  /** The operator called `resolve`. */
   | "resolved"
-  /** This process was held up, almost for the peer's patience: a doubt begins, or ends as if nothing had happened. */
+  /** This process paused for almost the peer's patience; a doubt starts, or ends without a take-over. */
   | "stalled";
 
-/** What this server has, compared with the peer's: `foreign` is another thing, of which neither is the newer. */
+/** This server's replica compared with the peer's; `foreign`: diverged, neither is newer. */
 export type BinaryStarOrder = "newer" | "same" | "older" | "foreign";
 
 /**
- * What a server has that a fail-over must not lose, such as a map: the option `replica` of both servers of a pair. Each
- * publishes the position of its replica with its state, and the rules compare the two before a server becomes ACTIVE:
+ * State that a fail-over must not lose, such as a map: option `replica` of both servers. Each publishes its replica's
+ * position with its state, and the two are compared before a server becomes ACTIVE:
  *
  *   waiting  hears waiting   newer, or the same and the primary  → ACTIVE
  *            hears ACTIVE    not newer → PASSIVE; newer: the peer steps down
@@ -98,51 +88,51 @@ export type BinaryStarOrder = "newer" | "same" | "older" | "foreign";
  * Without a replica the roles decide.
  */
 export interface BinaryStarReplica {
-  /** How new it is, as bytes that the peer's `compare` reads. Published with each state. */
+  /** Version as bytes for the peer's `compare`. Published with each state. */
   position(): Uint8Array;
   /**
    * Called for each state of the peer.
-   *
-   * @param theirs the position of the peer's replica
+   * @param theirs position of the peer's replica
    * @param own this server's state
-   * @returns `undefined` when it cannot be read: the peer is of another version, and counts as silent
+   * @returns `undefined` for an unreadable position: the peer has another version and counts as silent
    */
   compare(peer: BinaryStarState, theirs: Uint8Array, own: BinaryStarState): BinaryStarOrder | undefined;
-  /** Whether this server may become ACTIVE for a client's request while its peer is silent. @param own its state */
+  /**
+   * Whether a client's request may make this server ACTIVE while its peer is silent.
+   * @param own its state
+   */
   mayTakeOver(own: BinaryStarState): boolean;
-  /** The operator chose. `passive`: this server's replica yields to the peer's, however new it is. */
+  /** The operator decided. `passive`: this replica yields to the peer's, even if newer. */
   resolved(choice: "active" | "passive"): void;
 }
 
-/** What the rules bring about. */
 export interface BinaryStarEffects {
   publish(state: BinaryStarState): void;
-  /** The state changed. Called before held requests are served. */
+  /** The state changed. Called before kept requests are served. */
   changed(state: BinaryStarState, from: BinaryStarState, cause: BinaryStarReason): void;
   fenced(reason: BinaryStarFenceReason): void;
-  /** It was held up, and does not know whether it serves still. `changed`, `fenced` or `resumed` follows. */
+  /** The server paused and may have lost the service. `changed`, `fenced` or `resumed` follows. */
   doubted(): void;
-  /** The doubt is over: it has served all the time. Called before held requests are served. */
+  /** The doubt ended without a take-over. Called before kept requests are served. */
   resumed(): void;
-  /** The peer lives, or this server is fenced: held requests are not answered here. */
+  /** The peer lives, or this server is fenced: drop kept requests. */
   votesDropped(): void;
-  /** Both servers have the same role, so neither will ever serve. Called once each time it begins. */
+  /** Both servers have the same role, so neither will serve. Called once per occurrence. */
   sameRole(role: BinaryStarRole): void;
 }
 
-/** How the rules run. */
 export interface BinaryStarRulesOptions {
   readonly role: BinaryStarRole;
-  /** ms between two states that are published. */
+  /** ms between published states. */
   readonly heartbeatInterval: number;
-  /** Heartbeats of silence after which the peer counts as gone. */
+  /** Heartbeats of silence before the peer counts as gone. */
   readonly liveness: number;
-  /** What a fail-over must not lose; without it the roles decide. */
+  /** State that a fail-over must not lose; without it the roles decide. */
   readonly replica?: BinaryStarReplica | undefined;
 }
 
 /**
- * What a server that is ACTIVE knows of its service.
+ * What an ACTIVE server knows of its service.
  *
  *   certain    it serves
  *   listening  it was held up: it reads what came meanwhile, and publishes nothing until a time
@@ -150,13 +140,13 @@ export interface BinaryStarRulesOptions {
  */
 type Doubt =
   | { readonly step: "certain" }
-  /** `since`: when it was held up last. `rival`: a 3 came. */
+  /** `since`: start of the last pause. `rival`: a 3 was received. */
   | { readonly step: "listening"; readonly since: number; readonly at: number; readonly rival: boolean }
   | { readonly step: "asking"; readonly at: number };
 
 const CERTAIN: Doubt = { step: "certain" };
 
-/** Counts since the start. */
+/** Counts since creation. */
 export interface BinaryStarRulesStats {
   readonly statesSent: number;
   readonly statesReceived: number;
@@ -171,30 +161,30 @@ export class BinaryStarRules {
   readonly #replica: BinaryStarReplica | undefined;
   readonly #interval: number;
   readonly #patience: number;
-  /** ms without having published a state, after which this server doubts itself. */
+  /** ms without publishing a state before this server doubts itself. */
   readonly #doubtAfter: number;
   #state: BinaryStarState;
   #fence: BinaryStarFenceReason | undefined = undefined;
   #peer: BinaryStarState | undefined = undefined;
-  /** Until then the peer may be serving. */
+  /** Until then the peer may be active. */
   #peerExpiry: number;
-  /** Until then a peer that waits may have stopped to, unheard. */
+  /** Until then a waiting peer may have changed state unheard. */
   #oldWordsUntil: number;
   #publishAt: number;
   #publishedAt: number;
   readonly #listen: number;
-  /** When the vote of a client takes effect, if the peer stays silent; `undefined` without a vote. */
+  /** When a client's vote takes effect if the peer stays silent; `undefined` without a vote. */
   #failOverAt: number | undefined = undefined;
   #doubt: Doubt = CERTAIN;
   #tickedAt = Number.NEGATIVE_INFINITY;
-  /** Whether a connection stands by which the peer's states come; and whether one came by it, or it is known that nobody is there. */
+  /** Whether the peer's connection is up; and whether a state arrived on it, or the peer is known to be absent. */
   #connected = true;
   #hearsPeer = false;
-  /** Until then a PASSIVE peer may take over, to which this server has given the service. */
+  /** Until then a PASSIVE peer may accept the hand-over. */
   #yieldUntil = Number.NEGATIVE_INFINITY;
-  /** Until then a 3 may be that of a peer in doubt, which has not heard of this server's take-over. */
+  /** Until then a 3 may come from a doubting peer that has not heard of this take-over. */
   #graceUntil = Number.NEGATIVE_INFINITY;
-  /** A backup that never was in a pair does not serve: its primary may only be slow to start. */
+  /** A backup that was never paired does not serve: its primary may be slow to start. */
   #mayServeAlone: boolean;
   #sameRole = false;
   readonly #counts = { statesSent: 0, statesReceived: 0, failOvers: 0, stalls: 0, fences: 0 };
@@ -219,70 +209,67 @@ export class BinaryStarRules {
     return this.#state;
   }
 
-  /** Why it is fenced, if it is. */
+  /** Why the server is fenced, if it is. */
   get fence(): BinaryStarFenceReason | undefined {
     return this.#fence;
   }
 
-  /** Whether requests are answered here; ask {@link request} before each, since time may have passed. */
+  /** Whether requests are served; call {@link request} before each, since time may have passed. */
   get serving(): boolean {
     return this.#state === BinaryStarState.ACTIVE && this.#fence === undefined && !this.doubting;
   }
 
-  /** Whether it was held up while it served, and does not know yet whether it still does. */
+  /** Whether the server paused while active and may have lost the service. */
   get doubting(): boolean {
     return this.#doubt.step !== "certain";
   }
 
-  /** The same, with the time looked at: a reply is due only if its server was not held up meanwhile. */
   stillServing(now: number): boolean {
     this.#notice(now);
     return this.serving;
   }
 
-  /** What the peer published last; `undefined` once its silence is as long as the patience. */
+  /** The peer's last state; `undefined` when it has been silent for the whole patience. */
   peer(now: number): BinaryStarState | undefined {
     return now < this.#peerExpiry ? this.#peer : undefined;
   }
 
   /**
-   * A state of the peer came.
-   *
-   * @param position of the peer's replica, where there is one
-   * @returns `false` when that cannot be read: the message counts for nothing
+   * Handles a state of the peer.
+   * @param position of the peer's replica, if any
+   * @returns `false` for an unreadable position: the message is ignored
    */
   receive(peer: BinaryStarState, now: number, position?: Uint8Array): boolean {
     this.#notice(now);
     const order = position === undefined ? undefined : this.#replica?.compare(peer, position, this.#state);
     if (order === undefined && this.#replica !== undefined) return false;
     this.#counts.statesReceived += 1;
-    // What was unread when the connection ended is of a life of the peer that may be over.
+    // States unread at a disconnect may be from an earlier life of the peer.
     if (this.#connected) this.#hearsPeer = true;
     this.#peer = peer;
     this.#peerExpiry = now + this.#patience;
-    // What was unread is heard in its order: the last one counts, when this server publishes its own (tick).
+    // Unread states are handled in order; the last one counts when this server publishes (tick).
     if (this.#fence === undefined) this.#hear(peer, order, now);
     if (!this.serving) this.#dropVotes();
     return true;
   }
 
   /**
-   * The connection by which the peer's states come stands or does not; without a call it stands.
-   *
-   * @param isAbsent nobody listens where the peer was: there is nothing to hear
+   * Reports the peer's connection; assumed up without a call.
+   * @param isAbsent nothing listens at the peer's endpoint
    */
   connection(stands: boolean, isAbsent = false): void {
     this.#connected = stands;
     this.#hearsPeer = !stands && isAbsent;
   }
 
-  /** Publishes the state at once: the replica's position has changed. */
+  /** Publishes the state at once because the replica's position changed. */
   publishNow(now: number): void {
     this.#notice(now);
     if (this.#doubt.step !== "listening") this.#publish(now);
   }
 
-  /** A client asks something: what is to be done with it. */
+  /** Decides on a client's request. */
   request(now: number): BinaryStarAdmission {
     this.#notice(now);
     if (this.#fence !== undefined) return "refuse";
@@ -293,15 +280,15 @@ export class BinaryStarRules {
   }
 
   /**
-   * @param readUntil everything that came before this time has been read: nothing is decided before what came in time is. A
-   *   process whose event loop is late calls this again after a turn of it
+   * @param readUntil everything received before this time has been read; decisions need it. A process with a late
+   * event loop calls again one turn later
    */
   tick(now: number, readUntil = now): void {
     this.#notice(now);
     this.#tickedAt = now;
     if (this.#failOverAt !== undefined && readUntil >= this.#failOverAt) {
       if (!this.#mayTakeOver) this.#dropVotes();
-      // The word of a peer in doubt must be read in time.
+      // A doubting peer's state must be read in time.
       else if (now - readUntil <= this.#interval * MARGIN) this.#failOver(now);
     }
     const doubt = this.#doubt;
@@ -313,7 +300,7 @@ export class BinaryStarRules {
     if (now >= this.#publishAt) this.#publish(now);
   }
 
-  /** When {@link tick} has something to do next. */
+  /** Time of the next {@link tick}. */
   nextWakeUp(): number {
     const { step } = this.#doubt;
     const decideAt = this.#doubt.step === "certain" ? this.#failOverAt : this.#doubt.at;
@@ -323,10 +310,9 @@ export class BinaryStarRules {
   }
 
   /**
-   * The operator's fail-back: the ACTIVE server takes itself for one that has just
-   * started, which the Guide's rules make the PASSIVE one's sign to take over.
-   *
-   * @throws InvalidStateError `EFSM` when it does not serve, or no PASSIVE peer was heard of lately
+   * Operator's fail-back: the ACTIVE server acts as newly started, which makes the PASSIVE one take over by the
+   * Guide's rules.
+   * @throws InvalidStateError `EFSM` when it is not active, or no PASSIVE peer was heard lately
    */
   handOver(now: number): void {
     this.#notice(now);
@@ -339,15 +325,14 @@ export class BinaryStarRules {
   }
 
   /**
-   * The operator's choice, for a fenced server or one that waits for its peer. The loser is resolved first.
-   *
+   * Operator's decision for a fenced or waiting server. Resolve the loser first.
    * @throws InvalidStateError `EFSM` when there is nothing to resolve, or the peer's state contradicts the choice
    */
   resolve(choice: "active" | "passive", now: number): void {
     this.#notice(now);
     const waits = this.#state === BinaryStarState.PRIMARY || this.#state === BinaryStarState.BACKUP;
     const peer = this.peer(now);
-    // One that stands by, has not everything and whose peer does not come back: nobody else can decide.
+    // A passive, incomplete server whose peer does not return can only be decided by the operator.
     const stranded = choice === "active" && this.#state === BinaryStarState.PASSIVE && peer === undefined;
     if (this.#fence === undefined && !waits && !(stranded && this.#replica !== undefined))
       throw refusal("resolve", "it is neither fenced nor waiting");
@@ -375,7 +360,7 @@ export class BinaryStarRules {
     return this.#state !== BinaryStarState.BACKUP || this.#mayServeAlone;
   }
 
-  /** @param order what this server has, compared with the peer's; `undefined` where the roles decide */
+  /** @param order this replica compared with the peer's; `undefined` if roles decide */
   #hear(peer: BinaryStarState, order: BinaryStarOrder | undefined, now: number): void {
     const same = peer === this.#initial && this.#state === this.#initial;
     if (same && !this.#sameRole) this.#effects.sameRole(this.#role);
@@ -383,7 +368,7 @@ export class BinaryStarRules {
     const waits =
       (peer === BinaryStarState.PRIMARY || peer === BinaryStarState.BACKUP) && now >= this.#oldWordsUntil;
     if (order === "foreign" && peer !== this.#state) {
-      // Who serves goes on; it is the other that must not follow.
+      // The active server continues; only the other must not follow.
       if (this.#state !== BinaryStarState.ACTIVE) this.#stop("foreign");
       return;
     }
@@ -406,7 +391,10 @@ export class BinaryStarRules {
     }
   }
 
-  /** What one hears that waits. @param waits whether the peer waits, too, and is the other one */
+  /**
+   * A waiting server hears its peer.
+   * @param waits whether the peer waits and has the other role
+   */
   #hearWaiting(peer: BinaryStarState, order: BinaryStarOrder | undefined, waits: boolean, now: number): void {
     const primary = this.#state === BinaryStarState.PRIMARY;
     if (peer === BinaryStarState.ACTIVE) {
@@ -415,16 +403,16 @@ export class BinaryStarRules {
       if (order === "newer" || (primary && (order ?? "same") === "same"))
         this.#become(BinaryStarState.ACTIVE, "peer", now);
     } else if (peer === BinaryStarState.PASSIVE && order === "newer") {
-      // In its first heartbeat, or after it gave the service over, the word may be an old one.
+      // In the first heartbeat, or after a hand-over, the state may be outdated.
       if (now >= this.#oldWordsUntil && now >= this.#yieldUntil)
         this.#become(BinaryStarState.ACTIVE, "peer", now);
     }
   }
 
-  /** Before anything else: was this process held up until the peer may have taken over? */
+  /** Runs first: checks for a pause in which the peer may have taken over. */
   #notice(now: number): void {
     if (now - this.#publishedAt < this.#doubtAfter) return;
-    // What the peer sent meanwhile is still unread, so its silence means nothing either.
+    // States received during the pause are unread, so the peer's silence means nothing.
     this.#counts.stalls += 1;
     this.#publishedAt = now;
     this.#publishAt = now;
@@ -432,17 +420,17 @@ export class BinaryStarRules {
     this.#oldWordsUntil = now + this.#interval;
     this.#dropVotes();
     if (this.#state !== BinaryStarState.ACTIVE || this.#fence !== undefined) return;
-    // A 3 that leaves before the peer's own is read would fence the peer that took over.
+    // Publishing 3 before reading the peer's would fence a peer that took over.
     const { step } = this.#doubt;
     const rival = this.#doubt.step === "listening" && this.#doubt.rival;
     this.#doubt = { step: "listening", since: now, at: now + this.#listen, rival };
     this.#peer = undefined;
-    // That nobody was there is no longer known.
+    // The peer's absence is no longer certain.
     if (!this.#connected) this.#hearsPeer = false;
     if (step === "certain") this.#effects.doubted();
   }
 
-  /** What came while this server was held up is read. */
+  /** States received during the pause have been read. */
   #endListening(doubt: Doubt & { step: "listening" }, now: number): void {
     const deafUntil = doubt.since + this.#patience;
     if (!this.#hearsPeer && now < deafUntil) {
@@ -451,19 +439,19 @@ export class BinaryStarRules {
       return;
     }
     if (!doubt.rival) this.#doubt = { step: "asking", at: now + this.#interval };
-    // The peer served, or may have: what this server knew is no longer so. If it serves no more, both begin again.
+    // The peer was or may have been active, so knowledge of it is void. If it no longer is, both start over.
     else if (this.#peer === BinaryStarState.ACTIVE) this.#leave(BinaryStarState.PASSIVE, "peer", now);
     else this.#leave(this.#initial, "peer", now);
     this.#publish(now);
   }
 
-  /** Nobody took over. */
+  /** The peer did not take over. */
   #resume(): void {
     this.#doubt = CERTAIN;
     this.#effects.resumed();
   }
 
-  /** The doubt ends: this server does not serve any more. */
+  /** Ends the doubt: this server is no longer active. */
   #leave(state: BinaryStarState, cause: BinaryStarReason, now: number): void {
     this.#become(state, cause, now);
     this.#effects.votesDropped();

@@ -1,13 +1,11 @@
 /**
- * A server that runs as one of a pair: a ROUTER for clients behind the gate of a
- * Binary Star, and a function that answers.
+ * Server as half of a pair: a ROUTER for clients behind the gate of a Binary Star, and a handler.
  *
  *   client REQ or DEALER  ── envelope | "" | body ──>  ROUTER ─ gate ─> handler
  *                         <── envelope | "" | reply ──
  *
- * A reply leaves only if this server has served without a break since it admitted
- * the request; else it is dropped and counted, since the other server does not
- * know what it contains.
+ * A reply is sent only if this server has been active without a break since it admitted the request. Otherwise it is
+ * dropped and counted, since the other server does not know its effects.
  */
 import { quoted, refuseExtra } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError, type ShoalError } from "../../core/errors.js";
@@ -57,82 +55,82 @@ const EVENTS: EventNames<BinaryStarServerEvent> = {
   "message:invalid": true,
 };
 
-/** What a handler knows of its request. */
+/** Context of a request. */
 export interface BinaryStarRequestContext {
-  /** Aborted when the reply cannot leave any more: this server ceased to serve, or closes. */
+  /** Aborted when the reply can no longer be sent: this server is no longer active, or closes. */
   readonly signal: AbortSignal;
   /** The client's routing id. */
   readonly client: Buffer;
 }
 
-/** Answers one request; with a codec it takes and gives the value. */
+/** Answers one request; with a codec it takes and returns values. */
 export type BinaryStarHandler<T> = (
   request: BodyOf<T>,
   context: BinaryStarRequestContext,
 ) => BodyFor<Settled<T>> | Promise<BodyFor<Settled<T>>>;
 
-/** How a server of a pair runs. */
+/** Options of a pair's server. */
 export interface BinaryStarServerOptions<T = Raw> {
-  /** The pair: role, and how the two find each other. */
+  /** The pair: role and peer. */
   readonly star: BinaryStarOptions;
   /**
-   * The reply to a request whose handler failed, for clients of another make. Default: an error reply, which
-   * `BinaryStarClient` rejects with as a `ServiceError`.
+   * Reply to a failed request, for foreign clients. Default: an error reply, which `BinaryStarClient` rejects with as
+   * a `ServiceError`.
    */
   readonly errorReply?: ((error: unknown) => BodyFor<Settled<NoInfer<T>>>) | undefined;
   /**
-   * Whether clients get the message of any error that the handler throws. Otherwise they get that of a `ServiceError`, and
-   * of an error with `expose: true`; of each error its `code` and `data`. Default false.
+   * Whether clients get every handler error's message. Otherwise only messages of a `ServiceError` or with `expose:
+   * true`; `code` and `data` are always sent. Default false.
    */
   readonly exposeErrors?: boolean | undefined;
-  /** Requests whose handlers run at once; one more is answered with an error. Default 1,000. */
+  /** Concurrent handlers; more requests get an error. Default 1,000. */
   readonly maxInFlight?: number | undefined;
-  /** Encodes and decodes bodies, of one frame then. Default: frames as they are. */
+  /** Encodes and decodes bodies as one frame. Default: raw frames. */
   readonly codec?: Codec<T> | undefined;
-  /** For the clients' socket, such as security. */
+  /** Options of the client socket, such as security. */
   readonly socketOptions?: RouterOptions | undefined;
 }
 
-/** What `handOver` takes. */
+/** Options of `handOver`. */
 export interface BinaryStarHandOverOptions {
-  /** ms that requests in flight have to finish; -1: no limit. Default 5,000. */
+  /** ms for requests in flight to finish; -1: no limit. Default 5,000. */
   readonly timeout?: number | undefined;
 }
 
-/** One of a server's endpoints: `clients` for requests, `state` for the other server of the pair. */
+/** `clients` for requests, `state` for the other server. */
 export type BinaryStarSide = "clients" | "state";
 
-/** Where a server listens, wildcards filled in. */
+/** Bound endpoints, wildcards filled in. */
 export interface BinaryStarEndpoints {
   readonly clients: readonly string[];
   /** At most one. */
   readonly state: readonly string[];
 }
 
-/** What happens to a server of a pair, its Binary Star included. */
+/** Events of a server and its Binary Star. */
 export type BinaryStarServerEvent =
   | BinaryStarEvent
   | BinaryStarReactorEvent
-  /** A handler threw or rejected, or what it gave has no form on the wire. */
+  /** A handler failed, or its reply cannot be encoded. */
   | { readonly type: "handler:failed"; readonly error: unknown }
-  /** A message that is not a request: it has no envelope or no body, or the codec refuses the body. */
+  /** A message without envelope or body, or with a body that the codec refuses. */
   | { readonly type: "message:invalid"; readonly frames: number };
 
-/** Counts since the server was made. */
+/** Counts since creation. */
 export interface BinaryStarServerStats extends BinaryStarReactorStats {
   readonly star: BinaryStarStats;
   readonly inFlight: number;
   readonly replied: number;
-  /** Handlers that failed, and requests past `maxInFlight`. */
+  /** Failed handlers, and requests above `maxInFlight`. */
   readonly failed: number;
   readonly invalid: number;
-  /** Replies that did not leave: this server had ceased to serve, or the client was gone. */
+  /** Replies not sent: this server was no longer active, or the client was gone. */
   readonly repliesDropped: { readonly notServing: number; readonly unroutable: number };
 }
 
 /**
- * A server that runs as one of a pair: a function that answers clients (REQ, DEALER) while this half of the pair serves. A reply
- * leaves only if this server has served without a break since it admitted the request.
+ * Answers clients (REQ, DEALER) with a handler while this half of the pair is active. A reply is sent only if this
+ * server has been active without a break since it admitted the request.
  *
  * @example
  * ```ts
@@ -150,7 +148,6 @@ export interface BinaryStarServerStats extends BinaryStarReactorStats {
  * ```
  */
 export class BinaryStarServer<T = Raw> extends Driver<BinaryStarServerEvent, BinaryStarServerStats> {
-  /** This server's half of the pair. */
   readonly star: BinaryStar;
   readonly #handler: BinaryStarHandler<T>;
   readonly #errorReply: BinaryStarServerOptions<T>["errorReply"];
@@ -161,7 +158,7 @@ export class BinaryStarServer<T = Raw> extends Driver<BinaryStarServerEvent, Bin
   readonly #reactor: BinaryStarReactor<Buffer[]>;
   readonly #clients: string[] = [];
   readonly #inFlight = new Set<Promise<void>>();
-  /** Aborted when this server ceases to serve. */
+  /** Aborted when this server stops being active. */
   #serving = new AbortController();
   #handingOver = false;
   readonly #counts = { replied: 0, failed: 0, invalid: 0, notServing: 0, unroutable: 0 };
@@ -188,19 +185,17 @@ export class BinaryStarServer<T = Raw> extends Driver<BinaryStarServerEvent, Bin
     this.#reactor.events.on("request:dropped", (event) => this.events.emit(event));
   }
 
-  /** Where it listens. */
   get endpoints(): BinaryStarEndpoints {
     const { endpoint } = this.star;
     return { clients: [...this.#clients], state: endpoint === null ? [] : [endpoint] };
   }
 
   /**
-   * Listens for clients, at any number of endpoints, or for the other server, at one. The pair begins with `state`: bind
-   * `clients` first.
-   *
+   * Binds `clients`, at any number of endpoints, or `state` for the other server, at one. Binding `state` starts the
+   * pair: bind `clients` first.
    * @returns the endpoint, wildcards filled in
-   * @throws InvalidArgumentError `EINVAL` for a bad side or endpoint; InvalidStateError `EFSM` when `state` is bound already;
-   *   ClosedError `EBADF`; TransportError as `bind` of a socket does
+   * @throws InvalidArgumentError `EINVAL` for a bad side or endpoint; InvalidStateError `EFSM` when `state` is
+   * already bound; ClosedError `EBADF`; TransportError as a socket's `bind`
    */
   bind(side: BinaryStarSide, endpoint: string): Promise<string>;
   async bind(side: BinaryStarSide, endpoint: string, ...extra: unknown[]): Promise<string> {
@@ -216,8 +211,7 @@ export class BinaryStarServer<T = Raw> extends Driver<BinaryStarServerEvent, Bin
   }
 
   /**
-   * Waits until it is decided which of the two serves: this server is active, or passive.
-   *
+   * Settles when this server is active or passive.
    * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EBADF`, `EAGAIN`
    */
   async ready(options: PatternWaitOptions = {}): Promise<void> {
@@ -226,11 +220,10 @@ export class BinaryStarServer<T = Raw> extends Driver<BinaryStarServerEvent, Bin
   }
 
   /**
-   * Gives the service over to the passive peer: takes no new request, finishes
-   * those in flight, for at most `timeout` ms, then hands over.
-   *
-   * @throws InvalidStateError `EFSM` when this server does not serve, or no passive peer is there; InvalidArgumentError
-   *   `EINVAL`; ClosedError `EBADF`, `EAGAIN`
+   * Hands the service over to the passive peer: refuses new requests, finishes those in flight within `timeout` ms,
+   * then hands over.
+   * @throws InvalidStateError `EFSM` when this server is not active, or has no passive peer; InvalidArgumentError
+   * `EINVAL`; ClosedError `EBADF`, `EAGAIN`
    */
   async handOver(options: BinaryStarHandOverOptions = {}): Promise<void> {
     this.assertOpen();
@@ -257,7 +250,7 @@ export class BinaryStarServer<T = Raw> extends Driver<BinaryStarServerEvent, Bin
     };
   }
 
-  /** @internal Requests that come are dropped: their clients ask the other server. */
+  /** @internal New requests are dropped; their clients try the other server. */
   protected override async onDrain(): Promise<void> {
     await this.#reactor.drain();
     await this.#idle();
@@ -320,7 +313,7 @@ export class BinaryStarServer<T = Raw> extends Driver<BinaryStarServerEvent, Bin
         this.#counts.replied += 1;
     } catch (error) {
       this.#counts.failed += 1;
-      // What it throws when it is aborted does not count as a failure.
+      // Errors after an abort are not failures.
       if (!signal.aborted) this.events.emit({ type: "handler:failed", error });
       await this.#sendError(envelope, handlerErrorReply(error, this.#exposeErrors), error, term);
     }
@@ -341,9 +334,9 @@ export class BinaryStarServer<T = Raw> extends Driver<BinaryStarServerEvent, Bin
     }
   }
 
-  /** @returns whether it left */
+  /** @returns whether it was sent */
   async #send(envelope: Envelope, reply: readonly Buffer[], term: number): Promise<boolean> {
-    // A handler that held the process up for long leaves a doubt: the reply waits for its end.
+    // A handler that blocked the process causes a doubt; the reply waits for its end.
     if (!(await this.star.whenCertain()) || this.star.term !== term) {
       this.#counts.notServing += 1;
       return false;
@@ -359,13 +352,12 @@ export class BinaryStarServer<T = Raw> extends Driver<BinaryStarServerEvent, Bin
     }
   }
 
-  /** Settles when no request is in flight. */
   async #idle(): Promise<void> {
     while (this.#inFlight.size > 0) await Promise.all(this.#inFlight);
   }
 
   #starOnEvent = (event: BinaryStarEvent): void => {
-    // A doubt may end as if nothing had happened: what is in flight goes on meanwhile.
+    // A doubt may end without a take-over, so requests in flight continue.
     if (event.type === "state:changed" && event.reason !== "stalled") {
       if (event.state === "active") this.#serving = new AbortController();
       else this.#serving.abort();

@@ -1,6 +1,5 @@
 /**
- * One server's half of a Binary Star: publishes its state to its peer, reads the
- * peer's, and decides about each client's request.
+ * Half of a Binary Star: publishes its state, reads its peer's, and decides on clients' requests.
  *
  *   PUB bound by `bind`           ── state, each heartbeat ──>  the peer's SUB
  *   SUB connected to `peer`      <── state ──                   the peer's PUB
@@ -44,15 +43,15 @@ import {
   type BinaryStarRulesStats,
 } from "./rules.js";
 
-/** ms until a lost connection to the peer is tried again, first and at most: it must be back within the patience. */
+/** Reconnect interval to the peer in ms, initial and maximal: it must reconnect within the patience. */
 const RECONNECT_INTERVAL = 100;
-/** ms that the last state has to leave when the server closes. */
+/** ms for the last state to be sent at close. */
 const LAST_STATE_LINGER = 100;
 
 const OPTIONS = {
   role: choice(["primary", "backup"]),
   peer: anything<string | EndpointSource>(),
-  // Both times as the Guide has them.
+  // Same times as in the Guide.
   heartbeatInterval: integer({ default: 1_000 }),
   liveness: integer({ default: 2, min: 2, max: 1_000 }),
   socketOptions: object<PublisherOptions & SubscriberOptions>(),
@@ -64,51 +63,49 @@ const OPTIONS = {
   clock: anything<Clock>(),
 };
 
-/** How a server of a pair finds its peer. Times are in ms. */
+/** Options of a Binary Star. Times in ms. */
 export interface BinaryStarOptions {
-  /** One of the two is the primary: it serves when both start. */
+  /** The primary is active when both start. */
   readonly role: BinaryStarRole;
   /**
-   * Where the other server publishes its state: the endpoint that it binds. Or a source of that one endpoint, which must not have this
-   * server's own. An endpoint stays in use until the source has another one in its place, however long its list is empty: a server
-   * that drains still serves, and must be heard.
+   * The other server's state endpoint, or a source of it without this server's own. An endpoint stays in use until
+   * the source replaces it, even while its list is empty: a draining server is still active and must be heard.
    */
   readonly peer: string | EndpointSource;
-  /** ms between two states; the same on both servers. Default 1,000. */
+  /** ms between states; the same on both servers. Default 1,000. */
   readonly heartbeatInterval?: number | undefined;
-  /** Heartbeats of silence after which the peer counts as gone; 2 to 1,000, the same on both. Default 2. */
+  /** Heartbeats of silence before the peer counts as gone; 2 to 1,000, the same on both. Default 2. */
   readonly liveness?: number | undefined;
-  /** For both sockets. */
+  /** Options of both sockets. */
   readonly socketOptions?: (PublisherOptions & SubscriberOptions) | undefined;
-  /** For the PUB that publishes, over those for both: security as a server. */
+  /** Options of the PUB, over `socketOptions`: security as a server. */
   readonly publisherOptions?: PublisherOptions | undefined;
-  /** For the SUB that reads the peer's states, over those for both: security as a client. */
+  /** Options of the SUB, over `socketOptions`: security as a client. */
   readonly subscriberOptions?: SubscriberOptions | undefined;
-  /** Called before `handOver` gives the service over; what it throws refuses that. For servers whose peer needs their state. */
+  /** Called before `handOver`; throw to refuse it. For servers whose peer needs their state. */
   readonly checkHandOver?: (() => void) | undefined;
   /**
-   * What a fail-over must not lose: its position is published with each state, and it is asked before this server becomes
-   * active. Both servers have one or neither; with one the Guide's programs cannot be peers.
+   * State that a fail-over must not lose: its position is published with each state and checked before this server
+   * becomes active. Required on both servers or neither; incompatible with the Guide's programs.
    */
   readonly replica?: BinaryStarReplica | undefined;
   readonly context?: Context | undefined;
-  /** Where time comes from; for tests. */
+  /** Clock for tests. */
   readonly clock?: Clock | undefined;
 }
 
 /**
- * A server's state by name. `active` serves, `passive` stands by; `primary` and `backup` wait for their peer's state.
- * `fenced` serves nobody until `resolve`. `doubting` was held up while it served, and answers nobody until it has heard
- * whether its peer took over.
+ * State by name. `active` serves, `passive` stands by, `primary` and `backup` wait for their peer's state. `fenced`
+ * serves no one until `resolve`. `doubting` paused while active, and serves no one until it knows whether its peer
+ * took over.
  */
 export type BinaryStarStateName = "primary" | "backup" | "active" | "passive" | "doubting" | "fenced";
 
-/** What happens to a server of a Binary Star. */
 export type BinaryStarEvent =
   /**
-   * The server has another state. Listeners of `active` run before the requests that waited for it are served. With the
-   * reason `stalled` the server is `doubting` for about a heartbeat: `active` follows when the peer did not take over, and
-   * then it served all the time.
+   * State changed. Listeners of `active` run before kept requests are served. With reason `stalled`, the server is
+   * `doubting` for about a heartbeat; `active` follows if the peer did not take over, in which case the service was
+   * never interrupted.
    */
   | {
       readonly type: "state:changed";
@@ -116,21 +113,21 @@ export type BinaryStarEvent =
       readonly from: BinaryStarStateName;
       readonly reason: BinaryStarReason;
     }
-  /** Both serve, both stand by, or their replicas differ. This server serves nobody until `resolve`. */
+  /** Both servers are active or passive, or their replicas diverged. This server serves no one until `resolve`. */
   | {
       readonly type: "state:changed";
       readonly state: "fenced";
       readonly from: BinaryStarStateName;
       readonly reason: BinaryStarFenceReason;
     }
-  /** Requests that came to a server that does not serve are dropped: the peer lives, or this server is fenced. */
+  /** Kept requests were dropped: the peer lives, or this server is fenced. */
   | { readonly type: "votes:dropped" }
-  /** The peer has the same role: a mistake in the configuration of one of them. Neither will ever serve. */
+  /** The peer has the same role (a configuration error); neither will serve. */
   | { readonly type: "peer:misconfigured"; readonly role: BinaryStarRole }
-  /** A message from the peer's endpoint is not a state, or one of a version that this server does not know. */
+  /** A message from the peer is not a state, or has an unknown version. */
   | { readonly type: "peer:invalid"; readonly frames: number };
 
-/** The name of each event; for drivers whose events include a Binary Star's. */
+/** Event names, for drivers that include a Binary Star's events. */
 export const BINARY_STAR_EVENTS: EventNames<BinaryStarEvent> = {
   "state:changed": true,
   "votes:dropped": true,
@@ -138,12 +135,11 @@ export const BINARY_STAR_EVENTS: EventNames<BinaryStarEvent> = {
   "peer:invalid": true,
 };
 
-/** A server's counts, all since it was made. */
 export interface BinaryStarStats extends BinaryStarRulesStats {
   readonly state: BinaryStarStateName;
-  /** The last state of the peer; `undefined` while it is silent. */
+  /** The peer's last state; `undefined` while it is silent. */
   readonly peer: BinaryStarStateName | undefined;
-  /** Messages from the peer's endpoint that are not a state. */
+  /** Invalid messages from the peer. */
   readonly invalid: number;
 }
 
@@ -155,8 +151,8 @@ const NAMES: Readonly<Record<BinaryStarState, BinaryStarStateName>> = {
 };
 
 /**
- * One server's half of a Binary Star: publishes its state to its peer, reads the peer's, and decides about each client's request.
- * A {@link BinaryStarGate} puts it in front of a server.
+ * Half of a Binary Star: publishes its state, reads its peer's, and decides on clients' requests. Use a {@link
+ * BinaryStarGate} to put it in front of a server.
  *
  * @example
  * ```ts
@@ -177,19 +173,19 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
   readonly #timer: DriverTimer;
   readonly #publisher: Publisher;
   readonly #subscriber: Subscriber;
-  /** Where the peer is, of a source; `undefined` for an endpoint that is fixed. */
+  /** The peer's endpoint source; `undefined` for a fixed endpoint. */
   readonly #peerSource: EndpointList | undefined;
   #peerEndpoint = "";
   readonly #readiness: Readiness;
-  /** Wait for the end of a doubt. */
+  /** Callbacks for the end of a doubt. */
   #doubters: (() => void)[] = [];
-  /** The state as the last event had it. */
+  /** State of the last event. */
   #state: BinaryStarStateName;
   #invalid = 0;
   #term = 0;
   #binding: Promise<string> | undefined;
   #running = false;
-  /** Every state that came before this time is read. */
+  /** States received before this time have been read. */
   #readUntil = Number.NEGATIVE_INFINITY;
   #reading: Promise<void> = Promise.resolve();
 
@@ -204,7 +200,7 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
     if (isEndpointSource(peer)) this.#peerSource = new EndpointList("BinaryStar", peer);
     else checkEndpoint("peer", peer);
     this.#settings = settings;
-    // Rules of other patterns do not see that the process stood still; these have to (rules.ts, sentence 2).
+    // Unlike other patterns, the state machine must see pauses of the process (rules.ts, sentence 2).
     this.#timer = new DriverTimer(Number.POSITIVE_INFINITY, clock ?? systemClock);
     const shared = { ...settings.socketOptions, ...(context === undefined ? {} : { context }) };
     const reconnect = Math.min(RECONNECT_INTERVAL, heartbeatInterval);
@@ -225,7 +221,7 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
     this.#readiness = new Readiness("BinaryStar", () => this.state === "active" || this.state === "passive");
   }
 
-  /** Where this server publishes its state, wildcards filled in; `null` before {@link bind}. */
+  /** Endpoint of this server's states, wildcards filled in; `null` before {@link bind}. */
   get endpoint(): string | null {
     return this.#publisher.lastEndpoint;
   }
@@ -235,17 +231,16 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
     return this.#rules.doubting ? "doubting" : NAMES[this.#rules.state];
   }
 
-  /** Counts each time this server became or ceased to be the one that serves; a doubt in which nobody took over does not. */
+  /** Changes each time this server becomes or stops being active; unchanged by a doubt without a take-over. */
   get term(): number {
     return this.#term;
   }
 
   /**
-   * Publishes its state there from now on, and reads its peer's.
-   *
+   * Binds the state endpoint, and starts publishing and reading states.
    * @returns the endpoint, wildcards filled in
-   * @throws InvalidStateError `EFSM` when it is bound already; InvalidArgumentError `EINVAL` for a bad endpoint;
-   *   ClosedError `EBADF`; TransportError as `bind` of a socket does
+   * @throws InvalidStateError `EFSM` when already bound; InvalidArgumentError `EINVAL` for a bad endpoint;
+   * ClosedError `EBADF`; TransportError as a socket's `bind`
    */
   bind(endpoint: string): Promise<string>;
   async bind(endpoint: string, ...extra: unknown[]): Promise<string> {
@@ -261,8 +256,7 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
   }
 
   /**
-   * Waits until it is decided which of the two serves: this server is active, or passive.
-   *
+   * Settles when this server is active or passive.
    * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EBADF`, `EAGAIN`
    */
   async ready(options: PatternWaitOptions = {}): Promise<void> {
@@ -271,10 +265,10 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
   }
 
   /**
-   * Decides about a client's request. Asking votes for a fail-over, so ask for requests of clients only, not for monitoring.
-   *
-   * @returns `serve`: answer it. `hold`: keep it until this server is `active` (answer it), or `votes:dropped` or `fenced`
-   *   (drop it). `refuse`: drop it.
+   * Decides on a client's request. Each call is a vote for fail-over: call it for client requests only, not for
+   * monitoring.
+   * @returns `serve`: answer it. `hold`: keep it until `active` (answer it), or `votes:dropped` or `fenced` (drop
+   * it). `refuse`: drop it.
    */
   admit(): BinaryStarAdmission {
     if (!this.#running || this.stopping) return "refuse";
@@ -283,7 +277,7 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
     return admission;
   }
 
-  /** Whether requests are answered here, at this moment; no vote. Ask again before a reply leaves. */
+  /** Whether requests are served now; not a vote. Check again before sending a reply. */
   isServing(): boolean {
     if (!this.#running || this.closed) return false;
     const serving = this.#rules.stillServing(this.#timer.now());
@@ -292,8 +286,8 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
   }
 
   /**
-   * Whether it serves, once that is certain: at once, except for a server that was held up and is in doubt, which knows
-   * after about a heartbeat. Await it before you give up a reply that took long to make.
+   * Whether this server is active, once certain: a doubting server knows after about a heartbeat, others at once.
+   * Await it before dropping the reply of a slow handler.
    */
   async whenCertain(): Promise<boolean> {
     while (!this.isServing() && this.#rules.doubting && !this.closed)
@@ -301,7 +295,7 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
     return this.isServing();
   }
 
-  /** Publishes the state at once, not with the next heartbeat, since the position of `replica` has changed. */
+  /** Publishes the state at once because the position of `replica` changed. */
   publishNow(): void {
     if (!this.#running || this.closed) return;
     this.#rules.publishNow(this.#timer.now());
@@ -309,11 +303,10 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
   }
 
   /**
-   * Gives the service over to the passive peer: how an operator brings the primary
-   * back. This server refuses from now on; the peer serves when it hears of it.
-   *
-   * @throws InvalidStateError `EFSM` when this server does not serve, or no passive peer is there; and what the option
-   *   `checkHandOver` throws
+   * Hands the service over to the passive peer, to bring back the primary. This server refuses requests from now on;
+   * the peer serves once it hears of it.
+   * @throws InvalidStateError `EFSM` when this server is not active, or has no passive peer; errors of
+   * `checkHandOver`
    */
   handOver(): void {
     this.#assertRunning();
@@ -323,10 +316,8 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
   }
 
   /**
-   * Decides what a fenced server is to be. First resolve the loser as passive, or
-   * stop it, then the winner as active. A backup that never found a primary is
-   * made to serve alone in the same way.
-   *
+   * Decides the state of a fenced server. Resolve the loser as passive or stop it first, then the winner as active.
+   * Also lets a backup that never found its primary serve alone.
    * @throws InvalidStateError `EFSM` when there is nothing to decide, or the peer's state contradicts it
    */
   resolve(choice: "active" | "passive"): void {
@@ -347,12 +338,12 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
     };
   }
 
-  /** @internal Publishes no state any more; the peer finds out by its patience. */
+  /** @internal Stops publishing; the peer's patience detects it. */
   protected async onClose(linger: number): Promise<void> {
     this.#timer.stop();
     this.#readiness.close();
     this.#endDoubt();
-    // The last state may be that of a hand-over.
+    // The last state may be a hand-over's.
     const last = linger < 0 ? LAST_STATE_LINGER : Math.min(linger, LAST_STATE_LINGER);
     this.#peerSource?.stop();
     await Promise.all([this.#publisher.close({ linger: last }), this.#subscriber.close({ linger: 0 })]);
@@ -376,7 +367,7 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
     return resolved;
   }
 
-  /** What had come by now is read in the turn of the event loop that follows; the rules decide after it. */
+  /** The next event-loop turn reads received states; the state machine decides after it. */
   #tick(now: number): void {
     this.#rules.tick(now, this.#readUntil);
     setImmediate(() => {
@@ -387,7 +378,7 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
     });
   }
 
-  /** The peer is elsewhere. While the source has no endpoint, or still has that one, nothing changes. */
+  /** Applies a new peer endpoint. An empty or unchanged list has no effect. */
   #follow(list: readonly string[]): void {
     const before = this.#peerEndpoint;
     const [endpoint] = list;
@@ -397,7 +388,7 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
     if (before !== "") this.#subscriber.disconnect(before);
   }
 
-  /** A refused connection is a host that is there, and a process that is not. */
+  /** A refused connection means that the host is up without the process. */
   #subscriberOnEvent(event: SocketEvent): void {
     if (event.type === "handshake") this.#rules.connection(true);
     else if (event.type === "disconnect") this.#rules.connection(false);

@@ -1,4 +1,4 @@
-/** A client of Titanic: its services, asked over a Majordomo client. */
+/** Client of Titanic's services, over a Majordomo client. */
 
 import { quoted } from "../../core/arguments.js";
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
@@ -34,47 +34,46 @@ import {
   UuidSource,
 } from "./protocol.js";
 
-/** What `titanic.reply` says. */
+/** Reply of `titanic.reply`. */
 export interface TitanicReply {
-  /** "200", "300", "400", "500" (9/TSP, Status Frames) or "503": given up. */
+  /** "200", "300", "400", "500" (9/TSP, Status Frames), or "503" for a dead letter. */
   readonly status: TitanicStatus;
-  /** The reply's frames; with "503" one frame that says why; otherwise empty. */
+  /** The reply's frames; with "503" one frame with the reason; otherwise empty. */
   readonly body: Buffer[];
 }
 
-/** What {@link TitanicClient.request} takes. */
 export interface TitanicRequestOptions extends MajordomoCallOptions {
   /**
-   * The request's UUID, 32 hexadecimal digits, from {@link TitanicClient.newUuid}. A program that keeps it before it
-   * asks can ask again after a time-out or a crash, and the request is stored once. Default: a new one.
+   * Request UUID, 32 hexadecimal digits, from {@link TitanicClient.newUuid}. Save it first to repeat the request
+   * after a timeout or crash; it is stored once. Default: a new one.
    */
   readonly uuid?: string;
-  /** ms that the request is kept and tried; Titanic's `requestTtl` at most, which is the default. */
+  /** ms that the request is kept and retried. Default and maximum: Titanic's `requestTtl`. */
   readonly ttl?: number;
 }
 
-/** ms for which a Titanic without `titanic.store` is not asked for it again. */
+/** ms before a Titanic without `titanic.store` is checked for it again. */
 const PLAIN_MEMORY = 10_000;
-/** ms for which one that has `titanic.request` alone may have just started, and before the first question again. */
+/** ms that a Titanic offering only `titanic.request` may still be starting, and the first pause between checks. */
 const START_PATIENCE = 1_000;
 const START_PAUSE = 20;
-/** ms before a request whose outcome is unknown is repeated; doubled each time. */
+/** ms before a request with an unknown outcome is repeated; doubled each time. */
 const REPEAT_DELAY = 100;
 const NO_OPTIONS: TitanicRequestOptions & MajordomoCallOptions = Object.freeze({});
 
-/** Times that it is repeated, unless the options say otherwise, and ms for all of it: as for a Majordomo client. */
+/** Default repetitions, and ms in total: same as a Majordomo client's. */
 const RETRIES = 2;
 const TIMEOUT = 30_000;
 
-/** What {@link TitanicClient.wait} takes. */
+/** Options of {@link TitanicClient.wait}. */
 export interface TitanicWaitOptions {
-  /** ms for all of it; then `wait` rejects with `ETIMEDOUT`, and the request stays with Titanic. Default -1: no limit. */
+  /** ms in total, then `wait` rejects with `ETIMEDOUT`; Titanic keeps the request. Default -1: no limit. */
   readonly timeout?: number;
-  /** ms between the first two questions; each pause is half as long again, up to `maxInterval`. Default 50. */
+  /** First poll interval in ms; multiplied by 1.5 up to `maxInterval`. Default 50. */
   readonly interval?: number;
-  /** Default 2,000. */
+  /** ms. Default 2,000. */
   readonly maxInterval?: number;
-  /** Gives up; the request stays with Titanic. */
+  /** Ends the wait; Titanic keeps the request. */
   readonly signal?: AbortSignal;
 }
 
@@ -86,7 +85,8 @@ const EVENTS: EventNames<MajordomoClientEvent> = {
 };
 
 /**
- * Leaves requests with Titanic and fetches the replies, now or in another process. Its events are those of its Majordomo client.
+ * Stores requests with Titanic and fetches their replies, now or in another process. Emits its Majordomo client's
+ * events.
  *
  * @example
  * ```ts
@@ -110,20 +110,20 @@ const EVENTS: EventNames<MajordomoClientEvent> = {
  */
 export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientStats> {
   readonly #client: MajordomoClient;
-  /** What callers wait for. A list: a Set that thousands pass through keeps what has left, by the tables that it has outgrown. */
+  /** Pending calls. A LinkedList, because a Set keeps outgrown tables after thousands of calls. */
   readonly #calls = new LinkedList<OpenCall>();
-  /** Those of them that wait until they ask again. */
+  /** Calls waiting for their next poll. */
   readonly #sleeps = new Set<Waiter<void>>();
   readonly #uuids = new UuidSource();
   readonly #timeout: number;
   readonly #retries: number;
   #drained: (() => void) | undefined;
-  /** Whether Titanic has `titanic.store`; `undefined`: not known. */
+  /** Whether Titanic has `titanic.store`; `undefined`: unknown. */
   #canStore: boolean | undefined;
   #plainUntil = 0;
 
   /**
-   * @param endpoints of one Majordomo broker or several, or a source of them, as of a `MajordomoClient`
+   * @param endpoints of one or more Majordomo brokers, or a source, as for `MajordomoClient`
    * @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value
    */
   constructor(endpoints: PatternEndpoints, options: MajordomoClientOptions = {}) {
@@ -135,21 +135,20 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
     this.#retries = options.retries ?? RETRIES;
   }
 
-  /** A UUID for {@link request}, to be kept before asking. */
+  /** A UUID for {@link request}, to save before the call. */
   newUuid(): string {
     return this.#uuids.nextText(Date.now());
   }
 
   /**
-   * Leaves a request. Once this settles, no crash loses it. It is repeated under one UUID, `retries` times, and
-   * stored once however often it arrives; a Titanic that is not shoal's stores each repetition. When it rejects with
-   * a time-out or `outcome-unknown`, it may be stored all the same: ask again with the same `uuid`.
-   *
-   * @param body 1 or more frames
-   * @returns its UUID, 32 hexadecimal digits: any client that has it can fetch the reply
-   * @throws StoreError `failed` when Titanic refuses (500), `outcome-unknown` when its store lost the answer of an attempt (502);
-   *   InvalidArgumentError `EINVAL`; NotSupportedError `NOT_SUPPORTED` for `uuid` and `ttl` with a Titanic that does
-   *   not know them; otherwise as {@link MajordomoClient.request}
+   * Stores a request. Once this settles, no crash loses it. It is retried `retries` times under one UUID and stored
+   * once; a foreign Titanic stores each repetition. After a timeout or `outcome-unknown` it may be stored: repeat it
+   * with the same `uuid`.
+   * @param body one or more frames
+   * @returns its UUID, 32 hexadecimal digits, with which any client can fetch the reply
+   * @throws StoreError `failed` when Titanic refuses (500), `outcome-unknown` when the outcome of an attempt is
+   * unknown (502); InvalidArgumentError `EINVAL`; NotSupportedError `NOT_SUPPORTED` for `uuid` and `ttl` with a
+   * foreign Titanic; otherwise as {@link MajordomoClient.request}
    */
   request(
     service: string,
@@ -163,8 +162,8 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
   }
 
   /**
-   * One function from the question to the end, as long as nothing is asked twice: with thousands under way each that waits
-   * is memory that the collector copies.
+   * One async function in the common case: with thousands of calls in flight, each pending one costs garbage
+   * collection.
    */
   async #request(
     call: OpenCall,
@@ -175,7 +174,7 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
     try {
       this.assertOpen();
       const { uuid = this.newUuid(), ttl } = options;
-      // A client without options has the same limits for each call.
+      // Without options, the client's limits apply to each call.
       const limits = options === NO_OPTIONS ? undefined : limitsOf(options, uuid);
       const frames = Array.isArray(body) ? [service, ...body] : [service, body];
       if (this.#canStore !== true && !(await this.#knowsStore(limits ?? NO_OPTIONS))) {
@@ -195,7 +194,7 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
     }
   }
 
-  /** @param error why the first attempt, which began at `begun`, failed */
+  /** @param error of the first attempt, which started at `begun` */
   async #storeAgain(
     frames: MessageLike[],
     call: MajordomoCallOptions,
@@ -209,7 +208,7 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
     for (let left = retries, pause = REPEAT_DELAY; ; left -= 1, pause *= 2) {
       if (failure instanceof ServiceError && failure.reason === "no-service") this.#canStore = undefined;
       isUnknown ||= failure instanceof StoreError && failure.reason === "outcome-unknown";
-      // A time-out, an abort and a closing say by themselves that the outcome is unknown.
+      // Timeouts, aborts and closing already imply an unknown outcome.
       if (!isUnknown || !(failure instanceof StoreError || failure instanceof ServiceError)) throw failure;
       if (left <= 0 || (timeout >= 0 && performance.now() + pause >= deadline)) throw unknownOf(failure);
       await this.#sleep(pause, signal);
@@ -224,8 +223,8 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
   }
 
   /**
-   * Asks the broker (8/MMI). Where there is no Titanic at all, the one that comes is taken for shoal's. One that has
-   * just started is asked for some time: it offers its services one after the other.
+   * Asks the broker (8/MMI). If Titanic is missing, shoal's is assumed. A starting Titanic offers its services one by
+   * one, so the check is repeated for a while.
    */
   async #knowsStore(call: MajordomoCallOptions): Promise<boolean> {
     if (this.#canStore === true) return true;
@@ -252,7 +251,7 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
     return String(status);
   }
 
-  /** What there is of a reply. It stays with Titanic until `close`, or until it expires. */
+  /** Fetches a reply. Titanic keeps it until `close` or expiry. */
   reply(uuid: string, options?: MajordomoCallOptions): Promise<TitanicReply> {
     return this.#run(() => this.#reply(uuid, options));
   }
@@ -265,7 +264,7 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
     return { status, body };
   }
 
-  /** Asks until the reply is there. Ends with "200", "400", "500" or "503"; each question as {@link reply}. */
+  /** Polls until the reply is final: "200", "400", "500" or "503". Each poll works as {@link reply}. */
   wait(uuid: string, options: TitanicWaitOptions = {}): Promise<TitanicReply> {
     return this.#run(() => this.#wait(uuid, options));
   }
@@ -291,7 +290,7 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
     }
   }
 
-  /** Says that request and reply are of no use any more. */
+  /** Deletes the request and its reply. */
   forget(uuid: string, options?: MajordomoCallOptions): Promise<void> {
     return this.#run(() => this.#forget(uuid, options));
   }
@@ -305,12 +304,15 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
     return this.#client.stats();
   }
 
-  /** Settles when a broker answers. @throws as {@link MajordomoClient.ready} */
+  /**
+   * Settles when a broker answers.
+   * @throws as {@link MajordomoClient.ready}
+   */
   ready(options?: WaitOptions): Promise<void> {
     return this.#client.ready(options);
   }
 
-  /** Calls under way end, as they would. */
+  /** Calls in flight finish normally. */
   protected override onDrain(): Promise<void> {
     if (this.#calls.length === 0) return Promise.resolve();
     return new Promise((resolve) => {
@@ -318,16 +320,16 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
     });
   }
 
-  /** What was left with Titanic stays there. */
+  /** Stored requests stay with Titanic. */
   protected override async onClose(linger: number): Promise<void> {
-    // The program ended them itself: what they reject with now needs no handler.
+    // The program closed the client, so these rejections need no handler.
     for (const call of this.#calls) call.promise?.catch(ignore);
     for (const sleep of this.#sleeps) sleep.abandon(closedMeanwhile());
     this.#drained?.();
     await this.#client.close({ linger });
   }
 
-  /** @throws AbortedError `ABORT_ERR`; ClosedError `EAGAIN` when the client closes meanwhile */
+  /** @throws AbortedError `ABORT_ERR`; ClosedError `EAGAIN` when the client closes */
   async #sleep(ms: number, signal: AbortSignal | undefined): Promise<void> {
     await refusedWait({ signal });
     if (this.closed) throw closedMeanwhile();
@@ -375,14 +377,16 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
   }
 }
 
-/** A call under way. */
 class OpenCall {
-  /** What the caller holds. */
+  /** Returned to the caller. */
   promise: Promise<unknown> | undefined = undefined;
   readonly link: Link<OpenCall> = new Link<OpenCall>(this);
 }
 
-/** What the Majordomo client gets of the options. @throws InvalidArgumentError `EINVAL` */
+/**
+ * Options for the Majordomo client.
+ * @throws InvalidArgumentError `EINVAL`
+ */
 function limitsOf(options: TitanicRequestOptions, uuid: string): MajordomoCallOptions {
   checkKeys("TitanicClient.request", options, ["timeout", "retries", "signal", "uuid", "ttl"]);
   if (parseUuid(uuid) === undefined)
@@ -396,14 +400,14 @@ function closedMeanwhile(): ClosedError {
   return new ClosedError("EAGAIN", "The client closed before the answer came");
 }
 
-/** The UUID in the answer to a request. */
+/** UUID in an answer. */
 function uuidOf([status, uuid]: readonly Buffer[]): string {
   if (parseStatus(status) !== TitanicStatus.OK) throw refused("The request", status);
   if (uuid === undefined) throw new ProtocolError("The request was answered without a UUID");
   return uuid.toString("latin1");
 }
 
-/** Of a request that may be stored, though its last attempt was refused. */
+/** Error for a request that may be stored although its last attempt was refused. */
 function unknownOf(failure: StoreError | ServiceError): StoreError {
   if (failure instanceof StoreError && failure.reason === "outcome-unknown") return failure;
   const text = `An attempt may have been stored, and its repetition failed: ${failure.message}`;

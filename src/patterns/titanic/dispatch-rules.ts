@@ -1,7 +1,6 @@
 /**
- * Which stored request goes to its service, and when. Pure: the store's and the
- * services' answers and the time go in, what to do comes out (STYLE, Protocol
- * rules are pure).
+ * Decides when a stored request goes to its service. Pure: takes answers and the time, and returns actions (STYLE,
+ * Protocol rules are pure).
  *
  * A service with requests:
  *
@@ -11,93 +10,86 @@
  *   serving --nothing left to claim, nothing in flight--> forgotten
  *   serving --a call failed--> checking, and that request again after a while
  *
- * Each request is tried until it is answered, expires, or failed `maxAttempts`
- * times and becomes a dead letter: at least once, and more often when a reply is
- * lost or late (9/TSP, Reliability).
+ * Each request is retried until it is answered, expires, or fails `maxAttempts` times and becomes a dead letter.
+ * Delivery is at least once, and repeated when a reply is lost or late (9/TSP, Reliability).
  *
- * An attempt counts when the service had the request. A call that timed out may
- * have waited behind others all the time, for a service that is slow: it counts
- * when it was first in line, since services take requests in their order. That
- * is so when one that was delivered later was answered, or all that were before
- * it.
+ * Only attempts that reached the service count. A timed-out call may have queued behind others at a slow service.
+ * Services handle requests in order, so the call counts if a later request was answered, or all earlier ones were.
  */
 import { backOff } from "../../core/back-off.js";
 import type { TitanicClaimedRequest } from "./store.js";
 
-/** What bounds a dispatcher. Times are in ms. */
+/** Bounds of a dispatcher. Times in ms. */
 export interface DispatchLimits {
-  /** Requests in the hands of services, all together. */
+  /** Requests in flight to all services. */
   readonly concurrency: number;
-  /** The same for each service: one that is slow does not take the others' places. */
+  /** Requests in flight per service, so that a slow one leaves room for others. */
   readonly perService: number;
-  /** Between two checks of a service that is not there; doubled each time, up to `maxCheckInterval`. */
+  /** First interval between checks of a missing service; doubled up to `maxCheckInterval`. */
   readonly checkInterval: number;
   readonly maxCheckInterval: number;
-  /** Until a request whose call failed is tried again; doubled each time, up to `maxRetryDelay`, and half of it by chance. */
+  /** First delay before a failed request is retried; doubled up to `maxRetryDelay`, up to half of it random. */
   readonly retryDelay: number;
   readonly maxRetryDelay: number;
-  /** Attempts of a request that may fail; then it is a dead letter. */
+  /** Failed attempts before a request becomes a dead letter. */
   readonly maxAttempts: number;
-  /** Requests of one service that wait for another try; past it no further ones are tried. */
+  /** Requests per service awaiting a retry; at the limit no more are started. */
   readonly maxRetrying: number;
-  /** Services looked after at once; the others wait for the next scan. */
+  /** Tracked services; others wait for the next scan. */
   readonly maxServices: number;
-  /** Between two looks into the store for services that have requests. */
+  /** Interval between scans of the store for services with requests. */
   readonly scanInterval: number;
 }
 
-/**
- * How a delivery ended: with its reply in the store, or the request gone; with an error; without an answer in
- * time; before the service had the request.
- */
+/** How a delivery ended: reply stored or request gone; error; timeout; or not delivered. */
 export type DeliveryEnd = "answered" | "failed" | "timed-out" | "undelivered";
 
-/** What the rules want done. Each but `release` and `bury` is answered by a call on the rules. */
+/** Actions. All but `release` and `bury` are answered by a call. */
 export interface DispatchEffects {
   /** Ask the broker for the service; answered by `checked`. */
   check(service: Buffer): void;
-  /** Take requests out of the store; answered by `claimed`. */
+  /** Claim requests from the store; answered by `claimed`. */
   claim(service: Buffer, limit: number): void;
-  /** Give a request to its service and keep the reply; answered by `settled`. */
+  /** Send a request to its service and store the reply; answered by `settled`. */
   deliver(request: TitanicClaimedRequest): void;
-  /** Put a request back for some time; `failed` counts an attempt. */
+  /** Put a request back for a while; `failed` counts an attempt. */
   release(request: TitanicClaimedRequest, delay: number, failed: boolean): void;
-  /** It is not tried any more. */
+  /** Make it a dead letter. */
   bury(request: TitanicClaimedRequest): void;
-  /** Look for services with requests; answered by `found`. */
+  /** Find services with requests; answered by `found`. */
   scan(): void;
 }
 
-/** ms between two looks at all services. */
+/** ms between two passes over all services. */
 const GRAIN = 20;
 
 interface Service {
   readonly name: Buffer;
-  /** Whether the store may have requests of it that are not claimed. */
+  /** Whether the store may have unclaimed requests. */
   more: boolean;
   available: boolean;
-  /** A check or a claim is under way. */
+  /** A check or claim is in flight. */
   checking: boolean;
   claiming: boolean;
-  /** Something was stored while a claim was under way, which may not have seen it; the same for a scan. */
+  /** A request was stored during a claim or scan, which may have missed it. */
   storedMeanwhile: boolean;
   storedSinceScan: boolean;
-  /** When it may be checked; how long the next pause is. */
+  /** Time of the next check; the next pause. */
   nextCheck: number;
   pause: number;
   inFlight: number;
-  /** When the requests that were put back are due, in no order. */
+  /** Due times of released requests, unordered. */
   retries: number[];
-  /** Deliveries begun and answered, and the number of the latest that was answered. */
+  /** Deliveries started and answered, and the highest number answered. */
   delivered: number;
   answered: number;
   lastAnswered: number;
 }
 
-/** Where a request stood in its service's line when it was delivered. */
+/** A request's position in its service's queue at delivery. */
 interface Place {
   readonly number: number;
-  /** Requests that the service had before it, and its answers by then. */
+  /** Requests ahead of it, and answers by then. */
   readonly ahead: number;
   readonly answeredBefore: number;
 }
@@ -112,17 +104,17 @@ export class DispatchRules {
   readonly #limits: DispatchLimits;
   readonly #effects: DispatchEffects;
   readonly #random: () => number;
-  /** By name as latin1 text. */
+  /** Keys are names as latin1. */
   readonly #services = new Map<string, Service>();
-  /** Those that would claim if a place were free, in the order in which they get one. */
+  /** Services waiting for a free place, in order. */
   readonly #hungry = new Set<Service>();
   readonly #places = new Map<TitanicClaimedRequest, Place>();
   #inFlight = 0;
-  /** Places given to claims that are under way. */
+  /** Places reserved by claims in flight. */
   #promised = 0;
   #nextScan: number;
   #scanning = false;
-  /** When something is due next, at the earliest; each tick looks at everything, so ticks keep a distance. */
+  /** Earliest due time. Each tick visits all services, so ticks are spaced. */
   #wake: number;
   #lastTick = Number.NEGATIVE_INFINITY;
   #stopped = false;
@@ -141,7 +133,6 @@ export class DispatchRules {
     this.#wake = now;
   }
 
-  /** A request of this service was stored. */
   stored(service: Buffer, now: number): void {
     const entry = this.#wakeService(service, now);
     if (entry === undefined) return;
@@ -150,7 +141,7 @@ export class DispatchRules {
     this.#advance(entry, now);
   }
 
-  /** The services that have requests in the store, `maxServices` at most. */
+  /** Services with stored requests, `maxServices` at most. */
   found(services: readonly Buffer[], now: number): void {
     this.#scanning = false;
     this.#nextScan = now + this.#limits.scanInterval;
@@ -159,14 +150,14 @@ export class DispatchRules {
     for (const service of services) this.stored(service, now);
   }
 
-  /** The look for services failed. */
+  /** The scan failed. */
   scanFailed(now: number): void {
     this.#scanning = false;
     this.#nextScan = now + this.#limits.scanInterval;
     this.#wakeAt(this.#nextScan);
   }
 
-  /** Whether the broker has the service; `false` also when it did not say. */
+  /** Whether the broker has the service; `false` also if it did not answer. */
   checked(service: Buffer, available: boolean, now: number): void {
     const entry = this.#services.get(key(service));
     if (entry === undefined) return;
@@ -182,7 +173,7 @@ export class DispatchRules {
     this.#advance(entry, now);
   }
 
-  /** What the store gave, of `limit` that were asked for. An empty answer after a failure comes back with the next scan. */
+  /** Requests claimed, of `limit`. After a failure this is empty, and the next scan retries. */
   claimed(service: Buffer, requests: readonly TitanicClaimedRequest[], limit: number, now: number): void {
     const entry = this.#services.get(key(service)) as Service;
     entry.claiming = false;
@@ -204,7 +195,6 @@ export class DispatchRules {
     this.#turn(entry, now);
   }
 
-  /** A delivery ended. */
   settled(request: TitanicClaimedRequest, end: DeliveryEnd, now: number): void {
     const entry = this.#services.get(key(request.service)) as Service;
     const place = this.#places.get(request) as Place;
@@ -221,7 +211,7 @@ export class DispatchRules {
     this.#turn(entry, now);
   }
 
-  /** Claims nothing more; what is in flight still settles. */
+  /** Stops claiming; deliveries in flight still settle. */
   stop(): void {
     this.#stopped = true;
   }
@@ -260,7 +250,7 @@ export class DispatchRules {
     return { services: this.#services.size, inFlight: this.#inFlight, retrying };
   }
 
-  /** Its entry, made if there is room for one. */
+  /** Returns its entry, or creates it if there is room. */
   #wakeService(service: Buffer, now: number): Service | undefined {
     const name = key(service);
     let entry = this.#services.get(name);
@@ -288,7 +278,7 @@ export class DispatchRules {
     return entry;
   }
 
-  /** What a scan did not find has no requests any more: closed, expired, answered elsewhere. */
+  /** Removes services that the scan did not find: their requests are closed, expired or answered elsewhere. */
   #drop(found: readonly Buffer[]): void {
     const names = new Set(found.map(key));
     for (const [name, entry] of [...this.#services]) {
@@ -309,7 +299,7 @@ export class DispatchRules {
     this.#wakeAt(now + delay);
   }
 
-  /** After a place became free: the services that wait for one come first, then the one that had it. */
+  /** A place is free: waiting services come first, then the one that had it. */
   #turn(entry: Service, now: number): void {
     for (const other of this.#hungry) {
       if (this.#inFlight + this.#promised >= this.#limits.concurrency) break;
@@ -370,7 +360,7 @@ export class DispatchRules {
   }
 }
 
-/** Whether a service had got to a request in its line. */
+/** Whether the service had reached a request in its queue. */
 function wasFirst({ answered, lastAnswered }: Service, { number, ahead, answeredBefore }: Place): boolean {
   return lastAnswered > number || answered - answeredBefore >= ahead;
 }

@@ -1,4 +1,4 @@
-/** Drives the dispatch rules: between a store and the services that it calls. */
+/** Runs the dispatch state machine between a store and the services. */
 
 import { setMaxListeners } from "node:events";
 import timers from "node:timers/promises";
@@ -15,32 +15,30 @@ import {
 } from "./dispatch-rules.js";
 import type { TitanicClaimedRequest, TitanicStore } from "./store.js";
 
-/** How a dispatcher reaches the services: a Majordomo client, in a narrow form. */
+/** Narrow interface of a Majordomo client. */
 export interface ServiceCaller {
-  /** Whether the broker has a worker for the service (8/MMI, mmi.service). Rejects when the broker does not say. */
+  /** Whether the broker has a worker for the service (8/MMI, mmi.service). Rejects if the broker does not answer. */
   available(service: Buffer): Promise<boolean>;
-  /** The reply's body, 1 or more frames. Rejects when there is none in time. */
+  /** Returns the reply's body, one or more frames. Rejects on timeout. */
   call(service: Buffer, body: readonly Buffer[]): Promise<readonly Buffer[]>;
 }
 
-/** What else a dispatcher needs to know. */
 export interface DispatcherOptions {
   readonly limits: DispatchLimits;
-  /** ms that a claim holds in a shared store: longer than a call can last. */
+  /** ms that a claim is held in a shared store; longer than a call. */
   readonly lease: number;
   /** ms that a reply is kept. */
   readonly replyTtl: number;
   /** ms that a dead letter is kept. */
   readonly deadLetterTtl: number;
-  /** ms for which a reply that the store did not take is offered again: no longer than the claim holds. */
+  /** ms for retrying to store a reply; no longer than the claim. */
   readonly replyPatience: number;
-  /** ms between two removals of what expired. */
+  /** ms between removals of expired records. */
   readonly expireInterval: number;
   /** ms since 1970. */
   readonly wallClock: () => number;
 }
 
-/** What a dispatcher reports. */
 export interface DispatcherEvents {
   answered(request: TitanicClaimedRequest): void;
   failed(request: TitanicClaimedRequest, error: unknown): void;
@@ -49,7 +47,7 @@ export interface DispatcherEvents {
   storeFailed(error: unknown): void;
 }
 
-/** Why a call ended before the service had the request. */
+/** Failures before the service had the request. */
 const UNDELIVERED: ReadonlySet<FailureReason> = new Set([
   "no-service",
   "overloaded",
@@ -57,11 +55,11 @@ const UNDELIVERED: ReadonlySet<FailureReason> = new Set([
   "stopping",
   "broker-lost",
 ]);
-/** Characters of the text that says why a request was given up. */
+/** Characters of a dead letter's reason. */
 const MAX_REASON = 1_000;
-/** Records that one step removes; between two steps other work has its turn. */
+/** Records removed per step; other work runs between steps. */
 const EXPIRE_BATCH = 1_000;
-/** ms past a due time that count, when the process stood still. */
+/** Longest overdue time in ms that counts after a pause of the process. */
 const MAX_STEP = 1_000;
 
 export class Dispatcher {
@@ -73,7 +71,7 @@ export class Dispatcher {
   readonly #rules: DispatchRules;
   readonly #running = new Set<Promise<void>>();
   readonly #stop = new AbortController();
-  /** Why the last attempt of a request failed, from its end until the rules have said what becomes of it. */
+  /** Error of a request's last attempt, until it is decided what happens next. */
   readonly #errors = new Map<TitanicClaimedRequest, unknown>();
   #expiry: NodeJS.Timeout;
   #stopped = false;
@@ -105,7 +103,6 @@ export class Dispatcher {
     this.#expiry = setTimeout(this.#expiryOnDue, options.expireInterval);
   }
 
-  /** A request of this service is in the store. */
   stored(service: Buffer): void {
     this.#rules.stored(service, this.#timer.now());
     this.#timer.update();
@@ -115,7 +112,7 @@ export class Dispatcher {
     return this.#rules.stats();
   }
 
-  /** Begins nothing more. Settles when the calls that were under way have ended; the caller ends them sooner. */
+  /** Starts nothing more. Settles when calls in flight have ended; the caller ends them early. */
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#stop.abort();
@@ -131,12 +128,12 @@ export class Dispatcher {
   }
 
   #isThere(service: Buffer): Promise<boolean> {
-    // No broker answered: the requests stay, and the service is asked about again.
+    // No broker answered: requests stay, and the service is checked again.
     return this.#caller.available(service).catch(() => false);
   }
 
   async #claim(service: Buffer, limit: number): Promise<void> {
-    // Replies that were committed together make room together: let all of them be counted first.
+    // Counts all replies of one commit before claiming more.
     await new Promise<void>((resolve) => setImmediate(resolve));
     const requests = await this.#attempt(() => this.#store.claim(service, limit, this.#options.lease));
     this.#rules.claimed(service, requests ?? [], limit, this.#timer.now());
@@ -149,9 +146,9 @@ export class Dispatcher {
       end = await this.#keep(request, reply);
     } catch (error) {
       end = this.#stopped ? "undelivered" : endOf(error);
-      // Where no worker is left nobody can say that one had it.
+      // Without workers it is unknown whether one had the request.
       if (end === "timed-out" && !(await this.#isThere(request.service))) end = "undelivered";
-      // A call given up because this process stops proves nothing about the service.
+      // A call cancelled by closing says nothing about the service.
       if (!this.#stopped) this.#events.failed(request, error);
       this.#errors.set(request, error);
     }
@@ -160,8 +157,8 @@ export class Dispatcher {
   }
 
   /**
-   * Keeps a reply. While the store fails it is offered again: the work is done, and asking the service once more
-   * would do it twice. A store that may have it, and lost its answer, has the reply of the same UUID then.
+   * Stores a reply, with retries while the store fails: calling the service again would repeat the work. If the
+   * store's answer was lost, the retry finds the same UUID.
    */
   async #keep(request: TitanicClaimedRequest, reply: readonly Buffer[]): Promise<DeliveryEnd> {
     const { limits, replyPatience, replyTtl, wallClock } = this.#options;
@@ -169,7 +166,7 @@ export class Dispatcher {
     let unsure = false;
     for (let attempts = 0; ; attempts++) {
       try {
-        // Not taken: closed or expired meanwhile, or answered by another. Nobody waits for it, which is as good.
+        // Not stored: closed, expired, or already answered. The reply is not needed.
         const taken = await this.#store.answer(request.uuid, reply, wallClock() + replyTtl);
         if (taken || (unsure && (await this.#store.look(request.uuid)).state === "answered"))
           this.#events.answered(request);

@@ -1,22 +1,21 @@
 /**
- * 9/TSP, the Titanic Service Protocol: three services, each asked over Majordomo.
+ * 9/TSP, the Titanic Service Protocol: three services over Majordomo.
  *
  *   titanic.request   service | body…                ->  200 | UUID            500   502
  *   titanic.reply     UUID                           ->  200 | reply's body…   300   400   500   503 | reason
  *   titanic.close     UUID                           ->  200                   500   502
  *
- * shoal's own, for requests that can be repeated: the client makes the UUID, and
- * one that is known already is stored no second time. The time to live is ms in
- * decimal digits; an empty frame leaves it to Titanic.
+ * shoal's extension for repeatable requests: the client makes the UUID, and a known one is not stored again. The TTL
+ * is ms in decimal digits; empty: Titanic's default.
  *
  *   titanic.store     UUID | ttl | service | body…   ->  200 | UUID            500   502
  *
- * RFC 9 shows statuses with a text ("200 OK"); the Guide's clients take only the
- * three digits, and so only those are sent.
+ * RFC 9 shows statuses with a text ("200 OK"). The Guide's clients accept only the three digits, so only those are
+ * sent.
  */
 import crypto from "node:crypto";
 
-/** The names of the services. */
+/** Service names. */
 export const TITANIC_SERVICES = {
   request: "titanic.request",
   reply: "titanic.reply",
@@ -24,38 +23,40 @@ export const TITANIC_SERVICES = {
   store: "titanic.store",
 } as const;
 
-/** The status frames (9/TSP, Status Frames). */
+/** Status frames (9/TSP, Status Frames). */
 export const TitanicStatus = {
   /** Done. */
   OK: "200",
-  /** Stored, and not answered yet. */
+  /** Stored, not answered yet. */
   PENDING: "300",
-  /** No such request: never stored, closed, or expired. */
+  /** Unknown request: never stored, closed, or expired. */
   UNKNOWN: "400",
-  /** The service could not do it: nothing was stored, or the record is damaged. */
+  /** Failed: nothing was stored, or the record is damaged. */
   ERROR: "500",
-  /** The store's answer was lost: whether it did it is not known. Ask again; with `titanic.store` that finds out. */
+  /** The outcome is unknown because the store's answer was lost. Repeat the request; `titanic.store` resolves it. */
   UNCERTAIN: "502",
-  /** The request failed as often as it may, and is a dead letter; a frame says why. */
+  /** Dead letter after `maxAttempts`; a frame has the reason. */
   DEAD: "503",
 } as const;
 
 export type TitanicStatus = (typeof TitanicStatus)[keyof typeof TitanicStatus];
 
-/** Bytes of a service name: what Majordomo's brokers take, and what fits a store's key. */
+/** Bytes of a service name: Majordomo's limit, which also fits a store's key. */
 export const MAX_SERVICE_NAME = 255;
 
-/** Services that answer at once, and are no use to store for: the broker's own and Titanic's. */
+/** Services that answer at once and cannot be stored for. */
 const RESERVED = ["mmi.", "titanic."];
 
-/** What `titanic.request` asks. */
 export interface RequestCommand {
   readonly service: Buffer;
-  /** 1 or more frames. */
+  /** One or more frames. */
   readonly body: readonly Buffer[];
 }
 
-/** The command in the body of a `titanic.request`, or why it has none. @param at where it begins */
+/**
+ * Parses a `titanic.request`, or returns why it is invalid.
+ * @param at start of the command
+ */
 export function parseRequest(frames: readonly Buffer[], at = 0): RequestCommand | string {
   const service = frames[at];
   if (service === undefined || service.length === 0) return "the service's name is empty";
@@ -67,21 +68,23 @@ export function parseRequest(frames: readonly Buffer[], at = 0): RequestCommand 
   return { service, body: frames.slice(at + 1) };
 }
 
-/** What `titanic.store` asks. */
 export interface StoreCommand extends RequestCommand {
   readonly uuid: Buffer;
-  /** ms; `undefined`: Titanic's. */
+  /** ms; `undefined`: Titanic's default. */
   readonly ttl: number | undefined;
 }
 
 const TTL = /^[0-9]{1,15}$/;
 
-/** The body of a `titanic.store`. @param uuid 32 hexadecimal digits */
+/**
+ * Body of a `titanic.store`.
+ * @param uuid 32 hexadecimal digits
+ */
 export function storeBody<T>(uuid: string, ttl: number | undefined, request: readonly T[]): (T | string)[] {
   return [uuid, ttl === undefined ? "" : String(ttl), ...request];
 }
 
-/** The command in the body of a `titanic.store`, or why it has none. */
+/** Parses a `titanic.store`, or returns why it is invalid. */
 export function parseStore(frames: readonly Buffer[]): StoreCommand | string {
   const [first, time] = frames;
   const uuid = first === undefined ? undefined : parseUuid(first);
@@ -94,22 +97,22 @@ export function parseStore(frames: readonly Buffer[]): StoreCommand | string {
   return { uuid, ttl: text === "" ? undefined : Number(text), service, body };
 }
 
-/** The UUID in the body of a `titanic.reply` or `titanic.close`: exactly one frame; `undefined` for anything else. */
+/** UUID of a `titanic.reply` or `titanic.close`: exactly one frame; otherwise `undefined`. */
 export function parseReference(frames: readonly Buffer[]): Buffer | undefined {
   return frames.length === 1 ? parseUuid(frames[0] as Buffer) : undefined;
 }
 
-/** The answer to a request that was stored. */
+/** Answer to a stored request. */
 export function stored(uuid: Uint8Array): string[] {
   return [TitanicStatus.OK, formatUuid(uuid)];
 }
 
-/** The answer that is a status, with the reply's body where there is one. */
+/** A status, with the reply's body if any. */
 export function answer(status: TitanicStatus, body: readonly Buffer[] = []): (Buffer | string)[] {
   return [status, ...body];
 }
 
-/** The status of an answer, or `undefined` for what is not an answer. Takes "200 OK", too, as RFC 9 writes it. */
+/** Status of an answer, or `undefined` if it is not an answer. Accepts "200 OK" as in RFC 9. */
 export function parseStatus(frame: Uint8Array | undefined): TitanicStatus | undefined {
   if (frame === undefined) return undefined;
   if (frame.length > 3 && frame[3] !== SPACE) return undefined;
@@ -121,7 +124,7 @@ const STATUSES = Object.values(TitanicStatus);
 
 const SPACE = 0x20;
 
-/** The first bytes of a frame as characters. */
+/** First bytes of a frame as characters. */
 function latin1(frame: Uint8Array, length: number): string {
   const { buffer, byteOffset } = frame;
   const bytes = Buffer.isBuffer(frame) ? frame : Buffer.from(buffer, byteOffset, frame.byteLength);
@@ -129,29 +132,27 @@ function latin1(frame: Uint8Array, length: number): string {
 }
 
 /*
- * The name a stored request goes by (9/TSP, Status Frames).
+ * UUID of a stored request (9/TSP, Status Frames).
  *
  *   6 bytes  ms since 1970, big-endian        so that names are in order of time
  *   2 bytes  counter within the millisecond
  *   8 bytes  random                           so that nobody guesses another's
  *
- * On the wire it is 32 hexadecimal digits in upper case; lower case is accepted.
- * Names in order of time make a store's tree grow at its end: with random ones
- * each commit rewrites as many pages as it has records, and the rate falls as
- * the store fills.
+ * On the wire: 32 upper-case hexadecimal digits; lower case is accepted. Time-ordered UUIDs append to a store's tree.
+ * Random ones rewrite as many pages per commit as it has records, and the rate falls as the store fills.
  */
 
-/** Bytes of a UUID in a store. */
+/** Bytes of a stored UUID. */
 export const UUID_BYTES = 16;
 
 const TEXT = /^[0-9a-fA-F]{32}$/;
 
 const COUNTER_LIMIT = 0x1_0000;
 
-/** Random bytes fetched at once: a call for each UUID would cost more than the UUID. */
+/** Random bytes are fetched in bulk: a call per UUID would cost more than the UUID. */
 const POOL = 8 * 512;
 
-/** Makes UUIDs, each greater than the one before, even when the clock is set back. */
+/** Makes UUIDs in increasing order, even when the clock is set back. */
 export class UuidSource {
   readonly #pool = Buffer.alloc(POOL);
   #used = POOL;
@@ -166,7 +167,6 @@ export class UuidSource {
     return uuid;
   }
 
-  /** The next one as it stands on the wire. @param now ms since 1970 */
   nextText(now: number): string {
     this.#write(this.#scratch, now);
     return formatUuid(this.#scratch);
@@ -192,7 +192,6 @@ export class UuidSource {
   }
 }
 
-/** A UUID as it stands on the wire. */
 export function formatUuid(uuid: Uint8Array): string {
   const { buffer, byteOffset, byteLength } = uuid;
   const bytes = Buffer.isBuffer(uuid) ? uuid : Buffer.from(buffer, byteOffset, byteLength);
@@ -200,9 +199,8 @@ export function formatUuid(uuid: Uint8Array): string {
 }
 
 /**
- * The UUID that a peer named, or `undefined` for anything but 32 hexadecimal
- * digits. The Guide's titanic opens the file that the text names, `../` included;
- * here the text never leaves this function.
+ * Parses a peer's UUID: 32 hexadecimal digits, else `undefined`. The Guide's titanic opens a file of this name, `../`
+ * included; here the text is not used further.
  */
 export function parseUuid(frame: Uint8Array | string): Buffer | undefined {
   if (frame.length !== 2 * UUID_BYTES) return undefined;

@@ -1,13 +1,12 @@
 /**
- * Titanic (9/TSP): a Majordomo service that keeps requests until they are
- * answered, and replies until they are fetched. Client and worker need not be
- * there at the same time.
+ * Titanic (9/TSP): a Majordomo service that stores requests until they are answered, and replies until they are
+ * fetched. Client and worker need not run at the same time.
  *
  *   client --titanic.request--> broker --> this, the store --> UUID to the client
  *                                           this --request--> broker --> worker
  *   client <--titanic.reply---- broker <-- this, the store <-- reply
  *
- * Four workers and a client of the broker, around a store and a dispatcher.
+ * Consists of four workers and a client of the broker, a store and a dispatcher.
  */
 
 import { isUtf8 } from "node:buffer";
@@ -69,54 +68,56 @@ const OPTIONS = {
   expireInterval: integer({ default: 1_000, min: 0 }),
 };
 
-/** Options of {@link Titanic}. Times are in ms. */
+/** Options of {@link Titanic}. Times in ms. */
 export interface TitanicOptions {
-  /** How long a request is kept and tried, unless its client wants less. Default a day. */
+  /** Time that a request is kept and retried, unless its client wants less. Default one day. */
   readonly requestTtl?: number;
-  /** How long a reply is kept to be fetched. Default a day. */
+  /** Time that a reply is kept. Default one day. */
   readonly replyTtl?: number;
-  /** How long a dead letter is kept. Default 7 days. */
+  /** Time that a dead letter is kept. Default 7 days. */
   readonly deadLetterTtl?: number;
   /**
-   * Attempts of a request that may fail, 1 or more: the handler fails, its worker is lost, it takes longer than
-   * `timeout`. Then the request is a dead letter, and its client gets "503". Default 10.
+   * Failed attempts, 1 or more, before a request becomes a dead letter and its client gets "503". An attempt fails if
+   * the handler fails, its worker is lost, or `timeout` passes. Default 10.
    */
   readonly maxAttempts?: number;
-  /** For one try of a request; a slower service gets it again. Default 30,000. */
+  /** Timeout of one attempt; a slower service gets the request again. Default 30,000. */
   readonly timeout?: number;
-  /** Requests in the hands of services at once, until the reply is on disk. Default 1,024. */
+  /** Requests in flight to services until the reply is on disk. Default 1,024. */
   readonly concurrency?: number;
-  /** The same for each service, so that a slow one leaves places to the others. Default 512. */
+  /** Requests in flight per service, so that a slow one leaves room for others. Default 512. */
   readonly perService?: number;
-  /** Requests of clients handled at once, for each of the three services: what one commit can hold. Default 4,096. */
+  /** Concurrent client requests per Titanic service; bounds one commit. Default 4,096. */
   readonly workerConcurrency?: number;
-  /** For the broker's answer whether a service is there. Default 2,500. */
+  /** Timeout of the broker's service check. Default 2,500. */
   readonly checkTimeout?: number;
-  /** Between two such questions for a service that is not there; doubled up to `maxCheckInterval`. Default 1,000. */
+  /** First interval between checks of a missing service; doubled up to `maxCheckInterval`. Default 1,000. */
   readonly checkInterval?: number;
   /** Default 10,000. */
   readonly maxCheckInterval?: number;
-  /** Until a request that failed is tried again; doubled up to `maxRetryDelay`, and half of it by chance. Default 1,000. */
+  /**
+   * First delay before a failed request is retried; doubled up to `maxRetryDelay`, up to half of it random. Default
+   * 1,000.
+   */
   readonly retryDelay?: number;
   /** Default 60,000. */
   readonly maxRetryDelay?: number;
-  /** Requests of one service that wait for another try; past it no further ones are begun. Default 1,000. */
+  /** Requests per service awaiting a retry; at the limit no more are started. Default 1,000. */
   readonly maxRetrying?: number;
-  /** Services looked after at once; the requests of others wait in the store. Default 10,000. */
+  /** Tracked services; others' requests wait in the store. Default 10,000. */
   readonly maxServices?: number;
-  /** Between two looks into the store for what others put there, or left. Default 5,000. */
+  /** Interval between scans of the store for requests of other processes. Default 5,000. */
   readonly scanInterval?: number;
-  /** Between two removals of what expired. Default 1,000. */
+  /** Interval between removals of expired records. Default 1,000. */
   readonly expireInterval?: number;
-  /** Options of the sockets to the broker: security, context. */
+  /** Options of the broker sockets: security, context. */
   readonly socketOptions?: DealerOptions;
 }
 
-/** What happens in {@link Titanic}. */
 export type TitanicEvent =
-  /** A reply was kept. */
+  /** A reply was stored. */
   | { readonly type: "request:answered"; readonly uuid: string; readonly service: string }
-  /** A call failed; the request is tried again. */
+  /** A call failed and will be retried. */
   | {
       readonly type: "request:retried";
       readonly uuid: string;
@@ -124,7 +125,7 @@ export type TitanicEvent =
       readonly attempts: number;
       readonly error: unknown;
     }
-  /** A request failed as often as it may, and is a dead letter. */
+  /** A request became a dead letter. */
   | {
       readonly type: "request:buried";
       readonly uuid: string;
@@ -132,58 +133,56 @@ export type TitanicEvent =
       readonly attempts: number;
       readonly reason: string;
     }
-  /** Requests, replies and dead letters whose time was over were removed. */
+  /** Expired requests, replies and dead letters were removed. */
   | { readonly type: "records:expired"; readonly count: number }
-  /** A record cannot be read, and was set aside. */
+  /** An unreadable record was set aside. */
   | { readonly type: "record:damaged"; readonly uuid: string; readonly reason: string }
-  /** A client's request is malformed, and was answered with 500. */
+  /** A malformed client request was answered with 500. */
   | { readonly type: "request:invalid"; readonly reason: string }
-  /** The store refused or failed; a client that asked got 500, or 502 when the outcome is unknown. */
+  /** The store refused or failed; the client got 500, or 502 if the outcome is unknown. */
   | { readonly type: "store:failed"; readonly error: unknown }
-  /** Of the client that asks the services; each worker reads a source, too. */
+  /** Events of the calling client's source; each worker reads the source, too. */
   | EndpointSourceEvent;
 
-/** What {@link Titanic.stats} counts since it was made. */
 export interface TitanicStats extends TitanicDispatchStats {
-  /** Requests acknowledged, repetitions apart. */
+  /** Acknowledged requests, without repetitions. */
   readonly stored: number;
-  /** Repetitions of a request that was stored before, acknowledged. */
+  /** Acknowledged repetitions of stored requests. */
   readonly repeated: number;
   /** Answers 500 and 502 because of the store. */
   readonly refused: number;
-  /** Answers 500 because of what the client sent. */
+  /** Answers 500 because of malformed requests. */
   readonly malformed: number;
-  /** Replies kept. */
+  /** Stored replies. */
   readonly answered: number;
-  /** Calls that ended without a reply. */
+  /** Calls without a reply. */
   readonly failed: number;
   /** Requests that became dead letters. */
   readonly died: number;
-  /** Records removed because their time was over. */
+  /** Expired records removed. */
   readonly expired: number;
   /** Records set aside. */
   readonly damaged: number;
 }
 
-/** ms that a lease is longer than a call, and for which a reply is offered to a store that fails. */
+/** ms by which a lease outlasts a call; also the time for retrying to store a reply. */
 const LEASE_MARGIN = 30_000;
 
 const EMPTY = Buffer.alloc(0);
 
-/** The frames of an answer. */
 type Answer = (Buffer | string)[];
 
-/** A dead letter as an operator sees it. */
+/** A dead letter. */
 export interface TitanicDeadLetter {
   /** 32 hexadecimal digits. */
   readonly uuid: string;
   readonly service: string;
   readonly body: readonly Buffer[];
-  /** Attempts that failed. */
+  /** Failed attempts. */
   readonly attempts: number;
-  /** Why the last one failed. */
+  /** Reason of the last failure. */
   readonly reason: string;
-  /** ms since 1970 at which it was given up, and at which it is removed. */
+  /** ms since 1970 of its creation and removal. */
   readonly died: number;
   readonly expires: number;
 }
@@ -200,7 +199,7 @@ const EVENTS: EventNames<TitanicEvent> = {
 };
 
 /**
- * Keeps requests until they are answered, and replies until they are fetched: the service of 9/TSP at a broker.
+ * Serves 9/TSP at a broker: stores requests until they are answered, and replies until they are fetched.
  *
  * @example
  * ```ts
@@ -244,10 +243,9 @@ export class Titanic extends Driver<TitanicEvent, TitanicStats & { readonly stor
   };
 
   /**
-   * Begins to serve `titanic.request`, `titanic.reply`, `titanic.close` and `titanic.store`, and to work off what the store holds.
-   *
-   * @param endpoints of the broker, or of several; or a source, as with {@link MajordomoClient} and {@link MajordomoWorker}
-   * @param store its owner closes it, after `close` of this
+   * Serves `titanic.request`, `titanic.reply`, `titanic.close` and `titanic.store`, and dispatches stored requests.
+   * @param endpoints of one or more brokers, or a source, as for {@link MajordomoClient} and {@link MajordomoWorker}
+   * @param store closed by its owner, after `close` of this
    * @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value
    */
   constructor(endpoints: PatternEndpoints, store: TitanicStore, options: TitanicOptions = {}) {
@@ -291,7 +289,7 @@ export class Titanic extends Driver<TitanicEvent, TitanicStats & { readonly stor
         storeFailed: (error) => this.events.emit({ type: "store:failed", error }),
       },
     );
-    // RFC 9 has a status for a failure, so a client never needs to see the broker's own.
+    // RFC 9 has a failure status, so clients never see the broker's own.
     const handlers = [
       [TITANIC_SERVICES.request, this.#request],
       [TITANIC_SERVICES.reply, (frames: Buffer[]) => this.#reply(frames).catch(this.#refused)],
@@ -309,16 +307,15 @@ export class Titanic extends Driver<TitanicEvent, TitanicStats & { readonly stor
     );
   }
 
-  /** The statistics at this moment, and the store's. */
+  /** Current statistics, including the store's. */
   override stats(): TitanicStats & { readonly store: TitanicStoreStats } {
     return { ...this.#counters, ...this.#dispatcher.stats(), store: this.#store.stats() };
   }
 
   /**
-   * Dead letters by UUID, which is as a rule the order in which they came.
-   *
-   * @param limit of them at most. Default 100
-   * @param after the UUID of the last one seen
+   * Dead letters in order of UUID, normally their order of arrival.
+   * @param limit largest number returned. Default 100
+   * @param after last UUID already seen
    * @throws InvalidArgumentError `EINVAL`; StoreError `ERR_STORE`
    */
   async deadLetters(limit: number = 100, after?: string): Promise<TitanicDeadLetter[]> {
@@ -332,28 +329,30 @@ export class Titanic extends Driver<TitanicEvent, TitanicStats & { readonly stor
   }
 
   /**
-   * Makes a dead letter a request again, with all its attempts and `requestTtl` before it. It is tried within
+   * Makes a dead letter a request again, with all attempts and the full `requestTtl`. It is tried within
    * `scanInterval`.
-   *
-   * @returns false when there is no such dead letter
+   * @returns false if there is no such dead letter
    * @throws InvalidArgumentError `EINVAL`; StoreError `ERR_STORE`
    */
   async requeue(uuid: string): Promise<boolean> {
     return this.#store.requeue(uuidOf(uuid), Date.now() + this.#settings.requestTtl);
   }
 
-  /** Removes a request, its reply or its dead letter, as `titanic.close` does. @throws as {@link requeue} */
+  /**
+   * Removes a request, its reply or its dead letter, like `titanic.close`.
+   * @throws as {@link requeue}
+   */
   async remove(uuid: string): Promise<void> {
     await this.#store.forget(uuidOf(uuid));
   }
 
-  /** Takes nothing new, and ends what it has with services. What is not answered by then stays in the store. */
+  /** Accepts nothing new and finishes calls in flight. Unanswered requests stay in the store. */
   protected override async onDrain(): Promise<void> {
     this.#stopping ??= this.#dispatcher.stop();
     await Promise.all([this.#stopping, ...this.#workers.map((worker) => worker.drain())]);
   }
 
-  /** As `drain`; calls in flight have `linger` ms to end. The store stays open. */
+  /** Like `drain`; calls in flight have `linger` ms. The store stays open. */
   protected override async onClose(linger: number): Promise<void> {
     this.#stopping ??= this.#dispatcher.stop();
     const timer = linger < 0 ? undefined : setTimeout(() => this.#abort.abort(), linger);
@@ -415,7 +414,7 @@ export class Titanic extends Driver<TitanicEvent, TitanicStats & { readonly stor
     }
   }
 
-  /** 200 for what was never there, too (9/TSP, titanic.close): a client that asks again after a lost answer is done. */
+  /** Returns 200 for unknown requests, too (9/TSP, titanic.close): a client repeats it after a lost answer. */
   async #forget(frames: Buffer[]): Promise<Answer> {
     const uuid = parseReference(frames);
     if (uuid !== undefined) await this.#store.forget(uuid);
@@ -489,19 +488,18 @@ function uuidOf(text: string): Buffer {
   throw new InvalidArgumentError(`A UUID is 32 hexadecimal digits; got ${quoted(text)}`);
 }
 
-/** A Titanic that closes its store with itself. */
+/** A Titanic that owns its store. */
 export interface TitanicService extends AsyncDisposable {
   readonly titanic: Titanic;
-  /** The store's file that was damaged and set aside at opening, and why. */
+  /** Damaged store file set aside at opening, and why. */
   readonly damagedFile: LmdbStore["damagedFile"];
-  /** Closes the Titanic, then the store. To be called before the broker closes. */
+  /** Closes the Titanic, then the store. Call it before the broker closes. */
   close(options?: PatternCloseOptions): Promise<void>;
 }
 
 /**
- * Opens the store in a folder and serves it at a broker.
- *
- * @param endpoint of the broker, such as its `lastEndpoint`; or several, or a source
+ * Opens a store in a folder and serves it at a broker.
+ * @param endpoint broker endpoint, such as its `lastEndpoint`; or several, or a source
  * @throws NotSupportedError, StoreError, InvalidArgumentError as {@link LmdbStore.open} and {@link Titanic}
  */
 export function openTitanic(
