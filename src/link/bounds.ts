@@ -1,31 +1,31 @@
-/** Numbers of the wire form of links, and bounds that no option changes (docs/spec/link.md, docs/limits.md). */
+/** Sizes of the link's wire format and fixed limits (docs/spec/link.md, docs/limits.md). */
 
 /** Bytes of a frame's head. */
 export const FRAME_HEAD = 8;
-/** Bytes that follow it, at most: a frame has 64 KiB. */
+/** Maximum bytes of a payload: a frame has at most 64 KiB. */
 export const MAX_PAYLOAD = 65_528;
-/** Bytes of a frame's payload while several channels have something to send: so much waits before another's turn. */
+/** Maximum payload while several channels send, which bounds the wait for a turn. */
 export const SHARED_PAYLOAD = 16_384;
-/** Bytes of a frame that is not DATA: a name of 255, and what goes with it. */
+/** Maximum payload of frames other than DATA: a name of 255 bytes and its fields. */
 export const MAX_CONTROL = 512;
-/** Bytes of a channel's name in UTF-8. */
+/** Maximum UTF-8 bytes of a channel's name. */
 export const MAX_NAME = 255;
-/** Bytes of the reason of a RESET or GOAWAY; a longer one is cut. */
+/** Maximum bytes of the reason of a RESET or GOAWAY; longer ones are cut. */
 export const MAX_REASON = 200;
-/** Bytes of answers that the other end made this one write and did not read yet; beyond it the link ends. */
+/** Maximum bytes of unread answers to the peer; beyond it the link ends. */
 export const MAX_ANSWER_BYTES = 1_048_576;
-/** Channels that the other end opened and reset at once, before this end finds that it is attacked, and a second's worth. */
+/** Burst, and rate per second, of channels that the peer may open and reset at once before it counts as an attack. */
 export const RESET_BURST = 1_000;
 export const RESETS_PER_SECOND = 200;
-/** Urgencies of channels: 0 goes first. */
+/** Number of channel urgencies; 0 goes first. */
 export const URGENCIES = 8;
-/** Bytes of more urgent channels that pass before a less urgent one gets a turn. */
+/** Bytes of more urgent channels that may pass before a less urgent one gets a turn. */
 export const STARVATION_BYTES = 262_144;
-/** The smallest window of a channel in bytes. */
+/** Minimum window of a channel, bytes. */
 export const MIN_WINDOW = 1_024;
-/** The largest window of a channel in bytes. */
+/** Maximum window of a channel, bytes. */
 export const LARGEST_WINDOW = 1_073_741_824;
-/** Ids of channels; an end that used up its half opens no more. */
+/** Largest channel id; an end that has used up its half opens no more channels. */
 export const MAX_CHANNEL_ID = 0x7fff_ffff;
-/** Below this many bytes a piece of a larger chunk is copied, so that it does not keep the chunk. */
+/** Smaller parts of a large chunk are copied, so that they do not retain the chunk. */
 export const COPIED_BYTES = 4_096;

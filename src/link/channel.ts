@@ -1,12 +1,12 @@
 /**
  * A channel of a link as a Node.js stream.
  *
- * Credit is granted for what the program took out of the stream, so the window bounds what waits here. Node's stream asks for more
- * by `_read`; what was pushed before is read then, but for less than its high-water mark.
+ * The window bounds unread bytes, since credit is granted only for bytes that the program took from the stream. Node's
+ * stream asks for more by `_read` once its buffer is below the high-water mark.
  *
- * Node's stream counts bytes, not pieces. So that pieces of a byte are not a hundred times their memory, small ones are pushed while its buffer is
- * empty only, and gathered here otherwise, until the program has read, or what it asked for by `read(n)` is there. One that listens to "readable" may
- * wait until `readableLength` is enough, without a `read`: it gets some pieces more.
+ * Node's stream counts bytes, not chunks, and a chunk of one byte costs a hundred bytes of memory. So small chunks are
+ * pushed only into an empty buffer, and otherwise gathered here until the program has read, or until a `read(n)` can
+ * succeed. A listener of "readable" may wait for `readableLength` without a `read`, so it gets some more chunks.
  *
  *   frames ──> #backlog ──push──> Node's buffer ──> program
  *              |<------ unread: within the window ------>|
@@ -20,22 +20,22 @@ import { COPIED_BYTES } from "./bounds.js";
 import { LinkCode } from "./frames.js";
 import type { ChannelState, LinkRules } from "./rules.js";
 
-/** Bytes that Node's stream asks for in advance: of those that are read, and of those that are written, at least. */
+/** High-water marks of Node's stream, bytes: for reads, and the minimum for writes. */
 const READ_AHEAD = 16_384;
 const WRITE_AHEAD = 131_072;
-/** Bytes of the memory in which small pieces are gathered, at first and at most. */
+/** First and maximum size of the buffer that gathers small chunks, bytes. */
 const FIRST_GATHERED = 256;
 const MOST_GATHERED = 8_192;
-/** A piece that waits keeps memory that is larger than it, at most so many times its own. */
+/** Maximum ratio of a waiting chunk's retained memory to its length. */
 const MAX_WASTE = 4;
-/** Small pieces that Node's buffer gets although it is not empty, for a program that listens to "readable". */
+/** Maximum small chunks pushed into a non-empty buffer, for a listener of "readable". */
 const MAX_SMALL_PIECES = 256;
 
-/** What a channel needs of its link. @internal */
+/** The channel's view of its link. @internal */
 export interface ChannelLink {
   readonly rules: LinkRules;
   now(): number;
-  /** Bytes of frames that it would send at once. */
+  /** Bytes of frames sent at once. */
   batchBytes(): number;
   onChannelClosed(channel: LinkChannel): void;
 }
@@ -43,8 +43,8 @@ export interface ChannelLink {
 type Callback = (error?: Error | null) => void;
 
 /**
- * A channel of a {@link MultiplexLink}: a `Duplex` of bytes, async iterable, with half-close. Backpressure is its own: one that
- * nobody reads stops its sender, and no other channel. `destroy()` ends it at both ends.
+ * A channel of a {@link MultiplexLink}: a `Duplex` of bytes, async iterable, with half-close and separate
+ * backpressure. An unread channel stops its sender but no other channel. `destroy()` ends it at both ends.
  *
  * @example
  * ```ts
@@ -65,25 +65,25 @@ type Callback = (error?: Error | null) => void;
 export class LinkChannel extends Duplex {
   readonly #link: ChannelLink;
   readonly #state: ChannelState;
-  /** What came while the program reads nothing. */
+  /** Chunks received while the program does not read. */
   #backlog: RingBuffer<Buffer> | undefined = undefined;
-  /** Small pieces that follow it, gathered: each would have a head of its own in memory. */
+  /** Gathered small chunks after the backlog; each alone would need a head in memory. */
   #gathered: Buffer | undefined = undefined;
   #gatheredBytes = 0;
   #gatherSize = FIRST_GATHERED;
   /** Whether Node's stream asked for more. */
   #isWanted = false;
   #isDelivering = false;
-  /** Bytes that the program asked for, by `read(n)`, when there were fewer; 0: none. */
+  /** Size of the last `read(n)` that had too few bytes; 0: none. */
   #missed = 0;
-  /** Small pieces that were pushed since Node's buffer was empty. */
+  /** Small chunks pushed since Node's buffer was empty. */
   #smallPieces = 0;
   #isEnded = false;
-  /** Bytes that were pushed since it last asked. */
+  /** Bytes pushed since the stream last asked. */
   #pushed = 0;
-  /** Of the write, or the end, that is on its way. */
+  /** Callback of the write or end in flight. */
   #callback: Callback | undefined = undefined;
-  /** What is written in one turn is gathered, and leaves together. */
+  /** Writes of one turn are gathered and sent together. */
   #isGathering = false;
 
   /** @internal */
@@ -97,17 +97,17 @@ export class LinkChannel extends Duplex {
     state.owner = this;
   }
 
-  /** As the end that opened it named it. */
+  /** Name given by the end that opened it. */
   get name(): string {
     return this.#state.name;
   }
 
-  /** Its number on the link. */
+  /** Id on the link. */
   get id(): number {
     return this.#state.id;
   }
 
-  /** 0 to 7: a channel with a smaller one is sent first. Chosen by the end that opened it. */
+  /** Priority, 0 to 7: lower goes first. Chosen by the end that opened the channel. */
   get urgency(): number {
     return this.#state.urgency;
   }
@@ -117,7 +117,7 @@ export class LinkChannel extends Duplex {
     return this.#state.isOwn;
   }
 
-  /** Bytes that the other end may send before some are read: the window's present size. */
+  /** Current window: bytes that the peer may send before some are read. */
   get window(): number {
     return this.#state.window.size;
   }
@@ -127,14 +127,14 @@ export class LinkChannel extends Duplex {
     return this.#state.kind;
   }
 
-  /** @internal Whether it has ended in both directions: what came is all, and needs no link to be read. */
+  /** @internal Whether both directions have ended; the rest can be read without the link. */
   get hasAll(): boolean {
     return this.#state.finSent && this.#state.finReceived;
   }
 
   /**
-   * The pieces that come, to the other end's end. Unlike that of other streams, it leaves this end open then: the program may answer. Left
-   * before, by `break` or a throw, it destroys the channel.
+   * Iterates over chunks until the peer's end. Unlike other streams, this end then stays open for an answer. A `break`
+   * or a throw destroys the channel.
    */
   override async *[Symbol.asyncIterator](): AsyncGenerator<Buffer, undefined> {
     let hasEnded = false;
@@ -147,7 +147,7 @@ export class LinkChannel extends Duplex {
     }
   }
 
-  /** As that of every stream. What is written in one turn goes in as few frames as it fits. */
+  /** As for every stream. Writes of one turn share frames. */
   override write(chunk: unknown, callback?: (error: Error | null | undefined) => void): boolean;
   override write(
     chunk: unknown,
@@ -163,18 +163,18 @@ export class LinkChannel extends Duplex {
     return super.write(chunk, ...(rest as [BufferEncoding]));
   }
 
-  /** @internal The turn is over. */
+  /** @internal End of the turn. */
   endGathering(): void {
     this.#isGathering = false;
     this.uncork();
   }
 
-  /** As that of every stream. */
+  /** As for every stream. */
   override read(size?: number): unknown {
     const bytes: unknown = super.read(size);
     // Node's stream itself calls with 0.
     if (size !== 0) this.#missed = bytes === null && this.readableLength > 0 ? (size ?? 0) : 0;
-    // It asked for more before, and asks again only after a push.
+    // The stream asked for more before, and asks again only after a push.
     const waits = this.#gathered !== undefined || this.#backlog !== undefined;
     if (waits && this.#isWanted && (this.readableLength === 0 || this.#hasMissed())) this.#deliver();
     return bytes;
@@ -189,7 +189,7 @@ export class LinkChannel extends Duplex {
     this.#deliver();
   }
 
-  /** @internal Bytes came. */
+  /** @internal Receives bytes. */
   receive(bytes: Buffer): void {
     if (this.destroyed) return;
     const isSmall = bytes.length < COPIED_BYTES;
@@ -211,21 +211,21 @@ export class LinkChannel extends Duplex {
     this.#closeGathered();
     this.#backlog ??= new RingBuffer<Buffer>(2);
     this.#backlog.push(owned(bytes));
-    // What was gathered waits for the program to read; this does not.
+    // Gathered chunks wait for the program to read; this large one does not.
     if (this.#isWanted) this.#deliver();
   }
 
-  /** @internal Nothing more comes. */
+  /** @internal The peer has ended its direction. */
   finish(): void {
     if (this.#isWanted) this.#deliver();
   }
 
-  /** Whether the program may wait for more than Node's buffer has, without having read. */
+  /** Whether the program may wait for more than Node's buffer has, without a read. */
   #mayLook(): boolean {
     return this.#smallPieces < MAX_SMALL_PIECES && this.listenerCount("readable") > 0;
   }
 
-  /** Whether what the program asked for in vain is there, with what waits here. What is in the backlog are no small pieces. */
+  /** Whether buffered and gathered bytes suffice for the last failed `read(n)`. The backlog has no small chunks. */
   #hasMissed(): boolean {
     if (this.#missed === 0) return false;
     return this.#backlog !== undefined || this.readableLength + this.#gatheredBytes >= this.#missed;
@@ -269,7 +269,7 @@ export class LinkChannel extends Duplex {
 
   #push(bytes: Buffer): void {
     this.#pushed += bytes.length;
-    // Before the push, in which `_read` may be called.
+    // Before the push, which may call `_read`.
     this.#isWanted = false;
     if (this.push(bytes)) this.#isWanted = true;
   }
@@ -302,9 +302,9 @@ export class LinkChannel extends Duplex {
     this.#link.rules.end(this.#state);
   }
 
-  /** @internal What was written has left. */
+  /** @internal The written data has left. */
   flushed(): void {
-    // As much as leaves at once: a program whose stream is fast writes a batch in a turn, and one that waits for credit holds no more.
+    // One batch: enough for a fast stream to write a batch per turn, and no more while the channel waits for credit.
     const ahead = Math.max(WRITE_AHEAD, Math.min(this.#link.batchBytes(), this.#state.credit));
     if (ahead !== this.writableHighWaterMark) setWriteAhead(this, ahead);
     const callback = this.#callback;
@@ -320,7 +320,7 @@ export class LinkChannel extends Duplex {
     this.#gathered = undefined;
     failWrite(this.#callback, error, `Channel ${describe(this.name)}`);
     this.#callback = undefined;
-    // What is in Node's buffer is not read any more.
+    // Bytes in Node's buffer are not read any more.
     if (state.finSent && state.finReceived) rules.consumed(state, state.window.unread, this.#link.now());
     const [code, reason] =
       error === null ? [LinkCode.CLOSED, "closed"] : [LinkCode.REFUSED, "the program destroyed the channel"];
@@ -331,8 +331,8 @@ export class LinkChannel extends Duplex {
 }
 
 /**
- * Fails the write in flight of a stream that is destroyed: Node's stream fails those that it has buffered, and waits for the callback of this
- * one. The program's callback never runs inside the frame or the call that destroyed the stream.
+ * Fails the write in flight of a destroyed stream. Node's stream fails its buffered writes, but waits for this
+ * callback. The callback never runs inside the frame or call that destroyed the stream.
  *
  * @internal
  */
@@ -342,12 +342,12 @@ export function failWrite(callback: Callback | undefined, error: Error | null, s
   process.nextTick(callback, error ?? new TransportError("ERR_TRANSPORT", message));
 }
 
-/** A piece that waits: it keeps no memory that is much larger than it. */
+/** Copies a chunk that retains much more memory than its length. */
 function owned(bytes: Buffer): Buffer {
   return bytes.buffer.byteLength > MAX_WASTE * bytes.length ? Buffer.from(bytes) : bytes;
 }
 
-/** One function for all channels: an idle one has none of its own. */
+/** One function for all channels, so an idle channel has none. */
 function endGathering(channel: LinkChannel): void {
   channel.endGathering();
 }

@@ -1,4 +1,4 @@
-/** Other carriers of a link as duplex streams: a WebSocket, and a MessagePort. Both carry pieces of bytes; their borders mean nothing. */
+/** WebSockets and MessagePorts as duplex streams for links. Message boundaries have no meaning. */
 
 import { Duplex } from "node:stream";
 import { describe } from "../core/arguments.js";
@@ -6,18 +6,18 @@ import { isBytes, isMemory } from "../core/bytes.js";
 import { InvalidArgumentError, ProtocolError, TransportError } from "../core/errors.js";
 import { failWrite } from "./channel.js";
 
-/** Bytes that a WebSocket has not sent, beyond which writes wait; and ms between two looks at them: it has no event for it. */
+/** Maximum unsent bytes of a WebSocket before writes wait, and their poll interval, ms: it has no event for them. */
 const MAX_BUFFERED = 262_144;
 const LOOK_INTERVAL = 5;
-/** Bytes that came on a WebSocket and nobody has read yet, as before the handshake: a WebSocket cannot be asked to wait. */
+/** Maximum unread bytes of a WebSocket, as before the handshake: it has no backpressure. */
 const MAX_UNREAD = 1_048_576;
-/** Bytes that the other end of a port did not acknowledge, beyond which writes wait. */
+/** Maximum unacknowledged bytes of a port before writes wait. */
 const PORT_WINDOW = 1_048_576;
 
 // biome-ignore lint/suspicious/noExplicitAny: each carrier has event types of its own
 type Listener = (event: any) => void;
 
-/** What of the standard `WebSocket` a link uses; the package `ws` has it, too. */
+/** Members of the standard `WebSocket` that a link uses; the package `ws` has them too. */
 export interface WebSocketLike {
   binaryType: string;
   readonly readyState: number;
@@ -28,7 +28,7 @@ export interface WebSocketLike {
   removeEventListener(type: string, listener: Listener): void;
 }
 
-/** What of a `MessagePort` a link uses: a thread's, a browser's, a worker's `parentPort`. */
+/** Members of a `MessagePort` that a link uses: a thread's, a browser's, a worker's `parentPort`. */
 export interface PortLike {
   postMessage(value: unknown): void;
   close?(): void;
@@ -44,11 +44,11 @@ type Callback = (error?: Error | null) => void;
 const OPEN = 1;
 
 /**
- * A WebSocket as a stream of bytes, for `commence`. Messages are binary; a text ends it, and so do more than 1,048,576 bytes that are not
- * read.
+ * Makes a byte stream of a WebSocket, for `commence`. Messages are binary; a text message or more than 1,048,576
+ * unread bytes end it.
  *
- * @param webSocket open, or about to be
- * @throws InvalidArgumentError `EINVAL` for what is no WebSocket, or is closed
+ * @param webSocket open or connecting
+ * @throws InvalidArgumentError `EINVAL` for anything but a WebSocket, or a closed one
  */
 export function webSocketStream(webSocket: WebSocketLike): Duplex {
   if (typeof webSocket?.addEventListener !== "function" || typeof webSocket.send !== "function")
@@ -60,7 +60,7 @@ export function webSocketStream(webSocket: WebSocketLike): Duplex {
 class WebSocketStream extends Duplex {
   readonly #webSocket: WebSocketLike;
   #timer: NodeJS.Timeout | undefined;
-  /** Of the write that waits until the WebSocket has sent enough. */
+  /** Callback of the write that waits for the WebSocket to send. */
   #callback: Callback | undefined;
   #ended = false;
 
@@ -82,7 +82,7 @@ class WebSocketStream extends Duplex {
         callback();
       };
       this.#webSocket.addEventListener("open", onOpen);
-      // A stream that is not constructed is destroyed through its constructor.
+      // A stream before its construction is destroyed by its constructor.
       this.#failConstruction = callback;
     }
   }
@@ -92,7 +92,7 @@ class WebSocketStream extends Duplex {
   override _read(): void {}
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, callback: Callback): void {
-    // One that closes discards what is sent, and its end follows: a link that was not over reports that.
+    // A closing WebSocket discards data; an active link reports the end that follows.
     if (this.#webSocket.readyState === OPEN) this.#webSocket.send(chunk);
     this.#whenSent(callback);
   }
@@ -129,7 +129,7 @@ class WebSocketStream extends Duplex {
     if (isMemory(data)) this.push(Buffer.from(data));
     else if (isBytes(data)) this.push(Buffer.from(data.buffer, data.byteOffset, data.byteLength));
     else this.destroy(new ProtocolError("A WebSocket of a link carries binary messages only"));
-    // A link reads all at once, and its windows bound what its program has not read.
+    // A link reads everything at once, and its windows bound unread data.
     if (this.readableLength > MAX_UNREAD)
       this.destroy(
         new ProtocolError(`More than ${MAX_UNREAD} bytes came on a WebSocket before its link was there`),
@@ -149,11 +149,11 @@ class WebSocketStream extends Duplex {
 }
 
 /**
- * A MessagePort as a stream of bytes, for `commence`: between threads, or a page and its worker. Both ends are such streams. Each piece is
- * acknowledged, so a port whose other end does not read holds 1 MiB at most.
+ * Makes a byte stream of a MessagePort, for `commence`: between threads, or a page and its worker. Both ends need this
+ * stream. Chunks are acknowledged, so a port holds at most 1 MiB for an end that does not read.
  *
- * @param port of a `MessageChannel`, or a thread's `parentPort`, which gets nothing else
- * @throws InvalidArgumentError `EINVAL` for what is no port
+ * @param port of a `MessageChannel`, or a thread's `parentPort` without other messages
+ * @throws InvalidArgumentError `EINVAL` for anything but a port
  */
 export function portStream(port: PortLike): Duplex {
   if (typeof port?.postMessage !== "function" || (port.on ?? port.addEventListener) === undefined)
@@ -203,7 +203,7 @@ class PortStream extends Duplex {
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, callback: Callback): void {
-    // A copy of its own: what is posted is cloned with all of the memory that it is a view of.
+    // A copy: posting a view clones its whole memory.
     const bytes = new Uint8Array(chunk);
     this.#unacknowledged += bytes.length;
     this.#port.postMessage(bytes);

@@ -4,19 +4,18 @@
  *   offset  0     1      2         4            8
  *           type  flags  length    channel id   payload: `length` bytes, at most 65,528
  *
- *   DATA    bytes of a channel; flag FIN: the last ones of this direction
+ *   DATA    bytes of a channel; flag FIN: end of this direction
  *   OPEN    urgency 1, kind 1, name
  *   ACCEPT  nothing
- *   CREDIT  bytes 4 that the other end may send beyond what it may already
- *   RESET   code 1, reason: the channel ends in both directions
+ *   CREDIT  bytes 4: additional bytes that the peer may send
+ *   RESET   code 1, reason: ends both directions of the channel
  *   PING    8 bytes, which come back with flag ANSWER
- *   GOAWAY  code 1, reason: the sender takes no new channels
+ *   GOAWAY  code 1, reason: the sender accepts no new channels
  *
- * Bytes of DATA are handed on as they come, so the border of a chunk inside of a frame costs no copy.
+ * Bytes of DATA are passed on as they arrive, so a frame split over chunks costs no copy.
  */
 import { FRAME_HEAD, MAX_CONTROL, MAX_PAYLOAD } from "./bounds.js";
 
-/** Types of frames. */
 export const FrameType = {
   DATA: 0,
   OPEN: 1,
@@ -27,14 +26,14 @@ export const FrameType = {
   GOAWAY: 6,
 } as const;
 
-/** Flag of DATA: nothing follows in this direction. */
+/** Flag of DATA: end of this direction. */
 export const FIN = 1;
-/** Flag of PING: it answers one. */
+/** Flag of PING: answer to a ping. */
 export const ANSWER = 1;
 
 /** Codes of RESET and GOAWAY. */
 export const LinkCode = {
-  /** On purpose, without a fault. */
+  /** Intended, no fault. */
   CLOSED: 0,
   /** No channel of this name is open there. */
   UNKNOWN: 1,
@@ -42,43 +41,42 @@ export const LinkCode = {
   REFUSED: 2,
   /** A limit of the other end. */
   LIMIT: 3,
-  /** The wire form was broken. */
+  /** Violation of the wire format. */
   PROTOCOL: 4,
-  /** Nothing came for too long. */
+  /** Silence for too long. */
   TIMEOUT: 5,
 } as const;
 
-/** How the bytes of a channel are to be read. */
+/** Content of a channel. */
 export const ChannelKind = {
   BYTES: 0,
-  /** Messages, each with its length in 4 bytes before it. */
+  /** Messages, each after its length in 4 bytes. */
   MESSAGES: 1,
 } as const;
 
-/** What a reader of frames finds. A refusal is a text: it ends the reading. */
+/** Receives frames from a reader. A returned text refuses a frame and ends the reading. */
 export interface FrameSink {
   /** A DATA frame begins. */
   onDataHead(id: number, length: number, flags: number): string | undefined;
-  /** Some of its bytes: a view of the chunk. */
+  /** Some of its bytes, as a view of the chunk. */
   onDataBytes(id: number, bytes: Buffer): void;
-  /** All of its bytes were handed on. */
+  /** All its bytes were passed on. */
   onDataEnd(id: number, flags: number): void;
-  /** Another frame; the payload is valid during the call. */
+  /** Any other frame; the payload is valid only during the call. */
   onControl(type: number, flags: number, id: number, payload: Buffer): string | undefined;
 }
 
-/** Cuts a stream of bytes into frames. */
 export class FrameReader {
   readonly #sink: FrameSink;
   readonly #head = Buffer.alloc(FRAME_HEAD);
   #headBytes = 0;
-  /** Of the frame that is being read. */
+  /** Fields of the current frame. */
   #type = 0;
   #flags = 0;
   #id = 0;
   #left = 0;
   #inPayload = false;
-  /** Of a control frame that came in pieces. */
+  /** Partial payload of a control frame. */
   #payload: Buffer | undefined = undefined;
   #payloadBytes = 0;
   #failure: string | undefined = undefined;
@@ -88,8 +86,8 @@ export class FrameReader {
   }
 
   /**
-   * @param chunk is not changed, and views of it are handed on
-   * @returns why the stream is invalid; it is read no further then
+   * @param chunk must not change; views of it are passed on
+   * @returns why the stream is invalid; stop reading then
    */
   read(chunk: Buffer): string | undefined {
     let offset = 0;
@@ -170,7 +168,6 @@ export class FrameReader {
   }
 }
 
-/** Writes a head into `target`. */
 export function writeHead(
   target: Buffer,
   at: number,
@@ -185,7 +182,7 @@ export function writeHead(
   target.writeUInt32BE(id, at + 4);
 }
 
-/** A whole frame that is not DATA. */
+/** A complete frame other than DATA. */
 export function encodeControl(type: number, flags: number, id: number, payload: Uint8Array): Buffer {
   const frame = Buffer.allocUnsafe(FRAME_HEAD + payload.length);
   writeHead(frame, 0, type, flags, payload.length, id);
@@ -193,7 +190,7 @@ export function encodeControl(type: number, flags: number, id: number, payload: 
   return frame;
 }
 
-/** What an OPEN has. */
+/** Fields of an OPEN. */
 export interface OpenFields {
   readonly urgency: number;
   readonly kind: number;
@@ -206,7 +203,7 @@ export function encodeOpen({ urgency, kind, name }: OpenFields): Buffer {
 
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** @returns `undefined` for what is not an OPEN's payload */
+/** @returns `undefined` for an invalid OPEN payload */
 export function decodeOpen(payload: Buffer, urgencies: number, maxName: number): OpenFields | undefined {
   const urgency = payload[0] ?? urgencies;
   const kind = payload[1] ?? 255;
@@ -224,7 +221,7 @@ export function encodeReason(code: number, reason: string, maxReason: number): B
   return Buffer.concat([Buffer.from([code]), text]);
 }
 
-/** A reason as the other end gave it: its control characters are made visible. */
+/** The peer's reason, with control characters made visible. */
 export function decodeReason(payload: Buffer): { readonly code: number; readonly reason: string } {
   const text = payload.subarray(1).toString("utf8");
   // biome-ignore lint/suspicious/noControlCharactersInRegex: those are what is replaced

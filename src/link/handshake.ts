@@ -1,17 +1,18 @@
 /**
- * How a link begins (docs/spec/link.md, Handshake): hellos, and proofs that both ends know the password. Pure but for keys.
+ * The handshake of a link (docs/spec/link.md, Handshake): hellos, then proofs that both ends know the password. Pure,
+ * apart from random keys.
  *
- *   hello   "SHOALLNK", version 1, role 1, flags 1, 0, window 4, channels 4, 0 0, length of what follows 2, key 32, what follows
+ *   hello   "SHOALLNK", version 1, role 1, flags 1, 0, window 4, channels 4, 0 0, length of extension 2, key 32, extension
  *   proof   01, HMAC-SHA256 of both hellos 32; or 00: refused
  *
  *   HELLO ──no password──────────────────────────────────────────────> DONE
  *     └─dialler: sends its proof ──> PROOF ──a good one──────────────> DONE
  *     └─acceptor:                    PROOF ──a good one, sends its own─> DONE
  *
- * The key of a hello is fresh, and of X25519: what proofs are made with comes from the password and the secret that both keys give.
- * So a tunnel that only records gets nothing to test passwords against, and one that takes part in both handshakes has two
- * secrets that differ, and no proof that holds for both. The dialler proves first, and the role is in the proof: an
- * acceptor shows nothing to a stranger, and no end gets its own proof back.
+ * Each hello has a fresh X25519 key; proof keys derive from the password and the shared secret. So an eavesdropper
+ * cannot test passwords, and a man in the middle has two secrets, with no proof that fits both. The dialler proves
+ * first, and the proof contains the role: an acceptor reveals nothing to a stranger, and no end gets its own proof
+ * back.
  */
 import {
   createHmac,
@@ -25,10 +26,9 @@ import {
 } from "node:crypto";
 import { LARGEST_WINDOW, MIN_WINDOW } from "./bounds.js";
 
-/** Which end of a stream it is; `either`: the hellos decide. */
+/** Role of an end; `either`: the hellos decide. */
 export type LinkRole = "dialler" | "acceptor" | "either";
 
-/** Why a handshake fails. */
 export type HandshakeFailure =
   | "hello"
   | "version"
@@ -49,44 +49,41 @@ const KEY_AT = 24;
 const KEY_SIZE = 32;
 const PROOF_SIZE = 33;
 const PROVED = 1;
-/** Bytes that may follow a hello, for later versions. */
+/** Maximum bytes after a hello, for later versions. */
 const MAX_EXTENSION = 1_024;
 const LABEL = "shoal link 1";
-/** An X25519 public key in DER, before its 32 bytes. */
+/** DER prefix of an X25519 public key's 32 bytes. */
 const SPKI = Buffer.from("302a300506032b656e032100", "hex");
 
-/** What this end brings. */
 export interface HandshakeSettings {
   readonly role: LinkRole;
   readonly window: number;
   readonly maxChannels: number;
-  /** Derived from passwords, 32 bytes each: the first proves, all are accepted. Empty: no password. */
+  /** Keys derived from passwords, 32 bytes each: the first proves, all are accepted. Empty: no password. */
   readonly keys: readonly Buffer[];
-  /** Whether what follows is encrypted; with a password only. */
+  /** Whether to encrypt later data; requires a password. */
   readonly encrypt: boolean;
 }
 
-/** What a handshake led to. */
+/** Result of a handshake. */
 export interface Agreement {
   readonly isDialler: boolean;
   readonly peerWindow: number;
   readonly peerMaxChannels: number;
-  /** Of 32 bytes each, where what follows is encrypted. */
+  /** Keys of 32 bytes each, if later data is encrypted. */
   readonly seals: { readonly out: Buffer; readonly in: Buffer } | undefined;
 }
 
-/** One end of a handshake. */
 export class Handshake {
-  /** To be sent first. */
+  /** Send it first. */
   readonly hello: Buffer;
-  /** What it led to. */
   agreement: Agreement | undefined = undefined;
   failure: HandshakeFailure | undefined = undefined;
   readonly #settings: HandshakeSettings;
   readonly #secret: KeyObject | undefined;
   #pending: Buffer = Buffer.alloc(0);
   #size = HELLO_SIZE;
-  /** There since the other end's hello. */
+  /** Set by the peer's hello. */
   #peer:
     | { readonly isDialler: boolean; readonly hellos: Buffer; readonly shared: Buffer | undefined }
     | undefined;
@@ -111,10 +108,10 @@ export class Handshake {
   }
 
   /**
-   * Bytes came.
+   * Receives bytes.
    *
-   * @param send called with what is to be sent
-   * @returns what does not belong to the handshake: the first bytes of what follows
+   * @param send called with bytes to send
+   * @returns bytes after the handshake
    */
   receive(bytes: Buffer, send: (bytes: Buffer) => void): Buffer {
     this.#pending = this.#pending.length === 0 ? bytes : Buffer.concat([this.#pending, bytes]);
@@ -131,7 +128,7 @@ export class Handshake {
     return rest;
   }
 
-  /** Something else than a link is noticed by its first bytes, not by a time-out. */
+  /** Detects a stream that is not a link by its first bytes, without a timeout. */
   #checkBeginning(): void {
     if (this.#peer !== undefined || this.failure !== undefined) return;
     const length = Math.min(this.#pending.length, MAGIC.length);
@@ -195,7 +192,7 @@ export class Handshake {
       this.failure = "refused";
       return;
     }
-    // A dialler is answered with the password that it proved.
+    // Answers a dialler with the password that it proved.
     const keys = isDialler ? this.#settings.keys : this.#settings.keys.slice(0, 1);
     const key = keys.find((each) => timingSafeEqual(shown.subarray(1), this.#proof(each, isDialler)));
     if (key === undefined) {
@@ -218,7 +215,7 @@ export class Handshake {
     return createHmac("sha256", part).update(hellos).digest();
   }
 
-  /** Four keys: proof of the dialler, of the acceptor, what the dialler seals with, and the acceptor. */
+  /** Four keys: proofs of dialler and acceptor, then encryption keys of dialler and acceptor. */
   #keysOf(key: Buffer): Buffer[] {
     const { hellos, shared } = this.#peer as { hellos: Buffer; shared: Buffer };
     const all = Buffer.from(hkdfSync("sha256", Buffer.concat([key, shared]), hellos, LABEL, 4 * KEY_SIZE));
@@ -238,12 +235,12 @@ export class Handshake {
   }
 }
 
-/** @returns `undefined` for a key that gives no secret */
+/** @returns `undefined` for a key without a shared secret */
 function agree(secret: KeyObject, other: Buffer): Buffer | undefined {
   try {
     const publicKey = createPublicKey({ key: Buffer.concat([SPKI, other]), format: "der", type: "spki" });
     return diffieHellman({ privateKey: secret, publicKey });
   } catch {
-    return undefined; // Of low order.
+    return undefined; // A key of low order.
   }
 }

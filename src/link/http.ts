@@ -1,12 +1,13 @@
 /**
- * Streams for links by HTTP: on a program's own server, and to one, through proxies (docs/spec/link.md, Over HTTP).
+ * Streams for links over HTTP: from a program's own server, and to a server through proxies (docs/spec/link.md, Over
+ * HTTP).
  *
  *   GET /path HTTP/1.1                       HTTP/1.1 101 Switching Protocols
  *   Connection: Upgrade                      Connection: Upgrade
  *   Upgrade: shoal-link                      Upgrade: shoal-link
  *   SMQ: CLUSTER
  *
- * A request with `SMQ: CLUSTER` and no Upgrade is answered with 204, and the stream begins after it, as in SMQ's clusters.
+ * A request with `SMQ: CLUSTER` but no Upgrade gets a 204, followed by the stream, as in SMQ's clusters.
  */
 import type { EventEmitter } from "node:events";
 import {
@@ -46,28 +47,26 @@ const PROTOCOL = "shoal-link";
 const SWITCHING = `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${PROTOCOL}\r\n\r\n`;
 const NO_CONTENT = "HTTP/1.1 204 No Content\r\n\r\n";
 
-/** Options of {@link acceptLinks}. */
 export interface AcceptLinksOptions {
-  /** Path of the requests that are meant: "/cluster". Default: any. */
+  /** Path of link requests: "/cluster". Default: any. */
   readonly path?: string | undefined;
-  /** Whether a request may become a stream; it may be async. What it refuses, or throws at, gets 403. Default: all may. */
+  /** Decides whether a request may become a stream; may be async. `false` or an error gives 403. Default: all may. */
   readonly authorize?: ((request: IncomingMessage) => boolean | Promise<boolean>) | undefined;
   /**
-   * Called with what `onStream` throws, or what its promise rejects with, such as a handshake that failed. Its stream is destroyed then. Without it,
-   * failures of the other end (handshakes, time-outs, broken streams) are ignored, and all else is an unhandled rejection.
+   * Receives errors of `onStream`, such as a failed handshake, after its stream is destroyed. Default: failures of the
+   * peer (handshakes, timeouts, broken streams) are ignored, other errors are unhandled rejections.
    */
   readonly onError?: ((error: unknown, request: IncomingMessage) => void) | undefined;
 }
 
-/** Options of {@link dialLink}. */
 export interface DialLinkOptions {
-  /** A proxy that is asked by CONNECT: "http://user:password@host:port"; credentials are sent as Basic. */
+  /** HTTP proxy for CONNECT: "http://user:password@host:port"; credentials are sent as Basic. */
   readonly proxy?: string | undefined;
-  /** Headers of the request, such as Authorization. */
+  /** Request headers, such as Authorization. */
   readonly headers?: Readonly<Record<string, string>> | undefined;
-  /** For https: and for a proxy with https:, as `tls.connect` takes it: `ca`, `cert`, `key`, `servername` … */
+  /** TLS options for https: URLs and proxies, as for `tls.connect`: `ca`, `cert`, `key`, `servername` … */
   readonly tls?: ConnectionOptions | undefined;
-  /** ms until the stream is there. Default 10,000. */
+  /** Timeout for the stream, ms. Default 10,000. */
   readonly timeout?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -87,12 +86,12 @@ const DIAL_OPTIONS = {
 } as const;
 
 /**
- * Takes streams from a program's HTTP or HTTPS server: requests with `SMQ: CLUSTER`, or with `Upgrade: shoal-link`. All others are left to
- * the server's own listeners.
+ * Accepts streams from an HTTP or HTTPS server: requests with `SMQ: CLUSTER` or `Upgrade: shoal-link`. Other requests
+ * go to the server's own listeners.
  *
- * @param onStream called with each stream, which is read by nobody: give it to `commence` with `role: "acceptor"`. It may be async: what it rejects
- *   with goes to `onError`
- * @returns stops it; streams that were taken stay
+ * @param onStream called with each unread stream; pass it to `commence` with `role: "acceptor"`. It may be async; its
+ *   rejections go to `onError`
+ * @returns stops accepting; existing streams stay
  * @throws InvalidArgumentError `EINVAL`
  */
 export function acceptLinks(
@@ -113,7 +112,7 @@ export function acceptLinks(
       if (socket.destroyed) return;
       if (!isAllowed) {
         socket.write("HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
-        // Nobody reads it, and the server's time-outs are off: one that does not hang up would keep its connection.
+        // Nothing reads it, and the server's timeouts are off: a peer that does not hang up would keep its connection.
         socket.destroySoon();
         return;
       }
@@ -126,7 +125,7 @@ export function acceptLinks(
         else if (!isOfPeer(error)) throw error;
       });
     };
-    // For as long as it lives: the program may take its time before it listens.
+    // For its whole life: the program may add its listener later.
     socket.on("error", ignore);
     if (authorize === undefined) begin(true);
     else
@@ -135,8 +134,8 @@ export function acceptLinks(
         .then(begin, () => begin(false));
   };
   const emit = server.emit as (this: EventEmitter, event: string, ...values: unknown[]) => boolean;
-  // Taken before the program's listeners see them: they would answer, too. Without a listener for upgrades Node.js makes requests of
-  // them, with one events; adding one here would take all others from the program.
+  // Intercepts before the program's listeners, which would answer too. Without an upgrade listener Node.js emits
+  // upgrades as requests; adding one here would take all other upgrades from the program.
   const intercept = function (this: EventEmitter, event: string, ...values: unknown[]): boolean {
     const [request, second, head] = values as [IncomingMessage, ServerResponse | Socket, Buffer | undefined];
     if ((event !== "request" && event !== "upgrade") || !isMeant(request))
@@ -154,16 +153,16 @@ export function acceptLinks(
   };
 }
 
-/** A failure that the other end, or the network, can cause at any time. */
+/** A failure that the peer or the network can cause at any time. */
 function isOfPeer(error: unknown): boolean {
   return [HandshakeError, ProtocolError, TimeoutError, TransportError].some((type) => error instanceof type);
 }
 
-/** The socket of a request, without the server's parser: what comes is the stream's. */
+/** Detaches a request's socket from the server's parser. */
 function detach(request: IncomingMessage, response: ServerResponse): Socket {
   const { socket } = request;
   response.detachSocket(socket);
-  // A listener of one's own makes Node.js read in JavaScript, so that its own listeners can be taken off.
+  // Any data listener makes Node.js read in JavaScript, so its own listeners can be removed.
   socket.on("data", ignore);
   for (const event of ["data", "end", "drain", "timeout"] as const) socket.removeAllListeners(event);
   socket.pause();
@@ -171,13 +170,13 @@ function detach(request: IncomingMessage, response: ServerResponse): Socket {
 }
 
 /**
- * Dials a stream for a link by HTTP or HTTPS, through a proxy where one is given.
+ * Dials a stream for a link over HTTP or HTTPS, optionally through a proxy.
  *
  * @param url "http://host:port/path" or "https://…"
  * @returns the stream, for `commence` with `role: "dialler"`
- * @throws HandshakeError `ERR_HANDSHAKE` when the server answers with another status than 101, or the proxy than 200,
- *   `ERR_AUTHENTICATION` at 401, 403 and 407; TransportError with the system's code, or `ERR_TRANSPORT`; TimeoutError `ETIMEDOUT`;
- *   AbortedError `ABORT_ERR`; InvalidArgumentError `EINVAL`
+ * @throws HandshakeError `ERR_HANDSHAKE` for a status other than 101 of the server or 200 of the proxy,
+ *   `ERR_AUTHENTICATION` at 401, 403 and 407; TransportError with the system's code, or `ERR_TRANSPORT`; TimeoutError
+ *   `ETIMEDOUT`; AbortedError `ABORT_ERR`; InvalidArgumentError `EINVAL`
  */
 export async function dialLink(url: string | URL, options: DialLinkOptions = {}): Promise<Duplex> {
   const settings = checkOptions("dialLink", DIAL_OPTIONS, options);
@@ -216,7 +215,7 @@ export async function dialLink(url: string | URL, options: DialLinkOptions = {})
   }
 }
 
-/** One attempt: all its streams end when it fails. */
+/** One attempt; a failure ends all its streams. */
 class Attempt {
   readonly #timer: NodeJS.Timeout;
   readonly #signal: AbortSignal | undefined;
@@ -260,7 +259,7 @@ class Attempt {
     return socket;
   }
 
-  /** Makes a request over a stream, which is free again behind an answer that opens a tunnel or upgrades. */
+  /** Sends a request over a stream, which is free again after the answer opens a tunnel or upgrades. */
   async ask(stream: Socket, options: RequestOptions): Promise<number> {
     const request = httpRequest({ ...options, createConnection: () => stream, setHost: false });
     request.on("error", this.#fail);
@@ -278,7 +277,7 @@ class Attempt {
 
   done(stream: Socket): Duplex {
     this.#release();
-    // It may break before the program listens; `close` says so, too.
+    // It may fail before the program listens; `close` reports that too.
     stream.on("error", ignore);
     return stream;
   }

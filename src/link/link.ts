@@ -1,7 +1,7 @@
 /**
- * A link: many channels over one duplex stream. It drives the rules (rules.ts), and knows nothing of what the stream is.
+ * A link: many channels over one duplex stream of any kind. It drives the rules (rules.ts).
  *
- *   commence(duplex) ──handshake──> OPEN ──close, or GOAWAY of the other end──> DRAINING ──no channels──> ENDED
+ *   commence(duplex) ──handshake──> OPEN ──close, or GOAWAY of the peer───────> DRAINING ──no channels──> ENDED
  *                        └─failed: the duplex is destroyed        └──lost, silent, broken───────────────────^
  */
 
@@ -38,21 +38,20 @@ import {
 import { type ChannelState, type LinkEffects, LinkRules } from "./rules.js";
 import { RecordOpener, RecordSealer } from "./seal.js";
 
-/** Bytes that the stream has not taken: beyond it no further frames are made, so that an urgent one waits for no more. */
+/** Maximum unsent bytes of the stream before new frames wait, so an urgent frame is not delayed further. */
 const UNSENT_BYTES = 131_072;
-/** Bytes of frames that are made at once, at first: a call of the system for each costs more than their copy. */
+/** First batch size, bytes: a system call per frame costs more than copying frames. */
 const BATCH_BYTES = 131_072;
 /**
- * The same at most, of a stream that takes each batch within the call: each wakes the process at the other end, which costs as much as
- * the copy of 64 KiB. What such a stream has taken waits in the system, so no frame waits longer for it here.
+ * Maximum batch size for a stream that accepts batches within the call: each batch wakes the peer's process, at the
+ * cost of copying 64 KiB. The system holds accepted data, so frames here wait no longer.
  */
 const LARGEST_BATCH = 524_288;
-/** ms by which a late timer counts: silence while the process stood still proves nothing. */
+/** ms after which a timer counts as late: silence while the process was paused proves nothing. */
 const LATE_TIMER = 1_000;
-/** ms in which the stream takes what was sent before it is destroyed. */
+/** ms for the stream to send its data before it is destroyed. */
 const END_TIMEOUT = 1_000;
 
-/** Why a handshake failed, in words. */
 const FAILURES: Readonly<Record<HandshakeFailure, string>> = {
   hello: "what is at the other end does not begin as a link",
   version: "the other end speaks an older version of links",
@@ -64,58 +63,57 @@ const FAILURES: Readonly<Record<HandshakeFailure, string>> = {
   refused: "the other end refused this end's password",
 };
 
-/** Options of a link. */
 export interface MultiplexLinkOptions {
   /**
-   * Called with each channel that the other end opens; it may be async. Without it, or where it throws before it waits, the channel is refused.
+   * Called with each channel that the peer opens; may be async. Channels are refused without it, or if it throws
+   * synchronously.
    */
   readonly onChannel?: ((channel: LinkChannel, link: MultiplexLink) => unknown) | undefined;
   /**
-   * 8 to 1,024 bytes that both ends know; it is never sent. Of two, the first proves, and both are accepted. The other end must
-   * have one, too.
+   * Shared password of 8 to 1,024 bytes, never sent. Of two, the first proves and both are accepted. The peer needs
+   * one too.
    */
   readonly password?: string | readonly string[] | undefined;
-  /** Part of the salt of the password's key (scrypt, some 0.2 s): both ends have the same. Default `link`. */
+  /** Part of the salt of the password's key (scrypt, about 0.2 s); must be equal at both ends. Default `link`. */
   readonly group?: string | undefined;
   /**
-   * Whether what is sent is encrypted (AES-256-GCM, by keys of this link alone). One end that asks for it is enough. Default: with a
-   * password `true`. `true` needs a password.
+   * Whether to encrypt (AES-256-GCM with keys of this link); one end's request suffices. `true` requires a password.
+   * Default: `true` with a password.
    */
   readonly encrypt?: boolean | undefined;
   /**
-   * Which end this is: the dialler proves the password first, so that a stranger that dials gets nothing. `either`, the default: the
-   * hellos decide. Two of the same are refused.
+   * Role of this end: the dialler proves the password first, so a stranger that dials learns nothing. Two equal roles
+   * are refused. Default `either`: the hellos decide.
    */
   readonly role?: LinkRole | undefined;
-  /** Bytes that the other end may send on a channel before some were read, at first: 1,024 or more. Default 65,536. */
+  /** First window of a channel: bytes that the peer may send before some are read, from 1,024. Default 65,536. */
   readonly window?: number | undefined;
-  /** The same at most: a window grows while it is what slows the channel. Default 4,194,304. */
+  /** Maximum window; a window grows while it limits its channel. Default 4,194,304. */
   readonly maxWindow?: number | undefined;
-  /** Bytes of all windows of the link: so much may be unread at most. Default 268,435,456. */
+  /** Maximum unread bytes of the link, the sum of all windows. Default 268,435,456. */
   readonly maxUnread?: number | undefined;
-  /** Channels at once that the other end opened. Default 4,096. */
+  /** Maximum concurrent channels opened by the peer. Default 4,096. */
   readonly maxChannels?: number | undefined;
   /** ms of silence before a ping; 0: never. Default 15,000. */
   readonly pingInterval?: number | undefined;
-  /** ms in which something has to come after a ping, or the link fails. Default 10,000. */
+  /** ms for any data after a ping before the link fails. Default 10,000. */
   readonly pingTimeout?: number | undefined;
-  /** ms in which the handshake is done. Default 10,000. */
+  /** Timeout of the handshake, ms. Default 10,000. */
   readonly handshakeTimeout?: number | undefined;
 }
 
-/** What happens on a link. */
 export type MultiplexLinkEvent =
-  /** A channel was opened, by this end (`isOwn`) or the other one. */
+  /** A channel was opened, by this end (`isOwn`) or the peer. */
   | { readonly type: "channel:opened"; readonly name: string; readonly id: number; readonly isOwn: boolean }
   /** A channel has ended in both directions. */
   | { readonly type: "channel:closed"; readonly name: string; readonly id: number; readonly isOwn: boolean }
-  /** A channel that the other end opened was refused: `onChannel` is missing or threw. */
+  /** A channel of the peer was refused: `onChannel` is missing or threw. */
   | { readonly type: "channel:refused"; readonly name: string; readonly reason: string }
-  /** `onChannel` threw, or what it returned rejected. */
+  /** `onChannel` threw, or its promise rejected. */
   | { readonly type: "handler:failed"; readonly name: string; readonly error: unknown }
-  /** The other end takes no new channels. */
+  /** The peer accepts no new channels. */
   | { readonly type: "link:draining"; readonly reason: string }
-  /** The link is over; without `error` on purpose. */
+  /** The link has ended; without `error` it was closed. */
   | { readonly type: "link:ended"; readonly error?: ShoalError | undefined };
 
 const EVENTS: EventNames<MultiplexLinkEvent> = {
@@ -127,23 +125,22 @@ const EVENTS: EventNames<MultiplexLinkEvent> = {
   "link:ended": true,
 };
 
-/** Statistics of a {@link MultiplexLink}. */
 export interface MultiplexLinkStats {
-  /** Channels that are open. */
+  /** Open channels. */
   readonly channels: number;
-  /** Channels so far: that this end opened, that the other end opened, and that this end refused. */
+  /** Total channels opened by this end, opened by the peer, and refused by this end. */
   readonly opened: number;
   readonly accepted: number;
   readonly refused: number;
-  /** Bytes of frames so far. */
+  /** Total bytes of frames. */
   readonly sentBytes: number;
   readonly receivedBytes: number;
-  /** Bytes of all windows: what may be unread at most; and what is. */
+  /** Maximum unread bytes (the sum of all windows), and current unread bytes. */
   readonly windowBytes: number;
   readonly unreadBytes: number;
   /** Bytes that wait for credit or their turn. */
   readonly waitingBytes: number;
-  /** ms, the shortest of late; `undefined`: not measured yet. */
+  /** Shortest recent round trip, ms; `undefined`: not measured yet. */
   readonly roundTrip: number | undefined;
 }
 
@@ -154,7 +151,7 @@ interface PendingOpen {
 }
 
 /**
- * Many channels over one stream; made by {@link commence}.
+ * Many channels over one stream, created by {@link commence}.
  *
  * @example
  * ```ts
@@ -173,9 +170,9 @@ interface PendingOpen {
  * ```
  */
 export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats> {
-  /** Whether what is sent is encrypted by keys of this link. */
+  /** Whether the link is encrypted. */
   readonly isEncrypted: boolean;
-  /** Address of the other end, where the stream is a socket: "host:port". */
+  /** Address of the other end if the stream is a socket: "host:port". */
   readonly address: string | undefined;
   readonly #duplex: Duplex;
   readonly #settings: CheckedOptions;
@@ -188,9 +185,9 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
   #isFlushing = false;
   #ended = false;
   #error: ShoalError | undefined;
-  /** Of the next batch: doubled while the stream takes each at once, halved when it does not. */
+  /** Size of the next batch: doubled while the stream accepts batches at once, else halved. */
   #batchBytes = BATCH_BYTES;
-  /** Of the batch that is being made: what was taken whole. */
+  /** Channels whose whole data is in the current batch. */
   #taken: LinkChannel[] = [];
   readonly #whenIdle: (() => void)[] = [];
 
@@ -225,46 +222,44 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
     duplex.on("end", () => this.#onStreamEnd());
     duplex.on("error", (error) => this.#end(this.#lost(error.message, error)));
     duplex.on("close", () => this.#end(this.#lost("the stream was closed")));
-    // After the caller has the link: what came with the end of the handshake may open channels.
+    // After the caller has the link: data after the handshake may open channels.
     process.nextTick(() => {
       if (first.length > 0) this.#onBytes(first);
-      // It may have ended before there was a listener here.
+      // It may have ended before this listener was added.
       if (duplex.readableEnded || duplex.destroyed)
         this.#end(this.#lost("the other end closed the stream", duplex.errored ?? undefined));
       else duplex.resume();
     });
   }
 
-  /** The channels that are open. */
   get channels(): readonly LinkChannel[] {
     return [...this.#channels.values()];
   }
 
-  /** Whether the link is over. */
   get ended(): boolean {
     return this.#ended;
   }
 
-  /** Whether a channel of this name is open, whichever end opened it. */
+  /** Whether a channel of this name is open, opened by either end. */
   isOpen(name: string): boolean {
     for (const channel of this.#channels.values()) if (channel.name === name) return true;
     return false;
   }
 
   /**
-   * Opens a channel. Several may have one name.
+   * Opens a channel. Names need not be unique.
    *
    * @param name 1 to 255 bytes
-   * @returns when the other end has accepted it
-   * @throws TransportError `ECONNREFUSED` when the other end refuses it, `EMFILE` when a limit of either end is reached,
-   *   `ERR_TRANSPORT` when the link ends; TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EBADF`, `EAGAIN` while
+   * @returns the channel, once the peer has accepted it
+   * @throws TransportError `ECONNREFUSED` when the peer refuses it, `EMFILE` at a limit of either end, `ERR_TRANSPORT`
+   *   when the link ends; TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EBADF`, `EAGAIN` while
    *   either end drains; InvalidArgumentError `EINVAL`
    */
   open(name: string, options: OpenChannelOptions = {}): Promise<LinkChannel> {
     return this.run(async () => this.#open(name, options, ChannelKind.BYTES));
   }
 
-  /** @internal The same for a channel of messages. */
+  /** @internal Opens a channel of messages. */
   openMessages(name: string, options: OpenChannelOptions = {}): Promise<LinkChannel> {
     return this.run(async () => this.#open(name, options, ChannelKind.MESSAGES));
   }
@@ -328,19 +323,19 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
     await this.#endOnPurpose(linger !== 0);
   }
 
-  /** Settles when no channel is open, or the link is over. */
+  /** Settles when no channel is open, or the link has ended. */
   #idle(): Promise<void> {
     if (this.#ended || this.#rules.count === 0) return Promise.resolve();
     return new Promise((resolve) => this.#whenIdle.push(resolve));
   }
 
   /**
-   * @param waits for the other end to end the stream, too: one of tcp that is closed while bytes come, such as credit for the last ones, is reset,
-   *   and a reset discards what the other end has not read
+   * @param waits until the other end closes the stream too: closing a tcp socket while bytes arrive, such as credit,
+   *   resets it, and a reset discards data that the peer has not read
    */
   async #endOnPurpose(waits: boolean): Promise<void> {
     if (this.#ended) return;
-    // The other end learns of each channel that is cut.
+    // The peer learns of each channel that is cut.
     for (const channel of this.channels) channel.destroy();
     this.#flush();
     this.#end(undefined, true);
@@ -463,12 +458,12 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
     if (this.#ended) return;
     const error = this.#lost("the other end closed the stream");
     this.#end(error, error === undefined);
-    // The other end waits for it.
+    // The peer waits for it.
     if (error === undefined) void this.#endStream(false);
   }
 
   #lost(reason: string, cause?: Error): ShoalError | undefined {
-    // One end has said that it closes, and nothing is under way: what both ends have finished is only to be read.
+    // One end is closing, and no data is in flight: channels finished at both ends only have to be read.
     if (this.#rules.isClosing && this.#rules.isFinished && cause === undefined) return undefined;
     return new TransportError("ERR_TRANSPORT", `The link ended: ${reason}`, { cause });
   }
@@ -526,7 +521,7 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
       const last = buffers.length - 1;
       for (let i = 0; i < last; i++) duplex.write(buffers[i]);
       duplex.write(buffers[last], (error) => {
-        // A batch that the stream refused was not sent: its channels fail.
+        // The stream refused a batch, which was not sent: its channels fail.
         if (error != null) this.#end(this.#lost(error.message, error));
         for (const channel of taken) channel.flushed();
         if (this.#rules.hasFrames) this.#flush();
@@ -539,21 +534,21 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
 }
 
 /**
- * Makes a link of a stream: the handshake, and then channels. The stream is the link's from now on: a socket, a TLS socket, what an
- * HTTP server upgraded, a pipe.
+ * Makes a link of a stream: performs the handshake and takes over the stream. It can be a socket, a TLS socket, an
+ * HTTP upgrade, a pipe.
  *
- * @param duplex nothing was read ahead of it, and it is in no object mode
- * @returns when both ends have shown that they know the password, where there is one
- * @throws HandshakeError `ERR_AUTHENTICATION` for another password, or one end without; `ERR_HANDSHAKE` for what is no link, or two
- *   ends of one role; TransportError `ERR_TRANSPORT` when the stream ends; TimeoutError `ETIMEDOUT`; InvalidArgumentError `EINVAL`.
- *   The stream is destroyed then, but for `EINVAL`
+ * @param duplex unread, and not in object mode
+ * @returns the link, once both ends have proved the password, if any
+ * @throws HandshakeError `ERR_AUTHENTICATION` for different passwords, or only one; `ERR_HANDSHAKE` for a stream that
+ *   is not a link, or two ends of one role; TransportError `ERR_TRANSPORT` when the stream ends; TimeoutError
+ *   `ETIMEDOUT`; InvalidArgumentError `EINVAL`. The stream is then destroyed, except for `EINVAL`
  */
 export async function commence(duplex: Duplex, options: MultiplexLinkOptions = {}): Promise<MultiplexLink> {
   const settings = checkLinkOptions("commence", options);
   if (typeof duplex?.write !== "function" || typeof duplex.on !== "function")
     throw new InvalidArgumentError(`commence takes a duplex stream; got ${describe(duplex)}`);
   if (duplex.destroyed) throw new TransportError("ERR_TRANSPORT", "The stream is destroyed already");
-  // What a socket sends is small at times, and must not wait for more.
+  // Small writes must not wait for more.
   (duplex as { setNoDelay?: (on: boolean) => void }).setNoDelay?.(true);
   const early = new EarlyStream(duplex);
   try {
@@ -571,7 +566,7 @@ export async function commence(duplex: Duplex, options: MultiplexLinkOptions = {
   }
 }
 
-/** A stream until the handshake is done. Its failure is noticed from the beginning, its bytes are read when the keys are there. */
+/** A stream until the handshake is done. Failures are noticed at once; bytes are read only when the keys exist. */
 class EarlyStream {
   readonly #duplex: Duplex;
   #failed: Error | undefined;
@@ -584,7 +579,7 @@ class EarlyStream {
     duplex.on("end", this.#onClose);
   }
 
-  /** @returns the bytes that follow it */
+  /** @returns the bytes after the handshake */
   async handshake(handshake: Handshake, timeout: number): Promise<Buffer> {
     const duplex = this.#duplex;
     let timer: NodeJS.Timeout | undefined;
@@ -603,7 +598,7 @@ class EarlyStream {
         onData = (chunk) => {
           const rest = handshake.receive(chunk, (bytes) => duplex.write(bytes));
           if (handshake.failure !== undefined) {
-            // What was written, such as a refusal, is sent before the stream is destroyed.
+            // Sends written data, such as a refusal, before the stream is destroyed.
             duplex.end();
             setImmediate(reject, failureError(handshake.failure));
           } else if (handshake.agreement !== undefined) {
@@ -657,7 +652,7 @@ function addressOf(duplex: Duplex): string | undefined {
   return `${host}:${remotePort}`;
 }
 
-/** The program has the channel, and had its turn to listen. */
+/** The program has the channel, and had a turn to listen. */
 function stopIgnoring(channel: LinkChannel): void {
   channel.off("error", ignore);
 }

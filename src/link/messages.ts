@@ -1,14 +1,13 @@
 /**
- * Messages on a channel: each has its length in 4 bytes before it (docs/spec/link.md, Messages). Pure.
+ * Messages on a channel, each after its length in 4 bytes (docs/spec/link.md, Messages). Pure.
  *
- * A message's memory grows with what came of it, not with the length that the other end says.
+ * Memory grows with received bytes, not with the length that the peer claims.
  */
 
 const LENGTH = 4;
-/** Bytes of memory for a message at first; more come as it does. */
+/** First memory of a message, bytes. */
 const FIRST_MEMORY = 65_536;
 
-/** A message with its length. */
 export function encodeMessage(data: Uint8Array): Buffer {
   const message = Buffer.allocUnsafe(LENGTH + data.length);
   message.writeUInt32BE(data.length);
@@ -16,7 +15,6 @@ export function encodeMessage(data: Uint8Array): Buffer {
   return message;
 }
 
-/** Cuts what comes on a channel into messages. */
 export class MessageReader {
   readonly #maxMessage: number;
   readonly #onMessage: (message: Buffer) => void;
@@ -36,7 +34,7 @@ export class MessageReader {
     return this.#headBytes > 0;
   }
 
-  /** @returns `false` for a message that is too long; nothing more is to be read then */
+  /** @returns `false` for a message that is too long; stop reading then */
   read(chunk: Buffer): boolean {
     let at = 0;
     while (at < chunk.length || (this.#headBytes === LENGTH && this.#length === 0)) {

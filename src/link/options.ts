@@ -1,4 +1,4 @@
-/** Options of links: checked before anything is read or written. */
+/** Options of links, checked before any I/O. */
 import { InvalidArgumentError } from "../core/errors.js";
 import { checkPassword, derivePasswordKey } from "../core/password.js";
 import {
@@ -13,9 +13,9 @@ import {
 } from "../patterns/kit/options.js";
 import { LARGEST_WINDOW, MIN_WINDOW, URGENCIES } from "./bounds.js";
 
-/** Passwords of a link at a time: an old and a new one. */
+/** Maximum passwords of a link: an old and a new one. */
 const MAX_PASSWORDS = 2;
-/** What is before the group's name in the salt of scrypt. */
+/** Prefix of the group's name in the scrypt salt. */
 const LABEL = "shoal link password 1 ";
 
 export const LINK_OPTIONS = {
@@ -68,18 +68,17 @@ export function checkLinkOptions(what: string, given: object): CheckedOptions {
   return { ...settings, passwords };
 }
 
-/** The keys of the passwords, in their order. */
+/** Keys of the passwords, in order. */
 export function linkKeys({ passwords, group = "link" }: CheckedOptions): Promise<readonly Buffer[]> {
   return Promise.all(passwords.map((password) => derivePasswordKey(password, LABEL + group)));
 }
 
-/** What `open` of a link takes. */
 export interface OpenChannelOptions {
-  /** 0 to 7: a channel with a smaller one is sent first. Default 3. */
+  /** Priority, 0 to 7: lower goes first. Default 3. */
   readonly urgency?: number | undefined;
-  /** ms in which the other end accepts it; -1: no limit. Default 10,000. */
+  /** ms for the peer to accept the channel; -1: no limit. Default 10,000. */
   readonly timeout?: number | undefined;
-  /** Ends the wait, and the channel when it is open. */
+  /** Ends the wait, and the channel if it is open. */
   readonly signal?: AbortSignal | undefined;
 }
 

@@ -1,9 +1,9 @@
 /**
- * tcp ports through links, for programs that know nothing of links: a port here, channels, and a port there (docs/spec/link.md, Ports).
+ * Forwards tcp ports through links, for programs without links (docs/spec/link.md, Ports).
  *
  *   program ──tcp──> forwardPort ══channel "tcp/NAME"══> forwardChannels ──tcp──> program
  *
- * The wire has names alone: the end that connects has a table of where they lead, so the other end reaches nothing else.
+ * Only names are sent. The connecting end has a table of their targets, so the peer reaches nothing else.
  */
 import { connect, createServer, isIP, type Server, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
@@ -16,28 +16,27 @@ import { LinkChannel } from "./channel.js";
 import type { MultiplexLink, MultiplexLinkOptions } from "./link.js";
 import { type LinkSource, ReusedLink } from "./reused-link.js";
 
-/** What stands before a port's name in the name of its channels. */
+/** Prefix of a port's channels. */
 const PREFIX = "tcp/";
-/** ms in which a connection to a port comes about. */
+/** Timeout of a connection to a port, ms. */
 const CONNECT_TIMEOUT = 10_000;
 
-/** Options of {@link forwardPort}. */
 export interface ForwardPortOptions {
   /** Address to listen at. Default `127.0.0.1`. */
   readonly host?: string | undefined;
-  /** Default 0: one that is free. */
+  /** Default 0: a free port. */
   readonly port?: number | undefined;
-  /** Connections at once; further ones are closed. Default 1,024. */
+  /** Maximum concurrent connections; further ones are closed. Default 1,024. */
   readonly maxConnections?: number | undefined;
-  /** 0 to 7: channels with a smaller one are sent first. Default 3. */
+  /** Priority, 0 to 7: lower goes first. Default 3. */
   readonly urgency?: number | undefined;
 }
 
-/** A port that leads through a link. */
+/** A local port that leads through a link. */
 export interface ForwardedPort {
-  /** Where it listens: "host:port". */
+  /** Bound address: "host:port". */
   readonly address: string;
-  /** Why the last connection did not come through; `undefined`: it did. */
+  /** Error of the last connection; `undefined`: it succeeded. */
   readonly error: Error | undefined;
   /** Frees the port, and ends its connections. */
   close(): Promise<void>;
@@ -52,10 +51,11 @@ const OPTIONS = {
 } as const;
 
 /**
- * Listens at a port, and takes each of its connections through a link to where the other end's {@link forwardChannels} leads a name.
+ * Listens at a port, and forwards its connections through a link to the target of a name in the peer's {@link
+ * forwardChannels}.
  *
- * @param source the link; or a function that makes one, called when a connection needs it and there is none
- * @returns when it listens
+ * @param source a link, or a function that creates one when a connection needs it and none exists
+ * @returns the port, once it listens
  * @throws InvalidArgumentError `EINVAL`; TransportError with the system's code, such as `EADDRINUSE`
  */
 export async function forwardPort(
@@ -84,7 +84,7 @@ export async function forwardPort(
   });
   server.maxConnections = maxConnections;
   const address = await listen(server, host, port);
-  // Such as ENFILE when it accepts: it goes on with the next connection.
+  // For example ENFILE when accepting: it continues with the next connection.
   server.on("error", (error) => {
     last = error;
   });
@@ -122,10 +122,10 @@ function listen(server: Server, host: string, port: number): Promise<string> {
 }
 
 /**
- * Makes an `onChannel` of links that connects channels of {@link forwardPort} to ports of its own.
+ * Creates an `onChannel` for links that connects channels of {@link forwardPort} to local targets.
  *
- * @param targets by name, where it leads: "host:port". Nothing else can be reached
- * @param otherwise gets all other channels, as `onChannel` of a link. Without it they are refused
+ * @param targets "host:port" by name; nothing else can be reached
+ * @param otherwise receives all other channels, as `onChannel` of a link. Default: they are refused
  * @throws InvalidArgumentError `EINVAL`
  */
 export function forwardChannels(
@@ -155,12 +155,12 @@ function connectTo(target: { readonly host: string; readonly port: number }, cha
   socket.once("timeout", () => socket.destroy());
 }
 
-/** Each end's bytes, and its half-close, go to the other one; when one breaks, so does the other. */
+/** Forwards bytes and half-close both ways; when one end breaks, so does the other. */
 function join(socket: Socket, channel: LinkChannel): void {
   const follow = (from: Duplex, to: Socket | LinkChannel): void => {
     from.on("error", ignore);
     from.on("close", () => {
-      // In order, both directions ended before.
+      // In order: both directions had ended.
       if (!(from.readableEnded && from.writableFinished)) breakOff(to);
     });
     from.pipe(to);
@@ -171,7 +171,7 @@ function join(socket: Socket, channel: LinkChannel): void {
   else if (channel.destroyed) socket.resetAndDestroy();
 }
 
-/** What is cut off does not look as if it had ended in order. */
+/** A broken connection must not look like an orderly end. */
 function breakOff(stream: Socket | LinkChannel): void {
   if (stream instanceof LinkChannel) stream.destroy();
   else stream.resetAndDestroy();

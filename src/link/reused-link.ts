@@ -1,15 +1,12 @@
-/** A link that is made when it is first needed, and again when it has ended. */
+/** A link that is created on first use, and again after it has ended. */
 import { describe } from "../core/arguments.js";
 import { InvalidArgumentError, TransportError } from "../core/errors.js";
 import { MultiplexLink } from "./link.js";
 
-/**
- * Where a tunnel's link comes from: a link; or a function that makes one, which is called when there is none yet, or the last one has
- * ended.
- */
+/** A link, or a function that creates one when none exists or the last one has ended. */
 export type LinkSource = MultiplexLink | (() => MultiplexLink | Promise<MultiplexLink>);
 
-/** All who need the link at a time wait for one attempt. @internal */
+/** Concurrent users wait for one attempt. @internal */
 export class ReusedLink {
   readonly #source: LinkSource;
   #link: Promise<MultiplexLink> | undefined = undefined;
@@ -23,15 +20,15 @@ export class ReusedLink {
     this.#source = source;
   }
 
-  /** @throws TransportError `ERR_TRANSPORT` when the link has ended and nothing makes another one; what the function throws */
+  /** @throws TransportError `ERR_TRANSPORT` when the link has ended and cannot be replaced; the function's errors */
   async get(): Promise<MultiplexLink> {
     const source = this.#source;
     if (source instanceof MultiplexLink) return assertUsable(source);
     const last = this.#link;
-    // Its error went to those who asked for it.
+    // Its error went to its callers.
     const link = await last?.catch(() => undefined);
     if (link !== undefined && isUsable(link)) return link;
-    // Of several who waited, the first one asks for another.
+    // Of several waiting callers, the first creates another link.
     if (this.#link === last) this.#link = make(source);
     return this.#link as Promise<MultiplexLink>;
   }

@@ -1,16 +1,16 @@
 /**
- * The rules of a link: many channels over one stream. Pure: chunks and the time come in; calls on `LinkEffects` and batches of
- * frames go out. docs/spec/link.md has the wire form.
+ * The state machine of a link: many channels over one stream. Pure: takes chunks and the time; returns calls on
+ * `LinkEffects` and batches of frames. Wire format: docs/spec/link.md.
  *
  *   own channel     OPENING ──ACCEPT──> OPEN ──FIN both ways, all read──> gone
  *                      └──────RESET───────┴────────────────────────────────^
- *   other's channel             OPEN from OPEN on, accepted or reset by the program in one call
+ *   peer's channel              OPEN from the start; the program accepts or resets it in one call
  *
- * An end that dialled opens odd ids, the other even ones, each in ascending order. So a frame for an id that is not here is
- * either late (it was used) or a fault (it was not).
+ * The dialling end opens odd ids, the other end even ones, each ascending. So a frame for a missing channel is late if
+ * its id was used, else a fault.
  *
- * Each channel has a window of its own, and the link has none: a channel that nobody reads stops its own sender only. All windows
- * together are within `maxUnread`: a channel for which there is no room is refused.
+ * Only channels have windows, so an unread channel stops only its own sender. The sum of windows is at most
+ * `maxUnread`: a channel without room is refused.
  */
 import { RingBuffer } from "../core/collections/ring-buffer.js";
 import { allocate } from "../core/memory.js";
@@ -45,46 +45,44 @@ import {
 import { FairScheduler, type Scheduled } from "./scheduler.js";
 import { ReceiveWindow, WindowBudget } from "./windows.js";
 
-/** What both ends agreed on, and this end's limits. */
+/** Agreed settings and this end's limits. */
 export interface LinkSettings {
   /** Whether this end's channels have odd ids. */
   readonly isFirst: boolean;
-  /** The window of each channel at first, in bytes: this end's and the other's. */
+  /** First windows of each channel, bytes: this end's and the peer's. */
   readonly window: number;
   readonly peerWindow: number;
   readonly maxWindow: number;
   readonly maxUnread: number;
-  /** Channels at once that the other end may have opened, and this end. */
+  /** Maximum concurrent channels opened by the peer, and by this end. */
   readonly maxChannels: number;
   readonly peerMaxChannels: number;
-  /** ms of silence before a ping, 0: never; and ms in which something has to come then. */
+  /** ms of silence before a ping, 0: never; and ms for any data after it. */
   readonly pingInterval: number;
   readonly pingTimeout: number;
 }
 
-/** What the rules let happen. */
 export interface LinkEffects {
-  /** The other end opened a channel. @returns why it is refused; `undefined`: it is accepted */
+  /** The peer opened a channel. @returns why it is refused; `undefined`: accepted */
   onIncoming(channel: ChannelState): string | undefined;
-  /** The other end accepted a channel of this one. */
+  /** The peer accepted a channel of this end. */
   onAccepted(channel: ChannelState): void;
-  /** Bytes of a channel: a view of what came. */
+  /** Bytes of a channel, as a view of the chunk. */
   onData(channel: ChannelState, bytes: Buffer): void;
-  /** The other end sends nothing more on a channel. */
+  /** The peer has ended its direction of a channel. */
   onFinished(channel: ChannelState): void;
-  /** The other end ended a channel. */
+  /** The peer reset a channel. */
   onReset(channel: ChannelState, code: number, reason: string): void;
   /** Everything written to a channel is in the batch. */
   onTaken(channel: ChannelState): void;
-  /** The other end takes no new channels. */
+  /** The peer accepts no new channels. */
   onGoaway(code: number, reason: string): void;
-  /** The link has to end: the other end broke the wire form, or is silent. */
+  /** The link must end: the peer violated the wire format, or is silent. */
   onFailed(code: number, reason: string): void;
-  /** There is something to send. */
+  /** Frames are ready to send. */
   onWritable(): void;
 }
 
-/** One end of a channel. */
 export class ChannelState implements Scheduled {
   readonly id: number;
   readonly name: string;
@@ -96,16 +94,16 @@ export class ChannelState implements Scheduled {
   isGone = false;
   /** Bytes that may be sent. */
   credit: number;
-  /** This end, and the other one, sends nothing more. */
+  /** Whether this end, and whether the peer, sends no more. */
   isEnding = false;
   finSent = false;
   finReceived = false;
   readonly window: ReceiveWindow;
-  /** What waits to be sent, and how much of the first piece is sent already. */
+  /** Unsent chunks, and the number of sent bytes of the first. */
   waiting: RingBuffer<Buffer> | undefined = undefined;
   offset = 0;
   waitingBytes = 0;
-  /** What the driver keeps with it. */
+  /** Reserved for the driver. */
   owner: unknown = undefined;
 
   constructor(id: number, fields: OpenFields, isOwn: boolean, credit: number, window: ReceiveWindow) {
@@ -125,11 +123,11 @@ export class ChannelState implements Scheduled {
   }
 }
 
-/** Frames that leave together. */
+/** Frames sent together. */
 export class FrameBatch {
   readonly buffers: Buffer[] = [];
   bytes = 0;
-  /** Memory for heads and small pieces: filled once, from `#start` on not in `buffers` yet. */
+  /** Memory for heads and small chunks, filled once; from `#start` on not in `buffers` yet. */
   #slab: Buffer;
   #start = 0;
   #end = 0;
@@ -138,7 +136,7 @@ export class FrameBatch {
     this.#slab = slab;
   }
 
-  /** What was not used of the slab. */
+  /** Unused part of the slab. */
   get rest(): Buffer {
     return this.#slab.subarray(this.#end);
   }
@@ -150,7 +148,7 @@ export class FrameBatch {
     this.bytes += FRAME_HEAD;
   }
 
-  /** The piece is not changed until the batch was sent. */
+  /** The chunk must not change until the batch is sent. */
   piece(bytes: Buffer): void {
     this.bytes += bytes.length;
     if (bytes.length > SMALL_PIECE) {
@@ -177,21 +175,21 @@ export class FrameBatch {
   }
 }
 
-/** Bytes of a slab, and of a piece that is copied into it. */
+/** Size of a slab, and maximum size of a chunk that is copied into it, bytes. */
 const SLAB = 32_768;
 const SMALL_PIECE = 2_048;
 /** ms for which a shortest round trip counts. */
 const ROUND_TRIP_AGE = 10_000;
 /**
- * Pings one after the other at the beginning: the first round trips of two young processes are many times those to come, and windows
- * that grow by them hold queues that delay all channels.
+ * Consecutive pings at the start: the first round trips of new processes are many times too long, and windows grown by
+ * them build queues that delay all channels.
  */
 const FIRST_PINGS = 8;
-/** ms between two pings of a link that has traffic. */
+/** ms between pings on a link with traffic. */
 const MEASURE_INTERVAL = 1_000;
 const NOTHING = Buffer.alloc(0);
 
-/** Bytes of the next frame of so many: no little rest is left to a frame, a piece and an event of its own. */
+/** Payload size of the next frame; avoids a small remainder in a separate frame, chunk and event. */
 function frameLength(bytes: number, most: number): number {
   if (bytes <= most) return bytes;
   return bytes < most + SMALL_PIECE ? bytes >>> 1 : most;
@@ -204,10 +202,10 @@ export class LinkRules implements FrameSink {
   readonly #channels = new Map<number, ChannelState>();
   readonly #scheduler = new FairScheduler<ChannelState>();
   readonly #budget: WindowBudget;
-  /** Frames but DATA; those that the other end caused are counted. */
+  /** Frames other than DATA; those caused by the peer are counted. */
   readonly #control = new RingBuffer<Buffer>();
   #answerBytes = 0;
-  /** Channels with credit to grant, and how much. */
+  /** Channels with credit to grant, and its amount. */
   readonly #grants = new Map<ChannelState, number>();
   #slab: Buffer = NOTHING;
   #nextId: number;
@@ -216,7 +214,7 @@ export class LinkRules implements FrameSink {
   #other = 0;
   #now: number;
   #heardAt: number;
-  /** Of the ping that has no answer yet: when it was sent; and the number of the last one. */
+  /** Send time of the unanswered ping, and number of the last ping. */
   #pingedAt: number | undefined = undefined;
   #pings = 0n;
   #measuredAt: number;
@@ -254,24 +252,24 @@ export class LinkRules implements FrameSink {
     return this.#channels.size;
   }
 
-  /** Whether each channel has ended in both directions; what came of it may be unread. */
+  /** Whether all channels have ended in both directions; data may be unread. */
   get isFinished(): boolean {
     for (const { finSent, finReceived } of this.#channels.values())
       if (!finSent || !finReceived) return false;
     return true;
   }
 
-  /** Bytes of all windows: what may be unread at most. */
+  /** Maximum unread bytes: the sum of all windows. */
   get windowBytes(): number {
     return this.#budget.used;
   }
 
-  /** ms; infinite before the first one. */
+  /** ms; infinite before the first measurement. */
   get roundTrip(): number {
     return this.#roundTrip;
   }
 
-  /** Whether one end said that it takes no new channels. */
+  /** Whether one end accepts no new channels. */
   get isClosing(): boolean {
     return this.#isClosing || this.#isClosingThere;
   }
@@ -285,7 +283,7 @@ export class LinkRules implements FrameSink {
     return this.#budget.used + window > this.#budget.limit ? "unread" : undefined;
   }
 
-  /** To be called where `refusal()` has none. */
+  /** Requires that `refusal()` returns `undefined`. */
   open(fields: OpenFields, now: number): ChannelState {
     this.#now = now;
     const channel = this.#add(this.#nextId, fields, true);
@@ -295,7 +293,7 @@ export class LinkRules implements FrameSink {
     return channel;
   }
 
-  /** Queues pieces, which must not be changed until `onTaken` and the batch was sent. */
+  /** Queues chunks, which must not change until `onTaken` and the batch is sent. */
   write(channel: ChannelState, pieces: readonly Buffer[]): void {
     if (channel.isGone || channel.isEnding) return;
     channel.waiting ??= new RingBuffer<Buffer>(2);
@@ -307,26 +305,26 @@ export class LinkRules implements FrameSink {
     this.#schedule(channel);
   }
 
-  /** Nothing more is written to it. */
+  /** The program writes no more. */
   end(channel: ChannelState): void {
     channel.isEnding = true;
     this.#schedule(channel);
   }
 
-  /** Ends a channel in both directions; what waits is not sent. */
+  /** Ends both directions of a channel; unsent data is dropped. */
   reset(channel: ChannelState, code: number, reason: string): void {
     if (channel.isGone) return;
     this.#forget(channel);
     const payload = encodeReason(code, reason, MAX_REASON);
     if (channel.isOwn) this.#send(FrameType.RESET, 0, channel.id, payload);
     else {
-      // The other end may open channels as fast as the program ends them.
+      // The peer may open channels as fast as the program resets them.
       const failure = this.#answer(FrameType.RESET, 0, channel.id, payload);
       if (failure !== undefined) this.#fail(LinkCode.PROTOCOL, failure);
     }
   }
 
-  /** The program has read some of what came. */
+  /** The program has read bytes. */
   consumed(channel: ChannelState, bytes: number, now: number): void {
     if (channel.isGone) return;
     this.#now = now;
@@ -340,14 +338,13 @@ export class LinkRules implements FrameSink {
     }
   }
 
-  /** Takes no new channels; the others go on. */
+  /** Accepts no new channels; existing ones continue. */
   goaway(code: number, reason: string): void {
     if (this.#isClosing) return;
     this.#isClosing = true;
     this.#send(FrameType.GOAWAY, 0, 0, encodeReason(code, reason, MAX_REASON));
   }
 
-  /** Bytes came. */
   receive(chunk: Buffer, now: number): void {
     if (this.#failed) return;
     this.#now = now;
@@ -357,7 +354,7 @@ export class LinkRules implements FrameSink {
     if (failure !== undefined) this.#fail(LinkCode.PROTOCOL, failure);
   }
 
-  /** When `tick` has something to do. */
+  /** Time of the next `tick`. */
   nextWakeUp(): number | undefined {
     const { pingInterval, pingTimeout } = this.#settings;
     if (this.#failed || pingInterval === 0) return undefined;
@@ -375,7 +372,7 @@ export class LinkRules implements FrameSink {
       this.#fail(LinkCode.TIMEOUT, `nothing came for ${pingInterval + pingTimeout} ms`);
   }
 
-  /** Whether a ping was sent into the present silence. */
+  /** Whether a ping was sent in the current silence. */
   #isProbing(): boolean {
     return this.#pingedAt !== undefined && this.#pingedAt >= this.#heardAt + this.#settings.pingInterval;
   }
@@ -384,7 +381,7 @@ export class LinkRules implements FrameSink {
     return this.#control.length > 0 || this.#grants.size > 0 || this.#scheduler.length > 0;
   }
 
-  /** What is to be sent next: some `limit` bytes, or `undefined` when nothing is. */
+  /** The next frames, about `limit` bytes; `undefined`: none. */
   take(limit: number): FrameBatch | undefined {
     if (!this.hasFrames) return undefined;
     const batch = new FrameBatch(this.#slab);
@@ -490,7 +487,7 @@ export class LinkRules implements FrameSink {
         this.#effects.onGoaway(code, reason);
         return undefined;
       }
-      default: // Of a later version.
+      default: // A frame of a later version.
         return undefined;
     }
   }
@@ -575,7 +572,7 @@ export class LinkRules implements FrameSink {
     this.#send(FrameType.PING, 0, 0, payload);
   }
 
-  /** A token bucket: opening and resetting costs the other end nothing, and this one a channel each. */
+  /** A token bucket: open and reset cost the peer nothing, but this end a channel each. */
   #mayReset(): boolean {
     const earned = ((this.#now - this.#resetsAt) / 1_000) * RESETS_PER_SECOND;
     this.#resets = Math.min(this.#resets + earned, RESET_BURST) - 1;
@@ -583,7 +580,7 @@ export class LinkRules implements FrameSink {
     return this.#resets >= 0;
   }
 
-  /** A frame for a channel that is not here: late, if its id was ever used. */
+  /** A frame for a missing channel: late if its id was ever used. */
   #checkLate(id: number): string | undefined {
     const isOwn = id % 2 === this.#nextId % 2;
     const wasUsed = id > 0 && (isOwn ? id < this.#nextId : id <= this.#lastOtherId);
@@ -630,7 +627,7 @@ export class LinkRules implements FrameSink {
     this.#effects.onWritable();
   }
 
-  /** What the other end asked for: bounded, since it may ask and not read. */
+  /** Queues an answer. Answers are bounded, since the peer may not read them. */
   #answer(type: number, flags: number, id: number, payload: Uint8Array): string | undefined {
     this.#answerBytes += FRAME_HEAD + payload.length;
     if (this.#answerBytes > MAX_ANSWER_BYTES) return "answers are asked for and not read";

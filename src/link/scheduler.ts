@@ -1,13 +1,12 @@
 /**
- * Whose turn it is to send a frame. Pure.
+ * Chooses the next channel to send a frame. Pure.
  *
- * Channels of one urgency take turns, a frame each. A more urgent level goes before a less urgent one, which gets one turn
- * for each `STARVATION_BYTES` that passed before it: a stream that never pauses delays the others, and starves none.
+ * Channels of one urgency take turns, one frame each. More urgent levels go first, but a less urgent level gets a turn
+ * after every `STARVATION_BYTES`: a busy stream delays the others without starving them.
  */
 import { RingBuffer } from "../core/collections/ring-buffer.js";
 import { STARVATION_BYTES, URGENCIES } from "./bounds.js";
 
-/** What takes turns. */
 export interface Scheduled {
   /** 0 goes first. */
   readonly urgency: number;
@@ -28,12 +27,12 @@ export class FairScheduler<T extends Scheduled> {
     }
   }
 
-  /** How many wait for a turn. */
+  /** Number of waiting entries. */
   get length(): number {
     return this.#count;
   }
 
-  /** Has something to send. It is queued once, however often this is called. */
+  /** Queues an entry with data to send; repeated calls have no effect. */
   add(entry: T): void {
     if (entry.isQueued) return;
     entry.isQueued = true;
@@ -41,7 +40,7 @@ export class FairScheduler<T extends Scheduled> {
     this.#count += 1;
   }
 
-  /** The next one, which leaves the queue; `undefined` when none waits. */
+  /** Removes and returns the next entry; `undefined`: none. */
   take(): T | undefined {
     if (this.#count === 0) return undefined;
     const entry = (this.#levels[this.#nextLevel()] as RingBuffer<T>).shift() as T;
@@ -50,7 +49,7 @@ export class FairScheduler<T extends Scheduled> {
     return entry;
   }
 
-  /** So many bytes of a level were sent. */
+  /** Counts sent bytes of a level. */
   charge(urgency: number, bytes: number): void {
     this.#waited[urgency] = 0;
     for (let level = urgency + 1; level < URGENCIES; level++) {

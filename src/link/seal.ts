@@ -1,22 +1,22 @@
 /**
- * The bytes of a link, encrypted (docs/spec/link.md, Records). Pure.
+ * Encryption of a link's bytes (docs/spec/link.md, Records). Pure.
  *
- *   record   length 4 of the cipher text (1 to 65,536), cipher text, tag 16: AES-256-GCM; the length is its additional data
+ *   record   length 4 of the ciphertext (1 to 65,536), ciphertext, tag 16: AES-256-GCM; the length is its additional data
  *
- * Each direction has a key of its own, and counts its records from 0 in the nonce: 00000000, number 8. So a record that is
- * changed, left out, repeated or sent back does not open.
+ * Each direction has a separate key, and a nonce that counts records from 0: 00000000, number 8. So a changed,
+ * missing, repeated or reflected record does not open.
  */
 import { createCipheriv, createDecipheriv, type DecipherGCM } from "node:crypto";
 
 const CIPHER = "aes-256-gcm";
 const RECORD_HEAD = 4;
 const TAG = 16;
-/** Bytes in a record, before they are encrypted. */
+/** Maximum plaintext bytes of a record. */
 const MAX_RECORD = 65_536;
-/** Parts of a record that is being read, at most. */
+/** Maximum parts of a record that is being read. */
 const MAX_PARTS = 64;
 const DOES_NOT_OPEN = "a record does not open";
-/** Records of a key; the link ends then. 256 TiB. */
+/** Maximum records of a key (256 TiB); then the link ends. */
 const MAX_RECORDS = 0xffff_ffff;
 
 class Counter {
@@ -32,7 +32,6 @@ class Counter {
   }
 }
 
-/** Encrypts what is sent. */
 export class RecordSealer {
   readonly #key: Buffer;
   readonly #counter = new Counter();
@@ -78,15 +77,15 @@ export class RecordSealer {
 }
 
 /**
- * Opens what comes. It is decrypted chunk by chunk, so a record is neither put together nor copied first; what that gives is handed on
- * when the tag is found right.
+ * Decrypts received records chunk by chunk, without joining or copying them first. Plaintext is passed on only after
+ * its tag is verified.
  */
 export class RecordOpener {
   readonly #key: Buffer;
   readonly #counter = new Counter();
   readonly #head = Buffer.alloc(RECORD_HEAD);
   #headBytes = 0;
-  /** Of the record that is being read: bytes of cipher text that are to come, and what the others gave. */
+  /** State of the current record: missing ciphertext bytes, and plaintext so far. */
   #decipher: DecipherGCM | undefined = undefined;
   #left = 0;
   #opened: Buffer[] = [];
@@ -97,7 +96,7 @@ export class RecordOpener {
     this.#key = key;
   }
 
-  /** @returns why the bytes are refused; nothing is opened after that */
+  /** @returns why the bytes are refused; nothing opens afterwards */
   open(chunk: Buffer, onBytes: (bytes: Buffer) => void): string | undefined {
     let at = 0;
     while (at < chunk.length) {
@@ -117,7 +116,7 @@ export class RecordOpener {
         this.#opened.push(decipher.update(chunk.subarray(at, at + taken)));
         this.#left -= taken;
         at += taken;
-        // One that comes byte by byte is no array of as many Buffers.
+        // A record that arrives byte by byte must not become as many Buffers.
         if (this.#opened.length >= MAX_PARTS) this.#opened = [Buffer.concat(this.#opened)];
       }
       const taken = Math.min(TAG - this.#tagBytes, chunk.length - at);
@@ -142,7 +141,7 @@ export class RecordOpener {
     return true;
   }
 
-  /** @returns `undefined` for a tag that is wrong */
+  /** @returns `undefined` for a wrong tag */
   #end(decipher: DecipherGCM): Buffer[] | undefined {
     const opened = this.#opened;
     decipher.setAuthTag(this.#tag);
@@ -154,7 +153,7 @@ export class RecordOpener {
       decipher.final();
       return opened;
     } catch {
-      return undefined; // The tag does not fit: the caller ends the connection.
+      return undefined; // Wrong tag: the caller ends the connection.
     }
   }
 }

@@ -1,9 +1,10 @@
 /**
- * ZMTP sockets over links: a transport for `registerTransport`. Each connection of a socket is a channel (docs/spec/link.md, Sockets).
+ * ZMTP sockets over links: a transport for `registerTransport`, with a channel per connection (docs/spec/link.md,
+ * Sockets).
  *
- *   socket.connect("link://SITE/NAME") ──dial──> channel "zmtp/NAME" of the link of SITE ──onChannel──> what bound "link://NAME"
+ *   socket.connect("link://SITE/NAME") ──dial──> channel "zmtp/NAME" of the link of SITE ──onChannel──> socket bound to "link://NAME"
  *
- * A name that nobody has bound refuses its channel; the socket tries again, as with a port where nobody listens.
+ * The channel of an unbound name is refused; the socket retries, as with a closed port.
  */
 import { describe, quoted } from "../core/arguments.js";
 import { InvalidArgumentError, TransportError, UnroutableError } from "../core/errors.js";
@@ -20,22 +21,20 @@ import type { LinkChannel } from "./channel.js";
 import type { MultiplexLink, MultiplexLinkOptions } from "./link.js";
 import { type LinkSource, ReusedLink } from "./reused-link.js";
 
-/** What stands before a socket's name in the name of its channels. */
+/** Prefix of a socket's channels. */
 const PREFIX = "zmtp/";
-/** Bytes of a name of an endpoint. */
+/** Maximum bytes of a name in an endpoint. */
 const MAX_SOCKET_NAME = 200;
 
-/** Options of a {@link LinkTransport}. */
 export interface LinkTransportOptions {
-  /** What stands before `://` in its endpoints. Default `link`. */
+  /** Scheme of its endpoints, before `://`. Default `link`. */
   readonly scheme?: string | undefined;
-  /** Gets the channels that are not for sockets, as `onChannel` of a link. Without it they are refused. */
+  /** Receives channels that are not for sockets, as `onChannel` of a link. Default: they are refused. */
   readonly otherwise?: MultiplexLinkOptions["onChannel"];
 }
 
-/** Options of {@link LinkTransport.add}. */
 export interface LinkTransportAddOptions {
-  /** 0 to 7: of the channels that are opened, those with a smaller one are sent first. Default 3. */
+  /** Priority of opened channels, 0 to 7: lower goes first. Default 3. */
   readonly urgency?: number | undefined;
 }
 
@@ -52,8 +51,8 @@ interface Site {
 }
 
 /**
- * Endpoints of sockets that are names at the other end of a link: `bind("link://NAME")`, and at the other end
- * `connect("link://SITE/NAME")`. Give it to `registerTransport` of shoal, and its `onChannel` to links.
+ * Socket endpoints that are names at the other end of a link: `bind("link://NAME")` there,
+ * `connect("link://SITE/NAME")` here. Pass it to shoal's `registerTransport`, and its `onChannel` to links.
  *
  * @example
  * ```ts no-run
@@ -71,7 +70,7 @@ interface Site {
  */
 export class LinkTransport implements Transport {
   readonly scheme: string;
-  /** For `onChannel` of links: gives each channel of a socket to what has bound its name. */
+  /** For `onChannel` of links: passes a socket's channel to the socket bound to its name. */
   readonly onChannel: (channel: LinkChannel, link: MultiplexLink) => unknown;
   readonly #sites = new Map<string, Site>();
   readonly #bound = new Map<string, TransportAcceptor>();
@@ -88,12 +87,12 @@ export class LinkTransport implements Transport {
   }
 
   /**
-   * Adds a link by a name, which endpoints begin with.
+   * Adds a link under a site name for endpoints.
    *
-   * @param source the link; or a function that makes one, called when a socket needs it and there is none, so that sockets connect again
+   * @param source a link, or a function that creates one when a socket needs it and none exists, so sockets reconnect
    *   after a link has ended
-   * @returns removes it: sockets connect no more, and what is connected stays
-   * @throws InvalidArgumentError `EINVAL`, also for a name that is there already
+   * @returns removes the site: no new connections, existing ones stay
+   * @throws InvalidArgumentError `EINVAL`, also for a duplicate name
    */
   add(site: string, source: LinkSource, options: LinkTransportAddOptions = {}): () => void {
     const { urgency } = checkOptions("LinkTransport.add", ADD_OPTIONS, options);
@@ -145,7 +144,8 @@ export class LinkTransport implements Transport {
       throw new TransportError("EHOSTUNREACH", `There is no link ${describe(site)}${near}`, { endpoint });
     }
     const link = await found.links.get();
-    // The signal of `open` ends the channel as well, whenever it aborts: this one's time is over when the channel is open.
+    // The signal of `open` would end the channel at any later abort; this one stops mattering once the channel is
+    // open.
     const opening = new AbortController();
     const abort = (): void => opening.abort(signal.reason);
     signal.addEventListener("abort", abort);
@@ -181,7 +181,7 @@ function isName(value: unknown): value is string {
   return length >= 1 && length <= MAX_SOCKET_NAME;
 }
 
-/** For the hook `authenticate` of sockets: the other end's address, where the link's stream is a socket. */
+/** For the sockets' hook `authenticate`: the peer's address if the link's stream is a socket. */
 function hostOf({ address }: MultiplexLink): string {
   if (address === undefined) return "";
   return address.slice(0, address.lastIndexOf(":")).replace(/^\[|\]$/g, "");

@@ -1,12 +1,12 @@
 /**
- * Named channels over all links of a program: what a program sends on a name reaches those ends that have the name open, too.
+ * Named channels over all links of a program. Messages on a name reach the peers that have the name open.
  *
- *   open(name)   on each link a channel of this end, for what it sends. Refused: the other end has not opened the name
- *   OPEN comes   the other end has opened it: its channel is taken for what it sends, and this end's is opened, if it was refused
- *   status       "open" when the other end took this end's channel; "closed" when that ends, or this end closes the name
+ *   open(name)   opens on each link a channel for sending. Refused: the peer has not opened the name
+ *   OPEN comes   the peer has opened the name: its channel is for its messages; a refused channel of this end is opened again
+ *   status       "open" when the peer accepts this end's channel; "closed" when that ends, or this end closes the name
  *
- * An end that closes a name lets its own channel send what waits, and resets the other end's. It may open the name at once: the new channel's
- * messages come after those of the old one.
+ * An end that closes a name lets its own channel send queued data, and resets the peer's. It may reopen the name at
+ * once: messages of the new channel follow those of the old one.
  */
 
 import type { Duplex } from "node:stream";
@@ -30,38 +30,36 @@ import { commence, type MultiplexLink, type MultiplexLinkOptions } from "./link.
 import { encodeMessage, MessageReader } from "./messages.js";
 import { checkLinkOptions } from "./options.js";
 
-/** Names that are open at a time. */
+/** Maximum open names. */
 const MAX_NAMES = 4_096;
 
-/** Whether a name is open between this end and another one. */
+/** State of a name between this end and a peer. */
 export type NameStatus = "open" | "closed";
 
-/** Whether a link is up. */
+/** State of a link. */
 export type LinkStatus = "connected" | "ended";
 
-/** Options of a {@link MultiplexTransport}: those of its links, and its own. */
+/** Options of a {@link MultiplexTransport} and its links. */
 export interface MultiplexTransportOptions extends Omit<MultiplexLinkOptions, "onChannel" | "role"> {
-  /** Bytes of a message: a longer one is not sent, and one that comes ends its channel. Default 1,048,576. */
+  /** Maximum bytes of a message: a longer one is not sent; receiving one ends its channel. Default 1,048,576. */
   readonly maxMessageSize?: number | undefined;
-  /** Bytes that wait on a channel: past it `sendFrame` rejects with `ERR_TOO_MANY_PENDING`. Default 4,194,304. */
+  /** Maximum queued bytes of a channel; above it `sendFrame` rejects with `ERR_TOO_MANY_PENDING`. Default 4,194,304. */
   readonly maxQueueBytes?: number | undefined;
-  /** Links at a time. Default 1,024. */
+  /** Maximum links. Default 1,024. */
   readonly maxLinks?: number | undefined;
 }
 
-/** What happens in a {@link MultiplexTransport}. */
 export type MultiplexTransportEvent =
-  /** A link was made. */
   | { readonly type: "link:opened"; readonly address: string | undefined }
-  /** A link has ended; without `error` on purpose. */
+  /** A link has ended; without `error` it was closed. */
   | {
       readonly type: "link:ended";
       readonly address: string | undefined;
       readonly error?: ShoalError | undefined;
     }
-  /** A channel failed: a message that is too long, or cut. */
+  /** A channel failed: a message is too long or cut. */
   | { readonly type: "channel:failed"; readonly name: string; readonly error: unknown }
-  /** A callback of the program threw, or what it returned rejected. */
+  /** A callback of the program threw or rejected. */
   | { readonly type: "handler:failed"; readonly name: string; readonly error: unknown };
 
 const EVENTS: EventNames<MultiplexTransportEvent> = {
@@ -71,20 +69,19 @@ const EVENTS: EventNames<MultiplexTransportEvent> = {
   "handler:failed": true,
 };
 
-/** Statistics of a {@link MultiplexTransport}. */
 export interface MultiplexTransportStats {
   readonly links: number;
   readonly names: number;
-  /** Messages that were sent, that came, and that were refused because the channel's queue was full. */
+  /** Total messages sent, received, and refused because of a full queue. */
   readonly sent: number;
   readonly received: number;
   readonly refused: number;
 }
 
-/** A link, as `status` of a transport shows it. */
+/** A link in a transport's `status`. */
 export interface TransportLinkStatus {
   readonly link: MultiplexLink;
-  /** Of the other end, where the stream is a socket. */
+  /** Address of the peer if the stream is a socket. */
   readonly address: string | undefined;
   /** Names that are open at both ends. */
   readonly names: readonly string[];
@@ -100,12 +97,12 @@ interface OpenName {
 
 /** One name on one link. */
 interface Way {
-  /** This end's channel, for what it sends. */
+  /** This end's channel for sending. */
   out: LinkChannel | undefined;
   isOpening: boolean;
-  /** The other end's channels, in the order of their opening: the first is read, to its end. Several: the other end closed and reopened the name. */
+  /** The peer's channels in order; the first is read to its end. Several exist after the peer has reopened the name. */
   readonly ins: Set<LinkChannel>;
-  /** How often the other end has opened the name. */
+  /** Number of times that the peer has opened the name. */
   opened: number;
 }
 
@@ -116,8 +113,8 @@ const TRANSPORT_OPTIONS = {
 } as const;
 
 /**
- * Channels by name over any number of links, with callbacks: the multiplex transport of a cluster whose nodes make the streams in
- * their own ways.
+ * Named channels over any number of links, with callbacks: the multiplex transport of a cluster whose nodes create the
+ * streams themselves.
  *
  * @example
  * ```ts
@@ -153,7 +150,7 @@ export class MultiplexTransport extends Driver<MultiplexTransportEvent, Multiple
   #refused = 0;
 
   /**
-   * @param password that all ends know, or `undefined`
+   * @param password known to all ends, or `undefined`
    * @throws InvalidArgumentError `EINVAL`
    */
   constructor(password?: string | readonly string[], options: MultiplexTransportOptions = {}) {
@@ -169,13 +166,13 @@ export class MultiplexTransport extends Driver<MultiplexTransportEvent, Multiple
   }
 
   /**
-   * Opens a name on all links, those to come included.
+   * Opens a name on all links, later ones included.
    *
    * @param name 1 to 255 bytes
-   * @param onStatus called when the name is open at another end, too, and when that ends
-   * @param onData called with each message. While a promise that it returns is pending, no further one of that link and name comes: its sender
-   *   stops, and nothing else
-   * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM` for a name that is open, or too many; ClosedError `EBADF`
+   * @param onStatus called when the name is open at a peer too, and when that ends
+   * @param onData called with each message. While its promise is pending, the next message of that link and name
+   *   waits, and only their sender stops
+   * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM` for an open name, or too many; ClosedError `EBADF`
    */
   open(name: string, onStatus: OnStatus, onData: OnData): void {
     this.assertOpen();
@@ -189,7 +186,7 @@ export class MultiplexTransport extends Driver<MultiplexTransportEvent, Multiple
     for (const link of this.#links.keys()) this.#openOn(link, name);
   }
 
-  /** Whether `open` was called with this name. */
+  /** Whether this end has the name open. */
   isOpen(name: string): boolean {
     return this.#names.has(name);
   }
@@ -230,7 +227,7 @@ export class MultiplexTransport extends Driver<MultiplexTransportEvent, Multiple
    * Makes a link of a stream, and opens all names on it.
    *
    * @param onStatus called when the link is up, and when it has ended
-   * @throws what `commence` of this package throws; InvalidStateError `EFSM` for too many links; ClosedError `EBADF`
+   * @throws errors of this package's `commence`; InvalidStateError `EFSM` for too many links; ClosedError `EBADF`
    */
   commence(
     duplex: Duplex,
@@ -257,7 +254,7 @@ export class MultiplexTransport extends Driver<MultiplexTransportEvent, Multiple
     });
   }
 
-  /** Whether there is a link to an address: "host:port", or a host alone for any port. */
+  /** Whether a link to an address exists: "host:port", or a host for any port. */
   hasConnection(address: string): boolean {
     for (const { address: other } of this.#links.keys()) {
       if (other === address || other?.slice(0, other.lastIndexOf(":")) === address) return true;
@@ -265,7 +262,7 @@ export class MultiplexTransport extends Driver<MultiplexTransportEvent, Multiple
     return false;
   }
 
-  /** All links, and the names that are open on each. */
+  /** All links with their open names. */
   status(): readonly TransportLinkStatus[] {
     return Array.from(this.#links, ([link, ways]) => ({
       link,
@@ -277,11 +274,11 @@ export class MultiplexTransport extends Driver<MultiplexTransportEvent, Multiple
   /**
    * Sends a message on a name of a link.
    *
-   * @param data is copied
-   * @returns when the stream has taken it
-   * @throws UnroutableError `EHOSTUNREACH` when the name is not open at both ends; InvalidStateError `ERR_TOO_MANY_PENDING` when too much waits on the
-   *   channel; InvalidArgumentError `EINVAL` for a message that is too long; TransportError `ERR_TRANSPORT` when the channel ends
-   *   before
+   * @param data copied
+   * @returns once the stream has accepted it
+   * @throws UnroutableError `EHOSTUNREACH` when the name is not open at both ends; InvalidStateError
+   *   `ERR_TOO_MANY_PENDING` for a full queue; InvalidArgumentError `EINVAL` for a message that is too long;
+   *   TransportError `ERR_TRANSPORT` when the channel ends first
    */
   sendFrame(link: MultiplexLink, name: string, data: Uint8Array): Promise<void> {
     return this.run(async () => {
@@ -335,7 +332,7 @@ export class MultiplexTransport extends Driver<MultiplexTransportEvent, Multiple
       return;
     }
     const { address } = link;
-    // The first channels of the other end may be here already.
+    // The peer's first channels may exist already.
     if (!this.#links.has(link)) this.#links.set(link, new Map());
     const report = (status: LinkStatus): void => {
       if (onStatus !== undefined) this.#call("", () => onStatus(link, status));
@@ -378,14 +375,14 @@ export class MultiplexTransport extends Driver<MultiplexTransportEvent, Multiple
       },
       (error: ShoalError) => {
         way.isOpening = false;
-        // Refused: the other end has not opened the name, and its own OPEN comes when it does.
+        // The peer has not opened the name; its own OPEN comes when it does.
         if (error.code === "ECONNREFUSED") this.#openAgain(link, name, way, opened);
         else if (!link.ended && !this.closed) this.events.emit({ type: "channel:failed", name, error });
       },
     );
   }
 
-  /** The other end opened the name meanwhile: one more try for each time, since an end may open a name and refuse it here all the same. */
+  /** Retries once for each OPEN of the peer meanwhile, since a peer may open a name and still refuse it here. */
   #openAgain(link: MultiplexLink, name: string, way: Way, opened: number): void {
     if (way.opened !== opened && this.#links.get(link)?.get(name) === way) this.#openOn(link, name);
   }
@@ -396,7 +393,7 @@ export class MultiplexTransport extends Driver<MultiplexTransportEvent, Multiple
     if (open === undefined || this.#links.get(link)?.get(name) !== way) channel.destroy();
     if (channel.destroyed) return;
     way.out = channel;
-    channel.resume(); // The other end sends on its own.
+    channel.resume(); // The peer sends on its own channel.
     channel.once("close", () => {
       // Otherwise this end has closed the name, and reported that.
       if (way.out !== channel) return;
@@ -417,7 +414,7 @@ export class MultiplexTransport extends Driver<MultiplexTransportEvent, Multiple
     way.opened += 1;
     way.ins.add(channel);
     channel.on("error", ignore);
-    channel.end(); // This end sends on its own.
+    channel.end(); // This end sends on its own channel.
     if (way.ins.size === 1) void this.#read(link, way, open);
     this.#openOn(link, name);
   }

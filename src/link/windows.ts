@@ -1,22 +1,21 @@
 /**
- * Windows of channels: how many bytes the other end may send before the program has read some. Pure.
+ * Windows of channels: bytes that the peer may send before the program has read some. Pure.
  *
  *   |<----------------------- size ---------------------->|
- *   | unread: came, not read | read, not granted | allowed |
+ *   | unread: received     | read, not granted | allowed |
  *
- * Credit is granted when half of the window was read: one small frame for many of data. A window that is smaller than what is read in
- * three round trips is doubled, up to `maxWindow` and what is left of the link's budget. Two never stop the sender: half of the window is
- * under way while the credit for the other half is; the third is for ends that are late. More would be a queue in the system's buffers,
- * which delays all channels. The shortest round trip counts, not the last one: otherwise the queue that a large window makes would ask
- * for a larger window.
+ * Credit is granted when half of the window was read: one small frame for many of data. A window smaller than the
+ * bytes read in three round trips is doubled, up to `maxWindow` and the rest of the link's budget. Two would suffice,
+ * since credit for one half travels while the other half is sent; the third is for slow ends. More would queue in the
+ * system's buffers and delay all channels. The shortest round trip counts: the last one includes the queue of a large
+ * window, which would make windows grow further.
  */
 
-/** ms of a round trip, at least: what two processes need to be scheduled. */
+/** Minimum round trip, ms: scheduling of two processes. */
 const SHORTEST_ROUND_TRIP = 0.25;
-/** Round trips whose bytes a window has, at least. */
+/** Minimum window, in round trips. */
 const WINDOW_ROUND_TRIPS = 3;
 
-/** Bytes that all windows of a link have together. */
 export class WindowBudget {
   readonly limit: number;
   #used = 0;
@@ -29,7 +28,7 @@ export class WindowBudget {
     return this.#used;
   }
 
-  /** @returns whether there was room; nothing is taken otherwise */
+  /** @returns whether there was room; else nothing is reserved */
   reserve(bytes: number): boolean {
     if (this.#used + bytes > this.limit) return false;
     this.#used += bytes;
@@ -41,11 +40,11 @@ export class WindowBudget {
   }
 }
 
-/** The receiver's side of a channel. The first window was reserved in the budget by its maker. */
+/** The receiver's side of a channel. Its creator has reserved the first window in the budget. */
 export class ReceiveWindow {
   #size: number;
   #unread = 0;
-  /** Read by the program, and not granted. */
+  /** Read by the program, but not granted again. */
   #ungranted = 0;
   #grantedAt: number;
 
@@ -58,17 +57,16 @@ export class ReceiveWindow {
     return this.#size;
   }
 
-  /** Bytes that came and that the program did not read. */
   get unread(): number {
     return this.#unread;
   }
 
-  /** Bytes that the other end may send. */
+  /** Bytes that the peer may send. */
   get allowed(): number {
     return this.#size - this.#unread - this.#ungranted;
   }
 
-  /** Bytes are announced by a head. @returns `false`: more than were allowed */
+  /** A frame's head announces bytes. @returns `false`: more than were allowed */
   receive(bytes: number): boolean {
     if (bytes > this.allowed) return false;
     this.#unread += bytes;
@@ -76,10 +74,10 @@ export class ReceiveWindow {
   }
 
   /**
-   * The program has read some.
+   * The program has read bytes.
    *
-   * @param roundTrip ms, the shortest one of late; infinite: not known yet
-   * @returns bytes to grant now; 0: it is not worth a frame yet
+   * @param roundTrip shortest recent one, ms; infinite: unknown
+   * @returns bytes to grant now; 0: too few for a frame
    */
   consume(bytes: number, now: number, roundTrip: number, maxWindow: number, budget: WindowBudget): number {
     this.#unread -= bytes;
