@@ -4,7 +4,7 @@
  *
  * A handler is free when its answer has left: where the connection has no room, the
  * answer waits, and its handler with it. Of an answer in pieces each has to leave
- * before the next is asked for, and there has to be credit (INITIAL_CREDIT).
+ * before the next is asked for, and there has to be credit (kit/window.ts).
  */
 
 import { systemClock } from "../../core/clock.js";
@@ -226,7 +226,7 @@ export class WorkerJobs {
   readonly #memory: RequestMemory;
   /** Where the last request's client was found. */
   #client: ClientMemory | undefined = undefined;
-  /** Of the third dialect, by session and tag, for CANCEL. */
+  /** Deliveries of our dialect by session and tag, for CANCEL and CREDIT. */
   readonly #open = new Map<WorkerSession, NumberTable<Job>>();
   #idleWaits: (() => void)[] = [];
 
