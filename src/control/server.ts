@@ -14,7 +14,7 @@ import { Reply, Router } from "../sockets/request-reply.js";
 import type { Socket } from "../sockets/socket.js";
 import { errorReply } from "./protocol.js";
 
-/** Timeout of a reply, ms. A controller that does not read must not block the next command. */
+/** Timeout of a reply, ms. A silent controller must not block the next command. */
 const REPLY_TIME = 1_000;
 
 /** Maximum concurrent commands of a ROUTER; further ones are refused. */
@@ -70,7 +70,7 @@ export class ControlServer {
     }
   }
 
-  /** A peer that does not read loses its replies: the high-water mark bounds them. */
+  /** Peers lose unread replies: the high-water mark bounds them. */
   async #answerPeer(
     socket: Router,
     frames: readonly Buffer[],
