@@ -48,11 +48,9 @@ export type ControlAction = (typeof WORDS)[keyof typeof WORDS] | keyof typeof CO
 
 export interface ControlCommand {
   readonly action: ControlAction;
-  /** Reply format: libzmq's, or JSON. */
   readonly as: "word" | "json";
   /** Drain timeout, ms. */
   readonly timeout: number | undefined;
-  /** Side whose peers are listed. */
   readonly side?: "frontend" | "backend" | undefined;
 }
 
@@ -74,7 +72,6 @@ export function parseControl(frames: readonly Buffer[]): ControlCommand {
   return { action: name, as: "json", timeout, ...(side === undefined ? {} : { side }) };
 }
 
-/** One side's counts in libzmq's statistics. */
 export interface SteeringCounts {
   readonly in: { readonly messages: number; readonly bytes: number };
   readonly out: { readonly messages: number; readonly bytes: number };

@@ -11,7 +11,6 @@
 /** ms without an arrival after which no more are expected. */
 const QUIET = 200;
 
-/** A proxy's counts at one moment. */
 export interface DrainView {
   /** Peers that send messages to the proxy. */
   readonly peers: number;

@@ -39,7 +39,6 @@ export class Drain {
     return { drained: received + queued + unanswered === 0, received, queued, unanswered };
   }
 
-  /** Ends the drain now: the proxy stops. */
   cut(): void {
     this.#cutShort = true;
     this.#wake?.();

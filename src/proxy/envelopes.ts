@@ -27,7 +27,6 @@ export function checkRequest(frames: readonly Buffer[]): Verdict {
   return "loop";
 }
 
-/** Checks a reply to a ROUTER. */
 export function checkReply(frames: readonly Buffer[]): Verdict {
   return frames.length < 2 || (frames[0] as Buffer).length === 0 ? "malformed" : "pass";
 }

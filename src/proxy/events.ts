@@ -136,7 +136,6 @@ const NAMES: EventNames<ProxyEvent> = {
 /** ms without a fault after which the next begins a new burst. */
 const QUIET = 1_000;
 
-/** Detects the start of a burst of faults. Pure. */
 export class EventThrottle {
   #last = Number.NEGATIVE_INFINITY;
   #total = 0;
@@ -166,10 +165,8 @@ function handshakeReason(type: string, code: string): ProxyHandshakeReason {
   return code === "ERR_ZMTP_MECHANISM_MISMATCH" ? "mechanism" : "protocol";
 }
 
-/** Emits the events of a proxy's sides, policies and pumps. */
 export class ProxyEvents {
   readonly events = new EventStream<ProxyEvent>({ names: NAMES });
-  /** Failed handshakes by side. */
   readonly handshakes: Readonly<Record<ProxySide, Record<ProxyHandshakeReason, number>>> = {
     frontend: { ...NO_HANDSHAKES },
     backend: { ...NO_HANDSHAKES },
@@ -225,7 +222,6 @@ export class ProxyEvents {
     };
   }
 
-  /** Messages that the pumps refuse or fail to pass. */
   readonly forPumps: Pick<PumpsEffects, "refused" | "failed"> = {
     refused: (side, verdict) =>
       this.#inBurst(`${side} ${verdict}`, 1, (total) => {
@@ -236,7 +232,6 @@ export class ProxyEvents {
     failed: (error) => this.#inBurst("failed", 1, () => this.events.emit({ type: "message:failed", error })),
   };
 
-  /** A peer of this proxy sends its messages back. */
   loop(side: Place, by: ProxyLoopPeer): void {
     this.#inBurst(`${side} ${by}`, 1, (loops) =>
       this.events.emit({ type: "loop:detected", side, by, loops }),

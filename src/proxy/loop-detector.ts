@@ -12,7 +12,6 @@ import type { Direction, ProxySide } from "./pairs.js";
 /** Name of the metadata property, an application's own (37/ZMTP, Connection Metadata). */
 export const PROXY_PROPERTY = "X-Shoal-Proxy";
 
-/** A socket that messages pass. */
 export type Place = ProxySide | "capture";
 
 /** What closes a loop: this proxy connected to itself, or a neighbouring proxy. */
@@ -22,12 +21,10 @@ type Connections = Record<Place, number>;
 
 export class LoopDetector {
   readonly #own: string;
-  /** Inputs with the outputs that they lead to. */
   readonly #flows: readonly (readonly [from: Place, to: Place])[];
   readonly #known = new Map<string, Connections>();
   readonly #looping = new Set<string>();
 
-  /** @param own id of this proxy */
   constructor(own: string, directions: readonly Direction[]) {
     this.#own = own;
     // Replies and subscriptions flow against messages and close no loop.

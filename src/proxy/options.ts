@@ -126,7 +126,6 @@ export function typeNameOf(type: PlanType): SocketTypeName {
   return type === "rep" ? "Reply" : SIDE_TYPES[type];
 }
 
-/** One checked socket of a proxy. */
 export interface SocketPlan {
   readonly name: "frontend" | "backend" | "capture" | "control";
   readonly type: PlanType;

@@ -41,7 +41,6 @@ export const SIDE_TYPES: Readonly<Record<ProxySocketType, SocketTypeName>> = {
   xpub: "XPublisher",
 };
 
-/** Pairs with a dedicated class. */
 const KINDS = { "router dealer": "queue", "xsub xpub": "forwarder", "pull push": "streamer" } as const;
 
 /** The kind of proxy; `proxy` for pairs without a dedicated class. */
@@ -58,10 +57,8 @@ export type Carries =
   | "messages"
   /** Replies to requests in the other direction; a drain waits for them. */
   | "replies"
-  /** Subscriptions on their way to publishers. */
   | "subscriptions";
 
-/** A direction of messages through the proxy. */
 export interface Direction {
   readonly from: ProxySide;
   readonly to: ProxySide;

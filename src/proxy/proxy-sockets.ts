@@ -75,7 +75,6 @@ export class ProxySockets {
     for (const opened of this.all.values()) opened.connect();
   }
 
-  /** Call after `open`. */
   side(name: ProxySide): ProxySocket {
     return this.all.get(name) as ProxySocket;
   }
@@ -85,12 +84,10 @@ export class ProxySockets {
     return this.#capture?.take;
   }
 
-  /** Takes commands until the control socket closes. */
   async steer(): Promise<void> {
     await this.#control?.run();
   }
 
-  /** Bound endpoints, wildcards resolved. */
   get endpoints(): ProxyListening {
     const bound = (name: ProxySocketName): readonly string[] => [...(this.all.get(name)?.bound ?? [])];
     return {
@@ -101,7 +98,6 @@ export class ProxySockets {
     };
   }
 
-  /** Statistics that belong to neither side. */
   stats(): Pick<ProxyStats, "loops" | "capture" | "control"> {
     return {
       loops: this.#loops?.count ?? 0,
@@ -191,7 +187,6 @@ export class LiveEndpoints {
     return made;
   }
 
-  /** @param wanted an additional endpoint to connect to */
   async #refuseOwn(wanted?: { readonly name: string; readonly endpoint: string }): Promise<void> {
     const all = [...this.#sockets].map(([name, { bound, connected }]) => ({
       name,

@@ -35,7 +35,6 @@ export class Proxy<F extends Socket = Socket, B extends Socket = Socket> {
   readonly #capture: Capture | undefined;
   #state: "idle" | "running" | "ended" = "idle";
   #pumps: readonly Pump[] = [];
-  /** The socket that each pump sends to. */
   readonly #targets = new Map<Pump, Socket>();
   /** Ends `run`, rejecting with an error if given. */
   #end: (error?: unknown) => void = () => undefined;

@@ -17,7 +17,6 @@ import type { ProxySocket } from "./proxy-socket.js";
 /** Interval of the counts of unanswered requests, ms. */
 const TICK = 1_000;
 
-/** Ticks for which a request is remembered. */
 const KEPT = 60;
 
 /** Types whose peers only send: a drain can ask them to leave. */
@@ -117,7 +116,6 @@ export class Pumps {
     for (const { pump } of this.all) pump.end();
   }
 
-  /** Applies a subscription from a sub side's options. */
   #subscribe(prefix: Buffer): void {
     if (this.#gate?.change(prefix, true) !== false) this.#upstream?.subscribe(prefix, true);
   }
@@ -178,7 +176,6 @@ export class PendingReplies {
     if (this.#ticks.length > KEPT) this.#ticks.shift();
   }
 
-  /** Requests that may still be answered. */
   count(asked: number, answered: number): number {
     let open = asked - this.#asked - (answered - this.#answered);
     for (const requests of this.#ticks) open += requests;

@@ -353,7 +353,6 @@ export class SocketProxy {
     if (goesOn()) this.#sockets.connect();
   }
 
-  /** Actions for the control socket. */
   #steering(): ControlHost {
     return {
       peers: (side) => {

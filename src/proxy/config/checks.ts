@@ -24,7 +24,6 @@ interface Place {
 export interface Places {
   /** `at`: index in a list of endpoints; a single text has none. */
   endpoint(path: Path, at: number): Path;
-  /** Whether a finding within this socket exists already. */
   isFaulty(socket: Path): boolean;
 }
 

@@ -65,7 +65,6 @@ type EndpointChange = Extract<Change, { readonly endpoint: string }>;
 
 const INVERSE = { bind: "unbind", unbind: "bind", connect: "disconnect", disconnect: "connect" } as const;
 
-/** All changes, in the order to make them. */
 export function difference(running: Proxies, wanted: Proxies): readonly Change[] {
   const changes: Change[] = [];
   for (const [proxy, configuration] of Object.entries(running)) {
@@ -94,7 +93,6 @@ export function inverse(change: Change): Change {
   }
 }
 
-/** The configuration after a change. */
 export function changed(running: Proxies, change: Change): Proxies {
   const { proxy } = change;
   const { [proxy]: before, ...others } = running;

@@ -24,7 +24,6 @@ export interface FleetEffects {
   made(change: Change, endpoint: string | undefined): void;
   /** A proxy ended: by a change, with the fleet, or by its own controller. @param result absent without a drain */
   ended(member: FleetMember, result: ProxyDrainResult | undefined): void;
-  /** Controllers have ended all proxies. */
   empty(): void;
 }
 
@@ -55,14 +54,12 @@ export class Fleet {
   #applying: Promise<unknown> = Promise.resolve();
   /** Members that a change or the fleet's end is draining and stopping. */
   readonly #ending = new Set<FleetMember>();
-  /** Proxies that were paused when a restart stopped them. */
   readonly #paused = new Set<string>();
 
   constructor(effects: FleetEffects) {
     this.#effects = effects;
   }
 
-  /** The running proxies by name. */
   sources(): Readonly<Record<string, SocketProxy>> {
     return Object.fromEntries([...this.#members.values()].map(({ name, proxy }) => [name, proxy]));
   }
@@ -219,7 +216,6 @@ export class Fleet {
     if (this.#members.get(member.name) === member) this.#members.delete(member.name);
   }
 
-  /** Ended by its own controller, or with the whole fleet. */
   #onStop(member: FleetMember): void {
     if (this.#ending.has(member)) return;
     this.#forget(member);

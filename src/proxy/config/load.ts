@@ -37,7 +37,6 @@ import { DRAIN_SECONDS } from "./schema.js";
 import type { EngineAbilities } from "./socket-checks.js";
 import { NO_ENDPOINT, validate } from "./validate.js";
 
-/** Length of the path of a socket. */
 const SOCKET_DEPTH = ["proxies", "NAME", "frontend"].length;
 export interface LoadSettings {
   /** Default: the process's environment. */
@@ -101,7 +100,6 @@ function engineInUse(): EngineAbilities {
   return { name, transports: capabilities.transports, unsupportedOptions: capabilities.unsupportedOptions };
 }
 
-/** Entries that fit the schema, or may. */
 function proxiesIn(value: unknown): Readonly<Record<string, Readonly<Record<string, unknown>>>> {
   const { proxies } = (value ?? {}) as { readonly proxies?: unknown };
   return typeof proxies === "object" && proxies !== null ? (proxies as never) : {};
@@ -275,7 +273,6 @@ class NamedFiles {
     return read;
   }
 
-  /** Checks that a folder exists. @returns its absolute path */
   async folder(path: Path, name: string): Promise<string> {
     const folder = this.whole(name);
     try {

@@ -80,7 +80,6 @@ export function same(one: unknown, other: unknown): boolean {
 
 type Given = Readonly<Record<string, unknown>>;
 
-/** @param given fits the schema */
 export function shapeOf(given: Given): ProxyConfiguration {
   const kind = given.kind as ConfiguredKind;
   const [frontend, backend] = KINDS[kind] ?? [undefined, undefined];
@@ -109,7 +108,6 @@ function listOf(value: unknown): readonly string[] {
   return Array.isArray(value) ? (value as string[]) : [value as string];
 }
 
-/** Replaces a certificate by its keys. */
 export function withCertificate(
   { curveCertificate: _, ...options }: Given,
   keys: { readonly publicKey: string; readonly secretKey: string },

@@ -25,7 +25,6 @@ export const DRAIN_SECONDS = 10;
 const MAX_SECONDS = 2_147_483;
 
 const WITH_TOPICS: readonly string[] = ["sub", "pub", "xsub", "xpub"];
-/** Types whose peers send messages. */
 const WITH_SENDERS: readonly string[] = ["router", "dealer", "pair", "pull", "sub", "xsub"];
 const CAPTURES = ["pub", "push"] as const;
 const CONTROLS = ["rep", "pair", "sub"] as const;
@@ -42,7 +41,6 @@ const whole = (description: string, minimum: number, maximum: number, more: Sche
   maximum,
   ...more,
 });
-/** A text or a list of texts. */
 const texts = (description: string): Schema => ({
   type: ["string", "array"],
   description,
@@ -154,7 +152,6 @@ function proxySchema(kind: ConfiguredKind | undefined): Schema {
   );
 }
 
-/** A socket that names its type. */
 function byType(types: readonly PlanType[], usual: PlanType | undefined, of: "side" | "socket"): Schema {
   return {
     type: "object",

@@ -124,7 +124,6 @@ function blocks(path: Path, { policy }: SocketConfiguration): readonly Finding[]
   return findings;
 }
 
-/** Socket options that a policy requires. */
 function policyNeeds(path: Path, { policy }: SocketConfiguration, options: Given): readonly Finding[] {
   if (policy === undefined) return [];
   const findings: Finding[] = [];

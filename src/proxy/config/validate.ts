@@ -7,7 +7,6 @@ import { configurationSchema } from "./schema.js";
 
 export const NO_ENDPOINT = "needs an endpoint: bind, connect or both";
 
-/** Library options that a file cannot have, and why. */
 const ELSEWHERE: Readonly<Record<string, string | undefined>> = {
   ...UNFIT,
   plainServer: "a side with plainUsers is the server",

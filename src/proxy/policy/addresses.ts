@@ -6,7 +6,6 @@
  */
 import { BlockList, isIP } from "node:net";
 
-/** IPv4-mapped IPv6 addresses. */
 const MAPPED = new BlockList();
 MAPPED.addSubnet("::ffff:0:0", 96, "ipv6");
 
@@ -14,7 +13,6 @@ export const BLOCK_RULE = 'such as "10.1.0.0/16", "192.0.2.7" or "2001:db8::/32"
 
 export interface Block {
   readonly network: string;
-  /** Number of significant leading bits. */
   readonly prefix: number;
   readonly family: "ipv4" | "ipv6";
 }
@@ -34,12 +32,10 @@ export function parseBlock(text: string): Block | undefined {
   return { network, prefix, family: version === 4 ? "ipv4" : "ipv6" };
 }
 
-/** Address lists: `deny` wins, and an empty `allow` allows all. */
 export class AddressRules {
   readonly #allow: Blocks | undefined;
   readonly #deny: Blocks;
 
-  /** @param lists blocks, checked by `checkPolicy` */
   constructor({
     allow = [],
     deny = [],

@@ -65,13 +65,10 @@ const WITH_TOPICS: readonly ProxySocketType[] = ["sub", "xsub", "pub", "xpub"];
 /** Sides whose peers send messages that can be delayed one by one. */
 const WITH_SENDERS: readonly ProxySocketType[] = ["router", "dealer", "pair", "pull", "sub", "xsub"];
 
-/** Keys without CURVE. */
 export const KEYS_RULE = "needs the side's option curveServer";
-/** A rate without a receive high-water mark. */
 export const RATE_RULE =
   "with a rate the side needs a receiveHighWaterMark, since what is held back waits in its queue; got 0";
 
-/** The side that a policy is checked for. */
 export interface PolicedSide {
   readonly name: string;
   readonly type: ProxySocketType;

@@ -24,14 +24,10 @@ const LEAST_HOLD = 5;
 /** ms after which a long delay is checked again. */
 const LONGEST_HOLD = 60_000;
 
-/** Credentials that a peer has presented. */
 type PeerCredentials = Parameters<Authenticate>[0];
 
-/** Reports of a policy. */
 export interface PolicyEffects {
-  /** `count`: number of new refusals. */
   policyOnRefused(reason: ProxyPolicyReason, count: number, peer: Partial<PeerCredentials>): void;
-  /** The valid keys have changed. */
   policyOnKeys(keys: FolderKeys, revoked: number): void;
 }
 
@@ -50,7 +46,6 @@ export class SidePolicy {
   #changing: Promise<void> = Promise.resolve();
   #closed = false;
 
-  /** @param name of the side @param policy from `checkPolicy` */
   constructor(name: string, policy: ProxyPolicy = {}, effects: PolicyEffects) {
     this.#name = name;
     this.#policy = policy;
@@ -115,7 +110,6 @@ export class SidePolicy {
     this.#enforce(policing, policy, folder);
   }
 
-  /** @returns the open folder if the path is unchanged */
   async #folderFor(path: string | undefined): Promise<KeyFolder | undefined> {
     if (path === undefined || path === this.#folder?.path)
       return path === undefined ? undefined : this.#folder;
@@ -192,7 +186,6 @@ export class Throttle {
     this.held = held;
   }
 
-  /** Replaces the rate; absent: no limit. */
   change(rate: Rate | undefined): void {
     const now = systemClock.now();
     if (rate === undefined) this.#meter = undefined;
@@ -200,7 +193,6 @@ export class Throttle {
     else this.#meter.change(rate, now);
   }
 
-  /** Messages that may pass now. */
   get messages(): number {
     return this.#meter === undefined ? Number.POSITIVE_INFINITY : this.#meter.messages(systemClock.now());
   }

@@ -16,7 +16,6 @@ const NO_TOPIC = Buffer.alloc(0);
 class Node {
   /** Absent: inherited from the parent. */
   allows: boolean | undefined = undefined;
-  /** Whether a longer prefix allows. */
   leadsToAllowed = false;
   #low = 0;
   #next: (Node | undefined)[] = [];
@@ -48,7 +47,6 @@ class Node {
  */
 export class TopicRules {
   readonly #root = new Node();
-  /** Result for unlisted topics. */
   readonly #otherwise: boolean;
 
   constructor({ allow = [], deny = [] }: ProxyPolicyList) {
@@ -116,7 +114,6 @@ export class Subscriptions {
   readonly #asked = new Map<string, boolean>();
   readonly #passes: (prefix: Uint8Array) => boolean;
 
-  /** @param passes applies the current rules */
   constructor(passes: (prefix: Uint8Array) => boolean) {
     this.#passes = passes;
   }
@@ -148,13 +145,11 @@ export class Subscriptions {
   }
 }
 
-/** A side's current lists and the count of its refusals. */
 export interface TopicSide {
   readonly topics: TopicRules | undefined;
   refuse(reason: "topic", count: number): void;
 }
 
-/** The lists of both sides together. */
 export class TopicGate {
   readonly #sides: readonly TopicSide[];
   readonly #subscriptions: Subscriptions;
@@ -198,7 +193,6 @@ export class TopicGate {
     return this.change(first.subarray(1), first[0] === SUBSCRIBE);
   };
 
-  /** A subscription or its end. @returns whether it passes upstream */
   change(prefix: Uint8Array, on: boolean): boolean {
     const passes = this.#subscriptions.change(prefix, on);
     if (!passes && on) this.#sides.find(({ topics }) => topics?.passes(prefix) === false)?.refuse("topic", 1);
