@@ -35,7 +35,6 @@ const MAX_SMALL_PIECES = 256;
 export interface ChannelLink {
   readonly rules: LinkRules;
   now(): number;
-  /** Bytes of frames sent at once. */
   batchBytes(): number;
   onChannelClosed(channel: LinkChannel): void;
 }
@@ -71,17 +70,13 @@ export class LinkChannel extends Duplex {
   #gathered: Buffer | undefined = undefined;
   #gatheredBytes = 0;
   #gatherSize = FIRST_GATHERED;
-  /** Whether Node's stream asked for more. */
   #isWanted = false;
   #isDelivering = false;
   /** Size of the last `read(n)` that had too few bytes; 0: none. */
   #missed = 0;
-  /** Small chunks pushed since Node's buffer was empty. */
   #smallPieces = 0;
   #isEnded = false;
-  /** Bytes pushed since the stream last asked. */
   #pushed = 0;
-  /** Callback of the write or end in flight. */
   #callback: Callback | undefined = undefined;
   /** Writes of one turn are gathered and sent together. */
   #isGathering = false;

@@ -56,7 +56,6 @@ export const ChannelKind = {
 
 /** Receives frames from a reader. A returned text refuses a frame and ends the reading. */
 export interface FrameSink {
-  /** A DATA frame begins. */
   onDataHead(id: number, length: number, flags: number): string | undefined;
   /** Some of its bytes, as a view of the chunk. */
   onDataBytes(id: number, bytes: Buffer): void;
@@ -70,13 +69,11 @@ export class FrameReader {
   readonly #sink: FrameSink;
   readonly #head = Buffer.alloc(FRAME_HEAD);
   #headBytes = 0;
-  /** Fields of the current frame. */
   #type = 0;
   #flags = 0;
   #id = 0;
   #left = 0;
   #inPayload = false;
-  /** Partial payload of a control frame. */
   #payload: Buffer | undefined = undefined;
   #payloadBytes = 0;
   #failure: string | undefined = undefined;
@@ -182,7 +179,6 @@ export function writeHead(
   target.writeUInt32BE(id, at + 4);
 }
 
-/** A complete frame other than DATA. */
 export function encodeControl(type: number, flags: number, id: number, payload: Uint8Array): Buffer {
   const frame = Buffer.allocUnsafe(FRAME_HEAD + payload.length);
   writeHead(frame, 0, type, flags, payload.length, id);
@@ -190,7 +186,6 @@ export function encodeControl(type: number, flags: number, id: number, payload: 
   return frame;
 }
 
-/** Fields of an OPEN. */
 export interface OpenFields {
   readonly urgency: number;
   readonly kind: number;
@@ -203,7 +198,6 @@ export function encodeOpen({ urgency, kind, name }: OpenFields): Buffer {
 
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** @returns `undefined` for an invalid OPEN payload */
 export function decodeOpen(payload: Buffer, urgencies: number, maxName: number): OpenFields | undefined {
   const urgency = payload[0] ?? urgencies;
   const kind = payload[1] ?? 255;

@@ -65,7 +65,6 @@ export interface HandshakeSettings {
   readonly encrypt: boolean;
 }
 
-/** Result of a handshake. */
 export interface Agreement {
   readonly isDialler: boolean;
   readonly peerWindow: number;
@@ -83,7 +82,6 @@ export class Handshake {
   readonly #secret: KeyObject | undefined;
   #pending: Buffer = Buffer.alloc(0);
   #size = HELLO_SIZE;
-  /** Set by the peer's hello. */
   #peer:
     | { readonly isDialler: boolean; readonly hellos: Buffer; readonly shared: Buffer | undefined }
     | undefined;

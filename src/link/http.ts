@@ -158,7 +158,6 @@ function isOfPeer(error: unknown): boolean {
   return [HandshakeError, ProtocolError, TimeoutError, TransportError].some((type) => error instanceof type);
 }
 
-/** Detaches a request's socket from the server's parser. */
 function detach(request: IncomingMessage, response: ServerResponse): Socket {
   const { socket } = request;
   response.detachSocket(socket);
@@ -215,7 +214,6 @@ export async function dialLink(url: string | URL, options: DialLinkOptions = {})
   }
 }
 
-/** One attempt; a failure ends all its streams. */
 class Attempt {
   readonly #timer: NodeJS.Timeout;
   readonly #signal: AbortSignal | undefined;

@@ -187,7 +187,6 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
   #error: ShoalError | undefined;
   /** Size of the next batch: doubled while the stream accepts batches at once, else halved. */
   #batchBytes = BATCH_BYTES;
-  /** Channels whose whole data is in the current batch. */
   #taken: LinkChannel[] = [];
   readonly #whenIdle: (() => void)[] = [];
 
@@ -579,7 +578,6 @@ class EarlyStream {
     duplex.on("end", this.#onClose);
   }
 
-  /** @returns the bytes after the handshake */
   async handshake(handshake: Handshake, timeout: number): Promise<Buffer> {
     const duplex = this.#duplex;
     let timer: NodeJS.Timeout | undefined;

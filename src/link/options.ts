@@ -15,7 +15,6 @@ import { LARGEST_WINDOW, MIN_WINDOW, URGENCIES } from "./bounds.js";
 
 /** Maximum passwords of a link: an old and a new one. */
 const MAX_PASSWORDS = 2;
-/** Prefix of the group's name in the scrypt salt. */
 const LABEL = "shoal link password 1 ";
 
 export const LINK_OPTIONS = {
@@ -68,7 +67,6 @@ export function checkLinkOptions(what: string, given: object): CheckedOptions {
   return { ...settings, passwords };
 }
 
-/** Keys of the passwords, in order. */
 export function linkKeys({ passwords, group = "link" }: CheckedOptions): Promise<readonly Buffer[]> {
   return Promise.all(passwords.map((password) => derivePasswordKey(password, LABEL + group)));
 }

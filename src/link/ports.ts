@@ -16,7 +16,6 @@ import { LinkChannel } from "./channel.js";
 import type { MultiplexLink, MultiplexLinkOptions } from "./link.js";
 import { type LinkSource, ReusedLink } from "./reused-link.js";
 
-/** Prefix of a port's channels. */
 const PREFIX = "tcp/";
 /** Timeout of a connection to a port, ms. */
 const CONNECT_TIMEOUT = 10_000;

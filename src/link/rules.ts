@@ -45,7 +45,6 @@ import {
 import { FairScheduler, type Scheduled } from "./scheduler.js";
 import { ReceiveWindow, WindowBudget } from "./windows.js";
 
-/** Agreed settings and this end's limits. */
 export interface LinkSettings {
   /** Whether this end's channels have odd ids. */
   readonly isFirst: boolean;
@@ -65,13 +64,11 @@ export interface LinkSettings {
 export interface LinkEffects {
   /** The peer opened a channel. @returns why it is refused; `undefined`: accepted */
   onIncoming(channel: ChannelState): string | undefined;
-  /** The peer accepted a channel of this end. */
   onAccepted(channel: ChannelState): void;
   /** Bytes of a channel, as a view of the chunk. */
   onData(channel: ChannelState, bytes: Buffer): void;
   /** The peer has ended its direction of a channel. */
   onFinished(channel: ChannelState): void;
-  /** The peer reset a channel. */
   onReset(channel: ChannelState, code: number, reason: string): void;
   /** Everything written to a channel is in the batch. */
   onTaken(channel: ChannelState): void;
@@ -92,7 +89,6 @@ export class ChannelState implements Scheduled {
   isQueued = false;
   isAccepted: boolean;
   isGone = false;
-  /** Bytes that may be sent. */
   credit: number;
   /** Whether this end, and whether the peer, sends no more. */
   isEnding = false;
@@ -103,7 +99,6 @@ export class ChannelState implements Scheduled {
   waiting: RingBuffer<Buffer> | undefined = undefined;
   offset = 0;
   waitingBytes = 0;
-  /** Reserved for the driver. */
   owner: unknown = undefined;
 
   constructor(id: number, fields: OpenFields, isOwn: boolean, credit: number, window: ReceiveWindow) {
@@ -123,7 +118,6 @@ export class ChannelState implements Scheduled {
   }
 }
 
-/** Frames sent together. */
 export class FrameBatch {
   readonly buffers: Buffer[] = [];
   bytes = 0;
@@ -136,7 +130,6 @@ export class FrameBatch {
     this.#slab = slab;
   }
 
-  /** Unused part of the slab. */
   get rest(): Buffer {
     return this.#slab.subarray(this.#end);
   }
@@ -305,7 +298,6 @@ export class LinkRules implements FrameSink {
     this.#schedule(channel);
   }
 
-  /** The program writes no more. */
   end(channel: ChannelState): void {
     channel.isEnding = true;
     this.#schedule(channel);
@@ -324,7 +316,6 @@ export class LinkRules implements FrameSink {
     }
   }
 
-  /** The program has read bytes. */
   consumed(channel: ChannelState, bytes: number, now: number): void {
     if (channel.isGone) return;
     this.#now = now;
@@ -354,7 +345,6 @@ export class LinkRules implements FrameSink {
     if (failure !== undefined) this.#fail(LinkCode.PROTOCOL, failure);
   }
 
-  /** Time of the next `tick`. */
   nextWakeUp(): number | undefined {
     const { pingInterval, pingTimeout } = this.#settings;
     if (this.#failed || pingInterval === 0) return undefined;
@@ -372,7 +362,6 @@ export class LinkRules implements FrameSink {
       this.#fail(LinkCode.TIMEOUT, `nothing came for ${pingInterval + pingTimeout} ms`);
   }
 
-  /** Whether a ping was sent in the current silence. */
   #isProbing(): boolean {
     return this.#pingedAt !== undefined && this.#pingedAt >= this.#heardAt + this.#settings.pingInterval;
   }

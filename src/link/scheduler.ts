@@ -10,7 +10,6 @@ import { STARVATION_BYTES, URGENCIES } from "./bounds.js";
 export interface Scheduled {
   /** 0 goes first. */
   readonly urgency: number;
-  /** Whether it is in the queue of its level. */
   isQueued: boolean;
 }
 
@@ -27,7 +26,6 @@ export class FairScheduler<T extends Scheduled> {
     }
   }
 
-  /** Number of waiting entries. */
   get length(): number {
     return this.#count;
   }
@@ -49,7 +47,6 @@ export class FairScheduler<T extends Scheduled> {
     return entry;
   }
 
-  /** Counts sent bytes of a level. */
   charge(urgency: number, bytes: number): void {
     this.#waited[urgency] = 0;
     for (let level = urgency + 1; level < URGENCIES; level++) {

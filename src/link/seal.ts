@@ -141,7 +141,6 @@ export class RecordOpener {
     return true;
   }
 
-  /** @returns `undefined` for a wrong tag */
   #end(decipher: DecipherGCM): Buffer[] | undefined {
     const opened = this.#opened;
     decipher.setAuthTag(this.#tag);

@@ -21,7 +21,6 @@ import type { LinkChannel } from "./channel.js";
 import type { MultiplexLink, MultiplexLinkOptions } from "./link.js";
 import { type LinkSource, ReusedLink } from "./reused-link.js";
 
-/** Prefix of a socket's channels. */
 const PREFIX = "zmtp/";
 /** Maximum bytes of a name in an endpoint. */
 const MAX_SOCKET_NAME = 200;

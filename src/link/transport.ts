@@ -30,7 +30,6 @@ import { commence, type MultiplexLink, type MultiplexLinkOptions } from "./link.
 import { encodeMessage, MessageReader } from "./messages.js";
 import { checkLinkOptions } from "./options.js";
 
-/** Maximum open names. */
 const MAX_NAMES = 4_096;
 
 /** State of a name between this end and a peer. */
@@ -95,14 +94,11 @@ interface OpenName {
   readonly onData: OnData;
 }
 
-/** One name on one link. */
 interface Way {
-  /** This end's channel for sending. */
   out: LinkChannel | undefined;
   isOpening: boolean;
   /** The peer's channels in order; the first is read to its end. Several exist after the peer has reopened the name. */
   readonly ins: Set<LinkChannel>;
-  /** Number of times that the peer has opened the name. */
   opened: number;
 }
 

@@ -13,7 +13,6 @@
 
 /** Minimum round trip, ms: scheduling of two processes. */
 const SHORTEST_ROUND_TRIP = 0.25;
-/** Minimum window, in round trips. */
 const WINDOW_ROUND_TRIPS = 3;
 
 export class WindowBudget {
@@ -61,7 +60,6 @@ export class ReceiveWindow {
     return this.#unread;
   }
 
-  /** Bytes that the peer may send. */
   get allowed(): number {
     return this.#size - this.#unread - this.#ungranted;
   }
