@@ -52,14 +52,11 @@ function open(end: LinkEnd, remote: string, address: string): Opened {
   };
 }
 
-/** Naming of a transport. */
 interface Naming {
   readonly scheme: string;
   /** Key and resolved form of a bound endpoint. */
   bound(machine: Machine, endpoint: string): { readonly key: string; readonly endpoint: string };
-  /** Target of a connect; an error for an unknown host. */
   target(machine: Machine, endpoint: string): { readonly machine: Machine; readonly key: string } | Error;
-  /** Endpoint and address of a connection's other end. */
   remote(end: LinkEnd, endpoint: string): { readonly remote: string; readonly address: string };
 }
 
@@ -184,7 +181,6 @@ function platformOf(scope: Scope): Platform {
 
 const platforms = new WeakMap<Scope, Platform>();
 
-/** Platform of the process whose code is running. */
 export function currentPlatform(): Platform | undefined {
   const scope = scopes.getStore();
   if (scope === undefined) return undefined;

@@ -35,7 +35,6 @@ export class EventQueue<H extends Happening = Happening> {
     heap[index] = happening;
   }
 
-  /** Removes the next event. */
   pop(): H | undefined {
     const heap = this.#heap;
     const first = heap[0];

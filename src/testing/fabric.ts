@@ -53,7 +53,6 @@ export class Fabric {
     this.schedule = schedule;
   }
 
-  /** @param options of every link without specific options */
   configure(options: LinkOptions): void {
     this.#options = { ...this.#options, ...options };
   }

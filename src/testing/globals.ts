@@ -68,7 +68,6 @@ function replaceWarnings(): void {
   });
 }
 
-/** Replaces a function for code in scopes. */
 function replace(target: object, name: string, virtual: (scope: Scope, args: unknown[]) => unknown): void {
   const before = Reflect.get(target, name) as Any | undefined;
   if (typeof before !== "function") return; // Missing in this runtime.

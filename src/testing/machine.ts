@@ -27,7 +27,6 @@ const DIAL_GIVE_UP = 127_000;
 const FIRST_PORT = 32_768;
 const LAST_PORT = 60_999;
 
-/** Events for a program's stream. */
 export interface EndListener {
   /** Bytes, the end, or a reset can be taken. */
   endOnReadable(): void;
@@ -35,7 +34,6 @@ export interface EndListener {
   endOnWritable(): void;
 }
 
-/** A listener of a port. */
 export interface Listening {
   readonly scope: Scope;
   accept(end: LinkEnd): void;
@@ -98,7 +96,6 @@ export class Machine {
     return own || host.startsWith("127.") ? this : this.machines.find(host);
   }
 
-  /** An unused port. */
   freePort(isUsed: (port: number) => boolean): number {
     for (let tries = FIRST_PORT; tries <= LAST_PORT; tries++) {
       const port = this.#port;
@@ -108,7 +105,6 @@ export class Machine {
     throw systemError("EADDRINUSE", "bind", "no port is free");
   }
 
-  /** A number for an unused name. */
   nextName(): number {
     this.#names += 1;
     return this.#names;
@@ -201,7 +197,6 @@ export class Machine {
     return between.length;
   }
 
-  /** Closes everything that an ended process had open. */
   endProcess(scope: Scope): void {
     for (const [key, listening] of [...this.#listening])
       if (listening.scope === scope) this.#listening.delete(key);
@@ -223,7 +218,6 @@ export class Machine {
   }
 }
 
-/** One end of a connection. */
 export class LinkEnd {
   readonly machine: Machine;
   readonly scope: Scope;
@@ -231,7 +225,6 @@ export class LinkEnd {
   peer!: LinkEnd;
   listener: EndListener | undefined = undefined;
   readonly #boot: number;
-  /** Received, but not taken. */
   #incoming: Buffer[] = [];
   #ended = false;
   #failure: Error | undefined = undefined;
@@ -261,7 +254,6 @@ export class LinkEnd {
     machine.register(this);
   }
 
-  /** Neither side sends any more. */
   get isOver(): boolean {
     return this.#over;
   }
@@ -275,7 +267,6 @@ export class LinkEnd {
     return this.#ended && this.#incoming.length === 0;
   }
 
-  /** Bytes that fit now. */
   get room(): number {
     return this.#over ? 0 : Math.max(0, WINDOW - (this.#sent - this.#taken));
   }
@@ -290,14 +281,12 @@ export class LinkEnd {
     return length;
   }
 
-  /** Ends this end's direction. */
   end(): void {
     if (this.#over || this.#endSent) return;
     this.#endSent = true;
     this.#transmit(END);
   }
 
-  /** Takes the first received chunk. */
   take(): Buffer | undefined {
     const bytes = this.#incoming.shift();
     if (bytes === undefined) return undefined;
@@ -318,13 +307,11 @@ export class LinkEnd {
     else this.end();
   }
 
-  /** Resets both ends now. */
   breakOff(): void {
     for (const end of [this, this.peer])
       end.#fail(systemError("ECONNRESET", "read", "the connection was reset on its way"));
   }
 
-  /** The machine is off and sends nothing. */
   vanish(): void {
     this.listener = undefined;
     this.#closed = true;
@@ -358,7 +345,6 @@ export class LinkEnd {
     return machine.on && !machine.suspended && fabric.passes(this.machine.name, machine.name);
   }
 
-  /** A segment arrives, or is parked. */
   #arrive(segment: Segment): void {
     if (this.#parked.length === 0 && this.#reaches) {
       this.#deliver(segment);
@@ -393,7 +379,6 @@ export class LinkEnd {
     });
   }
 
-  /** A segment of this end reaches the peer. */
   #deliver(segment: Segment): void {
     const { peer } = this;
     const { schedule } = this.machine.machines.fabric;
@@ -437,7 +422,6 @@ export class LinkEnd {
       schedule.runAs(this.scope, "readable", () => this.listener?.endOnReadable());
   }
 
-  /** Reports taken bytes to the peer. */
   #report(): void {
     const { fabric } = this.machine.machines;
     const { schedule } = fabric;
@@ -480,7 +464,6 @@ function linkOf(
   return [here, there];
 }
 
-/** An error like those of Node.js for the system's errors. */
 export function systemError(code: string, syscall: string, why: string): Error {
   return Object.assign(new Error(`${syscall} ${code}: ${why}`), { code, syscall });
 }

@@ -172,7 +172,6 @@ export class Network {
   }
 }
 
-/** Blocked directions between nodes. */
 export class Cuts {
   readonly #ways = new Set<string>();
 

@@ -42,7 +42,6 @@ export interface WorldOfNode {
 
 const contexts = new WeakMap<Scope, Context>();
 
-/** Context of the process whose code is running. */
 export function contextNow(): Context | undefined {
   const scope = scopes.getStore();
   return scope === undefined ? undefined : contextOf(scope);

@@ -10,7 +10,6 @@ import { EventQueue } from "./event-queue.js";
 import type { Random } from "./random.js";
 import { Digest, Trace } from "./trace.js";
 
-/** A process, as seen by the schedule. */
 export interface Owner {
   readonly name: string;
   /** Unique; orders simultaneous events. */
@@ -34,7 +33,6 @@ export interface Event {
 }
 
 export class Schedule {
-  /** Chooses latencies and losses. */
   readonly random: Random;
   readonly digest = new Digest();
   readonly #trace: Trace;
@@ -70,7 +68,6 @@ export class Schedule {
     this.#trace.add(this.#now, what);
   }
 
-  /** @param kind type of the event, for the digest */
   at(time: number, owner: Owner | undefined, kind: string, run: () => void): Event {
     const at = Math.max(time, this.#now);
     // Equal for an owner's events of one time, so they keep their order.

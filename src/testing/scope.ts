@@ -103,7 +103,6 @@ export class Scope implements Owner {
     return this.#timers;
   }
 
-  /** Reschedules timers after a change of the clock's rate. */
   retime(): void {
     for (const timer of this.#timers) timer.retime();
   }
@@ -229,7 +228,6 @@ export class VirtualTimer {
   };
 }
 
-/** Result of `setImmediate` in a simulation. */
 export class VirtualImmediate {
   readonly #event: Event | undefined;
 
@@ -258,7 +256,6 @@ export class VirtualImmediate {
   }
 }
 
-/** The virtual timer for an argument of `clearTimeout`. */
 export function timerOf(given: unknown): VirtualTimer | VirtualImmediate | undefined {
   if (given instanceof VirtualTimer || given instanceof VirtualImmediate) return given;
   return typeof given === "number" || typeof given === "string" ? byId.get(Number(given)) : undefined;

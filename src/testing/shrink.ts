@@ -50,7 +50,6 @@ export async function shrinkAsync(
   return next.value;
 }
 
-/** Yields candidates, and receives whether they fail. */
 function* candidates(
   choices: readonly number[],
   { attempts = ATTEMPTS, patience = PATIENCE }: ShrinkLimits,

@@ -76,7 +76,6 @@ const DEFAULT_LIMIT = 3_600_000;
 const DEFAULT_MAX_EVENTS = 10_000_000;
 const DEFAULT_START = 1_767_225_600_000;
 const DEFAULT_TRACE = 400;
-/** Lines of the trace in an error's message. */
 const PRINTED = 60;
 /** Maximum events of a simpler run, as a multiple of the failing run's. */
 const SHRINK_EVENTS = 2;
@@ -181,7 +180,6 @@ function seedsOf(first: number, runs: number): readonly number[] {
   return [seed];
 }
 
-/** Sources of a run's choices. */
 interface Choices {
   readonly story: Random;
   /** A network without faults and with minimum latency. */

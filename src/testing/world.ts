@@ -24,9 +24,7 @@ export type NodeOrName = SimulatedNode | string;
 /** Settings of one run of a story. @internal */
 export interface WorldSettings {
   readonly seed: number;
-  /** Source of the story's choices. */
   readonly random: Random;
-  /** Source of the network's choices. */
   readonly network: Random;
   readonly links: LinkOptions;
   readonly startTime: number;
