@@ -15,17 +15,12 @@ import type {
 } from "./state.js";
 import type { SideDetails, SourceDetails } from "./subject.js";
 
-/** Maximum sources in a state. */
 const MAX_SOURCES_SHOWN = 2_000;
-/** Maximum links in a state. */
 const MAX_LINKS = 4_096;
-/** Maximum bound and maximum connected endpoints of a side. */
 const MAX_SIDE_ENDPOINTS = 16;
-/** Maximum drop reasons of a side. */
 const MAX_REASONS = 32;
 /** Maximum characters of a name or an endpoint. */
 const MAX_TEXT = 256;
-/** Maximum rows of a list in one response. */
 export const MAX_PAGE = 200;
 
 export interface SeenProcess {

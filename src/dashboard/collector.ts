@@ -164,7 +164,6 @@ function firstOf(looks: Promise<unknown>): Promise<unknown> {
   });
 }
 
-/** One subject over time. */
 class Watch {
   readonly subject: Subject;
   readonly #interval: number;

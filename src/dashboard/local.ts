@@ -15,10 +15,8 @@ import { type DashboardSources, type DashboardSourcesByName, THIS_PROGRAM } from
 import type { DashboardAction, DashboardItem } from "./state.js";
 import type { SideDetails, SourceDetails, SourceList, Subject, SubjectReading } from "./subject.js";
 
-/** Maximum rows read of a list. */
 const MAX_LISTED = 20_000;
 
-/** Methods of a proxy in this process. */
 interface Steerable {
   pause(): void;
   resume(): void;
@@ -182,7 +180,6 @@ function sideOf({ type, endpoints, connected, in: { dropped }, out }: ProxyStats
   return { type, bound: endpoints, connected, drops: { ...dropped, ...out.dropped } };
 }
 
-/** Valid actions of a proxy in this state. */
 export function actionsIn(state: string): readonly DashboardAction[] {
   if (state === "running") return ["pause", "drain"];
   return state === "paused" ? ["resume", "drain"] : [];

@@ -281,7 +281,6 @@ class Stream {
   #time = 0;
   #traces = "";
 
-  /** @param address of the client */
   constructor(response: ServerResponse, address: string) {
     this.address = address;
     this.#response = response;

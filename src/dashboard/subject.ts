@@ -26,15 +26,12 @@ export interface SourceDetails {
   readonly refusal?: string;
 }
 
-/** One reading of a subject. */
 export interface SubjectReading {
   readonly reading: Reading;
-  /** By the source's name. */
   readonly details: ReadonlyMap<string, SourceDetails>;
 }
 
 export interface Subject {
-  /** As given. */
   readonly address: string;
   /** Reads once; rejects without a response. @param timeout ms */
   read(timeout: number, signal: AbortSignal): Promise<SubjectReading>;
@@ -46,7 +43,6 @@ export interface Subject {
   traces?(after: number, timeout: number, signal: AbortSignal): Promise<RecordedSteps>;
   /** Pauses, resumes or drains a source. @throws the source's error */
   act(source: string, action: DashboardAction): Promise<void>;
-  /** Why a reading failed, in words. */
   reasonOf(error: unknown): string;
   close(): Promise<void>;
 }

@@ -6,7 +6,6 @@ import type { DashboardTrace, DashboardTraceStep, DashboardTraces } from "./stat
 export const MAX_TRACES = 50;
 /** Maximum steps of a trace in a response: the first. */
 const MAX_STEPS = 64;
-/** Maximum steps read from a process. */
 export const MAX_STEPS_READ = 2_000;
 /** Maximum characters of a name. */
 const MAX_TEXT = 256;

@@ -39,7 +39,6 @@ export class DetailsView {
     this.#dialog.showModal();
   }
 
-  /** Shows the newest state of the open source. */
   update(all: readonly Shown[]): void {
     if (this.#id === undefined) return;
     const shown = all.find(({ source }) => source.id === this.#id);
@@ -144,7 +143,6 @@ export class DetailsView {
   }
 }
 
-/** @returns the result in words */
 async function steer(source: string, action: string, token: string): Promise<string> {
   try {
     await answered(

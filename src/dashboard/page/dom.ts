@@ -39,7 +39,6 @@ function textOf(child: Child): Child {
   return typeof child === "string" ? harmless(child) : child;
 }
 
-/** An existing element of the page. */
 export function byId<E extends HTMLElement = HTMLElement>(id: string): E {
   const element = document.getElementById(id);
   if (element === null) throw new Error(`the page has no #${id}`);

@@ -44,7 +44,6 @@ export interface Layout {
   readonly height: number;
   readonly boxes: readonly Box[];
   readonly edges: readonly Edge[];
-  /** Sources without a box. */
   readonly more: number;
 }
 

@@ -8,7 +8,6 @@ import { TableView } from "./table.js";
 import { TracesView } from "./traces.js";
 
 const TREND_LENGTH = 60;
-/** Maximum problems listed. */
 const MAX_PROBLEMS = 8;
 
 const filter = byId<HTMLInputElement>("filter");

@@ -14,7 +14,6 @@ export class MapView {
   readonly #open: (id: string) => void;
   #drawn = "";
 
-  /** @param open shows the details of a source */
   constructor(open: (id: string) => void) {
     this.#open = open;
   }
@@ -111,7 +110,6 @@ function boxOf(box: Box, edges: readonly Edge[]): SVGElement {
   );
 }
 
-/** Number of unwatched peers. */
 function pillOf(x: number, to: number, y: number, peers: number): SVGElement[] {
   const near = x < to ? x + PILL_WIDTH : x;
   return [

@@ -87,7 +87,6 @@ export function totalsOf(state: DashboardState): Total[] {
   ];
 }
 
-/** Healthy states. */
 const WELL = new Set(["running", "serving", "open", "standby"]);
 
 export function isWell({ state }: DashboardSource): boolean {
@@ -128,12 +127,10 @@ export function problemsOf(state: DashboardState, now: number): Problem[] {
   return [...away, ...sources, ...omitted].sort((a, b) => rank(a) - rank(b));
 }
 
-/** Recent values of rows, for trends. */
 export class History {
   readonly #values = new Map<string, number[]>();
   readonly #length: number;
 
-  /** @param length values per row */
   constructor(length: number) {
     this.#length = length;
   }

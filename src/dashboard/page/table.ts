@@ -11,7 +11,6 @@ const TREND_HEIGHT = 20;
 interface Column {
   readonly head: string;
   readonly isText?: true;
-  /** Sort key. */
   by(row: Row): number | string;
   text(row: Row): string;
   mark?(row: Row): "warn" | "bad" | "";

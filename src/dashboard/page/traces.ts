@@ -50,7 +50,6 @@ export class TracesView {
     setText(byId("traces-more"), `${shown.length === 0 ? none : others}${lost}`);
   }
 
-  /** Target of keyboard focus. */
   focus(): void {
     this.#box.querySelector("summary")?.focus();
   }
