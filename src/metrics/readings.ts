@@ -33,7 +33,6 @@ export interface Reading {
   readonly process: ProcessReading;
 }
 
-/** Maximum sources of one address. */
 const MAX_SOURCES = 1_000;
 
 const PROCESS = {

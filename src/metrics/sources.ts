@@ -30,7 +30,6 @@ export type MetricsSources = MetricsSourcesByName | (() => MetricsSourcesByName)
 export interface NamedSource {
   readonly name: string;
   readonly kind: MetricsKind;
-  /** The driver or source itself. */
   readonly given: object;
   stats(): object | Promise<object>;
   /** Why the source is not ready; `undefined` when it is. */

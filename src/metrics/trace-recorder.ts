@@ -320,7 +320,6 @@ export class TraceRecorder {
   }
 }
 
-/** An error's code, or its class. */
 function codeOf(error: unknown): string | undefined {
   if (error === undefined) return undefined;
   const { code, name } = (error ?? {}) as { readonly code?: unknown; readonly name?: unknown };
@@ -341,7 +340,6 @@ function guarded(listener: Listener): Listener {
 
 let recorder: TraceRecorder | undefined;
 
-/** The process-wide recorder. */
 export function traceRecorder(): TraceRecorder {
   recorder ??= new TraceRecorder();
   return recorder;
