@@ -26,7 +26,6 @@ export interface Expanded {
   readonly variables: ReadonlyMap<string, string>;
 }
 
-/** A path as the member of a set. */
 export function placeKey(path: Path): string {
   return JSON.stringify(path);
 }
