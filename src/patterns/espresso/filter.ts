@@ -1,39 +1,39 @@
-/** Which messages are wanted, and how many of them: the same rules at the tap and at the listener. Pure. */
+/** Filter and sample of the tap and the listener. Pure. */
 import { isBytes } from "../../core/bytes.js";
 import type { Clock } from "../../core/clock.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { ProxySide } from "../../sockets/pump.js";
 import { checkCount, checkFunction, checkKeys } from "../kit/options.js";
 
-/** The largest size that a filter compares with, in bytes. */
+/** Largest size that a filter accepts, in bytes. */
 const MAX_SIZE = Number.MAX_SAFE_INTEGER;
 
-/** Which messages are wanted: those that pass all that is given. */
+/** Selects messages that pass all given conditions. */
 export interface EspressoFilter {
-  /** Only those that came from this side of the proxy. Default: both. */
+  /** Side of the proxy that the message came from. Default: both. */
   readonly from?: ProxySide;
-  /** Only those whose first frame begins with one of these. Default: all. */
+  /** Prefixes of the first frame. Default: all. */
   readonly topics?: string | Uint8Array | readonly (string | Uint8Array)[];
-  /** Bytes of all frames, at least. Default 0. */
+  /** Minimum bytes of all frames. Default 0. */
   readonly minSize?: number;
-  /** Bytes of all frames, at most. Default: no limit. */
+  /** Maximum bytes of all frames. Default: no limit. */
   readonly maxSize?: number;
-  /** Decides last. What it throws counts as `false`, with an event at most once a second. It must not keep the frames. */
+  /** Runs last. An error counts as `false`, with an event at most once per second. Must not keep the frames. */
   readonly where?: (frames: readonly Buffer[], from: ProxySide | undefined) => boolean;
 }
 
-/** How many of the wanted messages are taken. */
+/** How many of the selected messages are taken. */
 export interface EspressoSample {
-  /** Every Nth, beginning with the first. Default 1: all. */
+  /** Every Nth, starting with the first. Default 1: all. */
   readonly oneIn?: number;
-  /** At most so many in each second. Default: no limit. */
+  /** Limit per second. Default: no limit. */
   readonly perSecond?: number;
 }
 
-/** What becomes of a message. */
+/** Outcome for a message. */
 export type Verdict = "taken" | "filtered" | "sampled";
 
-/** @throws InvalidArgumentError `EINVAL` for what is no prefix, or no list of them */
+/** @throws InvalidArgumentError `EINVAL` unless a prefix or a list of them */
 export function prefixesOf(topics: EspressoFilter["topics"]): Buffer[] {
   if (topics === undefined) return [];
   const list = typeof topics === "string" || isBytes(topics) ? [topics] : topics;
@@ -45,16 +45,14 @@ export function prefixesOf(topics: EspressoFilter["topics"]): Buffer[] {
   });
 }
 
-/** Whether a frame begins with a prefix. */
 export function startsWith(frame: Buffer, prefix: Buffer): boolean {
   const { length } = prefix;
   if (frame.length < length) return false;
-  // Most that differ do so in the first byte, and the call costs more than the comparison.
+  // Most mismatches differ in the first byte, and the call costs more than the comparison.
   if (length === 0) return true;
   return frame[0] === prefix[0] && frame.compare(prefix, 0, length, 0, length) === 0;
 }
 
-/** Bytes of a message's frames. */
 export function sizeOf(frames: readonly Buffer[]): number {
   let size = 0;
   for (let i = 0; i < frames.length; i++) size += (frames[i] as Buffer).length;
@@ -102,7 +100,7 @@ export class Filter {
     this.#whereOnFailed = whereOnFailed;
   }
 
-  /** @param size bytes of the whole message; the frames may have been cut off */
+  /** @param size bytes of the whole message; `frames` may be truncated */
   decide(from: ProxySide | undefined, frames: readonly Buffer[], size: number): Verdict {
     if (!this.#wants(from, frames, size)) return "filtered";
     this.#wanted += 1;

@@ -1,14 +1,14 @@
-/** Finds out from records' numbers how many were missed. Pure. */
+/** Counts missed records by their numbers. Pure. */
 import type { RecordNumber } from "./protocol.js";
 
-/** Generations remembered: prefixes, each at each tap. */
+/** Remembered generations: prefixes, each per tap. */
 const MAX_GENERATIONS = 1_024;
 
 export class Gaps {
   readonly #last = new Map<number, number>();
 
   /**
-   * @param prefix bytes of the one prefix subscribed here that the record matches
+   * @param prefix bytes of the one subscribed prefix that the record matches
    * @returns records missed just before this one; 0 for the first of a generation
    */
   note(prefix: number, numbers: readonly RecordNumber[]): number {

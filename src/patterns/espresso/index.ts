@@ -1,4 +1,4 @@
-/** Espresso: a tap on a proxy, and listeners that get what passes as records. */
+/** Espresso: a tap on a proxy, and listeners that receive its messages as records. */
 export type { ProxySide } from "../../sockets/pump.js";
 export * from "../kit/index.js";
 export type { EspressoFilter, EspressoSample } from "./filter.js";

@@ -26,7 +26,7 @@ import {
 import { Gaps } from "./gaps.js";
 import { parseTrailer } from "./protocol.js";
 
-/** Records of one `receiveMany` by default. */
+/** Default `max` of `receiveMany`. */
 const MANY = 1_000;
 
 const OPTIONS = {
@@ -37,76 +37,73 @@ const OPTIONS = {
   context: anything<Context>(),
 };
 
-/** Options of {@link EspressoListener}. */
 export interface EspressoListenerOptions<T = undefined> {
-  /** Which records are wanted. `topics` are subscribed to at the tap; the rest is decided here. Default: all. */
+  /** Selects records. `topics` are subscribed to at the tap; the rest is checked here. Default: all. */
   readonly filter?: EspressoFilter;
-  /** How many of those. Default: all. */
+  /** Samples the selected records. Default: all. */
   readonly sample?: EspressoSample;
-  /** Decodes the last frame of each whole message into the record's `value`. Default: no value. */
+  /** Decodes the last frame of each complete message into `value`. Default: no value. */
   readonly decode?: Codec<T>;
-  /** For the SUB: security, `receiveHighWaterMark`. */
+  /** Options of the SUB: security, `receiveHighWaterMark`. */
   readonly socketOptions?: Omit<SubscriberOptions, "codec">;
   readonly context?: Context;
 }
 
 /** A message that passed a proxy. */
 export interface EspressoRecord<T = undefined> {
-  /** The side it came from; `undefined` from a raw capture. */
+  /** Side it came from; `undefined` from a raw capture. */
   readonly from: ProxySide | undefined;
-  /** ms since 1970-01-01 UTC when it passed the proxy; when it came here, from a raw capture. */
+  /** ms since 1970-01-01 UTC when it passed the proxy; from a raw capture, when it arrived here. */
   readonly time: number;
-  /** What the record shows of it; one frame or more. */
+  /** Captured frames; one or more. */
   readonly frames: readonly Buffer[];
-  /** Frames it had. */
+  /** Number of frames of the message. */
   readonly frameCount: number;
-  /** Bytes it had. */
+  /** Bytes of the message. */
   readonly size: number;
-  /** Whether `frames` are less than the message. */
+  /** Whether `frames` is less than the message. */
   readonly truncated: boolean;
-  /** The last frame, decoded; `undefined` without a codec, when it is cut off, and with an `error`. */
+  /** Decoded last frame; `undefined` without a codec, when truncated, and with an `error`. */
   readonly value: T | undefined;
   /** Why the last frame could not be decoded. */
   readonly error: InvalidMessageError | undefined;
-  /** Records that this listener missed just before this one. */
+  /** Records missed just before this one. */
   readonly missed: number;
 }
 
-/** A listener's statistics, all since it was made. */
+/** Statistics since creation. */
 export interface EspressoListenerStats {
-  /** Records that came: `delivered + filtered + sampled`. */
+  /** Received records: `delivered + filtered + sampled`. */
   readonly received: number;
-  /** Records handed to the program. */
+  /** Records passed to the program. */
   readonly delivered: number;
-  /** Records that the tap published for this listener and that did not come. */
+  /** Records published for this listener that did not arrive. */
   readonly missed: number;
-  /** Records that the filter did not want. */
+  /** Records excluded by the filter. */
   readonly filtered: number;
-  /** Records left out by the sample. */
+  /** Records excluded by the sample. */
   readonly sampled: number;
   /** Records whose last frame could not be decoded. */
   readonly undecodable: number;
-  /** Records without a trailer: a raw capture. */
+  /** Records without a trailer: raw captures. */
   readonly raw: number;
   /** Times that `where` threw. */
   readonly predicateFailures: number;
   readonly socket: SocketStats;
 }
 
-/** What `receiveMany` of a listener takes. */
 export interface EspressoReceiveManyOptions extends WaitOptions {
-  /** The most records to get at once; at least 1. Default 1,000. */
+  /** Maximum records per call; at least 1. Default 1,000. */
   readonly max?: number;
 }
 
-/** The events of a listener are those of its SUB: connections, refusals. */
+/** Events of the listener's SUB: connections, refusals. */
 export type EspressoListenerEvent = SocketEvent;
 
 /**
- * Receives what passes a proxy, as an async iterable or by `receive`.
+ * Receives a proxy's messages, by async iteration or `receive`.
  *
- * A listener that is slower than the records come misses some: `missed` of the next one says how many. What is missed
- * between a lost connection and the next one is not known.
+ * A slow listener misses records; `missed` of the next one has their number. Losses while disconnected are not known.
  *
  * @example
  * ```ts
@@ -127,15 +124,14 @@ export type EspressoListenerEvent = SocketEvent;
  * ```
  */
 export class EspressoListener<T = undefined> extends Driver<EspressoListenerEvent, EspressoListenerStats> {
-  /** What callers wait for. */
   readonly #open = new Calls();
   readonly #socket: Subscriber;
   readonly #filter: Filter;
   readonly #codec: Codec<T> | undefined;
   readonly #gaps = new Gaps();
-  /** Subscribed; none begins with another, so that a record matches one only. */
+  /** Subscribed prefixes; none begins with another, so that a record matches only one. */
   readonly #prefixes: readonly Buffer[];
-  /** Missed before records that were not wanted: reported with the next one that is. */
+  /** Records missed before excluded ones; reported with the next record. */
   #owed = 0;
   readonly #counts = {
     received: 0,
@@ -148,7 +144,7 @@ export class EspressoListener<T = undefined> extends Driver<EspressoListenerEven
   };
 
   /**
-   * @param taps capture endpoints: of taps, or of any proxy that captures to a PUB; or a source of them
+   * @param taps capture endpoints of taps, or of any proxy that captures to a PUB; or a source
    * @throws InvalidArgumentError `EINVAL` for an unknown option, a bad value or a bad endpoint
    */
   constructor(taps: PatternEndpoints, options: EspressoListenerOptions<T> = {}) {
@@ -184,9 +180,8 @@ export class EspressoListener<T = undefined> extends Driver<EspressoListenerEven
   }
 
   /**
-   * The next record.
-   *
-   * @throws TimeoutError `EAGAIN`, AbortedError `ABORT_ERR`, ClosedError as a socket's `receive` does
+   * Returns the next record.
+   * @throws TimeoutError `EAGAIN`, AbortedError `ABORT_ERR`, ClosedError as a socket's `receive`
    */
   receive(options: WaitOptions = {}): Promise<EspressoRecord<T>> {
     return this.#open.run(async () => {
@@ -196,7 +191,7 @@ export class EspressoListener<T = undefined> extends Driver<EspressoListenerEven
     });
   }
 
-  /** 1 to `max` records (default 1,000): those that are there, or the first that comes. Otherwise as {@link receive}. */
+  /** Returns 1 to `max` records (default 1,000): those available, or the next one. Otherwise like {@link receive}. */
   receiveMany(options: EspressoReceiveManyOptions = {}): Promise<EspressoRecord<T>[]> {
     return this.#open.run(async () => {
       checkKeys("EspressoListener.receiveMany", options, ["timeout", "signal", "max"]);
@@ -223,7 +218,7 @@ export class EspressoListener<T = undefined> extends Driver<EspressoListenerEven
     }
   }
 
-  /** Records until the listener is closed. */
+  /** Yields records until the listener is closed. */
   async *[Symbol.asyncIterator](): AsyncGenerator<EspressoRecord<T>, undefined> {
     while (!this.closed) {
       try {
@@ -237,7 +232,6 @@ export class EspressoListener<T = undefined> extends Driver<EspressoListenerEven
 
   /**
    * Settles when a tap is connected.
-   *
    * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError when the listener closes
    */
   async ready(options: PatternWaitOptions = {}): Promise<void> {
@@ -252,7 +246,7 @@ export class EspressoListener<T = undefined> extends Driver<EspressoListenerEven
     }
   }
 
-  /** The statistics at this moment. */
+  /** Current statistics. */
   stats(): EspressoListenerStats {
     return {
       ...this.#counts,
@@ -324,7 +318,7 @@ export class EspressoListener<T = undefined> extends Driver<EspressoListenerEven
 
 type Mutable<R> = { -readonly [K in keyof R]: R[K] };
 
-/** Without those that another one covers. */
+/** Removes prefixes covered by others. */
 function disjoint(prefixes: readonly Buffer[]): Buffer[] {
   const kept: Buffer[] = [];
   for (const prefix of [...prefixes].sort((a, b) => a.length - b.length)) {

@@ -1,37 +1,24 @@
 /**
- * A record of a message that passed: the message's own frames, and one more behind them. So a subscription to a topic
- * prefix works at the capture endpoint as it does at the proxy, and a reader that knows nothing of Espresso sees the
- * messages as libzmq's `zmq_proxy` would have captured them, each with a frame too many.
+ * Record of a message: its frames, followed by a trailer. Subscriptions to topic prefixes work at the capture
+ * endpoint as at the proxy. Foreign readers see the messages as captured by libzmq's `zmq_proxy`, each with one more
+ * frame.
  *
  *   frame 0 … n-1   the message, cut off after `snapLength` bytes
  *   frame n         the trailer, big-endian:
  *
- *   offset  bytes
- *        0      8  "SHOALTAP"
- *        8      1  version, 1
- *        9      1  the side it came from: 0 frontend, 1 backend
- *       10      2  k, how many numbers follow
- *       12      4  frames the message had
- *       16      8  bytes the message had (float64, as all below; all but the time are whole)
- *       24      8  ms since 1970-01-01 UTC when it passed
- *       32      8  messages that had passed the proxy then, this one included
- *       40   16 k  for each subscribed prefix that the message matches (at most 64 are numbered):
- *                  4 its length, 4 its generation, 8 the record's number for it, from 1
- *
- * Numbers without a gap prove that nothing was missed. A generation is one life of one prefix at one tap: from its
- * first subscriber to its last.
+ * Consecutive numbers prove that nothing was missed. A generation is the life of a prefix at a tap, from its first
+ * subscriber to its last.
  */
 
 import type { ProxySide } from "../../sockets/pump.js";
 
-/** A record's number for one subscribed prefix. */
 export interface RecordNumber {
   readonly length: number;
   readonly generation: number;
   readonly number: number;
 }
 
-/** What a trailer says. */
+/** Fields of a trailer. */
 export interface Trailer {
   readonly from: ProxySide;
   readonly frames: number;
@@ -46,7 +33,7 @@ const VERSION = 1;
 const FIXED = 40;
 const PER_NUMBER = 16;
 
-/** @returns a frame of its own memory */
+/** @returns a frame with its own memory */
 export function encodeTrailer(trailer: Trailer): Buffer {
   const { numbers } = trailer;
   const frame = Buffer.allocUnsafe(FIXED + PER_NUMBER * numbers.length);
@@ -68,7 +55,7 @@ export function encodeTrailer(trailer: Trailer): Buffer {
   return frame;
 }
 
-/** @returns `undefined` for a frame that is not a trailer: the message is a raw capture, or malformed */
+/** @returns `undefined` if the frame is not a trailer: a raw capture, or malformed */
 export function parseTrailer(frame: Buffer): Trailer | undefined {
   if (frame.length < FIXED || frame.compare(MAGIC, 0, 8, 0, 8) !== 0 || frame[8] !== VERSION)
     return undefined;

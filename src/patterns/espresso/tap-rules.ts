@@ -1,47 +1,46 @@
 /**
- * What a tap makes of a message that passed: a record for those who listen, or a count. Pure.
+ * Turns a message into a record for the listeners, or a count. Pure.
  *
  *   passed = published + unheard + filtered + sampled + refused
  *
- * Without listeners a message costs one comparison. A record shares the message's memory, unless it is cut off.
+ * Without listeners a message costs one comparison. A record shares the message's memory unless truncated.
  */
 import type { Clock } from "../../core/clock.js";
 import type { ProxySide } from "../../sockets/pump.js";
 import { type EspressoFilter, type EspressoSample, Filter, sizeOf, startsWith } from "./filter.js";
 import { encodeTrailer, type RecordNumber } from "./protocol.js";
 
-/** The first byte of a subscription, and of its end (29/PUBSUB). */
+/** First byte of a subscription and of its cancellation (29/PUBSUB). */
 const SUBSCRIBE = 1;
 const UNSUBSCRIBE = 0;
 
-/** Subscribed prefixes whose records are numbered; those of further ones have no numbers. */
+/** Prefixes with numbered records; further ones have no numbers. */
 const MAX_NUMBERED = 64;
-/** Bytes of a prefix that is numbered; longer ones are not. */
+/** Bytes of a numbered prefix; longer ones are not numbered. */
 const MAX_PREFIX = 256;
-/** Frames of a message that a record shows. */
+/** Frames of a record. */
 const MAX_FRAMES = 64;
 
-/** A tap's statistics, all since it was made. */
+/** Statistics since creation. */
 export interface TapCounts {
-  /** Messages that passed the proxy. */
   readonly passed: number;
-  /** Records handed to the capture socket. What a slow listener misses of them is in its numbers. */
+  /** Records accepted by the capture socket. A slow listener finds its losses by the numbers. */
   readonly published: number;
-  /** Messages that nobody listened to. */
+  /** Messages without a listener. */
   readonly unheard: number;
-  /** Messages that the filter did not want. */
+  /** Messages excluded by the filter. */
   readonly filtered: number;
-  /** Messages left out by the sample. */
+  /** Messages excluded by the sample. */
   readonly sampled: number;
-  /** Records that the capture socket did not take. */
+  /** Records refused by the capture socket. */
   readonly refused: number;
-  /** Records that show less than the whole message. */
+  /** Truncated records. */
   readonly truncated: number;
   /** Times that `where` threw. */
   readonly predicateFailures: number;
-  /** Prefixes that listeners subscribed to at this moment. */
+  /** Currently subscribed prefixes. */
   readonly subscriptions: number;
-  /** Messages from listeners that are not a subscription. */
+  /** Messages from listeners that are not subscriptions. */
   readonly invalid: number;
 }
 
@@ -51,19 +50,17 @@ interface Numbered {
   number: number;
 }
 
-/** The settings of the rules. */
 export interface TapRulesOptions {
   readonly filter: EspressoFilter;
   readonly sample: EspressoSample;
-  /** Bytes of a message that its record shows. */
+  /** Bytes of a message in its record. */
   readonly snapLength: number;
-  /** Of the first prefix; the next has the next. */
+  /** Generation of the first prefix; later ones count up. */
   readonly generation: number;
 }
 
-/** Where records go, and what the rules report. */
 export interface TapEffects {
-  /** @returns whether it was taken */
+  /** @returns whether it was accepted */
   publish(record: readonly Buffer[]): boolean;
   subscribed(prefix: Buffer): void;
   unsubscribed(prefix: Buffer): void;
@@ -76,7 +73,7 @@ export class TapRules {
   readonly #filter: Filter;
   readonly #wallClock: Clock;
   readonly #numbered: Numbered[] = [];
-  /** Subscriptions beyond those. */
+  /** Subscriptions above `MAX_NUMBERED`. */
   #unnumbered = 0;
   #generation: number;
   readonly #counts = {
@@ -105,7 +102,7 @@ export class TapRules {
     );
   }
 
-  /** A message of the capture socket: the first subscription to a prefix, or the end of the last. */
+  /** Handles a capture socket's message: the first subscription to a prefix, or the last cancellation. */
   receive(message: readonly Buffer[]): void {
     const [frame] = message;
     const kind = frame?.[0];
@@ -123,7 +120,6 @@ export class TapRules {
     }
   }
 
-  /** A message has passed. */
   offer(from: ProxySide, frames: readonly Buffer[]): void {
     const counts = this.#counts;
     counts.passed += 1;
@@ -189,7 +185,7 @@ export class TapRules {
     return numbers;
   }
 
-  /** What of a message its record shows: a copy where that is less, so that a record never holds a large message. */
+  /** Frames of the record: copied if truncated, so that a record never retains a large message. */
   #shown(frames: readonly Buffer[], size: number): Buffer[] {
     if (size <= this.#snapLength && frames.length <= MAX_FRAMES) return [...frames];
     this.#counts.truncated += 1;

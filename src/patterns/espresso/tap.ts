@@ -1,5 +1,5 @@
 /**
- * Espresso's tap (the Guide, chapter 5): gets what passes a proxy, and publishes it to listeners.
+ * Espresso's tap (the Guide, chapter 5): publishes a proxy's messages to listeners.
  *
  *   publishers ──> frontend ─ Proxy ─ backend ──> subscribers
  *                        capture │
@@ -18,13 +18,13 @@ import { anything, checkOptions, integer, object } from "../kit/options.js";
 import type { EspressoFilter, EspressoSample } from "./filter.js";
 import { type TapCounts, TapRules } from "./tap-rules.js";
 
-/** Bytes of a message that its record shows by default. */
+/** Default `snapLength`, in bytes. */
 const SNAP_LENGTH = 65_536;
-/** The least that can be chosen: topic prefixes of this length are numbered. */
+/** Smallest `snapLength`: topic prefixes up to this length are numbered. */
 const MIN_SNAP_LENGTH = 256;
-/** Records that wait for one slow listener by default. */
+/** Default records queued per slow listener. */
 const QUEUED = 1_000;
-/** ms between two events about a predicate that throws. */
+/** Minimum ms between events about a throwing predicate. */
 const QUIET = 1_000;
 
 const OPTIONS = {
@@ -36,39 +36,36 @@ const OPTIONS = {
   clock: anything<Clock>(),
 };
 
-/** Options of {@link EspressoTap}. */
 export interface EspressoTapOptions {
-  /** Which messages become records. Default: all. */
+  /** Selects the messages that become records. Default: all. */
   readonly filter?: EspressoFilter;
-  /** How many of those. Default: all. */
+  /** Samples the selected messages. Default: all. */
   readonly sample?: EspressoSample;
-  /** Bytes of a message that its record shows, 256 or more; the rest is cut off, and marked so. Default 65,536. */
+  /** Bytes of a message in its record, 256 or more; longer messages are truncated and marked. Default 65,536. */
   readonly snapLength?: number;
-  /** For the capture socket: security, `sendHighWaterMark` (records that wait for one listener, default 1,000). */
+  /** Options of the capture socket: security, `sendHighWaterMark` (records queued per listener, default 1,000). */
   readonly socketOptions?: XPublisherOptions;
   readonly context?: Context;
-  /** Where the time of the sample comes from; for tests. */
+  /** Clock of the sample, for tests. */
   readonly clock?: Clock;
 }
 
-/** What happens at a tap. */
 export type EspressoTapEvent =
-  /** The first listener subscribed to a prefix. */
+  /** First subscription to a prefix. */
   | { readonly type: "prefix:subscribed"; readonly prefix: Buffer }
-  /** The last listener to a prefix left. */
+  /** The last listener of a prefix left. */
   | { readonly type: "prefix:unsubscribed"; readonly prefix: Buffer }
-  /** The filter's `where` threw, so often since the last such event; at most one event a second. */
+  /** The filter's `where` threw this often since the last such event; at most one event per second. */
   | { readonly type: "predicate:failed"; readonly error: unknown; readonly times: number };
 
-/** A tap's statistics. */
 export interface EspressoTapStats extends TapCounts {
-  /** The capture socket's. `copies.dropped` is what slow listeners missed, where the engine can count. */
+  /** Statistics of the capture socket. `copies.dropped` counts slow listeners' losses, if the engine can. */
   readonly socket: SocketStats;
 }
 
 /**
- * Publishes what passes a proxy, and never holds it up: a listener that is too slow misses records, and finds out
- * how many. What waits for one listener is at most `sendHighWaterMark` records of `snapLength` bytes.
+ * Publishes a proxy's messages without delaying it: a slow listener misses records and is told how many. At most
+ * `sendHighWaterMark` records of `snapLength` bytes are queued per listener.
  *
  *   const tap = new EspressoTap();
  *   await tap.bind("tcp://127.0.0.1:*");
@@ -93,7 +90,7 @@ export interface EspressoTapStats extends TapCounts {
  * ```
  */
 export class EspressoTap extends Driver<EspressoTapEvent, EspressoTapStats> {
-  /** For the proxy: to be called with each message that passed, and the side it came from. Never throws. */
+  /** Pass it to the proxy: called with each message and its side. Never throws. */
   readonly capture: (from: ProxySide, frames: readonly Buffer[]) => void;
   readonly #socket: XPublisher;
   readonly #rules: TapRules;
@@ -134,15 +131,14 @@ export class EspressoTap extends Driver<EspressoTapEvent, EspressoTapStats> {
     this.#reading = this.#readSubscriptions();
   }
 
-  /** Where listeners connect, wildcards filled in. */
+  /** Bound endpoints, wildcards filled in. */
   get endpoints(): readonly string[] {
     return [...this.#endpoints];
   }
 
   /**
-   * Listeners can connect from now on; may be called for several endpoints.
-   *
-   * @throws InvalidArgumentError `EINVAL` for a bad endpoint; TransportError as a socket's `bind` does
+   * Binds an endpoint for listeners; may be called for several.
+   * @throws InvalidArgumentError `EINVAL` for a bad endpoint; TransportError as a socket's `bind`
    * @returns the endpoint, wildcards filled in
    */
   bind(endpoint: string): Promise<string>;
@@ -154,12 +150,12 @@ export class EspressoTap extends Driver<EspressoTapEvent, EspressoTapStats> {
     return resolved;
   }
 
-  /** The statistics at this moment. */
+  /** Current statistics. */
   stats(): EspressoTapStats {
     return { ...this.#rules.stats(), socket: this.#socket.stats() };
   }
 
-  /** Publishes nothing any more; the proxy goes on. @internal */
+  /** @internal Stops publishing; the proxy continues. */
   protected async onClose(linger: number): Promise<void> {
     await this.#socket.close({ linger });
     await this.#reading;

@@ -1,4 +1,4 @@
-/** A federated broker: its sockets to clients, workers and other sites, around rules.ts. */
+/** Federated broker: sockets to clients, workers and other sites around rules.ts. */
 import crypto from "node:crypto";
 import { describe, refuseExtra } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
@@ -55,66 +55,66 @@ const EVENTS: EventNames<FederationEvent> = {
   "message:invalid": true,
 };
 
-/** Bytes that distinguish one start of a broker from the next. */
+/** Bytes that identify one start of a broker. */
 const INCARNATION_SIZE = 8;
 
-/** ms that replies to other sites have to leave when the broker closes. */
+/** ms for replies to other sites to be sent at close. */
 const CLOUD_LINGER = 1_000;
 
-/** Options of {@link FederatedBroker}. */
 export interface FederatedBrokerOptions extends BrokerDriverOptions {
-  /** ms between two state messages when nothing changes. Default 1,000. */
+  /** ms between state messages if nothing changes. Default 1,000. */
   readonly stateInterval?: number | undefined;
-  /** Intervals of silence after which a site is lost. 0: only when its connection ends, as the Guide's needs it. Default 3. */
+  /**
+   * Intervals of silence before a site is lost. 0: only when its connection ends, as the Guide's sites need. Default
+   * 3.
+   */
   readonly liveness?: number | undefined;
-  /** Requests of own clients that wait, and as many of other sites; past it they are read no further. Default 1,000. */
+  /** Queued requests of this site's clients, and as many of other sites; at the limit reading stops. Default 1,000. */
   readonly maxQueue?: number | undefined;
-  /** Bytes of those that wait, and 64 for each of their frames; past it clients are read no further, but for one batch. Default 64 MiB. */
+  /** Bytes of queued requests, plus 64 per frame; at the limit reading stops, except for one batch. Default 64 MiB. */
   readonly maxQueueBytes?: number | undefined;
-  /** Workers that may be lost with one request, until its client gets the error `worker-lost`. Default 2. */
+  /** Workers lost with one request before its client gets the error `worker-lost`. Default 2. */
   readonly maxDeliveries?: number | undefined;
   /** Options of the ROUTERs to other sites. */
   readonly cloudOptions?: RouterOptions | undefined;
-  /** Options of the PUB and the SUB of the state flow that both have, such as security. */
+  /** Options of the state flow's PUB and SUB, such as security. */
   readonly stateOptions?: (PublisherOptions & SubscriberOptions) | undefined;
 }
 
-/** Where a federated broker listens, by side, wildcards filled in. */
+/** Bound endpoints by side, wildcards filled in. */
 export interface FederationEndpoints extends BrokerEndpoints {
-  /** For other sites' requests. */
+  /** Endpoints for other sites' requests. */
   readonly cloud: readonly string[];
-  /** Where it publishes to other sites how many workers are free. */
+  /** Endpoints where the number of idle workers is published. */
   readonly state: readonly string[];
 }
 
-/** Where another site is. */
+/** Endpoints of another site. */
 export interface SiteEndpoints {
   readonly name: string;
-  /** Where its `cloud` is bound. */
+  /** Its bound `cloud` endpoint. */
   readonly cloud: string;
-  /** Where its `state` is bound. */
+  /** Its bound `state` endpoint. */
   readonly state: string;
 }
 
-/** Where the other sites are that come and go. Each says its own name. */
+/** Sources of other sites; each site sends its name. */
 export interface SiteSources {
-  /** Where their `cloud` is bound. A cluster's resolver leaves this site out by `{ not: ["self"] }`. */
+  /** Source of `cloud` endpoints. Use `{ not: ["self"] }` to exclude this site from a cluster's resolver. */
   readonly cloud: EndpointSource;
-  /** Where their `state` is bound. */
+  /** Source of `state` endpoints. */
   readonly state: EndpointSource;
 }
 
 /**
- * A load-balancing broker that shares spare workers with those of other sites. Its own
- * clients' requests go to its own workers first, and to another site's when none of its
- * own is free and that site has published that it has some. A site that goes away loses no
- * request: each is kept where it was accepted until its reply has come, and may then be
- * handled twice.
+ * Load-balancing broker that shares idle workers with other sites. Clients' requests go to local workers first, then
+ * to a site that has published idle workers. No request is lost with a site: it stays where it was accepted until its
+ * reply arrives, and may be handled twice.
  *
  * Clients and workers as in `LoadBalancer`; other sites may be the Guide's peering brokers.
  *
- * A site can be a pair (`gate`): two brokers with a name each, whose workers are at both. Other sites join both, and
- * give requests to the one that serves, which alone publishes that it has workers to spare.
+ * A site can be a pair (`gate`) of two brokers with different names, and workers connected to both. Other sites join
+ * both, and send requests to the active one, which alone publishes idle workers.
  *
  * @example
  * ```ts
@@ -135,7 +135,7 @@ export interface SiteSources {
  * ```
  */
 export class FederatedBroker extends BrokerDriver<FederationEvent, FederationStats, FederationEndpoints> {
-  /** The site's name. */
+  /** Name of the site. */
   readonly name: string;
   readonly #cloud: Cloud;
   readonly #rules: FederationRules;
@@ -143,7 +143,7 @@ export class FederatedBroker extends BrokerDriver<FederationEvent, FederationSta
   readonly #asked: RouterReader;
 
   /**
-   * @param name differs from every other site's; 1 to 255 bytes
+   * @param name unique among the sites; 1 to 255 bytes
    * @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value
    */
   constructor(name: string, options: FederatedBrokerOptions = {}) {
@@ -196,8 +196,7 @@ export class FederatedBroker extends BrokerDriver<FederationEvent, FederationSta
   }
 
   /**
-   * Connects to another site, or to all of a source as they come and go. They are to do the same with this one.
-   *
+   * Connects to another site, or to all sites of a source. They must join this one, too.
    * @throws InvalidArgumentError `EINVAL` for a bad name or endpoint
    */
   join(site: SiteEndpoints | SiteSources): void;
@@ -207,7 +206,7 @@ export class FederatedBroker extends BrokerDriver<FederationEvent, FederationSta
     if (typeof site !== "object" || site === null)
       throw new InvalidArgumentError(`A site has a name, cloud and state; got ${describe(site)}`);
     if (isSources(site)) {
-      // A site's ROUTER has its name as routing id, which comes with the handshake.
+      // A site's ROUTER has its name as routing id, known after the handshake.
       this.#cloud.asked.connect(site.cloud);
       this.#cloud.subscriber.connect(site.state);
       return;
@@ -247,11 +246,10 @@ export class FederatedBroker extends BrokerDriver<FederationEvent, FederationSta
   }
 }
 
-/** The sockets to other sites. */
 class Cloud {
-  /** Other sites connect to it, and ask. */
+  /** Other sites connect here and send requests. */
   readonly asking: Router;
-  /** It connects to other sites, and asks them. */
+  /** Connects to other sites and sends them requests. */
   readonly asked: Router;
   readonly publisher: Publisher;
   readonly subscriber: Subscriber;
@@ -259,10 +257,10 @@ class Cloud {
 
   constructor(name: string, options: RouterOptions, state: PublisherOptions & SubscriberOptions) {
     this.#name = name;
-    // A site that comes back takes its name over, before anybody has noticed that it had gone.
+    // A restarted site takes over its name before its old connection is known to be lost.
     this.asking = new Router({ ...options, routingId: name, handover: true, mandatory: true });
-    // A site is where its connection is. Without `immediate` an endpoint whose broker has ended would keep its name: requests would
-    // wait for it there, and the broker that is back at another endpoint would be refused.
+    // Without `immediate`, an endpoint of a stopped broker would keep the name: requests would wait there, and the
+    // broker would be refused at its new endpoint.
     this.asked = new Router({
       ...options,
       routingId: name,
@@ -278,7 +276,7 @@ class Cloud {
 
   publish(capacity: number): void {
     if (this.publisher.closed) return;
-    // A publisher that has no room (noDrop) misses a state: the next is due after an interval.
+    // A publisher without room (noDrop) skips a state; the next follows after an interval.
     this.publisher.trySend(stateFrames({ site: this.#name, capacity }));
   }
 
@@ -292,7 +290,6 @@ class Cloud {
   }
 }
 
-/** The rules with their frames. */
 class DrivenFederationRules extends FederationRules {
   clientMessage(frames: readonly Buffer[]): void {
     const command = parseFromClient(frames);

@@ -1,26 +1,26 @@
 /**
- * What brokers of several sites send to each other (the Guide's chapter 3, peering), as frames.
+ * Messages between brokers of different sites (the Guide's chapter 3, peering), as frames.
  *
  *   state   PUB -> SUB        site | free workers, decimal
  *   cloud   ROUTER -> ROUTER  site | address | "" | body…     a request; the asking site comes first at the receiver
  *                             site | address | "" | body…     its reply, the same way back
  *
- * The address is the asking site's own affair; the Guide's puts the client's routing id there, shoal a number that
- * it uses once, so that a late reply ends nothing but the request it was for.
+ * The address is chosen by the requesting site. The Guide's is the client's routing id; shoal's is a number used
+ * once, so that a late reply can only end its own request.
  */
 
-/** Bytes of a site's name at most: it is a routing id (37/ZMTP, The Identity Property). */
+/** Bytes of a site name, which is a routing id (37/ZMTP, The Identity Property). */
 export const MAX_NAME = 255;
-/** Characters of the largest number of free workers that is believed. */
+/** Digits of an accepted number of idle workers. */
 const MAX_DIGITS = 9;
 
-/** What a site has to spare. */
+/** Idle workers of a site. */
 export interface SiteState {
   readonly site: string;
   readonly capacity: number;
 }
 
-/** @returns `undefined` for what is no state */
+/** @returns `undefined` if it is not a state message */
 export function parseState(frames: readonly Buffer[]): SiteState | undefined {
   const [site, capacity] = frames;
   if (frames.length !== 2 || site === undefined || capacity === undefined) return undefined;

@@ -1,35 +1,34 @@
 /**
- * A site's broker in a federation (the Guide's chapter 3, peering).
+ * Broker of a site in a federation (the Guide's chapter 3, peering).
  *
  *   clients --> local queue --> a local worker, if one is free        local flow
  *                     \-------> the site with most free workers       cloud flow, out
  *   sites   --> cloud queue --> a local worker that no client wants   cloud flow, in
  *   how many workers are free, to all sites, whenever it changes      state flow
  *
- * Local work first: requests of other sites wait behind all of this site's own, and are never passed on.
- * A request that is at another site stays here, too, until its reply comes: when that site is silent or its
- * connection ends, the request stands in front of the queue again. A site whose last worker has gone hands back what
- * it has of the others', with an error reply that only a broker sees: it would wait there forever.
+ * Local work goes first: other sites' requests queue behind all local ones, and are never forwarded. A request sent
+ * to another site is also kept here until its reply arrives. When that site is silent or disconnects, the request
+ * returns to the front of the queue. A site without workers hands back others' requests with an error reply for
+ * brokers; they would wait there forever.
  *
- * One of a pair (../binary-star/) that does not serve publishes that it has nothing to spare, and hands back what other
- * sites give it all the same, the answers of its workers included: the other one of the pair may have done it, too.
+ * The passive half of a pair (../binary-star/) publishes zero idle workers and hands back other sites' requests, even
+ * with an answer: the other half may have handled them, too.
  */
 import type { ReplyDropped } from "../kit/broker-driver.js";
 import { createJob, Dispatcher, type Job, type JobDropReason, keyOf, reasonOf } from "../kit/dispatcher.js";
 import { errorReply, parseErrorReply } from "../kit/errors.js";
 import type { BalancedCommand } from "../kit/worker-protocol.js";
 
-/** The class of this site's own requests, and that of the others'. */
+/** Priorities of local and of other sites' requests. */
 export const LOCAL = 0;
 export const CLOUD = 1;
 
-/** Sites that are known at a time: those who publish states choose the names in them. */
+/** Known sites: peers choose the names in their state messages. */
 const MAX_SITES = 1_024;
 
-/** What happens in a federated broker. */
 export type FederationEvent =
   | { readonly type: "site:joined"; readonly site: string }
-  /** A site is silent or its connection ended; so many requests came back from it. */
+  /** A site is silent or disconnected; this many requests returned from it. */
   | {
       readonly type: "site:left";
       readonly site: string;
@@ -39,41 +38,40 @@ export type FederationEvent =
   | { readonly type: "worker:joined"; readonly worker: Buffer }
   | { readonly type: "worker:left"; readonly worker: Buffer; readonly reason: "disconnected" | "unreachable" }
   | { readonly type: "request:dropped"; readonly from: "client" | "site"; readonly reason: JobDropReason }
-  /** A reply to a request that has ended, or has come back. */
+  /** Reply to a request that has ended or returned. */
   | { readonly type: "reply:ignored"; readonly from: "worker" | "site" }
   | ReplyDropped
   | { readonly type: "message:invalid"; readonly from: "client" | "worker" | "site" };
 
-/** A federated broker's statistics: requests = replies + queued + at workers + atSites + dropped, for each class. */
+/** Statistics: requests = replies + queued + at workers + atSites + dropped, per priority. */
 export interface FederationStats {
   readonly idleWorkers: number;
   readonly busyWorkers: number;
   readonly queuedLocal: number;
   readonly queuedCloud: number;
-  /** Requests of own clients that other sites have now. */
+  /** Local requests at other sites. */
   readonly atSites: number;
   readonly requestsLocal: number;
   readonly requestsCloud: number;
-  /** To own clients, of own workers and of other sites. */
+  /** Replies to local clients, from local workers and other sites. */
   readonly repliesLocal: number;
-  /** To other sites. */
+  /** Replies to other sites. */
   readonly repliesCloud: number;
-  /** Requests that were given to other sites. */
+  /** Requests sent to other sites. */
   readonly sentToSites: number;
-  /** Other sites' requests that were handed back, since no worker is here, or this broker does not serve. */
+  /** Other sites' requests handed back: no workers here, or this broker is not serving. */
   readonly handedBack: number;
-  /** Own requests that came back: their site was lost, or had no worker any more. */
+  /** Returned requests: their site was lost or had no workers. */
   readonly returned: number;
   readonly dropped: Readonly<Record<JobDropReason, number>>;
   readonly lateReplies: number;
-  /** Replies, of those counted, that their clients or sites could not take: gone, or at their high-water mark. */
+  /** Counted replies that their clients or sites could not take: disconnected, or at their high-water mark. */
   readonly repliesDropped: number;
   readonly invalid: number;
-  /** Sites that publish now, with the free workers they are believed to have. */
+  /** Publishing sites and their estimated idle workers. */
   readonly sites: Readonly<Record<string, number>>;
 }
 
-/** What the rules do to the world. */
 export interface FederationEffects {
   /** @returns whether the worker is connected */
   request(worker: Buffer, address: Buffer, body: readonly Buffer[]): boolean;
@@ -82,28 +80,27 @@ export interface FederationEffects {
   siteRequest(site: string, address: Buffer, body: readonly Buffer[]): boolean;
   siteReply(envelope: readonly Buffer[], body: readonly Buffer[]): void;
   publish(capacity: number): void;
-  /** Whether this broker serves now; one alone always does. */
+  /** Whether this broker is active; true without a pair. */
   isServing(): boolean;
   event(event: FederationEvent): void;
 }
 
-/** What the rules are bounded by. */
 export interface FederationRulesOptions {
-  /** ms between two state messages, when nothing changes. */
+  /** ms between state messages if nothing changes. */
   readonly stateInterval: number;
-  /** Intervals of silence after which a site is lost; 0: never by silence. */
+  /** Intervals of silence before a site is lost; 0: never by silence. */
   readonly liveness: number;
-  /** Requests that wait, of own clients, and as many of other sites. */
+  /** Queued local requests, and as many of other sites. */
   readonly maxQueue: number;
   readonly maxQueueBytes: number;
   readonly maxDeliveries: number;
 }
 
 interface Site {
-  /** Free workers, as it last published, less what it was given since. */
+  /** Last published idle workers, minus requests sent since. */
   spare: number;
   expiry: number;
-  /** Requests it has, by address. */
+  /** Its requests by address. */
   readonly inFlight: Map<string, Job>;
 }
 
@@ -111,7 +108,7 @@ export class FederationRules {
   readonly #options: FederationRulesOptions;
   readonly #effects: FederationEffects;
   readonly #dispatcher: Dispatcher;
-  /** Only sites that publish now. */
+  /** Publishing sites. */
   readonly #sites = new Map<string, Site>();
   #nextState: number;
   #published = 0;
@@ -125,7 +122,7 @@ export class FederationRules {
   #late = 0;
   #invalid = 0;
   readonly #dropped: Record<JobDropReason, number> = { "client-left": 0, deliveries: 0, closed: 0 };
-  /** Distinguishes this broker's addresses from those of the process that had its name before. */
+  /** Distinguishes addresses from those of an earlier process with the same name. */
   readonly #incarnation: Buffer;
 
   /** @param incarnation bytes that differ with each start */
@@ -144,12 +141,12 @@ export class FederationRules {
     );
   }
 
-  /** How many more requests of own clients it takes now. */
+  /** Room for local requests. */
   get room(): number {
     return this.#dispatcher.room(LOCAL);
   }
 
-  /** The same for other sites. */
+  /** Room for other sites' requests. */
   get cloudRoom(): number {
     return this.#dispatcher.room(CLOUD);
   }
@@ -159,14 +156,13 @@ export class FederationRules {
     return this.#dispatcher.queued + this.#dispatcher.busy + this.#atSites();
   }
 
-  /** A request, of an own client or of another site. */
+  /** A request of a local client or another site. */
   request(envelope: readonly Buffer[], body: readonly Buffer[], from: typeof LOCAL | typeof CLOUD): void {
     (this.#requests[from] as number)++;
     this.#dispatcher.accept(createJob(envelope, body, from));
     this.#settle();
   }
 
-  /** Anything from a worker. */
   receive(from: Buffer, command: BalancedCommand): void {
     if (command.kind === "invalid") {
       this.invalid("worker");
@@ -186,7 +182,7 @@ export class FederationRules {
     this.#settle();
   }
 
-  /** A site publishes what it has to spare. */
+  /** A site's idle workers. */
   siteState(name: string, capacity: number, now: number): void {
     const { stateInterval, liveness } = this.#options;
     const expiry = liveness === 0 ? Number.POSITIVE_INFINITY : now + stateInterval * liveness;
@@ -205,7 +201,7 @@ export class FederationRules {
     this.#settle();
   }
 
-  /** A site's reply to a request it was given. */
+  /** A site's reply. */
   siteReplied(name: string, address: Buffer, body: readonly Buffer[]): void {
     const site = this.#sites.get(name);
     const job = site?.inFlight.get(keyOf(address));
@@ -227,13 +223,13 @@ export class FederationRules {
     this.#answer(job, body);
   }
 
-  /** The connection to a site, which takes requests there, has ended. */
+  /** The connection for requests to a site ended. */
   siteLeft(name: string): void {
     this.#loseSite(name, "disconnected");
     this.#settle();
   }
 
-  /** A site's connection, which brings its requests here, has ended: it gives them to others. */
+  /** The connection for requests from a site ended: it sends them elsewhere. */
   askingSiteLeft(routingId: Buffer): void {
     this.#dispatcher.clientLeft(routingId, CLOUD);
     this.#settle();
@@ -249,7 +245,6 @@ export class FederationRules {
     this.#settle();
   }
 
-  /** A message that the protocol does not allow. */
   invalid(from: "client" | "worker" | "site"): void {
     this.#invalid += 1;
     this.#effects.event({ type: "message:invalid", from });
@@ -268,7 +263,7 @@ export class FederationRules {
     return this.#nextState;
   }
 
-  /** Takes nothing new from other sites: it publishes that nothing is free. */
+  /** Accepts nothing more from other sites: publishes zero idle workers. */
   close(): void {
     this.#closed = true;
     this.#publish();
@@ -296,7 +291,7 @@ export class FederationRules {
     };
   }
 
-  /** After anything that may have freed a worker or brought work: spill over, and publish. */
+  /** Runs after any change of workers or queues: sends requests to other sites, and publishes. */
   #settle(): void {
     if (this.#closed) return;
     while (this.#dispatcher.idle === 0 && this.#dispatcher.queuedOf(LOCAL) > 0) {
@@ -349,12 +344,12 @@ export class FederationRules {
     return address;
   }
 
-  /** What it had may go elsewhere as soon as everything is settled. */
+  /** A lost site's requests can go elsewhere once everything is settled. */
   #loseSite(name: string, reason: "silent" | "disconnected"): void {
     const site = this.#sites.get(name);
     if (site === undefined) return;
     this.#sites.delete(name);
-    // Each goes to the front, so the oldest last.
+    // Each goes to the front, so the oldest comes last.
     const jobs = [...site.inFlight.values()].filter((job) => !job.over).reverse();
     this.#returned += jobs.length;
     this.#effects.event({ type: "site:left", site: name, reason, returned: jobs.length });

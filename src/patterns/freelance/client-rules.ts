@@ -1,6 +1,5 @@
 /**
- * A client of model 3 (10/FLP): which of its servers it asks, and which it asks
- * next, without sockets, timers or a clock.
+ * Server selection of a model 3 client (10/FLP), without sockets, timers or a clock.
  *
  *   server   unknown ── heard of ──> alive ── silent for `timeToLive`, or its link lost ──> dead ── heard of ──> alive
  *   request  waiting for a live server ──> asked ── reply ──> done
@@ -8,11 +7,10 @@
  *                └── its server died, or gave no reply within `attemptTimeout`: the next one
  *            `deadline` over: failed
  *
- * Every server gets a PING each `pingInterval`. The time to its PONG shows how
- * fast it is; a PING that waits for its PONG counts as that slow already, so a
- * server that hangs is passed over before it is dead. Asked is the fastest live
- * server that has not had this request yet; when all had it, it starts over after a
- * pause, longer each time: clients whose servers hang do not ask in step.
+ * Every server gets a PING each `pingInterval`. The time to its PONG measures its speed. A pending PING counts as at
+ * least that slow, so a hanging server is avoided before it counts as dead. A request goes to the fastest live server
+ * that has not had it. When all had it, the next round starts after a growing, jittered pause, so that clients of
+ * hanging servers do not retry in step.
  */
 
 import { backOff } from "../../core/back-off.js";
@@ -21,52 +19,50 @@ import { Deadlines } from "../../core/deadlines.js";
 import type { MessageLike } from "../../sockets/message.js";
 import { type ClientCommand, errorTextOf, ping } from "./protocol.js";
 
-/** The weight of the newest measurement in a server's round-trip time. */
+/** Weight of the newest sample in the smoothed round-trip time. */
 const NEWEST = 0.3;
 
-/** Why a request failed. */
 export type FreelanceFailure = "timeout" | "server-error";
 
-/** What the rules bring about. */
 export interface FreelanceOutbox {
-  /** @returns whether it could be sent: the server's link stands and has room */
+  /** @returns whether it was sent: the connection is up and has room */
   send(server: string, frames: MessageLike[]): boolean;
   replied(sequence: number, server: string, body: Buffer[]): void;
   failed(sequence: number, server: string | undefined, why: FreelanceFailure, text: string): void;
   alive(server: string): void;
   dead(server: string, why: "silent" | "disconnected"): void;
-  /** A request goes to another server than before. */
+  /** A request goes to another server. */
   failedOver(sequence: number, from: string, why: "timeout" | "dead"): void;
 }
 
-/** How the rules run; all in ms. */
+/** Settings; all in ms. */
 export interface FreelanceRulesOptions {
   readonly pingInterval: number;
   readonly timeToLive: number;
   readonly attemptTimeout: number;
-  /** Until a request is sent a second time to a server; doubled each round up to `maxRetryDelay`. */
+  /** Delay before a server gets a request again; doubled each round up to `maxRetryDelay`. */
   readonly retryDelay: number;
   readonly maxRetryDelay: number;
 }
 
-/** Counts since the start. */
+/** Counts since creation. */
 export interface FreelanceRulesStats {
   readonly requests: number;
   readonly replies: number;
   readonly failures: number;
   readonly failOvers: number;
-  /** Replies to requests that were answered or given up before. */
+  /** Replies to answered or cancelled requests. */
   readonly late: number;
   readonly pending: number;
 }
 
-/** A server as its client sees it. */
+/** A server's status as seen by its client. */
 export interface FreelanceServerStatus {
   readonly endpoint: string;
   readonly alive: boolean;
-  /** ms from PING to PONG, smoothed; `undefined` until measured. */
+  /** Smoothed ms from PING to PONG; `undefined` until measured. */
   readonly roundTrip: number | undefined;
-  /** Requests it was asked last that are not answered. */
+  /** Requests sent last to this server and not answered. */
   readonly asked: number;
 }
 
@@ -77,7 +73,7 @@ interface Server {
   pingAt: number;
   expiresAt: number;
   roundTrip: number | undefined;
-  /** When the PING went out whose PONG has not come. */
+  /** Time of the unanswered PING. */
   pingedAt: number | undefined;
   readonly asked: Set<Pending>;
 }
@@ -86,16 +82,16 @@ interface Pending {
   readonly sequence: number;
   readonly body: readonly MessageLike[];
   readonly endsAt: number;
-  /** For {@link Deadlines}: the end of the attempt or of all. */
+  /** For {@link Deadlines}: end of the attempt or the whole request. */
   deadline: number;
   server: Server | undefined;
-  /** Those that had it in this round: asked again only when all had it. */
+  /** Servers that had the request in this round. */
   readonly tried: Set<Server>;
-  /** Rounds that are over. */
+  /** Completed rounds. */
   rounds: number;
-  /** When the next one begins; `undefined` while one is under way. */
+  /** Start of the next round; `undefined` during a round. */
   nextRound: number | undefined;
-  /** Those that may answer it. */
+  /** Servers whose reply counts. */
   readonly mayAnswer: Set<Server>;
   link: Link<Pending>;
 }
@@ -144,14 +140,17 @@ export class FreelanceRules {
     if (server.alive) this.#died(server, "disconnected", now);
   }
 
-  /** A link stands: who is there, is asked at once. @param endpoint the server's, if known */
+  /**
+   * A connection is up: pings its server at once.
+   * @param endpoint the server's, if known
+   */
   joined(endpoint: string | undefined, now: number): void {
     for (const server of this.#servers.values()) {
       if (!server.alive && (endpoint === undefined || endpoint === server.endpoint)) this.#ping(server, now);
     }
   }
 
-  /** A server's link is lost. */
+  /** A server's connection was lost. */
   left(endpoint: string, now: number): void {
     const server = this.#servers.get(endpoint);
     if (server === undefined) return;
@@ -159,7 +158,7 @@ export class FreelanceRules {
     if (server.alive) this.#died(server, "disconnected", now);
   }
 
-  /** @returns the request's sequence, by which its outcome is reported */
+  /** @returns the request's sequence, which identifies its outcome */
   request(body: readonly MessageLike[], deadline: number, now: number): number {
     this.#sequence += 1;
     const request: Pending = {
@@ -181,7 +180,7 @@ export class FreelanceRules {
     return request.sequence;
   }
 
-  /** The caller no longer wants the reply. */
+  /** Cancels a request. */
   cancel(sequence: number): void {
     const request = this.#pending.get(sequence);
     if (request !== undefined) this.#forget(request);
@@ -232,7 +231,7 @@ export class FreelanceRules {
 
   #ping(server: Server, now: number): void {
     server.pingAt = now + this.#options.pingInterval;
-    // An earlier one that waits measures on: the first PONG is its own.
+    // A pending earlier PING keeps measuring: the first PONG answers it.
     if (this.#outbox.send(server.endpoint, ping())) server.pingedAt ??= now;
   }
 
@@ -256,7 +255,7 @@ export class FreelanceRules {
     server.alive = false;
     server.expiresAt = Number.POSITIVE_INFINITY;
     this.#outbox.dead(server.endpoint, why);
-    // One may be given up by a listener that hears of another.
+    // A listener may cancel one when it hears of another.
     for (const request of [...server.asked])
       if (server.asked.has(request)) this.#failOver(request, "dead", now);
   }
@@ -289,7 +288,7 @@ export class FreelanceRules {
   #dispatch(request: Pending, now: number): void {
     this.#waiting.delete(request);
     const left = Math.max(0, request.endsAt - now);
-    // Its caller may give it up when it hears of a server's death: then it goes to no other.
+    // The caller may cancel it on a server's death.
     while (this.#pending.has(request.sequence)) {
       const server = this.#choose(request, now);
       if (server === undefined) {
@@ -307,12 +306,12 @@ export class FreelanceRules {
         this.#deadlines.set(request.link, now, Math.min(this.#options.attemptTimeout, left));
         return;
       }
-      // Its link is gone or full, whatever was heard of it: the next PONG brings it back.
+      // The connection is gone or full; the next PONG revives the server.
       this.#died(server, "disconnected", now);
     }
   }
 
-  /** The fastest live server that did not have the request; when all had it, the fastest, once a pause is over. */
+  /** Fastest live server that has not had the request; after a pause, the fastest of all. */
   #choose(request: Pending, now: number): Server | undefined {
     let best: Server | undefined;
     let bestAgain: Server | undefined;
@@ -351,7 +350,7 @@ function faster(best: Server | undefined, server: Server, now: number): Server {
   return difference < 0 || (difference === 0 && server.order < best.order) ? server : best;
 }
 
-/** ms; a PING that waits longer than the others took counts for what it is. */
+/** ms; a pending PING counts once it exceeds the measured time. */
 function slowness({ roundTrip, pingedAt }: Server, now: number): number {
   return Math.max(roundTrip ?? 0, pingedAt === undefined ? 0 : now - pingedAt);
 }

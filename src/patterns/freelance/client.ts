@@ -1,6 +1,6 @@
 /**
- * The client of model 3 (10/FLP): one ROUTER, connected to all servers, each
- * known by its endpoint. Asks the fastest, and another when that one fails.
+ * Client of model 3 (10/FLP): one ROUTER connected to all servers, each identified by its endpoint. Asks the fastest,
+ * and another when it fails.
  */
 
 import { refuseExtra } from "../../core/arguments.js";
@@ -33,46 +33,44 @@ import {
 import { parseClientMessage } from "./protocol.js";
 import { CALL_OPTIONS, type FreelanceCallOptions } from "./shotgun-client.js";
 
-/** How a client of model 3 runs. */
 export interface FreelanceClientOptions<T = Raw> {
-  /** ms of a request, all attempts together. Default 3,000, as the Guide has it. */
+  /** ms of a request, all attempts together. Default 3,000, as in the Guide. */
   readonly timeout?: number | undefined;
-  /** ms without a reply until another server is asked. Default 1,000. */
+  /** ms without a reply before another server is tried. Default 1,000. */
   readonly attemptTimeout?: number | undefined;
-  /** ms until a request that every server had is sent again; doubled each round, and half of it by chance. Default 50. */
+  /** ms before a request that every server had is repeated; doubled each round, up to half of it random. Default 50. */
   readonly retryDelay?: number | undefined;
-  /** ms where the doubling ends. Default 1,000. */
+  /** Largest retry delay in ms. Default 1,000. */
   readonly maxRetryDelay?: number | undefined;
-  /** ms between two PINGs to a server. Default 2,000, as the Guide has it. */
+  /** ms between PINGs to a server. Default 2,000, as in the Guide. */
   readonly pingInterval?: number | undefined;
-  /** ms of a server's silence until it counts as dead. Default 6,000, as the Guide has it. */
+  /** ms of silence before a server counts as dead. Default 6,000, as in the Guide. */
   readonly timeToLive?: number | undefined;
-  /** Requests without a reply at once; one more rejects with `ERR_TOO_MANY_PENDING`. Default 10,000. */
+  /** Concurrent requests; more reject with `ERR_TOO_MANY_PENDING`. Default 10,000. */
   readonly maxPending?: number | undefined;
   /** Bytes of their bodies; a single request may be larger. Default 64 MiB. */
   readonly maxPendingBytes?: number | undefined;
-  /** What encodes and decodes bodies, of one frame then. Default: frames as they are. */
+  /** Encodes and decodes bodies as one frame. Default: raw frames. */
   readonly codec?: Codec<T> | undefined;
-  /** For its socket, security above all. */
+  /** Options of the socket, such as security. */
   readonly socketOptions?: RouterOptions | undefined;
-  /** Where time comes from; for tests. */
+  /** Clock for tests. */
   readonly clock?: Clock | undefined;
 }
 
-/** What happens to a client of model 3. */
 export type FreelanceClientEvent =
-  /** A server has answered, for the first time or again. */
+  /** A server answered for the first time, or again. */
   | { readonly type: "server:joined"; readonly server: string }
   | { readonly type: "server:left"; readonly server: string; readonly reason: "silent" | "disconnected" }
-  /** A request goes to another server than before. */
+  /** A request goes to another server. */
   | { readonly type: "request:retried"; readonly from: string; readonly reason: "timeout" | "dead" }
-  /** The peer at an endpoint does not have it as its Identity, so nothing can be sent to it; where the engine reports a peer's routing id. */
+  /** The peer's Identity differs from its endpoint, so it cannot be sent to. Only if the engine reports routing ids. */
   | { readonly type: "peer:invalid"; readonly address: string; readonly routingId: Buffer | undefined }
-  /** A message that no server may send; dropped. */
+  /** A message that servers may not send was dropped. */
   | { readonly type: "message:invalid"; readonly server: string; readonly frames: number }
   | EndpointSourceEvent;
 
-/** Counts since the client was made. */
+/** Counts since creation. */
 export interface FreelanceClientStats extends FreelanceRulesStats {
   readonly pendingBytes: number;
   readonly invalid: number;
@@ -101,12 +99,12 @@ const EVENTS: EventNames<FreelanceClientEvent> = {
   ...ENDPOINT_SOURCE_EVENTS,
 };
 
-/** ms that do not end. */
+/** An unlimited timeout, in ms. */
 const NEVER = 2 ** 50;
 
 /**
- * Asks the fastest of its servers, and another one when that one fails (10/FLP, model 3). Any number of requests may be under
- * way at once; one may be handled more than once.
+ * Asks the fastest of its servers, and another when it fails (10/FLP, model 3). Requests run concurrently; one may be
+ * handled more than once.
  *
  * @example
  * ```ts
@@ -133,8 +131,8 @@ export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, Freel
   #invalid = 0;
 
   /**
-   * @param endpoints of its servers, each exactly as the server's Identity has it; more by `connect`. Or a source of them: what
-   *   a server that is gone was asked goes to another
+   * @param endpoints of the servers, each exactly as in the server's Identity; add more by `connect`. Or a source:
+   * requests at a removed server go to another
    * @throws InvalidArgumentError `EINVAL` for an unknown option, a bad value or a bad endpoint
    */
   constructor(endpoints: PatternEndpoints = [], options: FreelanceClientOptions<T> = {}) {
@@ -153,7 +151,7 @@ export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, Freel
     this.#pending = new PendingCalls(settings);
     this.#shape = new BodyShape(options.codec);
     this.#timer = new DriverTimer(pingInterval, settings.clock ?? systemClock);
-    // Nothing is queued for a server that is away: it would get old requests when it comes back.
+    // No queue for a disconnected server: it would get outdated requests on its return.
     this.#router = new Router({ linger: 0, ...settings.socketOptions, immediate: true, mandatory: true });
     const { retryDelay } = settings;
     const maxRetryDelay = Math.max(retryDelay, settings.maxRetryDelay);
@@ -188,7 +186,7 @@ export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, Freel
     });
   }
 
-  /** Adds a server. Returns at once; it is asked once it has answered a PING. */
+  /** Adds a server without waiting. It is used once it has answered a PING. */
   connect(endpoint: string): void;
   connect(endpoint: string, ...extra: unknown[]): void {
     this.assertOpen();
@@ -201,7 +199,7 @@ export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, Freel
     this.#timer.update();
   }
 
-  /** Takes a server away; what it was asked goes to another. */
+  /** Removes a server; its requests go to another. */
   disconnect(endpoint: string): void;
   disconnect(endpoint: string, ...extra: unknown[]): void {
     this.assertOpen();
@@ -213,13 +211,14 @@ export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, Freel
   }
 
   /**
-   * Asks the fastest live server, and the next one when it fails. Calls run at the
-   * same time. A request that was asked twice may be handled twice.
-   *
+   * Asks the fastest live server, and the next on failure. Calls run concurrently. A repeated request may be handled
+   * twice.
    * @returns the reply's frames, or with a codec the value
-   * @throws TimeoutError `ETIMEDOUT`; ServiceError `ERR_SERVICE`: the server's handler failed; AbortedError `ABORT_ERR`
-   * @throws InvalidStateError `ERR_TOO_MANY_PENDING`; ClosedError `EBADF`; `EAGAIN` while it drains, or when it closes
-   * @throws InvalidArgumentError, InvalidMessageError for a body that has no form on the wire, or a reply that the codec refuses
+   * @throws TimeoutError `ETIMEDOUT`; ServiceError `ERR_SERVICE`: the server's handler failed; AbortedError
+   * `ABORT_ERR`
+   * @throws InvalidStateError `ERR_TOO_MANY_PENDING`; ClosedError `EBADF`; `EAGAIN` while draining or when it closes
+   * @throws InvalidArgumentError, InvalidMessageError for a body that cannot be encoded, or a reply that the codec
+   * refuses
    */
   request(body: BodyFor<T>, options: FreelanceCallOptions = {}): Promise<BodyOf<T>> {
     try {
@@ -231,7 +230,7 @@ export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, Freel
       );
       const frames = this.#shape.encode(body);
       let sequence = 0;
-      // The rules watch over the time.
+      // The state machine enforces the timeout.
       const call = this.#pending.add<BodyOf<T>>(costOf(frames), {
         signal,
         onGivenUp: () => {
@@ -249,15 +248,14 @@ export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, Freel
   }
 
   /**
-   * Waits until a server is connected.
-   *
+   * Settles when a server is connected.
    * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EBADF`, `EAGAIN`
    */
   ready(options: PatternWaitOptions = {}): Promise<void> {
     return this.whenReady(() => [this.#router], options);
   }
 
-  /** Its servers, as it sees them at this moment. */
+  /** Current status of its servers. */
   servers(): FreelanceServerStatus[] {
     return this.#rules.servers();
   }
@@ -302,7 +300,7 @@ export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, Freel
     this.#timer.update();
   }
 
-  /** Engines that do not know a peer's routing id report where it was dialled, which is the same here. */
+  /** Engines without routing ids report the dialled endpoint, which is the same here. */
   #nameOf(address: string, routingId: Buffer | undefined): string {
     return routingId?.toString() ?? address;
   }
@@ -313,7 +311,7 @@ export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, Freel
     return call;
   }
 
-  /** The socket does not take a request at all. */
+  /** The socket refuses the request itself. */
   #refused(sequence: number, error: ShoalError): void {
     const call = this.#take(sequence);
     if (call === undefined) return;
@@ -327,7 +325,8 @@ export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, Freel
         try {
           return this.#router.tryDeliver([server, ...frames]) === "sent";
         } catch (error) {
-          // More bytes than its context allows. The rules are in the middle of this request, which is cancelled after it.
+          // The request exceeds the context's byte limit. Deferred: the state machine is in the middle of it, and it
+          // is cancelled afterwards.
           queueMicrotask(() => this.#refused(Number(frames[0]), error as ShoalError));
           return true;
         }

@@ -1,4 +1,4 @@
-/** The client of model 1: asks one server after the other until one replies. */
+/** Client of model 1: asks one server after the other until one replies. */
 import type { EventNames } from "../../core/event-stream.js";
 import type { Codec } from "../../sockets/codec.js";
 import type { Raw } from "../../sockets/shape.js";
@@ -19,7 +19,7 @@ import {
 } from "../kit/request-client.js";
 import { errorTextOf } from "./protocol.js";
 
-/** Times that all servers are tried, as the Guide tries a single one. */
+/** Rounds through all servers; the Guide tries a single one as often. */
 const ROUNDS = 3;
 
 const OPTIONS = {
@@ -34,25 +34,23 @@ const EVENTS: EventNames<FreelanceFailoverClientEvent> = {
 };
 
 /**
- * How a client of model 1 runs. Times are in ms: `timeout` -1, `attemptTimeout` 1,000, `retryDelay` 50 and
- * `maxRetryDelay` 1,000 by default.
+ * Options of a model 1 client. Times in ms; defaults: `timeout` -1, `attemptTimeout` 1,000, `retryDelay` 50,
+ * `maxRetryDelay` 1,000.
  */
 export interface FreelanceFailoverClientOptions<T = Raw> extends RequestClientOptions {
-  /** Further attempts after the first, each at the next server. Default: so many that each server is asked three times. */
+  /** Attempts after the first, each at the next server. Default: three per server in total. */
   readonly retries?: number | undefined;
-  /** Encodes and decodes bodies, of one frame then. Default: frames as they are. */
+  /** Encodes and decodes bodies as one frame. Default: raw frames. */
   readonly codec?: Codec<T> | undefined;
 }
 
-/** What happens in a client of model 1. */
 export type FreelanceFailoverClientEvent = RequestRetried | EndpointSourceEvent;
 
-/** A client's statistics. */
 export type FreelanceFailoverClientStats = RequestClientStats;
 
 /**
- * Asks the server that replied last, and the next one when that one gives no reply in time, refuses the connection or
- * ends it. One request is under way at a time; it may be handled more than once.
+ * Asks the server that replied last, and the next when it times out, refuses or ends the connection. One request is
+ * in flight at a time; it may be handled more than once.
  *
  * @example
  * ```ts
@@ -72,7 +70,7 @@ export class FreelanceFailoverClient<T = Raw> extends RequestClient<
   FreelanceFailoverClientStats
 > {
   /**
-   * @param endpoints of the servers, tried in this order; or a source of them: calls wait while it has none
+   * @param endpoints of the servers, in order of preference; or a source: calls wait while it is empty
    * @throws InvalidArgumentError `EINVAL` for an unknown option, a bad value or a bad endpoint
    */
   constructor(endpoints: PatternEndpoints, options: FreelanceFailoverClientOptions<T> = {}) {

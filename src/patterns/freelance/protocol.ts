@@ -6,12 +6,11 @@
  *   model 3   client | control | body…        ->  client | control | reply…
  *             client | PING                   ->  client | PONG
  *
- * A sequence is opaque to servers, and goes back as it came. In model 3 a client
- * is a ROUTER too, and knows its server by the server's Identity: the endpoint,
- * byte for byte as the client dials it (10/FLP, Routing). The Guide's Python
- * client puts an empty frame between control and body; here it is the body's first.
+ * Servers return a sequence unchanged. In model 3 a client is a ROUTER, too. It identifies a server by its Identity:
+ * the endpoint, byte for byte as dialled (10/FLP, Routing). The Guide's Python client inserts an empty frame between
+ * control and body; here it is the body's first frame.
  *
- * A handler that failed is reported to the client by a reply of shoal's own:
+ * shoal's reply for a failed handler:
  *
  *   model 1, 3   ERROR | text
  *   model 2      ERROR           the Guide's client takes exactly one frame there
@@ -19,7 +18,7 @@
 import { Envelope } from "../../sockets/envelope.js";
 import type { MessageLike } from "../../sockets/message.js";
 
-/** Which of the Guide's three models a server speaks. */
+/** Model of the Guide that a server speaks. */
 export type FreelanceModel = 1 | 2 | 3;
 
 const PING = Buffer.from("PING");
@@ -27,7 +26,7 @@ const PONG = Buffer.from("PONG");
 const ERROR = Buffer.from("ERROR");
 const EMPTY = Buffer.alloc(0);
 
-/** What came to a server. */
+/** Command received by a server. */
 export type ServerCommand =
   | {
       readonly type: "request";
@@ -37,12 +36,12 @@ export type ServerCommand =
     }
   | { readonly type: "ping"; readonly client: Buffer };
 
-/** What came to a client of model 3, from one of its servers. */
+/** Command received by a model 3 client. */
 export type ClientCommand =
   | { readonly type: "pong" }
   | { readonly type: "reply"; readonly sequence: number; readonly body: Buffer[] };
 
-/** @returns `undefined` for what is not a message of the model */
+/** @returns `undefined` for a message outside the model */
 export function parseServerMessage(
   model: FreelanceModel,
   frames: readonly Buffer[],
@@ -64,22 +63,21 @@ export function parseServerMessage(
   return { type: "request", head: [...hops, sequence], client, body: rest };
 }
 
-/** A server's answer to PING. */
 export function pong(client: Buffer): MessageLike[] {
   return [client, PONG];
 }
 
-/** What goes out for a handler that failed. */
+/** Reply for a failed handler. */
 export function errorReply(model: FreelanceModel, text: string): MessageLike[] {
   return model === 2 ? [ERROR] : [ERROR, text];
 }
 
-/** A client's PING, without the server's id. */
+/** A client's PING, without the server's routing id. */
 export function ping(): MessageLike[] {
   return [PING];
 }
 
-/** What a client of model 3 got, without the server's id; `undefined` for what no server may send. */
+/** Parses a message to a model 3 client, without the server's routing id; `undefined` if invalid. */
 export function parseClientMessage(frames: readonly Buffer[]): ClientCommand | undefined {
   const [control, ...body] = frames;
   if (control === undefined) return undefined;
@@ -89,7 +87,7 @@ export function parseClientMessage(frames: readonly Buffer[]): ClientCommand | u
   return { type: "reply", sequence, body };
 }
 
-/** A sequence as clients write it: decimal digits. */
+/** Parses a sequence: decimal digits. */
 export function parseSequence(frame: Buffer): number | undefined {
   const text = frame.toString("latin1");
   if (!/^\d{1,16}$/.test(text)) return undefined;
@@ -97,7 +95,7 @@ export function parseSequence(frame: Buffer): number | undefined {
   return Number.isSafeInteger(value) ? value : undefined;
 }
 
-/** @returns the text of a reply that reports a failed handler, `undefined` for any other */
+/** @returns text of a failed handler's reply, `undefined` for any other */
 export function errorTextOf(model: FreelanceModel, body: readonly Buffer[]): string | undefined {
   if (body.length !== (model === 2 ? 1 : 2) || body[0]?.equals(ERROR) !== true) return undefined;
   return body[1]?.toString() ?? "";

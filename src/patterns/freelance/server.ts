@@ -1,11 +1,11 @@
 /**
- * A server of any of the three models: a ROUTER and a function that answers.
+ * Server of any of the three models: a ROUTER and a handler.
  *
- * A server of model 3 is known to its clients by its Identity, which has to be the endpoint as they dial it. A server
- * bound to every address cannot know that: it needs the option `identity`.
+ * Clients of model 3 know a server by its Identity, which must be the endpoint as they dial it. A server bound to all
+ * addresses needs the option `identity`.
  *
- * Behind a gate it is one of a pair: requests, and model 3's PINGs, are a client's sign that it looks for a server. One
- * that stands by answers neither, so clients of model 3 take it for dead until it serves.
+ * Behind a gate it is half of a pair: requests and model 3's PINGs are client votes. The passive server answers
+ * neither, so model 3's clients consider it dead until it is active.
  */
 import { refuseExtra } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
@@ -33,49 +33,47 @@ import {
 import { type ServerGate, serverGate } from "../kit/server-gate.js";
 import { errorReply, type FreelanceModel, parseServerMessage, pong, type ServerCommand } from "./protocol.js";
 
-/** What a handler knows of its request. */
+/** Context of a request. */
 export interface FreelanceRequestContext {
-  /** Aborted when the server closes without waiting for the reply. */
+  /** Aborted when the server closes before the reply. */
   readonly signal: AbortSignal;
   /** The client's routing id. */
   readonly client: Buffer;
 }
 
-/** Answers one request; with a codec it takes and gives the value. */
+/** Answers one request; with a codec it takes and returns values. */
 export type FreelanceHandler<T> = (
   request: BodyOf<T>,
   context: FreelanceRequestContext,
 ) => BodyFor<Settled<T>> | Promise<BodyFor<Settled<T>>>;
 
-/** How a server runs. */
 export interface FreelanceServerOptions<T = Raw> {
-  /** Which of the Guide's models its clients speak. Default 3. */
+  /** The Guide's model that its clients speak. Default 3. */
   readonly model?: FreelanceModel | undefined;
-  /** Model 3: the endpoint as clients dial it, byte for byte. Default: what it is bound to. */
+  /** Model 3: the endpoint as clients dial it, byte for byte. Default: the bound endpoint. */
   readonly identity?: string | undefined;
-  /** Requests whose handlers run at once; one more is answered with an error. Default 1,000. */
+  /** Concurrent handlers; more requests get an error. Default 1,000. */
   readonly maxInFlight?: number | undefined;
   /**
-   * Models 1 and 3: whether clients get the message of any error that the handler throws. Otherwise they get that of a
-   * `ServiceError`, and of an error with `expose: true`. Default false.
+   * Models 1 and 3: whether clients get every handler error's message. Otherwise only messages of a `ServiceError` or
+   * with `expose: true`. Default false.
    */
   readonly exposeErrors?: boolean | undefined;
-  /** Makes the server one of a pair: a `BinaryStarGate`. Default: it always serves. */
+  /** A `BinaryStarGate` makes the server half of a pair. Default: always serves. */
   readonly gate?: ServerGate | undefined;
-  /** What encodes and decodes bodies, of one frame then. Default: frames as they are. */
+  /** Encodes and decodes bodies as one frame. Default: raw frames. */
   readonly codec?: Codec<T> | undefined;
-  /** For its socket, security above all. */
+  /** Options of the socket, such as security. */
   readonly socketOptions?: RouterOptions | undefined;
 }
 
-/** What happens to a server. */
 export type FreelanceServerEvent =
-  /** A handler threw or rejected, or what it gave has no form on the wire. */
+  /** A handler failed, or its reply cannot be encoded. */
   | { readonly type: "handler:failed"; readonly error: unknown }
-  /** A message that the model does not allow, or whose body the codec refuses. */
+  /** A message outside the model, or with a body that the codec refuses. */
   | { readonly type: "message:invalid"; readonly frames: number };
 
-/** Counts since the server was made: received = pings + requests + invalid + what its gate did not admit. */
+/** Counts since creation: received = pings + requests + invalid + refused by the gate. */
 export interface FreelanceServerStats {
   readonly received: number;
   readonly pings: number;
@@ -83,15 +81,15 @@ export interface FreelanceServerStats {
   readonly invalid: number;
   readonly inFlight: number;
   readonly replied: number;
-  /** Handlers that failed, and requests past `maxInFlight`. */
+  /** Failed handlers, and requests above `maxInFlight`. */
   readonly failed: number;
-  /** Replies whose client was gone or took nothing. */
+  /** Replies whose client was gone or had no room. */
   readonly unroutable: number;
-  /** Replies that did not leave because the server, one of a pair, had ceased to serve. */
+  /** Replies not sent because the server was no longer active. */
   readonly notServing: number;
 }
 
-/** Endpoints whose port the system chooses. */
+/** Endpoints with a port chosen by the system. */
 const WILDCARD = /:(?:\*|0)$/;
 
 const OPTIONS = {
@@ -109,8 +107,8 @@ const EVENTS: EventNames<FreelanceServerEvent> = { "handler:failed": true, "mess
 type RequestCommand = Extract<ServerCommand, { readonly type: "request" }>;
 
 /**
- * A function that answers the clients of any of the three models of Freelance (10/FLP), without a broker. Clients of model 3
- * know a server by its endpoint: one that is bound to every address needs the option `identity`.
+ * Answers clients of any of Freelance's three models (10/FLP) without a broker. Model 3's clients know a server by
+ * its endpoint: if bound to all addresses, it needs the option `identity`.
  *
  * @example
  * ```ts
@@ -164,23 +162,22 @@ export class FreelanceServer<T = Raw> extends Driver<FreelanceServerEvent, Freel
     this.#gate?.passTo((frames) => this.#serve(frames));
   }
 
-  /** Where it listens, wildcards filled in; `null` before {@link bind}. */
+  /** Bound endpoint, wildcards filled in; `null` before {@link bind}. */
   get endpoint(): string | null {
     return this.#router.lastEndpoint;
   }
 
   /**
-   * Listens for clients. Model 3: `*` in place of an address needs the option `identity`.
-   *
+   * Binds the endpoint for clients. Model 3: `*` as address needs the option `identity`.
    * @returns the endpoint, wildcards filled in
-   * @throws InvalidArgumentError `EINVAL`; ClosedError `EBADF`; TransportError as `bind` of a socket does
+   * @throws InvalidArgumentError `EINVAL`; ClosedError `EBADF`; TransportError as a socket's `bind`
    */
   bind(endpoint: string): Promise<string>;
   async bind(endpoint: string, ...extra: unknown[]): Promise<string> {
     this.assertOpen();
     refuseExtra("bind", "an endpoint", extra);
     checkEndpoint("endpoint", endpoint, "bind");
-    // The Router has one Identity: that of the call under way.
+    // A Router has one Identity, so calls bind one by one.
     const done = await this.#binding.take();
     try {
       return await this.#bind(endpoint);
@@ -195,7 +192,7 @@ export class FreelanceServer<T = Raw> extends Driver<FreelanceServerEvent, Freel
     if (this.#model === 3) {
       this.#assertDialable(this.#identity ?? endpoint);
       if (this.#identity === undefined && WILDCARD.test(endpoint)) {
-        // An Identity is that of the moment of binding: the port is asked for first, then bound under its name.
+        // Identity must be set before binding: get a port first, then bind it with that Identity.
         await this.#router.bind(endpoint);
         endpoint = this.#router.lastEndpoint as string;
         await this.#router.unbind(endpoint);
@@ -211,7 +208,7 @@ export class FreelanceServer<T = Raw> extends Driver<FreelanceServerEvent, Freel
     return { ...this.#counts, inFlight: this.#inFlight.size };
   }
 
-  /** @internal It refuses requests with an error, and answers no PING: its clients go elsewhere. */
+  /** @internal Requests get an error and PINGs no answer: clients go elsewhere. */
   protected override async onDrain(): Promise<void> {
     while (this.#inFlight.size > 0) await Promise.all(this.#inFlight);
   }
@@ -273,7 +270,7 @@ export class FreelanceServer<T = Raw> extends Driver<FreelanceServerEvent, Freel
       const body = this.#shape.encode(reply as BodyFor<T>);
       if (this.#send([...command.head, ...body])) this.#counts.replied += 1;
     } catch (error) {
-      // What it throws when it is aborted does not count as a failure.
+      // Errors after an abort are not failures.
       if (!this.#abort.signal.aborted) this.events.emit({ type: "handler:failed", error });
       this.#counts.failed += 1;
       const { text } = handlerFailure(error, this.#exposeErrors);
@@ -292,7 +289,7 @@ export class FreelanceServer<T = Raw> extends Driver<FreelanceServerEvent, Freel
     this.events.emit({ type: "message:invalid", frames });
   }
 
-  /** A client that is gone, or takes nothing, is not waited for. */
+  /** Does not wait for a client that is gone or has no room. */
   #send(message: MessageLike[]): boolean {
     if (this.#gate !== undefined && !this.#gate.isServing()) {
       this.#counts.notServing += 1;

@@ -1,11 +1,10 @@
 /**
- * The client of model 2: asks all its servers at once and takes the first reply.
+ * Client of model 2: sends each request to all servers and takes the first reply.
  *
  *   DEALER for each server:  "" | sequence | body…  ->   "" | sequence | reply…
  *
- * The quickest to fail over, since it never has to; each request is handled by
- * every server. A server that is not connected yet, or whose queue is full, gets
- * the requests that still wait in their order when there is room.
+ * Needs no fail-over; each request is handled by every server. A server that is not connected, or has a full queue,
+ * gets the pending requests in order once there is room.
  */
 
 import type { ShoalError } from "../../core/errors.js";
@@ -29,43 +28,40 @@ import { lateError, ServiceError } from "../kit/errors.js";
 import { anything, bytes, checkOptions, integer, object } from "../kit/options.js";
 import { errorTextOf, parseSequence } from "./protocol.js";
 
-/** How a client of model 2 runs. */
 export interface FreelanceShotgunClientOptions<T = Raw> {
   /** ms of a request; -1: no limit. Default 3,000. */
   readonly timeout?: number | undefined;
-  /** Requests without a reply at once; one more rejects with `ERR_TOO_MANY_PENDING`. Default 1,000. */
+  /** Concurrent requests; more reject with `ERR_TOO_MANY_PENDING`. Default 1,000. */
   readonly maxPending?: number | undefined;
   /** Bytes of their bodies; a single request may be larger. Default 64 MiB. */
   readonly maxPendingBytes?: number | undefined;
-  /** What encodes and decodes bodies, of one frame then. Default: frames as they are. */
+  /** Encodes and decodes bodies as one frame. Default: raw frames. */
   readonly codec?: Codec<T> | undefined;
-  /** For its sockets, security above all. */
+  /** Options of the sockets, such as security. */
   readonly socketOptions?: DealerOptions | undefined;
 }
 
-/** What `request` of a Freelance client takes. */
 export interface FreelanceCallOptions {
   /** ms of this request; -1: no limit. Default: the client's. */
   readonly timeout?: number | undefined;
-  /** Gives the request up; servers may have dealt with it. */
+  /** Cancels the request; servers may still have handled it. */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** What happens in a client of model 2. */
 export type FreelanceShotgunClientEvent =
   | { readonly type: "server:joined"; readonly server: string }
   | { readonly type: "server:left"; readonly server: string }
-  /** A message that no server may send; dropped. */
+  /** A message that servers may not send was dropped. */
   | { readonly type: "message:invalid"; readonly server: string; readonly frames: number }
   | EndpointSourceEvent;
 
-/** Counts since the client was made. */
+/** Counts since creation. */
 export interface FreelanceShotgunClientStats {
   readonly requests: number;
   readonly replies: number;
-  /** Replies after the first, and after the request was given up. */
+  /** Replies after the first, or after a cancellation. */
   readonly late: number;
-  /** Messages that are not a reply. */
+  /** Messages that are not replies. */
   readonly invalid: number;
   readonly pending: number;
   readonly pendingBytes: number;
@@ -79,7 +75,6 @@ const OPTIONS = {
   socketOptions: object<DealerOptions>(),
 };
 
-/** The options of one call of any Freelance client. */
 export const CALL_OPTIONS = { timeout: integer({ min: -1 }), signal: anything<AbortSignal>() };
 
 const EVENTS: EventNames<FreelanceShotgunClientEvent> = {
@@ -94,9 +89,9 @@ interface Call<T> {
   readonly message: MessageLike[];
   /** Servers whose handler failed. */
   readonly failed: Set<Dealer>;
-  /** Servers that have it, on a connection that stands. */
+  /** Servers that have it on their current connection. */
   readonly sent: Set<Dealer>;
-  /** Ends the sends that wait for room with it. */
+  /** Cancels its pending sends. */
   readonly ended: AbortController;
   readonly pending: PendingCall<BodyOf<T>>;
 }
@@ -104,15 +99,15 @@ interface Call<T> {
 interface Server<T> {
   readonly server: string;
   readonly dealer: Dealer;
-  /** Calls that found no room, oldest first. */
+  /** Calls without room, oldest first. */
   readonly waiting: Set<Call<T>>;
   /** A call waits in the socket for room. */
   isFull: boolean;
 }
 
 /**
- * Asks all its servers at once and takes the first reply (the Guide's model 2). The quickest to fail over, since it never has
- * to; each request is handled by every server that is there.
+ * Asks all its servers at once and takes the first reply (the Guide's model 2). Needs no fail-over; each request is
+ * handled by every connected server.
  *
  * @example
  * ```ts
@@ -141,7 +136,7 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
   #sequence = 0;
 
   /**
-   * @param endpoints of the servers; or a source of them
+   * @param endpoints of the servers; or a source
    * @throws InvalidArgumentError `EINVAL` for an unknown option, a bad value or a bad endpoint
    */
   constructor(endpoints: PatternEndpoints, options: FreelanceShotgunClientOptions<T> = {}) {
@@ -165,7 +160,7 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
     });
   }
 
-  /** The source has other servers. What one that is gone was asked the others have been asked, or are as they come. */
+  /** Applies a new list. Requests at removed servers are at the others, too. */
   #follow(list: readonly string[]): void {
     if (this.closed) return;
     const wanted = new Set(list);
@@ -176,18 +171,17 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
       void each.dealer.close({ linger: 0 });
     }
     for (const server of wanted) this.#endpoints.follow(server, () => this.#connect(server));
-    // Those that have gone may have been the last to wait for.
+    // The removed servers may have been the last pending ones.
     for (const [sequence, call] of this.#calls) this.#endFailed(sequence, call);
   }
 
   /**
-   * Asks all servers, and gives the first reply. Calls run at the same time.
-   *
+   * Asks all servers and returns the first reply. Calls run concurrently.
    * @returns the reply's frames, or with a codec the value
-   * @throws TimeoutError `ETIMEDOUT`; ServiceError `ERR_SERVICE`: the handlers of all servers failed
+   * @throws TimeoutError `ETIMEDOUT`; ServiceError `ERR_SERVICE`: all servers' handlers failed
    * @throws AbortedError `ABORT_ERR`; InvalidStateError `ERR_TOO_MANY_PENDING`; InvalidMessageError
-   *   `ERR_INVALID_MESSAGE` for what the codec refuses, either way
-   * @throws ClosedError `EBADF`; `EAGAIN` while it drains, or when it closes
+   * `ERR_INVALID_MESSAGE` when the codec refuses the request or reply
+   * @throws ClosedError `EBADF`; `EAGAIN` while draining or when it closes
    */
   request(body: BodyFor<T>, options: FreelanceCallOptions = {}): Promise<BodyOf<T>> {
     try {
@@ -221,8 +215,7 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
   }
 
   /**
-   * Waits until a server is connected.
-   *
+   * Settles when a server is connected.
    * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EBADF`, `EAGAIN`
    */
   ready(options: PatternWaitOptions = {}): Promise<void> {
@@ -268,14 +261,14 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
     void this.#read(dealer, server);
   }
 
-  /** Each server gets a request once for each connection. */
+  /** A server gets a request once per connection. */
   #shoot(server: Server<T>, call: Call<T>): void {
     if (call.sent.has(server.dealer)) return;
     server.waiting.add(call);
     if (!server.isFull) void this.#shootWaiting(server);
   }
 
-  /** Sends what waits for a server: the first that finds no room waits for it in the socket, the others behind it. */
+  /** Sends pending calls to a server: the first without room waits in the socket, the others behind it. */
   async #shootWaiting(server: Server<T>): Promise<void> {
     const { dealer, waiting } = server;
     for (const call of waiting) {
@@ -289,7 +282,7 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
         }
         sent.add(dealer);
       } catch (error) {
-        // The call is over, or its server is; else it has more bytes than the context allows.
+        // The call or its server is closed; otherwise the request exceeds the context's byte limit.
         if (!ended.signal.aborted && !dealer.closed) {
           this.#forget(call.sequence);
           pending.reject(error as ShoalError);
@@ -306,7 +299,6 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
     return lateError(`No reply came within ${timeout} ms`, servers, cause);
   }
 
-  /** A call is over: nothing more of it is sent. */
   #forget(sequence: number): void {
     const call = this.#calls.get(sequence);
     if (call === undefined) return;
@@ -326,7 +318,7 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
     }
   }
 
-  /** Ends a call that every server has failed at; as long as one has not, that one may do better. */
+  /** Ends a call when every server has failed. */
   #endFailed(sequence: number, call: Call<T>): void {
     if (this.#servers.length === 0 || this.#servers.some(({ dealer }) => !call.failed.has(dealer))) return;
     this.#forget(sequence);

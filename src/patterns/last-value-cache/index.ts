@@ -1,4 +1,4 @@
-/** Last value cache: a forwarder that gives newcomers the last value of each topic. */
+/** Last value cache: a forwarder that sends late joiners the last value of each topic. */
 export type { ProxySide } from "../../sockets/pump.js";
 export * from "../kit/index.js";
 export { StoreError, type StoreErrorReason } from "../kit/store/error.js";

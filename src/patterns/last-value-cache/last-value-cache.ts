@@ -1,28 +1,25 @@
 /**
- * The cache's driver: a forwarder between publishers and subscribers that keeps
- * what passes.
+ * Driver of the cache: a forwarder between publishers and subscribers that keeps last values.
  *
  *   PUB ──> frontend XSUB ──update──> ValueCache
  *                 │                       │ values beneath the prefix
  *                 └── every message ──> backend XPUB ──> SUB
  *                                         ^ subscriptions
  *
- * The frontend subscribes to everything (or the prefixes in `topics`) whether a
- * subscriber is there or not: the first subscriber of a topic gets its value, too.
+ * The frontend subscribes to everything (or the prefixes in `topics`) even without subscribers, so a topic's first
+ * subscriber gets its value, too.
  *
- * Where the engine can, a newcomer's values go to it
- * alone, as it has room for them. Elsewhere they go to all that subscribed to their
- * topics: the others get again what they have.
+ * If the engine can address one subscriber, a late joiner's values go to it alone, as it has room. Otherwise they go
+ * to all subscribers of their topics, which get known values again.
  *
- * Behind a gate the cache is one of a pair. Both keep what publishers send; subscribers
- * are connected to both, and get messages of the one that serves:
+ * Behind a gate the cache is half of a pair. Both keep publishers' messages. Subscribers connect to both, and get
+ * messages from the active one:
  *
  *   stands by ── begins to serve ──> every subscription's values are sent again, then it is as above
  *       ^                                 │
  *       └───────── ceases to serve ───────┘  snapshots wait; live messages are kept, not passed on
  *
- * A message for a connected subscriber is a vote: a sign that publishers and subscribers
- * both reach this cache.
+ * A message for a connected subscriber is a vote: publishers and subscribers both reach this cache.
  */
 
 import { describe, refuseExtra } from "../../core/arguments.js";
@@ -55,10 +52,10 @@ import { ValueCache } from "./value-cache.js";
 import { WriteBehind } from "./write-behind.js";
 
 const FOREVER = { timeout: -1 } as const;
-/** Values sent to newcomers between two turns of the event loop. */
+/** Values sent per turn of the event loop. */
 const SNAPSHOT_BATCH = 256;
 
-/** Stands for all subscribers, where the engine cannot send to one alone. */
+/** All subscribers, if the engine cannot address one. */
 const EVERYBODY = Object.freeze({});
 type Newcomer = Subscribed | typeof EVERYBODY;
 
@@ -66,12 +63,10 @@ const SUBSCRIBE = 1;
 const CANCEL = 0;
 
 /**
- * A forwarder that gives each new subscriber the last value of all that it
- * subscribed to, by exact topic or by prefix.
+ * Forwarder that sends each new subscriber the last values of its subscription, an exact topic or a prefix.
  *
- * A message is `topic | frame…`, two frames or more; what is kept is the whole
- * message. Live messages pass as a `Proxy` of the same sockets passes them. A
- * subscriber may get a value twice, never an older one after a newer.
+ * A message is `topic | frame…`, two frames or more, and is kept whole. Live messages are forwarded as by a `Proxy`.
+ * A subscriber may get a value twice, but never an older one after a newer.
  *
  * @example
  * ```ts
@@ -96,7 +91,7 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
   readonly #cache: ValueCache;
   readonly #snapshots: Snapshots<Newcomer>;
   readonly #gate: PublisherGate | undefined;
-  /** Of one of a pair: all of them, for the moment when it begins to serve. */
+  /** In a pair: all subscriptions, for when it becomes active. */
   readonly #held: Subscriptions<Newcomer> | undefined;
   readonly #writer: WriteBehind | undefined;
   readonly #pump: Pump;
@@ -111,10 +106,9 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
   #resume: (() => void) | undefined;
 
   /**
-   * Opens the store, if there is one, and reads it.
-   *
+   * Opens and reads the store, if any.
    * @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value; NotSupportedError
-   *   `ERR_PACKAGE_UNAVAILABLE` without the package `lmdb`; StoreError `taken`, `damaged`, `failed`
+   * `ERR_PACKAGE_UNAVAILABLE` without the package `lmdb`; StoreError `taken`, `damaged`, `failed`
    */
   constructor(options: LastValueCacheOptions = {}) {
     super("LastValueCache", {
@@ -157,7 +151,7 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
     for (const topic of settings.topics)
       frontend.trySend(Buffer.concat([Buffer.of(SUBSCRIBE), Buffer.from(topic)]));
     this.#pump = new Pump(frontend, backend, {
-      // One of the two, as the engines can: in batches as they came, or one by one.
+      // Depending on the engine: batches as received, or single messages.
       filter: (batch) => {
         this.#messages += batch.messages;
         this.#cache.updateAll(batch);
@@ -176,17 +170,16 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
     void this.#readSubscriptions();
   }
 
-  /** Where it listens, wildcards filled in. */
+  /** Bound endpoints, wildcards filled in. */
   get endpoints(): Readonly<Record<ProxySide, readonly string[]>> {
     return { frontend: [...this.#endpoints.frontend], backend: [...this.#endpoints.backend] };
   }
 
   /**
-   * Listens at one side; any number of endpoints.
-   *
+   * Binds one side; call it again for more endpoints.
    * @param side `frontend` for publishers, `backend` for subscribers
    * @returns the endpoint, wildcards filled in
-   * @throws InvalidArgumentError `EINVAL` for a bad side or endpoint; otherwise as `bind` of a socket
+   * @throws InvalidArgumentError `EINVAL` for a bad side or endpoint; otherwise as a socket's `bind`
    */
   bind(side: ProxySide, endpoint: string): Promise<string>;
   async bind(side: ProxySide, endpoint: string, ...extra: unknown[]): Promise<string> {
@@ -198,9 +191,7 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
   }
 
   /**
-   * Connects one side to a program that listens: the `frontend` to a publisher, the `backend` to a subscriber; or to those that
-   * a source has.
-   *
+   * Connects one side to a bound peer or a source of them: `frontend` to publishers, `backend` to subscribers.
    * @throws InvalidArgumentError `EINVAL` for a bad side or endpoint
    */
   connect(side: ProxySide, endpoint: string | EndpointSource): void;
@@ -210,17 +201,24 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
     this.#socket(side).connect(endpoint);
   }
 
-  /** The last message of exactly this topic: its frames, topic first, a copy. @throws InvalidArgumentError `EINVAL` */
+  /**
+   * Returns a copy of the last message of exactly this topic, topic first.
+   * @throws InvalidArgumentError `EINVAL`
+   */
   get(topic: string | Uint8Array): Buffer[] | undefined {
     return this.#cache.get(keyOf(topic));
   }
 
-  /** Forgets a topic until its next message. @returns whether there was a value @throws InvalidArgumentError `EINVAL` */
+  /**
+   * Removes a topic until its next message.
+   * @returns whether there was a value
+   * @throws InvalidArgumentError `EINVAL`
+   */
   delete(topic: string | Uint8Array): boolean {
     return this.#cache.delete(keyOf(topic));
   }
 
-  /** The statistics at this moment. */
+  /** Current statistics. */
   stats(): LastValueCacheStats {
     const writer = this.#writer;
     return {
@@ -244,7 +242,7 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
     };
   }
 
-  /** Passes on what has come in, and writes what the store does not have. @internal */
+  /** @internal Forwards received messages and writes pending changes to the store. */
   protected override async onDrain(): Promise<void> {
     this.#pump.finish(engineStats(this.#sockets.frontend).queuedIn);
     await this.#forwarding;
@@ -277,7 +275,7 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
       for (const { frames, order } of values) this.#cache.restore(frames, order);
       this.#restored = this.#cache.topics;
       this.#damaged = damaged;
-      // The program has had no moment yet to add listeners.
+      // Gives the program time to add listeners.
       setImmediate(() => {
         if (aside !== undefined) this.events.emit({ type: "store:set-aside", ...aside });
         if (damaged > 0) this.events.emit({ type: "store:damaged", records: damaged });
@@ -330,7 +328,7 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
     if (this.#gate === undefined || this.#gate.vote()) this.#snapshots.request(prefix, newcomer);
   }
 
-  /** Whether messages that came are passed on. */
+  /** Whether received messages are forwarded. */
   #passes(messages: number): boolean {
     const gate = this.#gate;
     if (gate === undefined || gate.isServing()) return true;
@@ -381,12 +379,12 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
   };
 }
 
-/** Whether a newcomer is there and has the prefix still. */
+/** Whether a late joiner is connected and still has the prefix. */
 function wants(newcomer: Newcomer, prefix: string): boolean {
   return newcomer === EVERYBODY || (newcomer as Subscribed).has(prefix);
 }
 
-/** @throws InvalidArgumentError `EINVAL` for what is not a topic */
+/** @throws InvalidArgumentError `EINVAL` if it is not a topic */
 function keyOf(topic: string | Uint8Array): string {
   if (typeof topic !== "string" && !isBytes(topic))
     throw new InvalidArgumentError(`A topic is a string or bytes; got ${describe(topic)}`);

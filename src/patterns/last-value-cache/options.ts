@@ -1,4 +1,4 @@
-/** The options of a last value cache, checked and with their defaults; its events and statistics. */
+/** Options, events and statistics of a last value cache. */
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { XPublisherOptions, XSubscriberOptions } from "../../sockets/pub-sub.js";
 import { anything, bytes, checkOptions, choice, integer, object, text } from "../kit/options.js";
@@ -8,9 +8,9 @@ import type { DamagedFile } from "../kit/store/lmdb-check.js";
 import type { LastValueCacheSnapshotStats } from "./snapshots.js";
 import type { CacheBounds, LastValueCacheUncachedReason, LastValueCacheValueStats } from "./value-cache.js";
 
-/** Bytes of the longest topic that is kept. */
+/** Bytes of the longest topic kept. */
 const MAX_TOPIC_BYTES = 1_024;
-/** Live messages that a subscriber's queue holds in addition to a snapshot of everything. */
+/** Live messages that fit a subscriber's queue besides a full snapshot. */
 const LIVE_ROOM = 1_000;
 
 const OPTIONS = {
@@ -27,87 +27,83 @@ const OPTIONS = {
   backendOptions: object<XPublisherOptions>(),
 };
 
-/** The cache decides these. */
+/** Options set by the cache. */
 const FIXED = ["manual", "noDrop", "verbosity", "invertMatching", "welcomeMessage"] as const;
 
-/** What happens in a cache. */
 export type LastValueCacheEvent =
-  /** A newcomer's values were sent. */
+  /** A late joiner's values were sent. */
   | { readonly type: "snapshot:sent"; readonly prefix: Buffer; readonly topics: number }
-  /** The bounds were reached, and this topic had been updated the longest ago. */
+  /** The cache was full, and this topic was the least recently updated. */
   | { readonly type: "topic:evicted"; readonly topic: Buffer }
-  /** A message passed, and is not kept. */
+  /** A message was forwarded but not kept. */
   | {
       readonly type: "message:uncached";
       readonly topic: Buffer;
       readonly reason: LastValueCacheUncachedReason;
       readonly bytes: number;
     }
-  /** A subscriber sent what is not a subscription. It was dropped. */
+  /** A subscriber's message that is not a subscription was dropped. */
   | { readonly type: "message:invalid"; readonly frames: number }
-  /** A commit failed; the same is tried again. */
+  /** A commit failed and will be retried. */
   | { readonly type: "store:failed"; readonly error: unknown }
-  /** A message could not be passed on, for an unforeseen reason; it was dropped. */
+  /** A message was dropped by an unexpected error. */
   | { readonly type: "message:failed"; readonly error: unknown }
-  /** Records of the store that could not be read were removed. */
+  /** Unreadable records of the store were removed. */
   | { readonly type: "store:damaged"; readonly records: number }
-  /** The store's file was damaged, and renamed to `file`; the cache began with no values (`damagedFile`). */
+  /** The damaged store file was renamed to `file`; the cache started empty (`damagedFile`). */
   | { readonly type: "store:set-aside"; readonly file: string; readonly reason: string };
 
-/** Options of {@link LastValueCache}. */
 export interface LastValueCacheOptions {
-  /** Prefixes of the topics to subscribe to at the publishers. Default: everything. */
+  /** Topic prefixes to subscribe to at publishers. Default: everything. */
   readonly topics?: readonly string[];
   /** Topics kept. Default 100,000. */
   readonly maxTopics?: number;
-  /** Bytes of topics and values kept, together; each frame of a value past its first counts 8 more. Default 268,435,456. */
+  /** Bytes of all topics and values; each frame of a value after its first adds 8. Default 268,435,456. */
   readonly maxBytes?: number;
-  /** Bytes of one value, counted as for `maxBytes`; a larger message passes and is not kept. Default 1,048,576. */
+  /** Bytes of one value, counted as for `maxBytes`; larger messages are forwarded but not kept. Default 1,048,576. */
   readonly maxValueBytes?: number;
   /**
-   * Subscriptions that may wait for their values, those of newcomers without room not counted; past it no further ones are
-   * read. Default 1,000.
+   * Subscriptions waiting for their values, except those of late joiners without room; at the limit reading stops.
+   * Default 1,000.
    */
   readonly maxSnapshots?: number;
-  /** A folder for LMDB, in which the values survive a restart. Default: none. */
+  /** Folder of an LMDB store that keeps values across restarts. Default: no store. */
   readonly store?: string;
-  /** ms between two commits to the store. Default 100. */
+  /** ms between commits to the store. Default 100. */
   readonly storeInterval?: number;
   /**
-   * What to do with a store whose file is damaged: fail with StoreError `damaged`, or rename the file and begin with none.
-   * Default `refuse`.
+   * Handling of a damaged store file: fail with StoreError `damaged`, or rename it and start empty. Default `refuse`.
    */
   readonly damagedFile?: "refuse" | "set-aside";
   /**
-   * Makes the cache one of a pair: a `BinaryStarGate`. It keeps what publishers send, but passes messages and values on only
-   * while it serves. When it begins to, every subscriber gets the values of all that it subscribed to. Default: it always
-   * serves.
+   * A `BinaryStarGate` makes the cache half of a pair. It always keeps publishers' messages, but forwards messages
+   * and values only while active. On becoming active it sends every subscriber its values. Default: always serves.
    */
   readonly gate?: PublisherGate | undefined;
-  /** Of the socket that publishers talk to, such as security. */
+  /** Options of the publishers' socket, such as security. */
   readonly frontendOptions?: XSubscriberOptions;
   /**
-   * Of the socket that subscribers talk to. Its `sendHighWaterMark` is `maxTopics` + 1,000 by default; where the engine
-   * sends a newcomer's values to it alone, they take half of that at most.
+   * Options of the subscribers' socket. Default `sendHighWaterMark`: `maxTopics` + 1,000; values sent to one late
+   * joiner use at most half of it.
    */
   readonly backendOptions?: XPublisherOptions;
 }
 
-/** A cache's statistics since it was made. */
+/** Statistics since creation. */
 export interface LastValueCacheStats extends LastValueCacheValueStats {
-  /** Messages from publishers; all but `notServing` were passed on. */
+  /** Messages from publishers; forwarded except `notServing`. */
   readonly messages: number;
-  /** Messages that were kept and not passed on, since the cache, one of a pair, did not serve. */
+  /** Messages kept but not forwarded, because this half of a pair was not active. */
   readonly notServing: number;
   readonly subscriptions: number;
   readonly snapshots: LastValueCacheSnapshotStats;
   readonly invalid: number;
-  /** Of the store; `undefined` without one. */
+  /** Statistics of the store; `undefined` without one. */
   readonly store:
     | {
         readonly restored: number;
         readonly damaged: number;
-        /** Changes that a kill would lose now. */
+        /** Changes that a crash would lose now. */
         readonly pending: number;
         readonly commits: number;
         readonly failures: number;
@@ -116,7 +112,6 @@ export interface LastValueCacheStats extends LastValueCacheValueStats {
     | undefined;
 }
 
-/** Options as the cache works with them. */
 export interface LastValueCacheSettings {
   readonly topics: readonly string[];
   readonly bounds: CacheBounds;

@@ -1,15 +1,14 @@
 /**
- * Finds the values of topics that came before by the topics' bytes, without making
- * a string of them: a table of one value a place, the one that came last. What is not
- * found here is looked up by its key. Measured with 1,000 topics of 12 bytes, a string
- * and its look-up took more time than all else that an update does.
+ * Finds recent topics' values by their bytes, without making strings: a hash table with one value per slot. Misses
+ * are looked up by key. With 1,000 topics of 12 bytes, the string and its lookup took more time than the rest of an
+ * update.
  */
 import { fnv1a } from "../../core/hash.js";
 import type { CachedValue } from "./cached-value.js";
 
-/** Places, a power of two. */
+/** Slots, a power of two. */
 const PLACES = 16_384;
-/** Bytes of a topic; of longer ones the string is cheaper. */
+/** Topic bytes; for longer topics a string is cheaper. */
 const MAX_BYTES = 64;
 
 export class RecentTopics {
@@ -27,7 +26,7 @@ export class RecentTopics {
     if (topic.length <= MAX_BYTES) this.#places[placeOf(topic, 0, topic.length)] = value;
   }
 
-  /** The value is forgotten: nothing of it is to be found, or held. */
+  /** Removes a value. */
   remove(value: CachedValue): void {
     const { topic } = value;
     if (topic.length > MAX_BYTES) return;
@@ -36,15 +35,15 @@ export class RecentTopics {
   }
 }
 
-/** Whether a value's topic is the bytes between two positions. */
+/** Whether a value's topic equals the bytes. */
 function isTopic({ topic }: CachedValue, bytes: Uint8Array, start: number, end: number): boolean {
   if (topic.length !== end - start) return false;
-  // The ends of topics differ more than their beginnings.
+  // Topics differ more at their ends.
   for (let i = topic.length - 1; i >= 0; i--) if (topic[i] !== bytes[start + i]) return false;
   return true;
 }
 
-/** FNV-1a, folded. */
+/** Folded FNV-1a. */
 function placeOf(bytes: Uint8Array, start: number, end: number): number {
   const hash = fnv1a(bytes, start, end);
   return (hash ^ (hash >>> 15)) & (PLACES - 1);

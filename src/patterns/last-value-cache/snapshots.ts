@@ -1,6 +1,6 @@
 /**
- * What newcomers are owed: for each subscription the values beneath its prefix, a
- * piece at a time, so that live messages pass between the pieces. Pure.
+ * Values owed to late joiners: per subscription the values under its prefix, sent in pieces so that live messages
+ * pass in between. Pure.
  *
  *   request ──> waiting ──step──> under way ──step──> … ──> done
  *                  │                 │ ^
@@ -9,46 +9,41 @@
  *                  │              parked: its newcomer has no room, the others go on
  *                  └── the same newcomer and prefix again: one for both
  *
- * Newcomers have their turns one after the other, a piece each; of one newcomer the
- * subscriptions come in their order. One that is gone, or does not want the prefix any
- * more, ends its snapshot. Where the engine cannot send to one alone, there is one
- * newcomer, who is everybody.
+ * Late joiners take turns, one piece each; one joiner's subscriptions are served in order. Leaving or unsubscribing
+ * ends a snapshot. If the engine cannot address one subscriber, a single joiner stands for all.
  *
- * A value is read when it is sent, and what is live was sent before it. So nobody
- * gets an older value after a newer one, whatever changes meanwhile.
+ * Values are read when sent, after earlier live messages. So no subscriber gets an older value after a newer one.
  */
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import type { CachedValue } from "./cached-value.js";
 
-/** Prefixes that a parked newcomer may wait for before they are looked through for those it has taken back. */
+/** Prefixes queued by a parked joiner before cancelled ones are removed. */
 const MIN_PRUNE = 16;
 
-/** Where values come from. */
 export interface SnapshotSource {
   beneath(prefix: string, last: string | undefined, max: number): CachedValue[];
 }
 
-/** What becomes of a snapshot. */
 export interface SnapshotEffects<P> {
-  /** The message is the socket's from now on. `full`: `ready` says when to try again. */
+  /** The socket owns the message. `full`: `ready` tells when to retry. */
   send(message: Buffer[], newcomer: P): "sent" | "full" | "gone";
-  /** Whether it is there and has the prefix still. */
+  /** Whether the joiner is connected and still has the prefix. */
   wants(newcomer: P, prefix: string): boolean;
   done(prefix: Buffer, topics: number): void;
 }
 
 /** Statistics of snapshots. */
 export interface LastValueCacheSnapshotStats {
-  /** Subscriptions whose values are still to be sent. */
+  /** Subscriptions waiting for values. */
   readonly waiting: number;
-  /** Of those: the ones whose newcomers have no room. */
+  /** Waiting subscriptions of joiners without room. */
   readonly parked: number;
-  /** Subscriptions that came while one for the same prefix waited: served together. */
+  /** Subscriptions merged with a waiting one for the same prefix. */
   readonly merged: number;
   readonly done: number;
-  /** Ended early: the newcomer left, or took its subscription back. */
+  /** Ended early: the joiner left or unsubscribed. */
   readonly abandoned: number;
-  /** Values sent, over all snapshots. */
+  /** Values sent in all snapshots. */
   readonly values: number;
 }
 
@@ -61,10 +56,10 @@ interface Snapshot {
 interface Newcomer<P> {
   readonly peer: P;
   current: Snapshot | undefined;
-  /** By prefix, in the order of their subscriptions: those that have not begun. */
+  /** Snapshots not started, by prefix in order of subscription. */
   readonly waiting: Map<string, Snapshot>;
   parked: boolean;
-  /** How many may wait until they are looked through again. */
+  /** Number of waiting snapshots at which cancelled ones are removed. */
   prune: number;
 }
 
@@ -73,9 +68,9 @@ export class Snapshots<P> {
   readonly #outbox: SnapshotEffects<P>;
   readonly #max: number;
   readonly #newcomers = new Map<P, Newcomer<P>>();
-  /** Those that are not parked. */
+  /** Joiners that are not parked. */
   readonly #turns = new RingBuffer<Newcomer<P>>();
-  /** Snapshots of newcomers that are not parked. */
+  /** Snapshots of joiners that are not parked. */
   #runnable = 0;
   #parked = 0;
   #merged = 0;
@@ -83,19 +78,18 @@ export class Snapshots<P> {
   #abandoned = 0;
   #values = 0;
 
-  /** @param max snapshots that may wait; parked ones are not counted: each newcomer's are bounded by what it subscribed to */
+  /** @param max waiting snapshots, except parked ones, which are bounded by each joiner's subscriptions */
   constructor(source: SnapshotSource, outbox: SnapshotEffects<P>, max: number) {
     this.#source = source;
     this.#outbox = outbox;
     this.#max = max;
   }
 
-  /** How many more subscriptions it takes now. */
+  /** Room for subscriptions. */
   get room(): number {
     return this.#max - this.#runnable;
   }
 
-  /** Whether `step` has something to do. */
   get busy(): boolean {
     return this.#runnable > 0;
   }
@@ -107,7 +101,7 @@ export class Snapshots<P> {
       this.#newcomers.set(peer, newcomer);
       this.#turns.push(newcomer);
     }
-    // One that has begun counts for nothing: what it sent may have been thrown away between two subscriptions.
+    // A started snapshot does not count: its values may have been dropped between two subscriptions.
     if (newcomer.waiting.has(prefix)) {
       this.#merged += 1;
       return;
@@ -119,7 +113,7 @@ export class Snapshots<P> {
     } else this.#runnable += 1;
   }
 
-  /** A newcomer that had no room has it again, or is gone. */
+  /** A joiner has room again, or is gone. */
   ready(peer: P): void {
     const newcomer = this.#newcomers.get(peer);
     if (newcomer?.parked !== true) return;
@@ -130,7 +124,6 @@ export class Snapshots<P> {
     this.#turns.push(newcomer);
   }
 
-  /** Sends up to `max` values. */
   step(max: number): void {
     for (let left = max; left > 0; ) {
       const newcomer = this.#turns.shift();
@@ -153,7 +146,10 @@ export class Snapshots<P> {
     };
   }
 
-  /** A piece of a newcomer's first snapshot. @returns how much work that was: a look that finds nothing is work, too */
+  /**
+   * Sends a piece of a joiner's first snapshot.
+   * @returns the work done; an empty lookup counts, too
+   */
   #serve(newcomer: Newcomer<P>, max: number): number {
     newcomer.current ??= take(newcomer.waiting);
     const snapshot = newcomer.current;
@@ -169,7 +165,7 @@ export class Snapshots<P> {
     for (let i = 0; i < values.length; i++) {
       const value = values[i] as CachedValue;
       const result = this.#outbox.send(value.message(), peer);
-      // One that is gone wants nothing any more, and its next turn finds that.
+      // A disconnected joiner is removed at its next turn.
       if (result === "gone") return i + 1;
       if (result === "full") {
         this.#park(newcomer);
@@ -194,7 +190,7 @@ export class Snapshots<P> {
     this.#parked += owed;
   }
 
-  /** Of a newcomer that takes nothing, but subscribes and cancels, no more is kept than what it has. */
+  /** Bounds the queue of a joiner that subscribes and cancels without receiving. */
   #prune(newcomer: Newcomer<P>): void {
     for (const prefix of newcomer.waiting.keys()) {
       if (this.#outbox.wants(newcomer.peer, prefix)) continue;
@@ -210,7 +206,7 @@ function owedTo<P>({ current, waiting }: Newcomer<P>): number {
   return waiting.size + (current === undefined ? 0 : 1);
 }
 
-/** The snapshot whose turn it is; it waits no more. */
+/** Takes the next snapshot from the queue. */
 function take(waiting: Map<string, Snapshot>): Snapshot | undefined {
   const snapshot = waiting.values().next().value;
   if (snapshot !== undefined) waiting.delete(snapshot.prefix);

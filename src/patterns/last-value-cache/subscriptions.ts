@@ -1,6 +1,6 @@
-/** The subscriptions that subscribers have at a cache, for when it begins to serve. Pure. */
+/** Subscribers' subscriptions, for when the cache becomes active. Pure. */
 
-/** Subscriptions from which on those that have ended are looked for. */
+/** Number of subscriptions at which ended ones are removed. */
 const MIN_PRUNE = 1_024;
 
 export class Subscriptions<P> {
@@ -9,12 +9,15 @@ export class Subscriptions<P> {
   #count = 0;
   #pruneAt = MIN_PRUNE;
 
-  /** @param wants whether a subscriber is there and has the prefix still: nothing else says when a subscription ends */
+  /**
+   * @param wants whether a subscriber is connected and still has the prefix: the end of a subscription is not
+   * reported otherwise
+   */
   constructor(wants: (peer: P, prefix: string) => boolean) {
     this.#wants = wants;
   }
 
-  /** How many are kept, some of which may have ended: at most twice those that are there, and a thousand. */
+  /** Number kept, including ended ones: at most twice the active ones plus a thousand. */
   get size(): number {
     return this.#count;
   }
@@ -31,7 +34,7 @@ export class Subscriptions<P> {
     if (this.#count >= this.#pruneAt) this.#prune();
   }
 
-  /** Calls back for each that is there still. */
+  /** Calls back for each active subscription. */
   forEach(callback: (peer: P, prefix: string) => void): void {
     this.#prune();
     for (const [peer, prefixes] of this.#prefixes) for (const prefix of prefixes) callback(peer, prefix);

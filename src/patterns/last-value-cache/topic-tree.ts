@@ -1,19 +1,18 @@
 /**
- * Topics in byte order, found by their prefix: a tree whose edges are pieces of
- * topics, so that a change costs the topic's length and a look-up what it finds,
- * however many topics there are. Pure.
+ * Radix tree of topics in byte order. A change costs the topic's length, a prefix lookup its results, independent of
+ * the number of topics. Pure.
  *
  *   "a" ── "bc" *          abc
  *    │      └── "d" *      abcd
  *    └──── "x" *           ax
  *
- * Topics are strings of one character a byte.
+ * Topics are strings of one character per byte.
  */
 
 interface Node<V> {
   label: string;
   value: V | undefined;
-  /** By their first character, ascending: no two share it. */
+  /** Ordered by first character, which is unique. */
   readonly children: Node<V>[];
 }
 
@@ -81,9 +80,8 @@ export class TopicTree<V> {
   }
 
   /**
-   * What is beneath a prefix, in byte order of the topics, `max` at most.
-   *
-   * @param last the topic at which an earlier call ended: only what comes after it; it need not be there any more
+   * Values under a prefix in byte order, at most `max`.
+   * @param last topic where an earlier call ended; it may have been removed since
    */
   beneath(prefix: string, last: string | undefined, max: number): V[] {
     const found: V[] = [];
@@ -105,7 +103,7 @@ export class TopicTree<V> {
   }
 }
 
-/** Where the child with this first character is, or belongs. */
+/** Position of the child with this first character, existing or not. */
 function indexOf<V>(children: readonly Node<V>[], code: number): number {
   let low = 0;
   let high = children.length;
@@ -124,7 +122,7 @@ function commonLength(label: string, topic: string, at: number): number {
   return length;
 }
 
-/** A node without value that has one child left becomes one with it. */
+/** Merges a node without value with its only child. */
 function join<V>(parent: Node<V>, index: number): void {
   const node = parent.children[index] as Node<V>;
   const child = node.children[0] as Node<V>;
@@ -141,12 +139,12 @@ function collect<V>(node: Node<V>, found: V[], max: number): void {
   }
 }
 
-/** @param depth bytes from the root to this node, all of them equal to the beginning of `last` */
+/** @param depth bytes from the root to this node, equal to the start of `last` */
 function collectAfter<V>(node: Node<V>, depth: number, last: string, found: V[], max: number): void {
   for (const child of node.children) {
     if (found.length >= max) return;
     const part = last.slice(depth, depth + child.label.length);
-    // Where `last` ends within the label, the label is the longer of the two, and so the greater.
+    // If `last` ends within the label, the label is longer and so greater.
     if (child.label > part) collect(child, found, max);
     else if (child.label === part) collectAfter(child, depth + part.length, last, found, max);
   }

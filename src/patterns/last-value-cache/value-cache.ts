@@ -1,19 +1,16 @@
 /**
- * The last value of each topic, within bounds. Pure.
+ * Last value of each topic, within bounds. Pure.
  *
  *   message: topic | frame, frame…      what is kept is the whole message
  *
- * Eviction: past `maxTopics` or `maxBytes` the topic that was updated the longest
- * ago goes, then the next. Reading a value does not count as an update.
+ * Eviction: above `maxTopics` or `maxBytes` the least recently updated topics are removed. Reads do not count.
  *
- * A message that is not kept (a topic too long, a value too large) takes the value
- * before it away, too: what is handed out as the last value has to be the last.
+ * A message that cannot be kept (topic too long, value too large) also removes the previous value, which is no longer
+ * the last.
  *
- * An update looks its topic up and notes where the message is, no more. Copying them, their
- * place in the order of updates, and the writes to the store wait until so many bytes
- * have passed, or somebody has to know: a topic that changed a thousand times
- * meanwhile costs that once. Measured with 1,000 topics of 64 B, the forwarder ran
- * at 71 % of a plain one with all of it at each message.
+ * An update only looks up the topic and records where the message is. Copies, the order of updates and writes to the
+ * store are deferred until enough bytes have passed or they are needed, so a topic that changes often pays once. With
+ * 1,000 topics of 64 B, doing all of it per message slowed the forwarder to 71 % of a plain one.
  */
 
 import { LinkedList } from "../../core/collections/linked-list.js";
@@ -23,67 +20,64 @@ import { CachedValue, valueSize } from "./cached-value.js";
 import { RecentTopics } from "./recent-topics.js";
 import { TopicTree } from "./topic-tree.js";
 
-/** Bytes of messages after which their values are settled: the memory that views of chunks may hold. */
+/** Bytes of messages before values are settled: bounds the memory that views retain. */
 const SETTLE_BYTES = 1_048_576;
 
-/** What a cache is bounded by. */
 export interface CacheBounds {
   readonly maxTopics: number;
-  /** Of topics and values together, as they count (`valueSize`). */
+  /** Bytes of topics and values (`valueSize`). */
   readonly maxBytes: number;
   readonly maxTopicBytes: number;
   readonly maxValueBytes: number;
 }
 
-/** Why a message passed without being kept. */
+/** Why a message was not kept. */
 export type LastValueCacheUncachedReason =
-  /** One frame: there is a topic, and no value. */
+  /** One frame: a topic without a value. */
   "single-frame" | "topic-too-long" | "value-too-large";
 
-/** What a cache reports. */
 export interface CacheEffects {
   evicted(topic: Buffer): void;
   uncached(topic: Buffer, reason: LastValueCacheUncachedReason, bytes: number): void;
 }
 
-/** Statistics of the values. */
 export interface LastValueCacheValueStats {
   readonly topics: number;
-  /** Bytes that topics and values hold; each frame of a value past its first counts 8 more. */
+  /** Bytes of topics and values; each frame of a value after its first adds 8. */
   readonly bytes: number;
   readonly updates: number;
   readonly evicted: number;
   readonly uncached: Readonly<Record<LastValueCacheUncachedReason, number>>;
 }
 
-/** What a store has to write: values that changed, and topics that are gone. */
+/** Changes for the store: updated values and removed topics. */
 export interface CacheChanges {
   readonly changed: readonly CachedValue[];
-  /** Keys, one character a byte. */
+  /** Keys, one character per byte. */
   readonly removed: readonly string[];
 }
 
 export class ValueCache {
   readonly #bounds: CacheBounds;
   readonly #outbox: CacheEffects;
-  /** Changes are collected for a store. */
+  /** Whether changes are collected for a store. */
   readonly #collects: boolean;
   readonly #byTopic = new SteadyMap<CachedValue>();
   readonly #tree = new TopicTree<CachedValue>();
   readonly #recent = new RecentTopics();
-  /** By their last update, the oldest first. */
+  /** Least recently updated first. */
   readonly #byUpdate = new LinkedList<CachedValue>();
   readonly #dirty = new Set<CachedValue>();
   readonly #removed = new Set<string>();
-  /** Updated since the last settling. */
+  /** Values updated since the last settling. */
   #fresh: CachedValue[] = [];
-  /** Bytes of the messages since then. */
+  /** Bytes of messages since the last settling. */
   #unsettled = 0;
-  /** Bytes of a value that is kept for certain. */
+  /** Value size that is always kept. */
   readonly #mostBytes: number;
   #bytes = 0;
   #updates = 0;
-  /** The number of the last update, those before a restart counted. */
+  /** Number of the last update, across restarts. */
   #order = 0;
   #evicted = 0;
   readonly #uncached: Record<LastValueCacheUncachedReason, number> = {
@@ -103,13 +97,13 @@ export class ValueCache {
     return this.#byTopic.size;
   }
 
-  /** Changes that the store does not have yet. */
+  /** Changes not yet in the store. */
   get pending(): number {
     this.#settle();
     return this.#dirty.size + this.#removed.size;
   }
 
-  /** A message passed. Its bytes must not change any more. */
+  /** Handles a message. Its bytes must not change afterwards. */
   update(frames: readonly Buffer[]): void {
     let bytes = 0;
     for (let i = 1; i < frames.length; i++) bytes += (frames[i] as Buffer).length;
@@ -121,7 +115,7 @@ export class ValueCache {
     this.#updated(value, wasFresh, size);
   }
 
-  /** Messages passed, as they came. Their bytes must not change any more. */
+  /** Handles a batch as received. Its bytes must not change afterwards. */
   updateAll(messages: FrameBatch): void {
     messages.visit(this.#visit);
   }
@@ -141,7 +135,10 @@ export class ValueCache {
     this.#updated(value, wasFresh, size);
   };
 
-  /** The last message of a topic. @param key one character a byte */
+  /**
+   * Last message of a topic.
+   * @param key one character per byte
+   */
   get(key: string): Buffer[] | undefined {
     return this.#byTopic
       .get(key)
@@ -149,7 +146,7 @@ export class ValueCache {
       .map((frame) => Buffer.from(frame));
   }
 
-  /** Values beneath a prefix in byte order of their topics, `max` at most, after the topic `last`. */
+  /** Values under a prefix in byte order, at most `max`, after the topic `last`. */
   beneath(prefix: string, last: string | undefined, max: number): CachedValue[] {
     return this.#tree.beneath(prefix, last, max);
   }
@@ -170,7 +167,7 @@ export class ValueCache {
     return true;
   }
 
-  /** A value that the store had, with its order. Called in ascending order, before the first message. */
+  /** Restores a stored value with its order. Called in ascending order, before the first message. */
   restore(frames: readonly Buffer[], order: number): void {
     this.#order = Math.max(this.#order, order - 1);
     this.update(frames);
@@ -178,7 +175,7 @@ export class ValueCache {
     const key = (frames[0] as Buffer).toString("latin1");
     const value = this.#byTopic.get(key);
     if (value === undefined) {
-      // The bounds were wider when it was stored.
+      // The bounds were larger when it was stored.
       this.#removed.add(key);
       return;
     }
@@ -188,7 +185,7 @@ export class ValueCache {
     this.#dirty.delete(value);
   }
 
-  /** Changes for the store, `max` at most; they count as stored from now on. */
+  /** Takes at most `max` changes for the store; they count as stored. */
   takeChanges(max: number): CacheChanges {
     this.#settle();
     const removed: string[] = [];
@@ -208,12 +205,12 @@ export class ValueCache {
     return { changed, removed };
   }
 
-  /** The store could not keep what `takeChanges` gave: it is to be written again. */
+  /** Returns changes that the store failed to write. */
   putBack({ changed, removed }: CacheChanges): void {
     for (const key of removed) {
       const value = this.#byTopic.get(key);
       if (value === undefined) this.#removed.add(key);
-      // The topic came again meanwhile, and the store has the value before it still.
+      // The topic was updated again, and the store still has its previous value.
       else value.stored = true;
     }
     for (const value of changed) {
@@ -233,7 +230,7 @@ export class ValueCache {
     };
   }
 
-  /** Where a message's value belongs; `undefined`: it is not kept, and a value before it is gone. */
+  /** Finds or makes a message's value. Returns `undefined` if it is not kept; a previous value is removed. */
   #find(topic: Buffer, single: boolean, size: number): CachedValue | undefined {
     if (single) this.#skip(topic, "single-frame", 0);
     else if (topic.length > this.#bounds.maxTopicBytes) this.#skip(topic, "topic-too-long", size);
@@ -260,7 +257,7 @@ export class ValueCache {
 
   #create(key: string): CachedValue {
     const value = new CachedValue(key);
-    // The store still has the topic: the next change writes over it.
+    // The store still has the topic: the next change overwrites it.
     if (this.#removed.delete(key)) value.stored = true;
     this.#byTopic.set(key, value);
     this.#tree.set(key, value);
@@ -268,7 +265,7 @@ export class ValueCache {
     return value;
   }
 
-  /** Values of their own memory, in the order of their last updates. */
+  /** Copies values into their own memory, in order of update. */
   #settle(): void {
     this.#unsettled = 0;
     if (this.#fresh.length === 0) return;
@@ -301,7 +298,7 @@ export class ValueCache {
   }
 }
 
-/** How many frames there are between two positions. */
+/** Number of frames between two positions. */
 function framesIn(bytes: Uint8Array, start: number, end: number): number {
   let frames = 0;
   for (let position = start; position < end; position = frameEnd(bytes, position)) frames += 1;

@@ -1,19 +1,17 @@
 /**
- * Writes to a store what changed, behind the messages: no message waits for the disk.
+ * Writes changes to a store in the background: messages do not wait for the disk.
  *
  *   idle --interval--> committing --done--> idle
  *                         └─ failed: the same is written at the next interval
  *
- * A topic that changes a thousand times between two commits is written once. What
- * changed since the last commit is lost when the process is killed.
+ * A topic that changes often is written once per commit. A crash loses the changes since the last commit.
  */
 import type { CacheChanges } from "./value-cache.js";
 import type { ValueStore } from "./value-store.js";
 
-/** Topics of one commit at most: what the event loop is busy with at once. */
+/** Topics per commit: bounds the time that the event loop is blocked. */
 const MAX_COMMIT = 4_096;
 
-/** What changes come from. */
 export interface ChangeSource {
   readonly pending: number;
   takeChanges(max: number): CacheChanges;
@@ -30,30 +28,30 @@ export class WriteBehind {
   failures = 0;
   /** Values and removals written. */
   written = 0;
-  /** Changes on their way to the disk. */
+  /** Changes being written. */
   inFlight = 0;
 
   /**
-   * @param interval ms between two commits
-   * @param failed called with why a commit failed
+   * @param interval ms between commits
+   * @param failed called with the error of a failed commit
    */
   constructor(source: ChangeSource, store: ValueStore, interval: number, failed: (error: unknown) => void) {
     this.#source = source;
     this.#store = store;
     this.#failed = failed;
     this.#timer = setInterval(() => void this.#commit(), interval);
-    // The sockets hold the process, not the disk.
+    // The timer must not keep the process alive.
     this.#timer.unref();
   }
 
-  /** Writes everything that is left, and closes the store. What cannot be written is lost, and reported. */
+  /** Writes all changes and closes the store. Changes that cannot be written are lost and reported. */
   async close(): Promise<void> {
     clearInterval(this.#timer);
     await this.flush();
     await this.#store.close();
   }
 
-  /** Writes everything that is left; ends when a commit fails. */
+  /** Writes all changes; stops at a failed commit. */
   async flush(): Promise<void> {
     await this.#running;
     while (this.#source.pending > 0 && (await this.#commit()));

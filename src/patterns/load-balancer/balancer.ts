@@ -1,4 +1,4 @@
-/** The load-balancing broker: two ROUTERs around rules.ts. */
+/** Load-balancing broker: two ROUTERs around rules.ts. */
 
 import type { EventNames } from "../../core/event-stream.js";
 import {
@@ -33,25 +33,23 @@ const EVENTS: EventNames<LoadBalancerEvent> = {
   "message:invalid": true,
 };
 
-/** ms of a stall of this process that count: the rules have no timers that it could disturb. */
+/** ms of a pause of this process that count; there are no timers to disturb. */
 const MAX_STEP = 1_000;
 
-/** Options of {@link LoadBalancer}. */
 export interface LoadBalancerOptions extends BrokerDriverOptions {
-  /** Requests that wait for a worker; past it clients are read no further. Default 1,000. */
+  /** Queued requests; at the limit reading stops. Default 1,000. */
   readonly maxQueue?: number | undefined;
-  /** Bytes of those that wait, and 64 for each of their frames; past it clients are read no further, but for one batch. Default 64 MiB. */
+  /** Bytes of queued requests, plus 64 per frame; at the limit reading stops, except for one batch. Default 64 MiB. */
   readonly maxQueueBytes?: number | undefined;
-  /** Workers that may be lost with one request, until its client gets the error `worker-lost`. Default 2. */
+  /** Workers lost with one request before its client gets the error `worker-lost`. Default 2. */
   readonly maxDeliveries?: number | undefined;
 }
 
 /**
- * Gives each request to the worker that has been free the longest, one request to a
- * worker at a time: work goes where there is time for it, however long each takes.
+ * Gives each request to the least recently used worker, one at a time, so that work follows capacity.
  *
- * Clients send `"" | body…`, as REQ does, or a DEALER that sends many at once. Workers
- * are REQ sockets that send READY first, or a `PirateWorker` of the dialect `"simple"`.
+ * Clients send `"" | body…` as a REQ, or as a DEALER with many requests in flight. Workers are REQ sockets that send
+ * READY first, or a `PirateWorker` of dialect `"simple"`.
  *
  * @example
  * ```ts
@@ -75,7 +73,6 @@ export class LoadBalancer extends BrokerDriver<LoadBalancerEvent, LoadBalancerSt
   }
 }
 
-/** The rules with their frames. */
 class DrivenRules extends LoadBalancerRules {
   constructor(options: LoadBalancerRulesOptions, effects: BrokerEffects<LoadBalancerEvent>) {
     super(options, {

@@ -1,12 +1,12 @@
 /**
- * A client with many requests under way: a DEALER for each broker, and an id for each request.
+ * Client with concurrent requests: a DEALER per broker, and an id per request.
  *
  *   DEALER sends   id | "" | body…        id: 8 bytes, used once by this client
  *   DEALER gets    id | "" | reply…
  *
- * The broker's ROUTER takes the client's routing id and the request's id for the envelope, and gives both back with the
- * reply, as a ROUTER, a REP or a proxy does that keeps all frames up to the delimiter: `LoadBalancer`, `PirateQueue`,
- * a queue proxy with REP workers, and a plain REP. The Guide's lbbroker expects one routing id alone, and is not one.
+ * The broker's ROUTER treats the client's routing id and the request's id as the envelope, and returns both with the
+ * reply. So does any ROUTER, REP or proxy that keeps all frames up to the delimiter: `LoadBalancer`, `PirateQueue`, a
+ * queue proxy with REP workers, a plain REP. The Guide's lbbroker does not: it expects a single routing id.
  */
 
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
@@ -29,40 +29,39 @@ import {
 import { parseErrorReply, ServiceError } from "../kit/errors.js";
 import { anything, bytes, checkOptions, integer, object } from "../kit/options.js";
 
-/** Options of {@link LoadBalancerClient}. Times are in ms. */
+/** Options of {@link LoadBalancerClient}. Times in ms. */
 export interface LoadBalancerClientOptions<Req = Raw, Rep = Raw> {
-  /** ms of a whole call; -1: no limit. Default 30,000. */
+  /** Timeout of a call; -1: no limit. Default 30,000. */
   readonly timeout?: number | undefined;
-  /** Times that a request is sent again when the connection it was sent over ends, or its broker stops. Default 2. */
+  /** Repetitions of a request whose connection ended or broker stopped. Default 2. */
   readonly retries?: number | undefined;
-  /** Calls without a result; one more rejects with `ERR_TOO_MANY_PENDING`. Default 10,000. */
+  /** Pending calls; more reject with `ERR_TOO_MANY_PENDING`. Default 10,000. */
   readonly maxPending?: number | undefined;
-  /** Bytes of their requests, and 64 for each of their frames; a single call may be larger. Default 64 MiB. */
+  /** Bytes of pending requests, plus 64 per frame; a single call may be larger. Default 64 MiB. */
   readonly maxPendingBytes?: number | undefined;
-  /** Requests sent to one broker and not answered; more wait here. Default 1,000. */
+  /** Requests in flight per broker; more wait here. Default 1,000. */
   readonly maxInFlight?: number | undefined;
-  /** Encodes a request, as one frame. Default: frames as they are. */
+  /** Encodes a request as one frame. Default: raw frames. */
   readonly requestCodec?: Codec<Req> | undefined;
-  /** Decodes a reply, of one frame. Default: frames as they are. */
+  /** Decodes a reply of one frame. Default: raw frames. */
   readonly replyCodec?: Codec<Rep> | undefined;
   /** Options of the DEALERs, such as security. */
   readonly socketOptions?: DealerOptions | undefined;
 }
 
-/** What one call can decide for itself. */
+/** Options of one call. */
 export interface LoadBalancerCallOptions {
-  /** ms of the whole call; -1: no limit. Default: the client's. */
+  /** ms for the whole call; -1: no limit. Default: the client's. */
   readonly timeout?: number | undefined;
-  /** Gives the request up; a worker may have dealt with it. */
+  /** Cancels the request; a worker may still have handled it. */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** What happens in a client of a load balancer. */
 export type LoadBalancerClientEvent =
   | { readonly type: "broker:joined"; readonly endpoint: string }
-  /** So many requests were sent over the connection and have no reply. */
+  /** This many requests on the connection have no reply. */
   | { readonly type: "broker:left"; readonly endpoint: string; readonly inFlight: number }
-  /** A request is sent again; `attempt` is 1 for the one that failed first. */
+  /** A request is repeated; `attempt` is 1 for the first failed one. */
   | {
       readonly type: "request:retried";
       readonly reason: "disconnected" | "stopping";
@@ -72,21 +71,21 @@ export type LoadBalancerClientEvent =
   | { readonly type: "message:invalid"; readonly endpoint: string; readonly frames: number }
   | EndpointSourceEvent;
 
-/** A client's statistics: requests = replies + errors + cancelled + pending. */
+/** Statistics: requests = replies + errors + cancelled + pending. */
 export interface LoadBalancerClientStats {
   readonly requests: number;
   readonly replies: number;
-  /** Calls that ended with an error: error replies, time-outs, replies that the codec refuses. */
+  /** Calls that failed: error replies, timeouts, replies refused by the codec. */
   readonly errors: number;
-  /** Calls that ended by their signal or by `close`. */
+  /** Calls ended by their signal or `close`. */
   readonly cancelled: number;
   readonly retries: number;
-  /** Replies to calls that had ended. */
+  /** Replies to ended calls. */
   readonly lateReplies: number;
   readonly invalid: number;
   readonly pending: number;
   readonly pendingBytes: number;
-  /** Of those pending, sent and not answered. */
+  /** Pending requests that were sent. */
   readonly inFlight: number;
 }
 
@@ -112,7 +111,7 @@ const EVENTS: EventNames<LoadBalancerClientEvent> = {
 };
 
 const DELIMITER = Buffer.alloc(0);
-/** ms that a broker gets nothing which said that it stops, and is there still. */
+/** ms without requests for a broker that reported stopping but stays connected. */
 const STOPPING_PAUSE = 1_000;
 
 interface Call {
@@ -120,30 +119,32 @@ interface Call {
   readonly message: Buffer[];
   readonly pending: PendingCall<unknown>;
   attempts: number;
-  /** Where it was sent; `undefined` while it waits. */
+  /** Broker that has it; `undefined` while queued. */
   broker: Broker | undefined;
   link: Link<Call>;
 }
 
-/** A connection to one broker. */
 interface Broker {
   readonly endpoint: string;
   readonly dealer: Dealer;
   readonly inFlight: Map<string, Call>;
   joined: boolean;
-  /** It said that it stops, and gets nothing until it has come back, or this timer ends: it may stand behind another. */
+  /**
+   * The broker reported stopping. It gets no requests until it reconnects or this timer ends, since another may be
+   * behind the endpoint.
+   */
   stopping: NodeJS.Timeout | undefined;
-  /** The source has it no more: it gets nothing new, and is closed with the last reply. */
+  /** Removed from the source: gets no requests, and is closed after its last reply. */
   leaving: boolean;
-  /** Connections that have ended. */
+  /** Number of ended connections. */
   left: number;
-  /** The call whose message waits for room in the socket, which sends it when there is some, unless it is stopped. */
+  /** Call waiting for room in the socket, which will send it unless stopped. */
   blocked: { readonly call: Call; readonly stop: AbortController } | undefined;
 }
 
 /**
- * Asks the workers behind one or several load balancers, with any number of requests under way at once. A request goes to
- * the connected broker with the fewest of them, and to another when that one's connection ends: it may be handled twice.
+ * Sends concurrent requests to workers behind one or more load balancers. A request goes to the connected broker with
+ * the fewest in flight, and to another if that connection ends: it may be handled twice.
  *
  * @example
  * ```ts
@@ -185,8 +186,8 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
   #nextId = BigInt(randomStart());
 
   /**
-   * @param endpoints of the brokers' clients' side; or a source. A broker that the source has no more gets no further request,
-   *   and is left when those that it has are answered; while it has none, calls wait
+   * @param endpoints of the brokers' client side; or a source. A removed broker gets no new requests and is closed
+   * after its last reply; calls wait while the source is empty
    * @throws InvalidArgumentError `EINVAL` for an unknown option, a bad value or a bad endpoint
    */
   constructor(endpoints: PatternEndpoints, options: LoadBalancerClientOptions<Req, Rep> = {}) {
@@ -214,14 +215,13 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
   }
 
   /**
-   * Sends a request and gives its reply.
-   *
+   * Sends a request and returns its reply.
    * @returns the reply's frames, or with a codec the value
-   * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; InvalidMessageError `ERR_INVALID_MESSAGE` for what a
-   *   codec refuses, either way; InvalidStateError `ERR_TOO_MANY_PENDING`
-   * @throws ServiceError `ERR_SERVICE`: a worker's handler failed, the broker gave up, or the connection ended more often
-   *   than `retries` allow (`broker-lost`)
-   * @throws ClosedError `EBADF`; `EAGAIN` while it drains, or when it closes
+   * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; InvalidMessageError `ERR_INVALID_MESSAGE` when a
+   * codec refuses the request or reply; InvalidStateError `ERR_TOO_MANY_PENDING`
+   * @throws ServiceError `ERR_SERVICE`: a worker's handler failed, the broker gave up, or the connection ended more
+   * than `retries` times (`broker-lost`)
+   * @throws ClosedError `EBADF`; `EAGAIN` while draining or when it closes
    */
   request(body: BodyFor<Req>, options: LoadBalancerCallOptions = {}): Promise<BodyOf<Rep>> {
     try {
@@ -263,8 +263,7 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
   }
 
   /**
-   * Waits until a broker is connected.
-   *
+   * Settles when a broker is connected.
    * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EBADF`, `EAGAIN`
    */
   ready(options: PatternWaitOptions = {}): Promise<void> {
@@ -298,7 +297,7 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
   #brokerAt(endpoint: string): Broker {
     return {
       endpoint,
-      // What a lost connection had is sent again from here, not by the socket as well.
+      // Requests of a lost connection are repeated here, not by the socket as well.
       dealer: new Dealer({ linger: 0, ...this.#socketOptions, immediate: true }),
       inFlight: new Map(),
       joined: false,
@@ -309,13 +308,12 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
     };
   }
 
-  /** The source has other brokers. */
   #follow(list: readonly string[]): void {
     if (this.closed) return;
     const wanted = new Set(list);
     for (const broker of this.#brokers) {
       broker.leaving = !wanted.delete(broker.endpoint);
-      // What waits in its socket has not left, and goes to another.
+      // A call waiting in the socket was not sent, and goes to another.
       if (broker.leaving) broker.blocked?.stop.abort();
     }
     for (const endpoint of wanted) {
@@ -325,7 +323,7 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
     this.#dispatch();
   }
 
-  /** Closes the connections to brokers that have left and owe no reply. */
+  /** Closes removed brokers without pending replies. */
   #closeLeft(): void {
     for (const broker of this.#brokers) {
       if (!broker.leaving || broker.inFlight.size > 0) continue;
@@ -397,14 +395,14 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
     call.pending.reject(error);
   }
 
-  /** A connection has ended: what was sent over it has no reply any more, and goes to the front, the oldest first. */
+  /** A connection ended: its requests return to the front, oldest first. */
   #left(broker: Broker): void {
     if (!broker.joined) return;
     broker.joined = false;
     broker.left += 1;
     const { blocked } = broker;
     const lost = [...broker.inFlight.values()].filter((call) => call !== blocked?.call).reverse();
-    // It has not left, and need not wait for this broker to come back.
+    // Not sent, so it need not wait for this broker.
     blocked?.stop.abort();
     this.events.emit({ type: "broker:left", endpoint: broker.endpoint, inFlight: lost.length });
     this.#sendAgain(broker, lost);
@@ -412,10 +410,10 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
     this.#dispatch();
   }
 
-  /** Calls that were sent over a connection that has ended. */
+  /** Repeats the calls of an ended connection. */
   #sendAgain(broker: Broker, lost: readonly Call[]): void {
     for (const call of lost) {
-      // A listener of the events here may have given it up.
+      // A listener of the events here may have cancelled it.
       if (call.pending.settled) continue;
       broker.inFlight.delete(call.id);
       call.broker = undefined;
@@ -425,7 +423,7 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
     }
   }
 
-  /** A broker that is about to close has dropped a call. */
+  /** A closing broker dropped a call. */
   #stopped(broker: Broker, call: Call, error: ServiceError): void {
     broker.stopping ??= setTimeout(() => {
       this.#resume(broker);
@@ -459,7 +457,7 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
     }
   }
 
-  /** The connected broker with the fewest requests that has room. */
+  /** Connected broker with room and the fewest requests. */
   #choose(): Broker | undefined {
     let best: Broker | undefined;
     for (const broker of this.#brokers) {
@@ -494,7 +492,7 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
     broker.dealer.send(call.message, { timeout: -1, signal: stop.signal }).then(
       () => {
         broker.blocked = undefined;
-        // It left over a connection that has ended since.
+        // Sent over a connection that has ended since.
         if (broker.left !== left && call.broker === broker) this.#sendAgain(broker, [call]);
         this.#dispatch();
       },
@@ -506,7 +504,7 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
     );
   }
 
-  /** A call that never left, because its broker is gone. */
+  /** Takes back an unsent call of a lost broker. */
   #takeBack(call: Call, broker: Broker): void {
     if (call.pending.settled || call.broker !== broker) return;
     broker.inFlight.delete(call.id);

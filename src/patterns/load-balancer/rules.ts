@@ -1,9 +1,9 @@
 /**
- * The load-balancing broker (the Guide's chapter 3, lbbroker): each request to the
- * worker that has been free the longest, one at a time.
+ * Load-balancing broker (the Guide's chapter 3, lbbroker): each request goes to the least recently used worker, one
+ * at a time.
  *
- * There are no heartbeats: a worker is gone when its connection is, and the request it
- * had goes to another. Pirates (../pirate/) find out sooner, and over any network.
+ * Without heartbeats, a worker is lost when its connection ends, and its request goes to another. Pirates
+ * (../pirate/) detect losses sooner, and on any network.
  */
 
 import type { ReplyDropped } from "../kit/broker-driver.js";
@@ -19,7 +19,7 @@ import type { BalancedCommand, Malformed } from "../kit/worker-protocol.js";
 
 export type { LoadBalancerStats } from "../kit/dispatcher.js";
 
-/** What happens in a load balancer. Routing ids are bytes, not text. */
+/** Events. Routing ids are bytes, not text. */
 export type LoadBalancerEvent =
   | { readonly type: "worker:joined"; readonly worker: Buffer }
   | { readonly type: "worker:left"; readonly worker: Buffer; readonly reason: "disconnected" | "unreachable" }
@@ -33,7 +33,6 @@ export type LoadBalancerEvent =
       readonly reason: Malformed;
     };
 
-/** What a load balancer's rules do to the world. */
 export interface LoadBalancerEffects {
   /** @returns whether the worker is connected */
   request(worker: Buffer, address: Buffer, body: readonly Buffer[]): boolean;
@@ -41,7 +40,6 @@ export interface LoadBalancerEffects {
   event(event: LoadBalancerEvent): void;
 }
 
-/** What bounds a load balancer. */
 export interface LoadBalancerRulesOptions {
   readonly maxQueue: number;
   readonly maxQueueBytes: number;
@@ -62,7 +60,7 @@ export class LoadBalancerRules {
     });
   }
 
-  /** How many more requests it takes now; the others stay with their senders. */
+  /** Requests that fit now; others stay with their senders. */
   get room(): number {
     return this.#dispatcher.room();
   }
@@ -91,7 +89,7 @@ export class LoadBalancerRules {
       } else {
         this.#counters.lateReplies += 1;
         this.#effects.event({ type: "reply:ignored", worker: from });
-        // It still has a request of ours, or stands in line already.
+        // The worker has a request already, or is idle.
         if (this.#dispatcher.isBusy(from) || this.#dispatcher.isIdle(from)) return;
       }
     }
@@ -99,7 +97,6 @@ export class LoadBalancerRules {
     this.#dispatcher.ready(from);
   }
 
-  /** A message that the protocol does not allow. */
   invalid(from: "client" | "worker", routingId: Buffer, reason: Malformed): void {
     this.#counters.invalid += 1;
     this.#effects.event({ type: "message:invalid", from, routingId, reason });
@@ -115,12 +112,11 @@ export class LoadBalancerRules {
 
   tick(): void {}
 
-  /** It needs no time. */
+  /** Needs no timer. */
   nextWakeUp(): undefined {
     return undefined;
   }
 
-  /** Ends all requests. */
   close(): void {
     this.#dispatcher.close();
   }
@@ -130,7 +126,7 @@ export class LoadBalancerRules {
   }
 
   #lose(worker: Buffer, reason: "disconnected" | "unreachable"): void {
-    // One that turned out to be unreachable is on no list any more.
+    // An unreachable worker is already removed.
     if (!this.#dispatcher.lost(worker) && reason === "disconnected") return;
     this.#counters.workersLost += 1;
     this.#effects.event({ type: "worker:left", worker, reason });

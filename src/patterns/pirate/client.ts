@@ -1,4 +1,4 @@
-/** The Lazy Pirate client: a client that retries, with the Pirates' error replies. */
+/** Lazy Pirate client: retries, and understands the Pirates' error replies. */
 import type { EventNames } from "../../core/event-stream.js";
 import type { Codec } from "../../sockets/codec.js";
 import type { Raw } from "../../sockets/shape.js";
@@ -28,30 +28,28 @@ const OPTIONS = {
 const EVENTS: EventNames<PirateClientEvent> = { "request:retried": true, ...ENDPOINT_SOURCE_EVENTS };
 
 /**
- * Options of {@link PirateClient}. Times are in ms: `timeout` -1, `attemptTimeout` 2,500, `retryDelay` 100 and
- * `maxRetryDelay` 5,000 by default.
+ * Options of {@link PirateClient}. Times in ms; defaults: `timeout` -1, `attemptTimeout` 2,500, `retryDelay` 100,
+ * `maxRetryDelay` 5,000.
  */
 export interface PirateClientOptions<Req = Raw, Rep = Raw> extends RequestClientOptions {
-  /** Further attempts after the first, each at the next server of the list. Default 2. */
+  /** Attempts after the first, each at the next server. Default 2. */
   readonly retries?: number | undefined;
-  /** Encodes a request, as one frame. Default: frames as they are. */
+  /** Encodes a request as one frame. Default: raw frames. */
   readonly requestCodec?: Codec<Req> | undefined;
-  /** Decodes a reply, of one frame. Default: frames as they are. */
+  /** Decodes a reply of one frame. Default: raw frames. */
   readonly replyCodec?: Codec<Rep> | undefined;
 }
 
-/** What happens in a client. */
 export type PirateClientEvent = RequestRetried | EndpointSourceEvent;
 
-/** A client's statistics. */
 export type PirateClientStats = RequestClientStats;
 
 /**
- * Asks one of several servers, and tries again, elsewhere if it can, when no reply
- * comes. Works with any REP, or with a queue of the Pirates.
+ * Asks one of several servers, and retries, elsewhere if possible, without a reply. Works with any REP or a Pirate
+ * queue.
  *
- * One request is under way at a time; further calls wait their turn. A server may
- * handle a request more than once: that of the attempt before is not called back.
+ * One request is in flight at a time; further calls queue. A server may handle a request more than once, since failed
+ * attempts are not revoked.
  *
  * @example
  * ```ts
@@ -73,8 +71,8 @@ export class PirateClient<Req = Raw, Rep = Raw> extends RequestClient<
   PirateClientStats
 > {
   /**
-   * @param endpoints servers, tried in this order; the one that answered last is asked first. Or a source of them: a request
-   *   under way keeps its server for the time of its attempt, the next one goes elsewhere; calls wait while there is none
+   * @param endpoints servers in order of preference; the one that replied last goes first. Or a source: a request in
+   * flight keeps its server for its attempt; calls wait while the source is empty
    * @throws InvalidArgumentError `EINVAL` for an unknown option, a bad value or a bad endpoint
    */
   constructor(endpoints: PatternEndpoints, options: PirateClientOptions<Req, Rep> = {}) {
@@ -83,7 +81,7 @@ export class PirateClient<Req = Raw, Rep = Raw> extends RequestClient<
       requests: new BodyShape(options.requestCodec),
       replies: new BodyShape(options.replyCodec),
       retries: () => settings.retries,
-      // A queue that is about to start refuses a while: its time is that of the attempt.
+      // A starting queue refuses connections for a while; the attempt outlasts it.
       failsFast: false,
       errorOf: parseErrorReply,
     });

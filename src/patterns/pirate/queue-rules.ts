@@ -1,19 +1,17 @@
 /**
- * The queue of the Pirates (6/PPP, Queue): clients' requests to the least recently
- * used worker, and the workers' replies back.
+ * Pirate queue (6/PPP, Queue): clients' requests to the least recently used worker, and its replies back.
  *
  *   worker:  unknown --READY, or any sign of life--> idle --request--> busy
  *               ^                                     |  <---reply-----  |
  *               +------ silent, or its link lost -----+------------------+
  *                                              its request goes to another worker
  *
- * A worker that works is silent, as the Guide's is, so only idle ones are expected to
- * beat, and only idle ones get beats. A busy one is gone when its connection is.
+ * Working workers are silent, as in the Guide, so only idle ones must send heartbeats and get them. A busy worker is
+ * lost when its connection ends.
  *
- * Differs from the Guide's ppqueue, with a reason each: a heartbeat never makes a busy
- * worker ready (it would get a second request); an expired worker is looked at before
- * it is chosen and before it is beaten for, so none gets requests or beats; a reply is
- * matched with the request that the worker has, so a late one reaches nobody.
+ * Deviations from the Guide's ppqueue: a heartbeat does not make a busy worker ready, which would give it a second
+ * request. Expired workers are removed before requests or heartbeats are sent. A reply must match the worker's
+ * request, so late ones are ignored.
  */
 
 import type { ReplyDropped } from "../kit/broker-driver.js";
@@ -29,25 +27,25 @@ import {
 
 import type { Dialect, Malformed, WorkerCommand } from "../kit/worker-protocol.js";
 
-/** Why a worker is known no more. */
+/** Why a worker was removed. */
 export type PirateWorkerLeftReason =
-  /** It was idle and silent for `liveness` intervals. */
+  /** Idle and silent for `liveness` intervals. */
   | "silent"
   /** Its connection ended. */
   | "disconnected"
-  /** It could not be reached when it was to get a request. */
+  /** Unreachable when it was to get a request. */
   | "unreachable"
-  /** It sent READY while it had a request: it has restarted. */
+  /** It sent READY while it had a request: it restarted. */
   | "restarted";
 
-/** What happens in a queue. Routing ids are bytes, not text. */
+/** Events. Routing ids are bytes, not text. */
 export type PirateQueueEvent =
   | { readonly type: "worker:joined"; readonly worker: Buffer; readonly dialect: Dialect }
   | { readonly type: "worker:left"; readonly worker: Buffer; readonly reason: PirateWorkerLeftReason }
-  /** A request was given to another worker, since the one that had it was lost. */
+  /** A lost worker's request went to another. */
   | { readonly type: "request:repeated"; readonly client: Buffer; readonly deliveries: number }
   | { readonly type: "request:dropped"; readonly client: Buffer; readonly reason: JobDropReason }
-  /** A reply to a request that this worker does not have, or that nobody waits for. */
+  /** Reply to an unknown or abandoned request. */
   | { readonly type: "reply:ignored"; readonly worker: Buffer }
   | ReplyDropped
   | {
@@ -57,13 +55,12 @@ export type PirateQueueEvent =
       readonly reason: Malformed;
     };
 
-/** A queue's statistics: those of a load balancer and one more. */
+/** Load balancer statistics plus `repeated`. */
 export interface PirateQueueStats extends LoadBalancerStats {
-  /** Deliveries beyond the first of a request. */
+  /** Deliveries of a request after the first. */
   readonly repeated: number;
 }
 
-/** What a queue's rules do to the world. */
 export interface QueueEffects {
   /** @returns whether the worker is connected */
   request(worker: Buffer, dialect: Dialect, address: Buffer, body: readonly Buffer[]): boolean;
@@ -72,11 +69,10 @@ export interface QueueEffects {
   event(event: PirateQueueEvent): void;
 }
 
-/** What a queue's rules are bounded by. */
 export interface QueueRulesOptions {
-  /** ms between two heartbeats. */
+  /** ms between heartbeats. */
   readonly heartbeatInterval: number;
-  /** Intervals of silence after which an idle Paranoid worker is lost. */
+  /** Intervals of silence before an idle Paranoid worker is lost. */
   readonly liveness: number;
   readonly maxQueue: number;
   readonly maxQueueBytes: number;
@@ -94,7 +90,7 @@ export class QueueRules {
   readonly #effects: QueueEffects;
   readonly #dispatcher: Dispatcher;
   readonly #workers = new Map<string, Worker>();
-  /** The time that the call in progress was given. */
+  /** Time of the current call. */
   #now: number;
   #nextBeat: number;
   #repeated = 0;
@@ -112,24 +108,22 @@ export class QueueRules {
     });
   }
 
-  /** How many more requests it takes now; the others stay with their senders. */
+  /** Requests that fit now; others stay with their senders. */
   get room(): number {
     return this.#dispatcher.room();
   }
 
-  /** Requests that have been accepted and not answered. */
+  /** Requests accepted and not answered. */
   get pending(): number {
     return this.#dispatcher.queued + this.#dispatcher.busy;
   }
 
-  /** A client's request. */
   request(envelope: readonly Buffer[], body: readonly Buffer[], now: number): void {
     this.#now = now;
     this.#counters.requests += 1;
     this.#dispatcher.accept(createJob(envelope, body));
   }
 
-  /** Anything from a worker. */
   receive(from: Buffer, command: WorkerCommand, now: number): void {
     this.#now = now;
     switch (command.kind) {
@@ -148,7 +142,6 @@ export class QueueRules {
     }
   }
 
-  /** A message that the protocol does not allow. */
   invalid(from: "client" | "worker", routingId: Buffer, reason: Malformed): void {
     this.#counters.invalid += 1;
     this.#effects.event({ type: "message:invalid", from, routingId, reason });
@@ -163,7 +156,7 @@ export class QueueRules {
     this.#dispatcher.clientLeft(client);
   }
 
-  /** The dead are buried first: no beat goes to a worker that has expired. */
+  /** Removes expired workers first, so that they get no heartbeat. */
   tick(now: number): void {
     this.#now = now;
     if (now < this.#nextBeat) return;
@@ -179,7 +172,6 @@ export class QueueRules {
     return this.#nextBeat;
   }
 
-  /** Ends all requests that wait. */
   close(): void {
     this.#dispatcher.close();
     this.#workers.clear();
@@ -209,14 +201,17 @@ export class QueueRules {
       this.#counters.lateReplies += 1;
       this.#effects.event({ type: "reply:ignored", worker: from });
     }
-    // A worker that has replied is free, also to a queue that knows it no more: it will not send READY (6/PPP has it do so
-    // after a silence only). One that still has a request of ours is not.
+    // A worker that replied is idle, even if unknown: it sends READY only after a silence (6/PPP). A worker with a
+    // request stays busy.
     if (this.#dispatcher.isBusy(from)) return;
     if (this.#dispatcher.isIdle(from)) this.#alive(from, dialect);
     else this.#register(from, dialect);
   }
 
-  /** A sign of life; of an unknown worker it is as good as READY: so a restarted queue knows its workers at once. */
+  /**
+   * Handles a sign of life. From an unknown worker it counts as READY, so a restarted queue knows its workers at
+   * once.
+   */
   #alive(id: Buffer, dialect: Dialect): void {
     const worker = this.#workers.get(keyOf(id));
     if (worker === undefined) this.#register(id, dialect);

@@ -1,4 +1,4 @@
-/** The Pirates' queue: two ROUTERs around queue-rules.ts. */
+/** Pirate queue: two ROUTERs around queue-rules.ts. */
 import type { EventNames } from "../../core/event-stream.js";
 import {
   BROKER_OPTIONS,
@@ -42,30 +42,28 @@ const EVENTS: EventNames<PirateQueueEvent> = {
   "message:invalid": true,
 };
 
-/** Options of {@link PirateQueue}. */
 export interface PirateQueueOptions extends BrokerDriverOptions {
-  /** The one kind of worker to serve; messages of the other are invalid. Default: both. */
+  /** Only dialect to serve; messages of the other are invalid. Default: both. */
   readonly dialect?: Dialect | undefined;
-  /** ms between two heartbeats to an idle worker; the same on both sides. Default 1,000. */
+  /** ms between heartbeats to an idle worker; the same on both sides. Default 1,000. */
   readonly heartbeatInterval?: number | undefined;
-  /** Intervals of silence after which an idle worker is lost. Default 3. */
+  /** Intervals of silence before an idle worker is lost. Default 3. */
   readonly liveness?: number | undefined;
-  /** Requests that wait for a worker; past it clients are read no further. Default 1,000. */
+  /** Queued requests; at the limit reading stops. Default 1,000. */
   readonly maxQueue?: number | undefined;
-  /** Bytes of those that wait, and 64 for each of their frames; past it clients are read no further, but for one batch. Default 64 MiB. */
+  /** Bytes of queued requests, plus 64 per frame; at the limit reading stops, except for one batch. Default 64 MiB. */
   readonly maxQueueBytes?: number | undefined;
-  /** Workers that may be lost with one request, until its client gets the error `worker-lost`. Default 2. */
+  /** Workers lost with one request before its client gets the error `worker-lost`. Default 2. */
   readonly maxDeliveries?: number | undefined;
 }
 
 /**
- * Passes clients' requests to the least recently used worker, and the replies back.
- * Serves Simple Pirates (REQ workers) and Paranoid Pirates (DEALER workers with
- * heartbeats, 6/PPP) at once: each worker's first message shows which it is.
+ * Sends clients' requests to the least recently used worker, and replies back. Serves Simple Pirates (REQ workers)
+ * and Paranoid Pirates (DEALER workers with heartbeats, 6/PPP) at once, recognized by their first message.
  *
- * A request whose worker is lost goes to another one: the queue hears of an idle worker's
- * death by its heartbeats, of a busy one's by its connection's end, and that it is stopped or hangs by the
- * `heartbeatTimeout` of `backendOptions`.
+ * A lost worker's request goes to another. The queue detects an idle worker's death by heartbeats, and a busy one's
+ * by the end of its connection. A stopped or hanging worker is detected by the `heartbeatTimeout` of
+ * `backendOptions`.
  *
  * Clients send `"" | body…`, as REQ does.
  *
@@ -96,7 +94,6 @@ export class PirateQueue extends BrokerDriver<PirateQueueEvent, PirateQueueStats
   }
 }
 
-/** The rules with their frames. */
 class DrivenQueueRules extends QueueRules {
   readonly #dialect: Dialect | undefined;
 

@@ -1,5 +1,5 @@
 /**
- * A Pirate's worker (6/PPP, Worker).
+ * Pirate worker (6/PPP, Worker).
  *
  *            start, or back-off over                 request
  *   waiting -------------------------> idle -------------------------> working
@@ -7,60 +7,56 @@
  *      |   queue silent for `liveness`  | |   READY on a new connection   |
  *      +---------- intervals -----------+ +---------- reply --------------+
  *
- * While it works it neither beats nor counts the queue's silence: a queue beats idle
- * workers only, and the Guide's takes any message of a worker, a beat too, for "ready".
- * While it is idle it beats by its own timer: a peer that beats only when it is woken
- * (ppqueue.py) would otherwise fall silent together with it.
+ * While working it neither sends heartbeats nor counts the queue's silence: queues send heartbeats only to idle
+ * workers, and the Guide's takes any message as "ready". While idle it uses its own timer, since a peer that only
+ * answers (ppqueue.py) would fall silent with it.
  */
 import { backOff } from "../../core/back-off.js";
 import type { EndpointSourceEvent } from "../kit/endpoint-list.js";
 import type { Dialect, Malformed, QueueCommand } from "../kit/worker-protocol.js";
 
-/** What happens in a worker. */
 export type PirateWorkerEvent =
-  /** READY was sent. */
   | { readonly type: "ready:sent" }
-  /** The queue was silent: the connection is given up, and made again after `delay` ms. */
+  /** The queue was silent: it is reconnected after `delay` ms. */
   | { readonly type: "queue:lost"; readonly reason: "silent"; readonly delay: number }
   /** The handler failed; the client gets an error reply. */
   | { readonly type: "handler:failed"; readonly error: unknown }
-  /** A request came while the worker had another: it breaks the protocol, and was dropped. */
+  /** A request to a busy worker violates the protocol and was dropped. */
   | { readonly type: "request:dropped" }
   | { readonly type: "message:invalid"; readonly reason: Malformed }
   | EndpointSourceEvent;
 
-/** A worker's statistics: requests = replies + 1 while it works. */
+/** Statistics: requests = replies + 1 while working. */
 export interface PirateWorkerStats {
   readonly requests: number;
   readonly replies: number;
   readonly failed: number;
   readonly dropped: number;
   readonly invalid: number;
-  /** Times that the queue was given up for silent. */
+  /** Reconnects because of a silent queue. */
   readonly silences: number;
 }
 
-/** What a worker's rules have done. */
 export interface WorkerEffects {
-  /** Connects again: another socket, another routing id. */
+  /** Connects with a new socket and routing id. */
   open(): void;
-  /** Gives the connection up. */
+  /** Closes the connection. */
   abandon(): void;
   ready(): void;
   heartbeat(): void;
-  /** Begins to work; `finished` is called at its end. */
+  /** Starts the handler; ends with `finished`. */
   handle(address: Buffer, body: readonly Buffer[]): void;
   reply(address: Buffer, body: readonly Buffer[]): void;
   event(event: PirateWorkerEvent): void;
 }
 
-/** What a worker's rules are bounded by; all times in ms. */
+/** Settings; all times in ms. */
 export interface WorkerRulesOptions {
   readonly dialect: Dialect;
   readonly heartbeatInterval: number;
-  /** Intervals of silence after which the queue is given up. */
+  /** Intervals of silence before the queue is reconnected. */
   readonly liveness: number;
-  /** The first wait before connecting again; doubled each time up to `reconnectMaxInterval`, with jitter. */
+  /** First reconnect delay; doubled up to `reconnectMaxInterval`, with jitter. */
   readonly reconnectInterval: number;
   readonly reconnectMaxInterval: number;
 }
@@ -72,12 +68,12 @@ export class WorkerRules {
   readonly #effects: WorkerEffects;
   readonly #random: () => number;
   #state: State = "waiting";
-  /** Connections in a row that were given up. */
+  /** Consecutive failed connections. */
   #failures = 0;
-  /** When to connect again (waiting), or to take the queue for gone (idle). */
+  /** Time to reconnect (waiting), or to consider the queue lost (idle). */
   #deadline = Number.POSITIVE_INFINITY;
   #nextBeat = Number.POSITIVE_INFINITY;
-  /** A connection has stood since `open`. */
+  /** Connected since `open`. */
   #connected = false;
   #draining = false;
   #requests = 0;
@@ -102,11 +98,11 @@ export class WorkerRules {
     this.#open(now);
   }
 
-  /** The connection stands, for the first time or again. */
+  /** The connection is up, for the first time or again. */
   connected(now: number): void {
     const again = this.#connected;
     this.#connected = true;
-    // The queue that is there now may not know this worker; a second READY does no harm. A worker at work sends one after it.
+    // A restarted queue may not know this worker; a repeated READY is harmless. A busy worker sends one afterwards.
     if (again && this.#state === "idle") this.#announce(now);
   }
 
@@ -132,7 +128,10 @@ export class WorkerRules {
     this.#effects.handle(command.address, command.body);
   }
 
-  /** The work is done. @param error what the handler failed with, if it failed */
+  /**
+   * The handler ended.
+   * @param error of the handler, if it failed
+   */
   finished(address: Buffer, body: readonly Buffer[], now: number, error?: { readonly cause: unknown }): void {
     if (this.#state !== "working") return;
     if (error !== undefined) {
@@ -165,7 +164,10 @@ export class WorkerRules {
     return next === Number.POSITIVE_INFINITY ? undefined : next;
   }
 
-  /** Takes nothing new. @returns whether it still has a request */
+  /**
+   * Accepts nothing new.
+   * @returns whether it still has a request
+   */
   drain(): boolean {
     this.#draining = true;
     return this.#state === "working";
@@ -207,7 +209,7 @@ export class WorkerRules {
     this.#nextBeat = beats ? now + this.#options.heartbeatInterval : Number.POSITIVE_INFINITY;
   }
 
-  /** A Simple Pirate's queue is silent by nature. */
+  /** A Simple Pirate's queue is always silent. */
   #silenceEnds(now: number): number {
     if (this.#options.dialect === "simple" || this.#draining) return Number.POSITIVE_INFINITY;
     return now + this.#options.heartbeatInterval * this.#options.liveness;

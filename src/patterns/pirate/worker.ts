@@ -1,4 +1,4 @@
-/** A Pirate's worker: connections to queues around worker-rules.ts, and a function that answers. */
+/** Pirate worker: connections to queues around worker-rules.ts, and a handler. */
 
 import { DriverTimer } from "../../core/driver-timer.js";
 import type { ShoalError } from "../../core/errors.js";
@@ -59,45 +59,43 @@ const EVENTS: EventNames<PirateWorkerEvent> = {
   ...ENDPOINT_SOURCE_EVENTS,
 };
 
-/** Options of {@link PirateWorker}. Times are in ms. */
+/** Options of {@link PirateWorker}. Times in ms. */
 export interface PirateWorkerOptions<Req = Raw, Rep = Raw> {
-  /** `"paranoid"` beats and hears beats (6/PPP); `"simple"` is the Guide's REQ worker. Default `"paranoid"`. */
+  /** `"paranoid"` exchanges heartbeats (6/PPP); `"simple"` is the Guide's REQ worker. Default `"paranoid"`. */
   readonly dialect?: Dialect | undefined;
-  /** Requests handled at once: a connection of its own for each, since a queue gives each one request. Default 1. */
+  /** Concurrent requests: one connection each, since a queue sends each connection one request. Default 1. */
   readonly concurrency?: number | undefined;
-  /** ms between two heartbeats; the same on both sides. Default 1,000. */
+  /** ms between heartbeats; the same on both sides. Default 1,000. */
   readonly heartbeatInterval?: number | undefined;
-  /** Intervals of a queue's silence after which it is connected to again. Default 3. */
+  /** Intervals of silence before a queue is reconnected. Default 3. */
   readonly liveness?: number | undefined;
-  /** The first wait before connecting again; doubled each time, and half of it by chance. Default 1,000. */
+  /** First reconnect delay; doubled each time, up to half of it random. Default 1,000. */
   readonly reconnectInterval?: number | undefined;
-  /** Where the doubling ends. Default 32,000. */
+  /** Largest reconnect delay. Default 32,000. */
   readonly reconnectMaxInterval?: number | undefined;
   /**
-   * Whether clients get the message of any error that the handler throws. Otherwise they get that of a `ServiceError`, and
-   * of an error with `expose: true`; of each error its `code` and `data`. Default false.
+   * Whether clients get every handler error's message. Otherwise only messages of a `ServiceError` or with `expose:
+   * true`; `code` and `data` are always sent. Default false.
    */
   readonly exposeErrors?: boolean | undefined;
-  /** Decodes a request, of one frame. Default: frames as they are. */
+  /** Decodes a request of one frame. Default: raw frames. */
   readonly requestCodec?: Codec<Req> | undefined;
-  /** Encodes a reply, as one frame. Default: frames as they are. */
+  /** Encodes a reply as one frame. Default: raw frames. */
   readonly replyCodec?: Codec<Rep> | undefined;
   /** Options of the DEALERs, such as security. */
   readonly socketOptions?: DealerOptions | undefined;
 }
 
-/** Answers one request. What it throws, or rejects with, becomes an error reply (option `exposeErrors`). */
+/** Answers one request. Its error becomes an error reply (option `exposeErrors`). */
 export type PirateHandler<Req = Raw, Rep = Raw> = (
   request: BodyOf<Req>,
   context: { readonly signal: AbortSignal },
 ) => BodyFor<Rep> | Promise<BodyFor<Rep>>;
 
 /**
- * A function behind one or more queues. It begins at once, and goes on through
- * whatever happens to the queues, until it is closed.
+ * A handler behind one or more queues. It starts at once and survives the loss of queues until closed.
  *
- * A request may be handled twice: by this worker and by another, when a client tried
- * again or a queue took this one for lost.
+ * A request may be handled twice, when a client retried or a queue considered a worker lost.
  *
  * @example
  * ```ts
@@ -115,12 +113,12 @@ export type PirateHandler<Req = Raw, Rep = Raw> = (
 export class PirateWorker<Req = Raw, Rep = Raw> extends Driver<PirateWorkerEvent, PirateWorkerStats> {
   readonly #endpoints: EndpointList;
   #connections: Connection[];
-  /** What connections that have ended counted. */
+  /** Counts of ended connections. */
   #past: PirateWorkerStats = NO_STATS;
 
   /**
-   * @param endpoints of the queues' workers' side; or a source, whose queues it offers itself to as they come. It leaves those
-   *   that are gone when they hang up, or have had no request for 5 s
+   * @param endpoints of the queues' worker side; or a source. The worker leaves a removed queue when it hangs up or
+   * has sent no request for 5 s
    * @throws InvalidArgumentError `EINVAL` for an unknown option, a bad value or a bad endpoint
    */
   constructor(
@@ -147,7 +145,7 @@ export class PirateWorker<Req = Raw, Rep = Raw> extends Driver<PirateWorkerEvent
       try {
         return { reply: replies.encode(await handler(request, { signal })), failure: undefined };
       } catch (cause) {
-        // What it throws when it is aborted does not count as a failure.
+        // Errors after an abort are not failures.
         const failure = signal.aborted ? undefined : { cause };
         return { reply: handlerErrorReply(cause, settings.exposeErrors), failure };
       }
@@ -173,7 +171,7 @@ export class PirateWorker<Req = Raw, Rep = Raw> extends Driver<PirateWorkerEvent
     });
   }
 
-  /** The source has other queues. One that is gone may still need its workers for what waits in it. */
+  /** Applies a new list. A removed queue may still need workers for its queued requests. */
   #follow(list: readonly string[], connectionsTo: (endpoint: string) => Connection[]): void {
     if (this.stopping) return;
     const wanted = new Set(list);
@@ -197,8 +195,7 @@ export class PirateWorker<Req = Raw, Rep = Raw> extends Driver<PirateWorkerEvent
   }
 
   /**
-   * Waits until a queue is connected.
-   *
+   * Settles when a queue is connected.
    * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EBADF`, `EAGAIN`
    */
   ready(options: PatternWaitOptions = {}): Promise<void> {
@@ -209,7 +206,7 @@ export class PirateWorker<Req = Raw, Rep = Raw> extends Driver<PirateWorkerEvent
     );
   }
 
-  /** The statistics at this moment, of all connections together. */
+  /** Current statistics of all connections. */
   stats(): PirateWorkerStats {
     return sumOf([this.#past, ...this.#connections.map((connection) => connection.stats())]);
   }
@@ -248,16 +245,16 @@ function isEnded({ ended }: Connection): boolean {
   return ended;
 }
 
-/** Answers a request, with an error reply if it has to; never rejects. */
+/** Answers a request, if need be with an error reply; never rejects. */
 type Work = (body: readonly Buffer[], signal: AbortSignal) => Promise<Answer>;
 
 interface Answer {
   readonly reply: readonly Buffer[];
-  /** What the codec or the handler threw. */
+  /** Error of the codec or handler. */
   readonly failure: { readonly cause: unknown } | undefined;
 }
 
-/** One connection, and the one request that it can have. */
+/** A connection with at most one request. */
 class Connection {
   readonly endpoint: string;
   ended = false;
@@ -302,7 +299,7 @@ class Connection {
       },
       ready: () => this.#send(readyFrames(this.#dialect)),
       heartbeat: () => {
-        // What waits proves as much, and leaves before it would.
+        // Queued messages prove liveness as well, and leave earlier.
         if (this.#queue?.length === 0) this.#send(heartbeatFrames());
       },
       handle: (address, body) => {
@@ -318,7 +315,7 @@ class Connection {
     );
   }
 
-  /** Leaves the queue when that hangs up, or has had no request for a while. */
+  /** Leaves the queue when it hangs up or is quiet for a while. */
   leave(): void {
     if (!this.ended) this.#departure.begin();
   }
@@ -338,12 +335,15 @@ class Connection {
     return this.#rules.stats();
   }
 
-  /** The socket of this moment. */
+  /** Current socket. */
   get dealer(): Dealer | undefined {
     return this.#dealer;
   }
 
-  /** Takes nothing new. @returns settles when the request that it has is answered */
+  /**
+   * Accepts nothing new.
+   * @returns settles when the current request is answered
+   */
   drain(): Promise<void> {
     if (!this.#rules.drain()) return Promise.resolve();
     return new Promise((resolve) => this.#whenFree.push(resolve));
@@ -357,14 +357,14 @@ class Connection {
     this.#rules.close();
     for (const resolve of this.#whenFree.splice(0)) resolve();
     this.#timer.stop();
-    // Without a request, what waits is READY and heartbeats, which nobody misses.
+    // Without a request only READY and heartbeats are queued, which can be dropped.
     const last = this.#rules.stats().requests === 0 ? 0 : linger < 0 ? CLOSE_LINGER : linger;
     await this.#queue?.drained(last);
     this.#queue?.close();
     await this.#dealer?.close({ linger: last });
   }
 
-  /** Where it fails, nothing is heard of the queue: the rules try again as for one that is silent. */
+  /** On failure the queue appears silent, and the state machine retries. */
   #reopen(): void {
     try {
       this.#open();
@@ -373,7 +373,7 @@ class Connection {
     }
   }
 
-  /** Another socket has another routing id: what a queue still sends to the old one reaches nobody. */
+  /** A new socket has a new routing id, so messages to the old one are lost. */
   #open(): void {
     const dealer = new Dealer(this.#socketOptions);
     try {
@@ -409,7 +409,7 @@ class Connection {
     }
   }
 
-  /** What there is no room for waits, in order; when the queue is found silent it is given up with the socket. */
+  /** Queues messages without room in order; they are dropped with the socket of a silent queue. */
   #send(frames: Buffer[]): void {
     this.#queue?.send(frames);
   }

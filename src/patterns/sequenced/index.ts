@@ -1,4 +1,4 @@
-/** Sequenced publishing: subscribers know what they missed, and can have it again. */
+/** Sequenced publishing: subscribers detect losses and can request replays. */
 export * from "../kit/index.js";
 export { SequencedPublisher, type SequencedPublisherOptions } from "./publisher.js";
 export type { SequencedPublisherEvent, SequencedPublisherStats } from "./publisher-rules.js";

@@ -26,7 +26,7 @@
  */
 import { header, ID_BYTES, Kind, kindOf, readNumber, writeNumber } from "../kit/sequence-meta.js";
 
-/** The status of an end. */
+/** Status of an end. */
 export const EndStatus = { DONE: 0, MORE: 1, OTHER_PUBLISHER: 2, GONE: 3 } as const;
 export type EndStatus = (typeof EndStatus)[keyof typeof EndStatus];
 
@@ -34,7 +34,7 @@ const REQUEST_BYTES = 44;
 const ANSWER_BYTES = 8;
 const END_BYTES = 45;
 
-/** Which messages are wanted again. */
+/** Range of requested messages. */
 export interface ReplayRequest {
   /** 16 bytes, one character each. */
   readonly publisher: string;
@@ -44,7 +44,7 @@ export interface ReplayRequest {
   readonly number: number;
 }
 
-/** The end of an answer. */
+/** End of an answer. */
 export interface ReplayEnd {
   readonly number: number;
   readonly publisher: string;

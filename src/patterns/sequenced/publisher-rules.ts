@@ -1,15 +1,16 @@
 /**
- * What a sequenced publisher does: numbers each topic's messages, keeps the newest
- * of them for replays, and publishes quiet topics' last sequence in marks. Pure.
+ * Sequenced publisher: numbers each topic's messages, keeps the newest for replays, and publishes quiet topics' last
+ * sequence in marks. Pure.
  *
- * Bounds, and who has to go:
+ * Bounds and evictions:
+ *
  *   maxQueue       of one topic: its oldest message
  *   maxQueueBytes  of all bodies kept: the oldest message of all
  *   maxTopics     the topic that was published the longest ago, with its messages and its sequence. When it is
  *                 published again its stream number is higher, so that subscribers know that it begins again.
  *
- * A mark follows a topic's last message after one interval, then after 2, 4, 8 and
- * each 16: so the loss of the last message before a silence is found, too.
+ * A mark follows a topic's last message after one interval, then after 2, 4, 8 and every 16, so that a lost last
+ * message is detected, too.
  */
 
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
@@ -18,26 +19,24 @@ import { costOf } from "../../core/frame-cost.js";
 import { encodeMeta, Kind } from "../kit/sequence-meta.js";
 import { EndStatus, encodeAnswer, encodeEnd, parseRequest, type ReplayRequest } from "./protocol.js";
 
-/** Messages, and about how many bytes, that one request is answered with; the asker asks for the rest. */
+/** Messages and approximate bytes per answer; the subscriber requests the rest. */
 const PAGE_MESSAGES = 256;
 const PAGE_BYTES = 1_048_576;
-/** Intervals between two marks of a topic that stays quiet, at most. */
+/** Largest interval between marks of a quiet topic, in intervals. */
 const MAX_QUIET = 16;
 
-/** What a publisher's rules are bounded by. */
 export interface PublisherRulesOptions {
   readonly maxTopics: number;
   readonly maxQueue: number;
   readonly maxQueueBytes: number;
-  /** ms of silence after which a topic is marked; 0: no marks. */
+  /** ms of silence before a topic is marked; 0: no marks. */
   readonly markInterval: number;
 }
 
-/** What happens in a publisher. */
 export type SequencedPublisherEvent =
-  /** Another topic took its place: `sequence` was its last. */
+  /** Evicted by another topic: `sequence` was its last. */
   | { readonly type: "topic:evicted"; readonly topic: Buffer; readonly sequence: number }
-  /** A subscriber asked for messages; `sent` of them are on their way with this answer. */
+  /** A subscriber requested messages; this answer sends `sent` of them. */
   | {
       readonly type: "replay:answered";
       readonly topic: Buffer;
@@ -45,29 +44,27 @@ export type SequencedPublisherEvent =
       readonly to: number;
       readonly sent: number;
     }
-  /** What came to the replay endpoint is no request. It was dropped. */
+  /** An invalid message to the replay endpoint was dropped. */
   | { readonly type: "message:invalid"; readonly frames: number };
 
-/** What a publisher's rules do to the world. */
 export interface PublisherOutbox {
   publish(frames: Buffer[]): void;
-  /** @returns whether there was room for it */
+  /** @returns whether there was room */
   answer(to: Buffer, frames: Buffer[]): boolean;
   event(event: SequencedPublisherEvent): void;
 }
 
-/** A publisher's statistics. */
 export interface SequencedPublisherStats {
   readonly published: number;
-  /** Messages and marks that were not sent, since the publisher, one of a pair, did not serve. */
+  /** Messages and marks not sent because this half of a pair was not active. */
   readonly notServing: number;
   readonly marks: number;
   readonly topics: number;
-  /** Messages kept for replays, and the bytes of their bodies. */
+  /** Messages kept for replays, and their body bytes. */
   readonly kept: number;
   readonly keptBytes: number;
   readonly topicsEvicted: number;
-  /** Requests answered, messages sent again, answers cut short since the asker's queue was full. */
+  /** Requests answered, messages replayed, answers cut short by a full queue. */
   readonly replays: number;
   readonly replayed: number;
   readonly replaysCut: number;
@@ -82,7 +79,7 @@ class Topic implements Due {
   readonly byUse: Link<Topic> = new Link<Topic>(this);
   readonly due: Link<Topic> = new Link<Topic>(this);
   lastPublished = 0;
-  /** ms of the silence that leads to the next mark. */
+  /** ms of silence before the next mark. */
   quiet = 0;
   deadline = 0;
 
@@ -93,7 +90,6 @@ class Topic implements Due {
   }
 }
 
-/** A message for replays. */
 class Kept {
   readonly topic: Topic;
   readonly frames: readonly Buffer[];
@@ -113,9 +109,9 @@ export class PublisherRules {
   readonly #id: Buffer;
   readonly #idKey: string;
   readonly #topics = new Map<string, Topic>();
-  /** The least recently published first. */
+  /** Least recently published first. */
   readonly #byUse = new LinkedList<Topic>();
-  /** All messages kept, the oldest first. */
+  /** All kept messages, oldest first. */
   readonly #kept = new LinkedList<Kept>();
   readonly #marks = new Deadlines<Topic>();
   #streams = 0;
@@ -128,7 +124,7 @@ export class PublisherRules {
   #replaysCut = 0;
   #invalid = 0;
 
-  /** @param id 16 bytes that nobody has had */
+  /** @param id 16 bytes, unique */
   constructor(options: PublisherRulesOptions, outbox: PublisherOutbox, id: Buffer) {
     this.#options = options;
     this.#outbox = outbox;
@@ -137,7 +133,7 @@ export class PublisherRules {
   }
 
   /**
-   * @param body one frame or more; kept for replays, so not to be changed
+   * @param body one or more frames; kept for replays, so it must not change
    * @param time µs since 1970
    * @returns the message's sequence in its topic
    */
@@ -155,7 +151,7 @@ export class PublisherRules {
     return sequence;
   }
 
-  /** Something came to the replay endpoint, without the routing id. */
+  /** Handles a replay request, without the routing id. */
   receive(from: Buffer, frames: readonly Buffer[]): void {
     const [head, name] = frames;
     const request = frames.length === 2 && head !== undefined ? parseRequest(head) : undefined;
@@ -228,7 +224,7 @@ export class PublisherRules {
     this.#kept.push(kept.link);
     this.#keptBytes += bytes;
     if (topic.history.length > maxQueue) this.#forgetOldest(topic);
-    // The oldest of all is the oldest of its topic. A message that is too large by itself goes with all before it.
+    // The oldest of all is the oldest of its topic. An oversized message is removed with all before it.
     while (this.#keptBytes > maxQueueBytes) this.#forgetOldest((this.#kept.first as Kept).topic);
   }
 
@@ -268,7 +264,7 @@ export class PublisherRules {
           break;
         }
         if (!this.#outbox.answer(from, [answer, ...kept.frames])) {
-          // Nothing more, no end either: the asker asks again from where it is.
+          // Neither messages nor an end: the subscriber retries from its position.
           this.#replaysCut += 1;
           return;
         }
@@ -286,27 +282,27 @@ export class PublisherRules {
   }
 }
 
-/** The newest messages of one topic, in an unbroken row of sequence numbers. Pure. */
+/** Newest messages of a topic with consecutive sequences. Pure. */
 
-/** Places before the first that are cleared together. */
+/** Slots cleared at once. */
 const SLACK = 64;
 
 export class History<T> {
   #items: T[] = [];
   #start = 0;
-  /** The sequence of the next message. */
+  /** Sequence of the next message. */
   #next = 1;
 
   get length(): number {
     return this.#items.length - this.#start;
   }
 
-  /** The newest sequence; 0: none was pushed. */
+  /** Newest sequence; 0: none. */
   get newest(): number {
     return this.#next - 1;
   }
 
-  /** The oldest sequence that is kept; 0: none is. */
+  /** Oldest kept sequence; 0: none. */
   get oldest(): number {
     return this.length === 0 ? 0 : this.#next - this.length;
   }
@@ -318,7 +314,7 @@ export class History<T> {
     return this.#next - 1;
   }
 
-  /** Forgets the oldest. */
+  /** Removes the oldest. */
   shift(): T | undefined {
     if (this.length === 0) return undefined;
     const item = this.#items[this.#start];

@@ -1,4 +1,4 @@
-/** A sequenced publisher: a PUB, a ROUTER for replays, and a timer around publisher-rules.ts. */
+/** Sequenced publisher: a PUB, a ROUTER for replays, and a timer around publisher-rules.ts. */
 
 import crypto from "node:crypto";
 import { refuseExtra } from "../../core/arguments.js";
@@ -33,36 +33,33 @@ const OPTIONS = {
   replayOptions: object<RouterOptions>(),
 };
 
-/** Options of {@link SequencedPublisher}. */
 export interface SequencedPublisherOptions<T = Raw> {
-  /** Topics numbered at once; past it the one published the longest ago is forgotten. Default 10,000. */
+  /** Numbered topics; above it the least recently published is forgotten. Default 10,000. */
   readonly maxTopics?: number;
-  /** Messages of one topic kept for replays. Default 1,000. */
+  /** Messages per topic kept for replays. Default 1,000. */
   readonly maxQueue?: number;
-  /** Bytes of all bodies kept for replays. Default 67,108,864. */
+  /** Body bytes kept for replays. Default 67,108,864. */
   readonly maxQueueBytes?: number;
-  /** ms of a topic's silence after which its last sequence is published in a mark; 0: no marks. Default 1,000. */
+  /** ms of silence before a topic's last sequence is published in a mark; 0: no marks. Default 1,000. */
   readonly markInterval?: number;
   /**
-   * Makes the publisher one of a pair: a `BinaryStarGate`. A message is numbered and kept for replays in any case, but sent
-   * only while it serves; requests for replays are answered only then. Both of a pair have to publish the same: a subscriber
-   * of both that the other one served before joins late, and can have what it missed replayed. Default: it always serves.
+   * A `BinaryStarGate` makes the publisher half of a pair. Messages are always numbered and kept, but sent, and
+   * replays answered, only while it is active. Both halves must publish the same. After a fail-over, subscribers of
+   * both join late and can request replays. Default: always serves.
    */
   readonly gate?: PublisherGate | undefined;
-  /** Encodes a body, as one frame. Default: frames as they are. */
+  /** Encodes a body as one frame. Default: raw frames. */
   readonly codec?: Codec<T>;
-  /** Of the PUB, such as security. */
+  /** Options of the PUB, such as security. */
   readonly socketOptions?: PublisherOptions;
-  /** Of the ROUTER for replays. */
+  /** Options of the replay ROUTER. */
   readonly replayOptions?: RouterOptions;
 }
 
 /**
- * Publishes messages that are numbered per topic, and sends the newest of them again
- * to subscribers that ask.
+ * Publishes messages numbered per topic, and replays the newest on request.
  *
- * On the wire a message is `topic | meta | body…` (docs/patterns/sequenced.md has the bytes):
- * a plain SUB reads it as well.
+ * Format: `topic | meta | body…` (docs/patterns/sequenced.md); a plain SUB can read it.
  *
  * @example
  * ```ts
@@ -103,7 +100,7 @@ export class SequencedPublisher<T = Raw> extends Driver<SequencedPublisherEvent,
     this.#publisher = new Publisher(socketOptions);
     this.#router = new Router({ linger: CLOSE_LINGER, ...replayOptions, mandatory: true });
     forwards(this.#router);
-    // A stall delays marks, no more: it may count in full.
+    // A pause only delays marks, so it may count in full.
     this.#timer = new DriverTimer(Number.POSITIVE_INFINITY);
     this.#rules = new PublisherRules(
       settings,
@@ -122,12 +119,16 @@ export class SequencedPublisher<T = Raw> extends Driver<SequencedPublisherEvent,
     void this.#answerRequests();
   }
 
-  /** 32 hexadecimal digits, new with each publisher: by it subscribers distinguish publishers and their lives. */
+  /** 32 hexadecimal digits, new with each publisher: identifies publishers and their restarts. */
   get id(): string {
     return this.#id.toString("hex");
   }
 
-  /** Listens for subscribers. @returns the endpoint, wildcards filled in. @throws as `bind` of a socket does */
+  /**
+   * Binds the endpoint for subscribers.
+   * @returns the endpoint, wildcards filled in
+   * @throws as a socket's `bind`
+   */
   bind(endpoint: string): Promise<string>;
   async bind(endpoint: string, ...extra: unknown[]): Promise<string> {
     this.assertOpen();
@@ -136,7 +137,10 @@ export class SequencedPublisher<T = Raw> extends Driver<SequencedPublisherEvent,
     return this.#publisher.lastEndpoint as string;
   }
 
-  /** Connects to a proxy or a cache, or to those that a source has. @throws InvalidArgumentError `EINVAL` for a bad endpoint */
+  /**
+   * Connects to a proxy or cache, or a source of them.
+   * @throws InvalidArgumentError `EINVAL` for a bad endpoint
+   */
   connect(endpoint: string | EndpointSource): void;
   connect(endpoint: string | EndpointSource, ...extra: unknown[]): void {
     this.assertOpen();
@@ -144,31 +148,36 @@ export class SequencedPublisher<T = Raw> extends Driver<SequencedPublisherEvent,
     this.#publisher.connect(endpoint);
   }
 
-  /** Listens for requests for replays. @returns the endpoint, wildcards filled in */
+  /**
+   * Binds the endpoint for replay requests.
+   * @returns the endpoint, wildcards filled in
+   */
   async bindReplay(endpoint: string): Promise<string> {
     this.assertOpen();
     await this.#router.bind(endpoint);
     return this.#router.lastEndpoint as string;
   }
 
-  /** Settles when a peer is connected. @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EAGAIN` */
+  /**
+   * Settles when a peer is connected.
+   * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EAGAIN`
+   */
   ready(options: PatternWaitOptions = {}): Promise<void> {
     return this.whenReady(() => [this.#publisher], options);
   }
 
-  /** Waits until subscriptions have arrived, as `waitForSubscribers` of a Publisher does. */
+  /** Settles when subscriptions have arrived, like `waitForSubscribers` of a Publisher. */
   async waitForSubscribers(options?: WaitForSubscribersOptions): Promise<void> {
     await this.#publisher.waitForSubscribers(options);
   }
 
   /**
-   * Publishes a message. A subscriber whose queue is full misses it, and will know.
-   * Bytes are not copied, and are kept for replays: they must not change after the call.
-   *
-   * @param body one frame or more; with a codec the value
+   * Publishes a message. A subscriber with a full queue misses it and detects the loss. Bytes are kept for replays
+   * without a copy, so they must not change afterwards.
+   * @param body one or more frames; with a codec the value
    * @returns the message's sequence in its topic, from 1
-   * @throws InvalidArgumentError `EINVAL`, InvalidMessageError for an invalid message; ClosedError `EBADF`, `EAGAIN` while it
-   *   drains
+   * @throws InvalidArgumentError `EINVAL`, InvalidMessageError for an invalid message; ClosedError `EBADF`, `EAGAIN`
+   * while draining
    */
   publish(topic: string | Uint8Array, body: BodyFor<T>): number {
     this.assertOpen();
@@ -183,7 +192,7 @@ export class SequencedPublisher<T = Raw> extends Driver<SequencedPublisherEvent,
     return sequence;
   }
 
-  /** The statistics at this moment. */
+  /** Current statistics. */
   stats(): SequencedPublisherStats {
     return { ...this.#rules.stats(), notServing: this.#notServing };
   }
@@ -195,12 +204,12 @@ export class SequencedPublisher<T = Raw> extends Driver<SequencedPublisherEvent,
 
   async #answerRequests(): Promise<void> {
     for await (const [from, ...frames] of this.#router) {
-      // A request is a sign that subscribers look for a publisher; one that is not answered is asked again.
+      // A request is a client vote; unanswered ones are repeated.
       if (this.#gate === undefined || this.#gate.vote()) this.#rules.receive(from as Buffer, frames);
     }
   }
 
-  /** Messages and marks. */
+  /** Sends messages and marks. */
   #send(frames: Buffer[]): void {
     const gate = this.#gate;
     if (gate === undefined || gate.isServing() || (engineStats(this.#publisher).peers !== 0 && gate.vote()))
@@ -213,7 +222,7 @@ export class SequencedPublisher<T = Raw> extends Driver<SequencedPublisherEvent,
   }
 }
 
-/** µs since 1970, by a clock that is never set back while the process lives. */
+/** µs since 1970, by a monotonic clock. */
 function microseconds(): number {
   return Math.round((performance.timeOrigin + performance.now()) * 1_000);
 }

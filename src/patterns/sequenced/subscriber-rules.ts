@@ -1,5 +1,5 @@
 /**
- * Asking publishers for messages again, a page at a time. Pure.
+ * Requests replays from publishers, a page at a time. Pure.
  *
  *   request ──ask──> asked ──END more──> asked for the next page
  *                      │ ├──END done, or the stream is gone──> settled
@@ -7,23 +7,20 @@
  *                      │ └──silent for `attemptTimeout`──> asked again from where it is
  *                      └── `timeout`──> failed
  *
- * Which link leads to which publisher is learned from their answers: a new one is
- * asked for on all links in turn.
+ * Answers show which link leads to which publisher: an unknown publisher is requested on all links in turn.
  */
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
 import { Deadlines, type Due } from "../../core/deadlines.js";
 import { Kind, type Meta, parseMeta } from "../kit/sequence-meta.js";
 import { EndStatus, encodeRequest, parseAnswer, parseEnd } from "./protocol.js";
 
-/** What replays are bounded by. */
 export interface ReplayRulesOptions {
-  /** ms of silence after which the same page is asked for again. */
+  /** ms of silence before the same page is requested again. */
   readonly attemptTimeout: number;
-  /** Replays under way at once. */
+  /** Concurrent replays. */
   readonly maxPending: number;
 }
 
-/** A replayed message: its sequence, time and body. */
 export interface ReplayedFrames {
   readonly sequence: number;
   /** ms since 1970 by the publisher's clock. */
@@ -31,7 +28,6 @@ export interface ReplayedFrames {
   readonly body: Buffer[];
 }
 
-/** Why a replay ended. */
 export type SequencedReplayOutcome =
   /** All that the publisher still has of the range. */
   | "done"
@@ -41,19 +37,17 @@ export type SequencedReplayOutcome =
   | "unknown-publisher"
   | "timeout";
 
-/** What replays do to the world. */
 export interface ReplayOutbox {
   send(link: number, frames: Buffer[]): void;
   settled(call: number, outcome: SequencedReplayOutcome, messages: ReplayedFrames[]): void;
 }
 
-/** Statistics of replays. */
 export interface SequencedReplayStats {
   readonly requests: number;
   readonly replayed: number;
   readonly retries: number;
   readonly pending: number;
-  /** Answers to requests that nobody waits for any more, and malformed answers. */
+  /** Late answers and malformed answers. */
   readonly late: number;
   readonly invalid: number;
 }
@@ -65,14 +59,14 @@ interface Call extends Due {
   readonly topic: Buffer;
   readonly end: number;
   readonly messages: ReplayedFrames[];
-  /** Links that lead to other publishers. */
+  /** Links to other publishers. */
   readonly wrong: Set<number>;
-  /** The next sequence that is missing. */
+  /** Next missing sequence. */
   next: number;
   link: number;
-  /** Of the request under way: an answer to an earlier one is late. */
+  /** Current request number: answers to earlier ones are late. */
   number: number;
-  /** All links lead to other publishers; another one may come yet. */
+  /** All links lead to other publishers; a new link may come. */
   isParked: boolean;
 }
 
@@ -82,10 +76,10 @@ export class ReplayRules {
   readonly #calls = new Map<number, Link<Call>>();
   readonly #byNumber = new Map<number, Link<Call>>();
   readonly #deadlines = new Deadlines<Call>();
-  /** The publisher that answered on each link last, one character a byte; a link's number is not used again. */
+  /** Last publisher per link, one character per byte; link numbers are not reused. */
   readonly #publishers = new Map<number, string | undefined>();
   #links = 0;
-  /** Links come and go with a source: where none leads to the publisher, one more is awaited for a while. */
+  /** Links come from a source: wait a while for one to an unknown publisher. */
   grows = false;
   #numbers = 0;
   #requests = 0;
@@ -99,18 +93,18 @@ export class ReplayRules {
     this.#outbox = outbox;
   }
 
-  /** The number that the next link has. */
+  /** Number of the next link. */
   get nextLink(): number {
     return this.#links;
   }
 
-  /** Another replay endpoint. */
+  /** Adds a replay endpoint. */
   addLink(now: number): void {
     this.#publishers.set(this.#links++, undefined);
     for (const link of [...this.#calls.values()]) if (link.value.isParked) this.#choose(link, now);
   }
 
-  /** Its endpoint has gone: what was asked there is asked elsewhere. */
+  /** Removes a link; its requests go elsewhere. */
   removeLink(link: number, now: number): void {
     if (!this.#publishers.delete(link)) return;
     for (const call of [...this.#calls.values()]) if (call.value.link === link) this.#choose(call, now);
@@ -121,8 +115,8 @@ export class ReplayRules {
   }
 
   /**
-   * @param id what `settled` will name; nobody else's. It may do so before this returns
-   * @param timeout ms of all pages together
+   * @param id unique, for `settled`, which may be called before this returns
+   * @param timeout ms for all pages
    */
   request(id: number, range: SequencedRange, timeout: number, now: number): void {
     const call: Call = {
@@ -145,13 +139,11 @@ export class ReplayRules {
     this.#choose(link, now);
   }
 
-  /** The caller waits no more. */
   cancel(id: number): void {
     const link = this.#calls.get(id);
     if (link !== undefined) this.#remove(link);
   }
 
-  /** Something came over a link. */
   receive(from: number, frames: readonly Buffer[], now: number): void {
     const head = frames[0] as Buffer;
     const end = frames.length === 1 ? parseEnd(head) : undefined;
@@ -234,7 +226,7 @@ export class ReplayRules {
     else this.#settle(link, status === EndStatus.GONE ? "gone" : "done");
   }
 
-  /** Asks on the link that led to the publisher last, or on the next that was not asked yet. */
+  /** Requests on the publisher's last link, or the next untried one. */
   #choose(link: Link<Call>, now: number): void {
     const call = link.value;
     let known = -1;
@@ -283,8 +275,7 @@ export class ReplayRules {
 }
 
 /**
- * What a subscriber knows of the streams it hears: one for each publisher and
- * topic, with the sequence heard last. Pure.
+ * Streams that a subscriber follows: one per publisher and topic, with its last sequence. Pure.
  *
  *   unknown --message n--> following --message last+1--> following
  *              n > 1: late-join        --message > last+1--> gap, following
@@ -292,56 +283,53 @@ export class ReplayRules {
  *                                      --mark > last--> gap
  *                                      --a higher stream--> stream:new, following
  *
- * Past `maxStreams` the one heard of the longest ago is forgotten.
+ * Above `maxStreams` the least recently heard one is forgotten.
  */
 
-/** Where a message belongs. */
 export interface SequencedStreamName {
-  /** 32 hexadecimal digits: a publisher from its start to its end. */
+  /** 32 hexadecimal digits: one start of a publisher. */
   readonly publisher: string;
   readonly topic: Buffer;
-  /** Which life of the topic at this publisher; from 1. */
+  /** Number of the topic's life at this publisher, from 1. */
   readonly stream: number;
 }
 
-/** Messages from one sequence to another, both included. */
+/** A range of messages, both ends included. */
 export interface SequencedRange extends SequencedStreamName {
   readonly from: number;
   readonly to: number;
 }
 
-/** What is noticed about streams. */
 export type SequencedSubscriberEvent =
-  /** The first of a stream that is heard is not its first: `missed` came before. */
+  /** The first message heard is not the stream's first: `missed` came before. */
   | ({ readonly type: "stream:joined-late"; readonly missed: number } & SequencedRange)
-  /** `lost` messages did not come. */
+  /** `lost` messages did not arrive. */
   | ({ readonly type: "gap:detected"; readonly lost: number } & SequencedRange)
-  /** The publisher had forgotten the topic, and begins it again. What came between is not known. */
+  /** The publisher forgot the topic and starts it again. Losses in between are unknown. */
   | ({ readonly type: "stream:restarted" } & SequencedStreamName)
-  /** A message that came before, or out of order. It was dropped. */
+  /** A repeated or out-of-order message was dropped. */
   | ({ readonly type: "message:repeated"; readonly sequence: number } & SequencedStreamName)
-  /** Not heard of for the longest time, and others needed its place. */
+  /** Evicted as the least recently heard stream. */
   | ({ readonly type: "stream:forgotten"; readonly sequence: number } & SequencedStreamName)
-  /** A message that does not belong to the protocol. It was dropped. */
+  /** An invalid message was dropped. */
   | { readonly type: "message:invalid"; readonly reason: SequencedInvalidReason; readonly frames: number };
 
 /** Why a message is invalid. */
 export type SequencedInvalidReason =
   /** Too few frames, or a mark with a body. */
   | "frames"
-  /** The second frame is no meta. */
+  /** The second frame is not a meta frame. */
   | "meta"
   /** The codec or its schema refused the body. The sequence counts as received. */
   | "codec";
 
-/** Statistics of what was received. */
 export interface SequencedStreamStats {
   readonly streams: number;
   readonly received: number;
-  /** In gaps: messages that did not come. */
+  /** Messages lost in gaps. */
   readonly lost: number;
   readonly gaps: number;
-  /** Before late joins. */
+  /** Messages before late joins. */
   readonly missed: number;
   readonly repeats: number;
   readonly marks: number;
@@ -349,7 +337,6 @@ export interface SequencedStreamStats {
   readonly invalid: number;
 }
 
-/** A message in its place. */
 export interface SequencedPlace extends SequencedStreamName {
   readonly sequence: number;
   /** ms since 1970 by the publisher's clock. */
@@ -368,7 +355,7 @@ export class StreamTable {
   readonly #max: number;
   readonly #event: (event: SequencedSubscriberEvent) => void;
   readonly #streams = new Map<string, Link<Stream>>();
-  /** Heard of the longest ago first. */
+  /** Least recently heard first. */
   readonly #order = new LinkedList<Stream>();
   #received = 0;
   #lost = 0;
@@ -384,7 +371,7 @@ export class StreamTable {
     this.#event = event;
   }
 
-  /** @returns the place of a message that is to be handed over */
+  /** @returns the place of a message for the program */
   receive(frames: readonly Buffer[]): SequencedPlace | undefined {
     const [topic, second] = frames;
     if (topic === undefined || second === undefined) {
@@ -409,7 +396,6 @@ export class StreamTable {
     return this.#follow(link.value, meta);
   }
 
-  /** Counts an invalid message. */
   invalid(reason: SequencedInvalidReason, frames: number): void {
     this.#invalid += 1;
     this.#event({ type: "message:invalid", reason, frames });
@@ -468,7 +454,7 @@ export class StreamTable {
       const lost = to - from + 1;
       this.#lost += lost;
       this.#gaps += 1;
-      // First, so that who hears of it finds the table as it will be.
+      // Updated first, so that listeners see the final state.
       stream.last = sequence;
       this.#event({ type: "gap:detected", ...nameOf(stream), from, to, lost });
     } else if (!isMark) stream.last = sequence;

@@ -1,4 +1,4 @@
-/** A sequenced subscriber: a SUB, a DEALER for each replay endpoint, around stream-table.ts and replay-rules.ts. */
+/** Sequenced subscriber: a SUB, and a DEALER per replay endpoint, around subscriber-rules.ts. */
 
 import { describe, refuseExtra } from "../../core/arguments.js";
 import { DriverTimer } from "../../core/driver-timer.js";
@@ -35,7 +35,7 @@ import {
   StreamTable,
 } from "./subscriber-rules.js";
 
-/** Messages of one `receiveMany` where it says nothing. */
+/** Default `max` of `receiveMany`. */
 const DEFAULT_MAX = 1_000;
 
 const OPTIONS = {
@@ -49,50 +49,47 @@ const OPTIONS = {
   replayOptions: object<DealerOptions>(),
 };
 
-/** Options of {@link SequencedSubscriber}. */
 export interface SequencedSubscriberOptions<T = Raw> {
-  /** Pairs of publisher and topic that are followed; past it the one heard the longest ago is forgotten. Default 100,000. */
+  /** Followed pairs of publisher and topic; above it the least recently heard is forgotten. Default 100,000. */
   readonly maxStreams?: number;
-  /** Messages of one replay: of a longer range the newest are asked for. Default 10,000. */
+  /** Messages per replay; of a longer range the newest. Default 10,000. */
   readonly maxReplay?: number;
-  /** Replays under way at once. Default 1,000. */
+  /** Concurrent replays. Default 1,000. */
   readonly maxPending?: number;
-  /** ms that a replay may take. Default 5,000. */
+  /** Timeout of a replay in ms. Default 5,000. */
   readonly timeout?: number;
-  /** ms of a publisher's silence after which it is asked again. Default 500. */
+  /** ms of silence before a publisher is asked again. Default 500. */
   readonly attemptTimeout?: number;
-  /** Decodes a body, of one frame. Default: frames as they are. */
+  /** Decodes a body of one frame. Default: raw frames. */
   readonly codec?: Codec<T>;
-  /** Of the SUB, such as security. */
+  /** Options of the SUB, such as security. */
   readonly socketOptions?: SubscriberOptions;
-  /** Of the DEALERs for replays. */
+  /** Options of the replay DEALERs. */
   readonly replayOptions?: DealerOptions;
 }
 
-/** A message with its place: whose it is, and which. */
+/** A message with its publisher and sequence. */
 export interface SequencedMessage<T = Raw> extends SequencedPlace {
   /** Frames, or with a codec the value. */
   readonly body: BodyOf<T>;
 }
 
-/** What a replay brought. */
+/** Result of a replay. */
 export interface SequencedReplay<T = Raw> {
-  /** In order; what is not here, its publisher does not have any more. */
+  /** In order; missing ones are no longer at the publisher. */
   readonly messages: readonly SequencedMessage<T>[];
   /** Messages of the range that did not come. */
   readonly missing: number;
-  /** `done`, or why there are none: the publisher has forgotten the topic, or cannot be found. */
+  /** `done`, or why `messages` is empty: the publisher forgot the topic or cannot be found. */
   readonly outcome: Exclude<SequencedReplayOutcome, "timeout">;
 }
 
-/** What `replay:answered` takes. */
 export interface SequencedReplayOptions {
   readonly signal?: AbortSignal;
   /** ms. Default: `timeout`. */
   readonly timeout?: number;
 }
 
-/** A subscriber's statistics. */
 export interface SequencedSubscriberStats extends SequencedStreamStats {
   readonly replays: SequencedReplayStats;
 }
@@ -103,12 +100,10 @@ interface Waiting<T> {
 }
 
 /**
- * Receives what sequenced publishers send, and knows what it missed: of each
- * publisher and topic, before it came and between. Two publishers of one topic are
- * two streams, and so is a publisher that was started again.
+ * Receives sequenced publishers' messages and detects losses per publisher and topic, before the first message and in
+ * between. Two publishers of one topic, or a restarted one, are separate streams.
  *
- * Events come in their place among the messages: that of a gap before `receive`
- * gives the message behind it.
+ * Events are in order with messages: a gap is reported before `receive` returns the message after it.
  *
  * @example
  * ```ts
@@ -134,7 +129,7 @@ export class SequencedSubscriber<T = Raw> extends Driver<
   readonly #shape: BodyShape<T>;
   readonly #subscriber: Subscriber;
   readonly #replayOptions: DealerOptions | undefined;
-  /** To replay endpoints, by their links. */
+  /** Replay endpoints by link. */
   readonly #dealers = new Map<number, Dealer>();
   /** Sources of replay endpoints. */
   readonly #lists: EndpointList[] = [];
@@ -188,16 +183,18 @@ export class SequencedSubscriber<T = Raw> extends Driver<
     this.#timer.start(this.#replays);
   }
 
-  /** Settles when a publisher is connected. @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EAGAIN` */
+  /**
+   * Settles when a publisher is connected.
+   * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EAGAIN`
+   */
   ready(options: PatternWaitOptions = {}): Promise<void> {
     return this.whenReady(() => [this.#subscriber], options);
   }
 
   /**
-   * Connects to a publisher, or to a proxy between.
-   *
-   * @param endpoint of one, or a source of publishers that come and go
-   * @param replay where a publisher answers requests for replays, if any; of a source of publishers a source, too
+   * Connects to a publisher, directly or through a proxy.
+   * @param endpoint of one publisher, or a source
+   * @param replay endpoint for replays, if any; a source if `endpoint` is one
    * @throws InvalidArgumentError `EINVAL` for a bad endpoint
    */
   connect(endpoint: string | EndpointSource, replay?: string | EndpointSource): void;
@@ -209,10 +206,9 @@ export class SequencedSubscriber<T = Raw> extends Driver<
   }
 
   /**
-   * Connects to a publisher's replay endpoint; its answers show which publisher it is.
-   *
-   * @param endpoint of one, or a source of those that come and go. What was asked at one that the source has no more is asked at the others;
-   *   events `source:changed`, `source:failed` and `endpoint:refused`
+   * Connects to a publisher's replay endpoint; its answers identify the publisher.
+   * @param endpoint or a source. Requests at a removed endpoint go to the others; events `source:changed`,
+   * `source:failed` and `endpoint:refused`
    * @throws InvalidArgumentError `EINVAL` for a bad endpoint
    */
   connectReplay(endpoint: string | EndpointSource): void {
@@ -223,7 +219,6 @@ export class SequencedSubscriber<T = Raw> extends Driver<
     }
     const socket = (): Dealer => new Dealer({ linger: 0, ...this.#replayOptions });
     const list = new EndpointList("SequencedSubscriber", endpoint, { socket });
-    /** Links by endpoint. */
     const links = new Map<string, number>();
     this.#lists.push(list);
     this.#replays.grows = true;
@@ -233,28 +228,27 @@ export class SequencedSubscriber<T = Raw> extends Driver<
     });
   }
 
-  /** Asks for messages by prefix of their topic; without arguments for all. */
+  /** Subscribes to topic prefixes; without arguments to all messages. */
   subscribe(...prefixes: (Uint8Array | string)[]): void {
     this.#subscriber.subscribe(...prefixes);
   }
 
-  /** Takes subscriptions back. A topic that is subscribed to again later shows a gap for the time between. */
+  /** Unsubscribes. A later subscription to the same topic shows a gap. */
   unsubscribe(...prefixes: (Uint8Array | string)[]): void {
     this.#subscriber.unsubscribe(...prefixes);
   }
 
   /**
-   * The next message; waits for it. One call at a time.
-   *
-   * @throws TimeoutError `EAGAIN`; AbortedError `ABORT_ERR`; ClosedError `EAGAIN` when the subscriber closes
-   *   meanwhile, `EBADF` when it is closed; InvalidStateError `EFSM` while another call waits
+   * Waits for the next message. One call at a time.
+   * @throws TimeoutError `EAGAIN`; AbortedError `ABORT_ERR`; ClosedError `EAGAIN` when the subscriber closes, `EBADF`
+   * once closed; InvalidStateError `EFSM` while another call waits
    */
   receive(options?: WaitOptions): Promise<SequencedMessage<T>> {
     if (this.#pulled.waiting > 0) return this.#pulled.receive(options);
     return this.run(() => this.#pulled.receive(options));
   }
 
-  /** 1 to `max` messages (default 1,000), otherwise as {@link receive}. */
+  /** Returns 1 to `max` messages (default 1,000), otherwise like {@link receive}. */
   receiveMany(options: WaitOptions & { readonly max?: number } = {}): Promise<SequencedMessage<T>[]> {
     const refused = refusedWait(options, "receiveMany", [...WAIT_OPTIONS, "max"]);
     if (refused !== undefined) return refused;
@@ -265,7 +259,7 @@ export class SequencedSubscriber<T = Raw> extends Driver<
     return this.run(() => this.#pulled.receiveMany(max, options));
   }
 
-  /** Messages until the subscriber is closed. */
+  /** Yields messages until the subscriber is closed. */
   async *[Symbol.asyncIterator](): AsyncGenerator<SequencedMessage<T>, undefined> {
     while (!this.closed) {
       try {
@@ -279,12 +273,11 @@ export class SequencedSubscriber<T = Raw> extends Driver<
   }
 
   /**
-   * Asks the publisher of a range for its messages again: that of an event `gap:detected` or
-   * `stream:joined-late`, or any other. They come here, not through {@link receive}, and count nowhere else.
-   *
-   * @returns what the publisher still has of the newest `maxReplay` messages of the range
-   * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EAGAIN` when the subscriber closes meanwhile,
-   *   `EBADF` when it is closed; InvalidArgumentError `EINVAL` for an invalid range; InvalidStateError `ERR_TOO_MANY_PENDING`
+   * Requests a range again, such as that of `gap:detected` or `stream:joined-late`. Replayed messages are returned
+   * here, not by {@link receive}, and are not counted.
+   * @returns those of the range's newest `maxReplay` messages that the publisher still has
+   * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EAGAIN` when the subscriber closes,
+   * `EBADF` once closed; InvalidArgumentError `EINVAL` for an invalid range; InvalidStateError `ERR_TOO_MANY_PENDING`
    */
   replay(range: SequencedRange, options: SequencedReplayOptions = {}): Promise<SequencedReplay<T>> {
     try {
@@ -313,7 +306,7 @@ export class SequencedSubscriber<T = Raw> extends Driver<
     }
   }
 
-  /** The statistics at this moment. */
+  /** Current statistics. */
   stats(): SequencedSubscriberStats {
     return { ...this.#table.stats(), replays: this.#replays.stats() };
   }
@@ -332,7 +325,6 @@ export class SequencedSubscriber<T = Raw> extends Driver<
     await Promise.all(sockets.map((socket) => socket.close({ linger: 0 })));
   }
 
-  /** A source has other replay endpoints. */
   #follow(list: EndpointList, links: Map<string, number>, endpoints: readonly string[]): void {
     if (this.closed) return;
     for (const endpoint of endpoints) {
@@ -349,7 +341,6 @@ export class SequencedSubscriber<T = Raw> extends Driver<
     this.#timer.update();
   }
 
-  /** @returns its link */
   #open(endpoint: string): number {
     const dealer = new Dealer({ linger: 0, ...this.#replayOptions });
     try {
@@ -358,7 +349,7 @@ export class SequencedSubscriber<T = Raw> extends Driver<
       void dealer.close({ linger: 0 });
       throw error;
     }
-    // Before it is added: what waits for it is asked at once.
+    // Read before adding: pending requests are sent at once.
     const link = this.#replays.nextLink;
     this.#dealers.set(link, dealer);
     this.#replays.addLink(this.#timer.now());

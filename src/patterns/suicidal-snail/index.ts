@@ -1,4 +1,4 @@
-/** Suicidal Snail: a subscriber that knows how late it is, and acts. */
+/** Suicidal Snail: a subscriber that measures its lateness and acts on it. */
 export * from "../kit/index.js";
 export type { SuicidalSnailCause, SuicidalSnailLateness, SuicidalSnailStamp } from "./lateness-rules.js";
 export type {

@@ -1,12 +1,10 @@
 /**
- * How late a subscriber is, and whether it is late enough to act. Pure.
+ * Measures a subscriber's lateness, and decides when to act. Pure.
  *
- * Two clocks never agree, so a message's age cannot be read off its time. What can
- * be read is its offset: arrival by our clock minus sending by the source's, that is
- * the clocks' difference plus the way's delay. The smallest offset seen is the
- * baseline; lateness is what a message has above it. Clocks also run at different
- * speeds, so the baseline rises by DRIFT: a subscriber that is late for good stays
- * late for hours, and one whose clock is slow is not taken for late.
+ * Clocks differ, so a message's timestamp does not show its age. Its offset (local arrival minus remote sending) is
+ * the clocks' difference plus the delay. The smallest offset seen is the baseline; lateness is the excess above it.
+ * Clocks also drift, so the baseline rises by DRIFT: a permanently late subscriber stays late for hours, and a slow
+ * clock does not count as late.
  *
  *   on-time --too late--> suspect --still so after `patience`--> late: act
  *      ^                     │                                    │
@@ -14,59 +12,57 @@
  */
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
 
-/** ms that a baseline rises in a ms: 200 millionths, twice what cheap clocks differ by. */
+/** Rise of a baseline in ms per ms: 200 ppm, twice the drift of cheap clocks. */
 const DRIFT = 0.0002;
 
-/** Where and when a message was published. */
+/** Origin and time of a message. */
 export interface SuicidalSnailStamp {
-  /** Whose clock `time` is of; one baseline each. */
+  /** Owner of the clock of `time`; one baseline each. */
   readonly source: string;
   /** ms by the source's clock. */
   readonly time: number;
-  /** Numbers the messages of `row`, each one more than the last. */
+  /** Number of the message in `row`, increasing by one. */
   readonly sequence?: number;
-  /** What `sequence` counts. Default: the source. */
+  /** Scope of `sequence`. Default: the source. */
   readonly row?: string;
 }
 
-/** When a subscriber counts as late. */
+/** Limits for counting as late. */
 export interface LatenessLimits {
   /** ms above the baseline. */
   readonly maxLateness: number;
-  /** Messages waiting; 0: any number. */
+  /** Queued messages; 0: any number. */
   readonly maxQueue: number;
   /** Messages lost within `lossWindow`; 0: any number. */
   readonly maxLost: number;
   /** ms. */
   readonly lossWindow: number;
-  /** ms that it may be late before it acts. */
+  /** ms of lateness before it acts. */
   readonly patience: number;
-  /** Sources, and rows, that are remembered. */
+  /** Remembered sources, and rows. */
   readonly maxSources: number;
 }
 
-/** What made a subscriber late. */
+/** Cause of lateness. */
 export type SuicidalSnailCause =
-  /** This subscriber: messages wait for it. */
+  /** This subscriber: messages are queued. */
   | "slow"
-  /** The way, the publisher, or a clock that was set: nothing waits here. */
+  /** The network, the publisher, or a clock change: nothing is queued here. */
   | "upstream";
 
-/** How late. */
 export interface SuicidalSnailLateness {
   /** ms above the baseline. */
   readonly lateness: number;
-  /** Messages that wait in this process. */
+  /** Messages queued in this process. */
   readonly queued: number;
   /** Messages lost in the window. */
   readonly lost: number;
   readonly cause: SuicidalSnailCause;
 }
 
-/** What is to be done about a message. */
 export type Verdict =
   | "on-time"
-  /** Late, and patient. */
+  /** Late, but still patient. */
   | "suspect"
   /** Late for `patience`. */
   | "late";
@@ -86,7 +82,7 @@ export class LatenessRules {
   readonly #limits: LatenessLimits;
   readonly #sources = new Recent<Source>();
   readonly #rows = new Recent<Row>();
-  /** When it became late; infinite: it is in time. */
+  /** Start of lateness; infinite when in time. */
   #since = Number.POSITIVE_INFINITY;
   #windowStart = Number.NEGATIVE_INFINITY;
   #windowLost = 0;
@@ -97,17 +93,17 @@ export class LatenessRules {
     this.#limits = limits;
   }
 
-  /** Messages lost, by the sequences, since the beginning. */
+  /** Messages lost since creation, by sequence. */
   get lost(): number {
     return this.#lost;
   }
 
-  /** Sources and rows that were forgotten, since others needed their place. */
+  /** Evicted sources and rows. */
   get forgotten(): number {
     return this.#forgotten;
   }
 
-  /** A message arrived: teaches the baseline, and counts what was lost before it. */
+  /** Handles an arrival: updates the baseline, and counts losses. */
   arrived(stamp: SuicidalSnailStamp, now: number): void {
     const offset = now - stamp.time;
     const source = this.#sources.get(stamp.source);
@@ -123,13 +119,13 @@ export class LatenessRules {
     if (stamp.sequence !== undefined) this.#count(stamp.row ?? stamp.source, stamp.sequence, now);
   }
 
-  /** How late a message is that is handed over now. */
+  /** Lateness of a message at delivery. */
   latenessOf(stamp: SuicidalSnailStamp, now: number): number {
     const source = this.#sources.peek(stamp.source);
     return source === undefined ? 0 : Math.max(0, now - stamp.time - source.baseline);
   }
 
-  /** @param queued messages that wait behind this one */
+  /** @param queued messages behind this one */
   assess(lateness: number, queued: number, now: number): Verdict {
     const { maxLateness, maxQueue, maxLost, patience } = this.#limits;
     const late =
@@ -144,7 +140,7 @@ export class LatenessRules {
     return now - this.#since >= patience ? "late" : "suspect";
   }
 
-  /** What was late no longer counts; baselines stay. */
+  /** Clears lateness; baselines stay. */
   reset(): void {
     this.#since = Number.POSITIVE_INFINITY;
     this.#windowLost = 0;
@@ -155,7 +151,7 @@ export class LatenessRules {
     return { lateness, queued, lost: this.recentlyLost(now), cause: queued > 0 ? "slow" : "upstream" };
   }
 
-  /** Messages lost in the window at hand. */
+  /** Messages lost in the current window. */
   recentlyLost(now: number): number {
     return now - this.#windowStart > this.#limits.lossWindow ? 0 : this.#windowLost;
   }
@@ -167,7 +163,7 @@ export class LatenessRules {
       return;
     }
     const lost = sequence - row.last - 1;
-    // One that is lower came before, or its source started again: nothing is known to be lost.
+    // A lower sequence is a repetition or a restarted source: no loss is known.
     row.last = sequence;
     if (lost <= 0) return;
     this.#lost += lost;
@@ -179,7 +175,7 @@ export class LatenessRules {
   }
 }
 
-/** Things by their key, of which the one used the longest ago makes room. */
+/** Map that evicts the least recently used. */
 class Recent<T extends { readonly key: string }> {
   readonly #links = new Map<string, Link<T>>();
   readonly #order = new LinkedList<T>();
@@ -194,7 +190,7 @@ class Recent<T extends { readonly key: string }> {
     return link?.value;
   }
 
-  /** @returns how many had to go */
+  /** @returns number of evictions */
   add(value: T, max: number): number {
     const link = new Link(value);
     this.#links.set(value.key, link);

@@ -1,4 +1,4 @@
-/** What a snail is given, checked and with its defaults; what it reports. */
+/** Options, events and statistics of a snail. */
 import { type Clock, systemClock } from "../../core/clock.js";
 import { InvalidArgumentError, TimeoutError } from "../../core/errors.js";
 import type { SubscriberOptions } from "../../sockets/pub-sub.js";
@@ -22,47 +22,46 @@ const OPTIONS = {
   clock: anything<Clock>(),
 };
 
-/** What a late subscriber does. */
+/** Action of a late subscriber. */
 export type SuicidalSnailPolicy = (typeof POLICIES)[number];
 
-/** What happens in a snail. */
 export type SuicidalSnailEvent =
-  /** It is late, for longer than its patience. Emitted once, until it is in time again or has acted. */
+  /** Late for longer than `patience`. Emitted once until it recovers or has acted. */
   | ({ readonly type: "lateness:exceeded"; readonly policy: SuicidalSnailPolicy } & SuicidalSnailLateness)
-  /** It is in time again. */
+  /** In time again. */
   | { readonly type: "lateness:recovered" }
-  /** Messages were thrown away: all that waited here, or all but the newest of each topic. */
+  /** Messages were dropped: all queued ones, or all but the newest of each topic. */
   | { readonly type: "messages:dropped"; readonly messages: number; readonly by: "newest" | "resubscribe" }
-  /** A message without a stamp. It was dropped. */
+  /** A message without a stamp was dropped. */
   | { readonly type: "message:invalid"; readonly frames: number };
 
-/** Options of {@link SuicidalSnail}. Times are in ms. */
+/** Options of {@link SuicidalSnail}. Times in ms. */
 export interface SuicidalSnailOptions {
-  /** What to do when it is late. Default `"die"`. */
+  /** Action when late. Default `"die"`. */
   readonly policy?: SuicidalSnailPolicy;
   /** Lateness above the smallest one seen. Default 1,000. */
   readonly maxLateness?: number;
-  /** Messages waiting in this process, as far as the engine counts them (docs/engines.md); 0: any number. Default 0. */
+  /** Messages queued in this process, as counted by the engine (docs/engines.md); 0: any number. Default 0. */
   readonly maxQueue?: number;
   /** Messages lost within `lossWindow`; 0: any number. Default 0. */
   readonly maxLost?: number;
   /** Default 10,000. */
   readonly lossWindow?: number;
-  /** How long it may be late before it acts. Default 0. */
+  /** Time that it may be late before it acts. Default 0. */
   readonly patience?: number;
-  /** Between two acts: it has to have time to catch up. Default 1,000. */
+  /** Minimum interval between actions, to catch up. Default 1,000. */
   readonly holdOff?: number;
-  /** Publishers whose baselines are kept; past it the one heard the longest ago is learned again. Default 10,000. */
+  /** Publishers with a baseline; the least recently heard is evicted and measured again. Default 10,000. */
   readonly maxSources?: number;
-  /** Reads source, time and sequence of a message. Default: what a SequencedPublisher writes. */
+  /** Reads source, time and sequence of a message. Default: those of a SequencedPublisher. */
   readonly stamp?: SuicidalSnailReadStamp;
-  /** Of its sockets, such as security. */
+  /** Options of its sockets, such as security. */
   readonly socketOptions?: SubscriberOptions;
-  /** Where time comes from; for tests. */
+  /** Clock for tests. */
   readonly clock?: Clock;
 }
 
-/** A message, and how late it was when it was handed over. */
+/** A message and its lateness at delivery. */
 export interface SuicidalSnailMessage {
   readonly frames: Buffer[];
   readonly source: string;
@@ -73,24 +72,23 @@ export interface SuicidalSnailMessage {
   readonly lateness: number;
 }
 
-/** A snail's statistics: received = delivered + dropped + waiting. */
+/** Statistics: received = delivered + dropped + waiting. */
 export interface SuicidalSnailStats {
   /** Messages with a stamp and a body. */
   readonly received: number;
   readonly delivered: number;
   readonly dropped: Readonly<Record<"newest" | "resubscribe" | "died", number>>;
   readonly waiting: number;
-  /** Messages that never came, by their sequences. */
+  /** Messages lost, by sequence. */
   readonly lost: number;
   readonly invalid: number;
-  /** Times that it was late. */
+  /** Times that it became late. */
   readonly late: number;
   readonly resubscribed: number;
-  /** Sources and rows of sequences that were forgotten. */
+  /** Evicted sources and rows. */
   readonly forgotten: number;
 }
 
-/** Options as the snail works with them. */
 export type SnailSettings = Omit<Settings<typeof OPTIONS>, "stamp" | "socketOptions" | "clock"> & {
   readonly stamp: SuicidalSnailReadStamp;
   readonly socketOptions: SubscriberOptions;
@@ -108,17 +106,17 @@ export function snailSettings(options: SuicidalSnailOptions): SnailSettings {
   return { ...settings, stamp, socketOptions: { linger: 0, ...socketOptions }, clock };
 }
 
-/** Where a message says when it was published. */
+/** Reads when a message was published. */
 
-/** A stamp, and whether the message is only that: nothing for the program. */
+/** A stamp, and whether the message has nothing else for the program. */
 export interface SuicidalSnailStamped extends SuicidalSnailStamp {
   readonly empty?: boolean;
 }
 
-/** Reads the stamp of a message; `undefined` when there is none. */
+/** Reads a message's stamp, or returns `undefined`. */
 export type SuicidalSnailReadStamp = (frames: readonly Buffer[]) => SuicidalSnailStamped | undefined;
 
-/** The stamp of messages that a SequencedPublisher sent: `topic | meta | body…`. */
+/** Reads the stamp of a SequencedPublisher's message: `topic | meta | body…`. */
 export const sequencedStamp: SuicidalSnailReadStamp = (frames) => {
   const second = frames[1];
   const meta = second === undefined ? undefined : parseMeta(second);
@@ -129,20 +127,18 @@ export const sequencedStamp: SuicidalSnailReadStamp = (frames) => {
   return { source, time: meta.time / 1_000, sequence: meta.sequence, row: `${source}${meta.stream}`, empty };
 };
 
-/** Why a snail is dead. */
-
 /**
- * The subscriber was too late, and has closed itself, as its policy says; `lateness`, `queued`, `lost` and `lateCause` say how
- * late. Code `ETIMEDOUT`.
+ * The subscriber was too late and closed itself, as its policy says. `lateness`, `queued`, `lost` and `lateCause`
+ * have the details. Code `ETIMEDOUT`.
  */
 export class SuicidalSnailError extends TimeoutError {
   /** ms. */
   readonly lateness: number;
-  /** Messages that waited in this process; they are gone. */
+  /** Messages queued in this process; dropped. */
   readonly queued: number;
-  /** Messages lost shortly before. */
+  /** Recently lost messages. */
   readonly lost: number;
-  /** What made it late. */
+  /** Cause of lateness. */
   readonly lateCause: SuicidalSnailCause;
 
   constructor({ lateness, queued, lost, cause }: SuicidalSnailLateness) {

@@ -1,6 +1,5 @@
 /**
- * The snail's driver: a SUB whose messages lateness-rules.ts measures, at each message that
- * it hands over.
+ * Driver of the snail: a SUB whose messages are measured by lateness-rules.ts at delivery.
  *
  *   receive ──> message ──assess──> on-time, suspect ──> handed over
  *                             └──> late: event, then by policy
@@ -30,9 +29,9 @@ import {
   snailSettings,
 } from "./options.js";
 
-/** Messages that one drop to the newest looks at, at most; what comes after them is assessed again. */
+/** Messages inspected by one drop to the newest; later ones are assessed again. */
 const MAX_DRAIN = 100_000;
-/** Of those at once. */
+/** Messages per batch of a drop. */
 const DRAIN_BATCH = 1_000;
 
 interface Waiting {
@@ -41,7 +40,7 @@ interface Waiting {
 }
 
 /**
- * A subscriber that knows how late it is, and would rather die than be wrong.
+ * Subscriber that measures its lateness, and by default closes when it is too late.
  *
  * @example
  * ```ts
@@ -66,10 +65,9 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
   readonly #clock: Clock;
   readonly #socketOptions: SubscriberOptions;
   readonly #rules: LatenessRules;
-  /** What callers wait for. */
   readonly #open = new Calls();
   readonly #reader: MessageReader<Waiting>;
-  /** The newest of each topic: handed over however late they are. */
+  /** Newest message of each topic: delivered however late. */
   readonly #kept = new RingBuffer<Waiting>();
   readonly #endpoints: (string | EndpointSource)[] = [];
   readonly #prefixes: Buffer[] = [];
@@ -106,12 +104,18 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
     });
   }
 
-  /** Settles when a publisher is connected. @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EAGAIN` */
+  /**
+   * Settles when a publisher is connected.
+   * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EAGAIN`
+   */
   ready(options: PatternWaitOptions = {}): Promise<void> {
     return this.whenReady(() => [this.#socket], options);
   }
 
-  /** Connects to a publisher or a proxy, or to those that a source has. @throws InvalidArgumentError `EINVAL` for a bad endpoint */
+  /**
+   * Connects to a publisher or proxy, or a source of them.
+   * @throws InvalidArgumentError `EINVAL` for a bad endpoint
+   */
   connect(endpoint: string | EndpointSource): void;
   connect(endpoint: string | EndpointSource, ...extra: unknown[]): void {
     this.assertOpen();
@@ -120,7 +124,7 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
     this.#endpoints.push(endpoint);
   }
 
-  /** Asks for messages by prefix of their topic; without arguments for all. */
+  /** Subscribes to topic prefixes; without arguments to all messages. */
   subscribe(...prefixes: (Uint8Array | string)[]): void {
     this.assertOpen();
     this.#socket.subscribe(...prefixes);
@@ -128,7 +132,7 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
       this.#prefixes.push(Buffer.from(prefix as string));
   }
 
-  /** Takes subscriptions back, by the same prefixes. */
+  /** Removes subscriptions to the same prefixes. */
   unsubscribe(...prefixes: (Uint8Array | string)[]): void {
     this.assertOpen();
     this.#socket.unsubscribe(...prefixes);
@@ -139,15 +143,14 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
   }
 
   /**
-   * The next message; waits for it. One call at a time.
-   *
-   * @throws SuicidalSnailError `ETIMEDOUT` when it has died; TimeoutError `EAGAIN`; AbortedError `ABORT_ERR`; ClosedError
-   *   `EAGAIN` when it is closed meanwhile, `EBADF` when it is closed; InvalidStateError `EFSM` while another call waits
+   * Waits for the next message. One call at a time.
+   * @throws SuicidalSnailError `ETIMEDOUT` when it has died; TimeoutError `EAGAIN`; AbortedError `ABORT_ERR`;
+   * ClosedError `EAGAIN` when it closes, `EBADF` once closed; InvalidStateError `EFSM` while another call waits
    */
   receive(options: WaitOptions = {}): Promise<SuicidalSnailMessage> {
     const refused = refusedWait(options, "receive");
     if (refused !== undefined) return refused;
-    // What is there is soon handed over: only a call that waits needs to be known.
+    // Available messages are delivered soon: only waiting calls are tracked.
     const waits = this.#reader.waiting + this.#kept.length === 0;
     return waits ? this.#open.run(() => this.#receive(options)) : this.#receive(options);
   }
@@ -168,7 +171,7 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
     }
   }
 
-  /** Messages until it is closed. Throws SuicidalSnailError when it has died. */
+  /** Yields messages until it is closed. Throws SuicidalSnailError when it has died. */
   async *[Symbol.asyncIterator](): AsyncGenerator<SuicidalSnailMessage, undefined> {
     while (!this.closed) {
       try {
@@ -181,7 +184,7 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
     return undefined;
   }
 
-  /** The statistics at this moment. */
+  /** Current statistics. */
   stats(): SuicidalSnailStats {
     return {
       received: this.#received,
@@ -197,7 +200,7 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
   }
 
   protected async onClose(): Promise<void> {
-    // A call that ends with SuicidalSnailError must be looked at: it was not the program that closed.
+    // A SuicidalSnailError must be seen: the program did not close it.
     if (!this.#isDying) this.#open.abandon();
     await this.#socket.close({ linger: 0 });
   }
@@ -227,7 +230,7 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
     }
   }
 
-  /** @returns whether the message is to be handed over */
+  /** @returns whether to deliver the message */
   async #assess(message: Waiting, lateness: number, now: number): Promise<boolean> {
     const queued = this.#reader.waiting + this.#socket.stats().receiveQueued;
     const verdict = this.#rules.assess(lateness, queued, now);
@@ -263,7 +266,7 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
     let looked = 0;
     const keep = (message: Waiting): void => {
       const topic = (message.frames[0] as Buffer).toString("latin1");
-      // Sorted again each time: what is handed over is in the order of arrival.
+      // Re-inserted, to keep the order of arrival.
       newest.delete(topic);
       newest.set(topic, message);
       looked += 1;
@@ -283,13 +286,13 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
 
   async #resubscribe(): Promise<void> {
     const old = this.#socket;
-    // The call rejects with what it throws; the old socket stays.
+    // The call rejects with its error; the old socket stays.
     const socket = new Subscriber(this.#socketOptions);
     const waiting = old.stats().receiveQueued;
     this.#drop("resubscribe", 1 + this.#reader.discard(), waiting);
     this.#socket = socket;
     this.#resubscribed += 1;
-    // What was dropped is no loss on the way.
+    // Dropped messages are not losses.
     this.#rules.reset();
     for (const prefix of this.#prefixes) this.#socket.subscribe(prefix);
     for (const endpoint of this.#endpoints) this.#socket.connect(endpoint);
