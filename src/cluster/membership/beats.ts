@@ -1,6 +1,6 @@
 /**
- * Beats to the group: a node's own statements now and then and on request, spread answers to `discover`, and the expectation
- * of a sign of life (self-healing ping). Where nobody is probed, members live by them.
+ * Heartbeats by multicast: periodic and requested announcements, spread answers to `discover`, and requests for a
+ * sign of life (self-healing ping). Without probes, they alone keep members alive.
  */
 import { DeathReason, type Packet, PacketType } from "../wire/packets.js";
 import type { Context } from "./context.js";
@@ -9,9 +9,9 @@ import type { Member } from "./members.js";
 import type { Prober } from "./prober.js";
 import type { Transmitter } from "./transmitter.js";
 
-/** Members that probe a suspect on hearing of it, of all, on average. */
+/** Average number of members that probe a suspect on hearing of it. */
 export const CONFIRMERS = 4;
-/** Answers to `discover` that wait for their time. */
+/** Pending answers to `discover`. */
 const MAX_ANSWERS = 256;
 
 interface Answer {
@@ -46,25 +46,31 @@ export class Beats {
     if (this.#answers.length > 0) this.#sendAnswers(now);
   }
 
-  /** Nobody is answered any more; the next beat is at this time. */
+  /** Stops answering; the next heartbeat is at this time. */
   stop(at: number): void {
     this.#answers.length = 0;
     this.#nextBeat = at;
   }
 
-  /** A beat now, to the group. @param channel 0 to 255, for hooks that distinguish them */
+  /**
+   * Multicasts a heartbeat now.
+   * @param channel 0 to 255, for hooks
+   */
   heartbeat(now: number, channel: number): void {
     this.#nextBeat = now + this.#context.profile.heartbeatInterval * (0.9 + 0.2 * this.#context.random());
     if (!this.#context.left && !this.#context.removed)
       this.#context.effects.multicast(this.#transmitter.beat(channel));
   }
 
-  /** The next beat comes at this time, or earlier where it was to. */
+  /** Advances the next heartbeat to at most this time. */
   heartbeatAfter(ms: number): void {
     this.#nextBeat = Math.min(this.#nextBeat, this.#context.now + ms);
   }
 
-  /** Asks the group to report. @param answers that are wanted; 0: all */
+  /**
+   * Asks members to announce themselves.
+   * @param answers number wanted; 0: all
+   */
   discover(answers: number): void {
     const updates = [this.#transmitter.ownAlive()];
     const target = this.#context.profile.discoverTime;
@@ -82,16 +88,16 @@ export class Beats {
         this.#lifeCycle.die(member, DeathReason.TTL, false);
   }
 
-  /** Nobody reaches it: all are to expect a sign of life of it. */
+  /** Asks all members to expect a sign of life from an unreachable member. */
   expect(member: Member): void {
     const packet = this.#transmitter.packet(PacketType.EXPECT, { about: member.id });
     this.#context.effects.multicast(packet);
-    // There may be no group, and it may be able to mend what is broken.
+    // Multicast may be missing, and the member may be able to repair the problem.
     this.#context.effects.send(member.address, packet, false);
     this.onExpect(member.id);
   }
 
-  /** Another node fails to reach a node. */
+  /** Another node cannot reach a node. */
   onExpect(id: string): void {
     if (id === this.#context.self.id) {
       this.heartbeatAfter(this.#context.random() * this.#context.profile.discoverTime);

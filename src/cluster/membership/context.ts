@@ -1,23 +1,20 @@
-/**
- * What all rules of one bus share: who this node is, its picture of the cluster, the time of the call that runs, and how far it
- * trusts itself.
- */
+/** State shared by a bus's membership rules: this node, its membership view, the current time, and its local health. */
 import type { Incarnation } from "../identity.js";
 import type { Profile } from "../profiles.js";
 import type { MembershipEffects, RefusalReason } from "./events.js";
 import { Health } from "./health.js";
 import { Member, Members } from "./members.js";
 
-/** Probe intervals without a packet, or without an answer, of anybody, after which a node takes itself for the one that is cut off. */
+/** Probe intervals without a packet, or without an answer, before a node considers itself cut off. */
 const CUT_OFF_AFTER = 3;
 
-/** Who this node is. */
+/** This node's identity. */
 export interface SelfOptions {
   readonly id: string;
   readonly name: string;
-  /** Where its packets are sent. */
+  /** Its address for packets. */
   readonly address: string;
-  /** Wall clock in ms when it started. */
+  /** Wall clock in ms at its start. */
   readonly start: number;
 }
 
@@ -29,9 +26,9 @@ export interface MembershipOptions {
   readonly effects: MembershipEffects;
   /** ms, monotonic. */
   readonly now: number;
-  /** Whether only what comes over a stream makes members, and removes them: there the other node proved who it is. Default `false`. */
+  /** Whether only streams may add and remove members, because they prove the peer's identity. Default `false`. */
   readonly provesNodes?: boolean;
-  /** Whether the node distrusts itself when it is late. Default `true`; off to measure what it is worth. */
+  /** Whether a late node lowers its local health. Default `true`; turn off to measure the effect. */
   readonly localHealth?: boolean;
 }
 
@@ -45,35 +42,35 @@ export class Context {
   readonly health: Health;
   readonly localHealth: boolean;
   readonly provesNodes: boolean;
-  /** Whether what is handled now came over a stream. */
+  /** Whether the current packet came over a stream. */
   overStream = false;
-  /** Whether something was passed over because it did not come over a stream. */
+  /** Whether an update was ignored because it did not come over a stream. */
   passedOver = false;
-  /** Wall clock minus the rules' time, for versions of removals. */
+  /** Wall clock minus monotonic time, for versions of removals. */
   readonly wallOffset: number;
-  /** The time of the call that runs. */
+  /** Time of the current call. */
   now: number;
-  /** When anybody was heard. */
+  /** Time of the last packet from any node. */
   heardAt = Number.NEGATIVE_INFINITY;
-  /** When anybody answered: what this node sends was received. Later by what the process stood still since. */
+  /** Time of the last answer from any node, which shows that packets arrive. Adjusted for pauses of the process. */
   answeredAt: number;
-  /** The same as it was; before the first answer infinitely long ago. */
+  /** Unadjusted `answeredAt`; infinitely long ago before the first answer. */
   ackedAt = Number.NEGATIVE_INFINITY;
-  /** ms for which the process stood still, in all. */
+  /** Total ms that the process was paused. */
   stalledFor = 0;
-  /** When the picture changed. */
+  /** Time of the last change of the membership view. */
   changedAt: number;
-  /** Whether it gave members up while it was cut off, and is so still. */
+  /** Whether it is cut off and has declared members dead. */
   isAlone = false;
-  /** Whether it said that it leaves. */
+  /** Whether it has announced that it leaves. */
   left = false;
   /** Whether an operator removed it. */
   removed = false;
-  /** Whether it is on the smaller side of a split. */
+  /** Whether it is on the minority side of a partition. */
   isMinority = false;
-  /** Accusations of itself that it answered by a newer incarnation. */
+  /** Accusations that it refuted with a newer incarnation. */
   refutations = 0;
-  /** Since the first synchronization what others say is passed on. */
+  /** Whether updates are forwarded, which starts with the first synchronization. */
   established = false;
 
   constructor({
@@ -99,7 +96,7 @@ export class Context {
     this.answeredAt = now;
   }
 
-  /** A member gave a sign of life. */
+  /** Handles a member's sign of life. */
   heard(member: Member): void {
     member.lastHeard = this.now;
     member.expectedBy = Number.POSITIVE_INFINITY;
@@ -107,20 +104,20 @@ export class Context {
     if (this.isAlone) this.isAlone = this.isUnanswered();
   }
 
-  /** A member answered what this node sent. */
+  /** Handles a member's answer. */
   answered(): void {
     this.answeredAt = this.now;
     this.ackedAt = this.now;
   }
 
-  /** Whether nobody at all was heard lately. */
+  /** Whether no node was heard recently. */
   hearsNobody(): boolean {
     return this.now - this.heardAt > CUT_OFF_AFTER * this.profile.probeInterval;
   }
 
   /**
-   * Whether nobody at all answered lately: what this node sends reaches nobody, though it may hear others. A node that gave members up
-   * because of it needs an answer to think otherwise: its health has fallen with each of them, and is no reason to wait longer.
+   * Whether no node answered recently: packets of this node are lost even if it hears others. After declaring members
+   * dead because of it, it needs an answer to recover. Its health is ignored, since each such death has lowered it.
    */
   isUnanswered(): boolean {
     const { probeInterval } = this.profile;
@@ -128,12 +125,12 @@ export class Context {
     return probeInterval > 0 && this.now - this.answeredAt > CUT_OFF_AFTER * interval;
   }
 
-  /** It hears nobody, or nobody answers. So it is this node that is cut off, and it accuses nobody to others. */
+  /** Whether this node is cut off, hearing no one or getting no answers. It then accuses no one to others. */
   isCutOff(): boolean {
     return (this.hearsNobody() || this.isUnanswered()) && (this.members.size > 2 || this.isAlone);
   }
 
-  /** Whether a statement that makes or removes a member is believed; else it is asked for over a stream. */
+  /** Whether a statement may add or remove a member; otherwise it is requested over a stream. */
   believes(): boolean {
     if (!this.provesNodes || this.overStream) return true;
     this.passedOver = true;
@@ -155,7 +152,7 @@ export class Context {
   }
 }
 
-/** A random one of a list; `undefined` for an empty list. */
+/** A random element; `undefined` for an empty list. */
 export function pick<T>(items: readonly T[], random: () => number): T | undefined {
   return items[Math.floor(random() * items.length)];
 }

@@ -1,6 +1,4 @@
-/**
- * Pings to addresses rather than members: seeds, members that are dead, and those that were forgotten.
- */
+/** Pings to addresses instead of members: seeds, dead members and forgotten ones. */
 import { MAX_SEEDS } from "../bounds.js";
 import { PacketType, Update } from "../wire/packets.js";
 import { type Context, pick } from "./context.js";
@@ -8,14 +6,14 @@ import { type Member, MemberState } from "./members.js";
 import type { Prober } from "./prober.js";
 import type { Transmitter } from "./transmitter.js";
 
-/** Dials of a dead member a redial interval, by the whole cluster; of one that was forgotten. */
+/** Dials of a dead or forgotten member per redial interval, by the whole cluster. */
 const DIALS = 4;
 const OLD_DIALS = 2;
-/** Share of its redial intervals in which a node of a large cluster dials a seed, at least: few may have been given it. */
+/** Minimum share of redial intervals in which a node of a large cluster dials a seed, as few nodes may know it. */
 const LEAST_SHARE = 0.1;
-/** Dials whose answers are known as such. */
+/** Dials whose answers are recognized. */
 const MAX_DIALS = 64;
-/** ms for which an address at which this node heard itself is not dialled: another node may be there later. */
+/** ms for which an address of this node is not dialled; another node may get it later. */
 const SELF_AGE = 60_000;
 const NEVER = Number.POSITIVE_INFINITY;
 const NEVER_YET = Number.NEGATIVE_INFINITY;
@@ -24,13 +22,13 @@ export class Dialer {
   readonly #context: Context;
   readonly #transmitter: Transmitter;
   readonly #prober: Prober;
-  /** Addresses of configuration and discovery; those at which a member is are not dialled. */
+  /** Addresses from configuration and discovery; those of members are not dialled. */
   readonly #seeds = new Set<string>();
-  /** Addresses of this node among them, and until when they are taken for that. */
+  /** This node's addresses among them, and how long they count as such. */
   readonly #own = new Map<string, number>();
-  /** Pings whose acks are answers to dials: the number of each, and its address. */
+  /** Dial pings: sequence number and address. */
   readonly #dials = new Map<number, string>();
-  /** Whether nobody may be at one of the seeds: since one was given, or freed, until a look finds a member at each. */
+  /** Whether a seed may be without a member: from adding or freeing a seed until a check finds a member at each. */
   #hasVacant = false;
   #nextRedial = NEVER;
 
@@ -48,7 +46,7 @@ export class Dialer {
     return this.#seeds;
   }
 
-  /** Dials addresses until a member is there. */
+  /** Dials addresses until they have a member. */
   join(addresses: readonly string[]): void {
     for (const address of addresses) {
       if (address === this.#context.self.address || this.#seeds.has(address)) continue;
@@ -63,7 +61,7 @@ export class Dialer {
     if (this.#hasVacant) this.schedule(this.#context.profile.redialInterval / 4);
   }
 
-  /** @param accusation of the one that is dialled, for it to refute; or its admission */
+  /** @param accusation for the dialled node to refute; or its admission */
   dial(address: string, accusation: Update | undefined, overStream: boolean): void {
     const seq = this.#prober.nextSeq();
     const [oldest] = this.#dials.keys();
@@ -83,7 +81,7 @@ export class Dialer {
     return this.#dials.delete(seq);
   }
 
-  /** Does not dial these any more. A member at one of them stays a member. */
+  /** Stops dialling addresses. Members there remain. */
   forget(addresses: readonly string[]): void {
     for (const address of addresses) {
       this.#seeds.delete(address);
@@ -91,28 +89,28 @@ export class Dialer {
     }
   }
 
-  /** A ping of this node came back to it: where it was sent to is an address of its own. */
+  /** This node received its own ping: the address is its own. */
   heardSelf(seq: number): void {
     const address = this.#dials.get(seq);
     if (address === undefined || !this.#dials.delete(seq) || !this.#seeds.has(address)) return;
     this.#own.set(address, this.#context.now + SELF_AGE);
   }
 
-  /** Whether an address was lately found to be this node's. */
+  /** Whether an address was recently found to be this node's. */
   isOwn(address: string): boolean {
     return (
       address === this.#context.self.address || (this.#own.get(address) ?? NEVER_YET) > this.#context.now
     );
   }
 
-  /** A member is not at this address any more; where it is a seed, another node may be there soon. */
+  /** A member left this address; if it is a seed, another node may follow. */
   freed(address: string): void {
     if (!this.#seeds.has(address)) return;
     this.#hasVacant = true;
     this.schedule(this.#context.profile.redialInterval);
   }
 
-  /** Nobody is redialled any more. */
+  /** Stops redialling. */
   stop(): void {
     this.#nextRedial = NEVER;
   }
@@ -123,8 +121,8 @@ export class Dialer {
   }
 
   /**
-   * The whole cluster shares the dials of its dead. A seed that nobody is at is dialled by those that were given it: all of them
-   * by a node that is alone, else one at a time, the more seldom the larger the cluster is.
+   * The cluster shares the dials of its dead. A seed without a member is dialled by the nodes that know it. An
+   * isolated node dials all its seeds; others dial one at a time, less often in larger clusters.
    */
   tick(now: number): void {
     this.#nextRedial = NEVER;
@@ -148,7 +146,7 @@ export class Dialer {
       }
     }
     if (this.#hasVacant) {
-      // A walk over all members, so only where one is to be dialled.
+      // Iterates over all members, so only if a dial is due.
       if (live.length === 0) for (const address of this.#vacant()) this.#dialSeed(address);
       else if (this.#context.random() < Math.max(DIALS / size, LEAST_SHARE)) {
         const address = pick(this.#vacant(), this.#context.random);
@@ -159,13 +157,13 @@ export class Dialer {
     if (waits) this.#nextRedial = now + redialInterval * (0.5 + this.#context.random());
   }
 
-  /** The seeds that no member is at. */
+  /** Seeds without a member. */
   #vacant(): readonly string[] {
     const { live, dead } = this.#context.members;
     const vacant = new Set(this.#seeds);
     for (const member of live) vacant.delete(member.address);
     for (const address of this.#own.keys()) if (this.isOwn(address)) vacant.delete(address);
-    // Those are dialled as what they are.
+    // They are dialled as dead members.
     for (const { state, address } of dead) if (state === MemberState.DEAD) vacant.delete(address);
     this.#hasVacant = vacant.size > 0 || this.#own.size > 0;
     return [...vacant];

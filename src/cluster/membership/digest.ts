@@ -1,10 +1,10 @@
 /**
- * The hash of a picture of the cluster: of all live members and removals, by exclusive or, so that each change costs
- * the same at any size. Equal hashes mean equal pictures; in 64 buckets it says where two differ (docs/spec/cluster.md).
+ * Hash of a membership view: XOR over all live members and removals, so that a change costs the same at any size.
+ * Equal hashes mean equal views; 64 buckets locate differences (docs/spec/cluster.md).
  */
 import { BUCKETS } from "../bounds.js";
 
-/** Mixes a number of 32 bits into a hash of 32. */
+/** Mixes a 32-bit number into a 32-bit hash. */
 function mix(hash: number, value: number): number {
   let mixed = Math.imul(hash ^ value, 0x85eb_ca6b);
   mixed ^= mixed >>> 13;
@@ -12,27 +12,27 @@ function mix(hash: number, value: number): number {
   return mixed ^ (mixed >>> 16);
 }
 
-/** The hash that an id begins with: of its first two words. */
+/** Initial hash of an id: its first two words. */
 export function idHash(id: string): number {
   return mix(mix(0x7368_6f61, Number.parseInt(id.slice(0, 8), 16)), Number.parseInt(id.slice(8, 16), 16));
 }
 
-/** What a live member adds. */
+/** Contribution of a live member. */
 export function memberHash(hash: number, start: number, count: number, version: number): number {
   return mix(mix(mix(mix(hash, start | 0), Math.floor(start / 2 ** 32)), count), version) | 1;
 }
 
-/** What a removal adds; never what a member adds. */
+/** Contribution of a removal; never equal to a member's. */
 export function removalHash(hash: number, time: number, counter: number, removed: boolean): number {
   return mix(mix(mix(mix(hash, removed ? 3 : 5), time | 0), Math.floor(time / 2 ** 32)), counter) & ~1;
 }
 
 export class Digest {
-  /** Of everything, as it travels with each packet. */
+  /** Hash of everything, sent with each packet. */
   total = 0;
   readonly #buckets = new Uint32Array(BUCKETS);
 
-  /** Adds what was not there, and takes away what was. */
+  /** Adds a missing hash, or removes an existing one. */
   toggle(short: number, hash: number): void {
     this.total = (this.total ^ hash) >>> 0;
     const bucket = short & (BUCKETS - 1);
@@ -44,7 +44,7 @@ export class Digest {
     return this.#buckets.slice();
   }
 
-  /** The buckets that differ from another's, as bits: high word, low word. */
+  /** Differing buckets as bits: high word, low word. */
   difference(other: Uint32Array): readonly [number, number] {
     let [high, low] = [0, 0];
     for (let i = 0; i < BUCKETS; i++) {
@@ -56,7 +56,7 @@ export class Digest {
   }
 }
 
-/** Whether the bucket of an id is among these bits. */
+/** Whether an id's bucket is among these bits. */
 export function isWanted([high, low]: readonly [number, number], short: number): boolean {
   const bucket = short & (BUCKETS - 1);
   return (((bucket < 32 ? low : high) >>> (bucket & 31)) & 1) === 1;

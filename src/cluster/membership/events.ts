@@ -1,23 +1,26 @@
-/** What a bus's membership says of its changes, and what it needs of the world. */
+/** Events of a bus's membership, and its effects. */
 import type { Details } from "../details.js";
 import type { Packet, Update } from "../wire/packets.js";
 import type { Member } from "./members.js";
 
-/** A change. `member` is the rules' own record: read it, keep its id. */
+/** A change. `member` is the internal record: read it, and keep only its id. */
 export type ClusterChange =
   | { readonly type: "joined"; readonly member: Member }
-  /** It was lost or had left, and is there again; `restarted`: as another process. */
+  /** A lost or left member is back; `restarted`: as another process. */
   | { readonly type: "back"; readonly member: Member; readonly restarted: boolean }
-  /** Another process has its id, and it had not been missed. */
+  /** A process with the same id replaced the member before it was missed. */
   | { readonly type: "restarted"; readonly member: Member }
-  /** The same process has a later start, and perhaps another address: it was of the minority of a split. */
+  /** Same process with a later start and perhaps a new address: it was on the minority side of a partition. */
   | { readonly type: "rejoined"; readonly member: Member }
   | { readonly type: "suspect"; readonly member: Member }
-  /** It is not suspected any more. */
+  /** No longer suspected. */
   | { readonly type: "cleared"; readonly member: Member }
-  /** It has another address. */
+  /** The member's address changed. */
   | { readonly type: "moved"; readonly member: Member }
-  /** It is heard, and does not receive what this node sends: of this side of a split it is not. */
+  /**
+   * Reachable one way: it is heard, but does not receive this node's packets, so it is on the other side of a
+   * partition.
+   */
   | { readonly type: "unreached"; readonly member: Member }
   /** It answers again. */
   | { readonly type: "reached"; readonly member: Member }
@@ -26,19 +29,19 @@ export type ClusterChange =
   | { readonly type: "left"; readonly member: Member }
   | { readonly type: "removed"; readonly id: string; readonly member: Member | undefined }
   | { readonly type: "admitted"; readonly id: string }
-  /** Forgotten, a while after it was lost or left. */
+  /** Forgotten some time after it was lost or left. */
   | { readonly type: "cleaned"; readonly member: Member }
   | { readonly type: "details"; readonly member: Member; readonly before: Details }
   | { readonly type: "draining"; readonly member: Member }
-  /** Another node fails to reach this one, by some way or by all. */
+  /** Another node cannot reach this one, by some or all ways. */
   | { readonly type: "expected" }
-  /** It sent a beat on a channel other than 0. */
+  /** It sent a heartbeat on a channel other than 0. */
   | { readonly type: "heartbeat"; readonly member: Member; readonly channel: number }
-  /** Two nodes have one name; one of the two may be this node. */
+  /** Two nodes have one name, perhaps this one. */
   | { readonly type: "conflict"; readonly keeps: Member; readonly yields: Member }
-  /** The other one is gone: this member has its name now. */
+  /** The conflicting node is gone: this member has its name now. */
   | { readonly type: "named"; readonly member: Member }
-  /** A packet or update was refused; `reason` is one of a fixed list. */
+  /** A packet or update was refused; `reason` is from a fixed list. */
   | { readonly type: "refused"; readonly reason: RefusalReason };
 
 export type RefusalReason =
@@ -50,14 +53,14 @@ export type RefusalReason =
   | "stale"
   | "self"
   | "ahead"
-  /** An update was not passed on, since too many waited. */
+  /** An update was not forwarded because the queue was full. */
   | "gossip";
 
-/** What the rules let happen. None of it calls back into them. */
+/** Effects of the rules. They must not call back. */
 export interface MembershipEffects {
-  /** Sends to an address, as a datagram, or over a stream that is opened if there is not one yet. */
+  /** Sends a datagram to an address, or uses a stream, opened if need be. */
   send(address: string, packet: Packet, overStream: boolean): void;
-  /** Sends to the group, where there is one. */
+  /** Multicasts, if possible. */
   multicast(packet: Packet): void;
   event(change: ClusterChange): void;
 }

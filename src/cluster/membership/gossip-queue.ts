@@ -1,14 +1,14 @@
 /**
- * Updates that wait to be spread: the latest about each member, the least transmitted first, each a limited number of times.
+ * Queue of updates to spread: the latest about each member, least transmitted first, each a limited number of times.
  *
  *   transmitted 0 [ c d ]   1 [ a ]   2 [ ]   3 [ b ]   … limit
  *
- * One about a member supersedes the one before of the same key; details and removals have keys of their own.
+ * An update supersedes the previous one with its key; details and removals have separate keys.
  */
 import { MAX_GOSSIP, MAX_UPDATES } from "../bounds.js";
 import { NO_UPDATES, type Update, UpdateKind } from "../wire/packets.js";
 
-/** Superseded items that are kept, beyond as many as there are others. */
+/** Superseded items kept in addition to as many as are current. */
 const SLACK = 64;
 
 interface Item {
@@ -30,26 +30,26 @@ function keyOf(update: Update): string {
 
 export class GossipQueue {
   readonly #items = new Map<string, Item>();
-  /** By how often it was transmitted. */
+  /** Items by number of transmissions. */
   #levels: Item[][] = [];
-  /** Items in the levels, superseded ones included. */
+  /** Items in the levels, including superseded ones. */
   #places = 0;
 
   get size(): number {
     return this.#items.size;
   }
 
-  /** Updates that are held, superseded ones included. */
+  /** Stored updates, including superseded ones. */
   get places(): number {
     return this.#places;
   }
 
-  /** @returns whether the oldest was dropped for it, because too many wait */
+  /** @returns whether the oldest was dropped because the queue was full */
   push(update: Update): boolean {
     const key = keyOf(update);
     const before = this.#items.get(key);
     if (before !== undefined) before.superseded = true;
-    // A member may speak of nodes that were forgotten since, and of ever more that never were.
+    // A member may gossip about forgotten nodes, or ever more that never existed.
     const isFull = before === undefined && this.#items.size >= MAX_GOSSIP;
     const [oldest] = isFull ? this.#items.keys() : [];
     if (oldest !== undefined) this.drop(oldest);
@@ -57,12 +57,15 @@ export class GossipQueue {
     this.#items.set(key, item);
     this.#level(0).push(item);
     this.#places += 1;
-    // Where nobody is there to take them, what is superseded would pile up.
+    // Without receivers, superseded items would pile up.
     if (this.#places > 2 * this.#items.size + SLACK) this.#compact();
     return isFull;
   }
 
-  /** What is said about a member is not said any more. @param key its id: details and removals stay */
+  /**
+   * Removes updates about a member.
+   * @param key its id: details and removals stay
+   */
   drop(key: string): void {
     const item = this.#items.get(key);
     if (item === undefined) return;
@@ -71,10 +74,9 @@ export class GossipQueue {
   }
 
   /**
-   * Updates for one packet; each counts as transmitted once more.
-   *
+   * Updates for one packet; each counts as transmitted.
    * @param room bytes
-   * @param limit transmissions after which a piece is dropped
+   * @param limit transmissions before an update is dropped
    */
   take(room: number, limit: number): readonly Update[] {
     if (this.#items.size === 0) return NO_UPDATES;
@@ -85,7 +87,7 @@ export class GossipQueue {
     for (let at = 0; at < this.#levels.length && taken.length < MAX_UPDATES - 2; at++) {
       const level = this.#levels[at] as Item[];
       let end = 0;
-      // In order, up to the first that does not fit: a walk through all would cost a large cluster's start dearly.
+      // Stops at the first that does not fit: trying all is expensive when a large cluster starts.
       for (; end < level.length; end++) {
         const item = level[end] as Item;
         if (item.superseded) continue;

@@ -1,6 +1,6 @@
 /**
- * How far a node trusts its own view (Lifeguard's local health): 0 is sound; each sign that the node itself is late or deaf
- * adds, each successful probe takes away. Its probes are slower and more patient by the score plus 1.
+ * Local health (Lifeguard): 0 is healthy. Signs that this node is late or deaf add, successful probes subtract. Probe
+ * intervals and timeouts are multiplied by the score plus 1.
  */
 const MAX_SCORE = 8;
 

@@ -1,6 +1,6 @@
 /**
- * The states of a member (docs/internals/cluster.md): suspicion, death, revival, oblivion, and who keeps a name meanwhile.
- * Updates and probes decide that something happens (updates.ts, prober.ts); what it means is here.
+ * States of a member (docs/internals/cluster.md): suspicion, death, revival, removal, and name ownership. Triggered
+ * by updates.ts and prober.ts.
  */
 import { DeathReason, Update } from "../wire/packets.js";
 import type { Context } from "./context.js";
@@ -28,7 +28,7 @@ export class LifeCycle {
     this.#dialer = dialer;
   }
 
-  /** When a suspicion ends, or a dead member is forgotten. */
+  /** Time when a suspicion ends, or a dead member is forgotten. */
   get wake(): number {
     return Math.min(this.#suspicionWake, this.#nextClean);
   }
@@ -38,7 +38,7 @@ export class LifeCycle {
     if (now >= this.#nextClean) this.#clean(now);
   }
 
-  /** Every suspicion lasts longer: the process stood still. */
+  /** Extends every suspicion after a pause of the process. */
   shift(ms: number): void {
     for (const { suspicion } of this.#suspects) {
       if (suspicion === undefined) continue;
@@ -48,13 +48,13 @@ export class LifeCycle {
     if (this.#suspects.size > 0) this.#suspicionWake += ms;
   }
 
-  /** Nothing is decided any more. */
+  /** Stops all decisions. */
   stop(): void {
     this.#suspicionWake = NEVER;
     this.#nextClean = NEVER;
   }
 
-  /** Decides again, after `stop`: every suspicion and every term of the dead begins now. */
+  /** Resumes after `stop`: suspicions and tombstone timeouts restart. */
   start(): void {
     const { now, profile, members } = this.#context;
     for (const { suspicion } of this.#suspects) {
@@ -68,7 +68,10 @@ export class LifeCycle {
     this.#dialer.schedule(profile.redialInterval);
   }
 
-  /** A probe failed. @param evidence the reason for which it is dead then; 0: it is only suspected */
+  /**
+   * A probe failed.
+   * @param evidence death reason; 0: the member is only suspected
+   */
   probeFailed(member: Member, evidence: number): void {
     if (!member.isLive) return;
     if (evidence !== 0 && !this.#context.isCutOff()) {
@@ -77,11 +80,14 @@ export class LifeCycle {
     }
     this.suspect(member, [this.#context.self.short], undefined);
     if (!this.#context.isCutOff()) return;
-    // It need not probe them one by one to know.
+    // Probing them one by one is not needed.
     for (const each of this.#context.members.live) this.suspect(each, [this.#context.self.short], undefined);
   }
 
-  /** A member is accused. @param passed update to pass on, if there is a new accuser in it; `undefined`: this node's own accusation */
+  /**
+   * A member is accused.
+   * @param passed update to forward if it has a new accuser; `undefined`: this node's own accusation
+   */
   suspect(member: Member, accusers: readonly number[], passed: Update | undefined): void {
     const wanted = this.#wantedAccusers();
     let { suspicion } = member;
@@ -105,18 +111,18 @@ export class LifeCycle {
       this.#transmitter.spread(Update.suspect(member, suspicion.accusers));
   }
 
-  /** Further accusers that there can be: members that are neither it nor suspected themselves. */
+  /** Number of possible further accusers: other members that are not suspected. */
   #wantedAccusers(): number {
     const others = this.#context.members.live.length - Math.max(1, this.#suspects.size);
     return Math.max(0, Math.min(this.#context.profile.confirmations, others));
   }
 
-  /** How many members are not suspected. */
+  /** Number of members not suspected. */
   get unsuspected(): number {
     return this.#context.members.live.length - this.#suspects.size;
   }
 
-  /** It is not suspected any more. */
+  /** Ends a suspicion. */
   clear(member: Member): void {
     this.#suspects.delete(member);
     member.suspicion = undefined;
@@ -133,7 +139,7 @@ export class LifeCycle {
       const { suspicion } = member;
       if (suspicion === undefined) continue;
       suspicion.update(wanted);
-      // Heard since: it is there. The accusation is sent to it, and it refutes.
+      // Heard since, so it is alive: the accusation is sent to it, and it refutes.
       if (member.lastHeard > suspicion.since)
         suspicion.deadline = Math.max(suspicion.deadline, member.lastHeard + suspicion.min);
       if (now < suspicion.deadline) wake = Math.min(wake, suspicion.deadline);
@@ -142,12 +148,12 @@ export class LifeCycle {
     this.#suspicionWake = wake;
   }
 
-  /** Gives a member up. */
+  /** Declares a member dead. */
   die(member: Member, reason: number, isSpread: boolean): void {
     if (!member.isLive) return;
     member.reason = reason === 0 ? DeathReason.SILENT : reason;
     this.bury(member, MemberState.DEAD);
-    // Of two that hear each other no more, neither knows which one is cut off; and nobody is left to hear of it.
+    // If two nodes lose each other, neither knows which is cut off, and no one is left to tell.
     const isLast = member.reason === DeathReason.SILENT && this.#context.members.live.length === 0;
     if (isSpread && !isLast) {
       this.#transmitter.spread(Update.dead(member, member.reason, this.#context.self.short));
@@ -174,7 +180,10 @@ export class LifeCycle {
     if (this.#nextClean === NEVER) this.#nextClean = this.#context.now + this.#context.profile.autoclean;
   }
 
-  /** It was given up while this node was cut off itself, and nobody else did so. @returns whether this node is not cut off any more */
+  /**
+   * Revives a member declared dead only by this node while it was cut off.
+   * @returns whether this node is no longer cut off
+   */
   revive(member: Member): boolean {
     if (this.#context.isUnanswered()) return false;
     member.doubtful = false;
@@ -190,7 +199,7 @@ export class LifeCycle {
     return true;
   }
 
-  /** @param isBuried whether its tombstone stays */
+  /** @param isBuried whether to keep its tombstone */
   forget(member: Member, isBuried: boolean): void {
     this.#suspects.delete(member);
     this.#transmitter.drop(member.id);
@@ -212,21 +221,21 @@ export class LifeCycle {
       this.forget(member, true);
       this.#context.effects.event({ type: "cleaned", member });
     }
-    // In bunches.
+    // In batches.
     this.#nextClean = next === NEVER ? NEVER : Math.max(next, now + this.#context.profile.autoclean / 20);
   }
 
-  /** A live member has its name, or another one keeps it. */
+  /** Claims a name for a live member, unless another has it. */
   claim(member: Member): void {
     const conflict = this.#context.members.claim(member);
     if (conflict === undefined) return;
     this.#context.effects.event({ type: "conflict", ...conflict });
-    // It may be the ghost of a process that was killed; then the name is free within one probe.
+    // The owner may be a killed process; a probe then frees the name.
     if (conflict.keeps !== this.#context.self && conflict.keeps.isLive)
       this.#prober.probe(this.#context.now, conflict.keeps, DeathReason.REPLACED);
   }
 
-  /** A member gives its name free. */
+  /** A member releases its name. */
   release(member: Member): void {
     const next = this.#context.members.release(member);
     if (next !== undefined) this.#context.effects.event({ type: "named", member: next });

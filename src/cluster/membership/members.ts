@@ -1,6 +1,6 @@
 /**
- * The tables of a bus: members, live and dead; who keeps which name; tombstones of those that were forgotten; removals.
- * They keep themselves within their bounds, and the digest equal to what they hold.
+ * Tables of a bus: live and dead members, name ownership, tombstones and removals. Maintains their bounds and the
+ * digest.
  */
 import { MAX_MEMBERS, MAX_REMOVALS, MAX_TOMBSTONES } from "../bounds.js";
 import { type Details, NO_DETAILS } from "../details.js";
@@ -12,7 +12,7 @@ import type { Suspicion } from "./suspicion.js";
 export const MemberState = { ALIVE: 1, SUSPECT: 2, DEAD: 3, LEFT: 4 } as const;
 export type MemberState = (typeof MemberState)[keyof typeof MemberState];
 
-/** A member, as the rules have it. What a program sees of it is read only. */
+/** Internal record of a member. Programs get a read-only view. */
 export class Member {
   readonly id: string;
   readonly short: number;
@@ -20,41 +20,41 @@ export class Member {
   address: string;
   start: number;
   count: number;
-  /** The first start of its process: `start` is later once it has rejoined after a split. */
+  /** First start of its process: `start` is later after rejoining from a partition. */
   processStart: number;
   state: MemberState;
-  /** Of its last alive (packets.ts), those of later versions too. */
+  /** From its last alive (packets.ts), including flags of later versions. */
   flags: number;
-  /** The level of packets and updates that it knows (packets.ts). */
+  /** Protocol level that it supports (packets.ts). */
   level: number;
-  /** Whether another node keeps its name. */
+  /** Whether another node has its name. */
   yields: boolean;
   details: Details;
-  /** The version of the details that its last alive announced; they come apart. */
+  /** Version of the details in its last alive; they arrive separately. */
   announced: number;
-  /** The rules' time of its last sign of life, and of its last change of state. */
+  /** Times of its last sign of life and state change, monotonic. */
   lastHeard: number;
   changedAt: number;
   suspicion: Suspicion | undefined;
-  /** Why it is dead; 0: it is not. */
+  /** Death reason; 0: not dead. */
   reason: number;
-  /** @internal Given up while this node heard nobody: an alive of the same incarnation is believed. */
+  /** @internal Declared dead while this node heard no one: an alive of the same incarnation is accepted. */
   doubtful: boolean;
-  /** @internal Whether its next ping carries an accusation, for it to refute. */
+  /** @internal Whether its next ping carries an accusation to refute. */
   accused: boolean;
-  /** It is heard, and does not receive what this node sends. It counts as reached again when it answers, not before. */
+  /** Reachable one way: it is heard, but does not receive this node's packets. Cleared only by an answer. */
   unreached: boolean;
-  /** @internal Whether it waits to be probed out of turn. */
+  /** @internal Whether it is waiting for a probe out of turn. */
   urgent: boolean;
-  /** @internal Whether its turn in this round of probes is still to come. */
+  /** @internal Whether its turn in this probe round is still to come. */
   inRound: boolean;
-  /** @internal Until when a sign of life is expected of it; infinite: none is. */
+  /** @internal When a sign of life is expected; infinite: not expected. */
   expectedBy: number;
   /** @internal */
   readonly idHash: number;
-  /** @internal What it adds to the digest; 0: nothing. */
+  /** @internal Its contribution to the digest; 0: none. */
   hash: number;
-  /** @internal Its place among the live or the dead. */
+  /** @internal Index among the live or the dead. */
   index: number;
 
   constructor(id: string, name: string, address: string, start: number, count: number, now: number) {
@@ -86,7 +86,7 @@ export class Member {
     this.index = -1;
   }
 
-  /** Whether it takes nothing new. */
+  /** Whether it accepts no new work. */
   get draining(): boolean {
     return (this.flags & ALIVE_DRAINING) !== 0;
   }
@@ -95,47 +95,47 @@ export class Member {
     return this.state <= MemberState.SUSPECT;
   }
 
-  /** Whether its details are those that its last alive announced. */
+  /** Whether its details match its last alive. */
   get hasDetails(): boolean {
     return this.details.version >= this.announced;
   }
 }
 
-/** What a member said last of being there, to be passed on as it was, also where its details have not come here. */
+/** A member's last alive, to be forwarded unchanged even if its details have not arrived. */
 export function aliveOf(member: Member): Update {
   const { id, start, count, name, address, flags, details, announced, level, processStart } = member;
   const version = Math.max(details.version, announced);
   return Update.alive({ id, start, count, name, address, flags, version, level, processStart });
 }
 
-/** What is left of a member that was forgotten. */
+/** Remains of a forgotten member. */
 export interface Tombstone {
   readonly start: number;
   readonly count: number;
   readonly address: string;
-  /** It left by itself: nobody dials it. */
+  /** Left by itself: not redialled. */
   readonly left: boolean;
 }
 
-/** An operator's word about a node. */
+/** An operator's removal or admission. */
 export interface Removal {
   readonly time: number;
   readonly counter: number;
   readonly removed: boolean;
-  /** Where the node was last, for it to learn that it is admitted; empty: not known here. */
+  /** The node's last address, to tell it of its admission; empty: unknown. */
   address: string;
 }
 
 export class Members {
   readonly digest = new Digest();
-  /** All but this node. Unordered; a place is filled by the last. */
+  /** All except this node. Unordered; the last fills a gap. */
   readonly live: Member[] = [];
   readonly dead: Member[] = [];
   readonly self: Member;
   readonly #byId = new Map<string, Member>();
   readonly #names = new Map<string, Member>();
   readonly #tombstones = new Map<string, Tombstone>();
-  /** Of those that are dialled. */
+  /** Addresses of the dialled ones. */
   readonly #addresses: string[] = [];
   readonly #removals = new Map<string, Removal>();
 
@@ -145,12 +145,12 @@ export class Members {
     this.rehash(self);
   }
 
-  /** Live members, this node included. */
+  /** Live members, including this node. */
   get size(): number {
     return this.live.length + 1;
   }
 
-  /** Whether there is no place for another one. */
+  /** Whether the table is full. */
   get full(): boolean {
     return this.#byId.size >= MAX_MEMBERS;
   }
@@ -167,7 +167,7 @@ export class Members {
     return this.#byId.get(id);
   }
 
-  /** The member that keeps a name, this node included. */
+  /** The member that has a name, including this node. */
   named(name: string): Member | undefined {
     return this.#names.get(name);
   }
@@ -180,7 +180,6 @@ export class Members {
     return this.#removals.size > 0 && this.#removals.get(id)?.removed === true;
   }
 
-  /** A new live member. */
   add(member: Member): void {
     const tombstone = this.#tombstones.get(member.id);
     if (tombstone !== undefined) this.#dropTombstone(member.id, tombstone);
@@ -189,7 +188,7 @@ export class Members {
     this.rehash(member);
   }
 
-  /** Moves a member to where its state belongs. */
+  /** Moves a member to the table of its state. */
   moved(member: Member): void {
     const [from, to] = member.isLive ? [this.dead, this.live] : [this.live, this.dead];
     if (from[member.index] === member) {
@@ -199,7 +198,7 @@ export class Members {
     this.rehash(member);
   }
 
-  /** Keeps the digest equal to the member; to be called after its incarnation, details or state changed. */
+  /** Updates the digest; call it after a member's incarnation, details or state changed. */
   rehash(member: Member): void {
     if (member.hash !== 0) this.digest.toggle(member.short, member.hash);
     member.hash = member.isLive
@@ -208,7 +207,7 @@ export class Members {
     if (member.hash !== 0) this.digest.toggle(member.short, member.hash);
   }
 
-  /** Takes a member out; its tombstone stays if `buried`. */
+  /** Deletes a member; keeps its tombstone if `buried`. */
   delete(member: Member, buried: boolean): void {
     if (!this.#byId.delete(member.id)) return;
     this.#unplace(member.isLive ? this.live : this.dead, member);
@@ -233,7 +232,10 @@ export class Members {
     if (!tombstone.left && tombstone.address !== "") this.#addresses.push(tombstone.address);
   }
 
-  /** A removal or an admission. @returns whether it is newer than what was known */
+  /**
+   * Sets a removal or admission.
+   * @returns whether it is newer
+   */
   setRemoval(id: string, removal: Removal): boolean {
     const before = this.#removals.get(id);
     if (
@@ -249,7 +251,7 @@ export class Members {
     return true;
   }
 
-  /** A removal or an admission counts, whatever was known. */
+  /** Sets a removal or admission unconditionally. */
   overrule(id: string, removal: Removal): void {
     this.#dropRemoval(id);
     this.#removals.set(id, removal);
@@ -257,9 +259,8 @@ export class Members {
   }
 
   /**
-   * Says that a live member has its name, or has it no more.
-   *
-   * @returns the member that lost to another one: `undefined` when there is no conflict
+   * Claims or releases a live member's name.
+   * @returns the member that lost it; `undefined` without a conflict
    */
   claim(member: Member): { readonly keeps: Member; readonly yields: Member } | undefined {
     const holder = this.#names.get(member.name);
@@ -275,7 +276,10 @@ export class Members {
     return { keeps, yields };
   }
 
-  /** A member that is not live any more gives its name free. @returns who has it now, if anybody who had yielded */
+  /**
+   * Releases the name of a member that is no longer live.
+   * @returns the next owner, if one was waiting
+   */
   release(member: Member): Member | undefined {
     if (this.#names.get(member.name) !== member) return undefined;
     this.#names.delete(member.name);

@@ -1,12 +1,12 @@
 /**
- * The rules by which a node knows who else is there (docs/internals/cluster.md): SWIM with Lifeguard, and what they miss.
- * Pure: the time, random numbers, packets and what links say come in; packets, changes and the next wake-up go out.
+ * Membership protocol (docs/internals/cluster.md): SWIM with Lifeguard and extensions. Pure: takes time, random
+ * numbers, packets and link events; returns packets, changes and the next wake-up.
  *
  *   onPacket ─> sender: known, newcomer (challenged), removed (refused) ─> by type: prober, synchronization, beats
  *                                                                    └> updates: applied here, and queued to spread
  *   tick     ─> late? ─> probes ─> suspicions ─> gossip ─> redial ─> synchronization ─> autoclean ─> beats
  *
- * receiver.ts says what a packet does, updates.ts what an update does to a member, life-cycle.ts what a change of its state means.
+ * receiver.ts handles packets, updates.ts updates, life-cycle.ts changes of a member's state.
  */
 import { createDetails } from "../details.js";
 import { nextIncarnation } from "../identity.js";
@@ -34,11 +34,11 @@ import { Updates } from "./updates.js";
 
 export type { MembershipOptions, SelfOptions } from "./context.js";
 
-/** Members that one asks how it stands, after it stood still. */
+/** Members asked after a pause of the process. */
 const ASKED = 4;
-/** Members that a leaving node sends its statement to directly. */
+/** Members that a leaving node informs directly. */
 const LEAVE_SENDS = 16;
-/** ms between a change of details and its beat: changes in one go are one beat. */
+/** ms by which changes of details are collected into one heartbeat. */
 const COALESCE = 20;
 
 export class Membership {
@@ -52,7 +52,7 @@ export class Membership {
   readonly #synchronizer: Synchronizer;
   readonly #strangers: Strangers;
   readonly #receiver: Receiver;
-  /** When a removed node asks again whether it was admitted: nothing else of it has a time. */
+  /** Next time a removed node asks for its admission; it has no other timers. */
   #asksAt = Number.POSITIVE_INFINITY;
 
   constructor(options: MembershipOptions) {
@@ -106,55 +106,55 @@ export class Membership {
     return this.#context.self;
   }
 
-  /** Live members without this node; the rules' own list: to be read at once. */
+  /** Live members except this node; the internal list: read it at once. */
   get live(): readonly Member[] {
     return this.#context.members.live;
   }
 
-  /** Those that were lost or left and are not forgotten yet. */
+  /** Lost or left members that are not yet forgotten. */
   get dead(): readonly Member[] {
     return this.#context.members.dead;
   }
 
-  /** Live members, this node included. */
+  /** Live members, including this node. */
   get size(): number {
     return this.#context.members.size;
   }
 
-  /** The hash of the picture: nodes with equal ones have equal pictures. */
+  /** Hash of the membership view; equal on nodes with equal views. */
   get digest(): number {
     return this.#context.members.digest.total;
   }
 
-  /** 0: this node trusts its own view; up to 8. */
+  /** 0: healthy; up to 8. */
   get healthScore(): number {
     return this.#context.health.score;
   }
 
-  /** When a member answered this node last; infinite where nobody is probed. */
+  /** Time of the last answer to this node; infinite if probes are off. */
   get answeredAt(): number {
     return this.profile.probeInterval > 0 ? this.#context.ackedAt : Number.POSITIVE_INFINITY;
   }
 
-  /**
-   * Whether this node's picture is that of the members that it hears: it has exchanged it, no packet since had another digest, and nobody is
-   * suspected.
-   */
+  /** Whether the view has converged: exchanged at least once, no different digest since, and no suspicions. */
   get isWhole(): boolean {
     return this.#synchronizer.isWhole && this.#lifeCycle.unsuspected === this.live.length;
   }
 
-  /** ms for which the process stood still, since it began. */
+  /** Total ms that the process was paused. */
   get stalledFor(): number {
     return this.#context.stalledFor;
   }
 
-  /** Whether this node is on the smaller side of a split. One that comes back to a minority counts as reached when it has answered. */
+  /**
+   * Whether this node is on the minority side of a partition. Members returning to a minority are reachable once they
+   * answer.
+   */
   set minority(isMinority: boolean) {
     this.#context.isMinority = isMinority;
   }
 
-  /** What the rules did since the start; `differsFor`: ms for which this picture and those of others have differed. */
+  /** Counters since the start; `differsFor`: ms for which this view has differed from others. */
   counts(now: number): {
     readonly probes: number;
     readonly probesFailed: number;
@@ -178,31 +178,31 @@ export class Membership {
     return id === this.#context.self.id ? this.#context.self : this.#context.members.get(id);
   }
 
-  /** The live member that keeps a name. */
+  /** The live member that has a name. */
   named(name: string): Member | undefined {
     return this.#context.members.named(name);
   }
 
   // --- What the program wants ---------------------------------------------------------------------------------------
 
-  /** Dials addresses until a member is there; those of members that are known already cost nothing. */
+  /** Dials addresses until they have a member; those of known members cost nothing. */
   join(now: number, addresses: readonly string[]): void {
     this.#context.now = now;
     this.#dialer.join(addresses);
   }
 
-  /** Does not dial addresses any more, because no source names them. Members stay, whatever their address is. */
+  /** Stops dialling addresses that no source lists. Members remain, whatever their address. */
   forget(now: number, addresses: readonly string[]): void {
     this.#context.now = now;
     this.#dialer.forget(addresses);
   }
 
-  /** Whether an address that was given is this node's own: it is the one that others use, or a ping to it came back. */
+  /** Whether an address is this node's own: others use it, or a ping to it returned. */
   isOwn(address: string): boolean {
     return this.#dialer.isOwn(address);
   }
 
-  /** Says so to the others, and takes no further part but to answer. */
+  /** Announces leaving, and then only answers. */
   leave(now: number): void {
     this.#context.now = now;
     if (this.#context.left) return;
@@ -217,27 +217,27 @@ export class Membership {
     const first = Math.floor(random() * live.length);
     for (let i = 0; i < Math.min(LEAVE_SENDS, live.length); i++)
       effects.send((live[(first + i) % live.length] as Member).address, packet, false);
-    // Those that are no members here may have this node as one already.
+    // Nodes that are not yet members here may know this node already.
     for (const address of this.#strangers.pending(LEAVE_SENDS)) effects.send(address, packet, false);
     effects.multicast(packet);
   }
 
-  /** Whether others may know this node: members, and those that are just being met. */
+  /** Whether other nodes may know this node: members, and new ones being admitted. */
   get isKnown(): boolean {
     return this.#context.members.live.length > 0 || this.#strangers.pending(1).length > 0;
   }
 
-  /** Nodes that are being met: challenged, and no members yet. */
+  /** New nodes: challenged, but not yet members. */
   get newcomers(): number {
     return this.#strangers.newcomers;
   }
 
-  /** A packet that says who this node is, and nothing else: the first one on a stream. */
+  /** A packet with only this node's identity: the first on a stream. */
   greeting(): Packet {
     return this.#transmitter.packet(PacketType.GOSSIP);
   }
 
-  /** Says that this node takes nothing new, before it leaves. */
+  /** Announces draining, before leaving. */
   drain(now: number): void {
     this.#context.now = now;
     if (this.#context.self.draining) return;
@@ -246,15 +246,14 @@ export class Membership {
   }
 
   /**
-   * Puts a node out until it is admitted. Where there are too many, the oldest removal is forgotten.
-   *
-   * @param id of a member, or of a node that is not here now
+   * Removes a node until it is admitted. If there are too many removals, the oldest is dropped.
+   * @param id of a member, or of an absent node
    */
   remove(now: number, id: string): void {
     this.#context.now = now;
     const address = this.#context.members.get(id)?.address;
     this.#updates.decide(id, true);
-    // It believes that of a stream only, and has none for long.
+    // It accepts that only from a stream, and has one only for a short time.
     if (this.#context.provesNodes && address !== undefined) this.#strangers.refuseRemoved(id, address, true);
   }
 
@@ -264,9 +263,8 @@ export class Membership {
   }
 
   /**
-   * Changes what this node says of itself; it goes with a beat shortly after.
-   *
-   * @throws InvalidArgumentError `EINVAL` where it is too much; nothing has changed then
+   * Changes this node's details; sent with a heartbeat shortly after.
+   * @throws InvalidArgumentError `EINVAL` if too large; nothing is changed then
    */
   setDetails(
     now: number,
@@ -287,7 +285,7 @@ export class Membership {
     this.#beats.heartbeatAfter(COALESCE);
   }
 
-  /** This node is reached at another address from now on: it states that, as a change of itself. */
+  /** Sets this node's address, and announces it. */
   setAddress(now: number, address: string): void {
     this.#context.now = now;
     if (address === this.#context.self.address) return;
@@ -296,28 +294,33 @@ export class Membership {
     this.#beats.heartbeatAfter(COALESCE);
   }
 
-  /** A beat now, to the group. @param channel 0 to 255, for hooks that distinguish them */
+  /**
+   * Multicasts a heartbeat now.
+   * @param channel 0 to 255, for hooks
+   */
   heartbeat(now: number, channel = 0): void {
     this.#context.now = now;
     this.#beats.heartbeat(now, channel);
   }
 
-  /** The next beat comes at this time, or earlier where it was to. */
+  /** Advances the next heartbeat to at most this time. */
   heartbeatAfter(now: number, ms: number): void {
     this.#context.now = now;
     this.#beats.heartbeatAfter(ms);
   }
 
-  /** Asks the group to report. @param answers that are wanted; 0: all */
+  /**
+   * Asks members to announce themselves.
+   * @param answers number wanted; 0: all
+   */
   discover(now: number, answers: number = this.profile.discoverAnswers): void {
     this.#context.now = now;
     this.#beats.discover(answers);
   }
 
   /**
-   * Starts again in the same process, as a minority does when it heals: names and roles stay with those that went on.
-   *
-   * @param start its wall clock; the start is later than the one before in any case
+   * Restarts within the same process when a partition heals: names and roles stay with the majority.
+   * @param start its wall clock; the new start is later than the previous one in any case
    */
   rejoin(now: number, start: number): void {
     this.#context.now = now;
@@ -330,18 +333,18 @@ export class Membership {
 
   // --- What happens to it ------------------------------------------------------------------------------------------
 
-  /** A sign of life on a link: any message of a member. */
+  /** Handles a sign of life on a link: any message of a member. */
   onHeard(now: number, id: string): void {
     this.#context.now = now;
     const member = this.#context.members.get(id);
     if (member?.isLive) this.#context.heard(member);
   }
 
-  /** A hard sign that a member is gone: its connection was reset, a new one refused. One probe confirms it. */
+  /** Handles a hard sign of death, such as a reset connection and a refused new one. One probe confirms it. */
   onEvidence(now: number, address: string): void {
     this.#context.now = now;
     if (this.#context.removed || this.#context.left) return;
-    // Seldom: a walk costs less than a table of addresses.
+    // Rare: iterating costs less than a table of addresses.
     for (const member of this.#context.members.live) {
       if (member.address !== address) continue;
       if (this.profile.probeInterval === 0) this.#beats.expect(member);
@@ -350,8 +353,7 @@ export class Membership {
   }
 
   /**
-   * The program fails to reach a member: it is probed, and everybody is to expect a sign of life of it.
-   *
+   * The program cannot reach a member: it is probed, and all nodes expect a sign of life.
    * @returns whether it is a live member
    */
   expect(now: number, id: string): boolean {
@@ -363,7 +365,7 @@ export class Membership {
     return true;
   }
 
-  /** The process stood still: what was to happen meanwhile gets as much time. */
+  /** Extends all deadlines after a pause of the process. */
   onDelay(now: number, ms: number): void {
     this.#context.now = now;
     if (!this.#context.localHealth || this.#context.removed || ms <= 0) return;
@@ -374,7 +376,7 @@ export class Membership {
     this.#context.answeredAt += ms;
     this.#lifeCycle.shift(ms);
     this.#synchronizer.shift(ms);
-    // Long enough to have been given up: some are asked, whose answer has the accusation.
+    // Long enough to be declared dead: some members are asked, and their answer has the accusation.
     const { live } = this.#context.members;
     if (ms < this.profile.probeInterval || this.profile.probeInterval === 0 || this.#context.left) return;
     for (let i = 0; i < ASKED; i++) {
@@ -383,13 +385,16 @@ export class Membership {
     }
   }
 
-  /** @param address where it came from, and answers go */
+  /** @param address of the sender, for answers */
   onPacket(now: number, packet: Packet, address: string, overStream: boolean): void {
     this.#context.now = now;
     this.#receiver.onPacket(packet, address, overStream);
   }
 
-  /** A datagram to the group. @param address of its sender, where answers go */
+  /**
+   * Handles a multicast datagram.
+   * @param address of the sender, for answers
+   */
   onGroupPacket(now: number, packet: Packet, address: string): void {
     this.#context.now = now;
     this.#receiver.onGroupPacket(packet, address);
@@ -424,7 +429,10 @@ export class Membership {
     if (now >= this.#beats.wake) this.#beats.tick(now);
   }
 
-  /** Sends bytes of a plane to a live member, over a stream. @returns whether there is such a member */
+  /**
+   * Sends bytes of a plane to a live member, over a stream.
+   * @returns whether there is such a member
+   */
   sendData(id: string, plane: DataPlane, data: Uint8Array): boolean {
     const member = this.#context.members.get(id);
     if (member?.isLive !== true || this.#context.removed) return false;
@@ -432,7 +440,7 @@ export class Membership {
     return true;
   }
 
-  /** Sends bytes of messaging by datagram, to the group. */
+  /** Multicasts bytes of messaging. */
   multicastMessage(data: Uint8Array): void {
     if (!this.#context.left && !this.#context.removed)
       this.#context.effects.multicast(this.#transmitter.message(data));
@@ -447,7 +455,7 @@ export class Membership {
       this.#asksAt = now;
       return;
     }
-    // What was due meanwhile is not late.
+    // Timers due meanwhile are not late.
     this.#transmitter.stop();
     this.#dialer.stop();
     this.#lifeCycle.stop();
@@ -459,7 +467,7 @@ export class Membership {
     this.#transmitter.announce();
   }
 
-  /** A removed node waits to be admitted: now and then it asks. */
+  /** A removed node periodically asks for its admission. */
   #ask(now: number): void {
     this.#asksAt = now + 10 * this.profile.redialInterval;
     const { live } = this.#context.members;

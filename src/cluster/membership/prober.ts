@@ -1,42 +1,40 @@
 /**
- * Probes: is a member there, and does it receive what this node sends?
+ * Probes: whether a member is alive, and receives this node's packets.
  *
  *   DIRECT ──no ack within probeTimeout──> INDIRECT ──none by the end of the interval──> failed
  *     │ └─────────heard─────> AGAIN ──no ack────^ └──heard, here and once before──> unreached
  *     └───────────────────────ack, from it or through others────────────────────────> succeeded
  *
- * A member that is heard is there: its probe does not fail. One that is heard and acks nothing, neither directly nor through
- * others nor over a stream, is unreached: what this node sends gets lost (a cut in one direction). It stays a member, and is
- * probed again and again until it acks.
+ * A member that is heard is alive, so its probe does not fail. If it is heard but does not ack directly, through
+ * others or over a stream, it is reachable one way (a cut in one direction). It stays a member, and is probed until
+ * it acks.
  *
- * In turn through a shuffled round, and out of turn where there is a reason. Also the pings that others ask for.
+ * Members are probed in a shuffled round, and out of turn for a reason. Also handles indirect pings for others.
  */
 import { MAX_PROBES, MAX_RELAYS } from "../bounds.js";
 import type { Profile } from "../profiles.js";
 import type { Health } from "./health.js";
 import { type Member, MemberState, type Members } from "./members.js";
 
-/** What the prober lets happen. */
 export interface ProberEffects {
-  /** Sends a ping to a member. */
   ping(member: Member, seq: number, overStream: boolean): void;
   /** Asks a helper to ping a member. */
   ask(helper: Member, member: Member, seq: number): void;
-  /** Answers one who asked. */
+  /** Answers an indirect ping. */
   relayed(address: string, seq: number, acked: boolean): void;
   failed(member: Member, evidence: number): void;
-  /** A member is heard and answers nothing; and it answers again. */
+  /** A member is heard but does not answer; or it answers again. */
   unreached(member: Member): void;
   reached(member: Member): void;
-  /** Whether no member at all was heard lately. */
+  /** Whether no member was heard recently. */
   hearsNobody(): boolean;
 }
 
-/** Times that a probe's pings have to go unanswered while the member is heard, before it counts as unreached. */
+/** Unanswered attempts of a probe before a member that is heard counts as reachable one way. */
 const UNANSWERED = 2;
-/** Times that a probe waits for an ack, where the member is heard now and then. */
+/** Attempts of a probe while the member is heard at times. */
 const MAX_STEPS = 5;
-/** Unreached members that are probed at a time. */
+/** Members reachable one way that are probed at a time. */
 const RETRIES = 8;
 
 class Probe {
@@ -45,15 +43,15 @@ class Probe {
   readonly sentAt: number;
   deadline: number;
   indirect = false;
-  /** When its last pings were sent. */
+  /** Time of the last pings. */
   pingedAt: number;
-  /** Times that its pings were not acked, and those of them that the member was heard meanwhile. */
+  /** Attempts without an ack, and how often the member was heard meanwhile. */
   steps = 0;
   unanswered = 0;
-  /** Helpers that were asked and gave no answer yet. */
+  /** Helpers without an answer yet. */
   readonly silent = new Set<Member>();
   wasAsked = false;
-  /** The reason for which the member is dead when this fails (DeathReason); 0: it is only suspected then. */
+  /** DeathReason if this probe fails; 0: only suspected. */
   evidence: number;
 
   constructor(seq: number, member: Member, now: number, deadline: number, evidence: number) {
@@ -80,21 +78,21 @@ export class Prober {
   readonly #effects: ProberEffects;
   readonly #probes = new Map<number, Probe>();
   readonly #relays = new Map<number, Relay>();
-  /** This round's members; filled again when it is through. */
+  /** Members of this round; refilled at its end. */
   #round: Member[] = [];
   #at = 0;
   readonly #urgent: Member[] = [];
-  /** Members that are heard and answer nothing, the dead among them. */
+  /** Members reachable one way, including dead ones. */
   readonly #unreached = new Set<Member>();
-  /** When they are probed again. */
+  /** Time of their next probe. */
   #nextRetry = Number.POSITIVE_INFINITY;
   #seq: number;
-  /** No deadline is before it. */
+  /** Lower bound of all deadlines. */
   #wake = Number.POSITIVE_INFINITY;
-  /** Probes since the start, and those of them that failed. */
+  /** Probes and failed probes since the start. */
   probes = 0;
   failures = 0;
-  /** When the next of the round is due. */
+  /** Due time of the next probe. */
   nextProbe: number;
 
   constructor(
@@ -115,14 +113,14 @@ export class Prober {
     this.start(now);
   }
 
-  /** Begins again, after `stop`. */
+  /** Resumes after `stop`. */
   start(now: number): void {
     const { probeInterval } = this.#profile;
     if (probeInterval > 0) this.nextProbe = now + this.#random() * probeInterval;
     if (this.#unreached.size > 0) this.#nextRetry = now;
   }
 
-  /** Nobody is probed any more, and what is under way decides nothing. */
+  /** Stops probing; probes in flight are ignored. */
   stop(): void {
     this.#probes.clear();
     this.#relays.clear();
@@ -132,7 +130,7 @@ export class Prober {
     this.#nextRetry = Number.POSITIVE_INFINITY;
   }
 
-  /** A fresh number for a ping. */
+  /** Next sequence number of a ping. */
   nextSeq(): number {
     this.#seq = (this.#seq + 1) >>> 0;
     return this.#seq;
@@ -142,7 +140,10 @@ export class Prober {
     return Math.min(this.#wake, this.nextProbe, this.#nextRetry);
   }
 
-  /** A new member gets its turn at a random place of this round. One that goes and comes has one turn, or the others would wait for theirs. */
+  /**
+   * Inserts a new member at a random place of this round. A flapping member has one turn, so that others do not wait
+   * longer.
+   */
   #added(member: Member): void {
     if (member.inRound) return;
     member.inRound = true;
@@ -155,7 +156,10 @@ export class Prober {
     }
   }
 
-  /** A new member, or one that was given up and is there again. @param isDoubted it counts as reached when it has answered */
+  /**
+   * A member is new or back.
+   * @param isDoubted whether it must answer to count as reachable
+   */
   arrived(now: number, member: Member, isDoubted: boolean): void {
     this.#added(member);
     if (!isDoubted && this.#unreached.size === 0) return;
@@ -165,20 +169,19 @@ export class Prober {
     this.probe(now, member, 0);
   }
 
-  /** A member received what this node sent, and answered. */
+  /** A member received this node's packet and answered. */
   answered(now: number, member: Member): void {
     if (!member.unreached) return;
     this.#unreached.delete(member);
     member.unreached = false;
-    // What reached one may reach the others by now.
+    // The others may be reachable now, too.
     this.#nextRetry = this.#unreached.size > 0 ? now : Number.POSITIVE_INFINITY;
     this.#effects.reached(member);
   }
 
   /**
    * Probes a member out of turn.
-   *
-   * @param evidence the reason for which it is dead when this fails; 0: it is suspected then
+   * @param evidence DeathReason on failure; 0: it is suspected
    */
   probe(now: number, member: Member, evidence: number): void {
     if (this.#profile.probeInterval === 0 && evidence === 0) return;
@@ -197,7 +200,7 @@ export class Prober {
     this.#start(now, member, evidence);
   }
 
-  /** @returns whether the number was a probe's, and the ack is by who may give it */
+  /** @returns whether the ack answers a probe, and its sender may give it */
   onAck(now: number, from: Member, seq: number, relayed: boolean): boolean {
     this.answered(now, from);
     const probe = this.#probes.get(seq);
@@ -206,7 +209,7 @@ export class Prober {
       this.#end(probe);
       this.#health.change(-1);
       this.answered(now, probe.member);
-      // Another node says so: as good as hearing it.
+      // A helper's ack counts like hearing the member.
       return true;
     }
     const relay = this.#relays.get(seq);
@@ -216,7 +219,7 @@ export class Prober {
     return true;
   }
 
-  /** The member that a probe was for. */
+  /** The member of a probe. */
   memberOf(seq: number): Member | undefined {
     return this.#probes.get(seq)?.member;
   }
@@ -226,14 +229,14 @@ export class Prober {
     this.#probes.get(seq)?.silent.delete(from);
   }
 
-  /** Another node wants to know whether a member is there. */
+  /** Another node asks whether a member is alive. */
   relay(now: number, member: Member, address: string, seq: number): void {
     if (this.#relays.size >= MAX_RELAYS) {
       this.#effects.relayed(address, seq, false);
       return;
     }
     const own = this.nextSeq();
-    // In time for the one who asked: it waits for the rest of its interval.
+    // In time for the requester, which waits for the rest of its interval.
     const { probeInterval, probeTimeout } = this.#profile;
     const deadline = now + Math.max(probeTimeout / 2, (probeInterval - probeTimeout) * 0.6);
     this.#relays.set(own, { address, seq, deadline });
@@ -241,7 +244,7 @@ export class Prober {
     this.#effects.ping(member, own, false);
   }
 
-  /** Every deadline moves: the process stood still. */
+  /** Moves every deadline after a pause of the process. */
   shift(ms: number): void {
     for (const probe of this.#probes.values()) probe.deadline += ms;
     for (const [seq, relay] of this.#relays)
@@ -274,12 +277,12 @@ export class Prober {
 
   #end(probe: Probe): void {
     this.#probes.delete(probe.seq);
-    // The usual case: it was the only one.
+    // Usually it was the only one.
     if (this.#probes.size === 0 && this.#relays.size === 0) this.#wake = Number.POSITIVE_INFINITY;
   }
 
   #expire(now: number): void {
-    // What ends here may start others, with deadlines of their own.
+    // Ended probes may start others with new deadlines.
     this.#wake = Number.POSITIVE_INFINITY;
     let wake = Number.POSITIVE_INFINITY;
     for (const probe of [...this.#probes.values()]) {
@@ -298,7 +301,7 @@ export class Prober {
     this.#wake = Math.min(this.#wake, wake);
   }
 
-  /** The last pings of a probe were not acked in time. */
+  /** The last pings of a probe timed out. */
   #step(now: number, probe: Probe): void {
     const { member } = probe;
     probe.steps += 1;
@@ -317,24 +320,24 @@ export class Prober {
     this.#health.change(-1);
   }
 
-  /** Whether the member was heard since the probe began. After evidence, what comes at once may have been on its way already. */
+  /** Whether the member was heard since the probe began. After evidence, a packet arriving at once may be older. */
   #isHeard({ member, sentAt, evidence }: Probe): boolean {
     return member.lastHeard > sentAt + (evidence === 0 ? 0 : this.#profile.probeTimeout / 2);
   }
 
-  /** ms that are left of an interval after the first ping. */
+  /** ms left of an interval after the first ping. */
   get #rest(): number {
     return this.#health.scale(Math.max(1, this.#profile.probeInterval - this.#profile.probeTimeout));
   }
 
-  /** A ping or its ack got lost, most likely. */
+  /** Repeats a probe whose ping or ack was probably lost. */
   #again(now: number, probe: Probe): void {
     probe.pingedAt = now;
     probe.deadline = now + this.#rest;
     this.#effects.ping(probe.member, probe.seq, false);
   }
 
-  /** It is heard, and what this node sends it gets lost. */
+  /** The member is heard but does not receive this node's packets. */
   #giveUpAnswers(now: number, probe: Probe): void {
     const { member } = probe;
     this.#end(probe);
@@ -346,12 +349,12 @@ export class Prober {
     this.#effects.unreached(member);
   }
 
-  /** Probes those that did not answer; in turn, where they are many. */
+  /** Probes members reachable one way; in turn if there are many. */
   #retry(now: number): void {
     let left = Math.min(RETRIES, this.#unreached.size);
     for (const member of this.#unreached) {
       this.#unreached.delete(member);
-      // The dead wait here for their return. One that is forgotten comes back as another record.
+      // The dead wait here for their return. A forgotten member returns with a new record.
       if (member.index >= 0) this.#unreached.add(member);
       if (member.isLive && member.index >= 0) this.probe(now, member, 0);
       left -= 1;
@@ -382,16 +385,16 @@ export class Prober {
     this.#end(probe);
     this.failures += 1;
     if (this.#effects.hearsNobody()) {
-      // Perhaps it is this node's fault: helpers did not even say no.
+      // Perhaps this node's fault: helpers did not even report failure.
       this.#health.change(probe.wasAsked ? probe.silent.size : 1);
     } else {
-      // Others are heard: a cut, and not this node's fault.
+      // Others are heard: a cut, not this node's fault.
       this.#doubtHelpers(now, probe);
     }
     this.#effects.failed(probe.member, probe.evidence);
   }
 
-  /** Helpers that gave no answer are as doubtful as the member. */
+  /** Silent helpers are as doubtful as the member. */
   #doubtHelpers(now: number, { silent }: Probe): void {
     for (const helper of silent) this.probe(now, helper, 0);
   }

@@ -1,5 +1,5 @@
 /**
- * What a packet does: first by its sender, then by its type.
+ * Handles packets: first by sender, then by type.
  *
  *   own: met itself │ this node was removed: is it admitted? │ a removed sender: refused │ this node left: an ack that says so
  *   no member: strangers.ts │ an earlier life of one: stale │ a member: a sign of life, then its type, its updates, its digest
@@ -25,7 +25,6 @@ import type { Synchronizer } from "./sync.js";
 import type { Transmitter } from "./transmitter.js";
 import type { Updates } from "./updates.js";
 
-/** What handles packets, by what they are about. */
 export interface ReceiverParts {
   readonly transmitter: Transmitter;
   readonly prober: Prober;
@@ -60,18 +59,21 @@ export class Receiver {
     this.#strangers = parts.strangers;
   }
 
-  /** @param address where it came from, and answers go */
+  /** @param address of the sender, for answers */
   onPacket(packet: Packet, address: string, overStream: boolean): void {
     this.#context.overStream = overStream;
     this.#receive(packet, address, overStream);
     if (!this.#context.passedOver) return;
     this.#context.passedOver = false;
-    // A member has heard of a node that this one has not: over a stream it is believed.
+    // A member knows a node that this one does not: a stream is trusted.
     const member = this.#context.members.get(packet.from);
     if (member?.isLive) this.#synchronizer.request(member.address, this.#context.profile.gossipInterval);
   }
 
-  /** What goes to the group may arrive where nothing else of its sender does. @param address of the sender, where answers go */
+  /**
+   * Multicast may arrive where unicast does not.
+   * @param address of the sender, for answers
+   */
   onGroupPacket(packet: Packet, address: string): void {
     const { members, removed, left, profile } = this.#context;
     const member = members.get(packet.from);
@@ -82,8 +84,8 @@ export class Receiver {
   }
 
   /**
-   * A member that is dead or suspected was heard by the group alone. It would be back by that, and lost again by the next probe, as often
-   * as it beats: so it is pinged first, with the accusation, by a few of those who heard it. What it answers counts.
+   * A dead or suspected member was heard by multicast only. Reviving it would make it flap: the next probe would
+   * fail. So a few of the nodes that heard it ping it with the accusation, and its answer counts.
    */
   #ask(member: Member, address: string): void {
     const { members, random, self } = this.#context;
@@ -98,7 +100,7 @@ export class Receiver {
 
   #receive(packet: Packet, address: string, overStream: boolean): void {
     if (packet.from === this.#context.self.id) {
-      // Its own, by multicast, or by a list that has this node, too.
+      // Its own packet, by multicast, or by a list that includes this node.
       if (packet.type === PacketType.PING) this.#dialer.heardSelf(packet.seq);
       return;
     }
@@ -114,7 +116,7 @@ export class Receiver {
       return;
     }
     if (this.#context.left) {
-      // It takes no part any more: what it knows grows old. Its answers say that it left.
+      // This node has left and its view ages. Its answers report that it left.
       if (packet.type !== PacketType.PING) return;
       this.#transmitter.ack(packet, address, overStream, [Update.left(this.#context.self)]);
       return;
@@ -142,12 +144,12 @@ export class Receiver {
     if (member.doubtful) {
       if (this.#lifeCycle.revive(member))
         this.#synchronizer.request(address, this.#context.profile.probeTimeout);
-      // Heard, and nobody has answered yet: it is asked.
+      // Heard without any answer so far: it is asked.
       else if (packet.type === PacketType.PING) this.#dialer.dial(address, undefined, false);
       return;
     }
     if (member.state === MemberState.SUSPECT && packet.count > member.count) {
-      // It has refuted this already; the refutation is on its way.
+      // Already refuted; the refutation is in flight.
       this.#lifeCycle.clear(member);
       return;
     }

@@ -1,6 +1,6 @@
 /**
- * Packets of senders that are not members, or not in this life: a newcomer is admitted over a stream or when it acks a fresh
- * number, so a replayed packet makes no member; one of a life before, a removed one and a forgotten one get a word of it.
+ * Packets of senders that are not members, or of an earlier life. A new node is admitted over a stream or by acking a
+ * fresh number, so replayed packets cannot add members. Outdated, removed and forgotten senders are told so.
  */
 import { MAX_NEWCOMERS } from "../bounds.js";
 import { DeathReason, type Packet, PacketType, Update, UpdateKind } from "../wire/packets.js";
@@ -12,17 +12,20 @@ import type { Synchronizer } from "./sync.js";
 import type { Transmitter } from "./transmitter.js";
 import type { Updates } from "./updates.js";
 
-/** Members that exchange with one they admitted, on average. */
+/** Average number of members that synchronize with a newly admitted one. */
 const ADMITTERS = 4;
-/** Exchanges of a node that has no answer yet; beyond, one in a `probeTimeout`. Those that it dialled may all ack in one turn of a busy process. */
+/**
+ * Initial exchanges of a node without an answer; further ones once per `probeTimeout`. All dialled nodes may ack in
+ * one turn of a busy process.
+ */
 const FIRST_EXCHANGES = 4;
 
 interface Newcomer {
   readonly update: Update;
   readonly seq: number;
-  /** When it was challenged. */
+  /** Time of its challenge. */
   readonly at: number;
-  /** Of a synchronization that came before its ack: it is answered then. */
+  /** From a synchronization before its ack, answered after it. */
   buckets: Uint32Array | undefined;
 }
 
@@ -34,7 +37,7 @@ export class Strangers {
   readonly #updates: Updates;
   readonly #synchronizer: Synchronizer;
   readonly #newcomers = new Map<string, Newcomer>();
-  /** Asked for while this node had no answer. */
+  /** Exchanges requested while this node had no answer. */
   #exchanges = 0;
   #refutedAt = Number.NEGATIVE_INFINITY;
   #removalSentAt = Number.NEGATIVE_INFINITY;
@@ -55,10 +58,10 @@ export class Strangers {
     this.#synchronizer = synchronizer;
   }
 
-  /** @returns the member that the sender is by now, for its packet to be handled */
+  /** @returns the sender's member record, if admitted, to continue with its packet */
   onPacket(packet: Packet, address: string, overStream: boolean): Member | undefined {
     if (packet.updates.some(({ kind, id }) => kind === UpdateKind.LEFT && id === packet.from)) {
-      // It left before it was met.
+      // Left before it was admitted.
       this.#newcomers.delete(packet.from);
       return undefined;
     }
@@ -70,7 +73,7 @@ export class Strangers {
       (update) => update.kind === UpdateKind.ALIVE && update.id === packet.from,
     );
     if (!isVerified) {
-      // Who has not proved who it is gets no answer: it is pinged over a stream, where it has to.
+      // Unproven senders get no answer, but a ping over a stream if identity is required.
       if (packet.type === PacketType.PING && !this.#context.provesNodes)
         this.#transmitter.ack(packet, address, overStream, this.#introduction(packet.from));
       if (own === undefined || own.start !== packet.start) this.#context.refuse("stranger");
@@ -84,16 +87,16 @@ export class Strangers {
     const member = this.#context.members.get(packet.from);
     if (member === undefined) {
       if (alive !== undefined) this.#buried(packet, address);
-      // It knows this node already, and did not say who it is: an exchange does.
+      // It knows this node but sent no identity: an exchange gets it.
       else this.#synchronizer.request(address, 0);
       return undefined;
     }
     this.#context.heard(member);
-    // The newcomer exchanges with those that it dialled until one answers; of the others few do, or a start
-    // of many would be as many exchanges each.
+    // A new node exchanges with dialled nodes until one answers; of the others only a few do, or a mass start would
+    // need as many exchanges per node.
     if (packet.type !== PacketType.ACK) return member;
     const { random, members, established, profile } = this.#context;
-    // What it asked for is an exchange, too.
+    // Its own request is an exchange, too.
     if (newcomer?.buckets !== undefined) this.#synchronizer.onSync(newcomer.buckets, address);
     else if (!established)
       this.#synchronizer.meet(address, this.#exchanges++ < FIRST_EXCHANGES ? 0 : profile.probeTimeout);
@@ -101,7 +104,7 @@ export class Strangers {
     return member;
   }
 
-  /** Those that were lately challenged, and have not acked. */
+  /** New nodes that were challenged and have not acked. */
   get newcomers(): number {
     const { now, profile } = this.#context;
     let count = 0;
@@ -109,7 +112,7 @@ export class Strangers {
     return count;
   }
 
-  /** One that gossip made a member meanwhile acks its challenge: what it asked for before is answered. */
+  /** A node added by gossip acks its challenge: its earlier request is answered. */
   onMemberAck(packet: Packet, address: string): void {
     const newcomer = this.#newcomers.get(packet.from);
     if (newcomer?.seq !== packet.seq) return;
@@ -117,14 +120,14 @@ export class Strangers {
     if (newcomer.buckets !== undefined) this.#synchronizer.onSync(newcomer.buckets, address);
   }
 
-  /** Addresses of some that are just being met. */
+  /** Addresses of some new nodes. */
   pending(most: number): readonly string[] {
     return [...this.#newcomers.values()].slice(-most).map(({ update }) => update.address);
   }
 
   /**
-   * What it holds against this node, for having been dead or gone, is refuted in any case: that needs no trust. Once in a gossip
-   * interval, since all members get the refutation.
+   * Refutes an accusation or death in any case, as that needs no trust. Once per gossip interval, since all members
+   * get the refutation.
    */
   #refute(packet: Packet): void {
     const { self, now, profile } = this.#context;
@@ -134,7 +137,7 @@ export class Strangers {
     if (self.start !== start || self.count !== count) this.#refutedAt = now;
   }
 
-  /** What a stranger needs to know: who this is, and where it applies, that it was admitted again. */
+  /** Updates for an unknown node: this node's identity and, if needed, its admission. */
   #introduction(id: string): readonly Update[] {
     const removal = this.#context.members.removals.get(id);
     if (removal === undefined) return [this.#transmitter.ownAlive()];
@@ -152,7 +155,7 @@ export class Strangers {
       if (oldest !== undefined) this.#newcomers.delete(oldest);
       this.#context.refuse("newcomers");
     }
-    // Once at a time, or two who do not know each other would ask without end.
+    // Only once at a time, or two unknown nodes would ask each other forever.
     if (before !== undefined && this.#context.now - before.at < this.#context.profile.probeTimeout) {
       before.buckets = buckets ?? before.buckets;
       return;
@@ -170,14 +173,14 @@ export class Strangers {
     this.#context.effects.send(address, ping, this.#context.provesNodes);
   }
 
-  /** Of a life before, or of a new one whose clock went back: that one goes on from what it hears. */
+  /** A packet of an earlier life, or of a new one whose clock was set back and continues from what it hears. */
   onStale(member: Member, packet: Packet, address: string): void {
     this.#context.refuse("stale");
     if (packet.type !== PacketType.PING && packet.type !== PacketType.SYNC) return;
     this.#transmitter.sendUpdates(address, [this.#transmitter.ownAlive(), aliveOf(member)]);
   }
 
-  /** Somebody who was forgotten as dead or gone, and has not heard of it. */
+  /** A packet of a node forgotten as dead or left, which does not know it. */
   #buried(packet: Packet, address: string): void {
     const tombstone = this.#context.members.tombstone(packet.from);
     if (tombstone === undefined) return;
@@ -187,7 +190,7 @@ export class Strangers {
     this.#transmitter.sendUpdates(address, [this.#transmitter.ownAlive(), update]);
   }
 
-  /** A removed node is informed of it, at most one in a probe timeout. */
+  /** Informs a removed node, at most once per probe timeout. */
   refuseRemoved(id: string, address: string, overStream = false): void {
     if (!overStream) this.#context.refuse("removed");
     const removal = this.#context.members.removals.get(id);

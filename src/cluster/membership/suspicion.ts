@@ -1,5 +1,5 @@
 /**
- * How long a member is suspected: the more independent accusers, the shorter (Lifeguard).
+ * Suspicion timeout: shorter with more independent accusers (Lifeguard).
  *
  *   further accusers            0 ───────────────── wanted
  *   time                        max ──logarithmic── min
@@ -11,11 +11,10 @@ export class Suspicion {
   since: number;
   readonly #min: number;
   readonly #max: number;
-  /** Short ids, the first accuser's first. */
+  /** Short ids, first accuser first. */
   readonly accusers: number[];
-  /** When the member was last sent the accusation. */
+  /** Time when the member was last sent the accusation. */
   accusedAt = Number.NEGATIVE_INFINITY;
-  /** When it ends. */
   deadline = 0;
 
   /** @param size members of the cluster, itself included */
@@ -31,7 +30,10 @@ export class Suspicion {
     return this.#min;
   }
 
-  /** Adds accusers. @returns whether there is a new one, and it still counts */
+  /**
+   * Adds accusers.
+   * @returns whether one is new and still counts
+   */
   accuse(accusers: readonly number[], wanted: number): boolean {
     let added = false;
     for (const accuser of accusers) {
@@ -44,9 +46,8 @@ export class Suspicion {
   }
 
   /**
-   * Sets `deadline` again.
-   *
-   * @param wanted further accusers that there can be, at most the profile's
+   * Recomputes `deadline`.
+   * @param wanted possible further accusers, at most the profile's
    */
   update(wanted: number): void {
     const share = wanted === 0 ? 1 : Math.min(1, Math.log(this.accusers.length) / Math.log(wanted + 1));

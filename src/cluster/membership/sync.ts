@@ -1,11 +1,11 @@
 /**
- * Synchronization: nodes whose digests differ for longer than gossip takes exchange what they know of the buckets that differ.
+ * Anti-entropy: nodes whose digests differ for longer than gossip takes exchange the differing buckets.
  *
  *   SYNC, 64 digests ─> ENTRIES of what differs, and which are wanted ─> ENTRIES of those
  *
- * The first exchanges of a node go by datagram, and those that repair a difference by datagram and over a stream by turns; what fits
- * a few datagrams is answered in the same way. Between busy processes a stream takes many turns of both until it is open, and where many
- * start at once, each with each, streams cost more than all that they carry. Where nodes have keys of their own, only a stream proves them.
+ * A node's first exchanges use datagrams; repairs alternate between datagrams and streams. Answers that fit a few
+ * datagrams use the same way. Between busy processes a stream takes many turns of both to open, and in a mass start
+ * streams would cost more than their contents. With proven identities only streams are used.
  */
 import { MAX_STREAM_PACKET, MAX_UPDATES } from "../bounds.js";
 import { shortId } from "../identity.js";
@@ -18,16 +18,16 @@ import type { Transmitter } from "./transmitter.js";
 import type { Updates } from "./updates.js";
 
 const NEVER = Number.POSITIVE_INFINITY;
-/** Times `settle` after its start in which a node is young. */
+/** Multiples of `settle` for which a node counts as new. */
 const YOUNG = 3;
-/** Times `settle` for which a difference of changing pictures waits at most. */
+/** Largest wait for a changing view, in multiples of `settle`. */
 const PATIENCE = 2;
-/** Bytes of a packet that are not updates. */
+/** Bytes of a packet besides updates. */
 const HEAD = 64;
-/** ms between meeting one and asking it, and those that are asked then. */
+/** ms between meeting a node and asking it; nodes met meanwhile are asked then. */
 const MEET_DELAY = 10;
 const MAX_MET = 3;
-/** Datagrams that answer one: the members of a host, say. What is more goes over a stream. */
+/** Datagrams of one answer, enough for the members of a host. Longer answers use a stream. */
 const MAX_DATAGRAMS = 12;
 
 export class Synchronizer {
@@ -37,14 +37,14 @@ export class Synchronizer {
   readonly #startedAt: number;
   #nextSync: number;
   #lastSync = Number.NEGATIVE_INFINITY;
-  /** Since when every packet had another digest. */
+  /** Since when every packet had a different digest. */
   #differsSince = NEVER;
-  /** Those that are to be asked, and when. */
+  /** Nodes to ask, and when. */
   #met: string[] = [];
   #meetAt = NEVER;
-  /** Whether its picture was once that of a member. */
+  /** Whether its view ever equalled a member's. */
   #wasWhole = false;
-  /** How the last one that repairs went. */
+  /** Whether the last repair used datagrams. */
   #wasDatagram = false;
 
   constructor(context: Context, transmitter: Transmitter, updates: Updates) {
@@ -59,31 +59,31 @@ export class Synchronizer {
     return Math.min(this.#nextSync, this.#meetAt);
   }
 
-  /** Whether it was exchanged with a member or was the same, and no packet since had another. */
+  /** Whether the view was exchanged or equal, and no packet since had a different digest. */
   get isWhole(): boolean {
     return this.#wasWhole && this.#differsSince === NEVER;
   }
 
-  /** ms for which this node's picture has differed from what it heard of others; 0: they are the same. */
+  /** ms for which the view has differed from others; 0: equal. */
   differsFor(now: number): number {
     return this.#differsSince === NEVER || this.#context.members.live.length === 0
       ? 0
       : Math.max(0, now - this.#differsSince);
   }
 
-  /** The next one in turn is at this time; those that were met are not asked any more. */
+  /** The next periodic exchange is at this time; nodes met are no longer asked. */
   schedule(at: number): void {
     this.#nextSync = at;
     this.#met = [];
     this.#meetAt = NEVER;
   }
 
-  /** The process stood still. */
+  /** Moves deadlines after a pause of the process. */
   shift(ms: number): void {
     if (this.#differsSince !== NEVER) this.#differsSince += ms;
   }
 
-  /** A packet has the digest of its sender's picture. */
+  /** Compares a packet's digest with this node's. */
   compareDigest(theirs: number, address: string): void {
     if (theirs === this.#context.members.digest.total) {
       this.#differsSince = NEVER;
@@ -94,14 +94,14 @@ export class Synchronizer {
     if (this.#differsSince === NEVER) this.#differsSince = now;
     const settle = this.#settle(now);
     if (this.#context.left || now - this.#differsSince < settle) return;
-    // While pictures change, gossip is at work; but not without end.
+    // Gossip is at work while views change, but the wait is bounded.
     if (now - this.#context.changedAt < settle && now - this.#differsSince < PATIENCE * settle) return;
     if (now - this.#lastSync < settle) return;
     this.#wasDatagram = !this.#wasDatagram && !this.#context.provesNodes;
     this.request(address, 0, !this.#wasDatagram);
   }
 
-  /** ms that a difference lasts before it counts; fewer for a node that just started, which gossip may have passed by. */
+  /** ms that a difference must last; shorter for a new node, which gossip may have missed. */
   #settle(now: number): number {
     const { settle, gossipInterval } = this.#context.profile;
     return now - this.#startedAt < YOUNG * settle ? Math.min(settle, 1.5 * gossipInterval) : settle;
@@ -117,7 +117,7 @@ export class Synchronizer {
     if (now >= this.#nextSync) this.#onTurn(now);
   }
 
-  /** With anybody, now and then. */
+  /** Periodic exchange with a random member. */
   #onTurn(now: number): void {
     const { live } = this.#context.members;
     this.#nextSync = now + this.#context.profile.syncInterval * (0.75 + 0.5 * this.#context.random());
@@ -126,8 +126,8 @@ export class Synchronizer {
   }
 
   /**
-   * Asks one that was just met, shortly: who starts meets several at once, and these meet others meanwhile. @param apart ms since the
-   * exchange before, at least
+   * Asks a new acquaintance shortly: a starting node meets several at once, which meet others meanwhile.
+   * @param apart minimum ms since the previous exchange
    */
   meet(address: string, apart: number): void {
     if (this.#context.provesNodes) {
@@ -140,7 +140,10 @@ export class Synchronizer {
     this.#meetAt = Math.min(this.#meetAt, now + MEET_DELAY);
   }
 
-  /** Asks for what differs. @param apart ms since the one before, at least */
+  /**
+   * Requests differing buckets.
+   * @param apart minimum ms since the previous request
+   */
   request(address: string, apart: number, overStream = true): void {
     if (this.#context.now - this.#lastSync < apart) return;
     this.#lastSync = this.#context.now;
@@ -159,7 +162,7 @@ export class Synchronizer {
   }
 
   onEntries(packet: Packet, address: string): void {
-    // Before theirs are taken: what they sent need not go back whole, but what was here before must.
+    // Before applying theirs: received entries need not return, but earlier ones must.
     const { wanted = [0, 0] } = packet;
     if (wanted[0] !== 0 || wanted[1] !== 0) this.#sendEntries(address, wanted, [0, 0]);
     for (const update of packet.updates) this.#updates.apply(update, false);
@@ -190,9 +193,9 @@ export class Synchronizer {
   }
 
   /**
-   * @param buckets bits of those that are wanted (digest.ts)
-   * @param most bytes of a packet
-   * @returns the updates of each packet; at least one
+   * @param buckets bits of the wanted buckets (digest.ts)
+   * @param most bytes per packet
+   * @returns the updates of each packet; at least one packet
    */
   #entries(buckets: readonly [number, number], most: number): readonly (readonly Update[])[] {
     const { members } = this.#context;
@@ -211,13 +214,13 @@ export class Synchronizer {
     };
     add(ownAlive);
     add(ownDetails);
-    // Nothing differs, as is usual: no walk then.
+    // Usually nothing differs: no iteration then.
     if (buckets[0] === 0 && buckets[1] === 0) return chunks;
     for (const [id, { time, counter, removed }] of members.removals)
       if (isWanted(buckets, shortId(id))) add(Update.removal(id, time, counter, removed));
     for (const member of members.live) if (isWanted(buckets, member.short)) addLive(member, add);
     for (const member of members.dead) {
-      // What this node believed alone, while it was cut off, accuses nobody.
+      // Deaths declared while cut off accuse no one.
       if (member.doubtful || !isWanted(buckets, member.short)) continue;
       if (member.state === MemberState.LEFT) add(Update.left(member));
       else add(Update.dead(member, member.reason, 0));

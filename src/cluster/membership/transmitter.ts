@@ -1,7 +1,4 @@
-/**
- * The packets of this node: their head, the updates that travel in them, and gossip, which are updates without another reason
- * to send a packet.
- */
+/** Packets of this node: header, piggybacked updates, and gossip, which is sent without another packet. */
 import { MAX_MEMBERS } from "../bounds.js";
 import { nextIncarnation } from "../identity.js";
 import { bodySize } from "../wire/codec.js";
@@ -19,11 +16,11 @@ import type { Context } from "./context.js";
 import { GossipQueue } from "./gossip-queue.js";
 import { aliveOf, type Member, MemberState } from "./members.js";
 
-/** ms between an update and the packet that it may share with others. */
+/** ms that an update waits to share a packet. */
 const GOSSIP_DELAY = 5;
 /** Clusters of up to this power of ten members transmit an update equally often. */
 const MIN_LOG = 1.5;
-/** Suspects that gossip passes over before one gets it after all. */
+/** Suspects skipped by gossip in a row. */
 const MAX_SKIPPED = 32;
 const NEVER = Number.POSITIVE_INFINITY;
 
@@ -32,14 +29,14 @@ export class Transmitter {
   readonly #queue = new GossipQueue();
   #nextGossip = NEVER;
   #lastGossip = Number.NEGATIVE_INFINITY;
-  /** Whose turn it is to get gossip. */
+  /** Next receiver of gossip. */
   #cursor = 0;
 
   constructor(context: Context) {
     this.#context = context;
   }
 
-  /** When gossip is due. */
+  /** Due time of gossip. */
   get wake(): number {
     return this.#nextGossip;
   }
@@ -50,22 +47,22 @@ export class Transmitter {
     return new Packet({ type, from: id, start, count, digest }, fields);
   }
 
-  /** Bytes of a plane above the membership. */
+  /** Packet with a plane's bytes. */
   data(plane: DataPlane, data: Uint8Array): Packet {
     return this.packet(PacketType.DATA, { flags: plane, data });
   }
 
-  /** What messaging sends by datagram. */
+  /** Packet with messaging's bytes. */
   message(data: Uint8Array): Packet {
     return this.packet(PacketType.MESSAGE, { data });
   }
 
-  /** Sends updates in a packet of their own, as a datagram. */
+  /** Sends updates in a datagram. */
   sendUpdates(address: string, updates: readonly Update[], overStream = false): void {
     this.#context.effects.send(address, this.packet(PacketType.GOSSIP, { updates }), overStream);
   }
 
-  /** Updates for a packet that has room; nothing, most of the time. */
+  /** Updates for a packet with room; usually none. */
   piggyback(used: number): readonly Update[] {
     if (this.#queue.size === 0) return NO_UPDATES;
     return this.#queue.take(MAX_BODY - bodySize(PacketType.SYNC, 0) - used, this.#transmissions());
@@ -106,7 +103,7 @@ export class Transmitter {
     this.#context.effects.send(helper.address, packet, false);
   }
 
-  /** Answers a node that asked for a ping. */
+  /** Answers an indirect ping request. */
   answer(address: string, seq: number, flags: number, acked: boolean): void {
     const type = acked ? PacketType.ACK : PacketType.NACK;
     const packet = this.packet(type, { seq, flags, updates: this.piggyback(0) });
@@ -127,7 +124,7 @@ export class Transmitter {
     return this.packet(PacketType.HEARTBEAT, { flags: channel, updates });
   }
 
-  /** The update goes out with what goes next, and in packets of its own. */
+  /** Sends the update in the next packets, and by gossip. */
   spread(update: Update): void {
     if (this.#queue.push(update)) this.#context.refuse("gossip");
     const due = Math.max(
@@ -137,14 +134,14 @@ export class Transmitter {
     if (due < this.#nextGossip) this.#nextGossip = due;
   }
 
-  /** @param needsBump whether the incarnation is still that of the statement before */
+  /** @param needsBump whether the incarnation is still the last announced one */
   announce(needsBump = true): void {
     if (needsBump) this.#context.setIncarnation(nextIncarnation(this.#context.self));
     this.#context.changed();
     this.spread(this.ownAlive());
   }
 
-  /** Sends what is queued to some members. */
+  /** Sends queued updates to some members. */
   tick(now: number): void {
     const { profile, members, random } = this.#context;
     if (this.#cursor === 0) this.#cursor = Math.floor(random() * MAX_MEMBERS);
@@ -160,21 +157,21 @@ export class Transmitter {
     if (this.#queue.size > 0 && live.length > 0) this.#nextGossip = now + profile.gossipInterval;
   }
 
-  /** Whose turn it is: in turn from a random place, since at random one of ten would be missed now and then. */
+  /** Next member in turn from a random start: random choice would sometimes skip one of ten. */
   #listener(live: readonly Member[]): Member {
     let member = live[this.#cursor++ % live.length] as Member;
-    // Suspects are passed over: of a small part of a cut cluster, most of its gossip would get lost.
+    // Skips suspects: a small side of a partition would lose most of its gossip.
     for (let tries = MAX_SKIPPED; tries > 0 && member.state === MemberState.SUSPECT; tries--)
       member = live[this.#cursor++ % live.length] as Member;
     return member;
   }
 
-  /** No gossip until there is another update. */
+  /** Stops gossip until the next update. */
   stop(): void {
     this.#nextGossip = NEVER;
   }
 
-  /** What is queued about a member is not sent any more. */
+  /** Removes queued updates about a member. */
   drop(id: string): void {
     this.#queue.drop(id);
   }

@@ -1,6 +1,4 @@
-/**
- * What an update does to the table of members, one method for each kind.
- */
+/** Applies updates to the member table, one method per kind. */
 import { NO_DETAILS } from "../details.js";
 import { compareIncarnations, incarnationAfter, MAX_AHEAD } from "../identity.js";
 import { ALIVE_DRAINING, DeathReason, Update, UpdateKind } from "../wire/packets.js";
@@ -12,9 +10,9 @@ import { Member, MemberState } from "./members.js";
 import type { Prober } from "./prober.js";
 import type { Transmitter } from "./transmitter.js";
 
-/** 2025: a wall clock before it is one that was never set. */
+/** 2025: an earlier wall clock was never set. */
 const EARLIEST = 1_735_689_600_000;
-/** Share of a probe interval within which a member was just heard, and is not believed to be dead. */
+/** Share of a probe interval in which a member heard recently is not believed dead. */
 const JUST_HEARD = 0.75;
 
 export class Updates {
@@ -24,10 +22,10 @@ export class Updates {
   readonly #lifeCycle: LifeCycle;
   readonly #dialer: Dialer;
   readonly #beats: Beats;
-  /** This node was removed, or admitted again. */
+  /** This node was removed or admitted. */
   readonly #onRemoval: (isRemoved: boolean) => void;
   #counter = 0;
-  /** The admission that no member knows of, while this node counts as removed in spite of it. */
+  /** The admission that no member knows, while this node counts as removed. */
   #unheard: Update | undefined;
 
   constructor(
@@ -48,7 +46,7 @@ export class Updates {
     this.#onRemoval = onRemoval;
   }
 
-  /** @param isFresh gossip, not an entry of a synchronization, which may be old */
+  /** @param isFresh gossip; not a synchronization entry, which may be old */
   apply(update: Update, isFresh: boolean): void {
     if (update.kind === UpdateKind.REMOVAL) {
       const known = this.#context.members.removals.get(update.id);
@@ -141,7 +139,7 @@ export class Updates {
       const { start, count } = tombstone;
       const order = compareIncarnations(update.start, update.count, start, count);
       if (order === 0 && !tombstone.left && random() < CONFIRMERS / members.size) {
-        // Others reach the very life that was given up here: it is asked to refute, by a few of the many who forgot it.
+        // Others reach a member declared dead here: a few of the nodes that forgot it ask it to refute.
         const dead = Update.dead(update, DeathReason.SILENT, self.short);
         this.#dialer.dial(update.address, dead, false);
       }
@@ -169,7 +167,7 @@ export class Updates {
     this.#context.changed();
     this.#pass(update, isFresh);
     this.#context.effects.event({ type: "joined", member });
-    // A port has one owner: who is at the address of another one has taken its place.
+    // A port has one owner: a node at another's address has replaced it.
     this.#lifeCycle.claim(member);
   }
 
@@ -182,7 +180,7 @@ export class Updates {
     }
     const isNew = member.state === MemberState.ALIVE;
     this.#lifeCycle.suspect(member, update.accusers, update);
-    // Some of those who hear of it look for themselves.
+    // Some of the nodes that hear of it probe it themselves.
     if (isNew && this.#context.random() * this.#lifeCycle.unsuspected < CONFIRMERS)
       this.#prober.probe(this.#context.now, member, 0);
   }
@@ -200,14 +198,14 @@ export class Updates {
       this.#beats.onExpect(member.id);
       return;
     }
-    // The accuser's own probe takes a probe interval: who was heard since most of it may have answered this node only.
+    // The accuser's probe takes a probe interval: a member heard within most of it may have answered only this node.
     if (isFresh && this.#context.now - member.lastHeard >= JUST_HEARD * probeInterval) {
       member.start = update.start;
       member.count = update.count;
       this.#lifeCycle.die(member, update.flags, true);
       return;
     }
-    // It was just there, or the entry may be old: it is asked, with the accusation, and refutes it if it lives.
+    // Heard recently, or the entry may be old: it is asked with the accusation, and refutes it if alive.
     if (isFresh) this.#lifeCycle.suspect(member, update.accusers, undefined);
     else member.accused = true;
     const isHard = update.flags === DeathReason.CONNECTION || update.flags === DeathReason.REPLACED;
@@ -246,7 +244,7 @@ export class Updates {
     this.#context.effects.event({ type: "details", member, before });
   }
 
-  /** What is said about this node, and is not so. */
+  /** Refutes false statements about this node. */
   #applySelf(update: Update): void {
     if (this.#context.left || update.kind === UpdateKind.DETAILS) return;
     const { start, count } = this.#context.self;
@@ -263,9 +261,12 @@ export class Updates {
     this.#transmitter.announce(false);
   }
 
-  /** Removals and admissions, which have versions of their own. @param isOwn decided at this node */
+  /**
+   * Applies removals and admissions, which have their own versions.
+   * @param isOwn decided at this node
+   */
   applyRemoval(update: Update, isOwn = false): void {
-    // An operator's next word is later than this one, and there is no time after the last.
+    // An operator's next decision needs a later version, and there is none after the maximum.
     if (!isOwn && update.start - Math.max(this.#wall, EARLIEST) > MAX_AHEAD) {
       this.#context.refuse("ahead");
       return;
@@ -278,7 +279,7 @@ export class Updates {
       return;
     this.#context.changed();
     this.#transmitter.spread(update);
-    // It is nobody's member, so gossip does not reach it.
+    // Not a member, so gossip does not reach it.
     if (!isRemoved && id !== self.id && address !== "" && (isOwn || random() < CONFIRMERS / members.size))
       this.#dialer.dial(address, update, false);
     if (id === this.#context.self.id) {
@@ -298,9 +299,9 @@ export class Updates {
   }
 
   /**
-   * A member refuses this node by a removal that is older than its admission. Shortly after the admission that is as it should be. But a node
-   * that was removed itself, and had not heard of it, may have admitted this one: then nobody else ever learns of that. So
-   * where nobody answers, this node counts as removed, until it is admitted or somebody does answer.
+   * A member refuses this node by a removal older than its admission, which is normal shortly after the admission.
+   * But the admitting node may have been removed itself without knowing, and then no one else learns of the
+   * admission. So without answers this node counts as removed until it is admitted or answered.
    */
   #onRefused(update: Update): void {
     const { members, self } = this.#context;
@@ -320,7 +321,7 @@ export class Updates {
     this.#context.effects.event({ type: "removed", id: self.id, member: undefined });
   }
 
-  /** A member answered what this removed node asked: where it was admitted, that is known after all. */
+  /** A member answered this removed node: its admission is known. */
   onAnswer(): void {
     if (this.#unheard !== undefined) this.applyRemoval(this.#unheard);
   }
@@ -333,12 +334,12 @@ export class Updates {
     this.applyRemoval(Update.removal(id, time, this.#counter, isRemoved), true);
   }
 
-  /** ms of the wall clock, as it went since this node started. */
+  /** Wall clock in ms, advanced monotonically since the start. */
   get #wall(): number {
     return this.#context.now + this.#context.wallOffset;
   }
 
-  /** Updates of others go on; a node that is just joining hears what all know. */
+  /** Forwards others' updates; a joining node only hears known ones. */
   #pass(update: Update, isFresh: boolean): void {
     if (isFresh || this.#context.established) this.#transmitter.spread(update);
   }

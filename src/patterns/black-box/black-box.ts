@@ -1,11 +1,9 @@
 /**
- * The Guide's Black Box (chapter 5, High-Speed Subscribers): reception in one thread, work in others.
+ * The Guide's Black Box (chapter 5, High-Speed Subscribers): one thread receives, others work.
  *
  *                    receiver thread                     worker threads
  *   PUB ──> SUB ──> hash of the key ──> queue 0 ──> handler of the user's module
  *                                   └─> queue 1 ──> handler …
- *
- *   new ──start──> open ──close──> closing ──drained, or linger──> closed
  */
 import type { MessagePort, Worker } from "node:worker_threads";
 import { ClosedError, InvalidStateError, type ShoalError } from "../../core/errors.js";
@@ -22,10 +20,10 @@ import { type BlackBoxOptions, type ResolvedBox, resolveBox } from "./options.js
 import type { BlackBoxDropReason, BlackBoxShardStats } from "./shard.js";
 import { ShardThread, startThread, type ThreadOwner } from "./threads.js";
 
-/** ms that a module's `teardown` has after the linger of `close`. */
+/** ms for a module's `teardown` after the linger of `close`. */
 const TEARDOWN_TIME = 1_000;
 
-/** What a handler's module gets in addition to the message. */
+/** Second argument of a handler. */
 export interface BlackBoxContext<D = unknown> {
   /** From 0. */
   readonly shard: number;
@@ -35,71 +33,70 @@ export interface BlackBoxContext<D = unknown> {
 }
 
 /**
- * The default export of a handler's module. Called with one message at a time; the next one waits for a promise.
- * The frames are views of one batch: a frame that is kept holds the whole batch (about 1 MiB), a copy does not.
+ * Default export of a handler's module. Called with one message at a time; a returned promise delays the next. Frames
+ * are views of one batch: keeping a frame retains the batch (about 1 MiB), so copy it.
  *
- * The module may export `setup(context)` and `teardown(context)`, too, which are awaited before the first and after
- * the last message of the thread: the place for sockets of its own.
+ * The module may also export `setup(context)` and `teardown(context)`, awaited before the thread's first and after
+ * its last message: the place for additional sockets.
  */
 export type BlackBoxHandler<D = unknown> = (frames: Buffer[], context: BlackBoxContext<D>) => unknown;
 
-/** What happens to a Black Box. */
 export type BlackBoxEvent =
   | { readonly type: "peer:joined"; readonly address: string }
   | { readonly type: "peer:left"; readonly address: string }
-  /** Messages were dropped since the last such event, a tenth of a second ago or more. */
+  /** Messages dropped since the last such event, at least 100 ms ago. */
   | {
       readonly type: "messages:dropped";
       readonly shard: number;
       readonly reason: BlackBoxDropReason;
       readonly messages: number;
     }
-  /** The handler threw or rejected; the first at once, further ones together each tenth of a second. */
+  /** A handler failed. The first failure is reported at once, further ones together every 100 ms. */
   | {
       readonly type: "handler:failed";
       readonly shard: number;
       readonly messages: number;
-      /** The first frame of the first of them, 256 bytes at most. */
+      /** First frame of the first failed message, 256 bytes at most. */
       readonly topic: Buffer;
       readonly error: Error;
     }
-  /** A worker thread is gone, and the message that it was at, if any, is lost. */
+  /** A worker thread ended; its current message, if any, is lost. */
   | {
       readonly type: "worker:crashed";
       readonly shard: number;
       readonly error: Error;
       readonly lost: number;
-      /** ms until its successor starts. */
+      /** ms until it is replaced. */
       readonly restartIn: number;
     }
   | { readonly type: "worker:restarted"; readonly shard: number }
-  /** The receiver thread is gone: the Black Box closes. */
+  /** The receiver thread ended: the Black Box closes. */
   | { readonly type: "receiver:crashed"; readonly error: Error }
   | EndpointSourceEvent;
 
 /**
- * A Black Box's statistics, all since it was started:
+ * Statistics since `start`:
  *
  *   received = held + handled + failed + queued + inFlight + dropped{…} + lost
  */
 export interface BlackBoxStats extends ReceiverStats {
   readonly handled: number;
-  /** Messages whose handler threw or rejected. */
+  /** Messages whose handler failed. */
   readonly failed: number;
   readonly queued: number;
   readonly queuedBytes: number;
-  /** Messages with the worker threads. */
+  /** Messages in worker threads. */
   readonly inFlight: number;
-  /** Messages that worker threads were at when they crashed, or were ended by `close`. */
+  /** Messages being handled when their thread crashed or was ended by `close`. */
   readonly lost: number;
   readonly dropped: Readonly<Record<BlackBoxDropReason, number>>;
-  /** Worker threads that crashed. */
+  /** Crashed worker threads. */
   readonly crashes: number;
 }
 
 /**
- * A subscriber for streams that one thread cannot deal with: messages are received in a thread of their own, and
- * handled in others, those of one key in order.
+ * Subscriber for streams too fast for one thread: receives in one thread and handles messages in others, in order per
+ * key.
  *
  * @example
  * ```ts no-run
@@ -115,7 +112,7 @@ export interface BlackBoxStats extends ReceiverStats {
  */
 export class BlackBox extends Driver<BlackBoxEvent, Promise<BlackBoxStats>> {
   readonly #options: ResolvedBox;
-  /** Of a source in the option `connect`. */
+  /** Source in the option `connect`. */
   readonly #source: EndpointList | undefined;
   #receiver: Worker | undefined;
   #threads: ShardThread[] = [];
@@ -144,21 +141,20 @@ export class BlackBox extends Driver<BlackBoxEvent, Promise<BlackBoxStats>> {
     this.#options = resolveBox(options);
     const { source, receiver } = this.#options;
     if (source === undefined) return;
-    // With an engine of its own, the SUB is not on the process-wide context, whose names reach threads.
+    // An explicit engine excludes the process-wide context, whose inproc names reach threads.
     const transports = THREAD_TRANSPORTS.filter((name) => receiver.engine === undefined || name !== "inproc");
     this.#source = new EndpointList("BlackBox", source, { transports });
   }
 
-  /** The endpoint of the last `bind` (wildcards filled in) or `connect`; `null` before {@link start} settles. */
+  /** Endpoint of the last `bind` (wildcards filled in) or `connect`; `null` before {@link start} settles. */
   get endpoint(): string | null {
     return this.#endpoint;
   }
 
   /**
-   * Loads the module in each thread, then opens the socket.
-   *
-   * @throws InvalidArgumentError `EINVAL` for a module that cannot be used (`cause` says why) or a bad endpoint or
-   *   socket option; TransportError as a socket's `bind` does; ClosedError `EBADF` when it is closed. It is closed then.
+   * Loads the module in each thread, then opens the socket. Closes on failure.
+   * @throws InvalidArgumentError `EINVAL` for an unusable module (see `cause`), a bad endpoint or a bad socket
+   * option; TransportError as a socket's `bind`; ClosedError `EBADF` when closed
    */
   start(): Promise<void> {
     try {
@@ -174,9 +170,8 @@ export class BlackBox extends Driver<BlackBoxEvent, Promise<BlackBoxStats>> {
   }
 
   /**
-   * The statistics: at this moment, or the last ones of a Black Box that is closed.
-   *
-   * @throws InvalidStateError `EFSM` before it was started; ClosedError `EBADF` when it failed to
+   * Current statistics, or the last ones after close.
+   * @throws InvalidStateError `EFSM` before start; ClosedError `EBADF` if starting failed
    */
   async stats(): Promise<BlackBoxStats> {
     const receiver = this.#receiver;
@@ -202,7 +197,7 @@ export class BlackBox extends Driver<BlackBoxEvent, Promise<BlackBoxStats>> {
       { length: workers },
       (_, shard) => new ShardThread({ module, shard, shards: workers, data }, this.#owner),
     );
-    // The receiver may refuse its options, or end, while the other threads begin.
+    // The receiver may refuse its options or end while the other threads start.
     await Promise.race([opened, Promise.all(this.#threads.map((thread) => thread.ready))]);
     this.#post({ type: "start" });
     await opened;
@@ -235,7 +230,7 @@ export class BlackBox extends Driver<BlackBoxEvent, Promise<BlackBoxStats>> {
     });
   }
 
-  /** Reads nothing more, and waits until everything that was read is handled. */
+  /** Stops reading, and waits until all read messages are handled. */
   protected override onDrain(): Promise<void> {
     this.#source?.stop();
     if (this.#receiver === undefined) return Promise.resolve();
@@ -246,13 +241,13 @@ export class BlackBox extends Driver<BlackBoxEvent, Promise<BlackBoxStats>> {
   }
 
   /**
-   * Reads nothing more, waits for at most `linger` ms until everything that was read is handled, drops the rest (`closed`),
-   * and ends the threads. What the SUB had received and was not read is thrown away: `unread` counts it.
+   * Stops reading, waits at most `linger` ms until all read messages are handled, drops the rest (`closed`), and ends
+   * the threads. Messages unread in the SUB are dropped and counted in `unread`.
    */
   protected async onClose(linger: number): Promise<void> {
     this.#source?.stop();
     if (this.#receiver !== undefined) {
-      // Without a limit it ends by itself, or when its threads have been ended.
+      // Without a limit it ends by itself or with its threads.
       this.#post({ type: "close", linger });
       await this.#receiverExited;
     }

@@ -1,5 +1,5 @@
 /**
- * The messages between the threads of a Black Box.
+ * Messages between the threads of a Black Box.
  *
  *          control                    batches
  *   main <─────────> receiver thread ────────────> worker thread, one a shard
@@ -7,7 +7,7 @@
  *     │                                finished        │
  *     └────────── ready, failed handlers ──────────────┘
  *
- * A batch is an ArrayBuffer (batch.ts), transferred; its answer is the number of messages that failed.
+ * A batch is a transferred ArrayBuffer (batch.ts); its answer is the number of failed messages.
  */
 import type { MessagePort } from "node:worker_threads";
 import type { SubscriberOptions } from "../../sockets/pub-sub.js";
@@ -15,10 +15,9 @@ import type { SocketStats } from "../../sockets/stats.js";
 import type { PlainError } from "../kit/plain-error.js";
 import type { BlackBoxShardKey, BoxRulesOptions, BoxRulesStats, Drops } from "./rules.js";
 
-/** What a worker thread counts of its messages, modulo 2³², in memory that the receiver sees: where each number is. */
+/** Indices of a worker's counters, modulo 2³², in memory shared with the receiver. */
 export const Progress = { BEGUN: 0, FINISHED: 1, FAILED: 2, LENGTH: 3 } as const;
 
-/** What the receiver thread begins with. */
 export interface ReceiverData {
   readonly rules: BoxRulesOptions;
   readonly key: BlackBoxShardKey | undefined;
@@ -26,7 +25,7 @@ export interface ReceiverData {
   readonly socketOptions: Omit<SubscriberOptions, "context" | "codec" | "authenticate">;
   readonly bind: readonly string[];
   readonly connect: readonly string[];
-  /** Whether it connects to what a source has, too: to the lists that the main thread posts. */
+  /** Whether it also connects to a source's endpoints, posted by the main thread. */
   readonly hasSource: boolean;
   readonly subscribe: readonly (string | Uint8Array)[];
 }
@@ -35,7 +34,7 @@ export interface ReceiverData {
 export type ToReceiver =
   /** Open the socket and read: all threads are up. */
   | { readonly type: "start" }
-  /** A shard has a thread: its port, and where it counts ({@link Progress}). */
+  /** A shard's thread is up: its port and counters ({@link Progress}). */
   | {
       readonly type: "up";
       readonly shard: number;
@@ -44,26 +43,25 @@ export type ToReceiver =
     }
   | { readonly type: "down"; readonly shard: number }
   | { readonly type: "stats" }
-  /** What the source has now. */
+  /** Current list of the source. */
   | { readonly type: "endpoints"; readonly endpoints: readonly string[] }
-  /** Read nothing more, and report when everything that was read is handled. */
+  /** Stop reading, and report when all read messages are handled. */
   | { readonly type: "drain" }
-  /** ms for what was read to be handled; negative: no limit. */
+  /** ms to handle read messages; negative: no limit. */
   | { readonly type: "close"; readonly linger: number };
 
-/** The receiver's statistics. */
+/** Statistics of the receiver. */
 export interface ReceiverStats extends BoxRulesStats {
   readonly socket: SocketStats;
-  /** Messages that the SUB still had when it closed. */
+  /** Messages left in the SUB when it closed. */
   readonly unread: number;
 }
 
-/** From the receiver thread. */
 export type FromReceiver =
-  /** The socket is open; `endpoint` as its `lastEndpoint`. */
+  /** The socket is open; `endpoint` is its `lastEndpoint`. */
   | { readonly type: "open"; readonly endpoint: string | null }
   | { readonly type: "refused"; readonly error: PlainError }
-  /** An endpoint of the source cannot be connected to. */
+  /** An endpoint of the source cannot be connected. */
   | { readonly type: "endpoint:refused"; readonly endpoint: string; readonly error: PlainError }
   | { readonly type: "drained" }
   | { readonly type: "lost"; readonly shard: number; readonly messages: number }
@@ -71,9 +69,8 @@ export type FromReceiver =
   | { readonly type: "peer:joined" | "peer:left"; readonly address: string }
   | { readonly type: "stats" | "closed"; readonly stats: ReceiverStats };
 
-/** What a worker thread begins with. */
 export interface WorkerData {
-  /** URL of the user's module. */
+  /** URL of the handler's module. */
   readonly module: string;
   readonly shard: number;
   readonly shards: number;
@@ -82,12 +79,11 @@ export interface WorkerData {
   readonly progress: Uint32Array;
 }
 
-/** From a worker thread to the main one. */
 export type FromWorker =
   | { readonly type: "ready" }
   /** The module cannot be used. */
   | { readonly type: "unusable"; readonly error: PlainError }
-  /** The first of `messages` that failed since the last such message. */
+  /** First of `messages` failures since the last report. */
   | {
       readonly type: "failed";
       readonly messages: number;
@@ -95,11 +91,11 @@ export type FromWorker =
       readonly error: PlainError;
     };
 
-/** To a worker thread from the main one: no batch comes any more. */
+/** To a worker thread from the main one: no more batches. */
 export const CLOSE = "close";
 
 /**
- * Messages on their way from one thread to another: one ArrayBuffer a batch, which is handed over, not copied.
+ * Batch of messages as one ArrayBuffer, transferred without a copy.
  *
  *   offset  bytes
  *        0      4  n, how many messages
@@ -114,7 +110,7 @@ export const CLOSE = "close";
 export function pack(messages: readonly (readonly Buffer[])[]): ArrayBuffer {
   let total = 4 + 4 * messages.length;
   for (const frames of messages) for (const { length } of frames) total += 4 + length;
-  // A pool would hand out pieces of a buffer that others use: this one is to be given away.
+  // A pooled buffer is shared and cannot be transferred.
   const memory = new ArrayBuffer(total);
   const target = Buffer.from(memory);
   let offset = target.writeUInt32LE(messages.length, 0);
@@ -132,7 +128,7 @@ export function pack(messages: readonly (readonly Buffer[])[]): ArrayBuffer {
   return memory;
 }
 
-/** Takes the messages of a batch out, one by one; their frames are views of its memory. */
+/** Iterates over a batch's messages; their frames are views of its memory. */
 export class Unpacker {
   readonly #source: Buffer;
   #left: number;

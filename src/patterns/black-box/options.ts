@@ -1,4 +1,4 @@
-/** A Black Box's options, and what they come to. */
+/** Options of a Black Box. */
 
 import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
@@ -12,15 +12,14 @@ import type { ReceiverData } from "./messages.js";
 import { type BlackBoxShardKey, keyEndOf } from "./rules.js";
 import type { BlackBoxFullPolicy } from "./shard.js";
 
-/** Worker threads at most. */
 const MAX_WORKERS = 256;
-/** Messages, and bytes of their frames, that wait for one shard, by default. */
+/** Default limits of messages and bytes queued per shard. */
 const MAX_QUEUE = 10_000;
 const MAX_QUEUE_BYTES = 67_108_864;
-/** Messages, and bytes unless one message alone has more, that go to a thread at once. */
+/** Messages, and bytes unless a single message is larger, per batch. */
 const MAX_BATCH = 1_000;
 const MAX_BATCH_BYTES = 1_048_576;
-/** Batches that a thread has in flight: one that it works on, and one that it need not wait for. */
+/** Batches in flight per thread: one being handled, one ready. */
 const MAX_IN_FLIGHT = 2;
 
 const POLICIES: readonly BlackBoxFullPolicy[] = ["drop-newest", "drop-oldest", "conflate", "wait"];
@@ -28,31 +27,31 @@ const POLICIES: readonly BlackBoxFullPolicy[] = ["drop-newest", "drop-oldest", "
 /** Options of {@link BlackBox}. */
 export interface BlackBoxOptions {
   /**
-   * The module whose default export handles the messages, in each worker thread: a URL, a `file:` or `data:` URL as
-   * text, or a path. See {@link BlackBoxHandler}.
+   * Module whose default export handles messages in each worker thread: a URL, a `file:` or `data:` URL as text, or a
+   * path. See {@link BlackBoxHandler}.
    */
   readonly handler: string | URL;
-  /** Publishers to connect to; or a source, whose publishers it connects to as they come, and leaves as they go. */
+  /** Publishers to connect to, or a source. */
   readonly connect?: string | readonly string[] | EndpointSource;
-  /** Where publishers connect. */
+  /** Endpoints to bind. */
   readonly bind?: string | readonly string[];
   /** Topic prefixes. Default: all messages. */
   readonly subscribe?: string | Uint8Array | readonly (string | Uint8Array)[];
-  /** Worker threads, and so shards, at most 256. Default: one less than the machine runs at once, 1 at least. */
+  /** Worker threads (shards), at most 256. Default: the machine's parallelism minus 1, at least 1. */
   readonly workers?: number;
-  /** The part of the first frame by which messages have their shard, and their order. Default: all of it. */
+  /** Part of the first frame that determines shard and order. Default: all of it. */
   readonly key?: BlackBoxShardKey;
-  /** What happens to a message whose shard's queue is full. Default `"drop-oldest"`. */
+  /** Handling of a message whose shard's queue is full. Default `"drop-oldest"`. */
   readonly full?: BlackBoxFullPolicy;
-  /** Messages that wait for one shard. Default 10,000. */
+  /** Messages queued per shard. Default 10,000. */
   readonly maxQueue?: number;
-  /** Bytes of them; a message that has more alone is dropped. Default 67,108,864. */
+  /** Bytes queued per shard; a larger message is dropped. Default 67,108,864. */
   readonly maxQueueBytes?: number;
-  /** For the module's functions, copied to each thread (`structuredClone`); a SharedArrayBuffer is shared. */
+  /** Passed to the module's functions, copied to each thread (`structuredClone`); a SharedArrayBuffer is shared. */
   readonly data?: unknown;
-  /** For the SUB: security, `receiveHighWaterMark`, … What cannot be copied to a thread is refused. */
+  /** Options of the SUB: security, `receiveHighWaterMark`, … Values that cannot be cloned are refused. */
   readonly socketOptions?: Omit<SubscriberOptions, "context" | "codec" | "authenticate">;
-  /** The engine of the SUB. Default: that of every socket. */
+  /** Engine of the SUB. Default: every socket's. */
   readonly engine?: "zmtp" | "libzmq";
 }
 
@@ -71,10 +70,9 @@ const KEYS = [
   "engine",
 ] as const;
 
-/** What the threads begin with. */
 export interface ResolvedBox {
   readonly receiver: ReceiverData;
-  /** Of publishers; read in the main thread. */
+  /** Publishers' source, read in the main thread. */
   readonly source: EndpointSource | undefined;
   readonly module: string;
   readonly workers: number;

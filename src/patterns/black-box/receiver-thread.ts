@@ -1,4 +1,7 @@
-/** A Black Box's receiver thread: the SUB socket, the rules, and a port to each worker thread. Started by black-box.ts. */
+/**
+ * Receiver thread of a Black Box: the SUB, the state machine, and a port to each worker thread. Started by
+ * black-box.ts.
+ */
 import { type MessagePort, parentPort, workerData } from "node:worker_threads";
 import { Context } from "../../sockets/context.js";
 import { Subscriber } from "../../sockets/pub-sub.js";
@@ -15,16 +18,16 @@ import {
 
 import { BoxRules, keyEndOf } from "./rules.js";
 
-/** Messages read at once. */
+/** Messages per read. */
 const READ = 1_000;
-/** ms between two reports of drops. */
+/** ms between reports of drops. */
 const REPORT_INTERVAL = 100;
 
 interface Link {
   readonly port: MessagePort;
-  /** Kept up by the thread, before and after each message. */
+  /** Updated by the thread before and after each message. */
   readonly progress: Uint32Array;
-  /** Messages of the batches that it reported, and those of them that failed. */
+  /** Messages of reported batches, and failures among them. */
   finished: number;
   failed: number;
 }
@@ -96,7 +99,7 @@ class Receiver {
     }
   }
 
-  /** The source has another list. */
+  /** Applies a new list of the source. */
   follow(endpoints: readonly string[]): void {
     this.#source.set(endpoints);
   }
@@ -128,18 +131,18 @@ class Receiver {
     return { ...this.#rules.stats(), socket: this.#socket.stats(), unread: this.#unread };
   }
 
-  /** Reads nothing more, and reports when everything that was read is handled. */
+  /** Stops reading, and reports when all read messages are handled. */
   async drain(): Promise<void> {
     await this.#stopReading();
     await this.#idle(-1);
     post({ type: "drained" });
   }
 
-  /** Reads nothing more, and waits until everything that was read is handled, for at most `linger` ms. */
+  /** Stops reading, and waits at most `linger` ms until all read messages are handled. */
   async close(linger: number): Promise<void> {
     await this.#stopReading();
     if (linger !== 0) await this.#idle(linger);
-    // What is in a thread's hands is no longer waited for.
+    // Messages in threads are no longer awaited.
     for (const shard of [...this.#links.keys()]) this.down(shard);
     this.#rules.close();
     this.#report();

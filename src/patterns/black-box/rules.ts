@@ -1,6 +1,6 @@
 /**
- * Black Box's rules: what of the stream goes to which shard, and what is held while that has no room. Pure; what waits for
- * one shard, is in its thread's hands or is dropped there is in shard.ts.
+ * State machine of a Black Box: assigns messages to shards, and holds them while there is no room. Pure; shard.ts has
+ * the queue of each shard.
  *
  *                  receive                               finished
  *   SUB ──> shard of the key ──> queue (bounded) ──> in flight ──> handled, failed
@@ -9,11 +9,10 @@
  *
  *   received = held + handled + failed + queued + in flight + dropped{newest, oldest, conflated, too-large, closed} + lost
  *
- * With `wait`, what was read and has no room is held: one read at most, since nothing is read meanwhile.
+ * With `wait`, read messages without room are held: at most one read, since reading stops.
  *
- * Messages with one key go to one shard, in order; a shard's thread has at most `maxInFlight` batches at a time, and
- * deals with one message after the other. Meanwhile the queue grows, and the next batch with it: batches are as large
- * as the load wants them.
+ * Messages with the same key go to one shard, in order. A shard's thread has at most `maxInFlight` batches and
+ * handles messages one by one. Meanwhile the queue and the next batch grow, so batches adapt to the load.
  */
 
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
@@ -23,27 +22,23 @@ import { fnv1a } from "../../core/hash.js";
 import { checkCount, checkKeys } from "../kit/options.js";
 import { type BlackBoxDropReason, type BlackBoxShardStats, Shard, type ShardLimits } from "./shard.js";
 
-/** What the rules need to know. */
 export interface BoxRulesOptions extends ShardLimits {
   readonly shards: number;
 }
 
-/** What goes out. */
 export interface BoxOutbox {
-  /** Messages for a shard's thread, which is up. */
+  /** Messages for a running shard's thread. */
   batch(shard: number, messages: readonly (readonly Buffer[])[]): void;
 }
 
-/** The statistics at this moment. */
 export interface BoxRulesStats {
-  /** Messages that came. */
   readonly received: number;
-  /** Messages read that wait for room in their shard's queue (`wait`). */
+  /** Read messages without room in their shard's queue (`wait`). */
   readonly held: number;
   readonly shards: readonly BlackBoxShardStats[];
 }
 
-/** Drops since the last time that somebody asked. */
+/** Drops since the last report. */
 export interface Drops {
   readonly shard: number;
   readonly reason: BlackBoxDropReason;
@@ -65,18 +60,17 @@ export class BoxRules {
     this.#shards = Array.from({ length: options.shards }, () => new Shard(options));
   }
 
-  /** Which shard a message goes to. */
   shardOf(frames: readonly Buffer[]): number {
     const topic = frames[0] as Buffer;
     return hash(topic, this.#keyEnd(topic)) % this.#shards.length;
   }
 
-  /** Whether nothing may be read: messages are held until there is room (`wait`). */
+  /** Whether reading must stop: messages are held (`wait`). */
   get blocked(): boolean {
     return this.#held.length > 0;
   }
 
-  /** Messages have come, in order; those that a thread can take go to it. */
+  /** Handles received messages in order; passes on as many as threads can take. */
   receive(messages: readonly (readonly Buffer[])[]): void {
     this.#received += messages.length;
     for (let i = 0; i < messages.length; i++) {
@@ -86,7 +80,6 @@ export class BoxRules {
     for (let index = 0; index < this.#shards.length; index++) this.#send(this.#shards[index] as Shard, index);
   }
 
-  /** A shard's thread takes batches from now on. */
   up(index: number): void {
     const shard = this.#shards[index] as Shard;
     shard.up = true;
@@ -95,8 +88,7 @@ export class BoxRules {
   }
 
   /**
-   * A shard's thread has finished its oldest batch; `failed` of its messages with an error.
-   *
+   * A shard's thread has finished its oldest batch with `failed` errors.
    * @returns the messages of the batch
    */
   finished(index: number, failed: number): number {
@@ -108,22 +100,20 @@ export class BoxRules {
   }
 
   /**
-   * A shard's thread is gone. The message that it was at is lost, and not tried again: it may have been the cause.
-   * What else it had goes to its successor first, in order.
-   *
-   * @param progress messages that it had begun and finished since the last batch it reported, and failed of those
+   * A shard's thread crashed. Its current message is lost and not retried, as it may be the cause. Its other messages
+   * go to its successor first, in order.
+   * @param progress messages started, finished and failed since the last reported batch
    * @returns the messages lost
    */
   crashed(index: number, progress: { begun: number; finished: number; failed: number }): number {
     return (this.#shards[index] as Shard).crashed(progress);
   }
 
-  /** Whether nothing waits for a thread or is in its hands. */
+  /** Whether no messages are queued or in flight. */
   get idle(): boolean {
     return this.#held.length === 0 && this.#shards.every((shard) => shard.idle);
   }
 
-  /** Drops all that waits. */
   close(): void {
     for (let frames = this.#held.shift(); frames !== undefined; frames = this.#held.shift()) {
       (this.#shards[this.shardOf(frames)] as Shard).refuse("closed");
@@ -136,14 +126,14 @@ export class BoxRules {
     return { received: this.#received, held: this.#held.length, shards };
   }
 
-  /** What was dropped since the last call. */
+  /** Returns and clears the drops. */
   takeDrops(): Drops[] {
     return this.#shards.flatMap((shard, index) =>
       shard.takeDrops().map((drop) => ({ shard: index, ...drop })),
     );
   }
 
-  /** @returns `false`, with `wait` only: there is no room, and nothing has happened */
+  /** @returns `false`, with `wait` only: no room, and no change */
   #offer(frames: readonly Buffer[]): boolean {
     const topic = frames[0] as Buffer;
     const end = this.#keyEnd(topic);
@@ -152,12 +142,12 @@ export class BoxRules {
     const { full } = this.#options;
     const key = full === "conflate" ? topic.toString("latin1", 0, end) : "";
     const bytes = costOf(frames);
-    // What is there may leave right now, if the thread wants it.
+    // Queued messages may be sent now if the thread can take them.
     if (shard.isFullFor(key, bytes)) this.#send(shard, index);
     return shard.offer(frames, bytes, key);
   }
 
-  /** There may be room for what is held. */
+  /** Moves held messages to queues with room. */
   #release(): void {
     for (let frames = this.#held.peek(); frames !== undefined; frames = this.#held.peek()) {
       if (!this.#offer(frames)) return;
@@ -175,25 +165,25 @@ export class BoxRules {
   }
 }
 
-/** Which shard a message belongs to: one hash of one part of its topic. Pure. */
+/** Assigns messages to shards by a hash of part of the topic. Pure. */
 
 /**
- * The part of the first frame that decides: messages with the same key have an order.
+ * Part of the first frame that is the key: messages with the same key stay in order.
  *
  *   { length: 4 }                     its first 4 bytes
  *   { delimiter: "." }                up to the first "."
  *   { delimiter: ".", parts: 2 }      up to the second "."
  *
- * A frame that is shorter, or has fewer delimiters, is its own key. Default: the whole frame.
+ * A shorter frame, or one with fewer delimiters, is the key itself. Default: the whole frame.
  */
 export type BlackBoxShardKey =
   | { readonly length: number }
   | { readonly delimiter: string; readonly parts?: number };
 
-/** @returns the end of the key in a first frame */
+/** @returns end of the key in a first frame */
 export type KeyEnd = (topic: Buffer) => number;
 
-/** @throws InvalidArgumentError `EINVAL` for what is no {@link BlackBoxShardKey} */
+/** @throws InvalidArgumentError `EINVAL` unless a {@link BlackBoxShardKey} */
 export function keyEndOf(key: BlackBoxShardKey | undefined): KeyEnd {
   if (key === undefined) return (topic) => topic.length;
   checkKeys("key", key, ["length", "delimiter", "parts"]);
@@ -217,7 +207,7 @@ export function keyEndOf(key: BlackBoxShardKey | undefined): KeyEnd {
   };
 }
 
-/** FNV-1a with an avalanche at its end: keys that differ in their last character alone are spread evenly, too. */
+/** FNV-1a with a final avalanche, so that keys differing only in their last character spread evenly. */
 export function hash(bytes: Buffer, end: number): number {
   let value = fnv1a(bytes, 0, end);
   value ^= value >>> 16;

@@ -1,5 +1,5 @@
 /**
- * One shard of a Black Box: the queue of what waits for its thread, and what that has in flight. Pure.
+ * Shard of a Black Box: its queue, and batches in flight to its thread. Pure.
  *
  *   offer ──> queue (bounded) ──next──> in flight ──finished──> handled, failed
  *     │              │                     │
@@ -7,53 +7,52 @@
  */
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 
-/** What happens to a message whose shard's queue is full. */
+/** Handling of a message whose shard's queue is full. */
 export type BlackBoxFullPolicy =
-  /** The message is dropped. */
+  /** Drop the message. */
   | "drop-newest"
-  /** The oldest ones of the queue are dropped, until there is room. */
+  /** Drop the oldest queued messages until there is room. */
   | "drop-oldest"
-  /** Full or not: a message takes the place of the one with the same key that waits. Then as `drop-oldest`. */
+  /** Always replace a queued message with the same key; if full, as `drop-oldest`. */
   | "conflate"
-  /** Nothing is read until there is room: the SUB's high-water mark fills, and then the publisher drops. */
+  /** Stop reading until there is room: the SUB fills to its high-water mark, then the publisher drops. */
   | "wait";
 
 /** Why a message was dropped. */
 export type BlackBoxDropReason =
-  /** The queue was full, and the policy is `drop-newest`. */
+  /** The queue was full, with policy `drop-newest`. */
   | "newest"
-  /** The queue was full, and a later message came. */
+  /** The queue was full, and a later message arrived. */
   | "oldest"
-  /** A later message with the same key came (`conflate`). */
+  /** A later message with the same key arrived (`conflate`). */
   | "conflated"
-  /** It alone is more than a queue may hold. */
+  /** The message exceeds the queue's limit. */
   | "too-large"
-  /** It still waited when the Black Box was closed. */
+  /** Still queued at close. */
   | "closed";
 
-/** What bounds a shard. */
 export interface ShardLimits {
   readonly full: BlackBoxFullPolicy;
-  /** Messages, and what they cost (core/frame-cost.ts), that wait for one shard. */
+  /** Messages, and their cost (core/frame-cost.ts), queued per shard. */
   readonly maxQueue: number;
   readonly maxQueueBytes: number;
-  /** Messages, and what they cost (but one message at least), of a batch. */
+  /** Messages, and their cost (but at least one message), per batch. */
   readonly maxBatch: number;
   readonly maxBatchBytes: number;
-  /** Batches that a shard's thread has in flight. */
+  /** Batches in flight per shard. */
   readonly maxInFlight: number;
 }
 
-/** One shard's statistics at this moment, all counts since the beginning. */
+/** Statistics of a shard since creation. */
 export interface BlackBoxShardStats {
   readonly received: number;
   readonly handled: number;
   readonly failed: number;
   readonly queued: number;
   readonly queuedBytes: number;
-  /** With the thread, and not reported as finished. */
+  /** In the thread, not reported as finished. */
   readonly inFlight: number;
-  /** Messages that a thread was at when it crashed, or was ended. */
+  /** Messages being handled when their thread crashed or ended. */
   readonly lost: number;
   readonly dropped: Readonly<Record<BlackBoxDropReason, number>>;
   /** Batches sent to the thread. */
@@ -73,15 +72,15 @@ interface Batch {
 const REASONS: readonly BlackBoxDropReason[] = ["newest", "oldest", "conflated", "too-large", "closed"];
 
 export class Shard {
-  /** Whether there is a thread that takes batches. */
+  /** Whether a thread takes batches. */
   up = false;
   readonly #limits: ShardLimits;
   readonly #queue = new RingBuffer<Entry>();
   /** By key; with `conflate` only. */
   readonly #byKey = new Map<string, Entry>();
-  /** What the thread has not reported as finished, in order: its own copy is lost with it. */
+  /** Unfinished batches in order: the thread's copy is lost with it. */
   readonly #batches = new RingBuffer<Batch>();
-  /** What the thread before it had not begun. */
+  /** Batches not started by a crashed thread. */
   readonly #again = new RingBuffer<Batch>();
   readonly #dropped: Record<BlackBoxDropReason, number> = {
     newest: 0,
@@ -103,21 +102,20 @@ export class Shard {
     this.#limits = limits;
   }
 
-  /** Whether nothing waits for the thread or is in its hands. */
+  /** Whether no messages are queued or in flight. */
   get idle(): boolean {
     return this.#queue.length === 0 && this.#again.length === 0 && this.#inFlight === 0;
   }
 
-  /** Whether a message would have room only if the thread took some of those that wait. */
+  /** Whether a message needs the thread to take queued ones first. */
   isFullFor(key: string, bytes: number): boolean {
     return !this.#hasRoom(bytes) && bytes <= this.#limits.maxQueueBytes && !this.#byKey.has(key);
   }
 
   /**
-   * A message has come: it waits, takes another's place or is dropped.
-   *
-   * @param key with `conflate`: by which messages replace each other
-   * @returns `false`, with `wait` only: there is no room, and nothing has happened
+   * Queues a message, replaces another, or drops it.
+   * @param key with `conflate`: messages with the same key replace each other
+   * @returns `false`, with `wait` only: no room, and no change
    */
   offer(frames: readonly Buffer[], bytes: number, key: string): boolean {
     const { full, maxQueueBytes } = this.#limits;
@@ -136,14 +134,16 @@ export class Shard {
     return true;
   }
 
-  /** A message that came is not kept. */
   refuse(reason: BlackBoxDropReason): true {
     this.#received += 1;
     this.#dropped[reason] += 1;
     return true;
   }
 
-  /** What the thread gets next; it is in flight then. @returns `undefined`: nothing waits, it has enough, or is not up */
+  /**
+   * Next batch, which is then in flight.
+   * @returns `undefined`: empty queue, enough in flight, or no thread
+   */
   next(): Batch | undefined {
     if (!this.up || this.#batches.length >= this.#limits.maxInFlight) return undefined;
     const batch = this.#again.shift() ?? this.#gather();
@@ -154,7 +154,10 @@ export class Shard {
     return batch;
   }
 
-  /** The thread has finished its oldest batch, `failed` of its messages with an error. @returns the messages of the batch */
+  /**
+   * The thread has finished its oldest batch with `failed` errors.
+   * @returns the messages of the batch
+   */
   finished(failed: number): number {
     const messages = this.#batches.shift()?.messages.length ?? 0;
     this.#count(messages, Math.min(failed, messages));
@@ -162,9 +165,8 @@ export class Shard {
   }
 
   /**
-   * The thread is gone.
-   *
-   * @param progress messages that it had begun and finished since the last batch it reported, and failed of those
+   * The thread crashed.
+   * @param progress messages started, finished and failed since the last reported batch
    * @returns the messages lost
    */
   crashed(progress: { begun: number; finished: number; failed: number }): number {
@@ -184,7 +186,6 @@ export class Shard {
     return lost;
   }
 
-  /** Drops all that waits. */
   close(): void {
     for (let batch = this.#again.shift(); batch !== undefined; batch = this.#again.shift())
       this.#dropped.closed += batch.messages.length;
@@ -208,7 +209,7 @@ export class Shard {
     };
   }
 
-  /** What was dropped since the last call. */
+  /** Returns and clears the drops. */
   takeDrops(): { readonly reason: BlackBoxDropReason; readonly messages: number }[] {
     const drops: { reason: BlackBoxDropReason; messages: number }[] = [];
     for (const reason of REASONS) {
@@ -224,7 +225,7 @@ export class Shard {
     return this.#queue.length < maxQueue && this.#bytes + bytes <= maxQueueBytes;
   }
 
-  /** The message that waits under this key gives its place, if the newer one fits there. */
+  /** Replaces the queued message of this key if the newer one fits. */
   #replace(key: string, frames: readonly Buffer[], bytes: number): boolean {
     const waiting = this.#byKey.get(key);
     if (waiting === undefined) return false;
@@ -233,7 +234,7 @@ export class Shard {
     this.#bytes += bytes - waiting.bytes;
     waiting.frames = frames;
     waiting.bytes = bytes;
-    // A larger one in a full queue pushes out the oldest; itself at last only if it is alone, and alone it fits.
+    // A larger one evicts the oldest, finally even itself unless alone, and alone it fits.
     while (this.#bytes > this.#limits.maxQueueBytes) this.#dropOldest();
     return true;
   }
@@ -250,7 +251,6 @@ export class Shard {
     return entry;
   }
 
-  /** A batch of what waits. */
   #gather(): Batch | undefined {
     if (this.#queue.length === 0) return undefined;
     const { maxBatch, maxBatchBytes } = this.#limits;

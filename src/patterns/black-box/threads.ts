@@ -1,4 +1,4 @@
-/** One shard's worker thread, from the main thread: started, and started again when it crashes. */
+/** Worker thread of a shard, seen from the main thread: started, and restarted after a crash. */
 import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
 import { builtFile } from "../../core/built-file.js";
 import { InvalidArgumentError } from "../../core/errors.js";
@@ -6,10 +6,13 @@ import { withTimeout } from "../../core/waiter.js";
 import { fromPlain } from "../kit/plain-error.js";
 import { CLOSE, type FromWorker, Progress, type WorkerData } from "./messages.js";
 
-/** Where this process was started with a module as text, that is no argument for a thread with a file. */
+/** Arguments of a process started with inline code, invalid for a thread with a file. */
 const UNFIT = /^(?:--input-type|--eval|-e|--print|-p|-pe|--check|-c|--interactive|-i)(?:=|$)/;
 
-/** Starts a thread of this package. @param file of this folder, built */
+/**
+ * Starts a thread.
+ * @param file built file in this folder
+ */
 export function startThread(
   file: string,
   name: string,
@@ -25,20 +28,19 @@ export function startThread(
   });
 }
 
-/** What a shard's thread is started with, but for its port. */
+/** Start data of a shard's thread, except its port. */
 export type ThreadData = Omit<WorkerData, "port" | "progress">;
 
-/** Who hears of a shard's threads. */
 export interface ThreadOwner {
-  /** One can take batches, through `port`. */
+  /** A thread can take batches through `port`. */
   threadUp(shard: number, port: MessagePort, progress: Uint32Array, again: boolean): void;
-  /** One is gone that nobody ended. `wasUp`: it had been able to take batches. */
+  /** A thread crashed. `wasUp`: it had been able to take batches. */
   threadCrashed(shard: number, wasUp: boolean, error: Error, restartIn: number): void;
   handlerFailed(shard: number, messages: number, topic: Uint8Array, error: Error): void;
 }
 
 export class ShardThread {
-  /** Settles when the first thread is up; rejects when the module cannot be used, or `close` comes first. */
+  /** Settles when the first thread is up; rejects if the module cannot be used, or at `close`. */
   readonly ready: Promise<void>;
   readonly #data: ThreadData;
   readonly #owner: ThreadOwner;
@@ -62,7 +64,7 @@ export class ShardThread {
     this.#start();
   }
 
-  /** Ends it: when its module has torn down, or after `patience` ms in any case. */
+  /** Ends the thread after the module's teardown, or after `patience` ms. */
   async close(patience: number): Promise<void> {
     this.#closing = true;
     clearTimeout(this.#timer);
@@ -135,24 +137,24 @@ export class ShardThread {
   }
 }
 
-/** A module given as text is cut short in messages. */
+/** Shortens a module given as text for messages. */
 function shorten(url: string): string {
   return url.length > 200 ? `${url.slice(0, 200)}…` : url;
 }
 
-/** How long a crashed worker thread waits for its successor. Pure. */
+/** Restart delay of a crashed worker thread. Pure. */
 
-/** ms until the first. */
+/** First delay in ms. */
 const FIRST_DELAY = 100;
-/** ms at most; a thread that lived for so long has its crashes forgiven. */
+/** Largest delay in ms; a thread that lived this long resets the count. */
 const MAX_DELAY = 10_000;
 
 export class Restarts {
   #delay = FIRST_DELAY;
 
   /**
-   * @param lived ms from the thread's start to its crash
-   * @returns ms until the next one is to start: doubled with each crash soon after a start
+   * @param lived ms from start to crash
+   * @returns ms until restart: doubled with each crash soon after a start
    */
   next(lived: number): number {
     if (lived >= MAX_DELAY) this.#delay = FIRST_DELAY;

@@ -1,14 +1,13 @@
-/** A Black Box's worker thread: the user's module, and batches for it. Started by workers.ts. */
+/** Worker thread of a Black Box: runs the handler's module on batches. Started by workers.ts. */
 import { parentPort, workerData } from "node:worker_threads";
 import { toPlain } from "../kit/plain-error.js";
 import { CLOSE, type FromWorker, Progress, Unpacker, type WorkerData } from "./messages.js";
 
-/** ms between two reports of failures. */
+/** ms between reports of failures. */
 const REPORT_INTERVAL = 100;
-/** Bytes of a topic that a report shows. */
+/** Bytes of a topic in a report. */
 const MAX_TOPIC = 256;
 
-/** What a handler and its setup get in addition to the message. */
 interface Context {
   readonly shard: number;
   readonly shards: number;
@@ -33,7 +32,7 @@ function post(message: FromWorker): void {
   main.postMessage(message);
 }
 
-/** Failures on their way to the main thread: the first at once, further ones together. */
+/** Reports failures to the main thread: the first at once, further ones together. */
 class Reports {
   #messages = 0;
   #first: { error: unknown; topic: Uint8Array } | undefined;
@@ -86,18 +85,18 @@ class Work {
     const batch = this.#batches.shift();
     this.#running = batch !== undefined;
     if (batch === undefined) this.#whenIdle?.();
-    // A handler's own sockets and timers have their turn between two batches.
+    // A handler's sockets and timers run between batches.
     else void this.#run(batch).then(() => setImmediate(this.#next));
   };
 
-  /** One message after the other: that is the order of a topic. */
+  /** One message after another keeps a topic's order. */
   async #run(batch: ArrayBuffer): Promise<void> {
     const messages = new Unpacker(batch);
     const handler = this.#handler;
     let failed = 0;
     for (let frames = messages.next(); frames !== undefined; frames = messages.next()) {
       const topic = frames[0] as Buffer;
-      // This thread is the only one that writes; others read it when it has crashed.
+      // Only this thread writes; others read after a crash.
       progress[BEGUN] = (progress[BEGUN] as number) + 1;
       try {
         const pending = handler(frames, context);
@@ -146,7 +145,7 @@ try {
   post({ type: "ready" });
 } catch (error) {
   post({ type: "unusable", error: toPlain(error) });
-  // The module may hold this thread open.
+  // The module may keep this thread alive.
   main.close();
   setImmediate(() => process.exit(1));
 }
