@@ -79,6 +79,11 @@ export class RequestMemory {
     return this.#bytes;
   }
 
+  /** Clients that are remembered. */
+  get clients(): number {
+    return this.#clients.size;
+  }
+
   /** The memory of a request's client, made if missing. @param near where it was found last, likely the same */
   clientOf(id: RequestId, near: ClientMemory | undefined): ClientMemory {
     if (near !== undefined && near.low === id.low && near.high === id.high && !near.isOutdated) return near;
@@ -145,13 +150,18 @@ export class RequestMemory {
     this.#bytes -= entry.keptBytes;
   }
 
-  /** The client that was heard of first goes, unless it has requests: then it counts as new. */
+  /**
+   * The client that was heard of first goes, unless it has requests: then it counts as new. Two are looked at for each new
+   * client: with one, those with requests would come by again and again, and the table would grow each time.
+   */
   #pushOutClient(): void {
+    let looks = 2;
     for (const [key, memory] of this.#clients) {
       this.#clients.delete(key);
       if (memory.entries.size === 0) memory.isOutdated = true;
       else this.#clients.set(key, memory);
-      return;
+      looks -= 1;
+      if (looks === 0 || this.#clients.size < MAX_CLIENTS) return;
     }
   }
 }

@@ -74,6 +74,18 @@ describe("settled requests", () => {
     expect(run(30_000, 2 ** 17, 100).at(-1)).toBeLessThan(1_000);
   });
 
+  it("of few clients do not let the table of all clients grow", () => {
+    const memory = new RequestMemory(20_000, 2 ** 30);
+    for (let i = 0; i < 3_000; i++) {
+      const entry = new Request(1);
+      memory.begin(memory.clientOf(idOf(1, i), undefined), entry);
+      memory.keep(entry, 10);
+    }
+    for (let i = 3_000; i < 200_000; i++) memory.clientOf(idOf(1, i), undefined);
+    expect(memory.kept).toBe(3_000);
+    expect(memory.clients).toBeLessThan(10_010);
+  });
+
   it("leave no room behind in the table of a client whose last one was pushed out", () => {
     const memory = new RequestMemory(20_000, 2 ** 30);
     const first = memory.clientOf(idOf(1, 1), undefined);
