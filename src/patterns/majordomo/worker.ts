@@ -344,6 +344,7 @@ export class WorkerConnection {
     this.#closed = true;
     if (this.#first) this.#departure.cancel();
     this.#session.end();
+    this.#shared.jobs.abandon(this.#session);
     this.#timer.stop();
     const last = linger === 0 ? 0 : FLUSH_TIMEOUT;
     await Promise.all([this.#end(last), ...this.#others.map((other) => other.close(linger))]);
