@@ -86,6 +86,8 @@ export class SessionConnections {
   /** Sessions that could not be released because the store failed. */
   readonly #unreleased: { readonly handle: rules.SessionHandle; readonly sent: number }[] = [];
   #isStopping = false;
+  /** Calls of `authorize` under way: that of a client that is gone counts until it ends. */
+  #authorizing = 0;
 
   constructor(context: ServerContext) {
     const { settings, transactions } = context;
@@ -214,7 +216,7 @@ export class SessionConnections {
       this.#refuse(peer, "stopping");
       return;
     }
-    if (this.#connections.size >= maxConnections) {
+    if (Math.max(this.#connections.size, this.#authorizing) >= maxConnections) {
       const reason = `There are ${maxConnections} connections`;
       events.emit({ type: "session:refused", id, reason });
       this.#refuse(peer, "unavailable", reason);
@@ -236,10 +238,13 @@ export class SessionConnections {
     this.#connections.set(peer.toString("latin1"), connection);
     let reason = "authorize";
     let isAllowed = authorize === undefined;
+    this.#authorizing += 1;
     try {
       isAllowed ||= (await authorize?.({ id, token })) === true;
     } catch (error) {
       reason = String(error);
+    } finally {
+      this.#authorizing -= 1;
     }
     if (!isAllowed) {
       events.emit({ type: "session:refused", id, reason });

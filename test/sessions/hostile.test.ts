@@ -145,6 +145,22 @@ function count<T extends SessionServerEvent["type"]>(server: SessionServer, type
 }
 
 describe("a server of sessions with hostile clients", () => {
+  it("asks for no more clients at once than there may be, also for those that it has sent away", async () => {
+    let asked = 0;
+    const authorize = (): Promise<boolean> => {
+      asked += 1;
+      return new Promise(() => undefined);
+    };
+    const { endpoint } = await listen({ authorize, maxConnections: 3 });
+    const hostile = new Hostile(endpoint);
+    for (let i = 0; i < 20; i++) {
+      await hostile.open(`h${i}`);
+      await hostile.send({ kind: "close", end: false });
+    }
+    for (let i = 0; i < 20; i++) expect((await hostile.answer()).kind).toBe("ended");
+    expect(asked).toBe(3);
+  });
+
   it("answers junk with the reason, keeps nothing of it, and others go on", async () => {
     const { server, store, endpoint } = await listen();
     const invalid = count(server, "message:invalid");
