@@ -173,6 +173,7 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
       this.#begun = undefined;
       throw error;
     }
+    this.assertOpen();
     const { node, name, clusterTopics } = this.#settings;
     this.#subscription = node?.subscribe(topicOf(name, this.#server), ({ data }) => this.#onWake(data));
     if (node !== undefined && clusterTopics.length > 0) {

@@ -10,6 +10,7 @@ import {
   MemorySessionStore,
   SessionClient,
   type SessionMessage,
+  type SessionNode,
   SessionServer,
   type SessionServerEvent,
   type SessionServerOptions,
@@ -57,6 +58,29 @@ async function nodes(...names: string[]): Promise<ClusterNode[]> {
       await new Promise((resolve) => node.events.once("joined", resolve));
   return made;
 }
+
+it("a server that closes while it begins leaves nothing on its node", async () => {
+  let open = 0;
+  const subscribe = (): { readonly ready: Promise<void>; close(): void } => {
+    open += 1;
+    return {
+      ready: Promise.resolve(),
+      close: () => {
+        open -= 1;
+      },
+    };
+  };
+  const node: SessionNode = {
+    publish: () => Promise.resolve(0),
+    subscribe,
+    createClient: () => ({ subscribe, close: () => undefined }),
+    advertise: () => () => undefined,
+  };
+  const server = new SessionServer({ store: new MemorySessionStore(), node, clusterTopics: ["#"] });
+  const bound = server.bind("tcp://127.0.0.1:*");
+  await Promise.all([expect(bound).rejects.toThrow("closed"), server.close({ linger: 0 })]);
+  expect(open).toBe(0);
+});
 
 interface Place {
   readonly server: SessionServer;
