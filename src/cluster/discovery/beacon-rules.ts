@@ -1,18 +1,19 @@
 /**
- * When a node beacons, and whom it heard: Trickle (RFC 6206). Pure.
+ * Beacon schedule and received beacons: Trickle (RFC 6206). Pure.
  *
- * Time goes in intervals, each twice as long as the one before, up to the longest. At a random moment in the second half of one the node
- * beacons, unless it heard so many others in it already; its first beacon goes out in any case. An address that is new begins with the shortest interval again, so a newcomer
- * is answered within it, by a few. All the nodes of a network together beacon about as often as a few alone.
+ * Each interval is twice as long as the previous one, up to the longest. At a random moment in its second half the
+ * node beacons, unless it heard enough others in it; the first beacon is always sent. A new address resets to the
+ * shortest interval, so that a few nodes answer a new one quickly. All nodes of a network together beacon about as
+ * often as a few alone.
  */
 
-/** Beacons of others in an interval, from which on a node keeps silent. */
+/** Others' beacons in an interval that suppress this node's. */
 const REDUNDANCY = 3;
-/** Intervals that are shorter than the longest: the shortest is a sixteenth of it. */
+/** Doublings from the shortest interval, a sixteenth of the longest, to the longest. */
 const DOUBLINGS = 4;
-/** ms after which an address that was not heard is forgotten; in a large network most nodes are seldom heard. */
+/** ms before an unheard address is forgotten; in a large network most nodes are rarely heard. */
 const HEARD_FOR = 600_000;
-/** Nodes that are remembered; a further one is refused. And those at one IP address: a host has some. */
+/** Remembered nodes; more are refused. And those per IP address. */
 const MAX_HEARD = 1_024;
 const MAX_HEARD_OF_HOST = 64;
 
@@ -20,7 +21,7 @@ export class BeaconRules {
   readonly #random: () => number;
   readonly #longest: number;
   readonly #shortest: number;
-  /** When each "host:port" was heard. */
+  /** Last beacon of each "host:port". */
   readonly #heard = new Map<string, number>();
   readonly #hosts = new Map<string, number>();
   #interval: number;
@@ -29,7 +30,10 @@ export class BeaconRules {
   #others = 0;
   #hasBeaconed = false;
 
-  /** @param interval ms of the longest interval @param random from 0 up to 1 */
+  /**
+   * @param interval ms of the longest interval
+   * @param random from 0 up to 1
+   */
   constructor(interval: number, random: () => number, now: number) {
     this.#random = random;
     this.#longest = interval;
@@ -38,12 +42,12 @@ export class BeaconRules {
     this.#begin(now);
   }
 
-  /** The addresses that were heard, the latest last. */
+  /** Heard addresses, the latest last. */
   get addresses(): string[] {
     return [...this.#heard.keys()];
   }
 
-  /** The node is on another network: it beacons there soon, whatever it did on the one before. */
+  /** The network changed: the node beacons there soon. */
   moved(now: number): void {
     this.#hasBeaconed = false;
     this.#interval = this.#shortest;
@@ -54,7 +58,7 @@ export class BeaconRules {
     return Math.min(this.#beaconAt, this.#end);
   }
 
-  /** @returns whether the node is to beacon now; and whether the addresses changed */
+  /** @returns whether to beacon now, and whether the addresses changed */
   tick(now: number): { readonly beacons: boolean; readonly changed: boolean } {
     let beacons = false;
     if (now >= this.#beaconAt) {
@@ -67,7 +71,7 @@ export class BeaconRules {
       this.#begin(now);
     }
     let changed = false;
-    // In the order of their last beacon.
+    // In order of their last beacon.
     for (const [address, at] of this.#heard) {
       if (now - at < HEARD_FOR) break;
       this.#forget(address);
@@ -76,7 +80,10 @@ export class BeaconRules {
     return { beacons, changed };
   }
 
-  /** Another node's beacon. @returns "new", "known", or "full" for one that is refused */
+  /**
+   * Handles another node's beacon.
+   * @returns "new", "known", or "full" if refused
+   */
   onBeacon(now: number, host: string, port: number): "new" | "known" | "full" {
     const address = `${host}:${port}`;
     this.#others += 1;
@@ -95,7 +102,10 @@ export class BeaconRules {
     return "new";
   }
 
-  /** A node said that it leaves. @returns whether it was known */
+  /**
+   * A node announced leaving.
+   * @returns whether it was known
+   */
   onLeave(host: string, port: number): boolean {
     return this.#forget(`${host}:${port}`);
   }

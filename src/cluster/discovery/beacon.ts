@@ -1,12 +1,12 @@
 /**
- * Discovery by beacons: small datagrams to everybody on the network, by broadcast or to a multicast group. A node is where its beacon
- * came from, at the port that the beacon has.
+ * Discovery by beacons: small datagrams sent by broadcast or to a multicast group. The sender's IP and the beacon's
+ * port are a node's address.
  *
  *   zre     "ZRE" 01 | id 16 | port 2      36/ZRE; port 0: the node leaves
  *   port    port 2                         two bytes, as SMQ's clusters have them
  *
- * Beacons are neither sealed nor believed: they give addresses to dial. Anybody on the network can send some, which costs pings that nobody
- * answers, within the bounds of the rules. Those from outside the interface's network are dropped.
+ * Beacons are neither sealed nor trusted: they only give addresses to dial. A forged beacon costs unanswered pings,
+ * within bounds. Beacons from outside the interface's network are dropped.
  */
 import type { Socket } from "node:dgram";
 import { isIPv4, isIPv6 } from "node:net";
@@ -23,39 +23,39 @@ import { allInterfaces } from "../net/interfaces.js";
 import { BeaconRules } from "./beacon-rules.js";
 import { AddressFeed, type DiscoverySelf, type DiscoverySource } from "./source.js";
 
-/** Ports of beacons and of a group, unless others are given: not that of zyre, whose programs would dial the nodes. */
+/** Default UDP ports of broadcast and multicast beacons: not zyre's port, or its programs would dial the nodes. */
 const BEACON_PORT = 23_773;
 const GROUP_PORT = 23_774;
-/** ms of the longest interval between two beacons. */
+/** Longest interval between beacons, in ms. */
 const BEACON_INTERVAL = 5_000;
-/** Nodes whose ports are remembered by their ids. */
+/** Nodes whose ports are remembered by id. */
 const MAX_PORTS = 1_024;
 /** Ports of a group. */
 const MAX_GROUP_PORTS = 8;
-/** Groups, unless others are given: of the organization-local range. */
+/** Default groups, organization-local. */
 const BEACON_GROUP = "239.192.83.73";
 
 /** Options of {@link beaconSource} and {@link broadcastSource}. */
 export interface BeaconSourceOptions {
   /** UDP port, the same on every node. Default 23,773. */
   readonly port?: number | undefined;
-  /** ms between two beacons of a node that is alone; with others they share that rate. From 100, default 5,000. */
+  /** ms between beacons of a lone node; several share that rate. From 100, default 5,000. */
   readonly interval?: number | undefined;
-  /** Name or address of the interface. Default: that of the node's own address, else the first that is not the loopback one. */
+  /** Name or address of the interface. Default: that of the node's address, else the first that is not loopback. */
   readonly interface?: string | undefined;
 }
 
 /** Options of {@link multicastSource}. */
 export interface MulticastSourceOptions {
-  /** An address of a group, IPv4 or IPv6 such as "ff02::4d53". Default "239.192.83.73". */
+  /** Group address, IPv4 or IPv6 such as "ff02::4d53". Default "239.192.83.73". */
   readonly group?: string | undefined;
-  /** UDP ports, at most 8: the first that is free or shared is listened on, and every one is sent to. Default `[23774]`. */
+  /** UDP ports, at most 8: listens on the first free or shared one, and sends to all. Default `[23774]`. */
   readonly ports?: readonly number[] | undefined;
-  /** Routers that a beacon may pass, plus 1; 0 keeps it on the host. 0 to 255, default 1: the local network. */
+  /** Multicast TTL, 0 to 255: 0 stays on the host, 1 (default) on the local network. */
   readonly ttl?: number | undefined;
-  /** Whether nodes on the same host get the beacons. Default `true`. */
+  /** Whether nodes on the same host receive the beacons. Default `true`. */
   readonly loop?: boolean | undefined;
-  /** As of {@link BeaconSourceOptions}. */
+  /** As in {@link BeaconSourceOptions}. */
   readonly interval?: number | undefined;
   readonly interface?: string | undefined;
 }
@@ -71,23 +71,22 @@ const MULTICAST_OPTIONS = {
   interface: text(),
 };
 
-/** What carries the beacons of a source. */
 interface Carrier {
   open(): Promise<void>;
-  /** @returns whether the system took all of it */
+  /** @returns whether the system accepted all of it */
   send(bytes: Buffer): Promise<boolean>;
   close(): Promise<void>;
 }
 
-/** Where beacons go. */
+/** Destination of beacons. */
 interface Place {
-  /** Another one where sockets of before are of no use. */
+  /** Changes when existing sockets are of no use. */
   readonly key: string;
-  /** Not open yet. */
+  /** Not yet open. */
   readonly carrier: Carrier;
 }
 
-/** Carries beacons by the interface of the moment: one may come up, go, or get another address while the node runs. */
+/** Sends beacons by the current interface, which may come up, go down or change its address at runtime. */
 class MovingCarrier implements Carrier {
   readonly #choose: () => Place;
   readonly #onMoved: () => void;
@@ -95,7 +94,7 @@ class MovingCarrier implements Carrier {
   #place: Place | undefined = undefined;
   #moving: Promise<void> | undefined = undefined;
 
-  /** @param choose throws where there is no interface */
+  /** @param choose throws if there is no interface */
   constructor(platform: Platform, choose: () => Place, onMoved: () => void) {
     this.#choose = choose;
     this.#onMoved = onMoved;
@@ -152,12 +151,12 @@ class MovingCarrier implements Carrier {
   }
 }
 
-/** What a beacon says, and how it is written. */
+/** Format of a beacon. */
 interface Form {
   encode(self: DiscoverySelf, port: number): Buffer;
-  /** @returns `undefined` for junk */
+  /** @returns `undefined` if malformed */
   decode(bytes: Buffer): { readonly id: string | undefined; readonly port: number } | undefined;
-  /** Whether it says that a node leaves, by the port 0. */
+  /** Whether port 0 announces leaving. */
   readonly leaves: boolean;
 }
 
@@ -184,18 +183,18 @@ const PORT_FORM: Form = {
 };
 
 /**
- * Nodes that broadcast beacons of the form of 36/ZRE on one IPv4 network. Unlike `zre: true`, which makes a node a peer of zyre's programs,
- * it finds nodes of the cluster alone.
- *
- * @throws InvalidArgumentError `EINVAL`. The source is down where the port is taken (`EADDRINUSE`) or there is no such interface (`EINVAL`)
+ * Finds nodes by broadcast beacons in the format of 36/ZRE on one IPv4 network. Finds nodes of the cluster only,
+ * while `zre: true` makes a node a peer of zyre's programs.
+ * @throws InvalidArgumentError `EINVAL`. The source is down if the port is taken (`EADDRINUSE`) or the interface is
+ * missing (`EINVAL`)
  */
 export function beaconSource(options: BeaconSourceOptions = {}): DiscoverySource {
   return broadcastOf("beaconSource", "beacon", ZRE_FORM, options);
 }
 
 /**
- * Nodes that broadcast their port as two bytes, as SMQ's connection manager does: a beacon of 000's form from any program gives an address.
- *
+ * Finds nodes that broadcast their port as two bytes, as SMQ's connection manager does; accepts such beacons from any
+ * program.
  * @throws as `beaconSource`
  */
 export function broadcastSource(options: BeaconSourceOptions = {}): DiscoverySource {
@@ -203,9 +202,8 @@ export function broadcastSource(options: BeaconSourceOptions = {}): DiscoverySou
 }
 
 /**
- * Nodes that beacon to a multicast group, of IPv4 or IPv6. The group that a node has by itself (`multicast: true`) needs no source; this
- * one crosses routers (`ttl`), has several ports, and works next to other sources.
- *
+ * Finds nodes by beacons to a multicast group, IPv4 or IPv6. A node's built-in group (`multicast: true`) needs no
+ * source; this one can cross routers (`ttl`), use several ports, and run next to other sources.
  * @throws as `beaconSource`
  */
 export function multicastSource(options: MulticastSourceOptions = {}): DiscoverySource {
@@ -253,14 +251,14 @@ function broadcastOf(what: string, kind: string, form: Form, options: BeaconSour
 const isPort = (port: unknown): boolean =>
   Number.isSafeInteger(port) && (port as number) > 0 && (port as number) <= 65_535;
 
-/** An interface that beacons go by. */
+/** Interface for beacons. */
 interface BeaconInterface {
   readonly name: string;
-  /** Its first address of IPv4. */
+  /** Its first IPv4 address. */
   readonly address: string | undefined;
 }
 
-/** The one that was asked for; else that of the node's address; else the first that is not the loopback one. */
+/** The requested interface; else that of the node's address; else the first that is not loopback. */
 function interfaceOf(
   platform: Platform,
   self: DiscoverySelf,
@@ -281,7 +279,6 @@ function interfaceOf(
   return { name, address: all.find((each) => each.name === name && isIPv4(each.address))?.address };
 }
 
-/** The lists of a source. */
 async function* beacons(
   self: DiscoverySelf,
   signal: AbortSignal,
@@ -289,10 +286,10 @@ async function* beacons(
   longest: number,
   placeOf: (platform: Platform, onDatagram: (bytes: Buffer, host: string) => void) => Place,
 ): AsyncGenerator<readonly string[], void, undefined> {
-  // It may change while the node runs.
+  // It may change at runtime.
   const own = (): { readonly host?: string; readonly port?: number } => readAddress(self.address) ?? {};
   const rules = new BeaconRules(longest, Math.random, performance.now());
-  /** By id, for beacons of nodes that leave, which have none. */
+  /** By id, for leaving nodes' beacons, which have no port. */
   const ports = new Map<string | undefined, { readonly host: string; readonly port: number }>();
   const feed = new AddressFeed(signal);
   feed.set([]);
@@ -300,7 +297,7 @@ async function* beacons(
   let isOver = false;
   const schedule = (): void => {
     clearTimeout(timer);
-    // A beacon that comes while this node takes its own back.
+    // A beacon may arrive while this node withdraws its own.
     if (isOver) return;
     timer = setTimeout(tick, Math.max(1, rules.nextWakeUp() - performance.now()));
   };
@@ -371,7 +368,7 @@ interface GroupOptions {
   readonly interface: BeaconInterface | undefined;
 }
 
-/** A multicast group: one socket that listens, one that sends. */
+/** A multicast group: one socket listens, one sends. */
 class GroupCarrier implements Carrier {
   readonly #options: GroupOptions;
   readonly #onDatagram: (bytes: Buffer, host: string) => void;
@@ -383,7 +380,7 @@ class GroupCarrier implements Carrier {
     this.#onDatagram = onDatagram;
   }
 
-  /** @throws TransportError where no port can be shared, and the system's other codes */
+  /** @throws TransportError if no port can be shared, and with the system's other codes */
   async open(): Promise<void> {
     const { group, ports, ttl, loop, interface: own } = this.#options;
     const ipv6 = isIPv6(group);
@@ -398,7 +395,7 @@ class GroupCarrier implements Carrier {
         },
         false,
       );
-      // Of IPv6 the interface goes by its name; the system takes the default one without.
+      // IPv6 uses the interface's name, or the system's default.
       const by = ipv6 ? own && `::%${own.name}` : own?.address;
       this.#listener.addMembership(group, by);
       if (by !== undefined) this.#sender.setMulticastInterface(by);

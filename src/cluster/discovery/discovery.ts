@@ -1,11 +1,10 @@
 /**
- * Discovery of one bus: runs its sources, merges what they list, and gives the rules the addresses to dial.
+ * Discovery of a bus: runs its sources, merges their lists, and passes addresses to dial to the membership.
  *
  *            list                          throws, or returns without a list
  *   down ───────────> up        up, down ────────────────────────────────────> down, its last list stands; called again
  *
- * An address that no source names any more is not dialled any more. Members are never removed: a node that is there is there, whatever a
- * source says of it.
+ * Addresses that no source lists are no longer dialled. Members are never removed by a source.
  */
 import { backOff } from "../../core/back-off.js";
 import { withTimeout } from "../../core/waiter.js";
@@ -14,33 +13,33 @@ import { AddressLists, changesOf, checkedList } from "./merge.js";
 import { Names } from "./names.js";
 import type { DiscoverySelf, DiscoverySource, DiscoveryStatus } from "./source.js";
 
-/** ms until a source that failed is called again, at first; twice as long each time. */
+/** First delay in ms before a failed source is called again; doubled each time. */
 const FIRST_RESTART = 500;
-/** The same, at most; and the pause of a source that returned. One that ran for so long begins with the first pause again. */
+/** Largest delay, and the pause after a source returned. A source that ran this long resets the delay. */
 const LONGEST_RESTART = 30_000;
-/** ms between two lists of a source, at least: one that yields without end does not occupy the event loop. */
+/** Minimum ms between lists of a source, so that one that yields endlessly cannot block the event loop. */
 const LIST_INTERVAL = 10;
-/** ms that a node which leaves waits for its sources to withdraw what they published. */
+/** ms for a leaving node's sources to withdraw what they published. */
 const WITHDRAW_TIMEOUT = 1_000;
-/** The list of configuration and of `join`. */
+/** List of configuration and `join`. */
 const SEEDS = "seeds";
-/** The list of nodes that are peers of the ZRE plane. */
+/** List of ZRE peers. */
 const ZRE_PEERS = "zre-peers";
 
 export interface DiscoveryEffects {
-  /** Dials addresses from now on. */
+  /** Starts dialling addresses. */
   join(addresses: readonly string[]): void;
-  /** Does not dial these any more. */
+  /** Stops dialling addresses. */
   forget(addresses: readonly string[]): void;
   /** Whether a node may be at an address. */
   accepts(address: string): boolean;
-  /** The addresses of a name that the node can use. */
+  /** Usable addresses of a name. */
   readonly resolve?: (name: HostPort) => Promise<readonly string[]>;
   /** Whether the node has no member yet. */
   isAlone(): boolean;
   up(source: string): void;
   down(source: string, error: Error): void;
-  /** Something was refused. */
+  /** Counts a refusal. */
   count(reason: string): void;
 }
 
@@ -75,7 +74,7 @@ export class Discovery {
     for (const source of this.#sources) source.start(self);
   }
 
-  /** The list of configuration, as it is now. */
+  /** Current list of configuration. */
   get seeds(): readonly string[] {
     return this.#lists.get(SEEDS);
   }
@@ -86,7 +85,7 @@ export class Discovery {
     this.#update();
   }
 
-  /** Nodes that say their address on the ZRE plane, as they are now. */
+  /** Sets the nodes announced on the ZRE plane. */
   setZrePeers(addresses: readonly string[]): void {
     this.#lists.set(ZRE_PEERS, addresses);
     this.#update();
@@ -103,7 +102,7 @@ export class Discovery {
     return [{ ...own, ...this.#nameError(seeds) }, ...sources];
   }
 
-  /** Why the first name of a list that has no address has none. */
+  /** Error of the first unresolved name, if a list has no address. */
   #nameError(addresses: readonly string[]): { readonly error?: Error } {
     for (const address of addresses) {
       const error = this.#names.errorOf(address);
@@ -112,7 +111,7 @@ export class Discovery {
     return {};
   }
 
-  /** Nothing is dialled any more. Settles when the sources have withdrawn what they published, or the time is over. */
+  /** Stops dialling. Settles when the sources have withdrawn what they published, or the timeout ends. */
   async stop(wait: number): Promise<void> {
     this.#started = false;
     this.#names.stop();
@@ -152,7 +151,7 @@ export class Discovery {
   }
 }
 
-/** A source, called again and again. */
+/** A source that is called repeatedly. */
 class RunningSource {
   readonly name: string;
   readonly #source: DiscoverySource;
@@ -163,9 +162,9 @@ class RunningSource {
   #since = Date.now();
   #stopped = false;
   #ended: Promise<void> | undefined;
-  /** Ends the wait of the moment. */
+  /** Ends the current wait. */
   #interrupt: (() => void) | undefined;
-  /** Of the attempt that runs. */
+  /** Aborts the current attempt. */
   #attempt = new AbortController();
 
   constructor(
@@ -222,7 +221,10 @@ class RunningSource {
     }
   }
 
-  /** Reads lists until the source ends, or the node leaves. @returns whether it gave one */
+  /**
+   * Reads lists until the source ends, or the node leaves.
+   * @returns whether it yielded one
+   */
   async #read(self: DiscoverySelf, signal: AbortSignal): Promise<boolean> {
     const lists: unknown = this.#source.discover(self, signal);
     if (typeof lists !== "object" || lists === null || !(Symbol.asyncIterator in lists))
@@ -245,9 +247,9 @@ class RunningSource {
       }
       return hasList;
     } finally {
-      // Only a node that leaves waits for it, and not for long; a generator that threw has ended already.
+      // Only a leaving node waits, for a short time; a generator that threw has already ended.
       if (!ended) {
-        // Its error says nothing more: what failed before it is reported, or the node leaves.
+        // Its error is redundant: the cause is reported already, or the node leaves.
         const returned = (async () => iterator.return?.())().catch(() => undefined);
         if (this.#stopped) await returned;
       }
@@ -262,7 +264,7 @@ class RunningSource {
     this.#effects.up(this.name);
   }
 
-  /** The event comes once; the status has the latest error. */
+  /** Emitted once; the status has the latest error. */
   #down(error: Error): void {
     const isChange = this.#isUp || this.#error === undefined;
     this.#isUp = false;
@@ -272,7 +274,7 @@ class RunningSource {
     this.#effects.down(this.name, error);
   }
 
-  /** What a promise resolves to; `undefined` when the node leaves before. Its later rejection is handled. */
+  /** Result of a promise; `undefined` if the node leaves first. A later rejection is handled. */
   #unlessStopped<T>(promise: PromiseLike<T>): Promise<T | undefined> {
     return new Promise((resolve, reject) => {
       this.#interrupt = () => resolve(undefined);

@@ -1,11 +1,11 @@
 /**
- * Discovery by DNS: the addresses of a name, looked up again when they expire.
+ * Discovery by DNS: looks up a name's addresses, again when they expire.
  *
  *   A, AAAA   every address of the name, with the port of the options
  *   SRV       every target with its own port; priorities and weights say nothing about who is a member
  *
- * That a name does not exist, or has no such records, is an answer: an empty list. That no server answers, or one fails, is none: the
- * source is down, and the last list stands.
+ * A missing name or record is an answer: an empty list. A failing or unresponsive server is not: the source is down
+ * and keeps its last list.
  */
 import { Resolver } from "node:dns/promises";
 import { isIP } from "node:net";
@@ -15,34 +15,34 @@ import { anything, checkOptions, choice, integer } from "../../patterns/kit/opti
 import { MAX_SEEDS } from "../bounds.js";
 import { type DiscoverySource, sleep } from "./source.js";
 
-/** Default bounds in ms of the time between two look-ups, whatever the records' time to live is. */
+/** Default bounds in ms of the lookup interval, whatever the TTL. */
 const SHORTEST_INTERVAL = 1_000;
 const LONGEST_INTERVAL = 60_000;
-/** ms until a name without records is looked up again, at most: the next node may be the second one. */
+/** Largest lookup interval in ms of a name without records, which may soon have some. */
 const EMPTY_INTERVAL = 5_000;
-/** ms until a server that does not answer is asked again; and how often it is asked. */
+/** ms before a server is asked again, and number of tries. */
 const DNS_TIMEOUT = 2_000;
 const DNS_TRIES = 2;
-/** Share of a time to live that is added by chance, so that nodes which were started together do not ask together. */
+/** Random share added to a TTL, so that nodes started together do not query together. */
 const JITTER = 0.1;
-/** Targets of SRV records that are looked up at a time. */
+/** Concurrent lookups of SRV targets. */
 const MAX_TARGETS_AT_A_TIME = 8;
-/** DNS servers that may be given. */
+/** DNS servers in the options. */
 const MAX_SERVERS = 8;
 /** Bytes of a name. */
 const MAX_DNS_NAME = 253;
 
 /** Options of {@link dnsSource}. */
 export interface DnsSourceOptions {
-  /** Port of the nodes, 1 to 65,535. Required for `A` and `AAAA`; an SRV record has its own. */
+  /** Port of the nodes, 1 to 65,535. Required for `A` and `AAAA`; SRV records have ports. */
   readonly port?: number | undefined;
-  /** Which records. Default: `A` with a port, `SRV` without. */
+  /** Record type. Default: `A` with a port, `SRV` without. */
   readonly type?: "A" | "AAAA" | "SRV" | undefined;
-  /** Addresses of DNS servers, "10.0.0.2" or "10.0.0.2:53", at most 8. Default: the system's. */
+  /** DNS servers, "10.0.0.2" or "10.0.0.2:53", at most 8. Default: the system's. */
   readonly servers?: readonly string[] | undefined;
-  /** ms until a server that does not answer is asked again, once. Default 2,000. */
+  /** ms before an unresponsive server is asked again, once. Default 2,000. */
   readonly timeout?: number | undefined;
-  /** ms between two look-ups, at least, and at most: in between the records' time to live counts. Default 1,000 and 60,000. */
+  /** Bounds in ms of the lookup interval, which is otherwise the records' TTL. Default 1,000 and 60,000. */
   readonly minInterval?: number | undefined;
   readonly maxInterval?: number | undefined;
 }
@@ -56,19 +56,18 @@ const OPTIONS = {
   maxInterval: integer({ default: LONGEST_INTERVAL, min: 10 }),
 };
 
-/** Addresses, and seconds for which they hold. */
+/** Addresses and their TTL in seconds. */
 interface Answer {
   readonly addresses: readonly string[];
   readonly ttl: number;
 }
 
 const NOTHING: Answer = { addresses: [], ttl: 0 };
-/** Codes of answers that say that there is nothing. */
+/** Error codes that mean "no records". */
 const ABSENT: ReadonlySet<unknown> = new Set(["ENOTFOUND", "ENODATA"]);
 
 /**
- * The nodes that a DNS name stands for, such as a headless service. The file of hosts is not read; a name there is a seed.
- *
+ * Finds nodes by a DNS name, such as a headless service. Does not read the hosts file; use a seed for names in it.
  * @param name at most 253 bytes, such as "billing.example", or "_shoal._tcp.billing.example" for SRV
  * @throws InvalidArgumentError `EINVAL`
  */
@@ -157,7 +156,7 @@ async function addressesOf(
   }
 }
 
-/** @param known of each target, for when its own look-up fails */
+/** @param known addresses by target, used when a target's lookup fails */
 async function servicesOf(
   resolver: Resolver,
   name: string,
@@ -171,7 +170,7 @@ async function servicesOf(
     if (ABSENT.has((error as { code?: unknown }).code)) return NOTHING;
     throw error;
   }
-  // A target of "." says that the service is not there (RFC 2782).
+  // Target "." means that the service is not available (RFC 2782).
   const targets = records.filter(({ name: target, port }) => target !== "" && target !== "." && port > 0);
   const answers: Answer[] = [];
   let failure: unknown;
@@ -193,7 +192,7 @@ async function servicesOf(
       return;
     }
     failure = failed.reason;
-    // Some servers refuse every question for AAAA: what they have of the other family is good.
+    // Some servers refuse all AAAA queries: the other family's addresses are enough.
     const before = known.get(key);
     const usable = before !== undefined && before.addresses.length > 0 ? before : answer;
     if (usable.addresses.length > 0) answers.push(usable);
@@ -203,13 +202,13 @@ async function servicesOf(
   for (const key of known.keys()) if (!wanted.has(key)) known.delete(key);
   await Promise.all(
     Array.from({ length: MAX_TARGETS_AT_A_TIME }, async () => {
-      // What is cancelled are the questions of the moment: there must not be others after them.
+      // Cancelling ends only current queries, so no others must follow.
       for (let next = waiting.shift(); next !== undefined && !signal.aborted; next = waiting.shift())
         await lookUp(next.name, next.port);
     }),
   );
   if (failure !== undefined && answers.length === 0) throw failure;
-  // Node.js gives no time to live of SRV records: that of the addresses stands for it.
+  // Node.js gives no TTL for SRV records: the addresses' is used.
   return { addresses: answers.flatMap(({ addresses }) => addresses), ttl: least(answers) };
 }
 

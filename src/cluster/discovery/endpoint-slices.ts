@@ -1,8 +1,8 @@
 /**
- * What Kubernetes says of a Service's pods, as addresses. Pure.
+ * Addresses of a Kubernetes Service's pods. Pure.
  *
- * Kubernetes API, EndpointSlice (discovery.k8s.io/v1): a Service has one slice or more for each address type; each endpoint of a slice
- * is one pod, with conditions; the slice's ports are those of all its endpoints.
+ * Kubernetes API, EndpointSlice (discovery.k8s.io/v1): a Service has one or more slices per address type. Each
+ * endpoint of a slice is a pod with conditions; the slice's ports apply to all its endpoints.
  *
  *   { metadata: { name, resourceVersion }, addressType: "IPv4" | "IPv6" | "FQDN", ports: [{ name, port, protocol }],
  *     endpoints: [{ addresses: ["10.1.2.3"], hostname, conditions: { ready, serving, terminating } }] }
@@ -14,25 +14,25 @@ import { fieldsOf, itemsOf } from "./http.js";
 /** Slices of one Service: 16,384 pods in slices of 100, of both address types. */
 const MAX_SLICES = 1_024;
 
-/** Addresses of one Service: a cluster has no more members. */
+/** Addresses of one Service: the limit of a cluster's members. */
 const MAX_ADDRESSES = 16_384;
 
-/** The name of a slice's port that is meant where a slice has several and none was asked for. */
+/** Default port name if a slice has several. */
 const OUR_PORT = "shoal";
 
 export interface SliceRules {
   readonly service: string;
   readonly namespace: string;
-  /** A number, the name of a port, or `undefined`: the only one, or the one named `shoal`. */
+  /** A port number or name; `undefined`: the only port, or the one named `shoal`. */
   readonly port: number | string | undefined;
   readonly addressType: "ip" | "dns";
-  /** The domain of the cluster: "cluster.local". */
+  /** Domain of the cluster: "cluster.local". */
   readonly suffix: string;
-  /** 4 or 6: addresses of that family alone. */
+  /** 4 or 6: only addresses of that family. */
   readonly family: 4 | 6 | undefined;
 }
 
-/** The slices of a Service, as they were listed and changed. */
+/** A Service's slices, from lists and changes. */
 export class EndpointSlices {
   readonly #rules: SliceRules;
   readonly #slices = new Map<string, readonly string[]>();
@@ -47,7 +47,7 @@ export class EndpointSlices {
     this.#count = 0;
   }
 
-  /** @throws ProtocolError `ERR_PROTOCOL` of what is not a slice, of a port that cannot be found, and of too many slices or addresses */
+  /** @throws ProtocolError `ERR_PROTOCOL` for an invalid slice, an unknown port, or too many slices or addresses */
   set(slice: unknown): void {
     const name = nameOf(slice);
     const addresses = addressesOf(slice, this.#rules);
@@ -65,7 +65,7 @@ export class EndpointSlices {
     this.#slices.delete(name);
   }
 
-  /** Each once: while a pod moves from one slice to another, it is in both. */
+  /** Without duplicates: a pod moving between slices is in both. */
   addresses(): readonly string[] {
     return [...new Set([...this.#slices.values()].flat())];
   }
@@ -75,7 +75,7 @@ function addressesOf(slice: unknown, rules: SliceRules): readonly string[] {
   const { addressType, ports, endpoints } = fieldsOf(slice);
   if (rules.family !== undefined && addressType !== `IPv${rules.family}`) return [];
   const running = itemsOf(endpoints).map(fieldsOf).filter(isRunning);
-  // A Service whose pods are all gone has a slice without ports.
+  // A Service without pods has a slice without ports.
   if (running.length === 0) return [];
   const port = portOf(itemsOf(ports).map(fieldsOf), rules.port, nameOf(slice));
   return running.flatMap(({ addresses, hostname }) =>
@@ -89,14 +89,14 @@ function addressesOf(slice: unknown, rules: SliceRules): readonly string[] {
 }
 
 /**
- * Whether a node may be there. A pod that is not ready counts: the nodes of a cluster that starts need each other before one of them is
- * ready. One that terminates does not: it leaves.
+ * Whether a node may be there. Includes pods that are not ready, since nodes of a starting cluster need each other to
+ * become ready; excludes terminating ones.
  */
 function isRunning({ conditions }: Record<string, unknown>): boolean {
   return fieldsOf(conditions).terminating !== true;
 }
 
-/** Kubernetes' DNS specification, "Records for a Headless Service": by the pod's hostname, or its address with dashes. */
+/** Kubernetes' DNS specification, "Records for a Headless Service": the pod's hostname, or its address with dashes. */
 function hostOf(address: string, hostname: unknown, { service, namespace, suffix }: SliceRules): string {
   const label = typeof hostname === "string" && hostname !== "" ? hostname : address.replace(/[.:]/g, "-");
   return `${label}.${service}.${namespace}.svc.${suffix}`;
@@ -108,7 +108,7 @@ function portOf(
   slice: string,
 ): number {
   if (typeof wanted === "number") return wanted;
-  // A port of both protocols is there twice.
+  // A port with both protocols is listed twice.
   const named = ports.filter(({ name }) => (name ?? "") === (wanted ?? OUR_PORT));
   const numbers = new Set((named.length > 0 || wanted !== undefined ? named : ports).map(({ port }) => port));
   const [port] = numbers;

@@ -18,13 +18,13 @@ import { HandshakeError, ProtocolError, type ShoalError, TransportError } from "
 import { type DiscoveryTls, fieldsOf, type HttpAnswer, itemsOf, requestJson, requestStream } from "./http.js";
 import { Scope } from "./source.js";
 
-/** Keys of a list: more are left out. */
+/** Keys of a list; more are ignored. */
 const MAX_KEYS_LISTED = 16_384;
 
-/** Seconds that a lease is taken to have, at most: no node asks for more, and a timer of more than 24 days would end at once. */
+/** Longest assumed lease in seconds: no node asks for more, and a timer above 24 days would fire at once. */
 const LONGEST_LEASE = 86_400;
 
-/** gRPC's numbers of what another server would answer as well: the request, or its sender, is wrong. */
+/** gRPC codes of permanent errors, which any server would return. */
 const GRPC = { invalidArgument: 3, notFound: 5, permissionDenied: 7, unauthenticated: 16 } as const;
 
 export interface EtcdSettings {
@@ -33,7 +33,7 @@ export interface EtcdSettings {
   readonly username: string | undefined;
   readonly password: string | undefined;
   readonly tls: DiscoveryTls | undefined;
-  /** ms for an answer of one server. */
+  /** ms for one server's answer. */
   readonly timeout: number;
 }
 
@@ -42,16 +42,16 @@ export interface EtcdRecord {
   readonly value: string;
 }
 
-/** A change of a key: its value, or `undefined` where it was deleted. */
+/** A changed key's value, or `undefined` if deleted. */
 export interface EtcdChange {
   readonly key: string;
   readonly value: string | undefined;
 }
 
-/** What a server answers to a call that it refuses. */
+/** A server's error response. */
 class Refusal {
   readonly status: number;
-  /** gRPC's number, where the gateway gives one. */
+  /** gRPC code, if the gateway sends one. */
   readonly code: number | undefined;
   readonly message: string;
 
@@ -63,13 +63,13 @@ class Refusal {
   }
 
   get wantsLogin(): boolean {
-    // The second: the users changed while the call was under way.
+    // The second: users changed during the call.
     return (
       this.code === GRPC.unauthenticated || /invalid auth token|revision in header is old/.test(this.message)
     );
   }
 
-  /** Whether every server of the cluster would answer so. */
+  /** Whether every server would return it. */
   get isFinal(): boolean {
     const { code } = this;
     return (
@@ -107,11 +107,11 @@ export class EtcdGateway {
 
   constructor(settings: EtcdSettings) {
     this.#settings = settings;
-    // Nodes that start together spread over the servers.
+    // Random start: nodes started together spread over the servers.
     this.#at = Math.floor(Math.random() * settings.servers.length);
   }
 
-  /** The keys under a prefix, and the revision at which that was so. */
+  /** Keys under a prefix, and their revision. */
   async list(
     prefix: string,
     signal: AbortSignal,
@@ -121,7 +121,7 @@ export class EtcdGateway {
     return { records: itemsOf(answer.kvs).map(recordOf), revision: revisionOf(answer) };
   }
 
-  /** The changes under a prefix after a revision, until the server ends the watch or has forgotten that revision. */
+  /** Changes under a prefix after a revision, until the server ends the watch or has compacted the revision. */
   async *watch(
     prefix: string,
     after: bigint,
@@ -153,7 +153,7 @@ export class EtcdGateway {
         if (Array.isArray(events)) yield (events as readonly unknown[]).map(changeOf);
       }
     } catch (error) {
-      // It ended because the server was left: the list is read at the next one.
+      // The server was left: the next one lists again.
       if (!watching.signal.aborted || signal.aborted) throw error;
     } finally {
       watching.end();
@@ -164,24 +164,30 @@ export class EtcdGateway {
     await this.#call("/v3/kv/put", { key: encode(key), value: encode(value), lease }, signal);
   }
 
-  /** A lease of that many seconds: its id, and the seconds that etcd gives it. */
+  /**
+   * Grants a lease of this many seconds.
+   * @returns its id, and the seconds granted
+   */
   async grant(seconds: number, signal: AbortSignal): Promise<{ id: string; seconds: number }> {
     const { ID, TTL } = fieldsOf(await this.#call("/v3/lease/grant", { TTL: `${seconds}` }, signal));
     if (typeof ID !== "string" || !/^\d{1,20}$/.test(ID))
       throw new ProtocolError(`${this.#server}: a lease without an id`);
     const given = secondsOf(TTL);
-    // It would be lost already, and the next one asked for at once.
+    // Otherwise it would expire and be requested again at once.
     if (given === 0) throw new ProtocolError(`${this.#server}: a lease of no time`);
     return { id: ID, seconds: given };
   }
 
-  /** Renews a lease. @returns the seconds that it has; 0 where it is lost */
+  /**
+   * Renews a lease.
+   * @returns its seconds; 0 if it is lost
+   */
   async keepAlive(id: string, signal: AbortSignal): Promise<number> {
     const { result } = fieldsOf(await this.#call("/v3/lease/keepalive", { ID: id }, signal));
     return secondsOf(fieldsOf(result).TTL);
   }
 
-  /** Ends a lease, and deletes what was put under it. */
+  /** Revokes a lease, which deletes its keys. */
   async revoke(id: string, signal: AbortSignal): Promise<void> {
     await this.#call("/v3/lease/revoke", { ID: id }, signal);
   }
@@ -190,7 +196,7 @@ export class EtcdGateway {
     return this.#settings.servers[this.#at] as string;
   }
 
-  /** An answer of the first server that gives one. */
+  /** Answer of the first server that responds. */
   async #call(path: string, body: object, signal: AbortSignal): Promise<unknown> {
     const { servers } = this.#settings;
     let last: unknown;
@@ -218,7 +224,7 @@ export class EtcdGateway {
     const answer = await requestJson({ ...this.#request(path, body, signal), timeout });
     if (answer.status === 200) return answer.body;
     const refusal = this.#refused(new Refusal(answer));
-    // The token was good once: its time is over, or the server has forgotten it.
+    // An earlier valid token expired, or the server forgot it.
     if (hadToken && refusal.wantsLogin) return this.#ask(path, body, signal);
     throw refusal;
   }
@@ -239,7 +245,7 @@ export class EtcdGateway {
     return refusal;
   }
 
-  /** The next server is asked from now on, unless another call has left this one meanwhile. */
+  /** Moves to the next server, unless another call already has. */
   #leave(server: string): void {
     if (this.#server !== server || this.#settings.servers.length === 1) return;
     this.#at = (this.#at + 1) % this.#settings.servers.length;
@@ -247,7 +253,7 @@ export class EtcdGateway {
   }
 
   #request(path: string, body: object, signal: AbortSignal) {
-    // A server that has lost its leader ends the watch, in place of keeping silent.
+    // A server without a leader then ends the watch instead of staying silent.
     const headers: Record<string, string> = { "grpc-metadata-hasleader": "true" };
     if (this.#token !== undefined) headers.authorization = this.#token;
     return {
@@ -261,7 +267,7 @@ export class EtcdGateway {
   }
 }
 
-/** What stands in a stream's line in place of a result: {"grpc_code":…,"message":…}, or {"code":…,"message":…}. */
+/** Error in a stream's line: {"grpc_code":…,"message":…}, or {"code":…,"message":…}. */
 function streamRefusal(error: unknown): Refusal {
   const { grpc_code, code, message } = fieldsOf(error);
   return new Refusal({ status: 200, isJson: true, body: { code: grpc_code ?? code, message } });
@@ -290,7 +296,7 @@ function secondsOf(value: unknown): number {
   return seconds > 0 ? Math.min(seconds, LONGEST_LEASE) : 0;
 }
 
-/** The first key past all that begin with a prefix, whose last character is plain ASCII. */
+/** First key after all keys with a prefix, which ends in plain ASCII. */
 function endOf(prefix: string): string {
   const last = prefix.charCodeAt(prefix.length - 1);
   return encode(prefix.slice(0, -1) + String.fromCharCode(last + 1));

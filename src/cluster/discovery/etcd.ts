@@ -1,14 +1,15 @@
 /**
- * etcd v3 as a source: each node is a key, PREFIX/GROUP/ID, whose value is its address, under a lease that ends with the node.
+ * Discovery by etcd v3: each node has a key, PREFIX/GROUP/ID, with its address as value, under a lease that ends with
+ * the node.
  *
  *     grant ──► put ──► keep alive, every third of the ttl ──► revoke, when the node leaves
  *       ▲                 │ the lease is lost
  *       └─────────────────┘
  *
- * A lease is lost when etcd or this node stood still for longer than its ttl, and when etcd's data was wiped. The key alone is lost
- * when somebody deletes it; the next list or change shows that, and it is put again.
+ * A lease is lost when etcd or this node paused longer than its TTL, or etcd's data was wiped. A key deleted by
+ * someone else is put again after the next list or change.
  *
- * It speaks with etcd's own JSON gateway, by plain HTTP: no package is needed.
+ * Uses etcd's JSON gateway over plain HTTP; no package is needed.
  */
 import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
@@ -18,42 +19,45 @@ import { checkTls, type DiscoveryTls, originOf } from "./http.js";
 import { listAndWatch } from "./list-watch.js";
 import { type DiscoverySelf, type DiscoverySource, Scope, sleep } from "./source.js";
 
-/** Servers of one cluster of etcd: it has 3 to 7. */
+/** Servers of an etcd cluster, which has 3 to 7. */
 const MAX_SERVERS = 16;
 
-/** Characters of a value that is an address. */
+/** Characters of an address. */
 const MAX_VALUE = 512;
 
-/** Of a lease's time, how often it is renewed. */
+/** Renewals per lease time. */
 const RENEWALS = 3;
 
-/** Times that a renewal is tried before the source is down, and ms between them. */
+/** Attempts of a renewal before the source is down, and ms between them. */
 const RENEWAL_TRIES = 3;
 const RENEWAL_PAUSE = 500;
 
-/** ms between two puts of this node's key, however often somebody deletes it. */
+/** Minimum ms between puts of this node's key. */
 const PUT_INTERVAL = 1_000;
 
-/** ms for deleting the key when the node leaves. */
+/** ms to delete the key when the node leaves. */
 const REVOKE_TIMEOUT = 900;
 
 /** Options of {@link etcdSource}. */
 export interface EtcdSourceOptions {
-  /** "http://host:port" or "https://host:port" of etcd's servers, 1 to 16; one text is one server. Without a scheme: https with `tls`, else http. */
+  /**
+   * etcd servers, "http://host:port" or "https://host:port", 1 to 16, as array or single string. Without a scheme:
+   * https with `tls`, else http.
+   */
   readonly servers: string | readonly string[];
-  /** Before the cluster's name in each key. Default `shoal`. */
+  /** Key prefix before the cluster name. Default `shoal`. */
   readonly prefix?: string | undefined;
-  /** ms after which a node that was killed is out of etcd, from 1,000; etcd counts in seconds. Default 60,000. */
+  /** ms before a killed node's key expires, from 1,000; etcd counts in seconds. Default 60,000. */
   readonly ttl?: number | undefined;
-  /** Whether this node writes its own address; one that only looks needs the permission to read alone. Default `true`. */
+  /** Whether this node writes its address; otherwise read permission is enough. Default `true`. */
   readonly publish?: boolean | undefined;
-  /** User of etcd, where it has authentication. */
+  /** etcd user, if authentication is on. */
   readonly username?: string | undefined;
   readonly password?: string | undefined;
   readonly tls?: DiscoveryTls | undefined;
-  /** ms for an answer of one server; then the next is asked. Default 3,000. */
+  /** ms for one server's answer, then the next is asked. Default 3,000. */
   readonly timeout?: number | undefined;
-  /** ms after which the keys are listed again though no change was reported. Default 30,000. */
+  /** ms before keys are listed again without a reported change. Default 30,000. */
   readonly relistInterval?: number | undefined;
 }
 
@@ -70,13 +74,13 @@ const OPTIONS = {
 };
 
 /**
- * The nodes that have a key in etcd: PREFIX/GROUP/ID, with "host:port" as its value. This node's own is put there under a lease,
- * renewed, put again when it is lost, and deleted when the node leaves; that of a node that was killed goes with its lease. Keys that
- * somebody else puts there count as well.
+ * Finds nodes by keys in etcd: PREFIX/GROUP/ID with value "host:port". This node's key is put under a lease, renewed,
+ * put again when lost, and deleted when the node leaves; a killed node's expires. Keys written by others count as
+ * well.
  *
- * A change is known when etcd reports it, which takes some ms. The source is down while no server answers or one refuses it
- * (`ECONNREFUSED`, `ETIMEDOUT`, `ERR_AUTHENTICATION`, `ERR_PROTOCOL`, `ERR_TRANSPORT`). etcd 3.4 or later, with its JSON gateway, which is on by default.
- *
+ * Changes take some ms. The source is down while no server answers or one refuses (`ECONNREFUSED`, `ETIMEDOUT`,
+ * `ERR_AUTHENTICATION`, `ERR_PROTOCOL`, `ERR_TRANSPORT`). Requires etcd 3.4 or later with its JSON gateway, which is
+ * on by default.
  * @throws InvalidArgumentError `EINVAL`
  */
 export function etcdSource(options: EtcdSourceOptions): DiscoverySource {
@@ -96,7 +100,7 @@ export function etcdSource(options: EtcdSourceOptions): DiscoverySource {
   };
 }
 
-/** One node's use of the source, from its start, or the restart after a failure, to its end. */
+/** One run of the source, from a start or restart to its end. */
 class EtcdDiscovery {
   readonly #gateway: EtcdGateway;
   readonly #folder: string;
@@ -135,7 +139,7 @@ class EtcdDiscovery {
       const server = {
         list: async (signal: AbortSignal) => {
           const list = await this.#list(signal);
-          // After the first list: where this node may not write, or etcd's disk is full, it knows the others all the same.
+          // After the first list: others are found even if this node may not write, or etcd's disk is full.
           if (publish)
             published ??= this.#publish(scope.signal).catch((error: unknown) => {
               failure = { error };
@@ -177,13 +181,13 @@ class EtcdDiscovery {
   }
 
   #addresses(): readonly string[] {
-    // What is no address is counted where the lists are read.
+    // Invalid addresses are counted where the lists are read.
     return Array.from(this.#records.values(), (value) =>
       value.length <= MAX_VALUE ? value : `(${value.length} characters)`,
     );
   }
 
-  /** Whether etcd has this node's key, as far as it was reported. */
+  /** Whether etcd has this node's key, as last reported. */
   get #isThere(): boolean {
     return this.#records.get(this.#key) === this.#self.address;
   }
@@ -192,7 +196,10 @@ class EtcdDiscovery {
     if (!this.#isThere) this.#keyIsLost?.();
   }
 
-  /** Keeps this node's key there until the signal aborts. @throws when that fails */
+  /**
+   * Keeps this node's key in etcd until the signal aborts.
+   * @throws when that fails
+   */
   async #publish(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       const { id, seconds } = await this.#gateway.grant(this.#seconds, signal);
@@ -200,7 +207,7 @@ class EtcdDiscovery {
       let left = seconds;
       let put: string | undefined;
       while (!signal.aborted && left > 0) {
-        // The address of a host may change while it runs.
+        // The host's address may change at runtime.
         const { address } = this.#self;
         if (put !== address) await this.#gateway.put({ key: this.#key, value: address }, id, signal);
         put = address;
@@ -208,7 +215,7 @@ class EtcdDiscovery {
         const interval = (left / RENEWALS) * 1_000;
         const lost = await this.#untilRenewal(interval, signal);
         if (signal.aborted) return;
-        // The put itself may not have been reported yet: it has a while for that.
+        // The put may not have been reported yet, so it gets some time.
         const again = putAt + Math.min(PUT_INTERVAL, interval);
         if (lost) await sleep(Math.max(0, again - performance.now()), signal);
         left = await this.#renew(id, signal);
@@ -229,7 +236,7 @@ class EtcdDiscovery {
     }
   }
 
-  /** @returns `true` where the key is not there any more; `false` after so many ms, or when the signal aborts */
+  /** @returns `true` if the key is gone; `false` after this many ms, or on abort */
   #untilRenewal(ms: number, signal: AbortSignal): Promise<boolean> {
     return new Promise((resolve) => {
       const done = (lost: boolean): void => {
@@ -241,7 +248,7 @@ class EtcdDiscovery {
       const ended = (): void => done(false);
       const timer = setTimeout(ended, ms);
       this.#keyIsLost = () => done(true);
-      // It may have gone while the put's answer was on its way.
+      // It may have been deleted before the put's answer arrived.
       if (signal.aborted || !this.#isThere) done(!signal.aborted);
       else signal.addEventListener("abort", ended, { once: true });
     });
@@ -254,7 +261,7 @@ class EtcdDiscovery {
     try {
       await this.#gateway.revoke(this.#lease, limit.signal);
     } catch {
-      // The lease ends by itself.
+      // The lease expires by itself.
     } finally {
       clearTimeout(timer);
     }

@@ -1,9 +1,10 @@
 /**
- * The HTTP client of discovery: JSON requests to etcd and Kubernetes, streams of one JSON value per line, and texts of metadata services.
+ * HTTP client of discovery: JSON requests to etcd and Kubernetes, streams of JSON lines, and text from metadata
+ * services.
  *
- * Each request has a connection of its own. They are rare, so it costs little; it never meets a connection that the server just
- * closed, it balances over the servers behind one name, and rotated certificates are used by the next one. Every answer is
- * bounded in bytes and in time; a stream has no end, so its caller ends it.
+ * Each request uses a new connection. Requests are rare, so this costs little; it avoids connections just closed by
+ * the server, balances over a name's servers, and picks up rotated certificates. Answers are bounded in bytes and
+ * time; streams are ended by the caller.
  */
 import { readFile } from "node:fs/promises";
 import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
@@ -20,29 +21,29 @@ import {
 } from "../../core/errors.js";
 import { Scope } from "./source.js";
 
-/** Bytes of an answer, and of a line of a stream: 16,384 nodes with some hundred bytes each. */
+/** Bytes of an answer or a stream's line: 16,384 nodes with some hundred bytes each. */
 const MAX_ANSWER = 8_388_608;
 
-/** Bytes of an answer that refuses: only its message is of interest. */
+/** Bytes of an error response, read only for its message. */
 const MAX_REFUSAL = 16_384;
 
-/** Bytes that the buffer of an answer begins with. */
+/** Initial buffer size of an answer. */
 const FIRST_BUFFER = 4_096;
 
 const LINE_FEED = "\n".charCodeAt(0);
 
-/** ms without a byte after which the system asks whether the other end of a stream still exists. */
+/** ms without a byte before TCP keep-alive checks a stream's peer. */
 const KEEP_ALIVE_DELAY = 15_000;
 
-/** Certificates and keys: the path of a PEM file, read again for each connection, or the PEM text itself. */
+/** Certificates and keys: a PEM file's path, read for each connection, or PEM text. */
 export interface DiscoveryTls {
-  /** Authorities that are trusted. Default: those that Node trusts. */
+  /** Trusted authorities. Default: Node's. */
   readonly ca?: string | undefined;
-  /** The client's certificate, for servers that ask for one. */
+  /** Client certificate, for servers that require one. */
   readonly cert?: string | undefined;
-  /** The certificate's private key. */
+  /** Private key of the certificate. */
   readonly key?: string | undefined;
-  /** The name that the server's certificate has to have. Default: the host that is dialled. */
+  /** Expected name of the server's certificate. Default: the dialled host. */
   readonly servername?: string | undefined;
 }
 
@@ -54,7 +55,7 @@ export interface HttpRequest {
   readonly headers?: Readonly<Record<string, string>> | undefined;
   readonly body?: string | undefined;
   readonly tls?: DiscoveryTls | undefined;
-  /** ms for the whole answer; of a stream, until it begins. */
+  /** ms for the whole answer, or until a stream begins. */
   readonly timeout: number;
   readonly signal: AbortSignal;
 }
@@ -62,25 +63,25 @@ export interface HttpRequest {
 export interface HttpText {
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
-  /** The beginning of it where the status is not 200. */
+  /** Start of the answer if the status is not 200. */
   readonly text: string;
 }
 
 export interface HttpAnswer {
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
-  /** Whether it is JSON; a refusal may be plain text. */
+  /** Whether it is JSON; errors may be plain text. */
   readonly isJson: boolean;
-  /** The value, or the text where it is not JSON. */
+  /** The value, or text if it is not JSON. */
   readonly body: unknown;
 }
 
 export interface HttpStream {
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
-  /** One value for each line of a stream that was accepted (status 200). Leaving the loop closes the connection. */
+  /** One value per line of an accepted stream (status 200). Leaving the loop closes the connection. */
   readonly values: AsyncIterable<unknown>;
-  /** The whole answer, of a stream that was refused. */
+  /** Whole answer of a refused stream. */
   readonly refusal: HttpAnswer | undefined;
 }
 
@@ -99,7 +100,10 @@ export function checkTls(what: string, given: unknown): DiscoveryTls | undefined
   return Object.freeze({ ...tls });
 }
 
-/** A server's URL; `undefined` for what has more than a scheme, a host and a port, such as a password that nobody would be sent. */
+/**
+ * A server's URL; `undefined` if it has more than a scheme, a host and a port, such as a password that would not be
+ * sent.
+ */
 export function originOf(given: string): URL | undefined {
   try {
     const url = new URL(given);
@@ -116,10 +120,9 @@ export function originOf(given: string): URL | undefined {
 }
 
 /**
- * An answer as text, whatever its status.
- *
- * @param most bytes of an answer that is accepted
- * @throws as {@link requestJson} does
+ * Requests text, whatever the status.
+ * @param most bytes of an accepted answer
+ * @throws as {@link requestJson}
  */
 export async function requestText(request: HttpRequest, most: number): Promise<HttpText> {
   const deadline = new Deadline(request);
@@ -133,19 +136,17 @@ export async function requestText(request: HttpRequest, most: number): Promise<H
 }
 
 /**
- * An answer, whatever its status.
- *
- * @throws TransportError of a connection that fails; TimeoutError `ETIMEDOUT`; ProtocolError `ERR_PROTOCOL` of an answer that is
- * too long, or is accepted (status 200) and not JSON; AbortedError
+ * Requests JSON, whatever the status.
+ * @throws TransportError for a failed connection; TimeoutError `ETIMEDOUT`; ProtocolError `ERR_PROTOCOL` for an
+ * answer that is too long, or accepted (status 200) but not JSON; AbortedError
  */
 export async function requestJson(request: HttpRequest): Promise<HttpAnswer> {
   return answerOf(request, await requestText(request, MAX_ANSWER));
 }
 
 /**
- * A stream of JSON values; reading it throws like {@link requestJson}.
- *
- * @throws as {@link requestJson} does
+ * Requests a stream of JSON values; reading it throws like {@link requestJson}.
+ * @throws as {@link requestJson}
  */
 export async function requestStream(request: HttpRequest): Promise<HttpStream> {
   const deadline = new Deadline(request);
@@ -164,7 +165,7 @@ export async function requestStream(request: HttpRequest): Promise<HttpStream> {
   }
 }
 
-/** Ends a request when its time is over or its caller's signal aborts, and knows which it was. */
+/** Ends a request by timeout or the caller's abort, and records which. */
 class Deadline extends Scope {
   readonly #request: HttpRequest;
 
@@ -173,7 +174,7 @@ class Deadline extends Scope {
     this.#request = request;
   }
 
-  /** The error that a caller gets for what the platform threw. */
+  /** The caller's error for a platform error. */
   explain(error: unknown): Error {
     const { url, signal, timeout } = this.#request;
     const details = { cause: error, endpoint: url.origin };
@@ -181,7 +182,7 @@ class Deadline extends Scope {
     if (this.isLate)
       return new TimeoutError("ETIMEDOUT", `${url.origin} did not answer within ${timeout} ms`, details);
     if (error instanceof ShoalError) return error;
-    // Of a name with several addresses it has one error for each, and no message.
+    // A name with several addresses fails with one error each, without a message.
     const { code, message } = (error instanceof AggregateError ? (error.errors[0] ?? error) : error) as {
       readonly code?: unknown;
       readonly message: string;
@@ -208,11 +209,11 @@ async function open(request: HttpRequest, signal: AbortSignal): Promise<Incoming
     ...(secure ? await readTls(request.tls) : {}),
   } as const;
   return new Promise((resolve, reject) => {
-    // Loaded by the first request: most nodes send none.
+    // Loaded at the first request: most nodes send none.
     const { request } = process.getBuiltinModule(secure ? "node:https" : "node:http");
     const sent = request(url, options);
     sent.once("response", resolve);
-    // It may fail again after its response began: the response has the error then.
+    // It can fail again after the response began, which then has the error.
     sent.on("error", reject);
     sent.once("socket", (socket) => socket.setKeepAlive(true, KEEP_ALIVE_DELAY));
     sent.end(body);
@@ -235,7 +236,7 @@ async function readText({ url }: HttpRequest, response: IncomingMessage, most: n
   for await (const chunk of response as AsyncIterable<Buffer>) {
     if (text.append(chunk)) continue;
     if (status === 200) throw tooLong(url, most);
-    // Of a refusal the beginning is enough. Leaving the loop closes the connection.
+    // The start of an error response is enough. Leaving the loop closes the connection.
     break;
   }
   return { status, headers, text: text.take() };
@@ -276,7 +277,7 @@ async function* readLines(
   }
 }
 
-/** Bytes of a text that comes in pieces: kept together, since a server may send one byte at a time. */
+/** Collects text in one buffer, since a server may send single bytes. */
 class Text {
   readonly #most: number;
   #buffer = Buffer.allocUnsafe(FIRST_BUFFER);
@@ -286,7 +287,7 @@ class Text {
     this.#most = most;
   }
 
-  /** `false` where it would be too long: nothing was appended. */
+  /** `false` if it would be too long: nothing was appended. */
   append(chunk: Buffer): boolean {
     const length = this.#length + chunk.byteLength;
     if (length > this.#most) return false;
@@ -332,12 +333,12 @@ function notJson({ origin }: URL, text: string, cause: unknown): ProtocolError {
   });
 }
 
-/** The fields of an object of an answer; none of what is not an object. */
+/** Fields of an object in an answer; none if it is not an object. */
 export function fieldsOf(value: unknown): Record<string, unknown> {
   return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
 }
 
-/** The items of an array of an answer; none of what is not an array. */
+/** Items of an array in an answer; none if it is not an array. */
 export function itemsOf(value: unknown): readonly unknown[] {
   return Array.isArray(value) ? value : [];
 }

@@ -1,12 +1,12 @@
 /**
- * Kubernetes as a source: the pods of a Service, from its EndpointSlices, by the API server's plain HTTPS. Kubernetes itself
+ * Discovery by Kubernetes: a Service's pods, from its EndpointSlices, over the API server's HTTPS. Kubernetes
  * publishes them, so this node writes nothing.
  *
  *   GET /apis/discovery.k8s.io/v1/namespaces/NAMESPACE/endpointslices?labelSelector=kubernetes.io/service-name=SERVICE
  *       &limit=500, then &continue=TOKEN     the list, page by page, with its resourceVersion
  *       &watch=1&resourceVersion=VERSION     a line for each change after it: ADDED, MODIFIED, DELETED, BOOKMARK, ERROR
  *
- * In a pod the service account says where the server is and who asks. Its files are read again for each request: tokens rotate.
+ * In a pod, the service account gives server and credentials. Its files are read for each request, as tokens rotate.
  */
 import { readFile } from "node:fs/promises";
 import { describe } from "../../core/arguments.js";
@@ -23,24 +23,24 @@ import { fieldsOf, type HttpAnswer, type HttpStream, originOf, requestJson, requ
 import { type ListAndWatch, listAndWatch } from "./list-watch.js";
 import { type DiscoverySource, sleep } from "./source.js";
 
-/** Where Kubernetes puts the files of a pod's service account. */
+/** Folder of a pod's service account. */
 const ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount";
 
-/** Slices of one page, and pages of one list. */
+/** Slices per page, and pages per list. */
 const PAGE = 500;
 const MAX_PAGES = 32;
 
-/** Times that one request is sent while the server asks for patience, and ms that it is obeyed for at most. */
+/** Attempts of a request while the server throttles, and the longest wait in ms. */
 const MAX_TRIES = 4;
 const MAX_PATIENCE = 60_000;
 
-/** ms where the server asks for patience and does not say how much. */
+/** Wait in ms if a throttling server gives no time. */
 const PATIENCE = 1_000;
 
 const HTTP = {
   unauthorized: 401,
   forbidden: 403,
-  /** The server has forgotten a resource version, or a page. */
+  /** The server has forgotten a resource version or page. */
   gone: 410,
   tooMany: 429,
   unavailable: 503,
@@ -48,29 +48,29 @@ const HTTP = {
 
 /** Options of {@link kubernetesSource}. */
 export interface KubernetesSourceOptions {
-  /** Name of the Service, best a headless one with `publishNotReadyAddresses`. */
+  /** Service name, preferably headless with `publishNotReadyAddresses`. */
   readonly service: string;
-  /** Default: that of the service account, else `default`. */
+  /** Default: the service account's, else `default`. */
   readonly namespace?: string | undefined;
-  /** Number, or name of a port of the Service. Default: its only one, or the one named `shoal`. */
+  /** Port number or name of the Service. Default: its only port, or the one named `shoal`. */
   readonly port?: number | string | undefined;
-  /** `ip`, the default: the addresses of the pods. `dns`: the names that Kubernetes gives them. */
+  /** `ip` (default): pod addresses. `dns`: pod names. */
   readonly addressType?: "ip" | "dns" | undefined;
-  /** Domain of the cluster, for `dns`. Default `cluster.local`. */
+  /** Cluster domain, for `dns`. Default `cluster.local`. */
   readonly suffix?: string | undefined;
-  /** 4 or 6, of a Service with both. Default: both. */
+  /** 4 or 6, for a dual-stack Service. Default: both. */
   readonly family?: 4 | 6 | undefined;
-  /** "https://host:port" of the API server. Default: as pods have it, from KUBERNETES_SERVICE_HOST and …_PORT. */
+  /** API server, "https://host:port". Default: from KUBERNETES_SERVICE_HOST and …_PORT. */
   readonly server?: string | undefined;
-  /** Bearer token, or the absolute path of a file that has it, which is read for each request. Default: that of the service account. */
+  /** Bearer token, or the absolute path of its file, read for each request. Default: the service account's. */
   readonly token?: string | undefined;
-  /** Authority that signed the server's certificate: a PEM file or text. Default: that of the service account. */
+  /** CA of the server's certificate: a PEM file or text. Default: the service account's. */
   readonly ca?: string | undefined;
-  /** Folder of the service account: its files `token`, `ca.crt` and `namespace`. Default: where Kubernetes puts it. */
+  /** Service account folder with files `token`, `ca.crt` and `namespace`. Default: Kubernetes' location. */
   readonly serviceAccount?: string | undefined;
-  /** ms for an answer of the server. Default 10,000. */
+  /** ms for the server's answer. Default 10,000. */
   readonly timeout?: number | undefined;
-  /** ms after which the slices are listed again though no change was reported. Default 60,000. */
+  /** ms before slices are listed again without a reported change. Default 60,000. */
   readonly relistInterval?: number | undefined;
 }
 
@@ -90,15 +90,13 @@ const OPTIONS = {
 };
 
 /**
- * The pods of a Service of Kubernetes, from its EndpointSlices (`discovery.k8s.io/v1`, Kubernetes 1.21 or later). The service
- * account needs the verbs `list` and `watch` on `endpointslices` in that namespace. Pods that are not ready count,
- * those that terminate do not.
+ * Finds a Kubernetes Service's pods from its EndpointSlices (`discovery.k8s.io/v1`, Kubernetes 1.21 or later). The
+ * service account needs `list` and `watch` on `endpointslices` in the namespace. Includes pods that are not ready,
+ * excludes terminating ones.
  *
- * A change is known when the API server reports it. The source is down while the server does not answer or refuses it
- * (`ECONNREFUSED`, `ETIMEDOUT`, `ERR_AUTHENTICATION`, `ERR_PROTOCOL`, `ERR_TRANSPORT`); where it asks for patience (429, 503), it is obeyed
- * for a minute at most.
- *
- * @throws InvalidArgumentError `EINVAL`, and where no `server` is given outside of a pod
+ * The source is down while the server does not answer or refuses (`ECONNREFUSED`, `ETIMEDOUT`, `ERR_AUTHENTICATION`,
+ * `ERR_PROTOCOL`, `ERR_TRANSPORT`); throttling (429, 503) is obeyed for up to a minute.
+ * @throws InvalidArgumentError `EINVAL`, also without `server` outside of a pod
  */
 export function kubernetesSource(options: KubernetesSourceOptions): DiscoverySource {
   const given = checkOptions("kubernetesSource", OPTIONS, options);
@@ -143,7 +141,7 @@ interface Settings {
   readonly relistInterval: number;
 }
 
-/** The EndpointSlices of one Service: listed, then watched. */
+/** EndpointSlices of one Service: listed, then watched. */
 class ServiceSlices implements ListAndWatch {
   readonly #settings: Settings;
   #slices: EndpointSlices | undefined;
@@ -164,7 +162,7 @@ class ServiceSlices implements ListAndWatch {
         signal,
       );
       if (answer.status === HTTP.gone && next !== "") {
-        // The list took longer than the server remembers: from the first page again.
+        // Listing took longer than the server remembers: start again at the first page.
         this.#slices.clear();
         next = "";
         continue;
@@ -184,7 +182,7 @@ class ServiceSlices implements ListAndWatch {
 
   async *watch(signal: AbortSignal): AsyncGenerator<readonly string[], void, undefined> {
     const slices = this.#slices as EndpointSlices;
-    // Without it the server would choose 30 to 60 minutes.
+    // The server's default would be 30 to 60 minutes.
     const seconds = Math.ceil(this.#settings.relistInterval / 1_000) + 10;
     const stream = await this.#open(
       {
@@ -230,7 +228,10 @@ class ServiceSlices implements ListAndWatch {
     }
   }
 
-  /** Waits where the server asks for patience. @returns whether to ask again */
+  /**
+   * Waits if the server throttles.
+   * @returns whether to ask again
+   */
   async #waitFor({ status, headers }: HttpAnswer, tries: number, signal: AbortSignal): Promise<boolean> {
     if ((status !== HTTP.tooMany && status !== HTTP.unavailable) || tries === MAX_TRIES) return false;
     const seconds = Number(headers["retry-after"]);
@@ -258,12 +259,12 @@ class ServiceSlices implements ListAndWatch {
     return token.startsWith("/") ? (await readFile(token, "utf8")).trim() : token;
   }
 
-  /** A file of the service account; `undefined` where there is none. */
+  /** Reads a file of the service account; `undefined` if missing. */
   async #accountFile(name: "token" | "ca.crt" | "namespace"): Promise<string | undefined> {
     try {
       return (await readFile(`${this.#settings.account}/${name}`, "utf8")).trim();
     } catch {
-      // Outside of a pod, or in one without a token: the server decides.
+      // Outside of a pod, or without a token: the server decides.
       return undefined;
     }
   }

@@ -1,5 +1,5 @@
 /**
- * What is known of a list on a server by listing it once and watching its changes, as etcd and Kubernetes offer it.
+ * List-then-watch of a server's list, as etcd and Kubernetes offer it.
  *
  *            ┌──── every relistInterval; at once when the watch ends ────┐
  *            ▼                                                           │
@@ -8,32 +8,35 @@
  *       ▼                   ▼
  *     the source is down: the node calls it again, with a longer wait each time
  *
- * A watch can die without a word: the server is stopped, a proxy forgets the connection, a load balancer drops it. Nothing shows that
- * but a second look, so the list is read again by a timer, and with it the watch begins again. A watch begins where its list ends,
- * so that no change is lost between the two.
+ * A watch can die silently: the server stops, or a proxy or load balancer drops the connection. Only a new list
+ * detects that, so the list and the watch restart by a timer. A watch starts where its list ends, so no change is
+ * lost.
  */
 import { backOff } from "../../core/back-off.js";
 import { TransportError } from "../../core/errors.js";
 import { Scope, sleep } from "./source.js";
 
-/** ms for which a watch has to live to count as one that works. */
+/** ms that a watch must live to count as working. */
 const WORKING_WATCH = 1_000;
 
-/** Watches that fail one after another before the source is down. */
+/** Consecutive failed watches before the source is down. */
 const MAX_FAILED_WATCHES = 3;
 
-/** ms before the list is read again after a watch that failed at once: the first time, and at most. */
+/** First and largest delay in ms before the list is read again after a failed watch. */
 const FIRST_WAIT = 100;
 const LONGEST_WAIT = 5_000;
 
 export interface ListAndWatch {
-  /** The whole list. @throws when it cannot be had */
+  /**
+   * Returns the whole list.
+   * @throws when it is unavailable
+   */
   list(signal: AbortSignal): Promise<readonly string[]>;
-  /** The whole list after each change that follows the last `list`. Returns where it has to be listed again. */
+  /** Yields the whole list after each change since `list`. Returns when a new list is needed. */
   watch(signal: AbortSignal): AsyncIterable<readonly string[]>;
 }
 
-/** @param relistInterval ms; half of it by chance, so that nodes that started together do not list together */
+/** @param relistInterval ms; half of it random, so that nodes started together do not list together */
 export async function* listAndWatch(
   server: ListAndWatch,
   relistInterval: number,
@@ -52,14 +55,14 @@ export async function* listAndWatch(
         yield addresses;
       }
     } catch (thrown) {
-      // The list, which is read at once, shows whether the server is there.
+      // The next list shows whether the server is available.
       if (!watching.signal.aborted) error = thrown;
     } finally {
       timedOut = watching.signal.aborted;
       watching.end();
     }
     const lived = performance.now() - beganAt >= WORKING_WATCH;
-    // What the server sent was wrong, or it refuses: that is no watch that works, however long it took.
+    // An invalid or refusing server is not working, however long the watch lived.
     const isRefused = error !== undefined && !(error instanceof TransportError);
     if (lived && !isRefused) failures = 0;
     else if (!timedOut) {

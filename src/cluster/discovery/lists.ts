@@ -1,4 +1,4 @@
-/** Sources without a network: a list that stays, and one that the program changes. */
+/** Sources without a network: a fixed list, and one changed by the program. */
 import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { checkAddress } from "../net/addresses.js";
@@ -13,10 +13,9 @@ function checkList(what: string, addresses: unknown): string[] {
 }
 
 /**
- * A list that stays as it is. It may be the same on every node: a node finds itself in it.
- *
+ * A fixed list. It may be the same on every node, including that node.
  * @param addresses "host:port" each; a host may be a name
- * @throws InvalidArgumentError `EINVAL` for what is not an address
+ * @throws InvalidArgumentError `EINVAL` for an invalid address
  */
 export function staticSource(addresses: readonly string[]): DiscoverySource {
   const list = checkList("staticSource", addresses);
@@ -31,7 +30,7 @@ export function staticSource(addresses: readonly string[]): DiscoverySource {
 }
 
 /**
- * A list that the program changes while nodes use it. One source may be given to several nodes.
+ * A list that the program can change at runtime. Several nodes may share a source.
  *
  * @example
  * ```ts
@@ -53,19 +52,22 @@ export class ManualSource implements DiscoverySource {
   /**
    * @param addresses "host:port" each; a host may be a name. Default: none
    * @param options `name` of the source, default `manual`
-   * @throws InvalidArgumentError `EINVAL` for what is not an address
+   * @throws InvalidArgumentError `EINVAL` for an invalid address
    */
   constructor(addresses: readonly string[] = [], options: { readonly name?: string } = {}) {
     this.#addresses = new Set(checkList("ManualSource", addresses));
     this.name = options.name ?? "manual";
   }
 
-  /** The list as it is now. */
+  /** Current list. */
   get addresses(): readonly string[] {
     return [...this.#addresses];
   }
 
-  /** Replaces the whole list. @throws InvalidArgumentError `EINVAL`; nothing has changed then */
+  /**
+   * Replaces the list.
+   * @throws InvalidArgumentError `EINVAL`; nothing has changed then
+   */
   set(addresses: readonly string[]): void {
     const list = checkList("set", addresses);
     this.#addresses.clear();
@@ -73,13 +75,19 @@ export class ManualSource implements DiscoverySource {
     this.#publish();
   }
 
-  /** Adds addresses; those that are there already change nothing. @throws as `set` */
+  /**
+   * Adds addresses that are not listed.
+   * @throws as `set`
+   */
   add(...addresses: string[]): void {
     for (const address of checkList("add", addresses)) this.#addresses.add(address);
     this.#publish();
   }
 
-  /** Takes addresses off the list; others change nothing. A node that is there stays a member. @throws as `set` */
+  /**
+   * Removes addresses. Members there remain.
+   * @throws as `set`
+   */
   remove(...addresses: string[]): void {
     for (const address of checkList("remove", addresses)) this.#addresses.delete(address);
     this.#publish();

@@ -1,25 +1,24 @@
 /**
- * The lists of all sources as one: what a node dials. Pure.
+ * Merges the sources' lists into the addresses to dial. Pure.
  *
  *   list of a source ──cut, checked──> AddressLists ──in turns, up to the bound──> names and addresses ──looked up──> addresses
  *
- * When there are more addresses than a node dials, each source gets as many as the others: one that lists thousands does not
- * hide the few of another.
+ * Above the limit each source gets an equal share, so a source with thousands does not hide a small one.
  */
 import { isIP } from "node:net";
 import { MAX_SEEDS } from "../bounds.js";
 import { canonicalAddress, joinAddress, readAddress } from "../net/addresses.js";
 
-/** A list of a source, without what is not usable. */
+/** A source's list without invalid entries. */
 export interface CheckedList {
   readonly addresses: readonly string[];
   /** Entries that are not "host:port". */
   readonly junk: number;
-  /** Entries beyond the bound. */
+  /** Entries above the limit. */
   readonly excess: number;
 }
 
-/** Checks a list that a source gave; `undefined` for what is not a list. */
+/** Checks a source's list; `undefined` if it is not a list. */
 export function checkedList(given: unknown): CheckedList | undefined {
   if (!Array.isArray(given)) return undefined;
   const addresses = new Set<string>();
@@ -39,13 +38,13 @@ export function checkedList(given: unknown): CheckedList | undefined {
   return { addresses: [...addresses], junk, excess: given.length - length };
 }
 
-/** The lists by their sources. */
+/** Lists by source. */
 export class AddressLists {
   readonly #lists = new Map<string, readonly string[]>();
-  /** Whether there are more than a node dials. */
+  /** Whether there are more addresses than a node dials. */
   overflows = false;
 
-  /** A source's list, which replaces the one before. */
+  /** Replaces a source's list. */
   set(source: string, addresses: readonly string[]): void {
     this.#lists.set(source, addresses);
   }
@@ -55,9 +54,8 @@ export class AddressLists {
   }
 
   /**
-   * What is to be dialled, each once, at most `MAX_SEEDS`.
-   *
-   * @param resolve the addresses of an entry: itself, or those of its name that are known now
+   * Distinct addresses to dial, at most `MAX_SEEDS`.
+   * @param resolve an entry's addresses: itself, or its name's known ones
    */
   merged(resolve: (entry: string) => readonly string[]): Set<string> {
     const merged = new Set<string>();
@@ -81,7 +79,7 @@ export class AddressLists {
   }
 }
 
-/** What one set has and the other has not. */
+/** Elements of one set that the other lacks. */
 export function changesOf(
   before: ReadonlySet<string>,
   after: ReadonlySet<string>,

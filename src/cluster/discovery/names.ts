@@ -1,19 +1,19 @@
 /**
- * The addresses of host names, looked up again and again: a name may be unknown at first, and have other addresses later. What is
- * known of a name stands while a look-up fails.
+ * Addresses of host names, looked up periodically: a name may be unknown at first or change later. Known addresses
+ * stay while a lookup fails.
  */
 import { type HostPort, readAddress, resolveAddress } from "../net/addresses.js";
 
-/** ms between two look-ups of a name; shorter while the node is alone. */
+/** ms between lookups of a name; shorter while the node is alone. */
 const LOOK_UP_INTERVAL = 60_000;
 const LOOK_UP_ALONE = 5_000;
-/** Look-ups at a time: more would occupy the threads that the program reads files by. */
+/** Concurrent lookups: more would occupy the thread pool that reads files. */
 const MAX_LOOK_UPS = 2;
 
 export interface NamesEffects {
-  /** Other addresses are known. */
+  /** Known addresses changed. */
   changed(): void;
-  /** A look-up found nothing. */
+  /** A lookup found nothing. */
   failed(): void;
   /** Whether the node has no member yet. */
   isAlone(): boolean;
@@ -22,16 +22,16 @@ export interface NamesEffects {
 export class Names {
   readonly #effects: NamesEffects;
   readonly #resolve: (name: HostPort) => Promise<readonly string[]>;
-  /** The addresses of each name, "host:port". */
+  /** Addresses of each name, "host:port". */
   readonly #known = new Map<string, readonly string[]>();
-  /** Why the last look-up of a name gave no address. */
+  /** Error of each name's last failed lookup. */
   readonly #errors = new Map<string, Error>();
   #waiting: string[] = [];
   #running = 0;
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
 
-  /** @param resolve the addresses of a name, each with the port; none, or an error, where it is unknown */
+  /** @param resolve returns a name's addresses with the port; none, or an error, if unknown */
   constructor(
     effects: NamesEffects,
     resolve: (name: HostPort) => Promise<readonly string[]> = resolveAddress,
@@ -40,17 +40,17 @@ export class Names {
     this.#resolve = resolve;
   }
 
-  /** What is known of a name now. */
+  /** Known addresses of a name. */
   get(name: string): readonly string[] {
     return this.#known.get(name) ?? [];
   }
 
-  /** Why the last look-up of a name gave no address; `undefined` where it gave some, and before the first one. */
+  /** Error of a name's last lookup; `undefined` after success, and before the first. */
   errorOf(name: string): Error | undefined {
     return this.#errors.get(name);
   }
 
-  /** The names that matter from now on; new ones are looked up at once. */
+  /** Sets the relevant names; new ones are looked up at once. */
   set(names: ReadonlySet<string>): void {
     for (const name of this.#known.keys()) {
       if (names.has(name)) continue;
@@ -110,7 +110,7 @@ export class Names {
     }
   }
 
-  /** Its timer runs on when names come and go: a list that changes often must not put look-ups off. */
+  /** Keeps a running timer, or frequent changes would postpone lookups. */
   #schedule(): void {
     if (this.#stopped || this.#timer !== undefined || this.#known.size === 0) return;
     const pause = this.#effects.isAlone() ? LOOK_UP_ALONE : LOOK_UP_INTERVAL;

@@ -1,11 +1,11 @@
 /**
- * Sources as texts, for the command line and configuration files:
+ * Sources as text, for the command line and configuration files:
  *
  *   static:HOST:PORT,HOST:PORT…          dns://NAME:PORT (A)   dns://NAME (SRV)
  *   beacon:   broadcast:   multicast:GROUP
  *   etcd://HOST:PORT,HOST:PORT/PREFIX    etcds://… over TLS    kubernetes://NAMESPACE/SERVICE[:PORT]
  *
- * Options follow as `?NAME=VALUE&NAME=VALUE`, by the names that the source has for them.
+ * Options follow as `?NAME=VALUE&NAME=VALUE`, named as in the source's options.
  */
 import { checkKeys, describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
@@ -20,27 +20,30 @@ import type { DiscoverySource } from "./source.js";
 /** Characters of a text. */
 const MAX_DISCOVERY_TEXT = 4_096;
 
-/** What a value of an option is read as. */
+/** How an option's value is parsed. */
 type Kind = "number" | "numbers" | "text" | "texts" | "boolean";
 
 interface Form {
-  /** The text as it is written, for errors and help. */
+  /** Syntax, for errors and help. */
   readonly form: string;
   /** Whether "//" follows the scheme. */
   readonly slashes: boolean;
   readonly options: Readonly<Record<string, Kind>>;
-  /** @param rest what is between the scheme and the options @param options by their names */
+  /**
+   * @param rest text between the scheme and the options
+   * @param options by name
+   */
   make(rest: string, options: Record<string, unknown>): DiscoverySource;
 }
 
-/** "HOST:PORT" and a number behind the last colon; without one the port is `undefined`. */
+/** "HOST:PORT" with the number after the last colon; without one the port is `undefined`. */
 function nameAndPort(rest: string): { name: string; port: number | undefined } {
   const at = rest.lastIndexOf(":");
   const port = /^\d{1,5}$/.test(rest.slice(at + 1)) ? Number(rest.slice(at + 1)) : undefined;
   return at < 0 || port === undefined ? { name: rest, port: undefined } : { name: rest.slice(0, at), port };
 }
 
-/** The options of a source that is written without anything but these. */
+/** Options of a source whose text has nothing else. */
 function nothing(form: string, rest: string, options: Record<string, unknown>): Record<string, unknown> {
   if (rest !== "") throw new InvalidArgumentError(`expected ${form}?OPTION=VALUE; got ${describe(rest)}`);
   return options;
@@ -66,7 +69,6 @@ const etcd = (scheme: "http" | "https"): Form => ({
   },
 });
 
-/** By scheme. */
 const FORMS: Readonly<Record<string, Form>> = {
   static: {
     form: "static:HOST:PORT,…",
@@ -142,13 +144,12 @@ const FORMS: Readonly<Record<string, Form>> = {
   },
 };
 
-/** How each source is written. */
+/** Syntax of each source. */
 export const DISCOVERY_FORMS: readonly string[] = Object.values(FORMS).map(({ form }) => form);
 
 /**
- * A source from its text, such as "dns://billing.example:7946?type=AAAA" or "static:10.0.0.5:7946,db.example:7946".
- *
- * @throws InvalidArgumentError `EINVAL` for an unknown scheme or option, and as the source itself does
+ * Parses a source, such as "dns://billing.example:7946?type=AAAA" or "static:10.0.0.5:7946,db.example:7946".
+ * @throws InvalidArgumentError `EINVAL` for an unknown scheme or option, and as the source itself
  */
 export function parseDiscovery(text: string): DiscoverySource {
   if (typeof text !== "string" || text.length > MAX_DISCOVERY_TEXT)

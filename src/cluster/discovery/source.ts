@@ -1,62 +1,63 @@
-/** What a source of discovery is, and what every source is made of. */
+/** Interface and helpers of discovery sources. */
 import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 
 /** Bytes of a source's name. */
 const MAX_SOURCE_NAME = 128;
 
-/** The node that asks: a source may publish it, and need not leave it out of its lists. */
+/** The requesting node: a source may publish it, and may include it in its lists. */
 export interface DiscoverySelf {
   /** 32 hexadecimal digits. */
   readonly id: string;
-  /** `name@host`. */
   readonly name: string;
   /** Name of the cluster. */
   readonly group: string;
-  /** Where the others reach it, "host:port"; another one when the host's address changes. */
+  /** Its address for other nodes, "host:port"; follows changes of the host's address. */
   readonly address: string;
-  /** Counts what the source refused, by a reason such as "beacon:junk", in `stats().dropped`. */
+  /** Counts refusals by a reason such as "beacon:junk", in `stats().dropped`. */
   readonly count?: (reason: string) => void;
 }
 
-/** Addresses at which nodes of a cluster may be. */
+/** Finds possible addresses of a cluster's nodes. */
 export interface DiscoverySource {
   /** 1 to 128 bytes, such as "dns:billing.svc": in events, logs, metrics and `node.discovery()`. */
   readonly name: string;
   /**
-   * The lists of addresses, "host:port" each; every one is whole, and replaces the one before. A host may be a name: the node
-   * looks it up, and looks again every minute.
+   * Yields complete lists of "host:port", each replacing the last. A host may be a name; the node looks it up every
+   * minute.
    *
-   * When it throws, or returns without a list, the source is down: its last list stands, and it is called again after 0.5 s, twice
-   * as long each time, up to 30 s. When it returns after a list, it is called again after 30 s, and is not down.
+   * If it throws, or returns without a list, the source is down: its last list stays, and it is called again after
+   * 0.5 s, doubled each time up to 30 s. If it returns after a list, it is called again after 30 s and is not down.
    *
-   * What it published is to be withdrawn in a `finally`: a node that leaves calls `return` of the iterator, and waits for it for at
-   * most a second.
-   *
-   * @param self the node that asks
-   * @param signal aborts when the node leaves, and when this call threw
+   * Withdraw what was published in a `finally`: a leaving node calls the iterator's `return`, and waits at most a
+   * second.
+   * @param self the requesting node
+   * @param signal aborts when the node leaves, or this call threw
    */
   discover(self: DiscoverySelf, signal: AbortSignal): AsyncIterable<readonly string[]>;
 }
 
-/** A source of one's own. The name of the function is the name of the source. */
+/** A custom source as a function, named after it. */
 export type DiscoveryFunction = DiscoverySource["discover"];
 
-/** How a source is doing. */
+/** Status of a source. */
 export interface DiscoveryStatus {
-  /** Of the source; those of one name have a number behind it: "static", "static#2". */
+  /** Name of the source; duplicates are numbered: "static", "static#2". */
   readonly name: string;
-  /** `down`: it failed, or has given no list yet. */
+  /** `down`: it failed, or has not yielded a list yet. */
   readonly state: "up" | "down";
-  /** Its last list, without what is not an address. It stands while the source is down. */
+  /** Its last list without invalid addresses; kept while it is down. */
   readonly addresses: readonly string[];
-  /** Why it is down; of one that is up, why the last look-up of a name in its list failed. */
+  /** Why it is down; if up, the last failed lookup of a name in its list. */
   readonly error?: Error;
-  /** Wall clock in ms since when it has been in this state. */
+  /** Wall clock in ms of the last change of state. */
   readonly since: number;
 }
 
-/** The sources that were given, with names of which no two are equal. @throws InvalidArgumentError `EINVAL` */
+/**
+ * The given sources with unique names.
+ * @throws InvalidArgumentError `EINVAL`
+ */
 export function sourcesOf(given: unknown, most: number): DiscoverySource[] {
   if (!Array.isArray(given))
     throw new InvalidArgumentError(`discovery is an array of sources; got ${describe(given)}`);
@@ -93,8 +94,7 @@ function sourceOf(given: unknown): DiscoverySource {
 }
 
 /**
- * The lists of a source that learns of changes one by one. A list that was not read yet is replaced by the next one, so a slow reader
- * has the newest.
+ * Lists of a source that learns changes by callbacks. An unread list is replaced, so a slow reader gets the newest.
  *
  * @example
  * ```ts
@@ -121,13 +121,13 @@ export class AddressFeed implements AsyncIterable<readonly string[]> {
     this.#signal = signal;
   }
 
-  /** The whole list as it is now. */
+  /** Sets the whole list. */
   set(list: readonly string[]): void {
     this.#list = list;
     this.#wake?.();
   }
 
-  /** Ends the lists by an error, behind a list that was not read yet. */
+  /** Ends the lists with an error, after an unread list. */
   fail(error: unknown): void {
     if (this.#failed) return;
     this.#error = error;
@@ -156,16 +156,16 @@ export class AddressFeed implements AsyncIterable<readonly string[]> {
   }
 }
 
-/** A signal that aborts after a time, or with another one. */
+/** A signal that aborts after a time, or with another signal. */
 export class Scope {
   readonly #outer: AbortSignal;
   readonly #controller = new AbortController();
   readonly #timer: NodeJS.Timeout | undefined;
   readonly #abort = (): void => this.#controller.abort();
-  /** Whether its time was over before it ended otherwise. */
+  /** Whether its time ran out first. */
   isLate = false;
 
-  /** @param time ms; without it, it ends with the other one or by `end()` */
+  /** @param time ms; without it, only the other signal or `end()` ends it */
   constructor(outer: AbortSignal, time?: number) {
     this.#outer = outer;
     if (time !== undefined)
@@ -181,12 +181,12 @@ export class Scope {
     return this.#controller.signal;
   }
 
-  /** It has no time any more. */
+  /** Removes the timeout. */
   stopTimer(): void {
     clearTimeout(this.#timer);
   }
 
-  /** Aborts it, if it has not; the other one keeps no listener. */
+  /** Aborts it, and removes its listener from the other signal. */
   end(): void {
     this.stopTimer();
     this.#outer.removeEventListener("abort", this.#abort);
@@ -194,7 +194,7 @@ export class Scope {
   }
 }
 
-/** Waits for so many ms, or until the signal aborts. */
+/** Waits for this many ms, or until the signal aborts. */
 export function sleep(ms: number, signal: AbortSignal): Promise<void> {
   if (signal.aborted) return Promise.resolve();
   return new Promise((resolve) => {

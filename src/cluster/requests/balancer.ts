@@ -1,20 +1,23 @@
 /**
- * Which node gets a request: the least loaded of the nearest that have room, without those that fail while others do not. Pure.
+ * Load balancing: chooses the least loaded of the nearest nodes with room, and avoids nodes that fail while others do
+ * not. Pure.
  *
  *   candidates ── not ejected ── nearest with room ── two at random ── the cheaper
  *
- * The cost of a node is how many requests it has, by this node's count or by its own last report, times how long it takes. A request
- * with an idempotency key goes to the node whose hash with the key is the highest: all callers choose the same one, and when it is gone the same next one. It is not
- * taken elsewhere because that node fails, is slow or full: what one caller has seen of it, another has not.
+ * A node's cost is its number of requests (by this node's count or its own last report) times its latency. A request
+ * with an idempotency key goes to the node with the highest hash with the key, so that all callers choose the same
+ * node, and the same next one when it is gone. A failing, slow or full node is not replaced for such requests, since
+ * other callers may not have noticed.
  *
  *   in ──`EJECT_AFTER` failures in a row, while others do not──> ejected ──time──> on trial: one request at a time
  *   ^────────────────────────────────────success──────────────────────────────────────────┘ │
  *                                        ejected ^──failure, twice the time──────────────────┘
  *
- * A node is closed while it has as many requests of this one as its window: further ones wait here, and not there to be refused. The window
- * begins at `FIRST_WINDOW`, shrinks to what the node has when it refuses one, and grows by what it reports as free and with each answer.
+ * A node is closed while it has as many of this node's requests as its window; further ones wait here instead of
+ * being refused there. The window starts at `FIRST_WINDOW`, shrinks on a refusal to the current number, and grows
+ * with reported capacity and each answer.
  *
- * At most half of a service's nodes are ejected; where all that are left are ejected, they are used.
+ * At most half of a service's nodes are ejected. If only ejected ones are left, they are used.
  */
 import { backOff } from "../../core/back-off.js";
 import { fnv1a } from "../../core/hash.js";
@@ -23,33 +26,33 @@ import { DRAWS, EJECT_AFTER, EJECT_TIME, FIRST_WINDOW, LOAD_AGE, MAX_EJECT_TIME 
 /** A node that serves a service. */
 export interface Candidate {
   readonly id: string;
-  /** 0: this node; the nearest are asked first, and others where these have no room. */
+  /** 0: this node. Nearer nodes are preferred while they have room. */
   readonly distance: number;
 }
 
-/** What became of an attempt: `refused` has no part in a node's failures, for it has reported its load. */
+/** Outcome of an attempt. `refused` is not a failure, as it reports the load. */
 export type AttemptResult = "ok" | "failed" | "refused" | "given-up";
 
-/** Weight of the newest in averages. */
+/** Weight of the newest sample in averages. */
 const NEWEST = 0.2;
-/** Least ms of a cost: between nodes that answer at once the count decides. */
+/** Minimum cost in ms: among nodes that answer at once, the count decides. */
 const LEAST_COST = 0.05;
-/** The part of a service's requests that fail, from which on nobody is ejected: it is not the node. */
+/** Failure rate of a service above which no node is ejected: the cause is not the node. */
 const ALL_FAIL = 0.5;
 
-/** What a service's caller knows of a node. */
+/** A node's load as known to a caller. */
 export class NodeLoad {
   readonly id: string;
   distance: number;
-  /** Requests of this node that wait for it. */
+  /** Pending requests of this node. */
   outstanding = 0;
-  /** How many of these it takes. */
+  /** How many of these it accepts. */
   window = FIRST_WINDOW;
-  /** Its last report, and when it came. */
+  /** Its last report, and when it arrived. */
   busy = 0;
   slots = 0;
   #reportedAt = Number.NEGATIVE_INFINITY;
-  /** ms, the average; 0: not known yet. */
+  /** Average in ms; 0: unknown. */
   latency = 0;
   failuresInRow = 0;
   ejections = 0;
@@ -67,12 +70,12 @@ export class NodeLoad {
     this.window = Math.max(this.window, this.outstanding + slots - busy);
   }
 
-  /** Whether it takes one more. */
+  /** Whether it accepts one more. */
   get isOpen(): boolean {
     return this.outstanding < this.window;
   }
 
-  /** Requests that it has, as far as is known. */
+  /** Estimated number of its requests. */
   load(now: number): number {
     return now - this.#reportedAt <= LOAD_AGE ? Math.max(this.outstanding, this.busy) : this.outstanding;
   }
@@ -89,7 +92,7 @@ export class NodeLoad {
     return now < this.ejectedUntil;
   }
 
-  /** Ejected, or on trial with the request that decides. */
+  /** Ejected, or on trial with a request in flight. */
   isAvoided(now: number): boolean {
     return this.isEjected(now) || (this.ejections > 0 && this.outstanding > 0);
   }
@@ -105,7 +108,7 @@ export interface BalancerEffects {
 export class Balancer {
   readonly #effects: BalancerEffects;
   #nodes = new Map<string, NodeLoad>();
-  /** By distance, the nearest first. */
+  /** By distance, nearest first. */
   #tiers: readonly (readonly NodeLoad[])[] = [];
   #failureRate = 0;
 
@@ -121,7 +124,7 @@ export class Balancer {
     return this.#nodes.values();
   }
 
-  /** The nodes that serve it are these from now on; what is known of those that stay is kept. */
+  /** Sets the serving nodes; keeps the state of known ones. */
   setCandidates(candidates: readonly Candidate[]): void {
     const nodes = new Map<string, NodeLoad>();
     const tiers = new Map<number, NodeLoad[]>();
@@ -138,7 +141,8 @@ export class Balancer {
   }
 
   /**
-   * @param tried those that are not asked again @param key of idempotency, or ""
+   * @param tried nodes to skip
+   * @param key idempotency key, or ""
    * @returns `undefined`: all were tried or are closed, or there are none. By key the node may be closed
    */
   pick(now: number, tried: readonly string[], key: string): NodeLoad | undefined {
@@ -152,13 +156,13 @@ export class Balancer {
     return full ?? this.#anyLeft(now, tried);
   }
 
-  /** Whether one that was not tried is closed. */
+  /** Whether an untried node is closed. */
   isAwaited(tried: readonly string[]): boolean {
     for (const node of this.#nodes.values()) if (!node.isOpen && !tried.includes(node.id)) return true;
     return false;
   }
 
-  /** When the next ejected one is on trial; infinite: none is ejected. */
+  /** Time of the next trial of an ejected node; infinite: none is ejected. */
   nextTrial(now: number): number {
     let next = Number.POSITIVE_INFINITY;
     for (const node of this.#nodes.values())
@@ -166,12 +170,15 @@ export class Balancer {
     return next;
   }
 
-  /** An attempt began. */
+  /** An attempt started. */
   sent(node: NodeLoad): void {
     node.outstanding += 1;
   }
 
-  /** An attempt ended. @param ms that it took; 0: no measure */
+  /**
+   * An attempt ended.
+   * @param ms its duration; 0: unknown
+   */
   ended(now: number, node: NodeLoad, result: AttemptResult, ms: number): void {
     node.outstanding -= 1;
     if (result === "refused") node.window = Math.max(1, Math.min(node.window, node.outstanding));
@@ -204,7 +211,7 @@ export class Balancer {
       else if (each.failuresInRow === 0) healthy += 1;
     }
     if (2 * (ejected + 1) > this.#nodes.size) return;
-    // Where all fail it is the request or what they all need, and not a node.
+    // If all fail, the request or a shared dependency is the cause, not a node.
     if (healthy === 0 || (this.#failureRate >= ALL_FAIL && 2 * healthy < this.#nodes.size - 1)) return;
     const ms = backOff(node.ejections, EJECT_TIME, MAX_EJECT_TIME, () => this.#effects.random());
     node.ejections += 1;
@@ -212,7 +219,10 @@ export class Balancer {
     this.#effects.ejected?.(node, ms);
   }
 
-  /** Two at random that may be used, and the cheaper of them. @returns `undefined`: none was drawn */
+  /**
+   * Draws two usable nodes at random, and returns the cheaper.
+   * @returns `undefined`: neither is usable
+   */
   #draw(now: number, tier: readonly NodeLoad[], tried: readonly string[]): NodeLoad | undefined {
     let found: NodeLoad | undefined;
     const draws = tier.length === 1 ? 1 : DRAWS;
@@ -232,7 +242,7 @@ export class Balancer {
     return found;
   }
 
-  /** The cheapest that may be used, those with room first. */
+  /** The cheapest usable node; those with room come first. */
   #scan(now: number, tier: readonly NodeLoad[], tried: readonly string[]): NodeLoad | undefined {
     let found: NodeLoad | undefined;
     let isFree = false;
@@ -251,7 +261,7 @@ export class Balancer {
     return found;
   }
 
-  /** Ejected ones, where nobody else is left. One that is closed and does not fail has room soon: a request waits for that. */
+  /** An ejected node if no others are left. A closed, working node has room soon, so the request waits. */
   #anyLeft(now: number, tried: readonly string[]): NodeLoad | undefined {
     let found: NodeLoad | undefined;
     for (const tier of this.#tiers)
@@ -277,17 +287,17 @@ export class Balancer {
   }
 }
 
-/** While it is not known how long one of two takes, their loads decide. */
+/** Compares loads until both latencies are known. */
 function isCheaper(now: number, one: NodeLoad, other: NodeLoad): boolean {
   if (one.latency === 0 || other.latency === 0) return one.load(now) < other.load(now);
   return one.cost(now) < other.cost(now);
 }
 
-/** The rank of a node for a key: 32 bits, which every caller computes alike. */
+/** A node's rank for a key: 32 bits, computed alike by every caller. */
 export function rankOf(key: string, id: string): number {
   const bytes = Buffer.from(`${key}\0${id}`);
   let hash = fnv1a(bytes, 0, bytes.length);
-  // FNV's low bits are weak, and ids differ in few bytes (the finalizer of MurmurHash3).
+  // FNV's low bits are weak, and ids differ in few bytes (MurmurHash3's finalizer).
   hash = Math.imul(hash ^ (hash >>> 16), 0x85eb_ca6b);
   hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2_ae35);
   return (hash ^ (hash >>> 16)) >>> 0;

@@ -1,5 +1,5 @@
 /**
- * The source of a streamed body: an async iterable of the program's, which is asked for no more than the serving node has granted.
+ * Source of a streamed body: the program's async iterable, read only as far as the serving node has granted.
  *
  *   UNREAD ──first grant──> READING ──its end──> DONE
  *      │                       └──the request is over, no more is read: the source is left, as by a `break` ──> DONE
@@ -12,9 +12,9 @@ import type { EncodedBody } from "./wire.js";
 export interface BodySourceEffects {
   /** Sends a part. Settles when the next one may be sent. */
   send(part: EncodedBody): Promise<void>;
-  /** There are no more. */
+  /** No more parts. */
   end(): void;
-  /** The source threw, or gave what no body can be. */
+  /** The source threw, or yielded an invalid body. */
   failed(error: unknown): void;
 }
 
@@ -23,7 +23,7 @@ interface Emitter {
   off(event: "error", listener: (error: unknown) => void): unknown;
 }
 
-/** Whether a program gave a body in parts. Bytes and texts are whole. */
+/** Whether a body is streamed. Bytes and strings are not. */
 export function isStreamedBody(body: unknown): body is AsyncIterable<unknown> {
   return (
     typeof body === "object" &&
@@ -43,7 +43,8 @@ export class BodySource {
   constructor(source: AsyncIterable<unknown>, effects: BodySourceEffects) {
     this.#source = source;
     this.#effects = effects;
-    // A Node.js stream may fail before it is read, such as a file that is not there: without a listener that would end the process.
+    // A Node.js stream may fail before it is read, such as for a missing file; without a listener that would end the
+    // process.
     this.#emitter?.on("error", this.#onError);
   }
 
@@ -55,13 +56,13 @@ export class BodySource {
   }
 
   readonly #onError = (error: unknown): void => {
-    // Who reads it has the error as well.
+    // The reader gets the error as well.
     if (this.#isReading || this.#isOver) return;
     this.#isOver = true;
     this.#effects.failed(error);
   };
 
-  /** The serving node takes so much more; 0 and 0: nothing. */
+  /** The serving node accepts this much more; 0 and 0: nothing. */
   granted(parts: number, bytes: number): void {
     if (this.#isOver) return;
     if (parts === 0 && bytes === 0) {
@@ -76,18 +77,18 @@ export class BodySource {
     }
   }
 
-  /** Nothing more is sent. A source that was begun is left. */
+  /** Stops sending. Leaves a started source. */
   stop(): void {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#wake?.();
     if (!this.#isReading) this.#emitter?.off("error", this.#onError);
-    // The iterator of a Node.js stream that gives nothing could not be left before it does.
+    // A silent Node.js stream's iterator could not be left before its next value.
     const { destroy } = this.#source as { readonly destroy?: unknown };
     if (this.#isReading && typeof destroy === "function") destroy.call(this.#source);
   }
 
-  /** It never rejects. */
+  /** Never rejects. */
   async #read(): Promise<void> {
     try {
       // Leaving the loop leaves the source.

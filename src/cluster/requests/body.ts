@@ -1,4 +1,4 @@
-/** Bodies of requests and replies: a program's values as bytes, and back. */
+/** Encodes and decodes bodies of requests and replies. */
 
 import { isUtf8 } from "node:buffer";
 import { describe } from "../../core/arguments.js";
@@ -9,9 +9,9 @@ import { BodyForm, type EncodedBody } from "./wire.js";
 const NONE: EncodedBody = { form: BodyForm.NONE, data: "" };
 
 /**
- * Texts arrive as what they were, bytes in any form (a view, a buffer) as a Buffer, any other value as what JSON makes of it, and `undefined` as `undefined`.
- *
- * @throws InvalidArgumentError `EINVAL` for a value that JSON has no form for
+ * Encodes a body. Strings arrive as strings, bytes (views, buffers) as a Buffer, `undefined` as `undefined`, other
+ * values as JSON.
+ * @throws InvalidArgumentError `EINVAL` for a value without a JSON form
  */
 export function encodeBody(value: unknown): EncodedBody {
   if (value === undefined) return NONE;
@@ -31,7 +31,7 @@ export function encodeBody(value: unknown): EncodedBody {
   return { form: BodyForm.JSON, data };
 }
 
-/** @throws InvalidMessageError `ERR_INVALID_MESSAGE` for a text that is not UTF-8, and for what is not JSON */
+/** @throws InvalidMessageError `ERR_INVALID_MESSAGE` for invalid UTF-8 or JSON */
 export function decodeBody(form: BodyForm, body: Buffer): unknown {
   switch (form) {
     case BodyForm.NONE:
@@ -51,7 +51,7 @@ export function decodeBody(form: BodyForm, body: Buffer): unknown {
   }
 }
 
-/** Bytes that a program may keep: those of a much larger frame are copied out of it. */
+/** Bytes for the program to keep; copied if their frame is much larger. */
 export function owned(body: Buffer): Buffer {
   return body.buffer.byteLength <= 4 * body.length ? body : Buffer.from(body);
 }

@@ -1,4 +1,4 @@
-/** A request under way: what it is, what has become of it, and where what comes of it goes. The rules are in calls.ts. */
+/** A request in flight: its terms, state and sink. calls.ts has the rules. */
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
 import type { Due } from "../../core/deadlines.js";
 import type { ShoalError } from "../../core/errors.js";
@@ -8,72 +8,71 @@ import type { BodyForm, CallExtras, EncodedBody, Headers } from "./wire.js";
 
 export const NO_NODES: readonly string[] = [];
 
-/** What a request is, and how far it may go. */
+/** Limits and options of a request. */
 export interface CallTerms {
   readonly service: string;
   readonly extras: CallExtras | undefined;
   readonly body: EncodedBody;
   /** ms; negative: no limit. */
   readonly timeout: number;
-  /** ms of one attempt, of a streamed reply until its first part; negative: no limit. */
+  /** ms per attempt, of a streamed reply until its first part; negative: no limit. */
   readonly attemptTimeout: number;
   readonly retries: number;
   readonly retryDelay: number;
   readonly maxRetryDelay: number;
-  /** Whether it may be repeated where a node may have run it. */
+  /** Whether it may be repeated if a node may have run it. */
   readonly idempotent: boolean;
-  /** Whether it waits for a node that serves it. */
+  /** Whether to wait for a node that serves it. */
   readonly waitForReady: boolean;
   /** Whether this node may serve it. */
   readonly self: boolean;
-  /** The node that it is for; `undefined`: one of those that serve it. */
+  /** Target node; `undefined`: any that serves it. */
   readonly node: string | undefined;
 }
 
-/** Where what comes of a request goes: parts, and then one `reply`, `end` or `fail`. */
+/** Receives a request's results: parts, then one `reply`, `end` or `fail`. */
 export interface CallSink {
   reply(form: BodyForm, body: Buffer, headers: Headers | undefined): void;
   /** @returns why the part is refused */
   part(form: BodyForm, body: Buffer): string | undefined;
   end(): void;
   fail(error: ShoalError): void;
-  /** So much of the streamed body may be sent; 0 and 0: no more of it is read. Absent: there is none. */
+  /** Grants this much of the streamed body; 0 and 0: stop. Missing without a streamed body. */
   granted?(parts: number, bytes: number): void;
 }
 
 export type CallState = "waiting" | "sent" | "backing-off" | "over";
 
-/** A request under way. */
 export class Call implements Due {
   readonly terms: CallTerms;
   readonly sink: CallSink;
   readonly target: Target;
   readonly link: Link<Call> = new Link(this);
-  /** Among those that wait for room at a node, and with whom it did last. */
+  /** Its place in the queue for room, and the node's last-use order. */
   readonly place: Link<Call> = new Link(this);
   queue: RoomQueue | undefined = undefined;
   readonly bytes: number;
-  /** When it is given up; infinite: never. */
+  /** Time when it is given up; infinite: never. */
   readonly until: number;
-  /** Ends with the body, and is never changed: the program may use its bytes again after the first attempt. */
+  /** A buffer ending with the body, never modified: the program may reuse its bytes after the first attempt. */
   #kept: Buffer | undefined = undefined;
   deadline = 0;
   state: CallState = "waiting";
-  /** Of the attempt under way. */
+  /** Id of the current attempt. */
   id = 0;
   node: NodeLoad | undefined = undefined;
   sentAt = 0;
   retryAt = 0;
-  /** When its node is asked whether it still has it, and ms until it is asked after that. */
+  /** Next time to ask the node whether it still has it, and the following interval in ms. */
   checkAt = 0;
   checkAfter = 0;
-  /** Attempts, those included that were refused. */
+  /** Attempts, including refused ones. */
   sends = 0;
-  /** The last attempt was refused by a node that serves it no more. */
+  /** The last attempt's node no longer serves it. */
   isUnserved = false;
-  /** Attempts that were counted: those that may have cost a node something. */
+  /** Counted attempts, which may have cost a node something. */
   attempts = 0;
-  /** Whether a part of a streamed reply came. */
+  /** Whether a part of a streamed reply has arrived. */
   hasBegun = false;
   /** Whether parts of a streamed body may have been sent. */
   isGranted = false;
@@ -90,7 +89,7 @@ export class Call implements Due {
     this.until = terms.timeout < 0 ? Number.POSITIVE_INFINITY : now + terms.timeout;
   }
 
-  /** What is sent, also again. */
+  /** Bytes to send. */
   get body(): EncodedBody {
     const { body } = this.terms;
     const { data } = body;
@@ -98,21 +97,21 @@ export class Call implements Due {
     return { form: body.form, data: this.#kept.subarray(this.#kept.length - data.length) };
   }
 
-  /** An item that was made of it. */
+  /** An encoded item that contains the body. */
   keep(item: Buffer): void {
     this.#kept ??= item;
   }
 
-  /** Before it waits without an attempt. */
+  /** Copies the body before waiting without an attempt. */
   keepCopy(): void {
     const { data } = this.terms.body;
     if (typeof data !== "string") this.#kept ??= Buffer.from(data);
   }
 }
 
-/** Requests that wait for room, nearly in the order in which they were made: those that were sent, and refused, are older than the others. */
+/** Requests waiting for room, roughly in order of creation: refused ones are older than the rest. */
 export class RoomQueue {
-  /** By how often they were sent. */
+  /** By number of attempts. */
   readonly #lists: readonly LinkedList<Call>[] = [new LinkedList(), new LinkedList(), new LinkedList()];
 
   get first(): Call | undefined {
@@ -129,7 +128,7 @@ export class RoomQueue {
     this.#listOf(call).push(call.place);
   }
 
-  /** It was the first, and remains that. */
+  /** Restores the first one. */
   putBack(call: Call): void {
     this.#listOf(call).unshift(call.place);
   }
@@ -139,31 +138,30 @@ export class RoomQueue {
   }
 }
 
-/** A service that this node has called. */
 export interface Target {
   readonly name: string;
   readonly balancer: Balancer;
   readonly budget: RetryBudget;
-  /** Requests that wait for room at any node; at any other node than this one. */
+  /** Requests waiting for room at any node, and at any other node. */
   readonly waiting: RoomQueue;
   readonly waitingForOthers: RoomQueue;
   candidates: readonly Candidate[];
 }
 
-/** With an idempotency key: another node would run it as well. */
+/** With an idempotency key: another node would run it again. */
 export function staysWithItsNode({ terms }: Call): boolean {
   return terms.node === undefined && terms.extras !== undefined && terms.extras.key !== "";
 }
 
-/** Whether its reply may come in parts. */
+/** Whether its reply may be streamed. */
 export function isStreamed({ terms }: Call): boolean {
   return terms.extras !== undefined && terms.extras.parts > 0;
 }
 
-/** ms that the node has for it; 0: no limit. */
+/** ms left for the node; 0: no limit. */
 export function timeoutOf(now: number, call: Call): number {
   const { attemptTimeout } = call.terms;
-  // The first part, of the reply or of the body, has a limit here alone.
+  // The limit until the first part, of reply or body, applies only here.
   const isOfStart = isStreamed(call) || call.terms.extras?.isStreamed === true;
   const limit = attemptTimeout < 0 || isOfStart ? Number.POSITIVE_INFINITY : attemptTimeout;
   const left = Math.min(call.until - now, limit);

@@ -1,19 +1,19 @@
 /**
- * The rules of a caller: to which node a request goes, when it goes to another one, and when it is given up. Pure: items and the time go in,
- * calls of `effects` come out.
+ * State machine of a caller: chooses a request's node, retries, and gives up. Pure: takes items and the time, calls
+ * `effects`.
  *
  *   waiting ──a node serves it──> sent ──REPLY, END──> over        waiting: nobody serves it yet
  *      ^                           │ ^
  *      │                           │ └──time── backing off         sent ──FAILURE, lost, late──> retried, or over
  *      └───────────────────────────┴──────────────^
  *
- * A request that finds each node closed (balancer.ts) waits here, the oldest first, until one has answered another.
+ * If every node is closed (balancer.ts), requests wait here, oldest first, until a node has answered another.
  *
- * A node that did not take a request (it drains, is overloaded, its link is full) has not run it, so another one may get it. One that was lost, or
- * did not answer in time, may have: the request is repeated only where the program called it idempotent.
+ * A node that did not accept a request (draining, overloaded, full link) has not run it, so another may get it. A
+ * lost or late node may have run it, so only idempotent requests are repeated.
  *
- * A streamed body is sent as its node grants it, which it does when it starts the handler. So a request that waits, or was refused, has lost no part,
- * and may go to another node; after the first grant it may not.
+ * A streamed body is sent as its node grants it, from the start of the handler. Until the first grant no part is
+ * lost, and the request may go to another node.
  */
 import { backOff } from "../../core/back-off.js";
 import { Deadlines } from "../../core/deadlines.js";
@@ -57,27 +57,30 @@ import {
 } from "./wire.js";
 
 export interface CallsEffects {
-  /** The nodes that serve it; the same array as before where nothing changed. */
+  /** Nodes that serve it; the same array if unchanged. */
   candidates(service: string): readonly Candidate[];
-  /** Whether nodes were just met of which it is not known what they serve. */
+  /** Whether new nodes' services are still unknown. */
   isSettling(): boolean;
-  /** @returns `too-large` also for what no node takes */
+  /** @returns `too-large` also for an item that no node accepts */
   send(node: string, item: Buffer): "sent" | "full" | "too-large" | "unreachable";
-  /** The same of what may wait: where the link is full it is sent when there is room. @param done called once */
+  /**
+   * Like `send`, but waits for room if the link is full.
+   * @param done called once
+   */
   sendLater(node: string, item: Buffer, done?: (result: QueueResult) => void): void;
-  /** The same of an answer to what a node may ask any number of times; it may be dropped where its node reads none. */
+  /** Sends an answer that a node may request any number of times; dropped if the node does not read. */
   answer(node: string, item: Buffer): void;
-  /** For messages of errors. */
+  /** For error messages. */
   nameOf(node: string): string;
   random(): number;
-  /** No request waits any more. */
+  /** No request is pending. */
   idle?(): void;
   retried?(service: string, node: string, reason: FailureReason, attempt: number): void;
   ejected?(service: string, node: string, ms: number): void;
   restored?(service: string, node: string): void;
 }
 
-/** What is counted of a bus's requests. */
+/** Counters of a bus's requests. */
 export interface CallCounts {
   called: number;
   succeeded: number;
@@ -90,17 +93,17 @@ export class RequestCalls {
   readonly refused: Record<string, number> = {};
   readonly #effects: CallsEffects;
   readonly #targets = new Map<string, Target>();
-  /** Attempts under way, by id. */
+  /** Attempts in flight by id. */
   readonly #sent = new Map<number, Call>();
-  /** Those that no node serves yet, or has room for. */
+  /** Requests without a serving node, or without room. */
   readonly #waiting = new Set<Call>();
-  /** Nodes that have one request less than before. */
+  /** Nodes with one request less than before. */
   readonly #freed = new Map<NodeLoad, Target>();
   readonly #waitingAtNode = new WeakMap<NodeLoad, RoomQueue>();
   #isRefilling = false;
   #isClosed = false;
   readonly #deadlines = new Deadlines<Call>();
-  /** Of the last attempt. A node's id is of one process, so answers to another one's attempts do not come here. */
+  /** Id of the last attempt. Node ids are per process, so answers to another process's attempts cannot arrive. */
   #id = 0;
   #size = 0;
   #bytes = 0;
@@ -109,7 +112,7 @@ export class RequestCalls {
     this.#effects = effects;
   }
 
-  /** Requests that wait for replies. */
+  /** Pending requests. */
   get size(): number {
     return this.#size;
   }
@@ -118,12 +121,11 @@ export class RequestCalls {
     return this.#bytes;
   }
 
-  /** Those that no node serves yet. */
+  /** Requests without a serving node. */
   get waiting(): number {
     return this.#waiting.size;
   }
 
-  /** Whether there is room for a request. */
   hasRoom(body: EncodedBody): boolean {
     return this.#size < MAX_CALLS && this.#bytes + sizeOfBody(body) <= MAX_CALL_BYTES;
   }
@@ -136,14 +138,17 @@ export class RequestCalls {
     this.#size += 1;
     this.#bytes += call.bytes;
     this.counts.called += 1;
-    // It comes after those that wait.
+    // It queues behind the waiting ones.
     const queue = queueOf(call);
     if (queue.first !== undefined && mayGoAnywhere(call)) this.#awaitRoom(now, call, queue);
     else this.#attempt(now, call);
     return call;
   }
 
-  /** The caller waits no longer. @param error what it gets; `undefined`: nothing */
+  /**
+   * The caller gives up.
+   * @param error for the caller; `undefined`: none
+   */
   giveUp(now: number, call: Call, error: ShoalError | undefined): void {
     if (call.state === "over") return;
     this.#cancelAttempt(now, call, "given-up");
@@ -153,13 +158,16 @@ export class RequestCalls {
     this.#refill(now);
   }
 
-  /** The program has read so much of a streamed reply. */
+  /** The program has read this much of a streamed reply. */
   read(now: number, call: Call, parts: number, bytes: number): void {
     if (call.state !== "sent" || call.node === undefined) return;
     this.#sendOn(now, call, call.node, encodeCredit(call.id, parts, bytes));
   }
 
-  /** A part of a streamed body. @param done called when the next one may come, or the request is over */
+  /**
+   * Sends a part of a streamed body.
+   * @param done called when the next may be sent, or the request is over
+   */
   sendPart(now: number, call: Call, body: EncodedBody, done: () => void): void {
     if (call.state !== "sent" || call.node === undefined) {
       done();
@@ -174,13 +182,12 @@ export class RequestCalls {
     });
   }
 
-  /** The streamed body is complete. */
   endBody(now: number, call: Call): void {
     if (call.state === "sent" && call.node !== undefined)
       this.#sendOn(now, call, call.node, encodeBodyEnd(call.id));
   }
 
-  /** What its node has to have to go on with it: where it is dropped the request would wait forever. */
+  /** Sends an item that the node needs to continue; dropping it would block the request forever. */
   #sendOn(
     now: number,
     call: Call,
@@ -197,7 +204,7 @@ export class RequestCalls {
     });
   }
 
-  /** A REPLY, FAILURE, PART, END, GONE, WANTED or GRANT came. */
+  /** Handles REPLY, FAILURE, PART, END, GONE, WANTED or GRANT. */
   onItem(now: number, from: string, item: RequestItem): void {
     this.#onItem(now, from, item);
     this.#refill(now);
@@ -206,7 +213,7 @@ export class RequestCalls {
   #onItem(now: number, from: string, item: RequestItem): void {
     const call = this.#sent.get(item.id);
     if (item.op === RequestOp.WANTED) {
-      // It was given up while its node seemed lost, say. A node whose CANCEL was dropped asks again.
+      // The request was given up, for example while its node seemed lost. The node asks again if CANCEL is dropped.
       if (call?.node?.id !== from) this.#effects.answer(from, encodeCancel(item.id));
       return;
     }
@@ -253,7 +260,7 @@ export class RequestCalls {
     }
   }
 
-  /** A node was lost, has left or was removed. */
+  /** A node was lost, left or removed. */
   onGone(now: number, id: string): void {
     for (const call of [...this.#sent.values()]) {
       if (call.node?.id !== id || call.state !== "sent") continue;
@@ -299,7 +306,7 @@ export class RequestCalls {
     for (const call of this.#deadlines.take(Number.POSITIVE_INFINITY)) this.giveUp(0, call, error());
   }
 
-  /** What is known of the nodes of a service. */
+  /** Known loads of a service's nodes. */
   loadsOf(service: string): Iterable<NodeLoad> {
     return this.#targets.get(service)?.balancer.nodes ?? [];
   }
@@ -307,7 +314,7 @@ export class RequestCalls {
   #targetOf(now: number, name: string): Target {
     let target = this.#targets.get(name);
     if (target !== undefined) return target;
-    // Names may be made of what strangers send: the one that was called first goes. Its requests keep what they use.
+    // Strangers may determine names: the least recently added is evicted. Its requests keep what they use.
     const [oldest] = this.#targets.keys();
     if (this.#targets.size >= MAX_CALLED_SERVICES && oldest !== undefined) this.#targets.delete(oldest);
     const effects = this.#effects;
@@ -336,7 +343,7 @@ export class RequestCalls {
     }
     call.place.unlink();
     const { terms, target, tried } = call;
-    // Who does not know all that serve might choose another node than others do.
+    // With incomplete knowledge it might choose a different node than other callers.
     if (staysWithItsNode(call) && this.#effects.isSettling()) {
       this.#wait(now, call);
       return;
@@ -344,7 +351,7 @@ export class RequestCalls {
     for (;;) {
       const node = this.#pick(now, call);
       if (node === undefined && mayGoAnywhere(call) && target.balancer.isAwaited(this.#tried(call))) {
-        // The others have no room: one that has failed it may have it once more, unless it serves no more.
+        // The others have no room: a node that failed may try again, unless it no longer serves.
         if (call.tried === tried && tried.length > 0 && !call.isUnserved) {
           call.tried = NO_NODES;
           continue;
@@ -364,7 +371,7 @@ export class RequestCalls {
       const id = this.#id;
       const item = encodeCall(id, timeoutOf(now, call), terms.service, terms.extras, call.body);
       call.keep(item);
-      // Before it is sent: a node may answer itself before this returns.
+      // Set before sending: this node may answer before `send` returns.
       call.id = id;
       call.node = node;
       call.sentAt = now;
@@ -382,7 +389,7 @@ export class RequestCalls {
         return;
       }
       const isHeld = staysWithItsNode(call);
-      // A node that a link does not lead to yet is not at fault.
+      // A node without a link yet is not at fault.
       this.#endAttempt(now, call, result === "unreachable" && !isHeld ? "failed" : "refused");
       const name = this.#effects.nameOf(node.id);
       if (result === "too-large") {
@@ -417,12 +424,12 @@ export class RequestCalls {
     return target.balancer.pick(now, this.#tried(call), terms.extras?.key ?? "");
   }
 
-  /** Nodes that it does not go to. */
+  /** Nodes to skip. */
   #tried({ terms, tried, target }: Call): readonly string[] {
     return terms.self ? tried : [...tried, ...selfOf(target.candidates)];
   }
 
-  /** Until a node has room for it, or one that was ejected may be tried. */
+  /** Waits for a node with room, or a trial. */
   #awaitRoom(now: number, call: Call, queue: RoomQueue): void {
     this.#wait(now, call, call.target.balancer.nextTrial(now));
     // By then a node that refused it may have room.
@@ -430,14 +437,14 @@ export class RequestCalls {
     queue.push(call);
   }
 
-  /** A node that was ejected may be tried: the first of those that wait has it. */
+  /** An ejected node may be tried, with the first waiting request. */
   #onTrial(now: number, call: Call): void {
     call.retryAt = Number.POSITIVE_INFINITY;
     this.#schedule(now, call);
     if (call.queue !== undefined) this.#refillFrom(now, call.queue);
   }
 
-  /** Those that wait for room at a node, and go to no other one. */
+  /** Requests waiting for room at one node only. */
   #waitingAt(node: NodeLoad): RoomQueue {
     let queue = this.#waitingAtNode.get(node);
     if (queue === undefined) {
@@ -447,7 +454,7 @@ export class RequestCalls {
     return queue;
   }
 
-  /** Nodes have fewer requests than before: those that wait for room are sent. */
+  /** Sends waiting requests to nodes that have room again. */
   #refill(now: number): void {
     if (this.#isRefilling || this.#isClosed) return;
     this.#isRefilling = true;
@@ -465,18 +472,18 @@ export class RequestCalls {
     for (let call = queue.first; call !== undefined; call = queue.first) {
       this.#attempt(now, call);
       if (!queue.has(call)) continue;
-      // It waits on, before the others.
+      // It stays first in the queue.
       queue.putBack(call);
       return;
     }
   }
 
-  /** There is no node for it, or each was tried. */
+  /** No node serves it, or all were tried. */
   #onNobody(now: number, call: Call): void {
     const { terms, error } = call;
     const mayWait = terms.node === undefined && terms.waitForReady;
     if (mayWait && call.isUnserved) {
-      // The last one that served it may again, and look no other than before.
+      // The last serving node may return, and others are not checked earlier.
       const { retryDelay, maxRetryDelay } = terms;
       call.tried = [];
       call.holds += 1;
@@ -485,13 +492,13 @@ export class RequestCalls {
       return;
     }
     if (mayWait && !this.#isServed(call)) {
-      // Those that served it may be lost: attempts before one is back would be in vain.
+      // Serving nodes may be lost: attempts before one returns would be futile.
       call.tried = [];
       this.#wait(now, call);
       return;
     }
     if (error !== undefined) {
-      // Each was tried, and has not run it: all of them once more, later.
+      // All were tried and did not run it: all once more, later.
       if (terms.node === undefined && this.#retry(now, call, false)) {
         return;
       }
@@ -505,12 +512,15 @@ export class RequestCalls {
     this.#fail(call, this.#error(call, "no-service", "no node serves it"));
   }
 
-  /** Whether there is a node that could get it, tried or not. */
+  /** Whether any node could get it, tried or not. */
   #isServed({ terms, target }: Call): boolean {
     return target.candidates.some(({ distance }) => terms.self || distance !== 0);
   }
 
-  /** Until other nodes may serve it. @param retryAt when those that are known are asked again */
+  /**
+   * Waits for changes of serving nodes.
+   * @param retryAt when the known ones are tried again
+   */
   #wait(now: number, call: Call, retryAt = Number.POSITIVE_INFINITY): void {
     call.state = "waiting";
     call.retryAt = retryAt;
@@ -519,7 +529,7 @@ export class RequestCalls {
     this.#schedule(now, call);
   }
 
-  /** Later, to the same node, which has not got it; that costs no node anything, and is not counted. */
+  /** Retries the same node later; not counted, as the node did not get it. */
   #hold(now: number, call: Call): void {
     const { retryDelay, maxRetryDelay } = call.terms;
     call.state = "backing-off";
@@ -529,10 +539,8 @@ export class RequestCalls {
   }
 
   /**
-   * Later, to a node that was not tried, or to any.
-   *
-   * @param isBudgeted a node that may still have it: two of them work for one request
-   * @returns `false`: often enough
+   * Retries later, at an untried node or any.
+   * @param isBudgeted whether a node may still have it, so that two work on it
    */
   #retry(now: number, call: Call, isBudgeted: boolean): boolean {
     const { terms, target } = call;
@@ -540,7 +548,7 @@ export class RequestCalls {
     const delay = backOff(call.attempts, terms.retryDelay, terms.maxRetryDelay, () => this.#effects.random());
     call.attempts += 1;
     if (now + delay >= call.until) return false;
-    // Where each was tried, each may be again.
+    // If all were tried, all may be tried again.
     if (call.tried.length >= target.balancer.size) call.tried = [];
     call.state = "backing-off";
     this.#waiting.delete(call);
@@ -549,7 +557,10 @@ export class RequestCalls {
     return true;
   }
 
-  /** An attempt ended without a reply. @param safe whether it may be repeated */
+  /**
+   * An attempt ended without a reply.
+   * @param safe whether it may be repeated
+   */
   #failed(now: number, call: Call, reason: FailureReason, error: ShoalError, safe: boolean): void {
     const node = call.node as NodeLoad;
     this.#endAttempt(now, call, reason === "overloaded" || reason === "stopping" ? "refused" : "failed");
@@ -558,17 +569,17 @@ export class RequestCalls {
       this.#fail(call, error);
       return;
     }
-    // That node has others of this caller: it has room when it answers one of them.
+    // The node has others of this caller: it has room after answering one.
     if (reason === "overloaded" && !node.isOpen && call.terms.retries > 0) {
       this.#attempt(now, call);
       return;
     }
-    // Others with its key go on waiting for that node, for as long as it serves.
+    // Other requests with its key wait for that node as long as it serves.
     if (!staysWithItsNode(call) || reason === "stopping" || reason === "no-service")
       call.tried = [...call.tried, node.id];
     this.counts.retried += 1;
     this.#effects.retried?.(call.terms.service, node.id, reason, call.attempts + 1);
-    // It has not run there, and that node gets it no more: another one at once, which is not counted.
+    // It did not run there, and that node will not get it: uncounted immediate retry.
     if (reason === "stopping" || reason === "no-service") {
       call.isUnserved = true;
       this.#attempt(now, call);
@@ -577,12 +588,12 @@ export class RequestCalls {
     if (!this.#retry(now, call, reason === "expired")) this.#fail(call, error);
   }
 
-  /** Its node may have run it, and will not answer. */
+  /** Its node may have run it and will not answer. */
   #lost(now: number, call: Call, text: string): void {
     this.#failed(now, call, "worker-lost", this.#error(call, "worker-lost", text), call.terms.idempotent);
   }
 
-  /** A node that took this one for lost, or whose link was replaced, may have it no more, and be there all the same. */
+  /** Asks whether the node still has it, as a node that lost this one, or a replaced link, may have dropped it. */
   #check(now: number, call: Call): void {
     this.#effects.sendLater((call.node as NodeLoad).id, encodeCheck(call.id));
     call.checkAfter = Math.min(2 * call.checkAfter, MAX_CHECK_AFTER);
@@ -620,7 +631,7 @@ export class RequestCalls {
     }
     const reason = call.sink.part(form, body);
     if (reason === undefined) {
-      // Its node has it: the next silence counts from here.
+      // The node has it: silence counts from here.
       const isSoon = call.checkAfter === CHECK_AFTER;
       call.checkAt = now + CHECK_AFTER;
       call.checkAfter = CHECK_AFTER;
@@ -679,7 +690,7 @@ export class RequestCalls {
 
   #succeeded(now: number, call: Call, node: NodeLoad): void {
     this.#sent.delete(call.id);
-    // How long a streamed reply takes is the reader's doing as well.
+    // The reader also determines how long a streamed reply takes.
     call.target.balancer.ended(now, node, "ok", call.hasBegun ? 0 : now - call.sentAt);
     this.#freed.set(node, call.target);
     this.#over(call);
@@ -710,7 +721,7 @@ export class RequestCalls {
       : call.sentAt + attemptTimeout;
   }
 
-  /** The next time at which something is to be done about it. */
+  /** Schedules its next deadline. */
   #schedule(now: number, call: Call): void {
     let next = call.until;
     if (call.state === "sent") next = Math.min(next, this.#attemptUntil(call), call.checkAt);
@@ -732,12 +743,12 @@ function isOverload(error: ShoalError | undefined): boolean {
   return error instanceof ServiceError && error.reason === "overloaded";
 }
 
-/** Where it waits for room at any node. One that this node may serve waits for no other node behind one that it may not. */
+/** Its queue for room. Requests that this node may serve do not wait behind those it may not. */
 function queueOf({ terms, target }: Call): RoomQueue {
   return terms.self ? target.waiting : target.waitingForOthers;
 }
 
-/** Whether any node that serves it may have it. */
+/** Whether any serving node may have it. */
 function mayGoAnywhere(call: Call): boolean {
   return call.terms.node === undefined && !staysWithItsNode(call);
 }

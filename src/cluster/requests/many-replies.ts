@@ -1,4 +1,7 @@
-/** The replies of many nodes to one request: of each node one, until there are enough, the time is over, or the caller gives it up. */
+/**
+ * Replies of many nodes to one request, one per node, until enough have arrived, the timeout ends, or the caller
+ * gives up.
+ */
 import { AbortedError, ClosedError, TimeoutError } from "../../core/errors.js";
 import type { Service } from "../node/service.js";
 import { decodeBody } from "./body.js";
@@ -6,12 +9,12 @@ import type { Call, CallSink } from "./call.js";
 import type { ServiceManyResult } from "./types.js";
 
 export interface ManyEffects {
-  /** A call to that node; its sink may be called before this returns. */
+  /** Calls a node; the sink may be called before this returns. */
   begin(node: Service, sink: CallSink): Call;
   giveUp(call: Call): void;
 }
 
-/** A node that has not answered; its call is there until it ends. */
+/** A node that has not answered, and its call. */
 interface Waiting {
   readonly service: Service;
   call: Call | undefined;
@@ -24,15 +27,18 @@ export class ManyReplies {
   readonly #effects: ManyEffects;
   readonly #replies: { readonly service: Service; readonly body: unknown }[] = [];
   readonly #failed: { readonly service: Service; readonly error: Error }[] = [];
-  /** Those without an answer, also where their time is over. */
+  /** Nodes without an answer, including timed-out ones. */
   readonly #waiting = new Map<string, Waiting>();
-  /** Calls that have not ended, or not begun: the times of calls that begin one after another end so, too. */
+  /** Calls that have not started or ended. */
   #left: number;
   #isOver = false;
   #resolve!: (result: ServiceManyResult) => void;
   #reject!: (error: Error) => void;
 
-  /** Asks all. @param count replies that are enough */
+  /**
+   * Asks all nodes.
+   * @param count enough replies
+   */
   constructor(
     nodes: readonly Service[],
     count: number,
@@ -46,7 +52,7 @@ export class ManyReplies {
       this.#resolve = resolve;
       this.#reject = reject;
     });
-    // It may have been aborted while the nodes were looked for.
+    // It may have aborted during the lookup of nodes.
     if (signal?.aborted === true) this.#signalOnAbort();
     signal?.addEventListener("abort", this.#signalOnAbort);
     for (const service of nodes) this.#waiting.set(service.id, { service, call: undefined });
@@ -58,7 +64,7 @@ export class ManyReplies {
         if (call.state !== "over") each.call = call;
       }
     } catch (error) {
-      // There is no room for so many.
+      // Too many calls.
       this.#finish(error as Error);
     }
   }
@@ -83,7 +89,7 @@ export class ManyReplies {
       this.#finish(error);
       return;
     }
-    // Those without an answer in time are missing.
+    // Nodes without an answer in time are missing.
     if (!(error instanceof TimeoutError)) {
       this.#waiting.delete(service.id);
       try {

@@ -1,4 +1,4 @@
-/** Checks of what programs give to `serve` and `request`. */
+/** Checks options of `serve` and `request`. */
 import { checkCallOptions, checkInteger, describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { checkBoolean, checkTimeout } from "../messaging/checks.js";
@@ -57,9 +57,9 @@ const WHOLE_KEYS = ["idempotencyKey", "onReplyHeaders"];
 const STREAM_KEYS = [...REQUEST_KEYS.filter((key) => !WHOLE_KEYS.includes(key)), "maxQueue", "maxQueueBytes"];
 const MANY_KEYS = ["timeout", "count", "signal", "headers", "self"];
 
-/** The longest time that a platform timer holds. */
+/** Longest timer in ms. */
 const MAX_TIME = 2_147_483_647;
-/** Slots, waiting requests, and unread parts, at most. */
+/** Limit of slots, queued requests, and unread parts. */
 const MOST_SLOTS = 65_536;
 const MOST_QUEUED = 1_048_576;
 const MOST_PARTS = 65_536;
@@ -96,7 +96,7 @@ export function servingSettings(options: ServeOptions<never, never>): ServingSet
   };
 }
 
-/** The terms of a request without options. */
+/** Terms of a request without options. */
 const PLAIN = {
   timeout: REQUEST_TIMEOUT,
   attemptTimeout: -1,
@@ -132,7 +132,7 @@ function termsWith(
   isStreamed: boolean,
 ): CallTerms {
   checkCallOptions("request", options, REQUEST_KEYS);
-  // A body in parts takes as long as its source: the time is that until a node takes the first one.
+  // A streamed body takes as long as its source: the timeout ends when a node takes its first part.
   const { timeout = isStreamed ? -1 : REQUEST_TIMEOUT, attemptTimeout = isStreamed ? REQUEST_TIMEOUT : -1 } =
     options;
   const { idempotencyKey } = options;
@@ -177,7 +177,10 @@ export function streamTerms(
   };
 }
 
-/** Of each node that is asked. @throws InvalidArgumentError `EINVAL` */
+/**
+ * Terms for each node.
+ * @throws InvalidArgumentError `EINVAL`
+ */
 export function manyTerms(
   service: string,
   body: EncodedBody,

@@ -1,5 +1,5 @@
 /**
- * The requests that a program makes: what observes them and its middleware, then a call by the rules of calls.ts, and what comes of it as the program has it.
+ * A program's requests: observers and middleware, a call by the rules of calls.ts, and its result for the program.
  *
  *   request, requestStream ── observed ── middleware ──> Call ──> WholeReply, PartStream
  *   requestMany ── observed ── each node that serves it ──> Call ──> ManyReplies
@@ -32,11 +32,11 @@ import { type Decode, WholeReply } from "./whole-reply.js";
 import type { EncodedBody } from "./wire.js";
 
 export interface OutgoingEffects {
-  /** The rules' time. */
+  /** Monotonic time. */
   now(): number;
   /** @throws InvalidStateError `ERR_TOO_MANY_PENDING`; ClosedError `EBADF` */
   begin(terms: CallTerms, sink: CallSink): Call;
-  /** The nodes that serve it; of those that were just met it is waited until that is known. */
+  /** Nodes that serve it, once new nodes' services are known. */
   nodesOf(
     service: string,
     self: boolean,
@@ -45,7 +45,7 @@ export interface OutgoingEffects {
   ): Promise<readonly Service[]>;
 }
 
-/** How a request is made of what the program gave. */
+/** Makes a request's terms from options. */
 type TermsOf<O> = (
   service: string,
   method: string,
@@ -54,12 +54,12 @@ type TermsOf<O> = (
   isStreamed: boolean,
 ) => CallTerms;
 
-/** A request that is being made. */
+/** A request being made. */
 interface PreparedRequest {
   readonly terms: CallTerms;
-  /** Of a body in parts. */
+  /** Source of a streamed body. */
   source: BodySource | undefined;
-  /** Once it was begun. */
+  /** Set once started. */
   call: Call | undefined;
 }
 
@@ -73,7 +73,7 @@ export class OutgoingRequests {
     this.#effects = effects;
   }
 
-  /** @returns removes it */
+  /** @returns a function that removes it */
   use(middleware: RequestMiddleware): () => void {
     this.#middleware = [...this.#middleware, middleware];
     return () => {
@@ -121,7 +121,7 @@ export class OutgoingRequests {
     return replies.promise;
   }
 
-  /** A service by its contract. */
+  /** Returns a contract's client. */
   service<C extends ServiceContract>(
     contract: C,
     defaults: ServiceRequestOptions = {},
@@ -148,7 +148,7 @@ export class OutgoingRequests {
           contract.name,
           String(method),
           value,
-          // What a contract's calls have for one reply is the time until the first part.
+          // A contract's timeout for one reply applies until the first part.
           { ...rest, ...(timeout !== undefined && { attemptTimeout: timeout }) },
           bytesOf(decode),
         ) as AsyncIterableIterator<never, undefined>;
@@ -263,7 +263,10 @@ export class OutgoingRequests {
     return waiter.promise;
   }
 
-  /** What each request begins with, for one reply and for many. @throws InvalidArgumentError `EINVAL`; AbortedError `ABORT_ERR` */
+  /**
+   * Common start of requests for one and many replies.
+   * @throws InvalidArgumentError `EINVAL`; AbortedError `ABORT_ERR`
+   */
   #prepare<O extends Pick<ServiceRequestOptions, "signal">>(
     termsOf: TermsOf<O>,
     service: string,
@@ -288,7 +291,10 @@ export class OutgoingRequests {
     if (call !== undefined) this.#calls.giveUp(this.#effects.now(), call, error);
   }
 
-  /** A body in parts. @param request has no call yet while it is made */
+  /**
+   * Makes the source of a streamed body.
+   * @param request has no call yet
+   */
   #sourceOf(body: AsyncIterable<unknown>, request: PreparedRequest): BodySource {
     return new BodySource(body, {
       send: (part) =>
@@ -300,7 +306,7 @@ export class OutgoingRequests {
       end: () => {
         if (request.call !== undefined) this.#calls.endBody(this.#effects.now(), request.call);
       },
-      // The program's own error, or that of a part which is no body.
+      // The program's error, or that of an invalid part.
       failed: (error) => this.#giveUp(request, error as ShoalError),
     });
   }
@@ -332,7 +338,7 @@ export class OutgoingRequests {
   }
 }
 
-/** What comes of a request whose body is in parts: these are sent as they are granted, until the request is over. */
+/** Sink of a request with a streamed body, whose parts are sent as granted. */
 function withSource(sink: CallSink, source: BodySource): CallSink {
   return {
     reply(form, body, headers) {
@@ -352,7 +358,7 @@ function withSource(sink: CallSink, source: BodySource): CallSink {
   };
 }
 
-/** A request with those who observe it. What it throws rejects. */
+/** Runs a request with its observers. Errors reject. */
 async function observe<O extends Pick<ServiceRequestOptions, "headers">, T>(
   operation: RequestOperation,
   options: O | undefined,
@@ -361,7 +367,7 @@ async function observe<O extends Pick<ServiceRequestOptions, "headers">, T>(
   return operation.endWith(operation.run(async () => call(observed(options, operation))));
 }
 
-/** The options of a request with the headers that those who observe it add. */
+/** Options with the observers' headers. */
 function observed<O extends Pick<ServiceRequestOptions, "headers">>(
   options: O | undefined,
   { added }: RequestOperation,

@@ -1,4 +1,4 @@
-/** A service that this node serves, as its program has it: known to the others, drained, closed; by a name or by a contract. */
+/** A service of this node for its program: announced, drained, closed; by name or contract. */
 import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { contractHandler, type ServiceContract } from "../../patterns/kit/contract.js";
@@ -13,13 +13,12 @@ export interface OwnServiceEffects {
   remove(): void;
 }
 
-/** A service that this node serves, as its program has it. */
 export class OwnService implements ServedService {
   readonly name: string;
   readonly ready: Promise<void>;
   readonly queue: ServedQueue;
   isWithdrawn = false;
-  /** Settles when no further request comes, or some nodes have not answered for too long. */
+  /** Settles when no further request can come, or nodes have not acknowledged in time. */
   withdrawn: Promise<void> = Promise.resolve();
   readonly #effects: OwnServiceEffects;
   #announced!: (known: Promise<void>) => void;
@@ -47,7 +46,7 @@ export class OwnService implements ServedService {
 
   async drain(): Promise<void> {
     this.#effects.drain();
-    // A node that does not know it yet may send a request, which is to be refused before this node leaves.
+    // A node that does not know yet may send a request, which must be refused before this node leaves.
     await this.withdrawn;
     await this.#idle();
   }

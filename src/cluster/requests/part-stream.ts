@@ -1,4 +1,4 @@
-/** A streamed reply, or body, as its reader has it: parts that came, in order, and how it ends. Leaving the loop gives it up. */
+/** Reader of a streamed reply or body: parts in order, and its end. Leaving the loop cancels it. */
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import type { ShoalError } from "../../core/errors.js";
 import { owned } from "./body.js";
@@ -17,13 +17,13 @@ interface Reader {
 }
 
 export interface PartStreamEffects {
-  /** @throws what a part that does not conform throws */
+  /** @throws for a nonconforming part */
   decode(form: BodyForm, body: Buffer): unknown;
-  /** The program has read so much. */
+  /** The program has read this much. */
   read(parts: number, bytes: number): void;
-  /** Nobody reads it any more. */
+  /** The reader left. */
   giveUp(): void;
-  /** It is over, in whichever way. */
+  /** The stream ended, in whatever way. */
   over(): void;
 }
 
@@ -46,7 +46,7 @@ export class PartStream implements CallSink, AsyncIterableIterator<unknown, unde
 
   part(form: BodyForm, body: Buffer): string | undefined {
     if (!this.#window.onPart(body.length)) return "window";
-    // Its reader has left, which the other end does not know yet.
+    // The reader left, which the other end does not know yet.
     if (this.#isOver) return undefined;
     this.#parts.push({ form, body: owned(body) });
     this.#serve();

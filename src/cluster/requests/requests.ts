@@ -1,10 +1,10 @@
 /**
- * `serve` and `request` of a bus: what is served, and the rules of both sides with the time and the items that they live by.
+ * `serve` and `request` of a bus: served services, and both sides' state machines with their timers and items.
  *
  *   OutgoingRequests (outgoing.ts) ──> RequestCalls (calls.ts) ──CALL──> links ──> RequestServing (serving.ts) ──> RequestServer (server.ts) ──> handler
  *                                  <── reply, failure ────────────────────────────────────────────────────────────────────────────────────────┘
  *
- * Which nodes serve a service is known as it is known who subscribes to a topic: each serving node has a route.
+ * Serving nodes are known like subscribers of a topic: each has a route.
  */
 import { describe } from "../../core/arguments.js";
 import { DriverTimer } from "../../core/driver-timer.js";
@@ -36,36 +36,40 @@ import type {
 } from "./types.js";
 import { decodeRequest, RequestOp } from "./wire.js";
 
-/** ms of a stall of the process that count. */
+/** ms of a pause of the process that count. */
 const MAX_STEP = 1_000;
 
-/** What requests need of their bus. */
 export interface RequestsEffects {
-  /** Of this node. */
+  /** This node's id. */
   readonly id: string;
-  /** To another node. */
+  /** Sends to another node. */
   send(node: string, item: Buffer): SendResult;
   /** Settles when there is room at another node; rejects when it is gone. */
   room(node: string): Promise<void>;
-  /** The other nodes that serve it, and how far they are; the same array as before where nothing changed. */
+  /** Other nodes that serve it, with distances; the same array if unchanged. */
   candidates(service: string): readonly Candidate[];
-  /** Whether nodes were just met of which it is not known what they serve. */
+  /** Whether new nodes' services are still unknown. */
   isSettling(): boolean;
-  /** This node serves it from now on. @returns settles when the others know it */
+  /**
+   * Announces a service.
+   * @returns settles when the others know it
+   */
   announce(service: string): Promise<void>;
-  /** It serves it no more. @returns settles when the others know it, and what they had sent before has come */
+  /**
+   * Withdraws a service.
+   * @returns settles when the others know it, and their earlier requests have arrived
+   */
   withdraw(service: string): Promise<void>;
-  /** A live member, this node included. */
+  /** A live member, including this node. */
   find(id: string): Service | undefined;
-  /** For messages of errors. */
+  /** For error messages. */
   nameOf(id: string): string;
   report(event: RequestsEvent): void;
-  /** A handler threw. */
   handlerFailed(from: string, error: unknown): void;
 }
 
 export class Requests {
-  /** What programs ask other nodes. */
+  /** Requests to other nodes. */
   readonly outgoing: OutgoingRequests;
   readonly #effects: RequestsEffects;
   readonly #timer = new DriverTimer(MAX_STEP);
@@ -77,7 +81,7 @@ export class Requests {
   /** Items from this node to itself. */
   #local: Buffer[] = [];
   #isStarted = false;
-  /** Those who wait for a node are about to look again. */
+  /** Waiting requests are about to check again. */
   #isChanged = false;
   #isClosed = false;
   #idleWaits: (() => void)[] = [];
@@ -173,7 +177,10 @@ export class Requests {
     return own;
   }
 
-  /** @returns removes it @throws InvalidArgumentError `EINVAL` */
+  /**
+   * @returns a function that removes it
+   * @throws InvalidArgumentError `EINVAL`
+   */
   middleware(side: "serve" | "request", call: ServeMiddleware | RequestMiddleware): () => void {
     if (side !== "serve" && side !== "request")
       throw new InvalidArgumentError(`middleware is for "serve" or "request"; got ${describe(side)}`);
@@ -195,7 +202,8 @@ export class Requests {
   #withdraw(own: OwnService): void {
     if (own.isWithdrawn) return;
     own.isWithdrawn = true;
-    // Its rejection is of a node that has not acknowledged it in time, or of a bus that closes: what is sent here still is refused, and goes to another node.
+    // It rejects if a node has not acknowledged in time, or the bus closes: late requests are refused, and go to
+    // another node.
     if (this.#isStarted) own.withdrawn = this.#effects.withdraw(own.name).catch(() => undefined);
     this.onRoutes();
   }
@@ -215,7 +223,7 @@ export class Requests {
     return call;
   }
 
-  /** The nodes that serve it; of those that were just met it is waited until that is known. */
+  /** Nodes that serve it, once new nodes' services are known. */
   async #nodesOf(
     service: string,
     self: boolean,
@@ -250,14 +258,14 @@ export class Requests {
 
   // --- What the bus brings ---------------------------------------------------------------------------------------------
 
-  /** Services that are served already become known. */
+  /** Announces services that are already served. */
   begin(): void {
     if (this.#isStarted) return;
     this.#isStarted = true;
     for (const own of this.#served.values()) if (!own.isWithdrawn) this.#announce(own);
   }
 
-  /** An item of a member came. It never throws. */
+  /** Handles a member's item. Never throws. */
   onItem(from: string, bytes: Buffer): void {
     const item = decodeRequest(bytes);
     if (typeof item === "string") {
@@ -291,7 +299,7 @@ export class Requests {
     this.#timer.update();
   }
 
-  /** A member was lost, has left or was removed. */
+  /** A member was lost, left or removed. */
   onGone(id: string): void {
     const now = this.#timer.now();
     this.#calls.onGone(now, id);
@@ -301,11 +309,11 @@ export class Requests {
 
   /** A member is gone for good. */
   onForgotten(id: string): void {
-    // What it asked while it was lost here.
+    // Its requests from while it was lost here.
     this.#serving.onGone(this.#timer.now(), id);
   }
 
-  /** Other nodes may serve something now. Those who wait look after what is under way has ended. */
+  /** Serving nodes may have changed. Waiting requests check after current work has ended. */
   onRoutes(): void {
     if (this.#isChanged || (this.#calls.waiting === 0 && this.#changeWaits.length === 0)) return;
     this.#isChanged = true;
@@ -330,14 +338,14 @@ export class Requests {
     };
   }
 
-  /** Takes nothing new. Settles when nothing runs here, and nothing of this node waits for a reply. */
+  /** Accepts nothing new. Settles when nothing runs here, and this node has no pending requests. */
   async drain(): Promise<void> {
     await Promise.all([...this.#served.values()].map((own) => own.drain()));
     if (this.#calls.size > 0 && !this.#isClosed)
       await new Promise<void>((resolve) => this.#idleWaits.push(resolve));
   }
 
-  /** @param linger ms for what runs; -1: no limit */
+  /** @param linger ms for running handlers; -1: no limit */
   async close(linger: number): Promise<void> {
     if (this.#isClosed) return;
     const drained = [...this.#served.values()].map((own) => own.drain());
@@ -355,7 +363,7 @@ export class Requests {
 
   #send(node: string, item: Buffer): SendResult {
     if (node !== this.#effects.id) return this.#effects.send(node, item);
-    // In a later turn: a program whose requests all stay here leaves turns to the rest.
+    // Deferred: local requests leave turns to other work.
     this.#local.push(item);
     if (this.#local.length === 1) setImmediate(this.#takeLocal);
     return "sent";

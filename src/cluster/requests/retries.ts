@@ -1,6 +1,6 @@
 /**
- * How many requests of a service may be repeated though their nodes may still have them: a part of all, so that retries do not multiply the
- * load of nodes that are slow. Pure.
+ * Retry budget of a service for requests that their nodes may still have: a share of all, so that retries do not
+ * multiply the load of slow nodes. Pure.
  */
 import { MAX_SAVED_RETRIES, RETRIES_A_SECOND, RETRY_SHARE } from "./bounds.js";
 
@@ -12,12 +12,11 @@ export class RetryBudget {
     this.#at = now;
   }
 
-  /** A request was made. */
   called(): void {
     this.#saved = Math.min(MAX_SAVED_RETRIES, this.#saved + RETRY_SHARE);
   }
 
-  /** @returns whether it may be repeated; then that counts */
+  /** @returns whether it may be repeated, which is then counted */
   take(now: number): boolean {
     this.#saved = Math.min(MAX_SAVED_RETRIES, this.#saved + ((now - this.#at) * RETRIES_A_SECOND) / 1_000);
     this.#at = now;

@@ -1,11 +1,11 @@
 /**
- * Runs the handlers of a node for the rules in serving.ts: bodies and schemas, signals, streamed replies.
+ * Runs a node's handlers for serving.ts: bodies and schemas, signals, streamed replies.
  *
  *   Job ── body decoded ── middleware ── handler ──┬── value ──> reply
  *                                                  ├── async iterable ──> parts, as fast as the caller reads
  *                                                  └── error ──> failure with its code and data, and its message where that is exposed
  *
- * A body that comes in parts is an async iterable, for the handler to read.
+ * Handlers read a streamed body as an async iterable.
  */
 import { describe } from "../../core/arguments.js";
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
@@ -30,26 +30,26 @@ import type { BodyForm } from "./wire.js";
 
 const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze({});
 
-/** What a service calls. Its schemas are in it. */
+/** A service's handler with its schemas. */
 export type AnyHandler = (body: unknown, request: ServiceRequest) => unknown;
 
-/** What is served: the rules keep it with the service. */
+/** Handler and settings, stored with the service. */
 export interface Served {
   readonly handler: AnyHandler;
-  /** Whether the handler gets the body's bytes as they came. */
+  /** Whether the handler gets raw bytes. */
   readonly isRaw: boolean;
-  /** Whether callers get the message of each error. */
+  /** Whether callers get every error's message. */
   readonly exposeErrors: boolean;
 }
 
 export interface ServerEffects {
   now(): number;
-  /** The member that asks; `undefined`: it is gone. */
+  /** The requesting member; `undefined`: gone. */
   sender(id: string): Service | undefined;
   handlerFailed(from: string, error: unknown): void;
 }
 
-/** A request as its handler has it; its signal is made when it is asked for. */
+/** A handler's request; its signal is created on access. */
 class RunningRequest implements ServiceRequest {
   readonly link: Link<RunningRequest> = new Link(this);
   readonly service: string;
@@ -63,15 +63,15 @@ class RunningRequest implements ServiceRequest {
   #controller: AbortController | undefined = undefined;
   #abortReason: unknown = undefined;
   isAborted = false;
-  /** Of the reply; `undefined`: none. */
+  /** Headers of the reply; `undefined`: none. */
   replyHeaders: Readonly<Record<string, string>> | undefined = undefined;
-  /** While it is observed. */
+  /** Set while observed. */
   operation: ProcessOperation | undefined = undefined;
   /** Wakes a streamed reply that waits for credit. */
   wake: (() => void) | undefined = undefined;
-  /** Ends the wait of a streamed reply for the link: credit does not, or each that comes would make a further part wait. */
+  /** Ends a streamed reply's wait for the link, which credit must not do: each credit would queue a further part. */
   leave: (() => void) | undefined = undefined;
-  /** Its body, where that comes in parts. */
+  /** Its streamed body, if any. */
   readonly parts: PartStream | undefined;
 
   constructor(job: Job, sender: Service, body: unknown, now: () => number) {
@@ -118,7 +118,7 @@ class RunningRequest implements ServiceRequest {
     this.parts?.fail(reason as ShoalError);
   }
 
-  /** It is answered: who still reads its body gets no more. */
+  /** After the answer, readers of the body get no more. */
   endBody(): void {
     this.parts?.fail(new AbortedError("the request has been answered"));
   }
@@ -174,7 +174,7 @@ export class RequestServer {
         request.operation = operation;
         result = operation.run(() => this.#call(request, handler));
       } else result = this.#call(request, handler);
-      // Of a thenable that is not a promise: it may throw, and settle twice.
+      // A thenable that is not a promise may throw, and settle twice.
       if (isThenable(result)) pending = Promise.resolve(result);
     } catch (error) {
       this.#threw(job, request, error);
@@ -194,7 +194,7 @@ export class RequestServer {
       : through(this.#middleware, 0, request, handler);
   }
 
-  /** A body that comes in parts. The rules have granted what its window holds. */
+  /** A streamed body. Its window is already granted. */
   #parts(job: Job): PartStream {
     const { maxParts, maxPartBytes } = job.service.settings;
     return new PartStream(maxParts, maxPartBytes, {
@@ -222,7 +222,7 @@ export class RequestServer {
     (job.context as RunningRequest | undefined)?.wake?.();
   }
 
-  /** Aborts all that runs. */
+  /** Aborts all running handlers. */
   abortAll(reason: unknown): void {
     for (const request of [...this.#running]) request.abort(reason);
   }
@@ -251,7 +251,7 @@ export class RequestServer {
     }
   }
 
-  /** Sends parts as fast as the caller reads them. It never rejects. */
+  /** Sends parts as fast as the caller reads. Never rejects. */
   async #stream(job: Job, request: RunningRequest, parts: AsyncIterable<unknown>): Promise<void> {
     const rules = this.#rules();
     const { credit } = job;
@@ -272,7 +272,7 @@ export class RequestServer {
           rules.part(job, body, resolve);
         });
         request.leave = undefined;
-        // It has ended, as by a part that is too large: no credit comes for it any more.
+        // It has ended, for example by a part that is too large: no more credit arrives.
         if (job.state !== "running") break;
       }
       request.link.unlink();
@@ -288,7 +288,7 @@ export class RequestServer {
     request.link.unlink();
     request.endBody();
     request.operation?.end(error ?? new Error("the handler threw no error"));
-    // What it throws when it is aborted does not count as a failure.
+    // Errors after an abort are not failures.
     if (!isRefusedRequest(error) && !request.isAborted) this.#effects.handlerFailed(job.from, error);
     const { exposeErrors } = job.service.context as Served;
     const { reason, text, details } = handlerFailure(error, exposeErrors);
@@ -306,7 +306,7 @@ const TEXTS = {
   lost: "the caller's node is gone",
 } as const;
 
-/** A handler that a schema stands before and one behind. */
+/** Wraps a handler with its schemas. */
 export function checked(
   service: string,
   handler: AnyHandler,
@@ -346,7 +346,7 @@ async function* checkedParts(
   for await (const part of parts) yield check(part);
 }
 
-/** Calls the middleware from one on, and then the handler. */
+/** Calls the middleware from an index on, then the handler. */
 function through(
   middleware: readonly ServeMiddleware[],
   at: number,

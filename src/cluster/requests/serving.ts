@@ -1,18 +1,18 @@
 /**
- * The rules of a node that serves: how many requests run at a time, which wait, which are refused, and what of them ends early. Pure: items and
- * the time go in, calls of `effects` come out.
+ * State machine of a serving node: concurrency, queue, refusals, and early ends. Pure: takes items and the time,
+ * calls `effects`.
  *
  *   CALL ──> queued ──a slot is free──> running ──reply──> replying ──the link has it──> over
  *     │         │ CANCEL, lost, late       │ CANCEL, lost, late: the signal aborts, and the reply is dropped
  *     v         v                          v
  *   refused: no-service, stopping, overloaded       over
  *
- * A request that was refused has not run. A slot is free again when the link to the caller has the reply, so a caller that does not read fills
- * its own link, then the slots that its requests have, and the others' requests find the rest.
+ * A refused request has not run. A slot is free when the link to the caller has the reply. So a caller that does not
+ * read fills its link, then the slots of its own requests; others use the rest.
  *
- * The parts of a streamed body are granted when the handler starts: a request that waits holds none.
+ * Parts of a streamed body are granted when the handler starts: queued requests hold none.
  *
- * A request with an idempotency key runs once: another one with that key waits for the same reply, or gets the one that is kept.
+ * Requests with the same idempotency key run once: later ones wait for the same reply, or get the kept one.
  */
 import { createHash } from "node:crypto";
 import { Link } from "../../core/collections/linked-list.js";
@@ -39,58 +39,66 @@ import {
   type ServiceLoad,
 } from "./wire.js";
 
-/** How a service is served; every number is checked. */
+/** Checked settings of a service. */
 export interface ServingSettings {
   readonly concurrency: number;
   readonly maxQueue: number;
   readonly maxQueueBytes: number;
-  /** ms for which replies are kept by idempotency key; 0: not at all. */
+  /** ms that replies are kept by idempotency key; 0: not kept. */
   readonly keepReplies: number;
-  /** Parts of a streamed body that wait for the handler, and bytes of them. */
+  /** Parts of a streamed body queued for the handler, and their bytes. */
   readonly maxParts: number;
   readonly maxPartBytes: number;
 }
 
 export interface ServingEffects {
-  /** Calls the handler. Its outcome comes by `reply`, `part`, `end` or `fail`. */
+  /** Calls the handler, which ends with `reply`, `part`, `end` or `fail`. */
   start(job: Job): void;
-  /** The caller waits no longer: the handler's signal aborts. */
+  /** The caller gave up: aborts the handler's signal. */
   aborted(job: Job, reason: "cancelled" | "expired" | "lost"): void;
-  /** Sends it, when there is room where the link is full. @param done called once: whether the link has it, or it is too large for it */
+  /**
+   * Sends an item, waiting for room if the link is full.
+   * @param done called once: sent, or too large
+   */
   send(node: string, item: Buffer, done: (result: QueueResult) => void): void;
-  /** The same of an answer that holds no slot; it may be dropped where its node reads none. */
+  /** Sends an answer that holds no slot; dropped if its node does not read. */
   answer(node: string, item: Buffer): void;
-  /** Credit came for a streamed reply. */
+  /** Credit arrived for a streamed reply. */
   credited(job: Job): void;
-  /** A part of a streamed body came. @returns why it is refused */
+  /**
+   * A part of a streamed body arrived.
+   * @returns why it is refused
+   */
   body(job: Job, form: BodyForm, body: Buffer): string | undefined;
-  /** It is complete. */
+  /** The streamed body is complete. */
   bodyEnd(job: Job): void;
 }
 
-/** `joined`: it waits for the reply of another one with its idempotency key. `replying`: what it ends with waits for the link, and its slot with it. */
+/**
+ * `joined`: waits for another request's reply with the same idempotency key. `replying`: its last item waits for the
+ * link and holds the slot.
+ */
 type JobState = "queued" | "joined" | "running" | "replying" | "over";
 
-/** A request that came. */
 export class Job implements Due {
   readonly from: string;
   item: CallItem;
   readonly service: ServedQueue;
-  /** When its caller has given it up; infinite: never. */
+  /** Time when its caller gives up; infinite: never. */
   readonly until: number;
   readonly link: Link<Job> = new Link(this);
   deadline = 0;
   state: JobState = "queued";
   /** Whether it has a slot. */
   holdsSlot = false;
-  /** Nobody waits for what comes of it. */
+  /** Its result is not needed. */
   isAbandoned = false;
-  /** Of a streamed reply. */
+  /** Credit of a streamed reply. */
   readonly credit: SendCredit | undefined;
-  /** When its caller is asked whether it still waits, and ms until it is asked after that; infinite: never. */
+  /** Next time to ask whether the caller still waits, and the following interval in ms; infinite: never. */
   askAt = Number.POSITIVE_INFINITY;
   askAfter = CHECK_AFTER;
-  /** What its driver has of it. */
+  /** The driver's data. */
   context: unknown = undefined;
 
   constructor(from: string, item: CallItem, service: ServedQueue, now: number) {
@@ -102,50 +110,52 @@ export class Job implements Due {
     if (this.credit !== undefined || item.isStreamed === true) this.askAt = now + CHECK_AFTER;
   }
 
-  /** Before it waits: a small body is a view of all that came with it, and the bound of those that wait counts the body alone. */
+  /**
+   * Copies the body before queueing: a small body is a view of a larger chunk, which the queue's bound would not
+   * count.
+   */
   ownBody(): void {
     const body = owned(this.item.body);
     if (body !== this.item.body) this.item = { ...this.item, body };
   }
 }
 
-/** A reply that is kept, or the jobs that wait for it. */
+/** A kept reply, or the jobs waiting for it. */
 interface Keyed {
-  /** The digest of the first body with this key. */
+  /** Digest of the first body with this key. */
   readonly digest: string;
   reply: EncodedBody | undefined;
   keptAt: number;
   bytes: number;
-  /** The one that runs, or will; none once it has ended. */
+  /** The running or queued job; `undefined` once it has ended. */
   job: Job | undefined;
-  /** Those that wait for its reply; made with the first one. */
+  /** Jobs waiting for its reply; created with the first. */
   joined: Set<Job> | undefined;
 }
 
-/** A service of this node. */
 export class ServedQueue {
   readonly name: string;
   readonly settings: ServingSettings;
   readonly queue = new RingBuffer<Job>();
   readonly keyed = new Map<string, Keyed>();
   running = 0;
-  /** Those that wait for the replies of others, whatever their keys. */
+  /** Jobs waiting for others' replies, all keys. */
   joined = 0;
-  /** Of these and of those in the queue. */
+  /** Bytes of these and of queued jobs. */
   queuedBytes = 0;
-  /** Of those in the queue, the ones that are over. */
+  /** Ended jobs still in the queue. */
   queuedOver = 0;
   keptBytes = 0;
   isDraining = false;
-  /** Those that wait are being started. */
+  /** Queued jobs are being started. */
   isStarting = false;
   handled = 0;
   failed = 0;
   refused = 0;
   abandoned = 0;
-  /** Called when nothing is queued or runs. */
+  /** Called when the service is idle. */
   onIdle: (() => void)[] = [];
-  /** What its driver has of it. */
+  /** The driver's data. */
   context: unknown = undefined;
 
   constructor(name: string, settings: ServingSettings) {
@@ -157,7 +167,9 @@ export class ServedQueue {
     return this.queue.length - this.queuedOver;
   }
 
-  /** One of those in the queue is over. It stays there until it is its turn, or until these are the most: they hold memory that no bound counts. */
+  /**
+   * A queued job ended. It stays until its turn, or until ended jobs are the majority, as they hold uncounted memory.
+   */
   passOver(): void {
     this.queuedOver += 1;
     if (this.queuedOver <= this.queued) return;
@@ -179,7 +191,7 @@ export class RequestServing {
   /** By caller, and by its id. */
   readonly #jobs = new Map<string, Map<number, Job>>();
   readonly #deadlines = new Deadlines<Job>();
-  /** The latest time that came in. */
+  /** Latest time passed in. */
   #now = 0;
 
   constructor(effects: ServingEffects) {
@@ -196,7 +208,7 @@ export class RequestServing {
     return service;
   }
 
-  /** It takes nothing new. What waits is refused, for another node to take; what runs goes on. */
+  /** Accepts nothing new. Queued requests are refused, for other nodes; running ones continue. */
   drain(service: ServedQueue): void {
     service.isDraining = true;
     for (let job = service.queue.shift(); job !== undefined; job = service.queue.shift()) {
@@ -208,7 +220,7 @@ export class RequestServing {
     this.#checkIdle(service);
   }
 
-  /** It is served no more. What runs goes on. */
+  /** Stops serving. Running requests continue. */
   remove(service: ServedQueue): void {
     if (!service.isDraining) this.drain(service);
     if (this.#services.get(service.name) === service) this.#services.delete(service.name);
@@ -253,15 +265,15 @@ export class RequestServing {
     service.queuedBytes += item.body.length;
   }
 
-  /** The caller waits no longer. */
+  /** The caller gave up. */
   onCancel(now: number, from: string, id: number): void {
     const job = this.#jobs.get(from)?.get(id);
-    // It may have been answered meanwhile.
+    // It may have been answered already.
     this.#now = now;
     if (job !== undefined) this.#abandon(job, "cancelled");
   }
 
-  /** The caller has waited for a while: it learns of a request that is not here, which would have no answer. */
+  /** The caller asks whether a request is here; otherwise it would wait in vain. */
   onCheck(from: string, id: number): void {
     if (this.#jobs.get(from)?.has(id) === true) return;
     this.#count("gone");
@@ -290,7 +302,7 @@ export class RequestServing {
     if (job !== undefined) this.#effects.bodyEnd(job);
   }
 
-  /** The job whose body comes in parts; none where it has been answered meanwhile. */
+  /** The job with a streamed body, unless already answered. */
   #streamedBody(from: string, id: number): Job | undefined {
     const job = this.#jobs.get(from)?.get(id);
     if (job?.item.isStreamed === true && job.state === "running") return job;
@@ -298,19 +310,19 @@ export class RequestServing {
     return undefined;
   }
 
-  /** So much more of a streamed body may come; 0 and 0: no more of it is read. */
+  /** Grants more of a streamed body; 0 and 0: stop. */
   grant(job: Job, parts: number, bytes: number): void {
     const { state, isAbandoned, from, item } = job;
     if (state !== "running" || isAbandoned) return;
     this.#effects.send(from, encodeCredit(item.id, parts, bytes, RequestOp.GRANT), (result) => {
-      // Without it the caller sends no more, and the handler would wait for that.
+      // Without the grant the caller stops sending, and the handler would wait.
       if (result !== "dropped" || parts === 0) return;
       this.#over(job);
       this.#effects.aborted(job, "lost");
     });
   }
 
-  /** A caller was lost, has left or was removed. */
+  /** A caller was lost, left or removed. */
   onGone(now: number, from: string): void {
     this.#now = now;
     for (const job of [...(this.#jobs.get(from)?.values() ?? [])]) this.#abandon(job, "lost");
@@ -343,7 +355,10 @@ export class RequestServing {
     this.#finish(job, encodeReply(job.item.id, loadAfter(job), body));
   }
 
-  /** A part of a streamed reply. @param done called when the next one may come, or the job is over */
+  /**
+   * Sends a part of a streamed reply.
+   * @param done called when the next may be sent, or the job is over
+   */
   part(job: Job, body: EncodedBody, done: () => void): void {
     if (job.isAbandoned || job.state !== "running") {
       done();
@@ -374,7 +389,7 @@ export class RequestServing {
     this.#finish(job, encodeFailure(job.item.id, loadAfter(job), reason, text, details));
   }
 
-  /** Whether it has ended, or nobody waits for it: then it is over. */
+  /** Whether it has ended or is abandoned, and so over. */
   #ends(job: Job): boolean {
     if (job.state !== "running") return true;
     if (!job.isAbandoned) return false;
@@ -396,7 +411,7 @@ export class RequestServing {
     });
   }
 
-  /** What it was to get was dropped, so much waits for its caller. A refusal is small: there may be room for it where there was none for a reply. */
+  /** Its item was dropped because its caller does not read. A refusal is small and may still fit. */
   #overUnread(job: Job): void {
     this.#over(job);
     const text = `its node reads too slowly: at most ${MAX_QUEUED_ITEMS} items of ${MAX_QUEUED_BYTES} bytes may wait for it`;
@@ -422,8 +437,8 @@ export class RequestServing {
   }
 
   /**
-   * A caller that took this node for lost, while it stood still, grants nothing any more and sends no CANCEL: a streamed reply, or body, would hold its slot
-   * for good. Other requests end with their handlers.
+   * Asks whether the caller still waits: one that considered this node lost during a pause sends neither grants nor
+   * CANCEL, and a streamed reply or body would hold its slot forever. Other requests end with their handlers.
    */
   #ask(now: number, job: Job): void {
     this.#effects.answer(job.from, encodeWanted(job.item.id));
@@ -437,7 +452,7 @@ export class RequestServing {
     job.service.running += 1;
     const { maxParts, maxPartBytes } = job.service.settings;
     if (job.item.isStreamed === true) this.grant(job, maxParts, maxPartBytes);
-    // It has none where not even the grant may wait for its caller.
+    // It has no slot if even the grant cannot be queued.
     if (job.holdsSlot) this.#effects.start(job);
   }
 
@@ -460,11 +475,11 @@ export class RequestServing {
     if ((keyed?.joined?.size ?? 0) === 0) this.#effects.aborted(job, reason);
   }
 
-  /** One that waited for the reply of another one waits no longer. */
+  /** A joined job stops waiting. */
   #leave(job: Job, { job: runs, joined }: Keyed, reason: "cancelled" | "expired" | "lost"): void {
     joined?.delete(job);
     job.service.joined -= 1;
-    // It ran on for those that waited alone, and this was the last.
+    // It ran only for joined jobs, and this was the last.
     if (joined?.size === 0 && runs?.isAbandoned === true) this.#effects.aborted(runs, reason);
   }
 
@@ -477,18 +492,18 @@ export class RequestServing {
     job.link.unlink();
     const jobs = this.#jobs.get(job.from);
     if (jobs?.get(job.item.id) !== job) return;
-    // The map of a caller stays until it is gone: a new one for each request would cost more than all the rest.
+    // A caller's map is kept until the caller is gone: a new one per request would dominate the cost.
     jobs.delete(job.item.id);
   }
 
-  /** Its slot is free: the next one. */
+  /** Frees its slot and starts the next. */
   #release(job: Job): void {
     job.state = "over";
     if (!job.holdsSlot) return;
     job.holdsSlot = false;
     const { service } = job;
     service.running -= 1;
-    // What ends before its start has returned makes room for the loop that started it.
+    // Jobs that end while starting make room for the loop that started them.
     if (service.isStarting) return;
     service.isStarting = true;
     while (service.running < service.settings.concurrency) {
@@ -518,7 +533,7 @@ export class RequestServing {
 
   // --- Idempotency -------------------------------------------------------------------------------------------------------
 
-  /** @returns whether the request is answered by another one with its key */
+  /** @returns whether another request with its key answers it */
   #byKey(job: Job): boolean {
     const { service, item } = job;
     const digest = digestOf(item);
@@ -561,7 +576,10 @@ export class RequestServing {
     return true;
   }
 
-  /** The job that ran has ended: those that waited get its reply, or run in its place. @param reply `undefined`: it has none */
+  /**
+   * The running job ended: joined jobs get its reply, or run instead.
+   * @param reply `undefined`: none
+   */
   #settleKey(job: Job, reply: EncodedBody | undefined): void {
     const { service, item } = job;
     if (item.key === "") return;
@@ -586,7 +604,7 @@ export class RequestServing {
     known.keptAt = this.#now;
     known.bytes = sizeOfBody(reply);
     service.keptBytes += known.bytes;
-    // The newest last.
+    // Newest last.
     service.keyed.delete(key);
     service.keyed.set(key, known);
     this.#evictKeys(service);
@@ -603,7 +621,7 @@ export class RequestServing {
       const isOld = known.reply !== undefined && this.#now - known.keptAt >= service.settings.keepReplies;
       const isPast = service.keyed.size > MAX_KEPT_REPLIES || service.keptBytes > MAX_KEPT_REPLY_BYTES;
       if (!isOld && !isPast) break;
-      // One that runs stays: there are no more of these than slots.
+      // Running ones stay; they are bounded by the slots.
       if (known.reply !== undefined) this.#forgetKey(service, key, known);
     }
   }
@@ -632,23 +650,23 @@ export class RequestServing {
   }
 }
 
-/** The load without the request that is answered. */
+/** Load without the answered request. */
 function loadAfter({ service, holdsSlot }: Job): ServiceLoad {
   const { busy, slots } = service.load;
   return { busy: holdsSlot ? busy - 1 : busy, slots };
 }
 
-/** The method's length comes first: both texts may have any characters. */
+/** The method's length comes first: both texts may contain any characters. */
 function keyOf({ item }: Job): string {
   return `${item.method.length} ${item.method}${item.key}`;
 }
 
-/** SHA-256, because callers choose their bodies: a reply must not reach a caller whose body was made to collide. */
+/** SHA-256, because callers choose bodies: a colliding body must not get another's reply. */
 function digestOf({ form, body }: CallItem): string {
   return createHash("sha256").update(Uint8Array.of(form)).update(body).digest("base64");
 }
 
-/** A body that is kept: the program may use its bytes again. */
+/** A copy of a body, since the program may reuse its bytes. */
 function kept({ form, data, headers }: EncodedBody): EncodedBody {
   return { form, data: typeof data === "string" ? data : Buffer.from(data), headers };
 }

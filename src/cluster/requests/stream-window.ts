@@ -1,12 +1,12 @@
 /**
- * How much of a streamed reply may be on its way: parts and bytes that the caller has granted. The serving node stops where either is
- * used up; one part may go beyond the bytes, so that a part that is larger than the window passes. Pure.
+ * Flow control of a streamed reply: parts and bytes granted by the caller. The serving node stops when either is used
+ * up; one part may exceed the bytes, so that a part larger than the window passes. Pure.
  *
  *   serving node   SendCredit: parts, bytes ──PART──>   caller   ReceiveWindow: unread parts, bytes
  *                            <──CREDIT when half of the window was read──
  */
 
-/** What a serving node may send. */
+/** Credit of a serving node. */
 export class SendCredit {
   #parts: number;
   #bytes: number;
@@ -25,18 +25,18 @@ export class SendCredit {
     this.#bytes -= bytes;
   }
 
-  /** What a caller grants without end does not grow without end. */
+  /** Bounded, whatever a caller grants. */
   granted(parts: number, bytes: number): void {
     this.#parts = Math.min(this.#parts + parts, Number.MAX_SAFE_INTEGER);
     this.#bytes = Math.min(this.#bytes + bytes, Number.MAX_SAFE_INTEGER);
   }
 }
 
-/** What a caller has granted, and what of it came and was read. */
+/** Window of a caller: granted, received and read. */
 export class ReceiveWindow {
   readonly parts: number;
   readonly bytes: number;
-  /** What may still come. */
+  /** Parts that may still arrive. */
   #openParts: number;
   #openBytes: number;
   #readParts = 0;
@@ -57,7 +57,10 @@ export class ReceiveWindow {
     return true;
   }
 
-  /** The program has read a part. @returns what is to be granted; `undefined`: nothing yet */
+  /**
+   * The program has read a part.
+   * @returns what to grant; `undefined`: nothing yet
+   */
   onRead(bytes: number): { readonly parts: number; readonly bytes: number } | undefined {
     this.#readParts += 1;
     this.#readBytes += bytes;

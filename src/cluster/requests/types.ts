@@ -1,205 +1,220 @@
-/** What programs give to `serve` and `request` of a bus, and what they get. */
+/** Public types of a bus's `serve` and `request`. */
 import type { StandardSchemaV1 } from "../../core/standard-schema.js";
 import type { ServiceError } from "../../patterns/kit/errors.js";
 import type { Service } from "../node/service.js";
 
-/** Schemas of one service: of any library that has Standard Schema, version 1. They validate synchronously. */
+/** Schemas of a service, from any Standard Schema v1 library. Must validate synchronously. */
 export interface ServiceSchemas<Request = unknown, Reply = unknown> {
-  /** What a caller gives; the handler gets its output. */
+  /** Validates the caller's value; the handler gets its output. */
   readonly request?: StandardSchemaV1<unknown, Request> | undefined;
-  /** What the handler gives, or each part of a streamed reply. */
+  /** Validates the reply, or each part of a streamed reply. */
   readonly reply?: StandardSchemaV1<Reply> | undefined;
 }
 
-/** How a service is served. */
+/** Options of `serve`. */
 export interface ServeOptions<Request = unknown, Reply = unknown> {
-  /** Checked here: a request that does not conform is refused (`invalid-request`) before the handler has it. */
+  /** A nonconforming request is refused (`invalid-request`) before the handler is called. */
   readonly schema?: ServiceSchemas<Request, Reply> | undefined;
-  /** Requests that are handled at a time; further ones wait. 1 to 65,536, default 256. */
+  /** Concurrent requests; more are queued. 1 to 65,536, default 256. */
   readonly concurrency?: number | undefined;
-  /** Requests that wait for that; a further one is refused, and goes to another node. 0 to 1,048,576, default 4,096. */
+  /** Queued requests; more are refused, and go to other nodes. 0 to 1,048,576, default 4,096. */
   readonly maxQueue?: number | undefined;
-  /** Bytes of their bodies. Default 16 MiB. */
+  /** Bytes of queued bodies. Default 16 MiB. */
   readonly maxQueueBytes?: number | undefined;
-  /** ms for which a reply is kept for requests with the same idempotency key, 10,000 and 16 MiB of them at most; 0: none is. Default 60,000. */
+  /**
+   * ms that a reply is kept for requests with the same idempotency key, 10,000 replies and 16 MiB at most; 0: not
+   * kept. Default 60,000.
+   */
   readonly keepReplies?: number | undefined;
-  /** Parts of a body in parts that wait for the handler, of each request, 1 to 65,536: the caller is not asked for more. Default 256. */
+  /** Queued parts per streamed body, 1 to 65,536; then the caller stops. Default 256. */
   readonly maxParts?: number | undefined;
-  /** Bytes of them; one part passes, however large. Default 1 MiB. */
+  /** Bytes of queued parts; a single part may be larger. Default 1 MiB. */
   readonly maxPartBytes?: number | undefined;
   /**
-   * Whether callers get the message of any error that the handler throws. Otherwise they get that of a `ServiceError`, and of an error with
-   * `expose: true`; of each error its `code` and `data`. Default `false`.
+   * Whether callers get every handler error's message. Otherwise only messages of a `ServiceError` or with `expose:
+   * true`; `code` and `data` are always sent. Default `false`.
    */
   readonly exposeErrors?: boolean | undefined;
 }
 
-/** A request as its handler has it. */
+/** A handler's request. */
 export interface ServiceRequest {
   readonly service: string;
-  /** The method of a contract; "": none. */
+  /** Method of a contract; "": none. */
   readonly method: string;
   /**
-   * Bytes, a text, or what JSON has made of the caller's value; of a contract the bytes of its codec. A body in parts is an async iterable of these, to
-   * be read once: it rejects with AbortedError when the caller gives up or is lost, and after its loop was left no more is sent.
+   * Bytes, a string, or a JSON value; with a contract its codec's bytes. A streamed body is an async iterable of
+   * these, to be read once. It rejects with AbortedError when the caller gives up or is lost; leaving its loop stops
+   * the caller.
    */
   readonly body: unknown;
   readonly headers: Readonly<Record<string, string>>;
   /**
-   * Adds a header to the reply, or replaces it; before the handler's promise settles. A streamed reply and an error have none.
-   *
-   * @throws InvalidArgumentError `EINVAL` for what is not a text, and past 64 headers and 8,192 bytes
+   * Sets a header of the reply; call it before the handler's promise settles. Streamed replies and errors have no
+   * headers.
+   * @throws InvalidArgumentError `EINVAL` for a value that is not a string, and above 64 headers or 8,192 bytes
    */
   setReplyHeader(name: string, value: string): void;
   /** "": none. */
   readonly idempotencyKey: string;
-  /** The node that asks. */
+  /** The requesting node. */
   readonly sender: Service;
-  /** Whole ms until the caller gives it up, as `timeout` of further requests takes them; -1: it waits without limit. */
+  /** Whole ms until the caller gives up, for the `timeout` of further requests; -1: no limit. */
   readonly remaining: number;
-  /** Aborts when the caller gives it up, is lost, or this node closes. */
+  /** Aborts when the caller gives up or is lost, or this node closes. */
   readonly signal: AbortSignal;
 }
 
 /**
- * Answers requests. What it returns is the reply: bytes, a text, or a value that JSON has a form for; of an async iterable each value is a part of a
- * streamed reply. What it throws is a ServiceError there, with the message, `code` and `data` of the error.
+ * Answers requests. Returns the reply: bytes, a string or a JSON value; an async iterable streams its values as
+ * parts. The caller gets a thrown error as a ServiceError with its message, `code` and `data`.
  */
 export type ServiceHandler<Request = unknown, Reply = unknown> = (
   body: Request,
   request: ServiceRequest,
 ) => Reply | Promise<Reply> | AsyncIterable<Reply>;
 
-/** Stands around the handlers of a node: it may change the body, answer itself, or throw. */
+/** Wraps a node's handlers: may change the body, answer itself, or throw. */
 export type ServeMiddleware = (request: ServiceRequest, next: (body?: unknown) => unknown) => unknown;
 
-/** A request that is about to be sent. */
+/** A request about to be sent. */
 export interface OutgoingRequest {
   readonly service: string;
-  /** The method of a contract; "": none. */
+  /** Method of a contract; "": none. */
   readonly method: string;
   readonly body: unknown;
   readonly options: ServiceRequestOptions | ServiceStreamOptions;
-  /** Whether its reply is read in parts. */
+  /** Whether its reply is streamed. */
   readonly isStream: boolean;
 }
 
-/** Stands around the requests of a node: it may change them, repeat them, answer itself, or throw. */
+/** Wraps a node's requests: may change or repeat them, answer itself, or throw. */
 export type RequestMiddleware = (
   request: OutgoingRequest,
   next: (request?: OutgoingRequest) => unknown,
 ) => unknown;
 
-/** How a request is made. */
+/** Options of a request. */
 export interface ServiceRequestOptions {
-  /** ms for all attempts; -1: no limit. Default 5,000, with a body in parts -1. The handler has what is left of it. */
+  /** ms for all attempts; -1: no limit. Default 5,000, with a streamed body -1. The handler gets the remaining time. */
   readonly timeout?: number | undefined;
-  /** ms of one attempt; -1, the default: no limit but `timeout`. With a body in parts until a node takes the first one, default 5,000. */
+  /**
+   * ms per attempt; -1 (default): limited by `timeout` only. With a streamed body, until a node takes its first part,
+   * default 5,000.
+   */
   readonly attemptTimeout?: number | undefined;
-  /** Gives it up: the handler's signal aborts. */
+  /** Cancels the request, and aborts the handler's signal. */
   readonly signal?: AbortSignal | undefined;
-  /** Texts for the handler, 64 and 8,192 bytes at most. */
+  /** Strings for the handler, at most 64 and 8,192 bytes. */
   readonly headers?: Readonly<Record<string, string>> | undefined;
-  /** Attempts after the first one, where a node is overloaded or, for what is idempotent, lost or late. 0 to 100, default 3. */
+  /**
+   * Attempts after the first, if a node is overloaded or, for idempotent requests, lost or late. 0 to 100, default 3.
+   */
   readonly retries?: number | undefined;
-  /** ms before the second attempt at most, doubling; half of it by chance. Default 20. */
+  /** First retry delay in ms, doubled each time, up to half of it random. Default 20. */
   readonly retryDelay?: number | undefined;
-  /** ms, where the doubling ends. Default 1,000. */
+  /** Largest retry delay in ms. Default 1,000. */
   readonly maxRetryDelay?: number | undefined;
-  /** Whether it may be repeated where a node may have run it already. Default: whether it has an idempotency key. */
+  /** Whether it may be repeated after a node may have run it. Default: whether it has an idempotency key. */
   readonly idempotent?: boolean | undefined;
-  /** 1 to 128 bytes, not with a body in parts: a node runs requests with the same key once, and answers the others with the same reply. */
+  /**
+   * 1 to 128 bytes, not with a streamed body. A node runs requests with the same key once and returns the same reply
+   * to all.
+   */
   readonly idempotencyKey?: string | undefined;
-  /** Whether it waits, within `timeout`, for a node that serves it. Default `false`: it fails at once as `no-service`. */
+  /** Whether to wait, within `timeout`, for a serving node. Default `false`: fails at once with `no-service`. */
   readonly waitForReady?: boolean | undefined;
-  /** Whether this node may answer it, where it serves it. Default `true`: it is the nearest. */
+  /** Whether this node may answer, if it serves it. Default `true`: it is the nearest. */
   readonly self?: boolean | undefined;
-  /** Called with the headers of the reply, where it has some, before the request settles. What it throws rejects the request. */
+  /** Called with the reply's headers, if any, before the request settles. An error rejects the request. */
   readonly onReplyHeaders?: ((headers: Readonly<Record<string, string>>) => void) | undefined;
 }
 
-/** How a streamed reply is asked for. */
+/** Options of a request with a streamed reply. */
 export interface ServiceStreamOptions
   extends Omit<ServiceRequestOptions, "idempotencyKey" | "onReplyHeaders"> {
-  /** ms for all of it; -1, the default: no limit. */
+  /** ms for everything; -1 (default): no limit. */
   readonly timeout?: number | undefined;
-  /** ms until the first part of the reply, or until a node takes the first one of the body; -1: no limit. Default 5,000. */
+  /** ms until the reply's first part, or until a node takes the body's first part; -1: no limit. Default 5,000. */
   readonly attemptTimeout?: number | undefined;
-  /** Parts that wait for the program, 1 to 65,536: the handler is not asked for more. Default 256. */
+  /** Parts queued for the program, 1 to 65,536; then the handler waits. Default 256. */
   readonly maxQueue?: number | undefined;
-  /** Bytes of them; one part passes, however large. Default 1 MiB. */
+  /** Bytes of queued parts; a single part may be larger. Default 1 MiB. */
   readonly maxQueueBytes?: number | undefined;
 }
 
-/** How all nodes that serve something are asked. */
+/** Options of a request to all serving nodes. */
 export interface ServiceManyOptions {
-  /** ms for all of it; -1: no limit. Default 5,000. */
+  /** ms for everything; -1: no limit. Default 5,000. */
   readonly timeout?: number | undefined;
-  /** Replies that are enough: the others are given up. Default: those of all. */
+  /** Number of replies after which the others are cancelled. Default: all. */
   readonly count?: number | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly headers?: Readonly<Record<string, string>> | undefined;
-  /** Whether this node is one of them, where it serves it. Default `true`. */
+  /** Whether to include this node, if it serves it. Default `true`. */
   readonly self?: boolean | undefined;
 }
 
-/** What came of it. Each node that was asked is in one of these. */
+/** Result with each requested node in one of the lists. */
 export interface ServiceManyResult<Reply = unknown> {
-  /** In the order in which they came. */
+  /** In order of arrival. */
   readonly replies: readonly { readonly service: Service; readonly body: Reply }[];
   readonly failed: readonly { readonly service: Service; readonly error: Error }[];
-  /** Those that had not answered at the end. */
+  /** Nodes without an answer at the end. */
   readonly missing: readonly Service[];
 }
 
 /** A service that this node serves. */
 export interface ServedService {
   readonly name: string;
-  /** Settles when all live members that this node knows have taken it; rejects with TimeoutError `ETIMEDOUT` after 10 s. It is served then, too. */
+  /**
+   * Settles when all known live members know the service; rejects with TimeoutError `ETIMEDOUT` after 10 s, though it
+   * is still served.
+   */
   readonly ready: Promise<void>;
   stats(): ServedServiceStats;
-  /** Takes no further request: they go to other nodes. Settles when those that run have ended. */
+  /** Accepts no more requests: they go to other nodes. Settles when the running ones have ended. */
   drain(): Promise<void>;
-  /** The same, and from then on the name may be served again. */
+  /** Like `drain`, then frees the name. */
   close(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** Of a service that is served. */
+/** Statistics of a served service. */
 export interface ServedServiceStats {
   readonly name: string;
   readonly running: number;
   readonly queued: number;
   readonly queuedBytes: number;
-  /** Requests that got a reply, and those that got an error. */
+  /** Requests with a reply, and with an error. */
   readonly handled: number;
   readonly failed: number;
-  /** Refused, since too many waited. */
+  /** Refused because of a full queue. */
   readonly refused: number;
   /** Given up by their callers. */
   readonly abandoned: number;
-  /** Replies that are kept by idempotency key. */
+  /** Replies kept by idempotency key. */
   readonly kept: number;
 }
 
-/** Of requests to services, and of those that came. */
+/** Statistics of sent and received requests. */
 export interface RequestsStats {
-  /** Requests that this node made; of these, those that wait, and bytes of their bodies. */
+  /** Requests of this node, pending ones, and bytes of their bodies. */
   readonly called: number;
   readonly succeeded: number;
   readonly failed: number;
   readonly retried: number;
   readonly pending: number;
   readonly pendingBytes: number;
-  /** What this node serves. */
+  /** Services of this node. */
   readonly served: readonly ServedServiceStats[];
-  /** What was refused or dropped, by reason. */
+  /** Refused or dropped, by reason. */
   readonly refused: Readonly<Record<string, number>>;
 }
 
-/** What happens with requests to services. */
+/** Events of requests. */
 export type RequestsEvent =
-  /** An attempt failed, and another one follows. */
+  /** An attempt failed, and another follows. */
   | {
       readonly type: "request:retried";
       readonly service: string;
@@ -207,7 +222,7 @@ export type RequestsEvent =
       readonly reason: ServiceError["reason"];
       readonly attempt: number;
     }
-  /** A node fails while others that serve the same do not: it gets no requests for so many ms. */
+  /** A node fails while others do not: it gets no requests for this many ms. */
   | { readonly type: "service:ejected"; readonly service: string; readonly node: string; readonly ms: number }
-  /** A request to it succeeded after that. */
+  /** A request to an ejected node succeeded. */
   | { readonly type: "service:restored"; readonly service: string; readonly node: string };

@@ -1,11 +1,11 @@
-/** The reply of a request that has one, as its caller has it. */
+/** A caller's single reply. */
 import { ClosedError, InvalidMessageError, type ShoalError } from "../../core/errors.js";
 import type { Waiter } from "../../core/waiter.js";
 import type { CallSink } from "./call.js";
 import type { ServiceRequestOptions } from "./types.js";
 import type { BodyForm, Headers } from "./wire.js";
 
-/** What makes a program's value of a body. */
+/** Decodes a body to the program's value. */
 export type Decode = (form: BodyForm, body: Buffer) => unknown;
 
 export class WholeReply implements CallSink {

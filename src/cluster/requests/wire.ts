@@ -34,9 +34,9 @@ import {
   MAX_SERVICE_NAME,
 } from "./bounds.js";
 
-/** What an item is. The numbers are the wire's. */
+/** Item operations, as on the wire. */
 export const RequestOp = {
-  /** A request: it wants one REPLY or FAILURE with its `id`, or PARTs and one END or FAILURE. */
+  /** A request. Answered by one REPLY or FAILURE with its `id`, or PARTs and one END or FAILURE. */
   CALL: 1,
   REPLY: 2,
   FAILURE: 3,
@@ -44,26 +44,26 @@ export const RequestOp = {
   PART: 4,
   /** The streamed reply is complete. */
   END: 5,
-  /** The caller has read so much of a streamed reply. */
+  /** The caller has read this much of a streamed reply. */
   CREDIT: 6,
-  /** The caller waits no longer. */
+  /** The caller gave up. */
   CANCEL: 7,
   /** The caller asks whether the node still has the request. */
   CHECK: 8,
-  /** It does not: it never got it, or dropped it with a caller that it took for lost. */
+  /** It does not: never received, or dropped with a caller considered lost. */
   GONE: 9,
-  /** The node asks whether the caller still waits for a streamed reply: one that does not sends CANCEL. */
+  /** The node asks whether the caller still waits for a streamed reply; otherwise it sends CANCEL. */
   WANTED: 10,
-  /** A part of a streamed body, from the caller. */
+  /** A part of a streamed body. */
   BODY: 11,
   /** The streamed body is complete. */
   BODY_END: 12,
-  /** So much of a streamed body may be sent, beyond what was granted before; nothing at all: no more of it is read. */
+  /** Additional grant for a streamed body; zero: stop. */
   GRANT: 13,
 } as const;
 export type RequestOp = (typeof RequestOp)[keyof typeof RequestOp];
 
-/** How a body is to be read. The numbers are the wire's. */
+/** Body formats, as on the wire. */
 export const BodyForm = { BYTES: 0, TEXT: 1, JSON: 2, NONE: 3 } as const;
 export type BodyForm = (typeof BodyForm)[keyof typeof BodyForm];
 
@@ -76,46 +76,46 @@ const MORE = 0x80;
 const ExtrasRecord = schema({
   method: optional(text(MAX_METHOD_NAME)),
   key: optional(text(MAX_KEY)),
-  /** Names and values in turn. */
+  /** Alternating names and values. */
   headers: optional(list(text(MAX_HEADER_BYTES), 2 * MAX_HEADERS)),
-  /** Parts and bytes of a streamed reply that may be sent before a CREDIT. */
+  /** Parts and bytes of a streamed reply allowed before a CREDIT. */
   parts: optional(uint()),
   bytes: optional(uint()),
-  /** 1: the body follows in parts, when they are granted. */
+  /** 1: the body follows in parts, as granted. */
   streamed: optional(uint()),
 });
 
-/** Fields that a REPLY may have more. */
+/** Further fields of a REPLY. */
 const ReplyRecord = schema({
-  /** Names and values in turn. */
+  /** Alternating names and values. */
   headers: optional(list(text(MAX_HEADER_BYTES), 2 * MAX_HEADERS)),
 });
 
 export type Headers = Readonly<Record<string, string>>;
 
-/** A body as it is sent. */
+/** An encoded body. */
 export interface EncodedBody {
   readonly form: BodyForm;
   readonly data: string | Uint8Array;
-  /** Of a reply; `undefined`: none. */
+  /** Headers of a reply; `undefined`: none. */
   readonly headers?: Headers | undefined;
 }
 
-/** What a CALL has that most do not. */
+/** Rare fields of a CALL. */
 export interface CallExtras {
   /** "": none. */
   readonly method: string;
   /** "": none. */
   readonly key: string;
   readonly headers: Headers | undefined;
-  /** Of a streamed reply; 0: one reply is wanted. */
+  /** Window of a streamed reply; 0: one reply is wanted. */
   readonly parts: number;
   readonly bytes: number;
   /** Whether the body follows in parts. Default `false`. */
   readonly isStreamed?: boolean | undefined;
 }
 
-/** The load of a service at a node. */
+/** Load of a service at a node. */
 export interface ServiceLoad {
   readonly busy: number;
   readonly slots: number;
@@ -244,7 +244,10 @@ function writeData(bytes: Buffer, at: number, data: string | Uint8Array): void {
   else bytes.set(data, at);
 }
 
-/** @param size of what follows the id @returns the bytes, with the head and the id; what follows is at `1 + sizeOfUint(id)` */
+/**
+ * @param size bytes after the id
+ * @returns the bytes, with head and id; the rest starts at `1 + sizeOfUint(id)`
+ */
 function begin(op: RequestOp, form: BodyForm, flags: number, id: number, size: number): Buffer {
   const bytes = Buffer.allocUnsafe(1 + sizeOfUint(id) + size);
   bytes[0] = op | (form << FORM_SHIFT) | flags;
@@ -252,7 +255,10 @@ function begin(op: RequestOp, form: BodyForm, flags: number, id: number, size: n
   return bytes;
 }
 
-/** @param timeout ms, 0: none @param extras `undefined`: there are none */
+/**
+ * @param timeout ms, 0: none
+ * @param extras `undefined`: none
+ */
 export function encodeCall(
   id: number,
   timeout: number,
@@ -334,7 +340,7 @@ export function encodeFailure(
   return bytes;
 }
 
-/** @param op BODY: a part of a streamed body; otherwise of a streamed reply */
+/** @param op BODY: part of a streamed body; otherwise of a streamed reply */
 export function encodePart(
   id: number,
   { form, data }: EncodedBody,
@@ -383,7 +389,7 @@ export function encodeWanted(id: number): Buffer {
   return begin(RequestOp.WANTED, BodyForm.BYTES, 0, id, 0);
 }
 
-/** @returns the item, whose bodies are views of the bytes; or why there is none */
+/** @returns the item, whose bodies are views of the bytes; or why it is invalid */
 export function decodeRequest(bytes: Buffer): RequestItem | RequestJunk {
   if (bytes.length === 0) return "empty";
   const head = bytes[0] as number;
@@ -404,7 +410,7 @@ export function decodeRequest(bytes: Buffer): RequestItem | RequestJunk {
       const slots = reader.uint();
       if (reader.failed) return "load";
       const record = moreSize === 0 ? {} : ReplyRecord.decode(bytes, moreAt, moreAt + moreSize);
-      // What a later version adds is no record of this one, and is skipped.
+      // Records added by a later version are skipped.
       const headers = record?.headers === undefined ? undefined : readHeaders(record.headers);
       if (record?.headers !== undefined && headers === undefined) return "headers";
       return { op, id, busy, slots, form, headers, body: restOf(reader) };
@@ -488,7 +494,7 @@ function readCall(reader: Reader, id: number, form: BodyForm, hasExtras: boolean
   };
 }
 
-/** @returns `undefined`: there is a name without a value, or there are too many bytes */
+/** @returns `undefined`: a name without a value, or too many bytes */
 function readHeaders(texts: readonly string[]): Headers | undefined {
   if (texts.length % 2 !== 0) return undefined;
   // Without a prototype: a name may be any text.
@@ -509,7 +515,7 @@ function readText(reader: Reader, most: number): string | undefined {
   const { bytes, at } = reader;
   reader.skip(size);
   if (reader.failed) return undefined;
-  // Names are ASCII, mostly: a view of them would cost more than all the rest.
+  // Names are usually ASCII; a view of them would dominate the cost.
   if (isAscii(bytes, at, at + size)) return bytes.toString("latin1", at, at + size);
   const view = bytes.subarray(at, at + size);
   return isUtf8(view) ? view.toString() : undefined;
