@@ -1,8 +1,8 @@
 /**
- * Where a node has its addresses from: its interfaces, the metadata service of a cloud, or a function of the program.
+ * Sources of a node's addresses: its interfaces, a cloud's metadata service, or a function.
  *
- * A machine of a cloud does not see its public address: the network translates. Its metadata service knows it, at an address
- * that only the machine itself reaches.
+ * A cloud machine does not see its public address because of NAT. Its metadata service knows it, at an address
+ * reachable only from the machine.
  */
 import { isIP } from "node:net";
 import { networkInterfaces } from "node:os";
@@ -12,33 +12,33 @@ import { checkOptions, integer, text } from "../../patterns/kit/options.js";
 import { type HttpRequest, requestText } from "../discovery/http.js";
 import { type HostAddress, plainIp, prefixOf } from "./addresses.js";
 
-/** Where clouds have their metadata service. */
+/** Metadata endpoint of clouds. */
 const METADATA_ENDPOINT = "http://169.254.169.254";
-/** ms for one question to a metadata service. */
+/** Timeout of a metadata request, in ms. */
 const METADATA_TIMEOUT = 2_000;
 /** Bytes of an answer. */
 const MAX_METADATA = 65_536;
-/** Seconds for which EC2 gives a token. */
+/** Lifetime of an EC2 token, in seconds. */
 const TOKEN_TTL = 21_600;
-/** Interfaces that are asked for. */
+/** Queried interfaces. */
 const MAX_INTERFACES = 16;
 
-/** Gives the addresses of this machine, without those of the loopback. What it rejects with is an event of the server. */
+/** Returns this machine's addresses except loopback. A rejection is an event of the server. */
 export type AddressProvider = (
   signal: AbortSignal,
 ) => Promise<readonly HostAddress[]> | readonly HostAddress[];
 
 /** Options of {@link ec2Addresses} and {@link openStackAddresses}. */
 export interface MetadataOptions {
-  /** Where the metadata service is. Default `http://169.254.169.254`. */
+  /** Metadata endpoint. Default `http://169.254.169.254`. */
   readonly endpoint?: string | undefined;
-  /** ms for each question. Default 2,000. */
+  /** ms per request. Default 2,000. */
   readonly timeout?: number | undefined;
 }
 
 /** Options of {@link ec2Addresses}. */
 export interface Ec2Options extends MetadataOptions {
-  /** Seconds for which a token is asked for, 1 to 21,600. Default 21,600. */
+  /** Requested lifetime of a token in seconds, 1 to 21,600. Default 21,600. */
   readonly tokenTtl?: number | undefined;
 }
 
@@ -48,7 +48,7 @@ const EC2_OPTIONS = {
   tokenTtl: integer({ default: TOKEN_TTL, max: TOKEN_TTL }),
 };
 
-/** The addresses of this machine's interfaces that are up, IPv4 and IPv6, without loopback and link-local ones. */
+/** Addresses of this machine's active interfaces, IPv4 and IPv6, except loopback and link-local ones. */
 export function interfaceAddresses(): AddressProvider {
   return () =>
     Object.entries(networkInterfaces()).flatMap(([name, found = []]) =>
@@ -63,10 +63,9 @@ export function interfaceAddresses(): AddressProvider {
 }
 
 /**
- * The addresses of an EC2 instance, private and public, from its metadata service (IMDSv2): a token by PUT, then questions with
- * it. The service answers the PUT with an IP TTL of the instance's hop limit, 1 by default: a program in a container with a network
- * of its own gets no answer then, and the provider rejects with `ETIMEDOUT`. IMDSv1 is not used.
- *
+ * Private and public addresses of an EC2 instance from its metadata service (IMDSv2): a token by PUT, then requests
+ * with it. The PUT's answer has the instance's hop limit as IP TTL, 1 by default, so in a container with its own
+ * network the provider rejects with `ETIMEDOUT`. IMDSv1 is not used.
  * @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value
  */
 export function ec2Addresses(options: Ec2Options = {}): AddressProvider {
@@ -96,7 +95,7 @@ export function ec2Addresses(options: Ec2Options = {}): AddressProvider {
       );
       const prefix = Number(subnet?.trim().split("/")[1] ?? 0) || 0;
       const name = macNames().get(mac.toLowerCase()) ?? `eth${number?.trim() ?? found.length}`;
-      // One public address stands for one private one: the service has a file for each association.
+      // Each public address maps to one private one: the service has a file per association.
       const associations = lines((await get(`${root}${mac}/ipv4-associations/`)) ?? "");
       const outside = new Map<string, string>();
       for (const ip of associations.slice(0, MAX_INTERFACES)) {
@@ -111,9 +110,8 @@ export function ec2Addresses(options: Ec2Options = {}): AddressProvider {
 }
 
 /**
- * The addresses of an OpenStack instance: private ones from `network_data.json`, the floating one from the metadata
- * in the form of EC2, which OpenStack has as well.
- *
+ * Addresses of an OpenStack instance: private ones from `network_data.json`, the floating one from its EC2-compatible
+ * metadata.
  * @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value
  */
 export function openStackAddresses(options: MetadataOptions = {}): AddressProvider {
@@ -149,7 +147,10 @@ export function openStackAddresses(options: MetadataOptions = {}): AddressProvid
   };
 }
 
-/** What a provider gave, checked: texts that are no addresses throw. @throws InvalidArgumentError `EINVAL` */
+/**
+ * Checks a provider's result.
+ * @throws InvalidArgumentError `EINVAL` if it is not a list of addresses
+ */
 export function checkAddresses(given: unknown): readonly HostAddress[] {
   if (!Array.isArray(given))
     throw new InvalidArgumentError("an address provider gives an array of addresses");
@@ -165,9 +166,9 @@ export function checkAddresses(given: unknown): readonly HostAddress[] {
 }
 
 /**
- * @param hint what may be the reason when nothing answers
+ * @param hint possible reason of a missing answer
  * @returns `undefined` for 404
- * @throws TransportError or TimeoutError for no answer, ProtocolError for another status or too many bytes
+ * @throws TransportError or TimeoutError for a missing answer, ProtocolError for another status or too many bytes
  */
 async function ask(url: string, asked: Omit<HttpRequest, "url">, hint = ""): Promise<string | undefined> {
   const request = { ...asked, url: new URL(url), headers: { accept: "*/*", ...asked.headers } };
@@ -200,7 +201,7 @@ function baseOf(endpoint: string = METADATA_ENDPOINT): string {
   return endpoint.replace(/\/$/, "");
 }
 
-/** The names of this machine's interfaces by their hardware addresses. */
+/** Interface names by hardware address. */
 function macNames(): ReadonlyMap<string, string> {
   return new Map(
     Object.entries(networkInterfaces()).flatMap(([name, all = []]) =>

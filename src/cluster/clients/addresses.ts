@@ -1,22 +1,18 @@
-/**
- * Addresses of machines as the rules of discovery see them: which are private, which are in one network, and which of a
- * node's suit a caller best. Pure. IPv4 and IPv6, as texts.
- */
+/** Classifies machine addresses: private, same network, and best for a caller. Pure. IPv4 and IPv6, as text. */
 import { BlockList, isIP, isIPv4 } from "node:net";
 import { isLoopback } from "../../core/loopback.js";
 
-/** An address of a machine. */
 export interface HostAddress {
   readonly ip: string;
-  /** Name of the interface; empty where it is not known. */
+  /** Interface name; empty if unknown. */
   readonly interface: string;
-  /** Bits of the network's prefix; 0 where it is not known. */
+  /** Bits of the network prefix; 0 if unknown. */
   readonly prefix: number;
-  /** The address under which the outside reaches this one, as clouds have it. */
+  /** Public address that maps to this one, as in clouds. */
   readonly public?: string | undefined;
 }
 
-/** Which of a node's addresses a caller gets. `auto`: by where it comes from. */
+/** Addresses that a caller gets. `auto`: depends on its source address. */
 export type AddressScope = "auto" | "private" | "public";
 
 /** An address for a caller. */
@@ -42,21 +38,21 @@ for (const [network, prefix] of [
 ] as const)
   PRIVATE.addSubnet(network, prefix, "ipv6");
 
-/** An address without its zone; one of IPv4 in the form of IPv6 is that of IPv4. */
+/** An address without its zone; IPv4-mapped IPv6 becomes IPv4. */
 export function plainIp(text: string): string {
   const zone = text.indexOf("%");
   const ip = zone < 0 ? text : text.slice(0, zone);
   return /^::ffff:\d+\.\d+\.\d+\.\d+$/i.test(ip) ? ip.slice(7) : ip;
 }
 
-/** Whether an address means something within a private network only; a text that is not an address counts as private. */
+/** Whether an address is private; text that is not an address counts as private. */
 export function isPrivate(text: string): boolean {
   const ip = plainIp(text);
   const family = isIP(ip);
   return family === 0 || PRIVATE.check(ip, family === 4 ? "ipv4" : "ipv6");
 }
 
-/** Whether an address is in the network of another, by that one's prefix. */
+/** Whether an address is in another's network, by its prefix. */
 export function isInNetwork(text: string, { ip, prefix }: HostAddress): boolean {
   const caller = plainIp(text);
   const family = isIP(caller);
@@ -77,10 +73,9 @@ export function prefixOf(netmask: string | undefined): number {
 }
 
 /**
- * A node's addresses for a caller, the best one first: private ones in the caller's own network, then the other private ones;
- * or the public ones. A node that has none of the wanted kind gives the others, which are better than nothing.
- *
- * @param caller its source address; empty where it is not known, which counts as private
+ * A node's addresses for a caller, best first: private ones in the caller's network, then other private ones; or the
+ * public ones. If none match, all others.
+ * @param caller source address; empty if unknown, which counts as private
  */
 export function addressesFor(
   all: readonly HostAddress[],
@@ -104,14 +99,14 @@ export function addressesFor(
   return inside.length > 0 ? inside : outside;
 }
 
-/** The address under which a caller reaches a host of a node: its public one for callers from outside. */
+/** Address by which a caller reaches a node's host: public for outside callers. */
 export function hostFor(all: readonly HostAddress[], host: string, seen: readonly SeenAddress[]): string {
   const own = all.find(({ ip }) => ip === host);
   if (own?.public === undefined || seen.some(({ ip }) => ip === host)) return host;
   return seen.some(({ ip }) => ip === own.public) ? own.public : host;
 }
 
-/** Of a machine's addresses those that a host is bound to: one, or all of them for a wildcard. */
+/** Machine addresses that a host is bound to: one, or all for a wildcard. */
 export function boundTo(all: readonly HostAddress[], host: string): readonly HostAddress[] {
   if (host === "0.0.0.0" || host === "::" || host === "*") {
     const fits = host === "0.0.0.0" ? all.filter(({ ip }) => !ip.includes(":")) : all;

@@ -1,41 +1,41 @@
 /**
- * How often callers may be wrong. Pure; the caller has the clock. Each source address has a bucket of failures that refills
- * with time; under an attack from many addresses, only a share of those that never were right is let in.
+ * Limits on failed authentication. Pure; the caller has the clock. Each source address has a bucket of failures that
+ * refills over time. Under a distributed attack only a share of unknown addresses is admitted.
  *
  *   level > 0             its credentials are looked at
  *   level ≤ 0             refused unseen, but for credentials that were right before
  *   level ≤ -BLOCKED      not let in at all, before a handshake or a request is read
  *
- * A stranger is an address without a success. While strangers of one network (a /16 of IPv4, a /32 of IPv6) fail more than
- * NETWORK_FAILURES a second for long, or all of them more than STRANGER_FAILURES, only a part of them is let in: in each window of time
- * other addresses, drawn with a secret, so each has its turn and an attacker cannot choose. Addresses that were right before
- * have their own bucket alone, and while they are blocked one connection each KNOWN_INTERVAL is let in, for credentials that
- * were right before. All tables are bounded: what was used least recently gives way.
+ * A stranger is an address without a success. If strangers of one network (IPv4 /16, IPv6 /32) fail more than
+ * NETWORK_FAILURES per second for long, or all strangers more than STRANGER_FAILURES, only a share of them is
+ * admitted. Each time window draws other addresses with a secret, so that each gets a turn and an attacker cannot
+ * choose. Known addresses have only their own bucket. While blocked, they are admitted once per KNOWN_INTERVAL, for
+ * credentials that succeeded before. All tables are bounded, and evict the least recently used.
  */
 import { isIPv4 } from "node:net";
 import { plainIp } from "./addresses.js";
 
-/** Failures that an address has at once, and one more after so many ms. */
+/** Initial failures of an address, and ms until it gets another. */
 export const FAILURES = 10;
 export const FAILURE_INTERVAL = 1_000;
-/** Failures past its own for which an address is not let in; its debt grows no further. */
+/** Failures above the limit that block an address; its debt grows no further. */
 export const BLOCKED = 50;
-/** ms between two connections that are let in of a blocked address that was right before; how far they may be ahead of it. */
+/** ms between admitted connections of a blocked known address; and how far they may run ahead. */
 export const KNOWN_INTERVAL = 20;
 const KNOWN_DEBT = 64;
-/** Source addresses that are remembered; of IPv6, networks of 64 bits. */
+/** Remembered source addresses; IPv6 by /64. */
 export const MAX_SOURCES = 4_096;
-/** Failures a second of strangers: of one network, and of all. */
+/** Strangers' failures per second: of one network, and of all. */
 export const NETWORK_FAILURES = 100;
 export const STRANGER_FAILURES = 400;
-/** Networks of strangers that failed, and addresses that were right, that are remembered. */
+/** Remembered networks with failures, and known addresses. */
 export const MAX_NETWORKS = 1_024;
 export const MAX_KNOWN = 16_384;
-/** Seconds of failures at the full rate that may come at once. */
+/** Allowed burst of failures, in seconds of the full rate. */
 const BURST_SECONDS = 3;
-/** ms for which one draw of the strangers that are let in holds. */
+/** ms that a draw of admitted strangers lasts. */
 const WINDOW = 250;
-/** The least share of strangers that is let in; growth of the share in a window with fewer failures. */
+/** Smallest admitted share of strangers; growth of the share in a window with fewer failures. */
 const MIN_SHARE = 0.001;
 const SHARE_GROWTH = 1.5;
 
@@ -54,22 +54,22 @@ export class CallerLimits {
   readonly #networks = new Map<string, StrangerShare>();
   readonly #all = new StrangerShare(STRANGER_FAILURES);
 
-  /** @param secret a whole number of 32 bits that callers do not know */
+  /** @param secret 32-bit integer unknown to callers */
   constructor(secret: number) {
     this.#secret = secret;
   }
 
-  /** What is remembered. */
+  /** Sizes of the tables. */
   get sizes(): { readonly sources: number; readonly known: number; readonly networks: number } {
     return { sources: this.#sources.size, known: this.#known.size, networks: this.#networks.size };
   }
 
-  /** What the address has done itself. */
+  /** State from the address's own failures. */
   state(now: number, address: string): SourceState {
     return this.#stateOf(now, keyOf(address));
   }
 
-  /** Whether connections of an address are let in now: the same answer however often it is asked at one time. */
+  /** Whether connections of an address are admitted now; stable within one time. */
   admits(now: number, address: string): boolean {
     const key = keyOf(address);
     if (this.#stateOf(now, key) === "blocked") return false;
@@ -78,7 +78,7 @@ export class CallerLimits {
     return this.#networks.get(networkOf(key))?.admits(now, key, this.#secret) !== false;
   }
 
-  /** Counts a refusal, or a peer that broke the protocol. */
+  /** Counts a refusal or a protocol violation. */
   onFailure(now: number, address: string): void {
     const key = keyOf(address);
     const bucket = this.#sources.get(key) ?? { level: FAILURES, at: now };
@@ -87,7 +87,7 @@ export class CallerLimits {
     const isOwn = bucket.level <= 0;
     bucket.level = Math.max(-BLOCKED - (isKnown ? KNOWN_DEBT : 1), bucket.level - 1);
     renew(this.#sources, key, bucket, MAX_SOURCES);
-    // One address that has used up its own failures is no reason to keep its network out.
+    // An address above its own limit is no reason to block its network.
     if (isOwn || isKnown) return;
     const network = networkOf(key);
     const share = this.#networks.get(network) ?? new StrangerShare(NETWORK_FAILURES);
@@ -96,7 +96,7 @@ export class CallerLimits {
     this.#all.onFailure(now);
   }
 
-  /** Credentials of this address were right. */
+  /** Credentials from this address were correct. */
   onSuccess(address: string): void {
     const key = keyOf(address);
     this.#known.delete(key);
@@ -117,11 +117,11 @@ export class CallerLimits {
 }
 
 /**
- * Which share of strangers is let in. Failures take from a bucket; once that is empty the share falls with each window of too
- * many failures, and rises with each other one.
+ * Admitted share of strangers. Failures drain a bucket; while it is empty, the share falls in each window with too
+ * many failures, and otherwise rises.
  */
 class StrangerShare {
-  /** Failures a window. */
+  /** Failures per window. */
   readonly #allowed: number;
   readonly #most: number;
   #level: number;
@@ -129,7 +129,7 @@ class StrangerShare {
   #failures = 0;
   #share = 1;
 
-  /** @param rate failures a second */
+  /** @param rate failures per second */
   constructor(rate: number) {
     this.#allowed = (rate * WINDOW) / 1_000;
     this.#most = rate * BURST_SECONDS;
@@ -160,7 +160,7 @@ class StrangerShare {
   }
 }
 
-/** A blocked address that was right before gets back to the edge of that faster: honest callers behind it have their turn. */
+/** A blocked known address recovers faster up to the limit, for the honest callers behind it. */
 function fill(bucket: Bucket, now: number, isKnown: boolean): void {
   let passed = Math.max(0, now - bucket.at);
   bucket.at = now;
@@ -173,7 +173,7 @@ function fill(bucket: Bucket, now: number, isKnown: boolean): void {
   bucket.level = Math.min(FAILURES, bucket.level + passed / FAILURE_INTERVAL);
 }
 
-/** Sets an entry as the newest; past `most` the oldest goes. */
+/** Sets an entry as the newest; above `most` the oldest is evicted. */
 function renew<V>(table: Map<string, V>, key: string, value: V, most: number): void {
   table.delete(key);
   table.set(key, value);
@@ -183,7 +183,7 @@ function renew<V>(table: Map<string, V>, key: string, value: V, most: number): v
   }
 }
 
-/** A number from 0 to 1 of an address in a window: FNV-1a with the secret, and the finalizer of MurmurHash3. */
+/** Pseudorandom number from 0 to 1 for an address in a window: FNV-1a with the secret, finalized as in MurmurHash3. */
 function drawOf(key: string, secret: number, window: number): number {
   let hash = secret ^ Math.imul(window, 0x9e3779b1);
   for (let i = 0; i < key.length; i++) hash = Math.imul(hash ^ key.charCodeAt(i), 0x01000193);
@@ -192,7 +192,7 @@ function drawOf(key: string, secret: number, window: number): number {
   return ((hash ^ (hash >>> 16)) >>> 0) / 2 ** 32;
 }
 
-/** An address, or of IPv6 its network: one host has a whole one. */
+/** An address; for IPv6 its network, since one host has all of it. */
 function keyOf(address: string): string {
   const ip = plainIp(address);
   if (isIPv4(ip) || !ip.includes(":")) return ip;
@@ -203,7 +203,7 @@ function keyOf(address: string): string {
   return [...first, ...zeros, ...last].slice(0, 4).join(":");
 }
 
-/** The half of a key: the first 16 bits of an address of IPv4, the first 32 of one of IPv6. */
+/** Network of a key: the first 16 bits of IPv4, 32 of IPv6. */
 function networkOf(key: string): string {
   const separator = key.includes(":") ? ":" : ".";
   const second = key.indexOf(separator, key.indexOf(separator) + 1);

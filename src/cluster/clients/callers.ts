@@ -1,9 +1,10 @@
 /**
- * The ROUTER of a discovery server (docs/spec/discovery.md): who is connected, requests and their replies, updates for watchers.
+ * ROUTER of a discovery server (docs/spec/discovery.md): connections, requests and replies, updates for watchers.
  *
  *   handshake ──gate──> caller ──nodes──> the list                  caller ──watch──> watcher ──> each update
  *
- * A watcher that does not read costs its queue of `QUEUE_BYTES`: it misses updates, and gets the whole list when it reads again.
+ * A watcher that does not read costs its queue of `QUEUE_BYTES`: it misses updates, and gets the whole list when it
+ * reads again.
  */
 import { InvalidArgumentError, NotSupportedError } from "../../core/errors.js";
 import type { PeerCredentials } from "../../engine/engine.js";
@@ -16,35 +17,35 @@ import { type DiscoveryRequest, MAX_REQUEST, parseRequest } from "./protocol.js"
 import type { OwnClient } from "./roster.js";
 import type { CallerCredentials } from "./users.js";
 
-/** Messages and bytes that wait for one caller; past them a watcher misses updates, and a request is not answered. */
+/** Messages and bytes queued per caller; above them updates are skipped and requests are not answered. */
 const QUEUE_MESSAGES = 8;
 const QUEUE_BYTES = 65_536;
-/** Messages of one caller that wait, and of all of them in bytes. */
+/** Queued requests per caller, and bytes of all of them. */
 const REQUEST_MESSAGES = 8;
 const REQUEST_BYTES = 16_777_216;
-/** Messages a second that a caller may send; more of them wait, and then it does. */
+/** Messages per second of a caller; more have to wait. */
 const REQUEST_RATE = 50;
-/** ms of a caller's handshake; ms between two signs of life. */
+/** ms for a handshake; ms between heartbeats. */
 const HANDSHAKE_TIME = 5_000;
 const HEARTBEAT_INTERVAL = 1_000;
-/** ms without one after which a caller is disconnected. */
+/** ms of silence before a caller is disconnected. */
 const HEARTBEAT_TIMEOUT = 30_000;
-/** Handshakes at once. */
+/** Concurrent handshakes. */
 const MAX_HANDSHAKES = 1_024;
-/** ms between two looks at watchers that missed updates. */
+/** ms between checks of watchers that missed updates. */
 const CATCH_UP_INTERVAL = 500;
 
 interface Caller {
   readonly routingId: Buffer;
   readonly address: string;
-  /** As a watcher. */
+  /** Set for a watcher. */
   client: OwnClient | undefined;
   scope: AddressScope;
-  /** Of the last list that it was sent. */
+  /** Revision of the last list sent to it. */
   revision: number;
 }
 
-/** What is counted, here and over HTTP. */
+/** Counters, including HTTP. */
 export interface CallerCounts {
   requests: number;
   invalid: number;
@@ -53,9 +54,9 @@ export interface CallerCounts {
 }
 
 export interface CallerEffects {
-  /** Whether connections of an address are let in now. */
+  /** Whether connections of an address are admitted now. */
   admits(address: string): boolean;
-  /** What came from an address was not of the protocol. */
+  /** An address sent an invalid message. */
   invalid(address: string): void;
   allows(caller: CallerCredentials): Promise<boolean>;
   /** Whether the node takes part in its cluster. */
@@ -64,10 +65,10 @@ export interface CallerEffects {
   disconnected(client: OwnClient): void;
 }
 
-/** The server's certificate and key; with `ca`, callers need a certificate that it signed. */
+/** Certificate and key; with `ca`, callers need a certificate signed by it. */
 export type CallerTls = ClusterListenerTls;
 
-/** As options of a socket. */
+/** TLS as socket options. */
 export function tlsOptionsOf({
   cert,
   key,
@@ -89,11 +90,11 @@ export class CallerRouter {
   readonly #counts: CallerCounts;
   readonly #effects: CallerEffects;
   readonly #callers = new Map<string, Caller>();
-  /** The callers that watch. */
+  /** Callers that watch. */
   readonly #watchers = new Set<Caller>();
   #router: Router | undefined;
   #policing: Policing | undefined;
-  /** The peer whose event comes next. */
+  /** Peer of the next event. */
   #joining: PeerCredentials | undefined;
   #catchingUp: NodeJS.Timeout | undefined;
 
@@ -103,12 +104,12 @@ export class CallerRouter {
     this.#effects = effects;
   }
 
-  /** Callers that are connected. */
+  /** Connected callers. */
   get size(): number {
     return this.#callers.size;
   }
 
-  /** Those that watch. */
+  /** Callers that watch. */
   get clients(): readonly OwnClient[] {
     return [...this.#watchers].map(({ client }) => client as OwnClient);
   }
@@ -117,7 +118,10 @@ export class CallerRouter {
     return this.#watchers.size;
   }
 
-  /** @returns the endpoint, with its port @throws TransportError, NotSupportedError; it has to be closed then */
+  /**
+   * @returns the endpoint, with its port
+   * @throws TransportError, NotSupportedError; close it then
+   */
   async bind({ endpoint, tls, maxClients, socketOptions }: CallerRouterOptions): Promise<string> {
     const router = new Router({
       plainServer: socketOptions?.curveServer !== true,
@@ -151,7 +155,7 @@ export class CallerRouter {
         },
         rate: { messages: REQUEST_RATE },
         joins: (peer) => {
-          // The event of the same peer comes next, with its routing id and without its address.
+          // The peer's next event has its routing id but no address.
           this.#joining = peer;
           return true;
         },
@@ -169,18 +173,18 @@ export class CallerRouter {
     return bound;
   }
 
-  /** The certificate of connections from now on. */
+  /** Sets the certificate of new connections. */
   renew(tls: CallerTls): void {
     if (this.#router !== undefined) Object.assign(this.#router, tlsOptionsOf(tls));
   }
 
-  /** Sends the newest list, or the change to it, to each watcher that has another one. */
+  /** Sends each outdated watcher the newest list or the change. */
   push(): void {
     const { revision } = this.#directory;
     for (const caller of this.#watchers) if (caller.revision !== revision) this.#push(caller, revision);
   }
 
-  /** All callers have to go elsewhere. */
+  /** Disconnects all callers, which then go elsewhere. */
   disconnect(): void {
     this.#policing?.disconnect(() => true);
   }
@@ -233,7 +237,7 @@ export class CallerRouter {
     const caller = this.#callers.get(routingId.toString("latin1"));
     if (caller === undefined) return; // It is gone already.
     this.#counts.requests += 1;
-    // REQ puts a delimiter before the body, and with `correlate` an id before that: both go back as they came.
+    // REQ adds a delimiter, and with `correlate` an id, before the body: both are returned.
     const delimiter = frames.findIndex(({ length }) => length === 0);
     const envelope = delimiter < 0 || delimiter === frames.length - 1 ? [] : frames.slice(0, delimiter + 1);
     let reply: Buffer;
@@ -248,7 +252,7 @@ export class CallerRouter {
       const { code, message } = error;
       reply = Buffer.from(JSON.stringify({ ok: false, error: { code, message } }));
     }
-    // One that is not sent is as lost as one of a connection that ends: the caller asks again.
+    // A dropped reply is like a lost connection: the caller asks again.
     if (router.tryDeliver([routingId, ...envelope, reply]) === "sent")
       caller.revision = this.#directory.revision;
   }

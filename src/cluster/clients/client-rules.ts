@@ -1,35 +1,35 @@
 /**
- * Which node a discovery client is connected to, and when it tries another. Pure: what connections do and the time go in; connect,
- * disconnect, requests and events come out.
+ * Node selection of a discovery client. Pure: takes connection events and the time; returns connects, disconnects,
+ * requests and events.
  *
  *   TRYING ──list──> CONNECTED ──lost, refused, draining──> TRYING        CONNECTED ──better one found──> MOVING ──list──> CONNECTED
  *     └──every address tried `cycleCount` times──> RESTING ──pause──> TRYING
  *
- * A round is every address once, shuffled: those of the nodes that are known, then the initial ones, and a few of the nodes that the node
- * before knew of and the next one did not: that one may have met nobody yet, or be cut off from all others, when it goes as well. An
- * address gets 1 + `retries` attempts with `connectionDelay` between them. The first list moves the client to a node by lot, so that clients which
- * all know one node spread over all of them; later it stays where it is, until that node goes. After a rest it moves only where the list
- * has nodes that it could not choose from.
+ * A round tries every address once, shuffled: known nodes, the initial addresses, and a few nodes known to the
+ * previous node but not the current one, which may know no one yet or be cut off. Each address gets 1 + `retries`
+ * attempts with `connectionDelay` between them. After the first list the client moves to a random node, so that
+ * clients that all know one node spread. Later it stays until that node is gone. After a rest it moves only if the
+ * list has new nodes to choose from.
  *
- * An attempt has `attemptTimeout`. A server whose system takes the connection and which does not answer in time is stopped or busy. It is busy
- * when thousands of clients come at once, as after a node was killed, and to begin again elsewhere makes more of the same work: so each
- * attempt that ended in this way doubles the time of those that follow, and a server that finished the handshake has the longest time. One
- * that cannot be reached at all costs `attemptTimeout`, however often.
+ * Each attempt has `attemptTimeout`. A server that accepts a connection but does not answer in time is stopped or
+ * busy, for example when thousands of clients fail over at once. Restarting elsewhere would add to that load, so each
+ * such attempt doubles the time of later ones, and a server that finished the handshake gets the longest time. An
+ * unreachable server always costs `attemptTimeout`.
  */
 import { backOff } from "../../core/back-off.js";
 import type { DiscoveredNode } from "./description.js";
 import type { NodeUpdate } from "./protocol.js";
 
-/** ms of the first pause after rounds in vain; it doubles up to the longest one, or `refreshInterval` where that is less. */
+/** First pause in ms after failed rounds; doubled up to the longest, or `refreshInterval` if that is less. */
 const FIRST_PAUSE = 1_000;
 const LONGEST_PAUSE = 8_000;
-/** ms that an attempt gets at most, unless `attemptTimeout` is longer. */
+/** Longest attempt in ms, unless `attemptTimeout` is longer. */
 export const LONGEST_ATTEMPT = 8_000;
-/** Endpoints of a round that the current node's list does not have. */
+/** Endpoints per round that the current node's list lacks. */
 const MAX_FORMER = 4;
 
 export interface ClientSettings {
-  /** Endpoints, in their order. */
+  /** Endpoints in order. */
   readonly addresses: readonly string[];
   readonly retries: number;
   readonly connectionDelay: number;
@@ -40,45 +40,48 @@ export interface ClientSettings {
 
 /** Why a connection was left. */
 export type NodeLossReason =
-  /** Its connection ended, or it gave no sign of life. */
+  /** Its connection ended or fell silent. */
   | "disconnected"
   /** It did not answer within `attemptTimeout`. */
   | "timeout"
   /** It refused the credentials. */
   | "refused"
-  /** What it sent was not a list. */
+  /** It did not send a list. */
   | "invalid"
-  /** It takes nothing new. */
+  /** It is draining. */
   | "draining";
 
 export interface ClientEffects {
-  /** Opens a connection and asks for the list. @param attempt names it in what follows */
+  /**
+   * Connects and requests the list.
+   * @param attempt identifies it later
+   */
   connect(endpoint: string, attempt: number): void;
   disconnect(attempt: number): void;
-  /** Asks for the whole list over a connection. */
+  /** Requests the whole list on a connection. */
   refresh(attempt: number): void;
   connected(node: DiscoveredNode | undefined, endpoint: string): void;
   lost(node: DiscoveredNode | undefined, endpoint: string, reason: NodeLossReason): void;
   /** An attempt failed. */
   refused(endpoint: string, reason: NodeLossReason): void;
   changed(joined: readonly DiscoveredNode[], left: readonly DiscoveredNode[]): void;
-  /** Every address was tried in vain. */
+  /** Every address failed. */
   failed(attempts: number): void;
 }
 
 interface Attempt {
   readonly number: number;
   readonly endpoint: string;
-  /** Until when the list has to be there. */
+  /** Deadline for the list. */
   deadline: number;
-  /** Whether the system there has taken the connection. */
+  /** Whether the system there accepted the connection. */
   isTaken: boolean;
-  /** Which node it is, by its own statement; empty before the list. */
+  /** The node's id as it reports it; empty before the list. */
   node: string;
 }
 
 const NEVER = Number.POSITIVE_INFINITY;
-/** Doublings of an attempt's time: past them it is the longest one for every `attemptTimeout`. */
+/** Doublings of an attempt's time that reach the longest for every `attemptTimeout`. */
 const MAX_DOUBLINGS = 13;
 
 export class DiscoveryClientRules {
@@ -86,28 +89,28 @@ export class DiscoveryClientRules {
   readonly #effects: ClientEffects;
   readonly #random: () => number;
   #nodes: ReadonlyMap<string, DiscoveredNode> = new Map();
-  /** Endpoints of nodes that the node before knew of and the next one did not. */
+  /** Endpoints of nodes that the previous node knew, but not the next. */
   #former: readonly string[] = [];
   #revision = -1;
   #attempts = 0;
   #current: Attempt | undefined;
-  /** The one that is tried, while there is no current one, or to move to. */
+  /** Attempt in progress, without a current node or to move. */
   #trying: Attempt | undefined;
-  /** What is left of the round. */
+  /** Rest of the round. */
   #round: string[] = [];
   #retriesLeft = 0;
   #cycle = 0;
   #triedSince = 0;
   #rests = 0;
-  /** Attempts since the last list that a system took and no server answered in time. */
+  /** Accepted attempts without a timely answer since the last list. */
   #slow = 0;
-  /** When the next attempt is due. */
+  /** Time of the next attempt. */
   #nextAt = NEVER;
   #refreshAt = NEVER;
   #learned = false;
-  /** Whether the next list is the first one, after which it moves. */
+  /** Whether the client moves after the next list. */
   #mayMove = true;
-  /** Where it moves, and when that is tried again, if the server there was busy. */
+  /** Destination of a move, and when to retry it if its server was busy. */
   #destination: string | undefined;
   #moveAt = NEVER;
   #movesInVain = 0;
@@ -118,12 +121,12 @@ export class DiscoveryClientRules {
     this.#random = random;
   }
 
-  /** Those of the last list. */
+  /** Nodes of the last list. */
   get nodes(): readonly DiscoveredNode[] {
     return [...this.#nodes.values()];
   }
 
-  /** Whether there was a list at all. */
+  /** Whether a list was ever received. */
   get learned(): boolean {
     return this.#learned;
   }
@@ -132,7 +135,7 @@ export class DiscoveryClientRules {
     return this.#current !== undefined;
   }
 
-  /** The node that it is connected to; `undefined` also for one that the list does not have. */
+  /** Node of the current connection; `undefined` also if the list lacks it. */
   get current(): DiscoveredNode | undefined {
     return this.#current && this.#nodes.get(this.#current.node);
   }
@@ -164,7 +167,7 @@ export class DiscoveryClientRules {
     }
   }
 
-  /** A list or a change of it came over a connection. */
+  /** Handles a list or a change. */
   onUpdate(now: number, attempt: number, update: NodeUpdate): void {
     const isNew = this.#trying?.number === attempt;
     if (!isNew && this.#current?.number !== attempt) return;
@@ -181,21 +184,21 @@ export class DiscoveryClientRules {
     if (this.#trying !== undefined) return;
     if (this.#mayMove) {
       this.#mayMove = false;
-      // One that it went to by lot is as good as another.
+      // Its random choice is as good as another.
       if (this.#fit().some(({ id }) => !before.has(id))) this.#moveByLot(now);
     } else if (current?.draining === true) this.#leaveDraining(now);
   }
 
-  /** The system at the other end took the connection; `isServed`: its server finished the handshake. */
+  /** The system at the other end accepted the connection; `isServed`: its server finished the handshake. */
   onProgress(now: number, attempt: number, isServed: boolean): void {
     const trying = this.#trying;
     if (trying?.number !== attempt) return;
     trying.isTaken = true;
-    // From now on: where that took long, this process or the network is busy, not the server.
+    // Counted from now: an earlier delay is this process's or the network's.
     trying.deadline = now + this.#patience(isServed);
   }
 
-  /** A connection ended, was refused or gave nothing. */
+  /** A connection ended, was refused, or sent nothing. */
   onEnd(now: number, attempt: number, reason: NodeLossReason): void {
     if (this.#trying?.number === attempt) {
       const { endpoint, isTaken } = this.#trying;
@@ -204,7 +207,7 @@ export class DiscoveryClientRules {
       this.#effects.disconnect(attempt);
       this.#effects.refused(endpoint, reason);
       if (this.#current !== undefined) {
-        // One that would have been better; the current one goes on.
+        // It would have been better; the current one stays.
         if (isTaken && reason === "timeout" && endpoint === this.#destination) this.#moveLater(now);
         return;
       }
@@ -224,13 +227,13 @@ export class DiscoveryClientRules {
     this.#effects.disconnect(attempt);
     this.#effects.lost(node, endpoint, reason);
     this.#beginRound(endpoint);
-    // Another one may be on its way already.
+    // Another one may be in progress already.
     if (this.#trying === undefined) this.#next(now);
   }
 
   // --- Rounds --------------------------------------------------------------------------------------------------------
 
-  /** @param last an endpoint that failed just now: the others come first */
+  /** @param last endpoint that just failed: the others come first */
   #beginRound(last: string | undefined): void {
     this.#cycle = 1;
     this.#triedSince = 0;
@@ -240,7 +243,7 @@ export class DiscoveryClientRules {
 
   #shuffled(last: string | undefined): string[] {
     const known = [...this.#nodes.values()].filter(({ discovery }) => discovery.length > 0);
-    // Of all nodes the best address first: the others are for those that this client cannot reach by it.
+    // Every node's best address first: the others are fallbacks.
     const first = this.#shuffle(known.filter(({ draining }) => !draining));
     const list = [
       ...first.map(({ discovery }) => discovery[0] as string),
@@ -263,7 +266,7 @@ export class DiscoveryClientRules {
     return list;
   }
 
-  /** The next address of the round, of the next cycle, or a pause. */
+  /** The next address of the round or the next cycle, or a pause. */
   #next(now: number): void {
     if (this.#round.length === 0) {
       if (this.#cycle >= this.#settings.cycleCount) {
@@ -281,7 +284,7 @@ export class DiscoveryClientRules {
     const pause = this.#pause(this.#rests);
     this.#rests += 1;
     const tried = this.#triedSince;
-    // The nodes may be others then: the first list decides again.
+    // Nodes may have changed: the next list decides again.
     this.#mayMove = true;
     this.#beginRound(undefined);
     this.#nextAt = now + pause;
@@ -293,7 +296,7 @@ export class DiscoveryClientRules {
     return backOff(times, Math.min(FIRST_PAUSE, longest), longest, this.#random);
   }
 
-  /** ms that an attempt has, once a system took its connection. */
+  /** ms of an attempt whose connection was accepted. */
   #patience(isServed: boolean): number {
     const { attemptTimeout } = this.#settings;
     const longest = Math.max(attemptTimeout, LONGEST_ATTEMPT);
@@ -330,14 +333,14 @@ export class DiscoveryClientRules {
     this.#moveAt = NEVER;
     this.#movesInVain = 0;
     this.#revision = -1;
-    // Not all clients of a node at one time.
+    // Random, so that a node's clients do not refresh together.
     this.#refreshAt = now + this.#settings.refreshInterval * (0.5 + this.#random() / 2);
     if (before !== undefined) this.#effects.disconnect(before.number);
   }
 
   #apply({ revision, from, nodes, gone }: NodeUpdate): void {
     if (from !== undefined && from !== this.#revision) {
-      // Some were missed.
+      // Updates were missed.
       if (this.#current !== undefined) this.#effects.refresh(this.#current.number);
       return;
     }
@@ -354,7 +357,7 @@ export class DiscoveryClientRules {
     if (isFirst || joined.length > 0 || left.length > 0) this.#effects.changed(joined, left);
   }
 
-  /** @param before the list of the node before */
+  /** @param before list of the previous node */
   #remember(before: ReadonlyMap<string, DiscoveredNode>): void {
     const left = [...before.values()].filter(({ id, draining }) => !draining && !this.#nodes.has(id));
     const endpoints = left
@@ -372,13 +375,13 @@ export class DiscoveryClientRules {
     this.#try(now, endpoint);
   }
 
-  /** Clients that all stayed where they are, since the other servers were busy, would never be spread evenly. */
+  /** Clients that stayed because other servers were busy would never be spread evenly. */
   #moveLater(now: number): void {
     this.#moveAt = now + this.#pause(this.#movesInVain);
     this.#movesInVain += 1;
   }
 
-  /** Nodes that it may go to. */
+  /** Nodes that it may move to. */
   #fit(): DiscoveredNode[] {
     return [...this.#nodes.values()].filter(({ draining, discovery }) => !draining && discovery.length > 0);
   }

@@ -1,8 +1,8 @@
 /**
- * A program that is no node and knows who is there: one connection to a discovery server of the cluster, whichever is there.
+ * Discovery client for programs that are not nodes: one connection to any discovery server of the cluster.
  *
- * client-rules.ts decides which one; here are sockets and the timer. Each attempt has a DEALER of its own, which does not
- * reconnect by itself: the rules do.
+ * client-rules.ts selects the node; this file has sockets and the timer. Each attempt has a DEALER that does not
+ * reconnect automatically.
  */
 import { checkCallOptions, describe } from "../../core/arguments.js";
 import { DriverTimer } from "../../core/driver-timer.js";
@@ -28,48 +28,51 @@ import { DiscoveryClientRules, LONGEST_ATTEMPT, type NodeLossReason } from "./cl
 import { type DiscoveredNode, endpointHost } from "./description.js";
 import { clientText, MAX_LIST, type NodeUpdate, parseUpdate } from "./protocol.js";
 
-/** Addresses that a client is given. */
+/** Addresses in the options. */
 const MAX_ADDRESSES = 1_024;
-/** ms between two signs of life, and until a server that gives none is left. */
+/** ms between heartbeats, and until a silent server is left. */
 const HEARTBEAT_INTERVAL = 500;
 const HEARTBEAT_TIMEOUT = 2_000;
-/** ms after which a socket would connect again by itself: it is closed before. */
+/** Reconnect interval in ms, never reached: the socket is closed before. */
 const RECONNECT_INTERVAL = 60_000;
-/** Updates that wait to be read. */
+/** Unread updates. */
 const QUEUE = 64;
-/** ms that count of a time in which the process stood still. */
+/** ms of a pause of the process that count. */
 const MAX_STEP = 100;
 
-/** Options of a {@link DiscoveryClient}. The names in brackets are those of WSO2's message broker. */
+/** Options of a {@link DiscoveryClient}. Names in brackets are those of WSO2's message broker. */
 export interface DiscoveryClientOptions {
   /**
-   * Discovery servers, "host:port", "tcp://host:port" or "tls://host:port", one at least (`INITIAL_ADDRESSES`). Where all are `tls://`, the
-   * client goes to no other: credentials do not leave in the clear because a list says so.
+   * One or more discovery servers, "host:port", "tcp://host:port" or "tls://host:port" (`INITIAL_ADDRESSES`). If all
+   * are `tls://`, the client uses only TLS, so that no list can make it send credentials in clear text.
    */
   readonly addresses: string | readonly string[];
-  /** Further attempts at one address before the next one is tried (`RETRIES`). Default 0. */
+  /** Further attempts per address (`RETRIES`). Default 0. */
   readonly retries?: number | undefined;
-  /** ms between two attempts at one address (`CONNECTION_DELAY`). Default 0. */
+  /** ms between attempts at one address (`CONNECTION_DELAY`). Default 0. */
   readonly connectionDelay?: number | undefined;
-  /** How often all addresses are tried before the client reports `failed`, rests and begins again (`CYCLE_COUNT`). Default 2. */
+  /**
+   * Rounds through all addresses before the client reports `failed`, rests and starts again (`CYCLE_COUNT`). Default
+   * 2.
+   */
   readonly cycleCount?: number | undefined;
-  /** ms between two requests for the whole list, next to the updates (`TIME`). Default 60,000. */
+  /** ms between requests for the whole list, in addition to updates (`TIME`). Default 60,000. */
   readonly refreshInterval?: number | undefined;
-  /** ms for one attempt, from connecting to the list; up to 8,000 where a server is there and busy. Default 1,000. */
+  /** ms from connecting to the list; up to 8,000 for a busy server. Default 1,000. */
   readonly attemptTimeout?: number | undefined;
   readonly username?: string | undefined;
   readonly password?: string | undefined;
-  /** What it calls itself, for `node.clients()`: at most 64 bytes. */
+  /** Its name in `node.clients()`: at most 64 bytes. */
   readonly name?: string | undefined;
-  /** Which addresses of the nodes it wants. Default `auto`: by where it comes from. */
+  /** Wanted addresses of nodes. Default `auto`: depends on the client's source address. */
   readonly scope?: AddressScope | undefined;
-  /** Name under which nodes advertise the endpoints that `endpoints()` gives. Default: the nodes' `port`. */
+  /** Name of the advertised endpoints in `endpoints()`. Default: the nodes' `port`. */
   readonly service?: string | undefined;
-  /** Whether `endpoints()` has `tls://` with the nodes' `securePort`, in place of `tcp://` with `port`. Default `false`. */
+  /** Whether `endpoints()` returns `tls://` with `securePort` instead of `tcp://` with `port`. Default `false`. */
   readonly secure?: boolean | undefined;
-  /** Endpoints that `endpoints()` gives when no node has answered yet. Default: none. */
+  /** Result of `endpoints()` before any node has answered. Default: none. */
   readonly fallback?: readonly string[] | undefined;
-  /** CURVE keys (`curveServerKey` …), whom to trust over TLS (`tlsCa` …) and other options of its DEALER. */
+  /** CURVE keys (`curveServerKey` …), TLS trust (`tlsCa` …) and other options of its DEALER. */
   readonly socketOptions?: DealerOptions | undefined;
 }
 
@@ -90,23 +93,22 @@ const OPTIONS = {
   socketOptions: anything<DealerOptions>(),
 };
 
-/** What happens to a discovery client. */
 export type DiscoveryClientEvent =
-  /** The list is another: nodes that joined or changed, and nodes that left. */
+  /** The list changed: nodes joined, changed or left. */
   | {
       readonly type: "nodes:changed";
       readonly nodes: readonly DiscoveredNode[];
       readonly changed: readonly DiscoveredNode[];
       readonly left: readonly DiscoveredNode[];
     }
-  /** It is connected to another node than before; `node` is `undefined` where the list does not have it. */
+  /** Connected to another node; `node` is `undefined` if the list lacks it. */
   | { readonly type: "node:connected"; readonly node: DiscoveredNode | undefined; readonly address: string }
   | {
       readonly type: "node:lost";
       readonly node: DiscoveredNode | undefined;
       readonly address: string;
       readonly reason: NodeLossReason;
-      /** What is known of why: the system's error, that of the handshake, or what the server answered. */
+      /** Known cause: the system's error, the handshake's, or the server's answer. */
       readonly error?: ShoalError;
     }
   /** An attempt failed; `error` as above. */
@@ -116,7 +118,7 @@ export type DiscoveryClientEvent =
       readonly reason: NodeLossReason;
       readonly error?: ShoalError;
     }
-  /** Every address was tried `cycleCount` times in vain; the client rests and tries again. */
+  /** All addresses failed `cycleCount` times; the client rests and retries. */
   | { readonly type: "cycles:failed"; readonly attempts: number };
 
 const EVENTS: EventNames<DiscoveryClientEvent> = {
@@ -127,31 +129,30 @@ const EVENTS: EventNames<DiscoveryClientEvent> = {
   "cycles:failed": true,
 };
 
-/** Statistics of a discovery client. */
 export interface DiscoveryClientStats {
-  /** In its list. */
+  /** Nodes in its list. */
   readonly nodes: number;
   readonly connected: boolean;
-  /** Attempts to connect; of them, those that failed. */
+  /** Connection attempts, and failed ones. */
   readonly attempts: number;
   readonly failed: number;
-  /** Nodes that it was connected to and lost. */
+  /** Lost connections to nodes. */
   readonly lost: number;
-  /** Lists and changes of it that came. */
+  /** Received lists and changes. */
   readonly updates: number;
 }
 
 interface Connection {
-  /** Missing where it could not be made. */
+  /** Missing if it could not be created. */
   socket: Dealer | undefined;
   readonly endpoint: string;
-  /** Why it failed, as far as it is known. */
+  /** Why it failed, if known. */
   error: ShoalError | undefined;
 }
 
 /**
- * Knows one node of a cluster or more, learns all of them, and has their endpoints: connected at once, without being a node
- * itself. It goes to a node by lot, and to another one when that goes.
+ * Finds all nodes of a cluster and their endpoints from one or more known nodes, without being a node. It connects to
+ * a random node, and to another when that is gone.
  *
  * @example
  * ```ts
@@ -173,7 +174,7 @@ export class DiscoveryClient
   extends Driver<DiscoveryClientEvent, DiscoveryClientStats>
   implements EndpointSource
 {
-  /** What the nodes know it by: 32 hexadecimal digits. */
+  /** Its id at the nodes: 32 hexadecimal digits. */
   readonly id = createId();
   readonly #settings: ReturnType<typeof checkOptions<typeof OPTIONS>>;
   readonly #fallback: readonly string[];
@@ -181,18 +182,18 @@ export class DiscoveryClient
   readonly #timer = new DriverTimer(MAX_STEP);
   readonly #connections = new Map<number, Connection>();
   readonly #closing = new Set<Promise<unknown>>();
-  /** Calls that wait for a change. */
+  /** Calls waiting for a change. */
   readonly #waiting = new Set<() => void>();
   readonly #counts = { attempts: 0, failed: 0, lost: 0, updates: 0 };
-  /** Whether every address was tried in vain, and no list came since; how often that was. */
+  /** Whether every address failed since the last list, and how often that happened. */
   #failed = false;
   #failures = 0;
   /** Why the last attempt failed. */
   #failure: NodeLossReason | undefined;
   #failureError: ShoalError | undefined;
-  /** Of the connection whose end the rules hear of at this moment. */
+  /** Error of the connection that is ending. */
   #ending: ShoalError | undefined;
-  /** Whether it was given `tls://` alone. */
+  /** Whether all given addresses are `tls://`. */
   readonly #isSecure: boolean;
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
@@ -252,26 +253,25 @@ export class DiscoveryClient
     this.#timer.start(this.#rules);
   }
 
-  /** The nodes of the last list; they stay when no node answers any more. */
+  /** Nodes of the last list; kept when no node answers. */
   get nodes(): readonly DiscoveredNode[] {
     return this.#rules.nodes;
   }
 
-  /** The node that it is connected to; `undefined` while there is none. */
+  /** The connected node, or `undefined`. */
   get current(): DiscoveredNode | undefined {
     return this.#rules.current;
   }
 
-  /** Whether it is connected to a node. */
   get connected(): boolean {
     return this.#rules.connected;
   }
 
   /**
    * Settles when there is a list.
-   *
-   * @throws HandshakeError `ERR_AUTHENTICATION` or UnroutableError `EHOSTUNREACH` when every address was tried `cycleCount`
-   *   times in vain after the call; TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EBADF`, `EAGAIN` when it closes meanwhile
+   * @throws HandshakeError `ERR_AUTHENTICATION` or UnroutableError `EHOSTUNREACH` when all addresses failed
+   * `cycleCount` times after the call; TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EBADF`,
+   * `EAGAIN` when it closes
    */
   ready(options: PatternWaitOptions = {}): Promise<void> {
     return this.run(async () => {
@@ -285,23 +285,25 @@ export class DiscoveryClient
     });
   }
 
-  /** Asks for the whole list now, next to the updates. */
+  /** Requests the whole list now. */
   refresh(): void {
     this.assertOpen();
     for (const attempt of this.#connections.keys()) this.#ask(attempt, "nodes");
   }
 
   /**
-   * The endpoints of the nodes as they are now and whenever they change: of `service`, or of the nodes' `port`. Nodes that
-   * are draining are left out. While no node answers, the last list stands; where there was none yet, `fallback` does.
-   *
-   * @param signal ends it, as the client's `close` does
+   * Yields the nodes' current endpoints and each change: of `service`, or the nodes' `port`. Excludes draining nodes.
+   * While no node answers, the last list stays; before any list, `fallback`.
+   * @param signal ends it, like the client's `close`
    */
   endpoints(signal: AbortSignal): AsyncIterable<readonly string[]> {
     return this.#lists(this.#settings.service, signal);
   }
 
-  /** The endpoints that nodes advertise under a name. @throws InvalidArgumentError `EINVAL` for an empty name */
+  /**
+   * Source of the endpoints that nodes advertise under a name.
+   * @throws InvalidArgumentError `EINVAL` for an empty name
+   */
   service(name: string): EndpointSource {
     if (typeof name !== "string" || name === "")
       throw new InvalidArgumentError(`a service's name is a text that is not empty; got ${describe(name)}`);
@@ -322,7 +324,7 @@ export class DiscoveryClient
   // --- Waiting -------------------------------------------------------------------------------------------------------
 
   async #learn(): Promise<void> {
-    // What failed before the call is tried again: a program that calls again and again neither spins nor keeps the sockets waiting.
+    // Earlier failures are retried: a program calling in a loop must neither spin nor block the sockets.
     const failures = this.#failures;
     while (!this.#rules.learned) {
       if (this.closed) throw new ClosedError("EAGAIN", "DiscoveryClient closed before it had a list");
@@ -344,7 +346,7 @@ export class DiscoveryClient
     return this.#ending === undefined ? {} : { error: this.#ending };
   }
 
-  /** Settles at the next change, and when the signal aborts. */
+  /** Settles at the next change, and on abort. */
   #change(signal?: AbortSignal): Promise<void> {
     return new Promise((resolve) => {
       const done = (): void => {
@@ -399,10 +401,10 @@ export class DiscoveryClient
     try {
       const socket = new Dealer({
         ...(username === undefined ? {} : { plainUsername: username, plainPassword: password ?? "" }),
-        // Reported as soon as a connection fails, and closed then.
+        // Reported when a connection fails, and closed then.
         reconnectInterval: RECONNECT_INTERVAL,
         connectTimeout: attemptTimeout,
-        // The rules end it before.
+        // The state machine ends it earlier.
         handshakeInterval: Math.max(attemptTimeout, LONGEST_ATTEMPT),
         heartbeatInterval: HEARTBEAT_INTERVAL,
         heartbeatTimeout: HEARTBEAT_TIMEOUT,
@@ -426,9 +428,9 @@ export class DiscoveryClient
       socket.connect(endpoint);
       void this.#read(socket, attempt);
     } catch (error) {
-      // Options of the socket: nothing has happened yet at the first attempt, which is the constructor's.
+      // At the first attempt, in the constructor, invalid socket options throw.
       if (attempt === 1 && connection.socket === undefined) throw error;
-      // A server's list named what is no endpoint, the socket's options do not fit it, or the context has no socket left.
+      // A listed endpoint is invalid or does not fit the socket's options, or the context has no socket left.
       connection.error = error as ShoalError;
       this.#ended(attempt, "invalid");
     }
@@ -464,7 +466,7 @@ export class DiscoveryClient
     this.#timer.update();
   }
 
-  /** Not within the call of the socket that reports it, and once. */
+  /** Reports once, outside of the socket's call. */
   #ended(attempt: number, reason: NodeLossReason): void {
     setImmediate(() => {
       const connection = this.#connections.get(attempt);
@@ -491,7 +493,7 @@ function isSecure(endpoint: string): boolean {
   return endpoint.startsWith("tls://");
 }
 
-/** Without the servers that are not reached over TLS. */
+/** Removes servers without TLS. */
 function secureOnly(update: NodeUpdate): NodeUpdate {
   const nodes = update.nodes.map((node) =>
     Object.freeze({ ...node, discovery: Object.freeze(node.discovery.filter(isSecure)) }),

@@ -1,8 +1,7 @@
 /**
- * What a node with a discovery server says about itself to the other nodes: its addresses with the names of their interfaces,
- * and its ports. It is a prop of the node, so it travels with the details (docs/spec/cluster.md), whose 1,000 bytes it shares:
- * membership already carries it to every node, at once when it changes. To ask for it over links would need a cache of every
- * node at every node.
+ * Description of a node with a discovery server: addresses with interface names, and ports. It is a prop in the
+ * node's details (docs/spec/cluster.md) and shares their 1,000 bytes, since membership already sends those to every
+ * node on each change. Requests over links would need a cache of every node at every node.
  *
  *   prop "shoal-discovery"   field;field…
  *   field                    t=PORT   the discovery server's sockets       l=PORT   the same over TLS
@@ -10,21 +9,21 @@
  *                            p=PORT   clients' port                        s=PORT   the secure one
  *                            a=IP/PREFIX,INTERFACE[,PUBLIC IP]             once for each address
  *
- * Unknown fields are skipped. What does not fit into 400 bytes is left out, the last addresses first.
+ * Unknown fields are skipped. Above 400 bytes the last addresses are omitted.
  */
 import { isIP } from "node:net";
 import { isLoopback } from "../../core/loopback.js";
 import { type AddressScope, addressesFor, type HostAddress, hostFor } from "./addresses.js";
 
-/** The prop that it is. */
+/** Name of the prop. */
 export const DISCOVERY_PROP = "shoal-discovery";
-/** Bytes of it. */
+/** Bytes of its value. */
 export const MAX_DESCRIPTION = 400;
-/** Addresses of a node, and bytes of an interface's name. */
+/** Addresses per node, and bytes of an interface name. */
 export const MAX_ADDRESSES = 16;
 const MAX_INTERFACE = 32;
 
-/** What a node says about itself. A port of 0: there is none. */
+/** A node's description. Port 0: none. */
 export interface NodeDescription {
   readonly discoveryPort: number;
   /** Whether that is `tls://`. */
@@ -35,47 +34,47 @@ export interface NodeDescription {
   readonly addresses: readonly HostAddress[];
 }
 
-/** An address of a node, for a client. */
+/** A node's address for a client. */
 export interface DiscoveredAddress {
   readonly ip: string;
-  /** Name of the interface; empty where it is not known. */
+  /** Interface name; empty if unknown. */
   readonly interface: string;
-  /** Where clients connect; absent where the node gives none. */
+  /** Clients' port; missing if the node has none. */
   readonly port?: number;
   readonly securePort?: number;
 }
 
-/** A node of the cluster, as a discovery server describes it. */
+/** A node of the cluster, as described by a discovery server. */
 export interface DiscoveredNode {
-  /** 32 hexadecimal digits, for one life of the node. */
+  /** 32 hexadecimal digits, new with each start of the node. */
   readonly id: string;
   /** `name@host`. */
   readonly name: string;
-  /** The best one for the caller first. */
+  /** Best for the caller first. */
   readonly addresses: readonly DiscoveredAddress[];
-  /** Endpoints of its discovery server, the best one first; none where it has no such server. */
+  /** Endpoints of its discovery server, best first; empty without one. */
   readonly discovery: readonly string[];
-  /** What it advertises: endpoints by name. */
+  /** Advertised endpoints by name. */
   readonly endpoints: Readonly<Record<string, readonly string[]>>;
   readonly tags: readonly string[];
-  /** Whether it takes nothing new, before it leaves. */
+  /** Whether it is draining. */
   readonly draining: boolean;
 }
 
-/** A member, as descriptions need it. */
+/** Fields of a member for descriptions. */
 export interface DescribedMember {
   readonly id: string;
   readonly name: string;
   readonly tags: readonly string[];
   readonly props: Readonly<Record<string, string>>;
-  /** What it advertises, by name. */
+  /** Advertised endpoints by name. */
   readonly endpoints: Readonly<Record<string, readonly string[]>>;
-  /** Whether it is on the host of the server that answers. */
+  /** Whether it is on the answering server's host. */
   readonly local: boolean;
   readonly isDraining: boolean;
 }
 
-/** @returns the prop's value, and how many addresses did not fit */
+/** @returns the prop's value, and the number of omitted addresses */
 export function encodeDescription(
   description: NodeDescription,
   most: number = MAX_DESCRIPTION,
@@ -98,7 +97,7 @@ export function encodeDescription(
   return { text, left };
 }
 
-/** @returns what can be read of it; nothing throws: another node wrote it */
+/** @returns the readable fields; never throws, as another node wrote it */
 export function parseDescription(text: string): NodeDescription {
   const ports: Record<string, number> = {};
   const addresses: HostAddress[] = [];
@@ -133,15 +132,14 @@ function parseAddress(text: string): HostAddress | undefined {
   return { ip, prefix: Number(bits), interface: name.slice(0, MAX_INTERFACE), public: outside };
 }
 
-/** A host as an endpoint has it. */
+/** A host in an endpoint's syntax. */
 export function endpointHost(ip: string): string {
   return ip.includes(":") ? `[${ip}]` : ip;
 }
 
 /**
- * A member as a caller sees it.
- *
- * @param caller its source address; empty where it is not known
+ * Describes a member for a caller.
+ * @param caller source address; empty if unknown
  */
 export function describeNode(member: DescribedMember, caller: string, scope: AddressScope): DiscoveredNode {
   const { id, name, tags, props, isDraining } = member;
@@ -176,20 +174,20 @@ export function describeNode(member: DescribedMember, caller: string, scope: Add
 
 const TCP = /^(tcp:\/\/)(?:\[([^\]]+)\]|([^:[\]]+))(:\d{1,5})$/;
 
-/** Whether an endpoint leads nowhere from another host. */
+/** Whether an endpoint is unreachable from other hosts. */
 function isOfHost(endpoint: string): boolean {
   const match = TCP.exec(endpoint);
   return match === null || isLoopback(match[2] ?? match[3] ?? "");
 }
 
-/** An endpoint over tcp with another host. */
+/** A tcp endpoint with another host. */
 function endpointFor(endpoint: string, hostOf: (host: string) => string): string {
   const match = TCP.exec(endpoint);
   if (match === null) return endpoint;
   return `${match[1]}${endpointHost(hostOf(match[2] ?? match[3] ?? ""))}${match[4]}`;
 }
 
-/** The form of the list that WSO2's message broker gives. */
+/** List in the XML format of WSO2's message broker. */
 export function xmlOf(nodes: readonly DiscoveredNode[]): string {
   const lines = ['<?xml version="1.0" encoding="UTF-8"?>', "<IpList>"];
   for (const { name, addresses } of nodes) {

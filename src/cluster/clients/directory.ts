@@ -1,28 +1,27 @@
 /**
- * The nodes of the cluster as a discovery server gives them: a list with a revision, what changed since the one before, and
- * its JSON for each kind of caller. Pure.
+ * Nodes listed by a discovery server: revisions, changes, and JSON per kind of caller. Pure.
  *
- * What a caller sees depends on its source address. The JSON of a node is made once for each address and revision, in
- * a table that is bounded.
+ * Callers' views depend on their source address. A node's JSON is made once per address and revision, in a bounded
+ * table.
  */
 import type { AddressScope } from "./addresses.js";
 import { type DescribedMember, type DiscoveredNode, describeNode } from "./description.js";
 
-/** Source addresses whose JSON is kept; the oldest go. */
+/** Source addresses with cached JSON; the oldest are evicted. */
 const MAX_VIEWS = 1_024;
-/** Nodes whose JSON is kept, of all views together. */
+/** Cached nodes' JSON in all views. */
 const MAX_VIEWED_NODES = 65_536;
 
-/** Messages for callers from one address, made when they are asked for. One buffer is sent to all of them. */
+/** Cached messages for one source address, made on demand. All its callers share the buffers. */
 interface View {
-  /** All nodes, as JSON. */
+  /** All nodes as JSON. */
   list: string | undefined;
   reply: Buffer | undefined;
   whole: Buffer | undefined;
   change: Buffer | undefined;
 }
 
-/** What one update changed. */
+/** Changes of one update. */
 interface Change {
   readonly changed: ReadonlySet<string>;
   readonly gone: readonly string[];
@@ -36,7 +35,7 @@ export class NodeDirectory {
   #change: Change = { changed: new Set(), gone: [] };
   readonly #views = new Map<string, View>();
 
-  /** Rises with each change. */
+  /** Increases with each change. */
   get revision(): number {
     return this.#revision;
   }
@@ -45,7 +44,10 @@ export class NodeDirectory {
     return this.#members.size;
   }
 
-  /** @param members live ones, this node first @returns whether anything changed */
+  /**
+   * @param members live ones, this node first
+   * @returns whether anything changed
+   */
   update(members: readonly DescribedMember[]): boolean {
     const keys = new Map(
       members.map(({ id, name, tags, props, endpoints, isDraining }) => [
@@ -69,14 +71,14 @@ export class NodeDirectory {
     return [...this.#members.values()].map((member) => describeNode(member, caller, scope));
   }
 
-  /** The reply to a request: the whole list. */
+  /** Reply with the whole list. */
   reply(caller: string, scope: AddressScope): Buffer {
     const view = this.#view(caller, scope);
     view.reply ??= this.#message('"ok":true', `"nodes":${this.#list(view, caller, scope)}`);
     return view.reply;
   }
 
-  /** The update for a watcher that has the revision before this one. */
+  /** Update for a watcher with the previous revision. */
   change(caller: string, scope: AddressScope): Buffer {
     const view = this.#view(caller, scope);
     if (view.change === undefined) {
@@ -91,7 +93,7 @@ export class NodeDirectory {
     return view.change;
   }
 
-  /** The update for a watcher that missed some: the whole list. */
+  /** Update for a watcher that missed some: the whole list. */
   whole(caller: string, scope: AddressScope): Buffer {
     const view = this.#view(caller, scope);
     view.whole ??= this.#message('"event":"nodes"', `"nodes":${this.#list(view, caller, scope)}`);
@@ -102,7 +104,7 @@ export class NodeDirectory {
     return Buffer.from(`{${kind},"node":"${this.#self}","revision":${this.#revision},${rest}}`);
   }
 
-  /** A watcher that has the revision before needs the change alone, however many nodes there are. */
+  /** Watchers with the previous revision need only the change, whatever the number of nodes. */
   #list(view: View, caller: string, scope: AddressScope): string {
     view.list ??= JSON.stringify(this.nodes(caller, scope));
     return view.list;

@@ -1,6 +1,6 @@
 /**
- * Who may come in: credentials against users or the program's function, and how often an address may be wrong. A refusal
- * says no more than that it is one, whatever the reason.
+ * Access control: credentials checked against users or a function, and limits on failures. Refusals give callers no
+ * reason.
  *
  *   blocked address ──> not let in          limited address ──> refused unseen, but for credentials that were right before
  *   open ──> users or function ──> the permission dynamicDiscovery ──> in
@@ -14,15 +14,15 @@ import {
   type UserTable,
 } from "./users.js";
 
-/** Why a caller was refused; it is not what the caller gets. */
+/** Why a caller was refused; not sent to the caller. */
 export type CallerRefusal =
-  /** Unknown, or the password is wrong. */
+  /** Unknown user or wrong password. */
   | "credentials"
-  /** It is known and lacks `dynamicDiscovery`. */
+  /** The user lacks `dynamicDiscovery`. */
   | "permission"
-  /** Its address was wrong too often: not looked at. */
+  /** Its address failed too often: credentials were not checked. */
   | "limited"
-  /** Too many hashes are under way. */
+  /** Too many hashes in progress. */
   | "busy"
   /** The function threw, or the system had no memory for a hash. */
   | "failed";
@@ -42,12 +42,12 @@ export class CallerGate {
     this.#onRefused = onRefused;
   }
 
-  /** Whether connections of an address are let in now. */
+  /** Whether connections of an address are admitted now. */
   admits(now: number, address: string): boolean {
     return this.#limits.admits(now, address);
   }
 
-  /** @param now clock in ms; read again after waiting */
+  /** @param now clock in ms, read again after waiting */
   async allows(caller: CallerCredentials, now: () => number): Promise<boolean> {
     const isOpen = this.#limits.state(now(), caller.address) === "open";
     if (!isOpen && this.#users?.knows(caller) !== true) return this.#refuse(caller, "limited", now());
@@ -69,7 +69,7 @@ export class CallerGate {
       : this.#refuse(caller, "permission", now());
   }
 
-  /** A peer of this address did not speak the protocol. */
+  /** A peer at this address violated the protocol. */
   onInvalid(now: number, address: string): void {
     this.#limits.onFailure(now, address);
   }

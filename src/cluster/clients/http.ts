@@ -1,6 +1,4 @@
-/**
- * The list of a discovery server over HTTP (docs/spec/discovery.md, HTTP): a server of its own, or one path of the program's.
- */
+/** Discovery server's list over HTTP (docs/spec/discovery.md, HTTP): a dedicated server, or a path of the program's. */
 import type { Server as HttpServer, IncomingMessage, ServerResponse } from "node:http";
 import type { Server as HttpsServer } from "node:https";
 import type { Socket } from "node:net";
@@ -15,16 +13,16 @@ import { xmlOf } from "./description.js";
 import type { NodeDirectory } from "./directory.js";
 import { isScope } from "./protocol.js";
 
-/** Connections. */
+/** Maximum connections. */
 const HTTP_CONNECTIONS = 1_024;
-/** Bytes of a user's name and password, in base64. */
+/** Bytes of base64 credentials. */
 const MAX_AUTHORIZATION = 2_048;
 const PATH = "/nodes";
 
-/** Where a discovery server answers over HTTP. */
+/** HTTP options of a discovery server. */
 export type DiscoveryHttpOptions =
   | {
-      /** 0: one that is free. */
+      /** 0: any free port. */
       readonly port: number;
       /** Default `127.0.0.1`. */
       readonly host?: string | undefined;
@@ -32,7 +30,7 @@ export type DiscoveryHttpOptions =
       readonly path?: string | undefined;
     }
   | {
-      /** The program's own server: requests for `path` are answered here, all others as before. */
+      /** The program's server: requests for `path` are answered here, others by the program. */
       readonly server: HttpServer;
       /** Default `/nodes`. */
       readonly path?: string | undefined;
@@ -60,7 +58,7 @@ export class DirectoryPage {
 
   /**
    * @param tls of HTTPS; `undefined`: plain HTTP
-   * @returns its URL; `undefined` on the program's own server
+   * @returns its URL; `undefined` on the program's server
    * @throws TransportError `EADDRINUSE` and the system's other codes
    */
   async open(http: DiscoveryHttpOptions, tls: HttpsOptions | undefined): Promise<string | undefined> {
@@ -86,7 +84,7 @@ export class DirectoryPage {
     });
     const onInvalid = (error: NodeJS.ErrnoException, { remoteAddress }: Socket): void => {
       const { code = "" } = error;
-      // A reset, a client that hung up in the midst of its request or was too slow: no fault of the protocol.
+      // A reset, an aborted or slow request is not a protocol violation.
       const isInvalid = /^(?:HPE|ERR_SSL)_/.test(code) && code !== "HPE_INVALID_EOF_STATE";
       if (remoteAddress === undefined || !isInvalid) return;
       this.#counts.invalid += 1;
@@ -109,7 +107,7 @@ export class DirectoryPage {
     return `${tls === undefined ? "http" : "https"}://${urlHost(host)}:${bound}${path}`;
   }
 
-  /** The certificate of connections from now on; of a server that was opened with one. */
+  /** Sets the certificate of new connections, if opened with one. */
   renew(tls: HttpsOptions): void {
     (this.#server as HttpsServer | undefined)?.setSecureContext(tls);
   }
@@ -124,7 +122,7 @@ export class DirectoryPage {
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     this.#counts.requests += 1;
-    // Connections that were there before, and those of the program's own server.
+    // Older connections, and those of the program's server.
     if (!this.#effects.isServing()) {
       end(response, 503);
       return;
@@ -197,7 +195,7 @@ function end(response: ServerResponse, status: number, body: string | Buffer = "
   response.end(response.req.method === "HEAD" ? undefined : bytes);
 }
 
-/** Answers one path of a server, and leaves everything else to the listeners that it has and gets. */
+/** Answers one path of a server; its listeners handle everything else. */
 function attach(
   server: HttpServer,
   path: string,

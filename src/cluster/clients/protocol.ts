@@ -1,6 +1,6 @@
 /**
- * What discovery servers and their clients say to each other (docs/spec/discovery.md): one JSON object in one frame, each way;
- * a request of REQ has the empty delimiter before it, and so has its reply. Pure.
+ * Discovery protocol (docs/spec/discovery.md): one JSON object per frame in each direction; with REQ, an empty
+ * delimiter precedes request and reply. Pure.
  *
  *   {"command":"nodes","addresses":SCOPE}                          {"ok":true,"node":ID,"revision":N,"nodes":[…]}
  *   {"command":"watch","addresses":SCOPE,"id":ID,"name":NAME}      the same, and from then on updates:
@@ -18,9 +18,9 @@ import type { DiscoveredAddress, DiscoveredNode } from "./description.js";
 export const MAX_REQUEST = 4_096;
 /** Bytes of a client's name and id. */
 export const MAX_CLIENT_TEXT = 64;
-/** Bytes that a client takes from a server: 16,384 nodes fit. */
+/** Bytes of a server's message: 16,384 nodes fit. */
 export const MAX_LIST = 33_554_432;
-/** What a client believes of one server: nodes, and of each node addresses, endpoints and tags. */
+/** Limits of a server's list: nodes; and addresses, endpoints and tags per node. */
 const MAX_NODES = 16_384;
 const MAX_PARTS = 64;
 /** Characters of each text. */
@@ -31,16 +31,18 @@ const COMMANDS: Readonly<Record<string, readonly string[]>> = {
   watch: ["addresses", "id", "name"],
 };
 
-/** What a caller asks. */
 export interface DiscoveryRequest {
   readonly command: "nodes" | "watch";
   readonly addresses: AddressScope;
-  /** What the client calls itself; empty where it gives none. */
+  /** The client's id; empty if not given. */
   readonly id: string;
   readonly name: string;
 }
 
-/** @param frames without routing id and delimiter @throws InvalidArgumentError `EINVAL` */
+/**
+ * @param frames without routing id and delimiter
+ * @throws InvalidArgumentError `EINVAL`
+ */
 export function parseRequest(frames: readonly Buffer[]): DiscoveryRequest {
   const [frame] = frames;
   if (frame === undefined || frames.length !== 1)
@@ -74,12 +76,15 @@ export function parseRequest(frames: readonly Buffer[]): DiscoveryRequest {
   };
 }
 
-/** Whether a text is one of the scopes of addresses. */
+/** Whether a value is an address scope. */
 export function isScope(value: unknown): value is AddressScope {
   return value === "auto" || value === "private" || value === "public";
 }
 
-/** What a client calls itself. @throws InvalidArgumentError `EINVAL` */
+/**
+ * Checks a client's name or id.
+ * @throws InvalidArgumentError `EINVAL`
+ */
 export function clientText(member: string, value: unknown): string {
   if (typeof value === "string" && Buffer.byteLength(value) <= MAX_CLIENT_TEXT && !/\p{C}/u.test(value))
     return value;
@@ -88,21 +93,20 @@ export function clientText(member: string, value: unknown): string {
   );
 }
 
-/** A list, or a change of it, as a client gets it. */
+/** A list or a change of it. */
 export interface NodeUpdate {
-  /** Id of the node that answers. */
+  /** Id of the answering node. */
   readonly node: string;
   readonly revision: number;
-  /** The revision that it changes; `undefined`: it is the whole list. */
+  /** Base revision of a change; `undefined`: the whole list. */
   readonly from: number | undefined;
   readonly nodes: readonly DiscoveredNode[];
   readonly gone: readonly string[];
 }
 
 /**
- * What came from a server.
- *
- * @throws ProtocolError `ERR_PROTOCOL` for what is not a list, and for an error that the server reports
+ * Parses a server's message.
+ * @throws ProtocolError `ERR_PROTOCOL` if it is not a list, or an error reported by the server
  */
 export function parseUpdate(frames: readonly Buffer[]): NodeUpdate {
   const frame = frames.at(-1);
@@ -152,7 +156,7 @@ function texts(value: unknown, most = MAX_PARTS): string[] {
   return value.filter(isText).slice(0, most);
 }
 
-/** A node as a server describes it; `undefined` for anything else. Everything is checked: the server may be anybody's. */
+/** Parses a node; `undefined` if invalid. The server is not trusted. */
 function nodeOf(value: unknown): DiscoveredNode | undefined {
   if (typeof value !== "object" || value === null) return undefined;
   const { id, name, addresses, discovery, endpoints, tags, draining } = value as Readonly<

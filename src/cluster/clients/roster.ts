@@ -1,30 +1,33 @@
 /**
- * Who is connected to the discovery servers of which node: each node knows its own clients, and asks the others when the
- * program does. Pure: bytes go in and out, the caller has the timer.
+ * Clients connected to the nodes' discovery servers. Each node knows its own clients, and asks other nodes on demand.
+ * Pure: takes and returns bytes; the caller has the timer.
  *
- * Asked and not replicated. 10,000 clients over 4 nodes are 1.1 MB of entries: an answer takes 20 packets of each node and
- * some 30 ms, when somebody wants it. To replicate them, each node would hold all of them, and every client that comes, goes or
- * fails over would be a packet to every other node, over a stream that is open for nothing else. What a node reports
- * of itself is never stale either, and the clients of a node that dies go with it.
+ * Requested instead of replicated: 10,000 clients over 4 nodes are 1.1 MB of entries. A request takes 20 packets per
+ * node and about 30 ms. Replication would store all clients on each node, and every change would be a packet to every
+ * other node, over a stream used for nothing else. A node's own report is also never outdated, and a dead node's
+ * clients vanish with it.
  *
  *   ask      {"ask":SEQ}                                                    over DATA, plane CLIENTS
  *   answer   {"answer":SEQ,"part":N,"last":BOOLEAN,"clients":[{"id","name","address","since"}…]}
  */
 import { InvalidStateError } from "../../core/errors.js";
 
-/** Clients in one part of an answer. */
+/** Clients per part of an answer. */
 const PART = 128;
-/** Asks at a time; a further one is refused. */
+/** Concurrent requests; more are refused. */
 const MAX_ASKS = 16;
-/** Clients of one node that are believed; further ones are dropped. */
+/** Accepted clients of one node; more are dropped. */
 const MAX_ROSTER = 65_536;
-/** Clients in answers to one member: in a second, and at once after some seconds without an ask. One more answer is given as long as any are left. */
+/**
+ * Clients per second in answers to one member, and after some idle seconds at once. The last answer may exceed the
+ * credit.
+ */
 const ANSWER_RATE = 65_536;
 const ANSWER_BURST = 262_144;
-/** Bytes of an id, a name and an address of a client, as another node gives them. */
+/** Bytes of a client's id, name and address from another node. */
 const MAX_TEXT = 256;
 
-/** A client of a node's own discovery server. */
+/** A client of this node's discovery server. */
 export interface OwnClient {
   readonly id: string;
   readonly name: string;
@@ -32,45 +35,48 @@ export interface OwnClient {
   readonly since: number;
 }
 
-/** The discovery server of a node, as the node sees it. */
+/** A node's discovery server, as used by the node. */
 export interface OwnDiscovery {
   clients(): Iterable<OwnClient>;
-  /** A member, or this node itself, may have changed. */
+  /** A member, or this node, may have changed. */
   changed(): void;
-  /** The node leaves: its list of nodes is no longer true. */
+  /** The node closes: its list is no longer valid. */
   nodeOnClose(linger: number): Promise<void>;
 }
 
-/** A program that is connected to the discovery server of a node. */
+/** A program connected to a node's discovery server. */
 export interface ClusterClient {
-  /** What it calls itself: 32 hexadecimal digits of a {@link DiscoveryClient}, for one life of it. */
+  /** Its id: 32 hexadecimal digits for a {@link DiscoveryClient}, new with each start. */
   readonly id: string;
-  /** Its name; empty where it gave none. */
+  /** Its name; empty if not given. */
   readonly name: string;
   /** `name@host` of the node. */
   readonly node: string;
-  /** Where it came from, without a port; empty where the engine does not know. */
+  /** Source address without port; empty if the engine does not know it. */
   readonly address: string;
   /** Wall clock of the node in ms when it connected. */
   readonly since: number;
 }
 
-/** What `clients()` of a node gives. */
+/** Result of a node's `clients()`. */
 export interface ClusterClients {
-  /** By node, and by their time. */
+  /** Ordered by node and time. */
   readonly clients: readonly ClusterClient[];
-  /** `name@host` of the nodes that have a discovery server and did not answer in time. */
+  /** `name@host` of nodes with a discovery server that did not answer in time. */
   readonly missing: readonly string[];
 }
 
-/** A node to be asked. */
+/** A node to ask. */
 export interface RosterMember {
   readonly id: string;
   readonly name: string;
 }
 
 export interface RosterEffects {
-  /** To a live member. @returns whether there is one */
+  /**
+   * Sends to a live member.
+   * @returns whether it exists
+   */
   send(id: string, data: Uint8Array): boolean;
   /** ms, monotonic. */
   now(): number;
@@ -78,28 +84,31 @@ export interface RosterEffects {
 
 interface Ask {
   readonly seq: number;
-  /** Names of those that have not answered in full, by id. */
+  /** Names of nodes without a complete answer, by id. */
   readonly waiting: Map<string, string>;
-  /** Parts that came of each, and how many there are once that is known. */
+  /** Received parts of each node, and their total once known. */
   readonly parts: Map<string, { came: Set<number>; total: number; clients: ClusterClient[] }>;
   readonly done: () => void;
 }
 
-/** An ask under way. */
+/** A request in progress. */
 export interface RosterAsk {
   /** Settles when all have answered or are gone. */
   readonly complete: Promise<void>;
-  /** Ends it. @returns what came until now */
+  /**
+   * Ends the request.
+   * @returns the result so far
+   */
   end(): ClusterClients;
 }
 
 export class ClientRoster {
   readonly #effects: RosterEffects;
   readonly #asks = new Map<number, Ask>();
-  /** How many clients members may be answered, and since when. */
+  /** Credit of each member in clients, and its time. */
   readonly #credits = new Map<string, { left: number; at: number }>();
   #seq = 0;
-  /** The clients of this node; `undefined`: it has no discovery server. */
+  /** Clients of this node; `undefined`: no discovery server. */
   own: (() => Iterable<OwnClient>) | undefined;
 
   constructor(effects: RosterEffects) {
@@ -107,7 +116,8 @@ export class ClientRoster {
   }
 
   /**
-   * @param self this node's name @param members that have a discovery server
+   * @param self this node's name
+   * @param members with a discovery server
    * @throws InvalidStateError `ERR_TOO_MANY_PENDING`
    */
   ask(self: string, members: readonly RosterMember[]): RosterAsk {
@@ -143,7 +153,7 @@ export class ClientRoster {
     };
   }
 
-  /** A member is gone: nobody waits for its answer, and its clients are no longer there. */
+  /** A member is gone: its answer is not awaited, and its clients are removed. */
   onGone(id: string): void {
     this.#credits.delete(id);
     for (const ask of this.#asks.values()) {
@@ -152,12 +162,15 @@ export class ClientRoster {
     }
   }
 
-  /** The node closes: nobody is waited for. */
+  /** The node closes: ends all requests. */
   close(): void {
     for (const ask of this.#asks.values()) ask.done();
   }
 
-  /** @param from a live member's id @returns whether the bytes were understood */
+  /**
+   * @param from id of a live member
+   * @returns whether the bytes are valid
+   */
   onData(from: string, name: string, data: Uint8Array): boolean {
     let value: { readonly ask?: unknown; readonly answer?: unknown } | null;
     try {
@@ -173,7 +186,10 @@ export class ClientRoster {
     return this.#onAnswer(from, name, value);
   }
 
-  /** A member asks as often as it likes, in some bytes, and each answer is made for it: past its credit it gets none, and counts this node as missing. */
+  /**
+   * Answers a member within its credit, since small requests cause large answers. Above it the member counts this
+   * node as missing.
+   */
   #answer(to: string, seq: number): void {
     const now = this.#effects.now();
     const credit = this.#credits.get(to) ?? { left: ANSWER_BURST, at: now };
@@ -214,7 +230,7 @@ export class ClientRoster {
   }
 }
 
-/** One that moves is connected twice for a moment: it is where it went last. */
+/** A moving client is briefly connected twice: its newest connection counts. */
 function once(clients: readonly ClusterClient[]): ClusterClient[] {
   const last = new Map<string, ClusterClient>();
   for (const client of clients) {

@@ -1,10 +1,11 @@
 /**
- * Who is there, for programs that are not nodes (docs/spec/discovery.md): a ROUTER that answers and pushes, and a page over HTTP.
+ * Discovery server for programs that are not nodes (docs/spec/discovery.md): a ROUTER that answers and pushes, and a
+ * page over HTTP.
  *
  *   constructed ──start──> bound; the node's addresses are in its details ──close──> withdrawn
  *
- * callers.ts has the ROUTER, http.ts the page, directory.ts the list, gate.ts who may see it, description.ts what a node says about
- * itself; here is what joins them to the node: its members make the list, its addresses go into its details.
+ * callers.ts has the ROUTER, http.ts the page, directory.ts the list, gate.ts access control, description.ts a node's
+ * description. This file connects them to the node: its members make the list, and its details get its addresses.
  */
 import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
@@ -30,43 +31,54 @@ import {
   UserTable,
 } from "./users.js";
 
-/** Connections of callers, unless `maxClients` has another number. */
+/** Default of `maxClients`. */
 const MAX_CLIENTS = 16_384;
-/** ms between a change of the cluster and its update: changes in one go are one update. */
+/** ms by which changes of the cluster are collected into one update. */
 const COALESCE = 20;
-/** ms between two looks at the machine's addresses. */
+/** ms between lookups of the machine's addresses. */
 const ADDRESS_INTERVAL = 60_000;
-/** ms between two events about refused callers of one address; addresses that are remembered for that. */
+/** ms between refusal events per address; remembered addresses. */
 const REFUSAL_INTERVAL = 1_000;
 const MAX_REFUSALS = 256;
-/** The same events in one interval, of all addresses: an attacker may have many. */
+/** Refusal events per interval of all addresses, since an attacker may have many. */
 const MAX_REFUSAL_EVENTS = 32;
-/** Options of a {@link DiscoveryServer}: `users` or `authenticate` is required, and `endpoint` or `http`. */
+/** Options of a {@link DiscoveryServer}: requires `users` or `authenticate`, and `endpoint` or `http`. */
 export interface DiscoveryServerOptions {
-  /** Where callers connect: `tcp://*:7000`, or `tls://*:7000`; port `*`: one that is free. Bound to every address, each of them is shown. */
+  /**
+   * Endpoint for callers: `tcp://*:7000` or `tls://*:7000`; port `*`: any free one. If bound to all addresses, each
+   * is listed.
+   */
   readonly endpoint?: string | undefined;
   readonly http?: DiscoveryHttpOptions | undefined;
-  /** The certificate of an endpoint `tls://`, and of `http`, which is HTTPS then; with `ca`, callers need one that it signed. */
+  /**
+   * Certificate of a `tls://` endpoint and of `http`, which is then HTTPS; with `ca`, callers need one signed by it.
+   */
   readonly tls?: ClusterListenerTls | undefined;
-  /** Names, each with a password (with the permission `dynamicDiscovery`) or a {@link DiscoveryUser}; 10,000 at most. */
+  /**
+   * Users by name, with a password (and the permission `dynamicDiscovery`) or a {@link DiscoveryUser}; at most
+   * 10,000.
+   */
   readonly users?: Readonly<Record<string, string | DiscoveryUser>> | undefined;
-  /** Permissions of each role. */
+  /** Permissions by role. */
   readonly roles?: Readonly<Record<string, readonly string[]>> | undefined;
-  /** In place of `users`. */
+  /** Replaces `users`. */
   readonly authenticate?: DiscoveryAuthenticate | undefined;
-  /** Whether `Accept: application/xml` and `?format=xml` get the list as XML. Default `false`. */
+  /** Whether `Accept: application/xml` and `?format=xml` return XML. Default `false`. */
   readonly xml?: boolean | undefined;
-  /** Port at which this node serves clients, shown with each address. */
+  /** Port at which this node serves clients, listed with each address. */
   readonly port?: number | undefined;
-  /** The same over TLS. A port that asks for CURVE is a `port`: it is reached by `tcp://`. */
+  /** TLS port. A CURVE port belongs in `port`, as it uses `tcp://`. */
   readonly securePort?: number | undefined;
-  /** Address that `port` and `securePort` are bound to. Default: the host of `endpoint`; `0.0.0.0` is every interface. */
+  /**
+   * Address that `port` and `securePort` are bound to. Default: the host of `endpoint`; `0.0.0.0` means every
+   * interface.
+   */
   readonly host?: string | undefined;
-  /** Where this machine's addresses come from. Default: its interfaces. */
+  /** Source of this machine's addresses. Default: its interfaces. */
   readonly addresses?: AddressProvider | undefined;
-  /** ms between two looks at them. Default 60,000. */
+  /** ms between address lookups. Default 60,000. */
   readonly addressInterval?: number | undefined;
-  /** Connections of callers. Default 16,384. */
+  /** Callers' connections. Default 16,384. */
   readonly maxClients?: number | undefined;
   /** CURVE keys of the server (`curveServer: true`) and other options of its ROUTER. */
   readonly socketOptions?: RouterOptions | undefined;
@@ -89,11 +101,13 @@ const OPTIONS = {
   socketOptions: anything<RouterOptions>(),
 };
 
-/** What happens in a discovery server. */
 export type DiscoveryServerEvent =
   | { readonly type: "client:connected"; readonly client: OwnClient }
   | { readonly type: "client:disconnected"; readonly client: OwnClient }
-  /** At most one a second of each address, and 32 of all; `count`: refusals of the address since the one before. */
+  /**
+   * At most once per second and address, and 32 per second in total; `count`: refusals of the address since the last
+   * event.
+   */
   | {
       readonly type: "caller:refused";
       readonly address: string;
@@ -103,7 +117,7 @@ export type DiscoveryServerEvent =
       readonly error?: unknown;
     }
   | { readonly type: "addresses:changed"; readonly addresses: readonly HostAddress[] }
-  /** The provider failed, or some addresses did not fit into the details; what was known before stands. */
+  /** The provider failed, or some addresses did not fit into the details; known addresses stay. */
   | { readonly type: "addresses:failed"; readonly error: unknown };
 
 const EVENTS: EventNames<DiscoveryServerEvent> = {
@@ -114,22 +128,21 @@ const EVENTS: EventNames<DiscoveryServerEvent> = {
   "addresses:failed": true,
 };
 
-/** Statistics of a discovery server. */
 export interface DiscoveryServerStats {
-  /** Nodes in its list; callers that are connected; of them, those that get updates. */
+  /** Nodes in its list, connected callers, and watching callers. */
   readonly nodes: number;
   readonly callers: number;
   readonly clients: number;
-  /** Over sockets and HTTP. */
+  /** Requests over sockets and HTTP. */
   readonly requests: number;
   readonly invalid: number;
   readonly refused: number;
-  /** Sent to watchers; and missed by those that did not read, which get the whole list later. */
+  /** Updates sent to watchers, and missed by slow ones, which get the whole list later. */
   readonly updates: number;
   readonly missed: number;
 }
 
-/** Events of the node after which the list may be another. */
+/** Node events that may change the list. */
 const CHANGES: readonly ClusterEvent["type"][] = [
   "joined",
   "lost",
@@ -146,8 +159,8 @@ const CHANGES: readonly ClusterEvent["type"][] = [
 ];
 
 /**
- * Answers programs that are not nodes, pushes what changes, and knows which clients are connected: on a node that was
- * started, `await server.start()`.
+ * Lists the cluster's nodes for programs that are not nodes, pushes changes, and tracks connected clients. Needs a
+ * started node; call `await server.start()`.
  *
  * @example
  * ```ts
@@ -174,7 +187,7 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
   readonly #callers: CallerRouter;
   readonly #page: DirectoryPage;
   readonly #refusals = new Map<string, { at: number; count: number }>();
-  /** When the interval of events about refusals began, and how many there were in it. */
+  /** Start of the interval for refusal events, and their number. */
   #refusalsSince = Number.NEGATIVE_INFINITY;
   #refusalEvents = 0;
   readonly #counts = { requests: 0, invalid: 0, refused: 0, updates: 0, missed: 0 };
@@ -186,10 +199,13 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
   #looking: NodeJS.Timeout | undefined;
   #addresses: readonly HostAddress[] = [];
   #description: string | undefined;
-  /** The certificate in place of the first one. */
+  /** Renewed certificate. */
   #renewed: ClusterListenerTls | undefined;
 
-  /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value, and without `users` and `authenticate` */
+  /**
+   * @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value, or without both `users` and
+   * `authenticate`
+   */
   constructor(node: ClusterBus, options: DiscoveryServerOptions) {
     super("DiscoveryServer", EVENTS);
     const settings = checkOptions("DiscoveryServer", OPTIONS, options);
@@ -238,7 +254,7 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
       disconnected: (client) => this.events.emit({ type: "client:disconnected", client }),
     });
     this.#page = new DirectoryPage(this.#directory, this.#counts, settings.xml, {
-      // A removed node answers over HTTP, with a status that says so.
+      // A removed node still answers over HTTP, with an error status.
       admits: (address) => this.#gate.admits(performance.now(), address),
       invalid,
       allows,
@@ -246,26 +262,25 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
     });
   }
 
-  /** Where callers connect, once it was started; `undefined` without the option. */
+  /** Endpoint for callers, once started; `undefined` without the option. */
   get endpoint(): string | undefined {
     return this.#endpoint;
   }
 
-  /** Where the list is over HTTP, once it was started; `undefined` without the option, and on the program's own server. */
+  /** URL of the list, once started; `undefined` without the option, and on the program's server. */
   get url(): string | undefined {
     return this.#url;
   }
 
-  /** The clients that are connected here; those of all nodes: `node.clients()`. */
+  /** Clients connected here; for all nodes use `node.clients()`. */
   get clients(): readonly OwnClient[] {
     return this.#callers.clients;
   }
 
   /**
-   * Binds, and puts this node's addresses into its details. Starting twice is starting once.
-   *
-   * @throws TransportError `EADDRINUSE` and the system's other codes; InvalidStateError `EFSM` for a node that was not started;
-   *   InvalidArgumentError `EINVAL`; ClosedError `EBADF`
+   * Binds, and adds this node's addresses to its details. Repeated calls join the first.
+   * @throws TransportError `EADDRINUSE` and the system's other codes; InvalidStateError `EFSM` for a node that was
+   * not started; InvalidArgumentError `EINVAL`; ClosedError `EBADF`
    */
   start(): Promise<void> {
     this.#starting ??= this.run(async () => {
@@ -297,9 +312,9 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
   }
 
   /**
-   * Renews the certificate of `tls`: connections from now on have this one.
-   *
-   * @throws InvalidArgumentError `EINVAL` for what is not PEM or does not fit together, and for a server that was made without `tls`
+   * Sets the `tls` certificate of new connections.
+   * @throws InvalidArgumentError `EINVAL` if it is not PEM or does not match its key, or for a server created without
+   * `tls`
    */
   setTls(tls: ClusterListenerTls): void {
     if (this.#settings.tls === undefined)
@@ -310,7 +325,7 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
     this.#renewed = tls;
   }
 
-  /** Looks at this machine's addresses now. */
+  /** Looks up this machine's addresses now. */
   async refresh(): Promise<void> {
     this.assertOpen();
     await this.#lookUp();
@@ -393,10 +408,10 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
     }, COALESCE);
   };
 
-  /** The list as it is now, to all watchers. */
+  /** Sends the current list to all watchers. */
   #publish(): void {
     if (this.#node.closed) return;
-    // Its list is that of a node which takes no part: its callers go elsewhere, and none is let in until it is admitted.
+    // A removed node's list is not valid: callers go elsewhere, and none is admitted until the node is.
     if (this.#node.removed) this.#callers.disconnect();
     const members: DescribedMember[] = this.#node
       .members()
@@ -414,7 +429,7 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
     this.#callers.push();
   }
 
-  /** This machine's addresses into the node's details. */
+  /** Adds this machine's addresses to the node's details. */
   async #lookUp(): Promise<void> {
     const { addresses = interfaceAddresses() } = this.#settings;
     const host = this.#settings.host ?? hostOf(this.#endpoint) ?? "0.0.0.0";
@@ -424,7 +439,7 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
     } catch (error) {
       if (this.closed) return;
       this.events.emit({ type: "addresses:failed", error });
-      // What was known before stands; at the start, the interfaces are better than nothing.
+      // Known addresses stay; at the start, the interfaces are better than nothing.
       if (this.#addresses.length > 0) return;
       found = checkAddresses(await interfaceAddresses()(this.#stopped.signal));
     }
@@ -454,7 +469,7 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
         this.#description = encoded.text;
         break;
       } catch (error) {
-        // Tags, props and endpoints of the program have the room: with fewer addresses.
+        // The program's tags, props and endpoints use the space: retry with fewer addresses.
         most = Buffer.byteLength(encoded.text) - 1;
         if (left < addresses.length) continue;
         this.events.emit({ type: "addresses:failed", error });
@@ -494,7 +509,7 @@ function checkServerTls({
     throw new InvalidArgumentError("the option tls is for an endpoint tls://, and for http with a port");
 }
 
-/** The host of an endpoint; `undefined` for every address. */
+/** Host of an endpoint; `undefined` for all addresses. */
 function hostOf(endpoint: string | undefined): string | undefined {
   const host = /^(?:tcp|tls):\/\/\[?([^\]]*)\]?:\d+$/.exec(endpoint ?? "")?.[1];
   return host === "*" ? undefined : host;

@@ -1,6 +1,6 @@
 /**
- * Users of a discovery server: who they are, and what their roles allow. Passwords are texts or scrypt hashes; they are compared
- * in constant time, and an unknown name costs as much as a wrong password.
+ * Users of a discovery server and their roles' permissions. Passwords are text or scrypt hashes, compared in constant
+ * time; an unknown name costs as much as a wrong password.
  *
  *   hash   $scrypt$ln=LOG2(N),r=R,p=P$SALT$KEY       salt and key in base64 without padding (the PHC form)
  */
@@ -15,48 +15,46 @@ import {
 import { checkKeys, describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 
-/** The permission that a caller needs. */
+/** Permission required of callers. */
 export const DISCOVERY_PERMISSION = "dynamicDiscovery";
 
-/** Cost of the hashes that `hashPassword` makes: 2^15, 32 MiB and some 100 ms for each check. */
+/** Cost of `hashPassword`: 2^15, 32 MiB and about 100 ms per check. */
 const LOG_N = 15;
 const BLOCK = 8;
 const SALT_BYTES = 16;
 const KEY_BYTES = 32;
-/** Bytes of memory that a hash may take: what is given in a configuration is trusted, but not with everything. */
+/** Memory of a hash in bytes: bounds configured hashes. */
 const MAX_SCRYPT_MEMORY = 268_435_456;
-/** Hashes at once; further checks wait, and beyond so many are refused. */
+/** Concurrent hashes; further checks wait, and above a limit are refused. */
 const MAX_HASHING = 2;
 const MAX_WAITING = 64;
-/** Credentials that were right lately, as a keyed hash in memory: those are not hashed again. The oldest go. */
+/** Recently correct credentials, as keyed hashes in memory, which skip the password hash. The oldest are evicted. */
 const MAX_REMEMBERED = 4_096;
-/** Users. */
 const MAX_USERS = 10_000;
 
-/** A user of a discovery server. */
 export interface DiscoveryUser {
-  /** A text, or what `hashPassword` gives. */
+  /** Text, or a result of `hashPassword`. */
   readonly password?: string | undefined;
-  /** Public CURVE key, 40 characters of Z85, in place of a password. */
+  /** Public CURVE key, 40 characters of Z85, instead of a password. */
   readonly publicKey?: string | undefined;
-  /** Their permissions are the user's. */
+  /** Roles whose permissions the user has. */
   readonly roles?: readonly string[] | undefined;
-  /** Default: `dynamicDiscovery`, where the user has no `roles` either. */
+  /** Default: `dynamicDiscovery`, if the user has no `roles` either. */
   readonly permissions?: readonly string[] | undefined;
 }
 
-/** What a caller presents. */
+/** Credentials of a caller. */
 export interface CallerCredentials {
   readonly username?: string | undefined;
   readonly password?: string | undefined;
   /** Z85; proved by the CURVE handshake. */
   readonly publicKey?: string | undefined;
-  /** Where it comes from, without a port. */
+  /** Source address without port. */
   readonly address: string;
   readonly via: "socket" | "http";
 }
 
-/** Whether a caller may discover: `true`, or permissions that have `dynamicDiscovery` among them. A throw refuses it. */
+/** Whether a caller may discover: `true`, or permissions including `dynamicDiscovery`. An error refuses it. */
 export type DiscoveryAuthenticate = (
   caller: CallerCredentials,
 ) => boolean | readonly string[] | Promise<boolean | readonly string[]>;
@@ -68,13 +66,13 @@ interface Hash {
 }
 
 interface KnownUser {
-  /** SHA-256 of a password that is a text. */
+  /** SHA-256 of a text password. */
   readonly digest: Buffer | undefined;
   readonly hash: Hash | undefined;
   readonly allowed: boolean;
 }
 
-/** What users and roles make of credentials. */
+/** Result of checking credentials. */
 export type UserVerdict = "ok" | "wrong" | "permission" | "busy";
 
 export class UserTable {
@@ -82,12 +80,12 @@ export class UserTable {
   readonly #keys = new Map<string, string>();
   readonly #secret = randomBytes(32);
   readonly #remembered = new Set<string>();
-  /** What an unknown name is compared with: as costly as the users' own. */
+  /** Dummy user for unknown names, as costly as real ones. */
   readonly #nobody: KnownUser;
   #hashing = 0;
   readonly #waiting: (() => void)[] = [];
 
-  /** @throws InvalidArgumentError `EINVAL`; no password is in its message */
+  /** @throws InvalidArgumentError `EINVAL`; its message never contains a password */
   constructor(
     users: Readonly<Record<string, string | DiscoveryUser>>,
     roles: Readonly<Record<string, readonly string[]>> = {},
@@ -104,7 +102,7 @@ export class UserTable {
     };
   }
 
-  /** Whether a user has a password; whether one has a key. */
+  /** Whether any user has a password, and a key. */
   get hasPasswords(): boolean {
     return [...this.#users.values()].some((user) => user.digest !== undefined || user.hash !== undefined);
   }
@@ -113,12 +111,15 @@ export class UserTable {
     return this.#keys.size > 0;
   }
 
-  /** Whether these credentials were right before: a look that costs nothing to speak of. */
+  /** Whether these credentials were correct recently; cheap. */
   knows(caller: CallerCredentials): boolean {
     return this.#remembered.has(this.#fingerprint(caller));
   }
 
-  /** Checks credentials. @returns `busy` where too many hashes are under way */
+  /**
+   * Checks credentials.
+   * @returns `busy` if too many hashes are in progress
+   */
   async check(caller: CallerCredentials): Promise<UserVerdict> {
     const { username, password, publicKey } = caller;
     if (publicKey !== undefined) {
@@ -201,7 +202,7 @@ export class UserTable {
   async #hash(password: string, hash: Hash): Promise<Buffer | undefined> {
     if (this.#hashing >= MAX_HASHING) {
       if (this.#waiting.length >= MAX_WAITING) return undefined;
-      // The hash that ends hands its place on.
+      // A finished hash passes its place on.
       await new Promise<void>((resolve) => this.#waiting.push(resolve));
     } else this.#hashing += 1;
     try {
@@ -214,7 +215,7 @@ export class UserTable {
   }
 }
 
-/** A scrypt hash of a password, for a configuration. With a salt of its own each time; it takes some 100 ms. */
+/** Returns a scrypt hash of a password, for configuration. Uses a random salt; takes about 100 ms. */
 export async function hashPassword(password: string): Promise<string> {
   if (typeof password !== "string" || password === "")
     throw new InvalidArgumentError("a password is a text that is not empty");
