@@ -148,6 +148,8 @@ export class RouteLists {
   #asksUnsettled = false;
   /** Those that are lost, the longest lost first. */
   readonly #lost = new Set<string>();
+  /** Nodes whose list was here and went: they are asked for it when they are met again, since they may not have noticed. The oldest first. */
+  readonly #forgotten = new Set<string>();
   /** Those that have not acknowledged everything that was sent to them. */
   readonly #busy = new Set<Member>();
   /** Those for which a part may be made as soon as the pace allows, the longest waiting first. */
@@ -261,6 +263,7 @@ export class RouteLists {
   #add(id: string, life: number): Member {
     const member = new Member(new RouteCopy(id, life, this.#numbers));
     this.#members.set(id, member);
+    if (this.#forgotten.delete(id)) this.#send(id, ASK);
     return member;
   }
 
@@ -307,6 +310,11 @@ export class RouteLists {
     this.#members.delete(member.id);
     this.#lost.delete(member.id);
     this.#detach(member);
+    if (member.copy.version > 0) this.#forgotten.add(member.id);
+    for (const oldest of this.#forgotten) {
+      if (this.#forgotten.size <= MAX_MEMBERS) break;
+      this.#forgotten.delete(oldest);
+    }
     member.copy.end();
     this.#effects.changed();
   }

@@ -248,11 +248,20 @@ describe("a node that goes", () => {
     world.run(200);
     expect(b.rules.numberOf(a.id)).toBeUndefined();
     expect(b.rules.stats()).toMatchObject({ routes: 0, nodes: 1 });
-    // The other one did not notice: a comparison finds it when they have met again.
-    a.subscribe("y");
-    world.see(b, a, "alive");
-    expect(world.until(() => b.agreesWith(a), 40_000)).toBeLessThan(40_000);
   });
+
+  for (const state of ["lost", "gone"] as const)
+    it(`is asked for its routes when it is met again after it was ${state} on one side alone, however many nodes there are`, () => {
+      const world = worldOf(3, { grace: 1_000, digestInterval: 1e9 });
+      const [a, b] = world.nodes as [RouteNode, RouteNode];
+      a.subscribe("x");
+      world.run(100);
+      world.see(b, a, state);
+      world.run(2_000);
+      expect(b.routesOf(a).size).toBe(0);
+      world.see(b, a, "alive");
+      expect(world.until(() => b.agreesWith(a), 1_000, 1)).toBeLessThan(100);
+    });
 
   for (const state of ["gone", "restarted", "restarted, which links know first"] as const)
     it(`has no route any more when it is ${state}, and no number that leads to it`, () => {
