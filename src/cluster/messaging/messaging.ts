@@ -427,7 +427,7 @@ export class Messaging implements ClientEffects {
 
   /**
    * A member came, or something about it changed; its process was started again; it was lost, and may come back; it is gone; it was lost for so long that
-   * membership forgot it, which its interest outlasts.
+   * membership forgot it, which its interest outlasts, and that it reads retained values.
    */
   onMember(id: string, state: "alive" | "restarted" | "lost" | "gone" | "forgotten"): void {
     if (this.#state.closed) return;
@@ -439,7 +439,7 @@ export class Messaging implements ClientEffects {
       return;
     }
     if (state !== "lost") this.#state.effects.onGone?.(id);
-    this.#state.retention.onGone(id, state === "lost");
+    this.#state.retention.onGone(id, state !== "gone");
   }
 
   // --- Life ----------------------------------------------------------------------------------------------------------

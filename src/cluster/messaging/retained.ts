@@ -14,6 +14,7 @@
  */
 import { systemClock } from "../../core/clock.js";
 import { TurnBudget } from "../../core/turn-budget.js";
+import { MAX_MEMBERS } from "../bounds.js";
 import { ASK_DELAY, ASK_TIMEOUT, MAX_ASK_BYTES, MAX_ASK_FILTERS, MAX_STAMP_AHEAD } from "./bounds.js";
 import { encodeName, encodePublish, type ItemReader } from "./items.js";
 import { MessageKind, type MessageLinks, type SendResult } from "./parts.js";
@@ -132,6 +133,7 @@ export class Retention {
   readonly #questions = new Map<string, Question>();
   /** Of each member that has asked: its last question. */
   readonly #answers = new Map<string, object>();
+  /** Those of them that are lost, the longest lost first. */
   readonly #lost = new Set<string>();
   readonly #budget = new TurnBudget(ANSWER_TIME, systemClock);
   #number = 0;
@@ -166,7 +168,11 @@ export class Retention {
 
   /** A member came, or something about it changed. */
   onMember(id: string, isRestarted: boolean): void {
-    if (isRestarted) this.#met.delete(id);
+    if (isRestarted) {
+      this.#met.delete(id);
+      // The process that was asked answers no more.
+      this.#questions.get(id)?.end();
+    }
     if (this.#isClosed || this.#met.has(id) || !this.#peers().includes(id)) return;
     this.#met.add(id);
     if (this.#lost.delete(id) && this.#answers.has(id)) void this.#send(id, () => AGAIN);
@@ -179,16 +185,22 @@ export class Retention {
     this.#askAll(from);
   }
 
+  /** @param isLost it may come back, and not have noticed */
   onGone(id: string, isLost: boolean): void {
     this.#met.delete(id);
     this.#questions.get(id)?.end();
-    if (isLost) {
+    if (isLost && this.#answers.has(id)) {
       this.#lost.add(id);
-      if (this.#answers.has(id)) this.#answers.set(id, {});
-    } else {
-      this.#lost.delete(id);
-      this.#answers.delete(id);
-    }
+      this.#answers.set(id, {});
+    } else this.#forget(id);
+    // The longest lost one goes where there are more than a cluster has members.
+    const [oldest] = this.#lost;
+    if (oldest !== undefined && this.#lost.size > MAX_MEMBERS) this.#forget(oldest);
+  }
+
+  #forget(id: string): void {
+    this.#lost.delete(id);
+    this.#answers.delete(id);
   }
 
   onEnd(from: string, number: number): void {

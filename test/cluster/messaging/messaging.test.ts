@@ -948,19 +948,38 @@ describe("retained values", () => {
     expect(got).toEqual(["new t/1 known true"]);
   });
 
-  test("a member that was lost here, and does not know it, gets what was published meanwhile", async () => {
+  for (const how of ["lost", "lost and forgotten"])
+    test(`a member that was ${how} here, and does not know it, gets what was published meanwhile`, async () => {
+      const [a, b] = nodes(2);
+      const got: string[] = [];
+      const options = { retained: true };
+      await a.messaging.self.subscribe("t/#", options, ({ topic, data }) => void got.push(`${topic} ${data}`))
+        .ready;
+      a.die();
+      if (how !== "lost") b.messaging.onMember(a.id, "forgotten");
+      await b.messaging.self.publish("t/1", "meanwhile", { retain: true });
+      await world.settle();
+      expect(got).toEqual([]);
+      a.revive();
+      await world.settle();
+      expect(got).toEqual(["t/1 meanwhile"]);
+    });
+
+  test("a member that is restarted before it has answered is asked again", async () => {
     const [a, b] = nodes(2);
     const got: string[] = [];
-    const options = { retained: true };
-    await a.messaging.self.subscribe("t/#", options, ({ topic, data }) => void got.push(`${topic} ${data}`))
-      .ready;
-    a.die();
-    await b.messaging.self.publish("t/1", "meanwhile", { retain: true });
+    vi.spyOn(b, "onItem").mockReturnValueOnce(undefined);
+    const { ready } = a.messaging.self.subscribe(
+      "t",
+      { retained: true },
+      ({ data }) => void got.push(`${data}`),
+    );
     await world.settle();
-    expect(got).toEqual([]);
-    a.revive();
+    await b.messaging.self.publish("t", "x", { retain: true });
+    a.messaging.onMember(b.id, "restarted");
+    await ready;
     await world.settle();
-    expect(got).toEqual(["t/1 meanwhile"]);
+    expect(got).toContain("x");
   });
 
   test("a member that does not answer holds up ready, and no values of others", async () => {
