@@ -108,15 +108,15 @@ export class ClusterNode extends ClusterBus {
       }
       if (this.closed) await this.#abandon();
       await this.prepare();
+      // Before it meets others: a caller that listens once `start` is done misses no event of theirs.
+      await this.#register();
       if (this.closed) await this.#abandon();
       this.#started = true;
       this.#openOwnPort();
       this.begin();
       for (const bus of this.#buses) BusOfNode.begin(bus);
-      const registered = this.#register();
       this.#watchFiles();
       await this.#startZre();
-      await registered;
     });
     return this.#starting;
   }
