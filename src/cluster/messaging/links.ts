@@ -200,6 +200,7 @@ export class NodeLinks implements MessageLinks {
       hello: (to, window) => this.#hello(to, window, 0),
       isOf: (protocol, connection, target) => this.#isOf(protocol, connection, target),
       onUp: ({ id }) => effects.onPeer(id, "up"),
+      onLost: ({ id }, count) => effects.onLost?.(id, count),
       onFailed: ({ id }, protocol, reason) => effects.onProtocolFailed?.(id, protocol, reason),
       onUnreachable: ({ id }) => effects.ping(id),
       onFailing: ({ id }) => effects.ping(id),

@@ -121,7 +121,10 @@ export class Messaging implements ClientEffects {
         return this.#state.closed ? never() : this.#incoming.onPublish(from, bytes, start, end);
       },
       onPeer: (peer, peerState) => this.#onPeer(peer, peerState),
-      onLost: (peer, count) => this.#state.drops.lost(peer, count),
+      onLost: (peer, count) => {
+        this.#state.drops.lost(peer, count);
+        this.#state.retention.onLost(peer);
+      },
       onTooLarge: (peer, kind, prefix) => {
         // Of the others, the caller has an error.
         if (kind === MessageKind.PUBLISH || kind === MessageKind.RETAINED)

@@ -87,7 +87,7 @@ export interface MessageLinksEffects {
   /** The same of the kind PUBLISH, which has most items: without an object for each. Absent: `onItem` has these, too. */
   onPublish?(from: IncomingLink, bytes: Buffer, start: number, end: number): void | Promise<void>;
   onPeer(id: string, state: PeerState): void;
-  /** A peer is gone: so many items that it has not acknowledged are given up. It may have had some of them. */
+  /** A peer is gone, or has forgotten the session: so many items that it has not acknowledged are given up. It may have had some of them. */
   onLost?(id: string, count: number): void;
   /** An item was dropped that is larger than the peer takes. */
   onTooLarge?(id: string, kind: number, prefix: string): void;

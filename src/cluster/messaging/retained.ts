@@ -185,6 +185,16 @@ export class Retention {
     this.#askAll(from);
   }
 
+  /** The link to a member lost items: perhaps a question, an answer, or news of a value. */
+  onLost(id: string): void {
+    if (this.#isClosed) return;
+    if (this.#answers.has(id)) void this.#send(id, () => AGAIN);
+    const question = this.#questions.get(id);
+    if (question === undefined) return;
+    question.end();
+    this.#askAll(id);
+  }
+
   /** @param isLost it may come back, and not have noticed */
   onGone(id: string, isLost: boolean): void {
     this.#met.delete(id);

@@ -70,6 +70,8 @@ export interface SendingEffects {
   isOf(protocol: string, connection: MessageConnection, target: DialTarget): boolean | Promise<boolean>;
   /** A session began. */
   onUp(sending: Sending): void;
+  /** The peer has forgotten the session, or is another process: so many items are given up, and a session begins. */
+  onLost(sending: Sending, count: number): void;
   /** A protocol failed, or the peer refused this node. */
   onFailed(sending: Sending, protocol: string, reason: string): void;
   /** One serves, and one that comes before it fails again and again. */
@@ -654,6 +656,7 @@ export class Sending {
       return;
     }
     if (welcome.session !== window.session) return; // Of an earlier hello.
+    const lostBefore = window.lost;
     const result = window.welcome(this.#life, welcome, this.#aliases.isUsed);
     this.#life = welcome.life;
     if (!result.goesOn) {
@@ -666,6 +669,7 @@ export class Sending {
         return;
       }
       (attempt.connection as MessageConnection).send([this.#effects.hello(this.id, window)]);
+      if (window.lost > lostBefore) this.#effects.onLost(this, window.lost - lostBefore);
       return;
     }
     this.#settleDelivered();

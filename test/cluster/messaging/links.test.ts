@@ -493,6 +493,7 @@ describe("links between two nodes", () => {
     b.handler = undefined;
     b.links.onMember(a.id, "gone");
     await expect.poll(() => a.to(b)).toMatchObject({ waiting: 0, lost: 10 });
+    expect(a.lost).toEqual([[b.id, 10]]);
     sendAll(a, b, 2, 10);
     await b.until(() => b.texts.includes("item 11"));
     expect(b.texts).toEqual([...texts(1), ...texts(2, 10)]);

@@ -272,6 +272,11 @@ export class FakeNode {
     });
   }
 
+  /** Its link to a node has lost so many items. */
+  loses(to: string, count: number): void {
+    this.#effects.onLost?.(to, count);
+  }
+
   onItem(from: string, kind: number, bytes: Buffer): void | Promise<void> {
     if (kind !== MessageKind.PUBLISH) return this.#effects.onItem(from, kind, bytes);
     const link = this.incoming.get(from) ?? { id: from, topics: new TopicAliases(), ownClient: undefined };

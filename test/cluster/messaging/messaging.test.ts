@@ -968,6 +968,7 @@ describe("retained values", () => {
   test("a member that is restarted before it has answered is asked again", async () => {
     const [a, b] = nodes(2);
     const got: string[] = [];
+    await b.messaging.self.publish("t", "x", { retain: true });
     vi.spyOn(b, "onItem").mockReturnValueOnce(undefined);
     const { ready } = a.messaging.self.subscribe(
       "t",
@@ -975,8 +976,24 @@ describe("retained values", () => {
       ({ data }) => void got.push(`${data}`),
     );
     await world.settle();
-    await b.messaging.self.publish("t", "x", { retain: true });
     a.messaging.onMember(b.id, "restarted");
+    await ready;
+    await world.settle();
+    expect(got).toContain("x");
+  });
+
+  test("a member whose link lost the question is asked again", async () => {
+    const [a, b] = nodes(2);
+    const got: string[] = [];
+    await b.messaging.self.publish("t", "x", { retain: true });
+    vi.spyOn(b, "onItem").mockReturnValueOnce(undefined);
+    const { ready } = a.messaging.self.subscribe(
+      "t",
+      { retained: true },
+      ({ data }) => void got.push(`${data}`),
+    );
+    await world.settle();
+    a.loses(b.id, 1);
     await ready;
     await world.settle();
     expect(got).toContain("x");
