@@ -41,8 +41,6 @@ export const MAX_BUSES = 64;
 export const MAX_PACKET = 1_400;
 /** Bytes of a packet over a stream, before it is sealed. */
 export const MAX_STREAM_PACKET = 98_304;
-/** Bytes of a plane above the membership in one packet. */
-export const MAX_DATA = 65_536;
 /** Updates in one packet. */
 export const MAX_UPDATES = 64;
 /** Buckets of a synchronization. */

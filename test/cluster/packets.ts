@@ -60,21 +60,20 @@ export const packet: fc.Arbitrary<Packet> = fc
   )
   .map(([type, [from, start, count, digest], [seq, target, flags, about, place], buckets, items, data]) => {
     const has = (...types: PacketType[]): boolean => types.includes(type);
-    const { PING, ACK, PING_REQ, NACK, HEARTBEAT, DISCOVER, EXPECT, SYNC, ENTRIES, DATA, MESSAGE } =
-      PacketType;
+    const { PING, ACK, PING_REQ, NACK, HEARTBEAT, DISCOVER, EXPECT, SYNC, ENTRIES, MESSAGE } = PacketType;
     const small = has(DISCOVER) ? 65_535 : 2 ** 32 - 1;
     return new Packet(
       { type, from, start, count, digest },
       {
         seq: has(PING, ACK, PING_REQ, NACK, DISCOVER) ? seq % (small + 1) : 0,
         target: has(PING, DISCOVER) ? target % (small + 1) : 0,
-        flags: has(ACK, HEARTBEAT, SYNC, ENTRIES, DATA) ? flags : 0,
+        flags: has(ACK, HEARTBEAT, SYNC, ENTRIES) ? flags : 0,
         about: has(PING_REQ, EXPECT) ? about : "",
         address: has(PING_REQ) ? place : "",
         buckets: has(SYNC) ? buckets : undefined,
         wanted: has(ENTRIES) ? [seq, target] : undefined,
         updates: items,
-        data: has(DATA, MESSAGE) ? data : undefined,
+        data: has(MESSAGE) ? data : undefined,
       },
     );
   });

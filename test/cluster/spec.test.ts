@@ -69,7 +69,6 @@ const PACKETS: Readonly<Record<string, Packet>> = {
   "EXPECT a sign of life of B": make(PacketType.EXPECT, { about: B }),
   SYNC: make(PacketType.SYNC, {}),
   "ENTRIES: none; the first bucket is wanted": make(PacketType.ENTRIES, {}, [], [0, 1]),
-  "DATA of the clients' plane: a question": make(PacketType.DATA, { flags: 1 }, [], undefined, '{"ask":7}'),
   "MESSAGE with an item of messaging": make(PacketType.MESSAGE, {}, [], undefined, "\0)\u0007hi"),
 };
 

@@ -14,7 +14,6 @@ import type { Profile } from "../profiles.js";
 import {
   ACK_RELAYED,
   ALIVE_DRAINING,
-  type DataPlane,
   DeathReason,
   type Packet,
   PacketType,
@@ -427,17 +426,6 @@ export class Membership {
     if (now >= this.#dialer.wake) this.#dialer.tick(now);
     if (now >= this.#synchronizer.wake) this.#synchronizer.tick(now);
     if (now >= this.#beats.wake) this.#beats.tick(now);
-  }
-
-  /**
-   * Sends bytes of a plane to a live member, over a stream.
-   * @returns whether there is such a member
-   */
-  sendData(id: string, plane: DataPlane, data: Uint8Array): boolean {
-    const member = this.#context.members.get(id);
-    if (member?.isLive !== true || this.#context.removed) return false;
-    this.#context.effects.send(member.address, this.#transmitter.data(plane, data), true);
-    return true;
   }
 
   /** Multicasts bytes of messaging. */

@@ -2,15 +2,7 @@
 import { MAX_MEMBERS } from "../bounds.js";
 import { nextIncarnation } from "../identity.js";
 import { bodySize } from "../wire/codec.js";
-import {
-  ACK_OTHER,
-  type DataPlane,
-  NO_UPDATES,
-  Packet,
-  type PacketFields,
-  PacketType,
-  Update,
-} from "../wire/packets.js";
+import { ACK_OTHER, NO_UPDATES, Packet, type PacketFields, PacketType, Update } from "../wire/packets.js";
 import { MAX_BODY } from "../wire/seal.js";
 import type { Context } from "./context.js";
 import { GossipQueue } from "./gossip-queue.js";
@@ -45,11 +37,6 @@ export class Transmitter {
     const { id, start, count } = this.#context.self;
     const digest = this.#context.members.digest.total;
     return new Packet({ type, from: id, start, count, digest }, fields);
-  }
-
-  /** Packet with a plane's bytes. */
-  data(plane: DataPlane, data: Uint8Array): Packet {
-    return this.packet(PacketType.DATA, { flags: plane, data });
   }
 
   /** Packet with messaging's bytes. */

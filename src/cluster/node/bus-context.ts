@@ -1,5 +1,5 @@
 /** What the parts of a bus have in common: what the bus is, and the parts that the ones below them call (bus-parts.ts makes them). */
-import type { ClientRoster, OwnDiscovery } from "../clients/roster.js";
+import type { ClientRoster } from "../clients/roster.js";
 import type { ClusterChange } from "../membership/events.js";
 import type { Messaging } from "../messaging/messaging.js";
 import type { Services } from "../messaging/services.js";
@@ -54,10 +54,8 @@ export interface BusContext extends BusOptions {
   readonly services: Services;
   /** `serve` and `request`. */
   readonly requests: Requests;
-  /** The clients of the nodes' discovery servers. */
+  /** This node's discovery server, and the clients of all nodes' ones. */
   readonly roster: ClientRoster;
-  /** This node's own discovery server. */
-  readonly discoveryServer: OwnDiscovery | undefined;
   /** Calls the listeners of an event, after the hooks of services and the requests that wait for its member. */
   emit(event: ClusterEvent): void;
   /** Members have changed, or may have. */

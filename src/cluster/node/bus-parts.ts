@@ -1,5 +1,5 @@
 /** The parts of a bus, made in the order in which they know each other. */
-import { ClientRoster, type OwnDiscovery } from "../clients/roster.js";
+import { ClientRoster } from "../clients/roster.js";
 import { Discovery } from "../discovery/discovery.js";
 import type { Services } from "../messaging/services.js";
 import type { Requests } from "../requests/requests.js";
@@ -33,7 +33,6 @@ export class BusParts implements BusContext {
   /** The nodes that a request may go to. */
   readonly candidates: ServiceCandidates;
   readonly roster: ClientRoster;
-  discoveryServer: OwnDiscovery | undefined;
   /** Readers of resolvers' endpoints so far. */
   readers = 0;
   readonly #watchers = new Set<() => void>();
@@ -48,14 +47,11 @@ export class BusParts implements BusContext {
     this.owner = owner;
     this.runtime = new BusRuntime(this);
     const { runtime } = this;
-    this.roster = new ClientRoster({
-      send: (to, data) => runtime.sendToClients(to, data),
-      now: () => performance.now(),
-    });
     this.messages = new BusMessages(this, runtime);
     this.services = createServices(this, runtime, this.messages);
     this.candidates = new ServiceCandidates(identity.id, runtime, this.messages);
     this.requests = createRequests(identity.id, runtime, this.messages, this.candidates);
+    this.roster = new ClientRoster(this.requests);
     this.details = new OwnDetails(settings, sockets.settings.ipv6, {
       current: () => runtime.membership?.self.details,
       address: () => sockets.address,

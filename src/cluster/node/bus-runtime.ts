@@ -14,7 +14,7 @@ import { Membership } from "../membership/membership.js";
 import { BusCodec } from "../net/bus-codec.js";
 import { hostOf } from "../resolver.js";
 import { bodySize, forgetRecentUpdates } from "../wire/codec.js";
-import { DataPlane, MESSAGE_LEVEL, type Packet, PacketType, UpdateKind } from "../wire/packets.js";
+import { MESSAGE_LEVEL, type Packet, PacketType, UpdateKind } from "../wire/packets.js";
 import { MAX_BODY } from "../wire/seal.js";
 import type { BusContext } from "./bus-context.js";
 import { BusTimer } from "./bus-timer.js";
@@ -247,11 +247,6 @@ export class BusRuntime implements BusPort {
     this.run(() => this.#rejoin());
   }
 
-  /** @returns whether there is such a live member */
-  sendToClients(id: string, data: Uint8Array): boolean {
-    return this.#membership?.sendData(id, DataPlane.CLIENTS, data) ?? false;
-  }
-
   /**
    * Bytes that a datagram of messaging may have; 0: the bus has no group, a live member does not know such datagrams, or nodes have keys or
    * certificates of their own, which a datagram does not prove.
@@ -278,8 +273,7 @@ export class BusRuntime implements BusPort {
 
   onPacket(packet: Packet, address: string, overStream: boolean): void {
     this.run((rules, now) => rules.onPacket(now, packet, address, overStream));
-    if (packet.type === PacketType.DATA) this.#onData(packet, overStream);
-    else if (packet.type === PacketType.MESSAGE) this.#onMessage(packet, overStream);
+    if (packet.type === PacketType.MESSAGE) this.#onMessage(packet, overStream);
   }
 
   onGroupPacket(packet: Packet, address: string): void {
@@ -290,8 +284,7 @@ export class BusRuntime implements BusPort {
     const alive = packet.updates.find(({ kind, id }) => kind === UpdateKind.ALIVE && id === packet.from);
     const own = alive?.address ?? rules.get(packet.from)?.address ?? address;
     this.run((each, now) => each.onGroupPacket(now, packet, own));
-    if (packet.type === PacketType.DATA) this.#onData(packet, false);
-    else if (packet.type === PacketType.MESSAGE) this.#onMessage(packet, false);
+    if (packet.type === PacketType.MESSAGE) this.#onMessage(packet, false);
   }
 
   onEvidence(address: string): void {
@@ -326,16 +319,6 @@ export class BusRuntime implements BusPort {
     return rules.greeting();
   }
 
-  /** By datagram it would be an answer to whatever address was forged. */
-  #onData(packet: Packet, overStream: boolean): void {
-    const member = this.#membership?.get(packet.from);
-    const { data } = packet;
-    const { sockets, roster } = this.#bus;
-    if (!overStream || member?.isLive !== true || data === undefined) sockets.count("data:refused");
-    else if (packet.flags !== DataPlane.CLIENTS || !roster.onData(member.id, member.name, data))
-      sockets.count("data:unknown");
-  }
-
   /** With keys of nodes a datagram may have been forged by another holder of the bus's key. */
   #onMessage({ from, data }: Packet, overStream: boolean): void {
     const { identity, sockets, messages, services } = this.#bus;
@@ -348,20 +331,10 @@ export class BusRuntime implements BusPort {
   // --- What the rules decide -----------------------------------------------------------------------------------------
 
   #onChange(change: ClusterChange): void {
-    const { roster, messages } = this.#bus;
     this.#bus.membersChanged();
     this.#sides?.onChange(performance.now(), change);
     this.counters.onChange(change);
-    switch (change.type) {
-      case "lost":
-      case "left":
-        roster.onGone(change.member.id);
-        break;
-      case "removed":
-        roster.onGone(change.id);
-        break;
-    }
-    messages.onChange(change);
+    this.#bus.messages.onChange(change);
     this.#events.onChange(change);
     if (concernsWatched(change)) this.#watcher.lookSoon();
   }
@@ -383,7 +356,7 @@ export class BusRuntime implements BusPort {
     const seen = this.#seen;
     if (seen.start === start && seen.count === count && seen.digest === digest) return;
     this.#seen = { start, count, digest };
-    this.#bus.discoveryServer?.changed();
+    this.#bus.roster.server?.changed();
   }
 }
 

@@ -146,13 +146,12 @@ export class ClusterBus extends MessagingBus {
   }
 
   protected async onClose(linger: number): Promise<void> {
-    const { messages, services, requests, roster, discoveryServer } = this.parts;
+    const { messages, services, requests, roster } = this.parts;
     this.#runtime.stop();
     for (const announced of this.#announced) announced.abandon();
     this.#details.close();
     const withdrawn = this.#discovery.stop(linger);
-    roster.close();
-    const served = discoveryServer?.nodeOnClose(linger);
+    const served = roster.server?.nodeOnClose(linger);
     // Before it leaves: those that have left are sent nothing.
     services.close();
     const begun = performance.now();
@@ -313,7 +312,7 @@ export class ClusterBus extends MessagingBus {
    * such node is asked, so each answers for itself, and the clients of a node that is gone are not there.
    *
    * @param options `timeout` in ms, default 1,000: who has not answered in full by then is in `missing`
-   * @throws InvalidStateError `ERR_TOO_MANY_PENDING` where 16 calls wait already; `EFSM` before the start;
+   * @throws InvalidStateError `ERR_TOO_MANY_PENDING` where too many requests wait already; `EFSM` before the start;
    *   InvalidArgumentError `EINVAL`; ClosedError `EBADF`
    */
   async clients(options: { readonly timeout?: number | undefined } = {}): Promise<ClusterClients> {
@@ -321,18 +320,12 @@ export class ClusterBus extends MessagingBus {
     const { timeout = CLIENTS_TIMEOUT } = options;
     checkInteger("timeout", timeout, 0, MAX_AFTER);
     const asked = this.#rules.live.filter(({ details }) => Object.hasOwn(details.props, DISCOVERY_PROP));
-    const ask = this.parts.roster.ask(this.identity.name, asked);
-    const timer = setTimeout(() => ask.end(), timeout);
-    await ask.complete;
-    clearTimeout(timer);
-    return ask.end();
+    return this.parts.roster.ask(this.identity.name, asked, timeout);
   }
 
   /** @internal A discovery server of this node; `undefined`: it closes. */
   serveDiscovery(server: OwnDiscovery | undefined): void {
-    const { parts } = this;
-    parts.discoveryServer = server;
-    parts.roster.own = server && (() => server.clients());
+    this.parts.roster.server = server;
   }
 
   // --- What this node says of itself ---------------------------------------------------------------------------------

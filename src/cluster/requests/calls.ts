@@ -505,7 +505,7 @@ export class RequestCalls {
       this.#fail(call, error);
       return;
     }
-    if (terms.node === undefined && this.#effects.isSettling()) {
+    if (this.#effects.isSettling()) {
       this.#wait(now, call);
       return;
     }

@@ -2,6 +2,7 @@
 import { checkCallOptions, checkInteger, describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { checkBoolean, checkTimeout } from "../messaging/checks.js";
+import { encodeBody } from "./body.js";
 import {
   KEEP_REPLIES,
   MAX_HEADER_BYTES,
@@ -175,6 +176,12 @@ export function streamTerms(
     attemptTimeout: checkTimeout(attemptTimeout),
     ...sharedTerms(options, idempotent),
   };
+}
+
+/** Terms of a request with a streamed reply to one node. */
+export function nodeStreamTerms(node: string, service: string, timeout: number): CallTerms {
+  const extras = extrasOf("", "", undefined, STREAM_PARTS, STREAM_BYTES, false);
+  return { ...PLAIN, service, extras, body: encodeBody(undefined), timeout, node };
 }
 
 /**

@@ -17,7 +17,7 @@ import { MAX_HEADER_BYTES, MAX_HEADERS } from "./bounds.js";
 import type { Call, CallSink, CallTerms } from "./call.js";
 import type { RequestCalls } from "./calls.js";
 import { ManyReplies } from "./many-replies.js";
-import { manyTerms, requestTerms, streamTerms } from "./options.js";
+import { manyTerms, nodeStreamTerms, requestTerms, streamTerms } from "./options.js";
 import { PartStream } from "./part-stream.js";
 import { isAsyncIterable } from "./server.js";
 import type {
@@ -119,6 +119,19 @@ export class OutgoingRequests {
       giveUp: (call) => this.#calls.giveUp(this.#effects.now(), call, undefined),
     });
     return replies.promise;
+  }
+
+  /**
+   * Requests a list in parts from one node, for shoal itself: without observers and middleware.
+   * @param timeout ms
+   * @throws InvalidStateError `ERR_TOO_MANY_PENDING`; ClosedError `EBADF`
+   */
+  streamFrom(node: string, service: string, timeout: number): AsyncIterableIterator<unknown, undefined> {
+    return this.#read(
+      { terms: nodeStreamTerms(node, service, timeout), source: undefined, call: undefined },
+      undefined,
+      decodeBody,
+    );
   }
 
   /** Returns a contract's client. */
@@ -318,8 +331,10 @@ export class OutgoingRequests {
     options: ServiceStreamOptions | undefined,
     decode: Decode,
   ): PartStream {
-    const request = this.#prepare(streamTerms, service, method, body, options);
-    const signal = options?.signal;
+    return this.#read(this.#prepare(streamTerms, service, method, body, options), options?.signal, decode);
+  }
+
+  #read(request: PreparedRequest, signal: AbortSignal | undefined, decode: Decode): PartStream {
     const { parts = 1, bytes = 1 } = request.terms.extras ?? {};
     const aborted = (): void => this.#giveUp(request, new AbortedError(signal?.reason));
     signal?.addEventListener("abort", aborted);

@@ -22,8 +22,8 @@ import { type CallsEffects, RequestCalls } from "./calls.js";
 import { checkServiceName, servingSettings } from "./options.js";
 import { OutgoingRequests } from "./outgoing.js";
 import { byContract, byName, OwnService } from "./own-service.js";
-import { RequestServer } from "./server.js";
-import { RequestServing } from "./serving.js";
+import { type AnyHandler, RequestServer, type Served } from "./server.js";
+import { RequestServing, type ServingSettings } from "./serving.js";
 import type {
   RequestMiddleware,
   RequestsEvent,
@@ -155,6 +155,22 @@ export class Requests {
     const served = typeof of === "string" ? byName(of, handler, options) : byContract(of, handler, options);
     const name = typeof of === "string" ? of : of.name;
     checkServiceName(name);
+    return this.#serve(name, served, settings);
+  }
+
+  /**
+   * Serves a service of shoal itself, without middleware and statistics.
+   * @param name begins with `$`, so that no program serves or requests it
+   */
+  serveInternally(name: string, handler: AnyHandler): ServedService {
+    return this.#serve(
+      name,
+      { handler, isRaw: false, exposeErrors: false, isInternal: true },
+      servingSettings({}),
+    );
+  }
+
+  #serve(name: string, served: Served, settings: ServingSettings): OwnService {
     if (this.#served.has(name)) throw new InvalidStateError("EFSM", `this node serves ${name} already`);
     if (this.#served.size >= MAX_SERVED)
       throw new InvalidStateError("EFSM", `a node serves ${MAX_SERVED} services at most`);
@@ -333,7 +349,9 @@ export class Requests {
       ...this.#calls.counts,
       pending: this.#calls.size,
       pendingBytes: this.#calls.bytes,
-      served: [...this.#served.values()].map((own) => own.stats()),
+      served: [...this.#served.values()]
+        .filter(({ name }) => !name.startsWith("$"))
+        .map((own) => own.stats()),
       refused,
     };
   }

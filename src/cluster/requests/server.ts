@@ -40,6 +40,8 @@ export interface Served {
   readonly isRaw: boolean;
   /** Whether callers get every error's message. */
   readonly exposeErrors: boolean;
+  /** Whether it is shoal's own: no middleware and no observer sees its requests. */
+  readonly isInternal?: boolean;
 }
 
 export interface ServerEffects {
@@ -146,7 +148,7 @@ export class RequestServer {
 
   start(job: Job): void {
     const sender = this.#effects.sender(job.from);
-    const { handler, isRaw } = job.service.context as Served;
+    const { handler, isRaw, isInternal = false } = job.service.context as Served;
     if (sender === undefined) {
       this.#fail(job, "stopping", "the caller is gone");
       return;
@@ -169,7 +171,8 @@ export class RequestServer {
     let result: unknown;
     let pending: Promise<unknown> | undefined;
     try {
-      if (isProcessObserved()) {
+      if (isInternal) result = handler(body, request);
+      else if (isProcessObserved()) {
         const operation = startProcess("cluster", request.service, request.method, request.headers);
         request.operation = operation;
         result = operation.run(() => this.#call(request, handler));

@@ -13,7 +13,6 @@ import {
   BUCKETS,
   MAX_ACCUSERS,
   MAX_ADDRESS,
-  MAX_DATA,
   MAX_DETAILS,
   MAX_NAME,
   MAX_STREAM_PACKET,
@@ -31,7 +30,7 @@ export const PREFIX = 7;
 
 /** Bytes of a body before its type's fields, and of the count of updates after them. */
 const HEAD = 31;
-/** Bytes of a body without update, by type; without the bytes of DATA and MESSAGE. */
+/** Bytes of a body without update, by type; without the bytes of MESSAGE. */
 export function bodySize(type: PacketType, address: number): number {
   switch (type) {
     case PacketType.PING:
@@ -54,8 +53,6 @@ export function bodySize(type: PacketType, address: number): number {
       return HEAD + 1 + 4 * BUCKETS + 1;
     case PacketType.ENTRIES:
       return HEAD + 9 + 1;
-    case PacketType.DATA:
-      return HEAD + 5 + 1;
     case PacketType.MESSAGE:
       return HEAD + 2 + 1;
   }
@@ -161,14 +158,6 @@ export function encodePacket(packet: Packet, bus: number): Buffer {
       out.u32(packet.wanted?.[0] ?? 0);
       out.u32(packet.wanted?.[1] ?? 0);
       break;
-    case PacketType.DATA: {
-      const data = packet.data ?? NO_DATA;
-      out.u8(packet.flags);
-      out.u32(data.length);
-      out.bytes.set(data, out.at);
-      out.at += data.length;
-      break;
-    }
     case PacketType.MESSAGE: {
       const data = packet.data ?? NO_DATA;
       out.u16(data.length);
@@ -408,13 +397,6 @@ export function decodeBody(bytes: Buffer): Packet | Junk {
       flags = input.u8();
       wanted = [input.u32(), input.u32()];
       break;
-    case PacketType.DATA: {
-      flags = input.u8();
-      const size = input.u32();
-      if (size > MAX_DATA) return "oversized";
-      data = input.data(size);
-      break;
-    }
     case PacketType.MESSAGE:
       data = input.data(input.u16());
       break;

@@ -28,19 +28,10 @@ export const PacketType = {
   SYNC: 9,
   /** Entries of buckets that differ, as update; the sender wants those of the buckets in `wanted`. */
   ENTRIES: 10,
-  /** What a plane above the membership has: `flags` is the plane, `data` what it wrote. Over streams only. */
-  DATA: 11,
   /** What messaging sends by datagram, to the group or to one member: `data`. Of level 2. */
-  MESSAGE: 12,
+  MESSAGE: 11,
 } as const;
 export type PacketType = (typeof PacketType)[keyof typeof PacketType];
-
-/** Whose bytes a DATA packet has. The numbers are the wire's; those of an unknown plane are dropped. */
-export const DataPlane = {
-  /** Who is connected to the discovery servers of the nodes (clients/roster.ts). */
-  CLIENTS: 1,
-} as const;
-export type DataPlane = (typeof DataPlane)[keyof typeof DataPlane];
 
 /** Flags of an ack. */
 export const ACK_RELAYED = 1;

@@ -34,6 +34,7 @@ import { CallerGate } from "../../../src/cluster/clients/gate.js";
 import { parseRequest, parseUpdate } from "../../../src/cluster/clients/protocol.js";
 import { ClientRoster } from "../../../src/cluster/clients/roster.js";
 import { hashPassword, UserTable } from "../../../src/cluster/clients/users.js";
+import type { Requests } from "../../../src/cluster/requests/requests.js";
 import { Random } from "../../../src/testing/index.js";
 import { LONG } from "../../support/long.js";
 import { codes, ROOT, tableUnder } from "../../support/markdown.js";
@@ -940,101 +941,43 @@ describe("who is connected where", () => {
       since: i,
     }));
 
-  /** Rosters that reach each other by name. */
-  function cluster(counts: Record<string, number>): Record<string, ClientRoster> {
-    const all: Record<string, ClientRoster> = {};
-    for (const [name, count] of Object.entries(counts)) {
-      const roster = new ClientRoster({
-        send: (to, data) => {
-          expect(data.length).toBeLessThan(65_536);
-          return all[to]?.onData(name, name, data) ?? false;
-        },
-        now: () => 0,
-      });
-      const own = clientsOf(count, name);
-      roster.own = () => own;
-      all[name] = roster;
-    }
-    return all;
+  const member = (name: string, isLive = true) => ({ id: name, name: `${name}@h`, isLive });
+  const rosterOf = (answers: Record<string, () => AsyncIterable<unknown>>): ClientRoster =>
+    new ClientRoster({
+      outgoing: { streamFrom: (node: string) => answers[node]?.() },
+      serveInternally: () => ({ close: async () => undefined }),
+    } as unknown as Requests);
+  async function* parts(...all: unknown[]): AsyncIterable<unknown> {
+    yield* all;
   }
 
-  it("is asked of all nodes: 10,000 clients of 4", async () => {
-    const all = cluster({ a: 2_500, b: 2_500, c: 2_500, d: 2_500 });
-    const ask = (all.a as ClientRoster).ask(
-      "a",
-      ["b", "c", "d"].map((id) => ({ id, name: id })),
-    );
-    await ask.complete;
-    const { clients, missing } = ask.end();
-    expect([clients.length, missing]).toEqual([10_000, []]);
-    expect(clients.filter(({ node }) => node === "c")).toHaveLength(2_500);
-  });
-
-  it("is answered to a member that asks all the time at a rate, which is its own", () => {
-    const sent = new Map<string, number>();
-    let now = 0;
-    const roster = new ClientRoster({
-      send: (to) => sent.set(to, (sent.get(to) ?? 0) + 1) !== undefined,
-      now: () => now,
+  it("is asked of all nodes: the newest connection of a client that moves counts", async () => {
+    const roster = rosterOf({
+      b: () => parts(clientsOf(128, "b"), [{ id: "moves", name: "", address: "", since: 7 }]),
+      c: () => parts([{ id: "moves", name: "", address: "", since: 9 }]),
     });
-    let made = 0;
-    const own = clientsOf(65_536, "x");
-    roster.own = () => {
-      made += 1;
-      return own;
-    };
-    const ask = (from: string, times: number): void => {
-      for (let i = 0; i < times; i++)
-        expect(roster.onData(from, from, Buffer.from(`{"ask":${i}}`))).toBe(true);
-    };
-    ask("evil", 1_000);
-    expect([made, sent.get("evil")]).toEqual([4, 4 * 512]);
-    ask("b", 2);
-    expect([made, sent.get("b")]).toEqual([6, 2 * 512]);
-    now = 2_000;
-    ask("evil", 1_000);
-    expect(made).toBe(8);
-    // What it did not ask for is kept up to a bound.
-    now = 1_000_000;
-    ask("evil", 1_000);
-    expect(made).toBe(12);
-    // A small list costs little.
-    own.length = 1;
-    ask("c", 3_000);
-    expect(made).toBe(12 + 2_048);
-    roster.onGone("evil");
-    ask("evil", 1);
-    expect(made).toBe(13 + 2_048);
+    roster.server = { clients: () => clientsOf(2, "a") } as never;
+    const { clients, missing } = await roster.ask("a@h", [member("b"), member("c")], 100);
+    expect([clients.length, missing]).toEqual([131, []]);
+    expect(clients.filter(({ node }) => node === "a@h")).toHaveLength(2);
+    expect(clients.filter(({ id }) => id === "moves").map(({ node }) => node)).toEqual(["c@h"]);
   });
 
-  it("has the names of nodes that do not answer, and waits for none that is gone", async () => {
-    const sent: string[] = [];
-    const roster = new ClientRoster({ send: (to) => sent.push(to) > 0, now: () => 0 });
-    const ask = roster.ask("a", [
-      { id: "b", name: "b@h" },
-      { id: "c", name: "c@h" },
-    ]);
-    roster.onGone("b");
-    expect(roster.onData("c", "c@h", Buffer.from('{"answer":1,"part":1,"last":true,"clients":[]}'))).toBe(
-      true,
-    );
-    expect(ask.end()).toEqual({ clients: [], missing: ["c@h"] });
-    const next = roster.ask("a", [{ id: "b", name: "b@h" }]);
-    roster.onGone("b");
-    await next.complete;
-    for (let i = 0; i < 15; i++) roster.ask("a", [{ id: "b", name: "b@h" }]);
-    expect(() => roster.ask("a", [{ id: "b", name: "b@h" }])).toThrow(
-      expect.objectContaining({ code: "ERR_TOO_MANY_PENDING" }),
-    );
-    for (const junk of [
-      "",
-      "1",
-      "null",
-      "{}",
-      '{"ask":-1}',
-      '{"answer":1}',
-      '{"answer":1,"part":1e9,"clients":[]}',
-    ])
-      expect(roster.onData("b", "b@h", Buffer.from(junk)), junk).toBe(false);
+  it("has the names of nodes that do not answer in full, and drops junk and nodes that are gone", async () => {
+    const roster = rosterOf({
+      async *late() {
+        yield clientsOf(1, "late");
+        throw new Error("late");
+      },
+      odd: () => parts("no list"),
+      junk: () => parts([1, null, { id: 1 }, { id: "x".repeat(257), name: "", address: "", since: 1 }]),
+      gone: () => parts(clientsOf(1, "gone")),
+      many: () => parts(clientsOf(70_000, "many")),
+    });
+    const members = [...["late", "odd", "junk", "many"].map((name) => member(name)), member("gone", false)];
+    const { clients, missing } = await roster.ask("a@h", members, 100);
+    expect(missing).toEqual(["late@h", "odd@h"]);
+    expect(clients.map(({ node }) => node).filter((node) => node !== "many@h")).toEqual(["late@h"]);
+    expect(clients).toHaveLength(1 + 65_536);
   });
 });
