@@ -1,7 +1,6 @@
 /**
- * Copies of messages that wait for room at a peer (`onFull: "wait"`), in order for each peer: while one waits there, what may be
- * dropped is dropped, and what may not waits behind it. This node's own subscriptions are a peer here, too. Bounded in counts and bytes over
- * all peers.
+ * What waits for room at other nodes, in order for each node: what is sent to a node later does not overtake it. This
+ * node's own subscriptions are a node here, too. Bounded in counts and bytes over all nodes.
  */
 import type { SendResult } from "./parts.js";
 
@@ -12,10 +11,17 @@ export type WaitResult = Exclude<SendResult, "full"> | "timeout";
 const RETRY = 10;
 
 interface WaitingCopy {
+  readonly queue: Queue;
+  readonly bytes: number;
   send(): SendResult;
-  /** It waits no longer. */
-  settle(result: WaitResult): void;
-  fail(error: unknown): void;
+  done(result: WaitResult, error?: unknown): void;
+  timer: NodeJS.Timeout | undefined;
+}
+
+/** Copies for one peer, the oldest first, and their bytes. */
+class Queue {
+  readonly copies = new Set<WaitingCopy>();
+  bytes = 0;
 }
 
 export interface WaitingSendsEffects {
@@ -27,8 +33,8 @@ export class WaitingSends {
   readonly #effects: WaitingSendsEffects;
   readonly #most: number;
   readonly #mostBytes: number;
-  /** Of each peer, the oldest first; as long as its room is waited for, also where all of them have timed out. */
-  readonly #byPeer = new Map<string, Set<WaitingCopy>>();
+  /** A queue stays as long as its room is waited for, also where all of its copies have timed out. */
+  readonly #queues = new Map<string, Queue>();
   #count = 0;
   #bytes = 0;
   #closed = false;
@@ -54,13 +60,19 @@ export class WaitingSends {
 
   /** Whether copies wait for a peer. */
   has(peer: string): boolean {
-    const copies = this.#byPeer.get(peer);
-    return copies !== undefined && copies.size > 0;
+    return (this.#queues.get(peer)?.copies.size ?? 0) > 0;
   }
 
   /** Whether one more of so many bytes is too much. */
   isFull(copies: number, bytes: number): boolean {
     return this.#count + copies > this.#most || this.#bytes + copies * bytes > this.#mostBytes;
+  }
+
+  /** Whether one more of so many bytes is too much for a peer. One may wait, whatever its size. */
+  isFullAt(peer: string, bytes: number, most: number, mostBytes: number): boolean {
+    const queue = this.#queues.get(peer);
+    if (queue === undefined || queue.copies.size === 0) return false;
+    return queue.copies.size >= most || queue.bytes + bytes > mostBytes;
   }
 
   /**
@@ -69,79 +81,88 @@ export class WaitingSends {
    */
   wait(peer: string, bytes: number, timeout: number, send: () => SendResult): Promise<WaitResult> {
     return new Promise((resolve, reject) => {
-      let copies = this.#byPeer.get(peer);
-      const isFirst = copies === undefined;
-      copies ??= new Set();
-      const waiting = copies;
-      let timer: NodeJS.Timeout | undefined;
-      const over = (): void => {
-        clearTimeout(timer);
-        // Nothing stays of it, its data least of all: a peer may have no room for as long as it likes.
-        waiting.delete(copy);
-        this.#count -= 1;
-        this.#bytes -= bytes;
-      };
-      const copy: WaitingCopy = {
-        send,
-        settle: (result) => {
-          over();
-          resolve(result);
-        },
-        fail: (error) => {
-          over();
-          reject(error);
-        },
-      };
-      if (timeout >= 0) timer = setTimeout(() => copy.settle("timeout"), timeout);
-      waiting.add(copy);
-      this.#count += 1;
-      this.#bytes += bytes;
-      if (!isFirst) return;
-      this.#byPeer.set(peer, waiting);
-      void this.#pump(peer, waiting);
+      const copy = this.queue(peer, bytes, send, (result, error) => {
+        if (error === undefined) resolve(result);
+        else reject(error);
+      });
+      if (timeout >= 0) copy.timer = setTimeout(() => this.#settle(copy, "timeout"), timeout);
     });
+  }
+
+  /** As `wait`, without a limit. @param done called once, also when this is closed */
+  queue(
+    peer: string,
+    bytes: number,
+    send: () => SendResult,
+    done: (result: WaitResult, error?: unknown) => void,
+  ): WaitingCopy {
+    const known = this.#queues.get(peer);
+    const queue = known ?? new Queue();
+    const copy: WaitingCopy = { queue, bytes, send, done, timer: undefined };
+    queue.copies.add(copy);
+    queue.bytes += bytes;
+    this.#count += 1;
+    this.#bytes += bytes;
+    if (known === undefined) {
+      this.#queues.set(peer, queue);
+      void this.#pump(peer, queue);
+    }
+    return copy;
   }
 
   /** What waits was not sent. */
   close(): void {
     this.#closed = true;
-    for (const copies of this.#byPeer.values()) giveUp(copies);
-    this.#byPeer.clear();
+    const queues = [...this.#queues.values()];
+    this.#queues.clear();
+    for (const queue of queues) this.#giveUp(queue);
   }
 
-  async #pump(peer: string, copies: Set<WaitingCopy>): Promise<void> {
+  async #pump(peer: string, queue: Queue): Promise<void> {
     let attempts = 0;
-    while (copies.size > 0 && !this.#closed) {
+    while (queue.copies.size > 0 && !this.#closed) {
       try {
         await this.#effects.room(peer);
       } catch {
-        // The peer is gone: the callers get that as a result.
-        giveUp(copies);
-        break;
+        // The peer is gone: the callers get that as a result, and may send to it again.
+        if (!this.#closed) this.#queues.delete(peer);
+        this.#giveUp(queue);
+        return;
       }
-      if (sendAll(copies)) attempts = 0;
+      if (this.#sendAll(queue)) attempts = 0;
       else if (++attempts > 1) await new Promise((resolve) => setTimeout(resolve, RETRY));
     }
-    if (!this.#closed) this.#byPeer.delete(peer);
+    if (!this.#closed) this.#queues.delete(peer);
   }
-}
 
-function giveUp(copies: Set<WaitingCopy>): void {
-  for (const copy of copies) copy.settle("unreachable");
-}
+  #giveUp(queue: Queue): void {
+    for (const copy of queue.copies) this.#settle(copy, "unreachable");
+  }
 
-/** @returns whether one was settled */
-function sendAll(copies: Set<WaitingCopy>): boolean {
-  let progress = false;
-  for (const copy of copies) {
-    try {
-      const result = copy.send();
-      if (result === "full") return progress;
-      copy.settle(result);
-    } catch (error) {
-      copy.fail(error);
+  /** @returns whether one was settled */
+  #sendAll(queue: Queue): boolean {
+    let progress = false;
+    for (const copy of queue.copies) {
+      try {
+        const result = copy.send();
+        if (result === "full") return progress;
+        this.#settle(copy, result);
+      } catch (error) {
+        this.#settle(copy, "unreachable", error);
+      }
+      progress = true;
     }
-    progress = true;
+    return progress;
   }
-  return progress;
+
+  /** Nothing stays of a copy, its data least of all: a peer may have no room for as long as it likes. */
+  #settle(copy: WaitingCopy, result: WaitResult, error?: unknown): void {
+    const { queue, bytes, timer } = copy;
+    if (!queue.copies.delete(copy)) return;
+    clearTimeout(timer);
+    queue.bytes -= bytes;
+    this.#count -= 1;
+    this.#bytes -= bytes;
+    copy.done(result, error);
+  }
 }
