@@ -7,11 +7,11 @@ import {
   ClosedError,
   InvalidArgumentError,
   InvalidStateError,
-  type ShoalError,
   TimeoutError,
   UnroutableError,
 } from "../../core/errors.js";
 import { keepMessageContext } from "../../core/message-operations.js";
+import { PendingCalls } from "../../patterns/kit/calls.js";
 import { type Addresses, type Alias, type ClusterAddress, isAlias, SELF_ID } from "./addresses.js";
 import { checkData, checkTimeout } from "./checks.js";
 import type { MessageClient, MessageRecipient, SendToNodesOptions, SendToOptions } from "./client.js";
@@ -48,11 +48,6 @@ export interface Recipient {
   readonly alias: Alias | undefined;
 }
 
-/** A message that was given to a link, and not acknowledged. */
-interface Pending {
-  fail(error: ShoalError): void;
-}
-
 export class DirectMessages {
   readonly #state: MessagingState;
   readonly #links: MessageLinks;
@@ -60,7 +55,8 @@ export class DirectMessages {
   readonly #addresses: Addresses<MessageClient>;
   readonly #deliveries: Deliveries;
   readonly #waiting: WaitingSends;
-  readonly #pending = new Set<Pending>();
+  /** Messages that links have and that are not acknowledged. */
+  readonly #pending = new PendingCalls({ maxPending: Infinity, maxPendingBytes: Infinity });
   readonly #reader = new ItemReader();
   sent = 0;
   received = 0;
@@ -139,38 +135,22 @@ export class DirectMessages {
 
   /** Settles when a node has acknowledged the message that was just given to its link. */
   #whenDelivered(node: string, deadline: number): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const over = (): void => {
-        clearTimeout(timer);
-        this.#pending.delete(pending);
-      };
-      const pending: Pending = {
-        fail: (error) => {
-          over();
-          reject(error);
-        },
-      };
-      const late = (): void =>
-        pending.fail(new TimeoutError("ETIMEDOUT", "the recipient's node did not acknowledge it in time"));
-      const timer =
-        deadline === Infinity
-          ? undefined
-          : setTimeout(late, Math.max(0, deadline - performance.now())).unref();
-      this.#pending.add(pending);
-      this.#links.onDelivered(node, (isDelivered) => {
-        if (!this.#pending.has(pending)) return;
-        if (!isDelivered)
-          pending.fail(
-            new UnroutableError(
-              `the node ${this.#state.nameOf(node)} was lost before it acknowledged the message`,
-            ),
-          );
-        else {
-          over();
-          resolve();
-        }
-      });
+    const timeout = deadline === Infinity ? -1 : Math.max(0, deadline - performance.now());
+    const pending = this.#pending.add<void>(
+      0,
+      { timeout },
+      () => new TimeoutError("ETIMEDOUT", "the recipient's node did not acknowledge it in time"),
+    );
+    this.#links.onDelivered(node, (isDelivered) => {
+      if (isDelivered) pending.resolve();
+      else
+        pending.reject(
+          new UnroutableError(
+            `the node ${this.#state.nameOf(node)} was lost before it acknowledged the message`,
+          ),
+        );
     });
+    return pending.promise;
   }
 
   /** @returns the context, where the node takes one and the item fits with it. @param bytes of the item without it */
@@ -349,7 +329,6 @@ export class DirectMessages {
   }
 
   close(): void {
-    for (const pending of [...this.#pending])
-      pending.fail(new ClosedError("EAGAIN", "the bus closed before the node acknowledged the message"));
+    this.#pending.close();
   }
 }
