@@ -79,10 +79,7 @@ export const DIAL_TIMEOUT_MAX = 24_000;
 /** ms between two rounds of attempts: the first and the longest wait. */
 export const DIAL_RETRY = 50;
 export const DIAL_RETRY_MAX = 2_000;
-/**
- * ms that a message or an answer waits for a link where its hooks or its sender have to know by which protocol it goes; after that, ms for which further answers do
- * not wait.
- */
+/** ms that a message or an answer waits for a link where its hooks or its sender have to know by which protocol it goes. */
 export const LINK_TIMEOUT = 10_000;
 /** ms after which a protocol that failed is tried again, while another one serves. */
 export const PROTOCOL_RETRY = 30_000;
@@ -109,18 +106,17 @@ export const MAX_AWAITED = 65_536;
 export const MAX_UNREAD_BYTES = 16_777_216;
 /**
  * Answers to a node that wait, which it does not read and which hold no slot (answers to queries, refusals, repeated replies), and bytes of all that waits for it;
- * past them these are dropped. The same of answers to services' messages and queries that wait for a link to a node; bytes of those for all nodes.
+ * past them these are dropped.
  */
 export const MAX_UNREAD_ANSWERS = 4_096;
 export const MAX_UNREAD_ANSWER_BYTES = 16_777_216;
-export const MAX_KEPT_ANSWER_BYTES = 67_108_864;
 /** Items of requests that wait for room at a node that is there, and bytes of them; one may wait, whatever its size. Past them what they are of is ended. */
 export const MAX_QUEUED_ITEMS = 65_536;
 export const MAX_QUEUED_BYTES = 268_435_456;
 /** Messages and queries of others that are handled at a time, and their bytes. A further query is refused, a further message waits. */
 export const MAX_HANDLING = 1_024;
 export const MAX_HANDLING_BYTES = 16_777_216;
-/** What a node sent to itself that waits for hooks or for room at handlers, since no link holds its sender; bytes of it. */
+/** What came by datagram, or a node sent to itself, and waits for hooks or for room at handlers, since no link holds its sender; bytes of it. */
 export const MAX_OWN_WAITING = 16_384;
 export const MAX_OWN_WAITING_BYTES = 16_777_216;
 /** Messages and queries to one service of which something waits, such as a hook, and bytes of them; one may wait, whatever its size. */

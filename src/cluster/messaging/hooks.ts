@@ -317,28 +317,32 @@ export class Hooks {
   }
 
   /** @returns what a promise of a hook gives, within the time that it has */
-  #settled<T>(stage: HookStage, result: PromiseLike<T>, run?: Run): Promise<T> {
-    return new Promise((resolve, reject) => {
-      const end = (): void => {
-        clearTimeout(timer);
-        if (run !== undefined) run.isOver = true;
-      };
-      const timer = setTimeout(() => {
-        end();
-        reject(new VetoError(stage, undefined, new Error(`it has not settled within ${this.#timeout} ms`)));
-      }, this.#timeout);
-      Promise.resolve(result).then(
-        (value) => {
-          end();
-          resolve(value);
-        },
-        (error: unknown) => {
-          end();
-          reject(vetoOf(stage, error));
-        },
-      );
-    });
+  async #settled<T>(stage: HookStage, result: PromiseLike<T>, run?: Run): Promise<T> {
+    const late = (ms: number): ShoalError =>
+      new VetoError(stage, undefined, new Error(`it has not settled within ${ms} ms`));
+    try {
+      return await settledWithin(result, this.#timeout, late);
+    } catch (error) {
+      throw vetoOf(stage, error);
+    } finally {
+      if (run !== undefined) run.isOver = true;
+    }
   }
+}
+
+/** @param timeout ms; -1: no limit @returns what a promise gives, or an error when it is late */
+export function settledWithin<T>(
+  result: PromiseLike<T>,
+  timeout: number,
+  late: (timeout: number) => ShoalError,
+): Promise<T> {
+  if (timeout === -1) return Promise.resolve(result);
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(late(timeout)), timeout).unref();
+    Promise.resolve(result)
+      .then(resolve, reject)
+      .finally(() => clearTimeout(timer));
+  });
 }
 
 /** What all hooks of a message are given about it. */
@@ -424,7 +428,7 @@ function vetoOf(stage: HookStage, error: unknown): VetoError {
   return error instanceof VetoError ? error : new VetoError(stage, undefined, error);
 }
 
-function isThenable(value: unknown): value is PromiseLike<unknown> {
+export function isThenable(value: unknown): value is PromiseLike<unknown> {
   return (
     typeof value === "object" && value !== null && typeof (value as PromiseLike<unknown>).then === "function"
   );

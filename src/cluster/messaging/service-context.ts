@@ -10,8 +10,6 @@ import { PendingQueries } from "./query.js";
 import { ServiceAdmission } from "./service-admission.js";
 import type { ServicesEffects, ServicesOptions } from "./service-types.js";
 
-/** Vetoes that a service may report at once. */
-const MAX_CREDIT = 1_024;
 /** Under which answers to queries are counted. */
 const ANSWERS = "$answer";
 /** How this node sends to itself. */
@@ -27,27 +25,6 @@ export function sizeOf(data: string | Buffer): number {
   return typeof data === "string" ? 2 * data.length : data.length;
 }
 
-/** Messages that each service was sent and has vetoed none of: it cannot report more vetoes than that. */
-class Credits {
-  readonly #credits = new Map<string, number>();
-
-  give(id: string): void {
-    const credit = this.#credits.get(id) ?? 0;
-    if (credit < MAX_CREDIT) this.#credits.set(id, credit + 1);
-  }
-
-  /** @returns whether there was one */
-  take(id: string): boolean {
-    const credit = this.#credits.get(id) ?? 0;
-    if (credit > 0) this.#credits.set(id, credit - 1);
-    return credit > 0;
-  }
-
-  onGone(id: string): void {
-    this.#credits.delete(id);
-  }
-}
-
 export class ServiceContext {
   readonly effects: ServicesEffects;
   readonly channels: ClusterChannels;
@@ -56,7 +33,6 @@ export class ServiceContext {
   readonly pending: PendingQueries;
   /** `undefined`: nothing goes by datagram. */
   readonly multicast: Multicast | undefined;
-  readonly notices = new Credits();
   /** Answers to queries. */
   readonly answers: NodeQueues;
   readonly counts = {

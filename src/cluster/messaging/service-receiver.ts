@@ -8,7 +8,7 @@
  * An item on a channel that is not joined is dropped by its head, before it is decoded. Nothing here throws, whatever comes.
  */
 import { checkCallOptions, describe } from "../../core/arguments.js";
-import { InvalidArgumentError, InvalidStateError, TimeoutError } from "../../core/errors.js";
+import { InvalidArgumentError, InvalidStateError, type ShoalError, TimeoutError } from "../../core/errors.js";
 import {
   channelDestination,
   isMessageProcessObserved,
@@ -36,7 +36,9 @@ import {
   HookAnswer,
   type HookPayload,
   type Hooks,
+  isThenable,
   type MessageStage,
+  settledWithin,
   type VetoError,
 } from "./hooks.js";
 import { QUERY_FAILURES, QueryError, type QueryFailureReason, type QueryResponse } from "./query.js";
@@ -44,7 +46,6 @@ import { SELF, type ServiceContext, sizeOf } from "./service-context.js";
 import { MAX_FAILURE_TEXT, ServiceReplies } from "./service-replies.js";
 import type {
   HandlerOptions,
-  ServiceCodec,
   ServiceMessage,
   ServiceMessageHandler,
   ServiceQuery,
@@ -60,7 +61,6 @@ import {
 
 /** The longest time that a platform timer holds. */
 const MAX_TIMEOUT = 2_147_483_647;
-const CODEC: ServiceCodec = { head: readServiceHead, decode: decodeService };
 
 const UNWRAPPING: readonly MessageStage[] = ["protocol:receive", "channel:receive", "evaluate:receive"];
 const MESSAGE_STAGES: readonly MessageStage[] = [...UNWRAPPING, "service:evaluate", "event"];
@@ -75,39 +75,25 @@ interface Handler<H> {
 
 export class ServiceReceiver {
   readonly #context: ServiceContext;
-  readonly #codec: ServiceCodec;
   readonly #replies: ServiceReplies;
   #messageHandlers: readonly Handler<ServiceMessageHandler>[] = [];
   #queryHandlers: readonly Handler<ServiceQueryHandler>[] = [];
   #handling = 0;
   #handlingBytes = 0;
-  /** Items of datagrams that hooks or handlers have not passed yet. */
-  #datagrams = 0;
-  /** The same of items that this node sent to itself, and bytes of them. */
-  #own = 0;
-  #ownBytes = 0;
+  /** Items that no link holds and that hooks or handlers have not passed yet, of datagrams and of this node itself; their bytes. */
+  #loose = 0;
+  #looseBytes = 0;
   /** Messages that wait until fewer are handled; each holds the link that it came by, but for this node's own. */
   readonly #waiting: (() => void)[] = [];
-  /** What waits for services that are lost here, and send. */
-  readonly #lost = new Map<string, (() => void)[]>();
-  /** Services that did not come back in time: what is left of theirs is refused, and waits no more. */
-  readonly #absent = new Set<string>();
+  /** Wakes the links of members that are lost here, and send. */
+  readonly #lost = new Map<string, () => void>();
   #stallTimer: NodeJS.Timeout | undefined = undefined;
   /** Messages have waited for too long: further ones are dropped until fewer are handled. */
   #isStalled = false;
 
-  constructor(context: ServiceContext, codec: ServiceCodec = CODEC) {
+  constructor(context: ServiceContext) {
     this.#context = context;
-    this.#codec = codec;
-    this.#replies = new ServiceReplies(context, {
-      onAnswer: (item) => void this.onBytes(context.selfId, item, SELF),
-      onMessage: (item) => {
-        if (!this.hasOwnRoom(item.length)) return false;
-        this.onOwn(item);
-        return true;
-      },
-      returned: (id) => this.#returned(id),
-    });
+    this.#replies = new ServiceReplies(context, this);
   }
 
   stats(): { readonly handling: number; readonly handlingBytes: number } {
@@ -116,8 +102,7 @@ export class ServiceReceiver {
 
   close(): void {
     clearTimeout(this.#stallTimer);
-    for (const wake of this.#waiting.splice(0)) wake();
-    for (const id of [...this.#lost.keys()]) this.onReturn(id);
+    for (const wake of [...this.#waiting.splice(0), ...this.#lost.values()]) wake();
   }
 
   onMessage(call: ServiceMessageHandler, options: HandlerOptions = {}): () => void {
@@ -154,47 +139,48 @@ export class ServiceReceiver {
 
   /** @returns why it is refused */
   #takeDatagram(from: string, bytes: Buffer): string | undefined {
-    const head = this.#codec.head(bytes);
+    const head = readServiceHead(bytes);
     if (typeof head === "string") return head;
     if (head.op !== ServiceOp.MESSAGE) return "op";
     if (head.id === 0) return "id";
-    if (this.#isBusy || this.#datagrams >= MAX_HANDLING) return "busy";
+    if (this.#isBusy || !this.#hasRoom(bytes.length)) return "busy";
     const { admission, effects, multicast } = this.#context;
     // Hooks that decide about the service are to see its details.
     if (admission.decides && effects.isKnown?.(from) === false) return "details";
     if (effects.find(from) === undefined) return "sender";
     if (multicast?.isNew(from, head.id) !== true) return "again";
-    const handled = this.onBytes(from, bytes, "udp");
-    if (handled === undefined) return undefined;
-    this.#datagrams += 1;
-    void handled.finally(() => {
-      this.#datagrams -= 1;
-    });
+    this.#take(from, bytes, "udp");
     return undefined;
   }
 
-  /** Whether there is room for an item that this node sends to itself: where many wait there is none, as at a full link. */
-  hasOwnRoom(bytes: number): boolean {
+  /** An item that this node sends to itself. @returns whether there was room: where many wait there is none, as at a full link */
+  onOwn(bytes: Buffer): boolean {
+    if (!this.#hasRoom(bytes.length)) return false;
+    this.#take(this.#context.selfId, bytes, SELF);
+    return true;
+  }
+
+  #hasRoom(bytes: number): boolean {
     return (
-      this.#own === 0 || (this.#own < MAX_OWN_WAITING && this.#ownBytes + bytes <= MAX_OWN_WAITING_BYTES)
+      this.#loose === 0 ||
+      (this.#loose < MAX_OWN_WAITING && this.#looseBytes + bytes <= MAX_OWN_WAITING_BYTES)
     );
   }
 
-  /** Such an item, which has room. */
-  onOwn(bytes: Buffer): void {
-    const handled = this.onBytes(this.#context.selfId, bytes, SELF);
+  #take(from: string, bytes: Buffer, protocol: string): void {
+    const handled = this.onBytes(from, bytes, protocol);
     if (handled === undefined) return;
-    this.#own += 1;
-    this.#ownBytes += bytes.length;
+    this.#loose += 1;
+    this.#looseBytes += bytes.length;
     void handled.finally(() => {
-      this.#own -= 1;
-      this.#ownBytes -= bytes.length;
+      this.#loose -= 1;
+      this.#looseBytes -= bytes.length;
     });
   }
 
   onBytes(from: string, bytes: Buffer, protocol: string): void | Promise<void> {
     if (this.#context.closed) return undefined;
-    const head = this.#codec.head(bytes);
+    const head = readServiceHead(bytes);
     if (typeof head === "string") return this.#context.refuse(`service:${head}`);
     const { op, channel } = head;
     const isRequest = op === ServiceOp.MESSAGE || op === ServiceOp.QUERY || op === ServiceOp.ANSWER;
@@ -202,18 +188,18 @@ export class ServiceReceiver {
       this.#context.counts.notJoined += 1;
       return undefined;
     }
-    const service = this.#context.effects.find(from);
-    if (service === undefined || service.id !== from) {
-      const { effects } = this.#context;
-      if (!isRequest || protocol === "udp" || this.#absent.has(from) || !effects.mayReturn(from))
+    const { effects } = this.#context;
+    const service = effects.find(from);
+    if (service === undefined) {
+      if (!isRequest || protocol === "udp" || !effects.mayReturn(from))
         return this.#context.refuse("service:sender");
       return this.#returned(from).then(() =>
-        this.#context.effects.find(from) === undefined
+        effects.find(from) === undefined
           ? this.#context.refuse("service:sender")
           : this.onBytes(from, bytes, protocol),
       );
     }
-    const item = this.#codec.decode(bytes);
+    const item = decodeService(bytes);
     if (typeof item === "string") return this.#context.refuse(`service:${item}`);
     const verdict = this.#context.admission.verdictOf(service);
     if (verdict instanceof Promise)
@@ -243,7 +229,6 @@ export class ServiceReceiver {
       case ServiceOp.NOTICE:
         if (typeof item.data !== "string" || item.data.length > MAX_VETO_REASON)
           return this.#context.refuse("service:notice");
-        if (!this.#context.notices.take(service.id)) return this.#context.refuse("service:notice");
         this.#context.effects.report({
           type: "message:vetoed",
           member: service,
@@ -338,33 +323,26 @@ export class ServiceReceiver {
   }
 
   /**
-   * A service that is lost here sends: it may only have stood still, and not know that. Its link waits until it is back, and hooks have seen that, for as
-   * long as a handler may hold a link, once: of a service that is lost for good, each item would wait so long again.
+   * A member that is lost here may only have been paused, and not know that: its link waits until it is back, and hooks have seen that, for as long
+   * as a handler may hold a link.
    */
-  #returned(from: string): Promise<void> {
+  #returned(id: string): Promise<void> {
     return new Promise((resolve) => {
-      const waiting = this.#lost.get(from) ?? [];
-      const done = (): void => {
+      const timer = setTimeout(() => this.onReturn(id), STALL_TIME).unref();
+      const before = this.#lost.get(id);
+      this.#lost.set(id, () => {
         clearTimeout(timer);
-        waiting.splice(waiting.indexOf(done), 1);
-        if (waiting.length === 0) this.#lost.delete(from);
+        before?.();
         resolve();
-      };
-      const late = (): void => {
-        this.#absent.add(from);
-        done();
-      };
-      const timer = setTimeout(late, STALL_TIME).unref();
-      waiting.push(done);
-      this.#lost.set(from, waiting);
+      });
     });
   }
 
-  /** A service is back, or gone for good. */
+  /** A member is back, or gone for good. */
   onReturn(id: string): void {
-    this.#absent.delete(id);
-    this.#replies.onReturn(id);
-    for (const done of [...(this.#lost.get(id) ?? [])]) done();
+    const wake = this.#lost.get(id);
+    this.#lost.delete(id);
+    wake?.();
   }
 
   /** Passes a payload through stages, and hands on what came of it; without a promise where no hook gives one. */
@@ -420,7 +398,7 @@ export class ServiceReceiver {
           : call(message);
         if (isThenable(result)) {
           this.#begin(size);
-          settled(result, timeout).then(
+          settledWithin(result, timeout, late).then(
             () => this.#end(size),
             (error: unknown) => {
               this.#end(size);
@@ -465,7 +443,7 @@ export class ServiceReceiver {
     }
     // Without a promise where the handler and the hooks give none: most do not.
     const sent = isLater
-      ? settled(Promise.resolve(result), handler.timeout).then(
+      ? settledWithin(Promise.resolve(result), handler.timeout, late).then(
           (answer) => this.#answered(query, id, answer, handler.exposeErrors),
           (error: unknown) => this.#failedToAnswer(query, id, error, handler.exposeErrors),
         )
@@ -571,29 +549,12 @@ function handlerOf<H>(name: string, call: H, options: HandlerOptions): Handler<H
   return { channels: new Set(channels), timeout, exposeErrors, call };
 }
 
-/** @returns what a promise of a handler gives, or TimeoutError `ETIMEDOUT`. @param timeout ms; -1: no limit */
-function settled<T>(result: PromiseLike<T>, timeout: number): Promise<T> {
-  if (timeout === -1) return Promise.resolve(result);
-  return new Promise((resolve, reject) => {
-    const late = (): void =>
-      reject(
-        Object.assign(new TimeoutError("ETIMEDOUT", `the handler has not settled within ${timeout} ms`), {
-          expose: true,
-        }),
-      );
-    const timer = setTimeout(late, timeout).unref();
-    const done = (): void => clearTimeout(timer);
-    Promise.resolve(result).then(resolve, reject).finally(done);
-  });
-}
-
 /** Bytes that a program may keep: those of a much larger frame are copied out of it. */
 function owned(data: string | Buffer): string | Buffer {
   return typeof data === "string" || data.buffer.byteLength <= 4 * data.length ? data : Buffer.from(data);
 }
 
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return (
-    typeof value === "object" && value !== null && typeof (value as PromiseLike<unknown>).then === "function"
-  );
+function late(timeout: number): ShoalError {
+  const error = new TimeoutError("ETIMEDOUT", `the handler has not settled within ${timeout} ms`);
+  return Object.assign(error, { expose: true });
 }

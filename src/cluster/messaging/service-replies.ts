@@ -8,12 +8,6 @@
  */
 import type { ShoalError } from "../../core/errors.js";
 import type { Service } from "../node/service.js";
-import {
-  LINK_TIMEOUT,
-  MAX_KEPT_ANSWER_BYTES,
-  MAX_UNREAD_ANSWER_BYTES,
-  MAX_UNREAD_ANSWERS,
-} from "./bounds.js";
 import type { ClusterChannel } from "./channels.js";
 import {
   ENCODING,
@@ -27,7 +21,7 @@ import {
 } from "./hooks.js";
 import type { QueueResult } from "./node-queues.js";
 import type { QueryFailureReason } from "./query.js";
-import { prefixOfChannel, SELF, type ServiceContext, sizeOf } from "./service-context.js";
+import { prefixOfChannel, SELF, type ServiceContext } from "./service-context.js";
 import { encodeService, ServiceOp } from "./service-wire.js";
 
 /** Characters of a failed handler's message that go to the service that asked. */
@@ -37,41 +31,20 @@ const REPLY_STAGES: readonly MessageStage[] = [...ENCODING, ...TRANSMITTING];
 /** An answer before the hooks of sending. */
 export type Reply = HookPayload & { readonly op: ServiceOp; readonly id: number };
 
-/** Answers to a service that wait for a link to it. */
-interface Linkless {
-  readonly replies: Reply[];
-  bytes: number;
-  /** They pass their hooks; `undefined`: there is no link yet. */
-  sending: Promise<void> | undefined;
-}
-
-/** What answers need of the end that receives. */
-export interface RepliesEffects {
-  /** This node answers a query of its own. */
-  onAnswer(item: Buffer): void;
-  /** This node answers a message of its own. @returns whether there was room */
-  onMessage(item: Buffer): boolean;
-  /** Settles when a service that is lost is back, or gone, or has not come back in time. */
-  returned(id: string): Promise<void>;
+/** The end that receives, for what this node asked itself. */
+interface OwnReceiver {
+  onBytes(from: string, bytes: Buffer, protocol: string): void | Promise<void>;
+  /** @returns whether there was room */
+  onOwn(bytes: Buffer): boolean;
 }
 
 export class ServiceReplies {
   readonly #context: ServiceContext;
-  readonly #effects: RepliesEffects;
-  /** Answers that wait for links, and bytes of all of them. */
-  readonly #linkless = new Map<string, Linkless>();
-  #linklessBytes = 0;
-  /** Services that were waited for in vain, and until when they are not again; the oldest first. */
-  readonly #unlinked = new Map<string, number>();
+  readonly #receiver: OwnReceiver;
 
-  constructor(context: ServiceContext, effects: RepliesEffects) {
+  constructor(context: ServiceContext, receiver: OwnReceiver) {
     this.#context = context;
-    this.#effects = effects;
-  }
-
-  /** A service is back, or gone for good. */
-  onReturn(id: string): void {
-    this.#unlinked.delete(id);
+    this.#receiver = receiver;
   }
 
   /**
@@ -81,82 +54,19 @@ export class ServiceReplies {
   reply(service: Service, reply: Reply): void | Promise<void> {
     const { effects, hooks, selfId } = this.#context;
     const protocol = service.id === selfId ? SELF : effects.protocolOf(service.id);
-    const waiting = this.#linkless.get(service.id);
-    if (waiting === undefined && (protocol !== "" || hooks.isEmpty("protocol:send")))
-      return this.#replyBy(protocol, service, reply);
-    return this.#replyLinked(service, reply, waiting);
+    if (protocol !== "" || hooks.isEmpty("protocol:send")) return this.#replyBy(protocol, service, reply);
+    return this.#replyLinked(service, reply);
   }
 
-  /**
-   * The same where there has to be a link first. That may take long, and holds neither the link by which it was asked for nor a slot: others wait
-   * for these.
-   */
-  #replyLinked(service: Service, reply: Reply, waiting: Linkless | undefined): void | Promise<void> {
-    const size = sizeOf(reply.data);
-    const isFull =
-      waiting !== undefined &&
-      (waiting.replies.length >= MAX_UNREAD_ANSWERS || waiting.bytes + size > MAX_UNREAD_ANSWER_BYTES);
-    const areFull = this.#linklessBytes > 0 && this.#linklessBytes + size > MAX_KEPT_ANSWER_BYTES;
-    if (isFull || areFull || performance.now() < (this.#unlinked.get(service.id) ?? 0))
-      return this.#replyUnlinked(service, reply);
-    const linkless = waiting ?? { replies: [], bytes: 0, sending: undefined };
-    linkless.replies.push(reply);
-    linkless.bytes += size;
-    this.#linklessBytes += size;
-    if (waiting === undefined) {
-      this.#linkless.set(service.id, linkless);
-      void this.#link(service).then((protocol) => this.#sendLinkless(service, linkless, protocol));
-    }
-    return linkless.sending;
-  }
-
-  /** @returns how the link goes that was made; "": none was */
-  async #link({ id }: Service): Promise<string> {
+  /** The same where there has to be a link first, for its hooks to know by which protocol the answer goes. */
+  async #replyLinked(service: Service, reply: Reply): Promise<void> {
     const { effects } = this.#context;
-    const known = effects.whenKnown?.(id);
-    if (known !== undefined) await known;
-    const begun = performance.now();
-    let protocol = await effects.whenLinked(id, undefined);
-    if (protocol === "" && !this.#context.closed && effects.mayReturn(id)) {
-      await this.#effects.returned(id);
-      protocol = await effects.whenLinked(id, undefined);
-    }
-    const now = performance.now();
-    // Where it is known at once that there is none, nothing waits the next time, either.
-    if (protocol === "" && now - begun > LINK_TIMEOUT / 2) {
-      for (const [other, until] of this.#unlinked) {
-        if (until > now) break;
-        this.#unlinked.delete(other);
-      }
-      this.#unlinked.delete(id);
-      this.#unlinked.set(id, now + LINK_TIMEOUT);
-    }
-    return protocol;
-  }
-
-  async #sendLinkless(service: Service, linkless: Linkless, protocol: string): Promise<void> {
-    let done = (): void => undefined;
-    linkless.sending = new Promise((resolve) => {
-      done = resolve;
-    });
-    const { replies } = linkless;
-    while (replies.length > 0 && !this.#context.closed) {
-      const reply = replies.shift() as Reply;
-      const size = sizeOf(reply.data);
-      linkless.bytes -= size;
-      this.#linklessBytes -= size;
-      const sent =
-        protocol === "" ? this.#replyUnlinked(service, reply) : this.#replyBy(protocol, service, reply);
-      // Those to messages keep their order. Those to queries have numbers.
-      if (sent !== undefined && reply.op === ServiceOp.ANSWER) await sent;
-    }
-    this.#linkless.delete(service.id);
-    done();
-  }
-
-  /** Which hooks it has to pass is not known: it stays here. A failure passes none. */
-  #replyUnlinked(service: Service, { op, channel, id }: Reply): void {
+    await effects.whenKnown?.(service.id);
+    const protocol = await effects.whenLinked(service.id, undefined);
+    if (protocol !== "") return this.#replyBy(protocol, service, reply);
     this.#context.refuse("service:reply");
+    const { op, channel, id } = reply;
+    // A failure passes no hooks.
     if (op === ServiceOp.REPLY) this.fail(service, channel, id, "handler-failed", "no link for the answer");
   }
 
@@ -221,7 +131,7 @@ export class ServiceReplies {
   /** Sends what answers a query. It waits for room; what is dropped is counted. @param query 0: it is a failure */
   #answer(service: Service, item: Buffer, channel: ClusterChannel, query: number): void {
     if (service.id === this.#context.selfId) {
-      this.#effects.onAnswer(item);
+      void this.#receiver.onBytes(service.id, item, SELF);
       return;
     }
     const { answers } = this.#context;
@@ -242,7 +152,7 @@ export class ServiceReplies {
   /** Sends a message that answers one, or the reason of a veto: nobody waits for it. */
   transmit(service: Service, item: Buffer, channel: ClusterChannel): void {
     if (service.id === this.#context.selfId) {
-      if (!this.#effects.onMessage(item)) this.#context.refuse("service:reply");
+      if (!this.#receiver.onOwn(item)) this.#context.refuse("service:reply");
       return;
     }
     let error: ShoalError | undefined;

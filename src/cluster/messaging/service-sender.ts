@@ -10,7 +10,7 @@
 import { ClosedError, InvalidStateError, type ShoalError, UnroutableError } from "../../core/errors.js";
 import type { Service } from "../node/service.js";
 import { MAX_LANES } from "./bounds.js";
-import { HookAnswer, type HookPayload, type Hooks, TRANSMITTING, type VetoError } from "./hooks.js";
+import { ENCODING, HookAnswer, type HookPayload, type Hooks, TRANSMITTING, type VetoError } from "./hooks.js";
 import { leaveAll, SendLines, type SendTurn } from "./send-lines.js";
 import { prefixOfChannel, SELF, type ServiceContext, sizeOf } from "./service-context.js";
 import type { ServiceReceiver } from "./service-receiver.js";
@@ -20,14 +20,13 @@ import { encodeService, ServiceOp } from "./service-wire.js";
 export interface Means {
   /** By one datagram to the group where it fits. */
   readonly byDatagram: boolean;
+  /** By which alone it goes; `undefined`: all. */
   readonly protocols: readonly string[] | undefined;
 }
 
-/** Where what becomes of each recipient goes. */
-export interface Recipients {
-  readonly op: ServiceOp;
-  /** By which alone it goes; `undefined`: all. */
-  readonly protocols: readonly string[] | undefined;
+/** How a message goes, and where what becomes of each recipient goes. */
+export interface Recipients extends Means {
+  readonly kind: "message" | "query";
   readonly id: number;
   /** Of a trace. */
   readonly context: Buffer | undefined;
@@ -35,7 +34,7 @@ export interface Recipients {
   readonly isForAll: boolean;
   readonly lines: SendLines;
   /** Its turns, by id, where it has joined the lines of all its services; one without a turn there found its line full. */
-  readonly turns: ReadonlyMap<string, SendTurn> | undefined;
+  readonly turns?: ReadonlyMap<string, SendTurn> | undefined;
   /** It has waited for the details of its services already. */
   readonly hasDetails?: boolean;
   /** Whether it is still to go to a service for which it has waited. */
@@ -81,11 +80,42 @@ export class ServiceSender {
     return lines;
   }
 
-  /** Hands a payload to each service by the best means that it may use. @returns settles when none waits; `undefined`: none does */
-  send(
+  /**
+   * Passes a payload through the hooks of sending, and hands it to each service by the best means that it may use.
+   *
+   * @returns what a hook answered: then it goes to none; `undefined`: none waits any more
+   * @throws VetoError of a hook, and what links throw for an item that is too large
+   */
+  async send(
     services: readonly Service[],
     payload: HookPayload,
-    means: Means,
+    each: Recipients,
+  ): Promise<HookAnswer | undefined> {
+    const { hooks, counts } = this.#context;
+    const { kind, lines } = each;
+    const passing = hooks.pass(ENCODING, payload, { kind, services, protocol: "", depth: lines.depth });
+    let turns: ReadonlyMap<string, SendTurn> | undefined;
+    try {
+      // Those that were called before this one join the lines before it.
+      await undefined;
+      if (passing instanceof Promise) turns = lines.joinAll(services, sizeOf(payload.data));
+      const passed = passing instanceof Promise ? await passing : passing;
+      if (passed instanceof HookAnswer) {
+        counts.answered += 1;
+        return passed;
+      }
+      const waiting = this.#sendEncoded(services, passed, turns === undefined ? each : { ...each, turns });
+      if (waiting !== undefined) await waiting;
+      return undefined;
+    } finally {
+      if (turns !== undefined) leaveAll(turns);
+    }
+  }
+
+  /** @returns settles when none waits; `undefined`: none does */
+  #sendEncoded(
+    services: readonly Service[],
+    payload: HookPayload,
     each: Recipients,
   ): Promise<unknown> | undefined {
     const byDatagram: Service[] = [];
@@ -93,7 +123,7 @@ export class ServiceSender {
     const undecided: Service[] = [];
     const verdicts: Promise<unknown>[] = [];
     const { admission, effects, multicast } = this.#context;
-    const fits = means.byDatagram && multicast?.fits(payload.data.length) === true;
+    const fits = each.byDatagram && multicast?.fits(payload.data.length) === true;
     for (const service of services) {
       // Hooks that decide about a newcomer see its details.
       const waits = admission.decides && each.hasDetails !== true;
@@ -105,12 +135,12 @@ export class ServiceSender {
       }
       if (verdict !== undefined) each.failed(service, verdict);
       else if (fits && service.id !== this.#context.selfId) byDatagram.push(service);
-      else if (this.#mayLink(service, means, each)) byLink.push(service);
+      else if (this.#mayLink(service, each)) byLink.push(service);
     }
     const tasks: Promise<unknown>[] = [];
-    if (undecided.length > 0) tasks.push(this.#sendAdmitted(undecided, verdicts, payload, means, each));
-    this.#sendByLinks(byLink, payload, means, each, each.op === ServiceOp.QUERY ? each.id : 0, tasks);
-    if (byDatagram.length > 0) tasks.push(this.#sendByDatagram(byDatagram, payload, means, each));
+    if (undecided.length > 0) tasks.push(this.#sendAdmitted(undecided, verdicts, payload, each));
+    this.#sendByLinks(byLink, payload, each, each.kind === "query" ? each.id : 0, tasks);
+    if (byDatagram.length > 0) tasks.push(this.#sendByDatagram(byDatagram, payload, each));
     return tasks.length === 0 ? undefined : Promise.all(tasks);
   }
 
@@ -119,25 +149,19 @@ export class ServiceSender {
     services: readonly Service[],
     verdicts: readonly Promise<unknown>[],
     payload: HookPayload,
-    means: Means,
     each: Recipients,
   ): Promise<void> {
     const turns = each.turns ?? each.lines.joinAll(services, sizeOf(payload.data));
     try {
       await Promise.all(verdicts);
-      await this.send(this.#liveOf(services, each), payload, means, { ...each, turns, hasDetails: true });
+      await this.#sendEncoded(this.#liveOf(services, each), payload, { ...each, turns, hasDetails: true });
     } finally {
       if (each.turns === undefined) leaveAll(turns);
     }
   }
 
   /** By datagram, and by their links to those that none can be for. */
-  async #sendByDatagram(
-    services: readonly Service[],
-    payload: HookPayload,
-    means: Means,
-    each: Recipients,
-  ): Promise<void> {
+  async #sendByDatagram(services: readonly Service[], payload: HookPayload, each: Recipients): Promise<void> {
     const { multicast, effects } = this.#context;
     const outcome = await this.#itemFor("udp", services, payload, each, each.id);
     if (!("plain" in outcome)) {
@@ -155,9 +179,9 @@ export class ServiceSender {
     const byLink: Service[] = [];
     for (const service of services)
       if (!left.has(service)) each.sent(service, "datagram");
-      else if (this.#mayLink(service, means, each)) byLink.push(service);
+      else if (this.#mayLink(service, each)) byLink.push(service);
     const tasks: Promise<unknown>[] = [];
-    this.#sendByLinks(byLink, payload, means, each, 0, tasks);
+    this.#sendByLinks(byLink, payload, each, 0, tasks);
     await Promise.all(tasks);
   }
 
@@ -181,14 +205,13 @@ export class ServiceSender {
   #sendByLinks(
     services: readonly Service[],
     payload: HookPayload,
-    means: Means,
     each: Recipients,
     id: number,
     tasks: Promise<unknown>[],
   ): void {
     if (services.length === 0) return;
     const { effects, selfId: self } = this.#context;
-    const isOne = !this.#needsProtocol(means);
+    const isOne = !this.#needsProtocol(each);
     const groups = new Map<string, Service[]>();
     for (const service of services) {
       if (!this.#hasTurn(service, payload, each)) {
@@ -200,9 +223,9 @@ export class ServiceSender {
         ? ""
         : service.id === self
           ? SELF
-          : effects.protocolOf(service.id, means.protocols);
+          : effects.protocolOf(service.id, each.protocols);
       if (known !== undefined || (protocol === "" && !isOne)) {
-        const making = this.#itemWhen(known, service, payload, means, each, id);
+        const making = this.#itemWhen(known, service, payload, each, id);
         tasks.push(this.#sendInTurn(service, making, payload, each));
         continue;
       }
@@ -240,14 +263,13 @@ export class ServiceSender {
     known: Promise<void> | undefined,
     service: Service,
     payload: HookPayload,
-    means: Means,
     each: Recipients,
     id: number,
   ): Promise<Outcome> {
     if (known !== undefined) await known;
-    if (!this.#needsProtocol(means)) return this.#itemFor("", [service], payload, each, id);
+    if (!this.#needsProtocol(each)) return this.#itemFor("", [service], payload, each, id);
     const { effects } = this.#context;
-    const { protocols } = means;
+    const { protocols } = each;
     const protocol =
       effects.protocolOf(service.id, protocols) || (await effects.whenLinked(service.id, protocols));
     if (protocol === "" || !mayLink(protocol, protocols)) return this.#unreached(service, protocols);
@@ -277,10 +299,8 @@ export class ServiceSender {
     const { plain, traced } = outcome;
     if (service.id === selfId) {
       const own = traced ?? plain;
-      if (this.#receiver.hasOwnRoom(own.length)) {
-        each.sent(service, "links");
-        this.#receiver.onOwn(own);
-      } else each.failed(service, new ClosedError("EAGAIN", "too many messages to this node itself wait"));
+      if (this.#receiver.onOwn(own)) each.sent(service, "links");
+      else each.failed(service, new ClosedError("EAGAIN", "too many messages to this node itself wait"));
       return;
     }
     const item =
@@ -300,10 +320,10 @@ export class ServiceSender {
   ): Outcome | Promise<Outcome> {
     const { hooks } = this.#context;
     if (hooks.isEmpty("protocol:send")) return this.#encode(payload, each, id);
-    const kind = each.op === ServiceOp.QUERY ? "query" : "message";
     let passed: ReturnType<Hooks["pass"]>;
     try {
-      passed = hooks.pass(TRANSMITTING, payload, { kind, services, protocol, depth: each.lines.depth });
+      const { kind, lines } = each;
+      passed = hooks.pass(TRANSMITTING, payload, { kind, services, protocol, depth: lines.depth });
     } catch (error) {
       return error as VetoError;
     }
@@ -314,20 +334,22 @@ export class ServiceSender {
     );
   }
 
-  #encode(passed: HookPayload | HookAnswer, { op, context }: Recipients, id: number): Outcome {
+  #encode(passed: HookPayload | HookAnswer, { kind, context }: Recipients, id: number): Outcome {
     if (passed instanceof HookAnswer) {
       this.#context.counts.answered += 1;
       return passed;
     }
     // The handlers take the number for an id that is not there.
     const ruid = passed.ruid === String(id) ? "" : passed.ruid;
+    const op = kind === "query" ? ServiceOp.QUERY : ServiceOp.MESSAGE;
     const plain = encodeService({ ...passed, op, id, ruid });
     const traced = context && encodeService({ ...passed, op, id, ruid, context });
     return { plain, traced };
   }
 
   /** Whether a message may go by a link; otherwise it has failed. */
-  #mayLink(service: Service, { protocols }: Means, each: Recipients): boolean {
+  #mayLink(service: Service, each: Recipients): boolean {
+    const { protocols } = each;
     const isOwn = service.id === this.#context.selfId;
     if (isOwn || mayLink(this.#context.effects.protocolOf(service.id, protocols), protocols)) return true;
     each.failed(service, this.#unreached(service, protocols));

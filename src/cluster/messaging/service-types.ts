@@ -6,7 +6,6 @@ import type { ClusterChannel } from "./channels.js";
 import type { VetoError } from "./hooks.js";
 import type { MulticastGroup } from "./multicast.js";
 import type { SendResult } from "./parts.js";
-import type { decodeService, readServiceHead } from "./service-wire.js";
 
 /** Which services; the union of what these find, each once. This node is one of them only with `self`. */
 export interface ServiceSelection {
@@ -202,19 +201,12 @@ export interface ServicesEffects {
   readonly group?: MulticastGroup | undefined;
 }
 
-/** Reads items; a test's counts what it reads. */
-export interface ServiceCodec {
-  head: typeof readServiceHead;
-  decode: typeof decodeService;
-}
-
 /** How the services of a bus are made. */
 export interface ServicesOptions {
   /** Joined from the start. Default 0, 1 and 2. */
   readonly channels?: readonly ClusterChannel[] | undefined;
   /** ms that a hook may take. */
   readonly hookTimeout?: number | undefined;
-  readonly codec?: ServiceCodec | undefined;
   /** Names of protocols that this node has, those of the program's own among them. */
   readonly protocols?: readonly string[] | undefined;
   /** The number before that of the first query. Default: a random one, so that answers to a former life fit no query. */

@@ -31,9 +31,6 @@ import {
   checkData,
   checkProtocol,
   checkRuid,
-  ENCODING,
-  type HookAbout,
-  HookAnswer,
   type HookOptions,
   type HookPayload,
   type HookStage,
@@ -43,8 +40,8 @@ import {
   type ServiceStage,
 } from "./hooks.js";
 import { Query } from "./query.js";
-import { leaveAll, type SendLines, type SendTurn } from "./send-lines.js";
-import { SELF, ServiceContext, sizeOf } from "./service-context.js";
+import type { SendLines } from "./send-lines.js";
+import { SELF, ServiceContext } from "./service-context.js";
 import { ServiceReceiver } from "./service-receiver.js";
 import { type Means, ServiceSender } from "./service-sender.js";
 import type {
@@ -60,7 +57,6 @@ import type {
   ServicesOptions,
   ServicesStats,
 } from "./service-types.js";
-import { ServiceOp } from "./service-wire.js";
 
 /** ms that a query waits for responses, unless it is given another time. */
 const QUERY_TIMEOUT = 5_000;
@@ -92,7 +88,7 @@ export class Services {
 
   constructor(effects: ServicesEffects, options: ServicesOptions = {}) {
     this.#context = new ServiceContext(effects, options);
-    this.#receiver = new ServiceReceiver(this.#context, options.codec);
+    this.#receiver = new ServiceReceiver(this.#context);
     this.#sender = new ServiceSender(this.#context, this.#receiver);
     this.#protocols = [...new Set([...PROTOCOLS, ...(options.protocols ?? [])])];
   }
@@ -154,48 +150,31 @@ export class Services {
     const { services, failed } = this.#select("send", options, options.broadcast === true);
     const lines = this.#sender.lines();
 
-    const about: HookAbout = { kind: "message", services, protocol: "", depth: lines.depth };
-    const passing = this.#context.hooks.pass(ENCODING, payload, about);
-    let turns: ReadonlyMap<string, SendTurn> | undefined;
-    try {
-      // Those that were called before this one join the lines before it.
-      await undefined;
-      if (passing instanceof Promise) turns = lines.joinAll(services, sizeOf(payload.data));
-      const passed = passing instanceof Promise ? await passing : passing;
-      if (passed instanceof HookAnswer) {
-        this.#context.counts.answered += 1;
-        return { sent: [], failed: [], means: "none", answer: passed.data };
-      }
-      const sent: Service[] = [];
-      let answer: string | Buffer | undefined;
-      const used = new Set<"links" | "datagram">();
-      const waiting = this.#sender.send(services, passed, means, {
-        op: ServiceOp.MESSAGE,
-        protocols: means.protocols,
-        id: this.#context.pending.take(),
-        context,
-        isForAll: isUnselected(options),
-        lines,
-        turns,
-        isWanted: () => true,
-        sent: (service, by) => {
-          sent.push(service);
-          this.#context.notices.give(service.id);
-          used.add(by);
-        },
-        failed: (service, error) => failed.push({ name: service.name, service, error }),
-        answered: (_, data) => {
-          answer = data;
-        },
-      });
-      if (waiting !== undefined) await waiting;
-      this.#context.counts.sent += sent.length;
-      this.#context.counts.failed += failed.length;
-      const [by = "none"] = used;
-      return { sent, failed, means: used.size > 1 ? "both" : by, answer };
-    } finally {
-      if (turns !== undefined) leaveAll(turns);
-    }
+    const sent: Service[] = [];
+    const used = new Set<"links" | "datagram">();
+    let byProtocol: string | Buffer | undefined;
+    const answer = await this.#sender.send(services, payload, {
+      ...means,
+      kind: "message",
+      id: this.#context.pending.take(),
+      context,
+      isForAll: isUnselected(options),
+      lines,
+      isWanted: () => true,
+      sent: (service, by) => {
+        sent.push(service);
+        used.add(by);
+      },
+      failed: (service, error) => failed.push({ name: service.name, service, error }),
+      answered: (_, data) => {
+        byProtocol = data;
+      },
+    });
+    if (answer !== undefined) return { sent: [], failed: [], means: "none", answer: answer.data };
+    this.#context.counts.sent += sent.length;
+    this.#context.counts.failed += failed.length;
+    const [by = "none"] = used;
+    return { sent, failed, means: used.size > 1 ? "both" : by, answer: byProtocol };
   }
 
   query(options: ServiceQueryOptions): Query {
@@ -292,7 +271,6 @@ export class Services {
     this.#context.admission.onMember(what, service);
     if (what === "discovered" || what === "found") this.#receiver.onReturn(service.id);
     if (what !== "lost") return;
-    this.#context.notices.onGone(service.id);
     this.#context.pending.onGone(service.id, (gone) => ({
       service: gone,
       error: new UnroutableError(`${gone.name} is gone`),
@@ -306,7 +284,7 @@ export class Services {
 
   /** A member is gone for good. */
   onForgotten(id: string): void {
-    this.#context.multicast?.onGone(id);
+    this.onRestarted(id);
     this.#receiver.onReturn(id);
   }
 
@@ -382,27 +360,14 @@ export class Services {
       this.#context.counts.failed += 1;
       query.respond({ service, error });
     };
-    let turns: ReadonlyMap<string, SendTurn> | undefined;
     try {
-      const about: HookAbout = { kind: "query", services, protocol: "", depth: lines.depth };
-      const passing = this.#context.hooks.pass(ENCODING, payload, about);
-      // As `send` does.
-      await undefined;
-      if (passing instanceof Promise) turns = lines.joinAll(services, sizeOf(payload.data));
-      const passed = passing instanceof Promise ? await passing : passing;
-      if (passed instanceof HookAnswer) {
-        this.#context.counts.answered += 1;
-        for (const service of services) query.respond({ service, data: passed.data });
-        return;
-      }
-      const waiting = this.#sender.send(services, passed, means, {
-        op: ServiceOp.QUERY,
-        protocols: means.protocols,
+      const answer = await this.#sender.send(services, payload, {
+        ...means,
+        kind: "query",
         id: number,
         context,
         isForAll: false,
         lines,
-        turns,
         isWanted: ({ id }) => query.ended === undefined && query.awaits(id),
         sent: () => {
           this.#context.counts.sent += 1;
@@ -410,11 +375,9 @@ export class Services {
         failed: fail,
         answered: (service, data) => void query.respond({ service, data }),
       });
-      if (waiting !== undefined) await waiting;
+      if (answer !== undefined) for (const service of services) query.respond({ service, data: answer.data });
     } catch (error) {
       for (const service of services) if (query.awaits(service.id)) fail(service, error as ShoalError);
-    } finally {
-      if (turns !== undefined) leaveAll(turns);
     }
   }
 
