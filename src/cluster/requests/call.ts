@@ -3,6 +3,7 @@ import { Link, LinkedList } from "../../core/collections/linked-list.js";
 import type { Due } from "../../core/deadlines.js";
 import type { ShoalError } from "../../core/errors.js";
 import type { Balancer, Candidate, NodeLoad } from "./balancer.js";
+import type { BodySource } from "./body-source.js";
 import type { RetryBudget } from "./retries.js";
 import type { BodyForm, CallExtras, EncodedBody, Headers } from "./wire.js";
 
@@ -37,8 +38,8 @@ export interface CallSink {
   part(form: BodyForm, body: Buffer): string | undefined;
   end(): void;
   fail(error: ShoalError): void;
-  /** Grants this much of the streamed body; 0 and 0: stop. Missing without a streamed body. */
-  granted?(parts: number, bytes: number): void;
+  /** The request is over, before its result. */
+  over?(): void;
 }
 
 export type CallState = "waiting" | "sent" | "backing-off" | "over";
@@ -46,12 +47,13 @@ export type CallState = "waiting" | "sent" | "backing-off" | "over";
 export class Call implements Due {
   readonly terms: CallTerms;
   readonly sink: CallSink;
+  /** Source of a streamed body, which is stopped when the request is over. */
+  readonly source: BodySource | undefined;
   readonly target: Target;
   readonly link: Link<Call> = new Link(this);
   /** Its place in the queue for room, and the node's last-use order. */
   readonly place: Link<Call> = new Link(this);
   queue: RoomQueue | undefined = undefined;
-  readonly bytes: number;
   /** Time when it is given up; infinite: never. */
   readonly until: number;
   /** A buffer ending with the body, never modified: the program may reuse its bytes after the first attempt. */
@@ -81,11 +83,11 @@ export class Call implements Due {
   tried: readonly string[] = NO_NODES;
   error: ShoalError | undefined = undefined;
 
-  constructor(terms: CallTerms, sink: CallSink, target: Target, bytes: number, now: number) {
+  constructor(terms: CallTerms, sink: CallSink, source: BodySource | undefined, target: Target, now: number) {
     this.terms = terms;
     this.sink = sink;
+    this.source = source;
     this.target = target;
-    this.bytes = bytes;
     this.until = terms.timeout < 0 ? Number.POSITIVE_INFINITY : now + terms.timeout;
   }
 

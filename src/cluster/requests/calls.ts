@@ -17,7 +17,13 @@
  */
 import { backOff } from "../../core/back-off.js";
 import { Deadlines } from "../../core/deadlines.js";
-import { InvalidArgumentError, InvalidStateError, type ShoalError, TimeoutError } from "../../core/errors.js";
+import {
+  ClosedError,
+  InvalidArgumentError,
+  InvalidStateError,
+  type ShoalError,
+  TimeoutError,
+} from "../../core/errors.js";
 import {
   decodeDetails,
   FAILURES,
@@ -28,8 +34,8 @@ import {
 import { MAX_QUEUED_BYTES, MAX_QUEUED_ITEMS } from "../messaging/bounds.js";
 import type { QueueResult } from "../messaging/node-queues.js";
 import { type AttemptResult, Balancer, type Candidate, type NodeLoad } from "./balancer.js";
-import { sizeOfBody } from "./body.js";
-import { CHECK_AFTER, MAX_CALL_BYTES, MAX_CALLED_SERVICES, MAX_CALLS, MAX_CHECK_AFTER } from "./bounds.js";
+import type { BodySource } from "./body-source.js";
+import { CHECK_AFTER, MAX_CALLED_SERVICES, MAX_CHECK_AFTER } from "./bounds.js";
 import {
   Call,
   type CallSink,
@@ -42,15 +48,14 @@ import {
   timeoutOf,
 } from "./call.js";
 import { RetryBudget } from "./retries.js";
+import type { RequestsEvent } from "./types.js";
 import {
   type BodyForm,
   type EncodedBody,
-  encodeBodyEnd,
   encodeCall,
-  encodeCancel,
-  encodeCheck,
   encodeCredit,
   encodePart,
+  encodeSign,
   type FailureItem,
   type RequestItem,
   RequestOp,
@@ -73,11 +78,7 @@ export interface CallsEffects {
   /** For error messages. */
   nameOf(node: string): string;
   random(): number;
-  /** No request is pending. */
-  idle?(): void;
-  retried?(service: string, node: string, reason: FailureReason, attempt: number): void;
-  ejected?(service: string, node: string, ms: number): void;
-  restored?(service: string, node: string): void;
+  report(event: RequestsEvent): void;
 }
 
 /** Counters of a bus's requests. */
@@ -106,7 +107,6 @@ export class RequestCalls {
   /** Id of the last attempt. Node ids are per process, so answers to another process's attempts cannot arrive. */
   #id = 0;
   #size = 0;
-  #bytes = 0;
 
   constructor(effects: CallsEffects) {
     this.#effects = effects;
@@ -117,26 +117,22 @@ export class RequestCalls {
     return this.#size;
   }
 
-  get bytes(): number {
-    return this.#bytes;
-  }
-
   /** Requests without a serving node. */
   get waiting(): number {
     return this.#waiting.size;
   }
 
-  hasRoom(body: EncodedBody): boolean {
-    return this.#size < MAX_CALLS && this.#bytes + sizeOfBody(body) <= MAX_CALL_BYTES;
+  /** @throws ClosedError `EBADF` */
+  assertOpen(): void {
+    if (this.#isClosed) throw new ClosedError("EBADF", "the bus is closed");
   }
 
   /** Makes a request. Its sink may be called before this returns. */
-  call(now: number, terms: CallTerms, sink: CallSink): Call {
+  call(now: number, terms: CallTerms, sink: CallSink, source?: BodySource): Call {
     const target = this.#targetOf(now, terms.service);
     target.budget.called();
-    const call = new Call(terms, sink, target, sizeOfBody(terms.body), now);
+    const call = new Call(terms, sink, source, target, now);
     this.#size += 1;
-    this.#bytes += call.bytes;
     this.counts.called += 1;
     // It queues behind the waiting ones.
     const queue = queueOf(call);
@@ -184,7 +180,7 @@ export class RequestCalls {
 
   endBody(now: number, call: Call): void {
     if (call.state === "sent" && call.node !== undefined)
-      this.#sendOn(now, call, call.node, encodeBodyEnd(call.id));
+      this.#sendOn(now, call, call.node, encodeSign(RequestOp.BODY_END, call.id));
   }
 
   /** Sends an item that the node needs to continue; dropping it would block the request forever. */
@@ -214,7 +210,7 @@ export class RequestCalls {
     const call = this.#sent.get(item.id);
     if (item.op === RequestOp.WANTED) {
       // The request was given up, for example while its node seemed lost. The node asks again if CANCEL is dropped.
-      if (call?.node?.id !== from) this.#effects.answer(from, encodeCancel(item.id));
+      if (call?.node?.id !== from) this.#effects.answer(from, encodeSign(RequestOp.CANCEL, item.id));
       return;
     }
     if (call === undefined) {
@@ -322,8 +318,8 @@ export class RequestCalls {
       name,
       balancer: new Balancer({
         random: () => effects.random(),
-        ejected: ({ id }, ms) => effects.ejected?.(name, id, ms),
-        restored: ({ id }) => effects.restored?.(name, id),
+        ejected: ({ id: node }, ms) => effects.report({ type: "service:ejected", service: name, node, ms }),
+        restored: ({ id: node }) => effects.report({ type: "service:restored", service: name, node }),
       }),
       budget: new RetryBudget(now),
       waiting: new RoomQueue(),
@@ -578,7 +574,14 @@ export class RequestCalls {
     if (!staysWithItsNode(call) || reason === "stopping" || reason === "no-service")
       call.tried = [...call.tried, node.id];
     this.counts.retried += 1;
-    this.#effects.retried?.(call.terms.service, node.id, reason, call.attempts + 1);
+    const attempt = call.attempts + 1;
+    this.#effects.report({
+      type: "request:retried",
+      service: call.terms.service,
+      node: node.id,
+      reason,
+      attempt,
+    });
     // It did not run there, and that node will not get it: uncounted immediate retry.
     if (reason === "stopping" || reason === "no-service") {
       call.isUnserved = true;
@@ -595,7 +598,7 @@ export class RequestCalls {
 
   /** Asks whether the node still has it, as a node that lost this one, or a replaced link, may have dropped it. */
   #check(now: number, call: Call): void {
-    this.#effects.sendLater((call.node as NodeLoad).id, encodeCheck(call.id));
+    this.#effects.sendLater((call.node as NodeLoad).id, encodeSign(RequestOp.CHECK, call.id));
     call.checkAfter = Math.min(2 * call.checkAfter, MAX_CHECK_AFTER);
     call.checkAt = now + call.checkAfter;
     this.#schedule(now, call);
@@ -646,7 +649,7 @@ export class RequestCalls {
   }
 
   #onGrant(now: number, call: Call, parts: number, bytes: number): void {
-    if (call.sink.granted === undefined) {
+    if (call.source === undefined) {
       this.#refuse("not-a-stream");
       return;
     }
@@ -654,13 +657,13 @@ export class RequestCalls {
       call.isGranted = true;
       this.#schedule(now, call);
     }
-    call.sink.granted(parts, bytes);
+    call.source.granted(parts, bytes);
   }
 
   #late(now: number, call: Call): void {
     const { attemptTimeout, idempotent, service } = call.terms;
     const node = call.node as NodeLoad;
-    this.#effects.sendLater(node.id, encodeCancel(call.id));
+    this.#effects.sendLater(node.id, encodeSign(RequestOp.CANCEL, call.id));
     const text = `${service}: ${this.#effects.nameOf(node.id)} did not answer within ${attemptTimeout} ms`;
     this.#failed(now, call, "expired", new TimeoutError("ETIMEDOUT", text), idempotent);
   }
@@ -675,7 +678,7 @@ export class RequestCalls {
 
   #cancelAttempt(now: number, call: Call, result: AttemptResult): void {
     if (call.state !== "sent" || call.node === undefined) return;
-    this.#effects.sendLater(call.node.id, encodeCancel(call.id));
+    this.#effects.sendLater(call.node.id, encodeSign(RequestOp.CANCEL, call.id));
     this.#endAttempt(now, call, result);
   }
 
@@ -710,8 +713,8 @@ export class RequestCalls {
     call.place.unlink();
     this.#waiting.delete(call);
     this.#size -= 1;
-    this.#bytes -= call.bytes;
-    if (this.#size === 0) this.#effects.idle?.();
+    call.source?.stop();
+    call.sink.over?.();
   }
 
   #attemptUntil(call: Call): number {

@@ -1,119 +1,51 @@
-/**
- * Replies of many nodes to one request, one per node, until enough have arrived, the timeout ends, or the caller
- * gives up.
- */
-import { AbortedError, ClosedError, TimeoutError } from "../../core/errors.js";
+/** Replies of many nodes to one request, one per node. */
+import { AbortedError, ClosedError, InvalidStateError, TimeoutError } from "../../core/errors.js";
 import type { Service } from "../node/service.js";
-import { decodeBody } from "./body.js";
-import type { Call, CallSink } from "./call.js";
 import type { ServiceManyResult } from "./types.js";
 
-export interface ManyEffects {
-  /** Calls a node; the sink may be called before this returns. */
-  begin(node: Service, sink: CallSink): Call;
-  giveUp(call: Call): void;
-}
-
-/** A node that has not answered, and its call. */
-interface Waiting {
-  readonly service: Service;
-  call: Call | undefined;
-}
-
-export class ManyReplies {
-  readonly promise: Promise<ServiceManyResult>;
-  readonly #count: number;
-  readonly #signal: AbortSignal | undefined;
-  readonly #effects: ManyEffects;
-  readonly #replies: { readonly service: Service; readonly body: unknown }[] = [];
-  readonly #failed: { readonly service: Service; readonly error: Error }[] = [];
-  /** Nodes without an answer, including timed-out ones. */
-  readonly #waiting = new Map<string, Waiting>();
-  /** Calls that have not started or ended. */
-  #left: number;
-  #isOver = false;
-  #resolve!: (result: ServiceManyResult) => void;
-  #reject!: (error: Error) => void;
-
-  /**
-   * Asks all nodes.
-   * @param count enough replies
-   */
-  constructor(
-    nodes: readonly Service[],
-    count: number,
-    signal: AbortSignal | undefined,
-    effects: ManyEffects,
-  ) {
-    this.#count = count;
-    this.#signal = signal;
-    this.#effects = effects;
-    this.promise = new Promise((resolve, reject) => {
-      this.#resolve = resolve;
-      this.#reject = reject;
-    });
-    // It may have aborted during the lookup of nodes.
-    if (signal?.aborted === true) this.#signalOnAbort();
-    signal?.addEventListener("abort", this.#signalOnAbort);
-    for (const service of nodes) this.#waiting.set(service.id, { service, call: undefined });
-    this.#left = this.#waiting.size;
+/**
+ * Asks all nodes, until enough have replied, all have ended, or the caller gives up.
+ * @param count enough replies
+ * @param ask requests one node; its signal aborts when the reply is not needed
+ */
+export async function manyReplies(
+  nodes: readonly Service[],
+  count: number,
+  signal: AbortSignal | undefined,
+  ask: (node: Service, signal: AbortSignal) => Promise<unknown>,
+): Promise<ServiceManyResult> {
+  const replies: { readonly service: Service; readonly body: unknown }[] = [];
+  const failed: { readonly service: Service; readonly error: Error }[] = [];
+  const missing = new Set(nodes);
+  const stop = new AbortController();
+  const signalOnAbort = (): void => stop.abort();
+  let refused: unknown;
+  const end = async (service: Service): Promise<void> => {
+    if (stop.signal.aborted) return;
     try {
-      for (const each of [...this.#waiting.values()]) {
-        if (this.#isOver) break;
-        const call = effects.begin(each.service, this.#sinkOf(each));
-        if (call.state !== "over") each.call = call;
-      }
+      const body = await ask(service, stop.signal);
+      if (stop.signal.aborted) return;
+      missing.delete(service);
+      replies.push({ service, body });
+      if (replies.length >= count) stop.abort();
     } catch (error) {
-      // Too many calls.
-      this.#finish(error as Error);
-    }
-  }
-
-  #signalOnAbort = (): void => this.#finish(new AbortedError(this.#signal?.reason));
-
-  #sinkOf(of: Waiting): CallSink {
-    return {
-      reply: (form, data) => this.#settled(of, undefined, () => decodeBody(form, data)),
-      part: () => "not-a-stream",
-      end: () => this.#settled(of, undefined, () => undefined),
-      fail: (error) => this.#settled(of, error, () => undefined),
-    };
-  }
-
-  #settled(of: Waiting, error: Error | undefined, reply: () => unknown): void {
-    const { service } = of;
-    of.call = undefined;
-    this.#left -= 1;
-    if (this.#isOver) return;
-    if (error instanceof ClosedError) {
-      this.#finish(error);
-      return;
-    }
-    // Nodes without an answer in time are missing.
-    if (!(error instanceof TimeoutError)) {
-      this.#waiting.delete(service.id);
-      try {
-        if (error !== undefined) throw error;
-        this.#replies.push({ service, body: reply() });
-      } catch (thrown) {
-        this.#failed.push({ service, error: thrown as Error });
+      // Nodes without an answer in time are missing.
+      if (stop.signal.aborted || error instanceof TimeoutError) return;
+      if (error instanceof ClosedError || error instanceof InvalidStateError) {
+        refused = error;
+        stop.abort();
+        return;
       }
+      missing.delete(service);
+      failed.push({ service, error: error as Error });
     }
-    if (this.#left === 0 || this.#replies.length >= this.#count) this.#finish();
-  }
-
-  #finish(error?: Error): void {
-    if (this.#isOver) return;
-    this.#isOver = true;
-    this.#signal?.removeEventListener("abort", this.#signalOnAbort);
-    const missing = [...this.#waiting.values()];
-    for (const { call } of missing) if (call !== undefined) this.#effects.giveUp(call);
-    if (error !== undefined) this.#reject(error);
-    else
-      this.#resolve({
-        replies: this.#replies,
-        failed: this.#failed,
-        missing: missing.map(({ service }) => service),
-      });
-  }
+  };
+  signal?.addEventListener("abort", signalOnAbort);
+  // It may have aborted during the lookup of nodes.
+  if (signal?.aborted === true) stop.abort();
+  await Promise.all(nodes.map(end));
+  signal?.removeEventListener("abort", signalOnAbort);
+  if (signal?.aborted === true) throw new AbortedError(signal.reason);
+  if (refused !== undefined) throw refused;
+  return { replies, failed, missing: [...missing] };
 }

@@ -3,6 +3,7 @@ import { checkCallOptions, checkInteger, describe } from "../../core/arguments.j
 import { InvalidArgumentError } from "../../core/errors.js";
 import { checkBoolean, checkTimeout } from "../messaging/checks.js";
 import { encodeBody } from "./body.js";
+import { isStreamedBody } from "./body-source.js";
 import {
   KEEP_REPLIES,
   MAX_HEADER_BYTES,
@@ -23,6 +24,7 @@ import {
 import type { CallTerms } from "./call.js";
 import type { ServingSettings } from "./serving.js";
 import type {
+  OutgoingRequest,
   ServeOptions,
   ServiceManyOptions,
   ServiceRequestOptions,
@@ -110,37 +112,25 @@ const PLAIN = {
   node: undefined,
 } as const;
 
+export const NO_OPTIONS: ServiceRequestOptions & ServiceStreamOptions = Object.freeze({});
+
 /** @throws InvalidArgumentError `EINVAL` */
-export function requestTerms(
-  service: string,
-  method: string,
-  body: EncodedBody,
-  options: ServiceRequestOptions | undefined,
-  isStreamed: boolean,
-): CallTerms {
+export function requestTerms({ service, method, body: given, options }: OutgoingRequest): CallTerms {
+  const isStreamed = isStreamedBody(given);
+  const body = encodeBody(isStreamed ? undefined : given);
   checkServiceName(service);
   checkMethod(method);
-  if (options === undefined && !isStreamed)
+  if (options === NO_OPTIONS && !isStreamed)
     return { service, extras: extrasOf(method, "", undefined, 0, 0, false), body, ...PLAIN };
-  return termsWith(service, method, body, options ?? {}, isStreamed);
-}
-
-function termsWith(
-  service: string,
-  method: string,
-  body: EncodedBody,
-  options: ServiceRequestOptions,
-  isStreamed: boolean,
-): CallTerms {
   checkCallOptions("request", options, REQUEST_KEYS);
   // A streamed body takes as long as its source: the timeout ends when a node takes its first part.
   const { timeout = isStreamed ? -1 : REQUEST_TIMEOUT, attemptTimeout = isStreamed ? REQUEST_TIMEOUT : -1 } =
     options;
-  const { idempotencyKey } = options;
+  const { idempotencyKey } = options as ServiceRequestOptions;
   if (idempotencyKey !== undefined) checkKey(idempotencyKey);
   if (idempotencyKey !== undefined && isStreamed)
     throw new InvalidArgumentError("a request whose body comes in parts has no idempotencyKey");
-  const { idempotent = idempotencyKey !== undefined, onReplyHeaders } = options;
+  const { idempotent = idempotencyKey !== undefined, onReplyHeaders } = options as ServiceRequestOptions;
   if (onReplyHeaders !== undefined && typeof onReplyHeaders !== "function")
     throw new InvalidArgumentError(`onReplyHeaders is a function; got ${describe(onReplyHeaders)}`);
   return {
@@ -154,24 +144,19 @@ function termsWith(
 }
 
 /** @throws InvalidArgumentError `EINVAL` */
-export function streamTerms(
-  service: string,
-  method: string,
-  body: EncodedBody,
-  options: ServiceStreamOptions = {},
-  isStreamed = false,
-): CallTerms {
+export function streamTerms({ service, method, body, options }: OutgoingRequest): CallTerms {
+  const isStreamed = isStreamedBody(body);
   checkServiceName(service);
   checkMethod(method);
   checkCallOptions("requestStream", options, STREAM_KEYS);
   const { timeout = -1, attemptTimeout = REQUEST_TIMEOUT, idempotent = false } = options;
-  const { maxQueue = STREAM_PARTS, maxQueueBytes = STREAM_BYTES } = options;
+  const { maxQueue = STREAM_PARTS, maxQueueBytes = STREAM_BYTES } = options as ServiceStreamOptions;
   checkInteger("maxQueue", maxQueue, 1, MOST_PARTS);
   checkInteger("maxQueueBytes", maxQueueBytes, 1, Number.MAX_SAFE_INTEGER);
   return {
     service,
     extras: extrasOf(method, "", checkHeaders(options.headers), maxQueue, maxQueueBytes, isStreamed),
-    body,
+    body: encodeBody(isStreamed ? undefined : body),
     timeout: checkTimeout(timeout),
     attemptTimeout: checkTimeout(attemptTimeout),
     ...sharedTerms(options, idempotent),

@@ -6,20 +6,21 @@
  */
 import { describe } from "../../core/arguments.js";
 import { endedWith, type RequestOperation, startRequest, withAdded } from "../../core/diagnostics.js";
-import { AbortedError, InvalidArgumentError, type ShoalError, TimeoutError } from "../../core/errors.js";
-import { Waiter } from "../../core/waiter.js";
+import type { DriverTimer } from "../../core/driver-timer.js";
+import { AbortedError, InvalidArgumentError, type ShoalError } from "../../core/errors.js";
+import { ignore } from "../../core/ignore.js";
+import { type PendingCall, PendingCalls } from "../../patterns/kit/calls.js";
 import { type ServiceClient, type ServiceContract, serviceClient } from "../../patterns/kit/contract.js";
 import { ServiceError } from "../../patterns/kit/errors.js";
 import type { Service } from "../node/service.js";
-import { decodeBody, encodeBody } from "./body.js";
+import { decodeBody, encodeBody, sizeOfBody } from "./body.js";
 import { BodySource, isStreamedBody } from "./body-source.js";
-import { MAX_HEADER_BYTES, MAX_HEADERS } from "./bounds.js";
+import { MAX_CALL_BYTES, MAX_CALLS, MAX_HEADER_BYTES, MAX_HEADERS } from "./bounds.js";
 import type { Call, CallSink, CallTerms } from "./call.js";
 import type { RequestCalls } from "./calls.js";
-import { ManyReplies } from "./many-replies.js";
-import { manyTerms, nodeStreamTerms, requestTerms, streamTerms } from "./options.js";
+import { manyReplies } from "./many-replies.js";
+import { manyTerms, NO_OPTIONS, nodeStreamTerms, requestTerms, streamTerms } from "./options.js";
 import { PartStream } from "./part-stream.js";
-import { isAsyncIterable } from "./server.js";
 import type {
   OutgoingRequest,
   RequestMiddleware,
@@ -29,48 +30,27 @@ import type {
   ServiceStreamOptions,
 } from "./types.js";
 import { type Decode, WholeReply } from "./whole-reply.js";
-import type { EncodedBody } from "./wire.js";
 
-export interface OutgoingEffects {
-  /** Monotonic time. */
-  now(): number;
-  /** @throws InvalidStateError `ERR_TOO_MANY_PENDING`; ClosedError `EBADF` */
-  begin(terms: CallTerms, sink: CallSink): Call;
-  /** Nodes that serve it, once new nodes' services are known. */
-  nodesOf(
-    service: string,
-    self: boolean,
-    timeout: number,
-    signal: AbortSignal | undefined,
-  ): Promise<readonly Service[]>;
-}
-
-/** Makes a request's terms from options. */
-type TermsOf<O> = (
+/** Nodes that serve it, once new nodes' services are known. */
+export type FindNodes = (
   service: string,
-  method: string,
-  body: EncodedBody,
-  options: O | undefined,
-  isStreamed: boolean,
-) => CallTerms;
-
-/** A request being made. */
-interface PreparedRequest {
-  readonly terms: CallTerms;
-  /** Source of a streamed body. */
-  source: BodySource | undefined;
-  /** Set once started. */
-  call: Call | undefined;
-}
+  self: boolean,
+  timeout: number,
+  signal: AbortSignal | undefined,
+) => Promise<readonly Service[]>;
 
 export class OutgoingRequests {
+  /** Bounds of all requests that wait. */
+  readonly pending = new PendingCalls({ maxPending: MAX_CALLS, maxPendingBytes: MAX_CALL_BYTES });
   readonly #calls: RequestCalls;
-  readonly #effects: OutgoingEffects;
+  readonly #timer: DriverTimer;
+  readonly #nodesOf: FindNodes;
   #middleware: readonly RequestMiddleware[] = [];
 
-  constructor(calls: RequestCalls, effects: OutgoingEffects) {
+  constructor(calls: RequestCalls, timer: DriverTimer, nodesOf: FindNodes) {
     this.#calls = calls;
-    this.#effects = effects;
+    this.#timer = timer;
+    this.#nodesOf = nodesOf;
   }
 
   /** @returns a function that removes it */
@@ -81,24 +61,24 @@ export class OutgoingRequests {
     };
   }
 
-  request(service: string, body: unknown, options: ServiceRequestOptions | undefined): Promise<unknown> {
-    return this.#ask(service, "", body, options, decodeBody);
+  request(service: string, body: unknown, options: ServiceRequestOptions = NO_OPTIONS): Promise<unknown> {
+    return this.#ask({ service, method: "", body, options, isStream: false }, decodeBody);
   }
 
   /** @throws InvalidArgumentError `EINVAL`; InvalidStateError `ERR_TOO_MANY_PENDING` */
   requestStream(
     service: string,
     body: unknown,
-    options: ServiceStreamOptions | undefined,
+    options: ServiceStreamOptions = NO_OPTIONS,
   ): AsyncIterableIterator<unknown, undefined> {
-    return this.#askInParts(service, "", body, options, decodeBody);
+    return this.#askInParts({ service, method: "", body, options, isStream: true }, decodeBody);
   }
 
   requestMany(service: string, body: unknown, options?: ServiceManyOptions): Promise<ServiceManyResult> {
     const operation = startRequest("cluster", service, "", false, options?.headers);
     return operation === undefined
       ? this.#requestMany(service, body, options)
-      : observe(operation, options, (terms) => this.#requestMany(service, body, terms));
+      : observe(operation, () => this.#requestMany(service, body, observed(options, operation)));
   }
 
   async #requestMany(
@@ -111,14 +91,12 @@ export class OutgoingRequests {
     const { signal } = options;
     if (signal?.aborted === true) throw new AbortedError(signal.reason);
     const end = performance.now() + terms.timeout;
-    const nodes = await this.#effects.nodesOf(service, terms.self, terms.timeout, signal);
+    const nodes = await this.#nodesOf(service, terms.self, terms.timeout, signal);
     const timeout = terms.timeout < 0 ? -1 : Math.max(0, end - performance.now());
     if (nodes.length === 0) throw new ServiceError("no-service", service, "no node serves it");
-    const replies = new ManyReplies(nodes, count, signal, {
-      begin: (node, sink) => this.#effects.begin({ ...terms, timeout, node: node.id }, sink),
-      giveUp: (call) => this.#calls.giveUp(this.#effects.now(), call, undefined),
-    });
-    return replies.promise;
+    return manyReplies(nodes, count, signal, ({ id: node }, needed) =>
+      this.#whole({ ...terms, timeout, node }, undefined, { signal: needed }, decodeBody),
+    );
   }
 
   /**
@@ -127,11 +105,7 @@ export class OutgoingRequests {
    * @throws InvalidStateError `ERR_TOO_MANY_PENDING`; ClosedError `EBADF`
    */
   streamFrom(node: string, service: string, timeout: number): AsyncIterableIterator<unknown, undefined> {
-    return this.#read(
-      { terms: nodeStreamTerms(node, service, timeout), source: undefined, call: undefined },
-      undefined,
-      decodeBody,
-    );
+    return this.#read(nodeStreamTerms(node, service, timeout), undefined, undefined, decodeBody);
   }
 
   /** Returns a contract's client. */
@@ -143,76 +117,51 @@ export class OutgoingRequests {
       <T>(decode: (frames: readonly Buffer[]) => T): Decode =>
       (_, body) =>
         decode([body]);
+    const outgoing = (
+      [method, body]: readonly unknown[],
+      options: ServiceStreamOptions,
+      isStream: boolean,
+    ): OutgoingRequest => ({ service: contract.name, method: String(method), body, options, isStream });
     return serviceClient<C, ServiceRequestOptions>(contract, {
-      request: (frames, decode, options) => {
-        const [method, value] = frames;
-        return this.#ask(
-          contract.name,
-          String(method),
-          value,
-          merged(defaults, options),
-          bytesOf(decode),
-        ) as Promise<never>;
-      },
+      request: (frames, decode, options) =>
+        this.#ask(outgoing(frames, { ...defaults, ...options }, false), bytesOf(decode)) as Promise<never>,
       stream: (frames, decode, options) => {
-        const [method, value] = frames;
-        const { timeout, ...rest } = merged(defaults, options);
-        return this.#askInParts(
-          contract.name,
-          String(method),
-          value,
-          // A contract's timeout for one reply applies until the first part.
-          { ...rest, ...(timeout !== undefined && { attemptTimeout: timeout }) },
-          bytesOf(decode),
-        ) as AsyncIterableIterator<never, undefined>;
+        const { timeout, ...rest } = { ...defaults, ...options };
+        // A contract's timeout for one reply applies until the first part.
+        const ofStream = { ...rest, ...(timeout !== undefined && { attemptTimeout: timeout }) };
+        return this.#askInParts(outgoing(frames, ofStream, true), bytesOf(decode)) as AsyncIterableIterator<
+          never,
+          undefined
+        >;
       },
     });
   }
 
-  #ask(
-    service: string,
-    method: string,
-    body: unknown,
-    options: ServiceRequestOptions | undefined,
-    decode: Decode,
-  ): Promise<unknown> {
+  #ask(outgoing: OutgoingRequest, decode: Decode): Promise<unknown> {
+    const { service, method, options } = outgoing;
     const operation = startRequest("cluster", service, method, false, options?.headers);
     return operation === undefined
-      ? this.#reply(service, method, body, options, decode)
-      : observe(operation, options, (terms) => this.#reply(service, method, body, terms, decode));
+      ? this.#reply(outgoing, decode)
+      : observe(operation, () => this.#reply({ ...outgoing, options: observed(options, operation) }, decode));
   }
 
-  #reply(
-    service: string,
-    method: string,
-    body: unknown,
-    options: ServiceRequestOptions | undefined,
-    decode: Decode,
-  ): Promise<unknown> {
-    if (this.#middleware.length === 0) {
-      try {
-        return this.#request(service, method, body, options, decode);
-      } catch (error) {
-        return Promise.reject(error);
-      }
+  #reply(outgoing: OutgoingRequest, decode: Decode): Promise<unknown> {
+    if (this.#middleware.length > 0) return this.#through(outgoing, (each) => this.#request(each, decode));
+    try {
+      return this.#request(outgoing, decode);
+    } catch (error) {
+      return Promise.reject(error);
     }
-    return this.#through({ service, method, body, options: options ?? {}, isStream: false }, (each) =>
-      this.#request(each.service, each.method, each.body, each.options, decode),
-    );
   }
 
-  #askInParts(
-    service: string,
-    method: string,
-    body: unknown,
-    options: ServiceStreamOptions | undefined,
-    decode: Decode,
-  ): AsyncIterableIterator<unknown, undefined> {
+  #askInParts(outgoing: OutgoingRequest, decode: Decode): AsyncIterableIterator<unknown, undefined> {
+    const { service, method, options } = outgoing;
     const operation = startRequest("cluster", service, method, true, options?.headers);
-    if (operation === undefined) return this.#partsOf(service, method, body, options, decode);
+    if (operation === undefined) return this.#partsOf(outgoing, decode);
     let parts: AsyncIterableIterator<unknown, undefined>;
     try {
-      parts = operation.run(() => this.#partsOf(service, method, body, observed(options, operation), decode));
+      const traced = { ...outgoing, options: observed(options, operation) };
+      parts = operation.run(() => this.#partsOf(traced, decode));
     } catch (error) {
       operation.end(error);
       throw error;
@@ -220,26 +169,18 @@ export class OutgoingRequests {
     return endedWith(parts, operation);
   }
 
-  #partsOf(
-    service: string,
-    method: string,
-    body: unknown,
-    options: ServiceStreamOptions | undefined,
-    decode: Decode,
-  ): AsyncIterableIterator<unknown, undefined> {
-    if (this.#middleware.length === 0) return this.#stream(service, method, body, options, decode);
-    const outgoing = { service, method, body, options: options ?? {}, isStream: true };
-    return this.#partsThrough(outgoing, decode);
+  #partsOf(outgoing: OutgoingRequest, decode: Decode): AsyncIterableIterator<unknown, undefined> {
+    return this.#middleware.length === 0
+      ? this.#stream(outgoing, decode)
+      : this.#partsThrough(outgoing, decode);
   }
 
   async *#partsThrough(
     outgoing: OutgoingRequest,
     decode: Decode,
   ): AsyncGenerator<unknown, undefined, undefined> {
-    const parts = await this.#through(outgoing, (each) =>
-      this.#stream(each.service, each.method, each.body, each.options, decode),
-    );
-    if (!isAsyncIterable(parts))
+    const parts = await this.#through(outgoing, (each) => this.#stream(each, decode));
+    if (!isStreamedBody(parts))
       throw new InvalidArgumentError(
         `middleware of a streamed request gives an async iterable; got ${describe(parts)}`,
       );
@@ -260,153 +201,104 @@ export class OutgoingRequests {
     return step(0, outgoing);
   }
 
-  #request(
-    service: string,
-    method: string,
-    body: unknown,
-    options: ServiceRequestOptions | undefined,
-    decode: Decode,
-  ): Promise<unknown> {
-    const request = this.#prepare(requestTerms, service, method, body, options);
-    const waiter = new Waiter<unknown>(-1, options?.signal, neverLate, () => {
-      this.#giveUp(request, undefined);
-      request.source?.stop();
+  #request(outgoing: OutgoingRequest, decode: Decode): Promise<unknown> {
+    const { body, options } = outgoing;
+    return this.#whole(requestTerms(outgoing), body, options as ServiceRequestOptions, decode);
+  }
+
+  #whole(terms: CallTerms, body: unknown, options: ServiceRequestOptions, decode: Decode): Promise<unknown> {
+    let call: Call | undefined;
+    const pending = this.#pend<unknown>(terms, options.signal, () => this.#giveUp(call, undefined));
+    const sink = new WholeReply(terms.service, pending, decode, options.onReplyHeaders);
+    call = this.#begin(
+      terms,
+      sink,
+      this.#sourceOf(body, () => call),
+    );
+    return pending.promise;
+  }
+
+  #stream(outgoing: OutgoingRequest, decode: Decode): PartStream {
+    const { body, options } = outgoing;
+    return this.#read(streamTerms(outgoing), body, options?.signal, decode);
+  }
+
+  #read(terms: CallTerms, body: unknown, signal: AbortSignal | undefined, decode: Decode): PartStream {
+    let call: Call | undefined;
+    const pending = this.#pend<void>(terms, signal, () =>
+      this.#giveUp(call, new AbortedError(signal?.reason)),
+    );
+    pending.promise.catch(ignore); // The stream has the error.
+    const { parts = 1, bytes = 1 } = terms.extras ?? {};
+    const stream = new PartStream(parts, bytes, {
+      decode,
+      read: (count, size) => call !== undefined && this.#calls.read(this.#timer.now(), call, count, size),
+      giveUp: () => this.#giveUp(call, undefined),
     });
-    this.#begin(request, new WholeReply(service, waiter, decode, options?.onReplyHeaders));
-    return waiter.promise;
+    stream.over = () => pending.resolve();
+    call = this.#begin(
+      terms,
+      stream,
+      this.#sourceOf(body, () => call),
+    );
+    return stream;
   }
 
   /**
-   * Common start of requests for one and many replies.
-   * @throws InvalidArgumentError `EINVAL`; AbortedError `ABORT_ERR`
+   * @param onAborted the signal aborted
+   * @throws InvalidStateError `ERR_TOO_MANY_PENDING`; InvalidArgumentError `EINVAL`; AbortedError `ABORT_ERR`;
+   * ClosedError `EBADF`
    */
-  #prepare<O extends Pick<ServiceRequestOptions, "signal">>(
-    termsOf: TermsOf<O>,
-    service: string,
-    method: string,
-    body: unknown,
-    options: O | undefined,
-  ): PreparedRequest {
-    const isStreamed = isStreamedBody(body);
-    const terms = termsOf(service, method, encodeBody(isStreamed ? undefined : body), options, isStreamed);
-    checkSignal(options?.signal);
-    const request: PreparedRequest = { terms, source: undefined, call: undefined };
-    if (isStreamed) request.source = this.#sourceOf(body, request);
-    return request;
+  #pend<T>(
+    { body }: Pick<CallTerms, "body">,
+    signal: AbortSignal | undefined,
+    onAborted: () => void,
+  ): PendingCall<T> {
+    this.#calls.assertOpen();
+    return this.pending.add<T>(sizeOfBody(body), { signal, onGivenUp: onAborted });
   }
 
-  #begin(request: PreparedRequest, sink: CallSink): void {
-    const { terms, source } = request;
-    request.call = this.#effects.begin(terms, source === undefined ? sink : withSource(sink, source));
+  #begin(terms: CallTerms, sink: CallSink, source?: BodySource): Call {
+    const call = this.#calls.call(this.#timer.now(), terms, sink, source);
+    this.#timer.update();
+    return call;
   }
 
-  #giveUp({ call }: PreparedRequest, error: ShoalError | undefined): void {
-    if (call !== undefined) this.#calls.giveUp(this.#effects.now(), call, error);
+  #giveUp(call: Call | undefined, error: ShoalError | undefined): void {
+    if (call !== undefined) this.#calls.giveUp(this.#timer.now(), call, error);
   }
 
-  /**
-   * Makes the source of a streamed body.
-   * @param request has no call yet
-   */
-  #sourceOf(body: AsyncIterable<unknown>, request: PreparedRequest): BodySource {
+  /** Makes the source of a streamed body; `undefined`: the body is whole. */
+  #sourceOf(body: unknown, callOf: () => Call | undefined): BodySource | undefined {
+    if (!isStreamedBody(body)) return undefined;
     return new BodySource(body, {
       send: (part) =>
         new Promise((resolve) => {
-          const { call } = request;
+          const call = callOf();
           if (call === undefined) resolve();
-          else this.#calls.sendPart(this.#effects.now(), call, part, resolve);
+          else this.#calls.sendPart(this.#timer.now(), call, part, resolve);
         }),
       end: () => {
-        if (request.call !== undefined) this.#calls.endBody(this.#effects.now(), request.call);
+        const call = callOf();
+        if (call !== undefined) this.#calls.endBody(this.#timer.now(), call);
       },
       // The program's error, or that of an invalid part.
-      failed: (error) => this.#giveUp(request, error as ShoalError),
+      failed: (error) => this.#giveUp(callOf(), error as ShoalError),
     });
   }
-
-  #stream(
-    service: string,
-    method: string,
-    body: unknown,
-    options: ServiceStreamOptions | undefined,
-    decode: Decode,
-  ): PartStream {
-    return this.#read(this.#prepare(streamTerms, service, method, body, options), options?.signal, decode);
-  }
-
-  #read(request: PreparedRequest, signal: AbortSignal | undefined, decode: Decode): PartStream {
-    const { parts = 1, bytes = 1 } = request.terms.extras ?? {};
-    const aborted = (): void => this.#giveUp(request, new AbortedError(signal?.reason));
-    signal?.addEventListener("abort", aborted);
-    const stream = new PartStream(parts, bytes, {
-      decode,
-      read: (count, size) =>
-        request.call !== undefined && this.#calls.read(this.#effects.now(), request.call, count, size),
-      giveUp: () => this.#giveUp(request, undefined),
-      over: () => {
-        signal?.removeEventListener("abort", aborted);
-        request.source?.stop();
-      },
-    });
-    this.#begin(request, stream);
-    return stream;
-  }
-}
-
-/** Sink of a request with a streamed body, whose parts are sent as granted. */
-function withSource(sink: CallSink, source: BodySource): CallSink {
-  return {
-    reply(form, body, headers) {
-      source.stop();
-      sink.reply(form, body, headers);
-    },
-    part: (form, body) => sink.part(form, body),
-    end() {
-      source.stop();
-      sink.end();
-    },
-    fail(error) {
-      source.stop();
-      sink.fail(error);
-    },
-    granted: (parts, bytes) => source.granted(parts, bytes),
-  };
 }
 
 /** Runs a request with its observers. Errors reject. */
-async function observe<O extends Pick<ServiceRequestOptions, "headers">, T>(
-  operation: RequestOperation,
-  options: O | undefined,
-  call: (options: O | undefined) => Promise<T>,
-): Promise<T> {
-  return operation.endWith(operation.run(async () => call(observed(options, operation))));
+async function observe<T>(operation: RequestOperation, call: () => Promise<T>): Promise<T> {
+  return operation.endWith(operation.run(async () => call()));
 }
 
 /** Options with the observers' headers. */
-function observed<O extends Pick<ServiceRequestOptions, "headers">>(
-  options: O | undefined,
+function observed<O extends Pick<ServiceRequestOptions, "headers"> | undefined>(
+  options: O,
   { added }: RequestOperation,
-): O | undefined {
+): O {
   if (added === undefined) return options;
   const headers = withAdded(options?.headers, added, MAX_HEADERS, MAX_HEADER_BYTES);
-  return headers === undefined ? options : ({ ...options, headers } as O);
-}
-
-function merged(
-  defaults: ServiceRequestOptions,
-  options: ServiceRequestOptions | undefined,
-): ServiceRequestOptions {
-  return options === undefined ? defaults : { ...defaults, ...options };
-}
-
-/** @throws InvalidArgumentError `EINVAL`; AbortedError `ABORT_ERR` */
-function checkSignal(signal: AbortSignal | undefined): void {
-  if (signal === undefined) return;
-  if (typeof signal?.addEventListener !== "function")
-    throw new InvalidArgumentError(`signal is an AbortSignal; got ${describe(signal)}`);
-  if (signal.aborted) throw new AbortedError(signal.reason);
-}
-
-function neverLate(): ShoalError {
-  return new TimeoutError("ETIMEDOUT", "late");
+  return headers === undefined ? options : { ...options, headers };
 }

@@ -23,13 +23,12 @@ export interface PartStreamEffects {
   read(parts: number, bytes: number): void;
   /** The reader left. */
   giveUp(): void;
-  /** The stream ended, in whatever way. */
-  over(): void;
 }
 
 const DONE: IteratorResult<unknown, undefined> = Object.freeze({ done: true, value: undefined });
 
 export class PartStream implements CallSink, AsyncIterableIterator<unknown, undefined> {
+  over?: () => void;
   readonly #effects: PartStreamEffects;
   readonly #window: ReceiveWindow;
   readonly #parts = new RingBuffer<Part>();
@@ -94,7 +93,6 @@ export class PartStream implements CallSink, AsyncIterableIterator<unknown, unde
     if (this.#isOver) return;
     this.#isOver = true;
     this.#error = error;
-    this.#effects.over();
     this.#serve();
   }
 

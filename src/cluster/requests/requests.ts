@@ -9,37 +9,37 @@
 import { describe } from "../../core/arguments.js";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { AbortedError, ClosedError, InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
+import { ignore } from "../../core/ignore.js";
 import { withTimeout } from "../../core/waiter.js";
 import type { ServiceContract, ServiceHandlers } from "../../patterns/kit/contract.js";
 import { NodeQueues } from "../messaging/node-queues.js";
 import type { SendResult } from "../messaging/parts.js";
 import type { Service } from "../node/service.js";
 import type { Candidate } from "./balancer.js";
-import { sizeOfBody } from "./body.js";
-import { MAX_CALL_BYTES, MAX_CALLS, MAX_SERVED } from "./bounds.js";
-import type { Call, CallSink, CallTerms } from "./call.js";
-import { type CallsEffects, RequestCalls } from "./calls.js";
+import { MAX_SERVED } from "./bounds.js";
+import { RequestCalls } from "./calls.js";
+import { type AnyHandler, byContract, byName, type Served } from "./handlers.js";
 import { checkServiceName, servingSettings } from "./options.js";
 import { OutgoingRequests } from "./outgoing.js";
-import { byContract, byName, OwnService } from "./own-service.js";
-import { type AnyHandler, RequestServer, type Served } from "./server.js";
-import { RequestServing, type ServingSettings } from "./serving.js";
+import { RequestServer, type ServerEffects } from "./server.js";
+import type { RequestServing, ServedQueue, ServingSettings } from "./serving.js";
 import type {
   RequestMiddleware,
   RequestsEvent,
   RequestsStats,
   ServedService,
+  ServedServiceStats,
   ServeMiddleware,
   ServeOptions,
   ServiceHandler,
   ServiceRequest,
 } from "./types.js";
-import { decodeRequest, RequestOp } from "./wire.js";
+import { decodeRequest } from "./wire.js";
 
 /** ms of a pause of the process that count. */
 const MAX_STEP = 1_000;
 
-export interface RequestsEffects {
+export interface RequestsEffects extends ServerEffects {
   /** This node's id. */
   readonly id: string;
   /** Sends to another node. */
@@ -60,12 +60,9 @@ export interface RequestsEffects {
    * @returns settles when the others know it, and their earlier requests have arrived
    */
   withdraw(service: string): Promise<void>;
-  /** A live member, including this node. */
-  find(id: string): Service | undefined;
   /** For error messages. */
   nameOf(id: string): string;
   report(event: RequestsEvent): void;
-  handlerFailed(from: string, error: unknown): void;
 }
 
 export class Requests {
@@ -84,7 +81,6 @@ export class Requests {
   /** Waiting requests are about to check again. */
   #isChanged = false;
   #isClosed = false;
-  #idleWaits: (() => void)[] = [];
   #changeWaits: (() => void)[] = [];
   readonly #ownCandidates = new WeakMap<readonly Candidate[], readonly Candidate[]>();
 
@@ -97,7 +93,7 @@ export class Requests {
         this.#serving.refused.unread = (this.#serving.refused.unread ?? 0) + 1;
       },
     });
-    const calls: CallsEffects = {
+    this.#calls = new RequestCalls({
       candidates: (service) => this.#candidates(service),
       isSettling: () => effects.isSettling(),
       send: (node, item) => this.#queues.send(node, item),
@@ -105,34 +101,11 @@ export class Requests {
       answer: (node, item) => this.#queues.answer(node, item),
       nameOf: (node) => effects.nameOf(node),
       random: Math.random,
-      idle: () => {
-        for (const resolve of this.#idleWaits.splice(0)) resolve();
-      },
-      retried: (service, node, reason, attempt) =>
-        effects.report({ type: "request:retried", service, node, reason, attempt }),
-      ejected: (service, node, ms) => effects.report({ type: "service:ejected", service, node, ms }),
-      restored: (service, node) => effects.report({ type: "service:restored", service, node }),
-    };
-    this.#calls = new RequestCalls(calls);
-    this.outgoing = new OutgoingRequests(this.#calls, {
-      now: () => this.#timer.now(),
-      begin: (terms, sink) => this.#begin(terms, sink),
-      nodesOf: (service, self, timeout, signal) => this.#nodesOf(service, self, timeout, signal),
+      report: (event) => effects.report(event),
     });
-    this.#serving = new RequestServing({
-      start: (job) => this.#server.start(job),
-      aborted: (job, reason) => this.#server.aborted(job, reason),
-      send: (node, item, done) => this.#queues.sendLater(node, item, done),
-      answer: (node, item) => this.#queues.answer(node, item),
-      credited: (job) => this.#server.credited(job),
-      body: (job, form, body) => this.#server.body(job, form, body),
-      bodyEnd: (job) => this.#server.bodyEnd(job),
-    });
-    this.#server = new RequestServer(() => this.#serving, {
-      now: () => this.#timer.now(),
-      sender: (id) => effects.find(id),
-      handlerFailed: (from, error) => effects.handlerFailed(from, error),
-    });
+    this.outgoing = new OutgoingRequests(this.#calls, this.#timer, (...wanted) => this.#nodesOf(...wanted));
+    this.#server = new RequestServer(effects, this.#queues, this.#timer);
+    this.#serving = this.#server.rules;
     this.#timer.hold(false);
     this.#timer.start({
       nextWakeUp: () => earliest(this.#calls.nextWakeUp(), this.#serving.nextWakeUp()),
@@ -176,21 +149,21 @@ export class Requests {
       throw new InvalidStateError("EFSM", `a node serves ${MAX_SERVED} services at most`);
     const service = this.#serving.add(name, settings);
     service.context = served;
-    const own = new OwnService(service, {
-      withdraw: () => this.#withdraw(own),
-      remove: () => {
-        this.#withdraw(own);
-        if (this.#served.get(name) === own) this.#served.delete(name);
-        this.#serving.remove(service);
-      },
-      drain: () => {
-        this.#withdraw(own);
-        this.#serving.drain(service);
-      },
-    });
+    const own = new OwnService(service, this);
     this.#served.set(name, own);
     if (this.#isStarted) this.#announce(own);
     return own;
+  }
+
+  drainService(own: OwnService): void {
+    this.#withdraw(own);
+    this.#serving.drain(own.queue);
+  }
+
+  removeService(own: OwnService): void {
+    this.#withdraw(own);
+    if (this.#served.get(own.name) === own) this.#served.delete(own.name);
+    this.#serving.remove(own.queue);
   }
 
   /**
@@ -216,28 +189,14 @@ export class Requests {
   }
 
   #withdraw(own: OwnService): void {
-    if (own.isWithdrawn) return;
-    own.isWithdrawn = true;
+    if (own.withdrawn !== undefined) return;
     // It rejects if a node has not acknowledged in time, or the bus closes: late requests are refused, and go to
     // another node.
-    if (this.#isStarted) own.withdrawn = this.#effects.withdraw(own.name).catch(() => undefined);
+    own.withdrawn = this.#isStarted ? this.#effects.withdraw(own.name).catch(ignore) : Promise.resolve();
     this.onRoutes();
   }
 
-  // --- Requests, for outgoing.ts ---------------------------------------------------------------------------------------
-
-  /** @throws InvalidStateError `ERR_TOO_MANY_PENDING`; ClosedError `EBADF` */
-  #begin(terms: CallTerms, sink: CallSink): Call {
-    if (this.#isClosed) throw new ClosedError("EBADF", "the bus is closed");
-    if (!this.#calls.hasRoom(terms.body))
-      throw new InvalidStateError(
-        "ERR_TOO_MANY_PENDING",
-        `${this.#calls.size} requests of ${this.#calls.bytes} bytes wait already, at most ${MAX_CALLS} of ${MAX_CALL_BYTES} bytes may; this one has ${sizeOfBody(terms.body)}`,
-      );
-    const call = this.#calls.call(this.#timer.now(), terms, sink);
-    this.#timer.update();
-    return call;
-  }
+  // --- Nodes -----------------------------------------------------------------------------------------------------------
 
   /** Nodes that serve it, once new nodes' services are known. */
   async #nodesOf(
@@ -263,7 +222,7 @@ export class Requests {
   #candidates(service: string): readonly Candidate[] {
     const others = this.#effects.candidates(service);
     const own = this.#served.get(service);
-    if (own === undefined || own.isWithdrawn) return others;
+    if (own === undefined || own.withdrawn !== undefined) return others;
     let all = this.#ownCandidates.get(others);
     if (all === undefined) {
       all = [{ id: this.#effects.id, distance: 0 }, ...others];
@@ -278,7 +237,7 @@ export class Requests {
   begin(): void {
     if (this.#isStarted) return;
     this.#isStarted = true;
-    for (const own of this.#served.values()) if (!own.isWithdrawn) this.#announce(own);
+    for (const own of this.#served.values()) if (own.withdrawn === undefined) this.#announce(own);
   }
 
   /** Handles a member's item. Never throws. */
@@ -289,29 +248,7 @@ export class Requests {
       return;
     }
     const now = this.#timer.now();
-    switch (item.op) {
-      case RequestOp.CALL:
-        this.#serving.onCall(now, from, item);
-        break;
-      case RequestOp.CREDIT:
-        this.#serving.onCredit(from, item.id, item.parts, item.bytes);
-        return;
-      case RequestOp.CANCEL:
-        this.#serving.onCancel(now, from, item.id);
-        break;
-      case RequestOp.CHECK:
-        this.#serving.onCheck(from, item.id);
-        return;
-      case RequestOp.BODY:
-        this.#serving.onBody(now, from, item.id, item.form, item.body);
-        break;
-      case RequestOp.BODY_END:
-        this.#serving.onBodyEnd(from, item.id);
-        return;
-      default:
-        this.#calls.onItem(now, from, item);
-        break;
-    }
+    if (!this.#serving.onItem(now, from, item)) this.#calls.onItem(now, from, item);
     this.#timer.update();
   }
 
@@ -347,8 +284,8 @@ export class Requests {
       refused[reason] = (refused[reason] ?? 0) + count;
     return {
       ...this.#calls.counts,
-      pending: this.#calls.size,
-      pendingBytes: this.#calls.bytes,
+      pending: this.outgoing.pending.size,
+      pendingBytes: this.outgoing.pending.bytes,
       served: [...this.#served.values()]
         .filter(({ name }) => !name.startsWith("$"))
         .map((own) => own.stats()),
@@ -359,8 +296,7 @@ export class Requests {
   /** Accepts nothing new. Settles when nothing runs here, and this node has no pending requests. */
   async drain(): Promise<void> {
     await Promise.all([...this.#served.values()].map((own) => own.drain()));
-    if (this.#calls.size > 0 && !this.#isClosed)
-      await new Promise<void>((resolve) => this.#idleWaits.push(resolve));
+    await this.outgoing.pending.idle();
   }
 
   /** @param linger ms for running handlers; -1: no limit */
@@ -369,7 +305,8 @@ export class Requests {
     const drained = [...this.#served.values()].map((own) => own.drain());
     this.#isClosed = true;
     this.#calls.close(() => new ClosedError("EAGAIN", "the bus closed while the request waited"));
-    for (const resolve of [...this.#idleWaits.splice(0), ...this.#changeWaits.splice(0)]) resolve();
+    this.outgoing.pending.close();
+    for (const resolve of this.#changeWaits.splice(0)) resolve();
     const isIdle = linger === 0 ? false : await withTimeout(Promise.all(drained), linger);
     if (!isIdle) this.#server.abortAll(new ClosedError("EAGAIN", "the bus closes"));
     for (const own of this.#served.values()) this.#serving.remove(own.queue);
@@ -392,6 +329,61 @@ export class Requests {
     this.#local = [];
     for (const item of items) this.onItem(this.#effects.id, item);
   };
+}
+
+/** A service of this node for its program: announced, drained, closed. */
+class OwnService implements ServedService {
+  readonly name: string;
+  readonly ready: Promise<void>;
+  readonly queue: ServedQueue;
+  /** Settles when no further request can come, or nodes have not acknowledged in time; `undefined`: it is announced. */
+  withdrawn: Promise<void> | undefined;
+  readonly #requests: Requests;
+  #announced!: (known: Promise<void>) => void;
+
+  constructor(queue: ServedQueue, requests: Requests) {
+    this.name = queue.name;
+    this.queue = queue;
+    this.#requests = requests;
+    this.ready = new Promise((resolve) => {
+      this.#announced = resolve;
+    });
+    this.ready.catch(() => undefined); // A program that awaits it has the error.
+  }
+
+  announced(known: Promise<void>): void {
+    known.catch(() => undefined); // `ready` has the error.
+    this.#announced(known);
+  }
+
+  stats(): ServedServiceStats {
+    const { name, queue } = this;
+    const { running, queued, queuedBytes, handled, failed, refused, abandoned, keyed } = queue;
+    return { name, running, queued, queuedBytes, handled, failed, refused, abandoned, kept: keyed.size };
+  }
+
+  async drain(): Promise<void> {
+    this.#requests.drainService(this);
+    // A node that does not know yet may send a request, which must be refused before this node leaves.
+    await this.withdrawn;
+    await this.#idle();
+  }
+
+  async close(): Promise<void> {
+    this.#requests.removeService(this);
+    await this.withdrawn;
+    await this.#idle();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #idle(): Promise<void> {
+    const { queue } = this;
+    if (queue.running > 0 || queue.queued > 0)
+      await new Promise<void>((resolve) => queue.onIdle.push(resolve));
+  }
 }
 
 function earliest(one: number | undefined, other: number | undefined): number | undefined {

@@ -10,8 +10,8 @@
 import { describe } from "../../core/arguments.js";
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
 import { isProcessObserved, type ProcessOperation, startProcess } from "../../core/diagnostics.js";
+import type { DriverTimer } from "../../core/driver-timer.js";
 import { AbortedError, InvalidArgumentError, type ShoalError } from "../../core/errors.js";
-import { describeIssues, issuePath, type StandardSchemaV1, validate } from "../../core/standard-schema.js";
 import {
   handlerFailure,
   isRefusedRequest,
@@ -19,37 +19,19 @@ import {
   refuse,
   type ServiceError,
 } from "../../patterns/kit/errors.js";
+import { isThenable } from "../messaging/hooks.js";
+import type { NodeQueues, QueueResult } from "../messaging/node-queues.js";
 import type { Service } from "../node/service.js";
 import { decodeBody, encodeBody } from "./body.js";
 import { isStreamedBody } from "./body-source.js";
+import type { AnyHandler, Served } from "./handlers.js";
 import { checkHeaders } from "./options.js";
 import { PartStream } from "./part-stream.js";
-import type { Job, RequestServing } from "./serving.js";
+import { type Job, RequestServing, type ServingEffects } from "./serving.js";
 import type { ServeMiddleware, ServiceRequest } from "./types.js";
 import type { BodyForm } from "./wire.js";
 
 const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze({});
-
-/** A service's handler with its schemas. */
-export type AnyHandler = (body: unknown, request: ServiceRequest) => unknown;
-
-/** Handler and settings, stored with the service. */
-export interface Served {
-  readonly handler: AnyHandler;
-  /** Whether the handler gets raw bytes. */
-  readonly isRaw: boolean;
-  /** Whether callers get every error's message. */
-  readonly exposeErrors: boolean;
-  /** Whether it is shoal's own: no middleware and no observer sees its requests. */
-  readonly isInternal?: boolean;
-}
-
-export interface ServerEffects {
-  now(): number;
-  /** The requesting member; `undefined`: gone. */
-  sender(id: string): Service | undefined;
-  handlerFailed(from: string, error: unknown): void;
-}
 
 /** A handler's request; its signal is created on access. */
 class RunningRequest implements ServiceRequest {
@@ -61,7 +43,7 @@ class RunningRequest implements ServiceRequest {
   readonly sender: Service;
   body: unknown;
   readonly #job: Job;
-  readonly #now: () => number;
+  readonly #timer: DriverTimer;
   #controller: AbortController | undefined = undefined;
   #abortReason: unknown = undefined;
   isAborted = false;
@@ -76,7 +58,7 @@ class RunningRequest implements ServiceRequest {
   /** Its streamed body, if any. */
   readonly parts: PartStream | undefined;
 
-  constructor(job: Job, sender: Service, body: unknown, now: () => number) {
+  constructor(job: Job, sender: Service, body: unknown, timer: DriverTimer) {
     this.parts = body instanceof PartStream ? body : undefined;
     const { service, method, headers = NO_HEADERS, key } = job.item;
     this.service = service;
@@ -86,11 +68,11 @@ class RunningRequest implements ServiceRequest {
     this.sender = sender;
     this.body = body;
     this.#job = job;
-    this.#now = now;
+    this.#timer = timer;
   }
 
   get remaining(): number {
-    const left = this.#job.until - this.#now();
+    const left = this.#job.until - this.#timer.now();
     return left === Number.POSITIVE_INFINITY ? -1 : Math.max(0, Math.floor(left));
   }
 
@@ -126,17 +108,24 @@ class RunningRequest implements ServiceRequest {
   }
 }
 
-export class RequestServer {
+export interface ServerEffects {
+  /** A live member, including this node. */
+  find(id: string): Service | undefined;
+  handlerFailed(from: string, error: unknown): void;
+}
+
+export class RequestServer implements ServingEffects {
+  readonly rules = new RequestServing(this);
   readonly #effects: ServerEffects;
-  readonly #rules: () => RequestServing;
-  readonly #now: () => number;
+  readonly #queues: NodeQueues;
+  readonly #timer: DriverTimer;
   readonly #running = new LinkedList<RunningRequest>();
   #middleware: readonly ServeMiddleware[] = [];
 
-  constructor(rules: () => RequestServing, effects: ServerEffects) {
-    this.#rules = rules;
+  constructor(effects: ServerEffects, queues: NodeQueues, timer: DriverTimer) {
     this.#effects = effects;
-    this.#now = () => effects.now();
+    this.#queues = queues;
+    this.#timer = timer;
   }
 
   use(middleware: ServeMiddleware): () => void {
@@ -147,7 +136,7 @@ export class RequestServer {
   }
 
   start(job: Job): void {
-    const sender = this.#effects.sender(job.from);
+    const sender = this.#effects.find(job.from);
     const { handler, isRaw, isInternal = false } = job.service.context as Served;
     if (sender === undefined) {
       this.#fail(job, "stopping", "the caller is gone");
@@ -165,7 +154,7 @@ export class RequestServer {
       this.#fail(job, "invalid-request", messageOf(error));
       return;
     }
-    const request = new RunningRequest(job, sender, body, this.#now);
+    const request = new RunningRequest(job, sender, body, this.#timer);
     job.context = request;
     this.#running.push(request.link);
     let result: unknown;
@@ -202,13 +191,19 @@ export class RequestServer {
     const { maxParts, maxPartBytes } = job.service.settings;
     return new PartStream(maxParts, maxPartBytes, {
       decode: decodeBody,
-      read: (parts, bytes) => this.#rules().grant(job, parts, bytes),
-      giveUp: () => this.#rules().grant(job, 0, 0),
-      over: () => undefined,
+      read: (parts, bytes) => this.rules.grant(job, parts, bytes),
+      giveUp: () => this.rules.grant(job, 0, 0),
     });
   }
 
-  /** @returns why it is refused */
+  send(node: string, item: Buffer, done: (result: QueueResult) => void): void {
+    this.#queues.sendLater(node, item, done);
+  }
+
+  answer(node: string, item: Buffer): void {
+    this.#queues.answer(node, item);
+  }
+
   body(job: Job, form: BodyForm, body: Buffer): string | undefined {
     return (job.context as RunningRequest | undefined)?.parts?.part(form, body);
   }
@@ -232,7 +227,7 @@ export class RequestServer {
 
   #settle(job: Job, request: RunningRequest, value: unknown): void {
     try {
-      if (isAsyncIterable(value)) {
+      if (isStreamedBody(value)) {
         void this.#stream(job, request, request.operation?.runEach(value) ?? value);
         return;
       }
@@ -245,7 +240,7 @@ export class RequestServer {
     try {
       const body = encodeBody(value);
       const { replyHeaders: headers } = request;
-      this.#rules().reply(this.#effects.now(), job, headers === undefined ? body : { ...body, headers });
+      this.rules.reply(this.#timer.now(), job, headers === undefined ? body : { ...body, headers });
       request.operation?.end();
     } catch (error) {
       request.operation?.end(error);
@@ -256,7 +251,7 @@ export class RequestServer {
 
   /** Sends parts as fast as the caller reads. Never rejects. */
   async #stream(job: Job, request: RunningRequest, parts: AsyncIterable<unknown>): Promise<void> {
-    const rules = this.#rules();
+    const { rules } = this;
     const { credit } = job;
     try {
       if (credit === undefined)
@@ -280,7 +275,7 @@ export class RequestServer {
       }
       request.link.unlink();
       request.endBody();
-      rules.end(this.#effects.now(), job);
+      rules.end(this.#timer.now(), job);
       request.operation?.end();
     } catch (error) {
       this.#threw(job, request, error);
@@ -295,11 +290,11 @@ export class RequestServer {
     if (!isRefusedRequest(error) && !request.isAborted) this.#effects.handlerFailed(job.from, error);
     const { exposeErrors } = job.service.context as Served;
     const { reason, text, details } = handlerFailure(error, exposeErrors);
-    this.#rules().fail(this.#effects.now(), job, reason, text, details);
+    this.rules.fail(this.#timer.now(), job, reason, text, details);
   }
 
   #fail(job: Job, reason: ServiceError["reason"], text: string): void {
-    this.#rules().fail(this.#effects.now(), job, reason, text);
+    this.rules.fail(this.#timer.now(), job, reason, text);
   }
 }
 
@@ -308,46 +303,6 @@ const TEXTS = {
   expired: "the caller's time is over",
   lost: "the caller's node is gone",
 } as const;
-
-/** Wraps a handler with its schemas. */
-export function checked(
-  service: string,
-  handler: AnyHandler,
-  request: StandardSchemaV1 | undefined,
-  reply: StandardSchemaV1 | undefined,
-): AnyHandler {
-  if (request === undefined && reply === undefined) return handler;
-  const checkReply = (value: unknown): unknown => {
-    if (reply === undefined) return value;
-    if (isAsyncIterable(value)) return checkedParts(value, checkReply);
-    const { issues } = validate(reply, value);
-    if (issues === undefined) return value;
-    throw refuse("invalid-reply", service, "The reply does not conform to its schema", {}, { cause: issues });
-  };
-  const checkRequest = (schema: StandardSchemaV1, value: unknown): unknown => {
-    const result = validate(schema, value);
-    if (result.issues === undefined) return result.value;
-    const issues = result.issues.map((issue) => ({ path: issuePath(issue), message: issue.message }));
-    const text = `The request does not conform to its schema: ${describeIssues(result.issues)}`;
-    throw refuse("invalid-request", service, text, { data: { issues } }, { cause: result.issues });
-  };
-  return (body, context) => {
-    let value = body;
-    if (request !== undefined)
-      value = isStreamedBody(body)
-        ? checkedParts(body, (part) => checkRequest(request, part))
-        : checkRequest(request, body);
-    const answer = handler(value, context);
-    return isThenable(answer) ? answer.then(checkReply) : checkReply(answer);
-  };
-}
-
-async function* checkedParts(
-  parts: AsyncIterable<unknown>,
-  check: (value: unknown) => unknown,
-): AsyncGenerator<unknown, void, undefined> {
-  for await (const part of parts) yield check(part);
-}
 
 /** Calls the middleware from an index on, then the handler. */
 function through(
@@ -372,22 +327,4 @@ function woken(request: RunningRequest): Promise<void> {
       resolve();
     };
   });
-}
-
-export function isThenable(value: unknown): value is Promise<unknown> {
-  return typeof (value as { readonly then?: unknown } | null | undefined)?.then === "function";
-}
-
-export function isAsyncIterable(value: unknown): value is AsyncIterable<unknown> {
-  return (
-    typeof (value as { readonly [Symbol.asyncIterator]?: unknown } | null | undefined)?.[
-      Symbol.asyncIterator
-    ] === "function"
-  );
-}
-
-/** @throws InvalidArgumentError `EINVAL` */
-export function checkSchema(what: string, schema: StandardSchemaV1 | undefined): void {
-  if (schema === undefined || typeof schema?.["~standard"]?.validate === "function") return;
-  throw new InvalidArgumentError(`${what} is a schema (Standard Schema, version 1); got ${describe(schema)}`);
 }

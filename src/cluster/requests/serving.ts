@@ -27,14 +27,16 @@ import { SendCredit } from "./stream-window.js";
 import {
   type BodyForm,
   type CallItem,
+  type CreditItem,
   type EncodedBody,
   encodeCredit,
   encodeEnd,
   encodeFailure,
-  encodeGone,
   encodePart,
   encodeReply,
-  encodeWanted,
+  encodeSign,
+  type PartItem,
+  type RequestItem,
   RequestOp,
   type ServiceLoad,
 } from "./wire.js";
@@ -226,8 +228,49 @@ export class RequestServing {
     if (this.#services.get(service.name) === service) this.#services.delete(service.name);
   }
 
-  onCall(now: number, from: string, item: CallItem): void {
+  /**
+   * Handles an item of a caller.
+   * @returns whether it is one
+   */
+  onItem(now: number, from: string, item: RequestItem): boolean {
     this.#now = now;
+    switch (item.op) {
+      case RequestOp.CALL:
+        this.#onCall(now, from, item);
+        return true;
+      case RequestOp.CREDIT:
+        this.#onCredit(from, item);
+        return true;
+      case RequestOp.CANCEL: {
+        const job = this.#jobOf(from, item.id);
+        // It may have been answered already.
+        if (job !== undefined) this.#abandon(job, "cancelled");
+        return true;
+      }
+      case RequestOp.CHECK:
+        // The caller asks whether a request is here; otherwise it would wait in vain.
+        if (this.#jobOf(from, item.id) !== undefined) return true;
+        this.#count("gone");
+        this.#effects.answer(from, encodeSign(RequestOp.GONE, item.id));
+        return true;
+      case RequestOp.BODY:
+        this.#onBody(now, from, item);
+        return true;
+      case RequestOp.BODY_END: {
+        const job = this.#streamedBody(from, item.id);
+        if (job !== undefined) this.#effects.bodyEnd(job);
+        return true;
+      }
+      default:
+        return false;
+    }
+  }
+
+  #jobOf(from: string, id: number): Job | undefined {
+    return this.#jobs.get(from)?.get(id);
+  }
+
+  #onCall(now: number, from: string, item: CallItem): void {
     const service = this.#services.get(item.service);
     if (service === undefined) {
       this.#refuseCall(from, item, NO_LOAD, "no-service", "this node does not serve it");
@@ -237,7 +280,7 @@ export class RequestServing {
       this.#refuseCall(from, item, service.load, "stopping", "the node is draining");
       return;
     }
-    if (this.#jobs.get(from)?.has(item.id) === true) {
+    if (this.#jobOf(from, item.id) !== undefined) {
       this.#count("again");
       return;
     }
@@ -265,30 +308,14 @@ export class RequestServing {
     service.queuedBytes += item.body.length;
   }
 
-  /** The caller gave up. */
-  onCancel(now: number, from: string, id: number): void {
-    const job = this.#jobs.get(from)?.get(id);
-    // It may have been answered already.
-    this.#now = now;
-    if (job !== undefined) this.#abandon(job, "cancelled");
-  }
-
-  /** The caller asks whether a request is here; otherwise it would wait in vain. */
-  onCheck(from: string, id: number): void {
-    if (this.#jobs.get(from)?.has(id) === true) return;
-    this.#count("gone");
-    this.#effects.answer(from, encodeGone(id));
-  }
-
-  onCredit(from: string, id: number, parts: number, bytes: number): void {
-    const job = this.#jobs.get(from)?.get(id);
+  #onCredit(from: string, { id, parts, bytes }: CreditItem): void {
+    const job = this.#jobOf(from, id);
     if (job?.credit === undefined) return;
     job.credit.granted(parts, bytes);
     if (job.credit.hasRoom) this.#effects.credited(job);
   }
 
-  onBody(now: number, from: string, id: number, form: BodyForm, body: Buffer): void {
-    this.#now = now;
+  #onBody(now: number, from: string, { id, form, body }: PartItem): void {
     const job = this.#streamedBody(from, id);
     const reason = job && this.#effects.body(job, form, body);
     if (job === undefined || reason === undefined) return;
@@ -297,14 +324,9 @@ export class RequestServing {
     this.#effects.aborted(job, "cancelled");
   }
 
-  onBodyEnd(from: string, id: number): void {
-    const job = this.#streamedBody(from, id);
-    if (job !== undefined) this.#effects.bodyEnd(job);
-  }
-
   /** The job with a streamed body, unless already answered. */
   #streamedBody(from: string, id: number): Job | undefined {
-    const job = this.#jobs.get(from)?.get(id);
+    const job = this.#jobOf(from, id);
     if (job?.item.isStreamed === true && job.state === "running") return job;
     this.#count("late");
     return undefined;
@@ -441,7 +463,7 @@ export class RequestServing {
    * CANCEL, and a streamed reply or body would hold its slot forever. Other requests end with their handlers.
    */
   #ask(now: number, job: Job): void {
-    this.#effects.answer(job.from, encodeWanted(job.item.id));
+    this.#effects.answer(job.from, encodeSign(RequestOp.WANTED, job.item.id));
     job.askAfter = Math.min(2 * job.askAfter, MAX_CHECK_AFTER);
     job.askAt = now + job.askAfter;
   }

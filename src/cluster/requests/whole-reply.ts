@@ -1,6 +1,6 @@
 /** A caller's single reply. */
 import { ClosedError, InvalidMessageError, type ShoalError } from "../../core/errors.js";
-import type { Waiter } from "../../core/waiter.js";
+import type { PendingCall } from "../../patterns/kit/calls.js";
 import type { CallSink } from "./call.js";
 import type { ServiceRequestOptions } from "./types.js";
 import type { BodyForm, Headers } from "./wire.js";
@@ -10,18 +10,18 @@ export type Decode = (form: BodyForm, body: Buffer) => unknown;
 
 export class WholeReply implements CallSink {
   readonly #service: string;
-  readonly #waiter: Waiter<unknown>;
+  readonly #pending: PendingCall<unknown>;
   readonly #decode: Decode;
   readonly #onHeaders: ServiceRequestOptions["onReplyHeaders"];
 
   constructor(
     service: string,
-    waiter: Waiter<unknown>,
+    pending: PendingCall<unknown>,
     decode: Decode,
     onHeaders: ServiceRequestOptions["onReplyHeaders"],
   ) {
     this.#service = service;
-    this.#waiter = waiter;
+    this.#pending = pending;
     this.#decode = decode;
     this.#onHeaders = onHeaders;
   }
@@ -32,7 +32,7 @@ export class WholeReply implements CallSink {
       value = this.#decode(form, body);
     } catch (error) {
       const text = `the reply of ${this.#service} is refused: ${(error as Error).message}`;
-      this.#waiter.reject(
+      this.#pending.reject(
         error instanceof InvalidMessageError ? error : new InvalidMessageError(text, { cause: error }),
       );
       return;
@@ -40,10 +40,10 @@ export class WholeReply implements CallSink {
     try {
       if (headers !== undefined) this.#onHeaders?.(headers);
     } catch (error) {
-      this.#waiter.reject(error as ShoalError); // The program's own.
+      this.#pending.reject(error as ShoalError); // The program's own.
       return;
     }
-    this.#waiter.resolve(value);
+    this.#pending.resolve(value);
   }
 
   part(): string {
@@ -51,11 +51,11 @@ export class WholeReply implements CallSink {
   }
 
   end(): void {
-    this.#waiter.resolve(undefined);
+    this.#pending.resolve(undefined);
   }
 
   fail(error: ShoalError): void {
-    if (error instanceof ClosedError) this.#waiter.abandon(error);
-    else this.#waiter.reject(error);
+    if (error instanceof ClosedError) this.#pending.abandon(error);
+    else this.#pending.reject(error);
   }
 }

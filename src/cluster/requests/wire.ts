@@ -147,8 +147,9 @@ export interface FailureItem extends ServiceLoad {
   readonly details: Buffer;
 }
 
+/** A part of a streamed reply or body. */
 export interface PartItem {
-  readonly op: typeof RequestOp.PART;
+  readonly op: typeof RequestOp.PART | typeof RequestOp.BODY;
   readonly id: number;
   readonly form: BodyForm;
   readonly body: Buffer;
@@ -159,66 +160,26 @@ export interface EndItem extends ServiceLoad {
   readonly id: number;
 }
 
+/** The reader of a streamed reply or body takes so much more. */
 export interface CreditItem {
-  readonly op: typeof RequestOp.CREDIT;
+  readonly op: typeof RequestOp.CREDIT | typeof RequestOp.GRANT;
   readonly id: number;
   readonly parts: number;
   readonly bytes: number;
 }
 
-export interface CancelItem {
-  readonly op: typeof RequestOp.CANCEL;
+/** An item without fields. */
+export interface SignItem {
+  readonly op:
+    | typeof RequestOp.CANCEL
+    | typeof RequestOp.CHECK
+    | typeof RequestOp.GONE
+    | typeof RequestOp.WANTED
+    | typeof RequestOp.BODY_END;
   readonly id: number;
 }
 
-export interface CheckItem {
-  readonly op: typeof RequestOp.CHECK;
-  readonly id: number;
-}
-
-export interface GoneItem {
-  readonly op: typeof RequestOp.GONE;
-  readonly id: number;
-}
-
-export interface WantedItem {
-  readonly op: typeof RequestOp.WANTED;
-  readonly id: number;
-}
-
-export interface BodyItem {
-  readonly op: typeof RequestOp.BODY;
-  readonly id: number;
-  readonly form: BodyForm;
-  readonly body: Buffer;
-}
-
-export interface BodyEndItem {
-  readonly op: typeof RequestOp.BODY_END;
-  readonly id: number;
-}
-
-export interface GrantItem {
-  readonly op: typeof RequestOp.GRANT;
-  readonly id: number;
-  readonly parts: number;
-  readonly bytes: number;
-}
-
-export type RequestItem =
-  | CallItem
-  | ReplyItem
-  | FailureItem
-  | PartItem
-  | EndItem
-  | CreditItem
-  | CancelItem
-  | CheckItem
-  | GoneItem
-  | WantedItem
-  | BodyItem
-  | BodyEndItem
-  | GrantItem;
+export type RequestItem = CallItem | ReplyItem | FailureItem | PartItem | EndItem | CreditItem | SignItem;
 
 /** Why bytes are not an item. */
 export type RequestJunk =
@@ -344,7 +305,7 @@ export function encodeFailure(
 export function encodePart(
   id: number,
   { form, data }: EncodedBody,
-  op: typeof RequestOp.PART | typeof RequestOp.BODY = RequestOp.PART,
+  op: PartItem["op"] = RequestOp.PART,
 ): Buffer {
   const bytes = begin(op, form, 0, id, sizeOfData(data));
   writeData(bytes, 1 + sizeOfUint(id), data);
@@ -352,9 +313,7 @@ export function encodePart(
 }
 
 export function encodeEnd(id: number, { busy, slots }: ServiceLoad): Buffer {
-  const bytes = begin(RequestOp.END, BodyForm.BYTES, 0, id, sizeOfUint(busy) + sizeOfUint(slots));
-  writeUint(bytes, writeUint(bytes, 1 + sizeOfUint(id), busy), slots);
-  return bytes;
+  return encodePair(RequestOp.END, id, busy, slots);
 }
 
 /** @param op GRANT: of a streamed body; otherwise of a streamed reply */
@@ -362,31 +321,19 @@ export function encodeCredit(
   id: number,
   parts: number,
   size: number,
-  op: typeof RequestOp.CREDIT | typeof RequestOp.GRANT = RequestOp.CREDIT,
+  op: CreditItem["op"] = RequestOp.CREDIT,
 ): Buffer {
-  const bytes = begin(op, BodyForm.BYTES, 0, id, sizeOfUint(parts) + sizeOfUint(size));
-  writeUint(bytes, writeUint(bytes, 1 + sizeOfUint(id), parts), size);
+  return encodePair(op, id, parts, size);
+}
+
+function encodePair(op: RequestOp, id: number, one: number, other: number): Buffer {
+  const bytes = begin(op, BodyForm.BYTES, 0, id, sizeOfUint(one) + sizeOfUint(other));
+  writeUint(bytes, writeUint(bytes, 1 + sizeOfUint(id), one), other);
   return bytes;
 }
 
-export function encodeCancel(id: number): Buffer {
-  return begin(RequestOp.CANCEL, BodyForm.BYTES, 0, id, 0);
-}
-
-export function encodeCheck(id: number): Buffer {
-  return begin(RequestOp.CHECK, BodyForm.BYTES, 0, id, 0);
-}
-
-export function encodeGone(id: number): Buffer {
-  return begin(RequestOp.GONE, BodyForm.BYTES, 0, id, 0);
-}
-
-export function encodeBodyEnd(id: number): Buffer {
-  return begin(RequestOp.BODY_END, BodyForm.BYTES, 0, id, 0);
-}
-
-export function encodeWanted(id: number): Buffer {
-  return begin(RequestOp.WANTED, BodyForm.BYTES, 0, id, 0);
+export function encodeSign(op: SignItem["op"], id: number): Buffer {
+  return begin(op, BodyForm.BYTES, 0, id, 0);
 }
 
 /** @returns the item, whose bodies are views of the bytes; or why it is invalid */

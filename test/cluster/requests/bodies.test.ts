@@ -8,9 +8,9 @@ import { decodeBody } from "../../../src/cluster/requests/body.js";
 import { PartStream } from "../../../src/cluster/requests/part-stream.js";
 import {
   BodyForm,
-  encodeBodyEnd,
   encodeCall,
   encodePart,
+  encodeSign,
   RequestOp,
 } from "../../../src/cluster/requests/wire.js";
 import { freePort } from "../../support/ports.js";
@@ -325,7 +325,7 @@ describe("the rules of a serving node", () => {
       node.receive("caller", encodeCall(id, 0, "work", id === 1 ? undefined : EXTRAS, NOTHING));
     for (const id of [1, 2, 3]) {
       node.receive("caller", encodePart(id, { form: BodyForm.TEXT, data: "x" }, RequestOp.BODY));
-      node.receive("caller", encodeBodyEnd(id));
+      node.receive("caller", encodeSign(RequestOp.BODY_END, id));
     }
     expect(node.serving.refused).toEqual({ late: 6 });
   });
@@ -345,7 +345,6 @@ describe("the rules of a serving node", () => {
       decode: decodeBody,
       read: (parts, bytes) => void granted.push([parts, bytes]),
       giveUp: () => undefined,
-      over: () => undefined,
     });
     const part = Buffer.from("x");
     expect([1, 2, 3].map(() => stream.part(BodyForm.TEXT, part))).toEqual([undefined, undefined, "window"]);

@@ -1,7 +1,7 @@
 /** Requests that their node has no more, or never got: who asked does not wait for them until the time is over. */
 import { describe, expect, it } from "vitest";
 import type { CallTerms } from "../../../src/cluster/requests/call.js";
-import { BodyForm } from "../../../src/cluster/requests/wire.js";
+import { BodyForm, RequestOp } from "../../../src/cluster/requests/wire.js";
 import type { ShoalError } from "../../../src/core/errors.js";
 import { SERVICE, SETTINGS, TERMS, World, type WorldNode } from "./request-world.js";
 
@@ -85,7 +85,7 @@ describe("a streamed request that one end dropped, since the other seemed lost",
     // Nothing is read for long; then one part is.
     world.runUntil(50_000);
     expect(world.get("s").service?.running).toBe(1);
-    serving.onCredit("caller", 1, 1, 1_024);
+    serving.onItem(world.now, "caller", { op: RequestOp.CREDIT, id: 1, parts: 1, bytes: 1_024 });
     world.runUntil(50_100);
     serving.onGone(world.now, "caller");
     world.runUntil(70_000);

@@ -10,7 +10,7 @@ import {
   encodeCall,
   encodeCredit,
   encodePart,
-  encodeWanted,
+  encodeSign,
   RequestOp,
 } from "../../../src/cluster/requests/wire.js";
 
@@ -113,7 +113,8 @@ describe("a node that asks after requests which nobody makes, and reads nothing"
       },
       room: () => room.passed,
     });
-    for (let id = 1; id <= MAX_UNREAD_ANSWERS + 10; id++) requests.onItem(OTHER, encodeWanted(id));
+    for (let id = 1; id <= MAX_UNREAD_ANSWERS + 10; id++)
+      requests.onItem(OTHER, encodeSign(RequestOp.WANTED, id));
     expect(requests.stats().refused).toEqual({ unread: 10 });
     isFull = false;
     room.open();

@@ -10,7 +10,7 @@ import {
   type ServedQueue,
   type ServingSettings,
 } from "../../../src/cluster/requests/serving.js";
-import { BodyForm, decodeRequest, RequestOp } from "../../../src/cluster/requests/wire.js";
+import { BodyForm, decodeRequest } from "../../../src/cluster/requests/wire.js";
 
 /** A random number generator with a seed (mulberry32). */
 export function randomOf(seed: number): () => number {
@@ -88,8 +88,10 @@ export class WorldNode {
       answer: (to, item) => void world.carry(this, to, item),
       nameOf: (node) => node,
       random: world.random,
-      ejected: (_, node) => void world.ejected.push(node),
-      restored: (_, node) => void world.restored.push(node),
+      report: (event) => {
+        if (event.type === "service:ejected") world.ejected.push(event.node);
+        else if (event.type === "service:restored") world.restored.push(event.node);
+      },
     });
     this.serving = new RequestServing({
       start: (job) => this.#start(job),
@@ -118,29 +120,7 @@ export class WorldNode {
     const item = decodeRequest(bytes);
     if (typeof item === "string") throw new Error(`junk: ${item}`);
     const { now } = this.world;
-    switch (item.op) {
-      case RequestOp.CALL:
-        this.serving.onCall(now, from, item);
-        return;
-      case RequestOp.CREDIT:
-        this.serving.onCredit(from, item.id, item.parts, item.bytes);
-        return;
-      case RequestOp.CANCEL:
-        this.serving.onCancel(now, from, item.id);
-        return;
-      case RequestOp.CHECK:
-        this.serving.onCheck(from, item.id);
-        return;
-      case RequestOp.BODY:
-        this.serving.onBody(now, from, item.id, item.form, item.body);
-        return;
-      case RequestOp.BODY_END:
-        this.serving.onBodyEnd(from, item.id);
-        return;
-      default:
-        this.calls.onItem(now, from, item);
-        return;
-    }
+    if (!this.serving.onItem(now, from, item)) this.calls.onItem(now, from, item);
   }
 
   #start(job: Job): void {

@@ -7,7 +7,7 @@ import {
   type CallItem,
   decodeRequest,
   encodeCall,
-  encodeCancel,
+  encodeSign,
   RequestOp,
 } from "../../../src/cluster/requests/wire.js";
 import { SERVICE, SETTINGS, World, type WorldNode } from "./request-world.js";
@@ -40,7 +40,13 @@ function stuck(settings: Partial<ServingSettings> = {}): {
       encodeCall(id, timeout, SERVICE, { ...PLAIN, ...extras }, { form: BodyForm.TEXT, data: BODY }),
     );
   call(1, { key: "stuck" });
-  return { world, node, answers, call, cancel: (id) => node.receive("caller", encodeCancel(id)) };
+  return {
+    world,
+    node,
+    answers,
+    call,
+    cancel: (id) => node.receive("caller", encodeSign(RequestOp.CANCEL, id)),
+  };
 }
 
 function runningOf({ job }: WorldNode): Job {
@@ -155,7 +161,7 @@ describe("a reply that is dropped, since too much waits for its caller's node", 
     });
     const service = serving.add(SERVICE, SETTINGS);
     const call = encodeCall(7, 0, SERVICE, { ...PLAIN, ...extras }, { form: BodyForm.TEXT, data: BODY });
-    serving.onCall(0, "caller", decodeRequest(call) as CallItem);
+    serving.onItem(0, "caller", decodeRequest(call) as CallItem);
     return { serving, service, taken, job: job as unknown as Job };
   }
 

@@ -5,17 +5,13 @@ import { decodeBody, encodeBody } from "../../../src/cluster/requests/body.js";
 import {
   BodyForm,
   decodeRequest,
-  encodeBodyEnd,
   encodeCall,
-  encodeCancel,
-  encodeCheck,
   encodeCredit,
   encodeEnd,
   encodeFailure,
-  encodeGone,
   encodePart,
   encodeReply,
-  encodeWanted,
+  encodeSign,
   RequestOp,
 } from "../../../src/cluster/requests/wire.js";
 import { BYTES } from "../../support/bytes.js";
@@ -117,10 +113,22 @@ describe("requests as bytes", () => {
             parts,
             bytes,
           });
-          expect(decodeRequest(encodeCancel(number))).toEqual({ op: RequestOp.CANCEL, id: number });
-          expect(decodeRequest(encodeCheck(number))).toEqual({ op: RequestOp.CHECK, id: number });
-          expect(decodeRequest(encodeGone(number))).toEqual({ op: RequestOp.GONE, id: number });
-          expect(decodeRequest(encodeWanted(number))).toEqual({ op: RequestOp.WANTED, id: number });
+          expect(decodeRequest(encodeSign(RequestOp.CANCEL, number))).toEqual({
+            op: RequestOp.CANCEL,
+            id: number,
+          });
+          expect(decodeRequest(encodeSign(RequestOp.CHECK, number))).toEqual({
+            op: RequestOp.CHECK,
+            id: number,
+          });
+          expect(decodeRequest(encodeSign(RequestOp.GONE, number))).toEqual({
+            op: RequestOp.GONE,
+            id: number,
+          });
+          expect(decodeRequest(encodeSign(RequestOp.WANTED, number))).toEqual({
+            op: RequestOp.WANTED,
+            id: number,
+          });
         },
       ),
       { numRuns: LONG ? 10_000 : 500 },
@@ -207,7 +215,7 @@ describe("requests as bytes", () => {
         encodeBody(undefined),
       ),
       "BODY 3, the bytes `00ff`": encodePart(3, encodeBody(Buffer.from([0, 255])), RequestOp.BODY),
-      "BODY_END 3": encodeBodyEnd(3),
+      "BODY_END 3": encodeSign(RequestOp.BODY_END, 3),
       "GRANT 3, 256 parts, 1,048,576 bytes": encodeCredit(3, 256, 1_048_576, RequestOp.GRANT),
       "REPLY 1, 3 busy of 256, the bytes `00ff`": encodeReply(
         1,
@@ -235,10 +243,10 @@ describe("requests as bytes", () => {
       "PART 2, JSON `7`": encodePart(2, encodeBody(7)),
       "END 2, 0 busy of 256": encodeEnd(2, { busy: 0, slots: 256 }),
       "CREDIT 2, 128 parts, 1,024 bytes": encodeCredit(2, 128, 1_024),
-      "CANCEL 300": encodeCancel(300),
-      "CHECK 300": encodeCheck(300),
-      "GONE 300": encodeGone(300),
-      "WANTED 300": encodeWanted(300),
+      "CANCEL 300": encodeSign(RequestOp.CANCEL, 300),
+      "CHECK 300": encodeSign(RequestOp.CHECK, 300),
+      "GONE 300": encodeSign(RequestOp.GONE, 300),
+      "WANTED 300": encodeSign(RequestOp.WANTED, 300),
     };
     const page = readFileSync("docs/spec/services.md", "utf8").split("## Vectors")[1] as string;
     const rows = [...page.matchAll(/^\| (.*) \| `([0-9a-f]*)` \|$/gm)];
