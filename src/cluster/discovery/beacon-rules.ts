@@ -1,10 +1,10 @@
 /**
- * Beacon schedule and received beacons: Trickle (RFC 6206). Pure.
+ * Schedule of beacons by the Trickle algorithm (RFC 6206), and the nodes heard. Pure.
  *
- * Each interval is twice as long as the previous one, up to the longest. At a random moment in its second half the
- * node beacons, unless it heard enough others in it; the first beacon is always sent. A new address resets to the
- * shortest interval, so that a few nodes answer a new one quickly. All nodes of a network together beacon about as
- * often as a few alone.
+ * Each interval is twice as long as the previous one, up to the longest. The node sends a beacon at a random moment
+ * of an interval's second half, unless it heard 3 others in that interval; the first beacon is always sent. A new
+ * address resets the interval to the shortest, so that a new node is answered quickly. All nodes of a network
+ * together send about as many beacons as a few would.
  */
 
 /** Others' beacons in an interval that suppress this node's. */
@@ -13,7 +13,7 @@ const REDUNDANCY = 3;
 const DOUBLINGS = 4;
 /** ms before an unheard address is forgotten; in a large network most nodes are rarely heard. */
 const HEARD_FOR = 600_000;
-/** Remembered nodes; more are refused. And those per IP address. */
+/** Remembered nodes, in total and per IP address; more are refused. */
 const MAX_HEARD = 1_024;
 const MAX_HEARD_OF_HOST = 64;
 
@@ -21,7 +21,7 @@ export class BeaconRules {
   readonly #random: () => number;
   readonly #longest: number;
   readonly #shortest: number;
-  /** Last beacon of each "host:port". */
+  /** Time of the last beacon of each "host:port", oldest first. */
   readonly #heard = new Map<string, number>();
   readonly #hosts = new Map<string, number>();
   #interval: number;
@@ -47,7 +47,7 @@ export class BeaconRules {
     return [...this.#heard.keys()];
   }
 
-  /** The network changed: the node beacons there soon. */
+  /** Resets the schedule after a change of the network. */
   moved(now: number): void {
     this.#hasBeaconed = false;
     this.#interval = this.#shortest;
@@ -71,7 +71,6 @@ export class BeaconRules {
       this.#begin(now);
     }
     let changed = false;
-    // In order of their last beacon.
     for (const [address, at] of this.#heard) {
       if (now - at < HEARD_FOR) break;
       this.#forget(address);
@@ -80,10 +79,7 @@ export class BeaconRules {
     return { beacons, changed };
   }
 
-  /**
-   * Handles another node's beacon.
-   * @returns "new", "known", or "full" if refused
-   */
+  /** @returns "new", "known", or "full" if refused */
   onBeacon(now: number, host: string, port: number): "new" | "known" | "full" {
     const address = `${host}:${port}`;
     this.#others += 1;
@@ -102,10 +98,7 @@ export class BeaconRules {
     return "new";
   }
 
-  /**
-   * A node announced leaving.
-   * @returns whether it was known
-   */
+  /** @returns whether the node was known */
   onLeave(host: string, port: number): boolean {
     return this.#forget(`${host}:${port}`);
   }

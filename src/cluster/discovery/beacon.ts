@@ -1,12 +1,12 @@
 /**
- * Discovery by beacons: small datagrams sent by broadcast or to a multicast group. The sender's IP and the beacon's
- * port are a node's address.
+ * Discovery by beacons: small datagrams sent by broadcast or to a multicast group. A node's address is the datagram's
+ * source IP with the beacon's port.
  *
  *   zre     "ZRE" 01 | id 16 | port 2      36/ZRE; port 0: the node leaves
  *   port    port 2                         two bytes, as SMQ's clusters have them
  *
- * Beacons are neither sealed nor trusted: they only give addresses to dial. A forged beacon costs unanswered pings,
- * within bounds. Beacons from outside the interface's network are dropped.
+ * Beacons are neither sealed nor trusted: they only give addresses to dial. A forged beacon costs a bounded number of
+ * unanswered pings. Beacons from outside the interface's network are dropped.
  */
 import type { Socket } from "node:dgram";
 import { isIPv4, isIPv6 } from "node:net";
@@ -23,16 +23,18 @@ import { allInterfaces } from "../net/interfaces.js";
 import { BeaconRules } from "./beacon-rules.js";
 import { AddressFeed, type DiscoverySelf, type DiscoverySource } from "./source.js";
 
-/** Default UDP ports of broadcast and multicast beacons: not zyre's port, or its programs would dial the nodes. */
+/**
+ * Default UDP ports of broadcast and multicast beacons. They differ from zyre's 5670, whose programs would dial the
+ * nodes.
+ */
 const BEACON_PORT = 23_773;
 const GROUP_PORT = 23_774;
 /** Longest interval between beacons, in ms. */
 const BEACON_INTERVAL = 5_000;
 /** Nodes whose ports are remembered by id. */
 const MAX_PORTS = 1_024;
-/** Ports of a group. */
 const MAX_GROUP_PORTS = 8;
-/** Default groups, organization-local. */
+/** Default group, organization-local (RFC 2365). */
 const BEACON_GROUP = "239.192.83.73";
 
 /** Options of {@link beaconSource} and {@link broadcastSource}. */
@@ -78,9 +80,8 @@ interface Carrier {
   close(): Promise<void>;
 }
 
-/** Destination of beacons. */
 interface Place {
-  /** Changes when existing sockets are of no use. */
+  /** A changed key means that the open sockets are useless. */
   readonly key: string;
   /** Not yet open. */
   readonly carrier: Carrier;
@@ -144,14 +145,13 @@ class MovingCarrier implements Carrier {
     try {
       await place?.carrier.open();
     } catch {
-      return; // At the next look again.
+      return; // The next check tries again.
     }
     this.#place = place;
     if (place !== undefined) this.#onMoved();
   }
 }
 
-/** Format of a beacon. */
 interface Form {
   encode(self: DiscoverySelf, port: number): Buffer;
   /** @returns `undefined` if malformed */
@@ -183,8 +183,8 @@ const PORT_FORM: Form = {
 };
 
 /**
- * Finds nodes by broadcast beacons in the format of 36/ZRE on one IPv4 network. Finds nodes of the cluster only,
- * while `zre: true` makes a node a peer of zyre's programs.
+ * Finds nodes of the cluster by broadcast beacons in the format of 36/ZRE on one IPv4 network. To meet zyre's
+ * programs, set the node's option `zre` instead.
  * @throws InvalidArgumentError `EINVAL`. The source is down if the port is taken (`EADDRINUSE`) or the interface is
  * missing (`EINVAL`)
  */
@@ -211,10 +211,10 @@ export function multicastSource(options: MulticastSourceOptions = {}): Discovery
   const { group = BEACON_GROUP, ports = [GROUP_PORT], ttl, loop } = settings;
   if (!isGroup(group))
     throw new InvalidArgumentError(
-      `group of multicastSource is an address from 224.0.0.0 to 239.255.255.255, or one of ff00::/8; got ${quoted(group)}`,
+      `group of multicastSource must be an address from 224.0.0.0 to 239.255.255.255, or one of ff00::/8; got ${quoted(group)}`,
     );
   if (!Array.isArray(ports) || ports.length === 0 || ports.length > MAX_GROUP_PORTS || !ports.every(isPort))
-    throw new InvalidArgumentError(`ports of multicastSource are 1 to ${MAX_GROUP_PORTS} ports`);
+    throw new InvalidArgumentError(`ports of multicastSource must be 1 to ${MAX_GROUP_PORTS} ports`);
   return {
     name: `multicast:${isIPv6(group) ? `[${group}]` : group}:${ports[0]}`,
     discover: (self, signal) =>
@@ -236,9 +236,7 @@ function broadcastOf(what: string, kind: string, form: Form, options: BeaconSour
       beacons(self, signal, form, settings.interval, (platform, onDatagram) => {
         const own = interfaceOf(platform, self, settings.interface);
         if (own !== undefined && own.address === undefined)
-          throw new InvalidArgumentError(
-            `the interface ${own.name} has no address of IPv4 to broadcast from`,
-          );
+          throw new InvalidArgumentError(`the interface ${own.name} has no IPv4 address to broadcast from`);
         const network = beaconNetwork(platform.interfaces(), own?.address);
         return {
           key: `${network.address} ${network.broadcast}`,
@@ -251,7 +249,6 @@ function broadcastOf(what: string, kind: string, form: Form, options: BeaconSour
 const isPort = (port: unknown): boolean =>
   Number.isSafeInteger(port) && (port as number) > 0 && (port as number) <= 65_535;
 
-/** Interface for beacons. */
 interface BeaconInterface {
   readonly name: string;
   /** Its first IPv4 address. */
@@ -272,7 +269,7 @@ function interfaceOf(
       : all.find(({ name, address }) => name === wanted || address === wanted);
   if (found === undefined) {
     if (wanted === undefined) return undefined;
-    throw new InvalidArgumentError(`there is no interface ${quoted(wanted)}`);
+    throw new InvalidArgumentError(`unknown interface ${quoted(wanted)}`);
   }
   const { name } = found;
   if (isIPv4(found.address)) return { name, address: found.address };
@@ -286,10 +283,10 @@ async function* beacons(
   longest: number,
   placeOf: (platform: Platform, onDatagram: (bytes: Buffer, host: string) => void) => Place,
 ): AsyncGenerator<readonly string[], void, undefined> {
-  // It may change at runtime.
+  // The node's address may change at runtime.
   const own = (): { readonly host?: string; readonly port?: number } => readAddress(self.address) ?? {};
   const rules = new BeaconRules(longest, Math.random, performance.now());
-  /** By id, for leaving nodes' beacons, which have no port. */
+  /** Addresses by node id: the beacon of a leaving node has no port. */
   const ports = new Map<string | undefined, { readonly host: string; readonly port: number }>();
   const feed = new AddressFeed(signal);
   feed.set([]);
@@ -297,7 +294,7 @@ async function* beacons(
   let isOver = false;
   const schedule = (): void => {
     clearTimeout(timer);
-    // A beacon may arrive while this node withdraws its own.
+    // Beacons may arrive while this node withdraws its own.
     if (isOver) return;
     timer = setTimeout(tick, Math.max(1, rules.nextWakeUp() - performance.now()));
   };

@@ -1,8 +1,8 @@
 /**
- * Discovery of a bus: runs its sources, merges their lists, and passes addresses to dial to the membership.
+ * Discovery of a node: runs its sources, merges their lists, and passes the addresses to dial to membership.
  *
  *            list                          throws, or returns without a list
- *   down ───────────> up        up, down ────────────────────────────────────> down, its last list stands; called again
+ *   down ───────────> up        up, down ────────────────────────────────────> down, its last list stays; called again
  *
  * Addresses that no source lists are no longer dialled. Members are never removed by a source.
  */
@@ -13,7 +13,7 @@ import { AddressLists, changesOf, checkedList } from "./merge.js";
 import { Names } from "./names.js";
 import type { DiscoverySelf, DiscoverySource, DiscoveryStatus } from "./source.js";
 
-/** First delay in ms before a failed source is called again; doubled each time. */
+/** First delay in ms before a failed source is called again; doubles with each failure. */
 const FIRST_RESTART = 500;
 /** Largest delay, and the pause after a source returned. A source that ran this long resets the delay. */
 const LONGEST_RESTART = 30_000;
@@ -21,25 +21,20 @@ const LONGEST_RESTART = 30_000;
 const LIST_INTERVAL = 10;
 /** ms for a leaving node's sources to withdraw what they published. */
 const WITHDRAW_TIMEOUT = 1_000;
-/** List of configuration and `join`. */
+/** Source name of configured addresses and those given to `join`. */
 const SEEDS = "seeds";
-/** List of ZRE peers. */
 const ZRE_PEERS = "zre-peers";
 
 export interface DiscoveryEffects {
-  /** Starts dialling addresses. */
   join(addresses: readonly string[]): void;
-  /** Stops dialling addresses. */
   forget(addresses: readonly string[]): void;
   /** Whether a node may be at an address. */
   accepts(address: string): boolean;
-  /** Usable addresses of a name. */
   readonly resolve?: (name: HostPort) => Promise<readonly string[]>;
-  /** Whether the node has no member yet. */
+  /** Whether the node knows no other member yet. */
   isAlone(): boolean;
   up(source: string): void;
   down(source: string, error: Error): void;
-  /** Counts a refusal. */
   count(reason: string): void;
 }
 
@@ -74,7 +69,6 @@ export class Discovery {
     for (const source of this.#sources) source.start(self);
   }
 
-  /** Current list of configuration. */
   get seeds(): readonly string[] {
     return this.#lists.get(SEEDS);
   }
@@ -85,7 +79,6 @@ export class Discovery {
     this.#update();
   }
 
-  /** Sets the nodes announced on the ZRE plane. */
   setZrePeers(addresses: readonly string[]): void {
     this.#lists.set(ZRE_PEERS, addresses);
     this.#update();
@@ -102,7 +95,7 @@ export class Discovery {
     return [{ ...own, ...this.#nameError(seeds) }, ...sources];
   }
 
-  /** Error of the first unresolved name, if a list has no address. */
+  /** The error of the first unresolved name, if no name of the list has an address. */
   #nameError(addresses: readonly string[]): { readonly error?: Error } {
     for (const address of addresses) {
       const error = this.#names.errorOf(address);
@@ -151,7 +144,7 @@ export class Discovery {
   }
 }
 
-/** A source that is called repeatedly. */
+/** Calls one source, and again after it ended or failed. */
 class RunningSource {
   readonly name: string;
   readonly #source: DiscoverySource;
@@ -162,9 +155,7 @@ class RunningSource {
   #since = Date.now();
   #stopped = false;
   #ended: Promise<void> | undefined;
-  /** Ends the current wait. */
   #interrupt: (() => void) | undefined;
-  /** Aborts the current attempt. */
   #attempt = new AbortController();
 
   constructor(
@@ -189,7 +180,6 @@ class RunningSource {
     this.#ended = this.#run(self);
   }
 
-  /** Settles when the source has ended. */
   stop(): Promise<void> {
     this.#stopped = true;
     this.#attempt.abort();
@@ -221,14 +211,11 @@ class RunningSource {
     }
   }
 
-  /**
-   * Reads lists until the source ends, or the node leaves.
-   * @returns whether it yielded one
-   */
+  /** @returns whether the source yielded a list before it ended or the node left */
   async #read(self: DiscoverySelf, signal: AbortSignal): Promise<boolean> {
     const lists: unknown = this.#source.discover(self, signal);
     if (typeof lists !== "object" || lists === null || !(Symbol.asyncIterator in lists))
-      throw new TypeError("the source returned what is not an async iterable");
+      throw new TypeError("the source must return an async iterable");
     const iterator = (lists as AsyncIterable<unknown>)[Symbol.asyncIterator]();
     let hasList = false;
     let ended = false;
@@ -240,7 +227,8 @@ class RunningSource {
           ended = true;
           break;
         }
-        if (!this.#onList(this.name, result.value)) throw new TypeError("the source gave what is not a list");
+        if (!this.#onList(this.name, result.value))
+          throw new TypeError("the source must yield arrays of addresses");
         hasList = true;
         this.#up();
         await this.#pause(LIST_INTERVAL);
@@ -249,7 +237,7 @@ class RunningSource {
     } finally {
       // Only a leaving node waits, for a short time; a generator that threw has already ended.
       if (!ended) {
-        // Its error is redundant: the cause is reported already, or the node leaves.
+        // Its error is redundant: the cause was reported already, or the node leaves.
         const returned = (async () => iterator.return?.())().catch(() => undefined);
         if (this.#stopped) await returned;
       }
@@ -264,7 +252,7 @@ class RunningSource {
     this.#effects.up(this.name);
   }
 
-  /** Emitted once; the status has the latest error. */
+  /** Emits one event per outage; the status has the latest error. */
   #down(error: Error): void {
     const isChange = this.#isUp || this.#error === undefined;
     this.#isUp = false;
@@ -274,7 +262,7 @@ class RunningSource {
     this.#effects.down(this.name, error);
   }
 
-  /** Result of a promise; `undefined` if the node leaves first. A later rejection is handled. */
+  /** Result of a promise, or `undefined` if the node leaves first. A later rejection is handled. */
   #unlessStopped<T>(promise: PromiseLike<T>): Promise<T | undefined> {
     return new Promise((resolve, reject) => {
       this.#interrupt = () => resolve(undefined);

@@ -1,11 +1,11 @@
 /**
- * Discovery by DNS: looks up a name's addresses, again when they expire.
+ * Discovery by DNS: looks up the addresses of a name, and again when they expire.
  *
  *   A, AAAA   every address of the name, with the port of the options
- *   SRV       every target with its own port; priorities and weights say nothing about who is a member
+ *   SRV       every target with its own port; priorities and weights are ignored
  *
- * A missing name or record is an answer: an empty list. A failing or unresponsive server is not: the source is down
- * and keeps its last list.
+ * A missing name or record is an answer: an empty list. If a server fails or does not answer, the source is down and
+ * keeps its last list.
  */
 import { Resolver } from "node:dns/promises";
 import { isIP } from "node:net";
@@ -15,21 +15,18 @@ import { anything, checkOptions, choice, integer } from "../../patterns/kit/opti
 import { MAX_SEEDS } from "../bounds.js";
 import { type DiscoverySource, sleep } from "./source.js";
 
-/** Default bounds in ms of the lookup interval, whatever the TTL. */
+/** Default bounds of the lookup interval in ms, whatever the TTL. */
 const SHORTEST_INTERVAL = 1_000;
 const LONGEST_INTERVAL = 60_000;
-/** Largest lookup interval in ms of a name without records, which may soon have some. */
+/** Longest lookup interval in ms for a name without records: nodes may start soon. */
 const EMPTY_INTERVAL = 5_000;
 /** ms before a server is asked again, and number of tries. */
 const DNS_TIMEOUT = 2_000;
 const DNS_TRIES = 2;
 /** Random share added to a TTL, so that nodes started together do not query together. */
 const JITTER = 0.1;
-/** Concurrent lookups of SRV targets. */
 const MAX_TARGETS_AT_A_TIME = 8;
-/** DNS servers in the options. */
 const MAX_SERVERS = 8;
-/** Bytes of a name. */
 const MAX_DNS_NAME = 253;
 
 /** Options of {@link dnsSource}. */
@@ -56,7 +53,7 @@ const OPTIONS = {
   maxInterval: integer({ default: LONGEST_INTERVAL, min: 10 }),
 };
 
-/** Addresses and their TTL in seconds. */
+/** `ttl` in seconds. */
 interface Answer {
   readonly addresses: readonly string[];
   readonly ttl: number;
@@ -67,7 +64,7 @@ const NOTHING: Answer = { addresses: [], ttl: 0 };
 const ABSENT: ReadonlySet<unknown> = new Set(["ENOTFOUND", "ENODATA"]);
 
 /**
- * Finds nodes by a DNS name, such as a headless service. Does not read the hosts file; use a seed for names in it.
+ * Finds nodes by a DNS name, such as a headless service. The hosts file is not read; use a seed for names in it.
  * @param name at most 253 bytes, such as "billing.example", or "_shoal._tcp.billing.example" for SRV
  * @throws InvalidArgumentError `EINVAL`
  */
@@ -77,10 +74,10 @@ export function dnsSource(name: string, options: DnsSourceOptions = {}): Discove
   const type = settings.type ?? (port === undefined ? "SRV" : "A");
   if (typeof name !== "string" || name.length > MAX_DNS_NAME || !/^[A-Za-z0-9._-]+$/.test(name))
     throw new InvalidArgumentError(
-      `dnsSource takes a name of at most ${MAX_DNS_NAME} letters, digits, points, hyphens and underscores; got ${quoted(name)}`,
+      `the name of dnsSource must have at most ${MAX_DNS_NAME} letters, digits, points, hyphens and underscores; got ${quoted(name)}`,
     );
   if (isIP(name) !== 0)
-    throw new InvalidArgumentError(`dnsSource takes a name; ${name} is an address: give it as a seed`);
+    throw new InvalidArgumentError(`the name of dnsSource must not be an address: give ${name} as a seed`);
   if (type !== "SRV" && port === undefined)
     throw new InvalidArgumentError(`dnsSource needs a port for ${type} records`);
   if (type === "SRV" && port !== undefined)
@@ -124,12 +121,12 @@ export function dnsSource(name: string, options: DnsSourceOptions = {}): Discove
 function checkServers(servers: readonly string[] | undefined, make: () => Resolver): void {
   if (servers === undefined) return;
   if (!Array.isArray(servers) || servers.length === 0 || servers.length > MAX_SERVERS)
-    throw new InvalidArgumentError(`servers of dnsSource are 1 to ${MAX_SERVERS} addresses`);
+    throw new InvalidArgumentError(`servers of dnsSource must be 1 to ${MAX_SERVERS} addresses`);
   try {
     make();
   } catch (cause) {
     throw new InvalidArgumentError(
-      `servers of dnsSource are addresses, "10.0.0.2" or "10.0.0.2:53"; got ${JSON.stringify(servers)}`,
+      `servers of dnsSource must be addresses such as "10.0.0.2" or "10.0.0.2:53"; got ${JSON.stringify(servers)}`,
       { cause },
     );
   }
@@ -192,7 +189,7 @@ async function servicesOf(
       return;
     }
     failure = failed.reason;
-    // Some servers refuse all AAAA queries: the other family's addresses are enough.
+    // Some servers refuse all AAAA queries; the addresses of the other family are then enough.
     const before = known.get(key);
     const usable = before !== undefined && before.addresses.length > 0 ? before : answer;
     if (usable.addresses.length > 0) answers.push(usable);
@@ -202,13 +199,13 @@ async function servicesOf(
   for (const key of known.keys()) if (!wanted.has(key)) known.delete(key);
   await Promise.all(
     Array.from({ length: MAX_TARGETS_AT_A_TIME }, async () => {
-      // Cancelling ends only current queries, so no others must follow.
+      // `cancel` ends only current queries, so no new one may start.
       for (let next = waiting.shift(); next !== undefined && !signal.aborted; next = waiting.shift())
         await lookUp(next.name, next.port);
     }),
   );
   if (failure !== undefined && answers.length === 0) throw failure;
-  // Node.js gives no TTL for SRV records: the addresses' is used.
+  // Node gives no TTL for SRV records, so the TTL of the addresses is used.
   return { addresses: answers.flatMap(({ addresses }) => addresses), ttl: least(answers) };
 }
 

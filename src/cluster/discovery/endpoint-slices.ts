@@ -17,22 +17,20 @@ const MAX_SLICES = 1_024;
 /** Addresses of one Service: the limit of a cluster's members. */
 const MAX_ADDRESSES = 16_384;
 
-/** Default port name if a slice has several. */
 const OUR_PORT = "shoal";
 
 export interface SliceRules {
   readonly service: string;
   readonly namespace: string;
-  /** A port number or name; `undefined`: the only port, or the one named `shoal`. */
+  /** Port number or name. Default: the only port, or the one named `shoal`. */
   readonly port: number | string | undefined;
   readonly addressType: "ip" | "dns";
-  /** Domain of the cluster: "cluster.local". */
+  /** Cluster domain, such as "cluster.local". */
   readonly suffix: string;
-  /** 4 or 6: only addresses of that family. */
+  /** Restricts addresses to one family. */
   readonly family: 4 | 6 | undefined;
 }
 
-/** A Service's slices, from lists and changes. */
 export class EndpointSlices {
   readonly #rules: SliceRules;
   readonly #slices = new Map<string, readonly string[]>();
@@ -55,7 +53,7 @@ export class EndpointSlices {
     this.#slices.set(name, addresses);
     if (this.#slices.size > MAX_SLICES || this.#count > MAX_ADDRESSES)
       throw new ProtocolError(
-        `a Service of more than ${MAX_SLICES} EndpointSlices, or ${MAX_ADDRESSES} addresses`,
+        `a Service has more than ${MAX_SLICES} EndpointSlices, or ${MAX_ADDRESSES} addresses`,
       );
   }
 
@@ -65,7 +63,7 @@ export class EndpointSlices {
     this.#slices.delete(name);
   }
 
-  /** Without duplicates: a pod moving between slices is in both. */
+  /** Addresses without duplicates: a pod that moves between slices is in both. */
   addresses(): readonly string[] {
     return [...new Set([...this.#slices.values()].flat())];
   }
@@ -89,8 +87,8 @@ function addressesOf(slice: unknown, rules: SliceRules): readonly string[] {
 }
 
 /**
- * Whether a node may be there. Includes pods that are not ready, since nodes of a starting cluster need each other to
- * become ready; excludes terminating ones.
+ * Whether a node may be there. Pods that are not ready count, since the nodes of a starting cluster need each other
+ * to become ready; terminating pods do not.
  */
 function isRunning({ conditions }: Record<string, unknown>): boolean {
   return fieldsOf(conditions).terminating !== true;
@@ -115,12 +113,12 @@ function portOf(
   if (numbers.size === 1 && Number.isSafeInteger(port)) return port as number;
   const known = ports.map(({ name, port: number }) => `${name === undefined ? "" : `${name} `}${number}`);
   throw new ProtocolError(
-    `EndpointSlice ${slice}: ${wanted === undefined ? "which port is meant" : `no port ${wanted}`}; it has ${known.join(", ").slice(0, 200) || "none"}`,
+    `EndpointSlice ${slice}: ${wanted === undefined ? "choose a port" : `no port ${wanted}`}; it has ${known.join(", ").slice(0, 200) || "none"}`,
   );
 }
 
 function nameOf(slice: unknown): string {
   const { name } = fieldsOf(fieldsOf(slice).metadata);
-  if (typeof name !== "string" || name === "") throw new ProtocolError("an EndpointSlice without a name");
+  if (typeof name !== "string" || name === "") throw new ProtocolError("an EndpointSlice has no name");
   return name;
 }

@@ -1,18 +1,19 @@
 /**
- * etcd's v3 API as its JSON gateway has it: the calls that discovery needs, at one of several servers.
+ * Calls of etcd's v3 API through its JSON gateway, at one of several servers.
  *
  * | Call | Path | Answer |
  * | --- | --- | --- |
  * | list | `/v3/kv/range` | the keys under a prefix, and the revision at which they were read |
- * | watch | `/v3/watch` | a line for each change from a revision on |
+ * | watch | `/v3/watch` | one line per change after a revision |
  * | put | `/v3/kv/put` | |
- * | grant, keep alive, revoke | `/v3/lease/grant`, `…/keepalive`, `…/revoke` | the seconds that a lease has; none where it is lost |
- * | log in | `/v3/auth/authenticate` | a token, which some minutes or a restart of the server end |
+ * | grant, keep alive, revoke | `/v3/lease/grant`, `…/keepalive`, `…/revoke` | seconds of the lease; missing if it is
+ * lost |
+ * | log in | `/v3/auth/authenticate` | a token, valid for some minutes or until the server restarts |
  *
- * Keys and values are base64, 64-bit numbers are decimal texts, and what is zero, false or empty is left out.
+ * Keys and values are base64, 64-bit numbers are decimal texts, and zero, false and empty fields are omitted.
  *
- * A call goes to the server that answered last. When that one fails, the next is asked at once, and each is asked once; the watch of
- * the one that was left ends, because a server that does not answer does not report changes either.
+ * A call goes to the server that answered last. If it fails, each other server is tried once, immediately. The watch
+ * at the failed server then ends, since a server that does not answer does not report changes either.
  */
 import { HandshakeError, ProtocolError, type ShoalError, TransportError } from "../../core/errors.js";
 import { type DiscoveryTls, fieldsOf, type HttpAnswer, itemsOf, requestJson, requestStream } from "./http.js";
@@ -21,7 +22,7 @@ import { Scope } from "./source.js";
 /** Keys of a list; more are ignored. */
 const MAX_KEYS_LISTED = 16_384;
 
-/** Longest assumed lease in seconds: no node asks for more, and a timer above 24 days would fire at once. */
+/** Longest accepted lease in seconds: no node asks for more, and a timer above 24 days would fire at once. */
 const LONGEST_LEASE = 86_400;
 
 /** gRPC codes of permanent errors, which any server would return. */
@@ -33,7 +34,7 @@ export interface EtcdSettings {
   readonly username: string | undefined;
   readonly password: string | undefined;
   readonly tls: DiscoveryTls | undefined;
-  /** ms for one server's answer. */
+  /** ms for the answer of one server. */
   readonly timeout: number;
 }
 
@@ -48,10 +49,8 @@ export interface EtcdChange {
   readonly value: string | undefined;
 }
 
-/** A server's error response. */
 class Refusal {
   readonly status: number;
-  /** gRPC code, if the gateway sends one. */
   readonly code: number | undefined;
   readonly message: string;
 
@@ -63,13 +62,13 @@ class Refusal {
   }
 
   get wantsLogin(): boolean {
-    // The second: users changed during the call.
+    // The second message means that users changed during the call.
     return (
       this.code === GRPC.unauthenticated || /invalid auth token|revision in header is old/.test(this.message)
     );
   }
 
-  /** Whether every server would return it. */
+  /** Whether every server would refuse in the same way. */
   get isFinal(): boolean {
     const { code } = this;
     return (
@@ -91,7 +90,7 @@ class Refusal {
     if (isLogin) return new HandshakeError("ERR_AUTHENTICATION", `${server}: ${message}`, details);
     if (status === 404 && code === undefined)
       return new ProtocolError(
-        `${server} has no JSON gateway of etcd's v3 API (etcd 3.4 or later, without --enable-grpc-gateway=false)`,
+        `${server} has no JSON gateway: it must be etcd 3.4 or later without --enable-grpc-gateway=false`,
         "ERR_PROTOCOL",
         details,
       );
@@ -107,11 +106,10 @@ export class EtcdGateway {
 
   constructor(settings: EtcdSettings) {
     this.#settings = settings;
-    // Random start: nodes started together spread over the servers.
+    // A random start spreads nodes that start together over the servers.
     this.#at = Math.floor(Math.random() * settings.servers.length);
   }
 
-  /** Keys under a prefix, and their revision. */
   async list(
     prefix: string,
     signal: AbortSignal,
@@ -121,7 +119,7 @@ export class EtcdGateway {
     return { records: itemsOf(answer.kvs).map(recordOf), revision: revisionOf(answer) };
   }
 
-  /** Changes under a prefix after a revision, until the server ends the watch or has compacted the revision. */
+  /** Changes under a prefix after a revision. Ends when the server ends the watch or has compacted the revision. */
   async *watch(
     prefix: string,
     after: bigint,
@@ -147,13 +145,13 @@ export class EtcdGateway {
         const { events, canceled, compact_revision, cancel_reason } = fieldsOf(result);
         if (canceled === true) {
           if (compact_revision !== undefined) return;
-          const body = { message: cancel_reason ?? "the watch was ended" };
+          const body = { message: cancel_reason ?? "the server ended the watch" };
           throw this.#refused(new Refusal({ status: 200, isJson: true, body })).toError(server);
         }
         if (Array.isArray(events)) yield (events as readonly unknown[]).map(changeOf);
       }
     } catch (error) {
-      // The server was left: the next one lists again.
+      // Another call left this server: the next server lists again.
       if (!watching.signal.aborted || signal.aborted) throw error;
     } finally {
       watching.end();
@@ -164,30 +162,24 @@ export class EtcdGateway {
     await this.#call("/v3/kv/put", { key: encode(key), value: encode(value), lease }, signal);
   }
 
-  /**
-   * Grants a lease of this many seconds.
-   * @returns its id, and the seconds granted
-   */
+  /** @returns the lease's id and the seconds granted */
   async grant(seconds: number, signal: AbortSignal): Promise<{ id: string; seconds: number }> {
     const { ID, TTL } = fieldsOf(await this.#call("/v3/lease/grant", { TTL: `${seconds}` }, signal));
     if (typeof ID !== "string" || !/^\d{1,20}$/.test(ID))
-      throw new ProtocolError(`${this.#server}: a lease without an id`);
+      throw new ProtocolError(`${this.#server}: the lease has no id`);
     const given = secondsOf(TTL);
-    // Otherwise it would expire and be requested again at once.
-    if (given === 0) throw new ProtocolError(`${this.#server}: a lease of no time`);
+    // Such a lease would expire and be requested again at once.
+    if (given === 0) throw new ProtocolError(`${this.#server}: the lease has no time to live`);
     return { id: ID, seconds: given };
   }
 
-  /**
-   * Renews a lease.
-   * @returns its seconds; 0 if it is lost
-   */
+  /** @returns seconds of the renewed lease, or 0 if it is lost */
   async keepAlive(id: string, signal: AbortSignal): Promise<number> {
     const { result } = fieldsOf(await this.#call("/v3/lease/keepalive", { ID: id }, signal));
     return secondsOf(fieldsOf(result).TTL);
   }
 
-  /** Revokes a lease, which deletes its keys. */
+  /** Revokes a lease, and so deletes its keys. */
   async revoke(id: string, signal: AbortSignal): Promise<void> {
     await this.#call("/v3/lease/revoke", { ID: id }, signal);
   }
@@ -196,7 +188,6 @@ export class EtcdGateway {
     return this.#settings.servers[this.#at] as string;
   }
 
-  /** Answer of the first server that responds. */
   async #call(path: string, body: object, signal: AbortSignal): Promise<unknown> {
     const { servers } = this.#settings;
     let last: unknown;
@@ -224,7 +215,7 @@ export class EtcdGateway {
     const answer = await requestJson({ ...this.#request(path, body, signal), timeout });
     if (answer.status === 200) return answer.body;
     const refusal = this.#refused(new Refusal(answer));
-    // An earlier valid token expired, or the server forgot it.
+    // The token expired, or the server forgot it.
     if (hadToken && refusal.wantsLogin) return this.#ask(path, body, signal);
     throw refusal;
   }
@@ -236,7 +227,7 @@ export class EtcdGateway {
     if (answer.status !== 200) throw new Refusal(answer);
     const { token } = fieldsOf(answer.body);
     if (typeof token !== "string" || token === "" || /[^\x21-\x7e]/.test(token))
-      throw new ProtocolError(`${this.#server}: a log-in without a token`);
+      throw new ProtocolError(`${this.#server}: the answer to the log-in has no token`);
     this.#token = token;
   }
 
@@ -245,7 +236,7 @@ export class EtcdGateway {
     return refusal;
   }
 
-  /** Moves to the next server, unless another call already has. */
+  /** Moves to the next server, unless another call has already. */
   #leave(server: string): void {
     if (this.#server !== server || this.#settings.servers.length === 1) return;
     this.#at = (this.#at + 1) % this.#settings.servers.length;
@@ -253,7 +244,7 @@ export class EtcdGateway {
   }
 
   #request(path: string, body: object, signal: AbortSignal) {
-    // A server without a leader then ends the watch instead of staying silent.
+    // With this header a server without a leader ends the watch instead of staying silent.
     const headers: Record<string, string> = { "grpc-metadata-hasleader": "true" };
     if (this.#token !== undefined) headers.authorization = this.#token;
     return {
@@ -267,7 +258,7 @@ export class EtcdGateway {
   }
 }
 
-/** Error in a stream's line: {"grpc_code":…,"message":…}, or {"code":…,"message":…}. */
+/** Error in a line of a stream: {"grpc_code":…,"message":…} or {"code":…,"message":…}. */
 function streamRefusal(error: unknown): Refusal {
   const { grpc_code, code, message } = fieldsOf(error);
   return new Refusal({ status: 200, isJson: true, body: { code: grpc_code ?? code, message } });
@@ -287,7 +278,7 @@ function changeOf(event: unknown): EtcdChange {
 function revisionOf(answer: Record<string, unknown>): bigint {
   const { revision } = fieldsOf(answer.header);
   if (typeof revision !== "string" || !/^\d{1,19}$/.test(revision))
-    throw new ProtocolError("an answer of etcd without a revision");
+    throw new ProtocolError("the answer of etcd has no revision");
   return BigInt(revision);
 }
 
@@ -296,7 +287,7 @@ function secondsOf(value: unknown): number {
   return seconds > 0 ? Math.min(seconds, LONGEST_LEASE) : 0;
 }
 
-/** First key after all keys with a prefix, which ends in plain ASCII. */
+/** The first key after all keys with a prefix, which must end in plain ASCII. */
 function endOf(prefix: string): string {
   const last = prefix.charCodeAt(prefix.length - 1);
   return encode(prefix.slice(0, -1) + String.fromCharCode(last + 1));

@@ -1,15 +1,13 @@
 /**
- * Discovery by etcd v3: each node has a key, PREFIX/GROUP/ID, with its address as value, under a lease that ends with
- * the node.
+ * Discovery by etcd v3: each node puts a key, PREFIX/GROUP/ID, with its address as value, under a lease that ends
+ * with the node.
  *
  *     grant ──► put ──► keep alive, every third of the ttl ──► revoke, when the node leaves
  *       ▲                 │ the lease is lost
  *       └─────────────────┘
  *
- * A lease is lost when etcd or this node paused longer than its TTL, or etcd's data was wiped. A key deleted by
+ * A lease is lost if etcd or this node pauses for longer than its TTL, or if etcd's data is wiped. A key deleted by
  * someone else is put again after the next list or change.
- *
- * Uses etcd's JSON gateway over plain HTTP; no package is needed.
  */
 import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
@@ -19,20 +17,16 @@ import { checkTls, type DiscoveryTls, originOf } from "./http.js";
 import { listAndWatch } from "./list-watch.js";
 import { type DiscoverySelf, type DiscoverySource, Scope, sleep } from "./source.js";
 
-/** Servers of an etcd cluster, which has 3 to 7. */
 const MAX_SERVERS = 16;
 
-/** Characters of an address. */
 const MAX_VALUE = 512;
 
-/** Renewals per lease time. */
 const RENEWALS = 3;
 
 /** Attempts of a renewal before the source is down, and ms between them. */
 const RENEWAL_TRIES = 3;
 const RENEWAL_PAUSE = 500;
 
-/** Minimum ms between puts of this node's key. */
 const PUT_INTERVAL = 1_000;
 
 /** ms to delete the key when the node leaves. */
@@ -41,21 +35,20 @@ const REVOKE_TIMEOUT = 900;
 /** Options of {@link etcdSource}. */
 export interface EtcdSourceOptions {
   /**
-   * etcd servers, "http://host:port" or "https://host:port", 1 to 16, as array or single string. Without a scheme:
-   * https with `tls`, else http.
+   * etcd servers, "http://host:port" or "https://host:port", 1 to 16. Default scheme: https with `tls`, else http.
    */
   readonly servers: string | readonly string[];
   /** Key prefix before the cluster name. Default `shoal`. */
   readonly prefix?: string | undefined;
   /** ms before a killed node's key expires, from 1,000; etcd counts in seconds. Default 60,000. */
   readonly ttl?: number | undefined;
-  /** Whether this node writes its address; otherwise read permission is enough. Default `true`. */
+  /** Whether this node writes its address; without, it needs only read permission. Default `true`. */
   readonly publish?: boolean | undefined;
   /** etcd user, if authentication is on. */
   readonly username?: string | undefined;
   readonly password?: string | undefined;
   readonly tls?: DiscoveryTls | undefined;
-  /** ms for one server's answer, then the next is asked. Default 3,000. */
+  /** ms for the answer of one server before the next is asked. Default 3,000. */
   readonly timeout?: number | undefined;
   /** ms before keys are listed again without a reported change. Default 30,000. */
   readonly relistInterval?: number | undefined;
@@ -74,9 +67,9 @@ const OPTIONS = {
 };
 
 /**
- * Finds nodes by keys in etcd: PREFIX/GROUP/ID with value "host:port". This node's key is put under a lease, renewed,
- * put again when lost, and deleted when the node leaves; a killed node's expires. Keys written by others count as
- * well.
+ * Finds nodes by keys in etcd: PREFIX/GROUP/ID with value "host:port". The node's key has a lease: it is renewed, put
+ * again when lost, and deleted when the node leaves; the key of a killed node expires. Keys written by other programs
+ * count as well.
  *
  * Changes take some ms. The source is down while no server answers or one refuses (`ECONNREFUSED`, `ETIMEDOUT`,
  * `ERR_AUTHENTICATION`, `ERR_PROTOCOL`, `ERR_TRANSPORT`). Requires etcd 3.4 or later with its JSON gateway, which is
@@ -88,7 +81,7 @@ export function etcdSource(options: EtcdSourceOptions): DiscoverySource {
   const tls = checkTls("tls", given.tls);
   const { username, password, timeout, ttl, publish, relistInterval } = given;
   if ((username === undefined) !== (password === undefined))
-    throw new InvalidArgumentError("username and password of etcdSource go together");
+    throw new InvalidArgumentError("etcdSource needs both username and password, or neither");
   const servers = serversOf(given.servers, tls !== undefined);
   const prefix = prefixOf(given.prefix ?? "shoal");
   const settings: EtcdSettings = Object.freeze({ servers, username, password, tls, timeout });
@@ -100,7 +93,6 @@ export function etcdSource(options: EtcdSourceOptions): DiscoverySource {
   };
 }
 
-/** One run of the source, from a start or restart to its end. */
 class EtcdDiscovery {
   readonly #gateway: EtcdGateway;
   readonly #folder: string;
@@ -139,7 +131,7 @@ class EtcdDiscovery {
       const server = {
         list: async (signal: AbortSignal) => {
           const list = await this.#list(signal);
-          // After the first list: others are found even if this node may not write, or etcd's disk is full.
+          // The first list comes first: other nodes are found even if this one may not write, or etcd's disk is full.
           if (publish)
             published ??= this.#publish(scope.signal).catch((error: unknown) => {
               failure = { error };
@@ -187,7 +179,7 @@ class EtcdDiscovery {
     );
   }
 
-  /** Whether etcd has this node's key, as last reported. */
+  /** Whether etcd has this node's key, according to the last list or change. */
   get #isThere(): boolean {
     return this.#records.get(this.#key) === this.#self.address;
   }
@@ -196,10 +188,7 @@ class EtcdDiscovery {
     if (!this.#isThere) this.#keyIsLost?.();
   }
 
-  /**
-   * Keeps this node's key in etcd until the signal aborts.
-   * @throws when that fails
-   */
+  /** Keeps this node's key in etcd until the signal aborts; throws when that fails. */
   async #publish(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       const { id, seconds } = await this.#gateway.grant(this.#seconds, signal);
@@ -207,7 +196,7 @@ class EtcdDiscovery {
       let left = seconds;
       let put: string | undefined;
       while (!signal.aborted && left > 0) {
-        // The host's address may change at runtime.
+        // The address may change at runtime.
         const { address } = this.#self;
         if (put !== address) await this.#gateway.put({ key: this.#key, value: address }, id, signal);
         put = address;
@@ -215,7 +204,7 @@ class EtcdDiscovery {
         const interval = (left / RENEWALS) * 1_000;
         const lost = await this.#untilRenewal(interval, signal);
         if (signal.aborted) return;
-        // The put may not have been reported yet, so it gets some time.
+        // The watch may report the put later, so it gets some time.
         const again = putAt + Math.min(PUT_INTERVAL, interval);
         if (lost) await sleep(Math.max(0, again - performance.now()), signal);
         left = await this.#renew(id, signal);
@@ -236,7 +225,7 @@ class EtcdDiscovery {
     }
   }
 
-  /** @returns `true` if the key is gone; `false` after this many ms, or on abort */
+  /** @returns `true` if the key is gone; `false` after this time, or on abort */
   #untilRenewal(ms: number, signal: AbortSignal): Promise<boolean> {
     return new Promise((resolve) => {
       const done = (lost: boolean): void => {
@@ -248,7 +237,7 @@ class EtcdDiscovery {
       const ended = (): void => done(false);
       const timer = setTimeout(ended, ms);
       this.#keyIsLost = () => done(true);
-      // It may have been deleted before the put's answer arrived.
+      // The key may have been deleted before the put's answer arrived.
       if (signal.aborted || !this.#isThere) done(!signal.aborted);
       else signal.addEventListener("abort", ended, { once: true });
     });
@@ -261,7 +250,7 @@ class EtcdDiscovery {
     try {
       await this.#gateway.revoke(this.#lease, limit.signal);
     } catch {
-      // The lease expires by itself.
+      // The lease expires without it.
     } finally {
       clearTimeout(timer);
     }
@@ -273,7 +262,7 @@ function serversOf(given: unknown, secure: boolean): readonly string[] {
   const list: readonly unknown[] = Array.isArray(given) ? given : given === undefined ? [] : [given];
   if (list.length === 0 || list.length > MAX_SERVERS)
     throw new InvalidArgumentError(
-      `servers of etcdSource are 1 to ${MAX_SERVERS}, such as "http://127.0.0.1:2379"; got ${list.length}`,
+      `servers of etcdSource must be 1 to ${MAX_SERVERS} URLs such as "http://127.0.0.1:2379"; got ${list.length}`,
     );
   return list.map((each) => {
     const url =
@@ -282,10 +271,10 @@ function serversOf(given: unknown, secure: boolean): readonly string[] {
         : undefined;
     if (url === undefined)
       throw new InvalidArgumentError(
-        `a server of etcdSource is "http://host:port" or "https://host:port"; got ${describe(each)}`,
+        `a server of etcdSource must be "http://host:port" or "https://host:port"; got ${describe(each)}`,
       );
     if (secure && url.protocol === "http:")
-      throw new InvalidArgumentError(`etcdSource has tls, and the server ${url.origin} is without`);
+      throw new InvalidArgumentError(`etcdSource with tls needs https servers; got ${url.origin}`);
     return url.origin;
   });
 }
@@ -295,7 +284,7 @@ function prefixOf(given: string): string {
   const prefix = given.replace(/\/+$/, "");
   if (prefix === "" || prefix.length > 256)
     throw new InvalidArgumentError(
-      `prefix of etcdSource is a text of 1 to 256 characters; got ${describe(given)}`,
+      `prefix of etcdSource must be a text of 1 to 256 characters; got ${describe(given)}`,
     );
   return prefix;
 }

@@ -1,10 +1,9 @@
 /**
- * HTTP client of discovery: JSON requests to etcd and Kubernetes, streams of JSON lines, and text from metadata
- * services.
+ * HTTP client of discovery: JSON requests, streams of JSON lines, and text from metadata services.
  *
  * Each request uses a new connection. Requests are rare, so this costs little; it avoids connections just closed by
  * the server, balances over a name's servers, and picks up rotated certificates. Answers are bounded in bytes and
- * time; streams are ended by the caller.
+ * time; the caller ends streams.
  */
 import { readFile } from "node:fs/promises";
 import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
@@ -21,21 +20,20 @@ import {
 } from "../../core/errors.js";
 import { Scope } from "./source.js";
 
-/** Bytes of an answer or a stream's line: 16,384 nodes with some hundred bytes each. */
+/** Bytes of an answer, or of a line of a stream: 16,384 nodes with some hundred bytes each. */
 const MAX_ANSWER = 8_388_608;
 
 /** Bytes of an error response, read only for its message. */
 const MAX_REFUSAL = 16_384;
 
-/** Initial buffer size of an answer. */
 const FIRST_BUFFER = 4_096;
 
 const LINE_FEED = "\n".charCodeAt(0);
 
-/** ms without a byte before TCP keep-alive checks a stream's peer. */
+/** ms without a byte before TCP keep-alive checks the peer of a stream. */
 const KEEP_ALIVE_DELAY = 15_000;
 
-/** Certificates and keys: a PEM file's path, read for each connection, or PEM text. */
+/** Certificates and keys: PEM text, or the path of a PEM file, read for each connection. */
 export interface DiscoveryTls {
   /** Trusted authorities. Default: Node's. */
   readonly ca?: string | undefined;
@@ -72,7 +70,6 @@ export interface HttpAnswer {
   readonly headers: IncomingHttpHeaders;
   /** Whether it is JSON; errors may be plain text. */
   readonly isJson: boolean;
-  /** The value, or text if it is not JSON. */
   readonly body: unknown;
 }
 
@@ -81,7 +78,6 @@ export interface HttpStream {
   readonly headers: IncomingHttpHeaders;
   /** One value per line of an accepted stream (status 200). Leaving the loop closes the connection. */
   readonly values: AsyncIterable<unknown>;
-  /** Whole answer of a refused stream. */
   readonly refusal: HttpAnswer | undefined;
 }
 
@@ -92,17 +88,18 @@ export function checkTls(what: string, given: unknown): DiscoveryTls | undefined
   for (const key of TLS_KEYS) {
     const value = (given as Record<string, unknown>)[key];
     if (value !== undefined && (typeof value !== "string" || value === ""))
-      throw new InvalidArgumentError(`${what}.${key} is a text that is not empty; got ${describe(value)}`);
+      throw new InvalidArgumentError(
+        `${what}.${key} must be a text that is not empty; got ${describe(value)}`,
+      );
   }
   const tls = given as DiscoveryTls;
   if ((tls.cert === undefined) !== (tls.key === undefined))
-    throw new InvalidArgumentError(`${what}.cert and ${what}.key go together`);
+    throw new InvalidArgumentError(`${what} needs both cert and key, or neither`);
   return Object.freeze({ ...tls });
 }
 
 /**
- * A server's URL; `undefined` if it has more than a scheme, a host and a port, such as a password that would not be
- * sent.
+ * URL of a server; `undefined` if it has more than scheme, host and port, such as a password that would not be sent.
  */
 export function originOf(given: string): URL | undefined {
   try {
@@ -121,7 +118,7 @@ export function originOf(given: string): URL | undefined {
 
 /**
  * Requests text, whatever the status.
- * @param most bytes of an accepted answer
+ * @param most bytes of the answer, if its status is 200
  * @throws as {@link requestJson}
  */
 export async function requestText(request: HttpRequest, most: number): Promise<HttpText> {
@@ -137,8 +134,8 @@ export async function requestText(request: HttpRequest, most: number): Promise<H
 
 /**
  * Requests JSON, whatever the status.
- * @throws TransportError for a failed connection; TimeoutError `ETIMEDOUT`; ProtocolError `ERR_PROTOCOL` for an
- * answer that is too long, or accepted (status 200) but not JSON; AbortedError
+ * @throws TransportError if the connection fails; TimeoutError `ETIMEDOUT`; ProtocolError `ERR_PROTOCOL` if the
+ * answer is too long, or has status 200 but is not JSON; AbortedError
  */
 export async function requestJson(request: HttpRequest): Promise<HttpAnswer> {
   return answerOf(request, await requestText(request, MAX_ANSWER));
@@ -165,7 +162,7 @@ export async function requestStream(request: HttpRequest): Promise<HttpStream> {
   }
 }
 
-/** Ends a request by timeout or the caller's abort, and records which. */
+/** Ends a request by timeout or the caller's signal, and records which. */
 class Deadline extends Scope {
   readonly #request: HttpRequest;
 
@@ -174,7 +171,7 @@ class Deadline extends Scope {
     this.#request = request;
   }
 
-  /** The caller's error for a platform error. */
+  /** Converts a platform error into the caller's. */
   explain(error: unknown): Error {
     const { url, signal, timeout } = this.#request;
     const details = { cause: error, endpoint: url.origin };
@@ -182,7 +179,7 @@ class Deadline extends Scope {
     if (this.isLate)
       return new TimeoutError("ETIMEDOUT", `${url.origin} did not answer within ${timeout} ms`, details);
     if (error instanceof ShoalError) return error;
-    // A name with several addresses fails with one error each, without a message.
+    // The error of a name with several addresses has one error per address, and no message.
     const { code, message } = (error instanceof AggregateError ? (error.errors[0] ?? error) : error) as {
       readonly code?: unknown;
       readonly message: string;
@@ -209,11 +206,11 @@ async function open(request: HttpRequest, signal: AbortSignal): Promise<Incoming
     ...(secure ? await readTls(request.tls) : {}),
   } as const;
   return new Promise((resolve, reject) => {
-    // Loaded at the first request: most nodes send none.
+    // Loaded at the first request, since most nodes send none.
     const { request } = process.getBuiltinModule(secure ? "node:https" : "node:http");
     const sent = request(url, options);
     sent.once("response", resolve);
-    // It can fail again after the response began, which then has the error.
+    // Errors after the response began are reported by the response; this listener keeps them from being thrown.
     sent.on("error", reject);
     sent.once("socket", (socket) => socket.setKeepAlive(true, KEEP_ALIVE_DELAY));
     sent.end(body);
@@ -277,7 +274,7 @@ async function* readLines(
   }
 }
 
-/** Collects text in one buffer, since a server may send single bytes. */
+/** Collects text in one growing buffer, since a server may send single bytes. */
 class Text {
   readonly #most: number;
   #buffer = Buffer.allocUnsafe(FIRST_BUFFER);
@@ -287,7 +284,7 @@ class Text {
     this.#most = most;
   }
 
-  /** `false` if it would be too long: nothing was appended. */
+  /** @returns `false` if the text would be too long; nothing was appended then */
   append(chunk: Buffer): boolean {
     const length = this.#length + chunk.byteLength;
     if (length > this.#most) return false;
@@ -318,7 +315,7 @@ function parse(url: URL, line: string): unknown {
 
 function tooLong({ origin }: URL, most: number): ProtocolError {
   return new ProtocolError(
-    `${origin}: an answer of more than ${most.toLocaleString("en")} bytes`,
+    `${origin}: the answer has more than ${most.toLocaleString("en")} bytes`,
     "ERR_PROTOCOL",
     {
       endpoint: origin,
@@ -327,18 +324,18 @@ function tooLong({ origin }: URL, most: number): ProtocolError {
 }
 
 function notJson({ origin }: URL, text: string, cause: unknown): ProtocolError {
-  return new ProtocolError(`${origin}: JSON was expected; got ${describe(text)}`, "ERR_PROTOCOL", {
+  return new ProtocolError(`${origin}: expected JSON; got ${describe(text)}`, "ERR_PROTOCOL", {
     cause,
     endpoint: origin,
   });
 }
 
-/** Fields of an object in an answer; none if it is not an object. */
+/** Fields of an object in an answer; empty if it is not an object. */
 export function fieldsOf(value: unknown): Record<string, unknown> {
   return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
 }
 
-/** Items of an array in an answer; none if it is not an array. */
+/** Items of an array in an answer; empty if it is not an array. */
 export function itemsOf(value: unknown): readonly unknown[] {
   return Array.isArray(value) ? value : [];
 }

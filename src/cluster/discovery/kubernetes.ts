@@ -1,10 +1,10 @@
 /**
- * Discovery by Kubernetes: a Service's pods, from its EndpointSlices, over the API server's HTTPS. Kubernetes
- * publishes them, so this node writes nothing.
+ * Discovery by Kubernetes: the pods of a Service, read from its EndpointSlices over the API server's HTTPS.
+ * Kubernetes publishes them, so this node writes nothing.
  *
  *   GET /apis/discovery.k8s.io/v1/namespaces/NAMESPACE/endpointslices?labelSelector=kubernetes.io/service-name=SERVICE
  *       &limit=500, then &continue=TOKEN     the list, page by page, with its resourceVersion
- *       &watch=1&resourceVersion=VERSION     a line for each change after it: ADDED, MODIFIED, DELETED, BOOKMARK, ERROR
+ *       &watch=1&resourceVersion=VERSION     one line per later change: ADDED, MODIFIED, DELETED, BOOKMARK, ERROR
  *
  * In a pod, the service account gives server and credentials. Its files are read for each request, as tokens rotate.
  */
@@ -23,7 +23,6 @@ import { fieldsOf, type HttpAnswer, type HttpStream, originOf, requestJson, requ
 import { type ListAndWatch, listAndWatch } from "./list-watch.js";
 import { type DiscoverySource, sleep } from "./source.js";
 
-/** Folder of a pod's service account. */
 const ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 /** Slices per page, and pages per list. */
@@ -90,12 +89,12 @@ const OPTIONS = {
 };
 
 /**
- * Finds a Kubernetes Service's pods from its EndpointSlices (`discovery.k8s.io/v1`, Kubernetes 1.21 or later). The
- * service account needs `list` and `watch` on `endpointslices` in the namespace. Includes pods that are not ready,
- * excludes terminating ones.
+ * Finds the pods of a Kubernetes Service by its EndpointSlices (`discovery.k8s.io/v1`, Kubernetes 1.21 or later). The
+ * service account needs `list` and `watch` on `endpointslices` in the namespace. Pods that are not ready are
+ * included, terminating ones excluded.
  *
  * The source is down while the server does not answer or refuses (`ECONNREFUSED`, `ETIMEDOUT`, `ERR_AUTHENTICATION`,
- * `ERR_PROTOCOL`, `ERR_TRANSPORT`); throttling (429, 503) is obeyed for up to a minute.
+ * `ERR_PROTOCOL`, `ERR_TRANSPORT`). Throttling (429, 503) is obeyed for up to a minute.
  * @throws InvalidArgumentError `EINVAL`, also without `server` outside of a pod
  */
 export function kubernetesSource(options: KubernetesSourceOptions): DiscoverySource {
@@ -107,7 +106,7 @@ export function kubernetesSource(options: KubernetesSourceOptions): DiscoverySou
     (typeof port === "string" ? port !== "" : Number.isSafeInteger(port) && port >= 1 && port <= 65_535);
   if (!isPort)
     throw new InvalidArgumentError(
-      `port of kubernetesSource is a number from 1 to 65,535, or the name of a port; got ${describe(port)}`,
+      `port of kubernetesSource must be a number from 1 to 65,535, or the name of a port; got ${describe(port)}`,
     );
   const server = serverOf(given.server ?? podServer());
   const namespace = given.namespace === undefined ? undefined : labelOf("namespace", given.namespace);
@@ -141,7 +140,6 @@ interface Settings {
   readonly relistInterval: number;
 }
 
-/** EndpointSlices of one Service: listed, then watched. */
 class ServiceSlices implements ListAndWatch {
   readonly #settings: Settings;
   #slices: EndpointSlices | undefined;
@@ -162,7 +160,7 @@ class ServiceSlices implements ListAndWatch {
         signal,
       );
       if (answer.status === HTTP.gone && next !== "") {
-        // Listing took longer than the server remembers: start again at the first page.
+        // Listing took longer than the server keeps a page token: start again at the first page.
         this.#slices.clear();
         next = "";
         continue;
@@ -177,7 +175,7 @@ class ServiceSlices implements ListAndWatch {
       if (typeof more !== "string" || more === "") return this.#slices.addresses();
       next = more;
     }
-    throw new ProtocolError(`${this.#settings.server}: a list of more than ${MAX_PAGES} pages`);
+    throw new ProtocolError(`${this.#settings.server}: the list has more than ${MAX_PAGES} pages`);
   }
 
   async *watch(signal: AbortSignal): AsyncGenerator<readonly string[], void, undefined> {
@@ -208,7 +206,7 @@ class ServiceSlices implements ListAndWatch {
       }
       if (type === "DELETED") slices.delete(object);
       else if (type === "ADDED" || type === "MODIFIED") slices.set(object);
-      else throw new ProtocolError(`${this.#settings.server}: a change of type ${describe(type)}`);
+      else throw new ProtocolError(`${this.#settings.server}: unknown change type ${describe(type)}`);
       yield slices.addresses();
     }
   }
@@ -228,10 +226,7 @@ class ServiceSlices implements ListAndWatch {
     }
   }
 
-  /**
-   * Waits if the server throttles.
-   * @returns whether to ask again
-   */
+  /** Waits if the server throttles; returns whether to ask again. */
   async #waitFor({ status, headers }: HttpAnswer, tries: number, signal: AbortSignal): Promise<boolean> {
     if ((status !== HTTP.tooMany && status !== HTTP.unavailable) || tries === MAX_TRIES) return false;
     const seconds = Number(headers["retry-after"]);
@@ -259,7 +254,7 @@ class ServiceSlices implements ListAndWatch {
     return token.startsWith("/") ? (await readFile(token, "utf8")).trim() : token;
   }
 
-  /** Reads a file of the service account; `undefined` if missing. */
+  /** Content of a file of the service account; `undefined` if missing. */
   async #accountFile(name: "token" | "ca.crt" | "namespace"): Promise<string | undefined> {
     try {
       return (await readFile(`${this.#settings.account}/${name}`, "utf8")).trim();
@@ -302,13 +297,15 @@ function podServer(): string {
 function serverOf(given: string): string {
   const url = originOf(given);
   if (url !== undefined) return url.origin;
-  throw new InvalidArgumentError(`server of kubernetesSource is "https://host:port"; got ${describe(given)}`);
+  throw new InvalidArgumentError(
+    `server of kubernetesSource must be "https://host:port"; got ${describe(given)}`,
+  );
 }
 
 /** @throws InvalidArgumentError `EINVAL` */
 function labelOf(name: string, given: string | undefined): string {
   if (given !== undefined && /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(given)) return given;
   throw new InvalidArgumentError(
-    `${name} of kubernetesSource is a name of Kubernetes, a-z, 0-9 and -, up to 63; got ${describe(given)}`,
+    `${name} of kubernetesSource must be a Kubernetes name of a-z, 0-9 and -, up to 63 characters; got ${describe(given)}`,
   );
 }

@@ -16,7 +16,7 @@ import { backOff } from "../../core/back-off.js";
 import { TransportError } from "../../core/errors.js";
 import { Scope, sleep } from "./source.js";
 
-/** ms that a watch must live to count as working. */
+/** ms that a watch must last to count as working. */
 const WORKING_WATCH = 1_000;
 
 /** Consecutive failed watches before the source is down. */
@@ -36,7 +36,7 @@ export interface ListAndWatch {
   watch(signal: AbortSignal): AsyncIterable<readonly string[]>;
 }
 
-/** @param relistInterval ms; half of it random, so that nodes started together do not list together */
+/** @param relistInterval ms; half of it is random, so that nodes started together do not list together */
 export async function* listAndWatch(
   server: ListAndWatch,
   relistInterval: number,
@@ -62,7 +62,7 @@ export async function* listAndWatch(
       watching.end();
     }
     const lived = performance.now() - beganAt >= WORKING_WATCH;
-    // An invalid or refusing server is not working, however long the watch lived.
+    // An invalid answer or a refusal counts as a failure, however long the watch lasted.
     const isRefused = error !== undefined && !(error instanceof TransportError);
     if (lived && !isRefused) failures = 0;
     else if (!timedOut) {

@@ -7,7 +7,7 @@ import { AddressFeed, type DiscoverySelf, type DiscoverySource } from "./source.
 /** @throws InvalidArgumentError `EINVAL` */
 function checkList(what: string, addresses: unknown): string[] {
   if (!Array.isArray(addresses))
-    throw new InvalidArgumentError(`${what} takes an array of addresses; got ${describe(addresses)}`);
+    throw new InvalidArgumentError(`${what} must be given an array of addresses; got ${describe(addresses)}`);
   for (const address of addresses) checkAddress("an address", address);
   return [...new Set(addresses as string[])];
 }
@@ -59,14 +59,13 @@ export class ManualSource implements DiscoverySource {
     this.name = options.name ?? "manual";
   }
 
-  /** Current list. */
   get addresses(): readonly string[] {
     return [...this.#addresses];
   }
 
   /**
    * Replaces the list.
-   * @throws InvalidArgumentError `EINVAL`; nothing has changed then
+   * @throws InvalidArgumentError `EINVAL`; the list is unchanged then
    */
   set(addresses: readonly string[]): void {
     const list = checkList("set", addresses);

@@ -18,7 +18,7 @@ export interface CheckedList {
   readonly excess: number;
 }
 
-/** Checks a source's list; `undefined` if it is not a list. */
+/** Checks a source's list; `undefined` if it is not an array. */
 export function checkedList(given: unknown): CheckedList | undefined {
   if (!Array.isArray(given)) return undefined;
   const addresses = new Set<string>();
@@ -38,13 +38,11 @@ export function checkedList(given: unknown): CheckedList | undefined {
   return { addresses: [...addresses], junk, excess: given.length - length };
 }
 
-/** Lists by source. */
 export class AddressLists {
   readonly #lists = new Map<string, readonly string[]>();
   /** Whether there are more addresses than a node dials. */
   overflows = false;
 
-  /** Replaces a source's list. */
   set(source: string, addresses: readonly string[]): void {
     this.#lists.set(source, addresses);
   }
@@ -79,7 +77,6 @@ export class AddressLists {
   }
 }
 
-/** Elements of one set that the other lacks. */
 export function changesOf(
   before: ReadonlySet<string>,
   after: ReadonlySet<string>,

@@ -1,6 +1,6 @@
 /**
- * Addresses of host names, looked up periodically: a name may be unknown at first or change later. Known addresses
- * stay while a lookup fails.
+ * Periodic lookups of host names. A name may be unknown at first or change later; known addresses stay while a lookup
+ * fails.
  */
 import { type HostPort, readAddress, resolveAddress } from "../net/addresses.js";
 
@@ -11,27 +11,26 @@ const LOOK_UP_ALONE = 5_000;
 const MAX_LOOK_UPS = 2;
 
 export interface NamesEffects {
-  /** Known addresses changed. */
   changed(): void;
-  /** A lookup found nothing. */
   failed(): void;
-  /** Whether the node has no member yet. */
+  /** Whether the node knows no other member yet. */
   isAlone(): boolean;
 }
 
 export class Names {
   readonly #effects: NamesEffects;
   readonly #resolve: (name: HostPort) => Promise<readonly string[]>;
-  /** Addresses of each name, "host:port". */
   readonly #known = new Map<string, readonly string[]>();
-  /** Error of each name's last failed lookup. */
+  /** Errors of failed lookups, by name. */
   readonly #errors = new Map<string, Error>();
   #waiting: string[] = [];
   #running = 0;
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
 
-  /** @param resolve returns a name's addresses with the port; none, or an error, if unknown */
+  /**
+   * @param resolve returns the addresses of a name with its port, or an empty list or an error if the name is unknown
+   */
   constructor(
     effects: NamesEffects,
     resolve: (name: HostPort) => Promise<readonly string[]> = resolveAddress,
@@ -40,17 +39,15 @@ export class Names {
     this.#resolve = resolve;
   }
 
-  /** Known addresses of a name. */
   get(name: string): readonly string[] {
     return this.#known.get(name) ?? [];
   }
 
-  /** Error of a name's last lookup; `undefined` after success, and before the first. */
   errorOf(name: string): Error | undefined {
     return this.#errors.get(name);
   }
 
-  /** Sets the relevant names; new ones are looked up at once. */
+  /** Replaces the names; new ones are looked up at once. */
   set(names: ReadonlySet<string>): void {
     for (const name of this.#known.keys()) {
       if (names.has(name)) continue;
@@ -110,7 +107,7 @@ export class Names {
     }
   }
 
-  /** Keeps a running timer, or frequent changes would postpone lookups. */
+  /** A running timer is kept: frequent changes would otherwise postpone lookups forever. */
   #schedule(): void {
     if (this.#stopped || this.#timer !== undefined || this.#known.size === 0) return;
     const pause = this.#effects.isAlone() ? LOOK_UP_ALONE : LOOK_UP_INTERVAL;

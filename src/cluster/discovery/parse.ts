@@ -17,10 +17,8 @@ import { kubernetesSource } from "./kubernetes.js";
 import { staticSource } from "./lists.js";
 import type { DiscoverySource } from "./source.js";
 
-/** Characters of a text. */
 const MAX_DISCOVERY_TEXT = 4_096;
 
-/** How an option's value is parsed. */
 type Kind = "number" | "numbers" | "text" | "texts" | "boolean";
 
 interface Form {
@@ -43,7 +41,7 @@ function nameAndPort(rest: string): { name: string; port: number | undefined } {
   return at < 0 || port === undefined ? { name: rest, port: undefined } : { name: rest.slice(0, at), port };
 }
 
-/** Options of a source whose text has nothing else. */
+/** @throws InvalidArgumentError `EINVAL` if the source's text has more than options */
 function nothing(form: string, rest: string, options: Record<string, unknown>): Record<string, unknown> {
   if (rest !== "") throw new InvalidArgumentError(`expected ${form}?OPTION=VALUE; got ${describe(rest)}`);
   return options;
@@ -56,7 +54,7 @@ const etcd = (scheme: "http" | "https"): Form => ({
   make(rest, options) {
     if (rest.includes("@"))
       throw new InvalidArgumentError(
-        "a text of discovery has no user and password, which every process of the host could read",
+        "a discovery URL must not contain a user and password: every process of the host could read them",
       );
     const slash = rest.indexOf("/");
     const hosts = slash < 0 ? rest : rest.slice(0, slash);
@@ -144,7 +142,6 @@ const FORMS: Readonly<Record<string, Form>> = {
   },
 };
 
-/** Syntax of each source. */
 export const DISCOVERY_FORMS: readonly string[] = Object.values(FORMS).map(({ form }) => form);
 
 /**
@@ -154,14 +151,14 @@ export const DISCOVERY_FORMS: readonly string[] = Object.values(FORMS).map(({ fo
 export function parseDiscovery(text: string): DiscoverySource {
   if (typeof text !== "string" || text.length > MAX_DISCOVERY_TEXT)
     throw new InvalidArgumentError(
-      `a source of discovery is a text of at most ${MAX_DISCOVERY_TEXT} characters; got ${describe(text)}`,
+      `a discovery source must be a text of at most ${MAX_DISCOVERY_TEXT} characters; got ${describe(text)}`,
     );
   const colon = text.indexOf(":");
   const scheme = colon < 0 ? text : text.slice(0, colon);
   const form = Object.hasOwn(FORMS, scheme) ? FORMS[scheme] : undefined;
   if (form === undefined || colon < 0)
     throw new InvalidArgumentError(
-      `a source of discovery is one of ${DISCOVERY_FORMS.join(", ")}; got ${describe(text)}${form === undefined ? suggest(scheme, Object.keys(FORMS)) : ""}`,
+      `a discovery source must be one of ${DISCOVERY_FORMS.join(", ")}; got ${describe(text)}${form === undefined ? suggest(scheme, Object.keys(FORMS)) : ""}`,
     );
   const question = text.indexOf("?");
   let rest = text.slice(colon + 1, question < 0 ? undefined : question);
@@ -191,12 +188,12 @@ function optionsOf(scheme: string, { options: kinds }: Form, query: string): Rec
 function parsedValue(name: string, kind: Kind | undefined, value: string): unknown {
   if (kind === "number") {
     if (!/^\d{1,15}$/.test(value))
-      throw new InvalidArgumentError(`${name} is a whole number; got ${describe(value)}`);
+      throw new InvalidArgumentError(`${name} must be a whole number; got ${describe(value)}`);
     return Number(value);
   }
   if (kind === "boolean") {
     if (value !== "true" && value !== "false")
-      throw new InvalidArgumentError(`${name} is true or false; got ${describe(value)}`);
+      throw new InvalidArgumentError(`${name} must be true or false; got ${describe(value)}`);
     return value === "true";
   }
   return value;

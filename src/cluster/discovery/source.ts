@@ -2,7 +2,6 @@
 import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 
-/** Bytes of a source's name. */
 const MAX_SOURCE_NAME = 128;
 
 /** The requesting node: a source may publish it, and may include it in its lists. */
@@ -12,7 +11,7 @@ export interface DiscoverySelf {
   readonly name: string;
   /** Name of the cluster. */
   readonly group: string;
-  /** Its address for other nodes, "host:port"; follows changes of the host's address. */
+  /** This node's "host:port" for other nodes; follows changes of the host's address. */
   readonly address: string;
   /** Counts refusals by a reason such as "beacon:junk", in `stats().dropped`. */
   readonly count?: (reason: string) => void;
@@ -20,17 +19,16 @@ export interface DiscoverySelf {
 
 /** Finds possible addresses of a cluster's nodes. */
 export interface DiscoverySource {
-  /** 1 to 128 bytes, such as "dns:billing.svc": in events, logs, metrics and `node.discovery()`. */
+  /** 1 to 128 bytes, such as "dns:billing.svc"; appears in events, logs, metrics and `node.discovery()`. */
   readonly name: string;
   /**
    * Yields complete lists of "host:port", each replacing the last. A host may be a name; the node looks it up every
    * minute.
    *
-   * If it throws, or returns without a list, the source is down: its last list stays, and it is called again after
-   * 0.5 s, doubled each time up to 30 s. If it returns after a list, it is called again after 30 s and is not down.
+   * A source that throws, or returns without a list, is down: its last list stays, and it is called again after 0.5
+   * s, doubled each time up to 30 s. A source that returns after a list stays up, and is called again after 30 s.
    *
-   * Withdraw what was published in a `finally`: a leaving node calls the iterator's `return`, and waits at most a
-   * second.
+   * Withdraw published data in a `finally`: a leaving node calls the iterator's `return` and waits at most a second.
    * @param self the requesting node
    * @param signal aborts when the node leaves, or this call threw
    */
@@ -42,7 +40,7 @@ export type DiscoveryFunction = DiscoverySource["discover"];
 
 /** Status of a source. */
 export interface DiscoveryStatus {
-  /** Name of the source; duplicates are numbered: "static", "static#2". */
+  /** Source name; duplicates are numbered: "static", "static#2". */
   readonly name: string;
   /** `down`: it failed, or has not yielded a list yet. */
   readonly state: "up" | "down";
@@ -55,14 +53,14 @@ export interface DiscoveryStatus {
 }
 
 /**
- * The given sources with unique names.
+ * Gives duplicate sources distinct names.
  * @throws InvalidArgumentError `EINVAL`
  */
 export function sourcesOf(given: unknown, most: number): DiscoverySource[] {
   if (!Array.isArray(given))
-    throw new InvalidArgumentError(`discovery is an array of sources; got ${describe(given)}`);
+    throw new InvalidArgumentError(`discovery must be an array of sources; got ${describe(given)}`);
   if (given.length > most)
-    throw new InvalidArgumentError(`a node has ${most} sources of discovery at most; got ${given.length}`);
+    throw new InvalidArgumentError(`a node can have at most ${most} discovery sources; got ${given.length}`);
   const names = new Map<string, number>();
   return given.map((each: unknown) => {
     const source = sourceOf(each);
@@ -84,17 +82,17 @@ function sourceOf(given: unknown): DiscoverySource {
   };
   if (typeof discover !== "function")
     throw new InvalidArgumentError(
-      `a source of discovery is a function, or an object with name and discover; got ${describe(given)}`,
+      `a discovery source must be a function, or an object with name and discover; got ${describe(given)}`,
     );
   if (typeof name !== "string" || name === "" || Buffer.byteLength(name) > MAX_SOURCE_NAME)
     throw new InvalidArgumentError(
-      `the name of a source is a text of 1 to ${MAX_SOURCE_NAME} bytes; got ${describe(name)}`,
+      `the name of a source must be a text of 1 to ${MAX_SOURCE_NAME} bytes; got ${describe(name)}`,
     );
   return given as DiscoverySource;
 }
 
 /**
- * Lists of a source that learns changes by callbacks. An unread list is replaced, so a slow reader gets the newest.
+ * Lists of a source that learns of changes by callbacks. A new list replaces an unread one.
  *
  * @example
  * ```ts
@@ -116,18 +114,18 @@ export class AddressFeed implements AsyncIterable<readonly string[]> {
   #failed = false;
   #wake: (() => void) | undefined;
 
-  /** @param signal ends the lists */
+  /** @param signal ends the iteration */
   constructor(signal: AbortSignal) {
     this.#signal = signal;
   }
 
-  /** Sets the whole list. */
+  /** Replaces the list. */
   set(list: readonly string[]): void {
     this.#list = list;
     this.#wake?.();
   }
 
-  /** Ends the lists with an error, after an unread list. */
+  /** Ends the iteration with an error, after an unread list. */
   fail(error: unknown): void {
     if (this.#failed) return;
     this.#error = error;
@@ -162,10 +160,10 @@ export class Scope {
   readonly #controller = new AbortController();
   readonly #timer: NodeJS.Timeout | undefined;
   readonly #abort = (): void => this.#controller.abort();
-  /** Whether its time ran out first. */
+  /** Whether it aborted by its time. */
   isLate = false;
 
-  /** @param time ms; without it, only the other signal or `end()` ends it */
+  /** @param time ms; without it, only the other signal or `end()` aborts it */
   constructor(outer: AbortSignal, time?: number) {
     this.#outer = outer;
     if (time !== undefined)
@@ -181,12 +179,11 @@ export class Scope {
     return this.#controller.signal;
   }
 
-  /** Removes the timeout. */
   stopTimer(): void {
     clearTimeout(this.#timer);
   }
 
-  /** Aborts it, and removes its listener from the other signal. */
+  /** Aborts the signal and removes its listener from the other signal. */
   end(): void {
     this.stopTimer();
     this.#outer.removeEventListener("abort", this.#abort);
@@ -194,7 +191,6 @@ export class Scope {
   }
 }
 
-/** Waits for this many ms, or until the signal aborts. */
 export function sleep(ms: number, signal: AbortSignal): Promise<void> {
   if (signal.aborted) return Promise.resolve();
   return new Promise((resolve) => {

@@ -153,15 +153,15 @@ describe("sources", () => {
       },
       "text",
     ],
-    ["returns nothing", () => undefined, "the source returned what is not an async iterable"],
-    ["returns a list", () => ["10.0.0.2:1"], "the source returned what is not an async iterable"],
+    ["returns nothing", () => undefined, "the source must return an async iterable"],
+    ["returns a list", () => ["10.0.0.2:1"], "the source must return an async iterable"],
     ["ends without a list", async function* () {}, "the source returned without a list"],
     [
       "gives what is not a list",
       async function* () {
         yield "10.0.0.2:1";
       },
-      "the source gave what is not a list",
+      "the source must yield arrays of addresses",
     ],
   ])("one that %s is down", async (_what, discover, message) => {
     start([{ name: "x", discover }]);

@@ -54,7 +54,7 @@ describe("EndpointSlices", () => {
         { name: "y", port: 2 },
       ],
     });
-    expect(() => addresses([two])).toThrow(/which port is meant; it has x 1, y 2/);
+    expect(() => addresses([two])).toThrow(/choose a port; it has x 1, y 2/);
     expect(() => addresses([{ ...two, ports: null }])).toThrow(/it has none/);
     expect(addresses([{ ...two, ports: null, endpoints: null }])).toEqual([]);
   });
@@ -92,8 +92,10 @@ describe("EndpointSlices", () => {
       ports: [{ port: 1 }],
     };
     expect(addresses([odd as unknown as Slice])).toEqual([]);
-    expect(() => addresses([{} as Slice])).toThrow(/without a name/);
-    expect(() => addresses([{ ...odd, ports: [{ port: "1" }] } as unknown as Slice])).toThrow(/which port/);
+    expect(() => addresses([{} as Slice])).toThrow(/has no name/);
+    expect(() => addresses([{ ...odd, ports: [{ port: "1" }] } as unknown as Slice])).toThrow(
+      /choose a port/,
+    );
   });
 
   it("are bounded", () => {

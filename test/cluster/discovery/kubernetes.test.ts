@@ -47,14 +47,14 @@ async function watched(count: number): Promise<void> {
 
 describe("the options", () => {
   it.each<[object, RegExp]>([
-    [{}, /service of kubernetesSource is a name of Kubernetes/],
+    [{}, /service of kubernetesSource must be a Kubernetes name/],
     [{ service: "Shoal" }, /service of kubernetesSource.*got "Shoal"/],
     [{ service: "a/../b" }, /service of kubernetesSource/],
     [{ service: "shoal", namespace: "-x" }, /namespace of kubernetesSource/],
-    [{ service: "shoal", port: 0 }, /port of kubernetesSource is a number from 1 to 65,535/],
+    [{ service: "shoal", port: 0 }, /port of kubernetesSource must be a number from 1 to 65,535/],
     [{ service: "shoal", port: "" }, /port of kubernetesSource/],
     [{ service: "shoal", addressType: "hostname" }, /"ip" or "dns"/],
-    [{ service: "shoal", server: "tcp://10.0.0.1:1" }, /server of kubernetesSource is "https:/],
+    [{ service: "shoal", server: "tcp://10.0.0.1:1" }, /server of kubernetesSource must be "https:/],
     [{ service: "shoal", server: "https://10.0.0.1/api" }, /server of kubernetesSource/],
     [{ service: "shoal", server: "https://me:word@10.0.0.1" }, /server of kubernetesSource/],
     [{ service: "shoal", server: "https://10.0.0.1/?a=1" }, /server of kubernetesSource/],
@@ -236,13 +236,13 @@ describe("a refusal", () => {
 
 describe("a server that sends junk", () => {
   it.each<[string, string, RegExp]>([
-    ["text", "hello", /JSON was expected/],
+    ["text", "hello", /expected JSON/],
     ["no list", "{}", /not a list of EndpointSlices/],
     ["a list without a version", '{"metadata":{},"items":[]}', /not a list of EndpointSlices/],
     [
       "items that are none",
       '{"metadata":{"resourceVersion":"1"},"items":[1]}',
-      /an EndpointSlice without a name/,
+      /an EndpointSlice has no name/,
     ],
   ])("in a list is down: %s", async (_, body, message) => {
     api.answer = (_request, response) => {
