@@ -84,7 +84,7 @@ it("does so by a configuration, which is checked", async () => {
   writeFileSync(path, `name: mill\n${clients.replace("tcp:", "udp:")}`);
   const checked = await run("", "node", "check", path);
   expect(checked.code).toBe(1);
-  expect(checked.stderr).toMatch(/:3:3: clients: Option endpoint is tcp:\/\/HOST:PORT/);
+  expect(checked.stderr).toMatch(/:3:3: clients: Option endpoint must be tcp:\/\/HOST:PORT/);
 });
 
 it.each<[string, RegExp, () => string[]]>([

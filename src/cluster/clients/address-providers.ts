@@ -1,8 +1,8 @@
 /**
- * Sources of a node's addresses: its interfaces, a cloud's metadata service, or a function.
+ * Providers of a node's addresses: its interfaces, a cloud's metadata service, or a function.
  *
- * A cloud machine does not see its public address because of NAT. Its metadata service knows it, at an address
- * reachable only from the machine.
+ * A cloud machine behind NAT does not see its public address. The metadata service knows it, and is reachable only
+ * from the machine.
  */
 import { isIP } from "node:net";
 import { networkInterfaces } from "node:os";
@@ -12,18 +12,15 @@ import { checkOptions, integer, text } from "../../patterns/kit/options.js";
 import { type HttpRequest, requestText } from "../discovery/http.js";
 import { type HostAddress, plainIp, prefixOf } from "./addresses.js";
 
-/** Metadata endpoint of clouds. */
 const METADATA_ENDPOINT = "http://169.254.169.254";
 /** Timeout of a metadata request, in ms. */
 const METADATA_TIMEOUT = 2_000;
-/** Bytes of an answer. */
 const MAX_METADATA = 65_536;
 /** Lifetime of an EC2 token, in seconds. */
 const TOKEN_TTL = 21_600;
-/** Queried interfaces. */
 const MAX_INTERFACES = 16;
 
-/** Returns this machine's addresses except loopback. A rejection is an event of the server. */
+/** Returns this machine's addresses except loopback. The server reports a rejection as an event. */
 export type AddressProvider = (
   signal: AbortSignal,
 ) => Promise<readonly HostAddress[]> | readonly HostAddress[];
@@ -48,7 +45,7 @@ const EC2_OPTIONS = {
   tokenTtl: integer({ default: TOKEN_TTL, max: TOKEN_TTL }),
 };
 
-/** Addresses of this machine's active interfaces, IPv4 and IPv6, except loopback and link-local ones. */
+/** Addresses of active interfaces, IPv4 and IPv6, except loopback and link-local ones. */
 export function interfaceAddresses(): AddressProvider {
   return () =>
     Object.entries(networkInterfaces()).flatMap(([name, found = []]) =>
@@ -63,9 +60,9 @@ export function interfaceAddresses(): AddressProvider {
 }
 
 /**
- * Private and public addresses of an EC2 instance from its metadata service (IMDSv2): a token by PUT, then requests
- * with it. The PUT's answer has the instance's hop limit as IP TTL, 1 by default, so in a container with its own
- * network the provider rejects with `ETIMEDOUT`. IMDSv1 is not used.
+ * Private and public addresses of an EC2 instance from its metadata service (IMDSv2; IMDSv1 is not used). The
+ * instance's hop limit, 1 by default, is the IP TTL of the token's answer: in a container with its own network the
+ * provider rejects with `ETIMEDOUT`, unless the limit is raised.
  * @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value
  */
 export function ec2Addresses(options: Ec2Options = {}): AddressProvider {
@@ -80,7 +77,7 @@ export function ec2Addresses(options: Ec2Options = {}): AddressProvider {
         timeout,
         signal,
       },
-      "; in a container, the hop limit of the instance's metadata options has to be 2 or more",
+      "; in a container, set the hop limit of the instance's metadata options to 2 or more",
     );
     const headers = { "X-aws-ec2-metadata-token": required(token, "a token").trim() };
     const get = (path: string): Promise<string | undefined> =>
@@ -95,7 +92,7 @@ export function ec2Addresses(options: Ec2Options = {}): AddressProvider {
       );
       const prefix = Number(subnet?.trim().split("/")[1] ?? 0) || 0;
       const name = macNames().get(mac.toLowerCase()) ?? `eth${number?.trim() ?? found.length}`;
-      // Each public address maps to one private one: the service has a file per association.
+      // Each public address maps to one private address; the service has a file per association.
       const associations = lines((await get(`${root}${mac}/ipv4-associations/`)) ?? "");
       const outside = new Map<string, string>();
       for (const ip of associations.slice(0, MAX_INTERFACES)) {
@@ -110,7 +107,7 @@ export function ec2Addresses(options: Ec2Options = {}): AddressProvider {
 }
 
 /**
- * Addresses of an OpenStack instance: private ones from `network_data.json`, the floating one from its EC2-compatible
+ * Addresses of an OpenStack instance: private ones from `network_data.json`, the floating one from the EC2-compatible
  * metadata.
  * @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value
  */
@@ -147,19 +144,16 @@ export function openStackAddresses(options: MetadataOptions = {}): AddressProvid
   };
 }
 
-/**
- * Checks a provider's result.
- * @throws InvalidArgumentError `EINVAL` if it is not a list of addresses
- */
+/** @throws InvalidArgumentError `EINVAL` if a provider's result is not a list of addresses */
 export function checkAddresses(given: unknown): readonly HostAddress[] {
   if (!Array.isArray(given))
-    throw new InvalidArgumentError("an address provider gives an array of addresses");
+    throw new InvalidArgumentError("an address provider must return an array of addresses");
   return given.map((each: Partial<HostAddress> | null) => {
     const { ip, interface: name = "", prefix = 0, public: outside } = each ?? {};
     const isBad = typeof ip !== "string" || isIP(ip) === 0 || typeof name !== "string";
     if (isBad || !Number.isSafeInteger(prefix) || (outside !== undefined && isIP(outside) === 0))
       throw new InvalidArgumentError(
-        "an address is { ip, interface, prefix, public } with IP addresses as texts; got another thing",
+        "an address must be { ip, interface, prefix, public } with IP addresses as texts",
       );
     return { ip: plainIp(ip as string), interface: name, prefix, public: outside };
   });
@@ -197,11 +191,10 @@ function lines(answer: string): string[] {
 /** @throws InvalidArgumentError `EINVAL` */
 function baseOf(endpoint: string = METADATA_ENDPOINT): string {
   if (!/^http:\/\/[^/\s]+\/?$/.test(endpoint))
-    throw new InvalidArgumentError(`Option endpoint is http://HOST[:PORT]; got ${quoted(endpoint)}`);
+    throw new InvalidArgumentError(`Option endpoint must be http://HOST[:PORT]; got ${quoted(endpoint)}`);
   return endpoint.replace(/\/$/, "");
 }
 
-/** Interface names by hardware address. */
 function macNames(): ReadonlyMap<string, string> {
   return new Map(
     Object.entries(networkInterfaces()).flatMap(([name, all = []]) =>

@@ -1,4 +1,4 @@
-/** Classifies machine addresses: private, same network, and best for a caller. Pure. IPv4 and IPv6, as text. */
+/** Classifies machine addresses, IPv4 and IPv6 as text: private, same network, and best for a client. Pure. */
 import { BlockList, isIP, isIPv4 } from "node:net";
 import { isLoopback } from "../../core/loopback.js";
 
@@ -12,10 +12,9 @@ export interface HostAddress {
   readonly public?: string | undefined;
 }
 
-/** Addresses that a caller gets. `auto`: depends on its source address. */
+/** Addresses that a client gets. `auto` depends on the client's source address. */
 export type AddressScope = "auto" | "private" | "public";
 
-/** An address for a caller. */
 export interface SeenAddress {
   readonly ip: string;
   readonly interface: string;
@@ -38,21 +37,21 @@ for (const [network, prefix] of [
 ] as const)
   PRIVATE.addSubnet(network, prefix, "ipv6");
 
-/** An address without its zone; IPv4-mapped IPv6 becomes IPv4. */
+/** Removes the zone; converts IPv4-mapped IPv6 to IPv4. */
 export function plainIp(text: string): string {
   const zone = text.indexOf("%");
   const ip = zone < 0 ? text : text.slice(0, zone);
   return /^::ffff:\d+\.\d+\.\d+\.\d+$/i.test(ip) ? ip.slice(7) : ip;
 }
 
-/** Whether an address is private; text that is not an address counts as private. */
+/** Whether an address is private. Text that is not an address counts as private. */
 export function isPrivate(text: string): boolean {
   const ip = plainIp(text);
   const family = isIP(ip);
   return family === 0 || PRIVATE.check(ip, family === 4 ? "ipv4" : "ipv6");
 }
 
-/** Whether an address is in another's network, by its prefix. */
+/** Whether an address is in the other's network, by its prefix. */
 export function isInNetwork(text: string, { ip, prefix }: HostAddress): boolean {
   const caller = plainIp(text);
   const family = isIP(caller);
@@ -62,7 +61,7 @@ export function isInNetwork(text: string, { ip, prefix }: HostAddress): boolean 
   return network.check(caller, family === 4 ? "ipv4" : "ipv6");
 }
 
-/** Bits of a netmask such as "255.255.255.0"; 0 for anything else. */
+/** Bits of a netmask such as "255.255.255.0"; 0 for invalid text. */
 export function prefixOf(netmask: string | undefined): number {
   if (netmask === undefined || !isIPv4(netmask)) return 0;
   const bits = netmask
@@ -73,7 +72,7 @@ export function prefixOf(netmask: string | undefined): number {
 }
 
 /**
- * A node's addresses for a caller, best first: private ones in the caller's network, then other private ones; or the
+ * A node's addresses for a client, best first: private ones in the client's network, then other private ones; or the
  * public ones. If none match, all others.
  * @param caller source address; empty if unknown, which counts as private
  */
@@ -99,7 +98,7 @@ export function addressesFor(
   return inside.length > 0 ? inside : outside;
 }
 
-/** Address by which a caller reaches a node's host: public for outside callers. */
+/** Address by which a client reaches a node's host; the public one for clients outside. */
 export function hostFor(all: readonly HostAddress[], host: string, seen: readonly SeenAddress[]): string {
   const own = all.find(({ ip }) => ip === host);
   if (own?.public === undefined || seen.some(({ ip }) => ip === host)) return host;
@@ -110,7 +109,7 @@ export function hostFor(all: readonly HostAddress[], host: string, seen: readonl
 export function boundTo(all: readonly HostAddress[], host: string): readonly HostAddress[] {
   if (host === "0.0.0.0" || host === "::" || host === "*") {
     const fits = host === "0.0.0.0" ? all.filter(({ ip }) => !ip.includes(":")) : all;
-    // A machine without a network serves itself.
+    // A machine without a network can still serve itself.
     return fits.length > 0 ? fits : [{ ip: "127.0.0.1", interface: "lo", prefix: 8 }];
   }
   const known = all.find(({ ip }) => ip === host);

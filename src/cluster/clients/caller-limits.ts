@@ -1,31 +1,32 @@
 /**
- * Limits on failed authentication. Pure; the caller has the clock. Each source address has a bucket of failures that
- * refills over time. Under a distributed attack only a share of unknown addresses is admitted.
+ * Limits on failed authentication. Pure; the caller has the clock. Each source address has a bucket of allowed
+ * failures that refills over time.
  *
- *   level > 0             its credentials are looked at
- *   level ≤ 0             refused unseen, but for credentials that were right before
- *   level ≤ -BLOCKED      not let in at all, before a handshake or a request is read
+ *   level > 0             credentials are checked
+ *   level ≤ 0             refused without a check, except credentials that succeeded before
+ *   level ≤ -BLOCKED      not admitted: neither handshake nor request is read
  *
- * A stranger is an address without a success. If strangers of one network (IPv4 /16, IPv6 /32) fail more than
- * NETWORK_FAILURES per second for long, or all strangers more than STRANGER_FAILURES, only a share of them is
- * admitted. Each time window draws other addresses with a secret, so that each gets a turn and an attacker cannot
- * choose. Known addresses have only their own bucket. While blocked, they are admitted once per KNOWN_INTERVAL, for
- * credentials that succeeded before. All tables are bounded, and evict the least recently used.
+ * An address without a success is unknown. If unknown addresses of one network (IPv4 /16, IPv6 /32) fail more than
+ * NETWORK_FAILURES times per second for long, or all of them more than STRANGER_FAILURES times, only a share of them
+ * is admitted. Each time window draws other addresses with a secret, so each address gets a turn and an attacker
+ * cannot choose. Known addresses have only their own bucket. While blocked, they are admitted once per
+ * KNOWN_INTERVAL, for credentials that succeeded before. All tables are bounded and evict the least recently used
+ * entry.
  */
 import { isIPv4 } from "node:net";
 import { plainIp } from "./addresses.js";
 
-/** Initial failures of an address, and ms until it gets another. */
+/** Initial allowed failures of an address, and ms until it gets another. */
 export const FAILURES = 10;
 export const FAILURE_INTERVAL = 1_000;
-/** Failures above the limit that block an address; its debt grows no further. */
+/** Failures above the limit that block an address; further failures do not count. */
 export const BLOCKED = 50;
-/** ms between admitted connections of a blocked known address; and how far they may run ahead. */
+/** ms between admitted connections of a blocked known address, and how far connections may run ahead. */
 export const KNOWN_INTERVAL = 20;
 const KNOWN_DEBT = 64;
-/** Remembered source addresses; IPv6 by /64. */
+/** Remembered source addresses; IPv6 addresses by /64. */
 export const MAX_SOURCES = 4_096;
-/** Strangers' failures per second: of one network, and of all. */
+/** Failures per second of unknown addresses, in one network and in total. */
 export const NETWORK_FAILURES = 100;
 export const STRANGER_FAILURES = 400;
 /** Remembered networks with failures, and known addresses. */
@@ -33,13 +34,12 @@ export const MAX_NETWORKS = 1_024;
 export const MAX_KNOWN = 16_384;
 /** Allowed burst of failures, in seconds of the full rate. */
 const BURST_SECONDS = 3;
-/** ms that a draw of admitted strangers lasts. */
+/** ms that a draw of admitted unknown addresses is valid. */
 const WINDOW = 250;
-/** Smallest admitted share of strangers; growth of the share in a window with fewer failures. */
+/** Smallest admitted share of unknown addresses; growth of the share in a window with fewer failures. */
 const MIN_SHARE = 0.001;
 const SHARE_GROWTH = 1.5;
 
-/** What an address may do now. */
 export type SourceState = "open" | "limited" | "blocked";
 
 interface Bucket {
@@ -54,22 +54,21 @@ export class CallerLimits {
   readonly #networks = new Map<string, StrangerShare>();
   readonly #all = new StrangerShare(STRANGER_FAILURES);
 
-  /** @param secret 32-bit integer unknown to callers */
+  /** @param secret 32-bit integer unknown to clients */
   constructor(secret: number) {
     this.#secret = secret;
   }
 
-  /** Sizes of the tables. */
   get sizes(): { readonly sources: number; readonly known: number; readonly networks: number } {
     return { sources: this.#sources.size, known: this.#known.size, networks: this.#networks.size };
   }
 
-  /** State from the address's own failures. */
+  /** State by the address's own failures. */
   state(now: number, address: string): SourceState {
     return this.#stateOf(now, keyOf(address));
   }
 
-  /** Whether connections of an address are admitted now; stable within one time. */
+  /** Whether connections of an address are admitted now; the same answer for the same time. */
   admits(now: number, address: string): boolean {
     const key = keyOf(address);
     if (this.#stateOf(now, key) === "blocked") return false;
@@ -96,7 +95,7 @@ export class CallerLimits {
     this.#all.onFailure(now);
   }
 
-  /** Credentials from this address were correct. */
+  /** Records that credentials from this address were correct. */
   onSuccess(address: string): void {
     const key = keyOf(address);
     this.#known.delete(key);
@@ -117,11 +116,10 @@ export class CallerLimits {
 }
 
 /**
- * Admitted share of strangers. Failures drain a bucket; while it is empty, the share falls in each window with too
- * many failures, and otherwise rises.
+ * Admitted share of unknown addresses. Failures drain a bucket; while it is empty, the share falls in each window
+ * with too many failures, and otherwise rises.
  */
 class StrangerShare {
-  /** Failures per window. */
   readonly #allowed: number;
   readonly #most: number;
   #level: number;
@@ -129,7 +127,7 @@ class StrangerShare {
   #failures = 0;
   #share = 1;
 
-  /** @param rate failures per second */
+  /** @param rate allowed failures per second */
   constructor(rate: number) {
     this.#allowed = (rate * WINDOW) / 1_000;
     this.#most = rate * BURST_SECONDS;
@@ -160,7 +158,7 @@ class StrangerShare {
   }
 }
 
-/** A blocked known address recovers faster up to the limit, for the honest callers behind it. */
+/** Blocked known addresses recover faster up to the limit, for the honest clients behind them. */
 function fill(bucket: Bucket, now: number, isKnown: boolean): void {
   let passed = Math.max(0, now - bucket.at);
   bucket.at = now;
@@ -173,7 +171,7 @@ function fill(bucket: Bucket, now: number, isKnown: boolean): void {
   bucket.level = Math.min(FAILURES, bucket.level + passed / FAILURE_INTERVAL);
 }
 
-/** Sets an entry as the newest; above `most` the oldest is evicted. */
+/** Sets an entry as the newest; above `most` entries the oldest is evicted. */
 function renew<V>(table: Map<string, V>, key: string, value: V, most: number): void {
   table.delete(key);
   table.set(key, value);
@@ -192,7 +190,7 @@ function drawOf(key: string, secret: number, window: number): number {
   return ((hash ^ (hash >>> 16)) >>> 0) / 2 ** 32;
 }
 
-/** An address; for IPv6 its network, since one host has all of it. */
+/** Key of an address; for IPv6 the /64, since one host has all of it. */
 function keyOf(address: string): string {
   const ip = plainIp(address);
   if (isIPv4(ip) || !ip.includes(":")) return ip;

@@ -3,7 +3,7 @@
  *
  *   handshake ──gate──> caller ──nodes──> the list                  caller ──watch──> watcher ──> each update
  *
- * A watcher that does not read costs its queue of `QUEUE_BYTES`: it misses updates, and gets the whole list when it
+ * A watcher that does not read costs its queue of `QUEUE_BYTES`. It misses updates, and gets the whole list when it
  * reads again.
  */
 import { InvalidArgumentError, NotSupportedError } from "../../core/errors.js";
@@ -17,20 +17,19 @@ import { type DiscoveryRequest, MAX_REQUEST, parseRequest } from "./protocol.js"
 import type { OwnClient } from "./roster.js";
 import type { CallerCredentials } from "./users.js";
 
-/** Messages and bytes queued per caller; above them updates are skipped and requests are not answered. */
+/** Messages and bytes queued per client. Above them updates are skipped and requests are not answered. */
 const QUEUE_MESSAGES = 8;
 const QUEUE_BYTES = 65_536;
-/** Queued requests per caller, and bytes of all of them. */
+/** Queued requests per client, and bytes of all of them. */
 const REQUEST_MESSAGES = 8;
 const REQUEST_BYTES = 16_777_216;
-/** Messages per second of a caller; more have to wait. */
+/** Messages per second of a client; more have to wait. */
 const REQUEST_RATE = 50;
 /** ms for a handshake; ms between heartbeats. */
 const HANDSHAKE_TIME = 5_000;
 const HEARTBEAT_INTERVAL = 1_000;
-/** ms of silence before a caller is disconnected. */
+/** ms of silence before a client is disconnected. */
 const HEARTBEAT_TIMEOUT = 30_000;
-/** Concurrent handshakes. */
 const MAX_HANDSHAKES = 1_024;
 /** ms between checks of watchers that missed updates. */
 const CATCH_UP_INTERVAL = 500;
@@ -45,7 +44,6 @@ interface Caller {
   revision: number;
 }
 
-/** Counters, including HTTP. */
 export interface CallerCounts {
   requests: number;
   invalid: number;
@@ -56,7 +54,7 @@ export interface CallerCounts {
 export interface CallerEffects {
   /** Whether connections of an address are admitted now. */
   admits(address: string): boolean;
-  /** An address sent an invalid message. */
+  /** Reports an address that sent an invalid message. */
   invalid(address: string): void;
   allows(caller: CallerCredentials): Promise<boolean>;
   /** Whether the node takes part in its cluster. */
@@ -65,10 +63,9 @@ export interface CallerEffects {
   disconnected(client: OwnClient): void;
 }
 
-/** Certificate and key; with `ca`, callers need a certificate signed by it. */
+/** Certificate and key; with `ca`, clients need a certificate signed by it. */
 export type CallerTls = ClusterListenerTls;
 
-/** TLS as socket options. */
 export function tlsOptionsOf({
   cert,
   key,
@@ -90,11 +87,10 @@ export class CallerRouter {
   readonly #counts: CallerCounts;
   readonly #effects: CallerEffects;
   readonly #callers = new Map<string, Caller>();
-  /** Callers that watch. */
   readonly #watchers = new Set<Caller>();
   #router: Router | undefined;
   #policing: Policing | undefined;
-  /** Peer of the next event. */
+  /** Peer whose routing id comes with the next event. */
   #joining: PeerCredentials | undefined;
   #catchingUp: NodeJS.Timeout | undefined;
 
@@ -104,12 +100,11 @@ export class CallerRouter {
     this.#effects = effects;
   }
 
-  /** Connected callers. */
   get size(): number {
     return this.#callers.size;
   }
 
-  /** Callers that watch. */
+  /** Watching clients. */
   get clients(): readonly OwnClient[] {
     return [...this.#watchers].map(({ client }) => client as OwnClient);
   }
@@ -119,8 +114,8 @@ export class CallerRouter {
   }
 
   /**
-   * @returns the endpoint, with its port
-   * @throws TransportError, NotSupportedError; close it then
+   * @returns the endpoint with its port
+   * @throws TransportError, NotSupportedError; close the router then
    */
   async bind({ endpoint, tls, maxClients, socketOptions }: CallerRouterOptions): Promise<string> {
     const router = new Router({
@@ -145,7 +140,7 @@ export class CallerRouter {
     const policing = new Policing(router);
     this.#policing = policing;
     if (!policing.perPeer)
-      throw new NotSupportedError("a DiscoveryServer needs an engine that knows its peers: zmtp, not libzmq");
+      throw new NotSupportedError("a DiscoveryServer needs the engine zmtp: libzmq does not report peers");
     policing.change(
       {
         admits: (address) => this.#effects.admits(address),
@@ -155,7 +150,7 @@ export class CallerRouter {
         },
         rate: { messages: REQUEST_RATE },
         joins: (peer) => {
-          // The peer's next event has its routing id but no address.
+          // The next event has this peer's routing id, but no address.
           this.#joining = peer;
           return true;
         },
@@ -173,7 +168,7 @@ export class CallerRouter {
     return bound;
   }
 
-  /** Sets the certificate of new connections. */
+  /** Replaces the certificate for new connections. */
   renew(tls: CallerTls): void {
     if (this.#router !== undefined) Object.assign(this.#router, tlsOptionsOf(tls));
   }
@@ -184,7 +179,7 @@ export class CallerRouter {
     for (const caller of this.#watchers) if (caller.revision !== revision) this.#push(caller, revision);
   }
 
-  /** Disconnects all callers, which then go elsewhere. */
+  /** Disconnects all clients, which then choose another server. */
   disconnect(): void {
     this.#policing?.disconnect(() => true);
   }
@@ -235,9 +230,9 @@ export class CallerRouter {
 
   #onMessage(router: Router, routingId: Buffer, frames: Buffer[]): void {
     const caller = this.#callers.get(routingId.toString("latin1"));
-    if (caller === undefined) return; // It is gone already.
+    if (caller === undefined) return;
     this.#counts.requests += 1;
-    // REQ adds a delimiter, and with `correlate` an id, before the body: both are returned.
+    // REQ adds a delimiter before the body, and an id with `correlate`: both are returned.
     const delimiter = frames.findIndex(({ length }) => length === 0);
     const envelope = delimiter < 0 || delimiter === frames.length - 1 ? [] : frames.slice(0, delimiter + 1);
     let reply: Buffer;
@@ -252,13 +247,13 @@ export class CallerRouter {
       const { code, message } = error;
       reply = Buffer.from(JSON.stringify({ ok: false, error: { code, message } }));
     }
-    // A dropped reply is like a lost connection: the caller asks again.
+    // A dropped reply is like a lost connection: the client asks again.
     if (router.tryDeliver([routingId, ...envelope, reply]) === "sent")
       caller.revision = this.#directory.revision;
   }
 
   #watch(caller: Caller, { id, name }: DiscoveryRequest, delimited: boolean): void {
-    if (delimited) throw new InvalidArgumentError("watch is for a DEALER: a REQ takes no updates");
+    if (delimited) throw new InvalidArgumentError("watch needs a DEALER: a REQ cannot receive updates");
     if (caller.client !== undefined) return;
     caller.client = Object.freeze({ id, name, address: caller.address, since: Date.now() });
     this.#watchers.add(caller);

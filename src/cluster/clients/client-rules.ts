@@ -1,18 +1,18 @@
 /**
- * Node selection of a discovery client. Pure: takes connection events and the time; returns connects, disconnects,
- * requests and events.
+ * State machine of a discovery client, which selects a node. Pure: takes connection events and the time; returns
+ * connects, disconnects, requests and events.
  *
  *   TRYING ──list──> CONNECTED ──lost, refused, draining──> TRYING        CONNECTED ──better one found──> MOVING ──list──> CONNECTED
  *     └──every address tried `cycleCount` times──> RESTING ──pause──> TRYING
  *
- * A round tries every address once, shuffled: known nodes, the initial addresses, and a few nodes known to the
- * previous node but not the current one, which may know no one yet or be cut off. Each address gets 1 + `retries`
- * attempts with `connectionDelay` between them. After the first list the client moves to a random node, so that
- * clients that all know one node spread. Later it stays until that node is gone. After a rest it moves only if the
- * list has new nodes to choose from.
+ * A round tries every address once, shuffled: known nodes, the initial addresses, and a few nodes that only the
+ * previous node knew, since the current one may be cut off or new. Each address gets 1 + `retries` attempts with
+ * `connectionDelay` between them. After the first list the client moves to a random node, so that clients that all
+ * start at one node spread. Later it stays until that node is gone. After a rest it moves only if the list has new
+ * nodes.
  *
  * Each attempt has `attemptTimeout`. A server that accepts a connection but does not answer in time is stopped or
- * busy, for example when thousands of clients fail over at once. Restarting elsewhere would add to that load, so each
+ * busy, for example when thousands of clients fail over at once. Trying elsewhere would add to that load, so each
  * such attempt doubles the time of later ones, and a server that finished the handshake gets the longest time. An
  * unreachable server always costs `attemptTimeout`.
  */
@@ -20,7 +20,7 @@ import { backOff } from "../../core/back-off.js";
 import type { DiscoveredNode } from "./description.js";
 import type { NodeUpdate } from "./protocol.js";
 
-/** First pause in ms after failed rounds; doubled up to the longest, or `refreshInterval` if that is less. */
+/** First pause in ms after failed rounds; doubles up to the longest, or to `refreshInterval` if that is less. */
 const FIRST_PAUSE = 1_000;
 const LONGEST_PAUSE = 8_000;
 /** Longest attempt in ms, unless `attemptTimeout` is longer. */
@@ -29,7 +29,6 @@ export const LONGEST_ATTEMPT = 8_000;
 const MAX_FORMER = 4;
 
 export interface ClientSettings {
-  /** Endpoints in order. */
   readonly addresses: readonly string[];
   readonly retries: number;
   readonly connectionDelay: number;
@@ -46,42 +45,36 @@ export type NodeLossReason =
   | "timeout"
   /** It refused the credentials. */
   | "refused"
-  /** It did not send a list. */
+  /** Its answer was not a list. */
   | "invalid"
-  /** It is draining. */
   | "draining";
 
 export interface ClientEffects {
-  /**
-   * Connects and requests the list.
-   * @param attempt identifies it later
-   */
+  /** Connects and requests the list; `attempt` identifies the connection later. */
   connect(endpoint: string, attempt: number): void;
   disconnect(attempt: number): void;
-  /** Requests the whole list on a connection. */
   refresh(attempt: number): void;
   connected(node: DiscoveredNode | undefined, endpoint: string): void;
   lost(node: DiscoveredNode | undefined, endpoint: string, reason: NodeLossReason): void;
-  /** An attempt failed. */
   refused(endpoint: string, reason: NodeLossReason): void;
   changed(joined: readonly DiscoveredNode[], left: readonly DiscoveredNode[]): void;
-  /** Every address failed. */
+  /** Reports that every address failed. */
   failed(attempts: number): void;
 }
 
 interface Attempt {
   readonly number: number;
   readonly endpoint: string;
-  /** Deadline for the list. */
+  /** Latest time of the list. */
   deadline: number;
-  /** Whether the system there accepted the connection. */
+  /** Whether the remote system accepted the connection. */
   isTaken: boolean;
-  /** The node's id as it reports it; empty before the list. */
+  /** The node's id, as the node reports it; empty before the list. */
   node: string;
 }
 
 const NEVER = Number.POSITIVE_INFINITY;
-/** Doublings of an attempt's time that reach the longest for every `attemptTimeout`. */
+/** Doublings that reach the longest time from any `attemptTimeout`. */
 const MAX_DOUBLINGS = 13;
 
 export class DiscoveryClientRules {
@@ -89,14 +82,13 @@ export class DiscoveryClientRules {
   readonly #effects: ClientEffects;
   readonly #random: () => number;
   #nodes: ReadonlyMap<string, DiscoveredNode> = new Map();
-  /** Endpoints of nodes that the previous node knew, but not the next. */
+  /** Endpoints that the previous node knew, but not the current one. */
   #former: readonly string[] = [];
   #revision = -1;
   #attempts = 0;
   #current: Attempt | undefined;
-  /** Attempt in progress, without a current node or to move. */
   #trying: Attempt | undefined;
-  /** Rest of the round. */
+  /** Addresses left in the current round. */
   #round: string[] = [];
   #retriesLeft = 0;
   #cycle = 0;
@@ -104,11 +96,9 @@ export class DiscoveryClientRules {
   #rests = 0;
   /** Accepted attempts without a timely answer since the last list. */
   #slow = 0;
-  /** Time of the next attempt. */
   #nextAt = NEVER;
   #refreshAt = NEVER;
   #learned = false;
-  /** Whether the client moves after the next list. */
   #mayMove = true;
   /** Destination of a move, and when to retry it if its server was busy. */
   #destination: string | undefined;
@@ -121,12 +111,10 @@ export class DiscoveryClientRules {
     this.#random = random;
   }
 
-  /** Nodes of the last list. */
   get nodes(): readonly DiscoveredNode[] {
     return [...this.#nodes.values()];
   }
 
-  /** Whether a list was ever received. */
   get learned(): boolean {
     return this.#learned;
   }
@@ -135,7 +123,7 @@ export class DiscoveryClientRules {
     return this.#current !== undefined;
   }
 
-  /** Node of the current connection; `undefined` also if the list lacks it. */
+  /** The connected node; `undefined` also if the list lacks it. */
   get current(): DiscoveredNode | undefined {
     return this.#current && this.#nodes.get(this.#current.node);
   }
@@ -167,12 +155,11 @@ export class DiscoveryClientRules {
     }
   }
 
-  /** Handles a list or a change. */
   onUpdate(now: number, attempt: number, update: NodeUpdate): void {
     const isNew = this.#trying?.number === attempt;
     if (!isNew && this.#current?.number !== attempt) return;
     if (isNew) {
-      if (update.from !== undefined) return; // The list comes first.
+      if (update.from !== undefined) return; // A change is of no use before a list.
       this.#arrive(now, this.#trying as Attempt);
     }
     if (this.#current !== undefined) this.#current.node = update.node;
@@ -184,21 +171,21 @@ export class DiscoveryClientRules {
     if (this.#trying !== undefined) return;
     if (this.#mayMove) {
       this.#mayMove = false;
-      // Its random choice is as good as another.
+      // The earlier random choice is as good as a new one.
       if (this.#fit().some(({ id }) => !before.has(id))) this.#moveByLot(now);
     } else if (current?.draining === true) this.#leaveDraining(now);
   }
 
-  /** The system at the other end accepted the connection; `isServed`: its server finished the handshake. */
+  /** The remote system accepted the connection; `isServed`: its server finished the handshake. */
   onProgress(now: number, attempt: number, isServed: boolean): void {
     const trying = this.#trying;
     if (trying?.number !== attempt) return;
     trying.isTaken = true;
-    // Counted from now: an earlier delay is this process's or the network's.
+    // The time starts now: earlier delays are this process's or the network's.
     trying.deadline = now + this.#patience(isServed);
   }
 
-  /** A connection ended, was refused, or sent nothing. */
+  /** A connection ended, was refused, or had no timely answer. */
   onEnd(now: number, attempt: number, reason: NodeLossReason): void {
     if (this.#trying?.number === attempt) {
       const { endpoint, isTaken } = this.#trying;
@@ -207,7 +194,7 @@ export class DiscoveryClientRules {
       this.#effects.disconnect(attempt);
       this.#effects.refused(endpoint, reason);
       if (this.#current !== undefined) {
-        // It would have been better; the current one stays.
+        // The move failed; the current connection stays.
         if (isTaken && reason === "timeout" && endpoint === this.#destination) this.#moveLater(now);
         return;
       }
@@ -227,13 +214,13 @@ export class DiscoveryClientRules {
     this.#effects.disconnect(attempt);
     this.#effects.lost(node, endpoint, reason);
     this.#beginRound(endpoint);
-    // Another one may be in progress already.
+    // Another attempt may be in progress.
     if (this.#trying === undefined) this.#next(now);
   }
 
   // --- Rounds --------------------------------------------------------------------------------------------------------
 
-  /** @param last endpoint that just failed: the others come first */
+  /** @param last endpoint that just failed, tried last */
   #beginRound(last: string | undefined): void {
     this.#cycle = 1;
     this.#triedSince = 0;
@@ -243,7 +230,7 @@ export class DiscoveryClientRules {
 
   #shuffled(last: string | undefined): string[] {
     const known = [...this.#nodes.values()].filter(({ discovery }) => discovery.length > 0);
-    // Every node's best address first: the others are fallbacks.
+    // Every node's best address comes first; the others are fallbacks.
     const first = this.#shuffle(known.filter(({ draining }) => !draining));
     const list = [
       ...first.map(({ discovery }) => discovery[0] as string),
@@ -266,7 +253,6 @@ export class DiscoveryClientRules {
     return list;
   }
 
-  /** The next address of the round or the next cycle, or a pause. */
   #next(now: number): void {
     if (this.#round.length === 0) {
       if (this.#cycle >= this.#settings.cycleCount) {
@@ -284,7 +270,7 @@ export class DiscoveryClientRules {
     const pause = this.#pause(this.#rests);
     this.#rests += 1;
     const tried = this.#triedSince;
-    // Nodes may have changed: the next list decides again.
+    // Nodes may have changed: the next list decides about a move again.
     this.#mayMove = true;
     this.#beginRound(undefined);
     this.#nextAt = now + pause;
@@ -296,14 +282,14 @@ export class DiscoveryClientRules {
     return backOff(times, Math.min(FIRST_PAUSE, longest), longest, this.#random);
   }
 
-  /** ms of an attempt whose connection was accepted. */
+  /** ms for an attempt whose connection was accepted. */
   #patience(isServed: boolean): number {
     const { attemptTimeout } = this.#settings;
     const longest = Math.max(attemptTimeout, LONGEST_ATTEMPT);
     return isServed ? longest : Math.min(attemptTimeout * 2 ** Math.min(this.#slow, MAX_DOUBLINGS), longest);
   }
 
-  /** At once without a delay, but not within the call that reported the end. */
+  /** Tries again after a delay, or as soon as possible, but not within the call that reported the end. */
   #soon(now: number, delay: number): void {
     this.#nextAt = now + delay;
   }
@@ -333,7 +319,7 @@ export class DiscoveryClientRules {
     this.#moveAt = NEVER;
     this.#movesInVain = 0;
     this.#revision = -1;
-    // Random, so that a node's clients do not refresh together.
+    // A random time, so that a node's clients do not refresh together.
     this.#refreshAt = now + this.#settings.refreshInterval * (0.5 + this.#random() / 2);
     if (before !== undefined) this.#effects.disconnect(before.number);
   }
@@ -375,13 +361,13 @@ export class DiscoveryClientRules {
     this.#try(now, endpoint);
   }
 
-  /** Clients that stayed because other servers were busy would never be spread evenly. */
+  /** Retries a move later: clients that stay because other servers were busy would never spread evenly. */
   #moveLater(now: number): void {
     this.#moveAt = now + this.#pause(this.#movesInVain);
     this.#movesInVain += 1;
   }
 
-  /** Nodes that it may move to. */
+  /** Nodes that the client may move to. */
   #fit(): DiscoveredNode[] {
     return [...this.#nodes.values()].filter(({ draining, discovery }) => !draining && discovery.length > 0);
   }

@@ -1,8 +1,8 @@
 /**
  * Discovery client for programs that are not nodes: one connection to any discovery server of the cluster.
  *
- * client-rules.ts selects the node; this file has sockets and the timer. Each attempt has a DEALER that does not
- * reconnect automatically.
+ * client-rules.ts selects the node; this file has sockets and the timer. Each attempt has its own DEALER, which does
+ * not reconnect.
  */
 import { checkCallOptions, describe } from "../../core/arguments.js";
 import { DriverTimer } from "../../core/driver-timer.js";
@@ -28,16 +28,14 @@ import { DiscoveryClientRules, LONGEST_ATTEMPT, type NodeLossReason } from "./cl
 import { type DiscoveredNode, endpointHost } from "./description.js";
 import { clientText, MAX_LIST, type NodeUpdate, parseUpdate } from "./protocol.js";
 
-/** Addresses in the options. */
 const MAX_ADDRESSES = 1_024;
-/** ms between heartbeats, and until a silent server is left. */
+/** ms between heartbeats, and of silence before a server is left. */
 const HEARTBEAT_INTERVAL = 500;
 const HEARTBEAT_TIMEOUT = 2_000;
-/** Reconnect interval in ms, never reached: the socket is closed before. */
+/** Reconnect interval in ms, never reached: the socket is closed earlier. */
 const RECONNECT_INTERVAL = 60_000;
-/** Unread updates. */
 const QUEUE = 64;
-/** ms of a pause of the process that count. */
+/** Longest step of the clock in ms: longer pauses of the process do not count as the server's silence. */
 const MAX_STEP = 100;
 
 /** Options of a {@link DiscoveryClient}. Names in brackets are those of WSO2's message broker. */
@@ -52,8 +50,8 @@ export interface DiscoveryClientOptions {
   /** ms between attempts at one address (`CONNECTION_DELAY`). Default 0. */
   readonly connectionDelay?: number | undefined;
   /**
-   * Rounds through all addresses before the client reports `failed`, rests and starts again (`CYCLE_COUNT`). Default
-   * 2.
+   * Rounds through all addresses before the client emits `cycles:failed`, rests and starts again (`CYCLE_COUNT`).
+   * Default 2.
    */
   readonly cycleCount?: number | undefined;
   /** ms between requests for the whole list, in addition to updates (`TIME`). Default 60,000. */
@@ -64,7 +62,7 @@ export interface DiscoveryClientOptions {
   readonly password?: string | undefined;
   /** Its name in `node.clients()`: at most 64 bytes. */
   readonly name?: string | undefined;
-  /** Wanted addresses of nodes. Default `auto`: depends on the client's source address. */
+  /** Wanted addresses of nodes. `auto` (default) depends on the client's source address. */
   readonly scope?: AddressScope | undefined;
   /** Name of the advertised endpoints in `endpoints()`. Default: the nodes' `port`. */
   readonly service?: string | undefined;
@@ -72,7 +70,7 @@ export interface DiscoveryClientOptions {
   readonly secure?: boolean | undefined;
   /** Result of `endpoints()` before any node has answered. Default: none. */
   readonly fallback?: readonly string[] | undefined;
-  /** CURVE keys (`curveServerKey` …), TLS trust (`tlsCa` …) and other options of its DEALER. */
+  /** CURVE keys (`curveServerKey` …), TLS trust (`tlsCa` …) and other options of the DEALER. */
   readonly socketOptions?: DealerOptions | undefined;
 }
 
@@ -108,7 +106,7 @@ export type DiscoveryClientEvent =
       readonly node: DiscoveredNode | undefined;
       readonly address: string;
       readonly reason: NodeLossReason;
-      /** Known cause: the system's error, the handshake's, or the server's answer. */
+      /** Cause, if known: the system's error, the handshake's, or the server's answer. */
       readonly error?: ShoalError;
     }
   /** An attempt failed; `error` as above. */
@@ -143,16 +141,15 @@ export interface DiscoveryClientStats {
 }
 
 interface Connection {
-  /** Missing if it could not be created. */
+  /** `undefined` if it could not be created. */
   socket: Dealer | undefined;
   readonly endpoint: string;
-  /** Why it failed, if known. */
   error: ShoalError | undefined;
 }
 
 /**
- * Finds all nodes of a cluster and their endpoints from one or more known nodes, without being a node. It connects to
- * a random node, and to another when that is gone.
+ * Finds all nodes of a cluster and their endpoints without being a node. It connects to a random node, and to another
+ * when that is gone.
  *
  * @example
  * ```ts
@@ -182,18 +179,14 @@ export class DiscoveryClient
   readonly #timer = new DriverTimer(MAX_STEP);
   readonly #connections = new Map<number, Connection>();
   readonly #closing = new Set<Promise<unknown>>();
-  /** Calls waiting for a change. */
   readonly #waiting = new Set<() => void>();
   readonly #counts = { attempts: 0, failed: 0, lost: 0, updates: 0 };
   /** Whether every address failed since the last list, and how often that happened. */
   #failed = false;
   #failures = 0;
-  /** Why the last attempt failed. */
   #failure: NodeLossReason | undefined;
   #failureError: ShoalError | undefined;
-  /** Error of the connection that is ending. */
   #ending: ShoalError | undefined;
-  /** Whether all given addresses are `tls://`. */
   readonly #isSecure: boolean;
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
@@ -202,7 +195,7 @@ export class DiscoveryClient
     const settings = checkOptions("DiscoveryClient", OPTIONS, options);
     if (settings.name !== undefined) clientText("name", settings.name);
     if ((settings.username === undefined) !== (settings.password === undefined))
-      throw new InvalidArgumentError("username and password go together");
+      throw new InvalidArgumentError("DiscoveryClient needs both username and password, or neither");
     this.#settings = settings;
     this.#fallback = Object.freeze([...listOf("fallback", settings.fallback ?? [], 0)]);
     const { retries, connectionDelay, cycleCount, refreshInterval, attemptTimeout } = settings;
@@ -253,12 +246,12 @@ export class DiscoveryClient
     this.#timer.start(this.#rules);
   }
 
-  /** Nodes of the last list; kept when no node answers. */
+  /** Nodes of the last list; kept while no node answers. */
   get nodes(): readonly DiscoveredNode[] {
     return this.#rules.nodes;
   }
 
-  /** The connected node, or `undefined`. */
+  /** The connected node; `undefined` also if the list lacks it. */
   get current(): DiscoveredNode | undefined {
     return this.#rules.current;
   }
@@ -269,9 +262,9 @@ export class DiscoveryClient
 
   /**
    * Settles when there is a list.
-   * @throws HandshakeError `ERR_AUTHENTICATION` or UnroutableError `EHOSTUNREACH` when all addresses failed
-   * `cycleCount` times after the call; TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EBADF`,
-   * `EAGAIN` when it closes
+   * @throws HandshakeError `ERR_AUTHENTICATION` or UnroutableError `EHOSTUNREACH` if all addresses failed
+   * `cycleCount` times after the call; TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EAGAIN` if it
+   * closes meanwhile, `EBADF` if it is closed
    */
   ready(options: PatternWaitOptions = {}): Promise<void> {
     return this.run(async () => {
@@ -292,8 +285,8 @@ export class DiscoveryClient
   }
 
   /**
-   * Yields the nodes' current endpoints and each change: of `service`, or the nodes' `port`. Excludes draining nodes.
-   * While no node answers, the last list stays; before any list, `fallback`.
+   * Yields the nodes' endpoints and each change: those of `service`, or the nodes' `port`. Draining nodes are
+   * excluded. While no node answers, the last list stays; before any list, `fallback` is used.
    * @param signal ends it, like the client's `close`
    */
   endpoints(signal: AbortSignal): AsyncIterable<readonly string[]> {
@@ -306,7 +299,9 @@ export class DiscoveryClient
    */
   service(name: string): EndpointSource {
     if (typeof name !== "string" || name === "")
-      throw new InvalidArgumentError(`a service's name is a text that is not empty; got ${describe(name)}`);
+      throw new InvalidArgumentError(
+        `a service's name must be a text that is not empty; got ${describe(name)}`,
+      );
     return { endpoints: (signal) => this.#lists(name, signal) };
   }
 
@@ -324,7 +319,7 @@ export class DiscoveryClient
   // --- Waiting -------------------------------------------------------------------------------------------------------
 
   async #learn(): Promise<void> {
-    // Earlier failures are retried: a program calling in a loop must neither spin nor block the sockets.
+    // Earlier failures are retried: a program that calls in a loop must neither spin nor block the sockets.
     const failures = this.#failures;
     while (!this.#rules.learned) {
       if (this.closed) throw new ClosedError("EAGAIN", "DiscoveryClient closed before it had a list");
@@ -338,15 +333,15 @@ export class DiscoveryClient
     const details = cause === undefined ? {} : { cause };
     if (this.#failure === "refused")
       return new HandshakeError("ERR_AUTHENTICATION", "every discovery server refused this client", details);
-    const last = cause === undefined ? "" : `; the last one: ${cause.message}`;
-    return new UnroutableError(`no discovery server answers at any address${last}`, details);
+    const last = cause === undefined ? "" : `; last error: ${cause.message}`;
+    return new UnroutableError(`no discovery server answered${last}`, details);
   }
 
   #cause(): { readonly error?: ShoalError } {
     return this.#ending === undefined ? {} : { error: this.#ending };
   }
 
-  /** Settles at the next change, and on abort. */
+  /** Settles at the next change or on abort. */
   #change(signal?: AbortSignal): Promise<void> {
     return new Promise((resolve) => {
       const done = (): void => {
@@ -375,7 +370,7 @@ export class DiscoveryClient
     }
   }
 
-  /** @returns `undefined` while nothing is known */
+  /** @returns `undefined` before the first list */
   #list(service: string | undefined): readonly string[] | undefined {
     if (!this.#rules.learned) return this.#failed && this.#fallback.length > 0 ? this.#fallback : undefined;
     const list = this.nodes
@@ -401,7 +396,7 @@ export class DiscoveryClient
     try {
       const socket = new Dealer({
         ...(username === undefined ? {} : { plainUsername: username, plainPassword: password ?? "" }),
-        // Reported when a connection fails, and closed then.
+        // A failing connection is reported and closed before this interval ends.
         reconnectInterval: RECONNECT_INTERVAL,
         connectTimeout: attemptTimeout,
         // The state machine ends it earlier.
@@ -428,9 +423,9 @@ export class DiscoveryClient
       socket.connect(endpoint);
       void this.#read(socket, attempt);
     } catch (error) {
-      // At the first attempt, in the constructor, invalid socket options throw.
+      // The first attempt is made in the constructor, where invalid socket options must throw.
       if (attempt === 1 && connection.socket === undefined) throw error;
-      // A listed endpoint is invalid or does not fit the socket's options, or the context has no socket left.
+      // The endpoint is invalid or does not fit the socket's options, or the context has no socket left.
       connection.error = error as ShoalError;
       this.#ended(attempt, "invalid");
     }
@@ -483,7 +478,7 @@ export class DiscoveryClient
     if (connection === undefined) return;
     this.#connections.delete(attempt);
     if (connection.socket === undefined) return;
-    const closing = connection.socket.close({ linger: 0 }).catch(() => undefined); // It was left or lost: reported as that.
+    const closing = connection.socket.close({ linger: 0 }).catch(() => undefined); // Its end was reported already.
     this.#closing.add(closing);
     void closing.then(() => this.#closing.delete(closing));
   }
@@ -493,7 +488,6 @@ function isSecure(endpoint: string): boolean {
   return endpoint.startsWith("tls://");
 }
 
-/** Removes servers without TLS. */
 function secureOnly(update: NodeUpdate): NodeUpdate {
   const nodes = update.nodes.map((node) =>
     Object.freeze({ ...node, discovery: Object.freeze(node.discovery.filter(isSecure)) }),
@@ -505,9 +499,13 @@ function secureOnly(update: NodeUpdate): NodeUpdate {
 function listOf(name: string, value: unknown, least: number): readonly string[] {
   const list: readonly unknown[] = Array.isArray(value) ? value : [value];
   if (!list.every((each) => typeof each === "string" && each !== "") || list.length < least)
-    throw new InvalidArgumentError(`Option ${name} is a text or an array of texts; got ${describe(value)}`);
+    throw new InvalidArgumentError(
+      `Option ${name} must be a text or an array of texts; got ${describe(value)}`,
+    );
   if (list.length > MAX_ADDRESSES)
-    throw new InvalidArgumentError(`Option ${name} has ${MAX_ADDRESSES} entries at most; got ${list.length}`);
+    throw new InvalidArgumentError(
+      `Option ${name} must have at most ${MAX_ADDRESSES} entries; got ${list.length}`,
+    );
   return list as readonly string[];
 }
 
@@ -517,7 +515,7 @@ function checkServer(address: string): string {
   const port = Number(match?.[3]);
   if (match === null || port < 1 || port > 65_535)
     throw new InvalidArgumentError(
-      `an address is HOST:PORT, tcp://HOST:PORT or tls://HOST:PORT; got ${describe(address)}`,
+      `an address must be HOST:PORT, tcp://HOST:PORT or tls://HOST:PORT; got ${describe(address)}`,
     );
   return `${match[1] ?? "tcp"}://${match[2]}:${port}`;
 }

@@ -1,7 +1,7 @@
 /**
  * Description of a node with a discovery server: addresses with interface names, and ports. It is a prop in the
  * node's details (docs/spec/cluster.md) and shares their 1,000 bytes, since membership already sends those to every
- * node on each change. Requests over links would need a cache of every node at every node.
+ * node on each change.
  *
  *   prop "shoal-discovery"   field;field…
  *   field                    t=PORT   the discovery server's sockets       l=PORT   the same over TLS
@@ -15,18 +15,16 @@ import { isIP } from "node:net";
 import { isLoopback } from "../../core/loopback.js";
 import { type AddressScope, addressesFor, type HostAddress, hostFor } from "./addresses.js";
 
-/** Name of the prop. */
 export const DISCOVERY_PROP = "shoal-discovery";
-/** Bytes of its value. */
 export const MAX_DESCRIPTION = 400;
 /** Addresses per node, and bytes of an interface name. */
 export const MAX_ADDRESSES = 16;
 const MAX_INTERFACE = 32;
 
-/** A node's description. Port 0: none. */
+/** A node's description. Port 0 means that there is no such server. */
 export interface NodeDescription {
   readonly discoveryPort: number;
-  /** Whether that is `tls://`. */
+  /** Whether the discovery server is `tls://`. */
   readonly discoveryTls: boolean;
   readonly httpPort: number;
   readonly port: number;
@@ -39,29 +37,27 @@ export interface DiscoveredAddress {
   readonly ip: string;
   /** Interface name; empty if unknown. */
   readonly interface: string;
-  /** Clients' port; missing if the node has none. */
+  /** Port for clients; missing if the node has none. */
   readonly port?: number;
   readonly securePort?: number;
 }
 
-/** A node of the cluster, as described by a discovery server. */
+/** A node of the cluster, as listed by a discovery server. */
 export interface DiscoveredNode {
   /** 32 hexadecimal digits, new with each start of the node. */
   readonly id: string;
   /** `name@host`. */
   readonly name: string;
-  /** Best for the caller first. */
+  /** The best for the client first. */
   readonly addresses: readonly DiscoveredAddress[];
   /** Endpoints of its discovery server, best first; empty without one. */
   readonly discovery: readonly string[];
   /** Advertised endpoints by name. */
   readonly endpoints: Readonly<Record<string, readonly string[]>>;
   readonly tags: readonly string[];
-  /** Whether it is draining. */
   readonly draining: boolean;
 }
 
-/** Fields of a member for descriptions. */
 export interface DescribedMember {
   readonly id: string;
   readonly name: string;
@@ -97,7 +93,7 @@ export function encodeDescription(
   return { text, left };
 }
 
-/** @returns the readable fields; never throws, as another node wrote it */
+/** Reads what is valid and never throws, since another node wrote the text. */
 export function parseDescription(text: string): NodeDescription {
   const ports: Record<string, number> = {};
   const addresses: HostAddress[] = [];
@@ -132,13 +128,12 @@ function parseAddress(text: string): HostAddress | undefined {
   return { ip, prefix: Number(bits), interface: name.slice(0, MAX_INTERFACE), public: outside };
 }
 
-/** A host in an endpoint's syntax. */
 export function endpointHost(ip: string): string {
   return ip.includes(":") ? `[${ip}]` : ip;
 }
 
 /**
- * Describes a member for a caller.
+ * Describes a member for a client.
  * @param caller source address; empty if unknown
  */
 export function describeNode(member: DescribedMember, caller: string, scope: AddressScope): DiscoveredNode {
@@ -180,14 +175,14 @@ function isOfHost(endpoint: string): boolean {
   return match === null || isLoopback(match[2] ?? match[3] ?? "");
 }
 
-/** A tcp endpoint with another host. */
+/** Replaces the host of a tcp endpoint. */
 function endpointFor(endpoint: string, hostOf: (host: string) => string): string {
   const match = TCP.exec(endpoint);
   if (match === null) return endpoint;
   return `${match[1]}${endpointHost(hostOf(match[2] ?? match[3] ?? ""))}${match[4]}`;
 }
 
-/** List in the XML format of WSO2's message broker. */
+/** The list in the XML format of WSO2's message broker. */
 export function xmlOf(nodes: readonly DiscoveredNode[]): string {
   const lines = ['<?xml version="1.0" encoding="UTF-8"?>', "<IpList>"];
   for (const { name, addresses } of nodes) {

@@ -1,27 +1,25 @@
 /**
- * Nodes listed by a discovery server: revisions, changes, and JSON per kind of caller. Pure.
+ * Nodes listed by a discovery server: revisions, changes, and JSON. Pure.
  *
- * Callers' views depend on their source address. A node's JSON is made once per address and revision, in a bounded
- * table.
+ * The view of a client depends on its source address. A node's JSON is made once per address and revision, in a
+ * bounded table.
  */
 import type { AddressScope } from "./addresses.js";
 import { type DescribedMember, type DiscoveredNode, describeNode } from "./description.js";
 
 /** Source addresses with cached JSON; the oldest are evicted. */
 const MAX_VIEWS = 1_024;
-/** Cached nodes' JSON in all views. */
+/** Cached JSON of nodes in all views. */
 const MAX_VIEWED_NODES = 65_536;
 
-/** Cached messages for one source address, made on demand. All its callers share the buffers. */
+/** Cached messages for one source address, made on demand. All its clients share the buffers. */
 interface View {
-  /** All nodes as JSON. */
   list: string | undefined;
   reply: Buffer | undefined;
   whole: Buffer | undefined;
   change: Buffer | undefined;
 }
 
-/** Changes of one update. */
 interface Change {
   readonly changed: ReadonlySet<string>;
   readonly gone: readonly string[];
@@ -35,7 +33,6 @@ export class NodeDirectory {
   #change: Change = { changed: new Set(), gone: [] };
   readonly #views = new Map<string, View>();
 
-  /** Increases with each change. */
   get revision(): number {
     return this.#revision;
   }
@@ -45,7 +42,7 @@ export class NodeDirectory {
   }
 
   /**
-   * @param members live ones, this node first
+   * @param members live members, this node first
    * @returns whether anything changed
    */
   update(members: readonly DescribedMember[]): boolean {
@@ -93,7 +90,7 @@ export class NodeDirectory {
     return view.change;
   }
 
-  /** Update for a watcher that missed some: the whole list. */
+  /** Update for a watcher that missed changes: the whole list. */
   whole(caller: string, scope: AddressScope): Buffer {
     const view = this.#view(caller, scope);
     view.whole ??= this.#message('"event":"nodes"', `"nodes":${this.#list(view, caller, scope)}`);
@@ -104,7 +101,7 @@ export class NodeDirectory {
     return Buffer.from(`{${kind},"node":"${this.#self}","revision":${this.#revision},${rest}}`);
   }
 
-  /** Watchers with the previous revision need only the change, whatever the number of nodes. */
+  /** Made on demand: watchers with the previous revision need only the change, whatever the number of nodes. */
   #list(view: View, caller: string, scope: AddressScope): string {
     view.list ??= JSON.stringify(this.nodes(caller, scope));
     return view.list;

@@ -1,9 +1,9 @@
 /**
- * Access control: credentials checked against users or a function, and limits on failures. Refusals give callers no
- * reason.
+ * Connection gater of a discovery server: checks credentials by users or a function, and limits failures. A refusal
+ * gives the client no reason.
  *
- *   blocked address ──> not let in          limited address ──> refused unseen, but for credentials that were right before
- *   open ──> users or function ──> the permission dynamicDiscovery ──> in
+ *   blocked address ──> not admitted          limited address ──> refused without a check, except credentials that succeeded before
+ *   open ──> users or function ──> the permission dynamicDiscovery ──> admitted
  */
 import { randomBytes } from "node:crypto";
 import { CallerLimits } from "./caller-limits.js";
@@ -14,17 +14,16 @@ import {
   type UserTable,
 } from "./users.js";
 
-/** Why a caller was refused; not sent to the caller. */
+/** Reason of a refusal; not sent to the client. */
 export type CallerRefusal =
-  /** Unknown user or wrong password. */
   | "credentials"
   /** The user lacks `dynamicDiscovery`. */
   | "permission"
   /** Its address failed too often: credentials were not checked. */
   | "limited"
-  /** Too many hashes in progress. */
+  /** Too many password hashes are in progress. */
   | "busy"
-  /** The function threw, or the system had no memory for a hash. */
+  /** `authenticate` threw, or the system had no memory for a hash. */
   | "failed";
 
 export class CallerGate {
@@ -69,7 +68,7 @@ export class CallerGate {
       : this.#refuse(caller, "permission", now());
   }
 
-  /** A peer at this address violated the protocol. */
+  /** Counts a protocol violation of an address. */
   onInvalid(now: number, address: string): void {
     this.#limits.onFailure(now, address);
   }

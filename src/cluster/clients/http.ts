@@ -1,4 +1,7 @@
-/** Discovery server's list over HTTP (docs/spec/discovery.md, HTTP): a dedicated server, or a path of the program's. */
+/**
+ * A discovery server's list over HTTP (docs/spec/discovery.md, HTTP), on a dedicated server or a path of the
+ * program's.
+ */
 import type { Server as HttpServer, IncomingMessage, ServerResponse } from "node:http";
 import type { Server as HttpsServer } from "node:https";
 import type { Socket } from "node:net";
@@ -13,13 +16,11 @@ import { xmlOf } from "./description.js";
 import type { NodeDirectory } from "./directory.js";
 import { isScope } from "./protocol.js";
 
-/** Maximum connections. */
 const HTTP_CONNECTIONS = 1_024;
 /** Bytes of base64 credentials. */
 const MAX_AUTHORIZATION = 2_048;
 const PATH = "/nodes";
 
-/** HTTP options of a discovery server. */
 export type DiscoveryHttpOptions =
   | {
       /** 0: any free port. */
@@ -30,7 +31,7 @@ export type DiscoveryHttpOptions =
       readonly path?: string | undefined;
     }
   | {
-      /** The program's server: requests for `path` are answered here, others by the program. */
+      /** The program's server, which answers all requests but those for `path`. */
       readonly server: HttpServer;
       /** Default `/nodes`. */
       readonly path?: string | undefined;
@@ -57,8 +58,8 @@ export class DirectoryPage {
   }
 
   /**
-   * @param tls of HTTPS; `undefined`: plain HTTP
-   * @returns its URL; `undefined` on the program's server
+   * @param tls for HTTPS; `undefined`: plain HTTP
+   * @returns the URL; `undefined` on the program's server
    * @throws TransportError `EADDRINUSE` and the system's other codes
    */
   async open(http: DiscoveryHttpOptions, tls: HttpsOptions | undefined): Promise<string | undefined> {
@@ -80,11 +81,11 @@ export class DirectoryPage {
     const admits = (address: string): boolean => this.#effects.admits(plainIp(address));
     filterAccepts(server, admits);
     server.on("connection", (socket) => {
-      if (!admits(socket.remoteAddress ?? "")) socket.destroy(); // Where the runtime has no such filter.
+      if (!admits(socket.remoteAddress ?? "")) socket.destroy(); // Some runtimes lack the filter.
     });
     const onInvalid = (error: NodeJS.ErrnoException, { remoteAddress }: Socket): void => {
       const { code = "" } = error;
-      // A reset, an aborted or slow request is not a protocol violation.
+      // A reset, aborted or slow request is not a protocol violation.
       const isInvalid = /^(?:HPE|ERR_SSL)_/.test(code) && code !== "HPE_INVALID_EOF_STATE";
       if (remoteAddress === undefined || !isInvalid) return;
       this.#counts.invalid += 1;
@@ -107,7 +108,7 @@ export class DirectoryPage {
     return `${tls === undefined ? "http" : "https"}://${urlHost(host)}:${bound}${path}`;
   }
 
-  /** Sets the certificate of new connections, if opened with one. */
+  /** Replaces the certificate for new connections of an HTTPS server. */
   renew(tls: HttpsOptions): void {
     (this.#server as HttpsServer | undefined)?.setSecureContext(tls);
   }
@@ -122,7 +123,7 @@ export class DirectoryPage {
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     this.#counts.requests += 1;
-    // Older connections, and those of the program's server.
+    // Older connections, and those of the program's server, were not filtered.
     if (!this.#effects.isServing()) {
       end(response, 503);
       return;
@@ -155,17 +156,19 @@ export function checkHttp(http: DiscoveryHttpOptions): void {
   checkKeys("http", http, "server" in http ? ["server", "path"] : ["port", "host", "path"]);
   const { path = PATH } = http;
   if (typeof path !== "string" || !/^\/[^?#\s]*$/.test(path))
-    throw new InvalidArgumentError(`http.path begins with a slash; got ${describe(path)}`);
+    throw new InvalidArgumentError(`http.path must begin with a slash; got ${describe(path)}`);
   if ("server" in http) {
     if (typeof http.server?.on !== "function")
-      throw new InvalidArgumentError(`http.server is a server of node:http; got ${describe(http.server)}`);
+      throw new InvalidArgumentError(
+        `http.server must be a server of node:http; got ${describe(http.server)}`,
+      );
     return;
   }
   const { port, host } = http;
   if (!Number.isSafeInteger(port) || port < 0 || port > 65_535)
-    throw new InvalidArgumentError(`http.port is a port from 0 to 65,535; got ${describe(port)}`);
+    throw new InvalidArgumentError(`http.port must be a port from 0 to 65,535; got ${describe(port)}`);
   if (host !== undefined && (typeof host !== "string" || host === ""))
-    throw new InvalidArgumentError(`http.host is a text that is not empty; got ${describe(host)}`);
+    throw new InvalidArgumentError(`http.host must be a text that is not empty; got ${describe(host)}`);
 }
 
 function pathOf(request: IncomingMessage): string {
@@ -195,7 +198,7 @@ function end(response: ServerResponse, status: number, body: string | Buffer = "
   response.end(response.req.method === "HEAD" ? undefined : bytes);
 }
 
-/** Answers one path of a server; its listeners handle everything else. */
+/** Answers one path of a server, and leaves the others to the existing listeners. */
 function attach(
   server: HttpServer,
   path: string,

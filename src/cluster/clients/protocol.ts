@@ -14,16 +14,14 @@ import { suggest } from "../../core/suggestions.js";
 import type { AddressScope } from "./addresses.js";
 import type { DiscoveredAddress, DiscoveredNode } from "./description.js";
 
-/** Bytes of a request. */
 export const MAX_REQUEST = 4_096;
-/** Bytes of a client's name and id. */
+/** Bytes of a client's name, and of its id. */
 export const MAX_CLIENT_TEXT = 64;
 /** Bytes of a server's message: 16,384 nodes fit. */
 export const MAX_LIST = 33_554_432;
 /** Limits of a server's list: nodes; and addresses, endpoints and tags per node. */
 const MAX_NODES = 16_384;
 const MAX_PARTS = 64;
-/** Characters of each text. */
 const MAX_LIST_TEXT = 512;
 
 const COMMANDS: Readonly<Record<string, readonly string[]>> = {
@@ -76,29 +74,24 @@ export function parseRequest(frames: readonly Buffer[]): DiscoveryRequest {
   };
 }
 
-/** Whether a value is an address scope. */
 export function isScope(value: unknown): value is AddressScope {
   return value === "auto" || value === "private" || value === "public";
 }
 
-/**
- * Checks a client's name or id.
- * @throws InvalidArgumentError `EINVAL`
- */
+/** @throws InvalidArgumentError `EINVAL` for an invalid name or id of a client */
 export function clientText(member: string, value: unknown): string {
   if (typeof value === "string" && Buffer.byteLength(value) <= MAX_CLIENT_TEXT && !/\p{C}/u.test(value))
     return value;
   throw new InvalidArgumentError(
-    `${member} is a text of at most ${MAX_CLIENT_TEXT} bytes without control characters`,
+    `${member} must be a text of at most ${MAX_CLIENT_TEXT} bytes without control characters`,
   );
 }
 
-/** A list or a change of it. */
 export interface NodeUpdate {
   /** Id of the answering node. */
   readonly node: string;
   readonly revision: number;
-  /** Base revision of a change; `undefined`: the whole list. */
+  /** Base revision of a change; `undefined` for the whole list. */
   readonly from: number | undefined;
   readonly nodes: readonly DiscoveredNode[];
   readonly gone: readonly string[];
@@ -106,7 +99,7 @@ export interface NodeUpdate {
 
 /**
  * Parses a server's message.
- * @throws ProtocolError `ERR_PROTOCOL` if it is not a list, or an error reported by the server
+ * @throws ProtocolError `ERR_PROTOCOL` if it is not a list, or is an error of the server
  */
 export function parseUpdate(frames: readonly Buffer[]): NodeUpdate {
   const frame = frames.at(-1);
@@ -114,7 +107,7 @@ export function parseUpdate(frames: readonly Buffer[]): NodeUpdate {
   try {
     value = JSON.parse(frame?.toString("utf8") ?? "");
   } catch {
-    throw new ProtocolError("a discovery server sent what is not JSON");
+    throw new ProtocolError("the answer of a discovery server is not JSON");
   }
   const {
     ok,
@@ -128,11 +121,11 @@ export function parseUpdate(frames: readonly Buffer[]): NodeUpdate {
   } = (value ?? {}) as Readonly<Record<string, unknown>>;
   if (ok === false) {
     const { code, message } = (error ?? {}) as Readonly<Record<string, unknown>>;
-    throw new ProtocolError(`the discovery server refused: ${clip(code)} ${clip(message)}`);
+    throw new ProtocolError(`the discovery server refused the request: ${clip(code)} ${clip(message)}`);
   }
   const isList = (ok === true || event === "nodes") && Array.isArray(nodes) && Array.isArray(gone);
   if (!isList || !isRevision(revision) || !(from === undefined || isRevision(from)))
-    throw new ProtocolError("a discovery server sent what is not a list of nodes");
+    throw new ProtocolError("the answer of a discovery server is not a list of nodes");
   return {
     node: texts([node])[0] ?? "",
     revision,
@@ -156,7 +149,7 @@ function texts(value: unknown, most = MAX_PARTS): string[] {
   return value.filter(isText).slice(0, most);
 }
 
-/** Parses a node; `undefined` if invalid. The server is not trusted. */
+/** Reads a node; `undefined` if it is invalid, since the server is not trusted. */
 function nodeOf(value: unknown): DiscoveredNode | undefined {
   if (typeof value !== "object" || value === null) return undefined;
   const { id, name, addresses, discovery, endpoints, tags, draining } = value as Readonly<

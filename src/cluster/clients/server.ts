@@ -4,8 +4,7 @@
  *
  *   constructed ──start──> bound; the node's addresses are in its details ──close──> withdrawn
  *
- * callers.ts has the ROUTER, http.ts the page, directory.ts the list, gate.ts access control, description.ts a node's
- * description. This file connects them to the node: its members make the list, and its details get its addresses.
+ * This file connects the parts to the node: its members make the list, and its details get the machine's addresses.
  */
 import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
@@ -31,46 +30,46 @@ import {
   UserTable,
 } from "./users.js";
 
-/** Default of `maxClients`. */
 const MAX_CLIENTS = 16_384;
-/** ms by which changes of the cluster are collected into one update. */
+/** ms in which changes of the cluster are collected into one update. */
 const COALESCE = 20;
 /** ms between lookups of the machine's addresses. */
 const ADDRESS_INTERVAL = 60_000;
-/** ms between refusal events per address; remembered addresses. */
+/** ms between refusal events per address, and remembered addresses. */
 const REFUSAL_INTERVAL = 1_000;
 const MAX_REFUSALS = 256;
-/** Refusal events per interval of all addresses, since an attacker may have many. */
+/** Refusal events of all addresses per interval, since an attacker may have many addresses. */
 const MAX_REFUSAL_EVENTS = 32;
-/** Options of a {@link DiscoveryServer}: requires `users` or `authenticate`, and `endpoint` or `http`. */
+/** Options of a {@link DiscoveryServer}. `users` or `authenticate` is required, and `endpoint`, `http` or both. */
 export interface DiscoveryServerOptions {
   /**
-   * Endpoint for callers: `tcp://*:7000` or `tls://*:7000`; port `*`: any free one. If bound to all addresses, each
-   * is listed.
+   * Endpoint for clients: `tcp://*:7000` or `tls://*:7000`; port `*` means any free one. If bound to all addresses,
+   * each is listed.
    */
   readonly endpoint?: string | undefined;
   readonly http?: DiscoveryHttpOptions | undefined;
   /**
-   * Certificate of a `tls://` endpoint and of `http`, which is then HTTPS; with `ca`, callers need one signed by it.
+   * Certificate of a `tls://` endpoint and of `http`, which is then HTTPS. With `ca`, clients need a certificate
+   * signed by it.
    */
   readonly tls?: ClusterListenerTls | undefined;
   /**
-   * Users by name, with a password (and the permission `dynamicDiscovery`) or a {@link DiscoveryUser}; at most
-   * 10,000.
+   * Users by name, at most 10,000: a password, which gives the permission `dynamicDiscovery`, or a {@link
+   * DiscoveryUser}.
    */
   readonly users?: Readonly<Record<string, string | DiscoveryUser>> | undefined;
   /** Permissions by role. */
   readonly roles?: Readonly<Record<string, readonly string[]>> | undefined;
-  /** Replaces `users`. */
+  /** Checks credentials instead of `users`. */
   readonly authenticate?: DiscoveryAuthenticate | undefined;
   /** Whether `Accept: application/xml` and `?format=xml` return XML. Default `false`. */
   readonly xml?: boolean | undefined;
   /** Port at which this node serves clients, listed with each address. */
   readonly port?: number | undefined;
-  /** TLS port. A CURVE port belongs in `port`, as it uses `tcp://`. */
+  /** Port for TLS, `tls://`. A CURVE port belongs in `port`, since it uses `tcp://`. */
   readonly securePort?: number | undefined;
   /**
-   * Address that `port` and `securePort` are bound to. Default: the host of `endpoint`; `0.0.0.0` means every
+   * Address that `port` and `securePort` are bound to. Default: the host of `endpoint`. `0.0.0.0` means every
    * interface.
    */
   readonly host?: string | undefined;
@@ -78,7 +77,7 @@ export interface DiscoveryServerOptions {
   readonly addresses?: AddressProvider | undefined;
   /** ms between address lookups. Default 60,000. */
   readonly addressInterval?: number | undefined;
-  /** Callers' connections. Default 16,384. */
+  /** Connections of clients. Default 16,384. */
   readonly maxClients?: number | undefined;
   /** CURVE keys of the server (`curveServer: true`) and other options of its ROUTER. */
   readonly socketOptions?: RouterOptions | undefined;
@@ -105,8 +104,8 @@ export type DiscoveryServerEvent =
   | { readonly type: "client:connected"; readonly client: OwnClient }
   | { readonly type: "client:disconnected"; readonly client: OwnClient }
   /**
-   * At most once per second and address, and 32 per second in total; `count`: refusals of the address since the last
-   * event.
+   * Emitted at most once per second and address, and 32 times per second in total. `count`: refusals of the address
+   * since the last event.
    */
   | {
       readonly type: "caller:refused";
@@ -117,7 +116,7 @@ export type DiscoveryServerEvent =
       readonly error?: unknown;
     }
   | { readonly type: "addresses:changed"; readonly addresses: readonly HostAddress[] }
-  /** The provider failed, or some addresses did not fit into the details; known addresses stay. */
+  /** The provider failed, or some addresses did not fit into the details. Known addresses stay. */
   | { readonly type: "addresses:failed"; readonly error: unknown };
 
 const EVENTS: EventNames<DiscoveryServerEvent> = {
@@ -129,7 +128,7 @@ const EVENTS: EventNames<DiscoveryServerEvent> = {
 };
 
 export interface DiscoveryServerStats {
-  /** Nodes in its list, connected callers, and watching callers. */
+  /** Nodes in the list, connected clients, and watching clients. */
   readonly nodes: number;
   readonly callers: number;
   readonly clients: number;
@@ -187,7 +186,6 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
   readonly #callers: CallerRouter;
   readonly #page: DirectoryPage;
   readonly #refusals = new Map<string, { at: number; count: number }>();
-  /** Start of the interval for refusal events, and their number. */
   #refusalsSince = Number.NEGATIVE_INFINITY;
   #refusalEvents = 0;
   readonly #counts = { requests: 0, invalid: 0, refused: 0, updates: 0, missed: 0 };
@@ -199,7 +197,6 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
   #looking: NodeJS.Timeout | undefined;
   #addresses: readonly HostAddress[] = [];
   #description: string | undefined;
-  /** Renewed certificate. */
   #renewed: ClusterListenerTls | undefined;
 
   /**
@@ -211,14 +208,14 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
     const settings = checkOptions("DiscoveryServer", OPTIONS, options);
     const { users, roles, authenticate, endpoint, http } = settings;
     if (typeof (node as Partial<ClusterBus> | undefined)?.serveDiscovery !== "function")
-      throw new InvalidArgumentError(`a DiscoveryServer is of a ClusterNode; got ${describe(node)}`);
+      throw new InvalidArgumentError(`a DiscoveryServer needs a ClusterNode; got ${describe(node)}`);
     if ((users === undefined) === (authenticate === undefined))
-      throw new InvalidArgumentError("a DiscoveryServer has users or authenticate, one of the two");
+      throw new InvalidArgumentError("a DiscoveryServer needs either users or authenticate");
     if (endpoint === undefined && http === undefined)
-      throw new InvalidArgumentError("a DiscoveryServer has an endpoint, http or both");
+      throw new InvalidArgumentError("a DiscoveryServer needs an endpoint, http or both");
     if (endpoint !== undefined && !/^(?:tcp|tls):\/\/.+:(\d{1,5}|\*)$/.test(endpoint))
       throw new InvalidArgumentError(
-        `Option endpoint is tcp://HOST:PORT or tls://HOST:PORT; got ${describe(endpoint)}`,
+        `Option endpoint must be tcp://HOST:PORT or tls://HOST:PORT; got ${describe(endpoint)}`,
       );
     if (http !== undefined) checkHttp(http);
     checkServerTls(settings);
@@ -236,7 +233,9 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
       settings.socketOptions?.curveServer === true &&
       http === undefined
     )
-      throw new InvalidArgumentError("over CURVE a user has a publicKey; passwords are for PLAIN and HTTP");
+      throw new InvalidArgumentError(
+        "over CURVE every user needs a publicKey: passwords are for PLAIN and HTTP",
+      );
     this.#gate = new CallerGate({ users: this.#users, authenticate }, (caller, reason, error) =>
       this.#onRefused(caller, reason, error),
     );
@@ -262,7 +261,7 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
     });
   }
 
-  /** Endpoint for callers, once started; `undefined` without the option. */
+  /** Endpoint for clients, once started; `undefined` without the option. */
   get endpoint(): string | undefined {
     return this.#endpoint;
   }
@@ -272,13 +271,13 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
     return this.#url;
   }
 
-  /** Clients connected here; for all nodes use `node.clients()`. */
+  /** Clients connected here. `node.clients()` has those of all nodes. */
   get clients(): readonly OwnClient[] {
     return this.#callers.clients;
   }
 
   /**
-   * Binds, and adds this node's addresses to its details. Repeated calls join the first.
+   * Binds, and adds this node's addresses to its details. Repeated calls return the first promise.
    * @throws TransportError `EADDRINUSE` and the system's other codes; InvalidStateError `EFSM` for a node that was
    * not started; InvalidArgumentError `EINVAL`; ClosedError `EBADF`
    */
@@ -312,13 +311,13 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
   }
 
   /**
-   * Sets the `tls` certificate of new connections.
-   * @throws InvalidArgumentError `EINVAL` if it is not PEM or does not match its key, or for a server created without
-   * `tls`
+   * Replaces the `tls` certificate for new connections.
+   * @throws InvalidArgumentError `EINVAL` if it is not PEM or does not match its key, or if the server was created
+   * without `tls`
    */
   setTls(tls: ClusterListenerTls): void {
     if (this.#settings.tls === undefined)
-      throw new InvalidArgumentError("a DiscoveryServer that began without tls gets none");
+      throw new InvalidArgumentError("setTls needs a DiscoveryServer that was created with tls");
     checkCertificate("tls", tls);
     if (isSecure(this.#settings.endpoint)) this.#callers.renew(tls);
     this.#page.renew(tls);
@@ -342,7 +341,7 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
 
   protected async onClose(linger: number): Promise<void> {
     this.#stopped.abort();
-    await this.#starting?.catch(() => undefined); // Its caller has the error.
+    await this.#starting?.catch(() => undefined); // The caller of `start` gets the error.
     clearInterval(this.#looking);
     clearTimeout(this.#coalescing);
     for (const type of CHANGES) this.#node.events.off(type, this.#onChange);
@@ -408,10 +407,9 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
     }, COALESCE);
   };
 
-  /** Sends the current list to all watchers. */
   #publish(): void {
     if (this.#node.closed) return;
-    // A removed node's list is not valid: callers go elsewhere, and none is admitted until the node is.
+    // A removed node's list is not valid: clients have to choose another server.
     if (this.#node.removed) this.#callers.disconnect();
     const members: DescribedMember[] = this.#node
       .members()
@@ -429,7 +427,6 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
     this.#callers.push();
   }
 
-  /** Adds this machine's addresses to the node's details. */
   async #lookUp(): Promise<void> {
     const { addresses = interfaceAddresses() } = this.#settings;
     const host = this.#settings.host ?? hostOf(this.#endpoint) ?? "0.0.0.0";
@@ -439,7 +436,7 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
     } catch (error) {
       if (this.closed) return;
       this.events.emit({ type: "addresses:failed", error });
-      // Known addresses stay; at the start, the interfaces are better than nothing.
+      // Known addresses stay. At the start, the interfaces are better than nothing.
       if (this.#addresses.length > 0) return;
       found = checkAddresses(await interfaceAddresses()(this.#stopped.signal));
     }
@@ -469,7 +466,7 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
         this.#description = encoded.text;
         break;
       } catch (error) {
-        // The program's tags, props and endpoints use the space: retry with fewer addresses.
+        // The program's tags, props and endpoints use the space: try again with fewer addresses.
         most = Buffer.byteLength(encoded.text) - 1;
         if (left < addresses.length) continue;
         this.events.emit({ type: "addresses:failed", error });
@@ -501,15 +498,15 @@ function checkServerTls({
 }: Pick<DiscoveryServerOptions, "endpoint" | "http" | "tls" | "socketOptions">): void {
   if (tls === undefined) {
     if (isSecure(endpoint) && socketOptions?.tlsCert === undefined)
-      throw new InvalidArgumentError("an endpoint tls:// needs the option tls: a certificate and its key");
+      throw new InvalidArgumentError("a tls:// endpoint needs the option tls: a certificate and its key");
     return;
   }
   checkCertificate("tls", tls);
   if (!isSecure(endpoint) && (http === undefined || "server" in http))
-    throw new InvalidArgumentError("the option tls is for an endpoint tls://, and for http with a port");
+    throw new InvalidArgumentError("the option tls needs a tls:// endpoint, or http with a port");
 }
 
-/** Host of an endpoint; `undefined` for all addresses. */
+/** Host of an endpoint; `undefined` if it is a wildcard. */
 function hostOf(endpoint: string | undefined): string | undefined {
   const host = /^(?:tcp|tls):\/\/\[?([^\]]*)\]?:\d+$/.exec(endpoint ?? "")?.[1];
   return host === "*" ? undefined : host;

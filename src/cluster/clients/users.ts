@@ -1,6 +1,6 @@
 /**
- * Users of a discovery server and their roles' permissions. Passwords are text or scrypt hashes, compared in constant
- * time; an unknown name costs as much as a wrong password.
+ * Users of a discovery server and the permissions of their roles. Passwords are texts or scrypt hashes, compared in
+ * constant time; an unknown name costs as much as a wrong password.
  *
  *   hash   $scrypt$ln=LOG2(N),r=R,p=P$SALT$KEY       salt and key in base64 without padding (the PHC form)
  */
@@ -15,7 +15,6 @@ import {
 import { checkKeys, describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 
-/** Permission required of callers. */
 export const DISCOVERY_PERMISSION = "dynamicDiscovery";
 
 /** Cost of `hashPassword`: 2^15, 32 MiB and about 100 ms per check. */
@@ -23,27 +22,25 @@ const LOG_N = 15;
 const BLOCK = 8;
 const SALT_BYTES = 16;
 const KEY_BYTES = 32;
-/** Memory of a hash in bytes: bounds configured hashes. */
+/** Bytes of memory that a configured hash may need. */
 const MAX_SCRYPT_MEMORY = 268_435_456;
-/** Concurrent hashes; further checks wait, and above a limit are refused. */
+/** Concurrent hashes, and waiting checks; more are refused. */
 const MAX_HASHING = 2;
 const MAX_WAITING = 64;
-/** Recently correct credentials, as keyed hashes in memory, which skip the password hash. The oldest are evicted. */
+/** Keyed hashes of credentials that were correct recently and need no password hash. The oldest are evicted. */
 const MAX_REMEMBERED = 4_096;
 const MAX_USERS = 10_000;
 
 export interface DiscoveryUser {
   /** Text, or a result of `hashPassword`. */
   readonly password?: string | undefined;
-  /** Public CURVE key, 40 characters of Z85, instead of a password. */
+  /** CURVE public key, 40 characters of Z85, instead of a password. */
   readonly publicKey?: string | undefined;
-  /** Roles whose permissions the user has. */
   readonly roles?: readonly string[] | undefined;
   /** Default: `dynamicDiscovery`, if the user has no `roles` either. */
   readonly permissions?: readonly string[] | undefined;
 }
 
-/** Credentials of a caller. */
 export interface CallerCredentials {
   readonly username?: string | undefined;
   readonly password?: string | undefined;
@@ -54,7 +51,9 @@ export interface CallerCredentials {
   readonly via: "socket" | "http";
 }
 
-/** Whether a caller may discover: `true`, or permissions including `dynamicDiscovery`. An error refuses it. */
+/**
+ * Whether a client is admitted: `true`, or permissions that include `dynamicDiscovery`. An error refuses the client.
+ */
 export type DiscoveryAuthenticate = (
   caller: CallerCredentials,
 ) => boolean | readonly string[] | Promise<boolean | readonly string[]>;
@@ -66,13 +65,12 @@ interface Hash {
 }
 
 interface KnownUser {
-  /** SHA-256 of a text password. */
+  /** SHA-256 of a plain-text password. */
   readonly digest: Buffer | undefined;
   readonly hash: Hash | undefined;
   readonly allowed: boolean;
 }
 
-/** Result of checking credentials. */
 export type UserVerdict = "ok" | "wrong" | "permission" | "busy";
 
 export class UserTable {
@@ -92,7 +90,7 @@ export class UserTable {
   ) {
     const entries = Object.entries(users);
     if (entries.length > MAX_USERS)
-      throw new InvalidArgumentError(`users are ${MAX_USERS} at most; got ${entries.length}`);
+      throw new InvalidArgumentError(`users must be at most ${MAX_USERS}; got ${entries.length}`);
     for (const [name, given] of entries) this.#add(name, given, roles);
     const hash = [...this.#users.values()].find((user) => user.hash !== undefined)?.hash;
     this.#nobody = {
@@ -102,7 +100,6 @@ export class UserTable {
     };
   }
 
-  /** Whether any user has a password, and a key. */
   get hasPasswords(): boolean {
     return [...this.#users.values()].some((user) => user.digest !== undefined || user.hash !== undefined);
   }
@@ -111,15 +108,12 @@ export class UserTable {
     return this.#keys.size > 0;
   }
 
-  /** Whether these credentials were correct recently; cheap. */
+  /** Whether these credentials were correct recently; needs no password hash. */
   knows(caller: CallerCredentials): boolean {
     return this.#remembered.has(this.#fingerprint(caller));
   }
 
-  /**
-   * Checks credentials.
-   * @returns `busy` if too many hashes are in progress
-   */
+  /** @returns `busy` if too many hashes are in progress */
   async check(caller: CallerCredentials): Promise<UserVerdict> {
     const { username, password, publicKey } = caller;
     if (publicKey !== undefined) {
@@ -151,22 +145,24 @@ export class UserTable {
     roles: Readonly<Record<string, readonly string[]>>,
   ): void {
     if (name === "" || name.includes(":"))
-      throw new InvalidArgumentError(`a user's name is not empty and has no colon; got ${describe(name)}`);
+      throw new InvalidArgumentError(
+        `a user's name must not be empty or contain a colon; got ${describe(name)}`,
+      );
     const user: DiscoveryUser = typeof given === "string" ? { password: given } : given;
     checkKeys(`the user ${name}`, user, ["password", "publicKey", "roles", "permissions"]);
     const { password, publicKey, roles: own } = user;
     if ((password === undefined) === (publicKey === undefined))
-      throw new InvalidArgumentError(`the user ${name} has a password or a publicKey, one of the two`);
+      throw new InvalidArgumentError(`the user ${name} needs either a password or a publicKey`);
     if (password !== undefined && (typeof password !== "string" || password === ""))
-      throw new InvalidArgumentError(`the password of the user ${name} is a text that is not empty`);
+      throw new InvalidArgumentError(`the password of the user ${name} must be a text that is not empty`);
     if (publicKey !== undefined && (typeof publicKey !== "string" || publicKey.length !== 40))
-      throw new InvalidArgumentError(`the publicKey of the user ${name} has 40 characters of Z85`);
+      throw new InvalidArgumentError(`the publicKey of the user ${name} must have 40 characters of Z85`);
     const permissions = new Set(user.permissions ?? (own === undefined ? [DISCOVERY_PERMISSION] : []));
     for (const role of own ?? []) {
       const allowed = Object.hasOwn(roles, role) ? roles[role] : undefined;
       if (!Array.isArray(allowed))
         throw new InvalidArgumentError(
-          `the user ${name} has the role ${describe(role)}, which roles has not`,
+          `the user ${name} has the role ${describe(role)}, which is missing in roles`,
         );
       for (const permission of allowed) permissions.add(permission);
     }
@@ -178,7 +174,9 @@ export class UserTable {
     });
     if (publicKey === undefined) return;
     if (this.#keys.has(publicKey))
-      throw new InvalidArgumentError(`the users ${this.#keys.get(publicKey)} and ${name} have one publicKey`);
+      throw new InvalidArgumentError(
+        `the users ${this.#keys.get(publicKey)} and ${name} have the same publicKey`,
+      );
     this.#keys.set(publicKey, name);
   }
 
@@ -202,7 +200,7 @@ export class UserTable {
   async #hash(password: string, hash: Hash): Promise<Buffer | undefined> {
     if (this.#hashing >= MAX_HASHING) {
       if (this.#waiting.length >= MAX_WAITING) return undefined;
-      // A finished hash passes its place on.
+      // A finishing hash passes its place on.
       await new Promise<void>((resolve) => this.#waiting.push(resolve));
     } else this.#hashing += 1;
     try {
@@ -215,10 +213,10 @@ export class UserTable {
   }
 }
 
-/** Returns a scrypt hash of a password, for configuration. Uses a random salt; takes about 100 ms. */
+/** Returns a scrypt hash of a password, for configuration. The salt is random. Takes about 100 ms. */
 export async function hashPassword(password: string): Promise<string> {
   if (typeof password !== "string" || password === "")
-    throw new InvalidArgumentError("a password is a text that is not empty");
+    throw new InvalidArgumentError("a password must be a text that is not empty");
   const salt = randomBytes(SALT_BYTES);
   const key = await derive(password, salt, KEY_BYTES, optionsOf(LOG_N, BLOCK, 1));
   return `$scrypt$ln=${LOG_N},r=${BLOCK},p=1$${unpadded(salt)}$${unpadded(key)}`;

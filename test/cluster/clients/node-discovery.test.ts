@@ -617,8 +617,8 @@ describe("over TLS", () => {
     const of = await node("tls");
     const wrong: readonly (readonly [Partial<DiscoveryServerOptions>, string])[] = [
       [{ endpoint: "tls://127.0.0.1:*" }, "needs the option tls"],
-      [{ endpoint: "tcp://127.0.0.1:*", tls: own() }, "is for an endpoint tls://"],
-      [{ endpoint: "tls://127.0.0.1:*", tls: { ...own(), key: "x" } }, "tls.key is PEM"],
+      [{ endpoint: "tcp://127.0.0.1:*", tls: own() }, "needs a tls:// endpoint"],
+      [{ endpoint: "tls://127.0.0.1:*", tls: { ...own(), key: "x" } }, "tls.key must be PEM"],
       [{ endpoint: "ipc:///tmp/x", tls: own() }, "tcp://HOST:PORT or tls://HOST:PORT"],
     ];
     for (const [options, message] of wrong)

@@ -741,9 +741,9 @@ describe("users", () => {
   it.each([
     [{ "a:b": "x" }, "colon"],
     [{ ana: "" }, "not empty"],
-    [{ ana: {} }, "one of the two"],
+    [{ ana: {} }, "either a password or a publicKey"],
     [{ ana: { password: "x", role: ["y"] } }, "roles?"],
-    [{ ana: { password: "x", roles: ["y"] } }, "roles has not"],
+    [{ ana: { password: "x", roles: ["y"] } }, "missing in roles"],
     [
       { ana: "$scrypt$ln=30,r=8,p=1$c2FsdHNhbHRzYWx0$c2FsdHNhbHRzYWx0c2FsdHNhbHQ" },
       "not a valid scrypt hash",
