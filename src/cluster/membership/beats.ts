@@ -1,6 +1,6 @@
 /**
  * Heartbeats by multicast: periodic and requested announcements, spread answers to `discover`, and requests for a
- * sign of life (self-healing ping). Without probes, they alone keep members alive.
+ * sign of life. Without probes, heartbeats alone keep members alive.
  */
 import { DeathReason, type Packet, PacketType } from "../wire/packets.js";
 import type { Context } from "./context.js";
@@ -11,7 +11,6 @@ import type { Transmitter } from "./transmitter.js";
 
 /** Average number of members that probe a suspect on hearing of it. */
 export const CONFIRMERS = 4;
-/** Pending answers to `discover`. */
 const MAX_ANSWERS = 256;
 
 interface Answer {
@@ -52,24 +51,21 @@ export class Beats {
     this.#nextBeat = at;
   }
 
-  /**
-   * Multicasts a heartbeat now.
-   * @param channel 0 to 255, for hooks
-   */
+  /** @param channel 0 to 255, for hooks */
   heartbeat(now: number, channel: number): void {
     this.#nextBeat = now + this.#context.profile.heartbeatInterval * (0.9 + 0.2 * this.#context.random());
     if (!this.#context.left && !this.#context.removed)
       this.#context.effects.multicast(this.#transmitter.beat(channel));
   }
 
-  /** Advances the next heartbeat to at most this time. */
+  /** Advances the next heartbeat to at most this many ms from now. */
   heartbeatAfter(ms: number): void {
     this.#nextBeat = Math.min(this.#nextBeat, this.#context.now + ms);
   }
 
   /**
    * Asks members to announce themselves.
-   * @param answers number wanted; 0: all
+   * @param answers wanted number; 0: all
    */
   discover(answers: number): void {
     const updates = [this.#transmitter.ownAlive()];
@@ -88,16 +84,16 @@ export class Beats {
         this.#lifeCycle.die(member, DeathReason.TTL, false);
   }
 
-  /** Asks all members to expect a sign of life from an unreachable member. */
+  /** Asks all members to expect a sign of life from a member that this node cannot reach. */
   expect(member: Member): void {
     const packet = this.#transmitter.packet(PacketType.EXPECT, { about: member.id });
     this.#context.effects.multicast(packet);
-    // Multicast may be missing, and the member may be able to repair the problem.
+    // Multicast may be unavailable, and the member itself may be able to repair the problem.
     this.#context.effects.send(member.address, packet, false);
     this.onExpect(member.id);
   }
 
-  /** Another node cannot reach a node. */
+  /** Handles the report of another node that it cannot reach a node. */
   onExpect(id: string): void {
     if (id === this.#context.self.id) {
       this.heartbeatAfter(this.#context.random() * this.#context.profile.discoverTime);

@@ -1,4 +1,4 @@
-/** Pings to addresses instead of members: seeds, dead members and forgotten ones. */
+/** Pings addresses instead of members: seeds, dead members and forgotten ones. */
 import { MAX_SEEDS } from "../bounds.js";
 import { PacketType, Update } from "../wire/packets.js";
 import { type Context, pick } from "./context.js";
@@ -6,14 +6,14 @@ import { type Member, MemberState } from "./members.js";
 import type { Prober } from "./prober.js";
 import type { Transmitter } from "./transmitter.js";
 
-/** Dials of a dead or forgotten member per redial interval, by the whole cluster. */
+/** Dials of a dead member, and of a forgotten one, per redial interval by the whole cluster. */
 const DIALS = 4;
 const OLD_DIALS = 2;
-/** Minimum share of redial intervals in which a node of a large cluster dials a seed, as few nodes may know it. */
+/** Minimum share of redial intervals in which a node of a large cluster dials a seed, since few nodes may know it. */
 const LEAST_SHARE = 0.1;
 /** Dials whose answers are recognized. */
 const MAX_DIALS = 64;
-/** ms for which an address of this node is not dialled; another node may get it later. */
+/** ms in which an address of this node is not dialled; another node may get it later. */
 const SELF_AGE = 60_000;
 const NEVER = Number.POSITIVE_INFINITY;
 const NEVER_YET = Number.NEGATIVE_INFINITY;
@@ -22,13 +22,15 @@ export class Dialer {
   readonly #context: Context;
   readonly #transmitter: Transmitter;
   readonly #prober: Prober;
-  /** Addresses from configuration and discovery; those of members are not dialled. */
+  /** Addresses from configuration and discovery. Those of members are not dialled. */
   readonly #seeds = new Set<string>();
-  /** This node's addresses among them, and how long they count as such. */
+  /** Seeds found to be this node's address, and until when. */
   readonly #own = new Map<string, number>();
-  /** Dial pings: sequence number and address. */
+  /** Addresses of dial pings, by sequence number. */
   readonly #dials = new Map<number, string>();
-  /** Whether a seed may be without a member: from adding or freeing a seed until a check finds a member at each. */
+  /**
+   * Whether a seed may be without a member: set when a seed is added or freed, until a check finds a member at each.
+   */
   #hasVacant = false;
   #nextRedial = NEVER;
 
@@ -61,7 +63,7 @@ export class Dialer {
     if (this.#hasVacant) this.schedule(this.#context.profile.redialInterval / 4);
   }
 
-  /** @param accusation for the dialled node to refute; or its admission */
+  /** @param accusation for the dialled node to refute, or its admission */
   dial(address: string, accusation: Update | undefined, overStream: boolean): void {
     const seq = this.#prober.nextSeq();
     const [oldest] = this.#dials.keys();
@@ -76,12 +78,10 @@ export class Dialer {
     );
   }
 
-  /** Whether an ack answers a dial. */
   answered(seq: number): boolean {
     return this.#dials.delete(seq);
   }
 
-  /** Stops dialling addresses. Members there remain. */
   forget(addresses: readonly string[]): void {
     for (const address of addresses) {
       this.#seeds.delete(address);
@@ -89,39 +89,37 @@ export class Dialer {
     }
   }
 
-  /** This node received its own ping: the address is its own. */
+  /** This node received its own ping, so the address is its own. */
   heardSelf(seq: number): void {
     const address = this.#dials.get(seq);
     if (address === undefined || !this.#dials.delete(seq) || !this.#seeds.has(address)) return;
     this.#own.set(address, this.#context.now + SELF_AGE);
   }
 
-  /** Whether an address was recently found to be this node's. */
   isOwn(address: string): boolean {
     return (
       address === this.#context.self.address || (this.#own.get(address) ?? NEVER_YET) > this.#context.now
     );
   }
 
-  /** A member left this address; if it is a seed, another node may follow. */
+  /** A member left this address. If the address is a seed, another node may start there. */
   freed(address: string): void {
     if (!this.#seeds.has(address)) return;
     this.#hasVacant = true;
     this.schedule(this.#context.profile.redialInterval);
   }
 
-  /** Stops redialling. */
   stop(): void {
     this.#nextRedial = NEVER;
   }
 
-  /** Redials within this time at most. */
+  /** Redials within this many ms at most. */
   schedule(ms: number): void {
     this.#nextRedial = Math.min(this.#nextRedial, this.#context.now + ms * (0.5 + this.#context.random()));
   }
 
   /**
-   * The cluster shares the dials of its dead. A seed without a member is dialled by the nodes that know it. An
+   * All nodes share the dials of dead members. A seed without a member is dialled by the nodes that know it. An
    * isolated node dials all its seeds; others dial one at a time, less often in larger clusters.
    */
   tick(now: number): void {
@@ -157,13 +155,12 @@ export class Dialer {
     if (waits) this.#nextRedial = now + redialInterval * (0.5 + this.#context.random());
   }
 
-  /** Seeds without a member. */
   #vacant(): readonly string[] {
     const { live, dead } = this.#context.members;
     const vacant = new Set(this.#seeds);
     for (const member of live) vacant.delete(member.address);
     for (const address of this.#own.keys()) if (this.isOwn(address)) vacant.delete(address);
-    // They are dialled as dead members.
+    // Dead members' addresses are redialled already.
     for (const { state, address } of dead) if (state === MemberState.DEAD) vacant.delete(address);
     this.#hasVacant = vacant.size > 0 || this.#own.size > 0;
     return [...vacant];

@@ -1,10 +1,9 @@
 /**
- * Hash of a membership view: XOR over all live members and removals, so that a change costs the same at any size.
- * Equal hashes mean equal views; 64 buckets locate differences (docs/spec/cluster.md).
+ * Hash of a membership view: XOR over all live members and removals, so the cost of a change does not depend on the
+ * size. Equal hashes mean equal views; 64 buckets locate differences (docs/spec/cluster.md).
  */
 import { BUCKETS } from "../bounds.js";
 
-/** Mixes a 32-bit number into a 32-bit hash. */
 function mix(hash: number, value: number): number {
   let mixed = Math.imul(hash ^ value, 0x85eb_ca6b);
   mixed ^= mixed >>> 13;
@@ -12,17 +11,17 @@ function mix(hash: number, value: number): number {
   return mixed ^ (mixed >>> 16);
 }
 
-/** Initial hash of an id: its first two words. */
+/** Initial hash of an id, from its first two words. */
 export function idHash(id: string): number {
   return mix(mix(0x7368_6f61, Number.parseInt(id.slice(0, 8), 16)), Number.parseInt(id.slice(8, 16), 16));
 }
 
-/** Contribution of a live member. */
+/** Hash of a live member. */
 export function memberHash(hash: number, start: number, count: number, version: number): number {
   return mix(mix(mix(mix(hash, start | 0), Math.floor(start / 2 ** 32)), count), version) | 1;
 }
 
-/** Contribution of a removal; never equal to a member's. */
+/** Hash of a removal; never equal to a member's. */
 export function removalHash(hash: number, time: number, counter: number, removed: boolean): number {
   return mix(mix(mix(mix(hash, removed ? 3 : 5), time | 0), Math.floor(time / 2 ** 32)), counter) & ~1;
 }
@@ -32,19 +31,18 @@ export class Digest {
   total = 0;
   readonly #buckets = new Uint32Array(BUCKETS);
 
-  /** Adds a missing hash, or removes an existing one. */
+  /** Adds a hash, or removes it if it was added before. */
   toggle(short: number, hash: number): void {
     this.total = (this.total ^ hash) >>> 0;
     const bucket = short & (BUCKETS - 1);
     this.#buckets[bucket] = (this.#buckets[bucket] as number) ^ hash;
   }
 
-  /** A copy of the buckets. */
   buckets(): Uint32Array {
     return this.#buckets.slice();
   }
 
-  /** Differing buckets as bits: high word, low word. */
+  /** Bits of the differing buckets: high word, low word. */
   difference(other: Uint32Array): readonly [number, number] {
     let [high, low] = [0, 0];
     for (let i = 0; i < BUCKETS; i++) {

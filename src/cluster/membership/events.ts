@@ -1,4 +1,4 @@
-/** Events of a bus's membership, and its effects. */
+/** Events of a node's membership, and its effects. */
 import type { Details } from "../details.js";
 import type { Packet, Update } from "../wire/packets.js";
 import type { Member } from "./members.js";
@@ -6,42 +6,38 @@ import type { Member } from "./members.js";
 /** A change. `member` is the internal record: read it, and keep only its id. */
 export type ClusterChange =
   | { readonly type: "joined"; readonly member: Member }
-  /** A lost or left member is back; `restarted`: as another process. */
+  /** A lost or left member returned; `restarted`: as another process. */
   | { readonly type: "back"; readonly member: Member; readonly restarted: boolean }
   /** A process with the same id replaced the member before it was missed. */
   | { readonly type: "restarted"; readonly member: Member }
-  /** Same process with a later start and perhaps a new address: it was on the minority side of a partition. */
+  /**
+   * The same process returned from the minority side of a partition, with a later start and perhaps a new address.
+   */
   | { readonly type: "rejoined"; readonly member: Member }
   | { readonly type: "suspect"; readonly member: Member }
-  /** No longer suspected. */
   | { readonly type: "cleared"; readonly member: Member }
-  /** The member's address changed. */
   | { readonly type: "moved"; readonly member: Member }
-  /**
-   * Reachable one way: it is heard, but does not receive this node's packets, so it is on the other side of a
-   * partition.
-   */
+  /** The member became reachable one way: it is heard, but does not receive this node's packets. */
   | { readonly type: "unreached"; readonly member: Member }
-  /** It answers again. */
+  /** The member answers again. */
   | { readonly type: "reached"; readonly member: Member }
   /** `reason` is a DeathReason. */
   | { readonly type: "lost"; readonly member: Member; readonly reason: number }
   | { readonly type: "left"; readonly member: Member }
   | { readonly type: "removed"; readonly id: string; readonly member: Member | undefined }
   | { readonly type: "admitted"; readonly id: string }
-  /** Forgotten some time after it was lost or left. */
+  /** The member was forgotten, some time after it was lost or left. */
   | { readonly type: "cleaned"; readonly member: Member }
   | { readonly type: "details"; readonly member: Member; readonly before: Details }
   | { readonly type: "draining"; readonly member: Member }
-  /** Another node cannot reach this one, by some or all ways. */
+  /** Another node cannot reach this one, by some ways or all. */
   | { readonly type: "expected" }
-  /** It sent a heartbeat on a channel other than 0. */
+  /** The member sent a heartbeat on a channel other than 0. */
   | { readonly type: "heartbeat"; readonly member: Member; readonly channel: number }
-  /** Two nodes have one name, perhaps this one. */
+  /** Two nodes have the same name; one of them may be this node. */
   | { readonly type: "conflict"; readonly keeps: Member; readonly yields: Member }
-  /** The conflicting node is gone: this member has its name now. */
+  /** The conflicting node is gone, so this member has its name now. */
   | { readonly type: "named"; readonly member: Member }
-  /** A packet or update was refused; `reason` is from a fixed list. */
   | { readonly type: "refused"; readonly reason: RefusalReason };
 
 export type RefusalReason =
@@ -58,9 +54,9 @@ export type RefusalReason =
 
 /** Effects of the rules. They must not call back. */
 export interface MembershipEffects {
-  /** Sends a datagram to an address, or uses a stream, opened if need be. */
+  /** Sends a datagram to an address, or uses a stream, opened if necessary. */
   send(address: string, packet: Packet, overStream: boolean): void;
-  /** Multicasts, if possible. */
+  /** Multicasts, if available. */
   multicast(packet: Packet): void;
   event(change: ClusterChange): void;
 }

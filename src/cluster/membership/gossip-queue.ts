@@ -3,12 +3,12 @@
  *
  *   transmitted 0 [ c d ]   1 [ a ]   2 [ ]   3 [ b ]   … limit
  *
- * An update supersedes the previous one with its key; details and removals have separate keys.
+ * An update supersedes the previous one with its key. Details and removals have separate keys.
  */
 import { MAX_GOSSIP, MAX_UPDATES } from "../bounds.js";
 import { NO_UPDATES, type Update, UpdateKind } from "../wire/packets.js";
 
-/** Superseded items kept in addition to as many as are current. */
+/** Superseded items kept, in addition to as many as are current. */
 const SLACK = 64;
 
 interface Item {
@@ -44,12 +44,12 @@ export class GossipQueue {
     return this.#places;
   }
 
-  /** @returns whether the oldest was dropped because the queue was full */
+  /** @returns whether the oldest update was dropped because the queue was full */
   push(update: Update): boolean {
     const key = keyOf(update);
     const before = this.#items.get(key);
     if (before !== undefined) before.superseded = true;
-    // A member may gossip about forgotten nodes, or ever more that never existed.
+    // A faulty member may gossip about any number of nodes that do not exist.
     const isFull = before === undefined && this.#items.size >= MAX_GOSSIP;
     const [oldest] = isFull ? this.#items.keys() : [];
     if (oldest !== undefined) this.drop(oldest);
@@ -57,15 +57,12 @@ export class GossipQueue {
     this.#items.set(key, item);
     this.#level(0).push(item);
     this.#places += 1;
-    // Without receivers, superseded items would pile up.
+    // Superseded items would pile up if no member received gossip.
     if (this.#places > 2 * this.#items.size + SLACK) this.#compact();
     return isFull;
   }
 
-  /**
-   * Removes updates about a member.
-   * @param key its id: details and removals stay
-   */
+  /** Removes updates about a member, except details and removals, which have other keys. */
   drop(key: string): void {
     const item = this.#items.get(key);
     if (item === undefined) return;
@@ -74,7 +71,7 @@ export class GossipQueue {
   }
 
   /**
-   * Updates for one packet; each counts as transmitted.
+   * Takes updates for one packet; each counts as transmitted.
    * @param room bytes
    * @param limit transmissions before an update is dropped
    */
@@ -87,7 +84,7 @@ export class GossipQueue {
     for (let at = 0; at < this.#levels.length && taken.length < MAX_UPDATES - 2; at++) {
       const level = this.#levels[at] as Item[];
       let end = 0;
-      // Stops at the first that does not fit: trying all is expensive when a large cluster starts.
+      // Stops at the first update that does not fit: trying all is expensive when a large cluster starts.
       for (; end < level.length; end++) {
         const item = level[end] as Item;
         if (item.superseded) continue;

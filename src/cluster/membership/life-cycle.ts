@@ -28,7 +28,7 @@ export class LifeCycle {
     this.#dialer = dialer;
   }
 
-  /** Time when a suspicion ends, or a dead member is forgotten. */
+  /** Time at which the next suspicion ends or dead member is forgotten. */
   get wake(): number {
     return Math.min(this.#suspicionWake, this.#nextClean);
   }
@@ -38,7 +38,6 @@ export class LifeCycle {
     if (now >= this.#nextClean) this.#clean(now);
   }
 
-  /** Extends every suspicion after a pause of the process. */
   shift(ms: number): void {
     for (const { suspicion } of this.#suspects) {
       if (suspicion === undefined) continue;
@@ -48,13 +47,12 @@ export class LifeCycle {
     if (this.#suspects.size > 0) this.#suspicionWake += ms;
   }
 
-  /** Stops all decisions. */
   stop(): void {
     this.#suspicionWake = NEVER;
     this.#nextClean = NEVER;
   }
 
-  /** Resumes after `stop`: suspicions and tombstone timeouts restart. */
+  /** Resumes after `stop`; suspicions and tombstone timeouts restart. */
   start(): void {
     const { now, profile, members } = this.#context;
     for (const { suspicion } of this.#suspects) {
@@ -69,7 +67,7 @@ export class LifeCycle {
   }
 
   /**
-   * A probe failed.
+   * Handles a failed probe.
    * @param evidence death reason; 0: the member is only suspected
    */
   probeFailed(member: Member, evidence: number): void {
@@ -80,12 +78,12 @@ export class LifeCycle {
     }
     this.suspect(member, [this.#context.self.short], undefined);
     if (!this.#context.isCutOff()) return;
-    // Probing them one by one is not needed.
+    // This node is cut off: all members are suspected without further probes.
     for (const each of this.#context.members.live) this.suspect(each, [this.#context.self.short], undefined);
   }
 
   /**
-   * A member is accused.
+   * Handles an accusation.
    * @param passed update to forward if it has a new accuser; `undefined`: this node's own accusation
    */
   suspect(member: Member, accusers: readonly number[], passed: Update | undefined): void {
@@ -117,12 +115,10 @@ export class LifeCycle {
     return Math.max(0, Math.min(this.#context.profile.confirmations, others));
   }
 
-  /** Number of members not suspected. */
   get unsuspected(): number {
     return this.#context.members.live.length - this.#suspects.size;
   }
 
-  /** Ends a suspicion. */
   clear(member: Member): void {
     this.#suspects.delete(member);
     member.suspicion = undefined;
@@ -139,7 +135,7 @@ export class LifeCycle {
       const { suspicion } = member;
       if (suspicion === undefined) continue;
       suspicion.update(wanted);
-      // Heard since, so it is alive: the accusation is sent to it, and it refutes.
+      // The member was heard since, so it is alive: it gets the accusation and refutes it.
       if (member.lastHeard > suspicion.since)
         suspicion.deadline = Math.max(suspicion.deadline, member.lastHeard + suspicion.min);
       if (now < suspicion.deadline) wake = Math.min(wake, suspicion.deadline);
@@ -148,12 +144,11 @@ export class LifeCycle {
     this.#suspicionWake = wake;
   }
 
-  /** Declares a member dead. */
   die(member: Member, reason: number, isSpread: boolean): void {
     if (!member.isLive) return;
     member.reason = reason === 0 ? DeathReason.SILENT : reason;
     this.bury(member, MemberState.DEAD);
-    // If two nodes lose each other, neither knows which is cut off, and no one is left to tell.
+    // If two nodes lose each other, neither knows which one is cut off, and no other node can tell.
     const isLast = member.reason === DeathReason.SILENT && this.#context.members.live.length === 0;
     if (isSpread && !isLast) {
       this.#transmitter.spread(Update.dead(member, member.reason, this.#context.self.short));
@@ -167,7 +162,6 @@ export class LifeCycle {
     this.#dialer.schedule(this.#context.profile.redialInterval);
   }
 
-  /** Moves a member to the dead. */
   bury(member: Member, state: MemberState): void {
     this.#suspects.delete(member);
     member.suspicion = undefined;
@@ -181,7 +175,7 @@ export class LifeCycle {
   }
 
   /**
-   * Revives a member declared dead only by this node while it was cut off.
+   * Revives a member that only this node declared dead, while it was cut off.
    * @returns whether this node is no longer cut off
    */
   revive(member: Member): boolean {
@@ -199,7 +193,7 @@ export class LifeCycle {
     return true;
   }
 
-  /** @param isBuried whether to keep its tombstone */
+  /** @param isBuried whether to keep a tombstone */
   forget(member: Member, isBuried: boolean): void {
     this.#suspects.delete(member);
     this.#transmitter.drop(member.id);
@@ -221,11 +215,11 @@ export class LifeCycle {
       this.forget(member, true);
       this.#context.effects.event({ type: "cleaned", member });
     }
-    // In batches.
+    // Members are forgotten in batches.
     this.#nextClean = next === NEVER ? NEVER : Math.max(next, now + this.#context.profile.autoclean / 20);
   }
 
-  /** Claims a name for a live member, unless another has it. */
+  /** Claims a name for a live member, unless another member has it. */
   claim(member: Member): void {
     const conflict = this.#context.members.claim(member);
     if (conflict === undefined) return;
@@ -235,7 +229,6 @@ export class LifeCycle {
       this.#prober.probe(this.#context.now, conflict.keeps, DeathReason.REPLACED);
   }
 
-  /** A member releases its name. */
   release(member: Member): void {
     const next = this.#context.members.release(member);
     if (next !== undefined) this.#context.effects.event({ type: "named", member: next });

@@ -1,6 +1,5 @@
 /**
- * Tables of a bus: live and dead members, name ownership, tombstones and removals. Maintains their bounds and the
- * digest.
+ * Tables of members: live and dead ones, name ownership, tombstones and removals, with their bounds and the digest.
  */
 import { MAX_MEMBERS, MAX_REMOVALS, MAX_TOMBSTONES } from "../bounds.js";
 import { type Details, NO_DETAILS } from "../details.js";
@@ -20,31 +19,31 @@ export class Member {
   address: string;
   start: number;
   count: number;
-  /** First start of its process: `start` is later after rejoining from a partition. */
+  /** First start of its process. `start` is later after a return from the minority side of a partition. */
   processStart: number;
   state: MemberState;
-  /** From its last alive (packets.ts), including flags of later versions. */
+  /** Flags of its last alive (packets.ts), including those of later versions. */
   flags: number;
   /** Protocol level that it supports (packets.ts). */
   level: number;
   /** Whether another node has its name. */
   yields: boolean;
   details: Details;
-  /** Version of the details in its last alive; they arrive separately. */
+  /** Version of the details in its last alive. The details arrive separately. */
   announced: number;
-  /** Times of its last sign of life and state change, monotonic. */
+  /** Monotonic times of its last sign of life and last change of state. */
   lastHeard: number;
   changedAt: number;
   suspicion: Suspicion | undefined;
   /** Death reason; 0: not dead. */
   reason: number;
-  /** @internal Declared dead while this node heard no one: an alive of the same incarnation is accepted. */
+  /** @internal Declared dead while this node heard no one, so an alive of the same incarnation is accepted. */
   doubtful: boolean;
   /** @internal Whether its next ping carries an accusation to refute. */
   accused: boolean;
-  /** Reachable one way: it is heard, but does not receive this node's packets. Cleared only by an answer. */
+  /** Reachable one way: it is heard, but does not receive this node's packets. Only an answer clears it. */
   unreached: boolean;
-  /** @internal Whether it is waiting for a probe out of turn. */
+  /** @internal Whether it waits for a probe out of turn. */
   urgent: boolean;
   /** @internal Whether its turn in this probe round is still to come. */
   inRound: boolean;
@@ -52,9 +51,8 @@ export class Member {
   expectedBy: number;
   /** @internal */
   readonly idHash: number;
-  /** @internal Its contribution to the digest; 0: none. */
+  /** @internal Its hash in the digest; 0: none. */
   hash: number;
-  /** @internal Index among the live or the dead. */
   index: number;
 
   constructor(id: string, name: string, address: string, start: number, count: number, now: number) {
@@ -86,7 +84,6 @@ export class Member {
     this.index = -1;
   }
 
-  /** Whether it accepts no new work. */
   get draining(): boolean {
     return (this.flags & ALIVE_DRAINING) !== 0;
   }
@@ -95,47 +92,44 @@ export class Member {
     return this.state <= MemberState.SUSPECT;
   }
 
-  /** Whether its details match its last alive. */
   get hasDetails(): boolean {
     return this.details.version >= this.announced;
   }
 }
 
-/** A member's last alive, to be forwarded unchanged even if its details have not arrived. */
+/** A member's last alive, forwarded unchanged even if its details have not arrived. */
 export function aliveOf(member: Member): Update {
   const { id, start, count, name, address, flags, details, announced, level, processStart } = member;
   const version = Math.max(details.version, announced);
   return Update.alive({ id, start, count, name, address, flags, version, level, processStart });
 }
 
-/** Remains of a forgotten member. */
 export interface Tombstone {
   readonly start: number;
   readonly count: number;
   readonly address: string;
-  /** Left by itself: not redialled. */
+  /** Whether it left by itself; it is then not redialled. */
   readonly left: boolean;
 }
 
-/** An operator's removal or admission. */
 export interface Removal {
   readonly time: number;
   readonly counter: number;
   readonly removed: boolean;
-  /** The node's last address, to tell it of its admission; empty: unknown. */
+  /** The node's last address, to inform it of its admission; empty: unknown. */
   address: string;
 }
 
 export class Members {
   readonly digest = new Digest();
-  /** All except this node. Unordered; the last fills a gap. */
+  /** All but this node, unordered. */
   readonly live: Member[] = [];
   readonly dead: Member[] = [];
   readonly self: Member;
   readonly #byId = new Map<string, Member>();
   readonly #names = new Map<string, Member>();
   readonly #tombstones = new Map<string, Tombstone>();
-  /** Addresses of the dialled ones. */
+  /** Addresses of forgotten members that are dialled. */
   readonly #addresses: string[] = [];
   readonly #removals = new Map<string, Removal>();
 
@@ -145,12 +139,10 @@ export class Members {
     this.rehash(self);
   }
 
-  /** Live members, including this node. */
   get size(): number {
     return this.live.length + 1;
   }
 
-  /** Whether the table is full. */
   get full(): boolean {
     return this.#byId.size >= MAX_MEMBERS;
   }
@@ -167,7 +159,7 @@ export class Members {
     return this.#byId.get(id);
   }
 
-  /** The member that has a name, including this node. */
+  /** The member with a name; may be this node. */
   named(name: string): Member | undefined {
     return this.#names.get(name);
   }
@@ -188,7 +180,6 @@ export class Members {
     this.rehash(member);
   }
 
-  /** Moves a member to the table of its state. */
   moved(member: Member): void {
     const [from, to] = member.isLive ? [this.dead, this.live] : [this.live, this.dead];
     if (from[member.index] === member) {
@@ -198,7 +189,7 @@ export class Members {
     this.rehash(member);
   }
 
-  /** Updates the digest; call it after a member's incarnation, details or state changed. */
+  /** Updates the digest after a member's incarnation, details or state changed. */
   rehash(member: Member): void {
     if (member.hash !== 0) this.digest.toggle(member.short, member.hash);
     member.hash = member.isLive
@@ -207,7 +198,7 @@ export class Members {
     if (member.hash !== 0) this.digest.toggle(member.short, member.hash);
   }
 
-  /** Deletes a member; keeps its tombstone if `buried`. */
+  /** Deletes a member; keeps a tombstone if `buried`. */
   delete(member: Member, buried: boolean): void {
     if (!this.#byId.delete(member.id)) return;
     this.#unplace(member.isLive ? this.live : this.dead, member);
@@ -232,10 +223,7 @@ export class Members {
     if (!tombstone.left && tombstone.address !== "") this.#addresses.push(tombstone.address);
   }
 
-  /**
-   * Sets a removal or admission.
-   * @returns whether it is newer
-   */
+  /** @returns whether the removal or admission is newer than the stored one, and was stored */
   setRemoval(id: string, removal: Removal): boolean {
     const before = this.#removals.get(id);
     if (
@@ -251,7 +239,7 @@ export class Members {
     return true;
   }
 
-  /** Sets a removal or admission unconditionally. */
+  /** Sets a removal or admission, whatever is stored. */
   overrule(id: string, removal: Removal): void {
     this.#dropRemoval(id);
     this.#removals.set(id, removal);
@@ -259,8 +247,8 @@ export class Members {
   }
 
   /**
-   * Claims or releases a live member's name.
-   * @returns the member that lost it; `undefined` without a conflict
+   * Decides who has a live member's name.
+   * @returns the owner and the member that lost the name; `undefined` without a conflict
    */
   claim(member: Member): { readonly keeps: Member; readonly yields: Member } | undefined {
     const holder = this.#names.get(member.name);
@@ -278,7 +266,7 @@ export class Members {
 
   /**
    * Releases the name of a member that is no longer live.
-   * @returns the next owner, if one was waiting
+   * @returns the next owner, if a member waited for the name
    */
   release(member: Member): Member | undefined {
     if (this.#names.get(member.name) !== member) return undefined;

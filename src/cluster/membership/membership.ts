@@ -5,8 +5,6 @@
  *   onPacket ─> sender: known, newcomer (challenged), removed (refused) ─> by type: prober, synchronization, beats
  *                                                                    └> updates: applied here, and queued to spread
  *   tick     ─> late? ─> probes ─> suspicions ─> gossip ─> redial ─> synchronization ─> autoclean ─> beats
- *
- * receiver.ts handles packets, updates.ts updates, life-cycle.ts changes of a member's state.
  */
 import { createDetails } from "../details.js";
 import { nextIncarnation } from "../identity.js";
@@ -37,7 +35,7 @@ export type { MembershipOptions, SelfOptions } from "./context.js";
 const ASKED = 4;
 /** Members that a leaving node informs directly. */
 const LEAVE_SENDS = 16;
-/** ms by which changes of details are collected into one heartbeat. */
+/** ms in which changes of details are collected into one heartbeat. */
 const COALESCE = 20;
 
 export class Membership {
@@ -51,7 +49,7 @@ export class Membership {
   readonly #synchronizer: Synchronizer;
   readonly #strangers: Strangers;
   readonly #receiver: Receiver;
-  /** Next time a removed node asks for its admission; it has no other timers. */
+  /** When a removed node asks for its admission next; it has no other timers. */
   #asksAt = Number.POSITIVE_INFINITY;
 
   constructor(options: MembershipOptions) {
@@ -105,7 +103,7 @@ export class Membership {
     return this.#context.self;
   }
 
-  /** Live members except this node; the internal list: read it at once. */
+  /** Live members except this node, as the internal list: read it at once. */
   get live(): readonly Member[] {
     return this.#context.members.live;
   }
@@ -115,17 +113,16 @@ export class Membership {
     return this.#context.members.dead;
   }
 
-  /** Live members, including this node. */
   get size(): number {
     return this.#context.members.size;
   }
 
-  /** Hash of the membership view; equal on nodes with equal views. */
+  /** Hash of the membership view: equal hashes mean equal views. */
   get digest(): number {
     return this.#context.members.digest.total;
   }
 
-  /** 0: healthy; up to 8. */
+  /** 0 (healthy) to 8. */
   get healthScore(): number {
     return this.#context.health.score;
   }
@@ -135,25 +132,28 @@ export class Membership {
     return this.profile.probeInterval > 0 ? this.#context.ackedAt : Number.POSITIVE_INFINITY;
   }
 
-  /** Whether the view has converged: exchanged at least once, no different digest since, and no suspicions. */
+  /**
+   * Whether the view has converged: it was exchanged at least once, no digest has differed since, and no member is
+   * suspected.
+   */
   get isWhole(): boolean {
     return this.#synchronizer.isWhole && this.#lifeCycle.unsuspected === this.live.length;
   }
 
-  /** Total ms that the process was paused. */
+  /** Total ms of pauses of the process. */
   get stalledFor(): number {
     return this.#context.stalledFor;
   }
 
   /**
-   * Whether this node is on the minority side of a partition. Members returning to a minority are reachable once they
-   * answer.
+   * Whether this node is on the minority side of a partition. Members that return to a minority count as reachable
+   * once they answer.
    */
   set minority(isMinority: boolean) {
     this.#context.isMinority = isMinority;
   }
 
-  /** Counters since the start; `differsFor`: ms for which this view has differed from others. */
+  /** Counters since the start. `differsFor`: ms for which this view has differed from others. */
   counts(now: number): {
     readonly probes: number;
     readonly probesFailed: number;
@@ -168,7 +168,6 @@ export class Membership {
     };
   }
 
-  /** Whether an operator removed this node. */
   get removed(): boolean {
     return this.#context.removed;
   }
@@ -177,14 +176,13 @@ export class Membership {
     return id === this.#context.self.id ? this.#context.self : this.#context.members.get(id);
   }
 
-  /** The live member that has a name. */
   named(name: string): Member | undefined {
     return this.#context.members.named(name);
   }
 
   // --- What the program wants ---------------------------------------------------------------------------------------
 
-  /** Dials addresses until they have a member; those of known members cost nothing. */
+  /** Dials addresses until they have a member. Addresses of known members cost nothing. */
   join(now: number, addresses: readonly string[]): void {
     this.#context.now = now;
     this.#dialer.join(addresses);
@@ -201,7 +199,7 @@ export class Membership {
     return this.#dialer.isOwn(address);
   }
 
-  /** Announces leaving, and then only answers. */
+  /** Announces leaving. From then on the node only answers. */
   leave(now: number): void {
     this.#context.now = now;
     if (this.#context.left) return;
@@ -221,22 +219,21 @@ export class Membership {
     effects.multicast(packet);
   }
 
-  /** Whether other nodes may know this node: members, and new ones being admitted. */
+  /** Whether other nodes may know this node: it has members, or new nodes in admission. */
   get isKnown(): boolean {
     return this.#context.members.live.length > 0 || this.#strangers.pending(1).length > 0;
   }
 
-  /** New nodes: challenged, but not yet members. */
+  /** New nodes that were challenged but are not members yet. */
   get newcomers(): number {
     return this.#strangers.newcomers;
   }
 
-  /** A packet with only this node's identity: the first on a stream. */
+  /** The first packet of a stream, with only this node's identity. */
   greeting(): Packet {
     return this.#transmitter.packet(PacketType.GOSSIP);
   }
 
-  /** Announces draining, before leaving. */
   drain(now: number): void {
     this.#context.now = now;
     if (this.#context.self.draining) return;
@@ -245,14 +242,14 @@ export class Membership {
   }
 
   /**
-   * Removes a node until it is admitted. If there are too many removals, the oldest is dropped.
+   * Removes a node until it is admitted. Above the bound the oldest removal is dropped.
    * @param id of a member, or of an absent node
    */
   remove(now: number, id: string): void {
     this.#context.now = now;
     const address = this.#context.members.get(id)?.address;
     this.#updates.decide(id, true);
-    // It accepts that only from a stream, and has one only for a short time.
+    // With proven identities it accepts the removal only from a stream, and its stream ends soon.
     if (this.#context.provesNodes && address !== undefined) this.#strangers.refuseRemoved(id, address, true);
   }
 
@@ -262,8 +259,8 @@ export class Membership {
   }
 
   /**
-   * Changes this node's details; sent with a heartbeat shortly after.
-   * @throws InvalidArgumentError `EINVAL` if too large; nothing is changed then
+   * Changes this node's details, which are sent with a heartbeat shortly after.
+   * @throws InvalidArgumentError `EINVAL` if they are too large; nothing is changed then
    */
   setDetails(
     now: number,
@@ -284,7 +281,6 @@ export class Membership {
     this.#beats.heartbeatAfter(COALESCE);
   }
 
-  /** Sets this node's address, and announces it. */
   setAddress(now: number, address: string): void {
     this.#context.now = now;
     if (address === this.#context.self.address) return;
@@ -293,16 +289,13 @@ export class Membership {
     this.#beats.heartbeatAfter(COALESCE);
   }
 
-  /**
-   * Multicasts a heartbeat now.
-   * @param channel 0 to 255, for hooks
-   */
+  /** @param channel 0 to 255, for hooks */
   heartbeat(now: number, channel = 0): void {
     this.#context.now = now;
     this.#beats.heartbeat(now, channel);
   }
 
-  /** Advances the next heartbeat to at most this time. */
+  /** Advances the next heartbeat to at most this many ms from now. */
   heartbeatAfter(now: number, ms: number): void {
     this.#context.now = now;
     this.#beats.heartbeatAfter(ms);
@@ -310,7 +303,7 @@ export class Membership {
 
   /**
    * Asks members to announce themselves.
-   * @param answers number wanted; 0: all
+   * @param answers wanted number; 0: all
    */
   discover(now: number, answers: number = this.profile.discoverAnswers): void {
     this.#context.now = now;
@@ -319,7 +312,7 @@ export class Membership {
 
   /**
    * Restarts within the same process when a partition heals: names and roles stay with the majority.
-   * @param start its wall clock; the new start is later than the previous one in any case
+   * @param start its wall clock; the new start is always later than the previous one
    */
   rejoin(now: number, start: number): void {
     this.#context.now = now;
@@ -332,7 +325,7 @@ export class Membership {
 
   // --- What happens to it ------------------------------------------------------------------------------------------
 
-  /** Handles a sign of life on a link: any message of a member. */
+  /** A message of a member arrived on a link: a sign of life. */
   onHeard(now: number, id: string): void {
     this.#context.now = now;
     const member = this.#context.members.get(id);
@@ -343,7 +336,7 @@ export class Membership {
   onEvidence(now: number, address: string): void {
     this.#context.now = now;
     if (this.#context.removed || this.#context.left) return;
-    // Rare: iterating costs less than a table of addresses.
+    // Iterating costs less than a table of addresses, since this is rare.
     for (const member of this.#context.members.live) {
       if (member.address !== address) continue;
       if (this.profile.probeInterval === 0) this.#beats.expect(member);
@@ -352,7 +345,7 @@ export class Membership {
   }
 
   /**
-   * The program cannot reach a member: it is probed, and all nodes expect a sign of life.
+   * The program cannot reach a member: it is probed, and all nodes expect a sign of life from it.
    * @returns whether it is a live member
    */
   expect(now: number, id: string): boolean {
@@ -375,7 +368,7 @@ export class Membership {
     this.#context.answeredAt += ms;
     this.#lifeCycle.shift(ms);
     this.#synchronizer.shift(ms);
-    // Long enough to be declared dead: some members are asked, and their answer has the accusation.
+    // Others may have declared this node dead. The answers of some members have the accusation.
     const { live } = this.#context.members;
     if (ms < this.profile.probeInterval || this.profile.probeInterval === 0 || this.#context.left) return;
     for (let i = 0; i < ASKED; i++) {
@@ -428,7 +421,6 @@ export class Membership {
     if (now >= this.#beats.wake) this.#beats.tick(now);
   }
 
-  /** Multicasts bytes of messaging. */
   multicastMessage(data: Uint8Array): void {
     if (!this.#context.left && !this.#context.removed)
       this.#context.effects.multicast(this.#transmitter.message(data));
@@ -443,7 +435,7 @@ export class Membership {
       this.#asksAt = now;
       return;
     }
-    // Timers due meanwhile are not late.
+    // Timers that were due meanwhile are not late.
     this.#transmitter.stop();
     this.#dialer.stop();
     this.#lifeCycle.stop();
@@ -455,7 +447,7 @@ export class Membership {
     this.#transmitter.announce();
   }
 
-  /** A removed node periodically asks for its admission. */
+  /** A removed node asks periodically for its admission. */
   #ask(now: number): void {
     this.#asksAt = now + 10 * this.profile.redialInterval;
     const { live } = this.#context.members;

@@ -1,15 +1,15 @@
 /**
- * Probes: whether a member is alive, and receives this node's packets.
+ * Probes, which show whether a member is alive and receives this node's packets.
  *
  *   DIRECT ──no ack within probeTimeout──> INDIRECT ──none by the end of the interval──> failed
  *     │ └─────────heard─────> AGAIN ──no ack────^ └──heard, here and once before──> unreached
  *     └───────────────────────ack, from it or through others────────────────────────> succeeded
  *
- * A member that is heard is alive, so its probe does not fail. If it is heard but does not ack directly, through
- * others or over a stream, it is reachable one way (a cut in one direction). It stays a member, and is probed until
- * it acks.
+ * A member that is heard is alive, so its probe does not fail. If it does not ack directly, through others or over a
+ * stream, it is reachable one way (asymmetric): it stays a member, and is probed until it acks.
  *
- * Members are probed in a shuffled round, and out of turn for a reason. Also handles indirect pings for others.
+ * Members are probed in shuffled rounds, and out of turn for a reason. Indirect pings for others are handled here,
+ * too.
  */
 import { MAX_PROBES, MAX_RELAYS } from "../bounds.js";
 import type { Profile } from "../profiles.js";
@@ -20,13 +20,11 @@ export interface ProberEffects {
   ping(member: Member, seq: number, overStream: boolean): void;
   /** Asks a helper to ping a member. */
   ask(helper: Member, member: Member, seq: number): void;
-  /** Answers an indirect ping. */
   relayed(address: string, seq: number, acked: boolean): void;
   failed(member: Member, evidence: number): void;
-  /** A member is heard but does not answer; or it answers again. */
+  /** A member is heard but does not answer (`unreached`), or answers again. */
   unreached(member: Member): void;
   reached(member: Member): void;
-  /** Whether no member was heard recently. */
   hearsNobody(): boolean;
 }
 
@@ -43,7 +41,6 @@ class Probe {
   readonly sentAt: number;
   deadline: number;
   indirect = false;
-  /** Time of the last pings. */
   pingedAt: number;
   /** Attempts without an ack, and how often the member was heard meanwhile. */
   steps = 0;
@@ -51,7 +48,7 @@ class Probe {
   /** Helpers without an answer yet. */
   readonly silent = new Set<Member>();
   wasAsked = false;
-  /** DeathReason if this probe fails; 0: only suspected. */
+  /** Death reason if this probe fails; 0: the member is only suspected. */
   evidence: number;
 
   constructor(seq: number, member: Member, now: number, deadline: number, evidence: number) {
@@ -78,21 +75,17 @@ export class Prober {
   readonly #effects: ProberEffects;
   readonly #probes = new Map<number, Probe>();
   readonly #relays = new Map<number, Relay>();
-  /** Members of this round; refilled at its end. */
   #round: Member[] = [];
   #at = 0;
   readonly #urgent: Member[] = [];
   /** Members reachable one way, including dead ones. */
   readonly #unreached = new Set<Member>();
-  /** Time of their next probe. */
   #nextRetry = Number.POSITIVE_INFINITY;
   #seq: number;
   /** Lower bound of all deadlines. */
   #wake = Number.POSITIVE_INFINITY;
-  /** Probes and failed probes since the start. */
   probes = 0;
   failures = 0;
-  /** Due time of the next probe. */
   nextProbe: number;
 
   constructor(
@@ -113,14 +106,13 @@ export class Prober {
     this.start(now);
   }
 
-  /** Resumes after `stop`. */
   start(now: number): void {
     const { probeInterval } = this.#profile;
     if (probeInterval > 0) this.nextProbe = now + this.#random() * probeInterval;
     if (this.#unreached.size > 0) this.#nextRetry = now;
   }
 
-  /** Stops probing; probes in flight are ignored. */
+  /** Stops probing; answers to earlier probes are ignored. */
   stop(): void {
     this.#probes.clear();
     this.#relays.clear();
@@ -130,7 +122,6 @@ export class Prober {
     this.#nextRetry = Number.POSITIVE_INFINITY;
   }
 
-  /** Next sequence number of a ping. */
   nextSeq(): number {
     this.#seq = (this.#seq + 1) >>> 0;
     return this.#seq;
@@ -141,7 +132,7 @@ export class Prober {
   }
 
   /**
-   * Inserts a new member at a random place of this round. A flapping member has one turn, so that others do not wait
+   * Inserts a new member at a random place of this round. A flapping member gets one turn, so that others do not wait
    * longer.
    */
   #added(member: Member): void {
@@ -157,7 +148,7 @@ export class Prober {
   }
 
   /**
-   * A member is new or back.
+   * Handles a new or returned member.
    * @param isDoubted whether it must answer to count as reachable
    */
   arrived(now: number, member: Member, isDoubted: boolean): void {
@@ -169,19 +160,19 @@ export class Prober {
     this.probe(now, member, 0);
   }
 
-  /** A member received this node's packet and answered. */
+  /** A member received a packet of this node and answered. */
   answered(now: number, member: Member): void {
     if (!member.unreached) return;
     this.#unreached.delete(member);
     member.unreached = false;
-    // The others may be reachable now, too.
+    // Other members may be reachable now, too.
     this.#nextRetry = this.#unreached.size > 0 ? now : Number.POSITIVE_INFINITY;
     this.#effects.reached(member);
   }
 
   /**
    * Probes a member out of turn.
-   * @param evidence DeathReason on failure; 0: it is suspected
+   * @param evidence death reason if the probe fails; 0: the member is only suspected
    */
   probe(now: number, member: Member, evidence: number): void {
     if (this.#profile.probeInterval === 0 && evidence === 0) return;
@@ -209,7 +200,7 @@ export class Prober {
       this.#end(probe);
       this.#health.change(-1);
       this.answered(now, probe.member);
-      // A helper's ack counts like hearing the member.
+      // A helper's ack counts as hearing the member.
       return true;
     }
     const relay = this.#relays.get(seq);
@@ -219,7 +210,6 @@ export class Prober {
     return true;
   }
 
-  /** The member of a probe. */
   memberOf(seq: number): Member | undefined {
     return this.#probes.get(seq)?.member;
   }
@@ -236,7 +226,7 @@ export class Prober {
       return;
     }
     const own = this.nextSeq();
-    // In time for the requester, which waits for the rest of its interval.
+    // The answer has to reach the requester within the rest of its interval.
     const { probeInterval, probeTimeout } = this.#profile;
     const deadline = now + Math.max(probeTimeout / 2, (probeInterval - probeTimeout) * 0.6);
     this.#relays.set(own, { address, seq, deadline });
@@ -277,7 +267,7 @@ export class Prober {
 
   #end(probe: Probe): void {
     this.#probes.delete(probe.seq);
-    // Usually it was the only one.
+    // Usually this was the only probe.
     if (this.#probes.size === 0 && this.#relays.size === 0) this.#wake = Number.POSITIVE_INFINITY;
   }
 
@@ -301,7 +291,6 @@ export class Prober {
     this.#wake = Math.min(this.#wake, wake);
   }
 
-  /** The last pings of a probe timed out. */
   #step(now: number, probe: Probe): void {
     const { member } = probe;
     probe.steps += 1;
@@ -320,12 +309,15 @@ export class Prober {
     this.#health.change(-1);
   }
 
-  /** Whether the member was heard since the probe began. After evidence, a packet arriving at once may be older. */
+  /**
+   * Whether the member was heard since the probe began. After evidence of death, a packet that arrives at once may be
+   * older.
+   */
   #isHeard({ member, sentAt, evidence }: Probe): boolean {
     return member.lastHeard > sentAt + (evidence === 0 ? 0 : this.#profile.probeTimeout / 2);
   }
 
-  /** ms left of an interval after the first ping. */
+  /** ms of an interval that remain after the first ping. */
   get #rest(): number {
     return this.#health.scale(Math.max(1, this.#profile.probeInterval - this.#profile.probeTimeout));
   }
@@ -349,12 +341,12 @@ export class Prober {
     this.#effects.unreached(member);
   }
 
-  /** Probes members reachable one way; in turn if there are many. */
+  /** Probes members that are reachable one way; in turn if there are many. */
   #retry(now: number): void {
     let left = Math.min(RETRIES, this.#unreached.size);
     for (const member of this.#unreached) {
       this.#unreached.delete(member);
-      // The dead wait here for their return. A forgotten member returns with a new record.
+      // Dead members wait here for their return. A forgotten member would return with a new record.
       if (member.index >= 0) this.#unreached.add(member);
       if (member.isLive && member.index >= 0) this.probe(now, member, 0);
       left -= 1;
@@ -388,7 +380,7 @@ export class Prober {
       // Perhaps this node's fault: helpers did not even report failure.
       this.#health.change(probe.wasAsked ? probe.silent.size : 1);
     } else {
-      // Others are heard: a cut, not this node's fault.
+      // Other members are heard: the path is cut, and this node is healthy.
       this.#doubtHelpers(now, probe);
     }
     this.#effects.failed(probe.member, probe.evidence);

@@ -65,7 +65,7 @@ export class Receiver {
     this.#receive(packet, address, overStream);
     if (!this.#context.passedOver) return;
     this.#context.passedOver = false;
-    // A member knows a node that this one does not: a stream is trusted.
+    // The sender knows a node that this one does not: it is asked over a stream, which is trusted.
     const member = this.#context.members.get(packet.from);
     if (member?.isLive) this.#synchronizer.request(member.address, this.#context.profile.gossipInterval);
   }
@@ -84,8 +84,9 @@ export class Receiver {
   }
 
   /**
-   * A dead or suspected member was heard by multicast only. Reviving it would make it flap: the next probe would
-   * fail. So a few of the nodes that heard it ping it with the accusation, and its answer counts.
+   * Handles a dead or suspected member that was heard by multicast only. Reviving it would make it flap, since the
+   * next probe would fail. Instead, a few of the nodes that heard it ping it with the accusation, and its answer
+   * counts.
    */
   #ask(member: Member, address: string): void {
     const { members, random, self } = this.#context;
@@ -100,7 +101,7 @@ export class Receiver {
 
   #receive(packet: Packet, address: string, overStream: boolean): void {
     if (packet.from === this.#context.self.id) {
-      // Its own packet, by multicast, or by a list that includes this node.
+      // The packet returned by multicast, or by a list that includes this node.
       if (packet.type === PacketType.PING) this.#dialer.heardSelf(packet.seq);
       return;
     }
@@ -116,7 +117,7 @@ export class Receiver {
       return;
     }
     if (this.#context.left) {
-      // This node has left and its view ages. Its answers report that it left.
+      // This node has left and its view is outdated. Its answers report that it left.
       if (packet.type !== PacketType.PING) return;
       this.#transmitter.ack(packet, address, overStream, [Update.left(this.#context.self)]);
       return;
@@ -144,12 +145,12 @@ export class Receiver {
     if (member.doubtful) {
       if (this.#lifeCycle.revive(member))
         this.#synchronizer.request(address, this.#context.profile.probeTimeout);
-      // Heard without any answer so far: it is asked.
+      // The sender was heard without any answer so far, so it is asked.
       else if (packet.type === PacketType.PING) this.#dialer.dial(address, undefined, false);
       return;
     }
     if (member.state === MemberState.SUSPECT && packet.count > member.count) {
-      // Already refuted; the refutation is in flight.
+      // The accusation is refuted already; the refutation is in flight.
       this.#lifeCycle.clear(member);
       return;
     }
@@ -212,7 +213,7 @@ export class Receiver {
     }
     const probed = this.#prober.memberOf(packet.seq);
     if ((packet.flags & ACK_OTHER) !== 0) {
-      // Another id has this member's address: it is gone.
+      // Another id has this member's address, so the member is gone.
       if (probed !== undefined && probed !== from && probed.address === address)
         this.#lifeCycle.die(probed, DeathReason.REPLACED, true);
       return;

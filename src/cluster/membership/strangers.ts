@@ -15,17 +15,16 @@ import type { Updates } from "./updates.js";
 /** Average number of members that synchronize with a newly admitted one. */
 const ADMITTERS = 4;
 /**
- * Initial exchanges of a node without an answer; further ones once per `probeTimeout`. All dialled nodes may ack in
- * one turn of a busy process.
+ * Initial exchanges of a node without an answer; later ones come once per `probeTimeout`. In a busy process all
+ * dialled nodes may ack in one turn.
  */
 const FIRST_EXCHANGES = 4;
 
 interface Newcomer {
   readonly update: Update;
   readonly seq: number;
-  /** Time of its challenge. */
   readonly at: number;
-  /** From a synchronization before its ack, answered after it. */
+  /** Digests of a synchronization before its ack, answered after the ack. */
   buckets: Uint32Array | undefined;
 }
 
@@ -58,10 +57,10 @@ export class Strangers {
     this.#synchronizer = synchronizer;
   }
 
-  /** @returns the sender's member record, if admitted, to continue with its packet */
+  /** @returns the sender's member record, if it was admitted: its packet is then handled */
   onPacket(packet: Packet, address: string, overStream: boolean): Member | undefined {
     if (packet.updates.some(({ kind, id }) => kind === UpdateKind.LEFT && id === packet.from)) {
-      // Left before it was admitted.
+      // The node left before it was admitted.
       this.#newcomers.delete(packet.from);
       return undefined;
     }
@@ -73,7 +72,7 @@ export class Strangers {
       (update) => update.kind === UpdateKind.ALIVE && update.id === packet.from,
     );
     if (!isVerified) {
-      // Unproven senders get no answer, but a ping over a stream if identity is required.
+      // If identity is required, an unproven sender gets only a challenge, over a stream.
       if (packet.type === PacketType.PING && !this.#context.provesNodes)
         this.#transmitter.ack(packet, address, overStream, this.#introduction(packet.from));
       if (own === undefined || own.start !== packet.start) this.#context.refuse("stranger");
@@ -87,16 +86,16 @@ export class Strangers {
     const member = this.#context.members.get(packet.from);
     if (member === undefined) {
       if (alive !== undefined) this.#buried(packet, address);
-      // It knows this node but sent no identity: an exchange gets it.
+      // The sender knows this node but sent no identity: an exchange gets it.
       else this.#synchronizer.request(address, 0);
       return undefined;
     }
     this.#context.heard(member);
-    // A new node exchanges with dialled nodes until one answers; of the others only a few do, or a mass start would
-    // need as many exchanges per node.
+    // A new node exchanges with dialled nodes until one answers. Of the others only a few exchange, or a mass start
+    // would need as many exchanges per node.
     if (packet.type !== PacketType.ACK) return member;
     const { random, members, established, profile } = this.#context;
-    // Its own request is an exchange, too.
+    // The new node's own request counts as an exchange.
     if (newcomer?.buckets !== undefined) this.#synchronizer.onSync(newcomer.buckets, address);
     else if (!established)
       this.#synchronizer.meet(address, this.#exchanges++ < FIRST_EXCHANGES ? 0 : profile.probeTimeout);
@@ -104,7 +103,7 @@ export class Strangers {
     return member;
   }
 
-  /** New nodes that were challenged and have not acked. */
+  /** Number of new nodes that were challenged and have not acked. */
   get newcomers(): number {
     const { now, profile } = this.#context;
     let count = 0;
@@ -112,7 +111,7 @@ export class Strangers {
     return count;
   }
 
-  /** A node added by gossip acks its challenge: its earlier request is answered. */
+  /** A node added by gossip acked its challenge: answers its earlier request. */
   onMemberAck(packet: Packet, address: string): void {
     const newcomer = this.#newcomers.get(packet.from);
     if (newcomer?.seq !== packet.seq) return;
@@ -120,7 +119,6 @@ export class Strangers {
     if (newcomer.buckets !== undefined) this.#synchronizer.onSync(newcomer.buckets, address);
   }
 
-  /** Addresses of some new nodes. */
   pending(most: number): readonly string[] {
     return [...this.#newcomers.values()].slice(-most).map(({ update }) => update.address);
   }
@@ -155,7 +153,7 @@ export class Strangers {
       if (oldest !== undefined) this.#newcomers.delete(oldest);
       this.#context.refuse("newcomers");
     }
-    // Only once at a time, or two unknown nodes would ask each other forever.
+    // At most one challenge at a time, or two unknown nodes would challenge each other forever.
     if (before !== undefined && this.#context.now - before.at < this.#context.profile.probeTimeout) {
       before.buckets = buckets ?? before.buckets;
       return;
@@ -173,14 +171,17 @@ export class Strangers {
     this.#context.effects.send(address, ping, this.#context.provesNodes);
   }
 
-  /** A packet of an earlier life, or of a new one whose clock was set back and continues from what it hears. */
+  /**
+   * Handles a packet of an earlier life, or of a restarted node whose clock was set back: it continues from the
+   * incarnation that it hears.
+   */
   onStale(member: Member, packet: Packet, address: string): void {
     this.#context.refuse("stale");
     if (packet.type !== PacketType.PING && packet.type !== PacketType.SYNC) return;
     this.#transmitter.sendUpdates(address, [this.#transmitter.ownAlive(), aliveOf(member)]);
   }
 
-  /** A packet of a node forgotten as dead or left, which does not know it. */
+  /** Handles a packet of a node that was forgotten as dead or left, and does not know it. */
   #buried(packet: Packet, address: string): void {
     const tombstone = this.#context.members.tombstone(packet.from);
     if (tombstone === undefined) return;

@@ -13,11 +13,10 @@ export class Suspicion {
   readonly #max: number;
   /** Short ids, first accuser first. */
   readonly accusers: number[];
-  /** Time when the member was last sent the accusation. */
   accusedAt = Number.NEGATIVE_INFINITY;
   deadline = 0;
 
-  /** @param size members of the cluster, itself included */
+  /** @param size members of the cluster, including this node */
   constructor(profile: Profile, size: number, now: number, accusers: readonly number[]) {
     this.since = now;
     const intervals = profile.suspicionBase + profile.suspicionStep * Math.log10(Math.max(1, size));
@@ -30,10 +29,7 @@ export class Suspicion {
     return this.#min;
   }
 
-  /**
-   * Adds accusers.
-   * @returns whether one is new and still counts
-   */
+  /** @returns whether an accuser is new and still counts */
   accuse(accusers: readonly number[], wanted: number): boolean {
     let added = false;
     for (const accuser of accusers) {

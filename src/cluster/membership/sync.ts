@@ -4,8 +4,8 @@
  *   SYNC, 64 digests ─> ENTRIES of what differs, and which are wanted ─> ENTRIES of those
  *
  * A node's first exchanges use datagrams; repairs alternate between datagrams and streams. Answers that fit a few
- * datagrams use the same way. Between busy processes a stream takes many turns of both to open, and in a mass start
- * streams would cost more than their contents. With proven identities only streams are used.
+ * datagrams use the way of their request. A stream between busy processes takes many turns to open, and in a mass
+ * start streams would cost more than their contents. With proven identities only streams are used.
  */
 import { MAX_STREAM_PACKET, MAX_UPDATES } from "../bounds.js";
 import { shortId } from "../identity.js";
@@ -18,16 +18,16 @@ import type { Transmitter } from "./transmitter.js";
 import type { Updates } from "./updates.js";
 
 const NEVER = Number.POSITIVE_INFINITY;
-/** Multiples of `settle` for which a node counts as new. */
+/** Multiples of `settle` in which a node counts as new. */
 const YOUNG = 3;
-/** Largest wait for a changing view, in multiples of `settle`. */
+/** Longest wait for a changing view, in multiples of `settle`. */
 const PATIENCE = 2;
-/** Bytes of a packet besides updates. */
+/** Bytes of a packet without its updates. */
 const HEAD = 64;
-/** ms between meeting a node and asking it; nodes met meanwhile are asked then. */
+/** ms between meeting a node and asking it; nodes met meanwhile are asked then, too. */
 const MEET_DELAY = 10;
 const MAX_MET = 3;
-/** Datagrams of one answer, enough for the members of a host. Longer answers use a stream. */
+/** Datagrams of one answer, enough for the members of one host. Longer answers use a stream. */
 const MAX_DATAGRAMS = 12;
 
 export class Synchronizer {
@@ -37,14 +37,12 @@ export class Synchronizer {
   readonly #startedAt: number;
   #nextSync: number;
   #lastSync = Number.NEGATIVE_INFINITY;
-  /** Since when every packet had a different digest. */
+  /** Since when every packet had another digest. */
   #differsSince = NEVER;
-  /** Nodes to ask, and when. */
   #met: string[] = [];
   #meetAt = NEVER;
-  /** Whether its view ever equalled a member's. */
+  /** Whether the view ever equalled a member's. */
   #wasWhole = false;
-  /** Whether the last repair used datagrams. */
   #wasDatagram = false;
 
   constructor(context: Context, transmitter: Transmitter, updates: Updates) {
@@ -59,7 +57,7 @@ export class Synchronizer {
     return Math.min(this.#nextSync, this.#meetAt);
   }
 
-  /** Whether the view was exchanged or equal, and no packet since had a different digest. */
+  /** Whether the view was exchanged or equal, and no later packet had another digest. */
   get isWhole(): boolean {
     return this.#wasWhole && this.#differsSince === NEVER;
   }
@@ -71,19 +69,17 @@ export class Synchronizer {
       : Math.max(0, now - this.#differsSince);
   }
 
-  /** The next periodic exchange is at this time; nodes met are no longer asked. */
+  /** Sets the time of the next periodic exchange; nodes met are no longer asked. */
   schedule(at: number): void {
     this.#nextSync = at;
     this.#met = [];
     this.#meetAt = NEVER;
   }
 
-  /** Moves deadlines after a pause of the process. */
   shift(ms: number): void {
     if (this.#differsSince !== NEVER) this.#differsSince += ms;
   }
 
-  /** Compares a packet's digest with this node's. */
   compareDigest(theirs: number, address: string): void {
     if (theirs === this.#context.members.digest.total) {
       this.#differsSince = NEVER;
@@ -94,7 +90,7 @@ export class Synchronizer {
     if (this.#differsSince === NEVER) this.#differsSince = now;
     const settle = this.#settle(now);
     if (this.#context.left || now - this.#differsSince < settle) return;
-    // Gossip is at work while views change, but the wait is bounded.
+    // While views change, gossip repairs them; the wait for it is bounded.
     if (now - this.#context.changedAt < settle && now - this.#differsSince < PATIENCE * settle) return;
     if (now - this.#lastSync < settle) return;
     this.#wasDatagram = !this.#wasDatagram && !this.#context.provesNodes;
@@ -117,7 +113,6 @@ export class Synchronizer {
     if (now >= this.#nextSync) this.#onTurn(now);
   }
 
-  /** Periodic exchange with a random member. */
   #onTurn(now: number): void {
     const { live } = this.#context.members;
     this.#nextSync = now + this.#context.profile.syncInterval * (0.75 + 0.5 * this.#context.random());
@@ -126,7 +121,8 @@ export class Synchronizer {
   }
 
   /**
-   * Asks a new acquaintance shortly: a starting node meets several at once, which meet others meanwhile.
+   * Asks a node met for the first time, after a short delay: a starting node meets several at once, which meet others
+   * meanwhile.
    * @param apart minimum ms since the previous exchange
    */
   meet(address: string, apart: number): void {
@@ -162,7 +158,7 @@ export class Synchronizer {
   }
 
   onEntries(packet: Packet, address: string): void {
-    // Before applying theirs: received entries need not return, but earlier ones must.
+    // Chosen before theirs are applied: received entries need not return, but earlier ones must.
     const { wanted = [0, 0] } = packet;
     if (wanted[0] !== 0 || wanted[1] !== 0) this.#sendEntries(address, wanted, [0, 0]);
     for (const update of packet.updates) this.#updates.apply(update, false);
@@ -214,13 +210,12 @@ export class Synchronizer {
     };
     add(ownAlive);
     add(ownDetails);
-    // Usually nothing differs: no iteration then.
     if (buckets[0] === 0 && buckets[1] === 0) return chunks;
     for (const [id, { time, counter, removed }] of members.removals)
       if (isWanted(buckets, shortId(id))) add(Update.removal(id, time, counter, removed));
     for (const member of members.live) if (isWanted(buckets, member.short)) addLive(member, add);
     for (const member of members.dead) {
-      // Deaths declared while cut off accuse no one.
+      // Deaths declared while this node was cut off accuse no one.
       if (member.doubtful || !isWanted(buckets, member.short)) continue;
       if (member.state === MemberState.LEFT) add(Update.left(member));
       else add(Update.dead(member, member.reason, 0));

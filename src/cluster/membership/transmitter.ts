@@ -1,4 +1,4 @@
-/** Packets of this node: header, piggybacked updates, and gossip, which is sent without another packet. */
+/** Packets of this node: header, piggybacked updates, and gossip without another packet. */
 import { MAX_MEMBERS } from "../bounds.js";
 import { nextIncarnation } from "../identity.js";
 import { bodySize } from "../wire/codec.js";
@@ -10,9 +10,8 @@ import { aliveOf, type Member, MemberState } from "./members.js";
 
 /** ms that an update waits to share a packet. */
 const GOSSIP_DELAY = 5;
-/** Clusters of up to this power of ten members transmit an update equally often. */
+/** Clusters of up to ten to this power of members transmit an update equally often. */
 const MIN_LOG = 1.5;
-/** Suspects skipped by gossip in a row. */
 const MAX_SKIPPED = 32;
 const NEVER = Number.POSITIVE_INFINITY;
 
@@ -21,14 +20,12 @@ export class Transmitter {
   readonly #queue = new GossipQueue();
   #nextGossip = NEVER;
   #lastGossip = Number.NEGATIVE_INFINITY;
-  /** Next receiver of gossip. */
   #cursor = 0;
 
   constructor(context: Context) {
     this.#context = context;
   }
 
-  /** Due time of gossip. */
   get wake(): number {
     return this.#nextGossip;
   }
@@ -39,17 +36,15 @@ export class Transmitter {
     return new Packet({ type, from: id, start, count, digest }, fields);
   }
 
-  /** Packet with messaging's bytes. */
   message(data: Uint8Array): Packet {
     return this.packet(PacketType.MESSAGE, { data });
   }
 
-  /** Sends updates in a datagram. */
   sendUpdates(address: string, updates: readonly Update[], overStream = false): void {
     this.#context.effects.send(address, this.packet(PacketType.GOSSIP, { updates }), overStream);
   }
 
-  /** Updates for a packet with room; usually none. */
+  /** Updates that fit into a packet of this size; usually none. */
   piggyback(used: number): readonly Update[] {
     if (this.#queue.size === 0) return NO_UPDATES;
     return this.#queue.take(MAX_BODY - bodySize(PacketType.SYNC, 0) - used, this.#transmissions());
@@ -74,7 +69,6 @@ export class Transmitter {
     this.#context.effects.send(member.address, packet, overStream);
   }
 
-  /** Acks a ping. */
   ack(ping: Packet, address: string, overStream: boolean, updates: readonly Update[]): void {
     const isOther = ping.target !== 0 && ping.target !== this.#context.self.short;
     const flags = isOther ? ACK_OTHER : 0;
@@ -90,7 +84,6 @@ export class Transmitter {
     this.#context.effects.send(helper.address, packet, false);
   }
 
-  /** Answers an indirect ping request. */
   answer(address: string, seq: number, flags: number, acked: boolean): void {
     const type = acked ? PacketType.ACK : PacketType.NACK;
     const packet = this.packet(type, { seq, flags, updates: this.piggyback(0) });
@@ -144,21 +137,19 @@ export class Transmitter {
     if (this.#queue.size > 0 && live.length > 0) this.#nextGossip = now + profile.gossipInterval;
   }
 
-  /** Next member in turn from a random start: random choice would sometimes skip one of ten. */
+  /** The next member in turn, from a random start: a random choice would sometimes skip one of ten. */
   #listener(live: readonly Member[]): Member {
     let member = live[this.#cursor++ % live.length] as Member;
-    // Skips suspects: a small side of a partition would lose most of its gossip.
+    // Suspects are skipped: the small side of a partition would lose most of its gossip to them.
     for (let tries = MAX_SKIPPED; tries > 0 && member.state === MemberState.SUSPECT; tries--)
       member = live[this.#cursor++ % live.length] as Member;
     return member;
   }
 
-  /** Stops gossip until the next update. */
   stop(): void {
     this.#nextGossip = NEVER;
   }
 
-  /** Removes queued updates about a member. */
   drop(id: string): void {
     this.#queue.drop(id);
   }

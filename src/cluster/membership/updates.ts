@@ -10,9 +10,9 @@ import { Member, MemberState } from "./members.js";
 import type { Prober } from "./prober.js";
 import type { Transmitter } from "./transmitter.js";
 
-/** 2025: an earlier wall clock was never set. */
+/** 2025 in ms: an earlier wall clock was never set. */
 const EARLIEST = 1_735_689_600_000;
-/** Share of a probe interval in which a member heard recently is not believed dead. */
+/** Share of a probe interval in which a member that was heard is not believed dead. */
 const JUST_HEARD = 0.75;
 
 export class Updates {
@@ -22,7 +22,6 @@ export class Updates {
   readonly #lifeCycle: LifeCycle;
   readonly #dialer: Dialer;
   readonly #beats: Beats;
-  /** This node was removed or admitted. */
   readonly #onRemoval: (isRemoved: boolean) => void;
   #counter = 0;
   /** The admission that no member knows, while this node counts as removed. */
@@ -46,7 +45,7 @@ export class Updates {
     this.#onRemoval = onRemoval;
   }
 
-  /** @param isFresh gossip; not a synchronization entry, which may be old */
+  /** @param isFresh whether it came by gossip; an entry of a synchronization may be old */
   apply(update: Update, isFresh: boolean): void {
     if (update.kind === UpdateKind.REMOVAL) {
       const known = this.#context.members.removals.get(update.id);
@@ -139,7 +138,7 @@ export class Updates {
       const { start, count } = tombstone;
       const order = compareIncarnations(update.start, update.count, start, count);
       if (order === 0 && !tombstone.left && random() < CONFIRMERS / members.size) {
-        // Others reach a member declared dead here: a few of the nodes that forgot it ask it to refute.
+        // Other nodes reach a member that was declared dead here: a few of the nodes that forgot it ask it to refute.
         const dead = Update.dead(update, DeathReason.SILENT, self.short);
         this.#dialer.dial(update.address, dead, false);
       }
@@ -167,7 +166,7 @@ export class Updates {
     this.#context.changed();
     this.#pass(update, isFresh);
     this.#context.effects.event({ type: "joined", member });
-    // A port has one owner: a node at another's address has replaced it.
+    // A port has one owner: a new node at another's address has replaced it.
     this.#lifeCycle.claim(member);
   }
 
@@ -180,7 +179,7 @@ export class Updates {
     }
     const isNew = member.state === MemberState.ALIVE;
     this.#lifeCycle.suspect(member, update.accusers, update);
-    // Some of the nodes that hear of it probe it themselves.
+    // Some of the nodes that hear of the suspicion probe the member themselves.
     if (isNew && this.#context.random() * this.#lifeCycle.unsuspected < CONFIRMERS)
       this.#prober.probe(this.#context.now, member, 0);
   }
@@ -198,14 +197,14 @@ export class Updates {
       this.#beats.onExpect(member.id);
       return;
     }
-    // The accuser's probe takes a probe interval: a member heard within most of it may have answered only this node.
+    // The accuser's probe took a probe interval: a member heard within most of it may have answered only this node.
     if (isFresh && this.#context.now - member.lastHeard >= JUST_HEARD * probeInterval) {
       member.start = update.start;
       member.count = update.count;
       this.#lifeCycle.die(member, update.flags, true);
       return;
     }
-    // Heard recently, or the entry may be old: it is asked with the accusation, and refutes it if alive.
+    // The member was heard recently, or the entry may be old: it gets the accusation, and refutes it if alive.
     if (isFresh) this.#lifeCycle.suspect(member, update.accusers, undefined);
     else member.accused = true;
     const isHard = update.flags === DeathReason.CONNECTION || update.flags === DeathReason.REPLACED;
@@ -244,7 +243,6 @@ export class Updates {
     this.#context.effects.event({ type: "details", member, before });
   }
 
-  /** Refutes false statements about this node. */
   #applySelf(update: Update): void {
     if (this.#context.left || update.kind === UpdateKind.DETAILS) return;
     const { start, count } = this.#context.self;
@@ -262,11 +260,11 @@ export class Updates {
   }
 
   /**
-   * Applies removals and admissions, which have their own versions.
-   * @param isOwn decided at this node
+   * Applies removals and admissions, which have separate versions.
+   * @param isOwn whether an operator decided it at this node
    */
   applyRemoval(update: Update, isOwn = false): void {
-    // An operator's next decision needs a later version, and there is none after the maximum.
+    // An operator's next decision needs a later version, which the maximum does not have.
     if (!isOwn && update.start - Math.max(this.#wall, EARLIEST) > MAX_AHEAD) {
       this.#context.refuse("ahead");
       return;
@@ -279,7 +277,7 @@ export class Updates {
       return;
     this.#context.changed();
     this.#transmitter.spread(update);
-    // Not a member, so gossip does not reach it.
+    // Gossip does not reach the node, which is not a member.
     if (!isRemoved && id !== self.id && address !== "" && (isOwn || random() < CONFIRMERS / members.size))
       this.#dialer.dial(address, update, false);
     if (id === this.#context.self.id) {
@@ -299,9 +297,9 @@ export class Updates {
   }
 
   /**
-   * A member refuses this node by a removal older than its admission, which is normal shortly after the admission.
-   * But the admitting node may have been removed itself without knowing, and then no one else learns of the
-   * admission. So without answers this node counts as removed until it is admitted or answered.
+   * A member refuses this node by a removal older than its admission, which is normal shortly after the admission. If
+   * the admitting node was itself removed without knowing, no one else learns of the admission. So without answers
+   * this node counts as removed until it is admitted or answered.
    */
   #onRefused(update: Update): void {
     const { members, self } = this.#context;
@@ -321,12 +319,11 @@ export class Updates {
     this.#context.effects.event({ type: "removed", id: self.id, member: undefined });
   }
 
-  /** A member answered this removed node: its admission is known. */
+  /** A member answered this removed node, so its admission is known. */
   onAnswer(): void {
     if (this.#unheard !== undefined) this.applyRemoval(this.#unheard);
   }
 
-  /** An operator at this node removes or admits. */
   decide(id: string, isRemoved: boolean): void {
     const before = this.#context.members.removals.get(id);
     const time = Math.max(Math.floor(this.#wall), (before?.time ?? 0) + 1);
@@ -339,7 +336,7 @@ export class Updates {
     return this.#context.now + this.#context.wallOffset;
   }
 
-  /** Forwards others' updates; a joining node only hears known ones. */
+  /** Forwards gossip, and entries of a synchronization only once this node is established. */
   #pass(update: Update, isFresh: boolean): void {
     if (isFresh || this.#context.established) this.#transmitter.spread(update);
   }
