@@ -253,7 +253,7 @@ describe("certificates of a configuration", () => {
       [text("old"), /^4:14: tls\.cert: the certificate has expired: it was valid until /],
       [
         text("a").replace("a.key", "b.key"),
-        /^4:6: tls: tls cannot be used: the key is not that of the certificate\n/,
+        /^4:6: tls: tls cannot be used: the key does not match the certificate\n/,
       ],
       [text("c"), /tls\.cert: cannot read the file .*c\.pem: it does not exist\n.*tls\.key: cannot read/],
       [text("a").replace("a.pem", "a.key"), /tls\.cert: it is not a certificate in PEM/],
@@ -263,7 +263,7 @@ describe("certificates of a configuration", () => {
       [text("a", clients.replace("b.pem", "c.pem")), /clients\.tls\.cert: cannot read/],
       [
         text("a", clients.replace("tls:", "tcp:").replace("http: ", "host: ")),
-        /clients: the option tls is for/,
+        /clients: the option tls needs/,
       ],
     ];
     for (const [content, expected] of cases) expect(await problemsThere(content)).toMatch(expected);

@@ -1,7 +1,7 @@
 /**
- * The keys of a node, which other keys it admits, and whose key each node proved. A key that is no longer allowed is revoked:
+ * Node keys: this node's, the keys that it admits, and the key that each node proved. Revoking a key:
  *
- *   the folder changes ──> keys that left it ──> their streams end, and the nodes that proved them are removed
+ *   the folder changes ──> keys are missing ──> their streams end, and the nodes that proved them are removed
  */
 import { checkKeys, describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
@@ -14,51 +14,49 @@ import { MAX_MEMBERS } from "../bounds.js";
 import { IdentityExchange, type ProvedNode } from "./identity.js";
 import type { LinkRole } from "./proof.js";
 
-/** A node's key pair, as `shoal keygen` and `curveKeyPair` make it. */
+/** A node's key pair, as made by `shoal keygen` and `curveKeyPair`. */
 export interface NodeKeys {
   /** 40 characters of Z85. */
   readonly publicKey: string;
   readonly secretKey: string;
 }
 
-/** Who asks to be admitted. */
 export interface AdmissionRequest {
-  /** 40 characters of Z85: proved. */
+  /** Proved public key, 40 characters of Z85. */
   readonly publicKey: string;
-  /** The node's id: proved, too. */
+  /** Proved id of the node. */
   readonly id: string;
-  /** "host:port" that was dialled, or the address that it dialled from. */
+  /** "host:port" that was dialled, or from which the node dialled. */
   readonly address: string;
 }
 
-/** A node's own key, and whom it admits. */
+/** A node's key pair, and the keys that it admits. */
 export interface CurveOptions extends NodeKeys {
-  /** Shown in place of it where this node dials. */
+  /** Key pair shown instead where this node dials. */
   readonly dialling?: NodeKeys | undefined;
   /**
-   * The public keys that are admitted: a list, a folder of files with keys or certificates, which is read again when it changes,
-   * or a function, which is asked for each stream. It is a refusal when it throws (event `admission:failed`), or does not answer with `true`
-   * within the 10 s in which a stream has to be proved.
+   * Admitted public keys: a list; a folder of key or certificate files, watched for changes; or a function, called
+   * for each stream. The node is refused if the function throws (event `admission:failed`) or does not return `true`
+   * within the 10 s in which a stream must be proved.
    */
   readonly allow: string | readonly string[] | ((request: AdmissionRequest) => boolean | Promise<boolean>);
 }
 
-/** What a change of the allowed keys does. */
 export interface IdentitiesEffects {
-  /** Ends the streams of nodes whose key is not admitted any more. */
+  /** Ends the streams of nodes whose key is no longer admitted. */
   revoke(isAllowed: (node: ProvedNode) => boolean): void;
   /** Removes a node that proved such a key. */
   remove(id: string): void;
-  /** The program's function threw: the node at an address is refused. */
+  /** Reports that the program's function threw, so that the node at an address is refused. */
   onAllowFailed(address: string, error: unknown): void;
-  /** The folder of keys has a problem, or none any more. */
+  /** Reports problems of the folder, or that it has none any more. */
   onProblems(problems: readonly string[]): void;
 }
 
-/** @throws InvalidArgumentError `EINVAL`; never with a secret in its message */
+/** @throws InvalidArgumentError `EINVAL`; its message never contains a secret key */
 export function checkCurve(options: CurveOptions): CurveOptions {
   if (typeof options !== "object" || options === null)
-    throw new InvalidArgumentError(`curve is an object; got ${describe(options)}`);
+    throw new InvalidArgumentError(`curve must be an object; got ${describe(options)}`);
   checkKeys("curve", options, ["publicKey", "secretKey", "dialling", "allow"]);
   const { publicKey, secretKey, dialling, allow } = options;
   checkPair("curve", { publicKey, secretKey });
@@ -68,11 +66,11 @@ export function checkCurve(options: CurveOptions): CurveOptions {
   }
   if (Array.isArray(allow)) for (const key of allow) publicKeyOf(key);
   else if (typeof allow !== "function" && (typeof allow !== "string" || allow === ""))
-    throw new InvalidArgumentError("curve.allow is a folder, a list of public keys, or a function");
+    throw new InvalidArgumentError("curve.allow must be a folder, a list of public keys, or a function");
   return Object.freeze({ ...options, allow: Array.isArray(allow) ? [...allow] : allow });
 }
 
-/** @throws InvalidArgumentError `EINVAL` for keys that do not belong together */
+/** @throws InvalidArgumentError `EINVAL` if the public key is not that of the secret key */
 export function checkPair(what: string, { publicKey, secretKey }: NodeKeys): void {
   let made: string | undefined;
   try {
@@ -81,25 +79,25 @@ export function checkPair(what: string, { publicKey, secretKey }: NodeKeys): voi
     made = undefined;
   }
   if (made === undefined)
-    throw new InvalidArgumentError(`${what}.secretKey is a secret key of 40 characters of Z85`);
+    throw new InvalidArgumentError(`${what}.secretKey must be a secret key of 40 characters of Z85`);
   if (made !== publicKey)
-    throw new InvalidArgumentError(`${what}.publicKey is not the one that belongs to its secret key`);
+    throw new InvalidArgumentError(`${what}.publicKey must be the public key of its secretKey`);
 }
 
 function publicKeyOf(key: unknown): string {
   try {
     if (typeof key === "string" && key.length === 40 && decodeZ85(key).length === 32) return key;
   } catch {
-    // Below.
+    // Not Z85.
   }
-  throw new InvalidArgumentError(`a public key has 40 characters of Z85; got ${describe(key)}`);
+  throw new InvalidArgumentError(`a public key must have 40 characters of Z85; got ${describe(key)}`);
 }
 
 export class NodeIdentities {
   readonly #allow: CurveOptions["allow"];
   readonly #pairs: Readonly<Record<LinkRole, KeyPair>>;
   readonly #effects: IdentitiesEffects;
-  /** Which keys each node proved last, and first of those where it dialled; the oldest first. */
+  /** The key that each node proved last, and the first that it proved where it dialled; the oldest first. */
   readonly #proved = new Map<string, { readonly last: string; readonly dialling: string | undefined }>();
   #folder: KeyFolder | undefined;
   #keys: ReadonlySet<string> = new Set();
@@ -116,7 +114,10 @@ export class NodeIdentities {
     if (Array.isArray(allow)) this.#keys = new Set(allow as readonly string[]);
   }
 
-  /** Reads the folder. @throws InvalidArgumentError `EINVAL` for one that cannot be read @throws what `loadCurveBox` throws */
+  /**
+   * Reads the folder.
+   * @throws InvalidArgumentError `EINVAL` if the folder cannot be read; errors of `loadCurveBox`
+   */
   async start(id: string): Promise<void> {
     this.#id = id;
     await loadCurveBox();
@@ -133,31 +134,35 @@ export class NodeIdentities {
     this.#folder?.close();
   }
 
-  /** The node's own, by its role in a stream. */
+  /** This node's key pairs by its role in a stream. */
   get pairs(): Readonly<Record<LinkRole, KeyPair>> {
     return this.#pairs;
   }
 
-  /** Whether a key is in the list or the folder; `undefined` where a function of the program decides. */
+  /** Whether a key is in the list or the folder; `undefined` if a function decides. */
   allows(publicKey: string): boolean | undefined {
     return typeof this.#allow === "function" ? undefined : this.#keys.has(publicKey);
   }
 
   /**
-   * The key that a node proved over a stream by which it dialled this one, where it did. Of several the first: a later one may be of a member
-   * that claims the id. Where it was dialled, it may have shown that of a listener, which it does not announce.
+   * The first key that a node proved on a stream that it dialled: a later key may be another member's that claims the
+   * same id. Streams dialled by this node do not count, since a listener may show a key that its node does not
+   * announce.
    */
   provedBy(id: string): string | undefined {
     return this.#proved.get(id)?.dialling;
   }
 
-  /** The exchange of a new stream. @param keys of the listener that accepted it, in place of the node's */
+  /**
+   * Begins the exchange of a new stream.
+   * @param keys of the listener that accepted the stream, if it has separate ones
+   */
   exchange(role: LinkRole, keys: NodeKeys | undefined): IdentityExchange {
     const pair = keys === undefined ? this.#pairs[role] : keyPairOf(decodeZ85(keys.secretKey));
     return new IdentityExchange(pair, this.#id, role);
   }
 
-  /** Whether a node is admitted; a promise where the program's function takes time. Never rejects. */
+  /** Whether a node is admitted. Returns a promise if the program's function does; never rejects. */
   admits(node: ProvedNode, address: string): boolean | Promise<boolean> {
     if (typeof this.#allow !== "function") return this.#keys.has(node.publicKey);
     try {
@@ -177,7 +182,7 @@ export class NodeIdentities {
     return false;
   }
 
-  /** A node was admitted. @param role its own in the stream */
+  /** @param role of the admitted node in the stream */
   onAdmitted({ id, publicKey }: ProvedNode, role: LinkRole): void {
     const dialling = this.#proved.get(id)?.dialling ?? (role === "dialler" ? publicKey : undefined);
     this.#proved.delete(id);
@@ -188,7 +193,7 @@ export class NodeIdentities {
 
   #setKeys(keys: ReadonlySet<string>): void {
     this.#keys = keys;
-    // First, while the streams stand: a removed node hears of it over one.
+    // Removal comes first, while the streams are open: a removed node is told over its stream.
     for (const [id, { last }] of this.#proved) {
       if (keys.has(last)) continue;
       this.#proved.delete(id);

@@ -1,14 +1,15 @@
 /**
- * How both ends of a stream prove the keys of their nodes, after the cluster's (docs/spec/cluster.md, Identities). Boxes are those of
- * CURVE: X25519, XSalsa20-Poly1305.
+ * Proof of node keys by both ends of a stream, after the proof of the cluster's key (docs/spec/cluster.md,
+ * Identities). Boxes are those of CURVE: X25519, XSalsa20-Poly1305.
  *
  *   KEY        42 | ephemeral public key 32, fresh
  *   IDENTITY   43 | box by both ephemeral keys of (the node's public key 32 | its id 16 | vouch 48)
  *   vouch      box by the node's key and the other end's ephemeral key of the transcript's hash 32
  *
- * Nobody but the owner of the node's key can make the vouch, and it is of this one stream and direction: the hash has both
- * hellos, both ephemeral keys, the role, the key and the id. Who watches sees no node's key. What both ephemeral keys agree on is mixed
- * into the keys that seal the stream, so another holder of the cluster's key can neither read it nor go on with it.
+ * Only the owner of the node's key can make the vouch. It is valid for one direction of this stream, since the hash
+ * covers both hellos, both ephemeral keys, the role, the key and the id. Eavesdroppers see no node's key. The shared
+ * secret of the ephemeral keys is mixed into the keys that seal the stream, so another holder of the cluster's key
+ * can neither read the stream nor take it over.
  */
 import { createHash, hkdfSync, timingSafeEqual } from "node:crypto";
 import { encodeZ85 } from "../../core/z85.js";
@@ -23,14 +24,13 @@ const ID_SIZE = 16;
 const HASH_SIZE = 32;
 const VOUCH_SIZE = HASH_SIZE + TAG_LENGTH;
 const PLAIN_SIZE = KEY_SIZE + ID_SIZE + VOUCH_SIZE;
-/** Bytes of the two frames. */
 const KEY_FRAME = 1 + KEY_SIZE;
 const IDENTITY_FRAME = 1 + PLAIN_SIZE + TAG_LENGTH;
 
 const TRANSCRIPT = "shoal link identity 1";
 const SECRET = "shoal link secret 1";
 
-/** Nonces: each key is of one stream, and seals one box in each direction. */
+/** Nonces can be fixed, since each key is used for one stream, and for one box per direction. */
 const NONCES: Readonly<Record<LinkRole, { readonly identity: Buffer; readonly vouch: Buffer }>> = {
   dialler: { identity: nonceOf("shoal identity dialler"), vouch: nonceOf("shoal vouch dialler") },
   acceptor: { identity: nonceOf("shoal identity acceptor"), vouch: nonceOf("shoal vouch acceptor") },
@@ -42,7 +42,7 @@ function nonceOf(text: string): Buffer {
   return nonce;
 }
 
-/** A node, as the other end of a stream proved it. */
+/** A node whose key the other end of a stream proved. */
 export interface ProvedNode {
   /** 40 characters of Z85. */
   readonly publicKey: string;
@@ -50,7 +50,6 @@ export interface ProvedNode {
   readonly id: string;
 }
 
-/** The exchange of one stream, at one end. */
 export class IdentityExchange {
   readonly #own: KeyPair;
   readonly #id: string;
@@ -59,7 +58,11 @@ export class IdentityExchange {
   #theirs: Buffer | undefined;
   #shared: Uint8Array | undefined;
 
-  /** @param own the node's key @param id the node's @param ephemeral of this stream; a test gives its own */
+  /**
+   * @param own the node's key pair
+   * @param id the node's
+   * @param ephemeral key pair of this stream; tests set it
+   */
   constructor(own: KeyPair, id: string, role: LinkRole, ephemeral: KeyPair = newKeyPair(curveBox())) {
     this.#own = own;
     this.#id = id;
@@ -67,17 +70,19 @@ export class IdentityExchange {
     this.#ephemeral = ephemeral;
   }
 
-  /** The bytes of this end's KEY. */
+  /** The KEY frame of this end. */
   get key(): Buffer {
     return Buffer.concat([Buffer.of(LinkFrame.KEY), this.#ephemeral.publicKey]);
   }
 
-  /** Whether the other end's KEY came. */
+  /** Whether the other end's KEY has arrived. */
   get hasKey(): boolean {
     return this.#shared !== undefined;
   }
 
-  /** @returns whether it is a KEY: not a second one, not this end's own, and no point that fits every key */
+  /**
+   * @returns whether the frame is an acceptable KEY: the first one, not this end's own, and not a point of low order
+   */
   onKey(frame: Buffer): boolean {
     if (frame.length !== KEY_FRAME || this.#theirs !== undefined) return false;
     const key = Buffer.from(frame.subarray(1));
@@ -87,7 +92,7 @@ export class IdentityExchange {
     return this.#shared !== undefined;
   }
 
-  /** The bytes of this end's IDENTITY, once the other end's KEY is there. */
+  /** The IDENTITY frame of this end; requires the other end's KEY. */
   identity(hellos: Hellos): Buffer {
     const box = curveBox();
     const plain = Buffer.alloc(PLAIN_SIZE);
@@ -103,7 +108,7 @@ export class IdentityExchange {
     return frame;
   }
 
-  /** @returns who the other end is; `undefined` where its IDENTITY does not prove it */
+  /** @returns the node at the other end, or `undefined` if its IDENTITY does not prove it */
   open(frame: Buffer, hellos: Hellos): ProvedNode | undefined {
     if (frame.length !== IDENTITY_FRAME || this.#shared === undefined) return undefined;
     const box = curveBox();
@@ -124,7 +129,7 @@ export class IdentityExchange {
     };
   }
 
-  /** What is mixed into the keys that seal the stream: the same at both ends, and nowhere else. */
+  /** Secret that is mixed into the keys that seal the stream; only both ends know it. */
   secret(hellos: Hellos): Buffer {
     const salt = createHash("sha256").update(hellos.dialler).update(hellos.acceptor).digest();
     return Buffer.from(hkdfSync("sha256", this.#shared as Uint8Array, salt, SECRET, 32));

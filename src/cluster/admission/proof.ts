@@ -1,32 +1,31 @@
 /**
- * The proofs at the beginning of a stream: each end shows that it has the key of a bus, without showing the key
+ * Proofs at the start of a stream: each end shows that it has a cluster's key, without showing the key
  * (docs/spec/cluster.md, Proofs). Pure.
  *
  *   proof   HMAC-SHA256(HKDF(key), role | bus | dialler's hello | acceptor's hello)
  *
- * Both nonces are in the hellos, so a proof is of one stream; the role is in it, so no end gets its own proof back. The
- * dialler proves first: a stranger that dials gets nothing that passwords could be tried against.
+ * Both nonces are in the hellos, so a proof is valid for one stream. It contains the role, so it cannot be reflected.
+ * The dialler proves first, so that an unknown dialler gets no proof against which it could try passwords.
  */
 import { createHash, createHmac, hkdfSync, timingSafeEqual } from "node:crypto";
 import { decodeZ85 } from "../../core/z85.js";
 import type { BusProof } from "../wire/stream.js";
 
-/** Which end of a stream a proof is of. */
 export type LinkRole = "dialler" | "acceptor";
 
-/** Both ends' hellos, as they were sent. */
+/** Both ends' hellos, as sent. */
 export interface Hellos {
   readonly dialler: Uint8Array;
   readonly acceptor: Uint8Array;
 }
 
-/** Why a proof is refused, or a packet. */
+/** Reason to refuse a proof or a packet. */
 export type ProofRefusal = "password" | "key" | "bus" | "unsealed" | "replayed";
 
-/** A bus, as far as proofs go. */
+/** A cluster of this node, for proofs. */
 export interface ProvableBus {
   readonly bus: number;
-  /** 40 characters of Z85 each, the first one seals. None: the bus is in the clear. */
+  /** 40 characters of Z85 each; the first one seals. Empty: the cluster is in the clear. */
   readonly keys: readonly string[];
   /** Whether the keys were derived from passwords. */
   readonly byPassword: boolean;
@@ -36,7 +35,7 @@ const LABEL = "shoal link proof 1";
 const NO_PROOF = Buffer.alloc(32);
 const ROLES: Readonly<Record<LinkRole, number>> = { dialler: 1, acceptor: 2 };
 
-/** A key's id and what proofs are made with; `id` is that of sealed packets. */
+/** Id of a key, as in sealed packets, and the secret for its proofs. */
 function proofKey(key: string): { readonly id: number; readonly secret: Buffer } {
   const bytes = decodeZ85(key);
   return {
@@ -52,7 +51,7 @@ function proofBy(secret: Buffer, role: LinkRole, bus: number, { dialler, accepto
   return createHmac("sha256", secret).update(head).update(dialler).update(acceptor).digest();
 }
 
-/** What an end in this role shows of its buses. */
+/** The proofs of an end for its clusters. */
 export function proveBuses(buses: Iterable<ProvableBus>, role: LinkRole, hellos: Hellos): BusProof[] {
   return Array.from(buses, ({ bus, keys: [key] }) => {
     if (key === undefined) return { bus, keyId: 0, proof: NO_PROOF };
@@ -61,17 +60,16 @@ export function proveBuses(buses: Iterable<ProvableBus>, role: LinkRole, hellos:
   });
 }
 
-/** A bus of this node whose proof was refused; `bus` is `undefined` where the two ends have none in common. */
+/** A cluster whose proof was refused; `bus` is `undefined` if both ends have no cluster in common. */
 export interface RefusedBus {
   readonly bus: number | undefined;
   readonly reason: ProofRefusal;
 }
 
 /**
- * Looks at what the other end shows.
- *
+ * Checks the proofs of the other end.
  * @param role of the other end
- * @returns whether one bus is proved, at least, and which are refused; nothing where one of the ends has no bus
+ * @returns whether at least one cluster is proved, and the refused ones; none of either if one end has no cluster
  */
 export function checkBuses(
   buses: Iterable<ProvableBus>,
@@ -91,7 +89,7 @@ export function checkBuses(
     if (reason === undefined) proved = true;
     else refused.push({ bus: bus.bus, reason });
   }
-  // An end without a bus is just starting, or has left: that is no other cluster.
+  // An end without a cluster is starting or has left, which does not make it another cluster's.
   if (!shared && own.size > 0 && shown.length > 0) refused.push({ bus: undefined, reason: "bus" });
   return { proved, refused };
 }

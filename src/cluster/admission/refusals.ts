@@ -1,28 +1,27 @@
 /**
- * How often a node reports that it refused somebody: each address and reason once in a while, and not more than a few a
- * second whatever arrives. All are counted elsewhere. Pure.
+ * Limits reports of refusals: once per interval for each address and reason, and a few per second in total. Counters
+ * include the others. Pure.
  */
 
-/** ms between two reports of one address and reason. */
+/** ms between reports of the same address and reason. */
 const REPORT_INTERVAL = 60_000;
-/** Reports at once, and a second after that. */
+/** Burst of reports, and reports per second after it. */
 const REPORT_BURST = 8;
 const REPORTS_PER_SECOND = 1;
-/** Addresses and reasons that are remembered; the oldest is forgotten. */
+/** Remembered addresses and reasons; the oldest are evicted. */
 const MAX_REPORTED = 256;
 
 export class RefusalReports {
-  /** When each was reported last, the oldest first. */
+  /** Time of the last report for each, oldest first. */
   readonly #reported = new Map<string, number>();
   #tokens = REPORT_BURST;
   #filledAt = 0;
 
-  /** Addresses and reasons that are remembered. */
   get size(): number {
     return this.#reported.size;
   }
 
-  /** @returns whether this refusal is to be reported */
+  /** @returns whether to report this refusal */
   allows(now: number, host: string, reason: string): boolean {
     const name = `${host} ${reason}`;
     const before = this.#reported.get(name);

@@ -1,10 +1,10 @@
 /**
- * TLS beneath a node's streams: the certificates that it shows, and whose certificates it accepts. It comes first on a stream; the
- * cluster's key and the keys of nodes are proved within it.
+ * TLS below a node's streams: the certificates that it shows and accepts. The cluster's key and node keys are proved
+ * within TLS.
  *
- *   TCP ──both ends show a certificate that `ca` signed──> TLS 1.3 ──hello, PROOF …──> as docs/spec/cluster.md has it
+ *   TCP ──both ends show a certificate that `ca` signed──> TLS 1.3 ──hello, PROOF …──> see docs/spec/cluster.md
  *
- * Certificates are renewed by `set`: the transport reads the options again for each handshake.
+ * `set` renews certificates: the transport reads the options again for each handshake.
  */
 import { checkKeys, describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
@@ -14,37 +14,44 @@ import { contextOf } from "../../engine/zmtp/transport/tls-context.js";
 
 /** A certificate and its key. */
 export interface ClusterCertificate {
-  /** PEM: the certificate, with those that lead to its authority behind it. */
+  /** PEM: the certificate, followed by its intermediate authorities. */
   readonly cert: string;
   /** PEM. */
   readonly key: string;
-  /** Of the key, where it is encrypted. */
+  /** Passphrase of an encrypted key. */
   readonly passphrase?: string | undefined;
 }
 
-/** TLS of a node's streams; each node shows a certificate, whichever end dials. */
+/** TLS of a node's streams. Both ends show a certificate. */
 export interface ClusterTlsOptions extends ClusterCertificate {
-  /** PEM: the authorities whose certificates are accepted. Each certificate of theirs is a node's: take one that is the cluster's own. */
+  /**
+   * PEM: accepted authorities. Any certificate of theirs admits a node, so use an authority for this cluster only.
+   */
   readonly ca: string;
-  /** Shown in place of the certificate where this node dials. */
+  /** Certificate shown instead where this node dials. */
   readonly dialling?: ClusterCertificate | undefined;
-  /** Whether a node that is dialled needs a certificate with its IP address. Default `false`. */
+  /** Whether the certificate of a dialled node must contain its IP address. Default `false`. */
   readonly checkAddress?: boolean | undefined;
 }
 
-/** Of one listener; without `ca` that of the node. */
+/** TLS of one listener. Default of `ca`: the node's. */
 export interface ClusterListenerTls extends ClusterCertificate {
   readonly ca?: string | undefined;
 }
 
 const CERTIFICATE_KEYS = ["cert", "key", "passphrase"] as const;
 
-/** @param what names the option @throws InvalidArgumentError `EINVAL`; never with a key in its message */
+/**
+ * @param what names the option
+ * @throws InvalidArgumentError `EINVAL`; its message never contains a key
+ */
 export function checkTls(what: string, given: ClusterTlsOptions): ClusterTlsOptions {
   checkKeys(what, given, [...CERTIFICATE_KEYS, "ca", "dialling", "checkAddress"]);
   const { dialling, checkAddress, ...own } = given;
   if (checkAddress !== undefined && typeof checkAddress !== "boolean")
-    throw new InvalidArgumentError(`${what}.checkAddress is true or false; got ${describe(checkAddress)}`);
+    throw new InvalidArgumentError(
+      `${what}.checkAddress must be true or false; got ${describe(checkAddress)}`,
+    );
   const checked: ClusterTlsOptions = Object.freeze({
     ...own,
     ...(checkAddress === undefined ? {} : { checkAddress }),
@@ -56,16 +63,21 @@ export function checkTls(what: string, given: ClusterTlsOptions): ClusterTlsOpti
   return checked;
 }
 
-/** @param ca of the node @throws InvalidArgumentError `EINVAL` */
+/**
+ * @param ca the node's
+ * @throws InvalidArgumentError `EINVAL`
+ */
 export function checkListenerTls(given: ClusterListenerTls, ca: string | undefined): ClusterTlsOptions {
   checkKeys("listen.tls", given, [...CERTIFICATE_KEYS, "ca"]);
   const own = given.ca ?? ca;
-  if (own === undefined)
-    throw new InvalidArgumentError("listen.tls needs ca, where the node itself has no tls");
+  if (own === undefined) throw new InvalidArgumentError("listen.tls needs ca if the node has no tls");
   return checkTls("listen.tls", { ...given, ca: own });
 }
 
-/** A certificate with or without authorities, of a server. @throws InvalidArgumentError `EINVAL` */
+/**
+ * Checks a server's certificate, with or without authorities.
+ * @throws InvalidArgumentError `EINVAL`
+ */
 export function checkCertificate(what: string, given: ClusterListenerTls): void {
   checkKeys(what, given, [...CERTIFICATE_KEYS, "ca"]);
   if (given.ca !== undefined) checkPem(`${what}.ca`, given.ca, "CERTIFICATE-----");
@@ -77,10 +89,10 @@ function certificateOf(what: string, given: ClusterCertificate): ClusterCertific
   return Object.freeze({ ...given });
 }
 
-/** What came is not in the message: it may be a key. */
+/** The message omits the value, which may be a key. */
 function checkPem(what: string, given: unknown, mark: string): void {
   if (typeof given !== "string" || !given.includes(mark))
-    throw new InvalidArgumentError(`${what} is PEM, with -----BEGIN … ${mark}`);
+    throw new InvalidArgumentError(`${what} must be PEM with -----BEGIN … ${mark}`);
 }
 
 function checkUsable(what: string, certificate: ClusterCertificate, ca: string | undefined): void {
@@ -88,14 +100,14 @@ function checkUsable(what: string, certificate: ClusterCertificate, ca: string |
   checkPem(`${what}.key`, certificate.key, "PRIVATE KEY-----");
   const { passphrase } = certificate;
   if (passphrase !== undefined && typeof passphrase !== "string")
-    throw new InvalidArgumentError(`${what}.passphrase is a text`);
+    throw new InvalidArgumentError(`${what}.passphrase must be a text`);
   try {
     contextOf(valuesOf(certificate, ca), "bind");
   } catch (error) {
     const reason = ((error as Error).cause as Error | undefined)?.message ?? (error as Error).message;
-    // OpenSSL's texts begin with numbers and names of its parts.
+    // OpenSSL's messages begin with numbers and names of its parts.
     const text = reason.replace(/^error:[0-9A-F]+:[^:]*:[^:]*:/, "");
-    const plain = text === "key values mismatch" ? "the key is not that of the certificate" : text;
+    const plain = text === "key values mismatch" ? "the key does not match the certificate" : text;
     throw new InvalidArgumentError(`${what} cannot be used: ${plain}`, { cause: error });
   }
 }
@@ -119,7 +131,7 @@ function diallingOf(options: ClusterTlsOptions): OptionValues {
   return valuesOf(options.dialling ?? options, options.ca, options.checkAddress);
 }
 
-/** Certificates as they are now, as options of the transport tls. */
+/** Current certificates, as options of the transport tls. */
 export class NodeTls {
   #listening: OptionValues;
   #dialling: OptionValues;
@@ -130,18 +142,18 @@ export class NodeTls {
     this.#dialling = diallingOf(options);
   }
 
-  /** For streams from now on. */
+  /** Replaces the certificates for new streams. */
   set(options: ClusterTlsOptions): void {
     this.#listening = valuesOf(options, options.ca);
     this.#dialling = diallingOf(options);
   }
 
-  /** Where this node accepts streams; another object after each change. */
+  /** Options for accepted streams; a new object after each change. */
   get listening(): OptionValues {
     return this.#listening;
   }
 
-  /** Where it dials. */
+  /** Options for dialled streams. */
   get dialling(): OptionValues {
     return this.#dialling;
   }

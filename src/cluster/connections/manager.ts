@@ -1,6 +1,6 @@
 /**
- * Keeps a node connected to a list of addresses, the same list on every node: which of them is the node's own it finds out.
- * The streams are the node's (net/links.ts), which dials them with back-off and jitter.
+ * Keeps a node connected to a list of addresses. The list may be the same on every node: a node recognizes its own
+ * address. The node (net/links.ts) dials the streams, with back-off and jitter.
  */
 import { checkInteger, checkKeys, describe } from "../../core/arguments.js";
 import { ClosedError, InvalidArgumentError } from "../../core/errors.js";
@@ -13,29 +13,32 @@ import { type ConnectionError, ConnectionList, type ConnectionState, withPort } 
 
 /** Options of a {@link ConnectionManager}. */
 export interface ConnectionManagerOptions {
-  /** Of addresses that are given without one. Default: that of the node. */
+  /** Default port of addresses. Default: the node's port. */
   readonly port?: number | undefined;
 }
 
-/** How it stands with one address of the list. Frozen. */
+/** Status of one address of the list. Frozen. */
 export interface ConnectionStatus {
-  /** As it was given, with its port. */
+  /** Address as given, with its port. */
   readonly address: string;
-  /** What it resolves to, "host:port"; `undefined` for a name that has no address now. A name with several has a status for each. */
+  /**
+   * "host:port" that it resolves to; `undefined` while a name has no address. A name with several addresses has a
+   * status for each.
+   */
   readonly resolved: string | undefined;
-  /** `self`: it is this node's own, and is not dialled. `broken` is dialled again, with back-off. */
+  /** `self`: the address is this node's own, and is not dialled. `broken`: it is dialled again, with back-off. */
   readonly state: ConnectionState;
-  /** Who is there, as far as it is a member. */
+  /** The member at the address, if any. */
   readonly member: Service | undefined;
-  /** Wall clock in ms since which it has this state. */
+  /** Wall clock in ms of the last change of state. */
   readonly since: number;
-  /** Attempts since it was connected last, the one that runs included. */
+  /** Attempts since the last connection, including the current one. */
   readonly attempts: number;
-  /** Why it is not connected, of the last attempt. */
+  /** Why the last attempt failed. */
   readonly error: ConnectionError | undefined;
 }
 
-/** Statistics of a connection manager: addresses of its list, names resolved, by their state. */
+/** Statistics of a connection manager: resolved addresses by state. */
 export interface ConnectionManagerStats {
   readonly self: number;
   readonly connecting: number;
@@ -44,10 +47,10 @@ export interface ConnectionManagerStats {
 }
 
 /**
- * Connects a node to a list of addresses and keeps these connections, whether its membership would need them or not.
+ * Connects a started node to a list of addresses and keeps these connections, even if membership does not need them.
  *
- * The node has to be started. What leaves the list is not dialled any more: its stream closes when it has been idle for 15 s, and the
- * node there stays a member, for membership is decided by the nodes, not by a list. `node.remove` removes one.
+ * Addresses that leave the list are no longer dialled: their streams close after 15 s without use, and the nodes there
+ * stay members, since nodes decide about membership. `node.remove` removes a member.
  *
  * @example
  * ```ts
@@ -67,7 +70,7 @@ export class ConnectionManager {
   readonly #port: number | undefined;
   readonly #list = new ConnectionList();
   readonly #names: Names;
-  /** Those that this manager made seeds. */
+  /** Addresses that this manager added to the node's seeds. */
   readonly #joined = new Set<string>();
   #closed = false;
 
@@ -93,29 +96,29 @@ export class ConnectionManager {
   }
 
   /**
-   * Sets the list, replaces it, or removes it (`[]`). The same list on every node is fine, in any order.
-   *
-   * @param addresses "host:port", "host", or names in place of hosts; at most 448 (a node has 512 streams); with the seeds of the node at most 1,024
-   * @throws InvalidArgumentError `EINVAL` for what is not an address, and for one elsewhere without the scope `link`; nothing has
-   *   changed then. InvalidStateError `EFSM` before the node was started; ClosedError `EBADF` after `shutdown`
+   * Replaces the list; `[]` removes it. The list may be the same on every node, in any order.
+   * @param addresses "host:port" or "host" each; a host may be a name. At most 448, since a node has 512 streams; at
+   * most 1,024 with the node's seeds
+   * @throws InvalidArgumentError `EINVAL` for an invalid address, or one on another host without the scope `link`;
+   * nothing has changed then. InvalidStateError `EFSM` before the node was started; ClosedError `EBADF` after
+   * `shutdown`
    */
   setList(addresses: readonly string[]): void {
     if (!Array.isArray(addresses))
-      throw new InvalidArgumentError(`a list is an array of addresses; got ${describe(addresses)}`);
+      throw new InvalidArgumentError(`a list must be an array of addresses; got ${describe(addresses)}`);
     this.#replace(addresses.map((address) => this.#complete(address, undefined)));
   }
 
   /**
-   * Adds one address; one that is there already changes nothing.
-   *
-   * @param port where the address has none
+   * Adds an address, unless it is listed already.
+   * @param port if the address has none
    * @throws as `setList`
    */
   add(address: string, port?: number): void {
     this.#replace([...this.#list.addresses, this.#complete(address, port)]);
   }
 
-  /** How it stands with each address, in the order of the list. */
+  /** Status of each address, in the order of the list. */
   status(): ConnectionStatus[] {
     if (this.#bus.closed) return [];
     const members = new Map(this.#bus.members({ self: false }).map((each) => [each.addresses[0], each]));
@@ -143,14 +146,13 @@ export class ConnectionManager {
     return "ConnectionManager";
   }
 
-  /** Whether `shutdown` was called. */
   get closed(): boolean {
     return this.#closed;
   }
 
   /**
-   * Ends the manager: the node's listeners for streams are closed, nothing of the list is dialled any more, and the streams that there are
-   * stay for as long as both nodes live. The node stays a member. Calling it twice is calling it once.
+   * Ends the manager and closes the node's listeners for streams. The list is no longer dialled. Existing streams
+   * stay while both nodes live, and the node stays a member. Further calls have no effect.
    */
   async shutdown(): Promise<void> {
     if (this.#closed) return;
@@ -164,7 +166,7 @@ export class ConnectionManager {
 
   #complete(address: unknown, port: number | undefined): string {
     if (typeof address !== "string" || address === "")
-      throw new InvalidArgumentError(`an address is "host" or "host:port"; got ${describe(address)}`);
+      throw new InvalidArgumentError(`an address must be "host" or "host:port"; got ${describe(address)}`);
     this.#bus.checkReachable([]);
     const own = port ?? this.#port ?? Number(/\d+$/.exec(this.#bus.address)?.[0] ?? 0);
     const complete = withPort(address, own);
@@ -173,17 +175,18 @@ export class ConnectionManager {
   }
 
   #replace(addresses: readonly string[]): void {
-    if (this.#closed) throw new ClosedError("EBADF", "the connection manager is shut down");
+    if (this.#closed) throw new ClosedError("EBADF", "the ConnectionManager is shut down");
     this.#bus.checkReachable(addresses);
     const wanted = new Set(addresses);
     this.#list.check(wanted);
-    // Before anything changes: the node takes no more seeds, and would refuse these when the list is another already.
+    // Checked before anything changes: the node would refuse these seeds after the list was replaced.
     const others = this.#bus.seeds.filter((seed) => !wanted.has(seed) && !this.#joined.has(seed));
     const seeds = others.length + wanted.size;
-    if (seeds > MAX_SEEDS) throw new InvalidArgumentError(`seeds are ${MAX_SEEDS} at most; got ${seeds}`);
+    if (seeds > MAX_SEEDS)
+      throw new InvalidArgumentError(`a node can have at most ${MAX_SEEDS} seeds; got ${seeds}`);
     const { removed } = this.#list.set(addresses, Date.now());
     this.#forget(removed);
-    // Names and addresses are dialled by the membership, too: a node that is there becomes a member.
+    // Membership dials the addresses, too, so that nodes there become members.
     const known = new Set(this.#bus.seeds);
     const added = this.#list.addresses.filter((address) => !known.has(address));
     for (const address of added) this.#joined.add(address);

@@ -1,6 +1,6 @@
 /**
- * The list of a connection manager, and what its status is. Pure: what names resolve to, what streams there are and which
- * addresses are the node's own come in.
+ * List of a connection manager and its status. Pure: resolved names, the state of streams and the node's own
+ * addresses are passed in.
  *
  *   CONNECTING ──proved──> CONNECTED ──ended──> BROKEN ──back-off──> CONNECTING
  *       └──refused, no answer, another key──────────^                    SELF: the node met itself there
@@ -8,48 +8,48 @@
 import { InvalidArgumentError } from "../../core/errors.js";
 import { MAX_KEPT_ADDRESSES } from "../bounds.js";
 
-/** How it stands with an address; `self`: it is this node's own. */
+/** State of an address; `self`: it is this node's own. */
 export type ConnectionState = "self" | "connecting" | "connected" | "broken";
 
 /** Why there is no connection. */
 export interface ConnectionError {
   /**
-   * The system's, such as `ECONNREFUSED` or `ETIMEDOUT`; `ENOTFOUND` for a name without an address, `ERR_AUTHENTICATION` where one end
-   * refused the other, `ERR_HANDSHAKE` where what is there does not speak as a node, `EAGAIN` where this node has 512 streams already.
+   * The system's code, such as `ECONNREFUSED` or `ETIMEDOUT`; `ENOTFOUND` for a name without an address;
+   * `ERR_AUTHENTICATION` if one end refused the other; `ERR_HANDSHAKE` if the other end is not a node; `EAGAIN` if
+   * this node already has 512 streams.
    */
   readonly code: string;
   readonly message: string;
 }
 
-/** How a stream to an address stands. Times are in ms of the wall clock. */
+/** State of the stream to an address. */
 export interface StreamState {
   readonly state: ConnectionState;
   readonly since: number;
-  /** Attempts since it was connected last, the one that runs included. */
+  /** Attempts since the last connection, including the current one. */
   readonly attempts: number;
   readonly error: ConnectionError | undefined;
-  /** Where the node at the other end says that it is. */
+  /** Address of the node at the other end, as it reports it. */
   readonly peer: string | undefined;
 }
 
-/** One row of a status. */
 export interface ConnectionRow extends StreamState {
-  /** As it was given. */
+  /** Address as given. */
   readonly address: string;
-  /** What it resolves to, "host:port"; `undefined` for a name that has no address now. */
+  /** "host:port" that it resolves to; `undefined` while a name has no address. */
   readonly resolved: string | undefined;
 }
 
-/** An address without a port has this one: that of the manager, or of the node. */
+/** Adds a port to an address without one. */
 export function withPort(address: string, port: number): string {
-  // More than one colon: an address of IPv6 by itself.
+  // More than one colon without brackets is an IPv6 address.
   const isBare = !address.startsWith("[") && address.indexOf(":") !== address.lastIndexOf(":");
   if (!isBare && /:\d+$/.test(address)) return address;
   return isBare ? `[${address}]:${port}` : `${address}:${port}`;
 }
 
 export class ConnectionList {
-  /** When each was added, ms of the wall clock; in the order in which they were given. */
+  /** Wall clock in ms when each was added; in the given order. */
   readonly #entries = new Map<string, number>();
 
   /** "host:port" each. */
@@ -61,15 +61,13 @@ export class ConnectionList {
   check(wanted: ReadonlySet<string>): void {
     if (wanted.size > MAX_KEPT_ADDRESSES)
       throw new InvalidArgumentError(
-        `a list has ${MAX_KEPT_ADDRESSES} addresses at most; got ${wanted.size}`,
+        `a list can have at most ${MAX_KEPT_ADDRESSES} addresses; got ${wanted.size}`,
       );
   }
 
   /**
    * Replaces the list.
-   *
    * @param addresses "host:port" each, checked
-   * @returns what is new and what is gone
    * @throws InvalidArgumentError `EINVAL` for more than 448; nothing has changed then
    */
   set(addresses: readonly string[], now: number): { readonly added: string[]; readonly removed: string[] } {
@@ -83,12 +81,18 @@ export class ConnectionList {
     return { added, removed };
   }
 
-  /** The addresses whose streams are kept. @param resolve what an entry is now; none for an unknown name */
+  /**
+   * Addresses whose streams are kept.
+   * @param resolve addresses of an entry; none for an unknown name
+   */
   wanted(resolve: (address: string) => readonly string[]): Set<string> {
     return new Set(this.addresses.flatMap((address) => resolve(address)));
   }
 
-  /** A row for each address that an entry resolves to, and one for a name without any. @param errorOf why a name has none, where that is known */
+  /**
+   * One row per address that an entry resolves to, or one for a name without addresses.
+   * @param errorOf reason why a name has none, if known
+   */
   status(
     resolve: (address: string) => readonly string[],
     streamOf: (address: string) => StreamState,
@@ -97,7 +101,7 @@ export class ConnectionList {
     return [...this.#entries].flatMap(([address, since]): ConnectionRow[] => {
       const found = resolve(address);
       if (found.length > 0) return found.map((resolved) => ({ address, resolved, ...streamOf(resolved) }));
-      const message = errorOf(address)?.message ?? "the name has no address now";
+      const message = errorOf(address)?.message ?? "the name has no address";
       const error = { code: "ENOTFOUND", message };
       return [{ address, resolved: undefined, state: "broken", since, attempts: 0, error, peer: undefined }];
     });

@@ -1,13 +1,14 @@
 /**
- * Packets to bytes and back (docs/spec/cluster.md has the vectors).
+ * Codec of packets (docs/spec/cluster.md has the vectors).
  *
  *   packet   version 1 = 01 | bus 6 | body                          in the clear
  *            version 1 = 81 | bus 6 | key id 4 | nonce 24 | box     sealed (seal.ts)
- *   body     type 1 | from 16 | start 6 | count 4 | digest 4 | what the type has | updates n 1 | update …
- *   update   kind 1 | length 2 | id 16 | start 6 | count 4 | what the kind has
+ *   body     type 1 | from 16 | start 6 | count 4 | digest 4 | fields of the type | updates n 1 | update …
+ *   update   kind 1 | length 2 | id 16 | start 6 | count 4 | fields of the kind
  *
- * Numbers are big-endian. A reader skips bytes after those that it knows, in a packet and in an update, and updates of an unknown
- * kind: that is how a later version adds. Junk gives a reason, and never throws.
+ * Numbers are big-endian; `bus` is the number of the cluster name (identity.ts). For later versions, a reader skips
+ * unknown bytes at the end of a packet or an update, and updates of an unknown kind. An invalid packet gives a
+ * reason, and never throws.
  */
 import {
   BUCKETS,
@@ -22,15 +23,15 @@ import { type Details, tryDetails } from "../details.js";
 import { isName } from "../identity.js";
 import { ALIVE_REJOINED, Packet, PacketType, Update, UpdateKind } from "./packets.js";
 
-/** The version of the wire form, in the clear; sealed ones have the highest bit, too. */
+/** Version of the wire format in the clear; sealed packets set the highest bit, too. */
 export const VERSION = 1;
 export const SEALED = 0x80;
-/** Version and bus. */
+/** Bytes of version and bus. */
 export const PREFIX = 7;
 
-/** Bytes of a body before its type's fields, and of the count of updates after them. */
+/** Bytes of a body before its type's fields. */
 const HEAD = 31;
-/** Bytes of a body without update, by type; without the bytes of MESSAGE. */
+/** Bytes of a body without updates, by type; without the data of MESSAGE. */
 export function bodySize(type: PacketType, address: number): number {
   switch (type) {
     case PacketType.PING:
@@ -58,7 +59,7 @@ export function bodySize(type: PacketType, address: number): number {
   }
 }
 
-/** Why bytes are no packet: a fixed list, so that it can label a counter. */
+/** Reasons why bytes are not a packet: a fixed list, so that it can label a counter. */
 export type Junk =
   | "empty"
   | "oversized"
@@ -71,7 +72,7 @@ export type Junk =
   | "updates"
   | "details";
 
-/** Writes into one buffer; what is written is copied out at the end. */
+/** Writes into one reused buffer, from which the result is copied. */
 class Writer {
   readonly bytes = Buffer.allocUnsafe(MAX_STREAM_PACKET + PREFIX);
   at = 0;
@@ -102,10 +103,8 @@ let writer: Writer | undefined;
 const NO_DATA = new Uint8Array(0);
 
 /**
- * The bytes of a packet, without the prefix when it is going to be sealed.
- *
- * @param bus its number (identity.ts); -1: no prefix
- * @returns bytes of their own, for the caller to keep
+ * Encodes a packet into a new buffer.
+ * @param bus number of the cluster name (identity.ts); -1: no prefix, since the packet will be sealed
  */
 export function encodePacket(packet: Packet, bus: number): Buffer {
   writer ??= new Writer();
@@ -222,7 +221,7 @@ function writeDetails(out: Writer, details: Details): void {
   for (const endpoint of details.endpoints) out.text(endpoint);
 }
 
-/** Updates that are kept by their bytes, and as many of before them; bytes of one: the details of a node, and its head. */
+/** Recent updates by their bytes, in each of two generations; and bytes of the longest one, a node's details. */
 const RECENT_UPDATES = 256;
 const RECENT_BYTES = 1_100;
 let recent = new Map<string, Update>();
@@ -230,7 +229,7 @@ let before = new Map<string, Update>();
 
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** Reads; past the end everything is 0 or empty, and `short` is set. */
+/** Reads fields. Past the end it reads 0 or an empty text, and sets `short`. */
 class Reader {
   readonly #bytes: Buffer;
   at: number;
@@ -244,7 +243,6 @@ class Reader {
     this.#end = end;
   }
 
-  /** Whether there are so many more bytes; past the end nothing is read any more. */
   #has(length: number): boolean {
     if (this.at + length <= this.#end) return true;
     this.short = true;
@@ -294,17 +292,16 @@ class Reader {
       return "";
     }
   }
-  /** The bytes from a place up to here, a character each. */
+  /** The bytes from an index up to the current one, one character each. */
   since(start: number): string {
     return this.#bytes.toString("latin1", start, this.at);
   }
-  /** A copy of the next `length` bytes. */
   data(length: number): Uint8Array {
     if (!this.#has(length)) return NO_DATA;
     this.at += length;
     return new Uint8Array(this.#bytes.subarray(this.at - length, this.at));
   }
-  /** A reader of the next `length` bytes, which are read then. */
+  /** A reader of the next `length` bytes, which this reader skips. */
   part(length: number): Reader {
     const start = this.at;
     if (!this.#has(length)) return new Reader(this.#bytes, start, start);
@@ -314,9 +311,8 @@ class Reader {
 }
 
 /**
- * The bus that a packet is for, and whether it is sealed: what can be known before it is opened.
- *
- * @returns `undefined` when it has another version, or is too short
+ * The bus of a packet, and whether it is sealed.
+ * @returns `undefined` if the packet has another version or is too short
  */
 export function readPrefix(bytes: Buffer): { readonly bus: number; readonly sealed: boolean } | undefined {
   if (bytes.length < PREFIX) return undefined;
@@ -326,11 +322,10 @@ export function readPrefix(bytes: Buffer): { readonly bus: number; readonly seal
 }
 
 /**
- * Reads a packet in the clear.
- *
- * @param bytes as they came; nothing of them is kept
- * @param bus the number of the bus that it has to be for
- * @param most bytes that are accepted: of a datagram, or of a stream
+ * Decodes a packet in the clear.
+ * @param bytes are not kept
+ * @param bus required number of the cluster name
+ * @param most accepted bytes, of a datagram or a stream
  */
 export function decodePacket(bytes: Buffer, bus: number, most: number): Packet | Junk {
   if (bytes.length === 0) return "empty";
@@ -341,7 +336,7 @@ export function decodePacket(bytes: Buffer, bus: number, most: number): Packet |
   return decodeBody(bytes.subarray(PREFIX));
 }
 
-/** Reads a packet without its prefix, as it comes out of a box. */
+/** Decodes a packet without its prefix, as from a box. */
 export function decodeBody(bytes: Buffer): Packet | Junk {
   const input = new Reader(bytes, 0, bytes.length);
   const type = input.u8() as PacketType;
@@ -422,10 +417,9 @@ export function decodeBody(bytes: Buffer): Packet | Junk {
 }
 
 /**
- * The same, read once while it is recent: gossip brings an update several times, and each synchronization of a start that many make
- * at once brings most of them again. Updates are never changed, so one is as good as a copy.
- *
- * @param bytes of the update, a character each: equal bytes are equal updates
+ * Decodes an update, or returns the same recent one: gossip brings each update several times, and in a mass start
+ * each synchronization brings most of them again. Updates are immutable, so they can be shared.
+ * @param bytes of the update, one character each
  */
 function readRecent(kind: number, input: Reader, bytes: string): Update | Junk | undefined {
   const known = recent.get(bytes) ?? before.get(bytes);
@@ -441,7 +435,7 @@ function readRecent(kind: number, input: Reader, bytes: string): Update | Junk |
   return found;
 }
 
-/** Nothing is read any more: what was recent is dropped. */
+/** Drops recent updates when nothing more will be read. */
 export function forgetRecentUpdates(): void {
   recent = new Map();
   before = new Map();

@@ -1,58 +1,58 @@
 /**
- * Packets and updates as the rules have them: plain objects of one shape each, never changed once they are sent.
+ * Packets and updates as used by the rules: plain objects of one shape each, immutable once sent.
  *
- * A packet has a header (who sends it, in which incarnation, and the hash of its picture of the cluster), what its type
- * needs, and updates: statements about members that travel with any packet.
+ * A packet has a header (the sender, its incarnation, and the hash of its membership view), the fields of its type,
+ * and updates: statements about members that are piggybacked on any packet.
  */
 import type { Details } from "../details.js";
 
-/** What a packet is for. The numbers are the wire's. */
+/** Type of a packet, as on the wire. */
 export const PacketType = {
-  /** Are you there? `seq`, `target` (short id; 0: any node). */
+  /** Asks whether a node is alive: `seq`, `target` (short id; 0: any node). */
   PING: 1,
-  /** `seq` of the ping; `flags`. */
+  /** Answers a ping: its `seq`; `flags`. */
   ACK: 2,
-  /** Ping a member for me: `seq`, `about`, `address`. */
+  /** Asks to ping a member: `seq`, `about`, `address`. */
   PING_REQ: 3,
-  /** The member that I was asked to ping has not answered yet: `seq`. */
+  /** Reports that the member of a PING_REQ has not answered yet: `seq`. */
   NACK: 4,
   /** Updates only. */
   GOSSIP: 5,
-  /** A beat: the sender's own update, to a group or to whom asked. */
+  /** Heartbeat: the sender's own update, to a group or to a requester. */
   HEARTBEAT: 6,
-  /** Report to me: `seq` answers are wanted (0: all), each after at most `target` ms. */
+  /** Asks members to report: `seq` answers are wanted (0: all), each after at most `target` ms. */
   DISCOVER: 7,
-  /** I failed to reach `about`: it should give a sign of life, or be given up (self-healing ping). */
+  /** Reports that the sender cannot reach `about`, which should give a sign of life. */
   EXPECT: 8,
-  /** The hashes of the sender's picture, in `buckets`. */
+  /** Hashes of the sender's membership view, in `buckets`. */
   SYNC: 9,
-  /** Entries of buckets that differ, as update; the sender wants those of the buckets in `wanted`. */
+  /** Entries of differing buckets, as updates. The sender wants those of the buckets in `wanted`. */
   ENTRIES: 10,
-  /** What messaging sends by datagram, to the group or to one member: `data`. Of level 2. */
+  /** Data of messaging by datagram, to the group or to one member: `data`. Level 2. */
   MESSAGE: 11,
 } as const;
 export type PacketType = (typeof PacketType)[keyof typeof PacketType];
 
-/** Flags of an ack. */
+/** Flag of an ACK that answers a PING_REQ. */
 export const ACK_RELAYED = 1;
-/** The ping was for another node than the one that is at this address. */
+/** Flag of an ACK: the ping was for another node than the one at this address. */
 export const ACK_OTHER = 2;
 
-/** Which statement an update is. The numbers are the wire's. */
+/** Kind of an update, as on the wire. */
 export const UpdateKind = { ALIVE: 1, SUSPECT: 2, DEAD: 3, LEFT: 4, REMOVAL: 5, DETAILS: 6 } as const;
 export type UpdateKind = (typeof UpdateKind)[keyof typeof UpdateKind];
 
-/** The level of the packets and updates that this version knows: docs/spec/cluster.md, Versions. */
+/** Protocol level of this version (docs/spec/cluster.md, Versions). */
 export const LEVEL = 2;
-/** That of a node that knows MESSAGE. */
+/** Level of a node that supports MESSAGE. */
 export const MESSAGE_LEVEL = 2;
 
-/** Flags of an alive; those that are not known here are kept and passed on. */
+/** Flags of an alive. Unknown flags are kept and forwarded. */
 export const ALIVE_DRAINING = 1;
-/** The process is older than the incarnation's start: `processStart` travels as well. */
+/** The process is older than the incarnation's start, so `processStart` is sent as well. */
 export const ALIVE_REJOINED = 2;
 
-/** Why a member is dead. The numbers are the wire's. */
+/** Why a member is dead, as on the wire. */
 export const DeathReason = {
   SILENT: 1,
   CONNECTION: 2,
@@ -63,48 +63,47 @@ export type DeathReason = (typeof DeathReason)[keyof typeof DeathReason];
 
 const NO_ACCUSERS: readonly number[] = [];
 
-/** Whom a statement is about: a member in one of its incarnations. */
+/** A member in one of its incarnations. */
 export interface MemberIncarnation {
   readonly id: string;
   readonly start: number;
   readonly count: number;
 }
 
-/** What a node states of itself. */
+/** A node's statement about itself. */
 export interface AliveFields extends MemberIncarnation {
   readonly name: string;
-  /** Where its packets go. */
   readonly address: string;
   /** Default 0. */
   readonly flags?: number;
-  /** The version of its details. Default 0: it has none. */
+  /** Version of its details. Default 0: no details. */
   readonly version?: number;
-  /** What the node speaks (codec.ts). Default: this version's. */
+  /** Protocol level of the node. Default: this version's. */
   readonly level?: number;
-  /** The first start of the process. A node that rejoins has a later start in the same process. Default: `start`. */
+  /** First start of the process; a node that rejoins has a later `start`. Default: `start`. */
   readonly processStart?: number | undefined;
 }
 
-/** A statement about a member. What a kind does not have is 0 or empty. */
+/** A statement about a member. Fields that a kind lacks are 0 or empty. */
 export class Update implements Required<AliveFields> {
   readonly kind: UpdateKind;
   readonly id: string;
-  /** Of the incarnation; of a removal, its version's time. */
+  /** Start of the incarnation; for a removal, the time of its version. */
   readonly start: number;
-  /** Of the incarnation; of a removal, its version's counter; of details, their version. */
+  /** Count of the incarnation; for a removal, the counter of its version; for details, their version. */
   readonly count: number;
   readonly name: string;
   readonly address: string;
-  /** ALIVE: flags. DEAD: the reason. REMOVAL: 1 removed, 0 admitted. */
+  /** ALIVE: flags. DEAD: death reason. REMOVAL: 1 removed, 0 admitted. */
   readonly flags: number;
   readonly version: number;
   readonly level: number;
   readonly processStart: number;
   /** SUSPECT, DEAD: short ids. */
   readonly accusers: readonly number[];
-  /** DETAILS. */
+  /** Only for DETAILS. */
   readonly details: Details | undefined;
-  /** Bytes on the wire, with the head of 3. */
+  /** Bytes on the wire, including the head of 3. */
   readonly size: number;
 
   private constructor(
@@ -156,7 +155,6 @@ export class Update implements Required<AliveFields> {
     return new Update(UpdateKind.REMOVAL, 30, version, { flags: removed ? 1 : 0 });
   }
 
-  /** @param details with the bytes that they take (details.ts) */
   static details(id: string, start: number, details: Details): Update {
     return new Update(
       UpdateKind.DETAILS,
@@ -169,19 +167,17 @@ export class Update implements Required<AliveFields> {
 
 export const NO_UPDATES: readonly Update[] = [];
 
-/** Who sends a packet. */
 export interface PacketHead {
   readonly type: PacketType;
-  /** The sender's id. */
   readonly from: string;
-  /** The sender's incarnation. */
+  /** Incarnation of the sender. */
   readonly start: number;
   readonly count: number;
-  /** The hash of the sender's view of the cluster. */
+  /** Hash of the sender's membership view. */
   readonly digest: number;
 }
 
-/** What a packet has by its type. What is left out is 0 or empty. */
+/** Fields of a packet by its type. Missing fields are 0 or empty. */
 export interface PacketFields {
   readonly seq?: number;
   readonly target?: number;

@@ -1,18 +1,18 @@
 /**
- * The cluster's key around packets: XChaCha20-Poly1305.
+ * Sealing of packets with the cluster's key by XChaCha20-Poly1305.
  *
  *   sealed   version 1 = 81 | bus 6 | key id 4 | nonce 24 | tag 16 | cipher text
  *   nonce    session 16, random | counter 8, from 1
  *
- * What stands before the nonce is authenticated, not hidden. XChaCha20 derives a key from the first 16 bytes of the
- * nonce; here these are one sender's session, so that key is derived once for a session (HChaCha20), and
- * node:crypto seals and opens with it. A test holds the result against the package `@noble/ciphers`.
+ * The bytes before the nonce are authenticated, but not hidden. XChaCha20 derives a key from the first 16 bytes of
+ * the nonce. Here those are the sender's session, so that key is derived once per session (HChaCha20), and
+ * node:crypto seals and opens with it. A test compares the result with the package `@noble/ciphers`.
  *
- * The key id is the beginning of SHA-256 of the key: it chooses among the two keys that a bus may have, and says when a
- * sender has another. Rotation: add the new key everywhere, let it seal everywhere, drop the old one everywhere.
+ * The key id is the beginning of SHA-256 of the key. It selects one of up to two keys, and shows when a sender has
+ * another key. Rotation has three steps, each on all nodes: add the new key, seal with it, drop the old one.
  *
- * Replays: a session's counters are taken once, in a window of 256. A session that is forgotten may be replayed; so that this
- * makes no member, a newcomer is challenged (membership/membership.ts).
+ * Replays: each counter of a session is accepted once, within a window of 256. A forgotten session may be replayed;
+ * new members are challenged (membership/membership.ts), so that this cannot add a member.
  */
 import type { CipherGCMTypes } from "node:crypto";
 import { InvalidArgumentError } from "../../core/errors.js";
@@ -24,21 +24,21 @@ import type { Packet } from "./packets.js";
 const KEY_LENGTH = 32;
 const SESSION_LENGTH = 16;
 const TAG_LENGTH = 16;
-/** Where the parts of a sealed packet begin. */
+/** Offsets of the parts of a sealed packet. */
 const NONCE = PREFIX + 4;
 const COUNTER = NONCE + SESSION_LENGTH;
 const TAG = COUNTER + 8;
 const BOX = TAG + TAG_LENGTH;
 
-/** Bytes that sealing adds, the prefix included. */
+/** Bytes that sealing adds, including the prefix. */
 export const SEAL_OVERHEAD = BOX;
-/** Bytes of a body that fits a datagram, sealed or not. */
+/** Bytes of a body that fits into a datagram, sealed or not. */
 export const MAX_BODY = MAX_PACKET - SEAL_OVERHEAD;
 
-/** Why a sealed packet is refused, beyond what is wrong inside. */
+/** Reasons to refuse a sealed packet. */
 export type Refusal = Junk | "unsealed" | "key" | "forged" | "replayed";
 
-// As node:crypto's types have it: a cipher with a tag.
+// node:crypto's types know it only by this type, a cipher with a tag.
 const CIPHER = "chacha20-poly1305" as unknown as CipherGCMTypes;
 
 type Crypto = typeof import("node:crypto");
@@ -48,12 +48,12 @@ function nodeCrypto(): Crypto {
   return crypto;
 }
 
-/** What ChaCha20's state begins with, in front of the key. */
+/** Initial words of ChaCha20's state, before the key. */
 const SIGMA = Buffer.from("expand 32-byte k");
 
 /**
- * HChaCha20: the key of a session (draft-irtf-cfrg-xchacha, 2.2). It is a block of ChaCha20, which OpenSSL computes, without the
- * addition of the state that ends one; of its 16 words the first and the last four are the key.
+ * HChaCha20, the key of a session (draft-irtf-cfrg-xchacha, 2.2). OpenSSL computes a ChaCha20 block, from which the
+ * final addition of the initial state is subtracted; the first and the last four of its 16 words are the key.
  */
 function sessionKey(key: Uint8Array, session: Uint8Array): Buffer {
   const block = nodeCrypto().createCipheriv("chacha20", key, session).update(Buffer.alloc(64));
@@ -64,18 +64,18 @@ function sessionKey(key: Uint8Array, session: Uint8Array): Buffer {
   return words;
 }
 
-/** A session of a sender: its key, and which counters were taken. */
+/** A sender's session: its key, and the counters that were accepted. */
 class Session {
   readonly key: Buffer;
   #top = 0;
-  /** A bit a counter, by its lowest bits. */
+  /** One bit per counter, modulo the window. */
   readonly #taken = new Uint32Array(REPLAY_WINDOW / 32);
 
   constructor(key: Buffer) {
     this.key = key;
   }
 
-  /** Whether this counter was not taken and is not too old to know. */
+  /** Whether this counter was not accepted yet and is not below the window. */
   isNew(counter: number): boolean {
     if (counter > this.#top) return true;
     if (counter <= this.#top - REPLAY_WINDOW) return false;
@@ -108,19 +108,19 @@ class Session {
 interface Key {
   readonly bytes: Buffer;
   readonly id: number;
-  /** Of this node's sending. */
+  /** Key of this node's session. */
   readonly own: Buffer;
 }
 
 /**
- * One way of a stream. Both ends compute its session from what both said at its beginning, fresh on either side, so a stream
- * that was recorded opens nowhere else. The counters are of the stream, whichever bus a packet is of.
+ * One direction of a stream. Both ends derive its session from both hellos, which have fresh nonces, so a recorded
+ * stream cannot be replayed. All clusters of the stream share the counter.
  */
 export class StreamWay {
   readonly session: Buffer;
-  /** Of the last packet. */
+  /** Counter of the last packet. */
   counter = 0;
-  /** What only both ends of this stream know, where they proved their nodes' keys; set before its first packet. */
+  /** Secret of both ends if they proved node keys; set before the first packet. */
   secret: Buffer | undefined;
   readonly #keys = new Map<number, Buffer>();
 
@@ -129,7 +129,7 @@ export class StreamWay {
     this.session = Buffer.from(session);
   }
 
-  /** @internal The session's key under one of the cluster's. */
+  /** @internal Key of this session under one of the cluster's keys. */
   keyOf({ id, bytes }: { readonly id: number; readonly bytes: Buffer }): Buffer {
     let key = this.#keys.get(id);
     if (key === undefined) {
@@ -138,7 +138,7 @@ export class StreamWay {
           ? bytes
           : nodeCrypto().createHmac("sha256", this.secret).update(bytes).digest();
       key = sessionKey(root, this.session);
-      // As many as a rotation needs; the oldest goes.
+      // Twice as many as a rotation needs; the oldest is dropped.
       for (const each of this.#keys.keys()) if (this.#keys.size >= 2 * MAX_KEYS) this.#keys.delete(each);
       this.#keys.set(id, key);
     }
@@ -146,20 +146,20 @@ export class StreamWay {
   }
 }
 
-/** Seals and opens the packets of one bus. */
+/** Seals and opens the packets of one cluster. */
 export class Sealer {
   readonly #bus: number;
   readonly #session: Buffer;
   readonly #keys: Key[] = [];
   #counter = 0;
-  /** By key id and session: the younger half, and the older. */
+  /** Recent sessions by key id and session, in two generations. */
   #young = new Map<string, Session>();
   #old = new Map<string, Session>();
 
   /**
-   * @param bus its number (identity.ts)
+   * @param bus number of the cluster name (identity.ts)
    * @param key 32 bytes, or 40 characters of Z85
-   * @param session 16 random bytes, for this process alone; a test gives its own
+   * @param session 16 random bytes for this process only; tests set it
    * @throws InvalidArgumentError `EINVAL` for an invalid key
    */
   constructor(
@@ -172,20 +172,19 @@ export class Sealer {
     this.setKeys([key]);
   }
 
-  /** The ids of the keys, the one that seals first. */
+  /** Ids of the keys; the first one seals. */
   get keyIds(): readonly number[] {
     return this.#keys.map((key) => key.id);
   }
 
   /**
-   * Replaces the keys; those that stay keep their sessions.
-   *
+   * Replaces the keys. Keys that stay keep their sessions.
    * @param keys the first seals, all open
    * @throws InvalidArgumentError `EINVAL` for an invalid key, none, or more than two; nothing has changed then
    */
   setKeys(keys: readonly (Uint8Array | string)[]): void {
     if (keys.length < 1 || keys.length > MAX_KEYS)
-      throw new InvalidArgumentError(`a bus has 1 to ${MAX_KEYS} keys; got ${keys.length}`);
+      throw new InvalidArgumentError(`a cluster must have 1 to ${MAX_KEYS} keys; got ${keys.length}`);
     const next: Key[] = [];
     for (const key of keys) {
       const bytes = keyBytes(key);
@@ -197,14 +196,14 @@ export class Sealer {
     this.#keys.splice(0, this.#keys.length, ...next);
   }
 
-  /** The bytes of a packet, sealed; for the caller to keep. */
+  /** Seals a packet into a new buffer. */
   seal(packet: Packet): Buffer {
     const key = this.#keys[0] as Key;
     this.#counter += 1;
     return this.#box(packet, key, this.#session, key.own, this.#counter);
   }
 
-  /** The same for one way of a stream. */
+  /** Seals a packet for one direction of a stream. */
   sealStream(way: StreamWay, packet: Packet): Buffer {
     const key = this.#keys[0] as Key;
     way.counter += 1;
@@ -230,10 +229,9 @@ export class Sealer {
   }
 
   /**
-   * Opens and reads a packet.
-   *
-   * @param most bytes that are accepted
-   * @returns the packet, or why it is refused; a refused one changes nothing
+   * Opens and decodes a packet.
+   * @param most accepted bytes
+   * @returns the packet, or the reason of its refusal; a refused packet changes no state
    */
   open(bytes: Buffer, most: number): Packet | Refusal {
     const key = this.#keyFor(bytes, most);
@@ -245,14 +243,14 @@ export class Sealer {
     const opened = session?.key ?? sessionKey(key.bytes, bytes.subarray(NONCE, COUNTER));
     const plain = openBox(bytes, opened);
     if (plain === undefined) return "forged";
-    // Only what is genuine takes a place.
+    // Only genuine packets are remembered.
     session ??= new Session(opened);
     session.take(counter);
     this.#remember(name, session);
     return decodeBody(plain);
   }
 
-  /** The same for one way of a stream: its session is given, and its counters rise. */
+  /** Opens a packet of one direction of a stream, whose session is known and whose counters must rise. */
   openStream(way: StreamWay, bytes: Buffer, most: number): Packet | Refusal {
     const key = this.#keyFor(bytes, most);
     if (typeof key === "string") return key;
@@ -295,7 +293,7 @@ function keyBytes(key: Uint8Array | string): Buffer {
     bytes = undefined;
   }
   if (bytes === undefined || bytes.length !== KEY_LENGTH)
-    throw new InvalidArgumentError("a cluster's key has 32 bytes, or 40 characters of Z85");
+    throw new InvalidArgumentError("a cluster's key must have 32 bytes, or 40 characters of Z85");
   return Buffer.from(bytes);
 }
 
@@ -307,7 +305,7 @@ function keyId(bytes: Buffer): number {
   return nodeCrypto().createHash("sha256").update(bytes).digest().readUInt32BE(0);
 }
 
-/** What is left of XChaCha20's nonce for ChaCha20: 4 zeros and the counter. */
+/** The rest of XChaCha20's nonce as ChaCha20's: 4 zeros and the counter. */
 function shortNonce(sealed: Buffer): Buffer {
   const nonce = Buffer.alloc(12);
   sealed.copy(nonce, 4, COUNTER, TAG);
@@ -325,6 +323,6 @@ function openBox(bytes: Buffer, key: Buffer): Buffer | undefined {
     decipher.final();
     return plain;
   } catch {
-    return undefined; // The tag does not fit.
+    return undefined; // The tag does not match.
   }
 }

@@ -236,14 +236,14 @@ describe("nodes with TLS", () => {
   it("refuse options that do not fit, before anything is opened, and repeat no key", () => {
     const whole = tls("a");
     const wrong: readonly (readonly [unknown, string])[] = [
-      [{ ...whole, ca: undefined }, "tls.ca is PEM"],
-      [{ ...whole, cert: "x" }, "tls.cert is PEM"],
-      [{ ...whole, key: 7 }, "tls.key is PEM"],
+      [{ ...whole, ca: undefined }, "tls.ca must be PEM"],
+      [{ ...whole, cert: "x" }, "tls.cert must be PEM"],
+      [{ ...whole, key: 7 }, "tls.key must be PEM"],
       [{ ...whole, key: pem("b.key") }, "tls cannot be used: "],
       [{ ...whole, cert: whole.cert.slice(0, 200) }, "tls cannot be used: "],
       [{ ...whole, sert: "x" }, "tls has no option sert; did you mean cert?"],
-      [{ ...whole, checkAddress: 1 }, "tls.checkAddress is true or false"],
-      [{ ...whole, dialling: { cert: whole.cert } }, "tls.dialling.key is PEM"],
+      [{ ...whole, checkAddress: 1 }, "tls.checkAddress must be true or false"],
+      [{ ...whole, dialling: { cert: whole.cert } }, "tls.dialling.key must be PEM"],
       [[whole], "The options of tls are an object"],
     ];
     for (const [given, message] of wrong) {

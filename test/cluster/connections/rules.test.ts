@@ -57,7 +57,7 @@ it("a name has a row for each of its addresses, and one that says so where it ha
       state: "broken",
       since: 7,
       attempts: 0,
-      error: { code: "ENOTFOUND", message: "the name has no address now" },
+      error: { code: "ENOTFOUND", message: "the name has no address" },
       peer: undefined,
     },
   ]);
