@@ -1,65 +1,65 @@
 /**
- * Every bound of the cluster's rules, in one place: what a peer, a key holder or a busy network can make a node keep.
- * Past a bound the oldest goes, or the newcomer is refused with a reason that is counted.
+ * Bounds of the cluster's rules: what peers and networks can make a node keep. Above a bound the oldest entry is
+ * dropped, or the new one refused with a counted reason.
  */
 
-/** Members of a bus, the dead included. */
+/** Members of a cluster, including dead ones. */
 export const MAX_MEMBERS = 16_384;
-/** Members of the past that are remembered so that old gossip does not bring them back; the oldest goes. */
+/** Remembered former members, so that old gossip does not bring them back; the oldest are dropped. */
 export const MAX_TOMBSTONES = 4_096;
-/** Removed and admitted nodes that are remembered; the oldest goes. */
+/** Remembered removals and admissions; the oldest are dropped. */
 export const MAX_REMOVALS = 1_024;
-/** Updates that wait to be spread, two of each member and of each removal; the oldest goes, and the others learn of it when they synchronize. */
+/**
+ * Updates waiting to be spread, two for each member and each removal. The oldest are dropped; synchronization repairs
+ * that.
+ */
 export const MAX_GOSSIP = 34_816;
-/** Senders that wait for their first ack; the oldest goes. */
+/** Senders waiting for their first ack; the oldest are dropped. */
 export const MAX_NEWCOMERS = 256;
-/** Addresses that were given by configuration or discovery and are no member's; a further one is refused. */
+/** Addresses from configuration or discovery that belong to no member; more are refused. */
 export const MAX_SEEDS = 1_024;
-/** Streams of a node at a time, without those whose other end has not proved itself; a further one is refused. */
+/** Streams of a node, without those whose other end is not proved; more are refused. */
 export const MAX_LINKS = 512;
-/** Addresses of a connection manager: the other streams are for the membership, and for who dials this node. */
+/** Addresses of a connection manager. The other streams are for membership and for nodes that dial this one. */
 export const MAX_KEPT_ADDRESSES = 448;
-/** Sources of discovery of a bus. */
 export const MAX_SOURCES = 16;
-/** Probes at a time; a further one waits. */
+/** Concurrent probes; more have to wait. */
 export const MAX_PROBES = 64;
-/** Probes for others at a time; a further one is answered with a nack at once. */
+/** Concurrent probes for other nodes; more are answered with a nack at once. */
 export const MAX_RELAYS = 256;
-/** Accusers of one member that count. */
+/** Counted accusers of one member. */
 export const MAX_ACCUSERS = 8;
 
-/** Link-local addresses of IPv6 whose zones are remembered; the oldest is forgotten. */
+/** Link-local IPv6 addresses whose zones are remembered; the oldest are dropped. */
 export const MAX_ZONES = 1_024;
 
-/** Listeners of a node beyond its own. */
+/** Listeners of a node in addition to its own. */
 export const MAX_LISTENERS = 8;
 
-/** Buses of a node. */
+/** Clusters of a node. */
 export const MAX_BUSES = 64;
 
-/** Bytes of a datagram, as the network sees it. */
+/** Bytes of a datagram's payload. */
 export const MAX_PACKET = 1_400;
-/** Bytes of a packet over a stream, before it is sealed. */
+/** Bytes of a packet over a stream, before sealing. */
 export const MAX_STREAM_PACKET = 98_304;
-/** Updates in one packet. */
 export const MAX_UPDATES = 64;
-/** Buckets of a synchronization. */
+/** Buckets of a digest. */
 export const BUCKETS = 64;
 
 /** Bytes of `name@host`. */
 export const MAX_NAME = 128;
-/** Bytes of an address. */
 export const MAX_ADDRESS = 128;
-/** Bytes of a bus's name. */
+/** Bytes of a cluster name. */
 export const MAX_BUS_NAME = 64;
-/** Bytes of a member's tags, props and endpoints, encoded. */
+/** Bytes of a member's encoded tags, props and endpoints. */
 export const MAX_DETAILS = 1_000;
 /** Tags of a member, and bytes of one. */
 export const MAX_TAGS = 64;
 export const MAX_TAG = 64;
-/** Tags and pairs of tags in one change: each may cost as much as a node has tags by then. */
+/** Tags and pairs of tags in one change. The cost of each grows with the node's tags. */
 export const MAX_TAG_CHANGES = 1_000;
-/** Props of a member, bytes of a key and of a value. */
+/** Props of a member; bytes of a key and of a value. */
 export const MAX_PROPS = 64;
 export const MAX_PROP_KEY = 64;
 export const MAX_PROP_VALUE = 512;
@@ -67,28 +67,27 @@ export const MAX_PROP_VALUE = 512;
 export const MAX_ENDPOINTS = 8;
 export const MAX_ENDPOINT = 128;
 
-/** Sessions of senders whose replay windows are kept; half of them at least. */
+/** Sessions of senders whose replay windows are kept; at least half of them are. */
 export const MAX_SESSIONS = 32_768;
-/** Packets that may overtake each other in one session. */
+/** Distance by which packets of one session may overtake each other. */
 export const REPLAY_WINDOW = 256;
-/** Keys of a bus at a time: the one that seals, and the one before or after it. */
+/** Keys of a cluster: the one that seals, and the one before or after it. */
 export const MAX_KEYS = 2;
 
-/** ZRE: bytes of a HELLO. */
 export const MAX_HELLO = 131_072;
-/** ZRE: groups of one node, and bytes of a group's name: a SHOUT cannot name a longer one. */
+/** ZRE: groups of one node; bytes of a group's name, as a SHOUT cannot name a longer one. */
 export const MAX_ZRE_GROUPS = 256;
 export const MAX_ZRE_GROUP = 255;
-/** ZRE: headers of a node, bytes of a name and of a value. */
+/** ZRE: headers of a node; bytes of a name and of a value. */
 export const MAX_ZRE_HEADERS = 64;
 export const MAX_ZRE_HEADER_NAME = 255;
 export const MAX_ZRE_HEADER_VALUE = 4_096;
-/** ZRE: bytes of all headers that a node sends, encoded. */
+/** ZRE: bytes of all encoded headers of this node. */
 export const MAX_ZRE_HEADER_BYTES = 32_768;
-/** ZRE: frames of a whisper or a shout. */
+/** ZRE: frames of a WHISPER or SHOUT. */
 export const MAX_ZRE_FRAMES = 1_024;
-/** ZRE: peers that were heard of and have not said HELLO; a further one is refused. */
+/** ZRE: peers that were heard of but have not sent HELLO; more are refused. */
 export const MAX_ZRE_PENDING = 128;
-/** ZRE: mailboxes that are opened at once, and per second after that; a further one has to wait for its next beacon. */
+/** ZRE: mailboxes opened at once, and per second after that; further peers wait for their next beacon. */
 export const MAX_ZRE_BURST = 256;
 export const MAX_ZRE_CONNECTS = 64;

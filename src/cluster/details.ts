@@ -1,6 +1,6 @@
 /**
- * What a member says of itself beyond being there: tags, props, and the endpoints of its links. It has a version within the
- * node's start; it travels when it changes and when it is asked for, never with every packet.
+ * A member's details: tags, props, and the endpoints of its services. They have a version within the node's start.
+ * They are sent when they change and on request, not with every packet.
  *
  *   encoded: tags n 1 (length 1, tag) …   props n 1 (length 1, key, length 2, value) …   endpoints n 1 (length 1, endpoint) …
  */
@@ -24,11 +24,9 @@ export interface Details {
   readonly tags: readonly string[];
   readonly props: Readonly<Record<string, string>>;
   readonly endpoints: readonly string[];
-  /** Bytes when encoded. */
   readonly size: number;
 }
 
-/** What a node has before it says anything. */
 export const NO_DETAILS: Details = Object.freeze({
   version: 0,
   tags: Object.freeze([]),
@@ -37,20 +35,20 @@ export const NO_DETAILS: Details = Object.freeze({
   size: 3,
 });
 
-/** Why text is not fit for a tag, a key, a value or an endpoint; `undefined` where it is. */
+/** Reason why text is invalid as a tag, key, value or endpoint; `undefined` if it is valid. */
 function unfit(text: unknown, most: number, least: number): string | undefined {
   if (typeof text !== "string") return "is not a string";
   const bytes = Buffer.byteLength(text);
   if (bytes < least) return "is empty";
-  if (bytes > most) return `has ${bytes} bytes, ${most} at most`;
+  if (bytes > most) return `has ${bytes} bytes; at most ${most} are allowed`;
   if (/\p{Surrogate}/u.test(text)) return "is not well-formed";
   return undefined;
 }
 
 /**
- * Checks and freezes.
- *
- * @throws InvalidArgumentError `EINVAL` for too many, too long, built-in tags, or more than 1,000 bytes in all; nothing has changed then
+ * Checks a program's details and freezes them.
+ * @throws InvalidArgumentError `EINVAL` for too many or too long items, built-in tags, or more than 1,000 bytes in
+ * total
  */
 export function createDetails(
   version: number,
@@ -60,34 +58,32 @@ export function createDetails(
 ): Details {
   const reserved = tags.find(isReservedTag);
   if (reserved !== undefined)
-    throw new InvalidArgumentError(
-      `tag "${reserved}" is a built-in one: members have it when it is true of them`,
-    );
+    throw new InvalidArgumentError(`tag "${reserved}" is built-in and cannot be set`);
   const found = tryDetails(version, tags, props, endpoints);
   if (typeof found === "string") throw new InvalidArgumentError(found);
   return found;
 }
 
-/** The same, for what a peer sent. @returns why not, in place of throwing */
+/** Checks a peer's details; returns the reason instead of throwing. */
 export function tryDetails(
   version: number,
   tags: readonly string[],
   props: Readonly<Record<string, string>>,
   endpoints: readonly string[],
 ): Details | string {
-  if (tags.length > MAX_TAGS) return `a node has ${MAX_TAGS} tags at most; got ${tags.length}`;
+  if (tags.length > MAX_TAGS) return `a node can have at most ${MAX_TAGS} tags; got ${tags.length}`;
   if (endpoints.length > MAX_ENDPOINTS)
-    return `a node has ${MAX_ENDPOINTS} endpoints at most; got ${endpoints.length}`;
+    return `a node can have at most ${MAX_ENDPOINTS} endpoints; got ${endpoints.length}`;
   const entries = Object.entries(props);
-  if (entries.length > MAX_PROPS) return `a node has ${MAX_PROPS} props at most; got ${entries.length}`;
+  if (entries.length > MAX_PROPS) return `a node can have at most ${MAX_PROPS} props; got ${entries.length}`;
   let size = 3;
   for (const tag of tags) {
     const why = unfit(tag, MAX_TAG, 1);
     if (why !== undefined) return `tag ${quoted(tag)} ${why}`;
     size += 1 + Buffer.byteLength(tag);
   }
-  if (new Set(tags).size !== tags.length) return "a tag is there twice";
-  // Without a prototype: a key may be "__proto__".
+  if (new Set(tags).size !== tags.length) return "a tag occurs twice";
+  // No prototype: a key may be "__proto__".
   const kept = Object.create(null) as Record<string, string>;
   for (const [key, value] of entries) {
     const why = unfit(key, MAX_PROP_KEY, 1) ?? unfit(value, MAX_PROP_VALUE, 0);
@@ -100,7 +96,8 @@ export function tryDetails(
     if (why !== undefined) return `endpoint ${quoted(endpoint)} ${why}`;
     size += 1 + Buffer.byteLength(endpoint);
   }
-  if (size > MAX_DETAILS) return `tags, props and endpoints have ${size} bytes, ${MAX_DETAILS} at most`;
+  if (size > MAX_DETAILS)
+    return `tags, props and endpoints have ${size} bytes; at most ${MAX_DETAILS} are allowed`;
   return Object.freeze({
     version,
     tags: Object.freeze([...tags]),

@@ -1,57 +1,53 @@
 /**
- * Endpoints that a member advertises under a name, as texts in its details: where the services of its program are.
+ * Endpoints that a member advertises under a name, as texts in its details.
  *
  *   NAME=ENDPOINT      billing=tcp://10.0.0.1:5555
  *
- * A text is another node's word. What is not an endpoint for peers, or cannot be reached from here, is passed over: an ipc
- * path and a loopback address lead to the member's host alone, and an inproc name, or a source address, nowhere.
+ * Another node wrote the text, so unusable endpoints are skipped: invalid ones, inproc names and source addresses;
+ * and for other hosts also ipc paths and loopback addresses.
  */
 import { describe } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import { MAX_TAG } from "./bounds.js";
 import { isReservedTag } from "./tags.js";
 
-/** An endpoint and the name that it is advertised under. */
 export interface AdvertisedEndpoint {
   readonly name: string;
   readonly endpoint: string;
 }
 
-/** Bytes of an ipc path: what an endpoint has room for beyond its name. */
+/** Bytes of an ipc path: the rest of an endpoint is its name. */
 const MAX_PATH = 107;
-/** Hosts of an endpoint as bound that mean every address of the machine. */
+/** Hosts that bind all addresses of the machine. */
 const WILDCARDS = ["0.0.0.0", "[::]", "*"];
 
-/** Whether an endpoint can be advertised under this name: it is a tag, too. */
+/** Whether an endpoint can be advertised under this name, which is a tag, too. */
 export function isServiceName(name: unknown): name is string {
   return typeof name === "string" && /^[^=\s\p{C}]+$/u.test(name) && Buffer.byteLength(name) <= MAX_TAG;
 }
 
-/** @throws InvalidArgumentError `EINVAL` for what cannot be a name */
+/** @throws InvalidArgumentError `EINVAL` */
 export function checkServiceName(name: unknown): asserts name is string {
   if (typeof name === "string" && isReservedTag(name))
-    throw new InvalidArgumentError(
-      `an endpoint is found by its name as by a tag: "${name}" is a built-in one`,
-    );
+    throw new InvalidArgumentError(`an endpoint's name must not be the built-in tag "${name}"`);
   if (!isServiceName(name))
     throw new InvalidArgumentError(
-      `an endpoint is advertised under a name of 1 to ${MAX_TAG} bytes without spaces and "="; got ${describe(name)}`,
+      `an endpoint's name must have 1 to ${MAX_TAG} bytes without spaces and "="; got ${describe(name)}`,
     );
 }
 
 /**
- * Checks an endpoint that a program wants to advertise. Its host may be a wildcard, its port may not.
- *
+ * Checks an endpoint to advertise. Its host may be a wildcard, its port may not.
  * @throws InvalidArgumentError `EINVAL`
  */
 export function checkAdvertised(endpoint: unknown): asserts endpoint is string {
   if (typeof endpoint === "string" && isForPeers(published(endpoint, "127.0.0.1"))) return;
   throw new InvalidArgumentError(
-    `tcp://HOST:PORT, tls://HOST:PORT and ipc://PATH can be advertised, with a port from 1 to 65,535; got ${describe(endpoint)}`,
+    `an advertised endpoint must be tcp://HOST:PORT, tls://HOST:PORT or ipc://PATH with a port from 1 to 65,535; got ${describe(endpoint)}`,
   );
 }
 
-/** Whether a text is an endpoint that another program can connect to. A host is an address or a name, and nothing more. */
+/** Whether other programs can connect to an endpoint. Its host must be a plain address or name. */
 export function isForPeers(endpoint: string): boolean {
   const [, port] =
     /^(?:tcp|tls):\/\/(?:\[[\da-fA-F:.]+(?:%[\w.-]+)?\]|[\w.-]+):(\d{1,5})$/.exec(endpoint) ?? [];
@@ -60,25 +56,26 @@ export function isForPeers(endpoint: string): boolean {
   return path !== "" && path !== "*" && Buffer.byteLength(path) <= MAX_PATH && !path.includes("\0");
 }
 
-/** An endpoint as others connect to it: a wildcard host is replaced. @param host the node's address, without a port */
+/**
+ * Replaces a wildcard host by the node's.
+ * @param host the node's address without its port
+ */
 export function published(endpoint: string, host: string): string {
   const at = endpoint.lastIndexOf(":");
   if (!/^t(?:cp|ls):/.test(endpoint) || !WILDCARDS.includes(endpoint.slice(6, at))) return endpoint;
   return `${endpoint.slice(0, 6)}${host}${endpoint.slice(at)}`;
 }
 
-/** The text of one. */
 export function endpointText({ name, endpoint }: AdvertisedEndpoint): string {
   return `${name}=${endpoint}`;
 }
 
-/** What a text says; one without a name has the name "". */
+/** Parses a text; the name is empty if it has none. */
 export function readEndpoint(text: string): AdvertisedEndpoint {
   const at = text.indexOf("=");
   return { name: text.slice(0, Math.max(0, at)), endpoint: text.slice(at + 1) };
 }
 
-/** The names under which a member advertises. */
 export function advertisedNames(texts: readonly string[]): string[] {
   if (texts.length === 0) return [];
   return [...new Set(texts.map((text) => readEndpoint(text).name))].filter((name) => name !== "");
@@ -86,7 +83,7 @@ export function advertisedNames(texts: readonly string[]): string[] {
 
 /** Endpoints by name. Frozen. */
 export function endpointsByName(texts: readonly string[]): Readonly<Record<string, readonly string[]>> {
-  // Without a prototype: a name may be "__proto__".
+  // No prototype: a name may be "__proto__".
   const found = Object.create(null) as Record<string, string[]>;
   for (const text of texts) {
     const { name, endpoint } = readEndpoint(text);
@@ -97,7 +94,10 @@ export function endpointsByName(texts: readonly string[]): Readonly<Record<strin
   return Object.freeze(found);
 }
 
-/** Whether this node can connect to an endpoint of a member. @param isSameHost whether the member is on this node's host */
+/**
+ * Whether this node can connect to a member's endpoint.
+ * @param isSameHost whether the member is on this node's host
+ */
 export function isWithinReach(endpoint: string, isSameHost: boolean): boolean {
   if (!isForPeers(endpoint)) return false;
   if (endpoint.startsWith("ipc://")) return isSameHost;

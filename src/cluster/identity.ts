@@ -1,38 +1,43 @@
 /**
- * Who a node is: its id, its name, and which of its lives and statements is the newest.
+ * Identity of a node: its id, its name, and the order of its lives and statements.
  *
  *   id            16 random bytes, as 32 hexadecimal digits
  *   name          name@host
  *   incarnation   (start, count): wall clock in ms at the start, and a counter of the node's own statements
  *
- * A start is compared only with starts of the same id (newer life), and where two nodes have one name (who came first).
- * Clocks that jump are harmless for the first: a node that finds a later start of its own id continues from there.
+ * Starts are compared for one id (the newer life), and for two nodes with the same name (which one was first). Clock
+ * jumps do not matter for the former: a node that hears of a later start of its id continues from there.
  */
 import { quoted } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import { MAX_BUS_NAME, MAX_NAME } from "./bounds.js";
 
-/** The greatest start and the greatest count: 6 and 4 bytes. */
+/** Largest start and count: 6 and 4 bytes. */
 export const MAX_START = 2 ** 48 - 1;
 export const MAX_COUNT = 2 ** 32 - 1;
 
-/** ms that a start may lie ahead of one's own, and a removal ahead of the clock, before it counts as forged: 50 years. */
+/**
+ * Starts this far ahead of the node's own, and removals this far ahead of the clock, count as forged: 50 years in ms.
+ */
 export const MAX_AHEAD = 50 * 365 * 86_400_000;
 
-/** What others say moves no start past this: a node goes on from there by itself, and past `MAX_START` there is no packet of it. */
+/**
+ * Limit for starts taken from other nodes. The node's own statements need room above it, since packets cannot hold
+ * more than `MAX_START`.
+ */
 export const MAX_HEARD_START = MAX_START - 2 ** 32;
 
-/** Which statement of a node is the newer one. */
+/** Order of a node's statements. */
 export interface Incarnation {
   readonly start: number;
   readonly count: number;
 }
 
 const ID = /^[0-9a-f]{32}$/;
-// No white space, control characters or separators of command lines and logs.
+// White space, control characters, and separators of command lines and logs are excluded.
 const NAME = /^[^\s\p{C}@"'\\,;]+@[^\s\p{C}@"'\\,;]+$/u;
 
-/** A new id, from the system's random source. */
+/** Returns a random id: 32 hexadecimal digits. */
 export function createId(): string {
   return process.getBuiltinModule("node:crypto").randomBytes(16).toString("hex");
 }
@@ -46,77 +51,75 @@ export function isName(text: string): boolean {
 }
 
 /**
- * The full name of a node.
- *
- * @param name with or without a host
- * @param host for a name without one
- * @throws InvalidArgumentError `EINVAL` for a name that is too long or has characters that names do not have
+ * Full name of a node.
+ * @param host used if the name has none
+ * @throws InvalidArgumentError `EINVAL` for a name that is too long or has invalid characters
  */
 export function fullName(name: string, host: string): string {
   const full = name.includes("@") ? name : `${name}@${host}`;
   if (!isName(full))
     throw new InvalidArgumentError(
-      `a node's name is name@host, ${MAX_NAME} bytes at most, without blanks, quotes, commas or a second "@"; got ${quoted(full)}`,
+      `a node's name must be name@host of at most ${MAX_NAME} bytes without blanks, quotes, commas or a second "@"; got ${quoted(full)}`,
     );
   return full;
 }
 
-/** The first 4 bytes of an id as a number: enough where a mistake costs one probe. Never 0. */
+/** The first 4 bytes of an id as a number, never 0. Used where a collision costs one probe. */
 export function shortId(id: string): number {
   const number = Number.parseInt(id.slice(0, 8), 16);
   return number === 0 ? 1 : number;
 }
 
 /**
- * The 6 bytes that stand for a bus in every packet: the beginning of SHA-256 of its name.
- *
+ * Number of a cluster name in packets: the first 6 bytes of its SHA-256.
  * @throws InvalidArgumentError `EINVAL` for an empty name, or one of more than 64 bytes
  */
 export function busNumber(name: string): number {
   if (name === "" || Buffer.byteLength(name) > MAX_BUS_NAME)
-    throw new InvalidArgumentError(`a bus has a name of 1 to ${MAX_BUS_NAME} bytes; got ${quoted(name)}`);
+    throw new InvalidArgumentError(
+      `a cluster name must have 1 to ${MAX_BUS_NAME} bytes; got ${quoted(name)}`,
+    );
   const { createHash } = process.getBuiltinModule("node:crypto");
   return createHash("sha256").update(name).digest().readUIntBE(0, 6);
 }
 
-/** Below 0: the first is older; 0: the same; above 0: it is newer. */
+/** Negative if the first is older, 0 if equal, positive if newer. */
 export function compareIncarnations(aStart: number, aCount: number, bStart: number, bCount: number): number {
   return aStart !== bStart ? aStart - bStart : aCount - bCount;
 }
 
-/** The statement after this one. A counter that is full goes on in the next millisecond. */
+/** Incarnation of the next statement. A full counter continues in the next millisecond. */
 export function nextIncarnation({ start, count }: Incarnation): Incarnation {
   return count >= MAX_COUNT ? { start: start + 1, count: 0 } : { start, count: count + 1 };
 }
 
 /**
- * What a node becomes when it hears a statement about its own id.
- *
+ * Reaction of a node to a statement about its own id.
  * @param mine its incarnation
- * @param heard what the cluster has of it
- * @returns the incarnation that is newer than both; `undefined` when what it heard is of a life before, and when it can
- * only be forged: nothing is to be done then
+ * @param heard the incarnation in the statement
+ * @returns an incarnation newer than both; `undefined` if the statement is from an earlier life or forged, and needs
+ * no reaction
  */
 export function incarnationAfter(mine: Incarnation, heard: Incarnation): Incarnation | undefined {
   if (heard.start < mine.start || heard.start - mine.start > MAX_AHEAD) return undefined;
-  // One with a later start is of a life of this id whose clock was ahead, or is behind now. It was before this one.
+  // A later start is from an earlier life of this id: the clock was ahead then, or is behind now.
   const next =
     heard.start === mine.start
       ? nextIncarnation({ start: mine.start, count: Math.max(mine.count, heard.count) })
       : { start: heard.start + 1, count: 0 };
-  // Each statement may take it 50 years further, and a packet has many.
+  // Each forged statement could advance it by up to 50 years, and a packet has many.
   return next.start > mine.start && next.start > MAX_HEARD_START ? undefined : next;
 }
 
-/** What decides between two nodes that have one name. */
+/** A node that claims a name. */
 export interface Claimant {
   readonly id: string;
   readonly start: number;
 }
 
 /**
- * Whether the first keeps a name that both have: it started before the other, or at the same time and has the lower id.
- * The same at every node that knows both.
+ * Whether the first of two nodes with one name keeps it: it started earlier, or at the same time with the lower id.
+ * All nodes decide the same.
  */
 export function keepsName(a: Claimant, b: Claimant): boolean {
   return a.start !== b.start ? a.start < b.start : a.id < b.id;

@@ -1,21 +1,21 @@
 /**
- * The host's interfaces, as they are now: they come up after a program was started, go, and get other addresses.
+ * Polls the host's interfaces, which may appear, disappear and change addresses at runtime.
  *
  *   start ──every READ_INTERVAL, and after a datagram could not be sent──> read() ──> onRead
  *
- * The system reports no changes to Node, so they are read again and again: 50 us for a few interfaces, some ms for a thousand, as on hosts
- * of containers. Reading takes a thousandth of the time at most, unless that would be less than once in LONGEST_INTERVAL.
+ * The system does not report changes to Node. Reading takes 50 us for a few interfaces, and some ms for a thousand,
+ * as on container hosts. It uses at most a thousandth of the time, unless that would mean less than once in
+ * LONGEST_INTERVAL.
  */
 
-/** ms between two looks at the interfaces, where they are few; of very many. */
+/** ms between polls of few interfaces, and of very many. */
 const READ_INTERVAL = 1_000;
 const LONGEST_INTERVAL = 5_000;
-/** How many times as long as a look takes the next one is after it. */
+/** Pause after a poll, in multiples of its duration. */
 const READ_PAUSE = 1_000;
-/** ms from a failed datagram to the next look: the failures of a second are one look. */
+/** ms from a failed datagram to the next poll; further failures do not add polls. */
 const READ_AFTER_FAILURE = 500;
 
-/** Looks at the interfaces again and again. */
 export class InterfaceWatch<T> {
   readonly #read: () => T;
   readonly #onRead: (interfaces: T) => void;
@@ -23,7 +23,7 @@ export class InterfaceWatch<T> {
   #isSoon = false;
   #stopped = false;
 
-  /** @param read may throw; then nothing is reported */
+  /** @param read a poll in which it throws reports nothing */
   constructor(read: () => T, onRead: (interfaces: T) => void) {
     this.#read = read;
     this.#onRead = onRead;
@@ -49,18 +49,18 @@ export class InterfaceWatch<T> {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
       this.#isSoon = false;
-      const interfaces = this.#look();
+      const interfaces = this.#poll();
       if (interfaces !== undefined) this.#onRead(interfaces);
     }, ms);
     this.#timer.unref();
   }
 
-  #look(): T | undefined {
+  #poll(): T | undefined {
     const start = performance.now();
     try {
       return this.#read();
     } catch {
-      return undefined; // No descriptor is left, or the one to use is gone for now: what was read before counts.
+      return undefined; // Out of descriptors, or the needed interface is gone: the previous result stays.
     } finally {
       const pause = READ_PAUSE * (performance.now() - start);
       this.#schedule(Math.min(LONGEST_INTERVAL, Math.max(READ_INTERVAL, pause)));

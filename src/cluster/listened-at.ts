@@ -1,10 +1,10 @@
-/** Whether a socket in the file system is of somebody who lives: that of a killed process refuses connections, and is still there. */
+/** Detects whether a process listens on a socket file. A killed process leaves a file that refuses connections. */
 import { createConnection } from "node:net";
 
-/** ms until a socket that neither takes nor refuses a connection counts as one that lives. */
+/** ms without an answer after which the socket counts as used. */
 const TRY_TIMEOUT = 500;
 
-/** Whether somebody listens at a path: a process that is stopped does. */
+/** Whether a process listens at a path, even a stopped one. */
 export function isListenedAt(path: string): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = createConnection(path);
@@ -16,7 +16,7 @@ export function isListenedAt(path: string): Promise<boolean> {
     const timer = setTimeout(() => end(true), TRY_TIMEOUT);
     socket.once("connect", () => end(true));
     socket.once("error", ({ code }: NodeJS.ErrnoException) => {
-      // Any other code is of a queue that is full, or of this process.
+      // Other codes come from a full queue or from this process.
       end(code !== "ECONNREFUSED" && code !== "ENOENT" && code !== "ENOTSOCK");
     });
   });

@@ -1,40 +1,39 @@
 /**
- * Ports that a firewall lets through: one that is well known, tried first, and a range (`ports: "20000-20100"`).
+ * Choice of a port: a preferred one, and a range that a firewall lets through (`ports: "20000-20100"`).
  *
- *   port 0, no range    by the system
+ *   port 0, no range    chosen by the system
  *   port, no range      that one, or an error
- *   a range             the port first where one is given, then the range from its beginning; the first that is free
+ *   a range             the port first, if given, then the first free one of the range
  */
 import { describe } from "../core/arguments.js";
 import { InvalidArgumentError, TransportError } from "../core/errors.js";
 
-/** Ports that the system is asked for until one is free for everything. */
+/** Attempts with ports of the system until one is free for all protocols. */
 const PORT_ATTEMPTS = 16;
 
-/** Ports from the first to the last. */
+/** First and last port, both included. */
 export interface PortRange {
   readonly first: number;
   readonly last: number;
 }
 
-/** @throws InvalidArgumentError `EINVAL` for what is not "FIRST-LAST" or one port */
+/** @throws InvalidArgumentError `EINVAL` unless the value is "FIRST-LAST" or one port */
 export function parsePorts(value: unknown): PortRange {
   const found = typeof value === "string" ? /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(value) : null;
   const first = Number(found?.[1]);
   const last = Number(found?.[2] ?? found?.[1]);
   if (found === null || first < 1 || last > 65_535 || first > last)
     throw new InvalidArgumentError(
-      `ports is "FIRST-LAST", from 1 to 65,535, such as "20000-20100"; got ${describe(value)}`,
+      `ports must be "FIRST-LAST", from 1 to 65,535, such as "20000-20100"; got ${describe(value)}`,
     );
   return { first, last };
 }
 
 /**
- * Calls `bind` with a port after the other until one is free.
- *
- * @param port 0: none is preferred
- * @param bind leaves nothing open where it rejects
- * @throws TransportError `EADDRINUSE` where none is; the first other error of `bind`
+ * Calls `bind` with one port after the other until one is free.
+ * @param port preferred port; 0: none
+ * @param bind must leave nothing open when it rejects
+ * @throws TransportError `EADDRINUSE` if no port is free; the first other error of `bind`
  */
 export async function bindFree<T>(
   port: number,

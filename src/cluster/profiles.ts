@@ -1,41 +1,55 @@
-/** What a network is like: the numbers that the rules live by, in one table. Times are in ms. */
+/** Profiles: the numbers of the membership rules for a kind of network. Times are in ms. */
 import { checkKeys, quoted } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
 
 export interface Profile {
-  /** Between two probes of this node; 0: none, members live by their beats alone (`ttl`). */
+  /** Time between probes by this node. 0: no probes; members stay alive by heartbeats within `ttl`. */
   readonly probeInterval: number;
-  /** Until an unanswered ping goes through others. */
+  /**
+   * How long a ping may be unanswered before other members are asked to ping. Lower detects failures sooner, and
+   * mistakes slow members for dead ones more often.
+   */
   readonly probeTimeout: number;
-  /** Others that are asked. */
+  /** Members asked for an indirect ping. */
   readonly indirectProbes: number;
-  /** Probe intervals that a confirmed suspicion lasts: `suspicionBase + suspicionStep * log10(N)`. */
+  /**
+   * Length of a confirmed suspicion in probe intervals: `suspicionBase + suspicionStep * log10(N)`. Lower detects
+   * failures sooner; higher gives slow members more time to refute.
+   */
   readonly suspicionBase: number;
   readonly suspicionStep: number;
-  /** Times as long without a confirmation. */
+  /** Factor of that length for a suspicion without confirmations. */
   readonly suspicionMax: number;
-  /** Further accusers that confirm it. */
+  /** Further accusers that confirm a suspicion. */
   readonly confirmations: number;
+  /** Time between gossip messages. */
   readonly gossipInterval: number;
+  /** Members that get each gossip message. */
   readonly gossipNodes: number;
-  /** An update is sent so often, times log10(N + 1). */
+  /**
+   * Transmissions of an update: `gossipFactor * log10(N + 1)`. Higher spreads more reliably and costs more packets.
+   */
   readonly gossipFactor: number;
-  /** That a difference of pictures outlasts gossip, before it is repaired. */
+  /**
+   * How long a digest mismatch must persist before nodes exchange their full state (anti-entropy). Lower repairs
+   * sooner and costs more exchanges.
+   */
   readonly settle: number;
-  /** Between two synchronizations without any reason. */
+  /** Time between periodic exchanges with a random member. */
   readonly syncInterval: number;
+  /** Time between pings to dead members and to seeds without a member. */
   readonly redialInterval: number;
-  /** After which a dead member is forgotten, but for its address and incarnation. */
+  /** Time after which a dead member is forgotten, except for its address and incarnation (tombstone timeout). */
   readonly autoclean: number;
-  /** Between two beats to a group. */
+  /** Time between heartbeats to the multicast group. */
   readonly heartbeatInterval: number;
-  /** Without a sign of life, where there are no probes. */
+  /** Time without a sign of life after which a member is dead, if there are no probes. */
   readonly ttl: number;
-  /** Within which answers to `discover` are spread. */
+  /** Period over which answers to `discover` are spread. */
   readonly discoverTime: number;
-  /** Answers that `discover` wants; 0: all. */
+  /** Wanted answers to `discover`; 0: all. */
   readonly discoverAnswers: number;
-  /** That a picture is unchanged before a split is decided. */
+  /** How long the membership view must be unchanged before a split is decided. */
   readonly stableFor: number;
 }
 
@@ -61,7 +75,7 @@ const LAN: Profile = Object.freeze({
   stableFor: 1_000,
 });
 
-/** By name; docs/internals/cluster.md shows them side by side. */
+/** Profiles by name, compared in docs/internals/cluster.md. */
 export const PROFILES = Object.freeze({
   lan: LAN,
   /** Round trips of up to a second. */
@@ -78,7 +92,7 @@ export const PROFILES = Object.freeze({
     discoverTime: 1_000,
     stableFor: 5_000,
   }),
-  /** One machine. */
+  /** Nodes on one machine. */
   local: Object.freeze({
     ...LAN,
     probeInterval: 300,
@@ -89,7 +103,7 @@ export const PROFILES = Object.freeze({
     discoverTime: 50,
     stableFor: 700,
   }),
-  /** Tcl's cluster package: beats every two minutes, ten minutes to live, nobody is probed. */
+  /** Tcl's cluster package: heartbeats every two minutes, a time to live of ten, no probes. */
   tcl: Object.freeze({
     ...LAN,
     probeInterval: 0,
@@ -105,7 +119,7 @@ export const PROFILES = Object.freeze({
 
 export type ProfileName = keyof typeof PROFILES;
 
-/** Of each number: the least and the greatest. */
+/** Minimum and maximum of each number. */
 const RANGES: { readonly [K in keyof Profile]: readonly [number, number] } = {
   probeInterval: [0, 3_600_000],
   probeTimeout: [1, 3_600_000],
@@ -129,10 +143,9 @@ const RANGES: { readonly [K in keyof Profile]: readonly [number, number] } = {
 };
 
 /**
- * A profile by name, with numbers of one's own.
- *
- * @throws InvalidArgumentError `EINVAL` for an unknown name or number, one out of its range, a probe timeout that is not below its
- * interval, and where neither probes nor a time to live find the dead
+ * A profile with changed numbers.
+ * @throws InvalidArgumentError `EINVAL` for an unknown name or number, one out of its range, a probe timeout not
+ * below the probe interval, or a profile with neither probes nor `ttl`
  */
 export function resolveProfile(name: ProfileName = "lan", own: Partial<Profile> = {}): Profile {
   if (!Object.hasOwn(PROFILES, name))

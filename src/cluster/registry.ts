@@ -1,14 +1,15 @@
 /**
- * The nodes that run on this host, by files: no daemon, no port.
+ * Registry of the nodes that run on this host, by files: no daemon, no port.
  *
  *   SHOAL_RUNTIME_DIR/nodes; without that variable XDG_RUNTIME_DIR/shoal/nodes, /run/user/UID/shoal/nodes, or TMPDIR/shoal-UID/nodes
  *     ID.json   name, cluster, address, process       ID.sock   a socket that the node listens on
  *
- * A node runs as long as its socket takes connections: that of a killed process refuses them, whatever process has its number now, and
- * its files are removed by the next one who looks. A node that is stopped (SIGSTOP) still has its socket. ID is the first half of the id.
+ * ID is the first half of the node's id. A node runs while its socket accepts connections. The socket of a killed
+ * process refuses them, even if its process id is in use again; the next reader removes its files. A stopped node
+ * (SIGSTOP) still has its socket.
  *
- * Nobody else can write there. A folder that belongs to another user, that others may write, or that is a link is not used at all; a file
- * that is a link, too long or not as it should be is left alone and not shown.
+ * Only this user may write there. A folder that is a link, belongs to another user or is writable for others is not
+ * used. A file that is a link, too long or invalid is ignored.
  */
 import { constants } from "node:fs";
 import { chmod, lstat, mkdir, open, readdir, rename, rm } from "node:fs/promises";
@@ -20,23 +21,21 @@ import { MAX_ADDRESS, MAX_BUS_NAME } from "./bounds.js";
 import { isId, isName } from "./identity.js";
 import { isListenedAt } from "./listened-at.js";
 
-/** Nodes of a folder that are shown; files of nodes, those of killed ones included, that are looked at. */
+/** Nodes of a folder that are returned, and node files that are read. */
 const MAX_REGISTERED = 1_024;
 const MAX_LOOKED_AT = 16_384;
-/** Bytes of a node's file. */
 const MAX_RECORD = 4_096;
-/** Nodes whose sockets are tried at a time. */
 const TRIES_AT_A_TIME = 16;
-/** ms for which a file that a node was writing, or a socket without a file, may be of a node that starts. */
+/** ms in which a partly written file, or a socket without a file, may belong to a starting node. */
 const STARTING = 10_000;
-/** Bytes of a socket's path that every system takes. */
+/** Bytes of a socket's path that every system accepts. */
 const MAX_SOCKET_PATH = 103;
 /** Control endpoints of a node, and bytes of one. */
 const MAX_CONTROL = 8;
 const MAX_CONTROL_ENDPOINT = 256;
 
 const FILE = /^([0-9a-f]{16})\.(json|sock)$/;
-/** A control socket of `shoal node start`. */
+/** Name of a control socket of `shoal node start`. */
 const CONTROL = /^[0-9a-f]{12}\.sock$/;
 const PART = /^\.[0-9a-f]{16}\.part$/;
 
@@ -44,19 +43,18 @@ const PART = /^\.[0-9a-f]{16}\.part$/;
 export interface ClusterNodeEntry {
   /** 32 hexadecimal digits. */
   readonly id: string;
-  /** `name@host`. */
   readonly name: string;
   /** Name of its cluster. */
   readonly group: string;
-  /** Where others reach it, "host:port". */
+  /** Address for other nodes, "host:port". */
   readonly address: string;
-  /** Its UDP and TCP port on this host. */
+  /** UDP and TCP port on this host. */
   readonly port: number;
-  /** Process id, as the node's own system counts. */
+  /** Process id in the node's own PID namespace. */
   readonly pid: number;
-  /** Wall clock in ms when it started. */
+  /** Wall clock in ms of the start. */
   readonly since: number;
-  /** Endpoints of its control socket. */
+  /** Endpoints of the control socket. */
   readonly control: readonly string[];
 }
 
@@ -64,7 +62,7 @@ export interface ClusterNodeEntry {
 export function checkControl(endpoints: readonly string[]): readonly string[] {
   if (!Array.isArray(endpoints) || !areControl(endpoints))
     throw new InvalidArgumentError(
-      `control endpoints are at most ${MAX_CONTROL} texts of at most ${MAX_CONTROL_ENDPOINT} characters`,
+      `control endpoints must be at most ${MAX_CONTROL} texts of at most ${MAX_CONTROL_ENDPOINT} characters`,
     );
   return [...endpoints];
 }
@@ -77,10 +75,10 @@ function areControl(endpoints: readonly unknown[]): boolean {
   return endpoints.length <= MAX_CONTROL && endpoints.every((each) => isPlain(each, MAX_CONTROL_ENDPOINT));
 }
 
-/** @internal The folders in which nodes of this user may be, the one where a node registers first. */
+/** @internal Folders in which nodes of this user may be; a node registers in the first possible one. */
 export function foldersOf(env: NodeJS.ProcessEnv): string[] {
   const uid = process.getuid?.();
-  // Nobody's folder is safe where files have no owner: a system without user ids has no registry.
+  // No folder is safe without file owners, so a system without user ids has no registry.
   if (uid === undefined) return [];
   const own = env.SHOAL_RUNTIME_DIR ?? "";
   if (isAbsolute(own)) return [join(own, "nodes")];
@@ -90,22 +88,24 @@ export function foldersOf(env: NodeJS.ProcessEnv): string[] {
   return [...new Set(folders)];
 }
 
-/** Whether a path is a folder of this user that nobody else may write. */
+/** Whether a path is a folder of this user that others may not write. */
 async function isOwn(folder: string): Promise<boolean> {
   try {
     const stat = await lstat(folder);
     return stat.isDirectory() && stat.uid === process.getuid?.() && (stat.mode & 0o022) === 0;
   } catch {
-    return false; // It is not there, or cannot be looked at: it is not used.
+    return false; // Missing or unreadable.
   }
 }
 
-/** Whether a folder and the one above it are of this user alone. */
 async function isSafe(folder: string): Promise<boolean> {
   return (await isOwn(folder)) && (await isOwn(join(folder, "..")));
 }
 
-/** The folder and the one above it, made where they are not there, mode 700. @returns whether it is safe to use */
+/**
+ * Creates the folder and its parent with mode 700, if missing.
+ * @returns whether it is safe to use
+ */
 async function makeFolder(folder: string): Promise<boolean> {
   const above = join(folder, "..");
   for (const each of [above, folder]) {
@@ -113,7 +113,7 @@ async function makeFolder(folder: string): Promise<boolean> {
       await mkdir(each, { mode: 0o700 });
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
-      // A disk that is full has room later; what there is no place for is looked for elsewhere.
+      // A full disk may have room later. After other errors the next folder is tried.
       if (code === "ENOSPC" || code === "EDQUOT") throw error;
       if (code !== "EEXIST") return false;
     }
@@ -122,12 +122,12 @@ async function makeFolder(folder: string): Promise<boolean> {
   return true;
 }
 
-/** A node's place among those of this host: its socket and its file. node/registrar.ts keeps one there. */
+/** A node's socket and file in the registry. node/registrar.ts maintains them. */
 export class Registration {
   readonly #folder: string;
   readonly #key: string;
   readonly #server: Server;
-  /** Of the socket's file: another file of its name is not this node's. */
+  /** Inode of the socket's file: another file of that name is not this node's. */
   readonly #inode: number;
   #closed = false;
 
@@ -139,9 +139,8 @@ export class Registration {
   }
 
   /**
-   * Registers a node, in the first folder where that is possible.
-   *
-   * @throws InvalidStateError `EFSM` where there is no folder that is safe to use, and the system's errors
+   * Registers a node in the first possible folder.
+   * @throws InvalidStateError `EFSM` if no folder is safe to use; the system's errors
    */
   static async open(
     entry: ClusterNodeEntry,
@@ -154,12 +153,12 @@ export class Registration {
         if (Buffer.byteLength(path) > MAX_SOCKET_PATH || !(await makeFolder(folder))) continue;
         return await Registration.#openIn(folder, path, entry);
       } catch (error) {
-        // Its disk may be full, and that of the next one not.
+        // This folder's disk may be full, and the next one's not.
         failure ??= { error };
       }
     }
     if (failure !== undefined) throw failure.error;
-    throw new InvalidStateError("EFSM", "there is no folder of this user to register nodes in");
+    throw new InvalidStateError("EFSM", "this user has no folder to register nodes in");
   }
 
   static async #openIn(folder: string, path: string, entry: ClusterNodeEntry): Promise<Registration> {
@@ -168,7 +167,7 @@ export class Registration {
       server.once("error", reject);
       server.listen({ path, exclusive: true }, resolve);
     });
-    // Of one connection that could not be taken: the socket listens on.
+    // A connection that could not be accepted does not end the socket.
     server.on("error", () => undefined);
     server.unref();
     try {
@@ -186,21 +185,24 @@ export class Registration {
     return join(this.#folder, `${this.#key}.json`);
   }
 
-  /** Whether its folder is still safe to use, and its socket there: someone may have removed or replaced the folder. */
+  /** Whether the folder is still safe and the socket there: the folder may have been removed or replaced. */
   async hasSocket(): Promise<boolean> {
     if (!(await isSafe(this.#folder))) return false;
     return (await inodeOf(join(this.#folder, `${this.#key}.sock`))) === this.#inode;
   }
 
-  /** Whether its file is there: what clears folders of old files does not know that it is in use. */
+  /** Whether the node's file exists: programs that clean temporary folders may remove it. */
   async hasFile(): Promise<boolean> {
     return (await inodeOf(this.#file)) !== undefined;
   }
 
-  /** What others see of the node from now on. Not to be called while it runs. @throws the system's errors */
+  /**
+   * Writes the node's entry. Must not be called while an earlier call runs.
+   * @throws the system's errors
+   */
   async write(entry: ClusterNodeEntry): Promise<void> {
     if (this.#closed) return;
-    // A reader sees the file before or after the change.
+    // Renaming lets readers see the file before or after the change.
     const part = join(this.#folder, `.${this.#key}.part`);
     await rm(part, { force: true });
     const { O_WRONLY, O_CREAT, O_EXCL } = constants;
@@ -208,8 +210,8 @@ export class Registration {
     try {
       await handle.writeFile(JSON.stringify(entry));
     } catch (error) {
-      // Half of it is of no use, and takes room where there is none.
-      await rm(part, { force: true }).catch(() => undefined); // The caller has the first error.
+      // Half a file is useless, and takes room on a full disk.
+      await rm(part, { force: true }).catch(() => undefined); // The first error is thrown.
       throw error;
     } finally {
       await handle.close();
@@ -217,11 +219,11 @@ export class Registration {
     await rename(part, this.#file);
   }
 
-  /** Takes the node out. Settles in any case: what stays is removed by the next one who looks. */
+  /** Removes the node. Never rejects: the next reader removes what stays. */
   async close(): Promise<void> {
     this.#closed = true;
-    // In a folder that was replaced, nothing is this node's.
-    if (await isSafe(this.#folder)) await rm(this.#file, { force: true }).catch(() => undefined); // Removed at the next look.
+    // A replaced folder has nothing of this node.
+    if (await isSafe(this.#folder)) await rm(this.#file, { force: true }).catch(() => undefined); // The next reader removes it.
     // Closing removes the socket's file.
     await closed(this.#server);
   }
@@ -231,27 +233,25 @@ function closed(server: Server): Promise<void> {
   return new Promise((resolve) => void server.close(() => resolve()));
 }
 
-/** `undefined` where there is no such file. */
 async function inodeOf(path: string): Promise<number | undefined> {
   try {
     return (await lstat(path)).ino;
   } catch {
-    return undefined; // Whatever the reason, the node is not to be found by it.
+    return undefined; // The node cannot be found there, whatever the reason.
   }
 }
 
 /**
- * The nodes of this user that run on this host, by name: what `shoal node names` prints. Files of nodes that were killed are removed
- * on the way. A node is there unless it was started with `registry: false`.
- *
+ * Returns the nodes of this user that run on this host, ordered by name, as `shoal node names` prints them. Nodes
+ * started with `registry: false` are missing. Removes files of killed nodes.
  * @returns at most 1,024 of each folder; none on a system without user ids
- * @throws TransportError `EMFILE` where the process may open no more files; `ERR_TRANSPORT` for a folder that cannot be read
+ * @throws TransportError `EMFILE` if the process may open no more files; `ERR_TRANSPORT` if a folder cannot be read
  */
 export function clusterNames(): Promise<ClusterNodeEntry[]> {
   return namesIn(foldersOf(process.env));
 }
 
-/** @internal The same of other folders. */
+/** @internal Like `clusterNames`, for other folders. */
 export async function namesIn(folders: readonly string[]): Promise<ClusterNodeEntry[]> {
   const found = new Map<string, ClusterNodeEntry>();
   for (const folder of folders) {
@@ -270,7 +270,7 @@ function compare(a: string, b: string): number {
 
 async function entriesOf(folder: string): Promise<ClusterNodeEntry[]> {
   const names = await readdir(folder).catch((error: NodeJS.ErrnoException): string[] => {
-    // It is gone again. Any other failure says nothing about who is there.
+    // The folder was removed. Other errors must not look like an empty list.
     if (error.code === "ENOENT") return [];
     throw cannotRead(folder, error);
   });
@@ -301,18 +301,18 @@ async function entryOf(folder: string, key: string): Promise<ClusterNodeEntry | 
     const entry = await read(file);
     return entry?.id.startsWith(key) ? entry : undefined;
   }
-  // Its control sockets beside this folder are nobody's any more, either.
+  // The killed node's control sockets next to this folder are unused, too.
   const above = `ipc://${join(folder, "..")}/`;
   for (const endpoint of (await read(file))?.control ?? [])
     if (endpoint.startsWith(above) && CONTROL.test(endpoint.slice(above.length)))
-      await rm(endpoint.slice("ipc://".length), { force: true }).catch(() => undefined); // Tried again at the next look.
-  // The socket comes before the file and goes after it: one that starts has its socket already.
-  await rm(file, { force: true }).catch(() => undefined); // Tried again at the next look.
+      await rm(endpoint.slice("ipc://".length), { force: true }).catch(() => undefined); // The next reader tries again.
+  // A starting node has its socket first, and removes it last: without a socket, the file is unused.
+  await rm(file, { force: true }).catch(() => undefined); // The next reader tries again.
   await removeOld(socket);
   return undefined;
 }
 
-/** Removes what no node is writing at this moment. */
+/** Removes a file, unless a starting node may be writing it. */
 async function removeOld(path: string): Promise<void> {
   try {
     const { mtimeMs, isDirectory } = await lstat(path).then((stat) => ({
@@ -321,11 +321,11 @@ async function removeOld(path: string): Promise<void> {
     }));
     if (!isDirectory && Math.abs(Date.now() - mtimeMs) > STARTING) await rm(path, { force: true });
   } catch {
-    // Somebody else removed it.
+    // Another process removed it.
   }
 }
 
-/** A node's file; `undefined` for anything else. */
+/** Reads a node's file; `undefined` if it is invalid. */
 async function read(path: string): Promise<ClusterNodeEntry | undefined> {
   try {
     const handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);

@@ -1,15 +1,16 @@
 /**
- * Which members fit: by their tags, and those that every member has.
+ * Selection of members by their tags, built-in ones included.
  *
  *   resolver({ has: ["billing"] }, "match", { not: ["eu-*"] }, "regexp", { some: ["^v\\d"] })
  *
- * `equal` (at first), `match` (`*`, `?`, `[a-z]`, `\x`) and `regexp` say how the items of what follows them are compared.
+ * `equal` (the default), `match` (`*`, `?`, `[a-z]`, `\x`) and `regexp` set how the items of the following conditions
+ * are compared.
  *
- *   has     every item fits one of the tags          some    at least one item does
- *   not     none does                                exact   every item fits a tag, and every tag an item
+ *   has     every item matches one of the tags       some    at least one item does
+ *   not     none does                                exact   every item matches a tag, and every tag an item
  *
- * A regular expression may take very long on a text of somebody else's choice, so a remote's are refused; a match takes
- * at most the length of one times that of the other.
+ * A regular expression can take very long on a text chosen by someone else, so those of remote nodes are refused. A
+ * `match` takes at most the length of the pattern times that of the tag.
  */
 import { describe, quoted } from "../core/arguments.js";
 import { InvalidArgumentError, NotSupportedError } from "../core/errors.js";
@@ -23,10 +24,9 @@ export type MatchMode = (typeof MODES)[number];
 const CONDITIONS = ["has", "not", "exact", "some"] as const;
 type Condition = (typeof CONDITIONS)[number];
 
-/** Conditions, all of which have to hold; or how the items of those that follow are compared. */
+/** Conditions, all of which must hold; or how items of the following conditions are compared. */
 export type ResolverStep = MatchMode | { readonly [K in Condition]?: readonly string[] };
 
-/** Bytes of a regular expression, and of a pattern. */
 const MAX_PATTERN = 4 * MAX_TAG;
 
 type Test = (tag: string) => boolean;
@@ -36,31 +36,30 @@ interface Check {
   readonly tests: readonly Test[];
 }
 
-/** What a member is resolved by. */
+/** Fields of a member by which it is selected. */
 export interface Resolvable {
   readonly id: string;
   readonly name: string;
   readonly draining: boolean;
-  /** Whether another node keeps its name. */
+  /** Whether another node has its name. */
   readonly yields: boolean;
-  /** It is known by 36/ZRE alone. */
+  /** Set for a peer known only by 36/ZRE. */
   readonly zre?: true;
   readonly details: { readonly tags: readonly string[]; readonly endpoints: readonly string[] };
 }
 
-/** The part of a name after the "@". */
 export function hostOf(name: string): string {
   return name.slice(name.indexOf("@") + 1);
 }
 
 /**
- * The tags that a member has without having said so: its id, its name, its name without the host, `@` and its host, `localhost` on this host,
- * `self` for this node, `draining`, `zre`, and the names that it advertises endpoints under.
+ * Built-in tags of a member: its id, its name with and without the host, `@` and its host, `localhost` on this host,
+ * `self` for this node, `draining`, `zre`, and the names of its advertised endpoints.
  */
 export function builtInTags(member: Resolvable, self: Resolvable): string[] {
   const host = hostOf(member.name);
   const tags = [member.id];
-  // A name leads to the one that keeps it.
+  // The name belongs to the member that keeps it.
   if (!member.yields) tags.push(member.name, member.name.slice(0, member.name.indexOf("@")));
   tags.push(`@${host}`);
   if (host === hostOf(self.name)) tags.push("localhost");
@@ -72,12 +71,10 @@ export function builtInTags(member: Resolvable, self: Resolvable): string[] {
 }
 
 /**
- * Compiles steps.
- *
- * @param isRemote whether somebody else wrote them: no regular expressions then
- * @returns whether a member fits. `exact` looks at a member's own tags alone
- * @throws InvalidArgumentError `EINVAL` for an unknown step, too many or too long items, an invalid regular expression;
- * NotSupportedError `NOT_SUPPORTED` for a remote's regular expression
+ * Compiles steps into a predicate. `exact` regards only tags that the member set itself.
+ * @param isRemote whether another node wrote the steps; it may not use regular expressions
+ * @throws InvalidArgumentError `EINVAL` for an unknown step, too many or too long items, or an invalid regular
+ * expression; NotSupportedError `NOT_SUPPORTED` for a remote regular expression
  */
 export function compileResolver(
   steps: readonly ResolverStep[],
@@ -86,15 +83,15 @@ export function compileResolver(
   const checks = checksOf(steps, isRemote);
   return (member, self) => {
     const own = member.details.tags;
-    // A member that says it is "localhost" is not for that.
+    // Members cannot set built-in tags themselves.
     const all = [...own.filter((tag) => !isReservedTag(tag)), ...builtInTags(member, self)];
     return checks.every((check) => holds(check, own, all));
   };
 }
 
 /**
- * Which endpoints of a member that fits are meant: those under a name that `has` or `some` asks for, or all where the
- * member has none of these names.
+ * Selects endpoints of a matching member: those whose name `has` or `some` asks for; all if the member has none of
+ * these names.
  */
 export function chooserOf(
   steps: readonly ResolverStep[],
@@ -109,8 +106,8 @@ export function chooserOf(
 }
 
 /**
- * Whether steps ask for ZRE's peers: `has` or `some` with the tag `zre` as it stands. Nothing proves who such a peer is, so one that has the
- * name of a service is not found by it.
+ * Whether steps ask for ZRE peers: `has` or `some` with the literal tag `zre`. Otherwise ZRE peers are excluded,
+ * since nothing proves their identity: a peer could claim the name of a service.
  */
 export function asksForZre(steps: readonly ResolverStep[]): boolean {
   let mode: MatchMode = "equal";
@@ -127,24 +124,28 @@ function checksOf(steps: readonly ResolverStep[], isRemote: boolean): Check[] {
   for (const step of steps) {
     if (typeof step === "string") {
       if (!MODES.includes(step))
-        throw new InvalidArgumentError(`items are compared by ${MODES.join(", ")}; got ${describe(step)}`);
+        throw new InvalidArgumentError(
+          `a mode of a resolver must be one of ${MODES.join(", ")}; got ${describe(step)}`,
+        );
       if (step === "regexp" && isRemote)
         throw new NotSupportedError("a remote resolver cannot have regular expressions");
       mode = step;
       continue;
     }
     if (typeof step !== "object" || step === null)
-      throw new InvalidArgumentError(`a step of a resolver is a mode or conditions; got ${describe(step)}`);
+      throw new InvalidArgumentError(
+        `a step of a resolver must be a mode or conditions; got ${describe(step)}`,
+      );
     for (const [key, items] of Object.entries(step)) {
       if (!CONDITIONS.includes(key as Condition))
-        throw new InvalidArgumentError(`a condition is one of ${CONDITIONS.join(", ")}; got "${key}"`);
+        throw new InvalidArgumentError(`a condition must be one of ${CONDITIONS.join(", ")}; got "${key}"`);
       if (items !== undefined) checks.push({ condition: key as Condition, tests: testsOf(key, items, mode) });
     }
   }
   return checks;
 }
 
-/** Members that have all these tags. */
+/** Members that have all tags. */
 export function resolve<M extends Resolvable>(
   members: Iterable<M>,
   self: Resolvable,
@@ -153,7 +154,7 @@ export function resolve<M extends Resolvable>(
   return resolveBy(members, self, [{ has: tags }]);
 }
 
-/** Members that fit the steps; see {@link compileResolver}. */
+/** Members that match the steps, as in {@link compileResolver}. */
 export function resolveBy<M extends Resolvable>(
   members: Iterable<M>,
   self: Resolvable,
@@ -177,13 +178,14 @@ function holds({ condition, tests }: Check, own: readonly string[], all: readonl
 }
 
 function testsOf(key: string, items: readonly string[], mode: MatchMode): Test[] {
-  if (!Array.isArray(items)) throw new InvalidArgumentError(`${key} takes an array; got ${describe(items)}`);
+  if (!Array.isArray(items))
+    throw new InvalidArgumentError(`${key} must be an array; got ${describe(items)}`);
   if (items.length > MAX_TAGS)
-    throw new InvalidArgumentError(`${key} takes ${MAX_TAGS} items at most; got ${items.length}`);
+    throw new InvalidArgumentError(`${key} must have at most ${MAX_TAGS} items; got ${items.length}`);
   return items.map((item) => {
     if (typeof item !== "string" || item.length > MAX_PATTERN)
       throw new InvalidArgumentError(
-        `${key} takes texts of at most ${MAX_PATTERN} characters; got ${describe(item)}`,
+        `${key} must have texts of at most ${MAX_PATTERN} characters; got ${describe(item)}`,
       );
     if (mode === "equal") return (tag) => tag === item;
     if (mode === "match") return (tag) => matches(item, tag);
@@ -196,10 +198,10 @@ function testsOf(key: string, items: readonly string[], mode: MatchMode): Test[]
   });
 }
 
-/** Whether a text fits a pattern: `*` any characters, `?` one, `[a-z]` one of these, `\x` x itself. */
+/** Whether a text matches a pattern: `*` any characters, `?` one, `[a-z]` one of a range, `\x` x itself. */
 export function matches(pattern: string, text: string): boolean {
   let [at, from] = [0, 0];
-  // Where the last star is, and what it has swallowed up to: only the last one is ever tried again.
+  // Position of the last star, and the end of its text: only the last star needs backtracking.
   let [star, swallowed] = [-1, 0];
   while (from < text.length) {
     const length = pattern[at] === "*" ? 0 : fitsOne(pattern, at, text[from] as string);
@@ -219,7 +221,7 @@ export function matches(pattern: string, text: string): boolean {
   return at === pattern.length;
 }
 
-/** @returns the length of the part of the pattern that fits this character; 0: it does not */
+/** @returns length of the part of the pattern that matches this character; 0 if it does not match */
 function fitsOne(pattern: string, at: number, character: string): number {
   switch (pattern[at]) {
     case undefined:

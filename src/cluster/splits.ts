@@ -1,5 +1,6 @@
 /**
- * Whether this node is on the side that goes on when a cluster is cut in parts. Pure; it decides once the picture was stable.
+ * State machine that decides whether this node's side of a partition continues. Pure. It decides after the membership
+ * view was stable.
  *
  *   UNSETTLED ──nobody lost, whole, unchanged for stableFor, then answered──> WHOLE
  *       └──somebody lost, and its patience over──────────────────────────> one of the others
@@ -8,23 +9,24 @@
  *     ^                            ^  └────────────<──a change──────────┘ │
  *     └──all are back, or the rest were forgotten─────────────────────────┘
  *
- * A node that has just started is of no side. It knows a part of the cluster, often one node that many others begin with and that is
- * late for all of them: to lose that one is no cut. So it takes no side before its picture was once settled: nobody lost or suspected, like that of the members that
- * it hears, unchanged for `stableFor`, and a member answered after that. Who has lost somebody before decides after
- * UNSETTLED_PATIENCE all the same, so that a cluster which is cut in its first second has a minority within seconds; who has met one node only
- * waits for LONE_PATIENCE, so that nobody goes on alone for good.
+ * A starting node takes no part in split decisions until its view has converged: no member lost or suspected, equal
+ * to the views of the members that it hears, unchanged for `stableFor`, and a member answered after that. It knows
+ * only a part of the cluster until then, often one node that many others start with and that answers late; losing
+ * that node is no partition. A node that has lost a member decides after UNSETTLED_PATIENCE in any case, so a cluster
+ * that is cut in its first second has a minority within seconds. A node that has met only one other waits for
+ * LONE_PATIENCE, so that it does not continue alone.
  *
- * It goes on once one of those that are left has answered since the last change: who finds out one by one that nobody receives what it
- * sends does not take the rest for its side meanwhile.
+ * A side continues only after one of its other members answered since the last change. Otherwise a node that finds
+ * out member by member that its packets are lost would count the remaining ones as its side.
  *
- * The roster is everybody who was there when the picture was last whole, and who came since, without those that left or were
- * removed, and without the lives before of a node that was started again: a lost member whose name a younger one has is of no
- * side. A side that goes on forgets the lost with autoclean; a minority does not, or it would become the majority of itself.
+ * The known nodes are those that were there when the view was last whole, and later ones; without nodes that left,
+ * were removed, or restarted (a lost member whose name a younger one has). The continuing side forgets lost members
+ * with autoclean. A minority does not, or it would become its own majority.
  */
 import { checkInteger } from "../core/arguments.js";
 import { MAX_MEMBERS } from "./bounds.js";
 
-/** How the side that goes on is found; docs/internals/cluster.md has what each does with ties and cuts in three. */
+/** How the continuing side is found. docs/internals/cluster.md describes ties and cuts in three. */
 export type SplitStrategy =
   | { readonly kind: "majority" }
   | { readonly kind: "oldest" }
@@ -32,7 +34,6 @@ export type SplitStrategy =
   | { readonly kind: "referee"; readonly name: string }
   | { readonly kind: "none" };
 
-/** A node, as these rules see it. */
 export interface SplitMember {
   readonly id: string;
   readonly name: string;
@@ -40,41 +41,49 @@ export interface SplitMember {
 }
 
 export type SplitChange =
-  /** Some are out of reach, and this side goes on. */
+  /** Some members are unreachable, and this side continues. */
   | { readonly type: "split"; readonly reached: number; readonly lost: number }
-  /** This side is not the one that goes on. */
+  /** This side does not continue. */
   | { readonly type: "minority"; readonly reached: number; readonly lost: number }
-  /** It is not a minority any more; `rejoins`: the node should rejoin under a new start and take the others' state. */
+  /**
+   * This side is no longer a minority. `rejoins`: the node should rejoin under a new start and take the others'
+   * state.
+   */
   | { readonly type: "healed"; readonly rejoins: boolean };
 
-/** What a node knows of its own view. */
+/** State of the membership view. */
 export interface SplitView {
-  /** When a member answered this node last. */
+  /** Time of the last answer of a member to this node. */
   readonly answeredAt: number;
-  /** Whether the picture is that of the members that this node hears: it was exchanged, none is known to have another, and nobody is suspected. */
+  /**
+   * Whether the view has converged with those of the members that this node hears: it was exchanged, none is known to
+   * differ, and no member is suspected.
+   */
   readonly isWhole: boolean;
-  /** ms for which the process stood still, since it began: they do not count as time in which nothing changed. */
+  /** Total ms of pauses of the process, in which nothing could change. */
   readonly stalledFor: number;
 }
 
-/** Times `stableFor` after the last change, after which a node that never had a settled picture decides, if it has lost somebody. */
+/**
+ * Multiples of `stableFor` after the last change at which a node that lost members decides, though its view never
+ * converged.
+ */
 const UNSETTLED_PATIENCE = 4;
-/** The same of one that has met one other only. */
+/** Like UNSETTLED_PATIENCE, for a node that has met only one other. */
 const LONE_PATIENCE = 20;
 
 export interface SplitOptions {
   readonly strategy: SplitStrategy;
-  /** ms that the picture is unchanged before it is decided. */
+  /** ms for which the view must be unchanged before a decision. */
   readonly stableFor: number;
-  /** Whether a minority that healed rejoins by itself. */
+  /** Whether a minority rejoins by itself when the partition heals. */
   readonly autoheal: boolean;
 }
 
 /**
- * Whether the side that consists of `reached` goes on.
- *
- * @param reached the members that this side reaches, itself included
- * @param lost the rest of the roster
+ * Whether a side continues.
+ * @param reached members of this side, including this node
+ * @param lost the other known members
  */
 export function goesOn(
   strategy: SplitStrategy,
@@ -101,8 +110,8 @@ export function goesOn(
 }
 
 /**
- * The member that a referee's name means, with its host or without: of several the one that started first, so that both sides have
- * the same one in mind. A name without a host is that of a node on any host.
+ * The member with a referee's name, given with or without its host. Of several, the first that started, so that both
+ * sides choose the same.
  */
 function refereeOf(name: string, roster: readonly SplitMember[]): SplitMember | undefined {
   let found: SplitMember | undefined;
@@ -131,19 +140,19 @@ export class SplitRules {
   readonly #self: SplitMember;
   readonly #reached = new Map<string, SplitMember>();
   readonly #lost = new Map<string, SplitMember>();
-  /** Of the lost, those that may be forgotten as soon as this side goes on. */
+  /** Lost members that are forgotten as soon as this side continues. */
   readonly #cleaned = new Set<string>();
   #minority = false;
-  /** Decided for this picture. */
+  /** Whether this view was decided on. */
   #decided = true;
   #changedAt = 0;
-  /** Of the process, at the last look; and at the first one after the change. */
+  /** Total pauses at the last tick, and at the first tick after the last change. */
   #stalledFor = 0;
   #stalledBefore: number | undefined = 0;
-  /** Whether the picture was settled once; and whether it is unchanged for long enough, and waits for an answer to be settled. */
+  /** Whether the view ever converged; and whether it is unchanged for long enough, and lacks only an answer. */
   #settled = false;
   #settles = false;
-  /** Goes on as soon as somebody answers. */
+  /** Whether this side continues as soon as a member answers. */
   #waits = false;
   #needsHeal = false;
 
@@ -162,22 +171,20 @@ export class SplitRules {
     this.#reached.set(self.id, self);
   }
 
-  /** Whether this side is not the one that goes on. */
+  /** Whether this side does not continue. */
   get minority(): boolean {
     return this.#minority;
   }
 
-  /** Whether it was a minority, and nobody healed it yet. */
+  /** Whether this side was a minority, and `heal` was not called since. */
   get needsHeal(): boolean {
     return this.#needsHeal;
   }
 
-  /** Members of the roster that are out of reach. */
   get lost(): readonly SplitMember[] {
     return [...this.#lost.values()];
   }
 
-  /** A member joined or came back. */
   onReached(now: number, member: SplitMember): void {
     this.#lost.delete(member.id);
     this.#cleaned.delete(member.id);
@@ -193,13 +200,13 @@ export class SplitRules {
     this.#changed(now);
   }
 
-  /** It left, or was removed: it is of no side. */
+  /** A member left or was removed, so it belongs to no side. */
   onGone(now: number, id: string): void {
     if (id === this.#self.id) return;
     if (this.#reached.delete(id) || this.#lost.delete(id)) this.#changed(now);
   }
 
-  /** Autoclean forgot it. A minority, and a side that has not decided yet, keeps it in mind. */
+  /** Autoclean forgot a member. A minority, and a side that has not decided yet, still counts it. */
   onCleaned(id: string): void {
     if (!this.#lost.has(id)) return;
     this.#cleaned.add(id);
@@ -211,13 +218,15 @@ export class SplitRules {
     if (this.#decided && !this.#minority) this.#forget();
   }
 
-  /** The program has done what `rejoins` asks, or an operator says that nothing is to be done. */
+  /**
+   * Ends `needsHeal`: the program has done what `rejoins` asks, or an operator decides that nothing is to be done.
+   */
   heal(): void {
     this.#needsHeal = false;
   }
 
   nextWakeUp(): number {
-    // What it waits for is an answer, not a time.
+    // It then waits for an answer instead of a time.
     if (this.#decided || this.#waits) return Number.POSITIVE_INFINITY;
     if (!this.#settles) return this.#dueAt;
     return this.#lost.size > 0 ? this.#unsettledUntil : Number.POSITIVE_INFINITY;
@@ -232,7 +241,7 @@ export class SplitRules {
     return this.#changedAt + (hasMetOne ? LONE_PATIENCE : UNSETTLED_PATIENCE) * this.#stableFor;
   }
 
-  /** To be called again whenever a member answered. */
+  /** Must also be called whenever a member answered. */
   tick(now: number, { answeredAt, isWhole, stalledFor }: SplitView): void {
     this.#stalledFor = stalledFor;
     this.#stalledBefore ??= stalledFor;
@@ -263,7 +272,10 @@ export class SplitRules {
     if (!isMinority) this.#forget();
   }
 
-  /** Of a name there is one node: who has the name of one that is lost, and started later, is its next life, lost itself or not. */
+  /**
+   * Drops lost members that were restarted: a name belongs to one node, so a later start with the same name is the
+   * same node.
+   */
   #dropSucceeded(): void {
     if (this.#lost.size === 0) return;
     const starts = new Map<string, number>();

@@ -1,25 +1,21 @@
 /**
- * How tags are changed: modifiers, one after the other.
+ * Changes of tags by modifiers, applied in order. A node has each tag once.
  *
- *   append    adds what is not there                                  a b, append b c         -> a b c
- *   remove    takes away what is there                                a b, remove b c         -> a
- *   replace   these and no others                                     a b, replace c          -> c
- *   map       [from, to]: puts `to` in the place of `from`, if `from` is there   a b, map [a, c] -> c b
- *   mappend   [from, to]: takes `from` away, and appends `to` in any case        a b, mappend [x, c] -> a b c
- *
- * No tag is ever there twice.
+ *   append    adds missing tags                                                 a b, append b c         -> a b c
+ *   remove    removes tags                                                      a b, remove b c         -> a
+ *   replace   replaces all tags                                                 a b, replace c          -> c
+ *   map       [from, to]: replaces `from` by `to`, if `from` is there           a b, map [a, c]         -> c b
+ *   mappend   [from, to]: removes `from`, and appends `to` in any case          a b, mappend [x, c]     -> a b c
  */
 import { describe } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import { MAX_TAG_CHANGES } from "./bounds.js";
 
-/** The built-in tag of ZRE's peers. */
 export const ZRE = "zre";
 
-/** Tags that no node has by saying so: each is true of a member, or is not. */
+/** Built-in tags, which nodes cannot set. */
 const RESERVED: ReadonlySet<string> = new Set(["localhost", "self", "draining", ZRE]);
 
-/** Whether a member has this tag, or does not, whatever it says. */
 export function isReservedTag(tag: string): boolean {
   return RESERVED.has(tag);
 }
@@ -41,9 +37,9 @@ const MODIFIERS = ["append", "remove", "replace", "map", "mappend"] as const;
 type Modifier = (typeof MODIFIERS)[number];
 
 /**
- * The tags after the changes; those before are left as they are.
- *
- * @throws InvalidArgumentError `EINVAL` for an unknown modifier, for items that are not tags or pairs of them, and for more than 1,000 changes
+ * Returns the changed tags as a new array.
+ * @throws InvalidArgumentError `EINVAL` for an unknown modifier, items that are not tags or pairs of tags, or more
+ * than 1,000 changes
  */
 export function changeTags(tags: readonly string[], changes: readonly TagChange[]): string[] {
   checkCount(changes);
@@ -54,17 +50,19 @@ export function changeTags(tags: readonly string[], changes: readonly TagChange[
       continue;
     }
     if (typeof change !== "object" || change === null)
-      throw new InvalidArgumentError(`a change of tags is a tag or an object; got ${describe(change)}`);
+      throw new InvalidArgumentError(`a change of tags must be a tag or an object; got ${describe(change)}`);
     for (const [key, items] of Object.entries(change)) {
       if (!MODIFIERS.includes(key as Modifier))
-        throw new InvalidArgumentError(`a modifier of tags is one of ${MODIFIERS.join(", ")}; got "${key}"`);
+        throw new InvalidArgumentError(
+          `a modifier of tags must be one of ${MODIFIERS.join(", ")}; got "${key}"`,
+        );
       if (items !== undefined) current = apply(current, key as Modifier, items);
     }
   }
   return current;
 }
 
-/** Before anything is changed: more of them end in too many tags, or are repetitions. */
+/** Checked first, since more changes end in too many tags, or are repetitions. */
 function checkCount(changes: readonly TagChange[]): void {
   let count = changes.length;
   for (const change of changes) {
@@ -78,7 +76,7 @@ function checkCount(changes: readonly TagChange[]): void {
 
 function apply(tags: string[], modifier: Modifier, items: readonly (string | TagPair)[]): string[] {
   if (!Array.isArray(items))
-    throw new InvalidArgumentError(`${modifier} takes an array; got ${describe(items)}`);
+    throw new InvalidArgumentError(`${modifier} must be an array; got ${describe(items)}`);
   const isPaired = modifier === "map" || modifier === "mappend";
   for (const item of items) {
     const isRight = isPaired
@@ -86,7 +84,7 @@ function apply(tags: string[], modifier: Modifier, items: readonly (string | Tag
       : typeof item === "string";
     if (!isRight)
       throw new InvalidArgumentError(
-        `${modifier} takes ${isPaired ? "pairs [from, to] of tags" : "tags"}; got ${describe(item)}`,
+        `${modifier} must have ${isPaired ? "pairs [from, to] of tags" : "tags"}; got ${describe(item)}`,
       );
   }
   switch (modifier) {

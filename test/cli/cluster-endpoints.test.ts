@@ -215,7 +215,7 @@ describe("--connect cluster:NAME", () => {
       [["node", "start", "--name", "a", "--advertise", "billing"], "--advertise expects NAME=EP"],
       [
         ["node", "start", "--name", "a", "--advertise", "billing=inproc://a"],
-        "tcp://HOST:PORT, tls://HOST:PORT and ipc://PATH",
+        "tcp://HOST:PORT, tls://HOST:PORT or ipc://PATH",
       ],
     ] as const) {
       const { code, stderr } = await run("", ...args);

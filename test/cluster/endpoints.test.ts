@@ -57,7 +57,7 @@ describe("an advertised endpoint", () => {
     for (const endpoint of ["tcp://*:5555", "tcp://[::1]:5555", "tcp://db-1.local:5555", "ipc:///tmp/x"])
       checkAdvertised(endpoint);
     for (const name of ["", "a=b", "a b", "a\n", "x".repeat(65), undefined])
-      expect(() => checkServiceName(name), String(name)).toThrow(/advertised under a name/);
+      expect(() => checkServiceName(name), String(name)).toThrow(/an endpoint's name must/);
     checkServiceName("Großhandel/eu-1");
   });
 
