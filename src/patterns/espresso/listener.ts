@@ -14,7 +14,15 @@ import type { ProxySide } from "../../sockets/pump.js";
 import type { SocketStats } from "../../sockets/stats.js";
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";
 import type { PatternEndpoints } from "../kit/endpoint-list.js";
-import { anything, checkCount, checkEndpoints, checkKeys, checkOptions, object } from "../kit/options.js";
+import {
+  anything,
+  checkCount,
+  checkEndpoints,
+  checkKeys,
+  checkOptions,
+  type Given,
+  object,
+} from "../kit/options.js";
 import {
   type EspressoFilter,
   type EspressoSample,
@@ -30,24 +38,20 @@ import { parseTrailer } from "./protocol.js";
 const MANY = 1_000;
 
 const OPTIONS = {
+  /** Selects records. `topics` are subscribed to at the tap; the rest is checked here. Default: all. */
   filter: object<EspressoFilter>(),
+  /** Samples the selected records. Default: all. */
   sample: object<EspressoSample>(),
   decode: anything<Codec<unknown>>(),
+  /** Options of the SUB: security, `receiveHighWaterMark`. */
   socketOptions: object<Omit<SubscriberOptions, "codec">>(),
   context: anything<Context>(),
 };
 
-export interface EspressoListenerOptions<T = undefined> {
-  /** Selects records. `topics` are subscribed to at the tap; the rest is checked here. Default: all. */
-  readonly filter?: EspressoFilter;
-  /** Samples the selected records. Default: all. */
-  readonly sample?: EspressoSample;
+export type EspressoListenerOptions<T = undefined> = Omit<Given<typeof OPTIONS>, "decode"> & {
   /** Decodes the last frame of each complete message into `value`. Default: no value. */
   readonly decode?: Codec<T>;
-  /** Options of the SUB: security, `receiveHighWaterMark`. */
-  readonly socketOptions?: Omit<SubscriberOptions, "codec">;
-  readonly context?: Context;
-}
+};
 
 /** A message that passed a proxy. */
 export interface EspressoRecord<T = undefined> {

@@ -14,7 +14,7 @@ import { XPublisher, type XPublisherOptions } from "../../sockets/pub-sub.js";
 import type { ProxySide } from "../../sockets/pump.js";
 import type { SocketStats } from "../../sockets/stats.js";
 import { Driver } from "../kit/driver.js";
-import { anything, checkOptions, integer, object } from "../kit/options.js";
+import { anything, checkOptions, type Given, integer, object } from "../kit/options.js";
 import type { EspressoFilter, EspressoSample } from "./filter.js";
 import { type TapCounts, TapRules } from "./tap-rules.js";
 
@@ -28,27 +28,20 @@ const QUEUED = 1_000;
 const QUIET = 1_000;
 
 const OPTIONS = {
+  /** Selects the messages that become records. Default: all. */
   filter: object<EspressoFilter>(),
+  /** Samples the selected messages. Default: all. */
   sample: object<EspressoSample>(),
+  /** Bytes of a message in its record, 256 or more; longer messages are truncated and marked. Default 65,536. */
   snapLength: integer({ default: SNAP_LENGTH, min: MIN_SNAP_LENGTH }),
+  /** Options of the capture socket: security, `sendHighWaterMark` (records queued per listener, default 1,000). */
   socketOptions: object<XPublisherOptions>(),
   context: anything<Context>(),
+  /** Clock of the sample, for tests. */
   clock: anything<Clock>(),
 };
 
-export interface EspressoTapOptions {
-  /** Selects the messages that become records. Default: all. */
-  readonly filter?: EspressoFilter;
-  /** Samples the selected messages. Default: all. */
-  readonly sample?: EspressoSample;
-  /** Bytes of a message in its record, 256 or more; longer messages are truncated and marked. Default 65,536. */
-  readonly snapLength?: number;
-  /** Options of the capture socket: security, `sendHighWaterMark` (records queued per listener, default 1,000). */
-  readonly socketOptions?: XPublisherOptions;
-  readonly context?: Context;
-  /** Clock of the sample, for tests. */
-  readonly clock?: Clock;
-}
+export type EspressoTapOptions = Given<typeof OPTIONS>;
 
 export type EspressoTapEvent =
   /** First subscription to a prefix. */

@@ -12,14 +12,8 @@ import {
   type SubscriberOptions,
 } from "../../sockets/pub-sub.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
-import {
-  BROKER_OPTIONS,
-  BrokerDriver,
-  type BrokerDriverOptions,
-  type BrokerEndpoints,
-  type BrokerSide,
-} from "../kit/broker-driver.js";
-import { bytes, checkEndpoint, checkOptions, integer, object } from "../kit/options.js";
+import { BROKER_OPTIONS, BrokerDriver, type BrokerEndpoints, type BrokerSide } from "../kit/broker-driver.js";
+import { checkEndpoint, checkOptions, type Given, integer, object } from "../kit/options.js";
 import { RouterReader } from "../kit/router-reader.js";
 import { addressedFrames, parseFromBalanced, parseFromClient, replyFrames } from "../kit/worker-protocol.js";
 
@@ -35,13 +29,24 @@ import {
 
 const OPTIONS = {
   ...BROKER_OPTIONS,
+  /** ms between state messages if nothing changes. Default 1,000. */
   stateInterval: integer({ default: 1_000 }),
+  /**
+   * Intervals of silence before a site is lost. 0: only when its connection ends, as the Guide's sites need. Default
+   * 3.
+   */
   liveness: integer({ default: 3, min: 0 }),
-  maxQueue: integer({ default: 1_000 }),
-  maxQueueBytes: bytes({ default: 67_108_864 }),
-  maxDeliveries: integer({ default: 2 }),
+  /** Queued requests of this site's clients, and as many of other sites; at the limit reading stops. Default 1,000. */
+  maxQueue: BROKER_OPTIONS.maxQueue,
+  /** Options of the ROUTERs to other sites. */
   cloudOptions: object<RouterOptions>(),
-  stateOptions: object<PublisherOptions & SubscriberOptions>(),
+};
+
+const STATE_OPTIONS = { stateOptions: object<PublisherOptions & SubscriberOptions>() };
+
+export type FederatedBrokerOptions = Given<typeof OPTIONS> & {
+  /** Options of the state flow's PUB and SUB, such as security. */
+  readonly stateOptions?: PublisherOptions & SubscriberOptions;
 };
 
 const EVENTS: EventNames<FederationEvent> = {
@@ -60,26 +65,6 @@ const INCARNATION_SIZE = 8;
 
 /** ms for replies to other sites to be sent at close. */
 const CLOUD_LINGER = 1_000;
-
-export interface FederatedBrokerOptions extends BrokerDriverOptions {
-  /** ms between state messages if nothing changes. Default 1,000. */
-  readonly stateInterval?: number | undefined;
-  /**
-   * Intervals of silence before a site is lost. 0: only when its connection ends, as the Guide's sites need. Default
-   * 3.
-   */
-  readonly liveness?: number | undefined;
-  /** Queued requests of this site's clients, and as many of other sites; at the limit reading stops. Default 1,000. */
-  readonly maxQueue?: number | undefined;
-  /** Bytes of queued requests, plus 64 per frame; at the limit reading stops, except for one batch. Default 64 MiB. */
-  readonly maxQueueBytes?: number | undefined;
-  /** Workers lost with one request before its client gets the error `worker-lost`. Default 2. */
-  readonly maxDeliveries?: number | undefined;
-  /** Options of the ROUTERs to other sites. */
-  readonly cloudOptions?: RouterOptions | undefined;
-  /** Options of the state flow's PUB and SUB, such as security. */
-  readonly stateOptions?: (PublisherOptions & SubscriberOptions) | undefined;
-}
 
 /** Bound endpoints by side, wildcards filled in. */
 export interface FederationEndpoints extends BrokerEndpoints {
@@ -147,7 +132,7 @@ export class FederatedBroker extends BrokerDriver<FederationEvent, FederationSta
    * @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value
    */
   constructor(name: string, options: FederatedBrokerOptions = {}) {
-    const settings = checkOptions("FederatedBroker", OPTIONS, options);
+    const settings = checkOptions("FederatedBroker", { ...OPTIONS, ...STATE_OPTIONS }, options);
     const { gate, socketOptions, cloudOptions, stateOptions } = settings;
     checkName(name);
     const cloud = new Cloud(name, { ...socketOptions, ...cloudOptions }, stateOptions ?? {});

@@ -13,35 +13,38 @@ import { forwards } from "../../sockets/internal.js";
 import { ownSockets } from "../../sockets/peer-views.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
 import { Driver } from "./driver.js";
-import { CLOSE_LINGER, type OptionSpec, object } from "./options.js";
+import { bytes, CLOSE_LINGER, type Given, integer, object, type Settings } from "./options.js";
 import { RouterReader } from "./router-reader.js";
-import { type ServerGate, serverGate } from "./server-gate.js";
+import { serverGate } from "./server-gate.js";
 
-export interface BrokerSocketOptions {
+/** Options of every broker. */
+export const BROKER_OPTIONS = {
   /** Options of both sockets. */
-  readonly socketOptions?: RouterOptions | undefined;
+  socketOptions: object<RouterOptions>(),
   /** Options of the client socket; override `socketOptions`. */
-  readonly frontendOptions?: RouterOptions | undefined;
+  frontendOptions: object<RouterOptions>(),
   /**
    * Options of the worker socket; override `socketOptions`. `heartbeatTimeout` (default 30 s) disconnects a stopped
    * or hanging worker, and its request goes to another.
    */
-  readonly backendOptions?: RouterOptions | undefined;
-}
+  backendOptions: object<RouterOptions>(),
+  /** A `BinaryStarGate` makes the broker half of a pair. Default: always serves. */
+  gate: serverGate(),
+  /** Queued requests; at the limit reading stops. Default 1,000. */
+  maxQueue: integer({ default: 1_000 }),
+  /** Bytes of queued requests, plus 64 per frame; at the limit reading stops, except for one batch. Default 64 MiB. */
+  maxQueueBytes: bytes({ default: 67_108_864 }),
+  /** Workers lost with one request before its client gets the error `worker-lost`. Default 2. */
+  maxDeliveries: integer({ default: 2 }),
+};
 
 /** Options of a broker that can be half of a pair. */
-export interface BrokerDriverOptions extends BrokerSocketOptions {
-  /** A `BinaryStarGate` makes the broker half of a pair. Default: always serves. */
-  readonly gate?: ServerGate | undefined;
-}
+export type BrokerDriverOptions = Given<typeof BROKER_OPTIONS>;
 
-/** The options above, for a broker's option table. */
-export const BROKER_OPTIONS = {
-  socketOptions: object<RouterOptions>(),
-  frontendOptions: object<RouterOptions>(),
-  backendOptions: object<RouterOptions>(),
-  gate: serverGate(),
-} satisfies Readonly<Record<keyof BrokerDriverOptions, OptionSpec<unknown>>>;
+export type BrokerSocketOptions = Pick<
+  BrokerDriverOptions,
+  "socketOptions" | "frontendOptions" | "backendOptions"
+>;
 
 /** A reply was dropped: its client, or the requesting site, is gone or at its high-water mark. */
 export interface ReplyDropped {
@@ -105,7 +108,7 @@ export abstract class BrokerDriver<
   protected constructor(
     name: string,
     events: EventNames<E>,
-    options: BrokerDriverOptions,
+    options: Settings<typeof BROKER_OPTIONS>,
     maxStep: number,
     createRules: (effects: BrokerEffects<E>, now: number) => DrivenRules<Omit<Stats, "repliesDropped">>,
   ) {

@@ -1,13 +1,8 @@
 /** Load-balancing broker: two ROUTERs around rules.ts. */
 
 import type { EventNames } from "../../core/event-stream.js";
-import {
-  BROKER_OPTIONS,
-  BrokerDriver,
-  type BrokerDriverOptions,
-  type BrokerEffects,
-} from "../kit/broker-driver.js";
-import { bytes, checkOptions, integer } from "../kit/options.js";
+import { BROKER_OPTIONS, BrokerDriver, type BrokerEffects } from "../kit/broker-driver.js";
+import { checkOptions, type Given } from "../kit/options.js";
 import { addressedFrames, parseFromBalanced, parseFromClient, replyFrames } from "../kit/worker-protocol.js";
 
 import {
@@ -17,12 +12,7 @@ import {
   type LoadBalancerStats,
 } from "./rules.js";
 
-const OPTIONS = {
-  ...BROKER_OPTIONS,
-  maxQueue: integer({ default: 1_000 }),
-  maxQueueBytes: bytes({ default: 67_108_864 }),
-  maxDeliveries: integer({ default: 2 }),
-};
+export type LoadBalancerOptions = Given<typeof BROKER_OPTIONS>;
 
 const EVENTS: EventNames<LoadBalancerEvent> = {
   "worker:joined": true,
@@ -35,15 +25,6 @@ const EVENTS: EventNames<LoadBalancerEvent> = {
 
 /** ms of a pause of this process that count; there are no timers to disturb. */
 const MAX_STEP = 1_000;
-
-export interface LoadBalancerOptions extends BrokerDriverOptions {
-  /** Queued requests; at the limit reading stops. Default 1,000. */
-  readonly maxQueue?: number | undefined;
-  /** Bytes of queued requests, plus 64 per frame; at the limit reading stops, except for one batch. Default 64 MiB. */
-  readonly maxQueueBytes?: number | undefined;
-  /** Workers lost with one request before its client gets the error `worker-lost`. Default 2. */
-  readonly maxDeliveries?: number | undefined;
-}
 
 /**
  * Gives each request to the least recently used worker, one at a time, so that work follows capacity.
@@ -68,7 +49,7 @@ export interface LoadBalancerOptions extends BrokerDriverOptions {
 export class LoadBalancer extends BrokerDriver<LoadBalancerEvent, LoadBalancerStats> {
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
   constructor(options: LoadBalancerOptions = {}) {
-    const settings = checkOptions("LoadBalancer", OPTIONS, options);
+    const settings = checkOptions("LoadBalancer", BROKER_OPTIONS, options);
     super("LoadBalancer", EVENTS, settings, MAX_STEP, (effects) => new DrivenRules(settings, effects));
   }
 }

@@ -27,35 +27,7 @@ import {
   type PatternEndpoints,
 } from "../kit/endpoint-list.js";
 import { parseErrorReply, ServiceError } from "../kit/errors.js";
-import { anything, bytes, checkOptions, integer, object } from "../kit/options.js";
-
-/** Options of {@link LoadBalancerClient}. Times in ms. */
-export interface LoadBalancerClientOptions<Req = Raw, Rep = Raw> {
-  /** Timeout of a call; -1: no limit. Default 30,000. */
-  readonly timeout?: number | undefined;
-  /** Repetitions of a request whose connection ended or broker stopped. Default 2. */
-  readonly retries?: number | undefined;
-  /** Pending calls; more reject with `ERR_TOO_MANY_PENDING`. Default 10,000. */
-  readonly maxPending?: number | undefined;
-  /** Bytes of pending requests, plus 64 per frame; a single call may be larger. Default 64 MiB. */
-  readonly maxPendingBytes?: number | undefined;
-  /** Requests in flight per broker; more wait here. Default 1,000. */
-  readonly maxInFlight?: number | undefined;
-  /** Encodes a request as one frame. Default: raw frames. */
-  readonly requestCodec?: Codec<Req> | undefined;
-  /** Decodes a reply of one frame. Default: raw frames. */
-  readonly replyCodec?: Codec<Rep> | undefined;
-  /** Options of the DEALERs, such as security. */
-  readonly socketOptions?: DealerOptions | undefined;
-}
-
-/** Options of one call. */
-export interface LoadBalancerCallOptions {
-  /** ms for the whole call; -1: no limit. Default: the client's. */
-  readonly timeout?: number | undefined;
-  /** Cancels the request; a worker may still have handled it. */
-  readonly signal?: AbortSignal | undefined;
-}
+import { anything, bytes, checkOptions, type Given, integer, object } from "../kit/options.js";
 
 export type LoadBalancerClientEvent =
   | { readonly type: "broker:joined"; readonly endpoint: string }
@@ -90,17 +62,42 @@ export interface LoadBalancerClientStats {
 }
 
 const OPTIONS = {
+  /** Timeout of a call; -1: no limit. Default 30,000. */
   timeout: integer({ default: 30_000, min: -1 }),
+  /** Repetitions of a request whose connection ended or broker stopped. Default 2. */
   retries: integer({ default: 2, min: 0 }),
+  /** Pending calls; more reject with `ERR_TOO_MANY_PENDING`. Default 10,000. */
   maxPending: integer({ default: 10_000 }),
+  /** Bytes of pending requests, plus 64 per frame; a single call may be larger. Default 64 MiB. */
   maxPendingBytes: bytes({ default: 67_108_864 }),
+  /** Requests in flight per broker; more wait here. Default 1,000. */
   maxInFlight: integer({ default: 1_000 }),
   requestCodec: anything<Codec<never>>(),
   replyCodec: anything<Codec<never>>(),
+  /** Options of the DEALERs, such as security. */
   socketOptions: object<DealerOptions>(),
 };
 
-const CALL_OPTIONS = { timeout: integer({ min: -1 }), signal: anything<AbortSignal>() };
+/** Options of {@link LoadBalancerClient}. Times in ms. */
+export type LoadBalancerClientOptions<Req = Raw, Rep = Raw> = Omit<
+  Given<typeof OPTIONS>,
+  "requestCodec" | "replyCodec"
+> & {
+  /** Encodes a request as one frame. Default: raw frames. */
+  readonly requestCodec?: Codec<Req>;
+  /** Decodes a reply of one frame. Default: raw frames. */
+  readonly replyCodec?: Codec<Rep>;
+};
+
+const CALL_OPTIONS = {
+  /** ms for the whole call; -1: no limit. Default: the client's. */
+  timeout: integer({ min: -1 }),
+  /** Cancels the request; a worker may still have handled it. */
+  signal: anything<AbortSignal>(),
+};
+
+/** Options of one call. */
+export type LoadBalancerCallOptions = Given<typeof CALL_OPTIONS>;
 
 const EVENTS: EventNames<LoadBalancerClientEvent> = {
   "broker:joined": true,

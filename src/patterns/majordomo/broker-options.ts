@@ -1,81 +1,74 @@
 /** What a broker's user sets and sees: its options, its events and its statistics. */
 
+import type { RouterOptions } from "../../sockets/request-reply.js";
 import type { FailureReason } from "../kit/errors.js";
-import { boolean, bytes, checkOptions, integer } from "../kit/options.js";
+import { boolean, bytes, checkOptions, type Given, integer, object, type Settings } from "../kit/options.js";
+import { serverGate } from "../kit/server-gate.js";
 import type { MajordomoFaultReason } from "./wire.js";
 
-/** What bounds a broker, and how patient it is. Times are in ms. */
-export interface MajordomoBrokerLimits {
+const LIMITS = {
   /** ms between two HEARTBEATs to a worker. Default 2,500. */
-  readonly heartbeatInterval: number;
+  heartbeatInterval: integer({ default: 2_500 }),
   /** Intervals of silence after which a worker or a client is taken for dead. Default 3. */
-  readonly liveness: number;
+  liveness: integer({ default: 3 }),
   /** Times that a request is given to a worker, when workers are lost with it. Default 3. */
-  readonly maxDeliveries: number;
+  maxDeliveries: integer({ default: 3 }),
   /** Requests that wait for one service's workers; the next is refused as `overloaded`. Default 100,000. */
-  readonly maxQueue: number;
+  maxQueue: integer({ default: 100_000, min: 0 }),
   /** Bytes of all requests that wait. Default 256 MiB. */
-  readonly maxQueueBytes: number;
+  maxQueueBytes: bytes({ default: 268_435_456, min: 0 }),
   /** ms that a request waits for a worker, until it is refused as `no-service` or `expired`. Default 30,000. */
-  readonly queueTimeout: number;
+  queueTimeout: integer({ default: 30_000 }),
   /**
    * ms that a request of a client of shoal's waits for a service that no worker has offered within `queueTimeout`,
    * until it is refused as `no-service`: long enough for a worker that starts together with its client. A broker
    * that has just begun gives workers of its former life `liveness` intervals to come back. Plain clients wait
    * for `queueTimeout`. Default 1,000.
    */
-  readonly noServiceTimeout: number;
+  noServiceTimeout: integer({ default: 1_000, min: 0 }),
   /** Whether a request for a service without workers waits for one, or is refused at once. Default true. */
-  readonly waitForService: boolean;
+  waitForService: boolean(true),
   /** Services known at once; the names of those without workers and requests are forgotten. Default 10,000. */
-  readonly maxServices: number;
+  maxServices: integer({ default: 10_000, min: 0 }),
   /** Workers registered at once; the next gets DISCONNECT. Default 100,000. */
-  readonly maxWorkers: number;
+  maxWorkers: integer({ default: 100_000, min: 0 }),
   /** Request ids remembered, so that a repetition is not handled again. Default 20,000; 0: none. */
-  readonly dedupWindow: number;
+  dedupWindow: integer({ default: 20_000, min: 0 }),
   /** Bytes of replies remembered for repetitions. Default 16 MiB. */
-  readonly dedupBytes: number;
+  dedupBytes: bytes({ default: 16_777_216, min: 0 }),
   /** Bytes of the partial replies that are joined for a client of MDP 0.1. Default 16 MiB. */
-  readonly maxJoinedBytes: number;
+  maxJoinedBytes: bytes({ default: 16_777_216, min: 0 }),
   /**
    * Bytes of answers that wait for one client's connection: past it an answer, or one in pieces, fails as `slow-reader`.
    * A single answer always may wait. Known on the engine `zmtp`, over tcp and ipc; elsewhere the socket's
    * `sendHighWaterMark` alone bounds what waits. Default 64 MiB.
    */
-  readonly maxClientBytes: number;
+  maxClientBytes: bytes({ default: 67_108_864, min: 0 }),
   /** Bytes of answers that wait for the connections of all clients together; in all else as `maxClientBytes`. Default 256 MiB. */
-  readonly maxReplyBytes: number;
+  maxReplyBytes: bytes({ default: 268_435_456, min: 0 }),
   /**
    * Whether a plain MDP client gets a failure, as a reply of three frames: `shoal.error`, reason, text.
    * MDP has no error replies; `false` leaves it to its time-out. Default true.
    */
-  readonly plainErrors: boolean;
-}
-
-const OPTIONS = {
-  heartbeatInterval: integer({ default: 2_500 }),
-  liveness: integer({ default: 3 }),
-  maxDeliveries: integer({ default: 3 }),
-  maxQueue: integer({ default: 100_000, min: 0 }),
-  maxQueueBytes: bytes({ default: 268_435_456, min: 0 }),
-  queueTimeout: integer({ default: 30_000 }),
-  noServiceTimeout: integer({ default: 1_000, min: 0 }),
-  waitForService: boolean(true),
-  maxServices: integer({ default: 10_000, min: 0 }),
-  maxWorkers: integer({ default: 100_000, min: 0 }),
-  dedupWindow: integer({ default: 20_000, min: 0 }),
-  dedupBytes: bytes({ default: 16_777_216, min: 0 }),
-  maxJoinedBytes: bytes({ default: 16_777_216, min: 0 }),
-  maxClientBytes: bytes({ default: 67_108_864, min: 0 }),
-  maxReplyBytes: bytes({ default: 268_435_456, min: 0 }),
   plainErrors: boolean(true),
 };
 
-/** The names of the limits. */
-export const BROKER_LIMITS: readonly string[] = Object.keys(OPTIONS);
+/** Limits and timings of a broker. Times are in ms. */
+export type MajordomoBrokerLimits = Settings<typeof LIMITS>;
+
+const OPTIONS = {
+  ...LIMITS,
+  /** Options of the ROUTER: security, context, high-water marks (`sendHighWaterMark`: 100,000 here). */
+  socketOptions: object<RouterOptions>(),
+  /** Makes the broker one of a pair: a `BinaryStarGate`. Default: it always serves. */
+  gate: serverGate(),
+};
+
+/** Options of `MajordomoBroker`. */
+export type MajordomoBrokerOptions = Given<typeof OPTIONS>;
 
 /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
-export function resolveBrokerLimits(given: object): MajordomoBrokerLimits {
+export function brokerSettings(given: object): Settings<typeof OPTIONS> {
   return checkOptions("MajordomoBroker", OPTIONS, given);
 }
 

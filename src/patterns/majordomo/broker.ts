@@ -1,25 +1,23 @@
 /** A Majordomo broker: the socket, the timer and the gate around broker-rules.ts. */
 
 import crypto from "node:crypto";
-import { checkKeys, refuseExtra } from "../../core/arguments.js";
+import { refuseExtra } from "../../core/arguments.js";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { ClosedError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
 import { withTimeout } from "../../core/waiter.js";
 import { capabilitiesOf, deliverNow, forwards, queuedBytesFor } from "../../sockets/internal.js";
 import { ownSockets } from "../../sockets/peer-views.js";
-import { Router, type RouterOptions } from "../../sockets/request-reply.js";
+import { Router } from "../../sockets/request-reply.js";
 import { Driver } from "../kit/driver.js";
-import { checkOptions, object } from "../kit/options.js";
-import { type ServerGate, serverGate } from "../kit/server-gate.js";
+import type { ServerGate } from "../kit/server-gate.js";
 import { ANSWERS, Batcher, DELIVERIES, messagesAtBroker, takingBatches } from "./batch.js";
 import {
-  BROKER_LIMITS,
+  brokerSettings,
   type MajordomoBrokerEvent,
-  type MajordomoBrokerLimits,
+  type MajordomoBrokerOptions,
   type MajordomoBrokerStats,
   type MajordomoServiceStats,
-  resolveBrokerLimits,
 } from "./broker-options.js";
 import { isReserved } from "./broker-peers.js";
 import { BrokerRules } from "./broker-rules.js";
@@ -41,16 +39,6 @@ const SEND_HIGH_WATER_MARK = 100_000;
 
 /** ms that the last messages have to leave. */
 const FLUSH_TIMEOUT = 1_000;
-
-/** Options of {@link MajordomoBroker}. */
-export interface MajordomoBrokerOptions extends Partial<MajordomoBrokerLimits> {
-  /** Options of the ROUTER: security, context, high-water marks (`sendHighWaterMark`: 100,000 here). */
-  readonly socketOptions?: RouterOptions;
-  /** Makes the broker one of a pair: a `BinaryStarGate`. Default: it always serves. */
-  readonly gate?: ServerGate;
-}
-
-const DRIVER_OPTIONS = { socketOptions: object<RouterOptions>(), gate: serverGate() };
 
 const EVENTS: EventNames<MajordomoBrokerEvent> = {
   "service:started": true,
@@ -109,10 +97,8 @@ export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBroke
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
   constructor(options: MajordomoBrokerOptions = {}) {
     super("MajordomoBroker", EVENTS);
-    checkKeys("MajordomoBroker", options, [...BROKER_LIMITS, "socketOptions", "gate"]);
-    const { socketOptions, gate, ...given } = options;
-    const limits = resolveBrokerLimits(given);
-    checkOptions("MajordomoBroker", DRIVER_OPTIONS, { socketOptions, gate });
+    const settings = brokerSettings(options);
+    const { socketOptions, gate } = settings;
     this.#router = new Router({
       sendHighWaterMark: SEND_HIGH_WATER_MARK,
       ...socketOptions,
@@ -122,7 +108,7 @@ export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBroke
     takingBatches(this.#router);
     forwards(this.#router);
     ownSockets(this, () => ({ peers: this.#router }));
-    this.#timer = new DriverTimer(limits.heartbeatInterval);
+    this.#timer = new DriverTimer(settings.heartbeatInterval);
     const { peerRoutingIds, queueDepth } = capabilitiesOf(this.#router);
     const queuedBytes = (client: Buffer): number =>
       queuedBytesFor(this.#router, client) + this.#answers.bytesFor(client);
@@ -135,7 +121,7 @@ export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBroke
         if (this.#idleWaits.length > 0) setImmediate(() => this.#checkIdle());
       },
     };
-    this.#rules = new BrokerRules(limits, effects, {
+    this.#rules = new BrokerRules(settings, effects, {
       incarnation: crypto.randomBytes(8),
       firstTag: crypto.randomInt(MAX_TAG),
       bornAt: this.#timer.now(),

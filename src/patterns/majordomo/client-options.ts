@@ -12,6 +12,7 @@ import {
   checkOptions,
   choice,
   codec,
+  type Given,
   integer,
   object,
   type Settings,
@@ -20,53 +21,48 @@ import type { CallTerms } from "./client-calls.js";
 import { Dialect, EMPTY, encodeHeaders, MAX_HEADERS } from "./wire.js";
 
 const OPTIONS = {
-  protocol: choice(["auto", "0.1", "0.2"], "auto"),
-  timeout: integer({ default: 30_000, min: -1 }),
-  retries: integer({ default: 2, min: 0 }),
-  heartbeatInterval: integer({ default: 2_500 }),
-  liveness: integer({ default: 3 }),
-  maxInFlight: integer({ default: 1_000, min: 0 }),
-  maxPending: integer({ default: 100_000, min: 0 }),
-  maxPendingBytes: bytes({ default: 268_435_456, min: 0 }),
-  maxConnections: integer({ default: 16, min: 0 }),
-  maxAnswerBytes: bytes({ default: 67_108_864, min: 0 }),
-};
-
-/** Options of {@link MajordomoClient}. Times are in ms. */
-export interface MajordomoClientOptions<Req = Raw, Rep = Raw> {
   /**
    * `"auto"` asks the broker whether it knows shoal's own form, and else speaks MDP 0.1; `"0.1"` and `"0.2"`
    * do not ask. A broker that knows MDP 0.2 only has to be named so. Default `"auto"`.
    */
-  readonly protocol?: "auto" | "0.1" | "0.2";
+  protocol: choice(["auto", "0.1", "0.2"], "auto"),
   /** ms for a request, all its attempts together, unless the call says otherwise; -1: no limit. Default 30,000. */
-  readonly timeout?: number;
+  timeout: integer({ default: 30_000, min: -1 }),
   /** Times that a request is sent again, unless the call says otherwise. Default 2. */
-  readonly retries?: number;
+  retries: integer({ default: 2, min: 0 }),
   /** ms between two heartbeats while answers are awaited. Default 2,500. */
-  readonly heartbeatInterval?: number;
+  heartbeatInterval: integer({ default: 2_500 }),
   /** Intervals of a broker's silence after which the next one is asked. Default 3. */
-  readonly liveness?: number;
+  liveness: integer({ default: 3 }),
   /** Requests sent and not answered; more wait. Default 1,000. */
-  readonly maxInFlight?: number;
+  maxInFlight: integer({ default: 1_000, min: 0 }),
   /** Requests that wait to be sent; one more is refused with `ERR_TOO_MANY_PENDING`. Default 100,000. */
-  readonly maxPending?: number;
+  maxPending: integer({ default: 100_000, min: 0 }),
   /** Bytes of the requests that have no answer yet; one more is refused with `ERR_TOO_MANY_PENDING`. Default 256 MiB. */
-  readonly maxPendingBytes?: number;
+  maxPendingBytes: bytes({ default: 268_435_456, min: 0 }),
   /** Connections to a plain broker, each with one request at a time. Default 16. */
-  readonly maxConnections?: number;
+  maxConnections: integer({ default: 16, min: 0 }),
   /**
    * Bytes of one answer's pieces that are joined by `request`; or that wait to be read, where the broker is a plain one,
    * which cannot be asked to wait. Past it the request fails as `too-large`. Default 64 MiB.
    */
-  readonly maxAnswerBytes?: number;
+  maxAnswerBytes: bytes({ default: 67_108_864, min: 0 }),
+  requestCodec: codec(),
+  replyCodec: codec(),
+  /** Options of the DEALERs: security, context, high-water marks. */
+  socketOptions: object<DealerOptions>(),
+};
+
+/** Options of {@link MajordomoClient}. Times are in ms. */
+export type MajordomoClientOptions<Req = Raw, Rep = Raw> = Omit<
+  Given<typeof OPTIONS>,
+  "requestCodec" | "replyCodec"
+> & {
   /** Encodes a request, as one frame. Default: frames as they are. */
   readonly requestCodec?: Codec<Req>;
   /** Decodes a reply, of one frame. Default: frames as they are. */
   readonly replyCodec?: Codec<Rep>;
-  /** Options of the DEALERs: security, context, high-water marks. */
-  readonly socketOptions?: DealerOptions;
-}
+};
 
 /** What a call takes. */
 export interface MajordomoCallOptions {
@@ -89,30 +85,9 @@ export interface MajordomoCallOptions {
 /** A service as {@link MajordomoClient.service} gives it: a function for each method of its contract. */
 export type MajordomoService<C extends ServiceContract> = ServiceClient<C, MajordomoCallOptions>;
 
-/** The options of the rules, all of them there. */
-export type ClientSettings = Settings<typeof OPTIONS>;
-
 /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
-export function resolveClientSettings(given: object): ClientSettings {
+export function clientSettings(given: object): Settings<typeof OPTIONS> {
   return checkOptions("MajordomoClient", OPTIONS, given);
-}
-
-/** The names of a client's options, those that the rules do not need included. */
-export const CLIENT_OPTIONS: readonly string[] = [
-  ...Object.keys(OPTIONS),
-  "requestCodec",
-  "replyCodec",
-  "socketOptions",
-];
-
-const DRIVER_OPTIONS = { requestCodec: codec(), replyCodec: codec(), socketOptions: object() };
-
-/** @param what a client or a worker. @throws InvalidArgumentError `EINVAL` for what is not a codec, or not an object */
-export function checkDriverOptions(
-  what: string,
-  options: { readonly [K in keyof typeof DRIVER_OPTIONS]: unknown },
-): void {
-  checkOptions(what, DRIVER_OPTIONS, options);
 }
 
 const CALL_KEYS = ["timeout", "retries", "signal", "headers"] as const;

@@ -1,7 +1,6 @@
 /** A Majordomo client: sockets and a timer around client-rules.ts. */
 
 import crypto from "node:crypto";
-import { checkKeys } from "../../core/arguments.js";
 import { endedWith, startRequest } from "../../core/diagnostics.js";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { AbortedError, ClosedError, type ShoalError, TimeoutError } from "../../core/errors.js";
@@ -30,10 +29,9 @@ import {
   WholeSink,
 } from "./client-calls.js";
 import {
-  CLIENT_OPTIONS,
   callTerms,
   checkCall,
-  checkDriverOptions,
+  clientSettings,
   type MajordomoCallOptions,
   type MajordomoClientEvent,
   type MajordomoClientOptions,
@@ -42,7 +40,6 @@ import {
   mergeCall,
   observedTerms,
   PROTOCOLS,
-  resolveClientSettings,
 } from "./client-options.js";
 import { ClientRules } from "./client-rules.js";
 import {
@@ -134,19 +131,17 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
    */
   constructor(endpoints: PatternEndpoints, options: MajordomoClientOptions<Req, Rep> = {}) {
     super("MajordomoClient", EVENTS);
-    checkKeys("MajordomoClient", options, CLIENT_OPTIONS);
-    const { socketOptions, requestCodec, replyCodec, ...given } = options;
-    checkDriverOptions("MajordomoClient", { socketOptions, requestCodec, replyCodec });
+    const settings = clientSettings(options);
+    const { requestCodec, replyCodec } = options;
+    const { socketOptions, timeout, retries } = settings;
     this.#endpoints = new EndpointList("endpoints", endpoints, {
       socket: () => takingBatches(new Dealer(socketOptions)),
     });
     const all = this.#endpoints.current;
-    const settings = resolveClientSettings(given);
     const dialect = PROTOCOLS[settings.protocol];
     this.#maxAnswerBytes = settings.maxAnswerBytes;
-    this.#timeout = settings.timeout;
-    this.#retries = settings.retries;
-    const { timeout, retries } = settings;
+    this.#timeout = timeout;
+    this.#retries = retries;
     this.#terms = callTerms(timeout, retries);
     this.#requestCodec = requestCodec;
     const replies = new BodyShape(replyCodec);

@@ -1,8 +1,9 @@
 export * from "../kit/index.js";
-export { MajordomoBroker, type MajordomoBrokerOptions } from "./broker.js";
+export { MajordomoBroker } from "./broker.js";
 export type {
   MajordomoBrokerEvent,
   MajordomoBrokerLimits,
+  MajordomoBrokerOptions,
   MajordomoBrokerStats,
   MajordomoServiceStats,
   MajordomoWorkerLeaveReason,

@@ -7,7 +7,18 @@ import type { Raw } from "../../sockets/shape.js";
 import type { BodyFor, BodyOf } from "../kit/body.js";
 import type { ServiceContract, ServiceHandlers } from "../kit/contract.js";
 import type { EndpointSourceEvent } from "../kit/endpoint-list.js";
-import { boolean, bytes, checkOptions, choice, integer, type Settings, text } from "../kit/options.js";
+import {
+  boolean,
+  bytes,
+  checkOptions,
+  choice,
+  codec,
+  type Given,
+  integer,
+  object,
+  type Settings,
+  text,
+} from "../kit/options.js";
 import { MAX_CAPACITY, RESERVED_PREFIX, serviceFrame } from "./wire.js";
 
 /** Handlers from which on none is so slow for the others that requests should not wait behind it. */
@@ -20,27 +31,10 @@ const AHEAD = 100;
 const FEW_AHEAD = 16;
 
 const OPTIONS = {
-  concurrency: integer({ default: 1, max: MAX_CAPACITY }),
-  prefetch: integer({ min: 0, max: MAX_CAPACITY }),
-  protocol: choice(["auto", "0.1", "0.2"], "auto"),
-  name: text(),
-  heartbeatInterval: integer({ default: 2_500 }),
-  liveness: integer({ default: 3 }),
-  reconnectInterval: integer({ default: 250, min: 0 }),
-  reconnectMaxInterval: integer({ default: 32_000, min: 0 }),
-  dedupWindow: integer({ default: 10_000, min: 0 }),
-  dedupBytes: bytes({ default: 16_777_216, min: 0 }),
-  maxReplyBytes: bytes({ default: 67_108_864, min: 0 }),
-  creditTimeout: integer({ default: 300_000, min: 0 }),
-  exposeErrors: boolean(false),
-};
-
-/** Options of {@link MajordomoWorker}. Times are in ms. */
-export interface MajordomoWorkerOptions<Req = Raw, Rep = Raw> {
   /**
    * Requests handled at once, 1 to 65,535; of a plain broker 64 at most, over a connection each. Default 1.
    */
-  readonly concurrency?: number;
+  concurrency: integer({ default: 1, max: MAX_CAPACITY }),
   /**
    * Requests that a broker of shoal may give beyond those, 0 to 65,535: they wait here, so that the worker need not wait
    * for the broker between two. The broker gives them only to a worker that answers more than 4,000 a second, and only
@@ -48,52 +42,57 @@ export interface MajordomoWorkerOptions<Req = Raw, Rep = Raw> {
    * back to the broker, which asks others; not while a handler blocks the event loop. Default: 16, and from a `concurrency`
    * of 16 on 100, or `concurrency` where that is more.
    */
-  readonly prefetch?: number;
+  prefetch: integer({ min: 0, max: MAX_CAPACITY }),
   /**
    * `"auto"` asks the broker whether it knows shoal's own form, and else speaks MDP 0.1; `"0.1"` and `"0.2"`
    * do not ask. A broker that knows MDP 0.2 only has to be named so. Default `"auto"`.
    */
-  readonly protocol?: "auto" | "0.1" | "0.2";
+  protocol: choice(["auto", "0.1", "0.2"], "auto"),
   /** What the worker is called in the broker's events. Default: 8 hexadecimal digits by chance. */
-  readonly name?: string;
+  name: text(),
   /** ms between two HEARTBEATs. Default 2,500. */
-  readonly heartbeatInterval?: number;
+  heartbeatInterval: integer({ default: 2_500 }),
   /** Intervals of a broker's silence after which it is taken for dead. Default 3. */
-  readonly liveness?: number;
+  liveness: integer({ default: 3 }),
   /** ms, at most, until the worker comes back to a broker that it lost; doubled each time. Default 250. */
-  readonly reconnectInterval?: number;
+  reconnectInterval: integer({ default: 250, min: 0 }),
   /** Where the doubling ends. Default 32,000. */
-  readonly reconnectMaxInterval?: number;
+  reconnectMaxInterval: integer({ default: 32_000, min: 0 }),
   /** Request ids remembered, so that a repetition does not reach the handler. Default 10,000; 0: none. */
-  readonly dedupWindow?: number;
+  dedupWindow: integer({ default: 10_000, min: 0 }),
   /** Bytes of replies remembered for repetitions. Default 16 MiB. */
-  readonly dedupBytes?: number;
+  dedupBytes: bytes({ default: 16_777_216, min: 0 }),
   /**
    * Bytes of replies that wait for room at the connections: past it no further handler begins until they have left. A
    * handler keeps its place among `concurrency` until its reply has left. For a broker of MDP 0.1, which has no pieces,
    * it bounds the joined pieces of an answer, too: past it the request fails as `too-large`. Default 64 MiB.
    */
-  readonly maxReplyBytes?: number;
+  maxReplyBytes: bytes({ default: 67_108_864, min: 0 }),
   /**
    * ms that an answer in pieces waits for its client to read on, until it fails as `slow-reader` and the generator is
    * ended; 0: no limit. Default 300,000.
    */
-  readonly creditTimeout?: number;
+  creditTimeout: integer({ default: 300_000, min: 0 }),
   /**
    * Whether clients get the message of any error that a handler throws. Otherwise they get that of a `ServiceError`, and
    * of an error with `expose: true`; of each error its `code` and `data` (as `handlerCode` and `data` of the `ServiceError`). Default false.
    */
-  readonly exposeErrors?: boolean;
+  exposeErrors: boolean(false),
+  /** Options of the DEALERs: security, context, high-water marks. */
+  socketOptions: object<DealerOptions>(),
+};
+const CODECS = { requestCodec: codec(), replyCodec: codec() };
+
+/** Options of {@link MajordomoWorker}. Times are in ms. */
+export type MajordomoWorkerOptions<Req = Raw, Rep = Raw> = MajordomoServeOptions & {
   /** Decodes a request, of one frame. Default: frames as they are. */
   readonly requestCodec?: Codec<Req>;
   /** Encodes a reply, as one frame. Default: frames as they are. */
   readonly replyCodec?: Codec<Rep>;
-  /** Options of the DEALERs: security, context, high-water marks. */
-  readonly socketOptions?: DealerOptions;
-}
+};
 
 /** Options of {@link MajordomoWorker.serve}: the contract has the codec. */
-export type MajordomoServeOptions = Omit<MajordomoWorkerOptions, "requestCodec" | "replyCodec">;
+export type MajordomoServeOptions = Given<typeof OPTIONS>;
 
 /** The handlers of a contract's methods, each with what any handler gets in addition to the request. */
 export type MajordomoHandlers<C extends ServiceContract> = ServiceHandlers<C, MajordomoRequestContext>;
@@ -102,19 +101,16 @@ export type MajordomoHandlers<C extends ServiceContract> = ServiceHandlers<C, Ma
 export type WorkerSettings = Settings<typeof OPTIONS> & { readonly prefetch: number };
 
 /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
-export function resolveWorkerSettings(given: object): WorkerSettings {
-  const settings = checkOptions("MajordomoWorker", OPTIONS, given);
+export function workerSettings(given: object): WorkerSettings {
+  const settings = checkOptions("MajordomoWorker", { ...OPTIONS, ...CODECS }, given);
   const { concurrency } = settings;
   const usual = concurrency < MANY ? FEW_AHEAD : Math.max(concurrency, AHEAD);
   const { prefetch = usual } = settings;
   return Object.freeze({ ...settings, prefetch });
 }
 
-/** The names of the options of `serve`. */
-export const SERVE_OPTIONS: readonly string[] = [...Object.keys(OPTIONS), "socketOptions"];
-
-/** The names of a worker's options, those that the rules do not need included. */
-export const WORKER_OPTIONS: readonly string[] = [...SERVE_OPTIONS, "requestCodec", "replyCodec"];
+/** Names of the options of `serve`. */
+export const SERVE_OPTIONS: readonly string[] = Object.keys(OPTIONS);
 
 /** The name as bytes. @throws InvalidArgumentError `EINVAL` for one that no service can have */
 export function checkedService(service: string): Buffer {

@@ -22,7 +22,7 @@ import {
 import { Readiness } from "../kit/readiness.js";
 import { SendQueue, type SendTicket } from "../kit/send-queue.js";
 import { Batcher, messagesAtWorker, REPLIES, takingBatches } from "./batch.js";
-import { checkDriverOptions, PROTOCOLS } from "./client-options.js";
+import { PROTOCOLS } from "./client-options.js";
 import { Dialect, encodeFromWorker, type FromWorker, MAX_CAPACITY, type Reply } from "./wire.js";
 import { WorkerJobs } from "./worker-jobs.js";
 import {
@@ -33,9 +33,8 @@ import {
   type MajordomoWorkerEvent,
   type MajordomoWorkerOptions,
   type MajordomoWorkerStats,
-  resolveWorkerSettings,
   SERVE_OPTIONS,
-  WORKER_OPTIONS,
+  workerSettings,
 } from "./worker-options.js";
 import { type SessionEffects, type SessionOptions, WorkerSession } from "./worker-rules.js";
 
@@ -99,15 +98,14 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> extends Driver<
     options: MajordomoWorkerOptions<Req, Rep> = {},
   ) {
     super("MajordomoWorker", EVENTS);
-    checkKeys("MajordomoWorker", options, WORKER_OPTIONS);
-    const { socketOptions, requestCodec, replyCodec, ...given } = options;
-    checkDriverOptions("MajordomoWorker", { socketOptions, requestCodec, replyCodec });
+    const settings = workerSettings(options);
+    const { requestCodec, replyCodec } = options;
+    const { socketOptions } = settings;
     this.#endpoints = new EndpointList("endpoints", endpoints);
     const all = this.#endpoints.current;
     if (typeof handler !== "function") {
       throw new InvalidArgumentError(`A worker's handler is a function; got ${typeof handler}`);
     }
-    const settings = resolveWorkerSettings(given);
     // Its sockets are made after this turn.
     checkSocket(() => takingBatches(new Dealer(socketOptions)));
     const dialect = PROTOCOLS[settings.protocol];

@@ -1,12 +1,7 @@
 /** Pirate queue: two ROUTERs around queue-rules.ts. */
 import type { EventNames } from "../../core/event-stream.js";
-import {
-  BROKER_OPTIONS,
-  BrokerDriver,
-  type BrokerDriverOptions,
-  type BrokerEffects,
-} from "../kit/broker-driver.js";
-import { bytes, checkOptions, choice, integer } from "../kit/options.js";
+import { BROKER_OPTIONS, BrokerDriver, type BrokerEffects } from "../kit/broker-driver.js";
+import { checkOptions, choice, type Given, integer } from "../kit/options.js";
 import {
   addressedFrames,
   type Dialect,
@@ -24,13 +19,15 @@ import {
 
 const OPTIONS = {
   ...BROKER_OPTIONS,
+  /** Only dialect to serve; messages of the other are invalid. Default: both. */
   dialect: choice(["simple", "paranoid"]),
+  /** ms between heartbeats to an idle worker; the same on both sides. Default 1,000. */
   heartbeatInterval: integer({ default: 1_000 }),
+  /** Intervals of silence before an idle worker is lost. Default 3. */
   liveness: integer({ default: 3 }),
-  maxQueue: integer({ default: 1_000 }),
-  maxQueueBytes: bytes({ default: 67_108_864 }),
-  maxDeliveries: integer({ default: 2 }),
 };
+
+export type PirateQueueOptions = Given<typeof OPTIONS>;
 
 const EVENTS: EventNames<PirateQueueEvent> = {
   "worker:joined": true,
@@ -41,21 +38,6 @@ const EVENTS: EventNames<PirateQueueEvent> = {
   "reply:dropped": true,
   "message:invalid": true,
 };
-
-export interface PirateQueueOptions extends BrokerDriverOptions {
-  /** Only dialect to serve; messages of the other are invalid. Default: both. */
-  readonly dialect?: Dialect | undefined;
-  /** ms between heartbeats to an idle worker; the same on both sides. Default 1,000. */
-  readonly heartbeatInterval?: number | undefined;
-  /** Intervals of silence before an idle worker is lost. Default 3. */
-  readonly liveness?: number | undefined;
-  /** Queued requests; at the limit reading stops. Default 1,000. */
-  readonly maxQueue?: number | undefined;
-  /** Bytes of queued requests, plus 64 per frame; at the limit reading stops, except for one batch. Default 64 MiB. */
-  readonly maxQueueBytes?: number | undefined;
-  /** Workers lost with one request before its client gets the error `worker-lost`. Default 2. */
-  readonly maxDeliveries?: number | undefined;
-}
 
 /**
  * Sends clients' requests to the least recently used worker, and replies back. Serves Simple Pirates (REQ workers)

@@ -19,6 +19,7 @@ import {
   checkFunction,
   checkOptions,
   choice,
+  type Given,
   integer,
   object,
 } from "../kit/options.js";
@@ -38,16 +39,38 @@ import {
 } from "./worker-rules.js";
 
 const OPTIONS = {
+  /** `"paranoid"` exchanges heartbeats (6/PPP); `"simple"` is the Guide's REQ worker. Default `"paranoid"`. */
   dialect: choice(["paranoid", "simple"], "paranoid"),
+  /** Concurrent requests: one connection each, since a queue sends each connection one request. Default 1. */
   concurrency: integer({ default: 1 }),
+  /** ms between heartbeats; the same on both sides. Default 1,000. */
   heartbeatInterval: integer({ default: 1_000 }),
+  /** Intervals of silence before a queue is reconnected. Default 3. */
   liveness: integer({ default: 3 }),
+  /** First reconnect delay; doubled each time, up to half of it random. Default 1,000. */
   reconnectInterval: integer({ default: 1_000 }),
+  /** Largest reconnect delay. Default 32,000. */
   reconnectMaxInterval: integer({ default: 32_000 }),
+  /**
+   * Whether clients get every handler error's message. Otherwise only messages of a `ServiceError` or with `expose:
+   * true`; `code` and `data` are always sent. Default false.
+   */
   exposeErrors: boolean(false),
   requestCodec: anything<Codec<never>>(),
   replyCodec: anything<Codec<never>>(),
+  /** Options of the DEALERs, such as security. */
   socketOptions: object<DealerOptions>(),
+};
+
+/** Options of {@link PirateWorker}. Times in ms. */
+export type PirateWorkerOptions<Req = Raw, Rep = Raw> = Omit<
+  Given<typeof OPTIONS>,
+  "requestCodec" | "replyCodec"
+> & {
+  /** Decodes a request of one frame. Default: raw frames. */
+  readonly requestCodec?: Codec<Req>;
+  /** Encodes a reply as one frame. Default: raw frames. */
+  readonly replyCodec?: Codec<Rep>;
 };
 
 const EVENTS: EventNames<PirateWorkerEvent> = {
@@ -58,33 +81,6 @@ const EVENTS: EventNames<PirateWorkerEvent> = {
   "message:invalid": true,
   ...ENDPOINT_SOURCE_EVENTS,
 };
-
-/** Options of {@link PirateWorker}. Times in ms. */
-export interface PirateWorkerOptions<Req = Raw, Rep = Raw> {
-  /** `"paranoid"` exchanges heartbeats (6/PPP); `"simple"` is the Guide's REQ worker. Default `"paranoid"`. */
-  readonly dialect?: Dialect | undefined;
-  /** Concurrent requests: one connection each, since a queue sends each connection one request. Default 1. */
-  readonly concurrency?: number | undefined;
-  /** ms between heartbeats; the same on both sides. Default 1,000. */
-  readonly heartbeatInterval?: number | undefined;
-  /** Intervals of silence before a queue is reconnected. Default 3. */
-  readonly liveness?: number | undefined;
-  /** First reconnect delay; doubled each time, up to half of it random. Default 1,000. */
-  readonly reconnectInterval?: number | undefined;
-  /** Largest reconnect delay. Default 32,000. */
-  readonly reconnectMaxInterval?: number | undefined;
-  /**
-   * Whether clients get every handler error's message. Otherwise only messages of a `ServiceError` or with `expose:
-   * true`; `code` and `data` are always sent. Default false.
-   */
-  readonly exposeErrors?: boolean | undefined;
-  /** Decodes a request of one frame. Default: raw frames. */
-  readonly requestCodec?: Codec<Req> | undefined;
-  /** Encodes a reply as one frame. Default: raw frames. */
-  readonly replyCodec?: Codec<Rep> | undefined;
-  /** Options of the DEALERs, such as security. */
-  readonly socketOptions?: DealerOptions | undefined;
-}
 
 /** Answers one request. Its error becomes an error reply (option `exposeErrors`). */
 export type PirateHandler<Req = Raw, Rep = Raw> = (

@@ -2,25 +2,48 @@
 import { type Clock, systemClock } from "../../core/clock.js";
 import { InvalidArgumentError, TimeoutError } from "../../core/errors.js";
 import type { SubscriberOptions } from "../../sockets/pub-sub.js";
-import { anything, checkOptions, choice, func, integer, object, type Settings } from "../kit/options.js";
+import {
+  anything,
+  checkOptions,
+  choice,
+  func,
+  type Given,
+  integer,
+  object,
+  type Settings,
+} from "../kit/options.js";
 import { Kind, parseMeta } from "../kit/sequence-meta.js";
 import type { SuicidalSnailCause, SuicidalSnailLateness, SuicidalSnailStamp } from "./lateness-rules.js";
 
 const POLICIES = ["event", "newest", "resubscribe", "die"] as const;
 
 const OPTIONS = {
+  /** Action when late. Default `"die"`. */
   policy: choice(POLICIES, "die"),
+  /** Lateness above the smallest one seen. Default 1,000. */
   maxLateness: integer({ default: 1_000 }),
+  /** Messages queued in this process, as counted by the engine (docs/engines.md); 0: any number. Default 0. */
   maxQueue: integer({ default: 0, min: 0 }),
+  /** Messages lost within `lossWindow`; 0: any number. Default 0. */
   maxLost: integer({ default: 0, min: 0 }),
+  /** Default 10,000. */
   lossWindow: integer({ default: 10_000 }),
+  /** Time that it may be late before it acts. Default 0. */
   patience: integer({ default: 0, min: 0 }),
+  /** Minimum interval between actions, to catch up. Default 1,000. */
   holdOff: integer({ default: 1_000, min: 0 }),
+  /** Publishers with a baseline; the least recently heard is evicted and measured again. Default 10,000. */
   maxSources: integer({ default: 10_000 }),
+  /** Reads source, time and sequence of a message. Default: those of a SequencedPublisher. */
   stamp: func<SuicidalSnailReadStamp>(),
+  /** Options of its sockets, such as security. */
   socketOptions: object<SubscriberOptions>(),
+  /** Clock for tests. */
   clock: anything<Clock>(),
 };
+
+/** Options of {@link SuicidalSnail}. Times in ms. */
+export type SuicidalSnailOptions = Given<typeof OPTIONS>;
 
 /** Action of a late subscriber. */
 export type SuicidalSnailPolicy = (typeof POLICIES)[number];
@@ -34,32 +57,6 @@ export type SuicidalSnailEvent =
   | { readonly type: "messages:dropped"; readonly messages: number; readonly by: "newest" | "resubscribe" }
   /** A message without a stamp was dropped. */
   | { readonly type: "message:invalid"; readonly frames: number };
-
-/** Options of {@link SuicidalSnail}. Times in ms. */
-export interface SuicidalSnailOptions {
-  /** Action when late. Default `"die"`. */
-  readonly policy?: SuicidalSnailPolicy;
-  /** Lateness above the smallest one seen. Default 1,000. */
-  readonly maxLateness?: number;
-  /** Messages queued in this process, as counted by the engine (docs/engines.md); 0: any number. Default 0. */
-  readonly maxQueue?: number;
-  /** Messages lost within `lossWindow`; 0: any number. Default 0. */
-  readonly maxLost?: number;
-  /** Default 10,000. */
-  readonly lossWindow?: number;
-  /** Time that it may be late before it acts. Default 0. */
-  readonly patience?: number;
-  /** Minimum interval between actions, to catch up. Default 1,000. */
-  readonly holdOff?: number;
-  /** Publishers with a baseline; the least recently heard is evicted and measured again. Default 10,000. */
-  readonly maxSources?: number;
-  /** Reads source, time and sequence of a message. Default: those of a SequencedPublisher. */
-  readonly stamp?: SuicidalSnailReadStamp;
-  /** Options of its sockets, such as security. */
-  readonly socketOptions?: SubscriberOptions;
-  /** Clock for tests. */
-  readonly clock?: Clock;
-}
 
 /** A message and its lateness at delivery. */
 export interface SuicidalSnailMessage {

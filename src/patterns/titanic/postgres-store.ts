@@ -11,7 +11,7 @@ import crypto from "node:crypto";
 import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { costOf } from "../../core/frame-cost.js";
-import { checkOptions, integer, text } from "../kit/options.js";
+import { checkOptions, type Given, integer, text } from "../kit/options.js";
 import { GroupCommit } from "../kit/store/group-commit.js";
 import { isOutcomeUnknown, PostgresDatabase } from "../kit/store/postgres.js";
 import { decodeRecord, encodeRecord, type StoredRecord } from "../kit/store/record.js";
@@ -27,20 +27,6 @@ import type {
   TitanicStoredDeadLetter,
   TitanicStoreStats,
 } from "./store.js";
-
-/** Options of {@link PostgresStore.open}. */
-export interface PostgresStoreOptions {
-  /** `postgres://USER:PASSWORD@HOST:PORT/DATABASE`; without it the variables `PGHOST`, `PGUSER`, … count. */
-  readonly connectionString?: string;
-  /** The table, made if it is not there: lower-case letters, digits and `_`. Default "shoal_titanic". */
-  readonly table?: string;
-  /** Connections at most. Default 10. */
-  readonly maxConnections?: number;
-  /** ms for a connection to be made, and for a statement to run. Default 30,000. */
-  readonly timeout?: number;
-  /** Writes that may wait for the database; past it, or 256 MiB of them, they are refused. Default 100,000. */
-  readonly maxPendingWrites?: number;
-}
 
 interface ClaimedRow {
   readonly uuid: string;
@@ -60,12 +46,20 @@ type Write =
   | { readonly kind: "forget"; readonly uuid: Buffer };
 
 const OPTIONS = {
+  /** `postgres://USER:PASSWORD@HOST:PORT/DATABASE`; without it the variables `PGHOST`, `PGUSER`, … count. */
   connectionString: text(),
+  /** The table, made if it is not there: lower-case letters, digits and `_`. Default "shoal_titanic". */
   table: text(),
+  /** Connections at most. Default 10. */
   maxConnections: integer({ default: 10 }),
+  /** ms for a connection to be made, and for a statement to run. Default 30,000. */
   timeout: integer({ default: 30_000 }),
+  /** Writes that may wait for the database; past it, or 256 MiB of them, they are refused. Default 100,000. */
   maxPendingWrites: integer({ default: 100_000 }),
 };
+
+/** Options of {@link PostgresStore.open}. */
+export type PostgresStoreOptions = Given<typeof OPTIONS>;
 
 const TABLE = /^[a-z_][a-z0-9_]{0,39}$/;
 

@@ -20,7 +20,15 @@ import {
   type EndpointSourceEvent,
   type PatternEndpoints,
 } from "../kit/endpoint-list.js";
-import { checkCount, checkKeys, checkOptions, integer, type Settings } from "../kit/options.js";
+import {
+  checkCount,
+  checkKeys,
+  checkOptions,
+  type Given,
+  integer,
+  object,
+  type Settings,
+} from "../kit/options.js";
 import { StoreError } from "../kit/store/error.js";
 import { MajordomoClient, type MajordomoRequestContext, MajordomoWorker } from "../majordomo/index.js";
 import type { TitanicDispatchStats } from "./dispatch-rules.js";
@@ -49,70 +57,52 @@ import type {
 const DAY = 86_400_000;
 
 const OPTIONS = {
-  requestTtl: integer({ default: DAY }),
-  replyTtl: integer({ default: DAY }),
-  deadLetterTtl: integer({ default: 7 * DAY }),
-  maxAttempts: integer({ default: 10 }),
-  timeout: integer({ default: 30_000 }),
-  concurrency: integer({ default: 1_024 }),
-  perService: integer({ default: 512 }),
-  workerConcurrency: integer({ default: 4_096 }),
-  checkTimeout: integer({ default: 2_500 }),
-  checkInterval: integer({ default: 1_000, min: 0 }),
-  maxCheckInterval: integer({ default: 10_000, min: 0 }),
-  retryDelay: integer({ default: 1_000, min: 0 }),
-  maxRetryDelay: integer({ default: 60_000, min: 0 }),
-  maxRetrying: integer({ default: 1_000, min: 0 }),
-  maxServices: integer({ default: 10_000, min: 0 }),
-  scanInterval: integer({ default: 5_000, min: 0 }),
-  expireInterval: integer({ default: 1_000, min: 0 }),
-};
-
-/** Options of {@link Titanic}. Times in ms. */
-export interface TitanicOptions {
   /** Time that a request is kept and retried, unless its client wants less. Default one day. */
-  readonly requestTtl?: number;
+  requestTtl: integer({ default: DAY }),
   /** Time that a reply is kept. Default one day. */
-  readonly replyTtl?: number;
+  replyTtl: integer({ default: DAY }),
   /** Time that a dead letter is kept. Default 7 days. */
-  readonly deadLetterTtl?: number;
+  deadLetterTtl: integer({ default: 7 * DAY }),
   /**
    * Failed attempts, 1 or more, before a request becomes a dead letter and its client gets "503". An attempt fails if
    * the handler fails, its worker is lost, or `timeout` passes. Default 10.
    */
-  readonly maxAttempts?: number;
+  maxAttempts: integer({ default: 10 }),
   /** Timeout of one attempt; a slower service gets the request again. Default 30,000. */
-  readonly timeout?: number;
+  timeout: integer({ default: 30_000 }),
   /** Requests in flight to services until the reply is on disk. Default 1,024. */
-  readonly concurrency?: number;
+  concurrency: integer({ default: 1_024 }),
   /** Requests in flight per service, so that a slow one leaves room for others. Default 512. */
-  readonly perService?: number;
+  perService: integer({ default: 512 }),
   /** Concurrent client requests per Titanic service; bounds one commit. Default 4,096. */
-  readonly workerConcurrency?: number;
+  workerConcurrency: integer({ default: 4_096 }),
   /** Timeout of the broker's service check. Default 2,500. */
-  readonly checkTimeout?: number;
+  checkTimeout: integer({ default: 2_500 }),
   /** First interval between checks of a missing service; doubled up to `maxCheckInterval`. Default 1,000. */
-  readonly checkInterval?: number;
+  checkInterval: integer({ default: 1_000, min: 0 }),
   /** Default 10,000. */
-  readonly maxCheckInterval?: number;
+  maxCheckInterval: integer({ default: 10_000, min: 0 }),
   /**
    * First delay before a failed request is retried; doubled up to `maxRetryDelay`, up to half of it random. Default
    * 1,000.
    */
-  readonly retryDelay?: number;
+  retryDelay: integer({ default: 1_000, min: 0 }),
   /** Default 60,000. */
-  readonly maxRetryDelay?: number;
+  maxRetryDelay: integer({ default: 60_000, min: 0 }),
   /** Requests per service awaiting a retry; at the limit no more are started. Default 1,000. */
-  readonly maxRetrying?: number;
+  maxRetrying: integer({ default: 1_000, min: 0 }),
   /** Tracked services; others' requests wait in the store. Default 10,000. */
-  readonly maxServices?: number;
+  maxServices: integer({ default: 10_000, min: 0 }),
   /** Interval between scans of the store for requests of other processes. Default 5,000. */
-  readonly scanInterval?: number;
+  scanInterval: integer({ default: 5_000, min: 0 }),
   /** Interval between removals of expired records. Default 1,000. */
-  readonly expireInterval?: number;
+  expireInterval: integer({ default: 1_000, min: 0 }),
   /** Options of the broker sockets: security, context. */
-  readonly socketOptions?: DealerOptions;
-}
+  socketOptions: object<DealerOptions>(),
+};
+
+/** Options of {@link Titanic}. Times in ms. */
+export type TitanicOptions = Given<typeof OPTIONS>;
 
 export type TitanicEvent =
   /** A reply was stored. */
@@ -250,11 +240,10 @@ export class Titanic extends Driver<TitanicEvent, TitanicStats & { readonly stor
    */
   constructor(endpoints: PatternEndpoints, store: TitanicStore, options: TitanicOptions = {}) {
     super("Titanic", EVENTS);
-    checkKeys("Titanic", options, [...Object.keys(OPTIONS), "socketOptions"]);
-    const { socketOptions, ...given } = options;
     if (typeof store?.put !== "function") throw new InvalidArgumentError("Titanic needs a store");
-    this.#settings = checkOptions("Titanic", OPTIONS, given);
-    const settings = this.#settings;
+    const settings = checkOptions("Titanic", OPTIONS, options);
+    const { socketOptions } = settings;
+    this.#settings = settings;
     this.#store = store;
     store.onDamage = (record) => this.#damaged(record);
     const sockets: { socketOptions?: DealerOptions } = socketOptions === undefined ? {} : { socketOptions };
@@ -507,7 +496,7 @@ export function openTitanic(
   directory: string,
   options: TitanicOptions & { readonly store?: LmdbStoreOptions } = {},
 ): TitanicService {
-  checkKeys("openTitanic", options, [...Object.keys(OPTIONS), "socketOptions", "store"]);
+  checkKeys("openTitanic", options, [...Object.keys(OPTIONS), "store"]);
   const { store: storeOptions, ...titanicOptions } = options;
   const store = LmdbStore.open(directory, storeOptions);
   let titanic: Titanic;

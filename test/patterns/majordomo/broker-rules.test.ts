@@ -1,9 +1,9 @@
 /** A broker's rules, message by message, with the faults of the Guide's brokers as named cases. */
 import { beforeEach, describe, expect, it } from "vitest";
 import {
+  brokerSettings,
   type MajordomoBrokerEvent,
   type MajordomoBrokerLimits,
-  resolveBrokerLimits,
 } from "../../../src/patterns/majordomo/broker-options.js";
 import { BrokerRules } from "../../../src/patterns/majordomo/broker-rules.js";
 import type { FromBroker, SendResult } from "../../../src/patterns/majordomo/broker-tables.js";
@@ -37,7 +37,7 @@ function make(limits: Partial<MajordomoBrokerLimits> = {}): void {
     },
     event: (event: MajordomoBrokerEvent): void => void events.push(event),
   };
-  rules = new BrokerRules(resolveBrokerLimits(limits), outbox, LIFE);
+  rules = new BrokerRules(brokerSettings(limits), outbox, LIFE);
 }
 
 function hear(from: string | Buffer, now: number, ...parts: (string | number | Buffer)[]): void {
@@ -188,7 +188,7 @@ describe("a worker", () => {
 
   it("has its heartbeat in a turn of 64, however many joined at once, and keeps its place from then on", () => {
     for (let i = 0; i < 200; i++) ready(`w${i}`);
-    const { heartbeatInterval } = resolveBrokerLimits({});
+    const { heartbeatInterval } = brokerSettings({});
     sent = [];
     const turns: number[] = [];
     const told = new Set<string>();

@@ -2,9 +2,9 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { STREAM_WINDOW } from "../../../src/patterns/kit/window.js";
 import {
+  brokerSettings,
   type MajordomoBrokerEvent,
   type MajordomoBrokerLimits,
-  resolveBrokerLimits,
 } from "../../../src/patterns/majordomo/broker-options.js";
 import { BrokerRules } from "../../../src/patterns/majordomo/broker-rules.js";
 import type { FromBroker, SendResult } from "../../../src/patterns/majordomo/broker-tables.js";
@@ -43,7 +43,7 @@ function make(limits: Partial<MajordomoBrokerLimits> = {}): void {
     queuedBytes: (client: Buffer): number => queued.get(String(client)) ?? 0,
     event: (event: MajordomoBrokerEvent): void => void events.push(event),
   };
-  rules = new BrokerRules(resolveBrokerLimits(limits), outbox, LIFE);
+  rules = new BrokerRules(brokerSettings(limits), outbox, LIFE);
 }
 
 beforeEach(() => make());

@@ -1,9 +1,9 @@
 /** Which requests a broker lets wait at a worker, beyond those that the worker handles. */
 import { beforeEach, describe, expect, it } from "vitest";
 import {
+  brokerSettings,
   type MajordomoBrokerEvent,
   type MajordomoBrokerLimits,
-  resolveBrokerLimits,
 } from "../../../src/patterns/majordomo/broker-options.js";
 
 import { BrokerRules } from "../../../src/patterns/majordomo/broker-rules.js";
@@ -15,7 +15,7 @@ import {
   decodeAtBroker,
   decodeAtWorker,
 } from "../../../src/patterns/majordomo/wire.js";
-import { resolveWorkerSettings } from "../../../src/patterns/majordomo/worker-options.js";
+import { workerSettings } from "../../../src/patterns/majordomo/worker-options.js";
 import { framesOf, idOf, readyOf, replyTo, requestOf } from "./messages.js";
 
 const LIFE = { incarnation: Buffer.alloc(8, 1), firstTag: 0, bornAt: 0 };
@@ -78,7 +78,7 @@ function make(limits: Partial<MajordomoBrokerLimits> = {}): void {
     },
     event: (event: MajordomoBrokerEvent): void => void events.push(event),
   };
-  rules = new BrokerRules(resolveBrokerLimits(limits), outbox, LIFE);
+  rules = new BrokerRules(brokerSettings(limits), outbox, LIFE);
 }
 
 describe("a request waits at a worker", () => {
@@ -218,7 +218,7 @@ describe("a request that a worker gives back", () => {
 });
 
 it("prefetch is 16, from a concurrency of 16 on 100 or as many", () => {
-  const of = (given: object): number => resolveWorkerSettings(given).prefetch;
+  const of = (given: object): number => workerSettings(given).prefetch;
   expect(of({ concurrency: 1 })).toBe(16);
   expect(of({ concurrency: 15 })).toBe(16);
   expect(of({ concurrency: 16 })).toBe(100);

@@ -19,9 +19,9 @@ import {
   REQUESTS,
 } from "../../../src/patterns/majordomo/batch.js";
 import {
+  brokerSettings,
   type MajordomoBrokerEvent,
   type MajordomoBrokerLimits,
-  resolveBrokerLimits,
 } from "../../../src/patterns/majordomo/broker-options.js";
 import { BrokerRules } from "../../../src/patterns/majordomo/broker-rules.js";
 import type { FromBroker, SendResult } from "../../../src/patterns/majordomo/broker-tables.js";
@@ -212,7 +212,7 @@ export class SimulatedBroker {
     limits: Partial<MajordomoBrokerLimits>,
   ) {
     const { simulation, network } = world;
-    this.limits = resolveBrokerLimits({ heartbeatInterval: BEAT, queueTimeout: 2_000, ...limits });
+    this.limits = brokerSettings({ heartbeatInterval: BEAT, queueTimeout: 2_000, ...limits });
     const incarnation = Buffer.alloc(8);
     incarnation.writeUInt32BE(simulation.random.integer(0, 0xffff_ffff));
     this.rules = new BrokerRules(
