@@ -7,7 +7,7 @@ import { costOf } from "../../core/frame-cost.js";
 import { ignore } from "../../core/ignore.js";
 import { Calls } from "../../sockets/calls.js";
 import { ReadWindow } from "../kit/window.js";
-import { Body, EMPTY, type Frames, type RequestId } from "./wire.js";
+import { Body, Dialect, EMPTY, type Frames, type RequestId } from "./wire.js";
 
 /** What became of a piece: its reader has it, or will read it later; or there is no room for it. */
 export type Taken = "read" | "kept" | "refused";
@@ -55,6 +55,41 @@ export interface Asked {
   readonly sink: CallSink;
 }
 
+/** A connection to a broker (client-connections.ts). */
+export class Connection {
+  readonly number: number;
+  readonly endpoint: string;
+  /** What its broker speaks; `undefined` before its answer. */
+  dialect: Dialect | undefined = undefined;
+  /** It gets no further request. */
+  isLeft = false;
+  /** Requests that were sent over it and have not ended. */
+  calls = 0;
+  /** The request of a plain broker. */
+  call: Call | undefined = undefined;
+  /** Identifies the broker's life. */
+  incarnation: Buffer = EMPTY;
+  /** ms between heartbeats. */
+  interval = 0;
+  lastSeen = 0;
+  /** When a heartbeat or an answer is due; `undefined` while nothing is wanted of the broker. */
+  dueAt: number | undefined = undefined;
+
+  constructor(number: number, endpoint: string) {
+    this.number = number;
+    this.endpoint = endpoint;
+  }
+
+  /** Whether its broker is shoal's. */
+  get isExtended(): boolean {
+    return this.dialect === Dialect.Shoal;
+  }
+
+  get isPlain(): boolean {
+    return this.dialect !== undefined && this.dialect !== Dialect.Shoal;
+  }
+}
+
 export class Call {
   readonly id: RequestId;
   readonly service: CalledService;
@@ -67,10 +102,8 @@ export class Call {
   expiresAt = 0;
   /** Attempts that may still be made. */
   retries: number;
-  /** Where it was sent to; 0: nowhere yet. */
-  connection = 0;
-  /** The broker that has it speaks our dialect. */
-  extended = false;
+  /** Where it was sent to; `undefined`: nowhere yet. */
+  connection: Connection | undefined = undefined;
   /** Pieces of its answer that have come. */
   pieces = 0;
   /** Of an answer in pieces. */

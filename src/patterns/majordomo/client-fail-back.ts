@@ -12,7 +12,8 @@
  */
 
 import { backOff } from "../../core/back-off.js";
-import type { Candidate, ClientEffects, ClientLimits } from "./client-broker.js";
+import type { Connection } from "./client-calls.js";
+import type { ClientConnections, ClientEffects, ClientLimits } from "./client-connections.js";
 import { type AtClient, type Negotiated, SERVING } from "./wire.js";
 
 /** Intervals between two rounds of questions at most. A move lasts when the client is still there after so many. */
@@ -20,16 +21,15 @@ export const LONGEST_PAUSE = 8;
 
 export class FailBack {
   readonly #limits: Pick<ClientLimits, "heartbeatInterval">;
-  readonly #effects: Pick<ClientEffects, "close" | "send">;
-  readonly #open: (endpoint: string) => number;
+  readonly #effects: Pick<ClientEffects, "send">;
+  readonly #connections: ClientConnections;
   readonly #random: () => number;
   /** Those that precede the broker in use, the preferred first. */
   #preceding: readonly string[] = [];
   /** Which of them is asked, or is to be asked next. */
   #at = 0;
-  /** The connection that one is asked on; 0: none is. */
-  #connection = 0;
-  #endpoint = "";
+  /** The connection that one is asked on; `undefined`: none is. */
+  #connection: Connection | undefined = undefined;
   /** Whether it has answered that it serves. */
   #serves = false;
   /** When the next round begins, or the one that is asked has had its time. */
@@ -40,16 +40,16 @@ export class FailBack {
   #moves = 0;
   #movedAt = Number.NEGATIVE_INFINITY;
 
-  /** @param open connects to an endpoint, and returns the connection; @param random for the jitter, from 0 up to 1 */
+  /** @param random for the jitter, from 0 up to 1 */
   constructor(
     limits: Pick<ClientLimits, "heartbeatInterval">,
-    effects: Pick<ClientEffects, "close" | "send">,
-    open: (endpoint: string) => number,
+    effects: Pick<ClientEffects, "send">,
+    connections: ClientConnections,
     random: () => number,
   ) {
     this.#limits = limits;
     this.#effects = effects;
-    this.#open = open;
+    this.#connections = connections;
     this.#random = random;
   }
 
@@ -57,14 +57,9 @@ export class FailBack {
     return this.#dueAt;
   }
 
-  /** The endpoint that is asked. */
-  get endpoint(): string {
-    return this.#endpoint;
-  }
-
   /** Whether one is asked over this connection. */
-  has(connection: number): boolean {
-    return connection !== 0 && connection === this.#connection;
+  has(connection: Connection): boolean {
+    return connection === this.#connection;
   }
 
   /**
@@ -75,7 +70,8 @@ export class FailBack {
   watch(preceding: readonly string[], now: number, hasNewcomer = false): void {
     this.#preceding = preceding;
     const isWatching = this.#dueAt !== undefined;
-    const isWithdrawn = this.#connection !== 0 && !preceding.includes(this.#endpoint);
+    const asked = this.#connection?.endpoint;
+    const isWithdrawn = asked !== undefined && !preceding.includes(asked);
     if (preceding.length > 0 && isWatching && !hasNewcomer && !isWithdrawn) return;
     this.stop();
     if (preceding.length === 0) return;
@@ -93,14 +89,14 @@ export class FailBack {
     this.#dueAt = undefined;
   }
 
-  /** Something came from the one that is asked. @returns the broker to move to; its connection is the caller's from now on */
-  receive(input: AtClient, now: number): Candidate | undefined {
+  /** Something came from the one that is asked. @returns its answer if it is to be used: its connection is the caller's then */
+  receive(input: AtClient, now: number): Negotiated | undefined {
     if (input.kind === "negotiated" && this.#serves) {
       if (input.extended) return this.#take(input, now);
       this.failed(now);
     } else if (input.kind === "answer" && !this.#serves && input.service.equals(SERVING)) {
       this.#serves = String(input.body.frames[0]) === "200";
-      if (this.#serves) this.#effects.send(this.#connection, { kind: "negotiation" });
+      if (this.#serves) this.#send("negotiation");
       else this.failed(now);
     } else if (input.kind === "fault") this.failed(now);
     return undefined;
@@ -116,16 +112,15 @@ export class FailBack {
 
   tick(now: number): void {
     if (this.#dueAt === undefined || this.#dueAt > now) return;
-    if (this.#connection === 0) this.#ask(now);
+    if (this.#connection === undefined) this.#ask(now);
     else this.failed(now);
   }
 
   #ask(now: number): void {
-    this.#endpoint = this.#preceding[this.#at] as string;
     this.#dueAt = now + this.#limits.heartbeatInterval;
     this.#serves = false;
-    this.#connection = this.#open(this.#endpoint);
-    this.#effects.send(this.#connection, { kind: "serving" });
+    this.#connection = this.#connections.connect(this.#preceding[this.#at] as string);
+    this.#send("serving");
   }
 
   #rest(now: number): void {
@@ -136,17 +131,20 @@ export class FailBack {
     this.#rounds += 1;
   }
 
-  #take(negotiated: Negotiated, now: number): Candidate {
-    const connection = this.#connection;
-    this.#connection = 0;
+  #take(negotiated: Negotiated, now: number): Negotiated {
+    this.#connection = undefined;
     this.stop();
     this.#moves += 1;
     this.#movedAt = now;
-    return { connection, endpoint: this.#endpoint, negotiated };
+    return negotiated;
   }
 
   #hangUp(): void {
-    if (this.#connection !== 0) this.#effects.close(this.#connection);
-    this.#connection = 0;
+    if (this.#connection !== undefined) this.#connections.close(this.#connection);
+    this.#connection = undefined;
+  }
+
+  #send(kind: "serving" | "negotiation"): void {
+    if (this.#connection !== undefined) this.#effects.send(this.#connection.number, { kind });
   }
 }

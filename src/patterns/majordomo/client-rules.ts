@@ -12,9 +12,7 @@
  * answer did not come in time is given up with its connection, else a late answer
  * would be taken for the next one's.
  *
- * Brokers may come and go. One that is not in the list any more gets no further request; its connection stays for the
- * answers to those that it has, and the next broker is asked meanwhile. The same holds for one that the client has moved away from, to
- * one that precedes it.
+ * Brokers may come and go (client-connections.ts). A request that is sent again counts as one of its attempts.
  */
 
 import { LinkedList } from "../../core/collections/linked-list.js";
@@ -22,17 +20,10 @@ import { NumberTable } from "../../core/collections/number-table.js";
 import { Deadlines } from "../../core/deadlines.js";
 import { InvalidStateError, NotSupportedError, type ShoalError, TimeoutError } from "../../core/errors.js";
 import { decodeDetails, ServiceError, toReason } from "../kit/errors.js";
-import {
-  type Candidate,
-  ClientBroker,
-  type ClientEffects,
-  type ClientLimits,
-  LeftBrokers,
-  PlainConnections,
-} from "./client-broker.js";
-import { type Asked, Call } from "./client-calls.js";
+import { type Asked, Call, type Connection } from "./client-calls.js";
+import { ClientConnections, type ClientEffects, type ClientLimits } from "./client-connections.js";
 import { FailBack } from "./client-fail-back.js";
-import type { MajordomoClientStats } from "./client-options.js";
+import type { MajordomoBrokerLeaveReason, MajordomoClientStats } from "./client-options.js";
 import {
   type Answer,
   type AtClient,
@@ -40,6 +31,7 @@ import {
   EMPTY,
   failureIn,
   MAX_TIME,
+  type Negotiated,
   NO_LIMIT,
   RequestId,
 } from "./wire.js";
@@ -49,8 +41,7 @@ export class ClientRules {
   readonly #limits: ClientLimits;
   readonly #effects: ClientEffects;
   readonly #key: { readonly high: number; readonly low: number };
-  readonly #broker: ClientBroker;
-  readonly #plain: PlainConnections;
+  readonly #connections: ClientConnections;
   readonly #failBack: FailBack;
   readonly #calls = new NumberTable<Call>();
   /** Calls that were not sent, or are to be sent again; the others are under way. */
@@ -59,7 +50,6 @@ export class ClientRules {
   #sequence = 0;
   /** No call is older. */
   #oldest = 1;
-  readonly #leaving: LeftBrokers;
   /** Bytes of the requests in `#calls`. */
   #bytes = 0;
   #closed = false;
@@ -71,15 +61,13 @@ export class ClientRules {
     this.#limits = limits;
     this.#effects = effects;
     this.#key = { high: key.readInt32BE(0), low: key.readInt32BE(4) };
-    this.#broker = new ClientBroker(limits, effects);
-    this.#leaving = new LeftBrokers(limits, effects);
-    this.#plain = new PlainConnections(limits.maxConnections, effects, () => this.#broker.open());
-    this.#failBack = new FailBack(limits, effects, (endpoint) => this.#broker.connect(endpoint), random);
+    this.#connections = new ClientConnections(limits, effects);
+    this.#failBack = new FailBack(limits, effects, this.#connections, random);
   }
 
   /** Whether a broker is there. */
   get hasBroker(): boolean {
-    return this.#broker.mode !== "asking";
+    return this.#connections.mode !== "asking";
   }
 
   /** Whether no call is under way. */
@@ -89,32 +77,27 @@ export class ClientRules {
 
   start(now: number): void {
     const { dialect } = this.#limits;
-    if (dialect === undefined) this.#broker.probe(now, false);
-    else {
-      this.#broker.speak(dialect);
-      this.#plain.add(this.#broker.open());
-    }
+    if (dialect === undefined) this.#connections.probe(now, false);
+    else this.#connections.speak(dialect);
   }
 
-  /** Other brokers are there now. */
+  /** Applies another list of brokers. */
   setEndpoints(endpoints: readonly string[], now: number): void {
     if (this.#closed) return;
-    const broker = this.#broker;
-    const { isListed, hasNewcomer } = broker.setEndpoints(endpoints);
-    if (isListed && (broker.mode !== "asking" || broker.main !== 0)) {
-      if (broker.mode === "extended") this.#failBack.watch(broker.preceding, now, hasNewcomer);
+    const connections = this.#connections;
+    const { isListed, hasNewcomer } = connections.setEndpoints(endpoints);
+    if (isListed && (connections.mode !== "asking" || connections.main !== undefined)) {
+      if (connections.mode === "extended") this.#failBack.watch(connections.preceding, now, hasNewcomer);
       return;
     }
-    // A plain broker's connections end with the request that each has.
-    if (broker.mode === "plain") {
-      this.#plain.moveOn();
+    if (connections.mode === "plain") {
+      connections.leavePlain();
       if (this.#limits.dialect !== undefined) {
         this.#pump(now);
         return;
       }
     }
-    const left = broker.leave("removed");
-    if (left !== 0) this.#awaitLeft(left, now);
+    connections.leave("removed", now);
     this.#seek(now);
   }
 
@@ -142,7 +125,7 @@ export class ClientRules {
     this.counters.requests += 1;
     this.#calls.set(call.id.sequence, call);
     if (terms.timeout > 0) this.#deadlines.set(call.deadlineLink, now, terms.timeout);
-    if (this.#broker.mode === "asking") this.#broker.wanted(now);
+    if (this.#connections.mode === "asking") this.#connections.wanted(now);
     this.#begin(call, now);
     return call;
   }
@@ -164,80 +147,85 @@ export class ClientRules {
   }
 
   /** A connection has room again. */
-  writable(connection: number, now: number): void {
-    if (connection !== this.#broker.main) return;
-    this.#broker.mute = false;
+  writable(number: number, now: number): void {
+    const connections = this.#connections;
+    if (connections.find(number) !== connections.main) return;
+    connections.mute = false;
     this.#pump(now);
   }
 
-  /** A connection has ended: nobody knows what became of what was sent over it. */
-  disconnected(connection: number, now: number): void {
-    if (this.#closed) return;
-    if (this.#leaving.has(connection)) {
-      this.#giveUpLeft(connection, now);
+  /** A connection has ended: what was sent over it may be lost. */
+  disconnected(number: number, now: number): void {
+    const connections = this.#connections;
+    const connection = connections.find(number);
+    if (connection === undefined || this.#closed) return;
+    if (this.#failBack.has(connection)) {
+      this.#failBack.failed(now);
       return;
     }
-    if (this.#broker.mode === "plain" || this.#plain.of(connection) !== undefined) {
-      this.#plainLost(connection, now);
+    if (connection !== connections.main) {
+      this.#giveUp(connection, now);
       return;
     }
-    if (this.#failBack.has(connection)) this.#failBack.failed(now);
-    if (connection !== this.#broker.main) return;
-    const hurry = this.#broker.canFailOverNow(now);
+    const hurry = connections.canFailOverNow(now);
     // One that has not answered yet has its time; the connection is made again meanwhile.
-    if (!hurry && this.#broker.mode === "asking") return;
-    this.#broker.lose("disconnected");
-    this.#requeue(now);
+    if (!hurry && connections.mode === "asking") return;
+    this.#lose(connection, "disconnected", now);
     if (hurry) this.#seek(now);
     else {
       this.#failBack.stop();
-      this.#broker.backOff();
+      connections.rest();
     }
   }
 
   /** A connection could not be made: there may be a broker elsewhere. */
-  refused(connection: number, now: number, error?: ShoalError): void {
-    if (this.#closed) return;
-    if (connection === this.#broker.main) this.#lastFailure = error;
+  refused(number: number, now: number, error?: ShoalError): void {
+    const connections = this.#connections;
+    const connection = connections.find(number);
+    if (connection === undefined || this.#closed) return;
     if (this.#failBack.has(connection)) this.#failBack.failed(now);
-    if (this.#broker.mode !== "asking" || connection !== this.#broker.main) return;
-    if (!this.#broker.hasOthers || !this.#broker.canFailOverNow(now)) return;
-    this.#broker.lose("refused");
+    if (connection !== connections.main) return;
+    this.#lastFailure = error;
+    if (connections.mode !== "asking" || !connections.hasOthers || !connections.canFailOverNow(now)) return;
+    this.#lose(connection, "refused", now);
     this.#seek(now);
   }
 
-  receive(connection: number, input: AtClient, now: number): void {
-    const isAsked = this.#failBack.has(connection);
+  receive(number: number, input: AtClient, now: number): void {
+    const connections = this.#connections;
+    const connection = connections.find(number);
+    if (connection === undefined) return;
     if (input.kind === "fault") {
       this.counters.faults += 1;
-      const { endpoint } = isAsked ? this.#failBack : this.#broker;
-      this.#effects.event({ type: "peer:invalid", endpoint });
+      this.#effects.event({ type: "peer:invalid", endpoint: connection.endpoint });
     }
-    if (isAsked) {
-      const candidate = this.#failBack.receive(input, now);
-      if (candidate !== undefined) this.#moveTo(candidate, now);
+    if (this.#failBack.has(connection)) {
+      const negotiated = this.#failBack.receive(input, now);
+      if (negotiated !== undefined) this.#moveTo(connection, negotiated, now);
       return;
     }
     if (input.kind === "fault") return;
     this.#lastFailure = undefined;
-    this.#broker.heard(connection, now);
-    this.#leaving.heard(connection, now);
+    connection.lastSeen = now;
     switch (input.kind) {
       case "answer":
         if (input.id === undefined) this.#plainAnswer(connection, input, now);
         else this.#answer(this.#calls.get(input.id.sequence), input, now);
         break;
       case "negotiated":
-        if (this.#broker.mode !== "asking" || connection !== this.#broker.main) break;
-        this.#plain.add(this.#broker.negotiated(input));
-        this.#failBack.watch(this.#broker.preceding, now);
+        if (connections.mode !== "asking" || connection !== connections.main) break;
+        connections.negotiated(connection, input);
+        this.#failBack.watch(connections.preceding, now);
         this.#pump(now);
         break;
       case "broker-heartbeat":
-        if (this.#leaving.hasForgotten(connection, input.incarnation)) this.#giveUpLeft(connection, now);
-        if (connection !== this.#broker.main || !this.#broker.hasForgotten(input.incarnation)) break;
-        this.#requeue(now);
-        this.#pump(now);
+        if (!connection.isExtended || input.incarnation.equals(connection.incarnation)) break;
+        if (connection.isLeft) this.#giveUp(connection, now);
+        else {
+          connections.forgotten(connection, input.incarnation);
+          this.#requeue(connection, now);
+          this.#pump(now);
+        }
         break;
       case "error": {
         const call = this.#calls.get((input.id as RequestId).sequence);
@@ -267,20 +255,24 @@ export class ClientRules {
   nextWakeUp(): number | undefined {
     if (this.#closed) return undefined;
     const infinity = Number.POSITIVE_INFINITY;
-    const [deadline = infinity, beat = infinity] = [this.#deadlines.next(), this.#broker.nextBeat];
     const { nextWakeUp: question = infinity } = this.#failBack;
-    const next = Math.min(deadline, beat, question, this.#leaving.nextBeat ?? infinity);
+    const next = Math.min(this.#deadlines.next() ?? infinity, this.#connections.nextDue(), question);
     return next === infinity ? undefined : next;
   }
 
   tick(now: number): void {
     if (this.#closed) return;
     for (const call of this.#deadlines.take(now)) this.#late(call, now);
-    for (const silent of this.#leaving.tick(now)) this.#giveUpLeft(silent, now);
     this.#failBack.tick(now);
-    if (!this.#broker.tick(now, this.#calls.size > 0)) return;
-    this.#requeue(now);
-    this.#seek(now);
+    const connections = this.#connections;
+    for (const silent of connections.tick(now, this.#calls.size > 0)) {
+      if (silent.isLeft) this.#giveUp(silent, now);
+      else {
+        this.#lose(silent, connections.mode === "asking" ? "no-answer" : "silent", now);
+        this.#seek(now);
+      }
+    }
+    if (connections.isRested(now)) this.#seek(now);
   }
 
   /** Ends all calls. */
@@ -299,80 +291,102 @@ export class ClientRules {
       ...this.counters,
       pending: this.#waiting.length,
       inFlight: this.#calls.size - this.#waiting.length,
-      broker: this.#broker.mode === "asking" ? undefined : this.#broker.endpoint,
+      broker: this.#connections.mode === "asking" ? undefined : this.#connections.endpoint,
     };
   }
 
-  /** No broker is in use: the one that is to be is asked what it is. */
+  /** No broker is in use: the next one is asked what it is. */
   #seek(now: number): void {
     this.#failBack.stop();
-    this.#broker.probe(now, this.#calls.size > 0);
+    this.#connections.probe(now, this.#calls.size > 0);
   }
 
   /** New requests go to this broker; what the one in use was asked is awaited over its connection. */
-  #moveTo(candidate: Candidate, now: number): void {
-    const broker = this.#broker;
-    const left = broker.leave("preferred");
-    this.#awaitLeft(left, now);
-    broker.moveTo(candidate);
-    this.#failBack.watch(broker.preceding, now);
+  #moveTo(connection: Connection, negotiated: Negotiated, now: number): void {
+    const connections = this.#connections;
+    connections.leave("preferred", now);
+    connections.moveTo(connection, negotiated);
+    this.#failBack.watch(connections.preceding, now);
     this.#pump(now);
   }
 
-  /** What was sent is to be sent again, in its order, as often as it may be. @param over that connection; default: to the broker in use */
-  #requeue(now: number, over?: number): void {
-    const sent = this.#calls.values().filter(({ connection }) => connection !== 0);
+  /** The broker in use, or that is asked, is lost. */
+  #lose(main: Connection, reason: MajordomoBrokerLeaveReason, now: number): void {
+    this.#connections.lose(reason);
+    this.#requeue(main, now);
+  }
+
+  /** A plain broker's connection or one that was left has ended, or its broker is silent or has lost its requests. */
+  #giveUp(connection: Connection, now: number): void {
+    this.#connections.close(connection);
+    if (connection.isPlain) this.#leavePlain(connection);
+    this.#requeue(connection, now);
+    this.#pump(now);
+  }
+
+  /** The next plain broker is to be used; once, for all connections to this one. */
+  #leavePlain(connection: Connection): void {
+    if (!this.#connections.hasOthers || connection.isLeft) return;
+    this.#connections.advance();
+    this.#connections.leavePlain();
+  }
+
+  /** What was sent over a connection is to be sent again, in its order, as often as it may be. */
+  #requeue(connection: Connection, now: number): void {
+    const sent = this.#calls.values().filter((call) => call.connection === connection);
     // Each goes before all that waits: so the newest first.
     for (const call of sent.sort((a, b) => b.id.sequence - a.id.sequence)) {
-      const { connection } = call;
-      // Another broker has it: one that was left, or a plain one.
-      const isElsewhere = this.#leaving.has(connection) || this.#plain.of(connection) === call;
-      if (over === undefined ? isElsewhere : connection !== over) continue;
-      if (call.final) {
-        call.connection = 0;
-        call.noWorkers = false;
+      if (!call.final) this.#sendAgain(call, now);
+      else {
+        this.#detach(call, true);
         this.#fail(call, new ServiceError("broker-lost", call.service.name), now);
-        continue;
       }
-      this.#sendAgain(call);
-      if (call.attemptTimeout > 0) this.#deadlines.set(call.deadlineLink, now, call.attemptTimeout);
     }
   }
 
   /**
-   * A broker that stops has refused a request: another one is asked, where there is one and an attempt is left. What this broker has
-   * taken is still awaited over its connection.
+   * A broker that stops has refused a request: another one is asked, if there is one and an attempt is left. What this
+   * broker has taken is still awaited over its connection.
    *
    * @returns whether another one is asked
    */
-  #askElsewhere(call: Call, connection: number, now: number): boolean {
-    const broker = this.#broker;
+  #askElsewhere(call: Call, connection: Connection, now: number): boolean {
+    const connections = this.#connections;
     if (call.final) return false;
-    if (!this.#leaving.has(connection)) {
-      if (connection !== broker.main || !broker.hasOthers || !broker.canFailOverNow(now)) return false;
-      this.#awaitLeft(broker.leave("stopping"), now);
-      broker.advance();
+    if (!connection.isLeft) {
+      if (connection !== connections.main || !connections.hasOthers || !connections.canFailOverNow(now))
+        return false;
+      connections.leave("stopping", now);
+      connections.advance();
       this.#seek(now);
     }
-    this.#sendAgain(call);
-    if (call.attemptTimeout > 0) this.#deadlines.set(call.deadlineLink, now, call.attemptTimeout);
-    this.#release(connection);
+    this.#sendAgain(call, now);
     this.#pump(now);
     return true;
   }
 
-  /** Before all that waits. */
-  #sendAgain(call: Call): void {
-    call.connection = 0;
-    call.noWorkers = false;
+  /** Goes before all that waits. */
+  #sendAgain(call: Call, now: number): void {
+    this.#detach(call, true);
     call.retries -= 1;
+    if (call.attemptTimeout > 0) this.#deadlines.set(call.deadlineLink, now, call.attemptTimeout);
     this.#waiting.unshift(call.place);
+  }
+
+  /** The call is with no broker. @param abandoned its answer may still come */
+  #detach(call: Call, abandoned: boolean): void {
+    const { connection } = call;
+    if (connection === undefined) return;
+    call.connection = undefined;
+    call.noWorkers = false;
+    this.#connections.release(connection, abandoned);
   }
 
   /** A call that is new. */
   #begin(call: Call, now: number): void {
-    const isNext = this.#waiting.length === 0 && this.#broker.mode === "extended";
-    if (isNext && !this.#broker.mute && this.#calls.size <= this.#limits.maxInFlight)
+    const connections = this.#connections;
+    const isNext = this.#waiting.length === 0 && connections.mode === "extended";
+    if (isNext && !connections.mute && this.#calls.size <= this.#limits.maxInFlight)
       this.#sendFirst(call, now);
     else {
       this.#waiting.push(call.place);
@@ -381,23 +395,25 @@ export class ClientRules {
   }
 
   #pump(now: number): void {
-    if (this.#broker.mode === "extended") this.#pumpExtended(now);
-    else if (this.#broker.mode === "plain") this.#pumpPlain(now);
+    if (this.#connections.mode === "extended") this.#pumpExtended(now);
+    else if (this.#connections.mode === "plain") this.#pumpPlain(now);
   }
 
   #pumpExtended(now: number): void {
     const { maxInFlight } = this.#limits;
-    while (!this.#broker.mute && this.#calls.size - this.#waiting.length < maxInFlight) {
+    while (!this.#connections.mute && this.#calls.size - this.#waiting.length < maxInFlight) {
       const call = this.#waiting.shift();
       if (call === undefined) return;
       this.#sendFirst(call, now);
     }
   }
 
-  /** To the broker in use, of which it is not asked yet. */
+  /** To the broker in use, which does not have it yet. */
   #sendFirst(call: Call, now: number): void {
-    this.#broker.wanted(now);
-    call.connection = this.#broker.main;
+    const main = this.#connections.main as Connection;
+    this.#connections.wanted(now);
+    call.connection = main;
+    main.calls += 1;
     this.#sendExtended(call, now);
   }
 
@@ -407,14 +423,16 @@ export class ClientRules {
         this.#fail(call, new NotSupportedError("A plain MDP broker has no headers"), now);
         continue;
       }
-      if (!this.#plain.take(call)) return;
+      const connection = this.#connections.take(call);
+      if (connection === undefined) return;
       this.#waiting.shift();
-      const dialect = this.#broker.plain;
-      const { connection, service, body } = call;
-      call.extended = false;
+      call.connection = connection;
+      connection.calls += 1;
+      const { service, body } = call;
+      const dialect = connection.dialect as Dialect;
       const fixed = { kind: "request", id: undefined, oldest: 0, time: NO_LIMIT, headers: EMPTY } as const;
       try {
-        this.#effects.send(connection, { ...fixed, dialect, service: service.frame, body });
+        this.#effects.send(connection.number, { ...fixed, dialect, service: service.frame, body });
       } catch (error) {
         this.#fail(call, error as ShoalError, now);
       }
@@ -424,9 +442,8 @@ export class ClientRules {
   #sendExtended(call: Call, now: number): void {
     const { id, service, body, expiresAt, headers, observed } = call;
     while (this.#oldest < id.sequence && !this.#calls.has(this.#oldest)) this.#oldest += 1;
-    call.extended = true;
     try {
-      this.#broker.send({
+      this.#connections.send({
         kind: "request",
         dialect: Dialect.Shoal,
         id,
@@ -443,6 +460,7 @@ export class ClientRules {
 
   /** An attempt has had its time. */
   #late(call: Call, now: number): void {
+    const { connection } = call;
     if (call.sink.unread === true) {
       this.#deadlines.set(call.deadlineLink, now, call.attemptTimeout);
       return;
@@ -451,56 +469,16 @@ export class ClientRules {
       this.#sendCancel(call);
       this.#end(call, now, true);
       call.sink.failed(this.#whyLate(call));
-      return;
-    }
-    call.retries -= 1;
-    this.#deadlines.set(call.deadlineLink, now, call.attemptTimeout);
-    if (call.connection === 0) return;
-    const { connection } = call;
-    if (this.#broker.mode === "extended") {
-      // Its broker may be in the list no more, and silent, or a plain one: the one in use is asked.
-      if (this.#leaving.has(connection) || this.#plain.of(connection) === call) {
-        this.#plain.giveUp(call);
-        call.connection = this.#broker.main;
-      }
-      this.#sendExtended(call, now);
-      this.#release(connection);
-      return;
-    }
-    if (this.#leaving.has(connection)) {
-      call.connection = 0;
-      this.#waiting.unshift(call.place);
-      this.#release(connection);
+    } else if (connection === undefined || connection === this.#connections.main) {
+      call.retries -= 1;
+      this.#deadlines.set(call.deadlineLink, now, call.attemptTimeout);
+      if (connection !== undefined) this.#sendExtended(call, now);
+    } else {
+      // A plain broker that hangs is silent, and no more: the next attempt goes to the next one.
+      if (connection.isPlain) this.#leavePlain(connection);
+      this.#sendAgain(call, now);
       this.#pump(now);
-      return;
     }
-    // A plain broker that hangs is silent, and no more: the next attempt goes to the next one.
-    this.#leavePlain(call.connection);
-    this.#plain.giveUp(call);
-    this.#waiting.unshift(call.place);
-    this.#pump(now);
-  }
-
-  /** A plain broker's connection has ended: its request goes over another, to the next broker. */
-  #plainLost(connection: number, now: number): void {
-    const call = this.#plain.lost(connection);
-    this.#leavePlain(connection);
-    if (call === undefined) return;
-    if (call.final) {
-      this.#fail(call, new ServiceError("broker-lost", call.service.name), now);
-      return;
-    }
-    call.retries -= 1;
-    if (call.attemptTimeout > 0) this.#deadlines.set(call.deadlineLink, now, call.attemptTimeout);
-    this.#waiting.unshift(call.place);
-    this.#pump(now);
-  }
-
-  /** The next plain broker is to be used; once, for all connections to this one. */
-  #leavePlain(connection: number): void {
-    if (!this.#broker.hasOthers || !this.#plain.isCurrent(connection)) return;
-    this.#broker.advance();
-    this.#plain.moveOn();
   }
 
   /** The broker may have said what the request waits for. */
@@ -511,7 +489,7 @@ export class ClientRules {
       return new ServiceError("no-service", name);
     }
     this.counters.timedOut += 1;
-    const { endpoint, mode } = this.#broker;
+    const { endpoint, mode } = this.#connections;
     const cause = this.#lastFailure;
     const what =
       mode === "asking"
@@ -521,8 +499,7 @@ export class ClientRules {
     return new TimeoutError("ETIMEDOUT", `${name}: ${what}${why}`, { cause, endpoint });
   }
 
-  #plainAnswer(connection: number, input: Answer, now: number): void {
-    const call = this.#plain.of(connection);
+  #plainAnswer({ call }: Connection, input: Answer, now: number): void {
     if (call === undefined || !input.service.equals(call.service.frame)) {
       this.counters.late += 1;
       return;
@@ -556,32 +533,12 @@ export class ClientRules {
   }
 
   /** Its worker may send as much as was read; sent in halves of the window, not for each piece. */
-  #onRead(call: Call, cost: number): void {
-    const bytes = call.window.read(cost);
-    if (bytes === 0 || call.connection === 0 || !call.extended) return;
-    const message = { kind: "credit", id: call.id, bytes } as const;
-    if (this.#leaving.has(call.connection)) this.#effects.send(call.connection, message);
-    else if (this.#broker.mode === "extended") this.#broker.send(message);
-  }
-
-  /** A broker that was left answers nothing more: what it was asked is to be asked again. */
-  #giveUpLeft(connection: number, now: number): void {
-    this.#leaving.delete(connection);
-    this.#effects.close(connection);
-    this.#requeue(now, connection);
-    this.#pump(now);
-  }
-
-  /** A request less is with a broker that was left: its connection ends with the last one. */
-  #release(connection: number): void {
-    if (this.#leaving.release(connection)) this.#effects.close(connection);
-  }
-
-  /** The broker in use was left: what it was asked is awaited over its connection, which ends if that is nothing. */
-  #awaitLeft(connection: number, now: number): void {
-    const calls = this.#calls.values().filter((call) => call.connection === connection).length;
-    if (calls === 0) this.#effects.close(connection);
-    else this.#leaving.add(connection, this.#broker, calls, now);
+  #onRead({ id, connection, window }: Call, cost: number): void {
+    const bytes = window.read(cost);
+    if (bytes === 0 || connection === undefined || !connection.isExtended) return;
+    const message = { kind: "credit", id, bytes } as const;
+    if (connection === this.#connections.main) this.#connections.send(message);
+    else this.#effects.send(connection.number, message);
   }
 
   /** What comes of the answer from now on is of no use. */
@@ -613,10 +570,8 @@ export class ClientRules {
     call.sink.failed(error);
   }
 
-  #sendCancel(call: Call): void {
-    const hasIds = this.#broker.mode === "extended" || this.#leaving.has(call.connection);
-    if (hasIds && call.connection !== 0 && call.extended)
-      this.#effects.send(call.connection, { kind: "cancel", id: call.id });
+  #sendCancel({ id, connection }: Call): void {
+    if (connection?.isExtended === true) this.#effects.send(connection.number, { kind: "cancel", id });
   }
 
   /** @param abandoned its answer may still come */
@@ -625,9 +580,8 @@ export class ClientRules {
     this.#bytes -= call.bytes;
     call.deadlineLink.unlink();
     call.placeLink?.unlink();
-    if (abandoned) this.#plain.giveUp(call);
-    else this.#plain.release(call);
-    this.#release(call.connection);
+    const { connection } = call;
+    if (connection !== undefined) this.#connections.release(connection, abandoned);
     if (this.#waiting.length > 0) this.#pump(now);
     if (this.#calls.size === 0) this.#effects.idle?.();
   }
