@@ -452,6 +452,7 @@ describe.concurrent("a server that is not etcd", () => {
     const follower = follow({ servers: await serve(listener), timeout });
     await follower.until(({ error }) => error !== undefined);
     expect(follower.error).toMatchObject({ code, message: expect.stringMatching(message) });
+    await follower.stop();
   });
 
   it.sequential("answers without end: it is left after 8 MiB, or a line of so much", async () => {
@@ -481,6 +482,8 @@ describe.concurrent("a server that is not etcd", () => {
       code: "ERR_PROTOCOL",
       message: expect.stringMatching(/8,388,608/),
     });
+    // Its source would be started again and again while the others run.
+    await watching.stop();
   });
 
   it("breaks each watch at once: the keys are listed again, with longer pauses", async () => {
@@ -522,6 +525,7 @@ describe.concurrent("a server that is not etcd", () => {
     });
     const follower = follow({ servers: url });
     await follower.until(({ failures }) => failures >= 4);
+    await follower.stop();
     expect(grants).toBeLessThanOrEqual(8);
   });
 
@@ -540,6 +544,7 @@ describe.concurrent("a server that is not etcd", () => {
       code: "ERR_PROTOCOL",
       message: expect.stringMatching(/has no time to live/),
     });
+    await follower.stop();
     expect(grants).toBe(1);
   });
 
