@@ -238,13 +238,13 @@ describe("messages of nodes, by any schedule", () => {
   it(
     "of resets, short cuts and stalls: all arrive, once, in order",
     { timeout: LONG ? 1_200_000 : 90_000 },
-    () => runs(gentle, LONG ? 150 : 4, (run) => run.expectAll()),
+    () => runs(gentle, LONG ? 150 : 3, (run) => run.expectAll()),
   );
 
   it(
     "of kills, crashes, splits, pauses and leaves: in order, none twice, each in one count, and in the end all reach all",
     { timeout: LONG ? 1_200_000 : 90_000 },
-    () => runs(hostile, LONG ? 150 : 4, () => undefined),
+    () => runs(hostile, LONG ? 150 : 3, () => undefined),
   );
 });
 

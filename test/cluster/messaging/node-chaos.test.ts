@@ -19,7 +19,7 @@ import { pipesIn } from "./pipes-protocol.js";
 import { randomOf } from "./route-world.js";
 
 /** ms between two bursts: the default run computes for its other tests, too. */
-const INTERVAL = LONG ? 5 : 20;
+const INTERVAL = LONG ? 5 : 50;
 
 /**
  * It publishes to a topic that the watcher alone subscribes to, each message with its number among those that went to it, how many of them its link to it

@@ -8,9 +8,9 @@ const KEY = "01234567890123456789012345678901234567ab";
 const NAMES = ["a", "b", "c", "d", "e"];
 const RUNS = LONG ? 10 : 1;
 const LIMIT = LONG ? 1_200_000 : 60_000;
-const STALLS = LONG ? 30 : 10;
+const STALLS = LONG ? 30 : 4;
 /** ms between two turns of a node. */
-const INTERVAL = LONG ? 100 : 200;
+const INTERVAL = LONG ? 100 : 400;
 const TIMEOUT = LONG ? 60_000 : 20_000;
 const SEEDS = ["a:7000", "b:7000"];
 
@@ -19,7 +19,7 @@ const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout
 interface Program {
   /** Once, as each node has started. */
   start?(node: ClusterNode, name: string): void;
-  /** Every 100 ms or 200, with the other members. */
+  /** Every 100 ms or 400, with the other members. */
   turn(node: ClusterNode, name: string, count: number, others: readonly Service[]): void;
   /** When all go on, and have for a minute. */
   end(nodes: ReadonlyMap<string, ClusterNode>): Promise<void> | void;
@@ -196,7 +196,7 @@ it("endpoints that were withdrawn are in no list, and those that are announced i
     const ended: string[] = [];
     return {
       turn: (node, name, count) => {
-        if (count % 20 !== 0) return;
+        if (count % (LONG ? 20 : 5) !== 0) return;
         const before = announced.get(name);
         const endpoint = `tcp://${name}:${9_000 + count}`;
         const program = { drain: async () => undefined, close: async () => void ended.push(endpoint) };
