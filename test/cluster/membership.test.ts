@@ -24,7 +24,7 @@ const up = (world: World): SimulatedNode[] => world.nodes.filter((node) => node.
 describe("joining", () => {
   it("ten nodes all see all within 200 ms, 99 times of 100", () => {
     const times: number[] = [];
-    for (let seed = 1; seed <= (LONG ? 150 : 50); seed++) {
+    for (let seed = 1; seed <= (LONG ? 150 : 25); seed++) {
       const world = new World({ seed, encodes: seed % 10 === 0 });
       world.start(10);
       times.push(world.runUntil(() => world.agree(), 10_000));
@@ -44,7 +44,7 @@ describe("joining", () => {
   });
 
   it("forty at once meet by datagrams: streams between all of them would cost more than what they carry", () => {
-    for (let seed = 1; seed <= (LONG ? 20 : 4); seed++) {
+    for (let seed = 1; seed <= (LONG ? 20 : 2); seed++) {
       const world = new World({ seed, counts: true });
       world.start(40);
       const time = world.runUntil(() => world.agree(), 10_000, 1);
@@ -122,7 +122,7 @@ describe("a difference that gossip left", () => {
 describe("a killed process", () => {
   it("whose connections were reset is known to be gone by all within a second, 99 times of 100", () => {
     const times: number[] = [];
-    for (let seed = 1; seed <= (LONG ? 150 : 50); seed++) {
+    for (let seed = 1; seed <= (LONG ? 150 : 25); seed++) {
       const world = cluster(10, { seed, encodes: seed % 10 === 0 });
       const dead = world.nodes[3] as SimulatedNode;
       world.crash(dead);
@@ -202,7 +202,7 @@ describe("a silent node", () => {
 
   it("of two is lost after 1 to 2 s: no other node can confirm it", () => {
     const times: number[] = [];
-    for (let seed = 1; seed <= (LONG ? 100 : 40); seed++) {
+    for (let seed = 1; seed <= (LONG ? 100 : 20); seed++) {
       const world = cluster(2, { seed });
       const [node, silent] = world.nodes as [SimulatedNode, SimulatedNode];
       world.stall(silent, 10_000);
@@ -291,8 +291,9 @@ describe("a node that comes again", () => {
   it("is taken for another life, with its clock ahead, behind, and without its memory", () => {
     for (const wall of [0, 3_600_000, -3_600_000]) {
       for (const keepsId of [true, false]) {
-        for (const pause of [200, 10_000, 400_000]) {
-          const world = cluster(5, { seed: 7 });
+        // In the last of them it was forgotten.
+        for (const pause of [200, 10_000, 40_000]) {
+          const world = cluster(5, { seed: 7, profile: { ...PROFILES.lan, autoclean: 20_000 } });
           const node = world.nodes[2] as SimulatedNode;
           const before = node.rules.self.start;
           world.crash(node);
@@ -441,7 +442,7 @@ describe("leaving, removing, draining", () => {
   });
 
   it("a node that leaves just after its start was never there, or has left: nobody loses it", () => {
-    for (let seed = 1; seed <= (LONG ? 120 : 40); seed++) {
+    for (let seed = 1; seed <= (LONG ? 120 : 20); seed++) {
       const world = new World({ seed, latency: [1, 10] });
       for (let i = 0; i < 6; i++) world.add({ multicast: true });
       for (const node of world.nodes) world.act(node, (rules, now) => rules.discover(now));
@@ -452,7 +453,7 @@ describe("leaving, removing, draining", () => {
         if ("member" in change && change.member?.id === passing.id) changes.push(change.type);
       };
       world.act(passing, (rules, now) => rules.heartbeat(now));
-      world.run(seed % 60);
+      world.run((7 * seed) % 60);
       world.act(passing, (rules, now) => rules.leave(now));
       world.run(300);
       world.crash(passing);

@@ -244,7 +244,7 @@ describe("any schedule of faults", () => {
         for (const step of steps) run.do(step);
         run.end();
       }),
-      { numRuns: LONG ? 1_500 : 40 },
+      { numRuns: LONG ? 1_500 : 25 },
     );
   });
 });
