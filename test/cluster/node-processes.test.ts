@@ -29,10 +29,9 @@ const children: Child[] = [];
 let watcher: ClusterNode;
 /** What the watcher saw, as "type name". */
 let seen: string[] = [];
-const names = ["a", "b", "c", "d"];
 
-/** Four processes and a node here that watches them. */
-async function cluster(): Promise<Map<string, Child>> {
+/** Processes, and a node here that watches them. */
+async function cluster(...names: readonly string[]): Promise<Map<string, Child>> {
   const port = await freePort();
   seen = [];
   watcher = new ClusterNode({ name: "watcher", multicast: { group, port } });
@@ -67,7 +66,7 @@ afterEach(async () => {
 
 describe.runIf(LONG)("nodes in processes", () => {
   it("that are killed are known to be gone by their connections, and make no minority of those that stay", async () => {
-    const processes = await cluster();
+    const processes = await cluster("a", "b", "c", "d");
     // The streams to the next nodes stand.
     while (watcher.stats().links < 4) await new Promise((resolve) => setTimeout(resolve, 5));
     const said: string[] = [];
@@ -86,7 +85,7 @@ describe.runIf(LONG)("nodes in processes", () => {
   });
 
   it("that are stopped are lost by suspicion, and back when they go on, with nobody lost to them", async () => {
-    const processes = await cluster();
+    const processes = await cluster("a", "b", "c", "d");
     const stopped = processes.get("c") as Child;
     stopped.process.kill("SIGSTOP");
     await saw("lost c");
@@ -98,7 +97,7 @@ describe.runIf(LONG)("nodes in processes", () => {
   });
 
   it("that end on a signal leave: nobody suspects or loses them", async () => {
-    const processes = await cluster();
+    const processes = await cluster("a", "b", "c", "d");
     processes.get("d")?.process.kill("SIGTERM");
     await saw("left d");
     expect((await processes.get("d")?.outcome)?.code).toBe(0);
@@ -108,7 +107,7 @@ describe.runIf(LONG)("nodes in processes", () => {
 });
 
 it("a node whose event loop is blocked for long is lost, and comes back", async () => {
-  const processes = await cluster();
+  const processes = await cluster("a", "b");
   const blocked = processes.get("a") as Child;
   blocked.process.stdin?.write("5000\n");
   expect(await blocked.line()).toBe("unblocked");

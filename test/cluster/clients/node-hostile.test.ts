@@ -80,7 +80,7 @@ const GREETING = Buffer.concat([
 const HELLO = Buffer.from("\x04\x10\x05HELLO\x03ana\x05wrong", "latin1");
 
 /** Connections with wrong credentials: past the sixtieth the address is not let in. */
-const ATTEMPTS = LONG ? 100_000 : 600;
+const ATTEMPTS = LONG ? 100_000 : 300;
 /** Watchers that do not read. */
 const WATCHERS = LONG ? 10 : 2;
 
@@ -207,7 +207,7 @@ describe("a hostile caller", () => {
       [portOf(server.url), Buffer.from("x\r\n\r\n")],
     ] as const) {
       const before = server.stats().invalid;
-      for (let i = 0; i < 300; i++) {
+      for (let i = 0; i < 200; i++) {
         const socket = raw(to, `127.0.0.${to === portOf(server.url) ? 3 : 4}`);
         socket.write(junk);
         await ended(socket);

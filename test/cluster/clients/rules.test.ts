@@ -292,10 +292,10 @@ describe("the rules of a client", () => {
     const draw = (): number => random.next();
     const live = ["a", "b", "c"].map((name) => nodeOf(name));
     const all = [...live, nodeOf("d")];
-    // A server answers so many a ms, in the order of their coming. One whose client has gone costs it some of that, too.
-    const PER_MS = 0.1;
+    // A server answers one in this time, in the order of their coming. One whose client has gone costs it some of that, too.
+    const TURN = LONG ? 10 : 20;
     const COST_OF_GONE = 0.25;
-    const CLIENTS = LONG ? 2_500 : 1_500;
+    const CLIENTS = LONG ? 2_500 : 750;
     const queues = new Map(live.map(({ discovery: [at] }) => [at as string, [] as [World, number][]]));
     const seen = new Map<World, number>();
     const worlds = Array.from({ length: CLIENTS }, () => {
@@ -305,7 +305,7 @@ describe("the rules of a client", () => {
       world.end(1);
       return world;
     });
-    for (let now = 0; worlds.some((world) => !world.rules.connected); now += 10) {
+    for (let now = 0; worlds.some((world) => !world.rules.connected); now += TURN) {
       expect(now, `${worlds.filter((world) => world.rules.connected).length} connected`).toBeLessThan(20_000);
       for (const world of worlds) {
         world.now = now;
@@ -322,7 +322,7 @@ describe("the rules of a client", () => {
         }
       }
       for (const [endpoint, queue] of queues)
-        for (let left = 10 * PER_MS; left > 0 && queue.length > 0; ) {
+        for (let left = 1; left > 0 && queue.length > 0; ) {
           const [world, attempt] = queue.shift() as [World, number];
           const isThere = world.attempts.has(attempt);
           left -= isThere ? 1 : COST_OF_GONE;
@@ -332,7 +332,7 @@ describe("the rules of a client", () => {
     }
     for (const { id } of live) {
       const count = worlds.filter((world) => world.rules.current?.id === id).length;
-      expect(Math.abs(count - CLIENTS / 3)).toBeLessThan(CLIENTS / 30);
+      expect(Math.abs(count - CLIENTS / 3)).toBeLessThan(CLIENTS / 20);
     }
   });
 
@@ -415,13 +415,14 @@ describe("the rules of a client", () => {
     expect(world.now).toBe(90_000);
   });
 
-  it("spread 10,000 clients that know one node over 4 nodes within 10 %, and again after one is killed", () => {
+  it("spread thousands of clients that know one node over 4 nodes within 10 %, and again after one is killed", () => {
+    const count = LONG ? 10_000 : 4_000;
     const random = new Random(20_260_101);
     const draw = (): number => random.next();
     let live = ["a", "b", "c", "d"].map((name) => nodeOf(name));
     const at = (endpoint: string): DiscoveredNode | undefined =>
       live.find(({ discovery }) => discovery[0] === endpoint);
-    const worlds = Array.from({ length: 10_000 }, () => new World(["tcp://a:1"], {}, draw));
+    const worlds = Array.from({ length: count }, () => new World(["tcp://a:1"], {}, draw));
     const settle = (world: World): void => {
       while (!world.rules.connected || world.open.length > 1) {
         const [attempt, endpoint] = world.open.at(-1) ?? [0, ""];
@@ -435,7 +436,7 @@ describe("the rules of a client", () => {
     const spread = (): number[] =>
       live.map(({ id }) => worlds.filter((world) => world.rules.current?.id === id).length);
     for (const world of worlds) settle(world);
-    for (const count of spread()) expect(Math.abs(count - 2_500)).toBeLessThan(250);
+    for (const clients of spread()) expect(Math.abs(clients - count / 4)).toBeLessThan(count / 40);
     const [killed] = live.splice(1, 1);
     live = [...live];
     for (const world of worlds) {
@@ -443,8 +444,8 @@ describe("the rules of a client", () => {
       world.end(world.open[0]?.[0] ?? 0);
       settle(world);
     }
-    expect(spread().reduce((sum, count) => sum + count, 0)).toBe(10_000);
-    for (const count of spread()) expect(Math.abs(count - 10_000 / 3)).toBeLessThan(333);
+    expect(spread().reduce((sum, clients) => sum + clients, 0)).toBe(count);
+    for (const clients of spread()) expect(Math.abs(clients - count / 3)).toBeLessThan(count / 30);
   });
 });
 
@@ -791,13 +792,16 @@ describe("how often an address may be wrong", () => {
     expect(limits.state(0, "2001:db8:0:0:ffff::1")).toBe("blocked");
   });
 
-  /** Ten seconds of an attack, 10,000 attempts a second from addresses that `addressOf` gives. @returns what was let in of each second */
+  /** Attempts a second of an attack. */
+  const RATE = LONG ? 10_000 : 5_000;
+
+  /** Ten seconds of an attack from addresses that `addressOf` gives. @returns what was let in of each second */
   function attack(limits: CallerLimits, addressOf: (i: number) => string): number[] {
     return Array.from({ length: 10 }, (_, second) => {
       let count = 0;
-      for (let i = 0; i < 10_000; i++) {
-        const now = second * 1_000 + i / 10;
-        const address = addressOf(second * 10_000 + i);
+      for (let i = 0; i < RATE; i++) {
+        const now = second * 1_000 + (1_000 * i) / RATE;
+        const address = addressOf(second * RATE + i);
         if (!limits.admits(now, address)) continue;
         count += 1;
         limits.onFailure(now, address);
@@ -837,8 +841,8 @@ describe("how often an address may be wrong", () => {
     // One that was right before is not drawn.
     for (let now = 10_000; now < 20_000; now += 100) expect(limits.admits(now, "127.9.3.4")).toBe(true);
     // A newcomer from the same network has its turn.
-    const turns = Array.from({ length: 10_000 }, (_, i) => {
-      const now = 10_000 + i * 10;
+    const turns = Array.from({ length: 4_000 }, (_, i) => {
+      const now = 10_000 + i * 25;
       for (let more = 0; more < 20; more++) {
         const address = `127.9.${i % 200}.${(i + more) & 255}`;
         if (limits.admits(now, address)) limits.onFailure(now, address);
