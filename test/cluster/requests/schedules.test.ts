@@ -6,7 +6,7 @@ import type { ShoalError } from "../../../src/core/errors.js";
 import { LONG } from "../../support/long.js";
 import { TERMS, World } from "./request-world.js";
 
-const SCHEDULES = LONG ? 5_000 : 80;
+const SCHEDULES = LONG ? 5_000 : 40;
 
 interface Outcome {
   readonly body: string;

@@ -65,7 +65,7 @@ describe("requests as bytes", () => {
           expect({ ...item.headers }).toEqual({ ...more?.headers });
         },
       ),
-      { numRuns: LONG ? 10_000 : 180 },
+      { numRuns: LONG ? 10_000 : 80 },
     );
     fc.assert(
       fc.property(
@@ -131,7 +131,7 @@ describe("requests as bytes", () => {
           });
         },
       ),
-      { numRuns: LONG ? 10_000 : 500 },
+      { numRuns: LONG ? 10_000 : 200 },
     );
   });
 
@@ -140,7 +140,7 @@ describe("requests as bytes", () => {
       fc.property(fc.uint8Array({ maxLength: 80 }), (junk) => {
         decodeRequest(Buffer.from(junk));
       }),
-      { numRuns: LONG ? 1_000_000 : 20_000 },
+      { numRuns: LONG ? 1_000_000 : 5_000 },
     );
     const whole = encodeCall(
       300,
@@ -155,7 +155,7 @@ describe("requests as bytes", () => {
         if (at < end) changed[at] = byte;
         decodeRequest(changed);
       }),
-      { numRuns: LONG ? 1_000_000 : 20_000 },
+      { numRuns: LONG ? 1_000_000 : 5_000 },
     );
   });
 
