@@ -5,7 +5,6 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { ClusterNode, staticSource } from "../../src/cluster/index.js";
 import { Pull, Push, Reply, Request } from "../../src/index.js";
-import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "../../src/patterns/majordomo/index.js";
 import { freePort } from "../support/ports.js";
 
 const NODES = 10;
@@ -283,109 +282,5 @@ describe(`a cluster of ${NODES}, rolled node by node under load`, () => {
     expect(fleet.faults).toEqual([]);
     expect(sent).toBeGreaterThan(NODES * 20);
     console.log(`${ROLLS * NODES} nodes replaced, ${sent} requests, each answered once`);
-  });
-
-  it("answers every request of Majordomo's clients, and loses no member", { timeout: TIMEOUT }, async () => {
-    const fleet = await Fleet.create("majordomo");
-    const { asking } = fleet;
-    let handled = 0;
-
-    /** A node with a broker and a worker of its own. */
-    class Office {
-      readonly broker = new MajordomoBroker();
-      worker: MajordomoWorker | undefined;
-      taken = 0;
-      busy = 0;
-
-      private constructor(readonly node: ClusterNode) {
-        cleanups.push(async () => {
-          await this.worker?.close({ linger: 0 });
-          await this.broker.close({ linger: 0 });
-        });
-      }
-
-      static async start(name: string): Promise<Office> {
-        const office = new Office(await fleet.start(name));
-        const endpoint = await office.broker.bind("tcp://127.0.0.1:*");
-        office.worker = new MajordomoWorker(endpoint, "double", (frames) => office.#double(frames), {
-          concurrency: 8,
-        });
-        await office.worker.ready();
-        office.node.advertise("jobs", endpoint);
-        return office;
-      }
-
-      async #double([number]: readonly Buffer[]): Promise<string> {
-        this.busy += 1;
-        await new Promise((resolve) => setTimeout(resolve, 2));
-        this.busy -= 1;
-        this.taken += 1;
-        handled += 1;
-        return String(2 * Number(number));
-      }
-
-      async end(): Promise<void> {
-        this.node.drain();
-        await until([asking], () => asking.member(this.node.id)?.isDraining === true);
-        for (let before = -1; before !== this.taken || this.busy > 0; ) {
-          before = this.taken;
-          await new Promise((resolve) => setTimeout(resolve, 50));
-        }
-        await this.node.leave();
-        await this.worker?.close();
-        await this.broker.close();
-        await this.node.close();
-      }
-    }
-
-    let offices = await Promise.all(Array.from({ length: NODES }, (_, at) => Office.start(`n${at}`)));
-    const resolver = asking.resolver({ has: ["jobs"] });
-    const offers = (): boolean =>
-      [...resolver].filter(({ endpoints }) => endpoints.jobs !== undefined).length === NODES;
-    await until([asking], offers);
-
-    let isOver = false;
-    const results = { sent: 0, answered: 0, wrong: 0, failed: 0 };
-    const calls = Array.from({ length: 10 }, async () => {
-      const client = new MajordomoClient(resolver);
-      cleanups.push(() => client.close({ linger: 0 }));
-      for (let number = 0; !isOver; number++) {
-        try {
-          results.sent += 1;
-          const answer = await client.request("double", String(number));
-          results.answered += 1;
-          if (Number(String(answer)) !== 2 * number) results.wrong += 1;
-        } catch (error) {
-          results.failed += 1;
-          console.error(error);
-          return;
-        }
-      }
-    });
-
-    for (let roll = 0; roll < ROLLS; roll++) {
-      const next: Office[] = [];
-      for (const office of offices) {
-        const { name } = office.node;
-        const { answered } = results;
-        await office.end();
-        const fresh = await Office.start(shortName(name));
-        next.push(fresh);
-        await until([asking], () => offers() && resolver.services.some(({ id }) => id === fresh.node.id));
-        while (results.answered === answered && results.failed === 0)
-          await new Promise((resolve) => setTimeout(resolve, 5));
-      }
-      offices = next;
-    }
-
-    isOver = true;
-    await Promise.all(calls);
-    const { sent } = results;
-    expect(results).toEqual({ sent, answered: sent, wrong: 0, failed: 0 });
-    // A client that retries may have a request handled twice.
-    expect(handled).toBeGreaterThanOrEqual(sent);
-    expect(fleet.faults).toEqual([]);
-    expect(sent).toBeGreaterThan(NODES * 10);
-    console.log(`${ROLLS * NODES} brokers replaced, ${sent} requests, each answered`);
   });
 });

@@ -44,36 +44,6 @@ describe("a route driver", () => {
     await alone.driver.subscribe("b");
   });
 
-  it("waits for a node that is full, and asks it again when there is room", async () => {
-    const [a, b] = nodesOf(2) as [DriverNode, DriverNode];
-    await a.driver.subscribe("a");
-    b.isFull = true;
-    const ready = a.driver.subscribe("b");
-    await expect.poll(() => b.rooms.length).toBe(1);
-    expect(b.targets("b")).toEqual([]);
-    b.empty();
-    await ready;
-    expect(b.targets("b")).toEqual([a.id]);
-  });
-
-  it("does not count a node that is lost meanwhile; its routes lead nowhere, and do again when it is back", async () => {
-    const [a, b] = nodesOf(2) as [DriverNode, DriverNode];
-    await b.driver.subscribe("x");
-    expect(a.targets("x")).toEqual([b.id]);
-    b.isFull = true;
-    const ready = a.driver.subscribe("y");
-    a.driver.onMember(b.id, "lost");
-    await ready;
-    expect(a.targets("x")).toEqual([]);
-    expect(a.driver.stats().routes).toBe(1);
-    b.empty();
-    a.driver.onMember(b.id, "alive");
-    expect(a.targets("x")).toEqual([b.id]);
-    a.driver.onMember(b.id, "gone");
-    expect(a.targets("x")).toEqual([]);
-    expect(a.driver.stats().routes).toBe(0);
-  });
-
   it("takes the routes of a node that is gone out of the table, though nothing else changes it", async () => {
     const [a, b] = nodesOf(2) as [DriverNode, DriverNode];
     await Promise.all(Array.from({ length: 2_000 }, (_, i) => a.driver.subscribe(`of/a/${i}`)));

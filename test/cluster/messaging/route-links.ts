@@ -10,7 +10,6 @@ export class DriverNode {
   readonly net: DriverNet;
   /** Takes nothing. */
   isFull = false;
-  rooms: (() => void)[] = [];
   refused: string[] = [];
 
   constructor(net: DriverNet, index: number) {
@@ -22,7 +21,7 @@ export class DriverNode {
       propOf: (id) => net.nodes.get(id)?.driver.prop,
       links: {
         send: (to, _kind, item) => net.send(this, to, item),
-        room: (to) => new Promise((resolve) => net.nodes.get(to)?.rooms.push(resolve)),
+        room: () => new Promise(() => undefined),
       },
     });
   }
@@ -31,12 +30,6 @@ export class DriverNode {
     const into: string[] = [];
     this.driver.targets(topic, into);
     return into.sort();
-  }
-
-  /** It takes items again. */
-  empty(): void {
-    this.isFull = false;
-    for (const resolve of this.rooms.splice(0)) resolve();
   }
 }
 

@@ -1,48 +1,5 @@
 import { describe, expect, it } from "vitest";
 import { SubscriptionTable } from "../../../src/cluster/messaging/subscription-table.js";
-import { InvalidArgumentError } from "../../../src/index.js";
-
-describe("subscriptions", () => {
-  it("begin and end the interest of a node in a filter", () => {
-    const calls: string[] = [];
-    const table = new SubscriptionTable<string>({
-      onFirst: (filter) => calls.push(`first ${filter}`),
-      onLast: (filter) => calls.push(`last ${filter}`),
-    });
-    table.add("a/+", "one");
-    table.add("a/+", "two");
-    table.add("a/+", "two");
-    table.add("b", "one");
-    expect(calls).toEqual(["first a/+", "first b"]);
-    expect([table.size, table.filters]).toEqual([3, 2]);
-    expect(table.delete("a/+", "one")).toBe(true);
-    expect(table.delete("a/+", "one")).toBe(false);
-    expect(table.delete("c", "one")).toBe(false);
-    expect(calls).toHaveLength(2);
-    expect(table.delete("a/+", "two")).toBe(true);
-    expect(calls).toEqual(["first a/+", "first b", "last a/+"]);
-    expect([table.size, table.filters]).toEqual([1, 1]);
-    expect([...table.keys()]).toEqual(["b"]);
-  });
-
-  it("of what is not a filter are refused before anything changes", () => {
-    const table = new SubscriptionTable<string>({ onFirst: () => expect.unreachable() });
-    expect(() => table.add("a/#/b", "one")).toThrow(InvalidArgumentError);
-    expect(() => table.add("$share/g/a", "one")).toThrow(InvalidArgumentError);
-    expect(table.size).toBe(0);
-  });
-
-  it("match each by itself, the oldest first", () => {
-    const table = new SubscriptionTable<string>();
-    table.add("a/#", "one");
-    table.add("a/b", "two");
-    table.add("+/b", "one");
-    table.add("a/#", "three");
-    const found: string[] = ["before"];
-    expect(table.match("a/b", found)).toBe(4);
-    expect(found).toEqual(["before", "one", "two", "one", "three"]);
-  });
-});
 
 describe("filters of more levels than a word has bits", () => {
   it("match by each of their levels", () => {

@@ -1,9 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import {
-  ALIAS_RESTART,
-  MAX_ALIASED_TOPIC,
-  MAX_TOPIC_ALIASES,
-} from "../../../src/cluster/messaging/bounds.js";
+import { ALIAS_RESTART, MAX_TOPIC_ALIASES } from "../../../src/cluster/messaging/bounds.js";
 import { ALIAS, PublishItem } from "../../../src/cluster/messaging/items.js";
 import { Publication } from "../../../src/cluster/messaging/publication.js";
 import { AliasNumbers, SentAliases, TopicForm } from "../../../src/cluster/messaging/topic-aliases.js";
@@ -17,21 +13,6 @@ const plans = (count: number): TopicPlan[] =>
   Array.from({ length: count }, (_, i) => new TopicPlan(`t/${i}`));
 
 describe("aliases of a node's topics", () => {
-  test("are given with the second publish, each a number of its own", () => {
-    const aliases = new AliasNumbers();
-    const [a, b] = plans(2) as [TopicPlan, TopicPlan];
-    for (const plan of [a, b, b, a]) aliases.look(plan);
-    expect([b.alias, a.alias]).toEqual([0, 1]);
-  });
-
-  test("are not given to long topics", () => {
-    const aliases = new AliasNumbers();
-    const longest = new TopicPlan("x".repeat(MAX_ALIASED_TOPIC));
-    const longer = new TopicPlan("x".repeat(MAX_ALIASED_TOPIC + 1));
-    for (const plan of [longest, longest, longer, longer]) aliases.look(plan);
-    expect([longest.alias, longer.alias]).toEqual([0, -1]);
-  });
-
   test("begin again when many publishes found none, and a link defines them again", () => {
     const aliases = new AliasNumbers();
     const first = plans(MAX_TOPIC_ALIASES);
@@ -49,21 +30,6 @@ describe("aliases of a node's topics", () => {
       TopicForm.DEFINE,
       TopicForm.USE,
     ]);
-  });
-
-  test("are not used beyond what the peer takes, nor by another session", () => {
-    const aliases = new AliasNumbers();
-    const [a, b] = plans(2) as [TopicPlan, TopicPlan];
-    for (const plan of [a, a, b, b]) aliases.look(plan);
-    const sent = new SentAliases();
-    expect(sent.formOf(a)).toBe(TopicForm.NAME);
-    sent.limit = 1;
-    expect([sent.formOf(a), sent.formOf(b)]).toEqual([TopicForm.DEFINE, TopicForm.NAME]);
-    sent.defined(a);
-    expect(sent.formOf(a)).toBe(TopicForm.USE);
-    sent.reset();
-    sent.limit = 1;
-    expect(sent.formOf(a)).toBe(TopicForm.DEFINE);
   });
 });
 
