@@ -196,7 +196,6 @@ describe("an admitted but evil node", () => {
     expect(a.stats().services?.refused).toEqual({
       "service:foreign": 5,
       "service:late": 1,
-      "service:notice": 1,
       "service:op": 1,
       "service:double": 1,
     });
