@@ -37,7 +37,7 @@ import type {
   MajordomoClientStats,
   MajordomoWorkerStats,
 } from "../patterns/majordomo/index.js";
-import type { PirateQueueStats, PirateWorkerStats } from "../patterns/pirate/index.js";
+import type { PirateWorkerStats } from "../patterns/pirate/index.js";
 import type { SequencedPublisherStats, SequencedSubscriberStats } from "../patterns/sequenced/index.js";
 import type { SuicidalSnailStats } from "../patterns/suicidal-snail/index.js";
 import type { TitanicStats, TitanicStoreStats } from "../patterns/titanic/index.js";
@@ -222,12 +222,8 @@ const BROKER = {
   queuedBytes: gauge("Bytes of them."),
   idleWorkers: gauge("Workers that wait for a request."),
   busyWorkers: gauge("Workers that have one."),
-} satisfies Rows<LoadBalancerStats>;
-
-const PIRATE: Rows<PirateQueueStats> = {
-  ...BROKER,
   repeated: counter("Deliveries beyond the first of a request."),
-};
+} satisfies Rows<LoadBalancerStats>;
 
 const PIRATE_WORKER: Rows<PirateWorkerStats> = {
   requests: counter("Requests taken in."),
@@ -691,7 +687,7 @@ export const FAMILIES = {
   "majordomo-client": family("majordomo_client", "client", "connected", MAJORDOMO_CLIENT, "MajordomoClient"),
   titanic: family("titanic", "titanic", "open", TITANIC, "Titanic"),
   "titanic-client": family("titanic_client", "client", "connected", MAJORDOMO_CLIENT, "TitanicClient"),
-  pirate: family("pirate", "queue", "bound", PIRATE, "PirateQueue"),
+  pirate: family("pirate", "queue", "bound", BROKER, "PirateQueue"),
   "pirate-worker": family("pirate_worker", "worker", "connected", PIRATE_WORKER, "PirateWorker"),
   "pirate-client": family("pirate_client", "client", "connected", REQUEST_CLIENT, "PirateClient"),
   "load-balancer": family("load_balancer", "broker", "bound", BROKER, "LoadBalancer"),

@@ -11,7 +11,7 @@
 
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
 import { costOf } from "../../core/frame-cost.js";
-import { errorReply, type FailureReason } from "./errors.js";
+import type { FailureReason } from "./errors.js";
 
 export interface Job {
   /** Routing ids up to the delimiter, nearest first; at least one. */
@@ -318,66 +318,5 @@ export class Dispatcher {
 
   #list(priority: number): LinkedList<Job> {
     return this.#waiting[priority] as LinkedList<Job>;
-  }
-}
-
-/**
- * Statistics of a load balancer: requests = replies + queued + busyWorkers + dropped, except requests of disconnected
- * clients.
- */
-export interface LoadBalancerStats {
-  readonly idleWorkers: number;
-  readonly busyWorkers: number;
-  readonly queued: number;
-  /** Bytes of queued bodies. */
-  readonly queuedBytes: number;
-  readonly requests: number;
-  readonly replies: number;
-  readonly dropped: Readonly<Record<JobDropReason, number>>;
-  readonly lateReplies: number;
-  /** Counted replies that their clients could not take: disconnected, or at their high-water mark. */
-  readonly repliesDropped: number;
-  readonly invalid: number;
-  readonly workersLost: number;
-}
-
-/** Called when a request ends without a reply. */
-interface DropEffects {
-  reply(envelope: readonly Buffer[], body: readonly Buffer[]): void;
-  event(event: {
-    readonly type: "request:dropped";
-    readonly client: Buffer;
-    readonly reason: JobDropReason;
-  }): void;
-}
-
-export class BrokerCounters {
-  requests = 0;
-  replies = 0;
-  lateReplies = 0;
-  invalid = 0;
-  workersLost = 0;
-  readonly #dropped: Record<JobDropReason, number> = { "client-left": 0, deliveries: 0, closed: 0 };
-
-  /** Ends a request: its client gets an error reply if connected. */
-  drop({ envelope }: Job, reason: JobDropReason, effects: DropEffects): void {
-    this.#dropped[reason] += 1;
-    effects.event({ type: "request:dropped", client: envelope[0] as Buffer, reason });
-    if (reason !== "client-left") effects.reply(envelope, errorReply(reasonOf(reason)));
-  }
-
-  of(dispatcher: Dispatcher): Omit<LoadBalancerStats, "repliesDropped"> {
-    return {
-      idleWorkers: dispatcher.idle,
-      busyWorkers: dispatcher.busy,
-      queued: dispatcher.queued,
-      queuedBytes: dispatcher.queuedBytes,
-      requests: this.requests,
-      replies: this.replies,
-      dropped: { ...this.#dropped },
-      lateReplies: this.lateReplies,
-      invalid: this.invalid,
-      workersLost: this.workersLost,
-    };
   }
 }

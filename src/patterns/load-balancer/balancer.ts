@@ -1,30 +1,26 @@
-/** Load-balancing broker: two ROUTERs around rules.ts. */
+/**
+ * Load-balancing broker: two ROUTERs around kit/queue-rules.ts. Without heartbeats, a worker is lost when its connection
+ * ends; Pirates (../pirate/) detect losses sooner, and on any network.
+ */
 
-import type { EventNames } from "../../core/event-stream.js";
-import { BROKER_OPTIONS, BrokerDriver, type BrokerEffects } from "../kit/broker-driver.js";
+import { BROKER_OPTIONS, BrokerDriver } from "../kit/broker-driver.js";
 import { checkOptions, type Given } from "../kit/options.js";
-import { addressedFrames, parseFromBalanced, parseFromClient, replyFrames } from "../kit/worker-protocol.js";
-
 import {
-  type LoadBalancerEvent,
-  LoadBalancerRules,
-  type LoadBalancerRulesOptions,
-  type LoadBalancerStats,
-} from "./rules.js";
+  DrivenQueueRules,
+  type PirateQueueEvent,
+  type PirateQueueStats,
+  QUEUE_EVENTS,
+} from "../kit/queue-rules.js";
+
+/** Workers are Simple Pirates, which have no heartbeat. */
+const RULES = { dialect: "simple", heartbeatInterval: 1_000, liveness: 1 } as const;
+
+/** Events. Routing ids are bytes, not text. */
+export type LoadBalancerEvent = PirateQueueEvent;
+
+export type LoadBalancerStats = PirateQueueStats;
 
 export type LoadBalancerOptions = Given<typeof BROKER_OPTIONS>;
-
-const EVENTS: EventNames<LoadBalancerEvent> = {
-  "worker:joined": true,
-  "worker:left": true,
-  "request:dropped": true,
-  "reply:ignored": true,
-  "reply:dropped": true,
-  "message:invalid": true,
-};
-
-/** ms of a pause of this process that count; there are no timers to disturb. */
-const MAX_STEP = 1_000;
 
 /**
  * Gives each request to the least recently used worker, one at a time, so that work follows capacity.
@@ -50,27 +46,12 @@ export class LoadBalancer extends BrokerDriver<LoadBalancerEvent, LoadBalancerSt
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
   constructor(options: LoadBalancerOptions = {}) {
     const settings = checkOptions("LoadBalancer", BROKER_OPTIONS, options);
-    super("LoadBalancer", EVENTS, settings, MAX_STEP, (effects) => new DrivenRules(settings, effects));
-  }
-}
-
-class DrivenRules extends LoadBalancerRules {
-  constructor(options: LoadBalancerRulesOptions, effects: BrokerEffects<LoadBalancerEvent>) {
-    super(options, {
-      request: (worker, address, body) =>
-        effects.toWorker([worker, ...addressedFrames("simple", address, body)]),
-      reply: (envelope, body) => effects.toClient(replyFrames(envelope, body)),
-      event: (event) => effects.event(event),
-    });
-  }
-
-  clientMessage(frames: readonly Buffer[]): void {
-    const command = parseFromClient(frames);
-    if (command.kind === "request") this.request(command.envelope, command.body);
-    else this.invalid("client", frames[0] as Buffer, command.reason);
-  }
-
-  workerMessage(from: Buffer, frames: readonly Buffer[]): void {
-    this.receive(from, parseFromBalanced(frames));
+    super(
+      "LoadBalancer",
+      QUEUE_EVENTS,
+      settings,
+      RULES.heartbeatInterval,
+      (effects, now) => new DrivenQueueRules({ ...settings, ...RULES }, effects, now),
+    );
   }
 }

@@ -6,7 +6,12 @@ export type {
 } from "../kit/broker-driver.js";
 export type { JobDropReason } from "../kit/dispatcher.js";
 export * from "../kit/index.js";
-export { LoadBalancer, type LoadBalancerOptions } from "./balancer.js";
+export {
+  LoadBalancer,
+  type LoadBalancerEvent,
+  type LoadBalancerOptions,
+  type LoadBalancerStats,
+} from "./balancer.js";
 export {
   type LoadBalancerCallOptions,
   LoadBalancerClient,
@@ -14,4 +19,3 @@ export {
   type LoadBalancerClientOptions,
   type LoadBalancerClientStats,
 } from "./client.js";
-export type { LoadBalancerEvent, LoadBalancerStats } from "./rules.js";

@@ -1,4 +1,9 @@
 export * from "../kit/index.js";
+export type {
+  PirateQueueEvent,
+  PirateQueueStats,
+  PirateWorkerLeftReason,
+} from "../kit/queue-rules.js";
 export type { Dialect as PirateDialect, Malformed } from "../kit/worker-protocol.js";
 export {
   PirateClient,
@@ -7,10 +12,5 @@ export {
   type PirateClientStats,
 } from "./client.js";
 export { PirateQueue, type PirateQueueOptions } from "./queue.js";
-export type {
-  PirateQueueEvent,
-  PirateQueueStats,
-  PirateWorkerLeftReason,
-} from "./queue-rules.js";
 export { type PirateHandler, PirateWorker, type PirateWorkerOptions } from "./worker.js";
 export type { PirateWorkerEvent, PirateWorkerStats } from "./worker-rules.js";

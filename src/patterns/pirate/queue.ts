@@ -1,21 +1,12 @@
-/** Pirate queue: two ROUTERs around queue-rules.ts. */
-import type { EventNames } from "../../core/event-stream.js";
-import { BROKER_OPTIONS, BrokerDriver, type BrokerEffects } from "../kit/broker-driver.js";
+/** Pirate queue: two ROUTERs around kit/queue-rules.ts. */
+import { BROKER_OPTIONS, BrokerDriver } from "../kit/broker-driver.js";
 import { checkOptions, choice, type Given, integer } from "../kit/options.js";
 import {
-  addressedFrames,
-  type Dialect,
-  heartbeatFrames,
-  parseFromClient,
-  parseFromWorker,
-  replyFrames,
-} from "../kit/worker-protocol.js";
-import {
+  DrivenQueueRules,
   type PirateQueueEvent,
   type PirateQueueStats,
-  QueueRules,
-  type QueueRulesOptions,
-} from "./queue-rules.js";
+  QUEUE_EVENTS,
+} from "../kit/queue-rules.js";
 
 const OPTIONS = {
   ...BROKER_OPTIONS,
@@ -28,16 +19,6 @@ const OPTIONS = {
 };
 
 export type PirateQueueOptions = Given<typeof OPTIONS>;
-
-const EVENTS: EventNames<PirateQueueEvent> = {
-  "worker:joined": true,
-  "worker:left": true,
-  "request:repeated": true,
-  "request:dropped": true,
-  "reply:ignored": true,
-  "reply:dropped": true,
-  "message:invalid": true,
-};
 
 /**
  * Sends clients' requests to the least recently used worker, and replies back. Serves Simple Pirates (REQ workers)
@@ -68,49 +49,10 @@ export class PirateQueue extends BrokerDriver<PirateQueueEvent, PirateQueueStats
     const settings = checkOptions("PirateQueue", OPTIONS, options);
     super(
       "PirateQueue",
-      EVENTS,
+      QUEUE_EVENTS,
       settings,
       settings.heartbeatInterval,
-      (effects, now) => new DrivenQueueRules(settings, effects, now, settings.dialect),
+      (effects, now) => new DrivenQueueRules(settings, effects, now),
     );
-  }
-}
-
-class DrivenQueueRules extends QueueRules {
-  readonly #dialect: Dialect | undefined;
-
-  constructor(
-    options: QueueRulesOptions,
-    effects: BrokerEffects<PirateQueueEvent>,
-    now: number,
-    dialect: Dialect | undefined,
-  ) {
-    super(
-      options,
-      {
-        request: (worker, dialect, address, body) =>
-          effects.toWorker([worker, ...addressedFrames(dialect, address, body)]),
-        heartbeat: (worker) => void effects.toWorker([worker, ...heartbeatFrames()]),
-        reply: (envelope, body) => effects.toClient(replyFrames(envelope, body)),
-        event: (event) => effects.event(event),
-      },
-      now,
-    );
-    this.#dialect = dialect;
-  }
-
-  clientMessage(frames: readonly Buffer[], now: number): void {
-    const command = parseFromClient(frames);
-    if (command.kind === "request") this.request(command.envelope, command.body, now);
-    else this.invalid("client", frames[0] as Buffer, command.reason);
-  }
-
-  workerMessage(from: Buffer, frames: readonly Buffer[], now: number): void {
-    const command = parseFromWorker(frames);
-    const spoken =
-      command.kind === "heartbeat" ? "paranoid" : command.kind === "invalid" ? undefined : command.dialect;
-    if (this.#dialect === undefined || spoken === undefined || spoken === this.#dialect)
-      this.receive(from, command, now);
-    else this.invalid("worker", from, "command");
   }
 }

@@ -1,8 +1,8 @@
 /** The queue's and the worker's rules one by one: the Guide's bugs by name. */
 import { describe, expect, it } from "vitest";
+import { type PirateQueueEvent, QueueRules } from "../../../src/patterns/kit/queue-rules.js";
 import { RequestRules } from "../../../src/patterns/kit/request-rules.js";
 import { parseFromWorker } from "../../../src/patterns/kit/worker-protocol.js";
-import { type PirateQueueEvent, QueueRules } from "../../../src/patterns/pirate/queue-rules.js";
 import { WorkerRules } from "../../../src/patterns/pirate/worker-rules.js";
 
 const OPTIONS = {

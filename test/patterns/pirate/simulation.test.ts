@@ -6,6 +6,7 @@
  * the protocol has two requests at once; the counters add up.
  */
 import { describe, expect, it } from "vitest";
+import { QueueRules } from "../../../src/patterns/kit/queue-rules.js";
 import { RequestRules } from "../../../src/patterns/kit/request-rules.js";
 import {
   addressedFrames,
@@ -16,7 +17,6 @@ import {
   readyFrames,
   replyFrames,
 } from "../../../src/patterns/kit/worker-protocol.js";
-import { QueueRules } from "../../../src/patterns/pirate/queue-rules.js";
 import { WorkerRules } from "../../../src/patterns/pirate/worker-rules.js";
 import { Network } from "../../../src/testing/network.js";
 import { RulesTimer } from "../../../src/testing/rules-timer.js";

@@ -1,5 +1,6 @@
 /**
- * Pirate queue (6/PPP, Queue): clients' requests to the least recently used worker, and its replies back.
+ * Queue of the Pirates (6/PPP, Queue) and of the load balancer, which serves Simple Pirates only (the Guide's chapter 3,
+ * lbbroker): clients' requests to the least recently used worker, and its replies back.
  *
  *   worker:  unknown --READY, or any sign of life--> idle --request--> busy
  *               ^                                     |  <---reply-----  |
@@ -14,18 +15,20 @@
  * request, so late ones are ignored.
  */
 
-import type { ReplyDropped } from "../kit/broker-driver.js";
+import type { EventNames } from "../../core/event-stream.js";
+import type { BrokerEffects, ReplyDropped } from "./broker-driver.js";
+import { createJob, Dispatcher, type Job, type JobDropReason, keyOf, reasonOf } from "./dispatcher.js";
+import { errorReply } from "./errors.js";
 import {
-  BrokerCounters,
-  createJob,
-  Dispatcher,
-  type Job,
-  type JobDropReason,
-  keyOf,
-  type LoadBalancerStats,
-} from "../kit/dispatcher.js";
-
-import type { Dialect, Malformed, WorkerCommand } from "../kit/worker-protocol.js";
+  addressedFrames,
+  type Dialect,
+  heartbeatFrames,
+  type Malformed,
+  parseFromClient,
+  parseFromWorker,
+  replyFrames,
+  type WorkerCommand,
+} from "./worker-protocol.js";
 
 /** Why a worker was removed. */
 export type PirateWorkerLeftReason =
@@ -55,8 +58,33 @@ export type PirateQueueEvent =
       readonly reason: Malformed;
     };
 
-/** Load balancer statistics plus `repeated`. */
-export interface PirateQueueStats extends LoadBalancerStats {
+export const QUEUE_EVENTS: EventNames<PirateQueueEvent> = {
+  "worker:joined": true,
+  "worker:left": true,
+  "request:repeated": true,
+  "request:dropped": true,
+  "reply:ignored": true,
+  "reply:dropped": true,
+  "message:invalid": true,
+};
+
+/**
+ * Statistics: requests = replies + queued + busyWorkers + dropped, except requests of disconnected clients.
+ */
+export interface PirateQueueStats {
+  readonly idleWorkers: number;
+  readonly busyWorkers: number;
+  readonly queued: number;
+  /** Bytes of queued bodies. */
+  readonly queuedBytes: number;
+  readonly requests: number;
+  readonly replies: number;
+  readonly dropped: Readonly<Record<JobDropReason, number>>;
+  readonly lateReplies: number;
+  /** Counted replies that their clients could not take: disconnected, or at their high-water mark. */
+  readonly repliesDropped: number;
+  readonly invalid: number;
+  readonly workersLost: number;
   /** Deliveries of a request after the first. */
   readonly repeated: number;
 }
@@ -70,6 +98,8 @@ export interface QueueEffects {
 }
 
 export interface QueueRulesOptions {
+  /** Only dialect to serve. Default: both. */
+  readonly dialect?: Dialect | undefined;
   /** ms between heartbeats. */
   readonly heartbeatInterval: number;
   /** Intervals of silence before an idle Paranoid worker is lost. */
@@ -93,8 +123,8 @@ export class QueueRules {
   /** Time of the current call. */
   #now: number;
   #nextBeat: number;
-  #repeated = 0;
-  readonly #counters = new BrokerCounters();
+  readonly #counters = { requests: 0, replies: 0, lateReplies: 0, invalid: 0, workersLost: 0, repeated: 0 };
+  readonly #dropped: Record<JobDropReason, number> = { "client-left": 0, deliveries: 0, closed: 0 };
 
   constructor(options: QueueRulesOptions, effects: QueueEffects, now: number) {
     this.#options = options;
@@ -104,7 +134,7 @@ export class QueueRules {
     this.#dispatcher = new Dispatcher(options, {
       deliver: (worker, job) => this.#deliver(worker, job),
       unreachable: (worker) => this.#lose(worker, "unreachable"),
-      dropped: (job, reason) => this.#counters.drop(job, reason, effects),
+      dropped: (job, reason) => this.#drop(job, reason),
     });
   }
 
@@ -168,8 +198,9 @@ export class QueueRules {
     this.#nextBeat = now + this.#options.heartbeatInterval;
   }
 
-  nextWakeUp(): number {
-    return this.#nextBeat;
+  /** Simple Pirates have no heartbeat. */
+  nextWakeUp(): number | undefined {
+    return this.#options.dialect === "simple" ? undefined : this.#nextBeat;
   }
 
   close(): void {
@@ -178,7 +209,9 @@ export class QueueRules {
   }
 
   stats(): Omit<PirateQueueStats, "repliesDropped"> {
-    return { ...this.#counters.of(this.#dispatcher), repeated: this.#repeated };
+    const { idle: idleWorkers, busy: busyWorkers, queued, queuedBytes } = this.#dispatcher;
+    const dropped = { ...this.#dropped };
+    return { ...this.#counters, idleWorkers, busyWorkers, queued, queuedBytes, dropped };
   }
 
   #deliver(id: Buffer, job: Job): boolean {
@@ -186,7 +219,7 @@ export class QueueRules {
     if (worker.expiry <= this.#now) return false;
     if (!this.#effects.request(id, worker.dialect, job.address, job.body)) return false;
     if (job.deliveries > 1) {
-      this.#repeated += 1;
+      this.#counters.repeated += 1;
       this.#effects.event({ type: "request:repeated", client: clientOf(job), deliveries: job.deliveries });
     }
     return true;
@@ -197,10 +230,11 @@ export class QueueRules {
     if (job !== undefined) {
       this.#counters.replies += 1;
       this.#effects.reply(job.envelope, body);
-    } else {
-      this.#counters.lateReplies += 1;
-      this.#effects.event({ type: "reply:ignored", worker: from });
+      this.#register(from, dialect);
+      return;
     }
+    this.#counters.lateReplies += 1;
+    this.#effects.event({ type: "reply:ignored", worker: from });
     // A worker that replied is idle, even if unknown: it sends READY only after a silence (6/PPP). A worker with a
     // request stays busy.
     if (this.#dispatcher.isBusy(from)) return;
@@ -234,6 +268,13 @@ export class QueueRules {
     this.#dispatcher.lost(id);
   }
 
+  /** Ends a request: its client gets an error reply if connected. */
+  #drop({ envelope }: Job, reason: JobDropReason): void {
+    this.#dropped[reason] += 1;
+    this.#effects.event({ type: "request:dropped", client: envelope[0] as Buffer, reason });
+    if (reason !== "client-left") this.#effects.reply(envelope, errorReply(reasonOf(reason)));
+  }
+
   #expiry(): number {
     return this.#now + this.#options.heartbeatInterval * this.#options.liveness;
   }
@@ -241,4 +282,39 @@ export class QueueRules {
 
 function clientOf(job: Job): Buffer {
   return job.envelope[0] as Buffer;
+}
+
+/** The rules behind a broker's two sockets. */
+export class DrivenQueueRules extends QueueRules {
+  readonly #dialect: Dialect | undefined;
+
+  constructor(options: QueueRulesOptions, effects: BrokerEffects<PirateQueueEvent>, now: number) {
+    super(
+      options,
+      {
+        request: (worker, dialect, address, body) =>
+          effects.toWorker([worker, ...addressedFrames(dialect, address, body)]),
+        heartbeat: (worker) => void effects.toWorker([worker, ...heartbeatFrames()]),
+        reply: (envelope, body) => effects.toClient(replyFrames(envelope, body)),
+        event: (event) => effects.event(event),
+      },
+      now,
+    );
+    this.#dialect = options.dialect;
+  }
+
+  clientMessage(frames: readonly Buffer[], now: number): void {
+    const command = parseFromClient(frames);
+    if (command.kind === "request") this.request(command.envelope, command.body, now);
+    else this.invalid("client", frames[0] as Buffer, command.reason);
+  }
+
+  workerMessage(from: Buffer, frames: readonly Buffer[], now: number): void {
+    const command = parseFromWorker(frames);
+    const spoken =
+      command.kind === "heartbeat" ? "paranoid" : command.kind === "invalid" ? undefined : command.dialect;
+    if (this.#dialect === undefined || spoken === undefined || spoken === this.#dialect)
+      this.receive(from, command, now);
+    else this.invalid("worker", from, "command");
+  }
 }
