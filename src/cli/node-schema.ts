@@ -167,8 +167,8 @@ export function nodeSchema(): Schema {
         ...map("messages over the node; default true", {
           protocols: {
             type: "array",
-            description: "how messages travel, by priority; default ipc, tcp",
-            items: { enum: ["ipc", "tcp", "node", "ws", "tls"] },
+            description: "protocols of the streams between nodes, by priority; default: the port of the node",
+            items: { enum: ["tcp", "tls", "ipc", "ws"] },
           },
           highWaterMark: whole("messages that wait for one other node", 1, MAX_COUNT),
           highWaterMarkBytes: whole("bytes of them", 1, Number.MAX_SAFE_INTEGER),

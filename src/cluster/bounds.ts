@@ -19,7 +19,7 @@ export const MAX_NEWCOMERS = 256;
 /** Addresses from configuration or discovery that belong to no member; more are refused. */
 export const MAX_SEEDS = 1_024;
 /** Streams of a node, without those whose other end is not proved; more are refused. */
-export const MAX_LINKS = 512;
+export const MAX_LINKS = 768;
 /** Addresses of a connection manager. The other streams are for membership and for nodes that dial this one. */
 export const MAX_KEPT_ADDRESSES = 448;
 export const MAX_SOURCES = 16;

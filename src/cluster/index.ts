@@ -116,13 +116,12 @@ export type { MessageLinkStats, MessageLinksStats, MessageRoutesStats } from "./
 export type {
   ConnectionEvents,
   DialTarget,
-  KeyPairText,
-  LinkSecurity,
   MessageConnection,
   MessageProtocol,
   ProtocolHost,
   ProtocolListener,
 } from "./messaging/protocol.js";
+export { type StreamProtocolOptions, streamProtocol } from "./messaging/protocols.js";
 export {
   Query,
   type QueryEnd,
@@ -147,7 +146,6 @@ export type {
   ServicesEvent,
   ServicesStats,
 } from "./messaging/service-types.js";
-export { type StreamProtocolOptions, streamProtocol } from "./messaging/stream-protocol.js";
 export type { ClusterSubscription, MessageHandler } from "./messaging/subscription.js";
 export { type AnnouncedProgram, Announcement, type WithdrawOptions } from "./node/announcements.js";
 export { ClusterBus } from "./node/bus.js";

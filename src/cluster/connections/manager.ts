@@ -97,7 +97,7 @@ export class ConnectionManager {
 
   /**
    * Replaces the list; `[]` removes it. The list may be the same on every node, in any order.
-   * @param addresses "host:port" or "host" each; a host may be a name. At most 448, since a node has 512 streams; at
+   * @param addresses "host:port" or "host" each; a host may be a name. At most 448, since a node has 768 streams; at
    * most 1,024 with the node's seeds
    * @throws InvalidArgumentError `EINVAL` for an invalid address, or one on another host without the scope `link`;
    * nothing has changed then. InvalidStateError `EFSM` before the node was started; ClosedError `EBADF` after

@@ -16,7 +16,7 @@ export interface ConnectionError {
   /**
    * The system's code, such as `ECONNREFUSED` or `ETIMEDOUT`; `ENOTFOUND` for a name without an address;
    * `ERR_AUTHENTICATION` if one end refused the other; `ERR_HANDSHAKE` if the other end is not a node; `EAGAIN` if
-   * this node already has 512 streams.
+   * this node already has 768 streams.
    */
   readonly code: string;
   readonly message: string;

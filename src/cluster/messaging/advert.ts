@@ -2,9 +2,9 @@
  * Where a node takes messages, as the other nodes have it in its details: a prop of its own, next to those of the
  * program's.
  *
- *   prop "shoal-messages"   1;k=KEYS;m=BYTES;T=1;NAME=WHERE;NAME=WHERE…
+ *   prop "shoal-messages"   1;m=BYTES;T=1;NAME=WHERE;NAME=WHERE…
  *
- *   1      version          k   key ids, or the node's public key (security.ts); absent without a key
+ *   1      version
  *   m      bytes of an item that it takes, where that is not 1 MiB
  *   T=1    it takes contexts of traces (docs/spec/messaging.md); a letter that begins no protocol's name
  *   NAME   a protocol       WHERE   what its listener gave: a port (tcp), a path (ipc)
@@ -20,7 +20,6 @@ const CONTEXTS = "T=1";
 const NAME = new RegExp(`^[a-z][a-z0-9]{0,${MAX_PROTOCOL_NAME - 1}}$`);
 
 export interface MessagesAdvert {
-  readonly keys: string;
   /** Bytes of an item. */
   readonly maxItem: number;
   /** Whether it takes contexts of traces with messages. */
@@ -29,14 +28,14 @@ export interface MessagesAdvert {
   readonly protocols: ReadonlyMap<string, string>;
 }
 
-/** Whether a text can name a protocol; "k" and "m" are taken. */
+/** Whether a text can name a protocol; "m" is taken. */
 export function isProtocolName(name: unknown): name is string {
-  return typeof name === "string" && NAME.test(name) && name !== "k" && name !== "m";
+  return typeof name === "string" && NAME.test(name) && name !== "m";
 }
 
 /** @returns `undefined` where it is too long or has what it may not */
-export function encodeAdvert({ keys, maxItem, contexts, protocols }: MessagesAdvert): string | undefined {
-  const fields = [VERSION, ...(keys === "" ? [] : [`k=${keys}`])];
+export function encodeAdvert({ maxItem, contexts, protocols }: MessagesAdvert): string | undefined {
+  const fields = [VERSION];
   if (maxItem !== MAX_ITEM) fields.push(`m=${maxItem}`);
   if (contexts) fields.push(CONTEXTS);
   for (const [name, where] of protocols) fields.push(`${name}=${where}`);
@@ -50,17 +49,15 @@ export function decodeAdvert(advert: string | undefined): MessagesAdvert | undef
   if (advert === undefined || advert.length > MAX_ADVERT) return undefined;
   const [version, ...fields] = advert.split(";");
   if (version !== VERSION) return undefined;
-  let keys = "";
   let maxItem = MAX_ITEM;
   let contexts = false;
   const protocols = new Map<string, string>();
   for (const field of fields) {
     const at = field.indexOf("=");
     const name = field.slice(0, Math.max(0, at));
-    if (name === "k") keys = field.slice(at + 1);
-    else if (name === "m") maxItem = /^\d{1,10}$/.test(field.slice(2)) ? Number(field.slice(2)) : maxItem;
+    if (name === "m") maxItem = /^\d{1,10}$/.test(field.slice(2)) ? Number(field.slice(2)) : maxItem;
     else if (field === CONTEXTS) contexts = true;
     else if (isProtocolName(name) && protocols.size < MAX_PROTOCOLS) protocols.set(name, field.slice(at + 1));
   }
-  return { keys, maxItem, contexts, protocols };
+  return { maxItem, contexts, protocols };
 }

@@ -1,7 +1,7 @@
 /**
  * A connection that came to a listener of this node's links, until it ends.
  *
- *   came ──HELLO──> its sender is a member ──admitted──> data frames to its Receiving, ACKs to this node's Sending to it
+ *   came ──HELLO──> its sender is a member ──admitted──> data frames to its Receiving
  *     │               │ not yet: waits, HELLO_TIMEOUT at most
  *     v               v
  *   refused with a reason, which is counted: what is malformed, out of order, too much, or of a stranger
@@ -43,9 +43,7 @@ export type LinkRefusal = (typeof LINK_REFUSALS)[number];
 export type HelloResult = Receiving | LinkRefusal | undefined;
 
 export interface CallerEffects {
-  onHello(caller: Caller, hello: Hello): HelloResult | Promise<HelloResult>;
-  /** A peer acknowledges items of this node's. @returns why it is refused */
-  onAck(from: string, frame: Buffer): LinkRefusal | undefined;
+  onHello(caller: Caller, hello: Hello): HelloResult;
   /** A frame of items came from a peer. */
   onHeard(from: string): void;
   refuse(reason: LinkRefusal): void;
@@ -94,13 +92,6 @@ export class Caller implements ConnectionEvents {
       else this.refuse(fault);
       return;
     }
-    if (type === LinkFrame.ACK && this.#receiving?.connection === this.connection && frames.length === 1) {
-      const { id, lane } = this.#receiving;
-      // The WELCOME of a lane takes none.
-      const refused = lane === 0 ? this.#effects.onAck(id, head) : "malformed";
-      if (refused !== undefined) this.refuse(refused);
-      return;
-    }
     const hello = type === LinkFrame.HELLO && frames.length === 1 ? decodeHello(head) : undefined;
     // One hello waits at a time, and all of a connection are of one link of one node.
     const receiving = this.#receiving;
@@ -127,12 +118,6 @@ export class Caller implements ConnectionEvents {
   tryAgain(): void {
     if (this.#hello === undefined || this.#isOver) return;
     const result = this.#effects.onHello(this, this.#hello);
-    if (result instanceof Promise) void result.then((each) => this.#answered(each));
-    else this.#answered(result);
-  }
-
-  #answered(result: HelloResult): void {
-    if (this.#isOver) return;
     if (typeof result === "string") this.refuse(result);
     else if (result !== undefined) {
       this.#timer.clear();

@@ -13,9 +13,8 @@
  * gossip about it may be on its way, and is refused then; so is a second life of an id whose connection stands.
  */
 import { randomBytes } from "node:crypto";
-import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError, UnroutableError } from "../../core/errors.js";
-import { decodeAdvert, encodeAdvert, isProtocolName } from "./advert.js";
+import { decodeAdvert, encodeAdvert } from "./advert.js";
 import {
   LINK_BYTES,
   LINK_HEARTBEAT,
@@ -23,13 +22,11 @@ import {
   LINK_IDLE_LOOKS,
   LINK_ITEMS,
   LINK_WINDOW,
-  MAX_BATCH,
   MAX_DROP_PREFIX,
   MAX_DROP_PREFIXES,
   MAX_HELLOS,
   MAX_ITEM,
   MAX_LANES,
-  MAX_PROTOCOLS,
   MAX_TOPIC_ALIASES,
 } from "./bounds.js";
 import { Caller, type CallerEffects, type HelloResult, type LinkRefusal } from "./caller.js";
@@ -42,34 +39,22 @@ import {
   type MessageLinksStats,
   type SendResult,
 } from "./parts.js";
-import type {
-  DialTarget,
-  LinkSecurity,
-  MessageConnection,
-  MessageProtocol,
-  ProtocolHost,
-} from "./protocol.js";
+import type { LinkHost, LinkProtocol, MessageConnection } from "./protocol.js";
 import type { Publication } from "./publication.js";
 import { Receiving, type ReceivingEffects } from "./receiving.js";
 import { type LinkMember, Sending, type SendingEffects } from "./sending.js";
 import type { SendWindow, WindowLimits } from "./window.js";
-import { encodeHello, encodeWelcome, type Hello, ITEM_HEADER, LINK_VERSION } from "./wire.js";
+import { encodeHello, encodeWelcome, type Hello, LINK_VERSION } from "./wire.js";
 
 export type { LinkMember } from "./sending.js";
 
 /** What links are made with. */
 export interface NodeLinksOptions {
   readonly self: { readonly id: string; readonly name: string };
-  /** Name of the bus, and its number (identity.ts). */
-  readonly bus: string;
+  /** Number of the bus (identity.ts). */
   readonly busNumber: number;
-  /** Where to listen: 127.0.0.1, an address, or "*". */
-  readonly host: string;
-  /** "FIRST-LAST"; `undefined`: any port. */
-  readonly ports?: string | undefined;
-  readonly security?: LinkSecurity | undefined;
   /** By priority. */
-  readonly protocols: readonly MessageProtocol[];
+  readonly protocols: readonly LinkProtocol[];
   /** What waits for one peer, at most. */
   readonly highWaterMark?: number | undefined;
   readonly highWaterMarkBytes?: number | undefined;
@@ -91,7 +76,7 @@ export interface NodeLinksEffects extends MessageLinksEffects {
   ping(id: string): void;
   /** A frame of a peer came, or it acknowledged one. Cheap: it is called for each. */
   onHeard?(id: string): void;
-  /** A connection greeted as a member, and the key that it proved is not that one's, or not allowed. */
+  /** A connection greeted as a member, and its other end has proved to be another node. */
   onKeyRefused?(id: string, connection: MessageConnection): void;
   /** A protocol failed with a peer, or a listener could not be opened (`peer` is empty then). */
   onProtocolFailed?(peer: string, protocol: string, reason: string): void;
@@ -111,7 +96,7 @@ interface NamedProtocols {
   /** It never changes. */
   readonly list: readonly string[];
   /** Those that this node has, by priority, and their names. */
-  readonly own: readonly MessageProtocol[];
+  readonly own: readonly LinkProtocol[];
   readonly names: string;
   /** Whether these are all that it has. */
   readonly isAll: boolean;
@@ -123,7 +108,7 @@ export class NodeLinks implements MessageLinks {
   readonly #limits: WindowLimits;
   readonly #maxItem: number;
   readonly #life = randomBytes(8).toString("hex");
-  readonly #host: ProtocolHost;
+  readonly #host: LinkHost;
   readonly #sendingEffects: SendingEffects;
   readonly #receivingEffects: ReceivingEffects;
   /** Of lanes. */
@@ -165,10 +150,8 @@ export class NodeLinks implements MessageLinks {
   #closing: Promise<void> | undefined = undefined;
   #onDrained: (() => void) | undefined = undefined;
 
-  /** @throws InvalidArgumentError `EINVAL` for protocols that are not usable */
   constructor(options: NodeLinksOptions) {
-    const { effects, protocols, security } = options;
-    checkProtocols(protocols, security !== undefined);
+    const { effects, protocols, heartbeat = LINK_HEARTBEAT } = options;
     this.#options = options;
     this.#effects = effects;
     this.#limits = {
@@ -176,19 +159,10 @@ export class NodeLinks implements MessageLinks {
       bytes: options.highWaterMarkBytes ?? LINK_BYTES,
     };
     this.#maxItem = options.maxItem ?? MAX_ITEM;
-    this.#host = {
-      bus: options.bus,
-      id: options.self.id,
-      host: options.host,
-      ports: options.ports,
-      security,
-      heartbeat: options.heartbeat ?? LINK_HEARTBEAT,
-      maxFrame: Math.max(this.#maxItem, MAX_BATCH) + ITEM_HEADER,
-      accept: (connection) => new Caller(this.#callers, connection, ""),
-    };
+    this.#host = { heartbeat, accept: (connection) => new Caller(this.#callers, connection, "") };
     this.#listeners = new Listeners({
       protocols,
-      host: this.#host,
+      heartbeat,
       accept: (protocol, connection) => new Caller(this.#callers, connection, protocol),
       changed: (adverts) => this.#advertise(adverts),
       failed: (protocol, reason) => effects.onProtocolFailed?.("", protocol, reason),
@@ -198,7 +172,6 @@ export class NodeLinks implements MessageLinks {
       protocols,
       host: this.#host,
       hello: (to, window) => this.#hello(to, window, 0),
-      isOf: (protocol, connection, target) => this.#isOf(protocol, connection, target),
       onUp: ({ id }) => effects.onPeer(id, "up"),
       onLost: ({ id }, count) => effects.onLost?.(id, count),
       onFailed: ({ id }, protocol, reason) => effects.onProtocolFailed?.(id, protocol, reason),
@@ -206,8 +179,7 @@ export class NodeLinks implements MessageLinks {
       onFailing: ({ id }) => effects.ping(id),
       flushSoon: this.#flushSoon,
       onAcked: this.#onAcked,
-      takeAck: (of) => this.#receiving.get(of)?.takeAck(),
-      onDown: (of) => this.#receiving.get(of)?.acknowledgeAgain(),
+      acknowledge: (of) => this.#receiving.get(of)?.acknowledge(),
     };
     this.#laneEffects = {
       onItem: this.#onItem,
@@ -245,11 +217,6 @@ export class NodeLinks implements MessageLinks {
    */
   checkListeners(): void {
     this.#listeners.check();
-  }
-
-  /** The keys have changed: `security` has the new ones. */
-  rekeyed(): void {
-    this.#listeners.rekeyed();
   }
 
   /** Something about a member changed, or it was started again. `lost` may come back; `gone` left, or was removed or forgotten. */
@@ -340,9 +307,8 @@ export class NodeLinks implements MessageLinks {
 
   #advertise(adverts: ReadonlyMap<string, string>): void {
     const protocols = new Map(adverts);
-    const keys = this.#options.security?.advert ?? "";
     const encode = (): string | undefined =>
-      encodeAdvert({ keys, maxItem: this.#maxItem, contexts: true, protocols });
+      encodeAdvert({ maxItem: this.#maxItem, contexts: true, protocols });
     let advert = encode();
     while (advert === undefined && protocols.size > 0) {
       // The last ones are the least wanted.
@@ -559,15 +525,15 @@ export class NodeLinks implements MessageLinks {
     return this.#lanes.size;
   }
 
-  #openLane(key: string, lane: number, link: Sending, protocols: readonly MessageProtocol[]): Sending {
+  #openLane(key: string, lane: number, link: Sending, protocols: readonly LinkProtocol[]): Sending {
     const sending = new Sending(link, this.#limits, this.#firstSession, {
       ...this.#sendingEffects,
       protocols,
+      host: { ...this.#host, lane },
       hello: (to, window) => this.#hello(to, window, lane),
-      // These are the link's: what comes of a peer is acknowledged there, and its interest is exchanged when that is up.
+      // The link's: what comes of a peer is acknowledged there, and its interest is exchanged when that is up.
       onUp: () => undefined,
-      takeAck: () => undefined,
-      onDown: () => undefined,
+      acknowledge: () => undefined,
     });
     sending.maxItem = link.maxItem;
     sending.takesContexts = link.takesContexts;
@@ -760,48 +726,29 @@ export class NodeLinks implements MessageLinks {
   /** What the connections that came need of the links. */
   readonly #callers: CallerEffects = {
     onHello: (caller, hello) => this.#onHello(caller, hello),
-    onAck: (from, frame) => this.#sending.get(from)?.onPeerAck(frame),
     onHeard: (from) => this.#effects.onHeard?.(from),
     refuse: (reason) => this.#refuse(reason),
     forget: (caller) => this.#hellos.delete(caller),
   };
 
   /** @returns whose it is; `undefined`: its sender, or its details, may yet become known; or why it is refused */
-  #onHello(caller: Caller, hello: Hello): HelloResult | Promise<HelloResult> {
+  #onHello(caller: Caller, hello: Hello): HelloResult {
     const { self, busNumber } = this.#options;
     if (this.#closing !== undefined) return "stranger";
     if (hello.version !== LINK_VERSION) return "version";
     if (hello.bus !== busNumber) return "bus";
     if (hello.to !== self.id || hello.from === self.id) return "other-node";
     const member = this.#effects.member(hello.from);
-    // Without its details its keys are not known, and replies to it would find no way.
+    // Without its details replies to it would find no way.
     if (member?.hasDetails !== true) {
       if (this.#hellos.size >= MAX_HELLOS) return "hellos";
       this.#hellos.add(caller);
       return undefined;
     }
-    const keys = decodeAdvert(member.advert)?.keys ?? "";
-    const target: DialTarget = { id: member.id, host: member.host, local: member.local, keys };
-    const isIt = this.#isOf(caller.protocol, caller.connection, target);
-    const refused = (): LinkRefusal => {
-      this.#effects.onKeyRefused?.(hello.from, caller.connection);
-      return "key";
-    };
-    if (typeof isIt === "boolean") return isIt ? this.#admit(caller, hello) : refused();
-    // It may have ended meanwhile, or its sender may be no member any more.
-    return isIt.then((is) => {
-      if (caller.isOver) return "key";
-      if (!is) return refused();
-      return this.#effects.member(hello.from) === undefined ? "stranger" : this.#admit(caller, hello);
-    });
-  }
-
-  /** Whether the other end may be that member. A protocol that proves no keys admits nobody without the bus's key, or it would not be secure. */
-  #isOf(protocol: string, { publicKey }: MessageConnection, target: DialTarget): boolean | Promise<boolean> {
-    const { security, protocols } = this.#options;
-    if (security === undefined) return true;
-    const provesKeys = protocols.find(({ name }) => name === protocol)?.provesKeys ?? true;
-    return !provesKeys || security.isOf(publicKey, target);
+    const { nodeId } = caller.connection;
+    if (nodeId === undefined || nodeId === hello.from) return this.#admit(caller, hello);
+    this.#effects.onKeyRefused?.(hello.from, caller.connection);
+    return "key";
   }
 
   #admit(caller: Caller, hello: Hello): Receiving | LinkRefusal {
@@ -837,8 +784,6 @@ export class NodeLinks implements MessageLinks {
         window: LINK_WINDOW,
         maxItem: this.#maxItem,
         aliases: MAX_TOPIC_ALIASES,
-        // By a lane nothing but its own items is acknowledged.
-        acks: lane === 0 ? 1 : 0,
         forgot: window.forgot ? 1 : 0,
       }),
     ]);
@@ -860,28 +805,3 @@ function keysOf(id: string): readonly string[] {
 /** Where drops of further prefixes are counted. */
 const OTHER_PREFIXES = "(others)";
 const LAST_KIND = Math.max(...Object.values(MessageKind));
-
-/** @throws InvalidArgumentError `EINVAL` */
-export function checkProtocols(protocols: readonly MessageProtocol[], hasKey: boolean): void {
-  if (protocols.length === 0 || protocols.length > MAX_PROTOCOLS)
-    throw new InvalidArgumentError(`a node has 1 to ${MAX_PROTOCOLS} protocols; got ${protocols.length}`);
-  const names = new Set<string>();
-  for (const protocol of protocols) {
-    const { name, secure } = protocol;
-    if (!isProtocolName(name))
-      throw new InvalidArgumentError(
-        `a protocol's name is 1 to 16 lower-case letters and digits; got ${describe(name)}`,
-      );
-    if (names.has(name)) throw new InvalidArgumentError(`the protocol ${name} is there twice`);
-    if (hasKey && secure !== true)
-      throw new InvalidArgumentError(`the protocol ${name} is not secure, and the bus has a key`);
-    if (typeof secure !== "boolean")
-      throw new InvalidArgumentError(`secure of the protocol ${name} is a boolean; got ${describe(secure)}`);
-    for (const call of ["reaches", "listen", "dial"] as const)
-      if (typeof protocol[call] !== "function")
-        throw new InvalidArgumentError(
-          `${call} of the protocol ${name} is a function; got ${describe(protocol[call])}`,
-        );
-    names.add(name);
-  }
-}

@@ -10,19 +10,13 @@
 import { describe, thrownText } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { LISTENER_CHECK, MAX_WHERE } from "./bounds.js";
-import type {
-  ConnectionEvents,
-  MessageConnection,
-  MessageProtocol,
-  ProtocolHost,
-  ProtocolListener,
-} from "./protocol.js";
+import type { ConnectionEvents, LinkProtocol, MessageConnection, ProtocolListener } from "./protocol.js";
 
 export interface ListenersOptions {
   /** By priority. */
-  readonly protocols: readonly MessageProtocol[];
-  /** But for `accept`. */
-  readonly host: ProtocolHost;
+  readonly protocols: readonly LinkProtocol[];
+  /** ms, as of the links. */
+  readonly heartbeat: number;
   /** A connection came to a protocol's listener. */
   accept(protocol: string, connection: MessageConnection): ConnectionEvents;
   /** What the listeners that are open advertise, by priority: others than before, perhaps. */
@@ -64,12 +58,12 @@ export class Listeners {
   }
 
   /** @returns why a protocol cannot be opened, which is reported */
-  async #listen(protocol: MessageProtocol): Promise<{ readonly error: unknown } | undefined> {
+  async #listen(protocol: LinkProtocol): Promise<{ readonly error: unknown } | undefined> {
     const { name } = protocol;
     try {
       const accept = (connection: MessageConnection): ConnectionEvents =>
         this.#options.accept(name, connection);
-      const listener = await protocol.listen({ ...this.#options.host, accept });
+      const listener = await protocol.listen({ heartbeat: this.#options.heartbeat, accept });
       checkListener(listener);
       if (this.#isStopped) await listener.close(0);
       else this.#open.set(name, listener);
@@ -135,12 +129,6 @@ export class Listeners {
       if (listener !== undefined) adverts.set(name, listener.advert);
     }
     this.#options.changed(adverts);
-  }
-
-  /** The keys have changed. */
-  rekeyed(): void {
-    for (const listener of this.#open.values()) listener.rekeyed?.();
-    this.#changed();
   }
 
   /** Looks no more, and opens nothing. Those that are open stay. */

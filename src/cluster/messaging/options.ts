@@ -1,7 +1,6 @@
 /** Options of messaging: what a bus's `messaging` takes. */
 import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
-import type { Transport } from "../../engine/zmtp/transport/transport.js";
 import { anything, bytes, checkOptions, integer, type Settings } from "../../patterns/kit/options.js";
 import type { ClusterAddress } from "./addresses.js";
 import {
@@ -13,6 +12,7 @@ import {
   MAX_ITEM_LIMIT,
   MAX_PENDING,
   MAX_PENDING_BYTES,
+  MAX_PROTOCOLS,
   MAX_RETAINED,
   MAX_RETAINED_BYTES,
   MIN_ITEM_LIMIT,
@@ -23,16 +23,8 @@ import {
 } from "./bounds.js";
 import { type ClusterChannel, ClusterChannels } from "./channels.js";
 import { HOOK_TIMEOUT } from "./hooks.js";
-import { checkProtocols } from "./links.js";
 import type { MessageProtocol } from "./protocol.js";
-import {
-  ipcProtocol,
-  nodeProtocol,
-  type ProtocolTls,
-  tcpProtocol,
-  tlsProtocol,
-  wsProtocol,
-} from "./zmtp-protocol.js";
+import { checkProtocol } from "./protocols.js";
 
 /** A node wants to publish for a client that is not its own, or another node does here. */
 export interface PublishAsRequest {
@@ -51,12 +43,12 @@ export interface MessagingOptions {
    */
   readonly mayPublishAs?: ((request: PublishAsRequest) => boolean) | undefined;
   /**
-   * How messages travel between two nodes, by priority: "ipc" between nodes of one host, "tcp" to a port of its own, "node" to the port
-   * that the node has anyway, so that a firewall needs one, "ws" (WebSockets), "tls" (with the certificates of the node's option `tls`), or
-   * protocols of one's own. The first that both have and that works is used; one that fails is tried again later. Default
-   * `["ipc", "tcp"]`; of the profile `tcl`, `["tcp"]`.
+   * Protocols of the streams between two nodes, by priority: "tcp" (the node's own port), "tls" (the same with the node's option `tls`),
+   * "ipc" (a socket in the file system, for nodes of one host), "ws" (a WebSocket at a port of its own, over TLS with the node's option
+   * `tls`), and those of {@link streamProtocol}. The first that both have and that
+   * works is used; one that fails is tried again later. Default: the node's own port, whose stream membership has anyway.
    */
-  readonly protocols?: readonly ("ipc" | "tcp" | "node" | "ws" | "tls" | MessageProtocol)[] | undefined;
+  readonly protocols?: readonly ("ipc" | "tcp" | "tls" | "ws" | MessageProtocol)[] | undefined;
   /** Channels of `send` and `query` that are joined from the start. Default 0, 1 and 2. */
   readonly channels?: readonly ClusterChannel[] | undefined;
   /** ms that a hook may take; then it counts as a veto. Default 5,000. */
@@ -122,52 +114,38 @@ const OPTIONS = {
 export type MessagingSettings = Settings<typeof OPTIONS>;
 
 /**
- * @param standard the protocols of one that names none
  * @returns `undefined`: without messages
  * @throws InvalidArgumentError `EINVAL`
  */
-export function messagingSettings(
-  given: boolean | MessagingOptions = true,
-  hasKey = false,
-  standard?: MessagingOptions["protocols"],
-): MessagingSettings | undefined {
+export function messagingSettings(given: boolean | MessagingOptions = true): MessagingSettings | undefined {
   if (given === false) return undefined;
   const settings = checkOptions("messaging", OPTIONS, given === true ? {} : given);
   if (settings.mayPublishAs !== undefined && typeof settings.mayPublishAs !== "function")
     throw new InvalidArgumentError("messaging.mayPublishAs is a function");
-  const { protocols } = settings;
-  if (protocols !== undefined) checkProtocols(protocolsOf(protocols), hasKey);
+  if (settings.protocols !== undefined) checkProtocols(settings.protocols);
   const { channels } = settings;
   if (channels !== undefined && !Array.isArray(channels))
     throw new InvalidArgumentError("messaging.channels is an array");
   // Before anything is opened: what is no channel.
   void new ClusterChannels(channels);
-  return protocols === undefined && standard !== undefined ? { ...settings, protocols: standard } : settings;
+  return settings;
 }
 
-/**
- * @param isMachine in a simulation there are no files, so no ipc, and ports cost nothing: "node" is tcp
- * @param tls certificates of the node
- * @param nodePort what "node" stands on
- */
-export function protocolsOf(
-  protocols: MessagingSettings["protocols"] = ["ipc", "tcp"],
-  isMachine = true,
-  tls?: ProtocolTls,
-  nodePort?: () => Transport,
-): MessageProtocol[] {
-  if (!Array.isArray(protocols))
-    throw new InvalidArgumentError(`messaging.protocols is an array; got ${describe(protocols)}`);
-  return protocols.flatMap((each) => {
-    if (each === "tcp") return [tcpProtocol()];
-    if (each === "ws") return [wsProtocol()];
-    if (each === "tls") return [tlsProtocol(tls)];
-    if (each === "ipc") return isMachine ? [ipcProtocol()] : [];
-    if (each === "node" && isMachine) return [nodeProtocol(nodePort?.())];
-    if (each === "node") return protocols.includes("tcp") ? [] : [tcpProtocol()];
-    if (typeof each === "object" && each !== null && !Array.isArray(each)) return [each];
+/** @throws InvalidArgumentError `EINVAL` */
+function checkProtocols(protocols: NonNullable<MessagingOptions["protocols"]>): void {
+  if (!Array.isArray(protocols) || protocols.length === 0 || protocols.length > MAX_PROTOCOLS)
     throw new InvalidArgumentError(
-      `a protocol is "ipc", "tcp", "node", "ws", "tls" or an object of one's own; got ${describe(each)}`,
+      `messaging.protocols is an array of 1 to ${MAX_PROTOCOLS}; got ${describe(protocols)}`,
     );
-  });
+  const names = new Set<string>();
+  for (const each of protocols) {
+    if (typeof each === "object" && each !== null) checkProtocol(each);
+    else if (each !== "ipc" && each !== "tcp" && each !== "tls" && each !== "ws")
+      throw new InvalidArgumentError(
+        `a protocol is "tcp", "tls", "ipc", "ws" or one of streamProtocol; got ${describe(each)}`,
+      );
+    const name = typeof each === "string" ? each : each.name;
+    if (names.has(name)) throw new InvalidArgumentError(`the protocol ${name} is there twice`);
+    names.add(name);
+  }
 }

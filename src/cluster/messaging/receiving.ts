@@ -88,8 +88,6 @@ export class Receiving implements IncomingLink {
   #cameAt = Number.NEGATIVE_INFINITY;
   /** Looks in a row between which nothing came. */
   #quietLooks = 0;
-  /** The last acknowledgement went by the other way. */
-  #isElsewhere = false;
   /** A caller waits for what is acknowledged next. */
   #isAwaited = false;
   /** Items and bytes that are acknowledged at the end of the turn. */
@@ -183,39 +181,15 @@ export class Receiving implements IncomingLink {
     return this.#deliver(frames, skip, bytes);
   }
 
-  /** The same for another way: in front of what this node sends the peer. @returns `undefined`: there is nothing to acknowledge */
-  takeAck(): Buffer | undefined {
-    const { window } = this;
-    if (this.connection === undefined || window.acked === window.delivered) return undefined;
-    this.#noteAcked();
-    this.#isElsewhere = true;
-    return encodeAck(window.session, window.delivered);
-  }
-
-  /** The other way has ended: the last acknowledgement may be lost with it. */
-  acknowledgeAgain(): void {
-    if (!this.#isElsewhere) return;
-    this.#isElsewhere = false;
-    this.window.acked = -1;
-    this.#unackedSince = performance.now();
-    this.#acknowledgeLater(ACK_DELAY);
-  }
-
   /** Acknowledges what was delivered, if that is more than before. */
   acknowledge(): void {
     const { window, connection } = this;
     if (connection === undefined || window.acked === window.delivered) return;
-    this.#noteAcked();
-    this.#isElsewhere = false;
-    connection.send([encodeAck(window.session, window.delivered)]);
-  }
-
-  #noteAcked(): void {
-    const { window } = this;
     window.acked = window.delivered;
     this.#unackedBytes = 0;
     this.#unackedSince = -1;
     this.#isAwaited = false;
+    connection.send([encodeAck(window.session, window.delivered)]);
   }
 
   #acknowledgeLater(delay: number): void {

@@ -29,13 +29,7 @@ import {
   MAX_TOPIC_ALIASES,
   PROTOCOL_RETRY,
 } from "./bounds.js";
-import type {
-  ConnectionEvents,
-  DialTarget,
-  MessageConnection,
-  MessageProtocol,
-  ProtocolHost,
-} from "./protocol.js";
+import type { ConnectionEvents, DialTarget, LinkHost, LinkProtocol, MessageConnection } from "./protocol.js";
 import type { Publication } from "./publication.js";
 import { SentAliases, TopicForm } from "./topic-aliases.js";
 import { SendWindow, type WindowLimits } from "./window.js";
@@ -48,8 +42,9 @@ const MAX_RESETS = 2;
 export interface LinkMember {
   readonly id: string;
   readonly name: string;
-  /** Its IP address. */
+  /** Its IP address, and with its port. */
   readonly host: string;
+  readonly address: string;
   /** Whether it is on this host. */
   readonly local: boolean;
   /** Whether its details have come, and so what follows. */
@@ -62,12 +57,10 @@ export interface SendingEffects {
   /** `undefined`: it is not a live member. */
   member(id: string): LinkMember | undefined;
   /** By priority. */
-  readonly protocols: readonly MessageProtocol[];
-  readonly host: ProtocolHost;
+  readonly protocols: readonly LinkProtocol[];
+  readonly host: LinkHost;
   /** The frame that greets it, in the session of its window. */
   hello(to: string, window: SendWindow): Buffer;
-  /** Whether the peer that a connection of a protocol leads to may be that member. */
-  isOf(protocol: string, connection: MessageConnection, target: DialTarget): boolean | Promise<boolean>;
   /** A session began. */
   onUp(sending: Sending): void;
   /** The peer has forgotten the session, or is another process: so many items are given up, and a session begins. */
@@ -82,10 +75,8 @@ export interface SendingEffects {
   flushSoon(sending: Sending): void;
   /** The peer acknowledged items. */
   onAcked(sending: Sending): void;
-  /** What a peer's own items are acknowledged with; `undefined`: they are. */
-  takeAck(id: string): Buffer | undefined;
-  /** The connection by which such acknowledgements went has ended. */
-  onDown(id: string): void;
+  /** Acknowledges what came of a peer, in one write with what is sent to it. */
+  acknowledge(id: string): void;
 }
 
 export type SendingState = "idle" | "connecting" | "up" | "waiting" | "closed";
@@ -118,7 +109,7 @@ interface Attempt {
 }
 
 interface Candidate {
-  readonly protocol: MessageProtocol;
+  readonly protocol: LinkProtocol;
   readonly rank: number;
   readonly where: string;
 }
@@ -170,8 +161,6 @@ export class Sending {
   readonly #reported = new Map<string, string>();
   #life = "";
   #granted = 0;
-  /** Whether the peer takes acknowledgements in front of what is sent. */
-  #takesAcks = false;
   #isSessionUp = false;
   /** Connections in a row over which nothing was acknowledged. */
   #uselessInRow = 0;
@@ -285,15 +274,12 @@ export class Sending {
     this.#offered = 0;
     const connection = current.connection as MessageConnection;
     const isCopied = connection.copiesSent === true;
-    let takesAcks = this.#takesAcks;
+    let isFirst = true;
     for (;;) {
       const message = this.window.take(this.#granted, isCopied);
       if (message === undefined) return;
-      if (takesAcks) {
-        takesAcks = false;
-        const ack = this.#effects.takeAck(this.id);
-        if (ack !== undefined) connection.send([ack]);
-      }
+      if (isFirst) this.#effects.acknowledge(this.id);
+      isFirst = false;
       connection.send(message);
       // It may have ended with that.
       if (this.#current !== current) return;
@@ -401,7 +387,6 @@ export class Sending {
   }
 
   #drop(attempt: Attempt): void {
-    if (attempt === this.#current) this.#effects.onDown(this.id);
     attempt.timer?.clear();
     attempt.hasEnded = true;
     attempt.connection?.close(0);
@@ -419,7 +404,7 @@ export class Sending {
     const member = this.#effects.member(this.id);
     const advert = decodeAdvert(member?.advert);
     if (member === undefined || advert === undefined) return [];
-    const target = this.#target(member, advert.keys);
+    const target = this.#target(member);
     const found = this.#effects.protocols.flatMap((protocol, rank) => {
       const where = advert.protocols.get(protocol.name);
       return where === undefined || !this.#reaches(protocol, target) ? [] : [{ protocol, rank, where }];
@@ -430,7 +415,7 @@ export class Sending {
     return found.sort((a, b) => failed(a) - failed(b));
   }
 
-  #reaches(protocol: MessageProtocol, target: DialTarget): boolean {
+  #reaches(protocol: LinkProtocol, target: DialTarget): boolean {
     try {
       return protocol.reaches(target);
     } catch (error) {
@@ -439,8 +424,8 @@ export class Sending {
     }
   }
 
-  #target({ id, host, local }: LinkMember, keys: string): DialTarget {
-    return { id, host, local, keys };
+  #target({ id, host, address, local }: LinkMember): DialTarget {
+    return { id, host, address, local };
   }
 
   #next(): void {
@@ -475,7 +460,7 @@ export class Sending {
       this.#next();
       return;
     }
-    const target = this.#target(member, decodeAdvert(member.advert)?.keys ?? "");
+    const target = this.#target(member);
     const attempt: Attempt = {
       protocol: protocol.name,
       rank,
@@ -523,14 +508,9 @@ export class Sending {
 
   #greet(attempt: Attempt): void {
     const connection = attempt.connection as MessageConnection;
-    const greet = (isIt: boolean): void => {
-      if (attempt.hasEnded) return;
-      if (isIt) connection.send([this.#effects.hello(this.id, this.window)]);
-      else this.#failed(attempt, "key");
-    };
-    const isIt = this.#effects.isOf(attempt.protocol, connection, attempt.target);
-    if (typeof isIt === "boolean") greet(isIt);
-    else void isIt.then(greet);
+    // Another node has that address by now.
+    if (connection.nodeId !== undefined && connection.nodeId !== this.id) this.#failed(attempt, "key");
+    else connection.send([this.#effects.hello(this.id, this.window)]);
   }
 
   /** A connection has ended. Where it served and nothing waits, that is not a failure: the peer closes, or is gone. */
@@ -629,15 +609,6 @@ export class Sending {
       this.#failed(attempt, "sequence");
   }
 
-  /** The peer acknowledges over a connection that it dialled. @returns why that is refused */
-  onPeerAck(frame: Buffer): "malformed" | "sequence" | undefined {
-    const ack = decodeAck(frame);
-    if (ack === undefined) return "malformed";
-    // Without a connection, the next greeting has it.
-    if (this.#current === undefined || ack.session !== this.window.session) return undefined;
-    return this.#acknowledged(ack.delivered) ? undefined : "sequence";
-  }
-
   /** @returns whether so much was sent */
   #acknowledged(delivered: number): boolean {
     if (!this.window.ack(delivered)) return false;
@@ -675,7 +646,6 @@ export class Sending {
     this.#settleDelivered();
     this.#granted = welcome.window;
     this.#aliases.limit = Math.min(welcome.aliases, MAX_TOPIC_ALIASES);
-    this.#takesAcks = welcome.acks > 0;
     this.maxItem = Math.min(this.maxItem, welcome.maxItem);
     attempt.deliveredBefore = result.deliveredBefore;
     this.#take(attempt);

@@ -68,7 +68,7 @@ const SEND_KEYS = [...SELECTION, "broadcast", "protocols", "channel", "ruid", "d
 const QUERY_KEYS = [...SELECTION, "protocols", "channel", "id", "data", "timeout", "signal", "maxReplyBytes"];
 
 /** How a message may go, protocols of a program's own apart. One that this node does not have reaches nobody. */
-const PROTOCOLS = ["ipc", "tcp", "node", "ws", "tls", "udp", SELF];
+const PROTOCOLS = ["ipc", "tcp", "ws", "tls", "udp", SELF];
 
 type Hook = MessageHook | ServiceHook;
 

@@ -8,7 +8,6 @@
  *   from the receiver
  *     WELCOME   4 | version … (a schema)
  *     REFUSED   5 | reason
- *   from the receiver, or where the sender's WELCOME says so in front of the receiver's own items, in one write with them
  *     ACK       6 | session 4 | delivered 6
  *
  * Items of a session are numbered from 0; the sequence is the number of a frame's first item. `delivered` is how many the
@@ -88,8 +87,6 @@ const WELCOME = schema({
   maxItem: uint(),
   /** Topic aliases that a session may have (topic-aliases.ts). */
   aliases: added(uint(), 0),
-  /** 1: it takes ACKs of its own items over this connection, which the other end dialled; 0: over those that it dialled alone. */
-  acks: added(uint(), 0),
   /** 1: it has forgotten what it had of this session. */
   forgot: added(uint(1), 0),
 });

@@ -1,10 +1,20 @@
 /** A bus's packets as bytes: in the clear, or sealed where it has a key. */
 import { InvalidArgumentError } from "../../core/errors.js";
+import { curveBox, loadCurveBox } from "../../engine/zmtp/mechanism/curve-primitives.js";
 import { MAX_PACKET, MAX_STREAM_PACKET } from "../bounds.js";
 import { busNumber } from "../identity.js";
-import { decodePacket, encodePacket, type Junk, PREFIX, SEALED } from "../wire/codec.js";
+import {
+  decodePacket,
+  encodePacket,
+  type Junk,
+  PREFIX,
+  SEALED,
+  SEALED_MESSAGES,
+  VERSION,
+} from "../wire/codec.js";
 import type { Packet } from "../wire/packets.js";
 import { MAX_BODY, type Refusal, Sealer, type StreamWay } from "../wire/seal.js";
+import { MESSAGES } from "../wire/stream.js";
 
 /** Why bytes are refused; a fixed list, for counters. */
 export type PacketRefusal = Junk | Refusal | "sealed";
@@ -16,6 +26,8 @@ export class BusCodec {
   readonly sealer: Sealer | undefined;
   /** Whether the keys were derived from passwords: then a wrong one is reported as a wrong password. */
   readonly byPassword: boolean;
+  /** What stands in front of messaging's bytes in the clear: prefix and type. */
+  readonly #messagesHead: Buffer;
   #keys: readonly string[];
 
   /** @throws InvalidArgumentError `EINVAL` for an invalid name or key, and for too many keys */
@@ -24,6 +36,10 @@ export class BusCodec {
     this.bus = busNumber(name);
     this.name = name;
     this.#keys = keys;
+    this.#messagesHead = Buffer.alloc(PREFIX + 1);
+    this.#messagesHead.writeUInt8(VERSION, 0);
+    this.#messagesHead.writeUIntBE(this.bus, 1, PREFIX - 1);
+    this.#messagesHead.writeUInt8(MESSAGES, PREFIX);
     const [first] = keys;
     if (first === undefined) return;
     this.sealer = new Sealer(this.bus, first);
@@ -61,9 +77,27 @@ export class BusCodec {
     return this.sealer?.sealStream(way, packet) ?? encodePacket(packet, this.bus);
   }
 
-  decodeStream(way: StreamWay, bytes: Buffer): Packet | PacketRefusal {
-    if (this.sealer !== undefined) return this.sealer.openStream(way, bytes, MAX_STREAM_PACKET);
-    return isSealed(bytes) ? "sealed" : decodePacket(bytes, this.bus, MAX_STREAM_PACKET + PREFIX);
+  /** Loads what seals messages. @returns `undefined` once it is there; else a promise, which may reject */
+  load(): Promise<void> | undefined {
+    return this.sealer === undefined ? undefined : loadCurveBox();
+  }
+
+  /** A body of messaging's for one way of a stream. @returns parts of a frame, in order */
+  encodeMessages(way: StreamWay, parts: readonly Uint8Array[]): readonly Uint8Array[] {
+    if (this.sealer !== undefined) return [this.sealer.sealMessages(way, parts, curveBox())];
+    return [this.#messagesHead, ...parts];
+  }
+
+  /** @returns a packet; or what a link of messaging sends, its type excluded */
+  decodeStream(way: StreamWay, bytes: Buffer): Packet | Buffer | PacketRefusal {
+    if (this.sealer === undefined) {
+      if (isSealed(bytes)) return "sealed";
+      if (bytes[PREFIX] === MESSAGES) return bytes.subarray(PREFIX + 1);
+      return decodePacket(bytes, this.bus, MAX_STREAM_PACKET + PREFIX);
+    }
+    if (((bytes[0] ?? 0) & SEALED_MESSAGES) !== 0)
+      return this.load() === undefined ? this.sealer.openMessages(way, bytes, curveBox()) : "type";
+    return this.sealer.openStream(way, bytes, MAX_STREAM_PACKET);
   }
 }
 

@@ -17,12 +17,14 @@
  */
 import { randomBytes } from "node:crypto";
 import { RunningTimeout } from "../../core/running-timeout.js";
+import type { PooledBuffer } from "../../engine/zmtp/codec/pooled-buffer.js";
 import type { Fault } from "../../engine/zmtp/mechanism/mechanism.js";
-import type { Sink } from "../../engine/zmtp/transport/reader.js";
+import type { ReadTarget, Sink } from "../../engine/zmtp/transport/reader.js";
 import type { Stream } from "../../engine/zmtp/transport/transport.js";
 import type { NodeKeys } from "../admission/identities.js";
 import type { IdentityExchange, ProvedNode } from "../admission/identity.js";
 import type { Hellos, LinkRole, RefusedBus } from "../admission/proof.js";
+import type { PairStream } from "../messaging/pair-streams.js";
 import type { Packet } from "../wire/packets.js";
 import type { StreamWay } from "../wire/seal.js";
 import {
@@ -38,13 +40,10 @@ import {
   helloNonce,
   helloSize,
   isControl,
-  isForMessages,
   isForSockets,
   isTlsRecord,
   LinkFrame,
   MAX_FRAME,
-  MESSAGES_HEAD,
-  messagesBus,
   streamWays,
 } from "../wire/stream.js";
 import { splitIpAddress } from "./addresses.js";
@@ -56,8 +55,14 @@ const MAX_WAITING = 128;
 const MAX_UNPROVED_FRAME = 4_096;
 /** Frames that it may bring until then: KEY and PROOF. */
 const MAX_UNPROVED_FRAMES = 2;
-/** Bytes that the other end has not taken: beyond it packets are dropped. */
-const MAX_UNSENT_BYTES = 4_194_304;
+/** Bytes that the other end has not taken, those of messages included, which have windows of their own: beyond it packets are dropped. */
+const MAX_UNSENT_BYTES = 16_777_216;
+/** Bytes of a frame that is copied into one write, and bytes that are written together. */
+const SMALL_FRAME = 4_096;
+const CORKED_BYTES = 65_536;
+/** Missing bytes of a frame from which it is read directly, and bytes of a frame up to which its memory is allocated at once. */
+const MIN_DIRECT = 8_192;
+const MAX_DIRECT = 2_097_152;
 /** Pieces of a frame that is not whole yet; then they are put together. Of a stranger there is one. */
 const MAX_PARTS = 64;
 /** ms that this process ran in which the other end says hello, and a first genuine packet comes of it. The other may be late by several turns. */
@@ -97,6 +102,8 @@ export interface StreamNode {
   /** A frame. @returns whether it is a genuine packet; `undefined`: of a bus that is not here */
   onFrame(link: Link, bytes: Buffer): boolean | undefined;
   count(reason: string): void;
+  /** Maximum bytes of a frame of a verified stream. */
+  readonly maxFrame: number;
 }
 
 /** All streams of a node, as one of them sees them. */
@@ -107,8 +114,6 @@ export interface StreamTable {
   admits(link: Link, node: ProvedNode): boolean | Promise<boolean>;
   /** A bus of the other end is refused; `undefined` where there is none in common. */
   onRefused(link: Link, bus: number | undefined, reason: string): void;
-  /** An accepted stream is for the messages of a bus, and no longer this link's. @param rest what came behind its head */
-  onMessages(link: Link, bus: number, stream: Stream, rest: Buffer): void;
   /** Whether accepted streams may be sockets', which would take this node's hello for a greeting. */
   readonly hasSockets: boolean;
   /** An accepted stream is a socket's, and no longer this link's. @param bytes what has come of it */
@@ -127,12 +132,35 @@ export interface OpenedStream {
   /** Of this node. */
   readonly ownAddress: string;
   /** The address, where this node dialled. */
-  readonly dialled?: string;
+  readonly dialled?: string | undefined;
+  /** Protocol that made it. */
+  readonly protocol: string;
+  /** Whether it copies what is written, as the system does. */
+  readonly copiesSent: boolean;
   /** Keys of the listener that accepted it, where it has its own. */
   readonly keys?: NodeKeys | undefined;
 }
 
-export class Link implements Sink {
+/** A frame of a verified stream that is read into memory of its own. */
+class LargeFrame implements ReadTarget {
+  readonly bytes: Buffer;
+  filled = 0;
+  readonly relayed = false;
+
+  constructor(size: number) {
+    this.bytes = Buffer.allocUnsafeSlow(size);
+  }
+
+  memory(): Uint8Array | undefined {
+    return this.inLarge ? undefined : this.bytes.subarray(this.filled);
+  }
+
+  get inLarge(): boolean {
+    return this.bytes.length - this.filled < MIN_DIRECT;
+  }
+}
+
+export class Link implements Sink, PairStream {
   readonly isDialled: boolean;
   /** The other node's, where packets go: as dialled, or as it says. Empty before its hello. */
   address: string;
@@ -143,6 +171,9 @@ export class Link implements Sink {
   verifiedAt = 0;
   /** When a packet went or came last. */
   usedAt: number;
+  users = 0;
+  readonly protocol: string;
+  readonly copiesSent: boolean;
   readonly #stream: Stream;
   readonly #table: StreamTable;
   readonly #own: StreamNode;
@@ -154,6 +185,9 @@ export class Link implements Sink {
   #out: StreamWay | undefined;
   #pending: Buffer[] = [];
   #pendingBytes = 0;
+  #isTaking = false;
+  /** A frame of which much is missing: the rest is read into its memory. */
+  #large: LargeFrame | undefined;
   /** Bytes until something is complete. */
   #wanted = HELLO_HEAD;
   #exchange: IdentityExchange | undefined;
@@ -176,8 +210,18 @@ export class Link implements Sink {
   #fault: Fault | undefined;
   /** Ends it where the other end does not close. */
   #timer: NodeJS.Timeout | undefined;
+  /** Bytes written since the stream was corked; -1: it is not. */
+  #corked = -1;
+  /** Runs from a message on, until bytes of the other end show that it is there. */
+  #silence: RunningTimeout | undefined;
+  #isAwaiting = false;
+  /** Unsent bytes at the last look; -1: the other end has not been asked. */
+  #askedWith = -1;
 
-  constructor({ stream, ownAddress, dialled, keys }: OpenedStream, table: StreamTable, own: StreamNode) {
+  constructor(opened: OpenedStream, table: StreamTable, own: StreamNode) {
+    const { stream, ownAddress, dialled, keys, protocol, copiesSent } = opened;
+    this.protocol = protocol;
+    this.copiesSent = copiesSent;
     this.#keys = keys;
     this.#stream = stream;
     this.#table = table;
@@ -238,6 +282,73 @@ export class Link implements Sink {
     this.#stream.socket.write(encodeFrame(codec.encodeStream(this.#out, packet)));
   }
 
+  get isOpen(): boolean {
+    return this.#verified && !this.ended;
+  }
+
+  sendMessages(codec: BusCodec, frames: readonly Uint8Array[]): void {
+    if (!this.isOpen) return;
+    const parts = codec.encodeMessages(this.#out as StreamWay, frames);
+    let length = 0;
+    for (let i = 0; i < parts.length; i++) length += (parts[i] as Uint8Array).length;
+    this.#cork(length);
+    const isSmall = length <= SMALL_FRAME;
+    const head = Buffer.allocUnsafe(FRAME_HEAD + (isSmall ? length : 0));
+    head.writeUInt32BE(length, 0);
+    if (isSmall) {
+      let at = FRAME_HEAD;
+      for (let i = 0; i < parts.length; i++) {
+        const part = parts[i] as Uint8Array;
+        head.set(part, at);
+        at += part.length;
+      }
+    }
+    const { socket } = this.#stream;
+    socket.write(head);
+    if (!isSmall) for (let i = 0; i < parts.length; i++) socket.write(parts[i] as Uint8Array);
+  }
+
+  /** What a turn writes goes at its end, in one call of the system, unless it is much. */
+  #cork(bytes: number): void {
+    const { socket } = this.#stream;
+    if (this.#corked < 0) {
+      this.#corked = 0;
+      socket.cork();
+      process.nextTick(this.#uncork);
+    } else if (this.#corked >= CORKED_BYTES) {
+      socket.uncork();
+      socket.cork();
+      this.#corked = 0;
+    }
+    this.#corked += bytes;
+  }
+
+  readonly #uncork = (): void => {
+    this.#corked = -1;
+    this.#stream.socket.uncork();
+  };
+
+  expectAnswer(heartbeat: number): void {
+    this.#isAwaiting = true;
+    this.#silence ??= new RunningTimeout(heartbeat, () => this.#onSilence(heartbeat));
+  }
+
+  /** A stream that swallows what is written reports nothing. A program may take its time for messages, so the end itself is asked. */
+  #onSilence(heartbeat: number): void {
+    this.#silence = undefined;
+    if (!this.#isAwaiting || this.ended) return;
+    const unsent = this.#stream.socket.writableLength;
+    if (this.#askedWith < 0) this.#sendControl(Buffer.of(LinkFrame.ASK));
+    // While the question waits behind bytes that move, there is more time.
+    else if (unsent === 0 || unsent >= this.#askedWith) {
+      this.#own.count("link:silent");
+      this.#finish("failed");
+      return;
+    }
+    this.#askedWith = Math.max(0, this.#stream.socket.writableLength);
+    this.expectAnswer(heartbeat);
+  }
+
   /** Ends it on purpose: the other end takes it for no evidence. */
   close(): void {
     if (this.ended) return;
@@ -269,15 +380,48 @@ export class Link implements Sink {
     this.#finish(this.#closing ? "closed" : "lost");
   }
 
-  sinkOnBytes(bytes: Buffer, length: number, kept: boolean): void {
+  sinkOnBytes(bytes: Buffer, length: number, kept: boolean, pooled?: PooledBuffer): void {
     if (this.ended) return;
-    const chunk = bytes.subarray(0, length);
+    this.#isAwaiting = false;
+    this.#askedWith = -1;
+    const taken = this.#large === undefined ? 0 : this.#fillLarge(bytes, length);
+    if (taken === length || this.ended) return;
+    // Messages are views of it.
+    pooled?.pin();
+    const chunk = bytes.subarray(taken, length);
     this.#pending.push(kept ? chunk : Buffer.from(chunk));
-    this.#pendingBytes += length;
+    this.#pendingBytes += chunk.length;
     // A frame that comes byte by byte is no array of as many Buffers, each of which may hold 8 KiB of Node's shared memory.
     if (this.#pending.length >= (this.#verified ? MAX_PARTS : 2))
       this.#pending = [Buffer.concat(this.#pending)];
     this.#take();
+  }
+
+  readTarget(): ReadTarget | undefined {
+    return this.#large;
+  }
+
+  sinkFilled(length: number): void {
+    this.#isAwaiting = false;
+    this.#askedWith = -1;
+    const large = this.#large as LargeFrame;
+    large.filled += length;
+    if (large.filled === large.bytes.length) this.#takeLarge(large);
+  }
+
+  /** @returns bytes that belong to the large frame */
+  #fillLarge(bytes: Buffer, length: number): number {
+    const large = this.#large as LargeFrame;
+    const taken = Math.min(length, large.bytes.length - large.filled);
+    bytes.copy(large.bytes, large.filled, 0, taken);
+    large.filled += taken;
+    if (large.filled === large.bytes.length) this.#takeLarge(large);
+    return taken;
+  }
+
+  #takeLarge({ bytes }: LargeFrame): void {
+    this.#large = undefined;
+    this.#takeFrame(bytes);
   }
 
   /** It ended by itself: TLS may know why. */
@@ -304,41 +448,40 @@ export class Link implements Sink {
       }
       this.#sayHello();
     }
-    if (!this.isDialled && this.#in === undefined && this.#takeMessagesHead()) return;
     if (this.#in === undefined && isTlsRecord(this.#pending[0] as Buffer)) {
       this.#table.onRefused(this, undefined, "tls");
       this.#refuse("link:tls");
       return;
     }
+    // A stream in memory answers within a write.
+    if (this.#isTaking) return;
+    this.#isTaking = true;
     while (this.#pendingBytes >= this.#wanted && !this.ended && !this.#deciding) {
       const all = this.#pending.length === 1 ? (this.#pending[0] as Buffer) : Buffer.concat(this.#pending);
+      this.#pending = [];
+      this.#pendingBytes = 0;
       const taken = this.#in === undefined ? this.#takeHello(all) : this.#takeFrame(all);
       if (this.ended) break;
       let rest = all.subarray(taken);
       // Of a stranger no more memory is kept than what it has begun.
       if (!this.#verified && taken > 0) rest = Buffer.from(rest);
-      this.#pending = rest.length > 0 ? [rest] : [];
-      this.#pendingBytes = rest.length;
+      if (rest.length > 0) this.#pending.unshift(rest);
+      this.#pendingBytes += rest.length;
     }
+    this.#isTaking = false;
+    const missing = this.#wanted - this.#pendingBytes;
+    if (!this.#verified || this.#deciding || missing < MIN_DIRECT || this.#wanted > MAX_DIRECT) return;
+    const large = new LargeFrame(this.#wanted);
+    for (const piece of this.#pending) large.filled += piece.copy(large.bytes, large.filled);
+    this.#pending = [];
+    this.#pendingBytes = 0;
+    this.#large = large;
   }
 
   /** The stream is another's from now on. */
   #leaveStream(): void {
     this.#ended = true;
     this.#greeting.clear();
-  }
-
-  /** @returns whether it is a stream for messages: it is theirs, once its head is whole */
-  #takeMessagesHead(): boolean {
-    if (this.#pendingBytes < 4) return false;
-    const bytes = Buffer.concat(this.#pending);
-    if (!isForMessages(bytes)) return false;
-    this.#pending = [bytes];
-    if (bytes.length < MESSAGES_HEAD) return true;
-    this.#leaveStream();
-    this.#pending = [];
-    this.#table.onMessages(this, messagesBus(bytes), this.#stream, bytes.subarray(MESSAGES_HEAD));
-    return true;
   }
 
   /** @returns bytes that were taken; 0: `#wanted` has grown */
@@ -397,7 +540,8 @@ export class Link implements Sink {
       return 0;
     }
     const isStranger = !this.isDialled && !this.#proved && !this.#verified;
-    if (length > (isStranger ? MAX_UNPROVED_FRAME : MAX_FRAME)) {
+    const most = isStranger ? MAX_UNPROVED_FRAME : this.#verified ? this.#own.maxFrame : MAX_FRAME;
+    if (length > most) {
       this.#refuse("link:oversized");
       return 0;
     }
@@ -437,6 +581,13 @@ export class Link implements Sink {
         return;
       case LinkFrame.IDENTITY:
         if (this.#exchange !== undefined) this.#onIdentity(this.#exchange, frame);
+        return;
+      case LinkFrame.ASK:
+        // What waits for a peer that does not read is an answer, too.
+        if (this.#verified && this.#stream.socket.writableLength === 0)
+          this.#sendControl(Buffer.of(LinkFrame.ANSWER));
+        return;
+      case LinkFrame.ANSWER:
         return;
       case LinkFrame.REFUSED:
         this.#own.count("link:refused");
@@ -572,6 +723,7 @@ export class Link implements Sink {
     this.#ended = true;
     this.#greeting.clear();
     clearTimeout(this.#timer);
+    this.#silence?.clear();
     this.#waiting = [];
     this.#pending = [];
     this.#stream.socket.destroy();

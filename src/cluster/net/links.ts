@@ -4,11 +4,15 @@
  * Each node keeps streams to WATCHED nodes, so each is watched by as many: when a process is killed, its system ends
  * them, and those nodes know within milliseconds. The others are there for as long as they are used.
  */
+import { Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import { describe } from "../../core/arguments.js";
 import { backOff } from "../../core/back-off.js";
-import { NotSupportedError } from "../../core/errors.js";
+import { InvalidArgumentError, NotSupportedError } from "../../core/errors.js";
 import { optionValues } from "../../core/option-values.js";
 import type { Fault } from "../../engine/zmtp/mechanism/mechanism.js";
 import { renewedOptions } from "../../engine/zmtp/options.js";
+import { streamOf } from "../../engine/zmtp/transport/custom.js";
 import {
   type Acceptor,
   handOver,
@@ -24,12 +28,12 @@ import type { LinkRole } from "../admission/proof.js";
 import type { NodeTls } from "../admission/tls.js";
 import { MAX_LINKS } from "../bounds.js";
 import type { ConnectionError, StreamState } from "../connections/rules.js";
+import type { PairStreamTable } from "../messaging/pair-streams.js";
 import type { Packet } from "../wire/packets.js";
 import { joinAddress, splitIpAddress } from "./addresses.js";
 import type { BusCodec } from "./bus-codec.js";
 import type { Binding } from "./interfaces.js";
-import { Link, type LinkEnd, type StreamNode, type StreamTable } from "./link.js";
-import type { MessageStreams } from "./message-streams.js";
+import { Link, type LinkEnd, type OpenedStream, type StreamNode, type StreamTable } from "./link.js";
 
 /**
  * In addition, accepted ones of which no good proof or genuine packet came yet; the oldest gives way, and none that was verified. After an outage all clients and
@@ -72,6 +76,8 @@ const ENDS: Readonly<Record<Exclude<LinkEnd, "self">, ConnectionError>> = {
   },
 };
 
+const OWN_STREAM: ConnectionError = { code: "ECONNRESET", message: "the node at the address is this one" };
+
 /** How streams travel. */
 interface StreamTransport {
   readonly transport: Transport;
@@ -99,6 +105,12 @@ export interface LinksEffects extends StreamNode {
   greet(link: Link): void;
   /** A hard sign that the process at an address is gone. */
   onEvidence(address: string): void;
+  /** For messages: a stream was verified, it has ended, or none to an address came about. */
+  onStreamUp(link: Link): void;
+  onStreamEnd(link: Link, reason: string): void;
+  onStreamFailed(address: string, protocol: string, reason: string): void;
+  /** Whether streams of the node's port copy what is written, as the system does. */
+  readonly copiesSent: boolean;
 }
 
 interface Dial {
@@ -118,7 +130,7 @@ interface Retry {
   at: number;
 }
 
-export class Links implements StreamTable, MessageStreams {
+export class Links implements StreamTable, PairStreamTable {
   readonly #transports: TransportTable;
   /** `undefined`: the node has no TLS. */
   readonly #tls: NodeTls | undefined;
@@ -138,9 +150,7 @@ export class Links implements StreamTable, MessageStreams {
   #watched: ReadonlySet<string> = new Set();
   readonly #listeners: Listener[] = [];
   readonly #more: Listener[] = [];
-  /** Who gets the streams for the messages of a bus. */
-  readonly #takers = new Map<number, Acceptor>();
-  /** Who gets those of sockets. */
+  /** Who gets the streams of sockets. */
   #socketTaker: Acceptor | undefined;
   #ownAddress = "";
   #startedAt = 0;
@@ -159,6 +169,10 @@ export class Links implements StreamTable, MessageStreams {
   /** Scheme of the endpoints by which other programs reach the node's port. */
   get scheme(): string {
     return this.#dialling.transport.scheme;
+  }
+
+  get #ownKind(): Pick<OpenedStream, "protocol" | "copiesSent"> {
+    return { protocol: this.scheme, copiesSent: this.#effects.copiesSent };
   }
 
   #over(tls: NodeTls | undefined, side: "listening" | "dialling"): StreamTransport {
@@ -223,8 +237,7 @@ export class Links implements StreamTable, MessageStreams {
       this.#effects.count("link:outside");
     else {
       this.#limitUnverified();
-      const ownAddress = this.#ownAddress;
-      this.#all.add(new Link({ stream, ownAddress, keys }, this, this.#effects));
+      this.#add({ stream, keys, ...this.#ownKind });
       return;
     }
     stream.socket.on("error", () => undefined);
@@ -246,13 +259,6 @@ export class Links implements StreamTable, MessageStreams {
     return this.#ownAddress;
   }
 
-  takeMessages(bus: number, acceptor: Acceptor): () => void {
-    this.#takers.set(bus, acceptor);
-    return () => {
-      if (this.#takers.get(bus) === acceptor) this.#takers.delete(bus);
-    };
-  }
-
   get hasSockets(): boolean {
     return this.#socketTaker !== undefined;
   }
@@ -265,28 +271,51 @@ export class Links implements StreamTable, MessageStreams {
     };
   }
 
-  dialMessages(address: string, done: (result: Stream | Error) => void): () => void {
-    const { transport, options } = this.#dialling;
-    return transport.dial(`${transport.scheme}://${this.#effects.zoned(address)}`, options, done);
+  streamTo(address: string, protocol: string): Link | undefined {
+    let isComing = this.#dials.has(address);
+    for (const link of this.#all) {
+      if (link.address !== address || link.protocol !== protocol || link.ended) continue;
+      if (link.verified) return link;
+      isComing ||= link.isDialled;
+    }
+    if (protocol === this.scheme && !isComing && !this.#closed && this.#dial(address) === undefined)
+      queueMicrotask(() => this.#effects.onStreamFailed(address, protocol, "the node cannot dial it now"));
+    return undefined;
   }
 
-  onMessages(link: Link, bus: number, stream: Stream, rest: Buffer): void {
-    // It may be of a bus that is not here, or whose messages have other ways.
-    this.#handOn(link, stream, rest, this.#takers.get(bus), "link:messages");
-  }
-
-  onSocket(link: Link, stream: Stream, bytes: Buffer): void {
-    this.#handOn(link, stream, bytes, this.#socketTaker, "link:sockets");
-  }
-
-  /** @param reason counted where nobody takes it */
-  #handOn(link: Link, stream: Stream, rest: Buffer, taker: Acceptor | undefined, reason: string): void {
-    this.#all.delete(link);
-    if (!this.#closed && taker !== undefined && taker.admits?.(stream.address) !== false) {
-      handOver(stream, rest, () => taker.accepted(stream));
+  open(duplex: Duplex, protocol: string, dialled: string | undefined): void {
+    if (typeof duplex?.on !== "function" || typeof duplex.write !== "function")
+      throw new InvalidArgumentError(`a stream is expected; got ${describe(duplex)}`);
+    if (this.#closed) {
+      duplex.on("error", () => undefined).destroy();
       return;
     }
-    this.#effects.count(reason);
+    const { remoteAddress = "127.0.0.1" } = duplex as { remoteAddress?: string | undefined };
+    const stream = streamOf({
+      stream: duplex,
+      remote: `${protocol}://${remoteAddress}`,
+      address: remoteAddress,
+    });
+    if (dialled === undefined) this.#limitUnverified();
+    this.#add({ stream, dialled, protocol, copiesSent: duplex instanceof Socket });
+    duplex.resume();
+  }
+
+  #add(opened: Omit<OpenedStream, "ownAddress">): Link {
+    const link = new Link({ ...opened, ownAddress: this.#ownAddress }, this, this.#effects);
+    this.#all.add(link);
+    return link;
+  }
+
+  /** Counted where nobody takes it. */
+  onSocket(link: Link, stream: Stream, bytes: Buffer): void {
+    const taker = this.#socketTaker;
+    this.#all.delete(link);
+    if (!this.#closed && taker !== undefined && taker.admits?.(stream.address) !== false) {
+      handOver(stream, bytes, () => taker.accepted(stream));
+      return;
+    }
+    this.#effects.count("link:sockets");
     stream.socket.destroy();
   }
 
@@ -403,6 +432,7 @@ export class Links implements StreamTable, MessageStreams {
     this.#own.delete(link.address);
     if (this.#usable(link.address)?.verified !== true) this.#byAddress.set(link.address, link);
     if (!link.isDialled) this.#effects.greet(link);
+    this.#effects.onStreamUp(link);
   }
 
   onEnd(link: Link, end: LinkEnd, fault: Fault | undefined): void {
@@ -414,6 +444,9 @@ export class Links implements StreamTable, MessageStreams {
         if (other.verified && !other.ended && other.address === link.address)
           this.#byAddress.set(link.address, other);
     }
+    const { message } = fault ?? (end === "self" ? OWN_STREAM : ENDS[end]);
+    if (link.verified) this.#effects.onStreamEnd(link, message);
+    else this.#effects.onStreamFailed(link.address, link.protocol, message);
     if (this.#closed) return;
     const refusal = fault && refusalOf(fault);
     if (refusal !== undefined) {
@@ -523,9 +556,7 @@ export class Links implements StreamTable, MessageStreams {
         result.socket.destroy();
         return;
       }
-      const opened = { stream: result, ownAddress: this.#ownAddress, dialled: address };
-      const link = new Link(opened, this, this.#effects);
-      this.#all.add(link);
+      const link = this.#add({ stream: result, dialled: address, ...this.#ownKind });
       if (this.#usable(address) === undefined) this.#byAddress.set(address, link);
       this.#effects.greet(link);
       for (const { codec, packet } of queue) link.send(codec, packet);
@@ -537,6 +568,7 @@ export class Links implements StreamTable, MessageStreams {
 
   #onFailed(address: string, { code, message }: NodeJS.ErrnoException): void {
     this.#effects.count("link:failed");
+    this.#effects.onStreamFailed(address, this.scheme, message);
     if (this.#watched.has(address)) this.#trouble(address, { code: code ?? "ETIMEDOUT", message });
     // The host is there and nobody listens, or there is no such host: hard signs. That nothing answers is none.
     if (code === "ECONNREFUSED" || code === "EHOSTUNREACH") this.#effects.onEvidence(address);
@@ -568,7 +600,8 @@ export class Links implements StreamTable, MessageStreams {
     for (const link of this.#all) {
       const isKept = this.#watched.has(link.address) && this.#byAddress.get(link.address) === link;
       // An accepted one is the other end's to keep.
-      if (link.isDialled && !isKept && !this.#held.has(link) && now - link.usedAt > LINK_IDLE) link.close();
+      const isUsed = isKept || link.users > 0 || this.#held.has(link);
+      if (link.isDialled && !isUsed && now - link.usedAt > LINK_IDLE) link.close();
     }
   }
 }

@@ -2,6 +2,7 @@
 import type { ClientRoster } from "../clients/roster.js";
 import type { ClusterChange } from "../membership/events.js";
 import type { Messaging } from "../messaging/messaging.js";
+import type { PairStreams } from "../messaging/pair-streams.js";
 import type { Services } from "../messaging/services.js";
 import type { Requests } from "../requests/requests.js";
 import type { ClusterEvent } from "./events.js";
@@ -40,6 +41,8 @@ export interface BusOwner {
 export interface MessagesPart {
   /** `undefined` before the start, and without messages. */
   readonly started: Messaging | undefined;
+  /** `undefined`: without messages, or before them. */
+  readonly streams: PairStreams | undefined;
   onAddress(): void;
   onChange(change: ClusterChange): void;
 }

@@ -4,18 +4,20 @@ import { MACHINE } from "../../engine/zmtp/transport/transports.js";
 import type { ClusterChange } from "../membership/events.js";
 import { type Member, MemberState } from "../membership/members.js";
 import type { Membership } from "../membership/membership.js";
-import { decodeAdvert, MESSAGES_PROP } from "../messaging/advert.js";
+import { MESSAGES_PROP } from "../messaging/advert.js";
 import { type LinkMember, NodeLinks } from "../messaging/links.js";
 import { Messaging } from "../messaging/messaging.js";
-import { type MessagingSettings, protocolsOf } from "../messaging/options.js";
+import type { MessagingSettings } from "../messaging/options.js";
+import { PairStreams } from "../messaging/pair-streams.js";
+import type { LinkProtocol } from "../messaging/protocol.js";
+import { ipcProtocol } from "../messaging/protocols.js";
 import { RouteDriver } from "../messaging/route-driver.js";
 import { RouteTable } from "../messaging/route-table.js";
 import { ROUTES_PROP } from "../messaging/route-wire.js";
-import { BusSecurity, IdentitySecurity } from "../messaging/security.js";
 import { TopicIds } from "../messaging/topic-ids.js";
+import { wsProtocol } from "../messaging/ws-protocol.js";
 import { splitAddress } from "../net/addresses.js";
 import type { BusCodec } from "../net/bus-codec.js";
-import { messageTransport } from "../net/message-streams.js";
 import { hostOf } from "../resolver.js";
 import type { BusContext, MessagesPart, NodeIdentity } from "./bus-context.js";
 import type { BusRuntime } from "./bus-runtime.js";
@@ -32,8 +34,8 @@ export class BusMessages implements MessagesPart {
   readonly #settings: MessagingSettings | undefined;
   #messaging: Messaging | undefined;
   #links: NodeLinks | undefined;
-  #security: BusSecurity | IdentitySecurity | undefined;
   #isStarted = false;
+  readonly streams: PairStreams | undefined;
 
   constructor(bus: BusContext, runtime: BusRuntime) {
     this.#bus = bus;
@@ -42,6 +44,7 @@ export class BusMessages implements MessagesPart {
     this.#codec = runtime.codec;
     this.#sockets = bus.sockets;
     this.#settings = bus.settings.messaging;
+    if (this.#settings !== undefined) this.streams = new PairStreams(this.#sockets.links, this.#codec);
   }
 
   /** @throws InvalidStateError `EFSM` before the start; NotSupportedError `NOT_SUPPORTED` for a bus without messages */
@@ -99,6 +102,7 @@ export class BusMessages implements MessagesPart {
     this.#isStarted = true;
     void this.unstarted;
     try {
+      await this.#codec.load();
       await this.#links?.start();
     } catch {
       // Each protocol was reported.
@@ -113,7 +117,6 @@ export class BusMessages implements MessagesPart {
   onChange(change: ClusterChange): void {
     const messaging = this.#messaging;
     if (messaging === undefined) return;
-    if (this.#security instanceof IdentitySecurity) this.#onKeys(this.#security, change);
     switch (change.type) {
       case "back":
       case "restarted": {
@@ -146,16 +149,6 @@ export class BusMessages implements MessagesPart {
     }
   }
 
-  /** The keys of a member are those that it announces first, from then on until it is forgotten. */
-  #onKeys(security: IdentitySecurity, change: ClusterChange): void {
-    if (change.type === "removed") security.forget(change.id);
-    else if (change.type === "cleaned") security.forget(change.member.id);
-    else if ("member" in change && change.member?.hasDetails) {
-      const { id } = change.member;
-      security.announced(id, decodeAdvert(this.#propOf(id, MESSAGES_PROP))?.keys ?? "");
-    }
-  }
-
   /**
    * Whether a node that cannot be sent to may be later: it was lost, and may come back; or it is a newcomer whose details are on their way, and
    * with them where it takes messages. A query by datagram may come before them.
@@ -165,23 +158,12 @@ export class BusMessages implements MessagesPart {
     return member !== undefined && (member.isLive ? !member.hasDetails : member.state === MemberState.DEAD);
   }
 
-  /** The keys are others than before. */
-  rekeyed(): void {
-    if (this.#security instanceof BusSecurity) {
-      const [first, ...others] = this.#codec.keys;
-      if (first !== undefined) this.#security.setKeys([first, ...others]);
-    }
-    if (this.#isStarted) this.#links?.rekeyed();
-  }
-
   async close(linger: number): Promise<void> {
     await this.#messaging?.close(linger);
   }
 
   #make(settings: MessagingSettings): Messaging {
     const { id, name } = this.#identity;
-    const { settings: node, platform } = this.#sockets;
-    this.#security = this.#makeSecurity();
     const topics = new TopicIds(randomId, (number) => this.#messaging?.isClient(number) === true);
     const subtopics = new TopicIds(randomId);
     let links!: NodeLinks;
@@ -192,14 +174,8 @@ export class BusMessages implements MessagesPart {
       links: (effects) => {
         links = new NodeLinks({
           self: { id, name },
-          bus: this.#codec.name,
           busNumber: this.#codec.bus,
-          host: hostToBind(node),
-          ports: node.ports && `${node.ports.first}-${node.ports.last}`,
-          security: this.#security,
-          protocols: protocolsOf(settings.protocols, platform === MACHINE, this.#sockets.tls, () =>
-            messageTransport(this.#sockets.links, this.#codec.bus),
-          ),
+          protocols: this.#protocols(settings),
           highWaterMark: settings.highWaterMark,
           highWaterMarkBytes: settings.highWaterMarkBytes,
           maxItem: settings.maxItem,
@@ -211,11 +187,7 @@ export class BusMessages implements MessagesPart {
             advertise: (advert) => this.#bus.setPrivate(MESSAGES_PROP, advert),
             ping: (of) => this.#runtime.run((rules, now) => void rules.expect(now, of)),
             onHeard: (of) => this.#membership?.onHeard(performance.now(), of),
-            onKeyRefused: (of, { publicKey, address = "" }) => {
-              if (!(this.#security instanceof IdentitySecurity)) return;
-              const isIts = this.#security.isKeyOf(publicKey, of);
-              this.#sockets.refuse(address, this.#codec, isIts ? "denied" : "identity");
-            },
+            onKeyRefused: (_of, { address = "" }) => this.#sockets.refuse(address, this.#codec, "identity"),
             onProtocolFailed: (peer, protocol, reason) => {
               const node = peer === "" ? undefined : peer;
               if (node === undefined) this.#sockets.count("messages:listen");
@@ -260,12 +232,23 @@ export class BusMessages implements MessagesPart {
     return messaging;
   }
 
-  #makeSecurity(): BusSecurity | IdentitySecurity | undefined {
-    const [first, ...others] = this.#codec.keys;
-    if (first === undefined) return undefined;
-    return this.#sockets.identities === undefined
-      ? new BusSecurity(this.#codec.name, [first, ...others])
-      : new IdentitySecurity(this.#sockets.identities, () => this.#sockets.count("identity:contradicted"));
+  #protocols({ protocols }: MessagingSettings): LinkProtocol[] {
+    const streams = this.streams as PairStreams;
+    const { settings, platform, tls } = this.#sockets;
+    const { ports } = settings;
+    const host = {
+      bus: this.#codec.name,
+      id: this.#identity.id,
+      host: hostToBind(settings),
+      ports: ports && `${ports.first}-${ports.last}`,
+    };
+    return (protocols ?? ["tcp"]).flatMap((each) => {
+      if (each === "tcp" || each === "tls") return [streams.ownProtocol()];
+      if (typeof each === "object") return [streams.over(each, host)];
+      // A simulation has streams of tcp alone.
+      if (platform !== MACHINE) return [];
+      return [streams.over(each === "ipc" ? ipcProtocol() : wsProtocol(platform.transports, tls), host)];
+    });
   }
 
   get #membership(): Membership | undefined {
@@ -295,6 +278,7 @@ export class BusMessages implements MessagesPart {
       name,
       hasDetails,
       host: splitAddress(address)?.host ?? "",
+      address,
       local: hostOf(name) === hostOf(this.#identity.name),
       advert: this.#propOf(id, MESSAGES_PROP),
     };

@@ -11,6 +11,7 @@ import { ClosedError, InvalidStateError } from "../../core/errors.js";
 import type { ClusterChange } from "../membership/events.js";
 import type { Member } from "../membership/members.js";
 import { Membership } from "../membership/membership.js";
+import type { PairStreams } from "../messaging/pair-streams.js";
 import { BusCodec } from "../net/bus-codec.js";
 import { hostOf } from "../resolver.js";
 import { bodySize, forgetRecentUpdates } from "../wire/codec.js";
@@ -311,6 +312,10 @@ export class BusRuntime implements BusPort {
     details.onAddress();
     messages.onAddress();
     owner.onAddress(address);
+  }
+
+  get streams(): PairStreams | undefined {
+    return this.#bus.messages.streams;
   }
 
   greeting(address: string): Packet | undefined {

@@ -498,7 +498,6 @@ export class ClusterBus extends MessagingBus {
     if (this.codec.byPassword)
       throw new InvalidArgumentError("the bus began with a password: use setPasswords");
     this.codec.setKeys(keys);
-    this.parts.messages.rekeyed();
   }
 
   /**
@@ -512,12 +511,6 @@ export class ClusterBus extends MessagingBus {
     if (!this.codec.byPassword)
       throw new InvalidArgumentError("a bus that began without a password gets none while it runs");
     this.codec.setKeys(passwordKeys(passwords, this.group));
-    this.parts.messages.rekeyed();
-  }
-
-  /** @internal The certificates of the node are others than before. */
-  certificatesChanged(): void {
-    this.parts.messages.rekeyed();
   }
 
   /** Whether this side of a split is not the one that goes on. */

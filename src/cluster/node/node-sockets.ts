@@ -8,13 +8,20 @@
 
 import { quoted } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
-import { type HostInterface, type Platform, platformNow } from "../../engine/zmtp/transport/transports.js";
+import {
+  type HostInterface,
+  MACHINE,
+  type Platform,
+  platformNow,
+} from "../../engine/zmtp/transport/transports.js";
 import { NodeIdentities } from "../admission/identities.js";
 import { checkBuses, proveBuses } from "../admission/proof.js";
 import { RefusalReports } from "../admission/refusals.js";
 import { type ClusterTlsOptions, NodeTls } from "../admission/tls.js";
 import { MAX_BUSES } from "../bounds.js";
 import { InterfaceWatch } from "../interface-watch.js";
+import { MAX_ITEM_LIMIT } from "../messaging/bounds.js";
+import type { PairStreams } from "../messaging/pair-streams.js";
 import {
   type HostPort,
   isIp6,
@@ -32,6 +39,7 @@ import { withoutZone, Zones } from "../net/zones.js";
 import { bindFree } from "../ports.js";
 import { readPrefix } from "../wire/codec.js";
 import { type Packet, PacketType } from "../wire/packets.js";
+import { MAX_FRAME } from "../wire/stream.js";
 import type { NodeSettings } from "./options.js";
 
 /** A bus, as its sockets see it. */
@@ -51,6 +59,8 @@ export interface BusPort {
   onAddress(address: string): void;
   /** Who this node is, for a stream to an address; `undefined`: nobody of this bus is there. */
   greeting(address: string): Packet | undefined;
+  /** Messages over streams; `undefined`: the bus has none. */
+  readonly streams: PairStreams | undefined;
 }
 
 /**
@@ -169,8 +179,18 @@ export class NodeSockets {
       onEvidence: (address) => {
         for (const bus of this.#buses.values()) bus.onEvidence(address);
       },
+      onStreamUp: (link) => this.#tellStreams((streams) => streams.onUp(link)),
+      onStreamEnd: (link, reason) => this.#tellStreams((streams) => streams.onEnd(link, reason)),
+      onStreamFailed: (address, protocol, reason) =>
+        this.#tellStreams((streams) => streams.onFailed(address, protocol, reason)),
       count: (reason) => this.count(reason),
+      maxFrame: MAX_ITEM_LIMIT + MAX_FRAME,
+      copiesSent: this.platform === MACHINE,
     });
+  }
+
+  #tellStreams(tell: (streams: PairStreams) => void): void {
+    for (const { streams } of this.#buses.values()) if (streams !== undefined) tell(streams);
   }
 
   /** The keys of nodes; `undefined`: without. */
@@ -473,6 +493,11 @@ export class NodeSockets {
     const bus = this.#busOf(bytes);
     if (bus === undefined) return undefined;
     const packet = bus.codec.decodeStream(link.wayIn, bytes);
+    if (Buffer.isBuffer(packet)) {
+      if (!link.verified) return false;
+      if (bus.streams?.onMessages(link, packet) !== true) this.count("link:messages");
+      return true;
+    }
     if (typeof packet === "string") {
       this.count(packet);
       this.#onRefused(link.isDialled ? link.address : link.remote, bus.codec.bus, packet);

@@ -134,7 +134,6 @@ export class ClusterNode extends ClusterBus {
    */
   setTls(options: ClusterTlsOptions): void {
     this.sockets.setTls(checkTls("tls", options));
-    for (const bus of [this, ...this.#buses]) bus.certificatesChanged();
   }
 
   // --- The nodes of this host -----------------------------------------------------------------------------------------

@@ -283,7 +283,7 @@ export function nodeSettings(options: ClusterNodeOptions): { node: NodeSettings;
   const busOptions = Object.fromEntries(BUS_KEYS.map((key) => [key, given[key]])) as ClusterBusOptions;
   const first = busSettings("ClusterNode", given.group ?? "default", busOptions, scope);
   const tls = given.tls === undefined ? undefined : checkTls("tls", given.tls);
-  checkNodeProtocols(first, { tls, curve: given.curve });
+  checkNodeProtocols(first, { tls });
   return {
     first,
     node: Object.freeze({
@@ -420,7 +420,7 @@ export function busSettings(
     byPassword,
     profile: profileOf(options.profile, scope),
     ...splitOf(options.split ?? {}),
-    messaging: messagingSettings(options.messaging, keys.length > 0, protocolsOfProfile(options.profile)),
+    messaging: messagingSettings(options.messaging),
   });
 }
 
@@ -429,19 +429,12 @@ export function busSettings(
  *
  * @throws InvalidArgumentError `EINVAL`
  */
-export function checkNodeProtocols(
-  { messaging }: BusSettings,
-  { tls, curve }: Pick<NodeSettings, "tls" | "curve">,
-): void {
+export function checkNodeProtocols({ messaging }: BusSettings, { tls }: Pick<NodeSettings, "tls">): void {
   const protocols = messaging?.protocols ?? [];
   if (tls === undefined && protocols.includes("tls"))
     throw new InvalidArgumentError("the protocol tls needs the certificates of the node's option tls");
-  if (curve === undefined) return;
-  for (const protocol of protocols)
-    if (typeof protocol === "object" && protocol.provesKeys === false)
-      throw new InvalidArgumentError(
-        `the protocol ${protocol.name} does not prove the keys of nodes, and the node has one (curve)`,
-      );
+  if (tls !== undefined && protocols.includes("tcp"))
+    throw new InvalidArgumentError("the port of a node with the option tls has the protocol tls, not tcp");
 }
 
 function seedOf(seed: string): string {
@@ -528,11 +521,6 @@ function splitOf(given: SplitSettings): { strategy: SplitStrategy; autoheal: boo
 
 function isTcl(profile: ClusterProfile | undefined): boolean {
   return (typeof profile === "object" && profile !== null ? profile.base : profile) === "tcl";
-}
-
-/** By which protocols messages go where the program has named none: Tcl's cluster has TCP. The other one that it begins with, `c`, is the group. */
-function protocolsOfProfile(profile: ClusterProfile | undefined): readonly "tcp"[] | undefined {
-  return isTcl(profile) ? ["tcp"] : undefined;
 }
 
 function groupOf(

@@ -26,6 +26,8 @@ import { ALIVE_REJOINED, Packet, PacketType, Update, UpdateKind } from "./packet
 /** Version of the wire format in the clear; sealed packets set the highest bit, too. */
 export const VERSION = 1;
 export const SEALED = 0x80;
+/** Flag next to it: the box has messages instead of a packet. */
+export const SEALED_MESSAGES = 0x40;
 /** Bytes of version and bus. */
 export const PREFIX = 7;
 
@@ -317,7 +319,7 @@ class Reader {
 export function readPrefix(bytes: Buffer): { readonly bus: number; readonly sealed: boolean } | undefined {
   if (bytes.length < PREFIX) return undefined;
   const version = bytes[0] as number;
-  if ((version & ~SEALED) !== VERSION) return undefined;
+  if ((version & ~(SEALED | SEALED_MESSAGES)) !== VERSION) return undefined;
   return { bus: bytes.readUIntBE(1, 6), sealed: (version & SEALED) !== 0 };
 }
 

@@ -3,7 +3,7 @@
  *
  *   hello    magic 4 "SHLK" | version 1 | nonce 32, random | address: length 1, text      each end, at once
  *   frame    length 4 | packet                                      length 0: this end closes on purpose
- *   messages magic 4 "SHLM" | version 1 | bus 6                     instead of the dialler's hello: a stream for messages
+ *   messages length 4 | prefix 7 | type 1 = 50 | lane 1 | frame of a link      sealed like a packet if the bus has a key
  *   sockets  ff, as a greeting of ZMTP begins                       instead of the dialler's hello: a socket's connection
  *   control  length 4 | type 1, from 40 to 4f | fields of the type  skipped by nodes that do not know it
  *
@@ -26,9 +26,8 @@ export const HELLO_HEAD = 4 + 1 + HELLO_NONCE + 1;
 export const FRAME_HEAD = 4;
 export const MAX_FRAME = MAX_STREAM_PACKET + PREFIX + SEAL_OVERHEAD;
 
-const MESSAGES_MAGIC = 0x5348_4c4d;
-/** Bytes of the head of a stream for messages. */
-export const MESSAGES_HEAD = 4 + 1 + 6;
+/** First byte of a body with a frame of messaging instead of a packet (packets.ts). */
+export const MESSAGES = 0x50;
 
 /** Prefix of the hashed hellos. */
 const LABEL = "shoal stream 1";
@@ -54,31 +53,6 @@ export function encodeHello(nonce: Uint8Array, address: string): Buffer {
 export function helloSize(bytes: Buffer): number {
   if (bytes.readUInt32BE(0) !== MAGIC || bytes[4] !== LINK_VERSION) return -1;
   return HELLO_HEAD + (bytes[HELLO_HEAD - 1] as number);
-}
-
-/** First bytes of a stream for the messages of a cluster, instead of a hello. */
-export function encodeMessagesHead(bus: number): Buffer {
-  const head = Buffer.alloc(MESSAGES_HEAD);
-  head.writeUInt32BE(MESSAGES_MAGIC, 0);
-  head.writeUInt8(LINK_VERSION, 4);
-  head.writeUIntBE(bus, 5, 6);
-  return head;
-}
-
-/**
- * Whether a stream is for messages.
- * @param bytes at least the first 4
- */
-export function isForMessages(bytes: Buffer): boolean {
-  return bytes.readUInt32BE(0) === MESSAGES_MAGIC;
-}
-
-/**
- * Number of the cluster name of a stream for messages; -1 for another version.
- * @param head MESSAGES_HEAD bytes
- */
-export function messagesBus(head: Buffer): number {
-  return head[4] === LINK_VERSION ? head.readUIntBE(5, 6) : -1;
 }
 
 /**
@@ -127,6 +101,9 @@ export const LinkFrame = {
   KEY: 0x42,
   /** The node at an end, boxed. */
   IDENTITY: 0x43,
+  /** Bare: whether the other end is there, and that it is. */
+  ASK: 0x44,
+  ANSWER: 0x45,
 } as const;
 
 /** Bytes of one cluster in a PROOF: bus 6 | key id 4, 0: in the clear | proof 32. */

@@ -7,8 +7,6 @@ import { join } from "node:path";
 import { afterAll, afterEach, describe, expect, it } from "vitest";
 import { IdentityExchange } from "../../../src/cluster/admission/identity.js";
 import { proveBuses } from "../../../src/cluster/admission/proof.js";
-import { createDetails } from "../../../src/cluster/details.js";
-import { busNumber } from "../../../src/cluster/identity.js";
 import {
   type AdmissionRequest,
   ClusterNode,
@@ -16,10 +14,6 @@ import {
   ConnectionManager,
   type RefusedReason,
 } from "../../../src/cluster/index.js";
-import { MessageKind } from "../../../src/cluster/messaging/parts.js";
-import { encodeService, ServiceOp } from "../../../src/cluster/messaging/service-wire.js";
-import { SendWindow } from "../../../src/cluster/messaging/window.js";
-import { decodeRefused, encodeHello as encodeLinkHello } from "../../../src/cluster/messaging/wire.js";
 import { BusCodec } from "../../../src/cluster/net/bus-codec.js";
 import { Packet, PacketType, Update } from "../../../src/cluster/wire/packets.js";
 import {
@@ -31,9 +25,7 @@ import {
 } from "../../../src/cluster/wire/stream.js";
 import { decodeZ85 } from "../../../src/core/z85.js";
 import { keyPairOf } from "../../../src/engine/zmtp/mechanism/curve-key-pair.js";
-import { Dealer } from "../../../src/index.js";
 import { curveKeyPair } from "../../../src/sockets/security/curve-keys.js";
-import { freePorts } from "../../support/ports.js";
 
 const KEY = "01234567890123456789012345678901234567ab";
 const [A, B, C, STRANGER] = [curveKeyPair(), curveKeyPair(), curveKeyPair(), curveKeyPair()];
@@ -183,90 +175,6 @@ describe("nodes with keys of their own", () => {
     await closed;
     expect(a.stats().dropped.identity).toBe(before + 1);
     expect(a.member("e5".repeat(16))).toBeUndefined();
-  });
-
-  it("greet as themselves alone on links of messages, whatever somebody announces of another one's keys", async () => {
-    const [port, ports] = await freePorts(2);
-    const messaging = { protocols: ["tcp"] as const, idle: 50 };
-    const a = await started("a", { curve: { ...A, allow: ALL }, messaging });
-    const b = await started("b", {
-      port,
-      ports: `${ports}-${ports}`,
-      curve: { ...B, allow: ALL },
-      seeds: [a.address],
-      messaging,
-    });
-    const c = await started("c", { curve: { ...C, allow: ALL }, seeds: [b.address], messaging });
-    await together(3, a, b, c);
-    const reasons = reasonsOf(b);
-    const got: string[] = [];
-    b.onMessage(({ service, data }) => void got.push(`${service.id} ${data}`));
-    // It knows where and with which keys a takes messages.
-    expect((await b.send({ services: [a.id], data: "to a" })).failed).toEqual([]);
-
-    // c, which is admitted, says of a that it has another key for dialling: the one of c.
-    const hex = ({ publicKey }: { publicKey: string }): string => decodeZ85(publicKey).toString("hex");
-    const forged = createDetails(
-      1_000,
-      ["forged"],
-      { "shoal-messages": `1;k=${hex(A)},${hex(C)};tcp=1` },
-      [],
-    );
-    const codec = new BusCodec("default", [KEY]);
-    const { start } = c.self.incarnation;
-    const gossip = new Packet(
-      { type: PacketType.GOSSIP, from: c.id, start, count: 99, digest: 0 },
-      { updates: [Update.details(a.id, a.self.incarnation.start, forged)] },
-    );
-    const socket = createSocket("udp4");
-    await until(() => {
-      socket.send(codec.encode(gossip), port, "127.0.0.1");
-      return b.member(a.id)?.tags.includes("forged") === true;
-    });
-    socket.close();
-
-    const hello = encodeLinkHello({
-      version: 1,
-      bus: busNumber("default"),
-      to: b.id,
-      from: a.id,
-      life: "00".repeat(8),
-      session: 0,
-      maxItem: 1_048_576,
-      name: "a",
-      maxWaiting: 0,
-      maxWaitingBytes: 0,
-      lane: 0,
-      sent: 0,
-    });
-    const window = new SendWindow({ items: 10, bytes: 1_000 });
-    const forgery = { op: ServiceOp.MESSAGE, channel: 0, id: 0, ruid: "", data: "forged" };
-    window.offer(MessageKind.SERVICE, encodeService(forgery));
-    const [batch] = window.take(1e9, false) as readonly Uint8Array[];
-    // While a's own link stands, another life of it has none anyway.
-    let refused: string | undefined = "session";
-    while (refused === "session") {
-      const dealer = new Dealer({
-        linger: 0,
-        receiveTimeout: 5_000,
-        curvePublicKey: C.publicKey,
-        curveSecretKey: C.secretKey,
-        curveServerKey: B.publicKey,
-      });
-      dealer.connect(`tcp://127.0.0.1:${ports}`);
-      await dealer.send(hello);
-      await dealer.send(batch as Uint8Array);
-      refused = decodeRefused((await dealer.receive())[0] as Buffer);
-      dealer.close();
-    }
-    expect(refused).toBe("key");
-    await until(() => reasons.has("identity"));
-    expect(b.stats().dropped.identity).toBe(1);
-    // c is heard as itself, and so is a.
-    for (const node of [c, a])
-      expect((await node.send({ services: [b.id], data: "mine" })).failed).toEqual([]);
-    await until(() => got.length >= 2);
-    expect(got.sort()).toEqual([`${a.id} mine`, `${c.id} mine`].sort());
   });
 
   it("whose key leaves the folder lose their streams and their membership, on all nodes", async () => {

@@ -69,22 +69,24 @@ describe("a connection manager", () => {
     const a = await started("a", { scope: "link", interface: "lo" });
     const silent = createServer((socket) => void sockets.push(socket.on("error", () => undefined)));
     servers.push(silent);
-    silent.listen(0, "0.0.0.0", 1_024);
+    silent.listen(0, "0.0.0.0", 2_048);
     await once(silent, "listening");
     const { port } = silent.address() as { port: number };
-    const addresses = Array.from({ length: 600 }, (_, at) => `127.1.${at >> 8}.${at & 255}:${port}`);
-    const managers = [addresses.slice(0, 400), addresses.slice(400)].map((list) => {
-      const manager = new ConnectionManager(a);
-      manager.setList(list);
-      return manager;
-    });
+    const addresses = Array.from({ length: 1_000 }, (_, at) => `127.1.${at >> 8}.${at & 255}:${port}`);
+    const managers = [addresses.slice(0, 400), addresses.slice(400, 800), addresses.slice(800)].map(
+      (list) => {
+        const manager = new ConnectionManager(a);
+        manager.setList(list);
+        return manager;
+      },
+    );
     const rows = managers.flatMap((manager) => manager.status());
-    expect(rows.filter(({ state }) => state === "connecting").length).toBeLessThanOrEqual(512);
+    expect(rows.filter(({ state }) => state === "connecting").length).toBeLessThanOrEqual(768);
     const full = rows.filter(({ error }) => error?.code === "EAGAIN");
-    expect(full.length).toBeGreaterThanOrEqual(600 - 512);
+    expect(full.length).toBeGreaterThanOrEqual(1_000 - 768);
     expect(full[0]).toMatchObject({
       state: "broken",
-      error: { message: "the node has 512 streams already" },
+      error: { message: "the node has 768 streams already" },
     });
   });
 

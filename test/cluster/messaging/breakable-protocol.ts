@@ -2,28 +2,26 @@
 import type {
   ConnectionEvents,
   DialTarget,
+  LinkHost,
+  LinkProtocol,
   MessageConnection,
-  MessageProtocol,
-  ProtocolHost,
   ProtocolListener,
 } from "../../../src/cluster/messaging/protocol.js";
 import { decodeWelcome, encodeWelcome, type Welcome } from "../../../src/cluster/messaging/wire.js";
 
-export class BreakableProtocol implements MessageProtocol {
+export class BreakableProtocol implements LinkProtocol {
   readonly name: string;
-  readonly secure: boolean;
   /** Whether attempts fail. */
   fails = false;
   dialled = 0;
   /** What comes of a WELCOME. */
   changeWelcome: (welcome: Welcome) => Buffer = encodeWelcome;
-  readonly #inner: MessageProtocol;
+  readonly #inner: LinkProtocol;
   readonly #open = new Map<MessageConnection, ConnectionEvents>();
 
-  constructor(inner: MessageProtocol, name: string = inner.name) {
+  constructor(inner: LinkProtocol, name: string = inner.name) {
     this.#inner = inner;
     this.name = name;
-    this.secure = inner.secure;
   }
 
   get connections(): number {
@@ -34,11 +32,11 @@ export class BreakableProtocol implements MessageProtocol {
     return this.#inner.reaches(target);
   }
 
-  listen(host: ProtocolHost): Promise<ProtocolListener> {
+  listen(host: LinkHost): Promise<ProtocolListener> {
     return this.#inner.listen(host);
   }
 
-  dial(advert: string, target: DialTarget, host: ProtocolHost, events: ConnectionEvents): MessageConnection {
+  dial(advert: string, target: DialTarget, host: LinkHost, events: ConnectionEvents): MessageConnection {
     this.dialled += 1;
     if (this.fails) throw new Error("it fails");
     const connection = this.#inner.dial(advert, target, host, {
@@ -68,9 +66,9 @@ export class BreakableProtocol implements MessageProtocol {
 }
 
 /** A protocol by which nobody gets through. */
-export function refusing(name: string, listen: () => Promise<ProtocolListener>): MessageProtocol {
+export function refusing(name: string, listen: () => Promise<ProtocolListener>): LinkProtocol {
   const dial = (): never => {
     throw new Error("refused");
   };
-  return { name, secure: false, reaches: () => true, listen, dial };
+  return { name, reaches: () => true, listen, dial };
 }

@@ -51,24 +51,6 @@ function joins(node: ClusterNode, count: number): Promise<void> {
 }
 
 describe("messages of nodes", () => {
-  test("a range without a port for them is reported, and counted", async () => {
-    const port = await freePort();
-    const node = create("a", { ports: `${port}-${port}`, multicast: false });
-    const failed: unknown[] = [];
-    node.events.on("protocol:failed", (event) => failed.push(event));
-    await node.start();
-    expect(node.address).toBe(`127.0.0.1:${port}`);
-    expect(failed).toEqual([
-      {
-        type: "protocol:failed",
-        node: undefined,
-        protocol: "tcp",
-        reason: `no port from ${port} to ${port} is free`,
-      },
-    ]);
-    expect(node.stats().dropped["messages:listen"]).toBe(1);
-  });
-
   test("subscriptions, tags and props of before the start are known to who is met after it, numbers of topics here", async () => {
     const [a, b] = [create("a"), create("b", { tags: ["eu"] })];
     const EFSM = expect.objectContaining({ code: "EFSM" });

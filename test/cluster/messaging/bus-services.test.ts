@@ -2,9 +2,8 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { ClusterNode, type ClusterNodeOptions, type ServiceMessage } from "../../../src/cluster/index.js";
 import { MAX_LANES } from "../../../src/cluster/messaging/bounds.js";
-import { tcpProtocol } from "../../../src/cluster/messaging/zmtp-protocol.js";
 import { freePort } from "../../support/ports.js";
-import { BreakableProtocol } from "./breakable-protocol.js";
+import { MemoryProtocol } from "./memory-protocol.js";
 
 const PORT = await freePort();
 const open: ClusterNode[] = [];
@@ -73,23 +72,12 @@ describe("services of real nodes", () => {
         ? `text ${data} ${protocol}`
         : `bytes ${data.toString("hex")} ${protocol}`;
     });
-    expect(texts.sort()).toEqual(["bytes 00ff ipc", "bytes 00ff ipc", "text all udp", "text all udp"]);
-  });
-
-  it("has tcp by the terms of Tcl's cluster, unless a program names its protocols", async () => {
-    const byProfile = async (options: ClusterNodeOptions): Promise<string> => {
-      const nodes = await cluster(["a", "b"], { profile: "tcl", ...options });
-      const [a, b] = nodes as [ClusterNode, ClusterNode];
-      const got = new Promise<string>((resolve) => b.onMessage(({ protocol }) => resolve(protocol)));
-      await a.send({ services: ["b"], data: "by which?" });
-      return await got;
-    };
-    expect(await byProfile({})).toBe("tcp");
-    expect(await byProfile({ messaging: { protocols: ["ipc", "tcp"] } })).toBe("ipc");
+    expect(texts.sort()).toEqual(["bytes 00ff tcp", "bytes 00ff tcp", "text all udp", "text all udp"]);
   });
 
   it("sends and asks by the protocols that a call names, whichever its link has", async () => {
-    const [a, b] = (await cluster(["a", "b"])) as [ClusterNode, ClusterNode];
+    const messaging = { protocols: ["ipc", "tcp"] } as const;
+    const [a, b] = (await cluster(["a", "b"], { messaging })) as [ClusterNode, ClusterNode];
     const got: string[] = [];
     let seen = (): void => undefined;
     b.onMessage(({ data, protocol }) => {
@@ -120,7 +108,7 @@ describe("services of real nodes", () => {
 
   it("says that too many lists of protocols have links of their own, and not that a node is out of reach", async () => {
     const names = ["pa", "pb", "pc", "pd"];
-    const protocols = names.map((name) => new BreakableProtocol(tcpProtocol(), name));
+    const protocols = names.map((name) => new MemoryProtocol(name).protocol);
     const [a, b] = (await cluster(["a", "b"], { messaging: { protocols } })) as [ClusterNode, ClusterNode];
     const lists = names.flatMap((one, at) => [[one], ...names.slice(at + 1).map((other) => [one, other])]);
     b.onQuery(({ protocol }) => protocol);
@@ -150,9 +138,9 @@ describe("services of real nodes", () => {
     const got = new Promise<string>((resolve) =>
       b.onMessage(({ data, protocol }) => resolve(`${data} ${protocol}`)),
     );
-    a.hook("protocol:send", { protocols: ["ipc"] }, ({ data }) => ({ data: `wrapped ${data}` }));
+    a.hook("protocol:send", { protocols: ["tcp"] }, ({ data }) => ({ data: `wrapped ${data}` }));
     const { failed } = await a.send({ services: ["b"], data: "hi" });
-    expect([failed, await got]).toEqual([[], "wrapped hi ipc"]);
+    expect([failed, await got]).toEqual([[], "wrapped hi tcp"]);
     await expect(a.send({ services: ["b"], protocols: ["icp"] })).rejects.toMatchObject({ code: "EINVAL" });
   });
 

@@ -68,7 +68,7 @@ test.each([
 
 describe("an advert", () => {
   test("says that a node takes contexts, by what names no protocol", () => {
-    const advert = { keys: "", maxItem: 1_048_576, protocols: new Map([["tcp", "1"]]) };
+    const advert = { maxItem: 1_048_576, protocols: new Map([["tcp", "1"]]) };
     expect(encodeAdvert({ ...advert, contexts: true })).toBe("1;T=1;tcp=1");
     expect(decodeAdvert("1;T=1;tcp=1")).toEqual({ ...advert, contexts: true });
     expect(decodeAdvert("1;tcp=1")?.contexts).toBe(false);

@@ -3,20 +3,19 @@ import { HELD_BYTES, HELD_TIME } from "../../../src/cluster/messaging/bounds.js"
 import type {
   ConnectionEvents,
   DialTarget,
+  LinkHost,
+  LinkProtocol,
   MessageConnection,
-  MessageProtocol,
-  ProtocolHost,
 } from "../../../src/cluster/messaging/protocol.js";
 import { Publication } from "../../../src/cluster/messaging/publication.js";
 import { TopicPlan } from "../../../src/cluster/messaging/topic-plan.js";
 import { countOf, LinkFrame } from "../../../src/cluster/messaging/wire.js";
-import { tcpProtocol } from "../../../src/cluster/messaging/zmtp-protocol.js";
 import { type LinksNode, LinksWorld } from "./links-world.js";
+import { tcpProtocol } from "./socket-protocol.js";
 
 /** tcp, and how many items each batch has that was sent. */
-class CountingProtocol implements MessageProtocol {
+class CountingProtocol implements LinkProtocol {
   readonly name = "tcp";
-  readonly secure = true;
   readonly batches: number[] = [];
   readonly #inner = tcpProtocol();
 
@@ -24,11 +23,11 @@ class CountingProtocol implements MessageProtocol {
     return this.#inner.reaches(target);
   }
 
-  listen(host: ProtocolHost) {
+  listen(host: LinkHost) {
     return this.#inner.listen(host);
   }
 
-  dial(advert: string, target: DialTarget, host: ProtocolHost, events: ConnectionEvents): MessageConnection {
+  dial(advert: string, target: DialTarget, host: LinkHost, events: ConnectionEvents): MessageConnection {
     const connection = this.#inner.dial(advert, target, host, events);
     const send = connection.send.bind(connection);
     connection.send = (frames) => {

@@ -7,7 +7,7 @@ import {
   type NodeLinksOptions,
 } from "../../../src/cluster/messaging/links.js";
 import type { MessageLinkStats, PeerState } from "../../../src/cluster/messaging/parts.js";
-import { tcpProtocol } from "../../../src/cluster/messaging/zmtp-protocol.js";
+import { tcpProtocol } from "./socket-protocol.js";
 
 export interface Item {
   readonly from: string;
@@ -61,9 +61,7 @@ export class LinksNode {
     this.name = name;
     this.links = new NodeLinks({
       self: { id, name: `${name}@here` },
-      bus: "test",
       busNumber: busNumber("test"),
-      host: "127.0.0.1",
       protocols: [tcpProtocol()],
       ...others,
       effects: {
@@ -162,7 +160,15 @@ export class LinksWorld {
     if (node === undefined || this.hidden.has(id)) return undefined;
     const hasDetails = !this.unknown.has(id);
     const advert = hasDetails ? node.advert : undefined;
-    return { id, name: node.name, host: "127.0.0.1", local: true, hasDetails, advert };
+    return {
+      id,
+      name: node.name,
+      host: "127.0.0.1",
+      address: "127.0.0.1:1",
+      local: true,
+      hasDetails,
+      advert,
+    };
   }
 
   async close(): Promise<void> {

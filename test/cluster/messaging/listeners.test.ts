@@ -1,10 +1,12 @@
 /** Listeners of a node that go away, and come again. */
 import { rm } from "node:fs/promises";
+import type { Duplex } from "node:stream";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { decodeAdvert } from "../../../src/cluster/messaging/advert.js";
-import { ipcProtocol, tcpProtocol } from "../../../src/cluster/messaging/zmtp-protocol.js";
+import { ipcProtocol } from "../../../src/cluster/messaging/protocols.js";
 import { refusing } from "./breakable-protocol.js";
 import { LinksWorld } from "./links-world.js";
+import { tcpProtocol } from "./socket-protocol.js";
 
 let world: LinksWorld;
 beforeEach(() => {
@@ -13,20 +15,21 @@ beforeEach(() => {
 afterEach(() => world.close());
 
 describe("a listener", () => {
-  test("whose socket is gone is opened again and advertised where others fail to reach the node", async () => {
-    const a = await world.node("a", { protocols: [ipcProtocol(), tcpProtocol()] });
-    const b = await world.node("b", { protocols: [ipcProtocol(), tcpProtocol()] });
+  test("of ipc whose socket is gone is opened again where others fail to reach the node", async () => {
+    const streams: Duplex[] = [];
+    const ipc = ipcProtocol();
+    const own = refusing("ipc", () => ipc.listen((stream) => void streams.push(stream), {} as never));
+    const b = await world.node("b", { protocols: [own, tcpProtocol()] });
     const where = (): string | undefined => decodeAdvert(b.advert)?.protocols.get("ipc");
     const path = where() as string;
     await rm(path);
     b.links.checkListeners();
     await b.until(() => where() !== path);
-    expect(where()).not.toBe(undefined);
     expect([...(decodeAdvert(b.advert)?.protocols.keys() ?? [])]).toEqual(["ipc", "tcp"]);
     expect(b.failures).toEqual([["", "ipc", "its listener was gone"]]);
-    a.send(b, "hello");
-    await b.until(() => b.items.length === 1);
-    expect(a.links.protocolOf(b.id)).toBe("ipc");
+    const stream = await ipc.connect(where() as string, {} as never, {} as never);
+    await vi.waitFor(() => expect(streams).toHaveLength(1));
+    for (const each of [stream, ...streams]) each.destroy();
   });
 
   test("that is there stays, and is looked at once in 5 s however often others ask", async () => {

@@ -1,11 +1,10 @@
 /** Messages over streams to the node's own port: a cluster for which a firewall opens one tcp port a node. */
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { connect, Server, type Socket } from "node:net";
+import { Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, describe, expect, it, vi } from "vitest";
 import { ClusterNode, type ClusterNodeOptions } from "../../../src/cluster/index.js";
-import { encodeMessagesHead, HELLO_HEAD, MESSAGES_HEAD } from "../../../src/cluster/wire/stream.js";
 import { Reply, Request } from "../../../src/index.js";
 import { MemorySessionStore, SessionClient, SessionServer } from "../../../src/sessions/index.js";
 import { makeAuthority, makeCertificate } from "../../support/certificates.js";
@@ -32,7 +31,6 @@ async function started(name: string, options: ClusterNodeOptions): Promise<Clust
     group: GROUP,
     multicast: false,
     registry: false,
-    messaging: { protocols: ["node"] },
     ...options,
   });
   await opened(node).start();
@@ -87,7 +85,7 @@ describe("messages over the node's own port", () => {
     const nodes = await three({ password: PASSWORD });
     expect(await answersOf(nodes)).toEqual([0, 2]);
     const [first, second] = nodes as [ClusterNode, ClusterNode];
-    const bus = { password: "another one, as good", messaging: { protocols: ["node"] } } as const;
+    const bus = { password: "another one, as good" };
     const a = first.bus("other", { ...bus, seeds: [second.address] });
     const b = second.bus("other", { ...bus, seeds: [first.address] });
     a.serve("where", async () => "other");
@@ -147,37 +145,5 @@ describe("messages over the node's own port", () => {
     const socketOptions = { tlsCa: `${ca}`, tlsCert: `${cert}`, tlsKey: `${key}`, tlsCheckName: false };
     const client = opened(new SessionClient(`tls://${node.address}`, { id: "reader", socketOptions }));
     await client.ready({ timeout: 10_000 });
-  });
-
-  it("are for nobody who lacks the key, and for no bus that is not there", { timeout: 30_000 }, async () => {
-    const node = await started("a", { password: PASSWORD });
-    const count = (reason: string): number => node.stats().dropped[reason] ?? 0;
-    const dial = (): Socket =>
-      connect(Number(node.address.split(":")[1]), "127.0.0.1").on("error", () => undefined);
-    /** What comes behind the node's hello until it hangs up. */
-    const said = async (...chunks: readonly Buffer[]): Promise<number> => {
-      const socket = dial();
-      for (const chunk of chunks) {
-        await new Promise((resolve) => socket.write(chunk, resolve));
-        await new Promise((resolve) => setImmediate(resolve));
-      }
-      let bytes = 0;
-      for await (const chunk of socket) bytes += (chunk as Buffer).length;
-      return bytes - HELLO_HEAD - node.address.length;
-    };
-    const unknown = encodeMessagesHead(4_711);
-    expect(await said(unknown)).toBe(0);
-    expect(count("link:messages")).toBe(1);
-    const later = Buffer.from(unknown);
-    later[4] = 9;
-    // In two chunks, of which the first does not say it all.
-    expect(await said(later.subarray(0, 6), later.subarray(6, MESSAGES_HEAD))).toBe(0);
-    expect(count("link:messages")).toBe(2);
-    // Its hello cut short is no stream of messages, and no evidence of anything.
-    const half = dial();
-    half.end(unknown.subarray(0, 9));
-    for await (const _ of half);
-    expect(count("link:messages")).toBe(2);
-    expect(node.members()).toHaveLength(1);
   });
 });

@@ -4,7 +4,7 @@ import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { createId } from "../../../src/cluster/identity.js";
 import type { MessageProtocol } from "../../../src/cluster/messaging/protocol.js";
-import { streamProtocol } from "../../../src/cluster/messaging/stream-protocol.js";
+import { streamProtocol } from "../../../src/cluster/messaging/protocols.js";
 
 export function pipesIn(folder: string): MessageProtocol {
   return streamProtocol({

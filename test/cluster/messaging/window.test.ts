@@ -101,7 +101,6 @@ class Pair {
       if (!this.#haveMet) expect(result, "of another life nothing is resumed").toBe("new");
       this.#haveMet = true;
       receiver.connection = {
-        publicKey: undefined,
         send: (frames) => {
           const ack = decodeAck(Buffer.from(frames[0] as Uint8Array));
           if (ack === undefined) throw new Error("not an ack");
@@ -637,7 +636,7 @@ it("a one-to-one message is acknowledged at the end of the turn in which it was 
   receiving.setMarks(LINK_ITEMS, LINK_BYTES);
   const send = (frames: readonly Uint8Array[]): void =>
     void acks.push(decodeAck(Buffer.from(frames[0] as Uint8Array))?.delivered);
-  receiving.connection = { publicKey: undefined, send, close: () => undefined };
+  receiving.connection = { send, close: () => undefined };
   const window = new SendWindow(LIMITS);
   const deliver = (kind: number): void => {
     window.offer(kind, Buffer.alloc(1));

@@ -7,7 +7,7 @@ import { BusCodec } from "../../../src/cluster/net/bus-codec.js";
 import { Links } from "../../../src/cluster/net/links.js";
 import { encodePacket } from "../../../src/cluster/wire/codec.js";
 import { Packet, PacketType } from "../../../src/cluster/wire/packets.js";
-import { encodeFrame, encodeHello, encodeProof } from "../../../src/cluster/wire/stream.js";
+import { encodeFrame, encodeHello, encodeProof, MAX_FRAME } from "../../../src/cluster/wire/stream.js";
 import type { Sink } from "../../../src/engine/zmtp/transport/reader.js";
 import type { Acceptor, Stream, Transport } from "../../../src/engine/zmtp/transport/transport.js";
 
@@ -129,6 +129,11 @@ async function listening(): Promise<World> {
     },
     greet: () => undefined,
     onEvidence: () => undefined,
+    onStreamUp: () => undefined,
+    onStreamEnd: () => undefined,
+    onStreamFailed: () => undefined,
+    maxFrame: MAX_FRAME,
+    copiesSent: true,
     count: (reason) => void counts.set(reason, (counts.get(reason) ?? 0) + 1),
   });
   open.push(links);
@@ -220,7 +225,7 @@ describe("a node that has all the streams it may have", () => {
 
   it("shows a stream that it refuses no proof, so that the other end counts it as an attempt that failed", async () => {
     const { accept } = await listening();
-    for (let at = 0; at < MAX_LINKS; at++) accept(`10.0.${at % 16}.1`);
+    for (let at = 0; at < MAX_LINKS; at++) accept(`10.0.${at % 32}.1`);
     const refused = accept("10.1.0.1");
     // Its hello alone.
     expect([refused.socket.destroyed, refused.written.length]).toEqual([true, 1]);
@@ -228,7 +233,7 @@ describe("a node that has all the streams it may have", () => {
 
   it("refuses a further one where nobody holds many", async () => {
     const { links, accept } = await listening();
-    const held = Array.from({ length: MAX_LINKS }, (_, at) => accept(`10.0.${at % 16}.1`));
+    const held = Array.from({ length: MAX_LINKS }, (_, at) => accept(`10.0.${at % 32}.1`));
     expect(accept("10.1.0.1").socket.destroyed).toBe(true);
     expect([links.size, held.some(({ socket }) => socket.destroyed)]).toEqual([MAX_LINKS, false]);
   });

@@ -91,6 +91,11 @@ class DuplexStream implements Stream {
   }
 }
 
+/** A program's stream as the engine's; `resume` it once it has a reader. */
+export function streamOf(given: TransportStream): Stream {
+  return new DuplexStream(given);
+}
+
 export function customAsTransport(user: UserTransport): Transport {
   return {
     scheme: user.scheme,

@@ -1,0 +1,329 @@
+/**
+ * The messages of a bus over the streams of its node. Membership and messages share one stream for each pair of nodes, on which both
+ * have proved themselves. A protocol only makes the stream.
+ *
+ *   this node's Sending ──out──┐                        ┌──in──> Caller, Receiving
+ *                              stream to a node, per bus
+ *   Caller, Receiving <──in────┘                        └──out── the other node's Sending
+ *
+ * HELLO, BATCH and ITEM go to the other node's `in`; WELCOME, ACK and REFUSED to its `out`.
+ */
+
+import type { Duplex } from "node:stream";
+import { thrownText } from "../../core/arguments.js";
+import { joinAddress } from "../net/addresses.js";
+import type { BusCodec } from "../net/bus-codec.js";
+import { MAX_LANES } from "./bounds.js";
+import type {
+  ConnectionEvents,
+  LinkHost,
+  LinkProtocol,
+  MessageConnection,
+  MessageProtocol,
+  ProtocolHost,
+  ProtocolListener,
+} from "./protocol.js";
+import { encodeRefused, ITEM_HEADER, LinkFrame } from "./wire.js";
+
+/** Lanes as the first byte of a message. */
+const LANES = Array.from({ length: MAX_LANES + 1 }, (_, lane) => Buffer.of(lane));
+
+/** A verified stream of the node (net/link.ts). */
+export interface PairStream {
+  readonly protocol: string;
+  /** Address of the other node, "host:port". */
+  readonly address: string;
+  /** IP address of the other end. */
+  readonly remote: string;
+  /** Node that the other end has proved to be; `undefined`: nodes have no keys of their own. */
+  readonly node: { readonly id: string } | undefined;
+  /** Whether the memory of sent bytes is free once the other end has acknowledged them. */
+  readonly copiesSent: boolean;
+  /** Whether messages may be sent over it. */
+  readonly isOpen: boolean;
+  /** Number of connections that use it; with none it may be closed as idle. */
+  users: number;
+  sendMessages(codec: BusCodec, frames: readonly Uint8Array[]): void;
+  /** Ends it after this many ms without any bytes of the other end that was sent something and asked. */
+  expectAnswer(heartbeat: number): void;
+}
+
+/** The streams of a node (net/links.ts). */
+export interface PairStreamTable {
+  /** Protocol of the node's own port: "tcp", or "tls". */
+  readonly scheme: string;
+  /** Address of this node, "host:port"; empty before the start. */
+  readonly ownAddress: string;
+  /** Open stream of a protocol to an address. One of the node's own port is dialled where there is none: `onUp` or `onFailed` tells. */
+  streamTo(address: string, protocol: string): PairStream | undefined;
+  /** Makes a stream of a duplex, whose `onUp` or `onFailed` follows. @param dialled address, where this node dialled */
+  open(duplex: Duplex, protocol: string, dialled: string | undefined): void;
+}
+
+/** Connections of one bus and one lane over one stream. */
+interface Ends {
+  out: PairConnection | undefined;
+  in: PairConnection | undefined;
+}
+
+export class PairStreams {
+  readonly #table: PairStreamTable;
+  readonly #codec: BusCodec;
+  /** By lane. */
+  readonly #ends = new Map<PairStream, Ends[]>();
+  /** Connections that wait for a stream, by protocol and address. */
+  readonly #waiting = new Map<string, Set<PairConnection>>();
+  readonly #hosts = new Map<string, LinkHost>();
+
+  constructor(table: PairStreamTable, codec: BusCodec) {
+    this.#table = table;
+    this.#codec = codec;
+  }
+
+  /** Name of the node's own protocol. */
+  get own(): string {
+    return this.#table.scheme;
+  }
+
+  /** The node's own port as a protocol. */
+  ownProtocol(): LinkProtocol {
+    const { scheme } = this.#table;
+    return {
+      name: scheme,
+      reaches: ({ host }) => host !== "",
+      listen: async (host) => {
+        const { ownAddress } = this.#table;
+        return this.#listener(scheme, host, { advert: ownAddress.slice(ownAddress.lastIndexOf(":") + 1) });
+      },
+      dial: (port, target, host, events) =>
+        this.#dial(scheme, joinAddress(target.host, Number(port)), host, events, undefined),
+    };
+  }
+
+  /** A protocol that makes streams of its own. */
+  over(protocol: MessageProtocol, node: ProtocolHost): LinkProtocol {
+    const { name } = protocol;
+    return {
+      name,
+      reaches: (target) => protocol.reaches(target),
+      listen: async (host) => {
+        const accept = (stream: Duplex): void => this.#table.open(stream, name, undefined);
+        return this.#listener(name, host, await protocol.listen(accept, node));
+      },
+      dial: (where, target, host, events) =>
+        this.#dial(name, target.address, host, events, () => protocol.connect(where, target, node)),
+    };
+  }
+
+  #listener(name: string, host: LinkHost, listener: Partial<ProtocolListener>): ProtocolListener {
+    this.#hosts.set(name, host);
+    return {
+      ...listener,
+      advert: listener.advert as string,
+      close: async (linger) => {
+        this.#hosts.delete(name);
+        for (const [stream] of this.#ends) if (stream.protocol === name) this.onEnd(stream, "closed");
+        await listener.close?.(linger);
+      },
+    };
+  }
+
+  /** @param connect opens a stream where there is none; `undefined`: the node does */
+  #dial(
+    protocol: string,
+    address: string,
+    host: LinkHost,
+    events: ConnectionEvents,
+    connect: (() => Promise<Duplex>) | undefined,
+  ): MessageConnection {
+    const key = keyOf(protocol, address);
+    const connection = new PairConnection(this, this.#codec, events, host, key);
+    const stream = this.#table.streamTo(address, protocol);
+    // The caller has the connection before it is open.
+    if (stream !== undefined) {
+      queueMicrotask(() => this.#attach(connection, stream));
+      return connection;
+    }
+    const waiting = this.#waiting.get(key) ?? new Set();
+    this.#waiting.set(key, waiting.add(connection));
+    // Inside a promise: it may throw as well as reject, and what it gives may be no stream.
+    if (connect !== undefined)
+      Promise.resolve()
+        .then(connect)
+        .then((duplex) => this.#table.open(duplex, protocol, address))
+        .catch((error: unknown) => this.onFailed(address, protocol, thrownText(error)));
+    return connection;
+  }
+
+  #attach(connection: PairConnection, stream: PairStream): void {
+    if (connection.isOver) return;
+    if (!stream.isOpen) {
+      connection.ended("the stream has ended");
+      return;
+    }
+    const loading = this.#codec.load();
+    if (loading !== undefined) {
+      const failed = (error: unknown): void => connection.ended(thrownText(error));
+      loading.then(() => this.#attach(connection, stream), failed);
+      return;
+    }
+    const ends = this.#endsOf(stream, connection.lane);
+    ends.out?.ended("another connection took its place");
+    ends.out = connection;
+    connection.attach(stream);
+    connection.events?.onOpen();
+  }
+
+  #endsOf(stream: PairStream, lane: number): Ends {
+    let lanes = this.#ends.get(stream);
+    if (lanes === undefined) {
+      lanes = [];
+      this.#ends.set(stream, lanes);
+    }
+    lanes[lane] ??= { out: undefined, in: undefined };
+    return lanes[lane];
+  }
+
+  /** A stream was verified. */
+  onUp(stream: PairStream): void {
+    const key = keyOf(stream.protocol, stream.address);
+    const waiting = this.#waiting.get(key);
+    if (waiting === undefined) return;
+    this.#waiting.delete(key);
+    for (const connection of waiting) this.#attach(connection, stream);
+  }
+
+  /** No stream to an address came about. */
+  onFailed(address: string, protocol: string, reason: string): void {
+    const key = keyOf(protocol, address);
+    const waiting = this.#waiting.get(key);
+    if (waiting === undefined) return;
+    this.#waiting.delete(key);
+    for (const connection of waiting) connection.ended(reason);
+  }
+
+  onEnd(stream: PairStream, reason: string): void {
+    const lanes = this.#ends.get(stream);
+    this.#ends.delete(stream);
+    for (const ends of lanes ?? []) {
+      ends?.out?.ended(reason);
+      ends?.in?.ended(reason);
+    }
+  }
+
+  /** @returns whether somebody took it */
+  onMessages(stream: PairStream, bytes: Buffer): boolean {
+    const lane = bytes[0] ?? MAX_LANES + 1;
+    const body = bytes.subarray(1);
+    const type = body[0];
+    if (lane > MAX_LANES) return false;
+    if (type === LinkFrame.WELCOME || type === LinkFrame.ACK || type === LinkFrame.REFUSED) {
+      this.#ends.get(stream)?.[lane]?.out?.events?.onMessage([body]);
+      return true;
+    }
+    const host = this.#hosts.get(stream.protocol);
+    if (host === undefined) return false;
+    const ends = this.#endsOf(stream, lane);
+    if (ends.in === undefined) {
+      if (type !== LinkFrame.HELLO) {
+        // This end has given the link up: it begins again with a greeting.
+        stream.sendMessages(this.#codec, [LANES[lane] as Buffer, encodeRefused("no-hello")]);
+        return true;
+      }
+      const connection = new PairConnection(this, this.#codec, undefined, { lane, heartbeat: 0 }, "");
+      ends.in = connection;
+      connection.attach(stream);
+      connection.events = host.accept(connection);
+    }
+    ends.in.events?.onMessage(
+      type === LinkFrame.ITEM ? [body.subarray(0, ITEM_HEADER), body.subarray(ITEM_HEADER)] : [body],
+    );
+    return true;
+  }
+
+  /** @internal A connection gives its stream up, or the wait for one. */
+  detach(connection: PairConnection): void {
+    const { stream, key } = connection;
+    if (stream === undefined) {
+      const waiting = this.#waiting.get(key);
+      waiting?.delete(connection);
+      if (waiting?.size === 0) this.#waiting.delete(key);
+      return;
+    }
+    const ends = this.#ends.get(stream)?.[connection.lane];
+    if (ends?.out === connection) ends.out = undefined;
+    if (ends?.in === connection) ends.in = undefined;
+  }
+}
+
+/** One direction of the messages of a bus over a stream. */
+class PairConnection implements MessageConnection {
+  /** Protocol and address that it waits for. */
+  readonly key: string;
+  events: ConnectionEvents | undefined;
+  stream: PairStream | undefined = undefined;
+  isOver = false;
+  readonly lane: number;
+  readonly #streams: PairStreams;
+  readonly #codec: BusCodec;
+  /** ms; 0: of the receiving end, which awaits nothing. */
+  readonly #heartbeat: number;
+
+  constructor(
+    streams: PairStreams,
+    codec: BusCodec,
+    events: ConnectionEvents | undefined,
+    { lane = 0, heartbeat }: Pick<LinkHost, "lane" | "heartbeat">,
+    key: string,
+  ) {
+    this.key = key;
+    this.lane = lane;
+    this.#streams = streams;
+    this.#codec = codec;
+    this.events = events;
+    this.#heartbeat = heartbeat;
+  }
+
+  get address(): string | undefined {
+    return this.stream?.remote;
+  }
+
+  get nodeId(): string | undefined {
+    return this.stream?.node?.id;
+  }
+
+  get copiesSent(): boolean {
+    return this.stream?.copiesSent === true;
+  }
+
+  attach(stream: PairStream): void {
+    this.stream = stream;
+    stream.users += 1;
+  }
+
+  send(frames: readonly Uint8Array[]): void {
+    const { stream } = this;
+    if (stream === undefined || this.isOver) return;
+    stream.sendMessages(this.#codec, [LANES[this.lane] as Buffer, ...frames]);
+    if (this.#heartbeat > 0) stream.expectAnswer(this.#heartbeat);
+  }
+
+  close(_linger: number): void {
+    if (this.isOver) return;
+    this.isOver = true;
+    this.events = undefined;
+    this.#streams.detach(this);
+    if (this.stream !== undefined) this.stream.users -= 1;
+  }
+
+  ended(reason: string): void {
+    const { events } = this;
+    if (this.isOver) return;
+    this.close(0);
+    events?.onClose(reason);
+  }
+}
+
+function keyOf(protocol: string, address: string): string {
+  return `${protocol} ${address}`;
+}

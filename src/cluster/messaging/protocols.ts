@@ -1,0 +1,87 @@
+/** Protocols beside the node's own port: ipc, and those of programs. */
+import { once } from "node:events";
+import { connect as connectSocket, createServer } from "node:net";
+import type { Duplex } from "node:stream";
+import { checkKeys, describe } from "../../core/arguments.js";
+import { InvalidArgumentError } from "../../core/errors.js";
+import { isListenedAt } from "../listened-at.js";
+import { isProtocolName } from "./advert.js";
+import type { DialTarget, MessageProtocol, ProtocolHost, ProtocolListener } from "./protocol.js";
+import { makeSocketFolder, removeSocketFolder } from "./socket-folder.js";
+
+/** Connections that the system holds until they are accepted. */
+const BACKLOG = 512;
+
+/** What {@link streamProtocol} makes a protocol of. */
+export interface StreamProtocolOptions {
+  /** 1 to 16 lower-case letters and digits, equal at both ends. */
+  readonly name: string;
+  /** Whether it may reach a node; without asking the network. Default: nodes of this host. */
+  readonly reaches?: ((target: DialTarget) => boolean) | undefined;
+  /** Listens, and calls `accept` with each stream. */
+  listen(accept: (stream: Duplex) => void, host: ProtocolHost): Promise<ProtocolListener>;
+  /** Opens a stream. @param where `advert` of the other node's listener */
+  connect(where: string, target: DialTarget, host: ProtocolHost): Promise<Duplex>;
+}
+
+/**
+ * A protocol of a program, for `messaging.protocols`: streams of bytes such as named pipes or the standard streams of a child process.
+ * Both nodes prove themselves on each stream, and a cluster with a key or password seals what it carries.
+ *
+ * @throws InvalidArgumentError `EINVAL` for an unknown option, or one of another type
+ */
+export function streamProtocol(options: StreamProtocolOptions): MessageProtocol {
+  checkKeys("streamProtocol", options, ["name", "reaches", "listen", "connect"]);
+  const { reaches = ({ local }) => local } = options;
+  const protocol = { ...options, reaches };
+  checkProtocol(protocol);
+  return protocol;
+}
+
+/** @throws InvalidArgumentError `EINVAL` */
+export function checkProtocol({ name, ...calls }: MessageProtocol): void {
+  if (!isProtocolName(name))
+    throw new InvalidArgumentError(
+      `a protocol's name is 1 to 16 lower-case letters and digits; got ${describe(name)}`,
+    );
+  for (const call of ["reaches", "listen", "connect"] as const)
+    if (typeof calls[call] !== "function")
+      throw new InvalidArgumentError(
+        `${call} of the protocol ${name} is a function; got ${describe(calls[call])}`,
+      );
+}
+
+/** Sockets in the file system, for nodes of this host. */
+export function ipcProtocol(): MessageProtocol {
+  return {
+    name: "ipc",
+    reaches: ({ local }) => local,
+
+    async listen(accept) {
+      const path = await makeSocketFolder();
+      const server = createServer(accept);
+      server.listen({ path, backlog: BACKLOG });
+      try {
+        await once(server, "listening");
+      } catch (error) {
+        await removeSocketFolder(path);
+        throw error;
+      }
+      return {
+        advert: path,
+        // A socket in the file system may be removed, which its listener does not notice.
+        isOpen: () => isListenedAt(path),
+        async close() {
+          server.close();
+          await removeSocketFolder(path);
+        },
+      };
+    },
+
+    async connect(path) {
+      const socket = connectSocket(path);
+      await once(socket, "connect");
+      return socket;
+    },
+  };
+}

@@ -1,0 +1,93 @@
+/** A WebSocket of the engine as a stream of bytes: each chunk is a frame of ZMTP in it, whose borders have no meaning. */
+import { Duplex } from "node:stream";
+import { LONG, LONG_HEADER, readLongSize, SHORT_HEADER } from "../../engine/frame.js";
+import type { Framing } from "../../engine/zmtp/transport/framing.js";
+import type { Sink } from "../../engine/zmtp/transport/reader.js";
+import type { Stream } from "../../engine/zmtp/transport/transport.js";
+
+const NO_LIMIT = Number.MAX_SAFE_INTEGER;
+
+export class WsDuplex extends Duplex implements Sink {
+  /** IP address of the other end. */
+  readonly remoteAddress: string;
+  readonly #stream: Stream;
+  readonly #framing: Framing;
+  /** Beginning of a frame's header. */
+  #header: Buffer = Buffer.alloc(0);
+  /** Bytes of the frame's body that have not come. */
+  #left = 0;
+
+  /** @param stream of the transports ws and wss */
+  constructor(stream: Stream) {
+    super();
+    this.remoteAddress = stream.address;
+    this.#stream = stream;
+    this.#framing = stream.framing as Framing;
+    stream.socket.on("error", (error) => this.destroy(error));
+    stream.reader.start(stream.socket, this);
+  }
+
+  override _read(): void {
+    this.#stream.reader.resume();
+  }
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
+    const header = Buffer.allocUnsafe(LONG_HEADER);
+    header[0] = LONG;
+    header.writeBigUInt64BE(BigInt(chunk.length), 1);
+    const pieces = [header, chunk].map((bytes) => ({ bytes, start: 0, end: bytes.length }));
+    this.#stream.socket.write(this.#framing.encode(pieces), done);
+  }
+
+  override _writev(chunks: { readonly chunk: Buffer }[], done: (error?: Error | null) => void): void {
+    this._write(Buffer.concat(chunks.map(({ chunk }) => chunk)), "binary", done);
+  }
+
+  override _final(done: () => void): void {
+    this.#stream.socket.write(this.#framing.farewell("done"));
+    this.#stream.socket.end(done);
+  }
+
+  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    this.#stream.socket.destroy();
+    done(error);
+  }
+
+  sinkOnBytes(bytes: Buffer, length: number): void {
+    const framing = this.#framing;
+    const decoded = framing.decode(bytes, length, undefined, NO_LIMIT);
+    if (decoded.assembled !== undefined) this.#takeFrames(decoded.assembled);
+    this.#takeFrames(Buffer.from(decoded.bytes.subarray(0, decoded.length)));
+    decoded.pooled?.release();
+    const reply = framing.takeReply();
+    if (reply !== undefined) this.#stream.socket.write(reply);
+    if (framing.fault !== undefined) this.destroy(new Error("what came is no WebSocket"));
+    else if (framing.closed) this.push(null);
+  }
+
+  sinkOnEnd(): void {
+    this.push(null);
+  }
+
+  #takeFrames(bytes: Buffer): void {
+    let rest = bytes;
+    while (rest.length > 0 && !this.destroyed) {
+      if (this.#left === 0) {
+        const all = this.#header.length === 0 ? rest : Buffer.concat([this.#header, rest]);
+        const isLong = ((all[0] as number) & LONG) !== 0;
+        const size = isLong ? LONG_HEADER : SHORT_HEADER;
+        if (all.length < size) {
+          this.#header = all;
+          return;
+        }
+        this.#header = this.#header.subarray(0, 0);
+        this.#left = isLong ? readLongSize(all, 1) : (all[1] as number);
+        rest = all.subarray(size);
+      }
+      const body = rest.subarray(0, this.#left);
+      this.#left -= body.length;
+      rest = rest.subarray(body.length);
+      if (body.length > 0 && !this.push(body)) this.#stream.reader.pause();
+    }
+  }
+}

@@ -1,0 +1,188 @@
+/** Messages over the streams between two nodes: whichever protocol made them. */
+import { Duplex } from "node:stream";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { ClusterNode, type ClusterNodeOptions, streamProtocol } from "../../../src/cluster/index.js";
+import { curveKeyPair, InvalidArgumentError } from "../../../src/index.js";
+import { MemoryProtocol } from "./memory-protocol.js";
+
+const HEARTBEAT = 600;
+const nodes: ClusterNode[] = [];
+afterEach(async () => {
+  await Promise.all(nodes.splice(0).map((node) => node.close({ linger: 0 })));
+});
+
+/** Two nodes that know each other; what the second one gets of "t". */
+async function pair(
+  options: ClusterNodeOptions,
+  other: ClusterNodeOptions = options,
+): Promise<{ a: ClusterNode; b: ClusterNode; got: string[]; failures: unknown[] }> {
+  const common = { group: "streams", multicast: false, registry: false } as const;
+  const a = new ClusterNode({ name: "a", ...common, ...options });
+  const b = new ClusterNode({ name: "b", ...common, ...other });
+  nodes.push(a, b);
+  const failures: unknown[] = [];
+  a.events.on("protocol:failed", (event) => failures.push(event));
+  await a.start();
+  await b.start();
+  const joined = [a, b].map((node) => new Promise((resolve) => node.events.once("joined", resolve)));
+  b.join(a.address);
+  await Promise.all(joined);
+  const got: string[] = [];
+  await b.subscribe("t", ({ data }) => void got.push(String(data))).ready;
+  return { a, b, got, failures };
+}
+
+const protocolOf = (node: ClusterNode): string | undefined =>
+  node.stats().messaging?.links.peers[0]?.protocol;
+
+/** From now on it takes what is written, and nothing comes of it. */
+function swallow(stream: Duplex | undefined): void {
+  if (stream === undefined) throw new Error("there is no stream");
+  stream._write = (_chunk, _encoding, callback) => callback();
+  stream._writev = (_chunks, callback) => callback();
+}
+
+describe("two nodes", () => {
+  it.each([
+    ["", {}],
+    [" with a password", { password: "correct horse battery staple" }],
+  ] as const)("have one stream%s, for membership and for messages both ways", async (_, options) => {
+    const { a, b, got } = await pair(options);
+    await a.publish("t", "one");
+    await vi.waitFor(() => expect(got).toEqual(["one"]));
+    const back: string[] = [];
+    await a.subscribe("back", ({ data }) => void back.push(String(data))).ready;
+    await b.publish("back", "two");
+    await vi.waitFor(() => expect(back).toEqual(["two"]));
+    a.serve("double", (body: number) => body * 2);
+    expect(await b.request("double", 4, { waitForReady: true })).toBe(8);
+    expect([a.stats().links, b.stats().links]).toEqual([1, 1]);
+    expect([protocolOf(a), protocolOf(b)]).toEqual(["tcp", "tcp"]);
+  });
+
+  it("go on over a further stream where theirs is cut", async () => {
+    const wire = new MemoryProtocol("wire");
+    const { a, got } = await pair({ messaging: { protocols: [wire.protocol] } });
+    for (let i = 0; i < 500; i++) {
+      if (i % 10 === 0) wire.cut();
+      await a.publish("t", `${i}`);
+      if (i % 25 === 0) await new Promise(setImmediate);
+    }
+    await vi.waitFor(() => expect(got).toHaveLength(500), 10_000);
+    expect(got).toEqual(Array.from({ length: 500 }, (_, i) => `${i}`));
+    expect(wire.attempts).toBeGreaterThan(2);
+  });
+});
+
+describe("a stream of a program's own protocol", () => {
+  it("that swallows what is sent is given up after two heartbeats, and what it had goes by the next protocol", async () => {
+    const wire = new MemoryProtocol("wire");
+    const { a, got } = await pair({ messaging: { protocols: [wire.protocol, "tcp"], heartbeat: HEARTBEAT } });
+    await a.publish("t", "one");
+    await vi.waitFor(() => expect(got).toEqual(["one"]));
+    expect(protocolOf(a)).toBe("wire");
+    for (const stream of wire.streams) swallow(stream);
+    wire.fails = true;
+    await a.publish("t", "two");
+    await vi.waitFor(() => expect(got).toEqual(["one", "two"]), 10_000);
+    expect([protocolOf(a), a.stats().dropped["link:silent"]]).toEqual(["tcp", 1]);
+  });
+
+  it("stays while the program at its end takes its time", async () => {
+    const wire = new MemoryProtocol("wire");
+    const { a, b, got } = await pair({ messaging: { protocols: [wire.protocol], heartbeat: 100 } });
+    let release = (): void => undefined;
+    await b.subscribe("slow", () => new Promise<void>((resolve) => (release = resolve))).ready;
+    await a.publish("slow", "");
+    await a.publish("t", "behind");
+    const { attempts } = wire;
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    expect([wire.attempts, a.stats().dropped["link:silent"]]).toEqual([attempts, undefined]);
+    release();
+    await vi.waitFor(() => expect(got).toEqual(["behind"]));
+  });
+
+  it("is sealed where the cluster has a key, and leads to no node without it", async () => {
+    const wire = new MemoryProtocol("wire");
+    const written: Buffer[] = [];
+    const messaging = { protocols: [wire.protocol] };
+    const { a, got } = await pair({ key: curveKeyPair().secretKey, messaging });
+    for (const stream of wire.streams) stream.on("data", (chunk) => written.push(chunk));
+    await a.publish("t", "a secret that nobody reads");
+    await vi.waitFor(() => expect(got).toHaveLength(1));
+    expect(Buffer.concat(written).includes("secret")).toBe(false);
+  });
+
+  it("proves the keys of nodes", async () => {
+    const wire = new MemoryProtocol("wire");
+    const [one, other] = [curveKeyPair(), curveKeyPair()];
+    const allow = [one.publicKey, other.publicKey];
+    const options = { key: curveKeyPair().secretKey, messaging: { protocols: [wire.protocol] } };
+    const { a, got } = await pair(
+      { ...options, curve: { ...one, allow } },
+      { ...options, curve: { ...other, allow } },
+    );
+    await a.publish("t", "x");
+    await vi.waitFor(() => expect(got).toEqual(["x"]));
+  });
+
+  it("gives way to the next protocol where the program throws, or gives no stream", async () => {
+    const listen = async () => ({ advert: "x", close: async () => undefined });
+    const connects: [() => never, string][] = [
+      [() => ({}) as never, "stream"],
+      [
+        () => {
+          throw new Error("now");
+        },
+        "now",
+      ],
+    ];
+    for (const [connect, reason] of connects) {
+      const mine = streamProtocol({ name: "mine", listen, connect });
+      const { a, got, failures } = await pair({ messaging: { protocols: [mine, "tcp"] } });
+      await a.publish("t", reason);
+      await vi.waitFor(() => expect(got).toEqual([reason]));
+      expect(failures).toContainEqual(
+        expect.objectContaining({ protocol: "mine", reason: expect.stringContaining(reason) }),
+      );
+    }
+  });
+});
+
+it("protocols of another form are refused before anything is opened", () => {
+  const nothing = (): never => ({}) as never;
+  for (const options of [
+    undefined,
+    null,
+    {},
+    { name: "x", listen: nothing },
+    { name: "x", conect: nothing },
+    { name: 10n, listen: nothing, connect: nothing },
+    { name: "No name", listen: nothing, connect: nothing },
+    { name: "x", listen: nothing, connect: nothing, reaches: true },
+  ])
+    expect(() => streamProtocol(options as never)).toThrow(InvalidArgumentError);
+  const wire = new MemoryProtocol("wire").protocol;
+  for (const protocols of [[], [wire, wire], ["udp"], [{ name: "x" }], Array(9).fill("tcp"), "tcp", ["tls"]])
+    expect(() => new ClusterNode({ messaging: { protocols: protocols as never } })).toThrow(
+      InvalidArgumentError,
+    );
+});
+
+it("a stream that ends while it opens is destroyed", async () => {
+  const streams: Duplex[] = [];
+  const mine = streamProtocol({
+    name: "mine",
+    listen: async () => ({ advert: "x", close: async () => undefined }),
+    connect: async () => {
+      const stream = new Duplex({ read: () => undefined, write: (_chunk, _encoding, done) => done() });
+      streams.push(stream);
+      return stream;
+    },
+  });
+  const { a, b } = await pair({ messaging: { protocols: ["tcp", mine] } });
+  void a.send({ services: [b.id], protocols: ["mine"] });
+  await vi.waitFor(() => expect(streams).toHaveLength(1));
+  await a.close({ linger: 0 });
+  await vi.waitFor(() => expect(streams[0]?.destroyed).toBe(true), 10_000);
+});
