@@ -1,7 +1,7 @@
 /** The side of a control socket that asks: of `shoal top`, and of the commands that steer a running node. */
 import { Request, TransportError } from "../index.js";
 import { handshakeFault } from "./endpoints.js";
-import { asUsage, describe, Failure } from "./failure.js";
+import { asUsage, describe, Failure, UsageError } from "./failure.js";
 import type { SecurityOptions } from "./security.js";
 
 /** Maximum bytes of a reply. */
@@ -100,15 +100,19 @@ export class ControlClient {
     }
   }
 
-  /** The result of a command. @throws as {@link ask}; Failure for an error reply and for what is not a reply */
+  /**
+   * The result of a command.
+   *
+   * @throws as {@link ask}; UsageError for an error reply `EINVAL`, Failure for any other and for what is not a reply
+   */
   async command(command: object, options: ControlRequestOptions): Promise<Readonly<Record<string, unknown>>> {
     const text = await this.ask(command, options);
     const reply = replyOf(text);
     if (reply?.ok === true) return reply;
-    const { message } = (reply?.error ?? {}) as { readonly message?: unknown };
-    throw new Failure(
-      typeof message === "string" ? message : `not a control socket: it answered ${text.slice(0, MAX_SHOWN)}`,
-    );
+    const { code, message } = (reply?.error ?? {}) as { readonly code?: unknown; readonly message?: unknown };
+    if (typeof message !== "string")
+      throw new Failure(`not a control socket: it answered ${text.slice(0, MAX_SHOWN)}`);
+    throw code === "EINVAL" ? new UsageError(message) : new Failure(message);
   }
 
   async close(): Promise<void> {

@@ -9,7 +9,6 @@ import { quoted } from "../core/arguments.js";
 import { NotSupportedError } from "../index.js";
 import { traceRecorder } from "../metrics/trace-recorder.js";
 import { hasCode, UsageError } from "./failure.js";
-import { channelOf } from "./node-arguments.js";
 import { generateKey, KEY_ACTIONS, type KeyAction, keysText } from "./node-keys.js";
 import type { MessageLine, NodeRoute } from "./node-messages.js";
 import type { NodeOperator, NodeRequest, NodeSend } from "./node-operator.js";
@@ -430,13 +429,7 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
       join: texts("[channel...]", "channels to join"),
       leave: texts("--leave <C>", "a channel to leave (repeatable)"),
     },
-    run: ({ node: { channels } }, { join = [], leave = [] }) => {
-      // Both lists are checked before anything changes.
-      const left = (leave as string[]).map(channelOf);
-      channels.join(...(join as string[]).map(channelOf));
-      channels.leave(...left);
-      return { channels: channels.joined };
-    },
+    run: (node, { join = [], leave = [] }) => node.channels(join as string[], leave as string[]),
     text: ({ channels }) => (channels as (string | number)[]).map(shown),
   },
   send: {

@@ -36,14 +36,6 @@ export function keyId(key: string): string {
   return createHash("sha256").update(`shoal key ${key}`).digest("hex").slice(0, ID_DIGITS);
 }
 
-/** @throws InvalidArgumentError `EINVAL` for an action other than `list` without what it is about */
-export function checkKeyTarget(action: KeyAction, target: string | undefined): asserts target is string {
-  if (action !== "list" && target === undefined)
-    throw new InvalidArgumentError(
-      `keys ${action} needs ${action === "use" || action === "remove" ? "an id" : "a file"}`,
-    );
-}
-
 /**
  * Carries out an action.
  *
@@ -61,7 +53,10 @@ export async function changeKeys(
     step,
   });
   if (action === "list") return reply("none");
-  checkKeyTarget(action, target);
+  if (target === undefined)
+    throw new InvalidArgumentError(
+      `keys ${action} needs ${action === "use" || action === "remove" ? "an id" : "a file"}`,
+    );
   if (holder.byPassword)
     throw new InvalidStateError("EFSM", "this node has a password: change passwordFile of its configuration");
   if (holder.keys.length === 0)

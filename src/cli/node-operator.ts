@@ -8,11 +8,11 @@
 import { lookup } from "node:dns/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ClusterNode, Service } from "../cluster/index.js";
+import { type ClusterChannel, checkChannel } from "../cluster/messaging/channels.js";
 import { isBytes } from "../core/bytes.js";
 import { InvalidArgumentError, InvalidStateError, TimeoutError } from "../index.js";
 import { bytesToJson } from "./format.js";
 import { KeptLog } from "./kept-log.js";
-import { channelOf } from "./node-arguments.js";
 import { changeKeys, type KeyAction, type KeyHolder, type KeysReply } from "./node-keys.js";
 import type { NodeLine } from "./node-lines.js";
 import { NodeMessages } from "./node-messages.js";
@@ -296,6 +296,18 @@ export class NodeOperator {
     return changeKeys(holder, action, target);
   }
 
+  /** Joins and leaves channels. @throws InvalidArgumentError `EINVAL`, before anything changes */
+  channels(
+    join: readonly string[],
+    leave: readonly string[],
+  ): { readonly channels: readonly ClusterChannel[] } {
+    const { channels } = this.node;
+    const [joined, left] = [join.map(channelOf), leave.map(channelOf)];
+    channels.join(...joined);
+    channels.leave(...left);
+    return { channels: channels.joined };
+  }
+
   async send({ text, to, resolve, channel = "0", id = "" }: NodeSend): Promise<{
     readonly sent: readonly string[];
     readonly failed: readonly { readonly name: string; readonly error: string }[];
@@ -334,7 +346,10 @@ export class NodeOperator {
     const reply = await this.node.request(service, text, { timeout: wait, idempotencyKey: key });
     const bytes = isBytes(reply) ? reply.length : Buffer.byteLength(JSON.stringify(reply) ?? "");
     if (bytes > MAX_ANSWERS)
-      throw new InvalidArgumentError(`a reply of at most ${MAX_ANSWERS} bytes is printed; got ${bytes}`);
+      throw new InvalidStateError(
+        "EFSM",
+        `a reply must have at most ${MAX_ANSWERS} bytes to be printed; got ${bytes}`,
+      );
     return { reply: isBytes(reply) ? bytesToJson(Buffer.from(reply)) : (reply ?? "") };
   }
 
@@ -400,6 +415,17 @@ export class NodeOperator {
       .members({ gone: true })
       .find(({ id, name }) => id === nameOrId || name === nameOrId || name.startsWith(`${nameOrId}@`));
   }
+}
+
+/**
+ * Text that looks like a number is a numbered channel, any other text a named one.
+ *
+ * @throws InvalidArgumentError `EINVAL` for a number out of range and for an invalid name
+ */
+function channelOf(text: string): ClusterChannel {
+  const channel = /^[-+]?[\d.]+$/.test(text) ? Number(text) : text;
+  checkChannel(channel);
+  return channel;
 }
 
 /** The addresses that a "host:port" stands for. */

@@ -3,9 +3,8 @@
 import { type ClusterNodeEntry, clusterNames } from "../cluster/index.js";
 import { readCertificate } from "../index.js";
 import { ControlClient } from "./control-client.js";
-import { asUsage, describe, Failure, hasCode, Reported, UsageError } from "./failure.js";
+import { describe, Failure, hasCode, Reported, UsageError } from "./failure.js";
 import { Log } from "./log.js";
-import { checkArguments } from "./node-arguments.js";
 import { MAX_NODE_COMMAND, type Members, type NodeCommand } from "./node-commands.js";
 import { namesText } from "./node-text.js";
 import type { Exchange } from "./node-transfer.js";
@@ -41,7 +40,6 @@ export async function steer(
   for (const [member, { accepts, expected }] of Object.entries(command.members))
     if (members[member] !== undefined && !accepts(members[member]))
       throw new UsageError(`${member} is ${expected}`);
-  await asUsage(() => checkArguments(name, members));
   const { wait = TIMEOUT } = members as { readonly wait?: number };
   const expected = command.waits === true ? wait + AFTER_WAIT : (command.timeout ?? TIMEOUT);
   const { timeout = expected, json } = settings;
@@ -92,7 +90,7 @@ export async function steer(
 /** The control sockets of proxies have other commands, and one of the same name that takes a side. */
 function explain(error: unknown, name: string, endpoint: string): unknown {
   if (
-    error instanceof Failure &&
+    error instanceof Error &&
     /^(?:line \d+: )?(?:expected a command of|side is frontend)/.test(error.message)
   )
     return new Failure(

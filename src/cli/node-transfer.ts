@@ -6,7 +6,7 @@
  *   JSON    pub, sub: {"topic":"a/b","data":"text"} or {"topic":"a/b","data":{"base64":"…"}}; send, query: the reply to each line
  */
 import { isUtf8 } from "node:buffer";
-import { checkFilter, checkTopic } from "../cluster/messaging/topics.js";
+import { checkTopic } from "../cluster/messaging/topics.js";
 import { asUsage, Failure, FormatError, hasCode, UsageError } from "./failure.js";
 import { bytesFromJson, bytesToJson, type Format, formatFor, parseJson } from "./format.js";
 import { Input } from "./input.js";
@@ -166,7 +166,6 @@ export async function printMessages({ ask, members, json, stop, log, output }: E
     readonly retained?: boolean;
   };
   if (filters.length === 0) throw new UsageError("expected a filter");
-  for (const filter of filters) await asUsage(() => checkFilter(filter));
   const format = json ? TOPIC_LINES : formatFor({});
   const { session, ready } = await ask({ filters, ...(retained === true ? { retained } : {}) });
   if (ready === true) log.info("subscribed, until a signal");

@@ -85,10 +85,19 @@ async function idOf(path: string): Promise<string> {
 }
 
 async function fails(why: RegExp, ...args: string[]): Promise<void> {
+  await ends(1, why, ...args);
+}
+
+/** The exit code is 2: the node calls an argument wrong. */
+async function isRefused(why: RegExp, ...args: string[]): Promise<void> {
+  await ends(2, why, ...args);
+}
+
+async function ends(exitCode: number, why: RegExp, ...args: string[]): Promise<void> {
   const { code, stdout, stderr } = await run("", "node", ...args);
   expect(stderr).toMatch(why);
   expect(stderr.trimEnd().split("\n")).toHaveLength(1);
-  expect([code, stdout.length]).toEqual([1, 0]);
+  expect([code, stdout.length]).toEqual([exitCode, 0]);
 }
 
 describe("which node is meant", () => {
@@ -233,7 +242,7 @@ describe("what an operator does", () => {
       { name: expect.stringMatching(/^a@/) },
     ]);
 
-    await fails(/a@\S+ is this node itself: it leaves by "shoal node leave"/, "remove", "a", ...at);
+    await isRefused(/a@\S+ is this node itself: it leaves by "shoal node leave"/, "remove", "a", ...at);
     await fails(/no member is called "nobody"/, "remove", "nobody", ...at);
     await fails(/b is not removed/, "admit", "b", ...at);
     await fails(/in no minority/, "heal", ...at);
@@ -266,8 +275,8 @@ describe("what an operator does", () => {
     const [, b] = await pair();
     const [, port] = await b.until("stdout", /is ready at 127\.0\.0\.1:(\d+)/);
     const at = ["--node", "b"];
-    await fails(/is this node itself/, "join", `127.0.0.1:${port}`, ...at);
-    await fails(/is this node itself/, "join", `localhost:${port}`, ...at);
+    await isRefused(/is this node itself/, "join", `127.0.0.1:${port}`, ...at);
+    await isRefused(/is this node itself/, "join", `localhost:${port}`, ...at);
     const { runningNodes } = await json("join", `127.0.0.1:${port}`, "--node", "a");
     expect(runningNodes).toHaveLength(2);
     await fails(
