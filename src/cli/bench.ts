@@ -2,7 +2,8 @@
 import type { Command } from "commander";
 import { builtFile } from "../core/built-file.js";
 import { Reported, UsageError } from "./failure.js";
-import { addCommand, repeatable } from "./options.js";
+import { addCommand } from "./options.js";
+import { repeatable } from "./values.js";
 
 /** The entry of the harness, which is compiled apart from the library, to dist/bench. */
 interface Harness {

@@ -10,7 +10,7 @@ import { refuseClusterOptions } from "./endpoints.js";
 import { asUsage, describe, UsageError } from "./failure.js";
 import { Log } from "./log.js";
 import { addOperationOptions, type OperationSettings, serve } from "./operation.js";
-import { addCommand, checkEndpoints, defined, wholeNumber } from "./options.js";
+import { addCommand, checkEndpoints } from "./options.js";
 import { starSources } from "./pair.js";
 import {
   addSecurityOptions,
@@ -19,6 +19,7 @@ import {
   type SecuritySettings,
   securityOptions,
 } from "./security.js";
+import { defined, wholeNumber } from "./values.js";
 
 /** A server binds up to four more ports after the first. */
 const MAX_PORT = 65_531;

@@ -15,10 +15,11 @@ import { withEndpoints } from "./endpoints.js";
 import { asUsage, describe, Failure, FormatError, hasCode, UsageError } from "./failure.js";
 import { bytesFromJson, bytesToJson, type Format, parseJson } from "./format.js";
 import { Log } from "./log.js";
-import { checkSettings, defined, type Given, repeatable, type Settings, wholeNumber } from "./options.js";
+import { checkSettings, type Given, type Settings } from "./options.js";
 import { type Output, printing } from "./output.js";
 import { addSecurityOptions, clientSecurityOptions } from "./security.js";
 import type { Stop } from "./stop.js";
+import { defined, repeatable, wholeNumber } from "./values.js";
 
 /** How long to wait for the map, and for an update to be acknowledged, in ms. */
 const TIMEOUT = 10_000;

@@ -12,7 +12,7 @@ import { type ClusterSettings, isOfCluster, SCHEME } from "./cluster-options.js"
 import { asUsage, UsageError } from "./failure.js";
 import { readKeyFile, readPasswordFile } from "./key-file.js";
 import type { Log } from "./log.js";
-import { defined } from "./options.js";
+import { defined } from "./values.js";
 
 /** ms without an endpoint after which the log says so. */
 const PATIENCE = 3_000;

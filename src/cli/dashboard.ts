@@ -5,9 +5,10 @@ import type { Subject } from "../dashboard/subject.js";
 import { asUsage, UsageError } from "./failure.js";
 import { readPasswordFile } from "./key-file.js";
 import { Log } from "./log.js";
-import { addCommand, repeatable, seconds } from "./options.js";
+import { addCommand } from "./options.js";
 import { addSecurityOptions, clientSecurityOptions, type SecuritySettings } from "./security.js";
 import { Stop } from "./stop.js";
+import { repeatable, seconds } from "./values.js";
 
 /** Where the page is, unless it is given. */
 const DASHBOARD_ADDRESS = "127.0.0.1:9465";

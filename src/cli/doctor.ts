@@ -8,10 +8,11 @@ import { builtFile } from "../core/built-file.js";
 import { loadOptional } from "../core/optional-package.js";
 import { Context, Dealer, ENGINE_NAMES, Pull, Push, version } from "../index.js";
 import { asUsage, describe, hasCode, Reported } from "./failure.js";
-import { addCommand, repeatable, wholeNumber } from "./options.js";
+import { addCommand } from "./options.js";
 import { printText } from "./output.js";
 import { addSecurityOptions, clientSecurityOptions, type SecuritySettings } from "./security.js";
 import { terminal } from "./terminal.js";
+import { repeatable, wholeNumber } from "./values.js";
 
 /** One line of the report. */
 interface Finding {

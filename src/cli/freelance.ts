@@ -17,7 +17,6 @@ import {
   addGroup,
   addSharedOptions,
   checkSettings,
-  defined,
   type Given,
   type Settings,
 } from "./options.js";
@@ -31,6 +30,7 @@ import {
   callFailure,
   runCalls,
 } from "./service.js";
+import { defined } from "./values.js";
 
 /** How long a call waits for its reply, in ms. */
 const TIMEOUT = 10_000;

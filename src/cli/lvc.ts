@@ -5,10 +5,11 @@ import { withEndpoints } from "./endpoints.js";
 import { asUsage, describe } from "./failure.js";
 import { Log } from "./log.js";
 import { addOperationOptions, type OperationSettings, serve } from "./operation.js";
-import { addCommand, checkEndpoints, defined, repeatable, wholeNumber } from "./options.js";
+import { addCommand, checkEndpoints } from "./options.js";
 import { addPairOptions, Pair, type PairSettings } from "./pair.js";
 import { addSecurityOptions, securityOptions } from "./security.js";
 import { GRACE } from "./stop.js";
+import { defined, repeatable, wholeNumber } from "./values.js";
 
 interface LvcSettings extends OperationSettings, PairSettings {
   readonly frontend?: readonly string[];

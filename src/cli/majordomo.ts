@@ -15,10 +15,8 @@ import {
   addGroup,
   addSharedOptions,
   checkSettings,
-  defined,
   type Given,
   type Settings,
-  wholeNumber,
 } from "./options.js";
 import { addPairOptions, Pair, type PairSettings } from "./pair.js";
 import { addSecurityOptions, clientOf, type SecurityOptions, securityOptions } from "./security.js";
@@ -30,6 +28,7 @@ import {
   callFailure,
   runCalls,
 } from "./service.js";
+import { defined, wholeNumber } from "./values.js";
 
 /** Requests of one input that are in flight at once. */
 const PIPELINE = 100;

@@ -18,10 +18,11 @@ import { NodeOperator } from "./node-operator.js";
 import { NodeService } from "./node-service.js";
 import { NodeSessions } from "./node-sessions.js";
 import { operate } from "./operation.js";
-import { checkEndpoints, defined } from "./options.js";
+import { checkEndpoints } from "./options.js";
 import { checkFile, failureOf, NotApplied, Reloads } from "./reloads.js";
 import { Stop } from "./stop.js";
 import { terminal } from "./terminal.js";
+import { defined } from "./values.js";
 
 /** Bytes of lines that wait for a slow reader of standard output; past it lines are dropped, and that is logged. */
 const MAX_UNREAD = 1_048_576;

@@ -9,16 +9,10 @@ import { nodeFlags } from "./node-schema.js";
 import type { ServeSettings } from "./node-serve.js";
 import type { StartSettings } from "./node-start.js";
 import type { SteerSettings } from "./node-steer.js";
-import {
-  addCommand,
-  addGroup,
-  type CommandFace,
-  checkEndpoints,
-  repeatable,
-  wholeNumber,
-} from "./options.js";
+import { addCommand, addGroup, type CommandFace, checkEndpoints } from "./options.js";
 import { addSecurityOptions } from "./security.js";
 import { addAnswerOptions } from "./service.js";
+import { repeatable, wholeNumber } from "./values.js";
 
 /** The default time-out of a command's reply, in ms. */
 const TIMEOUT = 5_000;

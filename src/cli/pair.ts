@@ -14,8 +14,8 @@ import { addClusterOptions, type ClusterSettings, isOfCluster } from "./cluster-
 import { refuseClusterOptions } from "./endpoints.js";
 import { asUsage, describe, UsageError } from "./failure.js";
 import type { Log } from "./log.js";
-import { wholeNumber } from "./options.js";
 import { clientOf, type SecurityOptions, type SecuritySettings } from "./security.js";
+import { wholeNumber } from "./values.js";
 
 /** Interval of the states, in ms, as in the Guide. */
 const HEARTBEAT = 1_000;

@@ -9,10 +9,11 @@ import { withEndpoints } from "./endpoints.js";
 import { asUsage, describe, Failure, hasCode, UsageError } from "./failure.js";
 import { Log } from "./log.js";
 import { addOperationOptions, type OperationSettings, serve } from "./operation.js";
-import { addCommand, addGroup, checkEndpoints, defined, repeatable, wholeNumber } from "./options.js";
+import { addCommand, addGroup, checkEndpoints } from "./options.js";
 import { addPairOptions, Pair, type PairSettings } from "./pair.js";
 import { addSecurityOptions, type SecuritySettings, securityOptions } from "./security.js";
 import { type AnswerSettings, addAnswerOptions, answerer, runCalls } from "./service.js";
+import { defined, repeatable, wholeNumber } from "./values.js";
 
 interface Shared extends SecuritySettings {
   readonly json?: boolean;

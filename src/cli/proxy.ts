@@ -15,7 +15,7 @@ import { type ClusterSettings, isOfCluster } from "./cluster-options.js";
 import { asUsage, Failure, UsageError } from "./failure.js";
 import { Log } from "./log.js";
 import { addOperationOptions, type OperationSettings, serve } from "./operation.js";
-import { addCommand, checkEndpoints, defined, repeatable, wholeNumber } from "./options.js";
+import { addCommand, checkEndpoints } from "./options.js";
 import type { ClusterSide } from "./proxy-cluster.js";
 import type { ConfigSettings } from "./proxy-fleet.js";
 import { leftOf, report, reportEndpoints } from "./proxy-report.js";
@@ -25,6 +25,7 @@ import {
   type SecuritySettings,
   securityOptions,
 } from "./security.js";
+import { defined, repeatable, wholeNumber } from "./values.js";
 
 /** The default time-out of a drain, in s. */
 const DRAIN = 10;

@@ -26,11 +26,12 @@ import { Client, Dish, Gather, Radio, Scatter, Server } from "../sockets/draft/i
 import { addClusterOptions } from "./cluster-options.js";
 import { describe, Failure, hasCode, UsageError } from "./failure.js";
 import { encodeRoutingId, type Routed } from "./format.js";
-import { addCommand, addSharedOptions, type CommandFace, type Given, repeatable } from "./options.js";
+import { addCommand, addSharedOptions, type CommandFace, type Given } from "./options.js";
 import { addSecurityOptions, type SecurityOptions } from "./security.js";
 import { addAnswerOptions, answerer } from "./service.js";
 import { type Ending, runSocket, type Session, type SocketSettings } from "./session.js";
 import { converse, receiveAll, type Send, sendAll, sendTo, waitFailed, waitFor } from "./transfer.js";
+import { repeatable } from "./values.js";
 
 /** The first byte of a subscription (29/PUBSUB). */
 const SUBSCRIBE = 1;

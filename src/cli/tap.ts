@@ -11,11 +11,12 @@ import { watchPeers, withEndpoints } from "./endpoints.js";
 import { asUsage, Failure, hasCode, UsageError } from "./failure.js";
 import { Log } from "./log.js";
 import { addOperationOptions, type OperationSettings, openMetrics } from "./operation.js";
-import { addCommand, checkSettings, defined, type Given, repeatable, wholeNumber } from "./options.js";
+import { addCommand, checkSettings, type Given } from "./options.js";
 import { LINES, type Output, printing } from "./output.js";
 import { addSecurityOptions, clientSecurityOptions } from "./security.js";
 import type { Stop } from "./stop.js";
 import { printable } from "./terminal.js";
+import { defined, repeatable, wholeNumber } from "./values.js";
 
 /** Records printed at once. */
 const BATCH = 1_000;

@@ -8,9 +8,10 @@ import { formatUuid, parseUuid } from "../patterns/titanic/protocol.js";
 import { describe, Failure, UsageError } from "./failure.js";
 import { bytesToJson } from "./format.js";
 import { Log } from "./log.js";
-import { addCommand, addGroup, wholeNumber } from "./options.js";
+import { addCommand, addGroup } from "./options.js";
 import { LINES, printing } from "./output.js";
 import { printable } from "./terminal.js";
+import { wholeNumber } from "./values.js";
 
 interface ListSettings {
   readonly json?: boolean;

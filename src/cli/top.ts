@@ -3,10 +3,11 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { WriteStream } from "node:tty";
 import type { Command } from "commander";
 import { Failure } from "./failure.js";
-import { addCommand, seconds } from "./options.js";
+import { addCommand } from "./options.js";
 import { LINES, printing } from "./output.js";
 import { addSecurityOptions, clientSecurityOptions, type SecuritySettings } from "./security.js";
 import { terminal } from "./terminal.js";
+import { seconds } from "./values.js";
 
 /** The default interval of the readings, in s. */
 const INTERVAL = 2;
