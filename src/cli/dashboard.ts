@@ -55,9 +55,8 @@ async function dashboard(texts: readonly string[], settings: DashboardSettings):
     throw new UsageError(`expected at most ${MAX_DASHBOARD_ADDRESSES} addresses; got ${texts.length}`);
   const token = tokenFile === undefined ? undefined : await readPasswordFile(tokenFile, "token");
   const security = await clientSecurityOptions(settings);
-  const [{ checkSecured }, { openSubject }, { startDashboard }] = await Promise.all([
-    import("./top/address.js"),
-    import("./dashboard-subject.js"),
+  const [{ checkSecured, openSubject }, { startDashboard }] = await Promise.all([
+    import("./subjects.js"),
     import("../dashboard/server.js"),
   ]);
   checkSecured(texts, settings);

@@ -55,8 +55,9 @@ export function addTopCommand(program: Command): void {
 async function top(texts: readonly string[], settings: TopSettings): Promise<void> {
   const { interval = INTERVAL, once = false } = settings;
   const security = await clientSecurityOptions(settings);
-  const [{ checkSecured, openAddress, Watch }, views] = await Promise.all([
-    import("./top/address.js"),
+  const [{ checkSecured, openSubject }, { Watch }, views] = await Promise.all([
+    import("./subjects.js"),
+    import("./top/watch.js"),
     import("./top/view.js"),
   ]);
   checkSecured(texts, settings);
@@ -65,7 +66,7 @@ async function top(texts: readonly string[], settings: TopSettings): Promise<voi
   const isTable = settings.json !== true && stdout.isTTY;
   const watches: InstanceType<typeof Watch>[] = [];
   try {
-    for (const text of texts) watches.push(new Watch(text, await openAddress(text, security)));
+    for (const text of texts) watches.push(new Watch(await openSubject(text, security, false)));
     await printing(LINES, async (output, { requested: signal }) => {
       for (let readings = 1; !signal.aborted; readings++) {
         const begin = performance.now();

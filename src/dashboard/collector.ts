@@ -242,7 +242,6 @@ class Watch {
 
   /** Traces are optional: counters show without them. */
   async #lookAtTraces(timeout: number, signal: AbortSignal): Promise<void> {
-    if (this.subject.traces === undefined) return;
     this.#lookingAtTraces = true;
     try {
       const { next, steps, missed } = await this.subject.traces(this.#next, timeout, signal);

@@ -36,11 +36,11 @@ export interface Subject {
   /** Reads once; rejects without a response. @param timeout ms */
   read(timeout: number, signal: AbortSignal): Promise<SubjectReading>;
   /**
-   * Steps of sampled messages since the last call; each call keeps recording on. Absent: not supported.
+   * Steps of sampled messages since the last call; each call keeps recording on.
    *
    * @param after `next` of the last call; 0 at first
    */
-  traces?(after: number, timeout: number, signal: AbortSignal): Promise<RecordedSteps>;
+  traces(after: number, timeout: number, signal: AbortSignal): Promise<RecordedSteps>;
   /** Pauses, resumes or drains a source. @throws the source's error */
   act(source: string, action: DashboardAction): Promise<void>;
   reasonOf(error: unknown): string;

@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { chmodSync, writeFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { detailsOf, peerItemsOf } from "../../src/cli/dashboard-subject.js";
+import { nodeDetails, peerItemsOf, sidesOf } from "../../src/cli/subjects.js";
 import type {
   DashboardList,
   DashboardState,
@@ -172,30 +172,22 @@ describe("shoal dashboard", () => {
   });
 
   it("reads whatever a remote program has as its status", () => {
-    expect(detailsOf({ state: "running", frontend: null, backend: 5 })).toEqual({
-      sides: { frontend: { bound: [], connected: [] }, backend: { bound: [], connected: [] } },
-      actions: ["pause", "drain"],
+    const none = { bound: [], connected: [], drops: {} };
+    expect(sidesOf({ frontend: null, backend: 5 })).toEqual({ frontend: none, backend: none });
+    const { frontend } = sidesOf({ frontend: { type: 1, endpoints: [1, "tcp://h:1"], connected: "x" } });
+    expect(frontend).toEqual({ ...none, bound: ["tcp://h:1"] });
+    const dropped = { loop: 2, "peer-full": "many" };
+    expect(
+      sidesOf({ frontend: { in: { dropped }, out: 5 }, backend: { in: { dropped: 7 }, out: null } }),
+    ).toEqual({
+      frontend: { ...none, drops: { loop: 2 } },
+      backend: none,
     });
-    const { lists, actions } = detailsOf({
+    const { lists, actions } = nodeDetails({
       state: "running",
-      runningNodes: [],
       members: [null, 7, { name: "a" }, { name: "a", state: "lost", address: 5, tags: ["x", 5, "y"] }],
     });
     expect(lists?.members?.items()).toEqual([{ name: "a", state: "lost", detail: "x, y" }]);
     expect(actions).toEqual(["drain"]);
-    const { sides } = detailsOf({
-      state: {},
-      frontend: { type: 1, endpoints: [1, "tcp://h:1"], connected: "x" },
-    });
-    expect(sides?.frontend).toEqual({ bound: ["tcp://h:1"], connected: [] });
-    const dropped = { loop: 2, failed: 0, "peer-full": "many", closed: Number.NaN };
-    const other = detailsOf({
-      frontend: { in: { dropped }, out: 5 },
-      backend: { in: { dropped: 7 }, out: null },
-    });
-    expect(other.sides).toEqual({
-      frontend: { bound: [], connected: [], drops: { loop: 2 } },
-      backend: { bound: [], connected: [] },
-    });
   });
 });

@@ -1,6 +1,7 @@
 /** shoal top without a network: reading metrics, rates, numbers, layout. */
 import { describe, expect, it } from "vitest";
-import { parsePrometheusText, parseStatus } from "../../src/cli/top/address.js";
+import { parsePrometheusText } from "../../src/cli/prometheus-text.js";
+import { parseStatus } from "../../src/cli/subjects.js";
 import {
   type AddressView,
   duration,

@@ -24,6 +24,7 @@ function subject(cost: number, fails: () => boolean = () => false) {
       return { reading: { sources: [], process: {} }, details: new Map() };
     },
     act: async () => undefined,
+    traces: async () => ({ next: 0, steps: [], missed: 0 }),
     reasonOf: (error) => (error as Error).message,
     close: async () => undefined,
   };

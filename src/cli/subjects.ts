@@ -1,0 +1,334 @@
+/**
+ * A remote program as `shoal top` and the dashboard read it: its metrics over HTTP, or the control socket of a proxy or a node.
+ * What it answers may be anything, so types are checked here; src/dashboard/build.ts bounds what is shown.
+ */
+import { quoted } from "../core/arguments.js";
+import { reachableForms, reachesProcesses } from "../core/schemes/schemes.js";
+import { itemOfPeer } from "../dashboard/build.js";
+import { actionsIn } from "../dashboard/local.js";
+import type { DashboardAction, DashboardItem } from "../dashboard/state.js";
+import type {
+  SideDetails,
+  SourceDetails,
+  SourceList,
+  Subject,
+  SubjectReading,
+} from "../dashboard/subject.js";
+import { readRecorded } from "../dashboard/traces.js";
+import { isRead, readingOf } from "../metrics/readings.js";
+import { type Sample, samplesOf } from "../metrics/samples.js";
+import type { RecordedSteps } from "../metrics/trace-recorder.js";
+import { kindOf } from "../proxy/pairs.js";
+import { MAX_PEERS_LISTED } from "../sockets/peer-views.js";
+import { ControlClient, replyOf } from "./control-client.js";
+import { describe, Failure, UsageError } from "./failure.js";
+import { parsePrometheusText } from "./prometheus-text.js";
+import type { SecurityOptions, SecuritySettings } from "./security.js";
+
+/** Maximum bytes of an answer over HTTP; metrics have about 10,000. */
+const MAX_ANSWER = 16_777_216;
+/** ms for a list, and for an action. */
+const ACTION_TIMEOUT = 5_000;
+const MAX_MEMBERS_READ = 20_000;
+/** Sources, and lists of each, that are read of a program over HTTP. */
+const MAX_SOURCES_READ = 1_000;
+const MAX_LISTS_READ = 16;
+/** Readings after which a program without `/peers` is asked for it again. */
+const SKIPPED_READINGS = 30;
+const PEER_SIDES = ["frontend", "backend"] as const;
+const NO_ANSWER = "no answer in time";
+
+type Members = Readonly<Record<string, unknown>>;
+
+/** @throws UsageError for PLAIN or CURVE without the address of a control socket */
+export function checkSecured(texts: readonly string[], { plain, curveServerKey }: SecuritySettings): void {
+  if ((plain ?? curveServerKey) !== undefined && !texts.some(isControl))
+    throw new UsageError(
+      "--plain and --curve-… are for control sockets; expected an address tcp://… or ipc://…",
+    );
+}
+
+/**
+ * @param security of control sockets
+ * @param hasPeers whether peers are read, too
+ * @throws UsageError for an invalid address
+ */
+export async function openSubject(
+  text: string,
+  security: SecurityOptions,
+  hasPeers = true,
+): Promise<Subject> {
+  if (/^https?:\/\//.test(text)) {
+    if (!URL.canParse(text)) throw new UsageError(`address ${quoted(text)} is not a URL`);
+    return new HttpSubject(text, hasPeers);
+  }
+  if (isControl(text)) return new ControlSubject(text, await ControlClient.open(text, security));
+  throw new UsageError(
+    `address ${quoted(text)}: expected http://HOST:PORT of metrics, or ${reachableForms().join(" or ")} of a proxy's control socket`,
+  );
+}
+
+function isControl(text: string): boolean {
+  return text.includes("://") && reachesProcesses(text);
+}
+
+/** Why a reading failed, in words. */
+function reasonOf(error: unknown): string {
+  const { cause, code } = error as Error & { readonly code?: string };
+  if (code === "ETIMEDOUT") return NO_ANSWER;
+  // The message of fetch is "fetch failed", and the cause is the reason; of several attempts, the reason of the first.
+  if (cause instanceof AggregateError) return describe(cause.errors[0] ?? cause);
+  return describe(cause instanceof Error ? cause : error);
+}
+
+/** A program's metrics, and its peers and traces if it has these pages. */
+class HttpSubject implements Subject {
+  readonly address: string;
+  readonly reasonOf = reasonOf;
+  readonly #metrics: URL;
+  /** Whether `serveMetrics` may serve it, with peers and traces. */
+  readonly #isOurs: boolean;
+  readonly #hasPeers: boolean;
+  readonly #ended = new AbortController();
+  #skip = 0;
+
+  constructor(address: string, hasPeers: boolean) {
+    this.address = address;
+    this.#metrics = new URL(address);
+    if (this.#metrics.pathname === "/") this.#metrics.pathname = "/metrics";
+    this.#isOurs = this.#metrics.pathname === "/metrics";
+    this.#hasPeers = this.#isOurs && hasPeers;
+  }
+
+  async read(timeout: number, signal: AbortSignal): Promise<SubjectReading> {
+    const text = await this.#get(this.#metrics, timeout, signal);
+    return {
+      reading: readingOf(parsePrometheusText(text, isRead)),
+      details: await this.#details(timeout, signal),
+    };
+  }
+
+  async traces(after: number, timeout: number, signal: AbortSignal): Promise<RecordedSteps> {
+    if (!this.#isOurs) return readRecorded(undefined);
+    return readRecorded(
+      JSON.parse(await this.#get(this.#page("/traces", { after: `${after}` }), timeout, signal)),
+    );
+  }
+
+  async act(): Promise<void> {
+    throw new Error("metrics cannot be steered");
+  }
+
+  async close(): Promise<void> {
+    this.#ended.abort();
+  }
+
+  async #details(timeout: number, signal: AbortSignal): Promise<SubjectReading["details"]> {
+    if (!this.#hasPeers || --this.#skip > 0) return new Map();
+    let answer: Members | null;
+    try {
+      answer = JSON.parse(await this.#get(this.#page("/peers"), timeout, signal)) as Members | null;
+    } catch {
+      // Counters are there without this page, and show whether the program answers at all.
+      this.#skip = SKIPPED_READINGS;
+      return new Map();
+    }
+    const entries = Object.entries((answer?.sources ?? {}) as Members).slice(0, MAX_SOURCES_READ);
+    return new Map(entries.map(([name, lists]) => [name, { lists: this.#listsOf(name, lists) }]));
+  }
+
+  #listsOf(source: string, lists: unknown): Readonly<Record<string, SourceList>> {
+    const entries = Object.entries((lists ?? {}) as Members).slice(0, MAX_LISTS_READ);
+    const counted = entries.filter((entry): entry is [string, number] => isCount(entry[1]));
+    return Object.fromEntries(
+      counted.map(([list, length]) => [list, { length, items: () => this.#peers(source, list) }]),
+    );
+  }
+
+  async #peers(source: string, list: string): Promise<readonly DashboardItem[]> {
+    const url = this.#page("/peers", { source, list });
+    const text = await this.#get(url, ACTION_TIMEOUT, this.#ended.signal);
+    return peerItemsOf((JSON.parse(text) as Members | null)?.peers);
+  }
+
+  #page(path: string, query: Readonly<Record<string, string>> = {}): URL {
+    const url = new URL(path, this.address);
+    url.search = String(new URLSearchParams(query));
+    return url;
+  }
+
+  /** Not `AbortSignal.any`: Node.js 20 collects signals, timeouts too, that only it refers to. */
+  async #get(url: URL, timeout: number, signal: AbortSignal): Promise<string> {
+    const controller = new AbortController();
+    const abort = (): void => controller.abort(signal.reason);
+    const timer = setTimeout(() => controller.abort(new Failure(NO_ANSWER)), timeout);
+    signal.addEventListener("abort", abort, { once: true });
+    try {
+      const response = await fetch(url, { signal: controller.signal, redirect: "error" });
+      if (response.ok) return await bounded(response);
+      await response.body?.cancel();
+      throw new Failure(`HTTP ${response.status}`);
+    } finally {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", abort);
+    }
+  }
+}
+
+async function bounded(response: Response): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = "";
+  let bytes = 0;
+  for await (const chunk of (response.body ?? []) as AsyncIterable<Uint8Array>) {
+    bytes += chunk.length;
+    if (bytes > MAX_ANSWER) throw new Failure(`the answer exceeds ${MAX_ANSWER} bytes`);
+    text += decoder.decode(chunk, { stream: true });
+  }
+  return text + decoder.decode();
+}
+
+/** The control socket of a proxy or a node. */
+class ControlSubject implements Subject {
+  readonly address: string;
+  readonly reasonOf = reasonOf;
+  readonly #client: ControlClient;
+  readonly #ended = new AbortController();
+  #isNode = false;
+
+  constructor(address: string, client: ControlClient) {
+    this.address = address;
+    this.#client = client;
+  }
+
+  async read(timeout: number, signal: AbortSignal): Promise<SubjectReading> {
+    const text = await this.#client.ask({ command: "status" }, { timeout, signal });
+    const reading = readingOf(parseStatus(text));
+    const status = replyOf(text) ?? {};
+    this.#isNode = Array.isArray(status.runningNodes);
+    const details = this.#isNode ? nodeDetails(status) : this.#proxyDetails(status);
+    return { reading, details: new Map(reading.sources.map(({ name }) => [name, details])) };
+  }
+
+  #proxyDetails(status: Members): SourceDetails {
+    const lists = PEER_SIDES.map((side) => [`${side} peers`, this.#peersOf(status, side)] as const);
+    return {
+      sides: sidesOf(status),
+      lists: Object.fromEntries(lists),
+      actions: actionsIn(String(status.state)),
+    };
+  }
+
+  /** Peers are read when someone opens their list. */
+  #peersOf(status: Members, side: (typeof PEER_SIDES)[number]): SourceList {
+    const { peers } = (status[side] ?? {}) as Members;
+    const items = async (): Promise<DashboardItem[]> =>
+      peerItemsOf((await this.#command({ command: "peers", side })).peers);
+    return { length: isCount(peers) ? peers : 0, items };
+  }
+
+  /** A proxy has no traces. */
+  async traces(after: number, timeout: number, signal: AbortSignal): Promise<RecordedSteps> {
+    if (!this.#isNode) return readRecorded(undefined);
+    return readRecorded(await this.#client.command({ command: "traces", after }, { timeout, signal }));
+  }
+
+  async act(_source: string, action: DashboardAction): Promise<void> {
+    await this.#command({ command: action });
+  }
+
+  #command(command: object): Promise<Members> {
+    return this.#client.command(command, { timeout: ACTION_TIMEOUT, signal: this.#ended.signal });
+  }
+
+  async close(): Promise<void> {
+    this.#ended.abort();
+    await this.#client.close();
+  }
+}
+
+/** The reply of a control socket to `status`, as samples. @throws Failure for any other text */
+export function parseStatus(text: string): Sample[] {
+  const status = replyOf(text);
+  if (status?.ok !== true || typeof status.state !== "string")
+    throw new Failure(`not a proxy or a node: it answered ${text.slice(0, 60)}`);
+  if (Array.isArray(status.runningNodes) && typeof status.name === "string")
+    return samplesOf({ name: status.name, kind: "cluster", stats: status.stats });
+  const kind = kindOf(typeOf(status.frontend), typeOf(status.backend));
+  const name = typeof status.name === "string" ? status.name : kind;
+  return samplesOf({ name, kind, stats: status });
+}
+
+function typeOf(side: unknown): string {
+  const type = (side as { readonly type?: unknown } | null | undefined)?.type;
+  return typeof type === "string" ? type : "";
+}
+
+export function nodeDetails({ members, state }: Members): SourceDetails {
+  const list = Array.isArray(members) ? (members as unknown[]) : [];
+  const items = (): DashboardItem[] => list.slice(0, MAX_MEMBERS_READ).flatMap(itemOfMember);
+  return {
+    lists: { members: { length: list.length, items } },
+    actions: state === "running" || state === "minority" ? ["drain"] : [],
+  };
+}
+
+function itemOfMember(member: unknown): DashboardItem[] {
+  const { name, state, address, tags } = (member ?? {}) as Members;
+  if (typeof name !== "string" || typeof state !== "string") return [];
+  const detail = textsOf(tags).join(", ");
+  return [
+    {
+      name,
+      state,
+      ...(typeof address === "string" ? { address } : {}),
+      ...(detail === "" ? {} : { detail }),
+    },
+  ];
+}
+
+export function sidesOf(status: Members): Readonly<Record<string, SideDetails>> {
+  return Object.fromEntries(PEER_SIDES.map((side) => [side, sideOf((status[side] ?? {}) as Members)]));
+}
+
+function sideOf({ type, endpoints, connected, in: incoming, out }: Members): SideDetails {
+  return {
+    ...(typeof type === "string" ? { type } : {}),
+    bound: textsOf(endpoints),
+    connected: textsOf(connected),
+    drops: { ...dropsOf(incoming), ...dropsOf(out) },
+  };
+}
+
+function dropsOf(traffic: unknown): Record<string, number> {
+  const { dropped } = (traffic ?? {}) as Members;
+  const entries = Object.entries((dropped ?? {}) as Members);
+  return Object.fromEntries(
+    entries.filter((entry): entry is [string, number] => typeof entry[1] === "number"),
+  );
+}
+
+function textsOf(value: unknown): string[] {
+  return Array.isArray(value) ? value.filter((each) => typeof each === "string") : [];
+}
+
+export function peerItemsOf(value: unknown): DashboardItem[] {
+  if (!Array.isArray(value)) return [];
+  return value.slice(0, MAX_PEERS_LISTED).flatMap((each: unknown): DashboardItem[] => {
+    const { name, type, address, queuedOut, queuedIn, silentFor } = (each ?? {}) as Members;
+    if (typeof name !== "string" || typeof address !== "string") return [];
+    return [
+      itemOfPeer({
+        name,
+        type: typeof type === "string" ? type : "",
+        address,
+        queuedOut: isCount(queuedOut) ? queuedOut : 0,
+        queuedIn: isCount(queuedIn) ? queuedIn : 0,
+        ...(isCount(silentFor) ? { silentFor } : {}),
+      }),
+    ];
+  });
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
+}
