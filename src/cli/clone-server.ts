@@ -1,17 +1,14 @@
 /** shoal clone server: the server of a map, alone or as one of a pair, with a store or without. */
-import { setTimeout as sleep } from "node:timers/promises";
 import { type Command, Option } from "commander";
 import type { BinaryStarFenceReason } from "../patterns/binary-star/index.js";
 import { CloneLmdbStore, type ClonePairOptions, CloneServer } from "../patterns/clone/index.js";
 import { endpointOf } from "./clone-session.js";
-import type { ClusterEndpoints } from "./cluster-endpoints.js";
-import { addClusterOptions, type ClusterSettings, isOfCluster } from "./cluster-options.js";
-import { refuseClusterOptions } from "./endpoints.js";
+import { addClusterOptions, type ClusterSettings } from "./cluster-options.js";
 import { asUsage, describe, UsageError } from "./failure.js";
 import { Log } from "./log.js";
 import { addOperationOptions, type OperationSettings, serve } from "./operation.js";
 import { addCommand, checkEndpoints } from "./options.js";
-import { starSources } from "./pair.js";
+import { handOver, peerSource, starSources } from "./pair.js";
 import {
   addSecurityOptions,
   clientOf,
@@ -26,8 +23,6 @@ const MAX_PORT = 65_531;
 
 /** Interval of heartbeats, in ms, as in 12/CHP. */
 const HEARTBEAT = 1_000;
-/** Interval of the checks of the peer's state, in ms. */
-const CHECK_INTERVAL = 20;
 
 interface ServerSettings extends OperationSettings, SecuritySettings, ClusterSettings {
   readonly port?: number;
@@ -89,7 +84,7 @@ async function runServer(settings: ServerSettings): Promise<void> {
   const chosen = pairOf(settings);
   const socketOptions = await securityOptions(settings, { bind: checkEndpoints([endpoint], "--bind EP") });
   const log = new Log("clone server");
-  const source = await sourceOf(chosen?.peer, settings, log);
+  const source = await peerSource("clone server", chosen?.peer, settings, log);
   const pair = chosen && { ...chosen, peer: source ?? chosen.peer, ...credentialsOf(settings) };
   const options = {
     socketOptions,
@@ -112,7 +107,12 @@ async function runServer(settings: ServerSettings): Promise<void> {
       if (store !== undefined) log.info(`read ${server.stats().entries} keys from ${settings.store}`);
       log.info(`listening at ${listening}`);
     },
-    close: (server, linger) => handOver(server, Math.min(linger, 2 * (heartbeat ?? HEARTBEAT))),
+    async close(server, linger) {
+      const patience = Math.min(linger, 2 * (heartbeat ?? HEARTBEAT));
+      // A peer that misses updates must not serve while this server could return with them.
+      if (server.star !== undefined) await handOver(server.star, patience, () => server.stats().replicated);
+      await server.close();
+    },
   }).finally(() => source?.close());
 }
 
@@ -126,20 +126,6 @@ function endpointFor({ port, host, bind }: ServerSettings): string {
   if (port === undefined) throw new UsageError("expected --port P");
   if (port > MAX_PORT) throw new UsageError(`--port: expected a number from 1 to ${MAX_PORT}`);
   return `tcp://${host ?? "*"}:${port}`;
-}
-
-/** Where the other server is, of a cluster; `undefined` for one at a fixed place. @throws UsageError */
-async function sourceOf(
-  peer: string | undefined,
-  settings: ServerSettings,
-  log: Log,
-): Promise<ClusterEndpoints | undefined> {
-  if (peer === undefined || !isOfCluster(peer)) {
-    refuseClusterOptions("--peer", settings);
-    return undefined;
-  }
-  const { ClusterEndpoints: Source } = await import("./cluster-endpoints.js");
-  return Source.from("clone server", [peer], settings, log);
 }
 
 /** @throws UsageError */
@@ -172,31 +158,6 @@ function credentialsOf(settings: ServerSettings): Pick<ClonePairOptions, "public
     throw new UsageError("--curve-peer-key needs --curve-certificate");
   if (plain !== undefined) return { socketOptions: clientOf({}, settings) };
   return curvePeerKey === undefined ? {} : { publicKey: curvePeerKey };
-}
-
-/**
- * Hands over to the peer before the server closes, so that the peer need not wait for its silence.
- *
- * @param patience how long to wait until the peer stands by, in ms
- */
-async function handOver(server: CloneServer, patience: number): Promise<void> {
-  const end = performance.now() + patience;
-  while (peerIsAboutToBeReady(server) && performance.now() < end) await sleep(CHECK_INTERVAL);
-  try {
-    // A peer that misses updates must not serve while this server could return with them.
-    if (server.stats().replicated) server.star?.handOver();
-  } catch {
-    // This server does not serve, or the peer is absent.
-  }
-  await server.close();
-}
-
-/** Whether the peer is alive, but not known to stand by with every update. */
-function peerIsAboutToBeReady(server: CloneServer): boolean {
-  const { star } = server;
-  if (star?.state !== "active") return false;
-  const { peer } = star.stats();
-  return peer !== undefined && (peer !== "passive" || !server.stats().replicated);
 }
 
 const FENCED: Readonly<Record<BinaryStarFenceReason, string>> = {

@@ -39,9 +39,14 @@ export async function withCluster<T>(
   }
 }
 
-/** A node of the cluster that options name, which is not started. @throws UsageError, Failure */
-export async function clusterNodeOf(name: string, settings: ClusterSettings): Promise<ClusterNode> {
+/** Endpoints that are advertised belong to a proxy, which drains by itself. */
+const NOTHING_TO_DRAIN = { drain: async () => undefined, close: async () => undefined };
+
+/** A node of the options' cluster that has not started. @throws UsageError, Failure */
+async function clusterNodeOf(name: string, settings: ClusterSettings): Promise<ClusterNode> {
   const { clusterGroup: group, clusterKey, clusterPasswordFile: file } = settings;
+  if (clusterKey !== undefined && file !== undefined)
+    throw new UsageError("expected --cluster-key or --cluster-password-file, not both");
   const key = clusterKey === undefined ? undefined : await readKeyFile(clusterKey);
   const password = file === undefined ? undefined : await readPasswordFile(file);
   const discovery = await asUsage(() => settings.clusterDiscovery?.map(parseDiscovery));
@@ -59,13 +64,17 @@ function nameOf(endpoint: string): string {
   return name;
 }
 
-/** The endpoints under some names, and fixed ones. Nothing is open before `start`. */
+/**
+ * A node with the endpoints that others advertise under some names, and fixed ones; and its own to advertise. Nothing is open
+ * before `start`.
+ */
 export class ClusterEndpoints implements EndpointSource {
   readonly #node: ClusterNode;
   readonly #names: readonly string[];
   readonly #fixed: readonly string[];
   readonly #log: Log;
   #timer: NodeJS.Timeout | undefined;
+  #isAnnounced = false;
 
   private constructor(node: ClusterNode, names: readonly string[], fixed: readonly string[], log: Log) {
     this.#node = node;
@@ -82,9 +91,6 @@ export class ClusterEndpoints implements EndpointSource {
     log: Log,
   ): Promise<ClusterEndpoints> {
     const names = connect.filter(isOfCluster).map(nameOf);
-    const { clusterKey, clusterPasswordFile } = settings;
-    if (clusterKey !== undefined && clusterPasswordFile !== undefined)
-      throw new UsageError("expected --cluster-key or --cluster-password-file, not both");
     const node = await clusterNodeOf(
       `shoal-${command.replace(/[^A-Za-z0-9]+/g, "-")}-${process.pid}`,
       settings,
@@ -109,6 +115,17 @@ export class ClusterEndpoints implements EndpointSource {
       this.#log.debug(`${this.#names.join(", ")}: ${endpoints.length === 0 ? "none" : endpoints.join(", ")}`);
       yield [...this.#fixed, ...endpoints];
     }
+  }
+
+  /** Advertises endpoints. @throws UsageError for an invalid name or endpoint */
+  async announce(name: string, endpoints: readonly string[]): Promise<void> {
+    await asUsage(() => this.#node.announce({ [name]: endpoints }, NOTHING_TO_DRAIN));
+    this.#isAnnounced = true;
+  }
+
+  /** Withdraws what is advertised. Settles when the other members know. */
+  async withdraw(): Promise<void> {
+    if (this.#isAnnounced) await this.#node.drain();
   }
 
   /** Leaves the cluster. */

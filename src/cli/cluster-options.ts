@@ -1,12 +1,12 @@
-/** Options of commands that connect to `cluster:NAME`; what they do is in cluster-endpoints.ts, which is loaded when it is used. */
+/** Options of commands that connect to `cluster:NAME`; cluster-endpoints.ts, loaded on use, implements them. */
 import { type Command, Option } from "commander";
+import { UsageError } from "./failure.js";
+import { repeatable } from "./values.js";
 
-/** What an endpoint begins with that names what members of a cluster advertise. */
+/** The prefix of an endpoint that members of a cluster advertise. */
 export const SCHEME = "cluster:";
 
-const GROUP = "Cluster options:";
-
-/** What the options come to. */
+/** The values of the options. */
 export interface ClusterSettings {
   readonly clusterGroup?: string;
   readonly clusterKey?: string;
@@ -14,40 +14,43 @@ export interface ClusterSettings {
   readonly clusterDiscovery?: readonly string[];
 }
 
-/** Adds the options of commands that connect, once; those that a command hid are shown. */
-export function addClusterOptions(command: Command): Command {
-  const known = command.options.filter((option) => option.attributeName().startsWith("cluster"));
-  for (const option of known) option.hidden = false;
-  if (known.length > 0) return command;
-  return command
-    .addOption(
-      new Option("--cluster-group <G>", "cluster of --connect cluster:NAME (default default)").helpGroup(
-        GROUP,
-      ),
-    )
-    .addOption(
-      new Option(
-        "--cluster-key <FILE>",
-        "its key, as of shoal node start: nodes on the link, not on this host alone",
-      ).helpGroup(GROUP),
-    )
-    .addOption(
-      new Option(
-        "--cluster-password-file <FILE>",
-        "its password in place of a key, as of shoal node start",
-      ).helpGroup(GROUP),
-    )
-    .addOption(
-      new Option(
-        "--cluster-discovery <TEXT>",
-        "where to find its nodes, in place of multicast, as of shoal node start (repeatable)",
-      )
-        .argParser((text: string, before: readonly string[] | undefined) => [...(before ?? []), text])
-        .helpGroup(GROUP),
-    );
+/** Adds the options. @param prefix of their names, such as `frontend-` */
+export function addClusterOptions(command: Command, prefix = ""): Command {
+  const flags = `--${prefix}cluster`;
+  const options = [
+    new Option(`${flags}-group <G>`, `cluster of --${prefix}connect cluster:NAME (default default)`),
+    new Option(
+      `${flags}-key <FILE>`,
+      "its key, as of shoal node start: nodes on the link, not on this host alone",
+    ),
+    new Option(`${flags}-password-file <FILE>`, "its password in place of a key, as of shoal node start"),
+    repeatable(
+      `${flags}-discovery <TEXT>`,
+      "where to find its nodes, in place of multicast, as of shoal node start (repeatable)",
+    ),
+  ];
+  for (const option of options) command.addOption(option.helpGroup("Cluster options:"));
+  return command;
 }
 
-/** Whether an endpoint names what members of a cluster advertise. */
+/** Whether an endpoint is one that members of a cluster advertise. */
 export function isOfCluster(endpoint: string): boolean {
   return endpoint.startsWith(SCHEME);
+}
+
+/**
+ * @param option that has no `cluster:NAME`
+ * @param prefix of the options' names
+ * @throws UsageError for an option of the cluster
+ */
+export function refuseClusterOptions(option: string, settings: ClusterSettings, prefix = ""): void {
+  const { clusterGroup, clusterKey, clusterPasswordFile, clusterDiscovery } = settings;
+  const given = {
+    group: clusterGroup,
+    key: clusterKey,
+    "password-file": clusterPasswordFile,
+    discovery: clusterDiscovery,
+  };
+  const [unused] = Object.entries(given).find(([, value]) => value !== undefined) ?? [];
+  if (unused !== undefined) throw new UsageError(`--${prefix}cluster-${unused} needs ${option} cluster:NAME`);
 }

@@ -1,8 +1,8 @@
 /** Binding and connecting the endpoints of the command line, and reporting the peers that come of it. */
 import { reachesProcesses } from "../core/schemes/schemes.js";
 import type { EndpointSource, EventOfType, Socket } from "../index.js";
-import { type ClusterSettings, isOfCluster } from "./cluster-options.js";
-import { asUsage, Failure, UsageError } from "./failure.js";
+import { type ClusterSettings, isOfCluster, refuseClusterOptions } from "./cluster-options.js";
+import { asUsage, Failure } from "./failure.js";
 import type { Log } from "./log.js";
 import type { Settings } from "./options.js";
 
@@ -223,17 +223,4 @@ export async function withEndpoints<T>(
   // Those of a pair's peer, see pair.ts.
   if (settings.peer === undefined || !isOfCluster(settings.peer)) refuseClusterOptions("--connect", settings);
   return run(connect);
-}
-
-/** @param option that has no `cluster:NAME` @throws UsageError where an option of the cluster is given */
-export function refuseClusterOptions(option: string, settings: ClusterSettings): void {
-  const { clusterGroup, clusterKey, clusterPasswordFile, clusterDiscovery } = settings;
-  const given = {
-    group: clusterGroup,
-    key: clusterKey,
-    "password-file": clusterPasswordFile,
-    discovery: clusterDiscovery,
-  };
-  const [unused] = Object.entries(given).find(([, value]) => value !== undefined) ?? [];
-  if (unused !== undefined) throw new UsageError(`--cluster-${unused} needs ${option} cluster:NAME`);
 }

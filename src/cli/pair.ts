@@ -10,8 +10,12 @@ import {
   type BinaryStarStateName,
 } from "../patterns/binary-star/index.js";
 import type { ClusterEndpoints } from "./cluster-endpoints.js";
-import { addClusterOptions, type ClusterSettings, isOfCluster } from "./cluster-options.js";
-import { refuseClusterOptions } from "./endpoints.js";
+import {
+  addClusterOptions,
+  type ClusterSettings,
+  isOfCluster,
+  refuseClusterOptions,
+} from "./cluster-options.js";
 import { asUsage, describe, UsageError } from "./failure.js";
 import type { Log } from "./log.js";
 import { clientOf, type SecurityOptions, type SecuritySettings } from "./security.js";
@@ -86,8 +90,7 @@ export class Pair {
   ): Promise<Pair | undefined> {
     const { binaryStar: role, peer, state, peerHeartbeat } = settings;
     const heartbeatInterval = peerHeartbeat ?? HEARTBEAT;
-    const isInCluster = peer !== undefined && isOfCluster(peer);
-    if (!isInCluster && !settings.connect?.some(isOfCluster)) refuseClusterOptions("--peer", settings);
+    const source = await peerSource("pair", peer, settings, log);
     if (role === undefined) {
       if (peer === undefined && state === undefined && peerHeartbeat === undefined) return undefined;
       throw new UsageError("--peer, --state and --peer-heartbeat need --binary-star primary or backup");
@@ -95,9 +98,6 @@ export class Pair {
     if (peer === undefined)
       throw new UsageError("--binary-star needs --peer EP, where the other server publishes its state");
     const endpoint = state ?? sameByPort(peer);
-    const source = isInCluster
-      ? await (await import("./cluster-endpoints.js")).ClusterEndpoints.from("pair", [peer], settings, log)
-      : undefined;
     const star = await asUsage(
       () =>
         new BinaryStar({
@@ -131,22 +131,54 @@ export class Pair {
 
   /** To be called when nothing is in flight any more: the other server serves from now on. */
   async close(): Promise<void> {
-    const end = performance.now() + 2 * this.#heartbeat;
-    while (this.#peerIsAboutToStandBy() && performance.now() < end) await sleep(CHECK_INTERVAL);
-    try {
-      this.star.handOver();
-    } catch {
-      // This server does not serve, or the other one is absent.
-    }
+    await handOver(this.star, 2 * this.#heartbeat);
     await this.gate.close();
     await this.star.close();
     await this.#source?.close();
   }
+}
 
-  /** Whether this server has just become active, and the peer has not confirmed that it is passive. */
-  #peerIsAboutToStandBy(): boolean {
-    const { peer } = this.star.stats();
-    return this.star.state === "active" && peer !== undefined && peer !== "passive";
+/**
+ * Where the other server is, if `cluster:NAME` names it.
+ *
+ * @param name of the command's node
+ * @throws UsageError for an invalid NAME, group or key, and for options of a cluster that has no use
+ */
+export async function peerSource(
+  name: string,
+  peer: string | undefined,
+  settings: ClusterSettings & { readonly connect?: readonly string[] },
+  log: Log,
+): Promise<ClusterEndpoints | undefined> {
+  if (peer === undefined || !isOfCluster(peer)) {
+    if (!settings.connect?.some(isOfCluster)) refuseClusterOptions("--peer", settings);
+    return undefined;
+  }
+  const { ClusterEndpoints } = await import("./cluster-endpoints.js");
+  return ClusterEndpoints.from(name, [peer], settings, log);
+}
+
+/**
+ * Hands over to the peer, so that it need not wait for silence.
+ *
+ * @param patience how long to wait for a live peer that does not stand by yet, in ms
+ * @param isReplicated whether the peer has everything; without that it does not serve
+ */
+export async function handOver(
+  star: BinaryStar,
+  patience: number,
+  isReplicated = (): boolean => true,
+): Promise<void> {
+  const isSoonReady = (): boolean => {
+    const { peer } = star.stats();
+    return star.state === "active" && peer !== undefined && (peer !== "passive" || !isReplicated());
+  };
+  const end = performance.now() + patience;
+  while (isSoonReady() && performance.now() < end) await sleep(CHECK_INTERVAL);
+  try {
+    if (isReplicated()) star.handOver();
+  } catch {
+    // This server does not serve, or the peer is absent.
   }
 }
 

@@ -1,6 +1,5 @@
 /** shoal proxy queue, forwarder, streamer: what an operator puts between two networks. */
 import { type Command, InvalidArgumentError, Option } from "commander";
-import type { EndpointSource } from "../index.js";
 import {
   ForwarderProxy,
   type ProxyDrainResult,
@@ -11,12 +10,17 @@ import {
   StreamerProxy,
 } from "../proxy/index.js";
 import { isName, NAME_RULE } from "../proxy/options.js";
-import { type ClusterSettings, isOfCluster } from "./cluster-options.js";
+import type { ClusterEndpoints } from "./cluster-endpoints.js";
+import {
+  addClusterOptions,
+  type ClusterSettings,
+  isOfCluster,
+  refuseClusterOptions,
+} from "./cluster-options.js";
 import { asUsage, Failure, UsageError } from "./failure.js";
 import { Log } from "./log.js";
 import { addOperationOptions, type OperationSettings, serve } from "./operation.js";
 import { addCommand, checkEndpoints } from "./options.js";
-import type { ClusterSide } from "./proxy-cluster.js";
 import type { ConfigSettings } from "./proxy-fleet.js";
 import { leftOf, report, reportEndpoints } from "./proxy-report.js";
 import {
@@ -162,17 +166,8 @@ function addKind(proxy: Command, kind: Kind): void {
       .option(
         `--${side}-advertise <NAME>`,
         `advertise where the ${side} listens in its cluster, under a name`,
-      )
-      .option(`--${side}-cluster-group <G>`, `cluster of the ${side} (default default)`)
-      .option(`--${side}-cluster-key <FILE>`, "its key, as of shoal node start")
-      .option(`--${side}-cluster-password-file <FILE>`, "its password in place of a key")
-      .addOption(
-        repeatable(
-          `--${side}-cluster-discovery <TEXT>`,
-          "where to find its nodes, in place of multicast (repeatable)",
-        ),
       );
-    addSecurityOptions(command, "both", `${side}-`);
+    addSecurityOptions(addClusterOptions(command, `${side}-`), "both", `${side}-`);
   }
   command
     .option("--name <NAME>", `name in metrics, logs and shoal top (default ${kind})`, proxyName)
@@ -209,11 +204,11 @@ async function run(kind: Kind, settings: ProxySettings): Promise<void> {
   const log = new Log(`proxy ${name ?? kind}`);
   const sides = { frontend: settingsOf("frontend", settings), backend: settingsOf("backend", settings) };
   const clusters = {
-    frontend: await clusterSide("frontend", sides.frontend, log),
-    backend: await clusterSide("backend", sides.backend, log),
+    frontend: await clusterOf("frontend", sides.frontend, log),
+    backend: await clusterOf("backend", sides.backend, log),
   };
   const side = async (each: SideName): Promise<Side> => ({
-    ...(await sideOf(each, sides[each], clusters[each]?.source)),
+    ...(await sideOf(each, sides[each], clusters[each])),
     ...highWaterMarks(each, kind, settings.hwm),
   });
   const options: Options = {
@@ -235,10 +230,12 @@ async function run(kind: Kind, settings: ProxySettings): Promise<void> {
     async open(proxy, stop) {
       proxy.events.on("proxy:stopped", () => stop.request()); // A controller may have ended it.
       stop.insisted.addEventListener("abort", () => void proxy.close({ linger: 0 }), { once: true });
-      await Promise.all(nodes.map((each) => each.start()));
+      await Promise.all(nodes.map((node) => node.start()));
       await asUsage(() => proxy.start());
-      for (const each of ["frontend", "backend"] as const)
-        await clusters[each]?.announce(proxy.endpoints[each]);
+      for (const each of ["frontend", "backend"] as const) {
+        const { advertise } = sides[each];
+        if (advertise !== undefined) await clusters[each]?.announce(advertise, proxy.endpoints[each]);
+      }
       reportEndpoints(proxy, log);
     },
     async close(proxy, linger) {
@@ -258,38 +255,32 @@ async function run(kind: Kind, settings: ProxySettings): Promise<void> {
 async function sideOf(
   name: SideName,
   settings: SideSettings,
-  source: EndpointSource | undefined,
+  cluster: ClusterEndpoints | undefined,
 ): Promise<Side> {
   const { bind, connect } = settings;
   const fixed = connect.filter((endpoint) => !isOfCluster(endpoint));
+  const source = fixed.length < connect.length ? cluster : undefined;
   if (source === undefined || bind.length + fixed.length > 0)
     checkEndpoints([...bind, ...fixed], `--${name} EP or --${name}-connect EP`);
+  if (settings.advertise !== undefined && bind.length === 0)
+    throw new UsageError(`--${name}-advertise ${settings.advertise} needs --${name} EP`);
   const security = await securityOptions(settings, { bind, connect: fixed }, `${name}-`);
   return { bind, connect: source ?? connect, ...security };
 }
 
-/** @returns `undefined` for a side that is in no cluster @throws UsageError */
-async function clusterSide(
+/** The node of a side; `undefined` for a side that is in no cluster. @throws UsageError */
+async function clusterOf(
   name: SideName,
   settings: SideSettings,
   log: Log,
-): Promise<ClusterSide | undefined> {
-  const { connect, advertise, clusterGroup, clusterKey, clusterPasswordFile, clusterDiscovery } = settings;
-  const cluster: ClusterSettings = defined({
-    clusterGroup,
-    clusterKey,
-    clusterPasswordFile,
-    clusterDiscovery,
-  });
+): Promise<ClusterEndpoints | undefined> {
+  const { connect, advertise } = settings;
   if (advertise === undefined && !connect.some(isOfCluster)) {
-    if (Object.keys(cluster).length > 0)
-      throw new UsageError(
-        `the cluster of the ${name} needs --${name}-connect cluster:NAME or --${name}-advertise NAME`,
-      );
+    refuseClusterOptions(`--${name}-advertise NAME or --${name}-connect`, settings, `${name}-`);
     return undefined;
   }
-  const { ClusterSide } = await import("./proxy-cluster.js");
-  return ClusterSide.from(`proxy-${name}`, { connect, advertise, cluster }, log);
+  const { ClusterEndpoints } = await import("./cluster-endpoints.js");
+  return ClusterEndpoints.from(`proxy-${name}`, connect, settings, log);
 }
 
 /** A streamer's sockets have one of the two. */

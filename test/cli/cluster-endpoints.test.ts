@@ -122,7 +122,7 @@ describe("--connect cluster:NAME", () => {
     for (const [args, why] of [
       [
         ["--frontend-cluster-group", "x"],
-        "the cluster of the frontend needs --frontend-connect cluster:NAME",
+        "--frontend-cluster-group needs --frontend-advertise NAME or --frontend-connect cluster:NAME",
       ],
       [["--backend-advertise", "a b"], "a b"],
     ] as const)
