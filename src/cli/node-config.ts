@@ -16,7 +16,6 @@ import {
   DiscoveryServer,
   type DiscoveryServerOptions,
   ManualSource,
-  type NodeKeys,
   parseDiscovery,
 } from "../cluster/index.js";
 import { type Environment, type Expanded, expand } from "../config/environment.js";
@@ -34,6 +33,7 @@ import { type ControlSettings, controlSecurity } from "./node-service.js";
 import { type SessionsSettings, type SessionsValues, sessionsOf } from "./node-sessions.js";
 import { PemFiles, type TlsValues, tlsFrom } from "./node-tls.js";
 import { keysFrom } from "./security.js";
+import { defined } from "./values.js";
 
 /** What is valid. */
 export interface NodeConfiguration {
@@ -172,29 +172,25 @@ async function checked(
   const curve = await curveOf(usable.curve, folder, findings);
   const tls = usable.tls && (await tlsFrom(usable.tls as TlsValues, pem, ["tls"], findings));
   const listen = await listenersOf(usable.listen, pem, folder, findings);
+  const plain = Object.fromEntries(Object.entries(usable).filter(([key]) => !OTHER_KEYS.includes(key)));
   const options = {
-    ...optionsOf(usable, secrets, discovery.sources),
-    ...(curve === undefined ? {} : { curve }),
-    ...(tls === undefined ? {} : { tls }),
-    ...(listen === undefined ? {} : { listen }),
+    ...plain,
+    ...secrets,
+    ...defined({ discovery: discovery.sources, curve, tls, listen }),
   } as ClusterNodeOptions;
   const clients = await discoveryServerOf(usable.clients, pem, folder, findings);
-  const sessions = await sessionServerOf(usable.sessions, folder, findings);
+  const sessionsGiven = usable.sessions as SessionsValues | undefined;
+  const sessions =
+    sessionsGiven && (await resultOf(["sessions"], findings, () => sessionsOf(sessionsGiven, folder)));
   if (usable.scope === "host" && usable.zre === true)
     findings.push({ path: ["zre"], message: "ZRE goes to the link: expected the scope link, or none" });
-  findings.push(...optionFindings({ ...options, scope: undefined, discovery: undefined }));
+  findings.push(...optionFindings(plain));
   // Each is right by itself: do they go together?
   const refusal = findings.length === 0 ? refusalOf(() => new ClusterNode(options)) : undefined;
   if (refusal !== undefined) findings.push({ path: pathOf(refusal, given), message: refusal });
   const files = pem.names;
   if (findings.length > 0) return { findings, files };
-  const values = {
-    ...usable,
-    ...secrets,
-    ...(tls === undefined ? {} : { tls }),
-    ...(listen === undefined ? {} : { listen }),
-    ...(clients?.tls === undefined ? {} : { [CLIENTS_TLS]: clients.tls }),
-  };
+  const values = { ...usable, ...secrets, ...defined({ tls, listen, [CLIENTS_TLS]: clients?.tls }) };
   const { fixed } = discovery;
   return {
     configuration: { values, options, control, metrics, clients, sessions, fixed, files },
@@ -210,17 +206,15 @@ async function controlOf(
   findings: Finding[],
 ): Promise<ControlSettings> {
   const { control = true, controlPlain, controlCurveCertificate, controlKeys } = given;
-  const settings: ControlSettings = {
-    ...(control === true
-      ? {}
-      : { control: control === false ? false : [control as string | string[]].flat() }),
-    ...(typeof controlPlain === "string" ? { controlPlain } : {}),
-    ...(typeof controlCurveCertificate === "string"
-      ? { controlCurveCertificate: resolve(folder, controlCurveCertificate) }
-      : {}),
-    ...(typeof controlKeys === "string" ? { controlKeys: resolve(folder, controlKeys) } : {}),
-  };
-  const endpoints = Array.isArray(settings.control) ? settings.control : [];
+  const fileOf = (name: unknown): string | undefined =>
+    typeof name === "string" ? resolve(folder, name) : undefined;
+  const endpoints = typeof control === "boolean" ? [] : [control as string | string[]].flat();
+  const settings: ControlSettings = defined({
+    control: control === true ? undefined : control === false ? false : endpoints,
+    controlPlain: controlPlain as string | undefined,
+    controlCurveCertificate: fileOf(controlCurveCertificate),
+    controlKeys: fileOf(controlKeys),
+  });
   const faults = endpoints.flatMap((endpoint, at) => {
     const message = refusalOf(() => checkEndpoint(endpoint, "bind", CONTROL_SCHEMES));
     return message === undefined
@@ -280,13 +274,11 @@ async function secretsOf(
   const what = first.startsWith("key") ? "key" : "password";
   if (!first.endsWith("File")) return { [what]: list };
   const found: string[] = [];
+  const read = what === "key" ? readKeyFile : readPasswordFile;
   for (const [at, name] of list.entries()) {
-    try {
-      found.push(await (what === "key" ? readKeyFile : readPasswordFile)(resolve(folder, name)));
-    } catch (error) {
-      const path: Path = Array.isArray(given[first]) ? [first, at] : [first];
-      findings.push({ path, message: (error as Error).message });
-    }
+    const path: Path = Array.isArray(given[first]) ? [first, at] : [first];
+    const secret = await resultOf(path, findings, () => read(resolve(folder, name)));
+    if (secret !== undefined) found.push(secret);
   }
   return { [what]: found };
 }
@@ -299,19 +291,19 @@ async function curveOf(
 ): Promise<ClusterNodeOptions["curve"]> {
   if (given === undefined) return undefined;
   const { certificate, allow } = given as { readonly certificate: string; readonly allow: string | string[] };
-  const pair = await pairFrom(certificate, folder, ["curve", "certificate"], findings);
+  const path = ["curve", "certificate"];
+  const pair = await resultOf(path, findings, () => keysFrom(resolve(folder, certificate)));
   return pair && { ...pair, allow: typeof allow === "string" ? resolve(folder, allow) : allow };
 }
 
-/** The keys of a secret file. @param path of its name in the configuration */
-async function pairFrom(
-  name: string,
-  folder: string,
+/** What an action returns; `undefined`, and a finding, if it fails. @param path in the configuration */
+async function resultOf<T>(
   path: Path,
   findings: Finding[],
-): Promise<NodeKeys | undefined> {
+  action: () => Promise<T>,
+): Promise<T | undefined> {
   try {
-    return await keysFrom(resolve(folder, name));
+    return await action();
   } catch (error) {
     findings.push({ path, message: (error as Error).message });
     return undefined;
@@ -341,16 +333,12 @@ async function listenersOf(
     const keys =
       certificate === undefined
         ? undefined
-        : await pairFrom(certificate, folder, [...path, "certificate"], findings);
+        : await resultOf([...path, "certificate"], findings, () => keysFrom(resolve(folder, certificate)));
     const own =
       tls === undefined || tls === false
         ? tls
         : await tlsFrom<ClusterListenerTls>(tls, files, [...path, "tls"], findings);
-    listeners.push({
-      ...where,
-      ...(keys === undefined ? {} : { keys }),
-      ...(own === undefined ? {} : { tls: own }),
-    });
+    listeners.push({ ...where, ...defined({ keys, tls: own }) });
   }
   return listeners;
 }
@@ -363,32 +351,14 @@ async function discoveryServerOf(
   findings: Finding[],
 ): Promise<DiscoveryServerOptions | undefined> {
   if (given === undefined) return undefined;
-  try {
-    const { tls: named, ...values } = given as ClientsValues & { readonly tls?: TlsValues };
-    const tls = named && (await tlsFrom<ClusterListenerTls>(named, files, ["clients", "tls"], findings));
-    if (named !== undefined && tls === undefined) return undefined;
+  const { tls: named, ...values } = given as ClientsValues & { readonly tls?: TlsValues };
+  const tls = named && (await tlsFrom<ClusterListenerTls>(named, files, ["clients", "tls"], findings));
+  if (named !== undefined && tls === undefined) return undefined;
+  return resultOf(["clients"], findings, async () => {
     const options = await clientsOf(values, folder, tls);
     new DiscoveryServer(new ClusterNode({ name: "check" }), options); // Opens nothing.
     return options;
-  } catch (error) {
-    findings.push({ path: ["clients"], message: (error as Error).message });
-    return undefined;
-  }
-}
-
-/** @param folder that files are named from */
-async function sessionServerOf(
-  given: unknown,
-  folder: string,
-  findings: Finding[],
-): Promise<SessionsSettings | undefined> {
-  if (given === undefined) return undefined;
-  try {
-    return await sessionsOf(given as SessionsValues, folder);
-  } catch (error) {
-    findings.push({ path: ["sessions"], message: (error as Error).message });
-    return undefined;
-  }
+  });
 }
 
 function discoveryOf(
@@ -411,49 +381,20 @@ function discoveryOf(
   return { sources, fixed };
 }
 
-function optionsOf(
-  given: Readonly<Record<string, unknown>>,
-  secrets: Secrets,
-  discovery: ClusterNodeOptions["discovery"],
-): ClusterNodeOptions {
-  const options: Record<string, unknown> = { ...secrets };
-  if (discovery !== undefined) options.discovery = discovery;
-  for (const key of OPTION_KEYS) if (given[key] !== undefined) options[key] = given[key];
-  return options as ClusterNodeOptions;
-}
+/** Keys whose values become options in other ways. Any other key is an option of the node as it stands. */
+const OTHER_KEYS: readonly string[] = [
+  ...["key", "keyFile", "password", "passwordFile", "discovery", "curve", "tls", "listen"],
+  ...["clients", "sessions", "control", "controlPlain", "controlCurveCertificate", "controlKeys", "metrics"],
+];
 
-/** Keys that are options of the node as they stand. */
-const OPTION_KEYS = [
-  "name",
-  "group",
-  "scope",
-  "interface",
-  "port",
-  "ports",
-  "ipv6",
-  "announce",
-  "tags",
-  "props",
-  "advertise",
-  "registry",
-  "seeds",
-  "multicast",
-  "profile",
-  "split",
-  "messaging",
-  "zre",
-] as const;
-
-/** What each option is looked at with: a node that may do everything. */
+/** A node that may do everything, to check one option with. */
 const ANY_NODE = { name: "any", key: "0".repeat(40), scope: "link", ipv6: true } as const;
 
-/** What a node would refuse of its options, whatever the others are. */
-function optionFindings(options: ClusterNodeOptions): Finding[] {
-  return OPTION_KEYS.flatMap((key) => {
-    const message =
-      options[key] === undefined
-        ? undefined
-        : refusalOf(() => new ClusterNode({ ...ANY_NODE, [key]: options[key] }));
+/** What a node would refuse of an option, whatever the others are. */
+function optionFindings(options: Readonly<Record<string, unknown>>): Finding[] {
+  return Object.entries(options).flatMap(([key, value]) => {
+    if (key === "scope") return [];
+    const message = refusalOf(() => new ClusterNode({ ...ANY_NODE, [key]: value }));
     return message === undefined ? [] : [{ path: [key], message }];
   });
 }

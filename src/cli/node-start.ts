@@ -15,6 +15,7 @@ import {
 } from "./node-config.js";
 import { LINE_EVENTS, NodeLines } from "./node-lines.js";
 import { NodeOperator } from "./node-operator.js";
+import { nodeFlags } from "./node-schema.js";
 import { NodeService } from "./node-service.js";
 import { NodeSessions } from "./node-sessions.js";
 import { operate } from "./operation.js";
@@ -160,24 +161,11 @@ async function startOfFlags(settings: StartSettings, source: ManualSource): Prom
   return { read, configuration, file, text: file === undefined ? "" : await textOf(file) };
 }
 
-/** Options of the command line that go with `--config`. */
-const WITH_CONFIG: readonly string[] = [
-  "config",
-  "watch",
-  "json",
-  "quiet",
-  "verbose",
-  "logLevel",
-  "logFormat",
-];
-
 /** @throws UsageError for flags that the file has; Failure for its problems */
 async function startOfFile(file: string, settings: StartSettings, source: ManualSource): Promise<Start> {
-  const other = Object.entries(settings).find(
-    ([key, value]) => value !== undefined && !WITH_CONFIG.includes(key),
-  );
+  const other = nodeFlags().find(({ option }) => settings[option.attributeName()] !== undefined);
   if (other !== undefined)
-    throw new UsageError(`--config FILE defines everything; --${kebab(other[0])} cannot be added to it`);
+    throw new UsageError(`--config FILE defines everything; ${other.option.long} cannot be added to it`);
   try {
     const text = await textOf(file);
     const read = (now: string): Promise<NodeConfiguration> => nodeConfigurationOf(file, now, source);
@@ -218,10 +206,6 @@ export async function checkNode(file: string, settings: { readonly json?: boolea
     const { name, group = "default", scope = "host" } = options;
     return `${name} (cluster ${group}, scope ${scope})`;
   });
-}
-
-function kebab(name: string): string {
-  return name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }
 
 const REFUSALS: Readonly<Record<RefusedReason, string>> = {
