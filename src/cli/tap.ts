@@ -3,23 +3,21 @@
 import { isUtf8 } from "node:buffer";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { isBytes } from "../core/bytes.js";
-import { type Codec, json, msgpack, type Socket, text } from "../index.js";
+import { type Codec, json, msgpack, type ReceiveManyOptions, type Socket, text } from "../index.js";
 import type { EspressoFilter } from "../patterns/espresso/filter.js";
 import { EspressoListener, type EspressoRecord } from "../patterns/espresso/listener.js";
 import { addClusterOptions, type ClusterSettings } from "./cluster-options.js";
 import { watchPeers, withEndpoints } from "./endpoints.js";
-import { asUsage, Failure, hasCode, UsageError } from "./failure.js";
+import { asUsage, UsageError } from "./failure.js";
 import { Log } from "./log.js";
 import { addOperationOptions, type OperationSettings, openMetrics } from "./operation.js";
 import { addCommand, checkSettings, type Given } from "./options.js";
-import { LINES, type Output, printing } from "./output.js";
+import { LINES, printing } from "./output.js";
 import { addSecurityOptions, clientSecurityOptions } from "./security.js";
-import type { Stop } from "./stop.js";
 import { printable } from "./terminal.js";
+import { receiveAll } from "./transfer.js";
 import { defined, repeatable, wholeNumber } from "./values.js";
 
-/** Records printed at once. */
-const BATCH = 1_000;
 /** The shortest interval of two warnings about missed messages, in ms. */
 const WARNING_INTERVAL = 1_000;
 
@@ -89,83 +87,63 @@ async function tap(given: TapSettings): Promise<void> {
           socketOptions: security,
         }),
     );
-    await print(listener, given, { ...settings, decode }, log);
-  });
-}
-
-type ListenSettings = ReturnType<typeof checkSettings> & { readonly decode: Decoder };
-
-/** Prints what a listener gets, until a signal or --count. */
-async function print(
-  listener: EspressoListener<unknown>,
-  given: TapSettings,
-  settings: ListenSettings,
-  log: Log,
-): Promise<void> {
-  const pages = await openMetrics(
-    given,
-    log,
-    () => ({ tap: listener }),
-    () => undefined,
-  ).catch(async (error: unknown) => {
-    await listener.close();
-    throw error;
-  });
-  // It uses only the events.
-  const peers = watchPeers({ events: listener.events } as unknown as Socket, settings, log);
-  try {
-    await printing(LINES, (output, stop) =>
-      Promise.race([listen(listener, settings, { output, stop, log }), peers.refused]),
-    );
-    const { delivered, missed } = listener.stats();
-    log.debug(`${delivered} message${delivered === 1 ? "" : "s"}, ${missed} missed`);
-  } finally {
-    await listener.close();
-    await pages?.close();
-  }
-}
-
-interface Ends {
-  readonly output: Output;
-  readonly stop: Stop;
-  readonly log: Log;
-}
-
-/** @throws Failure when no message came within --timeout */
-async function listen(
-  listener: EspressoListener<unknown>,
-  settings: Pick<TapSettings, "json" | "count" | "timeout"> & { readonly decode: Decoder },
-  { output, stop, log }: Ends,
-): Promise<void> {
-  const { json: asJson = false, count = Number.POSITIVE_INFINITY, timeout = -1, decode } = settings;
-  let printed = 0;
-  let missed = 0;
-  let warned = Number.NEGATIVE_INFINITY;
-  while (printed < count && !output.gone && !stop.forced.aborted) {
-    const max = Math.min(BATCH, count - printed);
-    // After a signal it prints what has been received, once.
-    const last = stop.requested.aborted;
-    let records: EspressoRecord<unknown>[] = [];
+    const pages = await openMetrics(
+      given,
+      log,
+      () => ({ tap: listener }),
+      () => undefined,
+    ).catch(async (error: unknown) => {
+      await listener.close();
+      throw error;
+    });
+    // It uses only the events.
+    const peers = watchPeers({ events: listener.events } as unknown as Socket, settings, log);
+    const asJson = settings.json === true;
+    const missed = new Missed(log);
+    const socket = {
+      receiveMany: async (options: ReceiveManyOptions) =>
+        (await listener.receiveMany(options)).map((record) => {
+          missed.add(record.missed);
+          return [Buffer.from(`${asJson ? jsonOf(record, decode) : textOf(record, decode)}\n`)];
+        }),
+    };
     try {
-      records = await listener.receiveMany(
-        last ? { max, timeout: 0 } : { max, timeout, signal: stop.requested },
-      );
-    } catch (error) {
-      if (last && hasCode(error, "EAGAIN")) break;
-      if (hasCode(error, "EAGAIN")) throw new Failure(`no message came within ${timeout} ms`);
-      if (!hasCode(error, "ABORT_ERR")) throw error;
+      await printing(LINES, async (output, stop) => {
+        const until = stop.requested;
+        const receiving = receiveAll({ socket, settings, output, stop }, { until, max: settings.count });
+        await Promise.race([receiving, peers.refused]);
+      });
+      const { delivered } = listener.stats();
+      log.debug(`${delivered} message${delivered === 1 ? "" : "s"}, ${listener.stats().missed} missed`);
+    } finally {
+      missed.end();
+      await listener.close();
+      await pages?.close();
     }
-    printed += records.length;
-    await output.print([records.map((record) => Buffer.from(`${line(record, decode, asJson)}\n`))]);
-    for (const record of records) missed += record.missed;
-    if (missed > 0 && performance.now() - warned >= WARNING_INTERVAL) {
-      log.warn(`missed ${missed} messages`);
-      warned = performance.now();
-      missed = 0;
-    }
-    if (last) break;
+  });
+}
+
+/** Warns of missed messages, at most once in WARNING_INTERVAL. */
+class Missed {
+  readonly #log: Log;
+  #messages = 0;
+  #warned = Number.NEGATIVE_INFINITY;
+
+  constructor(log: Log) {
+    this.#log = log;
   }
-  if (missed > 0) log.warn(`missed ${missed} messages`);
+
+  add(messages: number): void {
+    this.#messages += messages;
+    if (performance.now() - this.#warned >= WARNING_INTERVAL) this.end();
+  }
+
+  end(): void {
+    if (this.#messages === 0) return;
+    this.#log.warn(`missed ${this.#messages} messages`);
+    this.#warned = performance.now();
+    this.#messages = 0;
+  }
 }
 
 function codecOf(decoder: Decoder): Codec<unknown> {
@@ -179,10 +157,6 @@ function codecOf(decoder: Decoder): Codec<unknown> {
     case "hex":
       return { name: "hex", encode: String, decode: (frame) => frame.toString("hex") };
   }
-}
-
-function line(record: EspressoRecord<unknown>, decode: Decoder, asJson: boolean): string {
-  return asJson ? jsonOf(record, decode) : textOf(record, decode);
 }
 
 /** Without `undefined` members. */

@@ -98,7 +98,10 @@ export interface Reception {
  * @throws Failure when none arrives within --timeout
  */
 export async function receiveAll(
-  session: Session<Socket & Readable<Buffer[]>>,
+  session: Pick<Session<Socket>, "output" | "stop"> & {
+    readonly socket: Pick<Readable<Buffer[]>, "receiveMany">;
+    readonly settings: { readonly timeout?: number };
+  },
   reception: Reception,
 ): Promise<boolean> {
   const { socket, settings, output, stop } = session;
