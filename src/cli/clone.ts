@@ -244,61 +244,38 @@ function dump(text: string, given: Given<CloneSettings>): Promise<void> {
   });
 }
 
-/** An update in flight. */
-interface Sent {
-  readonly line: number;
-  readonly bytes: number;
-  readonly settled: Promise<number>;
-}
-
 function load(given: Given<CloneSettings>): Promise<void> {
-  return withClone("clone load", given, async (session) => {
-    const { json, stop } = session;
-    await session.synced();
+  return withClone("clone load", given, async ({ json, map, stop, synced, timeout }) => {
+    await synced();
     setMaxListeners(0, stop.forced); // Each update in flight has a listener.
     const input = new Input(entryFormat(json), json, stop.requested);
-    const sent: Sent[] = [];
+    const updates: Promise<void>[] = [];
     let bytes = 0;
-    const settle = async (): Promise<void> => {
-      const first = sent.shift() as Sent;
-      bytes -= first.bytes;
-      await settled(first, session.timeout);
+    const send = async (line: number, [key, value, ttl]: readonly Buffer[]): Promise<void> => {
+      const options = { signal: stop.forced, ...(ttl === undefined ? {} : { ttl: Number(ttl) }) };
+      const length = (key as Buffer).length + (value as Buffer).length;
+      bytes += length;
+      try {
+        await map.set(key as Buffer, value as Buffer, options);
+      } catch (error) {
+        throw new Failure(`line ${line}: ${describe(updateFailure(error, timeout))}`);
+      } finally {
+        bytes -= length;
+      }
     };
-    let fault: unknown;
     try {
       for await (const frames of input.messages()) {
-        const next = send(frames, input.taken, session);
-        sent.push(next);
-        bytes += next.bytes;
-        while (sent.length >= PIPELINE || bytes > PIPELINE_BYTES) await settle();
+        const update = send(input.taken, frames);
+        update.catch(() => undefined); // It is awaited later.
+        updates.push(update);
+        while (updates.length >= PIPELINE || bytes > PIPELINE_BYTES) await updates.shift();
       }
     } catch (error) {
-      fault = error;
-    }
-    if (fault !== undefined) {
       // The lines before a malformed one are set all the same.
-      await Promise.allSettled(sent.map((each) => each.settled));
-      throw fault;
+      await Promise.allSettled(updates);
+      throw error;
     }
-    while (sent.length > 0) await settle();
+    for (const update of updates) await update;
     if (stop.requested.aborted) throw new Failure("stopped before the end of the input");
   });
-}
-
-function send(frames: readonly Buffer[], line: number, { map, stop }: CloneSession): Sent {
-  const [key, value, ttl] = frames as [Buffer, Buffer, Buffer | undefined];
-  const settled = map.set(key, value, {
-    signal: stop.forced,
-    ...(ttl === undefined ? {} : { ttl: Number(ttl) }),
-  });
-  settled.catch(() => undefined); // It is awaited later.
-  return { line, bytes: key.length + value.length, settled };
-}
-
-async function settled({ line, settled }: Sent, timeout: number): Promise<void> {
-  try {
-    await settled;
-  } catch (error) {
-    throw new Failure(`line ${line}: ${describe(updateFailure(error, timeout))}`);
-  }
 }
