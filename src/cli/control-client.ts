@@ -81,22 +81,14 @@ export class ControlClient {
    */
   async ask(command: object, { timeout, signal }: ControlRequestOptions): Promise<string> {
     const { connection } = this;
-    const givesUp = new AbortController();
-    const giveUp = (): void => givesUp.abort();
-    const signals = [signal, connection];
-    for (const each of signals)
-      if (each.aborted) giveUp();
-      else each.addEventListener("abort", giveUp, { once: true });
     try {
-      const options = { timeout, signal: givesUp.signal };
+      const options = { timeout, signal: AbortSignal.any([signal, connection]) };
       const frames = await this.#socket.request(JSON.stringify(command), options);
       return String(frames[0] ?? "");
     } catch (error) {
       if (this.#cause !== undefined) throw new Failure(this.#cause);
       if (connection.aborted && !signal.aborted) throw connection.reason;
       throw error;
-    } finally {
-      for (const each of signals) each.removeEventListener("abort", giveUp);
     }
   }
 

@@ -4,6 +4,7 @@ import { type Command, InvalidArgumentError, Option } from "commander";
 import { type Authenticate, type CommonOptions, curveKeyPair, readCertificate } from "../index.js";
 import { plainUsers } from "../sockets/security/plain-users.js";
 import { describe, Failure, UsageError } from "./failure.js";
+import { defined } from "./values.js";
 
 /** The values of these options on the command line. */
 export interface SecuritySettings {
@@ -153,19 +154,15 @@ export async function securityOptions(
 
 /** What the files of `tls://` have. @throws Failure for one that cannot be read */
 async function tlsOptions({ tlsCert, tlsKey, tlsCa }: SecuritySettings): Promise<SecurityOptions> {
-  return {
-    ...(tlsCert === undefined ? {} : { tlsCert: await readPem(tlsCert) }),
-    ...(tlsKey === undefined ? {} : { tlsKey: await readPem(tlsKey) }),
-    ...(tlsCa === undefined ? {} : { tlsCa: await readPem(tlsCa) }),
+  const files = Object.entries({ tlsCert, tlsKey, tlsCa }).filter(([, file]) => file !== undefined);
+  const read = async ([name, file]: [string, string | undefined]): Promise<[string, string]> => {
+    try {
+      return [name, await readFile(file as string, "latin1")];
+    } catch (error) {
+      throw new Failure(`cannot read ${file}: ${describe(error)}`);
+    }
   };
-}
-
-async function readPem(file: string): Promise<string> {
-  try {
-    return await readFile(file, "latin1");
-  } catch (error) {
-    throw new Failure(`cannot read ${file}: ${describe(error)}`);
-  }
+  return Object.fromEntries(await Promise.all(files.map(read)));
 }
 
 async function mechanismOptions(
@@ -205,11 +202,7 @@ export async function clientSecurityOptions(settings: SecuritySettings): Promise
 /** The options of a client of a server that has `server`, from the same command line. Its keys are the server's own. */
 export function clientOf(server: SecurityOptions, { plain }: SecuritySettings): SecurityOptions {
   const { tlsCert, tlsKey, tlsCa, curveServer, curvePublicKey, curveSecretKey } = server;
-  const tls = {
-    ...(tlsCert === undefined ? {} : { tlsCert }),
-    ...(tlsKey === undefined ? {} : { tlsKey }),
-    ...(tlsCa === undefined ? {} : { tlsCa }),
-  };
+  const tls = defined({ tlsCert, tlsKey, tlsCa });
   if (plain !== undefined) {
     const { username, password } = userAndPassword(plain, "--plain");
     return { ...tls, plainUsername: username, plainPassword: password };
