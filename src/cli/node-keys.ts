@@ -1,6 +1,7 @@
 /** The keys of a running node: their ids, and a rotation in steps. No key leaves its file but to be used. */
 import { createHash, randomBytes } from "node:crypto";
 import { open, rm } from "node:fs/promises";
+import type { ClusterNode } from "../cluster/index.js";
 import { encodeZ85 } from "../core/z85.js";
 import { InvalidArgumentError, InvalidStateError, UnroutableError } from "../index.js";
 import { describe, Failure } from "./failure.js";
@@ -13,14 +14,6 @@ const ID_DIGITS = 8;
 
 export const KEY_ACTIONS = ["list", "add", "use", "remove", "rotate"] as const;
 export type KeyAction = (typeof KEY_ACTIONS)[number];
-
-/** What a node's keys are to those who change them. */
-export interface KeyHolder {
-  /** The first seals, all open. */
-  readonly keys: readonly string[];
-  readonly byPassword: boolean;
-  setKeys(...keys: string[]): void;
-}
 
 /** The reply to `keys`. */
 export interface KeysReply {
@@ -43,13 +36,13 @@ export function keyId(key: string): string {
  * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM`; UnroutableError `EHOSTUNREACH` for an id that no key has
  */
 export async function changeKeys(
-  holder: KeyHolder,
+  node: Pick<ClusterNode, "codec" | "setKeys">,
   action: KeyAction,
   target: string | undefined,
 ): Promise<KeysReply> {
   const reply = (step: KeysReply["step"]): KeysReply => ({
-    keys: holder.keys.map(keyId),
-    byPassword: holder.byPassword,
+    keys: node.codec.keys.map(keyId),
+    byPassword: node.codec.byPassword,
     step,
   });
   if (action === "list") return reply("none");
@@ -57,38 +50,37 @@ export async function changeKeys(
     throw new InvalidArgumentError(
       `keys ${action} needs ${action === "use" || action === "remove" ? "an id" : "a file"}`,
     );
-  if (holder.byPassword)
+  if (node.codec.byPassword)
     throw new InvalidStateError("EFSM", "this node has a password: change passwordFile of its configuration");
-  if (holder.keys.length === 0)
-    throw new InvalidStateError("EFSM", "this node has no key, and keeps to its host");
-  const { keys } = holder;
+  const { keys } = node.codec;
+  if (keys.length === 0) throw new InvalidStateError("EFSM", "this node has no key, and keeps to its host");
   const [first, second] = keys as [string, string | undefined];
   if (action === "use" || action === "remove") {
     const key = keys.find((each) => keyId(each) === target);
     if (key === undefined)
       throw new UnroutableError(`no key of this node has the id ${target}; list shows them`);
     if (action === "use") {
-      holder.setKeys(key, ...keys.filter((each) => each !== key));
+      node.setKeys(key, ...keys.filter((each) => each !== key));
       return reply("seals");
     }
     if (key === first)
       throw new InvalidStateError("EFSM", `${target} is the key that seals: use another one first`);
-    holder.setKeys(first);
+    node.setKeys(first);
     return reply("removed");
   }
   const key = await readKeyFile(target);
   if (!keys.includes(key)) {
     if (second !== undefined) throw new InvalidStateError("EFSM", "this node has two keys: remove one first");
-    holder.setKeys(first, key);
+    node.setKeys(first, key);
     return reply("added");
   }
   if (action === "add") throw new InvalidStateError("EFSM", "this node has this key already");
   if (key !== first) {
-    holder.setKeys(key, first);
+    node.setKeys(key, first);
     return reply("seals");
   }
   if (second === undefined) return reply("complete");
-  holder.setKeys(key);
+  node.setKeys(key);
   return reply("removed");
 }
 

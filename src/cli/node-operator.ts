@@ -13,7 +13,7 @@ import { isBytes } from "../core/bytes.js";
 import { InvalidArgumentError, InvalidStateError, TimeoutError } from "../index.js";
 import { bytesToJson } from "./format.js";
 import { KeptLog } from "./kept-log.js";
-import { changeKeys, type KeyAction, type KeyHolder, type KeysReply } from "./node-keys.js";
+import { changeKeys, type KeyAction, type KeysReply } from "./node-keys.js";
 import type { NodeLine } from "./node-lines.js";
 import { NodeMessages } from "./node-messages.js";
 import type { NodeSessions } from "./node-sessions.js";
@@ -284,16 +284,7 @@ export class NodeOperator {
 
   /** @throws as `changeKeys` */
   keys(action: KeyAction, target: string | undefined): Promise<KeysReply> {
-    const node = this.node;
-    const { codec } = node;
-    const holder: KeyHolder = {
-      get keys() {
-        return codec.keys;
-      },
-      byPassword: codec.byPassword,
-      setKeys: (...keys) => node.setKeys(...keys),
-    };
-    return changeKeys(holder, action, target);
+    return changeKeys(this.node, action, target);
   }
 
   /** Joins and leaves channels. @throws InvalidArgumentError `EINVAL`, before anything changes */
