@@ -1,17 +1,10 @@
 /**
  * Whether two endpoints are the same place. Prevents a proxy from connecting to itself, and a configuration from
- * binding an endpoint twice. Pure; proxy-sockets.ts resolves this machine's names and addresses.
+ * binding an endpoint twice. Pure: no name is looked up.
  *
  * Messages that a proxy sends to itself would return forever at full speed. This file catches connects to an endpoint
- * bound by the same proxy; it cannot see loops through another program.
+ * bound by the same proxy, by the same host or loopback; loop-detector.ts finds loops by other names.
  */
-
-/** Addresses of this machine, and name resolution. */
-export interface LocalAddresses {
-  isLocal(address: string): boolean;
-  /** Addresses of a name, in any order; empty if unknown. */
-  resolve(host: string): readonly string[];
-}
 
 /** TCP-based transports. Two cannot share a port, except for different paths of one scheme. */
 const OVER_TCP = /^(tcp|tls|wss?):\/\//;
@@ -42,28 +35,6 @@ export function tcpTarget(endpoint: string): TcpTarget | undefined {
     host: target.slice(0, colon).replace(/^\[(.*)\]$/, "$1"),
     port: target.slice(colon + 1),
   };
-}
-
-/**
- * The bound endpoint that a connect would reach.
- *
- * @param bound as resolved: with the port, and with the address or a wildcard
- */
-export function reached(
-  connect: string,
-  bound: readonly string[],
-  local: LocalAddresses,
-): string | undefined {
-  const target = tcpTarget(connect);
-  if (target === undefined) return bound.find((endpoint) => endpoint === connect);
-  return bound.find((endpoint) => {
-    const listener = tcpTarget(endpoint);
-    if (listener === undefined || !isSameService(listener, target)) return false;
-    if (listener.host === target.host) return true;
-    const there = local.resolve(target.host);
-    if (isEverywhere(listener.host)) return there.some((address) => local.isLocal(address));
-    return there.some((address) => local.resolve(listener.host).includes(address));
-  });
 }
 
 /** Whether each bind of the endpoint gets a different port. */

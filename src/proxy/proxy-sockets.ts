@@ -3,13 +3,9 @@
  *
  *   open --bind--> listening --connect--> in use --close--> gone
  *
- * A socket must not connect to an endpoint of the same proxy (own-endpoints.ts has the rule). This file resolves the
- * machine's names and addresses.
+ * A socket must not connect to an endpoint of the same proxy (own-endpoints.ts has the rule).
  */
 
-import { lookup } from "node:dns/promises";
-import { isIP } from "node:net";
-import { networkInterfaces } from "node:os";
 import { InvalidArgumentError } from "../core/errors.js";
 import { randomId } from "../core/random.js";
 import type { Context } from "../sockets/context.js";
@@ -18,7 +14,7 @@ import { Control, type ControlHost } from "./control.js";
 import type { ProxyEvents, ProxyListening } from "./events.js";
 import { LoopDetector, PROXY_PROPERTY } from "./loop-detector.js";
 import type { SocketPlan } from "./options.js";
-import { type LocalAddresses, reached, tcpTarget } from "./own-endpoints.js";
+import { leadsTo } from "./own-endpoints.js";
 import type { Direction, ProxySide } from "./pairs.js";
 import { ProxySocket } from "./proxy-socket.js";
 import type { ProxyStats } from "./stats.js";
@@ -67,7 +63,7 @@ export class ProxySockets {
       await opened.bind();
       if (!goesOn()) return;
     }
-    await refuseOwn([...this.all.values()].map(({ plan, bound }) => ({ ...plan, bound })));
+    refuseOwn([...this.all.values()].map(({ plan, bound }) => ({ ...plan, bound })));
   }
 
   /** @throws as a socket's `connect` does */
@@ -148,7 +144,7 @@ export class LiveEndpoints {
     return this.#change(name, async (opened) => {
       const resolved = await opened.listen(endpoint);
       try {
-        await this.#refuseOwn();
+        this.#refuseOwn();
         this.#assertLive();
       } catch (error) {
         await opened.unlisten(resolved).catch(() => undefined); // The proxy stops, and its sockets with it.
@@ -166,8 +162,7 @@ export class LiveEndpoints {
     return this.#change(name, async (opened) => {
       if (opened.connected.includes(endpoint))
         throw new InvalidArgumentError(`${name} connects to ${endpoint} already`, { endpoint });
-      await this.#refuseOwn({ name, endpoint });
-      this.#assertLive();
+      this.#refuseOwn({ name, endpoint });
       opened.connectTo(endpoint);
     });
   }
@@ -187,7 +182,7 @@ export class LiveEndpoints {
     return made;
   }
 
-  async #refuseOwn(wanted?: { readonly name: string; readonly endpoint: string }): Promise<void> {
+  #refuseOwn(wanted?: { readonly name: string; readonly endpoint: string }): void {
     const all = [...this.#sockets].map(([name, { bound, connected }]) => ({
       name,
       bound,
@@ -195,27 +190,16 @@ export class LiveEndpoints {
     }));
     if (wanted !== undefined)
       all.push({ name: wanted.name as ProxySocketName, bound: [], connect: [wanted.endpoint] });
-    await refuseOwn(all);
+    refuseOwn(all);
   }
 }
 
-/** One socket of a proxy before any of its sockets connects. */
-export interface Listening {
-  readonly name: string;
-  readonly bound: readonly string[];
-  readonly connect: readonly string[];
-}
-
 /** @throws InvalidArgumentError `EINVAL` for a connect to one of the bound endpoints, with its name */
-export async function refuseOwn(sockets: readonly Listening[]): Promise<void> {
+function refuseOwn(sockets: readonly Listening[]): void {
   const bound = sockets.flatMap((socket) => socket.bound);
-  const local = await localAddresses(
-    sockets.flatMap(({ connect }) => connect),
-    bound,
-  );
   for (const { name, connect } of sockets) {
     for (const endpoint of connect) {
-      const own = reached(endpoint, bound, local);
+      const own = bound.find((each) => leadsTo(endpoint, each));
       if (own === undefined) continue;
       throw new InvalidArgumentError(
         `${name} connects to ${endpoint}, but there the proxy itself listens (${own}): messages would circulate forever`,
@@ -225,37 +209,9 @@ export async function refuseOwn(sockets: readonly Listening[]): Promise<void> {
   }
 }
 
-/**
- * Resolves names in endpoints where they can matter.
- *
- * @param connects endpoints to connect to
- * @param bound bound endpoints; names are resolved only for a port that both lists have
- */
-export async function localAddresses(
-  connects: readonly string[],
-  bound: readonly string[],
-): Promise<LocalAddresses> {
-  const ports = new Set(bound.map((endpoint) => tcpTarget(endpoint)?.port));
-  const names = new Map<string, readonly string[]>();
-  for (const endpoint of connects) {
-    const target = tcpTarget(endpoint);
-    if (target === undefined || isIP(target.host) !== 0 || !ports.has(target.port)) continue;
-    names.set(target.host, await addressesOf(target.host));
-  }
-  const own = new Set<string>();
-  for (const addresses of Object.values(networkInterfaces()))
-    for (const { address } of addresses ?? []) own.add(address);
-  return {
-    isLocal: (address) =>
-      own.has(address) || address.startsWith("127.") || ["0.0.0.0", "::", "::1"].includes(address),
-    resolve: (host) => (isIP(host) === 0 ? (names.get(host) ?? []) : [host]),
-  };
-}
-
-async function addressesOf(host: string): Promise<readonly string[]> {
-  try {
-    return (await lookup(host, { all: true })).map(({ address }) => address);
-  } catch {
-    return []; // Unknown now, so nothing is certain.
-  }
+/** One socket of a proxy before any of its sockets connects. */
+interface Listening {
+  readonly name: string;
+  readonly bound: readonly string[];
+  readonly connect: readonly string[];
 }
