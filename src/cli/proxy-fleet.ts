@@ -27,8 +27,8 @@ export interface ConfigSettings extends OperationSettings {
 /** Prints every problem of a file. @throws Failure when there is one */
 export function check(file: string, settings: { readonly json?: boolean }): Promise<void> {
   return checkFile(file, settings, async () => {
-    const { configuration } = await loadConfiguration(file);
-    return Object.entries(configuration.proxies)
+    const { proxies } = await loadConfiguration(file);
+    return Object.entries(proxies)
       .map(([name, { kind }]) => `${name} (${kind})`)
       .join(", ");
   });

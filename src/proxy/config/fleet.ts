@@ -3,6 +3,7 @@
  * rolls back when a change fails.
  */
 import { ClosedError } from "../../core/errors.js";
+import type { ProxySide } from "../pairs.js";
 import type { SocketProxy } from "../socket-proxy.js";
 import type { ProxyDrainResult } from "../stats.js";
 import { type Change, changed, difference, inverse } from "./difference.js";
@@ -35,10 +36,6 @@ export class ChangeError extends Error {
     super(`${change.proxy}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
     this.proxy = change.proxy;
   }
-}
-
-interface HasPolicy {
-  setPolicy?(side: string, policy: object): unknown;
 }
 
 export class Fleet {
@@ -166,7 +163,7 @@ export class Fleet {
         await this.#end(member);
         return undefined;
       case "policy":
-        await (proxy as HasPolicy).setPolicy?.(change.socket, change.policy ?? {});
+        await proxy.setPolicy(change.socket as ProxySide, change.policy ?? {});
         return undefined;
       case "tls":
         proxy.setCertificates(change.socket, tlsOptions(change.tls));

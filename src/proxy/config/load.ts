@@ -45,15 +45,9 @@ export interface LoadSettings {
   readonly engine?: EngineAbilities;
 }
 
-export interface Loaded {
-  readonly text: string;
-  readonly configuration: Configuration;
-}
-
 /** @throws ConfigurationError */
-export async function loadConfiguration(file: string, settings: LoadSettings = {}): Promise<Loaded> {
-  const text = await textOf(file);
-  return { text, configuration: await configurationOf(file, text, settings) };
+export async function loadConfiguration(file: string, settings: LoadSettings = {}): Promise<Configuration> {
+  return configurationOf(file, await textOf(file), settings);
 }
 
 /** @throws ConfigurationError */
@@ -79,7 +73,6 @@ export async function configurationOf(
       isFaulty: (path) => faulty.has(placeKey(path)),
     }),
   );
-  findings.push(...policyFindings(proxies));
   for (const [name, proxy] of Object.entries(proxies)) proxies[name] = await withFiles(name, proxy, files);
   findings.push(...files.findings);
   for (const [name, proxy] of Object.entries(proxies))
@@ -140,18 +133,6 @@ function isWithin([top, proxy]: Path, name: string): boolean {
 function placeOf(value: unknown, path: Path, at: number): Path {
   const within = path.reduce<unknown>(childOf, value);
   return Array.isArray(within) ? [...path, at] : path;
-}
-
-/** A library version without policies must not run a file that has them. */
-function policyFindings(proxies: Readonly<Record<string, ProxyConfiguration>>): readonly Finding[] {
-  if ("setPolicy" in SocketProxy.prototype) return [];
-  return Object.entries(proxies).flatMap(([name, proxy]) =>
-    SOCKET_NAMES.filter((socket) => proxy[socket]?.policy !== undefined).map((socket) => ({
-      path: ["proxies", name, socket, "policy"],
-      atKey: true,
-      message: "this version of shoal has no policies",
-    })),
-  );
 }
 
 /** Fills in the keys of certificates and resolves the paths of folders. */
