@@ -64,282 +64,217 @@ export function readingOf(samples: readonly Sample[]): Reading {
 }
 
 type ByName = ReadonlyMap<string, readonly Sample[]>;
-/** Sum of a metric's samples, `undefined` without any. The name has no family prefix. */
-type Sum = (
-  name: string,
-  labels?: Readonly<Record<string, string>>,
-  without?: Excluded,
-) => number | undefined;
 
-/** Excludes samples with these values of a label. */
-interface Excluded {
-  readonly label: string;
-  readonly values: ReadonlySet<string>;
+/**
+ * Metrics of one side, without the family's prefix: `"a_total b_total"` is the sum of those that exist, `"a_total|b_total"`
+ * the first that exists, `"a_total{direction=in}"` those with this label.
+ */
+interface SideRow extends Readonly<Partial<Record<CountName | "peers" | "queued", string>>> {
+  readonly side: string;
+  /** A label that all samples have. */
+  readonly label?: string;
+  /** A metric without which the side is absent. */
+  readonly needs?: string;
+}
+
+const CLUSTER: readonly SideRow[] = [
+  {
+    side: "members",
+    peers: "members",
+    in: "packets_received_total",
+    out: "packets_sent_total",
+    inBytes: "bytes_received_total",
+    outBytes: "bytes_sent_total",
+    dropped: "dropped_total",
+  },
+  { side: "suspects", peers: "suspects", refused: "suspicions_total" },
+  { side: "stopped", peers: "gone" },
+  {
+    side: "messages",
+    needs: "published_total",
+    in: "topic_received_total direct_received_total",
+    out: "published_total direct_sent_total",
+    queued: "copies_waiting",
+    dropped: "copies_dropped_total deliveries_dropped_total",
+    refused: "items_refused_total",
+  },
+  {
+    side: "services",
+    needs: "services_sent_total",
+    in: "services_received_total",
+    out: "services_sent_total",
+    queued: "queries_pending",
+    dropped: "services_failed_total services_not_joined_total services_unhandled_total",
+    refused: "services_refused_total",
+  },
+];
+
+const SIDES: Readonly<Partial<Record<MetricsFamily, readonly SideRow[]>>> = {
+  proxy: [
+    ...["frontend", "backend"].map((side) => ({
+      side,
+      label: `side=${side}`,
+      peers: "peers",
+      in: "messages_total{direction=in}",
+      out: "messages_total{direction=out}",
+      inBytes: "bytes_total{direction=in}",
+      outBytes: "bytes_total{direction=out}",
+      queued: "queued_messages",
+      dropped: "dropped_total",
+      refused: "refused_total",
+    })),
+    {
+      side: "capture",
+      needs: "captured_total",
+      peers: "capture_peers",
+      out: "captured_total",
+      queued: "capture_queued_messages",
+      dropped: "capture_missed_total",
+    },
+  ],
+  majordomo: [
+    {
+      side: "clients",
+      peers: "clients",
+      in: "requests_total",
+      out: "answered_total",
+      queued: "queued_requests",
+      dropped: "failed_total abandoned_total replies_dropped_total",
+    },
+    { side: "workers", peers: "workers", queued: "in_flight_requests" },
+  ],
+  pirate: [
+    {
+      side: "clients",
+      in: "requests_total",
+      out: "replies_total",
+      queued: "queued_requests",
+      dropped: "dropped_total",
+    },
+    { side: "workers", peers: "idle_workers busy_workers", queued: "busy_workers" },
+  ],
+  lvc: [
+    {
+      side: "topics",
+      in: "messages_total",
+      queued: "snapshots_waiting",
+      dropped: "evicted_total uncached_total",
+      refused: "invalid_total",
+    },
+  ],
+  cluster: CLUSTER,
+  "cluster-bus": CLUSTER,
+  connections: [{ side: "addresses", peers: "connected", queued: "connecting broken" }],
+  "discovery-server": [
+    {
+      side: "clients",
+      peers: "callers",
+      in: "requests_total",
+      out: "updates_total",
+      dropped: "missed_total",
+      refused: "refused_total invalid_total",
+    },
+  ],
+  "discovery-client": [{ side: "server", peers: "connected", in: "updates_total", out: "attempts_total" }],
+  clone: [
+    {
+      side: "clients",
+      in: "received_total",
+      out: "published_total",
+      queued: "in_flight pending snapshots_waiting",
+      dropped: "snapshots_lost_total",
+      refused: "refused_total faults_total",
+    },
+  ],
+};
+
+/** A driver of any other family: what it receives and what it returns. */
+const ANY_DRIVER: readonly SideRow[] = [
+  {
+    side: "all",
+    peers: "peers",
+    in: "received_total|requests_total|requests_local_total|passed_total|stored_total|states_received_total",
+    out: "answered_total|replies_total|replied_total|replies_local_total|delivered_total|handled_total|published_total|applied_total|states_sent_total",
+    queued: "queued_requests queued_messages pending_requests",
+    dropped: "dropped_total lost_total failed_total",
+    refused: "invalid_total faults_total",
+  },
+];
+
+/** Sum of a metric's samples; `undefined` without any. */
+type Sum = (metric: string) => number | undefined;
+
+/** States that are not the label of a metric. */
+const STATES: Readonly<Partial<Record<MetricsFamily, (sum: Sum) => string>>> = {
+  cluster: clusterState,
+  "cluster-bus": clusterState,
+  connections: (sum) => ((sum("broken") ?? 0) > 0 ? `${sum("broken")} broken` : "running"),
+  "discovery-client": (sum) => (sum("connected") === 0 ? "not connected" : "running"),
+  clone: (sum) => (sum("serving") === 0 ? "standby" : "serving"),
+};
+
+/** The minority score is 0 while the node trusts its own view. */
+function clusterState(sum: Sum): string {
+  if (sum("minority") === 1) return "minority";
+  return (sum("health_score") ?? 0) > 0 ? `health ${sum("health_score")}` : "running";
 }
 
 /** Reasons in a node's `dropped` that lose no packet or message: faults of connections, files and sockets. */
-const FAULTS: Excluded = {
-  label: "reason",
-  values: new Set([
-    "link:accept",
-    "link:address",
-    "link:evicted",
-    "link:failed",
-    "link:handshake",
-    "link:lost",
-    "link:outside",
-    "link:refused",
-    "messages:listen",
-    "allow",
-    "files",
-    "group",
-    "keys",
-    "registry",
-    "socket",
-  ]),
-};
+const FAULTS: ReadonlySet<string | undefined> = new Set([
+  "link:accept",
+  "link:address",
+  "link:evicted",
+  "link:failed",
+  "link:handshake",
+  "link:lost",
+  "link:outside",
+  "link:refused",
+  "messages:listen",
+  "allow",
+  "files",
+  "group",
+  "keys",
+  "registry",
+  "socket",
+]);
 
 function sourceOf(name: string, kind: MetricsKind, byName: ByName): SourceReading {
   const family = familyOf(kind);
-  const own = { [FAMILIES[family].label]: name };
-  const of = (metric: string, labels: Readonly<Record<string, string>> = {}): readonly Sample[] => {
-    const wanted = Object.entries({ ...own, ...labels });
+  const rows = SIDES[family] ?? ANY_DRIVER;
+  const samplesOf = (metric: string, ...labels: readonly string[]): readonly Sample[] => {
+    const wanted = [[FAMILIES[family].label, name], ...labels.map((each) => each.split("="))];
     const samples = byName.get(`shoal_${family.replaceAll("-", "_")}_${metric}`) ?? [];
-    return samples.filter((sample) => wanted.every(([label, value]) => sample.labels[label] === value));
-  };
-  const sum: Sum = (metric, labels, without) => {
-    const samples = of(metric, labels).filter(
-      ({ labels }) => without?.values.has(labels[without.label] ?? "") !== true,
+    const isFault = ({ reason }: Sample["labels"]): boolean =>
+      rows === CLUSTER && metric === "dropped_total" && FAULTS.has(reason);
+    return samples.filter(
+      ({ labels: given }) =>
+        wanted.every(([label, value]) => given[label as string] === value) && !isFault(given),
     );
+  };
+  const sumOf = (metric: string, ...labels: readonly string[]): number | undefined => {
+    const [, bare = "", own] = /^(\w+)(?:\{(.*)\})?$/.exec(metric) ?? [];
+    const samples = samplesOf(bare, ...labels, ...(own === undefined ? [] : [own]));
     return samples.length === 0 ? undefined : samples.reduce((total, { value }) => total + value, 0);
   };
-  const state = of("state").find(({ value }) => value === 1)?.labels.state;
-  return { name, kind, ...(READERS[family] ?? anyDriver)(sum, state) };
+  const sides = rows.flatMap(({ side, label, needs, ...columns }): SideReading[] => {
+    if (needs !== undefined && sumOf(needs) === undefined) return [];
+    const labels = label === undefined ? [] : [label];
+    const valueIn = (metrics: string): number | undefined =>
+      metrics
+        .split("|")
+        .map((each) => plus(...each.split(" ").map((metric) => sumOf(metric, ...labels))))
+        .find((value) => value !== undefined);
+    const values = Object.entries(columns).map(([column, metrics]) => [column, valueIn(metrics)]);
+    return [{ side, ...known(Object.fromEntries(values)) }];
+  });
+  const state = samplesOf("state").find(({ value }) => value === 1)?.labels.state;
+  return {
+    name,
+    kind,
+    state: STATES[family]?.(sumOf) ?? state ?? (family === "proxy" ? "unknown" : "running"),
+    sides,
+  };
 }
-
-type Reader = (sum: Sum, state: string | undefined) => Pick<SourceReading, "state" | "sides">;
-
-const CLUSTER: Reader = (sum) => ({
-  // The minority score is 0 while the node trusts its own view.
-  state:
-    sum("minority") === 1
-      ? "minority"
-      : (sum("health_score") ?? 0) > 0
-        ? `health ${sum("health_score")}`
-        : "running",
-  sides: [
-    known({
-      side: "members",
-      peers: sum("members"),
-      in: sum("packets_received_total"),
-      out: sum("packets_sent_total"),
-      inBytes: sum("bytes_received_total"),
-      outBytes: sum("bytes_sent_total"),
-      dropped: sum("dropped_total", {}, FAULTS),
-    }),
-    known({
-      side: "suspects",
-      peers: sum("suspects"),
-      refused: sum("suspicions_total"),
-    }),
-    known({
-      side: "stopped",
-      peers: sum("gone"),
-    }),
-    // A node without messages has neither.
-    ...(sum("published_total") === undefined
-      ? []
-      : [
-          known({
-            side: "messages",
-            in: plus(sum("topic_received_total"), sum("direct_received_total")),
-            out: plus(sum("published_total"), sum("direct_sent_total")),
-            queued: sum("copies_waiting"),
-            dropped: plus(sum("copies_dropped_total"), sum("deliveries_dropped_total")),
-            refused: sum("items_refused_total"),
-          }),
-        ]),
-    ...(sum("services_sent_total") === undefined
-      ? []
-      : [
-          known({
-            side: "services",
-            in: sum("services_received_total"),
-            out: sum("services_sent_total"),
-            queued: sum("queries_pending"),
-            dropped: plus(
-              sum("services_failed_total"),
-              sum("services_not_joined_total"),
-              sum("services_unhandled_total"),
-            ),
-            refused: sum("services_refused_total"),
-          }),
-        ]),
-  ],
-});
-
-const READERS: Readonly<Partial<Record<MetricsFamily, Reader>>> = {
-  proxy: (sum, state = "unknown") => ({
-    state,
-    sides: [
-      ...["frontend", "backend"].map((side) =>
-        known({
-          side,
-          peers: sum("peers", { side }),
-          in: sum("messages_total", { side, direction: "in" }),
-          out: sum("messages_total", { side, direction: "out" }),
-          inBytes: sum("bytes_total", { side, direction: "in" }),
-          outBytes: sum("bytes_total", { side, direction: "out" }),
-          queued: sum("queued_messages", { side }),
-          dropped: sum("dropped_total", { side }),
-          refused: sum("refused_total", { side }),
-        }),
-      ),
-      ...(sum("captured_total") === undefined
-        ? []
-        : [
-            known({
-              side: "capture",
-              peers: sum("capture_peers"),
-              out: sum("captured_total"),
-              queued: sum("capture_queued_messages"),
-              dropped: sum("capture_missed_total"),
-            }),
-          ]),
-    ],
-  }),
-  majordomo: (sum) => ({
-    state: "running",
-    sides: [
-      known({
-        side: "clients",
-        peers: sum("clients"),
-        in: sum("requests_total"),
-        out: sum("answered_total"),
-        queued: sum("queued_requests"),
-        dropped: plus(sum("failed_total"), sum("abandoned_total"), sum("replies_dropped_total")),
-      }),
-      known({ side: "workers", peers: sum("workers"), queued: sum("in_flight_requests") }),
-    ],
-  }),
-  pirate: (sum) => ({
-    state: "running",
-    sides: [
-      known({
-        side: "clients",
-        in: sum("requests_total"),
-        out: sum("replies_total"),
-        queued: sum("queued_requests"),
-        dropped: sum("dropped_total"),
-      }),
-      known({
-        side: "workers",
-        peers: plus(sum("idle_workers"), sum("busy_workers")),
-        queued: sum("busy_workers"),
-      }),
-    ],
-  }),
-  lvc: (sum) => ({
-    state: "running",
-    sides: [
-      known({
-        side: "topics",
-        in: sum("messages_total"),
-        queued: sum("snapshots_waiting"),
-        dropped: plus(sum("evicted_total"), sum("uncached_total")),
-        refused: sum("invalid_total"),
-      }),
-    ],
-  }),
-  cluster: CLUSTER,
-  "cluster-bus": CLUSTER,
-  connections: (sum) => ({
-    state: (sum("broken") ?? 0) > 0 ? `${sum("broken")} broken` : "running",
-    sides: [
-      known({
-        side: "addresses",
-        peers: sum("connected"),
-        queued: plus(sum("connecting"), sum("broken")),
-      }),
-    ],
-  }),
-  "discovery-server": (sum) => ({
-    state: "running",
-    sides: [
-      known({
-        side: "clients",
-        peers: sum("callers"),
-        in: sum("requests_total"),
-        out: sum("updates_total"),
-        dropped: sum("missed_total"),
-        refused: plus(sum("refused_total"), sum("invalid_total")),
-      }),
-    ],
-  }),
-  "discovery-client": (sum) => ({
-    state: sum("connected") === 0 ? "not connected" : "running",
-    sides: [
-      known({
-        side: "server",
-        peers: sum("connected"),
-        in: sum("updates_total"),
-        out: sum("attempts_total"),
-      }),
-    ],
-  }),
-  clone: (sum) => ({
-    state: sum("serving") === 0 ? "standby" : "serving",
-    sides: [
-      known({
-        side: "clients",
-        in: sum("received_total"),
-        out: sum("published_total"),
-        queued: plus(sum("in_flight"), sum("pending"), sum("snapshots_waiting")),
-        dropped: sum("snapshots_lost_total"),
-        refused: plus(sum("refused_total"), sum("faults_total")),
-      }),
-    ],
-  }),
-};
-
-function first(sum: Sum, ...names: readonly string[]): number | undefined {
-  return names.map((name) => sum(name)).find((value) => value !== undefined);
-}
-
-/** A driver of any other family: what it receives and what it returns. */
-const anyDriver: Reader = (sum, state = "running") => ({
-  state,
-  sides: [
-    known({
-      side: "all",
-      peers: sum("peers"),
-      in: first(
-        sum,
-        "received_total",
-        "requests_total",
-        "requests_local_total",
-        "passed_total",
-        "stored_total",
-        "states_received_total",
-      ),
-      out: first(
-        sum,
-        "answered_total",
-        "replies_total",
-        "replied_total",
-        "replies_local_total",
-        "delivered_total",
-        "handled_total",
-        "published_total",
-        "applied_total",
-        "states_sent_total",
-      ),
-      queued: plus(sum("queued_requests"), sum("queued_messages"), sum("pending_requests")),
-      dropped: plus(sum("dropped_total"), sum("lost_total"), sum("failed_total")),
-      refused: plus(sum("invalid_total"), sum("faults_total")),
-    }),
-  ],
-});
 
 function processOf(byName: ByName): ProcessReading {
   const value = (name: string): number | undefined => byName.get(name)?.[0]?.value;
