@@ -13,9 +13,6 @@ import { seconds } from "./values.js";
 const INTERVAL = 2;
 const MIN_INTERVAL = 0.1;
 const MAX_INTERVAL = 3_600;
-/** Bounds of the timeout of an answer, which is the interval, in ms. */
-const MIN_TIMEOUT = 1_000;
-const MAX_TIMEOUT = 5_000;
 /** Moves a terminal's cursor to the upper left corner, and clears the screen. */
 const CLEAR = "\u001b[H\u001b[J";
 
@@ -57,21 +54,22 @@ async function top(texts: readonly string[], settings: TopSettings): Promise<voi
   const security = await clientSecurityOptions(settings);
   const [{ checkSecured, openSubject }, { Watch }, views] = await Promise.all([
     import("./subjects.js"),
-    import("./top/watch.js"),
+    import("../dashboard/watch.js"),
     import("./top/view.js"),
   ]);
   checkSecured(texts, settings);
-  const timeout = Math.min(MAX_TIMEOUT, Math.max(MIN_TIMEOUT, interval * 1_000));
   const stdout = terminal().stdout as WriteStream;
   const isTable = settings.json !== true && stdout.isTTY;
   const watches: InstanceType<typeof Watch>[] = [];
   try {
-    for (const text of texts) watches.push(new Watch(await openSubject(text, security, false)));
+    for (const text of texts)
+      watches.push(new Watch(text, await openSubject(text, security, false), interval * 1_000));
     await printing(LINES, async (output, { requested: signal }) => {
       for (let readings = 1; !signal.aborted; readings++) {
         const begin = performance.now();
-        const addresses = await Promise.all(watches.map((watch) => watch.look(timeout, signal)));
+        await Promise.all(watches.map((watch) => watch.look(signal)));
         if (signal.aborted) return;
+        const addresses = watches.map(({ seen }) => seen);
         const last = once && readings === 2;
         if (!once || last) {
           const view = { time: Date.now(), interval, addresses };
@@ -81,7 +79,7 @@ async function top(texts: readonly string[], settings: TopSettings): Promise<voi
           await output.write(`${isTable && !once ? CLEAR : ""}${shown.map((line) => `${line}\n`).join("")}`);
         }
         if (last) {
-          if (addresses.some(({ up }) => !up)) throw new Failure("not every address answers");
+          if (addresses.some(({ up }) => up !== true)) throw new Failure("not every address answers");
           return;
         }
         const left = Math.max(0, interval * 1_000 - (performance.now() - begin));
@@ -89,6 +87,6 @@ async function top(texts: readonly string[], settings: TopSettings): Promise<voi
       }
     });
   } finally {
-    await Promise.all(watches.map((watch) => watch.close()));
+    await Promise.all(watches.map(({ subject }) => subject.close()));
   }
 }

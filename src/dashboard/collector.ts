@@ -6,25 +6,17 @@
  * A slow subject is polled less often, so that its responses take at most 1 % of the time, but at least every 10 s.
  */
 import { InvalidArgumentError } from "../core/errors.js";
-import { rated, type TimedReading } from "../metrics/readings.js";
 import type { TraceStep } from "../metrics/trace-recorder.js";
-import { type SeenProcess, sourceId, stateOf } from "./build.js";
+import { sourceId, stateOf } from "./build.js";
 import type { DashboardAction, DashboardItem, DashboardState } from "./state.js";
-import type { Subject, SubjectReading } from "./subject.js";
+import type { Subject } from "./subject.js";
 import { MAX_STEPS_READ, tracesOf } from "./traces.js";
+import { Watch } from "./watch.js";
 
 /** ms of polling after the last request. */
 const IDLE_LOOK_TIME = 10_000;
 /** ms that the first state waits for the first responses. */
 const FIRST_LOOK_TIME = 150;
-/** Pause between two polls, as a multiple of the response time. */
-const COST_FACTOR = 100;
-/** Maximum pause between polls of a subject, ms. Also bounds the response timeout below. */
-const MAX_LOOK_PAUSE = 10_000;
-const MAX_LOOK_TIMEOUT = 5_000;
-const MIN_LOOK_TIMEOUT = 1_000;
-/** Number of last responses whose fastest counts; a pause of the collector can slow one. */
-const COSTS = 3;
 
 /** A state with its JSON, written once for all clients. */
 export interface Snapshot {
@@ -41,7 +33,7 @@ export interface CollectorOptions {
 }
 
 export class Collector {
-  readonly #watches: readonly Watch[];
+  readonly #watches: readonly TracedWatch[];
   readonly #options: CollectorOptions;
   readonly #stop = new AbortController();
   readonly #listeners = new Set<(snapshot: Snapshot) => void>();
@@ -52,7 +44,7 @@ export class Collector {
 
   constructor(subjects: readonly Subject[], options: CollectorOptions) {
     this.#options = options;
-    this.#watches = subjects.map((subject, at) => new Watch(`p${at}`, subject, options.interval));
+    this.#watches = subjects.map((subject, at) => new TracedWatch(`p${at}`, subject, options.interval));
   }
 
   async snapshot(): Promise<Snapshot> {
@@ -164,102 +156,30 @@ function firstOf(looks: Promise<unknown>): Promise<unknown> {
   });
 }
 
-class Watch {
-  readonly subject: Subject;
-  readonly #interval: number;
-  readonly #costs: number[] = [];
-  #seen: SeenProcess;
-  #last: TimedReading | undefined;
-  #due = 0;
-  #looking = false;
-  #lookingAtTraces = false;
+class TracedWatch extends Watch {
   /** Steps of sampled messages, the oldest first. */
-  #steps: readonly TraceStep[] = [];
-  #missed = 0;
+  steps: readonly TraceStep[] = [];
+  missed = 0;
   #next = 0;
+  #isLooking = false;
 
-  constructor(id: string, subject: Subject, interval: number) {
-    this.subject = subject;
-    this.#interval = interval;
-    this.#seen = { id, address: subject.address, up: undefined, details: new Map() };
-  }
-
-  get seen(): SeenProcess {
-    return this.#seen;
-  }
-
-  get steps(): readonly TraceStep[] {
-    return this.#steps;
-  }
-
-  get missed(): number {
-    return this.#missed;
-  }
-
-  isDue(now: number): boolean {
-    // Half an interval early counts as due: timers are inexact.
-    return !this.#looking && now >= this.#due - this.#interval / 2;
-  }
-
-  forget(): void {
-    this.#last = undefined;
-  }
-
-  /** Reads once. Never rejects. */
-  async look(signal: AbortSignal): Promise<void> {
-    if (this.#looking) return;
-    this.#looking = true;
-    const begin = performance.now();
-    const { id, address } = this.#seen;
-    const timeout = Math.min(MAX_LOOK_TIMEOUT, Math.max(MIN_LOOK_TIMEOUT, this.#interval));
-    try {
-      const found: SubjectReading = await this.subject.read(timeout, signal);
-      const at = performance.now();
-      const now = { at, reading: found.reading };
-      const latency = at - begin;
-      this.#seen = {
-        id,
-        address,
-        up: true,
-        latency,
-        reading: rated(this.#last, now),
-        details: found.details,
-      };
-      this.#last = now;
-      this.#due = begin + this.#pauseAfter(latency);
-      // A program may answer for counters but not for traces; the next poll then waits only this long.
-      if (!this.#lookingAtTraces) await firstOf(this.#lookAtTraces(timeout, signal));
-    } catch (error) {
-      const since = this.#seen.up === false ? this.#seen.since : undefined;
-      const reason = this.subject.reasonOf(error);
-      this.#seen = { id, address, up: false, since: since ?? Date.now(), reason, details: new Map() };
-      this.#last = undefined;
-      this.#due = begin + this.#interval;
-    } finally {
-      this.#looking = false;
-    }
+  /** A program may answer for counters but not for traces; the next poll then waits only FIRST_LOOK_TIME. */
+  protected override async alsoLook(signal: AbortSignal): Promise<void> {
+    if (!this.#isLooking) await firstOf(this.#lookAtTraces(signal));
   }
 
   /** Traces are optional: counters show without them. */
-  async #lookAtTraces(timeout: number, signal: AbortSignal): Promise<void> {
-    this.#lookingAtTraces = true;
+  async #lookAtTraces(signal: AbortSignal): Promise<void> {
+    this.#isLooking = true;
     try {
-      const { next, steps, missed } = await this.subject.traces(this.#next, timeout, signal);
+      const { next, steps, missed } = await this.subject.traces(this.#next, this.timeout, signal);
       this.#next = next;
-      this.#missed = missed;
-      if (steps.length > 0) this.#steps = [...this.#steps, ...steps].slice(-MAX_STEPS_READ);
+      this.missed = missed;
+      if (steps.length > 0) this.steps = [...this.steps, ...steps].slice(-MAX_STEPS_READ);
     } catch {
-      // An older program, or one that does not answer at all, as its counters show.
+      // A program without traces, or one that does not answer at all, as its counters show.
     } finally {
-      this.#lookingAtTraces = false;
+      this.#isLooking = false;
     }
-  }
-
-  #pauseAfter(latency: number): number {
-    this.#costs.push(latency);
-    if (this.#costs.length < COSTS) return this.#interval;
-    if (this.#costs.length > COSTS) this.#costs.shift();
-    const pause = Math.min(MAX_LOOK_PAUSE, COST_FACTOR * Math.min(...this.#costs));
-    return Math.max(this.#interval, pause);
   }
 }

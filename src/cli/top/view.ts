@@ -1,21 +1,11 @@
 /** All addresses at one moment: as a table, lines, JSON, and the numbers in them. Pure. */
 import { styleText } from "node:util";
-import {
-  COUNTS,
-  type CountName,
-  type RatedReading,
-  type RatedSide,
-  type RatedSource,
-} from "../../metrics/readings.js";
+import type { SeenProcess } from "../../dashboard/build.js";
+import { COUNTS, type CountName, type RatedSide, type RatedSource } from "../../metrics/readings.js";
 import { printable, table } from "../terminal.js";
 
-/** One address. */
-export type AddressView = {
-  readonly address: string;
-} & (
-  | { readonly up: true /** ms of its answer. */; readonly latency: number; readonly reading: RatedReading }
-  | { readonly up: false /** ms since 1970. */; readonly since: number; readonly reason: string }
-);
+/** One address: `up` with a reading, or away since some time. */
+export type AddressView = Omit<SeenProcess, "id" | "details">;
 
 export interface View {
   /** ms since 1970. */
@@ -52,9 +42,7 @@ export function tableLines(view: View, width: number, color: boolean): string[] 
   const paint = (style: "bold" | "cyan" | "red" | "yellow", line: string): string =>
     color ? styleText(style, cut(line), { validateStream: false }) : cut(line);
   const sidesOf = (address: AddressView): { source: RatedSource; side: RatedSide }[] =>
-    address.up
-      ? address.reading.sources.flatMap((source) => source.sides.map((side) => ({ source, side })))
-      : [];
+    (address.reading?.sources ?? []).flatMap((source) => source.sides.map((side) => ({ source, side })));
   const rows = view.addresses
     .flatMap(sidesOf)
     .map(({ source, side }) => COLUMNS.map(([, text]) => text(source, side)));
@@ -62,7 +50,7 @@ export function tableLines(view: View, width: number, color: boolean): string[] 
   const time = new Date(view.time).toLocaleTimeString("en-GB");
   const lines = [cut(`shoal top  ${time}  ${summary(view)}, every ${view.interval} s`), paint("bold", head)];
   for (const address of view.addresses) {
-    lines.push(paint(address.up ? "cyan" : "red", addressLine(address)));
+    lines.push(paint(address.up === true ? "cyan" : "red", addressLine(address)));
     for (const { source, side } of sidesOf(address)) {
       const line = rest.shift() as string;
       if ((side.rates.dropped ?? 0) > 0) lines.push(paint("red", line));
@@ -72,14 +60,12 @@ export function tableLines(view: View, width: number, color: boolean): string[] 
   return lines;
 }
 
-function addressLine(address: AddressView): string {
-  const name = printable(address.address);
-  if (!address.up) {
-    const since = new Date(address.since).toLocaleTimeString("en-GB");
-    return `${name}  away since ${since}: ${printable(address.reason)}`;
-  }
-  const { cpu, memory, loopDelay, sources } = address.reading;
-  const parts = [`answers in ${duration(address.latency / 1_000)}`];
+function addressLine({ address, latency = 0, since = 0, reason = "", reading }: AddressView): string {
+  const name = printable(address);
+  if (reading === undefined)
+    return `${name}  away since ${new Date(since).toLocaleTimeString("en-GB")}: ${printable(reason)}`;
+  const { cpu, memory, loopDelay, sources } = reading;
+  const parts = [`answers in ${duration(latency / 1_000)}`];
   if (cpu !== undefined) parts.push(`cpu ${(cpu * 100).toFixed(0)} %`);
   if (memory !== undefined) parts.push(`memory ${short(memory)}B`);
   if (loopDelay !== undefined) parts.push(`loop delay ${duration(loopDelay)}`);
@@ -98,10 +84,10 @@ function summary({ addresses }: View): string {
 /** One line per side; an address that is away has a line of its own. */
 export function plainLines({ time, addresses }: View): string[] {
   const when = new Date(time).toISOString();
-  return addresses.flatMap((address) => {
-    const where = `${when} ${printable(address.address)}`;
-    if (!address.up) return [`${where} away: ${printable(address.reason)}`];
-    const { sources } = address.reading;
+  return addresses.flatMap(({ address, reason = "", reading }) => {
+    const where = `${when} ${printable(address)}`;
+    if (reading === undefined) return [`${where} away: ${printable(reason)}`];
+    const { sources } = reading;
     if (sources.length === 0) return [`${where} nothing runs`];
     return sources.flatMap(({ name, kind, state, sides }) =>
       sides.map((side) => `${where} ${printable(`${name} ${kind} ${state}`)} ${plainSide(side)}`),
@@ -141,12 +127,8 @@ function rounded(_: string, value: unknown): unknown {
   return typeof value === "number" && !Number.isInteger(value) ? Math.round(value * 1_000) / 1_000 : value;
 }
 
-function jsonOf(view: AddressView): object {
-  if (!view.up) {
-    const { address, up, reason } = view;
-    return { address, up, since: new Date(view.since).toISOString(), reason };
-  }
-  const { address, up, latency, reading } = view;
+function jsonOf({ address, up, latency, since = 0, reason, reading }: AddressView): object {
+  if (reading === undefined) return { address, up, since: new Date(since).toISOString(), reason };
   return { address, up, latency, ...reading };
 }
 
