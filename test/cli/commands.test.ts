@@ -1,9 +1,9 @@
 import { describe, expect, test } from "vitest";
 import { Dealer } from "../../src/index.js";
 import { run, start, startWithout } from "./in-process.js";
-import { ipc, start as startProcess, useShoal } from "./support.js";
+import { ipc, useFolder } from "./support.js";
 
-useShoal();
+useFolder();
 
 describe("push and pull", () => {
   test.each(["push", "pull"])("carry lines, empty ones too, when %s binds", async (binding) => {
@@ -238,13 +238,10 @@ describe("dealer and router", () => {
     const endpoint = ipc();
     const peer = start("dealer", "--bind", endpoint);
     peer.write("1\n2\n3\n4\n");
-    const dealer = startProcess("dealer", "--connect", endpoint, "--count", "3");
-    const feed = (): void => {
-      while (dealer.process.stdin.writable && dealer.process.stdin.write("x\n".repeat(100)));
-    };
-    dealer.process.stdin.on("drain", feed);
-    feed();
-    expect((await dealer.ended).stdout.toString()).toBe("1\n2\n3\n");
+    const dealer = start("dealer", "--connect", endpoint, "--count", "3");
+    const feeding = setInterval(() => dealer.write("x\n".repeat(100)), 1);
+    const { stdout } = await dealer.ended.finally(() => clearInterval(feeding));
+    expect(stdout.toString()).toBe("1\n2\n3\n");
   });
 });
 

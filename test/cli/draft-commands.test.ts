@@ -2,9 +2,9 @@
 import { describe, expect, test } from "vitest";
 import { Server } from "../../src/sockets/draft/index.js";
 import { run, start, startWithout } from "./in-process.js";
-import { ipc, useShoal } from "./support.js";
+import { ipc, useFolder } from "./support.js";
 
-useShoal();
+useFolder();
 
 describe("client and server", () => {
   test("a server with --echo answers each client", async () => {

@@ -20,8 +20,7 @@ const spawn = (name: string, args: readonly string[]): NodeProcess => new NodePr
 describe("shoal node start", () => {
   it("two that are started find each other, and none of another cluster; one that leaves is said to have left, and exits with 0", async () => {
     const cluster = group();
-    // A process whose input has ended: that ends nothing.
-    const a = spawn("a", [...cluster, "--tag", "x", "--prop", "version=2.1"]);
+    const a = start("a", [...cluster, "--tag", "x", "--prop", "version=2.1"]);
     await a.ready();
     const stranger = start("stranger", group());
     await stranger.ready();
@@ -76,6 +75,7 @@ describe("shoal node start", () => {
   it("one that is killed is lost to the others, and found again when it is started again", async () => {
     const cluster = group();
     const [a, b] = [start("a", cluster), start("b", cluster)];
+    // A process whose input has ended: that ends nothing.
     const c = spawn("c", cluster);
     await Promise.all([a.untilSees("b", "c"), b.untilSees("a", "c"), c.untilSees("a", "b")]);
     c.kill();

@@ -34,7 +34,7 @@ it("keeps a request when the broker is killed, and answers it once there is a wo
   first.kill();
   await first.ended;
 
-  const second = spawnWithout(...titanic, endpoint);
+  const second = startWithout(...titanic, endpoint);
   await second.until("stderr", /keeping requests in .*: 1 pending/);
   const worker = startWithout("majordomo", "worker", "upper", "--connect", endpoint, "--exec", "tr a-z A-Z");
   await worker.until("stderr", /offering upper/);
@@ -158,14 +158,11 @@ it("prints dead letters no faster than they are read, and ends by a signal meanw
 it("refuses a folder whose file is cut off, or sets the file aside when asked to", async () => {
   const store = file();
   const command = ["majordomo", "broker", "--bind", "tcp://127.0.0.1:*", "--titanic", store];
-  const first = spawnWithout(...command);
-  await first.until("stderr", /keeping requests/);
-  first.signal("SIGTERM");
-  await first.ended;
+  await LmdbStore.open(store).close();
   truncateSync(join(store, "data.mdb"), 8_192);
   const refused = await run("", ...command);
   expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining("data.mdb is damaged")]);
-  const second = spawnWithout(...command, "--titanic-damaged", "set-aside");
+  const second = startWithout(...command, "--titanic-damaged", "set-aside");
   await second.until("stderr", /was damaged \(.*\) and renamed to .*data\.mdb\.damaged-/);
   await second.until("stderr", /keeping requests in .*: 0 pending/);
   second.signal("SIGTERM");

@@ -231,14 +231,11 @@ test.each([
   expect(help).not.toMatch(lacks);
 });
 
-test.each([
-  [["--version"], 0],
-  [["pull", "--connect", "ipc:///nowhere", "--timeout", "1"], 1],
-  [["pusj"], 2],
-] as const)("the binary ends with the exit code of its command: %j", async (args, expected) => {
+test("the binary prints what its command does, and ends with its exit code", async () => {
+  const args = ["pusj"];
   const here = await run("", ...args);
   expect(await runProcess("", ...args)).toEqual(here);
-  expect(here.code).toBe(expected);
+  expect(here.code).toBe(2);
 });
 
 test("commands that run at once in a process keep to their own terminals, formats and levels", async () => {
