@@ -3,9 +3,9 @@
  * seconds. node:http answers malformed requests with 400, large headers with 431 and slow requests with 408.
  */
 import type { IncomingMessage, RequestListener, Server } from "node:http";
-import type { Socket } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import type { SecureContextOptions } from "node:tls";
-import { InvalidArgumentError } from "./errors.js";
+import { ERROR_CODES, type ErrorCode, InvalidArgumentError, TransportError } from "./errors.js";
 import { isLocalNameOrAddress, isLoopback } from "./loopback.js";
 
 /** ms for the headers and for the whole request. */
@@ -127,6 +127,35 @@ export function listen(server: Server, host: string | undefined, port: number): 
       resolve();
     });
   });
+}
+
+/**
+ * Listens at an address of the command line or an option.
+ *
+ * @param what is served, for the error @param address as given
+ * @returns the URL
+ * @throws TransportError `EADDRINUSE`, `EACCES`, `EADDRNOTAVAIL` and others, with the address as endpoint
+ */
+export async function serveAt(
+  server: Server,
+  what: string,
+  address: string,
+  { host, port }: ListenAddress,
+): Promise<string> {
+  try {
+    await listen(server, host, port);
+  } catch (error) {
+    const { code = "", message } = error as NodeJS.ErrnoException;
+    throw new TransportError(
+      Object.hasOwn(ERROR_CODES, code) ? (code as ErrorCode) : "ERR_TRANSPORT",
+      `${what} cannot be served at ${address}: ${message}`,
+      { cause: error, endpoint: address },
+    );
+  }
+  // A later error ends one connection, not the process.
+  server.on("error", () => undefined);
+  const bound = server.address() as AddressInfo;
+  return `http://${urlHost(bound.address)}:${bound.port}`;
 }
 
 /** Closes the server after responses in flight, or after `CLOSE_TIME`. */

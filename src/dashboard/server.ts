@@ -4,34 +4,25 @@
  *   GET  /                       the page; /page.css, /page/NAME.js
  *   GET  /api/state              the newest state, as JSON
  *   GET  /api/events             stream (text/event-stream) of events: `state` at each interval, `traces` on changes
- *   GET  /api/traces             the traces of sampled messages, as JSON; /api/traces/schema
+ *   GET  /api/traces             the traces of sampled messages, as JSON
  *   GET  /api/list?source=ID&name=NAME&filter=TEXT&offset=N&limit=N      a part of a list
- *   GET  /api/schema             JSON Schema of the state
  *   POST /api/control            {"source":ID,"action":"pause"}, with the token: 204
  *
  * Errors are {"error":{"code","message"}}: 400 for malformed requests, 401 for a wrong token, 403 for another origin
  * or host, 409 for a refusal by the source, 429 after many wrong tokens. Too many streams end an older one.
  */
 import { readdirSync, readFileSync } from "node:fs";
-import type { IncomingMessage, RequestListener, Server, ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
 import { checkInteger, checkKeys } from "../core/arguments.js";
 import { builtFile } from "../core/built-file.js";
-import {
-  ERROR_CODES,
-  type ErrorCode,
-  InvalidArgumentError,
-  ShoalError,
-  TransportError,
-} from "../core/errors.js";
-import { boundedServer, listen, parseListenAddress, shut, urlHost } from "../core/http-server.js";
+import { InvalidArgumentError, ShoalError } from "../core/errors.js";
+import { boundedServer, parseListenAddress, serveAt, shut } from "../core/http-server.js";
 import { MAX_SAMPLED_PER_SECOND, traceRecorder } from "../metrics/trace-recorder.js";
 import { isHostAllowed, isOwnOrigin, SECURITY_HEADERS, TokenCheck } from "./access.js";
 import { MAX_PAGE, pageOf } from "./build.js";
 import { Collector, type Snapshot } from "./collector.js";
 import { PAGE } from "./document.js";
 import type { DashboardOptions, DashboardServer } from "./options.js";
-import { STATE_SCHEMA, TRACES_SCHEMA } from "./schema.js";
 import type { DashboardAction } from "./state.js";
 import { STYLE } from "./style.js";
 import type { Subject } from "./subject.js";
@@ -76,23 +67,16 @@ export async function startDashboard(
     checksHost: true,
     isStream: (request) => request.url?.split("?", 1)[0] === "/api/events",
   });
-  try {
-    await listen(server, host, listening.port);
-  } catch (error) {
-    await collector.close();
-    const { code = "", message } = error as NodeJS.ErrnoException;
-    throw new TransportError(
-      Object.hasOwn(ERROR_CODES, code) ? (code as ErrorCode) : "ERR_TRANSPORT",
-      `The dashboard cannot be served at ${address}: ${message}`,
-      { cause: error, endpoint: address },
-    );
-  }
-  // A later error ends one connection, not the process.
-  server.on("error", () => undefined);
+  const url = await serveAt(server, "The dashboard", address, { host, port: listening.port }).catch(
+    async (error: unknown) => {
+      await collector.close();
+      throw error;
+    },
+  );
   const endTraces = traces > 0 ? traceRecorder().begin(traces) : undefined;
   let closing: Promise<void> | undefined;
   return {
-    url: urlOf(server),
+    url,
     close: () => {
       endTraces?.();
       closing ??= Promise.all([pages.close(), shut(server), collector.close()]).then(() => undefined);
@@ -170,14 +154,8 @@ class Pages {
       case "/api/state":
         reply(response, JSON_TYPE, (await this.#collector.snapshot()).text);
         return;
-      case "/api/schema":
-        reply(response, JSON_TYPE, JSON.stringify(STATE_SCHEMA));
-        return;
       case "/api/traces":
         reply(response, JSON_TYPE, (await this.#collector.snapshot()).traces);
-        return;
-      case "/api/traces/schema":
-        reply(response, JSON_TYPE, JSON.stringify(TRACES_SCHEMA));
         return;
       case "/api/list":
         reply(response, JSON_TYPE, JSON.stringify(await this.#list(new URLSearchParams(query))));
@@ -365,9 +343,4 @@ function scripts(): ReadonlyMap<string, string> {
       .filter((name) => name.endsWith(".js"))
       .map((name) => [`/page/${name}`, readFileSync(new URL(name, folder), "utf8")]),
   );
-}
-
-function urlOf(server: Server): string {
-  const { address, port } = server.address() as AddressInfo;
-  return `http://${urlHost(address)}:${port}`;
 }

@@ -7,10 +7,8 @@
  *   GET /peers     200  lists of peers as JSON, if enabled; ?source=NAME&list=NAME: those peers
  *   GET /traces    200  steps of sampled messages as JSON, if enabled; ?after=N: `next` of the last answer
  */
-import type { IncomingMessage, RequestListener, Server, ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
-import { ERROR_CODES, type ErrorCode, TransportError } from "../core/errors.js";
-import { boundedServer, listen, parseListenAddress, shut, urlHost } from "../core/http-server.js";
+import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
+import { boundedServer, parseListenAddress, serveAt, shut } from "../core/http-server.js";
 import { peerListsOf } from "../sockets/peer-views.js";
 import { Exposition } from "./exposition.js";
 import { type MetricsSources, namedSources, readinessOf, STATS_TIME, StatsReader } from "./sources.js";
@@ -41,23 +39,11 @@ export async function startPages(
   unready: () => string | undefined = () => undefined,
   more: MorePages = {},
 ): Promise<MetricsServer> {
-  const { host, port } = parseListenAddress("Metrics", address);
+  const listening = parseListenAddress("Metrics", address);
   if (typeof sources !== "function") namedSources(sources); // Throws for anything but sources.
   const pages = new Pages(await Exposition.load(), sources, unready, more);
   const server = boundedServer(pages.answer);
-  try {
-    await listen(server, host, port);
-  } catch (error) {
-    const { code = "", message } = error as NodeJS.ErrnoException;
-    throw new TransportError(
-      Object.hasOwn(ERROR_CODES, code) ? (code as ErrorCode) : "ERR_TRANSPORT",
-      `Metrics cannot be served at ${address}: ${message}`,
-      { cause: error, endpoint: address },
-    );
-  }
-  // A later error ends one connection, not the process.
-  server.on("error", () => undefined);
-  return { url: urlOf(server), close: () => shut(server) };
+  return { url: await serveAt(server, "Metrics", address, listening), close: () => shut(server) };
 }
 
 class Pages {
@@ -183,9 +169,4 @@ function reply(
     "X-Content-Type-Options": "nosniff",
   });
   response.end(text); // node:http leaves out the body for HEAD.
-}
-
-function urlOf(server: Server): string {
-  const { address, port } = server.address() as AddressInfo;
-  return `http://${urlHost(address)}:${port}`;
 }

@@ -1,6 +1,4 @@
-/**
- * JSON Schemas of `/api/state` and `/api/traces`, served by `/api/schema` and `/api/traces/schema`. Types: state.ts.
- */
+/** JSON Schemas of `/api/state` and `/api/traces`: what a page may rely on. Types: src/dashboard/state.ts. */
 
 const text = { type: "string", maxLength: 256 };
 const number = { type: "number" };
