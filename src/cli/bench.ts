@@ -10,12 +10,6 @@ interface Harness {
   bench(options: object): Promise<number>;
 }
 
-interface Given {
-  readonly set?: readonly string[];
-  readonly nodes?: string;
-  readonly hours?: string;
-}
-
 export function addBenchCommand(program: Command): void {
   const command = addCommand(program, {
     name: "bench",
@@ -28,7 +22,7 @@ export function addBenchCommand(program: Command): void {
       "shoal bench list",
       "shoal bench throughput --size 64,1024 --json before.jsonl",
       "shoal bench latency --transport tcp,ipc --peers shoal-libzmq,zeromq --html report.html",
-      "shoal bench cluster-large --nodes 1000 --hours 24",
+      "shoal bench cluster-large --set nodes=1000 --set hours=24",
       "shoal bench all --smoke",
       "shoal bench compare before.jsonl after.jsonl",
       "shoal bench throughput --role consumer --bind tcp://127.0.0.1:5557",
@@ -41,8 +35,6 @@ export function addBenchCommand(program: Command): void {
     .option("--size <BYTES>", "message sizes, such as 64,1024 (default: the scenario's)")
     .option("--peers <NAMES>", "only these contenders (default: all available)")
     .addOption(repeatable("--set <NAME=VALUES>", "values of a scenario's parameter (repeatable)"))
-    .option("--nodes <N>", "nodes of a simulated cluster: --set nodes=N")
-    .option("--hours <H>", "virtual hours of a simulated cluster: --set hours=H")
     .option(
       "--runs <N>",
       "number of runs of each case (default: until the result is certain enough, at most 20)",
@@ -63,16 +55,11 @@ export function addBenchCommand(program: Command): void {
     .option("--role <ROLE>", "run one role here, and the other on another machine")
     .option("--bind <EP>", "where that role binds")
     .option("--connect <EP>", "where that role connects")
-    .action(async (what: string[], { nodes, hours, ...options }: Given) => {
-      const set = [
-        ...(options.set ?? []),
-        ...(nodes === undefined ? [] : [`nodes=${nodes}`]),
-        ...(hours === undefined ? [] : [`hours=${hours}`]),
-      ];
+    .action(async (what: string[], options: object) => {
       let code: number;
       try {
         const harness = (await import(builtFile("dist/bench/main.js").href)) as Harness;
-        code = await harness.bench({ ...options, set, what: what.length === 0 ? ["all"] : what });
+        code = await harness.bench({ ...options, what: what.length === 0 ? ["all"] : what });
       } catch (error) {
         throw error instanceof Error && error.name === "BadInput" ? new UsageError(error.message) : error;
       }

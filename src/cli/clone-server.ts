@@ -34,7 +34,6 @@ interface ServerSettings extends OperationSettings, SecuritySettings, ClusterSet
   readonly serveAlone?: boolean;
   readonly store?: string;
   readonly heartbeat?: number;
-  readonly maxBytes?: number;
   readonly curvePeerKey?: string;
   readonly json?: boolean;
 }
@@ -66,7 +65,6 @@ export function addCloneServerCommand(clone: Command): void {
     .option("--serve-alone", "serve although the peer was never reached and may have a newer map")
     .option("--store <DIR>", "keep the map in DIR (needs the package lmdb)")
     .option("--heartbeat <MS>", "interval of heartbeats (default 1000)", wholeNumber(1))
-    .option("--max-bytes <N>", "maximum bytes of keys and values (default 4294967296)", wholeNumber(1))
     .option("--json", "print the counters as JSON at the end")
     .option(
       "--curve-peer-key <KEY>",
@@ -79,7 +77,7 @@ export function addCloneServerCommand(clone: Command): void {
 }
 
 async function runServer(settings: ServerSettings): Promise<void> {
-  const { heartbeat, maxBytes } = settings;
+  const { heartbeat } = settings;
   const endpoint = endpointFor(settings);
   const chosen = pairOf(settings);
   const socketOptions = await securityOptions(settings, { bind: checkEndpoints([endpoint], "--bind EP") });
@@ -89,7 +87,7 @@ async function runServer(settings: ServerSettings): Promise<void> {
   const options = {
     socketOptions,
     ...(pair === undefined ? {} : { pair }),
-    ...defined({ heartbeatInterval: heartbeat, maxBytes }),
+    ...defined({ heartbeatInterval: heartbeat }),
   };
   const store =
     settings.store === undefined

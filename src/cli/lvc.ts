@@ -18,8 +18,6 @@ interface LvcSettings extends OperationSettings, PairSettings {
   readonly subscribe?: readonly string[];
   readonly store?: string;
   readonly maxTopics?: number;
-  readonly maxBytes?: number;
-  readonly maxValueBytes?: number;
   readonly json?: boolean;
 }
 
@@ -45,8 +43,6 @@ export function addLvcCommand(program: Command): void {
     )
     .option("--store <DIR>", "keep the values in DIR across restarts (needs the package lmdb)")
     .option("--max-topics <N>", "maximum number of topics (default 100000)", wholeNumber(1))
-    .option("--max-bytes <N>", "maximum bytes of topics and values (default 268435456)", wholeNumber(1))
-    .option("--max-value-bytes <N>", "maximum bytes of one value (default 1048576)", wholeNumber(1))
     .option("--json", "print the counters as JSON at the end");
   addOperationOptions(addPairOptions(addSecurityOptions(command))).action((settings: LvcSettings) =>
     lvc(settings),
@@ -59,7 +55,7 @@ async function lvc(settings: LvcSettings): Promise<void> {
   const backend = checkEndpoints(settings.backend, "--backend EP");
   const socketOptions = await securityOptions(settings, { bind: [...frontend, ...backend], connect });
   const log = new Log("lvc");
-  const { subscribe: topics, store, maxTopics, maxBytes, maxValueBytes } = settings;
+  const { subscribe: topics, store, maxTopics } = settings;
   await withEndpoints("lvc", connect, settings, log, async (publishers) => {
     const pair = await Pair.from(settings, socketOptions, log);
     await serve({
@@ -68,7 +64,7 @@ async function lvc(settings: LvcSettings): Promise<void> {
       pair,
       create: () =>
         new LastValueCache({
-          ...defined({ topics, store, maxTopics, maxBytes, maxValueBytes, gate: pair?.gate }),
+          ...defined({ topics, store, maxTopics, gate: pair?.gate }),
           frontendOptions: socketOptions,
           backendOptions: socketOptions,
         }),

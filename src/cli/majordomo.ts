@@ -41,7 +41,6 @@ interface CallSettings extends Settings {
 
 interface WorkerSettings extends Settings, AnswerSettings, OperationSettings {
   readonly concurrency?: number;
-  readonly prefetch?: number;
   readonly heartbeat?: number;
 }
 
@@ -67,11 +66,6 @@ export function addMajordomoCommand(program: Command): void {
   addClusterOptions(addSecurityOptions(addSharedOptions(worker, ["connect"]), "connect"));
   addOperationOptions(addAnswerOptions(worker))
     .option("--concurrency <N>", "requests handled at once (default 1)", wholeNumber(1))
-    .option(
-      "--prefetch <N>",
-      "requests queued here while others are handled (default 16; with a concurrency of 16 or more, the larger of that and 100)",
-      wholeNumber(0),
-    )
     .option("--heartbeat <MS>", "interval of heartbeats to a broker (default 2500)", wholeNumber(1))
     .action((service: string, given: Given<WorkerSettings>) => runWorker(service, given));
   const calls = addCommand(majordomo, {
@@ -92,7 +86,7 @@ export function addMajordomoCommand(program: Command): void {
 
 async function runWorker(service: string, given: Given<WorkerSettings>): Promise<void> {
   const settings = checkSettings<WorkerSettings>(given, "--connect EP");
-  const { concurrency = 1, prefetch, heartbeat } = settings;
+  const { concurrency = 1, heartbeat } = settings;
   const answer = answerer(settings, { SHOAL_SERVICE: service });
   const log = new Log("majordomo worker");
   const socketOptions = await securityOptions(settings, settings);
@@ -105,7 +99,7 @@ async function runWorker(service: string, given: Given<WorkerSettings>): Promise
           concurrency,
           exposeErrors: true,
           socketOptions,
-          ...defined({ prefetch, heartbeatInterval: heartbeat }),
+          ...defined({ heartbeatInterval: heartbeat }),
         }),
       report: (worker) =>
         worker.events
@@ -153,13 +147,11 @@ async function call(service: string, body: readonly string[], given: Given<CallS
 
 interface TitanicSettings {
   readonly titanicAttempts?: number;
-  readonly titanicTimeout?: number;
   readonly titanicDamaged?: "refuse" | "set-aside";
 }
 
 interface BrokerSettings extends Settings, PairSettings, OperationSettings, TitanicSettings {
   readonly heartbeat?: number;
-  readonly queueTimeout?: number;
   readonly titanic?: string;
 }
 
@@ -179,18 +171,12 @@ function addBrokerCommand(majordomo: Command): void {
   addSharedOptions(command, ["bind", "json"], { json: "print the counters as JSON at the end" });
   addOperationOptions(addPairOptions(addSecurityOptions(command, "bind")))
     .option("--heartbeat <MS>", "interval of heartbeats to a worker (default 2500)", wholeNumber(1))
-    .option(
-      "--queue-timeout <MS>",
-      "how long a request waits for a worker, at most (default 30000)",
-      wholeNumber(1),
-    )
     .option("--titanic <DIR>", "keep durable requests in DIR (9/TSP; needs the package lmdb)")
     .option(
       "--titanic-attempts <N>",
       "failed attempts before a request becomes a dead letter (default 10)",
       wholeNumber(1),
     )
-    .option("--titanic-timeout <MS>", "timeout of one attempt (default 30000)", wholeNumber(1))
     .addOption(
       new Option(
         "--titanic-damaged <WHAT>",
@@ -203,9 +189,9 @@ function addBrokerCommand(majordomo: Command): void {
 async function runBroker(given: Given<BrokerSettings>): Promise<void> {
   const settings = checkSettings<BrokerSettings>(given, "--bind EP");
   const log = new Log("majordomo broker");
-  const { queueTimeout, heartbeat } = settings;
+  const { heartbeat } = settings;
   const security = await securityOptions(settings, settings);
-  const ofTitanic = ["titanicAttempts", "titanicTimeout", "titanicDamaged"] as const;
+  const ofTitanic = ["titanicAttempts", "titanicDamaged"] as const;
   if (settings.titanic === undefined && ofTitanic.some((name) => settings[name] !== undefined))
     throw new UsageError("--titanic-… needs --titanic DIR");
   const titanic =
@@ -220,7 +206,7 @@ async function runBroker(given: Given<BrokerSettings>): Promise<void> {
     create: () =>
       new MajordomoBroker({
         socketOptions: security,
-        ...defined({ queueTimeout, heartbeatInterval: heartbeat, gate: pair?.gate }),
+        ...defined({ heartbeatInterval: heartbeat, gate: pair?.gate }),
       }),
     report: (broker) => report(broker, log),
     sources: (broker) => ({ broker, ...titanic?.sources }),
@@ -278,10 +264,10 @@ class TitanicPart {
   open(endpoint: string): void {
     const log = this.#log;
     try {
-      const { titanicAttempts, titanicTimeout, titanicDamaged } = this.#options;
+      const { titanicAttempts, titanicDamaged } = this.#options;
       this.#service = openTitanic(endpoint, this.#directory, {
         socketOptions: this.#security,
-        ...defined({ maxAttempts: titanicAttempts, timeout: titanicTimeout }),
+        ...defined({ maxAttempts: titanicAttempts }),
         store: defined({ damagedFile: titanicDamaged }),
       });
     } catch (error) {
