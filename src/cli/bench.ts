@@ -1,11 +1,11 @@
-/** shoal bench: the options of the benchmark harness, which is loaded when it is used. */
+/** shoal bench. The benchmark harness is loaded on use. */
 import type { Command } from "commander";
 import { builtFile } from "../core/built-file.js";
 import { Reported, UsageError } from "./failure.js";
 import { addCommand } from "./options.js";
 import { repeatable } from "./values.js";
 
-/** The entry of the harness, which is compiled apart from the library, to dist/bench. */
+/** The harness, compiled to dist/bench apart from the library. */
 interface Harness {
   bench(options: object): Promise<number>;
 }

@@ -1,4 +1,4 @@
-/** shoal clone server: the server of a map, alone or as one of a pair, with a store or without. */
+/** shoal clone server: the server of a map, alone or in a pair, with or without a store. */
 import { type Command, Option } from "commander";
 import type { BinaryStarFenceReason } from "../patterns/binary-star/index.js";
 import { CloneLmdbStore, type ClonePairOptions, CloneServer } from "../patterns/clone/index.js";
@@ -18,10 +18,10 @@ import {
 } from "./security.js";
 import { defined, wholeNumber } from "./values.js";
 
-/** A server binds up to four more ports after the first. */
+/** A server binds up to four more ports. */
 const MAX_PORT = 65_531;
 
-/** Interval of heartbeats, in ms, as in 12/CHP. */
+/** Heartbeat interval in ms (12/CHP). */
 const HEARTBEAT = 1_000;
 
 interface ServerSettings extends OperationSettings, SecuritySettings, ClusterSettings {
@@ -114,7 +114,6 @@ async function runServer(settings: ServerSettings): Promise<void> {
   }).finally(() => source?.close());
 }
 
-/** @throws UsageError */
 function endpointFor({ port, host, bind }: ServerSettings): string {
   if (bind !== undefined) {
     if (port !== undefined || host !== undefined)
@@ -126,7 +125,6 @@ function endpointFor({ port, host, bind }: ServerSettings): string {
   return `tcp://${host ?? "*"}:${port}`;
 }
 
-/** @throws UsageError */
 function pairOf({
   primary,
   backup,
@@ -149,7 +147,7 @@ function pairOf({
       };
 }
 
-/** The credentials of the two servers towards each other. @throws UsageError */
+/** Credentials of the two servers towards each other. */
 function credentialsOf(settings: ServerSettings): Pick<ClonePairOptions, "publicKey" | "socketOptions"> {
   const { plain, curveCertificate, curvePeerKey } = settings;
   if (curvePeerKey !== undefined && curveCertificate === undefined)

@@ -1,11 +1,12 @@
 /**
- * What the client commands of `shoal clone` share: options, a client, its errors, and keys and values as lines.
+ * Shared by the client commands of `shoal clone`: options, client, errors, and entries as lines.
  *
  *   text   KEY VALUE \n                     a deleted key: KEY \n
  *   JSON   {"key":"text","value":{"base64":"…"}} \n     deleted: "value":null
  *
- * In text, an entry that would not be read back as it is (a key with a space, a value with a line feed) is printed as JSON;
- * so a line that begins with a brace is always JSON.
+ * An entry that text could not restore (a space in the key, a line feed in the value) is printed as JSON. A
+ * line that
+ * begins with a brace is always JSON.
  */
 import type { Command } from "commander";
 import { CloneClient, type CloneServers } from "../patterns/clone/index.js";
@@ -21,7 +22,7 @@ import { addSecurityOptions, clientSecurityOptions } from "./security.js";
 import type { Stop } from "./stop.js";
 import { defined, repeatable, wholeNumber } from "./values.js";
 
-/** How long to wait for the map, and for an update to be acknowledged, in ms. */
+/** Timeout of the map and of an update, ms. */
 const TIMEOUT = 10_000;
 
 export interface CloneSettings extends Settings {
@@ -41,20 +42,18 @@ export function addCloneClientOptions(command: Command): Command {
     .option("--json", 'JSON lines: {"key":"text","value":{"base64":"…"}}');
 }
 
-/** A command's client, and what its work uses. */
 export interface CloneSession {
   readonly map: CloneClient;
   readonly json: boolean;
   readonly timeout: number;
-  /** Of formatted lines. */
+  /** Formatted lines. */
   readonly output: Output;
   readonly stop: Stop;
   readonly log: Log;
-  /** Settles when the map is complete. @throws Failure when it is not in time */
+  /** Settles when the map is complete. @throws Failure at the timeout */
   synced(): Promise<void>;
 }
 
-/** Runs a command with a client, which is closed in any case. */
 export async function withClone(
   name: string,
   given: Given<CloneSettings>,
@@ -95,7 +94,7 @@ async function runClone(
   }
 }
 
-/** The endpoint of HOST:P; an endpoint and cluster:NAME stay as they are. */
+/** Adds `tcp://` to HOST:P. */
 export function endpointOf(address: string): string {
   return address.includes("://") || isOfCluster(address) ? address : `tcp://${address}`;
 }
@@ -114,7 +113,6 @@ export function argumentBytes(text: string, json: boolean): Buffer {
   return Buffer.from(text);
 }
 
-/** The failure of an update, in the user's words. */
 export function updateFailure(error: unknown, timeout: number): unknown {
   if (hasCode(error, "ETIMEDOUT"))
     return new Failure(`no server acknowledged the update within ${timeout} ms; it may still take effect`);
@@ -151,19 +149,18 @@ function report(map: CloneClient, log: Log): void {
     .on("message:invalid", ({ reason }) => log.warnOnce(`the server violated the protocol: ${reason}`));
 }
 
-/** A key and its value as a line. */
 export interface EntryLine {
   readonly key: Buffer;
   /** `undefined`: deleted. */
   readonly value: Buffer | undefined;
-  /** Further members, in JSON only. */
+  /** Only in JSON. */
   readonly more?: Readonly<Record<string, unknown>>;
 }
 
 const SPACE = 0x20;
 const LINE_FEED = 0x0a;
 const BRACE = 0x7b;
-/** The longest time to live that a client accepts, in ms. */
+/** Longest time to live that a client accepts, ms. */
 const MAX_TTL = 1_000_000_000_000;
 
 export function entryLine(entry: EntryLine, json: boolean): Buffer {
@@ -181,7 +178,7 @@ function isLine(key: Buffer, value: Buffer | undefined): boolean {
   return value?.includes(LINE_FEED) !== true;
 }
 
-/** Parses lines to load: key, value and, if there is one, the time to live in decimal ms. Prints formatted lines. */
+/** Parses lines to load: key, value and optionally the time to live in ms. Prints formatted lines. */
 export function entryFormat(json: boolean): Format {
   return {
     whole: false,

@@ -1,4 +1,4 @@
-/** shoal clone get, set, delete, watch, dump, load: reading and changing a replicated map. Its server: clone-server.ts. */
+/** shoal clone get, set, delete, watch, dump, load. The server: clone-server.ts. */
 import { setMaxListeners } from "node:events";
 import type { Command } from "commander";
 import { quoted } from "../core/arguments.js";
@@ -33,10 +33,10 @@ interface GetSettings extends CloneSettings {
 }
 
 const LINE_FEED = Buffer.from("\n");
-/** Updates of one input in flight at once, and about how many bytes. */
+/** Most updates of one input in flight, and most bytes of them. */
 const PIPELINE = 1_000;
 const PIPELINE_BYTES = 67_108_864;
-/** Bytes printed at once. */
+/** Bytes per write. */
 const BATCH_BYTES = 65_536;
 
 export function addCloneCommand(program: Command): void {
@@ -184,7 +184,7 @@ async function update(
   if (json) await output.print([[Buffer.from(`${JSON.stringify({ key: bytesToJson(key), sequence })}\n`)]]);
 }
 
-/** All of standard input; with --json a string, or an object with base64. */
+/** Reads all of standard input; with --json a string, or an object with base64. */
 async function readValue(json: boolean, raw: boolean, stop: Stop): Promise<Buffer> {
   let bytes: Buffer = Buffer.alloc(0);
   for await (const [whole] of new Input(formatFor({ raw: true }), json, stop.requested).messages())
@@ -223,7 +223,7 @@ function dump(text: string, given: Given<CloneSettings>): Promise<void> {
   return withClone("clone dump", given, async ({ map, json, output, stop, synced }) => {
     const prefix = argumentBytes(text, json);
     await synced();
-    // From now on the map stays at one sequence, and can still be read.
+    // The closed map keeps its state and stays readable.
     await map.close();
     const keys = Array.from(map.entries(prefix), ([key]) => key).sort(); // Latin-1: in the order of the bytes.
     let lines: Buffer[] = [];
@@ -271,7 +271,7 @@ function load(given: Given<CloneSettings>): Promise<void> {
         while (updates.length >= PIPELINE || bytes > PIPELINE_BYTES) await updates.shift();
       }
     } catch (error) {
-      // The lines before a malformed one are set all the same.
+      // Lines before a malformed one still take effect.
       await Promise.allSettled(updates);
       throw error;
     }

@@ -1,9 +1,9 @@
 /**
- * `--connect cluster:NAME`: what the members of a cluster advertise under a name, as they come and go.
+ * `--connect cluster:NAME`: the endpoints that members of a cluster advertise under a name.
  *
- *   options ──> a node of the command's own, for as long as it runs ──> resolver of NAME ──> socket or pattern
+ *   options ──> a node for the time of the command ──> resolver of NAME ──> socket or pattern
  *
- * Without further options the node is one of the cluster `default` on this host, as that of `shoal node start` is.
+ * Without options the node joins the cluster `default` on this host, as `shoal node start` does.
  */
 import { ClusterNode, parseDiscovery } from "../cluster/index.js";
 import { suggest } from "../core/suggestions.js";
@@ -14,14 +14,14 @@ import { readKeyFile, readPasswordFile } from "./key-file.js";
 import type { Log } from "./log.js";
 import { defined } from "./values.js";
 
-/** ms without an endpoint after which the log says so. */
+/** ms without an endpoint before a warning. */
 const PATIENCE = 3_000;
 
 /**
- * Runs a command with a source of what it connects to.
+ * Runs a command with a source of endpoints.
  *
- * @param command its name, which the node has, too
- * @throws UsageError for an invalid NAME, group or key; what `run` throws
+ * @param command name of the command, and of its node
+ * @throws UsageError for an invalid NAME, group or key; errors of `run`
  */
 export async function withCluster<T>(
   command: string,
@@ -39,10 +39,10 @@ export async function withCluster<T>(
   }
 }
 
-/** Endpoints that are advertised belong to a proxy, which drains by itself. */
+/** Advertised endpoints belong to a proxy, which drains by itself. */
 const NOTHING_TO_DRAIN = { drain: async () => undefined, close: async () => undefined };
 
-/** A node of the options' cluster that has not started. @throws UsageError, Failure */
+/** Creates a node without starting it. @throws UsageError, Failure */
 async function clusterNodeOf(name: string, settings: ClusterSettings): Promise<ClusterNode> {
   const { clusterGroup: group, clusterKey, clusterPasswordFile: file } = settings;
   if (clusterKey !== undefined && file !== undefined)
@@ -54,7 +54,6 @@ async function clusterNodeOf(name: string, settings: ClusterSettings): Promise<C
   return asUsage(() => new ClusterNode({ name, ...defined({ group, key, password, scope, discovery }) }));
 }
 
-/** @throws UsageError */
 function nameOf(endpoint: string): string {
   const name = endpoint.slice(SCHEME.length);
   if (name === "" || /[\s=/]/.test(name))
@@ -65,8 +64,8 @@ function nameOf(endpoint: string): string {
 }
 
 /**
- * A node with the endpoints that others advertise under some names, and fixed ones; and its own to advertise. Nothing is open
- * before `start`.
+ * A node that resolves names, next to fixed endpoints, and can advertise endpoints. Nothing opens before
+ * `start`.
  */
 export class ClusterEndpoints implements EndpointSource {
   readonly #node: ClusterNode;
@@ -83,7 +82,7 @@ export class ClusterEndpoints implements EndpointSource {
     this.#log = log;
   }
 
-  /** @param command the name of its node @throws UsageError for an invalid NAME, group or key */
+  /** @param command name of the node @throws UsageError for an invalid NAME, group or key */
   static async from(
     command: string,
     connect: readonly string[],
@@ -99,7 +98,6 @@ export class ClusterEndpoints implements EndpointSource {
     return new ClusterEndpoints(node, names, fixed, log);
   }
 
-  /** Joins the cluster. @throws what `start` of a node throws */
   async start(): Promise<void> {
     await asUsage(() => this.#node.start());
   }
@@ -117,18 +115,17 @@ export class ClusterEndpoints implements EndpointSource {
     }
   }
 
-  /** Advertises endpoints. @throws UsageError for an invalid name or endpoint */
+  /** @throws UsageError for an invalid name or endpoint */
   async announce(name: string, endpoints: readonly string[]): Promise<void> {
     await asUsage(() => this.#node.announce({ [name]: endpoints }, NOTHING_TO_DRAIN));
     this.#isAnnounced = true;
   }
 
-  /** Withdraws what is advertised. Settles when the other members know. */
+  /** Settles when the other members know. */
   async withdraw(): Promise<void> {
     if (this.#isAnnounced) await this.#node.drain();
   }
 
-  /** Leaves the cluster. */
   async close(): Promise<void> {
     clearTimeout(this.#timer);
     await this.#node.close({ linger: 200 });

@@ -1,12 +1,13 @@
-/** Options of commands that connect to `cluster:NAME`; cluster-endpoints.ts, loaded on use, implements them. */
+/**
+ * Options of commands that connect to `cluster:NAME`. cluster-endpoints.ts implements them and is loaded on
+ * use.
+ */
 import { type Command, Option } from "commander";
 import { UsageError } from "./failure.js";
 import { repeatable } from "./values.js";
 
-/** The prefix of an endpoint that members of a cluster advertise. */
 export const SCHEME = "cluster:";
 
-/** The values of the options. */
 export interface ClusterSettings {
   readonly clusterGroup?: string;
   readonly clusterKey?: string;
@@ -14,7 +15,7 @@ export interface ClusterSettings {
   readonly clusterDiscovery?: readonly string[];
 }
 
-/** Adds the options. @param prefix of their names, such as `frontend-` */
+/** @param prefix of the options' names, such as `frontend-` */
 export function addClusterOptions(command: Command, prefix = ""): Command {
   const flags = `--${prefix}cluster`;
   const options = [
@@ -33,15 +34,16 @@ export function addClusterOptions(command: Command, prefix = ""): Command {
   return command;
 }
 
-/** Whether an endpoint is one that members of a cluster advertise. */
 export function isOfCluster(endpoint: string): boolean {
   return endpoint.startsWith(SCHEME);
 }
 
 /**
- * @param option that has no `cluster:NAME`
+ * Refuses options of a cluster without `cluster:NAME`.
+ *
+ * @param option that lacks it
  * @param prefix of the options' names
- * @throws UsageError for an option of the cluster
+ * @throws UsageError
  */
 export function refuseClusterOptions(option: string, settings: ClusterSettings, prefix = ""): void {
   const { clusterGroup, clusterKey, clusterPasswordFile, clusterDiscovery } = settings;

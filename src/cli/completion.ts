@@ -1,16 +1,15 @@
 /**
- * shoal completion, shoal man: the commands for shells and for `man`.
+ * shoal completion and shoal man.
  *
- *   Tab ──> script of the shell ──> shoal complete WORD… ──> a line for each word that may stand there: WORD, a tab, its help
+ *   Tab ──> script of the shell ──> shoal complete WORD… ──> a line per candidate: WORD, a tab, its help
  *
- * No line: the shell completes a file.
+ * Without candidates the shell completes a file name.
  */
 import { Argument, type Command, type Option } from "commander";
 import { manPage } from "./man-page.js";
 import { addCommand } from "./options.js";
 import { printText } from "./output.js";
 
-/** What an endpoint may begin with. */
 const SCHEMES = ["tcp://", "ipc://", "tls://", "ws://", "wss://", "cluster:"];
 
 const SCRIPTS = {
@@ -37,7 +36,7 @@ complete -c shoal -a '(shoal complete -- (commandline -opc)[2..-1] (commandline 
 `,
 };
 
-/** @param everything the program with all of its commands @param notes what its help ends with */
+/** @param everything the program with all commands @param notes the end of its help */
 export function addCompletionCommands(
   program: Command,
   everything: () => Promise<Command>,
@@ -71,7 +70,7 @@ export function addCompletionCommands(
   }).action(async () => printText(manPage(await everything(), notes)));
 }
 
-/** What may stand in place of the last word: commands, options, values. */
+/** Candidates for the last word: commands, options, values. */
 function offers(program: Command, words: readonly string[]): string[] {
   let command = program;
   let awaited: Option | undefined;

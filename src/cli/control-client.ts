@@ -1,12 +1,11 @@
-/** The side of a control socket that asks: of `shoal top`, and of the commands that steer a running node. */
+/** The requesting side of a control socket. */
 import { Request, TransportError } from "../index.js";
 import { handshakeFault } from "./endpoints.js";
 import { asUsage, describe, Failure, UsageError } from "./failure.js";
 import type { SecurityOptions } from "./security.js";
 
-/** Maximum bytes of a reply. */
 const MAX_REPLY = 16_777_216;
-/** Characters of a reply that is not understood which its error shows. */
+/** Characters of an invalid reply in its error. */
 const MAX_SHOWN = 60;
 
 const HANDSHAKE_FAULTS = [
@@ -23,7 +22,7 @@ export interface ControlRequestOptions {
 
 export class ControlClient {
   readonly #socket: Request;
-  /** Why there is no reply, while the cause is known. */
+  /** Why no reply came, if known. */
   #cause: string | undefined;
   #connection = new AbortController();
 
@@ -49,15 +48,15 @@ export class ControlClient {
     this.#socket.events.on("peer:leave", () => this.#end(`the connection to ${endpoint} has ended`));
   }
 
-  /** Fails what waits for a reply: there is no connection, or none any more. */
+  /** Fails pending requests: the connection failed or ended. */
   #end(why: string): void {
     const ended = this.#connection;
     this.#connection = new AbortController();
-    // A reply that came before the end is taken first.
+    // Replies received before the end settle first.
     setImmediate(() => ended.abort(new Failure(why)));
   }
 
-  /** Of the connection that stands, or else of the next one: aborted when it has ended, with a Failure as the reason. */
+  /** Aborted when the current or next connection ends; the reason is a Failure. */
   get connection(): AbortSignal {
     return this.#connection.signal;
   }
@@ -75,9 +74,10 @@ export class ControlClient {
   }
 
   /**
-   * The reply to a command, as text.
+   * Sends a command.
    *
-   * @throws TimeoutError `ETIMEDOUT`, AbortedError; Failure when the handshake fails, or the connection ends before the reply comes
+   * @returns the reply as text
+   * @throws TimeoutError `ETIMEDOUT`, AbortedError; Failure for a failed handshake or a lost connection
    */
   async ask(command: object, { timeout, signal }: ControlRequestOptions): Promise<string> {
     const { connection } = this;
@@ -93,9 +93,11 @@ export class ControlClient {
   }
 
   /**
-   * The result of a command.
+   * Sends a command.
    *
-   * @throws as {@link ask}; UsageError for an error reply `EINVAL`, Failure for any other and for what is not a reply
+   * @returns the result
+   * @throws as {@link ask}; UsageError for an error reply `EINVAL`, Failure for other errors and invalid
+   *   replies
    */
   async command(command: object, options: ControlRequestOptions): Promise<Readonly<Record<string, unknown>>> {
     const text = await this.ask(command, options);
@@ -112,7 +114,7 @@ export class ControlClient {
   }
 }
 
-/** The object of a reply; `undefined` for other text. */
+/** @returns `undefined` for anything but an object */
 export function replyOf(text: string): Readonly<Record<string, unknown>> | undefined {
   try {
     const value: unknown = JSON.parse(text);

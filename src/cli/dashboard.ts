@@ -1,4 +1,4 @@
-/** shoal dashboard: proxies, nodes and whatever has metrics, in a page. */
+/** shoal dashboard: a page with proxies, nodes and other programs with metrics. */
 import { once } from "node:events";
 import type { Command } from "commander";
 import type { Subject } from "../dashboard/subject.js";
@@ -10,9 +10,7 @@ import { addSecurityOptions, clientSecurityOptions, type SecuritySettings } from
 import { Stop } from "./stop.js";
 import { repeatable, seconds } from "./values.js";
 
-/** Where the page is, unless it is given. */
 const DASHBOARD_ADDRESS = "127.0.0.1:9465";
-/** Addresses of one dashboard. */
 const MAX_DASHBOARD_ADDRESSES = 256;
 const MIN_SECONDS = 0.2;
 const MAX_SECONDS = 60;

@@ -1,4 +1,4 @@
-/** shoal doctor: checks this machine, and endpoints, and reports what does not work and what to do. */
+/** shoal doctor: checks this machine and endpoints. */
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { networkInterfaces, tmpdir } from "node:os";
@@ -14,13 +14,12 @@ import { addSecurityOptions, clientSecurityOptions, type SecuritySettings } from
 import { terminal } from "./terminal.js";
 import { repeatable, wholeNumber } from "./values.js";
 
-/** One line of the report. */
 interface Finding {
-  /** What was checked: `runtime`, `files`, `tcp`. */
+  /** Subject of the check: `runtime`, `files`, `tcp`. */
   readonly what: string;
   readonly verdict: "ok" | "info" | "warn" | "fail";
   readonly text: string;
-  /** What to do about a `warn` or `fail`. */
+  /** Advice for `warn` and `fail`. */
   readonly remedy?: string;
 }
 
@@ -32,11 +31,11 @@ interface DoctorSettings extends SecuritySettings {
 
 /** ms for an endpoint to answer. */
 const TIMEOUT = 2_000;
-/** Open files with which a server of a few thousand peers works, and those with which some hundred peers do. */
+/** Open files for some thousand peers, and for some hundred. */
 const ENOUGH_FILES = 4_096;
 const LEAST_FILES = 1_024;
 
-/** Packages that shoal uses where they are installed. */
+/** Optional packages. */
 const PACKAGES: readonly (readonly [name: string, use: string])[] = [
   ["sodium-native", "fast CURVE"],
   ["msgpackr-extract", "faster decoding of MessagePack"],
@@ -85,7 +84,6 @@ async function doctor(endpoints: readonly string[], settings: DoctorSettings): P
   if (findings.some(({ verdict }) => verdict === "fail")) throw new Reported(1);
 }
 
-/** The report as lines. */
 function findingLines(findings: readonly Finding[]): string[] {
   return findings.flatMap(({ what, verdict, text, remedy }) => [
     `${verdict.padEnd(5)}${what.padEnd(9)}${text}`,
@@ -99,7 +97,6 @@ function versionFinding(): Finding {
   return { what: "shoal", verdict: "ok", text };
 }
 
-/** @param versions of the process */
 export function runtimeFinding(
   versions: Readonly<Record<string, string | undefined>> = process.versions,
 ): Finding {
@@ -136,13 +133,13 @@ function packageFinding(name: string, use: string): Finding {
   }
 }
 
-/** The limit of open files of a process; `Infinity`: none. */
+/** Open files per process; `Infinity`: no limit. */
 function openFiles(): number {
   const text = execFileSync("/bin/sh", ["-c", "ulimit -n"], { encoding: "utf8", timeout: TIMEOUT }).trim();
   return text === "unlimited" ? Number.POSITIVE_INFINITY : Number(text);
 }
 
-/** @param limit of open files of a process */
+/** @param limit open files per process */
 export function filesFinding(limit: number): Finding {
   const what = "files";
   const text = Number.isFinite(limit) ? `${limit} open files per process` : "no limit of open files";
@@ -155,7 +152,7 @@ export function filesFinding(limit: number): Finding {
   };
 }
 
-/** Sends a message from a socket to another, within this process. */
+/** Sends a message between two sockets of this process. */
 async function roundTrip(what: string, endpoint: string): Promise<Finding> {
   const pull = new Pull({ receiveTimeout: TIMEOUT });
   const push = new Push({ sendTimeout: TIMEOUT, linger: 0 });
@@ -196,7 +193,7 @@ async function bound(endpoint: string): Promise<Finding> {
   }
 }
 
-/** Dials by a DEALER: a peer that refuses its type speaks ZMTP, too, which is an answer. */
+/** Dials with a DEALER. A peer that refuses its type speaks ZMTP, which counts as an answer. */
 async function dialled(
   endpoint: string,
   security: Awaited<ReturnType<typeof clientSecurityOptions>>,

@@ -1,4 +1,4 @@
-/** Binding and connecting the endpoints of the command line, and reporting the peers that come of it. */
+/** Binds and connects the endpoints of the command line, and reports peers. */
 import { reachesProcesses } from "../core/schemes/schemes.js";
 import type { EndpointSource, EventOfType, Socket } from "../index.js";
 import { type ClusterSettings, isOfCluster, refuseClusterOptions } from "./cluster-options.js";
@@ -6,24 +6,24 @@ import { asUsage, Failure } from "./failure.js";
 import type { Log } from "./log.js";
 import type { Settings } from "./options.js";
 
-/** A handshake that ended without a peer. */
+/** A handshake that failed. */
 type HandshakeFault = EventOfType<
   "handshake:error:auth" | "handshake:error:protocol" | "handshake:error:other"
 >;
 
-/** A socket's peers. */
 export interface Peers {
-  /** Settles with the first peer; at once where the engine reports none. */
+  /** Settles with the first peer; at once if the engine reports no peers. */
   readonly seen: Promise<void>;
-  /** Rejects when a peer refuses this side's credentials or mechanism, and the socket only connects. */
+  /** Rejects when a peer refuses the credentials or mechanism of a socket that only connects. */
   readonly refused: Promise<never>;
 }
 
 /**
  * Logs peers that join, leave and are refused.
  *
- * A refusal is final for a socket that only connects, since each further attempt would meet it again. A socket that binds
- * goes on: the peer has to be corrected.
+ * A refusal is final for a socket that only connects, since each attempt would meet it again. A socket that
+ * binds goes on
+ * until the peer is corrected.
  */
 export function watchPeers(socket: Socket, settings: Settings, log: Log): Peers {
   const { events } = socket;
@@ -47,7 +47,7 @@ export function watchPeers(socket: Socket, settings: Settings, log: Log): Peers 
     log.warnOnce(handshakeFault(event, curve));
   });
   const refused = new Promise<never>((_, reject) => {
-    // Only a certificate is refused by a socket that connects.
+    // A socket that connects refuses only certificates.
     events.on("peer:refused", (event) => {
       if (connectsOnly) reject(new Failure(lowerFirst(event.error.message)));
       else log.warnOnce(lowerFirst(event.error.message));
@@ -65,15 +65,12 @@ export function watchPeers(socket: Socket, settings: Settings, log: Log): Peers 
   return { seen, refused };
 }
 
-/** How long an endpoint may stay without an answer before that is worth a line, in ms. */
+/** ms without an answer before a warning. */
 const PATIENCE = 1_000;
-/** How long a peer that was connected may be away before that is worth a line, in ms. */
+/** ms that a connected peer may be away before a warning. */
 const AWAY = 500;
 
-/**
- * Warns of each endpoint without an answer, once for each reason: at first after PATIENCE, then when the reason is another; and
- * of each peer that is away for AWAY ms.
- */
+/** Warns of endpoints without an answer, once per reason, and of peers that are away. */
 function reportUnanswered(socket: Socket, settings: Settings, log: Log): void {
   // Datagrams have no connections.
   const watched = settings.connect.filter(
@@ -90,7 +87,7 @@ function reportUnanswered(socket: Socket, settings: Settings, log: Log): void {
     isLate = true;
     for (const [endpoint, why] of silent) warn(endpoint, why);
   }, PATIENCE).unref();
-  // What answers is there, whatever comes of the handshake: that has lines of its own.
+  // An endpoint that answers is reachable, even if its handshake fails.
   const answered = ({ address }: { readonly address: string }): void => {
     silent.delete(address);
     clearTimeout(away.get(address));
@@ -131,7 +128,7 @@ const REASONS: Readonly<Record<string, string>> = {
   ETIMEDOUT: "no answer",
 };
 
-/** Why an endpoint could not be connected to, without its name. */
+/** Why a connection failed, without the endpoint. */
 function reasonOf(error: Error): string {
   const codes = [error, error.cause].map((each) => (each as { code?: unknown } | undefined)?.code);
   const known = codes.map((code) => REASONS[String(code)]).find((reason) => reason !== undefined);
@@ -160,7 +157,7 @@ export async function openEndpoints(
   for (const endpoint of connect) await asUsage(() => socket.connect(endpoint));
 }
 
-/** Why a handshake failed, in words. @param curve whether this end has CURVE */
+/** Why a handshake failed. @param curve whether this end uses CURVE */
 export function handshakeFault(event: HandshakeFault, curve: boolean): string {
   const { type, address, error } = event;
   if (/\bTLS\b/.test(error.message)) return lowerFirst(error.message);
@@ -174,7 +171,7 @@ export function handshakeFault(event: HandshakeFault, curve: boolean): string {
   }
 }
 
-/** The error of a failed handshake without its endpoint. */
+/** Why a handshake failed, without the endpoint. */
 export function handshakeReason({
   code,
   message,
@@ -204,10 +201,11 @@ function lowerFirst(text: string): string {
 }
 
 /**
- * Runs a command with what it connects to: the endpoints as they are, or where one is `cluster:NAME` a source of all of them.
+ * Runs a command with its endpoints: as given, or one source for all if any is `cluster:NAME`.
  *
- * @param command its name, for the node that it has meanwhile
- * @throws UsageError for an invalid NAME, group or key, and for options without a `cluster:NAME`; what `run` throws
+ * @param command name of its node
+ * @throws UsageError for an invalid NAME, group or key, and for cluster options without a `cluster:NAME`;
+ *   errors of `run`
  */
 export async function withEndpoints<T>(
   command: string,
@@ -220,7 +218,7 @@ export async function withEndpoints<T>(
     const { withCluster } = await import("./cluster-endpoints.js");
     return withCluster(command, connect, settings, log, run);
   }
-  // Those of a pair's peer, see pair.ts.
+  // A pair's peer may use them (pair.ts).
   if (settings.peer === undefined || !isOfCluster(settings.peer)) refuseClusterOptions("--connect", settings);
   return run(connect);
 }

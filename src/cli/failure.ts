@@ -1,17 +1,17 @@
 /**
  * How a command fails: one line on standard error, and an exit code.
  *
- *   0  success      1  failure, time-outs included      2  bad usage: the command line itself is wrong
+ *   0  success      1  failure, timeouts included      2  bad usage
  */
 import { InvalidArgumentError, ShoalError } from "../index.js";
 
-/** A failure. Exit code 1. */
+/** Exit code 1. */
 export class Failure extends Error {}
 
-/** The command line cannot be carried out as it stands. Exit code 2. */
+/** The command line is invalid. Exit code 2. */
 export class UsageError extends Error {}
 
-/** A failure that was reported already. */
+/** A failure that was already reported. */
 export class Reported extends Error {
   readonly exitCode: number;
 
@@ -24,26 +24,24 @@ export class Reported extends Error {
 /** Standard input is invalid. Exit code 1, after everything before the fault is delivered. */
 export class InputError extends Failure {}
 
-/** A line is not a message. {@link InputError} adds the line number. */
+/** A line is not a message. {@link InputError} adds its number. */
 export class FormatError extends Error {}
 
-/** The exit code for what a command threw. */
 export function exitCodeOf(error: unknown): 1 | 2 {
   return error instanceof UsageError ? 2 : 1;
 }
 
-/** An error in one line, for users. */
+/** An error in one line. */
 export function describe(error: unknown): string {
   const message = error instanceof Error ? error.message : String(error);
   return message.trim().replaceAll(/\s*\n\s*/g, " ");
 }
 
-/** Whether an error has this code. */
 export function hasCode(error: unknown, code: string): boolean {
   return error instanceof Error && (error as NodeJS.ErrnoException).code === code;
 }
 
-/** For actions with arguments of the command line: what the library calls a wrong argument is bad usage here. */
+/** Runs an action with arguments of the command line. Errors for invalid arguments become bad usage. */
 export async function asUsage<T>(action: () => T | Promise<T>): Promise<T> {
   try {
     return await action();

@@ -3,40 +3,37 @@
  *
  *   lines       BODY \n                    in: one frame; out: frames with a space between
  *   multipart   FRAME SEP FRAME … \n       both ways
- *   raw         bytes                      the whole input is one message; out: no line feed added
+ *   raw         bytes                      all input is one message; out: no line feed added
  *   JSON        {"frames":["text",{"base64":"…"}]} \n
  *
- * A router's messages begin with a routing id, which in JSON is a frame like the others. In text it is
+ * Messages of a router begin with a routing id. In JSON it is a frame, in text:
  *
- *   text    UTF-8 without spaces, control characters or the separator, as it is: alice
- *   other   0x and the bytes in hexadecimal, such as the ids that libzmq generates:   0x006b8b4567
+ *   text    UTF-8 without spaces, control characters or the separator: alice
+ *   other   0x and hexadecimal digits, for example ids that libzmq generates: 0x006b8b4567
  *
- * A text id that itself begins with 0x is written in hexadecimal, so the two forms cannot be confused.
+ * A text id that begins with 0x is written in hexadecimal, so the two forms cannot be confused.
  */
 import { isUtf8 } from "node:buffer";
 import { FormatError } from "./failure.js";
 
 export interface Format {
-  /** The whole input is one message, not each of its lines. */
+  /** All input is one message. */
   readonly whole: boolean;
-  /** @throws FormatError */
   parse(bytes: Buffer): Buffer[];
   /** Appends the bytes to print. */
   print(frames: readonly Buffer[], pieces: Buffer[]): void;
 }
 
-/** The options that choose a format. */
 export interface FormatChoice {
   readonly json?: boolean | undefined;
   readonly raw?: boolean | undefined;
   readonly multipart?: string | undefined;
-  /** The first frame is a routing id, or a group. */
+  /** Meaning of the first frame. */
   readonly routed?: Routed | undefined;
-  /** Frames that each message has to have. Default: any number. */
+  /** Required number of frames. Default: any. */
   readonly frames?: number | undefined;
 }
 
-/** What a message's first frame says. */
 export type Routed = "routing id" | "group";
 
 export function formatFor(choice: FormatChoice): Format {
@@ -111,7 +108,7 @@ function split(bytes: Buffer, separator: Buffer, limit: number): Buffer[] {
 }
 
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
-/** Half of a surrogate pair, which UTF-8 cannot encode. */
+/** UTF-8 cannot encode half a surrogate pair. */
 const LONE_SURROGATE = /\p{Surrogate}/u;
 
 const JSON_LINES: Format = {
@@ -128,7 +125,6 @@ const JSON_LINES: Format = {
   },
 };
 
-/** @throws FormatError */
 export function parseJson(bytes: Buffer): unknown {
   if (!isUtf8(bytes)) throw new FormatError("the line is not UTF-8");
   try {
@@ -144,22 +140,22 @@ function parseFrame(value: unknown, index: number): Buffer {
   throw new FormatError(`frame ${index + 1}: expected a string or {"base64":"…"}`);
 }
 
-/** Bytes as a JSON value: a string where they are UTF-8. */
+/** Bytes as JSON: a string if they are UTF-8. */
 export function bytesToJson(bytes: Buffer): string | { readonly base64: string } {
   return isUtf8(bytes) ? bytes.toString() : { base64: bytes.toString("base64") };
 }
 
-/** @returns `undefined` for a value that is neither a string nor `{"base64":"…"}` */
+/** @returns `undefined` for anything but a string or `{"base64":"…"}` */
 export function bytesFromJson(value: unknown): Buffer | undefined {
   if (typeof value === "string") return LONE_SURROGATE.test(value) ? undefined : Buffer.from(value);
   const base64 = (value as { base64?: unknown } | null)?.base64;
   return typeof base64 === "string" && BASE64.test(base64) ? Buffer.from(base64, "base64") : undefined;
 }
 
-/** Not in a routing id that is printed as text. */
+/** Characters that make an id hexadecimal. */
 const UNPRINTABLE = /[\s\p{C}]/u;
 
-/** @returns the id as one word without `separator` in it */
+/** @returns one word without `separator` */
 export function encodeRoutingId(id: Buffer, separator: Buffer): Buffer {
   const text = isUtf8(id) ? id.toString() : "";
   const plain = text !== "" && !UNPRINTABLE.test(text) && !text.startsWith("0x") && !id.includes(separator);

@@ -32,7 +32,7 @@ import {
 } from "./service.js";
 import { defined } from "./values.js";
 
-/** How long a call waits for its reply, in ms. */
+/** Timeout of a call, ms. */
 const TIMEOUT = 10_000;
 
 interface FreelanceSettings extends Settings {
@@ -132,7 +132,7 @@ async function call(body: readonly string[], given: Given<FreelanceSettings>): P
   );
 }
 
-/** Servers that the time of a call is for, where they come and go. */
+/** Servers to divide the timeout by if their number is unknown. */
 const CLUSTER_SERVERS = 3;
 
 function callerOf(

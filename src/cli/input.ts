@@ -1,6 +1,6 @@
 /**
- * Messages from standard input: cut into lines, then parsed. Reading is pulled: while a message waits to be sent, nothing
- * is read after the chunk that contains it.
+ * Messages from standard input. Reading is pulled: while a message waits to be sent, nothing is read after
+ * its chunk.
  */
 import { fstatSync } from "node:fs";
 import type { Readable } from "node:stream";
@@ -8,9 +8,9 @@ import { FormatError, InputError } from "./failure.js";
 import type { Format } from "./format.js";
 import { terminal } from "./terminal.js";
 
-/** Bytes of the longest line: the largest frame that a shoal socket accepts by default. */
+/** The largest frame that a socket accepts by default. */
 export const MAX_LINE = 64 * 1_024 * 1_024;
-/** A message in JSON is longer than its frames: base64, escapes. */
+/** JSON is longer than its frames: base64, escapes. */
 const MAX_JSON_LINE = 2 * MAX_LINE;
 
 const LINE_FEED = 0x0a;
@@ -30,23 +30,25 @@ export class Input {
     this.#stop = stop;
   }
 
-  /** The number of messages read: that of the last one, counted from 1. */
+  /** Number of messages read. */
   get taken(): number {
     return this.#taken;
   }
 
-  /** When a message was last read, on the clock of `performance.now()`. */
+  /** Time of the last message, by `performance.now()`. */
   get lastActive(): number {
     return this.#active;
   }
 
-  /** Whether there is no input: /dev/null, as background jobs have it. An empty pipe or file is an input that ends. */
+  /**
+   * Whether standard input is /dev/null, as for background jobs. An empty pipe or file is an input that ends.
+   */
   get isAbsent(): boolean {
     return this.#terminal.stdin === undefined;
   }
 
   /**
-   * The messages, until the input ends or `stop` is aborted.
+   * Reads messages until the input ends or `stop` is aborted.
    *
    * @throws InputError with the line's number, after the messages before it
    */
@@ -122,12 +124,12 @@ function isSystemError(error: unknown): error is NodeJS.ErrnoException {
 }
 
 /**
- * Cuts bytes into lines. A line ends with a line feed, which does not belong to it; a carriage return does. The bytes
- * after the last line feed are a line, too, if there are any.
+ * Cuts bytes into lines, without line feeds; carriage returns stay. Bytes after the last line feed are a
+ * line.
  */
 export class LineSplitter {
   readonly #max: number;
-  /** The pieces of a line that began in an earlier chunk; joined once, at its end. */
+  /** Pieces of a line that began in an earlier chunk, joined once. */
   #pieces: Buffer[] = [];
   #length = 0;
   #tooLong = false;
@@ -136,12 +138,12 @@ export class LineSplitter {
     this.#max = max;
   }
 
-  /** Whether a line exceeded the bound. It and everything after it is dropped. */
+  /** Whether a line exceeded the bound. It and all later bytes are dropped. */
   get tooLong(): boolean {
     return this.#tooLong;
   }
 
-  /** @returns the lines that end in this chunk: views of it, except for a line that began earlier */
+  /** @returns complete lines: views of the chunk, except for one that began earlier */
   push(chunk: Buffer): Buffer[] {
     const lines: Buffer[] = [];
     let start = 0;
@@ -168,7 +170,7 @@ export class LineSplitter {
     return lines;
   }
 
-  /** Ends the input. @returns the last line, if it had no line feed */
+  /** @returns the last line if it has no line feed */
   end(): Buffer | undefined {
     return this.#length === 0 ? undefined : this.#take();
   }

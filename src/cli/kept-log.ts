@@ -1,16 +1,15 @@
 /**
- * Entries that a running node keeps for a reader over its control socket, who asks again and again for those after the last one it
- * has. A reader that is too slow misses the oldest, which are counted; nothing waits for it.
+ * A bounded log that a reader polls over a control socket. A slow reader misses the oldest entries, which are
+ * counted.
  */
 
-/** What there is after an entry. */
 export interface KeptEntries<T> {
   readonly entries: readonly T[];
-  /** To ask with for what follows. */
+  /** Pass it as `seq` next time. */
   readonly next: number;
-  /** Entries that were dropped before these. */
+  /** Dropped entries before these. */
   readonly missed: number;
-  /** There will be no more. */
+  /** No more entries follow. */
   readonly ended?: true;
 }
 
@@ -23,18 +22,18 @@ export class KeptLog<T> {
   #last = 0;
   #ended = false;
 
-  /** One entry is kept, however large. */
+  /** One entry is kept whatever its size. */
   constructor(maxEntries: number, maxBytes: number) {
     this.#maxEntries = maxEntries;
     this.#maxBytes = maxBytes;
   }
 
-  /** The number of the last entry, from 1; 0: none. */
+  /** Number of the last entry, from 1; 0: none. */
   get last(): number {
     return this.#last;
   }
 
-  /** Readers that wait for an entry. */
+  /** Number of waiting readers. */
   get waiting(): number {
     return this.#waiting.size;
   }
@@ -48,15 +47,15 @@ export class KeptLog<T> {
     this.#wake();
   }
 
-  /** Drops entries that a reader has. @param seq the last of them */
+  /** Drops entries up to `seq`. */
   forget(seq: number): void {
     while ((this.#kept[0]?.seq ?? Number.POSITIVE_INFINITY) <= seq) this.#drop();
   }
 
   /**
-   * The entries after one, as soon as there are some, or after `wait` ms.
+   * Waits up to `wait` ms for entries after `seq`.
    *
-   * @param maxBytes of the entries; one passes, however large
+   * @param maxBytes of the entries; one is returned whatever its size
    */
   async after(seq: number, wait: number, maxBytes = Number.POSITIVE_INFINITY): Promise<KeptEntries<T>> {
     if (this.#last <= seq && !this.#ended)
@@ -71,7 +70,7 @@ export class KeptLog<T> {
       });
     const later = this.#kept.filter((each) => each.seq > seq);
     const entries: T[] = [];
-    // A number of another life of the node is ahead of this one's.
+    // A number from before a restart of the node is ahead of this one's.
     let next = Math.min(seq, this.#last);
     let left = maxBytes;
     for (const { seq: own, entry, bytes } of later) {
@@ -84,7 +83,7 @@ export class KeptLog<T> {
     return { entries, next, missed, ...(this.#ended ? { ended: true } : {}) };
   }
 
-  /** Nobody waits any longer. */
+  /** Releases waiting readers. */
   end(): void {
     this.#ended = true;
     this.#wake();

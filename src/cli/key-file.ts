@@ -1,6 +1,6 @@
 /**
- * Files of secrets, which only their owner may read: a cluster's key, one line of 40 Z85 characters; its password; users and their
- * passwords, a line each.
+ * Files with secrets, readable by their owner only: a cluster key (one line of 40 Z85 characters), a
+ * password, users.
  */
 import { isUtf8 } from "node:buffer";
 import { constants } from "node:fs";
@@ -8,22 +8,21 @@ import { open } from "node:fs/promises";
 import { describe, UsageError } from "./failure.js";
 
 const KEY = /^[0-9A-Za-z.\-:+=^!/*?&<>()[\]{}@%$#]{40}\r?\n?$/;
-/** Bytes of the longest valid key file, and one more; of the longest password file. */
+/** Maximum bytes, and one more. */
 const MAX_KEY_READ = 43;
 const MAX_PASSWORD_READ = 1_027;
-/** Bytes of a file of users, at most. */
 const MAX_USERS_READ = 1_048_576;
-/** The permissions of a group and of others. */
+/** Permissions of group and others. */
 const OTHERS = 0o077;
 
-/** @returns the key @throws UsageError that names the file and the rule it breaks, never what is in it */
+/** @throws UsageError with the file and the broken rule, never with the content */
 export async function readKeyFile(file: string): Promise<string> {
   const text = (await readSecret("key", file, MAX_KEY_READ)).toString("latin1");
   if (!KEY.test(text)) throw new UsageError(`the key file ${file} is not one line of 40 Z85 characters`);
   return text.slice(0, 40);
 }
 
-/** @param what the line is @returns the file's one line @throws as `readKeyFile` */
+/** @throws as `readKeyFile` */
 export async function readPasswordFile(
   file: string,
   what: "password" | "token" = "password",
@@ -36,7 +35,11 @@ export async function readPasswordFile(
   return text;
 }
 
-/** @returns passwords, or their hashes, by user: lines `NAME:PASSWORD`; empty ones and those with # are left out @throws as `readKeyFile` */
+/**
+ * @returns passwords, or their hashes, by user, from lines `NAME:PASSWORD`; empty lines and those with # are
+ *   skipped
+ * @throws as `readKeyFile`
+ */
 export async function readUsersFile(file: string): Promise<Record<string, string>> {
   const bytes = await readSecret("users", file, MAX_USERS_READ + 1);
   if (bytes.length > MAX_USERS_READ)
@@ -58,7 +61,7 @@ export async function readUsersFile(file: string): Promise<Record<string, string
 
 async function readSecret(what: string, file: string, most: number): Promise<Buffer> {
   try {
-    // Without waiting: the open of a pipe that nobody writes to would never end, past every signal.
+    // Opening a pipe without a writer would block, whatever the signal.
     const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
     try {
       const stat = await handle.stat();

@@ -51,7 +51,7 @@ async function keygen({ out, force = false, json = false }: KeygenSettings): Pro
   await printText(json ? JSON.stringify({ publicKey, ...files }) : `public-key ${publicKey}`);
 }
 
-/** Creates the files, which must not exist yet, so that no other file is replaced. */
+/** Creates the files, so that none is replaced. */
 async function claim(files: readonly string[]): Promise<string[]> {
   const claimed: string[] = [];
   for (const file of files) {

@@ -1,27 +1,27 @@
 /**
- * The log of a command: lines on standard error, or JSON objects. One command runs at a terminal, so level and format are the
- * terminal's, and hold for the command's last error too. Names that peers chose, such as a service's, stay within their line.
+ * The log of a command: text or JSON lines on standard error. Format and level belong to the terminal, and
+ * apply to the
+ * command's last error too. Names chosen by peers cannot add lines.
  *
- *   2026-03-01T12:00:00.000Z info shoal push: listening at tcp://127.0.0.1:5557     a line of the log
- *   shoal push: no peer came within 1000 ms                                         why the command failed: for its caller
+ *   2026-03-01T12:00:00.000Z info shoal push: listening at tcp://127.0.0.1:5557     log
+ *   shoal push: no peer came within 1000 ms                                         failure of the command
  */
 import { printable, type Terminal, terminal } from "./terminal.js";
 
-/** Severities, the most severe first. */
+/** From the most severe. */
 export const SEVERITIES = ["error", "warn", "info", "debug"] as const;
 export type Severity = (typeof SEVERITIES)[number];
 
-/** The fields of a line for machines, in addition to its text. */
+/** Fields for machines, next to the text. */
 export type LogFields = Readonly<Record<string, unknown>>;
 
-/** Writes lines of a command; `command` is its name without `shoal`, empty for the program's own. */
+/** `command`: name without `shoal`; empty for the program. */
 export interface LogWriter {
   line(severity: Severity, command: string, text: string, fields?: LogFields): void;
-  /** Why the command failed. */
   failure(command: string, text: string): void;
 }
 
-/** Different warnings remembered so that each is logged once: a peer that is refused tries again forever. */
+/** Remembered warnings: a refused peer retries forever. */
 const MAX_REMEMBERED = 100;
 
 interface LogSettings {
@@ -41,12 +41,12 @@ function settings(): LogSettings {
   return found;
 }
 
-/** Sets where lines go from now on, and the minimum severity; an absent one stays. */
+/** Changes where lines go, or the minimum severity. */
 export function useLog(changes: Partial<LogSettings>): void {
   Object.assign(settings(), changes);
 }
 
-/** Logs why a command failed, whatever the level. @param command its name without `shoal` */
+/** Logs a failure at any level. @param command name without `shoal` */
 export function logFailure(command: string, text: string): void {
   settings().write.failure(command, text);
 }
@@ -65,7 +65,6 @@ export class Log {
     this.#write("error", text, fields);
   }
 
-  /** Logged once, however often it happens. */
   warnOnce(text: string, fields?: LogFields): void {
     if (this.#logged.has(text)) return;
     if (this.#logged.size >= MAX_REMEMBERED) this.#logged.clear();
@@ -92,7 +91,7 @@ export class Log {
   }
 }
 
-/** An event as fields: its type as `event`, an error as its code and its message. */
+/** An event as fields: `event` is its type, errors have code and message. */
 export function fieldsOf(event: { readonly type: string }): LogFields {
   const { type, ...rest } = event;
   const fields: Record<string, unknown> = { event: type };
@@ -115,7 +114,7 @@ function textLog({ stderr }: Terminal): LogWriter {
   };
 }
 
-/** A writer of JSON lines, by pino, which is loaded here and nowhere else. */
+/** A writer of JSON lines. Only this function loads pino. */
 export async function jsonLog(): Promise<LogWriter> {
   const { default: pino } = await import("pino");
   const logger = pino(

@@ -30,9 +30,9 @@ import {
 } from "./service.js";
 import { defined, wholeNumber } from "./values.js";
 
-/** Requests of one input that are in flight at once. */
+/** Most requests of one input in flight. */
 const PIPELINE = 100;
-/** How long a call waits for its reply, in ms. */
+/** Timeout of a call, ms. */
 const TIMEOUT = 30_000;
 
 interface CallSettings extends Settings {
@@ -138,7 +138,7 @@ async function call(service: string, body: readonly string[], given: Given<CallS
 }
 
 /**
- * shoal majordomo broker: alone or as one of a pair, with durable requests or without.
+ * shoal majordomo broker: alone or in a pair, with or without durable requests.
  *
  *   alone    bound ──> Titanic open ────────────────────> signal: Titanic drains, then the broker
  *   a pair   bound ──> state published ──> serves: Titanic open
@@ -242,15 +242,15 @@ class TitanicPart {
   readonly #security: SecurityOptions;
   readonly #log: Log;
   #service: TitanicService | undefined;
-  /** It opens and closes one after the other, however quickly the pair's state changes. */
+  /** Opens and closes run one after the other. */
   #turn: Promise<void> = Promise.resolve();
   #ended = false;
-  /** Why it could not be opened when the pair's state changed. */
+  /** Why opening failed after a change of the pair's state. */
   failure: unknown;
 
   /**
    * @param security of a client of the broker
-   * @throws NotSupportedError `ERR_PACKAGE_UNAVAILABLE` when the package that it needs is not installed
+   * @throws NotSupportedError `ERR_PACKAGE_UNAVAILABLE` without its package
    */
   constructor(directory: string, options: TitanicSettings, security: SecurityOptions, log: Log) {
     loadOptional("lmdb", "--titanic");
@@ -260,7 +260,7 @@ class TitanicPart {
     this.#log = log;
   }
 
-  /** @throws Failure when the folder cannot be used */
+  /** @throws Failure for an unusable folder */
   open(endpoint: string): void {
     const log = this.#log;
     try {
@@ -294,14 +294,13 @@ class TitanicPart {
     log.info(`keeping requests in ${this.#directory}: ${titanic.stats().store.pending} pending`);
   }
 
-  /** For metrics: there while it is open. */
   get sources(): MetricsSourcesByName {
     return this.#service === undefined ? {} : { titanic: this.#service.titanic };
   }
 
   /**
-   * Opens it while the broker serves. At a broker that stands by, its client would count as a client vote, and its folder may
-   * be the peer's, too.
+   * Opens it while the broker serves. On a passive broker its client would count as a vote, and its folder
+   * may be the peer's.
    */
   follow(star: BinaryStar, endpoint: string, onFailure: () => void): void {
     star.events.on("state:changed", ({ state }) => {
@@ -317,7 +316,7 @@ class TitanicPart {
     });
   }
 
-  /** To be called before the broker closes. */
+  /** Call it before the broker closes. */
   async end(linger: number): Promise<void> {
     this.#ended = true;
     await this.#turn;

@@ -1,11 +1,11 @@
-/** The manual of the binary, for `man`: one page with all commands, in roff. Pure. */
+/** The manual page of all commands, in roff. Pure. */
 import type { Command, Option } from "commander";
 import { examplesOf } from "./options.js";
 
-/** Options that most commands have: described once. */
+/** Common options, described once. */
 const LOG_OPTIONS = ["--quiet", "--verbose", "--log-level", "--log-format"];
 
-/** Without a date: the same version is the same page. @param program with all commands @param notes what the help ends with */
+/** Has no date: one version is one page. @param program with all commands @param notes the end of its help */
 export function manPage(program: Command, notes: string): string {
   const commands = program.commands.flatMap(withInner).filter((each) => each.name() !== "complete");
   const log = commands.find(({ options }) => options.some(isCommon))?.options ?? [];
@@ -45,7 +45,7 @@ function withInner(command: Command): Command[] {
   return [command, ...command.commands.flatMap(withInner)];
 }
 
-/** The heading below which the help of the program has a command, or the command that it is a part of. */
+/** The help heading of a command or of its parent. */
 function groupOf(command: Command): string {
   return command.parent?.parent ? groupOf(command.parent) : command.helpGroup();
 }
@@ -85,12 +85,12 @@ function paragraphs(text: string): string[] {
     .split("\n")
     .flatMap((line) => {
       if (line.trim() === "") return [".PP"];
-      // What is indented is a command line: as it stands.
+      // Indented lines are command lines.
       return line.startsWith(" ") ? [".br", `\\&    ${roff(line.trim())}`] : [roff(line.trim())];
     });
 }
 
-/** Text that roff prints as it is: no commands at the start of a line, no escapes, dashes that can be copied. */
+/** Escapes text for roff; dashes can be copied. */
 function roff(text: string): string {
   const escaped = text.replaceAll("\\", "\\e").replaceAll("-", "\\-").replaceAll("…", "...");
   return /^[.']/.test(escaped) ? `\\&${escaped}` : escaped;

@@ -1,4 +1,4 @@
-/** The discovery server that `shoal node start` runs for programs that are not nodes. */
+/** The discovery server of `shoal node start`, for programs that are not nodes. */
 import { resolve } from "node:path";
 import {
   type ClusterListenerTls,
@@ -15,7 +15,7 @@ import { readUsersFile } from "./key-file.js";
 import type { Log } from "./log.js";
 import { serverKeysFrom } from "./security.js";
 
-/** The key `clients` of a configuration, valid by its schema. */
+/** The key `clients` of a configuration, checked by its schema. */
 export interface ClientsValues {
   readonly endpoint?: string;
   readonly http?: string;
@@ -34,9 +34,8 @@ export interface ClientsValues {
 const PROVIDERS = { ec2: ec2Addresses, openstack: openStackAddresses };
 
 /**
- * @param folder that files are named from
- * @param tls the certificate, read
- * @throws UsageError, or what the files are read with
+ * @param folder of relative file names
+ * @throws UsageError, or errors of reading the files
  */
 export async function clientsOf(
   values: ClientsValues,
@@ -58,13 +57,12 @@ export async function clientsOf(
   };
 }
 
-/** @throws UsageError */
 async function httpOf(text: string): Promise<{ host: string; port: number }> {
   const { host = "0.0.0.0", port } = await asUsage(() => parseListenAddress("HTTP", text));
   return { host, port };
 }
 
-/** Logs who is refused. The server ends with its node. @throws what `start` throws */
+/** Starts the server and logs refused clients. It ends with its node. */
 export async function serveClients(
   node: ClusterNode,
   options: DiscoveryServerOptions,

@@ -1,7 +1,4 @@
-/**
- * The commands that steer a running node: as a control socket parses them, as the command line offers them, what they do, and
- * what they print. A command stands here and nowhere else.
- */
+/** One row per command of a running node: its members, its help, its effect, and its output. */
 import { resolve } from "node:path";
 import type { TagChange, TagPair } from "../cluster/index.js";
 import type { CommandMember, CommandTable } from "../control/protocol.js";
@@ -25,56 +22,59 @@ import {
 import type { Exchange } from "./node-transfer.js";
 import type { CommandFace } from "./options.js";
 
-/** Bytes of a command: a text to pass on is a part of it. */
+/** Maximum bytes of a command, including a text to send. */
 export const MAX_NODE_COMMAND = 65_536;
 
-/** The longest time that a command may name, in ms. */
+/** Longest wait of a command, ms. */
 const MAX_WAIT = 60_000;
-/** ms that a leaving node has to be heard. */
+/** ms for peers to receive a leave. */
 const LEAVE_LINGER = 5_000;
 
-/** The members of a command, or of a reply. */
+/** Members of a command or a reply. */
 export type Members = Readonly<Record<string, unknown>>;
 
-/** A member of a command, and how it is written on the command line; without `flags` only programs give it. */
+/** A member of a command. Without `flags` only programs set it. */
 export interface NodeMember extends CommandMember {
-  /** `<name>`, `[tag...]`: an argument. `--remove <T>`: an option, which may be repeated where it is a list. `--retain`: true, or absent. */
+  /**
+   * `<name>`, `[tag...]`: an argument. `--remove <T>`: an option, repeatable for a list. `--retain`: a
+   * boolean.
+   */
   readonly flags?: string;
   readonly help?: string;
-  /** Makes the value of what was written. @throws UsageError */
+  /** Converts the written value. @throws UsageError */
   parse?(written: unknown): unknown;
 }
 
 export interface NodeCommand {
-  /** Absent: only programs ask this. */
+  /** Absent: only programs send this command. */
   readonly face?: Omit<CommandFace, "name">;
-  /** Arguments are in their order. */
+  /** In the order of the arguments. */
   readonly members: Readonly<Record<string, NodeMember>>;
-  /** What it does; what it gives is part of the reply. */
+  /** @returns members of the reply */
   run(operator: NodeOperator, members: Members): unknown;
-  /** The reply, as lines of standard output; absent: `done` is logged. */
+  /** The reply as lines; absent: `done` is logged. */
   text?(reply: Members): readonly string[];
-  /** Whether the reply says that it was not done as asked: the exit code is 1 then. */
+  /** Whether the exit code is 1. */
   isFailure?(reply: Members): boolean;
-  /** What was done, in words. */
+  /** The effect, in words. */
   done?(members: Members, reply: Members): string;
-  /** Does what needs no node. @returns whether that was all */
+  /** Handles what needs no node. @returns whether nothing is left to do */
   local?(members: Members): Promise<boolean>;
-  /** Makes what is sent of what was written. */
+  /** Converts the written members for the request. */
   prepare?(members: Members): Members;
-  /** Asks the node as often as it likes, and reads and prints lines, in place of one request and its reply. */
+  /** Replaces the single request and its output. */
   exchange?(exchange: Exchange): Promise<void>;
-  /** Without its member `text` each line of standard input is one, asked one after the other. */
+  /** Without `text`, each line of standard input is one. */
   readonly lines?: true;
-  /** What --json does, where it is not the reply that is printed. */
+  /** Help of --json, if it does not print the reply. */
   readonly json?: string;
-  /** ms that it takes at most, where it is longer than usual. */
+  /** Timeout in ms, if longer than usual. */
   readonly timeout?: number;
-  /** The node itself waits, for `wait` ms: its reply comes a moment later. */
+  /** The node waits for `wait` ms before it replies. */
   readonly waits?: true;
-  /** The process ends when the reply is on its way. */
+  /** The process ends after the reply. */
   readonly ends?: true;
-  /** It is asked again and again, from the reply's `next` on, until a signal. */
+  /** Polls from the reply's `next` until a signal. */
   readonly follows?: true;
 }
 
@@ -100,7 +100,7 @@ const whole = (): NodeMember => ({
   accepts: (value) => Number.isSafeInteger(value) && Number(value) >= 0,
 });
 
-/** An option that is given once; of several the last one counts. */
+/** An option with one value; the last one wins. */
 const option = (flags: string, help: string): NodeMember => ({
   ...text(flags, help),
   parse: (written) => (Array.isArray(written) ? written.at(-1) : written),
@@ -111,7 +111,7 @@ const truth = (): NodeMember => ({
   accepts: (value) => typeof value === "boolean",
 });
 
-/** ms of a wait; of several the last one counts. */
+/** A wait in ms; the last one wins. */
 const wait = (help: string): NodeMember => ({
   flags: "--wait <MS>",
   help,
@@ -124,14 +124,14 @@ const wait = (help: string): NodeMember => ({
 });
 
 const isEmpty = (list: unknown): boolean => (list as readonly unknown[]).length === 0;
-/** Who failed, and why: a line each. */
+/** One line per failure: name and reason. */
 const failures = (failed: unknown): string[] =>
   (failed as { name: string; error: string }[]).map(({ name, error }) =>
     shown(error.startsWith(`${name}: `) ? error : `${name}: ${error}`),
   );
 
 const NAME = "the member's name, or its id";
-/** Whom `send` and `query` are for, and where. */
+/** Recipients of `send` and `query`. */
 const SELECTED: Readonly<Record<string, NodeMember>> = {
   text: { ...text("[text]", "the text; without it each line of standard input is one"), required: true },
   to: texts("--to <NAME>", "a service: its name, or its id (repeatable)"),
@@ -159,7 +159,7 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
   },
   traces: {
     members: { after: whole() },
-    // Steps of sampled messages, of the latest 10 s at first: they are recorded while somebody asks.
+    // Steps of sampled messages of the last 10 s at first. Recording lasts while requests come.
     run: (_, { after = 0 }) => traceRecorder().look(after as number),
   },
   peers: {
@@ -583,7 +583,7 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
         accepts: (value) => Number.isSafeInteger(value) && Number(value) > 0,
         parse: (written) => {
           const value = (written as string[]).at(-1) as string;
-          // Anything else is refused by `accepts`, with what is expected.
+          // `accepts` refuses other values.
           return /^\d{1,15}$/.test(value) ? Number(value) : value;
         },
       },
@@ -604,14 +604,13 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
   },
 };
 
-/** Commands of messages, see node-messages.ts and node-transfer.ts. */
 function isLine(value: unknown): boolean {
   if (typeof value !== "object" || value === null) return false;
   const { topic, data, ...others } = value as { topic?: unknown; data?: unknown };
   return isText(topic) && (isText(data) || typeof data === "object") && Object.keys(others).length === 0;
 }
 
-/** What an operator can do about a node without ZRE is a flag or a key of its file, where a program has an option. */
+/** Replaces the library's advice by that of the command line. */
 function withZre<T>(action: () => T): T {
   try {
     return action();
@@ -629,7 +628,7 @@ function splitPair(pair: string, expected: string): [string, string] {
   return [pair.slice(0, at), pair.slice(at + 1)];
 }
 
-/** The same commands as a control socket parses them. */
+/** The table that the control socket parses commands with. */
 export const NODE_COMMAND_TABLE: CommandTable = Object.fromEntries(
   Object.entries(NODE_COMMANDS).map(([name, { members }]) => [name, members]),
 );

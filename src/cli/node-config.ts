@@ -1,11 +1,11 @@
 /**
- * A node's configuration, from a file or from flags: checked as a whole, and compared with the one before.
+ * Checks a node's configuration, from a file or flags, and compares two of them.
  *
  *   file --YAML--> values --variables--> --schema--+
  *                                                  +--> --files, the library's own checks--> options
  *   flags --> values --keys that go together-------+
  *
- * A node that starts by flags loads neither YAML nor the checker of schemas.
+ * Flags need neither YAML nor the schema checker.
  */
 import { dirname, resolve } from "node:path";
 import {
@@ -35,9 +35,8 @@ import { PemFiles, type TlsValues, tlsFrom } from "./node-tls.js";
 import { keysFrom } from "./security.js";
 import { defined } from "./values.js";
 
-/** What is valid. */
 export interface NodeConfiguration {
-  /** As it is written, with variables filled in and files read: what two of them are compared by. */
+  /** Values with variables and files filled in, for comparison. */
   readonly values: Readonly<Record<string, unknown>>;
   readonly options: ClusterNodeOptions;
   readonly control: ControlSettings;
@@ -46,7 +45,7 @@ export interface NodeConfiguration {
   readonly sessions: SessionsSettings | undefined;
   /** Addresses of `static:` sources. */
   readonly fixed: readonly string[];
-  /** The files of certificates. */
+  /** Certificate files. */
   readonly files: readonly string[];
 }
 
@@ -62,7 +61,7 @@ async function schemaFindings(expanded: Expanded): Promise<readonly Finding[]> {
   return checker.check(expanded);
 }
 
-/** Flags that go with those that are given. Their types were checked as they were parsed. */
+/** Finds missing flags of a group. Types were checked at parsing. */
 function missingKeys(
   values: Readonly<Record<string, unknown>>,
   { properties }: Schema = nodeSchema(),
@@ -82,15 +81,15 @@ function missingKeys(
   });
 }
 
-/** What a control socket can listen at. */
+/** Transports of a control socket. */
 const CONTROL_SCHEMES = knownSchemes().filter((scheme) => scheme !== "udp" && scheme !== "inproc");
 const STATIC = /^static:/;
-/** What the files of `clients.tls` have, among the values that are compared. */
+/** Name of the files of `clients.tls` among the compared values. */
 const CLIENTS_TLS = "clients.tls";
 
 /**
- * @param source the static addresses of the node: of a reload, the one it was made with
- * @throws ConfigurationError with all that is wrong
+ * @param source static addresses; on reload, the running node's
+ * @throws ConfigurationError with every problem
  */
 export async function nodeConfigurationOf(
   file: string,
@@ -112,9 +111,9 @@ export async function nodeConfigurationOf(
 }
 
 /**
- * @param flags their values, as commander returns them
+ * @param flags values from commander
  * @param source as of {@link nodeConfigurationOf}
- * @throws UsageError for the first of what is wrong; Failure for a certificate that cannot be read
+ * @throws UsageError for the first problem; Failure for an unreadable certificate
  */
 export async function nodeConfigurationOfFlags(
   flags: Readonly<Record<string, unknown>>,
@@ -132,7 +131,7 @@ export async function nodeConfigurationOfFlags(
   );
 }
 
-/** The flag of a key, or of a key below or above it. */
+/** The flag of a key, or of the nearest key above or below. */
 function flagOf(path: Path): string | undefined {
   const keys = path.filter((part) => typeof part === "string").join(".");
   const all = nodeFlags().map(({ path, option }) => ({ at: path.join("."), flag: option.long as string }));
@@ -143,9 +142,8 @@ function flagOf(path: Path): string | undefined {
 }
 
 /**
- * @param faults that are known
- * @param folder that files are named from
- * @returns the configuration, or what is wrong with it
+ * @param faults known already
+ * @param folder of relative file names
  */
 async function checked(
   value: unknown,
@@ -161,7 +159,7 @@ async function checked(
   const given = (typeof value === "object" && value !== null ? value : {}) as Readonly<
     Record<string, unknown>
   >;
-  // Values of the wrong type are reported already, and would only confuse what follows.
+  // Values of a wrong type are reported already.
   const faulty = new Set(findings.map(({ path }) => path[0]));
   const usable = Object.fromEntries(Object.entries(given).filter(([key]) => !faulty.has(key)));
   const secrets = await secretsOf(usable, folder, findings);
@@ -185,7 +183,7 @@ async function checked(
   if (usable.scope === "host" && usable.zre === true)
     findings.push({ path: ["zre"], message: "ZRE goes to the link: expected the scope link, or none" });
   findings.push(...optionFindings(plain));
-  // Each is right by itself: do they go together?
+  // Each value is valid: the last check is for combinations.
   const refusal = findings.length === 0 ? refusalOf(() => new ClusterNode(options)) : undefined;
   if (refusal !== undefined) findings.push({ path: pathOf(refusal, given), message: refusal });
   const files = pem.names;
@@ -199,7 +197,6 @@ async function checked(
   };
 }
 
-/** The control socket: its endpoints, and who may use it. @param folder that files are named from */
 async function controlOf(
   given: Readonly<Record<string, unknown>>,
   folder: string,
@@ -236,14 +233,13 @@ async function controlOf(
   return settings;
 }
 
-/** What the command line says of its options, of the keys of a file. */
+/** Replaces names of flags by keys of the file. */
 function keysInPlaceOfFlags(message: string): string {
   return message.replace(/--([a-z]+(?:-[a-z]+)*)(?: FILE)?/g, (_, flag: string) =>
     flag.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase()),
   );
 }
 
-/** Where metrics are served. */
 function metricsOf({ metrics }: Readonly<Record<string, unknown>>, findings: Finding[]): string | undefined {
   if (typeof metrics !== "string") return undefined;
   const message = refusalOf(() => parseListenAddress("Metrics", metrics));
@@ -251,13 +247,11 @@ function metricsOf({ metrics }: Readonly<Record<string, unknown>>, findings: Fin
   return metrics;
 }
 
-/** What the file's secrets come to. */
 interface Secrets {
   readonly key?: readonly string[];
   readonly password?: readonly string[];
 }
 
-/** @param folder that files are named from */
 async function secretsOf(
   given: Readonly<Record<string, unknown>>,
   folder: string,
@@ -283,7 +277,7 @@ async function secretsOf(
   return { [what]: found };
 }
 
-/** The node's own keys, and whom it admits; a text is a folder. @param folder that files are named from */
+/** The node's keys and the allowed keys; a text is a folder. */
 async function curveOf(
   given: unknown,
   folder: string,
@@ -296,7 +290,7 @@ async function curveOf(
   return pair && { ...pair, allow: typeof allow === "string" ? resolve(folder, allow) : allow };
 }
 
-/** What an action returns; `undefined`, and a finding, if it fails. @param path in the configuration */
+/** Runs an action; an error becomes a finding. @param path in the configuration */
 async function resultOf<T>(
   path: Path,
   findings: Finding[],
@@ -310,7 +304,7 @@ async function resultOf<T>(
   }
 }
 
-/** A listener, as a file has it. */
+/** A listener in the file. */
 interface ListenerValues {
   readonly host?: string;
   readonly port?: number;
@@ -319,7 +313,6 @@ interface ListenerValues {
   readonly tls?: false | TlsValues;
 }
 
-/** More listeners of the node's streams. @param folder that files are named from */
 async function listenersOf(
   given: unknown,
   files: PemFiles,
@@ -343,7 +336,6 @@ async function listenersOf(
   return listeners;
 }
 
-/** @param folder that files are named from */
 async function discoveryServerOf(
   given: unknown,
   files: PemFiles,
@@ -381,16 +373,15 @@ function discoveryOf(
   return { sources, fixed };
 }
 
-/** Keys whose values become options in other ways. Any other key is an option of the node as it stands. */
+/** Keys read by other rules. Any other key is an option of the node. */
 const OTHER_KEYS: readonly string[] = [
   ...["key", "keyFile", "password", "passwordFile", "discovery", "curve", "tls", "listen"],
   ...["clients", "sessions", "control", "controlPlain", "controlCurveCertificate", "controlKeys", "metrics"],
 ];
 
-/** A node that may do everything, to check one option with. */
+/** A node that allows everything, to check one option. */
 const ANY_NODE = { name: "any", key: "0".repeat(40), scope: "link", ipv6: true } as const;
 
-/** What a node would refuse of an option, whatever the others are. */
 function optionFindings(options: Readonly<Record<string, unknown>>): Finding[] {
   return Object.entries(options).flatMap(([key, value]) => {
     if (key === "scope") return [];
@@ -399,7 +390,7 @@ function optionFindings(options: Readonly<Record<string, unknown>>): Finding[] {
   });
 }
 
-/** Why the library refuses what it is given; `undefined` where it does not. */
+/** Why the library refuses; `undefined`: it does not. */
 function refusalOf(check: () => unknown): string | undefined {
   try {
     check();
@@ -410,7 +401,7 @@ function refusalOf(check: () => unknown): string | undefined {
   }
 }
 
-/** The place of what the library refuses: the key that its message begins with. */
+/** The key that an error message begins with. */
 function pathOf(message: string, given: Readonly<Record<string, unknown>>): Path {
   const found = Object.keys(given).find((key) => {
     const one = key.endsWith("s") ? key.slice(0, -1) : key;
@@ -419,13 +410,12 @@ function pathOf(message: string, given: Readonly<Record<string, unknown>>): Path
   return found === undefined ? [] : [found];
 }
 
-/** Keys of which two files differ. */
 export function changedKeys(before: NodeConfiguration, after: NodeConfiguration): readonly string[] {
   const keys = new Set([...Object.keys(before.values), ...Object.keys(after.values)]);
   return [...keys].filter((key) => JSON.stringify(before.values[key]) !== JSON.stringify(after.values[key]));
 }
 
-/** Of those, what a running node cannot take over. */
+/** Changed keys that need a restart. */
 export function restartKeys(before: NodeConfiguration, after: NodeConfiguration): readonly string[] {
   const others = (of: NodeConfiguration): string =>
     JSON.stringify(
@@ -445,7 +435,7 @@ export function restartKeys(before: NodeConfiguration, after: NodeConfiguration)
   });
 }
 
-/** Changes a running node as a file did. @throws what the library throws, which the file's checks have ruled out */
+/** Applies a checked configuration to a running node. */
 export function applyChanges(
   node: ClusterNode,
   clients: DiscoveryServer | undefined,
@@ -456,7 +446,7 @@ export function applyChanges(
   const changed = new Set(changedKeys(before, after));
   const { tags: oldTags = [], props: oldProps = {}, seeds: oldSeeds = [] } = before.options;
   const { tags = [], props = {}, seeds = [] } = after.options;
-  // Keys first: what follows is sealed by them.
+  // Keys first: they encrypt everything that follows.
   if (changed.has("key")) node.setKeys(...(after.values.key as string[]));
   if (changed.has("password")) node.setPasswords(...(after.values.password as string[]));
   if (changed.has("tls")) node.setTls(after.values.tls as ClusterTlsOptions);

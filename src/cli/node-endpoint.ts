@@ -1,11 +1,12 @@
 /**
- * Where a running node takes commands by default: a socket in a folder of the user's own. The registry of this host's nodes has its
- * endpoint, and removes it when the node was killed.
+ * The default control socket of a node, in a folder of the user. The registry of this host's nodes lists it,
+ * and removes it
+ * after the node was killed.
  *
  *   SHOAL_RUNTIME_DIR, or XDG_RUNTIME_DIR/shoal, or shoal-UID in the folder for temporary files   mode 700
  *     └── 3f9a04c2b1d7.sock      the first 12 digits of the node's id                              mode 600
  *
- * A folder that others can enter is not used: what is in it could be anybody's.
+ * A folder that others can enter is refused.
  */
 import { lstatSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -14,10 +15,8 @@ import { isMainThread } from "node:worker_threads";
 import { makeFolder } from "../core/make-folder.js";
 import { Failure, hasCode } from "./failure.js";
 
-/** Digits of an id in a socket's name. */
 const NAME_DIGITS = 12;
 
-/** The folder of this user's sockets. */
 function runtimeFolder(): string {
   const { SHOAL_RUNTIME_DIR: own, XDG_RUNTIME_DIR: session } = process.env;
   if (own !== undefined && own !== "") return own;
@@ -26,9 +25,9 @@ function runtimeFolder(): string {
 }
 
 /**
- * The endpoint of a node that was given none; makes the folder.
+ * Creates the folder.
  *
- * @throws Failure for a folder that is another's, that others can enter, or that cannot be made
+ * @throws Failure for a folder of another user, one that others can enter, or one that cannot be created
  */
 export function defaultEndpoint(id: string): string {
   const folder = runtimeFolder();
@@ -42,7 +41,6 @@ export function defaultEndpoint(id: string): string {
   return `ipc://${join(folder, `${id.slice(0, NAME_DIGITS)}.sock`)}`;
 }
 
-/** Why a folder is not to be trusted. */
 function folderFault(folder: string): string | undefined {
   const stat = lstatSync(folder, { throwIfNoEntry: false });
   if (stat === undefined) return undefined;
@@ -56,18 +54,18 @@ function folderFault(folder: string): string | undefined {
   return undefined;
 }
 
-/** Whether a folder cannot be used because of what the system or a user did: the node can do without. */
+/** Whether the system or a user made the folder unusable; the node runs without a control socket. */
 export function isFolderFault(error: unknown): error is Failure {
   return error instanceof Failure || hasCode(error, "EACCES") || hasCode(error, "EROFS");
 }
 
-/** What makes sockets now, and the mask that other files are made with. */
+/** Number of sockets being created, and the umask to restore. */
 let making = 0;
 let mask = 0;
 
-/** Runs what makes a socket, which nobody but its owner can connect to from the first moment. */
+/** Creates a socket that only its owner can connect to, from the first moment. */
 export async function asOwner<T>(action: () => Promise<T>): Promise<T> {
-  // A thread cannot set it: only tests run the program in one.
+  // A thread cannot set the umask.
   if (!isMainThread) return action();
   if (making++ === 0) mask = process.umask(0o177);
   try {

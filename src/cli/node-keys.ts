@@ -1,4 +1,4 @@
-/** The keys of a running node: their ids, and a rotation in steps. No key leaves its file but to be used. */
+/** Keys of a running node: their ids, and a rotation in steps. Keys are never printed. */
 import { createHash, randomBytes } from "node:crypto";
 import { open, rm } from "node:fs/promises";
 import type { ClusterNode } from "../cluster/index.js";
@@ -9,31 +9,27 @@ import { readKeyFile } from "./key-file.js";
 import { shown } from "./node-text.js";
 import { printText } from "./output.js";
 
-/** Hexadecimal digits of a key's id. */
 const ID_DIGITS = 8;
 
 export const KEY_ACTIONS = ["list", "add", "use", "remove", "rotate"] as const;
 export type KeyAction = (typeof KEY_ACTIONS)[number];
 
-/** The reply to `keys`. */
 export interface KeysReply {
-  /** Ids, the one that seals first. */
+  /** The sealing key first. */
   readonly keys: readonly string[];
   readonly byPassword: boolean;
-  /** What was done. */
   readonly step: "none" | "added" | "seals" | "removed" | "complete";
 }
 
-/** What stands for a key where it must not be read: the beginning of SHA-256. */
+/** A printable id of a key: the start of its SHA-256. */
 export function keyId(key: string): string {
   return createHash("sha256").update(`shoal key ${key}`).digest("hex").slice(0, ID_DIGITS);
 }
 
 /**
- * Carries out an action.
- *
  * @param target `add`, `rotate`: a file; `use`, `remove`: an id
- * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM`; UnroutableError `EHOSTUNREACH` for an id that no key has
+ * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM`; UnroutableError `EHOSTUNREACH` for an
+ *   unknown id
  */
 export async function changeKeys(
   node: Pick<ClusterNode, "codec" | "setKeys">,
@@ -84,7 +80,7 @@ export async function changeKeys(
   return reply("removed");
 }
 
-/** Makes a key: prints it, or writes it to a file that only its owner may read. @throws Failure */
+/** Prints a new key, or writes it to a file that only its owner can read. @throws Failure */
 export async function generateKey(file: string | undefined): Promise<void> {
   const key = encodeZ85(randomBytes(32));
   if (file === undefined) {
@@ -115,7 +111,6 @@ const STEPS: Readonly<Record<string, string>> = {
   complete: "nothing is left to do",
 };
 
-/** @param reply to `keys` */
 export function keysText({ keys, byPassword, step }: Readonly<Record<string, unknown>>): string[] {
   const ids = Array.isArray(keys) ? keys.map(shown) : [];
   const lines = ids.map(

@@ -1,34 +1,32 @@
 /**
- * What `shoal node start` prints: its own start first, then every member that is there, then each change.
+ * Lines of `shoal node start`: its own start, each present member, then each change.
  *
  *   ready ──> joined for each member ──> suspect, lost, back, left, removed, conflict, minority, healed …
  *
- * A line begins with its time. With --json it is an object with `event`, `name` and `time`; `group` where it is about a ZRE group.
+ * A text line begins with the time. A JSON line has `event`, `name` and `time`, and `group` for a ZRE group.
  */
 import type { ClusterEvent } from "../cluster/index.js";
 import { printable } from "./terminal.js";
 
-/** A member, as the node has it. */
 export interface LineMember {
   readonly id: string;
   /** `name@host`, or a name alone. */
   readonly name: string;
 }
 
-/** A change, as the node reports it. */
 export interface NodeChange {
   readonly type: string;
   readonly member?: LineMember | undefined;
-  /** Of a node that is not known here. */
+  /** For an unknown node. */
   readonly id?: string;
-  /** Of one that was lost. */
+  /** For a lost member. */
   readonly reason?: string;
-  /** Of ZRE. */
+  /** For ZRE. */
   readonly group?: string;
   readonly frames?: readonly Buffer[];
 }
 
-/** Changes that a line is about; others are of no interest to an operator. */
+/** Changes that have a line. */
 export const LINE_EVENTS = [
   ...(["joined", "suspect", "lost", "cleared", "back", "restarted", "left", "removed", "admitted"] as const),
   ...(["draining", "conflict", "minority", "healed"] as const),
@@ -54,7 +52,6 @@ const WORDS: Readonly<Record<string, string>> = {
   whisper: "whispers",
 };
 
-/** One line, as an object. */
 export interface NodeLine {
   readonly event: string;
   readonly name: string;
@@ -68,17 +65,17 @@ export class NodeLines {
   #self: LineMember | undefined;
   /** Changes before the start is complete. */
   #early: NodeChange[] = [];
-  /** Ids of members that a line has named, and that are not gone since. */
+  /** Ids of present members that a line has named. */
   readonly #named = new Set<string>();
 
-  /** @param note gets each line as an object, but for the node's own start */
+  /** @param note receives each line as an object, except the node's own start */
   constructor(json: boolean, print: (line: string) => void, note?: (line: NodeLine) => void) {
     this.#json = json;
     this.#print = print;
     this.#note = note;
   }
 
-  /** The node has started. @param members that are there, without itself @param more for the line */
+  /** @param members present, without the node itself @param more members of the line */
   ready(self: LineMember, members: Iterable<LineMember>, more: Readonly<Record<string, unknown>> = {}): void {
     this.#self = self;
     this.#write({ event: "ready", ...whoOf(self), ...more });
@@ -121,13 +118,12 @@ export class NodeLines {
   }
 }
 
-/** The name as it was given to the node, and the host apart: names are unique in a cluster with their hosts. */
+/** Splits name and host. */
 function whoOf({ id, name }: LineMember): { name: string; host?: string; id: string } {
   const at = name.lastIndexOf("@");
   return at < 1 ? { name, id } : { name: name.slice(0, at), host: name.slice(at + 1), id };
 }
 
-/** A line as text. */
 export function lineText({ time, ...line }: NodeLine): string {
   return printable(`${typeof time === "string" ? `${time} ` : ""}${wordsOf(line as NodeLine)}`);
 }

@@ -1,11 +1,11 @@
 /**
- * Messages for those who ask a running node over its control socket: what they publish, and what they subscribe to.
+ * Publishes and subscribes for requesters of a control socket.
  *
- *   sub {filters, retained}      → {session, ready}           a client of its own, whose messages are kept for it
- *   sub {session, after, wait}   → {messages, next, missed}   those after one, as soon as there are some; those up to it are forgotten
- *   sub {session, end}           → {}                         a session that nobody asks for ends by itself
+ *   sub {filters, retained}      → {session, ready}           opens a client whose messages are kept
+ *   sub {session, after, wait}   → {messages, next, missed}   messages after one; earlier ones are dropped
+ *   sub {session, end}           → {}                         a session without requests ends by itself
  *
- * A reader that is too slow misses messages, which are counted: a node keeps a bounded part, and its other subscribers do not wait.
+ * A slow reader misses messages, which are counted. Other subscribers of the node do not wait.
  */
 import { randomInt } from "node:crypto";
 import type { ClusterMessage, ClusterNode, MessageClient } from "../cluster/index.js";
@@ -14,24 +14,23 @@ import { InvalidArgumentError, InvalidStateError } from "../index.js";
 import { bytesFromJson, bytesToJson } from "./format.js";
 import { KeptLog } from "./kept-log.js";
 
-/** Sessions at a time; each may keep a request waiting, and the control socket has room for 64. */
+/** Each session may keep a request pending; the control socket allows 64. */
 const MAX_SESSIONS = 16;
-/** Messages that are kept for one, and their bytes. */
+/** Kept messages of a session, and their bytes. */
 const MAX_KEPT = 16_384;
 const MAX_KEPT_BYTES = 8_388_608;
-/** Bytes of messages in a reply; one passes, however large. */
+/** Bytes of messages in a reply; one is returned whatever its size. */
 const MAX_REPLY_BYTES = 1_048_576;
-/** Filters that a reply lists. */
+/** Filters in a reply. */
 const MAX_ROUTES = 4_096;
 /** ms without a request after which a session ends. */
 const SESSION_TIMEOUT = 30_000;
-/** ms that the other nodes have to know of a subscription before the reply is sent. */
+/** ms for other nodes to learn a subscription before the reply. */
 const READY_TIME = 2_000;
 
-/** Data as JSON: a text where they are UTF-8. */
+/** Data as JSON: a string if they are UTF-8. */
 export type MessageData = string | { readonly base64: string };
 
-/** A message as it is printed. */
 export interface MessageLine {
   readonly topic: string;
   readonly data: MessageData;
@@ -44,16 +43,15 @@ export interface MessagesReply {
   readonly ended?: true;
 }
 
-/** A filter, and the names of the nodes with subscriptions of it. */
+/** A filter with the names of its subscribing nodes. */
 export interface NodeRoute {
   readonly filter: string;
   readonly nodes: readonly string[];
 }
 
-/** What of a node is needed. */
 export type MessagingNode = Pick<ClusterNode, "publish" | "createClient" | "routes" | "member" | "self">;
 
-/** A client whose messages are kept for its reader. */
+/** A client with a log of its messages. */
 class Session {
   readonly #client: MessageClient;
   readonly #onEnd: () => void;
@@ -66,7 +64,9 @@ class Session {
     this.#extend(0);
   }
 
-  /** @param retained whether the values of topics come first @returns whether the others know of it */
+  /**
+   * @param retained whether retained values come first @returns whether the other nodes know the subscription
+   */
   async subscribe(filters: readonly string[], retained: boolean): Promise<boolean> {
     const keep = ({ topic, data }: ClusterMessage): void =>
       this.#log.add({ topic, data: bytesToJson(data) }, data.length + topic.length);
@@ -109,11 +109,11 @@ export class NodeMessages {
   }
 
   /**
-   * Publishes messages in their order.
+   * Publishes messages in order.
    *
-   * @param retain whether each is its topic's value from now on
-   * @returns to how many nodes each went
-   * @throws what `publish` throws, for the first that fails
+   * @param retain whether each becomes its topic's value
+   * @returns number of receiving nodes, by message
+   * @throws the error of the first failed `publish`
    */
   async publish(
     messages: readonly MessageLine[],
@@ -131,7 +131,7 @@ export class NodeMessages {
     return { nodes };
   }
 
-  /** @throws InvalidArgumentError `EINVAL` for what is not a filter; InvalidStateError `ERR_TOO_MANY_PENDING` for too many sessions */
+  /** @throws InvalidArgumentError `EINVAL` for an invalid filter; InvalidStateError `ERR_TOO_MANY_PENDING` */
   async subscribe(
     filters: readonly string[],
     retained = false,
@@ -142,7 +142,7 @@ export class NodeMessages {
         "ERR_TOO_MANY_PENDING",
         `${MAX_SESSIONS} subscribers are connected already`,
       );
-    // Not a count: nobody has another's by mistake.
+    // Random, so that no one reads another session by mistake.
     const id = randomInt(1, 2 ** 47);
     const session = new Session(this.#node.createClient(), () => void this.#sessions.delete(id));
     this.#sessions.set(id, session);
@@ -154,7 +154,7 @@ export class NodeMessages {
     }
   }
 
-  /** @throws InvalidStateError `EFSM` for a session that has ended */
+  /** @throws InvalidStateError `EFSM` for an ended session */
   async next(session: number, after: number, wait: number): Promise<MessagesReply> {
     const known = this.#sessions.get(session);
     if (known === undefined)
@@ -162,12 +162,11 @@ export class NodeMessages {
     return known.next(after, wait);
   }
 
-  /** Ends a session, or nothing. */
   endSession(session: number): void {
     this.#sessions.get(session)?.end();
   }
 
-  /** Filters and the names of the nodes that have them. @param topic only those that match it @throws InvalidArgumentError `EINVAL` */
+  /** @param topic only matching filters @throws InvalidArgumentError `EINVAL` */
   routes(topic: string | undefined): { readonly routes: readonly NodeRoute[] } {
     const node = this.#node;
     const nameOf = (id: string): string =>
@@ -179,7 +178,6 @@ export class NodeMessages {
     };
   }
 
-  /** The node has ended. */
   end(): void {
     for (const session of [...this.#sessions.values()]) session.end();
   }

@@ -1,8 +1,7 @@
 /**
- * What an operator asks of a running node: its picture of the cluster, changes of it, and what happens, kept for those who watch.
- *
- * Each method gives the members of a reply, or throws what the reply says. Nothing here waits for a reader: one who watches asks
- * for events after the last it has, and what it was too slow for is counted.
+ * Commands of a running node. Each method returns the members of a reply, or throws its error. Events are
+ * kept for readers that
+ * poll; a slow reader misses some, which are counted.
  */
 
 import { lookup } from "node:dns/promises";
@@ -18,26 +17,24 @@ import type { NodeLine } from "./node-lines.js";
 import { NodeMessages } from "./node-messages.js";
 import type { NodeSessions } from "./node-sessions.js";
 
-/** Bytes of the answers of one query. */
+/** Bytes of the answers to one query. */
 const MAX_ANSWERS = 524_288;
-/** Events that are kept for those who watch. */
+/** Kept events, and their bytes as JSON. */
 const MAX_EVENTS = 1_024;
-/** Bytes of them, as JSON. */
 const MAX_EVENT_BYTES = 1_048_576;
-/** Requests for events that wait at a time: the other places of a control socket are left for commands. */
+/** Pending requests for events. The remaining slots of the control socket are for commands. */
 const MAX_WATCHES = 48;
-/** Nodes that an operator removed and that are remembered by name. */
+/** Removed nodes remembered by name. */
 const MAX_REMOVED = 1_024;
-/** Members that a reply lists; a further one is counted. */
+/** Members in a reply; the rest is counted. */
 const MAX_LISTED = 4_096;
-/** ms that a node at a joined address has for its answer. */
+/** ms for a node at a joined address to answer. */
 const JOIN_TIMEOUT = 3_000;
-/** ms between two checks whether it is a member. */
+/** ms between checks for its membership. */
 const JOIN_INTERVAL = 20;
-/** ms in which nodes report that were asked to. */
+/** ms for nodes to report. */
 const DISCOVER_TIME = 1_000;
 
-/** A member in a reply. */
 export interface NodeView {
   readonly id: string;
   /** `name@host`. */
@@ -46,19 +43,18 @@ export interface NodeView {
   readonly address: string;
   readonly tags: readonly string[];
   readonly props: Readonly<Record<string, string>>;
-  /** The endpoints that it advertises, by name. */
+  /** Advertised endpoints by name. */
   readonly endpoints: Readonly<Record<string, readonly string[]>>;
   /** ms since its last sign of life. */
   readonly silentFor: number;
-  /** It is the node that answers. */
+  /** The answering node. */
   readonly self?: true;
-  /** It is known by 36/ZRE alone. */
+  /** Known only by 36/ZRE. */
   readonly zre?: true;
   /** Another node keeps its name. */
   readonly yields?: true;
 }
 
-/** The reply to `status`. */
 export interface StatusReply {
   readonly name: string;
   readonly id: string;
@@ -66,15 +62,15 @@ export interface StatusReply {
   readonly group: string;
   readonly address: string;
   readonly state: "running" | "draining" | "minority" | "removed";
-  /** ms since its start. */
+  /** ms. */
   readonly uptime: number;
-  /** Names, this node's first. */
+  /** This node's name first. */
   readonly runningNodes: readonly string[];
-  /** Names of those that were lost or left and are not forgotten, and of those that an operator removed. */
+  /** Lost and departed members that are not forgotten, and removed ones. */
   readonly stoppedNodes: readonly string[];
   readonly members: readonly NodeView[];
   readonly removed: readonly RemovedNode[];
-  /** Members that are not listed: there are too many. */
+  /** Members left out. */
   readonly omitted?: number;
   readonly stats: object;
 }
@@ -84,7 +80,6 @@ export interface RemovedNode {
   readonly name: string;
 }
 
-/** What `send` and `query` take of the command line. */
 export interface NodeSend {
   readonly text: string;
   readonly to?: readonly string[];
@@ -95,7 +90,6 @@ export interface NodeSend {
   readonly wait?: number;
 }
 
-/** What `request` takes of the command line. */
 export interface NodeRequest {
   readonly service: string;
   readonly text: string;
@@ -170,9 +164,10 @@ export class NodeOperator {
   // --- Who is in -----------------------------------------------------------------------------------------------------
 
   /**
-   * Dials addresses, and waits for a node at one of them.
+   * Dials addresses and waits for a node at one of them.
    *
-   * @throws InvalidArgumentError `EINVAL` for this node's own; TimeoutError `ETIMEDOUT` when nobody of this cluster answers
+   * @throws InvalidArgumentError `EINVAL` for this node's own; TimeoutError `ETIMEDOUT` without an answer
+   *   from this cluster
    */
   async join(addresses: readonly string[]): Promise<{ readonly runningNodes: readonly string[] }> {
     const node = this.node;
@@ -195,7 +190,10 @@ export class NodeOperator {
     return { runningNodes: this.status().runningNodes };
   }
 
-  /** @throws InvalidArgumentError `EINVAL` for this node; InvalidStateError `EFSM` for a removed one; UnroutableError */
+  /**
+   * @throws InvalidArgumentError `EINVAL` for this node; InvalidStateError `EFSM` for a removed one;
+   *   UnroutableError
+   */
   remove(nameOrId: string): { readonly removed: string; readonly id: string } {
     const node = this.node;
     const { self } = node;
@@ -213,7 +211,7 @@ export class NodeOperator {
     return { removed: name, id };
   }
 
-  /** @throws UnroutableError `EHOSTUNREACH` for one that nobody removed; otherwise as `admit` of the node */
+  /** @throws UnroutableError `EHOSTUNREACH` for a node that was not removed; otherwise as `admit` of the node */
   admit(nameOrId: string): { readonly admitted: string; readonly id: string } {
     const removed = this.#removedOf(nameOrId);
     if (removed === undefined && this.#memberOf(nameOrId) !== undefined)
@@ -222,7 +220,7 @@ export class NodeOperator {
     return { admitted: removed?.name ?? nameOrId, id: removed?.id ?? nameOrId };
   }
 
-  /** @throws InvalidStateError `EFSM` for a node that is in no minority */
+  /** @throws InvalidStateError `EFSM` if the node is in no minority */
   heal(): void {
     if (!this.node.minority)
       throw new InvalidStateError(
@@ -232,7 +230,7 @@ export class NodeOperator {
     this.node.heal();
   }
 
-  /** Asks everybody to report, and gives who is there then. */
+  /** Asks all nodes to report, and returns the members after that. */
   async discover(): Promise<object> {
     const node = this.node;
     const before = new Set(node.members({ self: false }).map(({ id }) => id));
@@ -250,7 +248,7 @@ export class NodeOperator {
     };
   }
 
-  /** The programs that are connected to discovery servers, by the nodes that run these. */
+  /** Clients of all discovery servers. */
   async clients(): Promise<object> {
     const { clients, missing } = await this.node.clients();
     return {
@@ -260,15 +258,15 @@ export class NodeOperator {
     };
   }
 
-  /** This node serves sessions. */
   sessionsOf(sessions: NodeSessions): void {
     this.#sessions = sessions;
   }
 
   /**
-   * The sessions of the store that this node serves, or one of them is removed.
+   * Lists stored sessions, or removes one.
    *
-   * @throws InvalidStateError `EFSM` where it serves none; SessionError `ERR_SESSION` for one that is not there
+   * @throws InvalidStateError `EFSM` without a session server; SessionError `ERR_SESSION` for an unknown
+   *   session
    */
   sessions(after: string | undefined, remove: string | undefined): Promise<object> {
     const sessions = this.#sessions;
@@ -287,7 +285,7 @@ export class NodeOperator {
     return changeKeys(this.node, action, target);
   }
 
-  /** Joins and leaves channels. @throws InvalidArgumentError `EINVAL`, before anything changes */
+  /** @throws InvalidArgumentError `EINVAL`, before any change */
   channels(
     join: readonly string[],
     leave: readonly string[],
@@ -344,7 +342,7 @@ export class NodeOperator {
     return { reply: isBytes(reply) ? bytesToJson(Buffer.from(reply)) : (reply ?? "") };
   }
 
-  /** Those that the command names, or all others. */
+  /** The named recipients, or all others. */
   #recipientsOf(
     to: NodeSend["to"],
     resolve: NodeSend["resolve"],
@@ -356,12 +354,11 @@ export class NodeOperator {
 
   // --- What happens --------------------------------------------------------------------------------------------------
 
-  /** Keeps an event for those who watch. */
   note(line: NodeLine): void {
     let kept = line;
     let bytes = Buffer.byteLength(JSON.stringify(kept));
     if (bytes > MAX_EVENT_BYTES / 16) {
-      // A message of another program: what is too long is left out, not the event.
+      // Long messages of other programs are cut from the event.
       const { frames: _, text: __, ...short } = line;
       kept = { ...short, event: line.event, name: line.name, isCut: true };
       bytes = Buffer.byteLength(JSON.stringify(kept));
@@ -370,11 +367,10 @@ export class NodeOperator {
   }
 
   /**
-   * The events after one, as soon as there are some.
+   * Waits up to `wait` ms for events.
    *
-   * @param after the `next` of the reply before; absent: from now on
-   * @param wait ms
-   * @throws InvalidStateError `ERR_TOO_MANY_PENDING` where too many wait
+   * @param after `next` of the last reply; absent: from now on
+   * @throws InvalidStateError `ERR_TOO_MANY_PENDING`
    */
   async watch(after: number | undefined, wait: number): Promise<object> {
     const log = this.#events;
@@ -388,7 +384,6 @@ export class NodeOperator {
     return { events: entries, ...more };
   }
 
-  /** The node has ended: nobody waits any longer. */
   end(): void {
     this.messages.end();
     this.#events.end();
@@ -400,7 +395,7 @@ export class NodeOperator {
     return undefined;
   }
 
-  /** A member, those that are gone included. */
+  /** Includes members that are gone. */
   #memberOf(nameOrId: string): Service | undefined {
     return this.node
       .members({ gone: true })
@@ -409,9 +404,9 @@ export class NodeOperator {
 }
 
 /**
- * Text that looks like a number is a numbered channel, any other text a named one.
+ * A number is a numbered channel, other text a named one.
  *
- * @throws InvalidArgumentError `EINVAL` for a number out of range and for an invalid name
+ * @throws InvalidArgumentError `EINVAL` for a number out of range or an invalid name
  */
 function channelOf(text: string): ClusterChannel {
   const channel = /^[-+]?[\d.]+$/.test(text) ? Number(text) : text;
@@ -419,11 +414,11 @@ function channelOf(text: string): ClusterChannel {
   return channel;
 }
 
-/** The addresses that a "host:port" stands for. */
+/** Resolves the host of a "host:port". */
 async function resolved(address: string): Promise<string[]> {
   const at = address.lastIndexOf(":");
   const host = address.slice(0, at).replace(/^\[(.*)\]$/, "$1");
-  // A name that has no address: it may be a node's own.
+  // The name may be a node's own.
   const found = at < 1 ? [] : await lookup(host, { all: true }).catch(() => []);
   return [
     address,

@@ -1,7 +1,8 @@
 /**
- * The rows of a node's configuration: its options, as `ClusterNode` takes them, and what `shoal node start` adds. From a row come the
- * JSON Schema (draft-07, which editors know best), the flag, its help, its completion and the tables of the documentation. The
- * library itself checks addresses, sizes and splits.
+ * One row per key of a node's configuration. The JSON Schema (draft-07, best supported by editors), the
+ * flags, their help,
+ * completion and the tables of the documentation come from these rows. The library checks addresses, sizes
+ * and splits.
  */
 import { Option } from "commander";
 import { PROFILES } from "../cluster/profiles.js";
@@ -16,11 +17,11 @@ const text = (description: string, more: Schema = {}): Schema => ({
   description,
   ...more,
 });
-/** A row that has a flag, too: `--tag <T>`. */
+/** Adds a flag to a row: `--tag <T>`. */
 const flagged = (flag: string, row: Schema): Schema => ({ flag, ...row });
 const file = (flag: string, description: string): Schema => flagged(`${flag} <FILE>`, text(description));
 const list = (description: string): Schema => ({ type: "array", description, items: { type: "string" } });
-/** One text, or a list of them. */
+/** A text or a list of texts. */
 const texts = (description: string, pattern?: string): Schema => ({
   type: ["string", "array"],
   description,
@@ -42,12 +43,11 @@ const map = (description: string, properties: Schema, more: Schema = {}): Schema
   ...more,
 });
 
-/** The largest whole number that an option of a count takes. */
 const MAX_COUNT = 2_147_483_647;
 
 const Z85 = "^[0-9A-Za-z.:+=^!/*?&<>()\\[\\]{}@%$#-]{40}$";
 
-/** Keys that a running node takes over when the file changes. Any other needs a restart. */
+/** Keys that a running node takes over from a changed file. Others need a restart. */
 export const LIVE_KEYS = [
   "tags",
   "props",
@@ -60,7 +60,7 @@ export const LIVE_KEYS = [
   "tls",
 ] as const;
 
-/** Files of certificates. @param prefix of their flags; none: they have no flags */
+/** Certificate files. @param prefix of their flags; `undefined`: no flags */
 const tls = (
   description: string,
   prefix: string | undefined,
@@ -83,7 +83,6 @@ const tls = (
 };
 const AUTHORITIES = "authorities whose certificates are accepted, in PEM";
 
-/** The whole schema. */
 export function nodeSchema(): Schema {
   const numbers = Object.keys(PROFILES.lan);
   return {
@@ -344,15 +343,13 @@ export function nodeSchema(): Schema {
   };
 }
 
-/** A key of the configuration that has a flag. */
 export interface NodeFlag {
-  /** Where it is in the configuration: `["tls", "cert"]`. */
+  /** Its place in the configuration: `["tls", "cert"]`. */
   readonly path: readonly string[];
   readonly row: Schema;
   readonly option: Option;
 }
 
-/** The flags, in the order of the rows. */
 export function nodeFlags(
   rows = nodeSchema().properties,
   above: readonly string[] = [],
@@ -374,7 +371,7 @@ function optionOf({ flag, type, description, enum: words, minimum, maximum }: Sc
   return option;
 }
 
-/** The configuration that flags come to. @param given their values, as commander returns them @throws UsageError */
+/** @param given values from commander @throws UsageError */
 export function valuesOfFlags(given: Readonly<Record<string, unknown>>): Record<string, unknown> {
   const values: Record<string, unknown> = {};
   for (const { path, row, option } of nodeFlags()) {
@@ -390,7 +387,7 @@ export function valuesOfFlags(given: Readonly<Record<string, unknown>>): Record<
   return values;
 }
 
-/** `--prop load=3`: a text by its key; `--advertise NAME=EP`: a list. */
+/** `--prop load=3`: a text by key; `--advertise NAME=EP`: a list. */
 function pairsOf(option: Option, row: Schema, pairs: readonly string[]): object {
   const isList = [(row.additionalProperties as Schema).type].flat().includes("array");
   const values = new Map<string, string[]>();

@@ -1,4 +1,4 @@
-/** shoal node serve: a service of a cluster, by a program that is run for each request, or an echo. */
+/** shoal node serve: a service of a cluster by a program per request, or an echo. */
 
 import { ClusterNode } from "../cluster/index.js";
 import { isStreamedBody } from "../cluster/requests/body-source.js";
@@ -10,16 +10,15 @@ import { type OperationSettings, operate } from "./operation.js";
 import { type AnswerSettings, answerer } from "./service.js";
 import { Stop } from "./stop.js";
 
-/** Bytes of a body in parts that are put together for a program. */
+/** Bytes of a streamed body that are gathered for a program. */
 const MAX_GATHERED = 16_777_216;
 
 export interface ServeSettings extends AnswerSettings, OperationSettings {
   readonly concurrency?: number;
-  /** The values of a node's flags: see `nodeFlags`. */
+  /** Values of flags (`nodeFlags`). */
   readonly [flag: string]: unknown;
 }
 
-/** @throws UsageError, Failure */
 export async function serveService(service: string, settings: ServeSettings): Promise<void> {
   const { key, passwordFile, concurrency = 1 } = settings;
   const answer = answerer(settings, { SHOAL_SERVICE: service });
@@ -38,7 +37,7 @@ export async function serveService(service: string, settings: ServeSettings): Pr
         node.serve(
           service,
           async (body, { signal }) => {
-            // The program gets bytes; what it writes is a text where the request was one.
+            // The program gets bytes. Its output is a string if the request was one.
             const isText = typeof body === "string";
             const input = isStreamedBody(body) ? await gathered(body) : bytesOf(body);
             const [reply] = [await answer([input], { signal })].flat();
@@ -48,7 +47,7 @@ export async function serveService(service: string, settings: ServeSettings): Pr
         ),
       );
       await asUsage(() => node.start());
-      // A member that does not answer yet finds out later.
+      // A slow member learns of the service later.
       await served.ready.catch((error: unknown) => log.warn(describe(error)));
       log.info(`serving ${service} in the cluster ${node.group} as ${node.self.name}`);
     },
@@ -60,7 +59,6 @@ function bytesOf(body: unknown): Buffer {
   return Buffer.from(body === undefined ? "" : JSON.stringify(body));
 }
 
-/** A body in parts, one after the other: the program gets all of it at once. */
 async function gathered(body: AsyncIterable<unknown>): Promise<Buffer> {
   const parts: Buffer[] = [];
   let bytes = 0;

@@ -1,4 +1,4 @@
-/** A node that serves: its control socket, who may use it, and its end. */
+/** The control socket of a node, its access rules, and the node's end. */
 import { lookup } from "node:dns/promises";
 import type { ClusterNode } from "../cluster/index.js";
 import { commandText, jsonOf, jsonReply, parseCommand } from "../control/protocol.js";
@@ -13,20 +13,20 @@ import type { NodeOperator } from "./node-operator.js";
 import { type SecurityOptions, securityOptions } from "./security.js";
 import type { Service } from "./stop.js";
 
-/** Replies that wait for one reader; what comes then is lost. */
+/** Queued replies per reader; more are dropped. */
 const MAX_REPLIES = 16;
 /** ms for the last replies. */
 const REPLY_LINGER = 500;
 
 export interface ControlSettings {
-  /** Endpoints; `false`: none. Default: one of this user's own. */
+  /** Endpoints; `false`: none. Default: a socket of the user. */
   readonly control?: readonly string[] | false;
   readonly controlPlain?: string;
   readonly controlCurveCertificate?: string;
   readonly controlKeys?: string;
 }
 
-/** A node and its control socket, which closes last: a command under way has its reply. */
+/** A node and its control socket, which closes last so that a running command gets its reply. */
 export class NodeService implements Service {
   readonly #node: ClusterNode;
   readonly #operator: NodeOperator;
@@ -38,7 +38,7 @@ export class NodeService implements Service {
   #bound: string[] = [];
   #closing: Promise<void> | undefined;
 
-  /** @param end is called when a command ends the node */
+  /** @param end called when a command ends the node */
   constructor(
     node: ClusterNode,
     operator: NodeOperator,
@@ -53,12 +53,12 @@ export class NodeService implements Service {
     this.#end = end;
   }
 
-  /** Where the control socket listens, wildcards filled in, as a member of a line. */
+  /** Bound endpoints, as members of a line. */
   get endpoints(): { readonly control?: readonly string[] } {
     return this.#bound.length === 0 ? {} : { control: this.#bound };
   }
 
-  /** Opens the control socket. @throws UsageError, Failure, or what the library throws */
+  /** @throws UsageError, Failure, or errors of the library */
   async listen(): Promise<void> {
     const { control } = this.#settings;
     if (control === false) return;
@@ -66,7 +66,7 @@ export class NodeService implements Service {
     try {
       endpoints = control ?? [defaultEndpoint(this.#node.id)];
     } catch (error) {
-      // Nobody asked for it: the node does without.
+      // The default socket is optional.
       if (!isFolderFault(error)) throw error;
       this.#log.warn(`no control socket: ${describe(error)}`);
       return;
@@ -85,7 +85,7 @@ export class NodeService implements Service {
         await asOwner(() => asUsage(() => socket.bind(endpoint)));
       } catch (error) {
         if (control !== undefined) throw error;
-        // Nor for this one: its path is too long, or the folder is read-only or full.
+        // The default socket is optional: its path may be too long, or its folder read-only or full.
         this.#control = undefined;
         await socket.close({ linger: 0 });
         this.#log.warn(`no control socket: ${describe(error)}`);
@@ -93,7 +93,7 @@ export class NodeService implements Service {
       }
       const bound = socket.lastEndpoint ?? endpoint;
       this.#bound.push(bound);
-      // The default one is found by itself.
+      // Commands find the default socket by the registry.
       const text = `control listening at ${bound}`;
       if (control === undefined) this.#log.debug(text, { side: "control", endpoint: bound });
       else this.#log.info(text, { side: "control", endpoint: bound });
@@ -101,7 +101,6 @@ export class NodeService implements Service {
     void new ControlServer().run(socket, (frames) => this.#answer(frames));
   }
 
-  /** @throws as {@link controlSecurity} */
   async #security(endpoints: readonly string[]): Promise<object> {
     const security = await controlSecurity(endpoints, this.#settings);
     if (security.curveServer !== true) return security;
@@ -131,7 +130,7 @@ export class NodeService implements Service {
     return command?.ends === true ? { reply, after: this.#end } : { reply };
   }
 
-  /** Leaves the cluster. @param options linger 0: at once */
+  /** @param options linger 0: at once */
   close({ linger }: { readonly linger: number }): Promise<void> {
     if (linger === 0) return this.#close(0);
     this.#closing ??= this.#close(linger);
@@ -141,7 +140,7 @@ export class NodeService implements Service {
   async #close(linger: number): Promise<void> {
     await this.#node.close({ linger });
     this.#operator.end();
-    // Those who watch have the end, too: their replies are sent in this turn.
+    // Watching readers get the end in this turn.
     await new Promise((resolve) => setImmediate(resolve));
     await this.#control?.close({ linger: Math.min(linger, REPLY_LINGER) });
     this.#keys?.close();
@@ -149,10 +148,9 @@ export class NodeService implements Service {
 }
 
 /**
- * Who may use a control socket, by its options. Opens nothing.
+ * Checks the options of a control socket. Opens nothing.
  *
- * @throws UsageError for tcp that anybody could use, and for options that do not go together; Failure for a certificate that
- *   cannot be read
+ * @throws UsageError for open tcp and for conflicting options; Failure for an unreadable certificate
  */
 export async function controlSecurity(
   endpoints: readonly string[],
@@ -174,14 +172,14 @@ export async function controlSecurity(
   return {};
 }
 
-/** Whether only programs of this host reach an endpoint. */
+/** Whether only this host reaches an endpoint. */
 async function isLocal(endpoint: string): Promise<boolean> {
   const host = /^tcp:\/\/(.*):[^:]+$/.exec(endpoint)?.[1];
   if (host === undefined) return endpoint.startsWith("ipc:");
   const name = host.replace(/^\[(.*)\]$/, "$1");
   if (/^127\./.test(name) || name === "::1") return true;
   if (name === "lo") return true; // The interface.
-  // A name without an address is taken for one elsewhere, which needs keys.
+  // An unknown name counts as remote, which needs keys.
   const found = await lookup(name, { all: true }).catch(() => []);
   return found.length > 0 && found.every(({ address }) => /^127\.|^::1$/.test(address));
 }

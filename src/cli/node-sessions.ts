@@ -1,4 +1,4 @@
-/** Sessions that `shoal node start` serves: their store and the server. What they need is loaded with these alone. */
+/** The session server of `shoal node start`. Its modules load only with it. */
 import { resolve } from "node:path";
 import type { ClusterNode } from "../cluster/index.js";
 import { checkEndpoint } from "../patterns/kit/options.js";
@@ -13,7 +13,7 @@ import { asUsage } from "./failure.js";
 import type { Log } from "./log.js";
 import { serverKeysFrom } from "./security.js";
 
-/** The key `sessions` of a configuration, valid by its schema. */
+/** The key `sessions` of a configuration, checked by its schema. */
 export interface SessionsValues
   extends Omit<SessionServerOptions, "store" | "node" | "authorize" | "socketOptions"> {
   readonly listen: string | readonly string[];
@@ -21,24 +21,26 @@ export interface SessionsValues
   readonly certificate?: string;
 }
 
-/** What a configuration asks for. */
 export interface SessionsSettings {
   readonly endpoints: readonly string[];
   readonly store: string;
   readonly options: Omit<SessionServerOptions, "store" | "node">;
 }
 
-/** Sessions of one reply. */
+/** Sessions in a reply. */
 const LISTED = 1_000;
-/** The node's own port, in place of an endpoint. */
+/** In place of an endpoint: the node's own port. */
 const OWN_PORT = "node";
 const IN_MEMORY = "memory";
 const DATABASE = /^postgres(?:ql)?:\/\//;
-/** What is not a path is refused by the store itself. */
+/** Other schemes are refused by the store. */
 const URL = /^[a-z][a-z0-9+.-]+:\/\//i;
 const OWN_HOST = /^(?:ipc:|tcp:\/\/(?:127\.|localhost[:/]|\[::1\]))/;
 
-/** @param folder that files are named from @throws UsageError, InvalidArgumentError, or what the certificate is read with */
+/**
+ * @param folder of relative file names @throws UsageError, InvalidArgumentError, or errors of reading the
+ *   certificate
+ */
 export async function sessionsOf(values: SessionsValues, folder: string): Promise<SessionsSettings> {
   const { listen, store, certificate, ...given } = values;
   const endpoints = [listen].flat();
@@ -56,7 +58,6 @@ export async function sessionsOf(values: SessionsValues, folder: string): Promis
   return { endpoints, store: isFolder ? resolve(folder, store) : store, options };
 }
 
-/** The sessions that a node serves. */
 export class NodeSessions {
   readonly #server: SessionServer;
   readonly #store: SessionStore;
@@ -68,7 +69,7 @@ export class NodeSessions {
     this.endpoint = endpoint;
   }
 
-  /** @throws UsageError, or what the store throws */
+  /** @throws UsageError, or errors of the store */
   static async start(
     node: ClusterNode,
     { endpoints, store: where, options }: SessionsSettings,

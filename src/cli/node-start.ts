@@ -1,4 +1,4 @@
-/** shoal node start: a node from flags or from a file that it follows, its lines on standard output, its control socket, and its end. */
+/** shoal node start: a node from flags or a file, its lines, its control socket, and its end. */
 import { constants } from "node:os";
 import { ClusterNode, type DiscoveryServer, ManualSource, type RefusedReason } from "../cluster/index.js";
 import { textOf } from "../config/file.js";
@@ -25,12 +25,11 @@ import { Stop } from "./stop.js";
 import { terminal } from "./terminal.js";
 import { defined } from "./values.js";
 
-/** Bytes of lines that wait for a slow reader of standard output; past it lines are dropped, and that is logged. */
+/** Unread bytes of standard output beyond which lines are dropped, with a warning. */
 const MAX_UNREAD = 1_048_576;
 
-/** The system's number for too many open files. */
 const { EMFILE } = constants.errno;
-/** Control endpoints that the registry of this host's nodes takes, and characters of one. */
+/** Most control endpoints in the registry, and characters of each. */
 const MAX_SHOWN = 8;
 const MAX_SHOWN_ENDPOINT = 256;
 
@@ -38,23 +37,21 @@ export interface StartSettings {
   readonly config?: string;
   readonly watch?: boolean;
   readonly json?: boolean;
-  /** The values of flags: see `nodeFlags`. */
+  /** Values of flags (`nodeFlags`). */
   readonly [flag: string]: unknown;
 }
 
-/** How a node is configured: by a file, or by flags. */
 interface Start {
-  /** Reads it again. @param text of the file */
+  /** Reads the configuration again. */
   read(text: string): Promise<NodeConfiguration>;
-  /** As it is at the start. */
+  /** At the start. */
   readonly configuration: NodeConfiguration;
-  /** The file, or the first one that flags name; absent: nothing can change. */
+  /** The configuration file, or the first certificate file; absent: nothing can change. */
   readonly file?: string | undefined;
-  /** What was in it. */
+  /** Its content. */
   readonly text: string;
 }
 
-/** @throws UsageError, Failure, or what the library throws */
 export async function startNode(settings: StartSettings): Promise<void> {
   const source = new ManualSource([], { name: "static" });
   const start = await (settings.config === undefined
@@ -79,7 +76,7 @@ export async function startNode(settings: StartSettings): Promise<void> {
     (line) => operator.note(line),
   );
   const service = new NodeService(node, operator, control, log, stop.request);
-  // Listeners, which miss nothing: a reader of events has a bound.
+  // Unlike a reader of events, listeners miss nothing.
   for (const type of LINE_EVENTS) node.events.on(type, (change) => lines.change(change));
   node.events.on("refused", ({ address, reason }) =>
     log.warn(refusalText(address, reason), { address, reason }),
@@ -88,7 +85,7 @@ export async function startNode(settings: StartSettings): Promise<void> {
     log.warn(`discovery by ${source} is down: ${error.message}`, { source, code: codeOf(error) }),
   );
   node.events.on("discovery:up", ({ source: name }) => {
-    // The list of a file, which is there to be filled by a reload, is no source while it is empty.
+    // The empty list of static addresses is not a source.
     if (name !== source.name || source.addresses.length > 0)
       log.info(`discovery by ${name} is up`, { source: name });
   });
@@ -96,7 +93,7 @@ export async function startNode(settings: StartSettings): Promise<void> {
     log.warn(`shoal node names does not show this node: ${error.message}`, { code: codeOf(error) }),
   );
   node.events.on("protocol:failed", ({ node: other, protocol, reason }) => {
-    // With another node it is that node's, or the way there: the next protocol is tried.
+    // A failure with one node concerns only that node: the next protocol is tried.
     if (other === undefined)
       log.warn(`others do not reach this node's messages by ${protocol}: ${reason}`, { protocol });
   });
@@ -143,17 +140,15 @@ export async function startNode(settings: StartSettings): Promise<void> {
   }
 }
 
-/** The system names it where it opens sockets, and has a number only where it reads the network interfaces. */
+/** Reading network interfaces reports only a number. */
 function isOutOfFiles(error: unknown): boolean {
   return hasCode(error, "EMFILE") || Math.abs((error as { readonly errno?: number }).errno ?? 0) === EMFILE;
 }
 
-/** Shows the control endpoints to those who list this host's nodes, as many as there is room for. */
 function showControl(node: ClusterNode, { endpoints: { control = [] } }: NodeService): void {
   node.showControl(control.filter((endpoint) => endpoint.length <= MAX_SHOWN_ENDPOINT).slice(0, MAX_SHOWN));
 }
 
-/** @throws UsageError; Failure for a certificate that cannot be read */
 async function startOfFlags(settings: StartSettings, source: ManualSource): Promise<Start> {
   const read = (): Promise<NodeConfiguration> => nodeConfigurationOfFlags(settings, source);
   const configuration = await read();
@@ -161,7 +156,7 @@ async function startOfFlags(settings: StartSettings, source: ManualSource): Prom
   return { read, configuration, file, text: file === undefined ? "" : await textOf(file) };
 }
 
-/** @throws UsageError for flags that the file has; Failure for its problems */
+/** @throws UsageError for flags next to --config; Failure for problems of the file */
 async function startOfFile(file: string, settings: StartSettings, source: ManualSource): Promise<Start> {
   const other = nodeFlags().find(({ option }) => settings[option.attributeName()] !== undefined);
   if (other !== undefined)
@@ -175,7 +170,7 @@ async function startOfFile(file: string, settings: StartSettings, source: Manual
   }
 }
 
-/** Keeps a SIGHUP that comes before the node runs. @returns `undefined` where nothing can change */
+/** Keeps a SIGHUP that comes before the node runs. @returns `undefined` if nothing can change */
 function reloadsOf(
   { read, configuration, file }: Start,
   log: Log,
@@ -199,7 +194,6 @@ function reloadsOf(
   }).listen();
 }
 
-/** Prints the problems of a file. @throws Failure when there is one */
 export async function checkNode(file: string, settings: { readonly json?: boolean }): Promise<void> {
   await checkFile(file, settings, async () => {
     const { options } = await nodeConfigurationOf(file, await textOf(file));

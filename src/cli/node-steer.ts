@@ -1,4 +1,4 @@
-/** The commands that steer a running node, from the asking side: which node, its reply, and what is printed of it. */
+/** The requesting side of commands for a running node. */
 
 import { type ClusterNodeEntry, clusterNames } from "../cluster/index.js";
 import { readCertificate } from "../index.js";
@@ -12,13 +12,13 @@ import { LINES, printing, printText } from "./output.js";
 import { clientSecurityOptions, type SecurityOptions, type SecuritySettings } from "./security.js";
 import { callFailure } from "./service.js";
 
-/** The default time-out of a command's reply, and the default of `wait`, in ms. */
+/** Default timeout of a reply, and default of `wait`, ms. */
 const TIMEOUT = 5_000;
-/** ms that a node has for its reply after the `wait` of a command. */
+/** ms for the reply after `wait`. */
 const AFTER_WAIT = 1_000;
 /** Nodes that an error names. */
 const MAX_NAMED = 8;
-/** ms for which a node keeps a request for events. */
+/** ms that the node holds a request for events. */
 const WATCH_WAIT = 10_000;
 
 export interface SteerSettings extends SecuritySettings {
@@ -28,7 +28,6 @@ export interface SteerSettings extends SecuritySettings {
   readonly json?: boolean;
 }
 
-/** @throws UsageError, Failure */
 export async function steer(
   name: string,
   command: NodeCommand,
@@ -36,7 +35,7 @@ export async function steer(
   settings: SteerSettings,
 ): Promise<void> {
   if ((await command.local?.(members)) === true) return;
-  // Every node would refuse these, and none has to run to say so.
+  // Wrong types need no node to be reported.
   for (const [member, { accepts, expected }] of Object.entries(command.members))
     if (members[member] !== undefined && !accepts(members[member]))
       throw new UsageError(`${member} is ${expected}`);
@@ -51,10 +50,10 @@ export async function steer(
     const { connection } = client;
     try {
       const ask: Exchange["ask"] = async (asked, longer = 0, signal = stop.requested) => {
-        // A node that was started again knows nothing of what was asked before.
+        // A restarted node has lost the session.
         connection.throwIfAborted();
         const request = { command: name, ...asked };
-        // The node ends a connection with a longer one, and answers nothing.
+        // The node drops connections with longer commands.
         const bytes = Buffer.byteLength(JSON.stringify(request));
         if (bytes > MAX_NODE_COMMAND)
           throw new Failure(`a command has at most ${MAX_NODE_COMMAND} bytes as JSON; this one has ${bytes}`);
@@ -77,7 +76,7 @@ export async function steer(
         isFailure = command.isFailure?.(reply) === true;
       }
     } catch (error) {
-      // The reader is gone, and has taken what it wanted.
+      // The reader of standard output has left.
       if (!output.gone || !hasCode(error, "ABORT_ERR"))
         throw explain(callFailure(error, timeout), name, endpoint);
     } finally {
@@ -87,7 +86,7 @@ export async function steer(
   if (isFailure) throw new Reported(1);
 }
 
-/** The control sockets of proxies have other commands, and one of the same name that takes a side. */
+/** Proxies have other commands, and one of the same name with a side. */
 function explain(error: unknown, name: string, endpoint: string): unknown {
   if (
     error instanceof Error &&
@@ -99,18 +98,17 @@ function explain(error: unknown, name: string, endpoint: string): unknown {
   return error;
 }
 
-/** @throws UsageError, Failure */
 async function securityOf(settings: SteerSettings): Promise<SecurityOptions> {
   const { curveCertificate: file, curveServerKey } = settings;
   if (file === undefined || curveServerKey !== undefined) return clientSecurityOptions(settings);
-  // The node's own certificate, as its operator has it: its public half is the server's key.
+  // The operator has the node's own certificate: its public half is the server's key.
   const { publicKey } = await readCertificate(file).catch((error: unknown) => {
     throw new Failure(`cannot read the certificate ${file}: ${describe(error)}`);
   });
   return clientSecurityOptions({ ...settings, curveServerKey: publicKey });
 }
 
-/** The endpoint of `--control`, else that of the only node of this user on this host that takes commands and has the name. */
+/** The endpoint of `--control`, or of the only matching node of this user on this host. */
 async function endpointOf({ control, node }: SteerSettings): Promise<string> {
   if (control !== undefined) {
     if (node !== undefined) throw new UsageError("--node finds a node by its name: not with --control");
@@ -134,7 +132,6 @@ async function endpointOf({ control, node }: SteerSettings): Promise<string> {
   );
 }
 
-/** Nodes with where they take commands. */
 function namesOf(nodes: readonly ClusterNodeEntry[]): string {
   const names = nodes
     .slice(0, MAX_NAMED)
@@ -142,7 +139,7 @@ function namesOf(nodes: readonly ClusterNodeEntry[]): string {
   return `${names.join(", ")}${nodes.length > MAX_NAMED ? `, and ${nodes.length - MAX_NAMED} more` : ""}`;
 }
 
-/** Prints events until a signal. The next ones are asked for when these are written: a slow reader costs no memory. */
+/** Prints events until a signal. Polls after each write, so a slow reader costs no memory. */
 async function follow(command: NodeCommand, { ask, json, log, output, stop }: Exchange): Promise<void> {
   let after: unknown;
   while (!stop.requested.aborted) {
@@ -166,7 +163,6 @@ async function follow(command: NodeCommand, { ask, json, log, output, stop }: Ex
   }
 }
 
-/** The nodes of this host's registry. */
 export async function printNames(json: boolean): Promise<void> {
   const names = await clusterNames();
   const lines = json ? [JSON.stringify({ ok: true, names })] : namesText(names);

@@ -1,11 +1,10 @@
-/** The replies of a running node as text: tables for people. What comes may be of another program, so nothing in it is trusted. */
+/** Replies of a running node as tables. Another program may have answered, so nothing is trusted. */
 import type { ClusterNodeEntry } from "../cluster/index.js";
 import { lineText } from "./node-lines.js";
 import { printable, table } from "./terminal.js";
 
 type Members = Readonly<Record<string, unknown>>;
 
-/** @param reply to `status` */
 export function statusText(reply: Members): string[] {
   const members = list(reply.members);
   const running = members.filter(({ state }) => state !== "lost" && state !== "left");
@@ -54,12 +53,10 @@ function rowOf(member: Members): readonly string[] {
   ];
 }
 
-/** One line per node. */
 export function nodesText(nodes: unknown): string[] {
   return table([["NODE", "STATE", "ADDRESS", "HEARD", "TAGS", "ADVERTISES"], ...list(nodes).map(rowOf)]);
 }
 
-/** @param reply to `discover` */
 export function discoveredText(reply: Members): string[] {
   const sources = list(reply.sources).map(({ name, state, addresses, error }) => [
     shown(name),
@@ -73,7 +70,6 @@ export function discoveredText(reply: Members): string[] {
   ];
 }
 
-/** @param reply to `clients` */
 export function clientsText({ clients, missing, omitted }: Members): string[] {
   const rows = list(clients).map(({ name, node, address, since }) => [
     shown(name),
@@ -107,7 +103,6 @@ export function sessionsText({ sessions, more, removed }: Members): string[] {
   ];
 }
 
-/** @param entries of the host's nodes */
 export function namesText(entries: readonly ClusterNodeEntry[]): string[] {
   return table([
     ["NODE", "CLUSTER", "ADDRESS", "PID", "CONTROL"],
@@ -129,7 +124,6 @@ export function eventsText(events: unknown): string[] {
   return list(events).map((event) => lineText({ event: "", name: "", ...event }));
 }
 
-/** Some ms as a person reads them. */
 export function age(ms: unknown): string {
   if (typeof ms !== "number") return "";
   if (ms < 1_000) return "now";

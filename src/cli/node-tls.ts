@@ -1,14 +1,11 @@
-/**
- * The certificates of a node, from the files that its configuration names. The names are remembered, so that changes of these
- * files are followed.
- */
+/** Certificate files that a node's configuration names. Their names are kept, to watch the files. */
 import { X509Certificate } from "node:crypto";
 import { resolve } from "node:path";
 import type { ClusterListenerTls, ClusterTlsOptions } from "../cluster/index.js";
 import { readNamed, reasonOf } from "../config/file.js";
 import type { Finding, Path } from "../config/problem.js";
 
-/** Names of files, and what else goes with them, as a configuration has them. */
+/** Names of files in a configuration. */
 export interface TlsValues {
   readonly cert: string;
   readonly key: string;
@@ -18,22 +15,22 @@ export interface TlsValues {
   readonly checkAddress?: boolean;
 }
 
-/** Files in PEM, read once each. */
+/** PEM files, each read once. */
 export class PemFiles {
   readonly #texts = new Map<string, Promise<string>>();
   readonly #folder: string;
 
-  /** @param folder that files are named from */
+  /** @param folder of relative file names */
   constructor(folder: string) {
     this.#folder = folder;
   }
 
-  /** Those that cannot be read included. */
+  /** Includes unreadable files. */
   get names(): readonly string[] {
     return [...this.#texts.keys()];
   }
 
-  /** @throws Error in words for one that cannot be read */
+  /** @throws Error for an unreadable file */
   async read(name: string): Promise<string> {
     const path = resolve(this.#folder, name);
     const text = this.#texts.get(path) ?? readNamed(path);
@@ -44,7 +41,7 @@ export class PemFiles {
   }
 }
 
-/** Why a certificate is of no use now; `undefined`: it is valid. */
+/** Why a certificate is unusable now; `undefined`: it is valid. */
 export function certificateFault(pem: string, now: number = Date.now()): string | undefined {
   let certificate: X509Certificate;
   try {
@@ -59,9 +56,9 @@ export function certificateFault(pem: string, now: number = Date.now()): string 
 }
 
 /**
- * The certificates of a part of a configuration, with a finding for each file that cannot be read or is of no use.
+ * Reads certificates; each unusable file becomes a finding.
  *
- * @returns `undefined` where there is a finding
+ * @returns `undefined` after a finding
  */
 export async function tlsFrom<T extends ClusterListenerTls = ClusterTlsOptions>(
   given: TlsValues,

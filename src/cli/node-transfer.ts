@@ -1,6 +1,5 @@
 /**
- * `shoal node pub`, `sub`, `send` and `query`: lines of standard input to messages, and messages or replies to lines of standard
- * output, through a running node.
+ * shoal node pub, sub, send and query: lines to messages, and messages or replies to lines.
  *
  *   text    pub TOPIC: each line is the data of a message; sub: TOPIC DATA; send, query: each line is a text
  *   JSON    pub, sub: {"topic":"a/b","data":"text"} or {"topic":"a/b","data":{"base64":"…"}}; send, query: the reply to each line
@@ -17,35 +16,34 @@ import type { Stop } from "./stop.js";
 
 type Members = Readonly<Record<string, unknown>>;
 
-/** What is printed of a reply, and whether it says that not all was done as asked. */
 interface Replies {
   text?(reply: Members): readonly string[];
   isFailure?(reply: Members): boolean;
 }
 
-/** A command's way to a node, from the asking side. */
+/** A command's connection to a node. */
 export interface Exchange {
   readonly members: Members;
   readonly json: boolean;
   readonly stop: Stop;
   readonly log: Log;
-  /** Aborted when the connection to the node has ended; its reason is the failure. */
+  /** Aborted when the connection ends; the reason is the failure. */
   readonly connection: AbortSignal;
   readonly output: LineOutput;
   /**
-   * Sends the command, and waits for its reply: as long as --timeout says, and so many ms more.
+   * Sends the command and waits for its reply.
    *
-   * @param signal in place of that of a signal to the process
+   * @param longer ms in addition to --timeout
+   * @param signal default: the first signal to the process
    */
   ask(members: Members, longer?: number, signal?: AbortSignal): Promise<Members>;
 }
 
-/** ms for which the node keeps a request for messages. */
+/** ms that the node holds a request for messages. */
 const WAIT = 10_000;
-/** ms that the node has to end a subscription. */
+/** ms for the node to end a subscription. */
 const END_TIME = 1_000;
 
-/** A line of --json: its topic, and its data as they are. */
 const TOPIC_LINES: Format = {
   whole: false,
   parse(bytes) {
@@ -63,7 +61,6 @@ const TOPIC_LINES: Format = {
   },
 };
 
-/** @throws FormatError */
 function checkLineTopic(topic: string): void {
   try {
     checkTopic(topic);
@@ -72,7 +69,7 @@ function checkLineTopic(topic: string): void {
   }
 }
 
-/** Publishes one message, or the lines of standard input. @throws UsageError, Failure, InputError */
+/** Publishes one message, or the lines of standard input. */
 export async function publishLines(exchange: Exchange): Promise<void> {
   const { members, json, stop, log, connection, ask } = exchange;
   const topic = members.topic as string | undefined;
@@ -93,7 +90,7 @@ export async function publishLines(exchange: Exchange): Promise<void> {
   try {
     if (text !== undefined) await publish(topic as string, text);
     else {
-      // An input that has nothing more for a while would hide that its node is gone.
+      // An idle input would hide the end of the node.
       const until = AbortSignal.any([stop.requested, connection]);
       const input = new Input(json ? TOPIC_LINES : formatFor({}), json, until);
       for await (const frames of input.messages()) {
@@ -108,7 +105,6 @@ export async function publishLines(exchange: Exchange): Promise<void> {
   }
 }
 
-/** A line that a command of text carries. */
 const TEXT_LINES: Format = {
   ...formatFor({}),
   parse(bytes) {
@@ -118,10 +114,10 @@ const TEXT_LINES: Format = {
 };
 
 /**
- * Asks the node about each line of standard input, one after the other, and prints the replies in their order.
+ * Sends each line of standard input and prints the replies in order.
  *
- * @returns whether something was not done as asked
- * @throws UsageError, Failure, InputError; what comes before a fault was asked and printed
+ * @returns whether something failed
+ * @throws InputError after everything before the fault
  */
 export async function askLines(
   { members, json, stop, ask, connection, output }: Exchange,
@@ -146,7 +142,7 @@ export async function askLines(
   return hasFailed;
 }
 
-/** A message of a node's reply: its topic and its data. @throws Failure for what another program at its endpoint may say */
+/** @throws Failure for an invalid message */
 function framesOf(line: MessageLine | null): [Buffer, Buffer] {
   const topic: unknown = line?.topic;
   const data = bytesFromJson(line?.data);
@@ -154,7 +150,7 @@ function framesOf(line: MessageLine | null): [Buffer, Buffer] {
   return [Buffer.from(topic), data];
 }
 
-/** Prints messages until a signal, or until there were so many. @throws UsageError, Failure */
+/** Prints messages until a signal or --count. */
 export async function printMessages({ ask, members, json, stop, log, output }: Exchange): Promise<void> {
   const {
     filters = [],
@@ -187,7 +183,7 @@ export async function printMessages({ ask, members, json, stop, log, output }: E
   } catch (error) {
     if (!stop.requested.aborted || !hasCode(error, "ABORT_ERR")) throw error;
   } finally {
-    // The signal has ended other requests. A node that is not reached ends the session by itself, half a minute later.
+    // The signal has aborted other requests. An unreachable node ends the session by itself after 30 s.
     await ask({ session, end: true }, 0, AbortSignal.timeout(END_TIME)).catch(() => undefined); // The loop has the failure.
   }
 }

@@ -1,8 +1,4 @@
-/**
- * shoal node start, and the commands that steer a running node over its control socket.
- *
- * A command of the control socket stands in {@link NODE_COMMANDS} and nowhere else: it is a command here, too.
- */
+/** shoal node. Rows of {@link NODE_COMMANDS} are the commands that steer a running node. */
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { type Members, NODE_COMMANDS, type NodeCommand } from "./node-commands.js";
 import { nodeFlags } from "./node-schema.js";
@@ -14,7 +10,7 @@ import { addSecurityOptions } from "./security.js";
 import { addAnswerOptions } from "./service.js";
 import { repeatable, wholeNumber } from "./values.js";
 
-/** The default time-out of a command's reply, in ms. */
+/** Default timeout of a reply, ms. */
 const TIMEOUT = 5_000;
 
 export function addNodeCommand(program: Command): void {
@@ -84,7 +80,7 @@ function addCheckCommand(node: Command): void {
     });
 }
 
-/** Keys of a node's configuration that `node serve` has flags for. */
+/** Keys with a flag of `node serve`. */
 const SERVE_KEYS = ["name", "group", "keyFile", "passwordFile", "discovery", "metrics"];
 
 function addServeCommand(node: Command): void {
@@ -167,7 +163,7 @@ function addSteerCommand(
     const values: Record<string, unknown> = {};
     for (const { member, parse, of } of read) {
       const written = of(given);
-      // An argument that may be repeated and was not given is an empty list.
+      // A repeatable argument that is missing is an empty list.
       if (written === undefined || (Array.isArray(written) && written.length === 0)) continue;
       values[member] = parse === undefined ? written : parse(written);
     }

@@ -1,5 +1,5 @@
 /**
- * What an operator needs of a command that serves: metrics and health, and notifications to the service manager.
+ * Operation of serving commands: metrics, health, and notifications of the service manager.
  *
  *   /metrics          answers ───────────────────────────────────────────────────────> closed last
  *   /readyz           503 ── all endpoints open: 200 ── the first signal: 503
@@ -18,21 +18,18 @@ export interface OperationSettings {
   readonly metrics?: string;
 }
 
-/** Adds the options of commands that serve. */
 export function addOperationOptions(command: Command): Command {
   return command.option("--metrics <HOST:PORT>", "answer /metrics, /healthz and /readyz over HTTP");
 }
 
-/** A server or worker of a pattern. */
 interface Served extends Service {
   stats(): object;
 }
 
-/** How a command serves. */
 export interface Serving<S extends Served> {
   readonly settings: OperationSettings & { readonly json?: boolean };
   readonly log: Log;
-  /** What the library calls a wrong argument is bad usage here. */
+  /** Errors for invalid arguments become bad usage. */
   create(): S;
   /** Logs its events. */
   report(server: S): void;
@@ -40,14 +37,14 @@ export interface Serving<S extends Served> {
   open?(server: S, stop: Stop): Promise<void>;
   /** Sources of metrics by name. */
   sources(server: S): MetricsSourcesByName;
-  /** Closes it and what belongs to it. Called once. Default: `server.close`. */
+  /** Called once. Default: `server.close`. */
   close?(server: S, linger: number): Promise<void>;
-  /** Its half of a pair, which is started last, drained first and closed last. */
+  /** Starts last, drains first, closes last. */
   readonly pair?: Pair | undefined;
 }
 
 /**
- * Creates a server, serves until a signal comes, drains it, and prints its counters with --json.
+ * Serves until a signal, drains, and prints counters with --json.
  *
  * @throws as {@link operate}
  */
@@ -76,21 +73,20 @@ export async function serve<S extends Served>(serving: Serving<S>): Promise<void
   printStats(settings, server.stats());
 }
 
-/** A service and its operation. */
 export interface Operated {
   readonly settings: OperationSettings;
   readonly log: Log;
   readonly stop: Stop;
   readonly service: Service;
-  /** The drivers that run now, by name. */
   sources(): MetricsSourcesByName;
 }
 
 /**
- * Runs a service with its metrics until a signal comes, and drains it.
+ * Runs a service with its metrics until a signal, and drains it.
  *
  * @param begin opens its endpoints
- * @throws UsageError for an invalid address, TransportError for one that cannot be bound; see {@link untilStopped}
+ * @throws UsageError for an invalid address, TransportError for one that cannot be bound; see {@link
+ *   untilStopped}
  */
 export async function operate(
   { settings, log, stop, service, sources }: Operated,
@@ -120,7 +116,7 @@ export async function operate(
 }
 
 /**
- * Serves metrics and health where `--metrics` is given, and logs where.
+ * Serves and logs metrics and health with `--metrics`.
  *
  * @param unready why the command is not ready; `undefined`: its sources decide
  * @throws UsageError for an invalid address, TransportError for one that cannot be bound
@@ -138,39 +134,38 @@ export async function openMetrics(
   return server;
 }
 
-/** With --json, prints a service's counters at its end. */
 export function printStats({ json }: { readonly json?: boolean }, stats: object): void {
   if (json === true) terminal().stdout.write(`${JSON.stringify(stats)}\n`);
 }
 
-/** The longest time that `systemd-notify` may take, in ms: it waits until its message is received. */
+/** ms for `systemd-notify`, which waits until its message is received. */
 const NOTIFY_TIMEOUT = 5_000;
-/** The longest time of a timer, in ms. */
+/** Longest timer, ms. */
 const MAX_INTERVAL = 2_147_483_647;
 
 /**
- * Notifies a service manager, where one asks for it (systemd, `Type=notify`): ready, stopping, and alive.
+ * Notifies a service manager (systemd, `Type=notify`): ready, stopping, and alive.
  *
- * The messages are datagrams on a unix socket, which Node.js cannot send; the program `systemd-notify` does. The unit
- * therefore needs `NotifyAccess=all`.
+ * Node.js cannot send datagrams on a unix socket, so the program `systemd-notify` does. The unit needs
+ * `NotifyAccess=all`.
  */
 export class ServiceManager {
   readonly #log: Log;
   readonly #alive: NodeJS.Timeout | undefined;
-  /** Messages leave one after the other. */
+  /** Messages leave in order. */
   #last: Promise<void> = Promise.resolve();
   #waiting = 0;
 
   private constructor(log: Log, interval: number | undefined) {
     this.#log = log;
     if (interval === undefined) return;
-    // Sent by a timer of the event loop that passes the messages, so it stops when that loop hangs.
+    // A timer of the event loop stops when that loop hangs.
     this.#alive = setInterval(() => {
       if (this.#waiting === 0) this.#notify(["WATCHDOG=1"]);
     }, interval).unref();
   }
 
-  /** @returns `undefined` where no service manager asks for notifications */
+  /** @returns `undefined` without a service manager */
   static from(env: NodeJS.ProcessEnv, log: Log): ServiceManager | undefined {
     return env.NOTIFY_SOCKET === undefined || env.NOTIFY_SOCKET === ""
       ? undefined
@@ -185,7 +180,7 @@ export class ServiceManager {
     this.#notify(["STOPPING=1", "STATUS=draining"]);
   }
 
-  /** Settles when every notification was sent, or could not be. */
+  /** Settles when every notification was sent or failed. */
   close(): Promise<void> {
     clearInterval(this.#alive);
     return this.#last;
@@ -211,9 +206,9 @@ export class ServiceManager {
 }
 
 /**
- * The interval of the watchdog's notifications: half of what the service manager waits for, in ms.
+ * Half of the service manager's timeout, ms.
  *
- * @returns `undefined` where it has no watchdog, or one for another process
+ * @returns `undefined` without a watchdog for this process
  */
 export function watchdogInterval(
   { WATCHDOG_USEC, WATCHDOG_PID }: NodeJS.ProcessEnv,

@@ -1,8 +1,4 @@
-/**
- * Commands and their options: those of every command, those that several commands share, and the parsers of values.
- *
- * A shared option is a row of {@link SHARED}; a command names the rows that it has.
- */
+/** Commands with their help, and options that many commands share. */
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { schemeOf } from "../core/schemes/scheme.js";
 import { findScheme, reachableForms } from "../core/schemes/schemes.js";
@@ -12,16 +8,14 @@ import { jsonLog, SEVERITIES, type Severity, useLog } from "./log.js";
 import { checkSecurity, type SecuritySettings } from "./security.js";
 import { repeatable, wholeNumber } from "./values.js";
 
-/** The help of a command. */
 export interface CommandFace {
   readonly name: string;
   readonly summary: string;
   readonly description: string;
-  /** Command lines that work as they stand, one per line. */
+  /** Command lines that work as they stand. */
   readonly examples: readonly string[];
 }
 
-/** The values of the options that every command has. */
 export interface CommonSettings {
   readonly quiet?: boolean;
   readonly verbose?: boolean;
@@ -29,17 +23,17 @@ export interface CommonSettings {
   readonly logLevel?: Severity;
 }
 
-/** Commands that run, as distinct from groups of commands. */
+/** Commands that run, as opposed to groups. */
 const RUNNABLE = new WeakSet<Command>();
 
-/** Adds a command that runs. Its common options follow in {@link addCommonOptions}. */
+/** Adds a command that runs. {@link addCommonOptions} adds its common options. */
 export function addCommand(parent: Command, face: CommandFace): Command {
   const command = addGroup(parent, face);
   RUNNABLE.add(command);
   return command;
 }
 
-/** Gives every command that runs the options that all have, after its own. */
+/** Adds common options after each command's own. */
 export function addCommonOptions(program: Command): void {
   for (const command of program.commands) {
     addCommonOptions(command);
@@ -62,10 +56,10 @@ export function addCommonOptions(program: Command): void {
   }
 }
 
-/** The examples of commands, for what shows them apart from the help. */
+/** Examples for the manual page. */
 const EXAMPLES = new WeakMap<Command, readonly string[]>();
 
-/** Adds a command that only has other commands. */
+/** Adds a group of commands. */
 export function addGroup(parent: Command, face: CommandFace): Command {
   const command = parent
     .command(face.name)
@@ -76,35 +70,31 @@ export function addGroup(parent: Command, face: CommandFace): Command {
   return command;
 }
 
-/** The command lines in a command's help. */
 export function examplesOf(command: Command): readonly string[] {
   return EXAMPLES.get(command) ?? [];
 }
 
-/** Applies the options that every command has, before the command runs. */
 export async function applyCommonOptions(settings: CommonSettings): Promise<void> {
   const { quiet, verbose, logLevel, logFormat } = settings;
   useLog({ level: logLevel ?? (quiet === true ? "error" : verbose === true ? "debug" : "info") });
   if (logFormat === "json") useLog({ write: await jsonLog() });
 }
 
-/** The values of shared options. */
 export interface Settings extends SecuritySettings, ClusterSettings {
   readonly bind: readonly string[];
   readonly connect: readonly string[];
   /** Messages after which the command stops. */
   readonly count?: number;
-  /** Longest wait, in ms. */
+  /** ms. */
   readonly timeout?: number;
   readonly json?: boolean;
   readonly raw?: boolean;
   readonly multipart?: string;
 }
 
-/** As commander returns them: nothing is required yet. */
+/** Values from commander. */
 export type Given<S extends Settings = Settings> = Partial<S>;
 
-/** Options that several commands have. */
 const SHARED = {
   bind: () => repeatable("--bind <EP>", "listen at an endpoint (repeatable)"),
   connect: () => repeatable("--connect <EP>", "connect to an endpoint, or to cluster:NAME (repeatable)"),
@@ -121,7 +111,7 @@ const SHARED = {
 
 export type SharedOption = keyof typeof SHARED;
 
-/** @param help in place of a row's, by the option's name */
+/** @param help replaces a row's help */
 export function addSharedOptions(
   command: Command,
   names: readonly SharedOption[],
@@ -140,7 +130,7 @@ function separator(text: string): string {
   return text;
 }
 
-/** @throws UsageError for none, or an endpoint that no other process can reach */
+/** @throws UsageError for none, or for an endpoint within a process */
 export function checkEndpoints(
   endpoints: readonly string[] | undefined,
   expected: string,
@@ -156,9 +146,9 @@ export function checkEndpoints(
 }
 
 /**
- * Checks what one option alone cannot know, before anything is opened.
+ * Checks options that depend on each other, before anything opens.
  *
- * @param expected the options for endpoints that the command has
+ * @param expected the command's options for endpoints
  * @throws UsageError
  */
 export function checkSettings<S extends Settings>(

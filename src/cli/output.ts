@@ -1,42 +1,41 @@
 /**
- * Results on standard output. Printing waits for a slow reader, so nothing accumulates here. A reader that goes away
- * (`head`) ends the command without an error; any other error of standard output is a failure, by {@link OutputCheck}.
+ * Results on standard output. Printing waits for a slow reader, so nothing accumulates. A lost reader
+ * (`head`) ends the
+ * command without an error; {@link OutputCheck} reports other errors.
  */
 import { Failure, hasCode } from "./failure.js";
 import type { Format } from "./format.js";
 import { Stop, unlessAborted } from "./stop.js";
 import { terminal } from "./terminal.js";
 
-/** Lines on standard output, until a signal. */
 export class LineOutput {
   readonly #stop: Stop;
   readonly #stream = terminal().stdout;
   #gone = false;
 
-  /** @param stop is requested when nothing can be written any more; forced, it ends the wait for a slow reader */
+  /** @param stop requested when the reader leaves; forced, it ends the wait for a slow reader */
   constructor(stop: Stop) {
     this.#stop = stop;
     this.#stream.on("error", this.#outputOnError);
   }
 
-  /** Whether the reader is gone. */
+  /** Whether the reader has left. */
   get gone(): boolean {
     return this.#gone;
   }
 
-  /** Writes what has its line feeds; settles when there is room for more. */
+  /** Settles when there is room for more. */
   write(text: string | Buffer): Promise<void> {
     return this.#write(text);
   }
 
-  /** Settles when everything printed was written, or cannot be. @returns whether it was, or the reader is gone */
+  /** @returns whether everything was written or the reader has left */
   async flush(): Promise<boolean> {
     if (this.#gone || this.#stream.writableLength === 0) return true;
     await this.#write(Buffer.alloc(0), true);
     return this.#gone || this.#stream.writableLength === 0;
   }
 
-  /** The command is over: no errors of it are expected. */
   dispose(): void {
     this.#stream.off("error", this.#outputOnError);
   }
@@ -56,7 +55,6 @@ export class LineOutput {
   };
 }
 
-/** Messages on standard output. */
 export class Output extends LineOutput {
   readonly #format: Format;
 
@@ -65,7 +63,7 @@ export class Output extends LineOutput {
     this.#format = format;
   }
 
-  /** Prints messages; settles when there is room for more. */
+  /** Settles when there is room for more. */
   async print(messages: readonly (readonly Buffer[])[]): Promise<void> {
     const pieces: Buffer[] = [];
     for (const frames of messages) this.#format.print(frames, pieces);
@@ -73,7 +71,7 @@ export class Output extends LineOutput {
   }
 }
 
-/** Lines that are formatted already. */
+/** Formatted lines. */
 export const LINES: Format = {
   whole: false,
   parse: (bytes) => [bytes],
@@ -81,9 +79,9 @@ export const LINES: Format = {
 };
 
 /**
- * Runs a command that prints until its work is done or a signal comes.
+ * Runs a command that prints.
  *
- * @throws Failure when not everything was printed; what `work` throws
+ * @throws Failure for unprinted output; errors of `work`
  */
 export async function printing(
   format: Format,
@@ -101,14 +99,13 @@ export async function printing(
   }
 }
 
-/** Prints lines of a command that has nothing else to print. */
 export function printText(text: string): Promise<void> {
   return new Promise((resolve) => {
     terminal().stdout.write(text.endsWith("\n") ? text : `${text}\n`, () => resolve());
   });
 }
 
-/** Notices that standard output cannot be written, for every command. */
+/** Notices errors of standard output. */
 export class OutputCheck {
   readonly #stream = terminal().stdout;
   #failure: Failure | undefined;
@@ -117,14 +114,13 @@ export class OutputCheck {
     this.#stream.on("error", this.#outputOnError);
   }
 
-  /** @throws Failure when something could not be written, but for a reader that has gone away */
+  /** @throws Failure for an error other than a lost reader */
   async check(): Promise<void> {
-    // A stream reports an error in a later turn than that of the write.
+    // A stream reports an error in a later turn.
     await new Promise((resolve) => setImmediate(resolve));
     if (this.#failure !== undefined) throw this.#failure;
   }
 
-  /** The command is over. */
   dispose(): void {
     this.#stream.off("error", this.#outputOnError);
   }

@@ -1,4 +1,4 @@
-/** `--binary-star`: a server as one of a pair, of which one serves at a time. */
+/** `--binary-star`: one of two servers, of which one serves at a time. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Command, Option } from "commander";
 import type { MetricsSourcesByName } from "../metrics/index.js";
@@ -21,10 +21,10 @@ import type { Log } from "./log.js";
 import { clientOf, type SecurityOptions, type SecuritySettings } from "./security.js";
 import { wholeNumber } from "./values.js";
 
-/** Interval of the states, in ms, as in the Guide. */
+/** Interval of state messages, ms, as in the Guide. */
 const HEARTBEAT = 1_000;
 
-/** Interval of the checks of the peer's state, in ms. */
+/** ms between checks of the peer's state. */
 const CHECK_INTERVAL = 20;
 
 export interface PairSettings extends SecuritySettings, ClusterSettings {
@@ -54,15 +54,14 @@ export function addPairOptions(command: Command): Command {
     );
 }
 
-/** This server's half of a pair. */
 export class Pair {
   readonly star: BinaryStar;
-  /** For the server's option of that name. */
+  /** The server's option `gate`. */
   readonly gate: BinaryStarGate;
 
   readonly #endpoint: string;
   readonly #heartbeat: number;
-  /** Where the peer is, of a cluster. */
+  /** Endpoint of the peer, from a cluster. */
   readonly #source: ClusterEndpoints | undefined;
 
   private constructor(
@@ -79,8 +78,8 @@ export class Pair {
   }
 
   /**
-   * @param security of the server; the states are exchanged with the same
-   * @returns `undefined` for a server without a peer
+   * @param security of the server and of the state messages
+   * @returns `undefined` without a peer
    * @throws UsageError
    */
   static async from(
@@ -112,24 +111,23 @@ export class Pair {
     return new Pair(star, endpoint, heartbeatInterval, source);
   }
 
-  /** For metrics. */
   get sources(): MetricsSourcesByName {
     return starSources(this.star);
   }
 
-  /** To be called when the server listens. */
+  /** Call it when the server listens. */
   async start(log: Log): Promise<void> {
     await this.#source?.start();
     const endpoint = await asUsage(() => this.star.bind(this.#endpoint));
     log.info(`publishing its state at ${endpoint}`);
   }
 
-  /** To be called when the server stops: it finishes what is in flight. */
+  /** Call it when the server stops, to finish what is in flight. */
   drain(): Promise<void> {
     return this.gate.drain();
   }
 
-  /** To be called when nothing is in flight any more: the other server serves from now on. */
+  /** Call it when nothing is in flight: the other server takes over. */
   async close(): Promise<void> {
     await handOver(this.star, 2 * this.#heartbeat);
     await this.gate.close();
@@ -139,10 +137,10 @@ export class Pair {
 }
 
 /**
- * Where the other server is, if `cluster:NAME` names it.
+ * The peer's endpoint if it is `cluster:NAME`.
  *
  * @param name of the command's node
- * @throws UsageError for an invalid NAME, group or key, and for options of a cluster that has no use
+ * @throws UsageError for an invalid NAME, group or key, and for unused cluster options
  */
 export async function peerSource(
   name: string,
@@ -159,10 +157,10 @@ export async function peerSource(
 }
 
 /**
- * Hands over to the peer, so that it need not wait for silence.
+ * Hands over, so that the peer need not wait for silence.
  *
- * @param patience how long to wait for a live peer that does not stand by yet, in ms
- * @param isReplicated whether the peer has everything; without that it does not serve
+ * @param patience ms to wait for a live peer that is not passive yet
+ * @param isReplicated whether the peer has everything
  */
 export async function handOver(
   star: BinaryStar,
@@ -182,13 +180,13 @@ export async function handOver(
   }
 }
 
-/** A server's half of a pair, for metrics: it is ready whether it serves or stands by. */
+/** Source of metrics: ready whether active or passive. */
 export function starSources(star: BinaryStar | undefined): MetricsSourcesByName {
   if (star === undefined) return {};
   return { pair: star };
 }
 
-/** Servers on two machines publish their states at the same port. */
+/** Servers on two machines use the same port. */
 function sameByPort(peer: string): string {
   const port = /^tcp:\/\/.+:(\d+)$/.exec(peer)?.[1];
   if (port === undefined) throw new UsageError(`--binary-star with --peer ${peer} needs --state EP`);

@@ -1,8 +1,6 @@
 /**
- * The program: its commands in the order of the help, its errors, and the exit code.
- *
- * Each group of commands is loaded when it is used: all of them together are most of the package, and take a quarter of a
- * second.
+ * The program: its commands, errors and exit code. Groups of commands load on use, since loading all takes a
+ * quarter of a second.
  */
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
@@ -15,13 +13,12 @@ import { addCommonOptions, applyCommonOptions } from "./options.js";
 import { OutputCheck } from "./output.js";
 import { type Terminal, terminal, withTerminal } from "./terminal.js";
 
-/** Command names, and what adds these commands to the program. */
 type Group = readonly [names: string, add: (program: Command, names: string) => Promise<void>];
 
-/** A quoted argument in what commander says, of which the first 60 letters are enough. */
+/** Quoted arguments in commander's errors are cut to 60 characters. */
 const LONG_ARGUMENT = /'([^']{60})[^']+'/g;
 
-/** Groups of commands under the headings of the help. */
+/** Groups by heading of the help. */
 const GROUPS: Readonly<Record<string, readonly Group[]>> = {
   "Sockets:": [
     [
@@ -78,7 +75,7 @@ Example, in two terminals:
   shoal pull --bind tcp://127.0.0.1:5557
   echo hello | shoal push --connect tcp://127.0.0.1:5557`;
 
-/** @param name of the command that is used; all commands are added when it is not the name of one */
+/** @param name of the used command; any other name adds all commands */
 async function createProgram(name: string | undefined): Promise<Command> {
   const { version } = JSON.parse(readFileSync(builtFile("package.json"), "utf8")) as { version: string };
   const program = new Command("shoal")
@@ -115,7 +112,7 @@ async function createProgram(name: string | undefined): Promise<Command> {
   return program;
 }
 
-/** A command's name as a user types it: "shoal majordomo call". */
+/** A command as a user types it: "shoal majordomo call". */
 function pathOf(command: Command): string {
   return command.parent === null ? command.name() : `${pathOf(command.parent)} ${command.name()}`;
 }
@@ -151,10 +148,8 @@ function addHelpCommand(program: Command): void {
 }
 
 /**
- * Runs a command line.
- *
- * @param argv as in `process.argv`: two words before the first argument
- * @param own what the command has in place of the process's streams and signals
+ * @param argv as `process.argv`
+ * @param own replaces the process's streams and signals
  * @returns the exit code
  */
 export function run(argv: readonly string[], own?: Terminal): Promise<number> {

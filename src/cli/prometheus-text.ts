@@ -7,7 +7,7 @@ const MAX_SAMPLES = 100_000;
 const LINE = /^([a-zA-Z_:][\w:]*)(?:\{(.*)\})?[ \t]+(\S+)(?:[ \t]+-?\d+)?[ \t]*$/;
 const LABEL = /\s*([a-zA-Z_]\w*)\s*=\s*"((?:[^"\\]|\\.)*)"\s*(?:,|$)/y;
 
-/** Parses Prometheus's text format. Invalid lines are skipped: the text comes from a remote program. @param wanted by name */
+/** Skips invalid lines: the text comes from a remote program. @param wanted by name */
 export function parsePrometheusText(text: string, wanted: (name: string) => boolean): Sample[] {
   const samples: Sample[] = [];
   for (const line of text.split("\n")) {
@@ -25,7 +25,7 @@ export function parsePrometheusText(text: string, wanted: (name: string) => bool
   return samples;
 }
 
-/** @returns `undefined` for an invalid list of labels */
+/** @returns `undefined` for invalid labels */
 function labelsOf(text: string): Readonly<Record<string, string>> | undefined {
   const labels: Record<string, string> = {};
   LABEL.lastIndex = 0;
@@ -38,7 +38,7 @@ function labelsOf(text: string): Readonly<Record<string, string>> | undefined {
   return labels;
 }
 
-/** `undefined` for infinity and `NaN`: no metric shown here can be either. */
+/** Metrics are neither infinite nor `NaN`. */
 function numberOf(text: string): number | undefined {
   const value = Number(text);
   return Number.isFinite(value) ? value : undefined;

@@ -1,4 +1,4 @@
-/** shoal proxy --config FILE and shoal proxy check FILE: the proxies of a file, which follow its changes (reloads.ts). */
+/** shoal proxy --config FILE and shoal proxy check FILE. */
 
 import {
   type Change,
@@ -17,14 +17,12 @@ import { checkFile, Reloads } from "./reloads.js";
 import { type Service, Stop } from "./stop.js";
 import { terminal } from "./terminal.js";
 
-/** The options of `shoal proxy` itself. */
 export interface ConfigSettings extends OperationSettings {
   readonly config?: string;
   readonly watch?: boolean;
   readonly json?: boolean;
 }
 
-/** Prints every problem of a file. @throws Failure when there is one */
 export function check(file: string, settings: { readonly json?: boolean }): Promise<void> {
   return checkFile(file, settings, async () => {
     const { proxies } = await loadConfiguration(file);
@@ -34,7 +32,7 @@ export function check(file: string, settings: { readonly json?: boolean }): Prom
   });
 }
 
-/** @throws Failure when the file has problems, a proxy cannot start, or messages were left at the end */
+/** @throws Failure for problems of the file, a proxy that cannot start, or remaining messages */
 export async function runConfiguration(file: string, settings: ConfigSettings): Promise<void> {
   const log = new Log("proxy");
   const stop = new Stop().listen();

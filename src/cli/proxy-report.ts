@@ -1,10 +1,9 @@
-/** The events of a proxy as log lines. */
+/** Events of a proxy as log lines. */
 import type { ProxyDrainResult, ProxyEvent, SocketProxy } from "../proxy/index.js";
 import { handshakeReason } from "./endpoints.js";
 import { describe } from "./failure.js";
 import { fieldsOf, type Log } from "./log.js";
 
-/** Logs the events of a proxy. */
 export function report(proxy: SocketProxy, log: Log): void {
   const { events } = proxy;
   events
@@ -40,7 +39,7 @@ export function report(proxy: SocketProxy, log: Log): void {
       ),
     )
     .on("handshake:failed", (event) => {
-      // Of a peer that this side refused, peer:refused has the reason.
+      // peer:refused has reported this peer.
       const isRefusal = event.reason === "authentication" && proxy.endpoints[event.side].length > 0;
       if (!isRefusal) log.warnOnce(handshake(event), fieldsOf(event));
     })
@@ -66,7 +65,7 @@ function dropped({ side, reason, messages }: ProxyEvent & { readonly type: "mess
   return `dropped messages at the ${side}: ${messages} in total, ${reason}`;
 }
 
-/** Without the port, which is another with each attempt: one line for each host. */
+/** Without the port, which changes with each attempt. */
 function handshake({ side, address, error }: ProxyEvent & { readonly type: "handshake:failed" }): string {
   return `handshake with ${hostOf(address)} at the ${side} failed: ${handshakeReason(error)}`;
 }
@@ -91,12 +90,10 @@ function keys(event: ProxyEvent & { readonly type: "keys:changed" }): string {
   return parts.join("; ");
 }
 
-/** What a drain has left. */
 export function leftOf({ received, queued, unanswered }: ProxyDrainResult): string {
   return `stopped with messages left: ${received} not forwarded, ${queued} not sent, ${unanswered} requests without a reply`;
 }
 
-/** Logs the endpoints that a proxy listens at. */
 export function reportEndpoints(proxy: SocketProxy, log: Log): void {
   for (const [name, bound] of Object.entries(proxy.endpoints))
     for (const endpoint of bound) log.info(`${name} listening at ${endpoint}`, { side: name, endpoint });

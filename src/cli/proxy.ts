@@ -1,4 +1,4 @@
-/** shoal proxy queue, forwarder, streamer: what an operator puts between two networks. */
+/** shoal proxy queue, forwarder, streamer. */
 import { type Command, InvalidArgumentError, Option } from "commander";
 import {
   ForwarderProxy,
@@ -31,10 +31,9 @@ import {
 } from "./security.js";
 import { defined, repeatable, wholeNumber } from "./values.js";
 
-/** The default time-out of a drain, in s. */
+/** Default timeout of a drain, s. */
 const DRAIN = 10;
 
-/** The kinds of proxies. All have the same options on the command line. */
 const KINDS = {
   queue: {
     what: "requests to workers, and replies back (ROUTER, DEALER)",
@@ -58,7 +57,7 @@ type Options = Pick<QueueProxyOptions, "capture" | "control" | "name"> & {
 };
 type SideName = "frontend" | "backend";
 
-/** The options of one side, by their names without the side's. */
+/** Options of one side, without its name. */
 interface SideSettings extends SecuritySettings, ClusterSettings {
   readonly bind: readonly string[];
   readonly connect: readonly string[];
@@ -77,7 +76,7 @@ interface ProxySettings extends OperationSettings {
   readonly [side: string]: unknown;
 }
 
-/** `frontendTlsCert` as `tlsCert`; the option of the side itself as `bind`. */
+/** `frontendTlsCert` becomes `tlsCert`, `frontend` becomes `bind`. */
 function settingsOf(name: SideName, settings: ProxySettings): SideSettings {
   const own = Object.entries(settings).flatMap(([key, value]) =>
     key.startsWith(name) && key !== name
@@ -101,14 +100,14 @@ export function addProxyCommand(program: Command): void {
       "shoal proxy --config /etc/shoal/proxy.yaml",
     ],
   });
-  // Options after a kind belong to it, --json and --config too.
+  // Options after a kind belong to it.
   program.enablePositionalOptions();
   proxy.enablePositionalOptions();
   for (const kind of Object.keys(KINDS) as Kind[]) addKind(proxy, kind);
   addConfiguration(proxy);
 }
 
-/** Gives the command `proxy` its own options, and `check`. What reads YAML is loaded only for these. */
+/** Adds `--config` and `check`. Only these load YAML. */
 function addConfiguration(proxy: Command): void {
   addCommand(proxy, {
     name: "check",
@@ -219,7 +218,7 @@ async function run(kind: Kind, settings: ProxySettings): Promise<void> {
     ...(capture === undefined ? {} : { capture: { type: "pub", bind: capture } }),
   };
   const nodes = Object.values(clusters).filter((each) => each !== undefined);
-  /** Empty where a controller ended the proxy. */
+  /** Empty if a controller ended the proxy. */
   const ended: { result?: ProxyDrainResult } = {};
   await serve({
     settings,
@@ -251,7 +250,6 @@ async function run(kind: Kind, settings: ProxySettings): Promise<void> {
   if (result !== undefined && !result.drained) throw new Failure(leftOf(result));
 }
 
-/** @throws UsageError; Failure for a certificate that cannot be read */
 async function sideOf(
   name: SideName,
   settings: SideSettings,
@@ -268,7 +266,7 @@ async function sideOf(
   return { bind, connect: source ?? connect, ...security };
 }
 
-/** The node of a side; `undefined` for a side that is in no cluster. @throws UsageError */
+/** The node of a side; `undefined` without a cluster. */
 async function clusterOf(
   name: SideName,
   settings: SideSettings,

@@ -1,10 +1,10 @@
 /**
- * A command that follows its configuration.
+ * A command that follows its configuration file.
  *
- *   SIGHUP, a change of the file,  --> read --problems--> logged; what runs continues unchanged
- *   or of one that it names              +--> applied --> logged
+ *   SIGHUP, a change of the file,  --> read --problems--> logged; the running state continues
+ *   or of a file that it names           +--> applied --> logged
  *
- * One reload at a time, and one more when it was asked for meanwhile.
+ * Reloads run one after the other; requests during a reload become one more.
  */
 import { ConfigurationError, textOf } from "../config/file.js";
 import { type Problem, problemLine } from "../config/problem.js";
@@ -13,26 +13,25 @@ import { describe, Failure } from "./failure.js";
 import type { Log } from "./log.js";
 import { terminal } from "./terminal.js";
 
-/** What was applied of a text. */
 export interface Applied {
-  /** What changed, in words. Empty: nothing. */
+  /** In words; empty: nothing changed. */
   readonly changed: string;
-  /** Whole paths of other files that it names, whose changes count, too. */
+  /** Absolute paths of named files, which are watched too. */
   readonly files: readonly string[];
 }
 
 export interface ReloadEffects {
-  /** Applies a text that was read. @throws ConfigurationError for its problems */
+  /** @throws ConfigurationError for problems */
   apply(text: string): Promise<Applied>;
-  /** What continues when a text cannot be applied: "the proxies continue". */
+  /** Subject of the log line for a failed reload: "the proxies continue". */
   readonly unchanged: string;
 }
 
-/** What was read is valid, and cannot be applied to what runs. */
+/** A valid configuration that cannot be applied to the running state. */
 export class NotApplied extends Failure {
   readonly files: readonly string[];
 
-  /** @param files that it names */
+  /** @param files named by the configuration */
   constructor(message: string, files: readonly string[]) {
     super(message);
     this.files = files;
@@ -45,11 +44,11 @@ export class Reloads {
   readonly #effects: ReloadEffects;
   readonly #watch: FileWatch;
   readonly #signals = terminal().signals;
-  /** The text read last, valid or not. */
+  /** The last text, valid or not. */
   #text = "";
   /** Files that the text names. */
   #named: readonly string[] = [];
-  /** Why the last reload failed: logged once, not at each change of another file in the folder. */
+  /** The last failure, logged once. */
   #fault: string | undefined;
   #ready = false;
   #watches = false;
@@ -67,7 +66,7 @@ export class Reloads {
     );
   }
 
-  /** Follows SIGHUP from now on; what comes before `first` is done is kept for then. */
+  /** Follows SIGHUP. A signal before `first` or `follow` is kept. */
   listen(): this {
     this.#signals.on("SIGHUP", this.#onHangUp);
     return this;
@@ -78,7 +77,10 @@ export class Reloads {
     this.#signals.off("SIGHUP", this.#onHangUp);
   }
 
-  /** Reads the file for the first time, and follows its changes. @param watches or SIGHUP alone @throws Failure */
+  /**
+   * Reads and applies the file, and follows its changes. @param watches whether to watch the file, or only
+   * SIGHUP @throws Failure
+   */
   async first(watches: boolean): Promise<void> {
     try {
       this.#text = await textOf(this.#file);
@@ -89,7 +91,7 @@ export class Reloads {
     await this.follow(this.#text, watches, this.#named);
   }
 
-  /** Follows the changes of the file from a text on that is applied already. @param named files that it names */
+  /** Follows changes after a text that is applied already. @param named files that it names */
   async follow(text: string, watches: boolean, named: readonly string[]): Promise<void> {
     this.#text = text;
     await this.#follow(named);
@@ -101,7 +103,7 @@ export class Reloads {
 
   readonly #onHangUp = (): void => this.#ask(true);
 
-  /** @param always even if the text is the same: variables may have changed */
+  /** @param always even for the same text: variables may have changed */
   #ask(always: boolean): void {
     if (this.#asked !== "always") this.#asked = always ? "always" : "if-changed";
     if (this.#ready && !this.#busy) void this.#run();
@@ -123,7 +125,7 @@ export class Reloads {
       const text = await textOf(this.#file, true);
       isNew ||= text !== this.#text;
       this.#text = text;
-      // Files that it names may have changed; what is the same as before changes nothing.
+      // Named files may have changed.
       if (!isNew && this.#named.length === 0) return;
       const changed = await this.#apply(text);
       this.#fault = undefined;
@@ -153,7 +155,6 @@ export class Reloads {
     }
   }
 
-  /** @param named by the text */
   async #follow(named: readonly string[]): Promise<void> {
     const before = this.#named;
     this.#named = named;
@@ -163,7 +164,7 @@ export class Reloads {
   }
 }
 
-/** Logs every problem, one per line. @returns what the command fails with */
+/** Logs every problem. @returns the command's failure */
 export function failureOf(file: string, error: unknown, log: Log): Failure {
   if (error instanceof ConfigurationError) {
     for (const problem of error.problems) log.error(problemLine(problem));
@@ -173,10 +174,10 @@ export function failureOf(file: string, error: unknown, log: Log): Failure {
 }
 
 /**
- * Prints every problem of a file, or what is in it.
+ * Prints every problem of a file, or its content.
  *
- * @param read what a valid file has, in words
- * @throws Failure when there is a problem
+ * @param read content of a valid file, in words
+ * @throws Failure for a problem
  */
 export async function checkFile(
   file: string,

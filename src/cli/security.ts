@@ -1,4 +1,4 @@
-/** The options --plain, --curve-…, --tls-… and --ws-origin: their help, their rules, and the socket options that they become. */
+/** The options --plain, --curve-…, --tls-… and --ws-origin: their help, rules, and socket options. */
 import { readFile } from "node:fs/promises";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { type Authenticate, type CommonOptions, curveKeyPair, readCertificate } from "../index.js";
@@ -6,7 +6,6 @@ import { plainUsers } from "../sockets/security/plain-users.js";
 import { describe, Failure, UsageError } from "./failure.js";
 import { defined } from "./values.js";
 
-/** The values of these options on the command line. */
 export interface SecuritySettings {
   /** USER:PASSWORD */
   readonly plain?: string | undefined;
@@ -14,7 +13,7 @@ export interface SecuritySettings {
   readonly curveServerKey?: string | undefined;
   /** A file name. */
   readonly curveCertificate?: string | undefined;
-  /** File names of `tls://`, in PEM. */
+  /** Names of PEM files. */
   readonly tlsCert?: string | undefined;
   readonly tlsKey?: string | undefined;
   readonly tlsCa?: string | undefined;
@@ -22,7 +21,6 @@ export interface SecuritySettings {
   readonly wsOrigin?: readonly string[] | undefined;
 }
 
-/** The socket options that they become. */
 export type SecurityOptions = Pick<
   CommonOptions,
   | "plainServer"
@@ -38,13 +36,13 @@ export type SecurityOptions = Pick<
   | "wsOrigins"
 > & { readonly authenticate?: Authenticate };
 
-/** The endpoints of the socket to secure. An end that binds is the server of PLAIN. */
+/** An end that binds is the server of PLAIN. */
 interface Ends {
   readonly bind?: readonly string[];
   readonly connect?: readonly string[];
 }
 
-/** What a command does: the options of the other end mean nothing to it. */
+/** Options of the other end are left out. */
 type End = "bind" | "connect" | "both";
 
 const HELP: Readonly<Record<"tlsCa" | "plain" | "certificate", Readonly<Record<End, string>>>> = {
@@ -65,7 +63,7 @@ const HELP: Readonly<Record<"tlsCa" | "plain" | "certificate", Readonly<Record<E
   },
 };
 
-/** Adds the security options of a socket. @param prefix of the options' names, such as `frontend-` */
+/** @param prefix of the options' names, such as `frontend-` */
 export function addSecurityOptions(command: Command, end: End = "both", prefix = ""): Command {
   const side = prefix === "" ? "" : ` of the ${prefix.slice(0, -1)}`;
   command
@@ -103,7 +101,7 @@ export function publicKey(text: string): string {
 }
 
 /**
- * Checks the combination, before anything is opened or read.
+ * Checks the combination before anything is opened or read.
  *
  * @param prefix of the options' names
  * @throws UsageError
@@ -134,10 +132,7 @@ export function checkSecurity(
     );
 }
 
-/**
- * @param ends of the socket
- * @throws UsageError; Failure for a certificate that cannot be read or has no secret key
- */
+/** @throws UsageError; Failure for a certificate that is unreadable or has no secret key */
 export async function securityOptions(
   settings: SecuritySettings,
   ends: Ends,
@@ -152,7 +147,7 @@ export async function securityOptions(
   };
 }
 
-/** What the files of `tls://` have. @throws Failure for one that cannot be read */
+/** @throws Failure for an unreadable file */
 async function tlsOptions({ tlsCert, tlsKey, tlsCa }: SecuritySettings): Promise<SecurityOptions> {
   const files = Object.entries({ tlsCert, tlsKey, tlsCa }).filter(([, file]) => file !== undefined);
   const read = async ([name, file]: [string, string | undefined]): Promise<[string, string]> => {
@@ -183,7 +178,7 @@ async function mechanismOptions(
   return { curveServerKey, curvePublicKey: own.publicKey, curveSecretKey: own.secretKey };
 }
 
-/** The options of a CURVE server with the keys of a certificate. @throws as {@link keysFrom} */
+/** @throws as {@link keysFrom} */
 export async function serverKeysFrom(
   file: string,
 ): Promise<{ curveServer: true; curvePublicKey: string; curveSecretKey: string }> {
@@ -191,7 +186,7 @@ export async function serverKeysFrom(
   return { curveServer: true, curvePublicKey: publicKey, curveSecretKey: secretKey };
 }
 
-/** As {@link securityOptions}, for a command that only connects: a certificate alone has no use there. */
+/** For a command that only connects: a certificate alone has no use there. */
 export async function clientSecurityOptions(settings: SecuritySettings): Promise<SecurityOptions> {
   checkSecurity(settings, {});
   if (settings.curveCertificate !== undefined && settings.curveServerKey === undefined)
@@ -199,7 +194,7 @@ export async function clientSecurityOptions(settings: SecuritySettings): Promise
   return securityOptions(settings, {});
 }
 
-/** The options of a client of a server that has `server`, from the same command line. Its keys are the server's own. */
+/** Options of a client of a server with the options `server`, with the server's own keys. */
 export function clientOf(server: SecurityOptions, { plain }: SecuritySettings): SecurityOptions {
   const { tlsCert, tlsKey, tlsCa, curveServer, curvePublicKey, curveSecretKey } = server;
   const tls = defined({ tlsCert, tlsKey, tlsCa });
@@ -211,7 +206,7 @@ export function clientOf(server: SecurityOptions, { plain }: SecuritySettings): 
   return { ...tls, curveServerKey: curvePublicKey, curvePublicKey, curveSecretKey };
 }
 
-/** Parsed here and not by commander, whose error would repeat the text, which may be a password. */
+/** Commander's parser would repeat the password in its error. */
 function userAndPassword(
   text: string,
   option: string,
@@ -221,7 +216,7 @@ function userAndPassword(
   throw new UsageError(`${option} expects a user name, a colon and a password`);
 }
 
-/** The keys of a certificate's secret file. @throws Failure for one that cannot be read, or has no secret key */
+/** @throws Failure for a certificate that is unreadable or has no secret key */
 export async function keysFrom(file: string): Promise<{ publicKey: string; secretKey: string }> {
   let certificate: Awaited<ReturnType<typeof readCertificate>>;
   try {

@@ -1,4 +1,4 @@
-/** What the commands of the request-reply patterns share: `--echo` and `--exec` of a worker, and the run of a `call`. */
+/** Shared by the request-reply patterns: `--echo` and `--exec` of a worker, and `call`. */
 import type { Command } from "commander";
 import { ServiceError } from "../patterns/kit/errors.js";
 import { exec } from "../patterns/kit/exec.js";
@@ -10,37 +10,35 @@ import { addSharedOptions } from "./options.js";
 import { printing } from "./output.js";
 import { addSecurityOptions } from "./security.js";
 
-/** How requests are answered. */
 export interface AnswerSettings {
   readonly echo?: boolean;
   readonly exec?: string;
 }
 
-/** Adds `--echo` and `--exec`; {@link answerer} wants one of them. */
+/** {@link answerer} requires one of them. */
 export function addAnswerOptions(command: Command): Command {
   return command
     .option("--echo", "reply with the request")
     .option("--exec <CMD>", "run CMD for each request: its input is the request, its output the reply");
 }
 
-/** Adds what every `call` of a pattern has: its body, and the options of a client. */
+/** Adds the body and the options of a client. */
 export function addCallOptions(command: Command): Command {
   command.argument("[body...]", "the frames of one request (default: standard input)");
   addSharedOptions(command, ["connect", "count", "timeout", "multipart", "json", "raw"]);
   return addClusterOptions(addSecurityOptions(command, "connect"));
 }
 
-/** Answers a request's frames. */
 export type Answer = (
   request: Buffer[],
   context: { readonly signal: AbortSignal },
 ) => Buffer[] | Promise<Buffer>;
 
 /**
- * An echo, or a program that is run for each request.
+ * An echo, or a program per request.
  *
- * @param env set for the program
- * @throws UsageError unless exactly one of the two is chosen
+ * @param env variables of the program
+ * @throws UsageError unless one of the two is chosen
  */
 export function answerer(settings: AnswerSettings, env: Readonly<Record<string, string>> = {}): Answer {
   const { echo, exec: command } = settings;
@@ -49,28 +47,27 @@ export function answerer(settings: AnswerSettings, env: Readonly<Record<string, 
   return (request, { signal }) => exec(command, request, { signal, env });
 }
 
-/** A client of any of the patterns. */
 export interface Caller {
   request(frames: Buffer[], options: { readonly signal: AbortSignal }): Promise<Buffer[]>;
   close(): Promise<void>;
 }
 
 export interface Calls {
-  /** The frames of one request. Empty: each message of standard input is a request. */
+  /** Frames of one request. Empty: each message of standard input is a request. */
   readonly body: readonly string[];
   readonly settings: FormatChoice & { readonly count?: number };
-  /** Requests in flight at once; replies are printed in the order of the requests. Default 1. */
+  /** Most requests in flight; replies are printed in order. Default 1. */
   readonly pipeline?: number;
-  /** Creates the client. What the library calls a wrong argument is bad usage. */
+  /** Errors for invalid arguments become bad usage. */
   open(): Caller;
   /** A failure in the user's words. */
   explain(error: unknown): unknown;
 }
 
 /**
- * Runs a `call` command: sends requests and prints replies.
+ * Sends requests and prints replies.
  *
- * @throws UsageError, Failure, or what `explain` makes of the client's error; InputError, when what came before it is printed
+ * @throws UsageError, Failure, or the result of `explain`; InputError after everything before it is printed
  */
 export async function runCalls({ body, settings, pipeline = 1, open, explain }: Calls): Promise<void> {
   const { json, count } = settings;
@@ -79,7 +76,7 @@ export async function runCalls({ body, settings, pipeline = 1, open, explain }: 
   const format = formatFor(settings);
   try {
     await printing(format, async (output, stop) => {
-      // A reply that fails ends the input, which may have no further line for hours.
+      // A failed reply ends an input that may be idle for hours.
       const failed = new AbortController();
       const input = new Input(format, json === true, AbortSignal.any([stop.requested, failed.signal]));
       let last: Promise<void> | undefined;
@@ -118,7 +115,7 @@ export async function runCalls({ body, settings, pipeline = 1, open, explain }: 
   }
 }
 
-/** The failure of a call, in the user's words. @param timeout of the call, in ms */
+/** A failed call in the user's words. @param timeout ms */
 export function callFailure(error: unknown, timeout: number): unknown {
   if (error instanceof ServiceError) return new Failure(`${error.message} (${error.reason})`);
   if (hasCode(error, "ETIMEDOUT")) return new Failure(`no reply came within ${timeout} ms`);

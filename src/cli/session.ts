@@ -1,8 +1,8 @@
 /**
- * One run of a socket command, whatever the socket: open, work, deliver, close.
+ * One run of a socket command.
  *
  *   options -> socket -> endpoints -> work -> linger -> exit code
- *                                      |  a signal, or the end of standard output's reader,
+ *                                      |  a signal, or a lost reader of standard output,
  *                                      +-> ends the work early (stop.ts)
  */
 import { setImmediate } from "node:timers/promises";
@@ -18,7 +18,6 @@ import { type SecurityOptions, securityOptions } from "./security.js";
 import type { AnswerSettings } from "./service.js";
 import { GRACE, type Stop, unlessAborted } from "./stop.js";
 
-/** The options of socket commands. */
 export interface SocketSettings extends Settings, AnswerSettings {
   /** Topic prefixes; `false` with --no-subscribe. */
   readonly subscribe?: readonly string[] | boolean;
@@ -26,7 +25,6 @@ export interface SocketSettings extends Settings, AnswerSettings {
   readonly group?: readonly string[];
 }
 
-/** What a command's work uses. */
 export interface Session<S extends Socket> {
   readonly socket: S;
   readonly settings: SocketSettings;
@@ -38,24 +36,22 @@ export interface Session<S extends Socket> {
 }
 
 /**
- * How the work ended, which decides the linger: `complete` waits for everything that was sent, `enough` (--count was
- * reached) at most GRACE ms, `received` not at all, since nothing was sent (a SUB would wait to repeat its subscriptions to
- * a publisher that is gone).
+ * How the work ended, which decides the linger. `complete` waits for everything sent, `enough` (--count) at
+ * most GRACE ms,
+ * `received` not at all: a SUB would wait to repeat its subscriptions to a lost publisher.
  */
 export type Ending = "complete" | "enough" | "received";
 
-/** A socket command's own part. */
 export interface Work<S extends Socket> {
   readonly name: string;
-  /** The first frame of each message is a routing id, or a group. */
+  /** Meaning of the first frame. */
   readonly routed: Routed | undefined;
-  /** Frames that each message must have. `undefined`: any number. */
+  /** Required number of frames; `undefined`: any. */
   readonly frames: number | undefined;
   open(security: SecurityOptions, settings: SocketSettings): S;
   run(session: Session<S>): Promise<Ending>;
 }
 
-/** @throws UsageError, Failure, or what the library throws */
 export async function runSocket<S extends Socket>(
   given: Given<SocketSettings>,
   work: Work<S>,
@@ -89,7 +85,7 @@ export async function runSocket<S extends Socket>(
   });
 }
 
-/** Closes the socket after everything that was accepted for sending has left. */
+/** Closes the socket after accepted messages have left. */
 async function deliver(session: Session<Socket>, ending: Ending): Promise<void> {
   const { socket, settings, stop, peers } = session;
   if (ending === "received") {

@@ -1,7 +1,7 @@
 /**
- * The socket commands, `shoal pub` to `shoal gather`: each is a socket with lines, and a row of {@link COMMANDS}.
+ * The socket commands, `shoal pub` to `shoal gather`: one row of {@link COMMANDS} each.
  *
- * A message is its frames. Draft sockets have an address beside the one frame of a message: here it is the first frame.
+ * A message is its frames. The address of a draft socket's message is the first frame here.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Command } from "commander";
@@ -33,31 +33,28 @@ import { type Ending, runSocket, type Session, type SocketSettings } from "./ses
 import { converse, receiveAll, type Send, sendAll, sendTo, waitFailed, waitFor } from "./transfer.js";
 import { repeatable } from "./values.js";
 
-/** The first byte of a subscription (29/PUBSUB). */
+/** First byte of a subscription (29/PUBSUB). */
 const SUBSCRIBE = 1;
-/** ms that a line for an absent peer waits for it to connect. */
+/** ms that a line waits for an absent peer. */
 const PEER_GRACE = 1_000;
-/** ms between two attempts to reach a peer that is absent or full. */
+/** ms between attempts. */
 const RETRY = 10;
 const DRAFT_NAMES = "client server radio dish scatter gather";
 
 type Frames = Socket & Readable<Buffer[]> & Writable<Buffer[]>;
 
 interface SocketCommand<S extends Socket = Frames> extends Omit<CommandFace, "name"> {
-  /** For a command that only sends, or only receives. */
   readonly direction?: "send" | "receive";
-  /** Adds the options that other socket commands do not have. */
   options?(command: Command): unknown;
-  /** What the first frame of each message is. */
+  /** Meaning of the first frame. */
   routed?(settings: Given<SocketSettings>): Routed | undefined;
   open(security: SecurityOptions, settings: SocketSettings): S;
   /** Awaited before the first message is sent. */
   first?(session: Session<S>): Promise<void>;
-  /** Default: sends, receives or both, as `direction` says. */
+  /** Default: sends, receives or both, by `direction`. */
   run?(session: Session<S>): Promise<Ending>;
 }
 
-/** A row, whatever its socket. */
 function row<S extends Socket>(command: SocketCommand<S>): SocketCommand {
   return command as unknown as SocketCommand;
 }
@@ -297,7 +294,7 @@ const COMMANDS: Readonly<Record<string, SocketCommand>> = {
     async run(session) {
       const { socket, settings, peers } = session;
       const [group] = settings.group ?? [];
-      // The engine libzmq does not report who joins, and over datagrams nobody does.
+      // Neither libzmq nor datagrams report who joins.
       const joined =
         socket.context.engine === "libzmq" || settings.connect.some((endpoint) => endpoint.startsWith("udp:"))
           ? peers.seen
@@ -350,7 +347,7 @@ const COMMANDS: Readonly<Record<string, SocketCommand>> = {
   }),
 };
 
-/** The help of shared options of a command whose messages go one way. */
+/** Help of options in one-way commands. */
 const HELP = {
   send: {
     timeout: "fail when no peer comes within MS",
@@ -362,7 +359,7 @@ const HELP = {
   },
 };
 
-/** @param names of commands, in the order of the help */
+/** @param names in the order of the help */
 export function addSocketCommands(program: Command, names: string): void {
   const isDraft = names === DRAFT_NAMES;
   for (const name of names.split(" ")) {
@@ -396,7 +393,7 @@ async function receiveLines(session: Session<Frames>): Promise<Ending> {
   return "received";
 }
 
-/** The same session, with a socket whose messages are frames. */
+/** Wraps a socket so that its messages are frames. */
 function withFrames(
   session: Session<Socket>,
   calls: Partial<Pick<Frames, "send" | "receive" | "receiveMany">>,
@@ -435,10 +432,11 @@ async function ask(session: Session<Request>): Promise<Ending> {
 }
 
 /**
- * Answers requests with lines of the input, with themselves, or by a program. The next line is read while the request is
- * awaited, so the end of the input is known before a request is received that could not be answered.
+ * Answers requests with input lines, an echo or a program. The next line is read before a request is
+ * received, so no request
+ * stays without a reply at the end of the input.
  *
- * @param addressed frames of a message that are its address
+ * @param addressed number of address frames
  */
 async function answer(session: Session<Frames>, addressed = 0): Promise<Ending> {
   const { socket, settings, stop, input, output, log } = session;
@@ -476,11 +474,11 @@ async function answer(session: Session<Frames>, addressed = 0): Promise<Ending> 
       throw new Failure(`${why}: a request is left without a reply`);
     }
     try {
-      // Also when the command was forced to stop while it printed the request: there is room for the reply as a rule.
+      // A reply usually has room, even after a forced stop.
       const wait = stop.forced.aborted ? { timeout: 0 } : { timeout, signal: stop.forced };
       await socket.send([...address, ...[reply].flat()], wait);
     } catch (error) {
-      // One client of a server that left, or does not read, does not hold up the others.
+      // One lost or slow client must not block the others.
       const isItsOwn = hasCode(error, "EHOSTUNREACH") || hasCode(error, "EAGAIN");
       if (addressed === 0 || !isItsOwn) throw waitFailed(error, "there was no room for a reply");
       log.warn(`no answer to ${quoted(String(address[0]))}: ${describe(error)}`);
@@ -490,8 +488,9 @@ async function answer(session: Session<Frames>, addressed = 0): Promise<Ending> 
 }
 
 /**
- * Sends for a router or server: waits for a peer that is full, and up to PEER_GRACE for one that is absent; then it skips the
- * line, so that one lost peer does not hold up the others.
+ * Sends for a router or server. Waits for a full peer, and up to PEER_GRACE for an absent one, then skips the
+ * line, so that one
+ * lost peer does not block the others.
  */
 function sendRouted(session: Session<Socket & { send(frames: Buffer[]): Promise<void> }>): Send {
   const { socket, settings, stop, log, input } = session;

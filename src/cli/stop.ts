@@ -1,19 +1,20 @@
 /**
- * Signals, and how a command ends by them.
+ * Signals, and how they end a command.
  *
  *   running --signal--> requested ---------- GRACE ms --> forced
  *            takes nothing new,   |            gives up what
  *            delivers and prints  |            still waits
  *            what it has          +--signal--> insisted, and forced
  *
- * A command that serves drains after the first signal for up to DRAIN ms (exit code 0), and ends at once at the second (1).
+ * A serving command drains after the first signal for up to DRAIN ms (exit code 0), and ends at the second
+ * (1).
  */
 import { Failure } from "./failure.js";
 import { terminal } from "./terminal.js";
 
-/** How long a command may take after the first signal to deliver what it has, in ms. */
+/** ms to deliver after the first signal. */
 export const GRACE = 1_000;
-/** How long a service may take after the first signal to finish what is in flight, in ms. */
+/** ms for a service to finish after the first signal. */
 const DRAIN = 10_000;
 
 const SIGNALS = ["SIGINT", "SIGTERM"] as const;
@@ -25,22 +26,22 @@ export class Stop {
   readonly #insisted = new AbortController();
   #timer: NodeJS.Timeout | undefined;
 
-  /** Take nothing new: aborted by the first signal. */
+  /** First signal: take nothing new. */
   get requested(): AbortSignal {
     return this.#requested.signal;
   }
 
-  /** Give up waiting: aborted by the second signal, or GRACE ms after the first. */
+  /** Second signal, or GRACE ms after the first: stop waiting. */
   get forced(): AbortSignal {
     return this.#forced.signal;
   }
 
-  /** End at once: aborted by the second signal only. */
+  /** Second signal: end at once. */
   get insisted(): AbortSignal {
     return this.#insisted.signal;
   }
 
-  /** Listens to SIGINT and SIGTERM until `dispose`. */
+  /** Until `dispose`. */
   listen(): this {
     for (const signal of SIGNALS) this.#signals.on(signal, this.#onSignal);
     return this;
@@ -56,7 +57,7 @@ export class Stop {
     this.request();
   };
 
-  /** The command's own reason to stop: the first call asks, a further one forces. */
+  /** Stops without a signal; a second call forces. */
   request = (): void => {
     if (this.#requested.signal.aborted) {
       this.#forced.abort();
@@ -77,16 +78,16 @@ export function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Prom
   });
 }
 
-/** What a serving command runs. Closing drains it; linger 0 closes it at once. */
+/** Closing drains it; linger 0 closes at once. */
 export interface Service {
   close(options: { readonly linger: number }): Promise<void>;
 }
 
 /**
- * Runs a service until a signal comes, then drains it. It is closed however this ends.
+ * Runs a service until a signal, then drains it. It is always closed.
  *
  * @param begin opens its endpoints
- * @throws Failure when a second signal came before the service had drained; what `begin` throws
+ * @throws Failure for a second signal during the drain; errors of `begin`
  */
 export async function untilStopped(
   service: Service,
@@ -96,7 +97,7 @@ export async function untilStopped(
   try {
     await begin();
     await requested(stop);
-    // Time alone does not end it: a service may need longer for what is in flight.
+    // Only a second signal ends it early: a service may need time.
     await unlessAborted(service.close({ linger: DRAIN }), stop.insisted);
     if (stop.insisted.aborted) throw new Failure("stopped before everything in flight was finished");
   } finally {
@@ -107,7 +108,7 @@ export async function untilStopped(
 
 function requested({ requested: signal }: Stop): Promise<void> {
   if (signal.aborted) return Promise.resolve();
-  // A command without any connection has nothing else that keeps the process alive.
+  // Keeps a process without connections alive.
   const keepAlive = setInterval(() => undefined, 60_000);
   return new Promise((resolve) => {
     const onAbort = (): void => {

@@ -1,6 +1,7 @@
 /**
- * A remote program as `shoal top` and the dashboard read it: its metrics over HTTP, or the control socket of a proxy or a node.
- * What it answers may be anything, so types are checked here; src/dashboard/build.ts bounds what is shown.
+ * A remote program for `shoal top` and the dashboard: metrics over HTTP, or the control socket of a proxy or
+ * a node. Types of
+ * its answers are checked here; src/dashboard/build.ts bounds what is shown.
  */
 import { quoted } from "../core/arguments.js";
 import { reachableForms, reachesProcesses } from "../core/schemes/schemes.js";
@@ -25,22 +26,22 @@ import { describe, Failure, UsageError } from "./failure.js";
 import { parsePrometheusText } from "./prometheus-text.js";
 import type { SecurityOptions, SecuritySettings } from "./security.js";
 
-/** Maximum bytes of an answer over HTTP; metrics have about 10,000. */
+/** Metrics have about 10,000 bytes. */
 const MAX_ANSWER = 16_777_216;
-/** ms for a list, and for an action. */
+/** ms. */
 const ACTION_TIMEOUT = 5_000;
 const MAX_MEMBERS_READ = 20_000;
-/** Sources, and lists of each, that are read of a program over HTTP. */
+/** Sources of a program over HTTP, and lists of each. */
 const MAX_SOURCES_READ = 1_000;
 const MAX_LISTS_READ = 16;
-/** Readings after which a program without `/peers` is asked for it again. */
+/** Readings between requests to a program without `/peers`. */
 const SKIPPED_READINGS = 30;
 const PEER_SIDES = ["frontend", "backend"] as const;
 const NO_ANSWER = "no answer in time";
 
 type Members = Readonly<Record<string, unknown>>;
 
-/** @throws UsageError for PLAIN or CURVE without the address of a control socket */
+/** @throws UsageError for PLAIN or CURVE without a control socket */
 export function checkSecured(texts: readonly string[], { plain, curveServerKey }: SecuritySettings): void {
   if ((plain ?? curveServerKey) !== undefined && !texts.some(isControl))
     throw new UsageError(
@@ -50,7 +51,7 @@ export function checkSecured(texts: readonly string[], { plain, curveServerKey }
 
 /**
  * @param security of control sockets
- * @param hasPeers whether peers are read, too
+ * @param hasPeers whether to read peers
  * @throws UsageError for an invalid address
  */
 export async function openSubject(
@@ -72,21 +73,20 @@ function isControl(text: string): boolean {
   return text.includes("://") && reachesProcesses(text);
 }
 
-/** Why a reading failed, in words. */
 function reasonOf(error: unknown): string {
   const { cause, code } = error as Error & { readonly code?: string };
   if (code === "ETIMEDOUT") return NO_ANSWER;
-  // The message of fetch is "fetch failed", and the cause is the reason; of several attempts, the reason of the first.
+  // The message of fetch is "fetch failed"; its cause has the reason.
   if (cause instanceof AggregateError) return describe(cause.errors[0] ?? cause);
   return describe(cause instanceof Error ? cause : error);
 }
 
-/** A program's metrics, and its peers and traces if it has these pages. */
+/** Metrics, with peers and traces if the program serves them. */
 class HttpSubject implements Subject {
   readonly address: string;
   readonly reasonOf = reasonOf;
   readonly #metrics: URL;
-  /** Whether `serveMetrics` may serve it, with peers and traces. */
+  /** Whether `serveMetrics` may serve the page. */
   readonly #isOurs: boolean;
   readonly #hasPeers: boolean;
   readonly #ended = new AbortController();
@@ -129,7 +129,7 @@ class HttpSubject implements Subject {
     try {
       answer = JSON.parse(await this.#get(this.#page("/peers"), timeout, signal)) as Members | null;
     } catch {
-      // Counters are there without this page, and show whether the program answers at all.
+      // Counters show whether the program answers at all.
       this.#skip = SKIPPED_READINGS;
       return new Map();
     }
@@ -157,7 +157,7 @@ class HttpSubject implements Subject {
     return url;
   }
 
-  /** Not `AbortSignal.any`: Node.js 20 collects signals, timeouts too, that only it refers to. */
+  /** Not `AbortSignal.any`: Node.js 20 collects signals that only it refers to. */
   async #get(url: URL, timeout: number, signal: AbortSignal): Promise<string> {
     const controller = new AbortController();
     const abort = (): void => controller.abort(signal.reason);
@@ -187,7 +187,6 @@ async function bounded(response: Response): Promise<string> {
   return text + decoder.decode();
 }
 
-/** The control socket of a proxy or a node. */
 class ControlSubject implements Subject {
   readonly address: string;
   readonly reasonOf = reasonOf;
@@ -218,7 +217,6 @@ class ControlSubject implements Subject {
     };
   }
 
-  /** Peers are read when someone opens their list. */
   #peersOf(status: Members, side: (typeof PEER_SIDES)[number]): SourceList {
     const { peers } = (status[side] ?? {}) as Members;
     const items = async (): Promise<DashboardItem[]> =>
@@ -246,7 +244,7 @@ class ControlSubject implements Subject {
   }
 }
 
-/** The reply of a control socket to `status`, as samples. @throws Failure for any other text */
+/** A reply to `status` as samples. @throws Failure for other text */
 export function parseStatus(text: string): Sample[] {
   const status = replyOf(text);
   if (status?.ok !== true || typeof status.state !== "string")

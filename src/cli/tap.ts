@@ -18,7 +18,7 @@ import { printable } from "./terminal.js";
 import { receiveAll } from "./transfer.js";
 import { defined, repeatable, wholeNumber } from "./values.js";
 
-/** The shortest interval of two warnings about missed messages, in ms. */
+/** Shortest interval of warnings, ms. */
 const WARNING_INTERVAL = 1_000;
 
 const DECODERS = ["text", "json", "msgpack", "hex"] as const;
@@ -96,7 +96,7 @@ async function tap(given: TapSettings): Promise<void> {
       await listener.close();
       throw error;
     });
-    // It uses only the events.
+    // Only the events are used.
     const peers = watchPeers({ events: listener.events } as unknown as Socket, settings, log);
     const asJson = settings.json === true;
     const missed = new Missed(log);
@@ -123,7 +123,6 @@ async function tap(given: TapSettings): Promise<void> {
   });
 }
 
-/** Warns of missed messages, at most once in WARNING_INTERVAL. */
 class Missed {
   readonly #log: Log;
   #messages = 0;
@@ -159,7 +158,6 @@ function codecOf(decoder: Decoder): Codec<unknown> {
   }
 }
 
-/** Without `undefined` members. */
 function jsonOf(record: EspressoRecord<unknown>, decode: Decoder): string {
   const { from, size, truncated, missed, error } = record;
   const parsed = decode === "json" || decode === "msgpack";
@@ -198,7 +196,7 @@ function readable(frame: Buffer): string {
   return isUtf8(frame) ? printable(frame.toString()) : `0x${frame.toString("hex")}`;
 }
 
-/** `undefined` for a value that is nested too deeply. */
+/** `undefined` for a value nested too deeply. */
 function tryJson(value: unknown): string | undefined {
   try {
     return toJson(value);
@@ -207,10 +205,10 @@ function tryJson(value: unknown): string | undefined {
   }
 }
 
-/** MessagePack has types that JSON lacks: bytes, and 64-bit integers. */
+/** MessagePack has bytes and 64-bit integers. */
 function toJson(value: unknown): string {
   return JSON.stringify(value, function (this: unknown, key: string, given: unknown) {
-    // `given` is the Buffer's `toJSON()`; the Buffer itself is in its holder.
+    // `given` is the Buffer's `toJSON()`; its holder has the Buffer.
     const own = (this as Record<string, unknown>)[key];
     if (isBytes(own)) return { base64: Buffer.from(own).toString("base64") };
     return typeof given === "bigint" ? String(given) : given;

@@ -1,4 +1,4 @@
-/** shoal titanic dead, requeue, remove: the dead letters in a folder of `--titanic DIR`, whether its broker runs or not. */
+/** shoal titanic dead, requeue, remove: dead letters of a `--titanic DIR`, whether its broker runs or not. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Command } from "commander";
@@ -25,9 +25,9 @@ interface RequeueSettings extends ChangeSettings {
   readonly ttl?: number;
 }
 
-/** How long a requeued request is kept, in ms: Titanic's default. */
+/** Titanic's default, ms. */
 const REQUEST_TTL = 86_400_000;
-/** Letters read at once. */
+/** Letters per read. */
 const PAGE = 100;
 
 export function addTitanicCommand(program: Command): void {

@@ -9,11 +9,11 @@ import { addSecurityOptions, clientSecurityOptions, type SecuritySettings } from
 import { terminal } from "./terminal.js";
 import { seconds } from "./values.js";
 
-/** The default interval of the readings, in s. */
+/** Default interval, s. */
 const INTERVAL = 2;
 const MIN_INTERVAL = 0.1;
 const MAX_INTERVAL = 3_600;
-/** Moves a terminal's cursor to the upper left corner, and clears the screen. */
+/** Moves the cursor to the upper left corner and clears the terminal. */
 const CLEAR = "\u001b[H\u001b[J";
 
 interface TopSettings extends SecuritySettings {

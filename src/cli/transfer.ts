@@ -1,4 +1,4 @@
-/** The two directions: from standard input to a socket, from a socket to standard output, and both at once. */
+/** From standard input to a socket, from a socket to standard output, and both. */
 
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Readable, Socket, Writable } from "../index.js";
@@ -6,17 +6,17 @@ import { Failure, hasCode } from "./failure.js";
 import type { Ending, Session } from "./session.js";
 import { GRACE, unlessAborted } from "./stop.js";
 
-/** Messages printed at once, at most. */
+/** Messages per write. */
 const BATCH = 1_000;
-/** After a signal: the silence after which everything received counts as printed, in ms. */
+/** ms of silence after a signal after which everything is printed. */
 const DRAINED = 100;
-/** Messages printed after a signal, at most: what the receive queue holds by default. */
+/** Messages printed after a signal: the default receive queue. */
 const MAX_DRAINED = 1_000;
 
-/** Sends frames; `true` when they are sent, `false` when they were reported and skipped. */
+/** Resolves with `false` for a message that was reported and skipped. */
 export type Send = (frames: Buffer[]) => Promise<boolean>;
 
-/** @throws Failure when no peer has room within --timeout, or the command is stopped meanwhile */
+/** @throws Failure without room within --timeout, or after a forced stop */
 export function sendTo(session: Session<Socket & Writable<Buffer[]>>): Send {
   const { socket, settings, stop } = session;
   const wait = { timeout: settings.timeout ?? -1, signal: stop.forced };
@@ -30,17 +30,16 @@ export function sendTo(session: Session<Socket & Writable<Buffer[]>>): Send {
   };
 }
 
-/** The failure of a wait that ended without its event. */
 export function waitFailed(error: unknown, timedOut: string): unknown {
   if (hasCode(error, "EAGAIN") || hasCode(error, "ETIMEDOUT")) return new Failure(timedOut);
   if (hasCode(error, "ABORT_ERR")) return new Failure("stopped before every message was delivered");
   return error;
 }
 
-/** Awaits a promise for at most --timeout, and not after the command was forced to stop. */
+/** Waits up to --timeout, or until a forced stop. */
 export async function waitFor(session: Session<Socket>, promise: Promise<void>, what: string): Promise<void> {
   const { timeout } = session.settings;
-  // Not `AbortSignal.timeout`: Node.js 20 collects one that only `AbortSignal.any` refers to, and it never comes.
+  // Not `AbortSignal.timeout`: Node.js 20 collects one that only `AbortSignal.any` refers to.
   const late = new AbortController();
   const timer = timeout === undefined ? undefined : setTimeout(() => late.abort(), timeout);
   const limit = AbortSignal.any([session.stop.forced, late.signal]);
@@ -54,11 +53,11 @@ export async function waitFor(session: Session<Socket>, promise: Promise<void>, 
 }
 
 /**
- * Sends the input's messages, each after the one before it was accepted.
+ * Sends the input's messages one after the other.
  *
- * @param first awaited before the first message, if there is one
- * @param max messages at most
- * @param enough ends it before the input ends
+ * @param first awaited before the first message
+ * @param max messages
+ * @param enough ends it early
  */
 export async function sendAll(
   session: Session<Socket>,
@@ -79,15 +78,14 @@ export async function sendAll(
   if (skipped > 0) throw new Failure(`${skipped} of ${sent} messages had no peer`);
 }
 
-/** How long receiving goes on. */
 export interface Reception {
-  /** Ends it after everything received so far is printed. */
+  /** Ends it after everything received is printed. */
   readonly until: AbortSignal;
-  /** Messages at most. Default: no limit. */
+  /** Messages. Default: no limit. */
   readonly max?: number | undefined;
-  /** Called with each message before it is printed. */
+  /** Called before a message is printed. */
   readonly onMessage?: (frames: Buffer[]) => void;
-  /** ms since the last activity, which counts against --timeout. Default: the wait for the message. */
+  /** ms since the last activity, for --timeout. Default: the wait for the message. */
   readonly idle?: () => number;
 }
 
@@ -95,7 +93,7 @@ export interface Reception {
  * Prints messages as they arrive.
  *
  * @returns whether `max` messages arrived
- * @throws Failure when none arrives within --timeout
+ * @throws Failure without a message within --timeout
  */
 export async function receiveAll(
   session: Pick<Session<Socket>, "output" | "stop"> & {
@@ -136,12 +134,11 @@ export async function receiveAll(
   return received >= max;
 }
 
-/** After the input ended: the silence after which no answer is expected any more, in ms. */
+/** ms of silence after the input after which no answer is expected. */
 const QUIET_AFTER_INPUT = 500;
-/** After --count: the silence of the input after which everything in it counts as sent, in ms. */
+/** ms of silence of the input after --count after which everything is sent. */
 const QUIET_AFTER_COUNT = 100;
 
-/** What differs between the commands that send and receive. */
 export interface Conversation {
   readonly send: Send;
   /** Awaited before the first message is sent. */
@@ -152,11 +149,11 @@ export interface Conversation {
 }
 
 /**
- * Sends input and prints output at once, neither waiting for the other (dealer, router, pair, xpub, xsub).
+ * Sends input and prints output at once (dealer, router, pair, xpub, xsub).
  *
- *   --count N      ends after N messages; input that is there already is still sent
+ *   --count N      ends after N messages; pending input is still sent
  *   input ends     all of it is sent, answers that come soon are printed, then it ends
- *   no input       (/dev/null, or a command that does not depend on its input): until --count or a signal
+ *   no input       (/dev/null, or independent of its input): until --count or a signal
  */
 export async function converse(
   session: Session<Socket & Readable<Buffer[]> & Writable<Buffer[]>>,
@@ -176,7 +173,7 @@ export async function converse(
       lastReceived = performance.now();
       onMessage?.(frames);
     },
-    // While messages go out, silence from the peer is not a fault.
+    // While messages go out, a silent peer is no fault.
     idle: () => performance.now() - Math.max(lastSent, lastReceived),
   });
   const sendAndNote: Send = async (frames) => {

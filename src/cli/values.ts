@@ -1,7 +1,6 @@
-/** Values of options: repeated ones, numbers, and those that are given. */
+/** Parsers of option values. */
 import { InvalidArgumentError, Option } from "commander";
 
-/** An option that may be given several times. */
 export function repeatable(flags: string, description: string): Option {
   return new Option(flags, description).argParser((value: string, previous: unknown) => [
     ...(Array.isArray(previous) ? (previous as string[]) : []),
@@ -9,10 +8,9 @@ export function repeatable(flags: string, description: string): Option {
   ]);
 }
 
-/** The largest whole number that most options take, and the longest time of a timer, in ms. */
+/** Default maximum; also the longest timer, ms. */
 const MAX = 2_147_483_647;
 
-/** The parser of a whole number from `min` to `max`. */
 export function wholeNumber(min: number, max: number = MAX): (text: string) => number {
   return (text) => {
     const value = Number(text);
@@ -21,7 +19,7 @@ export function wholeNumber(min: number, max: number = MAX): (text: string) => n
   };
 }
 
-/** The parser of seconds from `min` to `max`, with a fraction or without. */
+/** A decimal fraction is allowed. */
 export function seconds(min: number, max: number): (text: string) => number {
   return (text) => {
     const value = Number(text);
@@ -30,7 +28,7 @@ export function seconds(min: number, max: number): (text: string) => number {
   };
 }
 
-/** The members that are not `undefined`, for options of the library. */
+/** Removes `undefined` members. */
 export function defined<T extends object>(members: T): { [K in keyof T]: Exclude<T[K], undefined> } {
   return Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined)) as never;
 }

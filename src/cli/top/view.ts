@@ -1,21 +1,20 @@
-/** All addresses at one moment: as a table, lines, JSON, and the numbers in them. Pure. */
+/** Addresses as a table, lines or JSON. Pure. */
 import { styleText } from "node:util";
 import type { SeenProcess } from "../../dashboard/build.js";
 import { COUNTS, type CountName, type RatedSide, type RatedSource } from "../../metrics/readings.js";
 import { printable, table } from "../terminal.js";
 
-/** One address: `up` with a reading, or away since some time. */
 export type AddressView = Omit<SeenProcess, "id" | "details">;
 
 export interface View {
   /** ms since 1970. */
   readonly time: number;
-  /** Seconds between two readings. */
+  /** s. */
   readonly interval: number;
   readonly addresses: readonly AddressView[];
 }
 
-/** Columns of the table. A narrow terminal cuts lines off, so the most important ones come first. */
+/** The most important columns first: a narrow terminal cuts lines. */
 const COLUMNS: readonly (readonly [head: string, text: (source: RatedSource, side: RatedSide) => string])[] =
   [
     ["NAME", ({ name }) => printable(name)],
@@ -33,10 +32,13 @@ const COLUMNS: readonly (readonly [head: string, text: (source: RatedSource, sid
     ["KIND", ({ kind }) => printable(kind)],
   ];
 
-/** States in which a source does what it is for. */
+/** States of a healthy source. */
 const WELL: readonly string[] = ["running", "serving", "standby", "idle"];
 
-/** One line per side below the line of its address. @param width columns of the terminal @param color whether to use colours */
+/**
+ * One line per side, below the line of its address. @param width columns of the terminal @param color whether
+ * to use colours
+ */
 export function tableLines(view: View, width: number, color: boolean): string[] {
   const cut = (line: string): string => (line.length <= width ? line : `${line.slice(0, width - 1)}…`);
   const paint = (style: "bold" | "cyan" | "red" | "yellow", line: string): string =>
@@ -73,7 +75,6 @@ function addressLine({ address, latency = 0, since = 0, reason = "", reading }: 
   return `${name}  ${parts.join(", ")}`;
 }
 
-/** "2 of 3 answer". */
 function summary({ addresses }: View): string {
   const up = addresses.filter((address) => address.up).length;
   return up === addresses.length
@@ -81,7 +82,7 @@ function summary({ addresses }: View): string {
     : `${up} of ${addresses.length} addresses answer`;
 }
 
-/** One line per side; an address that is away has a line of its own. */
+/** One line per side, or one for an address that is away. */
 export function plainLines({ time, addresses }: View): string[] {
   const when = new Date(time).toISOString();
   return addresses.flatMap(({ address, reason = "", reading }) => {
@@ -116,13 +117,12 @@ function plainSide({ side, peers, queued, rates, ...counts }: RatedSide): string
   return parts.join(" ");
 }
 
-/** One object per address. */
 export function jsonLines({ time, addresses }: View): string[] {
   const when = new Date(time).toISOString();
   return addresses.map((address) => JSON.stringify({ time: when, ...jsonOf(address) }, rounded));
 }
 
-/** Three digits after the point: what is measured has no more. */
+/** Rounds to three decimals. */
 function rounded(_: string, value: unknown): unknown {
   return typeof value === "number" && !Number.isInteger(value) ? Math.round(value * 1_000) / 1_000 : value;
 }
@@ -134,7 +134,7 @@ function jsonOf({ address, up, latency, since = 0, reason, reading }: AddressVie
 
 const UNITS = ["", "k", "M", "G", "T", "P", "E"] as const;
 
-/** In at most six characters: `0`, `0.5`, `12`, `1.23k`, `12.3M`; `-` for `undefined`. */
+/** At most six characters: `0`, `0.5`, `12`, `1.23k`, `12.3M`; `-` for `undefined`. */
 export function short(value: number | undefined): string {
   if (value === undefined) return "-";
   if (value < 0) return `-${short(-value)}`;
