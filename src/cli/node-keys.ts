@@ -14,13 +14,6 @@ const ID_DIGITS = 8;
 export const KEY_ACTIONS = ["list", "add", "use", "remove", "rotate"] as const;
 export type KeyAction = (typeof KEY_ACTIONS)[number];
 
-export interface KeysReply {
-  /** The sealing key first. */
-  readonly keys: readonly string[];
-  readonly byPassword: boolean;
-  readonly step: "none" | "added" | "seals" | "removed" | "complete";
-}
-
 /** A printable id of a key: the start of its SHA-256. */
 export function keyId(key: string): string {
   return createHash("sha256").update(`shoal key ${key}`).digest("hex").slice(0, ID_DIGITS);
@@ -35,8 +28,8 @@ export async function changeKeys(
   node: Pick<ClusterNode, "codec" | "setKeys">,
   action: KeyAction,
   target: string | undefined,
-): Promise<KeysReply> {
-  const reply = (step: KeysReply["step"]): KeysReply => ({
+): Promise<object> {
+  const reply = (step: "none" | keyof typeof STEPS): object => ({
     keys: node.codec.keys.map(keyId),
     byPassword: node.codec.byPassword,
     step,
@@ -104,18 +97,18 @@ export async function generateKey(file: string | undefined): Promise<void> {
   await printText(keyId(key));
 }
 
-const STEPS: Readonly<Record<string, string>> = {
+const STEPS = {
   added: "added: do this on every node before the next step",
   seals: "seals now: do this on every node before the next step",
   removed: "the other key is removed",
   complete: "nothing is left to do",
-};
+} as const;
 
 export function keysText({ keys, byPassword, step }: Readonly<Record<string, unknown>>): string[] {
   const ids = Array.isArray(keys) ? keys.map(shown) : [];
   const lines = ids.map(
     (id, at) => `${id}${at === 0 ? " (seals)" : ""}${byPassword === true ? " (of a password)" : ""}`,
   );
-  const done = STEPS[String(step)];
+  const done = Object.hasOwn(STEPS, String(step)) ? STEPS[step as keyof typeof STEPS] : undefined;
   return [...(lines.length === 0 ? ["no key"] : lines), ...(done === undefined ? [] : [done])];
 }

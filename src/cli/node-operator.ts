@@ -12,7 +12,7 @@ import { isBytes } from "../core/bytes.js";
 import { InvalidArgumentError, InvalidStateError, TimeoutError } from "../index.js";
 import { bytesToJson } from "./format.js";
 import { KeptLog } from "./kept-log.js";
-import { changeKeys, type KeyAction, type KeysReply } from "./node-keys.js";
+import { changeKeys, type KeyAction } from "./node-keys.js";
 import type { NodeLine } from "./node-lines.js";
 import { NodeMessages } from "./node-messages.js";
 import type { NodeSessions } from "./node-sessions.js";
@@ -34,51 +34,6 @@ const JOIN_TIMEOUT = 3_000;
 const JOIN_INTERVAL = 20;
 /** ms for nodes to report. */
 const DISCOVER_TIME = 1_000;
-
-export interface NodeView {
-  readonly id: string;
-  /** `name@host`. */
-  readonly name: string;
-  readonly state: "running" | "suspect" | "draining" | "lost" | "left";
-  readonly address: string;
-  readonly tags: readonly string[];
-  readonly props: Readonly<Record<string, string>>;
-  /** Advertised endpoints by name. */
-  readonly endpoints: Readonly<Record<string, readonly string[]>>;
-  /** ms since its last sign of life. */
-  readonly silentFor: number;
-  /** The answering node. */
-  readonly self?: true;
-  /** Known only by 36/ZRE. */
-  readonly zre?: true;
-  /** Another node keeps its name. */
-  readonly yields?: true;
-}
-
-export interface StatusReply {
-  readonly name: string;
-  readonly id: string;
-  readonly pid: number;
-  readonly group: string;
-  readonly address: string;
-  readonly state: "running" | "draining" | "minority" | "removed";
-  /** ms. */
-  readonly uptime: number;
-  /** This node's name first. */
-  readonly runningNodes: readonly string[];
-  /** Lost and departed members that are not forgotten, and removed ones. */
-  readonly stoppedNodes: readonly string[];
-  readonly members: readonly NodeView[];
-  readonly removed: readonly RemovedNode[];
-  /** Members left out. */
-  readonly omitted?: number;
-  readonly stats: object;
-}
-
-export interface RemovedNode {
-  readonly id: string;
-  readonly name: string;
-}
 
 export interface NodeSend {
   readonly text: string;
@@ -121,7 +76,7 @@ export class NodeOperator {
 
   // --- What it sees --------------------------------------------------------------------------------------------------
 
-  status(): StatusReply {
+  status(): object {
     const node = this.node;
     const { self } = node;
     const live = node.members({ self: false });
@@ -135,9 +90,9 @@ export class NodeOperator {
       pid: process.pid,
       group: node.group,
       address: node.address,
-      state: this.#state(),
+      state: node.removed ? "removed" : node.draining ? "draining" : node.minority ? "minority" : "running",
       uptime: Math.round(performance.now() - this.#begun),
-      runningNodes: [self.name, ...sorted(live).map(({ name }) => name)],
+      runningNodes: this.#running(),
       stoppedNodes: [
         ...new Set([...sorted(gone).map(({ name }) => name), ...removed.map(({ name }) => name)]),
       ],
@@ -148,17 +103,17 @@ export class NodeOperator {
     };
   }
 
-  peers(): { readonly peers: readonly NodeView[] } {
+  /** Names of running members, this node's first. */
+  #running(): string[] {
+    return [this.node.self, ...sorted(this.node.members({ self: false }))].map(({ name }) => name);
+  }
+
+  peers(): object {
     return {
       peers: sorted(this.node.members({ self: false }))
         .slice(0, MAX_LISTED)
         .map((member) => viewOf(member)),
     };
-  }
-
-  #state(): StatusReply["state"] {
-    const { removed, draining, minority } = this.node;
-    return removed ? "removed" : draining ? "draining" : minority ? "minority" : "running";
   }
 
   // --- Who is in -----------------------------------------------------------------------------------------------------
@@ -169,7 +124,7 @@ export class NodeOperator {
    * @throws InvalidArgumentError `EINVAL` for this node's own; TimeoutError `ETIMEDOUT` without an answer
    *   from this cluster
    */
-  async join(addresses: readonly string[]): Promise<{ readonly runningNodes: readonly string[] }> {
+  async join(addresses: readonly string[]): Promise<object> {
     const node = this.node;
     const wanted = new Set((await Promise.all(addresses.map(resolved))).flat());
     if (wanted.has(node.address))
@@ -187,14 +142,14 @@ export class NodeOperator {
         `no node of the cluster ${node.group} answers at ${addresses.join(", ")}: nobody is there, or it has another key. ` +
           "It is dialled as long as this node runs",
       );
-    return { runningNodes: this.status().runningNodes };
+    return { runningNodes: this.#running() };
   }
 
   /**
    * @throws InvalidArgumentError `EINVAL` for this node; InvalidStateError `EFSM` for a removed one;
    *   UnroutableError
    */
-  remove(nameOrId: string): { readonly removed: string; readonly id: string } {
+  remove(nameOrId: string): object {
     const node = this.node;
     const { self } = node;
     const member = node.member(nameOrId);
@@ -212,7 +167,7 @@ export class NodeOperator {
   }
 
   /** @throws UnroutableError `EHOSTUNREACH` for a node that was not removed; otherwise as `admit` of the node */
-  admit(nameOrId: string): { readonly admitted: string; readonly id: string } {
+  admit(nameOrId: string): object {
     const removed = this.#removedOf(nameOrId);
     if (removed === undefined && this.#memberOf(nameOrId) !== undefined)
       throw new InvalidStateError("EFSM", `${nameOrId} is not removed`);
@@ -281,15 +236,12 @@ export class NodeOperator {
   }
 
   /** @throws as `changeKeys` */
-  keys(action: KeyAction, target: string | undefined): Promise<KeysReply> {
+  keys(action: KeyAction, target: string | undefined): Promise<object> {
     return changeKeys(this.node, action, target);
   }
 
   /** @throws InvalidArgumentError `EINVAL`, before any change */
-  channels(
-    join: readonly string[],
-    leave: readonly string[],
-  ): { readonly channels: readonly ClusterChannel[] } {
+  channels(join: readonly string[], leave: readonly string[]): object {
     const { channels } = this.node;
     const [joined, left] = [join.map(channelOf), leave.map(channelOf)];
     channels.join(...joined);
@@ -297,11 +249,7 @@ export class NodeOperator {
     return { channels: channels.joined };
   }
 
-  async send({ text, to, resolve, channel = "0", id = "" }: NodeSend): Promise<{
-    readonly sent: readonly string[];
-    readonly failed: readonly { readonly name: string; readonly error: string }[];
-    readonly means: string;
-  }> {
+  async send({ text, to, resolve, channel = "0", id = "" }: NodeSend): Promise<object> {
     const options = { channel: channelOf(channel), ruid: id, data: text };
     const { sent, failed, means } = await this.node.send({ ...options, ...this.#recipientsOf(to, resolve) });
     return {
@@ -311,11 +259,7 @@ export class NodeOperator {
     };
   }
 
-  async query({ text, to, resolve, channel = "0", id, wait: timeout }: NodeSend): Promise<{
-    readonly replies: readonly { readonly name: string; readonly data: ReturnType<typeof bytesToJson> }[];
-    readonly failed: readonly { readonly name: string; readonly error: string }[];
-    readonly missing: readonly string[];
-  }> {
+  async query({ text, to, resolve, channel = "0", id, wait: timeout }: NodeSend): Promise<object> {
     const options = { channel: channelOf(channel), id, data: text, timeout, maxReplyBytes: MAX_ANSWERS };
     const { replies, failed, missing } = await this.node
       .query({ ...options, ...this.#recipientsOf(to, resolve) })
@@ -331,7 +275,7 @@ export class NodeOperator {
   }
 
   /** @throws ServiceError `ERR_SERVICE`, TimeoutError `ETIMEDOUT`, InvalidArgumentError `EINVAL` */
-  async request({ service, text, key, wait }: NodeRequest): Promise<{ readonly reply: unknown }> {
+  async request({ service, text, key, wait }: NodeRequest): Promise<object> {
     const reply = await this.node.request(service, text, { timeout: wait, idempotencyKey: key });
     const bytes = isBytes(reply) ? reply.length : Buffer.byteLength(JSON.stringify(reply) ?? "");
     if (bytes > MAX_ANSWERS)
@@ -389,7 +333,7 @@ export class NodeOperator {
     this.#events.end();
   }
 
-  #removedOf(nameOrId: string): RemovedNode | undefined {
+  #removedOf(nameOrId: string): { readonly id: string; readonly name: string } | undefined {
     for (const [id, name] of [...this.#removed].reverse())
       if (id === nameOrId || name === nameOrId || name.startsWith(`${nameOrId}@`)) return { id, name };
     return undefined;
@@ -430,7 +374,8 @@ function sorted(members: readonly Service[]): Service[] {
   return [...members].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : a.id < b.id ? -1 : 1));
 }
 
-function viewOf(member: Service, isSelf = false): NodeView {
+/** A member in a reply. `silentFor`: ms since its last sign of life. */
+function viewOf(member: Service, isSelf = false): object {
   const { id, name, state, addresses, tags, props, endpoints, lastSeen, isDraining, zre, yields } = member;
   return {
     id,
