@@ -12,7 +12,6 @@ import type { NodeOperator, NodeRequest, NodeSend } from "./node-operator.js";
 import {
   clientsText,
   discoveredText,
-  eventsText,
   nodesText,
   propsText,
   sessionsText,
@@ -74,8 +73,6 @@ export interface NodeCommand {
   readonly waits?: true;
   /** The process ends after the reply. */
   readonly ends?: true;
-  /** Polls from the reply's `next` until a signal. */
-  readonly follows?: true;
 }
 
 const isText = (value: unknown): boolean => typeof value === "string";
@@ -315,8 +312,8 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
     },
     run: (node, { after, wait = 0 }) =>
       node.watch(after as number | undefined, Math.min(MAX_WAIT, wait as number)),
-    text: ({ events }) => eventsText(events),
-    follows: true,
+    json: "print events as JSON lines",
+    exchange: async (exchange) => (await import("./node-transfer.js")).printEvents(exchange),
   },
   discover: {
     face: {

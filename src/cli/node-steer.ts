@@ -18,8 +18,6 @@ const TIMEOUT = 5_000;
 const AFTER_WAIT = 1_000;
 /** Nodes that an error names. */
 const MAX_NAMED = 8;
-/** ms that the node holds a request for events. */
-const WATCH_WAIT = 10_000;
 
 export interface SteerSettings extends SecuritySettings {
   readonly control?: string;
@@ -64,7 +62,6 @@ export async function steer(
       const log = new Log(`node ${name}`);
       const exchange: Exchange = { members, json: json === true, stop, log, connection, output, ask };
       if (command.exchange !== undefined) await command.exchange(exchange);
-      else if (command.follows === true) await follow(command, exchange);
       else if (command.lines === true && members.text === undefined) {
         const { askLines } = await import("./node-transfer.js");
         isFailure = await askLines(exchange, command);
@@ -137,30 +134,6 @@ function namesOf(nodes: readonly ClusterNodeEntry[]): string {
     .slice(0, MAX_NAMED)
     .map(({ name, control: [endpoint] }) => `${name} (${endpoint ?? "takes no commands"})`);
   return `${names.join(", ")}${nodes.length > MAX_NAMED ? `, and ${nodes.length - MAX_NAMED} more` : ""}`;
-}
-
-/** Prints events until a signal. Polls after each write, so a slow reader costs no memory. */
-async function follow(command: NodeCommand, { ask, json, log, output, stop }: Exchange): Promise<void> {
-  let after: unknown;
-  while (!stop.requested.aborted) {
-    let reply: Members;
-    try {
-      reply = await ask(after === undefined ? {} : { after, wait: WATCH_WAIT }, WATCH_WAIT);
-    } catch (error) {
-      if (hasCode(error, "ABORT_ERR")) return;
-      throw error;
-    }
-    const { events = [], missed, next, ended } = reply;
-    if (typeof missed === "number" && missed > 0) log.warn(`missed ${missed} events: too many came at once`);
-    const lines = json
-      ? (events as object[]).map((event) => JSON.stringify(event))
-      : (command.text?.(reply) ?? []);
-    if (lines.length > 0) await output.write(linesOf(lines));
-    if (ended === true) throw new Failure("the node has ended");
-    if (typeof next !== "number") throw new Failure("its reply has no events: it is not a node");
-    if (after === undefined) log.info("watching, until a signal");
-    after = next;
-  }
 }
 
 export async function printNames(json: boolean): Promise<void> {

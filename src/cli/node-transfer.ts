@@ -11,6 +11,7 @@ import { bytesFromJson, bytesToJson, type Format, formatFor, parseJson } from ".
 import { Input } from "./input.js";
 import type { Log } from "./log.js";
 import type { MessageData, MessageLine, MessagesReply } from "./node-messages.js";
+import { eventsText } from "./node-text.js";
 import type { LineOutput } from "./output.js";
 import type { Stop } from "./stop.js";
 
@@ -39,7 +40,7 @@ export interface Exchange {
   ask(members: Members, longer?: number, signal?: AbortSignal): Promise<Members>;
 }
 
-/** ms that the node holds a request for messages. */
+/** ms that the node holds a request for messages or events. */
 const WAIT = 10_000;
 /** ms for the node to end a subscription. */
 const END_TIME = 1_000;
@@ -185,5 +186,27 @@ export async function printMessages({ ask, members, json, stop, log, output }: E
   } finally {
     // The signal has aborted other requests. An unreachable node ends the session by itself after 30 s.
     await ask({ session, end: true }, 0, AbortSignal.timeout(END_TIME)).catch(() => undefined); // The loop has the failure.
+  }
+}
+
+/** Prints events until a signal. Polls after each write, so a slow reader costs no memory. */
+export async function printEvents({ ask, json, log, output, stop }: Exchange): Promise<void> {
+  let after: unknown;
+  while (!stop.requested.aborted) {
+    let reply: Members;
+    try {
+      reply = await ask(after === undefined ? {} : { after, wait: WAIT }, WAIT);
+    } catch (error) {
+      if (hasCode(error, "ABORT_ERR")) return;
+      throw error;
+    }
+    const { events = [], missed, next, ended } = reply;
+    if (typeof missed === "number" && missed > 0) log.warn(`missed ${missed} events: too many came at once`);
+    const lines = json ? (events as object[]).map((event) => JSON.stringify(event)) : eventsText(events);
+    if (lines.length > 0) await output.write(lines.map((line) => `${line}\n`).join(""));
+    if (ended === true) throw new Failure("the node has ended");
+    if (typeof next !== "number") throw new Failure("its reply has no events: it is not a node");
+    if (after === undefined) log.info("watching, until a signal");
+    after = next;
   }
 }

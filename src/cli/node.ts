@@ -154,11 +154,7 @@ function addSteerCommand(
       `time-out of its reply (default ${definition.waits === true ? "--wait, and 1000 more" : (definition.timeout ?? TIMEOUT)})`,
       wholeNumber(1),
     )
-    .option(
-      "--json",
-      definition.json ??
-        (definition.follows === true ? "print events as JSON lines" : "print the reply as JSON"),
-    );
+    .option("--json", definition.json ?? "print the reply as JSON");
   addSecurityOptions(command, "connect").action(async (...given: unknown[]) => {
     const values: Record<string, unknown> = {};
     for (const { member, parse, of } of read) {
