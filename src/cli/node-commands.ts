@@ -144,11 +144,10 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
   },
   status: {
     face: {
-      summary: "show the cluster as a node sees it: nodes that run, and that stopped",
+      summary: "show the cluster as a node sees it",
       description:
-        "Shows the cluster as one of its nodes sees it: the nodes that run, those that were lost or left and are not forgotten " +
-        "yet, and those that an operator removed.",
-      examples: ["shoal node status", "shoal node status --json", "shoal node status --node billing"],
+        "Shows members that run, members that were lost or left and are not forgotten, and removed ones.",
+      examples: ["shoal node status", "shoal node status --json --node billing"],
     },
     members: {},
     run: (node) => node.status(),
@@ -162,7 +161,7 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
   peers: {
     face: {
       summary: "list the other nodes that run",
-      description: "Lists the other nodes that run, ZRE peers included, one per line.",
+      description: "Lists the other running nodes, ZRE peers included.",
       examples: ["shoal node peers"],
     },
     members: {},
@@ -173,8 +172,8 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
     face: {
       summary: "dial a node at an address",
       description:
-        "Dials a node of the same cluster at an address, and waits until it is a member. The address is dialled for as long as " +
-        "the node runs, even if nobody answers yet (exit code 1).",
+        "Dials a node of the same cluster and waits until it is a member. Without an answer the exit code " +
+        "is 1, and the node keeps dialling.",
       examples: ["shoal node join 10.0.0.5:7946"],
     },
     members: { addresses: texts("<address...>", "HOST:PORT of a node") },
@@ -184,8 +183,7 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
   leave: {
     face: {
       summary: "leave the cluster, and end the process",
-      description:
-        "The node leaves: the others have it as left, not as lost. Its process ends with exit code 0.",
+      description: "Leaves the cluster, and ends the process with exit code 0. Peers record a clean leave.",
       examples: ["shoal node leave"],
     },
     members: {},
@@ -197,8 +195,8 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
     face: {
       summary: "remove a member from the cluster",
       description:
-        "Removes a member: all others drop it, and it stays out, even while it lives, until it is admitted again. A node does " +
-        "not remove itself; it leaves.",
+        "Removes a member, whether it runs or not. It stays out until it is admitted again. A node cannot " +
+        "remove itself.",
       examples: ["shoal node remove billing"],
     },
     members: { name: text("<name>", NAME) },
@@ -208,7 +206,7 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
   admit: {
     face: {
       summary: "admit a removed node again",
-      description: "Allows a node that was removed to be a member again.",
+      description: "Allows a removed node to join again.",
       examples: ["shoal node admit billing"],
     },
     members: { name: text("<name>", "the node's name where this node saw its removal, or its id") },
@@ -219,8 +217,8 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
     face: {
       summary: "announce that the node takes nothing new",
       description:
-        "The others see that the node is draining, and leave it out of what they resolve. It goes on running: leave, or a " +
-        "signal, ends it.",
+        "Announces that the node is draining: peers no longer resolve it. It keeps running until leave or " +
+        "a signal.",
       examples: ["shoal node drain"],
     },
     members: {},
@@ -229,10 +227,8 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
   },
   heal: {
     face: {
-      summary: "rejoin after a split, where autoheal is off",
-      description:
-        "A node that was in the minority of a split cluster rejoins under a new incarnation. Refused to a node that is in no " +
-        "minority.",
+      summary: "rejoin after a split, if autoheal is off",
+      description: "Rejoins a node of the minority under a new incarnation. Refused to other nodes.",
       examples: ["shoal node heal"],
     },
     members: {},
@@ -242,8 +238,7 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
   tags: {
     face: {
       summary: "show or change the node's tags",
-      description:
-        "Shows the node's tags, after adding those given. Options apply before that, in this order: replace, remove, map.",
+      description: "Shows the node's tags after the changes: replace, remove, map, then added ones.",
       examples: ["shoal node tags", "shoal node tags eu --remove us", "shoal node tags --map standby=active"],
     },
     members: {
@@ -272,7 +267,7 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
   props: {
     face: {
       summary: "show or change the node's properties",
-      description: "Shows the node's properties, after setting and removing those given.",
+      description: "Shows the node's properties after setting and removing some.",
       examples: ["shoal node props", "shoal node props version=2.2 --remove load"],
     },
     members: {
@@ -300,10 +295,10 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
   },
   watch: {
     face: {
-      summary: "print what happens in the cluster, until a signal",
+      summary: "print changes of the cluster, until a signal",
       description:
-        "Prints a line for each change that the node sees from now on, as node start does. A reader that is too slow misses " +
-        "some, which is logged; the node keeps the last 1,024.",
+        "Prints a line for each change from now on. A slow reader misses some, which is logged; the node " +
+        "keeps the last 1,024.",
       examples: ["shoal node watch", "shoal node watch --json"],
     },
     members: {
@@ -319,7 +314,7 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
     face: {
       summary: "ask all nodes to report, and show the sources of discovery",
       description:
-        "Asks all nodes of the group to report now, and lists after a second who is there, and how the sources of discovery do.",
+        "Asks all nodes to report, and lists members and the state of discovery sources after a second.",
       examples: ["shoal node discover"],
     },
     members: {},
@@ -330,8 +325,7 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
     face: {
       summary: "report that a member seems to be gone",
       description:
-        "The node probes the member at once, and every other node expects a sign of life from it. A member that gives none is lost: " +
-        "`shoal node watch` prints it.",
+        "Has a member probed at once. It is lost if it does not answer; shoal node watch prints that.",
       examples: ["shoal node ping billing"],
     },
     members: { name: text("<name>", NAME) },
@@ -344,8 +338,7 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
   clients: {
     face: {
       summary: "list the clients of the cluster's discovery servers",
-      description:
-        "Asks every node that has a discovery server for the programs that are connected to it, and lists them with their nodes.",
+      description: "Lists the programs that are connected to discovery servers, with their nodes.",
       examples: ["shoal node clients"],
     },
     members: {},
@@ -356,9 +349,9 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
     face: {
       summary: "list the sessions that a node serves, or remove one",
       description:
-        "Lists the sessions of the store that the node serves (--sessions of node start), whichever node their clients are connected to. " +
-        "A session that is removed is gone with its messages; its client is disconnected.",
-      examples: ["shoal node sessions", "shoal node sessions --json", "shoal node sessions --remove kitchen"],
+        "Lists the sessions of the store of a session server (node start --sessions). A removed session " +
+        "loses its messages.",
+      examples: ["shoal node sessions", "shoal node sessions --remove kitchen"],
     },
     members: {
       after: option("--after <ID>", "only those after this id: there are 1,000 in a reply"),
@@ -372,10 +365,10 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
     face: {
       summary: "make a key; list, add, use, remove or rotate the keys of a node",
       description:
-        "list shows the ids of the node's keys, never a key. rotate FILE is the next step of a rotation to the key in FILE: add it, " +
-        "seal by it, remove the old one; each step goes to every node before the next. add FILE, use ID and remove ID are the " +
-        "steps by themselves. generate [FILE] makes a key and asks no node.",
-      examples: ["shoal node keys", "shoal node keys generate new.key", "shoal node keys rotate new.key"],
+        "list prints ids of keys. rotate FILE is the next step to the key in FILE; finish each step on " +
+        "every node before the next. add FILE, use ID and remove ID are single steps. generate [FILE] " +
+        "makes a key and needs no node.",
+      examples: ["shoal node keys generate new.key", "shoal node keys rotate new.key"],
     },
     members: {
       action: {
@@ -405,7 +398,7 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
   shout: {
     face: {
       summary: "send a text to all peers of a ZRE group",
-      description: "Sends a text to every peer of a ZRE group. The node runs with --zre.",
+      description: "Sends a text to all peers of a ZRE group. The node needs --zre.",
       examples: ["shoal node shout CHAT hello --control ipc:///tmp/bridge"],
     },
     members: { group: text("<group>", "the group's name"), text: text("<text>", "the text: one frame") },
@@ -418,8 +411,8 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
     face: {
       summary: "show, join or leave the channels of a node",
       description:
-        "Shows the channels whose messages and queries the node takes, after joining those given and leaving those of --leave. " +
-        "A number from 0 to 255 is a number, anything else a name.",
+        "Shows the channels of the node after joining and leaving some. 0 to 255 are numbers; other texts " +
+        "are names.",
       examples: ["shoal node channels", "shoal node channels 5 orders --leave 2"],
     },
     members: {
@@ -433,8 +426,8 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
     face: {
       summary: "send a text to services of the cluster",
       description:
-        "Sends a text, or each line of standard input, to the services of --to and --resolve, each once; without these to all " +
-        "others. Those that it could not be sent to are printed. Exit code 1 where there are such, and where there is nobody.",
+        "Sends a text, or each line of standard input, to the services of --to and --resolve, or to all " +
+        "others. Failed recipients are printed. Exit code 1 for a failure or no recipient.",
       examples: ["shoal node send hello", "shoal node send reload --resolve billing --channel 5"],
     },
     members: SELECTED,
@@ -449,16 +442,12 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
   },
   query: {
     face: {
-      summary: "ask services of the cluster, and print who answers what",
+      summary: "query services of the cluster, and print their answers",
       description:
-        "Asks the services of --to and --resolve, without these all others, and prints a line for each: its answer, why there is " +
-        "none, or that it is missing. Without a text each line of standard input is a query, one after the other. Exit code 1 " +
-        "where not all answered, and where there is nobody.",
-      examples: [
-        "shoal node query stock --resolve billing",
-        "shoal node query ping --json --wait 500",
-        "shoal node query --to billing < questions",
-      ],
+        "Queries the services of --to and --resolve, or all others, and prints a line for each: its " +
+        "answer, its error, or that it is missing. Without a text each line of standard input is a query. " +
+        "Exit code 1 unless all answered.",
+      examples: ["shoal node query stock --resolve billing", "shoal node query ping --json --wait 500"],
     },
     json: "print the reply to each text as JSON",
     lines: true,
@@ -479,15 +468,11 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
   },
   request: {
     face: {
-      summary: "ask one of the nodes that serve something, and print its reply",
+      summary: "send a request to a service, and print its reply",
       description:
-        "Sends a text, or each line of standard input, to one of the nodes that serve SERVICE (shoal node serve, or serve of a program), " +
-        "and prints its reply. Exit code 1 where there is none.",
-      examples: [
-        "shoal node request upper hello",
-        "shoal node request pay 7 --key order-7 --wait 500",
-        "shoal node request upper < lines",
-      ],
+        "Sends a text, or each line of standard input, to one of the nodes that serve SERVICE, and prints " +
+        "the reply. Exit code 1 without a reply.",
+      examples: ["shoal node request upper hello", "shoal node request pay 7 --key order-7 --wait 500"],
     },
     json: "print the reply to each text as JSON",
     lines: true,
@@ -504,7 +489,7 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
   whisper: {
     face: {
       summary: "send a text to one ZRE peer",
-      description: "Sends a text to one ZRE peer. The node runs with --zre.",
+      description: "Sends a text to one ZRE peer. The node needs --zre.",
       examples: ["shoal node whisper billing hello --control ipc:///tmp/bridge"],
     },
     members: {
@@ -516,10 +501,9 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
   },
   routes: {
     face: {
-      summary: "show which nodes have subscriptions of which topics",
+      summary: "show which nodes subscribe to which topics",
       description:
-        "Lists filters with the nodes that have subscriptions of them, as a node knows it, one filter per line, 4,096 at most; or " +
-        "those that match a topic: where a message to it goes.",
+        "Lists filters with their subscribing nodes, 4,096 at most, or only those that match a topic.",
       examples: ["shoal node routes", "shoal node routes plant/7/temp --json"],
     },
     members: { topic: text("[topic]", "only filters that match this topic") },
@@ -533,8 +517,8 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
     face: {
       summary: "publish messages through a running node",
       description:
-        "Publishes a text to a topic, or each line of standard input. The node sends it to every node with a subscription that " +
-        "matches. Exit code 1 when a line is not a message or a node stays full; 2 for a topic with wildcards or without text.",
+        "Publishes a text, or each line of standard input, to a topic. Exit code 1 for an invalid line or " +
+        "a full node; 2 for an invalid topic.",
       examples: [
         "shoal node pub plant/7/temp 21.5",
         "tail -f readings | shoal node pub plant/7/temp",
@@ -566,9 +550,8 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
     face: {
       summary: "subscribe through a running node, and print messages until a signal",
       description:
-        "Prints a line for each message of the topics that a filter matches: TOPIC DATA. A filter is a topic in which + is any " +
-        "level, and # at the end any number of levels. A message that several filters match is printed once. A reader that is too " +
-        "slow misses some, which is logged.",
+        "Prints TOPIC DATA for each message that matches a filter, once. + is any level, # at the end any " +
+        "number of levels. A slow reader misses some messages, which is logged.",
       examples: ["shoal node sub plant/7/temp", "shoal node sub 'plant/+/temp' 'alarm/#' --json"],
     },
     members: {

@@ -71,7 +71,7 @@ export async function startNode(settings: StartSettings): Promise<void> {
     settings.json === true,
     (line) => {
       if (stdout.writableLength < MAX_UNREAD) stdout.write(`${line}\n`);
-      else log.warnOnce("nobody reads standard output: lines are dropped");
+      else log.warnOnce("no one reads standard output: lines are dropped");
     },
     (line) => operator.note(line),
   );

@@ -151,7 +151,7 @@ function addSteerCommand(
     .option("--node <NAME>", "the node of this name, where several of this user run on this host")
     .option(
       "--timeout <MS>",
-      `time-out of its reply (default ${definition.waits === true ? "--wait, and 1000 more" : (definition.timeout ?? TIMEOUT)})`,
+      `timeout of its reply (default ${definition.waits === true ? "--wait, and 1000 more" : (definition.timeout ?? TIMEOUT)})`,
       wholeNumber(1),
     )
     .option("--json", definition.json ?? "print the reply as JSON");

@@ -98,7 +98,7 @@ export function addPirateCommands(program: Command): void {
     })
       .argument("[body...]", "the frames of one request (default: standard input)")
       .addOption(repeatable("--connect <EP>", "a server, a queue's frontend, or cluster:NAME (repeatable)"))
-      .option("--timeout <MS>", "time-out of one attempt (default 2500)", wholeNumber(1))
+      .option("--timeout <MS>", "timeout of one attempt (default 2500)", wholeNumber(1))
       .option("--retries <N>", "further attempts after the first (default 2)", wholeNumber(0)),
   );
   addClusterOptions(calls).action((body: string[], settings: CallSettings) => call(body, settings));

@@ -179,7 +179,7 @@ function addKind(proxy: Command, kind: Kind): void {
       "high-water mark: messages queued per peer and direction; 0: no limit (default 1000)",
       wholeNumber(0),
     )
-    .option("--drain <S>", `time-out of the drain in seconds (default ${DRAIN})`, wholeNumber(0))
+    .option("--drain <S>", `timeout of the drain in seconds (default ${DRAIN})`, wholeNumber(0))
     .addOption(new Option("--config <FILE>").hideHelp()) // Refused with an explanation.
     .option("--json", "print the counters as JSON at the end");
   addOperationOptions(command).action((settings: ProxySettings, { parent }: Command) =>

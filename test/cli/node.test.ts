@@ -135,7 +135,7 @@ test("lines that nobody reads are dropped past a mebibyte, and that is logged; t
   const args = ["node", "shoal", ...START, "--group", `test-${process.pid}-slow`];
   const ended = runCommand(args, { stdin: undefined, stdout, stderr: logged, signals });
   const [line] = await once(logged, "data");
-  expect(String(line)).toMatch(/ warn shoal node a: nobody reads standard output: lines are dropped\n$/);
+  expect(String(line)).toMatch(/ warn shoal node a: no one reads standard output: lines are dropped\n$/);
   expect(stdout.writableLength).toBe(1_048_576);
   signals.emit("SIGTERM");
   expect(await ended).toBe(0);
