@@ -323,7 +323,7 @@ describe("certificates of a configuration", () => {
       [["--clients", "tls://*:*", "--clients-tls-cert", at("a.pem")], "--clients-tls-key: it is missing"],
       [["--clients-tls-cert", at("a.pem"), "--clients-tls-key", at("a.key")], "expected users or usersFile"],
       [["--clients", "tls://*:*", "--clients-users", key], "needs the option tls: a certificate and its key"],
-      [["--clients", "ipc://x", "--clients-users", key], "is tcp://HOST:PORT"],
+      [["--clients", "ipc://x", "--clients-users", key], "must be tcp://HOST:PORT"],
     ] as const) {
       const { code, stderr } = await run("", "node", "start", "--name", "x", ...args);
       expect([code, stderr]).toEqual([2, expect.stringContaining(what)]);
