@@ -1,6 +1,7 @@
 /** Peers that send, or ask, without end: memory stays bounded, and the other peers notice nothing. */
 import { createServer } from "node:net";
 import { describe, expect, it } from "vitest";
+import { MAX_DEPARTED } from "../../../src/engine/zmtp/routing/publish.js";
 import { collect, turn, until, within } from "../../contract/support/wait.js";
 import { frame, greeting, ready } from "../../contract/support/zmtp-peer.js";
 import { LONG } from "../../support/long.js";
@@ -114,7 +115,8 @@ describe("a flood", () => {
       peer.destroy();
       await until(() => publisher.stats().peers === 0, "nobody");
     }
-    expect(publisher.stats().receiveQueued).toBe(0);
+    // The high-water mark, and what those who had left by then have sent.
+    expect(publisher.stats().receiveQueued).toBeLessThan(1_000 + (MAX_DEPARTED / 2) * 500);
   });
 
   it("of an XSUB's own subscriptions, at a publisher that does not read, is kept as the difference", async () => {

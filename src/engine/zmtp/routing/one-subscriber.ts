@@ -11,6 +11,8 @@ export interface Subscriber {
   readonly pipe: Pipe;
   /** Gets no more messages, though its prefixes are still being removed. */
   gone: boolean;
+  /** Messages from it that an XPUB's program has not taken. */
+  unread: number;
 }
 
 export class OneSubscriber implements EngineSubscriber {

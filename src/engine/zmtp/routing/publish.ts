@@ -1,17 +1,19 @@
 /**
- * PUB and XPUB (29/PUBSUB): each message to everyone who asked for a prefix of
- * its first frame. It is encoded once; a subscriber without room misses it, unless
- * `noDrop` has the publisher wait.
+ * PUB and XPUB (29/PUBSUB): each message goes to everyone who subscribed to a prefix of its first frame. It is encoded
+ * once. A subscriber without room misses it, unless `noDrop` makes the publisher wait.
  *
- * Subscriptions come as commands (37/ZMTP) or as messages (23/ZMTP), 01 or 00 and
- * the prefix; both are taken from everybody. XPUB hands them to the program:
+ * Subscriptions arrive as commands (37/ZMTP) or as messages (23/ZMTP): 01 or 00, and the prefix. Both are accepted from
+ * all peers. An XPUB's program gets them as messages:
  *
  *   verbosity null          the first of a topic, the last of a topic
  *   "allSubs"               every subscription, the last cancellation
  *   "allSubsUnsubs"         all
  *   manual                  all, and only what the program then sets takes effect
+ *
+ * The prefixes of a departed peer are removed in steps, while the program's queue has room for their cancellations.
  */
 import { RingBuffer } from "../../../core/collections/ring-buffer.js";
+import { costOf } from "../../../core/frame-cost.js";
 import { keyOf } from "../../../core/memory.js";
 import {
   type DirectedSending,
@@ -24,8 +26,8 @@ import {
 } from "../../engine.js";
 import { parseCommand } from "../codec/command.js";
 import { Encoder, letGo } from "../codec/encoder.js";
+import type { Fault } from "../mechanism/mechanism.js";
 import type { Pipe } from "../pipe.js";
-import { CANCEL, type NoticeKind, Notices, SUBSCRIBE } from "./notices.js";
 import { OneSubscriber, type Subscriber } from "./one-subscriber.js";
 import type { Matching } from "./relaying.js";
 import { Routing, type RoutingEffects } from "./routing.js";
@@ -33,47 +35,59 @@ import { SubscriptionIndex } from "./subscription-index.js";
 
 const NO_TOPIC = Buffer.alloc(0);
 
-/** Prefixes that one peer may have, and their bytes together; past it the peer's connection ends. */
+/** First byte of a subscription, and of its cancellation. */
+const SUBSCRIBE = 1;
+const CANCEL = 0;
+
+/** Prefixes of one peer, and their total bytes. Its connection ends beyond that. */
 export const MAX_PREFIXES = 1_048_576;
 export const MAX_PREFIX_BYTES = 67_108_864;
-/** Bytes of one prefix: of a longer string V8's hash is its length, so thousands of them would be one long list. */
+/** Bytes of one prefix. V8 hashes longer strings by their length, so thousands of them would form one long list. */
 export const MAX_PREFIX_LENGTH = 16_383;
-/** Different lengths of one peer's prefixes: each costs every publication with a topic that long a look. */
+/** Different lengths of one peer's prefixes. Each costs every longer topic one lookup. */
 export const MAX_PREFIX_LENGTHS = 1_024;
-/** Prefixes of peers that have left that are taken back in one turn of the event loop: some 3 ms. */
+/** Prefixes of departed peers that are removed in one turn of the event loop, in some 3 ms. */
 export const LEAVE_STEP = 1_024;
+/** Departed peers with untaken messages, plus those with prefixes. Then no peer joins while the queue is full. */
+export const MAX_DEPARTED = 16;
 
-/** What a peer that has left had subscribed to, as far as it is not taken back. */
-interface Leaving {
-  readonly prefixes: Iterator<[prefix: string, ends: boolean], void>;
-  /** Prefixes that it changed, which the program had not read when it left. */
-  readonly changed: ReadonlySet<string>;
+/** A message for an XPUB's program. */
+interface Notice {
+  readonly frames: Buffer[];
+  /** The sending peer; `undefined` for the cancellation of a departed peer's prefix. */
+  readonly from: Subscriber | undefined;
+  /** Cost of the frames (core/frame-cost.ts). */
+  readonly cost: number;
 }
 
 export class PublishRouting extends Routing implements Matching, DirectedSending, EngineSubscriptions {
   readonly #index = new SubscriptionIndex<Subscriber>();
   readonly #sessions = new Map<Pipe, Subscriber>();
-  readonly #leaving = new RingBuffer<Leaving>(2);
-  /** Prefixes of those. */
-  #toTakeBack = 0;
+  /** Prefixes of departed peers, still to be removed, and whether the program is told of each removal. */
+  readonly #leaving = new RingBuffer<Iterator<[prefix: string, isReported: boolean], void>>(2);
+  /** Number of these prefixes. */
+  #toRemove = 0;
   #stepIsDue = false;
-  /** The prefixes that peers asked for where the program decides (manual). */
+  /** Prefixes that peers requested while the program decides (manual). */
   readonly #asked = new SubscriptionIndex<Subscriber>();
   readonly #encoder = new Encoder();
-  /** XPUB: what the program has not read yet. */
-  readonly #notices = new Notices<Pipe>();
+  /** XPUB: messages that the program has not taken. */
+  readonly #notices = new RingBuffer<Notice>();
+  #noticesCost = 0;
+  /** Departed peers with messages among them. */
+  #departed = 0;
   readonly #givesNotices: boolean;
   /** Marks the pipes that one publication matched. */
   #epoch = 0;
   #matched: Pipe[] = [];
-  /** Where all want everything: they, as of that version of the index. */
+  /** If all peers want everything: these peers, at that version of the index. */
   #everybody: readonly Pipe[] = [];
   #everybodyAt = -1;
   /** The peer of the last notice taken. */
-  #last: Pipe | undefined = undefined;
-  /** Those that the program has asked for, while their connections last. */
+  #last: Subscriber | undefined = undefined;
+  /** Peers that the program has asked for, while their connections last. */
   readonly #subscribers = new Map<Pipe, OneSubscriber>();
-  /** Pipes whose reading is stopped until notices are taken. */
+  /** Pipes that are not read until notices are taken. */
   readonly #held = new Set<Pipe>();
 
   /** @param givesNotices XPUB: subscriptions are messages for the program */
@@ -94,23 +108,26 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
     return this.#notices.length;
   }
 
+  /** Bounds the memory of peers that come and go while the program takes nothing. */
+  override refuse(): Fault | undefined {
+    if (!this.#isFull || this.#departed + this.#leaving.length < MAX_DEPARTED) return undefined;
+    const message = "the program has not taken the subscriptions of departed peers, and its queue is full";
+    return { kind: "other", code: "ERR_HANDSHAKE", message };
+  }
+
   override joined(pipe: Pipe): void {
     const welcome = this.effects.options.welcomeMessage;
     if (welcome !== null && welcome !== undefined) pipe.send(welcome as OutgoingFrame, 0, undefined);
   }
 
-  /** A connection is gone, and its subscriptions with it: they come again with the next. */
+  /** The next connection subscribes again. */
   override lost(pipe: Pipe): void {
-    this.#forget(pipe);
-    this.#endSubscriber(pipe);
-    this.readerLess();
+    this.#leave(pipe);
   }
 
   override removed(pipe: Pipe): void {
     super.removed(pipe);
-    this.#forget(pipe);
-    this.#endSubscriber(pipe);
-    this.readerLess();
+    this.#leave(pipe);
   }
 
   override close(): void {
@@ -122,14 +139,14 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
     this.#subscribers.get(pipe)?.writable();
   }
 
-  /** With `noDrop`: where subscribers are full, the publisher waits for each of them. */
+  /** With `noDrop` the publisher waits for each full subscriber. */
   override awaited(): void {
     for (const pipe of this.pipes) pipe.awaited();
   }
 
   override messages(pipe: Pipe): void {
     while (pipe.in.messages > 0) {
-      // What follows in a chunk after its connection was closed would be kept for nobody.
+      // A chunk may continue after its connection was closed.
       if (pipe.link === undefined) {
         this.overflowed += pipe.discard();
         return;
@@ -138,7 +155,7 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
       const [first] = frames;
       if (frames.length === 1 && first !== undefined && (first[0] === SUBSCRIBE || first[0] === CANCEL)) {
         this.#change(pipe, first[0] === SUBSCRIBE, first.subarray(1));
-      } else if (this.#givesNotices) this.#addNotice(frames, pipe, "message");
+      } else if (this.#givesNotices) this.#give(frames, pipe);
     }
   }
 
@@ -168,7 +185,7 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
       else full.push(pipe);
     }
     letGo(held);
-    // Last: a listener of the drop may publish, and the encoder and the list are one for all messages.
+    // Last, because a listener of the drop may publish, which reuses the encoder and the list.
     if (full !== undefined) for (const pipe of full) this.effects.routingOnDrop("peer-full", pipe);
     return OfferResult.Accepted;
   }
@@ -186,40 +203,46 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
   }
 
   take(): Buffer[] | undefined {
-    const before = this.#notices.cost;
     const notice = this.#notices.shift();
     if (notice === undefined) return undefined;
-    this.#last = notice.peer;
-    this.#kept(before);
-    return notice.frames;
+    if (this.#notices.length === 0) this.#notices.clear();
+    const { frames, from, cost } = notice;
+    this.#last = from;
+    this.#noticesCost -= cost;
+    this.effects.routingOnKept(-cost);
+    if (from !== undefined) {
+      from.unread -= 1;
+      if (from.gone && from.unread === 0) this.#departed -= 1;
+    }
+    if (this.#held.size > 0 || this.#leaving.length > 0) this.#relieve();
+    return frames;
   }
 
   sender(): EngineSubscriber | undefined {
-    const pipe = this.#last;
-    if (pipe?.link === undefined || pipe.ended) return undefined;
-    let subscriber = this.#subscribers.get(pipe);
+    const last = this.#last;
+    if (last === undefined || last.gone) return undefined;
+    let subscriber = this.#subscribers.get(last.pipe);
     if (subscriber === undefined) {
-      subscriber = new OneSubscriber(this.#sessionOf(pipe), this.#index);
-      this.#subscribers.set(pipe, subscriber);
+      subscriber = new OneSubscriber(last, this.#index);
+      this.#subscribers.set(last.pipe, subscriber);
     }
     return subscriber;
   }
 
   override discard(): number {
-    const messages = this.#notices.length;
-    while (this.take() !== undefined);
+    let messages = 0;
+    while (this.take() !== undefined) messages += 1;
     return messages;
   }
 
   /** Manual: the peer of the last notice gets the prefix. */
   subscribe(prefix: Buffer): void {
-    if (this.#last !== undefined && !this.#last.ended)
-      this.#index.add(keyOf(prefix), this.#sessionOf(this.#last));
+    if (this.#last?.gone === false) this.#index.add(keyOf(prefix), this.#last);
   }
 
   unsubscribe(prefix: Buffer): void {
-    if (this.#last === undefined) return;
-    this.#index.remove(keyOf(prefix), this.#sessionOf(this.#last));
+    if (this.#last?.gone !== false) return;
+    this.#index.remove(keyOf(prefix), this.#last);
     this.readerLess();
   }
 
@@ -231,13 +254,16 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
     return markOf(this.effects.options.receiveHighWaterMarkBytes);
   }
 
-  /** The notices cost so much before. */
-  #kept(before: number): void {
-    this.effects.routingOnKept(this.#notices.cost - before);
-    const { length, cost } = this.#notices;
-    if (this.#held.size === 0 || length > this.#limit / 2 || cost > this.#limitBytes / 2) return;
+  get #isFull(): boolean {
+    return this.#notices.length >= this.#limit || this.#noticesCost >= this.#limitBytes;
+  }
+
+  /** Once the program has taken half of the queue, goes on with departed peers, and reads the others again. */
+  #relieve(): void {
+    if (this.#notices.length > this.#limit / 2 || this.#noticesCost > this.#limitBytes / 2) return;
+    if (!this.#stepIsDue) this.#removeStep();
     const held = [...this.#held];
-    this.#held.clear(); // First: one that is read at once may be stopped again.
+    this.#held.clear(); // First, because a pipe may be stopped again within the loop.
     for (const pipe of held) pipe.setBackPressure(false);
   }
 
@@ -281,7 +307,7 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
   };
 
   #change(pipe: Pipe, on: boolean, prefix: Buffer): void {
-    if (pipe.link === undefined) return; // As for a message.
+    if (pipe.link === undefined) return; // As in `messages`.
     const { options } = this.effects;
     const manual = this.#givesNotices && options.manual === true;
     const index = manual ? this.#asked : this.#index;
@@ -292,7 +318,7 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
     }
     const key = keyOf(prefix);
     const outcome = on ? index.add(key, session) : index.remove(key, session);
-    this.readerLess(); // Or, where what nobody asked for is sent, one that has asked.
+    this.readerLess(); // With `invertMatching` also after a subscription.
     if (!this.#givesNotices) {
       if (outcome === "known" || outcome === "unknown" || outcome === "foreign") return;
       this.effects.routingOnEvent({ type: on ? "subscribe" : "unsubscribe", topic: Buffer.from(prefix) });
@@ -300,118 +326,91 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
     }
     const { verbosity } = options;
     const all = manual || verbosity === "allSubsUnsubs" || (on && verbosity === "allSubs");
-    // A cancellation that matches no subscription is passed on, too, as libzmq does; not one of what others have: a proxy would
-    // take it back for these.
-    if (all || outcome === "first" || outcome === "last" || outcome === "unknown") {
-      const ofAll = outcome === "first" || outcome === "last";
-      const changes = ofAll || (this.#givesEach && (outcome === "added" || outcome === "removed"));
-      const frames = [Buffer.concat([Buffer.of(on ? SUBSCRIBE : CANCEL), prefix])];
-      this.#addNotice(frames, pipe, changes ? "change" : "echo");
-    }
+    // As in libzmq, an unmatched cancellation is passed on, unless other peers have the prefix: a proxy would cancel
+    // theirs.
+    if (all || outcome === "first" || outcome === "last" || outcome === "unknown")
+      this.#give([Buffer.concat([Buffer.of(on ? SUBSCRIBE : CANCEL), prefix])], pipe);
   }
 
-  #endSubscriber(pipe: Pipe): void {
+  #leave(pipe: Pipe): void {
+    this.#held.delete(pipe);
+    this.#forget(pipe);
     const subscriber = this.#subscribers.get(pipe);
-    if (subscriber === undefined) return;
     this.#subscribers.delete(pipe);
-    subscriber.end();
-  }
-
-  /** Whether the program gets the changes of each peer, and not only those of all together. */
-  get #givesEach(): boolean {
-    const { verbosity, manual } = this.effects.options;
-    return manual === true || verbosity === "allSubsUnsubs";
+    subscriber?.end();
+    this.readerLess();
   }
 
   #forget(pipe: Pipe): void {
-    this.#held.delete(pipe);
-    if (this.#last === pipe) this.#last = undefined;
-    const before = this.#notices.cost;
-    const each = this.#givesEach;
-    const { changed, dropped } = this.#notices.leave(pipe, each, this.#limit, this.#limitBytes);
-    if (dropped > 0) {
-      this.overflowed += dropped;
-      this.report("full", `Dropped ${dropped} messages of a peer that has left: nobody had received them`);
-    }
     const session = this.#sessions.get(pipe);
-    this.#sessions.delete(pipe);
-    // What it does not have any more has to be settled now; the rest with each prefix.
-    const others = session === undefined ? changed : new Set<string>();
-    if (session !== undefined) {
-      session.gone = true;
-      this.#index.version += 1;
-      for (const prefix of changed)
-        if (!this.#index.has(prefix, session) && !this.#asked.has(prefix, session)) others.add(prefix);
-    }
-    if (!each) this.#notices.settle(others, (prefix) => this.#index.isAsked(prefix));
-    this.#kept(before);
-    if (this.#notices.length > 0) this.effects.routingOnReadable();
     if (session === undefined) return;
-    this.#toTakeBack += this.#index.countOf(session) + this.#asked.countOf(session);
-    this.#leaving.push({ prefixes: this.#prefixesOf(session, each), changed });
-    // Few at once; and not more wait than one peer may have, however many leave.
-    do this.#takeBack();
-    while (this.#toTakeBack > MAX_PREFIXES);
+    this.#sessions.delete(pipe);
+    session.gone = true;
+    if (session.unread > 0) this.#departed += 1;
+    this.#index.version += 1;
+    const count = this.#index.countOf(session) + this.#asked.countOf(session);
+    if (count === 0) return;
+    this.#toRemove += count;
+    this.#leaving.push(this.#prefixesOf(session));
+    // Small numbers are removed at once. However many peers leave, no more prefixes wait than one peer may have.
+    do this.#removeStep();
+    while (this.#toRemove > MAX_PREFIXES && !this.#isFull);
   }
 
   #sessionOf(pipe: Pipe): Subscriber {
     let session = this.#sessions.get(pipe);
     if (session === undefined) {
-      session = { pipe, gone: false };
+      session = { pipe, gone: false, unread: 0 };
       this.#sessions.set(pipe, session);
     }
     return session;
   }
 
-  /** Takes back what a peer had; whether the program is to hear of each. */
-  *#prefixesOf(session: Subscriber, each: boolean): Generator<[prefix: string, ends: boolean], void> {
-    const manual = this.#givesNotices && this.effects.options.manual === true;
+  *#prefixesOf(session: Subscriber): Generator<[prefix: string, isReported: boolean], void> {
+    const { manual, verbosity } = this.effects.options;
+    const each = verbosity === "allSubsUnsubs";
     for (const [prefix, outcome] of this.#index.removeEach(session))
-      yield [prefix, this.#givesNotices && !manual && (each || outcome === "last")];
+      yield [prefix, manual !== true && (each || outcome === "last")];
     for (const [prefix] of this.#asked.removeEach(session)) yield [prefix, true];
   }
 
-  /** A step of what peers that have left had subscribed to; the next one in the next turn. */
-  #takeBack(): void {
-    const before = this.#notices.cost;
-    const each = this.#givesEach;
-    for (let left = LEAVE_STEP; left > 0; left--) {
-      const leaving = this.#leaving.peek();
-      if (leaving === undefined) break;
-      const next = leaving.prefixes.next();
+  /** Removes some prefixes of departed peers; schedules the next step unless the program's queue is full. */
+  #removeStep(): void {
+    for (let left = LEAVE_STEP; left > 0 && !this.#isFull; left--) {
+      const next = this.#leaving.peek()?.next();
+      if (next === undefined) break;
       if (next.done === true) {
         this.#leaving.shift();
         continue;
       }
-      this.#toTakeBack -= 1;
-      const [prefix, ends] = next.value;
-      // A listener may close the socket: then others leave within the call.
-      if (!this.#givesNotices)
-        this.effects.routingOnEvent({ type: "unsubscribe", topic: Buffer.from(prefix, "latin1") });
-      const isChanged = leaving.changed.has(prefix);
-      if (!ends && !isChanged) continue;
-      const isSettled = each
-        ? isChanged
-        : this.#notices.settle([prefix], (asked) => this.#index.isAsked(asked)).has(prefix);
-      if (ends && !isSettled) this.#notices.pushEnd(prefix);
+      this.#toRemove -= 1;
+      const [key, isReported] = next.value;
+      const topic = Buffer.from(key, "latin1");
+      if (!this.#givesNotices) this.effects.routingOnEvent({ type: "unsubscribe", topic });
+      else if (isReported) this.#push([Buffer.concat([Buffer.of(CANCEL), topic])], undefined);
     }
-    this.#kept(before);
     if (this.#notices.length > 0) this.effects.routingOnReadable();
-    if (this.#leaving.length === 0 || this.#stepIsDue) return;
+    if (this.#leaving.length === 0 || this.#stepIsDue || this.#isFull) return;
     this.#stepIsDue = true;
     setImmediate(() => {
       this.#stepIsDue = false;
-      this.#takeBack();
+      this.#removeStep();
     });
   }
 
-  #addNotice(frames: Buffer[], pipe: Pipe, kind: NoticeKind): void {
-    const before = this.#notices.cost;
-    this.#notices.push(frames, pipe, kind);
-    this.effects.routingOnKept(this.#notices.cost - before);
-    // A peer that subscribes faster than the program reads is not read from for a while.
-    const full = this.#notices.length >= this.#limit || this.#notices.cost >= this.#limitBytes;
-    if (full && pipe.link !== undefined) {
+  #push(frames: Buffer[], from: Subscriber | undefined): void {
+    const cost = costOf(frames);
+    this.#notices.push({ frames, from, cost });
+    this.#noticesCost += cost;
+    this.effects.routingOnKept(cost);
+  }
+
+  #give(frames: Buffer[], pipe: Pipe): void {
+    const from = this.#sessionOf(pipe);
+    from.unread += 1;
+    this.#push(frames, from);
+    // A peer that subscribes faster than the program reads is not read for a while.
+    if (this.#isFull && pipe.link !== undefined) {
       this.#held.add(pipe);
       pipe.setBackPressure(true);
     }
@@ -419,7 +418,7 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
   }
 }
 
-/** Whether a subscriber may not have one more prefix, of that length. */
+/** Whether one more prefix of this length would exceed a peer's limits. */
 function isTooMuch(index: SubscriptionIndex<Subscriber>, peer: Subscriber, length: number): boolean {
   if (length > MAX_PREFIX_LENGTH || index.countOf(peer) >= MAX_PREFIXES) return true;
   if (index.bytesOf(peer) + length > MAX_PREFIX_BYTES) return true;
@@ -427,7 +426,7 @@ function isTooMuch(index: SubscriptionIndex<Subscriber>, peer: Subscriber, lengt
   return lengths.size >= MAX_PREFIX_LENGTHS && !lengths.has(length);
 }
 
-/** A mark of 0: no limit. */
+/** A mark of 0 means no limit. */
 function markOf(mark: unknown): number {
   return typeof mark === "number" && mark > 0 ? mark : Number.POSITIVE_INFINITY;
 }
