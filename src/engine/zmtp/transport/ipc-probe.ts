@@ -1,7 +1,7 @@
 /** Probes ipc paths for a listener, by a connection without data. */
 import { connect } from "node:net";
 import { Worker } from "node:worker_threads";
-import type { Answer, Asking } from "./ipc-path.js";
+import type { Answer } from "./ipc-path.js";
 
 /** Bound on a thread's answer, in ms; a late answer counts as a listener. */
 const PROBE_TIMEOUT = 5_000;
@@ -21,19 +21,7 @@ socket.once("connect", () => give(3));
 socket.once("error", ({ code }) => give(code === "ECONNREFUSED" ? 1 : code === "ENOENT" ? 2 : 3));
 `;
 
-export async function answered<T>(rules: Asking<T>): Promise<T> {
-  let step = rules.next();
-  while (step.done !== true) step = rules.next(await probe(step.value));
-  return step.value;
-}
-
-export function answeredSync<T>(rules: Asking<T>): T {
-  let step = rules.next();
-  while (step.done !== true) step = rules.next(probeSync(step.value));
-  return step.value;
-}
-
-function probe(path: string): Promise<Answer> {
+export function probe(path: string): Promise<Answer> {
   return new Promise((resolve) => {
     const socket = connect(path);
     socket.once("connect", () => {
@@ -47,7 +35,7 @@ function probe(path: string): Promise<Answer> {
   });
 }
 
-function probeSync(path: string): Answer {
+export function probeSync(path: string): Answer {
   const answer = new Int32Array(new SharedArrayBuffer(4));
   const thread = new Worker(THREAD, { eval: true, execArgv: [], workerData: { path, answer } });
   thread.unref();

@@ -1,21 +1,18 @@
 /**
  * Unix domain sockets: paths, `*` for a temporary path, and Linux's abstract names (`@NAME`, which exist only as long as
- * their socket).
- *
- * A killed process leaves its path behind. Shoal takes such a path over only without a listener, and in one process only
- * (ipc-path.ts), so that no endpoint is stolen.
+ * their socket). A path without a listener is taken over (ipc-path.ts).
  */
 import { mkdtempSync, rmdirSync } from "node:fs";
 import { connect, type Server } from "node:net";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
-import { TransportError } from "../../../core/errors.js";
+import { join } from "node:path";
 import { addressOf } from "../../../core/schemes/scheme.js";
-import { disown, MAX_PATH, own, takePath } from "./ipc-path.js";
-import { answered, answeredSync } from "./ipc-probe.js";
+import { transportError } from "../errors.js";
+import { type Answer, disown, own, removeDead, suspectAt } from "./ipc-path.js";
+import { probe, probeSync } from "./ipc-probe.js";
 import { KernelStream } from "./kernel-stream.js";
 import { Reader } from "./reader.js";
-import { bindError, closeServer, listen, listenSync, makeServer } from "./server.js";
+import { closeServer, listen, listenSync, makeServer } from "./server.js";
 import type { Acceptor, Listener, Transport } from "./transport.js";
 
 /** libuv's address family for a path. */
@@ -42,128 +39,104 @@ function pathOf(endpoint: string): string {
   return `\0${name.slice(1)}`;
 }
 
-/** Resolves a wildcard. @returns the endpoint, and the folder created for it */
-function resolve(endpoint: string): { endpoint: string; folder: string | undefined } {
-  if (endpoint !== "ipc://*") return { endpoint, folder: undefined };
+/** Bound on races for one path with other processes. */
+const MAX_ATTEMPTS = 10;
+
+/** A path to listen at. */
+interface Place {
+  readonly endpoint: string;
+  readonly path: string;
+  /** Created for the path alone. */
+  readonly folder: string | undefined;
+}
+
+function placeOf(given: string): Place {
+  if (given !== "ipc://*") return { endpoint: given, path: pathOf(given), folder: undefined };
   const folder = mkdtempSync(join(tmpdir(), "shoal-"));
-  return { endpoint: `ipc://${join(folder, "socket")}`, folder };
+  const path = join(folder, "socket");
+  return { endpoint: `ipc://${path}`, path, folder };
 }
 
-function forgetFolder(folder: string | undefined): void {
-  if (folder === undefined) return;
-  try {
-    rmdirSync(folder);
-  } catch {
-    // The program needs the error of the bind instead.
-  }
+function serverAt({ endpoint }: Place, acceptor: Acceptor): Server {
+  return makeServer(endpoint, acceptor, (socket, reader) =>
+    acceptor.accepted(new KernelStream(socket, reader, endpoint, addressOf(endpoint))),
+  );
 }
 
-/** Closed until the listener has its path: earlier connections are probes of other processes. */
-interface Gate {
-  open: boolean;
+/** Whether the place is a file, which other processes may bind or leave behind. */
+function isFile({ path }: Place): boolean {
+  return !path.startsWith("\0") && process.platform !== "win32";
 }
 
-function server(endpoint: string, acceptor: Acceptor, gate: Gate): Server {
-  return makeServer(endpoint, acceptor, (socket, reader) => {
-    if (!gate.open) socket.destroy();
-    else acceptor.accepted(new KernelStream(socket, reader, endpoint, addressOf(endpoint)));
-  });
-}
-
-/** @param folder created for `path` alone @param path owned by this listener */
-function listener(
-  made: Server,
-  endpoint: string,
-  folder: string | undefined,
-  path: string | undefined,
-): Listener {
-  if (path !== undefined) own(path, folder);
+function listenerOf(made: Server, place: Place): Listener {
+  const { endpoint, path, folder } = place;
+  if (isFile(place) || folder !== undefined) own(path, folder);
   return {
     endpoint,
     async close() {
-      // Before closing: a path without a listener could be taken over meanwhile.
-      if (path !== undefined) disown(path);
-      await closeServer(made);
+      // libuv removes the path before it closes the socket, so another process can bind it at once.
+      const closed = closeServer(made);
+      disown(path);
+      await closed;
     },
   };
 }
 
-/**
- * Whether other processes may want the path. The system itself arbitrates abstract names, and refuses too long
- * paths.
- */
-function mayBeContested(path: string): boolean {
-  return !path.startsWith("\0") && process.platform !== "win32" && Buffer.byteLength(path) <= MAX_PATH;
+/** @returns the file that may be dead, or "gone" @throws the bind's error if another attempt is useless */
+function suspectOf(error: unknown, place: Place, attempt: number): string {
+  const isInUse = (error as NodeJS.ErrnoException).code === "EADDRINUSE";
+  const suspect = isInUse && isFile(place) && attempt < MAX_ATTEMPTS ? suspectAt(place.path) : undefined;
+  if (suspect !== undefined) return suspect;
+  if (place.folder !== undefined) {
+    try {
+      rmdirSync(place.folder);
+    } catch {
+      // The program needs the error of the bind instead.
+    }
+  }
+  throw error;
 }
 
-/** @returns an unused name in the same folder, within the system's limit */
-function nameBeside(path: string): string {
-  const folder = dirname(path);
-  const room = MAX_PATH - Buffer.byteLength(folder) - "/.".length;
-  const random = Math.random().toString(36).slice(2, 12).padEnd(10, "0");
-  return join(folder, `.${random.slice(0, Math.max(1, room))}`);
-}
-
-function inUse(endpoint: string): TransportError {
-  return new TransportError("EADDRINUSE", `Cannot bind ${endpoint}: the address is in use`, { endpoint });
+/** Removes a dead file. @throws the bind's error if the file has a listener */
+function free({ endpoint, path }: Place, suspect: string, answer: Answer, error: unknown): void {
+  if (answer === "listens") throw error;
+  if (answer === "gone") return;
+  try {
+    removeDead(path, suspect);
+  } catch (cause) {
+    throw transportError(cause, "bind", endpoint);
+  }
 }
 
 export const ipc: Transport = {
   scheme: "ipc",
 
-  async listen(given, options, acceptor) {
-    const { endpoint, folder } = resolve(given);
-    const path = pathOf(endpoint);
-    const { backlog } = options;
-    const gate = { open: folder !== undefined || !mayBeContested(path) };
-    const made = server(endpoint, acceptor, gate);
-    if (gate.open) {
+  async listen(given, { backlog }, acceptor) {
+    const place = placeOf(given);
+    for (let attempt = 1; ; attempt++) {
+      const made = serverAt(place, acceptor);
       try {
-        await listen(made, { path, backlog }, endpoint);
+        await listen(made, { path: place.path, backlog }, place.endpoint);
+        return listenerOf(made, place);
       } catch (error) {
-        forgetFolder(folder);
-        throw error;
+        const suspect = suspectOf(error, place, attempt);
+        if (suspect !== "gone") free(place, suspect, await probe(place.path), error);
       }
-      return listener(made, endpoint, folder, folder === undefined ? undefined : path);
     }
-    const aside = nameBeside(path);
-    await listen(made, { path: aside, backlog }, endpoint);
-    try {
-      gate.open = await answered(takePath(path, aside));
-      if (gate.open) return listener(made, endpoint, undefined, path);
-    } catch (error) {
-      await closeServer(made);
-      throw bindError(error as Error, endpoint, path);
-    }
-    await closeServer(made);
-    throw inUse(endpoint);
   },
 
-  listenSync(given, options, acceptor) {
-    const { endpoint, folder } = resolve(given);
-    const path = pathOf(endpoint);
-    const gate = { open: folder !== undefined || !mayBeContested(path) };
-    const made = server(endpoint, acceptor, gate);
-    if (gate.open) {
+  listenSync(given, { backlog }, acceptor) {
+    const place = placeOf(given);
+    for (let attempt = 1; ; attempt++) {
+      const made = serverAt(place, acceptor);
       try {
-        listenSync(made, path, -1, PIPE_FAMILY, options.backlog, endpoint);
+        listenSync(made, place.path, -1, PIPE_FAMILY, backlog, place.endpoint);
+        return listenerOf(made, place);
       } catch (error) {
-        forgetFolder(folder);
-        throw error;
+        const suspect = suspectOf(error, place, attempt);
+        if (suspect !== "gone") free(place, suspect, probeSync(place.path), error);
       }
-      return listener(made, endpoint, folder, folder === undefined ? undefined : path);
     }
-    const aside = nameBeside(path);
-    listenSync(made, aside, -1, PIPE_FAMILY, options.backlog, endpoint);
-    try {
-      gate.open = answeredSync(takePath(path, aside));
-      if (gate.open) return listener(made, endpoint, undefined, path);
-    } catch (error) {
-      void closeServer(made);
-      throw bindError(error as Error, endpoint, path);
-    }
-    void closeServer(made);
-    throw inUse(endpoint);
   },
 
   dial(endpoint, options, done) {
