@@ -66,12 +66,8 @@ export class WebSocketStream implements Stream, ByteStream, StreamReader {
     socket.onclose = ({ code, reason }) => this.#socketOnClose(code, reason);
   }
 
-  /**
-   * Browsers do not count sent bytes. Without writes this value grows as the buffer drains, which is enough for the
-   * caller.
-   */
-  taken(): number {
-    return -this.writableLength;
+  pending(): number {
+    return this.writableLength;
   }
 
   get writable(): boolean {

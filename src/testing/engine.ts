@@ -46,7 +46,7 @@ function open(end: LinkEnd, remote: string, address: string): Opened {
       reader,
       remote,
       address,
-      taken: () => socket.bytesWritten - socket.writableLength,
+      pending: () => socket.pending,
     },
     begin: () => socket.begin(),
   };

@@ -12,8 +12,9 @@ export class SimulatedStream extends Duplex {
   #finished = false;
   /** Received bytes that did not fit the reader's buffer yet. */
   #rest: Buffer | undefined = undefined;
+  /** Bytes of the write in flight that the link has taken. */
+  #taken = 0;
   #unwritten: { bytes: Uint8Array; readonly done: Done } | undefined = undefined;
-  #given = 0;
 
   constructor(end: LinkEnd, reader: Reader) {
     super({ allowHalfOpen: false, autoDestroy: true });
@@ -27,8 +28,9 @@ export class SimulatedStream extends Duplex {
     this.endOnReadable();
   }
 
-  get bytesWritten(): number {
-    return this.#given + this.writableLength;
+  /** Written bytes that the link has not taken. */
+  get pending(): number {
+    return this.writableLength - this.#taken;
   }
 
   /** As for sockets of node:net: nothing here keeps the process alive. */
@@ -108,8 +110,12 @@ export class SimulatedStream extends Duplex {
 
   #put(bytes: Uint8Array, done: Done): void {
     const length = this.#end.write(bytes);
-    this.#given += length;
-    if (length === bytes.length) done();
-    else this.#unwritten = { bytes: bytes.subarray(length), done };
+    if (length === bytes.length) {
+      this.#taken = 0;
+      done();
+    } else {
+      this.#taken += length;
+      this.#unwritten = { bytes: bytes.subarray(length), done };
+    }
   }
 }

@@ -176,7 +176,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
   }
 
   get taken(): number {
-    return this.stream.taken();
+    return (this.#writer?.given ?? 0) - this.stream.pending();
   }
 
   get credentials(): PeerCredentials | undefined {

@@ -184,6 +184,10 @@ class RawConnection implements Link, Sink, WriterEffects {
     return this.#writer.blocked;
   }
 
+  get taken(): number {
+    return this.#writer.given - this.#stream.pending();
+  }
+
   flush(): void {
     this.#writer.flush();
   }
@@ -219,9 +223,9 @@ class RawConnection implements Link, Sink, WriterEffects {
 
   /** Cuts a peer that reads nothing for a while; raw streams have no heartbeats. */
   #awaitProgress(): void {
-    const taken = this.#stream.taken();
+    const { taken } = this;
     this.#timer = setTimeout(() => {
-      if (this.#stream.taken() > taken) this.#awaitProgress();
+      if (this.taken > taken) this.#awaitProgress();
       else this.#end("local");
     }, HANG_UP_TIMEOUT).unref();
   }

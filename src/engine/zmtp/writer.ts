@@ -34,6 +34,8 @@ export class PipeWriter {
   #blocked = false;
   #stopped = false;
   wrote = false;
+  /** Bytes written so far. */
+  given = 0;
 
   /** @param seal transforms plain frames to wire bytes; absent: none */
   constructor(
@@ -80,7 +82,9 @@ export class PipeWriter {
 
   /** Writes whole frames from outside the pipe, after bytes already written. */
   writeControl(bytes: Uint8Array): void {
-    if (!this.#stopped) this.#socket.write(bytes, this.#socketOnWritten);
+    if (this.#stopped) return;
+    this.given += bytes.length;
+    this.#socket.write(bytes, this.#socketOnWritten);
   }
 
   stop(): void {
@@ -90,9 +94,11 @@ export class PipeWriter {
   /** @returns `false` after a failure, which must not affect other connections of the same flush */
   #write(): boolean {
     try {
+      const { out } = this.#pipe;
+      const before = out.bytes;
       const segments = this.#pipe.takeOut(MAX_WRITE);
       // Empty if all messages had been transferred.
-      if (segments.length > 0) this.#give(segments);
+      if (segments.length > 0) this.#give(segments, before - out.bytes);
       return true;
     } catch (error) {
       this.#stopped = true;
@@ -103,9 +109,15 @@ export class PipeWriter {
     }
   }
 
-  #give(segments: readonly Segment[]): void {
-    if (this.#seal === undefined) writePlain(this.#socket, segments, this.#socketOnWritten);
-    else this.#socket.write(this.#seal(segments), this.#socketOnWritten);
+  #give(segments: readonly Segment[], bytes: number): void {
+    if (this.#seal === undefined) {
+      this.given += bytes;
+      writePlain(this.#socket, segments, this.#socketOnWritten);
+    } else {
+      const sealed = this.#seal(segments);
+      this.given += sealed.length;
+      this.#socket.write(sealed, this.#socketOnWritten);
+    }
   }
 
   #pin(): void {

@@ -53,7 +53,7 @@ class OpenStream implements Stream {
     this.remote = `tcp://${address}:40000`;
   }
 
-  taken(): number {
+  pending(): number {
     return 0;
   }
 

@@ -270,7 +270,7 @@ class Wire extends Duplex {
 }
 
 function streamOf(socket: Wire): HttpStream {
-  return { socket, reader: new Reader(), remote: "tcp://10.0.0.1:1", address: "10.0.0.1", taken: () => 0 };
+  return { socket, reader: new Reader(), remote: "tcp://10.0.0.1:1", address: "10.0.0.1", pending: () => 0 };
 }
 
 /** What became of a head, and the bytes behind it that ZMTP got. */

@@ -1,7 +1,6 @@
 /** Adapts a program's transport (core/schemes/custom-transport.ts) to the engine. */
 
 import type { Duplex } from "node:stream";
-import { isBytes } from "../../../core/bytes.js";
 import { NotSupportedError } from "../../../core/errors.js";
 import { ignore } from "../../../core/ignore.js";
 import type {
@@ -12,82 +11,25 @@ import type {
 } from "../../../core/schemes/custom-transport.js";
 import { addressOf } from "../../../core/schemes/scheme.js";
 import { transportError } from "../errors.js";
-import type { ByteStream } from "./byte-stream.js";
 import { Reader } from "./reader.js";
 import type { Acceptor, Listener, Stream, Transport } from "./transport.js";
 
-/** Counts the bytes written to a program's stream, as Duplex does not. */
-class CountedDuplex implements ByteStream {
-  written = 0;
-  readonly #duplex: Duplex;
-
-  constructor(duplex: Duplex) {
-    this.#duplex = duplex;
-  }
-
-  get writableLength(): number {
-    return this.#duplex.writableLength;
-  }
-
-  get errored(): Error | null {
-    return this.#duplex.errored;
-  }
-
-  get writable(): boolean {
-    return this.#duplex.writable;
-  }
-
-  write(bytes: Uint8Array, done?: (error?: Error | null) => void): boolean {
-    this.written += bytes.length;
-    return this.#duplex.write(bytes, done);
-  }
-
-  cork(): void {
-    this.#duplex.cork();
-  }
-
-  uncork(): void {
-    this.#duplex.uncork();
-  }
-
-  end(last?: Uint8Array | (() => void)): void {
-    if (isBytes(last)) this.written += last.length;
-    this.#duplex.end(last);
-  }
-
-  destroy(error?: Error): void {
-    this.#duplex.destroy(error);
-  }
-
-  pause(): void {
-    this.#duplex.pause();
-  }
-
-  resume(): void {
-    this.#duplex.resume();
-  }
-
-  on(event: string, listener: (error: Error) => void): void {
-    this.#duplex.on(event, listener);
-  }
-}
-
 class DuplexStream implements Stream {
-  readonly socket: CountedDuplex;
+  readonly socket: Duplex;
   readonly reader = new Reader();
   readonly remote: string;
   readonly address: string;
 
   constructor({ stream, remote, address = addressOf(remote) }: TransportStream) {
-    this.socket = new CountedDuplex(stream);
+    this.socket = stream;
     this.remote = remote;
     this.address = address;
     stream.on("error", ignore);
     this.reader.follow(stream);
   }
 
-  taken(): number {
-    return this.socket.written - this.socket.writableLength;
+  pending(): number {
+    return this.socket.writableLength;
   }
 }
 

@@ -1,6 +1,6 @@
 /** Connections that pass bytes unchanged to the kernel: tcp and ipc. */
 import type { Socket } from "node:net";
-import { takenOf } from "../../../core/node-internals.js";
+import { pendingOf } from "../../../core/node-internals.js";
 import type { Reader } from "./reader.js";
 import type { Stream } from "./transport.js";
 
@@ -21,7 +21,7 @@ export class KernelStream implements Stream {
     return this.#remote;
   }
 
-  taken(): number {
-    return takenOf(this.socket);
+  pending(): number {
+    return pendingOf(this.socket);
   }
 }

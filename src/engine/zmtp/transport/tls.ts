@@ -11,7 +11,7 @@ import { connect, type Server, type Socket } from "node:net";
 import { connect as connectTls, TLSSocket, type TLSSocketOptions } from "node:tls";
 import { NotSupportedError, type ShoalError, TransportError } from "../../../core/errors.js";
 import { ignore } from "../../../core/ignore.js";
-import { takenOf, verifyError } from "../../../core/node-internals.js";
+import { pendingOf, verifyError } from "../../../core/node-internals.js";
 import { parseHostPort } from "../../../core/schemes/host-port.js";
 import type { Fault } from "../mechanism/mechanism.js";
 import { Reader } from "./reader.js";
@@ -34,7 +34,7 @@ class TlsStream implements Stream {
   readonly reader = new Reader();
   readonly remote: string;
   readonly address: string;
-  /** The TCP socket beneath, which counts the bytes taken by the kernel. */
+  /** The TCP socket beneath, which knows the bytes that the kernel has not taken. */
   readonly #raw: Socket;
   readonly #isServer: boolean;
   #secured = false;
@@ -77,8 +77,8 @@ class TlsStream implements Stream {
     return !this.#secured;
   }
 
-  taken(): number {
-    return takenOf(this.#raw);
+  pending(): number {
+    return pendingOf(this.#raw);
   }
 
   get certificate(): X509Certificate | undefined {

@@ -23,8 +23,8 @@ export interface Stream {
   readonly address: string;
   /** Present if the transport keeps frame borders; `undefined`: ZMTP's framing. */
   readonly framing?: Framing | undefined;
-  /** Bytes taken by the system. */
-  taken(): number;
+  /** Written bytes that the system has not taken. */
+  pending(): number;
   readonly certificate?: X509Certificate | undefined;
   /** Whether the transport's handshake is in flight; writes wait for it. Absent: no such handshake. */
   readonly opening?: boolean;

@@ -65,8 +65,8 @@ export class WsStream implements Stream {
     this.#beneath = beneath;
   }
 
-  taken(): number {
-    return this.#beneath.taken();
+  pending(): number {
+    return this.#beneath.pending();
   }
 
   get opening(): boolean {

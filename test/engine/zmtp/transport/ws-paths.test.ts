@@ -19,7 +19,7 @@ class Deaf extends Duplex {
 }
 
 function streamOf(socket: Duplex, address = "10.0.0.1"): HttpStream {
-  return { socket, reader: new Reader(), remote: `tcp://${address}:1`, address, taken: () => 0 };
+  return { socket, reader: new Reader(), remote: `tcp://${address}:1`, address, pending: () => 0 };
 }
 
 function pathsWith(limit: number, changes: Partial<Acceptor> = {}): { paths: Paths; faults: Fault[] } {
