@@ -1,9 +1,12 @@
-/** The command line, or a file it names, cannot be worked with: exit code 2. */
+/** An invalid command line, or an unusable file that it names: exit code 2. */
 export class BadInput extends Error {
   override readonly name = "BadInput";
 }
 
-/** Picks by name. @throws BadInput with the names that there are */
+/**
+ * Picks an item by name.
+ * @throws BadInput with the known names
+ */
 export function pick<T extends { readonly name: string }>(
   what: string,
   known: readonly T[],
@@ -12,7 +15,7 @@ export function pick<T extends { readonly name: string }>(
   const found = known.find((one) => one.name === name);
   if (found === undefined) {
     const names = known.map((one) => one.name).join(", ");
-    throw new BadInput(`there is no ${what} ${JSON.stringify(name)}; known are ${names}`);
+    throw new BadInput(`unknown ${what} ${JSON.stringify(name)}; known are ${names}`);
   }
   return found;
 }

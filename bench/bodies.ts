@@ -1,5 +1,5 @@
 /**
- * The messages that every contender sends and checks; the rule is in contract.ts.
+ * Messages that every implementation sends and checks, by the rule in contract.ts.
  *
  * Byte layout of message k of SIZE bytes, n = min(4, SIZE):
  *
@@ -8,12 +8,12 @@
  */
 
 const KINDS = 16;
-/** Messages made beforehand: more than any contender has under way at its high-water mark, 1,000. */
+/** Prepared messages: more than any implementation has in flight at its high-water mark of 1,000. */
 const RING = 4_096;
-/** The longest that are made beforehand; a longer one is copied for each sending. */
+/** Longest prepared message; longer ones are copied for each send. */
 export const MAX_RING_SIZE = 4_096;
 
-/** The body of kind j, before the counter is written over its beginning. */
+/** Body of kind j, before the counter is written over its beginning. */
 function body(size: number, kind: number): Buffer {
   const bytes = Buffer.allocUnsafeSlow(size);
   for (let i = 0; i < size; i++) bytes[i] = (31 * kind + i) % 251;
@@ -27,12 +27,12 @@ function writeCounter(bytes: Uint8Array, k: number, width: number): void {
   }
 }
 
-/** The bytes of one message that go into the checksum. */
+/** Bytes of a message that enter the checksum. */
 function sample(message: Uint8Array, size: number): number {
   return (message[0] as number) + (message[size >> 1] as number) + (message[size - 1] as number);
 }
 
-/** Makes messages; the load of filling them is paid once. */
+/** Creates messages; they are filled only once. */
 export class Bodies {
   readonly size: number;
   readonly #kinds: readonly Buffer[];
@@ -40,7 +40,7 @@ export class Bodies {
 
   constructor(size: number) {
     if (!Number.isSafeInteger(size) || size < 1)
-      throw new RangeError(`a message has at least 1 byte; got ${size}`);
+      throw new RangeError(`a message must have at least 1 byte; got ${size}`);
     this.size = size;
     this.#kinds = Array.from({ length: size > MAX_RING_SIZE ? KINDS : RING }, (_, at) =>
       body(size, at % KINDS),
@@ -49,8 +49,8 @@ export class Bodies {
   }
 
   /**
-   * Message k. A short one has memory that is written again 4,096 messages later, when it has long been sent; so the
-   * measure is of sending, and not of making buffers, which a C program does not do, either.
+   * Message k. The memory of a short message is reused 4,096 messages later, long after it was sent. So the benchmark
+   * measures sending instead of creating buffers, which a C program does not do either.
    */
   make(k: number): Buffer {
     const made = this.#kinds[k % this.#kinds.length] as Buffer;
@@ -59,14 +59,14 @@ export class Bodies {
     return bytes;
   }
 
-  /** Message k in memory that is written again 16 messages later, or sooner: for who copies it when it is sent. */
+  /** Message k in memory that is reused within 16 messages, for senders that copy it at once. */
   lend(k: number): Buffer {
     const bytes = this.#kinds[k % this.#kinds.length] as Buffer;
     writeCounter(bytes, k, this.#width);
     return bytes;
   }
 
-  /** Message k in memory of its own, for sockets that wait side by side: together they have more under way. */
+  /** Message k in new memory, for parallel sockets: together they have more messages in flight. */
   makeOwn(k: number): Buffer {
     const bytes = Buffer.from(this.#kinds[k % KINDS] as Buffer);
     writeCounter(bytes, k, this.#width);
@@ -74,7 +74,7 @@ export class Bodies {
   }
 }
 
-/** Checks a stream of messages: lengths and counters of all, the checksum of those after the warm-up. */
+/** Checks a stream of messages: lengths and counters of all, and the checksum of those after the warm-up. */
 export class Checker {
   readonly #size: number;
   readonly #width: number;
@@ -84,7 +84,6 @@ export class Checker {
   #sum = 0;
   ordered = true;
 
-  /** @param first the counter of the first message */
   constructor(size: number, warmup: number, first = 0) {
     this.#size = size;
     this.#width = Math.min(4, size);
@@ -96,7 +95,7 @@ export class Checker {
   /** @throws Error for a message of another length */
   take(message: Uint8Array): void {
     if (message.length !== this.#size) {
-      throw new Error(`message ${this.#seen} has ${message.length} bytes in place of ${this.#size}`);
+      throw new Error(`message ${this.#seen} has ${message.length} bytes instead of ${this.#size}`);
     }
     let counter = 0;
     for (let i = 0; i < this.#width; i++) counter = (counter << 8) | (message[i] as number);
@@ -110,19 +109,19 @@ export class Checker {
 }
 
 /**
- * The same of messages that follow each other in a stream of bytes, which comes in pieces of any length: nothing is put together again, as who
- * reads a stream does not, either.
+ * Checks messages in a stream of bytes, which arrives in pieces of any length. Pieces are not joined, as a reader of
+ * a stream would not join them.
  */
 export class StreamChecker {
   readonly #size: number;
   readonly #width: number;
   readonly #checker: Checker;
   readonly #onMessage: () => void;
-  /** Of the message that comes: how much is there, and those of its bytes that are looked at, at their places. */
+  /** Current message: received bytes, and the bytes that are checked, at their offsets. */
   #filled = 0;
   readonly #message: Uint8Array;
 
-  /** @param onMessage called with the last byte of each */
+  /** @param onMessage called with the last byte of each message */
   constructor(size: number, warmup: number, onMessage: () => void) {
     this.#size = size;
     this.#width = Math.min(4, size);
@@ -156,7 +155,7 @@ export class StreamChecker {
   }
 }
 
-/** The checksum of the messages `first` … `first + count - 1`. */
+/** Checksum of the messages `first` … `first + count - 1`. */
 export function expectedChecksum(size: number, first: number, count: number): string {
   const middle = size >> 1;
   const width = Math.min(4, size);

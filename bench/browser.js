@@ -1,12 +1,12 @@
 // @ts-check
 /**
- * A page in Chromium compared with a program on Node.js, both over `wss://` to one server: messages of 64 bytes a second, and round
- * trips. One after the other, several rounds, in one run; the page and the program run the same code. Both also have round trips of a bare
- * `WebSocket`, which is what the browser, or Node.js, takes by itself.
+ * Compares a page in Chromium with a program on Node, both over `wss://` to one server: messages of 64 bytes per
+ * second, and round trips. Page and program alternate for several rounds and run the same code. Round trips of a bare
+ * `WebSocket` show the cost of the browser or Node itself.
  *
  *   node bench/browser.js [--smoke] [--rounds N] [--chromium PROGRAM]
  *
- * Prints a line of JSON for each measurement, then the medians and their ratios. It needs Chromium, openssl, and dist/.
+ * Prints one line of JSON per measurement, then medians and ratios. Needs Chromium, openssl, and dist/.
  */
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -36,7 +36,7 @@ const [MESSAGES, TRIPS, ROUNDS] = values.smoke
   : [400_000, 2_000, Number(values.rounds ?? 5)];
 
 /**
- * Runs in the page and on Node.js.
+ * Runs in the page and on Node.
  *
  * @param {any} shoal @param {string} base @param {object} options @param {number} messages @param {number} trips
  */
@@ -80,7 +80,8 @@ async function measure(shoal, base, options, messages, trips) {
 }
 
 /**
- * Runs in the page and on Node.js: round trips of a bare WebSocket with the same server, by hand: READY of a REQ, then requests (docs/spec/ws.md).
+ * Runs in the page and on Node: round trips of a bare WebSocket with the same server, by hand: READY of a REQ, then
+ * requests (docs/spec/ws.md).
  *
  * @param {any} WebSocket @param {string} base @param {number} trips
  */
@@ -122,7 +123,7 @@ if (values.client !== undefined) {
   console.log(JSON.stringify({ ...result, bare: await measureBare(WebSocket, values.client, TRIPS) }));
   process.exit(0);
 }
-// Node.js 20 has it behind a flag; Chromium is driven over it.
+// Node 20 has WebSocket behind a flag; Chromium is controlled over it.
 if (!("WebSocket" in globalThis)) {
   const args = ["--experimental-websocket", "--no-warnings", SELF, ...process.argv.slice(2)];
   const child = spawn(process.execPath, args, { stdio: "inherit" });
@@ -170,7 +171,10 @@ void (async () => {
   }
 })().catch(() => undefined);
 
-/** Chromium without a window, by its DevTools protocol. @param {string} program @param {string} url of the page */
+/**
+ * Starts Chromium without a window and controls it by the DevTools protocol. @param {string} program @param {string}
+ * url of the page
+ */
 async function openPage(program, url) {
   const child = spawn(
     program,

@@ -1,11 +1,11 @@
 /**
- * A certificate that signs itself, for 127.0.0.1, made without a program of the machine: Node makes keys and signatures,
- * but no certificates (RFC 5280; DER as in X.690).
+ * Creates a self-signed certificate for 127.0.0.1 without an external program: Node has keys and signatures, but no
+ * certificates (RFC 5280; DER as in X.690).
  */
 import { generateKeyPairSync, sign } from "node:crypto";
 
 export interface Certificate {
-  /** PEM; it is the authority that a client has to trust, too. */
+  /** PEM; clients must trust it as the authority, too. */
   readonly cert: string;
   readonly key: string;
 }
@@ -15,12 +15,12 @@ const SET = 0x31;
 const ECDSA_WITH_SHA256 = oid(0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02);
 const COMMON_NAME = oid(0x55, 0x04, 0x03);
 const SUBJECT_ALT_NAME = oid(0x55, 0x1d, 0x11);
-/** Of validity, before and after now, in ms. */
+/** ms of validity before and after now. */
 const DAY = 86_400_000;
 
 let made: Certificate | undefined;
 
-/** The same one for all runs of this process. */
+/** Returns the same certificate for all runs of this process. */
 export function makeCertificate(): Certificate {
   if (made !== undefined) return made;
   const { publicKey, privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });

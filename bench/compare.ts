@@ -1,7 +1,7 @@
 /**
- * `shoal bench compare BEFORE AFTER`: a change, or noise? For each case of each contender in both files, the ratio of
- * the medians with its 99 % interval, turned so that more than 1 is better. Worse means that the whole interval is
- * beyond the threshold: a small change does not count, nor does a large one in few scattered runs.
+ * `shoal bench compare BEFORE AFTER` tells changes from noise. For each case and implementation in both files it
+ * gives the ratio of the medians with its 99 % interval, turned so that more than 1 is better. "Worse" means that the
+ * whole interval is beyond the threshold, so neither a small change counts nor a large one in few scattered runs.
  */
 import Table from "cli-table3";
 import { caseTitle, figure } from "./report/format.js";
@@ -18,19 +18,19 @@ export interface ComparisonRow {
   readonly contender: string;
   readonly before: number;
   readonly after: number | undefined;
-  /** More than 1 is better, whichever way the metric goes. */
+  /** More than 1 is better, whatever the metric's direction. */
   readonly change: Interval | undefined;
   readonly verdict: Verdict;
 }
 
 export interface CompareSettings {
-  /** A share: 0.05. */
+  /** A share, such as 0.05. */
   readonly threshold: number;
-  /** Compare the ratios to this contender in place of the figures: the machine may have changed meanwhile. */
+  /** Compares ratios to this implementation instead of figures, since the machine may have changed. */
   readonly relativeTo?: string | undefined;
 }
 
-/** With fewer, the interval is no more than the runs themselves. */
+/** With fewer runs, the interval is only their range. */
 const LEAST_RUNS = 3;
 const CONFIDENCE = 0.99;
 
@@ -62,7 +62,7 @@ export function compareRecords(
         ...verdictOf(values, theirs, lane.better, settings.threshold),
       });
   }
-  // Nothing in common is no comparison.
+  // Without a common case there is no comparison.
   return rows.some(({ verdict }) => verdict !== "gone") ? rows : [];
 }
 
@@ -92,7 +92,7 @@ function laneKey(key: CaseKey, contender: string): string {
   return `${keyOf(key)} ${contender}`;
 }
 
-/** The runs by case and contender; scenarios that this version does not know are left out. */
+/** Runs by case and implementation; unknown scenarios are skipped. */
 function lanesOf(records: readonly BenchRecord[]): Map<string, Lane> {
   const lanes = new Map<string, Lane>();
   for (const record of records) {
@@ -116,7 +116,7 @@ function valuesOf(lane: Lane, lanes: ReadonlyMap<string, Lane>, relativeTo: stri
   const figures = lane.runs.map((run) => run.figures[lane.metric] ?? Number.NaN);
   if (relativeTo === undefined) return figures.filter(Number.isFinite);
   const base = lanes.get(laneKey(lane.key, relativeTo))?.runs ?? [];
-  // In turn: the n-th run of the one followed the n-th of the other, also where files were joined.
+  // The n-th runs of both followed each other, also in joined files.
   return figures
     .map((value, i) => value / (base[i]?.figures[lane.metric] ?? Number.NaN))
     .filter(Number.isFinite);
@@ -157,6 +157,6 @@ export function comparisonText(rows: readonly ComparisonRow[], threshold: number
   const conclusion =
     worse > 0
       ? `${worse} of ${rows.length} worse by more than ${limit}`
-      : `nothing is worse by more than ${limit}; better: ${count("better")}`;
+      : `none is worse by more than ${limit}; better: ${count("better")}`;
   return `${table.toString()}\nMore than 0 % is better. ${conclusion[0]?.toUpperCase()}${conclusion.slice(1)}.`;
 }

@@ -1,4 +1,4 @@
-/** What `shoal bench` does, whatever it is called with. */
+/** Entry point of `shoal bench`. */
 import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { BadInput } from "./bad-input.js";
@@ -23,7 +23,7 @@ export type { BenchOptions } from "./options.js";
 
 /**
  * @returns the exit code: 0 done, 1 something failed, was interrupted, or became worse
- * @throws BadInput for a command line that cannot be carried out: exit code 2
+ * @throws BadInput for an invalid command line: exit code 2
  */
 export async function bench(options: BenchOptions): Promise<number> {
   const [word, ...rest] = options.what;
@@ -38,7 +38,7 @@ export async function bench(options: BenchOptions): Promise<number> {
 
 async function measure(options: BenchOptions, signal: AbortSignal): Promise<number> {
   for (const side of ["bind", "connect"] as const) {
-    if (options[side] !== undefined) throw new BadInput(`--${side} goes with --role`);
+    if (options[side] !== undefined) throw new BadInput(`--${side} requires --role`);
   }
   const plan = planOf(options);
   const rule = ruleOf(options);
@@ -73,7 +73,7 @@ async function measure(options: BenchOptions, signal: AbortSignal): Promise<numb
   if (options.html !== undefined) await writeReport(options.html, htmlReport(records, reference));
   const measured = records.some(({ type }) => type === "run");
   const failed = records.filter(({ type }) => type === "failed").length;
-  if (signal.aborted) process.stderr.write("shoal bench: interrupted; above is what was measured so far\n");
+  if (signal.aborted) process.stderr.write("shoal bench: interrupted; the results above are incomplete\n");
   else if (failed > 0) process.stderr.write(`shoal bench: ${failed} failed, see above\n`);
   else if (!measured) process.stderr.write("shoal bench: nothing was measured\n");
   return signal.aborted || failed > 0 || !measured ? 1 : 0;
@@ -102,7 +102,7 @@ async function list(): Promise<number> {
 type Work = "list" | "compare" | "report" | "measure";
 type Named = Exclude<keyof BenchOptions, "what" | "pin">;
 
-/** Options that not every work has. */
+/** Kinds of work that each option applies to. */
 const WORKS: Readonly<Record<Named, readonly Work[]>> = {
   engine: ["measure"],
   transport: ["measure"],
@@ -137,12 +137,13 @@ function checkWork(work: Work, options: BenchOptions): void {
 async function compare(files: readonly string[], options: BenchOptions): Promise<number> {
   const [before, after] = files;
   if (before === undefined || after === undefined || files.length > 2) {
-    throw new BadInput("compare takes two files that --json wrote: shoal bench compare BEFORE AFTER");
+    throw new BadInput("compare needs two files written by --json: shoal bench compare BEFORE AFTER");
   }
   const threshold = numberOf("threshold", options.threshold, 5, false) / 100;
   const { relativeTo } = options;
   const rows = compareRecords(await readRecords(before), await readRecords(after), { threshold, relativeTo });
-  if (rows.length === 0) throw new BadInput(`${before} and ${after} have no case of a contender in common`);
+  if (rows.length === 0)
+    throw new BadInput(`${before} and ${after} have no case of an implementation in common`);
   const text =
     options.json === "-"
       ? rows.map((row) => JSON.stringify(row)).join("\n")
@@ -153,7 +154,7 @@ async function compare(files: readonly string[], options: BenchOptions): Promise
 
 async function report(files: readonly string[], options: BenchOptions): Promise<number> {
   if (files.length === 0)
-    throw new BadInput("report takes files that --json wrote: shoal bench report FILE…");
+    throw new BadInput("report needs files written by --json: shoal bench report FILE…");
   if (files.some((file) => file.endsWith(".md"))) return redraw(files, options);
   const records = await readRecords(...files);
   const reference = referenceOf(options);
@@ -161,7 +162,7 @@ async function report(files: readonly string[], options: BenchOptions): Promise<
   const { markdown, svg } = options;
   const page = markdown === undefined ? undefined : await replaceResults(markdown, records, svg);
   if (svg !== undefined) {
-    // A page and its charts have the same figures, rounded alike.
+    // A page and its charts have the same figures, equally rounded.
     const measured =
       page === undefined || markdown === undefined ? measuredOf(records) : measuredOfPage(page, markdown);
     await writePictures(svg, measured);
@@ -176,12 +177,15 @@ async function report(files: readonly string[], options: BenchOptions): Promise<
   return 0;
 }
 
-/** The charts of a page's tables. @throws BadInput for more than one page, and for what needs the lines of `--json` */
+/**
+ * Draws the charts of a page's tables.
+ * @throws BadInput for more than one page, and for options that need the lines of `--json`
+ */
 async function redraw([page = "", ...more]: readonly string[], options: BenchOptions): Promise<number> {
   const { svg, html, markdown, reference } = options;
   if (svg === undefined || more.length > 0 || (html ?? markdown ?? reference) !== undefined)
     throw new BadInput(
-      "of a page's tables only charts are made, of one page: shoal bench report PAGE.md --svg FOLDER",
+      "a page only gives charts, and only one page: shoal bench report PAGE.md --svg FOLDER",
     );
   let text: string;
   try {
@@ -198,7 +202,7 @@ async function writePictures(folder: string, measured: Measured): Promise<void> 
   for (const [name, text] of picturesOf(measured)) await writeReport(join(folder, name), text);
 }
 
-/** The first signal ends the run in order; the second ends everything at once. */
+/** The first signal ends the run in order; the second ends the program at once. */
 async function withSignals(work: (signal: AbortSignal) => Promise<number>): Promise<number> {
   const controller = new AbortController();
   const stop = () => {

@@ -1,7 +1,7 @@
 /**
  * One role on this machine, the other on another: `--role consumer --bind EP` here, `--role producer --connect EP`
- * there. Nobody says `start` to both: each begins when it is ready, and the warm-up covers the difference. Both sides
- * have to be given the same size and parameters.
+ * there. Each side starts when it is ready, and the warm-up covers the difference. Both sides need the same size and
+ * parameters.
  */
 import { BadInput } from "./bad-input.js";
 import type { Case, RoleSpec, Scenario, SideReport } from "./contract.js";
@@ -14,7 +14,7 @@ import { casesOf } from "./runner/suite.js";
 export async function runOneSide(options: BenchOptions, role: string, signal: AbortSignal): Promise<number> {
   const plan = planOf(options);
   const [scenario, another] = plan.scenarios;
-  if (scenario === undefined || another !== undefined) throw new BadInput("--role takes one scenario");
+  if (scenario === undefined || another !== undefined) throw new BadInput("--role needs one scenario");
   const smoke = options.smoke ?? false;
   const [chosen] = casesOf(scenario, plan, smoke);
   if (chosen === undefined) throw new BadInput(`${scenario.name} has no such case`);
@@ -22,8 +22,9 @@ export async function runOneSide(options: BenchOptions, role: string, signal: Ab
   const spec = specOf(scenario, scenario.roles(chosen, count, warmup), role);
   const endpoint = endpointOf(options, scenario, spec);
   const contender = plan.contenders.find((one) => one.supports(scenario.name, chosen.transport));
-  const reason = contender === undefined ? `none plays ${scenario.name}` : await contender.absent();
-  if (contender === undefined || reason !== undefined) throw new Error(`no contender: ${reason}`);
+  const reason =
+    contender === undefined ? `no implementation supports ${scenario.name}` : await contender.absent();
+  if (contender === undefined || reason !== undefined) throw new Error(`unavailable: ${reason}`);
 
   await contender.prepare?.();
   const command = contender.command({
@@ -50,7 +51,7 @@ export async function runOneSide(options: BenchOptions, role: string, signal: Ab
     const fault = faultOf(done, spec.expects);
     if (fault !== undefined) throw new SideFailure(`${role} ${fault}`, side.output);
     print(options, scenario, spec, { ...done, role, index: 0 }, chosen);
-    // What is queued still leaves; that may take as long as the other side does.
+    // Queued messages are still sent, which may take as long as the other side runs.
     side.release();
     await side.exited;
     return 0;
@@ -73,17 +74,18 @@ function specOf(scenario: Scenario, specs: readonly RoleSpec[], role: string): R
   throw new BadInput(`${scenario.name} has no role ${JSON.stringify(role)}; known are ${known}`);
 }
 
-/** A role's direction is the scenario's. */
 function endpointOf({ bind, connect }: BenchOptions, scenario: Scenario, spec: RoleSpec): string {
   const [right, wrong, endpoint] = spec.binds ? ["bind", "connect", bind] : ["connect", "bind", connect];
   const other = spec.binds ? connect : bind;
   if (endpoint === undefined || other !== undefined) {
-    throw new BadInput(`the ${spec.role} of ${scenario.name} takes --${right} ENDPOINT, and no --${wrong}`);
+    throw new BadInput(
+      `the ${spec.role} of ${scenario.name} needs --${right} ENDPOINT instead of --${wrong}`,
+    );
   }
   return endpoint;
 }
 
-/** A role without an end of its own works until somebody stops it here. */
+/** A role that does not end by itself works until it is stopped here. */
 async function stopped(signal: AbortSignal, side: SideProcess): Promise<void> {
   process.stderr.write("end with Ctrl-C\n");
   await Promise.race([

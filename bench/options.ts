@@ -1,4 +1,4 @@
-/** From the words of the command line to a plan; everything that cannot be is refused here, before anything runs. */
+/** Converts the command line into a plan. Everything invalid is refused here, before anything runs. */
 import { ENGINE_NAMES } from "shoal";
 import { BadInput, pick } from "./bad-input.js";
 import { type Contender, type Scenario, TRANSPORTS, type Transport } from "./contract.js";
@@ -7,15 +7,15 @@ import { casesOf, type SuitePlan } from "./runner/suite.js";
 import { SCENARIOS } from "./scenarios/index.js";
 import type { StoppingRule } from "./statistics/stopping.js";
 
-/** What the command line gives; lists are words with commas. */
+/** Options of the command line; lists are words with commas. */
 export interface BenchOptions {
-  /** Scenarios, `all`; or `list`, `compare BEFORE AFTER`, `report FILE…`. */
+  /** Scenarios, or `all`, `list`, `compare BEFORE AFTER`, `report FILE…`. */
   readonly what: readonly string[];
   readonly engine?: string;
   readonly transport?: string;
   readonly size?: string;
   readonly peers?: string;
-  /** `NAME=VALUE,VALUE`, for parameters of a scenario. */
+  /** `NAME=VALUE,VALUE` for parameters of a scenario. */
   readonly set?: readonly string[];
   readonly runs?: string;
   readonly time?: string;
@@ -51,18 +51,18 @@ export function planOf(options: BenchOptions): SuitePlan {
     parameters: parametersOf(options.set ?? [], scenarios),
   };
   for (const scenario of scenarios) {
-    // A scenario refuses a value that it does not know when it is asked how much there is to do.
+    // `count` makes scenarios refuse unknown values.
     for (const chosen of casesOf(scenario, plan, options.smoke ?? false)) scenario.count(chosen, false);
   }
   return plan;
 }
 
 export function ruleOf(options: BenchOptions): StoppingRule {
-  // A smoke run looks whether all works; one round does.
+  // One round shows whether everything works.
   const mostRounds = numberOf("runs", options.runs, options.smoke ? 1 : DEFAULTS.runs, true);
   return {
     mostRounds,
-    // Who asks for a number of runs gets them.
+    // A given number of runs is exact.
     leastRounds: options.runs === undefined ? Math.min(DEFAULTS.leastRounds, mostRounds) : mostRounds,
     seconds: numberOf("time", options.time, DEFAULTS.seconds, false),
     narrow: DEFAULTS.narrow,
@@ -70,10 +70,10 @@ export function ruleOf(options: BenchOptions): StoppingRule {
 }
 
 export function referenceOf({ reference }: BenchOptions): string | undefined {
-  return reference === undefined ? undefined : pick("contender", CONTENDERS, reference).name;
+  return reference === undefined ? undefined : pick("implementation", CONTENDERS, reference).name;
 }
 
-/** Of seconds, runs and percent: a timer holds 24 days. */
+/** For seconds, runs and percent: a timer holds 24 days. */
 const LARGEST_NUMBER = 2_000_000;
 
 export function numberOf(name: string, text: string | undefined, otherwise: number, whole: boolean): number {
@@ -81,9 +81,9 @@ export function numberOf(name: string, text: string | undefined, otherwise: numb
   const value = Number(text);
   const kind = whole ? "whole number" : "number";
   if (text.trim() === "" || !(value > 0) || (whole && !Number.isInteger(value)))
-    throw new BadInput(`--${name} is a ${kind} above 0; got ${JSON.stringify(text)}`);
+    throw new BadInput(`--${name} must be a ${kind} above 0; got ${JSON.stringify(text)}`);
   if (value > LARGEST_NUMBER)
-    throw new BadInput(`--${name} is a ${kind} of at most ${LARGEST_NUMBER}; got ${text.slice(0, 20)}`);
+    throw new BadInput(`--${name} must be a ${kind} of at most ${LARGEST_NUMBER}; got ${text.slice(0, 20)}`);
   return value;
 }
 
@@ -100,8 +100,8 @@ function contendersOf({ peers, engine }: BenchOptions): readonly Contender[] {
       name,
     );
   const named = peers === undefined ? undefined : words(peers);
-  if (named?.length === 0) throw new BadInput(`--peers names nobody; known are ${namesOf(CONTENDERS)}`);
-  const chosen = named?.map((name) => pick("contender", CONTENDERS, name)) ?? CONTENDERS;
+  if (named?.length === 0) throw new BadInput(`--peers has no names; known are ${namesOf(CONTENDERS)}`);
+  const chosen = named?.map((name) => pick("implementation", CONTENDERS, name)) ?? CONTENDERS;
   const left = chosen.filter(({ name }) => {
     const own = /^shoal-([^-]+)/.exec(name)?.[1];
     return own === undefined || engines.includes(own);
@@ -124,16 +124,16 @@ function transportsOf(text: string, scenarios: readonly Scenario[]): Transport[]
 function sizesOf(text: string, scenarios: readonly Scenario[]): number[] {
   const sized = scenarios.filter(({ sizes }) => sizes.length > 0);
   const own = [...new Set(sized.flatMap(({ sizes }) => sizes))].sort((a, b) => a - b);
-  if (sized.length === 0) throw new BadInput(`--size means nothing to ${namesOf(scenarios)}`);
+  if (sized.length === 0) throw new BadInput(`--size does not apply to ${namesOf(scenarios)}`);
   const chosen = words(text).map((word) => {
     const size = Number(word);
     if (!Number.isInteger(size) || size < 1 || size > LARGEST_SIZE) {
-      const known = `a size is a whole number of bytes from 1 to ${LARGEST_SIZE}; the usual ones are ${own.join(", ")}`;
-      throw new BadInput(`there is no size ${JSON.stringify(word)}; ${known}`);
+      const known = `a size must be a whole number of bytes from 1 to ${LARGEST_SIZE}; the usual ones are ${own.join(", ")}`;
+      throw new BadInput(`unknown size ${JSON.stringify(word)}; ${known}`);
     }
     return size;
   });
-  if (chosen.length === 0) throw new BadInput(`--size has no number; the usual ones are ${own.join(", ")}`);
+  if (chosen.length === 0) throw new BadInput(`--size needs a number; the usual ones are ${own.join(", ")}`);
   return chosen;
 }
 
@@ -148,9 +148,10 @@ function parametersOf(
       const list = words(values).map((word) => (Number.isFinite(Number(word)) ? Number(word) : word));
       if (!known.includes(name)) {
         const names = known.length === 0 ? "none here" : known.join(", ");
-        throw new BadInput(`there is no parameter ${JSON.stringify(name)}; known are ${names}`);
+        throw new BadInput(`unknown parameter ${JSON.stringify(name)}; known are ${names}`);
       }
-      if (list.length === 0) throw new BadInput(`--set is NAME=VALUE,VALUE; got ${JSON.stringify(text)}`);
+      if (list.length === 0)
+        throw new BadInput(`--set must be NAME=VALUE,VALUE; got ${JSON.stringify(text)}`);
       return [name, list];
     }),
   );

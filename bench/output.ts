@@ -1,4 +1,4 @@
-/** Where records go as they come: the file of `--json`, and a list for the reports. */
+/** Destinations of records: the file of `--json`, and a list for reports. */
 import { closeSync, openSync, writeSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { BadInput } from "./bad-input.js";
@@ -10,12 +10,12 @@ export interface RecordSink {
   close(): void;
 }
 
-/** @param file "-" is standard output */
+/** @param file "-" means standard output */
 export function openSink(file: string | undefined): RecordSink {
   const records: BenchRecord[] = [];
   let descriptor: number | undefined;
   try {
-    // A line at a time: what was measured is there, whatever ends the program.
+    // Lines are written one by one, so that they survive the end of the program.
     if (file !== undefined) descriptor = file === "-" ? 1 : openSync(file, "w");
   } catch (error) {
     throw new BadInput(`cannot write ${file}: ${(error as Error).message}`);
@@ -38,7 +38,7 @@ function writeLine(descriptor: number, line: string): void {
     for (let rest = Buffer.from(line); rest.length > 0; ) rest = rest.subarray(writeSync(descriptor, rest));
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    // Standard output: its reader has gone, or is slow and will not be waited for.
+    // The reader of standard output left, or is slow and not waited for.
     if (descriptor !== 1 || (code !== "EPIPE" && code !== "EAGAIN")) throw error;
     if (code === "EAGAIN") process.stdout.write(line);
   }

@@ -1,13 +1,12 @@
 /**
- * Checkers for streams that several senders or several ways make: `bodies.ts` checks one stream in one order.
- *
- * The counter in the first four bytes identifies which message it is, so messages here have at least four bytes.
+ * Checkers for streams of several senders or paths; `bodies.ts` checks one stream in one order. The counter in the
+ * first four bytes identifies a message, so messages need at least four bytes.
  */
 import type { Checker } from "./bodies.js";
 
 abstract class CounterChecker {
   readonly total: number;
-  /** Messages taken, warm-up included. */
+  /** Received messages, including the warm-up. */
   seen = 0;
   protected wrong = false;
   readonly #size: number;
@@ -15,7 +14,7 @@ abstract class CounterChecker {
   #sum = 0;
 
   constructor(size: number, warmup: number, count: number) {
-    if (size < 4) throw new RangeError(`messages of several senders have at least 4 bytes; got ${size}`);
+    if (size < 4) throw new RangeError(`messages of several senders must have at least 4 bytes; got ${size}`);
     this.#size = size;
     this.#warmup = warmup;
     this.total = warmup + count;
@@ -25,7 +24,7 @@ abstract class CounterChecker {
   take(message: Buffer): void {
     const size = this.#size;
     if (message.length !== size) {
-      throw new Error(`message ${this.seen} has ${message.length} bytes in place of ${size}`);
+      throw new Error(`message ${this.seen} has ${message.length} bytes instead of ${size}`);
     }
     this.seen++;
     const counter = message.readUInt32BE(0);
@@ -39,7 +38,7 @@ abstract class CounterChecker {
 
   protected abstract check(counter: number): void;
 
-  /** Whether everything came, as it had to. */
+  /** Whether all messages arrived in the required order. */
   get ordered(): boolean {
     return !this.wrong && this.seen === this.total;
   }
@@ -49,7 +48,7 @@ abstract class CounterChecker {
   }
 }
 
-/** Message k comes from sender k mod n: those of one sender in order, the senders among each other in any. */
+/** Message k comes from sender k mod n. Messages of one sender are in order; senders interleave freely. */
 export class StrideChecker extends CounterChecker {
   readonly #next: number[];
 
@@ -66,7 +65,7 @@ export class StrideChecker extends CounterChecker {
   }
 }
 
-/** Each message exactly once, in any order. */
+/** Requires each message exactly once, in any order. */
 export class OnceChecker extends CounterChecker {
   readonly #marks = new Uint8Array(this.total);
 
@@ -76,19 +75,18 @@ export class OnceChecker extends CounterChecker {
   }
 }
 
-/** A stream of several that one process receives. */
+/** One of several streams that a process receives. */
 export interface Stream {
   readonly checker: Checker;
-  /** Messages that have come, warm-up included. */
   seen: number;
 }
 
-/** Messages of the warm-up that have not come yet. */
+/** Warm-up messages that have not arrived yet. */
 export function lateOf(streams: readonly Stream[], warmup: number): number {
   return streams.reduce((late, { seen }) => late + Math.max(0, warmup - seen), 0);
 }
 
-/** The checksum of several streams together: the sum of theirs, modulo 2^32. */
+/** Checksum of several streams together: the sum of theirs, modulo 2^32. */
 export function sumOfChecksums(checksums: Iterable<string>): string {
   let sum = 0;
   for (const checksum of checksums) sum = (sum + Number.parseInt(checksum, 16)) % 2 ** 32;

@@ -1,5 +1,5 @@
 // @ts-check
-/** What a codec costs a message, with and without a schema: encode and decode of the same small record. */
+/** Cost of a codec per message, with and without a schema: encoding and decoding the same small record. */
 import b from "benny";
 import { json, msgpack, text } from "shoal";
 import * as v from "valibot";
@@ -15,7 +15,7 @@ const schema = v.object({
 });
 const line = JSON.stringify(record);
 
-/** Each with the value that it carries. */
+/** Each codec with its value. */
 const codecs = /** @type {const} */ ([
   ["text", text(), line],
   ["json", json(), record],

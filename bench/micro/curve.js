@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * What CURVE costs a frame: the box alone, by each package, the whole MESSAGE, and MESSAGEs within libsodium's memory, which
- * short frames enter and leave many at once. From the built package's own files: none of this is exported.
+ * Cost of CURVE per frame: the box alone by each package, the whole MESSAGE, and MESSAGEs within libsodium's memory,
+ * where short frames are processed in batches. Uses internal files of the built package.
  */
 import { xsalsa20poly1305 } from "@noble/ciphers/salsa.js";
 import b from "benny";

@@ -1,5 +1,5 @@
 // @ts-check
-/** What an envelope costs a message: parse and wrap, one hop and three. */
+/** Cost of an envelope per message: parsing and wrapping, with one hop and three. */
 import b from "benny";
 import { Envelope } from "shoal";
 import { options } from "./options.js";

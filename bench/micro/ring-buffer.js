@@ -1,5 +1,5 @@
 // @ts-check
-/** Why queues are rings: first-in first-out at several lengths, against an array. */
+/** Ring buffers compared with arrays as queues, for several lengths. */
 import b from "benny";
 import { RingBuffer } from "../../dist/micro/core/collections/ring-buffer.js";
 import { options } from "./options.js";

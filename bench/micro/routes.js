@@ -1,12 +1,12 @@
 // @ts-check
 /**
- * What it costs a publisher to find the nodes of a topic, by the number of routes: exact ones, and filters with "+" and "#" of
- * the shapes that MQTT's users have, five levels deep, and of sixty random shapes, some thirty of which match each topic. First what a
- * table takes: bytes a route, routes a second.
+ * Cost of finding the nodes of a topic by the number of routes: exact ones; filters with "+" and "#" as MQTT users
+ * have them, five levels deep; and filters of sixty random shapes, of which about thirty match each topic. First the
+ * costs of the table: bytes per route, routes per second.
  *
- *   node bench/micro/routes.js [COUNT …]     10,000 100,000 1,000,000 unless given; 10000000 take 1 GB and some minutes
+ *   node bench/micro/routes.js [COUNT …]     default 10,000 100,000 1,000,000; 10000000 take 1 GB and some minutes
  *
- * Routes a second are of processor time, so that other work on the machine changes them little.
+ * Routes per second use processor time, so that other work on the machine matters little.
  */
 import b from "benny";
 import { options, smoke } from "./options.js";
@@ -62,13 +62,13 @@ function mixed(i) {
   }
 }
 
-/** Sixty of the shapes that filters of up to five levels can have: how many levels, which are "+", and whether "#" follows. */
+/** Sixty shapes of filters of up to five levels: the number of levels, which are "+", and whether "#" follows. */
 const SHAPES = (() => {
   const shapes = [];
   for (let count = 1; count <= 5; count++)
     for (let mask = 0; mask < 2 ** count; mask++)
       for (const tail of count < 5 ? [true] : [true, false]) shapes.push({ count, mask, tail });
-  // Every other one or so, in a fixed order.
+  // About every other shape, in a fixed order.
   return shapes.sort((a, b) => rank(a) - rank(b)).slice(0, 60);
 })();
 
@@ -86,12 +86,12 @@ function random(i) {
   return [...parts, ...(tail ? ["#"] : [])].join("/");
 }
 
-/** One string, not a rope of its parts. @param {string} text */
+/** Flattens a string that consists of parts. @param {string} text */
 function flat(text) {
   return Buffer.from(text).toString("latin1");
 }
 
-/** Spreads 0 … n - 1 over 0 … n - 1. @param {number} i @param {number} n */
+/** Permutes 0 … n - 1. @param {number} i @param {number} n */
 function scattered(i, n) {
   return (i * 2_654_435_761) % n;
 }

@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * What it costs a publisher to find the subscribers of a topic, by the number of prefixes: the index of the engine
- * zmtp, and going through a list of all prefixes, for as many as that is bearable with.
+ * Cost of finding the subscribers of a topic by the number of prefixes: with the index of the engine zmtp, and by
+ * scanning all prefixes while that is feasible.
  */
 import b from "benny";
 import { options, smoke } from "./options.js";
@@ -18,7 +18,7 @@ if (module === undefined) {
 }
 
 /**
- * Prefixes of three lengths, as hierarchies of topics have; half of the topics match.
+ * Prefixes of three lengths, as in hierarchies of topics; half of the topics match.
  *
  * @param {Index} SubscriptionIndex
  * @param {number} count

@@ -1,8 +1,8 @@
 /**
- * Durable requests a second: the LMDB store alone, and titanic.request through a broker, each part in a
- * process of its own. `node bench/micro/titanic.js [REQUESTS] [WINDOW]`
+ * Durable requests per second: the LMDB store alone, and titanic.request through a broker, each part in a separate
+ * process. `node bench/micro/titanic.js [REQUESTS] [WINDOW]`
  *
- * Prints one JSON line each. With as many requests as fill the store, `slices` shows whether the rate holds.
+ * Prints one JSON line each. With enough requests to fill the store, `slices` shows whether the rate is constant.
  */
 import { fork } from "node:child_process";
 import { once } from "node:events";
@@ -50,7 +50,7 @@ async function store(directory, requests, window) {
   const expires = Date.now() + 86_400_000;
   let n = 0;
   const rates = await measure(requests, window, () => {
-    // In order of time, as Titanic's own are.
+    // Ordered by time, as Titanic's UUIDs are.
     const uuid = Buffer.alloc(16, 7);
     uuid.writeDoubleBE(++n);
     return kept.put({ uuid, service, body: [BODY], expires });

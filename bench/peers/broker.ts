@@ -1,4 +1,4 @@
-/** A broker's server, started for the benchmark on a free port of loopback and ended with it. */
+/** A broker's server, started on a free loopback port for the benchmark and ended with it. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -8,20 +8,20 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { ask } from "./tools.js";
 
-/** What a server may take to be ready, and to end, in ms. */
+/** ms for a server to become ready, and to end. */
 const START_LIMIT = 10_000;
 const END_LIMIT = 3_000;
 
 const require = createRequire(import.meta.url);
 
-/** Those that run: one listener ends them all with this process. */
+/** Running servers; one listener ends them all with this process. */
 const running = new Set<ChildProcess>();
 
 function killAll(): void {
   for (const child of running) child.kill("SIGKILL");
 }
 
-/** Why a broker cannot be measured here; `undefined`: it can. */
+/** Why a broker cannot be measured here; `undefined` if it can. */
 export async function brokerAbsent(server: string, client: string, get: string): Promise<string | undefined> {
   const missing: string[] = [];
   if ((await ask(server, ["--version"])).code !== 0) missing.push(`the program ${server}`);
@@ -49,11 +49,11 @@ export class Broker {
   }
 
   /**
-   * Starts a server in a temporary folder, and waits for the line that says it is ready.
+   * Starts a server in a temporary folder, and waits for the line that shows that it is ready.
    *
-   * @param args gets the folder, gives the server's arguments
+   * @param args returns the server's arguments for the folder
    * @param onLine called with each line until it is ready
-   * @returns the broker, and the ready line's match
+   * @returns the broker, and the match of the ready line
    */
   static async start(
     file: string,
@@ -73,7 +73,7 @@ export class Broker {
         child.once("error", reject);
         child.once("close", (code) => failed(`ended with ${code}`));
         for (const stream of [child.stdout, child.stderr]) {
-          // It goes on reading after that, so that the server never waits for a full pipe.
+          // Reading continues after that, so that the server never waits for a full pipe.
           createInterface({ input: stream as NonNullable<typeof stream> }).on("line", (line) => {
             said.push(line);
             if (said.length > 100) said.shift();

@@ -1,4 +1,4 @@
-/** etcd: a replicated store of keys, here one server of it. Each put is on the disk before it is answered. */
+/** etcd, a replicated store of keys; here one server. Each put is on disk before it is answered. */
 import type { Contender } from "../contract.js";
 import { programFile } from "../places.js";
 import { Broker, brokerAbsent, packageVersion } from "./broker.js";
@@ -20,7 +20,7 @@ export const etcd: Contender = {
   absent: () => brokerAbsent("etcd", "@grpc/grpc-js", GET),
   supports: (scenario, transport) => transport === "tcp" && KEY_VALUE_SCENARIOS.includes(scenario),
   command(side) {
-    // The role that binds elsewhere reports where the server is, and what its keys begin with.
+    // The role that binds elsewhere reports the server and the prefix of its keys.
     const options = { ...side.options, server: `etcd://127.0.0.1:${port}` };
     return { file: process.execPath, args: [MAIN, ...sideArguments({ ...side, options })] };
   },
@@ -37,7 +37,7 @@ export const etcd: Contender = {
       ...["--listen-client-urls", client, "--advertise-client-urls", client],
       ...["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer],
       ...["--initial-cluster", `bench=${peer}`],
-      // Room for every value of a run: none is compacted away.
+      // Room for every value of a run without compaction.
       ...["--quota-backend-bytes", String(8 * 2 ** 30)],
     ];
     ({ broker } = await Broker.start("etcd", args, /serving (insecure )?client (requests|traffic)/i));

@@ -1,4 +1,4 @@
-/** The contenders, in the order of the tables. */
+/** All implementations, in the order of the tables. */
 import type { Contender } from "../contract.js";
 import { etcd } from "./etcd.js";
 import { mosquittoBridge, natsRoute, redisReplica } from "./forward/contenders.js";

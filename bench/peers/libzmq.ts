@@ -1,4 +1,4 @@
-/** libzmq used from C: what the library itself can do. The sources in libzmq/ are compiled for each benchmark. */
+/** libzmq used from C: the capacity of the library itself. The sources in libzmq/ are compiled for each benchmark. */
 import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -35,7 +35,7 @@ const GET = "install a C compiler and libzmq's headers (Debian: gcc libzmq3-dev;
 
 const compilers = process.env.CC ? [process.env.CC] : ["cc", "gcc", "clang"];
 
-/** Where libzmq is, as pkg-config has it; without pkg-config, where the compiler looks by itself. */
+/** Location of libzmq by pkg-config; without it, the compiler's defaults. */
 const flags = lazily(async () => {
   const said = await ask("pkg-config", ["--cflags", "--libs", "libzmq"]);
   return said.code === 0 ? said.stdout.trim().split(/\s+/) : ["-lzmq"];

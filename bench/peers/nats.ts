@@ -1,4 +1,4 @@
-/** NATS: a broker. Every message takes two hops, and the server is a third process. */
+/** NATS, a broker: every message takes two hops, and the server is a third process. */
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Contender } from "../contract.js";
@@ -22,7 +22,7 @@ const SCENARIOS: readonly string[] = [
   ...KEY_VALUE_SCENARIOS,
 ];
 
-/** More patience with slow consumers than the defaults have: a run must not lose messages. */
+/** Larger limits for slow consumers than the defaults: a run must not lose messages. */
 const CONFIGURATION = `
 host: "127.0.0.1"
 port: -1
@@ -40,7 +40,7 @@ export const nats: Contender = {
   absent: () => brokerAbsent("nats-server", "nats", GET),
   supports: (scenario, transport) => transport === "tcp" && SCENARIOS.includes(scenario),
   command(side) {
-    // The role that binds elsewhere reports where the server is, and under which subject.
+    // The role that binds elsewhere reports the server and the subject.
     const options = { ...side.options, server: `nats://127.0.0.1:${port}` };
     return { file: process.execPath, args: [MAIN, ...sideArguments({ ...side, options })] };
   },

@@ -1,4 +1,4 @@
-/** The contenders whose sides are `node/main.ts`: shoal on each of its engines, and the package zeromq. */
+/** Implementations whose sides are `node/main.ts`: shoal on each of its engines, and the package zeromq. */
 import { createRequire } from "node:module";
 import { ENGINE_NAMES } from "shoal";
 import type { Contender, SideCommand, SideRequest } from "../contract.js";
@@ -10,7 +10,7 @@ import { sideArguments } from "./node/side.js";
 const MAIN = programFile("peers/node/main");
 const require = createRequire(import.meta.url);
 
-/** Both libraries need libzmq's binding, which is an optional dependency. */
+/** Both libraries need libzmq's binding, an optional dependency. */
 async function zeromqAbsent(): Promise<string | undefined> {
   try {
     require.resolve("zeromq");
@@ -30,10 +30,10 @@ function command(library: string, side: SideRequest, env: Record<string, string>
   return { file: process.execPath, args: [MAIN, library, ...sideArguments(side)], env };
 }
 
-/** Scenarios of transports that only the engine zmtp has. */
+/** Scenarios of transports that only the engine zmtp supports. */
 const TRANSPORT_SCENARIOS: readonly string[] = ["ws", "tls"];
 
-/** Scenarios in which sockets are what shoal's own is compared with. */
+/** Scenarios in which plain sockets are compared with a feature of shoal. */
 const OWN_SCENARIOS: readonly string[] = [
   "link",
   "link-delay",
@@ -43,26 +43,28 @@ const OWN_SCENARIOS: readonly string[] = [
   "majordomo-rolls",
 ];
 
-/** The ways to use shoal: what each is called, and the scenarios where it is not the same as another. */
+/** Ways to use shoal: their names, and the scenarios in which they differ. */
 const APIS = {
   await: { suffix: "", title: "", plays: [...PLAYED, ...PATTERNS] },
-  /** trySend, sendMany, receiveMany and batches in place of awaiting each message, where the number of messages is what counts. */
+  /**
+   * trySend, sendMany, receiveMany and batches instead of awaiting each message, where the number of messages counts.
+   */
   batch: {
     suffix: "-batch",
     title: ", batch",
     plays: ["throughput", "fan-in", "fan-out", "pipeline", "proxy", "threads", ...TRANSPORT_SCENARIOS],
   },
-  /** The same over tcp, in the scenarios of other transports. */
+  /** Like batch over tcp, for the scenarios of other transports. */
   tcp: { suffix: "-tcp", title: ", batch, tcp", plays: TRANSPORT_SCENARIOS },
-  /** A context with `lowLatency`, where one message is on the way at a time. */
+  /** A context with `lowLatency`, where one message is in flight at a time. */
   "low-latency": { suffix: "-low-latency", title: ", low latency", plays: ["latency"] },
-  /** Plain sockets in place of a pattern. */
+  /** Plain sockets instead of a pattern. */
   plain: { suffix: "-plain", title: ", plain sockets", plays: PLAIN_PATTERNS },
-  /** The same, and what comes is kept as the pattern keeps it. */
+  /** Plain sockets that keep received values as the pattern does. */
   "plain-map": { suffix: "-plain-map", title: ", plain sockets and a Map", plays: ["clone"] },
 } as const;
 
-/** A side of another transport's scenario, with tcp in its place; the other side is given the endpoint that this one reports. */
+/** Replaces another transport by tcp for one side; the other side gets the endpoint that this one reports. */
 function overTcp({ endpoint, options, ...side }: SideRequest): SideRequest {
   const tcp = endpoint?.replace(/^\w+:/, "tcp:");
   return {

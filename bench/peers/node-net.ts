@@ -1,4 +1,4 @@
-/** The ceiling: what Node itself can move with ZMTP's framing, with no socket types, no handshake, no guarantees. */
+/** The ceiling: Node with ZMTP's framing, but no socket types, handshake and guarantees. */
 import type { Contender } from "../contract.js";
 import { programFile } from "../places.js";
 import { sideArguments } from "./node/side.js";

@@ -1,27 +1,27 @@
 /**
- * Ports that are named before anything is bound there: for servers that cannot choose one themselves, and for programs that come back to
- * their endpoint.
+ * Ports that are chosen before a program binds them: for servers that cannot choose one, and for programs that return
+ * to their endpoint.
  *
- * They lie below those that the system hands out, so that no other socket gets one by chance between a kill and the start after it. Agents
- * of a cluster take a port for streams and for datagrams. Two processes that look for one at the same time get different ones: each holds an
- * abstract name of Linux with the number, which ends with the process.
+ * They are below the ephemeral ports, so that no other socket gets one by chance between a kill and the next start.
+ * Agents of a cluster use a port for streams and datagrams. Two processes that search at the same time get different
+ * ports: each holds an abstract socket name of Linux with the number, which ends with the process.
  */
 import { randomInt } from "node:crypto";
 import { createSocket } from "node:dgram";
 import { createServer, type Server } from "node:net";
 
 const FIRST = 10_000;
-/** Linux hands out 32,768 and above, others 49,152 and above. */
+/** Linux uses 32,768 and above, other systems 49,152 and above, as ephemeral ports. */
 const END = 32_000;
-/** More than can be taken at the same time. */
+/** More than can be in use at the same time. */
 const MAX_ATTEMPTS = 1_000;
 
-/** By this process. A server may not have bound its port yet. */
+/** Ports returned by this process. A server may not have bound its port yet. */
 const given = new Set<number>();
-/** Open as long as the process. */
+/** Held while the process lives. */
 const claims: Server[] = [];
 
-/** Ports that nobody is bound to on any address, for streams or datagrams, and that nobody else who asks here gets. */
+/** Ports that are free on all addresses for streams and datagrams, and that no other caller here gets. */
 export async function freePorts(count: number): Promise<[number, number, ...number[]]> {
   const ports: number[] = [];
   for (let attempt = 1; ports.length < count; attempt++) {
@@ -32,7 +32,7 @@ export async function freePorts(count: number): Promise<[number, number, ...numb
   return ports as [number, number, ...number[]];
 }
 
-/** The first of so many such ports that follow one another. */
+/** First of consecutive free ports. */
 export async function freeRange(count: number): Promise<number> {
   for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt++) {
     const first = randomInt(FIRST, END - count);
@@ -62,7 +62,7 @@ async function claim(port: number): Promise<boolean> {
   return isClaimed;
 }
 
-/** Whether nothing is bound to a port, on any address, for streams or datagrams. */
+/** Whether a port is free on all addresses for streams and datagrams. */
 export async function isFree(port: number): Promise<boolean> {
   const server = createServer();
   if (!(await listens(server, { port }))) return false;

@@ -1,4 +1,4 @@
-/** pyzmq: libzmq from Python, as a Python program would use it. */
+/** pyzmq: libzmq as Python programs use it. */
 import type { Contender } from "../contract.js";
 import { programFile } from "../places.js";
 import { libzmq } from "./libzmq.js";
@@ -7,7 +7,7 @@ import { ask, firstThatRuns, lazily, sourceFolder } from "./tools.js";
 
 const STARTER = programFile("peers/start-up-main");
 
-/** SHOAL_PYTHON alone, if it is set; else the system's own first: it has what the system's packages installed. */
+/** SHOAL_PYTHON alone, if set; else the system's first, which has the system's packages. */
 const PYTHONS = process.env.SHOAL_PYTHON
   ? [process.env.SHOAL_PYTHON]
   : ["/usr/bin/python3", "python3", "python"];
@@ -27,7 +27,7 @@ export const pyzmq: Contender = {
     if ((await python()) !== undefined) return undefined;
     return "no python3 here can import zmq: install pyzmq (Debian: python3-zmq; elsewhere: pip install pyzmq)";
   },
-  // It is the same library with the same socket types; what needs a proxy, or a side that binds at either end, is there in C alone.
+  // The same library with the same socket types. Proxies, and sides that bind at either end, exist only in C.
   supports: (scenario, transport) => !IN_C_ALONE.includes(scenario) && libzmq.supports(scenario, transport),
   command(side) {
     if (side.scenario === "start-up") {

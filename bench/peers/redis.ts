@@ -1,4 +1,4 @@
-/** Redis: a data store used as a broker. Queues are lists, fan-out is its publish and subscribe. */
+/** Redis, a data store used as a broker. Queues are lists, fan-out is publish and subscribe. */
 import type { Contender } from "../contract.js";
 import { programFile } from "../places.js";
 import { Broker, brokerAbsent, packageVersion } from "./broker.js";
@@ -20,7 +20,7 @@ export const redis: Contender = {
   absent: () => brokerAbsent("redis-server", "@redis/client", GET),
   supports: (scenario, transport) => transport === "tcp" && SCENARIOS.includes(scenario),
   command(side) {
-    // The role that binds elsewhere reports where the server is, and under which name.
+    // The role that binds elsewhere reports the server and the name.
     const options = { ...side.options, server: `redis://127.0.0.1:${port}` };
     return { file: process.execPath, args: [MAIN, ...sideArguments({ ...side, options })] };
   },
@@ -32,7 +32,7 @@ export const redis: Contender = {
     port = await freePort();
     const args = async (folder: string) => [
       ...["--port", String(port), "--bind", "127.0.0.1", "--dir", folder],
-      // Nothing on disk; subscribers that are slow are waited for, as elsewhere.
+      // Nothing is stored on disk; slow subscribers are waited for, as elsewhere.
       ...["--save", "", "--appendonly", "no"],
       ...["--client-output-buffer-limit", "pubsub 0 0 0"],
     ];

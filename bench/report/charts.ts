@@ -1,4 +1,4 @@
-/** What the charts show, made from summaries; svg.ts draws them. Pure. */
+/** Contents of charts, made from summaries; svg.ts draws them. Pure. */
 import type { Scenario } from "../contract.js";
 import { median } from "../statistics/summary.js";
 import { caseTitle, metricText } from "./format.js";
@@ -36,7 +36,7 @@ export function subtitleOf({ metric }: Scenario): string {
   return `${metricText(metric)}, ${metric.better === "higher" ? "more" : "less"} is better`;
 }
 
-/** The marks of a case, and which chart they belong to: cases that differ in the growth's n alone share one. */
+/** Marks of a case, and the name of their chart. Cases that differ only in the growth's n share a chart. */
 function marksOf({ key, rows }: CaseSummary, scenario: Scenario): { name: string; marks: Mark[] } {
   const { growth } = scenario;
   const bySize = growth === "size";
@@ -53,7 +53,7 @@ function marksOf({ key, rows }: CaseSummary, scenario: Scenario): { name: string
   return { name, marks };
 }
 
-/** Where runs have latencies: the medians of their percentiles, on a scale that spreads the tail. */
+/** For runs with latencies: medians of their percentiles, on a scale that spreads the tail. */
 function percentiles(cases: readonly CaseSummary[], records: readonly BenchRecord[]): Chart[] {
   return cases.flatMap(({ key, rows }) => {
     const marks = rows.flatMap(({ contender, title }) => {

@@ -1,4 +1,4 @@
-/** Figures as people read them. Pure. */
+/** Readable figures. Pure. */
 import type { Metric } from "../contract.js";
 import type { Interval } from "../statistics/bootstrap.js";
 import { type CaseKey, parameterList } from "./records.js";
@@ -18,7 +18,7 @@ function digits(value: number): string {
   return size >= 10 ? value.toFixed(1) : size >= 0.1 || size === 0 ? value.toFixed(2) : value.toPrecision(2);
 }
 
-/** Rounds that a ratio needs: two agree by chance. */
+/** Minimum rounds for a ratio: two may agree by chance. */
 export const LEAST_ROUNDS = 3;
 
 /** `0.97 × (0.95 – 0.99)`; empty with fewer than three rounds. */
@@ -28,7 +28,7 @@ export function ratio(interval: Interval | undefined, rounds: number): string {
   return `${digits(value)} × (${digits(low)} – ${digits(high)})`;
 }
 
-/** `± 3 %`: half the interval; one round has none. */
+/** `± 3 %`: half the interval; empty for one round. */
 export function spread({ value, low, high }: Interval, rounds: number): string {
   if (rounds < 2) return "";
   const half = (high - low) / 2 / Math.abs(value);
@@ -55,14 +55,14 @@ export function percent(share: number | undefined): string {
   return share === undefined ? "" : `${(100 * share).toFixed(1)} %`;
 }
 
-/** What is in a latency's column where that is not the median: the figure of a run that is compared. */
+/** Statistic in a latency's column, unless it is the median of a run. */
 const STATISTICS: Readonly<Record<string, string>> = {
   p90: "90th percentile",
   p99: "99th percentile",
   p999: "99.9th percentile",
 };
 
-/** A metric's unit with what it is where the unit does not say so: `msg/s`, `99th percentile, µs`. */
+/** A metric's unit with its statistic, unless the unit implies it: `msg/s`, `99th percentile, µs`. */
 export function metricText({ name, unit }: Pick<Metric, "name" | "unit">): string {
   const statistic = STATISTICS[name];
   return statistic === undefined ? unit : `${statistic}, ${unit}`;

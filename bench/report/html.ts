@@ -1,4 +1,4 @@
-/** `--html`: one file with everything in it, the charts as SVG; it needs no network and runs no script. */
+/** `--html`: one file with the charts as SVG, without scripts or links to other places. */
 
 import type { Scenario } from "../contract.js";
 import { SCENARIOS } from "../scenarios/index.js";
@@ -50,7 +50,7 @@ function machines(records: readonly BenchRecord[]): string {
   return `<ul>${rows.join("")}</ul>`;
 }
 
-/** A line for each machine, commit and way to pin, with when they were first and last at work: "START/END: …". */
+/** One line per machine, commit and pinning, with the first and last time of its measurements: "START/END: …". */
 export function machineLines(records: readonly BenchRecord[]): string[] {
   const times = new Map<string, string[]>();
   for (const record of records) {
@@ -105,7 +105,7 @@ function caseHtml(one: CaseSummary, scenario: Scenario): string {
   const columns = scenario.columns ?? [];
   const reference = one.rows.find((row) => row.contender === one.reference)?.title;
   const head = [
-    "contender",
+    "implementation",
     metricText(scenario.metric),
     "95 %",
     reference === undefined ? "ratio" : `ratio to ${reference}`,
@@ -138,6 +138,6 @@ function caseHtml(one: CaseSummary, scenario: Scenario): string {
       ? ""
       : `<table><thead>${cells("th", head)}</thead><tbody>${rows.map((row) => cells("td", row)).join("")}</tbody></table>`;
   const rest =
-    one.unsupported.length === 0 ? "" : `<p>Not for this: ${escapeHtml(one.unsupported.join(", "))}</p>`;
+    one.unsupported.length === 0 ? "" : `<p>Not supported by: ${escapeHtml(one.unsupported.join(", "))}</p>`;
   return `<h3>${escapeHtml(caseTitle(one.key))}</h3>${table}${failed.join("")}${rest}`;
 }

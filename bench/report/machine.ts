@@ -1,4 +1,4 @@
-/** What the figures were measured on. */
+/** Description of the machine of the measurements. */
 import { execFile } from "node:child_process";
 import { createRequire } from "node:module";
 import { arch, availableParallelism, cpus, release, totalmem, type } from "node:os";
@@ -27,12 +27,12 @@ export async function describeMachine(
   };
 }
 
-/** The commit of the checkout; null in an installed package. */
+/** Commit of the checkout; null in an installed package. */
 async function commit(): Promise<string | null> {
   const cwd = ROOT;
   try {
     const root = await run("git", ["rev-parse", "--show-prefix"], { cwd });
-    // Installed below another project's checkout: that is not our commit.
+    // An installation within another project's checkout does not have its commit.
     if (root.stdout.trim() !== "") return null;
     const head = await run("git", ["rev-parse", "--short=12", "HEAD"], { cwd });
     const changes = await run("git", ["status", "--porcelain", "--untracked-files=no"], { cwd });

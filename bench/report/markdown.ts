@@ -1,4 +1,4 @@
-/** The tables of bench/results.md, between two markers; what is around them stays. Charts of them: pictures.ts. */
+/** Tables of bench/results.md between two markers; the text around them stays. pictures.ts draws charts of them. */
 import { readFile } from "node:fs/promises";
 import { dirname, relative } from "node:path";
 import { BadInput } from "../bad-input.js";
@@ -13,7 +13,11 @@ import { type CaseSummary, isOurs, ratioOf, summarize } from "./summary.js";
 export const BEGIN = "<!-- bench results: begin -->";
 export const END = "<!-- bench results: end -->";
 
-/** @param images folder with the charts, if there are any @returns the whole page @throws BadInput for a page without the markers */
+/**
+ * @param images folder with the charts, if any
+ * @returns the whole page
+ * @throws BadInput for a page without the markers
+ */
 export async function replaceResults(
   page: string,
   records: readonly BenchRecord[],
@@ -34,11 +38,11 @@ export async function replaceResults(
 export function replaceBetween(text: string, results: string, page: string): string {
   const from = text.indexOf(BEGIN);
   const to = text.indexOf(END);
-  if (from === -1 || to < from) throw new BadInput(`${page} has no lines ${BEGIN} and ${END}`);
+  if (from === -1 || to < from) throw new BadInput(`${page} must have the lines ${BEGIN} and ${END}`);
   return `${text.slice(0, from + BEGIN.length)}\n\n${results}\n${text.slice(to)}`;
 }
 
-/** @param images folder with the charts, as the page reaches it */
+/** @param images folder with the charts, relative to the page */
 export function resultsMarkdown(records: readonly BenchRecord[], images?: string): string {
   const parts = machineLines(records).map((line) => `- ${line}`);
   const reported = records
@@ -92,7 +96,10 @@ function section(
   return lines;
 }
 
-/** shoal's figure over that of each other contender, round by round; rows and columns without any ratio are left out. */
+/**
+ * Ratios of shoal's figures to those of each other implementation, round by round. Rows and columns without any ratio
+ * are omitted.
+ */
 function ratios(
   cases: readonly CaseSummary[],
   scenario: Scenario,
@@ -126,7 +133,7 @@ function ratios(
     "",
     "Times the figure of … (– where rounds are too few)",
     "",
-    ...header(["case", "contender", ...others.map(([, title]) => title).filter((_, at) => shown[at])]),
+    ...header(["case", "implementation", ...others.map(([, title]) => title).filter((_, at) => shown[at])]),
     ...rowsOfRatios.map(({ titles, values }) =>
       tableRow([...titles, ...values.filter((_, at) => shown[at]).map(cell)]),
     ),

@@ -1,11 +1,11 @@
 /**
  * `report --svg FOLDER`: the charts of the pages as files, each in light and dark: NAME.svg and NAME-dark.svg.
  *
- *   overview     what a reader should see first: four questions, one case each
- *   SCENARIO     a scenario's first curve, or its first bars
+ *   overview     four questions for a first impression, one case each
+ *   SCENARIO     the scenario's first curve, or its first bars
  *
- * They come from the lines of `--json`, or from the tables that `--markdown` made of them: so a page and its charts have the
- * same figures, and charts can be drawn again where the lines are gone.
+ * They come from the lines of `--json`, or from tables written by `--markdown`. So a page and its charts have the
+ * same figures, and charts can be redrawn without the lines.
  */
 import { BadInput } from "../bad-input.js";
 import type { Scenario } from "../contract.js";
@@ -17,7 +17,7 @@ import type { BenchRecord } from "./records.js";
 import { summarize } from "./summary.js";
 import { type Chart, type Mark, pictureOf, svgOf, THEMES, type Theme } from "./svg.js";
 
-/** What the overview asks, and the case that answers it. */
+/** Questions of the overview, and the case that answers each. */
 const OVERVIEW: readonly { readonly scenario: string; readonly case: string; readonly title: string }[] = [
   { scenario: "throughput", case: "tcp, 64 B", title: "One way, 64 bytes" },
   { scenario: "latency", case: "tcp, 64 B", title: "Round trip, 64 bytes" },
@@ -25,7 +25,7 @@ const OVERVIEW: readonly { readonly scenario: string; readonly case: string; rea
   { scenario: "fan-in", case: "tcp, 64 B, peers=100", title: "From 100 producers, 64 bytes" },
 ];
 
-/** What can be drawn: for each scenario its cases, and where they were measured. */
+/** Drawable results: the cases of each scenario, and the machines. */
 export interface Measured {
   readonly machines: readonly string[];
   readonly scenarios: ReadonlyMap<string, readonly MeasuredCase[]>;
@@ -54,7 +54,10 @@ export function measuredOf(records: readonly BenchRecord[]): Measured {
   return { machines: machineLines(records), scenarios };
 }
 
-/** Reads the tables of a page that `--markdown` wrote. @throws BadInput for a page without them */
+/**
+ * Reads the tables of a page written by `--markdown`.
+ * @throws BadInput for a page without them
+ */
 export function measuredOfPage(text: string, page: string): Measured {
   const machines = Array.from(
     text.matchAll(/^- (\d{4}-\d\d-\d\dT.*, Node\.js .*)$/gm),
@@ -75,7 +78,7 @@ export function measuredOfPage(text: string, page: string): Measured {
     });
     if (cases.length > 0) scenarios.set(name, cases);
   }
-  if (scenarios.size === 0) throw new BadInput(`${page} has no tables that report --markdown wrote`);
+  if (scenarios.size === 0) throw new BadInput(`${page} has no tables of report --markdown`);
   return { machines, scenarios };
 }
 
@@ -86,7 +89,7 @@ function cellsOf(row: string): string[] {
     .map((cell) => cell.trim());
 }
 
-/** `3.76 M ± 4.2 %`; a dash is no figure. */
+/** Parses `3.76 M ± 4.2 %`; a dash gives no mark. */
 function markOf(contender: string, cell: string): Mark[] {
   const match = /^(-?[\d.]+)(?: ([kM]))?(?: ± ([\d.]+) %)?$/.exec(cell);
   if (match === null) return [];
@@ -96,7 +99,7 @@ function markOf(contender: string, cell: string): Mark[] {
   return [{ contender, n: 0, value, low: value - half, high: value + half }];
 }
 
-/** Files by name; the overview first, where there is what it shows. */
+/** Files by name. The overview comes first, if its cases were measured. */
 export function picturesOf(measured: Measured): Map<string, string> {
   const files = new Map<string, string>();
   const add = (name: string, draw: (theme: Theme) => string): void => {
@@ -125,7 +128,7 @@ function sorted(marks: readonly Mark[], { metric }: Scenario): Mark[] {
   return [...marks].sort((a, b) => sign * (a.value - b.value));
 }
 
-/** A curve over what the cases differ in, else bars of the first. */
+/** A curve over the parameter in which the cases differ, else bars of the first case. */
 function chartOf(scenario: Scenario, cases: readonly MeasuredCase[]): Chart | undefined {
   const { growth } = scenario;
   const [first] = cases;
@@ -158,13 +161,13 @@ function chartOf(scenario: Scenario, cases: readonly MeasuredCase[]): Chart | un
   };
 }
 
-/** `64 KiB` in bytes, `peers=10` as 10. */
+/** `64 KiB` in bytes; `peers=10` as 10. */
 function numberOf(text: string): number {
   const [, digits = "", unit = ""] = /^(?:[a-z]+=)?(\d+)(?: (B|KiB|MiB))?$/.exec(text) ?? [];
   return Number(digits) * (unit === "KiB" ? 2 ** 10 : unit === "MiB" ? 2 ** 20 : 1);
 }
 
-/** Where it was measured, without what is the same for all machines; and how to read it. */
+/** Describes the machine without details that all machines share, and explains the chart. */
 function notesOf(machines: readonly string[]): string[] {
   const short = machines.map((line) =>
     line.replace(/^(\d{4}-\d\d-\d\d)T[^ ]*: /, "$1: ").replace(/, (?:not pinned|sides pinned .*)$/, ""),

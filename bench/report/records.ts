@@ -1,11 +1,11 @@
-/** The lines of `--json`: everything that a report or a comparison needs, one object a line. */
+/** Lines of `--json`: all data for reports and comparisons, one object per line. */
 import { readFile } from "node:fs/promises";
 import { BadInput } from "../bad-input.js";
 import type { Case, Parameters } from "../contract.js";
 
 export interface MachineRecord {
   readonly type: "machine";
-  /** ISO 8601, when the suite began. */
+  /** Start of the suite, ISO 8601. */
   readonly started: string;
   readonly cpu: string;
   readonly cores: number;
@@ -13,9 +13,9 @@ export interface MachineRecord {
   readonly system: string;
   readonly node: string;
   readonly shoal: string;
-  /** The checkout's commit, with "+" for one with changes; null outside of a checkout. */
+  /** Commit of the checkout, with "+" for uncommitted changes; null outside of a checkout. */
   readonly commit: string | null;
-  /** The cores that sides were pinned to, each role to its own; null: not pinned. */
+  /** Cores that sides were pinned to, separate for each role; null: not pinned. */
   readonly pinned: readonly number[] | null;
   readonly smoke: boolean;
 }
@@ -33,7 +33,7 @@ export interface AbsentRecord {
   readonly reason: string;
 }
 
-/** What identifies a case in the lines. */
+/** Identifies a case in the lines. */
 export interface CaseKey extends Case {
   readonly scenario: string;
 }
@@ -41,7 +41,7 @@ export interface CaseKey extends Case {
 export interface SideFigures {
   readonly role: string;
   readonly index: number;
-  /** Within the measured time (deliveriesOf). */
+  /** Messages within the measured time (deliveriesOf). */
   readonly messages: number;
   readonly seconds: number;
   readonly cpuSeconds: number;
@@ -52,7 +52,7 @@ export interface SideFigures {
 export interface RunRecord extends CaseKey {
   readonly type: "run";
   readonly contender: string;
-  /** From 0; the same round of two contenders ran one after the other. */
+  /** From 0. The same round of two implementations ran one after the other. */
   readonly round: number;
   readonly count: number;
   readonly figures: Readonly<Record<string, number>>;
@@ -67,13 +67,13 @@ export interface FailedRecord extends CaseKey {
   readonly output: readonly string[];
 }
 
-/** A contender that has no such thing. */
+/** An implementation without support for the case. */
 export interface UnsupportedRecord extends CaseKey {
   readonly type: "unsupported";
   readonly contender: string;
 }
 
-/** A case that was measured to its end, or as far as it came. */
+/** A finished or interrupted case. */
 export interface CaseRecord extends CaseKey {
   readonly type: "case";
   readonly reference: string | null;
@@ -89,7 +89,7 @@ export type BenchRecord =
   | UnsupportedRecord
   | CaseRecord;
 
-/** The same text for the same case, whatever the order of its parameters. */
+/** Equal for equal cases, whatever the order of parameters. */
 export function keyOf({ scenario, transport, size, parameters }: CaseKey): string {
   return [scenario, transport, size, ...parameterList(parameters)].join(" ");
 }
@@ -100,7 +100,10 @@ export function parameterList(parameters: Parameters): string[] {
     .sort();
 }
 
-/** Reads files that `--json` wrote; the rounds of a case go on from file to file. @throws BadInput for any other file */
+/**
+ * Reads files written by `--json`; the rounds of a case continue from file to file.
+ * @throws BadInput for any other file
+ */
 export async function readRecords(...files: readonly string[]): Promise<BenchRecord[]> {
   const records: BenchRecord[] = [];
   const rounds = new Map<string, number>();
@@ -123,7 +126,7 @@ export async function readRecords(...files: readonly string[]): Promise<BenchRec
       } else records.push(record);
     }
     if (!records.some(({ type }) => type === "run" || type === "failed")) {
-      throw new BadInput(`${file} has no results: it is no file that --json wrote, or nothing was measured`);
+      throw new BadInput(`${file} has no results: it was not written by --json, or nothing was measured`);
     }
   }
   return records;
@@ -137,7 +140,7 @@ function parseRecord(line: string, where: string): BenchRecord {
     throw new BadInput(`${where}: no JSON`);
   }
   const { type, figures, sides, scenario, contender, parameters } = (value ?? {}) as Record<string, unknown>;
-  if (typeof type !== "string") throw new BadInput(`${where}: no line of a report`);
+  if (typeof type !== "string") throw new BadInput(`${where}: not a line of a report`);
   const whole =
     type !== "run" ||
     (typeof scenario === "string" &&
@@ -147,6 +150,6 @@ function parseRecord(line: string, where: string): BenchRecord {
       typeof parameters === "object" &&
       parameters !== null &&
       Array.isArray(sides));
-  if (!whole) throw new BadInput(`${where}: a run without its figures`);
+  if (!whole) throw new BadInput(`${where}: the run has no figures`);
   return value as BenchRecord;
 }

@@ -1,4 +1,4 @@
-/** From the lines to what the reports show: for each case its contenders, with medians, ratios and costs. Pure. */
+/** Summaries of records for reports: the implementations of each case with medians, ratios and costs. Pure. */
 import type { Scenario } from "../contract.js";
 import { type Interval, medianInterval, pairedRatio } from "../statistics/bootstrap.js";
 import { describeGrowth, fitGrowth, type Point } from "../statistics/growth.js";
@@ -10,15 +10,15 @@ export interface Row {
   readonly title: string;
   readonly rounds: number;
   readonly metric: Interval;
-  /** Times the reference's figure; undefined for the reference itself, and without one. */
+  /** Ratio to the reference; `undefined` for the reference itself, and without one. */
   readonly ratio: Interval | undefined;
   /** Medians of every figure of the runs. */
   readonly figures: Readonly<Record<string, number>>;
-  /** Microseconds of processor time for each message (or what the scenario counts), all sides together. */
+  /** Microseconds of processor time per message (or other counted item) of all sides together. */
   readonly cpuMicroseconds: number;
-  /** The largest side's, in bytes. */
+  /** Bytes of the largest side. */
   readonly peakRss: number;
-  /** The collector's pauses as a share of the time, the worst side's; undefined where it is unknown. */
+  /** Pauses of the collector as a share of the time, for the worst side; `undefined` if unknown. */
   readonly gcShare: number | undefined;
 }
 
@@ -31,10 +31,10 @@ export interface CaseSummary {
   readonly stopped: string;
 }
 
-/** Which contender the others are compared with, if nobody says: the first of these that was measured. */
+/** Default implementations to compare with: the first measured one. */
 export const REFERENCES = ["libzmq", "zeromq", "shoal-libzmq"] as const;
 
-/** @param wanted the reference by name; if the case lacks it, it has none */
+/** @param wanted name of the reference; without it in the case, there is none */
 export function summarize(
   records: readonly BenchRecord[],
   scenario: Scenario,
@@ -115,7 +115,7 @@ function rowOf(
   };
 }
 
-/** Rounds that both have: a round of one, interrupted before the other's turn, has no ratio. */
+/** Only rounds of both: if a round was interrupted between them, it has no ratio. */
 export function ratioOf(
   runs: readonly RunRecord[],
   base: readonly RunRecord[],
@@ -130,7 +130,7 @@ export function ratioOf(
   );
 }
 
-/** Each is a message of the measured role, which comes first: a message to ten subscribers is ten. */
+/** Counts messages of the measured role, which comes first: a message to ten subscribers counts ten times. */
 function cpuPerMessage({ sides, count }: RunRecord): number {
   const measured = sides.filter(({ role }) => role === sides[0]?.role);
   const messages = measured.reduce((sum, side) => sum + side.messages, 0);
@@ -145,17 +145,17 @@ function gcShare({ sides }: RunRecord): number | undefined {
   return shares.length === 0 ? undefined : Math.max(...shares);
 }
 
-/** shoal itself, and not the plain sockets that its patterns are compared with. */
+/** Whether it is shoal itself, as opposed to the plain sockets that its patterns are compared with. */
 export function isOurs(contender: string): boolean {
   return contender.startsWith("shoal-") && !contender.includes("-plain");
 }
 
-/** Of the variance that a power law has to explain before it is said. */
+/** Minimum share of the variance that a power law must explain. */
 const LEAST_R2 = 0.9;
 
 /**
- * For each contender of shoal, in words, how the cost grows over the scenario's `growth`. Empty where another parameter varies, too, and
- * for a contender whose figures follow no power law.
+ * For each implementation of shoal, how the cost grows over the scenario's `growth`, in words. Empty if another
+ * parameter varies, too; implementations without a power law are omitted.
  */
 export function growthOf(
   cases: readonly CaseSummary[],

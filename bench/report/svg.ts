@@ -1,20 +1,20 @@
 /**
- * Charts as SVG text: no script, no font and no address of another place in it, so that it can stand in a page, in a file
- * of its own, and in a README. Pure. What is shown comes from charts.ts.
+ * Charts as SVG text without scripts, fonts and links, for pages, separate files and READMEs. Pure. charts.ts selects
+ * the contents.
  *
- *   bars    a panel with a bar for each contender, and its 95 % interval as a line
- *   lines   a curve for each contender, both axes logarithmic
+ *   bars    a panel with a bar for each implementation, and its 95 % interval as a line
+ *   lines   a curve for each implementation, both axes logarithmic
  *
- * One contender has one colour everywhere.
+ * An implementation has the same colour everywhere.
  */
 import { figure } from "./format.js";
 
 export interface Mark {
   readonly contender: string;
-  /** The abscissa of a curve; bars ignore it. */
+  /** Abscissa of a curve; bars ignore it. */
   readonly n: number;
   readonly value: number;
-  /** The 95 % interval; equal to the value where there is none. */
+  /** 95 % interval; equal to the value if there is none. */
   readonly low: number;
   readonly high: number;
 }
@@ -22,9 +22,9 @@ export interface Mark {
 export interface Chart {
   readonly kind: "bars" | "lines";
   readonly title: string;
-  /** Of the values, with what is better: "msg/s, more is better". */
+  /** Unit and direction: "msg/s, more is better". */
   readonly subtitle: string;
-  /** What the curves are over; bars have none. */
+  /** Quantity on the abscissa; only for curves. */
   readonly over?: string;
   readonly marks: readonly Mark[];
 }
@@ -35,7 +35,7 @@ export const THEMES = {
 } as const;
 export type Theme = keyof typeof THEMES;
 
-/** Of each contender, in light and dark; others get one of `SPARE` by their name. */
+/** Light and dark colour of each implementation; others get one of `SPARE` by their name. */
 const COLOURS: Readonly<Record<string, readonly [light: string, dark: string]>> = {
   "shoal (zmtp)": ["#0969da", "#4493f8"],
   "shoal (zmtp), batch": ["#0550ae", "#79c0ff"],
@@ -66,13 +66,16 @@ const FIGURE = 62;
 const LINES_HEIGHT = 230;
 const LEGEND_ROW = 18;
 
-/** One chart as an SVG of its own. */
+/** One chart as a separate SVG. */
 export function svgOf(chart: Chart, theme: Theme): string {
   const { body, height } = draw(chart, theme);
   return wrap(body, WIDTH, height, chart.title);
 }
 
-/** Several charts in two columns, with lines below them: the picture of a README. @param notes one per line */
+/**
+ * Several charts in two columns with lines below: a picture for a README.
+ * @param notes one per line
+ */
 export function pictureOf(charts: readonly Chart[], notes: readonly string[], theme: Theme): string {
   const parts: string[] = [];
   let top = 0;
@@ -91,7 +94,7 @@ export function pictureOf(charts: readonly Chart[], notes: readonly string[], th
   return wrap(parts.join("\n"), 2 * WIDTH + 20, top + 8, alternative);
 }
 
-/** A chart in words, for those who do not see it. */
+/** Text alternative of a chart. */
 export function describe({ title, subtitle, marks }: Chart): string {
   const last = new Map(marks.map(({ contender, value }) => [contender, value]));
   return `${title} (${subtitle}): ${[...last].map(([name, value]) => `${name} ${figure(value)}`).join(", ")}.`;
@@ -173,7 +176,7 @@ function lines({ marks, over }: Chart, theme: Theme): { readonly body: string; r
   return { body: parts.join(""), height: HEAD + LINES_HEIGHT + Math.ceil(names.length / 2) * LEGEND_ROW };
 }
 
-/** A logarithmic axis, and what is marked on it: powers of ten; with fewer than three of them also their 2 and 5 times. */
+/** A logarithmic axis and its marks: powers of ten; with fewer than three of them also 2 and 5 times each. */
 function axis(values: readonly number[], from: number, to: number) {
   const low = Math.min(...values);
   const high = Math.max(...values);
@@ -192,7 +195,7 @@ function axis(values: readonly number[], from: number, to: number) {
   };
 }
 
-/** 1, 64, 1 Ki, 64 Ki, 1 Mi; 1000 as it is. */
+/** 1, 64, 1 Ki, 64 Ki, 1 Mi; 1000 is unchanged. */
 function shortened(n: number): string {
   if (n >= 2 ** 20 && n % 2 ** 20 === 0) return `${n / 2 ** 20} Mi`;
   if (n >= 2 ** 10 && n % 2 ** 10 === 0) return `${n / 2 ** 10} Ki`;

@@ -1,4 +1,4 @@
-/** A scenario's results for the terminal. */
+/** Results of a scenario for the terminal. */
 import Table from "cli-table3";
 import type { Scenario } from "../contract.js";
 import { caseTitle, figure, megabytes, metricText, percent, ratio, spread } from "./format.js";
@@ -17,7 +17,7 @@ export function scenarioText(
   return lines.join("\n");
 }
 
-/** Who was absent; empty when nobody was. */
+/** Unavailable implementations; empty if all are available. */
 export function absentText(records: readonly BenchRecord[]): string {
   const lines = records
     .filter((record) => record.type === "absent")
@@ -32,7 +32,7 @@ function caseLines(one: CaseSummary, scenario: Scenario): string[] {
   if (one.rows.length > 0) {
     const table = new Table({
       head: [
-        "contender",
+        "implementation",
         metricText(scenario.metric),
         "95 %",
         one.reference === undefined ? "ratio" : `ratio to ${titleOf(one.reference)}`,
@@ -56,8 +56,8 @@ function caseLines(one: CaseSummary, scenario: Scenario): string[] {
   for (const { contender, reason, output } of one.failed) {
     lines.push(`  Failed: ${contender}: ${reason}`, ...output.map((line) => `    | ${line}`));
   }
-  if (one.unsupported.length > 0) lines.push(`  Not for this: ${one.unsupported.join(", ")}`);
-  if (one.stopped === "interrupted") lines.push("  Interrupted: this is what was measured so far.");
+  if (one.unsupported.length > 0) lines.push(`  Not supported by: ${one.unsupported.join(", ")}`);
+  if (one.stopped === "interrupted") lines.push("  Interrupted: these results are incomplete.");
   return lines;
 }
 

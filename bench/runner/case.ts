@@ -1,8 +1,8 @@
 /**
- * One case: its contenders in turn, round after round (A B C, B C A, …), until the stopping rule says enough.
- * Each contender has a first run that does not count: caches fill, and its length shows how many messages make a run
- * of the wanted length. One that ran for much less was cold for most of it, so a second one shows it better. A contender
- * that fails leaves the case; the others go on.
+ * One case: its implementations alternate round by round (A B C, B C A, …) until the stopping rule ends it. The first
+ * run of each does not count: it fills caches, and its duration gives the number of messages for the wanted duration.
+ * If it was much shorter, it was cold for most of the time, so a second one repeats this. A failing implementation
+ * leaves the case; the others continue.
  */
 import { type Case, type Contender, deliveriesOf, type Scenario, type SideReport } from "../contract.js";
 import type { CaseKey, CaseRecord, FailedRecord, RunRecord } from "../report/records.js";
@@ -13,29 +13,29 @@ import { SideFailure } from "./side-process.js";
 export interface CaseSettings extends Omit<RunSettings, "timeout"> {
   readonly smoke: boolean;
   readonly rule: StoppingRule;
-  /** Seconds that a run should measure. */
+  /** Wanted seconds of a run. */
   readonly runSeconds: number;
-  /** The others are compared with it, if it is there. */
+  /** Implementation that the others are compared with, if it takes part. */
   readonly reference: string | undefined;
 }
 
-/** What happens in a case, as it happens. */
+/** Receives the events of a case. */
 export interface CaseListener {
   record(record: RunRecord | FailedRecord | CaseRecord): void;
-  /** What runs now, and the share of the case that is over, 0 … 1. */
+  /** `share`: finished part of the case, 0 … 1. */
   progress(what: string, share: number): void;
 }
 
-/** A run may take this many times the planned messages, and no more. */
+/** Maximum messages of a run, as a multiple of the planned ones. */
 const MOST_SCALE = 50;
-/** The share of the wanted length that a run has to have to show how many messages make one. */
+/** Minimum duration, as a share of the wanted one, for a run that determines the number of messages. */
 const LONG_ENOUGH = 0.5;
 const TIMEOUT = { full: 60, smoke: 20 } as const;
 
 interface Lane {
   readonly contender: Contender;
   count: number;
-  /** Messages before those that count. */
+  /** Messages before the counted ones. */
   warmup: number;
   readonly samples: number[];
 }
@@ -78,7 +78,7 @@ export async function runCase(
           if (report === undefined) break;
           const factor = settings.runSeconds / Math.max(report.seconds, 1e-6);
           lane.count = Math.max(1, Math.round(Math.min(lane.count * factor, count * MOST_SCALE)));
-          // As long a warm-up: a compiler that works alongside the program takes most of a second.
+          // The warm-up is as long: a compiler that works next to the program takes most of a second.
           lane.warmup = Math.max(warmup, lane.count * (scenario.warmups ?? 1));
           if (report.seconds >= settings.runSeconds * LONG_ENOUGH) break;
         }
@@ -106,7 +106,7 @@ function rotated<T>(list: readonly T[], by: number): T[] {
   return [...list.slice(at), ...list.slice(0, at)];
 }
 
-/** An estimate: the rounds may end sooner. */
+/** An estimate, since the rounds may end earlier. */
 function share(rule: StoppingRule, lanes: readonly Lane[], seconds: number): number {
   const runs = lanes.reduce((sum, { samples }) => sum + samples.length, 0);
   const byRuns = runs / Math.max(1, lanes.length * rule.mostRounds);

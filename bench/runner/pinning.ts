@@ -1,8 +1,8 @@
-/** Which processor cores the sides run on: not the same ones, so that they do not take turns on one. */
+/** Assigns processor cores to sides, so that they do not share one. */
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 
-/** `0-2,5` as the kernel writes it: 0, 1, 2, 5. */
+/** Parses the kernel's `0-2,5`: 0, 1, 2, 5. */
 export function parseCores(list: string): number[] {
   return list
     .trim()
@@ -14,7 +14,7 @@ export function parseCores(list: string): number[] {
     });
 }
 
-/** Splits cores into at most `parts` neighbouring groups, of equal size but for one. */
+/** Splits cores into at most `parts` adjacent groups of nearly equal size. */
 export function groupCores(cores: readonly number[], parts: number): number[][] {
   const groups = Math.max(1, Math.min(parts, cores.length));
   return Array.from({ length: groups }, (_, i) =>
@@ -22,7 +22,7 @@ export function groupCores(cores: readonly number[], parts: number): number[][] 
   );
 }
 
-/** The cores that this process may use; empty where that is unknown. */
+/** Cores that this process may use; empty if unknown. */
 function allowedCores(): number[] {
   try {
     const status = readFileSync("/proc/self/status", "utf8");
@@ -34,11 +34,11 @@ function allowedCores(): number[] {
 
 export interface Pinning {
   readonly cores: readonly number[];
-  /** What to put before the command of a role; the first role has the first group to itself. */
+  /** Prefix of a role's command. The first role has the first group to itself. */
   prefix(roleIndex: number, roles: number): readonly string[];
 }
 
-/** @returns undefined when there are fewer than two cores, or no `taskset` */
+/** @returns `undefined` with fewer than two cores, or without `taskset` */
 export function findPinning(): Pinning | undefined {
   const cores = allowedCores();
   if (cores.length < 2) return undefined;
@@ -52,7 +52,7 @@ export function findPinning(): Pinning | undefined {
     prefix(roleIndex, roles) {
       if (roles < 2) return [];
       const groups = groupCores(cores, roles);
-      // More roles than cores: the first keeps its own, the others share the rest in turn.
+      // With more roles than cores, the first role keeps its own, and the others share the rest in turn.
       const group =
         roleIndex === 0
           ? 0

@@ -1,9 +1,9 @@
-/** The live bar on standard error; nothing where nobody looks. */
+/** Progress bar on standard error, if that is a terminal. */
 import { SingleBar } from "cli-progress";
 
 export interface Progress {
   update(what: string, share: number): void;
-  /** Takes the bar away, so that lines can be printed; the next update brings it back. */
+  /** Removes the bar, so that lines can be printed; the next update draws it again. */
   clear(): void;
 }
 
@@ -21,7 +21,7 @@ export function createProgress(stream: NodeJS.WriteStream): Progress {
           barsize: 24,
           clearOnComplete: true,
           hideCursor: true,
-          // Drawn when something is reported, at most every 100 ms: it shares the cores with what is measured.
+          // Drawn with progress reports, at most every 100 ms, since it shares the cores with the measured processes.
           noTTYOutput: false,
           synchronousUpdate: true,
           gracefulExit: false,

@@ -1,4 +1,4 @@
-/** One run: the sides of one contender for one case, started, worked, checked, ended. */
+/** One run: all sides of one implementation for one case, started, checked and ended. */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -15,12 +15,12 @@ import type {
 import type { Pinning } from "./pinning.js";
 import { deferred, SideFailure, SideProcess } from "./side-process.js";
 
-/** How long a side may take to close its sockets and exit, once let go. */
+/** ms for a side to close its sockets and exit. */
 const EXIT_TIME = 5_000;
 
 export interface RunSettings {
   readonly pinning: Pinning | undefined;
-  /** Milliseconds after which it has hung. */
+  /** ms after which the run counts as hung. */
   readonly timeout: number;
   readonly signal: AbortSignal;
 }
@@ -33,7 +33,7 @@ export interface RunRequest {
   readonly warmup: number;
 }
 
-/** @throws SideFailure when a side crashes, hangs or gives wrong output; the signal's reason when it is aborted */
+/** @throws SideFailure if a side crashes, hangs or gives wrong output; the signal's reason on abort */
 export async function run(request: RunRequest, settings: RunSettings): Promise<SideReport[]> {
   const folder = await mkdtemp(join(tmpdir(), "shoal-bench-"));
   const started: Started[] = [];
@@ -77,7 +77,7 @@ async function play(
     }
   }
   for (const { side } of started) side.say("start");
-  // Any side that fails ends the run, also one that another waits for.
+  // Any failed side ends the run, even if other sides would only wait for it.
   await all(started.filter(({ spec }) => spec.ends !== false));
   for (const { spec, side } of started) if (spec.ends === false) side.say("stop");
   await all(started);
@@ -101,7 +101,7 @@ async function play(
   return reports;
 }
 
-/** inproc is one process that plays every role and answers for all that is expected of the measured one. */
+/** For inproc, one process plays every role and must meet the expectations of the measured one. */
 function rolesOf({ scenario, chosen, count, warmup }: RunRequest): readonly RoleSpec[] {
   const specs = scenario.roles(chosen, count, warmup);
   if (chosen.transport !== "inproc") return specs;
@@ -163,25 +163,25 @@ function bindingEndpoint({ transport }: Case, spec: RoleSpec, index: number, fol
   return `${transport}://127.0.0.1:*`;
 }
 
-/** Settles when all are done, or fails with the first that fails. */
+/** Settles when all are done; rejects with the first failure. */
 async function all(sides: readonly Started[]): Promise<void> {
   await Promise.all(sides.map(({ side }) => side.done));
 }
 
-/** What is wrong with what a side did; undefined: nothing. */
+/** The fault in a side's result; `undefined` if it is right. */
 export function faultOf(done: SideDone, expects: Expectation | undefined): string | undefined {
   if (expects === undefined) return undefined;
   for (const key of ["messages", "bytes", "checksum"] as const) {
     const expected = expects[key];
     if (expected !== undefined && done[key] !== expected) {
-      return `gave wrong output: ${key} ${done[key]} in place of ${expected}`;
+      return `gave wrong output: ${key} ${done[key]} instead of ${expected}`;
     }
   }
   const ordered = expects.ordered ?? expects.checksum !== undefined;
   return ordered && done.ordered !== true ? "gave wrong output: messages out of order" : undefined;
 }
 
-/** Runs it until it ends, the time is over, or somebody aborts. */
+/** Works until the end, the timeout, or an abort. */
 async function withinTime<T>(
   { timeout, signal }: RunSettings,
   started: readonly Started[],
@@ -193,14 +193,14 @@ async function withinTime<T>(
   signal.addEventListener("abort", aborted, { once: true });
   const timer = setTimeout(() => {
     const output = started.flatMap(({ side }) => side.output.map((line) => `${side.name}: ${line}`));
-    cut.reject(new SideFailure(`hung: nothing after ${timeout / 1_000} s`, output));
+    cut.reject(new SideFailure(`hung: no result within ${timeout / 1_000} s`, output));
   }, timeout);
   const working = work();
   working.catch(() => undefined);
   try {
     return await Promise.race([working, cut.promise]);
   } catch (error) {
-    // No time for closing sockets: it failed.
+    // The run failed, so sockets are not closed in order.
     for (const { side } of started) side.kill();
     await working.catch(() => undefined);
     for (const { side } of started) side.kill();
@@ -211,7 +211,7 @@ async function withinTime<T>(
   }
 }
 
-/** Lets all go, and waits until they are gone. */
+/** Ends all sides, and waits until they have exited. */
 async function end(started: readonly Started[]): Promise<void> {
   for (const { side } of started) side.release();
   const timer = setTimeout(() => {

@@ -1,5 +1,5 @@
 /**
- * One side as a child process: its lines, its last words, its end.
+ * One side as a child process.
  *
  *     starting --ready--> ready --done--> done --end of input--> exited
  *         any state --exit, unreadable line, kill--> failed
@@ -9,11 +9,11 @@ import { createInterface } from "node:readline";
 import type { SideCommand, SideDone, SideReady } from "../contract.js";
 import { measuredEnvironment } from "../environment.js";
 
-/** What is kept of the output of a side, to show when it fails. */
+/** Limits of the output that is kept to show it after a failure. */
 const KEPT_LINES = 20;
 const KEPT_LINE = 500;
 
-/** A side did not do what it should; `output` is the last it wrote. */
+/** A side failed; `output` is the last that it wrote. */
 export class SideFailure extends Error {
   readonly output: readonly string[];
 
@@ -23,10 +23,10 @@ export class SideFailure extends Error {
   }
 }
 
-/** Process groups that are running: ending the program early ends them. */
+/** Running process groups, which an early end of the program ends. */
 const running = new Set<SideProcess>();
 
-/** Kills what still runs; for the end of the program. */
+/** Kills all running sides at the end of the program. */
 export function killAll(): void {
   for (const side of running) side.kill();
 }
@@ -36,21 +36,21 @@ export class SideProcess {
   readonly name: string;
   readonly ready: Promise<SideReady>;
   readonly done: Promise<SideDone>;
-  /** Settled when the process is gone; never rejected. */
+  /** Settles when the process has exited; never rejects. */
   readonly exited: Promise<void>;
   readonly #child: ChildProcess;
   readonly #output: string[] = [];
   #reported = false;
   #fail: (reason: string) => void = () => undefined;
 
-  /** @param prefix put before the command: `taskset -c 1` */
+  /** @param prefix of the command, such as `taskset -c 1` */
   constructor(name: string, command: SideCommand, prefix: readonly string[]) {
     this.name = name;
     const [file = "", ...args] = [...prefix, command.file, ...command.args];
     this.#child = spawn(file, args, {
       env: measuredEnvironment(command.env),
       stdio: ["pipe", "pipe", "pipe"],
-      // A group of its own: Ctrl-C in the terminal comes to the runner alone, and children of a side end with it.
+      // A separate process group: Ctrl-C in the terminal reaches only the runner, and a side's children end with it.
       detached: true,
     });
     running.add(this);
@@ -60,7 +60,7 @@ export class SideProcess {
     this.ready = ready.promise;
     this.done = done.promise;
     this.exited = exited.promise;
-    // Who waits for one of them hears; the other is no unhandled rejection.
+    // One of them is awaited; the other must not be an unhandled rejection.
     this.ready.catch(() => undefined);
     this.done.catch(() => undefined);
     this.#fail = (reason) => {
@@ -83,7 +83,7 @@ export class SideProcess {
       }
     };
     const { stdin, stdout, stderr } = this.#child;
-    // It may be gone before what we say arrives; its exit shows it.
+    // The process may exit before it reads; its exit code shows that.
     stdin?.on("error", () => undefined);
     if (stdout) createInterface({ input: stdout }).on("line", hear);
     if (stderr) createInterface({ input: stderr }).on("line", (line) => this.#keep(line));
@@ -92,7 +92,7 @@ export class SideProcess {
       running.delete(this);
       exited.resolve();
     });
-    // `close`, not `exit`: the last lines have been read.
+    // `close` instead of `exit`: the last lines were read by then.
     this.#child.once("close", (code, signal) => {
       if (!this.#reported) {
         this.#fail(
@@ -116,19 +116,19 @@ export class SideProcess {
     this.#child.stdin?.write(`${line}\n`);
   }
 
-  /** Lets it go: it closes its sockets and exits. */
+  /** Lets the side close its sockets and exit. */
   release(): void {
     this.#child.stdin?.end();
   }
 
-  /** Ends it and its children now. */
+  /** Kills the side and its children. */
   kill(): void {
     const { pid } = this.#child;
     if (pid === undefined) return;
     try {
       process.kill(-pid, "SIGKILL");
     } catch {
-      // Gone already.
+      // It has exited already.
     }
   }
 
@@ -138,7 +138,7 @@ export class SideProcess {
   }
 }
 
-/** A promise with its handles; `Promise.withResolvers` comes with Node 22. */
+/** A promise with its functions; `Promise.withResolvers` needs Node 22. */
 export interface Deferred<T> {
   readonly promise: Promise<T>;
   resolve(value: T): void;

@@ -1,4 +1,4 @@
-/** Scenarios, one after the other, with their cases: what is there is measured, what is not is reported. */
+/** Runs scenarios one after the other with their cases. Unavailable implementations are reported. */
 import type { Case, Contender, Parameters, Scenario, Transport } from "../contract.js";
 import type { BenchRecord } from "../report/records.js";
 import { type CaseListener, type CaseSettings, runCase } from "./case.js";
@@ -6,22 +6,22 @@ import { type CaseListener, type CaseSettings, runCase } from "./case.js";
 export interface SuitePlan {
   readonly scenarios: readonly Scenario[];
   readonly contenders: readonly Contender[];
-  /** undefined: each scenario's first. */
+  /** Default: the first of each scenario. */
   readonly transports: readonly Transport[] | undefined;
-  /** undefined: each scenario's own. */
+  /** Default: those of each scenario. */
   readonly sizes: readonly number[] | undefined;
-  /** Values in place of a scenario's own, by parameter. */
+  /** Values that replace a scenario's, by parameter. */
   readonly parameters: Readonly<Record<string, readonly (number | string)[]>>;
 }
 
 export interface SuiteListener {
   record(record: BenchRecord): void;
   progress(what: string, share: number): void;
-  /** Everything of this scenario is recorded. */
+  /** All records of this scenario were passed on. */
   scenarioDone(scenario: Scenario): void;
 }
 
-/** The cases of a scenario, in the order of the table. */
+/** Cases of a scenario, in the order of the table. */
 export function casesOf(scenario: Scenario, plan: SuitePlan, smoke: boolean): Case[] {
   const transports = plan.transports ?? scenario.transports.slice(0, 1);
   const own = smoke ? scenario.smokeSizes : scenario.sizes;
@@ -43,7 +43,7 @@ function combinations(scenario: Scenario, plan: SuitePlan, smoke: boolean): Para
   return all;
 }
 
-/** @throws the signal's reason when it is aborted; what was measured is recorded by then */
+/** @throws the signal's reason on abort; finished measurements are recorded by then */
 export async function runSuite(
   plan: SuitePlan,
   settings: CaseSettings,

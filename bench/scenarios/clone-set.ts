@@ -1,14 +1,14 @@
 import type { Scenario } from "../contract.js";
 import { answersOf, onSchedule } from "./kit.js";
 
-/** Updates that a client has under way while it looks for what the server carries. */
+/** Updates in flight from a client while it determines the server's capacity. */
 const WINDOW = 1_000;
 
-/** From when a `set` is due to when its client's own map has it. */
+/** Measures from the due time of a `set` until its client's map has the value. */
 export const cloneSet: Scenario = {
   name: "clone-set",
   question:
-    "How long does a set take until its client sees it, at half of the load that the server can carry, and at 10,000 a second?",
+    "How long does a set take until its client sees it, at half of the server's capacity, and at 10,000 a second?",
   ...onSchedule("set/s", { count: 300, warmup: 1_000 }),
   roles({ size }, count, warmup) {
     const options = { window: WINDOW, "high-water-mark": 4 * WINDOW };

@@ -2,8 +2,8 @@ import type { Scenario } from "../contract.js";
 import { ofRole, positive, streamsOf } from "./kit.js";
 
 /**
- * A server with a full map, and a client that begins again for each load: from `new CloneClient` to the map being whole.
- * Both report how much their memory grew by with the first load, since that one nobody has free memory for.
+ * A server with a full map, and a client that starts again for each load: from `new CloneClient` to the complete map.
+ * Both report the memory growth of the first load, since later loads reuse freed memory.
  */
 export const cloneSnapshot: Scenario = {
   name: "clone-snapshot",
@@ -19,7 +19,7 @@ export const cloneSnapshot: Scenario = {
     positive(parameters, "keys");
     return smoke ? { count: 1, warmup: 0 } : { count: 5, warmup: 1 };
   },
-  scales: false, // The map is the question.
+  scales: false, // The question is about this map.
   timeout: 120,
   roles({ size, parameters }, count) {
     return [
@@ -36,7 +36,7 @@ export const cloneSnapshot: Scenario = {
     return {
       milliseconds,
       keysPerSecond: (Number(parameters.keys) / milliseconds) * 1e3,
-      // 1: as much memory as its keys and values have bytes.
+      // 1: as much memory as the bytes of keys and values.
       held: (client?.extra?.memory ?? Number.NaN) / bytes,
       clientGrowth: growthOf(client),
       serverGrowth: growthOf(server),

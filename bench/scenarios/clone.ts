@@ -2,8 +2,8 @@ import type { Scenario } from "../contract.js";
 import { ofRole, PATTERN_REFERENCES, positive, processesFor, streamsOf, sumOf } from "./kit.js";
 
 /**
- * A server sets keys as fast as its slowest client takes it, at most two windows ahead, and every client keeps the map.
- * In the end each client holds the last value of every key, and has missed nothing on the way.
+ * A server sets keys as fast as its slowest client reads, at most two windows ahead, and every client keeps the map.
+ * At the end each client must hold the last value of every key, without a gap before.
  */
 export const clone: Scenario = {
   name: "clone",
@@ -14,13 +14,13 @@ export const clone: Scenario = {
   smokeSizes: [64],
   parameters: {
     peers: { values: [1, 100], smoke: [1, 4], help: "clients; their updates are counted together" },
-    keys: { values: [1_000], smoke: [100], help: "keys that updates go round" },
+    keys: { values: [1_000], smoke: [100], help: "keys that are updated in turn" },
   },
   count({ size, parameters }, smoke) {
     positive(parameters, "keys");
     const deliveries = smoke ? 10_000 : Math.min(300_000, 2 ** 29 / size);
     const count = Math.max(200, Math.round(deliveries / positive(parameters, "peers")));
-    // A first run that is cold would find too low a count for those that are fast once they are compiled.
+    // A cold first run would give too low a count for implementations that are fast once they are compiled.
     return { count, warmup: smoke ? Math.ceil(count / 10) : count };
   },
   warmups: 3, // Plain sockets deliver twice as much after 4,500,000 as after 1,500,000.
@@ -44,7 +44,7 @@ export const clone: Scenario = {
         connects: ["server", "server/backend"],
         measured: true,
         options: { sockets },
-        // The checksum is that of the maps in the end.
+        // The checksum is that of the final maps.
         expects: { ...streamsOf(sockets, size, total - held, held), messages, bytes: messages * size },
       },
     ];
@@ -65,7 +65,7 @@ export const clone: Scenario = {
     { name: "publishedPerSecond", title: "published", unit: "upd/s" },
     { name: "megabytesPerSecond", title: "MB/s", unit: "MB/s" },
   ],
-  timeout: 240, // A server that has each update on its disk needs that long.
+  timeout: 240, // Servers that write each update to disk need that long.
   growth: "peers",
   references: PATTERN_REFERENCES,
 };

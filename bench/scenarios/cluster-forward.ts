@@ -1,4 +1,7 @@
-/** Publishing on one node of a cluster, subscribing on another one: a publisher, a subscriber, and what is between them. */
+/**
+ * Publishing on one node of a cluster and subscribing on another: a publisher, a subscriber, and the nodes or brokers
+ * between them.
+ */
 import { expectedChecksum } from "../bodies.js";
 import type { Scenario } from "../contract.js";
 
@@ -34,14 +37,14 @@ const FORWARD: Omit<Scenario, "name" | "question"> = {
   references: ["nats-route", "mosquitto-bridge", "redis-replica"],
 };
 
-/** Brokers have two servers that are joined; a node of shoal is in the program. */
+/** Brokers have two joined servers; a node of shoal runs in the program. */
 export const clusterForward: Scenario = {
   ...FORWARD,
   name: "cluster-forward",
   question: "How many messages a second of one topic go from a program at one node to a program at another?",
 };
 
-/** CURVE with a key of the cluster; NATS with TLS between clients and servers, and between the servers. */
+/** CURVE with a cluster key; for NATS, TLS between clients and servers, and between servers. */
 export const clusterForwardSecure: Scenario = {
   ...FORWARD,
   name: "cluster-forward-secure",

@@ -1,18 +1,18 @@
-/** Messages between many nodes of a cluster: to publish to all, to ask all, and a node that comes with many routes. */
+/** Messages between many nodes of a cluster: publishing to all, querying all, and a joining node with many routes. */
 import type { Scenario } from "../contract.js";
 import { FAN_OUT_COLUMNS, fanOutFigures, ofRole, positive, streamsOf } from "./kit.js";
 
-/** Processes that nodes are put into, at most; beyond, a process has several, each as many. */
+/** Maximum processes for nodes; above it each process has several nodes, all equally many. */
 const MAX_PROCESSES = 40;
 
 /**
- * Messages that each node gets, however many there are, and a tenth as many before: what a process spends once, such as the compilers' time, is the
- * same share of them all.
+ * Messages that each node gets, and a tenth as many before. The number does not depend on the nodes, so that fixed
+ * costs of a process, such as the compilers' time, have the same share.
  */
 const PUBLISHED = 200_000;
 const SMOKE_PUBLISHED = 1_000;
 
-/** Nodes of each process: the fewest that divide them. */
+/** Nodes of each process: the smallest number that divides them. */
 function nodesOfEach(nodes: number): number {
   let each = Math.ceil(nodes / MAX_PROCESSES);
   while (nodes % each !== 0) each += 1;
@@ -22,7 +22,7 @@ function nodesOfEach(nodes: number): number {
 const NODES = {
   values: [10, 40, 100],
   smoke: [2],
-  help: `nodes that get the messages, in up to ${MAX_PROCESSES} processes`,
+  help: `receiving nodes, in up to ${MAX_PROCESSES} processes`,
 };
 
 export const clusterPublish: Scenario = {
@@ -59,7 +59,7 @@ export const clusterPublish: Scenario = {
   }),
   columns: [
     ...FAN_OUT_COLUMNS,
-    { name: "microsecondsPerCopy", title: "publisher's processor time a copy", unit: "µs" },
+    { name: "microsecondsPerCopy", title: "publisher's processor time per copy", unit: "µs" },
   ],
   growth: "nodes",
 };
@@ -67,12 +67,12 @@ export const clusterPublish: Scenario = {
 export const clusterQuery: Scenario = {
   name: "cluster-query",
   question:
-    "How long does a query of all services of a cluster take, how long one of the slowest of them, and how long the same over bare sockets?",
+    "How long does a query of all services of a cluster take, how long one of the slowest service, and how long both over bare sockets?",
   metric: { name: "milliseconds", unit: "ms", better: "lower" },
   transports: ["tcp"],
   sizes: [],
   smokeSizes: [],
-  parameters: { nodes: { ...NODES, help: `services, each of a node, in up to ${MAX_PROCESSES} processes` } },
+  parameters: { nodes: { ...NODES, help: `services, one per node, in up to ${MAX_PROCESSES} processes` } },
   scales: false,
   timeout: 300,
   count({ parameters }, smoke) {
@@ -103,7 +103,7 @@ export const clusterQuery: Scenario = {
 export const clusterRoutes: Scenario = {
   name: "cluster-routes",
   question:
-    "How long until a cluster has the routes of a node that comes with many, and how long do messages take meanwhile?",
+    "How long until a cluster has the routes of a joining node with many, and how long do messages take meanwhile?",
   metric: { name: "seconds", unit: "s", better: "lower" },
   transports: ["tcp"],
   sizes: [],

@@ -1,9 +1,9 @@
-/** Scenarios of clusters: real processes that join, are killed, stand still, and are cut off from each other. */
+/** Scenarios of clusters: real processes join, are killed, are paused, and are cut off from each other. */
 import { BadInput } from "../bad-input.js";
 import type { Parameters, Scenario } from "../contract.js";
 import { positive } from "./kit.js";
 
-/** What is the same in all: one side starts the processes, and the figures are those of its clock. */
+/** Common part: one side starts the processes, and the figures are measured by its clock. */
 const CLUSTER: Omit<Scenario, "name" | "question" | "result" | "count" | "parameters"> = {
   metric: { name: "milliseconds", unit: "ms", better: "lower" },
   transports: ["tcp"],
@@ -28,10 +28,10 @@ const MILLISECONDS: Pick<Scenario, "result" | "columns"> = {
 
 const PROCESSES = { values: [10], smoke: [3], help: "processes of the cluster, one node each" };
 
-/** From the last one's `ready`: how long a program takes to start is the matter of start-up. */
+/** Measured from the last node's `ready`; the scenario start-up measures the start of a program. */
 export const clusterJoin: Scenario = {
   name: "cluster-join",
-  question: "How long after the last one's start does every node of a cluster see every other?",
+  question: "How long after the start of the last node does every node of a cluster see every other?",
   ...CLUSTER,
   ...MILLISECONDS,
   parameters: { processes: { ...PROCESSES, values: [10, 40] } },
@@ -55,7 +55,7 @@ export const clusterKill: Scenario = {
 
 export const clusterSilence: Scenario = {
   name: "cluster-silence",
-  question: "How long does a cluster take to lose a node that stands still, and to have it back?",
+  question: "How long does a cluster take to lose a paused node, and to have it back?",
   ...CLUSTER,
   ...MILLISECONDS,
   parameters: { processes: PROCESSES },
@@ -70,13 +70,13 @@ export const clusterSilence: Scenario = {
   ],
 };
 
-/** Four nodes, each in a network namespace; the link between two and two goes down. It takes root. */
+/** Four nodes in a network namespace each; the link between two and two goes down. Requires root. */
 export const clusterCut: Scenario = {
   name: "cluster-cut",
-  question: "How long until a cluster of four notices a cut in the middle, and until it is whole again?",
+  question: "How long until a cluster of four notices a cut in the middle, and until it has converged again?",
   ...CLUSTER,
   ...MILLISECONDS,
-  parameters: { seconds: { values: [60], smoke: [1], help: "s that the cut lasts" } },
+  parameters: { seconds: { values: [60], smoke: [1], help: "duration of the cut in s" } },
   count({ parameters }, smoke) {
     positive(parameters, "seconds");
     return smoke ? { count: 1, warmup: 0 } : { count: 3, warmup: 0 };
@@ -88,15 +88,15 @@ export const clusterCut: Scenario = {
   ],
 };
 
-/** Each node in a network namespace, where the kernel counts what it sends. It takes root. */
+/** Each node in a network namespace, where the kernel counts sent bytes. Requires root. */
 export const clusterIdle: Scenario = {
   name: "cluster-idle",
-  question: "How much does a node send while nothing happens, headers included?",
+  question: "How much does an idle node send, including headers?",
   ...CLUSTER,
   metric: { name: "bytesPerSecond", unit: "B/s", better: "lower" },
   parameters: {
     processes: { ...PROCESSES, values: [5, 10, 20] },
-    seconds: { values: [10], smoke: [1], help: "s for which it is counted" },
+    seconds: { values: [10], smoke: [1], help: "duration of the count in s" },
   },
   count({ parameters }) {
     positive(parameters, "processes");
@@ -109,14 +109,16 @@ export const clusterIdle: Scenario = {
   columns: [{ name: "worstBytesPerSecond", title: "busiest node", unit: "B/s" }],
 };
 
-/** In virtual time, so what a busy machine delays is not in it: the protocol alone, at a size that no machine has processes for. */
+/**
+ * Runs in virtual time without delays of the machine: only the protocol, at sizes for which no machine has processes.
+ */
 export const clusterSimulated: Scenario = {
   name: "cluster-simulated",
   question: "How long does a large cluster with lossy links take to lose a silent node, in virtual time?",
   ...CLUSTER,
   parameters: {
-    nodes: { values: [30, 100], smoke: [5], help: "nodes, each on a machine of its own" },
-    loss: { values: [0.01], smoke: [0.01], help: "share of packets that are lost" },
+    nodes: { values: [30, 100], smoke: [5], help: "nodes, each on a separate machine" },
+    loss: { values: [0.01], smoke: [0.01], help: "share of lost packets" },
   },
   count({ parameters }, smoke) {
     positive(parameters, "nodes");
@@ -132,11 +134,11 @@ export const clusterSimulated: Scenario = {
   columns: [
     { name: "p99", title: "p99", unit: "ms" },
     { name: "falseDeaths", title: "false deaths", unit: "" },
-    { name: "bytesPerSecond", title: "sent by a node when idle", unit: "B/s" },
+    { name: "bytesPerSecond", title: "sent by an idle node", unit: "B/s" },
   ],
 };
 
-/** The figures of one process that plays the rules in virtual time. */
+/** Figures of one process that runs the rules in virtual time. */
 const RULES = (role: string): Pick<Scenario, "roles" | "result" | "timeout"> => ({
   timeout: 86_400,
   roles(_chosen, count) {
@@ -148,7 +150,7 @@ const RULES = (role: string): Pick<Scenario, "roles" | "result" | "timeout"> => 
   },
 });
 
-/** Half a minute of processor time a virtual hour of a thousand nodes, and half a minute for their start. */
+/** Takes half a minute of processor time per virtual hour of a thousand nodes, and half a minute for their start. */
 export const clusterLarge: Scenario = {
   name: "cluster-large",
   question:
@@ -159,10 +161,10 @@ export const clusterLarge: Scenario = {
     nodes: {
       values: [1_000],
       smoke: [20],
-      help: "nodes, up to 2,000; each has a record of each other: 1,000 take 1.4 GB",
+      help: "nodes, up to 2,000; each has a record of every other: 1,000 take 1.4 GB",
     },
     hours: { values: [0.1], smoke: [0.02], help: "virtual hours, a process killed every two minutes" },
-    loss: { values: [0.01], smoke: [0.01], help: "share of packets that are lost" },
+    loss: { values: [0.01], smoke: [0.01], help: "share of lost packets" },
   },
   count({ parameters }) {
     atMost(parameters, "nodes", 2_000);
@@ -174,19 +176,19 @@ export const clusterLarge: Scenario = {
     { name: "worst", title: "worst", unit: "ms" },
     { name: "detections", title: "detections", unit: "" },
     { name: "falseDeaths", title: "false deaths", unit: "" },
-    { name: "bytesPerSecond", title: "sent by a node when idle", unit: "B/s" },
+    { name: "bytesPerSecond", title: "sent by an idle node", unit: "B/s" },
   ],
 };
 
 export const clusterStalls: Scenario = {
   name: "cluster-stalls",
   question:
-    "How many sound nodes are lost by mistake where others stand still for seconds, with local health and without?",
+    "How many healthy nodes are lost by mistake while others are paused for seconds, with local health and without?",
   ...CLUSTER,
   ...RULES("stalls"),
   metric: { name: "falseDeaths", unit: "", better: "lower" },
   parameters: {
-    nodes: { values: [60], smoke: [12], help: "nodes, a third of which stand still now and then; up to 500" },
+    nodes: { values: [60], smoke: [12], help: "nodes, a third of which are paused at times; up to 500" },
     hours: { values: [0.1], smoke: [0.005], help: "virtual hours of each of the seeds" },
   },
   count({ parameters }, smoke) {
@@ -197,10 +199,10 @@ export const clusterStalls: Scenario = {
   columns: [{ name: "withoutLocalHealth", title: "without local health", unit: "" }],
 };
 
-/** The members are played: what is measured is one node's. */
+/** Members are simulated: the figures are those of one node. */
 export const clusterCrowd: Scenario = {
   name: "cluster-crowd",
-  question: "What does a node of a large cluster send while nothing happens, and keep of each member?",
+  question: "What does an idle node of a large cluster send, and keep for each member?",
   ...CLUSTER,
   ...RULES("crowd"),
   metric: { name: "bytesPerSecond", unit: "B/s", better: "lower" },
@@ -215,12 +217,12 @@ export const clusterCrowd: Scenario = {
     atMost(parameters, "nodes", 16_000);
     return { count: 1, warmup: 0 };
   },
-  columns: [{ name: "bytesPerMember", title: "memory a member", unit: "B" }],
+  columns: [{ name: "bytesPerMember", title: "memory per member", unit: "B" }],
   growth: "nodes",
 };
 
 /** @throws BadInput */
 function atMost(parameters: Parameters, name: string, most: number): void {
   if (positive(parameters, name) > most)
-    throw new BadInput(`${name} is at most ${most}; got ${parameters[name]}`);
+    throw new BadInput(`${name} must be at most ${most}; got ${parameters[name]}`);
 }

@@ -1,7 +1,7 @@
 import { expectedChecksum } from "../bodies.js";
 import type { Scenario } from "../contract.js";
 
-/** Everybody comes at once: a connection counts when its first message has come back. */
+/** All clients connect at once. A connection counts when its first message has returned. */
 export const connectionStorm: Scenario = {
   name: "connection-storm",
   question: "How many new connections a second does one server take, each with a message and its reply?",
@@ -14,7 +14,7 @@ export const connectionStorm: Scenario = {
     before: {
       values: [10, 10_000],
       smoke: [10],
-      help: "connections opened before: 10 leave a runtime's code cold, as in a process that begins; 10000 warm it up",
+      help: "connections opened before: 10 leave a runtime's code cold, as in a new process; 10000 warm it up",
     },
   },
   count({ parameters }) {
@@ -23,7 +23,7 @@ export const connectionStorm: Scenario = {
   scales: false,
   roles({ size }, count, warmup) {
     return [
-      // A longer queue of connections not yet accepted: a refused one would wait a second to try again.
+      // A longer queue of connections to accept: a refused one would wait a second to try again.
       { role: "server", binds: true, ends: false, options: { backlog: 4096 } },
       {
         role: "client",

@@ -1,4 +1,4 @@
-/** Scenarios in which the serving server of a pair is killed with -9 again and again. */
+/** Scenarios in which the active server of a pair is killed with -9 repeatedly. */
 import type { Scenario } from "../contract.js";
 import { positive } from "./kit.js";
 
@@ -34,22 +34,22 @@ const KILLED_PAIR: Omit<Scenario, "name" | "question"> = {
 };
 
 /**
- * A pair and a client that asks without a pause. The server that serves is killed with -9, and the clock runs until
- * the next reply; then it is started again, stands by, and it is the other's turn.
+ * A pair and a client that sends requests without a pause. The active server is killed with -9, and the clock runs
+ * until the next reply. Then it is started again as standby, and the other one is killed next.
  */
 export const binaryStarFailover: Scenario = {
   name: "binary-star-failover",
-  question: "How many heartbeats after the kill of the serving server is the next request served?",
+  question: "How many heartbeats after the kill of the active server is the next request served?",
   ...KILLED_PAIR,
 };
 
 /**
- * A pair of servers and a client that sets without a pause. The server that serves is killed with -9, and the clock runs
- * until the next set is acknowledged by the other; then the killed one is started again, loads the map, and it is the
- * other's turn. Whatever was acknowledged has to be there after each of them.
+ * A pair of servers and a client that sets values without a pause. The active server is killed with -9, and the clock
+ * runs until the other one acknowledges the next set. Then the killed one is started again and loads the map, and the
+ * other one is killed next. Acknowledged values must be there after each failover.
  */
 export const cloneFailover: Scenario = {
   name: "clone-failover",
-  question: "How many heartbeats after the kill of the serving server is the next set acknowledged?",
+  question: "How many heartbeats after the kill of the active server is the next set acknowledged?",
   ...KILLED_PAIR,
 };

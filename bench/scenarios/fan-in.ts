@@ -2,7 +2,7 @@ import { expectedChecksum } from "../bodies.js";
 import type { Scenario } from "../contract.js";
 import { processesFor } from "./kit.js";
 
-/** N producers, one consumer. Message k comes from producer k mod N, so that the consumer can check each one's order. */
+/** N producers, one consumer. Message k comes from producer k mod N, so the consumer can check the order of each. */
 export const fanIn: Scenario = {
   name: "fan-in",
   question: "How many messages a second does one consumer take from N producers?",

@@ -2,8 +2,8 @@ import type { Scenario } from "../contract.js";
 import { FAN_OUT_COLUMNS, fanOutFigures, processesFor, streamsOf } from "./kit.js";
 
 /**
- * One publisher, N subscribers, each of which gets everything: full queues make the publisher wait (XPUB_NODROP),
- * since a run that drops is no run. The subscribers share one or two processes.
+ * One publisher and N subscribers, each of which gets everything: full queues make the publisher wait (XPUB_NODROP),
+ * since a run with drops is invalid. The subscribers share one or two processes.
  */
 export const fanOut: Scenario = {
   name: "fan-out",

@@ -1,7 +1,7 @@
 import type { Scenario } from "../contract.js";
 import { ofRole } from "./kit.js";
 
-/** Every connection has carried one message each way before it is counted; where there is a collector, it ran. */
+/** Every connection has carried one message each way before it counts. Collectors run first. */
 export const idleMemory: Scenario = {
   name: "idle-memory",
   question: "How much memory does an idle connection cost the server?",
@@ -32,7 +32,7 @@ export const idleMemory: Scenario = {
     const perConnection = (role: string) =>
       (ofRole(done, role)[0]?.extra?.bytesPerConnection ?? Number.NaN) / 1e3;
     return {
-      // A process that had the memory already grows by nothing.
+      // A process that already had the memory does not grow.
       kilobytesPerConnection: Math.max(0, perConnection("server")),
       kilobytesPerClient: Math.max(0, perConnection("client")),
     };

@@ -1,4 +1,4 @@
-/** The scenarios, in the order of the suite. */
+/** All scenarios, in the order of the suite. */
 import type { Scenario } from "../contract.js";
 import { clone } from "./clone.js";
 import { cloneSet } from "./clone-set.js";

@@ -1,4 +1,4 @@
-/** What scenarios share: parameters that can come from `--set`, what sides have to have seen, latencies, load on a schedule. */
+/** Shared parts of scenarios: parameters from `--set`, expectations, latencies, scheduled load. */
 import { BadInput } from "../bad-input.js";
 import { expectedChecksum } from "../bodies.js";
 import {
@@ -9,22 +9,22 @@ import {
   type SideReport,
 } from "../contract.js";
 
-/** @throws BadInput for what is not a number above 0 */
+/** @throws BadInput unless it is a number above 0 */
 export function positive(parameters: Parameters, name: string): number {
   const value = parameters[name];
   if (typeof value === "number" && value > 0 && Number.isFinite(value)) return value;
-  throw new BadInput(`${name} is a number above 0; got ${JSON.stringify(value)}`);
+  throw new BadInput(`${name} must be a number above 0; got ${JSON.stringify(value)}`);
 }
 
-/** @throws BadInput for what is not one of `known` */
+/** @throws BadInput unless it is one of `known` */
 export function oneOf<T extends string>(parameters: Parameters, name: string, known: readonly T[]): T {
   const value = parameters[name];
   const found = known.find((one) => one === value);
   if (found !== undefined) return found;
-  throw new BadInput(`there is no ${name} ${JSON.stringify(value)}; known are ${known.join(", ")}`);
+  throw new BadInput(`unknown ${name} ${JSON.stringify(value)}; known are ${known.join(", ")}`);
 }
 
-/** `streams` streams of `count` messages each, every one with counters from 0, the warm-up first. */
+/** `streams` streams of `count` messages each, all with counters from 0, the warm-up first. */
 export function streamsOf(streams: number, size: number, warmup: number, count: number): Expectation {
   const one = Number.parseInt(expectedChecksum(size, warmup, count), 16);
   // 32 bits times a few thousand streams stays below 2^53.
@@ -32,17 +32,19 @@ export function streamsOf(streams: number, size: number, warmup: number, count: 
   return { messages: streams * count, bytes: streams * count * size, checksum, ordered: true };
 }
 
-/** Replies to requests 0 … warmup + count - 1, each once, in any order: the replies of several workers overtake. */
+/**
+ * Replies to requests 0 … warmup + count - 1, each once, in any order, since replies of several workers overtake each
+ * other.
+ */
 export function answersOf(size: number, warmup: number, count: number): Expectation {
   return streamsOf(1, size, warmup, count);
 }
 
-/** How many processes `peers` sockets are put into: two where they divide, so that they hold half each. */
+/** Processes for `peers` sockets: two if they can have half each. */
 export function processesFor(peers: number): number {
   return peers > 1 && peers % 2 === 0 ? 2 : 1;
 }
 
-/** The reports of one role. */
 export function ofRole(done: readonly SideReport[], role: string): readonly SideReport[] {
   return done.filter((report) => report.role === role);
 }
@@ -51,13 +53,16 @@ export function sumOf(reports: readonly SideReport[], figure: (report: SideRepor
   return reports.reduce((sum, report) => sum + figure(report), 0);
 }
 
-/** What the scenarios show in which one publishes and many receive. */
+/** Columns of scenarios with one publisher and many receivers. */
 export const FAN_OUT_COLUMNS = [
   { name: "publishedPerSecond", title: "published", unit: "msg/s" },
   { name: "megabytesPerSecond", title: "MB/s", unit: "MB/s" },
 ] as const;
 
-/** Their figures. @param role of those that receive; size: bytes of a message */
+/**
+ * @param role of the receivers
+ * @param size bytes of a message
+ */
 export function fanOutFigures(
   done: readonly SideReport[],
   role: string,
@@ -70,10 +75,10 @@ export function fanOutFigures(
   return { deliveriesPerSecond, publishedPerSecond, megabytesPerSecond: (deliveriesPerSecond * size) / 1e6 };
 }
 
-/** What a pattern costs is shown by plain sockets of the same topology, on the same engine where it is there. */
+/** Plain sockets of the same topology, on the same engine if available, show the cost of a pattern. */
 export const PATTERN_REFERENCES = ["shoal-zmtp-plain", "shoal-libzmq-plain", "libzmq", "zeromq"] as const;
 
-/** The percentiles of a client as figures, for the scenarios that are about time. */
+/** Percentiles of a client, for scenarios about latency. */
 export const LATENCY_COLUMNS = [
   { name: "median", title: "p50", unit: "µs" },
   { name: "p90", title: "p90", unit: "µs" },
@@ -82,7 +87,7 @@ export const LATENCY_COLUMNS = [
   { name: "max", title: "max", unit: "µs" },
 ] as const satisfies Scenario["columns"];
 
-/** Of several clients the worst at each percentile: an average of percentiles means nothing. */
+/** The worst of several clients at each percentile: an average of percentiles means nothing. */
 export function latencyFigures(clients: readonly SideReport[]): Record<string, number> {
   const worst = (percentile: string) =>
     Math.max(...clients.map(({ latency }) => latency?.[percentile] ?? Number.NaN));
@@ -96,12 +101,14 @@ export function latencyFigures(clients: readonly SideReport[]): Record<string, n
 }
 
 /**
- * What is the same in all scenarios with an open load, as in latency-under-load: a request leaves when it is due, and
- * its latency counts from then. `half` is half of what this contender carried just before, in the third quarter of its
- * warm-up, with as many requests under way as it may have; a number of requests a second is the same for all.
+ * Common part of scenarios with an open load, as in latency-under-load: a request is sent when it is due, and its
+ * latency counts from then. `half` is half of what this implementation carried in the third quarter of its warm-up,
+ * with as many requests in flight as allowed. A number of requests per second is the same for all.
  */
-
-/** @param unit of the rate. @param smokeCount requests of a smoke run, and before them */
+/**
+ * @param unit of the rate
+ * @param smokeCount requests of a smoke run, and before it
+ */
 export function onSchedule(
   unit: string,
   smokeCount: { readonly count: number; readonly warmup: number },
@@ -112,13 +119,13 @@ export function onSchedule(
     sizes: [64],
     smokeSizes: [64],
     parameters: {
-      rate: { values: ["half", 10_000], smoke: ["half"], help: `${unit}, or half of what can be carried` },
+      rate: { values: ["half", 10_000], smoke: ["half"], help: `${unit}, or half of the capacity` },
     },
     count({ parameters }, smoke) {
       if (parameters.rate !== "half") positive(parameters, "rate");
       return smoke ? smokeCount : { count: 40_000, warmup: 60_000 };
     },
-    warmups: 12, // Those that are as fast as they can be, and four seconds on schedule: a compiler at work is the 99th percentile.
+    warmups: 12, // The capacity, and four seconds on schedule: a working compiler would be the 99th percentile.
     timeout: 120,
     result(done) {
       const [client] = done;
@@ -127,7 +134,7 @@ export function onSchedule(
       return {
         ...latencyFigures(client === undefined ? [] : [client]),
         rate,
-        // 1 when the schedule was kept; less when replies came slower than requests were due.
+        // 1 if the schedule was kept; less if replies came slower than requests were due.
         kept: messages / seconds / rate,
       };
     },

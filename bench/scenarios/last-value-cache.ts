@@ -1,21 +1,21 @@
 import type { Scenario } from "../contract.js";
 import { PATTERN_REFERENCES, positive, streamsOf } from "./kit.js";
 
-/** Messages between two words of the reader; at most two windows are anywhere on the way. */
+/** Messages between two reports of the reader; at most two windows are in flight. */
 const WINDOW = 5_000;
-/** More than that, so that nobody drops: a PUB drops what is past its mark. */
+/** Larger than two windows, so that nothing is dropped: a PUB drops above its mark. */
 const HIGH_WATER_MARK = 4 * WINDOW;
 
-/** A publisher, the cache, and a subscriber, a process each. Its references only pass messages on. */
+/** A publisher, the cache, and a subscriber, one process each. The references only forward messages. */
 export const lastValueCache: Scenario = {
   name: "last-value-cache",
-  question: "How many messages a second pass a last value cache?",
+  question: "How many messages a second pass through a last value cache?",
   metric: { name: "messagesPerSecond", unit: "msg/s", better: "higher" },
   transports: ["tcp", "ipc"],
   sizes: [64],
   smokeSizes: [64],
   parameters: {
-    topics: { values: [1_000], smoke: [100], help: "topics that messages go round; at most 100000" },
+    topics: { values: [1_000], smoke: [100], help: "topics used in turn; at most 100000" },
   },
   count({ size, parameters }, smoke) {
     positive(parameters, "topics");

@@ -2,15 +2,15 @@ import { expectedChecksum } from "../bodies.js";
 import type { Scenario } from "../contract.js";
 import { LATENCY_COLUMNS, latencyFigures } from "./kit.js";
 
-/** Seconds that a rate is kept up. */
+/** Duration of a rate in seconds. */
 const SECONDS = 2;
 const SMOKE_SECONDS = 0.3;
-/** Requests until V8 has compiled what they run through; before, its compiler is the tail of what is measured. */
+/** Requests until V8 has compiled their code; its compiler would otherwise dominate the tail. */
 const WARMUP = 5_000;
 
 /**
- * DEALER to ROUTER and back at a fixed rate. The load is open: a request leaves when it is due, not when the last
- * reply came, and its latency counts from when it was due. That is what corrects for coordinated omission.
+ * DEALER to ROUTER and back at a fixed rate. The load is open: a request is sent when it is due, instead of after the
+ * last reply, and its latency counts from then. This corrects for coordinated omission.
  */
 export const latencyUnderLoad: Scenario = {
   name: "latency-under-load",
@@ -28,7 +28,7 @@ export const latencyUnderLoad: Scenario = {
     if (smoke) return { count: Math.round(rate * SMOKE_SECONDS), warmup };
     return { count: rate * SECONDS, warmup: Math.max(warmup, WARMUP) };
   },
-  scales: false, // The rate and its length are the question.
+  scales: false, // The question is about this rate and duration.
   roles({ size }, count, warmup) {
     return [
       { role: "server", binds: true, ends: false },
@@ -49,7 +49,7 @@ export const latencyUnderLoad: Scenario = {
     const { messages = 0, seconds = 0 } = client ?? {};
     return {
       ...latencyFigures(client === undefined ? [] : [client]),
-      // 1 when the schedule was kept; less when replies came slower than requests were due.
+      // 1 if the schedule was kept; less if replies came slower than requests were due.
       kept: messages / seconds / Number(parameters.rate),
     };
   },

@@ -1,10 +1,10 @@
 import { expectedChecksum } from "../bodies.js";
 import type { Scenario } from "../contract.js";
 
-/** REQ to REP and back: the server binds, the client keeps the clock. */
+/** REQ to REP and back: the server binds, the client measures. */
 export const latency: Scenario = {
   name: "latency",
-  question: "How long does a round trip take, one message on the way at a time?",
+  question: "How long does a round trip take, one message in flight at a time?",
   metric: { name: "medianMicroseconds", unit: "µs", better: "lower" },
   transports: ["tcp", "ipc", "inproc"],
   sizes: [1, 64, 1024, 65_536, 1_048_576],

@@ -3,10 +3,10 @@ import { answersOf, LATENCY_COLUMNS, latencyFigures, PATTERN_REFERENCES } from "
 
 import { WARM_ROUND_TRIPS } from "./majordomo-roles.js";
 
-/** The server is a plain REP for all. A contender without the pattern asks with a plain REQ. */
+/** The server is a plain REP for all. Implementations without the pattern use a plain REQ. */
 export const lazyPirate: Scenario = {
   name: "lazy-pirate",
-  question: "What do time-outs and retries cost over plain REQ and REP, when nothing fails?",
+  question: "What do timeouts and retries cost over plain REQ and REP, when nothing fails?",
   metric: { name: "requestsPerSecond", unit: "req/s", better: "higher" },
   transports: ["tcp", "ipc"],
   sizes: [64],

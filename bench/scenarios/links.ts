@@ -1,4 +1,4 @@
-/** Links: many channels over one stream. What a channel costs in speed, in delay of the others, and in memory. */
+/** Links: many channels over one stream. Costs of a channel in speed, in delay of the others, and in memory. */
 import { curveKeyPair } from "shoal";
 import type { Parameters, Scenario } from "../contract.js";
 import { LATENCY_COLUMNS, latencyFigures, ofRole, oneOf, positive, streamsOf } from "./kit.js";
@@ -6,8 +6,9 @@ import { LATENCY_COLUMNS, latencyFigures, ofRole, oneOf, positive, streamsOf } f
 const ENCRYPTED = ["no", "yes"] as const;
 
 /**
- * `node-net` is a plain tcp socket, encrypted or not; `shoal-zmtp-plain` a PUSH and a PULL over tcp, which give whole messages, by CURVE where
- * the link is encrypted: that is what a link is compared with. The others are streams: their bytes are checked as they come.
+ * `node-net` is a plain tcp socket, encrypted or not. `shoal-zmtp-plain` is a PUSH and a PULL over tcp, which deliver
+ * whole messages, with CURVE if the link is encrypted. The others are streams: their bytes are checked as they
+ * arrive.
  */
 export const link: Scenario = {
   name: "link",
@@ -22,7 +23,8 @@ export const link: Scenario = {
   count({ size, parameters }, smoke) {
     oneOf(parameters, "encrypted", ENCRYPTED);
     if (smoke) return { count: 200, warmup: 20 };
-    // 2 GiB after half of one: at some 1.5 GB/s V8 compiles for much of the first 0.3 s, on a thread that shares the process's processor.
+    // 2 GiB after 0.5 GiB: at about 1.5 GB/s V8 compiles for much of the first 0.3 s, on a thread that shares the
+    // process's core.
     return { count: Math.round(2 ** 31 / size), warmup: Math.round(2 ** 29 / size) };
   },
   roles({ size, parameters }, count, warmup) {
@@ -49,7 +51,7 @@ export const link: Scenario = {
   references: ["shoal-zmtp-plain", "node-net"],
 };
 
-/** For sockets in place of the link: CURVE. */
+/** CURVE options for sockets instead of the link. */
 function curveOptions(): { readonly consumer: Parameters; readonly producer: Parameters } {
   const server = curveKeyPair();
   const client = curveKeyPair();
@@ -72,15 +74,15 @@ export const linkDelay: Scenario = {
     busy: {
       values: [0, 64],
       smoke: [0, 1],
-      help: "MiB that the other channel sends again and again; 0: none",
+      help: "MiB that the other channel sends repeatedly; 0: none",
     },
   },
   scales: false,
   timeout: 120,
   count({ parameters }, smoke) {
     if (smoke) return { count: 50, warmup: 10 };
-    // Each takes 20 times as long next to a busy channel. Alone, 2,500 are over in 0.1 s, in which V8 compiles most of what it will ever
-    // compile, on a thread that shares the processor that the process is pinned to: the 99th percentile would be that thread's time.
+    // Each round trip takes 20 times as long next to a busy channel. Alone, 2,500 take 0.1 s, in which V8 compiles
+    // most of the code on a thread that shares the pinned core: that thread would be the 99th percentile.
     return parameters.busy === 0 ? { count: 20_000, warmup: 20_000 } : { count: 2_000, warmup: 500 };
   },
   roles({ size }, count, warmup) {

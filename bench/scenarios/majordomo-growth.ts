@@ -3,13 +3,13 @@ import { answersOf, positive } from "./kit.js";
 
 import { loadOf, majordomoRoles } from "./majordomo-roles.js";
 
-/** Workers that one process has at most: each is a connection, and they beat alongside the broker and the client. */
+/** Maximum workers of one process: each is a connection with heartbeats. */
 const WORKERS_OF_A_PROCESS = 2_500;
 
 /**
- * Some of the services are asked in turn, the others are only there: with all of them asked, each connection would have
- * one message at a time, and the figure be that of system calls. The workers are connections of one process, or of a few.
- * All of them beat as often as they do by default: that is in the broker's time, too.
+ * Requests go to some of the services in turn; the others only exist. If all were used, each connection would have
+ * one message at a time, and the figure would be that of system calls. The workers are connections of one process, or
+ * of a few. All have the default heartbeats, which take part of the broker's time.
  */
 export const majordomoGrowth: Scenario = {
   name: "majordomo-growth",
@@ -21,10 +21,10 @@ export const majordomoGrowth: Scenario = {
   smokeSizes: [64],
   parameters: {
     services: { values: [1, 10, 100, 1_000], smoke: [10], help: "services of the broker" },
-    asked: { values: [10], smoke: [10], help: "of them, those that are asked, in turn" },
+    asked: { values: [10], smoke: [10], help: "services that get requests, in turn" },
     workers: { values: [1, 10], smoke: [2], help: "workers of each service" },
   },
-  // Thousands of connections are made before the clock starts, and ended after it.
+  // Thousands of connections are opened before the clock starts, and closed after it stops.
   timeout: 120,
   count({ parameters }, smoke) {
     positive(parameters, "services");
@@ -41,7 +41,7 @@ export const majordomoGrowth: Scenario = {
   result([client, ...others]) {
     const { messages = 0, seconds = Number.NaN } = client ?? {};
     const broker = others.find(({ role }) => role === "broker")?.cpuSeconds ?? Number.NaN;
-    // The broker counts from the start, as the workers do: with the warm-up, and with the heartbeats meanwhile.
+    // Broker and workers count from the start, including the warm-up and the heartbeats meanwhile.
     const answered = others.reduce((sum, side) => sum + (side.role === "worker" ? side.messages : 0), 0);
     return { requestsPerSecond: messages / seconds, brokerMicroseconds: (broker / answered) * 1e6 };
   },

@@ -1,20 +1,23 @@
-/** The processes around a broker, and how hard they are driven: for all scenarios of Majordomo. */
+/** Roles around a broker and their load, for all scenarios of Majordomo. */
 import type { Expectation, Parameters, RoleSpec } from "../contract.js";
 import { oneOf } from "./kit.js";
 
-/** How many workers, how many requests each takes at once, and how many the client has under way. */
+/** Number of workers, concurrent requests of each, and requests in flight from the client. */
 export interface MajordomoLoad {
   readonly workers: number;
   readonly concurrency: number;
   readonly window: number;
-  /** Requests that wait at a worker beyond those; -1: the worker's own default. */
+  /** Further requests that wait at a worker; -1: the worker's default. */
   readonly prefetch: number;
 }
 
-/** Requests that a pipelined client has under way. */
+/** Requests in flight from a pipelined client. */
 const PIPELINED = 1_000;
 
-/** A ROUTER drops what is past its mark, and libzmq's may count twice what is under way: it hears late what was read. */
+/**
+ * A ROUTER drops above its mark, and libzmq's may count twice the requests in flight, since it learns late which
+ * messages were read.
+ */
 const HIGH_WATER_MARK = 4 * PIPELINED;
 
 export const MAJORDOMO_LOADS: Readonly<Record<string, MajordomoLoad>> = {
@@ -26,14 +29,16 @@ export const MAJORDOMO_LOADS: Readonly<Record<string, MajordomoLoad>> = {
 };
 
 /**
- * Round trips one by one before those that count. The compiler counts calls, not seconds: a second of them leaves half of
- * the code uncompiled, at 270 µs of processor time each through a broker; after 14,000 it is 92 µs, and stays so.
+ * Single round trips before the counted ones. The compiler counts calls instead of seconds: after one second, half of
+ * the code is uncompiled, at 270 µs of processor time each through a broker; after 14,000 round trips it is 92 µs,
+ * and stays so.
  */
 export const WARM_ROUND_TRIPS = 20_000;
 
 /**
- * The same of a pipelined client. After 50,000 to 100,000 requests client, broker and workers take 7 to 8 µs of processor time for
- * each together, after 400,000 5.5. Which of them count is a second's worth: with as few before, the compiler is measured, too.
+ * Requests of a pipelined client before the counted ones. After 50,000 to 100,000 requests, client, broker and
+ * workers together take 7 to 8 µs of processor time per request; after 400,000 they take 5.5. The counted ones last a
+ * second: with fewer before, the compiler is measured, too.
  */
 export const WARM_REQUESTS = 200_000;
 
@@ -42,7 +47,7 @@ export function loadOf(parameters: Parameters): MajordomoLoad {
   return MAJORDOMO_LOADS[oneOf(parameters, "load", Object.keys(MAJORDOMO_LOADS))] as MajordomoLoad;
 }
 
-/** @param workerOptions more of them, for each process of workers */
+/** @param workerOptions further options of each worker process */
 export function majordomoRoles(
   { workers, concurrency, prefetch, window }: MajordomoLoad,
   expects: Expectation,

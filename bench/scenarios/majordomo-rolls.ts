@@ -1,25 +1,26 @@
-/** Brokers in a cluster that are rolled, one after the other, while all clients ask. */
+/** Rolling restart of the brokers of a cluster while all clients send requests. */
 import type { Scenario } from "../contract.js";
 import { positive } from "./kit.js";
 
 /**
- * The count is of answers from the first roll to the last, at least: those that a roll takes come in addition. Brokers, workers and clients find each other by their nodes. Each broker drains, ends and is started again as another process; a request that
- * fails, or has a wrong answer, fails the run.
+ * `count` is the minimum number of answers from the first restart to the last; restarts that take longer add more.
+ * Brokers, workers and clients find each other by their nodes. Each broker drains, ends and is started again as
+ * another process. A failed request or a wrong answer fails the run.
  */
 export const majordomoRolls: Scenario = {
   name: "majordomo-rolls",
-  question: "What do the clients of a cluster notice when its brokers are rolled, one after the other?",
+  question: "What do the clients of a cluster notice during a rolling restart of its brokers?",
   metric: { name: "requestsPerSecond", unit: "req/s", better: "higher" },
   transports: ["tcp"],
   sizes: [],
   smokeSizes: [],
   parameters: {
-    brokers: { values: [10], smoke: [2], help: "brokers, each a process, that are rolled" },
+    brokers: { values: [10], smoke: [2], help: "brokers to restart, one process each" },
     workers: { values: [100], smoke: [4], help: "workers, in four processes" },
     clients: {
       values: [1_000],
       smoke: [8],
-      help: "clients, in four processes, each with one request under way",
+      help: "clients, in four processes, each with one request in flight",
     },
   },
   scales: false,

@@ -8,7 +8,7 @@ import {
   WARM_ROUND_TRIPS,
 } from "./majordomo-roles.js";
 
-/** Client, broker and workers, a process each. A contender without the pattern plays it with plain sockets. */
+/** Client, broker and workers, one process each. Implementations without the pattern use plain sockets. */
 export const majordomo: Scenario = {
   name: "majordomo",
   question: "How many requests a second go through a broker to its workers and back?",
@@ -27,10 +27,10 @@ export const majordomo: Scenario = {
     const { window, concurrency } = loadOf(parameters);
     if (window === 1) return smoke ? { count: 300, warmup: 100 } : { count: 5_000, warmup: WARM_ROUND_TRIPS };
     const count = smoke ? 3_000 : 20_000;
-    // A worker that takes one at a time is slow on some engines: as many would take a minute.
+    // A worker with one request at a time is slow on some engines: the full warm-up would take a minute.
     return { count, warmup: smoke || concurrency === 1 ? Math.ceil(count / 3) : WARM_REQUESTS };
   },
-  warmups: 12, // Four processes have two cores, and the compilers of all share them: a broker's code is compiled after two million requests.
+  warmups: 12, // Four processes and their compilers share two cores: a broker's code is compiled after two million requests.
   roles({ size, parameters }, count, warmup) {
     return majordomoRoles(loadOf(parameters), answersOf(size, warmup, count));
   },
@@ -46,11 +46,10 @@ export const majordomo: Scenario = {
   references: PATTERN_REFERENCES,
 };
 
-/** Client, broker and workers of concurrency 16, a process each. */
+/** Client, broker and workers of concurrency 16, one process each. */
 export const majordomoUnderLoad: Scenario = {
   name: "majordomo-under-load",
-  question:
-    "How long does a request through a broker take at half of the load that it can carry, and at 10,000 a second?",
+  question: "How long does a request through a broker take at half of its capacity, and at 10,000 a second?",
   ...onSchedule("req/s", { count: 1_000, warmup: 2_000 }),
   roles({ size }, count, warmup) {
     return majordomoRoles(loadOf({ load: "concurrency-16" }), answersOf(size, warmup, count));

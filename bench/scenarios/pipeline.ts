@@ -1,7 +1,7 @@
 import { expectedChecksum } from "../bodies.js";
 import type { Scenario } from "../contract.js";
 
-/** A ventilator spreads messages over workers, each a process; a sink collects them, each exactly once. */
+/** A ventilator distributes messages to workers, one process each; a sink collects them, each exactly once. */
 export const pipeline: Scenario = {
   name: "pipeline",
   question: "How many messages a second go from a ventilator through N workers to a sink?",
@@ -27,7 +27,7 @@ export const pipeline: Scenario = {
           messages: count,
           bytes: count * size,
           checksum: expectedChecksum(size, warmup, count),
-          ordered: true, // Here: each exactly once.
+          ordered: true, // Means each exactly once here.
         },
       },
       {

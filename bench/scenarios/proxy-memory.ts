@@ -1,12 +1,12 @@
 import type { Scenario } from "../contract.js";
 import { ofRole } from "./kit.js";
 
-/** ms for which the producer has found no room when it gives up: everything on the way is full, and stays so. */
+/** ms without queue space after which the producer stops: all queues are full, and stay so. */
 const PATIENCE = 3_000;
 
 /**
- * A producer that goes on sending, a proxy (PULL to PUSH), and a consumer that reads nothing. The proxy may hold as many
- * messages as its two marks say; what the peers and the kernel hold is not its memory.
+ * A producer that keeps sending, a proxy (PULL to PUSH), and a consumer that reads nothing. The proxy may hold as
+ * many messages as its two marks allow; messages in the peers and the kernel are not in its memory.
  */
 export const proxyMemory: Scenario = {
   name: "proxy-memory",
@@ -23,7 +23,7 @@ export const proxyMemory: Scenario = {
     },
   },
   count() {
-    return { count: 0, warmup: 0 }; // As many as there is room for.
+    return { count: 0, warmup: 0 }; // As many as fit.
   },
   scales: false,
   roles({ parameters }) {
@@ -46,13 +46,13 @@ export const proxyMemory: Scenario = {
     const bound = 2 * Number(parameters["high-water-mark"]) * size;
     return {
       growthMegabytes: growth / 1e6,
-      // 1: all that the marks allow, and nothing else.
+      // 1: the growth equals the marks' bound.
       overBound: growth / bound,
       acceptedMegabytes: (ofRole(done, "flood")[0]?.bytes ?? Number.NaN) / 1e6,
     };
   },
   columns: [
-    { name: "overBound", title: "of the marks' bound", unit: "×" },
-    { name: "acceptedMegabytes", title: "taken from the producer", unit: "MB" },
+    { name: "overBound", title: "relative to the marks' bound", unit: "×" },
+    { name: "acceptedMegabytes", title: "accepted from the producer", unit: "MB" },
   ],
 };

@@ -2,7 +2,7 @@ import { curveKeyPair } from "shoal";
 import type { RoleSpec, Scenario } from "../contract.js";
 import { proxy } from "./proxy.js";
 
-/** The forwarder of the scenario `proxy`, with something to look after. */
+/** The forwarder of the scenario `proxy`, with a policy. */
 export const proxyPolicy: Scenario = {
   name: "proxy-policy",
   question: "What does a policy cost a proxy between one publisher and one subscriber?",

@@ -1,18 +1,18 @@
 import { type Case, deliveriesOf, type Expectation, type RoleSpec, type Scenario } from "../contract.js";
 import { ofRole, oneOf, processesFor, streamsOf, sumOf } from "./kit.js";
 
-/** What stands on both sides of the proxy, by kind. */
+/** Socket types and numbers on both sides of the proxy, by kind. */
 const KINDS = ["streamer", "forwarder", "forwarder-100", "queue", "round-trip"] as const;
 type Kind = (typeof KINDS)[number];
 
-/** Requests that a client of the queue has under way. */
+/** Requests in flight from a client of the queue. */
 const WINDOW = 1_000;
 
 const kindOf = ({ parameters }: Case): Kind => oneOf(parameters, "kind", KINDS) as Kind;
 const subscribersOf = (kind: Kind): number => (kind === "forwarder-100" ? 100 : 1);
 
 function proxyRole(kind: Kind): RoleSpec {
-  // A ROUTER drops past its mark, where the others wait.
+  // A ROUTER drops above its mark; the other types wait.
   const marks = kind === "queue" || kind === "round-trip" ? { "high-water-mark": 4 * WINDOW } : {};
   return { role: "proxy", binds: true, ends: false, options: { ...marks, backlog: 4096 } };
 }
@@ -53,10 +53,13 @@ function rolesOf(kind: Kind, expects: Expectation, count: number, size: number):
   ];
 }
 
-/** Senders, a proxy, receivers, a process each (100 subscribers: two). The queue's workers give back what they get. */
+/**
+ * Senders, a proxy and receivers, one process each (two for 100 subscribers). The queue's workers return what they
+ * get.
+ */
 export const proxy: Scenario = {
   name: "proxy",
-  question: "How many messages a second go through a proxy?",
+  question: "How many messages a second pass through a proxy?",
   metric: { name: "messagesPerSecond", unit: "msg/s", better: "higher" },
   transports: ["tcp", "ipc"],
   sizes: [64, 1024, 65_536],
@@ -65,7 +68,7 @@ export const proxy: Scenario = {
     kind: {
       values: KINDS,
       smoke: ["streamer", "forwarder", "queue"],
-      help: "PULL to PUSH; XSUB to XPUB with 1 or 100 subscribers; ROUTER to DEALER and back, with 1,000 requests under way or one",
+      help: "PULL to PUSH; XSUB to XPUB with 1 or 100 subscribers; ROUTER to DEALER and back, with 1,000 requests in flight or one",
     },
   },
   count(chosen, smoke) {
@@ -74,7 +77,7 @@ export const proxy: Scenario = {
     const count = Math.round(Math.min(smoke ? most / 20 : most, 2 ** 29 / chosen.size / subscribersOf(kind)));
     return { count, warmup: Math.ceil(count / 10) };
   },
-  warmups: 3, // Three processes have two cores, and the compilers of all share them.
+  warmups: 3, // Three processes and their compilers share two cores.
   roles(chosen, count, warmup) {
     const kind = kindOf(chosen);
     const streams = subscribersOf(kind) / (kind === "forwarder-100" ? processesFor(100) : 1);

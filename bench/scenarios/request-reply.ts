@@ -1,7 +1,7 @@
 import type { Scenario } from "../contract.js";
 import { LATENCY_COLUMNS, latencyFigures, ofRole, processesFor, streamsOf, sumOf } from "./kit.js";
 
-/** N clients of one server, each with one request on the way. Count and warm-up are those of one client. */
+/** N clients of one server with one request in flight each. Count and warm-up are those of one client. */
 export const requestReply: Scenario = {
   name: "request-reply",
   question: "How many requests a second does one server answer for N clients?",
@@ -38,7 +38,7 @@ export const requestReply: Scenario = {
   },
   result(done) {
     const clients = ofRole(done, "client");
-    // Rates add up: the processes work at the same time.
+    // Rates add up, since the processes work at the same time.
     return {
       requestsPerSecond: sumOf(clients, ({ messages, seconds }) => messages / seconds),
       ...latencyFigures(clients),

@@ -1,8 +1,8 @@
-/** A function of another node, straight from the one to the other: `node.serve` and `node.request`. */
+/** A service of another node, called directly: `node.serve` and `node.request`. */
 import type { Scenario } from "../contract.js";
 import { answersOf, LATENCY_COLUMNS, latencyFigures, positive } from "./kit.js";
 
-/** `shoal-zmtp-plain` is REQ and REP for one request at a time, and DEALER and ROUTER for more; NATS has its own requests. */
+/** `shoal-zmtp-plain` is REQ and REP for one request at a time, and DEALER and ROUTER for more; NATS has requests. */
 export const service: Scenario = {
   name: "service",
   question: "How many requests a second does one node of a cluster answer for another one?",
@@ -11,7 +11,7 @@ export const service: Scenario = {
   sizes: [64],
   smokeSizes: [64],
   parameters: {
-    window: { values: [1, 256], smoke: [1, 16], help: "requests under way at a time" },
+    window: { values: [1, 256], smoke: [1, 16], help: "requests in flight" },
   },
   count({ parameters }, smoke) {
     const count = positive(parameters, "window") === 1 ? 10_000 : 50_000;

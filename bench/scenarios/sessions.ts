@@ -1,12 +1,12 @@
-/** Messages that are kept until they are acknowledged: what a session costs, by the store that keeps it. */
+/** Messages that are kept until acknowledged: the cost of a session, by its store. */
 import type { Scenario } from "../contract.js";
 import { answersOf, LATENCY_COLUMNS, latencyFigures, oneOf, positive } from "./kit.js";
 
 const STORES = ["memory", "lmdb", "postgres"] as const;
 
 /**
- * One client publishes to its own session, which keeps each message until it is acknowledged; the time is that from `publish` to the message. NATS does the same by a stream
- * and a durable consumer of JetStream, in memory or on the disk.
+ * One client publishes to its own session, which keeps each message until it is acknowledged. Latency counts from
+ * `publish` to the message. For NATS, a JetStream stream with a durable consumer does the same, in memory or on disk.
  */
 export const sessions: Scenario = {
   name: "sessions",
@@ -21,7 +21,7 @@ export const sessions: Scenario = {
       smoke: ["memory"],
       help: "where messages are kept; postgres takes the variables PGHOST, PGUSER, …",
     },
-    window: { values: [1, 256], smoke: [16], help: "messages under way at a time" },
+    window: { values: [1, 256], smoke: [16], help: "messages in flight" },
   },
   timeout: 120,
   count({ parameters }, smoke) {

@@ -3,8 +3,8 @@ import type { Scenario } from "../contract.js";
 import { ofRole } from "./kit.js";
 
 /**
- * The producer could send everything at once; the consumer takes `rate` a second. With back-pressure the producer
- * waits, and its memory stays flat. Without it, all 64 MiB that the consumer has not taken pile up somewhere.
+ * The producer could send everything at once; the consumer reads `rate` per second. With back-pressure the producer
+ * waits, and its memory stays flat. Without it, all unread 64 MiB pile up somewhere.
  */
 export const slowConsumer: Scenario = {
   name: "slow-consumer",
@@ -14,13 +14,13 @@ export const slowConsumer: Scenario = {
   sizes: [16_384],
   smokeSizes: [16_384],
   parameters: {
-    rate: { values: [2_000], smoke: [5_000], help: "messages a second that the consumer takes" },
+    rate: { values: [2_000], smoke: [5_000], help: "messages a second that the consumer reads" },
     "high-water-mark": { values: [100], smoke: [100], help: "messages that each end may queue" },
   },
   count(_chosen, smoke) {
     return { count: smoke ? 1_500 : 4_000, warmup: 100 };
   },
-  scales: false, // What piles up is the question.
+  scales: false, // The question is how much piles up.
   roles({ size }, count, warmup) {
     return [
       {
@@ -44,7 +44,7 @@ export const slowConsumer: Scenario = {
     return {
       producerGrowthMegabytes: (producer?.extra?.rssGrowth ?? Number.NaN) / 1e6,
       consumerPeakMegabytes: (consumer?.peakRss ?? Number.NaN) / 1e6,
-      // Near 1: the consumer got what it asked for, and the producer was held to it.
+      // Near 1: the consumer got its rate, and the producer was slowed to it.
       consumerRate: rateOf(consumer) / Number(parameters.rate),
       producerRate: rateOf(producer) / Number(parameters.rate),
     };

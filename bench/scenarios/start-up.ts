@@ -1,6 +1,6 @@
 import type { Scenario } from "../contract.js";
 
-/** A program a run, from the start of its process to the first message it sent itself over tcp. */
+/** One program per run, from the start of its process to the first message that it sends itself over tcp. */
 export const startUp: Scenario = {
   name: "start-up",
   question:

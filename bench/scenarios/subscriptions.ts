@@ -1,7 +1,7 @@
 import { expectedChecksum } from "../bodies.js";
 import type { Scenario } from "../contract.js";
 
-/** One subscriber with S topic prefixes of eight digits; each message matches one, so the matching is what grows. */
+/** One subscriber with S topic prefixes of eight digits; each message matches one, so only the matching grows. */
 export const subscriptions: Scenario = {
   name: "subscriptions",
   question: "What does a published message cost when its subscriber has S subscriptions?",

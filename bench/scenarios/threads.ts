@@ -1,7 +1,7 @@
 import type { Scenario } from "../contract.js";
 import { streamsOf } from "./kit.js";
 
-/** PUSH in a worker thread to PULL in the main thread, which binds and keeps the clock: one process. */
+/** PUSH in a worker thread to PULL in the main thread, which binds and measures: one process. */
 export const threads: Scenario = {
   name: "threads",
   question: "How many messages a second go one way, from one thread of a process to another?",

@@ -1,7 +1,7 @@
 import { expectedChecksum } from "../bodies.js";
 import type { Scenario } from "../contract.js";
 
-/** PUSH to PULL: the consumer binds and keeps the clock. */
+/** PUSH to PULL: the consumer binds and measures. */
 export const throughput: Scenario = {
   name: "throughput",
   question: "How many messages a second go one way, from one process to another?",
@@ -11,7 +11,7 @@ export const throughput: Scenario = {
   smokeSizes: [64],
   parameters: {},
   count({ size }, smoke) {
-    // About a second of what the slowest contender does: 200 k small messages, or 1 GiB.
+    // About a second of the slowest implementation: 200 k small messages, or 1 GiB.
     const count = Math.round(Math.min(200_000, 2 ** 30 / size));
     return smoke ? { count: 5_000, warmup: 1_000 } : { count, warmup: Math.ceil(count / 10) };
   },

@@ -3,14 +3,14 @@ import { answersOf, oneOf, positive } from "./kit.js";
 
 const UNTIL = ["acknowledged", "answered"] as const;
 
-/** Requests that wait for their acknowledgement: a commit to the disk carries them together. */
+/** Requests waiting for their acknowledgement; a commit to disk acknowledges many. */
 const WINDOW = 4_000;
 
-/** A broker, Titanic with its store in a folder of the run, and a client, a process each. */
+/** A broker, Titanic with its store in a folder of the run, and a client, one process each. */
 function titanicRoles(warmup: number, count: number, client: Partial<RoleSpec>): RoleSpec[] {
   return [
     { role: "broker", binds: true, ends: false },
-    // What it kept is what the client got an answer for, no more and no less.
+    // It kept exactly the requests that were acknowledged to the client.
     {
       role: "titanic",
       connects: ["broker"],
@@ -25,10 +25,10 @@ function titanicRoles(warmup: number, count: number, client: Partial<RoleSpec>):
 const METRIC = { name: "requestsPerSecond", unit: "req/s", better: "higher" } as const;
 const COLUMNS = [{ name: "perCommit", title: "per commit", unit: "req" }] as const;
 
-/** Durable requests: acknowledged when they are on the disk; or worked off, fetched and closed, too. */
+/** Durable requests: acknowledged when they are on disk; or also answered, fetched and closed. */
 export const titanic: Scenario = {
   name: "titanic",
-  question: "How many requests a second does Titanic keep on disk?",
+  question: "How many requests a second does Titanic store on disk?",
   metric: METRIC,
   transports: ["tcp", "ipc"],
   sizes: [64],
@@ -45,7 +45,7 @@ export const titanic: Scenario = {
     if (smoke) return { count: 1_000, warmup: 200 };
     return until === "answered" ? { count: 10_000, warmup: 5_000 } : { count: 40_000, warmup: 20_000 };
   },
-  scales: false, // A store is filled, not a second.
+  scales: false, // The question is about a full store.
   timeout: 120,
   roles({ size, parameters }, count, warmup) {
     if (parameters.until !== "answered") {
@@ -67,7 +67,7 @@ export const titanic: Scenario = {
   columns: COLUMNS,
 };
 
-/** The first and the last fifth of a long run side by side: a store that slows down as it fills shows it. */
+/** The first and the last fifth of a long run side by side show whether a store slows down as it fills. */
 export const titanicSustained: Scenario = {
   name: "titanic-sustained",
   question: "Does Titanic keep its rate as its store fills?",

@@ -1,4 +1,4 @@
-/** Other transports than tcp: the same stream over ws and over tls, with the same over tcp among the contenders. */
+/** Other transports than tcp: the same stream over ws and tls, and over tcp as an implementation to compare with. */
 import { makeCertificate } from "../certificate.js";
 import type { RoleSpec, Scenario } from "../contract.js";
 import { oneOf, streamsOf } from "./kit.js";
@@ -16,14 +16,14 @@ const STREAM = {
     return { messagesPerSecond, megabytesPerSecond: (messagesPerSecond * size) / 1e6 };
   },
   columns: [{ name: "megabytesPerSecond", title: "MB/s", unit: "MB/s" }],
-  // A sender is as fast as it will be from its third million messages on, more than a cold second's worth.
+  // A sender reaches its full speed after two million messages, more than a cold second's worth.
   warmups: 3,
   references: ["shoal-zmtp-tcp"],
 } as const satisfies Partial<Scenario>;
 
 const CLIENTS = ["consumer", "producer"] as const;
 
-/** A client masks what it sends (RFC 6455), so it matters which of the two connects. */
+/** A client masks sent frames (RFC 6455), so it matters which side connects. */
 export const ws: Scenario = {
   ...STREAM,
   name: "ws",
@@ -34,7 +34,7 @@ export const ws: Scenario = {
     client: {
       values: CLIENTS,
       smoke: CLIENTS,
-      help: "the side that connects; what a client sends is masked",
+      help: "the side that connects; a client masks sent frames",
     },
   },
   roles({ size, parameters }, count, warmup) {

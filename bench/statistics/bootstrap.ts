@@ -1,13 +1,12 @@
 /**
- * Confidence intervals without a model of the noise: the runs are drawn again, with replacement, and the figure of each
- * draw is taken; the middle 95 % of those figures are the interval (the percentile bootstrap). Medians, because a run
- * that something disturbed is far out and would pull a mean. Pure: the draws come from a generator with a fixed seed,
- * so that the same runs give the same report.
+ * Confidence intervals without a model of the noise (percentile bootstrap): runs are drawn again with replacement,
+ * and the middle 95 % of the figures of all draws are the interval. Medians are used since a disturbed run is far out
+ * and would distort a mean. Pure: the generator has a fixed seed, so the same runs give the same report.
  */
 import { median, quantile } from "./summary.js";
 
 export interface Interval {
-  /** The figure of the runs themselves. */
+  /** Figure of the runs themselves. */
   readonly value: number;
   readonly low: number;
   readonly high: number;
@@ -44,8 +43,8 @@ export function medianInterval(values: readonly number[], confidence = CONFIDENC
 }
 
 /**
- * How many times as large one contender's figure is as another's, run in turn: the median of the ratios of the
- * rounds, so that what slows a whole round cancels out. Takes as many rounds as both have.
+ * Ratio of the figures of two implementations that ran in turn: the median of the ratios of the rounds, so that
+ * disturbances of a whole round cancel out. Uses the rounds that both have.
  */
 export function pairedRatio(
   values: readonly number[],
@@ -57,7 +56,7 @@ export function pairedRatio(
   return medianInterval(ratios, confidence);
 }
 
-/** The same for runs that have no rounds in common, such as those of two files: the ratio of the medians. */
+/** Ratio of the medians, for runs without common rounds, such as those of two files. */
 export function unpairedRatio(
   values: readonly number[],
   reference: readonly number[],
@@ -71,7 +70,7 @@ export function unpairedRatio(
   return intervalOf(median(values) / median(reference), figures, confidence);
 }
 
-/** Half the width of an interval as a share of its value; infinite where that has no meaning. */
+/** Half the width of an interval as a share of its value; infinite if that is undefined. */
 export function halfWidth({ value, low, high }: Interval): number {
   const share = (high - low) / 2 / Math.abs(value);
   return Number.isFinite(share) ? share : Number.POSITIVE_INFINITY;

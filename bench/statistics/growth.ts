@@ -1,6 +1,6 @@
 /**
- * How a cost grows with the work: cost = coefficient * n^exponent, fitted by least squares on the logarithms, which
- * weighs a small case as much as a large one. Pure.
+ * Growth of a cost with the work: cost = coefficient * n^exponent, fitted by least squares on the logarithms, so that
+ * small and large cases have equal weight. Pure.
  */
 
 export interface Point {
@@ -11,11 +11,11 @@ export interface Point {
 export interface Growth {
   readonly exponent: number;
   readonly coefficient: number;
-  /** The share of the variance that the fit explains, 0 … 1; 1 when there is none to explain. */
+  /** Share of the variance that the fit explains, 0 … 1; 1 without variance. */
   readonly r2: number;
 }
 
-/** @returns undefined with fewer than four different `n`: two or three points fit nearly anything */
+/** @returns `undefined` for fewer than four different `n`, since nearly everything fits three points */
 export function fitGrowth(points: readonly Point[]): Growth | undefined {
   const usable = points.filter(
     ({ n, cost }) => n > 0 && cost > 0 && Number.isFinite(n) && Number.isFinite(cost),
@@ -42,7 +42,7 @@ export function fitGrowth(points: readonly Point[]): Growth | undefined {
   };
 }
 
-/** In words: what doubling the work does. */
+/** Describes the effect of doubling the work. */
 export function describeGrowth({ exponent, r2 }: Growth): string {
   const shape =
     exponent < 0.1

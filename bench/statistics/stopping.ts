@@ -1,27 +1,27 @@
 /**
- * When a case has been run often enough. Pure.
+ * Stopping rule of a case. Pure.
  *
- * Looking again after each round and stopping at the first narrow interval makes intervals a little too narrow; the
- * least number of rounds keeps that small, and compare.ts has a threshold on top.
+ * Checking after each round and stopping at the first narrow interval makes intervals slightly too narrow. The
+ * minimum number of rounds limits this, and compare.ts has a threshold in addition.
  */
 import { halfWidth, pairedRatio } from "./bootstrap.js";
 
 export interface StoppingRule {
-  /** Rounds before the intervals are looked at. */
+  /** Rounds before intervals are checked. */
   readonly leastRounds: number;
   readonly mostRounds: number;
   /** Seconds for one case. */
   readonly seconds: number;
-  /** Narrow enough: half the width of each ratio's interval, as a share of the ratio. */
+  /** Sufficient half width of each ratio's interval, as a share of the ratio. */
   readonly narrow: number;
 }
 
 export type StopReason = "narrow" | "rounds" | "time";
 
 /**
- * @param samples the metric of each contender, one value a round
- * @param reference the name of the contender that the others are compared with; without one the first
- * @returns undefined: another round
+ * @param samples metric of each implementation, one value per round
+ * @param reference name of the implementation to compare with; default: the first
+ * @returns `undefined` to continue with another round
  */
 export function whyStop(
   rule: StoppingRule,
@@ -42,7 +42,7 @@ function isNarrow(
 ): boolean {
   const [first] = samples.keys();
   const base = samples.get(reference ?? "") ?? samples.get(first ?? "") ?? [];
-  // Alone, a contender is compared with its own middle run.
+  // A single implementation is compared with its own median run.
   const others = [...samples.values()].filter((values) => values !== base);
   if (others.length === 0)
     return (

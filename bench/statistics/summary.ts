@@ -1,6 +1,6 @@
 /** Order statistics of a few runs. Pure. */
 
-/** The middle value, or the mean of the two in the middle; NaN of nothing. */
+/** Middle value, or the mean of the two in the middle; NaN without values. */
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
   const middle = sorted.length >> 1;
@@ -8,7 +8,7 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? high : ((sorted[middle - 1] ?? Number.NaN) + high) / 2;
 }
 
-/** The value below which `share` (0 … 1) of them lie, between two neighbours in proportion; NaN of nothing. */
+/** Value below which a share (0 … 1) of the values lie, interpolated; NaN without values. */
 export function quantile(values: readonly number[], share: number): number {
   const sorted = [...values].sort((a, b) => a - b);
   const at = (sorted.length - 1) * share;

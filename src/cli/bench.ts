@@ -15,7 +15,7 @@ export function addBenchCommand(program: Command): void {
     name: "bench",
     summary: "measure shoal and others, side by side, on this machine",
     description:
-      "Runs scenarios: the contenders in turn, in processes of their own, their output verified. WHAT is one or more " +
+      "Runs scenarios: implementations in turn, in separate processes, with verified output. WHAT is one or more " +
       "scenarios, or all; list prints them. compare BEFORE AFTER compares two files of --json, and exits with 1 if " +
       "something became worse by more than noise; report FILE... makes reports of such files.",
     examples: [
@@ -33,7 +33,7 @@ export function addBenchCommand(program: Command): void {
     .option("--engine <NAMES>", "only these engines of shoal")
     .option("--transport <NAMES>", "tcp, ipc, inproc, ws, tls (default: the scenario's first)")
     .option("--size <BYTES>", "message sizes, such as 64,1024 (default: the scenario's)")
-    .option("--peers <NAMES>", "only these contenders (default: all available)")
+    .option("--peers <NAMES>", "only these implementations (default: all available)")
     .addOption(repeatable("--set <NAME=VALUES>", "values of a scenario's parameter (repeatable)"))
     .option(
       "--runs <N>",
@@ -41,7 +41,7 @@ export function addBenchCommand(program: Command): void {
     )
     .option("--time <S>", "time limit of a case in seconds (default: 60)")
     .option("--smoke", "one short run of each case, to check that it works")
-    .option("--reference <NAME>", "the contender to compare the others with")
+    .option("--reference <NAME>", "the implementation to compare the others with")
     .option("--no-pin", "do not pin processes to processor cores")
     .option("--json <FILE>", 'write each run as a JSON line; "-" is standard output, instead of the tables')
     .option("--html <FILE>", "write a report with charts")
@@ -51,7 +51,7 @@ export function addBenchCommand(program: Command): void {
       "report: draw charts, in light and dark, of FILE or of a page's tables (PAGE.md)",
     )
     .option("--threshold <PERCENT>", "compare: the smallest change that counts (default: 5)")
-    .option("--relative-to <NAME>", "compare: ratios to this contender, for files of different machines")
+    .option("--relative-to <NAME>", "compare: ratios to this implementation, for files of different machines")
     .option("--role <ROLE>", "run one role here, and the other on another machine")
     .option("--bind <EP>", "where that role binds")
     .option("--connect <EP>", "where that role connects")

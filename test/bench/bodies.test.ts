@@ -56,7 +56,7 @@ describe("the messages of the benchmarks", () => {
     checker.take(message);
     expect(checker.ordered).toBe(true);
     expect(checker.checksum).not.toBe(expectedChecksum(64, 0, 1));
-    expect(() => checker.take(Buffer.alloc(63))).toThrow("message 1 has 63 bytes in place of 64");
+    expect(() => checker.take(Buffer.alloc(63))).toThrow("message 1 has 63 bytes instead of 64");
   });
 
   it("are checked in a stream of bytes, whatever pieces it comes in", () => {

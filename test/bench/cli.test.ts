@@ -77,32 +77,29 @@ async function until(condition: () => boolean): Promise<void> {
 
 describe("bad input ends with exit code 2 and what there is", () => {
   const CASES: readonly (readonly [args: readonly string[], reason: RegExp])[] = [
-    [["nothing"], /there is no scenario "nothing"; known are throughput, latency, /],
-    [["throughput", "--peers", "zmq"], /there is no contender "zmq"; known are shoal-zmtp, .*zeromq/],
-    [["throughput", "--reference", "zmq"], /there is no contender "zmq"/],
-    [["throughput", "--engine", "turbo"], /there is no engine "turbo"; known are zmtp, libzmq/],
-    [["throughput", "--engine", "libzmq,turbo"], /there is no engine "turbo"/],
-    [
-      ["throughput", "--transport", "udp"],
-      /there is no transport "udp"; known are tcp, ipc, inproc, ws, tls/,
-    ],
-    [["throughput", "--size", "64,big"], /there is no size "big"; .* usual ones are 1, 16, 64, 1024/],
-    [["throughput", "--size", "0"], /there is no size "0"/],
-    [["throughput", "--size", "1e12"], /there is no size "1e12"/],
-    [["throughput", "--size", "1.5"], /there is no size "1.5"/],
-    [["throughput", "--set", "colour=red"], /there is no parameter "colour"; known are none here/],
-    [["throughput", "--runs", "0"], /--runs is a whole number above 0; got "0"/],
-    [["throughput", "--time", "soon"], /--time is a number above 0; got "soon"/],
-    [["throughput", "--bind", "tcp://127.0.0.1:1"], /--bind goes with --role/],
+    [["nothing"], /unknown scenario "nothing"; known are throughput, latency, /],
+    [["throughput", "--peers", "zmq"], /unknown implementation "zmq"; known are shoal-zmtp, .*zeromq/],
+    [["throughput", "--reference", "zmq"], /unknown implementation "zmq"/],
+    [["throughput", "--engine", "turbo"], /unknown engine "turbo"; known are zmtp, libzmq/],
+    [["throughput", "--engine", "libzmq,turbo"], /unknown engine "turbo"/],
+    [["throughput", "--transport", "udp"], /unknown transport "udp"; known are tcp, ipc, inproc, ws, tls/],
+    [["throughput", "--size", "64,big"], /unknown size "big"; .* usual ones are 1, 16, 64, 1024/],
+    [["throughput", "--size", "0"], /unknown size "0"/],
+    [["throughput", "--size", "1e12"], /unknown size "1e12"/],
+    [["throughput", "--size", "1.5"], /unknown size "1.5"/],
+    [["throughput", "--set", "colour=red"], /unknown parameter "colour"; known are none here/],
+    [["throughput", "--runs", "0"], /--runs must be a whole number above 0; got "0"/],
+    [["throughput", "--time", "soon"], /--time must be a number above 0; got "soon"/],
+    [["throughput", "--bind", "tcp://127.0.0.1:1"], /--bind requires --role/],
     [["throughput", "--role", "king"], /throughput has no role "king"; known are consumer, producer/],
     [
       ["throughput", "--role", "consumer"],
-      /the consumer of throughput takes --bind ENDPOINT, and no --connect/,
+      /the consumer of throughput needs --bind ENDPOINT instead of --connect/,
     ],
     [["throughput", "--json", "/nonexistent/file"], /cannot write \/nonexistent\/file/],
-    [["compare", "one"], /compare takes two files/],
+    [["compare", "one"], /compare needs two files/],
     [["compare", "/nonexistent/a", "/nonexistent/b"], /cannot read \/nonexistent\/a/],
-    [["report"], /report takes files/],
+    [["report"], /report needs files/],
   ];
 
   it.each(CASES)("shoal bench %s", async (args, reason) => {
@@ -191,7 +188,7 @@ describe("stopped early", () => {
       child.kill("SIGINT");
       const { code, stdout, stderr } = await ended;
       expect(marked(marker)).toEqual([]);
-      expect(stdout).toContain("Interrupted: this is what was measured so far.");
+      expect(stdout).toContain("Interrupted: these results are incomplete.");
       expect(stdout).toMatch(/npm zeromq .* \d+ /);
       expect(stderr).toContain("interrupted");
       expect(code).toBe(1);

@@ -14,5 +14,5 @@ it.each([
 });
 
 it("an option that was not given, as the command line has it, is not refused", async () => {
-  await expect(bench({ what: ["compare", "a"], set: [] })).rejects.toThrow("compare takes two files");
+  await expect(bench({ what: ["compare", "a"], set: [] })).rejects.toThrow("compare needs two files");
 });

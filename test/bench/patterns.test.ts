@@ -144,19 +144,19 @@ describe("a publisher", () => {
 
 describe("a plan", () => {
   it.each([
-    ["majordomo", "load=heavy", /there is no load "heavy"; known are concurrency-16, /],
-    ["majordomo-under-load", "rate=some", /rate is a number above 0; got "some"/],
-    ["majordomo-growth", "services=0", /services is a number above 0; got 0/],
-    ["majordomo-rolls", "brokers=0", /brokers is a number above 0; got 0/],
-    ["titanic", "until=never", /there is no until "never"; known are acknowledged, answered/],
-    ["titanic-sustained", "stored=all", /stored is a number above 0; got "all"/],
-    ["binary-star-failover", "heartbeat=-1", /heartbeat is a number above 0; got -1/],
-    ["clone", "keys=0", /keys is a number above 0; got 0/],
-    ["clone", "peers=all", /peers is a number above 0; got "all"/],
-    ["clone-set", "rate=none", /rate is a number above 0; got "none"/],
-    ["clone-snapshot", "keys=many", /keys is a number above 0; got "many"/],
-    ["clone-failover", "heartbeat=0", /heartbeat is a number above 0; got 0/],
-    ["last-value-cache", "topics=-1", /topics is a number above 0; got -1/],
+    ["majordomo", "load=heavy", /unknown load "heavy"; known are concurrency-16, /],
+    ["majordomo-under-load", "rate=some", /rate must be a number above 0; got "some"/],
+    ["majordomo-growth", "services=0", /services must be a number above 0; got 0/],
+    ["majordomo-rolls", "brokers=0", /brokers must be a number above 0; got 0/],
+    ["titanic", "until=never", /unknown until "never"; known are acknowledged, answered/],
+    ["titanic-sustained", "stored=all", /stored must be a number above 0; got "all"/],
+    ["binary-star-failover", "heartbeat=-1", /heartbeat must be a number above 0; got -1/],
+    ["clone", "keys=0", /keys must be a number above 0; got 0/],
+    ["clone", "peers=all", /peers must be a number above 0; got "all"/],
+    ["clone-set", "rate=none", /rate must be a number above 0; got "none"/],
+    ["clone-snapshot", "keys=many", /keys must be a number above 0; got "many"/],
+    ["clone-failover", "heartbeat=0", /heartbeat must be a number above 0; got 0/],
+    ["last-value-cache", "topics=-1", /topics must be a number above 0; got -1/],
   ])("of %s refuses %s", (name, set, reason) => {
     const planned = () => planOf({ what: [name], set: [set] });
     expect(planned).toThrow(reason);

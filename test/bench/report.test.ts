@@ -164,7 +164,7 @@ describe("the page's tables", () => {
     expect(replaceBetween(replaceBetween(page, "new\n", "page"), "new\n", "page")).toBe(
       replaceBetween(page, "new\n", "page"),
     );
-    expect(() => replaceBetween("no markers", "new", "page.md")).toThrow("page.md has no lines");
+    expect(() => replaceBetween("no markers", "new", "page.md")).toThrow("page.md must have the lines");
   });
 
   it("have a row for each case and ratios to each other contender", () => {
@@ -192,7 +192,7 @@ describe("the page's tables", () => {
       ...renamed("zeromq", "shoal-zmtp-plain", 3),
       ...renamed("zeromq", "shoal-zmtp", 1),
     ]);
-    expect(text).toContain("| case | contender | npm zeromq | shoal-zmtp-plain |");
+    expect(text).toContain("| case | implementation | npm zeromq | shoal-zmtp-plain |");
     expect(text).toContain("| tcp, 64 B | shoal (libzmq) | 2.0 × | 2.0 × |");
     expect(text).not.toMatch(/\| shoal-zmtp(?:-plain)? \| [–\d]/);
   });
@@ -297,8 +297,8 @@ describe("files of results", () => {
     const contents: readonly (readonly [text: string, reason: string])[] = [
       ["", "has no results"],
       ["{", "line 1: no JSON"],
-      ["3\n", "line 1: no line of a report"],
-      ['{"type":"run"}\n', "line 1: a run without its figures"],
+      ["3\n", "line 1: not a line of a report"],
+      ['{"type":"run"}\n', "line 1: the run has no figures"],
     ];
     for (const [text, reason] of contents) {
       const file = join(folder, "bad.jsonl");

@@ -13,8 +13,8 @@ describe("a contender that fails", () => {
   const MODES: readonly (readonly [mode: string, reason: RegExp])[] = [
     ["crashes early", /^consumer ended with exit code 1 before it was done/],
     ["crashes", /^consumer ended with exit code 3 before it was done/],
-    ["loses", /^consumer gave wrong output: messages 99 in place of 100/],
-    ["changes", /^consumer gave wrong output: checksum ffffffff in place of 00000000/],
+    ["loses", /^consumer gave wrong output: messages 99 instead of 100/],
+    ["changes", /^consumer gave wrong output: checksum ffffffff instead of 00000000/],
     ["swaps", /^consumer gave wrong output: messages out of order/],
     ["prints rubbish", /^consumer sent a line that is not JSON/],
   ];
@@ -38,7 +38,7 @@ describe("a contender that fails", () => {
     const others = [contender("bad", "hangs"), contender("after")];
     await runSuite({ ...plan, scenarios: [hasty], contenders: others }, settings(), heard);
     expect(heard.order).toEqual(["after"]);
-    expect(heard.failures).toMatchObject([{ contender: "bad", reason: "hung: nothing after 1 s" }]);
+    expect(heard.failures).toMatchObject([{ contender: "bad", reason: "hung: no result within 1 s" }]);
     expect(heard.failures[0]?.output).toContain("consumer: this is consumer");
   });
 
@@ -161,7 +161,7 @@ describe("a case", () => {
     await expect(running).rejects.toThrow("interrupted");
     expect(heard.order).toEqual(["a"]);
     expect(heard.records.at(-1)).toMatchObject({ type: "case", stopped: "interrupted" });
-    expect(scenarioText(heard.records, scenario)).toContain("Interrupted: this is what was measured so far.");
+    expect(scenarioText(heard.records, scenario)).toContain("Interrupted: these results are incomplete.");
   });
 
   it("over inproc is one process that plays every role", async () => {

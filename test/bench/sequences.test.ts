@@ -55,7 +55,7 @@ describe("messages of several senders", () => {
 
   it("have to be long enough for their counter", () => {
     expect(() => new StrideChecker(3, 0, 1, 2)).toThrow("at least 4 bytes; got 3");
-    expect(() => new OnceChecker(16, 0, 1).take(Buffer.alloc(15))).toThrow("15 bytes in place of 16");
+    expect(() => new OnceChecker(16, 0, 1).take(Buffer.alloc(15))).toThrow("15 bytes instead of 16");
   });
 });
 

@@ -1,16 +1,19 @@
-/** The processes of a cluster: each prints a line for what it sees of the others, and is killed, stopped and continued here. */
+/**
+ * Processes of a cluster. Each prints a line for each change that it sees; they are killed, stopped and continued
+ * here.
+ */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 import type { SideCommand } from "../../contract.js";
 import { measuredEnvironment } from "../../environment.js";
 
-/** ms that anything awaited here may take. */
+/** Limit of each wait, in ms. */
 const LIMIT = 120_000;
-/** Lines of an agent that an error has. */
+/** Last lines of an agent in an error. */
 const KEPT_LINES = 3;
 
-/** Where a process of the cluster runs, if not on the host: in a network namespace. */
+/** Network namespace of a process, if it does not run on the host. */
 export interface Place {
   readonly namespace: string;
   readonly device: string;
@@ -19,32 +22,32 @@ export interface Place {
 
 export interface AgentRequest {
   readonly index: number;
-  /** Of this cluster only: others may run on the machine. */
+  /** Unique for this cluster: others may run on the machine. */
   readonly cluster: string;
-  /** A folder for this run. */
+  /** Folder of this run. */
   readonly folder: string;
   readonly place: Place | undefined;
-  /** Where the first agent is to be found, for systems that do not find each other. */
+  /** Address of the first agent, for systems that do not find each other. */
   readonly seed: string | undefined;
 }
 
-/** What a line of an agent says. */
+/** Parsed line of an agent. */
 export interface AgentLine {
   readonly event: "ready" | "up" | "down";
-  /** The agent that it is about. */
+  /** The agent that the line is about. */
   readonly name: string;
 }
 
-/** A system that has membership. */
+/** A system with membership. */
 export interface AgentKind {
-  /** What to run. @returns also the address that others can join at, where they need one */
+  /** Returns the command, and the address at which others can join, if they need one. */
   command(request: AgentRequest): Promise<SideCommand & { readonly seed?: string }>;
   parse(line: string, own: string): AgentLine | undefined;
 }
 
 class Agent {
   readonly name: string;
-  /** The others that it sees. */
+  /** Other agents that it sees. */
   readonly sees = new Set<string>();
   readyAt = 0;
   /** Its last lines: some systems print there why they end. */
@@ -76,7 +79,7 @@ export class Cluster {
     process.on("exit", this.#onExit);
   }
 
-  /** Starts an agent, or starts one again. */
+  /** Starts an agent, also again. */
   async start(index: number): Promise<void> {
     const name = `n${index}`;
     const place = this.#places?.[index];
@@ -102,19 +105,22 @@ export class Cluster {
       for (const check of this.#checks) check();
     });
     child.once("error", (error) => this.#fail(error));
-    // `close`, not `exit`: its last lines have been read.
+    // `close` instead of `exit`: the last lines were read by then.
     child.once("close", (code, signal) => {
       if (this.#ending || signal !== null) return;
       this.#fail(new Error(`${name} ended with exit code ${code}: ${agent.said.join(" | ")}`));
     });
   }
 
-  /** Starts so many, all at once but for the first where the others need its address. */
+  /** Starts agents at once; the first one earlier, if the others need its address. */
   async startAll(count: number): Promise<void> {
     for (let index = 0; index < count; index++) await this.start(index);
   }
 
-  /** When something holds; checked at each line. @returns performance.now() of then */
+  /**
+   * Waits for a condition, which is checked at each line.
+   * @returns `performance.now()` of that moment
+   */
   until(what: string, holds: () => boolean): Promise<number> {
     return new Promise((resolve, reject) => {
       const done = (settle: () => void): void => {
@@ -149,7 +155,7 @@ export class Cluster {
     });
   }
 
-  /** Whether the others see an agent, all of them, or none of them. */
+  /** Whether all other agents see an agent, or none of them. */
   others(index: number, see: boolean): boolean {
     const { name } = this.agents[index] as Agent;
     return this.agents.every((agent, at) => at === index || agent.sees.has(name) === see);
@@ -159,7 +165,7 @@ export class Cluster {
     this.agents[index]?.child.kill(signal);
   }
 
-  /** Kills all, and waits until they are gone. */
+  /** Kills all agents, and waits until they have exited. */
   async end(): Promise<void> {
     this.#ending = true;
     process.off("exit", this.#onExit);
@@ -170,7 +176,7 @@ export class Cluster {
     await Promise.all(gone);
   }
 
-  /** Who sees whom, for an error. */
+  /** The view of each agent, for an error. */
   #views(): string {
     return this.agents
       .map(({ name, readyAt, sees }) =>

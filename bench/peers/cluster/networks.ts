@@ -1,9 +1,9 @@
 /**
- * Two networks of this machine that are joined by a link which can be cut, with hosts on each; and one network for hosts that
- * only talk among themselves. It takes Linux, iproute2, and the right to make network namespaces.
+ * Two networks on this machine, joined by a link that can be cut, with hosts on each; and one network for hosts that
+ * only communicate with each other. Needs Linux, iproute2, and the right to create network namespaces.
  *
  *   n0 ─┐                  ┌─ n2
- *       ├ west ─ link ─ east ┤        west, east: bridges in a namespace of their own
+ *       ├ west ─ link ─ east ┤        west, east: bridges in a separate namespace
  *   n1 ─┘                  └─ n3
  */
 import { execFileSync } from "node:child_process";
@@ -18,7 +18,7 @@ function ip(line: string): string {
   }).toString();
 }
 
-/** Why networks cannot be made here; `undefined`: they can. */
+/** Why networks cannot be created here; `undefined` if they can. */
 export function networksAbsent(): string | undefined {
   const name = `shoal-bench-${process.pid}-probe`;
   try {
@@ -40,7 +40,7 @@ export class Networks {
   readonly #names: string[] = [];
   readonly #onExit = () => this.remove();
 
-  /** @param hosts the first half of them in the west */
+  /** @param hosts the first half of them are in the west */
   constructor(hosts: number) {
     const prefix = `shoal-bench-${process.pid}`;
     this.#hub = `${prefix}-hub`;
@@ -49,7 +49,7 @@ export class Networks {
       this.#add(this.#hub);
       ip(`-n ${this.#hub} link add westlink type veth peer name eastlink`);
       for (const side of ["west", "east"]) {
-        // Without querying, a bridge that snoops on multicast forgets its groups.
+        // A bridge with multicast snooping but without a querier would forget its groups.
         ip(`-n ${this.#hub} link add ${side} type bridge mcast_snooping 0`);
         ip(`-n ${this.#hub} link set ${side} up`);
         ip(`-n ${this.#hub} link set ${side}link master ${side}`);
@@ -74,12 +74,12 @@ export class Networks {
     }
   }
 
-  /** Cuts west from east, or joins them again. */
+  /** Cuts the link between west and east, or restores it. */
   cut(isCut: boolean): void {
     ip(`-n ${this.#hub} link set westlink ${isCut ? "down" : "up"}`);
   }
 
-  /** Bytes that a host has sent, headers of the link included. */
+  /** Bytes sent by a host, including headers of the link. */
   sentBytes(host: number): number {
     const { namespace, device } = this.places[host] as Place;
     const text = execFileSync("ip", ["netns", "exec", namespace, "cat", "/proc/net/dev"], {
@@ -95,7 +95,7 @@ export class Networks {
       try {
         ip(`netns del ${name}`);
       } catch {
-        // It is gone.
+        // Removed already.
       }
     }
   }

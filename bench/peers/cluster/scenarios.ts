@@ -1,4 +1,4 @@
-/** The scenarios of clusters, and what each needs of the machine. */
+/** Scenarios of clusters, and their requirements. */
 import { networksAbsent } from "./networks.js";
 
 export const CLUSTER_SCENARIOS = [
@@ -10,7 +10,7 @@ export const CLUSTER_SCENARIOS = [
 ] as const;
 export type ClusterScenario = (typeof CLUSTER_SCENARIOS)[number];
 
-/** Those whose nodes are hosts of their own. */
+/** Scenarios whose nodes are separate hosts. */
 const NEED_NETWORKS: readonly string[] = ["cluster-cut", "cluster-idle"];
 
 let networks: { readonly absent: string | undefined } | undefined;
@@ -19,7 +19,7 @@ export function isClusterScenario(scenario: string): scenario is ClusterScenario
   return (CLUSTER_SCENARIOS as readonly string[]).includes(scenario);
 }
 
-/** Why a scenario cannot be played on this machine; `undefined`: it can. */
+/** Why a scenario cannot run on this machine; `undefined` if it can. */
 export function clusterObstacle(scenario: string): string | undefined {
   if (!NEED_NETWORKS.includes(scenario)) return undefined;
   networks ??= { absent: networksAbsent() };

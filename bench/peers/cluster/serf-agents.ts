@@ -1,4 +1,4 @@
-/** `serf agent` as the agents of a cluster: SWIM as hashicorp's memberlist has it, with its profile for a LAN. */
+/** `serf agent` as the agents of a cluster: SWIM as in hashicorp's memberlist, with its profile for a LAN. */
 import { freePort } from "../ports.js";
 import type { AgentKind, AgentLine } from "./agents.js";
 
@@ -8,7 +8,7 @@ const RPC_PORT = 7_373;
 const LINE = /serf: EventMember(Join|Failed|Leave|Reap): (\S+) /;
 const READY = "==> Serf agent running!";
 
-/** Ports stay those of an agent when it starts again. */
+/** An agent keeps its ports when it is started again. */
 const PORTS = new Map<string, readonly [bind: number, rpc: number]>();
 
 export const serfAgents: AgentKind = {

@@ -31,7 +31,7 @@ export const shoalAgents: AgentKind = {
   },
 };
 
-/** Any 40 characters are a key, as long as each five of them are a number of 32 bits. */
+/** Any 40 characters are a key if each group of five is a number of 32 bits. */
 function randomKey(): string {
   return Array.from({ length: 8 }, () => {
     let number = randomBytes(4).readUInt32BE();

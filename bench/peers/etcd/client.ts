@@ -1,4 +1,7 @@
-/** What is used of the package @grpc/grpc-js, which is installed only where etcd is measured, and of what it brings along. */
+/**
+ * The used parts of the package @grpc/grpc-js, which is installed only where etcd is measured, and of its
+ * dependencies.
+ */
 import { randomUUID } from "node:crypto";
 import { createRequire } from "node:module";
 import type { Place, Store } from "../key-value/store.js";
@@ -44,28 +47,28 @@ interface ProtoLoader {
 
 const require = createRequire(import.meta.url);
 const grpc = require("@grpc/grpc-js") as Grpc;
-// A dependency of the package itself.
+// A dependency of that package.
 const loader = createRequire(require.resolve("@grpc/grpc-js"))("@grpc/proto-loader") as ProtoLoader;
 const { KV, Watch } = grpc.loadPackageDefinition(
   loader.fromJSON(MESSAGES, { keepCase: true, defaults: true }),
 ).etcdserverpb;
 
-/** The key behind all that begin with a prefix: what etcd takes for a range's end. */
+/** The first key after all keys with a prefix: the end of a range in etcd. */
 function behind(prefix: Buffer): Buffer {
   const end = Buffer.from(prefix);
   end[end.length - 1] = (end[end.length - 1] as number) + 1;
   return end;
 }
 
-/** @param root what all keys of a run begin with */
+/** @param root prefix of all keys of a run */
 function storeAt(address: string, root: string): Store {
-  // A connection of its own for each, as elsewhere; the package would share one.
+  // A separate connection for each store, as elsewhere; the package would share one.
   const options = { "grpc.use_local_subchannel_pool": 1 };
   const credentials = grpc.credentials.createInsecure();
   const values = new KV(address, credentials, options);
   const watches = new Watch(address, credentials, options);
   const calls: WatchCall[] = [];
-  /** The server takes calls of one connection in any order: those of one key wait for each other. */
+  /** Last put of each key, since the server executes calls of one connection in any order. */
   const last = new Map<string, Promise<void>>();
   let closed = false;
   const put = (key: string, value: Uint8Array): Promise<void> =>
@@ -106,14 +109,17 @@ function storeAt(address: string, root: string): Store {
   };
 }
 
-/** The keys of a run. @param binds this side chooses what they begin with */
+/**
+ * The keys of a run.
+ * @param binds whether this side chooses their prefix
+ */
 export function keysOf(side: Side, binds: boolean): Place {
   const endpoint = binds ? `${side.option("server", "")}/bench-${randomUUID()}/` : side.endpoint;
   const { host, pathname } = new URL(endpoint);
   return {
     endpoint,
     open: async () => storeAt(host, pathname),
-    // They go with the server's folder.
+    // They are removed with the server's folder.
     remove: async () => undefined,
   };
 }

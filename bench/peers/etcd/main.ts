@@ -1,4 +1,4 @@
-/** A side of the contender etcd: `node main.js --scenario … --role …`. */
+/** A side of etcd: `node main.js --scenario … --role …`. */
 import { keyValueRole } from "../key-value/roles.js";
 import { parseSide, Side } from "../node/side.js";
 import { keysOf } from "./client.js";

@@ -1,6 +1,6 @@
 /**
- * What is used of etcd's gRPC interface (its version 3: services KV and Watch), as protobufjs reads it: Put, and Watch
- * with the creating of a watch. Fields that nobody here looks at are left out; protobuf passes over them.
+ * The used parts of etcd's gRPC interface (version 3: services KV and Watch) for protobufjs: Put, and Watch with its
+ * creation. Unused fields are omitted, since protobuf skips them.
  */
 const field = (type: string, id: number, rule?: "repeated") => ({
   type,

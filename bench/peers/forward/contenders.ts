@@ -1,4 +1,7 @@
-/** Two servers that are joined: of NATS by a route, of mosquitto by a bridge, of Redis a master and its replica. The programs speak to one of the two each. */
+/**
+ * Two joined servers: of NATS by a route, of mosquitto by a bridge, of Redis a master and its replica. Each program
+ * uses one of the two.
+ */
 import { execFileSync } from "node:child_process";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -12,7 +15,7 @@ import { ask } from "../tools.js";
 
 const MAIN = programFile("peers/forward/main");
 
-/** Where the programs connect: the publisher to the first, the subscriber to the second. */
+/** Ports of the two servers: the publisher uses the first, the subscriber the second. */
 interface Pair {
   readonly publisher: number;
   readonly subscriber: number;
@@ -24,7 +27,7 @@ function command(protocol: string, pair: Pair | undefined, side: SideRequest, ca
   return { file: process.execPath, args: [MAIN, protocol, ...sideArguments({ ...side, options })] };
 }
 
-/** @returns why a program is not here */
+/** @returns why a program is unavailable; `undefined` if it is available */
 async function programAbsent(program: string, flag: string): Promise<string | undefined> {
   const { code } = await ask(program, [flag]);
   return code !== null && code < 127
@@ -41,7 +44,7 @@ let natsBrokers: Broker[] = [];
 let natsPairs: Readonly<Record<"plain" | "tls", Pair>> | undefined;
 let certificates = "";
 
-/** More patience with slow consumers than the defaults have: a run must not lose messages. */
+/** Larger limits for slow consumers than the defaults: a run must not lose messages. */
 function natsConfiguration(routePort: number, other: number | undefined, tls: string): string {
   const route = other === undefined ? "" : `routes: ["${tls === "" ? "nats" : "tls"}://127.0.0.1:${other}"]`;
   return `
@@ -62,7 +65,7 @@ async function startNats(routePort: number, other: number | undefined, tls: stri
     await writeFile(file, natsConfiguration(routePort, other, tls));
     return ["--config", file];
   };
-  // The second one is ready when it has its route: the client port is in a line before that.
+  // The second server is ready when it has its route; an earlier line has its client port.
   let port = 0;
   const started = await Broker.start("nats-server", args, other === undefined ? READY : ROUTED, (line) => {
     const found = READY.exec(line);
@@ -78,7 +81,7 @@ async function natsPair(tls: string): Promise<Pair> {
   return { publisher, subscriber: await startNats(second, first, tls) };
 }
 
-/** A certificate of 127.0.0.1 that is its own authority. */
+/** A self-signed certificate for 127.0.0.1. */
 function makeCertificate(folder: string): void {
   const key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", "key.pem"];
   const name = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"];
@@ -117,7 +120,7 @@ export const natsRoute: Contender = {
 let mosquittos: Broker[] = [];
 let mosquittoPair: Pair | undefined;
 
-/** It drops what a slow subscriber has not read, unless it may queue without bound. */
+/** mosquitto drops messages that a slow subscriber has not read, unless its queue is unbounded. */
 async function startMosquitto(port: number, bridgeTo: number | undefined): Promise<void> {
   const lines = [
     `listener ${port} 127.0.0.1`,
@@ -166,13 +169,16 @@ export const mosquittoBridge: Contender = {
 let redisServers: Broker[] = [];
 let redisPair: Pair | undefined;
 
-/** Two servers hand publications on from a master to its replica, or by a cluster's bus, where all go to all servers. */
+/**
+ * Two servers forward publications from a master to its replica; a cluster's bus would send all messages to all
+ * servers.
+ */
 async function startRedis(port: number, master: number | undefined): Promise<void> {
   const lines = (folder: string): string[] => [
     `port ${port}`,
     "bind 127.0.0.1",
     `dir ${JSON.stringify(folder)}`,
-    // Nothing on disk; a replica and subscribers that are slow are waited for, as elsewhere.
+    // Nothing is stored on disk; slow replicas and subscribers are waited for, as elsewhere.
     'save ""',
     "appendonly no",
     "client-output-buffer-limit pubsub 0 0 0",
@@ -185,7 +191,7 @@ async function startRedis(port: number, master: number | undefined): Promise<voi
     await writeFile(file, `${lines(folder).join("\n")}\n`);
     return [file];
   };
-  // The second one is ready when it has what the first one has.
+  // The second server is ready when it has the data of the first.
   const ready = master === undefined ? /Ready to accept connections/i : /sync: Finished with success/i;
   redisServers.push((await Broker.start("redis-server", args, ready)).broker);
 }

@@ -1,8 +1,8 @@
 /**
  * A program at one of two joined servers: `node main.js nats|mqtt|redis --scenario … --role subscriber|publisher`.
  *
- * No broker slows a publisher down for a slow subscriber, so the subscriber reports over a connection of its own how many messages
- * came, and the publisher keeps within a window of what it reported.
+ * No broker slows a publisher down for a slow subscriber. So the subscriber reports the number of received messages
+ * over a separate connection, and the publisher stays within a window of that.
  */
 import { readFile } from "node:fs/promises";
 import { connect, createServer, type Socket } from "node:net";
@@ -10,9 +10,9 @@ import { Bodies } from "../../bodies.js";
 import { parseSide, Side } from "../node/side.js";
 import { mqtt, nats, type Protocol, redis } from "./protocols.js";
 
-/** Bytes of messages that are written at once. */
+/** Bytes of messages per write. */
 const BATCH = 65_536;
-/** Messages that may be on their way, and not more than 8 MiB. */
+/** Messages in flight; at most 8 MiB. */
 const windowOf = (size: number): number => Math.max(1, Math.min(32_768, Math.floor(2 ** 23 / size)));
 
 async function open(side: Side, protocol: Protocol): Promise<Socket> {
@@ -45,7 +45,7 @@ async function subscriber(side: Side, protocol: Protocol): Promise<void> {
     finish = resolve;
   });
   protocol.read(socket, (body) => {
-    // The publisher's first ones only find out whether it is heard.
+    // The publisher's first messages only test whether the subscriber is reached.
     if (body.length !== side.size) {
       greetings += 1;
       if (greetings === 1) report(0);
@@ -87,7 +87,7 @@ async function publisher(side: Side, protocol: Protocol): Promise<void> {
     new Promise((resolve) => {
       wake = resolve;
     });
-  // Until the two servers know of the subscription.
+  // Repeated until both servers know the subscription.
   const greeting = protocol.frame(1);
   while (reported < 0) {
     socket.write(Buffer.concat([greeting.head, Buffer.alloc(1), greeting.tail]));

@@ -1,20 +1,20 @@
 /**
- * NATS's text protocol, MQTT 3.1.1 with QoS 0 and RESP 2, as little of them as publishing and subscribing to one topic takes: what the
- * brokers can do is to be measured, and not a client library.
+ * NATS's text protocol, MQTT 3.1.1 with QoS 0 and RESP 2, limited to publishing and subscribing to one topic, so that
+ * the benchmark measures the brokers instead of client libraries.
  */
 import { connect, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 
 export const TOPIC = "bench";
 
-/** What the protocols differ in. */
+/** Interface of the protocols. */
 export interface Protocol {
-  /** Connects, over TLS with an authority's certificate, and greets. */
+  /** Connects, over TLS with an authority's certificate if given, and greets. */
   open(port: number, ca: Buffer | undefined): Promise<Socket>;
-  /** What stands in front of a message of so many bytes, and behind it. */
+  /** Bytes before and after a message of this size. */
   frame(size: number): { readonly head: Buffer; readonly tail: Buffer };
   subscribe(socket: Socket): void;
-  /** Calls with each message that comes. */
+  /** Calls the listener with each received message. */
   read(socket: Socket, onMessage: (body: Buffer) => void): void;
 }
 
@@ -25,7 +25,7 @@ function once(socket: Socket, event: string): Promise<void> {
   });
 }
 
-/** The pieces that came, as whole messages: `take` gives where the next one ends, 0 where it is not whole. */
+/** Joins received pieces into whole messages: `take` returns the end of the next one, or 0 if it is incomplete. */
 function whole(socket: Socket, take: (bytes: Buffer, at: number) => number): void {
   let rest: Buffer = Buffer.alloc(0);
   socket.on("data", (chunk: Buffer) => {
@@ -74,7 +74,7 @@ export const nats: Protocol = {
   },
 };
 
-/** A remaining length. */
+/** Encodes a remaining length. */
 function lengthOf(value: number): number[] {
   const bytes: number[] = [];
   let rest = value;
@@ -123,13 +123,13 @@ export const mqtt: Protocol = {
 };
 
 const RESP_TOPIC = `$${TOPIC.length}\r\n${TOPIC}\r\n`;
-/** What comes after a subscription, and what stands in front of a message's size. */
+/** Length of the answer to a subscription, and of the bytes before a message's size. */
 const SUBSCRIBED = `*3\r\n$9\r\nsubscribe\r\n${RESP_TOPIC}:1\r\n`.length;
 const RESP_MESSAGE = `*3\r\n$7\r\nmessage\r\n${RESP_TOPIC}$`.length;
-/** Where the two differ: the length of their first word. */
+/** Offset at which the two differ: the length of their first word. */
 const RESP_WORD = 5;
 
-/** RESP 2: a command is an array of texts, each with its length in front. */
+/** RESP 2: a command is an array of texts, each after its length. */
 export const redis: Protocol = {
   async open(port) {
     const socket = connect(port, "127.0.0.1").setNoDelay();
@@ -143,7 +143,7 @@ export const redis: Protocol = {
   subscribe: (socket) => void socket.write(`*2\r\n$9\r\nSUBSCRIBE\r\n${RESP_TOPIC}`),
   read(socket, onMessage) {
     whole(socket, (bytes, at) => {
-      // A number: how many subscribers of the publisher's server had a message.
+      // A number: subscribers of the publisher's server that got the message.
       if (bytes[at] !== 42) {
         const end = bytes.indexOf(NEWLINE, at) + 1;
         if (bytes[at] === 45 && end > 0) throw new Error(bytes.toString("latin1", at, end));

@@ -1,12 +1,12 @@
-/** A client that puts, and looks when its own watch has the value. */
+/** A client that puts values, and measures when its watch has them. */
 import { type Asker, askOnSchedule } from "../node/roles/asking.js";
 import type { Side } from "../node/side.js";
 import type { Place } from "./store.js";
 
-/** More than are under way: nobody waits for the put of a key before. */
+/** More than are in flight, so that no put waits for an earlier one of its key. */
 const KEYS = 50_000;
 
-/** Makes the place, and removes it in the end; the server itself is a process of its own. */
+/** Creates the place, and removes it at the end; the server itself is a separate process. */
 export async function server(side: Side, place: Place): Promise<void> {
   const store = await place.open();
   await side.ready(place.endpoint);

@@ -1,13 +1,13 @@
 /**
- * A program that puts as fast as its slowest reader takes it, and processes full of readers that keep the map by a watch
- * each. Readers say how far they are in the store itself, a word for a window, as they do elsewhere over a socket.
+ * A program that puts as fast as its slowest reader reads, and processes with many readers that each keep the map by
+ * a watch. Readers report their progress in the store itself, once per window, as they do elsewhere over a socket.
  */
 import { Bodies, Checker } from "../../bodies.js";
 import { sumOfChecksums } from "../../sequences.js";
 import type { Side } from "../node/side.js";
 import type { Place } from "./store.js";
 
-/** Updates between two words of a reader. */
+/** Updates between two reports of a reader. */
 const WINDOW = 1_000;
 
 const totalOf = (side: Side): number => side.warmup + side.count;
@@ -45,7 +45,6 @@ export async function server(side: Side, place: Place): Promise<void> {
   await place.remove();
 }
 
-/** One reader's map. */
 class Reader {
   readonly map = new Map<string, Buffer>();
   updates = 0;
@@ -55,7 +54,10 @@ class Reader {
     this.updates += 1;
   }
 
-  /** What it holds in the end. @throws Error for a map that is not right */
+  /**
+   * Checks the final map.
+   * @throws Error for a wrong map
+   */
   check(side: Side, keys: readonly string[]): Checker {
     const first = totalOf(side) - keys.length;
     const checker = new Checker(side.size, 0, first);

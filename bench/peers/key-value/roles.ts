@@ -1,4 +1,4 @@
-/** The roles of the clone scenarios over a server's key-value store. */
+/** Roles of the clone scenarios over a server's key-value store. */
 import type { Side } from "../node/side.js";
 import * as clone from "./clone.js";
 import * as cloneSet from "./clone-set.js";
@@ -11,10 +11,9 @@ const ROLES: Readonly<Record<string, Readonly<Record<string, Role>>>> = {
   "clone-set": { server: cloneSet.server, client: cloneSet.client },
 };
 
-/** The scenarios that there are roles for. */
 export const KEY_VALUE_SCENARIOS: readonly string[] = Object.keys(ROLES);
 
-/** @returns the role of a scenario, if it is one of these */
+/** @returns the role of such a scenario; `undefined` for others */
 export function keyValueRole(scenario: string, role: string): Role | undefined {
   return ROLES[scenario]?.[role];
 }

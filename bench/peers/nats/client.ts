@@ -1,4 +1,4 @@
-/** What is used of the package nats, which is installed only where NATS is measured. */
+/** The used parts of the package nats, which is installed only where NATS is measured. */
 import { randomUUID } from "node:crypto";
 import { createRequire } from "node:module";
 import type { Side } from "../node/side.js";
@@ -11,14 +11,14 @@ export interface Message {
 /** A key-value bucket. */
 export interface Bucket {
   put(key: string, value: Uint8Array): Promise<number>;
-  /** What is there, and every change from now on that is still kept when it is its turn. */
+  /** Yields current values, and later changes that are still kept when read. */
   watch(options: {
     key: string;
   }): Promise<AsyncIterable<{ readonly key: string; readonly value: Uint8Array }>>;
   destroy(): Promise<boolean>;
 }
 
-/** A message of a consumer, which keeps it until it is acknowledged. */
+/** A message that its consumer keeps until it is acknowledged. */
 export interface KeptMessage {
   readonly data: Uint8Array;
   ack(): void;
@@ -30,7 +30,7 @@ export interface Connection {
     readonly consumers: { add(stream: string, options: object): Promise<unknown> };
   }>;
   jetstream(): {
-    /** Settles when the stream has it. */
+    /** Settles when the stream has the message. */
     publish(subject: string, data: Uint8Array): Promise<unknown>;
     readonly consumers: {
       get(
@@ -50,7 +50,7 @@ export interface Connection {
   publish(subject: string, data: Uint8Array): void;
   subscribe(subject: string, options: { callback: (error: Error | null, message: Message) => void }): unknown;
   request(subject: string, data: Uint8Array, options: { timeout: number }): Promise<Message>;
-  /** Settles when the server has everything. */
+  /** Settles when the server has all messages. */
   flush(): Promise<void>;
   close(): Promise<void>;
 }
@@ -61,7 +61,7 @@ interface Package {
 
 const { connect } = createRequire(import.meta.url)("nats") as Package;
 
-/** Where a run's messages go: the server, and a subject of its own. */
+/** Server and subject of a run. */
 export interface Place {
   readonly servers: string;
   readonly subject: string;
@@ -79,7 +79,7 @@ export function open({ servers }: Place): Promise<Connection> {
   return connect({ servers });
 }
 
-/** The checkers take Buffers; no copy. */
+/** Converts to a Buffer for the checkers, without a copy. */
 export function bufferOf({ buffer, byteOffset, byteLength }: Uint8Array): Buffer {
   return Buffer.from(buffer as ArrayBuffer, byteOffset, byteLength);
 }

@@ -1,4 +1,4 @@
-/** Request and reply as NATS has them: a reply subject for each request. */
+/** Request and reply in NATS: a reply subject for each request. */
 import { Bodies, type Checker } from "../../bodies.js";
 import { sumOfChecksums } from "../../sequences.js";
 import { Latencies } from "../node/histogram.js";
@@ -8,7 +8,7 @@ import { bufferOf, type Connection, open, placeOf } from "./client.js";
 
 const TIMEOUT = 30_000;
 
-/** In the scenario latency it knows how many requests come; in the others it is asked to stop. */
+/** In the scenario latency the number of requests is known; in the others the server works until it is stopped. */
 export async function server(side: Side): Promise<void> {
   const place = placeOf(side, true);
   const connection = await open(place);
@@ -30,7 +30,7 @@ export async function server(side: Side): Promise<void> {
   await connection.close();
 }
 
-/** Each connection: one request, its reply, the next request. Count and warm-up are each connection's. */
+/** Each connection has one request in flight. Count and warm-up are per connection. */
 export async function client(side: Side): Promise<void> {
   const place = placeOf(side, false);
   const count = side.number("sockets", 1);
@@ -64,7 +64,7 @@ export async function client(side: Side): Promise<void> {
   await Promise.all(connections.map((connection) => connection.close()));
 }
 
-/** One connection with several requests under way. */
+/** One connection with several requests in flight. */
 export async function asker(side: Side): Promise<void> {
   const place = placeOf(side, false);
   const connection = await open(place);

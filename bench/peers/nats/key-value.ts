@@ -1,10 +1,10 @@
-/** NATS's key-value store over JetStream, in memory: a bucket for each run. */
+/** NATS's key-value store over JetStream, in memory, with one bucket per run. */
 
 import type { Place, Store } from "../key-value/store.js";
 import type { Side } from "../node/side.js";
 import { bufferOf, open, placeOf } from "./client.js";
 
-/** Values kept of a key: a watch that lags behind misses those beyond. The readers' credit keeps it within three. */
+/** Kept values of a key. A slower watch misses values; the readers' credit keeps it within three. */
 const HISTORY = 10;
 
 async function storeOf(
@@ -26,7 +26,10 @@ async function storeOf(
   };
 }
 
-/** The bucket of a run. @param binds this side makes it */
+/**
+ * The bucket of a run.
+ * @param binds whether this side creates it
+ */
 export function bucketOf(side: Side, binds: boolean): Place {
   const place = placeOf(side, binds);
   return {

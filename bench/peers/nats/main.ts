@@ -1,4 +1,4 @@
-/** A side of the contender nats: `node main.js --scenario … --role …`. */
+/** A side of NATS: `node main.js --scenario … --role …`. */
 import { keyValueRole } from "../key-value/roles.js";
 import { parseSide, Side } from "../node/side.js";
 import { asker, client, server } from "./echo.js";

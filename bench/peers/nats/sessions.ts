@@ -1,10 +1,10 @@
-/** Messages that JetStream keeps until they are acknowledged: a stream with one durable consumer, in memory or on the disk. */
+/** Messages that JetStream keeps until acknowledged: a stream with one durable consumer, in memory or on disk. */
 import type { Asker } from "../node/roles/asking.js";
 import { askPipelined } from "../node/roles/asking.js";
 import type { Side } from "../node/side.js";
 import { bufferOf, open, placeOf } from "./client.js";
 
-/** The server is NATS itself; this side names the place. */
+/** NATS is the server; this side only chooses the name. */
 export async function server(side: Side): Promise<void> {
   await side.ready(placeOf(side, true).endpoint);
   await side.stopped;

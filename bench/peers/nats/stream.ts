@@ -1,6 +1,6 @@
 /**
- * One way. NATS itself does not slow a publisher down for a slow subscriber, so producers ask the consumer for credit
- * once a window, and go on while the answer is on its way: at most two windows are anywhere between them.
+ * One way. NATS does not slow a publisher down for a slow subscriber. So producers ask the consumer for credit once
+ * per window, and continue while the answer is in flight: at most two windows are between them.
  */
 import { Bodies } from "../../bodies.js";
 import { StrideChecker, sumOfChecksums } from "../../sequences.js";
@@ -10,10 +10,9 @@ import { bufferOf, type Connection, open, placeOf } from "./client.js";
 const CREDIT_TIMEOUT = 30_000;
 const NOTHING = new Uint8Array(0);
 
-/** Messages of a window: what two high-water marks hold elsewhere, and not more than 8 MiB. */
+/** Messages of a window: as many as two high-water marks hold elsewhere, at most 8 MiB. */
 const windowOf = (size: number) => Math.max(1, Math.min(1_000, Math.floor(2 ** 23 / size)));
 
-/** Settled by a callback, with or without an error. */
 function outcome(): { promise: Promise<void>; settle: (error?: unknown) => void } {
   let settle: (error?: unknown) => void = () => undefined;
   const promise = new Promise<void>((resolve, reject) => {
@@ -46,7 +45,7 @@ export async function consumer(side: Side): Promise<void> {
       }
     },
   });
-  // The server keeps one connection's messages in order, so the answer says that those before were taken.
+  // The server keeps the order of one connection, so the answer shows that earlier messages were received.
   connection.subscribe(`${place.subject}.credit`, {
     callback: (_, message) => void message.respond(NOTHING),
   });
@@ -64,7 +63,7 @@ export async function producer(side: Side): Promise<void> {
   const peers = side.number("peers", 1);
   const connections = await Promise.all(Array.from({ length: count }, () => open(place)));
   const bodies = new Bodies(side.size);
-  // The client keeps what it is given until its turn ends, so that several have more of it at once than is made beforehand.
+  // The client keeps messages until its turn ends, so several clients have more in flight than are prepared.
   const make = (k: number): Buffer => (count === 1 ? bodies.make(k) : bodies.makeOwn(k));
   const window = windowOf(side.size);
   await side.ready();
@@ -86,7 +85,7 @@ export async function producer(side: Side): Promise<void> {
   await Promise.all(connections.map((connection) => connection.close()));
 }
 
-/** Subscribers give no credit: the server holds what they have not read, up to 1 GB each. */
+/** Subscribers give no credit: the server holds unread messages, up to 1 GB each. */
 export async function publisher(side: Side): Promise<void> {
   const place = placeOf(side, true);
   const connection = await open(place);

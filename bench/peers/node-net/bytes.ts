@@ -1,4 +1,4 @@
-/** Messages one after the other in a stream of bytes, without a frame: what a link's channel and a socket of node:net are compared by. */
+/** Messages in a stream of bytes without frames: the comparison of a link's channel with a socket of node:net. */
 import { once } from "node:events";
 import type { Duplex } from "node:stream";
 import { Bodies, StreamChecker } from "../../bodies.js";
@@ -6,7 +6,7 @@ import type { Side } from "../node/side.js";
 import { connect, listen } from "./endpoints.js";
 import { end } from "./stream.js";
 
-/** Checks the bytes that a side receives; they are measured from the end of the warm-up to the last one. */
+/** Checks received bytes, measured from the end of the warm-up to the last one. */
 export function bytesChecker(side: Side): StreamChecker & { readonly finished: Promise<void> } {
   const total = side.warmup + side.count;
   const first = Math.max(1, side.warmup);
@@ -22,7 +22,6 @@ export function bytesChecker(side: Side): StreamChecker & { readonly finished: P
   return Object.assign(checker, { finished });
 }
 
-/** Writes all messages, as fast as the stream takes them. */
 export async function writeBytes(side: Side, stream: Duplex): Promise<void> {
   const bodies = new Bodies(side.size);
   for (let k = 0; k < side.warmup + side.count; k++) {

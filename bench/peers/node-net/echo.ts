@@ -1,4 +1,4 @@
-/** There and back: latency, and N clients of one server. */
+/** Round trips: latency, and N clients of one server. */
 import type { Socket } from "node:net";
 import { Bodies, type Checker } from "../../bodies.js";
 import { sumOfChecksums } from "../../sequences.js";
@@ -8,7 +8,7 @@ import { connect, listen } from "./endpoints.js";
 import { FrameReader, FrameWriter } from "./framing.js";
 import { end } from "./stream.js";
 
-/** Echoes; in the scenario latency it knows how many come, in the others it is asked to stop. */
+/** Echoes. In the scenario latency the number of messages is known; in the others it works until it is stopped. */
 export async function server(side: Side): Promise<void> {
   const total = side.scenario === "latency" ? side.warmup + side.count : Number.POSITIVE_INFINITY;
   const sockets = new Set<Socket>();
@@ -34,7 +34,7 @@ export async function server(side: Side): Promise<void> {
   await end(server, sockets);
 }
 
-/** Each connection: one request, its reply, the next request. Count and warm-up are each connection's. */
+/** Each connection has one request in flight. Count and warm-up are per connection. */
 export async function client(side: Side): Promise<void> {
   const count = side.number("sockets", 1);
   const sockets = await Promise.all(Array.from({ length: count }, () => connect(side)));

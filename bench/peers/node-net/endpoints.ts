@@ -1,17 +1,19 @@
-/** tcp:// and ipc:// as `node:net` has them, tls:// as `node:tls`. */
+/** tcp:// and ipc:// by `node:net`, tls:// by `node:tls`. */
 import { once } from "node:events";
 import { connect as connectSocket, createServer, type Server, type Socket } from "node:net";
 import { connect as connectTls, createServer as createTlsServer } from "node:tls";
 import type { Side } from "../node/side.js";
 
-/** Where an endpoint is, as `node:net` takes it. */
 export function addressOf(endpoint: string): { path: string } | { host: string; port: number } {
   if (endpoint.startsWith("ipc://")) return { path: endpoint.slice("ipc://".length) };
   const { hostname, port } = new URL(endpoint.replace(/:\*$/, ":0"));
   return { host: hostname, port: Number(port) };
 }
 
-/** A peer that goes first resets the connection; what matters of that shows in the counts. Anything else is a fault. */
+/**
+ * Ignores resets of connections by peers that exit first, since lost messages show in the counts; other errors are
+ * faults.
+ */
 export function onError(error: NodeJS.ErrnoException): void {
   if (error.code !== "ECONNRESET" && error.code !== "EPIPE") throw error;
 }
@@ -20,10 +22,10 @@ function isTls(endpoint: string): boolean {
   return endpoint.startsWith("tls:");
 }
 
-/** Where a side listens or connects; for tls its options have certificate, key and authority. */
+/** Location of a side; for tls its options have certificate, key and authority. */
 type Place = Pick<Side, "endpoint" | "option">;
 
-/** Listens where the side is to be. @returns the server, and the endpoint with its real port */
+/** @returns the server, and the endpoint with its real port */
 export async function listen(
   side: Place,
   backlog: number,
@@ -44,7 +46,6 @@ export async function listen(
   return { server, endpoint: `${tls ? "tls" : "tcp"}://${address.address}:${address.port}` };
 }
 
-/** Connects where the side is to; settles when the connection stands. */
 export async function connect(side: Place): Promise<Socket> {
   const tls = isTls(side.endpoint);
   const address = addressOf(side.endpoint);

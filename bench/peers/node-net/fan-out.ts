@@ -29,7 +29,7 @@ export async function publisher(side: Side): Promise<void> {
   await end(server, sockets);
 }
 
-/** The same with a copy of each message for each connection, as the links of a cluster's node have it. */
+/** Writes a copy of each message for each connection, as the links of a cluster's node do. */
 export async function copier(side: Side): Promise<void> {
   const sockets: Socket[] = [];
   const peers = side.number("nodes", 1);
@@ -60,7 +60,6 @@ export async function copier(side: Side): Promise<void> {
   await end(server, sockets);
 }
 
-/** The connections of this process. */
 export function copyReaders(side: Side): Promise<void> {
   return subscriber(side, side.number("each", 1));
 }

@@ -1,4 +1,4 @@
-/** From nothing to the first message over tcp, then the end. */
+/** From start to the first message over tcp, then the end. */
 const from = performance.now();
 const { connect, listen } = await import("./endpoints.js");
 const { FrameReader, FrameWriter } = await import("./framing.js");

@@ -1,18 +1,18 @@
 /**
- * ZMTP's framing and nothing else of it (23/ZMTP, Framing): no greeting, no handshake, no routing.
+ * ZMTP's framing alone (23/ZMTP, Framing): no greeting, no handshake, no routing.
  *
  *     short   flags (0x00)  length (1 byte)              body (0 … 255 bytes)
  *     long    flags (0x02)  length (8 bytes, big-endian)  body
  *
- * The reader parses in place: a frame that is whole in its chunk is handed out as a view of it. One that is not is
- * copied once, into memory of its own. The writer puts frames into slabs, one write a slab.
+ * The reader parses in place: a frame within one chunk is a view of it; other frames are copied once. The writer
+ * collects frames in slabs, with one write per slab.
  */
 import type { Socket } from "node:net";
 
 const LONG = 0x02;
 const SHORT_HEADER = 2;
 const LONG_HEADER = 9;
-/** Bodies above this go by reference, in a write of their own. */
+/** Larger bodies are sent by reference, in a separate write. */
 const COPY_LIMIT = 8_192;
 const SLAB = 65_536;
 
@@ -50,7 +50,7 @@ export class FrameReader {
           continue;
         }
       }
-      // The header is split between two chunks.
+      // The header is split between chunks.
       this.#header[this.#headerBytes++] = chunk[at++] as number;
       const long = this.#header[0] === LONG;
       if (this.#headerBytes === (long ? LONG_HEADER : SHORT_HEADER)) {
@@ -84,12 +84,15 @@ export class FrameWriter {
   #used = 0;
   #full = false;
 
-  /** What is written goes to all of them, encoded once. */
+  /** Writes to all sockets; frames are encoded once. */
   constructor(...sockets: Socket[]) {
     this.#sockets = sockets;
   }
 
-  /** Puts a frame into the slab; what it is given may be sent by reference. @returns false when it is time to {@link flush} */
+  /**
+   * Puts a frame into the slab; its bytes may be sent by reference.
+   * @returns `false` when it is time to {@link flush}
+   */
   write(body: Buffer): boolean {
     const { length } = body;
     const copy = length <= COPY_LIMIT;
@@ -114,7 +117,10 @@ export class FrameWriter {
     return !this.#full && this.#used - this.#from < SLAB / 2;
   }
 
-  /** Hands the rest to the kernel. @returns a promise where a socket has to drain first */
+  /**
+   * Writes the rest.
+   * @returns a promise if a socket has to drain first
+   */
   flush(): Promise<unknown> | undefined {
     this.#pushUsed();
     if (!this.#full) return undefined;
@@ -122,7 +128,7 @@ export class FrameWriter {
     return Promise.all(this.#sockets.map(drained));
   }
 
-  /** Sends what was not sent; the slab goes on where it was, since a pending write still reads the part before. */
+  /** Writes new data; the slab continues behind it, since a pending write still reads the earlier part. */
   #pushUsed(): void {
     if (this.#used === this.#from) return;
     const part = this.#slab.subarray(this.#from, this.#used);

@@ -1,4 +1,4 @@
-/** A side of the contender node-net: `node main.js --scenario … --role …`. */
+/** A side of node-net: `node main.js --scenario … --role …`. */
 import { parseSide, Side } from "../node/side.js";
 import { bytesConsumer, bytesProducer } from "./bytes.js";
 import { client, server } from "./echo.js";
@@ -15,12 +15,12 @@ const roles: Readonly<Record<string, (side: Side) => Promise<void>>> = {
   server,
   subscriber: (side) => subscriber(side),
 };
-/** Of the scenario link, whose contenders are streams of bytes. */
+/** Roles of the scenario link, which compares streams of bytes. */
 const streamRoles: typeof roles = { consumer: bytesConsumer, producer: bytesProducer };
-/** Of the scenario cluster-publish, where each node gets a copy of its own. */
+/** Roles of the scenario cluster-publish, where each node gets a separate copy. */
 const copyRoles: typeof roles = { publisher: copier, subscribers: copyReaders };
 const queryRoles: typeof roles = { asker, services };
-/** Of the scenario connection-storm, where each connection begins with a greeting. */
+/** Roles of the scenario connection-storm, where each connection begins with a greeting. */
 const stormRoles: typeof roles = { client: stormClient, server: stormServer };
 const request = parseSide(process.argv.slice(2));
 const ofScenario = new Map([

@@ -1,10 +1,10 @@
-/** One asks N processes at once, and each answers: what a query of as many services is compared with. */
+/** One side asks N processes at once, and each answers: the reference for a query of as many services. */
 import { setTimeout as pause } from "node:timers/promises";
 import { answerFloor, Floor, questionsTo, timesOf } from "../node/floor.js";
 import type { Side } from "../node/side.js";
 import { connect } from "./endpoints.js";
 
-/** ms between two looks at how many are there. */
+/** ms between checks of the number of connections. */
 const LOOK = 10;
 
 export async function asker(side: Side): Promise<void> {
@@ -23,7 +23,7 @@ export async function asker(side: Side): Promise<void> {
   });
 }
 
-/** The connections of this process. Its processor time is that of the questions that are measured. */
+/** Connections of this process. Its processor time is that of the measured questions. */
 export async function services(side: Side): Promise<void> {
   const sockets = await Promise.all(Array.from({ length: side.number("each", 1) }, () => connect(side)));
   const asked = questionsTo(sockets.length, side);

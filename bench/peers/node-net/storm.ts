@@ -1,11 +1,11 @@
 /**
- * Connections at once, as ZMTP opens them, in two writes a side: greeting and READY, then a message or its reply.
+ * Simultaneous connections that begin as in ZMTP, in two writes per side: greeting and READY, then a message or its
+ * reply.
  *
  *     client  greeting 64 | READY 43 | flags 1, length 1, body
  *     server  the same, with the client's message
  *
- * The server answers each part when it has come whole, and so does the client. All parts have lengths that are known, so nothing
- * is parsed.
+ * Each end answers a part when it is complete. All parts have known lengths, so no parsing is needed.
  */
 import { once } from "node:events";
 import { connect as connectSocket, type Socket } from "node:net";
@@ -39,13 +39,11 @@ function ready(type: string): Buffer {
 const DEALER = Buffer.concat([GREETING, ready("DEALER")]);
 const ROUTER = Buffer.concat([GREETING, ready("ROUTER")]);
 
-/** One end of a connection: the peer's bytes, in the order in which its parts follow each other. */
+/** One end of a connection: receives the peer's parts in order. */
 class Exchange {
   readonly #bytes: Buffer;
   #seen = 0;
-  /** The peer's READY has come. */
   readonly #onReady: () => void;
-  /** The peer's message has come. */
   readonly #onMessage: (body: Buffer) => void;
 
   constructor(size: number, onReady: () => void, onMessage: (body: Buffer) => void) {
@@ -54,7 +52,7 @@ class Exchange {
     this.#onMessage = onMessage;
   }
 
-  /** So many bytes at the beginning of `chunk` have come. */
+  /** Receives `length` bytes at the beginning of `chunk`. */
   take(chunk: Uint8Array, length: number): void {
     const before = this.#seen;
     const bytes = this.#bytes;
@@ -67,7 +65,7 @@ class Exchange {
   }
 }
 
-/** Gives each connection's message back, until it is asked to stop. */
+/** Returns each connection's message until it is stopped. */
 export async function stormServer(side: Side): Promise<void> {
   const sockets = new Set<Socket>();
   let echoed = 0;
@@ -89,7 +87,7 @@ export async function stormServer(side: Side): Promise<void> {
   await end(server, sockets);
 }
 
-/** Connects, sends `body`, and has its reply. */
+/** Connects, sends `body`, and returns the reply. */
 function talk(side: Side, memory: Buffer, body: Buffer, sockets: Socket[]): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const socket: Socket = connectSocket({
@@ -110,16 +108,19 @@ function talk(side: Side, memory: Buffer, body: Buffer, sockets: Socket[]): Prom
   });
 }
 
-/** Connections before those that count, opened at once and closed: no contender has room for all of them as sockets. */
+/**
+ * Connections before the counted ones, opened at once and closed, since no implementation has room for all as
+ * sockets.
+ */
 const WARM_AT_ONCE = 250;
-/** ms after which the server has done with these. */
+/** ms after which the server has closed these. */
 const SETTLED_AFTER = 200;
 
 export async function stormClient(side: Side): Promise<void> {
   const bodies = new Bodies(side.size);
   const checker = side.checker();
   const sockets: Socket[] = [];
-  // One for all: what comes is copied before the next read.
+  // Shared by all connections: data is copied before the next read.
   const memory = Buffer.allocUnsafeSlow(65_536);
   const connectMany = async (first: number, count: number) => {
     const replies = Array.from({ length: count }, (_, i) =>

@@ -8,7 +8,6 @@ import type { Side } from "../node/side.js";
 import { connect, listen } from "./endpoints.js";
 import { FrameReader, FrameWriter } from "./framing.js";
 
-/** Ends a server and its connections. */
 export async function end(server: Server, sockets: Iterable<Socket>): Promise<void> {
   for (const socket of sockets) socket.destroy();
   server.close();
@@ -48,7 +47,7 @@ export async function consumer(side: Side): Promise<void> {
         finish(error as Error);
       }
       if (rate === 0 || seen < first) return;
-      // A chunk at a time: the kernel's buffer is the queue, and it is what makes the producer wait.
+      // One chunk at a time: the kernel's buffer is the queue that makes the producer wait.
       const ahead = from + ((seen - side.warmup) / rate) * 1e3 - performance.now();
       if (ahead < 1) return;
       socket.pause();

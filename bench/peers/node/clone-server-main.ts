@@ -1,6 +1,6 @@
 /**
  * A clone's server of a pair, to be killed: `clone-server-main.js ROLE ENDPOINT PEER HEARTBEAT`. Prints its state
- * each time that it changes, and `in-step` when the other one has everything. Ends with its standard input.
+ * after each change, and `in-step` when the other one has everything. Ends with its standard input.
  */
 import { CloneServer } from "shoal/patterns";
 

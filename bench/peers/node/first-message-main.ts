@@ -1,4 +1,4 @@
-/** From nothing to the first message: a PUSH and a PULL over tcp, then the end. `first-message-main.js shoal|zeromq` */
+/** From start to the first message: a PUSH and a PULL over tcp, then the end. `first-message-main.js shoal|zeromq` */
 const from = performance.now();
 const { Pull, Push } = process.argv[2] === "shoal" ? await import("shoal") : await import("zeromq");
 const imported = (performance.now() - from) / 1e3;

@@ -1,14 +1,17 @@
-/** A query without anything of ours: some bytes to each of many sockets, and the same back. A query of as many services cannot be faster. */
+/**
+ * A query over bare sockets: some bytes to each of many sockets, and the same back. A query of as many services
+ * cannot be faster.
+ */
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import { Latencies } from "./histogram.js";
 import type { Side } from "./side.js";
 
-/** Bytes of a question to one of them and of its answer: about what a query has. */
+/** Bytes of a question and of its answer: about as many as in a query. */
 const FLOOR_BYTES = 64;
 const NANOSECONDS = 1e6;
 
-/** The end that asks. */
+/** The asking end. */
 export class Floor {
   readonly #server = createServer((socket) => this.#add(socket));
   readonly #sockets: Socket[] = [];
@@ -39,7 +42,7 @@ export class Floor {
     return this.#ask(this.#sockets);
   }
 
-  /** @returns ms of the slowest of them, each asked alone */
+  /** @returns ms of the slowest one, each asked alone */
   async slowest(): Promise<number> {
     let slowest = 0;
     for (const socket of this.#sockets) slowest = Math.max(slowest, await this.#ask([socket]));
@@ -63,7 +66,7 @@ export class Floor {
   }
 }
 
-/** The end that answers. */
+/** The answering end. */
 export function answerFloor(socket: Socket): Socket {
   return socket
     .setNoDelay(true)
@@ -71,7 +74,10 @@ export function answerFloor(socket: Socket): Socket {
     .on("error", () => undefined);
 }
 
-/** Asks as often as the side is to, and takes the times of those that count. @param ask gives ms */
+/**
+ * Asks as often as the side requires, and records the counted times.
+ * @param ask returns ms
+ */
 export async function timesOf(side: Side, ask: () => Promise<number>): Promise<Latencies> {
   for (let k = 0; k < side.warmup; k++) await ask();
   const latencies = new Latencies();
@@ -82,9 +88,9 @@ export async function timesOf(side: Side, ask: () => Promise<number>): Promise<L
 }
 
 /**
- * Measures from the first question that counts to the last one, of those to as many as answer here.
+ * Measures from the first counted question to the last one, for all that answer in this process.
  *
- * @returns to be called at each question
+ * @returns a function to call at each question
  */
 export function questionsTo(answering: number, side: Side): () => void {
   const first = answering * side.warmup;
@@ -93,7 +99,7 @@ export function questionsTo(answering: number, side: Side): () => void {
   return () => {
     if (asked === first) side.begin();
     asked += 1;
-    // When this one is answered, too.
+    // Ends after this question is answered, too.
     if (asked === last) setImmediate(() => side.end());
   };
 }

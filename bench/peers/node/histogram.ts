@@ -1,17 +1,15 @@
-/** Latencies of a side in Node, as the percentiles that `done` has. */
+/** Latencies of a side in Node, as percentiles of `done`. */
 import hdr from "hdr-histogram-js";
 
 const PERCENTILES = [0, 25, 50, 75, 90, 95, 99, 99.9, 99.99, 100];
 
 const MINUTE = 60_000_000_000;
-/** Latencies that are kept in one piece of memory. */
+/** Latencies in one piece of memory. */
 const PIECE = 65_536;
 
 /**
- * Three significant digits from 1 ns to a minute.
- *
- * What is measured is not to be slowed by the measuring: sorting a latency into the histogram takes a tenth of a fast
- * client's time, so that is done at the end.
+ * Three significant digits from 1 ns to a minute. Sorting a latency into the histogram takes a tenth of a fast
+ * client's time, so it is done at the end.
  */
 export class Latencies {
   readonly #pieces: Float64Array[] = [];

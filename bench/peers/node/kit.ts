@@ -1,6 +1,6 @@
 /**
- * The socket classes of a contender in Node. Roles are written once against a kit: the package zeromq and shoal have
- * the same class names and methods, and where shoal has more (`trySend`, `sendMany`, `receiveMany`, `batches`), `batch` says to use it.
+ * Socket classes for Node. Roles are written once against a kit: the package zeromq and shoal have the same class
+ * names and methods. `batch` selects shoal's additional ones (`trySend`, `sendMany`, `receiveMany`, `batches`).
  */
 import type * as shoal from "shoal";
 
@@ -21,9 +21,12 @@ export type SocketClasses = Pick<
 >;
 
 export interface Kit extends SocketClasses {
-  /** True: `trySend`, `sendMany`, `receiveMany` and `batches`; false: `await send` and `for await`. Never true for the package zeromq. */
+  /**
+   * Whether to use `trySend`, `sendMany`, `receiveMany` and `batches` instead of `await send` and `for await`. Never
+   * for the package zeromq.
+   */
   readonly batch: boolean;
-  /** It is shoal: methods that zeromq has not may be used. */
+  /** Whether it is shoal, with methods that zeromq lacks. */
   readonly shoal: boolean;
   curveKeyPair(): { publicKey: string; secretKey: string };
 }
@@ -36,7 +39,7 @@ export async function loadKit(library: string, api: string): Promise<Kit> {
     return { ...sockets, batch: api === "batch", shoal: true, curveKeyPair };
   }
   const zeromq = await import("zeromq");
-  // The same classes by name; test/types/zeromq-compat holds shoal to that.
+  // The same classes by name, as test/types/zeromq-compat checks.
   const sockets = zeromq as unknown as SocketClasses;
   return { ...sockets, batch: false, shoal: false, curveKeyPair: zeromq.curveKeyPair };
 }

@@ -1,9 +1,9 @@
 /**
- * A member of a cluster whose brokers are rolled: `rolled-member-main.js KIND GROUP NAME NUMBER`, of a kind each:
+ * A member of a cluster with a rolling restart of its brokers: `rolled-member-main.js KIND GROUP NAME NUMBER`. Kinds:
  *
- *   broker   a broker of Majordomo. A line on its standard input has it drain, leave and end
+ *   broker   a broker of Majordomo. A line on its standard input lets it drain, leave and end
  *   worker   NUMBER workers
- *   client   NUMBER clients, each with one request under way, from one line to the next; then a line of what came of them
+ *   client   NUMBER clients, each with one request in flight, from one line to the next; then it prints the results
  *
  * Each prints "ready", and ends with its standard input.
  */
@@ -11,9 +11,9 @@ import { ClusterNode } from "shoal/cluster";
 import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "shoal/patterns";
 import { Latencies } from "./histogram.js";
 
-/** ms. Two thousand connections at each broker: shorter beats would be most of what is sent. */
+/** ms. Each broker has two thousand connections: shorter heartbeats would be most of the traffic. */
 const HEARTBEAT = 2_000;
-/** Answers after which a client's process prints a line. */
+/** Answers after which a process of clients prints a line. */
 const ANSWERS = 100;
 
 const [kind = "", group = "", name = "", number = "1"] = process.argv.slice(2);
@@ -89,5 +89,5 @@ async function clients(): Promise<void> {
 
 const kinds: Readonly<Record<string, () => Promise<void>>> = { broker, worker: workers, client: clients };
 const run = kinds[kind];
-if (run === undefined) throw new Error(`there is no kind ${kind}`);
+if (run === undefined) throw new Error(`unknown kind ${kind}`);
 await run();

@@ -1,10 +1,10 @@
 /**
- * A side in Node: its command line, the lines it says and hears, and what it measures of itself.
+ * A side in Node: its command line, its input and output lines, and its measurements.
  *
  *     opened --ready()--> waiting --"start"--> working --done()--> reported --end of input--> released
  *
- * The life is that of contract.ts. When standard input ends before `done`, the process exits at once: the runner is
- * gone or has given the run up.
+ * contract.ts describes the life. If standard input ends before `done`, the process exits at once: the runner is gone
+ * or has abandoned the run.
  */
 import { once } from "node:events";
 import { PerformanceObserver } from "node:perf_hooks";
@@ -13,7 +13,7 @@ import { parseArgs } from "node:util";
 import { Checker } from "../../bodies.js";
 import type { SideDone, SideLine, SideRequest, Transport } from "../../contract.js";
 
-/** What the work gives; the rest of `done` the side knows. */
+/** Results of the work; the side adds the rest of `done`. */
 export type Outcome = Pick<SideDone, "messages" | "bytes"> &
   Partial<Pick<SideDone, "checksum" | "ordered" | "latency" | "extra" | "seconds">>;
 
@@ -26,9 +26,9 @@ export class Side {
   readonly count: number;
   readonly warmup: number;
   readonly endpoint: string;
-  /** Settled by the line `stop`. */
+  /** Settles with the line `stop`. */
   readonly stopped: Promise<void>;
-  /** Settled by the end of standard input after `done`. */
+  /** Settles with the end of standard input after `done`. */
   readonly released: Promise<void>;
   readonly #options: ReadonlyMap<string, string>;
   readonly #started: Promise<void>;
@@ -74,23 +74,23 @@ export class Side {
   number(name: string, otherwise: number): number {
     const text = this.#options.get(name);
     const value = text === undefined ? otherwise : Number(text);
-    if (!Number.isFinite(value)) throw new RangeError(`option ${name} is a number; got ${text}`);
+    if (!Number.isFinite(value)) throw new RangeError(`option ${name} must be a number; got ${text}`);
     return value;
   }
 
-  /** The endpoint of the second and further roles that this one connects to. */
+  /** Endpoint of the second and further roles that this one connects to. */
   endpointOf(role: string): string {
     const endpoint = this.#options.get(`endpoint-${role}`);
-    if (endpoint === undefined) throw new Error(`there is no option endpoint-${role}`);
+    if (endpoint === undefined) throw new Error(`the option endpoint-${role} is missing`);
     return endpoint;
   }
 
-  /** A checker of the stream that this side receives. */
+  /** A checker for the stream that this side receives. */
   checker(): Checker {
     return new Checker(this.size, this.warmup);
   }
 
-  /** Says `ready`; settles with the runner's `start`, and begins to measure. */
+  /** Prints `ready`; settles with the runner's `start`, and begins to measure. */
   async ready(endpoint?: string | null, backend?: string | null): Promise<void> {
     await report({
       type: "ready",
@@ -101,21 +101,21 @@ export class Side {
     this.begin();
   }
 
-  /** The measured part begins here; a later call begins it again (after the warm-up). */
+  /** Begins the measured part; a later call begins it again (after the warm-up). */
   begin(): void {
     this.#collector.begin();
     this.#cpu = process.cpuUsage();
     this.#from = process.hrtime.bigint();
   }
 
-  /** The measured part ends here; without it, it ends with {@link done}. */
+  /** Ends the measured part; the default end is {@link done}. */
   end(): void {
     this.#seconds = Number(process.hrtime.bigint() - this.#from) / 1e9;
     const { user, system } = process.cpuUsage(this.#cpu);
     this.#cpuSeconds = (user + system) / 1e6;
   }
 
-  /** Says `done`; settles when the runner lets go. Close the sockets after that, not before. */
+  /** Prints `done`; settles when the runner releases the side. Close sockets only after that. */
   async done(outcome: Outcome): Promise<void> {
     if (this.#seconds === undefined) this.end();
     const gcSeconds = await this.#collector.end();
@@ -132,7 +132,7 @@ export class Side {
   }
 }
 
-/** Adds up the garbage collector's pauses. */
+/** Sum of the garbage collector's pauses. */
 class Collector {
   #from = 0;
   #seconds = 0;
@@ -149,7 +149,7 @@ class Collector {
 
   async end(): Promise<number> {
     const until = performance.now();
-    // Entries are handed over a turn after the collection.
+    // Entries arrive a turn after the collection.
     await new Promise(setImmediate);
     this.#add(this.#observer.takeRecords(), until);
     this.#observer.disconnect();
@@ -171,7 +171,7 @@ async function report(line: SideLine): Promise<void> {
   if (!process.stdout.write(`${JSON.stringify(line)}\n`)) await once(process.stdout, "drain");
 }
 
-/** @throws Error for a command line that contract.ts does not know */
+/** @throws Error for a command line that violates contract.ts */
 export function parseSide(args: readonly string[]): SideRequest {
   const { values } = parseArgs({
     args: [...args],
@@ -187,7 +187,7 @@ export function parseSide(args: readonly string[]): SideRequest {
     },
   });
   if (values.scenario === undefined || values.role === undefined) {
-    throw new Error("a side has --scenario and --role");
+    throw new Error("a side needs --scenario and --role");
   }
   return {
     scenario: values.scenario,
@@ -200,14 +200,14 @@ export function parseSide(args: readonly string[]): SideRequest {
     options: Object.fromEntries(
       values.option.map((pair) => {
         const at = pair.indexOf("=");
-        if (at < 1) throw new Error(`an option is KEY=VALUE; got ${pair}`);
+        if (at < 1) throw new Error(`an option must be KEY=VALUE; got ${pair}`);
         return [pair.slice(0, at), pair.slice(at + 1)];
       }),
     ),
   };
 }
 
-/** The arguments that {@link parseSide}, and every side in another language, understands. */
+/** Arguments for {@link parseSide} and sides in other languages. */
 export function sideArguments(side: SideRequest): string[] {
   return [
     ...["--scenario", side.scenario, "--role", side.role, "--index", String(side.index)],

@@ -1,6 +1,6 @@
 /**
- * A server of a pair, to be killed: `star-server-main.js ROLE STATE PEER ENDPOINT HEARTBEAT`. Answers with its role and
- * the request; prints its state each time that it changes. Ends with its standard input.
+ * A server of a pair, to be killed: `star-server-main.js ROLE STATE PEER ENDPOINT HEARTBEAT`. Answers with its role
+ * and the request; prints its state after each change. Ends with its standard input.
  */
 import { BinaryStarServer } from "shoal/patterns";
 

@@ -1,4 +1,7 @@
-/** The worker thread of the scenario `threads`: connects, says so, sends once it is let go, and closes when all has arrived. */
+/**
+ * Worker thread of the scenario `threads`: connects and reports, sends when it is told to, and closes when all
+ * messages have arrived.
+ */
 import { once } from "node:events";
 import { parentPort, workerData } from "node:worker_threads";
 import { loadKit } from "./kit.js";
@@ -22,6 +25,6 @@ port.postMessage("connected");
 await once(port, "message");
 const received = once(port, "message");
 await send(push, { ...stream, begin: () => undefined }, kit);
-// Over ipc, a libzmq whose queue is full throws away what the kernel has for it when the sender closes.
+// Over ipc, a libzmq with a full queue drops the kernel's data when the sender closes.
 await received;
 await push.close();

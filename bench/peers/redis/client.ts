@@ -1,15 +1,15 @@
-/** What is used of the package @redis/client, which is installed only where Redis is measured. */
+/** The used parts of the package @redis/client, which is installed only where Redis is measured. */
 import { randomUUID } from "node:crypto";
 import { createRequire } from "node:module";
 import type { Side } from "../node/side.js";
 
-/** A client whose strings are Buffers. */
+/** A client that returns Buffers instead of strings. */
 export interface Client {
   /** @returns the list's length */
   rPush(key: string, values: Buffer | Buffer[]): Promise<number>;
   lLen(key: string): Promise<number>;
   publish(channel: string, message: Buffer): Promise<number>;
-  /** Any command as it is; replies have Buffers. */
+  /** Sends any command; replies have Buffers. */
   sendCommand(words: readonly (string | Buffer)[]): Promise<unknown>;
   subscribe(channel: string, listener: (message: Buffer) => void, bufferMode: true): Promise<void>;
   connect(): Promise<unknown>;
@@ -24,7 +24,7 @@ interface Package {
 
 const { createClient, RESP_TYPES } = createRequire(import.meta.url)("@redis/client") as Package;
 
-/** Where a run's messages go: the server, and a name of its own. */
+/** Server and name of a run. */
 export interface Place {
   readonly url: string;
   readonly name: string;
@@ -48,7 +48,6 @@ export async function open({ url }: Place): Promise<Client> {
   return client;
 }
 
-/** Waits for the first element of a list. */
 export async function takeOne(client: Client, key: string): Promise<Buffer> {
   const [, body] = (await client.sendCommand(["BLPOP", key, "0"])) as [Buffer, Buffer];
   return body;

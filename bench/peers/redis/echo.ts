@@ -1,14 +1,14 @@
-/** Request and reply over lists: one for the requests, one for each client's replies. */
+/** Request and reply over lists: one for requests, one for each client's replies. */
 import { Bodies, type Checker } from "../../bodies.js";
 import { sumOfChecksums } from "../../sequences.js";
 import { Latencies } from "../node/histogram.js";
 import type { Side } from "../node/side.js";
 import { type Client, open, placeOf, takeOne } from "./client.js";
 
-/** Whose request it is goes before its body, in eight digits: the envelope. */
+/** Digits of the client before a request's body: the envelope. */
 const ENVELOPE = 8;
 
-/** In the scenario latency it knows how many requests come; in the others it is asked to stop. */
+/** In the scenario latency the number of requests is known; in the others the server works until it is stopped. */
 export async function server(side: Side): Promise<void> {
   const place = placeOf(side, true);
   const client = await open(place);
@@ -18,7 +18,7 @@ export async function server(side: Side): Promise<void> {
   void side.stopped.then(async () => {
     stopping = true;
     const other = await open(place);
-    await other.rPush(place.name, Buffer.alloc(0)); // It may wait for a request.
+    await other.rPush(place.name, Buffer.alloc(0)); // Wakes it, as it may wait for a request.
     other.destroy();
   });
   await side.ready(place.endpoint);
@@ -26,7 +26,7 @@ export async function server(side: Side): Promise<void> {
     const message = await takeOne(client, place.name);
     if (message.length === 0) break;
     const from = message.toString("latin1", 0, ENVELOPE);
-    // Not awaited: the next pop follows it on the same connection.
+    // Not awaited: the next pop follows on the same connection.
     void client.rPush(`${place.name}:${from}`, message.subarray(ENVELOPE));
     echoed++;
   }
@@ -35,7 +35,7 @@ export async function server(side: Side): Promise<void> {
   client.destroy();
 }
 
-/** Each connection: one request, its reply, the next request. Count and warm-up are each connection's. */
+/** Each connection has one request in flight. Count and warm-up are per connection. */
 export async function client(side: Side): Promise<void> {
   const place = placeOf(side, false);
   const count = side.number("sockets", 1);

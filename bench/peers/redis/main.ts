@@ -1,4 +1,4 @@
-/** A side of the contender redis: `node main.js --scenario … --role …`. */
+/** A side of Redis: `node main.js --scenario … --role …`. */
 import { parseSide, Side } from "../node/side.js";
 import { client, server } from "./echo.js";
 import { consumer, producer, publisher, subscriber } from "./stream.js";

@@ -1,16 +1,16 @@
 /**
- * One way: a list that the producer pushes to and the consumer pops from, in batches both, as Redis wants to be used.
- * The producer looks at the list's length, which every push returns, and waits while it is long.
+ * One way: the producer pushes to a list and the consumer pops from it, both in batches, as Redis recommends. Each
+ * push returns the list's length, and the producer waits while it is too long.
  */
 import { Bodies } from "../../bodies.js";
 import { sumOfChecksums } from "../../sequences.js";
 import type { Side } from "../node/side.js";
 import { type Client, open, placeOf, takeMany } from "./client.js";
 
-/** Messages that the list may hold, as two high-water marks do elsewhere; not more than 32 MiB. */
+/** Maximum messages in the list: as many as two high-water marks hold elsewhere, at most 32 MiB. */
 const limitOf = (size: number) => Math.max(2, Math.min(2_000, Math.floor(2 ** 25 / size)));
 const batchOf = (size: number) => Math.max(1, Math.floor(limitOf(size) / 20));
-/** Pushes that are on their way at once. */
+/** Pushes in flight. */
 const PIPELINE = 4;
 
 export async function consumer(side: Side): Promise<void> {
@@ -56,7 +56,7 @@ export async function producer(side: Side): Promise<void> {
   client.destroy();
 }
 
-/** The server holds what subscribers have not read, without limit here. */
+/** The server holds unread messages of subscribers, without a limit here. */
 export async function publisher(side: Side): Promise<void> {
   const place = placeOf(side, true);
   const client = await open(place);

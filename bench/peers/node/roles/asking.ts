@@ -1,6 +1,6 @@
 /**
- * The client of a broker: keeps requests under way, or sends them on schedule. Written once for a pattern's client
- * and for plain sockets, so that both check and count the same.
+ * Client of a broker: keeps requests in flight, or sends them on schedule. It is shared by patterns and plain
+ * sockets, so that both check and count alike.
  */
 import { performance } from "node:perf_hooks"; // The global one is a getter, which takes longer than the clock.
 import { Bodies } from "../../../bodies.js";
@@ -9,17 +9,17 @@ import { Latencies } from "../histogram.js";
 import type { Outcome, Side } from "../side.js";
 import { Ticker } from "./ticker.js";
 
-/** What can ask. The reply to each request comes to `onReply`, in any order. */
+/** Sends requests. The reply to each comes to `onReply`, in any order. */
 export interface Asker {
-  /** Whether it copies the body within `ask`. Absent: the body is its own. */
+  /** Whether it copies the body within `ask`. Default: it keeps the body. */
   readonly copies?: boolean;
-  /** Sends request k; does not wait. What fails is thrown where nobody catches it: it ends the side. */
+  /** Sends request k without waiting. An error is thrown as uncaught, which ends the side. */
   ask(k: number, body: Buffer): void;
   onReply: (reply: Buffer) => void;
   close(): Promise<unknown>;
 }
 
-/** One exchange after the other through all numbers: what came, when it left, and how long it took. */
+/** Exchanges with all numbers: sent times, replies and latencies. */
 class Exchanges {
   readonly #side: Side;
   readonly #asker: Asker;
@@ -41,7 +41,7 @@ class Exchanges {
     asker.onReply = (reply) => this.#take(reply);
   }
 
-  /** @param at when it leaves, or was due, on `performance`'s clock */
+  /** @param at when it is sent, or was due, by `performance`'s clock */
   send(at: number): void {
     const k = this.sent++;
     this.#left[k] = at;
@@ -64,7 +64,7 @@ class Exchanges {
   }
 }
 
-/** Keeps `window` requests under way until `total` were answered. */
+/** Keeps `window` requests in flight until `total` were answered. */
 function inWindow(exchanges: Exchanges, window: number, total: number): Promise<void> {
   if (exchanges.received === total) return Promise.resolve();
   return new Promise((resolve) => {
@@ -76,7 +76,7 @@ function inWindow(exchanges: Exchanges, window: number, total: number): Promise<
   });
 }
 
-/** A reply for a request, `window` under way all the time. */
+/** Sends a request for each reply, with `window` in flight. */
 export async function askPipelined(side: Side, asker: Asker): Promise<void> {
   const exchanges = new Exchanges(side, asker);
   await side.ready();
@@ -87,9 +87,9 @@ export async function askPipelined(side: Side, asker: Asker): Promise<void> {
 }
 
 /**
- * Open loop: request k is due at k / rate, whatever became of those before it, and its latency counts from when it was
- * due. The rate `half` is half of what the third quarter of the warm-up was answered with; the last quarter is on
- * schedule already, since what runs seldom is compiled late.
+ * Open loop: request k is due at k / rate, whatever happened to earlier ones, and its latency counts from then. The
+ * rate `half` is half of the rate of answers in the third quarter of the warm-up. The last quarter already follows
+ * the schedule, since rarely executed code is compiled late.
  */
 export async function askOnSchedule(side: Side, asker: Asker): Promise<void> {
   const exchanges = new Exchanges(side, asker);

@@ -1,4 +1,4 @@
-/** A pair of servers whose serving half is killed with -9 again and again, and the client that asks them. */
+/** A pair of servers whose active server is killed with -9 repeatedly, and the client that sends requests. */
 import { BinaryStarClient } from "shoal/patterns";
 import { programFile } from "../../../places.js";
 import { Latencies } from "../histogram.js";
@@ -20,7 +20,7 @@ const pair: Role = async (side) => {
     backup: new KilledServer([PROGRAM, "backup", b, a, backupEndpoint, String(heartbeat)]),
   };
   await Promise.all([servers.primary.start("active"), servers.backup.start("passive")]);
-  // An attempt lasts longer than the patience of the server that stands by: it holds the request until it serves.
+  // An attempt lasts longer than the standby server's timeout: it holds the request until it is active.
   const client = new BinaryStarClient([primaryEndpoint, backupEndpoint], { attemptTimeout: 4 * heartbeat });
   let asked = 0;
   const ask = async (): Promise<StarRole> => {
@@ -34,7 +34,7 @@ const pair: Role = async (side) => {
   const latencies = new Latencies();
   for (let round = 0; round < side.warmup + side.count; round++) {
     if (round === side.warmup) side.begin();
-    // A kill comes at any time between two heartbeats: by the golden ratio, so that few rounds are spread evenly.
+    // The golden ratio spreads the kills of few rounds evenly between two heartbeats.
     const until = performance.now() + heartbeat * ((round * 0.618) % 1);
     while (performance.now() < until) await ask();
     const from = process.hrtime.bigint();

@@ -1,4 +1,4 @@
-/** A pair of clone's servers whose serving half is killed with -9 again and again, and the client that sets. */
+/** A pair of clone's servers whose active server is killed with -9 repeatedly, and the client that sets values. */
 import { CloneClient } from "shoal/patterns";
 import { programFile } from "../../../places.js";
 import { Latencies } from "../histogram.js";
@@ -6,13 +6,13 @@ import { freeRow, KilledServer, OTHER, type StarRole } from "./killed-pair.js";
 import type { Role, Roles } from "./role.js";
 
 const PROGRAM = programFile("peers/node/clone-server-main");
-/** A clone of a pair has five ports. */
+/** Ports of a pair's clone. */
 const PORTS = 5;
 const KEYS = 100;
-/** ms for a set: a fail-over is within it. */
+/** ms for a set, including a failover. */
 const PATIENCE = 15_000;
 
-/** Sets keys one after the other, each to a number of its own, and knows what was acknowledged. */
+/** Sets keys one after the other to increasing numbers, and remembers acknowledged ones. */
 class Setter {
   readonly #client: CloneClient;
   readonly #acknowledged = new Map<string, number>();
@@ -29,11 +29,11 @@ class Setter {
     this.#acknowledged.set(key, number);
   }
 
-  /** @throws Error for a value that was acknowledged and is not there */
+  /** @throws Error for a missing acknowledged value */
   check(): void {
     for (const [key, number] of this.#acknowledged) {
       const value = String(this.#client.get(key));
-      if (value !== String(number)) throw new Error(`${key} is ${value} after a fail-over; it was ${number}`);
+      if (value !== String(number)) throw new Error(`${key} is ${value} after a failover; it was ${number}`);
     }
   }
 }
@@ -55,7 +55,7 @@ const pair: Role = async (side) => {
   const latencies = new Latencies();
   for (let round = 0; round < side.warmup + side.count; round++) {
     if (round === side.warmup) side.begin();
-    // A kill comes at any time between two heartbeats: by the golden ratio, so that few rounds are spread evenly.
+    // The golden ratio spreads the kills of few rounds evenly between two heartbeats.
     const until = performance.now() + heartbeat * ((round * 0.618) % 1);
     while (performance.now() < until) await setter.set();
     const killed = serving();

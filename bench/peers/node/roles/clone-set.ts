@@ -1,10 +1,10 @@
-/** A clone's server, and a client that sets keys and looks at what its own map has then. */
+/** A clone's server, and a client that sets keys and then checks its own map. */
 import { CloneClient, CloneServer } from "shoal/patterns";
 import type { Side } from "../side.js";
 import { type Asker, askOnSchedule } from "./asking.js";
 import type { Role, Roles } from "./role.js";
 
-/** More than are under way: sets of one key would wait for each other. */
+/** More than are in flight: sets of one key would wait for each other. */
 const KEYS = 50_000;
 
 const server: Role = async (side) => {
@@ -18,7 +18,7 @@ const server: Role = async (side) => {
 };
 
 function asker(clone: CloneClient): Asker {
-  // V8 remembers the text of the last numbers: made here one by one, each would be kept past a collection, and lengthen it.
+  // Prepared, since V8 caches the texts of recent numbers: new texts would survive a collection and lengthen it.
   const keys = Array.from({ length: KEYS }, (_, i) => `/bench/${i}`);
   const self: Asker = {
     ask(k, body) {

@@ -1,4 +1,4 @@
-/** A clone's server with a map of many keys, and a client that loads it again and again. */
+/** A clone's server with a map of many keys, and a client that loads it repeatedly. */
 import { setImmediate } from "node:timers/promises";
 import { CloneClient, CloneServer } from "shoal/patterns";
 import { Bodies, Checker } from "../../../bodies.js";
@@ -9,12 +9,12 @@ import { growthSince } from "./case-options.js";
 import { keyOf } from "./clone-keys.js";
 import type { Role, Roles } from "./role.js";
 
-/** Updates that the program sets in a turn. */
+/** Updates of the program per turn. */
 const BATCH = 4_000;
-/** ms for a snapshot to make any progress: on a busy machine its server may take a while to begin. */
+/** ms without progress of a snapshot: on a busy machine its server may start late. */
 const PATIENCE = 30_000;
 
-/** What a process holds that nobody needs goes first, where the collector can be asked to. */
+/** Resident memory after a collection, if that can be requested. */
 function resident(): number {
   global.gc?.();
   return process.memoryUsage().rss;
@@ -37,7 +37,10 @@ const server: Role = async (side) => {
   await clone.close();
 };
 
-/** @returns the checksum of a map that has every key with its value. @throws Error for one that has not */
+/**
+ * @returns the checksum of a complete map
+ * @throws Error for an incomplete map
+ */
 function checked(clone: CloneClient, side: Side): string {
   const keys = side.number("keys", 1_000);
   const checker = new Checker(side.size, 0);

@@ -1,4 +1,4 @@
-/** A clone's server that sets keys as fast as its clients take it, and processes full of clients. */
+/** A clone's server that sets keys as fast as its clients read, and processes with many clients. */
 import { setImmediate } from "node:timers/promises";
 import { CloneClient, CloneServer } from "shoal/patterns";
 import { Bodies, Checker } from "../../../bodies.js";
@@ -8,9 +8,9 @@ import { keysOf } from "./clone-keys.js";
 import { CreditGiver, CreditTaker } from "./credit.js";
 import type { Role, Roles } from "./role.js";
 
-/** Updates between two words of a reader: what the queues of the plain sockets hold, two high-water marks. */
+/** Updates between two reports of a reader: as many as the queues of plain sockets hold, two high-water marks. */
 const WINDOW = 1_000;
-/** Updates that the program sets in a turn. */
+/** Updates of the program per turn. */
 const BATCH = 500;
 
 const totalOf = (side: Side): number => side.warmup + side.count;
@@ -35,7 +35,10 @@ const server: Role = async (side, kit) => {
   await clone.close();
 };
 
-/** What its map holds: the last value of every key. @throws Error for a map that is not right */
+/**
+ * Checks the map: the last value of every key.
+ * @throws Error for a wrong map
+ */
 function checked(client: CloneClient, side: Side, keys: readonly string[]): Checker {
   const first = totalOf(side) - keys.length;
   const checker = new Checker(side.size, 0, first);
@@ -59,7 +62,7 @@ const client: Role = async (side, kit) => {
   await side.ready();
   credit.hello();
   await new Promise<void>((resolve) => {
-    // A look at the clock's pace: a watch would cost each update something, and is not the question.
+    // Polling, since a watch would add a cost to each update, which is not part of the question.
     const timer = setInterval(() => {
       const least = Math.min(...clients.map(({ sequence }) => sequence));
       credit.has(least);
@@ -82,7 +85,7 @@ const client: Role = async (side, kit) => {
     bytes: messages * side.size,
     checksum: sumOfChecksums(checkers.map(({ checksum }) => checksum)),
     ordered: checkers.every(({ ordered }) => ordered),
-    // The clock runs from one look to another: as many came between the two.
+    // The clock runs between two polls, and these updates arrived between them.
     extra: { updates, sockets: clients.length },
   });
   await Promise.all([credit.close(), ...clients.map((one) => one.close())]);

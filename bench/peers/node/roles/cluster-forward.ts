@@ -1,4 +1,4 @@
-/** A node in each of the two programs: what is published goes straight from the one to the other. */
+/** One node in each of two programs: messages go directly from one to the other. */
 import { ClusterNode } from "shoal/cluster";
 import { Bodies } from "../../../bodies.js";
 import type { Side } from "../side.js";
@@ -6,9 +6,9 @@ import type { Role, Roles } from "./role.js";
 
 const TOPIC = "bench/forward";
 const GREETING = "bench/greeting";
-/** Publishes after which the last one is waited for: it resolves at once unless the subscriber is behind. */
+/** Publishes after which the last one is awaited: it resolves at once unless the subscriber is behind. */
 const AWAITED = 64;
-/** Of a run alone, on this host. */
+/** Key of a run on this host only. */
 const KEY = "rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7";
 
 async function open(side: Side, seeds: string[]): Promise<ClusterNode> {
@@ -51,7 +51,7 @@ const subscriber: Role = async (side) => {
 const publisher: Role = async (side) => {
   const node = await open(side, [side.endpoint]);
   const bodies = new Bodies(side.size);
-  // Subscriptions become known in their order: with this one the other one is there.
+  // Subscriptions become known in order: this one shows that the other is known.
   while ((await node.publish(GREETING, "")) === 0) await new Promise((resolve) => setTimeout(resolve, 10));
   await side.ready();
   const options = { onFull: "wait", timeout: 60_000 } as const;

@@ -1,4 +1,4 @@
-/** Many nodes, some of them in each process: one publishes to all, one asks all, one comes with many routes. */
+/** Many nodes, several per process: one publishes to all, one queries all, one joins with many routes. */
 import { connect, type Socket } from "node:net";
 import { setTimeout as pause, setImmediate } from "node:timers/promises";
 import { ClusterNode, type ClusterNodeOptions } from "shoal/cluster";
@@ -13,19 +13,22 @@ const TOPIC = "bench/publish";
 const GREETING = "bench/greeting";
 const SERVICE = "bench";
 const TIMES = "bench/times";
-/** Publishes after which the last one is waited for: it resolves at once unless a subscriber is behind. */
+/** Publishes after which the last one is awaited: it resolves at once unless a subscriber is behind. */
 const AWAITED = 64;
-/** ms between two looks at what other nodes bring, and between two messages whose times are taken. */
+/** ms between polls of other nodes, and between two timed messages. */
 const LOOK = 10;
 const EVERY = 5;
-/** Filters after which it is waited until the other nodes, if there are any, know them. */
+/** Filters after which the other nodes, if any, must know them. */
 const FILTERS_AT_ONCE = 10_000;
-/** ms for which messages are timed before the node with the routes joins, and their part at the end that counts; with few routes, of a smoke run. */
+/**
+ * ms of timed messages before the node with the routes joins; of them the last part counts. For few routes, those of
+ * a smoke run.
+ */
 const QUIET = 4_000;
 const SMOKE_QUIET = 200;
 const MANY_ROUTES = 100_000;
 const NANOSECONDS = 1e6;
-/** Where services connect bare sockets. */
+/** Name of the endpoint at which services connect bare sockets. */
 const FLOOR = "bench-floor";
 
 async function open(name: string, options: Partial<ClusterNodeOptions>): Promise<ClusterNode> {
@@ -41,7 +44,7 @@ async function open(name: string, options: Partial<ClusterNodeOptions>): Promise
   return node;
 }
 
-/** The nodes of this process. */
+/** Opens the nodes of this process. */
 async function openEach(side: Side, options: Partial<ClusterNodeOptions>): Promise<ClusterNode[]> {
   const nodes: ClusterNode[] = [];
   for (let i = 0; i < side.number("each", 1); i++)
@@ -53,7 +56,7 @@ const publisher: Role = async (side) => {
   const node = await open(side.role, {});
   await side.ready(node.address);
   const expected = side.number("nodes", 1);
-  // Subscriptions become known in their order: with this one the other one is there.
+  // Subscriptions become known in order: this one shows that the other is known.
   while ((await node.publish(GREETING, "")) < expected) await pause(LOOK);
   const bodies = new Bodies(side.size);
   const options = { onFull: "wait", timeout: 60_000 } as const;
@@ -79,7 +82,10 @@ const publisher: Role = async (side) => {
   await node.leave();
 };
 
-/** Waits until all that was sent is acknowledged. @throws where the statistics of a link have another count */
+/**
+ * Waits until all messages are acknowledged.
+ * @throws Error if the statistics of a link have another count
+ */
 async function acknowledged(node: ClusterNode): Promise<number> {
   for (;;) {
     const peers = node.stats().messaging?.links.peers ?? [];
@@ -128,7 +134,6 @@ const subscribers: Role = async (side) => {
   for (const node of nodes) await node.leave();
 };
 
-/** A service's end of the floor. */
 async function joinFloor(node: ClusterNode): Promise<Socket> {
   const port = (): string | undefined =>
     node.members({ self: false }).find(({ props }) => props[FLOOR] !== undefined)?.props[FLOOR];
@@ -172,7 +177,7 @@ const asker: Role = async (side) => {
   await node.leave();
 };
 
-/** Its processor time is that of the queries that are measured, without what it takes until all nodes know each other. */
+/** The processor time is that of the measured queries, without the start of the cluster. */
 const services: Role = async (side) => {
   const nodes = await openEach(side, { tags: [SERVICE] });
   const asked = questionsTo(nodes.length, side);
@@ -192,13 +197,13 @@ const services: Role = async (side) => {
 const quietOf = (side: Side): number => (side.count < MANY_ROUTES ? SMOKE_QUIET : QUIET);
 
 /**
- * Takes the times of messages of the writer from when the holder is a member until its routes are here; and before, while the holder has its
- * routes already and waits.
+ * Records times of the writer's messages from the holder's joining until its routes are known here; and before that,
+ * while the holder has its routes already and waits.
  */
 const reader: Role = async (side) => {
   const node = await open(side.role, {});
   const latencies = new Latencies();
-  /** When each message came before the holder did, and how long it had taken, in ms. */
+  /** Arrival and latency in ms of each message before the holder joined. */
   let before: { readonly at: number; readonly took: number }[] = [];
   let isTaken = false;
   node.subscribe(TIMES, ({ data }) => {
@@ -211,12 +216,12 @@ const reader: Role = async (side) => {
   while (!node.members({ self: false }).some(({ name }) => name.startsWith("holder"))) await pause(LOOK);
   side.begin();
   isTaken = true;
-  // Its joining takes some of that time, which is not quiet.
+  // The joining takes some of that time, which does not count.
   const joined = performance.now() - quietOf(side) / 8;
   before = before.filter(({ at }) => at <= joined && at > joined - quietOf(side) / 2);
   while ((node.stats().messaging?.routes.routes ?? 0) < side.count) await pause(LOOK);
   side.end();
-  // A few of a small number of routes, too.
+  // Waits for some messages even if there are few routes.
   await pause(10 * EVERY);
   const quiet = before.map(({ took }) => took).sort((a, b) => a - b);
   const p99Before = quiet[Math.ceil(quiet.length * 0.99) - 1] ?? Number.NaN;
@@ -238,7 +243,7 @@ const writer: Role = async (side) => {
   await node.leave();
 };
 
-/** It has its routes before it meets another node, and is quiet for a while between. */
+/** Creates its routes before it meets another node, and then waits for a while. */
 const holder: Role = async (side) => {
   const node = await open(side.role, {});
   const ignore = (): void => undefined;

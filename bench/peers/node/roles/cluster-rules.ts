@@ -1,6 +1,6 @@
 /**
- * The rules of clusters in virtual time, without sockets and seals: sizes and times for which no machine has processes. They are those of the built
- * library, which has them in a file of their own.
+ * Rules of clusters in virtual time without sockets and seals, for sizes and times for which no machine has
+ * processes. The rules are those of the built library, in a separate file.
  */
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -11,7 +11,7 @@ import { Latencies } from "../histogram.js";
 import type { Side } from "../side.js";
 import type { Roles } from "./role.js";
 
-/** A part of what src/cluster/simulation exports. */
+/** Part of the exports of src/cluster/simulation. */
 interface SimulatedNode {
   readonly id: string;
   readonly index: number;
@@ -54,12 +54,15 @@ interface Simulation {
 }
 
 const HOUR = 3_600_000;
-/** Virtual ms until all see all, at most; of quiet; of counting; between a crash and the restart, and the next crash. */
+/**
+ * Virtual ms: maximum until all views agree; of quiet; of counting; between a crash and the restart, and the next
+ * crash.
+ */
 const AGREE = 120_000;
 const QUIET = 30_000;
 const COUNTED = 60_000;
 const DOWN = 60_000;
-/** A third of the nodes of cluster-stalls stand still now and then: two of them begin each second, for 2 to 8 s. */
+/** In cluster-stalls a third of the nodes are paused at times: two pauses begin each second, for 2 to 8 s. */
 const SICK = 1 / 3;
 const STALLS = 2;
 const SHORTEST_STALL = 2_000;
@@ -112,7 +115,7 @@ const large: Roles[string] = async (side: Side) => {
   await side.done({ messages: side.count, bytes: 0, ordered: true, latency: latencies.table, extra });
 };
 
-/** Deaths of nodes that never stood still, with local health and without it. */
+/** Counts deaths of nodes that were never paused, with local health and without it. */
 const stalls: Roles[string] = async (side: Side) => {
   const { World } = await simulation();
   const count = side.number("nodes", 60);

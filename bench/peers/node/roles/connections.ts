@@ -1,4 +1,4 @@
-/** Many connections at once, and what they cost while nothing moves. */
+/** Many simultaneous connections, and the cost of idle ones. */
 import { setTimeout } from "node:timers/promises";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
@@ -11,12 +11,15 @@ import type { Role, Roles } from "./role.js";
 
 type Dealer = InstanceType<Kit["Dealer"]>;
 
-/** Connections before those that count, opened at once and closed: no contender has room for all of them as sockets. */
+/**
+ * Connections before the counted ones, opened at once and closed, since no implementation has room for all as
+ * sockets.
+ */
 const WARM_AT_ONCE = 250;
-/** ms after which the server, and libzmq's thread that ends sockets, have done with these. */
+/** ms after which the server, and libzmq's reaper thread, have closed these. */
 const SETTLED_AFTER = 200;
 
-/** What is resident after a collection: garbage is no memory of a connection. */
+/** Resident memory after a collection, since garbage does not belong to connections. */
 function resident(): number {
   setFlagsFromString("--expose-gc");
   const collect = runInNewContext("gc") as () => void;
@@ -82,7 +85,7 @@ const idleClient: Role = async (side, kit) => {
   await Promise.all(dealers.map((dealer) => dealer.close()));
 };
 
-/** Serves from the beginning, since clients say hello before they are ready; measures once they all are. */
+/** Serves from the start, since clients greet before they are ready; measures once all are. */
 const idleServer: Role = async (side, kit) => {
   const router = new kit.Router(caseOptions(side, "both"));
   await router.bind(side.endpoint);

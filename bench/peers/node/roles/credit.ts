@@ -1,12 +1,12 @@
 /**
- * How far a publisher may be ahead of its readers: PUB drops what a slow one has no room for, and a run that drops is no
- * run. Each reader says over a socket of its own that it is there, and then that it has another window of messages.
+ * Credit of a publisher from its readers: PUB drops messages for which a slow reader has no room, and a run with
+ * drops is invalid. Each reader reports over a separate socket that it is there, and then each window of received
+ * messages.
  *
- *   PUSH reader  ── a byte, its index ──>  PULL publisher      at most two windows are on the way
+ *   PUSH reader  ── a byte, its index ──>  PULL publisher      at most two windows are in flight
  */
 import type { Kit } from "../kit.js";
 
-/** The publisher's end. */
 export class CreditTaker {
   readonly #socket: InstanceType<Kit["Pull"]>;
   readonly #window: number;
@@ -37,7 +37,7 @@ export class CreditTaker {
     return least === 0 ? 0 : (1 + least) * this.#window;
   }
 
-  /** Settles when a reader has said something. */
+  /** Settles when a reader has reported. */
   async more(): Promise<void> {
     await new Promise<void>((resolve) => (this.#wake = resolve));
   }
@@ -56,7 +56,6 @@ export class CreditTaker {
   }
 }
 
-/** A reader's end. */
 export class CreditGiver {
   readonly #socket: InstanceType<Kit["Push"]>;
   readonly #index: number;
@@ -72,12 +71,12 @@ export class CreditGiver {
     this.#window = window;
   }
 
-  /** It is there, and its subscription is known to the publisher. */
+  /** Reports that the reader is there, and its subscription is known to the publisher. */
   hello(): void {
     this.#say();
   }
 
-  /** @param count messages that it has */
+  /** @param count received messages */
   has(count: number): void {
     for (; (this.#given + 1) * this.#window <= count; this.#given++) this.#say();
   }

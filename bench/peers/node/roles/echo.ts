@@ -1,4 +1,4 @@
-/** A server that gives back what it gets, and clients that ask in turn or on schedule. */
+/** A server that returns messages, and clients that send requests in turn or on schedule. */
 import { setImmediate } from "node:timers/promises";
 import { Bodies, type Checker } from "../../../bodies.js";
 import { sumOfChecksums } from "../../../sequences.js";
@@ -10,10 +10,10 @@ import type { Role, Roles } from "./role.js";
 
 type Client = InstanceType<Kit["Request"]> | InstanceType<Kit["Dealer"]>;
 
-/** REQ and REP where the case asks for them; otherwise DEALER and ROUTER. */
+/** REQ and REP if the case requires them; otherwise DEALER and ROUTER. */
 const isStrict = (side: Side) => side.option("pattern", "dealer-router") === "req-rep";
 
-/** Echoes whole messages, address frames included, until it is asked to stop. */
+/** Echoes whole messages, including address frames, until it is stopped. */
 const server: Role = async (side, kit) => {
   const options = caseOptions(side, "both");
   const socket = isStrict(side) ? new kit.Reply(options) : new kit.Router(options);
@@ -32,7 +32,7 @@ const server: Role = async (side, kit) => {
   await serving;
 };
 
-/** Each socket: one request, its reply, the next request. Count and warm-up are each socket's. */
+/** Each socket has one request in flight. Count and warm-up are per socket. */
 const inTurn: Role = async (side, kit) => {
   const options = caseOptions(side, "both");
   const clients: Client[] = Array.from({ length: side.number("sockets", 1) }, () =>
@@ -70,9 +70,9 @@ const inTurn: Role = async (side, kit) => {
 };
 
 /**
- * Open loop: request k is due at k / rate, whatever became of those before it, and its latency counts from when it
- * was due. So a stall is seen by every request that it delayed (no coordinated omission). It spins between two
- * requests, since a timer is not finer than 1 ms.
+ * Open loop: request k is due at k / rate, whatever happened to earlier ones, and its latency counts from then. So a
+ * stall affects every request that it delayed (no coordinated omission). The loop spins between requests, since a
+ * timer has a resolution of 1 ms.
  */
 const onSchedule: Role = async (side, kit) => {
   const dealer = new kit.Dealer(caseOptions(side, "both"));

@@ -1,7 +1,7 @@
 /**
  * The two ends of a forwarder of published messages: a publisher, and a subscriber that reports its progress to it
- * (credit.ts). A forwarder may ask for everything before its subscriber is there, so the publisher sends probes until
- * one has come through.
+ * (credit.ts). A forwarder may subscribe to everything before its subscriber is there, so the publisher sends probes
+ * until one arrives.
  *
  *   PUB feed ── topic | body ──> forwarder ──> SUB reader
  *        <──────────── credit ────────────────────┘
@@ -15,11 +15,11 @@ import { CreditGiver, CreditTaker } from "./credit.js";
 import { topicOf } from "./pub-sub.js";
 import type { Role } from "./role.js";
 
-/** The topic of messages that say only that the way is open. */
+/** Topic of messages that only test the path. */
 export const PROBE = "probe";
-/** ms between two of them. */
+/** ms between probes. */
 const PROBE_INTERVAL = 10;
-/** By then a cache has sent its newcomer all that it had before, which came twice otherwise. */
+/** After these, a cache has sent its new subscriber all earlier messages, which would otherwise arrive twice. */
 const PROBES = 5;
 
 /** Message k has topic k mod n. */
@@ -27,7 +27,7 @@ export function topicsOf(side: Side): Buffer[] {
   return Array.from({ length: side.number("topics", 1) }, (_, i) => topicOf(i));
 }
 
-/** The endpoint for subscribers, from that for publishers. */
+/** Converts the endpoint for publishers to that for subscribers. */
 export function backendOf(endpoint: string): string {
   return endpoint.startsWith("tcp:") ? "tcp://127.0.0.1:*" : `${endpoint}-backend`;
 }
@@ -46,7 +46,7 @@ export const feed: Role = async (side, kit) => {
   side.begin();
   for (let k = 0; k < side.warmup + side.count; k++) {
     while (k >= credit.allowed) await credit.more();
-    // Memory of its own: more than 4,096 may be on their way.
+    // New memory, since more than 4,096 messages may be in flight.
     const message = [topics[k % topics.length] as Buffer, bodies.makeOwn(k)];
     if (!(kit.shoal && socket.trySend(message))) await socket.send(message);
   }
@@ -55,7 +55,7 @@ export const feed: Role = async (side, kit) => {
   await socket.close();
 };
 
-/** Everything but the probes, in order. */
+/** Checks all messages except probes, in order. */
 export const reader: Role = async (side, kit) => {
   const socket = new kit.Subscriber(caseOptions(side, "in"));
   socket.subscribe();

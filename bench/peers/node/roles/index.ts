@@ -1,4 +1,4 @@
-/** The roles in Node, by scenario; loaded one by one, so that a side holds nothing that it does not measure. */
+/** Roles in Node by scenario. They are loaded one by one, so that a side has no unused code. */
 import { CLUSTER_SCENARIOS } from "../../cluster/scenarios.js";
 import type { Roles } from "./role.js";
 
@@ -6,7 +6,7 @@ interface RolesFile {
   readonly roles: Roles;
 }
 
-/** Roles that use no socket of the library: it is not loaded for them. */
+/** Scenarios without sockets of the library, which is then not loaded. */
 const WITHOUT_SOCKETS: ReadonlySet<string> = new Set(["link", "link-delay", "link-channels"]);
 
 const LOADERS: Readonly<Record<string, () => Promise<RolesFile>>> = {
@@ -28,7 +28,7 @@ const LOADERS: Readonly<Record<string, () => Promise<RolesFile>>> = {
   "start-up": () => import("./start-up.js"),
 };
 
-/** The scenarios of patterns and of proxies, which only shoal has. */
+/** Scenarios of patterns and proxies, which only shoal has. */
 const PATTERN_LOADERS: Readonly<Record<string, () => Promise<RolesFile>>> = {
   proxy: () => import("./proxy.js"),
   "proxy-memory": () => import("./proxy-memory.js"),
@@ -62,12 +62,12 @@ const PATTERN_LOADERS: Readonly<Record<string, () => Promise<RolesFile>>> = {
   sessions: () => import("./sessions.js"),
 };
 
-/** The scenarios of clusters, which have no engine: their links are not sockets of the library's user. */
+/** Scenarios of clusters, which have no engine: their links are not sockets of the program. */
 const CLUSTER_LOADERS: Readonly<Record<string, () => Promise<RolesFile>>> = Object.fromEntries(
   CLUSTER_SCENARIOS.map((scenario) => [scenario, () => import("./cluster.js")]),
 );
 
-/** The same work with plain sockets, where there is such a thing. */
+/** The same work with plain sockets, if possible. */
 const PLAIN_LOADERS: Readonly<Record<string, () => Promise<RolesFile>>> = {
   "lazy-pirate": () => import("./echo.js"),
   majordomo: () => import("./plain-broker.js"),
@@ -79,7 +79,7 @@ const PLAIN_LOADERS: Readonly<Record<string, () => Promise<RolesFile>>> = {
   service: () => import("./plain-service.js"),
 };
 
-/** The scenarios that shoal and the package zeromq can play. */
+/** Scenarios that shoal and the package zeromq can play. */
 export const PLAYED: readonly string[] = Object.keys(LOADERS);
 export const PATTERNS: readonly string[] = Object.keys(PATTERN_LOADERS);
 export const PLAIN_PATTERNS: readonly string[] = Object.keys(PLAIN_LOADERS);
@@ -89,10 +89,10 @@ export function needsSockets(scenario: string, plain: boolean): boolean {
   return plain || !WITHOUT_SOCKETS.has(scenario);
 }
 
-/** @param plain for a scenario of a pattern: with plain sockets in its place */
+/** @param plain for a scenario of a pattern: plain sockets instead */
 export async function loadRoles(scenario: string, plain: boolean): Promise<Roles> {
   const loaders = { ...LOADERS, ...CLUSTER_LOADERS, ...(plain ? PLAIN_LOADERS : PATTERN_LOADERS) };
   const load = Object.hasOwn(loaders, scenario) ? loaders[scenario] : undefined;
-  if (load === undefined) throw new Error(`nobody plays the scenario ${scenario} here`);
+  if (load === undefined) throw new Error(`the scenario ${scenario} has no roles here`);
   return (await load()).roles;
 }

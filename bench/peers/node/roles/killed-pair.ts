@@ -1,4 +1,4 @@
-/** Two servers as programs that are killed with -9 and started again; each says its state with a line. */
+/** Two servers as programs that are killed with -9 and started again; each prints its state. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createServer } from "node:net";
@@ -11,7 +11,7 @@ const PORT_TRIES = 50;
 const FIRST_PORT = 10_240;
 const LAST_PORT = 32_000;
 
-/** Endpoints on ports that are free now: a server comes back to its own. */
+/** Endpoints on currently free ports, since a server returns to its endpoint. */
 export async function freeEndpoints(count: number): Promise<string[]> {
   const servers = Array.from({ length: count }, () => createServer().listen(0, "127.0.0.1"));
   await Promise.all(servers.map((server) => once(server, "listening")));
@@ -20,7 +20,7 @@ export async function freeEndpoints(count: number): Promise<string[]> {
   return endpoints;
 }
 
-/** The first of so many ports in a row that are free now, as an endpoint. */
+/** Endpoint with the first of consecutive free ports. */
 export async function freeRow(length: number): Promise<string> {
   for (let tries = PORT_TRIES; ; tries--) {
     const first = FIRST_PORT + Math.floor(Math.random() * (LAST_PORT - FIRST_PORT));
@@ -34,7 +34,7 @@ export async function freeRow(length: number): Promise<string> {
   }
 }
 
-/** One server of the pair over its lives. */
+/** One server of the pair through its restarts. */
 export class KilledServer {
   readonly #args: readonly string[];
   #child: ChildProcess | undefined;
@@ -48,7 +48,7 @@ export class KilledServer {
     process.on("exit", this.#onExit);
   }
 
-  /** @returns when it has come to this state */
+  /** @returns when it has reached this state */
   async start(state: "active" | "passive"): Promise<void> {
     const child = spawn(process.execPath, this.#args, { stdio: ["pipe", "pipe", "inherit"] });
     this.#child = child;
@@ -58,13 +58,13 @@ export class KilledServer {
     });
     const reached = this.reaches(state);
     createInterface({ input: child.stdout }).on("line", (line) => {
-      if (line === "fenced") throw new Error("the two servers were both masters");
+      if (line === "fenced") throw new Error("both servers were active");
       this.#heard.get(line)?.();
     });
     await reached;
   }
 
-  /** Settles when it says this the next time. */
+  /** Settles when it prints this state the next time. */
   reaches(state: string): Promise<void> {
     return new Promise((resolve) => this.#heard.set(state, resolve));
   }

@@ -6,7 +6,7 @@ import { caseOptions } from "./case-options.js";
 import { backendOf, feed, PROBE, reader, topicsOf } from "./feed.js";
 import type { Role, Roles } from "./role.js";
 
-/** @throws Error unless the cache has the last message of each topic, and nothing else */
+/** @throws Error unless the cache has exactly the last message of each topic */
 function check(cache: LastValueCache, side: Side): void {
   const topics = topicsOf(side);
   const total = side.warmup + side.count;
@@ -23,7 +23,7 @@ function check(cache: LastValueCache, side: Side): void {
 }
 
 const forwarder: Role = async (side) => {
-  // What leaves has the mark that caches have: room for a value of each topic.
+  // The outgoing mark is the default of caches: room for one value of each topic.
   const cache = new LastValueCache({ frontendOptions: caseOptions(side, "in") });
   const frontend = await cache.bind("frontend", side.endpoint);
   const backend = await cache.bind("backend", backendOf(side.endpoint));

@@ -1,4 +1,4 @@
-/** REQ and REP, one message on the way at a time. */
+/** REQ and REP, one message in flight at a time. */
 import { Bodies } from "../../../bodies.js";
 import { Latencies } from "../histogram.js";
 import type { Kit } from "../kit.js";

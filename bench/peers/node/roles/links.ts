@@ -1,4 +1,4 @@
-/** Both ends of a link: one channel as fast as it goes, a round trip next to a busy channel, and many channels. */
+/** Both ends of a link: one channel at full speed, a round trip next to a busy channel, and many channels. */
 import { setTimeout as pause } from "node:timers/promises";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
@@ -10,15 +10,14 @@ import { Latencies } from "../histogram.js";
 import type { Side } from "../side.js";
 import type { Role, Roles } from "./role.js";
 
-/** Of a run alone, on this host. */
+/** Password of a run on this host only. */
 const PASSWORD = "rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7";
-/** Bytes that the busy channel is given at a time. */
+/** Bytes per write to the busy channel. */
 const PIECE = 65_536;
-/** Channels that are opened at once. */
 const OPENED_AT_ONCE = 500;
 /** Room for the windows of all channels. */
 const UNREAD = 2 ** 31;
-/** ms in which idle channels are watched. */
+/** ms for which idle channels are measured. */
 const IDLE = 1_000;
 const NANOSECONDS = 1e6;
 
@@ -30,7 +29,7 @@ function optionsOf(side: Side): MultiplexLinkOptions {
   };
 }
 
-/** Listens, and makes a link of the first connection. */
+/** Listens, and creates a link over the first connection. */
 async function accept(
   side: Side,
   onChannel: (channel: LinkChannel) => void,
@@ -138,7 +137,7 @@ const delayClient: Role = async (side) => {
   await link.close({ linger: 0 });
 };
 
-/** Transfers of so many bytes, one after the other, each on a channel of its own. */
+/** Transfers of this many bytes, one after the other, each on a separate channel. */
 async function keepBusy(
   link: MultiplexLink,
   bytes: number,
@@ -198,7 +197,7 @@ const channelsClient: Role = async (side) => {
   await link.close({ linger: 0 });
 };
 
-/** Bytes in use after a collection. What the system holds for the process in addition says more about its past. */
+/** Used bytes after a collection. Resident memory would depend on the process's past. */
 function collected(): number {
   setFlagsFromString("--expose-gc");
   const collect = runInNewContext("gc") as () => void;
@@ -218,7 +217,7 @@ async function serveUntilStopped(
   await side.done({ messages: 0, bytes: 0, extra: extra() });
 }
 
-/** A channel is a stream: what is written at once may come in parts. */
+/** A channel is a stream, so one write may arrive in parts. */
 function roundTrip(channel: LinkChannel, body: Buffer): Promise<Buffer> {
   return new Promise((resolve) => {
     const parts: Buffer[] = [];

@@ -1,4 +1,6 @@
-/** A cluster of brokers, workers and clients, whose brokers are ended and started again one after the other while all clients ask. */
+/**
+ * A cluster of brokers, workers and clients with a rolling restart of the brokers while all clients send requests.
+ */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
@@ -6,7 +8,7 @@ import { programFile } from "../../../places.js";
 import type { Role, Roles } from "./role.js";
 
 const PROGRAM = programFile("peers/node/rolled-member-main");
-/** Processes that hold the workers, and as many that hold the clients. */
+/** Processes for workers, and as many for clients. */
 const PROCESSES = 4;
 
 interface Outcome {
@@ -47,7 +49,7 @@ class Member {
     this.child.stdin?.write(`${line}\n`);
   }
 
-  /** Its standard input ends, and with it the process. */
+  /** Ends standard input, and with it the process. */
   async end(): Promise<void> {
     const gone = this.child.exitCode === null ? once(this.child, "exit") : undefined;
     this.child.stdin?.end();

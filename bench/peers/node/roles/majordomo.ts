@@ -1,11 +1,11 @@
-/** Majordomo: broker, workers that give back what they get, and a client. */
+/** Majordomo: broker, workers that return requests, and a client. */
 import { Context } from "shoal";
 import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "shoal/patterns";
 import type { Side } from "../side.js";
 import { type Asker, askOnSchedule, askPipelined } from "./asking.js";
 import type { Role, Roles } from "./role.js";
 
-/** One service, but where the case is about many. */
+/** One service, unless the case is about many. */
 function servicesOf(side: Side): string[] {
   return Array.from({ length: side.number("services", 1) }, (_, i) => `echo-${i}`);
 }
@@ -20,8 +20,8 @@ export const broker: Role = async (side) => {
 };
 
 /**
- * The services of this process's workers, one name for each worker. In the scenario of many services each has several, and
- * the processes share them out.
+ * Services of this process's workers, one name per worker. In the scenario of many services each has several workers,
+ * distributed over the processes.
  */
 function offeredBy(side: Side): string[] {
   if (side.scenario !== "majordomo-growth") return servicesOf(side);
@@ -32,16 +32,16 @@ function offeredBy(side: Side): string[] {
     .filter((_, i) => i % processes === side.index);
 }
 
-/** Workers that join at once: thousands would wait for each other, and the last of them longer than a handshake may take. */
+/** Workers that join at once: thousands would delay each other beyond the handshake timeout. */
 const JOINING = 100;
 
-/** Ready when the broker has all of them. */
+/** Ready when the broker has all workers. */
 export const worker: Role = async (side) => {
   const concurrency = side.number("concurrency", 1);
   const prefetch = side.number("prefetch", -1);
   const room = prefetch < 0 ? { concurrency } : { concurrency, prefetch };
   const offered = offeredBy(side);
-  // Sockets of a context are 1,023 at most, by default.
+  // A context has at most 1,023 sockets by default.
   const context = new Context({ maxSockets: 2 * offered.length + 1_000 });
   let handled = 0;
   const echo = (frames: Buffer[]) => {

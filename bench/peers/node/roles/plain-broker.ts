@@ -1,7 +1,7 @@
 /**
- * What Majordomo is compared with: the same processes with plain sockets, and nothing that notices a failure.
+ * Reference for Majordomo: the same processes with plain sockets, without detection of failures.
  *
- *   DEALER client --tcp--> ROUTER broker DEALER --tcp--> DEALER worker, which gives back what it gets
+ *   DEALER client --tcp--> ROUTER broker DEALER --tcp--> DEALER worker, which returns each message
  */
 import type { Kit } from "../kit.js";
 import type { Side } from "../side.js";
@@ -15,9 +15,9 @@ type Router = InstanceType<Kit["Router"]>;
 type Message = [Buffer, ...Buffer[]];
 
 /**
- * Everything that arrives, until the socket closes: in batches where the library has them.
+ * Receives all messages until the socket closes, in batches if the library has them.
  *
- * @param leased their memory is used again when `take` is done with them
+ * @param leased whether their memory is reused after `take`
  */
 export async function receiveAll(
   kit: Kit,
@@ -51,14 +51,17 @@ export async function receiveAll(
   }
 }
 
-/** @param copied by the socket, within the call @returns nothing when it was accepted at once, otherwise when it will have been */
+/**
+ * @param copied whether the socket copies within the call
+ * @returns `undefined` if it was accepted at once, otherwise a promise of that
+ */
 export function send(
   kit: Kit,
   socket: Dealer | Router,
   message: Message,
   copied = false,
 ): Promise<void> | undefined {
-  const dealer = socket as Dealer; // The types of a ROUTER want two frames; here the first is an address already.
+  const dealer = socket as Dealer; // The types of a ROUTER require two frames; here the first is an address already.
   if (copied) return dealer.trySend(message, COPIED) ? undefined : dealer.send(message, COPIED);
   return kit.shoal && dealer.trySend(message) ? undefined : dealer.send(message);
 }
@@ -108,13 +111,13 @@ const worker: Role = async (side, kit) => {
   await working;
 };
 
-/** A DEALER as a client of plain sockets: the reply is the message that comes back. */
+/** A DEALER as a client of plain sockets: the reply is the returned message. */
 export function plainAsker(side: Side, kit: Kit): Asker {
   const socket = new kit.Dealer(caseOptions(side, "both"));
   socket.connect(side.endpoint);
   const copies = kit.batch && isLarge(side);
   const options = copies ? COPIED : undefined;
-  // Sends wait in line: the package zeromq refuses a second one while the first waits.
+  // Sends are queued: the package zeromq refuses a second one while the first waits.
   let line = Promise.resolve();
   let waiting = 0;
   const self: Asker = {
@@ -122,7 +125,7 @@ export function plainAsker(side: Side, kit: Kit): Asker {
     ask(_, body) {
       if (waiting === 0 && kit.shoal && socket.trySend(body, options)) return;
       waiting++;
-      const own = copies ? Buffer.from(body) : body; // Its turn comes later.
+      const own = copies ? Buffer.from(body) : body; // It is sent later.
       line = line.then(() => socket.send(own)).then(() => void waiting--);
     },
     onReply: () => undefined,

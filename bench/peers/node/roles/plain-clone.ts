@@ -1,9 +1,9 @@
 /**
- * What Clone is compared with: the same processes with plain sockets, and nothing that notices a gap. They keep no map, or as
- * `plain-map` one of their own.
+ * Reference for Clone: the same processes with plain sockets, without detection of gaps. They keep no map, or as
+ * `plain-map` a plain one.
  *
  *   updates   XPUB server ── key | value ──> SUB clients; full queues make it wait (XPUB_NODROP)
- *   sets      DEALER client ── value ──> ROUTER server, which gives it back
+ *   sets      DEALER client ── value ──> ROUTER server, which returns it
  */
 import { setImmediate } from "node:timers/promises";
 import { Bodies, Checker } from "../../../bodies.js";
@@ -17,10 +17,10 @@ import { plainAsker, receiveAll, send } from "./plain-broker.js";
 import { sendWhenPossible } from "./pub-sub.js";
 import type { Role, Roles } from "./role.js";
 
-/** Messages in a turn: without a pause, nothing else of the process has one. */
+/** Messages per turn: without pauses, the rest of the process would get no turn. */
 const BATCH = 500;
 
-/** What a server of updates sends is what a clone's server publishes: a key and its value. */
+/** Sends updates like those of a clone's server: a key and its value. */
 async function publish(side: Side, kit: Kit): Promise<void> {
   const socket = new kit.XPublisher({ ...caseOptions(side, "both"), verbosity: "allSubs", noDrop: true });
   await socket.bind(side.endpoint);
@@ -38,7 +38,6 @@ async function publish(side: Side, kit: Kit): Promise<void> {
   await socket.close();
 }
 
-/** Gives back what comes. */
 async function echo(side: Side, kit: Kit): Promise<void> {
   const socket = new kit.Router(caseOptions(side, "both"));
   await socket.bind(side.endpoint);
@@ -54,7 +53,9 @@ async function echo(side: Side, kit: Kit): Promise<void> {
   await echoing;
 }
 
-/** One subscriber: counters of all, and the checksum of what a map would hold in the end, or of what its map holds. */
+/**
+ * One subscriber: counters of all messages, and the checksum of the final map or of the values that it would hold.
+ */
 class Reader {
   readonly #side: Side;
   readonly #order: Checker;
@@ -81,7 +82,7 @@ class Reader {
     return this.#held.checksum;
   }
 
-  /** Looks at what the map holds. Call once, when all has come. */
+  /** Checks the map. Call it once, after all messages. */
   checkMap(keys: readonly string[]): void {
     if (this.#map === undefined) return;
     for (let k = this.#first; k < this.#total; k++) {

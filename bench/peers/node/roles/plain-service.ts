@@ -1,4 +1,4 @@
-/** What requests are over: REQ and REP for one request at a time, DEALER and ROUTER for several. */
+/** Reference for requests: REQ and REP for one request at a time, DEALER and ROUTER for several. */
 import type { Kit } from "../kit.js";
 import type { Side } from "../side.js";
 import { type Asker, askPipelined } from "./asking.js";

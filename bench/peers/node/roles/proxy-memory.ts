@@ -1,4 +1,4 @@
-/** A proxy between a producer that goes on sending and a consumer that reads nothing. */
+/** A proxy between a producer that keeps sending and a consumer that reads nothing. */
 import { StreamerProxy } from "shoal/proxy";
 import { Bodies } from "../../../bodies.js";
 import { caseOptions, growthSince } from "./case-options.js";
@@ -28,7 +28,7 @@ const stalled: Role = async (side, kit) => {
   await pull.close();
 };
 
-/** Sends until there has been no room for a while. */
+/** Sends until there was no room for a while. */
 const flood: Role = async (side, kit) => {
   const push = new kit.Push({
     ...caseOptions(side, "out"),

@@ -1,4 +1,4 @@
-/** What stands around shoal's proxies, and the proxies: everything but the proxy connects. */
+/** Shoal's proxies and the roles around them, which all connect to the proxy. */
 import { setTimeout } from "node:timers/promises";
 import { ForwarderProxy, type ProxyPolicy, QueueProxy, StreamerProxy } from "shoal/proxy";
 import { Bodies } from "../../../bodies.js";
@@ -9,11 +9,11 @@ import { subscribers } from "./pub-sub.js";
 import type { Role, Roles } from "./role.js";
 import { COPIED, isLarge, roles as stream } from "./throughput.js";
 
-/** The endpoint behind a proxy at this one. */
+/** Backend endpoint of the proxy with this frontend endpoint. */
 export const backendOf = (endpoint: string) =>
   endpoint.startsWith("tcp:") ? "tcp://127.0.0.1:*" : `${endpoint}-backend`;
 
-/** Lists and rates that let everything through: what it costs to look. */
+/** Lists and rates that admit everything, to measure their cost. */
 function policyOf(side: Side): ProxyPolicy {
   const policy = side.option("policy", "none");
   const prefixes = Array.from({ length: 100 }, (_, i) => `prefix-${i}.`);
@@ -49,7 +49,9 @@ const proxy: Role = async (side) => {
   await running.close();
 };
 
-/** The proxy passes the subscriptions on as one: it has come, and the others, which were sent before the start, soon. */
+/**
+ * The proxy forwards the subscriptions as one: it has arrived, and the others, sent before the start, follow soon.
+ */
 const publisher: Role = async (side, kit) => {
   const socket = new kit.XPublisher({ noDrop: true });
   socket.connect(side.endpoint);

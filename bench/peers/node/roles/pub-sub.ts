@@ -10,13 +10,13 @@ import { COPIED, isLarge } from "./throughput.js";
 
 type Subscriber = InstanceType<Kit["Subscriber"]> | InstanceType<Kit["XSubscriber"]>;
 
-/** In front of a topic prefix: the message of an XSUB that asks for it. */
+/** Prefix of a topic in a subscription message of an XSUB. */
 const SUBSCRIBE = Buffer.of(1);
 
 /** Topic i of the scenario of many subscriptions: eight digits. */
 export const topicOf = (i: number): Buffer => Buffer.from(String(i).padStart(8, "0"));
 
-/** The package zeromq does not wait with `noDrop`: it refuses with EAGAIN, and the program has to try again. */
+/** The package zeromq does not wait with `noDrop`: it rejects with EAGAIN, and the program has to try again. */
 export async function sendWhenPossible(
   socket: InstanceType<Kit["XPublisher"]>,
   message: Buffer | Buffer[],
@@ -31,7 +31,7 @@ export async function sendWhenPossible(
   }
 }
 
-/** Waits until all have subscribed; full queues make it wait in place of dropping (`noDrop`). */
+/** Waits until all have subscribed; full queues make it wait instead of dropping (`noDrop`). */
 const publisher: Role = async (side, kit) => {
   const socket = new kit.XPublisher({ ...caseOptions(side, "both"), verbosity: "allSubs", noDrop: true });
   await socket.bind(side.endpoint);
@@ -56,11 +56,11 @@ const publisher: Role = async (side, kit) => {
 };
 
 /**
- * As many sockets as it is given; each has to get everything in order. The first warm one starts the clock; what of the
- * warm-up comes to others after that is reported as `late`.
+ * Several sockets, each of which must get everything in order. The first warm socket starts the clock; warm-up
+ * messages that reach others later are reported as `late`.
  *
- * With many subscriptions it is an XSUB without a send high-water mark: libzmq keeps subscriptions in the send queue,
- * and a SUB, whose queue holds 1,000, drops without a word those that do not fit.
+ * For many subscriptions it uses an XSUB without a send high-water mark: libzmq keeps subscriptions in the send
+ * queue, and a SUB, whose queue holds 1,000, silently drops the others.
  */
 export async function subscribers(
   side: Side,

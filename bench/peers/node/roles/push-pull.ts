@@ -1,4 +1,4 @@
-/** PUSH and PULL where throughput.ts is not enough: many producers, workers between, security, a slow consumer. */
+/** PUSH and PULL beyond throughput.ts: many producers, workers between, security, a slow consumer. */
 import { Bodies } from "../../../bodies.js";
 import { OnceChecker, StrideChecker } from "../../../sequences.js";
 import type { Kit } from "../kit.js";
@@ -15,7 +15,7 @@ interface Checking {
   readonly ordered: boolean;
 }
 
-/** Waits until message k of a consumer that takes `rate` a second is due; timers are not finer than 1 ms. */
+/** Waits until message k of a consumer with `rate` per second is due; timers have a resolution of 1 ms. */
 function pace(from: number, k: number, rate: number): Promise<void> | undefined {
   const ahead = from + (k / rate) * 1e3 - performance.now();
   return ahead < 1 ? undefined : new Promise((resolve) => setTimeout(resolve, ahead));
@@ -60,7 +60,7 @@ function receiver(checkerOf: (side: Side) => Checking): Role {
   };
 }
 
-/** As many sockets as it is given: message k leaves by sender k mod peers. */
+/** Several sockets: message k is sent by sender k mod peers. */
 const producer: Role = async (side, kit) => {
   const sockets = side.number("sockets", 1);
   const peers = side.number("peers", 1);
@@ -71,7 +71,7 @@ const producer: Role = async (side, kit) => {
   const bodies = new Bodies(side.size);
   const total = side.warmup + side.count;
   let sent = 0;
-  // Each socket has a loop of its own, so that none waits for another's queue.
+  // A separate loop per socket, so that none waits for another's queue.
   const work = async (push: Push, sender: number) => {
     for (let k = sender; k < total; k += peers) {
       const message = bodies.makeOwn(k);
@@ -97,7 +97,7 @@ const ventilator: Role = async (side, kit) => {
   await push.close();
 };
 
-/** Passes messages on until it is asked to stop. */
+/** Forwards messages until it is stopped. */
 const worker: Role = async (side, kit) => {
   const pull = new kit.Pull(caseOptions(side, "in"));
   const push = new kit.Push(caseOptions(side, "out"));

@@ -16,7 +16,7 @@ import type { Role, Roles } from "./role.js";
 
 const TOPIC = "bench";
 
-/** @param folder for a store on the disk */
+/** @param folder for a store on disk */
 async function storeOf(side: Side, folder: string): Promise<SessionStore> {
   switch (side.option("store", "memory")) {
     case "lmdb":

@@ -1,4 +1,4 @@
-/** Starts programs that import the library, and send themselves a message. */
+/** Starts programs that import the library and send themselves a message. */
 
 import { programFile } from "../../../places.js";
 import { playStartUp } from "../../start-up.js";

@@ -1,4 +1,4 @@
-/** PUSH to PULL, one way, as fast as it goes. */
+/** PUSH to PULL, one way, at full speed. */
 import { Bodies, MAX_RING_SIZE } from "../../../bodies.js";
 import type { Kit } from "../kit.js";
 import type { Side } from "../side.js";
@@ -11,13 +11,13 @@ type Pull = InstanceType<Kit["Pull"]>;
 /** The socket copies the message within the call. */
 export const COPIED = Object.freeze({ copy: true });
 /**
- * Within a thread the receiver gets the very frames. Those of the ring are written again only when it is done with them: at the marks
- * 2,000 are under way, 1,000 in its batch and {@link MANY} in the sender's.
+ * Within a thread the receiver gets the same memory. Frames of the ring are reused only after the receiver has
+ * processed them: at the marks 2,000 are in flight, 1,000 in its batch and {@link MANY} in the sender's.
  */
 const MANY = 500;
 const TRANSFERRED = Object.freeze({ transfer: true });
 
-/** Whether a batch contender sends from memory that is written again, as C's copies each into a message of its own. */
+/** Whether a batch sends from reused memory, since C also copies each body into a new message. */
 export const isLarge = ({ size }: Pick<Side, "size">): boolean => size > MAX_RING_SIZE;
 
 export async function send(
@@ -48,13 +48,13 @@ export async function send(
   for (let k = 0; k < total; k++) {
     if (k === side.warmup) side.begin();
     const message = bodies.make(k);
-    // Refused: `send` waits for room, and the loop goes on without awaiting each.
+    // Refused: `send` waits for room, and the loop continues without awaiting each.
     if (kit.batch && push.trySend(message)) continue;
     await push.send(message);
   }
 }
 
-/** Receives the warm-up and the rest; the clock of the side runs for the rest. */
+/** Receives the warm-up and the rest; the side's clock runs for the rest. */
 export async function receive(pull: Pull, side: Side, kit: Kit) {
   const checker = side.checker();
   const total = side.warmup + side.count;
@@ -65,7 +65,7 @@ export async function receive(pull: Pull, side: Side, kit: Kit) {
         checker.take(message as Buffer);
         if (++seen === Math.max(1, side.warmup)) side.begin();
       }
-      // Not `using`, which the bundler leaves as it is and Node.js 20 and 22 do not parse.
+      // Not `using`, which the bundler leaves unchanged and Node 20 and 22 do not parse.
       batch[Symbol.dispose]();
       if (seen === total) break;
     }
@@ -82,7 +82,10 @@ export async function receive(pull: Pull, side: Side, kit: Kit) {
   return { messages: side.count, bytes: side.count * side.size, checksum, ordered };
 }
 
-/** Says `ready` as what binds or connects. @param usual what it does where the case does not say */
+/**
+ * Prints `ready` after binding or connecting.
+ * @param usual default of the case
+ */
 async function attach(side: Side, socket: Push | Pull, usual: "bind" | "connect"): Promise<void> {
   const binds = side.option("attach", usual) === "bind";
   if (binds) await socket.bind(side.endpoint);

@@ -1,17 +1,17 @@
 /**
- * A call every 0.2 ms. A timer of the event loop is not finer than 1 ms, and a loop that spins takes a core from those
- * that are measured; so a thread sleeps and wakes the loop.
+ * A call every 0.2 ms. Timers of the event loop have a resolution of 1 ms, and a spinning loop would take a core from
+ * the measured processes; so a thread sleeps and wakes the loop.
  *
  *   made --thread is up--> ready --start--> ticking --stop--> ended
  *
- * The thread takes some 30 ms to come up: a schedule that began before would begin with all that was due in them.
+ * The thread takes about 30 ms to start; a schedule that began earlier would begin with a backlog.
  */
 import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 
 const MILLISECONDS = 0.2;
 
-/** The cells: whether to tick, and whether the last tick was heard. */
+/** Cells: whether to tick, and whether the last tick was handled. */
 const THREAD = `
 const { parentPort, workerData: { cells, milliseconds } } = require("node:worker_threads");
 parentPort.postMessage("ready");
@@ -36,7 +36,7 @@ export class Ticker {
     this.ready = once(this.#thread, "message");
   }
 
-  /** @param tick called until `stop`; a loop that is held up hears one tick after it, not all that it missed */
+  /** @param tick called until `stop`; a delayed loop gets one tick instead of all missed ones */
   start(tick: () => void): void {
     this.#thread.on("message", () => {
       Atomics.store(this.#cells, 1, 0);

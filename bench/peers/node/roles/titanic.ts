@@ -1,4 +1,4 @@
-/** Titanic: a broker, the store, a client that leaves requests, and a worker for those that are to be answered. */
+/** Titanic: a broker, the store, a client that leaves requests, and a worker for requests to be answered. */
 import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,15 +9,15 @@ import type { Side } from "../side.js";
 import { broker } from "./majordomo.js";
 import type { Role, Roles } from "./role.js";
 
-/** Nobody offers it: what is left for it stays in the store. */
+/** A service without workers, whose requests stay in the store. */
 const NOBODY = "nobody";
 const SERVICE = "echo";
 
-/** Stored requests that are looked at after the clock has stopped. */
+/** Stored requests that are checked after the clock has stopped. */
 const SAMPLE = 1_000;
 
 const titanic: Role = async (side) => {
-  // On two machines nobody makes a folder for it, and what is left there is the user's to look at.
+  // On two machines there is no folder of the runner; the user can inspect the temporary one.
   const folder = side.option("folder", "") || (await mkdtemp(join(tmpdir(), "shoal-bench-titanic-")));
   const service = openTitanic(side.endpoint, join(folder, "titanic"));
   await side.ready();
@@ -37,7 +37,10 @@ const worker: Role = async (side) => {
   await echo.close({ linger: 0 });
 };
 
-/** Runs `one` for each number, as many at once as the case says. @param done after each, with how many are over */
+/**
+ * Runs `one` for each number, with as many at once as the case requires.
+ * @param done called after each with the number of finished ones
+ */
 async function inLanes(side: Side, one: (k: number) => Promise<void>, done: (count: number) => void) {
   const total = side.warmup + side.count;
   let begun = 0;
@@ -53,7 +56,7 @@ async function inLanes(side: Side, one: (k: number) => Promise<void>, done: (cou
   side.end();
 }
 
-/** A request counts when it is on the disk. Afterwards a sample is asked for: each has to be there still. */
+/** A request counts when it is on disk. Afterwards a sample is requested, which must still be there. */
 async function store(side: Side, client: TitanicClient): Promise<void> {
   const bodies = new Bodies(side.size);
   const uuids = new Set<string>();
