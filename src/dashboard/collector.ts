@@ -87,7 +87,7 @@ export class Collector {
         return;
       }
     }
-    throw new InvalidArgumentError(`there is nothing of this name that can be asked to ${action}`);
+    throw new InvalidArgumentError(`no source of this id can ${action}`);
   }
 
   async close(): Promise<void> {

@@ -27,7 +27,7 @@ export const PAGE = `<!doctype html>
 <ul id="problems" aria-label="Needs attention"></ul>
 </section>
 <section aria-labelledby="map-title">
-<h2 id="map-title">Who is connected to whom</h2>
+<h2 id="map-title">Connections</h2>
 <div id="map" class="scroll"></div>
 <p id="map-more" class="quiet"></p>
 </section>
@@ -35,7 +35,7 @@ export const PAGE = `<!doctype html>
 <h2 id="sources-title">Sources</h2>
 <div class="scroll">
 <table>
-<caption class="hidden">Sides of what runs, with rates per second</caption>
+<caption class="hidden">Sides of sources, with rates per second</caption>
 <thead><tr id="heads"></tr></thead>
 <tbody id="rows"></tbody>
 </table>
@@ -43,21 +43,21 @@ export const PAGE = `<!doctype html>
 <p id="rows-more" class="quiet"></p>
 </section>
 <section aria-labelledby="traces-title">
-<h2 id="traces-title">Messages on their way</h2>
+<h2 id="traces-title">Message flow</h2>
 <div id="traces"></div>
 <p id="traces-more" class="quiet">No message has been sampled yet.</p>
 </section>
-<noscript><p>This page needs JavaScript. Without it there are /api/state and shoal top.</p></noscript>
+<noscript><p>This page needs JavaScript. Without it, use /api/state or shoal top.</p></noscript>
 </main>
 <dialog id="details" aria-labelledby="details-title"></dialog>
 <dialog id="help" aria-labelledby="help-title">
 <h2 id="help-title">Keys</h2>
 <dl>
 <dt><kbd>/</kbd></dt><dd>filter by name, kind, state or address</dd>
-<dt><kbd>m</kbd></dt><dd>go to the messages on their way</dd>
-<dt><kbd>f</kbd></dt><dd>freeze the page, or go on</dd>
+<dt><kbd>m</kbd></dt><dd>go to the message flow</dd>
+<dt><kbd>f</kbd></dt><dd>freeze or resume the page</dd>
 <dt><kbd>Tab</kbd>, <kbd>Enter</kbd></dt><dd>go to a source or a message, and open it</dd>
-<dt><kbd>Esc</kbd></dt><dd>close what is open</dd>
+<dt><kbd>Esc</kbd></dt><dd>close the dialog</dd>
 <dt><kbd>?</kbd></dt><dd>these keys</dd>
 </dl>
 <form method="dialog"><button>Close</button></form>

@@ -92,7 +92,7 @@ export class LocalSubject implements Subject {
 
   async act(name: string, action: DashboardAction): Promise<void> {
     const source = this.#given()[name];
-    if (!isSteerable(source)) throw new InvalidArgumentError(`${name} cannot be asked to ${action}`);
+    if (!isSteerable(source)) throw new InvalidArgumentError(`${name} cannot ${action}`);
     this.#refusals.delete(name);
     if (action === "drain") {
       // A drain can take long: the state shows its result and its error.

@@ -98,13 +98,13 @@ function checked(options: DashboardOptions): CheckedOptions {
   checkInteger("interval", interval, MIN_READ_INTERVAL, MAX_READ_INTERVAL);
   if (!(typeof traces === "number" && traces >= 0 && traces <= MAX_SAMPLED_PER_SECOND))
     throw new InvalidArgumentError(
-      `traces is a number from 0 to ${MAX_SAMPLED_PER_SECOND}; got ${String(traces)}`,
+      `traces must be a number from 0 to ${MAX_SAMPLED_PER_SECOND}; got ${String(traces)}`,
     );
   // Never with the value: it is a secret.
   if (token !== undefined && !/^[\x21-\x7e]{16,1024}$/.test(String(token)))
-    throw new InvalidArgumentError("token is 16 to 1,024 printable ASCII characters without spaces");
+    throw new InvalidArgumentError("token must be 16 to 1,024 printable ASCII characters without spaces");
   if (!Array.isArray(hosts) || hosts.length > MAX_HOSTS || hosts.some((name) => typeof name !== "string"))
-    throw new InvalidArgumentError(`hosts is a list of at most ${MAX_HOSTS} names`);
+    throw new InvalidArgumentError(`hosts must be a list of at most ${MAX_HOSTS} names`);
   return { interval, traces, token, hosts: hosts.map((name: string) => name.toLowerCase()) };
 }
 
@@ -135,12 +135,16 @@ class Pages {
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { headers, method, url = "" } = request;
     if (!isHostAllowed(headers.host, this.#hosts))
-      throw new HttpError(403, "EACCES", "this host is not one of the dashboard's: see its option hosts");
+      throw new HttpError(
+        403,
+        "EACCES",
+        "this host name is not allowed: add it to the dashboard's option hosts",
+      );
     if (url.length > MAX_PATH)
-      throw new HttpError(414, "EINVAL", `a path has at most ${MAX_PATH} characters`);
+      throw new HttpError(414, "EINVAL", `a path must have at most ${MAX_PATH} characters`);
     const [path = "", query = ""] = url.split("?", 2);
     if (method === "POST") {
-      if (path !== "/api/control") throw new HttpError(405, "EINVAL", "only /api/control takes POST");
+      if (path !== "/api/control") throw new HttpError(405, "EINVAL", "only /api/control accepts POST");
       await this.#control(request, response);
       return;
     }
@@ -165,7 +169,7 @@ class Pages {
         return;
       default: {
         const script = this.#scripts.get(path);
-        if (script === undefined) throw new HttpError(404, "ENOENT", "there is nothing at this path");
+        if (script === undefined) throw new HttpError(404, "ENOENT", "unknown path");
         reply(response, "text/javascript; charset=utf-8", script);
       }
     }
@@ -176,7 +180,7 @@ class Pages {
       const text = query.get(name);
       if (text === null) return fallback;
       if (!/^\d{1,9}$/.test(text) || Number(text) > most)
-        throw new HttpError(400, "EINVAL", `${name} is a whole number from 0 to ${most}`);
+        throw new HttpError(400, "EINVAL", `${name} must be a whole number from 0 to ${most}`);
       return Number(text);
     };
     const options = {
@@ -185,7 +189,7 @@ class Pages {
       limit: number("limit", MAX_PAGE, MAX_PAGE),
     };
     const items = await this.#collector.list(query.get("source") ?? "", query.get("name") ?? "");
-    if (items === undefined) throw new HttpError(404, "ENOENT", "there is no such list");
+    if (items === undefined) throw new HttpError(404, "ENOENT", "unknown list");
     return pageOf(items, options);
   }
 
@@ -225,7 +229,7 @@ class Pages {
     if (!isOwnOrigin(headers.origin, headers.host))
       throw new HttpError(403, "EACCES", "a request from another origin");
     if (this.#token === undefined)
-      throw new HttpError(403, "EACCES", "the dashboard has no token: it only shows");
+      throw new HttpError(403, "EACCES", "the dashboard has no token, so it accepts no actions");
     switch (this.#token.check(headers.authorization, performance.now())) {
       case "too many":
         throw new HttpError(429, "EAGAIN", "too many wrong tokens: try again in a minute");

@@ -98,7 +98,7 @@ class Pages {
       }
       case "/traces": {
         if (this.#more.traces !== true) {
-          reply(response, 404, "traces are not served: option traces of serveMetrics\n");
+          reply(response, 404, "traces are off: set the option traces of serveMetrics\n");
           return;
         }
         const after = Number(new URLSearchParams(query).get("after") ?? 0);
@@ -108,11 +108,11 @@ class Pages {
       }
       case "/peers": {
         if (this.#more.peers !== true) {
-          reply(response, 404, "peers are not served: option peers of serveMetrics\n");
+          reply(response, 404, "peers are off: set the option peers of serveMetrics\n");
           return;
         }
         const found = this.#peers(new URLSearchParams(query));
-        if (found === undefined) reply(response, 404, "there is no such list\n");
+        if (found === undefined) reply(response, 404, "unknown list\n");
         else reply(response, 200, JSON.stringify(found), "application/json; charset=utf-8");
         return;
       }
@@ -120,7 +120,7 @@ class Pages {
         reply(response, 200, "/metrics\n/healthz\n/readyz\n");
         return;
       default:
-        reply(response, 404, "there are /metrics, /healthz and /readyz\n");
+        reply(response, 404, "unknown path: the pages are /metrics, /healthz and /readyz\n");
     }
   }
 

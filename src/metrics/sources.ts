@@ -100,7 +100,7 @@ export class StatsReader {
     });
     let timer: NodeJS.Timeout | undefined;
     const limit = new Promise<never>((_, reject) => {
-      const late = (): TimeoutError => new TimeoutError("ETIMEDOUT", "its statistics have not come in time");
+      const late = (): TimeoutError => new TimeoutError("ETIMEDOUT", "its statistics did not arrive in time");
       timer = setTimeout(() => reject(late()), ms);
       timer.unref();
     });
@@ -157,5 +157,5 @@ export function readinessOf(
 ): Readiness {
   const ready = sources.length > 0 && sources.every(([, why]) => why === undefined);
   const lines = sources.map(([name, why]) => `${name}: ${why ?? "ready"}\n`);
-  return { ready, text: lines.length === 0 ? "nothing runs yet\n" : lines.join("") };
+  return { ready, text: lines.length === 0 ? "nothing is running yet\n" : lines.join("") };
 }

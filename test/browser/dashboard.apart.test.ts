@@ -137,7 +137,7 @@ describe.skipIf(reason)(`the dashboard's page${reason === false ? "" : `: ${reas
       await press(page, "/");
       for (const letter of "nowhere") await press(page, letter);
       await page.until(
-        `${ways} === 0 && document.getElementById("traces-more").textContent === "No message has these words."`,
+        `${ways} === 0 && document.getElementById("traces-more").textContent === "No message matches the filter."`,
       );
     },
   );

@@ -10,30 +10,29 @@ const COUNTS = { in: count, out: count, inBytes: count, outBytes: count, dropped
 
 const SIDE = {
   type: "object",
-  description:
-    "One side of a source. Counters are since the start of its program; what is not known is absent.",
+  description: "One side of a source. Counters start with the program; unknown values are absent.",
   required: ["side", "rates"],
   additionalProperties: false,
   properties: {
     side: text,
-    type: { ...text, description: "The type of its socket." },
+    type: { ...text, description: "Socket type." },
     peers: whole,
     queued: count,
     ...COUNTS,
     rates: {
       type: "object",
-      description: "The counters, per second.",
+      description: "Rates of the counters per second.",
       additionalProperties: false,
       properties: COUNTS,
     },
     drops: {
       type: "object",
-      description: "Messages that it dropped, by reason; 32 reasons at most.",
+      description: "Dropped messages by reason; at most 32 reasons.",
       additionalProperties: count,
       maxProperties: 32,
     },
-    bound: { ...endpoints, description: "Endpoints that it listens at." },
-    connected: { ...endpoints, description: "Endpoints that it is connected to, or tries to." },
+    bound: { ...endpoints, description: "Bound endpoints." },
+    connected: { ...endpoints, description: "Endpoints that are connected or connecting." },
   },
 };
 
@@ -49,10 +48,10 @@ const SOURCE = {
     sides: { type: "array", items: SIDE },
     lists: {
       type: "object",
-      description: "Lists that /api/list has of it, and their lengths.",
+      description: "Lists for /api/list, with their lengths.",
       additionalProperties: whole,
     },
-    refusal: { ...text, description: "Why what it was asked to do last failed, after that was accepted." },
+    refusal: { ...text, description: "Why the last accepted action failed." },
     actions: { type: "array", items: { enum: ["pause", "resume", "drain"] } },
   },
 };
@@ -64,13 +63,13 @@ const PROCESS = {
   properties: {
     id: { type: "string" },
     address: text,
-    up: { type: "boolean", description: "Absent: it has not answered yet." },
-    latency: { ...count, description: "ms of its last answer." },
-    since: { ...number, description: "ms since 1970, from which on it does not answer." },
+    up: { type: "boolean", description: "Absent until the first answer." },
+    latency: { ...count, description: "ms of the last answer." },
+    since: { ...number, description: "Start of the outage, ms since 1970." },
     reason: text,
     cpu: { ...count, description: "Share of one processor." },
     memory: { ...count, description: "Bytes." },
-    loopDelay: { ...count, description: "s: the 99th percentile of the event loop's delay." },
+    loopDelay: { ...count, description: "s: 99th percentile of the event loop's delay." },
     sources: { type: "array", items: SOURCE },
   },
 };
@@ -80,17 +79,17 @@ const LINK = {
   required: ["from", "fromSide", "endpoint"],
   additionalProperties: false,
   properties: {
-    from: { type: "string", description: "The id of the source that connects." },
+    from: { type: "string", description: "Id of the connecting source." },
     fromSide: text,
     endpoint: text,
-    to: { type: "string", description: "The id of the source that listens there, if it is watched." },
+    to: { type: "string", description: "Id of the listening source, if it is watched." },
     toSide: text,
   },
 };
 
 export const STATE_SCHEMA = {
   $schema: "http://json-schema.org/draft-07/schema#",
-  title: "The state of a dashboard",
+  title: "State of a dashboard",
   type: "object",
   required: ["version", "time", "interval", "control", "processes", "links", "omitted"],
   additionalProperties: false,
@@ -98,10 +97,13 @@ export const STATE_SCHEMA = {
     version: { const: 1 },
     time: { ...number, description: "ms since 1970." },
     interval: { ...count, description: "ms between two states." },
-    control: { type: "boolean", description: "Whether there is a token, with which sources can be steered." },
+    control: {
+      type: "boolean",
+      description: "Whether a token is set; without one nothing can be paused or drained.",
+    },
     processes: { type: "array", items: PROCESS },
     links: { type: "array", items: LINK, maxItems: 4_096 },
-    omitted: { ...whole, description: "Sources that were left out; a state has 2,000 at most." },
+    omitted: { ...whole, description: "Omitted sources; a state has at most 2,000." },
   },
 } as const;
 
@@ -112,19 +114,19 @@ const STEP = {
   required: ["process", "address", "span", "kind", "name", "at", "bytes"],
   additionalProperties: false,
   properties: {
-    process: { type: "string", description: "The id of the process that recorded it." },
+    process: { type: "string", description: "Id of the recording process." },
     address: text,
     span: digits(16),
     parent: {
       ...digits(16),
-      description: "The span of the step that caused it; it may be one that was not recorded.",
+      description: "Span of the causing step, which may not be recorded.",
     },
     kind: { enum: ["send", "request", "receive", "process", "acknowledge"] },
     name: text,
-    at: { ...number, description: "ms since 1970, by the clock of its machine." },
-    duration: { ...count, description: "ms; absent: of one moment, or its end was not waited for." },
-    bytes: { ...count, description: "Of the message; 0: not known." },
-    error: { ...text, description: "The code of the error that it failed with." },
+    at: { ...number, description: "ms since 1970, by the clock of the step's machine." },
+    duration: { ...count, description: "ms; absent: instantaneous, or without a recorded end." },
+    bytes: { ...count, description: "Bytes of the message; 0: unknown." },
+    error: { ...text, description: "Error code of a failed step." },
   },
 };
 
@@ -136,24 +138,27 @@ const TRACE = {
     id: digits(32),
     name: text,
     start: { ...number, description: "ms since 1970." },
-    duration: { ...count, description: "ms from the first step's begin to the last one's end." },
+    duration: { ...count, description: "ms from the start of the first step to the end of the last." },
     processes: whole,
     failed: { type: "boolean" },
-    steps: { type: "array", items: STEP, maxItems: 64, description: "Each after the one that caused it." },
-    omitted: { ...whole, description: "Steps that were left out." },
+    steps: { type: "array", items: STEP, maxItems: 64, description: "In causal order." },
+    omitted: { ...whole, description: "Omitted steps." },
   },
 };
 
 export const TRACES_SCHEMA = {
   $schema: "http://json-schema.org/draft-07/schema#",
-  title: "The ways of sampled messages",
+  title: "Flows of sampled messages",
   type: "object",
   required: ["version", "traces", "omitted", "missed"],
   additionalProperties: false,
   properties: {
     version: { const: 1 },
-    traces: { type: "array", items: TRACE, maxItems: 50, description: "The newest first." },
-    omitted: { ...whole, description: "Traces that were left out." },
-    missed: { ...whole, description: "Steps that the processes have not recorded: 1,000 a second each are." },
+    traces: { type: "array", items: TRACE, maxItems: 50, description: "Newest first." },
+    omitted: { ...whole, description: "Omitted traces." },
+    missed: {
+      ...whole,
+      description: "Steps lost to each process's limit of 1,000 recorded steps per second.",
+    },
   },
 } as const;

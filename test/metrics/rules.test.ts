@@ -155,7 +155,7 @@ describe("readiness", () => {
   });
 
   it("needs something that runs, and says what does not", () => {
-    expect(readinessOf([])).toEqual({ ready: false, text: "nothing runs yet\n" });
+    expect(readinessOf([])).toEqual({ ready: false, text: "nothing is running yet\n" });
     expect(readinessOf([["a", undefined]])).toEqual({ ready: true, text: "a: ready\n" });
     expect(
       readinessOf([

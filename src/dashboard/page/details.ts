@@ -43,7 +43,7 @@ export class DetailsView {
     if (this.#id === undefined) return;
     const shown = all.find(({ source }) => source.id === this.#id);
     this.#facts?.replaceChildren(
-      ...(shown === undefined ? [html("p", {}, "It is not there any more.")] : factsOf(shown)),
+      ...(shown === undefined ? [html("p", {}, "This source is gone.")] : factsOf(shown)),
     );
     if (this.#form === undefined) return;
     const actions = shown?.source.actions ?? [];
@@ -72,7 +72,7 @@ export class DetailsView {
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       const { value } = event.submitter as HTMLButtonElement;
-      if (value === "drain" && !confirm(`Drain ${name}? It passes nothing any more after that.`)) return;
+      if (value === "drain" && !confirm(`Drain ${name}? It will pass no more messages.`)) return;
       setText(result, "…");
       void steer(id, value, this.#token).then((said) => setText(result, said));
     });

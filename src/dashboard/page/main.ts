@@ -17,7 +17,7 @@ const history = new History(TREND_LENGTH);
 const details = new DetailsView();
 const map = new MapView(open);
 const table = new TableView(open, show);
-const ways = new TracesView();
+const flows = new TracesView();
 let state: DashboardState | undefined;
 let traces: DashboardTraces | undefined;
 let isFrozen = false;
@@ -28,7 +28,7 @@ function open(id: string): void {
 }
 
 function show(): void {
-  if (traces !== undefined) ways.show(traces, filter.value);
+  if (traces !== undefined) flows.show(traces, filter.value);
   if (state === undefined) return;
   const all = matching(state, "");
   const shown = filter.value === "" ? all : matching(state, filter.value);
@@ -82,7 +82,7 @@ events.addEventListener("state", ({ data }: MessageEvent<string>) => {
 events.addEventListener("traces", ({ data }: MessageEvent<string>) => {
   if (isFrozen) return;
   traces = JSON.parse(data) as DashboardTraces;
-  ways.show(traces, filter.value);
+  flows.show(traces, filter.value);
 });
 // EventSource reconnects automatically.
 events.addEventListener("error", () => say("The dashboard does not answer. Trying again …", "bad"));
@@ -100,7 +100,7 @@ document.addEventListener("keydown", (event) => {
   if (target instanceof HTMLInputElement || ctrlKey || metaKey || altKey) return;
   if (document.querySelector("dialog[open]") !== null) return;
   if (key === "/") filter.focus();
-  else if (key === "m") ways.focus();
+  else if (key === "m") flows.focus();
   else if (key === "f") toggleFreeze();
   else if (key === "?") help.showModal();
   else return;

@@ -44,9 +44,9 @@ export class TracesView {
       if (there !== line.element) this.#box.insertBefore(line.element, there ?? null);
     }
     const more = found.length - shown.length + (filter === "" ? omitted : 0);
-    const none = traces.length === 0 ? "No message has been sampled yet." : "No message has these words.";
+    const none = traces.length === 0 ? "No message has been sampled yet." : "No message matches the filter.";
     const others = more === 0 ? "" : `… and ${counted(more, "more message")}: filter to see others.`;
-    const lost = missed === 0 ? "" : ` ${counted(missed, "step")} came too fast to be recorded.`;
+    const lost = missed === 0 ? "" : ` ${counted(missed, "step")} exceeded the recording rate.`;
     setText(byId("traces-more"), `${shown.length === 0 ? none : others}${lost}`);
   }
 
