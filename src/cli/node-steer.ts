@@ -36,7 +36,7 @@ export async function steer(
   // Wrong types need no node to be reported.
   for (const [member, { accepts, expected }] of Object.entries(command.members))
     if (members[member] !== undefined && !accepts(members[member]))
-      throw new UsageError(`${member} is ${expected}`);
+      throw new UsageError(`${member} must be ${expected}`);
   const { wait = TIMEOUT } = members as { readonly wait?: number };
   const expected = command.waits === true ? wait + AFTER_WAIT : (command.timeout ?? TIMEOUT);
   const { timeout = expected, json } = settings;

@@ -11,7 +11,7 @@ import { type ErrorCode, InvalidArgumentError, ShoalError } from "../core/errors
 /** A member of a command, apart from `command`. */
 export interface CommandMember {
   readonly required?: boolean;
-  /** Completes "NAME is …" in the error for a refused value. */
+  /** Completes "NAME must be …" in the error for a refused value. */
   readonly expected: string;
   accepts(value: unknown): boolean;
 }
@@ -63,7 +63,7 @@ export function parseCommand<T extends CommandTable>(
   for (const [name, { required, expected, accepts }] of Object.entries(known)) {
     const given = members[name];
     if (given === undefined ? required === true : !accepts(given))
-      throw new InvalidArgumentError(`${name} is ${expected}`);
+      throw new InvalidArgumentError(`${name} must be ${expected}`);
   }
   return { name: command, members };
 }

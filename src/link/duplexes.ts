@@ -52,7 +52,7 @@ const OPEN = 1;
  */
 export function webSocketStream(webSocket: WebSocketLike): Duplex {
   if (typeof webSocket?.addEventListener !== "function" || typeof webSocket.send !== "function")
-    throw new InvalidArgumentError(`webSocketStream takes a WebSocket; got ${describe(webSocket)}`);
+    throw new InvalidArgumentError(`webSocketStream must be given a WebSocket; got ${describe(webSocket)}`);
   if (webSocket.readyState > OPEN) throw new InvalidArgumentError("The WebSocket is closed");
   return new WebSocketStream(webSocket);
 }
@@ -128,11 +128,11 @@ class WebSocketStream extends Duplex {
     if (this.destroyed) return;
     if (isMemory(data)) this.push(Buffer.from(data));
     else if (isBytes(data)) this.push(Buffer.from(data.buffer, data.byteOffset, data.byteLength));
-    else this.destroy(new ProtocolError("A WebSocket of a link carries binary messages only"));
+    else this.destroy(new ProtocolError("A link's WebSocket accepts only binary messages"));
     // A link reads everything at once, and its windows bound unread data.
     if (this.readableLength > MAX_UNREAD)
       this.destroy(
-        new ProtocolError(`More than ${MAX_UNREAD} bytes came on a WebSocket before its link was there`),
+        new ProtocolError(`More than ${MAX_UNREAD} bytes arrived on a WebSocket before its link was ready`),
       );
   };
 
@@ -157,7 +157,7 @@ class WebSocketStream extends Duplex {
  */
 export function portStream(port: PortLike): Duplex {
   if (typeof port?.postMessage !== "function" || (port.on ?? port.addEventListener) === undefined)
-    throw new InvalidArgumentError(`portStream takes a MessagePort; got ${describe(port)}`);
+    throw new InvalidArgumentError(`portStream must be given a MessagePort; got ${describe(port)}`);
   return new PortStream(port);
 }
 
@@ -238,7 +238,7 @@ class PortStream extends Duplex {
       this.#callback = undefined;
       callback();
     } else if (value === null) this.#onClose();
-    else this.destroy(new ProtocolError("Something else than a link's bytes came on the port"));
+    else this.destroy(new ProtocolError("A message on the port is not of its link"));
   };
 
   readonly #onClose = (): void => {

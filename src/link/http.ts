@@ -100,7 +100,7 @@ export function acceptLinks(
   options: AcceptLinksOptions = {},
 ): () => void {
   if (typeof server?.emit !== "function")
-    throw new InvalidArgumentError(`acceptLinks takes an HTTP server; got ${describe(server)}`);
+    throw new InvalidArgumentError(`acceptLinks must be given an HTTP server; got ${describe(server)}`);
   checkFunction("onStream", onStream);
   const { path, authorize, onError } = checkOptions("acceptLinks", ACCEPT_OPTIONS, options);
   if (authorize !== undefined) checkFunction("authorize", authorize);
@@ -227,7 +227,7 @@ class Attempt {
     });
     this.#failure.catch(ignore);
     this.#timer = setTimeout(
-      () => this.#fail(new TimeoutError("ETIMEDOUT", `There was no stream within ${timeout} ms`)),
+      () => this.#fail(new TimeoutError("ETIMEDOUT", `No stream within ${timeout} ms`)),
       timeout,
     );
     this.#signal = signal;
@@ -289,10 +289,10 @@ class Attempt {
     if (!(error instanceof Error) || error.name !== "Error") return error;
     const { code } = error as NodeJS.ErrnoException;
     if (code?.startsWith("HPE_"))
-      return new HandshakeError("ERR_HANDSHAKE", "What answers does not speak HTTP/1.1", { cause: error });
+      return new HandshakeError("ERR_HANDSHAKE", "The answer is not HTTP/1.1", { cause: error });
     const known =
       code === "ECONNREFUSED" || code === "EADDRNOTAVAIL" || code === "EACCES" ? code : "ERR_TRANSPORT";
-    return new TransportError(known, `There is no stream: ${error.message}`, { cause: error });
+    return new TransportError(known, `No stream: ${error.message}`, { cause: error });
   }
 
   #release(): void {
@@ -305,7 +305,7 @@ class Attempt {
 function parse(what: string, given: unknown): URL {
   const url = URL.canParse(String(given)) ? new URL(String(given)) : undefined;
   if (url?.protocol === "http:" || url?.protocol === "https:") return url;
-  throw new InvalidArgumentError(`The ${what} of dialLink is an http or https URL`);
+  throw new InvalidArgumentError(`The ${what} of dialLink must be an http or https URL`);
 }
 
 function hostOf({ hostname }: URL): string {
@@ -322,7 +322,7 @@ function checkHeaders(headers: Readonly<Record<string, string>>): Readonly<Recor
       validateHeaderName(name);
       validateHeaderValue(name, value);
     } catch (cause) {
-      throw new InvalidArgumentError(`Header ${describe(name)} of dialLink is no header`, { cause });
+      throw new InvalidArgumentError(`Header ${describe(name)} of dialLink is invalid`, { cause });
     }
   }
   return headers;

@@ -53,7 +53,7 @@ const LATE_TIMER = 1_000;
 const END_TIMEOUT = 1_000;
 
 const FAILURES: Readonly<Record<HandshakeFailure, string>> = {
-  hello: "what is at the other end does not begin as a link",
+  hello: "the other end is not a link",
   version: "the other end speaks an older version of links",
   role: "both ends have the same role: one is the dialler, the other the acceptor",
   reflected: "the stream leads back to this link itself",
@@ -271,7 +271,7 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
     if (this.#ended) throw this.#error ?? new ClosedError("EBADF", "The link has ended");
     this.assertOpen();
     const refusal = this.#rules.refusal();
-    if (refusal === "closing") throw new ClosedError("EAGAIN", "The other end takes no new channels");
+    if (refusal === "closing") throw new ClosedError("EAGAIN", "The other end accepts no new channels");
     if (refusal !== undefined)
       throw new TransportError("EMFILE", `No further channel on this link: ${refusal}`);
     const state = this.#rules.open({ urgency, kind, name }, this.#timer.now());
@@ -375,7 +375,7 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
   #onIncoming(state: ChannelState): string | undefined {
     const { onChannel } = this.#settings;
     const { name } = state;
-    if (onChannel === undefined || this.stopping) return this.#refused(name, "no channels are taken");
+    if (onChannel === undefined || this.stopping) return this.#refused(name, "no channels are accepted");
     const channel = this.#admit(state);
     let result: unknown;
     try {
@@ -447,7 +447,7 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
     const error =
       code === LinkCode.TIMEOUT
         ? new TimeoutError("ETIMEDOUT", `The link is silent: ${reason}`)
-        : new ProtocolError(`The other end of the link broke its wire form: ${reason}`);
+        : new ProtocolError(`The other end of the link violated the wire format: ${reason}`);
     this.#rules.goaway(code, reason);
     this.#flush();
     this.#end(error);
@@ -513,7 +513,7 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
       if (taken.length > 0) this.#taken = [];
       const buffers = this.#sealer === undefined ? batch.buffers : this.#sealer.seal(batch.buffers);
       if (buffers === undefined) {
-        this.#onFailed(LinkCode.LIMIT, "the keys of the link are used up");
+        this.#onFailed(LinkCode.LIMIT, "the link's keys are used up");
         return;
       }
       duplex.cork();
@@ -545,7 +545,7 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
 export async function commence(duplex: Duplex, options: MultiplexLinkOptions = {}): Promise<MultiplexLink> {
   const settings = checkLinkOptions("commence", options);
   if (typeof duplex?.write !== "function" || typeof duplex.on !== "function")
-    throw new InvalidArgumentError(`commence takes a duplex stream; got ${describe(duplex)}`);
+    throw new InvalidArgumentError(`commence must be given a duplex stream; got ${describe(duplex)}`);
   if (duplex.destroyed) throw new TransportError("ERR_TRANSPORT", "The stream is destroyed already");
   // Small writes must not wait for more.
   (duplex as { setNoDelay?: (on: boolean) => void }).setNoDelay?.(true);
@@ -640,7 +640,9 @@ function failureError(failure: HandshakeFailure): HandshakeError {
 function checkName(name: unknown): asserts name is string {
   const bytes = typeof name === "string" ? Buffer.byteLength(name) : 0;
   if (bytes < 1 || bytes > MAX_NAME)
-    throw new InvalidArgumentError(`The name of a channel has 1 to ${MAX_NAME} bytes; got ${describe(name)}`);
+    throw new InvalidArgumentError(
+      `The name of a channel must have 1 to ${MAX_NAME} bytes; got ${describe(name)}`,
+    );
 }
 
 function addressOf(duplex: Duplex): string | undefined {

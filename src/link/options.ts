@@ -43,26 +43,26 @@ export function checkLinkOptions(what: string, given: object): CheckedOptions {
   const passwords = password === undefined ? [] : typeof password === "string" ? [password] : password;
   if (!Array.isArray(passwords) || passwords.length > MAX_PASSWORDS)
     throw new InvalidArgumentError(
-      `Option password of ${what} is a text, or an array of ${MAX_PASSWORDS} at most`,
+      `Option password of ${what} must be a text, or an array of at most ${MAX_PASSWORDS}`,
     );
   if (password !== undefined && passwords.length === 0)
-    throw new InvalidArgumentError(`Option password of ${what} is an empty array`);
+    throw new InvalidArgumentError(`Option password of ${what} must not be an empty array`);
   for (const each of passwords) checkPassword(each);
   if (group !== undefined && (typeof group !== "string" || group === ""))
-    throw new InvalidArgumentError(`Option group of ${what} is a text that is not empty`);
+    throw new InvalidArgumentError(`Option group of ${what} must be a text that is not empty`);
   if (encrypt !== undefined && !boolean(false).accepts(encrypt))
-    throw new InvalidArgumentError(`Option encrypt of ${what} is true or false`);
+    throw new InvalidArgumentError(`Option encrypt of ${what} must be true or false`);
   if (encrypt === true && passwords.length === 0)
     throw new InvalidArgumentError(
       `Option encrypt of ${what} needs a password, from which the keys are derived`,
     );
   if (maxWindow < window)
     throw new InvalidArgumentError(
-      `Option maxWindow of ${what} is at least window, ${window}; got ${maxWindow}`,
+      `Option maxWindow of ${what} must be at least window, ${window}; got ${maxWindow}`,
     );
   if (maxUnread < window)
     throw new InvalidArgumentError(
-      `Option maxUnread of ${what} is at least window, ${window}; got ${maxUnread}`,
+      `Option maxUnread of ${what} must be at least window, ${window}; got ${maxUnread}`,
     );
   return { ...settings, passwords };
 }

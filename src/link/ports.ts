@@ -142,7 +142,7 @@ export function forwardChannels(
     const target = table.get(channel.name);
     if (target !== undefined) connectTo(target, channel);
     else if (otherwise !== undefined && !channel.name.startsWith(PREFIX)) return otherwise(channel, link);
-    else throw new UnroutableError("No channel of this name is taken here");
+    else throw new UnroutableError("No channel of this name is accepted here");
     return undefined;
   };
 }
@@ -180,7 +180,7 @@ function checkName(name: unknown): asserts name is string {
   const length = typeof name === "string" ? Buffer.byteLength(name) : 0;
   const most = MAX_NAME - PREFIX.length;
   if (length < 1 || length > most)
-    throw new InvalidArgumentError(`The name of a port has 1 to ${most} bytes; got ${describe(name)}`);
+    throw new InvalidArgumentError(`The name of a port must have 1 to ${most} bytes; got ${describe(name)}`);
 }
 
 /** @throws InvalidArgumentError `EINVAL` */
@@ -189,6 +189,8 @@ function parseTarget(name: string, target: unknown): { readonly host: string; re
   const port = Number(found?.[3]);
   const host = found?.[1] ?? found?.[2];
   if (host === undefined || port < 1 || port > 65_535)
-    throw new InvalidArgumentError(`The target of ${describe(name)} is "host:port"; got ${describe(target)}`);
+    throw new InvalidArgumentError(
+      `The target of ${describe(name)} must be "host:port"; got ${describe(target)}`,
+    );
   return { host, port };
 }

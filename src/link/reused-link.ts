@@ -15,7 +15,7 @@ export class ReusedLink {
   constructor(source: LinkSource) {
     if (!(source instanceof MultiplexLink) && typeof source !== "function")
       throw new InvalidArgumentError(
-        `A tunnel takes a link, or a function that makes one; got ${describe(source)}`,
+        `A tunnel must be given a link, or a function that creates one; got ${describe(source)}`,
       );
     this.#source = source;
   }
@@ -37,7 +37,7 @@ export class ReusedLink {
 async function make(source: Exclude<LinkSource, MultiplexLink>): Promise<MultiplexLink> {
   const link: unknown = await source();
   if (!(link instanceof MultiplexLink))
-    throw new InvalidArgumentError(`A tunnel's function makes a link; got ${describe(link)}`);
+    throw new InvalidArgumentError(`A tunnel's function must return a link; got ${describe(link)}`);
   return assertUsable(link);
 }
 

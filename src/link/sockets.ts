@@ -80,7 +80,7 @@ export class LinkTransport implements Transport {
     this.scheme = scheme;
     this.onChannel = (channel, link) => {
       if (channel.name.startsWith(PREFIX)) return this.#accept(channel, link);
-      if (otherwise === undefined) throw new UnroutableError("No channel of this name is taken here");
+      if (otherwise === undefined) throw new UnroutableError("No channel of this name is accepted here");
       return otherwise(channel, link);
     };
   }
@@ -95,8 +95,9 @@ export class LinkTransport implements Transport {
    */
   add(site: string, source: LinkSource, options: LinkTransportAddOptions = {}): () => void {
     const { urgency } = checkOptions("LinkTransport.add", ADD_OPTIONS, options);
-    if (!isName(site)) throw new InvalidArgumentError(`A link's name is ${FORM}; got ${describe(site)}`);
-    if (this.#sites.has(site)) throw new InvalidArgumentError(`There is a link ${describe(site)} already`);
+    if (!isName(site)) throw new InvalidArgumentError(`A link's name must be ${FORM}; got ${describe(site)}`);
+    if (this.#sites.has(site))
+      throw new InvalidArgumentError(`The name ${describe(site)} has a link already`);
     const added: Site = { links: new ReusedLink(source), urgency };
     this.#sites.set(site, added);
     return () => {

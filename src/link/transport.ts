@@ -177,7 +177,7 @@ export class MultiplexTransport extends Driver<MultiplexTransportEvent, Multiple
     checkFunction("onData", onData);
     if (this.#names.has(name)) throw new InvalidStateError("EFSM", `Name ${describe(name)} is open already`);
     if (this.#names.size >= MAX_NAMES)
-      throw new InvalidStateError("EFSM", `A transport has ${MAX_NAMES} names at most`);
+      throw new InvalidStateError("EFSM", `A transport can have at most ${MAX_NAMES} names`);
     this.#names.set(name, { onStatus, onData });
     for (const link of this.#links.keys()) this.#openOn(link, name);
   }
@@ -234,7 +234,7 @@ export class MultiplexTransport extends Driver<MultiplexTransportEvent, Multiple
       this.assertOpen();
       if (onStatus !== undefined) checkFunction("onStatus", onStatus);
       if (this.#links.size + this.#commencing >= this.#settings.maxLinks)
-        throw new InvalidStateError("EFSM", `A transport has ${this.#settings.maxLinks} links at most`);
+        throw new InvalidStateError("EFSM", `A transport can have at most ${this.#settings.maxLinks} links`);
       this.#commencing += 1;
       try {
         const link = await commence(duplex, {
@@ -280,9 +280,12 @@ export class MultiplexTransport extends Driver<MultiplexTransportEvent, Multiple
     return this.run(async () => {
       this.assertOpen();
       const { maxMessageSize, maxQueueBytes } = this.#settings;
-      if (!isBytes(data)) throw new InvalidArgumentError(`A message is a Uint8Array; got ${describe(data)}`);
+      if (!isBytes(data))
+        throw new InvalidArgumentError(`A message must be a Uint8Array; got ${describe(data)}`);
       if (data.length > maxMessageSize)
-        throw new InvalidArgumentError(`A message has ${maxMessageSize} bytes at most; got ${data.length}`);
+        throw new InvalidArgumentError(
+          `A message must have at most ${maxMessageSize} bytes; got ${data.length}`,
+        );
       const out = this.#links.get(link)?.get(name)?.out;
       if (!isUsable(out)) throw new UnroutableError(`Name ${describe(name)} is not open at the other end`);
       if (out.writableLength > 0 && out.writableLength + data.length > maxQueueBytes) {
@@ -447,7 +450,7 @@ export class MultiplexTransport extends Driver<MultiplexTransportEvent, Multiple
       }
       if (!isGood) throw new InvalidArgumentError("A message is longer than maxMessageSize");
     }
-    if (reader.isInside) throw new InvalidArgumentError("A channel ended inside of a message");
+    if (reader.isInside) throw new InvalidArgumentError("A channel ended within a message");
   }
 
   #call(name: string, callback: () => unknown): void {
@@ -464,7 +467,7 @@ export class MultiplexTransport extends Driver<MultiplexTransportEvent, Multiple
 function checkName(name: unknown): void {
   const length = typeof name === "string" ? Buffer.byteLength(name) : 0;
   if (length < 1 || length > MAX_NAME)
-    throw new InvalidArgumentError(`A name has 1 to ${MAX_NAME} bytes; got ${describe(name)}`);
+    throw new InvalidArgumentError(`A name must have 1 to ${MAX_NAME} bytes; got ${describe(name)}`);
 }
 
 function isUsable(channel: LinkChannel | undefined): channel is LinkChannel {

@@ -45,7 +45,7 @@ export function extracted(headers: Headers | undefined): Context | undefined {
     const context = propagation.extract(ROOT_CONTEXT, own);
     return spanContextOf(context) === undefined ? undefined : context;
   } catch (error) {
-    diag.error("shoal: a context that came could not be read", error);
+    diag.error("shoal: a received context could not be read", error);
     return undefined;
   }
 }

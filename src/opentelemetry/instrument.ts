@@ -96,11 +96,11 @@ let current: Instrumentation | undefined;
  */
 export function instrument(options: InstrumentOptions = {}): Instrumentation {
   checkKeys("instrument", options, OPTIONS);
-  if (current !== undefined) throw new InvalidStateError("EFSM", "The instrumentation is on already");
+  if (current !== undefined) throw new InvalidStateError("EFSM", "An instrumentation is active already");
   const { tracerProvider = trace.getTracerProvider(), meterProvider = metrics.getMeterProvider() } = options;
   const { messages = false } = options;
   if (typeof messages !== "boolean" && typeof messages !== "function")
-    throw new InvalidArgumentError(`messages is true, false or a function; got ${describe(messages)}`);
+    throw new InvalidArgumentError(`messages must be true, false or a function; got ${describe(messages)}`);
   const of = new Telemetry(tracerProvider, meterProvider);
   const observer = new Observer(of, messages);
   observer.subscribe();

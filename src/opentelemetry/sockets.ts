@@ -46,10 +46,10 @@ export function keepContext(message: unknown, of: Context, destination: string):
  */
 export function traceSocket<S extends Socket>(socket: S, name: string): S {
   if (!(socket instanceof Socket))
-    throw new InvalidArgumentError(`traceSocket takes a socket; got ${describe(socket)}`);
+    throw new InvalidArgumentError(`traceSocket must be given a socket; got ${describe(socket)}`);
   if (typeof name !== "string" || name === "" || name.length > MAX_TRACED_NAME)
     throw new InvalidArgumentError(
-      `the name of a traced socket is a text of 1 to ${MAX_TRACED_NAME} characters; got ${describe(name)}`,
+      `the name of a traced socket must be a text of 1 to ${MAX_TRACED_NAME} characters; got ${describe(name)}`,
     );
   traced.set(socket, name);
   isAnyTraced = true;
@@ -99,7 +99,7 @@ export function processMessage<M, R>(message: M, handle: (message: M) => R): R {
         return value;
       },
       (error: unknown) => {
-        running.end(error ?? new Error("it was rejected without an error"));
+        running.end(error ?? new Error("a promise was rejected without an error"));
         throw error;
       },
     ) as R;

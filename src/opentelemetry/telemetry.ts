@@ -85,11 +85,11 @@ export class Telemetry {
     });
     this.#sent = meter.createCounter(SENT_MESSAGES, {
       unit: "{message}",
-      description: "Messages that were sent, and requests that were made",
+      description: "Messages sent, and requests made",
     });
     this.#consumed = meter.createCounter(CONSUMED_MESSAGES, {
       unit: "{message}",
-      description: "Messages that were received, and requests that handlers got",
+      description: "Messages received, and requests passed to handlers",
     });
   }
 

@@ -27,7 +27,7 @@ export class NodeClock {
 
   set rate(rate: number) {
     if (!(rate >= 0.001 && rate <= 1_000))
-      throw new RangeError(`rate is a number from 0.001 to 1,000; got ${rate}`);
+      throw new RangeError(`rate must be a number from 0.001 to 1,000; got ${rate}`);
     this.#anchor();
     this.#rate = rate;
     this.#schedule.note(`a clock runs at ${rate}`);
@@ -36,7 +36,7 @@ export class NodeClock {
 
   /** Moves the wall clock forward or back, as an operator or NTP does; timers are unaffected. @param by ms */
   jump(by: number): void {
-    if (!Number.isFinite(by)) throw new RangeError(`by is a number of ms; got ${by}`);
+    if (!Number.isFinite(by)) throw new RangeError(`by must be a number of ms; got ${by}`);
     this.#ahead += by;
     this.#schedule.note(`a wall clock jumps by ${by} ms`);
   }

@@ -77,7 +77,7 @@ const TCP: Naming = {
   target(machine, endpoint) {
     const { host, port } = parseHostPort(endpoint);
     const found = machine.resolve(host);
-    if (found === undefined) return systemError("ENOTFOUND", "getaddrinfo", `no node is called ${host}`);
+    if (found === undefined) return systemError("ENOTFOUND", "getaddrinfo", `unknown node ${host}`);
     return { machine: found, key: `tcp:${port}` };
   },
   remote({ peer, machine }) {
@@ -174,7 +174,7 @@ function platformOf(scope: Scope): Platform {
     lookup: async (host) => {
       const found = machine.resolve(host);
       if (found !== undefined) return found === machine && host === "localhost" ? "127.0.0.1" : found.address;
-      throw systemError("ENOTFOUND", "getaddrinfo", `no node of this world is named ${host}`);
+      throw systemError("ENOTFOUND", "getaddrinfo", `unknown node ${host}`);
     },
   };
 }

@@ -70,7 +70,7 @@ export class Network {
 
   /** Starts a node with an unused name. */
   join(name: string, receive: (from: string, frames: Buffer[]) => void): void {
-    if (this.#nodes.has(name)) throw new Error(`There is a node ${name} already`);
+    if (this.#nodes.has(name)) throw new Error(`Node ${name} exists already`);
     this.#simulation.note(`${name} is up`);
     this.#nodes.set(name, { receive, waiting: undefined });
   }
@@ -87,7 +87,7 @@ export class Network {
   /** Holds back a node's messages until `resume`. Its timers are left to its driver. */
   stall(name: string): void {
     const node = this.#nodes.get(name);
-    if (node === undefined) throw new Error(`There is no node ${name}`);
+    if (node === undefined) throw new Error(`Unknown node ${name}`);
     this.#simulation.note(`${name} stalls`);
     node.waiting ??= [];
   }

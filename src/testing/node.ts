@@ -128,7 +128,7 @@ export class SimulatedNode {
     if (this.#process !== undefined)
       throw new InvalidStateError("EFSM", `${this.name} runs a process already`);
     if (typeof program !== "function")
-      throw new InvalidArgumentError(`A program is a function; got ${typeof program}`);
+      throw new InvalidArgumentError(`A program must be a function; got ${typeof program}`);
     this.#machine.start();
     this.#starts += 1;
     const { schedule, seed } = this.#world;
@@ -244,7 +244,7 @@ export class SimulatedNode {
   #standStill(how: string, duration: number | undefined): void {
     const { scope } = this.#running(how);
     if (duration !== undefined && !(duration >= 0))
-      throw new InvalidArgumentError(`duration is a number of ms; got ${duration}`);
+      throw new InvalidArgumentError(`duration must be a number of ms; got ${duration}`);
     const { schedule } = this.#world;
     schedule.note(`${this.name}: ${how}${duration === undefined ? "" : ` for ${duration} ms`}`);
     const still = {};

@@ -144,7 +144,7 @@ interface Run<T> {
 function settingsOf(options: SimulateOptions, story: unknown): Required<SimulateOptions> {
   checkKeys("simulate", options, OPTIONS);
   if (typeof story !== "function")
-    throw new InvalidArgumentError(`simulate takes options and a function; got ${typeof story}`);
+    throw new InvalidArgumentError(`simulate must be given options and a function; got ${typeof story}`);
   const settings = {
     seed: options.seed ?? 1,
     runs: options.runs ?? 1,
@@ -161,9 +161,10 @@ function settingsOf(options: SimulateOptions, story: unknown): Required<Simulate
   }
   for (const name of ["checkDeterminism", "shrink"] as const) {
     if (typeof settings[name] !== "boolean")
-      throw new InvalidArgumentError(`${name} is true or false; got ${String(settings[name])}`);
+      throw new InvalidArgumentError(`${name} must be true or false; got ${String(settings[name])}`);
   }
-  if (settings.seed >= SEEDS) throw new InvalidArgumentError(`seed is below ${SEEDS}; got ${settings.seed}`);
+  if (settings.seed >= SEEDS)
+    throw new InvalidArgumentError(`seed must be below ${SEEDS}; got ${settings.seed}`);
   return settings;
 }
 
@@ -176,7 +177,9 @@ function seedsOf(first: number, runs: number): readonly number[] {
   }
   const seed = Number(asked);
   if (!/^\d+$/.test(asked) || seed >= SEEDS)
-    throw new InvalidArgumentError(`SHOAL_SEED is a whole number below ${SEEDS}, or "random"; got ${asked}`);
+    throw new InvalidArgumentError(
+      `SHOAL_SEED must be a whole number below ${SEEDS}, or "random"; got ${asked}`,
+    );
   return [seed];
 }
 
@@ -198,7 +201,7 @@ async function runOnce<T>(
     const scope = scopes.getStore();
     // Another world's listener handles it.
     if (scope !== undefined && scope.schedule !== world.schedule) return;
-    world.fail(error, "a promise that nobody handles");
+    world.fail(error, "an unhandled rejection");
   };
   process.on("unhandledRejection", onRejection);
   try {
@@ -251,7 +254,7 @@ async function failureOf<T>(
   if (!("error" in outcome) || kindOf(outcome.error) !== kind)
     return report(run.world, "It did not fail again: it depends on more than the seed.");
   const where = quiet ? ", and fails on a network without faults, too" : "";
-  const size = `Made smaller, from ${recorded.length} choices to ${smallest.length}${where}`;
+  const size = `Shrunk from ${recorded.length} choices to ${smallest.length}${where}`;
   return report(world, `${size}: ${messageOf(outcome.error)}`);
 }
 
@@ -261,9 +264,9 @@ function differing(seed: number, one: World, other: World): SimulationError {
   const at = first.findIndex((line, i) => line !== second[i]);
   const where =
     at < 0
-      ? `their traces are the same, and what happened is not: ${one.events} and ${other.events} events`
+      ? `their traces are equal, but not their events: ${one.events} and ${other.events} events`
       : `first here:\n${first[at] ?? "(nothing)"}\n${second[at] ?? "(nothing)"}`;
-  const message = `Seed ${seed}: two runs differ, ${where}\nSomething is used that is not simulated.`;
+  const message = `Seed ${seed}: two runs differ, ${where}\nThe story uses something that is not simulated.`;
   return new SimulationError(message, seed, one.trace, undefined);
 }
 

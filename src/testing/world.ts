@@ -132,7 +132,7 @@ export class World {
     if (known !== undefined) return known;
     if (!/^[a-z][a-z0-9-]{0,62}$/i.test(name) || name === STORY || name === "localhost")
       throw new InvalidArgumentError(
-        `A node's name is a host name, not "${STORY}"; got ${JSON.stringify(name)}`,
+        `A node's name must be a host name other than "${STORY}"; got ${JSON.stringify(name)}`,
       );
     const count = this.#nodes.size + 1;
     const node = new SimulatedNode(this, this.#machines.add(name, `10.0.${count >> 8}.${count & 255}`));
@@ -143,7 +143,7 @@ export class World {
   /** Advances time. @param ms virtual */
   async advance(ms: number): Promise<void> {
     if (!(ms >= 0 && ms < Number.POSITIVE_INFINITY))
-      throw new InvalidArgumentError(`ms is a number, not negative; got ${ms}`);
+      throw new InvalidArgumentError(`ms must be a number from 0; got ${ms}`);
     await new Promise<void>((resolve) => {
       this.schedule.at(this.now + ms, undefined, "advance", resolve);
     });
@@ -295,7 +295,7 @@ export class World {
           if (!this.#step()) {
             stuckSince ??= real.now();
             if (real.now() - stuckSince > STUCK_AFTER)
-              this.fail(new Error("Nothing can happen any more, and the story has not ended"), "the world");
+              this.fail(new Error("The story is stuck: no event is left"), "the world");
             real.setTimeout(slice, 1);
             return;
           }
@@ -316,7 +316,7 @@ export class World {
 
   #machineOf(node: NodeOrName): Machine {
     const machine = this.#machines.find(nameOf(node));
-    if (machine === undefined) throw new InvalidArgumentError(`There is no node ${nameOf(node)}`);
+    if (machine === undefined) throw new InvalidArgumentError(`Unknown node ${nameOf(node)}`);
     return machine;
   }
 
@@ -353,12 +353,13 @@ export function checkLink(options: LinkOptions): LinkOptions {
   const { latency = [0, 0], bandwidth = 1 } = options;
   const [least, most] = latency;
   if (!(least >= 0 && most >= least && most < Number.POSITIVE_INFINITY))
-    throw new InvalidArgumentError(`latency is [least, most] in ms; got ${JSON.stringify(latency)}`);
+    throw new InvalidArgumentError(`latency must be [least, most] in ms; got ${JSON.stringify(latency)}`);
   for (const name of ["loss", "duplication", "reordering"] as const) {
     const value = options[name] ?? 0;
-    if (!(value >= 0 && value <= 1)) throw new InvalidArgumentError(`${name} is from 0 to 1; got ${value}`);
+    if (!(value >= 0 && value <= 1))
+      throw new InvalidArgumentError(`${name} must be from 0 to 1; got ${value}`);
   }
   if (!(bandwidth > 0))
-    throw new InvalidArgumentError(`bandwidth is a number of bytes per ms; got ${bandwidth}`);
+    throw new InvalidArgumentError(`bandwidth must be a number of bytes per ms; got ${bandwidth}`);
   return options;
 }

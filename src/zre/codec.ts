@@ -213,14 +213,15 @@ export function helloFault(name: string, headers: Readonly<Record<string, string
   if (fault !== undefined) return `the name ${fault}`;
   const entries = Object.entries(headers);
   if (entries.length > MAX_ZRE_HEADERS)
-    return `there are ${entries.length} headers, ${MAX_ZRE_HEADERS} at most`;
+    return `there are ${entries.length} headers; at most ${MAX_ZRE_HEADERS} are allowed`;
   let size = 0;
   for (const [key, value] of entries) {
     const why = textFault(key, MAX_ZRE_HEADER_NAME, 1) ?? textFault(value, MAX_ZRE_HEADER_VALUE, 0);
     if (why !== undefined) return `header ${JSON.stringify(key.slice(0, MAX_ZRE_HEADER_NAME))} ${why}`;
     size += 5 + Buffer.byteLength(key) + Buffer.byteLength(value);
   }
-  if (size > MAX_ZRE_HEADER_BYTES) return `the headers have ${size} bytes, ${MAX_ZRE_HEADER_BYTES} at most`;
+  if (size > MAX_ZRE_HEADER_BYTES)
+    return `the headers have ${size} bytes; at most ${MAX_ZRE_HEADER_BYTES} are allowed`;
   return undefined;
 }
 

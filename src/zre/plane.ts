@@ -164,9 +164,9 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
     super("ZrePlane", EVENTS);
     const { uuid = createId(), headers = {} } = settings;
     if (!isId(uuid))
-      throw new InvalidArgumentError(`uuid is 32 lower-case hex digits; got ${describe(uuid)}`);
+      throw new InvalidArgumentError(`uuid must be 32 lower-case hex digits; got ${describe(uuid)}`);
     if (typeof headers !== "object" || headers === null || Array.isArray(headers))
-      throw new InvalidArgumentError(`headers is an object of texts; got ${describe(headers)}`);
+      throw new InvalidArgumentError(`headers must be an object of texts; got ${describe(headers)}`);
     if (settings.ports !== undefined) parsePorts(settings.ports);
     this.uuid = uuid;
     this.#context = new Context({ maxSockets: 2 * (settings.maxPeers + MAX_ZRE_PENDING) });
@@ -366,7 +366,7 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
     const content = contentOf(frames);
     const { uuid } = this.#one(peer);
     if (!this.#run(() => rules.whisper(uuid, content)))
-      throw new UnroutableError(`the queue of ZRE peer ${peer} was full: it is dropped`);
+      throw new UnroutableError(`the queue of ZRE peer ${peer} was full, so the peer was removed`);
   }
 
   /**
@@ -438,13 +438,13 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
 
   #one(uuidOrName: string): ZrePeer {
     if (typeof uuidOrName !== "string")
-      throw new InvalidArgumentError(`a ZRE peer is a uuid or a name; got ${describe(uuidOrName)}`);
+      throw new InvalidArgumentError(`a ZRE peer must be a uuid or a name; got ${describe(uuidOrName)}`);
     const found = this.#running?.rules.find(uuidOrName) ?? [];
     const [first] = found;
     if (first !== undefined && found.length === 1) return first;
     const shown = JSON.stringify(uuidOrName.slice(0, 255));
     throw new UnroutableError(
-      found.length === 0 ? `no ZRE peer is ${shown}` : `${found.length} ZRE peers are called ${shown}`,
+      found.length === 0 ? `unknown ZRE peer ${shown}` : `${found.length} ZRE peers are called ${shown}`,
     );
   }
 
@@ -549,15 +549,17 @@ export function checkGroup(group: unknown): asserts group is string {
 export function checkJoin(groups: readonly string[], group: unknown): asserts group is string {
   checkGroup(group);
   if (groups.length >= MAX_ZRE_GROUPS && !groups.includes(group))
-    throw new InvalidArgumentError(`a node is in ${MAX_ZRE_GROUPS} groups at most`);
+    throw new InvalidArgumentError(`a node can join at most ${MAX_ZRE_GROUPS} groups`);
 }
 
 function contentOf(frames: readonly unknown[]): Buffer[] {
   if (frames.length > MAX_ZRE_FRAMES)
-    throw new InvalidArgumentError(`a message has ${MAX_ZRE_FRAMES} frames at most; got ${frames.length}`);
+    throw new InvalidArgumentError(
+      `a message must have at most ${MAX_ZRE_FRAMES} frames; got ${frames.length}`,
+    );
   return frames.map((frame) => {
     if (typeof frame === "string") return Buffer.from(frame);
     if (isBytes(frame)) return Buffer.from(frame.buffer, frame.byteOffset, frame.byteLength);
-    throw new InvalidArgumentError(`a frame is a text or bytes; got ${describe(frame)}`);
+    throw new InvalidArgumentError(`a frame must be a text or bytes; got ${describe(frame)}`);
   });
 }

@@ -337,7 +337,7 @@ describe("what an operator does", () => {
     expect(await json("keys", ...at)).toMatchObject({ keys: [oldId], byPassword: false });
     expect(await run("", "node", "keys", "nonsense", ...at)).toMatchObject({
       code: 2,
-      stderr: expect.stringMatching(/action is one of list, add, use/),
+      stderr: expect.stringMatching(/action must be one of list, add, use/),
     });
     await fails(/no key of this node has the id/, "keys", "use", "00000000", ...at);
     await fails(/is the key that seals/, "keys", "remove", oldId as string, ...at);

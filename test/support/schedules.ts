@@ -85,7 +85,7 @@ function report(story: Story, seed: number, cause: unknown): string {
     `Repeat it with: ${replayCommand(seed)}`,
     failure === undefined
       ? "It could not be made smaller: it depends on more than its random numbers."
-      : `Made smaller, from ${recorded.length} choices to ${smallest.length}: ${failure}`,
+      : `Shrunk from ${recorded.length} choices to ${smallest.length}: ${failure}`,
     ...lines.slice(-PRINTED),
   ].join("\n");
 }

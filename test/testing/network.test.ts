@@ -213,8 +213,8 @@ it("a reset ends the connections between two nodes on both sides, and they conne
     await world.advance(10_000);
     expect(left.sort()).toEqual(["a ECONNRESET", "b ECONNRESET"]);
     expect(world.trace.match(/b > a: connection/g)).toHaveLength(2);
-    expect(() => world.reset("a", "nobody")).toThrow("There is no node nobody");
-    expect(() => world.cut("a", "nobody")).toThrow("There is no node nobody");
+    expect(() => world.reset("a", "nobody")).toThrow("Unknown node nobody");
+    expect(() => world.cut("a", "nobody")).toThrow("Unknown node nobody");
   });
 });
 

@@ -52,7 +52,7 @@ it("finds a planted fault, and leaves of its story little more than the fault", 
   expect(text).toMatch(
     /^Seed \d+: lost at \d+\nRepeat it with: (?:SHOAL_LONG=1 )?SHOAL_SEED=\d+ npx vitest run test\/testing\//,
   );
-  const [, from, to] = /Made smaller, from (\d+) choices to (\d+): lost at \d+/.exec(text) ?? [];
+  const [, from, to] = /Shrunk from (\d+) choices to (\d+): lost at \d+/.exec(text) ?? [];
   expect(Number(from)).toBeGreaterThan(40);
   expect(Number(to)).toBeLessThan(35);
   const trace = text.split("\n").slice(3);

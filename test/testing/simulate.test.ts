@@ -102,7 +102,7 @@ it("a failure has its seed, its cause, and a smaller schedule that fails in the 
   expect(error.code).toBe("ERR_SIMULATION");
   expect(error.cause).toMatchObject({ message: expect.stringMatching(/^c crashed at \d+/) });
   expect(error.message).toMatch(
-    /^Seed \d+: c crashed at [\d.]+\nRepeat it with SHOAL_SEED=\d+ in the environment\.\nMade smaller, from \d+ choices to \d+/,
+    /^Seed \d+: c crashed at [\d.]+\nRepeat it with SHOAL_SEED=\d+ in the environment\.\nShrunk from \d+ choices to \d+/,
   );
   const [, from, to] = /from (\d+) choices to (\d+)/.exec(error.message) ?? [];
   expect(Number(to)).toBeLessThan(Number(from));
@@ -137,7 +137,7 @@ it("a smaller schedule fails in the same way, not in another", async () => {
   );
   // The simplest choice, 0, fails in the other way.
   expect(error.message).toMatch(/^Seed \d+: large: \d+\n/);
-  expect(error.message).toMatch(/\nMade smaller, .*: large: 5\d\n/);
+  expect(error.message).toMatch(/\nShrunk from .*: large: 5\d\n/);
 });
 
 it("a program that throws, a timer that throws, and a rejection that nobody looks at fail the simulation", async () => {
@@ -178,7 +178,7 @@ it("bounds of time and events, and a story that waits for nothing, are failures"
   );
   expect(many.message).toContain("More than 100 events");
   const stuck = await errorOf(simulate({ shrink: false }, () => forever));
-  expect(stuck.message).toContain("Nothing can happen any more");
+  expect(stuck.message).toContain("The story is stuck");
   const unmet = await errorOf(simulate({ shrink: false }, (world) => world.until(() => false, 500)));
   expect(unmet.message).toContain("Not within 500 ms");
 }, 30_000);
