@@ -4,7 +4,7 @@
  *   start ──every READ_INTERVAL, and after a datagram could not be sent──> read() ──> onRead
  *
  * The system does not report changes to Node. Reading takes 50 us for a few interfaces, and some ms for a thousand,
- * as on container hosts. It uses at most a thousandth of the time, unless that would mean less than once in
+ * as on container hosts. Polling uses at most a thousandth of the time, unless that would mean less than once in
  * LONGEST_INTERVAL.
  */
 

@@ -21,7 +21,7 @@ import { MAX_ADDRESS, MAX_BUS_NAME } from "./bounds.js";
 import { isId, isName } from "./identity.js";
 import { isListenedAt } from "./listened-at.js";
 
-/** Nodes of a folder that are returned, and node files that are read. */
+/** Maximum returned nodes, and node files read, of a folder. */
 const MAX_REGISTERED = 1_024;
 const MAX_LOOKED_AT = 16_384;
 const MAX_RECORD = 4_096;

@@ -9,19 +9,19 @@
  *     ^                            ^  └────────────<──a change──────────┘ │
  *     └──all are back, or the rest were forgotten─────────────────────────┘
  *
- * A starting node takes no part in split decisions until its view has converged: no member lost or suspected, equal
- * to the views of the members that it hears, unchanged for `stableFor`, and a member answered after that. It knows
- * only a part of the cluster until then, often one node that many others start with and that answers late; losing
- * that node is no partition. A node that has lost a member decides after UNSETTLED_PATIENCE in any case, so a cluster
- * that is cut in its first second has a minority within seconds. A node that has met only one other waits for
- * LONE_PATIENCE, so that it does not continue alone.
+ * A starting node takes no part in split decisions until its view has converged: all members live and not suspected,
+ * equal views of the members that it hears, unchanged for `stableFor`, and an answer of a member after that. Until
+ * then it knows only a part of the cluster, often one node that many others start with and that answers late; its loss
+ * is no partition. After the loss of a member, the node decides after UNSETTLED_PATIENCE in any case, so that a cluster
+ * cut in its first second has a minority within seconds. A node that has met only one other waits for LONE_PATIENCE,
+ * so that it does not continue alone.
  *
- * A side continues only after one of its other members answered since the last change. Otherwise a node that finds
- * out member by member that its packets are lost would count the remaining ones as its side.
+ * A side continues only after an answer of one of its other members since the last change. Otherwise a node that loses
+ * its members one by one, because its packets are lost, would count the remaining ones as its side.
  *
- * The known nodes are those that were there when the view was last whole, and later ones; without nodes that left,
- * were removed, or restarted (a lost member whose name a younger one has). The continuing side forgets lost members
- * with autoclean. A minority does not, or it would become its own majority.
+ * The known nodes are those of the last complete view, and later ones, without nodes that left, were removed, or
+ * restarted (a lost member with the name of a younger one). The continuing side forgets lost members with autoclean. A
+ * minority keeps them, or it would become its own majority.
  */
 import { checkInteger } from "../core/arguments.js";
 import { MAX_MEMBERS } from "./bounds.js";

@@ -26,7 +26,7 @@ export interface AdmissionRequest {
   readonly publicKey: string;
   /** Proved id of the node. */
   readonly id: string;
-  /** "host:port" that was dialled, or from which the node dialled. */
+  /** Dialled "host:port", or the dialling node's source address. */
   readonly address: string;
 }
 
@@ -97,7 +97,7 @@ export class NodeIdentities {
   readonly #allow: CurveOptions["allow"];
   readonly #pairs: Readonly<Record<LinkRole, KeyPair>>;
   readonly #effects: IdentitiesEffects;
-  /** The key that each node proved last, and the first that it proved where it dialled; the oldest first. */
+  /** Last proved key of each node, and its first one as a dialler; the oldest node first. */
   readonly #proved = new Map<string, { readonly last: string; readonly dialling: string | undefined }>();
   #folder: KeyFolder | undefined;
   #keys: ReadonlySet<string> = new Set();

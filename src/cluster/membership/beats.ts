@@ -93,7 +93,7 @@ export class Beats {
     this.onExpect(member.id);
   }
 
-  /** Handles the report of another node that it cannot reach a node. */
+  /** Handles another node's report of an unreachable node. */
   onExpect(id: string): void {
     if (id === this.#context.self.id) {
       this.heartbeatAfter(this.#context.random() * this.#context.profile.discoverTime);

@@ -116,7 +116,7 @@ export class Context {
     return probeInterval > 0 && this.now - this.answeredAt > CUT_OFF_AFTER * interval;
   }
 
-  /** Whether this node hears no one or gets no answers. It then accuses no one to others. */
+  /** Whether this node hears no one or gets no answers. A node that is cut off accuses no one to others. */
   isCutOff(): boolean {
     return (this.hearsNobody() || this.isUnanswered()) && (this.members.size > 2 || this.isAlone);
   }

@@ -11,7 +11,7 @@ const DIALS = 4;
 const OLD_DIALS = 2;
 /** Minimum share of redial intervals in which a node of a large cluster dials a seed, since few nodes may know it. */
 const LEAST_SHARE = 0.1;
-/** Dials whose answers are recognized. */
+/** Dials with recognized answers. */
 const MAX_DIALS = 64;
 /** ms in which an address of this node is not dialled; another node may get it later. */
 const SELF_AGE = 60_000;
@@ -22,7 +22,7 @@ export class Dialer {
   readonly #context: Context;
   readonly #transmitter: Transmitter;
   readonly #prober: Prober;
-  /** Addresses from configuration and discovery. Those of members are not dialled. */
+  /** Addresses from configuration and discovery. Members' addresses are not dialled. */
   readonly #seeds = new Set<string>();
   /** Seeds found to be this node's address, and until when. */
   readonly #own = new Map<string, number>();

@@ -17,7 +17,7 @@ export type ClusterChange =
   | { readonly type: "suspect"; readonly member: Member }
   | { readonly type: "cleared"; readonly member: Member }
   | { readonly type: "moved"; readonly member: Member }
-  /** The member became reachable one way: it is heard, but does not receive this node's packets. */
+  /** The member became reachable one way: heard, but without receiving this node's packets. */
   | { readonly type: "unreached"; readonly member: Member }
   /** The member answers again. */
   | { readonly type: "reached"; readonly member: Member }
@@ -34,7 +34,7 @@ export type ClusterChange =
   | { readonly type: "expected" }
   /** The member sent a heartbeat on a channel other than 0. */
   | { readonly type: "heartbeat"; readonly member: Member; readonly channel: number }
-  /** Two nodes have the same name; one of them may be this node. */
+  /** Two nodes, perhaps including this one, have the same name. */
   | { readonly type: "conflict"; readonly keeps: Member; readonly yields: Member }
   /** The conflicting node is gone, so this member has its name now. */
   | { readonly type: "named"; readonly member: Member }

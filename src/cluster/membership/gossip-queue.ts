@@ -49,7 +49,7 @@ export class GossipQueue {
     const key = keyOf(update);
     const before = this.#items.get(key);
     if (before !== undefined) before.superseded = true;
-    // A faulty member may gossip about any number of nodes that do not exist.
+    // A faulty member may gossip about any number of nonexistent nodes.
     const isFull = before === undefined && this.#items.size >= MAX_GOSSIP;
     const [oldest] = isFull ? this.#items.keys() : [];
     if (oldest !== undefined) this.drop(oldest);

@@ -109,7 +109,7 @@ export class LifeCycle {
       this.#transmitter.spread(Update.suspect(member, suspicion.accusers));
   }
 
-  /** Number of possible further accusers: other members that are not suspected. */
+  /** Number of possible further accusers: other members without suspicions. */
   #wantedAccusers(): number {
     const others = this.#context.members.live.length - Math.max(1, this.#suspects.size);
     return Math.max(0, Math.min(this.#context.profile.confirmations, others));
@@ -135,7 +135,7 @@ export class LifeCycle {
       const { suspicion } = member;
       if (suspicion === undefined) continue;
       suspicion.update(wanted);
-      // The member was heard since, so it is alive: it gets the accusation and refutes it.
+      // The member was heard since, so it is alive and can refute the accusation.
       if (member.lastHeard > suspicion.since)
         suspicion.deadline = Math.max(suspicion.deadline, member.lastHeard + suspicion.min);
       if (now < suspicion.deadline) wake = Math.min(wake, suspicion.deadline);

@@ -24,7 +24,7 @@ export class Member {
   state: MemberState;
   /** Flags of its last alive (packets.ts), including those of later versions. */
   flags: number;
-  /** Protocol level that it supports (packets.ts). */
+  /** Its protocol level (packets.ts). */
   level: number;
   /** Whether another node has its name. */
   yields: boolean;
@@ -41,7 +41,7 @@ export class Member {
   doubtful: boolean;
   /** @internal Whether its next ping carries an accusation to refute. */
   accused: boolean;
-  /** Reachable one way: it is heard, but does not receive this node's packets. Only an answer clears it. */
+  /** Reachable one way: heard, but without receiving this node's packets, until it answers. */
   unreached: boolean;
   /** @internal Whether it waits for a probe out of turn. */
   urgent: boolean;
@@ -108,7 +108,7 @@ export interface Tombstone {
   readonly start: number;
   readonly count: number;
   readonly address: string;
-  /** Whether it left by itself; it is then not redialled. */
+  /** Whether it left by itself, and is not redialled. */
   readonly left: boolean;
 }
 
@@ -129,7 +129,7 @@ export class Members {
   readonly #byId = new Map<string, Member>();
   readonly #names = new Map<string, Member>();
   readonly #tombstones = new Map<string, Tombstone>();
-  /** Addresses of forgotten members that are dialled. */
+  /** Dialled addresses of forgotten members. */
   readonly #addresses: string[] = [];
   readonly #removals = new Map<string, Removal>();
 

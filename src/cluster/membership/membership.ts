@@ -49,7 +49,7 @@ export class Membership {
   readonly #synchronizer: Synchronizer;
   readonly #strangers: Strangers;
   readonly #receiver: Receiver;
-  /** When a removed node asks for its admission next; it has no other timers. */
+  /** Next request of a removed node for its admission; its only timer. */
   #asksAt = Number.POSITIVE_INFINITY;
 
   constructor(options: MembershipOptions) {
@@ -108,7 +108,7 @@ export class Membership {
     return this.#context.members.live;
   }
 
-  /** Lost or left members that are not yet forgotten. */
+  /** Lost or left members until they are forgotten. */
   get dead(): readonly Member[] {
     return this.#context.members.dead;
   }
@@ -153,7 +153,7 @@ export class Membership {
     this.#context.isMinority = isMinority;
   }
 
-  /** Counters since the start. `differsFor`: ms for which this view has differed from others. */
+  /** Counters since the start. `differsFor`: ms since this view began to differ from others. */
   counts(now: number): {
     readonly probes: number;
     readonly probesFailed: number;
@@ -224,7 +224,7 @@ export class Membership {
     return this.#context.members.live.length > 0 || this.#strangers.pending(1).length > 0;
   }
 
-  /** New nodes that were challenged but are not members yet. */
+  /** Challenged nodes that are not members yet. */
   get newcomers(): number {
     return this.#strangers.newcomers;
   }
@@ -435,7 +435,7 @@ export class Membership {
       this.#asksAt = now;
       return;
     }
-    // Timers that were due meanwhile are not late.
+    // Timers due meanwhile are not late.
     this.#transmitter.stop();
     this.#dialer.stop();
     this.#lifeCycle.stop();

@@ -28,11 +28,11 @@ export interface ProberEffects {
   hearsNobody(): boolean;
 }
 
-/** Unanswered attempts of a probe before a member that is heard counts as reachable one way. */
+/** Unanswered attempts of a probe before a heard member counts as reachable one way. */
 const UNANSWERED = 2;
 /** Attempts of a probe while the member is heard at times. */
 const MAX_STEPS = 5;
-/** Members reachable one way that are probed at a time. */
+/** Concurrent probes of members reachable one way. */
 const RETRIES = 8;
 
 class Probe {
@@ -322,7 +322,7 @@ export class Prober {
     return this.#health.scale(Math.max(1, this.#profile.probeInterval - this.#profile.probeTimeout));
   }
 
-  /** Repeats a probe whose ping or ack was probably lost. */
+  /** Repeats a probe after a probable loss of its ping or ack. */
   #again(now: number, probe: Probe): void {
     probe.pingedAt = now;
     probe.deadline = now + this.#rest;
@@ -341,7 +341,7 @@ export class Prober {
     this.#effects.unreached(member);
   }
 
-  /** Probes members that are reachable one way; in turn if there are many. */
+  /** Probes members reachable one way; in turn if there are many. */
   #retry(now: number): void {
     let left = Math.min(RETRIES, this.#unreached.size);
     for (const member of this.#unreached) {

@@ -103,7 +103,7 @@ export class Strangers {
     return member;
   }
 
-  /** Number of new nodes that were challenged and have not acked. */
+  /** Number of challenged nodes without an ack. */
   get newcomers(): number {
     const { now, profile } = this.#context;
     let count = 0;

@@ -18,7 +18,7 @@ import type { Transmitter } from "./transmitter.js";
 import type { Updates } from "./updates.js";
 
 const NEVER = Number.POSITIVE_INFINITY;
-/** Multiples of `settle` in which a node counts as new. */
+/** Multiples of `settle` while a node counts as new. */
 const YOUNG = 3;
 /** Longest wait for a changing view, in multiples of `settle`. */
 const PATIENCE = 2;
@@ -62,7 +62,7 @@ export class Synchronizer {
     return this.#wasWhole && this.#differsSince === NEVER;
   }
 
-  /** ms for which the view has differed from others; 0: equal. */
+  /** ms since the view began to differ from others; 0: equal. */
   differsFor(now: number): number {
     return this.#differsSince === NEVER || this.#context.members.live.length === 0
       ? 0

@@ -12,7 +12,7 @@ import type { Transmitter } from "./transmitter.js";
 
 /** 2025 in ms: an earlier wall clock was never set. */
 const EARLIEST = 1_735_689_600_000;
-/** Share of a probe interval in which a member that was heard is not believed dead. */
+/** Share of a probe interval after a sign of life, in which a member is not believed dead. */
 const JUST_HEARD = 0.75;
 
 export class Updates {
@@ -24,7 +24,7 @@ export class Updates {
   readonly #beats: Beats;
   readonly #onRemoval: (isRemoved: boolean) => void;
   #counter = 0;
-  /** The admission that no member knows, while this node counts as removed. */
+  /** An admission unknown to the members, while this node counts as removed. */
   #unheard: Update | undefined;
 
   constructor(
@@ -204,7 +204,7 @@ export class Updates {
       this.#lifeCycle.die(member, update.flags, true);
       return;
     }
-    // The member was heard recently, or the entry may be old: it gets the accusation, and refutes it if alive.
+    // The member was heard recently, or the entry may be old: a living member refutes the accusation.
     if (isFresh) this.#lifeCycle.suspect(member, update.accusers, undefined);
     else member.accused = true;
     const isHard = update.flags === DeathReason.CONNECTION || update.flags === DeathReason.REPLACED;

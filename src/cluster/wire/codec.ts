@@ -61,7 +61,7 @@ export function bodySize(type: PacketType, address: number): number {
   }
 }
 
-/** Reasons why bytes are not a packet: a fixed list, so that it can label a counter. */
+/** Reasons for invalid packets: a fixed list for labels of a counter. */
 export type Junk =
   | "empty"
   | "oversized"
