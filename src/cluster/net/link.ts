@@ -137,6 +137,8 @@ export interface OpenedStream {
   readonly protocol: string;
   /** Whether it copies what is written, as the system does. */
   readonly copiesSent: boolean;
+  /** Whether the program handed it in: both hellos decide who is the dialler. */
+  readonly isGiven?: boolean | undefined;
   /** Keys of the listener that accepted it, where it has its own. */
   readonly keys?: NodeKeys | undefined;
 }
@@ -161,7 +163,8 @@ class LargeFrame implements ReadTarget {
 }
 
 export class Link implements Sink, PairStream {
-  readonly isDialled: boolean;
+  isDialled: boolean;
+  readonly isGiven: boolean;
   /** The other node's, where packets go: as dialled, or as it says. Empty before its hello. */
   address: string;
   /** The other node's, as it says. Empty before its hello. */
@@ -219,7 +222,8 @@ export class Link implements Sink, PairStream {
   #askedWith = -1;
 
   constructor(opened: OpenedStream, table: StreamTable, own: StreamNode) {
-    const { stream, ownAddress, dialled, keys, protocol, copiesSent } = opened;
+    const { stream, ownAddress, dialled, keys, protocol, copiesSent, isGiven = false } = opened;
+    this.isGiven = isGiven;
     this.protocol = protocol;
     this.copiesSent = copiesSent;
     this.#keys = keys;
@@ -236,7 +240,7 @@ export class Link implements Sink, PairStream {
       this.#finish(error.code === "ECONNRESET" || error.code === "EPIPE" ? "lost" : "failed");
     });
     stream.reader.start(stream.socket, this);
-    if (this.isDialled || !table.hasSockets) this.#sayHello();
+    if (this.isDialled || isGiven || !table.hasSockets) this.#sayHello();
     this.#greeting = new RunningTimeout(HELLO_TIMEOUT, () => this.#refuse("link:timeout"));
   }
 
@@ -497,12 +501,13 @@ export class Link implements Sink, PairStream {
     }
     const hello = bytes.subarray(0, size);
     const address = helloAddress(hello);
-    if (splitIpAddress(address) === undefined || !this.#own.accepts(address)) {
+    if (splitIpAddress(address) === undefined || !(this.isGiven || this.#own.accepts(address))) {
       this.#refuse("link:hello");
       return 0;
     }
     this.peer = address;
-    if (!this.isDialled) this.address = address;
+    if (this.isGiven) this.isDialled = this.nonce.compare(helloNonce(hello)) > 0;
+    if (this.isGiven || !this.isDialled) this.address = address;
     if (helloNonce(hello).equals(this.nonce)) {
       this.#refuse("link:reflected");
       return 0;

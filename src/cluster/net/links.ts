@@ -8,7 +8,12 @@ import { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { describe } from "../../core/arguments.js";
 import { backOff } from "../../core/back-off.js";
-import { InvalidArgumentError, NotSupportedError } from "../../core/errors.js";
+import {
+  HandshakeError,
+  InvalidArgumentError,
+  NotSupportedError,
+  TransportError,
+} from "../../core/errors.js";
 import { optionValues } from "../../core/option-values.js";
 import type { Fault } from "../../engine/zmtp/mechanism/mechanism.js";
 import { renewedOptions } from "../../engine/zmtp/options.js";
@@ -145,6 +150,8 @@ export class Links implements StreamTable, PairStreamTable {
   readonly #troubles = new Map<string, Trouble>();
   /** Addresses at which the node met itself, and when. */
   readonly #own = new Map<string, number>();
+  /** Callers of `link` whose stream is not verified. */
+  readonly #given = new Map<Link, { resolve(address: string): void; reject(error: Error): void }>();
   /** Streams that stay when nobody wants them. */
   #held: ReadonlySet<Link> = new Set();
   #watched: ReadonlySet<string> = new Set();
@@ -284,11 +291,36 @@ export class Links implements StreamTable, PairStreamTable {
   }
 
   open(duplex: Duplex, protocol: string, dialled: string | undefined): void {
+    this.#open(duplex, { protocol, dialled });
+  }
+
+  /**
+   * A stream that the program hands in, in place of one that either node dials. While it stands, all packets for the other node
+   * go over it.
+   *
+   * @returns address of the other node, "host:port", once both have proved themselves
+   * @throws HandshakeError `ERR_AUTHENTICATION`, `ERR_HANDSHAKE`; TransportError `ERR_TRANSPORT`
+   */
+  link(duplex: Duplex): Promise<string> {
+    return new Promise((resolve, reject) => {
+      const link = this.#open(duplex, { protocol: this.scheme, dialled: undefined, isGiven: true });
+      if (link === undefined) reject(new TransportError("ERR_TRANSPORT", "the node is closed"));
+      else this.#given.set(link, { resolve, reject });
+    });
+  }
+
+  /** Whether packets for an address go over a stream that the program handed in. */
+  isGiven(address: string): boolean {
+    return this.#usable(address)?.isGiven === true;
+  }
+
+  #open(duplex: Duplex, how: Pick<OpenedStream, "protocol" | "dialled" | "isGiven">): Link | undefined {
+    const { protocol, dialled } = how;
     if (typeof duplex?.on !== "function" || typeof duplex.write !== "function")
       throw new InvalidArgumentError(`a stream is expected; got ${describe(duplex)}`);
     if (this.#closed) {
       duplex.on("error", () => undefined).destroy();
-      return;
+      return undefined;
     }
     const { remoteAddress = "127.0.0.1" } = duplex as { remoteAddress?: string | undefined };
     const stream = streamOf({
@@ -297,8 +329,9 @@ export class Links implements StreamTable, PairStreamTable {
       address: remoteAddress,
     });
     if (dialled === undefined) this.#limitUnverified();
-    this.#add({ stream, dialled, protocol, copiesSent: duplex instanceof Socket });
+    const link = this.#add({ stream, copiesSent: duplex instanceof Socket, ...how });
     duplex.resume();
+    return link;
   }
 
   #add(opened: Omit<OpenedStream, "ownAddress">): Link {
@@ -430,8 +463,11 @@ export class Links implements StreamTable, PairStreamTable {
     this.#retries.delete(link.address);
     this.#troubles.delete(link.address);
     this.#own.delete(link.address);
-    if (this.#usable(link.address)?.verified !== true) this.#byAddress.set(link.address, link);
-    if (!link.isDialled) this.#effects.greet(link);
+    if (link.isGiven || this.#usable(link.address)?.verified !== true)
+      this.#byAddress.set(link.address, link);
+    if (link.isGiven || !link.isDialled) this.#effects.greet(link);
+    this.#given.get(link)?.resolve(link.address);
+    this.#given.delete(link);
     this.#effects.onStreamUp(link);
   }
 
@@ -444,7 +480,15 @@ export class Links implements StreamTable, PairStreamTable {
         if (other.verified && !other.ended && other.address === link.address)
           this.#byAddress.set(link.address, other);
     }
-    const { message } = fault ?? (end === "self" ? OWN_STREAM : ENDS[end]);
+    const { code, message } = fault ?? (end === "self" ? OWN_STREAM : ENDS[end]);
+    this.#given
+      .get(link)
+      ?.reject(
+        code === "ERR_AUTHENTICATION" || code === "ERR_HANDSHAKE"
+          ? new HandshakeError(code, message)
+          : new TransportError("ERR_TRANSPORT", message),
+      );
+    this.#given.delete(link);
     if (link.verified) this.#effects.onStreamEnd(link, message);
     else this.#effects.onStreamFailed(link.address, link.protocol, message);
     if (this.#closed) return;
@@ -600,7 +644,7 @@ export class Links implements StreamTable, PairStreamTable {
     for (const link of this.#all) {
       const isKept = this.#watched.has(link.address) && this.#byAddress.get(link.address) === link;
       // An accepted one is the other end's to keep.
-      const isUsed = isKept || link.users > 0 || this.#held.has(link);
+      const isUsed = isKept || link.isGiven || link.users > 0 || this.#held.has(link);
       if (link.isDialled && !isUsed && now - link.usedAt > LINK_IDLE) link.close();
     }
   }

@@ -318,10 +318,10 @@ export class BusRuntime implements BusPort {
     return this.#bus.messages.streams;
   }
 
-  greeting(address: string): Packet | undefined {
+  greeting(address: string | undefined): Packet | undefined {
     const rules = this.#membership;
-    if (rules === undefined || !rules.live.some((member) => member.address === address)) return undefined;
-    return rules.greeting();
+    const isMeant = address === undefined || rules?.live.some((member) => member.address === address);
+    return isMeant ? rules?.greeting() : undefined;
   }
 
   /** With keys of nodes a datagram may have been forged by another holder of the bus's key. */

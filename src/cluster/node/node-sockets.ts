@@ -58,7 +58,7 @@ export interface BusPort {
   /** The others reach this node at another address from now on. */
   onAddress(address: string): void;
   /** Who this node is, for a stream to an address; `undefined`: nobody of this bus is there. */
-  greeting(address: string): Packet | undefined;
+  greeting(address: string | undefined): Packet | undefined;
   /** Messages over streams; `undefined`: the bus has none. */
   readonly streams: PairStreams | undefined;
 }
@@ -368,7 +368,7 @@ export class NodeSockets {
   }
 
   send(bus: BusPort, address: string, packet: Packet, overStream: boolean): void {
-    if (overStream) {
+    if (overStream || this.links.isGiven(address)) {
       const link = this.#answering;
       if (link !== undefined && link.address === address && !link.ended) link.send(bus.codec, packet);
       else this.links.send(address, bus.codec, packet);
@@ -528,7 +528,7 @@ export class NodeSockets {
 
   #greet(link: Link): void {
     for (const bus of this.#buses.values()) {
-      const greeting = bus.greeting(link.address);
+      const greeting = bus.greeting(link.isGiven ? undefined : link.address);
       if (greeting !== undefined) link.send(bus.codec, greeting);
     }
   }

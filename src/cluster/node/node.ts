@@ -1,4 +1,5 @@
 /** A node of a cluster: its sockets, and the first of its buses. */
+import type { Duplex } from "node:stream";
 import { quoted } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError, NotSupportedError } from "../../core/errors.js";
 import { MACHINE } from "../../engine/zmtp/transport/transports.js";
@@ -134,6 +135,21 @@ export class ClusterNode extends ClusterBus {
    */
   setTls(options: ClusterTlsOptions): void {
     this.sockets.setTls(checkTls("tls", options));
+  }
+
+  /**
+   * Takes part over a stream that the program opened: an HTTP upgrade or a proxy's CONNECT (`acceptLinks`, `dialLink` of `shoal/link`), a
+   * WebSocket (`webSocketStream`), any Duplex. Both nodes call it, each with its end. Membership and messages between the two go over the
+   * stream while it stands; after its end, hand in another one. It carries all clusters (`bus`) that both nodes had joined before.
+   *
+   * @returns the other node's address, once both have proved the cluster's key and their own
+   * @throws HandshakeError `ERR_AUTHENTICATION`: one end refused the other; `ERR_HANDSHAKE`: the other end is no node of this cluster.
+   *   TransportError `ERR_TRANSPORT`; InvalidStateError `EFSM` before the start; ClosedError `EBADF`; InvalidArgumentError `EINVAL`
+   */
+  async link(stream: Duplex): Promise<string> {
+    this.assertOpen();
+    if (!this.#started) throw new InvalidStateError("EFSM", "the node was not started");
+    return this.sockets.links.link(stream);
   }
 
   // --- The nodes of this host -----------------------------------------------------------------------------------------

@@ -1,0 +1,137 @@
+/** Nodes that reach each other over a stream alone that their programs hand in. */
+import { once } from "node:events";
+import { createServer, type Server } from "node:http";
+import { type Duplex, duplexPair } from "node:stream";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { ClusterNode, type ClusterNodeOptions } from "../../src/cluster/index.js";
+import { acceptLinks, dialLink } from "../../src/link/index.js";
+
+const PASSWORD = "correct horse battery staple";
+const nodes: ClusterNode[] = [];
+const servers: Server[] = [];
+afterEach(async () => {
+  await Promise.all(nodes.splice(0).map((node) => node.close({ linger: 0 })));
+  for (const server of servers.splice(0)) {
+    server.closeAllConnections();
+    server.close();
+  }
+});
+
+/** A node that nobody reaches where it says that it is. */
+async function hidden(name: string, port: number, options: ClusterNodeOptions = {}): Promise<ClusterNode> {
+  const common = { group: "linked", multicast: false, registry: false, password: PASSWORD } as const;
+  const node = new ClusterNode({ name, ...common, announce: `127.0.0.1:${port}`, ...options });
+  nodes.push(node);
+  await node.start();
+  return node;
+}
+
+const isTogether = (...all: ClusterNode[]): boolean =>
+  all.every((node) => node.resolve().length === all.length);
+const together = (...all: ClusterNode[]): Promise<unknown> =>
+  vi.waitFor(() => expect(isTogether(...all)).toBe(true), 20_000);
+
+/** Messages of both forms both ways. */
+async function talk(a: ClusterNode, b: ClusterNode): Promise<void> {
+  const got: string[] = [];
+  const subscription = b.subscribe("news/#", ({ data }) => void got.push(String(data)));
+  await subscription.ready;
+  await a.publish("news/1", "soup");
+  await vi.waitFor(() => expect(got).toEqual(["soup"]), 10_000);
+  subscription.close();
+  const service = a.serve("double", (body: number) => body * 2);
+  expect(await b.request("double", 21, { waitForReady: true })).toBe(42);
+  await service.close();
+}
+
+describe("a cluster over a stream that begins as an HTTP request", () => {
+  async function serving(node: ClusterNode): Promise<{ url: string; streams: Duplex[]; errors: unknown[] }> {
+    const streams: Duplex[] = [];
+    const errors: unknown[] = [];
+    const server = createServer((_, response) => response.end("a web page"));
+    servers.push(server);
+    acceptLinks(
+      server,
+      (stream) => {
+        streams.push(stream);
+        return node.link(stream);
+      },
+      { path: "/cluster", onError: (error) => errors.push(error) },
+    );
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    return {
+      url: `http://127.0.0.1:${(server.address() as { port: number }).port}/cluster`,
+      streams,
+      errors,
+    };
+  }
+
+  it("has members, messages and requests, and goes on over the next stream when one breaks", {
+    timeout: 60_000,
+  }, async () => {
+    const [a, b] = [await hidden("a", 1), await hidden("b", 2)];
+    const { url, streams } = await serving(a);
+    expect(await b.link(await dialLink(url))).toBe("127.0.0.1:1");
+    await together(a, b);
+    await talk(a, b);
+    await talk(b, a);
+    expect([a.stats().links, b.stats().links]).toEqual([1, 1]);
+    // Some rounds of probes.
+    const lost: unknown[] = [];
+    for (const node of [a, b]) node.events.on("lost", (event) => lost.push(event));
+    const before = a.stats().packetsReceived;
+    await new Promise((resolve) => setTimeout(resolve, 3_000));
+    expect([lost, isTogether(a, b)]).toEqual([[], true]);
+    expect(a.stats().packetsReceived).toBe(before);
+
+    streams[0]?.destroy();
+    await vi.waitFor(() => expect(lost).toHaveLength(2), 20_000);
+    await b.link(await dialLink(url));
+    await together(a, b);
+    await talk(a, b);
+  });
+
+  it("is for nobody with another password", async () => {
+    const a = await hidden("a", 1);
+    const b = await hidden("b", 2, { password: "another one, as good" });
+    const { url, errors } = await serving(a);
+    await expect(b.link(await dialLink(url))).rejects.toMatchObject({ code: "ERR_AUTHENTICATION" });
+    await vi.waitFor(() => expect(errors).toHaveLength(1));
+    expect([a.members().length, b.members().length]).toEqual([1, 1]);
+  });
+});
+
+it("three nodes in a row know each other, though two of them have no stream", {
+  timeout: 60_000,
+}, async () => {
+  const [a, b, c] = [await hidden("a", 1), await hidden("b", 2), await hidden("c", 3)];
+  const [ab, ba] = duplexPair();
+  const [bc, cb] = duplexPair();
+  await Promise.all([a.link(ab), b.link(ba), b.link(bc), c.link(cb)]);
+  await together(a, b, c);
+  await talk(a, b);
+  await talk(c, b);
+});
+
+it("what is handed in has to be a stream, and a stream of a node of this cluster", async () => {
+  const a = await hidden("a", 1);
+  await expect(a.link({} as never)).rejects.toMatchObject({ code: "EINVAL" });
+  const [here, there] = duplexPair();
+  there.write("GET / HTTP/1.1\r\n\r\n and more of what is no hello of a node at all");
+  await expect(a.link(here)).rejects.toMatchObject({ code: "ERR_HANDSHAKE" });
+  expect(here.destroyed).toBe(true);
+  const [open, other] = duplexPair();
+  const linked = a.link(open);
+  linked.catch(() => undefined);
+  other.destroy();
+  open.destroy();
+  await expect(linked).rejects.toMatchObject({ code: "ERR_TRANSPORT" });
+  const [one, same] = duplexPair();
+  await expect(Promise.all([a.link(one), a.link(same)])).rejects.toMatchObject({ code: "ERR_TRANSPORT" });
+  await a.close();
+  await expect(a.link(duplexPair()[0])).rejects.toMatchObject({ code: "EBADF" });
+  const idle = new ClusterNode({ multicast: false });
+  await expect(idle.link(duplexPair()[0])).rejects.toMatchObject({ code: "EFSM" });
+  await idle.close();
+});
