@@ -43,6 +43,7 @@ const PART = /^\.[0-9a-f]{16}\.part$/;
 export interface ClusterNodeEntry {
   /** 32 hexadecimal digits. */
   readonly id: string;
+  /** `name@host`. */
   readonly name: string;
   /** Name of its cluster. */
   readonly group: string;

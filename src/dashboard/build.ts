@@ -19,7 +19,6 @@ const MAX_SOURCES_SHOWN = 2_000;
 const MAX_LINKS = 4_096;
 const MAX_SIDE_ENDPOINTS = 16;
 const MAX_REASONS = 32;
-/** Maximum characters of a name or an endpoint. */
 const MAX_TEXT = 256;
 export const MAX_PAGE = 200;
 

@@ -41,9 +41,7 @@ const STREAM_BEAT = 4_000;
 const STREAM_RETRY = 2_000;
 /** Maximum unsent bytes of a stream; above it the client misses states. */
 const MAX_UNSENT = 4_194_304;
-/** Maximum bytes of a control request. */
 const MAX_CONTROL_BODY = 4_096;
-/** Maximum characters of a path with its query. */
 const MAX_PATH = 2_048;
 const MAX_HOSTS = 64;
 const ACTIONS: readonly string[] = ["pause", "resume", "drain"];

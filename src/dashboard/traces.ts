@@ -7,7 +7,6 @@ export const MAX_TRACES = 50;
 /** Maximum steps of a trace in a response: the first. */
 const MAX_STEPS = 64;
 export const MAX_STEPS_READ = 2_000;
-/** Maximum characters of a name. */
 const MAX_TEXT = 256;
 const KINDS: ReadonlySet<unknown> = new Set(["send", "request", "receive", "process", "acknowledge"]);
 

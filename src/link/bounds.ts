@@ -1,6 +1,5 @@
 /** Sizes of the link's wire format and fixed limits (docs/spec/link.md, docs/limits.md). */
 
-/** Bytes of a frame's head. */
 export const FRAME_HEAD = 8;
 /** Maximum bytes of a payload: a frame has at most 64 KiB. */
 export const MAX_PAYLOAD = 65_528;
@@ -17,13 +16,11 @@ export const MAX_ANSWER_BYTES = 1_048_576;
 /** Burst, and rate per second, of channels that the peer may open and reset at once before it counts as an attack. */
 export const RESET_BURST = 1_000;
 export const RESETS_PER_SECOND = 200;
-/** Number of channel urgencies; 0 goes first. */
+/** Levels of urgency; 0 goes first. */
 export const URGENCIES = 8;
 /** Bytes of more urgent channels that may pass before a less urgent one gets a turn. */
 export const STARVATION_BYTES = 262_144;
-/** Minimum window of a channel, bytes. */
 export const MIN_WINDOW = 1_024;
-/** Maximum window of a channel, bytes. */
 export const LARGEST_WINDOW = 1_073_741_824;
 /** Largest channel id; an end that has used up its half opens no more channels. */
 export const MAX_CHANNEL_ID = 0x7fff_ffff;

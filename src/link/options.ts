@@ -1,4 +1,3 @@
-/** Options of links, checked before any I/O. */
 import { InvalidArgumentError } from "../core/errors.js";
 import { checkPassword, derivePasswordKey } from "../core/password.js";
 import {

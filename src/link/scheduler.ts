@@ -38,7 +38,6 @@ export class FairScheduler<T extends Scheduled> {
     this.#count += 1;
   }
 
-  /** Removes and returns the next entry; `undefined`: none. */
   take(): T | undefined {
     if (this.#count === 0) return undefined;
     const entry = (this.#levels[this.#nextLevel()] as RingBuffer<T>).shift() as T;

@@ -16,7 +16,7 @@ import {
 } from "./metrics-table.js";
 import { type Sample, type SourceStats, samplesOf } from "./samples.js";
 
-/** Sampling interval of the event loop's delay, ms. */
+/** ms between samples of the event loop's delay. */
 const LOOP_RESOLUTION = 20;
 
 /** One per process, since its observers cannot be removed. */

@@ -1,7 +1,7 @@
 /** Converts statistics to samples. Pure, and never throws: statistics may come from a remote program. */
 import { FAMILIES, familyOf, INFO, LABEL_VALUES, type Metric, type MetricsKind } from "./metrics-table.js";
 
-/** Maximum values of one label; there are about a dozen reasons. */
+/** Maximum values of a label; there are about a dozen reasons. */
 const MAX_LABEL_VALUES = 64;
 
 export interface Sample {

@@ -45,14 +45,11 @@ const LOOK_TIME = 10_000;
 export const MAX_UNDER_WAY = 1_000;
 /** Maximum steps recorded per second for messages that remote programs sampled. */
 export const MAX_RECORDED_PER_SECOND = 1_000;
-/** Maximum characters of a name. */
 const MAX_NAME = 128;
 
 /** One step of a message flow. */
 export interface TraceStep {
-  /** 32 hexadecimal digits. */
   readonly trace: string;
-  /** 16 hexadecimal digits. */
   readonly span: string;
   /** Span of the causing step; `undefined`: none, or unknown. */
   readonly parent: string | undefined;
@@ -63,9 +60,7 @@ export interface TraceStep {
   readonly at: number;
   /** ms; `undefined`: instantaneous, or 1,000 later steps began before its end. */
   readonly duration: number | undefined;
-  /** Bytes of the message. */
   readonly bytes: number;
-  /** Error code of a failed step. */
   readonly error: string | undefined;
 }
 

@@ -9,7 +9,6 @@ import type { Scope } from "./scope.js";
 
 /** Receive buffer of a paused program, bytes (Linux, net.core.rmem_default). */
 const RECEIVE_BUFFER = 212_992;
-/** Maximum bytes of a datagram. */
 const MAX_DATAGRAM = 65_507;
 
 interface RemoteInfo {

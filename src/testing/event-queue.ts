@@ -17,7 +17,6 @@ export class EventQueue<H extends Happening = Happening> {
     return this.#heap.length;
   }
 
-  /** The next event, without removing it. */
   get first(): H | undefined {
     return this.#heap[0];
   }

@@ -271,7 +271,7 @@ export class LinkEnd {
     return this.#over ? 0 : Math.max(0, WINDOW - (this.#sent - this.#taken));
   }
 
-  /** Sends as many bytes as fit. @returns their number */
+  /** Sends as many bytes as fit, and returns their number. */
   write(bytes: Uint8Array): number {
     const length = Math.min(bytes.length, this.room);
     if (length < bytes.length) this.#wanted = true;

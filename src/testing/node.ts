@@ -236,7 +236,7 @@ export class SimulatedNode {
     this.#world.schedule.release(waiting);
   }
 
-  /** Ends with the world. @internal */
+  /** @internal */
   dispose(): void {
     this.#process?.scope.end();
   }

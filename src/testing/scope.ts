@@ -70,12 +70,10 @@ export class Scope implements Owner {
     }
   }
 
-  /** As `performance.now()`. */
   now(): number {
     return this.clock.monotonic(this.#read()) - this.#origin;
   }
 
-  /** As `performance.timeOrigin`. */
   get timeOrigin(): number {
     return this.#began;
   }
@@ -121,7 +119,7 @@ export class Scope implements Owner {
   }
 }
 
-/** Above all ids of Node.js's own timers. */
+/** Above all ids of Node's timers. */
 let timerIds = 2 ** 40;
 const byId = new Map<number, VirtualTimer>();
 
@@ -162,7 +160,6 @@ export class VirtualTimer {
     return this.#ref;
   }
 
-  /** Restarts its delay. */
   refresh(): this {
     const { clock, schedule } = this.#scope;
     this.#cancelled = false;

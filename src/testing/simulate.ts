@@ -50,7 +50,7 @@ export interface SimulationReport<T> {
   readonly seed: number;
   /** Number of seeds run. */
   readonly runs: number;
-  /** Virtual ms. */
+  /** Virtual ms of the run. */
   readonly time: number;
   readonly events: number;
   /** Digest of all events and received bytes: equal digests mean equal runs. */
@@ -70,7 +70,6 @@ const OPTIONS: readonly (keyof SimulateOptions)[] = [
   "traceLines",
 ];
 
-/** Above the largest seed. */
 const SEEDS = 0x8000_0000;
 const DEFAULT_LIMIT = 3_600_000;
 const DEFAULT_MAX_EVENTS = 10_000_000;

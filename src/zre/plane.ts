@@ -383,7 +383,7 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
     return this.#run(() => rules.shout(group, content));
   }
 
-  /** The current peers, including evasive ones. */
+  /** Current peers, including evasive ones. */
   peers(): ZrePeer[] {
     return this.#running?.rules.peers() ?? [];
   }

@@ -21,6 +21,7 @@ export interface NodeKeys {
   readonly secretKey: string;
 }
 
+/** A node that asks for admission. */
 export interface AdmissionRequest {
   /** Proved public key, 40 characters of Z85. */
   readonly publicKey: string;

@@ -55,6 +55,7 @@ export interface DiscoveredNode {
   /** Advertised endpoints by name. */
   readonly endpoints: Readonly<Record<string, readonly string[]>>;
   readonly tags: readonly string[];
+  /** Whether the node is draining, and accepts no new work. */
   readonly draining: boolean;
 }
 

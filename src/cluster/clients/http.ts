@@ -21,6 +21,7 @@ const HTTP_CONNECTIONS = 1_024;
 const MAX_AUTHORIZATION = 2_048;
 const PATH = "/nodes";
 
+/** Options of `http`: a port for a dedicated server, or the program's server. */
 export type DiscoveryHttpOptions =
   | {
       /** 0: any free port. */

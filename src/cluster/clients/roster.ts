@@ -49,6 +49,7 @@ export interface ClusterClient {
   readonly since: number;
 }
 
+/** Result of `node.clients()`. */
 export interface ClusterClients {
   /** Ordered by node and time. */
   readonly clients: readonly ClusterClient[];

@@ -31,6 +31,7 @@ const MAX_WAITING = 64;
 const MAX_REMEMBERED = 4_096;
 const MAX_USERS = 10_000;
 
+/** A user of a discovery server. */
 export interface DiscoveryUser {
   /** Text, or a result of `hashPassword`. */
   readonly password?: string | undefined;
@@ -41,6 +42,7 @@ export interface DiscoveryUser {
   readonly permissions?: readonly string[] | undefined;
 }
 
+/** Credentials of a client, for `authenticate`. */
 export interface CallerCredentials {
   readonly username?: string | undefined;
   readonly password?: string | undefined;

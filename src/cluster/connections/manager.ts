@@ -146,6 +146,7 @@ export class ConnectionManager {
     return "ConnectionManager";
   }
 
+  /** Whether `shutdown` was called. */
   get closed(): boolean {
     return this.#closed;
   }

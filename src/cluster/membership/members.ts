@@ -53,6 +53,7 @@ export class Member {
   readonly idHash: number;
   /** @internal Its hash in the digest; 0: none. */
   hash: number;
+  /** @internal */
   index: number;
 
   constructor(id: string, name: string, address: string, start: number, count: number, now: number) {

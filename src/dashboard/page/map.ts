@@ -5,7 +5,6 @@ import { counted, short } from "./format.js";
 import { BOX_HEIGHT, BOX_WIDTH, type Box, type Edge, type Layout, layoutOf } from "./layout.js";
 import { isWell, type Shown } from "./model.js";
 
-/** Maximum characters of a name in a box. */
 const MAX_BOX_TEXT = 24;
 const PILL_WIDTH = 74;
 

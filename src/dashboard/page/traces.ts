@@ -7,7 +7,6 @@ import { counted, short } from "./format.js";
 const MAX_SHOWN = 20;
 const BAR_WIDTH = 180;
 const BAR_HEIGHT = 12;
-/** Shorter bars would be invisible. */
 const MIN_BAR = 2;
 
 interface Line {
