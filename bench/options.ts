@@ -34,7 +34,7 @@ export interface BenchOptions {
   readonly connect?: string;
 }
 
-export const LARGEST_SIZE = 2 ** 30;
+const LARGEST_SIZE = 2 ** 30;
 const DEFAULTS = { runs: 20, seconds: 60, narrow: 0.03, leastRounds: 5, runSeconds: 1 } as const;
 export const RUN_SECONDS = DEFAULTS.runSeconds;
 

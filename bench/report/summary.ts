@@ -32,7 +32,7 @@ export interface CaseSummary {
 }
 
 /** Default implementations to compare with: the first measured one. */
-export const REFERENCES = ["libzmq", "zeromq", "shoal-libzmq"] as const;
+const REFERENCES = ["libzmq", "zeromq", "shoal-libzmq"] as const;
 
 /** @param wanted name of the reference; without it in the case, there is none */
 export function summarize(

@@ -56,7 +56,7 @@ export function hostOf(name: string): string {
  * Built-in tags of a member: its id, its name with and without the host, `@` and its host, `localhost` on this host,
  * `self` for this node, `draining`, `zre`, and the names of its advertised endpoints.
  */
-export function builtInTags(member: Resolvable, self: Resolvable): string[] {
+function builtInTags(member: Resolvable, self: Resolvable): string[] {
   const host = hostOf(member.name);
   const tags = [member.id];
   // The name belongs to the member that keeps it.

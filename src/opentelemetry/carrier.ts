@@ -16,7 +16,7 @@ import {
 import { MAX_CONTEXT_BYTES } from "../core/trace-context.js";
 
 /** Maximum headers of a context. */
-export const MAX_CONTEXT_HEADERS = 8;
+const MAX_CONTEXT_HEADERS = 8;
 
 type Headers = Readonly<Record<string, string>>;
 

@@ -6,7 +6,7 @@ import { Socket } from "../sockets/socket.js";
 import { activeTelemetry } from "./telemetry.js";
 
 /** Maximum characters of a socket's name. */
-export const MAX_TRACED_NAME = 128;
+const MAX_TRACED_NAME = 128;
 
 /** Names of the traced sockets. */
 const traced = new WeakMap<object, string>();

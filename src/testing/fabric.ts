@@ -39,7 +39,7 @@ const LOCAL: Required<LinkOptions> = { ...DEFAULTS, latency: [0.02, 0.05] };
 const OVERTAKEN = 9;
 
 /** ms until a connection retransmits a lost packet. */
-export const RETRANSMIT_TIME = 200;
+const RETRANSMIT_TIME = 200;
 
 export class Fabric {
   readonly schedule: Schedule;

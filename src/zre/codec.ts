@@ -37,7 +37,7 @@ export const ZreCommand = {
   PING_OK: 7,
 } as const;
 
-export const BEACON_SIZE = 22;
+const BEACON_SIZE = 22;
 const BEACON_VERSION = 1;
 /** Bytes of a routing id: 01 and the uuid. */
 const IDENTITY_SIZE = 17;

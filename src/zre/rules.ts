@@ -65,7 +65,7 @@ export interface ZreSettings {
 }
 
 /** Reasons for refusing a peer, or for ignoring a message. */
-export const ZRE_REFUSALS = [
+const ZRE_REFUSALS = [
   /** More peers than `maxPeers`. */
   "peers",
   /** A beacon, while 128 peers are pending. */

@@ -52,7 +52,7 @@ export function isPrivate(text: string): boolean {
 }
 
 /** Whether an address is in the other's network, by its prefix. */
-export function isInNetwork(text: string, { ip, prefix }: HostAddress): boolean {
+function isInNetwork(text: string, { ip, prefix }: HostAddress): boolean {
   const caller = plainIp(text);
   const family = isIP(caller);
   if (prefix === 0 || family === 0 || family !== isIP(ip)) return false;

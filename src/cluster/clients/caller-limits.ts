@@ -18,11 +18,11 @@ import { plainIp } from "./addresses.js";
 
 /** Initial allowed failures of an address, and ms until it gets another. */
 export const FAILURES = 10;
-export const FAILURE_INTERVAL = 1_000;
+const FAILURE_INTERVAL = 1_000;
 /** Failures above the limit that block an address; further failures do not count. */
 export const BLOCKED = 50;
 /** ms between admitted connections of a blocked known address, and how far connections may run ahead. */
-export const KNOWN_INTERVAL = 20;
+const KNOWN_INTERVAL = 20;
 const KNOWN_DEBT = 64;
 /** Remembered source addresses; IPv6 addresses by /64. */
 export const MAX_SOURCES = 4_096;

@@ -66,7 +66,7 @@ export interface CallerEffects {
 /** Certificate and key; with `ca`, clients need a certificate signed by it. */
 export type CallerTls = ClusterListenerTls;
 
-export function tlsOptionsOf({
+function tlsOptionsOf({
   cert,
   key,
   passphrase,

@@ -16,7 +16,7 @@ import type { DiscoveredAddress, DiscoveredNode } from "./description.js";
 
 export const MAX_REQUEST = 4_096;
 /** Bytes of a client's name, and of its id. */
-export const MAX_CLIENT_TEXT = 64;
+const MAX_CLIENT_TEXT = 64;
 /** Bytes of a server's message: 16,384 nodes fit. */
 export const MAX_LIST = 33_554_432;
 /** Limits of a server's list: nodes; and addresses, endpoints and tags per node. */

@@ -142,7 +142,7 @@ const FORMS: Readonly<Record<string, Form>> = {
   },
 };
 
-export const DISCOVERY_FORMS: readonly string[] = Object.values(FORMS).map(({ form }) => form);
+const DISCOVERY_FORMS: readonly string[] = Object.values(FORMS).map(({ form }) => form);
 
 /**
  * Parses a source, such as "dns://billing.example:7946?type=AAAA" or "static:10.0.0.5:7946,db.example:7946".
