@@ -1,4 +1,4 @@
-/* Making and checking messages: see bodies.h. */
+/* Creates and checks messages: see bodies.h. */
 #include "bodies.h"
 #include "side.h"
 

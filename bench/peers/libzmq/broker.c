@@ -1,7 +1,7 @@
 /*
- * Worker and client of a broker of plain sockets (proxy.c): what Majordomo is compared with.
+ * Worker and client of a broker of plain sockets (proxy.c), the reference for Majordomo.
  *
- *   DEALER client --> ROUTER broker DEALER --> DEALER worker, which gives back what it gets
+ *   DEALER client --> ROUTER broker DEALER --> DEALER worker, which returns each message
  */
 #define _GNU_SOURCE
 #include "bodies.h"
@@ -39,7 +39,7 @@ void play_broker_worker(void) {
   wait_for_end();
 }
 
-/* `window` requests under way all the time. */
+/* Keeps `window` requests in flight. */
 void play_broker_client(void) {
   void *socket = open_socket(ZMQ_DEALER);
   uint64_t window = (uint64_t)number_option("window", 1), sent = 0;

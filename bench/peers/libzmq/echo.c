@@ -1,4 +1,4 @@
-/* A server that gives back what it gets, and its clients: latency, load, request-reply, connections. */
+/* A server that returns messages, and its clients: latency, load, request-reply, connections. */
 #define _GNU_SOURCE
 #include "bodies.h"
 #include "roles.h"
@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* REQ and REP for plain latency and where it is asked for; DEALER and ROUTER elsewhere. */
+/* REQ and REP for plain latency and on request; DEALER and ROUTER elsewhere. */
 static int strict(void) {
   const char *otherwise = strcmp(side.scenario, "latency") == 0 ? "req-rep" : "dealer-router";
   return strcmp(option("pattern", otherwise), "req-rep") == 0;
@@ -35,12 +35,12 @@ static void say_connections(uint64_t before, long connections) {
   say_done(&figures);
 }
 
-/* Echoes whole messages, address frames included. */
+/* Echoes whole messages, including address frames. */
 void play_server(void) {
   void *socket = open_socket(strict() ? ZMQ_REP : ZMQ_ROUTER);
   int only_memory = is("idle-memory"), more;
   uint64_t echoed = 0, before;
-  /* Where the number of requests is known, it ends by itself; otherwise with `stop`. */
+  /* With a known number of requests it ends by itself, otherwise with `stop`. */
   uint64_t last = only_memory ? (uint64_t)number_option("connections", 1)
                   : is("latency") ? (uint64_t)(side.warmup + side.count)
                                   : UINT64_MAX;
@@ -50,7 +50,7 @@ void play_server(void) {
   say_ready(socket);
   before = resident();
   zmq_msg_init(&frame);
-  /* It serves from the beginning: clients that say hello before `start` need an answer. */
+  /* It serves from the beginning, since clients greet before `start`. */
   while (!stopping() && echoed < last) {
     if (zmq_msg_recv(&frame, socket, 0) == -1) {
       if (zmq_errno() != EAGAIN) checked(-1, "receive");
@@ -64,7 +64,7 @@ void play_server(void) {
     echoed++;
   }
   if (only_memory) {
-    wait_for_start(); /* Said when the clients are ready, thus connected. */
+    wait_for_start(); /* Comes when the clients are ready, and so connected. */
     say_connections(before, number_option("connections", 1));
   } else {
     if (last != UINT64_MAX) echoed -= (uint64_t)side.warmup;
@@ -82,7 +82,7 @@ static void take(void *socket, struct tally *tally) {
   zmq_msg_close(&message);
 }
 
-/* Each socket: one request, its reply, the next request. Count and warm-up are each socket's. */
+/* Each socket has one request in flight. Count and warm-up are per socket. */
 static void ask_in_turn(void) {
   long sockets = number_option("sockets", 1), all = side.warmup + side.count;
   zmq_pollitem_t *items = calloc((size_t)sockets, sizeof *items);
@@ -129,8 +129,8 @@ static void ask_in_turn(void) {
 }
 
 /*
- * Open loop: request k is due at k / rate, whatever became of those before it, and its latency counts from when it
- * was due. So a stall is seen by every request that it delayed (no coordinated omission).
+ * Open loop: request k is due at k / rate, whatever happened to earlier ones, and its latency counts from then. So a
+ * stall affects every request that it delayed (no coordinated omission).
  */
 static void ask_on_schedule(void) {
   double rate = (double)number_option("rate", 1000);
@@ -142,7 +142,7 @@ static void ask_on_schedule(void) {
   connect_socket(socket, side.endpoint);
   say_ready(NULL);
   wait_for_start();
-  body_send(socket, 0, 0); /* The first waits for the connection, before the schedule begins. */
+  body_send(socket, 0, 0); /* Waits for the connection before the schedule begins. */
   take(socket, &tally);
   int64_t begun = nanoseconds();
   uint64_t sent = 1;
@@ -164,7 +164,7 @@ static void ask_on_schedule(void) {
       moved = 1;
     }
     zmq_msg_close(&message);
-    if (!moved) sched_yield(); /* Sleeping is too coarse for thousands a second. */
+    if (!moved) sched_yield(); /* Sleeping is too coarse for thousands per second. */
   }
   clock_end();
   struct figures figures = {
@@ -185,7 +185,7 @@ static void connect_many(void **sockets, long first, long count, struct tally *t
     connect_socket(sockets[i], side.endpoint);
     body_send(sockets[i], (uint64_t)i, 0);
   }
-  /* In turn: each reply is waited for, and the last one ends the clock. */
+  /* Waits for the replies in turn; the last one stops the clock. */
   for (long i = first; i < first + count; i++) take(sockets[i], tally);
 }
 
@@ -198,7 +198,7 @@ static void storm(void) {
   tally_open(&tally, IN_ORDER, (uint64_t)side.warmup, (uint64_t)side.count, 1);
   say_ready(NULL);
   wait_for_start();
-  /* Before those that count: no contender has room for all of them as sockets. */
+  /* Before the counted ones: no implementation has room for all as sockets. */
   for (long first = 0; first < side.warmup; first += WARM_AT_ONCE) {
     long count = side.warmup - first < WARM_AT_ONCE ? side.warmup - first : WARM_AT_ONCE;
     connect_many(sockets, first, count, &tally);

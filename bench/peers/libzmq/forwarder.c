@@ -1,5 +1,5 @@
 /*
- * The two ends of a forwarder of published messages (proxy.c): as bench/peers/node/roles/feed.ts has them.
+ * The two ends of a forwarder of published messages (proxy.c), as in bench/peers/node/roles/feed.ts.
  *
  *   PUB feed -- topic | body --> XSUB forwarder XPUB --> SUB reader
  *        <-------------- credit ------------------------------+
@@ -14,7 +14,7 @@
 #define PROBE "probe"
 #define PROBES 5
 
-/* Probes until one has come through, then as far ahead of the reader as it says. */
+/* Sends probes until one arrives, then messages within the reader's credit. */
 void play_feed(void) {
   void *publisher = open_socket(ZMQ_PUB), *credits = open_socket(ZMQ_PULL);
   uint64_t window = (uint64_t)number_option("window", 1000), topics = (uint64_t)number_option("topics", 1);

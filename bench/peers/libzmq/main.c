@@ -1,4 +1,4 @@
-/* The contender libzmq: what libzmq does when a C program uses it directly. Compiled when the benchmark starts. */
+/* libzmq used directly by a C program. Compiled when the benchmark starts. */
 #include "bodies.h"
 #include "roles.h"
 #include "side.h"
@@ -12,7 +12,7 @@ static void play_both(void) {
   else play_push_pull_inproc();
 }
 
-/* Behind a broker, worker and client have other things to do than elsewhere. */
+/* Behind a broker, worker and client have special roles. */
 static int has_broker(void) { return strcmp(side.scenario, "majordomo") == 0 || strcmp(side.scenario, "proxy") == 0; }
 static void play_any_worker(void) {
   if (has_broker()) play_broker_worker();
@@ -48,7 +48,7 @@ int main(int argc, char **argv) {
   checked(zmq_ctx_set(zmq_context, ZMQ_MAX_SOCKETS, 4096), "sockets");
   if (side.endpoint == NULL && strcmp(side.role, "both") == 0) side.endpoint = "inproc://bench";
   bodies_prepare(side.size > 0 ? side.size : 16);
-  /* The program of the scenario start-up is nobody's side: it ends by itself. */
+  /* The program of the scenario start-up is not a side: it ends by itself. */
   if (strcmp(side.role, "start-up") != 0) listen_to_runner();
   for (size_t i = 0; i < sizeof roles / sizeof *roles; i++) {
     if (strcmp(roles[i].name, side.role) == 0) {

@@ -1,4 +1,4 @@
-/* zmq_proxy between two sockets, in a thread of its own: what a broker of plain sockets, and any proxy, is in C. */
+/* zmq_proxy between two sockets, in a separate thread: brokers of plain sockets and proxies in C. */
 #define _GNU_SOURCE
 #include "roles.h"
 #include "side.h"
@@ -10,7 +10,7 @@
 
 static void *frontend, *backend;
 
-/* zmq_proxy ends with its context alone, which is with the process. */
+/* zmq_proxy ends only with its context, at the end of the process. */
 static void *pass(void *unused) {
   (void)unused;
   zmq_proxy(frontend, backend, NULL);
@@ -23,7 +23,7 @@ static void run(int front, int back) {
   frontend = open_socket(front);
   backend = open_socket(back);
   if (back == ZMQ_XPUB) {
-    /* Every subscription goes up, so that the publisher can count them; full queues make the proxy wait. */
+    /* All subscriptions are forwarded, so that the publisher can count them; full queues make the proxy wait. */
     set_number(backend, ZMQ_XPUB_VERBOSE, 1, "verbose");
     set_number(backend, ZMQ_XPUB_NODROP, 1, "no drop");
   }
@@ -56,7 +56,7 @@ void play_stalled(void) {
   wait_for_end();
 }
 
-/* A producer that sends until there has been no room for a while. */
+/* A producer that sends until there was no room for a while. */
 void play_flood(void) {
   void *push = open_socket(ZMQ_PUSH);
   uint64_t sent = 0;

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Waits until all have subscribed; full queues make it wait in place of dropping (XPUB_NODROP). */
+/* Waits until all have subscribed; full queues make it wait instead of dropping (XPUB_NODROP). */
 void play_publisher(void) {
   void *publisher = open_socket(ZMQ_XPUB);
   long subscriptions = number_option("subscriptions", 0);
@@ -40,9 +40,9 @@ void play_publisher(void) {
 }
 
 /*
- * As many sockets as it is given, in one thread; each has to get everything in order. With many subscriptions it is an
+ * Several sockets in one thread, each of which must get everything in order. For many subscriptions it uses an
  * XSUB without a send high-water mark: libzmq keeps subscriptions in the send queue, and drops those that do not fit.
- * The first warm one starts the clock; what of the warm-up comes to others after that is reported as `late`.
+ * The first warm socket starts the clock; warm-up messages that reach others later are reported as `late`.
  */
 void play_subscriber(void) {
   long sockets = number_option("sockets", 1), subscriptions = number_option("subscriptions", 0);

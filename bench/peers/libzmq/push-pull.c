@@ -11,7 +11,7 @@
 
 static uint64_t total(void) { return (uint64_t)(side.warmup + side.count); }
 
-/* Waits until message k of a consumer that takes `rate` a second is due. */
+/* Waits until message k of a consumer with `rate` per second is due. */
 static void pace(int64_t since, uint64_t k, double rate) {
   int64_t due = since + (int64_t)((double)k / rate * 1e9);
   struct timespec at = {due / 1000000000, due % 1000000000};
@@ -76,7 +76,7 @@ static void say_produced(uint64_t messages, uint64_t resident_before) {
   say_done(&figures);
 }
 
-/* One thread, as many sockets as it is given: message k leaves by sender k mod peers. */
+/* Several sockets in one thread: message k is sent by sender k mod peers. */
 void play_producer(void) {
   long sockets = number_option("sockets", 1), peers = number_option("peers", 1);
   void *push[sockets];
@@ -130,7 +130,7 @@ void play_ventilator(void) {
   wait_for_end();
 }
 
-/* Passes messages on until it is asked to stop; the message itself goes, no copy of it. */
+/* Forwards messages without copies until it is stopped. */
 void play_worker(void) {
   void *pull = open_socket(ZMQ_PULL), *push = open_socket(ZMQ_PUSH);
   uint64_t passed = 0, before = resident();

@@ -1,4 +1,4 @@
-/* What a role does; one file a family. Each returns never: it waits for the end of standard input. */
+/* Roles, one file per family. They never return, but wait for the end of standard input. */
 #ifndef SHOAL_BENCH_ROLES_H
 #define SHOAL_BENCH_ROLES_H
 

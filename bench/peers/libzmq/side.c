@@ -71,7 +71,7 @@ void side_arguments(int argc, char **argv) {
   side.warmup = number_option("warmup", 0);
 }
 
-/* The last one given counts. */
+/* The last value counts. */
 const char *option(const char *name, const char *otherwise) {
   for (int i = option_count - 1; i >= 0; i--) {
     if (strcmp(option_names[i], name) == 0) return option_values[i];
@@ -94,7 +94,7 @@ static void *read_input(void *unused) {
     pthread_cond_broadcast(&changed);
     pthread_mutex_unlock(&life);
   }
-  _exit(0); /* The runner has let go. */
+  _exit(0); /* The runner has released the side. */
 }
 
 void listen_to_runner(void) {
@@ -190,7 +190,7 @@ static void print_latencies(struct figures *figures) {
   for (long i = 0; i < n; i++) sum += (double)figures->latencies[i];
   printf(",\"latency\":{\"mean\":%.3f", sum / (double)n / 1e3);
   for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
-    /* The smallest value that so many per cent do not exceed. */
+    /* The smallest value that this percentage does not exceed. */
     long rank = (long)(wanted[i] / 100 * (double)n + 0.999999) - 1;
     if (rank < 0) rank = 0;
     if (rank >= n) rank = n - 1;

@@ -1,5 +1,5 @@
 /*
- * One side of a run, in C: what bench/contract.ts says of a side, for every role.
+ * A side of a run in C, by bench/contract.ts, for every role.
  */
 #ifndef SHOAL_BENCH_SIDE_H
 #define SHOAL_BENCH_SIDE_H
@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <zmq.h>
 
-/* The command line; options are asked for by name. */
+/* The command line, with options by name. */
 struct side {
   const char *scenario, *role, *transport, *endpoint;
   long index, size, count, warmup;
@@ -21,13 +21,13 @@ long number_option(const char *name, long otherwise);
 
 /* Ends the process with exit code 1 and the reason. */
 void fail(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
-/* The same with libzmq's reason, if `result` is -1. */
+/* Like `fail` with libzmq's reason, if `result` is -1. */
 int checked(int result, const char *what);
 
-/* The life of a side. Standard input is read by a thread of its own: when it closes, the process ends. */
+/* The life of a side. A separate thread reads standard input, and ends the process when that closes. */
 void listen_to_runner(void);
 void say_ready(void *bound);
-/* The same with a second endpoint, for workers. */
+/* Also reports a second endpoint, for workers. */
 void say_ready_with_backend(void *bound, void *backend);
 void wait_for_start(void);
 int stopping(void);
@@ -38,7 +38,7 @@ int64_t nanoseconds(void);
 void clock_begin(void);
 void clock_end(void);
 
-/* What `done` reports. Unset figures stay zero. */
+/* Figures of `done`. Unset ones are zero. */
 struct figures {
   uint64_t messages, bytes;
   uint32_t checksum;
@@ -50,17 +50,17 @@ struct figures {
   const char *extra;
 };
 void say_done(struct figures *figures);
-/* Bytes resident now, and at most so far. */
+/* Resident bytes now, and their maximum so far. */
 uint64_t resident(void);
 uint64_t peak_resident(void);
 
 /* A socket with the case's security and high-water marks. */
 void *open_socket(int type);
 void set_number(void *socket, int name, int value, const char *what);
-/* Binds or connects it to the endpoint, and says nothing. */
+/* Binds or connects it to the endpoint without a line of output. */
 void bind_socket(void *socket, const char *endpoint);
 void connect_socket(void *socket, const char *endpoint);
-/* Binds or connects it, `usual` where the case does not say, and says that it is ready. */
+/* Binds or connects it (default: `usual`), and prints that it is ready. */
 void attach_socket(void *socket, const char *usual);
 
 #endif

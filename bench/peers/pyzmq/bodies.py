@@ -1,10 +1,10 @@
-"""The messages that every contender sends and checks; the rule is in bench/contract.ts."""
+"""Messages that every implementation sends and checks, by the rule in bench/contract.ts."""
 
 KINDS = 16
 
 
 class Bodies:
-    """Makes messages; the load of filling them is paid once."""
+    """Creates messages; they are filled only once."""
 
     def __init__(self, size):
         if size < 1:
@@ -16,12 +16,12 @@ class Bodies:
         self.rests = [(body * (size // len(body) + 1))[self.width : size] for body in whole]
 
     def make(self, k):
-        """Message k, in memory of its own."""
+        """Message k in new memory."""
         return (k & self.mask).to_bytes(self.width, "big") + self.rests[k % KINDS]
 
 
 class Tally:
-    """Checks a stream of messages: length and counter of all, the checksum of those after the warm-up.
+    """Checks a stream of messages: length and counter of all, and the checksum of those after the warm-up.
 
     How counters have to come: "order" (0, 1, 2 …), "stride" (message k from sender k mod `strides`, each in order),
     or "once" (each exactly once).

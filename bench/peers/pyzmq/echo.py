@@ -1,4 +1,4 @@
-"""A server that gives back what it gets, and its clients: latency, load, request-reply, connections."""
+"""A server that returns messages, and its clients: latency, load, request-reply, connections."""
 
 import threading
 import time
@@ -9,7 +9,7 @@ from side import resident
 
 
 def strict(side):
-    """REQ and REP for plain latency and where it is asked for; DEALER and ROUTER elsewhere."""
+    """REQ and REP for plain latency and on request; DEALER and ROUTER elsewhere."""
     otherwise = "req-rep" if side.scenario == "latency" else "dealer-router"
     return side.option("pattern", otherwise) == "req-rep"
 
@@ -21,7 +21,7 @@ def connections_done(side, before, connections):
 
 
 def server(side):
-    """Echoes whole messages, address frames included, from before `start`: clients may say hello."""
+    """Echoes whole messages, including address frames, even before `start`, since clients may greet."""
     socket = side.socket(zmq.REP if strict(side) else zmq.ROUTER)
     socket.rcvtimeo = 20
     socket.bind(side.endpoint)
@@ -61,7 +61,7 @@ def both(side):
 
 
 def ask_in_turn(side):
-    """Each socket: one request, its reply, the next request. Count and warm-up are each socket's."""
+    """Each socket has one request in flight. Count and warm-up are per socket."""
     kind = zmq.REQ if strict(side) else zmq.DEALER
     sockets = [side.socket(kind) for _ in range(side.number("sockets", 1))]
     tallies = {socket: Tally(side.size, side.warmup, side.count) for socket in sockets}
@@ -105,8 +105,8 @@ def ask_in_turn(side):
 
 
 def ask_on_schedule(side):
-    """Open loop: request k is due at k / rate, whatever became of those before it, and its latency counts from when
-    it was due. So a stall is seen by every request that it delayed (no coordinated omission)."""
+    """Open loop: request k is due at k / rate, whatever happened to earlier ones, and its latency counts from then.
+    So a stall affects every request that it delayed (no coordinated omission)."""
     rate = side.number("rate", 1000)
     socket = side.socket(zmq.DEALER)
     socket.connect(side.endpoint)
@@ -163,7 +163,7 @@ def storm(side):
     tally = Tally(side.size, side.warmup, side.count)
     side.ready()
     side.wait_for_start()
-    # Before those that count: no contender has room for all of them as sockets.
+    # Before the counted ones: no implementation has room for all as sockets.
     for first in range(0, side.warmup, WARM_AT_ONCE):
         for socket in connect_many(side, first, min(WARM_AT_ONCE, side.warmup - first), tally):
             socket.close()

@@ -1,4 +1,4 @@
-"""The contender pyzmq: the Python binding of libzmq, used as its documentation shows."""
+"""pyzmq, the Python binding of libzmq, used as in its documentation."""
 
 import sys
 

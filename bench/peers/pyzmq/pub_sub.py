@@ -9,7 +9,7 @@ def topic(i):
 
 
 def publisher(side):
-    """Waits until all have subscribed; full queues make it wait in place of dropping (XPUB_NODROP)."""
+    """Waits until all have subscribed; full queues make it wait instead of dropping (XPUB_NODROP)."""
     socket = side.socket(zmq.XPUB)
     socket.setsockopt(zmq.XPUB_VERBOSE, 1)
     socket.setsockopt(zmq.XPUB_NODROP, 1)
@@ -30,7 +30,7 @@ def publisher(side):
 
 
 def subscriber(side):
-    """As many sockets as it is given, in one thread; each has to get everything in order.
+    """Several sockets in one thread, each of which must get everything in order.
 
     With many subscriptions it is an XSUB without a send high-water mark: libzmq keeps subscriptions in the send queue,
     and drops those that do not fit."""

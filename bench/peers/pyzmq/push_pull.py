@@ -43,7 +43,7 @@ def produced(side, messages, before):
 
 
 def producer(side):
-    """One thread, as many sockets as it is given: message k leaves by sender k mod peers."""
+    """Several sockets in one thread: message k is sent by sender k mod peers."""
     sockets, peers = side.number("sockets", 1), side.number("peers", 1)
     pushes = [side.socket(zmq.PUSH) for _ in range(sockets)]
     for push in pushes:
@@ -98,7 +98,7 @@ def ventilator(side):
 
 
 def worker(side):
-    """Passes messages on until it is asked to stop."""
+    """Forwards messages until it is stopped."""
     pull, push = side.socket(zmq.PULL), side.socket(zmq.PUSH)
     pull.connect(side.endpoint)
     push.connect(side.option("endpoint-sink"))

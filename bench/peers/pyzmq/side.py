@@ -1,4 +1,4 @@
-"""One side of a run, in Python: what bench/contract.ts says of a side, for every role."""
+"""A side of a run in Python, by bench/contract.ts, for every role."""
 
 import argparse
 import gc
@@ -70,7 +70,7 @@ class Side:
                 socket.curve_serverkey = server.encode()
         return socket
 
-    # Life: standard input is read by a thread of its own; when it closes, the process ends.
+    # Life: a separate thread reads standard input, and ends the process when that closes.
 
     def _read_input(self):
         for line in sys.stdin:
@@ -81,7 +81,7 @@ class Side:
         os._exit(0)
 
     def ready(self, bound=None):
-        """Says `ready`; with a socket, where it is bound."""
+        """Prints `ready`; for a bound socket, with its endpoint."""
         line = {"type": "ready"}
         if bound is not None:
             line["endpoint"] = bound.last_endpoint.rstrip(b"\0").decode()
@@ -119,7 +119,7 @@ class Side:
             self._collected += time.perf_counter() - self._collecting
 
     def done(self, messages, tally=None, checksum=None, ordered=True, latencies=None, extra=None):
-        """Says `done`. `latencies` are seconds."""
+        """Prints `done`. `latencies` are in seconds."""
         if self._seconds is None:
             self.end()
         if tally is not None:
@@ -145,7 +145,7 @@ class Side:
 
 
 def percentiles(latencies):
-    """In microseconds: the smallest value that so many per cent do not exceed."""
+    """In microseconds: the smallest value that this percentage does not exceed."""
     ordered = sorted(latencies)
     table = {"mean": sum(ordered) / len(ordered) * 1e6}
     for wanted in PERCENTILES:

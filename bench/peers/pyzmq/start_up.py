@@ -1,4 +1,4 @@
-"""From nothing to the first message: a PUSH and a PULL over tcp, then the end of the process."""
+"""From start to the first message: a PUSH and a PULL over tcp, then the end of the process."""
 
 import time
 
