@@ -1,5 +1,5 @@
 // @ts-check
-/** A cluster whose nodes meet over an HTTP request to a path of a web server, with a password and no port of their own. */
+/** A cluster whose nodes meet over an HTTP request to a path of a web server, with a password and no further open port. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer } from "node:http";
