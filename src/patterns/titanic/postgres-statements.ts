@@ -18,30 +18,11 @@
 const WAITING = "reply IS NULL AND NOT damaged AND died IS NULL";
 const NOW_MS = "(extract(epoch FROM clock_timestamp()) * 1000)::float8";
 
-export interface Statements {
-  /** Makes what is not there yet. */
-  readonly create: readonly string[];
-  /** Gives a row when the table has all its columns; `upgrade` adds those that are missing. */
-  readonly isCurrent: string;
-  readonly upgrade: readonly string[];
-  readonly indexes: readonly string[];
-  readonly put: string;
-  readonly answer: string;
-  readonly forget: string;
-  readonly claim: string;
-  readonly release: string;
-  readonly reclaim: string;
-  readonly bury: string;
-  readonly deadLetters: string;
-  readonly requeue: string;
-  readonly look: string;
-  readonly setAside: string;
-  readonly expire: string;
-  readonly services: string;
-}
+/** What {@link statementsFor} returns. */
+export type Statements = ReturnType<typeof statementsFor>;
 
 /** @param table a plain identifier: it is written into the text */
-export function statementsFor(table: string): Statements {
+export function statementsFor(table: string) {
   return {
     create: [
       `CREATE TABLE IF NOT EXISTS ${table} (
@@ -57,15 +38,6 @@ export function statementsFor(table: string): Statements {
          died float8,
          reason text
        )`,
-    ],
-    isCurrent: `SELECT 1 FROM pg_attribute
-                WHERE attrelid = to_regclass('${table}') AND attname = 'reason' AND NOT attisdropped`,
-    // Tables made before there were dead letters.
-    upgrade: [
-      `ALTER TABLE ${table} ADD COLUMN IF NOT EXISTS died float8, ADD COLUMN IF NOT EXISTS reason text`,
-      `DROP INDEX IF EXISTS ${table}_queue`,
-    ],
-    indexes: [
       `CREATE INDEX IF NOT EXISTS ${table}_waiting ON ${table} (service, uuid) WHERE ${WAITING}`,
       `CREATE INDEX IF NOT EXISTS ${table}_dead ON ${table} (uuid) WHERE died IS NOT NULL`,
       `CREATE INDEX IF NOT EXISTS ${table}_expiry ON ${table} (expires) WHERE NOT damaged`,
@@ -92,9 +64,6 @@ export function statementsFor(table: string): Statements {
     release: `UPDATE ${table} SET held_until = clock_timestamp() + $2 * interval '1 millisecond', holder = NULL,
                 attempts = attempts + $4
               WHERE uuid = $1 AND holder = $3 AND ${WAITING}`,
-    // What a claim took whose answer was lost: nobody else has its holder.
-    reclaim: `UPDATE ${table} SET held_until = '-infinity', holder = NULL
-              WHERE holder = ANY ($1::uuid[]) AND ${WAITING}`,
     bury: `UPDATE ${table} SET died = $3, reason = $4, attempts = $5, expires = $6, holder = NULL
            WHERE uuid = $1 AND holder = $2 AND ${WAITING} AND expires > ${NOW_MS}`,
     deadLetters: `SELECT uuid, request, attempts, reason, died, expires FROM ${table}

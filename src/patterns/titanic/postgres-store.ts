@@ -119,11 +119,7 @@ export class PostgresStore implements TitanicStore {
     try {
       await store.#database.transaction(async (client) => {
         await client.query("SELECT pg_advisory_xact_lock($1)", [CREATE_LOCK]);
-        const { create, isCurrent, upgrade, indexes } = store.#statements;
-        for (const statement of create) await client.query(statement);
-        const { rowCount } = await client.query(isCurrent);
-        for (const statement of rowCount === 0 ? upgrade : []) await client.query(statement);
-        for (const statement of indexes) await client.query(statement);
+        for (const statement of store.#statements.create) await client.query(statement);
       });
     } catch (error) {
       await database.close();
