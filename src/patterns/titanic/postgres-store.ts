@@ -13,7 +13,7 @@ import { InvalidArgumentError } from "../../core/errors.js";
 import { costOf } from "../../core/frame-cost.js";
 import { checkOptions, type Given, integer, text } from "../kit/options.js";
 import { GroupCommit } from "../kit/store/group-commit.js";
-import { isOutcomeUnknown, PostgresDatabase } from "../kit/store/postgres.js";
+import { PostgresDatabase } from "../kit/store/postgres.js";
 import { decodeRecord, encodeRecord, type StoredRecord } from "../kit/store/record.js";
 import { type Statements, statementsFor } from "./postgres-statements.js";
 import { formatUuid, UUID_BYTES } from "./protocol.js";
@@ -66,9 +66,6 @@ const TABLE = /^[a-z_][a-z0-9_]{0,39}$/;
 /** A lock of the database's own, so that machines that start together do not make the table twice. */
 const CREATE_LOCK = 7_401_924;
 
-/** Claims without an answer that are remembered; what more of them took comes back when its lease ends. */
-const MAX_LOST_CLAIMS = 1_000;
-
 /**
  * A {@link TitanicStore} in PostgreSQL, which any number of machines share: each request is worked on by one of them, and a
  * lease gives it to another one when that one dies. Needs the package `pg`.
@@ -89,8 +86,6 @@ export class PostgresStore implements TitanicStore {
   readonly #writes: GroupCommit<Write, boolean>;
   /** The holder of each request that is claimed here. */
   readonly #claims = new Map<string, string>();
-  /** Holders of claims whose answer was lost: what they took is given back before the next claim. */
-  readonly #lostClaims = new Set<string>();
   #damaged = 0;
   #closed: Promise<void> | undefined;
 
@@ -139,20 +134,10 @@ export class PostgresStore implements TitanicStore {
   }
 
   async claim(service: Buffer, limit: number, lease: number): Promise<TitanicClaimedRequest[]> {
-    await this.#reclaim();
     const holder = crypto.randomUUID();
-    let rows: ClaimedRow[];
-    try {
-      ({ rows } = await this.#database.write<ClaimedRow>(this.#statements.claim, [
-        service,
-        limit,
-        lease,
-        holder,
-      ]));
-    } catch (error) {
-      if (isOutcomeUnknown(error) && this.#lostClaims.size < MAX_LOST_CLAIMS) this.#lostClaims.add(holder);
-      throw error;
-    }
+    // Requests of a claim whose answer is lost come back when its lease ends.
+    const values = [service, limit, lease, holder];
+    const { rows } = await this.#database.write<ClaimedRow>(this.#statements.claim, values);
     const claimed: TitanicClaimedRequest[] = [];
     for (const { uuid: text, request, expires, attempts } of rows) {
       const uuid = fromText(text);
@@ -300,14 +285,6 @@ export class PostgresStore implements TitanicStore {
       this.onDamage?.({ uuid: formatUuid(uuid), reason: record });
     }
     return undefined;
-  }
-
-  /** Gives back what claims took whose answer was lost. Until that works, or the lease ends, it waits. */
-  async #reclaim(): Promise<void> {
-    if (this.#lostClaims.size === 0) return;
-    const holders = [...this.#lostClaims];
-    await this.#database.write(this.#statements.reclaim, [holders]);
-    for (const holder of holders) this.#lostClaims.delete(holder);
   }
 
   #takeHolder(uuid: Buffer): string | undefined {

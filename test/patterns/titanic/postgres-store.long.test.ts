@@ -171,18 +171,6 @@ describe.skipIf(missing("postgresql"))("the store on PostgreSQL", () => {
       await Promise.all([one, two].map(({ uuid }) => store.forget(uuid)));
     });
 
-    it("before a claim's answer, the next one gets what it took, with no attempt counted", async () => {
-      const service = Buffer.from("claims");
-      const asked = request("x", service);
-      await store.put(asked);
-      const done = proxy.cutAt(/SKIP LOCKED/, "before its answer");
-      await expect(store.claim(service, 10, 60_000)).rejects.toMatchObject({ reason: "outcome-unknown" });
-      await done;
-      expect(await store.claim(service, 10, 60_000)).toMatchObject([{ uuid: asked.uuid, attempts: 1 }]);
-      expect(await store.claim(service, 10, 60_000)).toEqual([]);
-      await store.forget(asked.uuid);
-    });
-
     it("before the answer to a reply that was kept, that is unknown, and then known", async () => {
       const asked = request();
       await store.put(asked);

@@ -131,7 +131,7 @@ function isRefusal(error: unknown): boolean {
 }
 
 /** Whether a write may have taken place: its answer was lost. */
-export function isOutcomeUnknown(error: unknown): boolean {
+function isOutcomeUnknown(error: unknown): boolean {
   return error instanceof StoreError && error.reason === "outcome-unknown";
 }
 
