@@ -10,7 +10,7 @@ import { StoreError } from "../kit/store/error.js";
 import { GroupCommit } from "../kit/store/group-commit.js";
 import { FOLDER_OPTIONS, LmdbFolder } from "../kit/store/lmdb.js";
 import { recordBytes } from "../kit/store/record.js";
-import { Changes, LmdbTables, type QueuedKey, TABLES } from "./lmdb-tables.js";
+import { Changes, type Counts, LmdbTables, type QueuedKey, TABLES } from "./lmdb-tables.js";
 import type {
   TitanicBurial,
   TitanicClaimedRequest,
@@ -95,12 +95,8 @@ export class LmdbStore implements TitanicStore {
   readonly #held = new Map<string, number>();
   readonly #maxRecords: number;
   readonly #now: () => number;
-  #pending = 0;
-  #answered = 0;
-  #dead = 0;
-  #damaged = 0;
-  /** Whether the numbers above are to be read from the tables: another process may have changed them. */
-  #recount = false;
+  /** As of the last commit. */
+  #counts: Counts;
   #closing: Promise<void> | undefined;
 
   /**
@@ -128,7 +124,7 @@ export class LmdbStore implements TitanicStore {
     this.#tables = new LmdbTables(this.#folder.tables);
     this.#maxRecords = maxRecords;
     this.#now = wallClock ?? Date.now;
-    this.#count();
+    this.#counts = this.#tables.count();
     this.#writes = new GroupCommit((operations) => this.#commit(operations), maxPendingWrites);
   }
 
@@ -228,20 +224,12 @@ export class LmdbStore implements TitanicStore {
 
   async services(limit: number): Promise<Buffer[]> {
     this.#folder.assertOpen();
-    this.#recount = true;
     return this.#tables.services(limit);
   }
 
   stats(): TitanicStoreStats {
     const { commits, operations } = this.#writes;
-    return {
-      pending: this.#pending,
-      answered: this.#answered,
-      dead: this.#dead,
-      damaged: this.#damaged,
-      commits,
-      operations,
-    };
+    return { ...this.#counts, commits, operations };
   }
 
   close(): Promise<void> {
@@ -261,14 +249,11 @@ export class LmdbStore implements TitanicStore {
       : undefined;
     const changes = new Changes();
     const now = this.#now();
-    const results = await this.#folder.transaction(() => {
-      if (this.#recount) this.#count();
-      return operations.map((operation) => this.#apply(operation, now, changes, full));
+    const [results, counts] = await this.#folder.transaction(() => {
+      const done = operations.map((operation) => this.#apply(operation, now, changes, full));
+      return [done, this.#tables.count()] as const;
     });
-    this.#pending += changes.pending;
-    this.#answered += changes.answered;
-    this.#dead += changes.dead;
-    this.#damaged += changes.damaged.length;
+    this.#counts = counts;
     for (const uuid of changes.ended) this.#held.delete(uuid.toString("latin1"));
     for (const record of changes.damaged) this.onDamage?.(record);
     return results;
@@ -283,8 +268,8 @@ export class LmdbStore implements TitanicStore {
     const tables = this.#tables;
     switch (operation.kind) {
       case "put": {
-        const kept =
-          this.#pending + this.#answered + this.#dead + changes.pending + changes.answered + changes.dead;
+        const { pending, answered, dead } = this.#counts;
+        const kept = pending + answered + dead + changes.stored;
         // A repetition needs no room.
         const refused = full ?? (kept >= this.#maxRecords ? tooMany(kept) : undefined);
         if (refused !== undefined) return tables.isKnown(operation.request.uuid) ? false : refused;
@@ -311,16 +296,6 @@ export class LmdbStore implements TitanicStore {
         if (operation.key !== undefined) tables.removeKey(operation.key);
         return true;
     }
-  }
-
-  /** Only at the start, or inside a transaction. */
-  #count(): void {
-    const { pending, answered, dead, damaged } = this.#tables.count();
-    this.#pending = pending;
-    this.#answered = answered;
-    this.#dead = dead;
-    this.#damaged = damaged;
-    this.#recount = false;
   }
 
   #assertOurs(): void {

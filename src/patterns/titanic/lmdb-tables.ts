@@ -37,14 +37,21 @@ export const TABLES = [
 const PRESENT = Buffer.from([1]);
 const AFTER_EVERY_UUID = Buffer.alloc(UUID_BYTES + 1, 0xff);
 
-/** What one transaction changed in the number of records. */
+/** What one transaction changed. */
 export class Changes {
-  pending = 0;
-  answered = 0;
-  dead = 0;
+  /** Requests that were stored. */
+  stored = 0;
   readonly damaged: TitanicDamagedRecord[] = [];
   /** Requests that wait no more. */
   readonly ended: Buffer[] = [];
+}
+
+/** Records by table. */
+export interface Counts {
+  readonly pending: number;
+  readonly answered: number;
+  readonly dead: number;
+  readonly damaged: number;
 }
 
 /** A waiting request as a key has it. */
@@ -73,7 +80,7 @@ export class LmdbTables {
   }
 
   /** Records now, those of other processes included. */
-  count(): { pending: number; answered: number; dead: number; damaged: number } {
+  count(): Counts {
     const of = (database: LmdbDatabase): number => database.getStats().entryCount;
     return {
       pending: of(this.#requests),
@@ -90,7 +97,7 @@ export class LmdbTables {
     this.#requests.put(uuid, encodeRecord([service, ...body], expires));
     this.#queue.put(queueKey(service, uuid), PRESENT);
     this.#expiry.put(expiryKey(expires, uuid), PRESENT);
-    changes.pending += 1;
+    changes.stored += 1;
     return true;
   }
 
@@ -129,7 +136,6 @@ export class LmdbTables {
     this.#removeRequest(uuid, request, changes);
     this.#dead.put(uuid, encodeRecord([service, count, Buffer.from(burial.reason), ...body], burial.expires));
     this.#expiry.put(expiryKey(burial.expires, uuid), PRESENT);
-    changes.dead += 1;
     return true;
   }
 
@@ -138,7 +144,7 @@ export class LmdbTables {
     const record = this.#deadRecord(uuid, changes);
     if (record === undefined || record.expires <= now) return false;
     const [service, , , ...body] = record.frames as [Buffer, Buffer, Buffer, ...Buffer[]];
-    this.#removeDead(uuid, record, changes);
+    this.#removeDead(uuid, record);
     return this.put({ uuid, service, body, expires }, changes);
   }
 
@@ -168,7 +174,6 @@ export class LmdbTables {
     this.#removeRequest(uuid, request, changes);
     this.#replies.put(uuid, encodeRecord(reply, expires));
     this.#expiry.put(expiryKey(expires, uuid), PRESENT);
-    changes.answered += 1;
     return true;
   }
 
@@ -176,9 +181,9 @@ export class LmdbTables {
     const request = this.request(uuid, changes);
     if (request !== undefined) this.#removeRequest(uuid, request, changes);
     const reply = this.reply(uuid, changes);
-    if (reply !== undefined) this.#removeReply(uuid, reply, changes);
+    if (reply !== undefined) this.#removeReply(uuid, reply);
     const dead = this.#deadRecord(uuid, changes);
-    if (dead !== undefined) this.#removeDead(uuid, dead, changes);
+    if (dead !== undefined) this.#removeDead(uuid, dead);
   }
 
   /** Removes what ended, at most `limit` records; gives how many. */
@@ -190,9 +195,9 @@ export class LmdbTables {
       const request = this.request(uuid, changes);
       if (request?.expires === expires) this.#removeRequest(uuid, request, changes);
       const reply = this.reply(uuid, changes);
-      if (reply?.expires === expires) this.#removeReply(uuid, reply, changes);
+      if (reply?.expires === expires) this.#removeReply(uuid, reply);
       const dead = this.#deadRecord(uuid, changes);
-      if (dead?.expires === expires) this.#removeDead(uuid, dead, changes);
+      if (dead?.expires === expires) this.#removeDead(uuid, dead);
       this.#expiry.remove(key);
     }
     return keys.length;
@@ -238,17 +243,12 @@ export class LmdbTables {
 
   /** A request; set aside when it is damaged. Only inside a transaction. */
   request(uuid: Buffer, changes: Changes): StoredRecord | undefined {
-    return this.#sound(this.#requests, uuid, changes, () => {
-      changes.pending -= 1;
-      changes.ended.push(uuid);
-    });
+    return this.#sound(this.#requests, uuid, changes);
   }
 
   /** A reply; set aside when it is damaged. Only inside a transaction. */
   reply(uuid: Buffer, changes: Changes): StoredRecord | undefined {
-    return this.#sound(this.#replies, uuid, changes, () => {
-      changes.answered -= 1;
-    });
+    return this.#sound(this.#replies, uuid, changes);
   }
 
   /** The same without setting aside: a string says what is wrong with it. */
@@ -289,9 +289,7 @@ export class LmdbTables {
   }
 
   #deadRecord(uuid: Buffer, changes: Changes): StoredRecord | undefined {
-    return this.#sound(this.#dead, uuid, changes, () => {
-      changes.dead -= 1;
-    });
+    return this.#sound(this.#dead, uuid, changes);
   }
 
   #letter(uuid: Buffer): TitanicStoredDeadLetter | undefined {
@@ -303,10 +301,9 @@ export class LmdbTables {
     return { uuid, service, body, attempts, reason: String(reason), died: count.readDoubleBE(4), expires };
   }
 
-  #removeDead(uuid: Buffer, record: StoredRecord, changes: Changes): void {
+  #removeDead(uuid: Buffer, record: StoredRecord): void {
     this.#dead.remove(uuid);
     this.#expiry.remove(expiryKey(record.expires, uuid));
-    changes.dead -= 1;
   }
 
   #removeRequest(uuid: Buffer, request: StoredRecord, changes: Changes): void {
@@ -314,28 +311,21 @@ export class LmdbTables {
     this.#queue.remove(queueKey(request.frames[0] as Buffer, uuid));
     this.#expiry.remove(expiryKey(request.expires, uuid));
     this.#attempts.remove(uuid);
-    changes.pending -= 1;
     changes.ended.push(uuid);
   }
 
-  #removeReply(uuid: Buffer, reply: StoredRecord, changes: Changes): void {
+  #removeReply(uuid: Buffer, reply: StoredRecord): void {
     this.#replies.remove(uuid);
     this.#expiry.remove(expiryKey(reply.expires, uuid));
-    changes.answered -= 1;
   }
 
-  #sound(
-    database: LmdbDatabase,
-    uuid: Buffer,
-    changes: Changes,
-    onDamage: () => void,
-  ): StoredRecord | undefined {
+  #sound(database: LmdbDatabase, uuid: Buffer, changes: Changes): StoredRecord | undefined {
     const record = read(database, uuid);
     if (typeof record !== "string") return record;
     this.#damaged.put(uuid, database.getBinary(uuid) as Buffer);
     database.remove(uuid);
     changes.damaged.push({ uuid: formatUuid(uuid), reason: record });
-    onDamage();
+    changes.ended.push(uuid);
     return undefined;
   }
 }
