@@ -1,7 +1,6 @@
 /**
- * Titanic's store on LMDB: one folder, one process, every acknowledgement after
- * the commit is on the disk. Commits are shared by all that waits for one (group
- * commit), and run on a thread of the package `lmdb`, next to the event loop.
+ * Titanic's store on LMDB: one folder, one process. An acknowledgement follows the commit on disk. Pending operations
+ * share a commit (group commit), which runs on a thread of the package `lmdb`.
  */
 
 import { costOf } from "../../core/frame-cost.js";
@@ -35,26 +34,26 @@ type Operation =
   | { readonly kind: "bury"; readonly uuid: Buffer; readonly burial: TitanicBurial }
   | { readonly kind: "requeue"; readonly uuid: Buffer; readonly expires: number }
   | { readonly kind: "expire"; readonly limit: number }
-  /** Looks again inside a transaction at what could not be read outside, and sets it aside. */
+  /** Checks an unreadable record within a transaction, and sets it aside. */
   | { readonly kind: "inspect"; readonly uuid: Buffer; readonly key: QueuedKey | undefined };
 
-/** Requests whose keys are looked at when the store is opened. */
+/** Keys repaired per table when the store opens. */
 const MAX_REPAIRED = 10_000;
-/** Bytes that a request takes in addition to its body, about. */
+/** Bytes of a request in addition to its body. */
 const OVERHEAD = 200;
 
 const OPTIONS = {
   ...FOLDER_OPTIONS,
-  /** Requests and replies kept together; more requests are refused. Default 10,000,000. */
+  /** Stored requests and replies; more requests are refused. Default 10,000,000. */
   maxRecords: bytes({ default: 10_000_000, min: 0 }),
-  /** Operations that may wait for the disk; more, or more than 256 MiB of them, are refused. Default 100,000. */
+  /** Pending operations; more, or more than 256 MiB of them, are refused. Default 100,000. */
   maxPendingWrites: bytes({ default: 100_000, min: 0 }),
   /**
-   * Opens the folder next to the process that serves it, and takes nothing over: for reading dead letters and putting
-   * them back. Default false.
+   * Opens the folder alongside the serving process without taking it over, to read and requeue dead letters. Default
+   * false.
    */
   maintenance: boolean(false),
-  /** The wall clock, in ms since 1970. Default `Date.now`. */
+  /** ms since 1970. Default `Date.now`. */
   wallClock: func<() => number>(),
 };
 
@@ -91,7 +90,7 @@ export class LmdbStore implements TitanicStore {
   readonly #folder: LmdbFolder<(typeof TABLES)[number]>;
   readonly #tables: LmdbTables;
   readonly #writes: GroupCommit<Operation, number | boolean>;
-  /** Requests that are not to be claimed, until a time. */
+  /** Claimed and delayed requests, and when they can be claimed. */
   readonly #held = new Map<string, number>();
   readonly #maxRecords: number;
   readonly #now: () => number;
@@ -100,12 +99,12 @@ export class LmdbStore implements TitanicStore {
   #closing: Promise<void> | undefined;
 
   /**
-   * Opens a folder, and makes it if it is not there. A second process that opens it takes it over: the
-   * first one's writes are refused from then on with `taken`. Within a process the second is refused.
+   * Opens or creates a folder. A second process takes it over: the first one's writes are then refused with `taken`. A
+   * second store in one process is refused.
    *
    * @throws NotSupportedError `ERR_PACKAGE_UNAVAILABLE` without the package `lmdb`; InvalidArgumentError `EINVAL`;
-   *   StoreError `damaged` when its file is not sound or none of LMDB, and `failed` when the folder cannot be
-   *   opened; it is left as it is then. The file is read for that, up to 1 GiB of its pages
+   *   StoreError `damaged` for a damaged or foreign file, `failed` if the folder cannot be opened; the file is left
+   *   unchanged. Up to 1 GiB of its pages are read for the check
    */
   static open(directory: string, options: LmdbStoreOptions = {}): LmdbStore {
     return new LmdbStore(directory, options);
@@ -128,13 +127,13 @@ export class LmdbStore implements TitanicStore {
     this.#writes = new GroupCommit((operations) => this.#commit(operations), maxPendingWrites);
   }
 
-  /** The file that was damaged and set aside at opening, and why. */
+  /** Damaged file set aside at opening, and why. */
   get damagedFile(): { readonly file: string; readonly reason: string } | undefined {
     return this.#folder.damagedFile;
   }
 
   put(request: TitanicNewRequest): Promise<boolean> {
-    // A put's result is a boolean: to wait for it here would be one more promise for each request.
+    // Awaiting the boolean would cost one more promise per request.
     return this.#writes.add({ kind: "put", request }, costOf(request.body)) as Promise<boolean>;
   }
 
@@ -161,7 +160,7 @@ export class LmdbStore implements TitanicStore {
     try {
       await Promise.all(unsound.map((key) => this.#writes.add({ kind: "inspect", uuid: key.uuid, key })));
     } catch (error) {
-      // Nobody gets them by this claim, so nobody will release them.
+      // This claim fails, so they would never be released.
       for (const { uuid } of claimed) this.#held.delete(uuid.toString("latin1"));
       throw error;
     }
@@ -242,7 +241,7 @@ export class LmdbStore implements TitanicStore {
     await this.#folder.close();
   }
 
-  /** All operations in one transaction: all of them are on the disk afterwards, or none. */
+  /** One transaction: all operations are on disk afterwards, or none. */
   async #commit(operations: readonly Operation[]): Promise<(number | boolean | Error)[]> {
     const full = operations.some(({ kind }) => kind === "put")
       ? await this.#folder.room.refusal()

@@ -1,17 +1,17 @@
 /**
- * The tables of the LMDB store, and what happens to them inside a transaction.
+ * Tables of the LMDB store, and their changes within a transaction.
  *
  *   requests   UUID                        -> record: service | body…
- *   queue      length 1 | service | UUID   -> 01       what waits for its service, the oldest first
+ *   queue      length 1 | service | UUID   -> 01       pending requests of a service, oldest first
  *   replies    UUID                        -> record: body…
- *   expiry     time 8 | UUID               -> 01       what ends when
- *   attempts   UUID                        -> 4            attempts that failed; none: no entry
+ *   expiry     time 8 | UUID               -> 01
+ *   attempts   UUID                        -> 4        failed attempts, if any
  *   dead       UUID                        -> record: service | attempts 4, died 8 | reason | body…
- *   damaged    UUID                        -> the bytes that were found
+ *   damaged    UUID                        -> the bytes found
  *   owner      "owner"                     -> 16 bytes of the process that opened the store last
  *
- * Every change of a request is one transaction, so a crash leaves no table
- * behind another. A key whose record was set aside is removed when it is met.
+ * Each change of a request is one transaction, so tables agree after a crash. A key without a record is removed when it
+ * is found.
  */
 import type { LmdbDatabase } from "../kit/store/lmdb.js";
 import { decodeRecord, encodeRecord, type StoredRecord } from "../kit/store/record.js";
@@ -23,7 +23,7 @@ import type {
   TitanicStoredDeadLetter,
 } from "./store.js";
 
-/** In the order in which they are made. */
+/** In order of creation. */
 export const TABLES = [
   "requests",
   "queue",
@@ -37,12 +37,12 @@ export const TABLES = [
 const PRESENT = Buffer.from([1]);
 const AFTER_EVERY_UUID = Buffer.alloc(UUID_BYTES + 1, 0xff);
 
-/** What one transaction changed. */
+/** Changes of a transaction. */
 export class Changes {
-  /** Requests that were stored. */
+  /** Stored requests. */
   stored = 0;
   readonly damaged: TitanicDamagedRecord[] = [];
-  /** Requests that wait no more. */
+  /** Requests that are no longer pending. */
   readonly ended: Buffer[] = [];
 }
 
@@ -54,7 +54,7 @@ export interface Counts {
   readonly damaged: number;
 }
 
-/** A waiting request as a key has it. */
+/** Key of a pending request. */
 export interface QueuedKey {
   readonly service: Buffer;
   readonly uuid: Buffer;
@@ -79,7 +79,7 @@ export class LmdbTables {
     this.#damaged = tables.damaged;
   }
 
-  /** Records now, those of other processes included. */
+  /** Counts all processes' records. */
   count(): Counts {
     const of = (database: LmdbDatabase): number => database.getStats().entryCount;
     return {
@@ -90,7 +90,7 @@ export class LmdbTables {
     };
   }
 
-  /** False for a UUID that is known already, whatever became of it. */
+  /** @returns `false` for a known UUID */
   put(request: TitanicNewRequest, changes: Changes): boolean {
     const { uuid, service, body, expires } = request;
     if (this.isKnown(uuid)) return false;
@@ -101,7 +101,7 @@ export class LmdbTables {
     return true;
   }
 
-  /** Whether anything is kept of a UUID. */
+  /** Whether any table has the UUID. */
   isKnown(uuid: Buffer): boolean {
     return (
       this.#requests.getBinary(uuid) !== undefined ||
@@ -111,13 +111,13 @@ export class LmdbTables {
     );
   }
 
-  /** Attempts of a request that failed. */
+  /** Failed attempts. */
   failures(uuid: Buffer): number {
     const bytes = this.#attempts.getBinary(uuid);
     return bytes?.length === 4 ? bytes.readUInt32BE() : 0;
   }
 
-  /** Counts an attempt that failed, of a request that still waits. */
+  /** Counts a failed attempt of a pending request. */
   fail(uuid: Buffer, changes: Changes): void {
     if (this.request(uuid, changes) === undefined) return;
     const bytes = Buffer.alloc(4);
@@ -125,7 +125,7 @@ export class LmdbTables {
     this.#attempts.put(uuid, bytes);
   }
 
-  /** False when it waits no more. */
+  /** @returns `false` if it is not pending */
   bury(uuid: Buffer, burial: TitanicBurial, now: number, changes: Changes): boolean {
     const request = this.request(uuid, changes);
     if (request === undefined || request.expires <= now) return false;
@@ -139,7 +139,7 @@ export class LmdbTables {
     return true;
   }
 
-  /** False when there is no such dead letter. */
+  /** @returns `false` if there is no such dead letter */
   requeue(uuid: Buffer, expires: number, now: number, changes: Changes): boolean {
     const record = this.#deadRecord(uuid, changes);
     if (record === undefined || record.expires <= now) return false;
@@ -148,7 +148,7 @@ export class LmdbTables {
     return this.put({ uuid, service, body, expires }, changes);
   }
 
-  /** Dead letters after a UUID; those that cannot be read are left out. */
+  /** Dead letters after a UUID, without unreadable ones. */
   deadLetters(limit: number, after: Buffer | undefined, now: number): TitanicStoredDeadLetter[] {
     const letters: TitanicStoredDeadLetter[] = [];
     const start = after === undefined ? undefined : Buffer.concat([after, Buffer.alloc(1)]);
@@ -160,14 +160,14 @@ export class LmdbTables {
     return letters;
   }
 
-  /** Why a request was given up; a string for a letter that is damaged, too. */
+  /** Reason of a dead letter, or what is wrong with it. */
   deadReason(uuid: Buffer, now: number): string | undefined {
     const record = read(this.#dead, uuid);
     if (typeof record === "string") return record;
     return record === undefined || record.expires <= now ? undefined : String(record.frames[2]);
   }
 
-  /** False when nobody waits for the reply any more. */
+  /** @returns `false` if the request is not pending */
   answer(uuid: Buffer, reply: readonly Buffer[], expires: number, now: number, changes: Changes): boolean {
     const request = this.request(uuid, changes);
     if (request === undefined || request.expires <= now) return false;
@@ -186,7 +186,7 @@ export class LmdbTables {
     if (dead !== undefined) this.#removeDead(uuid, dead);
   }
 
-  /** Removes what ended, at most `limit` records; gives how many. */
+  /** Deletes up to `limit` expired records. @returns their number */
   expire(now: number, limit: number, changes: Changes): number {
     const keys = [...this.#expiry.getKeys({ end: timeKey(now), limit })];
     for (const key of keys) {
@@ -203,7 +203,7 @@ export class LmdbTables {
     return keys.length;
   }
 
-  /** A key of the queue that leads to no request of its service. */
+  /** Removes a queue key without a matching request. */
   removeKey(key: QueuedKey): void {
     const request = read(this.#requests, key.uuid);
     if (typeof request !== "string" && request?.frames[0]?.equals(key.service) !== true)
@@ -211,8 +211,8 @@ export class LmdbTables {
   }
 
   /**
-   * Finds keys that changed on the disk, which no checksum has: the queue is made again what the requests say, and a
-   * UUID that is to expire and is nowhere counts as damaged. Looks at the first `limit` of each table.
+   * Repairs keys changed on disk, which have no checksum: rebuilds the queue from the requests, and reports UUIDs that
+   * only the expiry table has as damaged. Checks the first `limit` keys of each table.
    */
   repair(limit: number): void {
     for (const found of [...this.#expiry.getKeys({ limit })]) {
@@ -241,17 +241,17 @@ export class LmdbTables {
     }
   }
 
-  /** A request; set aside when it is damaged. Only inside a transaction. */
+  /** Reads a request, and sets a damaged one aside. Within a transaction only. */
   request(uuid: Buffer, changes: Changes): StoredRecord | undefined {
     return this.#sound(this.#requests, uuid, changes);
   }
 
-  /** A reply; set aside when it is damaged. Only inside a transaction. */
+  /** Reads a reply, and sets a damaged one aside. Within a transaction only. */
   reply(uuid: Buffer, changes: Changes): StoredRecord | undefined {
     return this.#sound(this.#replies, uuid, changes);
   }
 
-  /** The same without setting aside: a string says what is wrong with it. */
+  /** Reads a request. A string tells what is wrong with it. */
   peekRequest(uuid: Buffer): StoredRecord | string | undefined {
     return read(this.#requests, uuid);
   }
@@ -264,7 +264,7 @@ export class LmdbTables {
     return this.#damaged.getBinary(uuid) !== undefined;
   }
 
-  /** What waits for a service, the oldest first. */
+  /** Pending requests of a service, oldest first. */
   *queued(service: Buffer): Generator<QueuedKey, undefined> {
     const start = queueKey(service, Buffer.alloc(0));
     const end = Buffer.concat([start, AFTER_EVERY_UUID]);
@@ -274,7 +274,7 @@ export class LmdbTables {
     return undefined;
   }
 
-  /** Services that something waits for. Jumps from one to the next: its cost is theirs, not the requests'. */
+  /** Services with pending requests. Skips from one to the next, whatever the number of their requests. */
   services(limit: number): Buffer[] {
     const services: Buffer[] = [];
     let start = Buffer.alloc(1);
@@ -343,7 +343,7 @@ function queueKey(service: Buffer, uuid: Buffer): Buffer {
   return key;
 }
 
-/** Positive doubles sort as their bytes do. */
+/** Positive doubles sort like their bytes. */
 function timeKey(time: number): Buffer {
   const key = Buffer.alloc(8);
   key.writeDoubleBE(time);

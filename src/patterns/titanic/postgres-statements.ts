@@ -1,27 +1,26 @@
 /**
- * What the PostgreSQL store says to the database.
+ * Statements of the PostgreSQL store.
  *
- *   uuid        primary key; in order of time
- *   service     whom the request is for
+ *   uuid        primary key, in order of time
+ *   service     destination
  *   request     record: service | body…
- *   reply       record: body…; null while the request waits
+ *   reply       record: body…; null while pending
  *   expires     ms since 1970
- *   held_until  claimed, or put back for a while, until then; by the database's clock, which all machines share
- *   holder      the claim that has it; null when nobody has
- *   attempts    that failed
+ *   held_until  end of a claim or delay, by the database's clock, which all machines share
+ *   holder      the claim; null without one
+ *   attempts    failed attempts
  *   damaged     set aside
- *   died        ms since 1970 at which it became a dead letter; null otherwise
- *   reason      why its last attempt failed
+ *   died        ms since 1970 when it became a dead letter; null otherwise
+ *   reason      reason of its last failure
  */
 
-/** What is not answered and not set aside: the condition of the queue's index, word for word. */
+/** Pending requests: exactly the condition of the queue's index. */
 const WAITING = "reply IS NULL AND NOT damaged AND died IS NULL";
 const NOW_MS = "(extract(epoch FROM clock_timestamp()) * 1000)::float8";
 
-/** What {@link statementsFor} returns. */
 export type Statements = ReturnType<typeof statementsFor>;
 
-/** @param table a plain identifier: it is written into the text */
+/** @param table a plain identifier; it becomes part of the text */
 export function statementsFor(table: string) {
   return {
     create: [
@@ -51,7 +50,7 @@ export function statementsFor(table: string) {
                AND kept.expires > ${NOW_MS}
              RETURNING kept.uuid`,
     forget: `DELETE FROM ${table} WHERE uuid = ANY ($1::uuid[]) AND NOT damaged`,
-    // SKIP LOCKED: two machines that claim at once take different requests, and neither waits for the other.
+    // SKIP LOCKED: concurrent claims take different requests without waiting.
     claim: `WITH picked AS MATERIALIZED (
               SELECT uuid FROM ${table}
               WHERE service = $1 AND ${WAITING} AND held_until <= clock_timestamp() AND expires > ${NOW_MS}
@@ -78,7 +77,7 @@ export function statementsFor(table: string) {
                SELECT uuid FROM ${table} WHERE expires <= ${NOW_MS} AND NOT damaged
                ORDER BY expires LIMIT $1 FOR UPDATE SKIP LOCKED
              )`,
-    // Jumps from one service to the next in the index: its cost is theirs, not the requests'.
+    // Skips from one service to the next in the index, whatever the number of their requests.
     services: `WITH RECURSIVE found AS (
                  (SELECT service FROM ${table} WHERE ${WAITING} ORDER BY service LIMIT 1)
                  UNION ALL

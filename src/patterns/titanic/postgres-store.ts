@@ -1,10 +1,9 @@
 /**
- * Titanic's store on PostgreSQL: any number of machines share one table. Each
- * runs a Titanic alongside its broker; `SKIP LOCKED` gives each request to one of
- * them, and a lease gives it to another when that one dies.
+ * Titanic's store on PostgreSQL, shared by any number of machines. Each runs a Titanic with its broker; `SKIP LOCKED`
+ * gives each request to one of them, and a lease gives it to another if that one dies.
  *
- * Writes of one turn share a transaction (group commit). Every transaction asks
- * for a commit on disk, whatever the database's default is.
+ * Writes of one turn share a transaction (group commit). Every transaction commits to disk, whatever the database's
+ * default.
  */
 
 import crypto from "node:crypto";
@@ -46,15 +45,15 @@ type Write =
   | { readonly kind: "forget"; readonly uuid: Buffer };
 
 const OPTIONS = {
-  /** `postgres://USER:PASSWORD@HOST:PORT/DATABASE`; without it the variables `PGHOST`, `PGUSER`, … count. */
+  /** `postgres://USER:PASSWORD@HOST:PORT/DATABASE`; default: the variables `PGHOST`, `PGUSER`, … */
   connectionString: text(),
-  /** The table, made if it is not there: lower-case letters, digits and `_`. Default "shoal_titanic". */
+  /** Table, created if missing: lower-case letters, digits and `_`. Default "shoal_titanic". */
   table: text(),
-  /** Connections at most. Default 10. */
+  /** Maximum connections. Default 10. */
   maxConnections: integer({ default: 10 }),
-  /** ms for a connection to be made, and for a statement to run. Default 30,000. */
+  /** ms for a connection, and for a statement. Default 30,000. */
   timeout: integer({ default: 30_000 }),
-  /** Writes that may wait for the database; past it, or 256 MiB of them, they are refused. Default 100,000. */
+  /** Pending writes; more, or more than 256 MiB of them, are refused. Default 100,000. */
   maxPendingWrites: integer({ default: 100_000 }),
 };
 
@@ -63,7 +62,7 @@ export type PostgresStoreOptions = Given<typeof OPTIONS>;
 
 const TABLE = /^[a-z_][a-z0-9_]{0,39}$/;
 
-/** A lock of the database's own, so that machines that start together do not make the table twice. */
+/** Advisory lock, so that machines that start together create the table once. */
 const CREATE_LOCK = 7_401_924;
 
 /**
@@ -84,16 +83,16 @@ export class PostgresStore implements TitanicStore {
   readonly #database: PostgresDatabase;
   readonly #statements: Statements;
   readonly #writes: GroupCommit<Write, boolean>;
-  /** The holder of each request that is claimed here. */
+  /** Claim of each request. */
   readonly #claims = new Map<string, string>();
   #damaged = 0;
   #closed: Promise<void> | undefined;
 
   /**
-   * Connects, and makes the table if it is not there.
+   * Connects, and creates the table if missing.
    *
    * @throws NotSupportedError `ERR_PACKAGE_UNAVAILABLE` without the package `pg`; InvalidArgumentError `EINVAL`;
-   *   StoreError `failed` when the database does not answer or refuses
+   *   StoreError `failed` if the database does not answer or refuses
    */
   static async open(options: PostgresStoreOptions = {}): Promise<PostgresStore> {
     const settings = checkOptions("PostgresStore", OPTIONS, options);
@@ -135,7 +134,7 @@ export class PostgresStore implements TitanicStore {
 
   async claim(service: Buffer, limit: number, lease: number): Promise<TitanicClaimedRequest[]> {
     const holder = crypto.randomUUID();
-    // Requests of a claim whose answer is lost come back when its lease ends.
+    // A claim whose answer is lost ends with its lease.
     const values = [service, limit, lease, holder];
     const { rows } = await this.#database.write<ClaimedRow>(this.#statements.claim, values);
     const claimed: TitanicClaimedRequest[] = [];
@@ -238,7 +237,7 @@ export class PostgresStore implements TitanicStore {
     return this.#closed;
   }
 
-  /** The writes of a batch by kind, one statement each. Writes about one request in one batch do not depend on their order. */
+  /** One statement for each kind of write. Writes about one request are independent of their order in a batch. */
   #commit(writes: readonly Write[]): Promise<boolean[]> {
     const puts = writes.filter((write) => write.kind === "put").map(({ request }) => request);
     const answers = writes.filter((write) => write.kind === "answer");
@@ -265,8 +264,7 @@ export class PostgresStore implements TitanicStore {
         for (const { uuid } of rows) answered.add(fromText(uuid).toString("latin1"));
       }
       if (forgets.length > 0) await client.query(forget, [forgets.map(({ uuid }) => formatUuid(uuid))]);
-      // Of two answers to one request, or two requests of one UUID, the database took one; `delete` says so to the
-      // first only.
+      // The database took one of several writes to a UUID; `delete` assigns it to the first.
       return writes.map((write) => {
         if (write.kind === "forget") return true;
         if (write.kind === "put") return added.delete(write.request.uuid.toString("latin1"));
@@ -275,7 +273,7 @@ export class PostgresStore implements TitanicStore {
     });
   }
 
-  /** The record in these bytes; one that is damaged is set aside and reported. */
+  /** Decodes a record; a damaged one is set aside and reported. */
   async #sound(uuid: Buffer, bytes: Buffer): Promise<StoredRecord | undefined> {
     const record = decodeRecord(bytes);
     if (typeof record !== "string") return record;

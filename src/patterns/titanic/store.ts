@@ -1,6 +1,5 @@
 /**
- * Where Titanic keeps requests and replies. Two stores are here, LMDB for one
- * machine and PostgreSQL for many; a program can bring another.
+ * Titanic's storage of requests and replies: LMDB for one machine, PostgreSQL for several, or a custom store.
  *
  *              put                    answer
  *   (unknown) -----> pending -----------------> answered
@@ -9,44 +8,41 @@
  *                   claimed                        |
  *   close, expire from anywhere --> (unknown) <----+
  *
- *   claimed -- bury --> dead -- requeue --> pending      a dead letter: tried as often as it may be
+ *   claimed -- bury --> dead -- requeue --> pending      a dead letter, after its last attempt
  *
- * A record that cannot be read is set aside: it is in no state but "damaged",
- * is never delivered, and is kept for the operator.
+ * An unreadable record is set aside: its only state is "damaged", it is never delivered, and stays for the operator.
  */
 
-/** A request to be kept. */
 export interface TitanicNewRequest {
-  /** 16 bytes, unique; as a rule later requests have greater ones. */
+  /** 16 bytes, unique, normally in increasing order. */
   readonly uuid: Buffer;
   /** 1 to 255 bytes. */
   readonly service: Buffer;
   readonly body: readonly Buffer[];
-  /** ms since 1970; from then on the request is unknown. */
+  /** ms since 1970; then the request is unknown. */
   readonly expires: number;
 }
 
-/** A request on its way to a service. */
 export interface TitanicClaimedRequest extends TitanicNewRequest {
-  /** The attempt that begins with this claim: 1, and 1 more for each that failed. */
+  /** Number of this attempt: 1, plus 1 for each failed one. */
   readonly attempts: number;
 }
 
-/** A request that is not tried any more. */
+/** A dead letter. */
 export interface TitanicStoredDeadLetter {
   readonly uuid: Buffer;
   readonly service: Buffer;
   readonly body: readonly Buffer[];
-  /** Attempts that failed. */
+  /** Failed attempts. */
   readonly attempts: number;
-  /** Why the last one failed. */
+  /** Reason of the last failure. */
   readonly reason: string;
-  /** ms since 1970 at which it was given up, and at which it is removed. */
+  /** ms since 1970 of its creation and removal. */
   readonly died: number;
   readonly expires: number;
 }
 
-/** What a store keeps of a request with its end. */
+/** Data of a request that becomes a dead letter. */
 export interface TitanicBurial {
   readonly attempts: number;
   readonly reason: string;
@@ -54,76 +50,70 @@ export interface TitanicBurial {
   readonly expires: number;
 }
 
-/** What is known of a request. */
 export type TitanicRequestState =
   | { readonly state: "unknown" | "pending" | "damaged" }
   | { readonly state: "answered"; readonly reply: readonly Buffer[] }
   | { readonly state: "dead"; readonly reason: string };
 
-/** A record that was set aside. */
 export interface TitanicDamagedRecord {
-  /** 32 hexadecimal digits, or what the store calls the record. */
+  /** 32 hexadecimal digits, or the store's name of the record. */
   readonly uuid: string;
   readonly reason: string;
 }
 
-/** What a store counts. */
 export interface TitanicStoreStats {
-  /** Requests that wait for a reply, and replies that wait to be fetched; `undefined` where counting costs too much. */
+  /** Pending requests and stored replies; `undefined` if counting is too expensive. */
   readonly pending: number | undefined;
   readonly answered: number | undefined;
-  /** Dead letters. */
   readonly dead: number | undefined;
-  /** Records set aside, as found by this process. */
+  /** Records set aside. */
   readonly damaged: number;
-  /** Commits since the store was opened, and operations in those that worked. */
+  /** Commits since opening, and operations in successful ones. */
   readonly commits: number;
   readonly operations: number;
 }
 
 /**
- * A store. Whatever settles is durable: a process killed at any moment, or the
- * machine, loses nothing of it. All methods may be called at the same time.
- * Each rejects with a StoreError, or ClosedError `EBADF` after `close`.
+ * What has settled is durable: a killed process or machine loses nothing. All methods may be called concurrently. They
+ * reject with a StoreError, or with ClosedError `EBADF` after `close`.
  */
 export interface TitanicStore {
-  /** For messages: "lmdb", "postgres", … */
+  /** "lmdb", "postgres", … */
   readonly name: string;
-  /** Called with each record set aside; the dispatcher sets it. */
+  /** Called for each record set aside. */
   onDamage: ((record: TitanicDamagedRecord) => void) | undefined;
-  /**
-   * Keeps a request. One whose UUID is known, whatever became of it, is a repetition: what is kept stays as
-   * it is, and the answer is false.
-   */
+  /** Stores a request. @returns `false` for a known UUID, which is left as it is */
   put(request: TitanicNewRequest): Promise<boolean>;
   /**
-   * Takes up to `limit` of a service's pending requests, the oldest first, that nobody else has taken.
-   * They come back by themselves when the process dies; with a shared store when `lease` ms are over.
+   * Claims up to `limit` pending requests of a service, oldest first. Claims end with the process, in a shared store
+   * after `lease` ms.
    */
   claim(service: Buffer, limit: number, lease: number): Promise<TitanicClaimedRequest[]>;
   /**
-   * Gives a claimed request back; it is not claimed again before `delay` ms are over.
+   * Returns a claimed request to the queue; it can be claimed again after `delay` ms.
    *
-   * @param failed counts the attempt, durably; without it the service never had the request
+   * @param failed counts the attempt, durably; otherwise the service did not have the request
    */
   release(uuid: Buffer, delay: number, failed: boolean): Promise<void>;
-  /** Makes a claimed request a dead letter; false when it was closed, expired or answered before. */
+  /** Makes a claimed request a dead letter. @returns `false` if it was closed, expired or answered */
   bury(uuid: Buffer, burial: TitanicBurial): Promise<boolean>;
-  /** Dead letters, by UUID, at most `limit`; only those after the UUID `after`. */
+  /** Dead letters in order of UUID, after the UUID `after`. */
   deadLetters(limit: number, after?: Buffer): Promise<TitanicStoredDeadLetter[]>;
-  /** Makes a dead letter a request again, until `expires`, with no attempt counted; false when there is no such dead letter. */
+  /**
+   * Makes a dead letter a pending request until `expires`, without failed attempts. @returns `false` if there is no
+   * such dead letter
+   */
   requeue(uuid: Buffer, expires: number): Promise<boolean>;
-  /** Keeps the reply until `expires`; false when the request was closed, expired or answered before. */
+  /** Stores a reply until `expires`. @returns `false` if the request was closed, expired or answered */
   answer(uuid: Buffer, reply: readonly Buffer[], expires: number): Promise<boolean>;
-  /** What is known of a request. */
   look(uuid: Buffer): Promise<TitanicRequestState>;
-  /** Forgets a request, its reply and its dead letter, whichever there is. */
+  /** Deletes a request, its reply or its dead letter. */
   forget(uuid: Buffer): Promise<void>;
-  /** Removes up to `limit` records whose time is over; gives how many it removed. */
+  /** Deletes up to `limit` expired records. @returns their number */
   expire(limit: number): Promise<number>;
-  /** Services with pending requests, at most `limit`. */
+  /** Services with pending requests. */
   services(limit: number): Promise<Buffer[]>;
   stats(): TitanicStoreStats;
-  /** Finishes what was begun and closes; what comes later is refused. */
+  /** Finishes pending operations; later ones are refused. */
   close(): Promise<void>;
 }
