@@ -1,15 +1,15 @@
 /**
- * Batches: small messages to one peer that leave in one turn as one message. The sockets' edges encode and expand them,
- * so the rules of brokers, clients and workers see ordinary messages only.
+ * Batches: small messages to one peer that are sent as one at the end of a turn. Sockets' edges encode and expand them,
+ * so that rules see ordinary messages.
  *
  *   requests     SHLC01 0e id 16 span 4 n 1 service n time 4    (number 4 | length 2)*                     bodies
  *   answers      SHLC01 0f id 16                                (number 4 | length 2)*                     bodies
  *   REQUESTs     SHLW01 0e id 16 span 4                         (tag 4 | number 4 | time 4 | length 2)*    bodies
  *   FINALs       SHLW01 0f                                      (tag 4 | length 2)*                        bodies
  *
- * The head has the id of the first member, the second frame an entry for each member, and the third their bodies one behind
- * the other. A number is the lower half of a member's; the upper half is the first one's. Service, time and span are those
- * of all requests. A batch has whole answers and first deliveries without headers, each with a body of one frame.
+ * The head has the first member's id, the second frame an entry per member, the third their bodies. A number is the
+ * lower half of a member's; the upper half is the first one's. All requests share service, time and span. Members are
+ * whole answers and first deliveries without headers, with bodies of one frame.
  */
 import { readUint16, readUint32, writeUint32 } from "../../core/big-endian.js";
 import { InvalidArgumentError } from "../../core/errors.js";
@@ -48,15 +48,13 @@ import {
   writeId,
 } from "./wire.js";
 
-/** Bytes of a body that goes in a batch. Larger ones gain nothing by it. */
+/** Largest body in a batch; larger ones gain nothing. */
 export const MAX_BATCH_BODY = 1_024;
-/** Bytes of a batch's bodies. */
 export const MAX_BATCH_BYTES = 15_360;
-/** Members of a batch. */
 export const MAX_BATCH_MEMBERS = 512;
-/** Bytes of a message that each end has to take. */
+/** Bytes of a message that each end must accept. */
 const MAX_BATCH_MESSAGE = 32_768;
-/** Batches that one end gathers at once. */
+/** Batches being filled. */
 const MAX_OPEN = 16;
 
 const NO_ENVELOPE: readonly Buffer[] = [];
@@ -66,22 +64,21 @@ const COMMAND = 6;
 const AFTER = 7;
 const ID = 16;
 
-/** How messages of one kind stand in a batch. */
+/** Encoding of one kind of message in a batch. */
 export interface Layout<M> {
-  /** Bytes of an entry. */
   readonly entry: number;
-  /** Whether it may go in a batch, as far as all but its body is concerned. */
+  /** Whether a message fits, apart from its body. */
   takes(message: M): boolean;
-  /** Whether it may go in the batch that begins with `first`. */
+  /** Whether it fits the batch that starts with `first`. */
   follows(message: M, first: M): boolean;
   head(first: M): Buffer;
-  /** Writes the entry but for the length. */
+  /** Writes an entry without its length. */
   write(index: Buffer, at: number, message: M): void;
-  /** The message in its ordinary form. */
+  /** Encodes a message without a batch. */
   alone(message: M): Frames;
 }
 
-/** Whether both are of one client, and of numbers with the same upper half. */
+/** Whether both have the same client and upper half. */
 function areNear(a: RequestId | undefined, b: RequestId | undefined): boolean {
   return (
     a?.low === b?.low &&
@@ -148,11 +145,11 @@ export const REPLIES: Layout<Reply> = {
 interface Batch<P, M> {
   readonly peer: P;
   readonly members: M[];
-  /** Bytes of the bodies, at most. */
+  /** Upper bound of the bodies' bytes. */
   bytes: number;
 }
 
-/** Gathers the messages of a turn. */
+/** Collects the messages of a turn. */
 export class Batcher<P, M extends { readonly body: Body }> {
   readonly #layout: Layout<M>;
   readonly #send: (peer: P, message: Frames, members: readonly M[]) => void;
@@ -172,7 +169,7 @@ export class Batcher<P, M extends { readonly body: Body }> {
     this.#soon = () => soon(flush);
   }
 
-  /** @returns `false`: the message has to go alone, and what the peer has to get before it has left */
+  /** @returns `false` if it must be sent alone; earlier messages to the peer were sent */
   add(peer: P, message: M): boolean {
     const layout = this.#layout;
     const { bytes } = message.body;
@@ -197,7 +194,7 @@ export class Batcher<P, M extends { readonly body: Body }> {
     return true;
   }
 
-  /** Sends what was gathered. @param peer only what is for this one */
+  /** @param peer default: all */
   flush(peer?: P): void {
     if (peer === undefined) this.#isAwaited = false;
     if (this.#open.length === 0) return;
@@ -207,14 +204,12 @@ export class Batcher<P, M extends { readonly body: Body }> {
     for (const batch of leaving) this.#leave(batch);
   }
 
-  /** Bytes that are gathered for a peer. */
   bytesFor(peer: P): number {
     let bytes = 0;
     for (const batch of this.#open) if (batch.peer === peer) bytes += batch.bytes;
     return bytes;
   }
 
-  /** Forgets what was gathered. */
   clear(): void {
     this.#open = [];
   }
@@ -226,14 +221,14 @@ export class Batcher<P, M extends { readonly body: Body }> {
   }
 }
 
-/** @param bytes of the bodies, at most */
+/** @param bytes upper bound of the bodies' bytes */
 export function encodeBatch<M extends { readonly body: Body }>(
   layout: Layout<M>,
   members: readonly M[],
   bytes: number,
 ): Frames {
   const index = Buffer.allocUnsafe(members.length * layout.entry);
-  // Members that came one behind the other in a batch go on as one piece.
+  // Consecutive members of a received batch are sent without a copy.
   const span = Body.span(members);
   const bodies = span ?? Buffer.allocUnsafe(bytes);
   let end = 0;
@@ -249,7 +244,7 @@ export function encodeBatch<M extends { readonly body: Body }>(
   return [layout.head(members[0] as M), index, bodies.subarray(0, end)];
 }
 
-/** The entries and bodies of a batch; nothing of it is valid unless all is. @param at index of its second frame */
+/** Whether all entries and bodies are valid. @param at index of the second frame */
 function isBatch(frames: readonly Buffer[], at: number, entry: number): boolean {
   if (frames.length !== at + 2) return false;
   const [index, bodies] = [frames[at] as Buffer, frames[at + 1] as Buffer];
@@ -261,7 +256,7 @@ function isBatch(frames: readonly Buffer[], at: number, entry: number): boolean 
   return bytes === bodies.length;
 }
 
-/** The members of a batch. @param make a member from its entry and its body */
+/** @param make creates a member from its entry and body */
 function expand<M>(
   [index, bodies]: readonly Buffer[],
   entry: number,
@@ -279,14 +274,14 @@ function expand<M>(
   return members;
 }
 
-/** A batch's command; 0 for another message. */
+/** Command of a batch; else 0. */
 function batchCommand(head: Buffer | undefined, isWorker: boolean): number {
   const command = head?.[COMMAND] ?? 0;
   if (command !== WorkerCommand.Requests && command !== WorkerCommand.Replies) return 0;
   return headerOf(head)?.isWorker === isWorker ? command : 0;
 }
 
-/** @param frames as the ROUTER gives them, the routing id first */
+/** @param frames of the ROUTER, routing id first */
 export function messagesAtBroker(frames: readonly Buffer[]): readonly AtBroker[] {
   const [, head] = frames;
   if (batchCommand(head, false) === ClientCommand.Requests) return requestsIn(frames, head as Buffer);
@@ -363,13 +358,13 @@ export function messagesAtWorker(frames: readonly Buffer[]): readonly AtWorker[]
   }));
 }
 
-/** Makes ids of a batch that begins with this one. */
+/** Creates ids of a batch's members. */
 function memberIds({ high, low, sequence }: RequestId): (number: number) => RequestId {
   const base = sequence - (sequence % HIGH);
   return (number) => new RequestId(high, low, base + number);
 }
 
-/** Returns the socket. @throws InvalidArgumentError `EINVAL` if it is too small for batches; it is closed then */
+/** @throws InvalidArgumentError `EINVAL` if the socket is too small for batches; it is closed then */
 export function takingBatches<S extends Socket>(socket: S): S {
   if (takesMessage(socket, MAX_BATCH_MESSAGE)) return socket;
   void socket.close({ linger: 0 });

@@ -1,4 +1,4 @@
-/** The peers that a broker knows: its workers and its clients, and when each counts as gone. */
+/** Workers and clients of a broker, and when they count as gone. */
 
 import { LinkedList } from "../../core/collections/linked-list.js";
 import type { MajordomoBrokerLimits, MajordomoWorkerLeaveReason } from "./broker-options.js";
@@ -7,8 +7,8 @@ import { type BrokerEffects, Client, Worker } from "./broker-tables.js";
 import { Dialect, RESERVED_PREFIX, type Ready } from "./wire.js";
 
 /**
- * Workers looked at in one turn. Thousands that joined at once, after a broker's restart, are due at once: requests would
- * wait until the last of them has its beat. The rest has it a turn later, and keeps that distance from then on.
+ * Workers handled per turn. After a broker's restart thousands are due at once, which would delay requests. The rest
+ * follows a turn later and stays spread.
  */
 const MAX_BEATS = 64;
 
@@ -19,13 +19,12 @@ const DIALECT_NAMES = {
 } as const;
 
 /**
- * The workers that a broker knows (7/MDP and 18/MDP, Opening and Closing, Heartbeating).
+ * Workers of a broker (7/MDP and 18/MDP, Opening and Closing, Heartbeating), by routing id.
  *
  *             READY                    DISCONNECT, silence, a lost connection, a fault
  *   unknown ----------> registered ------------------------------------------------------> unknown
  *
- * A worker is known by its routing id. Silence for `liveness` intervals ends it; not
- * while it works, unless it is one that beats while it works (plain workers of the
+ * Silence for `liveness` intervals removes a worker; while busy only if it sends heartbeats then (plain workers of the
  * Guide do not).
  */
 export class BrokerWorkers {
@@ -33,9 +32,9 @@ export class BrokerWorkers {
   readonly #effects: BrokerEffects;
   readonly #requests: BrokerRequests;
   readonly #byKey = new Map<string, Worker>();
-  /** By the routing id's object, which an engine gives again and again as long as the peer is connected. */
+  /** By routing id object, which an engine reuses while the peer is connected. */
   readonly #byId = new Map<Buffer, Worker>();
-  /** In the order in which their next beat is due. */
+  /** In order of the next heartbeat. */
   readonly #beats = new LinkedList<Worker>();
 
   constructor(limits: MajordomoBrokerLimits, effects: BrokerEffects, work: BrokerRequests) {
@@ -52,15 +51,15 @@ export class BrokerWorkers {
     return this.#byId.get(from) ?? this.#byKey.get(from.toString("latin1"));
   }
 
-  /** The worker of this connection. @param id the very object that its messages came with */
+  /** @param id the Buffer object that its messages had */
   ofConnection(id: Buffer): Worker | undefined {
     return this.#byId.get(id);
   }
 
-  /** @returns whether it may register: no second time, no reserved name */
+  /** @returns `false` for a second READY or a reserved name */
   ready(from: Buffer, ready: Ready, now: number): boolean {
     const { dialect, concurrency, capacity } = ready;
-    // 18/MDP, Opening and Closing a Connection: a second READY ends it, as a reserved name does.
+    // 18/MDP, Opening and Closing a Connection: a second READY or a reserved name ends it.
     if (this.find(from) !== undefined || isReserved(ready.service)) return false;
     const full = this.size >= this.#limits.maxWorkers || this.#requests.stopping;
     const service = full ? undefined : this.#requests.queue.service(ready.service);
@@ -97,7 +96,7 @@ export class BrokerWorkers {
     worker.beatLink.unlink();
     const inFlight = worker.inFlight.length;
     this.#requests.release(worker, now);
-    // Clients of a broker that disconnects its workers hear of its end by that of their connections.
+    // At the end, clients notice that their connections close.
     if (reason !== "stopping") this.#requests.refuseUnserved(service);
     this.#effects.event({ type: "worker:left", service: service.name, worker: name, reason, inFlight });
     if (service.workers.size === 0) {
@@ -106,7 +105,6 @@ export class BrokerWorkers {
     this.#requests.queue.forget(service);
   }
 
-  /** Says DISCONNECT to all workers: the broker stops. */
   disconnectAll(now: number): void {
     for (const worker of [...this.#byKey.values()]) {
       this.#effects.send(worker.routingId, { kind: "disconnect", dialect: worker.dialect });
@@ -118,7 +116,7 @@ export class BrokerWorkers {
     return this.#beats.first?.beatAt;
   }
 
-  /** Does a part of what is due: then {@link nextWakeUp} is not later than now. @returns those whose connection was found gone */
+  /** Handles up to MAX_BEATS workers; {@link nextWakeUp} is due if more are left. @returns unreachable workers */
   tick(now: number): readonly Worker[] {
     const gone: Worker[] = [];
     const { heartbeatInterval, liveness } = this.#limits;
@@ -132,7 +130,7 @@ export class BrokerWorkers {
       }
       worker.beatAt = now + heartbeatInterval;
       this.#beats.push(worker.beatLink);
-      // To one that is busy as well: it proves that the connection stands.
+      // Busy workers get heartbeats, too: they prove that the connection works.
       const { routingId, dialect } = worker;
       const sent = this.#effects.send(routingId, { kind: "heartbeat", dialect });
       if (sent === "gone") gone.push(worker);
@@ -141,7 +139,6 @@ export class BrokerWorkers {
   }
 }
 
-/** Whether a service's name is the broker's own. */
 export function isReserved(service: Buffer): boolean {
   return service[0] === RESERVED_BYTE && service.toString().startsWith(RESERVED_PREFIX);
 }
@@ -149,38 +146,36 @@ export function isReserved(service: Buffer): boolean {
 const RESERVED_BYTE = RESERVED_PREFIX.charCodeAt(0);
 
 /**
- * ms that a client has to reconnect before its requests are dropped. A killed client's handlers are to be aborted within a
- * second; a client that only lost its connection dials again after 100 ms.
+ * ms for a client to reconnect before its requests are dropped. Handlers of a killed client should abort within a
+ * second; a client reconnects after 100 ms.
  */
 const RETURN_TIME = 750;
 
 /**
- * The clients that a broker knows: those of shoal's, which say that they live while
- * they wait for answers.
+ * Clients of shoal, which send heartbeats while they wait.
  *
- *            heard                      silent for `liveness` intervals
- *   unknown -------> known ----------------------------------------------> gone, or it has nothing to ask
+ *            message                    silent for `liveness` intervals
+ *   unknown -------> known ----------------------------------------------> gone
  *                     |  its connection ends        RETURN_TIME is over
  *                     +------------------> leaving ----------------------> gone
  *
- * A client whose connection broke comes back over another, and asks again for what it
- * has no answer to: it gets what is under way, if that was not dropped meanwhile.
+ * A client that reconnects sends its pending requests again, and gets those in progress unless they were dropped.
  */
 export class BrokerClients {
   readonly #limits: MajordomoBrokerLimits;
   readonly #onLeft: (client: Client) => void;
   readonly #onGone: (client: Client, isSilent: boolean) => void;
   readonly #byKey = new Map<string, Client>();
-  /** By the routing id's object, which an engine gives again and again as long as the peer is connected. */
+  /** By routing id object, which an engine reuses while the peer is connected. */
   readonly #byId = new Map<Buffer, Client>();
-  /** In the order in which they are to be looked at. */
+  /** In order of the next check. */
   readonly #beats = new LinkedList<Client>();
-  /** Those whose connection has ended, in the order in which they are gone. */
+  /** Disconnected clients, in order of their end. */
   readonly #leaving = new LinkedList<Client>();
 
   /**
-   * @param onLeft its connection has ended; it may come back
-   * @param onGone it has not come back; or, `isSilent`, nothing was heard of it for too long over a connection that may stand
+   * @param onLeft its connection ended; it may return
+   * @param onGone it did not return; `isSilent`: it was silent, and its connection may still stand
    */
   constructor(
     limits: MajordomoBrokerLimits,
@@ -196,7 +191,7 @@ export class BrokerClients {
     return this.#byKey.size;
   }
 
-  /** The client that has just been heard. */
+  /** Finds or creates the sender. */
   heard(from: Buffer, now: number): Client {
     const client = this.#byId.get(from) ?? this.#byKey.get(from.toString("latin1")) ?? this.#add(from, now);
     client.lastSeen = now;
@@ -228,7 +223,7 @@ export class BrokerClients {
     }
   }
 
-  /** A connection has ended. @param id the very object that its messages came with. @returns whether it was a client's */
+  /** A connection ended. @param id the Buffer object that its messages had. @returns whether a client had it */
   left(id: Buffer, now: number): boolean {
     const client = this.#byId.get(id);
     if (client === undefined) return false;
@@ -239,7 +234,7 @@ export class BrokerClients {
     return true;
   }
 
-  /** Under the routing id that it had. */
+  /** With the same routing id. */
   #cameBack(client: Client, from: Buffer, now: number): void {
     client.routingId = from;
     this.#byId.set(from, client);

@@ -1,14 +1,14 @@
 /**
- * The services that a broker knows, and the requests that wait for their workers.
+ * Services of a broker and their queued requests.
  *
- * How long a request waits:
+ * Time in the queue:
  *
- *   service                                              client of shoal's    plain client
+ *   service                                              shoal's client       plain client
  *   has workers, or had one within queueTimeout          queueTimeout         queueTimeout
  *   has none, the broker is younger than liveness        until it is older    queueTimeout
- *   has none, and none is known to come                  noServiceTimeout     queueTimeout
+ *   has none otherwise                                   noServiceTimeout     queueTimeout
  *
- * A service with a worker by then has the rest of queueTimeout.
+ * If the service has a worker by then, the request keeps the rest of queueTimeout.
  */
 
 import { Link } from "../../core/collections/linked-list.js";
@@ -24,25 +24,25 @@ export class BrokerQueue {
   queued = 0;
   queuedBytes = 0;
   readonly #limits: MajordomoBrokerLimits;
-  /** When the broker knows which workers there are. */
+  /** From then on, missing workers will not reconnect. */
   readonly #settledAt: number;
-  /** The frame that named the last service: the members of a batch have one. */
+  /** Frame of the last lookup: members of a batch share it. */
   #frame: Buffer | undefined = undefined;
   #service: Service | undefined = undefined;
-  /** When services lost their last worker: the newest, at least half of `maxServices`. */
+  /** Times when services lost their last worker: the newest, at least half of `maxServices`. */
   #left = new Map<string, number>();
-  /** Older ones, forgotten as a whole. */
+  /** Older times, forgotten together. */
   #leftBefore = new Map<string, number>();
-  /** All that is queued, in the order of its deadlines. */
+  /** Queued requests by deadline. */
   readonly #aging = new Deadlines<BrokerRequest>();
 
-  /** @param bornAt when the broker began */
+  /** @param bornAt start of the broker */
   constructor(limits: MajordomoBrokerLimits, bornAt: number) {
     this.#limits = limits;
     this.#settledAt = bornAt + limits.heartbeatInterval * limits.liveness;
   }
 
-  /** The service of this name, made if there is room; `undefined`: there are too many. */
+  /** Finds or creates a service; `undefined` past `maxServices`. */
   service(frame: Buffer): Service | undefined {
     if (frame === this.#frame && this.#service !== undefined) return this.#service;
     const name = frame.toString();
@@ -57,7 +57,6 @@ export class BrokerQueue {
     return service;
   }
 
-  /** A service has lost its last worker. */
   lastLeft(service: Service, now: number): void {
     if (2 * this.#left.size >= this.#limits.maxServices) {
       this.#leftBefore = this.#left;
@@ -66,7 +65,7 @@ export class BrokerQueue {
     this.#left.set(service.name, now);
   }
 
-  /** Forgets a service that nobody offers or wants. */
+  /** Forgets a service without workers and requests. */
   forget(service: Service): void {
     if (service.workers.size > 0 || service.queue.length > 0) return;
     if (this.services.get(service.name) !== service) return;
@@ -74,7 +73,7 @@ export class BrokerQueue {
     if (this.#service === service) this.#service = undefined;
   }
 
-  /** Why a request of so many bytes cannot wait for this service; `undefined`: it can. */
+  /** Why a request cannot be queued. */
   refuses(service: Service | undefined, bytes: number): FailureReason | undefined {
     if (service === undefined) return "overloaded";
     const { maxQueue, maxQueueBytes, waitForService } = this.#limits;
@@ -83,13 +82,13 @@ export class BrokerQueue {
     return service.workers.size === 0 && !waitForService ? "no-service" : undefined;
   }
 
-  /** @param front before the others: it was with a worker already */
+  /** @param front returned by a worker */
   add(request: BrokerRequest, now: number, front: boolean): void {
     const { queue } = request.service;
     request.stage = Stage.Queued;
     request.worker = undefined;
     this.count(request, 1);
-    // Each member of a batch that waits may hold all of it.
+    // A queued member of a batch may retain the whole batch.
     if (this.queued * MAX_BATCH_BYTES > this.#limits.maxQueueBytes) request.own();
     if (front) queue.unshift(request.placeLink);
     else queue.push(request.placeLink);
@@ -104,7 +103,6 @@ export class BrokerQueue {
     this.count(request, -1);
   }
 
-  /** It waits, in a queue or for one worker; or does no more. */
   count(request: BrokerRequest, change: 1 | -1): void {
     this.queued += change;
     this.queuedBytes += change * request.bytes;
@@ -114,7 +112,7 @@ export class BrokerQueue {
     return this.#aging.next();
   }
 
-  /** Takes out those that have waited for as long as they may. */
+  /** Removes requests whose time is over. */
   *takeExpired(now: number): Generator<BrokerRequest, undefined> {
     const { queueTimeout } = this.#limits;
     for (const request of this.#aging.take(now)) {
@@ -136,7 +134,7 @@ export class BrokerQueue {
     return Math.min(queueTimeout, Math.max(noServiceTimeout, this.#settledAt - now));
   }
 
-  /** Whether the service has a worker, or had one a short while ago. */
+  /** Whether the service has a worker, or had one recently. */
   #expected(service: Service, now: number): boolean {
     if (service.workers.size > 0) return true;
     const left = this.#left.get(service.name) ?? this.#leftBefore.get(service.name);

@@ -1,4 +1,4 @@
-/** What a broker sends to clients: answers, pieces, refusals, and the same again for a repetition. Each request ends here, once. */
+/** Messages of a broker to clients: answers, pieces and refusals, repeated if needed. Each request ends here, once. */
 
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
 import { FAILURES, type FailureReason } from "../kit/errors.js";
@@ -16,7 +16,7 @@ import { type Answer, Body, Dialect, type Refusal, type Request } from "./wire.j
 
 const MIDWAY = "A part of the answer went to a connection that is gone.";
 
-/** Failures that are kept for clients without room; of more, their clients hear when their time is over. */
+/** Kept failures for clients without room; clients of further ones time out. */
 const MAX_UNSENT_FAILURES = 1_000;
 
 export class BrokerReplies {
@@ -33,9 +33,8 @@ export class BrokerReplies {
   readonly #limits: MajordomoBrokerLimits;
   readonly #effects: BrokerEffects;
   readonly #memory: RequestMemory;
-  /** Failures that their clients have no room for: an answer in pieces must not just cease. */
+  /** Failures without room at their clients: a stream must not end silently. */
   #unsentFailures: { readonly client: Buffer; readonly refusal: Refusal }[] = [];
-  /** What waits for clients. */
   readonly backlog: ClientBacklog;
 
   constructor(limits: MajordomoBrokerLimits, effects: BrokerEffects, memory: RequestMemory) {
@@ -45,19 +44,17 @@ export class BrokerReplies {
     this.backlog = new ClientBacklog(limits, effects.queuedBytes);
   }
 
-  /** Whether failures wait that clients had no room for. */
   get hasUnsentFailures(): boolean {
     return this.#unsentFailures.length > 0;
   }
 
-  /** Sends the failures that clients had no room for. */
   retry(): void {
     this.#unsentFailures = this.#unsentFailures.filter(
       ({ client, refusal }) => this.#effects.send(client, refusal) === "full",
     );
   }
 
-  /** Refuses what was not taken in. */
+  /** Refuses a request before it is queued. */
   refuse(client: Buffer, { dialect, id, service }: Request, reason: FailureReason): void {
     this.counters.failed += 1;
     this.#effects.event({ type: "request:failed", service: service.toString(), reason });
@@ -66,7 +63,7 @@ export class BrokerReplies {
     this.#effects.send(client, { kind: "error", dialect, id, service, reason, text, details: undefined });
   }
 
-  /** Reports to a client of shoal's, once for each change, whether a worker offers what its request waits for. */
+  /** Tells shoal's client of each change: whether a worker offers the service. */
   noWorkers(request: BrokerRequest, noWorkers: boolean): void {
     const { id, client, abandoned } = request;
     if (request.noWorkers === noWorkers || id === undefined) return;
@@ -74,7 +71,7 @@ export class BrokerReplies {
     if (!abandoned) this.#effects.send(client, { kind: "waiting", id, noWorkers });
   }
 
-  /** The broker's own answer. */
+  /** Answers a request to one of the broker's own services. */
   own(client: Buffer, { dialect, id, service }: Request, frames: readonly Buffer[]): void {
     const body = Body.of(frames);
     if (this.backlog.take(client, body.cost)) {
@@ -86,7 +83,7 @@ export class BrokerReplies {
     }
   }
 
-  /** Answers that could not be sent at the end of a turn. */
+  /** Batched answers were not sent. */
   unanswered(client: Buffer, answers: readonly Answer[], sent: SendResult): void {
     if (sent === "gone") this.backlog.left(client);
     for (const { service } of answers) this.#dropped(service.toString(), sent);
@@ -116,7 +113,7 @@ export class BrokerReplies {
     }
     this.counters.answered += 1;
     this.#send(request, true, whole);
-    // Pieces are not kept: what was passed on cannot be repeated.
+    // Pieces cannot be repeated.
     if (request.memory !== undefined) {
       if (request.passedOn > 0) this.#memory.forget(request);
       else if (this.#memory.keep(request, cost)) request.answer = whole;
@@ -124,7 +121,7 @@ export class BrokerReplies {
     request.finish();
   }
 
-  /** A piece of an answer. @returns what became of it: `gone`, the client is; a reason, it broke the answer off */
+  /** @returns `gone` if the client left, or a reason if the answer was broken off */
   piece(request: BrokerRequest, body: Body): "passed" | "gone" | FailureReason {
     if (request.abandoned || request.broken !== undefined) return "passed";
     const { cost } = body;
@@ -148,13 +145,12 @@ export class BrokerReplies {
     return sent === "gone" ? "gone" : "passed";
   }
 
-  /** An answer in pieces is broken off: the client gets the error now, and the request ends when its worker does. */
+  /** Breaks off an answer in pieces: the client gets the error now, and the request ends with its worker. */
   breakOff(request: BrokerRequest, reason: FailureReason): void {
     request.broken = reason;
     this.#sendFailure(request, reason, FAILURES[reason]);
   }
 
-  /** There will be no answer. */
   fail(
     request: BrokerRequest,
     reason: FailureReason,
@@ -176,7 +172,7 @@ export class BrokerReplies {
     request.finish();
   }
 
-  /** It has come to its end, and the client does not want it. */
+  /** Ends an unwanted request. */
   abandoned(request: BrokerRequest): void {
     this.counters.abandoned += 1;
     this.#memory.forget(request);
@@ -184,10 +180,10 @@ export class BrokerReplies {
   }
 
   /**
-   * A known request came again: the client gets the same answer when it is there.
+   * Answers a repetition if the answer is kept.
    *
-   * @param from where the client is now
-   * @returns whether what is in flight is of no use to it
+   * @param from current routing id of the client
+   * @returns whether the delivery in progress is now unwanted
    */
   repeat(known: BrokerRequest, from: Buffer, owner: Client | undefined): boolean {
     this.duplicate(known.service.name);
@@ -195,7 +191,7 @@ export class BrokerReplies {
     known.client = from;
     if (known.stage !== Stage.Done) {
       if (moved && known.passedOn > 0) {
-        // Pieces went to where the client was: what follows would not be the whole.
+        // Earlier pieces went to another connection: the rest would be incomplete.
         this.#effects.send(from, refusalOf(known, "duplicate", MIDWAY));
         return true;
       }
@@ -218,7 +214,6 @@ export class BrokerReplies {
     this.#effects.event({ type: "request:repeated", service });
   }
 
-  /** Reports that an answer does not come. */
   #sendFailure(request: BrokerRequest, reason: string, text: string, details?: Buffer): void {
     const { client, dialect } = request;
     if (dialect !== Dialect.Shoal && !this.#limits.plainErrors) return;
@@ -247,7 +242,7 @@ export class BrokerReplies {
     this.#effects.event({ type: "request:failed", service: service.name, reason });
   }
 
-  /** An answer that was broken off has come to its end. */
+  /** Ends a request whose answer was broken off. */
   #endBroken(request: BrokerRequest): void {
     this.#failed(request, request.broken as FailureReason);
     this.#memory.forget(request);
@@ -264,15 +259,15 @@ function refusalOf(
   return { kind: "error", dialect, id, service: service.frame, reason, text, details };
 }
 
-/** Clients that are looked at again for one answer when all of them together are at the bound. */
+/** Clients measured again for one answer at the total bound. */
 const MAX_LOOKS = 64;
 
-/** Bytes that wait for a plain client from which on pieces for it are not asked for, until it has read some. */
+/** Queued bytes of a plain client that stop the credit of its streams. */
 const MAX_AHEAD = 1_048_576;
 
 class Waiting {
   readonly client: Buffer;
-  /** Bytes that wait at most. */
+  /** Upper bound of its queued bytes. */
   bytes = 0;
   readonly link: Link<Waiting> = new Link<Waiting>(this);
 
@@ -282,34 +277,34 @@ class Waiting {
 }
 
 /**
- * How many bytes of answers wait for clients at the broker's socket, at most: for each of them and for all together.
+ * Bounds the queued bytes of answers, per client and in total.
  *
- * The engine knows what waits for a peer, but asking it for each answer would cost more than the answer. So what was sent
- * since it was asked last counts as waiting, which is never too little, and it is asked again when that comes to a bound.
+ * Measuring the socket for each answer would cost more than the answer. So bytes count as queued from sending to the
+ * next measurement, which takes place at a bound: never too few.
  */
 export class ClientBacklog {
   readonly #limits: MajordomoBrokerLimits;
   readonly #measure: ((client: Buffer) => number) | undefined;
-  /** By the routing id's object, which an engine that can measure gives again and again for one connection. */
+  /** By routing id object, which an engine reuses while the peer is connected. */
   readonly #byClient = new Map<Buffer, Waiting>();
-  /** In the order in which they were measured. */
+  /** Least recently measured first. */
   readonly #all = new LinkedList<Waiting>();
   #last: Waiting | undefined = undefined;
   #total = 0;
 
-  /** @param measure bytes that wait for a client at the socket; `undefined`: the engine cannot know, nothing is bounded here */
+  /** @param measure queued bytes of a client; `undefined`: unknown to the engine, and unbounded here */
   constructor(limits: MajordomoBrokerLimits, measure: ((client: Buffer) => number) | undefined) {
     this.#limits = limits;
     this.#measure = measure;
   }
 
-  /** Bytes that wait now. */
+  /** Queued bytes now. */
   get total(): number {
     for (const waiting of [...this.#all]) this.#look(waiting);
     return this.#total;
   }
 
-  /** Counts an answer for a client. @returns `false`: it is not to be sent, too much waits. One alone always may. */
+  /** Counts an answer. @returns `false` at a bound; a single answer may be larger */
   take(client: Buffer, bytes: number): boolean {
     if (this.#measure === undefined) return true;
     const { maxClientBytes, maxReplyBytes } = this.#limits;
@@ -326,7 +321,7 @@ export class ClientBacklog {
     return true;
   }
 
-  /** Whether so little waits for a client that more of an answer can be asked for. */
+  /** Whether a stream to this client may get credit. */
   readsOn(client: Buffer): boolean {
     const waiting = this.#byClient.get(client);
     if (waiting === undefined || waiting.bytes <= MAX_AHEAD) return true;
@@ -334,7 +329,7 @@ export class ClientBacklog {
     return waiting.bytes <= MAX_AHEAD;
   }
 
-  /** A client's connection has ended, and what waited for it. */
+  /** Its connection ended. */
   left(client: Buffer): void {
     const waiting = this.#byClient.get(client);
     if (waiting !== undefined) this.#remove(waiting);

@@ -1,5 +1,5 @@
 /**
- * A broker's requests, from the client's message to the last word on them.
+ * A broker's requests, from their arrival to their end.
  *
  *              a worker is free              its answer
  *   queued ------------------------> delivered ------------> done
@@ -7,8 +7,7 @@
  *     |  +--- the worker was lost <-----+  at most maxDeliveries times
  *     +--- too long, too many, stopping: an error reply -> done
  *
- * A request costs the same whatever the number of services and workers: the queue is a list for each service, and so are
- * the workers that have room.
+ * Queues and free workers are lists per service, so the cost of a request does not depend on their number.
  */
 
 import { NumberTable } from "../../core/collections/number-table.js";
@@ -39,7 +38,7 @@ import {
   type RequestId,
 } from "./wire.js";
 
-/** ms between two checks whether clients have read. */
+/** ms between checks of slow readers. */
 const READ_CHECK_INTERVAL = 20;
 
 const NO_ENVELOPE: readonly Buffer[] = [];
@@ -51,20 +50,20 @@ export class BrokerRequests {
   readonly #limits: MajordomoBrokerLimits;
   readonly #effects: BrokerEffects;
   readonly #memory: RequestMemory;
-  /** Those that are with workers, by the tags of their deliveries. A tag is not given again before its delivery is over. */
+  /** Delivered requests by tag; a tag is free again when its delivery ends. */
   readonly #delivered = new NumberTable<BrokerRequest>();
   #tag: number;
   readonly #onWorkerGone: (worker: Worker) => void;
-  /** Plain clients whose connections ended with requests of theirs in the queue, perhaps. */
+  /** Disconnected plain clients, which may have queued requests. */
   readonly #departed = new WeakSet<Buffer>();
-  /** Answers in pieces to clients without credit, whose workers wait until what was passed on is read. */
+  /** Streams to clients without credit whose workers wait for the reader. */
   readonly #unread = new Set<BrokerRequest>();
   #readCheckAt: number | undefined;
 
   /**
-   * @param firstTag where the tags begin
-   * @param bornAt when the broker began
-   * @param onWorkerGone a worker's connection was found gone: to be followed by `release`
+   * @param firstTag start of the tags
+   * @param bornAt start of the broker
+   * @param onWorkerGone a worker is unreachable; `release` must follow
    */
   constructor(
     limits: MajordomoBrokerLimits,
@@ -89,7 +88,7 @@ export class BrokerRequests {
     return this.#delivered.size;
   }
 
-  /** A client asks. @param owner the client, if it is one that sends heartbeats */
+  /** @param owner the client, if it sends heartbeats */
   accept(from: Buffer, asked: Request, owner: Client | undefined, now: number): void {
     if (owner !== undefined && this.#isRepeated(from, asked, owner)) return;
     this.counters.requests += 1;
@@ -115,18 +114,17 @@ export class BrokerRequests {
     }
   }
 
-  /** The client does not want the answer any more. */
   cancel(id: RequestId, owner: Client): void {
     const request = this.#find(id, owner);
     if (request !== undefined) this.#abandon(request, "cancelled");
   }
 
-  /** A client's connection has ended: an answer of which it has a part cannot go on over another. */
+  /** A client's connection ended: partial answers cannot continue on another. */
   clientLeft(owner: Client): void {
     for (const request of this.#of(owner)) if (request.passedOn > 0) this.#abandon(request, "client-gone");
   }
 
-  /** A client is gone: its requests are dropped. @returns whether it had any */
+  /** Drops a client's requests. @returns whether it had any */
   clientGone(owner: Client): boolean {
     let hadRequests = false;
     for (const request of this.#of(owner)) if (this.#abandon(request, "client-gone")) hadRequests = true;
@@ -134,23 +132,23 @@ export class BrokerRequests {
     return hadRequests;
   }
 
-  /** A plain client's connection has ended: what it has in the queue is dropped when its turn comes. */
+  /** A plain client's connection ended: its queued requests are dropped at delivery. */
   plainClientLeft(client: Buffer): void {
     if (this.queue.queued > 0) this.#departed.add(client);
   }
 
-  /** A client's reader wants so many bytes more of an answer in pieces. */
+  /** A reader grants bytes. */
   credit(id: RequestId, bytes: number, owner: Client): void {
     const request = this.#find(id, owner);
     if (request?.stage === Stage.Delivered) this.#grant(request, bytes);
   }
 
-  /** When to check whether clients have read; `undefined`: nothing waits for that. */
+  /** Time of the next check for slow readers. */
   get nextReadCheck(): number | undefined {
     return this.#readCheckAt ?? (this.replies.hasUnsentFailures ? 0 : undefined);
   }
 
-  /** Checks whether clients have read: workers get their credit, and clients hear what they had no room for. */
+  /** Grants credit for what clients have read, and retries failures. */
   checkReaders(now: number): void {
     if (this.#readCheckAt === undefined ? !this.replies.hasUnsentFailures : now < this.#readCheckAt) return;
     this.replies.retry();
@@ -167,7 +165,7 @@ export class BrokerRequests {
     this.#checkReadersSoon(now);
   }
 
-  /** A worker answers, or sends a piece of its answer. */
+  /** A worker's answer or piece. */
   reply(worker: Worker, { tag, final, pieces, body }: Reply, now: number): void {
     const request = this.#deliveredTo(worker, tag);
     if (request === undefined) return;
@@ -178,7 +176,7 @@ export class BrokerRequests {
       else if (request.broken === undefined && !request.abandoned) this.#breakOff(request, "incomplete");
       return;
     }
-    // A worker that speaks MDP reports a failure as an answer.
+    // Plain workers report failures as answers.
     const failure = worker.dialect === Dialect.Shoal ? undefined : failureIn(body);
     if (failure !== undefined) {
       this.failure(worker, { kind: "failure", tag, details: undefined, ...failure }, now);
@@ -186,18 +184,18 @@ export class BrokerRequests {
     }
     this.#endDelivery(request);
     worker.answered(now);
-    // First the worker, which may stand idle until it has the next request: what is sent first is written first.
+    // The worker first: it may be idle until its next request.
     this.offer(worker, now);
     if (complete) this.replies.answer(request, body);
     else this.replies.fail(request, "incomplete");
   }
 
-  /** A worker's handler failed. It is not tried again: that a handler throws is an answer. */
+  /** A handler failed. Its error is an answer: there is no retry. */
   failure(worker: Worker, { tag, reason, text, details }: Failure, now: number): void {
     const request = this.#deliveredTo(worker, tag);
     if (request === undefined) return;
     this.#endDelivery(request);
-    // A worker that stops gives back what it has not begun.
+    // A stopping worker returns requests without a handler.
     if (reason === "stopping") this.drains(worker);
     const isWanted = !request.abandoned && request.broken === undefined;
     if (reason === "stopping" && isWanted) this.#giveToOthers(request, now);
@@ -205,16 +203,16 @@ export class BrokerRequests {
     this.offer(worker, now);
   }
 
-  /** A worker finishes what it has and gets nothing more. */
+  /** The worker finishes its requests and gets no more. */
   drains(worker: Worker): void {
     worker.drain();
     this.refuseUnserved(worker.service);
   }
 
   /**
-   * A worker gives back a request that it has not begun, since its handlers take long: that was no delivery of it. One that
-   * it had a handler for, or has sent pieces of, it may have begun: as if that worker were lost. So a worker that gives
-   * back all that it gets ends each request, in place of getting it again and again.
+   * A busy worker returns a request without a handler; this does not count as a delivery. If it had a free handler or
+   * sent pieces, the handler may have run, so the request counts as lost. So a worker that returns everything cannot
+   * cause a loop.
    */
   takeBack(worker: Worker, tag: number, now: number): void {
     const request = this.#deliveredTo(worker, tag);
@@ -234,11 +232,11 @@ export class BrokerRequests {
     this.refuseUnserved(service);
   }
 
-  /** A worker is gone from its service: what it had goes to others. */
+  /** A worker was removed: its requests go to others. */
   release(worker: Worker, now: number): void {
     worker.availableLink.unlink();
     if (worker.service.workers.size === 0) this.queue.lastLeft(worker.service, now);
-    // The oldest comes to stand in front, as it did. Those that waited at the worker were no deliveries.
+    // Newest first, so that the oldest ends in front. Prefetched requests do not count as delivered.
     const given = [...worker.inFlight] as BrokerRequest[];
     for (let i = given.length - 1; i >= 0; i--) {
       const request = given[i] as BrokerRequest;
@@ -249,15 +247,15 @@ export class BrokerRequests {
     this.#dispatch(worker.service, now);
   }
 
-  /** Takes nothing new; what is in flight is finished. */
+  /** Refuses new requests. */
   stop(): void {
     this.stopping = true;
     for (const service of [...this.queue.services.values()]) this.refuseUnserved(service);
   }
 
   /**
-   * Refuses what waits for a service whose workers have left or take nothing more, at a broker that stops: none will
-   * register, so another broker is to be asked.
+   * Refuses queued requests of a service without active workers while the broker stops: no worker will register, so
+   * clients must use another broker.
    */
   refuseUnserved(service: Service): void {
     if (!this.stopping) return;
@@ -269,14 +267,14 @@ export class BrokerRequests {
     this.queue.forget(service);
   }
 
-  /** A worker may have room. */
+  /** The worker may have room. */
   offer(worker: Worker, now: number): void {
     if (!worker.free) return;
     worker.place(false);
     if (worker.service.queue.length > 0) this.#dispatch(worker.service, now);
   }
 
-  /** Requests that waited too long. */
+  /** Ends requests that waited too long. */
   expire(now: number): void {
     for (const request of this.queue.takeExpired(now)) {
       this.replies.fail(request, request.service.workers.size === 0 ? "no-service" : "expired");
@@ -284,7 +282,7 @@ export class BrokerRequests {
     }
   }
 
-  /** A worker has given it back, which was no delivery. */
+  /** A returned request; this was no delivery. */
   #giveToOthers(request: BrokerRequest, now: number): void {
     request.deliveries -= 1;
     this.queue.add(request, now, true);
@@ -292,7 +290,7 @@ export class BrokerRequests {
     this.refuseUnserved(request.service);
   }
 
-  /** Gives a service's waiting requests to its workers with room. */
+  /** Delivers queued requests to free workers. */
   #dispatch(service: Service, now: number): void {
     const { queue } = service;
     while (queue.length > 0) {
@@ -304,7 +302,6 @@ export class BrokerRequests {
     }
   }
 
-  /** Gives a worker with room a request. */
   #deliver(worker: Worker, request: BrokerRequest, now: number): void {
     if (request.dialect !== Dialect.Shoal && this.#departed.has(request.client)) {
       request.abandoned = true;
@@ -336,7 +333,7 @@ export class BrokerRequests {
       body: body as Body,
     });
     if (sent === "sent") return;
-    // It never had it: this was no delivery.
+    // Never received: this was no delivery.
     request.deliveries -= 1;
     this.#endDelivery(request);
     worker.drain();
@@ -344,7 +341,7 @@ export class BrokerRequests {
     this.#onWorkerGone(worker);
   }
 
-  /** The request that this worker was given under this tag; without one, what it has sent is late. */
+  /** The request of a worker's message; without one, the message is late. */
   #deliveredTo(worker: Worker, tag: number): BrokerRequest | undefined {
     const request = this.#delivered.get(tag);
     if (request?.worker === worker) return request;
@@ -352,7 +349,6 @@ export class BrokerRequests {
     return undefined;
   }
 
-  /** The worker does not have it any more. */
   #endDelivery(request: BrokerRequest): void {
     this.#delivered.delete(request.tag);
     request.placeLink.unlink();
@@ -386,26 +382,24 @@ export class BrokerRequests {
       this.#readCheckAt ??= now + READ_CHECK_INTERVAL;
   }
 
-  /** A worker that knows credit may send so many bytes more. */
   #grant({ worker, tag }: BrokerRequest, bytes: number): void {
     if (worker?.dialect !== Dialect.Shoal || bytes === 0) return;
-    // Without its credit the worker would wait forever: one that takes nothing any more counts as lost.
+    // A worker waits for credit forever, so one that cannot be reached counts as lost.
     if (this.#effects.send(worker.routingId, { kind: "credit", tag, bytes }) !== "sent")
       this.#onWorkerGone(worker);
   }
 
-  /** An answer in pieces cannot go on. Its delivery is over when the worker has ended it. */
+  /** Breaks off an answer in pieces. The delivery ends with the worker's answer. */
   #breakOff(request: BrokerRequest, reason: FailureReason): void {
     this.replies.breakOff(request, reason);
     this.#cancelAt(request);
   }
 
-  /** Its worker need not answer. */
   #cancelAt({ worker, tag }: BrokerRequest): void {
     if (worker?.dialect === Dialect.Shoal) this.#effects.send(worker.routingId, { kind: "cancel", tag });
   }
 
-  /** A client's request that is known and came from where it is now. */
+  /** A pending request of this client. */
   #find(id: RequestId, owner: Client): BrokerRequest | undefined {
     owner.memory = this.#memory.clientOf(id, owner.memory);
     const request = owner.memory.entries.get(id.sequence) as BrokerRequest | undefined;
@@ -417,19 +411,19 @@ export class BrokerRequests {
     return known.filter((request) => request.owner === owner);
   }
 
-  /** Whether this was asked before: then the client gets the same answer, when it is there. */
+  /** Answers a repetition, if it is one. */
   #isRepeated(from: Buffer, asked: Request, owner: Client): boolean {
     const id = asked.id as RequestId;
     const memory = this.#memory.clientOf(id, owner.memory);
     owner.memory = memory;
     const known = memory.entries.get(id.sequence) as BrokerRequest | undefined;
-    // What was given up before a worker had it may be asked again.
+    // A request cancelled in the queue may be sent again.
     if (known !== undefined && !known.abandoned) {
       if (this.replies.repeat(known, from, owner)) this.#abandon(known, "client-gone");
       return true;
     }
     if (id.sequence < memory.settled) {
-      // It came late, by another way: the client has its answer, or wants none.
+      // A late duplicate from another connection; the client no longer waits.
       this.replies.duplicate(asked.service.toString());
       return true;
     }
@@ -437,7 +431,7 @@ export class BrokerRequests {
     return false;
   }
 
-  /** No client waits for this request. @returns whether one did, and it had no answer */
+  /** Ends a client's interest in a request. @returns whether it was pending */
   #abandon(request: BrokerRequest, reason: "cancelled" | "client-gone"): boolean {
     if (request.stage === Stage.Done || request.abandoned) return false;
     request.abandoned = true;
@@ -455,7 +449,7 @@ export class BrokerRequests {
 
   #lost(request: BrokerRequest, now: number): void {
     const { service, deliveries, passedOn, abandoned, broken } = request;
-    // Another worker would not continue an answer of which the client has a part.
+    // Another worker cannot continue a partial answer.
     const isFinal = passedOn > 0 || deliveries >= this.#limits.maxDeliveries;
     if (abandoned || broken !== undefined || isFinal) {
       this.replies.fail(request, "worker-lost");

@@ -1,7 +1,4 @@
-/**
- * A Majordomo broker's rules (7/MDP, 18/MDP, 8/MMI): what each message means. broker-peers.ts knows the workers and
- * clients, broker-requests.ts what becomes of requests.
- */
+/** Rules of a broker (7/MDP, 18/MDP, 8/MMI). Peers are in broker-peers.ts, requests in broker-requests.ts. */
 
 import type { MajordomoBrokerLimits, MajordomoBrokerStats, MajordomoServiceStats } from "./broker-options.js";
 import { BrokerClients, BrokerWorkers, isReserved } from "./broker-peers.js";
@@ -16,13 +13,13 @@ export class BrokerRules {
   readonly #requests: BrokerRequests;
   readonly #workers: BrokerWorkers;
   readonly #clients: BrokerClients;
-  /** Workers whose connection was found gone while a request was handed out. */
+  /** Workers found unreachable during a delivery. */
   readonly #gone: Worker[] = [];
   #faults = 0;
 
   /**
-   * @param life `incarnation`: 8 bytes that no other life of a broker has; `firstTag`: where the numbers of deliveries
-   *   begin, random, so that no answer fits a later life; `bornAt`: when this life began
+   * @param life `incarnation`: 8 random bytes of this process; `firstTag`: random start of delivery numbers, so that
+   *   answers to an earlier process do not match; `bornAt`: start time
    */
   constructor(
     limits: MajordomoBrokerLimits,
@@ -44,7 +41,7 @@ export class BrokerRules {
     );
   }
 
-  /** @param from the sender's routing id, any bytes */
+  /** @param from routing id */
   receive(from: Buffer, message: AtBroker, now: number): void {
     const requests = this.#requests;
     switch (message.kind) {
@@ -116,9 +113,9 @@ export class BrokerRules {
   }
 
   /**
-   * A peer's connection has ended, and all that came over it was received.
+   * A connection ended, and its messages were processed.
    *
-   * @param peer its routing id: the very object that its messages came with
+   * @param peer the Buffer object that its messages had
    */
   peerLeft(peer: Buffer, now: number): void {
     const worker = this.#workers.ofConnection(peer);
@@ -128,28 +125,27 @@ export class BrokerRules {
     if (this.#gone.length > 0) this.#removeGone(now);
   }
 
-  /** What was gathered for a worker could not be sent: it counts as lost, from the next message or tick on. */
+  /** A batch for a worker could not be sent. The worker is removed at the next message or tick. */
   unreachable(peer: Buffer): void {
     const worker = this.#workers.find(peer);
     if (worker !== undefined) this.#gone.push(worker);
   }
 
-  /** Answers that were gathered for a client could not be sent. */
+  /** Batched answers could not be sent. */
   unanswered(client: Buffer, answers: readonly Answer[], sent: SendResult): void {
     this.#requests.replies.unanswered(client, answers, sent);
   }
 
-  /** Takes nothing new; what is in flight is finished. */
+  /** Refuses new requests. */
   drain(): void {
     this.#requests.stop();
   }
 
-  /** Whether nothing is queued or with a worker. */
+  /** Whether no request is queued or at a worker. */
   get idle(): boolean {
     return this.#requests.queue.queued === 0 && this.#requests.inFlight === 0;
   }
 
-  /** Sends DISCONNECT to all workers: the broker stops. */
   disconnectAll(now: number): void {
     this.#requests.stopping = true;
     this.#workers.disconnectAll(now);
@@ -170,7 +166,6 @@ export class BrokerRules {
     };
   }
 
-  /** The services that are offered or asked for. */
   *services(): Generator<MajordomoServiceStats, undefined> {
     for (const service of this.#requests.queue.services.values()) {
       const { name, workers, queue, requests, replies, failures } = service;
@@ -179,7 +174,7 @@ export class BrokerRules {
     return undefined;
   }
 
-  /** A client that was only paused reads that it was given up when it goes on, and sends its requests again. */
+  /** A paused client learns that its requests were dropped, and sends them again. */
   #onClientGone(client: Client, isSilent: boolean): void {
     const hadRequests = this.#requests.clientGone(client);
     if (hadRequests && isSilent)
@@ -195,7 +190,7 @@ export class BrokerRules {
     this.#requests.accept(from, request, owner, now);
   }
 
-  /** The worker that sent this; one that is not registered, or in another dialect, is sent away. */
+  /** Finds the sender; an unregistered worker gets DISCONNECT. */
   #registered(from: Buffer, dialect: Dialect, now: number): Worker | undefined {
     const worker = this.#workers.find(from);
     if (worker === undefined || worker.dialect !== dialect) {
@@ -211,7 +206,7 @@ export class BrokerRules {
       this.#workers.remove(worker, "lost", now);
   }
 
-  /** @param dialect of the worker that sent it */
+  /** @param dialect of the sending worker */
   #fault(
     from: Buffer,
     reason: Fault["reason"] | "unexpected",
@@ -227,14 +222,15 @@ export class BrokerRules {
   }
 
   /**
-   * The broker's own services (8/MMI). The body's last frame is the argument, the reply's first the status:
+   * Services of the broker (8/MMI). The last frame of the body is the argument, the first frame of the reply the
+   * status:
    *
-   *   mmi.service   name    -> 200 a worker offers it | 404 none does
-   *   mmi.services          -> 200 | name | workers | queued | … three frames for each service, 1,000 services at most
-   *   mmi.stats             -> 200 | the statistics as JSON
-   *   mmi.shoal             -> 200 | incarnation | ms between heartbeats | intervals until a silent end counts as dead
-   *   mmi.serving           -> 200 the broker takes requests | 503 it stops
-   *   any other             -> 501
+   *   mmi.service   name    -> 200 available | 404 not
+   *   mmi.services          -> 200 | name | workers | queued | … three frames per service, 1,000 services at most
+   *   mmi.stats             -> 200 | statistics as JSON
+   *   mmi.shoal             -> 200 | incarnation | ms between heartbeats | liveness
+   *   mmi.serving           -> 200 serving | 503 stopping
+   *   others                -> 501
    */
   #mmiAnswer({ service, body }: Request): Buffer[] {
     const { services } = this.#requests.queue;
@@ -265,10 +261,9 @@ export class BrokerRules {
   }
 }
 
-/** Services that one answer lists at most. */
+/** Maximum services per answer. */
 const MAX_LISTED = 1_000;
 
-/** A number as text. */
 function status(number: number): Buffer {
   return Buffer.from(String(number));
 }

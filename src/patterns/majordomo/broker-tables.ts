@@ -1,4 +1,4 @@
-/** What a broker knows: services, workers, clients and requests; and what its rules ask of their driver. Data only. */
+/** State of a broker, and the interface to its driver. */
 
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
 import type { FailureReason } from "../kit/errors.js";
@@ -17,81 +17,77 @@ import {
   type ToWorker,
 } from "./wire.js";
 
-/** What became of a message: `gone`, no such peer is connected; `full`, it does not read. */
+/** `gone`: not connected; `full`: not reading. */
 export type SendResult = "sent" | "gone" | "full";
 
 export type FromBroker = Exclude<ToClient, Negotiated> | ToWorker;
 
 export interface BrokerEffects {
-  /**
-   * Sends a message to a worker or a client, at once or with others at the end of the turn: what could not be sent then
-   * comes back as `unreachable` or `unanswered` of the rules.
-   */
+  /** Sends at once or at the end of the turn. A later failure is reported with `unreachable` or `unanswered`. */
   send(to: Buffer, message: FromBroker): SendResult;
-  /** Bytes that wait for a client at the socket. Absent where the engine cannot know. */
+  /** Queued bytes of a client. Missing if the engine cannot measure them. */
   readonly queuedBytes?: ((client: Buffer) => number) | undefined;
   event(event: MajordomoBrokerEvent): void;
 }
 
-/** ms between the answers of a worker at most, on average, for requests to wait there for a handler. */
+/** Largest average ms between answers of a worker that gets requests in advance. */
 const QUICK = 0.25;
-/** The average of a worker that has not shown yet that it is quick. */
+/** Initial average of a worker. */
 const UNKNOWN_GAP = 0.5;
-/** ms that one answer counts at most: a pause does not make a quick worker slow. */
+/** Largest ms of one answer, so that a pause does not make a worker slow. */
 const MAX_GAP = 2;
-/** Weight of one answer in that average. */
+/** Weight of one answer in the average. */
 const GAP_WEIGHT = 0.02;
 
-/** Where a request stands. */
 export const Stage = { Queued: 0, Delivered: 1, Done: 2 } as const;
 export type Stage = (typeof Stage)[keyof typeof Stage];
 
-/** One request of a client until it is answered; after that, what a repetition of it gets. */
+/** A request, and after its end what a repetition gets. */
 export class BrokerRequest implements Repeatable {
   memory: ClientMemory | undefined = undefined;
   keptBytes = 0;
   readonly placeLink: Link<Repeatable> = new Link<Repeatable>(this);
   client: Buffer;
   readonly dialect: Dialect;
-  /** `undefined` from a plain client. */
+  /** `undefined` for plain clients. */
   readonly id: RequestId | undefined;
   readonly service: Service;
-  /** What it counts for among the bytes that wait. */
+  /** Cost while queued. */
   readonly bytes: number;
   body: Body | undefined;
   headers: Buffer;
-  /** ms that the client still waited when it came. */
+  /** Remaining ms of the client at arrival. */
   readonly time: number;
   stage: Stage = Stage.Queued;
   deliveries = 0;
   tag = 0;
   worker: Worker | undefined = undefined;
-  /** The client, if it is known by heartbeats. */
+  /** The client, if it sends heartbeats. */
   owner: Client | undefined = undefined;
-  /** The client does not want the answer any more; the worker is not free before it comes. */
+  /** The answer is not needed; its worker is busy until it arrives. */
   abandoned = false;
-  /** The client was informed that no worker offers the service. */
+  /** The client was told that no worker offers the service. */
   noWorkers = false;
-  /** Pieces of the answer that its worker has sent. */
+  /** Pieces received from the worker. */
   pieces = 0;
-  /** Cost of pieces that were passed on for a client without credit and not granted to the worker. */
+  /** Cost of forwarded pieces that were not granted to the worker, for clients without credit. */
   ungranted = 0;
-  /** Why the answer was broken off in the middle: the client has the error, and the worker has not ended yet. */
+  /** Reason of an answer broken off midway: the client has the error, and the worker has not finished. */
   broken: FailureReason | undefined = undefined;
-  /** Pieces of the answer that the client has already. */
+  /** Pieces sent to the client. */
   passedOn = 0;
-  /** Pieces that wait for the last one, for a client of 0.1. */
+  /** Pieces joined for a client of 0.1. */
   joined: Buffer[] | undefined = undefined;
   joinedBytes = 0;
-  /** The answer while it is kept. */
+  /** Kept answer. */
   answer: Body | undefined = undefined;
   failure: readonly [reason: string, text: string, details?: Buffer] | undefined = undefined;
   readonly arrivedAt: number;
-  /** When it has waited too long in the queue. */
+  /** End of its time in the queue. */
   deadline = 0;
-  /** ms from its coming to its deadline. */
+  /** Allowed ms in the queue. */
   patience = 0;
-  /** Made for those that have to wait. */
+  /** Created on demand. */
   ageLink: Link<BrokerRequest> | undefined = undefined;
 
   constructor(client: Buffer, request: Request, service: Service, now: number) {
@@ -110,7 +106,7 @@ export class BrokerRequest implements Repeatable {
     return this.id?.sequence ?? 0;
   }
 
-  /** Keeps only what a repetition needs. */
+  /** Frees everything but the answer. */
   finish(): void {
     this.stage = Stage.Done;
     this.body = undefined;
@@ -126,27 +122,26 @@ export class BrokerRequest implements Repeatable {
   }
 }
 
-/** A worker, by its routing id. */
 export class Worker {
   readonly routingId: Buffer;
   readonly key: string;
   readonly dialect: Dialect;
   readonly service: Service;
-  /** Requests that it handles at once. */
+  /** Concurrent handlers. */
   readonly concurrency: number;
-  /** Those and the ones that wait at the worker. */
+  /** Concurrent handlers plus prefetched requests. */
   readonly capacity: number;
   readonly name: string;
-  /** In the order of their deliveries. */
+  /** In order of delivery. */
   readonly inFlight = new LinkedList<Repeatable>();
   readonly availableLink: Link<Worker> = new Link<Worker>(this);
   readonly beatLink: Link<Worker> = new Link<Worker>(this);
   beatAt = 0;
   lastSeen: number;
-  /** It was heard while it worked, so its silence means something then, too. */
+  /** The worker sends heartbeats while busy, so silence counts then, too. */
   beatsWhileBusy = false;
   draining = false;
-  /** ms from one answer to the next, on average. */
+  /** Average ms between answers. */
   #gap = UNKNOWN_GAP;
   #answeredAt: number;
 
@@ -167,9 +162,9 @@ export class Worker {
   }
 
   /**
-   * Puts it among those that can take a request: with a handler free, or with room to keep one waiting.
+   * Puts the worker among those with a free handler or with room for a request in advance.
    *
-   * @param last to the end of them, since it was just used
+   * @param last to the end of the list, as most recently used
    */
   place(last: boolean): void {
     const { availableLink: link, service } = this;
@@ -181,41 +176,40 @@ export class Worker {
     }
   }
 
-  /** It has answered a request: how quick it is decides whether requests may wait there. */
+  /** Updates the average. */
   answered(now: number): void {
     const gap = Math.min(now - this.#answeredAt, MAX_GAP);
     this.#answeredAt = now;
     this.#gap += (gap - this.#gap) * GAP_WEIGHT;
   }
 
-  /** It has given a request back: none waits there before it has shown again that it is quick. */
+  /** No requests in advance until the worker is quick again. */
   gaveBack(): void {
     this.#gap = UNKNOWN_GAP;
   }
 
-  /** It gets nothing more. */
+  /** Stops deliveries. */
   drain(): void {
     this.draining = true;
     this.availableLink.unlink();
   }
 }
 
-/** A service: its workers and what waits for them. */
 export class Service {
   readonly name: string;
-  /** The name as it stands in messages; separate memory. */
+  /** Name in messages, copied. */
   readonly frame: Buffer;
   readonly workers = new Set<Worker>();
-  /** Workers with a handler free, the least recently used first. */
+  /** Workers with a free handler, least recently used first. */
   readonly available = new LinkedList<Worker>();
-  /** Workers without one that keep requests waiting. */
+  /** Busy workers with room for requests in advance. */
   readonly ahead = new LinkedList<Worker>();
   readonly queue = new LinkedList<Repeatable>();
   requests = 0;
   replies = 0;
   failures = 0;
 
-  /** The worker that gets the next request. */
+  /** Worker for the next request. */
   get next(): Worker | undefined {
     return this.available.first ?? this.ahead.first;
   }
@@ -226,11 +220,10 @@ export class Service {
   }
 }
 
-/** A client that sends heartbeats. */
 export class Client {
   routingId: Buffer;
   readonly key: string;
-  /** Its requests and those of its former connections. */
+  /** Its requests, earlier connections included. */
   memory: ClientMemory | undefined = undefined;
   readonly beatLink: Link<Client> = new Link<Client>(this);
   beatAt = 0;
@@ -243,7 +236,7 @@ export class Client {
   }
 }
 
-/** An answer to a request, or a piece of it. */
+/** Creates an answer or a piece. */
 export function answerTo(request: BrokerRequest, final: boolean, body: Body): Answer {
   const { dialect, id, service, passedOn: pieces } = request;
   return { kind: "answer", dialect, id, service: service.frame, final, pieces, body };

@@ -1,4 +1,4 @@
-/** A Majordomo broker: the socket, the timer and the gate around broker-rules.ts. */
+/** Majordomo broker: a ROUTER, a timer and a gate around broker-rules.ts. */
 
 import crypto from "node:crypto";
 import { refuseExtra } from "../../core/arguments.js";
@@ -34,10 +34,10 @@ import {
   SERVING,
 } from "./wire.js";
 
-/** Answers queued for one client that does not read, unless `socketOptions` says otherwise. */
+/** Default queue length per client. */
 const SEND_HIGH_WATER_MARK = 100_000;
 
-/** ms that the last messages have to leave. */
+/** ms to send the last messages at close. */
 const FLUSH_TIMEOUT = 1_000;
 
 const EVENTS: EventNames<MajordomoBrokerEvent> = {
@@ -54,12 +54,11 @@ const EVENTS: EventNames<MajordomoBrokerEvent> = {
 };
 
 /**
- * Passes requests to the workers of the service that they name, and the replies
- * back. Speaks MDP 0.1 (RFC 7) and 0.2 (RFC 18) with any client and worker at
- * once, and answers `mmi.service`, `mmi.services` and `mmi.stats` (RFC 8).
+ * Passes requests to workers of the named service, and their replies back. Speaks MDP 0.1 (RFC 7) and 0.2 (RFC 18) with
+ * any client and worker, and answers `mmi.service`, `mmi.services` and `mmi.stats` (RFC 8).
  *
- * A request that a worker was lost with goes to another, at most `maxDeliveries`
- * times. What cannot be served is refused with a reason: see {@link ServiceError}.
+ * A lost worker's request goes to another, at most `maxDeliveries` times. Other failures have a reason: see {@link
+ * ServiceError}.
  *
  * @example
  * ```ts
@@ -89,9 +88,9 @@ export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBroke
     const sent = deliverNow(this.#router, [client, ...message]);
     if (sent !== "sent") this.#rules.unanswered(client, answers, sent);
   });
-  /** Waits for the last request to end: `drain` and `close`. */
+  /** Waiting `drain` and `close` calls. */
   #idleWaits: (() => void)[] = [];
-  /** Peers whose connections have ended while messages were still to be read, perhaps theirs. */
+  /** Disconnected peers whose messages may still be unread. */
   #departed: Buffer[] = [];
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
@@ -117,7 +116,7 @@ export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBroke
       queuedBytes: queueDepth ? queuedBytes : undefined,
       event: (event: MajordomoBrokerEvent): void => {
         this.events.emit(event);
-        // Requests end by timeouts and lost peers, too, each with an event.
+        // Timeouts and lost peers end requests, too.
         if (this.#idleWaits.length > 0) setImmediate(() => this.#checkIdle());
       },
     };
@@ -129,22 +128,22 @@ export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBroke
     this.#gate = gate;
     gate?.passTo((message) => this.#pass(message));
     this.#timer.start(this.#rules);
-    // Elsewhere heartbeats show which peers are gone, and listening costs.
+    // Other engines rely on heartbeats.
     if (peerRoutingIds) this.#router.events.on("peer:leave", this.#routerOnPeerLeave);
-    // The bound socket holds the process; the timer alone does not.
+    // The bound socket keeps the process alive.
     this.#timer.hold(false);
     void this.#receive();
   }
 
-  /** The endpoint bound last, as resolved: `null` before {@link bind}. */
+  /** Last bound endpoint; `null` before {@link bind}. */
   get lastEndpoint(): string | null {
     return this.#router.lastEndpoint;
   }
 
   /**
-   * Listens for clients and workers; more than once for several endpoints.
+   * Binds an endpoint for clients and workers; may be called for several.
    *
-   * @returns the endpoint as resolved, with the port that the system chose for `:*`
+   * @returns the endpoint, wildcards filled in
    * @throws ClosedError `EBADF`; otherwise as `bind` of a socket
    */
   bind(endpoint: string): Promise<string>;
@@ -159,18 +158,18 @@ export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBroke
     return this.#rules.stats();
   }
 
-  /** The services that are offered or asked for, `stats().services` of them, in no order. */
+  /** Known services, unordered; `stats().services` has their number. */
   services(): Generator<MajordomoServiceStats, undefined> {
     return this.#rules.services();
   }
 
-  /** Refuses new requests as `stopping`, and settles when the last one has its answer. */
+  /** Refuses new requests as `stopping`, and waits for the last answer. */
   protected override onDrain(): Promise<void> {
     this.#rules.drain();
     return this.#whenIdle();
   }
 
-  /** New requests are refused as `stopping`; those in flight have `linger` ms to end, then all workers get DISCONNECT. */
+  /** Refuses new requests as `stopping`; pending ones have `linger` ms, then workers get DISCONNECT. */
   protected override async onClose(linger: number): Promise<void> {
     this.#rules.drain();
     if (linger !== 0) await withTimeout(this.#whenIdle(), linger);
@@ -220,7 +219,7 @@ export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBroke
     }
   }
 
-  /** The event overtakes what came before it: what is read in this turn, and what waits to be. */
+  /** The event overtakes messages read in this turn or still queued. */
   #routerOnPeerLeave = ({ routingId }: { readonly routingId?: Buffer }): void => {
     if (routingId === undefined) return;
     this.#departed.push(routingId);
@@ -231,14 +230,14 @@ export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBroke
     });
   };
 
-  /** While there is always something to be read, heartbeats find out who is gone. */
+  /** With constant input, heartbeats detect lost peers. */
   #reportDeparted(): void {
     if (this.#router.readable) return;
     const now = this.#timer.now();
     for (const peer of this.#departed.splice(0)) this.#rules.peerLeft(peer, now);
   }
 
-  /** The gate had kept it until now. */
+  /** Takes a message that the gate held back. */
   #pass(frames: Buffer[]): void {
     const now = this.#timer.now();
     for (const message of messagesAtBroker(frames)) this.#rules.receive(frames[0] as Buffer, message, now);
@@ -265,20 +264,20 @@ export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBroke
 }
 
 /*
- * A broker behind a gate, as one of a pair. The gate decides about clients only: workers are registered at both brokers at
- * any time, so that they are there when the other one begins to serve.
+ * A broker as half of a pair. The gate applies to clients only: workers register with both brokers, so that they are
+ * there after a fail-over.
  */
 
-/** @param message the first one in these frames. @returns whether the broker takes them now; if not, the gate has them */
+/** @param message first message in the frames. @returns `false`: the gate keeps or drops it */
 function admits(gate: ServerGate, frames: Buffer[], message: AtBroker): boolean {
   switch (message.kind) {
     case "request": {
       const { service } = message;
       if (!isReserved(service)) return gate.admit(frames, true);
-      // The passive one of a pair does not answer, and counts nothing: clients of the other one ask again and again.
+      // A passive broker stays silent and counts nothing: clients ask repeatedly.
       if (service.equals(SERVING)) return gate.isServing();
       if (!service.equals(NEGOTIATION)) return gate.admit(frames, false); // Monitoring must not vote.
-      // A client that asks what its broker speaks is a client that looks for a broker.
+      // A negotiating client looks for a broker.
       return isWorkersQuestion(message) || gate.admit(frames, true);
     }
     case "cancel":
@@ -290,8 +289,8 @@ function admits(gate: ServerGate, frames: Buffer[], message: AtBroker): boolean 
   }
 }
 
-/** Whether a message for a client may leave: a broker that does not serve drops it. */
+/** A passive broker drops messages to clients. */
 function mayLeave(gate: ServerGate, message: FromBroker): boolean {
-  // A client's question is answered only while the broker serves; this is a worker's.
+  // A worker's question: clients' questions are admitted only while serving.
   return (message.kind === "answer" && message.service.equals(NEGOTIATION)) || gate.isServing();
 }

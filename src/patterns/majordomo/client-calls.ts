@@ -1,4 +1,4 @@
-/** The calls of a client: what is asked, and what its caller gets: a promise or an iteration. */
+/** Calls of a client, and the promises and iterations that callers get. */
 
 import { Link } from "../../core/collections/linked-list.js";
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
@@ -9,45 +9,41 @@ import { Calls } from "../../sockets/calls.js";
 import { ReadWindow } from "../kit/window.js";
 import { Body, Dialect, EMPTY, type Frames, type RequestId } from "./wire.js";
 
-/** What became of a piece: its reader has it, or will read it later; or there is no room for it. */
+/** A kept piece is read later; a refused one had no room. */
 export type Taken = "read" | "kept" | "refused";
 
-/** Who waits for a call. None of these may throw. */
+/** Receives a call's answer. Its methods must not throw. */
 export interface CallSink {
-  /** A piece of the answer, or the last of it, which is never refused. */
+  /** A piece, or with `final` the end, which is never refused. */
   answer(body: Buffer[], final: boolean): Taken;
-  /** Whether pieces wait to be read: the time for the next one does not run meanwhile. */
+  /** Unread pieces stop the timer for the next one. */
   readonly unread?: boolean;
-  /** Whether nothing more comes. */
   readonly done?: boolean;
-  /** Called once, when nothing more comes. */
+  /** Called once at the end. */
   onDone?: (() => void) | undefined;
-  /** @param closing the program closes its client: a caller that does not look at its promise is no error then */
+  /** @param closing the client closes: an unhandled rejection must not end the process */
   failed(error: ShoalError, closing?: boolean): void;
 }
 
-/** A service as its client knows it. */
 export interface CalledService {
   readonly name: string;
-  /** The name's bytes. */
   readonly frame: Buffer;
 }
 
-/** How a service is asked. */
+/** Terms of a call. */
 export interface CallTerms {
-  /** ms of one attempt; 0: no limit. */
+  /** ms per attempt; 0: no limit. */
   readonly timeout: number;
   /** Attempts after the first. */
   readonly retries: number;
-  /** ms of all of it; 0: no limit. */
+  /** ms in total; 0: no limit. */
   readonly total: number;
-  /** For the handler, encoded. */
+  /** Encoded headers for the handler. */
   readonly headers: Buffer;
-  /** The same with those of who observes the client. A plain broker does not get them. */
+  /** Headers plus trace context. Plain brokers do not get them. */
   readonly observed?: Buffer;
 }
 
-/** What is asked. */
 export interface Asked {
   readonly service: CalledService;
   readonly body: Frames;
@@ -59,20 +55,20 @@ export interface Asked {
 export class Connection {
   readonly number: number;
   readonly endpoint: string;
-  /** What its broker speaks; `undefined` before its answer. */
+  /** `undefined` before the broker's answer. */
   dialect: Dialect | undefined = undefined;
   /** It gets no further request. */
   isLeft = false;
-  /** Requests that were sent over it and have not ended. */
+  /** Unanswered requests. */
   calls = 0;
-  /** The request of a plain broker. */
+  /** The one request of a plain broker. */
   call: Call | undefined = undefined;
-  /** Identifies the broker's life. */
+  /** Identifies the broker's process. */
   incarnation: Buffer = EMPTY;
   /** ms between heartbeats. */
   interval = 0;
   lastSeen = 0;
-  /** When a heartbeat or an answer is due; `undefined` while nothing is wanted of the broker. */
+  /** Time of the next heartbeat or of the broker's answer; `undefined` if nothing is expected. */
   dueAt: number | undefined = undefined;
 
   constructor(number: number, endpoint: string) {
@@ -80,7 +76,6 @@ export class Connection {
     this.endpoint = endpoint;
   }
 
-  /** Whether its broker is shoal's. */
   get isExtended(): boolean {
     return this.dialect === Dialect.Shoal;
   }
@@ -96,23 +91,21 @@ export class Call {
   readonly body: Body;
   readonly terms: CallTerms;
   readonly sink: CallSink;
-  /** Of the request. */
+  /** Cost of the request's frames. */
   readonly bytes: number;
-  /** When its time is over; 0: never. */
+  /** Time of the total timeout; 0: none. */
   expiresAt = 0;
-  /** Attempts that may still be made. */
   retries: number;
-  /** Where it was sent to; `undefined`: nowhere yet. */
+  /** `undefined` while queued. */
   connection: Connection | undefined = undefined;
-  /** Pieces of its answer that have come. */
+  /** Received pieces. */
   pieces = 0;
-  /** Of an answer in pieces. */
   #window: ReadWindow | undefined = undefined;
-  /** The broker says that no worker offers the service. */
+  /** The broker reported that no worker offers the service. */
   noWorkers = false;
   deadline = 0;
   readonly deadlineLink: Link<Call> = new Link<Call>(this);
-  /** In the queue. Made for those that have to wait. */
+  /** Place in the queue; created on demand. */
   placeLink: Link<Call> | undefined = undefined;
 
   constructor(id: RequestId, { service, body, terms, sink }: Asked) {
@@ -135,7 +128,6 @@ export class Call {
     return this.placeLink;
   }
 
-  /** ms of one attempt; 0: no limit. */
   get attemptTimeout(): number {
     return this.terms.timeout;
   }
@@ -148,35 +140,34 @@ export class Call {
     return this.terms.observed ?? EMPTY;
   }
 
-  /** Whether it may not be sent again: half an answer is not continued. */
+  /** Not sent again: no attempts are left, or pieces have arrived. */
   get final(): boolean {
     return this.retries === 0 || this.pieces > 0;
   }
 }
 
-/** What decodes an answer's frames. May throw. */
+/** Decodes an answer's frames. May throw. */
 export type Decode<T> = (frames: Buffer[]) => T;
 
-/** An end without a body of its own, after pieces: only the form that MDP wants. */
+/** An empty frame after pieces: MDP requires a body. */
 function isBareEnd(body: readonly Buffer[]): boolean {
   return body.length === 0 || (body.length === 1 && (body[0] as Buffer).length === 0);
 }
 
-/** What settles the promise that was made last. */
+/** Functions of the latest promise. */
 const captured: { resolve: (value: never) => void; reject: (error: unknown) => void } = {
   resolve: ignore,
   reject: ignore,
 };
 
-/** For all promises of requests: a closure for each was a tenth of what a request allocates. */
+/** Shared by all promises: one closure per request was a tenth of its allocations. */
 function capture(resolve: (value: never) => void, reject: (error: unknown) => void): void {
   captured.resolve = resolve;
   captured.reject = reject;
 }
 
-/** The whole answer at once. */
+/** Joins pieces to one answer. */
 export class WholeSink<T> implements CallSink {
-  /** What the caller holds. */
   readonly promise: Promise<T> = new Promise<T>(capture);
   readonly #resolve = captured.resolve as (value: T) => void;
   readonly #reject = captured.reject;
@@ -187,7 +178,7 @@ export class WholeSink<T> implements CallSink {
   done = false;
   onDone: (() => void) | undefined = undefined;
 
-  /** @param maxBytes of pieces that are joined */
+  /** @param maxBytes bound of joined pieces */
   constructor(decode: Decode<T>, maxBytes: number) {
     this.#decode = decode;
     this.#maxBytes = maxBytes;
@@ -224,15 +215,14 @@ export class WholeSink<T> implements CallSink {
   }
 }
 
-/** What a reader of pieces reports. */
 export interface PieceReader {
-  /** It has read a piece. */
+  /** A piece was read. */
   read(cost: number): void;
-  /** It wants no more. */
+  /** The reader left the loop. */
   giveUp(): void;
 }
 
-/** Each piece as it comes. */
+/** Iterates over pieces as they arrive. */
 export class PieceSink<T> implements CallSink, AsyncIterableIterator<T, undefined> {
   readonly #decode: Decode<T>;
   readonly #maxBytes: number;
@@ -242,13 +232,12 @@ export class PieceSink<T> implements CallSink, AsyncIterableIterator<T, undefine
   #any = false;
   #done = false;
   #error: unknown;
-  /** Readers that wait. */
   readonly #reads = new Calls();
-  /** Who waits for a piece, in the order of their calls. */
+  /** Waiting readers, in order of their calls. */
   readonly #waiting = new RingBuffer<() => void>();
   onDone: (() => void) | undefined = undefined;
 
-  /** @param maxBytes of pieces that wait to be read; one always may */
+  /** @param maxBytes bound of unread pieces; a single one may be larger */
   constructor(decode: Decode<T>, maxBytes: number, reader: PieceReader) {
     this.#decode = decode;
     this.#maxBytes = maxBytes;
@@ -265,7 +254,7 @@ export class PieceSink<T> implements CallSink, AsyncIterableIterator<T, undefine
 
   answer(body: Buffer[], final: boolean): Taken {
     if (this.#done) return "read";
-    // Without frames, an end is only that: a handler may give no pieces at all.
+    // A handler may send no pieces at all.
     if (!final || !(this.#any ? isBareEnd(body) : body.length === 0)) {
       const cost = costOf(body);
       if (!final && this.#bytes > 0 && this.#bytes + cost > this.#maxBytes) return "refused";
@@ -290,7 +279,7 @@ export class PieceSink<T> implements CallSink, AsyncIterableIterator<T, undefine
     return waits ? this.#reads.run(() => this.#next()) : this.#next();
   }
 
-  /** The reader leaves the loop: the request is cancelled. */
+  /** Leaving the loop cancels the request. */
   return(): Promise<IteratorResult<T, undefined>> {
     this.#pieces.clear();
     this.#bytes = 0;

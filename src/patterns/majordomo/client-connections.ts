@@ -1,41 +1,39 @@
 /**
  * A client's connections, and which of several brokers is in use.
  *
- *   state     what it has                                                  ends
- *   asking    the question what its broker is                              no answer: the next broker is asked
+ *   state     has                                                          ends
+ *   asking    a negotiation                                                without an answer: the next broker is asked
  *   extended  any number of requests, to shoal's broker in use             left, or lost
- *   plain     one request at a time, since a plain answer names no request  the next plain broker is used
- *   left      the requests that it had; it gets no further ones            its last answer, or lost
+ *   plain     one request, since a plain answer names no request           lost: the next plain broker is used
+ *   left      pending requests, and gets no new ones                       after its last answer, or lost
  *
- * A lost connection (ended, or its broker is silent while something is asked) gives its requests back: they are sent again
- * over another.
+ * A lost connection (ended, or silent while answers are pending) returns its requests, which are sent over another.
  *
- * Fail over immediately when a connection ends or cannot be made, at most once per broker per interval: a broker that
- * hangs up on everybody would otherwise be asked in a busy loop. After that the next is asked when the interval is over. A
- * broker that is asked has an interval to answer; after some silent ones in a row the next ones have longer. The client
- * returns to a broker that precedes the one in use (client-fail-back.ts).
+ * Fail over immediately when a connection ends or is refused, at most once per broker per interval: a broker that hangs
+ * up would otherwise be asked in a busy loop. Then the next is asked when the interval is over. A broker has an
+ * interval to answer; after several silent ones it has longer. client-fail-back.ts returns to preferred brokers.
  */
 
 import { type Call, Connection } from "./client-calls.js";
 import type { MajordomoBrokerLeaveReason, MajordomoClientEvent } from "./client-options.js";
 import { beatInterval, Dialect, FORGOTTEN, type FromClient, type Negotiated } from "./wire.js";
 
-/** Brokers that are asked for an interval each before the next ones get twice the time, and how often it doubles. */
+/** Unanswered negotiations before the time for an answer doubles, and how often it doubles. */
 const ASKED_SOON = 3;
 const MAX_DOUBLINGS = 3;
 
-/** How a client deals with its brokers. Times in ms. */
+/** Limits of a client. Times are in ms. */
 export interface ClientLimits {
   readonly endpoints: readonly string[];
-  /** The dialect to speak; `undefined`: ask. */
+  /** `undefined`: negotiate. */
   readonly dialect: Dialect | undefined;
   readonly heartbeatInterval: number;
   readonly liveness: number;
-  /** Requests sent and not answered. */
+  /** Sent requests. */
   readonly maxInFlight: number;
-  /** Requests that wait to be sent. */
+  /** Queued requests. */
   readonly maxPending: number;
-  /** Bytes of requests without an answer. */
+  /** Bytes of unanswered requests. */
   readonly maxPendingBytes: number;
   /** Connections to a plain broker. */
   readonly maxConnections: number;
@@ -44,40 +42,40 @@ export interface ClientLimits {
 export interface ClientEffects {
   open(connection: number, endpoint: string): void;
   close(connection: number): void;
-  /** The driver has the message in any case. @returns `false`: no more until `writable` */
+  /** Queues the message if there is no room. @returns `false`: no room until `writable` */
   send(connection: number, message: FromClient): boolean;
   event(event: MajordomoClientEvent): void;
-  /** The broker has no worker for what a call asks: it waits for one. */
+  /** A call waits for a service without workers. */
   unserved?(): void;
-  /** The last call has ended. */
+  /** The last call ended. */
   idle?(): void;
 }
 
 export class ClientConnections {
   mode: "asking" | "extended" | "plain" = "asking";
-  /** The connection that is asked, or that has all requests of the extended form. */
+  /** Connection to shoal's broker in use, or to the one asked. */
   main: Connection | undefined = undefined;
-  /** The main connection has no room now. */
+  /** The main connection has no room. */
   mute = false;
   readonly #limits: ClientLimits;
   readonly #effects: ClientEffects;
   readonly #open = new Map<number, Connection>();
   #opened = 0;
-  /** The dialect of a plain broker, and how many connections to plain brokers are open. */
+  /** Dialect of the plain broker, and number of connections to plain brokers. */
   #plain: Dialect = Dialect.Mdp01;
   #plains = 0;
-  /** Connections to the plain broker in use without a request. */
+  /** Free connections to the plain broker in use. */
   readonly #idle: Connection[] = [];
   #endpoints: readonly string[];
-  /** Which of them is to be used. */
+  /** Index of the broker to use. */
   #next = 0;
   #used = "";
-  /** Immediate fail-overs, and since when they count. */
+  /** Immediate fail-overs since a time. */
   #failOvers = 0;
   #failOversSince = Number.NEGATIVE_INFINITY;
-  /** Brokers in a row that did not answer. */
+  /** Consecutive negotiations without an answer. */
   #unanswered = 0;
-  /** When the next broker is asked, while none is. */
+  /** When the next broker is asked. */
   #restsUntil: number | undefined = undefined;
 
   constructor(limits: ClientLimits, effects: ClientEffects) {
@@ -91,7 +89,6 @@ export class ClientConnections {
     return this.#used;
   }
 
-  /** Whether there are several brokers. */
   get hasOthers(): boolean {
     return this.#endpoints.length > 1;
   }
@@ -99,7 +96,7 @@ export class ClientConnections {
   /**
    * Applies a new list.
    *
-   * @returns whether it has the broker in use, and whether it has a new broker that precedes that one
+   * @returns whether it contains the broker in use, and a new broker preferred to it
    */
   setEndpoints(endpoints: readonly string[]): { readonly isListed: boolean; readonly hasNewcomer: boolean } {
     const at = endpoints.indexOf(this.#used);
@@ -109,7 +106,7 @@ export class ClientConnections {
     return { isListed: at >= 0, hasNewcomer: this.preceding.some((endpoint) => !known.has(endpoint)) };
   }
 
-  /** Brokers that precede the one in use, the preferred first; none unless that one is shoal's. */
+  /** Brokers preferred to the one in use; none unless it is shoal's. */
   get preceding(): readonly string[] {
     if (this.mode !== "extended") return [];
     return this.#endpoints.slice(0, Math.max(0, this.#endpoints.indexOf(this.#used)));
@@ -135,7 +132,7 @@ export class ClientConnections {
     this.#effects.close(connection.number);
   }
 
-  /** Asks the next broker what it is. @param wanted there are requests for it */
+  /** Negotiates with the next broker. @param wanted requests are pending */
   probe(now: number, wanted: boolean): void {
     this.mode = "asking";
     this.mute = false;
@@ -146,14 +143,14 @@ export class ClientConnections {
     if (wanted) this.wanted(now);
   }
 
-  /** Uses the next broker as a plain one, without asking. */
+  /** Uses the next broker as a plain one. */
   speak(dialect: Dialect): void {
     this.mode = "plain";
     this.#plain = dialect;
     this.#addIdle(this.#openNext());
   }
 
-  /** Something is wanted of the main connection's broker: from now on its silence counts. */
+  /** An answer is pending: the broker's silence counts from now on. */
   wanted(now: number): void {
     const { main } = this;
     if (main === undefined || main.dueAt !== undefined) return;
@@ -161,12 +158,11 @@ export class ClientConnections {
     main.dueAt = now + (main.isExtended ? main.interval : this.#patience);
   }
 
-  /** Sends over the main connection. */
   send(message: FromClient): void {
     if (!this.#effects.send((this.main as Connection).number, message)) this.mute = true;
   }
 
-  /** The main connection's broker has answered what it is. */
+  /** The broker answered the negotiation. */
   negotiated(connection: Connection, { extended, incarnation, heartbeatInterval }: Negotiated): void {
     connection.dueAt = undefined;
     this.#unanswered = 0;
@@ -184,19 +180,17 @@ export class ClientConnections {
     this.#effects.event({ type: "broker:joined", endpoint: this.#used, extended });
   }
 
-  /** The broker in use is restarted, or gave this client up: it has none of its requests any more. */
+  /** The broker restarted or dropped this client, and has none of its requests. */
   forgotten(connection: Connection, incarnation: Buffer): void {
     const gaveUp = incarnation.equals(FORGOTTEN);
     if (!gaveUp) connection.incarnation = Buffer.from(incarnation);
     this.#leaveEvent(gaveUp ? "forgotten" : "restarted");
   }
 
-  /** The next broker is to be used. */
   advance(): void {
     this.#next += 1;
   }
 
-  /** Whether the next broker may be asked immediately. */
   canFailOverNow(now: number): boolean {
     if (now - this.#failOversSince >= this.#limits.heartbeatInterval) {
       this.#failOversSince = now;
@@ -207,7 +201,7 @@ export class ClientConnections {
     return true;
   }
 
-  /** Closes the main connection; {@link probe} asks the next broker. */
+  /** Closes the main connection; follow with {@link probe} or {@link rest}. */
   lose(reason: MajordomoBrokerLeaveReason): void {
     if (reason === "no-answer") this.#unanswered += 1;
     this.#leaveEvent(reason);
@@ -217,17 +211,16 @@ export class ClientConnections {
     this.advance();
   }
 
-  /** After {@link lose}: the next broker is asked when the interval is over. */
+  /** Asks the next broker when the interval is over. */
   rest(): void {
     this.#restsUntil = this.#failOversSince + this.#limits.heartbeatInterval;
   }
 
-  /** Whether that interval is over. */
   isRested(now: number): boolean {
     return this.#restsUntil !== undefined && this.#restsUntil <= now;
   }
 
-  /** No further request goes to the broker in use. The main connection stays open for the answers to come. */
+  /** Stops using the broker. Its connection stays open for pending answers. */
   leave(reason: "removed" | "stopping" | "preferred", now: number): void {
     const { main } = this;
     if (this.mode !== "asking") this.#leaveEvent(reason);
@@ -243,13 +236,13 @@ export class ClientConnections {
     main.dueAt = now + main.interval;
   }
 
-  /** No further request goes over the connections to the plain broker in use. */
+  /** Stops using the plain broker. */
   leavePlain(): void {
     for (const connection of [...this.#idle]) this.close(connection);
     for (const connection of this.#open.values()) if (connection.isPlain) connection.isLeft = true;
   }
 
-  /** After {@link leave}: uses the broker of this connection, which has answered. */
+  /** Uses the broker of this connection. */
   moveTo(connection: Connection, negotiated: Negotiated): void {
     this.#used = connection.endpoint;
     this.#next = Math.max(0, this.#endpoints.indexOf(this.#used));
@@ -258,14 +251,14 @@ export class ClientConnections {
     this.negotiated(connection, negotiated);
   }
 
-  /** When {@link tick} has something to do. */
+  /** Time of the next {@link tick}. */
   nextDue(): number {
     let next = this.#restsUntil ?? Number.POSITIVE_INFINITY;
     for (const { dueAt } of this.#open.values()) if (dueAt !== undefined && dueAt < next) next = dueAt;
     return next;
   }
 
-  /** Sends heartbeats. @param wanted there are requests. @returns connections whose brokers are silent */
+  /** Sends heartbeats. @param wanted requests are pending. @returns connections with silent brokers */
   tick(now: number, wanted: boolean): readonly Connection[] {
     const { heartbeatInterval, liveness } = this.#limits;
     const silent: Connection[] = [];
@@ -283,7 +276,7 @@ export class ClientConnections {
     return silent;
   }
 
-  /** Gives a call a connection to the plain broker. @returns `undefined`: as many as allowed have one */
+  /** Finds a plain connection for a call. @returns `undefined` at `maxConnections` */
   take(call: Call): Connection | undefined {
     const room = this.#plains < this.#limits.maxConnections;
     if (this.#idle.length === 0 && room) this.#addIdle(this.#openNext());
@@ -292,12 +285,12 @@ export class ClientConnections {
     return connection;
   }
 
-  /** A call is no longer with its connection. @param abandoned its answer may still come */
+  /** A call left its connection. @param abandoned its answer may still arrive */
   release(connection: Connection, abandoned: boolean): void {
     connection.calls -= 1;
     if (connection.isPlain) {
       connection.call = undefined;
-      // A late answer would be taken for the next request's.
+      // A late answer could be mistaken for the next request's.
       if (abandoned || connection.isLeft) this.close(connection);
       else this.#idle.push(connection);
     } else if (connection.isLeft && connection.calls === 0) this.close(connection);
@@ -321,7 +314,7 @@ export class ClientConnections {
     this.#effects.event({ type: "broker:left", endpoint: this.#used, reason });
   }
 
-  /** ms for a broker's answer. Where none comes, brokers may be slow: leaving each of them is what keeps them slow. */
+  /** ms for an answer. Without answers, brokers may be slow, and new connections would keep them slow. */
   get #patience(): number {
     const doublings = Math.min(MAX_DOUBLINGS, Math.floor(this.#unanswered / ASKED_SOON));
     return this.#limits.heartbeatInterval * 2 ** doublings;

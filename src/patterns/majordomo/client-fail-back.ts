@@ -1,14 +1,14 @@
 /**
- * How a client goes back to a broker that precedes the one in use: brokers share the clients by the order of each client's list, and
- * one that has returned is found by asking it, in the background.
+ * Returns a client to a preferred broker. Clients with different orders of brokers share the load; a returned broker is
+ * found in the background.
  *
  *   resting --due--> asking mmi.serving --200-------> negotiating --extended--> the client moves
  *      ^                 |                                |
- *      +-- all refused, none answered in time, stopping --+
+ *      +-- refused, silent or stopping: all of them ------+
  *
- * One connection at a time, one interval for each broker, in the list's order; then a pause, which doubles up to
- * LONGEST_PAUSE intervals, and begins longer after moves that did not last. No request goes over the connection before the client moves. The question is one of monitoring and not a
- * negotiation at once: a negotiation votes for the passive broker of a pair (binary-star/gate.ts), which does not answer the former.
+ * One broker is asked at a time, for one interval each, in order of preference. A pause follows, doubled up to
+ * LONGEST_PAUSE intervals; it starts longer after moves that did not last. Only mmi.serving is asked first: a
+ * negotiation would vote for the passive broker of a pair (binary-star/gate.ts), which does not answer mmi.serving.
  */
 
 import { backOff } from "../../core/back-off.js";
@@ -16,7 +16,7 @@ import type { Connection } from "./client-calls.js";
 import type { ClientConnections, ClientEffects, ClientLimits } from "./client-connections.js";
 import { type AtClient, type Negotiated, SERVING } from "./wire.js";
 
-/** Intervals between two rounds of questions at most. A move lasts when the client is still there after so many. */
+/** Longest pause in intervals. A move that lasts as long counts as stable. */
 export const LONGEST_PAUSE = 8;
 
 export class FailBack {
@@ -24,19 +24,19 @@ export class FailBack {
   readonly #effects: Pick<ClientEffects, "send">;
   readonly #connections: ClientConnections;
   readonly #random: () => number;
-  /** Those that precede the broker in use, the preferred first. */
+  /** Brokers before the one in use, the preferred first. */
   #preceding: readonly string[] = [];
-  /** Which of them is asked, or is to be asked next. */
+  /** Index of the broker asked now or next. */
   #at = 0;
-  /** The connection that one is asked on; `undefined`: none is. */
+  /** Connection of the question. */
   #connection: Connection | undefined = undefined;
-  /** Whether it has answered that it serves. */
+  /** Whether mmi.serving was answered with 200. */
   #serves = false;
-  /** When the next round begins, or the one that is asked has had its time. */
+  /** Start of the next round, or timeout of the question. */
   #dueAt: number | undefined;
-  /** Rounds in a row that have found none. */
+  /** Failed rounds in a row. */
   #rounds = 0;
-  /** Moves in a row that did not last, and the time of the last one. */
+  /** Unstable moves in a row, and the time of the last one. */
   #moves = 0;
   #movedAt = Number.NEGATIVE_INFINITY;
 
@@ -57,16 +57,11 @@ export class FailBack {
     return this.#dueAt;
   }
 
-  /** Whether one is asked over this connection. */
   has(connection: Connection): boolean {
     return connection === this.#connection;
   }
 
-  /**
-   * A broker is in use, and these precede it.
-   *
-   * @param hasNewcomer whether one of them was not in the list before: then they are asked at once
-   */
+  /** @param hasNewcomer a preferred broker is new: it is asked at once */
   watch(preceding: readonly string[], now: number, hasNewcomer = false): void {
     this.#preceding = preceding;
     const isWatching = this.#dueAt !== undefined;
@@ -75,21 +70,24 @@ export class FailBack {
     if (preceding.length > 0 && isWatching && !hasNewcomer && !isWithdrawn) return;
     this.stop();
     if (preceding.length === 0) return;
-    // Where the last move lasted, the broker was left for something new.
+    // The last move was stable.
     if (now - this.#movedAt >= LONGEST_PAUSE * this.#limits.heartbeatInterval) this.#moves = 0;
     this.#rounds = hasNewcomer ? 0 : this.#moves;
     if (hasNewcomer) this.#ask(now);
     else this.#rest(now);
   }
 
-  /** There is no broker in use that others could precede: the client looks for one itself. */
+  /** No broker is in use. */
   stop(): void {
     this.#hangUp();
     this.#at = 0;
     this.#dueAt = undefined;
   }
 
-  /** Something came from the one that is asked. @returns its answer if it is to be used: its connection is the caller's then */
+  /**
+   * Handles a message of the asked broker. @returns its answer if the client should move there; the connection then
+   * belongs to the caller
+   */
   receive(input: AtClient, now: number): Negotiated | undefined {
     if (input.kind === "negotiated" && this.#serves) {
       if (input.extended) return this.#take(input, now);
@@ -102,7 +100,7 @@ export class FailBack {
     return undefined;
   }
 
-  /** The one that is asked cannot be reached, does not serve, or is a plain one. */
+  /** The asked broker is unreachable, not serving or a plain one. */
   failed(now: number): void {
     this.#hangUp();
     this.#at += 1;

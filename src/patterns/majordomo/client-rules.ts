@@ -1,18 +1,14 @@
 /**
- * A client's requests (7/MDP and 18/MDP, client side), towards one broker of several.
+ * A client's requests (7/MDP and 18/MDP, client side) to one of several brokers.
  *
  *              room at the broker            its answer
  *   waiting ------------------------> sent -------------> ended
  *     ^                                |  no time, no retries left, cancelled -> ended
  *     +---- the broker is lost --------+  silent, or its connection ended
  *
- * Requests of the extended form carry an id, so any number is in flight on one
- * connection, and a repetition is not handled again. A plain answer says only which
- * service it is of: so each connection has one request at a time, and one whose
- * answer did not come in time is given up with its connection, else a late answer
- * would be taken for the next one's.
- *
- * Brokers may come and go (client-connections.ts). A request that is sent again counts as one of its attempts.
+ * Requests to shoal's broker have ids, so a connection can have many, and repetitions are not handled again. Plain
+ * answers name only the service: a connection has one request, and is closed if its answer is late, which could be
+ * mistaken for the next one's.
  */
 
 import { LinkedList } from "../../core/collections/linked-list.js";
@@ -44,19 +40,21 @@ export class ClientRules {
   readonly #connections: ClientConnections;
   readonly #failBack: FailBack;
   readonly #calls = new NumberTable<Call>();
-  /** Calls that were not sent, or are to be sent again; the others are under way. */
+  /** Queued calls, first attempts and repetitions. */
   readonly #waiting = new LinkedList<Call>();
   readonly #deadlines = new Deadlines<Call>();
   #sequence = 0;
-  /** No call is older. */
+  /** Lowest number of a pending call, or less. */
   #oldest = 1;
-  /** Bytes of the requests in `#calls`. */
   #bytes = 0;
   #closed = false;
-  /** Why the last attempt to connect to the broker failed; nothing was heard of it since. */
+  /** Why the last connection attempt failed; reset by a message. */
   #lastFailure: ShoalError | undefined = undefined;
 
-  /** @param key 8 bytes that no other client has @param random for jitter, from 0 up to 1 */
+  /**
+   * @param key 8 random bytes
+   * @param random for jitter, from 0 up to 1
+   */
   constructor(limits: ClientLimits, effects: ClientEffects, key: Buffer, random: () => number) {
     this.#limits = limits;
     this.#effects = effects;
@@ -65,12 +63,10 @@ export class ClientRules {
     this.#failBack = new FailBack(limits, effects, this.#connections, random);
   }
 
-  /** Whether a broker is there. */
   get hasBroker(): boolean {
     return this.#connections.mode !== "asking";
   }
 
-  /** Whether no call is under way. */
   get idle(): boolean {
     return this.#calls.size === 0;
   }
@@ -81,7 +77,7 @@ export class ClientRules {
     else this.#connections.speak(dialect);
   }
 
-  /** Applies another list of brokers. */
+  /** Applies a new list of brokers. */
   setEndpoints(endpoints: readonly string[], now: number): void {
     if (this.#closed) return;
     const connections = this.#connections;
@@ -130,7 +126,6 @@ export class ClientRules {
     return call;
   }
 
-  /** The caller has enough. */
   cancel(call: Call, now: number): void {
     if (!this.#calls.has(call.id.sequence)) return;
     this.counters.cancelled += 1;
@@ -138,15 +133,15 @@ export class ClientRules {
     this.#end(call, now, true);
   }
 
-  /** The reader of an answer has read a piece that was kept. @param cost of the piece */
+  /** The reader has read a kept piece. @param cost of the piece */
   read(call: Call, cost: number, now: number): void {
     if (!this.#calls.has(call.id.sequence)) return;
-    // The time was not for the reader.
+    // The timeout does not include the reader's time.
     if (call.attemptTimeout > 0) this.#deadlines.set(call.deadlineLink, now, call.attemptTimeout);
     this.#onRead(call, cost);
   }
 
-  /** A connection has room again. */
+  /** There is room again. */
   writable(number: number, now: number): void {
     const connections = this.#connections;
     if (connections.find(number) !== connections.main) return;
@@ -154,7 +149,7 @@ export class ClientRules {
     this.#pump(now);
   }
 
-  /** A connection has ended: what was sent over it may be lost. */
+  /** A connection ended: what was sent over it may be lost. */
   disconnected(number: number, now: number): void {
     const connections = this.#connections;
     const connection = connections.find(number);
@@ -168,7 +163,7 @@ export class ClientRules {
       return;
     }
     const hurry = connections.canFailOverNow(now);
-    // One that has not answered yet has its time; the connection is made again meanwhile.
+    // The broker has its time to answer; the socket reconnects meanwhile.
     if (!hurry && connections.mode === "asking") return;
     this.#lose(connection, "disconnected", now);
     if (hurry) this.#seek(now);
@@ -178,7 +173,7 @@ export class ClientRules {
     }
   }
 
-  /** A connection could not be made: there may be a broker elsewhere. */
+  /** A connection attempt failed. */
   refused(number: number, now: number, error?: ShoalError): void {
     const connections = this.#connections;
     const connection = connections.find(number);
@@ -230,7 +225,7 @@ export class ClientRules {
       case "error": {
         const call = this.#calls.get((input.id as RequestId).sequence);
         const isStopping = input.reason === "stopping";
-        // Another broker is asked already: its answer counts.
+        // The call was sent to another broker since.
         if (call === undefined || call.connection !== connection) this.counters.late += 1;
         else if (!isStopping || !this.#askElsewhere(call, connection, now)) this.#refused(call, input, now);
         break;
@@ -245,7 +240,7 @@ export class ClientRules {
     }
   }
 
-  /** The services that requests wait for, and that no worker of the broker serves. */
+  /** Services without workers that calls wait for. */
   unserved(): Set<string> {
     const names = new Set<string>();
     for (const { noWorkers, service } of this.#calls.values()) if (noWorkers) names.add(service.name);
@@ -275,7 +270,6 @@ export class ClientRules {
     if (connections.isRested(now)) this.#seek(now);
   }
 
-  /** Ends all calls. */
   close(fail: (call: Call) => void): void {
     this.#closed = true;
     for (const call of this.#calls.values()) {
@@ -295,13 +289,13 @@ export class ClientRules {
     };
   }
 
-  /** No broker is in use: the next one is asked what it is. */
+  /** Negotiates with the next broker. */
   #seek(now: number): void {
     this.#failBack.stop();
     this.#connections.probe(now, this.#calls.size > 0);
   }
 
-  /** New requests go to this broker; what the one in use was asked is awaited over its connection. */
+  /** Moves to this broker; pending answers of the former one are still awaited. */
   #moveTo(connection: Connection, negotiated: Negotiated, now: number): void {
     const connections = this.#connections;
     connections.leave("preferred", now);
@@ -310,13 +304,13 @@ export class ClientRules {
     this.#pump(now);
   }
 
-  /** The broker in use, or that is asked, is lost. */
+  /** The broker in use or asked is lost. */
   #lose(main: Connection, reason: MajordomoBrokerLeaveReason, now: number): void {
     this.#connections.lose(reason);
     this.#requeue(main, now);
   }
 
-  /** A plain broker's connection or one that was left has ended, or its broker is silent or has lost its requests. */
+  /** Gives up a plain or left connection. */
   #giveUp(connection: Connection, now: number): void {
     this.#connections.close(connection);
     if (connection.isPlain) this.#leavePlain(connection);
@@ -324,17 +318,17 @@ export class ClientRules {
     this.#pump(now);
   }
 
-  /** The next plain broker is to be used; once, for all connections to this one. */
+  /** Uses the next plain broker, once for all connections to this one. */
   #leavePlain(connection: Connection): void {
     if (!this.#connections.hasOthers || connection.isLeft) return;
     this.#connections.advance();
     this.#connections.leavePlain();
   }
 
-  /** What was sent over a connection is to be sent again, in its order, as often as it may be. */
+  /** Queues the calls of a connection again, in order, if attempts are left. */
   #requeue(connection: Connection, now: number): void {
     const sent = this.#calls.values().filter((call) => call.connection === connection);
-    // Each goes before all that waits: so the newest first.
+    // Newest first, since each goes to the front.
     for (const call of sent.sort((a, b) => b.id.sequence - a.id.sequence)) {
       if (!call.final) this.#sendAgain(call, now);
       else {
@@ -345,10 +339,10 @@ export class ClientRules {
   }
 
   /**
-   * A broker that stops has refused a request: another one is asked, if there is one and an attempt is left. What this
-   * broker has taken is still awaited over its connection.
+   * A stopping broker refused a request: asks another broker, if there is one and an attempt is left. Requests that the
+   * broker has accepted are still awaited.
    *
-   * @returns whether another one is asked
+   * @returns whether another broker is asked
    */
   #askElsewhere(call: Call, connection: Connection, now: number): boolean {
     const connections = this.#connections;
@@ -365,7 +359,7 @@ export class ClientRules {
     return true;
   }
 
-  /** Goes before all that waits. */
+  /** Queues a call in front. */
   #sendAgain(call: Call, now: number): void {
     this.#detach(call, true);
     call.retries -= 1;
@@ -373,7 +367,7 @@ export class ClientRules {
     this.#waiting.unshift(call.place);
   }
 
-  /** The call is with no broker. @param abandoned its answer may still come */
+  /** Takes a call from its broker. @param abandoned its answer may still arrive */
   #detach(call: Call, abandoned: boolean): void {
     const { connection } = call;
     if (connection === undefined) return;
@@ -382,7 +376,6 @@ export class ClientRules {
     this.#connections.release(connection, abandoned);
   }
 
-  /** A call that is new. */
   #begin(call: Call, now: number): void {
     const connections = this.#connections;
     const isNext = this.#waiting.length === 0 && connections.mode === "extended";
@@ -408,7 +401,6 @@ export class ClientRules {
     }
   }
 
-  /** To the broker in use, which does not have it yet. */
   #sendFirst(call: Call, now: number): void {
     const main = this.#connections.main as Connection;
     this.#connections.wanted(now);
@@ -458,7 +450,7 @@ export class ClientRules {
     }
   }
 
-  /** An attempt has had its time. */
+  /** An attempt timed out. */
   #late(call: Call, now: number): void {
     const { connection } = call;
     if (call.sink.unread === true) {
@@ -474,14 +466,14 @@ export class ClientRules {
       this.#deadlines.set(call.deadlineLink, now, call.attemptTimeout);
       if (connection !== undefined) this.#sendExtended(call, now);
     } else {
-      // A plain broker that hangs is silent, and no more: the next attempt goes to the next one.
+      // A hanging plain broker is silent: the next attempt uses the next broker.
       if (connection.isPlain) this.#leavePlain(connection);
       this.#sendAgain(call, now);
       this.#pump(now);
     }
   }
 
-  /** The broker may have said what the request waits for. */
+  /** The broker may have reported the cause. */
   #whyLate(call: Call): ShoalError {
     const { name } = call.service;
     if (call.noWorkers) {
@@ -525,14 +517,14 @@ export class ClientRules {
       return;
     }
     call.pieces = (call.pieces + 1) >>> 0;
-    // Each piece is a sign of life: the time is for the next one.
+    // The timeout applies to each piece.
     if (call.attemptTimeout > 0) this.#deadlines.set(call.deadlineLink, now, call.attemptTimeout);
     const taken = call.sink.answer(body.frames as Buffer[], final);
     if (taken === "read") this.#onRead(call, body.cost);
     else if (taken === "refused") this.#breakOff(call, "too-large", now);
   }
 
-  /** Its worker may send as much as was read; sent in halves of the window, not for each piece. */
+  /** Grants read bytes to the worker, in halves of the window. */
   #onRead({ id, connection, window }: Call, cost: number): void {
     const bytes = window.read(cost);
     if (bytes === 0 || connection === undefined || !connection.isExtended) return;
@@ -541,7 +533,7 @@ export class ClientRules {
     else this.#effects.send(connection.number, message);
   }
 
-  /** What comes of the answer from now on is of no use. */
+  /** Ends a call midway. */
   #breakOff(call: Call, reason: "incomplete" | "too-large", now: number): void {
     this.counters.failed += 1;
     this.#sendCancel(call);
@@ -574,7 +566,7 @@ export class ClientRules {
     if (connection?.isExtended === true) this.#effects.send(connection.number, { kind: "cancel", id });
   }
 
-  /** @param abandoned its answer may still come */
+  /** @param abandoned its answer may still arrive */
   #end(call: Call, now: number, abandoned: boolean): void {
     this.#calls.delete(call.id.sequence);
     this.#bytes -= call.bytes;

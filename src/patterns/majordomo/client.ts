@@ -1,4 +1,4 @@
-/** A Majordomo client: sockets and a timer around client-rules.ts. */
+/** Majordomo client: sockets and a timer around client-rules.ts. */
 
 import crypto from "node:crypto";
 import { endedWith, startRequest } from "../../core/diagnostics.js";
@@ -51,21 +51,20 @@ import {
   serviceFrame,
 } from "./wire.js";
 
-/** One call. */
 interface Ask<T> {
   readonly service: string;
   readonly frames: Frames;
   readonly decode: Decode<T>;
-  /** Of a contract. */
+  /** Of a contract; else empty. */
   readonly method: string;
   readonly options: MajordomoCallOptions | undefined;
-  /** Headers of who observes the request. */
+  /** Trace headers. */
   readonly added: Readonly<Record<string, string>> | undefined;
 }
 
-/** ms before a connection that could not be opened counts as ended. */
+/** ms until a connection that could not be opened counts as ended. */
 const OPEN_RETRY = 1_000;
-/** Services whose names are kept as bytes; one more, and all are made again. */
+/** Cached service names. */
 const MAX_SERVICES = 10_000;
 
 const EVENTS: EventNames<MajordomoClientEvent> = {
@@ -76,12 +75,10 @@ const EVENTS: EventNames<MajordomoClientEvent> = {
 };
 
 /**
- * Asks services of a Majordomo broker. Any number of requests may be under way at
- * once, and are answered in any order; awaited one by one it is the synchronous
- * client of the Guide.
+ * Calls services of a Majordomo broker, with any number of requests in flight; answers arrive in any order.
  *
- * With several brokers the next is taken when one is silent. Requests to shoal's
- * broker carry an id, so that sending them again does not handle them again.
+ * Of several brokers, the next is used when one is silent or disconnected. Requests to shoal's broker have ids, so that
+ * a repetition is not handled again.
  *
  * @example
  * ```ts
@@ -110,23 +107,23 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
   readonly #maxAnswerBytes: number;
   readonly #timeout: number;
   readonly #retries: number;
-  /** How a call without options is asked. */
+  /** Terms of a call without options. */
   readonly #terms: CallTerms;
   readonly #services = new Map<string, CalledService>();
-  /** Until it is reported that requests wait for a worker. */
+  /** Timer of the warning for requests without a service. */
   #unserved: NodeJS.Timeout | undefined = undefined;
-  /** The service that was asked last. */
+  /** Last service. */
   #service: CalledService | undefined = undefined;
-  /** The time of this turn of the event loop: looking at the clock for each request cost as much as sending it. */
+  /** Time of this turn: reading the clock per request cost as much as sending it. */
   #time = 0;
   #timed = false;
   readonly #readiness = new Readiness("MajordomoClient", () => this.#rules.hasBroker);
-  /** Waits for the last call to end: `drain`. */
+  /** Waiting `drain` calls. */
   #idleWaits: (() => void)[] = [];
 
   /**
-   * @param endpoints of one broker or several, the preferred first; or a source. A broker that the source has no more gets no
-   *   further request, and is left when those that it has are answered; while it has none, calls wait
+   * @param endpoints of brokers in order of preference, or a source. A removed broker gets no new requests and is left
+   *   after its last answer; calls wait while the source is empty
    * @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value
    */
   constructor(endpoints: PatternEndpoints, options: MajordomoClientOptions<Req, Rep> = {}) {
@@ -157,7 +154,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
     const effects = {
       open: (connection: number, endpoint: string): void => {
         if (this.#endpoints.connect(endpoint, () => sockets.open(connection, endpoint))) return;
-        // As a connection that ends at once; at once it would be made again, without end.
+        // Not at once: a permanent failure would repeat without end.
         setTimeout(() => {
           this.#rules.disconnected(connection, this.#timer.now());
           this.#timer.update();
@@ -196,8 +193,8 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
   /**
    * Settles when a broker answers. Calls need not wait for it.
    *
-   * @param options `timeout` in ms, -1 (the default) for no limit, and `signal`
-   * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EBADF`, or `EAGAIN` when it closes meanwhile
+   * @param options `timeout` in ms, default -1: no limit; `signal`
+   * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EBADF`, or `EAGAIN` at close
    */
   ready(options?: WaitOptions): Promise<void> {
     if (this.closed) return Promise.reject(new ClosedError("EBADF", "The client is closed"));
@@ -209,13 +206,13 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
   }
 
   /**
-   * Asks a service. Pieces of an answer are joined.
+   * Sends a request and returns its answer; pieces are joined.
    *
    * @returns the reply's frames, or with a codec the value
-   * @throws ServiceError `ERR_SERVICE` with a `reason`: no such service, the handler failed, overloaded, …
+   * @throws ServiceError `ERR_SERVICE` with a `reason`: no such service, handler failed, overloaded, …
    * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EBADF`, `EAGAIN`
    * @throws InvalidStateError `ERR_TOO_MANY_PENDING` past `maxPending`
-   * @throws InvalidMessageError `ERR_INVALID_MESSAGE` for what the codecs refuse
+   * @throws InvalidMessageError `ERR_INVALID_MESSAGE` when a codec refuses the request or reply
    */
   request(service: string, body: BodyFor<Req>, options?: MajordomoCallOptions): Promise<BodyOf<Rep>> {
     try {
@@ -226,12 +223,12 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
   }
 
   /**
-   * A service by its contract: an object with a function for each method. A request that does not conform to its schema
-   * rejects with `EINVAL` and is not sent; a reply that does not conform rejects with `ERR_INVALID_MESSAGE`. A method with
-   * `stream` gives an async iterator, and throws where another would reject. The client's codecs have no part in it.
+   * Returns a function for each method of a contract. A request that violates its schema rejects with `EINVAL` and is
+   * not sent; such a reply rejects with `ERR_INVALID_MESSAGE`. Methods with `stream` return an async iterator, and
+   * throw instead of rejecting. The client's codecs are not used.
    *
-   * @param defaults for each call that does not give its own
-   * @throws InvalidArgumentError `EINVAL` for what is not a contract or an unknown option
+   * @param defaults options of all calls
+   * @throws InvalidArgumentError `EINVAL` for an invalid contract or option
    */
   service<C extends ServiceContract>(contract: C, defaults: MajordomoCallOptions = {}): MajordomoService<C> {
     checkCall("service", defaults);
@@ -254,12 +251,11 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
   }
 
   /**
-   * Asks a service, and gives each piece of the answer as it comes (PARTIAL of MDP
-   * 0.2). The handler is not asked for more than 64 KiB and one piece ahead of this reader.
-   * Leaving the loop early gives the request up.
+   * Sends a request and yields the pieces of its answer (PARTIAL of MDP 0.2). The handler runs at most 64 KiB and one
+   * piece ahead of the reader. Leaving the loop cancels the request.
    *
-   * @throws as {@link request}; ServiceError with the reason `incomplete` when a piece is missing: a loop that ends
-   *   without an error has had all of them (with a plain broker nobody can know)
+   * @throws as {@link request}; ServiceError with reason `incomplete` if a piece is missing: a loop without an error
+   *   has had all pieces (a plain broker cannot detect losses)
    */
   stream(
     service: string,
@@ -269,7 +265,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
     return this.#stream(this.#ask(service, body, options));
   }
 
-  /** Calls under way end, as they would. */
+  /** Waits for calls in flight. */
   protected override onDrain(): Promise<void> {
     if (this.#rules.idle) return Promise.resolve();
     return new Promise((resolve) => {
@@ -277,7 +273,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
     });
   }
 
-  /** Nothing is waited for, whatever the linger: what is to be finished is finished by `drain`. */
+  /** Ignores linger: `drain` waits. */
   protected override async onClose(): Promise<void> {
     this.#endpoints.stop();
     this.#readiness.close();
@@ -290,7 +286,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
     await this.#sockets.close();
   }
 
-  /** A request has waited for a while, and may wait for its whole time, for a service that is misspelt. */
+  /** The service's name may be misspelled: the request would wait until its timeout. */
   #warnOfUnserved(): void {
     this.#unserved = undefined;
     const at = this.stats().broker ?? "the broker";
@@ -359,14 +355,13 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
         if (call !== undefined) this.#cancel(call);
       },
     });
-    // It ends the iteration.
     if (isAborted) sink.failed(new AbortedError(signal.reason));
     else call = this.#submit(ask, sink);
     if (call !== undefined && signal !== undefined) this.#endWith(signal, call, sink);
     return sink;
   }
 
-  /** The signal gives the call up until it is done. */
+  /** Cancels the call on abort. */
   #endWith(signal: AbortSignal, call: Call, sink: CallSink): void {
     if (sink.done) return; // It may have failed as it was made.
     const waiter = new Waiter<never>(-1, signal, unreachable, () => this.#cancel(call));
@@ -386,7 +381,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
     );
   }
 
-  /** A body's frames. @throws ClosedError `EBADF`, `EAGAIN`; what the codec throws */
+  /** @throws ClosedError `EBADF`, `EAGAIN`; errors of the codec */
   #encode(body: BodyFor<Req>): Frames {
     this.assertOpen();
     const message =
@@ -430,7 +425,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
     const now = this.#now();
     for (let i = 0; i < messages.length; i++) {
       for (const message of messagesAtClient(messages[i] as Buffer[])) {
-        // A message may end the connection that it came over.
+        // A message may close its connection.
         if (!open()) return;
         this.#rules.receive(connection, message, now);
       }
@@ -442,15 +437,14 @@ function unreachable(): ShoalError {
   return new TimeoutError("ETIMEDOUT", "unreachable");
 }
 
-/** Who hears of what happens on the connections. */
 export interface ClientSocketsEffects {
-  /** @param open whether the connection is still wanted */
+  /** @param open whether the connection is still in use */
   received(connection: number, messages: readonly Buffer[][], open: () => boolean): void;
-  /** There is room again after `send` said `false`. */
+  /** There is room again after `send` returned `false`. */
   writable(connection: number): void;
-  /** It stood and has ended, and all that came over it was heard. The socket tries to make it again. */
+  /** The connection ended, and its messages were delivered. The socket reconnects. */
   lost(connection: number): void;
-  /** An attempt to make it failed; the socket tries again. */
+  /** A connection attempt failed; the socket retries. */
   refused(connection: number, error: ShoalError | undefined): void;
 }
 
@@ -462,7 +456,7 @@ export class ClientSockets {
   readonly #requests = new Batcher<number, Request>(REQUESTS, (connection, message) => {
     this.#queues.get(connection)?.send(message);
   });
-  /** Those that have ended while messages of theirs were still to be read. */
+  /** Ended connections with unread messages. */
   readonly #ended = new Set<number>();
 
   constructor(options: DealerOptions | undefined, host: ClientSocketsEffects) {
@@ -475,7 +469,7 @@ export class ClientSockets {
     this.#dealers.set(connection, dealer);
     this.#queues.set(connection, new SendQueue(dealer, () => this.#effects.writable(connection)));
     dealer.events.on("disconnect", () => this.#left(connection, dealer));
-    // Not a listener of the program's: the socket still warns of requests that wait for an endpoint that fails.
+    // Not `events.on`: the socket still warns of an unreachable endpoint.
     listen(dealer, (event) => {
       if (event.type === "connect:retry" && this.#isOpen(connection, dealer))
         this.#effects.refused(connection, event.error);
@@ -498,7 +492,7 @@ export class ClientSockets {
     void dealer?.close({ linger: 0 });
   }
 
-  /** Takes the message in any case. @returns `false`: no more until the host hears `writable` */
+  /** Queues the message if there is no room. @returns `false`: no room until `writable` */
   send(connection: number, message: FromClient): boolean {
     const queue = this.#queues.get(connection);
     if (queue === undefined) return true;
@@ -529,7 +523,7 @@ export class ClientSockets {
     }
   }
 
-  /** The event overtakes what came before it: messages that are read in this turn, or wait to be. */
+  /** The event overtakes messages read in this turn or still queued. */
   #left(connection: number, dealer: Dealer): void {
     setImmediate(() => {
       if (!this.#isOpen(connection, dealer)) return;

@@ -1,53 +1,52 @@
 /**
- * What became of the requests of each client, so that a repetition is not handled again: at a broker and at a worker.
+ * Remembers requests and answers by client, so that a repetition is not handled again. Used by brokers and workers.
  *
- *   begin            keep                       settle, or pushed out
- *   -----> in flight ------> kept with its answer ----------------------> forgotten
+ *   begin            keep                       settle, or evicted
+ *   -----> in flight ------> kept with its answer ----------------> forgotten
  *
- * A client reports with each request the oldest one that it still wants. Older ones are forgotten at once, so that little
- * is kept for a short time. (Keeping the newest 20,000 in any case made two thirds of all garbage collection.) What no
- * client settles is bounded by entries and by bytes.
+ * Each request reports the client's oldest pending one; older ones are forgotten at once. (Keeping the newest 20,000
+ * caused two thirds of all garbage collection.) Entries and bytes are bounded.
  */
 import { type Link, LinkedList } from "../../core/collections/linked-list.js";
 import { NumberTable } from "../../core/collections/number-table.js";
 import type { RequestId } from "./wire.js";
 
-/** Entries whose answers are still views of what was received; older ones have separate memory. */
+/** Entries whose answers share a received buffer; older ones are copied. */
 const MAX_VIEWS = 2_048;
-/** Sequences that are settled at once: looking for the oldest costs as much as forgetting some. */
+/** Numbers settled together: finding the oldest costs as much as forgetting some. */
 const SETTLE_STEP = 64;
 /**
- * Places of its table that a client's request pays for. Settling waits until enough requests came for looking through all:
- * otherwise a client whose numbers lie far apart would have the whole table looked through for each request.
+ * Table places paid by each request. Settling waits until a full scan is paid for, else a client with sparse numbers
+ * would cause a scan per request.
  */
 const PAID_PLACES = 32;
-/** Clients that are remembered; more push out the oldest. */
+/** Remembered clients; more evict the oldest. */
 const MAX_CLIENTS = 10_000;
 
-/** A request that may come again. Not a class: constructing a derived one costs twice as much, and each request is one. */
+/** A request that may be repeated. An interface, since constructing a derived class costs twice as much. */
 export interface Repeatable {
   memory: ClientMemory | undefined;
   readonly sequence: number;
-  /** Bytes that are kept for a repetition. */
+  /** Bytes of the kept answer. */
   keptBytes: number;
-  /** Among those that are kept; before that, wherever its owner has it. */
+  /** Its place among kept answers, and before that in its owner's list. */
   readonly placeLink: Link<Repeatable>;
-  /** Copies what is kept out of memory that holds more than it. */
+  /** Copies the answer out of shared memory. */
   own(): void;
 }
 
-/** One client's requests, by their sequence numbers. */
+/** Requests of one client by sequence number. */
 export class ClientMemory {
   readonly high: number;
   readonly low: number;
   readonly entries = new NumberTable<Repeatable>();
-  /** The client does not want what is below. */
+  /** Lower numbers are no longer pending. */
   settled = 0;
-  /** What is below was forgotten. */
+  /** Lower numbers were forgotten. */
   forgotten = 0;
-  /** Places that its requests have paid for and that were not looked at yet. */
+  /** Paid places that were not scanned yet. */
   paid = 0;
-  /** It was pushed out: who still has it looks for the client again. */
+  /** Evicted: its holders look the client up again. */
   isOutdated = false;
 
   constructor({ high, low }: RequestId) {
@@ -64,13 +63,16 @@ export class RequestMemory {
   readonly #owned = new LinkedList<Repeatable>();
   #bytes = 0;
 
-  /** @param maxEntries answered requests to keep; 0: none @param maxBytes of their answers */
+  /**
+   * @param maxEntries kept answers; 0: none
+   * @param maxBytes of kept answers
+   */
   constructor(maxEntries: number, maxBytes: number) {
     this.#maxEntries = maxEntries;
     this.#maxBytes = maxBytes;
   }
 
-  /** Answered requests that are kept. */
+  /** Kept answers. */
   get kept(): number {
     return this.#views.length + this.#owned.length;
   }
@@ -79,12 +81,11 @@ export class RequestMemory {
     return this.#bytes;
   }
 
-  /** Clients that are remembered. */
   get clients(): number {
     return this.#clients.size;
   }
 
-  /** The memory of a request's client, made if missing. @param near where it was found last, likely the same */
+  /** Finds or creates the client's memory. @param near previous result, likely the same */
   clientOf(id: RequestId, near: ClientMemory | undefined): ClientMemory {
     if (near !== undefined && near.low === id.low && near.high === id.high && !near.isOutdated) return near;
     near?.entries.trim();
@@ -104,7 +105,7 @@ export class RequestMemory {
     memory.entries.set(entry.sequence, entry);
   }
 
-  /** The client does not want what is below `oldest`. */
+  /** Forgets requests below `oldest`. */
   settle(memory: ClientMemory, oldest: number): void {
     if (oldest < memory.settled + SETTLE_STEP) return;
     memory.settled = oldest;
@@ -115,7 +116,7 @@ export class RequestMemory {
     for (const entry of entries.between(forgotten, oldest)) this.forget(entry);
   }
 
-  /** It is answered, and a repetition gets the answer. @returns whether it is kept */
+  /** Keeps the answer for repetitions. @returns whether it was kept */
   keep(entry: Repeatable, bytes: number): boolean {
     if (entry.memory === undefined) return false;
     if (this.#maxEntries === 0 || 2 * bytes > this.#maxBytes) {
@@ -135,14 +136,14 @@ export class RequestMemory {
     return true;
   }
 
-  /** A repetition is handled as if it were new. */
+  /** A repetition counts as new. */
   forget(entry: Repeatable): void {
     const { memory, placeLink } = entry;
     if (memory === undefined) return;
     entry.memory = undefined;
     if (memory.entries.get(entry.sequence) === entry) {
       memory.entries.delete(entry.sequence);
-      // A client that goes on has its newest request here.
+      // The next request of the client is put in this table.
       if (memory.entries.size === 0) memory.entries.trim();
     }
     if (placeLink.list !== this.#views && placeLink.list !== this.#owned) return;
@@ -151,8 +152,8 @@ export class RequestMemory {
   }
 
   /**
-   * The client that was heard of first goes, unless it has requests: then it counts as new. Two are looked at for each new
-   * client: with one, those with requests would come by again and again, and the table would grow each time.
+   * Evicts the oldest client without pending requests. Two are checked per new client, since those with requests stay
+   * and the table would grow.
    */
   #pushOutClient(): void {
     let looks = 2;

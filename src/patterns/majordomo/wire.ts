@@ -58,7 +58,7 @@ const WORKER_HEADERS: Readonly<Record<Dialect, Buffer>> = {
   [Dialect.Shoal]: Buffer.from("SHLW01"),
 };
 
-/** Commands of clients, in 0.2 and in ours. */
+/** Commands of clients in 0.2 and in shoal's dialect. */
 export const ClientCommand = {
   Request: 1,
   Partial: 2,
@@ -72,7 +72,7 @@ export const ClientCommand = {
   Answers: 15,
 } as const;
 
-/** Commands of workers, in 0.2 and in ours. 0.1 has no PARTIAL, so its numbers from 3 on are one lower. */
+/** Commands of workers in 0.2 and in shoal's dialect. 0.1 has no PARTIAL: its numbers from 3 on are one lower. */
 export const WorkerCommand = {
   Ready: 1,
   Request: 2,
@@ -89,43 +89,42 @@ export const WorkerCommand = {
   Replies: 15,
 } as const;
 
-/** A service's name has 1 to 255 bytes. */
 const MAX_SERVICE_NAME = 255;
-/** Services whose names begin with this are the broker's own (8/MMI). */
+/** Prefix of the broker's own services (8/MMI). */
 export const RESERVED_PREFIX = "mmi.";
-/** Asked whether the broker speaks our dialect. */
+/** Service that negotiates the dialect. */
 export const NEGOTIATION: Buffer = Buffer.from("mmi.shoal");
-/** Asked whether a broker takes requests. */
+/** Service that reports whether a broker is serving. */
 export const SERVING: Buffer = Buffer.from("mmi.serving");
-/** Requests that a worker may declare that it takes at once. */
+/** Largest capacity of a worker. */
 export const MAX_CAPACITY = 65_535;
-/** Tags count from 1 to this and begin again. */
+/** Tags wrap to 1 after this. */
 export const MAX_TAG = 0x3fff_ffff;
-/** A time without limit, `ffffffff` on the wire. Numbers of 31 bits need no memory of their own in V8. */
+/** `ffffffff` on the wire. V8 stores integers of 31 bits without allocation. */
 export const NO_LIMIT = -1;
-/** The longest time, in ms. */
+/** ms. */
 export const MAX_TIME = 0x7fff_ffff;
-/** Bytes of a request's encoded headers. */
+/** Bytes of encoded headers. */
 export const MAX_HEADERS = 8_192;
-/** Sent in place of the broker's incarnation: it has given the client up and dropped its requests. */
+/** Replaces the incarnation when the broker has dropped the client's requests. */
 export const FORGOTTEN: Buffer = EMPTY;
 
 const HIGH = 0x1_0000_0000;
 const MAX_SPAN = HIGH - 1;
-/** The upper half of a number below 2^53. */
+/** Upper half of a number below 2^53. */
 const MAX_UPPER = 0x1f_ffff;
-/** Heartbeats that a broker may ask for are at least so many ms apart. */
+/** Smallest ms between heartbeats that a broker may request. */
 const MIN_INTERVAL = 10;
 
-/* Offsets in a head of our dialect. */
+/* Offsets in a head. */
 const COMMAND = 6;
 const AFTER = 7;
 const ID = 16;
-/** After a client's id. */
+/** After the client's id. */
 const NUMBERED = AFTER + ID;
-/** Length of the service's name in a request, after id and span. */
+/** Offset of the service's length in a request, after id and span. */
 const NAME = NUMBERED + 4;
-/** After a worker's tag: in a delivery its id begins here. */
+/** After the tag; in a delivery, offset of the id. */
 const TAGGED = AFTER + 4;
 const ATTEMPT = TAGGED + ID + 4;
 const DELIVERY = ATTEMPT + 1 + 4;
@@ -133,12 +132,12 @@ const DELIVERY = ATTEMPT + 1 + 4;
 export type Frame = Buffer | string;
 export type Frames = Frame[];
 
-/** Identifies a request at every hop. A repetition has the same. */
+/** Identifies a request, the same for repetitions. */
 export class RequestId {
-  /** The 8 bytes that only its client has, as two signed numbers: V8 keeps them without memory of their own. */
+  /** 8 bytes of the client as two signed numbers, which V8 stores without allocation. */
   readonly high: number;
   readonly low: number;
-  /** The request's number at the client, from 1. */
+  /** Number of the request at its client, from 1. */
   readonly sequence: number;
 
   constructor(high: number, low: number, sequence: number) {
@@ -147,7 +146,6 @@ export class RequestId {
     this.sequence = sequence;
   }
 
-  /** 32 hexadecimal digits. */
   toString(): string {
     const bytes = Buffer.allocUnsafe(ID);
     writeId(bytes, 0, this);
@@ -155,7 +153,7 @@ export class RequestId {
   }
 }
 
-/** The frames of a request, an answer or a piece. In a batch it is a range of shared memory until its frames are asked for. */
+/** Frames of a request, answer or piece. In a batch, a range of shared memory until the frames are read. */
 export class Body {
   #frames: readonly Frame[] | undefined;
   readonly #memory: Buffer;
@@ -169,12 +167,12 @@ export class Body {
     this.#to = to;
   }
 
-  /** @param from the first of the frames that belongs to it */
+  /** @param from index of the first frame */
   static of(frames: readonly Frame[], from = 0): Body {
     return new Body(frames, EMPTY, from, frames.length);
   }
 
-  /** One frame: the bytes of `memory` from `from` to `to`. */
+  /** One frame: a range of `memory`. */
   static within(memory: Buffer, from: number, to: number): Body {
     return new Body(undefined, memory, from, to);
   }
@@ -192,12 +190,12 @@ export class Body {
     return this.length === 1 ? [frames[this.#from] as Frame] : frames.slice(this.#from);
   }
 
-  /** What its frames cost (core/frame-cost.ts). */
+  /** Cost of the frames (core/frame-cost.ts). */
   get cost(): number {
     return this.#frames === undefined ? frameCost(this.#to - this.#from) : costOf(this.#frames, this.#from);
   }
 
-  /** The bytes of its only frame, at most; `Infinity` for any other number of frames. */
+  /** Upper bound of the bytes of a single frame; `Infinity` for several frames. */
   get bytes(): number {
     if (this.#frames === undefined) return this.#to - this.#from;
     if (this.length !== 1) return Number.POSITIVE_INFINITY;
@@ -211,7 +209,7 @@ export class Body {
     else for (let i = this.#from; i < frames.length; i++) message.push(frames[i] as Frame);
   }
 
-  /** Writes its only frame. @returns the position behind it */
+  /** Writes a single frame. @returns the position after it */
   write(target: Buffer, at: number): number {
     if (this.#frames === undefined) return at + this.#memory.copy(target, at, this.#from, this.#to);
     const frame = this.#frames[this.#from] as Frame;
@@ -220,7 +218,7 @@ export class Body {
     return at + frame.length;
   }
 
-  /** The shared memory from this body to `last`, if each body between follows the one before it. */
+  /** Shared memory of consecutive bodies, if they are. */
   static span(bodies: readonly { readonly body: Body }[]): Buffer | undefined {
     const [first, last] = [bodies[0]?.body as Body, bodies.at(-1)?.body as Body];
     let to = first.#from;
@@ -231,28 +229,28 @@ export class Body {
     return first.#memory.subarray(first.#from, last.#to);
   }
 
-  /** The same without memory that holds much else. */
+  /** A copy without large shared memory. */
   owned(): Body {
     return Body.of(this.frames.map((frame) => (typeof frame === "string" ? frame : owned(frame))));
   }
 }
 
-/** A received buffer is kept alive for a frame that is kept long if it has at most this many times its bytes. */
+/** A kept frame is copied if its buffer is larger by more than this factor. */
 const MAX_WASTE = 2;
 
 function owned(frame: Buffer): Buffer {
   return frame.buffer.byteLength > MAX_WASTE * frame.length ? Buffer.from(frame) : frame;
 }
 
-/** A client asks a service. Plain clients have no id, time or headers. */
+/** Plain clients have no id, time or headers. */
 export interface Request {
   readonly kind: "request";
   readonly dialect: Dialect;
   readonly id: RequestId | undefined;
-  /** The lowest number that the client still wants answered. */
+  /** The client's lowest pending number. */
   readonly oldest: number;
   readonly service: Buffer;
-  /** ms that the client still waits, or NO_LIMIT. */
+  /** Remaining ms of the client, or NO_LIMIT. */
   readonly time: number;
   readonly headers: Buffer;
   readonly body: Body;
@@ -261,40 +259,39 @@ export interface Request {
 export type FromClient =
   | Request
   | { readonly kind: "cancel"; readonly id: RequestId }
-  /** The reader of an answer in pieces wants so many bytes more. */
+  /** The reader grants bytes. */
   | { readonly kind: "credit"; readonly id: RequestId; readonly bytes: number }
   | { readonly kind: "client-heartbeat" }
   | Question;
 
-/** Asked in 0.1: whether the broker speaks our dialect, or, `serving`, whether it takes requests. */
+/** Sent in MDP 0.1: which dialect, or, `serving`, whether the broker takes requests. */
 export interface Question {
   readonly kind: "negotiation" | "serving";
 }
 
-/** An answer or, not `final`, a piece of one. */
+/** An answer or, without `final`, a piece. */
 export interface Answer {
   readonly kind: "answer";
   readonly dialect: Dialect;
-  /** `undefined` for a plain client and from a plain broker. */
+  /** `undefined` for plain clients and brokers. */
   readonly id: RequestId | undefined;
   readonly service: Buffer;
   readonly final: boolean;
-  /** Pieces that were sent before; -1 from a plain broker, which does not say. */
+  /** Earlier pieces; -1: unknown at a plain broker. */
   readonly pieces: number;
   readonly body: Body;
 }
 
-/** The broker's answer to the question whether it speaks our dialect. */
+/** Answer to a negotiation. */
 export interface Negotiated {
   readonly kind: "negotiated";
   readonly extended: boolean;
-  /** 8 bytes that no other life of a broker has; empty for a plain one. */
+  /** 8 random bytes of the broker's process; empty for a plain one. */
   readonly incarnation: Buffer;
-  /** ms between the heartbeats that the broker expects; 0 if it does not say. */
+  /** ms between expected heartbeats; 0: unknown. */
   readonly heartbeatInterval: number;
 }
 
-/** There is no answer. */
 export interface Refusal {
   readonly kind: "error";
   readonly dialect: Dialect;
@@ -309,18 +306,17 @@ export interface Refusal {
 export type ToClient =
   | Answer
   | Refusal
-  /** Whether the request waits because no worker offers its service. */
+  /** Whether the request waits for a service without workers. */
   | { readonly kind: "waiting"; readonly id: RequestId; readonly noWorkers: boolean }
   | { readonly kind: "broker-heartbeat"; readonly incarnation: Buffer }
   | Negotiated;
 
-/** A request for a worker. */
 export interface Given {
   readonly kind: "request";
   readonly dialect: Dialect;
-  /** The broker's number of it; 0 from a plain broker. */
+  /** Number of the delivery; 0 from a plain broker. */
   readonly tag: number;
-  /** A plain broker's address frames. */
+  /** Address frames of a plain broker. */
   readonly envelope: readonly Buffer[];
   readonly id: RequestId | undefined;
   readonly oldest: number;
@@ -331,11 +327,11 @@ export interface Given {
   readonly body: Body;
 }
 
-/** The same at the worker. */
+/** A request at its worker. */
 export interface Delivery extends Given {
-  /** The registration that it came to. */
+  /** Number of the registration. */
   epoch: number;
-  /** When it came, by the monotonic clock. A double from the start, so that all deliveries have one shape. */
+  /** Monotonic time of arrival. Starts as a double, so that all deliveries have one shape. */
   receivedAt: number;
 }
 
@@ -345,31 +341,30 @@ export type ToWorker =
   | { readonly kind: "credit"; readonly tag: number; readonly bytes: number }
   | { readonly kind: "heartbeat" | "disconnect"; readonly dialect: Dialect };
 
-/** A worker registers. */
 export interface Ready {
   readonly kind: "ready";
   readonly dialect: Dialect;
   readonly service: Buffer;
-  /** Requests that it handles at once. */
+  /** Concurrent handlers. */
   readonly concurrency: number;
-  /** Those and the ones that it keeps waiting. */
+  /** Concurrent handlers plus prefetched requests. */
   readonly capacity: number;
   readonly name: string;
 }
 
-/** A worker's answer or, not `final`, a piece of one. */
+/** An answer or, without `final`, a piece. */
 export interface Reply {
   readonly kind: "reply";
   readonly dialect: Dialect;
   readonly tag: number;
   readonly envelope: readonly Buffer[];
   readonly final: boolean;
-  /** Pieces that were sent before; -1 from a plain worker, which does not say. */
+  /** Earlier pieces; -1: unknown at a plain worker. */
   readonly pieces: number;
   readonly body: Body;
 }
 
-/** @param pieces that were sent before */
+/** @param pieces earlier pieces */
 export function replyTo(
   { dialect, tag, envelope }: Delivery,
   final: boolean,
@@ -379,7 +374,6 @@ export function replyTo(
   return { kind: "reply", dialect, tag, envelope, final, pieces, body };
 }
 
-/** A handler failed. */
 export interface Failure {
   readonly kind: "failure";
   readonly tag: number;
@@ -397,7 +391,7 @@ export type FromWorker =
   | { readonly kind: "return"; readonly tag: number }
   | Question;
 
-/** What is wrong with a message. */
+/** What is invalid in a message. */
 export type MajordomoFaultReason =
   | "frames"
   | "header"
@@ -409,11 +403,11 @@ export type MajordomoFaultReason =
   | "capacity"
   | "headers";
 
-/** A message that the protocol does not allow. */
+/** An invalid message. */
 export interface Fault {
   readonly kind: "fault";
   readonly reason: MajordomoFaultReason;
-  /** The dialect of the worker that sent it, which gets DISCONNECT. */
+  /** Dialect of the sending worker, which gets DISCONNECT. */
   readonly worker: Dialect | undefined;
 }
 
@@ -440,13 +434,13 @@ export function encodeFromClient(message: FromClient): Frames {
   }
 }
 
-/** A negotiation's body says who asks. */
+/** @param body of a negotiation: the sender's role */
 function encodeQuestion({ kind }: Question, body: Buffer): Frames {
   const header = CLIENT_HEADERS[Dialect.Mdp01];
   return kind === "serving" ? [EMPTY, header, SERVING, EMPTY] : [EMPTY, header, NEGOTIATION, body];
 }
 
-/** Whether a worker asks this negotiation. */
+/** Whether a worker sent this negotiation. */
 export function isWorkersQuestion({ body }: Request): boolean {
   return WORKER_HEADERS[Dialect.Shoal].equals(body.frames[0] as Buffer);
 }
@@ -463,7 +457,7 @@ function encodeRequest(request: Request): Frames {
   return frames;
 }
 
-/** The head of a request, or of a batch that begins with it. */
+/** Head of a request, or of a batch that starts with it. */
 export function requestHead(command: number, request: Request): Buffer {
   const { oldest, service, time, headers } = request;
   const id = request.id as RequestId;
@@ -519,12 +513,12 @@ function encodeReply({ dialect, tag, envelope, final, pieces, body }: Reply): Fr
   }
   const frames: Frames = [...plainWorker(dialect, command), ...envelope, EMPTY];
   body.addTo(frames);
-  // MDP has no reply without a body.
+  // MDP requires a body.
   if (body.length === 0) frames.push(EMPTY);
   return frames;
 }
 
-/** @param frames as the ROUTER gives them, the routing id first */
+/** @param frames of the ROUTER, routing id first */
 export function decodeAtBroker(frames: readonly Buffer[]): AtBroker {
   if (frames.length > MAX_FORWARDED_FRAMES) return fault("frames");
   const start = frames[1]?.length === 0 ? 2 : 1;
@@ -532,7 +526,7 @@ export function decodeAtBroker(frames: readonly Buffer[]): AtBroker {
   if (header === undefined) return fault(frames.length < 3 ? "frames" : "header");
   const { isWorker, dialect } = header;
   const worker = isWorker ? dialect : undefined;
-  // 7/MDP: each message of 0.1 begins with an empty frame; the others begin with their header.
+  // 7/MDP: messages of 0.1 start with an empty frame.
   if ((dialect === Dialect.Mdp01) !== (start === 2)) return fault("frames", worker);
   if (dialect === Dialect.Shoal) {
     const head = frames[start] as Buffer;
@@ -583,7 +577,6 @@ function decodeOurClient(frames: readonly Buffer[], head: Buffer): AtBroker {
   }
 }
 
-/** The request whose head this is. @param body its body */
 export function decodeRequestHead(head: Buffer, body: Body): Request | Fault {
   if (head.length < NUMBERED) return fault("id");
   const nameEnd = NAME + 1 + (head[NAME] ?? 0);
@@ -688,7 +681,7 @@ function decodeReady(frames: readonly Buffer[], at: number, dialect: Dialect): R
 
 /* ---- from the broker ---- */
 
-/** @param to frames before the message: the client's routing id */
+/** @param to frames in front: the client's routing id */
 export function encodeToClient(message: Exclude<ToClient, Negotiated>, to: Frames): Frames {
   switch (message.kind) {
     case "answer":
@@ -718,7 +711,7 @@ function encodeAnswer({ dialect, id, service, final, pieces, body }: Answer, to:
   else if (dialect === Dialect.Mdp02) to.push(CLIENT_HEADERS[dialect], byteFrame(command), service);
   else to.push(EMPTY, CLIENT_HEADERS[dialect], service);
   body.addTo(to);
-  // MDP has no answer without a body.
+  // MDP requires a body.
   if (body.length === 0 && dialect !== Dialect.Shoal) to.push(EMPTY);
   return to;
 }
@@ -777,7 +770,7 @@ function decodeOurAnswer(frames: readonly Buffer[], head: Buffer): AtClient {
   }
 }
 
-/** The answer to {@link negotiation}; `undefined` for another message of 0.1. */
+/** Decodes the answer to a negotiation; `undefined` for other messages. */
 function decodeNegotiated(frames: readonly Buffer[]): Negotiated | undefined {
   if (frames[2]?.equals(NEGOTIATION) !== true) return undefined;
   const extended = frames[3]?.toString() === "200" && frames[4]?.length === 8;
@@ -790,12 +783,12 @@ function decodeNegotiated(frames: readonly Buffer[]): Negotiated | undefined {
   };
 }
 
-/** ms between heartbeats to a broker: as often as either end wants, within reason. */
+/** ms between heartbeats: the shorter interval of both ends, within limits. */
 export function beatInterval(own: number, expected: number): number {
   return expected > 0 ? Math.min(own, Math.max(expected, MIN_INTERVAL)) : own;
 }
 
-/** @param to frames before the message: the worker's routing id */
+/** @param to frames in front: the worker's routing id */
 export function encodeToWorker(message: ToWorker, to: Frames): Frames {
   switch (message.kind) {
     case "request":
@@ -892,7 +885,7 @@ function decodeOurDelivery(frames: readonly Buffer[], head: Buffer): AtWorker {
   }
 }
 
-/** The address is what stands before the empty frame: one frame, or more behind a chain of brokers. */
+/** The address is everything before the empty frame: several frames behind a chain of brokers. */
 function decodePlainDelivery(frames: readonly Buffer[], at: number, dialect: Dialect): AtWorker {
   let end = at;
   while (end < frames.length && (frames[end] as Buffer).length > 0) end += 1;
@@ -913,7 +906,7 @@ function decodePlainDelivery(frames: readonly Buffer[], at: number, dialect: Dia
   };
 }
 
-/** Reason and text of a plain worker's or broker's error reply; `undefined` for any other body. */
+/** Reason and text of a plain peer's error reply. */
 export function failureIn(body: Body): { readonly reason: string; readonly text: string } | undefined {
   if (body.length !== 3) return undefined;
   const [mark, reason, text] = body.frames;
@@ -922,7 +915,7 @@ export function failureIn(body: Body): { readonly reason: string; readonly text:
 
 /* ---- headers of a request ---- */
 
-/** @throws InvalidArgumentError `EINVAL` for anything but an object of texts of at most MAX_HEADERS bytes */
+/** @throws InvalidArgumentError `EINVAL` for anything but texts of at most MAX_HEADERS bytes */
 export function encodeHeaders(headers: Readonly<Record<string, string>>): Buffer {
   if (typeof headers !== "object" || headers === null || Array.isArray(headers))
     throw new InvalidArgumentError(`Option headers must be an object of texts; got ${describe(headers)}`);
@@ -945,7 +938,7 @@ export function encodeHeaders(headers: Readonly<Record<string, string>>): Buffer
   return encoded;
 }
 
-/** What is malformed, and what follows it, is left out. */
+/** Ignores a malformed header and all after it. */
 export function decodeHeaders(encoded: Buffer): Readonly<Record<string, string>> {
   const headers: Record<string, string> = Object.create(null) as Record<string, string>;
   let at = 0;
@@ -964,7 +957,6 @@ export function decodeHeaders(encoded: Buffer): Readonly<Record<string, string>>
 
 const NO_ID = new RequestId(0, 0, 0);
 
-/** Writes a head's first 7 bytes. */
 function begin(head: Buffer, header: Buffer, command: number): void {
   for (let i = 0; i < COMMAND; i++) head[i] = header[i] as number;
   head[COMMAND] = command;
@@ -977,13 +969,13 @@ export function writeId(head: Buffer, at: number, { high, low, sequence }: Reque
   writeUint32(head, at + 12, sequence >>> 0);
 }
 
-/** A number of 2^53 or more has no exact value; it is never one of a client that counts. */
+/** Larger numbers lose their upper bits; no client counts so far. */
 export function readId(head: Buffer, at: number): RequestId {
   const sequence = (readUint32(head, at + 8) & MAX_UPPER) * HIGH + readUint32(head, at + 12);
   return new RequestId(readUint32(head, at) | 0, readUint32(head, at + 4) | 0, sequence);
 }
 
-/** How far back the oldest wanted request is. */
+/** Distance to the oldest pending request. */
 export function spanOf(sequence: number, oldest: number): number {
   return Math.min(MAX_SPAN, Math.max(0, sequence - oldest));
 }
@@ -1002,7 +994,7 @@ function workerHead(command: number, tag: number, count?: number): Buffer {
   return head;
 }
 
-/** A head with so many bytes behind its command. */
+/** @param more bytes after the command */
 export function headOf(role: "client" | "worker", command: number, more: number): Buffer {
   const head = Buffer.allocUnsafe(AFTER + more);
   begin(head, (role === "client" ? CLIENT_HEADERS : WORKER_HEADERS)[Dialect.Shoal], command);
@@ -1020,26 +1012,26 @@ function byteOf(frame: Buffer | undefined): number {
   return frame?.length === 1 ? (frame[0] as number) : 0;
 }
 
-/** HEARTBEAT or DISCONNECT of a worker or for one. */
+/** HEARTBEAT or DISCONNECT. */
 function signal({ kind, dialect }: { kind: "heartbeat" | "disconnect"; dialect: Dialect }): Frames {
   const command = kind === "heartbeat" ? WorkerCommand.Heartbeat : WorkerCommand.Disconnect;
   return dialect === Dialect.Shoal ? [headOf("worker", command, 0)] : plainWorker(dialect, command);
 }
 
-/** What a plain message of a worker, or for one, begins with. */
+/** First frames of a plain worker message. */
 function plainWorker(dialect: Dialect, command: number): Frames {
   if (dialect !== Dialect.Mdp01) return [WORKER_HEADERS[dialect], byteFrame(command)];
   return [EMPTY, WORKER_HEADERS[dialect], byteFrame(command < WorkerCommand.Partial ? command : command - 1)];
 }
 
-/** A plain worker's command in the numbers of 0.2; `undefined` for what the dialect does not have. */
+/** Command of a plain worker in numbers of 0.2. */
 function workerCommandOf(dialect: Dialect, frame: Buffer | undefined): number | undefined {
   const byte = byteOf(frame);
   const command = dialect === Dialect.Mdp01 && byte >= WorkerCommand.Partial ? byte + 1 : byte;
   return command >= WorkerCommand.Ready && command <= WorkerCommand.Disconnect ? command : undefined;
 }
 
-/** A service's name as bytes. @throws InvalidArgumentError `EINVAL` for anything but a text of 1 to 255 bytes */
+/** @throws InvalidArgumentError `EINVAL` for anything but a text of 1 to 255 bytes */
 export function serviceFrame(name: string): Buffer {
   const frame = Buffer.from(typeof name === "string" ? name : "");
   const got = typeof name === "string" ? `${frame.length} bytes` : describe(name);
@@ -1053,7 +1045,6 @@ function isServiceName(frame: Buffer | undefined): frame is Buffer {
   return frame !== undefined && frame.length > 0 && frame.length <= MAX_SERVICE_NAME;
 }
 
-/** Whose message a header begins. */
 interface Header {
   readonly isWorker: boolean;
   readonly dialect: Dialect;
@@ -1068,7 +1059,7 @@ const W = 0x57;
 const MDP = 0x4d_44_50;
 const SHL = 0x53_48_4c;
 
-/** @returns `undefined` for a frame that is not a header: 6 bytes in MDP, more in our dialect */
+/** @returns `undefined` for other frames: a header has 6 bytes in MDP, more in shoal's dialect */
 export function headerOf(frame: Buffer | undefined): Header | undefined {
   if (frame === undefined || frame.length < COMMAND) return undefined;
   const role = frame[3];

@@ -1,10 +1,9 @@
 /**
- * The requests that a worker has: at most `concurrency` handlers run at once,
- * the others wait. A repeated request is handled once: the newest delivery gets the answer, and older ones end.
+ * Requests of a worker: up to `concurrency` handlers run, the others wait. A repeated request is handled once: the
+ * newest delivery gets the answer, and earlier ones end.
  *
- * A handler is free when its answer has left: where the connection has no room, the
- * answer waits, and its handler with it. Of an answer in pieces each has to leave
- * before the next is asked for, and there has to be credit (kit/window.ts).
+ * A handler is free when its answer was sent: without room, the answer and its handler wait. A piece must be sent, and
+ * credit left (kit/window.ts), before the next piece is requested.
  */
 
 import { systemClock } from "../../core/clock.js";
@@ -31,7 +30,6 @@ import {
 import type { MajordomoHandler, MajordomoRequestContext, MajordomoWorkerEvent } from "./worker-options.js";
 import type { WorkerSession } from "./worker-rules.js";
 
-/** Why a request has no answer. */
 export interface Failed {
   readonly reason: string;
   readonly text: string;
@@ -39,38 +37,34 @@ export interface Failed {
   readonly details?: Buffer | undefined;
 }
 
-/** How a request ended. */
 type Outcome = { readonly ok: true; readonly body: Body } | (Failed & { readonly ok: false });
 
-/** Hears that the last word on a job, which had to wait for room, has left; or never will. */
+/** Called when a queued answer was sent, or the connection closed. */
 export type OnFlushed = (job: Job, sent: boolean) => void;
 
 export class Job implements Repeatable, MajordomoRequestContext, SendTicket {
   memory: ClientMemory | undefined = undefined;
   keptBytes = 0;
   readonly placeLink: Link<Repeatable> = new Link<Repeatable>(this);
-  /** Who gets its answer: the one that gave the request last. */
+  /** Session of the latest delivery. */
   session: WorkerSession;
   delivery: Delivery;
   readonly service: string;
   outcome: Outcome | undefined = undefined;
   cancelled = false;
-  /** It has one of the worker's handlers. */
+  /** It occupies a handler. */
   running = false;
-  /** Its answer is an error. */
   failed = false;
-  /** Its answer comes in pieces. */
   streams = false;
-  /** Pieces that were sent. */
   pieces = 0;
-  /** Bytes of pieces that may still be sent (kit/window.ts). */
+  /** Bytes of pieces that may be sent (kit/window.ts). */
   credit = STREAM_WINDOW;
-  /** Bytes of its answer that wait for room. */
+  /** Bytes of a queued answer. */
   unsentBytes = 0;
-  /** While it is observed. */
+  /** Set while traced. */
   operation: ProcessOperation | undefined = undefined;
   readonly #onFlushed: OnFlushed;
-  /** What is waited for: credit, or room for a piece. */
+  /** Waiting for credit, or for room. */
   #whenGranted: (() => void) | undefined = undefined;
   #whenSent: ((sent: boolean) => void) | undefined = undefined;
   #controller: AbortController | undefined = undefined;
@@ -103,7 +97,7 @@ export class Job implements Repeatable, MajordomoRequestContext, SendTicket {
     return this.delivery.attempt;
   }
 
-  // Made when it is asked for: most handlers never look, and it costs more than all else here.
+  // Created on demand: most handlers do not use it, and it costs more than the rest.
   get signal(): AbortSignal {
     this.#controller ??= new AbortController();
     if (this.cancelled) this.#controller.abort();
@@ -116,17 +110,15 @@ export class Job implements Repeatable, MajordomoRequestContext, SendTicket {
     this.#wake();
   }
 
-  /** The client wants so many bytes more. */
+  /** The reader grants bytes. */
   grant(bytes: number): void {
     this.credit += bytes;
     if (this.credit > 0) this.#wake();
   }
 
   /**
-   * Waits for credit.
-   *
    * @param limit ms; 0: none
-   * @returns `false`: nobody has read on in that time. The job may be cancelled by then.
+   * @returns `false` after the limit. The job may be cancelled meanwhile
    */
   async granted(limit: number): Promise<boolean> {
     if (this.credit > 0 || this.cancelled) return true;
@@ -139,7 +131,7 @@ export class Job implements Repeatable, MajordomoRequestContext, SendTicket {
     return this.credit > 0 || this.cancelled;
   }
 
-  /** Waits until the piece that had to wait for room has left. @returns `false`: its connection has ended */
+  /** Waits until a queued piece was sent. @returns `false` if the connection closed */
   sent(): Promise<boolean> {
     return new Promise((resolve) => {
       this.#whenSent = resolve;
@@ -166,16 +158,16 @@ export class Job implements Repeatable, MajordomoRequestContext, SendTicket {
   }
 }
 
-/** ms without the end of a handler after which requests that wait go back. */
+/** ms without a finished handler before waiting requests are returned. */
 const STALL_TIME = 10;
 
-/** Requests that may wait for a handler beyond what the brokers were promised. */
+/** Requests queued beyond what brokers may send. */
 const MAX_EXTRA = 1_000;
 
 const NO_BODY = Body.of([]);
 const NO_TICKET: SendTicket = { settled: () => undefined };
 
-/** A handler may stop early when its signal is aborted, and its answer must not pass for a whole one. */
+/** An aborted handler may stop early: its answer is not complete. */
 const CANCELLED = failed("worker-failed", "Cancelled.");
 const SUPERSEDED = failed("duplicate", "The client has asked again by another way.");
 const STOPPING = failed("stopping", "The worker is stopping.");
@@ -212,21 +204,20 @@ export class WorkerJobs {
     duplicates: 0,
   };
   running = 0;
-  /** Bytes of answers that wait for room. */
   unsentBytes = 0;
   readonly #options: JobsOptions;
   readonly #handler: MajordomoHandler<unknown, unknown>;
   readonly #emit: (event: MajordomoWorkerEvent) => void;
   readonly #waiting = new RingBuffer<Job>();
   #isWatched = false;
-  /** A request began to wait that its broker takes back. What stays after that stays until another one comes. */
+  /** A request that can be returned was queued since the last return. */
   #mayGoBack = false;
-  /** Handlers that have ended. */
+  /** Finished handlers. */
   #settled = 0;
   readonly #memory: RequestMemory;
-  /** Where the last request's client was found. */
+  /** Memory of the last request's client. */
   #client: ClientMemory | undefined = undefined;
-  /** Deliveries of our dialect by session and tag, for CANCEL and CREDIT. */
+  /** Deliveries of shoal's brokers by session and tag. */
   readonly #open = new Map<WorkerSession, NumberTable<Job>>();
   #idleWaits: (() => void)[] = [];
 
@@ -245,7 +236,6 @@ export class WorkerJobs {
     return this.#waiting.length;
   }
 
-  /** A broker gave a request. */
   start(session: WorkerSession, delivery: Delivery): void {
     const job = new Job(session, delivery, this.#options.service, this.#onFlushed);
     this.counters.requests += 1;
@@ -253,7 +243,6 @@ export class WorkerJobs {
     if (delivery.id === undefined || !this.#isRepeated(job, delivery.id)) this.#begin(job);
   }
 
-  /** Runs it, or has it wait for a handler. */
   #begin(job: Job): void {
     const { session } = job;
     if (this.#hasFree()) this.#run(job);
@@ -267,7 +256,6 @@ export class WorkerJobs {
     }
   }
 
-  /** Nobody waits for this one any more. */
   cancel(session: WorkerSession, tag: number): void {
     const job = this.#open.get(session)?.get(tag);
     if (job === undefined) return;
@@ -275,21 +263,20 @@ export class WorkerJobs {
     job.abort();
   }
 
-  /** A client wants so many bytes more of its answer's pieces. */
   credit(session: WorkerSession, tag: number, bytes: number): void {
     this.#open.get(session)?.get(tag)?.grant(bytes);
   }
 
-  /** A session has lost its broker: what it had in flight has nobody to go to. */
+  /** A session lost its broker. */
   abandon(session: WorkerSession): void {
     const jobs = this.#open.get(session);
     if (jobs === undefined) return;
     this.#open.delete(session);
-    // With an id it goes on: the broker that gets the request again gets its outcome. Pieces cannot be sent again.
+    // A request with an id continues: a broker that sends it again gets the answer. Pieces cannot be repeated.
     for (const job of jobs.values()) if (job.delivery.id === undefined || job.streams) job.abort();
   }
 
-  /** Gives back what has not begun, so that others get it. */
+  /** Returns requests without a handler. */
   returnWaiting(): void {
     for (let job = this.#waiting.shift(); job !== undefined; job = this.#waiting.shift()) {
       this.#settleUnrun(job, STOPPING);
@@ -300,7 +287,7 @@ export class WorkerJobs {
     for (const jobs of this.#open.values()) for (const job of jobs.values()) job.abort();
   }
 
-  /** Gives back what waits if no handler ends for STALL_TIME: other workers may have one free. */
+  /** Returns waiting requests if no handler finishes within STALL_TIME: other workers may be free. */
   #watch(): void {
     if (this.#isWatched) return;
     this.#isWatched = true;
@@ -311,11 +298,11 @@ export class WorkerJobs {
       if (this.#settled === settled) this.#giveBack();
       else this.#watch();
     };
-    // After one more turn: a process that was paused comes to its timers before what has ended meanwhile.
+    // One turn later: after a pause of the process, timers fire before handlers finish.
     setTimeout(() => setImmediate(check), STALL_TIME).unref();
   }
 
-  /** What waits goes back to brokers that take it: others may have a handler free. The newest first, so that the oldest is in front there. */
+  /** Returns waiting requests, the newest first, so that the oldest is first in the broker's queue. */
   #giveBack(): void {
     this.#mayGoBack = false;
     const waiting: Job[] = [];
@@ -323,7 +310,7 @@ export class WorkerJobs {
     const stays: Job[] = [];
     for (const job of waiting.reverse()) {
       const { session, delivery, cancelled } = job;
-      // A cancelled one has its end here.
+      // A cancelled request ends here.
       if (cancelled || !session.takesBack || !session.giveBack(delivery)) {
         stays.push(job);
         continue;
@@ -335,13 +322,12 @@ export class WorkerJobs {
     for (const job of stays.reverse()) this.#waiting.push(job);
   }
 
-  /** Whether one more handler may run. */
   #hasFree(): boolean {
     const { concurrency, maxReplyBytes } = this.#options;
     return this.running < concurrency && this.unsentBytes <= maxReplyBytes;
   }
 
-  /** Settles when no handler runs, and no answer of one waits for room. */
+  /** Waits for handlers and their queued answers. */
   whenIdle(): Promise<void> {
     if (this.running === 0) return Promise.resolve();
     return new Promise((resolve) => {
@@ -349,7 +335,7 @@ export class WorkerJobs {
     });
   }
 
-  /** The worker is closed: nobody waits for handlers any more. */
+  /** Ends waiting `whenIdle` calls at close. */
   giveUpWaits(): void {
     for (const resolve of this.#idleWaits.splice(0)) resolve();
   }
@@ -363,7 +349,7 @@ export class WorkerJobs {
     return jobs;
   }
 
-  /** Whether the request was seen: then it has the first one's outcome, which this delivery gets. */
+  /** Whether the request was seen before: its outcome then answers this delivery. */
   #isRepeated(job: Job, id: RequestId): boolean {
     const memory = this.#memory.clientOf(id, this.#client);
     this.#client = memory;
@@ -445,11 +431,11 @@ export class WorkerJobs {
     this.#finish(job, { ok: false, ...handlerFailure(error, this.#options.exposeErrors) });
   }
 
-  /** Each piece as it is wanted; 0.1 has one reply only, so there they are joined. */
+  /** Sends pieces on demand; joins them for 0.1, which has a single reply. */
   async #stream(job: Job, pieces: AsyncGenerator<unknown, unknown>): Promise<void> {
     const joined: Frames | undefined = job.delivery.dialect === Dialect.Mdp01 ? [] : undefined;
     job.streams = true;
-    // Pieces cannot be sent again: a repetition from now on is handled as a new request.
+    // Pieces cannot be repeated: a repetition counts as a new request.
     this.#memory.forget(job);
     const steps = job.operation?.runEach(pieces) ?? pieces;
     let joinedBytes = 0;
@@ -484,7 +470,7 @@ export class WorkerJobs {
     }
   }
 
-  /** Sends a piece, and waits until it has left. @returns how the job ends, if it does with this */
+  /** Sends a piece and waits for room. @returns the outcome if the job ends */
   async #piece(job: Job, body: Body): Promise<Outcome | undefined> {
     if (job.cancelled) return CANCELLED;
     const { cost } = body;
@@ -516,13 +502,13 @@ export class WorkerJobs {
     this.#runNext();
   }
 
-  /** The last word on a request that no handler had: a repetition is handled as if it were new. */
+  /** Ends a request that had no handler; a repetition counts as new. */
   #settleUnrun(job: Job, outcome: Outcome): void {
     this.#memory.forget(job);
     this.#settle(job, outcome);
   }
 
-  /** The newest delivery of a request gets its answer. The one before ends: its broker has a worker's place for it. */
+  /** Moves the answer to the newest delivery, and ends the earlier one at its broker. */
   #moveTo(newest: Job, job: Job): void {
     const { session, delivery } = job;
     job.session = newest.session;
@@ -533,7 +519,7 @@ export class WorkerJobs {
     this.counters[sent === "stale" ? "stale" : "cancelled"] += 1;
   }
 
-  /** Gives free handlers what waits for one. */
+  /** Starts waiting requests. */
   #runNext(): void {
     while (this.#hasFree()) {
       const next = this.#waiting.shift();
@@ -544,7 +530,7 @@ export class WorkerJobs {
     if (this.running === 0 && this.#idleWaits.length > 0) this.giveUpWaits();
   }
 
-  /** The last word on a request, to the broker that gave it. */
+  /** Sends the outcome. */
   #settle(job: Job, outcome: Outcome): void {
     const { session, delivery } = job;
     if (delivery.dialect === Dialect.Shoal) this.#open.get(session)?.delete(delivery.tag);
@@ -558,7 +544,7 @@ export class WorkerJobs {
     } else this.#ended(job, sending === "sent");
   }
 
-  /** The last word on a request has left, or has nobody to go to. */
+  /** The outcome was sent or dropped. */
   #ended(job: Job, sent: boolean): void {
     this.unsentBytes -= job.unsentBytes;
     job.unsentBytes = 0;

@@ -1,5 +1,5 @@
 /**
- * A worker's rules towards one broker (7/MDP and 18/MDP, Opening and Closing, Heartbeating).
+ * Registration of a worker with one broker (7/MDP and 18/MDP, Opening and Closing, Heartbeating).
  *
  *           open, ask            answer: READY
  *   away ------------> asking ------------------> ready
@@ -7,8 +7,8 @@
  *    |  later, longer     |  no answer              |  DISCONNECT, silence, or its connection's end
  *    +--------------------+-------------------------+
  *
- * Each READY is on a new connection, so what a broker meant for the former
- * registration never meets this one. Answers of a former registration are stale.
+ * Each READY uses a new connection, so messages for an earlier registration never arrive here. Answers of an earlier
+ * registration are stale.
  */
 
 import { backOff } from "../../core/back-off.js";
@@ -26,46 +26,44 @@ import {
   replyTo,
 } from "./wire.js";
 
-/** What a worker is to its brokers. Times in ms. */
+/** Times are in ms. */
 export interface SessionOptions {
   readonly service: Buffer;
-  /** Requests handled at once. */
+  /** Concurrent handlers. */
   readonly concurrency: number;
-  /** Those, and the ones that wait here for a handler. */
+  /** Concurrent handlers plus prefetched requests. */
   readonly capacity: number;
   readonly name: string;
-  /** The dialect to speak; `undefined`: ask. */
+  /** `undefined`: negotiate. */
   readonly dialect: Dialect | undefined;
   readonly heartbeatInterval: number;
   readonly liveness: number;
-  /** ms until the first attempt to come back; doubled each time, with jitter. */
+  /** First reconnect delay; doubled each time, with jitter. */
   readonly reconnectInterval: number;
   readonly reconnectMaxInterval: number;
 }
 
-/** What the rules ask of their driver. */
 export interface SessionEffects {
-  /** A new connection to the broker; the former one is closed already. */
+  /** Opens a new connection; the former one is closed. */
   open(): void;
   close(): void;
-  /** Sends, in order; waits for room where there is none. */
+  /** Sends in order, and queues without room. */
   send(message: FromWorker): void;
-  /** Sends a heartbeat, which is of no use behind what waits. */
+  /** Sends a heartbeat unless messages are queued. */
   beat(message: FromWorker): void;
-  /** Sends an answer or a piece of it. @returns `false`: it waits, and the ticket hears what becomes of it */
+  /** Sends an answer or piece. @returns `false` if queued; the ticket is told the outcome */
   reply(message: Reply | Failure, ticket: SendTicket): boolean;
   start(delivery: Delivery): void;
   cancel(tag: number): void;
-  /** The client of a request wants so many bytes more of its pieces. */
+  /** A reader grants bytes. */
   credit(tag: number, bytes: number): void;
-  /** Registered. */
   joined(dialect: Dialect): void;
-  /** No longer registered; what is in flight is stale. */
+  /** Requests in flight are now stale. */
   left(reason: "disconnect" | "expired" | "lost", retryIn: number): void;
   fault(): void;
 }
 
-/** What became of an answer: it waits for room, or it is of no use, since the registration that it belongs to is over. */
+/** `stale`: the registration is over. */
 export type SendOutcome = "sent" | "waits" | "stale";
 
 type State = "away" | "asking" | "ready" | "ended";
@@ -78,12 +76,12 @@ export class WorkerSession {
   #dialect: Dialect = Dialect.Mdp01;
   #epoch = 0;
   #inFlight = 0;
-  /** Something was answered since the last beat. */
+  /** An answer was sent since the last heartbeat. */
   #worked = false;
   #lastSeen = 0;
-  /** ms between heartbeats to the broker. */
+  /** ms between heartbeats. */
   #interval: number;
-  /** When to beat, to ask again or to come back. */
+  /** Time of the next heartbeat, timeout or reconnect. */
   #next = 0;
   #attempts = 0;
   #draining = false;
@@ -100,12 +98,11 @@ export class WorkerSession {
     return this.#state === "ready";
   }
 
-  /** Requests that it has and has not answered. */
+  /** Unanswered requests. */
   get inFlight(): number {
     return this.#state === "ready" ? this.#inFlight : 0;
   }
 
-  /** Opens the first connection. */
   start(now: number): void {
     this.#connect(now);
   }
@@ -151,7 +148,7 @@ export class WorkerSession {
     }
   }
 
-  /** The connection has ended. Made again it would be that of a stranger to the broker, whom no READY made a worker. */
+  /** The connection ended. On a reconnected socket the broker would not know this worker. */
   disconnected(now: number): void {
     if (this.#state === "asking" || this.#state === "ready") this.#leave("lost", now);
   }
@@ -167,7 +164,7 @@ export class WorkerSession {
       return;
     }
     const { heartbeatInterval, liveness } = this.#options;
-    // 0.1 brokers do not beat to a worker that works; its own long job is not their silence.
+    // 0.1 brokers send no heartbeats to a busy worker.
     if (this.#dialect !== Dialect.Shoal && (this.#inFlight > 0 || this.#worked)) this.#lastSeen = now;
     this.#worked = false;
     if (now - this.#lastSeen >= heartbeatInterval * liveness) {
@@ -178,14 +175,14 @@ export class WorkerSession {
     if (this.#state === "ready") this.#effects.beat({ kind: "heartbeat", dialect: this.#dialect });
   }
 
-  /** An answer to a delivery, or a piece of it ({@link replyTo}). */
+  /** Sends an answer or piece of a delivery. */
   reply(delivery: Delivery, reply: Reply, ticket: SendTicket): SendOutcome {
     if (!this.#isCurrent(delivery)) return "stale";
     if (reply.final) this.#settle();
     return this.#reply(reply, ticket);
   }
 
-  /** There is no answer. A plain broker gets an error reply. */
+  /** Reports a failure; plain brokers get an error reply. */
   failure(
     delivery: Delivery,
     { reason, text, details }: Pick<Failure, "reason" | "text"> & { readonly details?: Buffer | undefined },
@@ -202,15 +199,15 @@ export class WorkerSession {
   }
 
   /**
-   * Whether its broker takes back what has not begun: no more than what it gave beyond `concurrency`. The rest is for
-   * handlers that the broker counts as free, which work for another broker: given back, it would come again at once.
+   * Whether the broker takes requests back: only those beyond `concurrency`. Others belong to handlers that it counts
+   * as free (they work for another broker), and would come back at once.
    */
   get takesBack(): boolean {
     const { concurrency } = this.#options;
     return this.#dialect === Dialect.Shoal && this.#state === "ready" && this.#inFlight > concurrency;
   }
 
-  /** No handler has begun the request, and another worker may have one free. @returns `false`: its registration is over */
+  /** Returns a request without a handler. @returns `false` if its registration is over */
   giveBack(delivery: Delivery): boolean {
     if (!this.#isCurrent(delivery)) return false;
     this.#settle();
@@ -225,7 +222,6 @@ export class WorkerSession {
     return outcome;
   }
 
-  /** Whether an answer can still be of use: the registration that the request came to is not over. */
   #isCurrent(delivery: Delivery): boolean {
     return delivery.epoch === this.#epoch && this.#state === "ready";
   }
@@ -235,10 +231,7 @@ export class WorkerSession {
     this.#worked = true;
   }
 
-  /**
-   * Takes nothing new. A plain broker cannot be asked for that: it gets DISCONNECT, behind the last answer where there is
-   * one to come.
-   */
+  /** Accepts nothing new. Plain brokers get DISCONNECT, after the last answer. */
   drain(): void {
     if (this.#draining) return;
     this.#draining = true;
@@ -247,7 +240,6 @@ export class WorkerSession {
     else if (this.#inFlight === 0) this.end();
   }
 
-  /** Sends DISCONNECT and ends. */
   end(): void {
     if (this.#state === "ready") this.#effects.send({ kind: "disconnect", dialect: this.#dialect });
     this.#state = "ended";

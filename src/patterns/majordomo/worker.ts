@@ -1,4 +1,4 @@
-/** A Majordomo worker: its connections to brokers, each a socket and a timer around worker-rules.ts, and the requests that it handles. */
+/** Majordomo worker: connections to brokers, each a socket and a timer around worker-rules.ts. */
 
 import crypto from "node:crypto";
 import { checkKeys } from "../../core/arguments.js";
@@ -50,14 +50,11 @@ const EVENTS: EventNames<MajordomoWorkerEvent> = {
 };
 
 /**
- * Offers a service at one or more brokers, to all of them at once: a function that
- * is called with each request, and whose result is the reply.
+ * Offers a service at one or more brokers: calls a function with each request and sends its result.
  *
- * Heartbeats do not wait for the handler, as long as it lets the event loop turn.
- * A handler that throws or rejects gives an error reply, and the worker goes on. An
- * async generator sends each piece as it comes. A plain broker gives one request
- * to each connection, so `concurrency` connections are made to it; shoal's gets
- * the number.
+ * Heartbeats continue while a handler runs, unless it blocks the event loop. An error becomes an error reply. An async
+ * generator sends pieces. A plain broker sends one request per connection, so `concurrency` connections are made;
+ * shoal's broker gets the number.
  *
  * @example
  * ```ts
@@ -77,7 +74,6 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> extends Driver<
   MajordomoWorkerEvent,
   MajordomoWorkerStats
 > {
-  /** The service offered. */
   readonly service: string;
   readonly #jobs: WorkerJobs;
   readonly #endpoints: EndpointList;
@@ -86,9 +82,9 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> extends Driver<
   readonly #readiness = new Readiness("MajordomoWorker", () => this.stats().brokers > 0);
 
   /**
-   * @param endpoints of one broker or several; or a source, whose brokers it registers with as they come. It leaves those that
-   *   are gone when they hang up, or have had no request for 5 s
-   * @param service 1 to 255 bytes, not beginning with `mmi.`
+   * @param endpoints of brokers, or a source. The worker leaves a removed broker when it hangs up or has sent no
+   *   request for 5 s
+   * @param service 1 to 255 bytes, not starting with `mmi.`
    * @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value
    */
   constructor(
@@ -106,7 +102,7 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> extends Driver<
     if (typeof handler !== "function") {
       throw new InvalidArgumentError(`A worker's handler is a function; got ${typeof handler}`);
     }
-    // Its sockets are made after this turn.
+    // Sockets are created after this turn.
     checkSocket(() => takingBatches(new Dealer(socketOptions)));
     const dialect = PROTOCOLS[settings.protocol];
     const { concurrency, prefetch } = settings;
@@ -140,7 +136,7 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> extends Driver<
       emit,
     );
     const shared = { session, socketOptions, jobs: this.#jobs, faults: this.#faults, emit };
-    // They are connected to after this turn, too.
+    // So are connections.
     for (const endpoint of all) checkEndpoint(endpoint, "connect", knownSchemes());
     this.#connections = all.map((endpoint) => new WorkerConnection(endpoint, shared));
     this.#endpoints.start({
@@ -150,14 +146,14 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> extends Driver<
   }
 
   /**
-   * A worker that offers the methods of a contract. A request that does not conform to its schema is refused as
-   * `invalid-request` and an unknown method as `no-method`, with the event `request:invalid`; no handler is called for
-   * them. A reply that does not conform is the event `handler:failed`, and `invalid-reply` at the client.
+   * Offers the methods of a contract. A request that violates its schema is refused as `invalid-request`, an unknown
+   * method as `no-method`, with the event `request:invalid` and without calling a handler. An invalid reply is the
+   * event `handler:failed`, and `invalid-reply` at the client.
    *
-   * @param endpoints of one broker or several
-   * @param handlers a function for each method: of an object, or of an instance of a class. That of a method with `stream`
-   *   gives an async iterable, such as an async generator
-   * @throws InvalidArgumentError `EINVAL` for a handler that is missing or too many, and as the constructor
+   * @param endpoints of brokers, or a source
+   * @param handlers a function per method, of an object or class instance. Methods with `stream` return an async
+   *   iterable
+   * @throws InvalidArgumentError `EINVAL` for missing or additional handlers; otherwise as the constructor
    */
   static serve<C extends ServiceContract>(
     endpoints: PatternEndpoints,
@@ -171,10 +167,10 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> extends Driver<
   }
 
   /**
-   * Settles when a broker may give requests.
+   * Settles when registered with a broker.
    *
-   * @param options `timeout` in ms, -1 (the default) for no limit, and `signal`
-   * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EBADF`, or `EAGAIN` when it closes meanwhile
+   * @param options `timeout` in ms, default -1: no limit; `signal`
+   * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EBADF`, or `EAGAIN` at close
    */
   ready(options?: WaitOptions): Promise<void> {
     if (this.closed) return Promise.reject(new ClosedError("EBADF", "The worker is closed"));
@@ -192,7 +188,7 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> extends Driver<
     };
   }
 
-  /** Registers with the brokers that the source has, and leaves the others once they have nothing for it any more. */
+  /** Applies a new list; a removed broker may still need workers for its queue. */
   #follow(list: readonly string[], shared: Shared): void {
     if (this.stopping) return;
     const wanted = new Set(list);
@@ -206,7 +202,7 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> extends Driver<
     }
   }
 
-  /** Brokers give nothing new, what has not begun goes back to them, and the handlers that run end. */
+  /** Returns waiting requests, and waits for running handlers. */
   protected override async onDrain(): Promise<void> {
     this.#endpoints.stop();
     for (const connection of this.#connections) connection.drain();
@@ -214,7 +210,7 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> extends Driver<
     await this.#jobs.whenIdle();
   }
 
-  /** As `drain`; handlers have `linger` ms to end and are aborted then. */
+  /** Like `drain`; handlers are aborted after `linger` ms. */
   protected override async onClose(linger: number): Promise<void> {
     this.#endpoints.stop();
     this.#readiness.close();
@@ -227,18 +223,17 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> extends Driver<
   }
 }
 
-/** ms that the last messages have to leave. */
+/** ms to send the last messages. */
 const FLUSH_TIMEOUT = 1_000;
 
 /**
- * Connections to a plain broker at most. Each has one request at a time, so a worker wants as many as it has handlers;
- * Titanic's have 4,096 each, more than a process has sockets for.
+ * Maximum connections to a plain broker, with one request each. Titanic's workers have a concurrency of 4,096, more
+ * than a process has sockets for.
  */
 const MAX_PLAIN_CONNECTIONS = 64;
 
 const DIALECT_NAMES = { [Dialect.Mdp01]: "0.1", [Dialect.Mdp02]: "0.2", [Dialect.Shoal]: "shoal" } as const;
 
-/** What all of a worker's connections have. */
 export interface Shared {
   readonly session: SessionOptions;
   readonly socketOptions: DealerOptions | undefined;
@@ -253,7 +248,7 @@ export class WorkerConnection {
   readonly #first: boolean;
   readonly #session: WorkerSession;
   readonly #timer: DriverTimer;
-  /** The further connections to a plain broker. */
+  /** Further connections to a plain broker. */
   #others: WorkerConnection[] = [];
   #dealer: Dealer | undefined;
   #queue: SendQueue | undefined;
@@ -261,12 +256,12 @@ export class WorkerConnection {
     this.#queue?.send(message);
   });
   #closed = false;
-  /** Of all connections to its broker. */
+  /** Shared by all connections to the broker. */
   readonly #departure: Departure;
-  /** When the messages that are being read came: asking the clock for each would cost more. */
+  /** Arrival of the current messages: reading the clock for each costs more. */
   #receivedAt = Number.MIN_VALUE;
 
-  /** @param first the first connection to the same broker; default: this is it */
+  /** @param first first connection to the same broker; default: this */
   constructor(endpoint: string, shared: Shared, first?: WorkerConnection) {
     this.endpoint = endpoint;
     this.#shared = shared;
@@ -283,7 +278,7 @@ export class WorkerConnection {
       open: () => this.#open(),
       close: () => this.#disconnect(),
       send: (message) => void this.#send(message),
-      // What waits proves as much as a heartbeat does, and leaves before it would.
+      // Queued messages prove liveness as well, and leave earlier.
       beat: (message) => {
         if (this.#queue?.length === 0) this.#send(message);
       },
@@ -304,7 +299,7 @@ export class WorkerConnection {
       fault: () => this.#fault(),
     };
     this.#session = new WorkerSession(shared.session, effects, Math.random);
-    // After this turn, so that who makes a worker can listen to its first event.
+    // After this turn, so that the program can listen to the first event.
     queueMicrotask(() => {
       if (this.#closed) return;
       this.#session.start(this.#timer.now());
@@ -316,19 +311,17 @@ export class WorkerConnection {
     return this.#session.ready;
   }
 
-  /** Whether it is closed, and nothing comes of it any more. */
   get ended(): boolean {
     return this.#closed;
   }
 
-  /** Leaves the broker when that hangs up, or has had no request for a while. */
+  /** Leaves the broker when it hangs up or is quiet for a while. */
   leave(): void {
     if (this.#departure.hasBegun || this.#closed) return;
     if (this.ready) this.#departure.begin();
     else void this.close(0);
   }
 
-  /** The broker is in the list again. */
   stay(): void {
     this.#departure.cancel();
   }
@@ -348,7 +341,7 @@ export class WorkerConnection {
     await Promise.all([this.#end(last), ...this.#others.map((other) => other.close(linger))]);
   }
 
-  /** @param linger ms that what is still to be sent has */
+  /** @param linger ms for queued messages */
   async #end(linger: number): Promise<void> {
     const dealer = this.#dealer;
     const queue = this.#queue;
@@ -359,7 +352,7 @@ export class WorkerConnection {
     await dealer?.close({ linger });
   }
 
-  /** A failure is reported, and counts as a connection that has ended: the rules try again. */
+  /** Reports a failure, which counts as an ended connection. */
   #open(): void {
     let dealer: Dealer | undefined;
     try {
@@ -372,7 +365,7 @@ export class WorkerConnection {
     }
     this.#dealer = dealer;
     this.#queue = new SendQueue(dealer);
-    // After this turn: what came before it is of no use any more, but for a DISCONNECT, which is the same.
+    // One turn later. Unread messages are of no use, except DISCONNECT, which has the same effect.
     const opened = dealer;
     opened.events.on("disconnect", () => setImmediate(() => this.#lost(opened)));
     void this.#receive(dealer);
@@ -384,7 +377,7 @@ export class WorkerConnection {
       void this.close(0);
       return;
     }
-    // Not within the call: the rules are in the middle of it.
+    // Deferred: the rules are in the middle of a call.
     queueMicrotask(() => {
       if (this.#closed) return;
       this.#session.disconnected(this.#timer.now());
@@ -422,7 +415,7 @@ export class WorkerConnection {
 
   #left(reason: "disconnect" | "expired" | "lost", retryIn: number): void {
     this.#shared.jobs.abandon(this.#session);
-    // Not within the call: the rules are in the middle of it.
+    // Deferred: the rules are in the middle of a call.
     if (this.#departure.hasBegun) queueMicrotask(() => void this.close(0));
     if (this.#first) this.#shared.emit({ type: "broker:left", endpoint: this.endpoint, reason, retryIn });
   }
@@ -440,7 +433,7 @@ export class WorkerConnection {
         this.#receivedAt = now + this.#timer.stalled;
         for (const frames of messages) {
           for (const message of messagesAtWorker(frames)) {
-            // A message may end the connection that it came over.
+            // A message may close its connection.
             if (this.#dealer !== dealer) return;
             this.#session.receive(message, now);
           }
