@@ -27,7 +27,6 @@ export const MAX_SOURCES = 16;
 export const MAX_PROBES = 64;
 /** Concurrent probes for other nodes; more are answered with a nack at once. */
 export const MAX_RELAYS = 256;
-/** Counted accusers of one member. */
 export const MAX_ACCUSERS = 8;
 
 /** Link-local IPv6 addresses whose zones are remembered; the oldest are dropped. */
@@ -36,7 +35,6 @@ export const MAX_ZONES = 1_024;
 /** Listeners of a node in addition to its own. */
 export const MAX_LISTENERS = 8;
 
-/** Clusters of a node. */
 export const MAX_BUSES = 64;
 
 /** Bytes of a datagram's payload. */
@@ -47,10 +45,8 @@ export const MAX_UPDATES = 64;
 /** Buckets of a digest. */
 export const BUCKETS = 64;
 
-/** Bytes of `name@host`. */
 export const MAX_NAME = 128;
 export const MAX_ADDRESS = 128;
-/** Bytes of a cluster name. */
 export const MAX_BUS_NAME = 64;
 /** Bytes of a member's encoded tags, props and endpoints. */
 export const MAX_DETAILS = 1_000;

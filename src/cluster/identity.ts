@@ -111,7 +111,6 @@ export function incarnationAfter(mine: Incarnation, heard: Incarnation): Incarna
   return next.start > mine.start && next.start > MAX_HEARD_START ? undefined : next;
 }
 
-/** A node that claims a name. */
 export interface Claimant {
   readonly id: string;
   readonly start: number;

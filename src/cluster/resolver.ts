@@ -145,7 +145,6 @@ function checksOf(steps: readonly ResolverStep[], isRemote: boolean): Check[] {
   return checks;
 }
 
-/** Members that have all tags. */
 export function resolve<M extends Resolvable>(
   members: Iterable<M>,
   self: Resolvable,

@@ -51,7 +51,6 @@ export type SplitChange =
    */
   | { readonly type: "healed"; readonly rejoins: boolean };
 
-/** State of the membership view. */
 export interface SplitView {
   /** Time of the last answer of a member to this node. */
   readonly answeredAt: number;
@@ -171,7 +170,6 @@ export class SplitRules {
     this.#reached.set(self.id, self);
   }
 
-  /** Whether this side does not continue. */
   get minority(): boolean {
     return this.#minority;
   }

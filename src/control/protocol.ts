@@ -16,10 +16,8 @@ export interface CommandMember {
   accepts(value: unknown): boolean;
 }
 
-/** Commands by name, each with its members by name. */
 export type CommandTable = Readonly<Record<string, Readonly<Record<string, CommandMember>>>>;
 
-/** A command of the table with valid members. */
 export interface ParsedCommand<N extends string> {
   readonly name: N;
   readonly members: Readonly<Record<string, unknown>>;
@@ -35,7 +33,6 @@ export function commandText(frames: readonly Buffer[], maxBytes: number): string
   return frame.toString("utf8");
 }
 
-/** Parses JSON; `undefined` for other text. */
 export function jsonOf(text: string): unknown {
   try {
     return JSON.parse(text);

@@ -30,7 +30,6 @@ export interface ControlAnswer {
   readonly after?: () => void;
 }
 
-/** Counts of commands since the start. */
 export interface ControlCounts {
   readonly commands: number;
   /** Malformed or impossible commands. */

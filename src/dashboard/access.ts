@@ -40,7 +40,6 @@ export function isOwnOrigin(origin: string | undefined, host: string | undefined
 
 export type TokenResult = "right" | "wrong" | "too many";
 
-/** Compares tokens and limits wrong attempts. */
 export class TokenCheck {
   readonly #digest: Buffer;
   #wrong = 0;

@@ -65,7 +65,6 @@ export class Collector {
     };
   }
 
-  /** A list of a source; `undefined` if missing. */
   async list(id: string, name: string): Promise<readonly DashboardItem[] | undefined> {
     await this.snapshot();
     for (const watch of this.#watches) {
@@ -120,7 +119,6 @@ export class Collector {
     const due = this.#watches.filter((watch) => watch.isDue(now));
     const asked = Promise.all(due.map((watch) => watch.look(this.#stop.signal)));
     void firstOf(asked).then(() => {
-      // The next request gets the newest readings.
       this.#snapshot = undefined;
       if (this.#listeners.size === 0 || this.#stop.signal.aborted) return;
       this.#snapshot = this.#make();

@@ -286,7 +286,6 @@ class Stream {
     this.#response.end();
   }
 
-  /** Immediate: unsent data is lost. */
   destroy(): void {
     clearInterval(this.#beat);
     this.#response.destroy();

@@ -67,16 +67,13 @@ export interface LinkEffects {
   onAccepted(channel: ChannelState): void;
   /** Bytes of a channel, as a view of the chunk. */
   onData(channel: ChannelState, bytes: Buffer): void;
-  /** The peer has ended its direction of a channel. */
   onFinished(channel: ChannelState): void;
   onReset(channel: ChannelState, code: number, reason: string): void;
   /** Everything written to a channel is in the batch. */
   onTaken(channel: ChannelState): void;
-  /** The peer accepts no new channels. */
   onGoaway(code: number, reason: string): void;
   /** The link must end: the peer violated the wire format, or is silent. */
   onFailed(code: number, reason: string): void;
-  /** Frames are ready to send. */
   onWritable(): void;
 }
 
@@ -262,7 +259,6 @@ export class LinkRules implements FrameSink {
     return this.#roundTrip;
   }
 
-  /** Whether one end accepts no new channels. */
   get isClosing(): boolean {
     return this.#isClosing || this.#isClosingThere;
   }
@@ -329,7 +325,6 @@ export class LinkRules implements FrameSink {
     }
   }
 
-  /** Accepts no new channels; existing ones continue. */
   goaway(code: number, reason: string): void {
     if (this.#isClosing) return;
     this.#isClosing = true;

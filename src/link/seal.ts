@@ -11,7 +11,6 @@ import { createCipheriv, createDecipheriv, type DecipherGCM } from "node:crypto"
 const CIPHER = "aes-256-gcm";
 const RECORD_HEAD = 4;
 const TAG = 16;
-/** Maximum plaintext bytes of a record. */
 const MAX_RECORD = 65_536;
 /** Maximum parts of a record that is being read. */
 const MAX_PARTS = 64;

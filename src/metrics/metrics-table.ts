@@ -635,11 +635,9 @@ const DISCOVERY_CLIENT: Rows<DiscoveryClientStats> = {
   updates: counter("Received lists and changes."),
 };
 
-/** Drivers with the same statistics. */
 interface Family {
   /** Class name that the driver passes to `Driver`. */
   readonly driver?: string;
-  /** Label with a driver's name. */
   readonly label: string;
   /** When a driver is ready: after its `ready` settles, once bound, or once open. */
   readonly ready: "connected" | "bound" | "open";

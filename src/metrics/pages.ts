@@ -22,7 +22,6 @@ export interface MetricsServer {
   close(): Promise<void>;
 }
 
-/** Pages that the program must enable. */
 export interface MorePages {
   readonly traces?: boolean | undefined;
   readonly peers?: boolean | undefined;

@@ -36,7 +36,6 @@ export interface NamedSource {
   unready(): string | undefined | Promise<string | undefined>;
 }
 
-/** Non-public members of the library's own drivers. */
 interface KnownDriver extends MetricsDriver {
   readonly driverName?: string;
   readonly closed?: boolean;
@@ -144,7 +143,6 @@ function isBound({ endpoints, endpoint, lastEndpoint }: KnownDriver): boolean {
   return bound !== null;
 }
 
-/** The answer of `/readyz`. */
 export interface Readiness {
   readonly ready: boolean;
   /** One line per source. */

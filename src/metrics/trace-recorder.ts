@@ -36,7 +36,6 @@ import {
 
 /** Steps kept; the oldest are evicted. */
 export const MAX_STEPS_KEPT = 2_000;
-/** Default number of messages sampled per second. */
 const SAMPLED_PER_SECOND = 4;
 export const MAX_SAMPLED_PER_SECOND = 100;
 /** ms of recording after the last request for steps. */

@@ -10,7 +10,6 @@ export class NodeClock {
   #shown = 0;
   #rate = 1;
   #suspended: number | undefined = undefined;
-  /** Difference of the wall clock to the monotonic clock. */
   #ahead = 0;
 
   /** @internal @param epoch start, ms since 1970 @param onRate called when the rate changes */

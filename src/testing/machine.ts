@@ -28,9 +28,7 @@ const FIRST_PORT = 32_768;
 const LAST_PORT = 60_999;
 
 export interface EndListener {
-  /** Bytes, the end, or a reset can be taken. */
   endOnReadable(): void;
-  /** There is room, or the connection has failed. */
   endOnWritable(): void;
 }
 
@@ -203,7 +201,6 @@ export class Machine {
     for (const end of [...this.#ends]) if (end.scope === scope) end.close();
   }
 
-  /** Loss of power with all state of the system. */
   crash(): void {
     this.on = false;
     this.suspended = false;

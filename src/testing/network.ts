@@ -26,7 +26,6 @@ interface Node {
   waiting: (() => void)[] | undefined;
 }
 
-/** Maximum bytes of a frame in the trace. */
 const SHOWN = 64;
 
 /** A frame for the trace: text if readable, else hexadecimal; long ones are cut. */

@@ -46,7 +46,6 @@ export class Schedule {
     this.#trace = new Trace(traceLines);
   }
 
-  /** ms since the world began. */
   get now(): number {
     return this.#now;
   }

@@ -132,7 +132,6 @@ export class VirtualTimer {
   readonly #repeats: boolean;
   readonly #resource = new AsyncResource("Timeout");
   #event: Event | undefined = undefined;
-  /** By the monotonic clock of its machine. */
   #due = 0;
   #ref = true;
   #cancelled = false;

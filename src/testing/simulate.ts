@@ -184,7 +184,6 @@ function seedsOf(first: number, runs: number): readonly number[] {
 
 interface Choices {
   readonly story: Random;
-  /** A network without faults and with minimum latency. */
   readonly quiet: boolean;
 }
 

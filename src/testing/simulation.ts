@@ -6,7 +6,6 @@ import { EventQueue } from "./event-queue.js";
 import type { Random } from "./random.js";
 import { Trace } from "./trace.js";
 
-/** Lines of a trace to keep. */
 const MAX_TRACE = 2_000;
 
 /** Maximum events of a run; more indicate an endless loop in the rules. */

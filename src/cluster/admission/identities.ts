@@ -46,7 +46,6 @@ export interface CurveOptions extends NodeKeys {
 export interface IdentitiesEffects {
   /** Ends the streams of nodes whose key is no longer admitted. */
   revoke(isAllowed: (node: ProvedNode) => boolean): void;
-  /** Removes a node that proved such a key. */
   remove(id: string): void;
   /** Reports that the program's function threw, so that the node at an address is refused. */
   onAllowFailed(address: string, error: unknown): void;

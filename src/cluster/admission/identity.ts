@@ -75,7 +75,6 @@ export class IdentityExchange {
     return Buffer.concat([Buffer.of(LinkFrame.KEY), this.#ephemeral.publicKey]);
   }
 
-  /** Whether the other end's KEY has arrived. */
   get hasKey(): boolean {
     return this.#shared !== undefined;
   }

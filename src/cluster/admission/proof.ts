@@ -51,7 +51,6 @@ function proofBy(secret: Buffer, role: LinkRole, bus: number, { dialler, accepto
   return createHmac("sha256", secret).update(head).update(dialler).update(acceptor).digest();
 }
 
-/** The proofs of an end for its clusters. */
 export function proveBuses(buses: Iterable<ProvableBus>, role: LinkRole, hellos: Hellos): BusProof[] {
   return Array.from(buses, ({ bus, keys: [key] }) => {
     if (key === undefined) return { bus, keyId: 0, proof: NO_PROOF };

@@ -142,7 +142,6 @@ export class NodeTls {
     this.#dialling = diallingOf(options);
   }
 
-  /** Replaces the certificates for new streams. */
   set(options: ClusterTlsOptions): void {
     this.#listening = valuesOf(options, options.ca);
     this.#dialling = diallingOf(options);
@@ -153,7 +152,6 @@ export class NodeTls {
     return this.#listening;
   }
 
-  /** Options for dialled streams. */
   get dialling(): OptionValues {
     return this.#dialling;
   }

@@ -13,10 +13,8 @@ import { type HttpRequest, requestText } from "../discovery/http.js";
 import { type HostAddress, plainIp, prefixOf } from "./addresses.js";
 
 const METADATA_ENDPOINT = "http://169.254.169.254";
-/** Timeout of a metadata request, in ms. */
 const METADATA_TIMEOUT = 2_000;
 const MAX_METADATA = 65_536;
-/** Lifetime of an EC2 token, in seconds. */
 const TOKEN_TTL = 21_600;
 const MAX_INTERFACES = 16;
 

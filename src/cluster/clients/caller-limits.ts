@@ -63,7 +63,6 @@ export class CallerLimits {
     return { sources: this.#sources.size, known: this.#known.size, networks: this.#networks.size };
   }
 
-  /** State by the address's own failures. */
   state(now: number, address: string): SourceState {
     return this.#stateOf(now, keyOf(address));
   }
@@ -77,7 +76,6 @@ export class CallerLimits {
     return this.#networks.get(networkOf(key))?.admits(now, key, this.#secret) !== false;
   }
 
-  /** Counts a refusal or a protocol violation. */
   onFailure(now: number, address: string): void {
     const key = keyOf(address);
     const bucket = this.#sources.get(key) ?? { level: FAILURES, at: now };
@@ -95,7 +93,6 @@ export class CallerLimits {
     this.#all.onFailure(now);
   }
 
-  /** Records that credentials from this address were correct. */
   onSuccess(address: string): void {
     const key = keyOf(address);
     this.#known.delete(key);

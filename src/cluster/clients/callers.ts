@@ -40,7 +40,6 @@ interface Caller {
   /** Set for a watcher. */
   client: OwnClient | undefined;
   scope: AddressScope;
-  /** Revision of the last list sent to it. */
   revision: number;
 }
 
@@ -52,12 +51,10 @@ export interface CallerCounts {
 }
 
 export interface CallerEffects {
-  /** Whether connections of an address are admitted now. */
   admits(address: string): boolean;
   /** Reports an address that sent an invalid message. */
   invalid(address: string): void;
   allows(caller: CallerCredentials): Promise<boolean>;
-  /** Whether the node takes part in its cluster. */
   isServing(): boolean;
   connected(client: OwnClient): void;
   disconnected(client: OwnClient): void;
@@ -168,7 +165,6 @@ export class CallerRouter {
     return bound;
   }
 
-  /** Replaces the certificate for new connections. */
   renew(tls: CallerTls): void {
     if (this.#router !== undefined) Object.assign(this.#router, tlsOptionsOf(tls));
   }

@@ -65,7 +65,6 @@ export interface ClientEffects {
 interface Attempt {
   readonly number: number;
   readonly endpoint: string;
-  /** Latest time of the list. */
   deadline: number;
   /** Whether the remote system accepted the connection. */
   isTaken: boolean;
@@ -88,7 +87,6 @@ export class DiscoveryClientRules {
   #attempts = 0;
   #current: Attempt | undefined;
   #trying: Attempt | undefined;
-  /** Addresses left in the current round. */
   #round: string[] = [];
   #retriesLeft = 0;
   #cycle = 0;
@@ -214,7 +212,6 @@ export class DiscoveryClientRules {
     this.#effects.disconnect(attempt);
     this.#effects.lost(node, endpoint, reason);
     this.#beginRound(endpoint);
-    // Another attempt may be in progress.
     if (this.#trying === undefined) this.#next(now);
   }
 
@@ -306,7 +303,7 @@ export class DiscoveryClientRules {
     this.#effects.connect(endpoint, this.#attempts);
   }
 
-  // --- Being connected -----------------------------------------------------------------------------------------------
+  // --- Connected -----------------------------------------------------------------------------------------------------
 
   #arrive(now: number, attempt: Attempt): void {
     const before = this.#current;

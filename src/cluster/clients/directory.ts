@@ -68,7 +68,6 @@ export class NodeDirectory {
     return [...this.#members.values()].map((member) => describeNode(member, caller, scope));
   }
 
-  /** Reply with the whole list. */
   reply(caller: string, scope: AddressScope): Buffer {
     const view = this.#view(caller, scope);
     view.reply ??= this.#message('"ok":true', `"nodes":${this.#list(view, caller, scope)}`);

@@ -41,7 +41,6 @@ export class CallerGate {
     this.#onRefused = onRefused;
   }
 
-  /** Whether connections of an address are admitted now. */
   admits(now: number, address: string): boolean {
     return this.#limits.admits(now, address);
   }
@@ -68,7 +67,6 @@ export class CallerGate {
       : this.#refuse(caller, "permission", now());
   }
 
-  /** Counts a protocol violation of an address. */
   onInvalid(now: number, address: string): void {
     this.#limits.onFailure(now, address);
   }

@@ -33,7 +33,6 @@ import {
 const MAX_CLIENTS = 16_384;
 /** ms in which changes of the cluster are collected into one update. */
 const COALESCE = 20;
-/** ms between lookups of the machine's addresses. */
 const ADDRESS_INTERVAL = 60_000;
 /** ms between refusal events per address, and remembered addresses. */
 const REFUSAL_INTERVAL = 1_000;

@@ -22,7 +22,6 @@ const LOG_N = 15;
 const BLOCK = 8;
 const SALT_BYTES = 16;
 const KEY_BYTES = 32;
-/** Bytes of memory that a configured hash may need. */
 const MAX_SCRYPT_MEMORY = 268_435_456;
 /** Concurrent hashes, and waiting checks; more are refused. */
 const MAX_HASHING = 2;

@@ -179,7 +179,6 @@ export class EtcdGateway {
     return secondsOf(fieldsOf(result).TTL);
   }
 
-  /** Revokes a lease, and so deletes its keys. */
   async revoke(id: string, signal: AbortSignal): Promise<void> {
     await this.#call("/v3/lease/revoke", { ID: id }, signal);
   }

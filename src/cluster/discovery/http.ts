@@ -171,7 +171,6 @@ class Deadline extends Scope {
     this.#request = request;
   }
 
-  /** Converts a platform error into the caller's. */
   explain(error: unknown): Error {
     const { url, signal, timeout } = this.#request;
     const details = { cause: error, endpoint: url.origin };

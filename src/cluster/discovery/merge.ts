@@ -40,7 +40,6 @@ export function checkedList(given: unknown): CheckedList | undefined {
 
 export class AddressLists {
   readonly #lists = new Map<string, readonly string[]>();
-  /** Whether there are more addresses than a node dials. */
   overflows = false;
 
   set(source: string, addresses: readonly string[]): void {

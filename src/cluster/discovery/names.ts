@@ -21,7 +21,6 @@ export class Names {
   readonly #effects: NamesEffects;
   readonly #resolve: (name: HostPort) => Promise<readonly string[]>;
   readonly #known = new Map<string, readonly string[]>();
-  /** Errors of failed lookups, by name. */
   readonly #errors = new Map<string, Error>();
   #waiting: string[] = [];
   #running = 0;

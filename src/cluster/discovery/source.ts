@@ -1,4 +1,3 @@
-/** Interface and helpers of discovery sources. */
 import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 

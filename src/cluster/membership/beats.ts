@@ -93,7 +93,6 @@ export class Beats {
     this.onExpect(member.id);
   }
 
-  /** Handles another node's report of an unreachable node. */
   onExpect(id: string): void {
     if (id === this.#context.self.id) {
       this.heartbeatAfter(this.#context.random() * this.#context.profile.discoverTime);

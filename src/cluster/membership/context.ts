@@ -11,7 +11,6 @@ const CUT_OFF_AFTER = 3;
 export interface SelfOptions {
   readonly id: string;
   readonly name: string;
-  /** Its address for packets. */
   readonly address: string;
   /** Wall clock at its start, in ms. */
   readonly start: number;
@@ -52,16 +51,13 @@ export class Context {
   answeredAt: number;
   /** Like `answeredAt` without adjustment; negative infinity before the first answer. */
   ackedAt = Number.NEGATIVE_INFINITY;
-  /** Total ms of pauses of the process. */
   stalledFor = 0;
   changedAt: number;
   /** Whether it is cut off and has declared members dead. */
   isAlone = false;
   left = false;
-  /** Whether an operator removed this node. */
   removed = false;
   isMinority = false;
-  /** Accusations refuted with a newer incarnation. */
   refutations = 0;
   /** Whether updates are forwarded: from the first synchronization on. */
   established = false;

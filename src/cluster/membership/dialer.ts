@@ -113,7 +113,6 @@ export class Dialer {
     this.#nextRedial = NEVER;
   }
 
-  /** Redials within this many ms at most. */
   schedule(ms: number): void {
     this.#nextRedial = Math.min(this.#nextRedial, this.#context.now + ms * (0.5 + this.#context.random()));
   }

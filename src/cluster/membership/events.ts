@@ -56,7 +56,6 @@ export type RefusalReason =
 export interface MembershipEffects {
   /** Sends a datagram to an address, or uses a stream, opened if necessary. */
   send(address: string, packet: Packet, overStream: boolean): void;
-  /** Multicasts, if available. */
   multicast(packet: Packet): void;
   event(change: ClusterChange): void;
 }

@@ -30,7 +30,6 @@ function keyOf(update: Update): string {
 
 export class GossipQueue {
   readonly #items = new Map<string, Item>();
-  /** Items by number of transmissions. */
   #levels: Item[][] = [];
   /** Items in the levels, including superseded ones. */
   #places = 0;

@@ -215,7 +215,6 @@ export class LifeCycle {
       this.forget(member, true);
       this.#context.effects.event({ type: "cleaned", member });
     }
-    // Members are forgotten in batches.
     this.#nextClean = next === NEVER ? NEVER : Math.max(next, now + this.#context.profile.autoclean / 20);
   }
 

@@ -199,7 +199,6 @@ export class Members {
     if (member.hash !== 0) this.digest.toggle(member.short, member.hash);
   }
 
-  /** Deletes a member; keeps a tombstone if `buried`. */
   delete(member: Member, buried: boolean): void {
     if (!this.#byId.delete(member.id)) return;
     this.#unplace(member.isLive ? this.live : this.dead, member);

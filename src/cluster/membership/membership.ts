@@ -108,7 +108,6 @@ export class Membership {
     return this.#context.members.live;
   }
 
-  /** Lost or left members until they are forgotten. */
   get dead(): readonly Member[] {
     return this.#context.members.dead;
   }
@@ -140,7 +139,6 @@ export class Membership {
     return this.#synchronizer.isWhole && this.#lifeCycle.unsuspected === this.live.length;
   }
 
-  /** Total ms of pauses of the process. */
   get stalledFor(): number {
     return this.#context.stalledFor;
   }
@@ -180,7 +178,7 @@ export class Membership {
     return this.#context.members.named(name);
   }
 
-  // --- What the program wants ---------------------------------------------------------------------------------------
+  // --- Calls of the program ------------------------------------------------------------------------------------------
 
   /** Dials addresses until they have a member. Addresses of known members cost nothing. */
   join(now: number, addresses: readonly string[]): void {
@@ -224,7 +222,6 @@ export class Membership {
     return this.#context.members.live.length > 0 || this.#strangers.pending(1).length > 0;
   }
 
-  /** Challenged nodes that are not members yet. */
   get newcomers(): number {
     return this.#strangers.newcomers;
   }
@@ -323,7 +320,7 @@ export class Membership {
     if (this.#context.self.details.version > 0) this.#transmitter.spread(this.#transmitter.ownDetails());
   }
 
-  // --- What happens to it ------------------------------------------------------------------------------------------
+  // --- Events --------------------------------------------------------------------------------------------------------
 
   /** A message of a member arrived on a link: a sign of life. */
   onHeard(now: number, id: string): void {
@@ -357,7 +354,6 @@ export class Membership {
     return true;
   }
 
-  /** Extends all deadlines after a pause of the process. */
   onDelay(now: number, ms: number): void {
     this.#context.now = now;
     if (!this.#context.localHealth || this.#context.removed || ms <= 0) return;
@@ -426,7 +422,7 @@ export class Membership {
       this.#context.effects.multicast(this.#transmitter.message(data));
   }
 
-  // --- Being removed ----------------------------------------------------------------------------------------------
+  // --- Removal -------------------------------------------------------------------------------------------------------
 
   #onRemoval(isRemoved: boolean): void {
     const { now, random } = this.#context;
@@ -447,7 +443,6 @@ export class Membership {
     this.#transmitter.announce();
   }
 
-  /** A removed node asks periodically for its admission. */
   #ask(now: number): void {
     this.#asksAt = now + 10 * this.profile.redialInterval;
     const { live } = this.#context.members;

@@ -18,7 +18,6 @@ import { type Member, MemberState, type Members } from "./members.js";
 
 export interface ProberEffects {
   ping(member: Member, seq: number, overStream: boolean): void;
-  /** Asks a helper to ping a member. */
   ask(helper: Member, member: Member, seq: number): void;
   relayed(address: string, seq: number, acked: boolean): void;
   failed(member: Member, evidence: number): void;
@@ -45,7 +44,6 @@ class Probe {
   /** Attempts without an ack, and how often the member was heard meanwhile. */
   steps = 0;
   unanswered = 0;
-  /** Helpers without an answer yet. */
   readonly silent = new Set<Member>();
   wasAsked = false;
   /** Death reason if this probe fails; 0: the member is only suspected. */
@@ -112,7 +110,6 @@ export class Prober {
     if (this.#unreached.size > 0) this.#nextRetry = now;
   }
 
-  /** Stops probing; answers to earlier probes are ignored. */
   stop(): void {
     this.#probes.clear();
     this.#relays.clear();
@@ -219,7 +216,6 @@ export class Prober {
     this.#probes.get(seq)?.silent.delete(from);
   }
 
-  /** Another node asks whether a member is alive. */
   relay(now: number, member: Member, address: string, seq: number): void {
     if (this.#relays.size >= MAX_RELAYS) {
       this.#effects.relayed(address, seq, false);
@@ -234,7 +230,6 @@ export class Prober {
     this.#effects.ping(member, own, false);
   }
 
-  /** Moves every deadline after a pause of the process. */
   shift(ms: number): void {
     for (const probe of this.#probes.values()) probe.deadline += ms;
     for (const [seq, relay] of this.#relays)
@@ -267,7 +262,6 @@ export class Prober {
 
   #end(probe: Probe): void {
     this.#probes.delete(probe.seq);
-    // Usually this was the only probe.
     if (this.#probes.size === 0 && this.#relays.size === 0) this.#wake = Number.POSITIVE_INFINITY;
   }
 

@@ -103,7 +103,6 @@ export class Strangers {
     return member;
   }
 
-  /** Number of challenged nodes without an ack. */
   get newcomers(): number {
     const { now, profile } = this.#context;
     let count = 0;

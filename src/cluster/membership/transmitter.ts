@@ -76,7 +76,6 @@ export class Transmitter {
     this.#context.effects.send(address, packet, overStream);
   }
 
-  /** Asks a helper to ping a member. */
   ask(helper: Member, member: Member, seq: number): void {
     const { id, address } = member;
     const updates = this.piggyback(address.length);
@@ -121,7 +120,6 @@ export class Transmitter {
     this.spread(this.ownAlive());
   }
 
-  /** Sends queued updates to some members. */
   tick(now: number): void {
     const { profile, members, random } = this.#context;
     if (this.#cursor === 0) this.#cursor = Math.floor(random() * MAX_MEMBERS);

@@ -173,7 +173,6 @@ export interface PacketHead {
   /** Incarnation of the sender. */
   readonly start: number;
   readonly count: number;
-  /** Hash of the sender's membership view. */
   readonly digest: number;
 }
 

@@ -108,7 +108,6 @@ class Session {
 interface Key {
   readonly bytes: Buffer;
   readonly id: number;
-  /** Key of this node's session. */
   readonly own: Buffer;
 }
 
@@ -118,12 +117,11 @@ interface Key {
  */
 export class StreamWay {
   readonly session: Buffer;
-  /** Counter of the last packet. */
   counter = 0;
   /** Secret of both ends if they proved node keys; set before the first packet. */
   secret: Buffer | undefined;
   readonly #keys = new Map<number, Buffer>();
-  /** The last one, and whose it is. */
+  /** Last key of messages, and what it was derived from. */
   #messageKey: { readonly root: Buffer; readonly bus: number; readonly key: Buffer } | undefined;
 
   /** @param session 16 bytes */
@@ -215,7 +213,6 @@ export class Sealer {
     this.#keys.splice(0, this.#keys.length, ...next);
   }
 
-  /** Seals a packet into a new buffer. */
   seal(packet: Packet): Buffer {
     const key = this.#keys[0] as Key;
     this.#counter += 1;
@@ -230,7 +227,7 @@ export class Sealer {
   }
 
   /**
-   * Seals messages for one direction of a stream, by the box of CURVE: node:crypto takes 10 µs for a message of any size.
+   * Seals messages for one direction of a stream with the box of CURVE, since node:crypto needs 10 µs even for short ones.
    *
    * @param parts of the plain text, in order
    */
@@ -245,7 +242,7 @@ export class Sealer {
     return out;
   }
 
-  /** Opens what `sealMessages` made. */
+  /** Opens messages of `sealMessages`. */
   openMessages(way: StreamWay, bytes: Buffer, box: Box): Buffer | Refusal {
     const key = this.#keyFor(bytes, Number.POSITIVE_INFINITY, VERSION | SEALED | SEALED_MESSAGES);
     if (typeof key === "string") return key;

@@ -35,7 +35,6 @@ export interface Edge {
   readonly left: Box;
   readonly right: Box;
   readonly link: DashboardLink;
-  /** Messages per second. */
   readonly rate: number;
 }
 
