@@ -44,6 +44,44 @@ export class Writer {
     this.at = writeUint(this.bytes, this.at, value);
   }
 
+  byte(value: number): void {
+    this.reserve(1);
+    this.bytes[this.at++] = value;
+  }
+
+  /** Its length, and UTF-8. */
+  text(value: string): void {
+    const size = Buffer.byteLength(value);
+    this.uint(size);
+    this.reserve(size);
+    this.at += this.bytes.write(value, this.at);
+  }
+
+  /** Their number, and the bytes. */
+  sized(value: Uint8Array): void {
+    this.uint(value.length);
+    this.raw(value);
+  }
+
+  raw(value: Uint8Array): void {
+    this.reserve(value.length);
+    this.bytes.set(value, this.at);
+    this.at += value.length;
+  }
+
+  /** What was written, and data behind it, as bytes of their own; the writer begins again. */
+  finish(data: string | Uint8Array): Buffer {
+    const { at, bytes } = this;
+    const item = Buffer.allocUnsafe(at + (typeof data === "string" ? Buffer.byteLength(data) : data.length));
+    // Most heads have a few bytes: for these a loop takes 50 to 100 ns less than `copy`.
+    if (at > 64) bytes.copy(item, 0, 0, at);
+    else for (let i = 0; i < at; i++) item[i] = bytes[i] as number;
+    if (typeof data === "string") item.write(data, at);
+    else item.set(data, at);
+    this.at = 0;
+    return item;
+  }
+
   /** What was written, as bytes of its own; the writer begins again. */
   take(): Buffer {
     const taken = Buffer.from(this.bytes.subarray(0, this.at));

@@ -21,7 +21,7 @@ import { isUtf8 } from "node:buffer";
 import { MAX_CONTEXT_BYTES } from "../../core/trace-context.js";
 import { MAX_CHANNEL_NAME, MAX_RUID } from "./bounds.js";
 import { type ClusterChannel, isChannelName, MAX_CHANNEL } from "./channels.js";
-import { Reader, sizeOfUint, writeUint } from "./schema.js";
+import { Reader, sizeOfUint, Writer } from "./schema.js";
 
 /** What an item is. The numbers are the wire's. */
 export const ServiceOp = {
@@ -65,6 +65,9 @@ export interface ServiceItem {
 /** Why bytes are not an item. */
 export type ServiceJunk = "empty" | "op" | "channel" | "id" | "ruid" | "more" | "utf8";
 
+/** Items are written here, one at a time. */
+const out = new Writer();
+
 /** An item as bytes, which are never changed afterwards. */
 export function encodeService(item: {
   readonly op: ServiceOp;
@@ -75,46 +78,27 @@ export function encodeService(item: {
   readonly context?: Uint8Array | undefined;
 }): Buffer {
   const { op, channel, id, ruid, data, context } = item;
-  const isText = typeof data === "string";
-  const nameSize = typeof channel === "string" ? Buffer.byteLength(channel) : 0;
-  const channelNumber = typeof channel === "string" ? MAX_CHANNEL + 1 + nameSize : channel;
-  const ruidSize = ruid === "" ? 0 : Buffer.byteLength(ruid);
-  const dataSize = isText ? Buffer.byteLength(data) : data.length;
-  let size = 1 + dataSize;
-  if (channel !== 0) size += sizeOfUint(channelNumber) + nameSize;
-  if (id !== 0) size += sizeOfUint(id);
-  if (ruidSize !== 0) size += sizeOfUint(ruidSize) + ruidSize;
-  const moreSize = context === undefined ? 0 : 1 + sizeOfUint(context.length) + context.length;
-  if (context !== undefined) size += sizeOfUint(moreSize) + moreSize;
-
-  const bytes = Buffer.allocUnsafe(size);
-  bytes[0] =
+  out.byte(
     op |
-    (isText ? TEXT : 0) |
-    (channel !== 0 ? CHANNEL : 0) |
-    (id !== 0 ? ID : 0) |
-    (ruidSize !== 0 ? RUID : 0) |
-    (context !== undefined ? MORE : 0);
-  let at = 1;
-  if (channel !== 0) {
-    at = writeUint(bytes, at, channelNumber);
-    if (typeof channel === "string") at += bytes.write(channel, at);
-  }
-  if (id !== 0) at = writeUint(bytes, at, id);
-  if (ruidSize !== 0) {
-    at = writeUint(bytes, at, ruidSize);
-    at += bytes.write(ruid, at);
-  }
+      (typeof data === "string" ? TEXT : 0) |
+      (channel !== 0 ? CHANNEL : 0) |
+      (id !== 0 ? ID : 0) |
+      (ruid !== "" ? RUID : 0) |
+      (context !== undefined ? MORE : 0),
+  );
+  if (typeof channel === "string") {
+    const name = Buffer.from(channel);
+    out.uint(MAX_CHANNEL + 1 + name.length);
+    out.raw(name);
+  } else if (channel !== 0) out.uint(channel);
+  if (id !== 0) out.uint(id);
+  if (ruid !== "") out.text(ruid);
   if (context !== undefined) {
-    at = writeUint(bytes, at, moreSize);
-    bytes[at++] = CONTEXT;
-    at = writeUint(bytes, at, context.length);
-    bytes.set(context, at);
-    at += context.length;
+    out.uint(1 + sizeOfUint(context.length) + context.length);
+    out.byte(CONTEXT);
+    out.sized(context);
   }
-  if (isText) bytes.write(data, at);
-  else bytes.set(data, at);
-  return bytes;
+  return out.finish(data);
 }
 
 /** What an item is, its channel and its id; nothing else of it is read. */

@@ -23,7 +23,7 @@
  * A text here is a length, uint, and UTF-8. `busy` is how many requests the service has at that node, `slots` how many it handles at a time.
  */
 import { isUtf8 } from "node:buffer";
-import { list, optional, Reader, schema, sizeOfUint, text, uint, writeUint } from "../messaging/schema.js";
+import { list, optional, Reader, schema, text, uint, Writer } from "../messaging/schema.js";
 import {
   MAX_FAILURE_DETAILS,
   MAX_FAILURE_TEXT,
@@ -196,24 +196,12 @@ export type RequestJunk =
 
 const NO_BYTES = Buffer.alloc(0);
 
-function sizeOfData(data: string | Uint8Array): number {
-  return typeof data === "string" ? Buffer.byteLength(data) : data.length;
-}
+/** Items are written here, one at a time. */
+const out = new Writer();
 
-function writeData(bytes: Buffer, at: number, data: string | Uint8Array): void {
-  if (typeof data === "string") bytes.write(data, at);
-  else bytes.set(data, at);
-}
-
-/**
- * @param size bytes after the id
- * @returns the bytes, with head and id; the rest starts at `1 + sizeOfUint(id)`
- */
-function begin(op: RequestOp, form: BodyForm, flags: number, id: number, size: number): Buffer {
-  const bytes = Buffer.allocUnsafe(1 + sizeOfUint(id) + size);
-  bytes[0] = op | (form << FORM_SHIFT) | flags;
-  writeUint(bytes, 1, id);
-  return bytes;
+function begin(op: RequestOp, form: BodyForm, flags: number, id: number): void {
+  out.byte(op | (form << FORM_SHIFT) | flags);
+  out.uint(id);
 }
 
 /**
@@ -227,20 +215,11 @@ export function encodeCall(
   extras: CallExtras | undefined,
   { form, data }: EncodedBody,
 ): Buffer {
-  const record = extras && encodeExtras(extras);
-  const nameSize = Buffer.byteLength(service);
-  const extrasSize = record === undefined ? 0 : sizeOfUint(record.length) + record.length;
-  const size = sizeOfUint(timeout) + sizeOfUint(nameSize) + nameSize + extrasSize + sizeOfData(data);
-  const bytes = begin(RequestOp.CALL, form, record === undefined ? 0 : EXTRAS, id, size);
-  let at = writeUint(bytes, 1 + sizeOfUint(id), timeout);
-  at = writeUint(bytes, at, nameSize);
-  at += bytes.write(service, at);
-  if (record !== undefined) {
-    at = writeUint(bytes, at, record.length);
-    at += record.copy(bytes, at);
-  }
-  writeData(bytes, at, data);
-  return bytes;
+  begin(RequestOp.CALL, form, extras === undefined ? 0 : EXTRAS, id);
+  out.uint(timeout);
+  out.text(service);
+  if (extras !== undefined) out.sized(encodeExtras(extras));
+  return out.finish(data);
 }
 
 function encodeExtras({ method, key, headers, parts, bytes, isStreamed }: CallExtras): Buffer {
@@ -258,19 +237,11 @@ export function encodeReply(
   { busy, slots }: ServiceLoad,
   { form, data, headers }: EncodedBody,
 ): Buffer {
-  const more = headers && ReplyRecord.encode({ headers: Object.entries(headers).flat() });
-  const moreSize = more === undefined ? 0 : sizeOfUint(more.length) + more.length;
-  const size = moreSize + sizeOfUint(busy) + sizeOfUint(slots) + sizeOfData(data);
-  const bytes = begin(RequestOp.REPLY, form, more === undefined ? 0 : MORE, id, size);
-  let at = 1 + sizeOfUint(id);
-  if (more !== undefined) {
-    at = writeUint(bytes, at, more.length);
-    at += more.copy(bytes, at);
-  }
-  at = writeUint(bytes, at, busy);
-  at = writeUint(bytes, at, slots);
-  writeData(bytes, at, data);
-  return bytes;
+  begin(RequestOp.REPLY, form, headers === undefined ? 0 : MORE, id);
+  if (headers !== undefined) out.sized(ReplyRecord.encode({ headers: Object.entries(headers).flat() }));
+  out.uint(busy);
+  out.uint(slots);
+  return out.finish(data);
 }
 
 /** @param details JSON of at most `MAX_FAILURE_DETAILS` bytes */
@@ -281,24 +252,12 @@ export function encodeFailure(
   message: string,
   details: Uint8Array = NO_BYTES,
 ): Buffer {
-  const cut = Buffer.from(message.slice(0, MAX_FAILURE_TEXT));
-  const size =
-    sizeOfUint(busy) +
-    sizeOfUint(slots) +
-    sizeOfUint(reason.length) +
-    reason.length +
-    sizeOfUint(cut.length) +
-    cut.length +
-    details.length;
-  const bytes = begin(RequestOp.FAILURE, BodyForm.BYTES, 0, id, size);
-  let at = writeUint(bytes, 1 + sizeOfUint(id), busy);
-  at = writeUint(bytes, at, slots);
-  at = writeUint(bytes, at, reason.length);
-  at += bytes.write(reason, at);
-  at = writeUint(bytes, at, cut.length);
-  at += cut.copy(bytes, at);
-  bytes.set(details, at);
-  return bytes;
+  begin(RequestOp.FAILURE, BodyForm.BYTES, 0, id);
+  out.uint(busy);
+  out.uint(slots);
+  out.text(reason);
+  out.text(message.slice(0, MAX_FAILURE_TEXT));
+  return out.finish(details);
 }
 
 /** @param op BODY: part of a streamed body; otherwise of a streamed reply */
@@ -307,13 +266,15 @@ export function encodePart(
   { form, data }: EncodedBody,
   op: PartItem["op"] = RequestOp.PART,
 ): Buffer {
-  const bytes = begin(op, form, 0, id, sizeOfData(data));
-  writeData(bytes, 1 + sizeOfUint(id), data);
-  return bytes;
+  begin(op, form, 0, id);
+  return out.finish(data);
 }
 
 export function encodeEnd(id: number, { busy, slots }: ServiceLoad): Buffer {
-  return encodePair(RequestOp.END, id, busy, slots);
+  begin(RequestOp.END, BodyForm.BYTES, 0, id);
+  out.uint(busy);
+  out.uint(slots);
+  return out.finish(NO_BYTES);
 }
 
 /** @param op GRANT: of a streamed body; otherwise of a streamed reply */
@@ -323,17 +284,15 @@ export function encodeCredit(
   size: number,
   op: CreditItem["op"] = RequestOp.CREDIT,
 ): Buffer {
-  return encodePair(op, id, parts, size);
-}
-
-function encodePair(op: RequestOp, id: number, one: number, other: number): Buffer {
-  const bytes = begin(op, BodyForm.BYTES, 0, id, sizeOfUint(one) + sizeOfUint(other));
-  writeUint(bytes, writeUint(bytes, 1 + sizeOfUint(id), one), other);
-  return bytes;
+  begin(op, BodyForm.BYTES, 0, id);
+  out.uint(parts);
+  out.uint(size);
+  return out.finish(NO_BYTES);
 }
 
 export function encodeSign(op: SignItem["op"], id: number): Buffer {
-  return begin(op, BodyForm.BYTES, 0, id, 0);
+  begin(op, BodyForm.BYTES, 0, id);
+  return out.finish(NO_BYTES);
 }
 
 /** @returns the item, whose bodies are views of the bytes; or why it is invalid */
