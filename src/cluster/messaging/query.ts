@@ -6,6 +6,8 @@
  * `PendingQueries` has those that wait; it knows which response is late, double or of somebody who was not asked.
  */
 import { InvalidStateError, ShoalError } from "../../core/errors.js";
+import { ignore } from "../../core/ignore.js";
+import { type CallTerms, type PendingCall, PendingCalls } from "../../patterns/kit/calls.js";
 import type { Service } from "../node/service.js";
 import { MAX_AWAITED, MAX_QUERIES } from "./bounds.js";
 
@@ -122,11 +124,6 @@ export class Query implements AsyncIterable<QueryResponse> {
     return [...this.#waiting.values()];
   }
 
-  /** @internal */
-  get waiting(): number {
-    return this.#waiting.size;
-  }
-
   /** @internal Whether this service was asked and has not responded. */
   awaits(id: string): boolean {
     return this.#waiting.has(id);
@@ -224,11 +221,11 @@ export type StrayReply = "late" | "double" | "foreign";
 
 /** The queries of a bus that wait, by the number that they have on the wire. */
 export class PendingQueries {
-  readonly #queries = new Map<number, Query>();
-  readonly #asked = new Map<Query, ReadonlySet<string>>();
+  /** Their bounds, time limits and signals. What counts for bytes there are the responses that they wait for. */
+  readonly #calls = new PendingCalls({ maxPending: MAX_QUERIES, maxPendingBytes: MAX_AWAITED });
+  readonly #queries = new Map<number, { readonly query: Query; readonly call: PendingCall<void> }>();
   #last: number;
   readonly #first: number;
-  #awaited = 0;
 
   /** @param first a number above all that a former life of this node has used, or a random one */
   constructor(first: number) {
@@ -237,23 +234,12 @@ export class PendingQueries {
   }
 
   get size(): number {
-    return this.#queries.size;
+    return this.#calls.size;
   }
 
   /** Responses that are waited for. */
   get awaited(): number {
-    return this.#awaited;
-  }
-
-  /** @throws InvalidStateError `ERR_TOO_MANY_PENDING` */
-  assertRoom(targets: number): void {
-    if (this.#queries.size >= MAX_QUERIES)
-      throw new InvalidStateError("ERR_TOO_MANY_PENDING", `${MAX_QUERIES} queries wait already`);
-    if (this.#awaited + targets > MAX_AWAITED)
-      throw new InvalidStateError(
-        "ERR_TOO_MANY_PENDING",
-        `${this.#awaited} responses are waited for already; ${MAX_AWAITED} at most`,
-      );
+    return this.#calls.bytes;
   }
 
   /** The number on the wire of the query that is added next. */
@@ -262,30 +248,32 @@ export class PendingQueries {
     return this.#last;
   }
 
-  add(number: number, query: Query): void {
-    this.#queries.set(number, query);
-    this.#asked.set(query, new Set(query.services.map(({ id }) => id)));
-    this.#awaited += query.services.length;
+  /** @throws InvalidStateError `ERR_TOO_MANY_PENDING`; InvalidArgumentError `EINVAL` for the timeout or the signal */
+  add(number: number, query: Query, terms: CallTerms = {}): void {
+    const onGivenUp = (why: "timeout" | "aborted"): void =>
+      query.end(why === "timeout" ? "timeout" : "cancelled");
+    const call = this.#calls.add<void>(query.services.length, { ...terms, onGivenUp });
+    call.promise.catch(ignore); // The query has its end.
+    this.#queries.set(number, { query, call });
   }
 
-  /** It has ended. */
-  remove(number: number, query: Query): void {
-    if (!this.#queries.delete(number)) return;
-    this.#asked.delete(query);
-    this.#awaited -= query.services.length;
+  /** A query has ended. */
+  remove(number: number): void {
+    this.#queries.get(number)?.call.resolve();
+    this.#queries.delete(number);
   }
 
   /** The query that a response is for, or why there is none. */
   find(from: string, number: number): Query | StrayReply {
-    const query = this.#queries.get(number);
+    const query = this.#queries.get(number)?.query;
     if (query === undefined) return number > this.#first && number <= this.#last ? "late" : "foreign";
     if (query.awaits(from)) return query;
-    return this.#asked.get(query)?.has(from) === true ? "double" : "foreign";
+    return query.services.some(({ id }) => id === from) ? "double" : "foreign";
   }
 
   /** A service is gone: no query waits for it any more. */
   onGone(id: string, failure: (service: Service) => QueryFailure): void {
-    for (const query of [...this.#queries.values()]) {
+    for (const { query } of [...this.#queries.values()]) {
       if (!query.awaits(id)) continue;
       const service = query.services.find((each) => each.id === id) as Service;
       query.respond(failure(service));
@@ -293,6 +281,6 @@ export class PendingQueries {
   }
 
   close(): void {
-    for (const query of [...this.#queries.values()]) query.cancel();
+    for (const { query } of [...this.#queries.values()]) query.cancel();
   }
 }

@@ -60,8 +60,6 @@ import type {
 
 /** ms that a query waits for responses, unless it is given another time. */
 const QUERY_TIMEOUT = 5_000;
-/** The longest time that a platform timer holds. */
-const MAX_TIMEOUT = 2_147_483_647;
 
 const SELECTION = ["services", "resolver", "resolve", "self"] as const;
 const SEND_KEYS = [...SELECTION, "broadcast", "protocols", "channel", "ruid", "data"];
@@ -83,8 +81,6 @@ export class Services {
   readonly #sender: ServiceSender;
   /** Names that `protocols` may have. */
   readonly #protocols: readonly string[];
-  /** What each query leaves behind until it ends: its timer, its listener. */
-  readonly #cleanups = new Map<Query, () => void>();
 
   constructor(effects: ServicesEffects, options: ServicesOptions = {}) {
     this.#context = new ServiceContext(effects, options);
@@ -187,12 +183,6 @@ export class Services {
     const means: Means = { byDatagram: false, protocols: protocolsOf(options.protocols, this.#protocols) };
     checkChannel(channel);
     if (id !== undefined) checkRuid(id);
-    if (typeof timeout !== "number" || !(timeout === -1 || (timeout >= 0 && timeout <= MAX_TIMEOUT)))
-      throw new InvalidArgumentError(
-        `timeout is ms from 0 to ${MAX_TIMEOUT}, or -1; got ${describe(timeout)}`,
-      );
-    if (signal !== undefined && !(signal instanceof AbortSignal))
-      throw new InvalidArgumentError(`signal is an AbortSignal; got ${describe(signal)}`);
     checkInteger("maxReplyBytes", maxReplyBytes, 0);
     const checked = checkData("data", data);
     const { services, failed } = this.#select("query", options, false);
@@ -200,33 +190,17 @@ export class Services {
     if (unknown !== undefined) throw unknown.error;
     const gone = failed.map(({ service }) => service as Service);
     const lines = this.#sender.lines();
-    this.#context.pending.assertRoom(services.length + gone.length);
-
     const number = this.#context.pending.take();
     const ruid = id ?? String(number);
-    const operation = isMessageSendObserved()
-      ? startMessageSend("query", channelDestination(channel), checked)
-      : undefined;
+    let operation: MessageSendOperation | undefined;
     const query: Query = new Query(ruid, [...services, ...gone], maxReplyBytes, (ended) => {
-      this.#endQuery(number, ended);
+      this.#context.pending.remove(number);
       if (operation !== undefined) endOperation(operation, ended, timeout);
     });
-    this.#context.pending.add(number, query);
-    const cleanups: (() => void)[] = [];
-    if (timeout >= 0) {
-      // After a turn, so that what came while the program computed counts as in time.
-      const timer = setTimeout(() => setImmediate(() => query.end("timeout")), timeout);
-      cleanups.push(() => clearTimeout(timer));
-    }
-    if (signal !== undefined) {
-      const abort = (): void => query.end("cancelled");
-      signal.addEventListener("abort", abort, { once: true });
-      cleanups.push(() => signal.removeEventListener("abort", abort));
-    }
-    this.#cleanups.set(query, () => {
-      for (const cleanup of cleanups) cleanup();
-    });
-    if (signal?.aborted === true) query.end("cancelled");
+    const isAborted = signal?.aborted === true;
+    this.#context.pending.add(number, query, { timeout, signal: isAborted ? undefined : signal });
+    if (isMessageSendObserved()) operation = startMessageSend("query", channelDestination(channel), checked);
+    if (isAborted) query.end("cancelled");
     for (const { service, error } of failed) query.respond({ service: service as Service, error });
     if (services.length === 0) query.end("done");
     else if (query.ended === undefined) {
@@ -379,12 +353,6 @@ export class Services {
     } catch (error) {
       for (const service of services) if (query.awaits(service.id)) fail(service, error as ShoalError);
     }
-  }
-
-  #endQuery(number: number, query: Query): void {
-    this.#context.pending.remove(number, query);
-    this.#cleanups.get(query)?.();
-    this.#cleanups.delete(query);
   }
 
   #assertOpen(): void {

@@ -44,9 +44,7 @@ it("each service ends in one list, and strays are recognized", async () => {
         switch (step.kind) {
           case "ask": {
             const number = pending.take();
-            const query = new Query(String(number), step.asked, step.bytes, (ended) =>
-              pending.remove(number, ended),
-            );
+            const query = new Query(String(number), step.asked, step.bytes, () => pending.remove(number));
             pending.add(number, query);
             const read = (async () => {
               const responses: QueryResponse[] = [];

@@ -723,7 +723,7 @@ describe("query", () => {
     const queries = Array.from({ length: 1_024 }, () =>
       a.services.query({ services: ["slow"], timeout: -1 }),
     );
-    expect(() => a.services.query({ services: ["slow"] })).toThrow("1024 queries wait already");
+    expect(() => a.services.query({ services: ["slow"] })).toThrow("1024 calls wait");
     for (const query of queries) query.cancel();
     for (let i = 0; i < 5; i++) world.add(`big${i}`, ["big"]).services.onQuery(() => Buffer.alloc(400));
     const { replies, failed } = await a.services.query({ resolve: "big", maxReplyBytes: 1_000 }).collect();
