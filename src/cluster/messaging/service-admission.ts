@@ -9,24 +9,20 @@
  * A newcomer is known before its details are. Where there are such hooks, its datagrams and what goes to it wait for these, and for the verdict.
  */
 import type { Service } from "../node/service.js";
-import { type Hooks, VetoError } from "./hooks.js";
+import { type Hooks, type ServiceStage, VetoError } from "./hooks.js";
 
 const DECIDING = ["service:validate", "service:discovered", "service:found"] as const;
 
 /** `undefined`: it is let in. */
 type Verdict = VetoError | undefined | Promise<VetoError | undefined>;
 
-interface Entry {
-  /** Of `service:discovered` or `service:found`. */
-  arrival: Verdict;
-  /** Of `service:validate`, and of which details; `undefined`: not asked yet. */
-  validation: { readonly verdict: Verdict } | undefined;
-}
-
 export class ServiceAdmission {
   readonly #hooks: Hooks;
   readonly #onVeto: (service: Service, error: VetoError) => void;
-  readonly #entries = new Map<string, Entry>();
+  /** Verdicts of `service:discovered` or `service:found`, by id. */
+  readonly #arrivals = new Map<string, Verdict>();
+  /** The same of `service:validate`, of the details that a service has now. */
+  readonly #validations = new Map<string, Verdict>();
 
   constructor(hooks: Hooks, onVeto: (service: Service, error: VetoError) => void) {
     this.#hooks = hooks;
@@ -40,84 +36,56 @@ export class ServiceAdmission {
 
   /** Hooks were added or removed: all services are validated again. */
   hooksChanged(): void {
-    for (const entry of this.#entries.values()) entry.validation = undefined;
+    this.#validations.clear();
   }
 
   onMember(what: "discovered" | "found" | "changed" | "lost", service: Service): void {
-    switch (what) {
-      case "discovered":
-      case "found":
-        if (!this.#hooks.isEmpty(`service:${what}`))
-          this.#entryOf(service.id).arrival = this.#ask(
-            `service:${what}`,
-            service,
-            this.#entryOf(service.id),
-          );
-        break;
-      case "changed": {
-        const entry = this.#entries.get(service.id);
-        if (entry !== undefined) entry.validation = undefined;
-        break;
-      }
-      case "lost":
-        this.#entries.delete(service.id);
-        // A veto of it changes nothing, and is reported.
-        if (!this.#hooks.isEmpty("service:lost")) void this.#ask("service:lost", service, undefined);
-        break;
-    }
+    const { id } = service;
+    if (what === "changed" || what === "lost") this.#validations.delete(id);
+    if (what === "lost") this.#arrivals.delete(id);
+    // A veto of one that is lost changes nothing, and is reported.
+    const into = what === "lost" ? undefined : this.#arrivals;
+    if (what !== "changed" && !this.#hooks.isEmpty(`service:${what}`))
+      void this.#ask(`service:${what}`, service, into);
   }
 
   verdictOf(service: Service): Verdict {
-    const validates = !this.#hooks.isEmpty("service:validate");
-    if (!validates && this.#entries.size === 0) return undefined;
-    const entry = validates ? this.#entryOf(service.id) : this.#entries.get(service.id);
-    if (entry === undefined) return undefined;
-    const { arrival } = entry;
+    if (this.#arrivals.size === 0 && this.#hooks.isEmpty("service:validate")) return undefined;
+    const arrival = this.#arrivals.get(service.id);
     if (arrival instanceof VetoError) return arrival;
-    if (validates && entry.validation === undefined) {
-      const validation: { verdict: Verdict } = { verdict: undefined };
-      entry.validation = validation;
-      validation.verdict = this.#ask("service:validate", service, undefined, (verdict) => {
-        validation.verdict = verdict;
-      });
-    }
-    const verdict = validates ? entry.validation?.verdict : undefined;
-    if (arrival === undefined) return verdict;
-    return arrival.then((veto) => veto ?? verdict);
+    const validation = this.#validate(service);
+    return arrival === undefined ? validation : arrival.then((veto) => veto ?? validation);
   }
 
-  #entryOf(id: string): Entry {
-    let entry = this.#entries.get(id);
-    if (entry === undefined) {
-      entry = { arrival: undefined, validation: undefined };
-      this.#entries.set(id, entry);
-    }
-    return entry;
+  #validate(service: Service): Verdict {
+    if (this.#hooks.isEmpty("service:validate")) return undefined;
+    return this.#validations.has(service.id)
+      ? this.#validations.get(service.id)
+      : this.#ask("service:validate", service, this.#validations);
   }
 
-  /** @param entry gets the verdict of a promise when it has settled */
-  #ask(
-    stage: "service:validate" | "service:discovered" | "service:found" | "service:lost",
-    service: Service,
-    entry: Entry | undefined,
-    settled?: (verdict: VetoError | undefined) => void,
-  ): Verdict {
+  /** @param into gets the verdict, and again when it has settled */
+  #ask(stage: ServiceStage, service: Service, into: Map<string, Verdict> | undefined): Verdict {
     const vetoed = (error: VetoError): VetoError => {
       this.#onVeto(service, error);
       return error;
     };
-    let asked: undefined | Promise<undefined>;
+    let verdict: Verdict;
+    // The hook may send to the service.
+    into?.set(service.id, undefined);
     try {
-      asked = this.#hooks.serve(stage, service);
+      const asked = this.#hooks.serve(stage, service);
+      if (asked !== undefined) {
+        const settled: Promise<VetoError | undefined> = asked.catch(vetoed).then((veto) => {
+          if (into?.get(service.id) === settled) into.set(service.id, veto);
+          return veto;
+        });
+        verdict = settled;
+      }
     } catch (error) {
-      return vetoed(error as VetoError);
+      verdict = vetoed(error as VetoError);
     }
-    if (asked === undefined) return undefined;
-    const verdict: Promise<VetoError | undefined> = asked.catch(vetoed).then((veto) => {
-      if (entry !== undefined && entry.arrival === verdict) entry.arrival = veto;
-      settled?.(veto);
-      return veto;
-    });
+    into?.set(service.id, verdict);
     return verdict;
   }
 }
