@@ -114,52 +114,64 @@ const PLAIN = {
 
 export const NO_OPTIONS: ServiceRequestOptions & ServiceStreamOptions = Object.freeze({});
 
-/** @throws InvalidArgumentError `EINVAL` */
-export function requestTerms({ service, method, body: given, options }: OutgoingRequest): CallTerms {
+/**
+ * Terms of a request with one reply, or a streamed one.
+ * @throws InvalidArgumentError `EINVAL`
+ */
+export function requestTerms({
+  service,
+  method,
+  body: given,
+  options,
+  isStream,
+}: OutgoingRequest): CallTerms {
   const isStreamed = isStreamedBody(given);
   const body = encodeBody(isStreamed ? undefined : given);
   checkServiceName(service);
   checkMethod(method);
-  if (options === NO_OPTIONS && !isStreamed)
+  // A stream takes as long as its source: the timeout ends with the first part.
+  const isLong = isStream || isStreamed;
+  if (options === NO_OPTIONS && !isLong)
     return { service, extras: extrasOf(method, "", undefined, 0, 0, false), body, ...PLAIN };
-  checkCallOptions("request", options, REQUEST_KEYS);
-  // A streamed body takes as long as its source: the timeout ends when a node takes its first part.
-  const { timeout = isStreamed ? -1 : REQUEST_TIMEOUT, attemptTimeout = isStreamed ? REQUEST_TIMEOUT : -1 } =
-    options;
-  const { idempotencyKey } = options as ServiceRequestOptions;
+  if (isStream) checkCallOptions("requestStream", options, STREAM_KEYS);
+  else checkCallOptions("request", options, REQUEST_KEYS);
+  const {
+    timeout = isLong ? -1 : REQUEST_TIMEOUT,
+    attemptTimeout = isLong ? REQUEST_TIMEOUT : -1,
+    idempotencyKey,
+    idempotent = idempotencyKey !== undefined,
+    onReplyHeaders,
+    maxQueue = STREAM_PARTS,
+    maxQueueBytes = STREAM_BYTES,
+    retries = RETRIES,
+    retryDelay = RETRY_DELAY,
+    maxRetryDelay = MAX_RETRY_DELAY,
+    waitForReady = false,
+    self = true,
+  } = options as ServiceRequestOptions & ServiceStreamOptions;
   if (idempotencyKey !== undefined) checkKey(idempotencyKey);
   if (idempotencyKey !== undefined && isStreamed)
     throw new InvalidArgumentError("a request whose body comes in parts has no idempotencyKey");
-  const { idempotent = idempotencyKey !== undefined, onReplyHeaders } = options as ServiceRequestOptions;
   if (onReplyHeaders !== undefined && typeof onReplyHeaders !== "function")
     throw new InvalidArgumentError(`onReplyHeaders is a function; got ${describe(onReplyHeaders)}`);
+  const parts = checkInteger("maxQueue", maxQueue, 1, MOST_PARTS);
+  const bytes = checkInteger("maxQueueBytes", maxQueueBytes, 1, Number.MAX_SAFE_INTEGER);
+  const headers = checkHeaders(options.headers);
   return {
     service,
-    extras: extrasOf(method, idempotencyKey ?? "", checkHeaders(options.headers), 0, 0, isStreamed),
+    extras: isStream
+      ? extrasOf(method, "", headers, parts, bytes, isStreamed)
+      : extrasOf(method, idempotencyKey ?? "", headers, 0, 0, isStreamed),
     body,
     timeout: checkTimeout(timeout),
     attemptTimeout: checkTimeout(attemptTimeout),
-    ...sharedTerms(options, idempotent),
-  };
-}
-
-/** @throws InvalidArgumentError `EINVAL` */
-export function streamTerms({ service, method, body, options }: OutgoingRequest): CallTerms {
-  const isStreamed = isStreamedBody(body);
-  checkServiceName(service);
-  checkMethod(method);
-  checkCallOptions("requestStream", options, STREAM_KEYS);
-  const { timeout = -1, attemptTimeout = REQUEST_TIMEOUT, idempotent = false } = options;
-  const { maxQueue = STREAM_PARTS, maxQueueBytes = STREAM_BYTES } = options as ServiceStreamOptions;
-  checkInteger("maxQueue", maxQueue, 1, MOST_PARTS);
-  checkInteger("maxQueueBytes", maxQueueBytes, 1, Number.MAX_SAFE_INTEGER);
-  return {
-    service,
-    extras: extrasOf(method, "", checkHeaders(options.headers), maxQueue, maxQueueBytes, isStreamed),
-    body: encodeBody(isStreamed ? undefined : body),
-    timeout: checkTimeout(timeout),
-    attemptTimeout: checkTimeout(attemptTimeout),
-    ...sharedTerms(options, idempotent),
+    retries: checkInteger("retries", retries, 0, MOST_RETRIES),
+    retryDelay: checkInteger("retryDelay", retryDelay, 0, MAX_TIME),
+    maxRetryDelay: checkInteger("maxRetryDelay", maxRetryDelay, 0, MAX_TIME),
+    idempotent: checkBoolean("idempotent", idempotent),
+    waitForReady: checkBoolean("waitForReady", waitForReady),
+    self: checkBoolean("self", self),
+    node: undefined,
   };
 }
 
@@ -190,29 +202,6 @@ export function manyTerms(
     timeout: checkTimeout(timeout),
     self,
     count: checkInteger("count", count, 1, Number.MAX_SAFE_INTEGER),
-  };
-}
-
-function sharedTerms(
-  options: ServiceRequestOptions | ServiceStreamOptions,
-  idempotent: boolean,
-): Pick<
-  CallTerms,
-  "retries" | "retryDelay" | "maxRetryDelay" | "idempotent" | "waitForReady" | "self" | "node"
-> {
-  const { retries = RETRIES, retryDelay = RETRY_DELAY, maxRetryDelay = MAX_RETRY_DELAY } = options;
-  const { waitForReady = false, self = true } = options;
-  checkBoolean("idempotent", idempotent);
-  checkBoolean("waitForReady", waitForReady);
-  checkBoolean("self", self);
-  return {
-    retries: checkInteger("retries", retries, 0, MOST_RETRIES),
-    retryDelay: checkInteger("retryDelay", retryDelay, 0, MAX_TIME),
-    maxRetryDelay: checkInteger("maxRetryDelay", maxRetryDelay, 0, MAX_TIME),
-    idempotent,
-    waitForReady,
-    self,
-    node: undefined,
   };
 }
 

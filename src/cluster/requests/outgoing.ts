@@ -19,7 +19,7 @@ import { MAX_CALL_BYTES, MAX_CALLS, MAX_HEADER_BYTES, MAX_HEADERS } from "./boun
 import type { Call, CallSink, CallTerms } from "./call.js";
 import type { RequestCalls } from "./calls.js";
 import { manyReplies } from "./many-replies.js";
-import { manyTerms, NO_OPTIONS, nodeStreamTerms, requestTerms, streamTerms } from "./options.js";
+import { manyTerms, NO_OPTIONS, nodeStreamTerms, requestTerms } from "./options.js";
 import { PartStream } from "./part-stream.js";
 import type {
   OutgoingRequest,
@@ -220,7 +220,7 @@ export class OutgoingRequests {
 
   #stream(outgoing: OutgoingRequest, decode: Decode): PartStream {
     const { body, options } = outgoing;
-    return this.#read(streamTerms(outgoing), body, options?.signal, decode);
+    return this.#read(requestTerms(outgoing), body, options?.signal, decode);
   }
 
   #read(terms: CallTerms, body: unknown, signal: AbortSignal | undefined, decode: Decode): PartStream {

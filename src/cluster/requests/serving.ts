@@ -15,8 +15,7 @@
  * Requests with the same idempotency key run once: later ones wait for the same reply, or get the kept one.
  */
 import { createHash } from "node:crypto";
-import { Link } from "../../core/collections/linked-list.js";
-import { RingBuffer } from "../../core/collections/ring-buffer.js";
+import { Link, LinkedList } from "../../core/collections/linked-list.js";
 import { Deadlines, type Due } from "../../core/deadlines.js";
 import type { FailureReason } from "../../patterns/kit/errors.js";
 import { MAX_QUEUED_BYTES, MAX_QUEUED_ITEMS } from "../messaging/bounds.js";
@@ -89,6 +88,8 @@ export class Job implements Due {
   /** Time when its caller gives up; infinite: never. */
   readonly until: number;
   readonly link: Link<Job> = new Link(this);
+  /** Its place in the queue. */
+  readonly place: Link<Job> = new Link(this);
   deadline = 0;
   state: JobState = "queued";
   /** Whether it has a slot. */
@@ -138,15 +139,13 @@ interface Keyed {
 export class ServedQueue {
   readonly name: string;
   readonly settings: ServingSettings;
-  readonly queue = new RingBuffer<Job>();
+  readonly queue = new LinkedList<Job>();
   readonly keyed = new Map<string, Keyed>();
   running = 0;
   /** Jobs waiting for others' replies, all keys. */
   joined = 0;
   /** Bytes of these and of queued jobs. */
   queuedBytes = 0;
-  /** Ended jobs still in the queue. */
-  queuedOver = 0;
   keptBytes = 0;
   isDraining = false;
   /** Queued jobs are being started. */
@@ -166,17 +165,7 @@ export class ServedQueue {
   }
 
   get queued(): number {
-    return this.queue.length - this.queuedOver;
-  }
-
-  /**
-   * A queued job ended. It stays until its turn, or until ended jobs are the majority, as they hold uncounted memory.
-   */
-  passOver(): void {
-    this.queuedOver += 1;
-    if (this.queuedOver <= this.queued) return;
-    this.queue.retain(({ state }) => state === "queued");
-    this.queuedOver = 0;
+    return this.queue.length;
   }
 
   get load(): ServiceLoad {
@@ -200,10 +189,6 @@ export class RequestServing {
     this.#effects = effects;
   }
 
-  get services(): ReadonlyMap<string, ServedQueue> {
-    return this.#services;
-  }
-
   add(name: string, settings: ServingSettings): ServedQueue {
     const service = new ServedQueue(name, settings);
     this.#services.set(name, service);
@@ -214,11 +199,9 @@ export class RequestServing {
   drain(service: ServedQueue): void {
     service.isDraining = true;
     for (let job = service.queue.shift(); job !== undefined; job = service.queue.shift()) {
-      if (job.state !== "queued") continue;
       service.queuedBytes -= job.item.body.length;
       this.#refuseJob(job, "stopping", "the node is draining");
     }
-    service.queuedOver = 0;
     this.#checkIdle(service);
   }
 
@@ -304,7 +287,7 @@ export class RequestServing {
     }
     job.ownBody();
     this.#take(now, job);
-    service.queue.push(job);
+    service.queue.push(job.place);
     service.queuedBytes += item.body.length;
   }
 
@@ -488,7 +471,7 @@ export class RequestServing {
       if (state === "joined" && keyed !== undefined) this.#leave(job, keyed, reason);
       this.#settleKey(job, undefined);
       this.#over(job);
-      if (state === "queued") service.passOver();
+      job.place.unlink();
       return;
     }
     this.#forget(job);
@@ -531,10 +514,6 @@ export class RequestServing {
     while (service.running < service.settings.concurrency) {
       const next = service.queue.shift();
       if (next === undefined) break;
-      if (next.state === "over") {
-        service.queuedOver -= 1;
-        continue;
-      }
       service.queuedBytes -= next.item.body.length;
       if (this.#now >= next.until) {
         this.#settleKey(next, undefined);
