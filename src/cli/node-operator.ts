@@ -6,7 +6,7 @@
 
 import { lookup } from "node:dns/promises";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { ClusterNode, Service } from "../cluster/index.js";
+import type { ClusterNode, Member } from "../cluster/index.js";
 import { type ClusterChannel, checkChannel } from "../cluster/messaging/channels.js";
 import { isBytes } from "../core/bytes.js";
 import { InvalidArgumentError, InvalidStateError, TimeoutError } from "../index.js";
@@ -290,7 +290,7 @@ export class NodeOperator {
   #recipientsOf(
     to: NodeSend["to"],
     resolve: NodeSend["resolve"],
-  ): { readonly services?: NodeSend["to"] | Service[]; readonly resolve?: NodeSend["resolve"] } {
+  ): { readonly services?: NodeSend["to"] | Member[]; readonly resolve?: NodeSend["resolve"] } {
     return to === undefined && resolve === undefined
       ? { services: this.node.members({ self: false }) }
       : { services: to, resolve };
@@ -340,7 +340,7 @@ export class NodeOperator {
   }
 
   /** Includes members that are gone. */
-  #memberOf(nameOrId: string): Service | undefined {
+  #memberOf(nameOrId: string): Member | undefined {
     return this.node
       .members({ gone: true })
       .find(({ id, name }) => id === nameOrId || name === nameOrId || name.startsWith(`${nameOrId}@`));
@@ -370,12 +370,12 @@ async function resolved(address: string): Promise<string[]> {
   ];
 }
 
-function sorted(members: readonly Service[]): Service[] {
+function sorted(members: readonly Member[]): Member[] {
   return [...members].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : a.id < b.id ? -1 : 1));
 }
 
 /** A member in a reply. `silentFor`: ms since its last sign of life. */
-function viewOf(member: Service, isSelf = false): object {
+function viewOf(member: Member, isSelf = false): object {
   const { id, name, state, addresses, tags, props, endpoints, lastSeen, isDraining, zre, yields } = member;
   return {
     id,

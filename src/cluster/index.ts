@@ -150,6 +150,7 @@ export type { ClusterSubscription, MessageHandler } from "./messaging/subscripti
 export { type AnnouncedProgram, Announcement, type WithdrawOptions } from "./node/announcements.js";
 export { ClusterBus } from "./node/bus.js";
 export type { ClusterEvent, LostReason } from "./node/events.js";
+export type { Member, MemberState } from "./node/member.js";
 export { ClusterNode } from "./node/node.js";
 export type { RefusedReason } from "./node/node-sockets.js";
 export type {
@@ -161,7 +162,6 @@ export type {
   SplitSettings,
   ZreNodeOptions,
 } from "./node/options.js";
-export type { Service, ServiceState } from "./node/service.js";
 export { ServiceResolver } from "./node/service-resolver.js";
 export type { ClusterStats } from "./node/stats.js";
 export { PROFILES, type Profile, type ProfileName } from "./profiles.js";
@@ -171,10 +171,10 @@ export type {
   RequestMiddleware,
   RequestsEvent,
   RequestsStats,
-  ServedService,
   ServedServiceStats,
   ServeMiddleware,
   ServeOptions,
+  Service,
   ServiceHandler,
   ServiceManyOptions,
   ServiceManyResult,

@@ -5,7 +5,7 @@ import type { ClusterChange } from "../../src/cluster/membership/events.js";
 import { Member } from "../../src/cluster/membership/members.js";
 import { ChangeEvents } from "../../src/cluster/node/change-events.js";
 import type { ClusterEvent } from "../../src/cluster/node/events.js";
-import { serviceOf } from "../../src/cluster/node/service.js";
+import { memberOf } from "../../src/cluster/node/member.js";
 
 const SELF = "f".repeat(32);
 
@@ -18,7 +18,7 @@ class Bus {
       this.seen.push(tags === "" ? event.type : `${event.type} ${tags}`);
       this.onEvent(event);
     },
-    serviceOf: (each) => serviceOf(each, "here", 0),
+    memberOf: (each) => memberOf(each, "here", 0),
     member: () => undefined,
   });
 

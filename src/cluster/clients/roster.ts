@@ -7,7 +7,7 @@
  */
 import type { Member } from "../membership/members.js";
 import type { Requests } from "../requests/requests.js";
-import type { ServedService } from "../requests/types.js";
+import type { Service } from "../requests/types.js";
 
 /** Programs' services do not begin with `$`. */
 const SERVICE = "$clients";
@@ -59,7 +59,7 @@ export interface ClusterClients {
 
 export class ClientRoster {
   readonly #requests: Requests;
-  #served: ServedService | undefined;
+  #served: Service | undefined;
   #server: OwnDiscovery | undefined;
 
   constructor(requests: Requests) {

@@ -8,7 +8,7 @@ import { MAX_SEEDS } from "../bounds.js";
 import { Names } from "../discovery/names.js";
 import { canonicalAddress, checkAddress, splitIpAddress } from "../net/addresses.js";
 import type { ClusterBus } from "../node/bus.js";
-import type { Service } from "../node/service.js";
+import type { Member } from "../node/member.js";
 import { type ConnectionError, ConnectionList, type ConnectionState, withPort } from "./rules.js";
 
 /** Options of a {@link ConnectionManager}. */
@@ -29,7 +29,7 @@ export interface ConnectionStatus {
   /** `self`: the address is this node's own, and is not dialled. `broken`: it is dialled again, with back-off. */
   readonly state: ConnectionState;
   /** The member at the address, if any. */
-  readonly member: Service | undefined;
+  readonly member: Member | undefined;
   /** Wall clock in ms of the last change of state. */
   readonly since: number;
   /** Attempts since the last connection, including the current one. */

@@ -17,7 +17,7 @@ import { describe } from "../../core/arguments.js";
 import { isBytes } from "../../core/bytes.js";
 import { InvalidArgumentError, InvalidStateError, ShoalError } from "../../core/errors.js";
 import { suggest } from "../../core/suggestions.js";
-import type { Service } from "../node/service.js";
+import type { Member } from "../node/member.js";
 import { MAX_HOOK_DEPTH, MAX_HOOKS, MAX_PROTOCOL_NAME, MAX_RUID, MAX_VETO_REASON } from "./bounds.js";
 import { type ClusterChannel, checkChannel } from "./channels.js";
 
@@ -77,7 +77,7 @@ export interface HookContext {
   readonly stage: HookStage;
   readonly kind: "message" | "query" | "reply";
   /** Receiving: the sender. Sending: whom it goes to. */
-  readonly services: readonly Service[];
+  readonly services: readonly Member[];
   /** Receiving: whether the sender is on this host. Sending: whether all recipients are. */
   readonly local: boolean;
   /** How it travels: `ipc`, `tcp`, `udp`, `self`, or the name of a protocol of one's own; "" before that is decided. */
@@ -102,7 +102,7 @@ export type HookResult = Partial<HookPayload> | HookAnswer | undefined | void;
 export type MessageHook = (payload: HookPayload, context: HookContext) => HookResult | Promise<HookResult>;
 
 /** A hook of a service. Of `service:validate`, `service:discovered` and `service:found`, what it throws keeps the service out of `send` and `query`. */
-export type ServiceHook = (service: Service) => unknown;
+export type ServiceHook = (service: Member) => unknown;
 
 /** Which messages a hook is for. */
 export interface HookOptions {
@@ -241,7 +241,7 @@ export class Hooks {
   }
 
   /** Calls the hooks of a service's stage. @throws VetoError, also as what the promise rejects with */
-  serve(stage: ServiceStage, service: Service): undefined | Promise<undefined> {
+  serve(stage: ServiceStage, service: Member): undefined | Promise<undefined> {
     return this.#serveFrom(this.#byStage.get(stage) ?? [], 0, service);
   }
 
@@ -302,7 +302,7 @@ export class Hooks {
     return current;
   }
 
-  #serveFrom(calls: readonly Entry[], first: number, service: Service): undefined | Promise<undefined> {
+  #serveFrom(calls: readonly Entry[], first: number, service: Member): undefined | Promise<undefined> {
     for (let i = first; i < calls.length; i++) {
       const { stage, call } = calls[i] as Entry;
       try {
@@ -348,7 +348,7 @@ export function settledWithin<T>(
 /** What all hooks of a message are given about it. */
 export interface HookAbout {
   readonly kind: "message" | "query" | "reply";
-  readonly services: readonly Service[];
+  readonly services: readonly Member[];
   readonly protocol: string;
   /** How deep in hooks of sending it was sent; default: 0. */
   readonly depth?: number;

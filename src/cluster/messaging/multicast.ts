@@ -6,7 +6,7 @@
  *
  * A datagram may come twice, by two interfaces. A service takes each of the last `MAX_SEEN_IDS` ids of a sender once.
  */
-import type { Service } from "../node/service.js";
+import type { Member } from "../node/member.js";
 import { MAX_GROUP_TARGETS, MAX_SEEN_IDS } from "./bounds.js";
 import { Reader, sizeOfUint, writeUint } from "./schema.js";
 
@@ -43,10 +43,10 @@ export class Multicast {
    */
   send(
     item: Buffer,
-    services: readonly Service[],
-    others: readonly Service[],
+    services: readonly Member[],
+    others: readonly Member[],
     isForAll: boolean,
-  ): readonly Service[] {
+  ): readonly Member[] {
     if (isForAll && services.length === others.length) {
       this.#group.send(encodeFilter([], item));
       return [];
@@ -54,7 +54,7 @@ export class Multicast {
     const counts = new Map<string, number>();
     for (const { id } of others) counts.set(shortOf(id), (counts.get(shortOf(id)) ?? 0) + 1);
     const shorts: string[] = [];
-    const left: Service[] = [];
+    const left: Member[] = [];
     for (const service of services)
       if (counts.get(shortOf(service.id)) === 1) shorts.push(shortOf(service.id));
       else left.push(service);

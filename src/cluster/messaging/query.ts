@@ -8,7 +8,7 @@
 import { InvalidStateError, ShoalError } from "../../core/errors.js";
 import { ignore } from "../../core/ignore.js";
 import { type CallTerms, type PendingCall, PendingCalls } from "../../patterns/kit/calls.js";
-import type { Service } from "../node/service.js";
+import type { Member } from "../node/member.js";
 import { MAX_AWAITED, MAX_QUERIES } from "./bounds.js";
 
 /** Why a service did not answer, as it or its node reported it. */
@@ -45,14 +45,14 @@ export class QueryError extends ShoalError {
 
 /** A service answered. A text and bytes are two things. */
 export interface QueryReply {
-  readonly service: Service;
+  readonly service: Member;
   readonly data: string | Buffer;
   readonly error?: undefined;
 }
 
 /** A service did not answer, and it is known why. */
 export interface QueryFailure {
-  readonly service: Service;
+  readonly service: Member;
   readonly data?: undefined;
   /** QueryError `ERR_SERVICE`; UnroutableError `EHOSTUNREACH` for one that is gone; VetoError `ERR_VETOED`; ClosedError `EAGAIN` for a full link. */
   readonly error: ShoalError;
@@ -66,7 +66,7 @@ export interface QueryResults {
   readonly replies: readonly QueryReply[];
   readonly failed: readonly QueryFailure[];
   /** Those that had not responded at the end. */
-  readonly missing: readonly Service[];
+  readonly missing: readonly Member[];
 }
 
 /** How a query ended: all responded; time ran out; or the program stopped reading, aborted it, or closed the bus. */
@@ -93,8 +93,8 @@ export class Query implements AsyncIterable<QueryResponse> {
   /** The `ruid` that the handlers see. */
   readonly id: string;
   /** Who was asked. */
-  readonly services: readonly Service[];
-  readonly #waiting: Map<string, Service>;
+  readonly services: readonly Member[];
+  readonly #waiting: Map<string, Member>;
   readonly #maxBytes: number;
   readonly #onEnd: (query: Query) => void;
   #unread: QueryResponse[] = [];
@@ -106,7 +106,7 @@ export class Query implements AsyncIterable<QueryResponse> {
   #wake: (() => void) | undefined;
 
   /** @internal */
-  constructor(id: string, services: readonly Service[], maxBytes: number, onEnd: (query: Query) => void) {
+  constructor(id: string, services: readonly Member[], maxBytes: number, onEnd: (query: Query) => void) {
     this.id = id;
     this.services = services;
     this.#maxBytes = maxBytes;
@@ -120,7 +120,7 @@ export class Query implements AsyncIterable<QueryResponse> {
   }
 
   /** Those that have not responded. */
-  get missing(): Service[] {
+  get missing(): Member[] {
     return [...this.#waiting.values()];
   }
 
@@ -272,10 +272,10 @@ export class PendingQueries {
   }
 
   /** A service is gone: no query waits for it any more. */
-  onGone(id: string, failure: (service: Service) => QueryFailure): void {
+  onGone(id: string, failure: (service: Member) => QueryFailure): void {
     for (const { query } of [...this.#queries.values()]) {
       if (!query.awaits(id)) continue;
-      const service = query.services.find((each) => each.id === id) as Service;
+      const service = query.services.find((each) => each.id === id) as Member;
       query.respond(failure(service));
     }
   }

@@ -8,7 +8,7 @@
  * While a hook has not settled, what comes of the service and goes to it waits, in its order.
  * A newcomer is known before its details are. Where there are such hooks, its datagrams and what goes to it wait for these, and for the verdict.
  */
-import type { Service } from "../node/service.js";
+import type { Member } from "../node/member.js";
 import { type Hooks, type ServiceStage, VetoError } from "./hooks.js";
 
 const DECIDING = ["service:validate", "service:discovered", "service:found"] as const;
@@ -18,13 +18,13 @@ type Verdict = VetoError | undefined | Promise<VetoError | undefined>;
 
 export class ServiceAdmission {
   readonly #hooks: Hooks;
-  readonly #onVeto: (service: Service, error: VetoError) => void;
+  readonly #onVeto: (service: Member, error: VetoError) => void;
   /** Verdicts of `service:discovered` or `service:found`, by id. */
   readonly #arrivals = new Map<string, Verdict>();
   /** The same of `service:validate`, of the details that a service has now. */
   readonly #validations = new Map<string, Verdict>();
 
-  constructor(hooks: Hooks, onVeto: (service: Service, error: VetoError) => void) {
+  constructor(hooks: Hooks, onVeto: (service: Member, error: VetoError) => void) {
     this.#hooks = hooks;
     this.#onVeto = onVeto;
   }
@@ -39,7 +39,7 @@ export class ServiceAdmission {
     this.#validations.clear();
   }
 
-  onMember(what: "discovered" | "found" | "changed" | "lost", service: Service): void {
+  onMember(what: "discovered" | "found" | "changed" | "lost", service: Member): void {
     const { id } = service;
     if (what === "changed" || what === "lost") this.#validations.delete(id);
     if (what === "lost") this.#arrivals.delete(id);
@@ -49,7 +49,7 @@ export class ServiceAdmission {
       void this.#ask(`service:${what}`, service, into);
   }
 
-  verdictOf(service: Service): Verdict {
+  verdictOf(service: Member): Verdict {
     if (this.#arrivals.size === 0 && this.#hooks.isEmpty("service:validate")) return undefined;
     const arrival = this.#arrivals.get(service.id);
     if (arrival instanceof VetoError) return arrival;
@@ -57,7 +57,7 @@ export class ServiceAdmission {
     return arrival === undefined ? validation : arrival.then((veto) => veto ?? validation);
   }
 
-  #validate(service: Service): Verdict {
+  #validate(service: Member): Verdict {
     if (this.#hooks.isEmpty("service:validate")) return undefined;
     return this.#validations.has(service.id)
       ? this.#validations.get(service.id)
@@ -65,7 +65,7 @@ export class ServiceAdmission {
   }
 
   /** @param into gets the verdict, and again when it has settled */
-  #ask(stage: ServiceStage, service: Service, into: Map<string, Verdict> | undefined): Verdict {
+  #ask(stage: ServiceStage, service: Member, into: Map<string, Verdict> | undefined): Verdict {
     const vetoed = (error: VetoError): VetoError => {
       this.#onVeto(service, error);
       return error;

@@ -1,6 +1,6 @@
 /** What sending to services and receiving from them share: hooks, channels, counters, and one way out. */
 import { ClosedError, InvalidArgumentError, type ShoalError, UnroutableError } from "../../core/errors.js";
-import type { Service } from "../node/service.js";
+import type { Member } from "../node/member.js";
 import { type ClusterChannel, ClusterChannels } from "./channels.js";
 import { Hooks, type VetoError } from "./hooks.js";
 import { Multicast } from "./multicast.js";
@@ -69,7 +69,7 @@ export class ServiceContext {
   }
 
   /** A hook vetoed what came of a service, or what answers it. */
-  vetoed(member: Service, error: VetoError): void {
+  vetoed(member: Member, error: VetoError): void {
     this.counts.vetoed += 1;
     this.effects.report({ type: "hook:failed", member, error });
   }
@@ -92,7 +92,7 @@ export class ServiceContext {
 
   /** @param prefix of its channel @param protocols by which alone it goes; `undefined`: all @returns why the link did not take it @throws what the link throws for an item that is too large */
   sendItem(
-    { id, name }: Service,
+    { id, name }: Member,
     item: Uint8Array,
     prefix: string,
     protocols: readonly string[] | undefined = undefined,

@@ -18,7 +18,7 @@ import {
   observeMessageProcess,
 } from "../../core/message-operations.js";
 import { exposedText } from "../../patterns/kit/errors.js";
-import type { Service } from "../node/service.js";
+import type { Member } from "../node/member.js";
 import {
   HANDLER_TIMEOUT,
   MAX_HANDLING,
@@ -208,7 +208,7 @@ export class ServiceReceiver {
   }
 
   #admitted(
-    service: Service,
+    service: Member,
     item: ServiceItem,
     protocol: string,
     veto: VetoError | undefined,
@@ -242,7 +242,7 @@ export class ServiceReceiver {
     }
   }
 
-  #onMessage(service: Service, item: ServiceItem, protocol: string): void | Promise<void> {
+  #onMessage(service: Member, item: ServiceItem, protocol: string): void | Promise<void> {
     // What answers is not answered: two nodes with such hooks would never end.
     const kind = item.op === ServiceOp.ANSWER ? "reply" : "message";
     const about: HookAbout = { kind, services: [service], protocol };
@@ -265,7 +265,7 @@ export class ServiceReceiver {
     );
   }
 
-  #onQuery(service: Service, item: ServiceItem, protocol: string): void | Promise<void> {
+  #onQuery(service: Member, item: ServiceItem, protocol: string): void | Promise<void> {
     const about: HookAbout = { kind: "query", services: [service], protocol };
     const { channel, id } = item;
     const ruid = item.ruid === "" ? String(id) : item.ruid;
@@ -291,7 +291,7 @@ export class ServiceReceiver {
     );
   }
 
-  #onResponse(service: Service, item: ServiceItem, protocol: string): void | Promise<void> {
+  #onResponse(service: Member, item: ServiceItem, protocol: string): void | Promise<void> {
     const query = this.#context.pending.find(service.id, item.id);
     if (typeof query === "string") return this.#context.refuse(`service:${query}`);
     if (item.op === ServiceOp.FAILURE) {
@@ -495,7 +495,7 @@ export class ServiceReceiver {
   }
 
   /** No handler has settled for a while: what waits holds its link no longer, for other messages come by it, too. */
-  #stall(member: Service): void {
+  #stall(member: Member): void {
     this.#stallTimer = undefined;
     this.#isStalled = true;
     const text = `of ${this.#handling} messages and queries that are handled none has ended within ${STALL_TIME} ms: messages are dropped`;

@@ -7,7 +7,7 @@
  * Nothing here throws or rejects: a reply that cannot go is a failure for the service that asked, and is counted.
  */
 import type { ShoalError } from "../../core/errors.js";
-import type { Service } from "../node/service.js";
+import type { Member } from "../node/member.js";
 import type { ClusterChannel } from "./channels.js";
 import {
   ENCODING,
@@ -51,7 +51,7 @@ export class ServiceReplies {
    * Sends an answer through the hooks of sending: those of the protocol that it goes by, which need not be the one that its query came by. It
    * neither throws nor rejects.
    */
-  reply(service: Service, reply: Reply): void | Promise<void> {
+  reply(service: Member, reply: Reply): void | Promise<void> {
     const { effects, hooks, selfId } = this.#context;
     const protocol = service.id === selfId ? SELF : effects.protocolOf(service.id);
     if (protocol !== "" || hooks.isEmpty("protocol:send")) return this.#replyBy(protocol, service, reply);
@@ -59,7 +59,7 @@ export class ServiceReplies {
   }
 
   /** The same where there has to be a link first, for its hooks to know by which protocol the answer goes. */
-  async #replyLinked(service: Service, reply: Reply): Promise<void> {
+  async #replyLinked(service: Member, reply: Reply): Promise<void> {
     const { effects } = this.#context;
     await effects.whenKnown?.(service.id);
     const protocol = await effects.whenLinked(service.id, undefined);
@@ -70,7 +70,7 @@ export class ServiceReplies {
     if (op === ServiceOp.REPLY) this.fail(service, channel, id, "handler-failed", "no link for the answer");
   }
 
-  #replyBy(protocol: string, service: Service, reply: Reply): void | Promise<void> {
+  #replyBy(protocol: string, service: Member, reply: Reply): void | Promise<void> {
     let passed: ReturnType<Hooks["pass"]>;
     try {
       const about: HookAbout = { kind: "reply", services: [service], protocol };
@@ -85,7 +85,7 @@ export class ServiceReplies {
     );
   }
 
-  #sendReply(service: Service, reply: Reply, passed: HookPayload | HookAnswer): void {
+  #sendReply(service: Member, reply: Reply, passed: HookPayload | HookAnswer): void {
     if (this.#context.closed) return;
     const { op, id, channel } = reply;
     // A hook cannot answer a reply.
@@ -101,7 +101,7 @@ export class ServiceReplies {
     else this.transmit(service, item, channel);
   }
 
-  #replyFailed(service: Service, { op, id, channel }: Reply, error: unknown): void {
+  #replyFailed(service: Member, { op, id, channel }: Reply, error: unknown): void {
     if (this.#context.closed) return;
     if (!(error instanceof VetoError)) {
       this.fail(service, channel, id, "too-large", "");
@@ -112,13 +112,7 @@ export class ServiceReplies {
   }
 
   /** Answers a query by a failure, which passes no hooks. */
-  fail(
-    service: Service,
-    channel: ClusterChannel,
-    id: number,
-    reason: QueryFailureReason,
-    text: string,
-  ): void {
+  fail(service: Member, channel: ClusterChannel, id: number, reason: QueryFailureReason, text: string): void {
     const data = text.slice(0, MAX_FAILURE_TEXT);
     this.#answer(
       service,
@@ -129,7 +123,7 @@ export class ServiceReplies {
   }
 
   /** Sends what answers a query. It waits for room; what is dropped is counted. @param query 0: it is a failure */
-  #answer(service: Service, item: Buffer, channel: ClusterChannel, query: number): void {
+  #answer(service: Member, item: Buffer, channel: ClusterChannel, query: number): void {
     if (service.id === this.#context.selfId) {
       void this.#receiver.onBytes(service.id, item, SELF);
       return;
@@ -150,7 +144,7 @@ export class ServiceReplies {
   }
 
   /** Sends a message that answers one, or the reason of a veto: nobody waits for it. */
-  transmit(service: Service, item: Buffer, channel: ClusterChannel): void {
+  transmit(service: Member, item: Buffer, channel: ClusterChannel): void {
     if (service.id === this.#context.selfId) {
       if (!this.#receiver.onOwn(item)) this.#context.refuse("service:reply");
       return;

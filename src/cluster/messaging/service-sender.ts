@@ -8,7 +8,7 @@
  * All of that is done in one go where nothing waits. What waits keeps its turn at each of its services (send-lines.ts).
  */
 import { ClosedError, InvalidStateError, type ShoalError, UnroutableError } from "../../core/errors.js";
-import type { Service } from "../node/service.js";
+import type { Member } from "../node/member.js";
 import { MAX_LANES } from "./bounds.js";
 import { ENCODING, HookAnswer, type HookPayload, type Hooks, TRANSMITTING, type VetoError } from "./hooks.js";
 import { leaveAll, SendLines, type SendTurn } from "./send-lines.js";
@@ -38,10 +38,10 @@ export interface Recipients extends Means {
   /** It has waited for the details of its services already. */
   readonly hasDetails?: boolean;
   /** Whether it is still to go to a service for which it has waited. */
-  isWanted(service: Service): boolean;
-  sent(service: Service, means: "links" | "datagram"): void;
-  failed(service: Service, error: ShoalError): void;
-  answered(service: Service, data: string | Buffer): void;
+  isWanted(service: Member): boolean;
+  sent(service: Member, means: "links" | "datagram"): void;
+  failed(service: Member, error: ShoalError): void;
+  answered(service: Member, data: string | Buffer): void;
 }
 
 /** An item as it is, and with the context of a trace. */
@@ -87,7 +87,7 @@ export class ServiceSender {
    * @throws VetoError of a hook, and what links throw for an item that is too large
    */
   async send(
-    services: readonly Service[],
+    services: readonly Member[],
     payload: HookPayload,
     each: Recipients,
   ): Promise<HookAnswer | undefined> {
@@ -114,13 +114,13 @@ export class ServiceSender {
 
   /** @returns settles when none waits; `undefined`: none does */
   #sendEncoded(
-    services: readonly Service[],
+    services: readonly Member[],
     payload: HookPayload,
     each: Recipients,
   ): Promise<unknown> | undefined {
-    const byDatagram: Service[] = [];
-    const byLink: Service[] = [];
-    const undecided: Service[] = [];
+    const byDatagram: Member[] = [];
+    const byLink: Member[] = [];
+    const undecided: Member[] = [];
     const verdicts: Promise<unknown>[] = [];
     const { admission, effects, multicast } = this.#context;
     const fits = each.byDatagram && multicast?.fits(payload.data.length) === true;
@@ -146,7 +146,7 @@ export class ServiceSender {
 
   /** Hands it to services about which hooks have yet to decide. The others do not wait for that. */
   async #sendAdmitted(
-    services: readonly Service[],
+    services: readonly Member[],
     verdicts: readonly Promise<unknown>[],
     payload: HookPayload,
     each: Recipients,
@@ -161,7 +161,7 @@ export class ServiceSender {
   }
 
   /** By datagram, and by their links to those that none can be for. */
-  async #sendByDatagram(services: readonly Service[], payload: HookPayload, each: Recipients): Promise<void> {
+  async #sendByDatagram(services: readonly Member[], payload: HookPayload, each: Recipients): Promise<void> {
     const { multicast, effects } = this.#context;
     const outcome = await this.#itemFor("udp", services, payload, each, each.id);
     if (!("plain" in outcome)) {
@@ -176,7 +176,7 @@ export class ServiceSender {
     const item = traced !== undefined && takes(traced.length) ? traced : plain;
     const isSent = multicast?.fits(item.length) === true;
     const left = new Set(isSent ? multicast.send(item, services, effects.others(), each.isForAll) : services);
-    const byLink: Service[] = [];
+    const byLink: Member[] = [];
     for (const service of services)
       if (!left.has(service)) each.sent(service, "datagram");
       else if (this.#mayLink(service, each)) byLink.push(service);
@@ -186,8 +186,8 @@ export class ServiceSender {
   }
 
   /** The services as they are now, with their details: those that went meanwhile have failed. */
-  #liveOf(services: readonly Service[], each: Recipients): readonly Service[] {
-    const live: Service[] = [];
+  #liveOf(services: readonly Member[], each: Recipients): readonly Member[] {
+    const live: Member[] = [];
     for (const service of services) {
       const known = this.#context.effects.find(service.id);
       if (known !== undefined) live.push(known);
@@ -203,7 +203,7 @@ export class ServiceSender {
    * @param tasks gets what waits, and errors
    */
   #sendByLinks(
-    services: readonly Service[],
+    services: readonly Member[],
     payload: HookPayload,
     each: Recipients,
     id: number,
@@ -212,7 +212,7 @@ export class ServiceSender {
     if (services.length === 0) return;
     const { effects, selfId: self } = this.#context;
     const isOne = !this.#needsProtocol(each);
-    const groups = new Map<string, Service[]>();
+    const groups = new Map<string, Member[]>();
     for (const service of services) {
       if (!this.#hasTurn(service, payload, each)) {
         each.failed(service, new ClosedError("EAGAIN", `too many messages to ${service.name} wait`));
@@ -249,7 +249,7 @@ export class ServiceSender {
   }
 
   /** Whether it may wait for a service, if it has to. */
-  #hasTurn({ id }: Service, { data }: HookPayload, { lines, turns }: Recipients): boolean {
+  #hasTurn({ id }: Member, { data }: HookPayload, { lines, turns }: Recipients): boolean {
     return turns === undefined ? !lines.isFull(id, sizeOf(data)) : turns.has(id);
   }
 
@@ -261,7 +261,7 @@ export class ServiceSender {
   /** The item for a newcomer, or for a service without a link: when it is known where and how it takes messages. */
   async #itemWhen(
     known: Promise<void> | undefined,
-    service: Service,
+    service: Member,
     payload: HookPayload,
     each: Recipients,
     id: number,
@@ -278,7 +278,7 @@ export class ServiceSender {
 
   /** Hands a service what was, or is yet to be made, after all that it was sent before. */
   async #sendInTurn(
-    service: Service,
+    service: Member,
     making: Outcome | Promise<Outcome>,
     payload: HookPayload,
     each: Recipients,
@@ -293,7 +293,7 @@ export class ServiceSender {
     }
   }
 
-  #deliver(service: Service, outcome: Outcome, prefix: string, each: Recipients): void {
+  #deliver(service: Member, outcome: Outcome, prefix: string, each: Recipients): void {
     if (!goes(outcome, service, each)) return;
     const { effects, selfId } = this.#context;
     const { plain, traced } = outcome;
@@ -313,7 +313,7 @@ export class ServiceSender {
   /** Passes a payload through the hooks of a protocol. @returns at once where none of them returns a promise */
   #itemFor(
     protocol: string,
-    services: readonly Service[],
+    services: readonly Member[],
     payload: HookPayload,
     each: Recipients,
     id: number,
@@ -348,7 +348,7 @@ export class ServiceSender {
   }
 
   /** Whether a message may go by a link; otherwise it has failed. */
-  #mayLink(service: Service, each: Recipients): boolean {
+  #mayLink(service: Member, each: Recipients): boolean {
     const { protocols } = each;
     const isOwn = service.id === this.#context.selfId;
     if (isOwn || mayLink(this.#context.effects.protocolOf(service.id, protocols), protocols)) return true;
@@ -357,7 +357,7 @@ export class ServiceSender {
   }
 
   /** No link that a message may take leads to a service, and none can be made. */
-  #unreached({ id, name }: Service, protocols: readonly string[] | undefined): ShoalError {
+  #unreached({ id, name }: Member, protocols: readonly string[] | undefined): ShoalError {
     if (protocols === undefined) return new UnroutableError(`${name} is gone, or no protocol reaches it`);
     const names = protocols.join(", ");
     if (this.#context.effects.isPastLists?.(id, protocols) === true)
@@ -375,7 +375,7 @@ export class ServiceSender {
 }
 
 /** Whether an item is to go. What keeps it here goes to the sender. */
-function goes(outcome: Outcome, service: Service, each: Recipients): outcome is ItemForms {
+function goes(outcome: Outcome, service: Member, each: Recipients): outcome is ItemForms {
   if ("plain" in outcome) return true;
   if (outcome instanceof HookAnswer) each.answered(service, outcome.data);
   else each.failed(service, outcome);

@@ -1,6 +1,6 @@
 /** What programs give to `send` and `query` of a bus, and what they get. */
 import type { ShoalError } from "../../core/errors.js";
-import type { Service } from "../node/service.js";
+import type { Member } from "../node/member.js";
 import type { ResolverStep } from "../resolver.js";
 import type { ClusterChannel } from "./channels.js";
 import type { VetoError } from "./hooks.js";
@@ -10,9 +10,9 @@ import type { SendResult } from "./parts.js";
 /** Which services; the union of what these find, each once. This node is one of them only with `self`. */
 export interface ServiceSelection {
   /** Services, their ids or their names. */
-  readonly services?: Iterable<Service | string> | undefined;
+  readonly services?: Iterable<Member | string> | undefined;
   /** Conditions, as `resolver` of the node takes them, in an array that is not empty; or a resolver, or another iterable of services. */
-  readonly resolver?: readonly ResolverStep[] | Iterable<Service> | undefined;
+  readonly resolver?: readonly ResolverStep[] | Iterable<Member> | undefined;
   /** Tags, all of which a service has. */
   readonly resolve?: string | readonly string[] | undefined;
   /** Whether this node is one of them, where it is found. Default `false`. */
@@ -60,14 +60,14 @@ export interface ServiceSendFailure {
   /** Its name, or what the selection called it. */
   readonly name: string;
   /** `undefined`: there is no such live service. */
-  readonly service: Service | undefined;
+  readonly service: Member | undefined;
   readonly error: ShoalError;
 }
 
 /** What became of a message. */
 export interface ServiceSendResult {
   /** Those that it went to: their links have it, or a datagram for them was sent. */
-  readonly sent: readonly Service[];
+  readonly sent: readonly Member[];
   readonly failed: readonly ServiceSendFailure[];
   /** How: by links; by datagram; some in this way and some in that; not at all. */
   readonly means: "links" | "datagram" | "both" | "none";
@@ -77,7 +77,7 @@ export interface ServiceSendResult {
 
 /** A message that a service sent. */
 export interface ServiceMessage {
-  readonly service: Service;
+  readonly service: Member;
   readonly channel: ClusterChannel;
   /** "": none. */
   readonly ruid: string;
@@ -117,15 +117,15 @@ export type ServicesEvent =
   /** A hook of another service vetoed a message of this one, and gave a reason. */
   | {
       readonly type: "message:vetoed";
-      readonly member: Service;
+      readonly member: Member;
       readonly channel: ClusterChannel;
       readonly ruid: string;
       readonly reason: string;
     }
   /** A hook of this node threw, or vetoed what came of a service. */
-  | { readonly type: "hook:failed"; readonly member: Service; readonly error: VetoError }
+  | { readonly type: "hook:failed"; readonly member: Member; readonly error: VetoError }
   /** A handler of this node threw. */
-  | { readonly type: "handler:failed"; readonly member: Service; readonly error: unknown };
+  | { readonly type: "handler:failed"; readonly member: Member; readonly error: unknown };
 
 /** What is counted of the messaging between services. */
 export interface ServicesStats {
@@ -154,13 +154,13 @@ export interface ServicesStats {
 
 /** What the services of a bus need of it. */
 export interface ServicesEffects {
-  self(): Service;
+  self(): Member;
   /** The live member of an id or a name, this node included. */
-  find(nameOrId: string): Service | undefined;
+  find(nameOrId: string): Member | undefined;
   /** Live members that fit, this node included. */
-  resolve(steps: readonly ResolverStep[]): Iterable<Service>;
+  resolve(steps: readonly ResolverStep[]): Iterable<Member>;
   /** The live members, without this node. */
-  others(): readonly Service[];
+  others(): readonly Member[];
   /** @param uncounted as of links @param protocols by which alone it goes; `undefined`: all */
   send(
     to: string,

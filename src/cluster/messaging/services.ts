@@ -22,7 +22,7 @@ import {
   startMessageSend,
 } from "../../core/message-operations.js";
 import { suggest } from "../../core/suggestions.js";
-import type { Service } from "../node/service.js";
+import type { Member } from "../node/member.js";
 import type { ResolverStep } from "../resolver.js";
 import { MAX_TARGETS, MAX_UNREAD_BYTES } from "./bounds.js";
 import { type ClusterChannels, checkChannel } from "./channels.js";
@@ -71,7 +71,7 @@ const PROTOCOLS = ["ipc", "tcp", "ws", "tls", "udp", SELF];
 type Hook = MessageHook | ServiceHook;
 
 interface Selected {
-  readonly services: readonly Service[];
+  readonly services: readonly Member[];
   readonly failed: ServiceSendFailure[];
 }
 
@@ -146,7 +146,7 @@ export class Services {
     const { services, failed } = this.#select("send", options, options.broadcast === true);
     const lines = this.#sender.lines();
 
-    const sent: Service[] = [];
+    const sent: Member[] = [];
     const used = new Set<"links" | "datagram">();
     let byProtocol: string | Buffer | undefined;
     const answer = await this.#sender.send(services, payload, {
@@ -188,7 +188,7 @@ export class Services {
     const { services, failed } = this.#select("query", options, false);
     const unknown = failed.find(({ service }) => service === undefined);
     if (unknown !== undefined) throw unknown.error;
-    const gone = failed.map(({ service }) => service as Service);
+    const gone = failed.map(({ service }) => service as Member);
     const lines = this.#sender.lines();
     const number = this.#context.pending.take();
     const ruid = id ?? String(number);
@@ -201,7 +201,7 @@ export class Services {
     this.#context.pending.add(number, query, { timeout, signal: isAborted ? undefined : signal });
     if (isMessageSendObserved()) operation = startMessageSend("query", channelDestination(channel), checked);
     if (isAborted) query.end("cancelled");
-    for (const { service, error } of failed) query.respond({ service: service as Service, error });
+    for (const { service, error } of failed) query.respond({ service: service as Member, error });
     if (services.length === 0) query.end("done");
     else if (query.ended === undefined) {
       const payload = { data: checked, channel, ruid };
@@ -241,7 +241,7 @@ export class Services {
   }
 
   /** A member was seen first, or is back, or is another than before, or is gone. */
-  onMember(what: "discovered" | "found" | "changed" | "lost", service: Service): void {
+  onMember(what: "discovered" | "found" | "changed" | "lost", service: Member): void {
     this.#context.admission.onMember(what, service);
     if (what === "discovered" || what === "found") this.#receiver.onReturn(service.id);
     if (what !== "lost") return;
@@ -275,9 +275,9 @@ export class Services {
     const { services, resolver, resolve, self = false } = options;
     if (typeof self !== "boolean")
       throw new InvalidArgumentError(`self is true or false; got ${describe(self)}`);
-    const found = new Map<string, Service>();
+    const found = new Map<string, Member>();
     const failed: ServiceSendFailure[] = [];
-    const add = (service: Service): void => void found.set(service.id, service);
+    const add = (service: Member): void => void found.set(service.id, service);
     if (services !== undefined) {
       if (typeof services === "string" || typeof services?.[Symbol.iterator] !== "function")
         throw new InvalidArgumentError(`services is a list; got ${describe(services)}`);
@@ -300,7 +300,7 @@ export class Services {
     if (resolver !== undefined)
       for (const service of isSteps(resolver)
         ? this.#context.effects.resolve(resolver as readonly ResolverStep[])
-        : servicesOf(resolver as Iterable<Service>))
+        : servicesOf(resolver as Iterable<Member>))
         add(service);
     if (resolve !== undefined)
       for (const service of this.#context.effects.resolve([
@@ -324,13 +324,13 @@ export class Services {
   async #ask(
     query: Query,
     number: number,
-    services: readonly Service[],
+    services: readonly Member[],
     payload: HookPayload,
     means: Means,
     lines: SendLines,
     context: Buffer | undefined,
   ): Promise<void> {
-    const fail = (service: Service, error: ShoalError): void => {
+    const fail = (service: Member, error: ShoalError): void => {
       this.#context.counts.failed += 1;
       query.respond({ service, error });
     };
@@ -381,10 +381,10 @@ function isSteps(resolver: unknown): boolean {
     throw new InvalidArgumentError(
       "resolver is empty: broadcast: true is for all, services for a list that may be",
     );
-  return !resolver.some((each) => typeof (each as Partial<Service> | null)?.id === "string");
+  return !resolver.some((each) => typeof (each as Partial<Member> | null)?.id === "string");
 }
 
-function* servicesOf(services: Iterable<Service>): Iterable<Service> {
+function* servicesOf(services: Iterable<Member>): Iterable<Member> {
   if (typeof services?.[Symbol.iterator] !== "function" || typeof services === "string")
     throw new InvalidArgumentError(
       `resolver is a list of conditions, or a resolver; got ${describe(services)}`,

@@ -4,7 +4,7 @@ import { Requests } from "../requests/requests.js";
 import { serviceRoute } from "../requests/route.js";
 import type { BusMessages } from "./bus-messages.js";
 import type { BusRuntime } from "./bus-runtime.js";
-import type { Service } from "./service.js";
+import type { Member } from "./member.js";
 import type { ServiceCandidates } from "./service-candidates.js";
 
 /** The prefix under which links count the items of requests. */
@@ -17,7 +17,7 @@ export function createRequests(
   messages: BusMessages,
   candidates: ServiceCandidates,
 ): Requests {
-  const find = (of: string): Service | undefined => {
+  const find = (of: string): Member | undefined => {
     const rules = runtime.membership;
     const member = of === id ? rules?.self : rules?.get(of);
     return member === undefined || (of !== id && !member.isLive) ? undefined : runtime.snapshotOf(member);

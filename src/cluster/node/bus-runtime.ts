@@ -9,7 +9,7 @@
  */
 import { ClosedError, InvalidStateError } from "../../core/errors.js";
 import type { ClusterChange } from "../membership/events.js";
-import type { Member } from "../membership/members.js";
+import type { Member as KnownMember } from "../membership/members.js";
 import { Membership } from "../membership/membership.js";
 import type { PairStreams } from "../messaging/pair-streams.js";
 import { BusCodec } from "../net/bus-codec.js";
@@ -22,8 +22,8 @@ import { BusTimer } from "./bus-timer.js";
 import { ChangeEvents } from "./change-events.js";
 import type { ClusterEvent } from "./events.js";
 import { answersStranger, GroupCalls } from "./group-calls.js";
+import { type Member, memberOf } from "./member.js";
 import type { BusPort, RefusedReason } from "./node-sockets.js";
-import { type Service, serviceOf } from "./service.js";
 import { Sides } from "./sides.js";
 import { successors, Watcher } from "./watched.js";
 
@@ -58,8 +58,8 @@ class ChangeCounters {
 
 /** A snapshot of a member, and what it was made of: messages are many, and members change seldom. */
 interface Snapshot
-  extends Pick<Member, "details" | "start" | "count" | "state" | "draining" | "yields" | "address"> {
-  readonly service: Service;
+  extends Pick<KnownMember, "details" | "start" | "count" | "state" | "draining" | "yields" | "address"> {
+  readonly service: Member;
 }
 
 export class BusRuntime implements BusPort {
@@ -92,7 +92,7 @@ export class BusRuntime implements BusPort {
     });
     this.#events = new ChangeEvents(identity.id, {
       emit: (event) => bus.emit(event),
-      serviceOf: (member) => this.serviceOf(member),
+      memberOf: (member) => this.memberOf(member),
       member: (id) => this.#membership?.get(id),
     });
     this.#watcher = new Watcher(() => this.#watch());
@@ -196,12 +196,12 @@ export class BusRuntime implements BusPort {
     return this.#host;
   }
 
-  serviceOf(member: Readonly<Member>): Service {
-    return serviceOf(member, this.#host, this.#wallOffset);
+  memberOf(member: Readonly<KnownMember>): Member {
+    return memberOf(member, this.#host, this.#wallOffset);
   }
 
   /** A member as programs see it: the same snapshot as before when nothing but `lastSeen` has changed. */
-  snapshotOf(member: Readonly<Member>): Service {
+  snapshotOf(member: Readonly<KnownMember>): Member {
     const known = this.#snapshots.get(member);
     const { details, start, count, state, draining, yields, address } = member;
     if (
@@ -215,7 +215,7 @@ export class BusRuntime implements BusPort {
       known.address === address
     )
       return known.service;
-    const service = this.serviceOf(member);
+    const service = this.memberOf(member);
     this.#snapshots.set(member, { details, start, count, state, draining, yields, address, service });
     return service;
   }

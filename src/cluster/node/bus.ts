@@ -12,7 +12,7 @@ import type { StreamState } from "../connections/rules.js";
 import type { Discovery } from "../discovery/discovery.js";
 import type { DiscoveryStatus } from "../discovery/source.js";
 import { isId } from "../identity.js";
-import type { Member } from "../membership/members.js";
+import type { Member as KnownMember } from "../membership/members.js";
 import type { Membership } from "../membership/membership.js";
 import { checkAddress, type HostPort, splitIpAddress } from "../net/addresses.js";
 import type { BusCodec } from "../net/bus-codec.js";
@@ -24,13 +24,13 @@ import type { NodeIdentity } from "./bus-context.js";
 import { BusParts } from "./bus-parts.js";
 import type { BusRuntime } from "./bus-runtime.js";
 import { CLUSTER_EVENTS, type ClusterEvent } from "./events.js";
+import type { Member } from "./member.js";
 import { findMember } from "./member-lookup.js";
 import { MessagingBus } from "./messaging-bus.js";
 import type { NodeSockets } from "./node-sockets.js";
 import { type BusSettings, type PropValue, passwordKeys } from "./options.js";
 import type { OwnDetails } from "./own-details.js";
 import { shownProps } from "./private-props.js";
-import type { Service } from "./service.js";
 import { ServiceResolver, type ZreCandidate } from "./service-resolver.js";
 import { type ClusterStats, statsOf } from "./stats.js";
 
@@ -171,8 +171,8 @@ export class ClusterBus extends MessagingBus {
   // --- Who is there --------------------------------------------------------------------------------------------------
 
   /** This node, as the others see it. @throws InvalidStateError `EFSM` before it was started */
-  get self(): Service {
-    return this.#serviceOf(this.#rules.self);
+  get self(): Member {
+    return this.#memberOf(this.#rules.self);
   }
 
   /** Where the others reach it, "host:port"; empty before it was started. */
@@ -187,12 +187,12 @@ export class ClusterBus extends MessagingBus {
    */
   members(
     options: { readonly self?: boolean | undefined; readonly gone?: boolean | undefined } = {},
-  ): Service[] {
+  ): Member[] {
     checkCallOptions("members", options, ["self", "gone"]);
     const rules = this.#rules;
     const found = [...(options.self === false ? [] : [rules.self]), ...rules.live];
     if (options.gone === true) found.push(...rules.dead);
-    return found.map((member) => this.#serviceOf(member));
+    return found.map((member) => this.#memberOf(member));
   }
 
   /**
@@ -200,13 +200,13 @@ export class ClusterBus extends MessagingBus {
    *
    * @returns `undefined` when there is no such member
    */
-  member(nameOrId: string): Service | undefined {
+  member(nameOrId: string): Member | undefined {
     const member = this.#find(nameOrId);
-    return member?.isLive === true ? this.#serviceOf(member) : undefined;
+    return member?.isLive === true ? this.#memberOf(member) : undefined;
   }
 
   /** The live members that have all these tags, this node included; docs/clusters.md has the built-in tags. */
-  resolve(...tags: string[]): Service[] {
+  resolve(...tags: string[]): Member[] {
     return this.resolver({ has: tags }).services;
   }
 
@@ -552,9 +552,9 @@ export class ClusterBus extends MessagingBus {
   onAddress(_address: string): void {}
 
   /** @internal Another node of an id, live or gone; `undefined` also when the bus is closed. */
-  protected known(id: string): Service | undefined {
+  protected known(id: string): Member | undefined {
     const member = id === this.identity.id ? undefined : this.#runtime.membership?.get(id);
-    return member && this.#serviceOf(member);
+    return member && this.#memberOf(member);
   }
 
   /** @internal Peers of the ZRE plane that are not members. */
@@ -578,11 +578,11 @@ export class ClusterBus extends MessagingBus {
     if (this.closed) void this.#rules;
   }
 
-  #serviceOf(member: Readonly<Member>): Service {
-    return this.#runtime.serviceOf(member);
+  #memberOf(member: Readonly<KnownMember>): Member {
+    return this.#runtime.memberOf(member);
   }
 
-  #find(nameOrId: string): Member | undefined {
+  #find(nameOrId: string): KnownMember | undefined {
     return findMember(this.#rules, nameOrId, this.#runtime.host);
   }
 

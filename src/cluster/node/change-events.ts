@@ -5,10 +5,10 @@
  *   newcomer ──its tags and props came, or DETAILS_WAIT, or another change of it──> its event ──> queue
  */
 import type { ClusterChange } from "../membership/events.js";
-import type { Member } from "../membership/members.js";
+import type { Member as KnownMember } from "../membership/members.js";
 import { type ClusterEvent, lostReason } from "./events.js";
+import type { Member } from "./member.js";
 import { looksSame } from "./private-props.js";
-import type { Service } from "./service.js";
 
 /** ms for which a newcomer's event waits for its tags and props. */
 const DETAILS_WAIT = 200;
@@ -16,14 +16,14 @@ const DETAILS_WAIT = 200;
 export interface ChangeEventsEffects {
   /** Calls the listeners. */
   emit(event: ClusterEvent): void;
-  serviceOf(member: Readonly<Member>): Service;
+  memberOf(member: Readonly<KnownMember>): Member;
   /** A member, live or gone, or this node; `undefined` also when the bus is closed. */
-  member(id: string): Readonly<Member> | undefined;
+  member(id: string): Readonly<KnownMember> | undefined;
 }
 
 interface Newcomer {
   readonly type: "joined" | "back" | "restarted";
-  readonly member: Member;
+  readonly member: KnownMember;
   readonly timer: NodeJS.Timeout;
 }
 
@@ -98,38 +98,38 @@ export class ChangeEvents {
         this.#onNewcomer(change.type, change.member, !change.restarted);
         break;
       case "heartbeat":
-        this.push({ type: "heartbeat", member: this.#serviceOf(change.member), channel: change.channel });
+        this.push({ type: "heartbeat", member: this.#memberOf(change.member), channel: change.channel });
         break;
       case "lost":
         this.push({
           type: "lost",
-          member: this.#serviceOf(change.member),
+          member: this.#memberOf(change.member),
           reason: lostReason(change.reason),
         });
         break;
       case "removed": {
         const found = change.id === this.#selfId ? this.#effects.member(change.id) : change.member;
-        this.push({ type: "removed", id: change.id, member: found && this.#serviceOf(found) });
+        this.push({ type: "removed", id: change.id, member: found && this.#memberOf(found) });
         break;
       }
       case "admitted": {
         const found = this.#effects.member(change.id);
-        this.push({ type: "admitted", id: change.id, member: found && this.#serviceOf(found) });
+        this.push({ type: "admitted", id: change.id, member: found && this.#memberOf(found) });
         break;
       }
       case "details":
         if (!this.#greet(change.member.id) && !looksSame(change.before, change.member.details))
-          this.push({ type: "tags", member: this.#serviceOf(change.member) });
+          this.push({ type: "tags", member: this.#memberOf(change.member) });
         break;
       case "conflict": {
         this.#greet(change.keeps.id);
         this.#greet(change.yields.id);
-        const [keeps, yields] = [this.#serviceOf(change.keeps), this.#serviceOf(change.yields)];
+        const [keeps, yields] = [this.#memberOf(change.keeps), this.#memberOf(change.yields)];
         this.push({ type: "conflict", member: yields.id === this.#selfId ? keeps : yields, keeps, yields });
         break;
       }
       default:
-        this.push({ type: change.type, member: this.#serviceOf(change.member) });
+        this.push({ type: change.type, member: this.#memberOf(change.member) });
     }
   }
 
@@ -140,7 +140,7 @@ export class ChangeEvents {
   }
 
   /** @param isSame the same life of one that was here: its tags and props are known */
-  #onNewcomer(type: Newcomer["type"], member: Member, isSame: boolean): void {
+  #onNewcomer(type: Newcomer["type"], member: KnownMember, isSame: boolean): void {
     const { id } = member;
     if (isSame || member.hasDetails) {
       this.#pushNewcomer(type, member, !isSame);
@@ -163,13 +163,13 @@ export class ChangeEvents {
     return true;
   }
 
-  #pushNewcomer(type: Newcomer["type"], member: Member, restarted: boolean): void {
-    const service = this.#serviceOf(member);
+  #pushNewcomer(type: Newcomer["type"], member: KnownMember, restarted: boolean): void {
+    const service = this.#memberOf(member);
     if (type === "back") this.push({ type, member: service, restarted });
     else this.push({ type, member: service });
   }
 
-  #serviceOf(member: Readonly<Member>): Service {
-    return this.#effects.serviceOf(member);
+  #memberOf(member: Readonly<KnownMember>): Member {
+    return this.#effects.memberOf(member);
   }
 }

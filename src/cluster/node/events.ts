@@ -5,8 +5,8 @@ import type { MessagingEvent } from "../messaging/events.js";
 import type { ServicesEvent } from "../messaging/service-types.js";
 import type { RequestsEvent } from "../requests/types.js";
 import { DeathReason } from "../wire/packets.js";
+import type { Member } from "./member.js";
 import type { RefusedReason } from "./node-sockets.js";
-import type { Service } from "./service.js";
 
 /**
  * Why a member was lost: nobody got an answer of it (`silent`); its connections were reset or refused, and it did not
@@ -17,36 +17,36 @@ export type LostReason = "silent" | "connection" | "replaced" | "ttl";
 /** A change in a cluster. `member` is a snapshot of the member after it. */
 export type ClusterEvent =
   /** With its tags and props, unless these take longer than 200 ms. */
-  | { readonly type: "joined"; readonly member: Service }
+  | { readonly type: "joined"; readonly member: Member }
   /** It does not answer; it is lost unless it refutes that. */
-  | { readonly type: "suspect"; readonly member: Service }
+  | { readonly type: "suspect"; readonly member: Member }
   /** It is suspected no longer. */
-  | { readonly type: "cleared"; readonly member: Service }
-  | { readonly type: "lost"; readonly member: Service; readonly reason: LostReason }
+  | { readonly type: "cleared"; readonly member: Member }
+  | { readonly type: "lost"; readonly member: Member; readonly reason: LostReason }
   /** It had been lost or had left; `restarted`: its process was started again. */
-  | { readonly type: "back"; readonly member: Service; readonly restarted: boolean }
+  | { readonly type: "back"; readonly member: Member; readonly restarted: boolean }
   /** Its process was started again, and nobody had missed it. */
-  | { readonly type: "restarted"; readonly member: Service }
-  | { readonly type: "left"; readonly member: Service }
+  | { readonly type: "restarted"; readonly member: Member }
+  | { readonly type: "left"; readonly member: Member }
   /** Its tags, props or endpoints changed. */
-  | { readonly type: "tags"; readonly member: Service }
-  | { readonly type: "draining"; readonly member: Service }
+  | { readonly type: "tags"; readonly member: Member }
+  | { readonly type: "draining"; readonly member: Member }
   /** It gave a beat by hand on a channel from 1 to 255, which means what the programs agree on. Those on channel 0 are no event. */
-  | { readonly type: "heartbeat"; readonly member: Service; readonly channel: number }
+  | { readonly type: "heartbeat"; readonly member: Member; readonly channel: number }
   /** By an operator; `member` is this node where it was removed itself, and `undefined` for one that was not here. */
-  | { readonly type: "removed"; readonly id: string; readonly member: Service | undefined }
-  | { readonly type: "admitted"; readonly id: string; readonly member: Service | undefined }
+  | { readonly type: "removed"; readonly id: string; readonly member: Member | undefined }
+  | { readonly type: "admitted"; readonly id: string; readonly member: Member | undefined }
   /** Forgotten, a while after it was lost or left (profile: `autoclean`). */
-  | { readonly type: "cleaned"; readonly member: Service }
+  | { readonly type: "cleaned"; readonly member: Member }
   /** Two members have one name. `member` is the other one where this node is one of the two, else the one that yields. */
   | {
       readonly type: "conflict";
-      readonly member: Service;
-      readonly keeps: Service;
-      readonly yields: Service;
+      readonly member: Member;
+      readonly keeps: Member;
+      readonly yields: Member;
     }
   /** The member that had kept this one's name is gone: it has its name again. */
-  | { readonly type: "named"; readonly member: Service }
+  | { readonly type: "named"; readonly member: Member }
   /** Members were lost, those that are left are the same for a while, and this side goes on by its strategy. */
   | {
       readonly type: "split";
@@ -91,13 +91,13 @@ export type ClusterEvent =
   /** Files can be opened again. */
   | { readonly type: "files:available" }
   /** A peer on the ZRE plane joined or left a group. */
-  | { readonly type: "group:joined"; readonly member: Service; readonly group: string }
-  | { readonly type: "group:left"; readonly member: Service; readonly group: string }
+  | { readonly type: "group:joined"; readonly member: Member; readonly group: string }
+  | { readonly type: "group:left"; readonly member: Member; readonly group: string }
   /** A message on the ZRE plane for this node alone, or for a group that it is in. */
-  | { readonly type: "whisper"; readonly member: Service; readonly frames: readonly Buffer[] }
+  | { readonly type: "whisper"; readonly member: Member; readonly frames: readonly Buffer[] }
   | {
       readonly type: "shout";
-      readonly member: Service;
+      readonly member: Member;
       readonly group: string;
       readonly frames: readonly Buffer[];
     }

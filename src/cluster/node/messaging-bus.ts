@@ -36,9 +36,9 @@ import type {
 import type { ClusterSubscription, MessageHandler } from "../messaging/subscription.js";
 import type {
   RequestMiddleware,
-  ServedService,
   ServeMiddleware,
   ServeOptions,
+  Service,
   ServiceHandler,
   ServiceManyOptions,
   ServiceManyResult,
@@ -297,14 +297,14 @@ export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
     name: string,
     handler: ServiceHandler<Request, Reply>,
     options?: ServeOptions<Request, Reply>,
-  ): ServedService;
+  ): Service;
   /** The same by a contract ({@link defineService}): a handler for each method. @throws as above */
   serve<C extends ServiceContract>(
     contract: C,
     handlers: ServiceHandlers<C, ServiceRequest>,
     options?: Omit<ServeOptions, "schema">,
-  ): ServedService;
-  serve(of: string | ServiceContract, handler: never, options?: ServeOptions<never, never>): ServedService {
+  ): Service;
+  serve(of: string | ServiceContract, handler: never, options?: ServeOptions<never, never>): Service {
     this.assertOpen();
     this.parts.messages.assertSupported();
     return this.parts.requests.serve(of, handler, options);

@@ -14,6 +14,7 @@ import { ClusterBus } from "./bus.js";
 import type { NodeIdentity } from "./bus-context.js";
 import type { ClusterEvent } from "./events.js";
 import { FileLimit } from "./file-limit.js";
+import type { Member } from "./member.js";
 import { NodeSockets } from "./node-sockets.js";
 import {
   type BusSettings,
@@ -25,7 +26,6 @@ import {
   nodeSettings,
 } from "./options.js";
 import { Registrar } from "./registrar.js";
-import type { Service } from "./service.js";
 import type { ZreCandidate } from "./service-resolver.js";
 import { ZreBridge } from "./zre-bridge.js";
 
@@ -214,13 +214,13 @@ export class ClusterNode extends ClusterBus {
   /** The live members, peers of the ZRE plane included (`zre: true`); otherwise as those of a bus. */
   override members(
     options: { readonly self?: boolean | undefined; readonly gone?: boolean | undefined } = {},
-  ): Service[] {
+  ): Member[] {
     const members = super.members(options);
     return this.#zre === undefined ? members : [...members, ...this.#zre.services()];
   }
 
   /** The live member or ZRE peer of an id or a name; a member comes first. */
-  override member(nameOrId: string): Service | undefined {
+  override member(nameOrId: string): Member | undefined {
     return super.member(nameOrId) ?? this.#zre?.find(nameOrId);
   }
 

@@ -7,7 +7,7 @@
  */
 import type { EndpointSource } from "../../sockets/endpoint-source.js";
 import { isWithinReach, readEndpoint } from "../endpoints.js";
-import type { Member } from "../membership/members.js";
+import type { Member as KnownMember } from "../membership/members.js";
 import {
   asksForZre,
   chooserOf,
@@ -17,14 +17,14 @@ import {
   type ResolverStep,
 } from "../resolver.js";
 import type { BusParts } from "./bus-parts.js";
-import type { Service } from "./service.js";
+import type { Member } from "./member.js";
 
 /** ms that changes are gathered for: those of one packet, and of a newcomer and its tags, come together. */
 const COALESCE = 20;
 
 /** A peer of ZRE, as members are resolved, and as programs see it. */
 export interface ZreCandidate extends Resolvable {
-  readonly service: Service;
+  readonly service: Member;
 }
 
 /**
@@ -54,7 +54,7 @@ export interface ZreCandidate extends Resolvable {
  * await Promise.all([mill.close(), farm.close()]);
  * ```
  */
-export class ServiceResolver implements EndpointSource, Iterable<Service> {
+export class ServiceResolver implements EndpointSource, Iterable<Member> {
   readonly #parts: BusParts;
   readonly #zre: () => readonly ZreCandidate[];
   readonly #fits: ReturnType<typeof compileResolver>;
@@ -75,15 +75,15 @@ export class ServiceResolver implements EndpointSource, Iterable<Service> {
    *
    * @throws InvalidStateError `EFSM` before the node was started; ClosedError `EBADF`
    */
-  get services(): Service[] {
+  get services(): Member[] {
     const { runtime } = this.#parts;
     const { self, live } = runtime.rules;
-    const services = this.#fitting(self, live).map((member) => runtime.serviceOf(member));
+    const services = this.#fitting(self, live).map((member) => runtime.memberOf(member));
     return this.#asksForZre ? [...services, ...this.#zrePeers(self).map(({ service }) => service)] : services;
   }
 
   /** As `services`. */
-  [Symbol.iterator](): Iterator<Service> {
+  [Symbol.iterator](): Iterator<Member> {
     return this.services[Symbol.iterator]();
   }
 
@@ -132,11 +132,14 @@ export class ServiceResolver implements EndpointSource, Iterable<Service> {
     }
   }
 
-  #fitting(self: Readonly<Member>, others: readonly Readonly<Member>[]): readonly Readonly<Member>[] {
+  #fitting(
+    self: Readonly<KnownMember>,
+    others: readonly Readonly<KnownMember>[],
+  ): readonly Readonly<KnownMember>[] {
     return [self, ...others].filter((member) => this.#fits(member, self));
   }
 
-  #zrePeers(self: Readonly<Member>): readonly ZreCandidate[] {
+  #zrePeers(self: Readonly<KnownMember>): readonly ZreCandidate[] {
     return this.#asksForZre ? this.#zre().filter((peer) => this.#fits(peer, self)) : [];
   }
 

@@ -17,7 +17,7 @@ import {
 import { endpointsByName, endpointText, readEndpoint } from "../endpoints.js";
 import { hostOf } from "../resolver.js";
 import type { ClusterEvent, LostReason } from "./events.js";
-import type { Service } from "./service.js";
+import type { Member } from "./member.js";
 import type { ZreCandidate } from "./service-resolver.js";
 
 /** Peers that went and are remembered, so that one that comes again is `back`. */
@@ -26,7 +26,7 @@ const MAX_GONE = 256;
 /** What the bridge needs of its node. */
 export interface BridgeEffects {
   /** The member of an id, live or gone; `undefined`: the membership does not know it. */
-  memberOf(id: string): Service | undefined;
+  memberOf(id: string): Member | undefined;
   /** Whether an address is this host's own. */
   isOwn(address: string): boolean;
   report(event: ClusterEvent): void;
@@ -49,7 +49,7 @@ export class ZreBridge {
   readonly #bus: string;
   readonly #effects: BridgeEffects;
   /** Peers that were reported as members of their own, as they were last. */
-  readonly #shown = new Map<string, Service>();
+  readonly #shown = new Map<string, Member>();
   readonly #gone = new Set<string>();
 
   /** @param bus name of the cluster. @throws InvalidArgumentError `EINVAL` */
@@ -62,10 +62,10 @@ export class ZreBridge {
   }
 
   /** The peers that are not members by the membership. */
-  services(): Service[] {
-    const services: Service[] = [];
+  services(): Member[] {
+    const services: Member[] = [];
     for (const peer of this.plane.peers())
-      if (this.#effects.memberOf(peer.uuid) === undefined) services.push(this.#serviceOf(peer));
+      if (this.#effects.memberOf(peer.uuid) === undefined) services.push(this.#memberOf(peer));
     return services;
   }
 
@@ -88,9 +88,9 @@ export class ZreBridge {
   }
 
   /** By id, or by a name that one peer alone has. */
-  find(nameOrId: string): Service | undefined {
+  find(nameOrId: string): Member | undefined {
     const peer = this.plane.peer(nameOrId);
-    return peer === undefined ? undefined : (this.#effects.memberOf(peer.uuid) ?? this.#serviceOf(peer));
+    return peer === undefined ? undefined : (this.#effects.memberOf(peer.uuid) ?? this.#memberOf(peer));
   }
 
   /** The membership has a new member. @returns whether it was reported before, as a peer */
@@ -105,7 +105,7 @@ export class ZreBridge {
       this.#effects.changed();
     }
     const known = this.#effects.memberOf(uuid);
-    const member = known ?? this.#serviceOf(event.peer);
+    const member = known ?? this.#memberOf(event.peer);
     switch (event.type) {
       case "enter":
         if (known !== undefined) break;
@@ -118,7 +118,7 @@ export class ZreBridge {
         if (!this.#shown.delete(uuid) || known !== undefined) break;
         this.#gone.add(uuid);
         if (this.#gone.size > MAX_GONE) this.#gone.delete(this.#gone.values().next().value as string);
-        const gone = (state: Service["state"]): Service => Object.freeze({ ...member, state });
+        const gone = (state: Member["state"]): Member => Object.freeze({ ...member, state });
         if (event.reason === "left") this.#effects.report({ type: "left", member: gone("left") });
         else this.#effects.report({ type: "lost", member: gone("lost"), reason: LOST[event.reason] });
         break;
@@ -145,7 +145,7 @@ export class ZreBridge {
     });
   }
 
-  #serviceOf(peer: ZrePeer): Service {
+  #memberOf(peer: ZrePeer): Member {
     const host = /^tcp:\/\/(.*):\d+$/.exec(peer.endpoint)?.[1] ?? "";
     const endpoints = headerEndpoints(peer.headers, host);
     return Object.freeze({

@@ -1,6 +1,6 @@
 /** Replies of many nodes to one request, one per node. */
 import { AbortedError, ClosedError, InvalidStateError, TimeoutError } from "../../core/errors.js";
-import type { Service } from "../node/service.js";
+import type { Member } from "../node/member.js";
 import type { ServiceManyResult } from "./types.js";
 
 /**
@@ -9,18 +9,18 @@ import type { ServiceManyResult } from "./types.js";
  * @param ask requests one node; its signal aborts when the reply is not needed
  */
 export async function manyReplies(
-  nodes: readonly Service[],
+  nodes: readonly Member[],
   count: number,
   signal: AbortSignal | undefined,
-  ask: (node: Service, signal: AbortSignal) => Promise<unknown>,
+  ask: (node: Member, signal: AbortSignal) => Promise<unknown>,
 ): Promise<ServiceManyResult> {
-  const replies: { readonly service: Service; readonly body: unknown }[] = [];
-  const failed: { readonly service: Service; readonly error: Error }[] = [];
+  const replies: { readonly service: Member; readonly body: unknown }[] = [];
+  const failed: { readonly service: Member; readonly error: Error }[] = [];
   const missing = new Set(nodes);
   const stop = new AbortController();
   const signalOnAbort = (): void => stop.abort();
   let refused: unknown;
-  const end = async (service: Service): Promise<void> => {
+  const end = async (service: Member): Promise<void> => {
     if (stop.signal.aborted) return;
     try {
       const body = await ask(service, stop.signal);

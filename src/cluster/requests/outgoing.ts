@@ -12,7 +12,7 @@ import { ignore } from "../../core/ignore.js";
 import { type PendingCall, PendingCalls } from "../../patterns/kit/calls.js";
 import { type ServiceClient, type ServiceContract, serviceClient } from "../../patterns/kit/contract.js";
 import { ServiceError } from "../../patterns/kit/errors.js";
-import type { Service } from "../node/service.js";
+import type { Member } from "../node/member.js";
 import { decodeBody, encodeBody, sizeOfBody } from "./body.js";
 import { BodySource, isStreamedBody } from "./body-source.js";
 import { MAX_CALL_BYTES, MAX_CALLS, MAX_HEADER_BYTES, MAX_HEADERS } from "./bounds.js";
@@ -37,7 +37,7 @@ export type FindNodes = (
   self: boolean,
   timeout: number,
   signal: AbortSignal | undefined,
-) => Promise<readonly Service[]>;
+) => Promise<readonly Member[]>;
 
 export class OutgoingRequests {
   /** Bounds of all requests that wait. */

@@ -14,7 +14,7 @@ import { withTimeout } from "../../core/waiter.js";
 import type { ServiceContract, ServiceHandlers } from "../../patterns/kit/contract.js";
 import { NodeQueues } from "../messaging/node-queues.js";
 import type { SendResult } from "../messaging/parts.js";
-import type { Service } from "../node/service.js";
+import type { Member } from "../node/member.js";
 import type { Candidate } from "./balancer.js";
 import { MAX_SERVED } from "./bounds.js";
 import { RequestCalls } from "./calls.js";
@@ -27,10 +27,10 @@ import type {
   RequestMiddleware,
   RequestsEvent,
   RequestsStats,
-  ServedService,
   ServedServiceStats,
   ServeMiddleware,
   ServeOptions,
+  Service,
   ServiceHandler,
   ServiceRequest,
 } from "./types.js";
@@ -123,7 +123,7 @@ export class Requests {
     of: string | ServiceContract,
     handler: ServiceHandler<never, never> | ServiceHandlers<ServiceContract, ServiceRequest>,
     options: ServeOptions<never, never> = {},
-  ): ServedService {
+  ): Service {
     const settings = servingSettings(options);
     const served = typeof of === "string" ? byName(of, handler, options) : byContract(of, handler, options);
     const name = typeof of === "string" ? of : of.name;
@@ -135,7 +135,7 @@ export class Requests {
    * Serves a service of shoal itself, without middleware and statistics.
    * @param name begins with `$`, so that no program serves or requests it
    */
-  serveInternally(name: string, handler: AnyHandler): ServedService {
+  serveInternally(name: string, handler: AnyHandler): Service {
     return this.#serve(
       name,
       { handler, isRaw: false, exposeErrors: false, isInternal: true },
@@ -204,7 +204,7 @@ export class Requests {
     self: boolean,
     timeout: number,
     signal: AbortSignal | undefined,
-  ): Promise<readonly Service[]> {
+  ): Promise<readonly Member[]> {
     const until = timeout < 0 ? Number.POSITIVE_INFINITY : performance.now() + timeout;
     for (;;) {
       const nodes = this.#candidates(service).flatMap(({ id, distance }) =>
@@ -332,7 +332,7 @@ export class Requests {
 }
 
 /** A service of this node for its program: announced, drained, closed. */
-class OwnService implements ServedService {
+class OwnService implements Service {
   readonly name: string;
   readonly ready: Promise<void>;
   readonly queue: ServedQueue;

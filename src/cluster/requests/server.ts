@@ -21,7 +21,7 @@ import {
 } from "../../patterns/kit/errors.js";
 import { isThenable } from "../messaging/hooks.js";
 import type { NodeQueues, QueueResult } from "../messaging/node-queues.js";
-import type { Service } from "../node/service.js";
+import type { Member } from "../node/member.js";
 import { decodeBody, encodeBody } from "./body.js";
 import { isStreamedBody } from "./body-source.js";
 import type { AnyHandler, Served } from "./handlers.js";
@@ -40,7 +40,7 @@ class RunningRequest implements ServiceRequest {
   readonly method: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly idempotencyKey: string;
-  readonly sender: Service;
+  readonly sender: Member;
   body: unknown;
   readonly #job: Job;
   readonly #timer: DriverTimer;
@@ -58,7 +58,7 @@ class RunningRequest implements ServiceRequest {
   /** Its streamed body, if any. */
   readonly parts: PartStream | undefined;
 
-  constructor(job: Job, sender: Service, body: unknown, timer: DriverTimer) {
+  constructor(job: Job, sender: Member, body: unknown, timer: DriverTimer) {
     this.parts = body instanceof PartStream ? body : undefined;
     const { service, method, headers = NO_HEADERS, key } = job.item;
     this.service = service;
@@ -110,7 +110,7 @@ class RunningRequest implements ServiceRequest {
 
 export interface ServerEffects {
   /** A live member, including this node. */
-  find(id: string): Service | undefined;
+  find(id: string): Member | undefined;
   handlerFailed(from: string, error: unknown): void;
 }
 

@@ -1,7 +1,7 @@
 /** Public types of a bus's `serve` and `request`. */
 import type { StandardSchemaV1 } from "../../core/standard-schema.js";
 import type { ServiceError } from "../../patterns/kit/errors.js";
-import type { Service } from "../node/service.js";
+import type { Member } from "../node/member.js";
 
 /** Schemas of a service, from any Standard Schema v1 library. Must validate synchronously. */
 export interface ServiceSchemas<Request = unknown, Reply = unknown> {
@@ -58,7 +58,7 @@ export interface ServiceRequest {
   /** "": none. */
   readonly idempotencyKey: string;
   /** The requesting node. */
-  readonly sender: Service;
+  readonly sender: Member;
   /** Whole ms until the caller gives up, for the `timeout` of further requests; -1: no limit. */
   readonly remaining: number;
   /** Aborts when the caller gives up or is lost, or this node closes. */
@@ -158,14 +158,14 @@ export interface ServiceManyOptions {
 /** Result with each requested node in one of the lists. */
 export interface ServiceManyResult<Reply = unknown> {
   /** In order of arrival. */
-  readonly replies: readonly { readonly service: Service; readonly body: Reply }[];
-  readonly failed: readonly { readonly service: Service; readonly error: Error }[];
+  readonly replies: readonly { readonly service: Member; readonly body: Reply }[];
+  readonly failed: readonly { readonly service: Member; readonly error: Error }[];
   /** Nodes without an answer at the end. */
-  readonly missing: readonly Service[];
+  readonly missing: readonly Member[];
 }
 
 /** A service that this node serves. */
-export interface ServedService {
+export interface Service {
   readonly name: string;
   /**
    * Settles when all known live members know the service; rejects with TimeoutError `ETIMEDOUT` after 10 s, though it

@@ -4,8 +4,8 @@ import {
   type ClusterMessage,
   ClusterNode,
   type ClusterNodeOptions,
+  type Member,
   type QueryError,
-  type Service,
 } from "../../../src/cluster/index.js";
 import { freePort } from "../../support/ports.js";
 
@@ -85,7 +85,7 @@ describe("messages of nodes", () => {
     expect([b.createTopic("plant/7"), await b.publish(77, "hot")]).toEqual([77, 1]);
     // Numbers are a node's own.
     await expect(a.publish(77, "hot")).rejects.toMatchObject({ code: "EINVAL" });
-    await a.sendTo(found as Service, "hello");
+    await a.sendTo(found as Member, "hello");
     for await (const { data } of answers) {
       expect(String(data)).toBe("hello");
       break;
@@ -160,7 +160,7 @@ describe("messages of nodes", () => {
     expect(await a.publish("t/4", large, { onFull: "wait" })).toBe(0);
     expect(dropped).toMatchObject([{ reason: "size", node: b.id, count: 1 }]);
     expect(a.stats().messaging?.links.droppedByPrefix).toEqual({ $retained: 1, t: 2 });
-    const to = a.member("b") as Service;
+    const to = a.member("b") as Member;
     await expect(a.sendTo(to, large)).rejects.toMatchObject({ code: "EINVAL" });
     const { failed } = await a.send({ services: [to], data: large });
     expect(failed.map(({ error }) => error.code)).toEqual(["EINVAL"]);

@@ -3,12 +3,12 @@
 import type { SendResult } from "../../../src/cluster/messaging/parts.js";
 import type { ServicesEvent, ServicesOptions } from "../../../src/cluster/messaging/service-types.js";
 import { Services } from "../../../src/cluster/messaging/services.js";
-import type { Service } from "../../../src/cluster/node/service.js";
+import type { Member } from "../../../src/cluster/node/member.js";
 import { type ResolverStep, resolveBy } from "../../../src/cluster/resolver.js";
 
 let made = 0;
 
-export function createService(name: string, tags: readonly string[] = [], host = "here"): Service {
+export function createService(name: string, tags: readonly string[] = [], host = "here"): Member {
   made += 1;
   return {
     id: made.toString(16).padStart(8, "0").padEnd(32, "0"),
@@ -29,7 +29,7 @@ export function createService(name: string, tags: readonly string[] = [], host =
 
 export class SimulatedService {
   readonly world: ServiceWorld;
-  readonly service: Service;
+  readonly service: Member;
   readonly services: Services;
   readonly events: ServicesEvent[] = [];
   /** Ids of those whose links are full, or that are out of reach. */
@@ -60,7 +60,7 @@ export class SimulatedService {
   /** Of the link to each recipient. */
   readonly #last = new Map<string, Promise<void>>();
 
-  constructor(world: ServiceWorld, service: Service, options: ServicesOptions) {
+  constructor(world: ServiceWorld, service: Member, options: ServicesOptions) {
     this.world = world;
     this.service = service;
     this.services = new Services(
@@ -93,7 +93,7 @@ export class SimulatedService {
   }
 
   /** A service has no details here: no tags. @returns they come */
-  hideDetails({ id }: Service): () => void {
+  hideDetails({ id }: Member): () => void {
     let come = (): void => undefined;
     const known = new Promise<void>((resolve) => {
       come = resolve;
@@ -118,7 +118,7 @@ export class SimulatedService {
     return way;
   }
 
-  #all(): Service[] {
+  #all(): Member[] {
     return this.world
       .services()
       .filter(({ id }) => !this.unknown.has(id))
@@ -149,10 +149,10 @@ export class SimulatedService {
 
 /** As the node's resolver has it, with services for members. */
 function resolveServices(
-  services: readonly Service[],
-  self: Service,
+  services: readonly Member[],
+  self: Member,
   steps: readonly ResolverStep[],
-): Service[] {
+): Member[] {
   const members = services.map((service) => ({
     id: service.id,
     name: service.name,
@@ -168,7 +168,7 @@ function resolveServices(
 export class ServiceWorld {
   readonly #live = new Map<string, SimulatedService>();
   /** How often a datagram arrives. */
-  copies: (from: Service, to: string) => number = () => 1;
+  copies: (from: Member, to: string) => number = () => 1;
   /** What each item waits for before it arrives. */
   deliver: (from: SimulatedService, to: SimulatedService) => Promise<void> | undefined = () => undefined;
 
@@ -192,7 +192,7 @@ export class ServiceWorld {
     return this.#live.get(id);
   }
 
-  services(): Service[] {
+  services(): Member[] {
     return [...this.#live.values()].map(({ service }) => service);
   }
 

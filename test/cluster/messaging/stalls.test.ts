@@ -1,6 +1,6 @@
 /** Nodes that stand still for longer than others believe in them: what they wait for comes once they go on, and what is lost is counted. */
 import { expect, it } from "vitest";
-import { ClusterNode, type Service } from "../../../src/cluster/index.js";
+import { ClusterNode, type Member } from "../../../src/cluster/index.js";
 import { simulate } from "../../../src/testing/index.js";
 import { LONG } from "../../support/long.js";
 
@@ -20,7 +20,7 @@ interface Program {
   /** Once, as each node has started. */
   start?(node: ClusterNode, name: string): void;
   /** Every 100 ms or 400, with the other members. */
-  turn(node: ClusterNode, name: string, count: number, others: readonly Service[]): void;
+  turn(node: ClusterNode, name: string, count: number, others: readonly Member[]): void;
   /** When all go on, and have for a minute. */
   end(nodes: ReadonlyMap<string, ClusterNode>): Promise<void> | void;
 }

@@ -1,11 +1,11 @@
 /** The replies of many nodes, whose calls end one by one: in time, late, or with an error. */
 import { describe, expect, it } from "vitest";
-import type { Service } from "../../../src/cluster/node/service.js";
+import type { Member } from "../../../src/cluster/node/member.js";
 import { manyReplies } from "../../../src/cluster/requests/many-replies.js";
 import { InvalidStateError, TimeoutError } from "../../../src/core/errors.js";
 import { ServiceError } from "../../../src/patterns/kit/errors.js";
 
-const NODES = ["a", "b", "c"].map((id) => ({ id, name: id }) as Service);
+const NODES = ["a", "b", "c"].map((id) => ({ id, name: id }) as Member);
 
 const late = (): Promise<never> => Promise.reject(new TimeoutError("ETIMEDOUT", "late"));
 const lost = (): Promise<never> => Promise.reject(new ServiceError("worker-lost", "work", "it is lost"));

@@ -1,7 +1,7 @@
 /** What programs ask by, and what is asked of this node, without links: a bus that is a table of nodes. */
 import { describe, expect, it } from "vitest";
 import { MAX_QUEUED_ITEMS, MAX_UNREAD_ANSWERS } from "../../../src/cluster/messaging/bounds.js";
-import type { Service } from "../../../src/cluster/node/service.js";
+import type { Member } from "../../../src/cluster/node/member.js";
 import { Requests, type RequestsEffects } from "../../../src/cluster/requests/requests.js";
 import {
   BodyForm,
@@ -18,7 +18,7 @@ const OTHER = "b".repeat(32);
 
 /** Requests of a node that knows one other, which serves all. */
 function requestsOf(sent: Buffer[], effects: Partial<RequestsEffects> = {}): Requests {
-  const other = { id: OTHER, name: "other" } as Service;
+  const other = { id: OTHER, name: "other" } as Member;
   const candidates = [{ id: OTHER, distance: 2 }];
   return new Requests({
     id: "a".repeat(32),

@@ -1,20 +1,20 @@
 /** A member as programs see it: a snapshot that never changes. */
 import type { Details } from "../details.js";
 import { endpointsByName, readEndpoint } from "../endpoints.js";
-import { type Member, MemberState } from "../membership/members.js";
+import { type Member as KnownMember, MemberState as KnownState } from "../membership/members.js";
 import { hostOf } from "../resolver.js";
 import { shownProps } from "./private-props.js";
 
-export type ServiceState = "alive" | "suspect" | "lost" | "left";
+export type MemberState = "alive" | "suspect" | "lost" | "left";
 
 /** A reference to a node of a cluster, as it was known at one moment. Frozen. */
-export interface Service {
+export interface Member {
   /** 32 hexadecimal digits, for one life of the node. */
   readonly id: string;
   /** `name@host`. */
   readonly name: string;
   readonly host: string;
-  readonly state: ServiceState;
+  readonly state: MemberState;
   /** Where its packets go, "host:port", and the endpoints that it advertises. */
   readonly addresses: readonly string[];
   /** The endpoints that it advertises, by name. */
@@ -35,15 +35,15 @@ export interface Service {
   readonly zre?: true;
 }
 
-const STATES: Readonly<Record<MemberState, ServiceState>> = {
-  [MemberState.ALIVE]: "alive",
-  [MemberState.SUSPECT]: "suspect",
-  [MemberState.DEAD]: "lost",
-  [MemberState.LEFT]: "left",
+const STATES: Readonly<Record<KnownState, MemberState>> = {
+  [KnownState.ALIVE]: "alive",
+  [KnownState.SUSPECT]: "suspect",
+  [KnownState.DEAD]: "lost",
+  [KnownState.LEFT]: "left",
 };
 
 /** @param host this node's @param wallOffset wall clock minus the rules' time */
-export function serviceOf(member: Readonly<Member>, host: string, wallOffset: number): Service {
+export function memberOf(member: Readonly<KnownMember>, host: string, wallOffset: number): Member {
   const details: Details = member.details;
   return Object.freeze({
     id: member.id,
