@@ -5,10 +5,10 @@ import { type ClusterChannel, ClusterChannels } from "./channels.js";
 import { Hooks, type VetoError } from "./hooks.js";
 import { Multicast } from "./multicast.js";
 import { NodeQueues } from "./node-queues.js";
-import type { SendResult } from "./parts.js";
+import { MessageKind, type SendResult } from "./parts.js";
 import { PendingQueries } from "./query.js";
 import { ServiceAdmission } from "./service-admission.js";
-import type { ServicesEffects, ServicesOptions } from "./service-types.js";
+import type { ServiceLinks, ServicesEffects, ServicesOptions } from "./service-types.js";
 
 /** Under which answers to queries are counted. */
 const ANSWERS = "$answer";
@@ -58,7 +58,7 @@ export class ServiceContext {
     this.multicast = effects.group && new Multicast(effects.group);
     this.answers = new NodeQueues({
       send: (node, item) => this.#sendAnswer(node, item),
-      room: (node) => effects.room(node),
+      room: (node) => effects.links().room(node),
       unread: () => this.refuse("service:unread"),
     });
     this.pending = new PendingQueries(options.firstQuery ?? Math.floor(Math.random() * 2 ** 20));
@@ -77,11 +77,15 @@ export class ServiceContext {
   #sendAnswer(node: string, item: Buffer): SendResult {
     if (this.closed) return "unreachable";
     try {
-      return this.effects.send(node, item, ANSWERS, true);
+      return this.links.send(node, MessageKind.SERVICE, item, ANSWERS, true);
     } catch {
       // Larger than this node's links take.
       return "too-large";
     }
+  }
+
+  get links(): ServiceLinks {
+    return this.effects.links();
   }
 
   /** This node's, which never changes. */
@@ -97,7 +101,9 @@ export class ServiceContext {
     prefix: string,
     protocols: readonly string[] | undefined = undefined,
   ): ShoalError | undefined {
-    const result = this.closed ? "unreachable" : this.effects.send(id, item, prefix, false, protocols);
+    const result = this.closed
+      ? "unreachable"
+      : this.links.send(id, MessageKind.SERVICE, item, prefix, false, protocols);
     switch (result) {
       case "sent":
         return undefined;

@@ -52,17 +52,17 @@ export class ServiceReplies {
    * neither throws nor rejects.
    */
   reply(service: Member, reply: Reply): void | Promise<void> {
-    const { effects, hooks, selfId } = this.#context;
-    const protocol = service.id === selfId ? SELF : effects.protocolOf(service.id);
+    const { hooks, links, selfId } = this.#context;
+    const protocol = service.id === selfId ? SELF : links.protocolOf(service.id);
     if (protocol !== "" || hooks.isEmpty("protocol:send")) return this.#replyBy(protocol, service, reply);
     return this.#replyLinked(service, reply);
   }
 
   /** The same where there has to be a link first, for its hooks to know by which protocol the answer goes. */
   async #replyLinked(service: Member, reply: Reply): Promise<void> {
-    const { effects } = this.#context;
+    const { effects, links } = this.#context;
     await effects.whenKnown?.(service.id);
-    const protocol = await effects.whenLinked(service.id, undefined);
+    const protocol = await links.whenLinked(service.id, undefined);
     if (protocol !== "") return this.#replyBy(protocol, service, reply);
     this.#context.refuse("service:reply");
     const { op, channel, id } = reply;

@@ -162,7 +162,7 @@ export class ServiceSender {
 
   /** By datagram, and by their links to those that none can be for. */
   async #sendByDatagram(services: readonly Member[], payload: HookPayload, each: Recipients): Promise<void> {
-    const { multicast, effects } = this.#context;
+    const { multicast, effects, links } = this.#context;
     const outcome = await this.#itemFor("udp", services, payload, each, each.id);
     if (!("plain" in outcome)) {
       for (const service of services) goes(outcome, service, each);
@@ -171,8 +171,7 @@ export class ServiceSender {
     const { plain, traced } = outcome;
     // One datagram is for all of them.
     const takes = (bytes: number): boolean =>
-      multicast?.fits(bytes) === true &&
-      services.every(({ id }) => effects.takesContext?.(id, bytes) === true);
+      multicast?.fits(bytes) === true && services.every(({ id }) => links.takesContext(id, bytes));
     const item = traced !== undefined && takes(traced.length) ? traced : plain;
     const isSent = multicast?.fits(item.length) === true;
     const left = new Set(isSent ? multicast.send(item, services, effects.others(), each.isForAll) : services);
@@ -223,7 +222,7 @@ export class ServiceSender {
         ? ""
         : service.id === self
           ? SELF
-          : effects.protocolOf(service.id, each.protocols);
+          : this.#context.links.protocolOf(service.id, each.protocols);
       if (known !== undefined || (protocol === "" && !isOne)) {
         const making = this.#itemWhen(known, service, payload, each, id);
         tasks.push(this.#sendInTurn(service, making, payload, each));
@@ -268,10 +267,10 @@ export class ServiceSender {
   ): Promise<Outcome> {
     if (known !== undefined) await known;
     if (!this.#needsProtocol(each)) return this.#itemFor("", [service], payload, each, id);
-    const { effects } = this.#context;
+    const { links } = this.#context;
     const { protocols } = each;
     const protocol =
-      effects.protocolOf(service.id, protocols) || (await effects.whenLinked(service.id, protocols));
+      links.protocolOf(service.id, protocols) || (await links.whenLinked(service.id, protocols));
     if (protocol === "" || !mayLink(protocol, protocols)) return this.#unreached(service, protocols);
     return this.#itemFor(protocol, [service], payload, each, id);
   }
@@ -295,7 +294,7 @@ export class ServiceSender {
 
   #deliver(service: Member, outcome: Outcome, prefix: string, each: Recipients): void {
     if (!goes(outcome, service, each)) return;
-    const { effects, selfId } = this.#context;
+    const { links, selfId } = this.#context;
     const { plain, traced } = outcome;
     if (service.id === selfId) {
       const own = traced ?? plain;
@@ -303,8 +302,7 @@ export class ServiceSender {
       else each.failed(service, new ClosedError("EAGAIN", "too many messages to this node itself wait"));
       return;
     }
-    const item =
-      traced !== undefined && effects.takesContext?.(service.id, traced.length) === true ? traced : plain;
+    const item = traced !== undefined && links.takesContext(service.id, traced.length) ? traced : plain;
     const error = this.#context.sendItem(service, item, prefix, each.protocols);
     if (error === undefined) each.sent(service, "links");
     else each.failed(service, error);
@@ -351,7 +349,7 @@ export class ServiceSender {
   #mayLink(service: Member, each: Recipients): boolean {
     const { protocols } = each;
     const isOwn = service.id === this.#context.selfId;
-    if (isOwn || mayLink(this.#context.effects.protocolOf(service.id, protocols), protocols)) return true;
+    if (isOwn || mayLink(this.#context.links.protocolOf(service.id, protocols), protocols)) return true;
     each.failed(service, this.#unreached(service, protocols));
     return false;
   }
@@ -360,12 +358,12 @@ export class ServiceSender {
   #unreached({ id, name }: Member, protocols: readonly string[] | undefined): ShoalError {
     if (protocols === undefined) return new UnroutableError(`${name} is gone, or no protocol reaches it`);
     const names = protocols.join(", ");
-    if (this.#context.effects.isPastLists?.(id, protocols) === true)
+    if (this.#context.links.isPastLists(id, protocols))
       return new InvalidStateError(
         "EFSM",
         `links for ${MAX_LANES} other lists of protocols are there, which are all that a node has; got ${names}`,
       );
-    const stands = this.#context.effects.protocolOf(id);
+    const stands = this.#context.links.protocolOf(id);
     return new UnroutableError(
       stands === ""
         ? `${name} is not reached by ${names}`

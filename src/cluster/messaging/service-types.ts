@@ -4,8 +4,8 @@ import type { Member } from "../node/member.js";
 import type { ResolverStep } from "../resolver.js";
 import type { ClusterChannel } from "./channels.js";
 import type { VetoError } from "./hooks.js";
+import type { NodeLinks } from "./links.js";
 import type { MulticastGroup } from "./multicast.js";
-import type { SendResult } from "./parts.js";
 
 /** Which services; the union of what these find, each once. This node is one of them only with `self`. */
 export interface ServiceSelection {
@@ -152,6 +152,11 @@ export interface ServicesStats {
   readonly refused: Readonly<Record<string, number>>;
 }
 
+export type ServiceLinks = Pick<
+  NodeLinks,
+  "send" | "room" | "protocolOf" | "protocolFrom" | "whenLinked" | "isPastLists" | "takesContext"
+>;
+
 /** What the services of a bus need of it. */
 export interface ServicesEffects {
   self(): Member;
@@ -161,37 +166,10 @@ export interface ServicesEffects {
   resolve(steps: readonly ResolverStep[]): Iterable<Member>;
   /** The live members, without this node. */
   others(): readonly Member[];
-  /** @param uncounted as of links @param protocols by which alone it goes; `undefined`: all */
-  send(
-    to: string,
-    item: Uint8Array,
-    prefix: string,
-    uncounted?: boolean,
-    protocols?: readonly string[] | undefined,
-  ): SendResult;
-  /** Settles when there is room at a member; rejects when it is gone, or was lost. */
-  room(to: string): Promise<void>;
+  /** Links to members. */
+  links(): ServiceLinks;
   /** Whether another node was a member, is lost, and may come back. */
   mayReturn(id: string): boolean;
-  /**
-   * How the link to a member goes: "tcp", "ipc" …; "" while there is none.
-   *
-   * @param protocols that a message names: of the link by which that goes. Absent: it names none
-   */
-  protocolOf(id: string, protocols?: readonly string[] | undefined): string;
-  /**
-   * Makes the link to a member where none stands.
-   *
-   * @param protocols by which that may be; `undefined`: all
-   * @returns how it goes; "" where it cannot be made, or not in time. It never rejects
-   */
-  whenLinked(id: string, protocols: readonly string[] | undefined): Promise<string>;
-  /** Whether none is made to a member since as many other lists of protocols as may have a link have one. Absent: never. */
-  isPastLists?(id: string, protocols: readonly string[]): boolean;
-  /** How items of a member come. */
-  protocolFrom(id: string): string;
-  /** Whether a member takes contexts of traces, and an item of so many bytes that has one. Absent: none does. */
-  takesContext?(id: string, bytes: number): boolean;
   /** Settles when it is known where a newcomer takes messages, or when that takes too long; `undefined`: it is known. */
   whenKnown?(id: string): Promise<void> | undefined;
   /** Whether the details of a member are here, or it is not a member. Absent: always. */

@@ -232,7 +232,7 @@ export class Services {
    * @returns settles when the next one may come; `undefined`: now
    */
   onItem(from: string, item: Buffer): void | Promise<void> {
-    return this.#receiver.onBytes(from, item, this.#context.effects.protocolFrom(from));
+    return this.#receiver.onBytes(from, item, this.#context.links.protocolFrom(from));
   }
 
   /** A datagram of messaging came from a live member. It never throws. */

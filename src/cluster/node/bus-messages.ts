@@ -65,24 +65,10 @@ export class BusMessages implements MessagesPart {
     return this.#messaging;
   }
 
-  /** How the link to a member goes; "" while there is none. @param protocols by which alone it may go, `undefined`: all */
-  protocolOf(id: string, protocols: readonly string[] | undefined): string {
-    return this.#links?.protocolOf(id, protocols) ?? "";
-  }
-
-  /** The same when there is a link; "" where none can be made. */
-  whenLinked(id: string, protocols: readonly string[] | undefined): Promise<string> {
-    return this.#links?.whenLinked(id, protocols) ?? Promise.resolve("");
-  }
-
-  /** Whether none is made since too many lists of protocols have one. */
-  isPastLists(id: string, protocols: readonly string[]): boolean {
-    return this.#links?.isPastLists(id, protocols) === true;
-  }
-
-  /** How a member's items come. */
-  protocolFrom(id: string): string {
-    return this.#links?.protocolFrom(id) ?? "";
+  /** @throws NotSupportedError `NOT_SUPPORTED` for a bus without messages */
+  get links(): NodeLinks {
+    void this.unstarted;
+    return this.#links as NodeLinks;
   }
 
   /** @throws NotSupportedError `NOT_SUPPORTED` for a bus without messages */

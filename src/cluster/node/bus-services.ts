@@ -1,5 +1,4 @@
 /** `send`, `query`, channels and hooks of a bus: joined to its members, its links and its multicast group. */
-import { MessageKind } from "../messaging/parts.js";
 import { Services } from "../messaging/services.js";
 import { resolveBy } from "../resolver.js";
 import type { BusContext } from "./bus-context.js";
@@ -29,16 +28,8 @@ export function createServices(bus: BusContext, runtime: BusRuntime, messages: B
         return resolveBy([self, ...live], self, steps).map((member) => runtime.snapshotOf(member));
       },
       others: () => runtime.rules.live.map((member) => runtime.snapshotOf(member)),
-      send: (to, item, prefix, uncounted, protocols) =>
-        messages.started?.links.send(to, MessageKind.SERVICE, item, prefix, uncounted, protocols) ??
-        "unreachable",
-      takesContext: (id, bytes) => messages.started?.links.takesContext(id, bytes) === true,
-      room: (to) => messages.messaging.links.room(to),
+      links: () => messages.links,
       mayReturn: (id) => messages.mayReturn(id),
-      protocolOf: (id, protocols) => messages.protocolOf(id, protocols),
-      protocolFrom: (id) => messages.protocolFrom(id),
-      whenLinked: (id, protocols) => messages.whenLinked(id, protocols),
-      isPastLists: (id, protocols) => messages.isPastLists(id, protocols),
       whenKnown: (id) => (isKnown(id) ? undefined : untilKnown(bus, () => isKnown(id))),
       isKnown,
       report: (event) => runtime.report(event),

@@ -298,7 +298,7 @@ describe("a hook", () => {
   });
 
   it("that never settles is a veto after its time, and holds up its sender alone", async () => {
-    const { world, a, b, box } = pair({ hookTimeout: 30 });
+    const { world, a, b, box } = pair({ hookTimeout: 500 });
     const c = world.add("c");
     b.services.hook("event", ({ data }) =>
       data === "hang" ? new Promise<void>(() => undefined) : undefined,
@@ -312,7 +312,7 @@ describe("a hook", () => {
     expect(box.map(({ data }) => data)).toEqual(["of c", "after"]);
     expect(
       b.events.map((event) => event.type === "hook:failed" && (event.error.cause as Error).message),
-    ).toEqual(["it has not settled within 30 ms"]);
+    ).toEqual(["it has not settled within 500 ms"]);
   });
 
   it.each([

@@ -1,7 +1,11 @@
 /** Services in one process, with links in memory: in order for each pair, acknowledged, with marks that a test sets. */
 
 import type { SendResult } from "../../../src/cluster/messaging/parts.js";
-import type { ServicesEvent, ServicesOptions } from "../../../src/cluster/messaging/service-types.js";
+import type {
+  ServiceLinks,
+  ServicesEvent,
+  ServicesOptions,
+} from "../../../src/cluster/messaging/service-types.js";
 import { Services } from "../../../src/cluster/messaging/services.js";
 import type { Member } from "../../../src/cluster/node/member.js";
 import { type ResolverStep, resolveBy } from "../../../src/cluster/resolver.js";
@@ -63,6 +67,15 @@ export class SimulatedService {
   constructor(world: ServiceWorld, service: Member, options: ServicesOptions) {
     this.world = world;
     this.service = service;
+    const links: ServiceLinks = {
+      send: (to, _, item) => this.#send(to, Buffer.from(item)),
+      room: () => new Promise(() => undefined),
+      protocolOf: (id) => this.protocolTo(id),
+      protocolFrom: (id) => this.world.get(id)?.protocolTo(service.id) || "tcp",
+      whenLinked: (id, protocols) => this.#linked(id, protocols),
+      isPastLists: () => false,
+      takesContext: () => false,
+    };
     this.services = new Services(
       {
         self: () => service,
@@ -70,12 +83,8 @@ export class SimulatedService {
           this.#all().find(({ id, name }) => [id, name, name.split("@")[0]].includes(nameOrId)),
         resolve: (steps) => resolveServices(this.#all(), service, steps),
         others: () => this.#all().filter((each) => each !== service),
-        send: (to, item) => this.#send(to, Buffer.from(item)),
-        room: () => new Promise(() => undefined),
+        links: () => links,
         mayReturn: (id) => this.lost.has(id),
-        protocolOf: (id) => this.protocolTo(id),
-        protocolFrom: (id) => this.world.get(id)?.protocolTo(service.id) || "tcp",
-        whenLinked: (id, protocols) => this.#linked(id, protocols),
         whenKnown: (id) => this.#details.get(id) ?? this.newcomers.get(id),
         isKnown: (id) => !this.#details.has(id),
         report: (event) => void this.events.push(event),
