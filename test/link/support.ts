@@ -59,12 +59,12 @@ export class Side {
       onData: (state, bytes) => {
         const end = this.ends.get(state.id) as End;
         if (end.isFinished) throw new Error(`data after the end of channel ${state.id}`);
-        for (const byte of bytes) {
-          const expected = byteAt(state.id, !this.isFirst, end.received);
-          if (this.checksBytes && byte !== expected)
-            throw new Error(`channel ${state.id} got ${byte} at ${end.received}, not ${expected}`);
-          end.received += 1;
+        for (let at = 0; this.checksBytes && at < bytes.length; at++) {
+          const expected = byteAt(state.id, !this.isFirst, end.received + at);
+          if (bytes[at] !== expected)
+            throw new Error(`channel ${state.id} got ${bytes[at]} at ${end.received + at}, not ${expected}`);
         }
+        end.received += bytes.length;
       },
       onFinished: (state) => {
         (this.ends.get(state.id) as End).isFinished = true;
