@@ -299,7 +299,7 @@ describe("sessions under generated schedules", () => {
   it(
     "are what a model says, though each operation may run again",
     () => {
-      runSchedules((simulation) => story(simulation.random, (what) => simulation.note(what)), { count: 20 });
+      runSchedules((simulation) => story(simulation.random, (what) => simulation.note(what)), { count: 12 });
     },
     SCHEDULES_TIMEOUT,
   );
