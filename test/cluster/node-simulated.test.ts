@@ -104,7 +104,7 @@ describe("nodes in virtual time", () => {
             nodes.set(name, made);
           });
         await world.until(() => NAMES.every((name) => seen(nodes.get(name)) === "abcde"), 10_000);
-        await world.advance(40_000);
+        await world.advance(20_000);
         expect(lost).toEqual([]);
         world.node("e").crash();
         await world.until(() => [..."abcd"].every((name) => seen(nodes.get(name)) === "abcd"), 20_000);
@@ -157,7 +157,7 @@ describe("nodes in virtual time", () => {
       await world.until(() => heard.length === 2, 3_000);
       expect(heard.sort()).toEqual(["d minority 2 3", "e minority 2 3"]);
       expect(nodes.get("d")?.minority).toBe(true);
-      await world.advance(60_000);
+      await world.advance(20_000);
       world.heal();
       await world.until(() => NAMES.every((name) => seen(nodes.get(name)) === "abcde"), 1_500);
       await world.until(() => heard.length === 4, 3_000);
@@ -190,7 +190,8 @@ describe("nodes in virtual time", () => {
       await world.until(() => heard.length === 1, 500);
       await world.node("b").run(() => nodes.get("b")?.leave());
       await world.until(() => heard.length === 2, 500);
-      await world.advance(20_000);
+      // A suspicion of it would be over.
+      await world.advance(10_000);
       expect(heard).toEqual(["draining b@b", "left b@b"]);
     });
   });
@@ -206,7 +207,7 @@ describe("nodes in virtual time", () => {
       await world.node("a").run(() => nodes.get("a")?.remove("c@c"));
       await world.until(() => ["a", "b"].every((name) => seen(nodes.get(name)) === "ab"), 1_000);
       await world.until(() => heard.length === 1, 5_000);
-      await world.advance(30_000);
+      await world.advance(10_000);
       expect(["a", "b"].map((name) => seen(nodes.get(name)))).toEqual(["ab", "ab"]);
       await world.node("b").run(() => nodes.get("b")?.admit(id));
       await world.until(() => ["a", "b", "c"].every((name) => seen(nodes.get(name)) === "abc"), 30_000);
@@ -251,7 +252,7 @@ describe("nodes in virtual time", () => {
       for (const keys of [[KEY, NEXT], [NEXT, KEY], [NEXT]])
         for (const name of ["a", "b", "c"]) {
           await world.node(name).run(() => nodes.get(name)?.setKeys(...keys));
-          await world.advance(5_000);
+          await world.advance(2_000);
         }
       expect(lost).toEqual([]);
       await world.node("d").start(async () => {

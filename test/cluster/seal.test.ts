@@ -52,7 +52,7 @@ describe("a sealed packet", () => {
         const found = new Sealer(BUS, KEY, session(2)).open(bytes, MAX_PACKET);
         expect(["forged", "version", "unsealed", "bus", "key"]).toContain(found);
       }),
-      { numRuns: 300 },
+      { numRuns: 300, defaultRuns: 100 },
     );
   });
 
@@ -73,7 +73,7 @@ describe("a sealed packet", () => {
           top = Math.max(top, at);
         }
       }),
-      { numRuns: 30 },
+      { numRuns: 30, defaultRuns: 10 },
     );
   });
 

@@ -32,7 +32,7 @@ describe("the wire form", () => {
         );
         expect(readPrefix(bytes)).toEqual({ bus: BUS, sealed: false });
       }),
-      { numRuns: 500 },
+      { numRuns: 500, defaultRuns: 150 },
     );
   });
 
@@ -64,7 +64,7 @@ describe("the wire form", () => {
         // What is read is within the bounds, or it could not be written again.
         if (typeof found !== "string") expect(() => encodePacket(found, BUS)).not.toThrow();
       }),
-      { numRuns: 1_000 },
+      { numRuns: 1_000, defaultRuns: 200 },
     );
   });
 

@@ -11,7 +11,6 @@ import {
 import { curveKeyPair } from "../../../src/sockets/security/curve-keys.js";
 import { freePort } from "../../support/ports.js";
 
-/** Not a password, which takes each node a tenth of a second of computing. */
 const KEY = "01234567890123456789012345678901234567ab";
 const nodes: ClusterNode[] = [];
 const servers: Server[] = [];

@@ -233,7 +233,7 @@ describe("any schedule of faults", () => {
           run.end();
         },
       ),
-      { numRuns: LONG ? 1_500 : 40 },
+      { numRuns: LONG ? 1_500 : 25 },
     );
   });
 });

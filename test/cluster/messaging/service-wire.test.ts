@@ -35,7 +35,7 @@ describe("the compact form", () => {
         expect(decodeService(bytes)).toEqual(sent);
         expect(readServiceHead(bytes)).toEqual({ op: sent.op, channel: sent.channel, id: sent.id });
       }),
-      { numRuns: LONG ? 10_000 : 300 },
+      { numRuns: LONG ? 10_000 : 120 },
     );
   });
 
