@@ -5,20 +5,10 @@
  *   sessions   key       -> version 8 | value
  *   version    "version" -> the last version 8
  */
-import { ClosedError } from "../core/errors.js";
-import { bytes, checkOptions, choice } from "../patterns/kit/options.js";
+import { bytes, checkOptions, type Given } from "../patterns/kit/options.js";
 import type { StoreError } from "../patterns/kit/store/error.js";
 import { GroupCommit } from "../patterns/kit/store/group-commit.js";
-import {
-  commitFailed,
-  DiskRoom,
-  type LmdbDatabase,
-  type LmdbEnvironment,
-  openStore,
-  openTable,
-  reusableBytes,
-  storeFolder,
-} from "../patterns/kit/store/lmdb.js";
+import { FOLDER_OPTIONS, type LmdbDatabase, LmdbFolder } from "../patterns/kit/store/lmdb.js";
 import type {
   SessionStore,
   SessionStoreCheck,
@@ -28,26 +18,19 @@ import type {
   SessionStoreWrite,
 } from "./store.js";
 
-/** Options of {@link LmdbSessionStore.open}. */
-export interface LmdbSessionStoreOptions {
-  /** Free bytes of the disk and of the file below which the store is full; removing goes on. Default 64 MiB. */
-  readonly minFreeBytes?: number | undefined;
+const OPTIONS = {
+  ...FOLDER_OPTIONS,
   /** Commits that can wait for the disk, with up to 256 MiB. Default 100,000. */
-  readonly maxPendingWrites?: number | undefined;
-  /** Whether to `"refuse"` a damaged file, the default, or `"set-aside"`: rename it to `data.mdb.damaged-TIME`, and start empty. */
-  readonly damagedFile?: "refuse" | "set-aside" | undefined;
-}
+  maxPendingWrites: bytes({ default: 100_000, min: 0 }),
+};
+
+/** Options of {@link LmdbSessionStore.open}. */
+export type LmdbSessionStoreOptions = Given<typeof OPTIONS>;
 
 interface Commit {
   readonly checks: readonly SessionStoreCheck[];
   readonly writes: readonly SessionStoreWrite[];
 }
-
-const OPTIONS = {
-  minFreeBytes: bytes({ default: 67_108_864, min: 0 }),
-  maxPendingWrites: bytes({ default: 100_000, min: 0 }),
-  damagedFile: choice(["refuse", "set-aside"], "refuse"),
-};
 
 const TABLES = ["sessions", "version"] as const;
 const VERSION = Buffer.from("version");
@@ -67,13 +50,9 @@ const OVERHEAD = 100;
  */
 export class LmdbSessionStore implements SessionStore {
   readonly name = "lmdb";
-  /** The damaged file set aside by `open`, and the reason. */
-  readonly damagedFile: { readonly file: string; readonly reason: string } | undefined;
-  readonly #directory: string;
-  readonly #environment: LmdbEnvironment;
+  readonly #folder: LmdbFolder<(typeof TABLES)[number]>;
   readonly #values: LmdbDatabase;
   readonly #version: LmdbDatabase;
-  readonly #room: DiskRoom;
   readonly #commits: GroupCommit<Commit, boolean>;
   #closing: Promise<void> | undefined;
 
@@ -88,36 +67,25 @@ export class LmdbSessionStore implements SessionStore {
   }
 
   private constructor(directory: string, options: LmdbSessionStoreOptions) {
-    const { minFreeBytes, maxPendingWrites, damagedFile } = checkOptions(
-      "LmdbSessionStore",
-      OPTIONS,
-      options,
-    );
-    this.#directory = storeFolder(directory);
-    let aside: { readonly file: string; readonly reason: string } | undefined;
-    const onSetAside = (file: string, reason: string): void => {
-      aside = { file, reason };
-    };
-    const [environment, [values, version]] = openStore(
-      this.#directory,
-      { tables: TABLES, damagedFile, onSetAside },
-      (opened) => [openTable(opened, "sessions"), openTable(opened, "version")] as const,
-    );
-    this.damagedFile = aside;
-    this.#environment = environment;
-    this.#values = values;
-    this.#version = version;
-    this.#room = new DiskRoom(this.#directory, minFreeBytes, () => reusableBytes([values, version]));
+    const { maxPendingWrites, ...file } = checkOptions("LmdbSessionStore", OPTIONS, options);
+    this.#folder = new LmdbFolder(directory, { ...file, tables: TABLES });
+    this.#values = this.#folder.tables.sessions;
+    this.#version = this.#folder.tables.version;
     this.#commits = new GroupCommit((commits) => this.#write(commits), maxPendingWrites);
   }
 
+  /** The damaged file set aside by `open`, and the reason. */
+  get damagedFile(): { readonly file: string; readonly reason: string } | undefined {
+    return this.#folder.damagedFile;
+  }
+
   async read(keys: readonly string[]): Promise<readonly (SessionStoreValue | undefined)[]> {
-    this.#assertOpen();
+    this.#folder.assertOpen();
     return keys.map((key) => this.#get(key));
   }
 
   async scan({ from, to, limit, maxBytes }: SessionStoreScan): Promise<readonly SessionStoreEntry[]> {
-    this.#assertOpen();
+    this.#folder.assertOpen();
     const found: SessionStoreEntry[] = [];
     let size = 0;
     for (const bytes of this.#values.getKeys({ start: Buffer.from(from), end: Buffer.from(to), limit })) {
@@ -138,28 +106,23 @@ export class LmdbSessionStore implements SessionStore {
   }
 
   close(): Promise<void> {
-    this.#closing ??= this.#commits.close().then(() => this.#environment.close());
+    this.#closing ??= this.#commits.close().then(() => this.#folder.close());
     return this.#closing;
   }
 
   /** Runs all in one transaction: each sees the writes of those before it. */
   async #write(commits: readonly Commit[]): Promise<(boolean | Error)[]> {
-    const full = await this.#room.refusal();
-    try {
-      return await this.#environment.childTransaction(() => {
-        const last = this.#version.getBinary(VERSION);
-        let version = last === undefined ? 0 : Number(last.readBigUInt64BE());
-        const results = commits.map((commit) => {
-          version += 1;
-          return this.#apply(commit, version, full);
-        });
-        this.#version.put(VERSION, versionBytes(version));
-        return results;
+    const full = await this.#folder.room.refusal();
+    return this.#folder.transaction(() => {
+      const last = this.#version.getBinary(VERSION);
+      let version = last === undefined ? 0 : Number(last.readBigUInt64BE());
+      const results = commits.map((commit) => {
+        version += 1;
+        return this.#apply(commit, version, full);
       });
-    } catch (error) {
-      this.#room.suspect();
-      throw await commitFailed(error, this.#directory);
-    }
+      this.#version.put(VERSION, versionBytes(version));
+      return results;
+    });
   }
 
   #apply({ checks, writes }: Commit, version: number, full: StoreError | undefined): boolean | Error {
@@ -172,7 +135,7 @@ export class LmdbSessionStore implements SessionStore {
     for (const { key, value } of writes) {
       if (value === undefined) this.#values.remove(Buffer.from(key));
       else {
-        this.#room.note(OVERHEAD + value.length);
+        this.#folder.room.note(OVERHEAD + value.length);
         this.#values.put(Buffer.from(key), Buffer.concat([head, value]));
       }
     }
@@ -183,10 +146,6 @@ export class LmdbSessionStore implements SessionStore {
     const bytes = this.#values.getBinary(Buffer.from(key));
     if (bytes === undefined) return undefined;
     return { version: Number(bytes.readBigUInt64BE()), value: bytes.subarray(VERSION_BYTES) };
-  }
-
-  #assertOpen(): void {
-    if (this.#closing !== undefined) throw new ClosedError("EBADF", "The store is closed");
   }
 }
 

@@ -122,48 +122,19 @@ export function openEnvironment(
   return environment;
 }
 
-/**
- * Opens a folder, and what a store has in it. Where that fails, the folder is closed again.
- *
- * @param use reads and writes what the store begins with
- * @throws as {@link openEnvironment}; StoreError `failed` for anything else
- */
-export function openStore<T>(
-  directory: string,
-  { damagedFile, onSetAside }: StoreFile,
-  use: (environment: LmdbEnvironment) => T,
-): readonly [environment: LmdbEnvironment, used: T] {
-  let environment: LmdbEnvironment | undefined;
-  try {
-    environment = openEnvironment(directory, damagedFile, onSetAside);
-    return [environment, use(environment)];
-  } catch (cause) {
-    void environment?.close();
-    if (cause instanceof NotSupportedError || cause instanceof StoreError) throw cause;
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new StoreError("failed", `The store in ${directory} cannot be opened: ${why}`, { cause });
-  }
-}
-
-/** A store's file, for {@link openStore}. */
-export interface StoreFile {
-  readonly tables?: readonly string[];
-  /** What to do with a file that is damaged. */
-  readonly damagedFile: DamagedFile;
-  /** It was renamed, and the store begins with none. */
-  readonly onSetAside: (file: string, reason: string) => void;
-}
-
-/** A table of bytes by bytes. */
-export function openTable(environment: LmdbEnvironment, name: string): LmdbDatabase {
-  return environment.openDB(name, { encoding: "binary", keyEncoding: "binary" });
+function tablesOf<Name extends string>(
+  environment: LmdbEnvironment,
+  names: readonly Name[],
+): Readonly<Record<Name, LmdbDatabase>> {
+  const options = { encoding: "binary", keyEncoding: "binary" } as const;
+  return Object.fromEntries(names.map((name) => [name, environment.openDB(name, options)])) as never;
 }
 
 /** Pages of a file that belong to no tree. */
 const META_PAGES = 2;
 
 /** Bytes of a file that hold nothing now and are written before it grows. @param tables all that it has */
-export function reusableBytes(tables: readonly LmdbDatabase[]): number {
+function reusableBytes(tables: readonly LmdbDatabase[]): number {
   const stats = tables.map((table) => table.getStats());
   const { root, free, lastPageNumber, pageSize } = stats[0] as LmdbStats;
   const used = [...stats, root, free].reduce((sum, tree) => sum + pagesOf(tree), META_PAGES);
@@ -174,17 +145,8 @@ function pagesOf({ treeBranchPageCount, treeLeafPageCount, overflowPages }: Lmdb
   return treeBranchPageCount + treeLeafPageCount + overflowPages;
 }
 
-/** The error of a store whose commit failed: a StoreError as it is, else `failed` with the system's error as its cause. */
-export async function commitFailed(error: unknown, directory: string): Promise<StoreError> {
-  if (error instanceof StoreError) return error;
-  const cause = await commitCause(error);
-  return new StoreError("failed", `The store in ${directory} could not write; nothing of it was kept`, {
-    cause,
-  });
-}
-
 /** The system's error behind a failed commit, which the package gives apart. */
-export async function commitCause(error: unknown): Promise<unknown> {
+async function commitCause(error: unknown): Promise<unknown> {
   const apart = (error as { commitError?: Promise<never> } | null)?.commitError;
   if (apart === undefined) return error;
   return apart.catch((cause: unknown) => cause);
@@ -286,18 +248,22 @@ export class LmdbFolder<Name extends string> {
     const onSetAside = (file: string, reason: string): void => {
       aside = { file, reason };
     };
-    const file = { damagedFile, onSetAside };
-    [this.#environment, this.tables] = openStore(this.directory, file, (environment) => {
-      const opened = names.map((name) => [name, openTable(environment, name)]);
-      const tables = Object.fromEntries(opened) as Record<Name, LmdbDatabase>;
+    let environment: LmdbEnvironment | undefined;
+    try {
+      environment = openEnvironment(this.directory, damagedFile, onSetAside);
+      this.#environment = environment;
+      this.tables = tablesOf(environment, names);
       if (owner !== undefined)
-        environment.transactionSync(() => {
-          tables[owner].put(OWNER, this.#token);
-          begin?.(tables);
-          return undefined;
+        this.transactionSync(() => {
+          this.tables[owner].put(OWNER, this.#token);
+          begin?.(this.tables);
         });
-      return tables;
-    });
+    } catch (cause) {
+      void environment?.close();
+      if (cause instanceof NotSupportedError || cause instanceof StoreError) throw cause;
+      const why = cause instanceof Error ? cause.message : String(cause);
+      throw new StoreError("failed", `The store in ${this.directory} cannot be opened: ${why}`, { cause });
+    }
     const all = names.map((name) => this.tables[name]);
     this.room = new DiskRoom(this.directory, minFreeBytes, () => reusableBytes(all));
     this.#owner = owner === undefined ? undefined : this.tables[owner];
@@ -317,8 +283,16 @@ export class LmdbFolder<Name extends string> {
         return change();
       });
     } catch (error) {
-      if (!(error instanceof StoreError)) this.room.suspect();
-      throw await commitFailed(error, this.directory);
+      if (error instanceof StoreError) throw error;
+      this.room.suspect();
+      const cause = await commitCause(error);
+      throw new StoreError(
+        "failed",
+        `The store in ${this.directory} could not write; nothing of it was kept`,
+        {
+          cause,
+        },
+      );
     }
   }
 

@@ -6,12 +6,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { CloneLmdbStore, LmdbStore } from "../../../../src/patterns/index.js";
 import { StoreError } from "../../../../src/patterns/kit/store/error.js";
-import {
-  commitFailed,
-  DiskRoom,
-  openEnvironment,
-  openStore,
-} from "../../../../src/patterns/kit/store/lmdb.js";
+import { DiskRoom, LmdbFolder, openEnvironment } from "../../../../src/patterns/kit/store/lmdb.js";
 import { LmdbValueStore } from "../../../../src/patterns/last-value-cache/lmdb-value-store.js";
 
 let folder: string;
@@ -43,11 +38,14 @@ test.for(Object.keys(KINDS))("a folder that %s has open is refused to every kind
 });
 
 test("a folder whose store cannot begin is closed again", () => {
-  const file = { tables: ["owner"], damagedFile: "refuse", onSetAside: () => undefined } as const;
   const cause = new Error("no room");
   const begin = () =>
-    openStore(folder, file, () => {
-      throw cause;
+    new LmdbFolder(folder, {
+      tables: ["owner"],
+      owner: "owner",
+      begin: () => {
+        throw cause;
+      },
     });
   expect(begin).toThrow(expect.objectContaining({ code: "ERR_STORE", reason: "failed", cause }));
   return vi.waitFor(() => {
@@ -86,10 +84,17 @@ test("room is looked for again once a commit has failed", async () => {
 
 test("a failed commit has the system's error as its cause", async () => {
   const cause = new Error("EIO");
-  const rejected = Promise.reject(cause);
-  expect(await commitFailed({ commitError: rejected }, folder)).toMatchObject({ reason: "failed", cause });
+  const store = new LmdbFolder(folder, { tables: ["values"] });
+  const failing = (error: object) =>
+    store.transaction(() => {
+      throw error;
+    });
+  const commitError = Promise.reject(cause);
+  commitError.catch(() => undefined);
+  await expect(failing({ commitError })).rejects.toMatchObject({ reason: "failed", cause });
   const taken = new StoreError("taken", "by another");
-  expect(await commitFailed(taken, folder)).toBe(taken);
+  await expect(failing(taken)).rejects.toBe(taken);
+  await store.close();
 });
 
 test("an environment that was closed can be opened again", async () => {
