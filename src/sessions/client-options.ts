@@ -10,6 +10,8 @@ import {
   bytes,
   checkOptions,
   choice,
+  type Given,
+  type GivenWith,
   integer,
   object,
   text,
@@ -18,58 +20,6 @@ import type { DealerOptions } from "../sockets/request-reply.js";
 import { MAX_SETTLED, MAX_TOKEN } from "./bounds.js";
 import type { SessionFailure } from "./error.js";
 import { isSessionId, type SessionDropPolicy } from "./records.js";
-
-/** Options of {@link SessionClient}. Times are in ms. */
-export interface SessionClientOptions {
-  /** The id of the session: 1 to 64 letters, digits and `. _ : @ -`, the first a letter or digit. */
-  readonly id: string;
-  /** A text for the servers' `authorize`, at most 512 bytes. Default "". */
-  readonly token?: string | undefined;
-  /** Removes an earlier session of this id when this client opens it first. Default false. */
-  readonly clean?: boolean | undefined;
-  /** Lifetime of the session without a connection; 0: none, -1: as long as the servers allow. Default 3,600,000. */
-  readonly expiry?: number | undefined;
-  /** Unacknowledged messages in the session. Default 10,000. */
-  readonly maxQueue?: number | undefined;
-  /** Bytes of their topics and data. Default 64 MiB. */
-  readonly maxQueueBytes?: number | undefined;
-  /** Older messages are dropped; -1, the default: no limit. */
-  readonly maxAge?: number | undefined;
-  /** The message to drop when the queue is full: `"oldest"`, the default, or `"newest"`. `"refuse"` rejects the publication instead. */
-  readonly drop?: SessionDropPolicy | undefined;
-  /** Unacknowledged messages that this client takes, 1 to 8,192. The others wait in the store. Default 256. */
-  readonly maxUnacknowledged?: number | undefined;
-  /** Bytes of them; a single message may be larger. Default 16 MiB. */
-  readonly maxUnacknowledgedBytes?: number | undefined;
-  /** Limit of a call; -1: no limit. Default 30,000. */
-  readonly timeout?: number | undefined;
-  /** Calls without an answer; a further call rejects with `ERR_TOO_MANY_PENDING`. Default 10,000. */
-  readonly maxPending?: number | undefined;
-  /** Bytes of their data. Default 64 MiB. */
-  readonly maxPendingBytes?: number | undefined;
-  /** How long a server may take to open the session before the client tries the next one. Default 2,000. */
-  readonly openTimeout?: number | undefined;
-  /** Interval of PINGs of the DEALER. Default 200. */
-  readonly heartbeatInterval?: number | undefined;
-  /** Silence after a PING until the client leaves the server. Default 700. */
-  readonly heartbeatTimeout?: number | undefined;
-  /** Delay before the servers are tried again when none has opened the session. Doubles each time, half of it random. Default 50. */
-  readonly reconnectInterval?: number | undefined;
-  /** The longest such delay. Default 1,000. */
-  readonly reconnectMaxInterval?: number | undefined;
-  /** Options of the DEALER, such as security. */
-  readonly socketOptions?: DealerOptions | undefined;
-}
-
-/** Options of {@link SessionClient.publish}. */
-export interface SessionPublishOptions {
-  /** A message id of at most 128 bytes: a session publishes each id once, among its last 1,000 ids and within ten minutes. */
-  readonly id?: string | undefined;
-  /** ms; -1: no limit. Default: the client's `timeout`. */
-  readonly timeout?: number | undefined;
-  /** Aborts the call; the message may be published anyway. */
-  readonly signal?: AbortSignal | undefined;
-}
 
 /** Events of {@link SessionClient}. */
 export type SessionClientEvent =
@@ -123,32 +73,60 @@ export const SESSION_CLIENT_EVENTS: EventNames<SessionClientEvent> = {
 };
 
 const OPTIONS = {
+  /** The id of the session: 1 to 64 letters, digits and `. _ : @ -`, the first a letter or digit. */
   id: text(),
+  /** A text for the servers' `authorize`, at most 512 bytes. Default "". */
   token: text(),
+  /** Removes an earlier session of this id when this client opens it first. Default false. */
   clean: boolean(false),
+  /** Lifetime of the session without a connection; 0: none, -1: as long as the servers allow. Default 3,600,000. */
   expiry: integer({ default: 3_600_000, min: -1, max: Number.MAX_SAFE_INTEGER }),
+  /** Unacknowledged messages in the session. Default 10,000. */
   maxQueue: integer({ default: 10_000 }),
+  /** Bytes of their topics and data. Default 64 MiB. */
   maxQueueBytes: bytes({ default: 67_108_864 }),
+  /** Older messages are dropped; -1, the default: no limit. */
   maxAge: integer({ default: -1, min: -1, max: Number.MAX_SAFE_INTEGER }),
+  /** The message to drop when the queue is full: `"oldest"`, the default, or `"newest"`. `"refuse"` rejects the publication instead. */
   drop: choice<SessionDropPolicy>(["oldest", "newest", "refuse"], "oldest"),
+  /** Unacknowledged messages that this client takes, 1 to 8,192. The others wait in the store. Default 256. */
   maxUnacknowledged: integer({ default: 256, max: MAX_SETTLED }),
+  /** Bytes of them; a single message may be larger. Default 16 MiB. */
   maxUnacknowledgedBytes: bytes({ default: 16_777_216 }),
+  /** Limit of a call; -1: no limit. Default 30,000. */
   timeout: integer({ default: 30_000, min: -1 }),
+  /** Calls without an answer; a further call rejects with `ERR_TOO_MANY_PENDING`. Default 10,000. */
   maxPending: integer({ default: 10_000 }),
+  /** Bytes of their data. Default 64 MiB. */
   maxPendingBytes: bytes({ default: 67_108_864 }),
+  /** How long a server may take to open the session before the client tries the next one. Default 2,000. */
   openTimeout: integer({ default: 2_000 }),
+  /** Interval of PINGs of the DEALER. Default 200. */
   heartbeatInterval: integer({ default: 200 }),
+  /** Silence after a PING until the client leaves the server. Default 700. */
   heartbeatTimeout: integer({ default: 700 }),
+  /** Delay before the servers are tried again when none has opened the session. Doubles each time, half of it random. Default 50. */
   reconnectInterval: integer({ default: 50 }),
+  /** The longest such delay. Default 1,000. */
   reconnectMaxInterval: integer({ default: 1_000 }),
+  /** Options of the DEALER, such as security. */
   socketOptions: object<DealerOptions>(),
 };
 
+/** Options of {@link SessionClient}. Times are in ms. */
+export type SessionClientOptions = GivenWith<typeof OPTIONS, "id">;
+
 export const PUBLISH_OPTIONS = {
+  /** A message id of at most 128 bytes: a session publishes each id once, among its last 1,000 ids and within ten minutes. */
   id: text(),
+  /** ms; -1: no limit. Default: the client's `timeout`. */
   timeout: integer({ min: -1 }),
+  /** Aborts the call; the message may be published anyway. */
   signal: anything<AbortSignal>(),
 };
+
+/** Options of {@link SessionClient.publish}. */
+export type SessionPublishOptions = Given<typeof PUBLISH_OPTIONS>;
 
 export type SessionClientSettings = ReturnType<typeof clientSettings>;
 

@@ -4,7 +4,16 @@ import { checkFilter } from "../cluster/messaging/topics.js";
 import { describe } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import type { EventNames } from "../core/event-stream.js";
-import { anything, bytes, checkOptions, func, integer, object, text } from "../patterns/kit/options.js";
+import {
+  anything,
+  bytes,
+  checkOptions,
+  func,
+  type GivenWith,
+  integer,
+  object,
+  text,
+} from "../patterns/kit/options.js";
 import type { RouterOptions } from "../sockets/request-reply.js";
 import { MAX_CLUSTER_TOPICS } from "./bounds.js";
 import type { SessionFailure } from "./error.js";
@@ -41,55 +50,6 @@ export interface SessionNode {
 export interface SessionRequest {
   readonly id: string;
   readonly token: string;
-}
-
-/** Options of {@link SessionServer}. Times are in ms. */
-export interface SessionServerOptions {
-  /** The store of the sessions. The program closes it, after the server. */
-  readonly store: SessionStore;
-  /**
-   * The node of this server: servers wake each other over it, and advertise their endpoints under `name`. Without a node, clients
-   * of other servers get messages within `pollInterval`.
-   */
-  readonly node?: SessionNode | undefined;
-  /**
-   * Filters of the cluster's topics for sessions: each session with a filter keeps matching messages of nodes. `["#"]`: all topics
-   * but those with a leading `$`. Must be the same at all servers of a store. Default: none.
-   */
-  readonly clusterTopics?: readonly string[] | undefined;
-  /** Must be the same at all servers of a store. Default "sessions". */
-  readonly name?: string | undefined;
-  /** Whether a client may have a session. Default: every client may have every session. */
-  readonly authorize?: ((request: SessionRequest) => boolean | Promise<boolean>) | undefined;
-  /** Connected sessions of this server; further clients are refused. Default 100,000. */
-  readonly maxConnections?: number | undefined;
-  /** Sessions of the store; a further one is refused as `unavailable`, and its client tries again. Default 1,000,000. */
-  readonly maxSessions?: number | undefined;
-  /** Filters of all sessions of the store. Default 1,000,000. */
-  readonly maxFilters?: number | undefined;
-  /** Bytes of them; each server has them in memory. Default 64 MiB. */
-  readonly maxFilterBytes?: number | undefined;
-  /**
-   * Bytes of unacknowledged messages of all clients of this server. Past it each client gets an equal share, at least 16 KiB or
-   * one message. Default 256 MiB.
-   */
-  readonly maxInFlightBytes?: number | undefined;
-  /** Upper bound of the clients' `maxQueue`. Default 1,000,000. */
-  readonly maxQueue?: number | undefined;
-  /** Upper bound of the clients' `maxQueueBytes`. Default 1 GiB. */
-  readonly maxQueueBytes?: number | undefined;
-  /** Upper bound of the clients' `expiry`. Default 2,592,000,000: 30 days. */
-  readonly maxExpiry?: number | undefined;
-  /** Waiting operations of the store; past it the server stops reading. Default 10,000. */
-  readonly maxPending?: number | undefined;
-  /** Bytes of their messages. Default 64 MiB. */
-  readonly maxPendingBytes?: number | undefined;
-  /** Interval of polls of the store for changes by other servers. Lower finds lost wake-ups sooner and reads more. Default 1,000. */
-  readonly pollInterval?: number | undefined;
-  /** A server without a sign of life in the store for this long is lost. Default 10,000. */
-  readonly serverTimeout?: number | undefined;
-  /** Options of the ROUTER, such as security. */
-  readonly socketOptions?: RouterOptions | undefined;
 }
 
 /** Events of {@link SessionServer}. */
@@ -153,25 +113,55 @@ export const SESSION_SERVER_EVENTS: EventNames<SessionServerEvent> = {
 };
 
 const OPTIONS = {
+  /** The store of the sessions. The program closes it, after the server. */
   store: object<SessionStore>(),
+  /**
+   * The node of this server: servers wake each other over it, and advertise their endpoints under `name`. Without a node, clients
+   * of other servers get messages within `pollInterval`.
+   */
   node: object<SessionNode>(),
+  /**
+   * Filters of the cluster's topics for sessions: each session with a filter keeps matching messages of nodes. `["#"]`: all topics
+   * but those with a leading `$`. Must be the same at all servers of a store. Default: none.
+   */
   clusterTopics: anything<readonly string[]>(),
+  /** Must be the same at all servers of a store. Default "sessions". */
   name: text(),
-  authorize: func<NonNullable<SessionServerOptions["authorize"]>>(),
+  /** Whether a client may have a session. Default: every client may have every session. */
+  authorize: func<(request: SessionRequest) => boolean | Promise<boolean>>(),
+  /** Connected sessions of this server; further clients are refused. Default 100,000. */
   maxConnections: integer({ default: 100_000 }),
+  /** Sessions of the store; a further one is refused as `unavailable`, and its client tries again. Default 1,000,000. */
   maxSessions: integer({ default: 1_000_000 }),
+  /** Filters of all sessions of the store. Default 1,000,000. */
   maxFilters: integer({ default: 1_000_000 }),
+  /** Bytes of them; each server has them in memory. Default 64 MiB. */
   maxFilterBytes: bytes({ default: 67_108_864 }),
+  /**
+   * Bytes of unacknowledged messages of all clients of this server. Past it each client gets an equal share, at least 16 KiB or
+   * one message. Default 256 MiB.
+   */
   maxInFlightBytes: bytes({ default: 268_435_456 }),
+  /** Upper bound of the clients' `maxQueue`. Default 1,000,000. */
   maxQueue: integer({ default: 1_000_000 }),
+  /** Upper bound of the clients' `maxQueueBytes`. Default 1 GiB. */
   maxQueueBytes: bytes({ default: 1_073_741_824 }),
+  /** Upper bound of the clients' `expiry`. Default 2,592,000,000: 30 days. */
   maxExpiry: bytes({ default: 2_592_000_000 }),
+  /** Waiting operations of the store; past it the server stops reading. Default 10,000. */
   maxPending: integer({ default: 10_000 }),
+  /** Bytes of their messages. Default 64 MiB. */
   maxPendingBytes: bytes({ default: 67_108_864 }),
+  /** Interval of polls of the store for changes by other servers. Lower finds lost wake-ups sooner and reads more. Default 1,000. */
   pollInterval: integer({ default: 1_000 }),
+  /** A server without a sign of life in the store for this long is lost. Default 10,000. */
   serverTimeout: integer({ default: 10_000 }),
+  /** Options of the ROUTER, such as security. */
   socketOptions: object<RouterOptions>(),
 };
+
+/** Options of {@link SessionServer}. Times are in ms. */
+export type SessionServerOptions = GivenWith<typeof OPTIONS, "store">;
 
 export const LIST_OPTIONS = { after: text(), limit: integer({ default: 1_000, max: 10_000 }) };
 

@@ -10,10 +10,9 @@ import type { Raw } from "../../sockets/shape.js";
 import { BodyShape } from "../kit/body.js";
 import { ENDPOINT_SOURCE_EVENTS, type EndpointSourceEvent } from "../kit/endpoint-list.js";
 import { parseErrorReply } from "../kit/errors.js";
-import { anything, checkOptions } from "../kit/options.js";
+import { anything, checkOptions, type Given } from "../kit/options.js";
 import {
   RequestClient,
-  type RequestClientOptions,
   type RequestClientStats,
   type RequestRetried,
   requestClientOptions,
@@ -26,20 +25,20 @@ const OPTIONS = {
   codec: anything<Codec<never>>(),
 };
 
+/**
+ * Options of a pair's client. Times in ms; defaults: `timeout` 30,000, `attemptTimeout` 1,000, `retryDelay` 50,
+ * `maxRetryDelay` 1,000. Attempts are limited only by `timeout`.
+ */
+export type BinaryStarClientOptions<T = Raw> = Omit<Given<typeof OPTIONS>, "codec"> & {
+  /** Encodes and decodes bodies as one frame. Default: raw frames. */
+  readonly codec?: Codec<T> | undefined;
+};
+
 const EVENTS: EventNames<BinaryStarClientEvent> = {
   "request:retried": true,
   "server:failed-over": true,
   ...ENDPOINT_SOURCE_EVENTS,
 };
-
-/**
- * Options of a pair's client. Times in ms; defaults: `timeout` 30,000, `attemptTimeout` 1,000, `retryDelay` 50,
- * `maxRetryDelay` 1,000. Attempts are limited only by `timeout`.
- */
-export interface BinaryStarClientOptions<T = Raw> extends RequestClientOptions {
-  /** Encodes and decodes bodies as one frame. Default: raw frames. */
-  readonly codec?: Codec<T> | undefined;
-}
 
 export type BinaryStarClientEvent =
   | RequestRetried

@@ -17,14 +17,19 @@ import { costOf } from "../../core/frame-cost.js";
 import type { Readable } from "../../sockets/readable.js";
 import type { Socket } from "../../sockets/socket.js";
 import { Driver } from "../kit/driver.js";
-import { bytes, checkFunction, checkOptions, func, integer } from "../kit/options.js";
+import { bytes, checkFunction, checkOptions, func, type Given, integer } from "../kit/options.js";
 import type { BinaryStarAdmission } from "./rules.js";
 import { BinaryStar, type BinaryStarEvent } from "./star.js";
 
 const OPTIONS = {
+  /** Kept requests; 0: none. Default 1,000. */
   maxQueue: integer({ default: 1_000, min: 0 }),
+  /** Bytes of their frames; messages that are not frames count 0. Default 64 MiB. */
   maxQueueBytes: bytes({ default: 67_108_864 }),
 };
+
+/** Bounds of requests kept until their vote is decided; the oldest are dropped first. */
+export type BinaryStarGateOptions = Given<typeof OPTIONS>;
 
 const REACTOR_OPTIONS = {
   ...OPTIONS,
@@ -33,14 +38,6 @@ const REACTOR_OPTIONS = {
 };
 
 const EVENTS: EventNames<BinaryStarGateEvent> = { "request:dropped": true };
-
-/** Bounds of requests kept until their vote is decided; the oldest are dropped first. */
-export interface BinaryStarGateOptions {
-  /** Kept requests; 0: none. Default 1,000. */
-  readonly maxQueue?: number | undefined;
-  /** Bytes of their frames; messages that are not frames count 0. Default 64 MiB. */
-  readonly maxQueueBytes?: number | undefined;
-}
 
 export type BinaryStarGateEvent = {
   /** Messages were dropped; their clients try the other server. */

@@ -25,6 +25,7 @@ import {
   checkFunction,
   checkOptions,
   func,
+  type Given,
   integer,
   object,
 } from "../kit/options.js";
@@ -40,13 +41,41 @@ import {
 const OPTIONS = {
   star: object<BinaryStarOptions>(),
   errorReply: func<(error: unknown) => never>(),
+  /**
+   * Whether clients get every handler error's message. Otherwise only messages of a `ServiceError` or with `expose:
+   * true`; `code` and `data` are always sent. Default false.
+   */
   exposeErrors: boolean(false),
+  /** Concurrent handlers; more requests get an error. Default 1,000. */
   maxInFlight: integer({ default: 1_000 }),
   codec: anything<Codec<never>>(),
+  /** Options of the client socket, such as security. */
   socketOptions: object<RouterOptions>(),
 };
 
-const HAND_OVER_OPTIONS = { timeout: integer({ default: 5_000, min: -1 }) };
+/** Options of a pair's server. */
+export type BinaryStarServerOptions<T = Raw> = Omit<
+  Given<typeof OPTIONS>,
+  "star" | "errorReply" | "codec"
+> & {
+  /** The pair: role and peer. */
+  readonly star: BinaryStarOptions;
+  /**
+   * Reply to a failed request, for foreign clients. Default: an error reply, which `BinaryStarClient` rejects with as
+   * a `ServiceError`.
+   */
+  readonly errorReply?: ((error: unknown) => BodyFor<Settled<NoInfer<T>>>) | undefined;
+  /** Encodes and decodes bodies as one frame. Default: raw frames. */
+  readonly codec?: Codec<T> | undefined;
+};
+
+const HAND_OVER_OPTIONS = {
+  /** ms for requests in flight to finish; -1: no limit. Default 5,000. */
+  timeout: integer({ default: 5_000, min: -1 }),
+};
+
+/** Options of `handOver`. */
+export type BinaryStarHandOverOptions = Given<typeof HAND_OVER_OPTIONS>;
 
 const EVENTS: EventNames<BinaryStarServerEvent> = {
   ...BINARY_STAR_EVENTS,
@@ -68,34 +97,6 @@ export type BinaryStarHandler<T> = (
   request: BodyOf<T>,
   context: BinaryStarRequestContext,
 ) => BodyFor<Settled<T>> | Promise<BodyFor<Settled<T>>>;
-
-/** Options of a pair's server. */
-export interface BinaryStarServerOptions<T = Raw> {
-  /** The pair: role and peer. */
-  readonly star: BinaryStarOptions;
-  /**
-   * Reply to a failed request, for foreign clients. Default: an error reply, which `BinaryStarClient` rejects with as
-   * a `ServiceError`.
-   */
-  readonly errorReply?: ((error: unknown) => BodyFor<Settled<NoInfer<T>>>) | undefined;
-  /**
-   * Whether clients get every handler error's message. Otherwise only messages of a `ServiceError` or with `expose:
-   * true`; `code` and `data` are always sent. Default false.
-   */
-  readonly exposeErrors?: boolean | undefined;
-  /** Concurrent handlers; more requests get an error. Default 1,000. */
-  readonly maxInFlight?: number | undefined;
-  /** Encodes and decodes bodies as one frame. Default: raw frames. */
-  readonly codec?: Codec<T> | undefined;
-  /** Options of the client socket, such as security. */
-  readonly socketOptions?: RouterOptions | undefined;
-}
-
-/** Options of `handOver`. */
-export interface BinaryStarHandOverOptions {
-  /** ms for requests in flight to finish; -1: no limit. Default 5,000. */
-  readonly timeout?: number | undefined;
-}
 
 /** `clients` for requests, `state` for the other server. */
 export type BinaryStarSide = "clients" | "state";

@@ -26,6 +26,7 @@ import {
   checkOptions,
   choice,
   func,
+  type GivenWith,
   integer,
   object,
   type Settings,
@@ -49,50 +50,37 @@ const RECONNECT_INTERVAL = 100;
 const LAST_STATE_LINGER = 100;
 
 const OPTIONS = {
-  role: choice(["primary", "backup"]),
-  peer: anything<string | EndpointSource>(),
-  // Same times as in the Guide.
-  heartbeatInterval: integer({ default: 1_000 }),
-  liveness: integer({ default: 2, min: 2, max: 1_000 }),
-  socketOptions: object<PublisherOptions & SubscriberOptions>(),
-  publisherOptions: object<PublisherOptions>(),
-  subscriberOptions: object<SubscriberOptions>(),
-  checkHandOver: func<() => void>(),
-  replica: object<BinaryStarReplica>(),
-  context: anything<Context>(),
-  clock: anything<Clock>(),
-};
-
-/** Options of a Binary Star. Times in ms. */
-export interface BinaryStarOptions {
   /** The primary is active when both start. */
-  readonly role: BinaryStarRole;
+  role: choice<BinaryStarRole>(["primary", "backup"]),
   /**
    * The other server's state endpoint, or a source of it without this server's own. An endpoint stays in use until
    * the source replaces it, even while its list is empty: a draining server is still active and must be heard.
    */
-  readonly peer: string | EndpointSource;
+  peer: anything<string | EndpointSource>(),
   /** ms between states; the same on both servers. Default 1,000. */
-  readonly heartbeatInterval?: number | undefined;
+  heartbeatInterval: integer({ default: 1_000 }),
   /** Heartbeats of silence before the peer counts as gone; 2 to 1,000, the same on both. Default 2. */
-  readonly liveness?: number | undefined;
+  liveness: integer({ default: 2, min: 2, max: 1_000 }),
   /** Options of both sockets. */
-  readonly socketOptions?: (PublisherOptions & SubscriberOptions) | undefined;
+  socketOptions: object<PublisherOptions & SubscriberOptions>(),
   /** Options of the PUB, over `socketOptions`: security as a server. */
-  readonly publisherOptions?: PublisherOptions | undefined;
+  publisherOptions: object<PublisherOptions>(),
   /** Options of the SUB, over `socketOptions`: security as a client. */
-  readonly subscriberOptions?: SubscriberOptions | undefined;
+  subscriberOptions: object<SubscriberOptions>(),
   /** Called before `handOver`; throw to refuse it. For servers whose peer needs their state. */
-  readonly checkHandOver?: (() => void) | undefined;
+  checkHandOver: func<() => void>(),
   /**
    * State that a fail-over must not lose: its position is published with each state and checked before this server
    * becomes active. Required on both servers or neither; incompatible with the Guide's programs.
    */
-  readonly replica?: BinaryStarReplica | undefined;
-  readonly context?: Context | undefined;
+  replica: object<BinaryStarReplica>(),
+  context: anything<Context>(),
   /** Clock for tests. */
-  readonly clock?: Clock | undefined;
-}
+  clock: anything<Clock>(),
+};
+
+/** Options of a Binary Star. Times in ms. */
+export type BinaryStarOptions = GivenWith<typeof OPTIONS, "role" | "peer">;
 
 /**
  * State by name. `active` serves, `passive` stands by, `primary` and `backup` wait for their peer's state. `fenced`

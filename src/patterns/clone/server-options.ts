@@ -19,6 +19,7 @@ import {
   checkOptions,
   choice,
   type Given,
+  type GivenWith,
   integer,
   type OptionSpec,
   object,
@@ -62,8 +63,7 @@ const PAIR_OPTIONS = {
 };
 
 /** The other of two servers. */
-export type ClonePairOptions = Given<typeof PAIR_OPTIONS> &
-  Required<Pick<Given<typeof PAIR_OPTIONS>, "role" | "peer">>;
+export type ClonePairOptions = GivenWith<typeof PAIR_OPTIONS, "role" | "peer">;
 
 const OPTIONS = {
   /** Makes it one of two servers. */

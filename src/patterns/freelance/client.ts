@@ -23,7 +23,7 @@ import {
   type PatternEndpoints,
 } from "../kit/endpoint-list.js";
 import { lateError, ServiceError } from "../kit/errors.js";
-import { anything, bytes, checkEndpoint, checkOptions, integer, object } from "../kit/options.js";
+import { anything, bytes, checkEndpoint, checkOptions, type Given, integer, object } from "../kit/options.js";
 import {
   type FreelanceFailure,
   FreelanceRules,
@@ -32,31 +32,6 @@ import {
 } from "./client-rules.js";
 import { parseClientMessage } from "./protocol.js";
 import { CALL_OPTIONS, type FreelanceCallOptions } from "./shotgun-client.js";
-
-export interface FreelanceClientOptions<T = Raw> {
-  /** ms of a request, all attempts together. Default 3,000, as in the Guide. */
-  readonly timeout?: number | undefined;
-  /** ms without a reply before another server is tried. Default 1,000. */
-  readonly attemptTimeout?: number | undefined;
-  /** ms before a request that every server had is repeated; doubled each round, up to half of it random. Default 50. */
-  readonly retryDelay?: number | undefined;
-  /** Largest retry delay in ms. Default 1,000. */
-  readonly maxRetryDelay?: number | undefined;
-  /** ms between PINGs to a server. Default 2,000, as in the Guide. */
-  readonly pingInterval?: number | undefined;
-  /** ms of silence before a server counts as dead. Default 6,000, as in the Guide. */
-  readonly timeToLive?: number | undefined;
-  /** Concurrent requests; more reject with `ERR_TOO_MANY_PENDING`. Default 10,000. */
-  readonly maxPending?: number | undefined;
-  /** Bytes of their bodies; a single request may be larger. Default 64 MiB. */
-  readonly maxPendingBytes?: number | undefined;
-  /** Encodes and decodes bodies as one frame. Default: raw frames. */
-  readonly codec?: Codec<T> | undefined;
-  /** Options of the socket, such as security. */
-  readonly socketOptions?: RouterOptions | undefined;
-  /** Clock for tests. */
-  readonly clock?: Clock | undefined;
-}
 
 export type FreelanceClientEvent =
   /** A server answered for the first time, or again. */
@@ -77,17 +52,32 @@ export interface FreelanceClientStats extends FreelanceRulesStats {
 }
 
 const OPTIONS = {
+  /** ms of a request, all attempts together. Default 3,000, as in the Guide. */
   timeout: integer({ default: 3_000 }),
+  /** ms without a reply before another server is tried. Default 1,000. */
   attemptTimeout: integer({ default: 1_000 }),
+  /** ms before a request that every server had is repeated; doubled each round, up to half of it random. Default 50. */
   retryDelay: integer({ default: 50, min: 0 }),
+  /** Largest retry delay in ms. Default 1,000. */
   maxRetryDelay: integer({ default: 1_000 }),
+  /** ms between PINGs to a server. Default 2,000, as in the Guide. */
   pingInterval: integer({ default: 2_000 }),
+  /** ms of silence before a server counts as dead. Default 6,000, as in the Guide. */
   timeToLive: integer({ default: 6_000 }),
+  /** Concurrent requests; more reject with `ERR_TOO_MANY_PENDING`. Default 10,000. */
   maxPending: integer({ default: 10_000 }),
+  /** Bytes of their bodies; a single request may be larger. Default 64 MiB. */
   maxPendingBytes: bytes({ default: 67_108_864 }),
   codec: anything<Codec<never>>(),
+  /** Options of the socket, such as security. */
   socketOptions: object<RouterOptions>(),
+  /** Clock for tests. */
   clock: object<Clock>(),
+};
+
+export type FreelanceClientOptions<T = Raw> = Omit<Given<typeof OPTIONS>, "codec"> & {
+  /** Encodes and decodes bodies as one frame. Default: raw frames. */
+  readonly codec?: Codec<T> | undefined;
 };
 
 const EVENTS: EventNames<FreelanceClientEvent> = {

@@ -9,10 +9,9 @@ import {
   type PatternEndpoints,
 } from "../kit/endpoint-list.js";
 import { ServiceError } from "../kit/errors.js";
-import { anything, checkOptions, integer } from "../kit/options.js";
+import { anything, checkOptions, type Given, integer } from "../kit/options.js";
 import {
   RequestClient,
-  type RequestClientOptions,
   type RequestClientStats,
   type RequestRetried,
   requestClientOptions,
@@ -24,25 +23,24 @@ const ROUNDS = 3;
 
 const OPTIONS = {
   ...requestClientOptions({ timeout: -1, attemptTimeout: 1_000, retryDelay: 50, maxRetryDelay: 1_000 }),
+  /** Attempts after the first, each at the next server. Default: three per server in total. */
   retries: integer({ min: 0 }),
   codec: anything<Codec<never>>(),
-};
-
-const EVENTS: EventNames<FreelanceFailoverClientEvent> = {
-  "request:retried": true,
-  ...ENDPOINT_SOURCE_EVENTS,
 };
 
 /**
  * Options of a model 1 client. Times in ms; defaults: `timeout` -1, `attemptTimeout` 1,000, `retryDelay` 50,
  * `maxRetryDelay` 1,000.
  */
-export interface FreelanceFailoverClientOptions<T = Raw> extends RequestClientOptions {
-  /** Attempts after the first, each at the next server. Default: three per server in total. */
-  readonly retries?: number | undefined;
+export type FreelanceFailoverClientOptions<T = Raw> = Omit<Given<typeof OPTIONS>, "codec"> & {
   /** Encodes and decodes bodies as one frame. Default: raw frames. */
   readonly codec?: Codec<T> | undefined;
-}
+};
+
+const EVENTS: EventNames<FreelanceFailoverClientEvent> = {
+  "request:retried": true,
+  ...ENDPOINT_SOURCE_EVENTS,
+};
 
 export type FreelanceFailoverClientEvent = RequestRetried | EndpointSourceEvent;
 

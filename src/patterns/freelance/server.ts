@@ -26,6 +26,7 @@ import {
   checkFunction,
   checkOptions,
   choice,
+  type Given,
   integer,
   object,
   text,
@@ -46,26 +47,6 @@ export type FreelanceHandler<T> = (
   request: BodyOf<T>,
   context: FreelanceRequestContext,
 ) => BodyFor<Settled<T>> | Promise<BodyFor<Settled<T>>>;
-
-export interface FreelanceServerOptions<T = Raw> {
-  /** The Guide's model that its clients speak. Default 3. */
-  readonly model?: FreelanceModel | undefined;
-  /** Model 3: the endpoint as clients dial it, byte for byte. Default: the bound endpoint. */
-  readonly identity?: string | undefined;
-  /** Concurrent handlers; more requests get an error. Default 1,000. */
-  readonly maxInFlight?: number | undefined;
-  /**
-   * Models 1 and 3: whether clients get every handler error's message. Otherwise only messages of a `ServiceError` or
-   * with `expose: true`. Default false.
-   */
-  readonly exposeErrors?: boolean | undefined;
-  /** A `BinaryStarGate` makes the server half of a pair. Default: always serves. */
-  readonly gate?: ServerGate | undefined;
-  /** Encodes and decodes bodies as one frame. Default: raw frames. */
-  readonly codec?: Codec<T> | undefined;
-  /** Options of the socket, such as security. */
-  readonly socketOptions?: RouterOptions | undefined;
-}
 
 export type FreelanceServerEvent =
   /** A handler failed, or its reply cannot be encoded. */
@@ -93,13 +74,27 @@ export interface FreelanceServerStats {
 const WILDCARD = /:(?:\*|0)$/;
 
 const OPTIONS = {
+  /** The Guide's model that its clients speak. Default 3. */
   model: choice([1, 2, 3], 3),
+  /** Model 3: the endpoint as clients dial it, byte for byte. Default: the bound endpoint. */
   identity: text(),
+  /** Concurrent handlers; more requests get an error. Default 1,000. */
   maxInFlight: integer({ default: 1_000 }),
+  /**
+   * Models 1 and 3: whether clients get every handler error's message. Otherwise only messages of a `ServiceError` or
+   * with `expose: true`. Default false.
+   */
   exposeErrors: boolean(false),
+  /** A `BinaryStarGate` makes the server half of a pair. Default: always serves. */
   gate: serverGate(),
   codec: anything<Codec<never>>(),
+  /** Options of the socket, such as security. */
   socketOptions: object<RouterOptions>(),
+};
+
+export type FreelanceServerOptions<T = Raw> = Omit<Given<typeof OPTIONS>, "codec"> & {
+  /** Encodes and decodes bodies as one frame. Default: raw frames. */
+  readonly codec?: Codec<T> | undefined;
 };
 
 const EVENTS: EventNames<FreelanceServerEvent> = { "handler:failed": true, "message:invalid": true };

@@ -25,28 +25,8 @@ import {
   type PatternEndpoints,
 } from "../kit/endpoint-list.js";
 import { lateError, ServiceError } from "../kit/errors.js";
-import { anything, bytes, checkOptions, integer, object } from "../kit/options.js";
+import { anything, bytes, checkOptions, type Given, integer, object } from "../kit/options.js";
 import { errorTextOf, parseSequence } from "./protocol.js";
-
-export interface FreelanceShotgunClientOptions<T = Raw> {
-  /** ms of a request; -1: no limit. Default 3,000. */
-  readonly timeout?: number | undefined;
-  /** Concurrent requests; more reject with `ERR_TOO_MANY_PENDING`. Default 1,000. */
-  readonly maxPending?: number | undefined;
-  /** Bytes of their bodies; a single request may be larger. Default 64 MiB. */
-  readonly maxPendingBytes?: number | undefined;
-  /** Encodes and decodes bodies as one frame. Default: raw frames. */
-  readonly codec?: Codec<T> | undefined;
-  /** Options of the sockets, such as security. */
-  readonly socketOptions?: DealerOptions | undefined;
-}
-
-export interface FreelanceCallOptions {
-  /** ms of this request; -1: no limit. Default: the client's. */
-  readonly timeout?: number | undefined;
-  /** Cancels the request; servers may still have handled it. */
-  readonly signal?: AbortSignal | undefined;
-}
 
 export type FreelanceShotgunClientEvent =
   | { readonly type: "server:joined"; readonly server: string }
@@ -68,14 +48,30 @@ export interface FreelanceShotgunClientStats {
 }
 
 const OPTIONS = {
+  /** ms of a request; -1: no limit. Default 3,000. */
   timeout: integer({ default: 3_000, min: -1 }),
+  /** Concurrent requests; more reject with `ERR_TOO_MANY_PENDING`. Default 1,000. */
   maxPending: integer({ default: 1_000 }),
+  /** Bytes of their bodies; a single request may be larger. Default 64 MiB. */
   maxPendingBytes: bytes({ default: 67_108_864 }),
   codec: anything<Codec<never>>(),
+  /** Options of the sockets, such as security. */
   socketOptions: object<DealerOptions>(),
 };
 
-export const CALL_OPTIONS = { timeout: integer({ min: -1 }), signal: anything<AbortSignal>() };
+export type FreelanceShotgunClientOptions<T = Raw> = Omit<Given<typeof OPTIONS>, "codec"> & {
+  /** Encodes and decodes bodies as one frame. Default: raw frames. */
+  readonly codec?: Codec<T> | undefined;
+};
+
+export const CALL_OPTIONS = {
+  /** ms of this request; -1: no limit. Default: the client's. */
+  timeout: integer({ min: -1 }),
+  /** Cancels the request; servers may still have handled it. */
+  signal: anything<AbortSignal>(),
+};
+
+export type FreelanceCallOptions = Given<typeof CALL_OPTIONS>;
 
 const EVENTS: EventNames<FreelanceShotgunClientEvent> = {
   "server:joined": true,

@@ -38,7 +38,12 @@ export type Settings<S extends OptionSpecs> = {
 
 /** The options of a table as a program gives them: each with its row's docstring, and none required. */
 export type Given<S extends OptionSpecs> = {
-  readonly [K in keyof S]?: S[K] extends OptionSpec<infer T> ? Exclude<T, undefined> : never;
+  readonly [K in keyof S]?: S[K] extends OptionSpec<infer T> ? T | undefined : never;
+};
+
+/** {@link Given} with options that a program has to give. */
+export type GivenWith<S extends OptionSpecs, K extends keyof S> = Given<S> & {
+  readonly [P in K]: Exclude<Settings<S>[P], undefined>;
 };
 
 /**

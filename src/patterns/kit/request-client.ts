@@ -17,26 +17,8 @@ import { type PendingCall, PendingCalls } from "./calls.js";
 import { Driver, type PatternWaitOptions } from "./driver.js";
 import { EndpointList, type EndpointSourceEvent, type PatternEndpoints } from "./endpoint-list.js";
 import { lateError } from "./errors.js";
-import { anything, bytes, checkOptions, integer, object } from "./options.js";
+import { anything, bytes, checkOptions, type Given, integer, object } from "./options.js";
 import { RequestRules, type RetryReason } from "./request-rules.js";
-
-/** Options of request clients. Times in ms. */
-export interface RequestClientOptions {
-  /** ms for a whole call with all attempts; -1: only attempts are limited. */
-  readonly timeout?: number | undefined;
-  /** ms per attempt. */
-  readonly attemptTimeout?: number | undefined;
-  /** Delay in ms before a server is retried; doubled each round, with up to half of it random. 0: no delay. */
-  readonly retryDelay?: number | undefined;
-  /** Largest retry delay in ms. */
-  readonly maxRetryDelay?: number | undefined;
-  /** Pending calls; more reject with `ERR_TOO_MANY_PENDING`. Default 10,000. */
-  readonly maxPending?: number | undefined;
-  /** Bytes of pending requests, plus 64 per frame; a single call may be larger. Default 64 MiB. */
-  readonly maxPendingBytes?: number | undefined;
-  /** Options of the REQ sockets, such as security. */
-  readonly socketOptions?: RequestOptions | undefined;
-}
 
 export function requestClientOptions(defaults: {
   readonly timeout: number;
@@ -45,34 +27,39 @@ export function requestClientOptions(defaults: {
   readonly maxRetryDelay: number;
 }) {
   return {
+    /** ms for a whole call with all attempts; -1: only attempts are limited. */
     timeout: integer({ default: defaults.timeout, min: -1 }),
+    /** ms per attempt. */
     attemptTimeout: integer({ default: defaults.attemptTimeout }),
+    /** Delay in ms before a server is retried; doubled each round, with up to half of it random. 0: no delay. */
     retryDelay: integer({ default: defaults.retryDelay, min: 0 }),
+    /** Largest retry delay in ms. */
     maxRetryDelay: integer({ default: defaults.maxRetryDelay }),
+    /** Pending calls; more reject with `ERR_TOO_MANY_PENDING`. Default 10,000. */
     maxPending: integer({ default: 10_000 }),
+    /** Bytes of pending requests, plus 64 per frame; a single call may be larger. Default 64 MiB. */
     maxPendingBytes: bytes({ default: 67_108_864 }),
+    /** Options of the REQ sockets, such as security. */
     socketOptions: object<RequestOptions>(),
   };
 }
 
-/** Options of one call. */
-export interface RequestCallOptions {
-  /** ms for the whole call; -1: only attempts are limited. Default: the client's. */
-  readonly timeout?: number | undefined;
-  /** ms per attempt. Default: the client's. */
-  readonly attemptTimeout?: number | undefined;
-  /** Attempts after the first. Default: the client's. */
-  readonly retries?: number | undefined;
-  /** Cancels the request; a server may still have handled it. */
-  readonly signal?: AbortSignal | undefined;
-}
+/** Options of request clients. Times in ms. */
+export type RequestClientOptions = Given<ReturnType<typeof requestClientOptions>>;
 
 const CALL_OPTIONS = {
+  /** ms for the whole call; -1: only attempts are limited. Default: the client's. */
   timeout: integer({ min: -1 }),
+  /** ms per attempt. Default: the client's. */
   attemptTimeout: integer(),
+  /** Attempts after the first. Default: the client's. */
   retries: integer({ min: 0 }),
+  /** Cancels the request; a server may still have handled it. */
   signal: anything<AbortSignal>(),
 };
+
+/** Options of one call. */
+export type RequestCallOptions = Given<typeof CALL_OPTIONS>;
 
 /** An attempt had no reply. */
 export interface RequestRetried {

@@ -1,7 +1,7 @@
 /** Options, events and statistics of a last value cache. */
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { XPublisherOptions, XSubscriberOptions } from "../../sockets/pub-sub.js";
-import { anything, bytes, checkOptions, choice, integer, object, text } from "../kit/options.js";
+import { anything, bytes, checkOptions, choice, type Given, integer, object, text } from "../kit/options.js";
 import { type PublisherGate, publisherGate } from "../kit/server-gate.js";
 import { storeFolder } from "../kit/store/lmdb.js";
 import type { DamagedFile } from "../kit/store/lmdb-check.js";
@@ -14,18 +14,42 @@ const MAX_TOPIC_BYTES = 1_024;
 const LIVE_ROOM = 1_000;
 
 const OPTIONS = {
+  /** Topic prefixes to subscribe to at publishers. Default: everything. */
   topics: anything<readonly string[]>(),
+  /** Topics kept. Default 100,000. */
   maxTopics: integer({ default: 100_000 }),
+  /** Bytes of all topics and values; each frame of a value after its first adds 8. Default 268,435,456. */
   maxBytes: bytes({ default: 268_435_456, min: 1 }),
+  /** Bytes of one value, counted as for `maxBytes`; larger messages are forwarded but not kept. Default 1,048,576. */
   maxValueBytes: bytes({ default: 1_048_576, min: 1 }),
+  /**
+   * Subscriptions waiting for their values, except those of late joiners without room; at the limit reading stops.
+   * Default 1,000.
+   */
   maxSnapshots: integer({ default: 1_000 }),
+  /** Folder of an LMDB store that keeps values across restarts. Default: no store. */
   store: text(),
+  /** ms between commits to the store. Default 100. */
   storeInterval: integer({ default: 100 }),
+  /**
+   * Handling of a damaged store file: fail with StoreError `damaged`, or rename it and start empty. Default `refuse`.
+   */
   damagedFile: choice(["refuse", "set-aside"], "refuse"),
+  /**
+   * A `BinaryStarGate` makes the cache half of a pair. It always keeps publishers' messages, but forwards messages
+   * and values only while active. On becoming active it sends every subscriber its values. Default: always serves.
+   */
   gate: publisherGate(),
+  /** Options of the publishers' socket, such as security. */
   frontendOptions: object<XSubscriberOptions>(),
+  /**
+   * Options of the subscribers' socket. Default `sendHighWaterMark`: `maxTopics` + 1,000; values sent to one late
+   * joiner use at most half of it.
+   */
   backendOptions: object<XPublisherOptions>(),
 };
+
+export type LastValueCacheOptions = Given<typeof OPTIONS>;
 
 /** Options set by the cache. */
 const FIXED = ["manual", "noDrop", "verbosity", "invertMatching", "welcomeMessage"] as const;
@@ -52,42 +76,6 @@ export type LastValueCacheEvent =
   | { readonly type: "store:damaged"; readonly records: number }
   /** The damaged store file was renamed to `file`; the cache started empty (`damagedFile`). */
   | { readonly type: "store:set-aside"; readonly file: string; readonly reason: string };
-
-export interface LastValueCacheOptions {
-  /** Topic prefixes to subscribe to at publishers. Default: everything. */
-  readonly topics?: readonly string[];
-  /** Topics kept. Default 100,000. */
-  readonly maxTopics?: number;
-  /** Bytes of all topics and values; each frame of a value after its first adds 8. Default 268,435,456. */
-  readonly maxBytes?: number;
-  /** Bytes of one value, counted as for `maxBytes`; larger messages are forwarded but not kept. Default 1,048,576. */
-  readonly maxValueBytes?: number;
-  /**
-   * Subscriptions waiting for their values, except those of late joiners without room; at the limit reading stops.
-   * Default 1,000.
-   */
-  readonly maxSnapshots?: number;
-  /** Folder of an LMDB store that keeps values across restarts. Default: no store. */
-  readonly store?: string;
-  /** ms between commits to the store. Default 100. */
-  readonly storeInterval?: number;
-  /**
-   * Handling of a damaged store file: fail with StoreError `damaged`, or rename it and start empty. Default `refuse`.
-   */
-  readonly damagedFile?: "refuse" | "set-aside";
-  /**
-   * A `BinaryStarGate` makes the cache half of a pair. It always keeps publishers' messages, but forwards messages
-   * and values only while active. On becoming active it sends every subscriber its values. Default: always serves.
-   */
-  readonly gate?: PublisherGate | undefined;
-  /** Options of the publishers' socket, such as security. */
-  readonly frontendOptions?: XSubscriberOptions;
-  /**
-   * Options of the subscribers' socket. Default `sendHighWaterMark`: `maxTopics` + 1,000; values sent to one late
-   * joiner use at most half of it.
-   */
-  readonly backendOptions?: XPublisherOptions;
-}
 
 /** Statistics since creation. */
 export interface LastValueCacheStats extends LastValueCacheValueStats {

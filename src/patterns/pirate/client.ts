@@ -9,10 +9,9 @@ import {
   type PatternEndpoints,
 } from "../kit/endpoint-list.js";
 import { parseErrorReply } from "../kit/errors.js";
-import { anything, checkOptions, integer } from "../kit/options.js";
+import { anything, checkOptions, type Given, integer } from "../kit/options.js";
 import {
   RequestClient,
-  type RequestClientOptions,
   type RequestClientStats,
   type RequestRetried,
   requestClientOptions,
@@ -20,25 +19,27 @@ import {
 
 const OPTIONS = {
   ...requestClientOptions({ timeout: -1, attemptTimeout: 2_500, retryDelay: 100, maxRetryDelay: 5_000 }),
+  /** Attempts after the first, each at the next server. Default 2. */
   retries: integer({ default: 2, min: 0 }),
   requestCodec: anything<Codec<never>>(),
   replyCodec: anything<Codec<never>>(),
 };
 
-const EVENTS: EventNames<PirateClientEvent> = { "request:retried": true, ...ENDPOINT_SOURCE_EVENTS };
-
 /**
  * Options of {@link PirateClient}. Times in ms; defaults: `timeout` -1, `attemptTimeout` 2,500, `retryDelay` 100,
  * `maxRetryDelay` 5,000.
  */
-export interface PirateClientOptions<Req = Raw, Rep = Raw> extends RequestClientOptions {
-  /** Attempts after the first, each at the next server. Default 2. */
-  readonly retries?: number | undefined;
+export type PirateClientOptions<Req = Raw, Rep = Raw> = Omit<
+  Given<typeof OPTIONS>,
+  "requestCodec" | "replyCodec"
+> & {
   /** Encodes a request as one frame. Default: raw frames. */
   readonly requestCodec?: Codec<Req> | undefined;
   /** Decodes a reply of one frame. Default: raw frames. */
   readonly replyCodec?: Codec<Rep> | undefined;
-}
+};
+
+const EVENTS: EventNames<PirateClientEvent> = { "request:retried": true, ...ENDPOINT_SOURCE_EVENTS };
 
 export type PirateClientEvent = RequestRetried | EndpointSourceEvent;
 

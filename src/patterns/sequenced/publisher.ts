@@ -13,7 +13,15 @@ import { Router, type RouterOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
 import { type BodyFor, BodyShape } from "../kit/body.js";
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";
-import { anything, bytes as byteCount, CLOSE_LINGER, checkOptions, integer, object } from "../kit/options.js";
+import {
+  anything,
+  bytes as byteCount,
+  CLOSE_LINGER,
+  checkOptions,
+  type Given,
+  integer,
+  object,
+} from "../kit/options.js";
 import { ID_BYTES } from "../kit/sequence-meta.js";
 import { type PublisherGate, publisherGate } from "../kit/server-gate.js";
 import {
@@ -23,38 +31,31 @@ import {
 } from "./publisher-rules.js";
 
 const OPTIONS = {
-  maxTopics: integer({ default: 10_000 }),
-  maxQueue: integer({ default: 1_000 }),
-  maxQueueBytes: byteCount({ default: 67_108_864 }),
-  markInterval: integer({ default: 1_000, min: 0 }),
-  gate: publisherGate(),
-  codec: anything<Codec<unknown>>(), // BodyShape checks it.
-  socketOptions: object<PublisherOptions>(), // The sockets check theirs.
-  replayOptions: object<RouterOptions>(),
-};
-
-export interface SequencedPublisherOptions<T = Raw> {
   /** Numbered topics; above it the least recently published is forgotten. Default 10,000. */
-  readonly maxTopics?: number;
+  maxTopics: integer({ default: 10_000 }),
   /** Messages per topic kept for replays. Default 1,000. */
-  readonly maxQueue?: number;
+  maxQueue: integer({ default: 1_000 }),
   /** Body bytes kept for replays. Default 67,108,864. */
-  readonly maxQueueBytes?: number;
+  maxQueueBytes: byteCount({ default: 67_108_864 }),
   /** ms of silence before a topic's last sequence is published in a mark; 0: no marks. Default 1,000. */
-  readonly markInterval?: number;
+  markInterval: integer({ default: 1_000, min: 0 }),
   /**
    * A `BinaryStarGate` makes the publisher half of a pair. Messages are always numbered and kept, but sent, and
    * replays answered, only while it is active. Both halves must publish the same. After a fail-over, subscribers of
    * both join late and can request replays. Default: always serves.
    */
-  readonly gate?: PublisherGate | undefined;
+  gate: publisherGate(),
+  codec: anything<Codec<unknown>>(), // BodyShape checks it.
+  /** Options of the PUB, such as security. */
+  socketOptions: object<PublisherOptions>(), // The sockets check theirs.
+  /** Options of the replay ROUTER. */
+  replayOptions: object<RouterOptions>(),
+};
+
+export type SequencedPublisherOptions<T = Raw> = Omit<Given<typeof OPTIONS>, "codec"> & {
   /** Encodes a body as one frame. Default: raw frames. */
   readonly codec?: Codec<T>;
-  /** Options of the PUB, such as security. */
-  readonly socketOptions?: PublisherOptions;
-  /** Options of the replay ROUTER. */
-  readonly replayOptions?: RouterOptions;
-}
+};
 
 /**
  * Publishes messages numbered per topic, and replays the newest on request.

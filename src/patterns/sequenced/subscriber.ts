@@ -19,6 +19,7 @@ import {
   checkCount,
   checkKeys,
   checkOptions,
+  type Given,
   integer,
   object,
   type Settings,
@@ -39,34 +40,27 @@ import {
 const DEFAULT_MAX = 1_000;
 
 const OPTIONS = {
+  /** Followed pairs of publisher and topic; above it the least recently heard is forgotten. Default 100,000. */
   maxStreams: integer({ default: 100_000 }),
+  /** Messages per replay; of a longer range the newest. Default 10,000. */
   maxReplay: integer({ default: 10_000 }),
+  /** Concurrent replays. Default 1,000. */
   maxPending: integer({ default: 1_000 }),
+  /** Timeout of a replay in ms. Default 5,000. */
   timeout: integer({ default: 5_000 }),
+  /** ms of silence before a publisher is asked again. Default 500. */
   attemptTimeout: integer({ default: 500 }),
   codec: anything<Codec<unknown>>(), // BodyShape checks it.
+  /** Options of the SUB, such as security. */
   socketOptions: object<SubscriberOptions>(), // The sockets check theirs.
+  /** Options of the replay DEALERs. */
   replayOptions: object<DealerOptions>(),
 };
 
-export interface SequencedSubscriberOptions<T = Raw> {
-  /** Followed pairs of publisher and topic; above it the least recently heard is forgotten. Default 100,000. */
-  readonly maxStreams?: number;
-  /** Messages per replay; of a longer range the newest. Default 10,000. */
-  readonly maxReplay?: number;
-  /** Concurrent replays. Default 1,000. */
-  readonly maxPending?: number;
-  /** Timeout of a replay in ms. Default 5,000. */
-  readonly timeout?: number;
-  /** ms of silence before a publisher is asked again. Default 500. */
-  readonly attemptTimeout?: number;
+export type SequencedSubscriberOptions<T = Raw> = Omit<Given<typeof OPTIONS>, "codec"> & {
   /** Decodes a body of one frame. Default: raw frames. */
   readonly codec?: Codec<T>;
-  /** Options of the SUB, such as security. */
-  readonly socketOptions?: SubscriberOptions;
-  /** Options of the replay DEALERs. */
-  readonly replayOptions?: DealerOptions;
-}
+};
 
 /** A message with its publisher and sequence. */
 export interface SequencedMessage<T = Raw> extends SequencedPlace {
