@@ -397,7 +397,7 @@ export class ClientRules {
     this.#subtree.learn(properties);
     this.#loading = undefined;
     const before = this.#map.replace(table, sequence);
-    this.#attempts.succeed(now);
+    this.#attempts.succeed();
     this.#statistics.snapshot(this.#attempts.name, table.size, sequence, now - this.#loadingSince);
     this.#map.reportDifference(before);
     for (const update of updates) {

@@ -145,18 +145,12 @@ export interface RetryOptions {
   readonly random: () => number;
 }
 
-/** ms that a client stays at a working server that left the list, at first and at most; doubled after each vain try of others. */
+/** ms that a client stays at a working server that left the list. */
 const LEAVE_DELAY = 5_000;
-const MAX_LEAVE_DELAY = 60_000;
 
-/** Unlisted servers that stay connected. */
-const MAX_UNLISTED = 8;
-
-/** A server. An unlisted one was in use when it left the list. */
 interface Server {
   readonly id: number;
   readonly name: string;
-  isListed: boolean;
 }
 
 /** `idle` without a server. */
@@ -170,27 +164,24 @@ export type AttemptPhase = "idle" | "connecting" | "connected" | "pausing";
  *     the next server    │   no progress, or lost
  *                        └── pausing <────┘      no pause after silence
  *
- * The list may change. A server in use that leaves it stays until a listed one has given the whole map: of a pair, the
- * other server may stand by while this one serves.
- *
- *   in use, listed ──> in use, not listed ──it fails, or 5 s, later──> others are tried ──one has the map──> left
- *        ^                  │    ^                                            │
- *        └─ listed again ───┘    └───────────────── all in vain ──────────────┘
+ * The list may change. A working server that leaves it stays in use for 5 s, or until it is listed again; then it is left
+ * for the listed ones. Without any it stays.
  */
 export class ClientAttempts {
-  #servers: Server[] = [];
+  /** The listed servers, the preferred first. */
+  #servers: readonly Server[] = [];
   readonly #patience: number;
   readonly #retry: RetryOptions;
   readonly #effects: Pick<ClientEffects, "open" | "join" | "leave" | "event">;
   #reason: FailOverReason = "silent";
   #number = 0;
   #ids = 0;
+  /** In use; perhaps not listed any more. */
   #server: Server | undefined;
   /** Failures since the last whole map. */
   #failures = 0;
-  /** When others are tried in place of an unlisted server. */
+  /** When an unlisted server is left. */
   #leaveAt = Number.POSITIVE_INFINITY;
-  #leaves = 0;
   failOvers = 0;
   phase: AttemptPhase = "idle";
   /** The end of a pause, or of an attempt without progress. */
@@ -222,45 +213,32 @@ export class ClientAttempts {
     return this.#server?.name ?? "";
   }
 
-  /** When listed servers are tried, while an unlisted one works. */
+  /** When the unlisted server in use is left for a listed one. */
   get leaveAt(): number {
-    return this.#servers.some(({ isListed }) => isListed) ? this.#leaveAt : Number.POSITIVE_INFINITY;
+    return this.#servers.length > 0 ? this.#leaveAt : Number.POSITIVE_INFINITY;
   }
 
   /** Takes a new list. @returns whether the first attempt has to begin */
   setServers(names: readonly string[], now: number): boolean {
-    const before = new Map(this.#servers.map((server) => [server.name, server]));
-    const listed = names.map((name) => {
-      const known = before.get(name);
-      before.delete(name);
-      if (known !== undefined) known.isListed = true;
-      return known ?? { id: this.#ids++, name, isListed: true };
-    });
     const used = this.#server;
-    for (const server of before.values()) {
-      // An unlisted server stays until a listed one has given the map.
-      if (server !== used && server.isListed) {
-        this.#forget(server);
-        continue;
+    const known = used === undefined ? this.#servers : [...this.#servers, used];
+    const left = new Map(known.map((server) => [server.name, server]));
+    const joined: Server[] = [];
+    this.#servers = names.map((name) => {
+      let server = left.get(name);
+      left.delete(name);
+      if (server === undefined) {
+        server = { id: this.#ids++, name };
+        joined.push(server);
       }
-      if (server.isListed) {
-        server.isListed = false;
-        this.#leaveAt = now + LEAVE_DELAY;
-      }
-      listed.push(server);
-    }
-    const unlisted = listed.filter((server) => !server.isListed && server !== used);
-    if (unlisted.length >= MAX_UNLISTED) {
-      const oldest = unlisted[0] as Server;
-      listed.splice(listed.indexOf(oldest), 1);
-      this.#forget(oldest);
-    }
-    const joined = listed.filter((server) => !this.#servers.includes(server));
-    this.#servers = listed;
-    if (listed.every(({ isListed }) => isListed)) this.#stay();
+      return server;
+    });
+    for (const server of left.values()) if (server !== used) this.#effects.leave(server.id);
+    if (!left.has(this.name)) this.#leaveAt = Number.POSITIVE_INFINITY;
+    else this.#leaveAt = Math.min(this.#leaveAt, now + LEAVE_DELAY);
     for (const { id, name } of joined) this.#effects.join(id, name);
-    if (used !== undefined || listed.length === 0) return false;
-    this.#server = listed[0];
+    if (used !== undefined || this.#servers.length === 0) return false;
+    this.#server = this.#servers[0];
     return true;
   }
 
@@ -277,15 +255,8 @@ export class ClientAttempts {
     this.until = now + this.#patience;
   }
 
-  succeed(now: number): void {
+  succeed(): void {
     this.#failures = 0;
-    if (this.#server?.isListed === true) {
-      for (const server of this.#servers) if (!server.isListed) this.#forget(server);
-      this.#servers = this.#servers.filter(({ isListed }) => isListed);
-      this.#stay();
-    } else if (this.#leaveAt <= now) {
-      this.#leaveAt = now + Math.min(LEAVE_DELAY * 2 ** this.#leaves, MAX_LEAVE_DELAY);
-    }
   }
 
   /**
@@ -305,22 +276,15 @@ export class ClientAttempts {
   failOver(reason: FailOverReason = this.#reason): void {
     const from = this.#server as Server;
     this.#reason = reason;
+    // An unlisted server is followed by the first of the list.
     const at = this.#servers.indexOf(from);
-    const next = this.#servers[(at + 1) % this.#servers.length];
-    if (reason === "removed") this.#leaves += 1;
+    const next = this.#servers[(at + 1) % this.#servers.length] ?? from;
     if (next === from) return;
     this.#server = next;
-    this.failOvers += 1;
-    this.#effects.event({ type: "server:failed-over", from: from.name, to: this.name, reason });
-  }
-
-  #stay(): void {
     this.#leaveAt = Number.POSITIVE_INFINITY;
-    this.#leaves = 0;
-  }
-
-  #forget(server: Server): void {
-    this.#effects.leave(server.id);
+    this.failOvers += 1;
+    this.#effects.event({ type: "server:failed-over", from: from.name, to: next.name, reason });
+    if (at < 0) this.#effects.leave(from.id);
   }
 }
 

@@ -88,8 +88,8 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
    * Connects at once.
    *
    * @param servers one or two, the preferred first: `tcp://HOST:PORT`, with P + 1 and P + 2 after it, or each endpoint by
-   *   name. Or a source of `tcp://HOST:PORT`. A server that leaves the source stays in use until another one has given the
-   *   whole map; no update is lost. Without servers, updates wait
+   *   name. Or a source of `tcp://HOST:PORT`. A working server that leaves the source stays in use for 5 s, and for as
+   *   long as the source is empty; no update is lost. Without servers, updates wait
    * @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value
    */
   constructor(servers: CloneServers, options: CloneClientOptions<T> = {}) {
