@@ -13,8 +13,6 @@ export interface ServerEffects {
   publish(frames: Buffer[]): void;
   /** To a client, by its routing id. */
   reply(routingId: Buffer, frames: Buffer[]): SendResult;
-  /** Bytes that wait for a client; 0 where the engine does not know. */
-  queued(routingId: Buffer): number;
   replicate(routingId: Buffer, frames: Buffer[]): SendResult;
   follow(frames: Buffer[]): void;
   /** Ends in `committed` or `commitFailed`, later. Only with a store; one commit or replacement at a time. */

@@ -14,7 +14,7 @@ import { DriverTimer } from "../../core/driver-timer.js";
 import { ClosedError, InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
 import { withTimeout } from "../../core/waiter.js";
-import { forwards, queuedBytesFor } from "../../sockets/internal.js";
+import { forwards } from "../../sockets/internal.js";
 import { Publisher, Subscriber } from "../../sockets/pub-sub.js";
 import { type Dealer, Router } from "../../sockets/request-reply.js";
 import type { BinaryStar, BinaryStarEvent, BinaryStarReplica } from "../binary-star/index.js";
@@ -342,7 +342,6 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
         if (!this.#publisher.closed) this.#publisher.trySend(frames);
       },
       reply: (routingId, frames) => this.#snapshots.tryDeliver([routingId, ...frames]),
-      queued: (routingId) => queuedBytesFor(this.#snapshots, routingId),
       replicate: (routingId, frames) =>
         this.#pair === undefined ? "gone" : this.#pair.replicas.tryDeliver([routingId, ...frames]),
       follow: (frames) => {

@@ -197,14 +197,6 @@ interface Job {
   movedAt: number;
 }
 
-/** A snapshot with its last bytes in the queue of the client. */
-interface Leaving {
-  readonly routingId: Buffer;
-  queued: number;
-  /** When the queue shrank last. */
-  movedAt: number;
-}
-
 interface Waiting {
   readonly routingId: Buffer;
   readonly subtree: Buffer;
@@ -213,18 +205,15 @@ interface Waiting {
 /**
  * The snapshots for clients: a few at once, each as fast as its client reads, the others in their turn.
  *
- *   waiting ──> sending ──last entry queued──> leaving ──queue empty──> over
+ *   waiting ──> sending ──last entry queued──> over
  *
- * A leaving snapshot keeps its place. Otherwise the server would hold a full queue for every client that stopped reading.
+ * What is queued then is bounded by the socket (SNAPSHOT_MARK_BYTES in server-options.ts), below the queue of updates.
  */
 export class ServerSnapshots {
   readonly #options: ServerRulesOptions;
   readonly #effects: ServerEffects;
   readonly #subtrees: SubtreeSequences;
   #jobs: Job[] = [];
-  #leaving: Leaving[] = [];
-  /** When the queues are checked next. */
-  #lookAt = 0;
   readonly #waiting = new RingBuffer<Waiting>();
   /** Routing ids of waiting and served clients. */
   readonly #known = new Set<string>();
@@ -266,10 +255,6 @@ export class ServerSnapshots {
 
   /** Sends the next batches. @param sequence of the table, for new snapshots */
   pump(table: CloneTable, sequence: number, now: number): void {
-    if (this.#leaving.length > 0 && this.#lookAt <= now) {
-      this.#leaving = this.#leaving.filter((each) => this.#isLeaving(each, now));
-      this.#lookAt = now + MAX_SNAPSHOT_RETRY;
-    }
     while (this.#hasPlace()) {
       const next = this.#waiting.shift();
       if (next === undefined) break;
@@ -280,7 +265,7 @@ export class ServerSnapshots {
 
   next(now: number): number | undefined {
     if (this.#waiting.length > 0 && this.#hasPlace()) return now;
-    let next = this.#waiting.length > 0 && this.#leaving.length > 0 ? this.#lookAt : undefined;
+    let next: number | undefined;
     for (const { retryAt } of this.#jobs) if (next === undefined || retryAt < next) next = retryAt;
     return next === undefined ? undefined : Math.max(next, now);
   }
@@ -293,19 +278,11 @@ export class ServerSnapshots {
     for (let next = this.#waiting.shift(); next !== undefined; next = this.#waiting.shift())
       this.#lose(next.subtree, "not-serving");
     this.#jobs = [];
-    this.#leaving = [];
     this.#known.clear();
   }
 
   #hasPlace(): boolean {
-    return this.#jobs.length + this.#leaving.length < this.#options.maxSnapshots;
-  }
-
-  #isLeaving(each: Leaving, now: number): boolean {
-    const queued = this.#effects.queued(each.routingId);
-    if (queued < each.queued) each.movedAt = now;
-    each.queued = queued;
-    return queued > 0 && now - each.movedAt < MAX_STALL;
+    return this.#jobs.length < this.#options.maxSnapshots;
   }
 
   #begin({ routingId, subtree }: Waiting, table: CloneTable, sequence: number, now: number): Job {
@@ -344,16 +321,11 @@ export class ServerSnapshots {
     return result === "more";
   }
 
-  /** The end is queued. */
-  #finish({ routingId, subtree, pump, startedAt }: Job, now: number): void {
+  #finish({ subtree, pump, startedAt }: Job, now: number): void {
     this.done += 1;
     const { sent: entries, snapshot } = pump;
     const [sequence, duration] = [snapshot.sequence, now - startedAt];
     this.#effects.event({ type: "snapshot:sent", subtree, entries, sequence, duration });
-    const queued = this.#effects.queued(routingId);
-    if (queued === 0) return;
-    if (this.#leaving.length === 0) this.#lookAt = now + SNAPSHOT_RETRY;
-    this.#leaving.push({ routingId, queued, movedAt: now });
   }
 
   #end(job: Job): void {

@@ -40,7 +40,6 @@ const OPTIONS: ServerRulesOptions = {
 const EFFECTS: ServerEffects = {
   publish: () => undefined,
   reply: () => "gone",
-  queued: () => 0,
   replicate: () => "gone",
   follow: () => undefined,
   commit: () => undefined,
@@ -59,7 +58,6 @@ interface Rig {
   /** Replies that have room still. */
   room: number;
   /** Bytes that have not left for each client. */
-  queued: number;
 }
 
 function rig(maxBytes = 100_000): Rig {
@@ -68,7 +66,6 @@ function rig(maxBytes = 100_000): Rig {
     replies: [] as string[],
     lost: [] as string[],
     room: Number.POSITIVE_INFINITY,
-    queued: 0,
   } as unknown as Rig;
   const text = (frames: Buffer[]): string => `${frames[0]}=${frames[4]}@${frames[1]?.readUInt32BE(4)}`;
   const rules = new ServerRules(
@@ -84,7 +81,6 @@ function rig(maxBytes = 100_000): Rig {
         made.replies.push(text(frames));
         return "sent";
       },
-      queued: () => made.queued,
       event: (event) => {
         if (event.type === "snapshot:lost") made.lost.push(event.reason);
       },
@@ -130,28 +126,6 @@ test("a client that takes its snapshot slowly gets the map as it was, not as it 
   const expected = Array.from({ length: 2_500 }, (_, n) => `k${n + 1}=old@${n + 1}`);
   expect(new Set(replies.slice(0, -1))).toEqual(new Set(expected));
   expect([replies.length, replies.at(-1)]).toEqual([2_501, "KTHXBAI=@2500"]);
-});
-
-test("a snapshot that has not left keeps its place until it has, or has not moved for 30 s", () => {
-  const made = rig();
-  const { rules } = made;
-  set(rules, "k", "1", 1);
-  made.room = 100;
-  made.queued = 1_000;
-  for (let n = 0; n < 3; n++) rules.request(Buffer.from(`client ${n}`), Buffer.alloc(0), 0);
-  expect(rules.stats().snapshots).toMatchObject({ done: 3, waiting: 0 });
-  rules.request(Buffer.from("one more"), Buffer.alloc(0), 0);
-  for (let now = 100; now <= 10_000; now += 100) rules.tick(now);
-  expect(rules.stats().snapshots).toMatchObject({ done: 3, waiting: 1 });
-  made.queued = 500;
-  for (let now = 10_100; now <= 39_000; now += 100) rules.tick(now);
-  expect(rules.stats().snapshots).toMatchObject({ done: 3, waiting: 1 });
-  for (let now = 39_100; now <= 41_000; now += 100) rules.tick(now);
-  expect(rules.stats().snapshots).toMatchObject({ done: 4, waiting: 0 });
-  made.queued = 0;
-  rules.request(Buffer.from("the last"), Buffer.alloc(0), 41_000);
-  rules.tick(41_100);
-  expect(rules.stats().snapshots).toMatchObject({ done: 5, waiting: 0 });
 });
 
 test("a server that is full, or has too much in flight, refuses and counts", () => {

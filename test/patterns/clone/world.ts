@@ -105,7 +105,6 @@ export class Server {
       {
         publish: (frames) => this.#publish(frames),
         reply: (id, frames) => this.#reply("snapshot", id, frames),
-        queued: () => 0,
         replicate: (id, frames) => this.#reply("link", id, frames),
         follow: (frames) => this.#follow(frames),
         commit: (operations) => {
