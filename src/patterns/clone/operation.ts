@@ -115,8 +115,8 @@ const MAX_COMMIT = 4_096;
  * The updates in flight to the store, one commit at a time.
  *
  *   push ──> waiting ──take──> a place in the order ──> commit ──> taken
- *               ^                                         │
- *               └────── deletes, and what came later ─────┴──> refused
+ *               ^                                         │ failed
+ *               └──────────── deletes, once ──────────────┴──> refused, with all that waits
  */
 export class CommitQueue {
   #waiting: Operation[] = [];
@@ -202,24 +202,22 @@ export class CommitQueue {
   }
 
   /**
-   * Takes back a failed commit. Its deletes are tried again first, since they free space on a full disk.
+   * Takes back a failed commit and all updates behind it, which clients repeat. Deletes are tried again at once, since they
+   * free space on a full disk, unless the commit had nothing else.
    *
    * @returns the refused updates
    */
   refuse(): Operation[] {
     const batch = this.committed();
     this.#ordered = (batch[0]?.sequence ?? this.#ordered + 1) - 1;
-    const grows = batch.some(({ kind }) => kind === "set");
-    const again = grows ? batch.filter(({ kind }) => kind === "delete") : [];
-    const refused = batch.filter(({ kind }) => !(grows && kind === "delete"));
-    const names = new Set(refused.map(({ uuid }) => uuid.toString("latin1")));
-    // A repetition of a refused update must not be acknowledged.
-    const answers = ({ kind, uuid }: Operation): boolean =>
-      (kind === "announce" || kind === "conflict") && names.has(uuid.toString("latin1"));
-    const waiting = [...again, ...this.drop().filter((operation) => !answers(operation))];
-    for (const operation of waiting) {
-      operation.sequence = 0;
-      this.push(operation);
+    const grew = batch.some(({ kind }) => kind === "set");
+    const refused: Operation[] = [];
+    for (const operation of [...batch, ...this.drop()]) {
+      if (!grew || operation.kind !== "delete") refused.push(operation);
+      else {
+        operation.sequence = 0;
+        this.push(operation);
+      }
     }
     return refused;
   }

@@ -251,9 +251,7 @@ export class ServerRules {
   commitFailed(error: unknown, now: number): void {
     this.#effects.event({ type: "store:failed", error: asShoalError(error) });
     if (!this.#active) {
-      // The store differs from the other server's map now.
       this.#queue.committed();
-      this.#queue.drop();
       this.#standby.storeFailed(now);
       return;
     }
@@ -277,6 +275,12 @@ export class ServerRules {
     this.#now = now;
     this.#standby.replaced(loaded, this.#active, now, aside);
     this.flush(now);
+  }
+
+  /** The store does not have the other server's map. */
+  replaceFailed(loaded: LoadedMap, error: unknown, now: number): void {
+    this.#effects.event({ type: "store:failed", error: asShoalError(error) });
+    this.#standby.replaceFailed(loaded, now);
   }
 
   /** A message of the other server to the one that serves. */

@@ -18,7 +18,7 @@ export interface ServerEffects {
   /** Ends in `committed` or `commitFailed`, later. Only with a store; one commit or replacement at a time. */
   commit(operations: readonly Operation[]): void;
   /**
-   * Ends in `replaced` or `commitFailed`, later. The table does not change meanwhile.
+   * Ends in `replaced` or `replaceFailed`, later. The table does not change meanwhile.
    *
    * @param aside entries after this sequence are kept aside first; `undefined`: none
    */

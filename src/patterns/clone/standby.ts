@@ -79,6 +79,7 @@ export class Standby {
   /** Asks for the map again, since the store differs from it now, after a pause that grows with repeated failures. */
   storeFailed(now: number): void {
     this.abandon();
+    this.#state.queue.drop();
     if (this.#replacedAt !== undefined && now - this.#replacedAt >= MAX_RELOAD_PAUSE) this.#failures = 0;
     this.#replacedAt = undefined;
     const { heartbeatInterval, random } = this.#state.options;
@@ -129,6 +130,11 @@ export class Standby {
     this.#replacing = undefined;
     this.#replacedAt = now;
     if (!active) this.#adopt(loaded, aside);
+  }
+
+  /** The map could not be written. It does not matter to a server that serves by now, or has a later one. */
+  replaceFailed(loaded: LoadedMap, now: number): void {
+    if (this.#replacing === loaded) this.storeFailed(now);
   }
 
   /** Drops expired updates: the other server refused them. */

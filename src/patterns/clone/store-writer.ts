@@ -57,6 +57,7 @@ export class StoreWriter {
     this.#run(
       () => this.#store.commit(changes, conflicts),
       () => this.#rules.committed(this.#timer.now()),
+      (error) => this.#rules.commitFailed(error, this.#timer.now()),
     );
   }
 
@@ -76,6 +77,7 @@ export class StoreWriter {
         await this.#replace(loaded, wanted);
       },
       () => this.#rules.replaced(loaded, this.#timer.now(), path),
+      (error) => this.#rules.replaceFailed(loaded, error, this.#timer.now()),
     );
   }
 
@@ -89,12 +91,10 @@ export class StoreWriter {
     await this.#store.close();
   }
 
-  #run(work: () => Promise<void>, done: () => void, failed = this.#commitFailed): void {
+  #run(work: () => Promise<void>, done: () => void, failed: (error: unknown) => void): void {
     this.#running = this.#running.then(work).then(done, failed);
     void this.#running.finally(() => this.#timer.update());
   }
-
-  #commitFailed = (error: unknown): void => this.#rules.commitFailed(error, this.#timer.now());
 
   /** Keeps the entries after a sequence. */
   async #setAside(after: number): Promise<string | undefined> {

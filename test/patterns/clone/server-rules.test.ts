@@ -57,7 +57,6 @@ interface Rig {
   readonly lost: string[];
   /** Replies that have room still. */
   room: number;
-  /** Bytes that have not left for each client. */
 }
 
 function rig(maxBytes = 100_000): Rig {
@@ -328,6 +327,36 @@ test("a server that stands by asks less and less often for the map while its sto
   const pauses = asked.slice(1).map((at, n) => at - (asked[n] as number));
   // Three quarters each, by chance.
   expect(pauses).toEqual([750, 1_500, 3_000, 6_000, 12_000, 24_000, 45_000, 45_000, 45_000]);
+});
+
+test("a server that serves loses nothing when the store could not take the map of its time as a follower", () => {
+  let session: Buffer = Buffer.alloc(0);
+  let given: LoadedMap | undefined;
+  const events: string[] = [];
+  const rules = new ServerRules(
+    { ...OPTIONS, hasStore: true },
+    {
+      ...EFFECTS,
+      follow: ([first]) => {
+        session = first as Buffer;
+      },
+      replace: (loaded) => {
+        given = loaded;
+      },
+      commit: () => events.push("commit"),
+      publish: ([key]) => events.push(String(key)),
+    },
+    0,
+  );
+  rules.deactivate(true, 0);
+  rules.follow(encodeEnd(session, 4, NO_STANDING, Buffer.alloc(0)), 0);
+  rules.activate(1);
+  set(rules, "k", "v", 1, 1);
+  rules.replaceFailed(given as LoadedMap, new Error("disk"), 2);
+  expect(events).toEqual(["commit"]);
+  rules.committed(3);
+  expect(events).toEqual(["commit", "k"]);
+  expect(rules.stats()).toMatchObject({ entries: 1, sequence: 1, refused: { store: 0 } });
 });
 
 test("a server that stood by for a minute with its store asks soon again when that fails", () => {

@@ -318,6 +318,12 @@ export class Server {
 
   #replace(loaded: LoadedMap, wanted: () => boolean, aside: number | undefined): void {
     const disk = this.disk as Disk;
+    const { simulation, diskFaults } = this.world;
+    if (simulation.random.chance(diskFaults)) {
+      this.rules?.replaceFailed(loaded, new Error("disk"), simulation.now);
+      this.#update();
+      return;
+    }
     if (wanted()) {
       if (aside !== undefined)
         for (const [name, { sequence }] of disk.map) if (sequence > aside) disk.aside.add(name);
