@@ -3,12 +3,11 @@
  * attempt at once. A passive server is silent, so its attempt takes `attemptTimeout`, in which it may become active.
  */
 import { InvalidArgumentError } from "../../core/errors.js";
-import type { EventNames } from "../../core/event-stream.js";
 import type { Codec } from "../../sockets/codec.js";
 import { type EndpointSource, isEndpointSource } from "../../sockets/endpoint-source.js";
 import type { Raw } from "../../sockets/shape.js";
 import { BodyShape } from "../kit/body.js";
-import { ENDPOINT_SOURCE_EVENTS, type EndpointSourceEvent } from "../kit/endpoint-list.js";
+import type { EndpointSourceEvent } from "../kit/endpoint-list.js";
 import { parseErrorReply } from "../kit/errors.js";
 import { anything, checkOptions, type Given } from "../kit/options.js";
 import {
@@ -34,22 +33,15 @@ export type BinaryStarClientOptions<T = Raw> = Omit<Given<typeof OPTIONS>, "code
   readonly codec?: Codec<T> | undefined;
 };
 
-const EVENTS: EventNames<BinaryStarClientEvent> = {
-  "request:retried": true,
-  "server:failed-over": true,
-  ...ENDPOINT_SOURCE_EVENTS,
-};
+interface ServerFailedOver {
+  readonly type: "server:failed-over";
+  /** The failed server, and the next one. */
+  readonly from: string;
+  readonly to: string;
+  readonly reason: RetryReason;
+}
 
-export type BinaryStarClientEvent =
-  | RequestRetried
-  | {
-      readonly type: "server:failed-over";
-      /** The failed server, and the next one. */
-      readonly from: string;
-      readonly to: string;
-      readonly reason: RetryReason;
-    }
-  | EndpointSourceEvent;
+export type BinaryStarClientEvent = RequestRetried | ServerFailedOver | EndpointSourceEvent;
 
 export interface BinaryStarClientStats extends RequestClientStats {
   readonly failOvers: number;
@@ -73,12 +65,7 @@ export interface BinaryStarClientStats extends RequestClientStats {
  * await server.close();
  * ```
  */
-export class BinaryStarClient<T = Raw> extends RequestClient<
-  T,
-  T,
-  BinaryStarClientEvent,
-  BinaryStarClientStats
-> {
+export class BinaryStarClient<T = Raw> extends RequestClient<T, T, ServerFailedOver> {
   #failOvers = 0;
 
   /**
@@ -94,28 +81,24 @@ export class BinaryStarClient<T = Raw> extends RequestClient<
     if (!isEndpointSource(endpoints) && (!Array.isArray(endpoints) || endpoints.length !== 2))
       throw new InvalidArgumentError("BinaryStarClient has two endpoints: the primary's and the backup's");
     const shape = new BodyShape(options.codec);
-    super("BinaryStarClient", EVENTS, endpoints, settings, {
+    const terms = {
       requests: shape,
       replies: shape,
       retries: () => Number.POSITIVE_INFINITY,
       failsFast: true,
       errorOf: parseErrorReply,
-    });
+    };
+    super("BinaryStarClient", endpoints, settings, terms, { "server:failed-over": true });
   }
 
-  stats(): BinaryStarClientStats {
-    return { ...this.requestStats(), failOvers: this.#failOvers };
-  }
-
-  /** @internal */
-  protected onSourceEvent(event: EndpointSourceEvent): void {
-    this.events.emit(event);
+  override stats(): BinaryStarClientStats {
+    return { ...super.stats(), failOvers: this.#failOvers };
   }
 
   /** @internal */
-  protected onRetry(event: RequestRetried, next: string): void {
+  protected override onRetry(event: RequestRetried, next: string): void {
     this.#failOvers += 1;
-    this.events.emit(event);
+    super.onRetry(event, next);
     this.events.emit({ type: "server:failed-over", from: event.endpoint, to: next, reason: event.reason });
   }
 }

@@ -1,13 +1,8 @@
 /** Client of model 1: asks one server after the other until one replies. */
-import type { EventNames } from "../../core/event-stream.js";
 import type { Codec } from "../../sockets/codec.js";
 import type { Raw } from "../../sockets/shape.js";
 import { BodyShape } from "../kit/body.js";
-import {
-  ENDPOINT_SOURCE_EVENTS,
-  type EndpointSourceEvent,
-  type PatternEndpoints,
-} from "../kit/endpoint-list.js";
+import type { EndpointSourceEvent, PatternEndpoints } from "../kit/endpoint-list.js";
 import { ServiceError } from "../kit/errors.js";
 import { anything, checkOptions, type Given, integer } from "../kit/options.js";
 import {
@@ -37,11 +32,6 @@ export type FreelanceFailoverClientOptions<T = Raw> = Omit<Given<typeof OPTIONS>
   readonly codec?: Codec<T> | undefined;
 };
 
-const EVENTS: EventNames<FreelanceFailoverClientEvent> = {
-  "request:retried": true,
-  ...ENDPOINT_SOURCE_EVENTS,
-};
-
 export type FreelanceFailoverClientEvent = RequestRetried | EndpointSourceEvent;
 
 export type FreelanceFailoverClientStats = RequestClientStats;
@@ -61,12 +51,7 @@ export type FreelanceFailoverClientStats = RequestClientStats;
  * await server.close();
  * ```
  */
-export class FreelanceFailoverClient<T = Raw> extends RequestClient<
-  T,
-  T,
-  FreelanceFailoverClientEvent,
-  FreelanceFailoverClientStats
-> {
+export class FreelanceFailoverClient<T = Raw> extends RequestClient<T, T> {
   /**
    * @param endpoints of the servers, in order of preference; or a source: calls wait while it is empty
    * @throws InvalidArgumentError `EINVAL` for an unknown option, a bad value or a bad endpoint
@@ -74,7 +59,7 @@ export class FreelanceFailoverClient<T = Raw> extends RequestClient<
   constructor(endpoints: PatternEndpoints, options: FreelanceFailoverClientOptions<T> = {}) {
     const settings = checkOptions("FreelanceFailoverClient", OPTIONS, options);
     const shape = new BodyShape(options.codec);
-    super("FreelanceFailoverClient", EVENTS, endpoints, settings, {
+    super("FreelanceFailoverClient", endpoints, settings, {
       requests: shape,
       replies: shape,
       retries: (servers) => settings.retries ?? ROUNDS * servers - 1,
@@ -84,19 +69,5 @@ export class FreelanceFailoverClient<T = Raw> extends RequestClient<
         return text === undefined ? undefined : new ServiceError("worker-failed", endpoint, text);
       },
     });
-  }
-
-  stats(): FreelanceFailoverClientStats {
-    return this.requestStats();
-  }
-
-  /** @internal */
-  protected onSourceEvent(event: EndpointSourceEvent): void {
-    this.events.emit(event);
-  }
-
-  /** @internal */
-  protected onRetry(event: RequestRetried): void {
-    this.events.emit(event);
   }
 }

@@ -15,7 +15,12 @@ import { Request, type RequestOptions } from "../../sockets/request-reply.js";
 import type { BodyFor, BodyOf, BodyShape } from "./body.js";
 import { type PendingCall, PendingCalls } from "./calls.js";
 import { Driver, type PatternWaitOptions } from "./driver.js";
-import { EndpointList, type EndpointSourceEvent, type PatternEndpoints } from "./endpoint-list.js";
+import {
+  ENDPOINT_SOURCE_EVENTS,
+  EndpointList,
+  type EndpointSourceEvent,
+  type PatternEndpoints,
+} from "./endpoint-list.js";
 import { lateError } from "./errors.js";
 import { anything, bytes, checkOptions, type Given, integer, object } from "./options.js";
 import { RequestRules, type RetryReason } from "./request-rules.js";
@@ -120,8 +125,13 @@ interface Call {
 
 const WITHOUT_LIMIT = { timeout: -1 } as const;
 
-/** Base class of the clients; see the file header. */
-export abstract class RequestClient<Req, Rep, E extends TypedEvent, S> extends Driver<E, S> {
+type RequestEvent = RequestRetried | EndpointSourceEvent;
+
+/** Base class of the clients; see the file header. `More` are events of the subclass. */
+export abstract class RequestClient<Req, Rep, More extends TypedEvent = never> extends Driver<
+  RequestEvent | More,
+  RequestClientStats
+> {
   readonly #name: string;
   readonly #list: EndpointList;
   #endpoints: readonly string[];
@@ -154,12 +164,13 @@ export abstract class RequestClient<Req, Rep, E extends TypedEvent, S> extends D
   /** @internal */
   protected constructor(
     name: string,
-    events: EventNames<E>,
     endpoints: PatternEndpoints,
     settings: Settings,
     terms: RequestClientTerms<Req, Rep>,
+    more: Partial<EventNames<More>> = {},
   ) {
-    super(name, events);
+    const names = { "request:retried": true, ...ENDPOINT_SOURCE_EVENTS, ...more };
+    super(name, names as unknown as EventNames<RequestEvent | More>);
     this.#name = name;
     this.#list = new EndpointList(name, endpoints, { socket: () => new Request(settings.socketOptions) });
     this.#endpoints = this.#list.current;
@@ -189,7 +200,7 @@ export abstract class RequestClient<Req, Rep, E extends TypedEvent, S> extends D
     this.#timer.start(this.#rules);
     this.#list.start({
       changed: (list) => this.#follow(list),
-      event: (event) => this.onSourceEvent(event),
+      event: (event) => this.events.emit(event),
     });
   }
 
@@ -276,8 +287,7 @@ export abstract class RequestClient<Req, Rep, E extends TypedEvent, S> extends D
     });
   }
 
-  /** @internal Statistics common to all request clients. */
-  protected requestStats(): RequestClientStats {
+  stats(): RequestClientStats {
     return { ...this.#counts, pending: this.#calls.size, pendingBytes: this.#calls.bytes };
   }
 
@@ -285,10 +295,9 @@ export abstract class RequestClient<Req, Rep, E extends TypedEvent, S> extends D
    * @internal An attempt had no reply.
    * @param next the next server
    */
-  protected abstract onRetry(event: RequestRetried, next: string): void;
-
-  /** @internal An endpoint source's event. */
-  protected abstract onSourceEvent(event: EndpointSourceEvent): void;
+  protected onRetry(event: RequestRetried, _next: string): void {
+    this.events.emit(event);
+  }
 
   /** @internal */
   protected override onDrain(): Promise<void> {

@@ -1,13 +1,8 @@
 /** Lazy Pirate client: retries, and understands the Pirates' error replies. */
-import type { EventNames } from "../../core/event-stream.js";
 import type { Codec } from "../../sockets/codec.js";
 import type { Raw } from "../../sockets/shape.js";
 import { BodyShape } from "../kit/body.js";
-import {
-  ENDPOINT_SOURCE_EVENTS,
-  type EndpointSourceEvent,
-  type PatternEndpoints,
-} from "../kit/endpoint-list.js";
+import type { EndpointSourceEvent, PatternEndpoints } from "../kit/endpoint-list.js";
 import { parseErrorReply } from "../kit/errors.js";
 import { anything, checkOptions, type Given, integer } from "../kit/options.js";
 import {
@@ -39,8 +34,6 @@ export type PirateClientOptions<Req = Raw, Rep = Raw> = Omit<
   readonly replyCodec?: Codec<Rep> | undefined;
 };
 
-const EVENTS: EventNames<PirateClientEvent> = { "request:retried": true, ...ENDPOINT_SOURCE_EVENTS };
-
 export type PirateClientEvent = RequestRetried | EndpointSourceEvent;
 
 export type PirateClientStats = RequestClientStats;
@@ -65,12 +58,7 @@ export type PirateClientStats = RequestClientStats;
  * await Promise.all([worker.close(), queue.close()]);
  * ```
  */
-export class PirateClient<Req = Raw, Rep = Raw> extends RequestClient<
-  Req,
-  Rep,
-  PirateClientEvent,
-  PirateClientStats
-> {
+export class PirateClient<Req = Raw, Rep = Raw> extends RequestClient<Req, Rep> {
   /**
    * @param endpoints servers in order of preference; the one that replied last goes first. Or a source: a request in
    * flight keeps its server for its attempt; calls wait while the source is empty
@@ -78,7 +66,7 @@ export class PirateClient<Req = Raw, Rep = Raw> extends RequestClient<
    */
   constructor(endpoints: PatternEndpoints, options: PirateClientOptions<Req, Rep> = {}) {
     const settings = checkOptions("PirateClient", OPTIONS, options);
-    super("PirateClient", EVENTS, endpoints, settings, {
+    super("PirateClient", endpoints, settings, {
       requests: new BodyShape(options.requestCodec),
       replies: new BodyShape(options.replyCodec),
       retries: () => settings.retries,
@@ -86,19 +74,5 @@ export class PirateClient<Req = Raw, Rep = Raw> extends RequestClient<
       failsFast: false,
       errorOf: parseErrorReply,
     });
-  }
-
-  stats(): PirateClientStats {
-    return this.requestStats();
-  }
-
-  /** @internal */
-  protected onSourceEvent(event: EndpointSourceEvent): void {
-    this.events.emit(event);
-  }
-
-  /** @internal */
-  protected onRetry(event: RequestRetried): void {
-    this.events.emit(event);
   }
 }
