@@ -1,7 +1,7 @@
 /** Shared by the request-reply patterns: `--echo` and `--exec` of a worker, and `call`. */
 import type { Command } from "commander";
 import { ServiceError } from "../patterns/kit/errors.js";
-import { exec } from "../patterns/kit/exec.js";
+import { exec } from "./exec.js";
 import { addClusterOptions } from "./cluster-options.js";
 import { asUsage, Failure, hasCode, InputError, UsageError } from "./failure.js";
 import { type FormatChoice, formatFor } from "./format.js";

@@ -49,6 +49,8 @@ const RECONNECT_INTERVAL = 100;
 /** ms for the last state to be sent at close. */
 const LAST_STATE_LINGER = 100;
 
+interface StateSocketOptions extends PublisherOptions, SubscriberOptions {}
+
 const OPTIONS = {
   /** The primary is active when both start. */
   role: choice<BinaryStarRole>(["primary", "backup"]),
@@ -62,7 +64,7 @@ const OPTIONS = {
   /** Heartbeats of silence before the peer counts as gone; 2 to 1,000, the same on both. Default 2. */
   liveness: integer({ default: 2, min: 2, max: 1_000 }),
   /** Options of both sockets. */
-  socketOptions: object<PublisherOptions & SubscriberOptions>(),
+  socketOptions: object<StateSocketOptions>(),
   /** Options of the PUB, over `socketOptions`: security as a server. */
   publisherOptions: object<PublisherOptions>(),
   /** Options of the SUB, over `socketOptions`: security as a client. */

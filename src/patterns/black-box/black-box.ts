@@ -14,8 +14,7 @@ import {
   type EndpointSourceEvent,
   THREAD_TRANSPORTS,
 } from "../kit/endpoint-list.js";
-import { toError } from "../kit/plain-error.js";
-import type { FromReceiver, ReceiverStats, ToReceiver } from "./messages.js";
+import { type FromReceiver, type ReceiverStats, type ToReceiver, toError } from "./messages.js";
 import { type BlackBoxOptions, type ResolvedBox, resolveBox } from "./options.js";
 import type { BlackBoxDropReason, BlackBoxShardStats } from "./shard.js";
 import { ShardThread, startThread, type ThreadOwner } from "./threads.js";

@@ -10,9 +10,10 @@
  * A batch is a transferred ArrayBuffer (batch.ts); its answer is the number of failed messages.
  */
 import type { MessagePort } from "node:worker_threads";
+import { type ErrorCode, InvalidArgumentError, TransportError } from "../../core/errors.js";
 import type { SubscriberOptions } from "../../sockets/pub-sub.js";
 import type { SocketStats } from "../../sockets/stats.js";
-import type { PlainError } from "../kit/plain-error.js";
+import { messageOf } from "../kit/errors.js";
 import type { BlackBoxShardKey, BoxRulesOptions, BoxRulesStats, Drops } from "./rules.js";
 
 /** Indices of a worker's counters, modulo 2³², in memory shared with the receiver. */
@@ -93,6 +94,49 @@ export type FromWorker =
 
 /** To a worker thread from the main one: no more batches. */
 export const CLOSE = "close";
+
+/** An error between threads: structured clone loses its class and code. */
+export interface PlainError {
+  readonly name: string;
+  readonly message: string;
+  readonly stack: string | undefined;
+  readonly code: string | undefined;
+}
+
+/** Converts an error for posting. */
+export function toPlain(error: unknown): PlainError {
+  const message = messageOf(error);
+  try {
+    if (error instanceof Error) {
+      const { code, stack, name } = error as NodeJS.ErrnoException;
+      return {
+        name: String(name),
+        message,
+        stack: typeof stack === "string" ? stack : undefined,
+        code: typeof code === "string" ? code : undefined,
+      };
+    }
+  } catch {
+    // Unreadable errors keep only their message.
+  }
+  return { name: "Error", message, stack: undefined, code: undefined };
+}
+
+/** Restores an error with its name, code and stack. */
+export function fromPlain({ name, message, stack, code }: PlainError): Error {
+  const error = new Error(message);
+  error.name = name;
+  if (stack !== undefined) error.stack = stack;
+  if (code !== undefined) Object.assign(error, { code });
+  return error;
+}
+
+export function toError(plain: PlainError): Error {
+  const cause = fromPlain(plain);
+  if (plain.code === undefined) return cause;
+  if (plain.code === "EINVAL") return new InvalidArgumentError(plain.message, { cause });
+  return new TransportError(plain.code as ErrorCode, plain.message, { cause });
+}
 
 /**
  * Batch of messages as one ArrayBuffer, transferred without a copy.

@@ -4,9 +4,8 @@
  */
 import { type MessagePort, parentPort, workerData } from "node:worker_threads";
 import { Context } from "../../sockets/context.js";
+import type { EndpointSource } from "../../sockets/endpoint-source.js";
 import { Subscriber } from "../../sockets/pub-sub.js";
-import { toPlain } from "../kit/plain-error.js";
-import { RelayedSource } from "../kit/relayed-source.js";
 import {
   type FromReceiver,
   Progress,
@@ -14,6 +13,7 @@ import {
   type ReceiverData,
   type ReceiverStats,
   type ToReceiver,
+  toPlain,
 } from "./messages.js";
 
 import { BoxRules, keyEndOf } from "./rules.js";
@@ -36,6 +36,34 @@ const main = parentPort as NonNullable<typeof parentPort>;
 
 function post(message: FromReceiver): void {
   main.postMessage(message);
+}
+
+/** The source that the main thread reads, as a source of this thread. Supports one reader at a time. */
+class RelayedSource implements EndpointSource {
+  #list: readonly string[] | undefined;
+  #wake: () => void = () => undefined;
+
+  /** Sets a new list; an unread list is replaced. */
+  set(list: readonly string[]): void {
+    this.#list = list;
+    this.#wake();
+  }
+
+  async *endpoints(signal: AbortSignal): AsyncGenerator<readonly string[], undefined> {
+    let given: readonly string[] | undefined;
+    signal.addEventListener("abort", () => this.#wake(), { once: true });
+    while (!signal.aborted) {
+      if (this.#list === given) {
+        await new Promise<void>((resolve) => {
+          this.#wake = resolve;
+        });
+        continue;
+      }
+      given = this.#list as readonly string[];
+      yield given;
+    }
+    return undefined;
+  }
 }
 
 class Receiver {

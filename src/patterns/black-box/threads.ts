@@ -3,8 +3,7 @@ import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
 import { builtFile } from "../../core/built-file.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { withTimeout } from "../../core/waiter.js";
-import { fromPlain } from "../kit/plain-error.js";
-import { CLOSE, type FromWorker, Progress, type WorkerData } from "./messages.js";
+import { CLOSE, type FromWorker, fromPlain, Progress, type WorkerData } from "./messages.js";
 
 /** Arguments of a process started with inline code, invalid for a thread with a file. */
 const UNFIT = /^(?:--input-type|--eval|-e|--print|-p|-pe|--check|-c|--interactive|-i)(?:=|$)/;

@@ -1,7 +1,6 @@
 /** Worker thread of a Black Box: runs the handler's module on batches. Started by workers.ts. */
 import { parentPort, workerData } from "node:worker_threads";
-import { toPlain } from "../kit/plain-error.js";
-import { CLOSE, type FromWorker, Progress, Unpacker, type WorkerData } from "./messages.js";
+import { CLOSE, type FromWorker, Progress, toPlain, Unpacker, type WorkerData } from "./messages.js";
 
 /** ms between reports of failures. */
 const REPORT_INTERVAL = 100;

@@ -1,9 +1,10 @@
 /** The options, events and statistics of a server. */
 
 import crypto from "node:crypto";
+import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError, type ShoalError } from "../../core/errors.js";
 import { decodeZ85, encodeZ85 } from "../../core/z85.js";
-import type { Context } from "../../sockets/context.js";
+import { Context, context as processContext } from "../../sockets/context.js";
 import { type EndpointSource, isEndpointSource } from "../../sockets/endpoint-source.js";
 import type { PublisherOptions } from "../../sockets/pub-sub.js";
 import type { RouterOptions } from "../../sockets/request-reply.js";
@@ -11,7 +12,6 @@ import { curvePublicKey } from "../../sockets/security/curve-keys.js";
 import type { CommonOptions, ConstructionOptions } from "../../sockets/socket-options.js";
 import type { BinaryStarEvent, BinaryStarRole } from "../binary-star/index.js";
 import type { EndpointSourceEvent } from "../kit/endpoint-list.js";
-import { supportedDefaults } from "../kit/engine-defaults.js";
 import {
   anything,
   boolean,
@@ -192,6 +192,23 @@ export function serverSettings(options: CloneServerOptions): ServerSettings {
       sockets: pairSocketOptions(socketOptions ?? {}, pair),
     },
   };
+}
+
+/**
+ * Defaults of options that not every engine has. An engine refuses such an option with `NOT_SUPPORTED`, which suits a
+ * program's explicit choice but not a default.
+ *
+ * @param context of the sockets; `undefined`: the process-wide one. Loads its engine, as the first socket would
+ * @param defaults by socket option name
+ * @returns the defaults that the engine supports
+ * @throws InvalidArgumentError `EINVAL` if `context` is not a Context
+ */
+function supportedDefaults<T extends object>(context: Context | undefined, defaults: T): Partial<T> {
+  if (context !== undefined && !(context instanceof Context))
+    throw new InvalidArgumentError(`Option context is a Context; got ${describe(context)}`);
+  const { unsupportedOptions } = (context ?? processContext).load().capabilities;
+  const supported = Object.entries(defaults).filter(([name]) => !unsupportedOptions.includes(name));
+  return Object.fromEntries(supported) as Partial<T>;
 }
 
 /** @throws InvalidArgumentError `EINVAL` */

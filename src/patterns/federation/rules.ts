@@ -14,8 +14,9 @@
  * The passive half of a pair (../binary-star/) publishes zero idle workers and hands back other sites' requests, even
  * with an answer: the other half may have handled them, too.
  */
+import { keyOf } from "../../core/memory.js";
 import type { ReplyDropped } from "../kit/broker-driver.js";
-import { createJob, Dispatcher, type Job, type JobDropReason, keyOf, reasonOf } from "../kit/dispatcher.js";
+import { createJob, Dispatcher, type Job, type JobDropReason, reasonOf } from "../kit/dispatcher.js";
 import { errorReply, parseErrorReply } from "../kit/errors.js";
 import type { BalancedCommand } from "../kit/worker-protocol.js";
 

@@ -11,6 +11,7 @@
 
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
 import { costOf } from "../../core/frame-cost.js";
+import { keyOf } from "../../core/memory.js";
 import type { FailureReason } from "./errors.js";
 
 export interface Job {
@@ -73,11 +74,6 @@ type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 interface Busy {
   readonly id: Buffer;
   readonly job: Job;
-}
-
-/** String key of a routing id. */
-export function keyOf(id: Buffer): string {
-  return id.toString("latin1");
 }
 
 /** Clients of different priorities use different sockets, so routing ids may collide. */

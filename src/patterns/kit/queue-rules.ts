@@ -16,8 +16,9 @@
  */
 
 import type { EventNames } from "../../core/event-stream.js";
+import { keyOf } from "../../core/memory.js";
 import type { BrokerEffects, ReplyDropped } from "./broker-driver.js";
-import { createJob, Dispatcher, type Job, type JobDropReason, keyOf, reasonOf } from "./dispatcher.js";
+import { createJob, Dispatcher, type Job, type JobDropReason, reasonOf } from "./dispatcher.js";
 import { errorReply } from "./errors.js";
 import {
   addressedFrames,

@@ -1,7 +1,7 @@
 /** Runs a program for each request: the body's frames are its standard input, and its standard output is the reply. */
 import { spawn } from "node:child_process";
 import type { Readable } from "node:stream";
-import { AbortedError, ShoalError } from "../../core/errors.js";
+import { AbortedError, ShoalError } from "../core/errors.js";
 
 /** Bytes of output in a reply. */
 const MAX_OUTPUT = 67_108_864;

@@ -1,7 +1,7 @@
 import { ChildProcess } from "node:child_process";
 import { constants } from "node:os";
 import { expect, it, vi } from "vitest";
-import { exec } from "../../../src/patterns/kit/exec.js";
+import { exec } from "../../src/cli/exec.js";
 
 it("gives the output for the input", async () => {
   expect(String(await exec("tr a-z A-Z", [Buffer.from("eel "), Buffer.from("cod")]))).toBe("EEL COD");
