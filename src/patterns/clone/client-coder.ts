@@ -3,9 +3,10 @@
 import { isUtf8 } from "node:buffer";
 import { describe } from "../../core/arguments.js";
 import { isBytes } from "../../core/bytes.js";
-import { InvalidArgumentError, InvalidMessageError, ShoalError } from "../../core/errors.js";
+import { InvalidArgumentError, InvalidMessageError } from "../../core/errors.js";
 import type { StandardSchemaV1 } from "../../core/standard-schema.js";
 import { type Codec, withSchema } from "../../sockets/codec.js";
+import { encodeValue } from "../kit/body.js";
 import { keyFault, MAX_KEY } from "./protocol.js";
 
 /** A key: bytes, or a text in `keyEncoding`. */
@@ -69,14 +70,7 @@ export class ClientCoder {
       if (typeof value === "string" || isBytes(value)) return Buffer.from(value as string);
       throw new InvalidArgumentError(`A value is text or bytes without a codec; got ${typeof value}`);
     }
-    let frame: string | Uint8Array;
-    try {
-      frame = this.#codec.encode(value);
-    } catch (cause) {
-      if (cause instanceof ShoalError) throw cause;
-      throw new InvalidMessageError(`The value has no ${this.#codec.name} form`, { cause });
-    }
-    return Buffer.from(frame as string);
+    return Buffer.from(encodeValue(this.#codec, value) as string);
   }
 
   /** @returns `undefined` for an invalid value */

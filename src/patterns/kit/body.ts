@@ -21,7 +21,7 @@ export class BodyShape<T> {
 
   /** @throws InvalidArgumentError; InvalidMessageError when the value cannot be encoded */
   encode(body: BodyFor<T>): Buffer[] {
-    const message = this.#codec === undefined ? toMessage(body) : this.#encode(this.#codec, body as T);
+    const message = this.#codec === undefined ? toMessage(body) : encodeValue(this.#codec, body as T);
     const frames = typeof message === "string" || isBytes(message) ? [message] : message;
     return frames.map((frame) =>
       typeof frame === "string"
@@ -32,25 +32,31 @@ export class BodyShape<T> {
 
   /** @throws InvalidMessageError when the codec or its schema refuses the frames */
   decode(frames: readonly Buffer[]): BodyOf<T> {
-    const codec = this.#codec;
-    if (codec === undefined) return frames as BodyOf<T>;
-    const [frame] = frames;
-    if (frame === undefined || frames.length !== 1)
-      throw new InvalidMessageError(`A body here is one frame of ${codec.name}; got ${frames.length} frames`);
-    try {
-      return codec.decode(frame) as BodyOf<T>;
-    } catch (cause) {
-      if (cause instanceof InvalidMessageError) throw cause;
-      throw new InvalidMessageError(`The frame is not ${codec.name}`, { cause });
-    }
+    return this.#codec === undefined
+      ? (frames as BodyOf<T>)
+      : (decodeValue(this.#codec, frames) as BodyOf<T>);
   }
+}
 
-  #encode(codec: Codec<T>, value: T): Uint8Array | string {
-    try {
-      return codec.encode(value);
-    } catch (cause) {
-      if (cause instanceof ShoalError) throw cause;
-      throw new InvalidMessageError(`The value has no ${codec.name} form`, { cause });
-    }
+/** @throws InvalidMessageError when the value cannot be encoded */
+export function encodeValue<T>(codec: Codec<T>, value: T): Uint8Array | string {
+  try {
+    return codec.encode(value);
+  } catch (cause) {
+    if (cause instanceof ShoalError) throw cause;
+    throw new InvalidMessageError(`The value has no ${codec.name} form`, { cause });
+  }
+}
+
+/** @throws InvalidMessageError when the codec or its schema refuses the frames */
+export function decodeValue<T>(codec: Codec<T>, frames: readonly Buffer[]): T {
+  const [frame] = frames;
+  if (frame === undefined || frames.length !== 1)
+    throw new InvalidMessageError(`A value is one frame of ${codec.name}; got ${frames.length} frames`);
+  try {
+    return codec.decode(frame);
+  } catch (cause) {
+    if (cause instanceof InvalidMessageError) throw cause;
+    throw new InvalidMessageError(`The frame is not ${codec.name}`, { cause });
   }
 }

@@ -23,6 +23,7 @@ import {
 } from "../../core/errors.js";
 import { describeIssues, issuePath, type StandardSchemaV1, validate } from "../../core/standard-schema.js";
 import { type Codec, json } from "../../sockets/codec.js";
+import { decodeValue, encodeValue } from "./body.js";
 import { type FailureReason, refuse } from "./errors.js";
 import { checkKeys } from "./options.js";
 
@@ -266,27 +267,13 @@ class ValueCodec {
 
   /** @throws InvalidMessageError when the value cannot be encoded */
   encode(value: unknown): Frame {
-    if (value === undefined && this.#hasUndefined) return EMPTY;
-    try {
-      return this.#codec.encode(value);
-    } catch (cause) {
-      if (cause instanceof ShoalError) throw cause;
-      throw new InvalidMessageError(`The value has no ${this.#codec.name} form`, { cause });
-    }
+    return value === undefined && this.#hasUndefined ? EMPTY : encodeValue(this.#codec, value);
   }
 
   /** @throws InvalidMessageError when the codec refuses the frame */
   decode(frames: readonly Buffer[]): unknown {
-    const [frame] = frames;
-    if (frame === undefined || frames.length !== 1)
-      throw new InvalidMessageError(`A value is one frame of ${this.#codec.name}; got ${frames.length}`);
-    if (frame.length === 0 && this.#hasUndefined) return undefined;
-    try {
-      return this.#codec.decode(frame);
-    } catch (cause) {
-      if (cause instanceof InvalidMessageError) throw cause;
-      throw new InvalidMessageError(`The frame is not ${this.#codec.name}`, { cause });
-    }
+    const isUndefined = this.#hasUndefined && frames.length === 1 && frames[0]?.length === 0;
+    return isUndefined ? undefined : decodeValue(this.#codec, frames);
   }
 }
 
