@@ -165,31 +165,34 @@ export abstract class Driver<E extends TypedEvent, S> {
       this.assertOpen();
       checkKeys(`${this.#name}.ready`, options, WAIT_KEYS);
       checkWait(options);
-      if (list?.changes === true) await this.#whenAnyReady(sockets, options, list);
-      else await this.#whenOneReady(sockets(), options);
+      await this.#whenAnyReady(sockets, options, list?.changes === true ? list : undefined);
     });
   }
 
   async #whenAnyReady(
     sockets: () => readonly Socket[],
-    options: PatternWaitOptions,
-    list: EndpointList,
+    { timeout = -1, signal }: PatternWaitOptions,
+    list: EndpointList | undefined,
   ): Promise<void> {
-    const { timeout = -1, signal } = options;
     const late = (): TimeoutError =>
       new TimeoutError("ETIMEDOUT", `${this.#name} was not ready within ${timeout} ms`);
     let isReady = false;
+    let stop = new AbortController();
     const found = (async () => {
       while (!isReady) {
-        const stop = new AbortController();
-        const changed = list.changed();
+        stop = new AbortController();
+        const changed = list?.changed();
         // Sockets that close with their endpoint are not awaited.
         const waits = sockets().map(async (socket) => {
           await socket.ready({ peers: 1, signal: stop.signal });
           isReady = true;
         });
+        const any = Promise.any(waits).catch(({ errors }: AggregateError) => {
+          if (changed === undefined) throw errors[0];
+          return changed;
+        });
         try {
-          await Promise.race([changed, Promise.any(waits).catch(() => changed)]);
+          await (changed === undefined ? any : Promise.race([changed, any]));
         } finally {
           stop.abort();
         }
@@ -199,23 +202,8 @@ export abstract class Driver<E extends TypedEvent, S> {
       await waitFor(found, { timeout, signal }, late);
     } finally {
       isReady = true;
+      stop.abort();
       found.catch(() => undefined); // Of the driver that closes.
-    }
-  }
-
-  async #whenOneReady(sockets: readonly Socket[], options: PatternWaitOptions): Promise<void> {
-    const { timeout = -1, signal } = options;
-    const found = new AbortController();
-    const signals = signal === undefined ? [found.signal] : [signal, found.signal];
-    const waits = sockets.map((socket) =>
-      socket.ready({ peers: 1, timeout, signal: AbortSignal.any(signals) }),
-    );
-    try {
-      await Promise.any(waits);
-    } catch (error) {
-      throw (error as AggregateError).errors[0];
-    } finally {
-      found.abort();
     }
   }
 
