@@ -17,7 +17,6 @@ import type { ClientRulesOptions, CloneClientStats, CloneState } from "./client-
 import {
   ClientAttempts,
   type ClientEffects,
-  ClientStatistics,
   ClientStatus,
   type FailOverReason,
   MAX_RESYNC_DELAY,
@@ -27,6 +26,7 @@ import {
 import { Loading } from "./loading.js";
 import { isConflict, isRefusedFull, revisionOf, supportsConditions } from "./properties.js";
 import {
+  type CloneFault,
   isGoodbye,
   isHugz,
   KEY,
@@ -53,7 +53,9 @@ export class ClientRules {
   readonly #attempts: ClientAttempts;
   readonly #resync: ResyncBackoff;
   readonly #status: ClientStatus;
-  readonly #statistics: ClientStatistics;
+  readonly #counts = { received: 0, applied: 0, old: 0, gaps: 0, snapshots: 0, faults: 0 };
+  /** The last update was outdated. */
+  #oldInRow = false;
   readonly #view = new UpdateView();
   /** The snapshot in flight, and the KVPUBs that come with it. */
   #loading: Loading<readonly Buffer[]> | undefined;
@@ -65,7 +67,6 @@ export class ClientRules {
     this.#effects = effects;
     this.#subtree = new ClientSubtree(options.subtree);
     this.#status = new ClientStatus(effects, options.heartbeatInterval * options.liveness, now);
-    this.#statistics = new ClientStatistics(effects);
     this.#resendAt = this.#nextResend(now);
     this.#map = new ClientMap(effects, options.maxBytes);
     this.#resync = new ResyncBackoff(options.random);
@@ -153,7 +154,7 @@ export class ClientRules {
     const key = frames[KEY];
     const fault = updateFault(frames);
     if (fault !== undefined || key === undefined) {
-      this.#statistics.fault("snapshot", fault ?? "frames");
+      this.#fault("snapshot", fault ?? "frames");
       return;
     }
     this.#status.heard(now);
@@ -165,7 +166,7 @@ export class ClientRules {
     if (this.#status.state === "stale") this.#status.become("syncing", now);
     const bad = keyFault(key) ?? (this.#subtree.has(key) ? undefined : "subtree");
     if (bad !== undefined) {
-      this.#statistics.fault("snapshot", bad);
+      this.#fault("snapshot", bad);
       return;
     }
     const value = frames[VALUE] as Buffer;
@@ -218,7 +219,9 @@ export class ClientRules {
   #countApplied(updates: number, now: number): void {
     if (updates === 0) return;
     this.#status.heard(now);
-    this.#statistics.followed(updates);
+    this.#counts.received += updates;
+    this.#counts.applied += updates;
+    this.#oldInRow = false;
     this.#resync.reset();
   }
 
@@ -233,7 +236,7 @@ export class ClientRules {
     if (!this.#hears(attempt)) return;
     const fault = updateFault(frames);
     if (fault !== undefined) {
-      this.#statistics.fault("publisher", fault);
+      this.#fault("publisher", fault);
       return;
     }
     this.#status.heard(now);
@@ -242,11 +245,11 @@ export class ClientRules {
       this.#hugz(sequence, frames[PROPERTIES] as Buffer, now);
       return;
     }
-    this.#statistics.received();
+    this.#counts.received += 1;
     const key = frames[KEY] as Buffer;
     const bad = keyFault(key);
     if (bad !== undefined) {
-      this.#statistics.fault("publisher", bad);
+      this.#fault("publisher", bad);
       return;
     }
     if (sequence === 0 && isRefusedFull(frames[PROPERTIES] as Buffer))
@@ -259,7 +262,7 @@ export class ClientRules {
     const map = this.#map;
     const sequence = readSequence(frames[SEQUENCE] as Buffer);
     if (this.#loading === undefined && sequence > map.last) {
-      this.#statistics.later();
+      this.#oldInRow = false;
       if (sequence === map.last + 1) this.#resync.reset();
       const previous = this.#subtree.previous(sequence, frames[PROPERTIES] as Buffer);
       if (previous > map.last && !this.#resync.pending) this.#gap(map.last + 1, sequence, now);
@@ -270,7 +273,9 @@ export class ClientRules {
       if (loading.bytes > this.#options.maxBytes) this.#tooLarge(now);
     } else if (sequence > map.last) this.#apply(frames, sequence, now);
     else {
-      this.#statistics.old(sequence, map.last);
+      this.#counts.old += 1;
+      if (!this.#oldInRow) this.#effects.event({ type: "update:outdated", sequence, last: map.last });
+      this.#oldInRow = true;
       this.#acknowledge(frames, sequence, now);
     }
   }
@@ -288,7 +293,7 @@ export class ClientRules {
     const entry = revision === undefined || revision === 0 ? sequence : revision;
     // A client with several subscriptions gets keys outside its subtree; their sequences count, too.
     if (this.#subtree.has(key)) {
-      this.#statistics.applied();
+      this.#counts.applied += 1;
       if (!this.#map.apply(key, value, entry, own)) this.#tooLarge(now);
     }
     this.#map.last = sequence;
@@ -346,7 +351,7 @@ export class ClientRules {
       memory: table.memory,
       sequence: last,
       silentFor: this.#status.silentFor(now),
-      ...this.#statistics.counts,
+      ...this.#counts,
       failOvers: this.#attempts.failOvers,
       sets,
       acknowledged,
@@ -389,7 +394,7 @@ export class ClientRules {
     const subtree = frames[VALUE] as Buffer;
     // The Guide's servers in C leave it empty.
     if (subtree.length > 0 && !this.#subtree.is(subtree)) {
-      this.#statistics.fault("snapshot", "subtree");
+      this.#fault("snapshot", "subtree");
       return;
     }
     const sequence = readSequence(frames[SEQUENCE] as Buffer);
@@ -398,7 +403,15 @@ export class ClientRules {
     this.#loading = undefined;
     const before = this.#map.replace(table, sequence);
     this.#attempts.succeed();
-    this.#statistics.snapshot(this.#attempts.name, table.size, sequence, now - this.#loadingSince);
+    this.#counts.snapshots += 1;
+    this.#oldInRow = false;
+    this.#effects.event({
+      type: "snapshot:loaded",
+      server: this.#attempts.name,
+      entries: table.size,
+      sequence,
+      duration: now - this.#loadingSince,
+    });
     this.#map.reportDifference(before);
     for (const update of updates) {
       const at = readSequence(update[SEQUENCE] as Buffer);
@@ -426,7 +439,8 @@ export class ClientRules {
 
   /** Loads the map again after a gap, at once or after a pause. */
   #gap(expected: number, got: number, now: number): void {
-    this.#statistics.gap(expected, got);
+    this.#counts.gaps += 1;
+    this.#effects.event({ type: "update:missed", expected, got });
     if (this.#resync.gap(now)) this.#startResync(now);
     else this.#status.become("stale", now);
   }
@@ -438,9 +452,14 @@ export class ClientRules {
   }
 
   #tooLarge(now: number): void {
-    this.#statistics.fault("snapshot", "too-large");
+    this.#fault("snapshot", "too-large");
     this.#becomeStale(now);
     this.#attempts.end("no-snapshot", now, MAX_RESYNC_DELAY);
+  }
+
+  #fault(port: "snapshot" | "publisher", reason: CloneFault | "too-large"): void {
+    this.#counts.faults += 1;
+    this.#effects.event({ type: "message:invalid", port, reason });
   }
 
   #becomeStale(now: number): void {

@@ -1,7 +1,6 @@
-/** The parts of a client's rules: effects, state, counters, the choice of a server, and pauses between snapshots. */
+/** The parts of a client's rules: effects, state, the choice of a server, and pauses between snapshots. */
 import { backOff } from "../../core/back-off.js";
 import type { CloneClientEvent, CloneState } from "./client-options.js";
-import type { CloneFault } from "./protocol.js";
 
 /** Actions of the driver. */
 export interface ClientEffects {
@@ -73,65 +72,6 @@ export class ClientStatus {
   /** The connection or the server is lost. A map that was never whole cannot become stale. */
   lose(now: number): void {
     if (this.#wasLive) this.become("stale", now);
-  }
-}
-
-/** Counters of a client, and their events. */
-export class ClientStatistics {
-  readonly #effects: Pick<ClientEffects, "event">;
-  readonly #counts = { received: 0, applied: 0, old: 0, gaps: 0, snapshots: 0, faults: 0 };
-  #oldInRow = false;
-
-  constructor(effects: Pick<ClientEffects, "event">) {
-    this.#effects = effects;
-  }
-
-  get counts(): Readonly<Record<"received" | "applied" | "old" | "gaps" | "snapshots" | "faults", number>> {
-    return this.#counts;
-  }
-
-  received(): void {
-    this.#counts.received += 1;
-  }
-
-  applied(): void {
-    this.#counts.applied += 1;
-  }
-
-  /** Consecutive updates were applied. */
-  followed(updates: number): void {
-    this.#counts.received += updates;
-    this.#counts.applied += updates;
-    this.#oldInRow = false;
-  }
-
-  /** A later update ends a series of outdated ones. */
-  later(): void {
-    this.#oldInRow = false;
-  }
-
-  /** An outdated update. @param last sequence of the map */
-  old(sequence: number, last: number): void {
-    this.#counts.old += 1;
-    if (this.#oldInRow) return;
-    this.#oldInRow = true;
-    this.#effects.event({ type: "update:outdated", sequence, last });
-  }
-
-  gap(expected: number, got: number): void {
-    this.#counts.gaps += 1;
-    this.#effects.event({ type: "update:missed", expected, got });
-  }
-
-  snapshot(server: string, entries: number, sequence: number, duration: number): void {
-    this.#counts.snapshots += 1;
-    this.#oldInRow = false;
-    this.#effects.event({ type: "snapshot:loaded", server, entries, sequence, duration });
-  }
-
-  fault(port: "snapshot" | "publisher", fault: CloneFault | "too-large"): void {
-    this.#counts.faults += 1;
-    this.#effects.event({ type: "message:invalid", port, reason: fault });
   }
 }
 
