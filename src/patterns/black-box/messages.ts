@@ -19,11 +19,14 @@ import type { BlackBoxShardKey, BoxRulesOptions, BoxRulesStats, Drops } from "./
 /** Indices of a worker's counters, modulo 2³², in memory shared with the receiver. */
 export const Progress = { BEGUN: 0, FINISHED: 1, FAILED: 2, LENGTH: 3 } as const;
 
+/** Options of the SUB that can be cloned. */
+export interface BoxSocketOptions extends Omit<SubscriberOptions, "context" | "codec" | "authenticate"> {}
+
 export interface ReceiverData {
   readonly rules: BoxRulesOptions;
   readonly key: BlackBoxShardKey | undefined;
   readonly engine: string | undefined;
-  readonly socketOptions: Omit<SubscriberOptions, "context" | "codec" | "authenticate">;
+  readonly socketOptions: BoxSocketOptions;
   readonly bind: readonly string[];
   readonly connect: readonly string[];
   /** Whether it also connects to a source's endpoints, posted by the main thread. */

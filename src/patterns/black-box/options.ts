@@ -6,69 +6,58 @@ import { pathToFileURL } from "node:url";
 import { isBytes } from "../../core/bytes.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { type EndpointSource, isEndpointSource } from "../../sockets/endpoint-source.js";
-import type { SubscriberOptions } from "../../sockets/pub-sub.js";
-import { checkCount, checkEndpoint, checkKeys, checkObject } from "../kit/options.js";
-import type { ReceiverData } from "./messages.js";
+import {
+  anything,
+  checkEndpoint,
+  checkOptions,
+  choice,
+  type GivenWith,
+  integer,
+  object,
+} from "../kit/options.js";
+import type { BoxSocketOptions, ReceiverData } from "./messages.js";
 import { type BlackBoxShardKey, keyEndOf } from "./rules.js";
 import type { BlackBoxFullPolicy } from "./shard.js";
 
 const MAX_WORKERS = 256;
-/** Default limits of messages and bytes queued per shard. */
-const MAX_QUEUE = 10_000;
-const MAX_QUEUE_BYTES = 67_108_864;
 /** Messages, and bytes unless a single message is larger, per batch. */
 const MAX_BATCH = 1_000;
 const MAX_BATCH_BYTES = 1_048_576;
 /** Batches in flight per thread: one being handled, one ready. */
 const MAX_IN_FLIGHT = 2;
 
-const POLICIES: readonly BlackBoxFullPolicy[] = ["drop-newest", "drop-oldest", "conflate", "wait"];
-
-/** Options of {@link BlackBox}. */
-export interface BlackBoxOptions {
+const OPTIONS = {
   /**
    * Module whose default export handles messages in each worker thread: a URL, a `file:` or `data:` URL as text, or a
    * path. See {@link BlackBoxHandler}.
    */
-  readonly handler: string | URL;
+  handler: anything<string | URL>(),
   /** Publishers to connect to, or a source. */
-  readonly connect?: string | readonly string[] | EndpointSource;
+  connect: anything<string | readonly string[] | EndpointSource>(),
   /** Endpoints to bind. */
-  readonly bind?: string | readonly string[];
+  bind: anything<string | readonly string[]>(),
   /** Topic prefixes. Default: all messages. */
-  readonly subscribe?: string | Uint8Array | readonly (string | Uint8Array)[];
+  subscribe: anything<string | Uint8Array | readonly (string | Uint8Array)[]>(),
   /** Worker threads (shards), at most 256. Default: the machine's parallelism minus 1, at least 1. */
-  readonly workers?: number;
+  workers: integer({ max: MAX_WORKERS }),
   /** Part of the first frame that determines shard and order. Default: all of it. */
-  readonly key?: BlackBoxShardKey;
+  key: anything<BlackBoxShardKey>(),
   /** Handling of a message whose shard's queue is full. Default `"drop-oldest"`. */
-  readonly full?: BlackBoxFullPolicy;
+  full: choice<BlackBoxFullPolicy>(["drop-newest", "drop-oldest", "conflate", "wait"], "drop-oldest"),
   /** Messages queued per shard. Default 10,000. */
-  readonly maxQueue?: number;
+  maxQueue: integer({ default: 10_000 }),
   /** Bytes queued per shard; a larger message is dropped. Default 67,108,864. */
-  readonly maxQueueBytes?: number;
+  maxQueueBytes: integer({ default: 67_108_864 }),
   /** Passed to the module's functions, copied to each thread (`structuredClone`); a SharedArrayBuffer is shared. */
-  readonly data?: unknown;
+  data: anything<unknown>(),
   /** Options of the SUB: security, `receiveHighWaterMark`, … Values that cannot be cloned are refused. */
-  readonly socketOptions?: Omit<SubscriberOptions, "context" | "codec" | "authenticate">;
+  socketOptions: object<BoxSocketOptions>(),
   /** Engine of the SUB. Default: every socket's. */
-  readonly engine?: "zmtp" | "libzmq";
-}
+  engine: choice(["zmtp", "libzmq"]),
+};
 
-const KEYS = [
-  "handler",
-  "connect",
-  "bind",
-  "subscribe",
-  "workers",
-  "key",
-  "full",
-  "maxQueue",
-  "maxQueueBytes",
-  "data",
-  "socketOptions",
-  "engine",
-] as const;
+/** Options of {@link BlackBox}. */
+export type BlackBoxOptions = GivenWith<typeof OPTIONS, "handler">;
 
 export interface ResolvedBox {
   readonly receiver: ReceiverData;
@@ -81,13 +70,8 @@ export interface ResolvedBox {
 
 /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
 export function resolveBox(options: BlackBoxOptions): ResolvedBox {
-  checkKeys("BlackBox", options, KEYS);
-  const { full = "drop-oldest", key, engine, socketOptions = {}, data } = options;
-  if (!POLICIES.includes(full))
-    throw new InvalidArgumentError(`Option full is one of ${POLICIES.join(", ")}; got ${String(full)}`);
-  if (engine !== undefined && engine !== "zmtp" && engine !== "libzmq")
-    throw new InvalidArgumentError(`Option engine is "zmtp" or "libzmq"; got ${String(engine)}`);
-  checkObject("socketOptions", socketOptions);
+  const settings = checkOptions("BlackBox", OPTIONS, options);
+  const { full, maxQueue, maxQueueBytes, key, engine, socketOptions = {}, data } = settings;
   for (const name of ["context", "codec", "authenticate"]) {
     if (Object.hasOwn(socketOptions, name))
       throw new InvalidArgumentError(`BlackBox has its SUB in another thread: it has no option ${name}`);
@@ -104,12 +88,12 @@ export function resolveBox(options: BlackBoxOptions): ResolvedBox {
         `${endpoint} reaches other threads on the process-wide context; with the option engine the SUB has a context of its own`,
       );
   }
-  const workers = checkCount("workers", options.workers ?? defaultWorkers(), 1, MAX_WORKERS);
+  const { workers = defaultWorkers() } = settings;
   const rules = {
     shards: workers,
     full,
-    maxQueue: checkCount("maxQueue", options.maxQueue ?? MAX_QUEUE, 1),
-    maxQueueBytes: checkCount("maxQueueBytes", options.maxQueueBytes ?? MAX_QUEUE_BYTES, 1),
+    maxQueue,
+    maxQueueBytes,
     maxBatch: MAX_BATCH,
     maxBatchBytes: MAX_BATCH_BYTES,
     maxInFlight: MAX_IN_FLIGHT,
