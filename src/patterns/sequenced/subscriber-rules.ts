@@ -37,9 +37,10 @@ export type SequencedReplayOutcome =
   | "unknown-publisher"
   | "timeout";
 
-export interface ReplayOutbox {
+/** `C` is the caller's handle of a request. */
+export interface ReplayOutbox<C> {
   send(link: number, frames: Buffer[]): void;
-  settled(call: number, outcome: SequencedReplayOutcome, messages: ReplayedFrames[]): void;
+  settled(caller: C, outcome: SequencedReplayOutcome, messages: ReplayedFrames[]): void;
 }
 
 export interface SequencedReplayStats {
@@ -52,8 +53,8 @@ export interface SequencedReplayStats {
   readonly invalid: number;
 }
 
-interface Call extends Due {
-  readonly id: number;
+interface Call<C> extends Due {
+  readonly caller: C;
   readonly range: SequencedRange;
   readonly publisher: string;
   readonly topic: Buffer;
@@ -70,12 +71,12 @@ interface Call extends Due {
   isParked: boolean;
 }
 
-export class ReplayRules {
+export class ReplayRules<C> {
   readonly #options: ReplayRulesOptions;
-  readonly #outbox: ReplayOutbox;
-  readonly #calls = new Map<number, Link<Call>>();
-  readonly #byNumber = new Map<number, Link<Call>>();
-  readonly #deadlines = new Deadlines<Call>();
+  readonly #outbox: ReplayOutbox<C>;
+  readonly #calls = new Map<C, Link<Call<C>>>();
+  readonly #byNumber = new Map<number, Link<Call<C>>>();
+  readonly #deadlines = new Deadlines<Call<C>>();
   /** Last publisher per link, one character per byte; link numbers are not reused. */
   readonly #publishers = new Map<number, string | undefined>();
   #links = 0;
@@ -88,7 +89,7 @@ export class ReplayRules {
   #late = 0;
   #invalid = 0;
 
-  constructor(options: ReplayRulesOptions, outbox: ReplayOutbox) {
+  constructor(options: ReplayRulesOptions, outbox: ReplayOutbox<C>) {
     this.#options = options;
     this.#outbox = outbox;
   }
@@ -115,12 +116,12 @@ export class ReplayRules {
   }
 
   /**
-   * @param id unique, for `settled`, which may be called before this returns
+   * @param caller unique, for `settled`, which may be called before this returns
    * @param timeout ms for all pages
    */
-  request(id: number, range: SequencedRange, timeout: number, now: number): void {
-    const call: Call = {
-      id,
+  request(caller: C, range: SequencedRange, timeout: number, now: number): void {
+    const call: Call<C> = {
+      caller,
       range,
       publisher: Buffer.from(range.publisher, "hex").toString("latin1"),
       topic: range.topic,
@@ -134,13 +135,13 @@ export class ReplayRules {
       deadline: 0,
     };
     const link = new Link(call);
-    this.#calls.set(call.id, link);
+    this.#calls.set(caller, link);
     this.#requests += 1;
     this.#choose(link, now);
   }
 
-  cancel(id: number): void {
-    const link = this.#calls.get(id);
+  cancel(caller: C): void {
+    const link = this.#calls.get(caller);
     if (link !== undefined) this.#remove(link);
   }
 
@@ -166,7 +167,7 @@ export class ReplayRules {
 
   tick(now: number): void {
     for (const call of this.#deadlines.take(now)) {
-      const link = this.#calls.get(call.id) as Link<Call>;
+      const link = this.#calls.get(call.caller) as Link<Call<C>>;
       if (call.isParked) {
         this.#settle(link, "unknown-publisher");
         continue;
@@ -195,7 +196,7 @@ export class ReplayRules {
     };
   }
 
-  #message(link: Link<Call>, frames: readonly Buffer[], now: number): void {
+  #message(link: Link<Call<C>>, frames: readonly Buffer[], now: number): void {
     const call = link.value;
     const [, topic, second, ...body] = frames;
     const meta = second === undefined ? undefined : parseMeta(second);
@@ -217,7 +218,7 @@ export class ReplayRules {
     this.#arm(link, now);
   }
 
-  #ended(link: Link<Call>, status: EndStatus, now: number): void {
+  #ended(link: Link<Call<C>>, status: EndStatus, now: number): void {
     const call = link.value;
     if (status === EndStatus.OTHER_PUBLISHER) {
       call.wrong.add(call.link);
@@ -227,7 +228,7 @@ export class ReplayRules {
   }
 
   /** Requests on the publisher's last link, or the next untried one. */
-  #choose(link: Link<Call>, now: number): void {
+  #choose(link: Link<Call<C>>, now: number): void {
     const call = link.value;
     let known = -1;
     let untried = -1;
@@ -245,7 +246,7 @@ export class ReplayRules {
     } else this.#settle(link, "unknown-publisher");
   }
 
-  #ask(link: Link<Call>, now: number): void {
+  #ask(link: Link<Call<C>>, now: number): void {
     const call = link.value;
     this.#byNumber.delete(call.number);
     this.#numbers = (this.#numbers + 1) >>> 0;
@@ -257,19 +258,19 @@ export class ReplayRules {
     this.#outbox.send(call.link, [encodeRequest({ publisher, stream, from: next, to, number }), call.topic]);
   }
 
-  #arm(link: Link<Call>, now: number): void {
+  #arm(link: Link<Call<C>>, now: number): void {
     const left = Math.max(link.value.end - now, 0);
     this.#deadlines.set(link, now, Math.min(this.#options.attemptTimeout, left));
   }
 
-  #settle(link: Link<Call>, outcome: SequencedReplayOutcome): void {
+  #settle(link: Link<Call<C>>, outcome: SequencedReplayOutcome): void {
     this.#remove(link);
-    this.#outbox.settled(link.value.id, outcome, link.value.messages);
+    this.#outbox.settled(link.value.caller, outcome, link.value.messages);
   }
 
-  #remove(link: Link<Call>): void {
+  #remove(link: Link<Call<C>>): void {
     link.unlink();
-    this.#calls.delete(link.value.id);
+    this.#calls.delete(link.value.caller);
     this.#byNumber.delete(link.value.number);
   }
 }

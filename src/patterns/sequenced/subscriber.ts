@@ -88,7 +88,7 @@ export interface SequencedSubscriberStats extends SequencedStreamStats {
   readonly replays: SequencedReplayStats;
 }
 
-interface Waiting<T> {
+interface Replay<T> {
   readonly range: SequencedRange;
   readonly call: PendingCall<SequencedReplay<T>>;
 }
@@ -128,11 +128,9 @@ export class SequencedSubscriber<T = Raw> extends Driver<
   /** Sources of replay endpoints. */
   readonly #lists: EndpointList[] = [];
   readonly #table: StreamTable;
-  readonly #replays: ReplayRules;
-  readonly #waiting = new Map<number, Waiting<T>>();
+  readonly #replays: ReplayRules<Replay<T>>;
   readonly #timer = new DriverTimer(Number.POSITIVE_INFINITY);
   readonly #pulled: MessageReader<SequencedMessage<T>>;
-  #ids = 0;
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
   constructor(options: SequencedSubscriberOptions<T> = {}) {
@@ -161,7 +159,7 @@ export class SequencedSubscriber<T = Raw> extends Driver<
     this.#table = new StreamTable(this.#settings.maxStreams, (event) => this.events.emit(event));
     this.#replays = new ReplayRules(this.#settings, {
       send: (link, frames) => void this.#dealers.get(link)?.trySend(frames),
-      settled: (call, outcome, messages) => this.#settled(call, outcome, messages),
+      settled: (replay, outcome, messages) => this.#settled(replay, outcome, messages),
     });
     this.#pulled = new MessageReader({
       receive: (wait) => this.#subscriber.receiveMany(wait),
@@ -284,15 +282,10 @@ export class SequencedSubscriber<T = Raw> extends Driver<
           `A replay takes publisher, topic, stream, from and to, as an event gap:detected has them; got ${describe(range)}`,
         );
       const newest = { ...range, from: Math.max(range.from, range.to - this.#settings.maxReplay + 1) };
-      this.#ids += 1;
-      const id = this.#ids;
-      const onGivenUp = (): void => {
-        this.#waiting.delete(id);
-        this.#replays.cancel(id);
-      };
+      const onGivenUp = (): void => this.#replays.cancel(replay);
       const call = this.#calls.add<SequencedReplay<T>>(0, { signal, onGivenUp });
-      this.#waiting.set(id, { range, call });
-      this.#replays.request(id, newest, timeout, this.#timer.now());
+      const replay = { range, call };
+      this.#replays.request(replay, newest, timeout, this.#timer.now());
       this.#timer.update();
       return call.promise;
     } catch (error) {
@@ -314,7 +307,6 @@ export class SequencedSubscriber<T = Raw> extends Driver<
     this.#timer.stop();
     for (const list of this.#lists) list.stop();
     this.#calls.close();
-    this.#waiting.clear();
     const sockets = [this.#subscriber, ...this.#dealers.values()];
     await Promise.all(sockets.map((socket) => socket.close({ linger: 0 })));
   }
@@ -359,15 +351,13 @@ export class SequencedSubscriber<T = Raw> extends Driver<
     }
   }
 
-  #settled(call: number, outcome: SequencedReplayOutcome, replayed: readonly ReplayedFrames[]): void {
-    const waiting = this.#waiting.get(call);
-    if (waiting === undefined) return;
-    this.#waiting.delete(call);
-    const { range } = waiting;
+  #settled(
+    { range, call }: Replay<T>,
+    outcome: SequencedReplayOutcome,
+    replayed: readonly ReplayedFrames[],
+  ): void {
     if (outcome === "timeout") {
-      waiting.call.reject(
-        new TimeoutError("ETIMEDOUT", "The publisher did not send the messages again in time"),
-      );
+      call.reject(new TimeoutError("ETIMEDOUT", "The publisher did not send the messages again in time"));
       return;
     }
     const { publisher, topic, stream } = range;
@@ -376,7 +366,7 @@ export class SequencedSubscriber<T = Raw> extends Driver<
       const message = this.#decode({ publisher, topic, stream, sequence, time }, body);
       if (message !== undefined) messages.push(message);
     }
-    waiting.call.resolve({ messages, missing: range.to - range.from + 1 - messages.length, outcome });
+    call.resolve({ messages, missing: range.to - range.from + 1 - messages.length, outcome });
   }
 
   #decode(place: SequencedPlace, body: Buffer[]): SequencedMessage<T> | undefined {
