@@ -1,9 +1,15 @@
 /** Worker thread of a shard, seen from the main thread: started, and restarted after a crash. */
 import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
+import { backOff } from "../../core/back-off.js";
 import { builtFile } from "../../core/built-file.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { withTimeout } from "../../core/waiter.js";
 import { CLOSE, type FromWorker, fromPlain, Progress, type WorkerData } from "./messages.js";
+
+/** Delay in ms before a crashed thread is replaced; doubled with each crash soon after a start. */
+const FIRST_DELAY = 100;
+/** Largest delay in ms; a thread that lived this long resets it. */
+const MAX_DELAY = 10_000;
 
 /** Arguments of a process started with inline code, invalid for a thread with a file. */
 const UNFIT = /^(?:--input-type|--eval|-e|--print|-p|-pe|--check|-c|--interactive|-i)(?:=|$)/;
@@ -43,7 +49,8 @@ export class ShardThread {
   readonly ready: Promise<void>;
   readonly #data: ThreadData;
   readonly #owner: ThreadOwner;
-  readonly #restarts = new Restarts();
+  /** Crashes soon after a start. */
+  #crashes = 0;
   #worker: Worker | undefined;
   #exited: Promise<void> = Promise.resolve();
   #timer: NodeJS.Timeout | undefined;
@@ -130,7 +137,8 @@ export class ShardThread {
       return;
     }
     if (this.#closing) return;
-    const delay = this.#restarts.next(lived);
+    if (lived >= MAX_DELAY) this.#crashes = 0;
+    const delay = Math.round(backOff(this.#crashes++, FIRST_DELAY, MAX_DELAY, Math.random));
     this.#timer = setTimeout(this.#start, delay);
     this.#owner.threadCrashed(this.#data.shard, wasUp, error, delay);
   }
@@ -139,26 +147,4 @@ export class ShardThread {
 /** Shortens a module given as text for messages. */
 function shorten(url: string): string {
   return url.length > 200 ? `${url.slice(0, 200)}…` : url;
-}
-
-/** Restart delay of a crashed worker thread. Pure. */
-
-/** First delay in ms. */
-const FIRST_DELAY = 100;
-/** Largest delay in ms; a thread that lived this long resets the count. */
-const MAX_DELAY = 10_000;
-
-export class Restarts {
-  #delay = FIRST_DELAY;
-
-  /**
-   * @param lived ms from start to crash
-   * @returns ms until restart: doubled with each crash soon after a start
-   */
-  next(lived: number): number {
-    if (lived >= MAX_DELAY) this.#delay = FIRST_DELAY;
-    const delay = this.#delay;
-    this.#delay = Math.min(2 * delay, MAX_DELAY);
-    return delay;
-  }
 }

@@ -9,7 +9,6 @@ import {
   keyEndOf,
 } from "../../../src/patterns/black-box/rules.js";
 
-import { Restarts } from "../../../src/patterns/black-box/threads.js";
 
 const message = (topic: string, body = ""): Buffer[] => [Buffer.from(topic), Buffer.from(body)];
 
@@ -236,13 +235,5 @@ describe("a thread that crashed", () => {
     rules.receive(bodies(4));
     expect(rules.crashed(0, { begun: 3, finished: 3, failed: 1 })).toBe(0);
     expect(shard()).toMatchObject({ handled: 6, failed: 1, queued: 1, lost: 0 });
-  });
-
-  it("is restarted after a wait that doubles, up to a bound, until one has lived", () => {
-    const restarts = new Restarts();
-    expect([0, 0, 0, 0, 0, 0, 0, 0, 0].map(() => restarts.next(5))).toEqual([
-      100, 200, 400, 800, 1_600, 3_200, 6_400, 10_000, 10_000,
-    ]);
-    expect(restarts.next(10_000)).toBe(100);
   });
 });
