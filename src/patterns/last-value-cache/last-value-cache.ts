@@ -267,10 +267,8 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
   #openStore(directory: string, { damagedFile, storeInterval }: LastValueCacheSettings): WriteBehind {
     let store: LmdbValueStore | undefined;
     try {
-      let aside: { file: string; reason: string } | undefined;
-      store = new LmdbValueStore(directory, damagedFile, (file, reason) => {
-        aside = { file, reason };
-      });
+      store = new LmdbValueStore(directory, damagedFile);
+      const aside = store.damagedFile;
       const { values, damaged } = store.load();
       for (const { frames, order } of values) this.#cache.restore(frames, order);
       this.#restored = this.#cache.topics;

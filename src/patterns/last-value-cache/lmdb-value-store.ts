@@ -11,14 +11,20 @@ import { type LmdbDatabase, LmdbFolder } from "../kit/store/lmdb.js";
 import type { DamagedFile } from "../kit/store/lmdb-check.js";
 import { decodeRecord, encodeRecord } from "../kit/store/record.js";
 import type { CacheChanges } from "./value-cache.js";
-import type { StoredValue, StoredValues, ValueStore } from "./value-store.js";
 
 /** In the order in which they are made. */
 const TABLES = ["values", "owner"] as const;
 /** LMDB has no empty key, and the empty topic is one. */
 const KEY_PREFIX = Buffer.from("t");
 
-export class LmdbValueStore implements ValueStore {
+interface StoredValue {
+  /** Number of its update among all. */
+  readonly order: number;
+  /** Topic first. */
+  readonly frames: readonly Buffer[];
+}
+
+export class LmdbValueStore {
   readonly #folder: LmdbFolder<(typeof TABLES)[number]>;
   readonly #values: LmdbDatabase;
 
@@ -30,18 +36,18 @@ export class LmdbValueStore implements ValueStore {
    * @throws NotSupportedError `ERR_PACKAGE_UNAVAILABLE` without the package `lmdb`; StoreError `taken` when this process has it open; `damaged` when its file is;
    *   `failed` when it cannot be opened
    */
-  constructor(
-    directory: string,
-    damagedFile: DamagedFile = "refuse",
-    onSetAside: (file: string, reason: string) => void = () => undefined,
-  ) {
+  constructor(directory: string, damagedFile: DamagedFile = "refuse") {
     this.#folder = new LmdbFolder(directory, { tables: TABLES, owner: "owner", damagedFile });
     this.#values = this.#folder.tables.values;
-    const { damagedFile: aside } = this.#folder;
-    if (aside !== undefined) onSetAside(aside.file, aside.reason);
   }
 
-  load(): StoredValues {
+  /** The file that was damaged and set aside at opening, and why. */
+  get damagedFile(): { readonly file: string; readonly reason: string } | undefined {
+    return this.#folder.damagedFile;
+  }
+
+  /** Call it once, before the first commit. @returns values, the least recently updated first; damaged records are removed */
+  load(): { readonly values: readonly StoredValue[]; readonly damaged: number } {
     const found: StoredValue[] = [];
     const damaged: Buffer[] = [];
     for (const key of this.#values.getKeys({})) {
@@ -60,6 +66,10 @@ export class LmdbValueStore implements ValueStore {
     return { values: found, damaged: damaged.length };
   }
 
+  /**
+   * Writes everything or nothing; values are read before the call returns.
+   * @throws StoreError `taken` when another process has opened the store since; `failed`
+   */
   async commit({ changed, removed }: CacheChanges): Promise<void> {
     // Read now: the next message of a topic rewrites its value.
     const records = changed.map((value) => ({

@@ -6,21 +6,15 @@
  *
  * A topic that changes often is written once per commit. A crash loses the changes since the last commit.
  */
-import type { CacheChanges } from "./value-cache.js";
-import type { ValueStore } from "./value-store.js";
+import type { LmdbValueStore } from "./lmdb-value-store.js";
+import type { ValueCache } from "./value-cache.js";
 
 /** Topics per commit: bounds the time that the event loop is blocked. */
 const MAX_COMMIT = 4_096;
 
-export interface ChangeSource {
-  readonly pending: number;
-  takeChanges(max: number): CacheChanges;
-  putBack(changes: CacheChanges): void;
-}
-
 export class WriteBehind {
-  readonly #source: ChangeSource;
-  readonly #store: ValueStore;
+  readonly #source: ValueCache;
+  readonly #store: LmdbValueStore;
   readonly #failed: (error: unknown) => void;
   readonly #timer: NodeJS.Timeout;
   #running: Promise<boolean> | undefined;
@@ -35,7 +29,12 @@ export class WriteBehind {
    * @param interval ms between commits
    * @param failed called with the error of a failed commit
    */
-  constructor(source: ChangeSource, store: ValueStore, interval: number, failed: (error: unknown) => void) {
+  constructor(
+    source: ValueCache,
+    store: LmdbValueStore,
+    interval: number,
+    failed: (error: unknown) => void,
+  ) {
     this.#source = source;
     this.#store = store;
     this.#failed = failed;
