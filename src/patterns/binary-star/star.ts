@@ -31,7 +31,6 @@ import {
   object,
   type Settings,
 } from "../kit/options.js";
-import { Readiness } from "../kit/readiness.js";
 import { BinaryStarState, encodeState, parseState } from "./protocol.js";
 import {
   type BinaryStarAdmission,
@@ -166,7 +165,6 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
   /** The peer's endpoint source; `undefined` for a fixed endpoint. */
   readonly #peerSource: EndpointList | undefined;
   #peerEndpoint = "";
-  readonly #readiness: Readiness;
   /** Callbacks for the end of a doubt. */
   #doubters: (() => void)[] = [];
   /** State of the last event. */
@@ -208,7 +206,6 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
       this.#timer.now(),
     );
     this.#state = this.state;
-    this.#readiness = new Readiness("BinaryStar", () => this.state === "active" || this.state === "passive");
   }
 
   /** Endpoint of this server's states, wildcards filled in; `null` before {@link bind}. */
@@ -251,7 +248,7 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
    */
   async ready(options: PatternWaitOptions = {}): Promise<void> {
     this.assertOpen();
-    return this.#readiness.wait(options);
+    return this.whenReached(this.state === "active" || this.state === "passive", options);
   }
 
   /**
@@ -331,7 +328,6 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
   /** @internal Stops publishing; the peer's patience detects it. */
   protected async onClose(linger: number): Promise<void> {
     this.#timer.stop();
-    this.#readiness.close();
     this.#endDoubt();
     // The last state may be a hand-over's.
     const last = linger < 0 ? LAST_STATE_LINGER : Math.min(linger, LAST_STATE_LINGER);
@@ -423,7 +419,7 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
     const from = this.#state;
     const state = this.#rules.doubting ? "doubting" : NAMES[this.#rules.state];
     this.#state = state;
-    if (state === "active" || state === "passive") this.#readiness.reached();
+    if (state === "active" || state === "passive") this.reached();
     this.events.emit({
       type: "state:changed",
       state: state as Exclude<BinaryStarStateName, "fenced">,

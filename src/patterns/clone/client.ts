@@ -1,7 +1,7 @@
 /** The client: the map for a program, and the sockets (client-connections.ts) around client-rules.ts. */
 
 import { DriverTimer } from "../../core/driver-timer.js";
-import { ClosedError, InvalidArgumentError, type ShoalError } from "../../core/errors.js";
+import { InvalidArgumentError, type ShoalError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
 import { frameCost } from "../../core/frame-cost.js";
 import type { WaitOptions } from "../../core/waiter.js";
@@ -11,7 +11,6 @@ import type { Raw, Settled } from "../../sockets/shape.js";
 import { PendingCalls } from "../kit/calls.js";
 import { Driver } from "../kit/driver.js";
 import { ENDPOINT_SOURCE_EVENTS, EndpointList } from "../kit/endpoint-list.js";
-import { Readiness } from "../kit/readiness.js";
 import type { ClientCoder, CloneKey } from "./client-coder.js";
 import { ClientConnections } from "./client-connections.js";
 import {
@@ -78,7 +77,6 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
   /** With a source. */
   readonly #source: EndpointList | undefined;
   readonly #watches: ClientWatches<CloneValue<T>>;
-  readonly #readiness: Readiness;
   #loaded = false;
   #isStarted = false;
   #handshakeErrors = 0;
@@ -120,7 +118,6 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
       this.events.emit({ type: "change:dropped", lost }),
     );
     this.#rules = new ClientRules(settings.rules, this.#effects(settings.servers), this.#timer.now());
-    this.#readiness = new Readiness("CloneClient", () => this.#loaded);
     this.#rules.start(this.#timer.now());
     this.#isStarted = true;
     this.#timer.start({
@@ -147,8 +144,7 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
    * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EAGAIN` when the client closes before
    */
   ready(options: WaitOptions = {}): Promise<void> {
-    if (this.closed) return Promise.reject(new ClosedError("EBADF", "CloneClient is closed"));
-    return this.#readiness.wait(options);
+    return this.whenReached(this.#loaded, options);
   }
 
   get state(): CloneState {
@@ -274,7 +270,6 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
     this.#source?.stop();
     this.#timer.stop();
     this.#rules.close(this.#timer.now());
-    this.#readiness.close();
     this.#watches.end();
     await this.#connections.close();
   }
@@ -329,7 +324,7 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
         watches.changed({ key, old, value, sequence, own, resync }),
       synced: () => {
         this.#loaded = true;
-        this.#readiness.reached();
+        this.reached();
       },
       event: (event) => this.events.emit(event),
     };

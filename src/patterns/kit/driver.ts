@@ -10,7 +10,7 @@
 import { checkKeys } from "../../core/arguments.js";
 import { ClosedError, TimeoutError } from "../../core/errors.js";
 import { type EventNames, EventStream, type TypedEvent } from "../../core/event-stream.js";
-import { checkWait, refusedWait, type WaitOptions, waitFor } from "../../core/waiter.js";
+import { checkWait, refusedWait, Waiter, type WaitOptions, waitFor } from "../../core/waiter.js";
 import { Calls } from "../../sockets/calls.js";
 import type { Socket } from "../../sockets/socket.js";
 import type { EndpointList } from "./endpoint-list.js";
@@ -39,6 +39,8 @@ export abstract class Driver<E extends TypedEvent, S> {
   readonly events: EventStream<E>;
   readonly #name: string;
   readonly #calls = new Calls();
+  /** Pending calls of `whenReached`. */
+  readonly #reaching = new Set<Waiter<void>>();
   #closed = false;
   #draining: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
@@ -109,6 +111,9 @@ export abstract class Driver<E extends TypedEvent, S> {
     }
     this.#closed = true; // Before `onClose`, which may ask.
     this.#calls.abandon();
+    for (const waiter of this.#reaching)
+      waiter.abandon(new ClosedError("EAGAIN", `${this.#name} closed before it was ready`));
+    this.#reaching.clear();
     this.#closing ??= this.#end(linger);
     return this.#closing;
   }
@@ -152,6 +157,35 @@ export abstract class Driver<E extends TypedEvent, S> {
     return this.#calls.run(async () => steps());
   }
 
+  /** @internal Settles when {@link reached} is called, or at once if the driver is ready; for `ready`. */
+  protected whenReached(isReady: boolean, options: WaitOptions = {}): Promise<void> {
+    try {
+      if (this.#closed) throw this.#closedError();
+      checkKeys(`${this.#name}.ready`, options, WAIT_KEYS);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    const refused = refusedWait(options);
+    if (refused !== undefined) return refused;
+    if (isReady) return Promise.resolve();
+    const { timeout = -1, signal } = options;
+    const waiter = new Waiter<void>(timeout, signal, this.#notReady(timeout), () =>
+      this.#reaching.delete(waiter),
+    );
+    this.#reaching.add(waiter);
+    return waiter.promise;
+  }
+
+  /** @internal The driver is ready. */
+  protected reached(): void {
+    for (const waiter of this.#reaching) waiter.resolve();
+    this.#reaching.clear();
+  }
+
+  #notReady(timeout: number): () => TimeoutError {
+    return () => new TimeoutError("ETIMEDOUT", `${this.#name} was not ready within ${timeout} ms`);
+  }
+
   /**
    * @internal Settles when one of the sockets has a peer; for `ready`.
    * @param list endpoint list, if sockets come and go with a source
@@ -174,8 +208,6 @@ export abstract class Driver<E extends TypedEvent, S> {
     { timeout = -1, signal }: PatternWaitOptions,
     list: EndpointList | undefined,
   ): Promise<void> {
-    const late = (): TimeoutError =>
-      new TimeoutError("ETIMEDOUT", `${this.#name} was not ready within ${timeout} ms`);
     let isReady = false;
     let stop = new AbortController();
     const found = (async () => {
@@ -199,7 +231,7 @@ export abstract class Driver<E extends TypedEvent, S> {
       }
     })();
     try {
-      await waitFor(found, { timeout, signal }, late);
+      await waitFor(found, { timeout, signal }, this.#notReady(timeout));
     } finally {
       isReady = true;
       stop.abort();

@@ -16,7 +16,6 @@ import { type BodyFor, type BodyOf, BodyShape } from "../kit/body.js";
 import { type ServiceContract, serviceClient } from "../kit/contract.js";
 import { Driver } from "../kit/driver.js";
 import { ENDPOINT_SOURCE_EVENTS, EndpointList, type PatternEndpoints } from "../kit/endpoint-list.js";
-import { Readiness } from "../kit/readiness.js";
 import { SendQueue } from "../kit/send-queue.js";
 import { Batcher, messagesAtClient, REQUESTS, takingBatches } from "./batch.js";
 import {
@@ -117,7 +116,6 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
   /** Time of this turn: reading the clock per request cost as much as sending it. */
   #time = 0;
   #timed = false;
-  readonly #readiness = new Readiness("MajordomoClient", () => this.#rules.hasBroker);
   /** Waiting `drain` calls. */
   #idleWaits: (() => void)[] = [];
 
@@ -163,7 +161,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
       close: (connection: number): void => sockets.shut(connection),
       send: (connection: number, message: FromClient): boolean => sockets.send(connection, message),
       event: (event: MajordomoClientEvent): void => {
-        if (event.type === "broker:joined") this.#readiness.reached();
+        if (event.type === "broker:joined") this.reached();
         this.events.emit(event);
       },
       unserved: (): void => {
@@ -197,8 +195,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
    * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EBADF`, or `EAGAIN` at close
    */
   ready(options?: WaitOptions): Promise<void> {
-    if (this.closed) return Promise.reject(new ClosedError("EBADF", "The client is closed"));
-    return this.#readiness.wait(options);
+    return this.whenReached(this.#rules.hasBroker, options);
   }
 
   override stats(): MajordomoClientStats {
@@ -276,7 +273,6 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
   /** Ignores linger: `drain` waits. */
   protected override async onClose(): Promise<void> {
     this.#endpoints.stop();
-    this.#readiness.close();
     this.#rules.close((call) => {
       call.sink.failed(new ClosedError("EAGAIN", "The client closed before the answer came"), true);
     });

@@ -19,7 +19,6 @@ import {
   isPermanent,
   type PatternEndpoints,
 } from "../kit/endpoint-list.js";
-import { Readiness } from "../kit/readiness.js";
 import { SendQueue, type SendTicket } from "../kit/send-queue.js";
 import { Batcher, messagesAtWorker, REPLIES, takingBatches } from "./batch.js";
 import { PROTOCOLS } from "./client-options.js";
@@ -79,7 +78,6 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> extends Driver<
   readonly #endpoints: EndpointList;
   #connections: WorkerConnection[];
   readonly #faults = { count: 0 };
-  readonly #readiness = new Readiness("MajordomoWorker", () => this.stats().brokers > 0);
 
   /**
    * @param endpoints of brokers, or a source. The worker leaves a removed broker when it hangs up or has sent no
@@ -116,7 +114,7 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> extends Driver<
       dialect,
     };
     const emit = (event: MajordomoWorkerEvent): void => {
-      if (event.type === "broker:joined") this.#readiness.reached();
+      if (event.type === "broker:joined") this.reached();
       this.events.emit(event);
     };
     this.#jobs = new WorkerJobs(
@@ -173,8 +171,7 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> extends Driver<
    * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EBADF`, or `EAGAIN` at close
    */
   ready(options?: WaitOptions): Promise<void> {
-    if (this.closed) return Promise.reject(new ClosedError("EBADF", "The worker is closed"));
-    return this.#readiness.wait(options);
+    return this.whenReached(this.stats().brokers > 0, options);
   }
 
   override stats(): MajordomoWorkerStats {
@@ -213,7 +210,6 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> extends Driver<
   /** Like `drain`; handlers are aborted after `linger` ms. */
   protected override async onClose(linger: number): Promise<void> {
     this.#endpoints.stop();
-    this.#readiness.close();
     for (const connection of this.#connections) connection.drain();
     this.#jobs.returnWaiting();
     if (linger !== 0) await withTimeout(this.#jobs.whenIdle(), linger);
