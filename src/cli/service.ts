@@ -1,8 +1,8 @@
 /** Shared by the request-reply patterns: `--echo` and `--exec` of a worker, and `call`. */
 import type { Command } from "commander";
 import { ServiceError } from "../patterns/kit/errors.js";
-import { exec } from "./exec.js";
 import { addClusterOptions } from "./cluster-options.js";
+import { exec } from "./exec.js";
 import { asUsage, Failure, hasCode, InputError, UsageError } from "./failure.js";
 import { type FormatChoice, formatFor } from "./format.js";
 import { Input } from "./input.js";

@@ -11,7 +11,7 @@
 import { describe } from "../core/arguments.js";
 import { ClosedError, InvalidArgumentError } from "../core/errors.js";
 import { fnv1a } from "../core/hash.js";
-import { checkOptions, choice, integer, text } from "../patterns/kit/options.js";
+import { checkOptions, choice, type Given, integer, text } from "../patterns/kit/options.js";
 import { StoreError } from "../patterns/kit/store/error.js";
 import { type PgClient, PostgresDatabase } from "../patterns/kit/store/postgres.js";
 import type {
@@ -23,20 +23,6 @@ import type {
   SessionStoreWrite,
 } from "./store.js";
 
-/** Options of {@link PostgresSessionStore.open}. */
-export interface PostgresSessionStoreOptions {
-  /** `postgres://USER:PASSWORD@HOST:PORT/DATABASE`. Default: from the variables `PGHOST`, `PGUSER`, … */
-  readonly connectionString?: string | undefined;
-  /** The table, made if it is missing: lower-case letters, digits and `_`. Default "shoal_sessions". */
-  readonly table?: string | undefined;
-  /** Advisory locks, or serializable transactions. Default `"locks"`. */
-  readonly isolation?: "locks" | "serializable" | undefined;
-  /** The greatest number of connections. Default 10. */
-  readonly maxConnections?: number | undefined;
-  /** Limit of connecting, and of a statement, in ms. Default 30,000. */
-  readonly timeout?: number | undefined;
-}
-
 interface Row {
   readonly k: string;
   readonly n: number;
@@ -44,12 +30,20 @@ interface Row {
 }
 
 const OPTIONS = {
+  /** `postgres://USER:PASSWORD@HOST:PORT/DATABASE`. Default: from the variables `PGHOST`, `PGUSER`, … */
   connectionString: text(),
+  /** The table, made if it is missing: lower-case letters, digits and `_`. Default "shoal_sessions". */
   table: text(),
+  /** Advisory locks, or serializable transactions. Default `"locks"`. */
   isolation: choice(["locks", "serializable"], "locks"),
+  /** The greatest number of connections. Default 10. */
   maxConnections: integer({ default: 10 }),
+  /** Limit of connecting, and of a statement, in ms. Default 30,000. */
   timeout: integer({ default: 30_000 }),
 };
+
+/** Options of {@link PostgresSessionStore.open}. */
+export type PostgresSessionStoreOptions = Given<typeof OPTIONS>;
 
 const TABLE = /^[a-z_][a-z0-9_]{0,39}$/;
 /** The advisory lock for making the table: machines may start together. */

@@ -1,7 +1,6 @@
 /** Encodes and decodes keys and values, and reports invalid ones. */
 
 import { isUtf8 } from "node:buffer";
-import { describe } from "../../core/arguments.js";
 import { isBytes } from "../../core/bytes.js";
 import { InvalidArgumentError, InvalidMessageError } from "../../core/errors.js";
 import type { StandardSchemaV1 } from "../../core/standard-schema.js";
@@ -31,14 +30,8 @@ export class ClientCoder {
     { codec, schema, keyEncoding }: ClientCoding,
     onInvalid: (key: Buffer, error: unknown) => void,
   ) {
-    if (keyEncoding !== "utf8" && keyEncoding !== "latin1")
-      throw new InvalidArgumentError(`keyEncoding is "utf8" or "latin1"; got ${describe(keyEncoding)}`);
     if (schema !== undefined && codec === undefined)
       throw new InvalidArgumentError("A schema needs a codec, such as json()");
-    if (codec !== undefined && (typeof codec?.encode !== "function" || typeof codec.decode !== "function"))
-      throw new InvalidArgumentError(
-        "Option codec must have the methods encode and decode, such as json() has",
-      );
     this.#codec = codec === undefined ? undefined : withSchema(codec, schema);
     this.#encoding = keyEncoding;
     this.#onInvalid = onInvalid;

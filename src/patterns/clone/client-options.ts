@@ -10,13 +10,13 @@ import type { Context } from "../../sockets/context.js";
 import { type EndpointSource, isEndpointSource } from "../../sockets/endpoint-source.js";
 import type { Raw } from "../../sockets/shape.js";
 import type { CommonOptions } from "../../sockets/socket-options.js";
-import type { CallLimits } from "../kit/calls.js";
 import type { EndpointSourceEvent } from "../kit/endpoint-list.js";
 import {
   anything,
   bytes,
   checkOptions,
   choice,
+  codec,
   type Given,
   integer,
   object,
@@ -45,7 +45,7 @@ const OPTIONS = {
   /** `/segment/…/`: the client holds only keys that begin with it. Default: all. */
   subtree: anything<string | Uint8Array>(),
   /** Encodes and decodes values. Default: bytes as they are. */
-  codec: anything<Codec<unknown>>(),
+  codec: codec<unknown>(),
   /** A Standard Schema that values have to pass, on the way out and in. With a codec only. */
   schema: anything<StandardSchemaV1>(),
   /**
@@ -126,18 +126,6 @@ export interface ClientRulesOptions
   readonly random: () => number;
 }
 
-/** The checked options of a client. */
-export interface ClientSettings {
-  /** Empty with a source. */
-  readonly servers: readonly CloneEndpoints[];
-  readonly coder: ClientCoder;
-  readonly timeout: number;
-  readonly calls: CallLimits;
-  /** For all sockets. */
-  readonly sockets: CommonOptions & { readonly context?: Context };
-  readonly rules: ClientRulesOptions;
-}
-
 /**
  * @param onInvalid called for a key or value that cannot be decoded
  * @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value
@@ -146,9 +134,9 @@ export function clientSettings<T>(
   given: CloneServers,
   options: CloneClientOptions<T>,
   onInvalid: (key: Buffer, error: unknown) => void,
-): ClientSettings {
+) {
   const settings = checkOptions("CloneClient", OPTIONS, options);
-  const { codec, schema, keyEncoding, context, heartbeatInterval, liveness, retryDelay } = settings;
+  const { schema, keyEncoding, context, heartbeatInterval, liveness, retryDelay } = settings;
   const servers = serversOf(given);
   const longest = Math.min(MAX_RETRY_DELAY, heartbeatInterval);
   const { maxRetryDelay = Math.max(retryDelay, longest) } = settings;
@@ -158,7 +146,7 @@ export function clientSettings<T>(
     );
   return {
     servers,
-    coder: new ClientCoder({ codec, schema, keyEncoding }, onInvalid),
+    coder: new ClientCoder({ codec: settings.codec, schema, keyEncoding }, onInvalid),
     timeout: settings.timeout,
     calls: { maxPending: settings.maxPending, maxPendingBytes: settings.maxPendingBytes },
     sockets: {

@@ -68,15 +68,6 @@ export type CloneFault =
   /** Not of the form /segment/…/, or longer than 255 bytes. */
   | "subtree";
 
-/** A message of five frames, checked. */
-export type UpdateFrames = readonly [
-  key: Buffer,
-  sequence: Buffer,
-  uuid: Buffer,
-  properties: Buffer,
-  value: Buffer,
-];
-
 /** Whether it is empty, or non-empty segments between slashes (12/CHP, State Synchronization). */
 export function isSubtree(bytes: Uint8Array): boolean {
   const { length } = bytes;

@@ -6,8 +6,6 @@ import { InvalidArgumentError, type ShoalError } from "../../core/errors.js";
 import { decodeZ85, encodeZ85 } from "../../core/z85.js";
 import { Context, context as processContext } from "../../sockets/context.js";
 import { type EndpointSource, isEndpointSource } from "../../sockets/endpoint-source.js";
-import type { PublisherOptions } from "../../sockets/pub-sub.js";
-import type { RouterOptions } from "../../sockets/request-reply.js";
 import { curvePublicKey } from "../../sockets/security/curve-keys.js";
 import type { CommonOptions, ConstructionOptions } from "../../sockets/socket-options.js";
 import type { BinaryStarEvent, BinaryStarRole } from "../binary-star/index.js";
@@ -134,24 +132,13 @@ export interface ServerRulesOptions
   readonly random: () => number;
 }
 
-/** The checked options of a server. */
-export interface ServerSettings {
-  readonly rules: ServerRulesOptions;
-  /** For all of the clients' sockets. */
-  readonly sockets: CloneSocketOptions & { readonly context?: Context };
-  /** For the ROUTER of snapshots and the PUB, over those for all. */
-  readonly snapshots: RouterOptions;
-  readonly publisher: PublisherOptions;
-  readonly pair: PairSettings | undefined;
-}
-
 /** @throws InvalidArgumentError `EINVAL` unless a clone can be bound there */
 export function checkBind(endpoint: string): void {
   if (typeof endpoint !== "string" || !endpoint.endsWith(":*")) endpointAt(endpoint, 0);
 }
 
 /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
-export function serverSettings(options: CloneServerOptions): ServerSettings {
+export function serverSettings(options: CloneServerOptions) {
   const settings = checkOptions("CloneServer", OPTIONS, options);
   const { heartbeatInterval, liveness, maxPending, maxBytes, maxSnapshots, socketOptions } = settings;
   const context = settings.context === undefined ? {} : { context: settings.context };

@@ -19,7 +19,7 @@ import {
   InvalidArgumentError,
   InvalidMessageError,
   NotSupportedError,
-  ShoalError,
+  type ShoalError,
 } from "../../core/errors.js";
 import { describeIssues, issuePath, type StandardSchemaV1, validate } from "../../core/standard-schema.js";
 import { type Codec, json } from "../../sockets/codec.js";

@@ -202,11 +202,6 @@ export function checkFunction(name: string, value: unknown): void {
   throw new InvalidArgumentError(`Option ${name} is a function; got ${describe(value)}`);
 }
 
-/** Only `undefined` counts as not given; `null` is returned. */
-export function orDefault(value: unknown, standard: number): unknown {
-  return value === undefined ? standard : value;
-}
-
 /** @throws InvalidArgumentError `EINVAL` unless an object or not given */
 export function checkObject(name: string, value: unknown): void {
   if (value === undefined || object().accepts(value)) return;

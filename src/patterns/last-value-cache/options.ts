@@ -2,11 +2,10 @@
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { XPublisherOptions, XSubscriberOptions } from "../../sockets/pub-sub.js";
 import { anything, bytes, checkOptions, choice, type Given, integer, object, text } from "../kit/options.js";
-import { type PublisherGate, publisherGate } from "../kit/server-gate.js";
+import { publisherGate } from "../kit/server-gate.js";
 import { storeFolder } from "../kit/store/lmdb.js";
-import type { DamagedFile } from "../kit/store/lmdb-check.js";
 import type { LastValueCacheSnapshotStats } from "./snapshots.js";
-import type { CacheBounds, LastValueCacheUncachedReason, LastValueCacheValueStats } from "./value-cache.js";
+import type { LastValueCacheUncachedReason, LastValueCacheValueStats } from "./value-cache.js";
 
 /** Bytes of the longest topic kept. */
 const MAX_TOPIC_BYTES = 1_024;
@@ -100,20 +99,10 @@ export interface LastValueCacheStats extends LastValueCacheValueStats {
     | undefined;
 }
 
-export interface LastValueCacheSettings {
-  readonly topics: readonly string[];
-  readonly bounds: CacheBounds;
-  readonly maxSnapshots: number;
-  readonly store: string | undefined;
-  readonly storeInterval: number;
-  readonly damagedFile: DamagedFile;
-  readonly gate: PublisherGate | undefined;
-  readonly frontend: XSubscriberOptions;
-  readonly backend: XPublisherOptions;
-}
+export type LastValueCacheSettings = ReturnType<typeof cacheSettings>;
 
 /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
-export function cacheSettings(options: LastValueCacheOptions): LastValueCacheSettings {
+export function cacheSettings(options: LastValueCacheOptions) {
   const settings = checkOptions("LastValueCache", OPTIONS, options);
   const { topics = [""], store, frontendOptions, backendOptions, maxTopics, storeInterval } = settings;
   const { maxBytes, maxValueBytes, maxSnapshots, damagedFile, gate } = settings;
@@ -123,6 +112,11 @@ export function cacheSettings(options: LastValueCacheOptions): LastValueCacheSet
     if (backendOptions !== undefined && name in backendOptions)
       throw new InvalidArgumentError(`Option ${name} of the backend is the cache's own`);
   }
+  const backend: XPublisherOptions = {
+    sendHighWaterMark: maxTopics + LIVE_ROOM,
+    ...backendOptions,
+    verbosity: "allSubs",
+  };
   return {
     topics,
     bounds: { maxTopics, maxBytes, maxTopicBytes: MAX_TOPIC_BYTES, maxValueBytes },
@@ -132,6 +126,6 @@ export function cacheSettings(options: LastValueCacheOptions): LastValueCacheSet
     damagedFile,
     gate,
     frontend: { linger: 0, ...frontendOptions },
-    backend: { sendHighWaterMark: maxTopics + LIVE_ROOM, ...backendOptions, verbosity: "allSubs" },
+    backend,
   };
 }

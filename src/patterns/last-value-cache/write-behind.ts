@@ -29,12 +29,7 @@ export class WriteBehind {
    * @param interval ms between commits
    * @param failed called with the error of a failed commit
    */
-  constructor(
-    source: ValueCache,
-    store: LmdbValueStore,
-    interval: number,
-    failed: (error: unknown) => void,
-  ) {
+  constructor(source: ValueCache, store: LmdbValueStore, interval: number, failed: (error: unknown) => void) {
     this.#source = source;
     this.#store = store;
     this.#failed = failed;

@@ -9,7 +9,6 @@ import {
   keyEndOf,
 } from "../../../src/patterns/black-box/rules.js";
 
-
 const message = (topic: string, body = ""): Buffer[] => [Buffer.from(topic), Buffer.from(body)];
 
 /** One shard unless said otherwise, and a thread that the test plays. */

@@ -49,7 +49,7 @@ function story(simulation: Simulation): void {
   const pending = new Map<number, SequencedRange>();
   let calls = 0;
   let replayTimer: RulesTimer | undefined;
-  const replays = new ReplayRules(
+  const replays = new ReplayRules<number>(
     { attemptTimeout: 300, maxPending: 1_000 },
     {
       send: (link, frames) => void network.send("sub", `${links[link]}-replay`, frames),
