@@ -28,8 +28,8 @@ interface Waiting {
 }
 
 /**
- * One call that waits. A call without a time limit and a signal has no Waiter: with one, a `set` of a Clone client took
- * 11 µs of CPU time in place of 9.
+ * A pending call. Without timeout and signal it has no Waiter, which would raise the CPU time of a Clone client's `set`
+ * from 9 to 11 µs.
  */
 export class PendingCall<T> {
   readonly promise: Promise<T>;

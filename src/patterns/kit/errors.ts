@@ -30,7 +30,7 @@ export const FAILURES = {
 
 export type FailureReason = keyof typeof FAILURES;
 
-/** Fields of a handler's error that clients get besides its message. */
+/** Fields of a handler's error that clients get in addition to its message. */
 export interface HandlerErrorDetails {
   /** `code` of the handler's error. */
   readonly code?: string;
@@ -132,7 +132,7 @@ export function errorReply(reason: FailureReason, text: string = FAILURES[reason
   return [ERROR_MARK, Buffer.from(reason), Buffer.from(text.slice(0, MAX_TEXT))];
 }
 
-/** What a client gets for a failed request. */
+/** Reported to a client for a failed request. */
 export interface HandlerFailure {
   readonly reason: FailureReason;
   readonly text: string;
@@ -141,8 +141,8 @@ export interface HandlerFailure {
 }
 
 /**
- * What clients get for a handler's error: `code` and `data`, and the message only of a `ServiceError` or with
- * `expose: true`, since messages may hold secrets. Errors from {@link refuse} keep their reason.
+ * Returns the parts of a handler's error for its client: `code` and `data`, and the message only of a `ServiceError` or
+ * with `expose: true`, since messages may hold secrets. Errors from {@link refuse} keep their reason.
  * @param expose whether clients get every message
  */
 export function handlerFailure(error: unknown, expose: boolean): HandlerFailure {
@@ -171,7 +171,7 @@ function isExposed(error: unknown): boolean {
   }
 }
 
-/** What a client gets when the codec or its schema refuses its request, with the message. */
+/** Failure of a request that the codec or its schema refuses; includes the message. */
 export function requestFailure(error: unknown): HandlerFailure {
   const text = `The request does not pass the service's codec: ${messageOf(error)}`;
   return { reason: "invalid-request", text, details: encodeDetails(error) };

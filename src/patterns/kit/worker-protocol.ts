@@ -8,10 +8,10 @@
  *   request       "" | address | "" | body…          address | "" | body…
  *   reply         "" | address | "" | body…          address | "" | body…
  *
- * A queue's ROUTER sees the worker's routing id before these; a client's request is envelope… | "" | body…. Nothing
- * carries a header, so commands are recognized by exact form: one frame, of one byte or of the text READY (sent by
- * the Guide's workers in some languages and in chapter 3). The Guide's spqueue checks only the first byte, and takes
- * a reply to a client whose routing id begins with 01 for READY.
+ * A queue's ROUTER sees the worker's routing id before these; a client's request is envelope… | "" | body…. Messages
+ * have no header, so a command is recognized by its exact form: a single frame of one byte, or the text READY (sent by
+ * some of the Guide's workers). The Guide's spqueue checks only the first byte: it takes a reply for READY if the
+ * client's routing id begins with 01.
  */
 import { MAX_FORWARDED_FRAMES } from "../../core/frame-cost.js";
 
@@ -29,7 +29,7 @@ export type Malformed =
   | "address"
   /** Nothing follows the delimiter. */
   | "no-body"
-  /** One frame that is neither READY nor HEARTBEAT. */
+  /** A single frame other than READY and HEARTBEAT. */
   | "command"
   /** More frames than a worker takes, including the broker's. */
   | "frames";

@@ -1,21 +1,20 @@
 /**
- * Group commit: what comes while one commit is on its way to the disk goes out
- * together with the next. One flush of the disk then serves a thousand
- * requests, and a single one waits for no timer.
+ * Group commit: operations that arrive during a commit share the next one. One flush of the disk serves a thousand
+ * requests, and a single request waits for no timer.
  *
  *   idle --add--> scheduled --turn ends--> committing --done--> idle, or committing the next
  */
 import { ClosedError } from "../../../core/errors.js";
 import { StoreError } from "./error.js";
 
-/** Operations of one commit at most; bounds the memory and the time of a single transaction. */
+/** Largest number of operations of a commit; bounds the memory and time of a transaction. */
 const MAX_BATCH = 4_096;
 /**
- * Bytes of one commit at most, unless one operation alone has more. `pg` makes one text of all records of a statement, two
- * characters a byte, and the longest text that V8 has is of 2^29.
+ * Largest number of bytes of a commit; a single operation may be larger. `pg` makes one string of a statement's records,
+ * two characters per byte, and V8's longest string has 2^29 characters.
  */
 const MAX_BATCH_BYTES = 33_554_432;
-/** Bytes of the operations that wait, in addition to their number. */
+/** Largest number of bytes of waiting operations. */
 const MAX_PENDING_BYTES = 268_435_456;
 
 interface Waiting<Op, Result> {
@@ -25,30 +24,30 @@ interface Waiting<Op, Result> {
   readonly reject: (error: unknown) => void;
 }
 
-/** Collects operations and commits them together, one commit at a time, in the order they came. */
+/** Collects operations and commits them together, in order, one commit at a time. */
 export class GroupCommit<Op, Result> {
   readonly #commit: (ops: readonly Op[]) => Promise<readonly (Result | Error)[]>;
   readonly #maxPending: number;
   #waiting: Waiting<Op, Result>[] = [];
-  /** Of those that wait. */
+  /** Bytes of waiting operations. */
   #bytes = 0;
   #running: Promise<void> | undefined;
   #closed = false;
-  /** Commits that were tried, and operations in those that worked. */
+  /** Attempted commits, and operations of successful ones. */
   commits = 0;
   operations = 0;
 
   /**
-   * @param commit makes them durable together; the results are in the operations' order, an Error in place
-   *   of one refuses that operation alone. When it rejects, none of them took place
-   * @param maxPending operations that may wait; one more is refused
+   * @param commit makes operations durable together. Its results are in their order; an Error as a result refuses that
+   *   operation alone. A rejection means that nothing was changed
+   * @param maxPending waiting operations; further ones are refused
    */
   constructor(commit: (ops: readonly Op[]) => Promise<readonly (Result | Error)[]>, maxPending: number) {
     this.#commit = commit;
     this.#maxPending = maxPending;
   }
 
-  /** Operations that wait for their commit to begin. */
+  /** Operations whose commit has not begun. */
   get pending(): number {
     return this.#waiting.length;
   }
@@ -56,8 +55,8 @@ export class GroupCommit<Op, Result> {
   /**
    * Settles when the operation is durable.
    *
-   * @param bytes that it writes, about; without any it is not refused for those of others
-   * @throws StoreError `overloaded` past a bound; ClosedError `EBADF`; and whatever the commit failed with
+   * @param bytes approximate size of its writes; 0: the bound of bytes does not apply
+   * @throws StoreError `overloaded` past a bound; ClosedError `EBADF`; the error of the commit
    */
   add(op: Op, bytes = 0): Promise<Result> {
     if (this.#closed) return Promise.reject(new ClosedError("EBADF", "The store is closed"));
@@ -76,14 +75,14 @@ export class GroupCommit<Op, Result> {
     });
   }
 
-  /** Takes no more; settles when everything that came before is durable or has failed. */
+  /** Refuses further operations; settles when all earlier ones are durable or have failed. */
   async close(): Promise<void> {
     this.#closed = true;
     await this.#running;
   }
 
   async #run(): Promise<void> {
-    // The requests of one read of the network arrive in one turn: they belong together.
+    // Requests of one read of the network arrive in one turn.
     await new Promise<void>((resolve) => setImmediate(resolve));
     while (this.#waiting.length > 0) {
       const batch = this.#take();
@@ -103,7 +102,7 @@ export class GroupCommit<Op, Result> {
     this.#running = undefined;
   }
 
-  /** What is committed next: at least one operation. */
+  /** Takes the next batch: at least one operation. */
   #take(): Waiting<Op, Result>[] {
     let count = 0;
     let bytes = 0;

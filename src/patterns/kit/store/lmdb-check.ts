@@ -1,9 +1,8 @@
 /**
- * Finds out whether a file is one of LMDB and whole, before LMDB maps it: with a file that is cut off the process would
- * end by a signal.
+ * Checks that a file is a whole file of LMDB before LMDB maps it: a truncated file would end the process by a signal.
  *
- * Both meta pages are checked, and that each page of each tree is in the file, has its own number, and is of its kind.
- * Flipped bits within a page are not looked for; the values have checksums of the stores.
+ * The check covers both meta pages, and the place, number and kind of each page of each tree. It does not find flipped bits
+ * within a page; stores add checksums to their values.
  *
  * The pages of a file (data format 2). Numbers are in the machine's order; only little-endian machines are read.
  *
@@ -15,7 +14,7 @@
  *   node      @0 size of the value, or page of a branch, 4 | @4 flags 2 (a branch: more of the page) | @6 size of the key 2 |
  *             key | value; with the flag "big" in place of the value: page 8
  *
- * `lower` counts from byte 24, as do the places of the nodes, 2 bytes each, that are there.
+ * Byte 24 begins the array of node places, 2 bytes each. Places and `lower` count from there.
  */
 import { closeSync, existsSync, fstatSync, openSync, readSync, renameSync, statSync } from "node:fs";
 import { endianness } from "node:os";
@@ -30,21 +29,21 @@ const MAX_PAGE = 65_536;
 /** The root of an empty tree. */
 const NO_PAGE = 0xffff_ffff_ffff_ffffn;
 const PageFlag = { Branch: 1, Leaf: 2, Overflow: 4, Meta: 8 } as const;
-/** The flags that a page in a file may have. */
+/** Flags of pages in files. */
 const KINDS = 0xff;
 const NodeFlag = { Big: 1, Tree: 2 } as const;
 /** Levels of a tree, as LMDB allows. */
 const MAX_DEPTH = 32;
-/** Pages that are read, those next to the roots first: 1 GiB of 4 KiB pages. Bounds the time. */
+/** Most pages that are read, from the roots down: 1 GiB of 4 KiB pages. Bounds the time. */
 const MAX_PAGES = 262_144;
-/** Times that it is checked again because another process has committed meanwhile. */
+/** Checks of a file that another process writes meanwhile. */
 const TRIES = 5;
 const DATA = "data.mdb";
 const LOCK = "lock.mdb";
 
 interface Tree {
   readonly depth: number;
-  /** `undefined` when it is empty. */
+  /** `undefined` for an empty tree. */
   readonly root: number | undefined;
 }
 
@@ -55,16 +54,16 @@ interface Meta {
   readonly trees: readonly [free: Tree, names: Tree];
 }
 
-/** What is wrong with a file. */
+/** Describes the damage of a file. */
 class PageFault extends Error {}
 
-/** What to do with a file that is damaged. */
+/** Handling of a damaged file. */
 export type DamagedFile = "refuse" | "set-aside";
 
 /**
  * Checks a folder before LMDB opens it.
  *
- * @returns what is wrong with its file, or `undefined` when it is whole, or missing
+ * @returns the damage; `undefined` for a whole or missing file
  * @throws the system's error when it cannot be read
  */
 export function findDamage(directory: string): string | undefined {
@@ -82,7 +81,7 @@ export function findDamage(directory: string): string | undefined {
         return undefined;
       } catch (error) {
         if (!(error instanceof PageFault)) throw error;
-        // Another process may write meanwhile, and use pages again that it has freed.
+        // Another process may have reused freed pages.
         if (before === lastTransaction(file)) return error.message;
         if (tries === TRIES) return undefined;
       }
@@ -96,7 +95,7 @@ export function findDamage(directory: string): string | undefined {
  * Renames a damaged file, so that LMDB makes a new one.
  *
  * @param now ms since 1970, for its name
- * @returns where it is now
+ * @returns its new path
  */
 export function setAside(directory: string, now: number): string {
   const stamp = new Date(now).toISOString().replace(/[-:]|\.\d+/g, "");
@@ -183,7 +182,7 @@ function readTree(bytes: Buffer, at: number): Tree {
   return { depth: bytes.readUInt16LE(at + 6), root: root === NO_PAGE ? undefined : Number(root) };
 }
 
-/** A page of a tree that is to be read. */
+/** A page to read. */
 interface Visit {
   readonly page: number;
   /** 1 is the root. */
@@ -227,7 +226,7 @@ class Check {
 
   #push(visit: Visit): void {
     this.#checkNumber(visit.page);
-    // Of the leaves of a file of 100 GiB, 25 million would wait here, of which a hundredth is read.
+    // A file of 100 GiB has 25 million leaves; a hundredth of them is read.
     if (this.#next.length < MAX_PAGES) this.#next.push(visit);
   }
 
@@ -258,7 +257,7 @@ class Check {
     }
   }
 
-  /** A value of so many bytes that has pages of its own. */
+  /** Checks a value on separate pages. @param size in bytes */
   #checkOverflow(first: number, size: number): void {
     const count = Math.floor((PAGE_HEADER - 1 + size) / this.#meta.pageSize) + 1;
     this.#checkNumber(first);

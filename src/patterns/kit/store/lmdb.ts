@@ -1,6 +1,6 @@
 /**
- * A folder of LMDB: opened once by this process, and only when its file is sound. Of the package `lmdb` only the part
- * that is used is named, so that the types do not need the package.
+ * A folder of LMDB. The process opens it once, and only if its file is sound. The interfaces name the used part of the
+ * package `lmdb`, so that the types do not need the package.
  */
 import crypto from "node:crypto";
 import { realpathSync } from "node:fs";
@@ -28,7 +28,7 @@ export interface LmdbTree {
   readonly entryCount: number;
 }
 
-/** Of a database, with those of the tree of names and the tree of free pages. */
+/** Counts of a database, of the tree of names and of the tree of free pages. */
 export interface LmdbStats extends LmdbTree {
   readonly pageSize: number;
   readonly lastPageNumber: number;
@@ -45,42 +45,38 @@ export interface LmdbDatabase {
 }
 
 export interface LmdbEnvironment {
-  /** The package's own, the same for all tables of a folder. */
+  /** The same object for all tables of a folder. */
   readonly env: unknown;
   openDB(name: string, options: { encoding: "binary"; keyEncoding: "binary" }): LmdbDatabase;
-  /** Runs `change` in a transaction of its own, undone when it throws; settles after the commit. */
+  /** Runs `change` in a separate transaction, undone when it throws; settles after the commit. */
   childTransaction<T>(change: () => T): Promise<T>;
-  /** `change` must give nothing: what `put` gives is taken for a promise, and the transaction stays open. */
+  /** `change` must return nothing: the package takes the result of `put` for a promise, and keeps the transaction open. */
   transactionSync(change: () => undefined): void;
   close(): Promise<void>;
 }
 
-/** Endpoints and addresses of databases: the system would take them for paths, and make a folder such as "tcp:". */
+/** Endpoints and addresses of databases, which would make a folder such as "tcp:". */
 const URL_SCHEME = /^[a-z][a-z0-9+.-]+:\/\//i;
 
-/**
- * A store's folder, as a path from the root.
- *
- * @throws InvalidArgumentError `EINVAL` for what is not a path
- */
+/** A store's folder as an absolute path. @throws InvalidArgumentError `EINVAL` unless it is a path */
 export function storeFolder(directory: string): string {
   const isText = typeof directory === "string";
   const scheme = isText ? URL_SCHEME.exec(directory)?.[0] : undefined;
   if (isText && directory !== "" && !directory.includes("\0") && scheme === undefined)
     return resolve(directory);
-  // What follows the scheme may be a password.
+  // The rest of a URL may hold a password.
   const got = scheme === undefined ? describe(directory) : `one that begins with ${scheme}`;
   throw new InvalidArgumentError(`A store on LMDB needs the path of a folder, not a URL; got ${got}`);
 }
 
-/** Folders that this process has open: LMDB must not be opened twice by one process, by whatever store. */
+/** Open folders: a process must not open a folder of LMDB twice. */
 const openFolders = new Set<string>();
 
 /**
  * Opens a folder. Each commit is on the disk when its promise settles.
  *
- * @param damagedFile what to do with a file that is damaged: leave it as it is, or rename it and begin with none
- * @throws StoreError `damaged`; `taken` when this process has it open, for whatever store; NotSupportedError
+ * @param damagedFile whether to leave a damaged file as it is, or to rename it and begin empty
+ * @throws StoreError `damaged`; `taken` when a store of this process has it open; NotSupportedError
  *   `ERR_PACKAGE_UNAVAILABLE` without the package `lmdb`
  */
 export function openEnvironment(
@@ -90,7 +86,7 @@ export function openEnvironment(
 ): LmdbEnvironment {
   const { open, allDbs } = loadOptional("lmdb", "A store on LMDB") as {
     open(options: object): LmdbEnvironment;
-    /** What was opened last by each name, tables among it: the package keeps it when it is closed. */
+    /** The last environment or table of each name, which the package keeps after a close. */
     allDbs: Map<string, { readonly env: unknown }>;
   };
   makeFolder(directory);
@@ -107,9 +103,9 @@ export function openEnvironment(
     path: directory,
     noSubdir: false,
     maxDbs: 16,
-    // With overlapping, a promise settles before the flush of its transaction: not what "stored" means here.
+    // With overlapping, a promise settles before its transaction is flushed.
     overlappingSync: false,
-    // Batches are made by GroupCommit. The package's own leave a rejected promise with nobody when a commit fails.
+    // GroupCommit makes batches. The package's own batches leave an unhandled rejection when a commit fails.
     eventTurnBatching: false,
   });
   openFolders.add(folder);
@@ -130,10 +126,10 @@ function tablesOf<Name extends string>(
   return Object.fromEntries(names.map((name) => [name, environment.openDB(name, options)])) as never;
 }
 
-/** Pages of a file that belong to no tree. */
+/** Pages outside of all trees. */
 const META_PAGES = 2;
 
-/** Bytes of a file that hold nothing now and are written before it grows. @param tables all that it has */
+/** Unused bytes of a file, which are written before it grows. @param tables all tables of the file */
 function reusableBytes(tables: readonly LmdbDatabase[]): number {
   const stats = tables.map((table) => table.getStats());
   const { root, free, lastPageNumber, pageSize } = stats[0] as LmdbStats;
@@ -145,38 +141,37 @@ function pagesOf({ treeBranchPageCount, treeLeafPageCount, overflowPages }: Lmdb
   return treeBranchPageCount + treeLeafPageCount + overflowPages;
 }
 
-/** The system's error behind a failed commit, which the package gives apart. */
+/** The system's error behind a failed commit, which the package reports separately. */
 async function commitCause(error: unknown): Promise<unknown> {
   const apart = (error as { commitError?: Promise<never> } | null)?.commitError;
   if (apart === undefined) return error;
   return apart.catch((cause: unknown) => cause);
 }
 
-/** Bytes that the disk may lose between two looks at it. */
+/** Bytes written between two checks of the disk. */
 const LOOK_EVERY_BYTES = 1_048_576;
 
-/** Whether the disk has room: looked at once for each megabyte written, and always when it was full. */
+/** Whether the disk has room: checked once for each megabyte written, and always after it was full. */
 export class DiskRoom {
   readonly #directory: string;
   readonly #minFreeBytes: number;
   readonly #reusableBytes: () => number;
-  /** More than enough at first, so that the first request looks. */
+  /** The first request checks. */
   #unseen = LOOK_EVERY_BYTES;
   #roomy = true;
 
-  /** @param reusableBytes pages of the file that hold nothing: a file of LMDB never gets shorter */
+  /** @param reusableBytes unused pages of the file, which never gets shorter */
   constructor(directory: string, minFreeBytes: number, reusableBytes: () => number) {
     this.#directory = directory;
     this.#minFreeBytes = minFreeBytes;
     this.#reusableBytes = reusableBytes;
   }
 
-  /** So many bytes are about to be written. */
   note(bytes: number): void {
     this.#unseen += bytes;
   }
 
-  /** A commit failed, for whatever reason: the next request looks at the disk first. */
+  /** A commit failed: the next request checks the disk first. */
   suspect(): void {
     this.#roomy = false;
   }
@@ -210,7 +205,7 @@ export const FOLDER_OPTIONS = {
 
 export interface FolderSettings<Name extends string> {
   readonly tables: readonly Name[];
-  /** The table with the process that opened the folder last. The default, none, lets any process write. */
+  /** Table that names the process that opened the folder last. Default: none; any process may write. */
   readonly owner?: Name | undefined;
   readonly minFreeBytes?: number;
   readonly damagedFile?: DamagedFile;
@@ -221,14 +216,14 @@ export interface FolderSettings<Name extends string> {
 const OWNER = Buffer.from("owner");
 
 /**
- * A store's folder: its tables, its transactions, and the process that owns it. A second process that opens it takes it
- * over: transactions of the first are refused from then on with `taken`.
+ * A store's folder: tables, transactions, and the process that owns it. A second process that opens the folder takes it
+ * over, and transactions of the first are refused with `taken`.
  */
 export class LmdbFolder<Name extends string> {
   readonly directory: string;
   readonly tables: Readonly<Record<Name, LmdbDatabase>>;
   readonly room: DiskRoom;
-  /** The file that was damaged and set aside at opening, and why. */
+  /** The damaged file set aside at opening, and the reason. */
   readonly damagedFile: { readonly file: string; readonly reason: string } | undefined;
   readonly #environment: LmdbEnvironment;
   readonly #owner: LmdbDatabase | undefined;
@@ -238,8 +233,8 @@ export class LmdbFolder<Name extends string> {
   /**
    * Opens the folder, and makes it if it does not exist.
    *
-   * @throws InvalidArgumentError `EINVAL` for what is not a path; NotSupportedError `ERR_PACKAGE_UNAVAILABLE` without the
-   *   package `lmdb`; StoreError `taken` when this process has it open, `damaged`, or `failed`; it is left as it is then
+   * @throws InvalidArgumentError `EINVAL` unless it is a path; NotSupportedError `ERR_PACKAGE_UNAVAILABLE` without the
+   *   package `lmdb`; StoreError `taken` when this process has it open, `damaged`, `failed`. The folder is unchanged then
    */
   constructor(directory: string, settings: FolderSettings<Name>) {
     const { tables: names, owner, minFreeBytes = 0, damagedFile = "refuse", begin } = settings;
@@ -273,7 +268,7 @@ export class LmdbFolder<Name extends string> {
   /**
    * Runs `change` in one transaction; settles when it is on the disk.
    *
-   * @throws StoreError `taken` or `failed`, and nothing took place; ClosedError `EBADF`
+   * @throws StoreError `taken`, `failed`: nothing was changed; ClosedError `EBADF`
    */
   async transaction<T>(change: () => T): Promise<T> {
     this.assertOpen();
@@ -286,17 +281,12 @@ export class LmdbFolder<Name extends string> {
       if (error instanceof StoreError) throw error;
       this.room.suspect();
       const cause = await commitCause(error);
-      throw new StoreError(
-        "failed",
-        `The store in ${this.directory} could not write; nothing of it was kept`,
-        {
-          cause,
-        },
-      );
+      const message = `The store in ${this.directory} could not write; nothing of it was kept`;
+      throw new StoreError("failed", message, { cause });
     }
   }
 
-  /** Runs `change` in a transaction while the event loop waits, when a store is loaded. */
+  /** Runs `change` in a transaction that blocks the event loop, for loading a store. */
   transactionSync(change: () => void): void {
     this.#environment.transactionSync(() => {
       change();

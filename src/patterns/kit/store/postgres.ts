@@ -1,6 +1,6 @@
 /**
- * A PostgreSQL database as stores use it: a pool of connections, statements and transactions of which it is known whether they took place, refused
- * or unknown. Of the package `pg` only the part that is used is named, so that the types do not need the package.
+ * A PostgreSQL database for stores: a pool of connections, statements, and transactions with a known outcome: done, refused
+ * or unknown. The interfaces name the used part of the package `pg`, so that the types do not need the package.
  */
 import { ClosedError } from "../../../core/errors.js";
 import { ignore } from "../../../core/ignore.js";
@@ -17,7 +17,7 @@ export interface PgQueries {
 }
 
 export interface PgClient extends PgQueries {
-  /** Gives it back; with an error the connection is closed. */
+  /** Returns the client to the pool; an error closes its connection. */
   release(error?: unknown): void;
 }
 
@@ -32,20 +32,20 @@ export interface PgPool extends PgQueries {
   end(): Promise<void>;
 }
 
-/** A pool of connections; none is made before the first query. */
+/** Makes a pool, which connects at the first query. */
 function openPool(what: string, options: object): PgPool {
   const { Pool } = loadOptional("pg", what) as {
     Pool: new (options: object) => PgPool;
   };
   const pool = new Pool(options);
-  // A connection that is lost is made again by the next query, which also reports if it cannot be. The pool listens to
-  // those that are idle only: one that is lost in a transaction would end the process.
+  // The next query replaces a lost connection, or reports the failure. The pool listens to idle connections only, and an
+  // unheard error of another one would end the process.
   pool.on("error", ignore);
   pool.on("connect", (client) => client.on("error", ignore));
   return pool;
 }
 
-/** "off" alone says that a commit may be lost; the other values wait for a disk at least. */
+/** Only "off" may lose a commit; the other values wait for a disk. */
 const DURABLE = `SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'`;
 
 /** The database behind a store. */
@@ -53,18 +53,22 @@ export class PostgresDatabase {
   readonly #pool: PgPool;
   #closing: Promise<void> | undefined;
 
-  /** @param what needs it, for errors @param options of the pool @throws NotSupportedError `ERR_PACKAGE_UNAVAILABLE` without the package `pg` */
+  /**
+   * @param what user of the database, for errors
+   * @param options of the pool
+   * @throws NotSupportedError `ERR_PACKAGE_UNAVAILABLE` without the package `pg`
+   */
   constructor(what: string, options: object) {
     this.#pool = openPool(what, options);
   }
 
-  /** Waits for what runs. */
+  /** Waits for running statements. */
   close(): Promise<void> {
     this.#closing ??= this.#pool.end();
     return this.#closing;
   }
 
-  /** A statement that changes nothing; asked again once, since a connection of the pool may have been lost unnoticed. */
+  /** Runs a read-only statement, twice if the connection was lost. */
   async query<Row>(text: string, values: readonly unknown[]): Promise<PgResult<Row>> {
     try {
       return await this.#run(text, values, true);
@@ -74,7 +78,7 @@ export class PostgresDatabase {
     }
   }
 
-  /** A statement that is a transaction of its own: when the connection is lost its outcome is unknown. */
+  /** Runs a writing statement as one transaction. A lost connection leaves its outcome unknown. */
   write<Row>(text: string, values: readonly unknown[]): Promise<PgResult<Row>> {
     return this.#run(text, values, true);
   }
@@ -113,7 +117,7 @@ export class PostgresDatabase {
       client.release();
       return result;
     } catch (error) {
-      // The connection's state is not known: it goes, and with it the transaction, unless it was committed.
+      // Closing the connection also ends an uncommitted transaction.
       client.release(error);
       throw committing && !isRefusal(error) ? outcomeUnknown(error) : failed(error);
     }
@@ -121,16 +125,16 @@ export class PostgresDatabase {
 }
 
 /**
- * Whether the database itself said that it did not do it. Anything more severe ends the connection, and may come
- * after a commit took place; so may a connection that is cut, and a time-out of ours.
+ * Whether the database refused the statement. A more severe error, a lost connection or a timeout may follow a commit that
+ * took place.
  */
 function isRefusal(error: unknown): boolean {
   const { severity, code } = (error ?? {}) as { severity?: unknown; code?: unknown };
-  // The severity is in the database's language; the classes of code are those that never end a connection.
+  // The severity is in the database's language. These classes of codes never end a connection.
   return severity === "ERROR" || (typeof code === "string" && /^(2[2-8]|3[4-9B]|4[024])/.test(code));
 }
 
-/** Whether a write may have taken place: its answer was lost. */
+/** Whether a write may have taken place, since its answer was lost. */
 function isOutcomeUnknown(error: unknown): boolean {
   return error instanceof StoreError && error.reason === "outcome-unknown";
 }
@@ -141,7 +145,7 @@ function outcomeUnknown(cause: unknown): StoreError {
   return new StoreError("outcome-unknown", message, { cause });
 }
 
-/** Class 53 of PostgreSQL's codes: no disk, no memory, no connection left. */
+/** Class 53 of PostgreSQL's codes means no disk, no memory or no connection left. */
 function failed(cause: unknown): StoreError {
   const code = (cause as { code?: unknown } | null)?.code;
   if (typeof code === "string" && code.startsWith("53"))

@@ -1,5 +1,5 @@
 /**
- * How a store keeps frames, so that it knows a damaged record from a whole one.
+ * Record of frames in a store, with a checksum that shows damage.
  *
  *   @0  1  version, 01
  *   @1  4  CRC-32 of everything after it
@@ -17,24 +17,23 @@ const EXPIRES_AT = 5;
 const COUNT_AT = 13;
 const HEADER = 17;
 
-/** Frames that are kept until a time. */
+/** Frames with an expiry. */
 export interface StoredRecord {
   /** ms since 1970. */
   readonly expires: number;
   readonly frames: readonly Buffer[];
 }
 
-/** How many bytes the record of these frames has. */
+/** Bytes of the record of these frames. */
 export function recordBytes(frames: readonly Uint8Array[]): number {
   let size = HEADER;
   for (const frame of frames) size += 4 + frame.length;
   return size;
 }
 
-/** The bytes of a record. */
 export function encodeRecord(frames: readonly Uint8Array[], expires: number): Buffer {
   const size = recordBytes(frames);
-  // Memory of its own: a view of Node's pool would pin eight kilobytes while it waits for the commit.
+  // A view of Node's pool would retain eight kilobytes until the commit.
   const record = Buffer.allocUnsafeSlow(size);
   record[0] = VERSION;
   record.writeDoubleBE(expires, EXPIRES_AT);
@@ -49,7 +48,7 @@ export function encodeRecord(frames: readonly Uint8Array[], expires: number): Bu
   return record;
 }
 
-/** The record in these bytes, or why there is none. Frames are views of `bytes`. */
+/** @returns the record, with frames as views of `bytes`; or the fault */
 export function decodeRecord(bytes: Buffer): StoredRecord | string {
   if (bytes.length < HEADER) return `${bytes.length} bytes, at least ${HEADER} expected`;
   if (bytes[0] !== VERSION) return `version ${bytes[0]}, ${VERSION} expected`;
