@@ -9,19 +9,13 @@
  * The map stays readable until a new one is whole. The servers may change (client-state.ts); without any, updates wait.
  */
 
+import { backOff } from "../../core/back-off.js";
 import { costOf } from "../../core/frame-cost.js";
 import type { FrameBatch } from "../../sockets/relay.js";
 import { ClientCalls, type ClientUpdate, type CloneCall, type UpdateResult } from "./client-calls.js";
 import { ClientMap, ClientSubtree } from "./client-map.js";
 import type { ClientRulesOptions, CloneClientStats, CloneState } from "./client-options.js";
-import {
-  ClientAttempts,
-  type ClientEffects,
-  ClientStatus,
-  type FailOverReason,
-  MAX_RESYNC_DELAY,
-  ResyncBackoff,
-} from "./client-state.js";
+import { ClientAttempts, type ClientEffects, type FailOverReason } from "./client-state.js";
 
 import { Loading } from "./loading.js";
 import { isConflict, isRefusedFull, revisionOf, supportsConditions } from "./properties.js";
@@ -41,6 +35,13 @@ import {
 import type { CloneTable } from "./table.js";
 import { UpdateView } from "./update-view.js";
 
+/**
+ * ms between two snapshots for gaps, at first and at most. The first gap is filled at once, repeated ones less and less
+ * often: a server with another numbering would be asked for snapshots forever.
+ */
+const RESYNC_DELAY = 50;
+const MAX_RESYNC_DELAY = 10_000;
+
 /** ms after which unacknowledged updates are sent again, and up to half as much, random. */
 const RESEND_INTERVAL = 1_000;
 
@@ -51,11 +52,18 @@ export class ClientRules {
   readonly #subtree: ClientSubtree;
   readonly #map: ClientMap;
   readonly #attempts: ClientAttempts;
-  readonly #resync: ResyncBackoff;
-  readonly #status: ClientStatus;
   readonly #counts = { received: 0, applied: 0, old: 0, gaps: 0, snapshots: 0, faults: 0 };
   /** The last update was outdated. */
   #oldInRow = false;
+  #state: CloneState = "syncing";
+  /** Time of the server's last message. */
+  #heardAt: number;
+  /** The map was whole once. */
+  #wasLive = false;
+  /** Consecutive snapshots for gaps, when the next one may be requested, and whether a gap waits for it. */
+  #resyncs = 0;
+  #resyncAt = 0;
+  #resyncWanted = false;
   readonly #view = new UpdateView();
   /** The snapshot in flight, and the KVPUBs that come with it. */
   #loading: Loading<readonly Buffer[]> | undefined;
@@ -66,10 +74,9 @@ export class ClientRules {
     this.#options = options;
     this.#effects = effects;
     this.#subtree = new ClientSubtree(options.subtree);
-    this.#status = new ClientStatus(effects, options.heartbeatInterval * options.liveness, now);
+    this.#heardAt = now;
     this.#resendAt = this.#nextResend(now);
     this.#map = new ClientMap(effects, options.maxBytes);
-    this.#resync = new ResyncBackoff(options.random);
     const { token, maxPending } = options;
     this.#calls = new ClientCalls(token, maxPending, (server, frames) => effects.sendSet(server, frames));
     this.#attempts = new ClientAttempts(options.attemptTimeout, options, {
@@ -91,7 +98,7 @@ export class ClientRules {
   }
 
   get state(): CloneState {
-    return this.#status.state;
+    return this.#state;
   }
 
   get sequence(): number {
@@ -104,7 +111,7 @@ export class ClientRules {
 
   /** Takes a new list of servers, the preferred first. */
   setServers(names: readonly string[], now: number): void {
-    if (!this.#status.closed && this.#attempts.setServers(names, now)) this.#open(now);
+    if (!this.#isClosed && this.#attempts.setServers(names, now)) this.#open(now);
   }
 
   /** Sends an update, and settles its call. */
@@ -133,7 +140,7 @@ export class ClientRules {
   connected(attempt: number, now: number): void {
     const attempts = this.#attempts;
     // An engine may report it after the close, from another thread.
-    if (attempt !== attempts.number || attempts.phase !== "connecting" || this.#status.closed) return;
+    if (attempt !== attempts.number || attempts.phase !== "connecting" || this.#isClosed) return;
     attempts.phase = "connected";
     this.#load(now);
   }
@@ -141,7 +148,7 @@ export class ClientRules {
   /** A connection is lost. @param refused it was never connected */
   disconnected(attempt: number, refused: boolean, now: number): void {
     const attempts = this.#attempts;
-    if (attempt !== attempts.number || attempts.phase === "pausing" || this.#status.closed) return;
+    if (attempt !== attempts.number || attempts.phase === "pausing" || this.#isClosed) return;
     if (!refused && attempts.phase !== "connected") return;
     this.#becomeStale(now);
     attempts.end(refused ? "refused" : "disconnected", now);
@@ -157,13 +164,13 @@ export class ClientRules {
       this.#fault("snapshot", fault ?? "frames");
       return;
     }
-    this.#status.heard(now);
+    this.#heardAt = now;
     this.#attempts.progress(now);
     if (isGoodbye(frames)) {
       this.#snapshotEnd(loading, frames, now);
       return;
     }
-    if (this.#status.state === "stale") this.#status.become("syncing", now);
+    if (this.#state === "stale") this.#become("syncing", now);
     const bad = keyFault(key) ?? (this.#subtree.has(key) ? undefined : "subtree");
     if (bad !== undefined) {
       this.#fault("snapshot", bad);
@@ -218,16 +225,16 @@ export class ClientRules {
   /** Consecutive updates were applied. */
   #countApplied(updates: number, now: number): void {
     if (updates === 0) return;
-    this.#status.heard(now);
+    this.#heardAt = now;
     this.#counts.received += updates;
     this.#counts.applied += updates;
     this.#oldInRow = false;
-    this.#resync.reset();
+    this.#resyncs = 0;
   }
 
   #hears(attempt: number): boolean {
     const { number, phase } = this.#attempts;
-    return attempt === number && phase === "connected" && !this.#status.closed;
+    return attempt === number && phase === "connected" && !this.#isClosed;
   }
 
   /** KVPUB or HUGZ. */
@@ -239,7 +246,7 @@ export class ClientRules {
       this.#fault("publisher", fault);
       return;
     }
-    this.#status.heard(now);
+    this.#heardAt = now;
     const sequence = readSequence(frames[SEQUENCE] as Buffer);
     if (isHugz(frames)) {
       this.#hugz(sequence, frames[PROPERTIES] as Buffer, now);
@@ -263,9 +270,9 @@ export class ClientRules {
     const sequence = readSequence(frames[SEQUENCE] as Buffer);
     if (this.#loading === undefined && sequence > map.last) {
       this.#oldInRow = false;
-      if (sequence === map.last + 1) this.#resync.reset();
+      if (sequence === map.last + 1) this.#resyncs = 0;
       const previous = this.#subtree.previous(sequence, frames[PROPERTIES] as Buffer);
-      if (previous > map.last && !this.#resync.pending) this.#gap(map.last + 1, sequence, now);
+      if (previous > map.last && !this.#resyncWanted) this.#gap(map.last + 1, sequence, now);
     }
     const loading = this.#loading;
     if (loading !== undefined) {
@@ -311,7 +318,7 @@ export class ClientRules {
   }
 
   tick(now: number): void {
-    if (this.#status.closed) return;
+    if (this.#isClosed) return;
     this.#calls.tick(now);
     if (now >= this.#resendAt) {
       this.#resendAt = this.#nextResend(now);
@@ -320,23 +327,24 @@ export class ClientRules {
     const { phase, until, leaveAt } = this.#attempts;
     if (phase !== "connected" || this.#loading !== undefined) {
       if (now >= until) this.#failOver(now, phase === "pausing" ? undefined : "no-snapshot");
-    } else if (now >= this.#status.silentAt) this.#failOver(now, "silent");
+    } else if (now >= this.#silentAt) this.#failOver(now, "silent");
     else if (now >= leaveAt) this.#failOver(now, "removed");
-    else if (now >= this.#resync.at) this.#startResync(now);
+    else if (this.#resyncWanted && now >= this.#resyncAt) this.#startResync(now);
   }
 
   nextWakeUp(): number | undefined {
-    if (this.#status.closed) return undefined;
+    if (this.#isClosed) return undefined;
     const { phase, until, leaveAt } = this.#attempts;
     const follows = phase === "connected" && this.#loading === undefined;
-    const next = follows ? Math.min(this.#status.silentAt, leaveAt, this.#resync.at) : until;
+    const resyncAt = this.#resyncWanted ? this.#resyncAt : Number.POSITIVE_INFINITY;
+    const next = follows ? Math.min(this.#silentAt, leaveAt, resyncAt) : until;
     if (this.#calls.count === 0) return next === Number.POSITIVE_INFINITY ? undefined : next;
     return Math.min(next, this.#resendAt, this.#calls.next() ?? next);
   }
 
   close(now: number): void {
     this.#calls.close();
-    this.#status.become("closed", now);
+    this.#become("closed", now);
     this.#loading = undefined;
   }
 
@@ -344,13 +352,13 @@ export class ClientRules {
     const { sets, acknowledged, conflicts, timedOut, aborted, resent, count } = this.#calls;
     const { table, last } = this.#map;
     return {
-      state: this.#status.state,
+      state: this.#state,
       server: this.#attempts.name,
       entries: table.size,
       bytes: table.bytes,
       memory: table.memory,
       sequence: last,
-      silentFor: this.#status.silentFor(now),
+      silentFor: this.#silentFor(now),
       ...this.#counts,
       failOvers: this.#attempts.failOvers,
       sets,
@@ -370,7 +378,7 @@ export class ClientRules {
 
   #open(now: number): void {
     this.#loading = undefined;
-    this.#resync.cancel();
+    this.#resyncWanted = false;
     this.#subtree.forget();
     this.#calls.forgetSupport();
     this.#attempts.open(now);
@@ -419,7 +427,7 @@ export class ClientRules {
       else this.#take(update, now);
     }
     // After a gap in these updates another snapshot is in flight.
-    if (this.#loading === undefined && !this.#resync.pending) this.#status.become("live", now);
+    if (this.#loading === undefined && !this.#resyncWanted) this.#become("live", now);
     this.#effects.synced();
     this.#calls.support(supportsConditions(properties), now);
     // Updates that an earlier server did not order are sent to this one.
@@ -428,7 +436,7 @@ export class ClientRules {
 
   #hugz(sequence: number, properties: Buffer, now: number): void {
     const { last } = this.#map;
-    if (this.#loading !== undefined || this.#resync.pending || sequence === 0) return;
+    if (this.#loading !== undefined || this.#resyncWanted || sequence === 0) return;
     if (sequence < last) {
       this.#gap(last, sequence, now);
       return;
@@ -441,13 +449,18 @@ export class ClientRules {
   #gap(expected: number, got: number, now: number): void {
     this.#counts.gaps += 1;
     this.#effects.event({ type: "update:missed", expected, got });
-    if (this.#resync.gap(now)) this.#startResync(now);
-    else this.#status.become("stale", now);
+    if (now >= this.#resyncAt) {
+      this.#startResync(now);
+      return;
+    }
+    this.#resyncWanted = true;
+    this.#become("stale", now);
   }
 
   #startResync(now: number): void {
-    this.#resync.begin(now);
-    this.#status.become("syncing", now);
+    this.#resyncWanted = false;
+    this.#resyncAt = now + backOff(this.#resyncs++, RESYNC_DELAY, MAX_RESYNC_DELAY, this.#options.random);
+    this.#become("syncing", now);
     this.#load(now);
   }
 
@@ -457,6 +470,26 @@ export class ClientRules {
     this.#attempts.end("no-snapshot", now, MAX_RESYNC_DELAY);
   }
 
+  get #isClosed(): boolean {
+    return this.#state === "closed";
+  }
+
+  /** When the silent server counts as gone. */
+  get #silentAt(): number {
+    return this.#heardAt + this.#options.heartbeatInterval * this.#options.liveness;
+  }
+
+  #silentFor(now: number): number {
+    return Math.max(0, now - this.#heardAt);
+  }
+
+  #become(state: CloneState, now: number): void {
+    if (state === "live") this.#wasLive = true;
+    if (state === this.#state) return;
+    this.#state = state;
+    this.#effects.event({ type: "state:changed", state, silentFor: this.#silentFor(now) });
+  }
+
   #fault(port: "snapshot" | "publisher", reason: CloneFault | "too-large"): void {
     this.#counts.faults += 1;
     this.#effects.event({ type: "message:invalid", port, reason });
@@ -464,7 +497,8 @@ export class ClientRules {
 
   #becomeStale(now: number): void {
     this.#loading = undefined;
-    this.#status.lose(now);
+    // A map that was never whole cannot become stale.
+    if (this.#wasLive) this.#become("stale", now);
   }
 }
 

@@ -1,6 +1,6 @@
-/** The parts of a client's rules: effects, state, the choice of a server, and pauses between snapshots. */
+/** The effects of a client's rules, and the choice of a server. */
 import { backOff } from "../../core/back-off.js";
-import type { CloneClientEvent, CloneState } from "./client-options.js";
+import type { CloneClientEvent } from "./client-options.js";
 
 /** Actions of the driver. */
 export interface ClientEffects {
@@ -24,55 +24,6 @@ export interface ClientEffects {
   ): void;
   synced(): void;
   event(event: CloneClientEvent): void;
-}
-
-/** The state of the map, and the time of the last message. */
-export class ClientStatus {
-  readonly #effects: Pick<ClientEffects, "event">;
-  readonly #patience: number;
-  #state: CloneState = "syncing";
-  #heardAt: number;
-  #wasLive = false;
-
-  /** @param patience ms of silence after which the server counts as gone */
-  constructor(effects: Pick<ClientEffects, "event">, patience: number, now: number) {
-    this.#effects = effects;
-    this.#patience = patience;
-    this.#heardAt = now;
-  }
-
-  get state(): CloneState {
-    return this.#state;
-  }
-
-  get closed(): boolean {
-    return this.#state === "closed";
-  }
-
-  /** When the silent server counts as gone. */
-  get silentAt(): number {
-    return this.#heardAt + this.#patience;
-  }
-
-  silentFor(now: number): number {
-    return Math.max(0, now - this.#heardAt);
-  }
-
-  heard(now: number): void {
-    this.#heardAt = now;
-  }
-
-  become(state: CloneState, now: number): void {
-    if (state === "live") this.#wasLive = true;
-    if (state === this.#state) return;
-    this.#state = state;
-    this.#effects.event({ type: "state:changed", state, silentFor: this.silentFor(now) });
-  }
-
-  /** The connection or the server is lost. A map that was never whole cannot become stale. */
-  lose(now: number): void {
-    if (this.#wasLive) this.become("stale", now);
-  }
 }
 
 export type FailOverReason = "silent" | "disconnected" | "no-snapshot" | "refused" | "removed";
@@ -225,58 +176,5 @@ export class ClientAttempts {
     this.failOvers += 1;
     this.#effects.event({ type: "server:failed-over", from: from.name, to: next.name, reason });
     if (at < 0) this.#effects.leave(from.id);
-  }
-}
-
-/** ms between two snapshots for gaps, at first and at most. */
-const RESYNC_DELAY = 50;
-export const MAX_RESYNC_DELAY = 10_000;
-
-/**
- * The pauses between snapshots that fill gaps. The first gap is filled at once, repeated ones less and less often: a server
- * with another numbering would be asked for snapshots forever.
- */
-export class ResyncBackoff {
-  readonly #random: () => number;
-  #at = 0;
-  /** Consecutive snapshots for gaps. */
-  #resyncs = 0;
-  #wanted = false;
-
-  constructor(random: () => number) {
-    this.#random = random;
-  }
-
-  /** Whether a gap waits for its snapshot. */
-  get pending(): boolean {
-    return this.#wanted;
-  }
-
-  /** When the snapshot of a gap is requested. */
-  get at(): number {
-    return this.#wanted ? this.#at : Number.POSITIVE_INFINITY;
-  }
-
-  /** @returns whether a snapshot may be requested now; else the gap waits */
-  gap(now: number): boolean {
-    if (now >= this.#at) return true;
-    this.#wanted = true;
-    return false;
-  }
-
-  begin(now: number): void {
-    this.#wanted = false;
-    this.#at = now + backOff(this.#resyncs, RESYNC_DELAY, MAX_RESYNC_DELAY, this.#random);
-    this.#resyncs += 1;
-  }
-
-  /** Updates are consecutive: the next gap is a loss, and filled at once. */
-  reset(): void {
-    this.#resyncs = 0;
-  }
-
-  /** A new connection loads a snapshot in any case. */
-  cancel(): void {
-    this.#wanted = false;
   }
 }
