@@ -105,6 +105,11 @@ export class ClientRules {
     return this.#map.last;
   }
 
+  /** Whether the client's subtree has a key. */
+  holds(key: Buffer): boolean {
+    return this.#subtree.has(key);
+  }
+
   start(now: number): void {
     this.setServers(this.#options.servers, now);
   }

@@ -1,5 +1,6 @@
 /** The client: the map for a program, and the sockets (client-connections.ts) around client-rules.ts. */
 
+import { quoted } from "../../core/arguments.js";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { InvalidArgumentError, type ShoalError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
@@ -67,7 +68,6 @@ const EVENTS: EventNames<CloneClientEvent> = {
  * ```
  */
 export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientStats> {
-  readonly #subtree: Buffer;
   readonly #coder: ClientCoder;
   readonly #timeout: number;
   readonly #calls: PendingCalls;
@@ -94,7 +94,6 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
     super("CloneClient", EVENTS);
     const settings = clientSettings(servers, options, (key, error) => this.#reportInvalid(key, error));
     const { subtree, heartbeatInterval } = settings.rules;
-    this.#subtree = subtree;
     this.#coder = settings.coder;
     this.#timeout = settings.timeout;
     this.#calls = new PendingCalls(settings.calls);
@@ -282,11 +281,8 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
   #submit(key: CloneKey, value: Buffer, options: ReturnType<typeof setSettings>): Promise<number> {
     this.assertOpen();
     const bytes = this.#coder.key(key);
-    const { length } = this.#subtree;
-    if (length > 0 && (bytes.length < length || bytes.compare(this.#subtree, 0, length, 0, length) !== 0))
-      throw new InvalidArgumentError(
-        `The key is not in the subtree ${JSON.stringify(String(this.#subtree))}`,
-      );
+    if (!this.#rules.holds(bytes))
+      throw new InvalidArgumentError(`The key ${quoted(String(key))} is not in the client's subtree`);
     const { ttl, revision, timeout = this.#timeout, signal } = options;
     const properties = encodeSetProperties(ttl, revision);
     const cost = frameCost(bytes.length) + frameCost(value.length);

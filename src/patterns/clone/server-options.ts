@@ -105,14 +105,7 @@ function store(): OptionSpec<CloneStore | undefined> {
   };
 }
 
-export interface PairSettings {
-  readonly role: BinaryStarRole;
-  readonly peer: string | EndpointSource;
-  readonly interval: number;
-  readonly liveness: number;
-  readonly context: { readonly context?: Context };
-  readonly sockets: PairSocketOptions;
-}
+export type PairSettings = NonNullable<ReturnType<typeof serverSettings>["pair"]>;
 
 /** Options of a server's rules. */
 export interface ServerRulesOptions
