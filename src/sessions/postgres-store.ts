@@ -9,7 +9,7 @@
  * commits can wait for each other. Databases without advisory locks use `isolation: "serializable"`.
  */
 import { describe } from "../core/arguments.js";
-import { ClosedError, InvalidArgumentError } from "../core/errors.js";
+import { InvalidArgumentError } from "../core/errors.js";
 import { fnv1a } from "../core/hash.js";
 import { checkOptions, choice, type Given, integer, text } from "../patterns/kit/options.js";
 import { StoreError } from "../patterns/kit/store/error.js";
@@ -68,7 +68,6 @@ export class PostgresSessionStore implements SessionStore {
   readonly #database: PostgresDatabase;
   readonly #table: string;
   readonly #isSerializable: boolean;
-  #closing: Promise<void> | undefined;
 
   /**
    * Connects, and makes the table if it is missing.
@@ -113,7 +112,6 @@ export class PostgresSessionStore implements SessionStore {
   }
 
   async read(keys: readonly string[]): Promise<readonly (SessionStoreValue | undefined)[]> {
-    this.#assertOpen();
     if (keys.length === 0) return [];
     const { rows } = await this.#database.query<Row>(
       `SELECT k, n::float8 AS n, v FROM ${this.#table} WHERE k = ANY ($1::text[])`,
@@ -124,7 +122,6 @@ export class PostgresSessionStore implements SessionStore {
   }
 
   async scan({ from, to, limit, maxBytes }: SessionStoreScan): Promise<readonly SessionStoreEntry[]> {
-    this.#assertOpen();
     // The first row is returned whatever its size.
     const { rows } = await this.#database.query<Row>(
       `SELECT k, n::float8 AS n, v FROM (
@@ -137,7 +134,6 @@ export class PostgresSessionStore implements SessionStore {
   }
 
   async commit(checks: readonly SessionStoreCheck[], writes: readonly SessionStoreWrite[]): Promise<boolean> {
-    this.#assertOpen();
     try {
       const begin = this.#isSerializable ? "BEGIN ISOLATION LEVEL SERIALIZABLE" : "BEGIN";
       return await this.#database.transaction((client) => this.#write(client, checks, writes), begin);
@@ -148,8 +144,7 @@ export class PostgresSessionStore implements SessionStore {
   }
 
   close(): Promise<void> {
-    this.#closing ??= this.#database.close();
-    return this.#closing;
+    return this.#database.close();
   }
 
   async #write(
@@ -184,10 +179,6 @@ export class PostgresSessionStore implements SessionStore {
       KEY_LOCK,
       [...locks].sort((one, other) => one - other),
     ]);
-  }
-
-  #assertOpen(): void {
-    if (this.#closing !== undefined) throw new ClosedError("EBADF", "The store is closed");
   }
 }
 

@@ -85,7 +85,6 @@ export class PostgresDatabase {
 
   /** @param repeatable whether a lost answer is reported as an unknown outcome */
   async #run<Row>(text: string, values: readonly unknown[], repeatable: boolean): Promise<PgResult<Row>> {
-    if (this.#closing !== undefined) throw new ClosedError("EBADF", "The store is closed");
     const client = await this.#connect();
     try {
       const result = await client.query<Row>(text, values);
@@ -97,7 +96,9 @@ export class PostgresDatabase {
     }
   }
 
+  /** @throws ClosedError `EBADF`; StoreError `failed` */
   async #connect(): Promise<PgClient> {
+    if (this.#closing !== undefined) throw new ClosedError("EBADF", "The store is closed");
     try {
       return await this.#pool.connect();
     } catch (error) {
