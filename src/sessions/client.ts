@@ -24,7 +24,7 @@ import {
   observeMessageReceive,
   observeMessageSend,
 } from "../core/message-operations.js";
-import { checkWait, WAIT_OPTIONS, Waiter, type WaitOptions, waitFor, withTimeout } from "../core/waiter.js";
+import { checkWait, WAIT_OPTIONS, Waiter, type WaitOptions, withTimeout } from "../core/waiter.js";
 import { type PendingCall, PendingCalls } from "../patterns/kit/calls.js";
 import { Driver, type PatternWaitOptions } from "../patterns/kit/driver.js";
 import { EndpointList, type PatternEndpoints } from "../patterns/kit/endpoint-list.js";
@@ -108,7 +108,6 @@ export class SessionClient
   #over: SessionError | undefined;
   #loss = "";
   #isFlushing = false;
-  #whenOpen: { promise: Promise<void>; resolve(): void; reject(error: ShoalError): void };
   #leaving: Promise<boolean> | undefined;
   #whenClosed: ((isDone: boolean) => void) | undefined;
   readonly #counts = {
@@ -132,7 +131,6 @@ export class SessionClient
     this.#endpoints = this.#list.current;
     this.#calls = new PendingCalls(settings);
     this.#timer = new DriverTimer(MAX_STEP);
-    this.#whenOpen = deferred();
     const { id, token, expiry, maxQueue, maxQueueBytes, maxAge, drop, clean } = settings;
     const { maxUnacknowledged: window, maxUnacknowledgedBytes: windowBytes } = settings;
     const instance = randomBytes(8).toString("hex");
@@ -201,15 +199,12 @@ export class SessionClient
    * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; SessionError `ERR_SESSION` when it is over; ClosedError `EBADF`, `EAGAIN`
    */
   ready(options: PatternWaitOptions = {}): Promise<void> {
-    return this.run(async () => {
-      this.assertOpen();
-      checkKeys("SessionClient.ready", options, WAIT_OPTIONS);
-      checkWait(options);
-      const { timeout = -1 } = options;
-      await waitFor(this.#whenOpen.promise, options, () =>
-        this.#late(`No server opened the session within ${timeout} ms`),
-      );
-    });
+    const isReady = this.#counts.connections > 0;
+    if (this.#over !== undefined && !isReady)
+      return Promise.reject(new SessionError(this.#over.reason, this.#over.message));
+    return this.whenReached(isReady, options, () =>
+      this.#late(`No server opened the session within ${options.timeout} ms`),
+    );
   }
 
   /**
@@ -375,7 +370,6 @@ export class SessionClient
     this.#disconnect();
     this.#whenClosed?.(false);
     this.#calls.close();
-    this.#whenOpen.reject(new ClosedError("EAGAIN", "The client closed before it was ready"));
     this.#endReceivers(new ClosedError("EAGAIN", "The client closed while the call waited"), true);
     this.#ready.clear();
   }
@@ -503,7 +497,7 @@ export class SessionClient
   #opened(isPresent: boolean, queued: number): void {
     this.#counts.connections += 1;
     this.events.emit({ type: "session:opened", endpoint: this.#endpoint, isPresent, queued });
-    this.#whenOpen.resolve();
+    this.reached();
   }
 
   #message(message: DeliveredMessage, life: number): void {
@@ -549,7 +543,7 @@ export class SessionClient
     this.#timer.stop();
     this.#ready.clear();
     this.events.emit({ type: "session:ended", reason: error.reason, text: error.message });
-    this.#whenOpen.reject(error);
+    this.reached(error);
     this.#rules.abandon(error);
     this.#endReceivers(error, false);
     this.#whenClosed?.(false);
@@ -566,16 +560,4 @@ export class SessionClient
 
 function isAnyObserved(): boolean {
   return isMessageReceiveObserved() || isMessageTraced() || isMessageAcknowledgeObserved();
-}
-
-function deferred(): { promise: Promise<void>; resolve(): void; reject(error: ShoalError): void } {
-  let resolve: () => void = () => undefined;
-  let reject: (error: ShoalError) => void = () => undefined;
-  const promise = new Promise<void>((done, failed) => {
-    resolve = done;
-    reject = failed;
-  });
-  // A rejection without a caller is not an unhandled one.
-  promise.catch(() => undefined);
-  return { promise, resolve, reject };
 }

@@ -8,7 +8,7 @@
  * with `assertOpen`.
  */
 import { checkKeys } from "../../core/arguments.js";
-import { ClosedError, TimeoutError } from "../../core/errors.js";
+import { ClosedError, type ShoalError, TimeoutError } from "../../core/errors.js";
 import { type EventNames, EventStream, type TypedEvent } from "../../core/event-stream.js";
 import { checkWait, refusedWait, Waiter, type WaitOptions, waitFor } from "../../core/waiter.js";
 import { Calls } from "../../sockets/calls.js";
@@ -157,28 +157,31 @@ export abstract class Driver<E extends TypedEvent, S> {
     return this.#calls.run(async () => steps());
   }
 
-  /** @internal Settles when {@link reached} is called, or at once if the driver is ready; for `ready`. */
-  protected whenReached(isReady: boolean, options: WaitOptions = {}): Promise<void> {
-    try {
+  /**
+   * @internal Settles when {@link reached} is called, or at once if the driver is ready; for `ready`.
+   * @param late makes the error of a timeout
+   */
+  protected whenReached(isReady: boolean, options: WaitOptions = {}, late?: () => ShoalError): Promise<void> {
+    return this.run(async () => {
       if (this.#closed) throw this.#closedError();
       checkKeys(`${this.#name}.ready`, options, WAIT_KEYS);
-    } catch (error) {
-      return Promise.reject(error);
-    }
-    const refused = refusedWait(options);
-    if (refused !== undefined) return refused;
-    if (isReady) return Promise.resolve();
-    const { timeout = -1, signal } = options;
-    const waiter = new Waiter<void>(timeout, signal, this.#notReady(timeout), () =>
-      this.#reaching.delete(waiter),
-    );
-    this.#reaching.add(waiter);
-    return waiter.promise;
+      checkWait(options);
+      if (isReady) return;
+      const { timeout = -1, signal } = options;
+      const waiter = new Waiter<void>(timeout, signal, late ?? this.#notReady(timeout), () =>
+        this.#reaching.delete(waiter),
+      );
+      this.#reaching.add(waiter);
+      await waiter.promise;
+    });
   }
 
-  /** @internal The driver is ready. */
-  protected reached(): void {
-    for (const waiter of this.#reaching) waiter.resolve();
+  /** @internal The driver is ready, or with an error never will be. */
+  protected reached(error?: ShoalError): void {
+    for (const waiter of this.#reaching) {
+      if (error === undefined) waiter.resolve();
+      else waiter.reject(error);
+    }
     this.#reaching.clear();
   }
 
