@@ -87,10 +87,7 @@ export class BinaryStarGate<M = Buffer[]> extends Driver<BinaryStarGateEvent, Bi
   #heldBytes = 0;
   #serve: (message: M) => void = () => undefined;
   readonly #onServing: (() => void)[] = [];
-  #received = 0;
-  #served = 0;
-  #refused = 0;
-  #overflow = 0;
+  readonly #counts = { received: 0, served: 0, refused: 0, overflow: 0 };
 
   /** @throws InvalidArgumentError `EINVAL` without a Binary Star, for an unknown option or a bad value */
   constructor(star: BinaryStar, options: BinaryStarGateOptions = {}) {
@@ -126,16 +123,16 @@ export class BinaryStarGate<M = Buffer[]> extends Driver<BinaryStarGateEvent, Bi
   }
 
   admit(message: M, votes: boolean): boolean {
-    this.#received += 1;
+    this.#counts.received += 1;
     switch (this.#admission(votes)) {
       case "serve":
-        this.#served += 1;
+        this.#counts.served += 1;
         return true;
       case "hold":
         this.#hold(message);
         break;
       case "refuse":
-        this.#refused += 1;
+        this.#counts.refused += 1;
         this.events.emit({ type: "request:dropped", reason: "not-serving", messages: 1 });
         break;
     }
@@ -143,13 +140,8 @@ export class BinaryStarGate<M = Buffer[]> extends Driver<BinaryStarGateEvent, Bi
   }
 
   stats(): BinaryStarGateStats {
-    return {
-      received: this.#received,
-      served: this.#served,
-      held: this.#held.length,
-      heldBytes: this.#heldBytes,
-      dropped: { refused: this.#refused, overflow: this.#overflow },
-    };
+    const { received, served, ...dropped } = this.#counts;
+    return { received, served, held: this.#held.length, heldBytes: this.#heldBytes, dropped };
   }
 
   /** @internal */
@@ -175,7 +167,7 @@ export class BinaryStarGate<M = Buffer[]> extends Driver<BinaryStarGateEvent, Bi
     for (; this.#held.length > this.#maxQueue || this.#heldBytes > this.#maxQueueBytes; dropped++)
       this.#heldBytes -= sizeOf(this.#held.shift());
     if (dropped === 0) return;
-    this.#overflow += dropped;
+    this.#counts.overflow += dropped;
     this.events.emit({ type: "request:dropped", reason: "overflow", messages: dropped });
   }
 
@@ -192,7 +184,7 @@ export class BinaryStarGate<M = Buffer[]> extends Driver<BinaryStarGateEvent, Bi
     }
     for (let held = this.#held.shift(); held !== undefined; held = this.#held.shift()) {
       this.#heldBytes -= sizeOf(held);
-      this.#served += 1;
+      this.#counts.served += 1;
       this.#serve(held);
     }
     for (const listener of this.#onServing) listener();
@@ -203,7 +195,7 @@ export class BinaryStarGate<M = Buffer[]> extends Driver<BinaryStarGateEvent, Bi
     if (length === 0) return;
     this.#held.clear();
     this.#heldBytes = 0;
-    this.#refused += length;
+    this.#counts.refused += length;
     this.events.emit({ type: "request:dropped", reason: "not-serving", messages: length });
   };
 }

@@ -90,13 +90,9 @@ export class Shard {
     closed: 0,
   };
   readonly #reported: Record<BlackBoxDropReason, number> = { ...this.#dropped };
-  #received = 0;
-  #handled = 0;
-  #failed = 0;
-  #lost = 0;
+  readonly #counts = { received: 0, handled: 0, failed: 0, lost: 0, batches: 0 };
   #bytes = 0;
   #inFlight = 0;
-  #sent = 0;
 
   constructor(limits: ShardLimits) {
     this.#limits = limits;
@@ -126,7 +122,7 @@ export class Shard {
       if (full === "drop-newest") return this.refuse("newest");
       this.#dropOldest();
     }
-    this.#received += 1;
+    this.#counts.received += 1;
     const entry: Entry = { frames, bytes, key };
     this.#queue.push(entry);
     this.#bytes += bytes;
@@ -135,7 +131,7 @@ export class Shard {
   }
 
   refuse(reason: BlackBoxDropReason): true {
-    this.#received += 1;
+    this.#counts.received += 1;
     this.#dropped[reason] += 1;
     return true;
   }
@@ -150,7 +146,7 @@ export class Shard {
     if (batch === undefined) return undefined;
     this.#batches.push(batch);
     this.#inFlight += batch.messages.length;
-    this.#sent += 1;
+    this.#counts.batches += 1;
     return batch;
   }
 
@@ -175,7 +171,7 @@ export class Shard {
     this.#count(finished, Math.min(progress.failed, finished));
     const lost = begun - finished;
     this.up = false;
-    this.#lost += lost;
+    this.#counts.lost += lost;
     let over = begun;
     for (let batch = this.#batches.shift(); batch !== undefined; batch = this.#batches.shift()) {
       const { messages } = batch;
@@ -197,15 +193,11 @@ export class Shard {
 
   stats(): BlackBoxShardStats {
     return {
-      received: this.#received,
-      handled: this.#handled,
-      failed: this.#failed,
+      ...this.#counts,
       queued: this.#queue.length + this.#waitingAgain(),
       queuedBytes: this.#bytes,
       inFlight: this.#inFlight,
-      lost: this.#lost,
       dropped: { ...this.#dropped },
-      batches: this.#sent,
     };
   }
 
@@ -229,7 +221,7 @@ export class Shard {
   #replace(key: string, frames: readonly Buffer[], bytes: number): boolean {
     const waiting = this.#byKey.get(key);
     if (waiting === undefined) return false;
-    this.#received += 1;
+    this.#counts.received += 1;
     this.#dropped.conflated += 1;
     this.#bytes += bytes - waiting.bytes;
     waiting.frames = frames;
@@ -265,8 +257,8 @@ export class Shard {
   }
 
   #count(messages: number, failed: number): void {
-    this.#handled += messages - failed;
-    this.#failed += failed;
+    this.#counts.handled += messages - failed;
+    this.#counts.failed += failed;
     this.#inFlight -= messages;
   }
 

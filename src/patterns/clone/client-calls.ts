@@ -95,12 +95,7 @@ export class ClientCalls {
   #conditions: boolean | undefined;
   #number = 0;
   #waiting = 0;
-  sets = 0;
-  acknowledged = 0;
-  conflicts = 0;
-  timedOut = 0;
-  aborted = 0;
-  resent = 0;
+  readonly counts = { sets: 0, acknowledged: 0, conflicts: 0, timedOut: 0, aborted: 0, resent: 0 };
 
   /** @param max unsettled updates */
   constructor(token: Buffer, max: number, send: SendSet) {
@@ -160,7 +155,7 @@ export class ClientCalls {
       next: undefined,
     };
     (call as { link: Link<CloneCall> }).link = new Link(call);
-    this.sets += 1;
+    this.counts.sets += 1;
     if (timeout > 0) this.#deadlines.set(call.link, now, timeout);
     const tail = this.#tails.get(key);
     this.#tails.set(call);
@@ -179,11 +174,11 @@ export class ClientCalls {
     if (call === undefined) return;
     this.#end(call, now);
     if (conflict) {
-      this.conflicts += 1;
+      this.counts.conflicts += 1;
       call.result.reject(new CloneConflictError(revision ?? 0));
       return;
     }
-    this.acknowledged += 1;
+    this.counts.acknowledged += 1;
     // A repeated update has an unknown sequence. With an unchanged value it is the revision of the key.
     const same = revision !== undefined && (call.frames[VALUE] as Buffer).equals(value);
     call.result.resolve(same && revision > 0 ? revision : sequence);
@@ -207,7 +202,7 @@ export class ClientCalls {
 
   /** The caller gave up. */
   abort(call: CloneCall, now: number): void {
-    this.aborted += 1;
+    this.counts.aborted += 1;
     this.#end(call, now);
   }
 
@@ -248,7 +243,7 @@ export class ClientCalls {
     if (collector === undefined || !collector.ready || collector.queue.length > 0) return;
     for (const call of this.#inOrder()) {
       if (now - call.sentAt < age || !this.#maySend(call)) continue;
-      if (now > call.sentAt) this.resent += 1;
+      if (now > call.sentAt) this.counts.resent += 1;
       call.sentAt = now;
       collector.queue.push(call);
     }
@@ -261,7 +256,7 @@ export class ClientCalls {
 
   tick(now: number): void {
     for (const call of this.#deadlines.take(now)) {
-      this.timedOut += 1;
+      this.counts.timedOut += 1;
       this.#end(call, now);
       const message = "No server has put the update in order in time; it may still take effect";
       call.result.reject(new TimeoutError("ETIMEDOUT", message));
@@ -273,7 +268,7 @@ export class ClientCalls {
     for (const call of this.#inOrder())
       for (let each: CloneCall | undefined = call; each !== undefined; each = each.next) {
         each.link.unlink();
-        this.aborted += 1;
+        this.counts.aborted += 1;
         each.result.abandon(error);
       }
     this.#inFlight.clear();

@@ -354,7 +354,6 @@ export class ClientRules {
   }
 
   stats(now: number): Omit<CloneClientStats, "handshakeErrors" | "invalid" | "watchLost"> {
-    const { sets, acknowledged, conflicts, timedOut, aborted, resent, count } = this.#calls;
     const { table, last } = this.#map;
     return {
       state: this.#state,
@@ -366,13 +365,8 @@ export class ClientRules {
       silentFor: this.#silentFor(now),
       ...this.#counts,
       failOvers: this.#attempts.failOvers,
-      sets,
-      acknowledged,
-      conflicts,
-      timedOut,
-      aborted,
-      inFlight: count,
-      resent,
+      ...this.#calls.counts,
+      inFlight: this.#calls.count,
     };
   }
 

@@ -197,7 +197,7 @@ export class ServerRules {
 
   /** Takes an update of a client. `flush` follows, once for a batch. */
   update(frames: readonly Buffer[], now: number): void {
-    this.#statistics.received += 1;
+    this.#statistics.counts.received += 1;
     const operation = operationOf(frames, now);
     if (typeof operation === "string") this.#statistics.fault("collector", operation);
     else if (this.#active) this.#serving.accept(operation);
@@ -219,7 +219,7 @@ export class ServerRules {
       if (this.#active) this.#serving.decide(batch);
       if (this.#options.hasStore && batch.some(({ kind }) => kind !== "announce")) {
         queue.commit(batch);
-        this.#statistics.commits += 1;
+        this.#statistics.counts.commits += 1;
         this.#effects.commit(batch);
         return;
       }
@@ -336,8 +336,7 @@ export class ServerRules {
 
   stats(): CloneServerStats {
     const { table, expiry, sequence, updates } = this.#map;
-    const { received, repeated, conflicts, paired, published, expired, commits, refused, faults } =
-      this.#statistics;
+    const { counts, refused, faults } = this.#statistics;
     const { active, waiting, done, lost } = this.#serving.snapshots;
     return {
       entries: table.size,
@@ -347,14 +346,8 @@ export class ServerRules {
       term: this.#standing.term,
       serving: this.#active,
       ephemeral: expiry.size,
-      received,
+      ...counts,
       applied: updates,
-      repeated,
-      conflicts,
-      paired,
-      published,
-      expired,
-      commits,
       refused,
       faults,
       pending: this.#standby.kept,

@@ -59,13 +59,15 @@ export class ServerStatistics {
     "no-uuid": 0,
     stale: 0,
   };
-  received = 0;
-  repeated = 0;
-  conflicts = 0;
-  paired = 0;
-  published = 0;
-  expired = 0;
-  commits = 0;
+  readonly counts = {
+    received: 0,
+    repeated: 0,
+    conflicts: 0,
+    paired: 0,
+    published: 0,
+    expired: 0,
+    commits: 0,
+  };
 
   constructor(effects: Pick<ServerEffects, "event">) {
     this.#effects = effects;

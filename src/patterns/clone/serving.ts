@@ -127,7 +127,7 @@ export class Serving {
     }
     let accepted = operation;
     if (isKnown) {
-      if (operation.counted) statistics.repeated += 1;
+      if (operation.counted) statistics.counts.repeated += 1;
       const kind = lost ? "conflict" : "announce";
       accepted = { ...operation, kind, value: EMPTY, expires: 0, counted: false, condition: undefined };
     } else if (uuid.length > 0) map.window.add(uuid);
@@ -159,7 +159,7 @@ export class Serving {
           batch[index] = conflictOf(operation);
           map.window.remove(uuid);
           map.window.add(conflictMark(uuid));
-          statistics.conflicts += 1;
+          statistics.counts.conflicts += 1;
         }
       } else if (kind === "announce" && uuid.length > 0 && map.window.hasConflict(uuid))
         batch[index] = conflictOf(operation);
@@ -235,7 +235,7 @@ export class Serving {
     const { map, effects, statistics } = this.#state;
     const watched = this.#snapshots.active > 0 || this.#leader.snapshot !== undefined;
     const frames = map.apply(operation, now, watched ? this.#beforeChange : undefined);
-    statistics.published += 1;
+    statistics.counts.published += 1;
     effects.publish(frames);
   }
 
@@ -310,7 +310,7 @@ export class Serving {
     for (const id of due) {
       const key = map.table.key(id);
       if (!changing.has(key.toString("latin1")) && this.make("delete", key, EMPTY, 0, now))
-        statistics.expired += 1;
+        statistics.counts.expired += 1;
       // Tried again later, since the store may refuse the delete.
       map.expiry.set(id, now + options.heartbeatInterval);
     }

@@ -100,7 +100,8 @@ export class Standby {
   keep(operation: Operation, now: number): void {
     const { statistics, map } = this.#state;
     if (operation.uuid.length === 0) statistics.refuse("no-uuid", 1);
-    else if (this.#kept.has(operation.uuid) || isDecided(map.window, operation)) statistics.paired += 1;
+    else if (this.#kept.has(operation.uuid) || isDecided(map.window, operation))
+      statistics.counts.paired += 1;
     else if (!this.#kept.add(operation, now)) statistics.refuse("overloaded", 1);
   }
 
@@ -175,7 +176,7 @@ export class Standby {
       effects.event({ type: "map:diverged", ...lost, entries: map.table.countAfter(lost.after), aside });
     map.adopt(loaded);
     standing.adopt(loaded.standing);
-    this.#state.statistics.paired += this.#kept.removeKnown(map.window);
+    this.#state.statistics.counts.paired += this.#kept.removeKnown(map.window);
     queue.restart(loaded.sequence);
     effects.event({ type: "map:replicated", entries: map.table.size, sequence: loaded.sequence });
     const later = queue.drop();
@@ -200,7 +201,7 @@ export class Standby {
   #seen(uuid: Buffer, conflict = false): void {
     const { map, statistics } = this.#state;
     map.window.add(conflict ? conflictMark(uuid) : uuid);
-    if (this.#kept.remove(uuid)) statistics.paired += 1;
+    if (this.#kept.remove(uuid)) statistics.counts.paired += 1;
   }
 }
 

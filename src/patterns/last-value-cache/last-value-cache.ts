@@ -98,10 +98,7 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
   readonly #forwarding: Promise<void>;
   #restored = 0;
   #damaged = 0;
-  #messages = 0;
-  #notServing = 0;
-  #subscriptions = 0;
-  #invalid = 0;
+  readonly #counts = { messages: 0, notServing: 0, subscriptions: 0, invalid: 0 };
   #stepping = false;
   #resume: (() => void) | undefined;
 
@@ -153,13 +150,13 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
     this.#pump = new Pump(frontend, backend, {
       // Depending on the engine: batches as received, or single messages.
       filter: (batch) => {
-        this.#messages += batch.messages;
+        this.#counts.messages += batch.messages;
         this.#cache.updateAll(batch);
         return this.#passes(batch.messages) ? batch : undefined;
       },
       needsInspection: () => false,
       check: (frames) => {
-        this.#messages += 1;
+        this.#counts.messages += 1;
         this.#cache.update(frames);
         return this.#passes(1) ? "pass" : "not-serving";
       },
@@ -223,11 +220,8 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
     const writer = this.#writer;
     return {
       ...this.#cache.stats(),
-      messages: this.#messages,
-      notServing: this.#notServing,
-      subscriptions: this.#subscriptions,
+      ...this.#counts,
       snapshots: this.#snapshots.stats(),
-      invalid: this.#invalid,
       store:
         writer === undefined
           ? undefined
@@ -313,10 +307,10 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
   #subscription(frames: readonly Buffer[], newcomer: Newcomer | undefined): void {
     const [first] = frames;
     if (frames.length === 1 && first?.[0] === SUBSCRIBE) {
-      this.#subscriptions += 1;
+      this.#counts.subscriptions += 1;
       if (newcomer !== undefined) this.#subscribed(first.toString("latin1", 1), newcomer);
     } else if (frames.length !== 1 || first?.[0] !== CANCEL) {
-      this.#invalid += 1;
+      this.#counts.invalid += 1;
       this.events.emit({ type: "message:invalid", frames: frames.length });
     }
   }
@@ -332,7 +326,7 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
     if (gate === undefined || gate.isServing()) return true;
     const { peers } = engineStats(this.#sockets.backend);
     if (peers !== 0 && gate.vote()) return true;
-    this.#notServing += messages;
+    this.#counts.notServing += messages;
     return false;
   }
 

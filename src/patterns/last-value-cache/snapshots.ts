@@ -73,10 +73,7 @@ export class Snapshots<P> {
   /** Snapshots of joiners that are not parked. */
   #runnable = 0;
   #parked = 0;
-  #merged = 0;
-  #done = 0;
-  #abandoned = 0;
-  #values = 0;
+  readonly #counts = { merged: 0, done: 0, abandoned: 0, values: 0 };
 
   /** @param max waiting snapshots, except parked ones, which are bounded by each joiner's subscriptions */
   constructor(source: SnapshotSource, outbox: SnapshotEffects<P>, max: number) {
@@ -103,7 +100,7 @@ export class Snapshots<P> {
     }
     // A started snapshot does not count: its values may have been dropped between two subscriptions.
     if (newcomer.waiting.has(prefix)) {
-      this.#merged += 1;
+      this.#counts.merged += 1;
       return;
     }
     newcomer.waiting.set(prefix, { prefix, last: undefined, topics: 0 });
@@ -136,14 +133,7 @@ export class Snapshots<P> {
   }
 
   stats(): LastValueCacheSnapshotStats {
-    return {
-      waiting: this.#runnable + this.#parked,
-      parked: this.#parked,
-      merged: this.#merged,
-      done: this.#done,
-      abandoned: this.#abandoned,
-      values: this.#values,
-    };
+    return { ...this.#counts, waiting: this.#runnable + this.#parked, parked: this.#parked };
   }
 
   /**
@@ -158,7 +148,7 @@ export class Snapshots<P> {
     if (!this.#outbox.wants(peer, snapshot.prefix)) {
       newcomer.current = undefined;
       this.#runnable -= 1;
-      this.#abandoned += 1;
+      this.#counts.abandoned += 1;
       return 1;
     }
     const values = this.#source.beneath(snapshot.prefix, snapshot.last, max);
@@ -173,12 +163,12 @@ export class Snapshots<P> {
       }
       snapshot.last = value.key;
       snapshot.topics += 1;
-      this.#values += 1;
+      this.#counts.values += 1;
     }
     if (values.length === max) return max;
     newcomer.current = undefined;
     this.#runnable -= 1;
-    this.#done += 1;
+    this.#counts.done += 1;
     this.#outbox.done(Buffer.from(snapshot.prefix, "latin1"), snapshot.topics);
     return values.length + 1;
   }
@@ -196,7 +186,7 @@ export class Snapshots<P> {
       if (this.#outbox.wants(newcomer.peer, prefix)) continue;
       newcomer.waiting.delete(prefix);
       this.#parked -= 1;
-      this.#abandoned += 1;
+      this.#counts.abandoned += 1;
     }
     newcomer.prune = MIN_PRUNE + 2 * newcomer.waiting.size;
   }

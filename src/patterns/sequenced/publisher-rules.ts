@@ -116,13 +116,15 @@ export class PublisherRules {
   readonly #marks = new Deadlines<Topic>();
   #streams = 0;
   #keptBytes = 0;
-  #published = 0;
-  #marked = 0;
-  #topicsEvicted = 0;
-  #replays = 0;
-  #replayed = 0;
-  #replaysCut = 0;
-  #invalid = 0;
+  readonly #counts = {
+    published: 0,
+    marks: 0,
+    topicsEvicted: 0,
+    replays: 0,
+    replayed: 0,
+    replaysCut: 0,
+    invalid: 0,
+  };
 
   /** @param id 16 bytes, unique */
   constructor(options: PublisherRulesOptions, outbox: PublisherOutbox, id: Buffer) {
@@ -145,7 +147,7 @@ export class PublisherRules {
     if (topic.quiet > this.#options.markInterval) this.#arm(topic, now);
     const sequence = topic.history.newest + 1;
     const frames = [topic.name, encodeMeta(Kind.MESSAGE, this.#id, topic.stream, sequence, time), ...body];
-    this.#published += 1;
+    this.#counts.published += 1;
     this.#keep(topic, frames, body);
     this.#outbox.publish(frames);
     return sequence;
@@ -156,11 +158,11 @@ export class PublisherRules {
     const [head, name] = frames;
     const request = frames.length === 2 && head !== undefined ? parseRequest(head) : undefined;
     if (request === undefined) {
-      this.#invalid += 1;
+      this.#counts.invalid += 1;
       this.#outbox.event({ type: "message:invalid", frames: frames.length });
       return;
     }
-    this.#replays += 1;
+    this.#counts.replays += 1;
     this.#replay(from, request, name as Buffer);
   }
 
@@ -174,7 +176,7 @@ export class PublisherRules {
         continue;
       }
       const { newest } = topic.history;
-      this.#marked += 1;
+      this.#counts.marks += 1;
       this.#outbox.publish([topic.name, encodeMeta(Kind.MARK, this.#id, topic.stream, newest, time)]);
       topic.quiet = Math.min(2 * topic.quiet, MAX_QUIET * markInterval);
       this.#marks.set(topic.due, now, topic.quiet);
@@ -187,16 +189,10 @@ export class PublisherRules {
 
   stats(): Omit<SequencedPublisherStats, "notServing"> {
     return {
-      published: this.#published,
-      marks: this.#marked,
+      ...this.#counts,
       topics: this.#topics.size,
       kept: this.#kept.length,
       keptBytes: this.#keptBytes,
-      topicsEvicted: this.#topicsEvicted,
-      replays: this.#replays,
-      replayed: this.#replayed,
-      replaysCut: this.#replaysCut,
-      invalid: this.#invalid,
     };
   }
 
@@ -240,7 +236,7 @@ export class PublisherRules {
     while (topic.history.length > 0) this.#forgetOldest(topic);
     topic.due.unlink();
     this.#topics.delete(topic.key);
-    this.#topicsEvicted += 1;
+    this.#counts.topicsEvicted += 1;
     this.#outbox.event({ type: "topic:evicted", topic: topic.name, sequence: topic.history.newest });
   }
 
@@ -265,19 +261,19 @@ export class PublisherRules {
         }
         if (!this.#outbox.answer(from, [answer, ...kept.frames])) {
           // Neither messages nor an end: the subscriber retries from its position.
-          this.#replaysCut += 1;
+          this.#counts.replaysCut += 1;
           return;
         }
         sent += 1;
         bytes += kept.bytes;
       }
     }
-    this.#replayed += sent;
+    this.#counts.replayed += sent;
     const { number } = request;
     const oldest = history?.oldest ?? 0;
     const newest = history?.newest ?? 0;
     const end = encodeEnd({ number, publisher: this.#idKey, stream, oldest, newest, status });
-    if (!this.#outbox.answer(from, [end])) this.#replaysCut += 1;
+    if (!this.#outbox.answer(from, [end])) this.#counts.replaysCut += 1;
     this.#outbox.event({ type: "replay:answered", topic: name, from: request.from, to: request.to, sent });
   }
 }

@@ -83,11 +83,7 @@ export class ReplayRules<C> {
   /** Links come from a source: wait a while for one to an unknown publisher. */
   grows = false;
   #numbers = 0;
-  #requests = 0;
-  #replayed = 0;
-  #retries = 0;
-  #late = 0;
-  #invalid = 0;
+  readonly #counts = { requests: 0, replayed: 0, retries: 0, late: 0, invalid: 0 };
 
   constructor(options: ReplayRulesOptions, outbox: ReplayOutbox<C>) {
     this.#options = options;
@@ -136,7 +132,7 @@ export class ReplayRules<C> {
     };
     const link = new Link(call);
     this.#calls.set(caller, link);
-    this.#requests += 1;
+    this.#counts.requests += 1;
     this.#choose(link, now);
   }
 
@@ -150,12 +146,12 @@ export class ReplayRules<C> {
     const end = frames.length === 1 ? parseEnd(head) : undefined;
     const number = end?.number ?? parseAnswer(head);
     if (number === undefined) {
-      this.#invalid += 1;
+      this.#counts.invalid += 1;
       return;
     }
     const link = this.#byNumber.get(number);
     if (link === undefined || link.value.link !== from) {
-      this.#late += 1;
+      this.#counts.late += 1;
       return;
     }
     if (end === undefined) this.#message(link, frames, now);
@@ -176,7 +172,7 @@ export class ReplayRules<C> {
         this.#settle(link, "timeout");
         continue;
       }
-      this.#retries += 1;
+      this.#counts.retries += 1;
       this.#ask(link, now);
     }
   }
@@ -186,14 +182,7 @@ export class ReplayRules<C> {
   }
 
   stats(): SequencedReplayStats {
-    return {
-      requests: this.#requests,
-      replayed: this.#replayed,
-      retries: this.#retries,
-      pending: this.#calls.size,
-      late: this.#late,
-      invalid: this.#invalid,
-    };
+    return { ...this.#counts, pending: this.#calls.size };
   }
 
   #message(link: Link<Call<C>>, frames: readonly Buffer[], now: number): void {
@@ -209,10 +198,10 @@ export class ReplayRules<C> {
       meta.sequence >= call.next &&
       meta.sequence <= call.range.to;
     if (!fits) {
-      this.#invalid += 1;
+      this.#counts.invalid += 1;
       return;
     }
-    this.#replayed += 1;
+    this.#counts.replayed += 1;
     call.messages.push({ sequence: meta.sequence, time: meta.time / 1_000, body });
     call.next = meta.sequence + 1;
     this.#arm(link, now);
@@ -358,14 +347,16 @@ export class StreamTable {
   readonly #streams = new Map<string, Link<Stream>>();
   /** Least recently heard first. */
   readonly #order = new LinkedList<Stream>();
-  #received = 0;
-  #lost = 0;
-  #gaps = 0;
-  #missed = 0;
-  #repeats = 0;
-  #marks = 0;
-  #forgotten = 0;
-  #invalid = 0;
+  readonly #counts = {
+    received: 0,
+    lost: 0,
+    gaps: 0,
+    missed: 0,
+    repeats: 0,
+    marks: 0,
+    forgotten: 0,
+    invalid: 0,
+  };
 
   constructor(maxStreams: number, event: (event: SequencedSubscriberEvent) => void) {
     this.#max = maxStreams;
@@ -389,7 +380,7 @@ export class StreamTable {
       this.invalid("frames", frames.length);
       return undefined;
     }
-    if (isMark) this.#marks += 1;
+    if (isMark) this.#counts.marks += 1;
     const key = meta.publisher + topic.toString("latin1");
     const link = this.#streams.get(key);
     if (link === undefined) return this.#open(key, topic, meta);
@@ -398,22 +389,12 @@ export class StreamTable {
   }
 
   invalid(reason: SequencedInvalidReason, frames: number): void {
-    this.#invalid += 1;
+    this.#counts.invalid += 1;
     this.#event({ type: "message:invalid", reason, frames });
   }
 
   stats(): SequencedStreamStats {
-    return {
-      streams: this.#streams.size,
-      received: this.#received,
-      lost: this.#lost,
-      gaps: this.#gaps,
-      missed: this.#missed,
-      repeats: this.#repeats,
-      marks: this.#marks,
-      forgotten: this.#forgotten,
-      invalid: this.#invalid,
-    };
+    return { ...this.#counts, streams: this.#streams.size };
   }
 
   #open(key: string, topic: Buffer, meta: Meta): SequencedPlace | undefined {
@@ -430,7 +411,7 @@ export class StreamTable {
     this.#order.push(link);
     const to = meta.kind === Kind.MARK ? meta.sequence : meta.sequence - 1;
     if (to > 0) {
-      this.#missed += to;
+      this.#counts.missed += to;
       this.#event({ type: "stream:joined-late", ...nameOf(stream), from: 1, to, missed: to });
     }
     return this.#handOver(stream, meta);
@@ -445,7 +426,7 @@ export class StreamTable {
     }
     const isMark = meta.kind === Kind.MARK;
     if (meta.stream < stream.stream || (!isMark && sequence <= stream.last)) {
-      this.#repeats += 1;
+      this.#counts.repeats += 1;
       this.#event({ type: "message:repeated", ...nameOf(stream), stream: meta.stream, sequence });
       return undefined;
     }
@@ -453,8 +434,8 @@ export class StreamTable {
     const to = isMark ? sequence : sequence - 1;
     if (to >= from) {
       const lost = to - from + 1;
-      this.#lost += lost;
-      this.#gaps += 1;
+      this.#counts.lost += lost;
+      this.#counts.gaps += 1;
       // Updated first, so that listeners see the final state.
       stream.last = sequence;
       this.#event({ type: "gap:detected", ...nameOf(stream), from, to, lost });
@@ -464,7 +445,7 @@ export class StreamTable {
 
   #handOver(stream: Stream, meta: Meta): SequencedPlace | undefined {
     if (meta.kind === Kind.MARK) return undefined;
-    this.#received += 1;
+    this.#counts.received += 1;
     const { publisher, topic } = stream;
     return {
       publisher,
@@ -478,7 +459,7 @@ export class StreamTable {
   #forget(): void {
     const stream = this.#order.shift() as Stream;
     this.#streams.delete(stream.key);
-    this.#forgotten += 1;
+    this.#counts.forgotten += 1;
     this.#event({ type: "stream:forgotten", ...nameOf(stream), sequence: stream.last });
   }
 }
