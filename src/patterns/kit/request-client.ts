@@ -145,8 +145,6 @@ export abstract class RequestClient<Req, Rep, More extends TypedEvent = never> e
   #socket: Request | undefined;
   /** Last connection failure of a closed socket; reset by a reply. */
   #lastFailure: ShoalError | undefined = undefined;
-  /** Current server, or without a socket the next one. */
-  #server = 0;
   /** Endpoint of `#socket`. */
   #connected = "";
   #onDisconnect: () => void = ignore;
@@ -179,18 +177,17 @@ export abstract class RequestClient<Req, Rep, More extends TypedEvent = never> e
     this.#calls = new PendingCalls(settings);
     this.#timer = new DriverTimer(settings.attemptTimeout);
     this.#rules = new RequestRules(
-      { ...settings, retries: 0, servers: this.#endpoints.length },
+      { ...settings, retries: 0, servers: Math.max(1, this.#endpoints.length) },
       {
         send: (server) => this.#send(server),
         abandon: () => void this.#abandon(),
         failed: (attempts) => this.#failed(attempts),
-        retrying: (server, attempt, delay, reason) => {
+        retrying: (attempt, delay, reason) => {
           this.#counts.retries += 1;
           const failed = this.#connected;
-          this.#server = (server + 1) % Math.max(1, this.#endpoints.length);
           // Between requests the timer keeps the process alive.
           this.#timer.hold(true);
-          const next = this.#endpoints[this.#server] ?? "";
+          const next = this.#endpoints[this.#rules.server] ?? "";
           this.onRetry({ type: "request:retried", endpoint: failed, reason, attempt, delay }, next);
         },
       },
@@ -208,7 +205,7 @@ export abstract class RequestClient<Req, Rep, More extends TypedEvent = never> e
   get endpoint(): string {
     return this.#call !== undefined && this.#socket !== undefined
       ? this.#connected
-      : (this.#endpoints[this.#server] ?? "");
+      : (this.#endpoints[this.#rules.server] ?? "");
   }
 
   /**
@@ -328,12 +325,12 @@ export abstract class RequestClient<Req, Rep, More extends TypedEvent = never> e
     if (this.closed) return;
     this.#endpoints = list;
     const at = list.indexOf(this.#connected);
-    this.#server = Math.max(0, at);
-    this.#rules.setServers(Math.max(1, list.length), this.#server);
+    this.#rules.setServers(Math.max(1, list.length), Math.max(0, at));
     if (this.#call === undefined) {
       if (at < 0) void this.#abandon();
       this.#next();
-    } else if (this.#socket === undefined && this.#rules.waits && list.length > 0) this.#send(this.#server);
+    } else if (this.#socket === undefined && this.#rules.waits && list.length > 0)
+      this.#send(this.#rules.server);
     this.#timer.update();
   }
 
@@ -386,7 +383,6 @@ export abstract class RequestClient<Req, Rep, More extends TypedEvent = never> e
   #open(server: number): void {
     void this.#abandon();
     const endpoint = this.#endpoints[server] as string;
-    this.#server = server;
     this.#connected = endpoint;
     this.#list.connect(endpoint, () => {
       const socket = new Request({ linger: 0, ...this.#settings.socketOptions });
@@ -438,7 +434,6 @@ export abstract class RequestClient<Req, Rep, More extends TypedEvent = never> e
 
   #failed(attempts: number): void {
     const { pending } = this.#call as Call;
-    this.#server = this.#nextServer;
     this.#counts.failed += 1;
     const times = attempts === 1 ? "1 attempt" : `${attempts} attempts`;
     pending.reject(this.#late(`No reply came, ${times}`));
@@ -449,10 +444,6 @@ export abstract class RequestClient<Req, Rep, More extends TypedEvent = never> e
   #late(text: string): ShoalError {
     const cause = (this.#socket && lastFailure(this.#socket)) ?? this.#lastFailure;
     return lateError(text, this.#endpoints, cause);
-  }
-
-  get #nextServer(): number {
-    return (this.#server + 1) % Math.max(1, this.#endpoints.length);
   }
 
   /** The socket refuses the request itself. */
@@ -470,7 +461,7 @@ export abstract class RequestClient<Req, Rep, More extends TypedEvent = never> e
     call.link.unlink();
     if (this.#call !== call) return;
     if (why === "aborted") this.#rules.cancel();
-    else if (this.#rules.timeOut()) this.#server = this.#nextServer;
+    else this.#rules.timeOut();
     this.#timer.hold(false);
     this.#next();
   }

@@ -32,7 +32,7 @@ export interface RequestEffects {
   /** The request failed after all attempts. */
   failed(attempts: number): void;
   /** The attempt had no reply; the next starts after `delay` ms. */
-  retrying(server: number, attempt: number, delay: number, reason: RetryReason): void;
+  retrying(attempt: number, delay: number, reason: RetryReason): void;
 }
 
 /** Why an attempt ended: timeout, or a lost or missing connection. */
@@ -46,7 +46,6 @@ export class RequestRules {
   readonly #effects: RequestEffects;
   readonly #random: () => number;
   #state: State = "free";
-  /** Server that replied last, or the next to try. */
   #server = 0;
   #attempt = 0;
   #request = 0;
@@ -62,6 +61,11 @@ export class RequestRules {
     this.#random = random;
     this.#timeout = options.attemptTimeout;
     this.#retries = options.retries;
+  }
+
+  /** Server that replied last, or the next to try. */
+  get server(): number {
+    return this.#server;
   }
 
   /** Whether an attempt awaits its reply. */
@@ -112,13 +116,11 @@ export class RequestRules {
   /**
    * Ends the request by its overall timeout. If an attempt is waiting, its server may be hanging, and the next
    * request starts at the next one.
-   * @returns whether it does
    */
-  timeOut(): boolean {
+  timeOut(): void {
     const waited = this.#state === "waiting";
     this.cancel();
     if (waited) this.#server = (this.#server + 1) % this.#servers;
-    return waited;
   }
 
   tick(now: number): void {
@@ -152,7 +154,7 @@ export class RequestRules {
     this.#state = "resting";
     this.#deadline = now + delay;
     const request = this.#request;
-    this.#effects.retrying(server, this.#attempt, delay, reason);
+    this.#effects.retrying(this.#attempt, delay, reason);
     // A listener may have cancelled the request and started the next.
     const rests = this.#state === "resting" && this.#request === request;
     if (delay === 0 && rests) this.#send(now);

@@ -257,7 +257,7 @@ describe("a Lazy Pirate client", () => {
         send: (server) => log.push(`ask ${server}`),
         abandon: (server) => log.push(`leave ${server}`),
         failed: (attempts) => log.push(`failed after ${attempts}`),
-        retrying: (_, attempt, delay, reason) => log.push(`${attempt} ${reason}, ${delay} ms`),
+        retrying: (attempt, delay, reason) => log.push(`${attempt} ${reason}, ${delay} ms`),
       },
       () => 0,
     );
