@@ -22,7 +22,7 @@ import { type LoadedMap, Loading } from "./loading.js";
 import { costOfOperation, type Operation } from "./operation.js";
 import { timeToLive } from "./properties.js";
 import { isGoodbye, isHugz, KEY, PROPERTIES, readSequence, SEQUENCE, VALUE } from "./protocol.js";
-import { NO_STANDING, termOf } from "./standing.js";
+import { NO_STANDING } from "./standing.js";
 
 /** Updates that may come while the map does. Above, or above so many bytes of them, the map is asked for again. */
 const MAX_QUEUED = 1_000_000;
@@ -67,7 +67,7 @@ export class Follower {
 
   /** The term of the server that sent the map. */
   get term(): number {
-    return termOf(this.#standing);
+    return this.#standing.term;
   }
 
   /** Asks for the map, and again until it comes. */

@@ -6,12 +6,11 @@
  * same number, however they are killed and started.
  *
  *   standing   kept in the store, and sent with a map (link.ts)
- *     {"map":"0102030405060708","terms":[[3,0],[4,7]],"alone":true,"aloneSince":7}
+ *     {"map":"0102030405060708","term":4,"alone":true,"aloneSince":7}
  *   position   published with each state of the Binary Star (P + 3)
  *     {"map":"0102030405060708","term":4,"sequence":9,"alone":false,"ready":true}
  *
  *   map         8 random bytes in hex, of the server that began the first term; empty before
- *   terms       each with the last sequence before it, the oldest first
  *   alone       updates may be acknowledged here that the peer lacks: this map is the newest
  *   aloneSince  the last sequence before those updates; left out without any
  *   ready       this server stands by, has everything, and would take over
@@ -21,23 +20,14 @@ import { backOff } from "../../core/back-off.js";
 import type { BinaryStarOrder, BinaryStarReplica, BinaryStarRole } from "../binary-star/index.js";
 import { BinaryStarState } from "../binary-star/index.js";
 
-/** Terms in a standing. The common part of two maps is found by them. */
-const MAX_TERMS = 64;
 const AUTHOR_COUNT = 3;
 /** Added to a term by the operator's decision, which outweighs all terms of a lost server. */
 const FORCED = 3_000_000;
 export const NO_MAP = "";
 
-export interface Term {
-  readonly term: number;
-  /** The last sequence before it. */
-  readonly from: number;
-}
-
 export interface Standing {
   readonly map: string;
-  /** The oldest first. */
-  readonly terms: readonly Term[];
+  readonly term: number;
   readonly alone: boolean;
   /** The last sequence that the peer has; `undefined`: it has everything. */
   readonly aloneSince: number | undefined;
@@ -51,31 +41,18 @@ export interface Position {
   readonly ready: boolean;
 }
 
-export const NO_STANDING: Standing = { map: NO_MAP, terms: [], alone: false, aloneSince: undefined };
+export const NO_STANDING: Standing = { map: NO_MAP, term: 0, alone: false, aloneSince: undefined };
 
-export function termOf({ terms }: Standing): number {
-  return terms[terms.length - 1]?.term ?? 0;
-}
-
-export function encodeStanding({ map, terms, alone, aloneSince }: Standing): Buffer {
-  const pairs = terms.map(({ term, from }) => [term, from]);
-  return Buffer.from(JSON.stringify({ map, terms: pairs, alone, aloneSince }));
+export function encodeStanding({ map, term, alone, aloneSince }: Standing): Buffer {
+  return Buffer.from(JSON.stringify({ map, term, alone, aloneSince }));
 }
 
 /** @returns `undefined` for a damaged one, or one of another version */
 export function parseStanding(bytes: Uint8Array): Standing | undefined {
-  const { map, terms: pairs, alone, aloneSince } = parseObject(bytes);
-  if (!isMap(map) || !Array.isArray(pairs) || typeof alone !== "boolean") return undefined;
+  const { map, term, alone, aloneSince } = parseObject(bytes);
+  if (!isMap(map) || !isCount(term) || typeof alone !== "boolean") return undefined;
   if (aloneSince !== undefined && !isCount(aloneSince)) return undefined;
-  const terms: Term[] = [];
-  for (const pair of pairs as unknown[]) {
-    const [term, from] = Array.isArray(pair) ? (pair as unknown[]) : [];
-    const before = terms[terms.length - 1];
-    if (!isCount(term) || !isCount(from)) return undefined;
-    if (before !== undefined && !(before.term < term && before.from <= from)) return undefined;
-    terms.push({ term, from });
-  }
-  return { map, terms, alone, aloneSince };
+  return { map, term, alone, aloneSince };
 }
 
 export function encodePosition(position: Position): Buffer {
@@ -131,44 +108,15 @@ export function beginTerm(
   forced: boolean,
   newMap: string,
 ): Standing {
-  let term = Math.max(termOf(standing), known) + 1 + (forced ? FORCED : 0);
+  let term = Math.max(standing.term, known) + 1 + (forced ? FORCED : 0);
   while (term % AUTHOR_COUNT !== author) term += 1;
-  // A term without updates divides nothing.
-  const terms = standing.terms.filter((one, index, all) => (all[index + 1]?.from ?? from) > one.from);
-  return {
-    map: standing.map === NO_MAP ? newMap : standing.map,
-    terms: [...terms, { term, from }].slice(-MAX_TERMS),
-    alone: true,
-    aloneSince: standing.aloneSince ?? from,
-  };
+  const map = standing.map === NO_MAP ? newMap : standing.map;
+  return { map, term, alone: true, aloneSince: standing.aloneSince ?? from };
 }
 
 /** The standing of a server that takes over the other one's map. */
-export function adopted({ map, terms }: Standing): Standing {
-  return { map, terms, alone: false, aloneSince: undefined };
-}
-
-/** The last sequence that two copies of a map have in common. */
-export function commonSequence(
-  ours: Standing,
-  ourSequence: number,
-  theirs: Standing,
-  theirSequence: number,
-): number {
-  if (ours.map !== NO_MAP && ours.map !== theirs.map) return 0;
-  const [mine, other] = [termsFrom(ours), termsFrom(theirs)];
-  for (let index = mine.length - 1; index >= 0; index--) {
-    const { term } = mine[index] as Term;
-    const at = other.findIndex((one) => one.term === term);
-    if (at < 0) continue;
-    return Math.min(mine[index + 1]?.from ?? ourSequence, other[at + 1]?.from ?? theirSequence);
-  }
-  return 0;
-}
-
-/** With a term 0 for the time before, unless older terms were dropped. */
-function termsFrom({ terms }: Standing): readonly Term[] {
-  return terms.length < MAX_TERMS ? [{ term: 0, from: 0 }, ...terms] : terms;
+export function adopted({ map, term }: Standing): Standing {
+  return { map, term, alone: false, aloneSince: undefined };
 }
 
 const AUTHORS: Readonly<Record<BinaryStarRole | "single", number>> = { primary: 0, backup: 1, single: 2 };
@@ -243,7 +191,7 @@ export class ServerStanding implements BinaryStarReplica {
   }
 
   get term(): number {
-    return termOf(this.#wanted);
+    return this.#wanted.term;
   }
 
   get standing(): Standing {
@@ -252,7 +200,7 @@ export class ServerStanding implements BinaryStarReplica {
 
   /** Whether updates may be acknowledged once the other server has them. */
   get inTerm(): boolean {
-    return !this.#counts || (this.#durable !== undefined && termOf(this.#durable) === this.term);
+    return !this.#counts || (this.#durable !== undefined && this.#durable.term === this.term);
   }
 
   /** Whether updates may be acknowledged without the other server. */
@@ -295,19 +243,20 @@ export class ServerStanding implements BinaryStarReplica {
   }
 
   /**
-   * Counts the updates that this server acknowledged alone, and the other one's map lacks.
+   * Counts the updates that this server acknowledged alone, and the other one's map may lack. After a crash of either server
+   * the other one may have some of them.
    *
-   * @returns the last common sequence and the count; `undefined` without any
+   * @returns the last sequence before them and the count; `undefined` without any
    */
   lostTo(
     theirs: Standing,
     sequence: number,
   ): { readonly after: number; readonly updates: number } | undefined {
-    const { aloneSince } = this.#wanted;
+    const { map, aloneSince } = this.#wanted;
+    if (aloneSince === undefined) return undefined;
     const own = this.#sequence();
-    const after = commonSequence(this.#wanted, own, theirs, sequence);
-    if (aloneSince === undefined || own <= after) return undefined;
-    return { after, updates: own - Math.max(after, Math.min(aloneSince, own)) };
+    const after = map === NO_MAP || map === theirs.map ? Math.min(aloneSince, sequence) : 0;
+    return own <= after ? undefined : { after, updates: Math.max(0, own - aloneSince) };
   }
 
   marked(): void {

@@ -291,10 +291,7 @@ const TARGETS: Target[] = [
       [
         clone.encodeStanding({
           map: "0101010101010101",
-          terms: [
-            { term: 3, from: 0 },
-            { term: 4, from: 9 },
-          ],
+          term: 4,
           alone: true,
           aloneSince: 9,
         }),

@@ -45,10 +45,7 @@ function subtree(): Buffer {
 
 const STANDING = {
   map: MAP,
-  terms: [
-    { term: 3, from: 0 },
-    { term: 4, from: 7 },
-  ],
+  term: 4,
   alone: true,
   aloneSince: 7,
 };
@@ -90,7 +87,7 @@ const WRITTEN: Readonly<Record<string, readonly Buffer[]>> = {
     expires: 0,
     sequence: 19,
   }),
-  "standing: alone since 7, map `11…11`, terms 3 from 0 and 4 from 7": [encodeStanding(STANDING)],
+  "standing: alone since 7, map `11…11`, term 4": [encodeStanding(STANDING)],
   "position: ready, map `11…11`, term 4, sequence 9": [
     encodePosition({ map: MAP, term: 4, sequence: 9, alone: false, ready: true }),
   ],

@@ -3,7 +3,6 @@ import { describe, expect, test } from "vitest";
 import { BinaryStarState } from "../../../src/patterns/binary-star/protocol.js";
 import {
   beginTerm,
-  commonSequence,
   encodePosition,
   encodeStanding,
   NO_MAP,
@@ -14,7 +13,6 @@ import {
   parseStanding,
   ServerStanding,
   type Standing,
-  termOf,
 } from "../../../src/patterns/clone/standing.js";
 
 const { PRIMARY, BACKUP, ACTIVE, PASSIVE } = BinaryStarState;
@@ -27,9 +25,9 @@ function position(term: number, sequence: number, alone = false, map = MAP): Pos
 
 describe("on the wire and in the store", () => {
   test("a standing and a position are what was written", () => {
-    const standing: Standing = { map: MAP, terms: [{ term: 3, from: 0 }], alone: true, aloneSince: 5 };
+    const standing: Standing = { map: MAP, term: 3, alone: true, aloneSince: 5 };
     expect(String(encodeStanding(standing))).toBe(
-      '{"map":"0707070707070707","terms":[[3,0]],"alone":true,"aloneSince":5}',
+      '{"map":"0707070707070707","term":3,"alone":true,"aloneSince":5}',
     );
     expect(parseStanding(encodeStanding(standing))).toEqual(standing);
     expect(parseStanding(encodeStanding(NO_STANDING))).toEqual(NO_STANDING);
@@ -41,12 +39,11 @@ describe("on the wire and in the store", () => {
   });
 
   test.each([
-    ["map", '{"map":"07","terms":[],"alone":true}'],
-    ["flag", '{"map":"","terms":[],"alone":1}'],
-    ["pair", '{"map":"","terms":[[1]],"alone":true}'],
-    ["order", '{"map":"","terms":[[6,9],[3,9]],"alone":true}'],
-    ["sequence", '{"map":"","terms":[],"alone":true,"aloneSince":-1}'],
-    ["JSON", '{"map":"","terms":['],
+    ["map", '{"map":"07","term":0,"alone":true}'],
+    ["flag", '{"map":"","term":0,"alone":1}'],
+    ["term", '{"map":"","term":-1,"alone":true}'],
+    ["sequence", '{"map":"","term":0,"alone":true,"aloneSince":-1}'],
+    ["JSON", '{"map":"","term":'],
     ["object", "null"],
     ["bytes", ""],
   ])("a standing with a bad %s is none", (_, text) => {
@@ -69,21 +66,11 @@ test("no two servers begin the same term, and the operator's word outweighs term
   let standing = NO_STANDING;
   const terms = [0, 0, 1, 2, 1].map((author) => {
     standing = beginTerm(standing, author, 0, 0, false, MAP);
-    return termOf(standing);
+    return standing.term;
   });
   expect(terms).toEqual([3, 6, 7, 8, 10]);
-  expect(termOf(beginTerm(standing, 0, 50, 0, false, MAP))).toBe(51);
-  expect(termOf(beginTerm(standing, 1, 0, 0, true, MAP))).toBeGreaterThan(3_000_000);
-});
-
-test("what two maps have in common ends where their terms part", () => {
-  const first = beginTerm(NO_STANDING, 0, 0, 0, false, MAP); // Term 3.
-  const [a, b] = [first, beginTerm(first, 1, 0, 100, false, MAP)];
-  expect(commonSequence(a, 130, b, 120)).toBe(100); // 101 to 130 are a's alone.
-  expect(commonSequence(a, 90, b, 120)).toBe(90);
-  expect(commonSequence(b, 120, beginTerm(b, 0, 0, 120, false, MAP), 150)).toBe(120);
-  expect(commonSequence({ ...NO_STANDING }, 80, b, 120)).toBe(0); // An old store: nothing is known of b's beginning.
-  expect(commonSequence({ ...a, map: OTHER }, 80, b, 120)).toBe(0);
+  expect(beginTerm(standing, 0, 50, 0, false, MAP).term).toBe(51);
+  expect(beginTerm(standing, 1, 0, 0, true, MAP).term).toBeGreaterThan(3_000_000);
 });
 
 /** A server's standing at a sequence, with a store whose answers the test gives. */
@@ -200,11 +187,13 @@ describe("a server", () => {
   });
 
   test("has lost nothing to the other one's map unless it acknowledged alone", () => {
-    const theirs = beginTerm(beginTerm(NO_STANDING, 0, 0, 0, false, MAP), 1, 0, 8, false, MAP);
+    const theirs = beginTerm(NO_STANDING, 1, 3, 8, false, MAP);
     const [inStep, alone] = [server("primary").standing, server("primary").standing];
     inStep.restore(old(false), 10);
-    alone.restore(old(true), 10);
+    alone.restore(encodeStanding({ map: MAP, term: 3, alone: true, aloneSince: 8 }), 10);
     expect(inStep.lostTo(theirs, 20)).toBeUndefined(); // 9 and 10 were in flight: acknowledged to nobody.
     expect(alone.lostTo(theirs, 20)).toEqual({ after: 8, updates: 2 });
+    expect(alone.lostTo(theirs, 5)).toEqual({ after: 5, updates: 2 }); // An older copy of the disk.
+    expect(alone.lostTo({ ...theirs, map: OTHER }, 20)).toEqual({ after: 0, updates: 2 });
   });
 });
