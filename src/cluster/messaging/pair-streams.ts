@@ -25,6 +25,8 @@ import type {
 } from "./protocol.js";
 import { encodeRefused, ITEM_HEADER, LinkFrame } from "./wire.js";
 
+/** Bytes around an item in a frame of a stream, at most: prefix, seal, lane, headers. */
+const MAX_OVERHEAD = 256;
 /** Lanes as the first byte of a message. */
 const LANES = Array.from({ length: MAX_LANES + 1 }, (_, lane) => Buffer.of(lane));
 
@@ -41,6 +43,8 @@ export interface PairStream {
   readonly copiesSent: boolean;
   /** Whether messages may be sent over it. */
   readonly isOpen: boolean;
+  /** Whether the other end has not taken what was sent for long. */
+  readonly isFull: boolean;
   /** Number of connections that use it; with none it may be closed as idle. */
   users: number;
   sendMessages(codec: BusCodec, frames: readonly Uint8Array[]): void;
@@ -67,6 +71,8 @@ interface Ends {
 }
 
 export class PairStreams {
+  /** Maximum bytes of a frame of a stream. */
+  readonly maxFrame: number;
   readonly #table: PairStreamTable;
   readonly #codec: BusCodec;
   /** By lane. */
@@ -75,9 +81,11 @@ export class PairStreams {
   readonly #waiting = new Map<string, Set<PairConnection>>();
   readonly #hosts = new Map<string, LinkHost>();
 
-  constructor(table: PairStreamTable, codec: BusCodec) {
+  /** @param maxItem bytes of an item */
+  constructor(table: PairStreamTable, codec: BusCodec, maxItem: number) {
     this.#table = table;
     this.#codec = codec;
+    this.maxFrame = maxItem + MAX_OVERHEAD;
   }
 
   /** Name of the node's own protocol. */
@@ -227,7 +235,8 @@ export class PairStreams {
     if (ends.in === undefined) {
       if (type !== LinkFrame.HELLO) {
         // This end has given the link up: it begins again with a greeting.
-        stream.sendMessages(this.#codec, [LANES[lane] as Buffer, encodeRefused("no-hello")]);
+        if (!stream.isFull)
+          stream.sendMessages(this.#codec, [LANES[lane] as Buffer, encodeRefused("no-hello")]);
         return true;
       }
       const connection = new PairConnection(this, this.#codec, undefined, { lane, heartbeat: 0 }, "");
@@ -304,6 +313,8 @@ class PairConnection implements MessageConnection {
   send(frames: readonly Uint8Array[]): void {
     const { stream } = this;
     if (stream === undefined || this.isOver) return;
+    // Answers to a peer that greets and does not read would have no bound: it greets again.
+    if (stream.isFull && frames[0]?.[0] === LinkFrame.WELCOME) return;
     stream.sendMessages(this.#codec, [LANES[this.lane] as Buffer, ...frames]);
     if (this.#heartbeat > 0) stream.expectAnswer(this.#heartbeat);
   }

@@ -103,7 +103,7 @@ export interface StreamNode {
   onFrame(link: Link, bytes: Buffer): boolean | undefined;
   count(reason: string): void;
   /** Maximum bytes of a frame of a verified stream. */
-  readonly maxFrame: number;
+  maxFrame(): number;
 }
 
 /** All streams of a node, as one of them sees them. */
@@ -279,7 +279,7 @@ export class Link implements Sink, PairStream {
       else this.#waiting.push({ codec, packet });
       return;
     }
-    if (this.#stream.socket.writableLength > MAX_UNSENT_BYTES) {
+    if (this.isFull) {
       this.#own.count("link:full");
       return;
     }
@@ -288,6 +288,10 @@ export class Link implements Sink, PairStream {
 
   get isOpen(): boolean {
     return this.#verified && !this.ended;
+  }
+
+  get isFull(): boolean {
+    return this.#stream.socket.writableLength > MAX_UNSENT_BYTES;
   }
 
   sendMessages(codec: BusCodec, frames: readonly Uint8Array[]): void {
@@ -389,7 +393,11 @@ export class Link implements Sink, PairStream {
     this.#isAwaiting = false;
     this.#askedWith = -1;
     const taken = this.#large === undefined ? 0 : this.#fillLarge(bytes, length);
-    if (taken === length || this.ended) return;
+    if (this.ended) return;
+    if (taken === length) {
+      this.#take();
+      return;
+    }
     // Messages are views of it.
     pooled?.pin();
     const chunk = bytes.subarray(taken, length);
@@ -410,7 +418,9 @@ export class Link implements Sink, PairStream {
     this.#askedWith = -1;
     const large = this.#large as LargeFrame;
     large.filled += length;
-    if (large.filled === large.bytes.length) this.#takeLarge(large);
+    if (large.filled < large.bytes.length) return;
+    this.#takeLarge(large);
+    this.#take();
   }
 
   /** @returns bytes that belong to the large frame */
@@ -425,7 +435,9 @@ export class Link implements Sink, PairStream {
 
   #takeLarge({ bytes }: LargeFrame): void {
     this.#large = undefined;
+    this.#isTaking = true;
     this.#takeFrame(bytes);
+    this.#isTaking = false;
   }
 
   /** It ended by itself: TLS may know why. */
@@ -458,7 +470,7 @@ export class Link implements Sink, PairStream {
       return;
     }
     // A stream in memory answers within a write.
-    if (this.#isTaking) return;
+    if (this.#isTaking || this.#large !== undefined) return;
     this.#isTaking = true;
     while (this.#pendingBytes >= this.#wanted && !this.ended && !this.#deciding) {
       const all = this.#pending.length === 1 ? (this.#pending[0] as Buffer) : Buffer.concat(this.#pending);
@@ -545,7 +557,7 @@ export class Link implements Sink, PairStream {
       return 0;
     }
     const isStranger = !this.isDialled && !this.#proved && !this.#verified;
-    const most = isStranger ? MAX_UNPROVED_FRAME : this.#verified ? this.#own.maxFrame : MAX_FRAME;
+    const most = isStranger ? MAX_UNPROVED_FRAME : this.#verified ? this.#own.maxFrame() : MAX_FRAME;
     if (length > most) {
       this.#refuse("link:oversized");
       return 0;

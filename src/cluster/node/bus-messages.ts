@@ -44,7 +44,8 @@ export class BusMessages implements MessagesPart {
     this.#codec = runtime.codec;
     this.#sockets = bus.sockets;
     this.#settings = bus.settings.messaging;
-    if (this.#settings !== undefined) this.streams = new PairStreams(this.#sockets.links, this.#codec);
+    if (this.#settings !== undefined)
+      this.streams = new PairStreams(this.#sockets.links, this.#codec, this.#settings.maxItem);
   }
 
   /** @throws InvalidStateError `EFSM` before the start; NotSupportedError `NOT_SUPPORTED` for a bus without messages */

@@ -20,7 +20,6 @@ import { RefusalReports } from "../admission/refusals.js";
 import { type ClusterTlsOptions, NodeTls } from "../admission/tls.js";
 import { MAX_BUSES } from "../bounds.js";
 import { InterfaceWatch } from "../interface-watch.js";
-import { MAX_ITEM_LIMIT } from "../messaging/bounds.js";
 import type { PairStreams } from "../messaging/pair-streams.js";
 import {
   type HostPort,
@@ -184,9 +183,15 @@ export class NodeSockets {
       onStreamFailed: (address, protocol, reason) =>
         this.#tellStreams((streams) => streams.onFailed(address, protocol, reason)),
       count: (reason) => this.count(reason),
-      maxFrame: MAX_ITEM_LIMIT + MAX_FRAME,
+      maxFrame: () => this.#maxFrame,
       copiesSent: this.platform === MACHINE,
     });
+  }
+
+  get #maxFrame(): number {
+    let most = MAX_FRAME;
+    for (const { streams } of this.#buses.values()) most = Math.max(most, streams?.maxFrame ?? 0);
+    return most;
   }
 
   #tellStreams(tell: (streams: PairStreams) => void): void {

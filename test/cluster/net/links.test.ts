@@ -132,7 +132,7 @@ async function listening(): Promise<World> {
     onStreamUp: () => undefined,
     onStreamEnd: () => undefined,
     onStreamFailed: () => undefined,
-    maxFrame: MAX_FRAME,
+    maxFrame: () => MAX_FRAME,
     copiesSent: true,
     count: (reason) => void counts.set(reason, (counts.get(reason) ?? 0) + 1),
   });
