@@ -2,7 +2,14 @@
 import { ClosedError, InvalidArgumentError, type ShoalError, UnroutableError } from "../../core/errors.js";
 import type { Member } from "../node/member.js";
 import { type ClusterChannel, ClusterChannels } from "./channels.js";
-import { Hooks, type VetoError } from "./hooks.js";
+import {
+  type HookAbout,
+  HookAnswer,
+  type HookPayload,
+  Hooks,
+  type MessageStage,
+  type VetoError,
+} from "./hooks.js";
 import { Multicast } from "./multicast.js";
 import { NodeQueues } from "./node-queues.js";
 import { MessageKind, type SendResult } from "./parts.js";
@@ -82,6 +89,27 @@ export class ServiceContext {
       // Larger than this node's links take.
       return "too-large";
     }
+  }
+
+  /** Passes a payload through stages, and hands on what came of it; without a promise where no hook gives one. */
+  pass(
+    stages: readonly MessageStage[],
+    payload: HookPayload,
+    about: HookAbout,
+    onPassed: (payload: HookPayload) => void | Promise<void>,
+    onAnswer: (data: string | Buffer) => void | Promise<void>,
+    onVeto: (error: VetoError) => void,
+  ): void | Promise<void> {
+    const settle = (passed: HookPayload | HookAnswer): void | Promise<void> =>
+      this.closed ? undefined : passed instanceof HookAnswer ? onAnswer(passed.data) : onPassed(passed);
+    let passed: ReturnType<Hooks["pass"]>;
+    try {
+      passed = this.hooks.pass(stages, payload, about);
+    } catch (error) {
+      return onVeto(error as VetoError);
+    }
+    if (!(passed instanceof Promise)) return settle(passed);
+    return passed.then(settle, (error: VetoError) => (this.closed ? undefined : onVeto(error)));
   }
 
   get links(): ServiceLinks {

@@ -33,9 +33,6 @@ import { checkBoolean } from "./checks.js";
 import {
   checkData,
   type HookAbout,
-  HookAnswer,
-  type HookPayload,
-  type Hooks,
   isThenable,
   type MessageStage,
   settledWithin,
@@ -247,7 +244,7 @@ export class ServiceReceiver {
     const kind = item.op === ServiceOp.ANSWER ? "reply" : "message";
     const about: HookAbout = { kind, services: [service], protocol };
     const { channel, ruid } = item;
-    return this.#pass(
+    return this.#context.pass(
       MESSAGE_STAGES,
       { data: owned(item.data), channel, ruid },
       about,
@@ -269,17 +266,12 @@ export class ServiceReceiver {
     const about: HookAbout = { kind: "query", services: [service], protocol };
     const { channel, id } = item;
     const ruid = item.ruid === "" ? String(id) : item.ruid;
-    if (this.#context.hooks.size === 0)
-      return this.#answerQuery(
-        { service, protocol, data: owned(item.data), channel, ruid },
-        id,
-        item.context,
-      );
-    return this.#pass(
+    return this.#context.pass(
       QUERY_STAGES,
       { data: owned(item.data), channel, ruid },
       about,
-      (payload) => this.#answerQuery({ service, protocol, ...payload }, id, item.context),
+      // The next item may come, whatever the handler waits for.
+      (payload) => void this.#answerQuery({ service, protocol, ...payload }, id, item.context),
       (data) => {
         this.#context.counts.answered += 1;
         return this.#replies.reply(service, { op: ServiceOp.REPLY, id, data, channel, ruid: "" });
@@ -302,14 +294,10 @@ export class ServiceReceiver {
       query.respond({ service, error: new QueryError(reason, service.name, text) });
       return undefined;
     }
-    if (this.#context.hooks.size === 0) {
-      query.respond({ service, data: owned(item.data) });
-      return undefined;
-    }
     const respond = (response: QueryResponse): void => {
       if (!query.respond(response)) this.#context.refuse("service:late");
     };
-    return this.#pass(
+    return this.#context.pass(
       UNWRAPPING,
       { data: owned(item.data), channel: item.channel, ruid: query.id },
       { kind: "reply", services: [service], protocol },
@@ -345,31 +333,6 @@ export class ServiceReceiver {
     wake?.();
   }
 
-  /** Passes a payload through stages, and hands on what came of it; without a promise where no hook gives one. */
-  #pass(
-    stages: readonly MessageStage[],
-    payload: HookPayload,
-    about: HookAbout,
-    onPassed: (payload: HookPayload) => void | Promise<void>,
-    onAnswer: (data: string | Buffer) => void | Promise<void>,
-    onVeto: (error: VetoError) => void,
-  ): void | Promise<void> {
-    const settle = (passed: HookPayload | HookAnswer): void | Promise<void> =>
-      this.#context.closed
-        ? undefined
-        : passed instanceof HookAnswer
-          ? onAnswer(passed.data)
-          : onPassed(passed);
-    let passed: ReturnType<Hooks["pass"]>;
-    try {
-      passed = this.#context.hooks.pass(stages, payload, about);
-    } catch (error) {
-      return onVeto(error as VetoError);
-    }
-    if (!(passed instanceof Promise)) return settle(passed);
-    return passed.then(settle, (error: VetoError) => (this.#context.closed ? undefined : onVeto(error)));
-  }
-
   #handleMessage(message: ServiceMessage, context: Buffer | undefined): void | Promise<void> {
     const handlers = this.#messageHandlers.filter(({ channels }) => channels?.has(message.channel) !== false);
     if (handlers.length === 0) {
@@ -389,31 +352,35 @@ export class ServiceReceiver {
     }
     this.#context.counts.received += 1;
     const size = sizeOf(message.data);
-    for (const { call, timeout } of handlers) {
-      const failed = (error: unknown): void =>
-        this.#context.effects.report({ type: "handler:failed", member: message.service, error });
-      try {
-        const result: unknown = isObserved(context)
-          ? observed("message", message, context, call)
-          : call(message);
-        if (isThenable(result)) {
-          this.#begin(size);
-          settledWithin(result, timeout, late).then(
-            () => this.#end(size),
-            (error: unknown) => {
-              this.#end(size);
-              failed(error);
-            },
-          );
-        }
-      } catch (error) {
-        failed(error);
-      }
-    }
+    for (const handler of handlers) void this.#call(handler, message, context, size);
     return undefined;
   }
 
-  #answerQuery(query: ServiceQuery, id: number, context: Buffer | undefined): void {
+  /** Never rejects. */
+  async #call(
+    { call, timeout }: Handler<ServiceMessageHandler>,
+    message: ServiceMessage,
+    context: Buffer | undefined,
+    size: number,
+  ): Promise<void> {
+    try {
+      const result: unknown = isObserved(context)
+        ? observed("message", message, context, call)
+        : call(message);
+      if (!isThenable(result)) return;
+      this.#begin(size);
+      try {
+        await settledWithin(result, timeout, late);
+      } finally {
+        this.#end(size);
+      }
+    } catch (error) {
+      this.#context.effects.report({ type: "handler:failed", member: message.service, error });
+    }
+  }
+
+  /** Never rejects. It has ended when it returns, where neither the handler nor the hooks of the answer give a promise: most do not. */
+  async #answerQuery(query: ServiceQuery, id: number, context: Buffer | undefined): Promise<void> {
     const { service, channel } = query;
     const handler =
       this.#queryHandlers.find(({ channels }) => channels?.has(channel) === true) ??
@@ -427,50 +394,22 @@ export class ServiceReceiver {
       this.#replies.fail(service, channel, id, "overloaded", "");
       return;
     }
+    const { call, timeout, exposeErrors } = handler;
     this.#context.counts.received += 1;
     const size = sizeOf(query.data);
     this.#begin(size);
-    const end = (): void => this.#end(size);
-    let result: ReturnType<ServiceQueryHandler>;
-    let isLater: boolean;
     try {
-      result = isObserved(context) ? observed("query", query, context, handler.call) : handler.call(query);
-      isLater = isThenable(result);
+      const result: unknown = isObserved(context) ? observed("query", query, context, call) : call(query);
+      const answer = isThenable(result) ? await settledWithin(result, timeout, late) : result;
+      const data = checkData("an answer", answer ?? "");
+      const sent = this.#replies.reply(service, { op: ServiceOp.REPLY, id, data, channel, ruid: "" });
+      if (sent !== undefined) await sent;
     } catch (error) {
-      this.#failedToAnswer(query, id, error, handler.exposeErrors);
-      end();
-      return;
+      this.#context.effects.report({ type: "handler:failed", member: service, error });
+      this.#replies.fail(service, channel, id, "handler-failed", exposedText(error, exposeErrors) ?? "");
+    } finally {
+      this.#end(size);
     }
-    // Without a promise where the handler and the hooks give none: most do not.
-    const sent = isLater
-      ? settledWithin(Promise.resolve(result), handler.timeout, late).then(
-          (answer) => this.#answered(query, id, answer, handler.exposeErrors),
-          (error: unknown) => this.#failedToAnswer(query, id, error, handler.exposeErrors),
-        )
-      : this.#answered(query, id, result as Awaited<typeof result>, handler.exposeErrors);
-    if (sent === undefined) end();
-    else void sent.finally(end);
-  }
-
-  #failedToAnswer({ service, channel }: ServiceQuery, id: number, error: unknown, expose: boolean): void {
-    this.#context.effects.report({ type: "handler:failed", member: service, error });
-    this.#replies.fail(service, channel, id, "handler-failed", exposedText(error, expose) ?? "");
-  }
-
-  #answered(
-    query: ServiceQuery,
-    id: number,
-    answer: string | Uint8Array | undefined,
-    expose: boolean,
-  ): void | Promise<void> {
-    const { service, channel } = query;
-    let data: string | Buffer;
-    try {
-      data = checkData("an answer", answer ?? "");
-    } catch (error) {
-      return this.#failedToAnswer(query, id, error, expose);
-    }
-    return this.#replies.reply(service, { op: ServiceOp.REPLY, id, data, channel, ruid: "" });
   }
 
   get #isBusy(): boolean {

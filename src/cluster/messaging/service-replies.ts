@@ -7,19 +7,10 @@
  * Nothing here throws or rejects: a reply that cannot go is a failure for the service that asked, and is counted.
  */
 import type { ShoalError } from "../../core/errors.js";
+import { ignore } from "../../core/ignore.js";
 import type { Member } from "../node/member.js";
 import type { ClusterChannel } from "./channels.js";
-import {
-  ENCODING,
-  type HookAbout,
-  type HookAnswer,
-  type HookPayload,
-  type Hooks,
-  type MessageStage,
-  TRANSMITTING,
-  VetoError,
-} from "./hooks.js";
-import type { QueueResult } from "./node-queues.js";
+import { ENCODING, type HookPayload, type MessageStage, TRANSMITTING } from "./hooks.js";
 import type { QueryFailureReason } from "./query.js";
 import { prefixOfChannel, SELF, type ServiceContext } from "./service-context.js";
 import { encodeService, ServiceOp } from "./service-wire.js";
@@ -71,44 +62,23 @@ export class ServiceReplies {
   }
 
   #replyBy(protocol: string, service: Member, reply: Reply): void | Promise<void> {
-    let passed: ReturnType<Hooks["pass"]>;
-    try {
-      const about: HookAbout = { kind: "reply", services: [service], protocol };
-      passed = this.#context.hooks.pass(REPLY_STAGES, reply, about);
-    } catch (error) {
-      return this.#replyFailed(service, reply, error);
-    }
-    if (!(passed instanceof Promise)) return this.#sendReply(service, reply, passed);
-    return passed.then(
-      (each) => this.#sendReply(service, reply, each),
-      (error: unknown) => this.#replyFailed(service, reply, error),
-    );
-  }
-
-  #sendReply(service: Member, reply: Reply, passed: HookPayload | HookAnswer): void {
-    if (this.#context.closed) return;
     const { op, id, channel } = reply;
-    // A hook cannot answer a reply.
-    const { data, ruid } = passed as HookPayload;
-    let item: Buffer;
-    try {
-      item = encodeService({ op, id, channel, ruid, data });
-    } catch (error) {
-      this.#replyFailed(service, reply, error);
-      return;
-    }
-    if (op === ServiceOp.REPLY) this.#answer(service, item, channel, id);
-    else this.transmit(service, item, channel);
-  }
-
-  #replyFailed(service: Member, { op, id, channel }: Reply, error: unknown): void {
-    if (this.#context.closed) return;
-    if (!(error instanceof VetoError)) {
-      this.fail(service, channel, id, "too-large", "");
-      return;
-    }
-    this.#context.vetoed(service, error);
-    if (op === ServiceOp.REPLY) this.fail(service, channel, id, "vetoed", error.reason ?? "");
+    return this.#context.pass(
+      REPLY_STAGES,
+      reply,
+      { kind: "reply", services: [service], protocol },
+      ({ data, ruid }) => {
+        const item = encodeService({ op, id, channel, ruid, data });
+        if (op === ServiceOp.REPLY) this.#answer(service, item, channel, id);
+        else this.transmit(service, item, channel);
+      },
+      // A hook cannot answer a reply.
+      ignore,
+      (error) => {
+        this.#context.vetoed(service, error);
+        if (op === ServiceOp.REPLY) this.fail(service, channel, id, "vetoed", error.reason ?? "");
+      },
+    );
   }
 
   /** Answers a query by a failure, which passes no hooks. */
@@ -128,19 +98,13 @@ export class ServiceReplies {
       void this.#receiver.onBytes(service.id, item, SELF);
       return;
     }
-    const { answers } = this.#context;
-    // Mostly there is room.
-    const result = answers.send(service.id, item);
-    if (result === "sent") return;
-    const done = (left: QueueResult): void => {
-      if (left === "too-large") {
+    this.#context.answers.answer(service.id, item, (result) => {
+      if (result === "too-large") {
         // Larger than this node's links take, or than the other node does.
         this.#context.refuse("service:too-large");
         if (query !== 0) this.fail(service, channel, query, "too-large", "");
-      } else if (left === "unreachable") this.#context.refuse("service:reply");
-    };
-    if (result === "too-large") done(result);
-    else answers.answer(service.id, item, done);
+      } else if (result === "unreachable") this.#context.refuse("service:reply");
+    });
   }
 
   /** Sends a message that answers one, or the reason of a veto: nobody waits for it. */
