@@ -1,6 +1,6 @@
 /**
- * The endpoints that a program has its node advertise: given as texts, or those that a socket is bound to, as it binds and
- * unbinds. What they come to is the node's details (../endpoints.ts).
+ * Advertised endpoints of a program: given texts, or the endpoints of a socket as it binds and unbinds. They become
+ * part of the node's details (../endpoints.ts).
  */
 import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError, type ShoalError } from "../../core/errors.js";
@@ -8,9 +8,11 @@ import { watchBound } from "../../sockets/internal.js";
 import { Socket } from "../../sockets/socket.js";
 import { checkAdvertised, checkServiceName, endpointText, published } from "../endpoints.js";
 
-/** What an advertiser does. */
 export interface AdvertiserEffects {
-  /** The endpoints are others now. @throws InvalidArgumentError `EINVAL` for too many or too long ones; nothing has changed then */
+  /**
+   * The endpoints changed. @throws InvalidArgumentError `EINVAL` for too many or too long ones; nothing has changed
+   * then
+   */
   publish(): void;
   /** A socket bound an endpoint that cannot be advertised. */
   refused(name: string, endpoint: string, error: ShoalError): void;
@@ -31,7 +33,7 @@ export class Advertiser {
   }
 
   /**
-   * Advertises an endpoint, or those of a socket for as long as it is bound to them.
+   * Advertises an endpoint, or those of a socket while it is bound to them.
    *
    * @returns withdraws them
    * @throws InvalidArgumentError `EINVAL`; nothing has changed then
@@ -48,7 +50,7 @@ export class Advertiser {
       if (typeof of === "string") this.#effects.publish();
       else
         entry.stop = watchBound(of, (bound) => {
-          // What it is bound to already is the caller's mistake, if it is one; nobody waits for what comes later.
+          // Errors of existing endpoints are the caller's; later ones have no caller and are reported.
           if (isFirst) this.#set(entry, bound.filter(isForPeers));
           else this.#update(entry, bound.filter(isForPeers));
           isFirst = false;
@@ -60,7 +62,7 @@ export class Advertiser {
     return () => this.#withdraw(entry);
   }
 
-  /** As they are in the details. @param host the node's address, for wildcards */
+  /** Texts for the details. @param host the node's address, for wildcards */
   texts(host: string): string[] {
     const texts = new Set<string>();
     for (const { name, endpoints } of this.#entries)
@@ -69,7 +71,7 @@ export class Advertiser {
     return [...texts];
   }
 
-  /** Sockets are watched no more. */
+  /** Stops watching sockets. */
   close(): void {
     for (const { stop } of this.#entries) stop();
     this.#entries.clear();
@@ -92,7 +94,7 @@ export class Advertiser {
     }
   }
 
-  /** A socket has changed. One endpoint too many leaves those there are. */
+  /** Handles a change of a socket. An endpoint too many leaves the existing ones. */
   #update(entry: Entry, bound: readonly string[]): void {
     if (!this.#entries.has(entry)) return;
     const kept = entry.endpoints.filter((endpoint) => bound.includes(endpoint));

@@ -1,32 +1,36 @@
 /**
- * Programs that a node announces: where each one is, and how it goes without a loss.
+ * Announced programs: their endpoints, and their withdrawal without loss.
  *
  *   announced ──withdraw──> in no list any more ──the others know──> draining ──finished, or timeout──> closing ──> gone
  *
- * The others know after a few intervals of gossip, which nothing confirms: what comes later is answered as the program answers
- * while it drains.
+ * Other nodes know after a few gossip intervals, without a confirmation. The draining program answers later requests.
  */
 import { checkCallOptions, describe } from "../../core/arguments.js";
 import { ClosedError, InvalidArgumentError, TimeoutError } from "../../core/errors.js";
 import type { BusParts } from "./bus-parts.js";
 import type { OwnDetails } from "./own-details.js";
 
-/** Gossip intervals after which the others are taken to know that something was withdrawn. */
+/** Gossip intervals after which other nodes are assumed to know a withdrawal. */
 const SPREAD_INTERVALS = 6;
-/** ms that a program has to finish, unless `withdraw` is given another time. */
+/** Default ms for a program to finish. */
 const WITHDRAW_TIMEOUT = 30_000;
 
-/** What can be announced: each broker, server and cache of `shoal/patterns`, and any object with these two methods. */
+/**
+ * A program that can be announced: a broker, server or cache of `shoal/patterns`, or any object with these two
+ * methods.
+ */
 export interface AnnouncedProgram {
-  /** Takes nothing new, and settles when nothing is under way. It rejects with `ETIMEDOUT` after `timeout` ms; -1: no limit. */
+  /**
+   * Accepts nothing new, and settles when all work is done. Rejects with `ETIMEDOUT` after `timeout` ms; -1: no
+   * limit.
+   */
   drain(options?: { readonly timeout?: number | undefined }): Promise<unknown>;
-  /** Ends it. */
   close(): Promise<unknown>;
 }
 
-/** What `withdraw` of an announcement takes. */
+/** Options of an announcement's `withdraw`. */
 export interface WithdrawOptions {
-  /** ms that the program has to finish once it drains, -1: no limit. Then it closes all the same. Default 30,000. */
+  /** ms for the program to finish after it began to drain; -1: no limit. Then it is closed. Default 30,000. */
   readonly timeout?: number | undefined;
 }
 
@@ -51,7 +55,6 @@ export class Announcement implements AsyncDisposable {
   readonly #parts: BusParts;
   readonly #adverts: readonly (() => void)[];
   readonly #onGone: (gone: Announcement) => void;
-  /** Ends the wait for the others. */
   #wake: () => void = () => undefined;
   #withdrawn: Promise<boolean> | undefined;
 
@@ -76,11 +79,11 @@ export class Announcement implements AsyncDisposable {
   }
 
   /**
-   * Withdraws the endpoints, waits until the others know, drains the program and closes it. Twice is once. `drain` of the node does
-   * so with all that it announces.
+   * Withdraws the endpoints, waits until other nodes know, drains the program and closes it. Repeated calls return
+   * the first promise. `drain` of the node withdraws all its announcements.
    *
-   * @returns whether everything that was under way had ended before it closed; `false`: the time was over
-   * @throws InvalidArgumentError `EINVAL` for an invalid option; what `drain` and `close` of the program reject with
+   * @returns whether all work was done before the program closed; `false` after the timeout
+   * @throws InvalidArgumentError `EINVAL` for an invalid option; errors of the program's `drain` and `close`
    */
   withdraw(options: WithdrawOptions = {}): Promise<boolean> {
     const { timeout = WITHDRAW_TIMEOUT } = options;
@@ -99,7 +102,7 @@ export class Announcement implements AsyncDisposable {
     await this.withdraw();
   }
 
-  /** @internal The node closes: nobody is waited for. */
+  /** @internal The node closes, without waiting for other nodes. */
   abandon(): void {
     this.#wake();
   }
@@ -114,7 +117,7 @@ export class Announcement implements AsyncDisposable {
       return true;
     } catch (error) {
       if (error instanceof TimeoutError) return false;
-      if (error instanceof ClosedError) return true; // The program has closed it already.
+      if (error instanceof ClosedError) return true; // It is closed already.
       throw error;
     } finally {
       await this.#program.close();
@@ -134,7 +137,7 @@ export class Announcement implements AsyncDisposable {
   }
 }
 
-/** All or none. */
+/** Advertises all endpoints or none. */
 function advertiseAll(
   endpoints: Readonly<Record<string, string | readonly string[]>>,
   details: OwnDetails,

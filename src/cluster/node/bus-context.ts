@@ -1,4 +1,7 @@
-/** What the parts of a bus have in common: what the bus is, and the parts that the ones below them call (bus-parts.ts makes them). */
+/**
+ * Shared context of a cluster's parts on a node: its options, and the parts that others call (bus-parts.ts creates
+ * them).
+ */
 import type { ClientRoster } from "../clients/roster.js";
 import type { ClusterChange } from "../membership/events.js";
 import type { Messaging } from "../messaging/messaging.js";
@@ -11,15 +14,14 @@ import type { BusSettings } from "./options.js";
 import type { OwnDetails } from "./own-details.js";
 import type { PrivateProp } from "./private-props.js";
 
-/** Identity of a node, the same on each of its buses. */
+/** Identity of a node, the same in each of its clusters. */
 export interface NodeIdentity {
   readonly id: string;
   readonly name: string;
 }
 
-/** What a bus is made of. */
 export interface BusOptions {
-  /** Name of its class, for errors. */
+  /** Class name, for errors. */
   readonly what: string;
   /** Name of the cluster. */
   readonly group: string;
@@ -28,43 +30,44 @@ export interface BusOptions {
   readonly settings: BusSettings;
 }
 
-/** The bus that programs have, as its parts see it. */
+/** The program's object, as its parts see it. */
 export interface BusOwner {
   isClosed(): boolean;
-  /** Calls the listeners of an event. */
   report(event: ClusterEvent): void;
-  /** The others reach this node at another address. */
+  /** The node's address for others changed. */
   onAddress(address: string): void;
 }
 
-/** Links, routes and subscriptions, as the runtime sees them. */
+/** Links, routes and subscriptions. */
 export interface MessagesPart {
   /** `undefined` before the start, and without messages. */
   readonly started: Messaging | undefined;
-  /** `undefined`: without messages, or before them. */
+  /** `undefined` before the start, and without messages. */
   readonly streams: PairStreams | undefined;
   onAddress(): void;
   onChange(change: ClusterChange): void;
 }
 
-/** A part reads the others when it is called, never while it is made. */
+/** Parts may use each other only when called, not while they are constructed. */
 export interface BusContext extends BusOptions {
   readonly owner: BusOwner;
-  /** The tags, props and endpoints of this node. */
+  /** Tags, props and endpoints of this node. */
   readonly details: OwnDetails;
   readonly messages: MessagesPart;
   /** `send` and `query`. */
   readonly services: Services;
   /** `serve` and `request`. */
   readonly requests: Requests;
-  /** This node's discovery server, and the clients of all nodes' ones. */
+  /** This node's discovery server, and the clients of all nodes' servers. */
   readonly roster: ClientRoster;
-  /** Calls the listeners of an event, after the hooks of services and the requests that wait for its member. */
+  /** Calls the listeners of an event after the hooks of services and the requests that wait for its member. */
   emit(event: ClusterEvent): void;
-  /** Members have changed, or may have. */
   membersChanged(): void;
-  /** Calls back at every change of any member, at the start and at the end. @returns ends that */
+  /** Calls back at every change of members, at the start and at the end. @returns stops it */
   watchMembers(onChange: () => void): () => void;
-  /** States a prop of the node's own. One that does not fit is counted: the others do not reach this node by messages then. */
+  /**
+   * Sets a private prop of the node. If it does not fit, that is counted, and other nodes cannot send messages to
+   * this one.
+   */
   setPrivate(prop: PrivateProp, value: string | undefined): void;
 }

@@ -1,4 +1,4 @@
-/** The parts of a bus, made in the order in which they know each other. */
+/** Creates the parts of a cluster in the order of their dependencies. */
 import { ClientRoster } from "../clients/roster.js";
 import { Discovery } from "../discovery/discovery.js";
 import type { Services } from "../messaging/services.js";
@@ -22,18 +22,17 @@ export class BusParts implements BusContext {
   readonly sockets: NodeSockets;
   readonly settings: BusSettings;
   readonly owner: BusOwner;
-  /** The rules of membership, with their timer and their packets. */
+  /** Rules of membership, with timer and packets. */
   readonly runtime: BusRuntime;
   readonly details: OwnDetails;
-  /** Where other nodes may be. */
   readonly discovery: Discovery;
   readonly messages: BusMessages;
   readonly services: Services;
   readonly requests: Requests;
-  /** The nodes that a request may go to. */
+  /** Nodes that can serve a request. */
   readonly candidates: ServiceCandidates;
   readonly roster: ClientRoster;
-  /** Readers of resolvers' endpoints so far. */
+  /** Number of readers of resolvers' endpoints so far. */
   readers = 0;
   readonly #watchers = new Set<() => void>();
 

@@ -1,4 +1,4 @@
-/** `serve` and `request` of a bus: joined to its members, its links and its routes. */
+/** Connects `serve` and `request` to members, links and routes. */
 import { MessageKind } from "../messaging/parts.js";
 import { Requests } from "../requests/requests.js";
 import { serviceRoute } from "../requests/route.js";
@@ -7,7 +7,7 @@ import type { BusRuntime } from "./bus-runtime.js";
 import type { Member } from "./member.js";
 import type { ServiceCandidates } from "./service-candidates.js";
 
-/** The prefix under which links count the items of requests. */
+/** Prefix under which links count items of requests. */
 const PREFIX = "$request";
 
 /** @param id of this node */
@@ -28,7 +28,7 @@ export function createRequests(
       try {
         return messages.started?.links.send(node, MessageKind.REQUEST, item, PREFIX, true) ?? "unreachable";
       } catch {
-        return "too-large"; // More bytes than the links of this node take.
+        return "too-large"; // Above the limit of this node's links.
       }
     },
     room: (node) => messages.messaging.links.room(node),

@@ -1,10 +1,10 @@
 /**
- * A bus that runs: the rules of membership and of splits get the time, packets and signs of streams, and what they decide is
- * sent, reported, and handed to the parts of the bus that it concerns.
+ * A running cluster: passes time, packets and stream events to the rules of membership and splits, and sends, reports
+ * and distributes their decisions.
  *
  *   created ──begin──> running ──leave──> leaving: the statement spreads ──end──> ended
  *
- *   packet, time, call ──run──> rules ──change──> sides, counters, events, clients, whom to watch
+ *   packet, time, call ──run──> rules ──change──> sides, counters, events, clients, watched nodes
  *                                 └──packets──> sockets            └──when the rules have returned──> listeners
  */
 import { ClosedError, InvalidStateError } from "../../core/errors.js";
@@ -27,18 +27,18 @@ import type { BusPort, RefusedReason } from "./node-sockets.js";
 import { Sides } from "./sides.js";
 import { successors, Watcher } from "./watched.js";
 
-/** Gossip intervals for which a node that leaves goes on, so that what it said reaches all. */
+/** Gossip intervals for which a leaving node continues, so that its statement reaches all. */
 const LEAVE_INTERVALS = 3;
 
-/** Buses of this thread that run. */
+/** Running clusters of this thread. */
 let running = 0;
 
-/** What is counted of the changes that the rules report. */
+/** Counters of changes. */
 class ChangeCounters {
-  /** Members that became suspect, and those of them that refuted it. */
+  /** Members that became suspect, and those that refuted it. */
   suspicions = 0;
   refuted = 0;
-  /** What the rules refused, by reason. */
+  /** Refusals of the rules by reason. */
   readonly refused: Record<string, number> = {};
 
   onChange(change: ClusterChange): void {
@@ -56,7 +56,7 @@ class ChangeCounters {
   }
 }
 
-/** A snapshot of a member, and what it was made of: messages are many, and members change seldom. */
+/** A member's snapshot and its source: it is reused, since messages are many and changes rare. */
 interface Snapshot
   extends Pick<KnownMember, "details" | "start" | "count" | "state" | "draining" | "yields" | "address"> {
   readonly service: Member;
@@ -76,7 +76,7 @@ export class BusRuntime implements BusPort {
   #sides: Sides | undefined;
   /** Wall clock minus the rules' time. */
   #wallOffset = 0;
-  /** This node's incarnation and the digest, which has its details, as its discovery server knows them. */
+  /** Incarnation and digest, which covers this node's details, as last shown to its discovery server. */
   #seen = { start: 0, count: 0, digest: 0 };
 
   constructor(bus: BusContext) {
@@ -104,7 +104,7 @@ export class BusRuntime implements BusPort {
 
   // --- Life ----------------------------------------------------------------------------------------------------------
 
-  /** Begins, when the sockets are there. */
+  /** Begins once the sockets are open. */
   begin(): void {
     const { sockets, details } = this.#bus;
     const { id, name } = this.#bus.identity;
@@ -142,14 +142,13 @@ export class BusRuntime implements BusPort {
     this.#groupCalls.start();
   }
 
-  /** Nothing is called, watched or waited for any more. */
   stop(): void {
     this.#groupCalls.stop();
     this.#watcher.stop();
     this.#events.close();
   }
 
-  /** States that this node leaves, and goes on until that has spread. @param linger ms at most, -1: no limit */
+  /** Announces leaving, and continues until that has spread. @param linger maximum ms, -1: no limit */
   async leave(linger: number): Promise<void> {
     if (this.#membership !== undefined) {
       this.run((rules, now) => rules.leave(now));
@@ -171,7 +170,8 @@ export class BusRuntime implements BusPort {
     this.#bus.membersChanged();
   }
 
-  // --- What the bus asks ---------------------------------------------------------------------------------------------
+  // --- Calls of the cluster
+  // --------------------------------------------------------------------------------------------
 
   /** `undefined` before the start and after the end. */
   get membership(): Membership | undefined {
@@ -186,12 +186,11 @@ export class BusRuntime implements BusPort {
     throw new InvalidStateError("EFSM", `${what} was not started`);
   }
 
-  /** Whether this side of a split is not the one that goes on. */
+  /** Whether this node is on the minority side of a partition. */
   get minority(): boolean {
     return this.#sides?.minority ?? false;
   }
 
-  /** This node's host. */
   get host(): string {
     return this.#host;
   }
@@ -200,7 +199,7 @@ export class BusRuntime implements BusPort {
     return memberOf(member, this.#host, this.#wallOffset);
   }
 
-  /** A member as programs see it: the same snapshot as before when nothing but `lastSeen` has changed. */
+  /** Snapshot of a member; the previous one if only `lastSeen` has changed. */
   snapshotOf(member: Readonly<KnownMember>): Member {
     const known = this.#snapshots.get(member);
     const { details, start, count, state, draining, yields, address } = member;
@@ -220,7 +219,10 @@ export class BusRuntime implements BusPort {
     return service;
   }
 
-  /** Calls the rules, and does what they decided. Once the bus has closed, nothing is called. @throws InvalidStateError `EFSM` before the start */
+  /**
+   * Calls the rules and acts on their decisions; has no effect after closing. @throws InvalidStateError `EFSM` before
+   * the start
+   */
   run(call: (rules: Membership, now: number) => void): void {
     const rules = this.#membership;
     const sides = this.#sides;
@@ -242,15 +244,14 @@ export class BusRuntime implements BusPort {
     this.timer.update();
   }
 
-  /** Rejoins under a new incarnation. */
   heal(): void {
     void this.rules;
     this.run(() => this.#rejoin());
   }
 
   /**
-   * Bytes that a datagram of messaging may have; 0: the bus has no group, a live member does not know such datagrams, or nodes have keys or
-   * certificates of their own, which a datagram does not prove.
+   * Maximum bytes of messaging's datagrams. 0: there is no group, a live member does not know them, or nodes have
+   * separate keys or certificates, which datagrams do not prove.
    */
   get messageRoom(): number {
     const rules = this.#membership;
@@ -260,17 +261,17 @@ export class BusRuntime implements BusPort {
     return MAX_BODY - bodySize(PacketType.MESSAGE, 0);
   }
 
-  /** Sends bytes of messaging by datagram to the group. */
   multicastMessage(data: Uint8Array): void {
     this.#membership?.multicastMessage(data);
   }
 
-  /** Reports what the rules did not decide. */
+  /** Reports an event that the rules did not decide. */
   report(event: ClusterEvent): void {
     this.#events.report(event);
   }
 
-  // --- What the sockets bring ----------------------------------------------------------------------------------------
+  // --- Input of the sockets
+  // ----------------------------------------------------------------------------------------------
 
   onPacket(packet: Packet, address: string, overStream: boolean): void {
     this.run((rules, now) => rules.onPacket(now, packet, address, overStream));
@@ -281,7 +282,7 @@ export class BusRuntime implements BusPort {
     const rules = this.#membership;
     if (rules === undefined || packet.from === this.#bus.identity.id) return;
     if (rules.get(packet.from) === undefined && !answersStranger(rules.size + rules.newcomers)) return;
-    // It may have been sent by another socket than the one that answers go to.
+    // The sending socket may differ from the one for answers.
     const alive = packet.updates.find(({ kind, id }) => kind === UpdateKind.ALIVE && id === packet.from);
     const own = alive?.address ?? rules.get(packet.from)?.address ?? address;
     this.run((each, now) => each.onGroupPacket(now, packet, own));
@@ -324,7 +325,7 @@ export class BusRuntime implements BusPort {
     return isMeant ? rules?.greeting() : undefined;
   }
 
-  /** With keys of nodes a datagram may have been forged by another holder of the bus's key. */
+  /** With node keys, another holder of the cluster's key may have forged a datagram. */
   #onMessage({ from, data }: Packet, overStream: boolean): void {
     const { identity, sockets, messages, services } = this.#bus;
     const isLive = this.#membership?.get(from)?.isLive === true && from !== identity.id;
@@ -333,7 +334,8 @@ export class BusRuntime implements BusPort {
       services.onDatagram(from, Buffer.from(data.buffer, data.byteOffset, data.byteLength));
   }
 
-  // --- What the rules decide -----------------------------------------------------------------------------------------
+  // --- Decisions of the rules
+  // --------------------------------------------------------------------------------------------
 
   #onChange(change: ClusterChange): void {
     this.#bus.membersChanged();
@@ -365,7 +367,7 @@ export class BusRuntime implements BusPort {
   }
 }
 
-/** Whether members, or their addresses, are others after a change. */
+/** Whether a change affects members or their addresses. */
 function concernsWatched({ type }: ClusterChange): boolean {
   switch (type) {
     case "joined":

@@ -1,4 +1,4 @@
-/** `send`, `query`, channels and hooks of a bus: joined to its members, its links and its multicast group. */
+/** Connects `send`, `query`, channels and hooks to members, links and the multicast group. */
 import { Services } from "../messaging/services.js";
 import { resolveBy } from "../resolver.js";
 import type { BusContext } from "./bus-context.js";
@@ -6,7 +6,7 @@ import type { BusMessages } from "./bus-messages.js";
 import type { BusRuntime } from "./bus-runtime.js";
 import { findMember } from "./member-lookup.js";
 
-/** ms that a message waits for the details of a new member, which come a packet after it. */
+/** ms that a message waits for the details of a new member, which arrive one packet later. */
 const DETAILS_TIMEOUT = 1_000;
 
 export function createServices(bus: BusContext, runtime: BusRuntime, messages: BusMessages): Services {
@@ -46,7 +46,7 @@ export function createServices(bus: BusContext, runtime: BusRuntime, messages: B
   );
 }
 
-/** Settles when a new member is known, or after the timeout. */
+/** Settles when a new member's details are known, or after the timeout. */
 function untilKnown(bus: BusContext, isKnown: () => boolean): Promise<void> {
   return new Promise((resolve) => {
     const done = (): void => {

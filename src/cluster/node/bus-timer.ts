@@ -1,39 +1,39 @@
 /**
- * The one timer of a bus. Its time is the plain monotonic clock: stalls are not cut out, since the rules see them by
- * themselves and their local health needs them. When it fires, what the sockets hold is read first, in the turn that follows:
- * an answer that came in time is not missed because the process was late.
+ * The single timer of a cluster. It uses the plain monotonic clock: the rules detect pauses themselves, since their
+ * local health needs them. When the timer fires late, sockets are read first, in the next turn, so that timely
+ * answers are not missed.
  *
- * Between two wake-ups it looks at the event loop's own delay, for stalls that no wake-up was late by, and at the wall clock
- * against the monotonic one, which stands still while the host is suspended.
+ * Between wake-ups it checks the event loop's delay, for pauses that delayed no wake-up, and compares the wall clock
+ * with the monotonic one, which stops while the host is suspended.
  */
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { MACHINE, type Platform } from "../../engine/zmtp/transport/transports.js";
 
-/** The longest time that a platform timer holds, in ms. */
+/** Maximum ms of a platform timer. */
 const MAX_DELAY = 2_147_483_647;
-/** ms between two samples of the event loop, at most: its delay is known to this. Each is a wake-up, of a process that may be at rest. */
+/** Maximum ms between samples of the event loop, and so the precision of its delay. Each sample wakes the process. */
 const MAX_RESOLUTION = 100;
-/** ms by which the wall clock is ahead after the host was suspended, at least; less is an adjustment. */
+/** Minimum ms by which the wall clock is ahead after a suspend; less is an adjustment. */
 const SUSPENDED = 2_000;
 /** ms for which the longest delay of the event loop is kept. */
 const MINUTE = 60_000;
-/** Turns in which what came while the process stood still is read, at most. */
+/** Maximum turns to read data that arrived during a pause. */
 const CATCH_UP_TURNS = 64;
 
 export interface BusTimed {
   nextWakeUp(): number;
   tick(): void;
-  /** The process stood still for so many ms. */
+  /** The process was paused for this many ms. */
   stalled(ms: number): void;
 }
 
 export class BusTimer {
   readonly #timed: BusTimed;
-  /** ms of a delay that count. */
+  /** Minimum ms of a counted delay. */
   readonly #patience: number;
   /**
-   * ms between two samples of the event loop: a delay that is longer by them than what counts is seen for certain. That is the timeout of a
-   * probe, and nobody suspects a node that stands still for less.
+   * ms between samples of the event loop. Delays longer than the minimum plus this are always seen; the sum is the
+   * probe timeout, and no node suspects another for a shorter pause.
    */
   readonly #resolution: number;
   readonly #loop: ReturnType<typeof monitorEventLoopDelay> | undefined;
@@ -42,22 +42,21 @@ export class BusTimer {
   #stopped = true;
   #wallOffset = 0;
   #lookedAt = 0;
-  /** The longest delay of the event loop in this minute, and in the one before. */
+  /** Longest delay of the event loop in this minute, and in the one before. */
   #worst = 0;
   #worstBefore = 0;
   #minuteAt = 0;
-  /** Times that the process stood still. */
   stalls = 0;
 
   constructor(platform: Platform, probeTimeout: number, timed: BusTimed) {
     this.#timed = timed;
     this.#patience = Math.max(50, probeTimeout / 2);
     this.#resolution = Math.floor(Math.min(this.#patience, MAX_RESOLUTION));
-    // In virtual time the real loop says nothing.
+    // In virtual time the real event loop is irrelevant.
     if (platform === MACHINE) this.#loop = monitorEventLoopDelay({ resolution: this.#resolution });
   }
 
-  /** ms: the longest delay of the event loop in the last minute or two; 0 where it is not measured. */
+  /** Longest delay of the event loop in the last one to two minutes, ms; 0 if not measured. */
   get loopDelay(): number {
     return Math.max(this.#worst, this.#worstBefore);
   }
@@ -76,7 +75,7 @@ export class BusTimer {
     this.#due = Number.POSITIVE_INFINITY;
   }
 
-  /** To be called after anything that may have changed `nextWakeUp`. */
+  /** Must be called after any change of `nextWakeUp`. */
   update(): void {
     if (this.#stopped) return;
     const next = this.#timed.nextWakeUp();
@@ -94,7 +93,7 @@ export class BusTimer {
   #onFired = (): void => {
     const now = performance.now();
     const late = now - this.#due;
-    // Mostly it was for a probe that was answered: nothing is to be done, and what a turn and a tick touch is not in the processor's cache.
+    // Usually the wake-up was for an answered probe, and nothing is to be done: this path touches little memory.
     if (late < this.#patience) {
       const next = this.#timed.nextWakeUp();
       if (next > now) {
@@ -132,7 +131,7 @@ export class BusTimer {
     this.#worst = Math.max(this.#worst, delay);
   }
 
-  /** @param late ms by which this wake-up is late: the rules see that themselves */
+  /** @param late ms by which this wake-up is late, which the rules see themselves */
   #look(now: number, late: number): void {
     const loop = this.#loop;
     if (loop !== undefined && now - this.#lookedAt >= this.#patience) {

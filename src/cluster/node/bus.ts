@@ -1,6 +1,6 @@
 /**
- * A bus, as programs have it: a cluster's name on a node, with members, tags and everything else of its own. The first bus of a
- * node is the node itself (node.ts); more of them share its sockets. bus-runtime.ts runs the rules behind it.
+ * A cluster on a node, as programs use it: its members, tags, messages and services. A node's first one is the node
+ * itself (node.ts); others share its sockets. bus-runtime.ts runs the rules.
  */
 import { checkCallOptions, checkInteger, describe, quoted } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError, UnroutableError } from "../../core/errors.js";
@@ -34,14 +34,14 @@ import { shownProps } from "./private-props.js";
 import { ServiceResolver, type ZreCandidate } from "./service-resolver.js";
 import { type ClusterStats, statsOf } from "./stats.js";
 
-/** ms that `heartbeatAfter` takes, at most: the longest time that a platform timer holds. */
+/** Maximum ms of `heartbeatAfter`: the longest time of a platform timer. */
 const MAX_AFTER = 2_147_483_647;
-/** ms that `clients` waits for the other nodes, unless it is given another time. */
+/** Default ms that `clients` waits for the other nodes. */
 const CLIENTS_TIMEOUT = 1_000;
 
 /**
- * A bus: a cluster's name on a node, with members, tags, messages and services of its own. A {@link ClusterNode} is the first bus
- * of its node; further ones are opened on it.
+ * A cluster on a node, with separate members, tags, messages and services. A {@link ClusterNode} is the first cluster of
+ * its node; `node.bus(name)` joins others.
  *
  * @example
  * ```ts
@@ -62,9 +62,9 @@ const CLIENTS_TIMEOUT = 1_000;
  * ```
  */
 export class ClusterBus extends MessagingBus {
-  /** Of the bus. */
+  /** Name of the cluster. */
   readonly group: string;
-  /** The times and numbers that it lives by, those that no option changed included. */
+  /** All numbers of the profile, including unchanged ones. */
   readonly profile: Profile;
   /** @internal */
   protected readonly sockets: NodeSockets;
@@ -75,7 +75,6 @@ export class ClusterBus extends MessagingBus {
   readonly #runtime: BusRuntime;
   readonly #details: OwnDetails;
   readonly #discovery: Discovery;
-  /** Called when the bus closes. */
   readonly #end: (() => void)[] = [];
   readonly #announced = new Set<Announcement>();
 
@@ -108,14 +107,14 @@ export class ClusterBus extends MessagingBus {
 
   // --- Life ----------------------------------------------------------------------------------------------------------
 
-  /** @internal Opens the sockets of messages, so that what is announced of them is among the first details. */
+  /** @internal Opens the sockets of messages first, so that they are in the first details. */
   protected async prepare(): Promise<void> {
     const { messages, requests } = this.parts;
     await messages.start();
     if (messages.started !== undefined) requests.begin();
   }
 
-  /** @internal Begins, when the sockets are there. */
+  /** @internal Begins once the sockets are open. */
   protected begin(): void {
     const { group, sockets } = this;
     const { messages, requests } = this.parts;
@@ -132,7 +131,7 @@ export class ClusterBus extends MessagingBus {
     });
   }
 
-  /** @internal The members are sent that it takes nothing new; what it announces is withdrawn, and closes. */
+  /** @internal Announces draining to the members; announced programs are withdrawn and closed. */
   protected override async onDrain(): Promise<void> {
     this.#run((rules, now) => rules.drain(now));
     this.parts.membersChanged();
@@ -140,7 +139,7 @@ export class ClusterBus extends MessagingBus {
     await Promise.all([this.parts.requests.drain(), ...withdrawn]);
   }
 
-  /** Leaves: the others are sent a statement that it does, and it closes. */
+  /** Announces leaving to the other members, and closes. */
   async leave(): Promise<void> {
     await this.close();
   }
@@ -152,7 +151,7 @@ export class ClusterBus extends MessagingBus {
     this.#details.close();
     const withdrawn = this.#discovery.stop(linger);
     const served = roster.server?.nodeOnClose(linger);
-    // Before it leaves: those that have left are sent nothing.
+    // Before leaving, since members that have left are sent nothing.
     services.close();
     const begun = performance.now();
     await requests.close(linger);
@@ -163,27 +162,26 @@ export class ClusterBus extends MessagingBus {
     this.#runtime.end();
   }
 
-  /** @internal Called when the bus closes. */
   onEnd(listener: () => void): void {
     this.#end.push(listener);
   }
 
   // --- Who is there --------------------------------------------------------------------------------------------------
 
-  /** This node, as the others see it. @throws InvalidStateError `EFSM` before it was started */
+  /** This node's snapshot. @throws InvalidStateError `EFSM` before the start */
   get self(): Member {
     return this.#memberOf(this.#rules.self);
   }
 
-  /** Where the others reach it, "host:port"; empty before it was started. */
+  /** Address for other nodes, "host:port"; empty before the start. */
   get address(): string {
     return this.sockets.address;
   }
 
   /**
-   * The live members, suspects included, this node first.
+   * Live members, including suspects, with this node first.
    *
-   * @param options `self: false` leaves this node out; `gone: true` adds those that were lost or left and are not forgotten
+   * @param options `self: false` omits this node; `gone: true` adds lost and left members until they are forgotten
    */
   members(
     options: { readonly self?: boolean | undefined; readonly gone?: boolean | undefined } = {},
@@ -196,25 +194,26 @@ export class ClusterBus extends MessagingBus {
   }
 
   /**
-   * The live member of an id or a name; a name without a host fits where one member alone has it.
+   * The live member with an id or a name. A name without host must be unique.
    *
-   * @returns `undefined` when there is no such member
+   * @returns `undefined` if there is no such member
    */
   member(nameOrId: string): Member | undefined {
     const member = this.#find(nameOrId);
     return member?.isLive === true ? this.#memberOf(member) : undefined;
   }
 
-  /** The live members that have all these tags, this node included; docs/clusters.md has the built-in tags. */
+  /** Live members that have all tags, including this node. docs/clusters.md lists the built-in tags. */
   resolve(...tags: string[]): Member[] {
     return this.resolver({ has: tags }).services;
   }
 
   /**
-   * The live members that fit, now and as they change, this node included: `resolver({ has: ["a"] }, "match", { not: ["b*"] })`.
-   * The words `equal`, `match` and `regexp` apply to what follows them. `[...resolver]` are the members at this moment; a socket
-   * or a pattern's client connects to the endpoints that they advertise: `socket.connect(node.resolver({ has: ["billing"] }))`.
-   * Peers of ZRE, which nobody proves, are among them where `has` or `some` names the tag `zre` (mode `equal`).
+   * Live members that match, now and as they change, including this node: `resolver({ has: ["a"] }, "match", { not:
+   * ["b*"] })`. The words `equal`, `match` and `regexp` apply to the conditions after them. `[...resolver]` are the
+   * current members. Sockets and clients of patterns connect to the endpoints that these members advertise:
+   * `socket.connect(node.resolver({ has: ["billing"] }))`. ZRE peers, whose identity is not proved, are included if
+   * `has` or `some` names the tag `zre` (mode `equal`).
    *
    * @throws InvalidArgumentError `EINVAL` for an unknown word or condition
    */
@@ -230,17 +229,17 @@ export class ClusterBus extends MessagingBus {
 
   // --- Where others may be -------------------------------------------------------------------------------------------
 
-  /** The sources of discovery and how they are doing, the seeds first where there are some. */
+  /** Discovery sources and their states, with the seeds first if there are any. */
   discovery(): DiscoveryStatus[] {
     return this.#discovery.status();
   }
 
   /**
-   * Adds seeds: addresses that are dialled for as long as no member is there. Those that are seeds already change nothing.
+   * Adds seeds: addresses that are dialled while no member is there. Existing seeds are ignored.
    *
    * @param addresses "host:port"; a host may be a name
-   * @throws InvalidArgumentError `EINVAL` for what is not an address, for one elsewhere without the scope `link`, and for more
-   *   than 1,024 seeds; nothing has changed then
+   * @throws InvalidArgumentError `EINVAL` for an invalid address, one on another host without the scope `link`, and
+   * more than 1,024 seeds; nothing has changed then
    */
   join(...addresses: string[]): void {
     this.assertOpen();
@@ -252,19 +251,19 @@ export class ClusterBus extends MessagingBus {
     this.#discovery.setSeeds([...seeds]);
   }
 
-  /** Removes seeds, those of the options too: they are not dialled any more. A member at one of them stays a member. */
+  /** Removes seeds, including those of the options: they are no longer dialled. Members there remain. */
   forget(...addresses: string[]): void {
     this.assertOpen();
     for (const address of addresses) checkAddress("a seed", address);
     this.#discovery.setSeeds(this.#discovery.seeds.filter((seed) => !addresses.includes(seed)));
   }
 
-  /** @internal Addresses of nodes that are peers of the ZRE plane, as they are now. */
+  /** @internal Sets the addresses of nodes that are ZRE peers. */
   protected foundByZre(addresses: readonly string[]): void {
     if (!this.closed) this.#discovery.setZrePeers(addresses);
   }
 
-  /** @internal The addresses that are dialled by configuration and `join`. */
+  /** @internal Addresses dialled by configuration and `join`. */
   get seeds(): readonly string[] {
     return this.#discovery.seeds;
   }
@@ -285,7 +284,7 @@ export class ClusterBus extends MessagingBus {
     this.sockets.watch(manager, addresses);
   }
 
-  /** @internal How the stream to an address stands. */
+  /** @internal State of the stream to an address. */
   streamState(address: string): StreamState {
     return this.sockets.links.state(address, this.#runtime.membership?.isOwn(address) === true);
   }
@@ -308,12 +307,12 @@ export class ClusterBus extends MessagingBus {
   // --- Clients -------------------------------------------------------------------------------------------------------
 
   /**
-   * The programs that are connected to the discovery servers of the nodes ({@link DiscoveryServer}), this node included: every
-   * such node is asked, so each answers for itself, and the clients of a node that is gone are not there.
+   * Programs that are connected to the nodes' discovery servers ({@link DiscoveryServer}), including this node's.
+   * Each such node is asked, so the result has no clients of dead nodes.
    *
-   * @param options `timeout` in ms, default 1,000: who has not answered in full by then is in `missing`
-   * @throws InvalidStateError `ERR_TOO_MANY_PENDING` where too many requests wait already; `EFSM` before the start;
-   *   InvalidArgumentError `EINVAL`; ClosedError `EBADF`
+   * @param options `timeout` in ms, default 1,000: nodes without a complete answer by then are in `missing`
+   * @throws InvalidStateError `ERR_TOO_MANY_PENDING` for too many waiting requests; `EFSM` before the start;
+   * InvalidArgumentError `EINVAL`; ClosedError `EBADF`
    */
   async clients(options: { readonly timeout?: number | undefined } = {}): Promise<ClusterClients> {
     checkCallOptions("clients", options, ["timeout"]);
@@ -323,7 +322,7 @@ export class ClusterBus extends MessagingBus {
     return this.parts.roster.ask(this.identity.name, asked, timeout);
   }
 
-  /** @internal A discovery server of this node; `undefined`: it closes. */
+  /** @internal Sets this node's discovery server; `undefined`: it closes. */
   serveDiscovery(server: OwnDiscovery | undefined): void {
     this.parts.roster.server = server;
   }
@@ -332,10 +331,11 @@ export class ClusterBus extends MessagingBus {
 
   /**
    * Changes this node's tags: `tags("a", { remove: ["b"] })`. The modifiers `append`, `remove`, `replace`, `map` and
-   * `mappend` apply in their order. The others get the new ones with a beat at once; those of before the start are the first ones.
+   * `mappend` apply in order. Other nodes get the new tags at once, with a heartbeat. Tags set before the start are
+   * the first ones.
    *
-   * @returns the tags afterwards; without arguments those there are
-   * @throws InvalidArgumentError `EINVAL` for an unknown modifier, and for too many tags; nothing has changed then
+   * @returns the new tags; without arguments the current ones
+   * @throws InvalidArgumentError `EINVAL` for an unknown modifier or too many tags; nothing has changed then
    */
   tags(...changes: TagChange[]): readonly string[] {
     this.#assertDetails();
@@ -344,11 +344,11 @@ export class ClusterBus extends MessagingBus {
   }
 
   /**
-   * Changes this node's props; `undefined` removes one. As tags, they may be changed before the start.
+   * Changes this node's props; `undefined` removes one. May be called before the start.
    *
-   * @returns the props afterwards; without an argument those there are
-   * @throws InvalidArgumentError `EINVAL` for values that are not texts, numbers, true or false, and for too many; nothing
-   * has changed then
+   * @returns the new props; without an argument the current ones
+   * @throws InvalidArgumentError `EINVAL` for values other than texts, numbers and booleans, and for too many;
+   * nothing has changed then
    */
   props(changes?: Readonly<Record<string, PropValue | undefined>>): Readonly<Record<string, string>> {
     this.#assertDetails();
@@ -357,16 +357,16 @@ export class ClusterBus extends MessagingBus {
   }
 
   /**
-   * Advertises where a service of this program is, under a name: an endpoint, or those that a socket is bound to, now and later,
-   * until it unbinds them or closes. Over tcp, tls and ipc; a wildcard host becomes this node's address. The name is a tag of this
-   * node from then on, and `resolver` of the others has the endpoint: an ipc path or a loopback address only on this host.
-   * May be called before the start.
+   * Advertises the location of a service under a name: an endpoint, or the endpoints of a socket while it is bound to
+   * them. Allowed are tcp, tls and ipc; a wildcard host becomes this node's address. The name becomes a tag of this
+   * node, and other nodes find the endpoint by `resolver`; ipc paths and loopback addresses only on this host. May be
+   * called before the start.
    *
    * @param name 1 to 64 bytes, without spaces and "="
    * @returns withdraws it
-   * @throws InvalidArgumentError `EINVAL` for an invalid name or endpoint, for more than 8 of them, and where tags, props and
-   *   endpoints have more than 1,000 bytes: nothing has changed then. What a socket binds later and does not fit is the
-   *   event `endpoint:refused`. ClosedError `EBADF`, `EAGAIN`
+   * @throws InvalidArgumentError `EINVAL` for an invalid name or endpoint, for more than 8 endpoints, or if tags,
+   * props and endpoints exceed 1,000 bytes; nothing has changed then. ClosedError `EBADF`, `EAGAIN`. A later endpoint
+   * of a socket that does not fit gives the event `endpoint:refused`
    */
   advertise(name: string, of: Socket | string): () => void {
     this.assertOpen();
@@ -374,15 +374,15 @@ export class ClusterBus extends MessagingBus {
   }
 
   /**
-   * Advertises where a program is, such as a broker or server of `shoal/patterns`, until it is withdrawn: `withdraw` of what is returned, or
-   * `drain` of this node, takes its endpoints out of everybody's lists, waits until the others know, drains the program and closes it.
-   * So nothing that it has accepted is lost. May be called before the start.
+   * Advertises the location of a program, such as a broker or server of `shoal/patterns`, until it is withdrawn.
+   * `withdraw` of the result, or `drain` of this node, removes its endpoints, waits until other nodes know, drains
+   * the program and closes it, so no accepted work is lost. May be called before the start.
    *
-   * @param endpoints by name, as `advertise` takes them: `{ kitchen: "tcp://10.0.0.1:5555" }`; `{}` for a program that nobody connects to,
-   *   such as a worker, which drains with the others
-   * @param program has `drain` and `close`. It is the announcement's to close
-   * @throws InvalidArgumentError `EINVAL` as `advertise`, and for what is no such program: nothing has changed then. ClosedError
-   *   `EBADF`, `EAGAIN`
+   * @param endpoints by name, as for `advertise`: `{ kitchen: "tcp://10.0.0.1:5555" }`; `{}` for a program to which
+   * no one connects, such as a worker, which then drains with the others
+   * @param program has `drain` and `close`; the announcement closes it
+   * @throws InvalidArgumentError `EINVAL` as `advertise`, and for an invalid program; nothing has changed then.
+   * ClosedError `EBADF`, `EAGAIN`
    */
   announce(
     endpoints: Readonly<Record<string, string | readonly string[]>>,
@@ -397,10 +397,10 @@ export class ClusterBus extends MessagingBus {
   }
 
   /**
-   * A beat to the group, now.
+   * Sends a heartbeat to the group now.
    *
-   * @param options `tags` and `props` change this node's first; `channel` 0 to 255, default 0: on another one, the members have the
-   *   event `heartbeat`
+   * @param options `tags` and `props` are changed first; `channel` 0 to 255, default 0: on another one, members get
+   * the event `heartbeat`
    * @throws InvalidArgumentError `EINVAL`; nothing has changed then
    */
   heartbeat(
@@ -420,9 +420,9 @@ export class ClusterBus extends MessagingBus {
   }
 
   /**
-   * The next beat comes after so many ms, or earlier where it was to; many calls are one beat.
+   * Advances the next heartbeat to at most this many ms from now. Repeated calls send one heartbeat.
    *
-   * @throws InvalidArgumentError `EINVAL` for what is not a number from 0 to 2,147,483,647
+   * @throws InvalidArgumentError `EINVAL` unless it is a number from 0 to 2,147,483,647
    */
   heartbeatAfter(ms: number): void {
     if (typeof ms !== "number" || !(ms >= 0 && ms <= MAX_AFTER))
@@ -432,9 +432,9 @@ export class ClusterBus extends MessagingBus {
   }
 
   /**
-   * Asks the group to report, each at a random time within the profile's `discoverTime`.
+   * Asks the group to report, each member at a random time within the profile's `discoverTime`.
    *
-   * @param answers wanted, 0 to 65,535; 0: all. Default: the profile's `discoverAnswers`
+   * @param answers wanted number, 0 to 65,535; 0: all. Default: the profile's `discoverAnswers`
    * @throws InvalidArgumentError `EINVAL`
    */
   discover(answers?: number): void {
@@ -444,11 +444,11 @@ export class ClusterBus extends MessagingBus {
   }
 
   /**
-   * Reports that the program fails to reach a member: this node probes it at once, and all expect a sign of life from it, so
-   * the first caller of a service that hangs finds it out for all. Where nobody is probed (profile `tcl`) it is lost at the
-   * next beat unless it gives one.
+   * Reports that the program cannot reach a member. This node probes it at once, and all nodes expect a sign of life
+   * from it, so one caller detects a hanging service for all. Without probes (profile `tcl`) the member is lost at
+   * the next heartbeat unless it gives a sign of life.
    *
-   * @throws UnroutableError `EHOSTUNREACH` where there is no such live member
+   * @throws UnroutableError `EHOSTUNREACH` if there is no such live member
    */
   ping(nameOrId: string): void {
     const id = this.idOf(nameOrId);
@@ -462,9 +462,9 @@ export class ClusterBus extends MessagingBus {
   // --- What operators do ---------------------------------------------------------------------------------------------
 
   /**
-   * Puts a node out of the cluster until it is admitted again, whether it lives or not.
+   * Removes a node, live or gone, from the cluster until it is admitted again.
    *
-   * @throws UnroutableError `EHOSTUNREACH` for a name that no member has. An id need not be a member's
+   * @throws UnroutableError `EHOSTUNREACH` for an unknown name. An id may be unknown
    */
   remove(nameOrId: string): void {
     const id = this.idOf(nameOrId);
@@ -472,9 +472,10 @@ export class ClusterBus extends MessagingBus {
   }
 
   /**
-   * Allows a removed node in again. A removed node that is gone is known by its id only.
+   * Admits a removed node again. A removed node that is gone is known only by its id.
    *
-   * @throws as `remove`; InvalidStateError `EFSM` for this node when it was removed: the others would go on refusing it
+   * @throws as `remove`; InvalidStateError `EFSM` for this node if it was removed, since the others would still
+   * refuse it
    */
   admit(nameOrId: string): void {
     const id = this.idOf(nameOrId);
@@ -483,16 +484,16 @@ export class ClusterBus extends MessagingBus {
     this.#run((rules, now) => rules.admit(now, id));
   }
 
-  /** Rejoins under a new incarnation, after a split of which this was the minority; where `autoheal` is off. */
+  /** Rejoins under a new incarnation after this side was the minority of a partition, if `autoheal` is off. */
   heal(): void {
     this.#runtime.heal();
   }
 
   /**
-   * Replaces the keys while the node runs: the first seals, all open. For a rotation: give every node (old, new), then every
-   * node (new, old), then every node (new).
+   * Replaces the keys at runtime: the first seals, all open. To rotate a key, set (old, new) on every node, then
+   * (new, old), then (new).
    *
-   * @throws InvalidArgumentError `EINVAL` for an invalid key or more than two, and for a node that was started without one
+   * @throws InvalidArgumentError `EINVAL` for an invalid key, more than two, or a node that was started without a key
    */
   setKeys(...keys: string[]): void {
     if (this.codec.byPassword)
@@ -501,11 +502,11 @@ export class ClusterBus extends MessagingBus {
   }
 
   /**
-   * Replaces the passwords while the node runs, in the three steps of `setKeys`. Each blocks for some 0.2 s.
+   * Replaces the passwords at runtime, in the three steps of `setKeys`. Each blocks for about 0.2 s.
    *
    * @param passwords the first seals, all open
-   * @throws InvalidArgumentError `EINVAL` for one that is too short or too long, more than two, and for a node that was
-   *   started without one
+   * @throws InvalidArgumentError `EINVAL` for one that is too short or too long, more than two, or a node that was
+   * started without a password
    */
   setPasswords(...passwords: string[]): void {
     if (!this.codec.byPassword)
@@ -513,7 +514,7 @@ export class ClusterBus extends MessagingBus {
     this.codec.setKeys(passwordKeys(passwords, this.group));
   }
 
-  /** Whether this side of a split is not the one that goes on. */
+  /** Whether this node is on the minority side of a partition. */
   get minority(): boolean {
     return this.#runtime.minority;
   }
@@ -529,7 +530,7 @@ export class ClusterBus extends MessagingBus {
 
   // --- Inside --------------------------------------------------------------------------------------------------------
 
-  /** @internal Its packets, as bytes. */
+  /** @internal Codec of its packets. */
   get codec(): BusCodec {
     return this.#runtime.codec;
   }
@@ -538,26 +539,24 @@ export class ClusterBus extends MessagingBus {
     return this.#runtime.rules;
   }
 
-  /** Calls the rules, and does what they decided. */
   #run(call: (rules: Membership, now: number) => void): void {
     this.#runtime.run(call);
   }
 
-  /** @internal Calls the listeners. */
   protected report(event: ClusterEvent): void {
     this.events.emit(event);
   }
 
-  /** @internal The others reach this node at another address from now on. */
+  /** @internal Called when the node's address for others changed. */
   onAddress(_address: string): void {}
 
-  /** @internal Another node of an id, live or gone; `undefined` also when the bus is closed. */
+  /** @internal The other node with an id, live or gone; `undefined` also when closed. */
   protected known(id: string): Member | undefined {
     const member = id === this.identity.id ? undefined : this.#runtime.membership?.get(id);
     return member && this.#memberOf(member);
   }
 
-  /** @internal Peers of the ZRE plane that are not members. */
+  /** @internal ZRE peers that are not members. */
   protected zrePeers(): readonly ZreCandidate[] {
     return [];
   }
@@ -573,7 +572,7 @@ export class ClusterBus extends MessagingBus {
     this.parts.membersChanged();
   }
 
-  /** Before the start, what a node states is kept. @throws ClosedError `EBADF` */
+  /** Details may be set before the start. @throws ClosedError `EBADF` */
   #assertDetails(): void {
     if (this.closed) void this.#rules;
   }
@@ -586,7 +585,7 @@ export class ClusterBus extends MessagingBus {
     return findMember(this.#rules, nameOrId, this.#runtime.host);
   }
 
-  /** @internal The id of a member; an id need not be one's. @throws UnroutableError `EHOSTUNREACH` */
+  /** @internal The id of a member; an id may be unknown. @throws UnroutableError `EHOSTUNREACH` */
   protected idOf(nameOrId: string): string {
     const found = this.#find(nameOrId);
     if (found !== undefined) return found.id;

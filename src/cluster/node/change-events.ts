@@ -1,8 +1,8 @@
 /**
- * The events of a bus: what programs see of each change that the rules report, in which order, and when.
+ * Events for programs: content, order and time for each change that the rules report.
  *
- *   change ──> event ──> queue ──the rules have returned──> listeners, which may call the bus
- *   newcomer ──its tags and props came, or DETAILS_WAIT, or another change of it──> its event ──> queue
+ *   change ──> event ──> queue ──the rules have returned──> listeners, which may call the cluster
+ *   new member ──its tags and props came, or DETAILS_WAIT, or another change of it──> its event ──> queue
  */
 import type { ClusterChange } from "../membership/events.js";
 import type { Member as KnownMember } from "../membership/members.js";
@@ -10,14 +10,13 @@ import { type ClusterEvent, lostReason } from "./events.js";
 import type { Member } from "./member.js";
 import { looksSame } from "./private-props.js";
 
-/** ms for which a newcomer's event waits for its tags and props. */
+/** ms for which a new member's event waits for its tags and props. */
 const DETAILS_WAIT = 200;
 
 export interface ChangeEventsEffects {
-  /** Calls the listeners. */
   emit(event: ClusterEvent): void;
   memberOf(member: Readonly<KnownMember>): Member;
-  /** A member, live or gone, or this node; `undefined` also when the bus is closed. */
+  /** A member, live or gone, or this node; `undefined` also when closed. */
   member(id: string): Readonly<KnownMember> | undefined;
 }
 
@@ -31,7 +30,7 @@ export class ChangeEvents {
   readonly #selfId: string;
   readonly #effects: ChangeEventsEffects;
   #pending: ClusterEvent[] = [];
-  /** Newcomers whose tags and props are still to come: their events wait. */
+  /** New members whose events wait for their tags and props. */
   readonly #newcomers = new Map<string, Newcomer>();
   #held = false;
   #emitting = false;
@@ -41,17 +40,19 @@ export class ChangeEvents {
     this.#effects = effects;
   }
 
-  /** The rules run: no listener is called until `release`. */
+  /** The rules are running: no listener is called until `release`. */
   hold(): void {
     this.#held = true;
   }
 
-  /** The rules have returned; `flush` calls the listeners. */
+  /** The rules have returned: `flush` calls the listeners. */
   release(): void {
     this.#held = false;
   }
 
-  /** Emits what waits, and what the listeners add to it, unless the rules run or a listener called this. */
+  /**
+   * Emits queued events, including those added by listeners, unless the rules are running or a listener called this.
+   */
   flush(): void {
     if (this.#emitting || this.#held) return;
     this.#emitting = true;
@@ -66,20 +67,20 @@ export class ChangeEvents {
     }
   }
 
-  /** Adds an event that the rules did not decide, and emits what waits. */
+  /** Adds an event that the rules did not decide, and flushes. */
   report(event: ClusterEvent): void {
     this.#pending.push(event);
     this.flush();
   }
 
-  /** Adds an event after those of the changes until now. */
+  /** Adds an event after those of earlier changes. */
   push(event: ClusterEvent): void {
     this.#pending.push(event);
   }
 
-  /** Adds what programs see of a change. */
+  /** Adds the event of a change. */
   onChange(change: ClusterChange): void {
-    // What follows about a newcomer comes after its own event.
+    // Later events of a new member come after its first one.
     if (change.type !== "details" && "member" in change && change.member !== undefined)
       this.#greet(change.member.id);
     switch (change.type) {
@@ -133,13 +134,13 @@ export class ChangeEvents {
     }
   }
 
-  /** Newcomers that wait are not reported. */
+  /** Drops waiting new members. */
   close(): void {
     for (const { timer } of this.#newcomers.values()) clearTimeout(timer);
     this.#newcomers.clear();
   }
 
-  /** @param isSame the same life of one that was here: its tags and props are known */
+  /** @param isSame whether it is the same life of a known member, whose tags and props are known */
   #onNewcomer(type: Newcomer["type"], member: KnownMember, isSame: boolean): void {
     const { id } = member;
     if (isSame || member.hasDetails) {
@@ -153,7 +154,7 @@ export class ChangeEvents {
     this.#newcomers.set(id, { type, member, timer });
   }
 
-  /** Adds the event of a newcomer that waits. @returns whether one did */
+  /** Adds the event of a waiting new member. @returns whether one was waiting */
   #greet(id: string): boolean {
     const newcomer = this.#newcomers.get(id);
     if (newcomer === undefined) return false;

@@ -1,4 +1,4 @@
-/** What happens in a cluster, as its programs see it. */
+/** Events of a cluster for programs. */
 import type { ShoalError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
 import type { MessagingEvent } from "../messaging/events.js";
@@ -9,67 +9,77 @@ import type { Member } from "./member.js";
 import type { RefusedReason } from "./node-sockets.js";
 
 /**
- * Why a member was lost: nobody got an answer of it (`silent`); its connections were reset or refused, and it did not
- * answer (`connection`); another node is at its address (`replaced`); no beat within the time to live (`ttl`).
+ * Death reason of a member: no node got an answer (`silent`); its connections were reset or refused, and it did not
+ * answer (`connection`); another node has its address (`replaced`); no heartbeat within the time to live (`ttl`).
  */
 export type LostReason = "silent" | "connection" | "replaced" | "ttl";
 
-/** A change in a cluster. `member` is a snapshot of the member after it. */
+/** A change in a cluster. `member` is a snapshot of the member after the change. */
 export type ClusterEvent =
-  /** With its tags and props, unless these take longer than 200 ms. */
+  /** A member joined. Its tags and props are there, unless they take longer than 200 ms. */
   | { readonly type: "joined"; readonly member: Member }
-  /** It does not answer; it is lost unless it refutes that. */
+  /** A member does not answer; it will be lost unless it refutes that. */
   | { readonly type: "suspect"; readonly member: Member }
-  /** It is suspected no longer. */
+  /** A member is no longer suspected. */
   | { readonly type: "cleared"; readonly member: Member }
   | { readonly type: "lost"; readonly member: Member; readonly reason: LostReason }
-  /** It had been lost or had left; `restarted`: its process was started again. */
+  /** A lost or left member returned; `restarted`: as another process. */
   | { readonly type: "back"; readonly member: Member; readonly restarted: boolean }
-  /** Its process was started again, and nobody had missed it. */
+  /** A member was restarted before it was missed. */
   | { readonly type: "restarted"; readonly member: Member }
   | { readonly type: "left"; readonly member: Member }
-  /** Its tags, props or endpoints changed. */
+  /** A member's tags, props or endpoints changed. */
   | { readonly type: "tags"; readonly member: Member }
   | { readonly type: "draining"; readonly member: Member }
-  /** It gave a beat by hand on a channel from 1 to 255, which means what the programs agree on. Those on channel 0 are no event. */
+  /**
+   * A member sent a heartbeat on a channel from 1 to 255, whose meaning the programs define. Channel 0 gives no
+   * event.
+   */
   | { readonly type: "heartbeat"; readonly member: Member; readonly channel: number }
-  /** By an operator; `member` is this node where it was removed itself, and `undefined` for one that was not here. */
+  /**
+   * An operator removed a node; `member` is this node if it was removed itself, and `undefined` for an absent node.
+   */
   | { readonly type: "removed"; readonly id: string; readonly member: Member | undefined }
   | { readonly type: "admitted"; readonly id: string; readonly member: Member | undefined }
-  /** Forgotten, a while after it was lost or left (profile: `autoclean`). */
+  /** A lost or left member was forgotten (profile: `autoclean`). */
   | { readonly type: "cleaned"; readonly member: Member }
-  /** Two members have one name. `member` is the other one where this node is one of the two, else the one that yields. */
+  /**
+   * Two members have the same name. `member` is the other one if this node is one of them, else the one that yields.
+   */
   | {
       readonly type: "conflict";
       readonly member: Member;
       readonly keeps: Member;
       readonly yields: Member;
     }
-  /** The member that had kept this one's name is gone: it has its name again. */
+  /** The member that kept this one's name is gone, so this one has it again. */
   | { readonly type: "named"; readonly member: Member }
-  /** Members were lost, those that are left are the same for a while, and this side goes on by its strategy. */
+  /** Members were lost, the remaining ones are stable, and this side continues by its strategy. */
   | {
       readonly type: "split";
       readonly reached: number;
       readonly lost: number;
       readonly strategy: "majority" | "oldest" | "quorum" | "referee" | "none";
     }
-  /** Some are out of reach, and this side is not the one that goes on. */
+  /** Members are unreachable, and this side does not continue. */
   | { readonly type: "minority"; readonly reached: number; readonly lost: number }
-  /** This node is of no minority any longer; `rejoined`: under a new incarnation, and should take the others' state. */
+  /** This node is no longer in a minority. `rejoined`: under a new incarnation; take the others' state. */
   | { readonly type: "healed"; readonly rejoined: boolean }
-  /** A source of discovery gave its first list, or the first one after it was down. */
+  /** A discovery source yielded its first list, also after an outage. */
   | { readonly type: "discovery:up"; readonly source: string }
-  /** A source of discovery failed: its last list stands, and it is called again. It comes once until the source is up. */
+  /** A discovery source failed: its last list stays, and it is called again. Emitted once per outage. */
   | { readonly type: "discovery:down"; readonly source: string; readonly error: Error }
   /**
-   * A node was refused, or refused this one (`peer`). `address` is where it dialled from, or where this node dialled; of a link for messages without its port. At most
-   * once a minute for each host and reason; all are counted in `stats().dropped`.
+   * A node was refused, or refused this one (`peer`). `address` is its source, or the dialled address; for message
+   * links without port. Emitted at most once per minute for each host and reason; `stats().dropped` counts all.
    */
   | { readonly type: "refused"; readonly address: string; readonly reason: RefusedReason }
-  /** The function `curve.allow` threw `error`, and the node at `address` was refused for it. At most once a minute for each host. */
+  /**
+   * The function `curve.allow` threw `error`, so the node at `address` was refused. Emitted at most once per minute
+   * for each host.
+   */
   | { readonly type: "admission:failed"; readonly address: string; readonly error: unknown }
-  /** A socket whose endpoints this node advertises bound one that the others are not sent; `error` says why. */
+  /** An advertised socket bound an endpoint that cannot be advertised, for the reason in `error`. */
   | {
       readonly type: "endpoint:refused";
       readonly name: string;
@@ -77,23 +87,22 @@ export type ClusterEvent =
       readonly error: ShoalError;
     }
   /**
-   * This node is not among those of its host (`clusterNames()`): its folder or disk does not take it. It is tried again every 5 s;
-   * the event comes once until that succeeds.
+   * The node is missing among those of its host (`clusterNames()`), because its folder or disk refuses it. It is
+   * tried again every 5 s. Emitted once per outage.
    */
   | { readonly type: "registry:down"; readonly error: Error }
-  /** It is among them again. */
+  /** The node is listed again. */
   | { readonly type: "registry:up" }
   /**
-   * The process, or the system, can open no more files (`EMFILE`): connections that come are closed at once, none can be made.
-   * Members are kept: what goes by datagrams needs none. It comes once until files can be opened again.
+   * The process or the system can open no more files (`EMFILE`): incoming connections are closed at once, and none
+   * can be made. Members are kept, since datagrams need no files. Emitted once until files can be opened again.
    */
   | { readonly type: "files:exhausted"; readonly error: ShoalError }
-  /** Files can be opened again. */
   | { readonly type: "files:available" }
-  /** A peer on the ZRE plane joined or left a group. */
+  /** A ZRE peer joined or left a group. */
   | { readonly type: "group:joined"; readonly member: Member; readonly group: string }
   | { readonly type: "group:left"; readonly member: Member; readonly group: string }
-  /** A message on the ZRE plane for this node alone, or for a group that it is in. */
+  /** A ZRE message for this node alone, or for one of its groups. */
   | { readonly type: "whisper"; readonly member: Member; readonly frames: readonly Buffer[] }
   | {
       readonly type: "shout";

@@ -1,6 +1,6 @@
 /**
- * Notices that the process can open no more files. The system does not report it where it matters most: libuv accepts the
- * connections that come then and closes them at once.
+ * Detects that the process can open no more files. The system does not report it where it matters most: libuv accepts
+ * new connections and closes them at once.
  *
  *   open /dev/null ──fails with EMFILE or ENFILE──> exhausted, once ──opens again──> available
  */
@@ -8,7 +8,7 @@ import { closeSync, openSync } from "node:fs";
 import { devNull } from "node:os";
 import { type ShoalError, TransportError } from "../../core/errors.js";
 
-/** ms between two looks; one takes some 10 µs. */
+/** ms between checks; one takes about 10 µs. */
 const FILE_LIMIT_INTERVAL = 1_000;
 
 export interface FileLimitEffects {
@@ -44,7 +44,7 @@ export class FileLimit {
   }
 }
 
-/** `undefined` where files can be opened. */
+/** Error of opening a file; `undefined` if files can be opened. */
 function fault(): NodeJS.ErrnoException | undefined {
   try {
     closeSync(openSync(devNull, "r"));

@@ -1,14 +1,16 @@
 /**
- * How nodes that do not know each other meet by the multicast group: one that is alone calls again and again, since a beat may be
- * lost and the others may start later, and of those that hear a stranger a few answer.
+ * First contact by the multicast group: an isolated node calls repeatedly, since a heartbeat may be lost and other
+ * nodes may start later. Of the members that hear an unknown node, a few answer.
  */
-
-/** Of strangers whose beats come by the group, so many members answer on average. */
+/** Average number of members that answer an unknown node's multicast heartbeat. */
 const GREETERS = 4;
-/** ms after the start at which a node that is still alone calls again; the last one repeats. */
+/** ms after the start at which an isolated node calls again; the last one repeats. */
 const CALLS = [100, 300, 1_000, 2_000, 5_000];
 
-/** Whether this member answers a stranger: by all of them it would be a storm. @param size live members, this node and those that are being met included */
+/**
+ * Whether this member answers an unknown node: answers of all would be a storm. @param size live members, including
+ * this node and nodes in admission
+ */
 export function answersStranger(size: number): boolean {
   return Math.random() < GREETERS / size;
 }
@@ -40,7 +42,7 @@ export class GroupCalls {
     const timer = setTimeout(
       () => {
         if (this.#effects.isAlone()) this.#effects.call();
-        // The call may have stopped it.
+        // The call may have stopped the timer.
         if (this.#timer === timer) this.#callAfter(calls + 1);
       },
       pause * (0.75 + Math.random() / 2),

@@ -1,4 +1,4 @@
-/** Which member a name or an id means. */
+/** Finds members by name or id. */
 import { quoted } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { fullName, isId } from "../identity.js";
@@ -6,11 +6,11 @@ import type { Member } from "../membership/members.js";
 import type { Membership } from "../membership/membership.js";
 
 /**
- * The member of an id or a name, this node and those that are gone included. A name without a host is first that of a node on
- * this host; elsewhere it fits where one live member alone has it.
+ * Finds the member with an id or a name, including this node and gone members. A name without a host means a node on
+ * this host, else the only live member of that name.
  *
  * @param host this node's
- * @throws InvalidArgumentError `EINVAL` for what is not a text, and for a name that several live members have
+ * @throws InvalidArgumentError `EINVAL` unless it is a text, and for the name of several live members
  */
 export function findMember(rules: Membership, nameOrId: string, host: string): Member | undefined {
   if (typeof nameOrId !== "string")

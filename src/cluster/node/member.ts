@@ -1,4 +1,4 @@
-/** A member as programs see it: a snapshot that never changes. */
+/** Snapshot of a member for programs. */
 import type { Details } from "../details.js";
 import { endpointsByName, readEndpoint } from "../endpoints.js";
 import { type Member as KnownMember, MemberState as KnownState } from "../membership/members.js";
@@ -7,31 +7,31 @@ import { shownProps } from "./private-props.js";
 
 export type MemberState = "alive" | "suspect" | "lost" | "left";
 
-/** A reference to a node of a cluster, as it was known at one moment. Frozen. */
+/** A member of a cluster at one moment. Frozen. */
 export interface Member {
-  /** 32 hexadecimal digits, for one life of the node. */
+  /** 32 hexadecimal digits, new with each start of the node. */
   readonly id: string;
   /** `name@host`. */
   readonly name: string;
   readonly host: string;
   readonly state: MemberState;
-  /** Where its packets go, "host:port", and the endpoints that it advertises. */
+  /** "host:port" for its packets, and its advertised endpoints. */
   readonly addresses: readonly string[];
-  /** The endpoints that it advertises, by name. */
+  /** Advertised endpoints by name. */
   readonly endpoints: Readonly<Record<string, readonly string[]>>;
   readonly tags: readonly string[];
   readonly props: Readonly<Record<string, string>>;
   /** Whether it is on this host. */
   readonly local: boolean;
-  /** Which of its lives and statements this is: wall clock in ms at its start, and a counter. */
+  /** Order of its lives and statements: wall clock in ms of its start, and a counter. */
   readonly incarnation: { readonly start: number; readonly count: number };
   /** Wall clock in ms of its last sign of life. */
   readonly lastSeen: number;
-  /** Whether it takes nothing new, before it leaves. */
+  /** Whether it accepts no new work before it leaves. */
   readonly isDraining: boolean;
-  /** Whether another node keeps its name: then no name resolves to it. */
+  /** Whether another node has its name, so that no name resolves to it. */
   readonly yields: boolean;
-  /** It is known by 36/ZRE alone. */
+  /** Set for a peer known only by 36/ZRE. */
   readonly zre?: true;
 }
 

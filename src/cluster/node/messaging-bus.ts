@@ -1,6 +1,6 @@
 /**
- * What programs do with the messages of a bus: topics, one-to-one messages, services, requests. It checks whether the bus can, and
- * hands on; bus.ts has the members, and puts the parts together.
+ * Messages of a cluster for programs: topics, one-to-one messages, services, requests. Checks whether messages are
+ * available, and delegates; bus.ts has the members and combines the parts.
  */
 import { checkCallOptions, checkInteger } from "../../core/arguments.js";
 import { InvalidStateError } from "../../core/errors.js";
@@ -50,31 +50,32 @@ import type { BusParts } from "./bus-parts.js";
 import type { ClusterEvent } from "./events.js";
 import type { ClusterStats } from "./stats.js";
 
-/** Filters that `routes` lists, unless it is asked for another number. */
+/** Default limit of `routes`. */
 const DEFAULT_ROUTES = 1_024;
 
-/** A bus as far as its messages go. */
+/** The part of a cluster that deals with messages. */
 export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
   /** @internal */
   protected abstract readonly parts: BusParts;
 
-  /** @internal The id of a member. @throws UnroutableError `EHOSTUNREACH` where nobody has the name */
+  /** @internal The id of a member. @throws UnroutableError `EHOSTUNREACH` for an unknown name */
   protected abstract idOf(nameOrId: string): string;
 
   // --- Messages ------------------------------------------------------------------------------------------------------
 
   /**
-   * Subscribes to the topics that a filter matches, by the rules of MQTT 5: `sensors/+/temperature`, `sensors/#`, or one topic, by its name
-   * or its number. "self" or 1: one-to-one messages to this node. Of subscriptions of one client that overlap, the first one gets a message.
-   * May be called before the start: the nodes that are met then know it.
+   * Subscribes to the topics that match a filter by the rules of MQTT 5: `sensors/+/temperature`, `sensors/#`, or one
+   * topic by name or number. "self" or 1: one-to-one messages to this node. Of overlapping subscriptions of a client,
+   * the first gets a message. May be called before the start: nodes met later know the subscription.
    *
-   * @param handler called for each message; one that returns a promise is called again when that settles. Without a handler the
-   *   subscription is an async iterable
-   * @throws InvalidArgumentError `EINVAL` for what is not a filter, and for bad options; InvalidStateError `EFSM` for too many; NotSupportedError `NOT_SUPPORTED` without messages; ClosedError `EBADF`
+   * @param handler called for each message; if it returns a promise, it is called again after that settled. Without a
+   * handler the subscription is an async iterable
+   * @throws InvalidArgumentError `EINVAL` for an invalid filter or option; InvalidStateError `EFSM` for too many;
+   * NotSupportedError `NOT_SUPPORTED` without messages; ClosedError `EBADF`
    */
   subscribe(filter: string | number, handler: MessageHandler): ClusterSubscription;
   /**
-   * The same with options.
+   * Subscribes with options.
    *
    * @param options `subtopic`, `each`, `retained`, `maxQueue` and `maxQueueBytes`: {@link SubscribeOptions}
    * @throws as above
@@ -95,15 +96,15 @@ export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
   }
 
   /**
-   * Publishes a message: each node with interest in the topic gets it once, straight from here. Messages of one publisher and topic arrive in
-   * their order. The data are copied.
+   * Publishes a message: each node with a matching subscription gets it once, directly from this node. Messages of
+   * one publisher and topic arrive in order. Data is copied.
    *
-   * @param topic without wildcards; a number is a topic's, or a client's: then as `sendTo`
+   * @param topic without wildcards; or the number of a topic, or of a client, as for `sendTo`
    * @param options `subtopic`, `self`, `retain`, `onFull` and `timeout`: {@link PublishOptions}
-   * @returns to how many nodes it went, this one included where it has a subscription
-   * @throws InvalidArgumentError `EINVAL` for what is not a topic, for wildcards, for more bytes than `messaging.maxItem`; TimeoutError
-   *   `ETIMEDOUT` where there was no room at a node in time: the others have it; InvalidStateError `ERR_TOO_MANY_PENDING`, `EFSM`;
-   *   NotSupportedError `NOT_SUPPORTED`; ClosedError `EBADF`, `EAGAIN`
+   * @returns the number of receiving nodes, including this one if it has a subscription
+   * @throws InvalidArgumentError `EINVAL` for an invalid topic, wildcards, or more bytes than `messaging.maxItem`;
+   * TimeoutError `ETIMEDOUT` if a node had no room in time, while the others have the message; InvalidStateError
+   * `ERR_TOO_MANY_PENDING`, `EFSM`; NotSupportedError `NOT_SUPPORTED`; ClosedError `EBADF`, `EAGAIN`
    */
   publish(topic: string | number, data: string | Uint8Array, options?: PublishOptions): Promise<number> {
     const { started } = this.parts.messages;
@@ -112,12 +113,12 @@ export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
   }
 
   /**
-   * The same on behalf of another client: one of this node (`createClient`), or one of another node where `messaging.mayPublishAs` allows it,
-   * here and on the nodes that it goes to.
+   * Publishes on behalf of another client: one of this node (`createClient`), or of another node if
+   * `messaging.mayPublishAs` allows it here and on the receiving nodes.
    *
-   * @param publisher its address, as a message's `sender`, or its number here
-   * @throws as `publish`; InvalidArgumentError `EINVAL` where it is not allowed, and for `retain` with a client of another node, whose values that node
-   *   alone has; UnroutableError `EHOSTUNREACH` where there is no such client
+   * @param publisher its address, as in a message's `sender`, or its number here
+   * @throws as `publish`; InvalidArgumentError `EINVAL` if not allowed, and for `retain` with a client of another
+   * node, which alone keeps its values; UnroutableError `EHOSTUNREACH` for an unknown client
    */
   publishAs(
     publisher: number | ClusterAddress,
@@ -131,14 +132,15 @@ export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
   }
 
   /**
-   * Sends a message to one client: it arrives at its subscriptions of "self". A message's `sender` is such an address, so this is how it is
-   * answered.
+   * Sends a message to one client, whose subscriptions of "self" get it. The `sender` of a message is such an
+   * address, for replies.
    *
-   * @param to an address, a number that stands for one on this node, or a service: its node's own client
+   * @param to an address, its number on this node, or a member: its node's own client
    * @param options `subtopic`, and `timeout` in ms, default 10,000
-   * @returns settles when the client's node has handed it over
-   * @throws UnroutableError `EHOSTUNREACH` at once where the client or its node is gone, with the reason; TimeoutError `ETIMEDOUT`;
-   *   InvalidArgumentError `EINVAL`; InvalidStateError `ERR_TOO_MANY_PENDING`, `EFSM`; NotSupportedError `NOT_SUPPORTED`; ClosedError `EBADF`, `EAGAIN`
+   * @returns settles when the client's node has delivered it
+   * @throws UnroutableError `EHOSTUNREACH` at once if the client or its node is gone, with the reason; TimeoutError
+   * `ETIMEDOUT`; InvalidArgumentError `EINVAL`; InvalidStateError `ERR_TOO_MANY_PENDING`, `EFSM`; NotSupportedError
+   * `NOT_SUPPORTED`; ClosedError `EBADF`, `EAGAIN`
    */
   sendTo(to: MessageRecipient, data: string | Uint8Array, options?: SendToOptions): Promise<void> {
     const { started } = this.parts.messages;
@@ -147,10 +149,11 @@ export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
   }
 
   /**
-   * Sends a message to the own client of every other node that takes messages.
+   * Sends a message to the own client of every other node with messages.
    *
-   * @returns to how many nodes it went
-   * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM`; NotSupportedError `NOT_SUPPORTED`; ClosedError `EBADF`, `EAGAIN`
+   * @returns the number of receiving nodes
+   * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM`; NotSupportedError `NOT_SUPPORTED`; ClosedError
+   * `EBADF`, `EAGAIN`
    */
   sendToNodes(data: string | Uint8Array, options?: SendToNodesOptions): Promise<number> {
     const { started } = this.parts.messages;
@@ -159,10 +162,11 @@ export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
   }
 
   /**
-   * A further client of this node, with an id of its own: its subscriptions and messages are apart from the node's.
+   * Creates another client of this node with a separate id, subscriptions and messages.
    *
-   * @param name for the program alone
-   * @throws InvalidStateError `EFSM` for more than 65,536, and before the start; NotSupportedError `NOT_SUPPORTED`; ClosedError `EBADF`
+   * @param name only for the program
+   * @throws InvalidStateError `EFSM` for more than 65,536, and before the start; NotSupportedError `NOT_SUPPORTED`;
+   * ClosedError `EBADF`
    */
   createClient(name?: string): MessageClient {
     this.assertOpen();
@@ -170,10 +174,10 @@ export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
   }
 
   /**
-   * The address of another node's own client, for `sendTo`: from now on that node is reached from here.
+   * Address of another node's own client, for `sendTo`. It can be reached from now on.
    *
-   * @throws UnroutableError `EHOSTUNREACH` where there is no such live member; InvalidStateError `EFSM`; NotSupportedError
-   *   `NOT_SUPPORTED`; ClosedError `EBADF`
+   * @throws UnroutableError `EHOSTUNREACH` if there is no such live member; InvalidStateError `EFSM`;
+   * NotSupportedError `NOT_SUPPORTED`; ClosedError `EBADF`
    */
   addressOf(nameOrId: string): ClusterAddress {
     this.assertOpen();
@@ -181,19 +185,20 @@ export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
   }
 
   /**
-   * Gives a topic a number, which stands for it in `publish` and `subscribe`, and in the messages that arrive, on this node. May be called
+   * Assigns a number to a topic for `publish`, `subscribe` and received messages, on this node only. May be called
    * before the start.
    *
-   * @param id 2 to 4,294,967,295; default: the number that it has, or one at random
+   * @param id 2 to 4,294,967,295. Default: its current number, or a random one
    * @returns its number
-   * @throws InvalidArgumentError `EINVAL`, also for the number of another topic; InvalidStateError `EFSM` for more than 4,096; NotSupportedError `NOT_SUPPORTED`; ClosedError `EBADF`
+   * @throws InvalidArgumentError `EINVAL`, also for the number of another topic; InvalidStateError `EFSM` for more
+   * than 4,096; NotSupportedError `NOT_SUPPORTED`; ClosedError `EBADF`
    */
   createTopic(name: string, id?: number): number {
     this.assertOpen();
     return this.parts.messages.unstarted.createTopic(name, id, false);
   }
 
-  /** The same for a subtopic. @throws as `createTopic` */
+  /** Assigns a number to a subtopic. @throws as `createTopic` */
   createSubtopic(name: string, id?: number): number {
     this.assertOpen();
     return this.parts.messages.unstarted.createTopic(name, id, true);
@@ -202,12 +207,13 @@ export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
   // --- Services ------------------------------------------------------------------------------------------------------
 
   /**
-   * Sends a message to services: the union of what `services`, `resolver` and `resolve` find, each once, or all with `broadcast: true`. It goes by
-   * links, or with `broadcast: true` by one datagram to the group, which may be lost: {@link ServiceSendOptions}.
+   * Sends a message to services: those found by `services`, `resolver` and `resolve`, each once, or all with
+   * `broadcast: true`. It uses links, or for `broadcast: true` one datagram to the group, which may be lost: {@link
+   * ServiceSendOptions}.
    *
-   * @returns to whom it went, by which means, and who failed why
-   * @throws InvalidArgumentError `EINVAL`; VetoError `ERR_VETOED` where a hook of sending vetoed it; InvalidStateError `EFSM` before the start;
-   *   NotSupportedError `NOT_SUPPORTED` without messages; ClosedError `EBADF`, `EAGAIN`
+   * @returns the receivers, the means, and the failures with their reasons
+   * @throws InvalidArgumentError `EINVAL`; VetoError `ERR_VETOED` if a send hook vetoed it; InvalidStateError `EFSM`
+   * before the start; NotSupportedError `NOT_SUPPORTED` without messages; ClosedError `EBADF`, `EAGAIN`
    */
   send(options: ServiceSendOptions): Promise<ServiceSendResult> {
     if (this.parts.messages.started === undefined || this.stopping) return this.#notNow();
@@ -215,11 +221,12 @@ export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
   }
 
   /**
-   * Asks services, and gives who answered what: by `for await`, or by `collect()`. Nothing that arrives is ever evaluated as code.
+   * Queries services, and returns their answers by `for await` or by `collect()`. Received data is never evaluated as
+   * code.
    *
-   * @throws InvalidArgumentError `EINVAL`; UnroutableError `EHOSTUNREACH` for a name that no live member has; InvalidStateError
-   *   `ERR_TOO_MANY_PENDING` for more than 1,024 queries or 65,536 responses that are waited for, `EFSM` before the start; NotSupportedError
-   *   `NOT_SUPPORTED` without messages; ClosedError `EBADF`, `EAGAIN`
+   * @throws InvalidArgumentError `EINVAL`; UnroutableError `EHOSTUNREACH` for the name of no live member;
+   * InvalidStateError `ERR_TOO_MANY_PENDING` for more than 1,024 queries or 65,536 awaited responses, `EFSM` before
+   * the start; NotSupportedError `NOT_SUPPORTED` without messages; ClosedError `EBADF`, `EAGAIN`
    */
   query(options: ServiceQueryOptions): Query {
     this.assertOpen();
@@ -228,13 +235,13 @@ export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
   }
 
   /**
-   * Answers the queries of others on the channels that are joined. May be called before the start.
+   * Answers queries on the joined channels. May be called before the start.
    *
-   * @param handler gives the answer, a text or bytes; what it throws fails the query there with its message
-   * @param options `channels`: those that it is for, default all that no other handler is for
+   * @param handler returns the answer, a text or bytes; an error fails the query at the requester with its message
+   * @param options `channels` of this handler. Default: all without another handler
    * @returns removes it
-   * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM` where there is one for a channel already; NotSupportedError `NOT_SUPPORTED`
-   *   without messages; ClosedError `EBADF`, `EAGAIN`
+   * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM` for a channel with a handler; NotSupportedError
+   * `NOT_SUPPORTED` without messages; ClosedError `EBADF`, `EAGAIN`
    */
   onQuery(handler: ServiceQueryHandler, options?: HandlerOptions): () => void {
     this.assertOpen();
@@ -243,12 +250,14 @@ export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
   }
 
   /**
-   * Gets the messages that others `send` on the channels that are joined; each of several handlers gets each. May be called before the start.
+   * Handles messages sent by `send` on the joined channels; each handler gets every message. May be called before the
+   * start.
    *
-   * @param handler what it throws is the event `handler:failed`
-   * @param options `channels`: those that it is for, default all
+   * @param handler an error gives the event `handler:failed`
+   * @param options `channels` of this handler. Default: all
    * @returns removes it
-   * @throws InvalidArgumentError `EINVAL`; NotSupportedError `NOT_SUPPORTED` without messages; ClosedError `EBADF`, `EAGAIN`
+   * @throws InvalidArgumentError `EINVAL`; NotSupportedError `NOT_SUPPORTED` without messages; ClosedError `EBADF`,
+   * `EAGAIN`
    */
   onMessage(handler: ServiceMessageHandler, options?: HandlerOptions): () => void {
     this.assertOpen();
@@ -257,22 +266,22 @@ export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
   }
 
   /**
-   * Adds a hook at a stage of `send` and `query`: it may change what passes, answer it, or veto it. docs/messaging.md has the stages and
-   * their order. May be called before the start.
+   * Adds a hook at a stage of `send` and `query`: it may change, answer or veto what passes. docs/messaging.md has
+   * the stages and their order. May be called before the start.
    *
    * @returns removes it
-   * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM` for more than 256; NotSupportedError `NOT_SUPPORTED` without messages;
-   *   ClosedError `EBADF`, `EAGAIN`
+   * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM` for more than 256; NotSupportedError
+   * `NOT_SUPPORTED` without messages; ClosedError `EBADF`, `EAGAIN`
    */
   hook(stage: MessageStage, hook: MessageHook): () => void;
   /**
-   * The same for some messages.
+   * Adds a hook for some messages.
    *
-   * @param options `channels`, or `protocols` for the stages of protocols; default: all
+   * @param options `channels`, or `protocols` for the stages of protocols. Default: all
    * @throws as above
    */
   hook(stage: MessageStage, options: HookOptions, hook: MessageHook): () => void;
-  /** The same for services. @throws as above */
+  /** Adds a hook for services. @throws as above */
   hook(stage: ServiceStage, hook: ServiceHook): () => void;
   hook(...given: [never, never]): () => void {
     this.assertOpen();
@@ -280,25 +289,28 @@ export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
     return this.parts.services.hook(...given);
   }
 
-  /** The channels of `send` and `query` that this node has joined. May be changed before the start. */
+  /** Joined channels of `send` and `query`. May be changed before the start. */
   get channels(): ClusterChannels {
     return this.parts.services.channels;
   }
 
   /**
-   * Serves a service under a name: any number of nodes may, and a `request` goes to one of them. May be called before the start.
+   * Serves a service under a name. Any number of nodes may serve it; a `request` goes to one of them. May be called
+   * before the start.
    *
-   * @param handler what it returns is the reply, of an async iterable in parts; what it throws is a ServiceError at the caller, with `code` and `data`
-   * @param options `schema`, `concurrency`, `maxQueue`, `maxQueueBytes`, `keepReplies`, `maxParts` and `maxPartBytes`: {@link ServeOptions}
-   * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM` for a name that this node serves, and for more than 1,024; NotSupportedError
-   *   `NOT_SUPPORTED` without messages; ClosedError `EBADF`, `EAGAIN`
+   * @param handler returns the reply; an async iterable is a reply in parts; an error is a ServiceError at the
+   * requester, with `code` and `data`
+   * @param options `schema`, `concurrency`, `maxQueue`, `maxQueueBytes`, `keepReplies`, `maxParts` and
+   * `maxPartBytes`: {@link ServeOptions}
+   * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM` for a name served by this node, and for more than
+   * 1,024; NotSupportedError `NOT_SUPPORTED` without messages; ClosedError `EBADF`, `EAGAIN`
    */
   serve<Request = unknown, Reply = unknown>(
     name: string,
     handler: ServiceHandler<Request, Reply>,
     options?: ServeOptions<Request, Reply>,
   ): Service;
-  /** The same by a contract ({@link defineService}): a handler for each method. @throws as above */
+  /** Serves a service by a contract ({@link defineService}), with a handler for each method. @throws as above */
   serve<C extends ServiceContract>(
     contract: C,
     handlers: ServiceHandlers<C, ServiceRequest>,
@@ -311,16 +323,16 @@ export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
   }
 
   /**
-   * Asks one of the nodes that serve something: the least loaded of the nearest. One that is overloaded, drains or cannot be reached gives way to
-   * another one.
+   * Sends a request to one of the nodes that serve a service: the least loaded of the nearest. If that is overloaded,
+   * draining or unreachable, another one is tried.
    *
-   * @param body bytes, a text, or a value that JSON has a form for; or an async iterable of these, which the handler gets in parts, as fast as it reads them.
-   *   Bytes are copied
+   * @param body bytes, a text, or a JSON value; or an async iterable of these, which the handler gets in parts as
+   * fast as it reads. Bytes are copied
    * @param options times, retries, headers, an idempotency key: {@link ServiceRequestOptions}
-   * @returns the reply: bytes, a text, or what JSON has made of the handler's value
-   * @throws ServiceError `ERR_SERVICE` with a `reason`: `no-service`, `overloaded`, `worker-failed`, `worker-lost` …; TimeoutError `ETIMEDOUT`; AbortedError
-   *   `ABORT_ERR`; InvalidArgumentError `EINVAL`; InvalidStateError `ERR_TOO_MANY_PENDING`, `EFSM` before the start; NotSupportedError `NOT_SUPPORTED`;
-   *   ClosedError `EBADF`, `EAGAIN`
+   * @returns the reply: bytes, a text, or the handler's value after JSON
+   * @throws ServiceError `ERR_SERVICE` with a `reason`: `no-service`, `overloaded`, `worker-failed`, `worker-lost` …;
+   * TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; InvalidArgumentError `EINVAL`; InvalidStateError
+   * `ERR_TOO_MANY_PENDING`, `EFSM` before the start; NotSupportedError `NOT_SUPPORTED`; ClosedError `EBADF`, `EAGAIN`
    */
   request<Reply = unknown>(name: string, body?: unknown, options?: ServiceRequestOptions): Promise<Reply> {
     if (this.parts.messages.started === undefined || this.stopping) return this.#notNow();
@@ -328,9 +340,11 @@ export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
   }
 
   /**
-   * The same of a reply that comes in parts. The handler is not asked for more than the program has room for; leaving the loop gives the request up.
+   * Sends a request whose reply comes in parts. The handler is asked only for as many parts as the program has room
+   * for; leaving the loop cancels the request.
    *
-   * @throws as `request`, when it is read; InvalidArgumentError `EINVAL`, InvalidStateError, NotSupportedError and ClosedError at once
+   * @throws as `request`, when it is read; InvalidArgumentError `EINVAL`, InvalidStateError, NotSupportedError and
+   * ClosedError at once
    */
   requestStream<Part = unknown>(
     name: string,
@@ -346,10 +360,10 @@ export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
   }
 
   /**
-   * Asks every node that serves something, each once.
+   * Sends a request to every node that serves a service, once each.
    *
-   * @param options `timeout` in ms, default 5,000; `count` replies that are enough; `headers`, `signal`, `self`
-   * @returns who replied what, who failed why, and who had not answered in time
+   * @param options `timeout` in ms, default 5,000; `count` of sufficient replies; `headers`, `signal`, `self`
+   * @returns replies, failures with reasons, and nodes without an answer in time
    * @throws ServiceError `ERR_SERVICE` with the reason `no-service`; else as `request`
    */
   async requestMany<Reply = unknown>(
@@ -362,10 +376,11 @@ export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
   }
 
   /**
-   * A service by its contract ({@link defineService}): a function for each method, typed by its schemas.
+   * A client of a service by its contract ({@link defineService}): a function for each method, typed by its schemas.
    *
-   * @param defaults for each call that does not give its own
-   * @throws InvalidArgumentError `EINVAL` for what is not a contract; InvalidStateError `EFSM`; NotSupportedError; ClosedError `EBADF`, `EAGAIN`
+   * @param defaults for calls without these options
+   * @throws InvalidArgumentError `EINVAL` for an invalid contract; InvalidStateError `EFSM`; NotSupportedError;
+   * ClosedError `EBADF`, `EAGAIN`
    */
   service<C extends ServiceContract>(
     contract: C,
@@ -377,10 +392,12 @@ export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
   }
 
   /**
-   * Adds a function around the handlers of this node, or around its requests; the first one added is the outermost. May be called before the start.
+   * Adds middleware around the handlers or the requests of this node; the first one added is the outermost. May be
+   * called before the start.
    *
    * @returns removes it
-   * @throws InvalidArgumentError `EINVAL`; NotSupportedError `NOT_SUPPORTED` without messages; ClosedError `EBADF`, `EAGAIN`
+   * @throws InvalidArgumentError `EINVAL`; NotSupportedError `NOT_SUPPORTED` without messages; ClosedError `EBADF`,
+   * `EAGAIN`
    */
   middleware(side: "serve", call: ServeMiddleware): () => void;
   /** @throws as above */
@@ -392,10 +409,11 @@ export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
   }
 
   /**
-   * Which nodes have subscriptions with which filters, as this node knows it: the live ones, this one included, by filter.
+   * Filters with the live nodes that have subscriptions with them, including this node, as known here.
    *
-   * @param options `topic`: only filters that match it; `limit`: so many at most (default 1,024)
-   * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM`; NotSupportedError `NOT_SUPPORTED`; ClosedError `EBADF`
+   * @param options `topic`: only matching filters; `limit`: maximum number (default 1,024)
+   * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM`; NotSupportedError `NOT_SUPPORTED`; ClosedError
+   * `EBADF`
    */
   routes(
     options: { readonly topic?: string | undefined; readonly limit?: number | undefined } = {},
@@ -407,7 +425,7 @@ export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
     return this.parts.messages.messaging.listRoutes(limit, topic);
   }
 
-  /** Messages cannot be sent: not yet, not any more, or not at all. */
+  /** Rejects while messages are unavailable: not yet, no longer, or not at all. */
   async #notNow(): Promise<never> {
     this.assertOpen();
     void this.parts.messages.messaging;

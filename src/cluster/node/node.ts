@@ -1,4 +1,4 @@
-/** A node of a cluster: its sockets, and the first of its buses. */
+/** A node of a cluster: its sockets, and the first of its clusters. */
 import type { Duplex } from "node:stream";
 import { quoted } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError, NotSupportedError } from "../../core/errors.js";
@@ -51,13 +51,12 @@ export class ClusterNode extends ClusterBus {
   #starting: Promise<void> | undefined;
   #started = false;
   #zre: ZreBridge | undefined;
-  /** ZRE groups that were joined before the start. */
   readonly #groups = new Set<string>();
   #registrar: Registrar | undefined;
   #fileLimit: FileLimit | undefined;
   #control: readonly string[] = [];
 
-  /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value, and for the scope `link` without a key */
+  /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value, or the scope `link` without a key */
   constructor(options: ClusterNodeOptions = {}) {
     const { node, first } = nodeSettings(options);
     const sockets = new NodeSockets(node);
@@ -70,16 +69,17 @@ export class ClusterNode extends ClusterBus {
     return this.identity.id;
   }
 
-  /** Where streams are accepted beyond its own address (`listen`), "host:port"; empty before the start. */
+  /** Addresses of additional listeners (`listen`), "host:port"; empty before the start. */
   get listeners(): readonly string[] {
     return [...this.sockets.listeners];
   }
 
   /**
-   * What one socket of this program binds to that is to be reached at the node's own port, such as that of a `SessionServer`:
-   * `bind(node.ownPort)` once the node has started. Other programs connect to the node's `address`, `tcp://HOST:PORT`, or `tls://` where
-   * the node has `tls`; so a firewall opens one port for the cluster and its clients. They need no key of the cluster: the socket's own
-   * security decides who gets in; with `tls`, they also need a certificate that its `ca` has signed. Of the engine `zmtp`; not in a simulation.
+   * Endpoint to which one socket of this program can bind to be reached at the node's port, such as a
+   * `SessionServer`'s: call `bind(node.ownPort)` after the start. Clients connect to the node's `address`,
+   * `tcp://HOST:PORT`, or `tls://` if the node has `tls`, so a firewall opens one port for the cluster and its
+   * clients. Clients need no key of the cluster: the socket's own security admits them; with `tls`, they also need a
+   * certificate signed by its `ca`. Requires the engine `zmtp`, and no simulation.
    */
   get ownPort(): string {
     return ownPortEndpoint(this.id);
@@ -91,11 +91,11 @@ export class ClusterNode extends ClusterBus {
   }
 
   /**
-   * Opens the sockets and calls the others; they join as they answer. Starting twice is starting once; one whose
-   * sockets could not be opened has left nothing open, and may be tried again.
+   * Opens the sockets and calls other nodes, which join when they answer. Repeated calls return the first promise.
+   * After a failure nothing is open, and the start may be repeated.
    *
-   * @throws TransportError `EADDRINUSE` and the system's other codes; InvalidArgumentError `EINVAL` for an unknown interface;
-   *   ClosedError `EBADF`
+   * @throws TransportError `EADDRINUSE` and the system's other codes; InvalidArgumentError `EINVAL` for an unknown
+   * interface; ClosedError `EBADF`
    */
   start(): Promise<void> {
     if (this.closed) return this.run(async () => this.assertOpen());
@@ -109,7 +109,7 @@ export class ClusterNode extends ClusterBus {
       }
       if (this.closed) await this.#abandon();
       await this.prepare();
-      // Before it meets others: a caller that listens once `start` is done misses no event of theirs.
+      // Registered before it meets others: a caller that listens after `start` misses none of their events.
       await this.#register();
       if (this.closed) await this.#abandon();
       this.#started = true;
@@ -122,29 +122,32 @@ export class ClusterNode extends ClusterBus {
     return this.#starting;
   }
 
-  /** It was closed while it opened its sockets. @throws ClosedError `EBADF` */
+  /** The node was closed while it opened its sockets. @throws ClosedError `EBADF` */
   async #abandon(): Promise<void> {
     await this.sockets.close();
     this.assertOpen();
   }
 
   /**
-   * Renews the certificates of `tls` while the node runs: streams from now on have these, those that stand stay.
+   * Renews the certificates of `tls` at runtime, for new streams; existing streams stay.
    *
-   * @throws InvalidArgumentError `EINVAL` for what is not PEM or does not fit together, and for a node that was started without `tls`
+   * @throws InvalidArgumentError `EINVAL` for invalid PEM or a key that does not match, and for a node that was
+   * started without `tls`
    */
   setTls(options: ClusterTlsOptions): void {
     this.sockets.setTls(checkTls("tls", options));
   }
 
   /**
-   * Takes part over a stream that the program opened: an HTTP upgrade or a proxy's CONNECT (`acceptLinks`, `dialLink` of `shoal/link`), a
-   * WebSocket (`webSocketStream`), any Duplex. Both nodes call it, each with its end. Membership and messages between the two go over the
-   * stream while it stands; after its end, hand in another one. It carries all clusters (`bus`) that both nodes had joined before.
+   * Takes part over a stream of the program: an HTTP upgrade or a proxy's CONNECT (`acceptLinks`, `dialLink` of
+   * `shoal/link`), a WebSocket (`webSocketStream`), or any Duplex. Both nodes call it with their end. Membership and
+   * messages between the two use the stream while it is open; afterwards, pass another one. It carries all clusters
+   * (`bus`) that both nodes had joined before.
    *
    * @returns the other node's address, once both have proved the cluster's key and their own
-   * @throws HandshakeError `ERR_AUTHENTICATION`: one end refused the other; `ERR_HANDSHAKE`: the other end is no node of this cluster.
-   *   TransportError `ERR_TRANSPORT`; InvalidStateError `EFSM` before the start; ClosedError `EBADF`; InvalidArgumentError `EINVAL`
+   * @throws HandshakeError `ERR_AUTHENTICATION` if one end refused the other; `ERR_HANDSHAKE` if the other end is not a
+   *   node of this cluster; TransportError `ERR_TRANSPORT`; InvalidStateError `EFSM` before the start; ClosedError
+   *   `EBADF`; InvalidArgumentError `EINVAL`
    */
   async link(stream: Duplex): Promise<string> {
     this.assertOpen();
@@ -155,7 +158,7 @@ export class ClusterNode extends ClusterBus {
   // --- The nodes of this host -----------------------------------------------------------------------------------------
 
   /**
-   * The endpoints of a control socket of this node, which `clusterNames()` shows, in place of those before. Default: none.
+   * Replaces the endpoints of this node's control socket in `clusterNames()`. Default: none.
    *
    * @throws InvalidArgumentError `EINVAL` for more than 8, or one of more than 256 characters
    */
@@ -174,14 +177,14 @@ export class ClusterNode extends ClusterBus {
     const { sockets } = this;
     if (sockets.platform !== MACHINE) return;
     openOwnPort(this.id, {
-      // The node's address may change, and with it what is advertised of a wildcard.
+      // The address may change, and with it advertised wildcards.
       endpoint: () => `${sockets.links.scheme}://0.0.0.0:${sockets.port}`,
       takeSockets: (acceptor) => sockets.links.takeSockets(acceptor),
     });
   }
 
   async #register(): Promise<void> {
-    // In a simulation there are no files.
+    // A simulation has no files.
     if (!this.#settings.registry || this.sockets.platform !== MACHINE) return;
     const { id, name, group, address } = this;
     const { port } = this.sockets;
@@ -211,7 +214,7 @@ export class ClusterNode extends ClusterBus {
 
   // --- The ZRE plane -------------------------------------------------------------------------------------------------
 
-  /** The live members, peers of the ZRE plane included (`zre: true`); otherwise as those of a bus. */
+  /** Live members, including ZRE peers (`zre: true`); otherwise as in `ClusterBus`. */
   override members(
     options: { readonly self?: boolean | undefined; readonly gone?: boolean | undefined } = {},
   ): Member[] {
@@ -219,22 +222,22 @@ export class ClusterNode extends ClusterBus {
     return this.#zre === undefined ? members : [...members, ...this.#zre.services()];
   }
 
-  /** The live member or ZRE peer of an id or a name; a member comes first. */
+  /** The live member or ZRE peer with an id or a name; members come first. */
   override member(nameOrId: string): Member | undefined {
     return super.member(nameOrId) ?? this.#zre?.find(nameOrId);
   }
 
-  /** The ZRE groups that this node is in. */
+  /** Joined ZRE groups. */
   get groups(): readonly string[] {
     return this.#zre?.plane.groups ?? [...this.#groups];
   }
 
   /**
-   * Joins a ZRE group: its shouts are events from now on, or from the start.
+   * Joins a ZRE group, whose shouts are events from now on, or from the start.
    *
    * @param group 1 to 255 bytes
-   * @throws NotSupportedError `NOT_SUPPORTED` without the option `zre`; InvalidArgumentError `EINVAL`, also for more than 256 groups;
-   *   ClosedError `EBADF`
+   * @throws NotSupportedError `NOT_SUPPORTED` without the option `zre`; InvalidArgumentError `EINVAL`, also for more
+   * than 256 groups; ClosedError `EBADF`
    */
   joinGroup(group: string): void {
     this.#assertZre();
@@ -256,10 +259,10 @@ export class ClusterNode extends ClusterBus {
   }
 
   /**
-   * Sends a message to the ZRE peers in a group; nodes of the cluster that have the plane are among them. In the clear.
+   * Sends an unencrypted message to the ZRE peers in a group, including nodes of the cluster with `zre`.
    *
-   * @param frames at most 1,024; bytes are not to be changed afterwards
-   * @returns to how many peers
+   * @param frames at most 1,024; do not change bytes afterwards
+   * @returns the number of peers
    * @throws as `joinGroup`; InvalidStateError `EFSM` before the start
    */
   shout(group: string, ...frames: (string | Uint8Array)[]): number {
@@ -267,10 +270,10 @@ export class ClusterNode extends ClusterBus {
   }
 
   /**
-   * Sends a message to one ZRE peer; a node of the cluster that has the plane is one. In the clear.
+   * Sends an unencrypted message to one ZRE peer, which may be a node of the cluster with `zre`.
    *
-   * @param frames at most 1,024; bytes are not to be changed afterwards
-   * @throws UnroutableError `EHOSTUNREACH` where no peer has this id or name, or several have it; otherwise as `shout`
+   * @param frames at most 1,024; do not change bytes afterwards
+   * @throws UnroutableError `EHOSTUNREACH` unless exactly one peer has this id or name; otherwise as `shout`
    */
   whisper(nameOrId: string, ...frames: (string | Uint8Array)[]): void {
     const { plane } = this.#bridge;
@@ -316,7 +319,7 @@ export class ClusterNode extends ClusterBus {
     }
   }
 
-  /** What the node says of itself, as it is now. */
+  /** Current details of the node as headers. */
   #zreHeaders(): Record<string, string> {
     const { zre, scope, bus } = this.#settings;
     const { id, tags, props } = this.self;
@@ -329,17 +332,19 @@ export class ClusterNode extends ClusterBus {
     return this.#zre?.candidates(this.name) ?? [];
   }
 
-  /** @internal One that is a peer of the ZRE plane was reported when it entered there. */
+  /** @internal Entering ZRE peers were reported already. */
   protected override report(event: ClusterEvent): void {
     if (event.type === "joined" && this.#zre?.onJoined(event.member.id)) return;
     super.report(event);
   }
 
   /**
-   * Another bus on the same sockets, with members, tags and a key of its own. It joins at once, or when the node starts.
+   * Joins another cluster on the same sockets, with separate members, tags and keys. It joins at once, or when the
+   * node starts.
    *
    * @param name 1 to 64 bytes
-   * @throws InvalidArgumentError `EINVAL` for a name that is taken and for bad options; InvalidStateError `EFSM` for too many
+   * @throws InvalidArgumentError `EINVAL` for invalid options; InvalidStateError `EFSM` for a joined cluster, or too
+   * many
    */
   bus(name: string, options: ClusterBusOptions = {}): ClusterBus {
     this.assertOpen();
@@ -358,7 +363,7 @@ export class ClusterNode extends ClusterBus {
   }
 
   protected override async onClose(linger: number): Promise<void> {
-    await this.#starting?.catch(() => undefined); // The caller of start() has the error.
+    await this.#starting?.catch(() => undefined); // The caller of start() gets the error.
     this.#fileLimit?.close();
     await Promise.all([
       ...[...this.#buses].map((bus) => bus.close({ linger })),
@@ -397,7 +402,7 @@ class BusOfNode extends ClusterBus {
 
 function identityOf({ name }: NodeSettings, { platform }: NodeSockets): NodeIdentity {
   const id = createId();
-  // A host's name may have what a node's name does not.
+  // A host name may have characters that a node's name must not have.
   const host = platform.hostName().replace(/[^A-Za-z0-9._-]/g, "-") || "localhost";
   return { id, name: fullName(name ?? `node-${id.slice(0, 6)}`, host) };
 }

@@ -1,4 +1,4 @@
-/** Options of a node and of its buses: checked before anything is opened. */
+/** Options of a node and of its clusters, checked before anything is opened. */
 import { isIP, isIPv4 } from "node:net";
 import { describe, quoted } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
@@ -48,18 +48,18 @@ const ZRE_KEYS: readonly (keyof ZreNodeOptions)[] = [
   "maxQueueBytes",
 ];
 
-/** A value of a prop; numbers and booleans travel as text. */
+/** Value of a prop; numbers and booleans are sent as text. */
 export type PropValue = string | number | boolean;
 
-/** A profile by name, or one with numbers of one's own. */
+/** A profile by name, or one with changed numbers. */
 export type ClusterProfile =
   | ProfileName
   | (Partial<Profile> & {
-      /** Default: that of the scope. */
+      /** Default: by the scope. */
       readonly base?: ProfileName | undefined;
     });
 
-/** What becomes of a side when the cluster is cut; docs/internals/cluster.md has the table of strategies. */
+/** Behaviour in a partition. docs/internals/cluster.md compares the strategies. */
 export interface SplitSettings {
   readonly strategy?:
     | "majority"
@@ -69,113 +69,124 @@ export interface SplitSettings {
     | { readonly referee: string }
     | "none"
     | undefined;
-  /** Whether a minority rejoins by itself when it reaches the others again. Default `true`. */
+  /** Whether a minority rejoins by itself when the partition heals. Default `true`. */
   readonly autoheal?: boolean | undefined;
 }
 
-/** Options of a bus. */
+/** Options of a cluster on a node. */
 export interface ClusterBusOptions {
   readonly tags?: readonly string[] | undefined;
   readonly props?: Readonly<Record<string, PropValue>> | undefined;
   /**
-   * Endpoints to advertise from the start, by name: `{ billing: "tcp://*:5555" }`. A wildcard becomes the node's address. As
-   * `advertise` of the node.
+   * Endpoints to advertise from the start, by name: `{ billing: "tcp://*:5555" }`. A wildcard becomes the node's
+   * address. See `advertise`.
    */
   readonly advertise?: Readonly<Record<string, string | readonly string[]>> | undefined;
-  /** "host:port" of nodes that may be there, at any time. "[v6]:port" with `ipv6`. Names are resolved by the system. */
+  /** "host:port" of possible nodes, now or later; "[v6]:port" with `ipv6`. The system resolves names. */
   readonly seeds?: readonly string[] | undefined;
   /**
-   * Where else addresses come from: up to 16 sources of discovery, such as `dnsSource`, or functions of one's own. Their lists and the
-   * seeds are dialled together. A source that is down removes no member.
+   * Up to 16 discovery sources, such as `dnsSource`, or functions. Their addresses are dialled in addition to the
+   * seeds. A source that is down removes no member.
    */
   readonly discovery?: readonly (DiscoverySource | DiscoveryFunction)[] | undefined;
-  /** 40 characters of Z85. Of two, the first seals, and both open. */
+  /** 40 characters of Z85. Of two keys, the first seals and both open. */
   readonly key?: string | readonly string[] | undefined;
   /**
-   * In place of a key: 8 to 1,024 bytes, from which the bus's key is derived (scrypt, some 0.2 s, salted with the bus's name);
-   * it is never sent. Of two, the first seals, and both open. Who records packets can try passwords against them: take a
-   * long one.
+   * Instead of a key: 8 to 1,024 bytes from which the cluster's key is derived (scrypt, about 0.2 s, salted with the
+   * cluster name); never sent. Of two, the first seals and both open. Recorded packets allow trying passwords
+   * offline, so use a long one.
    */
   readonly password?: string | readonly string[] | undefined;
   /** Default: `local` for the scope `host`, else `lan`. */
   readonly profile?: ClusterProfile | undefined;
   readonly split?: SplitSettings | undefined;
   /**
-   * Whether programs publish, subscribe and send on this bus: `false` opens no sockets for messages, and other nodes do not reach this
-   * one by them. Default `true`.
+   * Whether programs publish, subscribe and send in this cluster. `false` opens no sockets for messages, and other
+   * nodes cannot send messages to this one. Default `true`.
    */
   readonly messaging?: boolean | MessagingOptions | undefined;
 }
 
-/** Options of a {@link ClusterNode}; each may be left out. */
+/** Options of a {@link ClusterNode}; all are optional. */
 export interface ClusterNodeOptions extends ClusterBusOptions {
-  /** Name, or name@host. Default: `node-` and the first digits of its id, so that no two are equal. */
+  /** Name, or name@host. Default: `node-` and the first digits of its id, which is unique. */
   readonly name?: string | undefined;
-  /** Name of the first bus. Default `default`. */
+  /** Name of the first cluster. Default `default`. */
   readonly group?: string | undefined;
-  /** `host`, the default: this machine alone. `link`: the local networks; it needs a `key` or a `password`. */
+  /** `host` (default): only this machine. `link`: the local networks; requires a `key` or a `password`. */
   readonly scope?: "host" | "link" | undefined;
-  /** Name or address of the interface to use. Default: all that are up. */
+  /** Name or address of the interface. Default: all active ones. */
   readonly interface?: string | undefined;
   /**
-   * Whether it speaks IPv6, too: on the same port, with seeds and names of either family. Its address for the others stays that of IPv4 where
-   * it has one, unless `interface` or `announce` is of IPv6. All nodes need this where one has an address of IPv6. Default `false`.
+   * Whether the node also uses IPv6: on the same port, with seeds and names of either family. Its address for others
+   * stays IPv4 if it has one, unless `interface` or `announce` is IPv6. All nodes need this if one has only an IPv6
+   * address. Default `false`.
    */
   readonly ipv6?: boolean | undefined;
-  /** UDP and TCP port of the node. Default 0: one that is free. */
+  /** UDP and TCP port of the node. Default 0: a free one. */
   readonly port?: number | undefined;
   /**
-   * "FIRST-LAST": the ports that a firewall lets through. The node takes `port` where it is free, else the first free one of these;
-   * its listener for messages and the mailbox of `zre` take the next ones.
+   * "FIRST-LAST": ports that a firewall lets through. The node uses `port` if it is free, else the first free one of
+   * these; its listener for messages and the mailbox of `zre` use the next ones.
    */
   readonly ports?: string | undefined;
-  /** More listeners for streams, 8 at most: other addresses or ports of this node, for other networks, such as behind a translated port. */
+  /**
+   * Up to 8 additional listeners for streams, with other addresses or ports of this node for other networks, for
+   * example behind a translated port.
+   */
   readonly listen?: readonly ClusterListener[] | undefined;
-  /** "host:port" at which others reach it, where that is not its own. */
+  /** "host:port" at which other nodes reach it, if that differs from its own. */
   readonly announce?: string | undefined;
-  /** Whether nodes find each other by multicast, and by which group. Default `true`, with a source of `discovery` `false`. */
+  /**
+   * Whether nodes find each other by multicast, and the group. Default `true`; with a source in `discovery`, `false`.
+   */
   readonly multicast?:
     | boolean
     | { readonly group?: string | undefined; readonly port?: number | undefined }
     | undefined;
   /**
-   * Whether `clusterNames()` and `shoal node names` show this node to its user on this host. Default `true`; while it is not
-   * possible, it is tried every 5 s: events `registry:down` and `registry:up`, counted as `registry` in `stats().dropped`.
+   * Whether `clusterNames()` and `shoal node names` list this node for its user on this host. Default `true`. While
+   * that fails, it is tried every 5 s: events `registry:down` and `registry:up`, counted as `registry` in
+   * `stats().dropped`.
    */
   readonly registry?: boolean | undefined;
   /**
-   * A key of this node's own, on top of the cluster's `key` or `password`, and which nodes' keys it admits: a node becomes a member only
-   * after it proved an allowed key over a stream, and one whose key leaves the folder is removed. All nodes of a cluster have this, or none.
+   * A key of this node, in addition to the cluster's `key` or `password`, and the admitted keys of other nodes. A
+   * node becomes a member only after it proved an allowed key over a stream, and is removed when its key leaves the
+   * folder. Either all nodes of a cluster have this, or none.
    */
   readonly curve?: CurveOptions | undefined;
   /**
-   * TLS 1.3 beneath this node's streams, in addition to the cluster's `key` or `password`: both ends show a certificate that `ca` signed, and
-   * a node becomes a member only over such a stream. Datagrams and messages are sealed as without it. All nodes of a cluster have this, or
-   * none; a listener of `listen` may differ.
+   * TLS 1.3 below this node's streams, in addition to the cluster's `key` or `password`: both ends show a certificate
+   * signed by `ca`, and a node becomes a member only over such a stream. Datagrams and messages are sealed as without
+   * it. Either all nodes of a cluster have this, or none; a listener of `listen` may differ.
    */
   readonly tls?: ClusterTlsOptions | undefined;
   /**
-   * Whether it is a peer of zyre's programs, too, on the local network (36/ZRE): without keys, up to about 100 nodes. Default
-   * `false`. Without a `key` the cluster itself still keeps to this host.
+   * Whether the node is also a peer of zyre's programs on the local network (36/ZRE), without keys, up to about 100
+   * nodes. Default `false`. Without a `key` the cluster itself still uses only this host.
    */
   readonly zre?: boolean | ZreNodeOptions | undefined;
 }
 
-/** One more listener of a node's streams. */
+/** An additional listener of a node's streams. */
 export interface ClusterListener {
   /** IP address to bind. Default: that of the node's own listener. */
   readonly host?: string | undefined;
-  /** Default 0: one that is free. */
+  /** Default 0: a free one. */
   readonly port?: number | undefined;
-  /** "FIRST-LAST": the first free one is taken, `port` before the others. */
+  /** "FIRST-LAST": the first free port, with `port` before the others. */
   readonly ports?: string | undefined;
-  /** Shown to those that dial here in place of the node's keys (`curve`). */
+  /** Keys shown to nodes that dial here, instead of the node's (`curve`). */
   readonly keys?: NodeKeys | undefined;
-  /** `false`: without TLS. A certificate: shown here in place of the node's; its own `ca`, where it has one. Default: as the node (`tls`). */
+  /**
+   * `false`: without TLS. A certificate: shown here instead of the node's, with its own `ca` if given. Default: as
+   * the node (`tls`).
+   */
   readonly tls?: boolean | ClusterListenerTls | undefined;
 }
 
-/** The ZRE plane of a node: what {@link ZreOptions} has but for what the node gives it. */
+/** Options of a node's ZRE plane: {@link ZreOptions} without those that the node sets. */
 export interface ZreNodeOptions extends Omit<ZreOptions, "name" | "uuid"> {}
 
 export type Scope = "host" | "link";
@@ -220,11 +231,10 @@ const NODE_OPTIONS = {
   zre: anything<boolean | ZreNodeOptions>(),
 };
 
-/** Groups of the profiles: tcl's is that of Tcl's cluster package; ours is of the organization-local range. */
+/** Multicast groups: ours is organization-local; that of the profile tcl belongs to Tcl's cluster package. */
 const GROUP: GroupAddress = { group: "239.192.83.72", port: 23_772 };
 const TCL_GROUP: GroupAddress = { group: "230.230.230.230", port: 23_000 };
 
-/** What a bus is made of. */
 export interface BusSettings {
   readonly tags: readonly string[];
   readonly props: Readonly<Record<string, string>>;
@@ -242,7 +252,6 @@ export interface BusSettings {
   readonly messaging: MessagingSettings | undefined;
 }
 
-/** What a node is made of. */
 export interface NodeSettings {
   readonly name: string | undefined;
   readonly bus: string;
@@ -255,7 +264,7 @@ export interface NodeSettings {
   readonly announce: HostPort | undefined;
   readonly group: GroupAddress | undefined;
   readonly registry: boolean;
-  /** `undefined`: without keys of nodes. */
+  /** `undefined`: without node keys. */
   readonly curve: CurveOptions | undefined;
   /** `undefined`: streams without TLS. */
   readonly tls: ClusterTlsOptions | undefined;
@@ -305,7 +314,6 @@ export function nodeSettings(options: ClusterNodeOptions): { node: NodeSettings;
   };
 }
 
-/** A further listener, checked. */
 export interface ListenerSettings {
   readonly host: string | undefined;
   readonly port: number;
@@ -345,7 +353,7 @@ function listenersOf(
   });
 }
 
-/** @returns `undefined`: as the node; `false`: without */
+/** @returns `undefined`: as the node; `false`: without TLS */
 function listenerTlsOf(
   given: ClusterListener["tls"],
   nodeTls: ClusterTlsOptions | undefined,
@@ -374,7 +382,7 @@ function zreOf(given: Settings<typeof NODE_OPTIONS>): ZreNodeOptions | undefined
     throw new InvalidArgumentError('the ZRE plane is on the local network: not with the scope "host"');
   const options: ZreNodeOptions = { interface: wanted, ports, ...(zre === true ? {} : zre) };
   checkKeys("zre", options, ZRE_KEYS);
-  // Opens nothing: what it refuses is refused before anything happens.
+  // Opens nothing, and refuses invalid options before anything else happens.
   new ZrePlane({ ...options, name: name?.split("@")[0] });
   return Object.freeze(options);
 }
@@ -425,7 +433,7 @@ export function busSettings(
 }
 
 /**
- * Whether a node can offer the protocols of a bus.
+ * Checks that the node can offer the protocols of a cluster.
  *
  * @throws InvalidArgumentError `EINVAL`
  */
@@ -442,9 +450,9 @@ function seedOf(seed: string): string {
   return canonicalAddress(seed);
 }
 
-/** The keys that passwords give on a bus. @throws InvalidArgumentError `EINVAL` */
+/** Keys of a cluster derived from passwords. @throws InvalidArgumentError `EINVAL` */
 export function passwordKeys(passwords: readonly string[], bus: string): readonly string[] {
-  busNumber(bus); // An invalid name is refused before the work.
+  busNumber(bus); // Refuses an invalid name before the expensive derivation.
   if (passwords.length < 1 || passwords.length > MAX_KEYS)
     throw new InvalidArgumentError(`a bus has 1 to ${MAX_KEYS} passwords; got ${passwords.length}`);
   return secretsOf("password", passwords).map((password) => keyOfPassword(password, bus));
@@ -465,14 +473,14 @@ export function propTexts(props: Readonly<Record<string, PropValue>>): Record<st
   return texts;
 }
 
-/** The props after changes; `undefined` removes one. @throws InvalidArgumentError `EINVAL` */
+/** Props after changes; `undefined` removes one. @throws InvalidArgumentError `EINVAL` */
 export function changeProps(
   props: Readonly<Record<string, string>>,
   changes: Readonly<Record<string, PropValue | undefined>>,
 ): Record<string, string> {
   if (typeof changes !== "object" || changes === null || Array.isArray(changes))
     throw new InvalidArgumentError(`a change of props is an object; got ${describe(changes)}`);
-  // Without a prototype, so that every key is a key.
+  // No prototype: a key may be "__proto__".
   const next = Object.assign(Object.create(null), props) as Record<string, PropValue>;
   for (const [key, value] of Object.entries(changes)) {
     if (value === undefined) delete next[key];
@@ -481,7 +489,7 @@ export function changeProps(
   return propTexts(next);
 }
 
-/** What came is not in the message: it may be a secret of another type. */
+/** The message omits the value, which may be a secret of another type. */
 function secretsOf(name: string, value: unknown): readonly string[] {
   const list: readonly unknown[] = Array.isArray(value) ? value : [value];
   if (list.length === 0 || !list.every((each) => typeof each === "string"))

@@ -1,4 +1,4 @@
-/** What a node states of itself on a bus: its tags, its props, and the endpoints that it advertises. */
+/** This node's details in a cluster: its tags, its props, and its advertised endpoints. */
 import type { ShoalError } from "../../core/errors.js";
 import type { Socket } from "../../sockets/socket.js";
 import { createDetails, type Details, tryDetails } from "../details.js";
@@ -9,33 +9,32 @@ import { Advertiser } from "./advertiser.js";
 import { changeProps, type PropValue } from "./options.js";
 import { checkShown, type PrivateProp } from "./private-props.js";
 
-/** As long as a node's host may be; assumed before it is known. */
+/** Longest host of a node's address, assumed before it is known. */
 const LONGEST_HOST = "255.255.255.255";
 const LONGEST_HOST_V6 = `[${"ffff:".repeat(7)}ffff]`;
 
 export interface OwnDetailsEffects {
-  /** Those that the others have; `undefined` before the start and after the end. */
+  /** Details known to other nodes; `undefined` before the start and after the end. */
   current(): Details | undefined;
-  /** Of this node, "host:port"; empty before the start. */
+  /** This node's "host:port"; empty before the start. */
   address(): string;
-  /** @throws InvalidArgumentError `EINVAL` where it is too much; nothing has changed then */
+  /** @throws InvalidArgumentError `EINVAL` if they are too large; nothing has changed then */
   set(tags: readonly string[], props: Readonly<Record<string, string>>, endpoints: readonly string[]): void;
-  /** The node's own props do not fit next to the program's. */
+  /** The node's private props do not fit next to the program's. */
   dropped(): void;
-  /** An endpoint, of a socket or at the node's new address, cannot be advertised. */
+  /** An endpoint of a socket, or at the node's new address, cannot be advertised. */
   refused(name: string, endpoint: string, error: ShoalError): void;
 }
 
 export class OwnDetails {
-  /** What the program stated before the start. */
+  /** Details set before the start. */
   #initial: Pick<Details, "tags" | "props">;
   readonly #ipv6: boolean;
   readonly #effects: OwnDetailsEffects;
   readonly #advertiser: Advertiser;
-  /** Props that the node has for itself. */
   readonly #private = new Map<PrivateProp, string>();
 
-  /** @param ipv6 whether the node's address may be one of IPv6 */
+  /** @param ipv6 whether the node's address may be IPv6 */
   constructor(initial: Pick<Details, "tags" | "props">, ipv6: boolean, effects: OwnDetailsEffects) {
     this.#initial = initial;
     this.#ipv6 = ipv6;
@@ -46,14 +45,14 @@ export class OwnDetails {
     });
   }
 
-  /** The first ones; `undefined` where there are none. */
+  /** The first details; `undefined` without any. */
   first(): Pick<Details, "tags" | "props" | "endpoints"> | undefined {
     const { tags, props } = this.#initial;
     const endpoints = this.#endpoints();
     const all = { ...props, ...Object.fromEntries(this.#private) };
     const isEmpty = tags.length + endpoints.length === 0 && Object.keys(all).length === 0;
     if (isEmpty) return undefined;
-    // What the program gave is checked, and comes first.
+    // The program's details are valid and take precedence.
     if (this.#private.size > 0 && typeof tryDetails(1, tags, all, endpoints) === "string") {
       this.#private.clear();
       this.#effects.dropped();
@@ -67,12 +66,14 @@ export class OwnDetails {
     return this.#advertiser.add(name, of);
   }
 
-  /** The tags and props that the others have, and before the start those that they will have. */
+  /** Current tags and props; before the start, the first ones. */
   get stated(): Pick<Details, "tags" | "props"> {
     return this.#effects.current() ?? this.#initial;
   }
 
-  /** Before the start, what comes of it is kept until then. @throws InvalidArgumentError `EINVAL`; nothing has changed then */
+  /**
+   * Before the start, changes are kept until then. @throws InvalidArgumentError `EINVAL`; nothing has changed then
+   */
   change(
     tagChanges: readonly TagChange[],
     propChanges: Readonly<Record<string, PropValue | undefined>>,
@@ -90,9 +91,9 @@ export class OwnDetails {
   }
 
   /**
-   * A prop that the node has for itself; `undefined` removes it.
+   * Sets a private prop of the node; `undefined` removes it.
    *
-   * @throws InvalidArgumentError `EINVAL` where it is too much
+   * @throws InvalidArgumentError `EINVAL` if it does not fit
    */
   setPrivate(name: PrivateProp, value: string | undefined): void {
     if (value === undefined) this.#private.delete(name);
@@ -102,14 +103,17 @@ export class OwnDetails {
     this.#effects.set(current.tags, changeProps(current.props, { [name]: value }), current.endpoints);
   }
 
-  /** What is advertised may be other endpoints. @throws InvalidArgumentError `EINVAL`; nothing has changed then */
+  /** Advertised endpoints may have changed. @throws InvalidArgumentError `EINVAL`; nothing has changed then */
   publish(): void {
     const current = this.#effects.current();
     if (current !== undefined) this.#effects.set(current.tags, current.props, this.#endpoints());
     else createDetails(1, this.#initial.tags, this.#initial.props, this.#endpoints());
   }
 
-  /** The node has another address: wildcard hosts follow it. Where that is too much, the endpoints stay, and are reported. */
+  /**
+   * The node's address changed, and with it wildcard hosts. If the endpoints do not fit then, the old ones stay and
+   * are reported.
+   */
   onAddress(): void {
     const before = this.#effects.current()?.endpoints;
     if (before === undefined) return;
@@ -123,7 +127,7 @@ export class OwnDetails {
     }
   }
 
-  /** Sockets are watched no more. */
+  /** Stops watching sockets. */
   close(): void {
     this.#advertiser.close();
   }

@@ -1,24 +1,23 @@
-/** Props that nodes have for themselves: they travel with the others of a node's details, and programs neither see nor set them. */
+/** Private props of nodes: they are sent with the details, but programs neither see nor set them. */
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { Details } from "../details.js";
 import { MESSAGES_PROP } from "../messaging/advert.js";
 import { ROUTES_PROP } from "../messaging/route-wire.js";
 
-/** Their names. */
 export type PrivateProp = typeof MESSAGES_PROP | typeof ROUTES_PROP;
 
 const NAMES: readonly string[] = [MESSAGES_PROP, ROUTES_PROP];
 
 type Props = Readonly<Record<string, string>>;
 
-/** Of details that were looked at: they are frozen, and each member is shown often. */
+/** Cached results, since details are frozen and shown often. */
 const shown = new WeakMap<Pick<Details, "props">, Props>();
 
 function isPrivate(name: string): boolean {
   return NAMES.includes(name);
 }
 
-/** What programs see of a node's props. */
+/** Props of a node that programs see. */
 export function shownProps(details: Pick<Details, "props">): Props {
   let props = shown.get(details);
   if (props === undefined) {
@@ -34,7 +33,7 @@ function without(props: Props): Props {
   return Object.freeze(left);
 }
 
-/** Whether programs see a difference between two versions of a node's details. */
+/** Whether programs see no difference between two versions of a node's details. */
 export function looksSame(one: Details, other: Details): boolean {
   if (one.tags.join("\0") !== other.tags.join("\0")) return false;
   if (one.endpoints.join("\0") !== other.endpoints.join("\0")) return false;
@@ -45,7 +44,7 @@ export function looksSame(one: Details, other: Details): boolean {
   );
 }
 
-/** @throws InvalidArgumentError `EINVAL` for a name that a node has for itself */
+/** @throws InvalidArgumentError `EINVAL` for the name of a private prop */
 export function checkShown(props: Readonly<Record<string, unknown>>): void {
   for (const name of NAMES)
     if (Object.hasOwn(props, name)) throw new InvalidArgumentError(`the prop ${name} is the node's own`);

@@ -1,22 +1,22 @@
 /**
- * Keeps a node among those of its host for as long as it runs (registry.ts has the files):
+ * Keeps a running node in the registry of its host (registry.ts has the files):
  *
- *   start ──> look ──every LOOK_INTERVAL, and at each change──> look ──> …  close
+ *   start ──> check ──every LOOK_INTERVAL, and at each change──> check ──> …  close
  *               │ not registered, or its socket is gone: registers again
- *               │ its file is gone, or says something else: writes it
- *               └ fails: `down`, once; the next look tries again, and reports `up`
+ *               │ its file is gone, or outdated: writes it
+ *               └ fails: `down`, once; the next check tries again, and reports `up`
  *
- * The folder may be removed or replaced under a running node, its file cleared away, the disk full when the node starts.
+ * The folder may be removed or replaced at runtime, its file deleted, the disk full at the start.
  */
 import { type ClusterNodeEntry, foldersOf, Registration } from "../registry.js";
 
-/** ms between two looks. */
+/** ms between checks. */
 const LOOK_INTERVAL = 5_000;
 
 export interface RegistrarEffects {
-  /** It is registered again, after `down`. */
+  /** The node is registered again, after `down`. */
   up(): void;
-  /** It could not be registered: others of this host do not find it. */
+  /** The node could not be registered, so others on this host do not find it. */
   down(error: Error): void;
 }
 
@@ -25,7 +25,7 @@ export class Registrar {
   readonly #folders: readonly string[];
   readonly #interval: number;
   #entry: ClusterNodeEntry;
-  /** What the file says. */
+  /** Content of the file. */
   #written: ClusterNodeEntry | undefined;
   #registration: Registration | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -34,7 +34,7 @@ export class Registrar {
   #isDown = false;
   #closed = false;
 
-  /** @param interval ms between two looks */
+  /** @param interval ms between checks */
   constructor(
     entry: ClusterNodeEntry,
     effects: RegistrarEffects,
@@ -47,22 +47,22 @@ export class Registrar {
     this.#interval = interval;
   }
 
-  /** Settles when the node is registered, or could not be. Never rejects. */
+  /** Settles when the node is registered, or that failed. Never rejects. */
   async start(): Promise<void> {
-    // A system without user ids has no registry: that is not a failure.
+    // A system without user ids has no registry, which is not a failure.
     if (this.#folders.length === 0 || this.#closed) return;
     this.#look();
     this.#timer = setInterval(() => this.#look(), this.#interval).unref();
     await this.#looking;
   }
 
-  /** Changes what others see of the node. */
+  /** Changes the node's entry. */
   update(changes: Partial<Pick<ClusterNodeEntry, "address" | "port" | "control">>): void {
     this.#entry = { ...this.#entry, ...changes };
     if (this.#timer !== undefined) this.#look();
   }
 
-  /** Takes the node out. Settles in any case. */
+  /** Removes the node. Never rejects. */
   async close(): Promise<void> {
     this.#closed = true;
     clearInterval(this.#timer);
@@ -86,7 +86,8 @@ export class Registrar {
   /** Never rejects. */
   async #keep(): Promise<void> {
     try {
-      // Its folder may have gone away between two steps, which has a code of its own at each. It is made again then.
+      // The folder may have been removed between two steps, with different codes. The second attempt creates it
+      // again.
       await this.#register().catch(() => this.#register());
     } catch (error) {
       if (!this.#isDown && !this.#closed) this.#effects.down(error as Error);

@@ -1,4 +1,4 @@
-/** The nodes that a request may go to: those that serve its service, and how far each is. */
+/** Nodes that can serve a request: those with its service, and their distances. */
 import type { Member } from "../membership/members.js";
 import type { Candidate } from "../requests/balancer.js";
 import { MAX_CALLED_SERVICES } from "../requests/bounds.js";
@@ -7,10 +7,10 @@ import { hostOf } from "../resolver.js";
 import type { BusMessages } from "./bus-messages.js";
 import type { BusRuntime } from "./bus-runtime.js";
 
-/** The prop that names where a node is: nodes with equal ones are nearer to each other. */
+/** Prop with the location of a node: nodes with equal values are near each other. */
 const ZONE = "zone";
 
-/** How far another node is. */
+/** Distance of another node. */
 const Distance = { SAME_HOST: 1, SAME_ZONE: 2, ELSEWHERE: 3 } as const;
 
 interface Found {
@@ -25,9 +25,9 @@ export class ServiceCandidates {
   readonly #id: string;
   readonly #runtime: BusRuntime;
   readonly #messages: BusMessages;
-  /** What was found last, by service. */
+  /** Last results, by service. */
   readonly #found = new Map<string, Found>();
-  /** Rises whenever members have changed. */
+  /** Increases with each change of members. */
   #members = 0;
   readonly #ids: string[] = [];
 
@@ -38,12 +38,11 @@ export class ServiceCandidates {
     this.#messages = messages;
   }
 
-  /** Members have changed, or may have. */
   membersChanged(): void {
     this.#members += 1;
   }
 
-  /** The other nodes that serve a service; the same array as before when nothing has changed. */
+  /** Other nodes with a service; the same array while nothing has changed. */
   of(service: string): readonly Candidate[] {
     const routes = this.#messages.started?.routes;
     if (routes === undefined) return NO_CANDIDATES;

@@ -1,9 +1,9 @@
 /**
- * Which members fit, as it changes: services to look at, and their endpoints for whatever connects.
+ * Members that match conditions, and their endpoints, now and as they change.
  *
  *   change of a member ──> COALESCE ms ──> the list of endpoints ──another than the last──> its readers
  *
- * A storm of changes is one list, and a reader that is slow gets the latest one.
+ * Many changes give one list, and a slow reader gets the latest.
  */
 import type { EndpointSource } from "../../sockets/endpoint-source.js";
 import { isWithinReach, readEndpoint } from "../endpoints.js";
@@ -19,21 +19,21 @@ import {
 import type { BusParts } from "./bus-parts.js";
 import type { Member } from "./member.js";
 
-/** ms that changes are gathered for: those of one packet, and of a newcomer and its tags, come together. */
+/** ms in which changes are collected: those of one packet, or a new member and its tags. */
 const COALESCE = 20;
 
-/** A peer of ZRE, as members are resolved, and as programs see it. */
+/** A ZRE peer, for resolving and as a snapshot. */
 export interface ZreCandidate extends Resolvable {
   readonly service: Member;
 }
 
 /**
- * The members that fit some conditions, now and later: iterated, it gives those there are at this moment; as a source of
- * endpoints it is what `connect` of a socket, and the clients and workers of patterns, take in place of an endpoint.
+ * Members that match conditions, now and as they change. Iterating yields the current members. As a source of endpoints,
+ * it replaces an endpoint in `connect` of sockets, and in clients and workers of patterns.
  *
- * Of each member it has the endpoints that are advertised under a name which the conditions `has` and `some` ask for, or
- * all of them where they ask for none. Peers of ZRE are among them where `has` or `some` asks for the tag `zre`. Members that are draining, have left or are lost are out of it, suspects stay in. It may be made before the
- * node starts, and ends with it: its last list stays in use.
+ * Of each member it has the endpoints with the names that the conditions `has` and `some` ask for, or all if the member
+ * has none of them. ZRE peers are included if `has` or `some` asks for the tag `zre`. Draining, left and lost members are
+ * excluded, suspects included. It may be created before the node starts, and ends with it: its last list stays in use.
  *
  * @example
  * ```ts
@@ -71,7 +71,7 @@ export class ServiceResolver implements EndpointSource, Iterable<Member> {
   }
 
   /**
-   * The live members that fit now, this node included where it does.
+   * Live members that match now, including this node if it does.
    *
    * @throws InvalidStateError `EFSM` before the node was started; ClosedError `EBADF`
    */
@@ -87,7 +87,10 @@ export class ServiceResolver implements EndpointSource, Iterable<Member> {
     return this.services[Symbol.iterator]();
   }
 
-  /** Whole lists of endpoints, the first as soon as the node runs; ends with the node. See {@link EndpointSource}. */
+  /**
+   * Yields complete lists of endpoints, the first as soon as the node runs; ends with the node. See {@link
+   * EndpointSource}.
+   */
   async *endpoints(signal: AbortSignal): AsyncGenerator<readonly string[], void, undefined> {
     let wake: (() => void) | undefined;
     let timer: NodeJS.Timeout | undefined;
@@ -149,7 +152,7 @@ export class ServiceResolver implements EndpointSource, Iterable<Member> {
     const { self, live } = rules;
     const host = hostOf(self.name);
     const found = new Set<string>();
-    // In another order for each reader, and always the same for one: those who use the first are spread over all.
+    // The order differs between readers and is stable for each, so readers that use the first are spread.
     const members = this.#fitting(self, live).filter(({ draining }) => !draining);
     for (const member of inOrderOf(self.id, reader, [...members, ...this.#zrePeers(self)])) {
       const isSameHost = hostOf(member.name) === host;
@@ -161,8 +164,8 @@ export class ServiceResolver implements EndpointSource, Iterable<Member> {
 }
 
 /**
- * Members in an order that differs from reader to reader, and does not change with who else is there: when one comes or goes, as many
- * readers as it has a share of have another first, and no others.
+ * Orders members differently for each reader, whatever other members there are (rendezvous hashing). When a member
+ * comes or goes, only its share of readers get another first one.
  */
 function inOrderOf(id: string, reader: number, members: readonly Resolvable[]): Resolvable[] {
   const seed = headOf(id) ^ Math.imul(reader, 0x9e3779b1);

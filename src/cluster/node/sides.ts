@@ -1,4 +1,4 @@
-/** The sides of a split, as a bus knows them: which changes of members concern them, and what a decision about them comes to. */
+/** Sides of a partition: relates changes of members to split decisions, and acts on the decisions. */
 import type { ClusterChange } from "../membership/events.js";
 import type { Member } from "../membership/members.js";
 import { type SplitMember, type SplitOptions, SplitRules, type SplitView } from "../splits.js";
@@ -6,12 +6,12 @@ import { DeathReason } from "../wire/packets.js";
 import type { ClusterEvent } from "./events.js";
 
 export interface SidesOptions extends SplitOptions {
-  /** Nothing cuts a host in parts: there, a member that is dead by evidence is not on the other side of a cut. */
+  /** On one host there are no partitions, so a member that is dead by evidence counts as gone. */
   readonly isOneHost: boolean;
 }
 
 export interface SidesEffects {
-  /** This node was of a minority, and rejoins. */
+  /** This node was in a minority, and rejoins. */
   rejoin(): void;
   event(event: ClusterEvent): void;
 }
@@ -36,7 +36,6 @@ export class Sides {
     });
   }
 
-  /** Whether this side is not the one that goes on. */
   get minority(): boolean {
     return this.#rules.minority;
   }
@@ -45,12 +44,12 @@ export class Sides {
     return this.#rules.nextWakeUp();
   }
 
-  /** @param view of the membership */
+  /** @param view state of the membership view */
   tick(now: number, view: SplitView): void {
     this.#rules.tick(now, view);
   }
 
-  /** This node has rejoined: nothing else is to be done. */
+  /** This node has rejoined, so nothing else is to be done. */
   heal(): void {
     this.#rules.heal();
   }

@@ -1,4 +1,4 @@
-/** Statistics of a bus. */
+/** Statistics of a cluster on a node. */
 import { MemberState } from "../membership/members.js";
 import type { Membership } from "../membership/membership.js";
 import type { MessagingStats } from "../messaging/messaging.js";
@@ -8,54 +8,57 @@ import type { BusParts } from "./bus-parts.js";
 
 /** Statistics of a bus. */
 export interface ClusterStats {
-  /** Live members, this node included. */
+  /** Live members, including this node. */
   readonly members: number;
   readonly suspects: number;
-  /** Lost or left, and not forgotten yet. */
+  /** Lost and left members until they are forgotten. */
   readonly gone: number;
-  /** Members by their state: a draining one is not `alive`; `lost` and `left` ones are not forgotten yet. */
+  /** Members by state. A draining member is not `alive`; `lost` and `left` ones count until they are forgotten. */
   readonly states: Readonly<Record<"alive" | "suspect" | "draining" | "lost" | "left", number>>;
-  /** Probes that this node sent, and those that nobody answered. */
+  /** Probes by this node, and those without an answer. */
   readonly probes: number;
   readonly probesFailed: number;
-  /** Members that became suspect here, and those of them that refuted it. */
+  /** Suspicions at this node, and those that the member refuted. */
   readonly suspicions: number;
   readonly refuted: number;
   /** Accusations of this node that it refuted. */
   readonly refutations: number;
-  /** ms for which its picture of the cluster has differed from what others sent; 0: they are the same. */
+  /** ms since the membership view began to differ from others; 0: equal. */
   readonly differsFor: number;
-  /** ms: the longest delay of the event loop in the last minute or two; one of less than 50 to 100 ms, by the profile, may not show. */
+  /**
+   * Longest delay of the event loop in the last one to two minutes, ms. Delays below 50 to 100 ms, by the profile,
+   * may be missed.
+   */
   readonly loopDelay: number;
-  /** Times that the event loop stood still for more than half a probe's time-out. */
+  /** Pauses of the event loop longer than half the probe timeout. */
   readonly stalls: number;
-  /** Sources of discovery that are up, and that are down. */
+  /** Discovery sources that are up, and down. */
   readonly sourcesUp: number;
   readonly sourcesDown: number;
-  /** 0: the node trusts its own view, up to 8: it was late or accused in vain. */
+  /** Local health: 0 is healthy; up to 8 after the node was late or wrongly suspected. */
   readonly healthScore: number;
-  /** Whether this side of a split is not the one that goes on. */
+  /** Whether this node is on the minority side of a partition. */
   readonly minority: boolean;
-  /** Of the node, for all its buses. */
+  /** For all clusters of the node. */
   readonly packetsSent: number;
   readonly packetsReceived: number;
   readonly bytesSent: number;
   readonly bytesReceived: number;
-  /** Bytes of datagrams sent for gossip alone. */
+  /** Bytes of datagrams sent only for gossip. */
   readonly gossipBytes: number;
   /** Streams to other nodes. */
   readonly links: number;
-  /** What the node refused or dropped, by reason; and what the bus's rules refused, as `rules:REASON`. */
+  /** Refused and dropped packets and connections by reason; those of the cluster's rules as `rules:REASON`. */
   readonly dropped: Readonly<Record<string, number>>;
   /** `undefined` before the start, after the end, and without messages. */
   readonly messaging: MessagingStats | undefined;
-  /** Of `send` and `query`; `undefined` before the start, and where `messaging` is false. */
+  /** For `send` and `query`; `undefined` before the start, and if `messaging` is false. */
   readonly services: ServicesStats | undefined;
-  /** Of `serve` and `request`; `undefined` likewise. */
+  /** For `serve` and `request`; `undefined` likewise. */
   readonly requests: RequestsStats | undefined;
 }
 
-/** @param now of the rules */
+/** @param now time of the rules */
 export function statsOf(
   now: number,
   { runtime, discovery, sockets, messages, services, requests }: BusParts,

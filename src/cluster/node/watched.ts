@@ -1,10 +1,13 @@
-/** Whom a node watches: the next few in the order of ids, so that each node is watched by as many; looked at as members change. */
+/**
+ * Choice of the nodes that a node watches: the next few in the order of ids, so that each node is watched by equally
+ * many.
+ */
 
-/** Nodes that watch one: as many streams does each node keep, and as many are kept to it. */
+/** Nodes watched by each node, which also are its streams for this, and nodes that watch each. */
 const WATCHED = 3;
-/** ms without a change of members before it looks whom this node watches: while many join, each change makes other streams of these. */
+/** ms without a change of members before the choice: in a mass start, each change would choose other streams. */
 const WATCH_DELAY = 500;
-/** ms after the first change, at most. */
+/** Maximum ms after the first change. */
 const LONGEST_DELAY = 2_000;
 
 interface Watchable {
@@ -12,7 +15,7 @@ interface Watchable {
   readonly address: string;
 }
 
-/** The addresses of the nodes after `self`, from the greatest id on from the least again. */
+/** Addresses of the next nodes after `self` in the circular order of ids. */
 export function successors(self: string, members: readonly Watchable[]): string[] {
   const found: Watchable[] = [];
   for (const member of members) {
@@ -25,17 +28,17 @@ export function successors(self: string, members: readonly Watchable[]): string[
   return found.map(({ address }) => address);
 }
 
-/** Whether going round from `self`, one comes to `a` before `b`. */
+/** Whether `a` comes before `b` in the circular order from `self`. */
 function isBefore(self: string, a: string, b: string): boolean {
   const [aWraps, bWraps] = [a < self, b < self];
   return aWraps === bWraps ? a < b : bWraps;
 }
 
-/** Looks whom this node watches, when members have changed and do so no more. */
+/** Chooses watched nodes after the members have stopped changing. */
 export class Watcher {
   readonly #look: () => void;
   #timer: NodeJS.Timeout | undefined;
-  /** When it looks at the latest, and when no further change comes. */
+  /** Latest time of the choice, and its time without further changes. */
   #latest = 0;
   #due = 0;
   #stopped = false;
@@ -44,7 +47,7 @@ export class Watcher {
     this.#look = look;
   }
 
-  /** Members have changed; many changes are one look. */
+  /** Members changed; many changes lead to one choice. */
   lookSoon(): void {
     if (this.#stopped) return;
     const now = performance.now();

@@ -1,9 +1,9 @@
 /**
- * The ZRE plane of a node: its peers as members, its events as the cluster's. A node of a cluster that is a peer, too, is
- * shown once: as the member, from when it is one.
+ * ZRE plane of a node: shows its peers as members, and its events as the cluster's. A node of the cluster that is
+ * also a ZRE peer is shown once, as the member.
  *
- * A peer's uuid is its id here; that of a node of a cluster is the node's own. Nothing on this plane is authenticated, so a peer that
- * uses a member's id is hidden by the member, never the other way round.
+ * A peer's uuid is its id here; a node of a cluster uses its own id as uuid. Nothing on this plane is authenticated,
+ * so a member hides a peer with the same id, and never the other way round.
  */
 
 import { headerEndpoints, readNodeHeaders } from "../../zre/headers.js";
@@ -20,19 +20,18 @@ import type { ClusterEvent, LostReason } from "./events.js";
 import type { Member } from "./member.js";
 import type { ZreCandidate } from "./service-resolver.js";
 
-/** Peers that went and are remembered, so that one that comes again is `back`. */
+/** Remembered former peers, so that a returning one is `back`. */
 const MAX_GONE = 256;
 
-/** What the bridge needs of its node. */
 export interface BridgeEffects {
-  /** The member of an id, live or gone; `undefined`: the membership does not know it. */
+  /** The member with an id, live or gone; `undefined` if unknown to membership. */
   memberOf(id: string): Member | undefined;
-  /** Whether an address is this host's own. */
+  /** Whether an address is this host's. */
   isOwn(address: string): boolean;
   report(event: ClusterEvent): void;
-  /** A peer has come or gone. */
+  /** A peer came or went. */
   changed(): void;
-  /** Where nodes of the cluster say that they are, as it is now: not proved, to be dialled. */
+  /** Current addresses that nodes of the cluster announced: unproved, to be dialled. */
   found(addresses: readonly string[]): void;
 }
 
@@ -48,11 +47,11 @@ export class ZreBridge {
   readonly plane: ZrePlane;
   readonly #bus: string;
   readonly #effects: BridgeEffects;
-  /** Peers that were reported as members of their own, as they were last. */
+  /** Peers reported as members, with their last snapshots. */
   readonly #shown = new Map<string, Member>();
   readonly #gone = new Set<string>();
 
-  /** @param bus name of the cluster. @throws InvalidArgumentError `EINVAL` */
+  /** @param bus name of the cluster @throws InvalidArgumentError `EINVAL` */
   constructor(options: ZreOptions, bus: string, effects: BridgeEffects) {
     this.#bus = bus;
     this.plane = new ZrePlane(options);
@@ -61,7 +60,7 @@ export class ZreBridge {
       this.plane.events.on(type, (event) => this.#planeOnEvent(event));
   }
 
-  /** The peers that are not members by the membership. */
+  /** Peers that are not members. */
   services(): Member[] {
     const services: Member[] = [];
     for (const peer of this.plane.peers())
@@ -69,7 +68,10 @@ export class ZreBridge {
     return services;
   }
 
-  /** The same, to be resolved. @param selfName this node's, whose host those of this host have */
+  /**
+   * Peers that are not members, for resolving. @param selfName this node's name, whose host is that of peers on this
+   * host
+   */
   candidates(selfName: string): ZreCandidate[] {
     return this.services().map((service) => ({
       id: service.id,
@@ -87,13 +89,13 @@ export class ZreBridge {
     }));
   }
 
-  /** By id, or by a name that one peer alone has. */
+  /** Finds a peer by id or by unique name. */
   find(nameOrId: string): Member | undefined {
     const peer = this.plane.peer(nameOrId);
     return peer === undefined ? undefined : (this.#effects.memberOf(peer.uuid) ?? this.#memberOf(peer));
   }
 
-  /** The membership has a new member. @returns whether it was reported before, as a peer */
+  /** Membership has a new member. @returns whether it was reported before, as a peer */
   onJoined(id: string): boolean {
     return this.#shown.delete(id);
   }

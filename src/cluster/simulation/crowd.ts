@@ -1,6 +1,6 @@
 /**
- * One node among thousands of members, which are played: a world of so many real ones would have a hundred million records. They answer its
- * pings, and one of them pings it each probe interval.
+ * One node among thousands of simulated members, since a world of that many nodes would have a hundred million
+ * records. The members answer its pings, and one of them pings it each probe interval.
  */
 import { createDetails } from "../details.js";
 import { Membership } from "../membership/membership.js";
@@ -10,15 +10,15 @@ import { Packet, PacketType, Update } from "../wire/packets.js";
 import { SEAL_OVERHEAD } from "../wire/seal.js";
 
 const START = 1_800_000_000_000;
-/** Members of a packet of the synchronization. */
+/** Members per packet of a synchronization. */
 const AT_ONCE = 32;
-/** ms of a ping and its answer. */
+/** ms of a round trip. */
 const ROUND_TRIP = 2;
 
 export class Crowd {
   readonly rules: Membership;
   readonly count: number;
-  /** That the node sent, as on the wire and sealed. */
+  /** Bytes sent by the node, sealed, as on the wire. */
   bytes = 0;
   now = 0;
   readonly #pings: { readonly at: number; readonly n: number; readonly seq: number }[] = [];
@@ -47,7 +47,7 @@ export class Crowd {
     });
   }
 
-  /** All become members, each with two tags, a prop and an endpoint of its own. */
+  /** Adds all members, each with two tags, a prop and an endpoint. */
   join(): void {
     for (let first = 0; first < this.count; first += AT_ONCE) {
       const updates: Update[] = [];
@@ -78,7 +78,7 @@ export class Crowd {
     }
   }
 
-  /** A packet of one that is played. */
+  /** Passes a packet of a simulated member to the node. */
   #hand(
     n: number,
     type: PacketType,

@@ -1,9 +1,9 @@
 /**
- * A network in virtual time for the rules of a cluster: latency, loss, duplication, reordering, cuts, one-way cuts, stalls,
- * crashes with and without memory, clocks that are wrong; a thousand nodes for a day in minutes.
+ * A network in virtual time for the rules of a cluster: latency, loss, duplication, reordering, cuts, one-way cuts,
+ * stalls, crashes with and without memory, wrong clocks; a thousand nodes for a day in minutes.
  *
- * Time goes in steps of 1 ms on a wheel, so an event costs a few pushes: nothing is allocated for a packet but itself, and it is
- * encoded only where a test asks for it.
+ * Time advances in steps of 1 ms on a timer wheel, so an event costs a few pushes. Only the packet itself is
+ * allocated, and it is encoded only on request.
  */
 import { MAX_PACKET, MAX_STREAM_PACKET } from "../bounds.js";
 import { busNumber } from "../identity.js";
@@ -18,34 +18,34 @@ import { SEAL_OVERHEAD } from "../wire/seal.js";
 export interface WorldOptions {
   readonly seed: number;
   readonly profile?: Profile;
-  /** ms of a packet on its way, at least and at most. */
+  /** Minimum and maximum latency of a packet, ms. */
   readonly latency?: readonly [number, number];
-  /** Of datagrams. */
+  /** For datagrams. */
   readonly loss?: number;
   readonly duplication?: number;
   readonly localHealth?: boolean;
-  /** Of the first nodes, so many are given to each to dial. Default 3. */
+  /** Number of the first nodes that each node dials. Default 3. */
   readonly seeds?: number;
-  /** Packets go as bytes: slower, and proves that they can. */
+  /** Whether packets are encoded, which is slower and tests the codec. */
   readonly encodes?: boolean;
-  /** What a node sends in place of these bytes, where packets go as bytes; `undefined`: these. */
+  /** Replaces the bytes that a node sends, if packets are encoded; `undefined`: unchanged. */
   readonly rewrite?: (from: SimulatedNode, packet: Packet, bytes: Buffer) => Buffer | undefined;
-  /** Bytes are counted. */
+  /** Whether bytes are counted. */
   readonly counts?: boolean;
 }
 
-/** How a packet goes. */
+/** Transport of a packet. */
 type Way = "datagram" | "stream" | "group";
 
 /** Slots of the wheel: a power of two. */
 const SLOTS = 2_048;
 const BUS = busNumber("simulated");
-/** The wall clock at the beginning. */
+/** Initial wall clock. */
 const WALL = 1_800_000_000_000;
-/** Datagrams that a stalled process's socket holds. */
+/** Datagrams in the socket of a stalled process. */
 const MAX_INBOX = 2_000;
 
-/** Small and fast: xorshift, seeded. */
+/** A small, fast, seeded generator (xorshift). */
 function randomOf(seed: number): () => number {
   let state = (seed ^ 0x9e37_79b9) | 0 || 1;
   return () => {
@@ -56,7 +56,7 @@ function randomOf(seed: number): () => number {
   };
 }
 
-/** A node of the world: a membership, and what happened to it. */
+/** A node of the world: a membership, and its history. */
 export class SimulatedNode implements MembershipEffects {
   readonly index: number;
   readonly address: string;
@@ -65,17 +65,17 @@ export class SimulatedNode implements MembershipEffects {
   name: string;
   rules: Membership;
   up = true;
-  /** Which side of a cut it is on. */
+  /** Its side of a cut. */
   side = 0;
   stalledUntil = 0;
-  /** Whether its host sleeps while it stands still: what comes is gone. */
+  /** Whether its host sleeps while it is stalled, so that packets are lost. */
   deaf = false;
-  /** Its monotonic clock: ms of it for each ms of the world, and what it jumped. */
+  /** Its monotonic clock: rate relative to the world, and jumps. */
   rate = 1;
   jumped = 0;
-  /** The step at which its wake-up is in the wheel. */
+  /** Step of its wake-up in the wheel. */
   scheduled = Number.POSITIVE_INFINITY;
-  /** When it stood still last. */
+  /** Time of its last stall. */
   stalledAt = Number.NEGATIVE_INFINITY;
   inbox: unknown[] = [];
   sentBytes = 0;
@@ -97,7 +97,7 @@ export class SimulatedNode implements MembershipEffects {
     this.rules = rules(this);
   }
 
-  /** The time that its rules have. */
+  /** Current time of its rules. */
   get now(): number {
     return this.world.now * this.rate + this.jumped;
   }
@@ -120,13 +120,12 @@ export class World {
   readonly random: () => number;
   now = 0;
   loss: number;
-  /** Whether a packet from the first to the second is swallowed, in addition to sides. */
+  /** Whether a packet between two nodes is dropped, in addition to sides. */
   blocks: ((from: SimulatedNode, to: SimulatedNode) => boolean) | undefined;
-  /** Whether what goes to the group arrives in spite of `blocks`: a filter of datagrams to one host. */
+  /** Whether multicast arrives in spite of `blocks`, as with a filter of unicast datagrams. */
   opensGroup = false;
-  /** Whether no stream is open before it is given up: processes that are late at both ends. */
+  /** Whether every stream fails to open in time, as between late processes. */
   losesStreams = false;
-  /** Called for each change of each node. */
   onChange: ((node: SimulatedNode, change: ClusterChange) => void) | undefined;
   events = 0;
   falseDeaths = 0;
@@ -146,7 +145,7 @@ export class World {
     return this.#options.profile ?? PROFILES.lan;
   }
 
-  /** A new node. @param options `wall`: what its clock is off, in ms; `name`, where it is to be another's */
+  /** Adds a node. @param options `wall`: error of its clock in ms; `name`: to use another node's */
   add({
     wall = 0,
     name,
@@ -168,7 +167,7 @@ export class World {
     return node;
   }
 
-  /** So many nodes, each of which dials the first ones. */
+  /** Adds nodes, each of which dials the first ones. */
   start(count: number): void {
     for (let i = 0; i < count; i++) this.join(this.add());
   }
@@ -183,9 +182,7 @@ export class World {
     this.schedule(node);
   }
 
-  /**
-   * Runs a rule of a node, as a driver does.
-   */
+  /** Calls a node's rules, as a driver does. */
   act(node: SimulatedNode, call: (rules: Membership, now: number) => void): void {
     call(node.rules, node.now);
     this.schedule(node);
@@ -196,7 +193,7 @@ export class World {
     node.inbox = [];
   }
 
-  /** @param wall what its clock is off by now; @param keepsId whether it remembers who it was; @param joins whether it has seeds */
+  /** @param wall error of its clock @param keepsId whether it keeps its id @param joins whether it has seeds */
   restart(node: SimulatedNode, wall = 0, keepsId = true, name = node.name, joins = true): void {
     if (!keepsId) node.id = this.#newId();
     node.name = name;
@@ -208,7 +205,7 @@ export class World {
     else this.schedule(node);
   }
 
-  /** Sides that do not reach each other. */
+  /** Separates nodes into sides that cannot reach each other. */
   cut(side: (node: SimulatedNode) => number): void {
     for (const node of this.nodes) node.side = side(node);
     this.#isCut = true;
@@ -226,13 +223,13 @@ export class World {
     this.schedule(node);
   }
 
-  /** The host sleeps: nothing is received, and its clock goes on. */
+  /** Suspends the host: nothing is received, and its clock continues. */
   suspend(node: SimulatedNode, ms: number): void {
     node.deaf = true;
     this.stall(node, ms);
   }
 
-  /** The monotonic clock goes ahead, as some do after a sleep, and from now on at another rate. */
+  /** Advances the monotonic clock, as some do after a suspend, and changes its rate. */
   changeClock(node: SimulatedNode, ahead: number, rate: number): void {
     const { now } = node;
     node.rate = rate;
@@ -249,7 +246,7 @@ export class World {
     }
   }
 
-  /** Lets time pass until something holds, or `most` ms. @returns ms that passed; -1: it does not hold */
+  /** Runs until a condition holds, or for `most` ms. @returns elapsed ms; -1 if it does not hold */
   runUntil(holds: () => boolean, most: number, step = 10): number {
     const start = this.now;
     while (!holds()) {
@@ -259,7 +256,7 @@ export class World {
     return this.now - start;
   }
 
-  /** Whether all nodes that are up see exactly those of their side. */
+  /** Whether all running nodes see exactly those of their side. */
   agree(nodes: readonly SimulatedNode[] = this.nodes.filter((node) => node.up)): boolean {
     const first = nodes[0];
     if (first === undefined) return true;
@@ -279,7 +276,6 @@ export class World {
     return this.blocks === undefined || !this.blocks(from, to);
   }
 
-  /** A node's changes. */
   note(node: SimulatedNode, change: ClusterChange): void {
     if (change.type === "lost") {
       const lost = this.#byAddress.get(change.member.address);
@@ -289,7 +285,7 @@ export class World {
     this.onChange?.(node, change);
   }
 
-  /** Whether it did not stand still lately. */
+  /** Whether it was not stalled lately. */
   isSound(node: SimulatedNode): boolean {
     return this.now > node.stalledUntil + 2_000 || node.stalledAt === Number.NEGATIVE_INFINITY;
   }
@@ -305,7 +301,7 @@ export class World {
     if (this.#options.counts === true) this.#count(from, packet, overStream);
     if (!this.#passes(from, to, way) || (overStream && this.losesStreams)) return;
     if (!to.up) {
-      // The host is there, the process is not: a stream is refused.
+      // The process is gone but its host is up, so streams are refused.
       if (overStream) this.#push(this.now + 2 * this.#delay(), from, null, to, way);
       return;
     }
@@ -323,12 +319,11 @@ export class World {
     for (const to of this.#group) if (to !== from) this.#send(from, to, packet, "group");
   }
 
-  /** Puts a node's next wake-up into the wheel. */
   schedule(node: SimulatedNode): void {
     const due = Math.ceil((node.rules.nextWakeUp() - node.jumped) / node.rate);
     const wake = Math.max(due, this.now + 1, node.stalledUntil);
     if (wake >= node.scheduled) return;
-    // What is farther away is looked at again on the way.
+    // Later wake-ups are scheduled again on the way.
     const at = Math.min(wake, this.now + SLOTS - 1);
     node.scheduled = at;
     this.#push(at, node, null, null, "datagram");
@@ -336,7 +331,7 @@ export class World {
 
   #turn(): void {
     const slot = this.#wheel[this.now & (SLOTS - 1)] as unknown[];
-    // What is pushed meanwhile belongs to a later turn.
+    // Entries pushed meanwhile belong to a later turn.
     for (let i = 0; i < slot.length; i += 4) {
       const node = slot[i] as SimulatedNode;
       if (!node.up) continue;
@@ -356,7 +351,7 @@ export class World {
       if (!node.deaf && node.inbox.length < 3 * MAX_INBOX) node.inbox.push(packet, from, way);
       return;
     }
-    // A cut also swallows what is on its way.
+    // A cut also drops packets in flight.
     if (this.#passes(from, node, way)) this.#hand(node, packet, from, way);
   }
 
@@ -380,7 +375,7 @@ export class World {
   }
 
   #push(at: number, node: SimulatedNode, packet: Packet | null, from: SimulatedNode | null, way: Way): void {
-    // A stall may last longer than the wheel is round.
+    // A stall may last longer than a turn of the wheel.
     const step = Math.min(at, this.now + SLOTS - 1);
     const slot = this.#wheel[step & (SLOTS - 1)] as unknown[];
     slot.push(node, packet, from, way);
@@ -436,7 +431,7 @@ export class World {
   }
 }
 
-/** The states in which a node has another. */
+/** State of a node in the view of another. */
 export function stateOf(at: SimulatedNode, of: SimulatedNode): "live" | "dead" | "none" {
   const member: Member | undefined = at.rules.get(of.id);
   if (member === undefined) return "none";
