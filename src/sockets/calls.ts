@@ -1,8 +1,8 @@
 /**
- * Calls of a socket that wait for something and are made of several steps, such as `request` and `ready`.
+ * Waiting calls with several steps, such as `request` and `ready`.
  *
- * When the socket closes, each of them ends with an error. The program ended them itself, so a caller that does not
- * look at its promise must not end the process by an unhandled rejection; any other error still does.
+ * When the socket closes, they reject. The program caused that itself, so an ignored promise must not end the process by an
+ * unhandled rejection. Other errors still do.
  */
 
 import { type ErrorCode, ShoalError } from "../core/errors.js";
@@ -24,7 +24,7 @@ export class Calls {
     return promise;
   }
 
-  /** The socket closes: what its open calls reject with from now on needs no handler. */
+  /** Marks the promises of open calls as handled, because the socket closes. */
   abandon(): void {
     if (this.#open === undefined) return;
     for (const { promise } of this.#open) promise?.catch(ignore);
@@ -37,7 +37,7 @@ export class Calls {
     try {
       return await steps();
     } catch (error) {
-      // Made in a timer, or in what ended the wait: from here the stack leads to the caller.
+      // Errors made in timers and callbacks get the caller's stack here.
       if (error instanceof ShoalError && ENDS_OF_WAITS.includes(error.code)) Error.captureStackTrace?.(error);
       throw error;
     } finally {

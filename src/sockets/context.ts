@@ -1,4 +1,4 @@
-/** Contexts: which engine sockets run on, and the inproc names they share. */
+/** Contexts: the engine of their sockets, and shared inproc names. */
 import { refuseExtra } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import type { OptionValues } from "../core/option-table.js";
@@ -18,7 +18,7 @@ import {
 
 /** Options of a context; all but `engine` have the meaning they have in the package `zeromq`. */
 export interface ContextOptions {
-  /** `false` gives new sockets the default linger 0, so that the end of the process waits for nothing. Default true. */
+  /** `false` sets the default linger of new sockets to 0, so that the process ends without waiting. Default true. */
   blocky?: boolean;
   /** Threads for input and output (engine libzmq). Default 1. */
   ioThreads?: number;
@@ -59,11 +59,10 @@ const PORTABLE = [
 ] as const;
 const NAMES: readonly string[] = SPINS ? [...PORTABLE, "lowLatency"] : PORTABLE;
 const FLAGS: readonly string[] = SPINS ? ["blocky", "ipv6", "lowLatency"] : ["blocky", "ipv6"];
-/** The least value of those that have one; the engine has the last word on the most. */
+/** Minimum values; the engine checks maximum values. */
 const MINIMUM: Readonly<Record<string, number>> = { ioThreads: 0, maxMessageSize: 0, maxSockets: 1 };
 const WRITE_ONLY: readonly string[] = ["threadPriority", "threadSchedulingPolicy"];
 
-/** The default of an option that only sockets look at. */
 const DEFAULTS = { maxMessageSize: 2_147_483_647 } as const;
 
 function check(name: string, value: unknown): void {
@@ -80,8 +79,8 @@ function check(name: string, value: unknown): void {
 }
 
 /**
- * A group of sockets. Sockets without one belong to the process-wide {@link context}.
- * The engine is loaded, and its resources are taken, with the first socket.
+ * A group of sockets. Sockets without a context belong to the process-wide {@link context}. The first socket loads the engine
+ * and takes its resources.
  *
  * @example
  * ```ts
@@ -134,7 +133,7 @@ export class Context extends ContextByNumber {
     this.#choice = engine;
     this.#shared = (options as { [SHARED]?: true })[SHARED] === true;
     if (engine !== undefined) this.#engine = selectEngine(engine);
-    // A misspelt option would otherwise be set without a word.
+    // Catches misspelt options.
     if (new.target === Context) Object.preventExtensions(this);
   }
 
@@ -143,7 +142,7 @@ export class Context extends ContextByNumber {
     return this.load().name;
   }
 
-  /** The most that `maxSockets` can be: the engine's limit. On libzmq each socket takes three. */
+  /** The engine's limit for `maxSockets`. On libzmq each socket takes three. */
   get maxSocketsLimit(): number {
     return this.#get("maxSocketsLimit") as number;
   }
@@ -157,7 +156,7 @@ export class Context extends ContextByNumber {
     this.#set(...setNumbered(this, NUMBERED.context, option, type, value));
   }
 
-  /** @internal The engine, loaded now if it was not. */
+  /** @internal Loads the engine on the first call. */
   load(): Engine {
     const standIn = this.#shared ? standInForShared?.() : undefined;
     if (standIn !== undefined) return standIn.load();
@@ -165,7 +164,7 @@ export class Context extends ContextByNumber {
     return this.#engine;
   }
 
-  /** @internal The engine's context, made now if it was not. */
+  /** @internal Makes the engine's context on the first call. */
   open(): EngineContext {
     const standIn = this.#shared ? standInForShared?.() : undefined;
     if (standIn !== undefined) return standIn.open();
@@ -173,7 +172,7 @@ export class Context extends ContextByNumber {
     return this.#opened;
   }
 
-  /** @internal What the context's options make of the defaults of a new socket. */
+  /** @internal Defaults of new sockets that follow from the context's options. */
   socketDefaults(): Readonly<Partial<OptionValues>> {
     const defaults: Partial<OptionValues> = {};
     if (this.#get("ipv6") === true) defaults.ipv6 = true;
@@ -191,26 +190,26 @@ export class Context extends ContextByNumber {
 
   #set(name: string, value: unknown): void {
     check(name, value);
-    // The process-wide context is shared with other threads, which have options of their own to receive.
+    // Other threads share the process-wide context, so its options are set in the engine.
     if (this.#opened === undefined && !this.#shared) this.#options[name] = value;
     else this.open().setOption(name, value);
   }
 }
-/** Its options as properties. */
+/** The options as properties. */
 export interface Context extends Required<Omit<ContextOptions, "engine">> {}
 
-/** What stands in for the process-wide context, where the caller is part of a simulation (src/testing). */
+/** Replaces the process-wide context for callers in a simulation (src/testing). */
 let standInForShared: (() => Context | undefined) | undefined;
 
-/** @internal Sockets without a context of their own belong to what `find` returns, where it returns one. */
+/** @internal Sockets without a context belong to the result of `find`, if any. */
 export function setStandIn(find: (() => Context | undefined) | undefined): void {
   standInForShared = find;
 }
 
-/** @internal The context of the caller's machine in a simulation; `undefined` outside of one. */
+/** @internal The context of the caller's machine in a simulation; `undefined` outside. */
 export function standInContext(): Context | undefined {
   return standInForShared?.();
 }
 
-/** The process-wide context: sockets that are given no other belong to it. */
+/** The process-wide context of sockets without another one. */
 export const context: Context = new Context({ [SHARED]: true } as ContextOptions);

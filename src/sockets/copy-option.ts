@@ -1,8 +1,4 @@
-/**
- * The options of sends that say whose a message's memory is.
- *
- * `copy`: the message is copied within the call. `transfer`: the program gives the memory away.
- */
+/** The options of sends about the ownership of memory: `copy` and `transfer` (outbox.ts). */
 import { describe } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import { WAIT_OPTIONS } from "../core/waiter.js";
@@ -14,7 +10,6 @@ interface WithCopy {
   readonly copy?: boolean | undefined;
 }
 
-/** The names of the options of `trySend`, and of `send` and `reply`. */
 export const TRY_OPTIONS: readonly string[] = ["copy", "transfer"];
 export const SEND_OPTIONS: readonly string[] = [...TRY_OPTIONS, ...WAIT_OPTIONS];
 
@@ -37,7 +32,7 @@ function checkTransfer(transfer: unknown, copy: boolean | undefined): void {
     );
 }
 
-/** @returns the message for a call that waits with it: the program writes to its own again where it is copied */
+/** @returns the message for a waiting call: a copy if the program reuses its memory */
 export function owned(message: OutgoingMessage, options: WithCopy | undefined): OutgoingMessage {
   return options?.copy ? copyOf(message) : message;
 }

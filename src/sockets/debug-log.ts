@@ -1,5 +1,5 @@
 /**
- * `NODE_DEBUG=shoal`: a line on standard error for each thing that happens to a socket's connections.
+ * `NODE_DEBUG=shoal` prints a line for each event of a socket's connections on standard error.
  *
  *   SHOAL 4242: Dealer 1: tcp://10.0.0.7:5555 dials
  *   SHOAL 4242: Dealer 1: tcp://10.0.0.7:5555 is dialled again in 105 ms: connect ECONNREFUSED 10.0.0.7:5555
@@ -15,11 +15,11 @@ if (DEBUG.enabled) debug.print = DEBUG;
 
 const CONTROL = /\p{Cc}/gu;
 
-/** In the order in which sockets are first heard of. */
+/** Numbers of sockets, in the order of their first events. */
 const numbers = new WeakMap<object, number>();
 let sockets = 0;
 
-/** Prints a line. @param socket whose event it is @param type "Dealer" */
+/** Prints an event of a socket. @param type such as "Dealer" */
 export function logEvent(socket: object, type: string, event: SocketEvent): void {
   const text = textOf(event);
   if (text === undefined) return;
@@ -31,13 +31,13 @@ export function logEvent(socket: object, type: string, event: SocketEvent): void
 }
 
 function why(event: SocketEvent): string {
-  // A part of it may be a remote program's: nothing that a terminal would obey.
+  // Remote programs may have written a part of the text, so control characters are removed.
   return "error" in event && event.error !== undefined
     ? `: ${event.error.message.replaceAll(CONTROL, "?")}`
     : "";
 }
 
-/** @returns `undefined`: another event says the same */
+/** @returns `undefined` for an event that another one covers */
 function textOf(event: SocketEvent): string | undefined {
   switch (event.type) {
     case "bind":

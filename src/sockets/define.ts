@@ -1,4 +1,4 @@
-/** Puts a socket class together: what it can do, and its options as properties. */
+/** Gives socket classes their methods, and their options as properties. */
 
 import { isBytes } from "../core/bytes.js";
 import { hasOption, OPTIONS, type OptionName, READABLE, WRITABLE } from "../core/option-table.js";
@@ -11,7 +11,7 @@ import { SENDING_MANY } from "./send-many.js";
 import { CORE, type HasCore } from "./socket-core.js";
 import { SENDING } from "./writable.js";
 
-/** Direction holds at run time, too: a Push has no `receive`, a Pull no `send`. @internal */
+/** A Push has no `receive` and a Pull no `send`, also at run time. @internal */
 export function defineSocket(
   socketClass: { readonly prototype: HasCore },
   type: SocketTypeName,
@@ -23,10 +23,10 @@ export function defineSocket(
   defineOptions(socketClass, type);
 }
 
-/** Gives a socket class methods, which loops over a socket do not see. @internal */
+/** Gives a socket class non-enumerable methods. @internal */
 export function defineMethods(socketClass: { readonly prototype: HasCore }, methods: object = {}): void {
   const descriptors = Object.getOwnPropertyDescriptors(methods) as Record<PropertyKey, PropertyDescriptor>;
-  // One of them has a symbol: that of loops.
+  // One key is Symbol.asyncIterator.
   for (const key of Reflect.ownKeys(descriptors))
     Object.defineProperty(socketClass.prototype, key, { ...descriptors[key], enumerable: false });
 }
@@ -34,7 +34,7 @@ export function defineMethods(socketClass: { readonly prototype: HasCore }, meth
 const generic = new Map<SocketTypeName, PropertyDescriptorMap>();
 
 /**
- * Gives one socket, whose class extends `Socket` directly, what its type can do. What that class defines itself stays.
+ * Gives a socket of a program's class that extends `Socket` directly the methods of its type. Members of the class stay.
  *
  * @internal
  */
@@ -67,7 +67,7 @@ function defineOptions(socketClass: { readonly prototype: HasCore }, type: Socke
   }
 }
 
-/** Keys and ids that were given as bytes are read back as text, as in the package `zeromq`. */
+/** Keys and ids given as bytes are read as text, as in the package `zeromq`. */
 function asText(name: string, value: unknown): unknown {
   if (!isBytes(value)) return value;
   return OPTIONS[name as OptionName].kind === "key" ? encodeZ85(value) : Buffer.from(value).toString();

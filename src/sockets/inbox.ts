@@ -1,11 +1,8 @@
 /**
- * Receiving: the queue of calls that wait for messages, in front of an engine
- * that is asked for them.
+ * The queue of calls that wait for messages.
  *
- * A message leaves the engine only when a call can have it at once, so a call
- * that is aborted or times out loses nothing. Calls get messages in the order
- * in which they were made. A message that the codec refuses is counted and
- * reported, and the next one takes its place.
+ * A message leaves the engine only for a call that gets it at once, so aborted and timed-out calls lose nothing. Calls get
+ * messages in the order of the calls. A message refused by the codec is counted and reported, and the next one is taken.
  */
 import { systemClock } from "../core/clock.js";
 import { RingBuffer } from "../core/collections/ring-buffer.js";
@@ -19,38 +16,34 @@ import { BatchShare, MAX_MANY } from "./batch-share.js";
 import { TAKES_MANY } from "./leases.js";
 import type { Counters } from "./stats.js";
 
-/** ms of receives that settle at once between two turns of the event loop. */
+/** ms of immediate receives between two turns of the event loop. */
 const RECEIVE_TIME = 0.5;
 
-/**
- * What messages cost (core/frame-cost.ts) after which a `receiveMany` takes no more: what does not fit the processor's cache is slower
- * in one go.
- */
+/** Cost of messages (core/frame-cost.ts) for one `receiveMany`. More does not fit the processor's cache, and is slower. */
 const MAX_MANY_COST = 524_288;
 
-/** Calls given up that may stay in the queue before it is cleared of them. */
+/** Settled calls that may stay queued before a cleanup. */
 const SLACK = 16;
 
-/** What the socket decides for its inbox. */
+/** Settings of the socket. */
 export interface InboxRules<T> {
   readonly receiveTimeout: number;
   readonly maxPendingReceives: number;
-  /** Whether the socket has to send before it can receive (REQ, REP), and no send is waiting. */
+  /** Whether a REQ or REP must send first, and no send waits. */
   readonly receivesOutOfTurn: boolean;
-  /** Whether `decode` would give all messages as they are, and do nothing else. */
+  /** Whether `decode` returns messages unchanged, without other effects. */
   readonly isPlain: boolean;
   /**
-   * @param delivered the counter's value before the message was taken: a send that waited for that may have left since
-   * @returns what the program gets, or `undefined` for a message that it must not get.
-   *   It is reported when this call is over, since a listener may call the socket.
+   * @param delivered the counter before the message was taken, which may have let a waiting send leave
+   * @returns the program's message; `undefined` for a refused one, which is reported after this call
    */
   decode(frames: Buffer[], delivered: number): T | undefined;
 }
 
 interface Pending<T> {
-  /** 0: the call wants one message; otherwise an array of at most so many. */
+  /** Most messages of an array; 0 for a single message. */
   readonly max: number;
-  /** What the messages' memory is lent by; undefined: it is the program's. */
+  /** Lends the messages' memory; `undefined`: the program owns it. */
   readonly lease: Lease | undefined;
   readonly waiter: Waiter<T | T[]>;
 }
@@ -61,12 +54,12 @@ export class Inbox<T> {
   readonly #counters: Counters;
   readonly #pending = new RingBuffer<Pending<T>>(2);
   readonly #budget = new TurnBudget(RECEIVE_TIME, systemClock);
-  /** A constant decides, so that a page's build has none of it: a page has few sockets. */
+  /** Absent in pages, which have few sockets. */
   declare readonly share: BatchShare;
   #waiting = 0;
-  /** Waiting calls are served again after a turn of the event loop. */
+  /** Waiting calls are served after the next turn of the event loop. */
   #resting = false;
-  /** Takes what is there with `next`, in place of calls (reader.ts). */
+  /** Takes messages with `next` in place of calls (reader.ts). */
   reader: (() => void) | undefined = undefined;
 
   constructor(engine: EngineSocket, rules: InboxRules<T>, counters: Counters) {
@@ -76,12 +69,10 @@ export class Inbox<T> {
     if (TAKES_MANY) this.share = new BatchShare();
   }
 
-  /** Calls that wait for a message. */
   get waiting(): number {
     return this.#waiting;
   }
 
-  /** One message. */
   receive(options: WaitOptions | undefined): Promise<T> {
     const refused = refusedWait(options);
     if (refused !== undefined) return refused;
@@ -92,7 +83,7 @@ export class Inbox<T> {
     return this.#wait(0, options, undefined) as Promise<T>;
   }
 
-  /** A message that can be had at once; `undefined` also when the event loop has to turn first, or others wait. */
+  /** @returns `undefined` without a message, while calls wait, and if the event loop has to turn first */
   tryReceive(): T | undefined {
     if (this.#waiting > 0 || this.#budget.exhausted) return undefined;
     const message = this.next();
@@ -100,7 +91,7 @@ export class Inbox<T> {
     return message;
   }
 
-  /** 1 to `max` messages: what is there, or the first that comes. @param lease as of the engine's `take` */
+  /** @returns 1 to `max` messages: the available ones, or the next @param lease see the engine's `take` */
   receiveMany(max: number, options: WaitOptions | undefined, lease?: Lease): Promise<T[]> {
     const refused = refusedWait(options);
     if (refused !== undefined) return refused;
@@ -111,7 +102,6 @@ export class Inbox<T> {
     return this.#wait(max, options, lease) as Promise<T[]>;
   }
 
-  /** The engine has something. */
   pump(): void {
     if (this.reader !== undefined) this.reader();
     else if (!this.#resting) this.#serve();
@@ -138,7 +128,7 @@ export class Inbox<T> {
       this.#pending.shift();
       this.#waiting -= 1;
       head.waiter.resolve(value);
-      // An engine that always has more would otherwise serve its callers within this very turn forever.
+      // A busy engine would otherwise serve calls within this turn forever.
       if (this.#budget.spend(head.max === 0 ? 1 : (value as T[]).length)) {
         this.#resting = true;
         setImmediate(this.#afterTurn);
@@ -147,13 +137,13 @@ export class Inbox<T> {
     }
   }
 
-  /** The socket closes: every waiting call ends. */
+  /** Ends all waiting calls, because the socket closes. */
   abandon(): void {
     this.reader = undefined;
     this.fail(() => new ClosedError("EAGAIN", "The socket closed while the call waited for a message"));
   }
 
-  /** Every waiting call ends with an error. @param make makes one for each */
+  /** Rejects all waiting calls. @param make makes an error for each */
   fail(make: () => ShoalError): void {
     for (let head = this.#pending.shift(); head !== undefined; head = this.#pending.shift()) {
       if (head.waiter.settled) continue;
@@ -205,7 +195,7 @@ export class Inbox<T> {
       if (TAKES_MANY && together) {
         const before = taken.messages.length;
         const { bytes } = taken;
-        // The very list that they waited in, where that is all there is so far.
+        // The list in which the messages were queued, if it is the first.
         const list = before === 0 ? this.#engine.framePassing?.takeList(most, MAX_MANY_COST) : undefined;
         if (list !== undefined) taken = { messages: list.messages, bytes: list.size, cost: list.cost };
         else this.#engine.takeMany?.(taken, most, MAX_MANY_COST, lease);
@@ -221,7 +211,7 @@ export class Inbox<T> {
     return taken.messages as T[];
   }
 
-  /** What the engine has, decoded and counted. @param taken what it is taken for: its cost is added */
+  /** Takes, decodes and counts a message. @param taken gets its cost */
   next(lease?: Lease, taken?: TakenMessages): T | undefined {
     for (;;) {
       const counters = this.#counters;

@@ -1,19 +1,6 @@
 /**
- * What patterns and proxies may ask of a socket beyond its public methods. It is the only way in: a socket's `CORE` stays
- * inside this folder, and no function here hands out the engine.
- *
- *   capabilitiesOf, engineStats, counters   what the socket and its engine know
- *   countLost                               messages that it was to send
- *   peersOf                                 its peers
- *   listen                                  its events, without keeping the process alive
- *   endpointsOf, watchBound                 what it is bound and connected to
- *   queuedBytesFor                          a Router's queue for one peer
- *   deliverNow                              a message of a Dealer that has one peer, or of a Router to one
- *   readAll, readBatches                    all that comes, without a call for it
- *   senderOf, trySendTo                     one subscriber of an XPublisher
- *   forwards, checkMessage                  what it may send
- *   announce, retire, Policing              its peers, where the engine can
- *   relay.ts                                messages that pass from one socket to another
+ * Access of patterns and proxies to a socket, beyond its public methods. `CORE` and the engine stay inside this folder.
+ * relay.ts moves messages between two sockets.
  */
 import type { ShoalError } from "../core/errors.js";
 import {
@@ -40,15 +27,14 @@ import type { Counters } from "./stats.js";
 
 export type { SocketEvent };
 
-/** Messages of one batch at most that are read at once. */
+/** Most messages of one batch. */
 const MAX_READ = 1_000;
 
-/** What the socket's engine can do. */
 export function capabilitiesOf(socket: Socket): EngineCapabilities {
   return socket[CORE].context.load().capabilities;
 }
 
-/** Whether a message of so many bytes is within the limits of the socket and its context, whichever way it goes. */
+/** Whether a message of this size is within the limits of the socket and its context, in both directions. */
 export function takesMessage(socket: Socket, bytes: number): boolean {
   const core = socket[CORE];
   const own = core.getOption("maxMessageSize") as number;
@@ -56,23 +42,22 @@ export function takesMessage(socket: Socket, bytes: number): boolean {
   return largest >= bytes && (own < 0 || own >= bytes);
 }
 
-/** What the engine knows of the socket now. */
 export function engineStats(socket: Socket): EngineStats {
   return socket[CORE].engine.stats();
 }
 
-/** The peers of the socket, as far as its engine knows them. @param max peers at most */
+/** The peers known to the engine. @param max peers at most */
 export function peersOf(socket: Socket, max: number): readonly EnginePeer[] {
   const core = socket[CORE];
   return core.closed ? [] : (core.engine.listPeers?.(max) ?? []);
 }
 
-/** The socket's own counters, which go on counting: to be read, not written. */
+/** The socket's live counters, read-only. */
 export function countersOf(socket: Socket): Readonly<Counters> {
   return socket[CORE].counters;
 }
 
-/** Messages that were taken for the socket to send, and that it did not get before it closed: lost there. */
+/** Counts messages that were taken for the socket but not handed to it before it closed. */
 export function countLost(socket: Socket, messages: number): void {
   const { counters } = socket[CORE];
   counters.sent += messages;
@@ -80,19 +65,19 @@ export function countLost(socket: Socket, messages: number): void {
 }
 
 /**
- * The socket passes on what peers sent, and adds an envelope: how large that may be was decided as it came, by the option
- * `maxMessageSize`, and is not decided again by the context as it leaves.
+ * Lifts the context's limit on sent messages for sockets that forward peers' messages with an envelope. The option
+ * `maxMessageSize` has limited those on receipt.
  */
 export function forwards(...sockets: Socket[]): void {
   for (const socket of sockets) socket[CORE].forward();
 }
 
-/** @throws InvalidArgumentError `EINVAL` for a message that the socket does not take at all, such as one that is too large */
+/** @throws InvalidArgumentError `EINVAL` for a message that the socket refuses, such as one that is too large */
 export function checkMessage(socket: Socket, message: unknown): void {
   socket[CORE].encode(message);
 }
 
-/** The socket's type, and the endpoints that it is bound and connected to now; those of sources among them. */
+/** The socket's type and its current endpoints, including those of sources. */
 export function endpointsOf(socket: Socket): {
   readonly type: string;
   readonly bound: readonly string[];
@@ -102,11 +87,7 @@ export function endpointsOf(socket: Socket): {
   return { type: core.typeName, ...core.endpoints.all };
 }
 
-/**
- * The endpoints that a socket is bound to: reported now, at each change, and as an empty list when it closes.
- *
- * @returns ends that
- */
+/** Reports the bound endpoints now, at each change, and as an empty list at close. @returns a function to stop */
 export function watchBound(socket: Socket, watcher: (bound: readonly string[]) => void): () => void {
   const core = socket[CORE];
   if (!core.closed) return core.endpoints.watchBound(watcher);
@@ -114,21 +95,20 @@ export function watchBound(socket: Socket, watcher: (bound: readonly string[]) =
   return () => undefined;
 }
 
-/** Why a socket's latest attempt to connect failed; `undefined` when none has, or its endpoint has been reached since. */
+/** The latest failed attempt to connect to an endpoint that is still unreached. */
 export function lastFailure(socket: Socket): ShoalError | undefined {
   return socket[CORE].events.lastFailure;
 }
 
-/** Hears all events of a socket from now on. Unlike a listener of `socket.events` it does not keep the process alive. */
+/** Listens to all events. Unlike a listener of `socket.events`, it does not keep the process alive. */
 export function listen(socket: Socket, listener: (event: SocketEvent) => void): void {
   socket[CORE].events.listen(listener);
 }
 
 /**
- * What messages cost (core/frame-cost.ts) that a socket has accepted and the kernel has not, for one peer of a Router: with the
- * capability `queueDepth`.
+ * Cost (core/frame-cost.ts) of a Router's accepted messages for one peer that the kernel has not taken.
  *
- * @returns 0 over inproc, for a peer that is not there, and where the engine cannot know
+ * @returns 0 over inproc, for an unknown peer, and without the capability `queueDepth`
  */
 export function queuedBytesFor(socket: Socket, routingId: Uint8Array): number {
   const core = socket[CORE];
@@ -136,10 +116,9 @@ export function queuedBytesFor(socket: Socket, routingId: Uint8Array): number {
 }
 
 /**
- * Sends a message of a Dealer with one peer if there is room, before its connection stands, too; or of a Router to one peer.
+ * Sends a message if there is room: of a Dealer with one peer, possibly before its first connection, or of a Router.
  *
- * @param message its frames, a Router's with the routing id first; the array and the bytes are the socket's from now on. It is checked by
- *   nobody
+ * @param message unchecked frames, for a Router with the routing id first; array and bytes then belong to the socket
  */
 export function deliverNow(socket: Dealer | Router, message: (Buffer | string)[]): DeliveryResult {
   const core = socket[CORE];
@@ -147,10 +126,10 @@ export function deliverNow(socket: Dealer | Router, message: (Buffer | string)[]
 }
 
 /**
- * Gives all that comes from now on to `reader`, until the socket closes: its frames, of a Router the routing id first. The socket is not
- * for calls of `receive` then.
+ * Passes all further messages to `reader` until the socket closes, for a Router with the routing id first. `receive` must
+ * not be called then.
  *
- * @param reader must not throw; it may call the socket, and close it
+ * @param reader must not throw; it may call and close the socket
  */
 export function readAll(socket: Dealer | Router, reader: (message: Buffer[]) => void): void {
   const core = socket[CORE];
@@ -158,7 +137,7 @@ export function readAll(socket: Dealer | Router, reader: (message: Buffer[]) => 
   new Reader(core, () => takeOne(core, reader));
 }
 
-/** Hands over the next message. @returns how many those were */
+/** Hands over the next message, if any. @returns the number of messages */
 function takeOne(core: SocketCore, reader: (message: Buffer[]) => void): number {
   const message = core.inbox.next();
   if (message === undefined) return 0;
@@ -167,11 +146,11 @@ function takeOne(core: SocketCore, reader: (message: Buffer[]) => void): number 
 }
 
 /**
- * As {@link readAll}, of a Subscriber's messages as they came, a batch at a time: without an object for each of them.
+ * Passes a Subscriber's messages in undecoded batches, without an object for each message.
  *
- * @param reader may keep nothing of a batch when it returns, unless the batch has pinned it: its memory is used again
- * @param each gets the messages one by one while receives are observed: observers see each of them
- * @returns `false` where the engine cannot; nothing happens then
+ * @param reader must not keep an unpinned batch after it returns, because the memory is reused
+ * @param each gets single messages while receives are observed
+ * @returns `false`, without an effect, if the engine cannot
  */
 export function readBatches(
   socket: Subscriber,
@@ -197,28 +176,28 @@ export function readBatches(
 }
 
 /**
- * One subscriber of an XPublisher, while its connection lasts: the same object for all its messages. `has(prefix)`: it is
- * still there and gets what begins with this prefix, one character per byte. `wantWritable(callback)`: after a `full`, the
- * callback runs once, when there may be room again or the subscriber is gone.
+ * A subscriber of an XPublisher: one object for the lifetime of a connection. `has(prefix)`: the subscriber is connected and
+ * has this prefix (one character per byte). `wantWritable(callback)` runs the callback once after a `full`, when there may
+ * be room or the subscriber is gone.
  */
 export type Subscribed = Pick<EngineSubscriber, "has" | "wantWritable">;
 
-/** Whether `senderOf` and `trySendTo` work: what a new subscriber is owed need not go to everybody. */
+/** Whether `senderOf` and `trySendTo` work. */
 export function answersSubscribers(socket: XPublisher): boolean {
   return socket[CORE].engine.directed !== undefined;
 }
 
-/** Who sent the message that was received last; `undefined`: nobody that is still there. To be asked before the next receive. */
+/** The sender of the last received message, if still connected. Call it before the next receive. */
 export function senderOf(socket: XPublisher): Subscribed | undefined {
   return socket[CORE].engine.directed?.sender();
 }
 
 /**
- * Sends a message to one subscriber alone, whatever it subscribed to. It goes through the same queue as what is sent to all
- * of them, in the order of the calls. Not for a socket with `noDrop`, whose sends may wait.
+ * Sends a message to one subscriber alone, regardless of its subscriptions, in order with broadcasts. Not for sockets with
+ * `noDrop`, whose sends may wait.
  *
- * @param message its frames; the bytes are the socket's from now on
- * @returns `full` while half of the subscriber's high-water mark waits: its `wantWritable` reports when to try again
+ * @param message frames whose bytes then belong to the socket
+ * @returns `full` while half of the subscriber's high-water mark is queued; `wantWritable` reports when to try again
  */
 export function trySendTo(
   socket: XPublisher,
@@ -238,9 +217,9 @@ export function trySendTo(
 }
 
 /**
- * Sends a property to each peer in the handshake, and reports theirs; before the first bind or connect.
+ * Exchanges a property in handshakes. Call it before the first bind or connect.
  *
- * @returns `false` where the engine cannot; nothing happens then
+ * @returns `false`, without an effect, if the engine cannot
  */
 export function announce(socket: Socket, property: HandshakeProperty): boolean {
   const { properties } = socket[CORE].engine;
@@ -254,8 +233,8 @@ export function canRetire(socket: Socket): boolean {
 }
 
 /**
- * Takes in no further peers, for good. With `halfClose` this side's half of each connection ends, too: the peers go
- * elsewhere, and what they had sent until then is received. Does nothing where the engine cannot.
+ * Accepts no further peers, permanently. With `halfClose` this side's half of each connection ends as well: peers go
+ * elsewhere, and their messages in transit are received. Has no effect if the engine cannot.
  */
 export function retire(socket: Socket, halfClose: boolean): void {
   const { retirement } = socket[CORE].engine;
@@ -263,10 +242,10 @@ export function retire(socket: Socket, halfClose: boolean): void {
   else retirement?.stopAccepting();
 }
 
-/** What a socket's peers may do, set and replaced while it runs. */
+/** The policy for a socket's peers, which can be replaced at any time. */
 export class Policing {
   readonly #core: SocketCore;
-  /** The program's own hook, and its own limit. */
+  /** The program's hook and limit. */
   readonly #authenticate: SocketCore["engineAuthenticate"];
   readonly #ownSize: number;
 
@@ -281,15 +260,15 @@ export class Policing {
     return this.#core.context.load().name;
   }
 
-  /** Whether single peers are refused and slowed down; without it `change` limits only the size of messages. */
+  /** Whether single peers can be refused and throttled; otherwise `change` only limits the size of messages. */
   get perPeer(): boolean {
     return this.#core.engine.policing !== undefined;
   }
 
   /**
-   * Replaces what peers may do, also for those that are there; `disconnect` puts out those that may not stay.
+   * Replaces the policy, also for present peers; `disconnect` removes those that it forbids.
    *
-   * @param authenticate asked before the program's own hook, which has to accept the peer, too; `undefined`: that one alone
+   * @param authenticate called before the program's hook, which must accept the peer as well
    */
   change(policy: PeerPolicy, authenticate: ((peer: PeerCredentials) => boolean) | undefined): void {
     const core = this.#core;
@@ -303,12 +282,12 @@ export class Policing {
     else policing.police(policy);
   }
 
-  /** Disconnects the peers that `match` picks. @returns how many; 0 where the engine cannot */
+  /** Disconnects matching peers. @returns their number; 0 if the engine cannot */
   disconnect(match: (peer: PeerCredentials) => boolean): number {
     return this.#core.engine.policing?.disconnectPeers(match) ?? 0;
   }
 
-  /** By the socket's option: for endpoints that are bound and connected later. */
+  /** Sets the socket's option, which applies to later binds and connects. */
   #limitSize(most: number | undefined): void {
     const own = this.#ownSize;
     const size = most === undefined ? own : own < 0 ? most : Math.min(own, most);

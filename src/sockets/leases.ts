@@ -1,32 +1,32 @@
 /**
- * The memory of a batch of received messages is the batch's until that is disposed. While batches are checked each frame is a copy
- * that fails after that.
+ * Leases for batches of received messages, and flags that a page's build replaces. With SHOAL_CHECK_BATCHES=1 each frame is a
+ * copy that fails after its batch was disposed.
  */
 import { ClosedError } from "../core/errors.js";
 import { allocateTransferable } from "../core/memory.js";
 import { Lease } from "../engine/lease.js";
 
-/** Whether messages are taken of the engine together: a constant, so that a page's build has none of it. */
+/** Whether messages are taken in groups. These flags are constants, so that a page's build omits the code. */
 export const TAKES_MANY = true as boolean;
 
-/** Whether the engine keeps copies of messages that wait, likewise. */
+/** Whether the engine keeps copies of waiting messages. */
 export const KEEPS_COPIES = true as boolean;
 
-/** Whether the event loop can be kept from sleeping, likewise. */
+/** Whether the event loop can be kept awake. */
 export const SPINS = true as boolean;
 
-/** Whether the engine hands on messages that the program gives away, likewise. */
+/** Whether the engine passes on frames that the program gives away. */
 export const TRANSFERS = true as boolean;
 
-/** Whether sockets send arrays of messages, likewise. */
+/** Whether sockets have `sendMany`. */
 export const SENDS_MANY = true as boolean;
 
-/** Whether something moves messages without calls for each, and waits for what is there, or for room: relays. */
+/** Whether there are relays, which wait for messages and room. */
 export const READINESS = true as boolean;
 
 const INSPECT = Symbol.for("nodejs.util.inspect.custom");
 
-/** The prototype of frames after their batch: what is asked of them throws. Their memory is gone, too, so that views of them are empty. */
+/** The prototype of frames of a disposed batch, which throws. Their memory is detached, so views of them are empty. */
 const DISPOSED = new Proxy(Object.create(Buffer.prototype) as object, {
   get(_, key) {
     if (key === INSPECT) return () => "[frame of a disposed batch]";
@@ -54,7 +54,7 @@ class CheckedLease extends Lease {
   override release(): void {
     super.release();
     for (const frame of this.#frames) {
-      // The program may have transferred it to another thread already.
+      // The program may have transferred it already.
       if (frame.buffer.byteLength > 0)
         structuredClone(frame.buffer, { transfer: [frame.buffer as ArrayBuffer] });
       Object.setPrototypeOf(frame, DISPOSED);

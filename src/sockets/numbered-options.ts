@@ -1,12 +1,12 @@
 /**
  * Options by libzmq's numbers (zmq_setsockopt(3), zmq_ctx_set(3)), for programs that extend the classes of the package
- * `zeromq` and reach options through its protected calls. Each number stands for an option, or a property, of the socket.
+ * `zeromq` and use its protected calls. Each number stands for an option or property of the socket.
  *
  *   Bool, Int32, Uint32   4 bytes in libzmq: any of the three calls reaches the option
  *   Int64, Uint64         8 bytes: either call
  *   String                text or bytes
  *
- * A number that the socket type does not have, and a call of another width, is `EINVAL`, as in libzmq.
+ * An unknown number and a call of another width are `EINVAL`, as in libzmq.
  */
 import { isBytes } from "../core/bytes.js";
 import { InvalidArgumentError } from "../core/errors.js";
@@ -20,7 +20,7 @@ const WORD = "4 bytes";
 const LONG = "8 bytes";
 const TEXT = "text";
 
-/** Numbers that stand for no option of the table: properties and calls of the socket, and one option that has two. */
+/** Numbers outside the table: properties and calls of the socket, and an option with two numbers. */
 const SPECIAL: Readonly<Record<number, Numbered>> = {
   6: ["subscribe", TEXT, "write"],
   7: ["unsubscribe", TEXT, "write"],
@@ -33,7 +33,7 @@ const SPECIAL: Readonly<Record<number, Numbered>> = {
   81: ["threadSafe", WORD, "read"],
 };
 
-/** zmq.h, Socket options. Those that select bytes by themselves (file descriptors, more frames) have no use here. */
+/** zmq.h, Socket options, without file descriptors and the like. */
 const SOCKET: Readonly<Record<number, Numbered>> = { ...SPECIAL, ...ofTable() };
 
 function ofTable(): Record<number, Numbered> {
@@ -49,7 +49,7 @@ function widthOf({ kind, max }: OptionSpec): Width {
   return max !== undefined && max > INT32 ? LONG : WORD;
 }
 
-/** zmq.h, Context options. Number 3 is read as one option and written as another. */
+/** zmq.h, Context options. Number 3 reads one option and writes another. */
 const CONTEXT: Readonly<Record<number, Numbered>> = {
   1: ["ioThreads", WORD],
   2: ["maxSockets", WORD],
@@ -63,7 +63,7 @@ const CONTEXT: Readonly<Record<number, Numbered>> = {
 /** `securityMechanism` by its number. */
 const MECHANISMS: readonly unknown[] = [null, "plain", "curve", "gssapi"];
 
-/** One of the calls; what it takes and gives, and how wide the option has to be. */
+/** The type in a call's name, which implies the width. */
 export type NumberedType = "Bool" | "Int32" | "Uint32" | "Int64" | "Uint64" | "String";
 
 const WIDTHS: Readonly<Record<NumberedType, Width>> = {
@@ -75,15 +75,13 @@ const WIDTHS: Readonly<Record<NumberedType, Width>> = {
   String: TEXT,
 };
 
-/** Whose options they are: properties by name. */
 type Owner = object;
 
-/** The options of sockets and of contexts, by number. */
 export const NUMBERED = { socket: SOCKET, context: CONTEXT } as const;
 
 /**
- * @returns what `get…Option` gives: a boolean, a number, or text and `null`
- * @throws InvalidArgumentError `EINVAL` for a number that `owner` does not have, cannot be read or has another width
+ * @returns the result of `get…Option`: a boolean, a number, text or `null`
+ * @throws InvalidArgumentError `EINVAL` for an unknown or write-only number, or another width
  */
 export function getNumbered(
   owner: Owner,
@@ -100,9 +98,7 @@ export function getNumbered(
 }
 
 /**
- * What `set…Option` does.
- *
- * @returns what is to be set: the property's name, and its value
+ * @returns the name and value of the property to set
  * @throws InvalidArgumentError `EINVAL` as for `getNumbered`, and for a value of another type
  */
 export function setNumbered(
@@ -118,7 +114,7 @@ export function setNumbered(
   if (choice !== undefined) return [property, choice[Number(value)]];
   if (type === "String") {
     const kind = specOf(property)?.kind;
-    // libzmq takes a key's 40 characters as bytes, too, with or without the zero byte that ends a text in C.
+    // libzmq also accepts a key's 40 characters as bytes, with or without a final zero byte.
     const isText = kind === "string" || (kind === "key" && isBytes(value) && value.length > 32);
     if (!isText || value === null) return [property, value];
     return [
@@ -136,7 +132,7 @@ function specOf(property: string): OptionSpec | undefined {
   return (OPTIONS as Readonly<Record<string, OptionSpec>>)[property];
 }
 
-/** Texts that libzmq has numbers for, in the order of the numbers; `undefined`: the property is no choice. */
+/** Texts in the order of libzmq's numbers; `undefined` for other properties. */
 function choicesOf(property: string): readonly unknown[] | undefined {
   return property === "securityMechanism" ? MECHANISMS : specOf(property)?.choices;
 }
@@ -161,7 +157,7 @@ function propertyOf(
   return property;
 }
 
-/** Calls of the socket, not properties. */
+/** Calls of the socket instead of properties. */
 const CALLS: ReadonlySet<string> = new Set(["subscribe", "unsubscribe", "connectRoutingId"]);
 
 function checkType(type: NumberedType, value: unknown): void {

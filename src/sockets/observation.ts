@@ -1,4 +1,4 @@
-/** What sockets publish of their messages (src/core/diagnostics.ts). In pages nothing of it is there. */
+/** Publishes messages of sockets to subscribers (src/core/diagnostics.ts). Pages have no such channels. */
 import { Operation, RECEIVE, SEND_END, SEND_START } from "../core/diagnostics.js";
 import { TimeoutError } from "../core/errors.js";
 import type { OutgoingMessage } from "../engine/engine.js";
@@ -6,26 +6,24 @@ import { byteLengthOf } from "./message.js";
 
 export { DEBUG, logEvent } from "./debug-log.js";
 
-/** Whether sockets can be observed: a constant, so that a page's build has none of it. */
+/** Whether sockets can be observed. A constant, so that the build of a page omits the code. */
 export const OBSERVABLE = true as boolean;
 
-/** Whether anybody observes what is sent: asked with each message. */
 export function isSendObserved(): boolean {
   return SEND_START.hasSubscribers || SEND_END.hasSubscribers;
 }
 
-/** The same of what is received. */
 export function isReceiveObserved(): boolean {
   return RECEIVE.hasSubscribers;
 }
 
-/** A message that a program sends by a socket: until the engine has it, or the call fails. */
+/** A send, until the engine has the message or the call fails. */
 export class SendOperation extends Operation {
-  /** The socket: one of the package's classes. */
+  /** An instance of one of the package's socket classes. */
   readonly socket: object;
   /** "Push", "Router", … */
   readonly socketType: string;
-  /** Its frames as they go out, the routing id of a Router first; they must not be changed. */
+  /** The outgoing frames, with a Router's routing id first; read-only. */
   readonly message: string | Uint8Array | readonly (string | Uint8Array)[];
   /** Bytes of the frames. */
   readonly bytes: number;
@@ -40,17 +38,16 @@ export class SendOperation extends Operation {
   }
 }
 
-/** A message that a program gets from a socket. A subscriber must not call the socket. */
+/** A received message. A subscriber must not call the socket. */
 export interface ReceivedMessage {
   readonly socket: object;
   readonly socketType: string;
-  /** What the program gets: its frames, or what the codec made of them. */
+  /** The frames, or the codec's value. */
   readonly message: unknown;
   /** Bytes of the frames. */
   readonly bytes: number;
 }
 
-/** Sends a message that is observed. */
 export function observeSend(
   socket: object,
   socketType: string,
@@ -67,7 +64,7 @@ export function observeSend(
   }
 }
 
-/** The same for one that is sent at once or not at all; `false` is an end with an error. */
+/** For `trySend`: `false` ends the operation with an error. */
 export function observeTrySend(
   socket: object,
   socketType: string,
@@ -89,7 +86,6 @@ export function observeTrySend(
   }
 }
 
-/** Reports a message that a program is about to get. */
 export function observeReceive(
   socket: object,
   socketType: string,

@@ -1,7 +1,4 @@
-/**
- * From what the program passed to what the socket and its engine share: copied,
- * checked against the table, complete. Nothing further down has defaults of its own.
- */
+/** Copies a program's options, checks them against the table, and completes them for the socket and its engine. */
 
 import { quoted } from "../core/arguments.js";
 import { isBytes } from "../core/bytes.js";
@@ -21,7 +18,7 @@ import { whyNoOption } from "../core/system-options.js";
 import { isTlsCertificates, TLS_CERTIFICATES_RULE } from "../core/tls-certificates.js";
 import { decodeZ85 } from "../core/z85.js";
 
-/** Names, expected and actual, never the value of a secret. */
+/** A value for an error message, without secrets. */
 function described(name: string, value: unknown): string {
   if (isSecret(name)) return `a ${typeof value}`;
   if (typeof value === "string") return quoted(value);
@@ -54,7 +51,7 @@ function isValid(spec: OptionSpec, value: unknown): boolean {
     case "boolean":
       return typeof value === "boolean";
     case "integer":
-      // A bit mask may go beyond what a number holds exactly; the engine warns of that.
+      // A bit mask may exceed the exact integers; the engine warns of that.
       return (
         Number.isInteger(value) && Number(value) >= Number(spec.min) && Number(value) <= Number(spec.max)
       );
@@ -86,7 +83,7 @@ function isKey(value: unknown): boolean {
     decodeZ85(value);
     return true;
   } catch {
-    return false; // Not Z85: the caller refuses the option.
+    return false; // The caller refuses the option.
   }
 }
 
@@ -104,7 +101,7 @@ export function checkOption(type: SocketTypeName, name: string, value: unknown):
     );
   }
   if (name === "routingId" && value !== null && Buffer.from(value as string)[0] === 0) {
-    // 37/ZMTP, The Identity Property: a leading zero is kept for ids that a ROUTER makes up.
+    // 37/ZMTP, The Identity Property: a leading zero is reserved for ids made by a ROUTER.
     throw new InvalidArgumentError("Option routingId must not begin with a zero byte");
   }
 }
@@ -121,7 +118,7 @@ function unknownOption(type: SocketTypeName, name: string): Error {
   return new InvalidArgumentError(`${type} has no option ${name}${near}`);
 }
 
-/** The options that do not have their default, for people to read: without secrets. */
+/** Options other than defaults, without secrets, for people. */
 export function readableOptions(options: Readonly<OptionValues>): Record<string, unknown> {
   const shown: Record<string, unknown> = {};
   for (const name of Object.keys(OPTIONS) as OptionName[]) {
@@ -132,7 +129,7 @@ export function readableOptions(options: Readonly<OptionValues>): Record<string,
   return shown;
 }
 
-/** Bytes that the program may change later are copied. */
+/** Copies bytes, which the program may change later. */
 export function owned(value: unknown): unknown {
   return isBytes(value) ? Buffer.from(value) : value;
 }
@@ -140,8 +137,8 @@ export function owned(value: unknown): unknown {
 /**
  * The complete options of a new socket.
  *
- * @param given what the program passed; `undefined` values count as absent
- * @param base what takes the place of defaults: the context's options
+ * @param given the program's options; `undefined` values count as absent
+ * @param base the context's values in place of defaults
  * @throws InvalidArgumentError `EINVAL` for an unknown name, a wrong type or a value out of range
  */
 export function resolveOptions(

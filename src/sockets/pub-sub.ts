@@ -1,4 +1,4 @@
-/** PUB, SUB, XPUB and XSUB (29/PUBSUB): messages to everyone who asked for their topic. */
+/** PUB, SUB, XPUB and XSUB (29/PUBSUB): messages to all subscribers of a topic. */
 
 import { checkCallOptions, checkInteger, refuseExtra } from "../core/arguments.js";
 import { isBytes } from "../core/bytes.js";
@@ -64,11 +64,11 @@ export type XPublisherOptions = XPublisherProperties & ConstructionOptions;
 /** Options of {@link XSubscriber}. */
 export type XSubscriberOptions = XSubscriberProperties & ConstructionOptions;
 
-/** What `waitForSubscribers` takes. */
+/** Options of `waitForSubscribers`. */
 export interface WaitForSubscribersOptions extends WaitOptions {
-  /** The first frame of a message that the subscribers would have to match. Default: any subscription counts. */
+  /** Counts only subscriptions that match a message with this first frame. Default: all. */
   readonly topic?: string | Uint8Array;
-  /** How many. Default 1. */
+  /** Number of subscriptions. Default 1. */
   readonly count?: number;
 }
 
@@ -80,9 +80,8 @@ const WAIT_FOR_OPTIONS: readonly (keyof WaitForSubscribersOptions)[] = [
 ];
 
 /**
- * Sends each message to every subscriber that asked for a prefix of its first
- * frame. A subscriber whose queue is full misses it; nobody waits for it
- * (29/PUBSUB, The PUB Socket Type).
+ * Sends each message to all subscribers of a prefix of its first frame. Subscribers with a full queue miss it (29/PUBSUB, The
+ * PUB Socket Type).
  *
  * @example
  * ```ts
@@ -113,12 +112,12 @@ export class Publisher<T = Raw> extends Socket {
   }
 
   /**
-   * Waits until enough subscriptions have arrived, so that the first message is
-   * not lost. What counts as one depends on the engine (docs/engines.md).
+   * Waits for enough subscriptions, so that the first message is not lost. The engine decides how repeated subscriptions are
+   * counted (docs/engines.md).
    *
    * @throws InvalidArgumentError `EINVAL` for an unknown option or an invalid value
    * @throws TimeoutError `ETIMEDOUT` after `timeout` ms; AbortedError `ABORT_ERR`; ClosedError `EBADF`, `EAGAIN`
-   * @throws NotSupportedError `NOT_SUPPORTED` where the engine cannot see subscriptions: `libzmq` with `conflate`
+   * @throws NotSupportedError `NOT_SUPPORTED` on the engine `libzmq` with `conflate`, which does not report subscriptions
    */
   waitForSubscribers(options?: WaitForSubscribersOptions): Promise<void>;
   waitForSubscribers(options: WaitForSubscribersOptions = {}, ...extra: unknown[]): Promise<void> {
@@ -156,7 +155,7 @@ export interface Publisher<T = Raw> extends Writable<TopicOut<Settled<T>>>, Prop
 defineSocket(Publisher, "Publisher", routings.publisher);
 
 /**
- * Receives the messages whose first frame begins with a prefix it subscribed to (29/PUBSUB, The SUB Socket Type).
+ * Receives messages whose first frame begins with a subscribed prefix (29/PUBSUB, The SUB Socket Type).
  *
  * @example
  * ```ts
@@ -180,12 +179,12 @@ export class Subscriber<T = Raw> extends Socket {
     super(SocketType.Subscriber, options, shapeFor("topic", options?.codec), extra);
   }
 
-  /** Asks for messages by prefix of their first frame; without arguments for all. Subscribing twice needs unsubscribing twice. */
+  /** Subscribes to prefixes of the first frame; without arguments to all messages. Two calls need two cancellations. */
   subscribe(...prefixes: (Uint8Array | string)[]): void {
     applyPrefixes(this[CORE], "subscribe", prefixes);
   }
 
-  /** Takes subscriptions back, by the same prefixes; without arguments the one for all. */
+  /** Cancels subscriptions to the same prefixes; without arguments the one to all messages. */
   unsubscribe(...prefixes: (Uint8Array | string)[]): void {
     applyPrefixes(this[CORE], "unsubscribe", prefixes);
   }
@@ -196,8 +195,8 @@ export interface Subscriber<T = Raw>
 defineSocket(Subscriber, "Subscriber", routings.subscriber);
 
 /**
- * A publisher that receives its peers' subscriptions as messages: one frame,
- * `01` or `00` and the topic prefix (29/PUBSUB, The XPUB Socket Type).
+ * A publisher that receives its peers' subscriptions as messages of one frame: `01` or `00` and the topic prefix (29/PUBSUB,
+ * The XPUB Socket Type).
  *
  * @example
  * ```ts
@@ -222,12 +221,12 @@ export class XPublisher extends Socket {
   }
 
   /**
-   * With the option `manual`: gives the peer whose message was received last the messages with these prefixes,
-   * whatever it asked for; without arguments all. If that peer has gone by now, there is nobody to get them, and
-   * nothing happens. With several subscribers receive one message at a time, and answer it before the next.
+   * With the option `manual`: subscribes the sender of the last received message to these prefixes, regardless of its own
+   * request; without arguments to all messages. Has no effect if that peer is gone. With several subscribers, receive one
+   * message at a time and answer it before the next.
    *
    * @param prefixes topic prefixes, as text (UTF-8) or bytes
-   * @throws InvalidArgumentError `EINVAL` without `manual`, or for a prefix that is neither
+   * @throws InvalidArgumentError `EINVAL` without `manual`, or for an invalid prefix
    * @throws NotSupportedError `NOT_SUPPORTED` on the engine `libzmq`
    * @throws ClosedError `EBADF` when the socket is closed
    */
@@ -235,7 +234,7 @@ export class XPublisher extends Socket {
     this.#set("subscribe", prefixes);
   }
 
-  /** Takes prefixes given by `subscribe` back from the peer whose message was received last; fails as it does. */
+  /** Cancels prefixes set by `subscribe` for the sender of the last received message; throws as it does. */
   unsubscribe(...prefixes: (Uint8Array | string)[]): void {
     this.#set("unsubscribe", prefixes);
   }
@@ -260,8 +259,8 @@ export interface XPublisher
 defineSocket(XPublisher, "XPublisher", routings.xPublisher);
 
 /**
- * A subscriber that sends its subscriptions as messages: one frame, `01` or
- * `00` and the topic prefix (29/PUBSUB, The XSUB Socket Type).
+ * A subscriber that sends its subscriptions as messages of one frame: `01` or `00` and the topic prefix (29/PUBSUB, The XSUB
+ * Socket Type).
  *
  * @example
  * ```ts
@@ -291,7 +290,7 @@ export interface XSubscriber
     Properties<XSubscriberProperties> {}
 defineSocket(XSubscriber, "XSubscriber", routings.xSubscriber);
 
-/** Checks all of them before it applies any; none are the empty prefix, which everything has. */
+/** Checks all prefixes before it applies any. No prefixes stand for the empty one, which matches every topic. */
 function applyPrefixes(
   core: SocketCore,
   call: "subscribe" | "unsubscribe",

@@ -1,18 +1,18 @@
 /**
- * Reads all that comes to a socket, in place of calls of `receive`: for parts of the library. A call has a promise, a waiter and an array each time
- * that something comes, which for one small message is a tenth of all functions from its read to its handler.
+ * Reads all messages of a socket for parts of the library, without calls of `receive`. A call costs a promise, a waiter and an
+ * array, a tenth of all functions between the read of a small message and its handler.
  *
- *   engine has something ──> microtask ──> take, take … ──nothing left──> waits for the engine
+ *   engine has messages ──> microtask ──> take, take … ──nothing left──> waits for the engine
  *                               ^                    │
- *                               └──setImmediate──────┘ for long enough without a turn of the event loop
+ *                               └──setImmediate──────┘ after RECEIVE_TIME without a turn of the event loop
  *
- * In a microtask and not at once: the engine is in the middle of its work, and who reads may close the socket.
+ * The microtask defers the read, because the reader may close the socket while the engine is busy.
  */
 import { systemClock } from "../core/clock.js";
 import { TurnBudget } from "../core/turn-budget.js";
 import type { SocketCore } from "./socket-core.js";
 
-/** ms of messages that are read at once between two turns of the event loop, as of receives (inbox.ts). */
+/** ms of immediate reads between two turns of the event loop, as in inbox.ts. */
 const READ_TIME = 0.5;
 const RESOLVED = Promise.resolve();
 
@@ -20,10 +20,10 @@ export class Reader {
   readonly #core: SocketCore;
   readonly #take: () => number;
   readonly #budget = new TurnBudget(READ_TIME, systemClock);
-  /** A microtask or a turn is due that reads. */
+  /** A read is scheduled. */
   #isDue = false;
 
-  /** @param take takes what there is at once, and handles it; returns how many messages that were, 0: there is nothing. Must not throw */
+  /** @param take takes and handles available messages, and returns their number; must not throw */
   constructor(core: SocketCore, take: () => number) {
     this.#core = core;
     this.#take = take;
@@ -40,7 +40,7 @@ export class Reader {
   #read = (): void => {
     this.#isDue = false;
     const { inbox, engine } = this.#core;
-    // Closed, or another one reads.
+    // The socket is closed, or has another reader.
     while (inbox.reader === this.#readSoon) {
       const taken = this.#take();
       if (taken === 0) {

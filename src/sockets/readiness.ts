@@ -1,4 +1,4 @@
-/** Waits until an engine's socket has a message, or room for one: for what moves messages without calls for each. */
+/** Waits until an engine's socket has a message, or room for one, for relays. */
 import { ClosedError, type ShoalError, TimeoutError } from "../core/errors.js";
 import { refusedWait, Waiter, type WaitOptions } from "../core/waiter.js";
 
@@ -8,8 +8,8 @@ export class Readiness {
   readonly #waiters = new Set<Waiter<void>>();
 
   /**
-   * @param isReady what the engine says now
-   * @param want asks the engine to report it, or no longer to
+   * @param isReady whether the engine is ready now
+   * @param want starts or stops the engine's report
    */
   constructor(isReady: () => boolean, want: (on: boolean) => void) {
     this.#isReady = isReady;
@@ -33,14 +33,13 @@ export class Readiness {
     return waiter.promise;
   }
 
-  /** The engine reports that it is ready. */
   notify(): void {
     if (this.#waiters.size === 0) return;
     for (const waiter of this.#waiters) waiter.resolve();
     this.#waiters.clear();
   }
 
-  /** The socket closes: every waiting call ends. */
+  /** Ends all waits, because the socket closes. */
   abandon(): void {
     for (const waiter of this.#waiters)
       waiter.abandon(new ClosedError("EAGAIN", "The socket closed while the call waited"));

@@ -45,15 +45,15 @@ import type {
 import type { Writable } from "./writable.js";
 
 interface ProbeOptions {
-  /** Each new peer gets an empty message, and a ROUTER learns of this socket (`ZMQ_PROBE_ROUTER`). Default false. */
+  /** Sends an empty message to each new peer, so that a ROUTER learns of this socket (`ZMQ_PROBE_ROUTER`). Default false. */
   probeRouter?: boolean;
 }
 type Both = CommonOptions & ReadableOptions & WritableOptions & RoutingIdOptions;
 type RequestProperties = Both &
   ProbeOptions & {
-    /** A request has an id before its delimiter, and only the reply with this id counts (`ZMQ_REQ_CORRELATE`). Default false; `request` turns it on. */
+    /** Puts an id before the delimiter of a request; only the reply with this id counts (`ZMQ_REQ_CORRELATE`). Default false; `request` sets it. */
     correlate?: boolean;
-    /** A further request may go out before the reply, and replaces the earlier one (`ZMQ_REQ_RELAXED`). Default false; `request` turns it on. */
+    /** Allows another request before the reply, which replaces the earlier one (`ZMQ_REQ_RELAXED`). Default false; `request` sets it. */
     relaxed?: boolean;
   };
 type DealerProperties = Both & ProbeOptions & ConflateOptions;
@@ -74,17 +74,17 @@ export type DealerOptions<T = Raw> = DealerProperties & ConstructionOptions & Co
 /** Options of {@link Router}. */
 export type RouterOptions<T = Raw> = RouterProperties & ConstructionOptions & CodecOptions<T>;
 
-/** What `request` takes. */
+/** Options of `request`. */
 export interface RequestCallOptions {
-  /** ms of the whole call: its wait for its turn and all its attempts; -1: no limit. Default 30,000. */
+  /** ms for the whole call, with the wait for its turn and all attempts; -1: no limit. Default 30,000. */
   readonly timeout?: number;
-  /** ms of one attempt, from sending to the reply; -1: no limit but that of the call. Default: an equal share of `timeout`. */
+  /** ms for one attempt, from sending to the reply; -1: only the call's limit. Default: an equal share of `timeout`. */
   readonly attemptTimeout?: number;
-  /** Attempts after the first, each made when the one before had no reply. Default 0. */
+  /** Further attempts after a failed one. Default 0. */
   readonly retries?: number;
-  /** ms at most before the second attempt where the first one's connection ended; doubled for each further one up to 5,000, half of it by chance. Default 100. */
+  /** Most ms before the second attempt after a lost connection; doubles for each attempt up to 5,000, with half of it random. Default 100. */
   readonly retryDelay?: number;
-  /** Gives the request up. */
+  /** Aborts the request. */
   readonly signal?: AbortSignal;
 }
 
@@ -96,23 +96,23 @@ const REQUEST_OPTIONS: readonly (keyof RequestCallOptions)[] = [
   "signal",
 ];
 
-/** ms of a call when `request` is given no time-out. */
+/** Default `timeout` in ms. */
 const REQUEST_TIMEOUT = 30_000;
 const RETRY_DELAY = 100;
 const MAX_RETRY_DELAY = 5_000;
 
-/** How long one attempt of a request waits. */
+/** The waits of one attempt. */
 interface Attempt {
-  /** ms until it has failed. */
+  /** ms until the attempt fails. */
   readonly time: number;
-  /** ms until it has failed once its connection has ended. */
+  /** ms until the attempt fails after the end of its connection. */
   readonly rest: number;
-  /** Where the whole call ends, by `performance.now()`. */
+  /** End of the whole call, by `performance.now()`. */
   readonly end: number;
   readonly signal: AbortSignal | undefined;
 }
 
-/** Ends the receive of an attempt whose peer has left. */
+/** Ends an attempt's receive after the peer has left. */
 class PeerLeft extends TimeoutError {
   constructor() {
     super("EAGAIN", "The connection ended before the reply came");
@@ -121,15 +121,14 @@ class PeerLeft extends TimeoutError {
 
 const CONNECT_OPTIONS: readonly (keyof RouterConnectOptions)[] = ["routingId"];
 
-/** What `connect` of a Router takes. */
+/** Options of `connect` of a Router. */
 export interface RouterConnectOptions {
   /** The routing id that the peer gets on this socket. */
   routingId?: string;
 }
 
 /**
- * Sends a request to one of its peers in turn, and receives its reply; strictly
- * one after the other (28/REQREP, The REQ Socket Type).
+ * Sends a request to the next peer and receives its reply, strictly alternating (28/REQREP, The REQ Socket Type).
  *
  * @example
  * ```ts
@@ -147,7 +146,7 @@ export interface RouterConnectOptions {
  */
 export class Request<T = Raw> extends Socket {
   readonly #turns = new Mutex();
-  /** The reply of an attempt is waited for. */
+  /** An attempt waits for its reply. */
   #waits = false;
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
@@ -157,21 +156,20 @@ export class Request<T = Raw> extends Socket {
   }
 
   /**
-   * Sends a request and gives its reply. Calls made meanwhile wait their turn.
+   * Sends a request and returns its reply. Concurrent calls wait their turn.
    *
-   * An attempt ends without a reply after its time, or when the connection that its request went over ends (`libzmq` does
-   * not say that). The socket is never stuck: a reply that comes later is not taken for another's, since each request
-   * carries an id (`ZMQ_REQ_CORRELATE`) that REP and ROUTER peers send back. The first call turns `correlate` and `relaxed`
-   * on. While a call has the socket, `send` and `receive` are out of turn: `EFSM`.
+   * An attempt fails after its time, or when the connection of its request ends (unknown with `libzmq`). A late reply is
+   * never taken for another, because each request has an id (`ZMQ_REQ_CORRELATE`) that REP and ROUTER peers return. The first
+   * call sets `correlate` and `relaxed`. `send` and `receive` are out of turn (`EFSM`) during a call.
    *
-   * A retry is the same message again: the peer may handle it twice.
+   * A retry repeats the message, so the peer may handle it twice.
    *
    * @returns the reply's frames, or with a codec the value as the only element
    * @throws InvalidArgumentError `EINVAL` for an invalid message, an unknown option or an invalid value
-   * @throws TimeoutError `ETIMEDOUT` after the last attempt, or the call's time; with the endpoint where the socket has one.
+   * @throws TimeoutError `ETIMEDOUT` after the last attempt or the call's time, with the endpoint if the socket has only one.
    *   AbortedError `ABORT_ERR`
-   * @throws InvalidMessageError `ERR_INVALID_MESSAGE` for a reply that the codec or its schema refuses
-   * @throws InvalidStateError `EFSM` while a `receive` of the program's own waits
+   * @throws InvalidMessageError `ERR_INVALID_MESSAGE` if the codec or its schema refuses the reply
+   * @throws InvalidStateError `EFSM` while a `receive` of the program waits
    * @throws ClosedError `EAGAIN` when the socket closes meanwhile, `EBADF` when it is closed
    */
   request(body: BodyOut<T>, options?: RequestCallOptions): Promise<BodyIn<T>>;
@@ -199,7 +197,7 @@ export class Request<T = Raw> extends Socket {
     const done = await this.#turns.take({ timeout, signal });
     core.reserved = true;
     try {
-      core.assertOpen(); // It may have closed while this call waited for its turn.
+      core.assertOpen(); // The socket may have closed during the wait for the turn.
       if (core.inbox.waiting > 0)
         throw new InvalidStateError("EFSM", "A receive of the program's own waits: its reply comes first");
       this.#watch();
@@ -218,15 +216,15 @@ export class Request<T = Raw> extends Socket {
       }
     } finally {
       done();
-      core.reserved = this.#turns.taken; // The next call has it already.
+      core.reserved = this.#turns.taken; // The next call may have the turn already.
     }
   }
 
-  /** @throws TimeoutError `EAGAIN` after its time, or its rest */
+  /** @throws TimeoutError `EAGAIN` after `time`, or `rest` */
   async #attempt(message: OutgoingMessage, { time, rest, end, signal }: Attempt): Promise<BodyIn<T>> {
     const core = this[CORE];
     const over = Math.min(end, performance.now() + time);
-    // What was read for an earlier request is late by now, and would be taken for this one's reply.
+    // Messages read for an earlier request are late, and would be taken for this reply.
     core.counters.late += core.engine.discard();
     const sending = { timeout: msUntil(over), signal };
     if (OBSERVABLE && isSendObserved()) {
@@ -248,11 +246,11 @@ export class Request<T = Raw> extends Socket {
     }
   }
 
-  /** From the first request on: what else than a reply ends an attempt. */
+  /** Lets invalid replies and lost connections end an attempt; called by the first request. */
   #watch(): void {
     const core = this[CORE];
     if (core.onReplyLost !== undefined) return;
-    // What has come of the reply is read first.
+    // Deferred, because the reply may have been received.
     core.onReplyLost = () => setImmediate(this.#look);
     core.events.listen((event) => {
       if (event.type === "invalid" && this.#waits && core.reserved) core.inbox.fail(() => event.error);
@@ -288,7 +286,7 @@ export interface Request<T = Raw>
 defineSocket(Request, "Request", routings.request);
 
 /**
- * Receives a request and sends its reply, strictly one after the other (28/REQREP, The REP Socket Type).
+ * Receives a request and sends its reply, strictly alternating (28/REQREP, The REP Socket Type).
  *
  * @example
  * ```ts
@@ -319,7 +317,7 @@ export interface Reply<T = Raw>
 defineSocket(Reply, "Reply", routings.reply);
 
 /**
- * Sends to its peers in turn and receives from them fairly, in any order (28/REQREP, The DEALER Socket Type).
+ * Sends to its peers in turn and receives from them fairly, independently (28/REQREP, The DEALER Socket Type).
  *
  * @example
  * ```ts
@@ -349,9 +347,9 @@ export interface Dealer<T = Raw>
 defineSocket(Dealer, "Dealer", routings.dealer);
 
 /**
- * Talks to each peer by its routing id: the first frame of every message, both
- * ways. A message to an unknown or full peer is dropped, counted and reported;
- * with `mandatory`, and in {@link reply}, it is an error (28/REQREP, The ROUTER Socket Type).
+ * Addresses each peer by its routing id, the first frame of every message in both directions. Messages to unknown or full
+ * peers are dropped, counted and reported; with `mandatory`, and in {@link reply}, they are errors (28/REQREP, The ROUTER
+ * Socket Type).
  *
  * @example
  * ```ts
@@ -376,7 +374,7 @@ export class Router<T = Raw> extends Socket {
   }
 
   /**
-   * Connects to an endpoint, and knows the peer there by `routingId` if one is given.
+   * Connects to an endpoint; `routingId` names the peer there.
    *
    * @throws InvalidArgumentError `EINVAL` for an invalid routing id or an unknown option; otherwise as `connect` of {@link Socket}
    */
@@ -394,14 +392,14 @@ export class Router<T = Raw> extends Socket {
   }
 
   /**
-   * Sends a message to one peer if that is possible at once, whatever `mandatory` says. The peer's state is a result, never
-   * an error, so a broker needs no `try` for peers that left or are slow.
+   * Sends a message to one peer if that is possible at once, regardless of `mandatory`. The peer's state is a result instead
+   * of an error, so a broker needs no `try` for departed or slow peers.
    *
    * @param message frames, the first a routing id; with a codec the last is the value
-   * @returns `sent`; `full` when the peer is at its high-water mark or earlier sends still wait; `gone` when no peer has this
-   *   routing id or the socket is closed. What is not sent is not counted in `stats()` and no event: it stays the caller's.
+   * @returns `sent`; `full` if the peer is at its high-water mark or earlier sends wait; `gone` if no peer has this routing id
+   *   or the socket is closed. Unsent messages stay with the caller: they are not counted or reported
    * @throws InvalidArgumentError `EINVAL` for an invalid message
-   * @throws InvalidMessageError `ERR_INVALID_MESSAGE` for a value that the codec or its schema refuses
+   * @throws InvalidMessageError `ERR_INVALID_MESSAGE` if the codec or its schema refuses the value
    */
   tryDeliver(message: RoutedOut<Settled<T>>): DeliveryResult {
     const core = this[CORE];
@@ -409,12 +407,12 @@ export class Router<T = Raw> extends Socket {
   }
 
   /**
-   * Sends a reply to where a request came from.
+   * Sends a reply to the sender of a request.
    *
    * @param envelope the request's, from {@link Envelope.parse}
    * @param body 1 or more frames; with a codec the value
-   * @throws InvalidArgumentError `EINVAL` for what is not an envelope, an invalid body or an unknown option
-   * @throws UnroutableError `EHOSTUNREACH` when the peer is gone, whatever `mandatory` says
+   * @throws InvalidArgumentError `EINVAL` for an invalid envelope, an invalid body or an unknown option
+   * @throws UnroutableError `EHOSTUNREACH` when the peer is gone, regardless of `mandatory`
    * @throws TimeoutError `EAGAIN` when the peer is at its high-water mark
    */
   reply(envelope: Envelope, body: BodyOut<T>, options?: SendOptions): Promise<void> {
@@ -439,7 +437,7 @@ export interface Router<T = Raw>
     RoutingIdProperty {}
 defineSocket(Router, "Router", routings.router);
 
-/** What a wait takes for a time that may be infinite, or past. */
+/** The timeout of a wait until a time that may be infinite, or past. */
 function msUntil(time: number): number {
   if (time === Number.POSITIVE_INFINITY) return -1;
   return Math.min(MAX_TIMEOUT, Math.max(0, Math.round(time - performance.now())));

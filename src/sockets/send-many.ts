@@ -1,4 +1,4 @@
-/** `socket.sendMany()`: an array of messages by one promise. */
+/** `socket.sendMany()`: an array of messages with one promise. */
 import { describe } from "../core/arguments.js";
 import { systemClock } from "../core/clock.js";
 import { ClosedError, InvalidArgumentError } from "../core/errors.js";
@@ -16,26 +16,26 @@ type Writable<T> = { -readonly [K in keyof T]: T[K] };
 
 const SENT = Promise.resolve();
 
-/** Of all sockets of the thread: whichever of them are sent to without a pause, the event loop turns. */
+/** Shared by all sockets of the thread, so that the event loop turns whichever of them are in use. */
 const budget = new TurnBudget(SEND_TIME, systemClock);
 
-/** What a call settles with that has sent so many messages. */
+/** The result of a call that has sent this many messages. */
 function settled(messages: number): Promise<void> {
   return budget.spend(Math.max(1, messages)) ? new Promise((resolve) => setImmediate(resolve)) : SENT;
 }
 
-/** One call: its messages, and how many of them were sent. */
+/** One call. */
 class Run {
   readonly #socket: HasCore;
   readonly #core: SocketCore;
   #options: SendOptions | undefined;
-  /** As the engine gets them. */
+  /** Encoded messages. */
   #messages: readonly OutgoingMessage[];
-  /** Whether all are Buffers that are given away, which may pass as they are. */
+  /** Whether all are Buffers for the transfer lane. */
   readonly #passes: boolean;
-  /** Whether a program looks at each message, which is an operation of its own then. */
+  /** Whether each message is observed as a separate operation. */
   readonly #observed = isSendObserved();
-  /** Once it waits for room. */
+  /** Set once the call waits for room. */
   #runs: SendRuns | undefined = undefined;
   sent = 0;
 
@@ -48,14 +48,14 @@ class Run {
     this.#passes = options?.transfer === true && !this.#observed && core.lane?.takes(messages) === true;
     if (this.#passes) this.#messages = messages as Buffer[];
     else {
-      // Not `map`, which leaves out what a sparse array lacks.
+      // `map` would skip the holes of a sparse array.
       const encoded: OutgoingMessage[] = [];
       for (let i = 0; i < messages.length; i++) encoded.push(core.encode(messages[i]));
       this.#messages = encoded;
     }
   }
 
-  /** Sends what there is room for. @returns whether these were the last ones @throws the errors of `trySend` of a socket */
+  /** Sends messages while there is room. @returns whether all are sent @throws the errors of `trySend` */
   sendNow(): boolean {
     const messages = this.#messages;
     if (this.#observed) return this.sent === messages.length;
@@ -72,11 +72,11 @@ class Run {
     return true;
   }
 
-  /** Sends the others, as there is room. */
+  /** Sends the remaining messages as there is room. */
   async sendRest(): Promise<void> {
     const { copy, ...options }: Writable<SendOptions> = this.#options ?? {};
     const timeout = options.timeout ?? this.#core.sendTimeout;
-    // The program may write to its array and its options meanwhile.
+    // The program may change its array and options meanwhile.
     if (copy === true) this.#messages = this.#copies();
     else if (this.#passes) this.#messages = [...this.#messages];
     this.#options = options;
@@ -98,7 +98,7 @@ class Run {
     }
   }
 
-  /** Copies of all that wait: the program writes to their memory again as soon as the call has returned. */
+  /** Copies the waiting messages, whose memory the program reuses after the call. */
   #copies(): OutgoingMessage[] {
     try {
       return this.#messages.map((message, i) => (i < this.sent ? message : copyOf(message)));
@@ -107,7 +107,7 @@ class Run {
     }
   }
 
-  /** A call that waits goes on while its socket closes, within the linger. */
+  /** A waiting call continues while its socket closes, within the linger. */
   #assertMaySend(): void {
     if (this.#runs === undefined) this.#core.assertFree();
     else this.#runs.assertGoing();
@@ -120,12 +120,11 @@ class Run {
   }
 }
 
-/** Sends the others, as there is room. */
 function sendRest(run: Run): Promise<void> {
   const sending = run.sendRest().then(
     () => settled(run.sent),
     (error: unknown) => {
-      // Closing causes no unhandled rejection: its caller has it.
+      // Closing causes no unhandled rejection.
       if (error instanceof ClosedError) sending.catch(ignore);
       throw withSent(error, run.sent);
     },
@@ -135,7 +134,7 @@ function sendRest(run: Run): Promise<void> {
 
 function ignore(): void {}
 
-/** @returns the error, which says how many messages went before it */
+/** Adds the number of sent messages to an error. */
 function withSent(error: unknown, sent: number): unknown {
   return error instanceof Error ? Object.assign(error, { sent }) : error;
 }

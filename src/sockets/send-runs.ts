@@ -1,13 +1,12 @@
 /**
- * The calls of `sendMany` of one socket that wait for room. They go on while it closes, as sends that wait do:
+ * The waiting calls of `sendMany` of one socket. Like waiting sends, they continue while it closes:
  *
  *   begin --message by message, as there is room--> end
- *     close: drained, none is left that could go on, or the linger is over --> abandon: none sends anything more
+ *     close: drained, or the linger is over --> abandon: no further message is sent
  */
 import { ClosedError } from "../core/errors.js";
 import type { Outbox } from "./outbox.js";
 
-/** Of the socket. */
 interface Sender {
   readonly outbox: Outbox;
   readonly sendsOutOfTurn: boolean;
@@ -32,30 +31,30 @@ export class SendRuns {
     this.#running -= 1;
   }
 
-  /** Sends that wait for room, and calls. */
+  /** Waiting sends and calls. */
   get waiting(): number {
     return this.#sender.outbox.waiting + this.#running;
   }
 
-  /** Before each message. @throws ClosedError `EAGAIN` after {@link abandon}; else as `assertFree` of a socket that is open */
+  /** Checked before each message. @throws ClosedError `EAGAIN` after {@link abandon}; otherwise as `assertFree` */
   assertGoing(): void {
     if (this.#abandoned)
       throw new ClosedError("EAGAIN", "The socket closed before all messages could be sent");
     if (this.#sender.reserved) this.#sender.assertFree();
   }
 
-  /** As of an outbox. */
+  /** See Outbox. */
   async drained(): Promise<void> {
     const { outbox } = this.#sender;
     for (;;) {
       await outbox.drained();
       if (this.#running === 0 || this.#sender.sendsOutOfTurn) return;
-      // Between two of its messages a call has nothing in the outbox: it goes on within this turn.
+      // Between two messages a call has nothing in the outbox, and continues within this turn.
       await new Promise((resolve) => setImmediate(resolve));
     }
   }
 
-  /** As of an outbox. */
+  /** See Outbox. */
   abandon(): number {
     this.#abandoned = true;
     return this.#sender.outbox.abandon();

@@ -1,6 +1,5 @@
 /**
- * What stands behind every socket: the engine's socket, the two queues, the
- * events, the counters, and the life-cycle.
+ * The core of every socket: the engine's socket, both queues, events, counters and the life-cycle.
  *
  *            close()                    engine done
  *   open ---------------> closing -----------------------> closed
@@ -45,33 +44,33 @@ import { isLasting, REPORT_AFTER, warnOfStall } from "./stalls.js";
 import { Counters, type SocketStats } from "./stats.js";
 import { TransferLane } from "./transfer-lane.js";
 
-/** @internal The way to a socket's inner works for its own methods. */
+/** @internal Access to the core for a socket's own methods. */
 export const CORE: unique symbol = Symbol("shoal.core");
 
-/** @internal Every socket, as what its methods are made of sees it. */
+/** @internal A socket as its methods see it. */
 export interface HasCore {
   readonly [CORE]: SocketCore;
 }
 
-/** How a socket's closing went, in messages that `send` or `trySend` was given. */
+/** The result of closing a socket, in messages given to `send` or `trySend`. */
 export interface CloseResult {
-  /** Messages that left, over the socket's whole life. */
+  /** Sent messages, over the socket's whole life. */
   readonly flushed: number;
-  /** Messages that were refused or thrown away because the socket closed. */
+  /** Messages refused or discarded because the socket closed. */
   readonly discarded: number;
-  /** Messages whose fate the engine does not know: it ran out of linger and does not count what it throws away. */
+  /** Messages whose fate is unknown: the linger ended, and the engine does not count discarded messages. */
   readonly unknown: number;
 }
 
 const FAN_OUT: readonly SocketTypeName[] = ["Publisher", "XPublisher", "XSubscriber", "Radio"];
-/** Types whose messages begin with the peer they are for. */
+/** Types whose messages begin with the receiving peer. */
 const ROUTES: readonly SocketTypeName[] = ["Router", "Stream", "Server", "Peer"];
-/** Those of them that refuse a message with an error where no peer takes it. */
+/** Of these, the types that reject a message without a receiver. */
 const MANDATORY: readonly SocketTypeName[] = ["Stream", "Server", "Peer"];
 
 /**
- * Frames that a program may send in a message: its peer takes them, with those that a REQ, which may correlate, and a REP put in front,
- * and without the id of the peer. A message that has come may be sent back.
+ * Most frames in a message of the program. Peers count the frames that REQ and REP add, and not the peer's id. So a received
+ * message can be sent back.
  */
 function mostFramesOf(type: SocketTypeName): number {
   if (type === "Request") return MAX_FRAMES - 2;
@@ -81,43 +80,41 @@ function mostFramesOf(type: SocketTypeName): number {
 
 export class SocketCore implements EngineListener, OutboxRules, InboxRules<unknown> {
   /**
-   * The socket, for those who observe it (observation.ts); its constructor sets it. Weak: what this core is held by, such as a
-   * connection that is tried again, must not hold a socket that the program has forgotten.
+   * The socket, for observation.ts; set by its constructor. Weak, because a connection in progress holds this core but must
+   * not hold a socket that the program has dropped.
    */
   declare owner: WeakRef<object>;
   readonly typeName: SocketTypeName;
   readonly context: Context;
   readonly engine: EngineSocket;
   readonly counters = new Counters();
-  /** Whether a call of `request` has the socket: any other send or receive is out of turn then. */
+  /** Whether a call of `request` has the socket, so that other sends and receives are out of turn. */
   reserved = false;
-  /** Calls of several steps that have not ended. */
   readonly calls = new Calls();
   readonly events: SocketEvents;
   readonly endpoints: SocketEndpoints;
   readonly outbox: Outbox;
   readonly inbox: Inbox<unknown>;
-  /** Another than the program's where a policy authenticates peers, too. */
+  /** Includes the check of a policy, if any. */
   engineAuthenticate: ((peer: PeerCredentials) => Promise<boolean>) | undefined;
-  /** The engine has the same object, and the transports read it. */
+  /** Shared with the engine and the transports. */
   readonly #options: OptionValues;
-  /** The engine's `replyLost` may be true now (Request). */
+  /** Called when the engine's `replyLost` may have become true (Request). */
   onReplyLost: (() => void) | undefined = undefined;
-  /** For what passes messages on without calls for each, which makes them (relay.ts). */
+  /** Made by relays (relay.ts). */
   readable: Readiness | undefined = undefined;
   writable: Readiness | undefined = undefined;
-  /** Of sockets whose frames may pass as they are; a constant decides, so that a page's build has none of it. */
+  /** Of sockets without a codec; absent in pages. */
   declare readonly lane: TransferLane | undefined;
-  /** Calls of `sendMany` that wait for room, once there was one; likewise. */
+  /** Waiting calls of `sendMany`; absent in pages. */
   declare runs: SendRuns | undefined;
   readonly #shape: MessageShape;
   /** REQ and REP. */
   readonly #takesTurns: boolean;
-  /** What had been sent when the last message was received: REQ and REP have sent since, or their turn is to send. */
+  /** `counters.delivered` at the last receive, from which REQ and REP know their turn. */
   #deliveredAtTake: number;
-  /** Bytes of a message that may be sent, where the context sets a limit. */
+  /** The context's limit on sent messages, in bytes. */
   #largest: number | undefined;
-  /** Frames of a message that the program may send: those of one that each peer takes. */
   #mostFrames: number;
   #closing: Promise<CloseResult> | undefined;
 
@@ -170,8 +167,8 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     if (TRANSFERS) this.lane = this.#findLane();
   }
 
-  // What the queues ask (OutboxRules, InboxRules): the options again at each use, since a program may change them at any time.
-  // Of the socket itself, since an object with accessors of its own is a shape of its own to V8.
+  // OutboxRules and InboxRules. Options are read at each use, because a program may change them at any time. A separate object
+  // with accessors would have a separate shape in V8.
 
   get sendTimeout(): number {
     return this.#options.sendTimeout;
@@ -225,17 +222,16 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     return new TransferLane(framePassing, this.outbox, this.counters, this.#largest);
   }
 
-  /** REQ and REP: whether the next call has to be a send. */
+  /** REQ and REP: whether the next call must be a send. */
   get #mustSend(): boolean {
     return this.counters.delivered === this.#deliveredAtTake;
   }
 
-  /** REQ and REP: whether it has to be a receive; a relaxed REQ may send again. */
+  /** REQ and REP: whether the next call must be a receive; a relaxed REQ may send again. */
   get #mustReceive(): boolean {
     return !this.#mustSend && !(this.typeName === "Request" && this.#options.relaxed);
   }
 
-  /** Whether a message goes to any number of peers. */
   get #fansOut(): boolean {
     return FAN_OUT.includes(this.typeName);
   }
@@ -248,9 +244,9 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     return this.endpoints.any || (this.engine.stats().peers ?? 0) > 0;
   }
 
-  /** For people to read: no secrets. */
+  /** For `util.inspect`, without secrets. */
   describe(): Readonly<Record<string, unknown>> {
-    if (!OBSERVABLE) return {}; // A page has no util.inspect, which alone asks.
+    if (!OBSERVABLE) return {}; // Pages have no util.inspect.
     const options = readableOptions(this.#options);
     return { ...this.endpoints.all, closed: this.closed, options };
   }
@@ -267,7 +263,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     else setOption(this.#options, name, own);
   }
 
-  /** What it sends may be larger than the context's `maxMessageSize` from now on. */
+  /** Lifts the limits on sent messages, for forwarding. */
   forward(): void {
     this.#largest = undefined;
     this.#mostFrames = Number.POSITIVE_INFINITY;
@@ -289,7 +285,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     return message;
   }
 
-  /** Bytes for the peer: the frame with its id stays here. */
+  /** Bytes for the peer, without the frame with its id. */
   #sizeOf(message: OutgoingMessage): number {
     const hasId = ROUTES.includes(this.typeName) && Array.isArray(message);
     return byteLengthOf(message) - (hasId ? byteLengthOf(message[0] as OutgoingFrame) : 0);
@@ -299,7 +295,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     const counters = this.counters;
     const engine = this.engine.stats();
     const queuedOut = engine.queuedOut ?? 0;
-    // What an engine counts for a socket that sends to many is copies, one for each peer.
+    // For sockets that send to many, engines count copies, one for each peer.
     const own = this.#fansOut ? 0 : 1;
     const dropped = { ...counters.dropped };
     let lost = 0;
@@ -339,7 +335,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     };
   }
 
-  /** `delivered` of `stats()`, alone: each socket asks for it at its end. */
+  /** `stats().delivered` alone, which each socket needs at its end. */
   #handedOn(): number {
     const { delivered } = this.counters;
     if (this.#fansOut) return delivered;
@@ -355,7 +351,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
   }
 
   /**
-   * Before a send or receive of the program's own.
+   * Checks a send or receive of the program.
    *
    * @throws ClosedError `EBADF`; InvalidStateError `EFSM` while a call of `request` has the socket
    */
@@ -394,13 +390,13 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     this.events.emit(event);
   }
 
-  /** Messages that have not left, those that wait for room included. */
+  /** Unsent messages, including those that wait for room. */
   get #unsent(): number {
     const { queuedOut = 0 } = this.engine.stats();
     return queuedOut + ((SENDS_MANY && this.runs) || this.outbox).waiting;
   }
 
-  /** An endpoint has failed for a while, and the program listens to no event that says so. */
+  /** Warns of an endpoint that has failed for a while, if the program does not listen to failures. */
   #stalled(endpoint: string, error: ShoalError): void {
     if (this.endpoints.isBound(endpoint)) return;
     if (this.#unsent > 0) warnOfStall(`${this.typeName} has messages that wait to be sent`, endpoint, error);
@@ -408,7 +404,6 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
       warnOfStall(`${this.typeName} waits for messages`, endpoint, error);
   }
 
-  /** `close` has waited for a while. */
   #closingStalled(): void {
     if ((this.engine.stats().peers ?? 0) > 0 || this.#unsent === 0 || this.events.hearsFailures) return;
     const { bound, connected } = this.endpoints.all;
@@ -433,7 +428,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
   }
 
   async #closeWithin(given: number | undefined): Promise<CloseResult> {
-    // Everything up to the first await happens within the call, as in the package zeromq.
+    // Everything before the first await happens within the call, as in the package zeromq.
     const linger = given ?? this.#options.linger;
     const started = performance.now();
     this.endpoints.end();
@@ -444,7 +439,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     }
     this.events.abandon();
     this.calls.abandon();
-    // The engine still listens and dials meanwhile: without a peer, and a way to one, no room can come about.
+    // The engine still listens and dials. Without peers and endpoints there will be no room.
     const sends = (SENDS_MANY && this.runs) || this.outbox;
     if (linger !== 0 && sends.waiting > 0 && this.#mayFindPeers) {
       await withTimeout(sends.drained(), linger);
@@ -452,7 +447,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     const refused = sends.abandon();
     const left = linger < 0 ? linger : Math.max(0, Math.round(linger - (performance.now() - started)));
     const result = await this.engine.close(left);
-    // A page's build does without the second way to count.
+    // Omits the shortcut from the build of a page.
     const delivered = OBSERVABLE ? this.#handedOn() : this.stats().delivered;
     const unknown = result.drained || result.discarded !== undefined ? 0 : delivered;
     const discarded = Math.min(result.discarded ?? 0, delivered);
@@ -465,7 +460,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     return { flushed: delivered - unknown - discarded, discarded: discarded + refused, unknown };
   }
 
-  /** Reports a message that was dropped; its count is the caller's. */
+  /** Reports a dropped message, which the caller counts. */
   dropped(reason: DropReason, message: OutgoingMessage): void {
     const routes = ROUTES.includes(this.typeName);
     const first = routes && typeof message !== "string" && !isBytes(message) ? message[0] : undefined;
@@ -479,7 +474,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
 
   #invalid = (reason: InvalidReason, error: ClosedError): void => {
     this.counters.invalid[reason] += 1;
-    // A listener may receive, abort or close, which must not happen in the middle of a receive.
+    // Deferred, because a listener may receive, abort or close.
     queueMicrotask(() => this.events.emit({ type: "invalid", reason, error }));
   };
 }

@@ -1,7 +1,6 @@
 /**
- * Who gets a socket's events: observers of the program, the socket's own
- * handlers, and calls that wait for something to happen. While any of them is
- * interested, the engine keeps the process alive.
+ * Distributes a socket's events to the program's observers, the socket's handlers, and waiting calls. Observers with
+ * listeners and waiting calls keep the process alive.
  */
 import { ClosedError, type ShoalError, TimeoutError } from "../core/errors.js";
 import type { EventStream } from "../core/event-stream.js";
@@ -18,18 +17,18 @@ const FAILURES: readonly EventType[] = [
 
 type Handler = (event: SocketEvent) => void;
 
-/** Endpoints whose last failure is kept, for the errors of waits. */
+/** Endpoints with a remembered failure, for the errors of waits. */
 const MAX_FAILURES = 16;
 
-/** Of an endpoint that has not been reached since. */
+/** The failures of an endpoint since it was last reached. */
 interface Failure {
   /** The latest. */
   readonly error: ShoalError;
-  /** When the first one was, in ms of a monotonic clock. */
+  /** Time of the first failure, in ms of a monotonic clock. */
   readonly since: number;
 }
 
-/** What a call waits for, in the words of its errors: "3 peers became ready". */
+/** The words of an error: "3 peers became ready". */
 interface Wanted {
   readonly count: number;
   readonly noun: string;
@@ -52,12 +51,11 @@ function missingText({ count, noun, verb }: Wanted): string {
 
 export class SocketEvents {
   readonly #onHold: (held: boolean) => void;
-  // Lists that are replaced when they change: an event goes to those who were there when it happened.
+  // Lists are replaced on change, so an event goes to those present when it happened.
   #handlers: readonly Handler[] = [];
   #observers: readonly EventStream<SocketEvent>[] = [];
-  /** Calls that wait for an event, and the error of each when the socket closes. */
   #waiting: readonly Waiting[] = [];
-  /** Why the last attempt at each endpoint failed, if none has succeeded since; the latest last. */
+  /** Failures by endpoint, the latest last. */
   #failures: Map<string, Failure> | undefined = undefined;
   #holds = 0;
   #lost = 0;
@@ -66,8 +64,8 @@ export class SocketEvents {
   readonly #onStall: (endpoint: string, error: ShoalError) => void;
 
   /**
-   * @param onHold whether the events keep the process alive; called when that changes
-   * @param onStall an endpoint has failed for longer than `REPORT_AFTER`, and no observer hears of it; called at each attempt
+   * @param onHold called when the events begin or cease to keep the process alive
+   * @param onStall called at each failed attempt after `REPORT_AFTER`, if no observer listens to failures
    */
   constructor(
     onHold: (held: boolean) => void,
@@ -77,17 +75,17 @@ export class SocketEvents {
     this.#onStall = onStall;
   }
 
-  /** Why the latest attempt to connect failed; `undefined` when none has failed, or its endpoint has been reached since. */
+  /** The latest failed attempt to connect to an endpoint that is still unreached. */
   get lastFailure(): ShoalError | undefined {
     return [...(this.#failures?.values() ?? [])].at(-1)?.error;
   }
 
-  /** Whether an observer of the program hears of connections that fail. */
+  /** Whether an observer of the program listens to failed connections. */
   get hearsFailures(): boolean {
     return this.#observers.some((observer) => FAILURES.some((type) => observer.hears(type)));
   }
 
-  /** Whether waiting has no use any more. */
+  /** Whether no further events follow. */
   get closed(): boolean {
     return this.#closed;
   }
@@ -99,18 +97,17 @@ export class SocketEvents {
     return lost;
   }
 
-  /** An observer hears all events from now on. */
   observe(observer: EventStream<SocketEvent>): void {
     this.#observers = [...this.#observers, observer];
   }
 
-  /** It is closed. */
+  /** Removes a closed observer. */
   unobserve(observer: EventStream<SocketEvent>): void {
     this.#observers = this.#observers.filter((each) => each !== observer);
     this.#lost += observer.lost;
   }
 
-  /** Hears all events from now on, for the socket's own use. */
+  /** Adds a handler of the socket itself, which does not keep the process alive. */
   listen(handler: Handler): void {
     this.#handlers = [...this.#handlers, handler];
   }
@@ -127,9 +124,9 @@ export class SocketEvents {
   }
 
   /**
-   * Waits until `done` returns true; it is called now and after every event. What it throws ends the wait.
+   * Waits until `done` returns true. It is called now and after each event; its errors end the wait.
    *
-   * @param what for the errors
+   * @param what the words of the errors
    */
   waitFor(
     done: (event: SocketEvent | undefined) => boolean,
@@ -173,7 +170,7 @@ export class SocketEvents {
     return waiter.promise;
   }
 
-  /** The socket begins to close: nothing is worth waiting for. */
+  /** Ends all waits, because the socket closes. */
   abandon(): void {
     for (const { waiter, stop, what } of this.#waiting) {
       stop();
@@ -181,7 +178,7 @@ export class SocketEvents {
     }
   }
 
-  /** The socket is closed: the last event, and the end of all observing. */
+  /** Emits the last event and closes all observers. */
   end(): void {
     this.emit({ type: "end" });
     this.#closed = true;
@@ -189,7 +186,7 @@ export class SocketEvents {
     for (const observer of this.#observers) observer.close();
   }
 
-  /** The socket is not connected to an endpoint any more. */
+  /** Forgets the failures of a disconnected endpoint. */
   forget(endpoint: string): void {
     this.#failures?.delete(endpoint);
   }
@@ -208,7 +205,7 @@ export class SocketEvents {
     if (now - since >= REPORT_AFTER && !this.hearsFailures) this.#onStall(address, error);
   }
 
-  /** One more, or one less, keeps the process alive. */
+  /** Adds or removes a reason to keep the process alive. */
   hold(change: 1 | -1): void {
     const before = this.#holds > 0;
     this.#holds += change;

@@ -23,18 +23,18 @@ import { STREAM_FRAMES } from "./stream-shape.js";
 /** @internal */
 export { CORE } from "./socket-core.js";
 
-/** What `close` takes. */
+/** Options of `close`. */
 export interface CloseOptions {
   /**
-   * ms to wait for messages to leave, those of sends that still wait for room included; 0 throws them away, -1 waits
-   * without limit. Sends that wait when it is over reject with `EAGAIN`. Default: the socket's option `linger`.
+   * ms for messages to leave, including those of waiting sends. 0 discards them; -1 waits without limit. Sends that still
+   * wait afterwards reject with `EAGAIN`. Default: the socket's option `linger`.
    */
   readonly linger?: number;
 }
 
-/** What `ready` takes. */
+/** Options of `ready`. */
 export interface ReadyOptions extends WaitOptions {
-  /** Peers to wait for. Default: one for each endpoint connected to, or 1 without any endpoint; a socket that is only bound waits for nobody. */
+  /** Number of peers. Default: one for each connected endpoint, or 1 without endpoints; a bound socket without connected endpoints does not wait. */
   readonly peers?: number;
 }
 
@@ -48,9 +48,9 @@ type Given = Readonly<Record<string, unknown>> & {
 };
 
 /**
- * Every socket is one of these; use the class of the type you want. A class of the program's own that extends it
- * directly names its type: `super(SocketType.Dealer, options)`. Such a socket sends and receives frames as they are,
- * as its type allows, and has the type's options as properties.
+ * The base of all sockets; use the class of the type you want. A program's class that extends it directly passes its type:
+ * `super(SocketType.Dealer, options)`. Such a socket sends and receives plain frames, and has the methods and options of its
+ * type.
  *
  * @example
  * ```ts
@@ -78,8 +78,8 @@ export abstract class Socket extends SocketByNumber {
   protected constructor(type: SocketType, options?: object);
   /**
    * @internal
-   * @param shape given by the classes of the package alone, which bring their methods themselves
-   * @param extra arguments that their constructors do not take
+   * @param shape given only by classes of the package, which have their methods already
+   * @param extra superfluous arguments
    */
   protected constructor(
     type: SocketType,
@@ -111,9 +111,9 @@ export abstract class Socket extends SocketByNumber {
     }
     const core = new SocketCore(name, context, given, own, authenticate);
     if (OBSERVABLE) core.owner = new WeakRef(this);
-    Object.defineProperty(this, CORE, { value: core }); // Nothing for those who look at the socket.
+    Object.defineProperty(this, CORE, { value: core }); // Not enumerable.
     if (shape === undefined) defineGeneric(this, name);
-    // A misspelt option would otherwise be set without a word. Classes of the program may add fields of their own.
+    // Catches misspelt options. Classes of the program may add fields.
     const base = Object.getPrototypeOf(this);
     if (
       base === Socket.prototype ||
@@ -126,10 +126,9 @@ export abstract class Socket extends SocketByNumber {
    * Listens at an endpoint.
    *
    * @param endpoint `tcp://HOST:PORT` (`*` for every address or any free port), `ws://HOST:PORT/PATH`, `ipc://PATH`,
-   *   `inproc://NAME`, `udp://HOST:PORT` of a Dish or Datagram; or an HTTP server of the program's own with a path of it, for
-   *   WebSocket
-   * @returns the endpoint as resolved, with wildcards filled in: what peers connect to, and `lastEndpoint`
-   * @throws InvalidArgumentError `EINVAL` for an invalid endpoint, or an argument that `bind` does not take
+   *   `inproc://NAME`, `udp://HOST:PORT` of a Dish or Datagram; or the program's HTTP server with a path, for WebSocket
+   * @returns the resolved endpoint, with wildcards filled in, for peers to connect to; also in `lastEndpoint`
+   * @throws InvalidArgumentError `EINVAL` for an invalid endpoint or an extra argument
    * @throws TransportError `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`, `ENODEV`, `EPROTONOSUPPORT`, `ENOCOMPATPROTO` (udp)
    * @throws ClosedError `EBADF` when the socket is closed
    */
@@ -145,10 +144,10 @@ export abstract class Socket extends SocketByNumber {
   }
 
   /**
-   * The same as {@link bind}, done when it returns.
+   * Like {@link bind}, but synchronous.
    *
-   * @returns the endpoint as resolved
-   * @throws the errors with which `bind` rejects
+   * @returns the resolved endpoint
+   * @throws the errors of `bind`
    */
   bindSync(endpoint: string): string;
   bindSync(endpoint: string, ...extra: unknown[]): string {
@@ -157,10 +156,10 @@ export abstract class Socket extends SocketByNumber {
   }
 
   /**
-   * Stops listening at an endpoint. Settles when it can be bound again. Over tcp and ipc the connections
-   * accepted there may end with it (libzmq ends them); their peers connect again to the next socket that binds.
+   * Stops listening at an endpoint. Settles when it can be bound again. Connections accepted there over tcp and ipc may end
+   * (libzmq ends them); their peers reconnect to the next socket that binds.
    *
-   * @param endpoint as it was given to `bind`, or as `bind` returned it
+   * @param endpoint as given to `bind`, or as `bind` returned it
    * @throws InvalidArgumentError `EINVAL` for an invalid endpoint
    * @throws TransportError `ENOENT` when the socket is not bound to it
    * @throws ClosedError `EBADF` when the socket is closed
@@ -176,28 +175,28 @@ export abstract class Socket extends SocketByNumber {
     );
   }
 
-  /** The same as {@link unbind} without waiting until the endpoint is free; throws where that rejects. */
+  /** Like {@link unbind}, but does not wait until the endpoint is free; throws its errors. */
   unbindSync(endpoint: string): void;
   unbindSync(endpoint: string, ...extra: unknown[]): void {
     refuseExtra("unbindSync", "an endpoint", extra);
-    // What is wrong with the call was thrown; the promise is the wait until the endpoint is free.
+    // Invalid calls throw; the promise only waits until the endpoint is free.
     this[CORE].endpoints.unbind(endpoint).catch(() => undefined);
   }
 
   /**
-   * Connects to an endpoint, now or as soon as its peer is there; a lost
-   * connection is made again. Returns at once: {@link ready} waits for the connection.
+   * Connects to an endpoint, now or as soon as the peer is reachable, and reconnects after a loss. Returns at once:
+   * {@link ready} waits for the connection.
    *
-   * A source has endpoints that come and go: the socket connects to each, and leaves those that the source has no more.
-   * What waits for one of these moves to the others (Push, Dealer, Request), or leaves within the linger; replies of it are
-   * received for up to 30 s, and what a Pull or Subscriber was sent comes whole (docs/sockets.md). The events are
-   * `source:changed`, `source:failed` and `endpoint:refused`. `close` ends the source by its signal.
+   * With a source the socket connects to all endpoints of the source's current list and releases the others. Messages queued
+   * for a released endpoint move to the others (Push, Dealer, Request) or leave within the linger. Its replies are received
+   * for up to 30 s, and messages already sent to a Pull or Subscriber arrive (docs/sockets.md). The events are
+   * `source:changed`, `source:failed` and `endpoint:refused`. `close` aborts the source's signal.
    *
    * @param endpoint `tcp://HOST:PORT`, `tcp://SOURCE:PORT;HOST:PORT`, `ipc://PATH`, `inproc://NAME`; or a source
-   * @throws InvalidArgumentError `EINVAL` for an invalid endpoint, or an argument that `connect` does not take
+   * @throws InvalidArgumentError `EINVAL` for an invalid endpoint or an extra argument
    * @throws TransportError `EPROTONOSUPPORT`; ClosedError `EBADF` when the socket is closed
-   * @throws NotSupportedError `NOT_SUPPORTED` for an inproc name that another thread has bound, where the engine's
-   *   inproc does not reach there (docs/engines.md)
+   * @throws NotSupportedError `NOT_SUPPORTED` for an inproc name bound by another thread that inproc cannot reach
+   *   (docs/engines.md)
    */
   connect(endpoint: string | EndpointSource): void;
   connect(endpoint: string | EndpointSource, ...extra: unknown[]): void {
@@ -208,12 +207,12 @@ export abstract class Socket extends SocketByNumber {
   }
 
   /**
-   * Ends the connection to an endpoint given to `connect`, and its reconnecting. New messages go to other peers from now
-   * on; those accepted for this one leave within the socket's linger, even if its connection has yet to be made.
+   * Ends the connection to an endpoint given to `connect`, and its reconnecting. New messages go to other peers. Messages
+   * accepted for this endpoint leave within the socket's linger, even if it is not connected yet.
    *
-   * Of a source all endpoints are left, and it is read no more.
+   * With a source the socket releases all its endpoints and stops reading it.
    *
-   * @param endpoint as it was given to `connect`
+   * @param endpoint as given to `connect`
    * @throws InvalidArgumentError `EINVAL` for an invalid endpoint
    * @throws TransportError `ENOENT` when the socket is not connected to it; ClosedError `EBADF` when it is closed
    */
@@ -226,13 +225,13 @@ export abstract class Socket extends SocketByNumber {
   }
 
   /**
-   * Waits until connections stand: handshakes done, subscriptions on their way.
-   * Counts transports whose connections the engine reports (docs/engines.md).
+   * Waits for completed handshakes, after which subscriptions are sent. Counts transports whose connections the engine
+   * reports (docs/engines.md).
    *
    * @throws InvalidArgumentError `EINVAL` for an unknown option or an invalid value
-   * @throws TimeoutError `ETIMEDOUT` after `timeout` ms, whose `cause` is what the last attempt to connect failed with, where
-   *   several endpoints failed an `AggregateError` with that of each, the latest last (16 at most)
-   * @throws HandshakeError, ProtocolError when a peer refuses for good
+   * @throws TimeoutError `ETIMEDOUT` after `timeout` ms. Its `cause` is the error of the last failed attempt; for several
+   *   endpoints an `AggregateError` with an error for each, the latest last (16 at most)
+   * @throws HandshakeError, ProtocolError when a peer refuses permanently
    * @throws AbortedError `ABORT_ERR`; ClosedError `EAGAIN` when the socket closes meanwhile, `EBADF` when it is closed
    */
   ready(options?: ReadyOptions): Promise<void>;
@@ -267,10 +266,9 @@ export abstract class Socket extends SocketByNumber {
   }
 
   /**
-   * Disconnects every peer that `match` picks by its credentials, for instance
-   * after its key was revoked; `authenticate` decides when it comes back.
+   * Disconnects the peers whose credentials `match`, such as a revoked key. `authenticate` decides when they reconnect.
    *
-   * @returns how many were disconnected
+   * @returns the number of disconnected peers
    * @throws InvalidArgumentError `EINVAL` when `match` is not a function
    * @throws NotSupportedError `NOT_SUPPORTED` on the engine `libzmq`
    */
@@ -288,12 +286,12 @@ export abstract class Socket extends SocketByNumber {
   }
 
   /**
-   * Closes the socket: it takes no more calls, waiting receives end with `EAGAIN`, loops over it end. What `send` was
-   * given leaves within the linger, what waits for room, too, as long as the socket is bound, connected or has a peer.
-   * An error that closing causes is never an unhandled rejection. Closing twice is closing once.
+   * Closes the socket: further calls fail, waiting receives end with `EAGAIN`, and loops end. Messages given to `send` leave
+   * within the linger, including those that wait for room if the socket has an endpoint or a peer. Errors caused by closing
+   * are never unhandled rejections. Further calls return the same result.
    *
-   * @returns what left and what was thrown away
-   * @throws InvalidArgumentError `EINVAL` for an invalid linger or an unknown option; nothing has changed then
+   * @returns the numbers of sent and discarded messages
+   * @throws InvalidArgumentError `EINVAL` for an invalid linger or an unknown option, without an effect
    */
   close(options?: CloseOptions): Promise<CloseResult>;
   close(options?: CloseOptions, ...extra: unknown[]): Promise<CloseResult> {
@@ -308,13 +306,13 @@ export abstract class Socket extends SocketByNumber {
     }
   }
 
-  /** Lets the process end although the socket is bound, as `unref` of a server of Node.js. Calls that wait still hold it. */
+  /** Lets the process end while the socket is bound, like `unref` of a server of Node.js. Waiting calls still hold it. */
   unref(): this {
     this[CORE].engine.eventLoop.holdBound(false);
     return this;
   }
 
-  /** The opposite of {@link unref}: a bound socket holds the process, as by default. */
+  /** Undoes {@link unref}: a bound socket holds the process, as by default. */
   ref(): this {
     this[CORE].engine.eventLoop.holdBound(true);
     return this;
@@ -325,12 +323,12 @@ export abstract class Socket extends SocketByNumber {
     await this.close();
   }
 
-  /** The socket's counters at this moment. */
+  /** A snapshot of the socket's counters. */
   stats(): SocketStats {
     return this[CORE].stats();
   }
 
-  /** What happens to the socket and its peers. */
+  /** Events of the socket and its peers. */
   get events(): Observer {
     this.#observer ??= new Observer(this);
     return this.#observer;
@@ -342,8 +340,8 @@ export abstract class Socket extends SocketByNumber {
   }
 
   /**
-   * Whether the socket is closed: from `close` on, or, if it was called while a `bind` or `unbind` was under way, from
-   * that call's end on, as in the package `zeromq`. It takes no more calls from `close` on in either case.
+   * Whether the socket is closed: from `close` on, or from the end of a `bind` or `unbind` that was in flight then, as in the
+   * package `zeromq`. Calls fail from `close` on in either case.
    */
   get closed(): boolean {
     return this[CORE].closed && this[CORE].endpoints.settling === 0;
@@ -377,7 +375,7 @@ export abstract class Socket extends SocketByNumber {
     return null;
   }
 
-  /** @internal What `console.log` shows: endpoints, and options but for secrets and defaults. */
+  /** @internal For `console.log`: endpoints, and options without secrets and defaults. */
   [Symbol.for("nodejs.util.inspect.custom")](
     _depth: number,
     options: object,

@@ -1,57 +1,56 @@
 /**
- * A socket's counters. Every message that the program sent is in exactly one place:
+ * A socket's counters. Every sent message is counted in exactly one of them:
  *
  *   sent = delivered + queued + dropped.unroutable + dropped["peer-full"] + …
  *
- * What "delivered" means depends on the engine: handed to libzmq, or to the
- * kernel. docs/engines.md says how far each engine sees.
+ * A delivered message was handed to libzmq or to the kernel, depending on the engine (docs/engines.md).
  */
 import { type DropReason, dropCounters, ENGINE_DROP_REASONS, type InvalidReason } from "../engine/events.js";
 
-/** Why a message that the program sent was not delivered. */
+/** The reason for an undelivered message. */
 export type DroppedReason = DropReason | "timeout" | "aborted";
 
-/** What `stats()` gives: a snapshot, all counts since the socket was made. */
+/** A snapshot of the counts since the socket was made. */
 export interface SocketStats {
   /** Messages passed to `send` or taken by `trySend`. */
   readonly sent: number;
   /** Bytes of their frames, without framing. */
   readonly bytesSent: number;
-  /** Messages that the engine took, and has handed on as far as it knows. */
+  /** Messages that the engine took and has handed on, as far as it knows. */
   readonly delivered: number;
-  /** Messages that wait: in this socket for room in the engine, and in the engine for the kernel, as far as it knows. */
+  /** Messages waiting in this socket for the engine, and in the engine for the kernel, as far as it knows. */
   readonly queued: number;
-  /** Messages that were neither delivered nor wait, by reason. */
+  /** Undelivered messages that no longer wait, by reason. */
   readonly dropped: Readonly<Record<DroppedReason, number>>;
   /**
-   * Sockets that send to many (Publisher, XPublisher, XSubscriber, Radio): copies of messages that wait for a peer, and that
-   * never reached theirs, since it was slow or left; `undefined` where the engine cannot know.
+   * Publisher, XPublisher, XSubscriber and Radio: copies of messages that wait for a peer, and copies lost because the
+   * peer was slow or left; `undefined` if the engine cannot know.
    */
   readonly copies: { readonly queued: number | undefined; readonly dropped: number | undefined } | undefined;
   /** Messages handed to the program. */
   readonly received: number;
   /** Bytes of their frames. */
   readonly bytesReceived: number;
-  /** Received messages that wait for the program in the engine's own memory, as far as it can count. */
+  /** Received messages in the engine's memory that wait for the program, as far as it can count. */
   readonly receiveQueued: number;
-  /** Received messages that were not handed over, by reason. */
+  /** Received messages withheld from the program, by reason. */
   readonly invalid: Readonly<Record<InvalidReason, number>>;
-  /** Replies that came after their request was given up (Request). */
+  /** Replies to requests that had been given up (Request). */
   readonly late: number;
-  /** Calls that wait: sends for room, receives for messages. */
+  /** Calls waiting for room, and for messages. */
   readonly pendingSends: number;
   readonly pendingReceives: number;
-  /** Connected peers; `undefined` where the engine cannot know. */
+  /** Connected peers; `undefined` if the engine cannot know. */
   readonly peers: number | undefined;
-  /** Connections made again after a loss; `undefined` where the engine cannot know. */
+  /** Connections restored after a loss; `undefined` if the engine cannot know. */
   readonly reconnects: number | undefined;
-  /** Endpoints of sources that could not be connected to. */
+  /** Endpoints of sources that were refused. */
   readonly endpointsRefused: number;
-  /** Events nobody read in time. */
+  /** Events dropped because no observer read them in time. */
   readonly eventsLost: number;
 }
 
-/** What each socket begins with: a copy of an object has its shape. */
+/** Copied for each socket, because copies share their shape. */
 const NONE_DROPPED: Readonly<Record<DroppedReason, number>> = dropCounters([
   "unroutable",
   ...ENGINE_DROP_REASONS,
@@ -60,7 +59,7 @@ const NONE_DROPPED: Readonly<Record<DroppedReason, number>> = dropCounters([
   "aborted",
 ]);
 
-/** The counters behind {@link SocketStats}, owned by one socket. */
+/** The counters of one socket. */
 export class Counters {
   sent = 0;
   bytesSent = 0;

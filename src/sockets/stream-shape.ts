@@ -3,7 +3,7 @@ import { InvalidArgumentError } from "../core/errors.js";
 import { toMessage } from "./message.js";
 import type { MessageShape } from "./shape.js";
 
-/** What a STREAM sends: libzmq would take a third frame for the routing id of a next message. */
+/** Exactly two frames: libzmq would take a third one for the routing id of another message. */
 export const STREAM_FRAMES: MessageShape = {
   encode(value) {
     const message = toMessage(value);

@@ -1,4 +1,4 @@
-/** STREAM: raw TCP, to talk to peers that do not speak ZeroMQ (zmq_socket(3), ZMQ_STREAM). */
+/** STREAM: raw TCP, for peers without ZeroMQ (zmq_socket(3), ZMQ_STREAM). */
 import { checkCallOptions, refuseExtra } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import { SocketType } from "../core/socket-type.js";
@@ -27,7 +27,7 @@ type StreamProperties = CommonOptions &
 /** Options of {@link Stream}. */
 export type StreamOptions = StreamProperties & ConstructionOptions;
 
-/** What `connect` of a Stream takes. */
+/** Options of `connect` of a Stream. */
 export interface StreamConnectOptions {
   /** The routing id that the peer gets on this socket. */
   routingId?: string;
@@ -36,9 +36,8 @@ export interface StreamConnectOptions {
 const CONNECT_OPTIONS: readonly (keyof StreamConnectOptions)[] = ["routingId"];
 
 /**
- * Sends and receives pieces of TCP streams: two frames, the peer's routing id
- * and bytes. An empty second frame in a received message says that the peer came
- * or went; sent, it ends the connection.
+ * Sends and receives pieces of TCP streams in two frames: the peer's routing id, and bytes. An empty second frame reports the
+ * start or end of a connection when received, and ends the connection when sent.
  *
  * @example
  * ```ts
@@ -64,7 +63,7 @@ export class Stream extends Socket {
   }
 
   /**
-   * Connects to a TCP endpoint, and knows the peer there by `routingId` if one is given.
+   * Connects to a TCP endpoint; `routingId` names the peer there.
    *
    * @throws InvalidArgumentError `EINVAL` for an invalid routing id or an unknown option; otherwise as `connect` of {@link Socket}
    */

@@ -1,12 +1,11 @@
 /**
- * The subscriptions that a publisher knows of, counted by topic prefix. Pure.
+ * A publisher's subscriptions, counted by topic prefix. Pure.
  *
- * Peers choose the prefixes, so their number is bounded: past the bound new ones
- * are not counted (they still work: the engine has them).
+ * Peers choose the prefixes, so their number is bounded. Further ones are not counted, but work.
  */
 import { SteadyMap } from "../core/collections/steady-map.js";
 
-/** Prefixes counted at most. */
+/** Most counted prefixes. */
 export const MAX_COUNTED_PREFIXES = 100_000;
 
 export class SubscriptionTable {
@@ -35,7 +34,7 @@ export class SubscriptionTable {
     else this.#counts.set(key, count - 1);
   }
 
-  /** Subscriptions whose prefix a message with this first frame would match. */
+  /** Subscriptions that match a message with this first frame. */
   matching(topic: Buffer): number {
     const text = topic.toString("latin1");
     let count = 0;

@@ -1,19 +1,16 @@
-/**
- * `trySend` of one frame that the program gives away, to a socket of the same thread, and `sendMany` of such: what the outbox does with
- * it, in fewer steps.
- */
+/** A shortcut for `trySend` and `sendMany` of single frames that the program gives away to a socket of its thread. */
 import type { FramePassing } from "../engine/engine.js";
 import type { Outbox } from "./outbox.js";
 import type { Counters } from "./stats.js";
 
-/** Node.js has the global one behind a getter (engine/zmtp/transferred.ts). */
+/** The global is a getter in Node.js (engine/zmtp/transferred.ts). */
 const Bytes = Buffer;
 
 export class TransferLane {
   readonly #passing: FramePassing;
   readonly #outbox: Outbox;
   readonly #counters: Counters;
-  /** Bytes of a message at most; the outbox knows if that has changed. */
+  /** Bytes of a message at most. */
   readonly #largest: number;
 
   constructor(passing: FramePassing, outbox: Outbox, counters: Counters, largest: number | undefined) {
@@ -23,7 +20,7 @@ export class TransferLane {
     this.#largest = largest ?? Number.MAX_SAFE_INTEGER;
   }
 
-  /** @returns whether the message was sent; `false`: nothing has changed, and the outbox decides */
+  /** @returns `false` without an effect: the outbox decides */
   trySend(message: unknown): boolean {
     if (!this.#isFor(message)) return false;
     if (this.#outbox.waiting > 0 || !this.#passing.pass(message)) return false;
@@ -34,13 +31,12 @@ export class TransferLane {
     return true;
   }
 
-  /** Whether all of these are for this way. */
   takes(messages: readonly unknown[]): boolean {
     for (let i = 0; i < messages.length; i++) if (!this.#isFor(messages[i])) return false;
     return true;
   }
 
-  /** Sends messages that it {@link takes} from the `from`th on, while there is room. @returns how many */
+  /** Sends messages from index `from` on while there is room; call it only if {@link takes}. @returns their number */
   passMany(messages: readonly Buffer[], from: number): number {
     if (this.#outbox.waiting > 0) return 0;
     const passing = this.#passing;
@@ -58,7 +54,7 @@ export class TransferLane {
     return at - from;
   }
 
-  /** What stands for `null` is one for all messages, and may not be given away. */
+  /** The frame of `null` is shared by all messages and may not be given away, so empty frames are excluded. */
   #isFor(message: unknown): message is Buffer {
     return message instanceof Bytes && message.length > 0 && message.length <= this.#largest;
   }

@@ -1,4 +1,4 @@
-/** What sockets that send can do. */
+/** Methods of sending sockets. */
 import { checkCallOptions, describe } from "../core/arguments.js";
 import { InvalidArgumentError, type ShoalError } from "../core/errors.js";
 import { checkMemory, SEND_OPTIONS, TRY_OPTIONS } from "./copy-option.js";
@@ -12,64 +12,65 @@ import type { WritableOptions } from "./socket-options.js";
 /** A socket that sends messages of type `M`: frames, unless said otherwise. */
 export interface Writable<M = MessageLike | MessageLike[]> extends Required<WritableOptions> {
   /**
-   * Sends a message, whole or not at all; waits while no peer has room. Any
-   * number of calls may wait, at most `maxPendingSends`; messages leave in the
-   * order of the calls.
+   * Sends a message, whole or not at all; waits while no peer has room. At most `maxPendingSends` calls may wait. Messages
+   * leave in the order of the calls.
    *
-   * Bytes are not copied, unless `copy` asks for it: they belong to the socket and must not change after the call, nor be
-   * transferred to a thread (engine `zmtp`: dropped then, and counted as `detached`). With `transfer` they are the receiver's.
+   * Bytes are not copied without the option `copy`. They then belong to the socket: do not change them after the call, or
+   * transfer them to a thread (engine `zmtp` drops such a message and counts it as `detached`). With `transfer` they
+   * belong to the receiver.
    *
    * @returns settled when the engine has the message
    * @throws InvalidArgumentError `EINVAL` for an invalid message, an unknown option, or a third argument
-   * @throws InvalidMessageError `ERR_INVALID_MESSAGE` for what the codec or its schema refuses
+   * @throws InvalidMessageError `ERR_INVALID_MESSAGE` if the codec or its schema refuses the message
    * @throws TimeoutError `EAGAIN` after `sendTimeout` or `timeout`
-   * @throws InvalidStateError `EFSM` at once if the socket has to receive first (Request, Reply), and no receive waits
+   * @throws InvalidStateError `EFSM` at once if the socket must receive first (Request, Reply) and no receive waits
    * @throws InvalidStateError `ERR_TOO_MANY_PENDING` past `maxPendingSends` or `maxPendingSendBytes`
    * @throws AbortedError `ABORT_ERR`: the message was not sent
    * @throws ClosedError `EBADF` when the socket is closed, `EAGAIN` when it closes while the call waits
    * @throws UnroutableError `EHOSTUNREACH` (Router with `mandatory`, Stream)
-   * @throws TransportError `ENOMEM` when the process has no memory for a copy of the message: it was not sent
+   * @throws TransportError `ENOMEM` without memory for a copy of the message: it was not sent
    */
   send(message: M, options?: SendOptions): Promise<void>;
   /**
    * Sends a message if that is possible at once.
    *
-   * @returns `false` when no peer has room or earlier sends still wait; nothing has happened then
-   * @throws the errors of {@link send}, but for the waits
+   * @returns `false` without an effect if no peer has room, or earlier sends still wait
+   * @throws the errors of {@link send}, except those of waiting
    */
   trySend(message: M, options?: Pick<SendOptions, "copy" | "transfer">): boolean;
   /**
-   * Sends an array of messages, as by {@link send} for each, with one promise for all: they leave in their order, and where they wait
-   * for room, those of other calls may leave between them. An empty array sends nothing. Not in a page.
+   * Sends an array of messages in their order, with one promise for all. While they wait for room, messages of other calls
+   * may leave between them. An empty array sends nothing. Not in a page.
    *
-   * @param options as of `send`; `timeout`, or `sendTimeout`, is for all of them together; with `copy` those that wait are all
+   * @param options as for `send`; `timeout` or `sendTimeout` limits the whole call. With `copy` all waiting messages are
    *   copied within the call, whatever `maxPendingSendBytes` is
-   * @returns settled when the engine has them all
-   * @throws InvalidArgumentError `EINVAL` for what is no array, an invalid message or an unknown option: nothing was sent
-   * @throws the errors of {@link send}, with `sent`: how many messages went before ({@link SendManyError}); the others are the program's
+   * @returns settled when the engine has all messages
+   * @throws InvalidArgumentError `EINVAL` for anything but an array, an invalid message or an unknown option: nothing was
+   *   sent
+   * @throws the errors of {@link send}, with the number of sent messages ({@link SendManyError})
    */
   sendMany(messages: readonly M[], options?: SendOptions): Promise<void>;
 }
 
-/** What `sendMany` rejects with: the error of `send` for the message that was not sent. */
+/** The error of `sendMany`: that of `send` for the first unsent message. */
 export interface SendManyError extends ShoalError {
-  /** Messages of the array that were sent; the first one that was not is at this place. */
+  /** Sent messages; also the index of the first unsent one. */
   readonly sent: number;
 }
 
-/** A second argument that is a frame: somebody took `send` for one that has a parameter for each. */
+/** Refuses a frame as second argument, which a caller may expect to be possible. */
 function refuse(call: string, given: unknown): never {
   throw new InvalidArgumentError(
     `${call} takes one message: the frames of one are an array, [frame, frame]; got ${describe(given)}, too`,
   );
 }
 
-/** The last options that were checked and cannot change, with nothing but booleans: what is said once for many messages. */
+/** The last checked options that are frozen and have only booleans, to check them once for many messages. */
 let checked: object | undefined;
-/** The same, if they say `transfer`. */
+/** The same options, if they include `transfer`. */
 let transferring: object | undefined;
 
-/** @throws InvalidArgumentError `EINVAL` for what a sending call does not take */
+/** @throws InvalidArgumentError `EINVAL` for unknown or invalid options, or an extra argument */
 export function checkSendOptions(call: string, options: unknown, extra: unknown): void {
   if (options !== undefined && options === checked && extra === undefined) return;
   check(call, options, SEND_OPTIONS, extra);
@@ -85,7 +86,7 @@ function check(call: string, options: unknown, known: readonly string[], extra: 
   transferring = (options as SendOptions).transfer === true ? options : undefined;
 }
 
-/** Whether it was sent by the short way. */
+/** @returns whether the transfer lane has sent the message */
 function passes(core: SocketCore, message: unknown, options: object, extra: unknown): boolean {
   if (options !== transferring || extra !== undefined || isSendObserved()) return false;
   return core.lane?.trySend(message) === true;
@@ -93,7 +94,7 @@ function passes(core: SocketCore, message: unknown, options: object, extra: unkn
 
 /** The methods of {@link Writable} but `sendMany`. @internal */
 export const SENDING: Omit<Writable<unknown>, keyof WritableOptions | "sendMany"> & ThisType<HasCore> = {
-  // Not rest parameters: they would make an array for each message.
+  // Rest parameters would make an array for each message.
   send(message, options, extra?: unknown) {
     const core = this[CORE];
     let encoded: ReturnType<typeof core.encode>;

@@ -1,29 +1,29 @@
 /**
- * Keeps the handshakes under way at a socket or a port within a limit. Pure.
+ * Limits the handshakes in progress at a socket or port. Pure.
  *
- *   add --more than the limit--> once what has come in this turn of the event loop is read: some end
+ *   add --more than the limit--> the excess ends after the input of this turn of the event loop was read
  *      `--more than twice--> at once
  *
- * The oldest handshake of the network that has the most of them ends. If the newest ended, a program that opens connections
- * and stops there would keep all others out; if the oldest of all did, one that opens them fast enough would. So it ends
- * its own. A network is an address of IPv4, or the 64 bits of IPv6 that one customer gets.
+ * The oldest handshake of the network with the most handshakes ends. If the newest ended, idle connections could keep all
+ * peers out; if the oldest of all did, fast connections could. So a flood ends its own handshakes. A network is an IPv4
+ * address, or the 64 bits of IPv6 that one customer gets.
  *
- * Connections are accepted many at once, before anything that their peers sent is read: if they ended there and then, a
- * peer among a flood would never be looked at.
+ * Many connections are accepted before the input of any is read. Ending them at once would give a peer among a flood no
+ * chance.
  */
 export class HandshakeLimit<K> {
-  /** By network, the oldest first. */
+  /** Handshakes by network, oldest first. */
   readonly #keys = new Map<string, Set<K>>();
   readonly #networks = new Map<K, string>();
   readonly #limit: () => number;
   readonly #evict: (key: K, limit: number) => void;
-  /** No network has more: of a flood from many networks, the first one looked at has as many. */
+  /** An upper bound on the handshakes of one network, to end the search for the largest early. */
   #most = 0;
   #isScheduled = false;
 
   /**
-   * @param limit as it is now
-   * @param evict ends a handshake, which it deletes here
+   * @param limit returns the current limit
+   * @param evict ends a handshake, and calls `delete`
    */
   constructor(limit: () => number, evict: (key: K, limit: number) => void) {
     this.#limit = limit;
@@ -48,7 +48,6 @@ export class HandshakeLimit<K> {
     setImmediate(this.#trim).unref();
   }
 
-  /** It is over. */
   delete(key: K): void {
     const network = this.#networks.get(key);
     if (network === undefined) return;
@@ -78,7 +77,7 @@ export class HandshakeLimit<K> {
   };
 }
 
-/** What counts as one source of connections: an address of IPv4, or the first 64 bits of one of IPv6. */
+/** The network of an address: an IPv4 address, or the first 64 bits of an IPv6 address. */
 export function networkOf(address: string): string {
   if (!address.includes(":")) return address;
   const [head = "", tail] = address.replace(/%.*$/, "").split("::");

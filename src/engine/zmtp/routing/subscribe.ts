@@ -1,14 +1,11 @@
 /**
- * SUB and XSUB (29/PUBSUB): subscriptions go to every publisher, on each new
- * connection again; messages come from all of them in turn. SUB looks at each
- * message itself, too: a publisher need not filter, and one that a cancellation
- * has not reached yet goes on sending.
+ * SUB and XSUB (29/PUBSUB): subscriptions go to every publisher, and again on each new connection. Messages are received from
+ * all publishers in turn. SUB also filters messages itself, because publishers need not filter, and send until a
+ * cancellation has reached them.
  *
- * A subscription is a command to a peer of version 3.1, and a message, 01 or 00 and
- * the prefix, to one of 3.0. It is sent each time the program subscribes; the
- * cancellation when it has taken back as many. While the connection takes nothing,
- * because the publisher does not read, only the difference is kept that it has to
- * get: a prefix that comes and goes meanwhile is nothing.
+ * A subscription is a command to a peer of version 3.1, and a message (01 or 00, and the prefix) to one of 3.0. It is sent at
+ * each call of the program; the cancellation at the last of as many calls. While a publisher does not read, only the
+ * difference is kept: a prefix that comes and goes meanwhile is not sent.
  */
 import { SteadyMap } from "../../../core/collections/steady-map.js";
 import { costOf } from "../../../core/frame-cost.js";
@@ -31,15 +28,15 @@ import { LengthSet } from "./subscription-index.js";
 
 export class SubscribeRouting extends Routing implements EngineSubscriptions {
   readonly #in = new FairQueue();
-  /** How often the program asked for each prefix; one character a byte. */
+  /** Number of the program's subscriptions by prefix, one character per byte. */
   readonly #prefixes = new SteadyMap<number>();
   readonly #lengths = new LengthSet();
-  /** By pipe: changes that its publisher has not got yet; whether the prefix is there now. */
+  /** Unsent changes by pipe: whether each prefix is subscribed now. */
   readonly #unsent = new Map<Pipe, SteadyMap<boolean>>();
   readonly #filters: boolean;
   #next: Buffer[] | undefined = undefined;
 
-  /** @param filters SUB; an XSUB's program gets what comes */
+  /** @param filters SUB; an XSUB's program gets all messages */
   constructor(effects: RoutingEffects, filters: boolean) {
     super(effects);
     this.#filters = filters;
@@ -47,12 +44,12 @@ export class SubscribeRouting extends Routing implements EngineSubscriptions {
 
   get readable(): boolean {
     if (!this.#filters) return this.#in.next() !== undefined;
-    // What need not be looked at stays as it came.
+    // Messages that need no check stay undecoded.
     if (this.#next === undefined && this.wantsAll()) return this.#in.next() !== undefined;
     return this.#find();
   }
 
-  /** XSUB: a message that no publisher has room for is dropped. */
+  /** XSUB: a message without room at a publisher is dropped. */
   get writable(): boolean {
     return true;
   }
@@ -61,18 +58,18 @@ export class SubscribeRouting extends Routing implements EngineSubscriptions {
     this.#unsent.delete(pipe);
     const frames: Buffer[] = [];
     for (const prefix of this.#prefixes.keys()) frames.push(this.frameOf(pipe, true, bytesOf(prefix)));
-    // Before the messages that an XSUB's program has sent meanwhile.
+    // Before messages that an XSUB's program has sent meanwhile.
     if (frames.length > 0) pipe.sendFirst(Buffer.concat(frames));
   }
 
   /**
-   * The next connection gets all prefixes: commands that did not leave would contradict what changes until then. Messages
-   * that wait among them (XSUB) are dropped with them.
+   * The next connection gets all prefixes, so unsent commands are dropped: they could contradict later changes. Messages
+   * between them (XSUB) are dropped as well.
    */
   override lost(pipe: Pipe): void {
     this.#unsent.delete(pipe);
     const dropped = pipe.out.clearWaiting();
-    // Last: a listener may subscribe.
+    // Last, because a listener may subscribe.
     if (dropped > 0) this.effects.routingOnDrop("disconnected", pipe, dropped);
   }
 
@@ -88,15 +85,15 @@ export class SubscribeRouting extends Routing implements EngineSubscriptions {
 
   override messages(pipe: Pipe): void {
     this.#in.add(pipe);
-    // Looked for when it is taken: what is found sooner could not be lent.
+    // Messages are decoded only when taken, so that their memory can be lent.
     this.effects.routingOnReadable();
   }
 
-  /** XSUB: 01 or 00 and a prefix is a subscription or its cancellation, anything else goes to all publishers. */
+  /** XSUB: 01 or 00 and a prefix is a subscription or its cancellation; other messages go to all publishers. */
   offer(message: OutgoingMessage): OfferResult {
     const single = Array.isArray(message) ? (message.length === 1 ? message[0] : undefined) : message;
     if (single !== undefined) {
-      // Only that is copied: a publication may be large.
+      // Only subscriptions are copied, because a publication may be large.
       const kind = typeof single === "string" ? single.charCodeAt(0) : single[0];
       if (kind === 1 || kind === 0) {
         const prefix = Buffer.from(single as Uint8Array).subarray(1);
@@ -133,7 +130,7 @@ export class SubscribeRouting extends Routing implements EngineSubscriptions {
     }
   }
 
-  /** Throws away those from `start` on that the program did not ask for. */
+  /** Removes messages from index `start` on that the program has not subscribed to. */
   #filter(taken: TakenMessages, start: number): void {
     const { messages } = taken;
     let kept = start;
@@ -198,23 +195,23 @@ export class SubscribeRouting extends Routing implements EngineSubscriptions {
     return super.queuedIn + (this.#next === undefined ? 0 : 1);
   }
 
-  /** @param changes whether the prefix has come or gone; else it was asked for once more */
+  /** @param changes whether the prefix is new or gone; otherwise only its number has changed */
   #sendChange(pipe: Pipe, on: boolean, key: string, changes: boolean): void {
     const { link } = pipe;
     if (link === undefined) return;
-    // Within the process what waits for the other end to join is never much: nothing is written there.
+    // Within the process nothing is written, and little waits for the other end to join.
     if ((!link.blocked && !this.#unsent.has(pipe)) || link.ahead !== undefined)
       pipe.sendRaw(this.frameOf(pipe, on, bytesOf(key)), 0);
     else if (changes) {
       const unsent = this.#unsent.get(pipe) ?? new SteadyMap<boolean>();
       this.#unsent.set(pipe, unsent);
-      // The opposite of a change that was not sent: neither has to be.
+      // The opposite of an unsent change cancels it.
       if (!unsent.delete(key)) unsent.set(key, on);
-      pipe.mute = true; // So that `room` is called.
+      pipe.mute = true; // Makes the pipe call `room`.
     }
   }
 
-  /** Sends a publisher that reads again what has changed, as much as its connection takes. */
+  /** Sends unsent changes to a publisher that reads again, as its connection takes them. */
   #catchUp(pipe: Pipe): void {
     const unsent = this.#unsent.get(pipe);
     if (unsent === undefined) return;
@@ -236,30 +233,29 @@ export class SubscribeRouting extends Routing implements EngineSubscriptions {
     return true;
   }
 
-  /** Whether the program is to get a message (SUB). */
+  /** Whether the program gets a message (SUB). */
   protected matches(message: readonly Buffer[]): boolean {
     const topic = message[0] as Buffer;
     return this.#hasPrefixOf(topic, 0, topic.length) !== this.effects.options.invertMatching;
   }
 
-  /** Whether the program is to get every message, so that none has to be looked at. */
+  /** Whether the program gets every message, so that none needs a check. */
   protected wantsAll(): boolean {
     const lengths = this.#lengths;
     return lengths.size > 0 && lengths.at(0) === 0 && !this.effects.options.invertMatching;
   }
 
-  /** Whether the program asked for exactly this. */
+  /** Whether the program has subscribed to exactly this prefix. */
   protected has(topic: Buffer): boolean {
     return this.#prefixes.has(keyOf(topic));
   }
 
-  /** A subscription or its cancellation as the peer's version has it. */
+  /** A subscription or its cancellation in the format of the peer's version. */
   protected frameOf(pipe: Pipe, on: boolean, prefix: Buffer): Buffer {
     if (pipe.peer?.commands === true) return commandFrame(encodeCommand(on ? "SUBSCRIBE" : "CANCEL", prefix));
     return messageFrame(Buffer.concat([Buffer.of(on ? 1 : 0), prefix]));
   }
 
-  /** Of the topic between two positions. */
   #hasPrefixOf(bytes: Uint8Array, start: number, end: number): boolean {
     const lengths = this.#lengths;
     for (let i = 0; i < lengths.size; i++) {
@@ -272,7 +268,7 @@ export class SubscribeRouting extends Routing implements EngineSubscriptions {
   }
 }
 
-/** The prefix of a key, which has one character a byte. */
+/** @param key one character per byte */
 function bytesOf(key: string): Buffer {
   return Buffer.from(key, "latin1");
 }
