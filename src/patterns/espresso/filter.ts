@@ -3,32 +3,36 @@ import { isBytes } from "../../core/bytes.js";
 import type { Clock } from "../../core/clock.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { ProxySide } from "../../sockets/pump.js";
-import { checkCount, checkFunction, checkKeys } from "../kit/options.js";
+import { anything, bytes, checkOptions, choice, func, type Given, integer } from "../kit/options.js";
 
 /** Largest size that a filter accepts, in bytes. */
 const MAX_SIZE = Number.MAX_SAFE_INTEGER;
 
-/** Selects messages that pass all given conditions. */
-export interface EspressoFilter {
+const FILTER = {
   /** Side of the proxy that the message came from. Default: both. */
-  readonly from?: ProxySide;
+  from: choice(["frontend", "backend"]),
   /** Prefixes of the first frame. Default: all. */
-  readonly topics?: string | Uint8Array | readonly (string | Uint8Array)[];
+  topics: anything<string | Uint8Array | readonly (string | Uint8Array)[]>(),
   /** Minimum bytes of all frames. Default 0. */
-  readonly minSize?: number;
+  minSize: bytes({ default: 0, min: 0 }),
   /** Maximum bytes of all frames. Default: no limit. */
-  readonly maxSize?: number;
+  maxSize: bytes({ default: MAX_SIZE, min: 0 }),
   /** Runs last. An error counts as `false`, with an event at most once per second. Must not keep the frames. */
-  readonly where?: (frames: readonly Buffer[], from: ProxySide | undefined) => boolean;
-}
+  where: func<(frames: readonly Buffer[], from: ProxySide | undefined) => boolean>(),
+};
+
+const SAMPLE = {
+  /** Every Nth, starting with the first. Default 1: all. */
+  oneIn: integer({ default: 1 }),
+  /** Limit per second. Default: no limit. */
+  perSecond: integer(),
+};
+
+/** Selects messages that pass all given conditions. */
+export type EspressoFilter = Given<typeof FILTER>;
 
 /** How many of the selected messages are taken. */
-export interface EspressoSample {
-  /** Every Nth, starting with the first. Default 1: all. */
-  readonly oneIn?: number;
-  /** Limit per second. Default: no limit. */
-  readonly perSecond?: number;
-}
+export type EspressoSample = Given<typeof SAMPLE>;
 
 /** Outcome for a message. */
 export type Verdict = "taken" | "filtered" | "sampled";
@@ -82,20 +86,15 @@ export class Filter {
     clock: Clock,
     whereOnFailed: (error: unknown) => void = () => undefined,
   ) {
-    checkKeys("a tap's filter", filter, ["from", "topics", "minSize", "maxSize", "where"]);
-    checkKeys("a tap's sample", sample, ["oneIn", "perSecond"]);
-    const { from, topics, minSize = 0, maxSize = MAX_SIZE, where } = filter;
-    const { oneIn = 1, perSecond } = sample;
-    if (from !== undefined && from !== "frontend" && from !== "backend")
-      throw new InvalidArgumentError(`Option from is "frontend" or "backend"; got ${String(from)}`);
-    if (where !== undefined) checkFunction("where", where);
+    const { from, topics, minSize, maxSize, where } = checkOptions("a tap's filter", FILTER, filter);
+    const { oneIn, perSecond = 0 } = checkOptions("a tap's sample", SAMPLE, sample);
     this.#from = from;
     this.#prefixes = prefixesOf(topics);
-    this.#minSize = checkCount("minSize", minSize, 0, MAX_SIZE);
-    this.#maxSize = checkCount("maxSize", maxSize, 0, MAX_SIZE);
+    this.#minSize = minSize;
+    this.#maxSize = maxSize;
     this.#where = where;
-    this.#oneIn = checkCount("oneIn", oneIn, 1);
-    this.#perSecond = perSecond === undefined ? 0 : checkCount("perSecond", perSecond, 1);
+    this.#oneIn = oneIn;
+    this.#perSecond = perSecond;
     this.#clock = clock;
     this.#whereOnFailed = whereOnFailed;
   }

@@ -16,7 +16,7 @@ import type { MessageLike } from "../../sockets/message.js";
 import { Driver } from "../kit/driver.js";
 import { ENDPOINT_SOURCE_EVENTS, type PatternEndpoints } from "../kit/endpoint-list.js";
 import { ServiceError } from "../kit/errors.js";
-import { checkCount, checkKeys } from "../kit/options.js";
+import { anything, checkCount, checkKeys, checkOptions, type Given, integer } from "../kit/options.js";
 import { StoreError } from "../kit/store/error.js";
 import {
   type MajordomoCallOptions,
@@ -65,17 +65,19 @@ const NO_OPTIONS: TitanicRequestOptions & MajordomoCallOptions = Object.freeze({
 const RETRIES = 2;
 const TIMEOUT = 30_000;
 
-/** Options of {@link TitanicClient.wait}. */
-export interface TitanicWaitOptions {
+const WAIT_OPTIONS = {
   /** ms in total, then `wait` rejects with `ETIMEDOUT`; Titanic keeps the request. Default -1: no limit. */
-  readonly timeout?: number;
+  timeout: integer({ default: -1, min: -1 }),
   /** First poll interval in ms; multiplied by 1.5 up to `maxInterval`. Default 50. */
-  readonly interval?: number;
+  interval: integer({ default: 50 }),
   /** ms. Default 2,000. */
-  readonly maxInterval?: number;
+  maxInterval: integer({ default: 2_000 }),
   /** Ends the wait; Titanic keeps the request. */
-  readonly signal?: AbortSignal;
-}
+  signal: anything<AbortSignal>(),
+};
+
+/** Options of {@link TitanicClient.wait}. */
+export type TitanicWaitOptions = Given<typeof WAIT_OPTIONS>;
 
 const EVENTS: EventNames<MajordomoClientEvent> = {
   "broker:joined": true,
@@ -270,11 +272,8 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
   }
 
   async #wait(uuid: string, options: TitanicWaitOptions): Promise<TitanicReply> {
-    checkKeys("TitanicClient.wait", options, ["timeout", "interval", "maxInterval", "signal"]);
-    const { timeout = -1, interval = 50, maxInterval = 2_000, signal } = options;
-    checkCount("timeout", timeout, -1);
-    checkCount("interval", interval, 1);
-    checkCount("maxInterval", maxInterval, 1);
+    const settings = checkOptions("TitanicClient.wait", WAIT_OPTIONS, options);
+    const { timeout, interval, maxInterval, signal } = settings;
     const deadline = performance.now() + timeout;
     const left = (): number => Math.max(1, Math.ceil(deadline - performance.now()));
     for (let pause = interval; ; pause = Math.min(pause * 1.5, maxInterval)) {
