@@ -5,47 +5,63 @@ import timers from "node:timers/promises";
 import { backOff } from "../../core/back-off.js";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { AbortedError, ClosedError, InvalidStateError, TimeoutError } from "../../core/errors.js";
+import type { EndpointSourceEvent } from "../kit/endpoint-list.js";
 import { type FailureReason, messageOf, ServiceError } from "../kit/errors.js";
 import { StoreError } from "../kit/store/error.js";
+import type { MajordomoClient } from "../majordomo/index.js";
 import {
   type DeliveryEnd,
   type DispatchLimits,
   DispatchRules,
   type TitanicDispatchStats,
 } from "./dispatch-rules.js";
+import { formatUuid } from "./protocol.js";
 import type { TitanicClaimedRequest, TitanicStore } from "./store.js";
 
-/** Narrow interface of a Majordomo client. */
-export interface ServiceCaller {
-  /** Whether the broker has a worker for the service (8/MMI, mmi.service). Rejects if the broker does not answer. */
-  available(service: Buffer): Promise<boolean>;
-  /** Returns the reply's body, one or more frames. Rejects on timeout. */
-  call(service: Buffer, body: readonly Buffer[]): Promise<readonly Buffer[]>;
-}
-
-export interface DispatcherOptions {
-  readonly limits: DispatchLimits;
-  /** ms that a claim is held in a shared store; longer than a call. */
-  readonly lease: number;
-  /** ms that a reply is kept. */
+/** Options of the dispatcher. Times in ms. */
+export interface DispatcherOptions extends DispatchLimits {
+  /** Timeout of a call, and of a service check. */
+  readonly timeout: number;
+  readonly checkTimeout: number;
+  /** Time that a reply or dead letter is kept. */
   readonly replyTtl: number;
-  /** ms that a dead letter is kept. */
   readonly deadLetterTtl: number;
-  /** ms for retrying to store a reply; no longer than the claim. */
-  readonly replyPatience: number;
-  /** ms between removals of expired records. */
+  /** Interval between removals of expired records. */
   readonly expireInterval: number;
-  /** ms since 1970. */
-  readonly wallClock: () => number;
 }
 
-export interface DispatcherEvents {
-  answered(request: TitanicClaimedRequest): void;
-  failed(request: TitanicClaimedRequest, error: unknown): void;
-  died(request: TitanicClaimedRequest, reason: string): void;
-  expired(count: number): void;
-  storeFailed(error: unknown): void;
-}
+export type TitanicEvent =
+  /** A reply was stored. */
+  | { readonly type: "request:answered"; readonly uuid: string; readonly service: string }
+  /** A call failed and will be retried. */
+  | {
+      readonly type: "request:retried";
+      readonly uuid: string;
+      readonly service: string;
+      readonly attempts: number;
+      readonly error: unknown;
+    }
+  /** A request became a dead letter. */
+  | {
+      readonly type: "request:buried";
+      readonly uuid: string;
+      readonly service: string;
+      readonly attempts: number;
+      readonly reason: string;
+    }
+  /** Expired requests, replies and dead letters were removed. */
+  | { readonly type: "records:expired"; readonly count: number }
+  /** An unreadable record was set aside. */
+  | { readonly type: "record:damaged"; readonly uuid: string; readonly reason: string }
+  /** A malformed client request was answered with 500. */
+  | { readonly type: "request:invalid"; readonly reason: string }
+  /** The store refused or failed; the client got 500, or 502 if the outcome is unknown. */
+  | { readonly type: "store:failed"; readonly error: unknown }
+  /** Events of the calling client's source; each worker reads the source, too. */
+  | EndpointSourceEvent;
+
+/** ms by which a lease outlasts a call; also the time for retrying to store a reply. */
+const LEASE_MARGIN = 30_000;
 
 /** Failures before the service had the request. */
 const UNDELIVERED: ReadonlySet<FailureReason> = new Set([
@@ -64,13 +80,16 @@ const MAX_STEP = 1_000;
 
 export class Dispatcher {
   readonly #store: TitanicStore;
-  readonly #caller: ServiceCaller;
+  readonly #client: MajordomoClient;
   readonly #options: DispatcherOptions;
-  readonly #events: DispatcherEvents;
+  readonly #emit: (event: TitanicEvent) => void;
+  readonly counters = { answered: 0, failed: 0, died: 0, expired: 0 };
   readonly #timer = new DriverTimer(MAX_STEP);
   readonly #rules: DispatchRules;
   readonly #running = new Set<Promise<void>>();
   readonly #stop = new AbortController();
+  /** Ends calls in flight. */
+  readonly #abort = new AbortController();
   /** Error of a request's last attempt, until it is decided what happens next. */
   readonly #errors = new Map<TitanicClaimedRequest, unknown>();
   #expiry: NodeJS.Timeout;
@@ -78,17 +97,17 @@ export class Dispatcher {
 
   constructor(
     store: TitanicStore,
-    caller: ServiceCaller,
+    client: MajordomoClient,
     options: DispatcherOptions,
-    events: DispatcherEvents,
+    emit: (event: TitanicEvent) => void,
   ) {
     setMaxListeners(0, this.#stop.signal); // Each answer that waits for the store has a listener.
     this.#store = store;
-    this.#caller = caller;
+    this.#client = client;
     this.#options = options;
-    this.#events = events;
+    this.#emit = emit;
     this.#rules = new DispatchRules(
-      options.limits,
+      options,
       {
         check: (service) => this.#run(this.#check(service)),
         claim: (service, limit) => this.#run(this.#claim(service, limit)),
@@ -122,34 +141,49 @@ export class Dispatcher {
     while (this.#running.size > 0) await Promise.all(this.#running);
   }
 
+  /** Ends calls in flight. */
+  abort(): void {
+    this.#abort.abort();
+  }
+
   async #check(service: Buffer): Promise<void> {
     const available = await this.#isThere(service);
     this.#rules.checked(service, available, this.#timer.now());
   }
 
-  #isThere(service: Buffer): Promise<boolean> {
-    // No broker answered: requests stay, and the service is checked again.
-    return this.#caller.available(service).catch(() => false);
+  /** Whether the broker has a worker for the service (8/MMI, mmi.service). */
+  async #isThere(service: Buffer): Promise<boolean> {
+    const options = { timeout: this.#options.checkTimeout, signal: this.#abort.signal };
+    try {
+      const [status] = await this.#client.request("mmi.service", [service], options);
+      return String(status) === "200";
+    } catch {
+      // No broker answered: requests stay, and the service is checked again.
+      return false;
+    }
   }
 
   async #claim(service: Buffer, limit: number): Promise<void> {
     // Counts all replies of one commit before claiming more.
     await new Promise<void>((resolve) => setImmediate(resolve));
-    const requests = await this.#attempt(() => this.#store.claim(service, limit, this.#options.lease));
+    const requests = await this.#attempt(() =>
+      this.#store.claim(service, limit, this.#options.timeout + LEASE_MARGIN),
+    );
     this.#rules.claimed(service, requests ?? [], limit, this.#timer.now());
   }
 
   async #deliver(request: TitanicClaimedRequest): Promise<void> {
     let end: DeliveryEnd;
     try {
-      const reply = await this.#caller.call(request.service, request.body);
+      const { signal } = this.#abort;
+      const reply = await this.#client.request(request.service.toString(), [...request.body], { signal });
       end = await this.#keep(request, reply);
     } catch (error) {
       end = this.#stopped ? "undelivered" : endOf(error);
       // Without workers it is unknown whether one had the request.
       if (end === "timed-out" && !(await this.#isThere(request.service))) end = "undelivered";
       // A call cancelled by closing says nothing about the service.
-      if (!this.#stopped) this.#events.failed(request, error);
+      if (!this.#stopped) this.#failed(request, error);
       this.#errors.set(request, error);
     }
     this.#rules.settled(request, end, this.#timer.now());
@@ -161,22 +195,22 @@ export class Dispatcher {
    * store's answer was lost, the retry finds the same UUID.
    */
   async #keep(request: TitanicClaimedRequest, reply: readonly Buffer[]): Promise<DeliveryEnd> {
-    const { limits, replyPatience, replyTtl, wallClock } = this.#options;
-    const deadline = this.#timer.now() + replyPatience;
+    const { retryDelay, maxRetryDelay, replyTtl } = this.#options;
+    const deadline = this.#timer.now() + LEASE_MARGIN;
     let unsure = false;
     for (let attempts = 0; ; attempts++) {
       try {
         // Not stored: closed, expired, or already answered. The reply is not needed.
-        const taken = await this.#store.answer(request.uuid, reply, wallClock() + replyTtl);
+        const taken = await this.#store.answer(request.uuid, reply, Date.now() + replyTtl);
         if (taken || (unsure && (await this.#store.look(request.uuid)).state === "answered"))
-          this.#events.answered(request);
+          this.#answered(request);
         return "answered";
       } catch (error) {
-        if (!(error instanceof ClosedError)) this.#events.storeFailed(error);
+        this.#storeFailed(error);
         if (!(error instanceof StoreError) || error.reason === "taken") return "undelivered";
         unsure ||= error.reason === "outcome-unknown";
       }
-      const pause = backOff(attempts, limits.retryDelay, limits.maxRetryDelay, Math.random);
+      const pause = backOff(attempts, retryDelay, maxRetryDelay, Math.random);
       if (this.#stopped || this.#timer.now() + pause > deadline) return "undelivered";
       // Aborted: the loop ends by `#stopped`.
       await timers.setTimeout(pause, undefined, { signal: this.#stop.signal }).catch(() => undefined);
@@ -188,17 +222,21 @@ export class Dispatcher {
   }
 
   async #bury(request: TitanicClaimedRequest): Promise<void> {
-    const { deadLetterTtl, limits, wallClock } = this.#options;
+    const { deadLetterTtl, maxRetryDelay } = this.#options;
     const reason = textOf(this.#errors.get(request));
-    const died = wallClock();
+    const died = Date.now();
     const burial = { attempts: request.attempts, reason, died, expires: died + deadLetterTtl };
     const done = await this.#attempt(() => this.#store.bury(request.uuid, burial));
-    if (done === true) this.#events.died(request, reason);
-    if (done === undefined) await this.#release(request, limits.maxRetryDelay, false);
+    if (done === undefined) await this.#release(request, maxRetryDelay, false);
+    if (done !== true) return;
+    this.counters.died += 1;
+    const { uuid, service, attempts } = request;
+    const names = { uuid: formatUuid(uuid), service: service.toString() };
+    this.#emit({ type: "request:buried", ...names, attempts, reason });
   }
 
   async #scan(): Promise<void> {
-    const services = await this.#attempt(() => this.#store.services(this.#options.limits.maxServices));
+    const services = await this.#attempt(() => this.#store.services(this.#options.maxServices));
     if (services === undefined) this.#rules.scanFailed(this.#timer.now());
     else this.#rules.found(services, this.#timer.now());
   }
@@ -211,7 +249,10 @@ export class Dispatcher {
     let count: number | undefined;
     do {
       count = await this.#attempt(() => this.#store.expire(EXPIRE_BATCH));
-      if (count !== undefined && count > 0) this.#events.expired(count);
+      if (count !== undefined && count > 0) {
+        this.counters.expired += count;
+        this.#emit({ type: "records:expired", count });
+      }
     } while (count === EXPIRE_BATCH && !this.#stopped);
     if (!this.#stopped) this.#expiry = setTimeout(this.#expiryOnDue, this.#options.expireInterval);
   }
@@ -220,9 +261,24 @@ export class Dispatcher {
     try {
       return await action();
     } catch (error) {
-      if (!(error instanceof ClosedError)) this.#events.storeFailed(error);
+      this.#storeFailed(error);
       return undefined;
     }
+  }
+
+  #answered({ uuid, service }: TitanicClaimedRequest): void {
+    this.counters.answered += 1;
+    this.#emit({ type: "request:answered", uuid: formatUuid(uuid), service: service.toString() });
+  }
+
+  #failed({ uuid, service, attempts }: TitanicClaimedRequest, error: unknown): void {
+    this.counters.failed += 1;
+    const names = { uuid: formatUuid(uuid), service: service.toString() };
+    this.#emit({ type: "request:retried", ...names, attempts, error });
+  }
+
+  #storeFailed(error: unknown): void {
+    if (!(error instanceof ClosedError)) this.#emit({ type: "store:failed", error });
   }
 
   #run(work: Promise<void>): void {

@@ -7,6 +7,7 @@ export {
   type TitanicWaitOptions,
 } from "./client.js";
 export type { TitanicDispatchStats } from "./dispatch-rules.js";
+export type { TitanicEvent } from "./dispatcher.js";
 export { LmdbStore, type LmdbStoreOptions } from "./lmdb-store.js";
 export { PostgresStore, type PostgresStoreOptions } from "./postgres-store.js";
 export { TITANIC_SERVICES, TitanicStatus } from "./protocol.js";
@@ -24,7 +25,6 @@ export {
   openTitanic,
   Titanic,
   type TitanicDeadLetter,
-  type TitanicEvent,
   type TitanicOptions,
   type TitanicService,
   type TitanicStats,

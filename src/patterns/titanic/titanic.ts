@@ -15,11 +15,7 @@ import { InvalidArgumentError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
 import type { DealerOptions } from "../../sockets/request-reply.js";
 import { Driver, type PatternCloseOptions } from "../kit/driver.js";
-import {
-  ENDPOINT_SOURCE_EVENTS,
-  type EndpointSourceEvent,
-  type PatternEndpoints,
-} from "../kit/endpoint-list.js";
+import { ENDPOINT_SOURCE_EVENTS, type PatternEndpoints } from "../kit/endpoint-list.js";
 import {
   checkCount,
   checkKeys,
@@ -32,7 +28,7 @@ import {
 import { StoreError } from "../kit/store/error.js";
 import { MajordomoClient, type MajordomoRequestContext, MajordomoWorker } from "../majordomo/index.js";
 import type { TitanicDispatchStats } from "./dispatch-rules.js";
-import { Dispatcher, type ServiceCaller } from "./dispatcher.js";
+import { Dispatcher, type TitanicEvent } from "./dispatcher.js";
 import { LmdbStore, type LmdbStoreOptions } from "./lmdb-store.js";
 import {
   answer,
@@ -47,12 +43,7 @@ import {
   TitanicStatus,
   UuidSource,
 } from "./protocol.js";
-import type {
-  TitanicClaimedRequest,
-  TitanicDamagedRecord,
-  TitanicStore,
-  TitanicStoreStats,
-} from "./store.js";
+import type { TitanicDamagedRecord, TitanicStore, TitanicStoreStats } from "./store.js";
 
 const DAY = 86_400_000;
 
@@ -104,36 +95,6 @@ const OPTIONS = {
 /** Options of {@link Titanic}. Times in ms. */
 export type TitanicOptions = Given<typeof OPTIONS>;
 
-export type TitanicEvent =
-  /** A reply was stored. */
-  | { readonly type: "request:answered"; readonly uuid: string; readonly service: string }
-  /** A call failed and will be retried. */
-  | {
-      readonly type: "request:retried";
-      readonly uuid: string;
-      readonly service: string;
-      readonly attempts: number;
-      readonly error: unknown;
-    }
-  /** A request became a dead letter. */
-  | {
-      readonly type: "request:buried";
-      readonly uuid: string;
-      readonly service: string;
-      readonly attempts: number;
-      readonly reason: string;
-    }
-  /** Expired requests, replies and dead letters were removed. */
-  | { readonly type: "records:expired"; readonly count: number }
-  /** An unreadable record was set aside. */
-  | { readonly type: "record:damaged"; readonly uuid: string; readonly reason: string }
-  /** A malformed client request was answered with 500. */
-  | { readonly type: "request:invalid"; readonly reason: string }
-  /** The store refused or failed; the client got 500, or 502 if the outcome is unknown. */
-  | { readonly type: "store:failed"; readonly error: unknown }
-  /** Events of the calling client's source; each worker reads the source, too. */
-  | EndpointSourceEvent;
-
 export interface TitanicStats extends TitanicDispatchStats {
   /** Acknowledged requests, without repetitions. */
   readonly stored: number;
@@ -154,9 +115,6 @@ export interface TitanicStats extends TitanicDispatchStats {
   /** Records set aside. */
   readonly damaged: number;
 }
-
-/** ms by which a lease outlasts a call; also the time for retrying to store a reply. */
-const LEASE_MARGIN = 30_000;
 
 const EMPTY = Buffer.alloc(0);
 
@@ -218,16 +176,11 @@ export class Titanic extends Driver<TitanicEvent, TitanicStats & { readonly stor
   readonly #workers: MajordomoWorker[];
   readonly #dispatcher: Dispatcher;
   readonly #uuids = new UuidSource();
-  readonly #abort = new AbortController();
   #stopping: Promise<void> | undefined;
   readonly #counters = {
     stored: 0,
     repeated: 0,
     refused: 0,
-    answered: 0,
-    failed: 0,
-    died: 0,
-    expired: 0,
     damaged: 0,
     malformed: 0,
   };
@@ -255,29 +208,7 @@ export class Titanic extends Driver<TitanicEvent, TitanicStats & { readonly stor
     });
     for (const type of ["source:changed", "source:failed", "endpoint:refused"] as const)
       this.#client.events.on(type, (event) => this.events.emit(event));
-    this.#dispatcher = new Dispatcher(
-      store,
-      this.#caller(),
-      {
-        limits: settings,
-        lease: settings.timeout + LEASE_MARGIN,
-        replyTtl: settings.replyTtl,
-        deadLetterTtl: settings.deadLetterTtl,
-        replyPatience: LEASE_MARGIN,
-        expireInterval: settings.expireInterval,
-        wallClock: Date.now,
-      },
-      {
-        answered: (request) => this.#answered(request),
-        failed: (request, error) => this.#failed(request, error),
-        died: (request, reason) => this.#died(request, reason),
-        expired: (count) => {
-          this.#counters.expired += count;
-          this.events.emit({ type: "records:expired", count });
-        },
-        storeFailed: (error) => this.events.emit({ type: "store:failed", error }),
-      },
-    );
+    this.#dispatcher = new Dispatcher(store, this.#client, settings, (event) => this.events.emit(event));
     // RFC 9 has a failure status, so clients never see the broker's own.
     const handlers = [
       [TITANIC_SERVICES.request, this.#request],
@@ -298,7 +229,8 @@ export class Titanic extends Driver<TitanicEvent, TitanicStats & { readonly stor
 
   /** Current statistics, including the store's. */
   override stats(): TitanicStats & { readonly store: TitanicStoreStats } {
-    return { ...this.#counters, ...this.#dispatcher.stats(), store: this.#store.stats() };
+    const { counters } = this.#dispatcher;
+    return { ...this.#counters, ...counters, ...this.#dispatcher.stats(), store: this.#store.stats() };
   }
 
   /**
@@ -344,7 +276,7 @@ export class Titanic extends Driver<TitanicEvent, TitanicStats & { readonly stor
   /** Like `drain`; calls in flight have `linger` ms. The store stays open. */
   protected override async onClose(linger: number): Promise<void> {
     this.#stopping ??= this.#dispatcher.stop();
-    const timer = linger < 0 ? undefined : setTimeout(() => this.#abort.abort(), linger);
+    const timer = linger < 0 ? undefined : setTimeout(() => this.#dispatcher.abort(), linger);
     await Promise.all(this.#workers.map((worker) => worker.close({ linger })));
     await this.#stopping;
     clearTimeout(timer);
@@ -416,53 +348,6 @@ export class Titanic extends Driver<TitanicEvent, TitanicStats & { readonly stor
     const isUnknown = error instanceof StoreError && error.reason === "outcome-unknown";
     return answer(isUnknown ? TitanicStatus.UNCERTAIN : TitanicStatus.ERROR);
   };
-
-  #caller(): ServiceCaller {
-    const { signal } = this.#abort;
-    const { checkTimeout } = this.#settings;
-    return {
-      available: async (service) => {
-        const [status] = await this.#client.request("mmi.service", [service], {
-          timeout: checkTimeout,
-          signal,
-        });
-        return status?.toString("latin1") === "200";
-      },
-      call: (service, body) => this.#client.request(service.toString(), [...body], { signal }),
-    };
-  }
-
-  #answered(request: TitanicClaimedRequest): void {
-    this.#counters.answered += 1;
-    this.events.emit({
-      type: "request:answered",
-      uuid: formatUuid(request.uuid),
-      service: request.service.toString(),
-    });
-  }
-
-  #failed(request: TitanicClaimedRequest, error: unknown): void {
-    this.#counters.failed += 1;
-    const { uuid, service, attempts } = request;
-    this.events.emit({
-      type: "request:retried",
-      uuid: formatUuid(uuid),
-      service: service.toString(),
-      attempts,
-      error,
-    });
-  }
-
-  #died({ uuid, service, attempts }: TitanicClaimedRequest, reason: string): void {
-    this.#counters.died += 1;
-    this.events.emit({
-      type: "request:buried",
-      uuid: formatUuid(uuid),
-      service: service.toString(),
-      attempts,
-      reason,
-    });
-  }
 
   #damaged(record: TitanicDamagedRecord): void {
     this.#counters.damaged += 1;
