@@ -22,3 +22,8 @@ export function isMemory(value: unknown): value is ArrayBufferLike {
   const tag = Object.prototype.toString.call(value);
   return tag === "[object ArrayBuffer]" || tag === "[object SharedArrayBuffer]";
 }
+
+/** Bytes to keep: copied where the memory that they are a view of is much larger. */
+export function owned(bytes: Buffer): Buffer {
+  return bytes.buffer.byteLength <= 4 * bytes.length ? bytes : Buffer.from(bytes);
+}

@@ -14,12 +14,12 @@
 
 import { AsyncLocalStorage } from "node:async_hooks";
 import { describe } from "../../core/arguments.js";
-import { isBytes } from "../../core/bytes.js";
 import { InvalidArgumentError, InvalidStateError, ShoalError } from "../../core/errors.js";
 import { suggest } from "../../core/suggestions.js";
 import type { Member } from "../node/member.js";
-import { MAX_HOOK_DEPTH, MAX_HOOKS, MAX_PROTOCOL_NAME, MAX_RUID, MAX_VETO_REASON } from "./bounds.js";
+import { MAX_HOOK_DEPTH, MAX_HOOKS, MAX_VETO_REASON } from "./bounds.js";
 import { type ClusterChannel, checkChannel } from "./channels.js";
+import { checkedData, checkProtocol, checkRuid } from "./checks.js";
 
 /** ms that a hook may take. */
 export const HOOK_TIMEOUT = 5_000;
@@ -118,7 +118,7 @@ export class HookAnswer {
 
   /** @internal */
   constructor(data: string | Uint8Array) {
-    this.data = checkData("an answer", data);
+    this.data = checkedData("an answer", data);
   }
 }
 
@@ -388,28 +388,7 @@ function changed(stage: HookStage, before: HookPayload, result: unknown): Passed
     checkChannel(channel);
   }
   checkRuid(ruid);
-  return { data: data === before.data ? data : checkData("a payload's data", data), channel, ruid };
-}
-
-/** @returns the data; bytes as a Buffer of the same memory @throws InvalidArgumentError `EINVAL` */
-export function checkData(what: string, data: unknown): string | Buffer {
-  if (typeof data === "string" || Buffer.isBuffer(data)) return data;
-  if (isBytes(data)) return Buffer.from(data.buffer, data.byteOffset, data.byteLength);
-  throw new InvalidArgumentError(`${what} is a text or bytes; got ${describe(data)}`);
-}
-
-/** @throws InvalidArgumentError `EINVAL` */
-export function checkRuid(ruid: unknown): asserts ruid is string {
-  if (typeof ruid !== "string" || ruid.length > MAX_RUID || Buffer.byteLength(ruid) > MAX_RUID)
-    throw new InvalidArgumentError(`ruid is a text of at most ${MAX_RUID} bytes; got ${describe(ruid)}`);
-}
-
-/** @throws InvalidArgumentError `EINVAL` */
-export function checkProtocol(protocol: unknown): asserts protocol is string {
-  if (typeof protocol !== "string" || protocol === "" || protocol.length > MAX_PROTOCOL_NAME)
-    throw new InvalidArgumentError(
-      `a protocol is a name of 1 to ${MAX_PROTOCOL_NAME} characters, such as "tcp"; got ${describe(protocol)}`,
-    );
+  return { data: data === before.data ? data : checkedData("a payload's data", data), channel, ruid };
 }
 
 /** The first bytes of a reason, whole characters. */

@@ -8,6 +8,7 @@
  * An item on a channel that is not joined is dropped by its head, before it is decoded. Nothing here throws, whatever comes.
  */
 import { checkCallOptions, describe } from "../../core/arguments.js";
+import { owned } from "../../core/bytes.js";
 import { InvalidArgumentError, InvalidStateError, type ShoalError, TimeoutError } from "../../core/errors.js";
 import {
   channelDestination,
@@ -17,6 +18,7 @@ import {
   observedBytes,
   observeMessageProcess,
 } from "../../core/message-operations.js";
+import { MAX_TIMEOUT } from "../../core/waiter.js";
 import { exposedText } from "../../patterns/kit/errors.js";
 import type { Member } from "../node/member.js";
 import {
@@ -29,15 +31,8 @@ import {
   STALL_TIME,
 } from "./bounds.js";
 import { type ClusterChannel, checkChannel } from "./channels.js";
-import { checkBoolean } from "./checks.js";
-import {
-  checkData,
-  type HookAbout,
-  isThenable,
-  type MessageStage,
-  settledWithin,
-  type VetoError,
-} from "./hooks.js";
+import { checkBoolean, checkedData } from "./checks.js";
+import { type HookAbout, isThenable, type MessageStage, settledWithin, type VetoError } from "./hooks.js";
 import { QUERY_FAILURES, QueryError, type QueryFailureReason, type QueryResponse } from "./query.js";
 import { SELF, type ServiceContext, sizeOf } from "./service-context.js";
 import { MAX_FAILURE_TEXT, ServiceReplies } from "./service-replies.js";
@@ -55,9 +50,6 @@ import {
   type ServiceItem,
   ServiceOp,
 } from "./service-wire.js";
-
-/** The longest time that a platform timer holds. */
-const MAX_TIMEOUT = 2_147_483_647;
 
 const UNWRAPPING: readonly MessageStage[] = ["protocol:receive", "channel:receive", "evaluate:receive"];
 const MESSAGE_STAGES: readonly MessageStage[] = [...UNWRAPPING, "service:evaluate", "event"];
@@ -246,7 +238,7 @@ export class ServiceReceiver {
     const { channel, ruid } = item;
     return this.#context.pass(
       MESSAGE_STAGES,
-      { data: owned(item.data), channel, ruid },
+      { data: ownData(item.data), channel, ruid },
       about,
       (payload) => this.#handleMessage({ service, protocol, ...payload }, item.context),
       (data) => {
@@ -268,7 +260,7 @@ export class ServiceReceiver {
     const ruid = item.ruid === "" ? String(id) : item.ruid;
     return this.#context.pass(
       QUERY_STAGES,
-      { data: owned(item.data), channel, ruid },
+      { data: ownData(item.data), channel, ruid },
       about,
       // The next item may come, whatever the handler waits for.
       (payload) => void this.#answerQuery({ service, protocol, ...payload }, id, item.context),
@@ -299,7 +291,7 @@ export class ServiceReceiver {
     };
     return this.#context.pass(
       UNWRAPPING,
-      { data: owned(item.data), channel: item.channel, ruid: query.id },
+      { data: ownData(item.data), channel: item.channel, ruid: query.id },
       { kind: "reply", services: [service], protocol },
       ({ data }) => respond({ service, data }),
       () => undefined,
@@ -401,7 +393,7 @@ export class ServiceReceiver {
     try {
       const result: unknown = isObserved(context) ? observed("query", query, context, call) : call(query);
       const answer = isThenable(result) ? await settledWithin(result, timeout, late) : result;
-      const data = checkData("an answer", answer ?? "");
+      const data = checkedData("an answer", answer ?? "");
       const sent = this.#replies.reply(service, { op: ServiceOp.REPLY, id, data, channel, ruid: "" });
       if (sent !== undefined) await sent;
     } catch (error) {
@@ -488,9 +480,8 @@ function handlerOf<H>(name: string, call: H, options: HandlerOptions): Handler<H
   return { channels: new Set(channels), timeout, exposeErrors, call };
 }
 
-/** Bytes that a program may keep: those of a much larger frame are copied out of it. */
-function owned(data: string | Buffer): string | Buffer {
-  return typeof data === "string" || data.buffer.byteLength <= 4 * data.length ? data : Buffer.from(data);
+function ownData(data: string | Buffer): string | Buffer {
+  return typeof data === "string" ? data : owned(data);
 }
 
 function late(timeout: number): ShoalError {

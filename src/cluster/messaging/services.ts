@@ -26,18 +26,15 @@ import type { Member } from "../node/member.js";
 import type { ResolverStep } from "../resolver.js";
 import { MAX_TARGETS, MAX_UNREAD_BYTES } from "./bounds.js";
 import { type ClusterChannels, checkChannel } from "./channels.js";
-import { checkBoolean } from "./checks.js";
-import {
-  checkData,
-  checkProtocol,
-  checkRuid,
-  type HookOptions,
-  type HookPayload,
-  type HookStage,
-  type MessageHook,
-  type MessageStage,
-  type ServiceHook,
-  type ServiceStage,
+import { checkBoolean, checkedData, checkProtocol, checkRuid } from "./checks.js";
+import type {
+  HookOptions,
+  HookPayload,
+  HookStage,
+  MessageHook,
+  MessageStage,
+  ServiceHook,
+  ServiceStage,
 } from "./hooks.js";
 import { Query } from "./query.js";
 import type { SendLines } from "./send-lines.js";
@@ -142,7 +139,7 @@ export class Services {
     const means = meansOf(options, this.#protocols);
     checkChannel(channel);
     checkRuid(ruid);
-    const payload: HookPayload = { data: checkData("data", data), channel, ruid };
+    const payload: HookPayload = { data: checkedData("data", data), channel, ruid };
     const { services, failed } = this.#select("send", options, options.broadcast === true);
     const lines = this.#sender.lines();
 
@@ -184,7 +181,7 @@ export class Services {
     checkChannel(channel);
     if (id !== undefined) checkRuid(id);
     checkInteger("maxReplyBytes", maxReplyBytes, 0);
-    const checked = checkData("data", data);
+    const checked = checkedData("data", data);
     const { services, failed } = this.#select("query", options, false);
     const unknown = failed.find(({ service }) => service === undefined);
     if (unknown !== undefined) throw unknown.error;

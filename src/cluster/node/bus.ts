@@ -4,6 +4,7 @@
  */
 import { checkCallOptions, checkInteger, describe, quoted } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError, UnroutableError } from "../../core/errors.js";
+import { MAX_TIMEOUT } from "../../core/waiter.js";
 import type { Socket } from "../../sockets/socket.js";
 import { MAX_SEEDS } from "../bounds.js";
 import { DISCOVERY_PROP } from "../clients/description.js";
@@ -34,8 +35,6 @@ import { shownProps } from "./private-props.js";
 import { ServiceResolver, type ZreCandidate } from "./service-resolver.js";
 import { type ClusterStats, statsOf } from "./stats.js";
 
-/** Maximum ms of `heartbeatAfter`: the longest time of a platform timer. */
-const MAX_AFTER = 2_147_483_647;
 /** Default ms that `clients` waits for the other nodes. */
 const CLIENTS_TIMEOUT = 1_000;
 
@@ -317,7 +316,7 @@ export class ClusterBus extends MessagingBus {
   async clients(options: { readonly timeout?: number | undefined } = {}): Promise<ClusterClients> {
     checkCallOptions("clients", options, ["timeout"]);
     const { timeout = CLIENTS_TIMEOUT } = options;
-    checkInteger("timeout", timeout, 0, MAX_AFTER);
+    checkInteger("timeout", timeout, 0, MAX_TIMEOUT);
     const asked = this.#rules.live.filter(({ details }) => Object.hasOwn(details.props, DISCOVERY_PROP));
     return this.parts.roster.ask(this.identity.name, asked, timeout);
   }
@@ -425,8 +424,8 @@ export class ClusterBus extends MessagingBus {
    * @throws InvalidArgumentError `EINVAL` unless it is a number from 0 to 2,147,483,647
    */
   heartbeatAfter(ms: number): void {
-    if (typeof ms !== "number" || !(ms >= 0 && ms <= MAX_AFTER))
-      throw new InvalidArgumentError(`heartbeatAfter takes ms from 0 to ${MAX_AFTER}; got ${describe(ms)}`);
+    if (typeof ms !== "number" || !(ms >= 0 && ms <= MAX_TIMEOUT))
+      throw new InvalidArgumentError(`heartbeatAfter takes ms from 0 to ${MAX_TIMEOUT}; got ${describe(ms)}`);
     void this.#rules;
     this.#run((rules, now) => rules.heartbeatAfter(now, ms));
   }

@@ -2,7 +2,7 @@
 
 import { isUtf8 } from "node:buffer";
 import { describe } from "../../core/arguments.js";
-import { bytesOf } from "../../core/bytes.js";
+import { bytesOf, owned } from "../../core/bytes.js";
 import { InvalidArgumentError, InvalidMessageError } from "../../core/errors.js";
 import { BodyForm, type EncodedBody } from "./wire.js";
 
@@ -49,11 +49,6 @@ export function decodeBody(form: BodyForm, body: Buffer): unknown {
       }
     }
   }
-}
-
-/** Bytes for the program to keep; copied if their frame is much larger. */
-export function owned(body: Buffer): Buffer {
-  return body.buffer.byteLength <= 4 * body.length ? body : Buffer.from(body);
 }
 
 export function sizeOfBody({ data, headers }: EncodedBody): number {

@@ -1,6 +1,7 @@
 /** Checks options of `serve` and `request`. */
 import { checkCallOptions, checkInteger, describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
+import { MAX_TIMEOUT } from "../../core/waiter.js";
 import { checkBoolean, checkTimeout } from "../messaging/checks.js";
 import { encodeBody } from "./body.js";
 import { isStreamedBody } from "./body-source.js";
@@ -60,8 +61,6 @@ const WHOLE_KEYS = ["idempotencyKey", "onReplyHeaders"];
 const STREAM_KEYS = [...REQUEST_KEYS.filter((key) => !WHOLE_KEYS.includes(key)), "maxQueue", "maxQueueBytes"];
 const MANY_KEYS = ["timeout", "count", "signal", "headers", "self"];
 
-/** Longest timer in ms. */
-const MAX_TIME = 2_147_483_647;
 /** Limit of slots, queued requests, and unread parts. */
 const MOST_SLOTS = 65_536;
 const MOST_QUEUED = 1_048_576;
@@ -93,7 +92,7 @@ export function servingSettings(options: ServeOptions<never, never>): ServingSet
     concurrency: checkInteger("concurrency", concurrency, 1, MOST_SLOTS),
     maxQueue: checkInteger("maxQueue", maxQueue, 0, MOST_QUEUED),
     maxQueueBytes: checkInteger("maxQueueBytes", maxQueueBytes, 0, Number.MAX_SAFE_INTEGER),
-    keepReplies: checkInteger("keepReplies", keepReplies, 0, MAX_TIME),
+    keepReplies: checkInteger("keepReplies", keepReplies, 0, MAX_TIMEOUT),
     maxParts: checkInteger("maxParts", maxParts, 1, MOST_PARTS),
     maxPartBytes: checkInteger("maxPartBytes", maxPartBytes, 1, Number.MAX_SAFE_INTEGER),
   };
@@ -166,8 +165,8 @@ export function requestTerms({
     timeout: checkTimeout(timeout),
     attemptTimeout: checkTimeout(attemptTimeout),
     retries: checkInteger("retries", retries, 0, MOST_RETRIES),
-    retryDelay: checkInteger("retryDelay", retryDelay, 0, MAX_TIME),
-    maxRetryDelay: checkInteger("maxRetryDelay", maxRetryDelay, 0, MAX_TIME),
+    retryDelay: checkInteger("retryDelay", retryDelay, 0, MAX_TIMEOUT),
+    maxRetryDelay: checkInteger("maxRetryDelay", maxRetryDelay, 0, MAX_TIMEOUT),
     idempotent: checkBoolean("idempotent", idempotent),
     waitForReady: checkBoolean("waitForReady", waitForReady),
     self: checkBoolean("self", self),

@@ -1,7 +1,7 @@
 /** Reader of a streamed reply or body: parts in order, and its end. Leaving the loop cancels it. */
+import { owned } from "../../core/bytes.js";
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import type { ShoalError } from "../../core/errors.js";
-import { owned } from "./body.js";
 import type { CallSink } from "./call.js";
 import { ReceiveWindow } from "./stream-window.js";
 import type { BodyForm } from "./wire.js";

@@ -15,12 +15,13 @@
  * Requests with the same idempotency key run once: later ones wait for the same reply, or get the kept one.
  */
 import { createHash } from "node:crypto";
+import { owned } from "../../core/bytes.js";
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
 import { Deadlines, type Due } from "../../core/deadlines.js";
 import type { FailureReason } from "../../patterns/kit/errors.js";
 import { MAX_QUEUED_BYTES, MAX_QUEUED_ITEMS } from "../messaging/bounds.js";
 import type { QueueResult } from "../messaging/node-queues.js";
-import { owned, sizeOfBody } from "./body.js";
+import { sizeOfBody } from "./body.js";
 import { CHECK_AFTER, MAX_CHECK_AFTER, MAX_KEPT_REPLIES, MAX_KEPT_REPLY_BYTES } from "./bounds.js";
 import { SendCredit } from "./stream-window.js";
 import {
