@@ -39,7 +39,7 @@ export type LoadBalancerClientEvent =
       readonly reason: "disconnected" | "stopping";
       readonly attempt: number;
     }
-  /** A message that is not a reply. */
+  /** An invalid reply. */
   | { readonly type: "message:invalid"; readonly endpoint: string; readonly frames: number }
   | EndpointSourceEvent;
 
@@ -57,14 +57,14 @@ export interface LoadBalancerClientStats {
   readonly invalid: number;
   readonly pending: number;
   readonly pendingBytes: number;
-  /** Pending requests that were sent. */
+  /** Sent requests without a reply. */
   readonly inFlight: number;
 }
 
 const OPTIONS = {
   /** Timeout of a call; -1: no limit. Default 30,000. */
   timeout: integer({ default: 30_000, min: -1 }),
-  /** Repetitions of a request whose connection ended or broker stopped. Default 2. */
+  /** Repetitions after an ended connection or a stopping broker. Default 2. */
   retries: integer({ default: 2, min: 0 }),
   /** Pending calls; more reject with `ERR_TOO_MANY_PENDING`. Default 10,000. */
   maxPending: integer({ default: 10_000 }),
@@ -116,7 +116,7 @@ interface Call {
   readonly message: Buffer[];
   readonly pending: PendingCall<unknown>;
   attempts: number;
-  /** Broker that has it; `undefined` while queued. */
+  /** `undefined` while queued. */
   broker: Broker | undefined;
   link: Link<Call>;
 }
@@ -489,7 +489,7 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
     broker.dealer.send(call.message, { timeout: -1, signal: stop.signal }).then(
       () => {
         broker.blocked = undefined;
-        // Sent over a connection that has ended since.
+        // Its connection ended meanwhile.
         if (broker.left !== left && call.broker === broker) this.#sendAgain(broker, [call]);
         this.#dispatch();
       },
