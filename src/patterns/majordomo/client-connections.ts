@@ -15,7 +15,7 @@
  */
 
 import { type Call, Connection } from "./client-calls.js";
-import type { MajordomoBrokerLeaveReason, MajordomoClientEvent } from "./client-options.js";
+import type { ClientSettings, MajordomoBrokerLeaveReason, MajordomoClientEvent } from "./client-options.js";
 import { beatInterval, Dialect, FORGOTTEN, type FromClient, type Negotiated } from "./wire.js";
 
 /** Unanswered negotiations before the time for an answer doubles, and how often it doubles. */
@@ -23,20 +23,14 @@ const ASKED_SOON = 3;
 const MAX_DOUBLINGS = 3;
 
 /** Limits of a client. Times are in ms. */
-export interface ClientLimits {
+export interface ClientLimits
+  extends Pick<
+    ClientSettings,
+    "heartbeatInterval" | "liveness" | "maxInFlight" | "maxPending" | "maxPendingBytes" | "maxConnections"
+  > {
   readonly endpoints: readonly string[];
   /** `undefined`: negotiate. */
   readonly dialect: Dialect | undefined;
-  readonly heartbeatInterval: number;
-  readonly liveness: number;
-  /** Sent requests. */
-  readonly maxInFlight: number;
-  /** Queued requests. */
-  readonly maxPending: number;
-  /** Bytes of unanswered requests. */
-  readonly maxPendingBytes: number;
-  /** Connections to a plain broker. */
-  readonly maxConnections: number;
 }
 
 export interface ClientEffects {

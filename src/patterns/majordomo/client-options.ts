@@ -85,8 +85,10 @@ export interface MajordomoCallOptions {
 /** A function for each method of the contract. */
 export type MajordomoService<C extends ServiceContract> = ServiceClient<C, MajordomoCallOptions>;
 
+export type ClientSettings = Settings<typeof OPTIONS>;
+
 /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
-export function clientSettings(given: object): Settings<typeof OPTIONS> {
+export function clientSettings(given: object): ClientSettings {
   return checkOptions("MajordomoClient", OPTIONS, given);
 }
 

@@ -25,22 +25,20 @@ import {
   type Reply,
   replyTo,
 } from "./wire.js";
+import type { WorkerSettings } from "./worker-options.js";
 
 /** Times are in ms. */
-export interface SessionOptions {
+export interface SessionOptions
+  extends Pick<
+    WorkerSettings,
+    "concurrency" | "heartbeatInterval" | "liveness" | "reconnectInterval" | "reconnectMaxInterval"
+  > {
   readonly service: Buffer;
-  /** Concurrent handlers. */
-  readonly concurrency: number;
   /** Concurrent handlers plus prefetched requests. */
   readonly capacity: number;
   readonly name: string;
   /** `undefined`: negotiate. */
   readonly dialect: Dialect | undefined;
-  readonly heartbeatInterval: number;
-  readonly liveness: number;
-  /** First reconnect delay; doubled each time, with jitter. */
-  readonly reconnectInterval: number;
-  readonly reconnectMaxInterval: number;
 }
 
 export interface SessionEffects {

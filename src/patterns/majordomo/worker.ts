@@ -118,18 +118,7 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> extends Driver<
       this.events.emit(event);
     };
     this.#jobs = new WorkerJobs(
-      {
-        service,
-        concurrency,
-        prefetch,
-        dedupWindow: settings.dedupWindow,
-        dedupBytes: settings.dedupBytes,
-        maxReplyBytes: settings.maxReplyBytes,
-        creditTimeout: settings.creditTimeout,
-        exposeErrors: settings.exposeErrors,
-        requestCodec,
-        replyCodec,
-      },
+      { ...settings, service, requestCodec, replyCodec },
       handler as MajordomoHandler<unknown, unknown>,
       emit,
     );
