@@ -371,6 +371,31 @@ describe("what an operator does", () => {
   });
 });
 
+describe("arguments that the node calls wrong", () => {
+  const cases: [why: RegExp, ...args: string[]][] = [
+    [/"host:port".*got "nonsense"/, "join", "nonsense"],
+    [/"host:port"/, "join", "127.0.0.1:1", "127.0.0.1:70000"],
+    [/tag "" is empty/, "tags", "eu", ""],
+    [/tag "x+…" has/, "tags", "--map", `a=${"x".repeat(300)}`],
+    [/prop "load"/, "props", `load=${"x".repeat(2_000)}`],
+    [/a channel .* a number from 0 to 255/, "channels", "5", "256"],
+    [/a channel .* a number/, "send", "hello", "--channel", "1.5"],
+    [/128/, "query", "hello", "--id", "x".repeat(129)],
+    [/a service's name has/, "request", "a b", "hello"],
+    [/has no wildcards/, "routes", "plant/+"],
+    [/keys rotate needs a file/, "keys", "rotate"],
+    [/keys use needs an id/, "keys", "use"],
+  ];
+
+  it("are bad usage, with its reason; nothing changes", async () => {
+    await node("a", "--tag", "a");
+    const { channels } = await json("channels", "--node", "a");
+    for (const [why, ...args] of cases) await isRefused(why, ...args, "--node", "a");
+    expect((await json("tags", "--node", "a")).tags).toEqual(["a"]);
+    expect((await json("channels", "--node", "a")).channels).toEqual(channels);
+  });
+});
+
 describe("a node's own key and address family", () => {
   it("admits the nodes whose keys are in its folder, and no others", async () => {
     const allowed = file();

@@ -133,6 +133,7 @@ describe("shoal top", () => {
     await flow;
     proxy.signal("SIGTERM");
     await top.until("stdout", new RegExp(`${url} away: .*\\n`));
+    await proxy.ended; // On a busy machine it is away before its address is free.
     const again = await startStreamer(startWithout, [], new URL(url).host);
     await top.until("stdout", /away: [\s\S]*running frontend peers=0 in=-\/s[\s\S]*in=0\/s/);
     top.signal("SIGINT");

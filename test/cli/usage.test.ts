@@ -139,23 +139,6 @@ describe("bad usage is one line and exit code 2", () => {
       ["dealer", "--connect", "ipc://x", "--routing-id", "x".repeat(256)],
     ],
     ["--force without --out", /--force needs --out/, ["keygen", "--force"]],
-    ["an address without a port", /an address is "host:port".*got "nonsense"/, ["node", "join", "nonsense"]],
-    ["a port that is none", /an address is "host:port"/, ["node", "join", "127.0.0.1:1", "127.0.0.1:70000"]],
-    ["an empty tag", /tag "" is empty/, ["node", "tags", "eu", ""]],
-    [
-      "a tag too long in place of another",
-      /tag "x+…" has/,
-      ["node", "tags", "--map", `a=${"x".repeat(300)}`],
-    ],
-    ["a prop too long", /prop "load"/, ["node", "props", `load=${"x".repeat(2_000)}`]],
-    ["a channel that is none", /a channel is a number from 0 to 255/, ["node", "channels", "5", "256"]],
-    ["a channel of a text", /a channel is a number/, ["node", "send", "hello", "--channel", "1.5"]],
-    ["an id too long", /128/, ["node", "query", "hello", "--id", "x".repeat(129)]],
-    ["a service that is none", /a service's name has/, ["node", "request", "a b", "hello"]],
-    ["a topic with a wildcard", /has no wildcards/, ["node", "routes", "plant/+"]],
-    ["a rotation without a key", /keys rotate needs a file/, ["node", "keys", "rotate"]],
-    ["the use of no key", /keys use needs an id/, ["node", "keys", "use"]],
-    ["a group without a name", /group is empty/, ["node", "shout", "", "hello"]],
   ])("%s", (_, why, args) => fails(2, why, args));
 
   test("a password is not repeated", async () => {
