@@ -74,8 +74,10 @@ export class DriverTimer {
   }
 
   #set(next: number): void {
-    clearTimeout(this.#timer);
     const now = this.now();
+    // A timer that is due fires in this turn or the next.
+    if (this.#due <= now) return;
+    clearTimeout(this.#timer);
     // Overdue work is due now, so the interval up to now does not count as a pause.
     this.#due = Math.max(next, now);
     const delay = Math.min(Math.ceil(this.#due - now), MAX_DELAY);

@@ -78,3 +78,14 @@ it("takes what was due long ago for due now, and cuts no time out for it", async
   expect(timer.stalled).toBe(0);
   timer.stop();
 });
+
+it("is not set again once it is due", () => {
+  const { timer, rules, jump } = world(50);
+  timer.start(rules);
+  jump(60);
+  rules.next = 40;
+  const set = vi.spyOn(globalThis, "setTimeout");
+  timer.update();
+  expect(set).not.toHaveBeenCalled();
+  timer.stop();
+});

@@ -15,7 +15,6 @@ import {
   type ToReceiver,
   toPlain,
 } from "./messages.js";
-
 import { BoxRules, keyEndOf } from "./rules.js";
 
 /** Messages per read. */

@@ -14,7 +14,6 @@ import { Dealer } from "../../sockets/request-reply.js";
 import type { CommonOptions } from "../../sockets/socket-options.js";
 import type { ClientRules } from "./client-rules.js";
 import { type CloneEndpoints, HANDSHAKE_ERRORS } from "./endpoints.js";
-
 import { encodeRequest, HUGZ } from "./protocol.js";
 
 /** Messages received at once. */

@@ -16,7 +16,6 @@ import { ClientCalls, type ClientUpdate, type CloneCall, type UpdateResult } fro
 import { ClientMap, ClientSubtree } from "./client-map.js";
 import type { ClientRulesOptions, CloneClientStats, CloneState } from "./client-options.js";
 import { ClientAttempts, type ClientEffects, type FailOverReason } from "./client-state.js";
-
 import { Loading } from "./loading.js";
 import { isConflict, isRefusedFull, revisionOf, supportsConditions } from "./properties.js";
 import {

@@ -119,14 +119,7 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
     this.#rules = new ClientRules(settings.rules, this.#effects(settings.servers), this.#timer.now());
     this.#rules.start(this.#timer.now());
     this.#isStarted = true;
-    this.#timer.start({
-      nextWakeUp: () => {
-        const next = this.#rules.nextWakeUp();
-        // The timer takes a time in the past for a pause of the process.
-        return next === undefined ? undefined : Math.max(next, this.#timer.now());
-      },
-      tick: (now) => this.#rules.tick(now),
-    });
+    this.#timer.start(this.#rules);
     this.#source?.start({
       changed: (list) => {
         this.#rules.setServers(list, this.#timer.now());

@@ -5,7 +5,6 @@ import { randomSeed } from "../../core/random.js";
 import { type LoadedMap, uuidsOf } from "./loading.js";
 import type { Operation } from "./operation.js";
 import { encodeUnchanged, SubtreeSequences } from "./properties.js";
-
 import { EMPTY, sequenceFrame, UUID_BYTES } from "./protocol.js";
 import type { CloneStoredEntry, CloneStoredState } from "./store.js";
 import { CloneTable } from "./table.js";

@@ -11,9 +11,7 @@ import type { EventNames } from "../../core/event-stream.js";
 import { type EndpointSource, isEndpointSource } from "../../sockets/endpoint-source.js";
 import { forwards } from "../../sockets/internal.js";
 import { Dealer, Router } from "../../sockets/request-reply.js";
-import type { BinaryStarReplica } from "../binary-star/index.js";
-import { BinaryStar, type BinaryStarEvent } from "../binary-star/index.js";
-
+import { BinaryStar, type BinaryStarEvent, type BinaryStarReplica } from "../binary-star/index.js";
 import { EndpointList, type EndpointSourceEvent } from "../kit/endpoint-list.js";
 import { endpointAt, HANDSHAKE_ERRORS } from "./endpoints.js";
 import type { PairSettings } from "./server-options.js";

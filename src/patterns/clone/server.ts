@@ -18,7 +18,6 @@ import { forwards } from "../../sockets/internal.js";
 import { Publisher, Subscriber } from "../../sockets/pub-sub.js";
 import { type Dealer, Router } from "../../sockets/request-reply.js";
 import type { BinaryStar, BinaryStarEvent, BinaryStarReplica } from "../binary-star/index.js";
-
 import { Driver } from "../kit/driver.js";
 import { ENDPOINT_SOURCE_EVENTS } from "../kit/endpoint-list.js";
 import { checkOptions, integer } from "../kit/options.js";
@@ -221,11 +220,7 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
     if (pair === undefined) this.#rules.activate(this.#timer.now());
     else await pair.start(bound);
     this.#timer.start({
-      nextWakeUp: () => {
-        const next = this.#rules.nextWakeUp();
-        // The timer takes a time in the past for a pause of the process.
-        return next === undefined ? undefined : Math.max(next, this.#timer.now());
-      },
+      nextWakeUp: () => this.#rules.nextWakeUp(),
       tick: (now) => {
         this.#checkService(now);
         this.#rules.tick(now);
