@@ -1,6 +1,6 @@
 /**
  * Client of a pair: sends to one server until it fails, then to the other. A lost or refused connection ends an
- * attempt at once. A passive server is silent, so its attempt takes `attemptTimeout`, in which it may become active.
+ * attempt at once. A passive server is silent until it becomes active, for `attemptTimeout` at most.
  */
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { Codec } from "../../sockets/codec.js";

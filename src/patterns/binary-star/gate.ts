@@ -24,7 +24,7 @@ import { BinaryStar, type BinaryStarEvent } from "./star.js";
 const OPTIONS = {
   /** Kept requests; 0: none. Default 1,000. */
   maxQueue: integer({ default: 1_000, min: 0 }),
-  /** Bytes of their frames; messages that are not frames count 0. Default 64 MiB. */
+  /** Bytes of their frames; other messages count 0. Default 64 MiB. */
   maxQueueBytes: bytes({ default: 67_108_864 }),
 };
 

@@ -1,5 +1,5 @@
 /**
- * The updates of a client that are not acknowledged.
+ * The unacknowledged updates of a client.
  *
  *   waiting ──> in flight ──the update comes back──> settled
  *      behind an        │  ^
@@ -77,7 +77,7 @@ interface Collector {
   readonly server: number;
   ready: boolean;
   blocked: boolean;
-  /** Updates in flight that wait for room. */
+  /** Updates in flight without room. */
   readonly queue: RingBuffer<CloneCall>;
 }
 
@@ -237,7 +237,7 @@ export class ClientCalls {
     this.#drain(collector);
   }
 
-  /** Sends the updates in flight again that are older than `age` ms, in order. */
+  /** Repeats updates in flight, older than `age` ms, in order. */
   resend(server: number, now: number, age = 0): void {
     const collector = this.#collectorOf(server);
     if (collector === undefined || !collector.ready || collector.queue.length > 0) return;

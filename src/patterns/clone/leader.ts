@@ -1,5 +1,5 @@
 /**
- * The link at the server that serves: one follower gets the map and then every update.
+ * Sends the map, then every update, to one follower.
  *
  *   none ──ICANHAZ──> sending ──map sent──> sent ──HUGZ at its end or later──> in step
  *     ^                  │                    │                                   │
@@ -19,7 +19,7 @@ import type { Standing } from "./standing.js";
 
 /** ms until a full queue is tried again. */
 const RETRY = 2;
-/** Updates, and their bytes, that wait for room in the follower's queue. A follower with more is too slow. */
+/** Longest backlog, in updates and bytes. A follower with more is too slow. */
 const MAX_BACKLOG = 100_000;
 const MAX_BACKLOG_BYTES = 268_435_456;
 

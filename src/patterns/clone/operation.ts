@@ -50,7 +50,7 @@ export function costOfOperation({ key, value, properties }: Operation): number {
   return costOf([key, value, properties]);
 }
 
-/** Copies an update, so that it does not retain the chunk in which it was received. */
+/** Copies an update, to release its received chunk. */
 export function copyOf(operation: Operation): Operation {
   const { kind, key, uuid, properties, value, expires, counted, condition, sequence } = operation;
   const copied = {
@@ -126,7 +126,7 @@ export class CommitQueue {
   /** The last sequence. */
   #ordered = 0;
 
-  /** Updates that wait or are in the commit. */
+  /** Waiting and committing updates. */
   get size(): number {
     return this.#waiting.length + (this.#committing?.length ?? 0);
   }
@@ -183,7 +183,7 @@ export class CommitQueue {
     return this.#ordered;
   }
 
-  /** Continues after the last update of another server that is in flight, or after `sequence`. */
+  /** Continues after the last update in flight of another server, or after `sequence`. */
   continueAfter(sequence: number): void {
     this.#ordered = lastSequence(this.#waiting) ?? lastSequence(this.#committing ?? []) ?? sequence;
   }

@@ -85,7 +85,7 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
   readonly #collector: Subscriber;
   readonly #pair: ServerPair | undefined;
   readonly #writer: StoreWriter | undefined;
-  /** Requests that wait for the result of their vote. */
+  /** Requests with an undecided vote. */
   #voters: { readonly routingId: Buffer; readonly subtree: Buffer }[] = [];
   #reading: Promise<void>[] = [];
   /** A flush at the end of this turn of the event loop, or a pump in the next one, is scheduled. */
@@ -312,7 +312,7 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
     } else if (state === "doubting") this.#rules.suspend();
     else {
       this.#voters = [];
-      // A follower counts as ready to take over, which a backup that waits for its primary is not.
+      // A follower counts as ready to take over; a backup without its primary does not.
       this.#rules.deactivate(state === "passive", now);
     }
   }

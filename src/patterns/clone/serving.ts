@@ -36,7 +36,7 @@ export class Serving {
   #heldBytes = 0;
   /** The last sequence that the follower has. */
   #have = 0;
-  /** The last sequence that was acknowledged before it was in step. */
+  /** The last sequence acknowledged before it was in step. */
   #joinAt = 0;
   /** The process paused, and the other server may serve now: nothing is acknowledged. */
   #suspended = false;
@@ -131,7 +131,7 @@ export class Serving {
       const kind = lost ? "conflict" : "announce";
       accepted = { ...operation, kind, value: EMPTY, expires: 0, counted: false, condition: undefined };
     } else if (uuid.length > 0) map.window.add(uuid);
-    // A small update is a view of a larger chunk, which must not be retained while it waits.
+    // A waiting view must not retain a larger chunk.
     const waits = queue.committing && accepted.value.length < 4_096;
     queue.push(waits ? copyOf(accepted) : accepted);
     return true;
@@ -144,7 +144,7 @@ export class Serving {
   decide(batch: Operation[]): void {
     if (!batch.some(({ condition, kind }) => condition !== undefined || kind === "announce")) return;
     const { map, statistics } = this.#state;
-    /** Revisions by updates that are ordered and not applied. */
+    /** Revisions by ordered, unapplied updates. */
     const revisions = new Map<string, number>();
     const note = ({ kind, key, sequence }: Operation): void => {
       if (kind === "set" || kind === "delete")

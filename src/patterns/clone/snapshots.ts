@@ -55,7 +55,7 @@ export class Snapshot {
     return this.#cursor >= this.#end && this.#saved.length === 0;
   }
 
-  /** Saves an entry that is about to change or go. */
+  /** Saves an entry before it changes or goes. */
   beforeChange(id: number): void {
     if (id < this.#cursor || id >= this.#end || this.overrun) return;
     const table = this.#table;

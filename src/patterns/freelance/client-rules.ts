@@ -85,13 +85,13 @@ interface Pending {
   /** For {@link Deadlines}: end of the attempt or the whole request. */
   deadline: number;
   server: Server | undefined;
-  /** Servers that had the request in this round. */
+  /** Servers asked in this round. */
   readonly tried: Set<Server>;
   /** Completed rounds. */
   rounds: number;
   /** Start of the next round; `undefined` during a round. */
   nextRound: number | undefined;
-  /** Servers whose reply counts. */
+  /** Replies of these servers count. */
   readonly mayAnswer: Set<Server>;
   link: Link<Pending>;
 }
@@ -311,7 +311,7 @@ export class FreelanceRules {
     }
   }
 
-  /** Fastest live server that has not had the request; after a pause, the fastest of all. */
+  /** Fastest live server without the request; after a pause, the fastest of all. */
   #choose(request: Pending, now: number): Server | undefined {
     let best: Server | undefined;
     let bestAgain: Server | undefined;

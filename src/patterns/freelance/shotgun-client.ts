@@ -41,7 +41,7 @@ export interface FreelanceShotgunClientStats {
   readonly replies: number;
   /** Replies after the first, or after a cancellation. */
   readonly late: number;
-  /** Messages that are not replies. */
+  /** Messages other than replies. */
   readonly invalid: number;
   readonly pending: number;
   readonly pendingBytes: number;
@@ -83,9 +83,9 @@ const EVENTS: EventNames<FreelanceShotgunClientEvent> = {
 interface Call<T> {
   readonly sequence: number;
   readonly message: MessageLike[];
-  /** Servers whose handler failed. */
+  /** Servers with a failed handler. */
   readonly failed: Set<Dealer>;
-  /** Servers that have it on their current connection. */
+  /** Servers with the request on their current connection. */
   readonly sent: Set<Dealer>;
   /** Cancels its pending sends. */
   readonly ended: AbortController;

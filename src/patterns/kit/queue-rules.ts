@@ -39,7 +39,7 @@ export type PirateWorkerLeftReason =
   | "disconnected"
   /** Unreachable when it was to get a request. */
   | "unreachable"
-  /** It sent READY while it had a request: it restarted. */
+  /** READY with an open request: a restart. */
   | "restarted";
 
 /** Events. Routing ids are bytes, not text. */
@@ -187,7 +187,7 @@ export class QueueRules {
     this.#dispatcher.clientLeft(client);
   }
 
-  /** Removes expired workers first, so that they get no heartbeat. */
+  /** Removes expired workers first: no heartbeat for them. */
   tick(now: number): void {
     this.#now = now;
     if (now < this.#nextBeat) return;

@@ -6,11 +6,11 @@
  *                  │                 │ ^
  *                  │             full│ │ready
  *                  │                 v │
- *                  │              parked: its newcomer has no room, the others go on
- *                  └── the same newcomer and prefix again: one for both
+ *                  │              parked: its joiner has no room, the others go on
+ *                  └── the same joiner and prefix again: one for both
  *
  * Late joiners take turns, one piece each; one joiner's subscriptions are served in order. Leaving or unsubscribing
- * ends a snapshot. If the engine cannot address one subscriber, a single joiner stands for all.
+ * ends a snapshot. An engine without addresses of subscribers has one joiner for all.
  *
  * Values are read when sent, after earlier live messages. So no subscriber gets an older value after a newer one.
  */
@@ -68,9 +68,9 @@ export class Snapshots<P> {
   readonly #outbox: SnapshotEffects<P>;
   readonly #max: number;
   readonly #newcomers = new Map<P, Newcomer<P>>();
-  /** Joiners that are not parked. */
+  /** Unparked joiners. */
   readonly #turns = new RingBuffer<Newcomer<P>>();
-  /** Snapshots of joiners that are not parked. */
+  /** Snapshots of unparked joiners. */
   #runnable = 0;
   #parked = 0;
   readonly #counts = { merged: 0, done: 0, abandoned: 0, values: 0 };

@@ -6,8 +6,8 @@
  *
  *   maxQueue       of one topic: its oldest message
  *   maxQueueBytes  of all bodies kept: the oldest message of all
- *   maxTopics     the topic that was published the longest ago, with its messages and its sequence. When it is
- *                 published again its stream number is higher, so that subscribers know that it begins again.
+ *   maxTopics      of all topics: the one unused the longest, with its messages and sequence. Its next message has a
+ *                  higher stream number, which tells subscribers of the new beginning.
  *
  * A mark follows a topic's last message after one interval, then after 2, 4, 8 and every 16, so that a lost last
  * message is detected, too.

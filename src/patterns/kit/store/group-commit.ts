@@ -47,7 +47,7 @@ export class GroupCommit<Op, Result> {
     this.#maxPending = maxPending;
   }
 
-  /** Operations whose commit has not begun. */
+  /** Operations without a commit. */
   get pending(): number {
     return this.#waiting.length;
   }
