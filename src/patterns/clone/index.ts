@@ -33,7 +33,6 @@ export type {
 export type {
   CloneStore,
   CloneStoredChange,
-  CloneStoredConflict,
   CloneStoredEntry,
   CloneStoredState,
   CloneStoreReplacement,

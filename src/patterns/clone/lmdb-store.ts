@@ -2,7 +2,7 @@
  * A store on LMDB, of one process. Each commit has the updates that came during the commit before.
  *
  *   map-0, map-1  key -> version 1 | CRC-32 4 | sequence 8 | expires 8 | value      one of the two counts
- *   recent        first sequence 8 -> UUIDs of a commit, 16 bytes each
+ *   recent        last sequence 8 -> UUIDs of a commit, 16 bytes each
  *   state         "map" -> 0 or 1   "sequence" -> 8   "owner" -> 16   "standing" -> standing.ts
  *   aside-TIME.jsonl   lines for `shoal clone load`: entries that the other server's map lacked
  *
@@ -21,7 +21,6 @@ import { UUID_BYTES } from "./protocol.js";
 import type {
   CloneStore,
   CloneStoredChange,
-  CloneStoredConflict,
   CloneStoredEntry,
   CloneStoredState,
   CloneStoreReplacement,
@@ -126,7 +125,8 @@ export class CloneLmdbStore implements CloneStore {
 
   async commit(
     changes: readonly CloneStoredChange[],
-    conflicts: readonly CloneStoredConflict[] = [],
+    sequence: number,
+    uuids: readonly Buffer[],
   ): Promise<void> {
     this.#folder.assertOpen();
     const grows = changes.some(({ value }) => value !== undefined);
@@ -134,11 +134,12 @@ export class CloneLmdbStore implements CloneStore {
     if (refusal !== undefined) throw refusal;
     await this.#folder.transaction(() => {
       const map = this.#maps[this.#current];
-      for (const { key, value, sequence, expires } of changes) {
+      for (const { key, value, sequence: revision, expires } of changes) {
         if (value === undefined) map.remove(key);
-        else map.put(key, this.#encode(value, sequence, expires));
+        else map.put(key, this.#encode(value, revision, expires));
       }
-      this.#remember(changes, conflicts);
+      this.#remember(sequence, uuids);
+      this.#state.put(SEQUENCE, double(sequence));
     });
   }
 
@@ -201,19 +202,10 @@ export class CloneLmdbStore implements CloneStore {
   }
 
   /** Stores the UUIDs of a commit, and drops the oldest. */
-  #remember(changes: readonly CloneStoredChange[], conflicts: readonly CloneStoredConflict[]): void {
-    const all = [...changes, ...conflicts];
-    if (all.length === 0) return;
-    const first = Math.min(
-      changes[0]?.sequence ?? Number.POSITIVE_INFINITY,
-      conflicts[0]?.sequence ?? Number.POSITIVE_INFINITY,
-    );
-    const last = Math.max(changes.at(-1)?.sequence ?? 0, conflicts.at(-1)?.sequence ?? 0);
-    const uuids = all.flatMap(({ uuid }) => (uuid.length === 0 ? [] : [uuid]));
-    if (uuids.length > 0) {
-      this.#recent.put(double(first), Buffer.concat(uuids));
-      this.#uuids += uuids.length;
-    }
+  #remember(sequence: number, uuids: readonly Buffer[]): void {
+    if (uuids.length === 0) return;
+    this.#recent.put(double(sequence), Buffer.concat(uuids));
+    this.#uuids += uuids.length;
     while (this.#uuids > 2 * MAX_RECENT) {
       const [oldest] = [...this.#recent.getKeys({ limit: 1 })];
       if (oldest === undefined) break;
@@ -221,7 +213,6 @@ export class CloneLmdbStore implements CloneStore {
       this.#uuids -= (this.#recent.getBinary(key) as Buffer).length / UUID_BYTES;
       this.#recent.remove(key);
     }
-    this.#state.put(SEQUENCE, double(last));
   }
 
   #encode(value: Buffer, sequence: number, expires: number): Buffer {

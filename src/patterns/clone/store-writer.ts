@@ -6,7 +6,7 @@ import type { Operation } from "./operation.js";
 import { conflictMark } from "./server-map.js";
 import type { ServerRules } from "./server-rules.js";
 import { adopted, encodeStanding } from "./standing.js";
-import type { CloneStore, CloneStoredEntry } from "./store.js";
+import type { CloneStore, CloneStoredChange, CloneStoredEntry } from "./store.js";
 
 /** Entries and bytes, about, in one commit of a whole map. */
 const REPLACE_BATCH = 2_000;
@@ -42,20 +42,18 @@ export class StoreWriter {
 
   commit(operations: readonly Operation[]): void {
     const shift = Date.now() - this.#timer.now();
-    const changes = operations
-      .filter(({ kind }) => kind === "set" || kind === "delete")
-      .map(({ kind, key, value, sequence, uuid, expires }) => ({
-        key,
-        value: kind === "set" ? value : undefined,
-        sequence,
-        uuid,
-        expires: expires === 0 ? 0 : expires + shift,
-      }));
-    const conflicts = operations
-      .filter(({ kind }) => kind === "conflict")
-      .map(({ sequence, uuid }) => ({ sequence, uuid: conflictMark(uuid) }));
+    const changes: CloneStoredChange[] = [];
+    const uuids: Buffer[] = [];
+    for (const { kind, key, value, sequence, uuid, expires } of operations) {
+      if (kind === "announce") continue;
+      if (uuid.length > 0) uuids.push(kind === "conflict" ? conflictMark(uuid) : uuid);
+      if (kind === "conflict") continue;
+      const ends = expires === 0 ? 0 : expires + shift;
+      changes.push({ key, value: kind === "set" ? value : undefined, sequence, expires: ends });
+    }
+    const last = operations.at(-1)?.sequence ?? 0;
     this.#run(
-      () => this.#store.commit(changes, conflicts),
+      () => this.#store.commit(changes, last, uuids),
       () => this.#rules.committed(this.#timer.now()),
       (error) => this.#rules.commitFailed(error, this.#timer.now()),
     );

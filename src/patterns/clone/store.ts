@@ -6,17 +6,8 @@ export interface CloneStoredChange {
   readonly value: Buffer | undefined;
   /** Sequence of the update, in ascending order. */
   readonly sequence: number;
-  /** 16 bytes, or none. */
-  readonly uuid: Buffer;
   /** ms since 1970; 0: never. */
   readonly expires: number;
-}
-
-/** An update with a failed condition. A repetition must fail again. */
-export interface CloneStoredConflict {
-  readonly sequence: number;
-  /** 16 bytes, stored as they are. */
-  readonly uuid: Buffer;
 }
 
 /** A stored key. */
@@ -30,9 +21,9 @@ export interface CloneStoredEntry {
 
 /** The state of a store next to its entries. */
 export interface CloneStoredState {
-  /** Sequence of the last change. */
+  /** Sequence of the last commit. */
   readonly sequence: number;
-  /** UUIDs of recent changes, the oldest first. */
+  /** UUIDs of recent commits, the oldest first. */
   readonly uuids: readonly Buffer[];
   /** Unreadable entries, which are left out and stay in the store. */
   readonly damaged: number;
@@ -56,11 +47,12 @@ export interface CloneStore {
   /**
    * Writes all changes, or none.
    *
-   * @param conflicts updates without a change, of which only the UUIDs are stored
+   * @param sequence of the last update, with or without a change
+   * @param uuids of all updates, 16 bytes each
    */
-  commit(changes: readonly CloneStoredChange[], conflicts: readonly CloneStoredConflict[]): Promise<void>;
+  commit(changes: readonly CloneStoredChange[], sequence: number, uuids: readonly Buffer[]): Promise<void>;
   replace(): Promise<CloneStoreReplacement>;
-  /** Stores the standing of a server of a pair: opaque bytes, about 2 KB at most. */
+  /** Stores the standing of a server of a pair: opaque bytes, about 100. */
   mark(standing: Buffer): Promise<void>;
   /**
    * Keeps entries that the next map lacks. Without this method they are lost, and the event `map:diverged` reports it.

@@ -309,10 +309,10 @@ describe("one server", () => {
       const store: CloneStore = {
         name: "gated",
         load: (visit) => inner.load(visit),
-        commit: async (changes, conflicts) => {
+        commit: async (...args) => {
           begun();
           await gate;
-          await inner.commit(changes, conflicts);
+          await inner.commit(...args);
         },
         replace: () => inner.replace(),
         mark: (standing) => inner.mark(standing),
@@ -350,9 +350,9 @@ describe("one server", () => {
     const store: CloneStore = {
       name: "gated",
       load: (visit) => inner.load(visit),
-      commit: async (changes, conflicts) => {
+      commit: async (...args) => {
         await gate;
-        await inner.commit(changes, conflicts);
+        await inner.commit(...args);
       },
       replace: () => inner.replace(),
       mark: (standing) => inner.mark(standing),
@@ -661,10 +661,9 @@ describe("with a store", () => {
       key: Buffer.from(key),
       value: Buffer.from("v"),
       sequence,
-      uuid: Buffer.alloc(16, sequence),
       expires: 0,
     });
-    await store.commit([change("a", 1), change("b", 2)]);
+    await store.commit([change("a", 1), change("b", 2)], 2, [Buffer.alloc(16, 1), Buffer.alloc(16, 2)]);
     await store.close();
     const { openEnvironment } = await import("../../../src/patterns/kit/store/lmdb.js");
     const environment = openEnvironment(directory);
