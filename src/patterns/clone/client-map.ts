@@ -116,13 +116,15 @@ export class ClientSubtree {
 
   /** The sequence of the update before in the subtree; 0 if unknown. */
   previous(sequence: number, properties: Buffer): number {
-    if (this.isWhole) return sequence - 1;
-    return this.#property === undefined ? 0 : (subtreeSequence(properties, this.#property) ?? 0);
+    return this.isWhole ? sequence - 1 : this.#numbered(properties);
   }
 
   /** The sequence of the last update in the subtree, by a HUGZ; 0 if unknown. */
   latest(sequence: number, properties: Buffer): number {
-    if (this.isWhole) return sequence;
+    return this.isWhole ? sequence : this.#numbered(properties);
+  }
+
+  #numbered(properties: Buffer): number {
     return this.#property === undefined ? 0 : (subtreeSequence(properties, this.#property) ?? 0);
   }
 }

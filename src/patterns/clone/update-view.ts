@@ -1,17 +1,17 @@
 /**
- * Where the parts of an update are among the bytes that came, so that the usual one needs no object of its own:
+ * Finds the parts of an update in received bytes, without an object for each update.
  *
  *   key | sequence | uuid | properties | value         five frames of a KVPUB (protocol.ts)
  *
- * The usual update sets a key, and its properties say nothing of a revision: it is plain here. All others are for those who
- * read them frame by frame, a message with longer headers than it needs among them.
+ * A *plain* update sets a key, and its properties have no revision. Others, and messages with needlessly long headers, are
+ * read frame by frame elsewhere.
  */
 import { bodyAt, frameEnd, LONG, MORE, messageEnd, SHORT_HEADER } from "../../sockets/relay.js";
 import { isReservedKey, MAX_SEQUENCE_BYTE, readSequence, SEQUENCE_BYTES, UUID_BYTES } from "./protocol.js";
 import type { EntryBytes } from "./table.js";
 
 const LINE_FEED = 0x0a;
-/** Of `revision`, the only property that changes what an update does to a whole map. */
+/** First letter of `revision`, the only property with an effect on a client of the whole map. */
 const R = 0x72;
 
 const NO_BYTES = new Uint8Array(0);
@@ -20,31 +20,31 @@ export class UpdateView implements EntryBytes {
   bytes: Uint8Array = NO_BYTES;
   memory: ArrayBufferLike = NO_BYTES.buffer;
   base = 0;
-  /** Where the message ends. */
+  /** End of the message. */
   end = 0;
-  /** Whether what follows is there, and checked. */
+  /** Whether the fields below are set and checked. */
   isPlain = false;
   key = 0;
   keyEnd = 0;
   sequence = 0;
-  /** Where the uuid is; -1: there is none. */
+  /** Position of the UUID; -1: none. */
   uuid = -1;
   value = 0;
   valueEnd = 0;
 
-  /** The messages to be read are among these bytes. */
+  /** Takes the bytes of the next messages. */
   open(bytes: Uint8Array): void {
     this.bytes = bytes;
     this.memory = bytes.buffer;
     this.base = bytes.byteOffset;
   }
 
-  /** Holds no memory any more. */
+  /** Releases the bytes. */
   close(): void {
     this.open(NO_BYTES);
   }
 
-  /** Reads the message that begins at `position`: a whole one. */
+  /** Reads a whole message. */
   read(position: number): void {
     const { bytes } = this;
     this.isPlain = this.#readFrames(bytes, position);
