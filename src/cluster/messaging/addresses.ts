@@ -1,43 +1,42 @@
 /**
- * Numbers for one-to-one messages: a node's own clients, and aliases of the clients of other nodes. Pure.
+ * Numbers for one-to-one messages: a node's own clients, and aliases of other nodes' clients. Pure.
  *
- *   0                      nobody
- *   1                      the node's own client, on each node: not reachable from another one until it was discovered
+ *   0                      none
+ *   1                      the node's own client, on each node; other nodes must discover it first
  *   2 … 2^31-1             clients of this node, at random
  *   2^31 … 2^32-1          aliases of clients of other nodes, at random, valid on this node only
  *
- * An alias is made when a message of that client arrives, or when the program asks for it. It lives as long as it is used: past
- * the bound, one goes that was not used for about the longest time (second chance), and the program is informed. It is one of the node that has
- * a new one where that node has more than its share of all, and otherwise one of the node that has most: a node that makes up clients costs those
- * that have no more than their share none.
+ * An alias is created when a message of its client arrives, or on request. Above the bound, one that was not used for
+ * about the longest time is evicted (second chance), and the program is informed. It is taken from the node of the
+ * new alias if that node has more than its share, else from the node with most. So a node that invents clients does
+ * not harm nodes within their share.
  */
 import { MAX_ALIASES, MAX_ID_ATTEMPTS, MAX_MESSAGE_CLIENTS } from "./bounds.js";
 
-/** The node's own client, on each node. */
 export const SELF_ID = 1;
 
 const FIRST_CLIENT = 2;
 const FIRST_ALIAS = 0x8000_0000;
 const MAX_ID = 0xffff_ffff;
 
-/** Where a one-to-one message goes, or where a message came from. Frozen; valid on the node that gave it. */
+/** Destination or origin of a message. Frozen; valid on the node that gave it. */
 export interface ClusterAddress {
   /** Id of the node: 32 hexadecimal digits. */
   readonly node: string;
-  /** 32 bits: 1 for the node's own client, a client of this node, or an alias of a client elsewhere. */
+  /** 32 bits: 1 for the node's own client, a client of this node, or an alias of another node's client. */
   readonly id: number;
 }
 
-/** A client of another node, and the number that stands for it here. */
+/** A client of another node, and its number here. */
 export class Alias {
   readonly address: ClusterAddress;
-  /** Its number on its own node. */
+  /** Number on its own node. */
   readonly client: number;
-  /** Whether it was used since it was made, or since the last look. */
+  /** Whether it was used since its creation, or the last check. */
   used = false;
-  /** Its node answered that there is no such client any more. */
+  /** Its node answered that this client no longer exists. */
   closed = false;
-  /** It was dropped at the bound, and leads nowhere. */
+  /** It was evicted at the bound. */
   dropped = false;
 
   constructor(node: string, id: number, client: number) {
@@ -49,9 +48,9 @@ export class Alias {
 export interface AddressesEffects {
   /** 0 ≤ x < 1. */
   random(): number;
-  /** Whether a number is taken by something else, such as a topic. */
+  /** Whether a number is used otherwise, such as for a topic. */
   isTaken(id: number): boolean;
-  /** An alias was dropped at the bound. */
+  /** An alias was evicted at the bound. */
   dropped(address: ClusterAddress): void;
 }
 
@@ -59,11 +58,10 @@ export class Addresses<Client> {
   readonly #effects: AddressesEffects;
   readonly #most: number;
   readonly #clients = new Map<number, Client>();
-  /** By number. */
   readonly #aliases = new Map<number, Alias>();
-  /** By node and by the client's number there; of a node in the order of the looks for one to drop. */
+  /** By node and by the client's number there; the aliases of a node in the order of checks for eviction. */
   readonly #byNode = new Map<string, Map<number, Alias>>();
-  /** Those of a node that had most. */
+  /** Aliases of a node that had most. */
   #found = new Map<number, Alias>();
   #dropped = 0;
 
@@ -80,19 +78,18 @@ export class Addresses<Client> {
     return this.#aliases.size;
   }
 
-  /** Aliases that were dropped at the bound. */
+  /** Number of evicted aliases. */
   get dropped(): number {
     return this.#dropped;
   }
 
   // --- This node's clients -------------------------------------------------------------------------------------------
 
-  /** Adds the node's own client. */
   addSelf(client: Client): void {
     this.#clients.set(SELF_ID, client);
   }
 
-  /** @param make the client of a number @returns `undefined` when there are too many */
+  /** @param make creates the client for a number @returns `undefined` for too many */
   add(make: (id: number) => Client): Client | undefined {
     if (this.#clients.size >= MAX_MESSAGE_CLIENTS) return undefined;
     const id = this.#draw(FIRST_CLIENT, FIRST_ALIAS - 1);
@@ -101,7 +98,6 @@ export class Addresses<Client> {
     return client;
   }
 
-  /** This node's clients. */
   all(): Iterable<Client> {
     return this.#clients.values();
   }
@@ -114,9 +110,10 @@ export class Addresses<Client> {
     return this.#clients.get(id);
   }
 
-  // --- Those of others -----------------------------------------------------------------------------------------------
+  // --- Clients of other nodes
+  // --------------------------------------------------------------------------------------------
 
-  /** The alias of a client of another node; it is made where there is none. */
+  /** Finds or creates the alias of another node's client. */
   aliasOf(node: string, client: number): Alias {
     let aliases = this.#byNode.get(node);
     if (aliases === undefined) {
@@ -129,42 +126,41 @@ export class Addresses<Client> {
       return alias;
     }
     alias = new Alias(node, this.#draw(FIRST_ALIAS, MAX_ID), client);
-    // Before the eviction, which may leave this node without aliases.
+    // Before the eviction, which may remove the last alias of this node.
     aliases.set(client, alias);
     if (this.#aliases.size >= this.#most) this.#evict(aliases);
     this.#aliases.set(alias.address.id, alias);
     return alias;
   }
 
-  /** The alias of a client of another node, where there is one. */
+  /** The alias of another node's client, if any. */
   find(node: string, client: number): Alias | undefined {
     const alias = this.#byNode.get(node)?.get(client);
     if (alias !== undefined) alias.used = true;
     return alias;
   }
 
-  /** The alias of a number. */
   alias(id: number): Alias | undefined {
     const alias = this.#aliases.get(id);
     if (alias !== undefined) alias.used = true;
     return alias;
   }
 
-  /** Whether a number is a client's or an alias. */
+  /** Whether a number is a client or an alias. */
   has(id: number): boolean {
     return this.#clients.has(id) || this.#aliases.has(id);
   }
 
-  /** @param own those of the node that has a new one, with that */
+  /** @param own aliases of the node with a new one, including that */
   #evict(own: Map<number, Alias>): void {
     const aliases = this.#isOverShare(own) ? own : this.#largest();
     for (const alias of aliases.values()) {
       const { client, address } = alias;
-      // The new one.
+      // Skips the new one.
       if (!this.#aliases.has(address.id)) continue;
       aliases.delete(client);
       if (alias.used) {
-        // To the end: it is looked at again when all others were.
+        // Moved to the end: checked again after all others.
         alias.used = false;
         aliases.set(client, alias);
         continue;
@@ -182,7 +178,10 @@ export class Addresses<Client> {
     return aliases.size > 1 && aliases.size * this.#byNode.size > this.#most;
   }
 
-  /** Those of the node that has most; of a full table, more than its share. It is looked for when the last one found has no more than that. */
+  /**
+   * Aliases of the node with most; in a full table, more than its share. Searched again only when the last result has
+   * no more than that.
+   */
   #largest(): Map<number, Alias> {
     if (this.#isOverShare(this.#found)) return this.#found;
     for (const aliases of this.#byNode.values()) if (aliases.size > this.#found.size) this.#found = aliases;
@@ -195,7 +194,7 @@ export class Addresses<Client> {
       id = first + Math.floor(this.#effects.random() * (last - first + 1));
       if (this.#isFree(id)) return id;
     }
-    // A source of random numbers that repeats itself: the next one that is free.
+    // A generator that repeats itself: takes the next free number.
     while (!this.#isFree(id)) id = id === last ? first : id + 1;
     return id;
   }
@@ -205,7 +204,7 @@ export class Addresses<Client> {
   }
 }
 
-/** Whether a number is of the range of aliases. */
+/** Whether a number is in the range of aliases. */
 export function isAlias(id: number): boolean {
   return id >= FIRST_ALIAS && id <= MAX_ID;
 }

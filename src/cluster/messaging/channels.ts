@@ -1,7 +1,7 @@
 /**
- * The channels of a bus: what comes on one that it has not joined is dropped before it is decoded.
+ * Channels of `send` and `query`: messages on channels that are not joined are dropped before they are decoded.
  *
- * A channel is a number from 0 to 255, as a beat has one, or a name. The number 5 and the name "5" are two channels.
+ * A channel is a number from 0 to 255 or a name. The number 5 and the name "5" are different channels.
  */
 import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
@@ -10,9 +10,8 @@ import { MAX_CHANNEL_NAME, MAX_CHANNELS } from "./bounds.js";
 /** A number from 0 to 255, or a name of 1 to 64 bytes. */
 export type ClusterChannel = number | string;
 
-/** The channels that a bus joins unless its options have others. */
+/** Channels joined by default. */
 export const DEFAULT_CHANNELS: readonly ClusterChannel[] = [0, 1, 2];
-/** The highest number. */
 export const MAX_CHANNEL = 255;
 
 const LONE_SURROGATE = /\p{Surrogate}/u;
@@ -27,7 +26,7 @@ export function checkChannel(channel: unknown): asserts channel is ClusterChanne
   );
 }
 
-/** Whether a text may be a channel's name: it has 1 to 64 bytes, and no lone surrogate. */
+/** Whether a text is valid as a channel's name: 1 to 64 bytes without lone surrogates. */
 export function isChannelName(name: string): boolean {
   return (
     name.length > 0 &&
@@ -38,7 +37,7 @@ export function isChannelName(name: string): boolean {
 }
 
 /**
- * The channels that a bus has joined, and which of them others send on.
+ * Joined channels of `send` and `query`.
  *
  * @example
  * ```ts
@@ -59,7 +58,7 @@ export class ClusterChannels {
     this.join(...channels);
   }
 
-  /** Those that are joined, numbers first. */
+  /** Joined channels, numbers first. */
   get joined(): ClusterChannel[] {
     const joined = [...this.#joined];
     return [
@@ -68,15 +67,14 @@ export class ClusterChannels {
     ];
   }
 
-  /** Whether this one is joined. */
   has(channel: ClusterChannel): boolean {
     return this.#joined.has(channel);
   }
 
   /**
-   * Joins channels; those that are joined already change nothing.
+   * Joins channels; joined ones are ignored.
    *
-   * @throws InvalidArgumentError `EINVAL` for what is not a channel, and for more than 1,024; nothing has changed then
+   * @throws InvalidArgumentError `EINVAL` for an invalid channel, and for more than 1,024; nothing has changed then
    */
   join(...channels: ClusterChannel[]): void {
     for (const channel of channels) checkChannel(channel);
@@ -87,9 +85,9 @@ export class ClusterChannels {
   }
 
   /**
-   * Leaves channels; those that are not joined change nothing. What arrives on them from now on is dropped.
+   * Leaves channels; others are ignored. Later messages on them are dropped.
    *
-   * @throws InvalidArgumentError `EINVAL` for what is not a channel; nothing has changed then
+   * @throws InvalidArgumentError `EINVAL` for an invalid channel; nothing has changed then
    */
   leave(...channels: ClusterChannel[]): void {
     for (const channel of channels) checkChannel(channel);

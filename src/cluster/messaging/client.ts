@@ -1,59 +1,61 @@
-/** A client of a node: what a program publishes, subscribes and sends as. The node's own is 1; more of them have ids of their own. */
+/**
+ * A client of a node, as which a program publishes, subscribes and sends. The node's own is 1; others have separate
+ * ids.
+ */
 import type { ClusterAddress } from "./addresses.js";
 import type { ClusterSubscription, MessageHandler, Subscription } from "./subscription.js";
 
-/** What `subscribe` takes. */
+/** Options of `subscribe`. */
 export interface SubscribeOptions {
-  /** Only messages with this subtopic: its name or its number. Default: all. */
+  /** Only messages with this subtopic, by name or number. Default: all. */
   readonly subtopic?: string | number | undefined;
   /**
-   * Whether it gets a message also where another subscription of this client gets it. Default `false`: of subscriptions that
-   * overlap, the one that was made first gets it, alone.
+   * Whether it gets messages that an overlapping subscription of this client also gets. Default `false`: of
+   * overlapping subscriptions, only the earliest gets a message.
    */
   readonly each?: boolean | undefined;
-  /** Whether it gets the retained values of its topics first. Default `false`. */
+  /** Whether it first gets the retained values of its topics. Default `false`. */
   readonly retained?: boolean | undefined;
-  /** Messages that wait for the program at most. Default: `messaging.maxQueue`. */
+  /** Messages queued for the program. Default: `messaging.maxQueue`. */
   readonly maxQueue?: number | undefined;
-  /** Bytes of them. Default: `messaging.maxQueueBytes`. */
+  /** Bytes queued for the program. Default: `messaging.maxQueueBytes`. */
   readonly maxQueueBytes?: number | undefined;
 }
 
-/** What `publish` takes. */
+/** Options of `publish`. */
 export interface PublishOptions {
-  /** Its name or its number. */
+  /** Name or number of the subtopic. */
   readonly subtopic?: string | number | undefined;
-  /** Whether this node's own subscriptions get it, too. Default `true`. */
+  /** Whether this node's own subscriptions get it. Default `true`. */
   readonly self?: boolean | undefined;
-  /** Whether it is the topic's retained value from now on; empty data: there is none. Default `false`. */
+  /** Whether it becomes the topic's retained value; empty data removes the value. Default `false`. */
   readonly retain?: boolean | undefined;
   /**
-   * What becomes of it at a node whose mark is reached: it is dropped there and counted (`drop`, the default), or the call waits
-   * until there is room (`wait`). No other node waits for that.
+   * Behaviour for a node whose mark is reached: the message is dropped there and counted (`drop`, the default), or
+   * the call waits for room (`wait`). Other nodes do not wait.
    */
   readonly onFull?: "drop" | "wait" | undefined;
-  /** ms for `wait`; -1, the default: no limit. */
+  /** ms for `wait`; -1 (default): no limit. */
   readonly timeout?: number | undefined;
 }
 
-/** What `sendTo` takes. */
+/** Options of `sendTo`. */
 export interface SendToOptions {
-  /** Its name or its number. */
+  /** Name or number of the subtopic. */
   readonly subtopic?: string | number | undefined;
-  /** ms until the recipient's node has answered; -1: no limit. Default 10,000. */
+  /** ms until the recipient's node must have answered; -1: no limit. Default 10,000. */
   readonly timeout?: number | undefined;
 }
 
-/** What `sendToNodes` takes. */
+/** Options of `sendToNodes`. */
 export interface SendToNodesOptions {
-  /** Its name or its number. */
+  /** Name or number of the subtopic. */
   readonly subtopic?: string | number | undefined;
 }
 
-/** Whom `sendTo` reaches: a message's `sender`, its number on this node, or a service, which stands for its node's own client. */
+/** Recipient of `sendTo`: a message's `sender`, its number on this node, or a member, for its node's own client. */
 export type MessageRecipient = number | ClusterAddress | { readonly id: string; readonly name: string };
 
-/** What a client hands on. */
 export interface ClientEffects {
   subscribe(
     client: MessageClient,
@@ -82,7 +84,7 @@ export interface ClientEffects {
 }
 
 /**
- * A client of this node with an id of its own (`createClient`): what it subscribes to and publishes is apart from the others'.
+ * A client of this node with a separate id, subscriptions and messages (`createClient`).
  *
  * @example
  * ```ts
@@ -102,15 +104,15 @@ export interface ClientEffects {
  */
 export class MessageClient {
   readonly #messaging: ClientEffects;
-  /** Where others reach it: this node, and its id. */
+  /** Address for others: this node and its id. */
   readonly address: ClusterAddress;
-  /** What the program calls it; empty where it does not. */
+  /** Name for the program; may be empty. */
   readonly name: string;
   /** @internal */
   lastDelivery = 0;
   /** @internal */
   readonly subscriptions = new Set<Subscription>();
-  /** @internal Those of one-to-one messages, the oldest first. Replaced, and never changed. */
+  /** @internal Subscriptions of one-to-one messages, the oldest first. Replaced instead of changed. */
   direct: readonly Subscription[] = [];
   #closed = false;
 
@@ -121,7 +123,7 @@ export class MessageClient {
     this.name = name;
   }
 
-  /** 32 bits, for its life; 1: the node's own. */
+  /** 32 bits, for its life; 1 is the node's own client. */
   get id(): number {
     return this.address.id;
   }
@@ -130,7 +132,7 @@ export class MessageClient {
     return this.#closed;
   }
 
-  /** As `subscribe` of the bus, for this client. @throws as that; ClosedError `EBADF` */
+  /** Like `subscribe` of the node, for this client. @throws as that; ClosedError `EBADF` */
   subscribe(filter: string | number, handler: MessageHandler): ClusterSubscription;
   subscribe(
     filter: string | number,
@@ -145,22 +147,22 @@ export class MessageClient {
     return this.#messaging.subscribe(this, filter, options, handler);
   }
 
-  /** As `publish` of the bus, by this client. @throws as that; ClosedError `EBADF` */
+  /** Like `publish` of the node, by this client. @throws as that; ClosedError `EBADF` */
   publish(topic: string | number, data: string | Uint8Array, options?: PublishOptions): Promise<number> {
     return this.#messaging.publish(this, topic, data, options);
   }
 
-  /** As `sendTo` of the bus, by this client. @throws as that; ClosedError `EBADF` */
+  /** Like `sendTo` of the node, by this client. @throws as that; ClosedError `EBADF` */
   sendTo(to: MessageRecipient, data: string | Uint8Array, options?: SendToOptions): Promise<void> {
     return this.#messaging.sendTo(this, to, data, options);
   }
 
-  /** As `sendToNodes` of the bus, by this client. @throws as that; ClosedError `EBADF` */
+  /** Like `sendToNodes` of the node, by this client. @throws as that; ClosedError `EBADF` */
   sendToNodes(data: string | Uint8Array, options?: SendToNodesOptions): Promise<number> {
     return this.#messaging.sendToNodes(this, data, options);
   }
 
-  /** Ends it and its subscriptions: what is sent to it from now on fails. */
+  /** Ends it and its subscriptions: later messages to it fail. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;

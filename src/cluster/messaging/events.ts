@@ -1,16 +1,17 @@
-/** What happens to messages, as a bus's events show it. Drops are counted, and reported once a second at most for each cause. */
+/** Events of messaging. Drops are counted, and reported at most once per second for each cause. */
 import type { ClusterAddress } from "./addresses.js";
 import { DROP_INTERVAL, MAX_DROP_REPORTS } from "./bounds.js";
 
 /** Why messages are dropped. */
 export type DropReason = "full" | "size" | "slow" | "gone";
 
-/** Events of a bus that concern messages. */
+/** Events of messaging. */
 export type MessagingEvent =
   /**
-   * Messages were dropped: another node's mark was reached (`full`, with its id), another node takes none of their size (`size`,
-   * with its id), a subscription's mark here was reached (`slow`, with its filter), or a node is gone that had not acknowledged them (`gone`, with its id; it may
-   * have had some). `prefix` is the first level of the first one's topic, and empty for `gone`; `count` is since the last event of this cause.
+   * Messages were dropped: another node's mark was reached (`full`, with its id), another node does not accept their
+   * size (`size`, with its id), a subscription's mark was reached (`slow`, with its filter), or a node is gone that
+   * had not acknowledged them (`gone`, with its id; it may have received some). `prefix` is the first level of the
+   * first message's topic, and empty for `gone`; `count` is since the last event of this cause.
    */
   | {
       readonly type: "message:dropped";
@@ -20,20 +21,23 @@ export type MessagingEvent =
       readonly prefix: string;
       readonly count: number;
     }
-  /** A subscription's handler threw or rejected. It is called for the next message all the same. */
+  /** A subscription's handler threw or rejected. It is still called for the next message. */
   | {
       readonly type: "subscription:failed";
       readonly filter: string;
       readonly error: unknown;
     }
-  /** A protocol failed with a node, or could not be opened here (`node` is `undefined` then, counted as `messages:listen`): the next one is tried. */
+  /**
+   * A protocol failed with a node, or could not be opened here (`node` is then `undefined`, counted as
+   * `messages:listen`). The next protocol is tried.
+   */
   | {
       readonly type: "protocol:failed";
       readonly node: string | undefined;
       readonly protocol: string;
       readonly reason: string;
     }
-  /** Of too many aliases of clients elsewhere this one was not used for the longest time: it leads nowhere from now on. */
+  /** An alias of another node's client was evicted, as the least recently used one. */
   | { readonly type: "address:dropped"; readonly address: ClusterAddress };
 
 interface Report {
@@ -42,7 +46,7 @@ interface Report {
   timer: NodeJS.Timeout;
 }
 
-/** Reports the first drop of a cause at once, and what follows together. */
+/** Reports the first drop of a cause at once, and later ones together. */
 export class DropReports {
   readonly #emit: (event: MessagingEvent) => void;
   readonly #reports = new Map<string, Report>();
@@ -66,7 +70,7 @@ export class DropReports {
     this.#report(reason, of, prefix, 1);
   }
 
-  /** Items of a link were given up, since its node is gone. */
+  /** Unacknowledged items of a link were dropped, since its node is gone. */
   lost(node: string, count: number): void {
     this.#report("gone", node, "", count);
   }

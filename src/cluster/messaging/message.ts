@@ -1,33 +1,35 @@
-/** A message, as a program gets it. */
+/** A message for programs. */
 import { type ClusterAddress, SELF_ID } from "./addresses.js";
 
-/** The topic of a one-to-one message, and the name of the id 1. */
+/** Topic of one-to-one messages, and name of the id 1. */
 export const SELF_TOPIC = "self";
 
-/** A message of a topic, or one to this client alone. */
+/** A message of a topic, or to this client alone. */
 export interface ClusterMessage {
-  /** Of a one-to-one message: "self". */
+  /** "self" for a one-to-one message. */
   readonly topic: string;
-  /** A view of what arrived, which nobody changes: one that is kept for long is copied, or the chunk around it stays. */
+  /**
+   * A view of received memory, which is never changed. Copy it to keep it for long, or the memory around it stays,
+   * too.
+   */
   readonly data: Buffer;
-  /** Who published it. `sendTo` takes it. */
+  /** The publisher, for `sendTo`. */
   readonly sender: ClusterAddress;
   readonly subtopic: string | undefined;
-  /** The number of the topic on this node; 1 for a one-to-one message. */
+  /** Number of the topic on this node; 1 for a one-to-one message. */
   readonly topicId: number;
-  /** The number of the subtopic on this node; 0 without one. */
+  /** Number of the subtopic on this node; 0 without one. */
   readonly subtopicId: number;
-  /** Whether it is a retained value, which was published before the subscription was made. */
+  /** Whether it is a retained value, published before the subscription. */
   readonly retained: boolean;
 }
 
-/** Numbers of names. */
 export interface NumberedNames {
-  /** Of a topic, or of a subtopic; 0: it has none, and gets none. */
+  /** Number of a topic or subtopic; 0: it has none, and gets none. */
   numberOf(name: string, isSubtopic: boolean): number;
 }
 
-/** A number is looked up when the program asks for it: strangers would fill the table with one for each topic that arrives. */
+/** Looks a number up only on request: otherwise other nodes could fill the table with received topics. */
 export class ReceivedMessage implements ClusterMessage {
   readonly topic: string;
   readonly data: Buffer;
@@ -35,7 +37,7 @@ export class ReceivedMessage implements ClusterMessage {
   readonly subtopic: string | undefined;
   readonly retained: boolean;
   readonly #names: NumberedNames;
-  /** Of a trace: what came with it, where somebody observes messages. */
+  /** Received trace context, if messages are observed. */
   #context: Buffer | undefined = undefined;
 
   constructor(
@@ -70,11 +72,11 @@ export class ReceivedMessage implements ClusterMessage {
     return this.subtopic === undefined ? 0 : this.#names.numberOf(this.subtopic, true);
   }
 
-  /** Bytes that it counts for in a queue. */
+  /** Bytes for which it counts in a queue. */
   get bytes(): number {
     return this.data.length + this.topic.length + OVERHEAD;
   }
 }
 
-/** Bytes that a message in a queue counts for on top of its data and its topic. */
+/** Bytes of a queued message in addition to its data and topic. */
 const OVERHEAD = 128;

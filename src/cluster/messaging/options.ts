@@ -1,4 +1,4 @@
-/** Options of messaging: what a bus's `messaging` takes. */
+/** Options of messaging. */
 import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { anything, bytes, checkOptions, integer, type Settings } from "../../patterns/kit/options.js";
@@ -26,67 +26,70 @@ import { HOOK_TIMEOUT } from "./hooks.js";
 import type { MessageProtocol } from "./protocol.js";
 import { checkProtocol } from "./protocols.js";
 
-/** A node wants to publish for a client that is not its own, or another node does here. */
+/** A request to publish for a client of another node, here or at another node. */
 export interface PublishAsRequest {
-  /** Id of the node that publishes: this one where the program does. */
+  /** Id of the publishing node, which may be this one. */
   readonly node: string;
-  /** For whom. The id of a client that this node has not met is the one that it has on its own node. */
+  /** The client. If this node has not met it, its id is that on its own node. */
   readonly publisher: ClusterAddress;
   readonly topic: string;
 }
 
-/** Options of a bus's messages; each may be left out. */
+/** Options of messaging; all are optional. */
 export interface MessagingOptions {
   /**
-   * Whether a node may publish for a client of another one. It is asked on the publishing node by `publishAs`, and on each node that
-   * the message comes to. One that throws says no. Default: no; for its own clients each node may.
+   * Whether a node may publish for a client of another node. Called on the publishing node by `publishAs`, and on
+   * each receiving node. An error means no. Default: no. Nodes may always publish for their own clients.
    */
   readonly mayPublishAs?: ((request: PublishAsRequest) => boolean) | undefined;
   /**
-   * Protocols of the streams between two nodes, by priority: "tcp" (the node's own port), "tls" (the same with the node's option `tls`),
-   * "ipc" (a socket in the file system, for nodes of one host), "ws" (a WebSocket at a port of its own, over TLS with the node's option
-   * `tls`), and those of {@link streamProtocol}. The first that both have and that
-   * works is used; one that fails is tried again later. Default: the node's own port, whose stream membership has anyway.
+   * Protocols of the streams between nodes by priority: "tcp" (the node's port), "tls" (the same with the node's
+   * option `tls`), "ipc" (a socket file, for nodes on one host), "ws" (a WebSocket at a separate port, over TLS with
+   * the node's option `tls`), and those of {@link streamProtocol}. The first common one that works is used; a failed
+   * one is tried again later. Default: the node's port, whose stream membership has anyway.
    */
   readonly protocols?: readonly ("ipc" | "tcp" | "tls" | "ws" | MessageProtocol)[] | undefined;
-  /** Channels of `send` and `query` that are joined from the start. Default 0, 1 and 2. */
+  /** Channels of `send` and `query` joined from the start. Default 0, 1 and 2. */
   readonly channels?: readonly ClusterChannel[] | undefined;
-  /** ms that a hook may take; then it counts as a veto. Default 5,000. */
+  /** ms for a hook, after which it counts as a veto. Default 5,000. */
   readonly hookTimeout?: number | undefined;
-  /** Messages that wait for one other node. Default 262,144. */
+  /** Messages queued for another node. Default 262,144. */
   readonly highWaterMark?: number | undefined;
-  /** Bytes of them. Default 4,194,304. */
+  /** Bytes queued for another node. Default 4,194,304. */
   readonly highWaterMarkBytes?: number | undefined;
   /**
-   * Bytes of a message with its topic, which this node sends and takes. Default 1,048,576; 262,144 to 268,435,456: what nodes exchange
-   * about their subscriptions has to fit.
+   * Maximum bytes of a message with its topic, sent and received. Default 1,048,576; 262,144 to 268,435,456, since it
+   * must hold what nodes exchange about their subscriptions.
    */
   readonly maxItem?: number | undefined;
-  /** ms without messages after which the connection to a node closes, until the next one. Default 60,000. */
+  /** ms without messages after which the connection to a node closes until the next one. Default 60,000. */
   readonly idle?: number | undefined;
   /**
-   * ms without an answer to messages after which a connection to a node is asked for, and again until it counts as broken: a host that is gone,
-   * or a way that nothing passes. While all was acknowledged nobody asks. Default 5,000.
+   * ms without an acknowledgement of messages after which a connection is checked, and after as many again counts as
+   * broken. A connection without unacknowledged messages is not checked. Default 5,000.
    */
   readonly heartbeat?: number | undefined;
-  /** Messages that wait for a subscription's program. Default 10,000. */
+  /** Messages queued for a subscription. Default 10,000. */
   readonly maxQueue?: number | undefined;
-  /** Bytes of them. Default 16,777,216. */
+  /** Bytes queued for a subscription. Default 16,777,216. */
   readonly maxQueueBytes?: number | undefined;
   /** Retained values of this node. Default 10,000. */
   readonly maxRetained?: number | undefined;
-  /** Bytes of them. Default 16,777,216. */
+  /** Bytes of retained values. Default 16,777,216. */
   readonly maxRetainedBytes?: number | undefined;
   /**
-   * ms for which `publish` waits for the interest of a node that was just met, at most; 0: it does not wait, and the first messages may
-   * pass that node by. Default 1,000.
+   * Maximum ms that `publish` waits for the subscriptions of a newly met node; 0: it does not wait, and the node may
+   * miss the first messages. Default 1,000.
    */
   readonly settle?: number | undefined;
-  /** ms for which the interest of a lost node is kept: when it is back within them, it gets messages at once. Default 3,600,000: an hour. */
+  /**
+   * ms for which subscriptions of a lost node are kept, so that it gets messages at once when it returns. Default
+   * 3,600,000: an hour.
+   */
   readonly grace?: number | undefined;
-  /** Copies of messages that wait for room at other nodes, and one-to-one messages without an answer. Default 65,536. */
+  /** Copies of messages that wait for room at other nodes, and unacknowledged one-to-one messages. Default 65,536. */
   readonly maxPending?: number | undefined;
-  /** Bytes of the copies that wait. Default 67,108,864. */
+  /** Bytes of waiting copies. Default 67,108,864. */
   readonly maxPendingBytes?: number | undefined;
 }
 
@@ -110,7 +113,6 @@ const OPTIONS = {
   maxPendingBytes: bytes({ default: MAX_PENDING_BYTES, min: 1 }),
 };
 
-/** What messaging is made of. */
 export type MessagingSettings = Settings<typeof OPTIONS>;
 
 /**
@@ -126,7 +128,7 @@ export function messagingSettings(given: boolean | MessagingOptions = true): Mes
   const { channels } = settings;
   if (channels !== undefined && !Array.isArray(channels))
     throw new InvalidArgumentError("messaging.channels is an array");
-  // Before anything is opened: what is no channel.
+  // Refuses invalid channels before anything is opened.
   void new ClusterChannels(channels);
   return settings;
 }

@@ -1,15 +1,15 @@
 /**
- * What the parts of messaging are to each other: types only.
+ * Interfaces between the parts of messaging; only types.
  *
  *   ClusterBus ── Messaging (messaging.ts) ──┬── MessageLinks: streams of items to members (links.ts)
- *                                            └── MessageRoutes: who is interested in a topic (route-driver.ts)
+ *                                            └── MessageRoutes: subscriptions of nodes (route-driver.ts)
  */
 
 import type { Alias } from "./addresses.js";
 import type { Publication } from "./publication.js";
 import type { TopicAliases } from "./topic-aliases.js";
 
-/** What an item on a link is: one byte before it. */
+/** Kind of an item on a link, in the byte before it. */
 export const MessageKind = {
   ROUTES: 1,
   PUBLISH: 2,
@@ -22,15 +22,15 @@ export const MessageKind = {
 export type MessageKind = (typeof MessageKind)[keyof typeof MessageKind];
 
 /**
- * `sent`: the link has it. `full`: the peer's mark is reached. `too-large`: the peer takes none of this size; it is counted as
- * dropped. `unreachable`: no such live member, or one that does not take messages.
+ * `sent`: accepted by the link. `full`: the peer's mark is reached. `too-large`: the peer does not accept this size;
+ * counted as dropped. `unreachable`: no such live member, or one without messaging.
  */
 export type SendResult = "sent" | "full" | "too-large" | "unreachable";
 
-/** `up`: a session began. `lost`: it cannot be reached, and may come back. `gone`: left, removed, or another life of it began. */
+/** `up`: a session began. `lost`: unreachable, may return. `gone`: left, removed, or replaced by another life. */
 export type PeerState = "up" | "lost" | "gone";
 
-/** A link, as statistics show it. Each item that was given to it is in one of `delivered`, `waiting`, `dropped` and `lost`. */
+/** Statistics of a link. Each item is in one of `delivered`, `waiting`, `dropped` and `lost`. */
 export interface MessageLinkStats {
   readonly id: string;
   readonly name: string;
@@ -42,73 +42,80 @@ export interface MessageLinkStats {
   readonly waiting: number;
   readonly waitingBytes: number;
   readonly dropped: number;
-  /** Given up, and not acknowledged. An upper bound: what was sent and not acknowledged may have come. */
+  /** Unacknowledged items that were dropped. An upper bound, since some may have arrived. */
   readonly lost: number;
   readonly resent: number;
 }
 
 export interface MessageLinksStats {
   readonly peers: readonly MessageLinkStats[];
-  /** Items that were dropped since a peer's mark was reached, by prefix. */
+  /** Items dropped because a peer's mark was reached, by prefix. */
   readonly droppedByPrefix: Readonly<Record<string, number>>;
   readonly refused: Readonly<Record<string, number>>;
 }
 
-/** What is known of who is interested in what, as statistics show it. */
+/** Statistics of the nodes' subscriptions. */
 export interface MessageRoutesStats {
-  /** Of this node: filters, bytes of them, the number of their changes, and bytes of changes that are kept for others. */
+  /** This node's filters, their bytes, the number of changes, and the bytes of changes kept for others. */
   readonly own: {
     readonly filters: number;
     readonly bytes: number;
     readonly version: number;
     readonly logBytes: number;
   };
-  /** Filters of other nodes, a filter of three nodes three times. */
+  /** Filters of other nodes; a filter of three nodes counts three times. */
   readonly routes: number;
   /** Bytes of these filters. */
   readonly bytes: number;
-  /** Other nodes that take part, the lost ones whose interest is kept included. */
+  /** Other nodes with messaging, including lost ones whose subscriptions are kept. */
   readonly nodes: number;
-  /** Nodes that are getting this one's as a snapshot. */
+  /** Nodes that are getting this node's filters as a snapshot. */
   readonly snapshots: number;
   /** Live members that have not acknowledged the last change. */
   readonly missing: number;
-  /** Items that were given to links for all this, and their bytes. */
+  /** Items sent for routes, and their bytes. */
   readonly sentItems: number;
   readonly sentBytes: number;
-  /** What came and was refused, by reason. */
+  /** Refused items by reason. */
   readonly refused: Readonly<Record<string, number>>;
 }
 
-/** What links bring. */
+/** Events of links. */
 export interface MessageLinksEffects {
-  /** In order for each peer. It is acknowledged after this returned, or after the promise settled; the peer's next item waits for that. */
+  /**
+   * Called in order for each peer. The item is acknowledged after the return or the promise; the peer's next item
+   * waits for that.
+   */
   onItem(from: string, kind: number, item: Buffer): void | Promise<void>;
-  /** The same of the kind PUBLISH, which has most items: without an object for each. Absent: `onItem` has these, too. */
+  /** For PUBLISH, the most frequent kind, without an object per item. Default: `onItem` gets these, too. */
   onPublish?(from: IncomingLink, bytes: Buffer, start: number, end: number): void | Promise<void>;
   onPeer(id: string, state: PeerState): void;
-  /** A peer is gone, or has forgotten the session: so many items that it has not acknowledged are given up. It may have had some of them. */
+  /**
+   * A peer is gone, or has forgotten the session: this many unacknowledged items are dropped. It may have received
+   * some.
+   */
   onLost?(id: string, count: number): void;
-  /** An item was dropped that is larger than the peer takes. */
+  /** An item was dropped because it is larger than the peer accepts. */
   onTooLarge?(id: string, kind: number, prefix: string): void;
 }
 
-/** The peer that sent an item, as its link knows it. */
+/** The sender of an item, as its link knows it. */
 export interface IncomingLink {
   readonly id: string;
-  /** What the aliases of its session stand for. */
+  /** Aliases of its session. */
   readonly topics: TopicAliases;
-  /** The alias of its own client, kept by who asks for it. */
+  /** Alias of its own client, cached by its user. */
   ownClient: Alias | undefined;
 }
 
 /** An ordered, acknowledged, bounded stream of items to each member, dialled on first use. */
 export interface MessageLinks {
   /**
-   * @param item complete. One below `ITEM_BY_REFERENCE` bytes is copied before this returns; a larger one is never changed afterwards
-   * @param prefix counted under, such as a topic's first level
-   * @param uncounted the caller waits for room and sends it again: a `full` is not counted as dropped
-   * @param protocols by which alone it goes; `undefined`: all. The list is not changed afterwards
+   * @param item complete. Below `ITEM_BY_REFERENCE` bytes it is copied before the return; a larger one must not
+   * change afterwards
+   * @param prefix for counters, such as a topic's first level
+   * @param uncounted the caller waits for room and sends it again: `full` is not counted as dropped
+   * @param protocols allowed ones; `undefined`: all. The list must not change afterwards
    */
   send(
     to: string,
@@ -119,69 +126,71 @@ export interface MessageLinks {
     protocols?: readonly string[] | undefined,
   ): SendResult;
   /**
-   * Encoded once.
+   * Sends an item to several members, encoded once.
    *
-   * @param full where it is given, those whose mark is reached are pushed there, and are not counted as dropped
-   * @returns how many took it
+   * @param full gets members whose mark is reached, which are then not counted as dropped
+   * @returns the number of links that accepted it
    */
   sendToMany(to: readonly string[], kind: number, item: Uint8Array, prefix: string, full?: string[]): number;
   /**
-   * A publication, which may be used again when this returns.
+   * Sends a publication, which may be reused after the return.
    *
-   * @param full those whose mark is reached are pushed there, and are not counted as dropped
-   * @returns how many took it
+   * @param full gets members whose mark is reached, which are not counted as dropped
+   * @returns the number of links that accepted it
    */
   publish(to: readonly string[], publication: Publication, full: string[]): number;
-  /** The program that publishes has to let the event loop turn, and probably publishes more then: what was published may wait for it. */
+  /**
+   * The publishing program must yield to the event loop and probably publishes more then, so published items may
+   * wait.
+   */
   publishesMore(): void;
-  /** Whether a member takes contexts of traces, and an item of so many bytes that has one. */
+  /** Whether a member accepts trace contexts, and an item of this size with one. */
   takesContext(to: string, bytes: number): boolean;
-  /** Counts an item that the caller drops since the peer's mark is reached. */
+  /** Counts an item that the caller drops because the peer's mark is reached. */
   drop(to: string, prefix: string): void;
-  /** Whether the mark of a member leaves room for an item of so many bytes. */
+  /** Whether a member's mark leaves room for an item of this size. */
   hasRoom(to: string, bytes: number): boolean;
-  /** Resolves when there is room again. @throws UnroutableError `EHOSTUNREACH` when the peer is gone */
+  /** Resolves when there is room again. @throws UnroutableError `EHOSTUNREACH` if the peer is gone */
   room(to: string): Promise<void>;
-  /** Calls back when a member's program has had the item that `send` just gave to its link, or with `false` when that is given up. */
+  /**
+   * Calls back when a member's program has received the item just given to `send`, or with `false` if it is dropped.
+   */
   onDelivered(to: string, done: (isDelivered: boolean) => void): void;
-  /** Something about a member changed, or it was started again. `lost` may come back; `gone` left, or was removed or forgotten. */
+  /** A member changed or was restarted. `lost` may return; `gone` left, or was removed or forgotten. */
   onMember(id: string, state: "alive" | "restarted" | "lost" | "gone"): void;
   stats(): MessageLinksStats;
-  /** Resolves when what waits was acknowledged, or after `linger` ms; -1: no limit. */
+  /** Resolves when waiting items are acknowledged, or after `linger` ms; -1: no limit. */
   close(linger: number): Promise<void>;
 }
 
-/** What routes report. */
 export interface MessageRoutesEffects {
-  /** A member is no longer in `unsettled`. */
   onSettled(id: string): void;
-  /** `targets` may answer otherwise than before. */
+  /** Results of `targets` may have changed. */
   onChanged(): void;
 }
 
-/** Who is interested in what, as the facade asks for it. */
+/** Subscriptions of all nodes. */
 export interface MessageRoutes {
-  /** This node's own interest in a filter begins. @returns settles when all live members know it */
+  /** Adds this node's filter. @returns settles when all live members know it */
   subscribe(filter: string): Promise<void>;
-  /** It ends. @returns settles when all live members know it; it need not be awaited */
+  /** Removes this node's filter. @returns settles when all live members know it; need not be awaited */
   unsubscribe(filter: string): Promise<void>;
-  /** Pushes the ids of the live members with interest in a topic, without this node, each once. @returns how many */
+  /** Appends the ids of other live nodes with a matching filter, each once. @returns their number */
   targets(topic: string, into: string[]): number;
-  /** Filters with the ids of live nodes, in no order, so many at most. @param topic only those that match it */
+  /** Filters with the ids of live nodes, unordered, at most this many. @param topic only matching filters */
   list(most: number, topic?: string): { readonly filter: string; readonly nodes: readonly string[] }[];
   /**
-   * Members that were just met, by id, whose interest is not known yet: `targets` may lack them. One leaves when it is known or the member is
-   * gone, and after some time; then `onSettled` has it. The same map for the life of the routes.
+   * Newly met members by id, whose subscriptions are not known yet, so `targets` may lack them. A member is removed
+   * when they are known, when it is gone, or after a timeout; then `onSettled` is called. Always the same map.
    */
   readonly unsettled: ReadonlyMap<string, unknown>;
-  /** Somebody waits for those in `unsettled`. */
+  /** A caller waits for members in `unsettled`. */
   askUnsettled(): void;
-  /** Another number whenever `targets` may answer otherwise than before. */
+  /** Changes whenever results of `targets` may have changed. */
   readonly version: number;
-  /** @returns why it was refused; `undefined`: it was taken */
+  /** @returns why it was refused; `undefined` if it was accepted */
   onItem(from: string, item: Buffer): string | undefined;
   onPeer(id: string, state: PeerState): void;
-  /** Something about a member changed. */
   onMember(id: string, state: "alive" | "lost" | "gone"): void;
   stats(): MessageRoutesStats;
   close(): void;

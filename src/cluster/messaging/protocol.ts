@@ -1,12 +1,12 @@
 /**
- * A protocol makes the byte streams between nodes: the node's own port, ipc, or one that a program brings. Proof of identity,
- * membership and messages on a stream are the node's (net/link.ts).
+ * A protocol creates byte streams between nodes: the node's port, ipc, or a program's. The node adds proof of
+ * identity, membership and messages (net/link.ts).
  *
- *   listen ──> advertised in the node's details ──> connect, by the others ──> a stream
+ *   listen ──> advertised in the node's details ──> connect, by other nodes ──> a stream
  */
 import type { Duplex } from "node:stream";
 
-/** A node that is dialled, as far as the membership knows it. */
+/** A node to dial. */
 export interface DialTarget {
   /** 32 hexadecimal digits. */
   readonly id: string;
@@ -24,18 +24,18 @@ export interface ProtocolHost {
   readonly bus: string;
   /** Id of the node. */
   readonly id: string;
-  /** Where to bind: 127.0.0.1, an address, or "*". */
+  /** Host to bind: 127.0.0.1, an address, or "*". */
   readonly host: string;
   /** Ports to use, "FIRST-LAST"; `undefined`: any. */
   readonly ports: string | undefined;
 }
 
 export interface ProtocolListener {
-  /** What others dial, at most 128 bytes without ";". */
+  /** Address for other nodes to dial: at most 128 bytes without ";". */
   readonly advert: string;
   /**
-   * Whether it can still be connected to, asked when other nodes fail to reach this one: with `false` the listener is closed, and
-   * another one opened in its place. Absent: always.
+   * Whether it still accepts connections, asked when other nodes cannot reach this one. `false` closes the listener
+   * and opens another. Default: always.
    */
   isOpen?(): Promise<boolean>;
   close(linger: number): Promise<void>;
@@ -45,7 +45,7 @@ export interface ProtocolListener {
 export interface MessageProtocol {
   /** 1 to 16 lower-case letters and digits, equal at both ends. */
   readonly name: string;
-  /** Whether it may reach a node; without asking the network. */
+  /** Whether it may reach a node, without using the network. */
   reaches(target: DialTarget): boolean;
   /**
    * Listens, and calls `accept` with each stream.
@@ -57,41 +57,40 @@ export interface MessageProtocol {
   connect(where: string, target: DialTarget, host: ProtocolHost): Promise<Duplex>;
 }
 
-/** What one end of a connection reports. None of the calls throws. */
+/** Events of one end of a connection. Calls never throw. */
 export interface ConnectionEvents {
-  /** Messages may be sent; once, before anything else. An accepted connection is open from the start. */
+  /** Messages may be sent. Called once, first. An accepted connection is open from the start. */
   onOpen(): void;
-  /** 1 or 2 frames, never changed afterwards. */
+  /** 1 or 2 frames, which never change afterwards. */
   onMessage(frames: readonly Buffer[]): void;
-  /** It ended, or did not come about. Once, and nothing after it. */
+  /** The connection ended or failed. Called once, last. */
   onClose(reason: string): void;
 }
 
 /** One direction of a link over a stream. */
 export interface MessageConnection {
-  /** Id of the node that the other end has proved to be; `undefined`: nodes have no keys of their own. */
+  /** Proved id of the other node; `undefined` if nodes have no keys. */
   readonly nodeId?: string | undefined;
   /** IP address of the other end of an accepted connection, for reports. */
   readonly address?: string | undefined;
-  /** Whether the memory of a sent message may be used again once the other end has acknowledged it. Default `false`. */
+  /** Whether the memory of a sent message may be reused after its acknowledgement. Default `false`. */
   readonly copiesSent?: boolean | undefined;
-  /** Takes a message, whose bytes are not changed before they are acknowledged. What cannot be sent ends the connection. */
+  /** Sends a message, whose bytes must not change before their acknowledgement. A failure ends the connection. */
   send(frames: readonly Uint8Array[]): void;
-  /** Ends it, without `onClose`. @param linger ms for sent messages to leave */
+  /** Closes without `onClose`. @param linger ms to send queued messages */
   close(linger: number): void;
 }
 
-/** What a protocol needs of the links. */
+/** Services of links for a protocol. */
 export interface LinkHost {
-  /** Which of its links to a peer a connection is for (links.ts). Default 0. */
+  /** Which of a peer's links a connection is for (links.ts). Default 0. */
   readonly lane?: number | undefined;
-  /** ms without an answer to sent messages after which the other end is asked, and given up after as many again. */
+  /** ms without an acknowledgement after which the other end is asked, and after as many again given up. */
   readonly heartbeat: number;
-  /** A peer has connected. */
   accept(connection: MessageConnection): ConnectionEvents;
 }
 
-/** A protocol as links see it: messages, in order, whole or not at all; a connection that loses one ends. */
+/** A protocol for links: whole messages in order; a connection that loses one ends. */
 export interface LinkProtocol {
   readonly name: string;
   reaches(target: DialTarget): boolean;

@@ -1,9 +1,9 @@
 /**
- * A query: services are asked, and each ends in exactly one of these: it answered, it failed, or it is missing.
+ * A query to members. Each of them ends in exactly one of: answered, failed, missing.
  *
  *   asked ──answer──> replies          asked ──failure, gone, not sent──> failed          asked ──timeout, cancelled──> missing
  *
- * `PendingQueries` has those that wait; it knows which response is late, double or of somebody who was not asked.
+ * `PendingQueries` has the waiting queries, and recognizes late, duplicate and unrequested responses.
  */
 import { InvalidStateError, ShoalError } from "../../core/errors.js";
 import { ignore } from "../../core/ignore.js";
@@ -11,7 +11,7 @@ import { type CallTerms, type PendingCall, PendingCalls } from "../../patterns/k
 import type { Member } from "../node/member.js";
 import { MAX_AWAITED, MAX_QUERIES } from "./bounds.js";
 
-/** Why a service did not answer, as it or its node reported it. */
+/** Why a member did not answer, as it or its node reported. */
 export type QueryFailureReason =
   | "no-handler"
   | "handler-failed"
@@ -29,10 +29,10 @@ export const QUERY_FAILURES: Readonly<Record<QueryFailureReason, string>> = {
   unread: "the answer was dropped: too many bytes of answers wait to be read",
 };
 
-/** The `service` was asked and did not answer; `reason` says why. Code `ERR_SERVICE`. */
+/** The member `service` did not answer, for the `reason`. Code `ERR_SERVICE`. */
 export class QueryError extends ShoalError {
   readonly reason: QueryFailureReason;
-  /** The name of the service. */
+  /** Name of the member. */
   readonly service: string;
 
   /** @internal */
@@ -43,37 +43,40 @@ export class QueryError extends ShoalError {
   }
 }
 
-/** A service answered. A text and bytes are two things. */
+/** An answer of a member; text and bytes are distinguished. */
 export interface QueryReply {
   readonly service: Member;
   readonly data: string | Buffer;
   readonly error?: undefined;
 }
 
-/** A service did not answer, and it is known why. */
+/** A known failure of a member. */
 export interface QueryFailure {
   readonly service: Member;
   readonly data?: undefined;
-  /** QueryError `ERR_SERVICE`; UnroutableError `EHOSTUNREACH` for one that is gone; VetoError `ERR_VETOED`; ClosedError `EAGAIN` for a full link. */
+  /**
+   * QueryError `ERR_SERVICE`; UnroutableError `EHOSTUNREACH` for a member that is gone; VetoError `ERR_VETOED`;
+   * ClosedError `EAGAIN` for a full link.
+   */
   readonly error: ShoalError;
 }
 
-/** What a query gives, one for each service that responded. */
+/** Result of a query, one for each member that responded. */
 export type QueryResponse = QueryReply | QueryFailure;
 
-/** All that came of a query. Each service that was asked is in one of these. */
+/** All results of a query. Each queried member is in one of these lists. */
 export interface QueryResults {
   readonly replies: readonly QueryReply[];
   readonly failed: readonly QueryFailure[];
-  /** Those that had not responded at the end. */
+  /** Members without a response at the end. */
   readonly missing: readonly Member[];
 }
 
-/** How a query ended: all responded; time ran out; or the program stopped reading, aborted it, or closed the bus. */
+/** End of a query: all responded; timeout; or the program stopped reading, aborted it, or closed the node. */
 export type QueryEnd = "done" | "timeout" | "cancelled";
 
 /**
- * A query under way. Read it with `for await`, or with `collect`; one of them, once. Leaving the loop ends the query.
+ * A query in flight. Read it once, with `for await` or `collect`. Leaving the loop ends the query.
  *
  * @example
  * ```ts
@@ -90,9 +93,9 @@ export type QueryEnd = "done" | "timeout" | "cancelled";
  * ```
  */
 export class Query implements AsyncIterable<QueryResponse> {
-  /** The `ruid` that the handlers see. */
+  /** The `ruid` for the handlers. */
   readonly id: string;
-  /** Who was asked. */
+  /** Queried members. */
   readonly services: readonly Member[];
   readonly #waiting: Map<string, Member>;
   readonly #maxBytes: number;
@@ -101,7 +104,7 @@ export class Query implements AsyncIterable<QueryResponse> {
   #unreadBytes = 0;
   #ended: QueryEnd | undefined;
   #isRead = false;
-  /** The reader wants all at the end: it is not woken for each. */
+  /** The reader wants all responses at the end, and is not woken for each. */
   #isCollected = false;
   #wake: (() => void) | undefined;
 
@@ -114,22 +117,22 @@ export class Query implements AsyncIterable<QueryResponse> {
     this.#waiting = new Map(services.map((service) => [service.id, service]));
   }
 
-  /** How it ended; `undefined` while services are waited for. */
+  /** Its end; `undefined` while it waits. */
   get ended(): QueryEnd | undefined {
     return this.#ended;
   }
 
-  /** Those that have not responded. */
+  /** Members without a response. */
   get missing(): Member[] {
     return [...this.#waiting.values()];
   }
 
-  /** @internal Whether this service was asked and has not responded. */
+  /** @internal Whether this member was queried and has not responded. */
   awaits(id: string): boolean {
     return this.#waiting.has(id);
   }
 
-  /** Ends it: nobody is waited for any more. */
+  /** Ends the query. */
   cancel(): void {
     this.end("cancelled");
   }
@@ -137,7 +140,7 @@ export class Query implements AsyncIterable<QueryResponse> {
   /**
    * Waits for the end.
    *
-   * @throws InvalidStateError `EFSM` for a query that is read already
+   * @throws InvalidStateError `EFSM` for a query that is being read
    */
   async collect(): Promise<QueryResults> {
     const replies: QueryReply[] = [];
@@ -151,7 +154,7 @@ export class Query implements AsyncIterable<QueryResponse> {
     return { replies, failed, missing: this.missing };
   }
 
-  /** @throws InvalidStateError `EFSM` for a query that is read already */
+  /** @throws InvalidStateError `EFSM` for a query that is being read */
   async *[Symbol.asyncIterator](): AsyncGenerator<QueryResponse, void, undefined> {
     this.#beginRead();
     try {
@@ -171,7 +174,7 @@ export class Query implements AsyncIterable<QueryResponse> {
     }
   }
 
-  /** @internal A service responded. @returns whether it was awaited */
+  /** @internal Adds a response. @returns whether it was awaited */
   respond(response: QueryResponse): boolean {
     if (this.#ended !== undefined || !this.#waiting.delete(response.service.id)) return false;
     const size = sizeOf(response);
@@ -216,18 +219,18 @@ function sizeOf({ data }: QueryResponse): number {
   return data === undefined ? 0 : typeof data === "string" ? 2 * data.length : data.length;
 }
 
-/** Why a response is dropped: its query has ended; its service responded before; it was not asked. */
+/** Why a response is dropped: the query has ended; a second response; not requested. */
 export type StrayReply = "late" | "double" | "foreign";
 
-/** The queries of a bus that wait, by the number that they have on the wire. */
+/** Waiting queries by their number on the wire. */
 export class PendingQueries {
-  /** Their bounds, time limits and signals. What counts for bytes there are the responses that they wait for. */
+  /** Bounds, time limits and signals. Instead of bytes, awaited responses count. */
   readonly #calls = new PendingCalls({ maxPending: MAX_QUERIES, maxPendingBytes: MAX_AWAITED });
   readonly #queries = new Map<number, { readonly query: Query; readonly call: PendingCall<void> }>();
   #last: number;
   readonly #first: number;
 
-  /** @param first a number above all that a former life of this node has used, or a random one */
+  /** @param first a number above all of an earlier life of this node, or a random one */
   constructor(first: number) {
     this.#first = first;
     this.#last = first;
@@ -237,12 +240,12 @@ export class PendingQueries {
     return this.#calls.size;
   }
 
-  /** Responses that are waited for. */
+  /** Awaited responses. */
   get awaited(): number {
     return this.#calls.bytes;
   }
 
-  /** The number on the wire of the query that is added next. */
+  /** Number on the wire of the next query. */
   take(): number {
     this.#last += 1;
     return this.#last;
@@ -253,17 +256,16 @@ export class PendingQueries {
     const onGivenUp = (why: "timeout" | "aborted"): void =>
       query.end(why === "timeout" ? "timeout" : "cancelled");
     const call = this.#calls.add<void>(query.services.length, { ...terms, onGivenUp });
-    call.promise.catch(ignore); // The query has its end.
+    call.promise.catch(ignore); // The query reports its end.
     this.#queries.set(number, { query, call });
   }
 
-  /** A query has ended. */
   remove(number: number): void {
     this.#queries.get(number)?.call.resolve();
     this.#queries.delete(number);
   }
 
-  /** The query that a response is for, or why there is none. */
+  /** The query of a response, or why there is none. */
   find(from: string, number: number): Query | StrayReply {
     const query = this.#queries.get(number)?.query;
     if (query === undefined) return number > this.#first && number <= this.#last ? "late" : "foreign";
@@ -271,7 +273,7 @@ export class PendingQueries {
     return query.services.some(({ id }) => id === from) ? "double" : "foreign";
   }
 
-  /** A service is gone: no query waits for it any more. */
+  /** A member is gone: queries stop waiting for it. */
   onGone(id: string, failure: (service: Member) => QueryFailure): void {
     for (const { query } of [...this.#queries.values()]) {
       if (!query.awaits(id)) continue;

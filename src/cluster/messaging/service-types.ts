@@ -1,4 +1,4 @@
-/** What programs give to `send` and `query` of a bus, and what they get. */
+/** Arguments and results of `send` and `query`. */
 import type { ShoalError } from "../../core/errors.js";
 import type { Member } from "../node/member.js";
 import type { ResolverStep } from "../resolver.js";
@@ -7,114 +7,118 @@ import type { VetoError } from "./hooks.js";
 import type { NodeLinks } from "./links.js";
 import type { MulticastGroup } from "./multicast.js";
 
-/** Which services; the union of what these find, each once. This node is one of them only with `self`. */
+/** Selects members: the union of those found, each once. This node is included only with `self`. */
 export interface ServiceSelection {
-  /** Services, their ids or their names. */
+  /** Members, their ids or their names. */
   readonly services?: Iterable<Member | string> | undefined;
-  /** Conditions, as `resolver` of the node takes them, in an array that is not empty; or a resolver, or another iterable of services. */
+  /** Conditions as for the node's `resolver`, in a non-empty array; or a resolver or another iterable of members. */
   readonly resolver?: readonly ResolverStep[] | Iterable<Member> | undefined;
-  /** Tags, all of which a service has. */
+  /** Tags that a member must all have. */
   readonly resolve?: string | readonly string[] | undefined;
-  /** Whether this node is one of them, where it is found. Default `false`. */
+  /** Whether to include this node if it is found. Default `false`. */
   readonly self?: boolean | undefined;
 }
 
-/** What `send` of a bus takes. */
+/** Options of `send`. */
 export interface ServiceSendOptions extends ServiceSelection {
   /**
-   * Whether it goes by one datagram to the group, which no service acknowledges: it may be lost, and overtakes other messages. Without a selection it goes to
-   * all. One that is too large for a datagram goes by links, as does one of a node that has no group. Default `false`.
+   * Whether to send one datagram to the group, without acknowledgement: it may be lost, and overtakes other messages.
+   * Without a selection it goes to all. Links are used instead if the message is too large, or the node has no group.
+   * Default `false`.
    */
   readonly broadcast?: boolean | undefined;
   /**
-   * Those that may be used, by name. Where the service is reached by others, too, the message goes by a link that has these alone, which is made for
-   * it, and arrives in order with those that name the same protocols, in no order with others. Default: all.
+   * Names of allowed protocols. If the member is reached by another one, the message uses a separate link with these.
+   * It is ordered only relative to messages with the same protocols. Default: all.
    */
   readonly protocols?: readonly string[] | undefined;
   /** A number from 0 to 255, or a name. Default 0. */
   readonly channel?: ClusterChannel | undefined;
-  /** Request unique id: at most 128 bytes, which the recipients get with the data. */
+  /** Request unique id: at most 128 bytes, passed to the receivers. */
   readonly ruid?: string | undefined;
-  /** A text arrives as a text, bytes as bytes. Default "". */
+  /** A text arrives as text, bytes as bytes. Default "". */
   readonly data?: string | Uint8Array | undefined;
 }
 
-/** What `query` of a bus takes. */
+/** Options of `query`. */
 export interface ServiceQueryOptions extends ServiceSelection {
   /** As for `send`. */
   readonly protocols?: readonly string[] | undefined;
   readonly channel?: ClusterChannel | undefined;
-  /** The `ruid` that the handlers see. Default: the query's number. */
+  /** The `ruid` for the handlers. Default: the query's number. */
   readonly id?: string | undefined;
   readonly data?: string | Uint8Array | undefined;
-  /** ms until those that have not responded are missing; -1: no limit. Default 5,000. */
+  /** ms until members without a response count as missing; -1: no limit. Default 5,000. */
   readonly timeout?: number | undefined;
   /** Ends the query. */
   readonly signal?: AbortSignal | undefined;
-  /** Bytes of responses that wait to be read, or that `collect` has gathered; what is past them is a failure `unread`. Default 16 MiB. */
+  /**
+   * Bytes of unread responses, or of those that `collect` has gathered; responses beyond are failures `unread`.
+   * Default 16 MiB.
+   */
   readonly maxReplyBytes?: number | undefined;
 }
 
-/** A service that a message did not go to. */
+/** A member to which a message was not sent. */
 export interface ServiceSendFailure {
-  /** Its name, or what the selection called it. */
+  /** Its name, or how the selection named it. */
   readonly name: string;
-  /** `undefined`: there is no such live service. */
+  /** `undefined` if there is no such live member. */
   readonly service: Member | undefined;
   readonly error: ShoalError;
 }
 
-/** What became of a message. */
+/** Result of `send`. */
 export interface ServiceSendResult {
-  /** Those that it went to: their links have it, or a datagram for them was sent. */
+  /** Receivers: their links have accepted the message, or a datagram was sent. */
   readonly sent: readonly Member[];
   readonly failed: readonly ServiceSendFailure[];
-  /** How: by links; by datagram; some in this way and some in that; not at all. */
+  /** Transport: links, datagram, both for different members, or none. */
   readonly means: "links" | "datagram" | "both" | "none";
-  /** What a hook of sending answered: those that it was sent to otherwise are in neither list. */
+  /** Answer of a send hook. Members to which it did not go for this reason are in neither list. */
   readonly answer: string | Buffer | undefined;
 }
 
-/** A message that a service sent. */
+/** A message from a member. */
 export interface ServiceMessage {
   readonly service: Member;
   readonly channel: ClusterChannel;
-  /** "": none. */
+  /** Empty if not given. */
   readonly ruid: string;
   readonly data: string | Buffer;
-  /** How it came: `tcp`, `ipc`, `udp`, `self` … */
+  /** Transport: `tcp`, `ipc`, `udp`, `self` … */
   readonly protocol: string;
 }
 
-/** A query of a service. Its `ruid` is the query's id. */
+/** A query from a member. Its `ruid` is the query's id. */
 export type ServiceQuery = ServiceMessage;
 
-/** What a handler of messages may do: wait, which holds up its sender when 1,024 messages wait. */
+/** Handler of messages. A pending promise delays its sender once 1,024 messages wait. */
 export type ServiceMessageHandler = (message: ServiceMessage) => unknown;
-/** What a handler of queries gives: the answer; nothing is an empty text. What it throws is a failure (`exposeErrors`). */
+/** Handler of queries; returns the answer, or nothing for an empty text. Errors are failures (`exposeErrors`). */
 export type ServiceQueryHandler = (
   query: ServiceQuery,
 ) => string | Uint8Array | undefined | Promise<string | Uint8Array | undefined>;
 
-/** Which channels a handler is for, and how long it may take. */
+/** Channels and time limit of a handler. */
 export interface HandlerOptions {
-  /** Default: all that are joined. */
+  /** Default: all joined ones. */
   readonly channels?: readonly ClusterChannel[] | undefined;
   /**
-   * ms that a promise of the handler may take, -1: no limit. Default 60,000. Then it counts as failed, with an event `handler:failed` and
-   * TimeoutError `ETIMEDOUT`: a query is answered by that failure, and what the handler returns later is dropped.
+   * ms for a promise of the handler; -1: no limit. Default 60,000. Afterwards it counts as failed, with an event
+   * `handler:failed` and TimeoutError `ETIMEDOUT`: a query gets that failure, and a later result is dropped.
    */
   readonly timeout?: number | undefined;
   /**
-   * Of queries: whether the requester gets the message of any error that the handler throws. Otherwise it gets that of a `ServiceError`, and of
-   * an error with `expose: true`. Default `false`.
+   * For queries: whether the requester gets the message of any error. Otherwise it gets only that of a
+   * `ServiceError`, or an error with `expose: true`. Default `false`.
    */
   readonly exposeErrors?: boolean | undefined;
 }
 
-/** What happens in the messaging between services. */
+/** Events of `send` and `query`. */
 export type ServicesEvent =
-  /** A hook of another service vetoed a message of this one, and gave a reason. */
+  /** Another member's hook vetoed a message of this node, with a reason. */
   | {
       readonly type: "message:vetoed";
       readonly member: Member;
@@ -122,33 +126,33 @@ export type ServicesEvent =
       readonly ruid: string;
       readonly reason: string;
     }
-  /** A hook of this node threw, or vetoed what came of a service. */
+  /** A hook of this node threw, or vetoed a received message. */
   | { readonly type: "hook:failed"; readonly member: Member; readonly error: VetoError }
   /** A handler of this node threw. */
   | { readonly type: "handler:failed"; readonly member: Member; readonly error: unknown };
 
-/** What is counted of the messaging between services. */
+/** Statistics of `send` and `query`. */
 export interface ServicesStats {
-  /** Messages and queries that links, datagrams or this node took, one for each recipient. */
+  /** Sent messages and queries, one per receiver. */
   readonly sent: number;
-  /** Those that went nowhere, one for each recipient. */
+  /** Messages and queries that could not be sent, one per receiver. */
   readonly failed: number;
-  /** Messages and queries that handlers got. */
+  /** Messages and queries passed to handlers. */
   readonly received: number;
-  /** Dropped before they were decoded: their channel is not joined. */
+  /** Messages dropped before decoding, since their channel is not joined. */
   readonly notJoined: number;
-  /** Messages that no handler is for. */
+  /** Messages without a handler. */
   readonly unhandled: number;
-  /** Dropped since a hook vetoed them, or answered them. */
+  /** Messages dropped because a hook vetoed or answered them. */
   readonly vetoed: number;
   readonly answered: number;
-  /** Queries that wait, and the responses that they wait for. */
+  /** Waiting queries, and the responses that they wait for. */
   readonly queries: number;
   readonly awaited: number;
-  /** Messages and queries that are handled now, and their bytes. */
+  /** Messages and queries being handled, and their bytes. */
   readonly handling: number;
   readonly handlingBytes: number;
-  /** What was refused or dropped, by reason: `late`, `double`, `foreign` responses; junk by its fault. */
+  /** Refused items by reason: `late`, `double`, `foreign` responses; malformed ones by their fault. */
   readonly refused: Readonly<Record<string, number>>;
 }
 
@@ -157,36 +161,33 @@ export type ServiceLinks = Pick<
   "send" | "room" | "protocolOf" | "protocolFrom" | "whenLinked" | "isPastLists" | "takesContext"
 >;
 
-/** What the services of a bus need of it. */
 export interface ServicesEffects {
   self(): Member;
-  /** The live member of an id or a name, this node included. */
+  /** The live member with an id or a name; may be this node. */
   find(nameOrId: string): Member | undefined;
-  /** Live members that fit, this node included. */
+  /** Live members that match, including this node. */
   resolve(steps: readonly ResolverStep[]): Iterable<Member>;
-  /** The live members, without this node. */
+  /** Live members except this node. */
   others(): readonly Member[];
-  /** Links to members. */
   links(): ServiceLinks;
-  /** Whether another node was a member, is lost, and may come back. */
+  /** Whether a lost member may return. */
   mayReturn(id: string): boolean;
-  /** Settles when it is known where a newcomer takes messages, or when that takes too long; `undefined`: it is known. */
+  /** Settles when a new member's messaging address is known, or after a timeout; `undefined` if it is known. */
   whenKnown?(id: string): Promise<void> | undefined;
-  /** Whether the details of a member are here, or it is not a member. Absent: always. */
+  /** Whether a member's details are known, or it is not a member. Default: always. */
   isKnown?(id: string): boolean;
   report(event: ServicesEvent): void;
-  /** The bus's group; `undefined`: nothing goes by datagram. */
+  /** The cluster's group; `undefined`: no datagrams. */
   readonly group?: MulticastGroup | undefined;
 }
 
-/** How the services of a bus are made. */
 export interface ServicesOptions {
-  /** Joined from the start. Default 0, 1 and 2. */
+  /** Channels joined from the start. Default 0, 1 and 2. */
   readonly channels?: readonly ClusterChannel[] | undefined;
-  /** ms that a hook may take. */
+  /** ms for a hook. */
   readonly hookTimeout?: number | undefined;
-  /** Names of protocols that this node has, those of the program's own among them. */
+  /** Names of this node's protocols, including the program's. */
   readonly protocols?: readonly string[] | undefined;
-  /** The number before that of the first query. Default: a random one, so that answers to a former life fit no query. */
+  /** Number before the first query's. Default: random, so that answers to an earlier life match no query. */
   readonly firstQuery?: number | undefined;
 }

@@ -1,14 +1,14 @@
 /**
- * A subscription, as a program has it: a handler that is called for each message, or an async iterable with a queue.
+ * A subscription for programs: a handler that is called for each message, or an async iterable with a queue.
  *
- *   handler that returns nothing      called as the messages come, one after the other
- *   handler that returns a promise    one call at a time; what comes meanwhile is queued. Past the mark the link that brought it
- *                                     waits, so the publisher's own mark is reached in the end. Messages of this node's own
- *                                     publishers are dropped past the mark, or `onFull: "wait"` waits
- *   async iterable                    queued; past the mark the newest is dropped, and counted in `dropped`
+ *   handler that returns nothing      called as messages arrive, one after the other
+ *   handler that returns a promise    one call at a time; messages are queued meanwhile. Above the mark the link waits that
+ *                                     brought the message, so the publisher's own mark is reached in the end. Messages of this
+ *                                     node's publishers are dropped above the mark, or `onFull: "wait"` waits
+ *   async iterable                    queued; above the mark the newest is dropped, and counted in `dropped`
  *
- * What throws or rejects is the event `handler:failed`, and ends nothing. A handler that holds a link for longer than
- * `STALL_TIME` holds it no more: past the mark messages for it are dropped from then on, until it has caught up.
+ * Errors are the event `handler:failed`, and end nothing. A handler that delays a link for longer than `STALL_TIME`
+ * no longer delays it: above the mark its messages are dropped until it has caught up.
  */
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { ClosedError } from "../../core/errors.js";
@@ -23,44 +23,44 @@ import {
 import { MAX_RETAINED_SEEN, STALL_TIME } from "./bounds.js";
 import type { ClusterMessage, ReceivedMessage } from "./message.js";
 
-/** Called for each message of a subscription. A promise that it returns holds up the next message; any other result is ignored. */
+/**
+ * Called for each message of a subscription. A returned promise delays the next message; other results are ignored.
+ */
 export type MessageHandler = (message: ClusterMessage) => unknown;
 
-/** A subscription of a client: an async iterable of its messages, unless it has a handler. */
+/** A subscription of a client: an async iterable of messages, unless it has a handler. */
 export interface ClusterSubscription extends AsyncIterable<ClusterMessage> {
-  /** The filter that was given; "self" for one-to-one messages. */
+  /** The given filter; "self" for one-to-one messages. */
   readonly filter: string;
   /**
-   * Settles when all live members know of it: what they publish from then on arrives. Rejects with TimeoutError `ETIMEDOUT` where one
-   * does not answer in time; the subscription stands, and that one is sent it again.
+   * Settles when all live members know the subscription, so that their later messages arrive. Rejects with
+   * TimeoutError `ETIMEDOUT` if one does not answer in time; the subscription stays, and is sent to that member
+   * again.
    */
   readonly ready: Promise<void>;
-  /** Messages that wait for the program. */
+  /** Messages queued for the program. */
   readonly waiting: number;
-  /** Messages that were dropped since too many waited. */
+  /** Messages dropped because too many were queued. */
   readonly dropped: number;
   readonly closed: boolean;
-  /** Ends it. A `for await` ends after what waits; a handler is called no more. */
+  /** Ends it. A `for await` ends after the queued messages; a handler is no longer called. */
   close(): void;
 }
 
-/** Bounds of what waits for the program. */
 export interface SubscriptionMark {
   readonly messages: number;
   readonly bytes: number;
 }
 
 export interface SubscriptionEffects {
-  /** The handler threw or rejected. */
   failed(subscription: Subscription, error: unknown): void;
-  /** A message was dropped past the mark. */
+  /** A message was dropped above the mark. */
   dropped(subscription: Subscription, message: ReceivedMessage): void;
   closed(subscription: Subscription): void;
 }
 
-/** A client, as its subscriptions know it. */
 export interface Subscriber {
-  /** The last delivery that this client got, so that it gets each once. */
+  /** Last delivery to this client, so that it gets each message once. */
   lastDelivery: number;
 }
 
@@ -68,7 +68,7 @@ export class Subscription implements ClusterSubscription {
   readonly filter: string;
   readonly subtopic: string | undefined;
   readonly each: boolean;
-  /** Whether it gets the last values of topics, and of those that are retained nothing that is earlier. */
+  /** Whether it gets retained values first, and later no older retained messages. */
   readonly retained: boolean;
   readonly subscriber: Subscriber;
   ready: Promise<void> = Promise.resolve();
@@ -79,17 +79,16 @@ export class Subscription implements ClusterSubscription {
   #bytes = 0;
   #dropped = 0;
   #closed = false;
-  /** A promise of the handler has not settled. */
   #isBusy = false;
-  /** The program reads: what waits for a message. */
+  /** Pending reads of the program. */
   readonly #readers = new RingBuffer<(result: IteratorResult<ClusterMessage, undefined>) => void>(2);
   #room: Promise<void> | undefined = undefined;
   #roomMade: (() => void) | undefined = undefined;
   #stallTimer: NodeJS.Timeout | undefined = undefined;
-  /** It held a link for too long, and has not caught up since. */
+  /** Whether it delayed a link for too long, and has not caught up since. */
   #isStalled = false;
   #onClose: (() => void) | undefined = undefined;
-  /** With `retained`, by topic: the latest that it got, the one that was updated the longest ago first. */
+  /** With `retained`, the latest message of each topic, ordered by their last update. */
   readonly #latest = new Map<string, { readonly stamp: number; readonly node: string }>();
 
   constructor(
@@ -128,16 +127,15 @@ export class Subscription implements ClusterSubscription {
     return this.#closed;
   }
 
-  /** Whether a message more is past the mark. */
   get isFull(): boolean {
     return this.#queue.length >= this.#mark.messages || this.#bytes >= this.#mark.bytes;
   }
 
   /**
-   * Gives it a message.
+   * Delivers a message.
    *
-   * @param holds whether who brings it can wait: then a handler's queue takes one past its mark
-   * @returns settles when there is room again; `undefined`: there is
+   * @param holds whether the caller can wait; a handler's queue then accepts one message above its mark
+   * @returns settles when there is room again; `undefined` if there is
    */
   push(message: ReceivedMessage, holds: boolean): Promise<void> | undefined {
     if (this.#closed) return undefined;
@@ -161,7 +159,7 @@ export class Subscription implements ClusterSubscription {
     return holds && this.#handler !== undefined && this.isFull ? this.room() : undefined;
   }
 
-  /** Whether a retained publication or value is later than what it has of its topic. Then it counts as what it has. */
+  /** Whether a retained message is newer than the latest of its topic, which it then replaces. */
   takes({ topic, sender: { node } }: ReceivedMessage, stamp: number): boolean {
     const latest = this.#latest.get(topic);
     if (latest !== undefined) {
@@ -177,7 +175,7 @@ export class Subscription implements ClusterSubscription {
     return true;
   }
 
-  /** Settles when half of what may wait has gone, or it closes, or it has held for too long. */
+  /** Settles when half of the queue is free, it closes, or it has delayed for too long. */
   room(): Promise<void> {
     if (this.#room === undefined) {
       this.#room = new Promise((resolve) => {
@@ -191,7 +189,7 @@ export class Subscription implements ClusterSubscription {
     return this.#room;
   }
 
-  /** Called when it closes; one at most. */
+  /** Sets the single listener of its closing. */
   onClose(listener: () => void): void {
     this.#onClose = listener;
   }
@@ -211,7 +209,7 @@ export class Subscription implements ClusterSubscription {
     this.#effects.closed(this);
   }
 
-  /** @throws ClosedError `EBADF` where it has a handler */
+  /** @throws ClosedError `EBADF` if it has a handler */
   [Symbol.asyncIterator](): AsyncIterator<ClusterMessage, undefined> {
     if (this.#handler !== undefined)
       throw new ClosedError(
@@ -243,7 +241,7 @@ export class Subscription implements ClusterSubscription {
     return message;
   }
 
-  /** There may be room again. */
+  /** Checks for free room. */
   #look(): void {
     const { messages, bytes } = this.#mark;
     if (this.#queue.length > messages / 2 || this.#bytes > bytes / 2) return;
@@ -300,7 +298,6 @@ export class Subscription implements ClusterSubscription {
     };
   }
 
-  /** The handler's promise has settled. */
   #next(handler: MessageHandler): void {
     this.#isBusy = false;
     while (!this.#isBusy && !this.#closed) {
