@@ -147,7 +147,8 @@ export class Services {
     const used = new Set<"links" | "datagram">();
     let byProtocol: string | Buffer | undefined;
     const answer = await this.#sender.send(services, payload, {
-      ...means,
+      byDatagram: means.byDatagram,
+      protocols: means.protocols,
       kind: "message",
       id: this.#context.pending.take(),
       context,
@@ -333,7 +334,8 @@ export class Services {
     };
     try {
       const answer = await this.#sender.send(services, payload, {
-        ...means,
+        byDatagram: means.byDatagram,
+        protocols: means.protocols,
         kind: "query",
         id: number,
         context,
