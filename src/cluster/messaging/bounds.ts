@@ -56,8 +56,6 @@ export const MAX_DROP_PREFIX = 256;
 /** Connections whose hello waits until its sender is a member here, and ms that each waits. */
 export const MAX_HELLOS = 1_024;
 export const HELLO_TIMEOUT = 5_000;
-/** Connections that peers have opened. */
-export const MAX_LINK_CONNECTIONS = 16_384;
 /** Protocols of a node, bytes of a protocol's name, and bytes of what a node advertises for all of them. */
 export const MAX_PROTOCOLS = 8;
 export const MAX_PROTOCOL_NAME = 16;
