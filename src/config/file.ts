@@ -1,18 +1,15 @@
 /** Reads configuration files, collects their faults into one error, and keeps secrets out of messages. */
 import { constants } from "node:fs";
-import { open, stat } from "node:fs/promises";
+import { open, readFile, stat } from "node:fs/promises";
 import { type Expanded, placeKey } from "./environment.js";
 import { type Finding, type Problem, problemLine } from "./problem.js";
 
-/** Maximum bytes of a configuration. */
+/** Maximum bytes of a configuration, and of a file that it names. */
 const MAX_FILE = 1_048_576;
 /** Minimum length of a variable's value that is searched for in messages. */
 const MIN_SECRET = 3;
 /** Maximum consecutive characters of a longer value in a message, which may show part of a text. */
 const MIN_PART = 8;
-
-/** Maximum bytes of a file that a configuration names. */
-const MAX_NAMED_FILE = 1_048_576;
 
 /**
  * Reads a file that a configuration names. Pipes are refused: files are reread, and opening a pipe waits for a writer,
@@ -26,8 +23,7 @@ export async function readNamed(file: string): Promise<string> {
   try {
     const found = await handle.stat();
     if (!found.isFile() && !found.isDirectory()) throw new Error("it is a pipe or a device");
-    if (found.size > MAX_NAMED_FILE)
-      throw new Error(`it has ${found.size} bytes; expected ${MAX_NAMED_FILE} at most`);
+    if (found.size > MAX_FILE) throw new Error(`it has ${found.size} bytes; expected ${MAX_FILE} at most`);
     return await handle.readFile("latin1");
   } finally {
     await handle.close();
@@ -52,26 +48,13 @@ export class ConfigurationError extends Error {
  * @throws ConfigurationError for an unreadable file
  */
 export async function textOf(file: string, again = false): Promise<string> {
-  const fault = (message: string): never => {
-    throw new ConfigurationError([{ file, line: 1, column: 1, path: "", message }]);
-  };
   try {
-    // Opening a pipe waits for a writer unless told not to; the file may be replaced at any time.
-    const waits = !again && (await stat(file)).isFIFO();
-    const handle = await open(file, waits ? constants.O_RDONLY : constants.O_RDONLY | constants.O_NONBLOCK);
-    try {
-      const found = await handle.stat();
-      const { size } = found;
-      if (again && !found.isFile() && !found.isDirectory())
-        return fault("cannot read the file again: it is a pipe or a device");
-      if (size > MAX_FILE) return fault(`expected ${MAX_FILE} bytes at most; it has ${size}`);
-      return await handle.readFile("utf8");
-    } finally {
-      await handle.close();
-    }
+    // Reading a pipe waits for its writer.
+    if (!again && !(await stat(file)).isFile()) return await readFile(file, "utf8");
+    return Buffer.from(await readNamed(file), "latin1").toString();
   } catch (error) {
-    if (error instanceof ConfigurationError) throw error;
-    return fault(`cannot read the file: ${reasonOf(error)}`);
+    const message = `cannot read the file: ${reasonOf(error)}`;
+    throw new ConfigurationError([{ file, line: 1, column: 1, path: "", message }]);
   }
 }
 

@@ -393,7 +393,7 @@ describe("shoal node start --config", () => {
     rmSync(path);
     namedPipe(path);
     node.signal("SIGHUP");
-    await node.until("stderr", /cannot read the file again: it is a pipe or a device/);
+    await node.until("stderr", /cannot read the file: it is a pipe or a device/);
     rmSync(path);
     written(`${head}tags: [y]\n`, path);
     node.signal("SIGHUP");
