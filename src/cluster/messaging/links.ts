@@ -1,16 +1,18 @@
 /**
- * Links to the members of a bus: an ordered, acknowledged, bounded stream of items to each, dialled on first use.
+ * Links to the members of a bus. A link is an ordered, acknowledged, bounded stream of items to one member, dialled
+ * on first use.
  *
  *   send ──> Sending (one a peer) ──protocol──> Receiving (one a peer) ──> onItem
  *                     ^─────────── WELCOME, ACK ───────────┘
  *
- * Messages of services may name the protocols by which they go. Where this node has others, too, they have a link of their own, a
- * lane: one for each list of protocols that is named, dialled by these alone, with a session of its own. So what names protocols goes by no
- * other, whichever the link for everything else takes, and arrives in order with what names the same ones.
+ * Service messages may name their protocols. If this node has others as well, these messages get a lane: a link of
+ * its own for each list of protocols, dialled by these protocols only, with its own session. Messages that name the
+ * same protocols stay in order, and use no other protocol.
  *
- * A stream goes one way. This node's streams go over connections that it dialled, the others' over connections that came to its
- * listeners. Who greets is checked against the membership: an id that is no live member waits a moment, for the
- * gossip about it may be on its way, and is refused then; so is a second life of an id whose connection stands.
+ * A stream goes one way: to a peer over connections that this node dialled, from a peer over connections accepted by
+ * a listener. A HELLO is checked against the membership. An unknown id waits briefly, because gossip about the new
+ * member may still be on its way, and is then refused. A second life of an id is refused while the connection of the
+ * first one stands.
  */
 import { randomBytes } from "node:crypto";
 import { InvalidArgumentError, UnroutableError } from "../../core/errors.js";
@@ -48,41 +50,40 @@ import { encodeHello, encodeWelcome, type Hello, LINK_VERSION } from "./wire.js"
 
 export type { LinkMember } from "./sending.js";
 
-/** What links are made with. */
 export interface NodeLinksOptions {
   readonly self: { readonly id: string; readonly name: string };
-  /** Number of the bus (identity.ts). */
+  /** The bus number (identity.ts). */
   readonly busNumber: number;
   /** By priority. */
   readonly protocols: readonly LinkProtocol[];
-  /** What waits for one peer, at most. */
+  /** The limit of items queued for one peer. */
   readonly highWaterMark?: number | undefined;
   readonly highWaterMarkBytes?: number | undefined;
-  /** Bytes of an item. */
+  /** The largest item in bytes. */
   readonly maxItem?: number | undefined;
   /** ms without traffic after which a connection to a peer closes. */
   readonly idle?: number | undefined;
-  /** ms without an answer after which a connection is asked for (zmtp-protocol.ts). */
+  /** ms without an answer before a connection is probed (zmtp-protocol.ts). */
   readonly heartbeat?: number | undefined;
   readonly effects: NodeLinksEffects;
 }
 
 export interface NodeLinksEffects extends MessageLinksEffects {
-  /** A live member; `undefined`: no such id is one. */
+  /** The live member with this id. */
   member(id: string): LinkMember | undefined;
-  /** What the others are to dial: for this node's details (advert.ts). */
+  /** The listeners' addresses, for this node's details (advert.ts). */
   advertise(advert: string | undefined): void;
-  /** No protocol reaches a live member, or one that comes before the one that does fails again and again. */
+  /** No protocol reaches a live member, or a preferred protocol fails repeatedly. */
   ping(id: string): void;
-  /** A frame of a peer came, or it acknowledged one. Cheap: it is called for each. */
+  /** A frame or an acknowledgement arrived from a peer. Must be cheap: called for each of them. */
   onHeard?(id: string): void;
-  /** A connection greeted as a member, and its other end has proved to be another node. */
+  /** A connection greeted as a member but proved to be another node. */
   onKeyRefused?(id: string, connection: MessageConnection): void;
-  /** A protocol failed with a peer, or a listener could not be opened (`peer` is empty then). */
+  /** A protocol failed with a peer, or a listener could not be opened (then `peer` is empty). */
   onProtocolFailed?(peer: string, protocol: string, reason: string): void;
 }
 
-/** Counters of links to peers that are gone. */
+/** Counters of removed links. */
 interface Totals {
   sent: number;
   delivered: number;
@@ -91,14 +92,14 @@ interface Totals {
   resent: number;
 }
 
-/** A list of protocols that messages name. */
+/** The protocols that a message names. */
 interface NamedProtocols {
-  /** It never changes. */
+  /** Never changes. */
   readonly list: readonly string[];
-  /** Those that this node has, by priority, and their names. */
+  /** This node's protocols among them, by priority, and their names. */
   readonly own: readonly LinkProtocol[];
   readonly names: string;
-  /** Whether these are all that it has. */
+  /** Whether the list covers all of this node's protocols. */
   readonly isAll: boolean;
 }
 
@@ -111,17 +112,17 @@ export class NodeLinks implements MessageLinks {
   readonly #host: LinkHost;
   readonly #sendingEffects: SendingEffects;
   readonly #receivingEffects: ReceivingEffects;
-  /** Of lanes. */
+  /** For lanes. */
   readonly #laneEffects: ReceivingEffects;
-  /** By id; lanes by `keyOf`. A lane is there only where the link for everything is. */
+  /** By id, lanes by `keyOf`. A lane exists only beside the peer's main link. */
   readonly #sending = new Map<string, Sending>();
   readonly #receiving = new Map<string, Receiving>();
-  /** Numbers of lanes, by the names of their protocols. */
+  /** Lane numbers, by protocol names. */
   readonly #lanes = new Map<string, number>();
   #lastNamed: NamedProtocols | undefined = undefined;
-  /** Whose item is being handed over. */
+  /** The sender of the current item. */
   #incoming: Receiving | undefined = undefined;
-  /** Connections whose hello waits for its sender to become a member. */
+  /** Connections whose HELLO waits for the sender to become a member. */
   readonly #hellos = new Set<Caller>();
   readonly #listeners: Listeners;
   readonly #droppedByPrefix = new Map<string, number>();
@@ -133,14 +134,14 @@ export class NodeLinks implements MessageLinks {
     lost: 0,
     resent: 0,
   };
-  /** Where the sessions of a new link begin: above those of links that are forgotten here, and perhaps not at their receiver. */
+  /** The first session of a new link: above the sessions of removed links, which the receiver may still remember. */
   #firstSession = 0;
   #dirty: Sending[] = [];
   #spareDirty: Sending[] = [];
   #due: Receiving[] = [];
   #spareDue: Receiving[] = [];
   #isFlushing = false;
-  /** `publish` is called again in the next turn, as far as its caller knows. */
+  /** Whether the caller expects to call `publish` again in the next turn. */
   #publishesMore = false;
   #isAcknowledging = false;
   readonly #dueLater: Receiving[] = [];
@@ -195,12 +196,12 @@ export class NodeLinks implements MessageLinks {
   // --- Life ----------------------------------------------------------------------------------------------------------
 
   /**
-   * Listens, by every protocol, and advertises where. One that cannot be opened is reported and left out.
+   * Opens a listener for each protocol and advertises the addresses. A listener that fails is reported and left out.
    *
-   * @throws the first protocol's error where none could be opened
+   * @throws the first protocol's error if none could be opened
    */
   async start(): Promise<void> {
-    // Without a listener, too: this node sends then, over connections that it dials.
+    // Also without listeners: this node can still send over connections it dials.
     const idle = this.#options.idle ?? LINK_IDLE;
     this.#idleTimer = setInterval(() => {
       const now = performance.now();
@@ -212,20 +213,20 @@ export class NodeLinks implements MessageLinks {
   }
 
   /**
-   * Others fail to reach this node by some protocol: a listener that is gone, as where its socket was removed from the file system, is opened
-   * again, and the others are sent where.
+   * Called when other nodes fail to reach this one. Reopens a lost listener, such as an IPC socket removed from the
+   * file system, and advertises the new address.
    */
   checkListeners(): void {
     this.#listeners.check();
   }
 
-  /** Something about a member changed, or it was started again. `lost` may come back; `gone` left, or was removed or forgotten. */
+  /** A member changed or restarted. A `lost` member may return; a `gone` one left, was removed or was forgotten. */
   onMember(id: string, state: "alive" | "restarted" | "lost" | "gone"): void {
     const sending = this.#sending.get(id);
     if (state === "alive" || state === "restarted") {
       for (const key of keysOf(id)) {
         const receiving = this.#receiving.get(key);
-        // Of a host that vanished, nothing has closed it.
+        // If the host vanished, nothing has closed the old connection.
         if (state === "restarted" && receiving?.connection !== undefined) receiving.isOutdated = true;
         this.#sending.get(key)?.changed();
       }
@@ -287,13 +288,13 @@ export class NodeLinks implements MessageLinks {
   }
 
   get #isWaiting(): boolean {
-    // Of a peer that is lost nothing is waited for.
+    // Nothing is awaited from a lost peer.
     for (const { id, window } of this.#sending.values())
       if (window.waiting > 0 && this.#effects.member(id) !== undefined) return true;
     return false;
   }
 
-  /** Its counters stay. */
+  /** Removes a link and keeps its counters. */
   #forget(sending: Sending): void {
     sending.close();
     const { window, dropped } = sending;
@@ -311,7 +312,7 @@ export class NodeLinks implements MessageLinks {
       encodeAdvert({ maxItem: this.#maxItem, contexts: true, protocols });
     let advert = encode();
     while (advert === undefined && protocols.size > 0) {
-      // The last ones are the least wanted.
+      // The last protocols have the lowest priority.
       const name = [...protocols.keys()].pop() as string;
       protocols.delete(name);
       this.#effects.onProtocolFailed?.("", name, "what it advertises does not fit");
@@ -383,7 +384,7 @@ export class NodeLinks implements MessageLinks {
   }
 
   hasRoom(to: string, bytes: number): boolean {
-    // One that is not open yet has nothing that waits.
+    // An unopened link has an empty queue.
     return this.#sending.get(to)?.window.hasRoom(bytes) ?? true;
   }
 
@@ -399,9 +400,9 @@ export class NodeLinks implements MessageLinks {
   }
 
   /**
-   * The protocol that serves a peer; empty: no session stands. It makes no link.
+   * The protocol in use for a peer; empty without a session. Does not create a link.
    *
-   * @param protocols that a message names; `undefined`: none
+   * @param protocols named by a message; `undefined`: none
    */
   protocolOf(id: string, protocols: readonly string[] | undefined = undefined): string {
     const link = this.#sending.get(id);
@@ -413,16 +414,16 @@ export class NodeLinks implements MessageLinks {
   }
 
   /**
-   * Makes the link to a peer where none stands.
+   * Opens a link to a peer if there is none.
    *
-   * @param protocols by which that may be, and for which it is; `undefined`: all
-   * @returns the protocol that serves; empty: none does, or not in time. It never rejects
+   * @param protocols allowed for the link; `undefined`: all
+   * @returns the protocol in use; empty on failure or timeout. Never rejects
    */
   whenLinked(id: string, protocols: readonly string[] | undefined): Promise<string> {
     return this.#linkTo(id, protocols)?.linked() ?? Promise.resolve("");
   }
 
-  /** Whether there is no link to a peer for a message that names these protocols only since so many other lists of them have theirs. */
+  /** Whether a message with these protocols has no link to the peer only because the limit of lanes is reached. */
   isPastLists(id: string, protocols: readonly string[]): boolean {
     const link = this.#sending.get(id);
     if (link?.isReachedBy(protocols) !== true) return false;
@@ -430,13 +431,13 @@ export class NodeLinks implements MessageLinks {
     return !isAll && !this.#lanes.has(names) && this.#lanes.size >= MAX_LANES;
   }
 
-  /** The protocol that the item of a peer came by which is being handed over; else that of its last ones. Empty: none has come. */
+  /** The protocol of the peer's current item, or of its last ones; empty if none arrived. */
   protocolFrom(id: string): string {
     const receiving = this.#incoming?.id === id ? this.#incoming : this.#receiving.get(id);
     return receiving?.protocol ?? "";
   }
 
-  /** Why a member is no target; `undefined`: it is one. */
+  /** The error text if messages cannot be sent to a member; `undefined`: they can. */
   reasonOf(id: string): string | undefined {
     if (this.#closing !== undefined) return "messaging is closed";
     const member = this.#effects.member(id);
@@ -446,7 +447,7 @@ export class NodeLinks implements MessageLinks {
   }
 
   stats(): MessageLinksStats & { readonly former: Readonly<Totals> } {
-    // A peer's lanes are counted with its link, which comes before them here.
+    // The main link of a peer comes before its lanes here, so lanes add to its counts.
     const peers = new Map<string, MessageLinkStats>();
     for (const { id, name, window, dropped, protocol, state, reason } of this.#sending.values()) {
       const { delivered, waiting, waitingBytes, lost, resent } = window;
@@ -487,17 +488,17 @@ export class NodeLinks implements MessageLinks {
   }
 
   /**
-   * The link by which a message goes.
+   * The link for a message.
    *
-   * @param protocols that it names
-   * @returns `undefined`: there is none, or the peer is reached by none of these
+   * @param protocols named by the message
+   * @returns `undefined`: there is none, or no named protocol reaches the peer
    */
   #linkTo(to: string, protocols: readonly string[] | undefined): Sending | undefined {
     const link = this.#sending.get(to) ?? this.#open(to);
     if (link === undefined || protocols === undefined) return link;
-    // One that is lost, or of which nothing is known yet: the link would keep it, and send it by any.
+    // A link to a lost or still unknown peer would queue the message and later send it by any protocol.
     if (!link.isReachedBy(undefined)) return undefined;
-    // Not where all are named by which the peer is reached now: it may be reached by others before this has left.
+    // Needed even if the peer is reached by a named protocol now: this may change before the message is sent.
     const named = this.#named(protocols);
     if (named.isAll) return link;
     if (!link.isReachedBy(protocols)) return undefined;
@@ -507,7 +508,7 @@ export class NodeLinks implements MessageLinks {
     return this.#sending.get(key) ?? this.#openLane(key, lane, link, named.own);
   }
 
-  /** Of this node's protocols, those that a message names: looked up once for all that it goes to. */
+  /** This node's protocols among those a message names, looked up once for all recipients. */
   #named(list: readonly string[]): NamedProtocols {
     if (this.#lastNamed?.list === list) return this.#lastNamed;
     const { protocols } = this.#options;
@@ -517,7 +518,7 @@ export class NodeLinks implements MessageLinks {
     return this.#lastNamed;
   }
 
-  /** The number of the lane for these protocols; `undefined`: there are too many. */
+  /** The lane number for these protocols; `undefined` above the limit. */
   #laneOf({ names }: NamedProtocols): number | undefined {
     const known = this.#lanes.get(names);
     if (known !== undefined || this.#lanes.size >= MAX_LANES) return known;
@@ -531,7 +532,7 @@ export class NodeLinks implements MessageLinks {
       protocols,
       host: { ...this.#host, lane },
       hello: (to, window) => this.#hello(to, window, lane),
-      // The link's: what comes of a peer is acknowledged there, and its interest is exchanged when that is up.
+      // The main link acknowledges a peer's items and exchanges interest when it is up.
       onUp: () => undefined,
       acknowledge: () => undefined,
     });
@@ -554,7 +555,7 @@ export class NodeLinks implements MessageLinks {
     );
   }
 
-  /** It is counted and reported; what no node takes throws. */
+  /** Counts and reports the drop. An item too large for every node throws instead. */
   #dropTooLarge(sending: Sending, kind: number, bytes: number, prefix: string): void {
     this.#checkSize(bytes);
     this.#drop(sending, prefix);
@@ -606,7 +607,7 @@ export class NodeLinks implements MessageLinks {
     this.#publishesMore = false;
     const dirty = this.#dirty;
     const held = this.#spareDirty;
-    // A clock is read only where something may wait.
+    // The clock is read only if items may be delayed.
     const now = publishesMore ? performance.now() : 0;
     this.#dirty = held;
     for (const sending of dirty) {
@@ -621,7 +622,7 @@ export class NodeLinks implements MessageLinks {
     this.#spareDirty = dirty;
     if (held.length === 0 || this.#isFlushing) return;
     this.#isFlushing = true;
-    // After that of the publisher, in which the program goes on.
+    // After the publisher's `setImmediate`, in which the program continues.
     setImmediate(this.#flushAll);
   };
 
@@ -633,7 +634,7 @@ export class NodeLinks implements MessageLinks {
   // --- Receiving -----------------------------------------------------------------------------------------------------
 
   #onItem = (from: Receiving, kind: number, item: Buffer): void | Promise<void> => {
-    // Lanes are for messages of services.
+    // Lanes carry service messages only.
     if (kind < 1 || kind > LAST_KIND || (from.lane !== 0 && kind !== MessageKind.SERVICE)) {
       this.#refuse("kind");
       return undefined;
@@ -642,8 +643,8 @@ export class NodeLinks implements MessageLinks {
     try {
       return this.#effects.onItem(from.id, kind, item);
     } catch {
-      // Handlers and listeners of the program are caught before. What is left is a mistake of this node's about a peer's bytes:
-      // it costs that item, is counted, and does not end the process.
+      // Errors of the program's handlers and listeners are caught earlier. This error is a bug of this node in
+      // handling a peer's bytes: it costs the item and is counted, but must not end the process.
       this.#refuse("handler");
       return undefined;
     } finally {
@@ -665,7 +666,7 @@ export class NodeLinks implements MessageLinks {
     this.#due.push(receiving);
     if (this.#isAcknowledging) return;
     this.#isAcknowledging = true;
-    // After all that this turn reads: an acknowledgement of each read is a system call of its own.
+    // After all reads of this turn: one acknowledgement for each read would cost a system call each.
     setImmediate(this.#acknowledgeAll);
   };
 
@@ -689,7 +690,7 @@ export class NodeLinks implements MessageLinks {
     this.#awaitAck(receiving.ackAt);
   };
 
-  /** One timer for all links. One that stands is not put off: it looks again then. */
+  /** One timer for all links. A running timer is not postponed; it checks again when it fires. */
   #awaitAck(at: number): void {
     if (this.#ackTimer !== undefined && this.#ackTimerAt <= at) return;
     clearTimeout(this.#ackTimer);
@@ -706,7 +707,7 @@ export class NodeLinks implements MessageLinks {
     for (const receiving of late) {
       const { window, ackAt } = receiving;
       const isOver = window.acked === window.delivered || receiving.connection === undefined;
-      // A timer may be early by a fraction.
+      // A timer may fire a fraction of a millisecond early.
       if (!isOver && ackAt > now + 1) {
         late[left++] = receiving;
         next = Math.min(next, ackAt);
@@ -723,7 +724,6 @@ export class NodeLinks implements MessageLinks {
     this.#refused.set(reason, (this.#refused.get(reason) ?? 0) + 1);
   }
 
-  /** What the connections that came need of the links. */
   readonly #callers: CallerEffects = {
     onHello: (caller, hello) => this.#onHello(caller, hello),
     onHeard: (from) => this.#effects.onHeard?.(from),
@@ -731,7 +731,7 @@ export class NodeLinks implements MessageLinks {
     forget: (caller) => this.#hellos.delete(caller),
   };
 
-  /** @returns whose it is; `undefined`: its sender, or its details, may yet become known; or why it is refused */
+  /** @returns the receiving link; `undefined` while the sender or its details are unknown; or a reason for refusal */
   #onHello(caller: Caller, hello: Hello): HelloResult {
     const { self, busNumber } = this.#options;
     if (this.#closing !== undefined) return "stranger";
@@ -739,7 +739,7 @@ export class NodeLinks implements MessageLinks {
     if (hello.bus !== busNumber) return "bus";
     if (hello.to !== self.id || hello.from === self.id) return "other-node";
     const member = this.#effects.member(hello.from);
-    // Without its details replies to it would find no way.
+    // Without the sender's details, replies have no route.
     if (member?.hasDetails !== true) {
       if (this.#hellos.size >= MAX_HELLOS) return "hellos";
       this.#hellos.add(caller);
@@ -753,7 +753,7 @@ export class NodeLinks implements MessageLinks {
 
   #admit(caller: Caller, hello: Hello): Receiving | LinkRefusal {
     const { from, lane } = hello;
-    // Of all its links: a second life of an id has no lane next to the link of the first one.
+    // Checked for all links of the peer: a second life must not get a lane beside the main link of the first.
     for (const each of keysOf(from)) {
       const other = this.#receiving.get(each);
       if (other?.connection === undefined || other.connection === caller.connection) continue;
@@ -792,16 +792,16 @@ export class NodeLinks implements MessageLinks {
   }
 }
 
-/** Of a link of a peer: its id, or with the number of the lane. */
+/** The key of a link: the peer's id, with the number of a lane. */
 function keyOf(id: string, lane: number): string {
   return lane === 0 ? id : `${id}/${lane}`;
 }
 
-/** Of all links that a peer may have. */
+/** The keys of all links a peer may have. */
 function keysOf(id: string): readonly string[] {
   return Array.from({ length: MAX_LANES + 1 }, (_, lane) => keyOf(id, lane));
 }
 
-/** Where drops of further prefixes are counted. */
+/** Counts drops of further prefixes. */
 const OTHER_PREFIXES = "(others)";
 const LAST_KIND = Math.max(...Object.values(MessageKind));

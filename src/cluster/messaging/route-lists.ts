@@ -1,27 +1,30 @@
 /**
  * How nodes learn each other's subscriptions. No socket, no timer, no clock.
  *
- * Each node owns one list: its filters, with a version that counts their changes, in a life of its own. It sends the list to every live
- * member over the link to that member, and nobody hands on the list of another: what comes over a link is its sender's own word.
+ * Each node owns one list of its filters. A version counts its changes within one life of the node. The owner sends
+ * the list to every live member over its link. Lists are never forwarded, so each link carries the sender's own list
+ * only.
  *
  *   owner                                    reader
- *     PART 0, 1 … last ───────────────────────>    a snapshot, some parts ahead of what was read
+ *     PART 0, 1 … last ───────────────────────>    a snapshot; some parts may be in flight
  *     DELTA from a version ───────────────────>    changes, in order
  *     <──────────────────────────────── HAVE       version, parts read: acknowledges each of the above
- *     STATE question, version, filters ───────>    after a cut, without progress, and now and then
- *     <─────────────────────── HAVE question       from here on the owner goes on
- *     <───────────────────────────────── ASK       STATE is wanted
+ *     STATE question, version, filters ───────>    after a cut, without progress, and periodically
+ *     <─────────────────────── HAVE question       the owner continues from here
+ *     <───────────────────────────────── ASK       requests STATE
  *
- * The owner remembers what each reader has. A newcomer gets a snapshot at once, and everybody gets deltas. Links keep their order and
- * repeat what a connection lost, so nothing is missing as a rule. Where something may be, the owner asks by STATE and sends nothing else until
- * the answer says where to go on: in the snapshot that is being read, in the log of deltas, or with a new snapshot. A reader whose copy
- * of a version has another number of filters than STATE says answers that it has nothing.
+ * The owner tracks each reader's version. A new member gets a snapshot at once, all others get deltas. Links keep
+ * order and resend after a reconnection, so normally nothing is missing. After a possible loss the owner sends STATE
+ * and nothing else until the answer names the position to continue from: a part of the current snapshot, a delta in
+ * the log, or a new snapshot. If the reader's filter count differs from STATE's count at the same version, the reader
+ * answers with version 0.
  *
- * An owner without subscriptions says nothing, so that no link is opened for it. Parts are made at a pace, a bounded number of them waits
- * for an answer, and each is some KiB: a list of a million filters takes neither the link nor the turn from messages.
+ * An owner without subscriptions sends nothing, so no link is opened for it. Parts are rate-limited, have a few KiB
+ * each, and a bounded number of them is unacknowledged: a list of a million filters must not block messages on the
+ * link or in the event loop.
  *
- * A lost node's routes stay for the grace period, and lead nowhere meanwhile; those of a node that left, was removed, or began another
- * life, go at once.
+ * The routes of a lost node are kept for the grace period but not used. The routes of a node that left, was removed
+ * or restarted are deleted at once.
  */
 import { InvalidStateError } from "../../core/errors.js";
 import { MAX_MEMBERS } from "../bounds.js";
@@ -53,22 +56,22 @@ import {
   type RouteState,
 } from "./route-wire.js";
 
-/** Deltas that one flush makes at most: a turn is not to be longer. */
+/** The limit of deltas in one flush, to keep turns short. */
 const DELTAS_A_FLUSH = 8;
-/** ms between two looks at who has not answered. */
+/** ms between two checks for missing answers. */
 const LOOK = 50;
 const NEVER = Number.POSITIVE_INFINITY;
 
-/** `expected`: it is alive, and whether it takes part is not known yet. */
+/** `expected`: alive, but not yet known to take messages. */
 export type RouteMemberState = "alive" | "expected" | "lost" | "gone";
 
 export interface RouteListsEffects {
   send(to: string, item: Uint8Array): SendResult;
-  /** `nodeOf` or the store answer otherwise than before. */
+  /** The result of `nodeOf`, or the store, changed. */
   changed(): void;
-  /** `acked` may answer otherwise than before. */
+  /** The result of `acked` may have changed. */
   progressed(): void;
-  /** A member is no longer in `unsettled`. */
+  /** A member left `unsettled`. */
   settled(id: string): void;
 }
 
@@ -78,41 +81,41 @@ export interface RouteListsOptions {
   readonly random: () => number;
   readonly now: number;
   readonly effects: RouteListsEffects;
-  /** ms for which the routes of a lost node are kept. */
+  /** ms for which a lost node's routes are kept. */
   readonly grace?: number;
-  /** ms for which a member that was just met is in `unsettled`, at most. */
+  /** The limit in ms for a new member to stay in `unsettled`. */
   readonly settle?: number;
   readonly limits?: RouteLimits;
-  /** ms between two STATEs to members that have everything. */
+  /** ms between two STATEs to members that are up to date. */
   readonly digestInterval?: number;
 }
 
-/** Another node: its list, and what it has of this node's own. */
+/** Another node: the copy of its list, and its progress with this node's list. */
 class Member {
   readonly id: string;
   readonly copy: RouteCopy;
-  /** As it announces it. */
+  /** As the member announced it. */
   life: number;
   isAlive = false;
   lostAt = 0;
-  /** The own version when it was met: it is not waited for by what was known then. */
+  /** This node's version when the member was met. Earlier versions do not wait for the member. */
   since = 0;
-  /** The own version that it has, and the one that it has when all that was sent has arrived. */
+  /** The version acknowledged, and the version after everything in flight arrives. */
   have = 0;
   sent = 0;
-  /** Versions of the deltas on their way. */
+  /** Versions of the deltas in flight. */
   readonly deltas: number[] = [];
   snapshot: RouteSnapshot | undefined = undefined;
-  /** The last item found no room. */
+  /** The link had no room for the last item. */
   isFull = false;
-  /** The last STATE, and the first one since which nothing else was sent; 0: none waits for an answer. */
+  /** The last STATE, and the first STATE after the last other item; 0: no STATE is unanswered. */
   question = 0;
   asking = 0;
   statedAt = Number.NEGATIVE_INFINITY;
-  /** When STATE is sent without progress, and the pause after that. */
+  /** Time of the next STATE without progress, and the pause after it. */
   retryAt = NEVER;
   retry = ROUTE_RETRY;
-  /** When it was asked for its STATE. */
+  /** Time of the last ASK to the member. */
   askedAt = Number.NEGATIVE_INFINITY;
 
   constructor(copy: RouteCopy) {
@@ -140,24 +143,27 @@ export class RouteLists {
   readonly #own: OwnRoutes;
   readonly #numbers: RouteNumbers;
   readonly #members = new Map<string, Member>();
-  /** Live nodes of which is not known whether they take part: the own version then, and until when they are waited for. */
+  /** Live nodes not yet known to take messages: this node's version at that time, and the deadline for waiting. */
   readonly #expected = new Map<string, { readonly since: number; readonly until: number }>();
-  /** Members that were just met, and until when their interest is waited for. */
+  /** New members, and the deadline for waiting for their interest. */
   readonly #unsettled = new Map<string, number>();
-  /** Whether somebody waits for those. */
+  /** Whether a message waits for an unsettled member. */
   #asksUnsettled = false;
-  /** Those that are lost, the longest lost first. */
+  /** Lost members, longest lost first. */
   readonly #lost = new Set<string>();
-  /** Nodes whose list was here and went: they are asked for it when they are met again, since they may not have noticed. The oldest first. */
+  /**
+   * Nodes whose list was deleted here, oldest first. Each is asked for its list when met again, because it may not
+   * have noticed the loss.
+   */
   readonly #forgotten = new Set<string>();
-  /** Those that have not acknowledged everything that was sent to them. */
+  /** Members with unacknowledged items. */
   readonly #busy = new Set<Member>();
-  /** Those for which a part may be made as soon as the pace allows, the longest waiting first. */
+  /** Members waiting for a part under the rate limit, longest wait first. */
   readonly #hungry = new Set<Member>();
-  /** Parts that may be made now, and since when that is. */
+  /** Parts allowed now, and the time of that count. */
   #credit = ROUTE_BURST;
   #creditAt: number;
-  /** Who got the last digest. */
+  /** Position of the last digest. */
   #digests = 0;
   #nextDigest: number;
   #flushAt = NEVER;
@@ -184,10 +190,10 @@ export class RouteLists {
   // --- The own list --------------------------------------------------------------------------------------------------
 
   /**
-   * This node is interested in what fits a filter.
+   * Adds a filter to this node's list.
    *
-   * @returns the version by which `acked` reports who knows it
-   * @throws InvalidStateError `EFSM` where it has as many filters, or bytes of them, as the others take of one node
+   * @returns the version to check with `acked`
+   * @throws InvalidStateError `EFSM` at the limit of filters, or of their bytes, per node
    */
   subscribe(now: number, filter: string): number {
     const { nodeRoutes, nodeBytes } = this.#limits;
@@ -216,14 +222,14 @@ export class RouteLists {
     for (const member of this.#members.values()) this.#feed(now, member);
   }
 
-  /** Whether all members that were there when a version was made have it. */
+  /** Whether every member that was present at a version has acknowledged it. */
   acked(version: number): boolean {
     for (const { since } of this.#expected.values()) if (since < version) return false;
     for (const member of this.#members.values()) if (lacks(member, version)) return false;
     return true;
   }
 
-  /** Members that lack a version. */
+  /** The number of members behind a version. */
   missing(version: number): number {
     let missing = 0;
     for (const { since } of this.#expected.values()) if (since < version) missing += 1;
@@ -234,9 +240,9 @@ export class RouteLists {
   // --- Members -------------------------------------------------------------------------------------------------------
 
   /**
-   * What membership says of another node that takes messages.
+   * Reports the state of another node that takes messages.
    *
-   * @param life of one that is alive: a number of its own for each life, as it announces it
+   * @param life of a live node: differs for each life, as the node announces it
    */
   onMember(now: number, id: string, state: RouteMemberState, life = 0): void {
     if (id === this.#self.id) return;
@@ -274,7 +280,7 @@ export class RouteLists {
       this.#detach(member);
       member.have = 0;
       member.sent = 0;
-      // Its first items may have come before the news.
+      // Its first items may arrive before the membership event.
       if (member.copy.life !== life) member.copy.reset(life);
       this.#effects.changed();
     }
@@ -283,11 +289,11 @@ export class RouteLists {
       member.since = since;
       member.copy.isActive = true;
       this.#effects.changed();
-      // What was on its way when it was lost may not have come.
+      // Items in flight when it was lost may not have arrived.
       if (this.#lost.delete(member.id) && member.sent > 0) this.#state(now, member);
     } else if (!isNew) return;
     this.#feed(now, member);
-    // It is back: what is here of it served before.
+    // A returned member's routes are already known.
     if (member.copy.version > 0) this.#settled(member.id);
     else if (this.#asksUnsettled) this.#askAllUnsettled(now);
   }
@@ -299,7 +305,7 @@ export class RouteLists {
     member.copy.isActive = false;
     this.#detach(member);
     this.#lost.add(member.id);
-    // The longest lost one goes where there are more than a cluster has members.
+    // The longest lost member is removed when there are more than the limit of a cluster.
     const [first] = this.#lost;
     const oldest = this.#lost.size > MAX_MEMBERS ? this.#members.get(first as string) : undefined;
     if (oldest !== undefined) this.#remove(oldest);
@@ -319,7 +325,7 @@ export class RouteLists {
     this.#effects.changed();
   }
 
-  /** What is on its way to it is given up. */
+  /** Gives up the items in flight to a member. */
   #detach(member: Member): void {
     this.#own.endSnapshot(member.snapshot);
     member.snapshot = undefined;
@@ -333,14 +339,14 @@ export class RouteLists {
   }
 
   /**
-   * Members that were just met, whose interest is not known here yet. One leaves when it is known, when the member is lost, and after
-   * `settle` ms.
+   * New members with unknown interest. A member leaves when its interest arrives, when it is lost, or after `settle`
+   * ms.
    */
   get unsettled(): ReadonlyMap<string, number> {
     return this.#unsettled;
   }
 
-  /** Somebody waits for the interest of those that were just met: they are asked, again and again, since one may not know this node yet. */
+  /** Asks all unsettled members for their interest, repeatedly: a member may not know this node yet. */
   askUnsettled(now: number): void {
     if (this.#asksUnsettled || this.#unsettled.size === 0) return;
     this.#asksUnsettled = true;
@@ -361,17 +367,17 @@ export class RouteLists {
     if (this.#unsettled.size === 0) this.#asksUnsettled = false;
   }
 
-  /** The node's id that a number of the store leads to; `undefined`: it is no target now. */
+  /** The node id of a store number; `undefined`: not reachable now. */
   nodeOf(number: number): string | undefined {
     return this.#numbers.ownerOf(number);
   }
 
-  /** The number of a node in the store. */
+  /** The store number of a node. */
   numberOf(id: string): number | undefined {
     return this.#members.get(id)?.copy.number;
   }
 
-  /** The version that this node has of a list. */
+  /** The version of a node's list known here. */
   versionOf(id: string): number | undefined {
     return id === this.#self.id ? this.#own.version : this.#members.get(id)?.copy.version;
   }
@@ -387,7 +393,7 @@ export class RouteLists {
 
   tick(now: number): void {
     if (now >= this.#flushAt) this.#flush(now);
-    // One that gets a part and wants more is the last one again.
+    // A member that wants more parts goes to the end.
     for (const member of this.#hungry) {
       if (!this.#hasCredit(now)) break;
       this.#hungry.delete(member);
@@ -402,7 +408,7 @@ export class RouteLists {
     if (now >= this.#nextExpiry()) this.#expire(now);
   }
 
-  /** A peer that was full takes items again, or a session with it began. */
+  /** The link to a peer has room again, or a session began. */
   onRoom(now: number, id: string): void {
     const member = this.#members.get(id);
     if (member?.isAlive !== true) return;
@@ -423,7 +429,7 @@ export class RouteLists {
       }
   }
 
-  /** To one member after the other. */
+  /** Sends the digest to one member per call, in turn. */
   #sendDigest(now: number): void {
     if (this.#own.cut === 0 || this.#members.size === 0) return;
     this.#digests = (this.#digests + 1) % this.#members.size;
@@ -432,7 +438,7 @@ export class RouteLists {
       if (at++ === this.#digests && member.isAlive && !member.isBusy) this.#state(now, member);
   }
 
-  /** When the routes of the longest lost node go. */
+  /** The time at which the longest lost node's routes expire. */
   #nextExpiry(): number {
     for (const id of this.#lost) return (this.#members.get(id) as Member).lostAt + this.#grace;
     return NEVER;
@@ -460,7 +466,7 @@ export class RouteLists {
     return !member.isFull;
   }
 
-  /** Nothing else is sent until it is answered: then all that went before has come, or is lost. */
+  /** Sends STATE and blocks other items until the answer: by then, earlier items have arrived or are lost. */
   #state(now: number, member: Member): void {
     member.question += 1;
     if (member.asking === 0) member.asking = member.question;
@@ -478,7 +484,7 @@ export class RouteLists {
     this.#busy.add(member);
   }
 
-  /** A member gets what it lacks, as far as there is room. @param isNext whether it is its turn to get parts */
+  /** Sends a member what it lacks, up to the room of its link. @param isNext whether its turn for parts has come */
   #feed(now: number, member: Member, isNext = this.#hungry.size === 0): void {
     if (!member.isAlive || member.asking > 0) return;
     let isSent = true;
@@ -516,7 +522,7 @@ export class RouteLists {
   }
 
   #sendDelta(now: number, member: Member): boolean {
-    // Whoever has nothing gets a snapshot, which is as long as the list, and not as its history.
+    // A reader with nothing gets a snapshot: its size is the list's, not the log's.
     const delta = member.sent === 0 ? undefined : this.#own.deltaAfter(member.sent);
     if (delta === undefined) {
       this.#own.endSnapshot(member.snapshot);
@@ -533,7 +539,7 @@ export class RouteLists {
 
   // --- What comes ----------------------------------------------------------------------------------------------------
 
-  /** @param item not changed afterwards @returns why it was refused; `undefined`: it was taken, or is out of date */
+  /** @param item not changed afterwards @returns the reason for refusal; `undefined`: accepted or outdated */
   onItem(now: number, from: string, item: Buffer): string | undefined {
     const reason = this.#receive(now, from, item);
     if (reason !== undefined) this.#numbers.count(reason);
@@ -560,7 +566,7 @@ export class RouteLists {
     }
   }
 
-  /** A link brings what its sender is now: another process may have begun before membership has the news. */
+  /** The sender's life as its link reports it: a restart may be seen here before the membership event. */
   #copyOf({ copy }: Member, life: number): RouteCopy {
     if (copy.life !== life) {
       copy.reset(life);
@@ -574,7 +580,7 @@ export class RouteLists {
     copy.claimed = version;
     const isWrong = version < copy.version || (version === copy.version && copy.differs(filters));
     if (isWrong) this.#numbers.count("differs");
-    // All of it is sent again; what is here serves until that is there.
+    // Everything is sent again; the present copy serves until then.
     const isNone = isWrong || (version === copy.version && copy.mayRefill(now));
     if (isNone) copy.refill(now);
     this.#answer(copy, question, isNone ? 0 : copy.version);
@@ -599,7 +605,7 @@ export class RouteLists {
 
   #onHave(now: number, member: Member, have: RouteHave): string | undefined {
     const { life, question, version } = have;
-    // Of an earlier life it is late.
+    // Late, from an earlier life.
     if (life !== this.#self.life) return undefined;
     if (version > this.#own.cut || question > member.question) return "own";
     if (!member.isAlive) return undefined;
@@ -615,7 +621,7 @@ export class RouteLists {
     return undefined;
   }
 
-  /** All that was sent has come, or never will: what it says now is where it is. */
+  /** Everything sent has arrived or is lost, so the reader's answer is its position. */
   #resume(member: Member, { version, snapshot: number, part }: RouteHave): void {
     const { snapshot } = member;
     member.asking = 0;
@@ -642,7 +648,6 @@ export class RouteLists {
     }
   }
 
-  /** Of this node, of the others, and of what is on its way. */
   stats(): MessageRoutesStats {
     const { size: filters, bytes: ownBytes, version, logBytes, snapshots } = this.#own;
     const { routes, bytes, refused } = this.#numbers;
