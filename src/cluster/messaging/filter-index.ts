@@ -26,23 +26,23 @@ import type { TopicFault } from "./topics.js";
 const SEGMENT = 1_024;
 const SEGMENT_MASK = SEGMENT - 1;
 const SEGMENT_BITS = 10;
-/** Of a segment's places, those that are used before it splits. */
+/** Used places of a segment at which it splits. */
 const SEGMENT_FULL = 819;
-/** Segments of one typed array, 1 MiB: few enough of them that finding one is no cache miss. The first one grows. */
+/** Segments of one typed array, 1 MiB: few enough arrays that finding one is no cache miss. The first array grows. */
 const PAGE = 128;
 const PAGE_BITS = 7;
 const PAGE_MASK = PAGE - 1;
 /** Words of a place, as a shift. */
 const PLACE_BITS = 1;
-/** Bits of a segment's bitmap: a tenth of them is set in a full one. */
+/** Bits of a segment's bitmap: a tenth is set when the segment is full. */
 const BITMAP = 8_192;
 const BITMAP_WORDS = BITMAP / 32;
 const BITMAP_SHIFT = 8;
-/** Deletions in a segment after which its bitmap is made again. */
+/** Deletions in a segment after which its bitmap is rebuilt. */
 const STALE = 64;
-/** Records that are moved after a change, where too many are dead: more than die by it. */
+/** Records moved after a change if too many are dead. A change leaves fewer dead. */
 const MOVED = 2;
-/** Records that are looked at for each one that may be moved: most are dead where records are moved away. */
+/** Records examined for each allowed move: most records of a chunk being emptied are dead. */
 const LOOKED_AT = 32;
 /** Bits of a hash that the directory may use. */
 const MAX_DEPTH = 22;
@@ -51,16 +51,16 @@ const SLASH = 0x2f;
 const PLUS = 0x2b;
 const HASH = 0x23;
 
-/** Filters that may match from which on they are looked at together. */
+/** Candidates from which on they are probed together. */
 const TOGETHER = 4;
 
-/** Where walks end: past the last hash. */
+/** The end of a walk: past the last hash. */
 export const WALKED = 0x1_0000_0000;
 
 export const MAX_PAYLOAD_WORDS = 0x3fff;
 
 export class FilterIndex {
-  /** What the last match found; as many as it returned. */
+  /** Refs found by the last match; their number is its result. */
   hits = new Uint32Array(16);
   readonly shapes = new FilterShapes();
   readonly #scan: TopicScan;
@@ -68,44 +68,44 @@ export class FilterIndex {
   readonly #arena: RecordArena;
   readonly #pages: Int32Array[] = [];
   readonly #bitmaps: Int32Array[] = [];
-  /** By segment: places that are used, and bits of the directory that lead to it. */
+  /** By segment: used places, and directory bits that lead to it. */
   #counts = new Uint16Array(8);
   #depths = new Uint8Array(8);
   #stale = new Uint8Array(8);
   #segments = 0;
   #directory = new Uint32Array(1);
   #depth = 0;
-  /** A copy of the segment that is split, so that none is garbage. */
+  /** A copy of the segment being split, reused to avoid garbage. */
   #splitting = new Int32Array(0);
   #size = 0;
 
-  // State of the match that runs, so that nothing is made for it.
+  // State of the current match, reused to avoid allocation.
   readonly #masks: Uint8Array;
   #found = 0;
   #isDollar = false;
-  /** What may match: hashes, and shapes as numbers. */
+  /** Candidates: hashes, and shapes as numbers. */
   #hashes = new Int32Array(16);
   #shapes = new Uint32Array(16);
   #candidates = 0;
-  /** Of what may match: records. */
+  /** Records of the candidates. */
   #refs = new Uint32Array(16);
-  /** What was read early, so that the reads are not left out. */
+  /** The result of prefetching reads, kept so that the reads are not optimized away. */
   #read = 0;
 
-  /** Where the record that was located is. */
+  /** The place of the located record. */
   #segment = 0;
   #place = 0;
 
-  /** The chunk that records are moved out of, and how far; -1: none. */
+  /** The chunk being emptied, and the progress; -1: none. */
   #leaving = -1;
   #leavingAt = 0;
 
-  /** Of what was last taken in by `find`. */
+  /** The hash of the last text passed to `find`. */
   #hash = 0;
   #shape = 0;
   #isTail = false;
 
-  /** @param take where it is not `takeCounted`, `close` has to be called in the end */
+  /** @param take memory accounting; with another one than `takeCounted`, `close` must be called at the end */
   constructor(scan: TopicScan = new TopicScan(), take: TakeMemory = takeCounted) {
     this.#scan = scan;
     this.#take = take;
@@ -114,22 +114,21 @@ export class FilterIndex {
     this.#addSegment(0);
   }
 
-  /** Filters. */
   get size(): number {
     return this.#size;
   }
 
   /**
-   * Looks a filter up; what was found is `ref`, or 0. Then it may be inserted.
+   * Looks a filter up. Sets `ref` to its record, or to 0: then `insert` may follow.
    *
-   * @returns what is wrong with it, or `undefined`
+   * @returns the fault of an invalid filter, or `undefined`
    */
   find(filter: string): TopicFault | undefined {
     this.ref = 0;
     return this.#scan.filter(filter) ?? this.#find();
   }
 
-  /** The same of a filter that is within `bytes` as UTF-8. */
+  /** As `find`, for a filter given as UTF-8 within `bytes`. */
   findBytes(bytes: Uint8Array, start: number, end: number): TopicFault | undefined {
     this.ref = 0;
     return this.#scan.filterBytes(bytes, start, end) ?? this.#find();
@@ -152,10 +151,13 @@ export class FilterIndex {
     }
   }
 
-  /** What `find` found. */
+  /** The result of `find`. */
   ref = 0;
 
-  /** The shape of the filter that was looked up, as a number; made where no other filter has it. It is used, or forgotten. */
+  /**
+   * The shape number of the filter looked up; created if no other filter has the shape. The caller uses or forgets
+   * it.
+   */
   shape(): number {
     const { shapes } = this;
     const scan = this.#scan;
@@ -167,7 +169,7 @@ export class FilterIndex {
     return node * 2 + (this.#isTail ? 1 : 0);
   }
 
-  /** Whether a filter of this shape is there. */
+  /** Whether a filter of this shape exists. */
   hasShape(shape: number): boolean {
     return ((shape & 1 ? this.shapes.tails : this.shapes.ends)[shape >>> 1] as number) > 0;
   }
@@ -177,8 +179,7 @@ export class FilterIndex {
   }
 
   /**
-   * Counts the shape that was asked for once more. A match finds filters whose shapes count, and no others: what a caller still keeps of
-   * others costs it nothing.
+   * Counts one use of the current shape. A match looks only for shapes with uses, so unused shapes cost it nothing.
    */
   useShape(): void {
     this.shapes.add(this.#shape, this.#isTail);
@@ -189,12 +190,12 @@ export class FilterIndex {
     this.#shapes = new Uint32Array(this.hits.length);
   }
 
-  /** A shape counts so many times less. */
+  /** Removes uses of a shape. */
   releaseShape(shape: number, count = 1): void {
     this.shapes.delete(shape >>> 1, (shape & 1) === 1, count);
   }
 
-  /** Inserts the filter that was looked up and not found. Its payload is 0. */
+  /** Inserts the filter that `find` did not find. Its payload is 0. */
   insert(payloadWords: number): number {
     const scan = this.#scan;
     const ref = this.#allocate(scan.bytes, 0, scan.length, payloadWords, 0);
@@ -203,7 +204,7 @@ export class FilterIndex {
     return ref;
   }
 
-  /** Deletes a record. Its shape is the caller's to release. */
+  /** Deletes a record. The caller releases its shape. */
   delete(ref: number): void {
     this.#locate(ref);
     this.#arena.free(ref, recordWords(this.words(ref)[ref & WORD_MASK] as number));
@@ -211,7 +212,9 @@ export class FilterIndex {
     this.#size--;
   }
 
-  /** The record with another payload, which is to be filled; the old one's is there until `tidy`. */
+  /**
+   * Moves a record to one with another payload size. The caller fills it; the old payload is readable until `tidy`.
+   */
   resize(ref: number, payloadWords: number, kind: number): number {
     const header = this.words(ref)[ref & WORD_MASK] as number;
     this.#locate(ref);
@@ -222,7 +225,7 @@ export class FilterIndex {
     return moved;
   }
 
-  /** The words that a record is among; its header is at `ref & WORD_MASK`, its payload follows. */
+  /** The array that contains a record: header at `ref & WORD_MASK`, then the payload. */
   words(ref: number): Uint32Array {
     return this.#arena.words[ref >>> CHUNK_SHIFT] as Uint32Array;
   }
@@ -235,10 +238,10 @@ export class FilterIndex {
   }
 
   /**
-   * After a change, once no ref is used any more: moves records where too many are dead. A chunk has some ten thousand, which would take
-   * milliseconds at once.
+   * Moves records if too many are dead. Call after a change, when no ref is in use. A chunk has about ten thousand
+   * records, and moving all at once would take milliseconds.
    *
-   * @param most records that are moved
+   * @param most limit of moved records
    */
   tidy(most: number = MOVED): void {
     if (this.#leaving === -1) {
@@ -268,10 +271,10 @@ export class FilterIndex {
   }
 
   /**
-   * Appends the refs of the filters whose hashes come next in their order.
+   * Appends the refs of the next filters in hash order.
    *
-   * @param from 0 at first, then what was returned
-   * @returns where to go on, `WALKED` at the end
+   * @param from 0 at first, then the returned position
+   * @returns the next position; `WALKED` at the end
    */
   walk(from: number, into: number[]): number {
     const segment = this.#segmentOf(from | 0);
@@ -283,7 +286,7 @@ export class FilterIndex {
     return (Math.floor(from / width) + 1) * width;
   }
 
-  /** The filters that match; they are the first ones of `hits`. None for what is not a topic. */
+  /** The number of matching filters, the first ones of `hits`; 0 for an invalid topic. */
   match(topic: string): number {
     this.#found = 0;
     const scan = this.#scan;
@@ -295,7 +298,8 @@ export class FilterIndex {
     const shapes = this.#shapes;
     let candidates = this.#candidates;
     if (candidates > 1) {
-      // Most are not there. The loop has no branch: the processor reads for the next ones while it waits for this one.
+      // Most are absent. The loop has no branch, so that the processor prefetches the next reads while it waits for
+      // this one.
       const directory = this.#directory;
       const bitmaps = this.#bitmaps;
       const shift = 31 - this.#depth;
@@ -319,7 +323,7 @@ export class FilterIndex {
     return this.#found;
   }
 
-  /** It is not used any more: what is left of it counts as garbage does. */
+  /** Ends use of the index. Its memory counts as garbage from now on. */
   close(): void {
     this.#arena.close();
     for (const { buffer } of [...this.#pages, ...this.#bitmaps]) leaveMemory(buffer);
@@ -337,7 +341,7 @@ export class FilterIndex {
     );
   }
 
-  /** Notes what may match from a node of the shapes on: `level` levels are behind it, and `hash` is theirs. */
+  /** Collects candidates from a node of the shapes: `level` levels precede it, and `hash` is their hash. */
   #follow(from: number, atLevel: number, behind: number): void {
     const { text, plus, ends, tails } = this.shapes;
     const { hashes, levels, plusHash, tailHash } = this.#scan;
@@ -366,9 +370,9 @@ export class FilterIndex {
   }
 
   /**
-   * The same for many filters: first the places of all are read, then the records, then the texts are compared. The loops that only
-   * read have no branch: the processor waits for several of these reads at once, where one filter after the other
-   * is a wait for each. 1.5 times as fast with 28 filters that match (bench/micro/routes.js).
+   * Probes many candidates: reads all places, then all records, then compares the texts. The read loops have no
+   * branch, so the processor waits for several reads at once instead of one after the other. 1.5 times as fast with
+   * 28 matching filters (bench/micro/routes.js).
    */
   #probeTogether(candidates: number): void {
     const hashes = this.#hashes;
@@ -412,7 +416,7 @@ export class FilterIndex {
       const shape = shapes[i] as number;
       const isPlain = (shape & 1) === 0 && this.shapes.isText(shape >>> 1);
       if (isPlain ? this.#isText(ref) : this.#isMasked(ref, shape)) this.hits[this.#found++] = ref;
-      // Another filter has the same hash: it may be behind that.
+      // Another filter with the same hash: the one searched may follow.
       else this.#probe(hashes[i] as number, shape);
     }
   }
@@ -433,13 +437,13 @@ export class FilterIndex {
     }
   }
 
-  /** Whether a record's text is what was taken in. */
+  /** Whether a record's text is the one passed to `find`. */
   #isText(ref: number): boolean {
     const words = this.words(ref);
     const header = words[ref & WORD_MASK] as number;
     const { words: wanted, length } = this.#scan;
     if ((header & 0xffff) !== length) return false;
-    // Both are filled up with 0.
+    // Both texts are padded with 0.
     const start = (ref & WORD_MASK) + 1 + payloadWords(header);
     for (let i = 0; i << 2 < length; i++) if (words[start + i] !== wanted[i]) return false;
     return true;
@@ -502,7 +506,7 @@ export class FilterIndex {
     (this.#pages[this.#segment >>> PAGE_BITS] as Int32Array)[this.#at(this.#place) + 1] = moved;
   }
 
-  /** Takes a record's text in, too. */
+  /** Also sets the current text to the text of the record. */
   #hashOf(ref: number): number {
     const header = this.words(ref)[ref & WORD_MASK] as number;
     const start = this.#textStart(ref, header);
@@ -510,7 +514,7 @@ export class FilterIndex {
     return this.#scan.hashOfLevels();
   }
 
-  /** Finds the place of a record: `#segment`, `#place`. Takes its text in, too. */
+  /** Finds the place of a record, as `#segment` and `#place`. Also sets the current text to the record's. */
   #locate(ref: number): void {
     const hash = this.#hashOf(ref);
     const segment = this.#segmentOf(hash);
@@ -521,13 +525,13 @@ export class FilterIndex {
     this.#place = place;
   }
 
-  /** Where a place of `#segment` is in its page. */
+  /** The index of a place of `#segment` in its page. */
   #at(place: number): number {
     return (((this.#segment & PAGE_MASK) << SEGMENT_BITS) + place) << PLACE_BITS;
   }
 
   #segmentOf(hash: number): number {
-    // A shift by 32 would be one by 0.
+    // A shift by 32 would be a shift by 0.
     return this.#directory[(hash >>> 1) >>> (31 - this.#depth)] as number;
   }
 
@@ -535,7 +539,7 @@ export class FilterIndex {
     let segment = this.#segmentOf(hash);
     while ((this.#counts[segment] as number) >= SEGMENT_FULL) {
       if ((this.#depths[segment] as number) === MAX_DEPTH) {
-        // Only with billions of filters: the key of the hashes is secret.
+        // Reached only with billions of filters, because the hash key is secret.
         if ((this.#counts[segment] as number) === SEGMENT_MASK)
           throw new RangeError("A table of filters is full");
         break;
@@ -557,7 +561,7 @@ export class FilterIndex {
     this.#counts[segment] = (this.#counts[segment] as number) + 1;
   }
 
-  /** Empties the place that was located; those after it move up, so that none is cut off from its home. */
+  /** Empties the located place and moves later ones up, so that all stay reachable from their home place. */
   #unplace(): void {
     const segment = this.#segment;
     const page = this.#pages[segment >>> PAGE_BITS] as Int32Array;
@@ -566,7 +570,7 @@ export class FilterIndex {
       const at = this.#at(place);
       const hash = page[at] as number;
       if (hash === 0) break;
-      // It stays where its home is behind the hole.
+      // Stays if its home is behind the hole.
       if (((place - hash) & SEGMENT_MASK) < ((place - hole) & SEGMENT_MASK)) continue;
       page[this.#at(hole)] = hash;
       page[this.#at(hole) + 1] = page[at + 1] as number;
@@ -584,7 +588,7 @@ export class FilterIndex {
     }
   }
 
-  /** Bits stay when what they are for goes, and are cleared by and by: they only save looking. */
+  /** Bits of deleted filters stay until a rebuild: a stale bit costs only a look-up. */
   #mark(segment: number, hash: number): void {
     const bitmap = this.#bitmaps[segment >>> PAGE_BITS] as Int32Array;
     const word = ((segment & PAGE_MASK) << BITMAP_SHIFT) | ((hash >>> 5) & (BITMAP_WORDS - 1));
@@ -597,13 +601,13 @@ export class FilterIndex {
     this.#stale[segment] = 0;
   }
 
-  /** Those filters of a segment go to a new one whose hashes have a 1 where the directory has not looked yet. */
+  /** Moves the filters whose next hash bit is 1 to a new segment. */
   #split(segment: number, hash: number): void {
     const depth = this.#depths[segment] as number;
     if (depth === this.#depth) this.#deepen();
     const made = this.#addSegment(depth + 1);
     this.#depths[segment] = depth + 1;
-    // The directory's entries for the second half of the segment's hashes.
+    // The directory entries for the second half of the segment's hashes.
     const spread = this.#depth - depth;
     const first = ((hash >>> 1) >>> (31 - depth)) * 2 ** spread;
     this.#directory.fill(made, first + 2 ** (spread - 1), first + 2 ** spread);
@@ -659,7 +663,7 @@ function recordWords(header: number): number {
   return 1 + payloadWords(header) + (((header & 0xffff) + 3) >>> 2);
 }
 
-/** Makes room for a segment of so many words. The first page grows, so that a small table is small. */
+/** Makes room for a segment of `words` words. The first page grows, so that a small table stays small. */
 function room(pages: Int32Array[], segment: number, words: number, take: TakeMemory): void {
   const [first] = pages;
   if (first === undefined) pages.push(new Int32Array(words));

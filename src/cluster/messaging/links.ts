@@ -498,7 +498,8 @@ export class NodeLinks implements MessageLinks {
     if (link === undefined || protocols === undefined) return link;
     // A link to a lost or still unknown peer would queue the message and later send it by any protocol.
     if (!link.isReachedBy(undefined)) return undefined;
-    // Needed even if the peer is reached by a named protocol now: this may change before the message is sent.
+    // Compared with all own protocols, not only those that reach the peer now: others may reach it before the message
+    // is sent.
     const named = this.#named(protocols);
     if (named.isAll) return link;
     if (!link.isReachedBy(protocols)) return undefined;
