@@ -40,7 +40,7 @@ const BITMAP_WORDS = BITMAP / 32;
 const BITMAP_SHIFT = 8;
 /** Deletions in a segment after which its bitmap is rebuilt. */
 const STALE = 64;
-/** Records moved after a change if too many are dead. A change leaves fewer dead. */
+/** Records moved after a change if too many are dead. One change adds fewer dead records. */
 const MOVED = 2;
 /** Records examined for each allowed move: most records of a chunk being emptied are dead. */
 const LOOKED_AT = 32;

@@ -1,10 +1,10 @@
 /**
- * Messages of a bus: topics, one-to-one messages, retained values. It has what programs call: subscriptions and clients are here,
- * the rest is its parts'; links carry the items, routes know who is interested.
+ * Messages of a bus: topics, one-to-one messages, retained values. This file has the API of programs, with
+ * subscriptions and clients. Its parts do the rest: links carry the items, routes track interest.
  *
- *   publish ──> plan of the topic ──┬── members with interest ──> links: one copy each, from here straight there
+ *   publish ──> plan of the topic ──┬── members with interest ──> links: one copy each, sent directly
  *                                   └── this node's own subscriptions, at the end of the turn
- *   item of a link ──> checked ──> this node's own subscriptions, never to another node
+ *   item of a link ──> checked ──> this node's own subscriptions, never another node
  */
 import { checkCallOptions, checkInteger, describe } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
@@ -41,10 +41,10 @@ import { SubscriptionTable } from "./subscription-table.js";
 import type { TopicIds } from "./topic-ids.js";
 import { checkTopic, matches } from "./topics.js";
 
-/** A filter, and which nodes have subscriptions with it. */
+/** A filter, and the nodes that subscribe to it. */
 export interface ClusterRoute {
   readonly filter: string;
-  /** Their ids. */
+  /** Node ids. */
   readonly nodes: readonly string[];
 }
 
@@ -54,26 +54,26 @@ export interface MessagingStats {
   readonly published: number;
   /** Copies given to links: one for each node with interest. */
   readonly sent: number;
-  /** Copies that were not given to a link since that node's mark was reached. */
+  /** Copies dropped because that node's high-water mark was reached. */
   readonly droppedFull: number;
-  /** Messages of topics that came from other nodes. */
+  /** Topic messages received from other nodes. */
   readonly received: number;
   /** Messages given to subscriptions. */
   readonly delivered: number;
-  /** Messages that subscriptions dropped past their mark. */
+  /** Messages dropped by subscriptions above their high-water mark. */
   readonly droppedSlow: number;
-  /** Messages that came and that nobody here subscribes to. */
+  /** Messages received without a subscription here. */
   readonly unclaimed: number;
   readonly directSent: number;
   readonly directReceived: number;
-  /** One-to-one messages that are not acknowledged yet. */
+  /** One-to-one messages not yet acknowledged. */
   readonly directPending: number;
-  /** Copies that wait for room at another node, and messages that wait for the interest of one that was just met. */
+  /** Copies waiting for room at another node, and messages waiting for the interest of a new member. */
   readonly waiting: number;
   readonly waitingBytes: number;
   readonly subscriptions: number;
   readonly filters: number;
-  /** Clients of this node, its own included. */
+  /** Clients of this node, including its own. */
   readonly clients: number;
   readonly aliases: number;
   readonly aliasesDropped: number;
@@ -82,7 +82,7 @@ export interface MessagingStats {
   readonly retainedEvicted: number;
   /** Handlers that threw or rejected. */
   readonly failed: number;
-  /** What came and was refused, by reason. */
+  /** Refused items, by reason. */
   readonly refused: Readonly<Record<string, number>>;
   readonly links: MessageLinksStats;
   readonly routes: MessageRoutesStats;
@@ -103,7 +103,7 @@ export class Messaging implements ClientEffects {
   readonly #directs: DirectMessages;
   readonly #incoming: IncomingItems;
   readonly #table: SubscriptionTable<Subscription>;
-  /** Of each filter: settles when the other nodes know of it. */
+  /** By filter: settles when the other nodes know it. */
   readonly #known = new Map<string, Promise<void>>();
   #failed = 0;
 
@@ -126,7 +126,7 @@ export class Messaging implements ClientEffects {
         this.#state.retention.onLost(peer);
       },
       onTooLarge: (peer, kind, prefix) => {
-        // Of the others, the caller has an error.
+        // For other kinds the caller gets an error.
         if (kind === MessageKind.PUBLISH || kind === MessageKind.RETAINED)
           this.#state.drops.dropped("size", peer, prefix);
       },
@@ -215,7 +215,7 @@ export class Messaging implements ClientEffects {
       try {
         known = this.#announce(filter);
       } catch (error) {
-        // As many filters as a node may have.
+        // The limit of filters per node is reached.
         this.#table.delete(filter, subscription);
         throw error;
       }
@@ -234,12 +234,14 @@ export class Messaging implements ClientEffects {
     subscription.ready = handled(Promise.all([known, retention.ask(subscription, known)]).then(nothing));
   }
 
-  /** The other nodes are to know of a filter. One that does not know in time may know by the next subscription, which waits for it again. */
+  /**
+   * Announces a filter to the other nodes. After a timeout, the next subscription waits for the announcement again.
+   */
   #announce(filter: string): Promise<void> {
     const known = handled(this.routes.subscribe(filter));
     this.#known.set(filter, known);
     known.catch(() => {
-      // The filter may have ended and begun again meanwhile.
+      // Meanwhile the filter may have ended and begun again.
       if (this.#known.get(filter) === known) this.#known.delete(filter);
     });
     return known;
@@ -277,7 +279,7 @@ export class Messaging implements ClientEffects {
     }
   }
 
-  /** @param origin as of the publisher */
+  /** @param origin the publisher's */
   #publishAs(
     sender: ClusterAddress,
     topic: string,
@@ -308,7 +310,7 @@ export class Messaging implements ClientEffects {
       const { node, client, alias } = this.#directs.recipient(publisher);
       if (node === this.#state.id)
         return this.#publishAs({ node, id: client }, topic, data, options, undefined);
-      // The client's node keeps the values of its clients, and would not know this one.
+      // Retained values are stored by the client's node, which would not know this one.
       if (options?.retain === true)
         throw new InvalidArgumentError(
           `a value is retained by its publisher's node: publishAs for a client of ${this.#state.nameOf(node)} takes no retain`,
@@ -368,7 +370,7 @@ export class Messaging implements ClientEffects {
     return this.#directs.sendTo(client, to, data, options);
   }
 
-  /** @returns to how many nodes it went */
+  /** @returns the number of nodes it was sent to */
   sendToNodes(
     client: MessageClient,
     data: string | Uint8Array,
@@ -402,7 +404,7 @@ export class Messaging implements ClientEffects {
   // --- What links bring ----------------------------------------------------------------------------------------------
 
   #onItem(from: string, kind: number, item: Buffer): Promise<void> | undefined {
-    // Not acknowledged: its sender counts it as lost, for nobody here gets it.
+    // Not acknowledged, so the sender counts it as lost: nobody here receives it.
     if (this.#state.closed) return never();
     switch (kind) {
       case MessageKind.DIRECT:
@@ -429,8 +431,9 @@ export class Messaging implements ClientEffects {
   }
 
   /**
-   * A member came, or something about it changed; its process was started again; it was lost, and may come back; it is gone; it was lost for so long that
-   * membership forgot it, which its interest outlasts, and that it reads retained values.
+   * Reports a member event. `alive`: new or changed. `restarted`: its process restarted. `lost`: it may return.
+   * `gone`: left or removed. `forgotten`: lost for so long that membership forgot it; its interest is kept longer,
+   * and so is the fact that it reads retained values.
    */
   onMember(id: string, state: "alive" | "restarted" | "lost" | "gone" | "forgotten"): void {
     if (this.#state.closed) return;
@@ -447,7 +450,7 @@ export class Messaging implements ClientEffects {
 
   // --- Life ----------------------------------------------------------------------------------------------------------
 
-  /** @param linger ms that links may take for what waits; -1: no limit */
+  /** @param linger limit in ms for links to send queued items; -1: none */
   async close(linger: number): Promise<void> {
     if (this.#state.closed) return;
     this.#publisher.close();
@@ -462,10 +465,11 @@ export class Messaging implements ClientEffects {
   }
 
   /**
-   * Filters and the ids of the live nodes that have them, this one included, by filter; so many at most.
+   * Filters, and the ids of the live nodes that subscribe to them (this node included), by filter.
    *
-   * @param topic only those that match it
-   * @throws InvalidArgumentError `EINVAL` for what is not a topic
+   * @param most limit of filters
+   * @param topic only filters that match it
+   * @throws InvalidArgumentError `EINVAL` for an invalid topic
    */
   listRoutes(most: number, topic?: string): ClusterRoute[] {
     if (topic !== undefined) checkTopic(topic);
@@ -475,7 +479,7 @@ export class Messaging implements ClientEffects {
       if (topic === undefined || matches(filter, topic)) nodes.set(filter, [this.#state.id]);
     }
     for (const { filter, nodes: ids } of this.routes.list(most, topic)) {
-      // It is no topic of a program.
+      // Internal topics of services.
       if (serviceOfRoute(filter) !== undefined) continue;
       const own = nodes.get(filter);
       if (own !== undefined) own.push(...ids);
@@ -518,34 +522,34 @@ export class Messaging implements ClientEffects {
   // --- Names and numbers ---------------------------------------------------------------------------------------------
 
   /**
-   * The number of a topic, or of a subtopic, on this node: the one that is given, or at random.
+   * The number of a topic or subtopic on this node: the given one, or a random one.
    *
-   * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM` for too many; ClosedError `EBADF`
+   * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM` above the limit; ClosedError `EBADF`
    */
   createTopic(name: string, id: number | undefined, isSubtopic: boolean): number {
     this.#state.assertOpen(this.self);
     return this.#state.names.create(name, id, isSubtopic);
   }
 
-  /** Whether a number is a client's or an alias. */
+  /** Whether a number belongs to a client or an alias. */
   isClient(number: number): boolean {
     return this.#state.addresses.has(number);
   }
 }
 
-// One for each: what waits for a promise of the module would never be collected, nor its node.
+// A new promise each time: a waiter for one shared by the module would never be collected, nor would its node.
 function never(): Promise<void> {
   return new Promise(() => undefined);
 }
 
 function nothing(): void {}
 
-/** Recipients of a message, for who observes it. */
+/** The number of recipients, for observers. */
 function count(recipients: number): number {
   return recipients;
 }
 
-/** `ready` of a subscription, which need not be awaited. */
+/** The `ready` promise of a subscription; awaiting it is optional. */
 function handled(promise: Promise<void>): Promise<void> {
   promise.catch(nothing); // A caller that awaits it has the error.
   return promise;
