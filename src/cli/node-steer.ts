@@ -85,10 +85,7 @@ export async function steer(
 
 /** Proxies have other commands, and one of the same name with a side. */
 function explain(error: unknown, name: string, endpoint: string): unknown {
-  if (
-    error instanceof Error &&
-    /^(?:line \d+: )?(?:expected a command of|side is frontend)/.test(error.message)
-  )
+  if (error instanceof Error && /^(?:line \d+: )?(?:expected a command of|side must be)/.test(error.message))
     return new Failure(
       `the control socket at ${endpoint} has no command ${name}: it is a proxy's, or of another version of shoal`,
     );

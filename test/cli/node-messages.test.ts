@@ -1,9 +1,9 @@
 /** `shoal node pub` and `shoal node sub`: messages through running nodes. */
 import { EventEmitter, on, once } from "node:events";
-import { createServer } from "node:net";
+import { writeFileSync } from "node:fs";
 import { PassThrough, Writable } from "node:stream";
 import { setImmediate } from "node:timers/promises";
-import { afterAll, beforeEach, describe, expect, it, onTestFinished } from "vitest";
+import { afterAll, beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
 import { Log } from "../../src/cli/log.js";
 import { type MessagingNode, NodeMessages } from "../../src/cli/node-messages.js";
 import { publishLines } from "../../src/cli/node-transfer.js";
@@ -158,16 +158,14 @@ describe("shoal node pub and sub", () => {
     expect(String(plain.stdout)).toBe("v/3 three\n");
   });
 
-  it("a node logs that it has no port for messages", async () => {
-    const server = createServer().listen(0);
-    await once(server, "listening");
-    const { port } = server.address() as { port: number };
-    await new Promise((resolve) => server.close(resolve));
-    const node = startWithout("node", "start", "--name", "a", "--group", group, "--ports", `${port}`);
+  it("a node logs that it has no ipc socket for messages", async () => {
+    const config = file();
+    writeFileSync(config, `name: a\ngroup: ${group}\nmessaging: { protocols: [ipc, tcp] }\n`);
+    vi.stubEnv("TMPDIR", file());
+    onTestFinished(() => void vi.unstubAllEnvs());
+    const node = startWithout("node", "start", "--config", config);
     await node.until("stdout", /ready/);
-    expect(String(node.stderr)).toContain(
-      `others do not reach this node's messages by tcp: no port from ${port} to ${port} is free`,
-    );
+    await node.until("stderr", /others do not reach this node's messages by ipc: .*ENOENT/);
   });
 
   it("end with the node", async () => {
