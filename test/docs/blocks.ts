@@ -16,11 +16,11 @@ export interface Block {
   readonly code: string;
 }
 
-/** The pages a reader sees, relative to the project: those at the top, and docs/ but for the generated reference. */
+/** The pages a reader sees, relative to the project: those at the top, and docs/. */
 export function pages(): string[] {
-  const docs = readdirSync(join(ROOT, "docs"), { recursive: true, encoding: "utf8" })
-    .map((name) => `docs/${name.replaceAll("\\", "/")}`)
-    .filter((name) => !name.startsWith("docs/api/"));
+  const docs = readdirSync(join(ROOT, "docs"), { recursive: true, encoding: "utf8" }).map(
+    (name) => `docs/${name.replaceAll("\\", "/")}`,
+  );
   return [...readdirSync(ROOT), ...docs].filter((name) => name.endsWith(".md")).sort();
 }
 

@@ -88,8 +88,7 @@ export class ServiceResolver implements EndpointSource, Iterable<Member> {
   }
 
   /**
-   * Yields complete lists of endpoints, the first as soon as the node runs; ends with the node. See {@link
-   * EndpointSource}.
+   * Yields complete lists of endpoints, the first as soon as the node runs; ends with the node. See `EndpointSource`.
    */
   async *endpoints(signal: AbortSignal): AsyncGenerator<readonly string[], void, undefined> {
     let wake: (() => void) | undefined;

@@ -9,6 +9,7 @@ export type {
   CloneClientEvent,
   CloneClientOptions,
   CloneClientStats,
+  CloneDeleteOptions,
   CloneEntry,
   CloneServers,
   CloneSetOptions,

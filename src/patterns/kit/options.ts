@@ -42,7 +42,7 @@ export type Given<S extends OptionSpecs> = {
 };
 
 /** {@link Given} with options that a program has to give. */
-export type GivenWith<S extends OptionSpecs, K extends keyof S> = Given<S> & {
+export type GivenWith<S extends OptionSpecs, K extends keyof S> = Omit<Given<S>, K> & {
   readonly [P in K]: Exclude<Settings<S>[P], undefined>;
 };
 
