@@ -489,8 +489,10 @@ export class Links implements StreamTable, PairStreamTable {
           : new TransportError("ERR_TRANSPORT", message),
       );
     this.#given.delete(link);
+    // Before its proof, an accepted or given stream only claims the address.
+    const hasAddress = link.verified || (link.isDialled && !link.isGiven);
     if (link.verified) this.#effects.onStreamEnd(link, message);
-    else this.#effects.onStreamFailed(link.address, link.protocol, message);
+    else if (hasAddress) this.#effects.onStreamFailed(link.address, link.protocol, message);
     if (this.#closed) return;
     const refusal = fault && refusalOf(fault);
     if (refusal !== undefined) {
@@ -502,6 +504,7 @@ export class Links implements StreamTable, PairStreamTable {
       this.#retries.delete(link.address);
       return;
     }
+    if (!hasAddress) return;
     if (this.#watched.has(link.address) && !this.#byAddress.has(link.address))
       this.#trouble(link.address, fault ?? ENDS[end]);
     if (end === "lost" && link.verified) {

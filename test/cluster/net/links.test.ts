@@ -80,6 +80,8 @@ interface World {
   /** Endpoints that were dialled, and what connects each. */
   readonly dialled: string[];
   readonly connects: ((stream: Stream) => void)[];
+  /** Addresses to which no stream came about. */
+  readonly failed: string[];
   /** A stream of a host comes. */
   connect(host: string): OpenStream;
   /** The same, and proves itself. */
@@ -97,6 +99,7 @@ async function listening(): Promise<World> {
   let acceptor: Acceptor | undefined;
   const dialled: string[] = [];
   const connects: World["connects"] = [];
+  const failed: string[] = [];
   const counts = new Map<string, number>();
   const frames: Buffer[] = [];
   const transport: Transport = {
@@ -131,7 +134,7 @@ async function listening(): Promise<World> {
     onEvidence: () => undefined,
     onStreamUp: () => undefined,
     onStreamEnd: () => undefined,
-    onStreamFailed: () => undefined,
+    onStreamFailed: (address) => void failed.push(address),
     maxFrame: () => MAX_FRAME,
     copiesSent: true,
     count: (reason) => void counts.set(reason, (counts.get(reason) ?? 0) + 1),
@@ -150,7 +153,7 @@ async function listening(): Promise<World> {
     stream.prove();
     return stream;
   };
-  return { links, counts, frames, dialled, connects, connect, accept };
+  return { links, counts, frames, dialled, connects, failed, connect, accept };
 }
 
 describe("a node that has all the streams it may have", () => {
@@ -237,6 +240,19 @@ describe("a node that has all the streams it may have", () => {
     expect(accept("10.1.0.1").socket.destroyed).toBe(true);
     expect([links.size, held.some(({ socket }) => socket.destroyed)]).toEqual([MAX_LINKS, false]);
   });
+});
+
+it("what a stranger claims to be changes nothing for the node at that address", async () => {
+  const { links, failed, connect } = await listening();
+  links.watch(new Set([OTHER]));
+  const stranger = connect("10.6.6.6");
+  stranger.receive(encodeHello(randomBytes(32), OTHER));
+  stranger.socket.destroy(new Error("it fails"));
+  await vi.waitFor(() => expect(links.size).toBe(0));
+  expect([failed, links.state(OTHER, false)]).toEqual([
+    [],
+    expect.objectContaining({ attempts: 1, error: undefined }),
+  ]);
 });
 
 describe("a frame that comes byte by byte", () => {
