@@ -1,7 +1,7 @@
 /** Nodes that reach each other over a stream alone that their programs hand in. */
 import { once } from "node:events";
 import { createServer, type Server } from "node:http";
-import { type Duplex, duplexPair } from "node:stream";
+import { Duplex, duplexPair } from "node:stream";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { ClusterNode, type ClusterNodeOptions } from "../../src/cluster/index.js";
 import { acceptLinks, dialLink } from "../../src/link/index.js";
@@ -132,4 +132,25 @@ it("what is handed in has to be a stream, and a stream of a node of this cluster
   const idle = new ClusterNode({ multicast: false });
   await expect(idle.link(duplexPair()[0])).rejects.toMatchObject({ code: "EFSM" });
   await idle.close();
+});
+
+it("a stream that is given before, is over, or is not of bytes is refused at once, and a standing one stays", async () => {
+  const [a, b] = [await hidden("a", 1), await hidden("b", 2)];
+  const [here, there] = duplexPair();
+  await Promise.all([a.link(here), b.link(there)]);
+  await expect(a.link(here)).rejects.toMatchObject({ code: "EINVAL" });
+  await together(a, b);
+  const text = duplexPair()[0].setEncoding("utf8");
+  await expect(a.link(text)).rejects.toMatchObject({ code: "EINVAL" });
+  const objects = new Duplex({ objectMode: true, read: () => undefined });
+  await expect(a.link(objects)).rejects.toMatchObject({ code: "EINVAL" });
+  const [over, other] = duplexPair();
+  other.end();
+  await once(over.resume(), "end");
+  await expect(a.link(over)).rejects.toMatchObject({ code: "ERR_TRANSPORT" });
+  const silent = new Duplex({ read: () => undefined, write: (_chunk, _encoding, done) => done() });
+  const linked = expect(a.link(silent)).rejects.toMatchObject({ code: "ERR_TRANSPORT" });
+  await a.close();
+  expect([over.destroyed, silent.destroyed]).toEqual([true, true]);
+  await linked;
 });

@@ -360,9 +360,14 @@ export class Link implements Sink, PairStream {
   /** Ends it on purpose: the other end takes it for no evidence. */
   close(): void {
     if (this.ended) return;
+    // The other end has not said hello: it waits for no farewell.
+    if (this.#out === undefined) {
+      this.destroy();
+      return;
+    }
     this.#closing = true;
     this.#greeting.clear();
-    this.#stream.socket.end(this.#out === undefined ? NO_BYTES : encodeFrame(NO_BYTES));
+    this.#stream.socket.end(encodeFrame(NO_BYTES));
     this.#timer = setTimeout(() => this.#finish("closed"), CLOSE_TIMEOUT);
     this.#timer.unref();
   }

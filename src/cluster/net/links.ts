@@ -150,6 +150,8 @@ export class Links implements StreamTable, PairStreamTable {
   readonly #troubles = new Map<string, Trouble>();
   /** Addresses at which the node met itself, and when. */
   readonly #own = new Map<string, number>();
+  /** Streams that programs have given so far. */
+  readonly #opened = new WeakSet<Duplex>();
   /** Callers of `link` whose stream is not verified. */
   readonly #given = new Map<Link, { resolve(address: string): void; reject(error: Error): void }>();
   /** Streams that stay when nobody wants them. */
@@ -304,7 +306,7 @@ export class Links implements StreamTable, PairStreamTable {
   link(duplex: Duplex): Promise<string> {
     return new Promise((resolve, reject) => {
       const link = this.#open(duplex, { protocol: this.scheme, dialled: undefined, isGiven: true });
-      if (link === undefined) reject(new TransportError("ERR_TRANSPORT", "the node is closed"));
+      if (link === undefined) reject(new TransportError("ERR_TRANSPORT", "the node or the stream is closed"));
       else this.#given.set(link, { resolve, reject });
     });
   }
@@ -318,7 +320,12 @@ export class Links implements StreamTable, PairStreamTable {
     const { protocol, dialled } = how;
     if (typeof duplex?.on !== "function" || typeof duplex.write !== "function")
       throw new InvalidArgumentError(`a stream is expected; got ${describe(duplex)}`);
-    if (this.#closed) {
+    if (this.#opened.has(duplex))
+      throw new InvalidArgumentError("the node has been given this stream before");
+    if (duplex.readableObjectMode || duplex.readableEncoding)
+      throw new InvalidArgumentError("a stream must be of bytes, without an encoding or objectMode");
+    this.#opened.add(duplex);
+    if (this.#closed || duplex.readable === false || duplex.writable === false) {
       duplex.on("error", () => undefined).destroy();
       return undefined;
     }
