@@ -305,6 +305,10 @@ class PairConnection implements MessageConnection {
     return this.stream?.copiesSent === true;
   }
 
+  get isFull(): boolean {
+    return this.stream?.isFull === true;
+  }
+
   attach(stream: PairStream): void {
     this.stream = stream;
     stream.users += 1;
@@ -313,8 +317,9 @@ class PairConnection implements MessageConnection {
   send(frames: readonly Uint8Array[]): void {
     const { stream } = this;
     if (stream === undefined || this.isOver) return;
-    // Answers to a peer that greets and does not read would have no bound: it greets again.
-    if (stream.isFull && frames[0]?.[0] === LinkFrame.WELCOME) return;
+    // Answers to a peer that greets and does not read would have no bound: it greets again. Receiving holds acknowledgements.
+    const type = frames[0]?.[0];
+    if (stream.isFull && (type === LinkFrame.WELCOME || type === LinkFrame.REFUSED)) return;
     stream.sendMessages(this.#codec, [LANES[this.lane] as Buffer, ...frames]);
     if (this.#heartbeat > 0) stream.expectAnswer(this.#heartbeat);
   }

@@ -75,6 +75,8 @@ export interface MessageConnection {
   readonly address?: string | undefined;
   /** Whether the memory of a sent message may be reused after its acknowledgement. Default `false`. */
   readonly copiesSent?: boolean | undefined;
+  /** Whether the other end has not taken what was sent for long. Default `false`. */
+  readonly isFull?: boolean | undefined;
   /** Sends a message, whose bytes must not change before their acknowledgement. A failure ends the connection. */
   send(frames: readonly Uint8Array[]): void;
   /** Closes without `onClose`. @param linger ms to send queued messages */

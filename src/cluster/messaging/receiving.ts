@@ -185,6 +185,11 @@ export class Receiving implements IncomingLink {
   acknowledge(): void {
     const { window, connection } = this;
     if (connection === undefined || window.acked === window.delivered) return;
+    if (connection.isFull === true) {
+      this.#unackedSince = performance.now();
+      this.#acknowledgeLater(ACK_FLOW_DELAY);
+      return;
+    }
     window.acked = window.delivered;
     this.#unackedBytes = 0;
     this.#unackedSince = -1;

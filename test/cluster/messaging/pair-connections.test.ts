@@ -2,7 +2,8 @@
 import { expect, it } from "vitest";
 import { type PairStream, PairStreams } from "../../../src/cluster/messaging/pair-streams.js";
 import type { ConnectionEvents, MessageConnection } from "../../../src/cluster/messaging/protocol.js";
-import { encodeAck, encodeWelcome, LinkFrame } from "../../../src/cluster/messaging/wire.js";
+import { Receiving } from "../../../src/cluster/messaging/receiving.js";
+import { encodeAck, encodeRefused, encodeWelcome, LinkFrame } from "../../../src/cluster/messaging/wire.js";
 import { BusCodec } from "../../../src/cluster/net/bus-codec.js";
 
 class FakeStream implements PairStream {
@@ -99,6 +100,8 @@ it("items of a link that this end has given up are refused, but not to a peer th
     forgot: 0,
   });
   accepted[0]?.send([welcome]);
+  accepted[0]?.send([encodeRefused("version")]);
+  expect(accepted[0]?.isFull).toBe(true);
   accepted[0]?.send([encodeAck(0, 1)]);
   expect(stream.sent).toEqual([[0, LinkFrame.ACK]]);
 });
@@ -130,4 +133,29 @@ it("who waits for a stream learns that none came about, or that it ended first, 
   stream.isOpen = false;
   await Promise.resolve();
   expect(log).toEqual(["out0 the stream has ended"]);
+});
+
+it("an acknowledgement is held while the peer does not read, and goes once it does", () => {
+  const later: Receiving[] = [];
+  const receiving = new Receiving("b", 1_000, {
+    onItem: () => undefined,
+    acknowledgeSoon: () => undefined,
+    acknowledgeLater: (each) => void later.push(each),
+  });
+  receiving.hello({ life: "00".repeat(8), session: 0, sent: 0 });
+  const sent: unknown[] = [];
+  const connection = {
+    isFull: true,
+    send: (frames: unknown) => void sent.push(frames),
+    close: () => undefined,
+  };
+  receiving.connected(connection, "tcp");
+  const head = Buffer.from([LinkFrame.ITEM, 0, 0, 0, 0, 0, 0, 1]);
+  expect(receiving.onData([head, Buffer.from("item")])).toBeUndefined();
+  later.length = 0;
+  receiving.acknowledge();
+  expect([sent, later]).toEqual([[], [receiving]]);
+  connection.isFull = false;
+  receiving.acknowledge();
+  expect(sent).toEqual([[encodeAck(0, 1)]]);
 });
