@@ -41,6 +41,8 @@ export interface PairStream {
   readonly node: { readonly id: string } | undefined;
   /** Whether the memory of sent bytes is free once the other end has acknowledged them. */
   readonly copiesSent: boolean;
+  /** Whether messages for a node may go over it: another node that dialled this one only claims the address. */
+  isFor(id: string): boolean;
   /** Whether messages may be sent over it. */
   readonly isOpen: boolean;
   /** Whether the other end has not taken what was sent for long. */
@@ -58,8 +60,8 @@ export interface PairStreamTable {
   readonly scheme: string;
   /** Address of this node, "host:port"; empty before the start. */
   readonly ownAddress: string;
-  /** Open stream of a protocol to an address. One of the node's own port is dialled where there is none: `onUp` or `onFailed` tells. */
-  streamTo(address: string, protocol: string): PairStream | undefined;
+  /** Open stream of a protocol to a node at an address. One of the node's own port is dialled where there is none: `onUp` or `onFailed` tells. */
+  streamTo(address: string, protocol: string, id: string): PairStream | undefined;
   /** Makes a stream of a duplex, whose `onUp` or `onFailed` follows. @param dialled address, where this node dialled */
   open(duplex: Duplex, protocol: string, dialled: string | undefined): void;
 }
@@ -104,7 +106,7 @@ export class PairStreams {
         return this.#listener(scheme, host, { advert: ownAddress.slice(ownAddress.lastIndexOf(":") + 1) });
       },
       dial: (port, target, host, events) =>
-        this.#dial(scheme, joinAddress(target.host, Number(port)), host, events, undefined),
+        this.#dial(scheme, target.id, joinAddress(target.host, Number(port)), host, events, undefined),
     };
   }
 
@@ -119,7 +121,9 @@ export class PairStreams {
         return this.#listener(name, host, await protocol.listen(accept, node));
       },
       dial: (where, target, host, events) =>
-        this.#dial(name, target.address, host, events, () => protocol.connect(where, target, node)),
+        this.#dial(name, target.id, target.address, host, events, () =>
+          protocol.connect(where, target, node),
+        ),
     };
   }
 
@@ -139,14 +143,15 @@ export class PairStreams {
   /** @param connect opens a stream where there is none; `undefined`: the node does */
   #dial(
     protocol: string,
+    id: string,
     address: string,
     host: LinkHost,
     events: ConnectionEvents,
     connect: (() => Promise<Duplex>) | undefined,
   ): MessageConnection {
     const key = keyOf(protocol, address);
-    const connection = new PairConnection(this, this.#codec, events, host, key);
-    const stream = this.#table.streamTo(address, protocol);
+    const connection = new PairConnection(this, this.#codec, events, host, key, id);
+    const stream = this.#table.streamTo(address, protocol, id);
     // The caller has the connection before it is open.
     if (stream !== undefined) {
       queueMicrotask(() => this.#attach(connection, stream));
@@ -197,8 +202,12 @@ export class PairStreams {
     const key = keyOf(stream.protocol, stream.address);
     const waiting = this.#waiting.get(key);
     if (waiting === undefined) return;
-    this.#waiting.delete(key);
-    for (const connection of waiting) this.#attach(connection, stream);
+    for (const connection of waiting) {
+      if (!stream.isFor(connection.peer)) continue;
+      waiting.delete(connection);
+      this.#attach(connection, stream);
+    }
+    if (waiting.size === 0) this.#waiting.delete(key);
   }
 
   /** No stream to an address came about. */
@@ -269,6 +278,8 @@ export class PairStreams {
 class PairConnection implements MessageConnection {
   /** Protocol and address that it waits for. */
   readonly key: string;
+  /** Id of the node that it was dialled for. */
+  readonly peer: string;
   events: ConnectionEvents | undefined;
   stream: PairStream | undefined = undefined;
   isOver = false;
@@ -284,8 +295,10 @@ class PairConnection implements MessageConnection {
     events: ConnectionEvents | undefined,
     { lane = 0, heartbeat }: Pick<LinkHost, "lane" | "heartbeat">,
     key: string,
+    peer = "",
   ) {
     this.key = key;
+    this.peer = peer;
     this.lane = lane;
     this.#streams = streams;
     this.#codec = codec;

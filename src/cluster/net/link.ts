@@ -286,6 +286,11 @@ export class Link implements Sink, PairStream {
     this.#stream.socket.write(encodeFrame(codec.encodeStream(this.#out, packet)));
   }
 
+  isFor(id: string): boolean {
+    const isAtAddress = this.isDialled && !this.isGiven;
+    return isAtAddress || this.node === undefined || this.node.id === id;
+  }
+
   get isOpen(): boolean {
     return this.#verified && !this.ended;
   }

@@ -280,12 +280,12 @@ export class Links implements StreamTable, PairStreamTable {
     };
   }
 
-  streamTo(address: string, protocol: string): Link | undefined {
+  streamTo(address: string, protocol: string, id: string): Link | undefined {
     let isComing = this.#dials.has(address);
     for (const link of this.#all) {
       if (link.address !== address || link.protocol !== protocol || link.ended) continue;
-      if (link.verified) return link;
-      isComing ||= link.isDialled;
+      if (link.verified && link.isFor(id)) return link;
+      isComing ||= link.isDialled && !link.verified;
     }
     if (protocol === this.scheme && !isComing && !this.#closed && this.#dial(address) === undefined)
       queueMicrotask(() => this.#effects.onStreamFailed(address, protocol, "the node cannot dial it now"));

@@ -13,6 +13,8 @@ class FakeStream implements PairStream {
   readonly node = undefined;
   readonly copiesSent = true;
   isOpen = true;
+  /** Id of the node at its end. */
+  proved: string | undefined;
   isFull = false;
   users = 0;
   /** Lane and type of what was sent. */
@@ -23,6 +25,10 @@ class FakeStream implements PairStream {
   }
 
   expectAnswer(): void {}
+
+  isFor(id: string): boolean {
+    return this.proved === undefined || this.proved === id;
+  }
 }
 
 const TARGET = { id: "b", host: "10.0.0.2", address: "10.0.0.2:1", local: false };
@@ -158,4 +164,15 @@ it("an acknowledgement is held while the peer does not read, and goes once it do
   connection.isFull = false;
   receiving.acknowledge();
   expect(sent).toEqual([[encodeAck(0, 1)]]);
+});
+
+it("who waits for a node at an address is not served by another one that claims it", async () => {
+  const { stream, log, dial, stand } = await world();
+  dial(0);
+  stream.proved = "another";
+  stand();
+  expect(log).toEqual([]);
+  stream.proved = TARGET.id;
+  stand();
+  expect(log).toEqual(["out0 open"]);
 });
