@@ -1,11 +1,14 @@
 /** A WebSocket of the engine as a stream of bytes: each chunk is a frame of ZMTP in it, whose borders have no meaning. */
 import { Duplex } from "node:stream";
 import { LONG, LONG_HEADER, readLongSize, SHORT_HEADER } from "../../engine/frame.js";
-import type { Framing } from "../../engine/zmtp/transport/framing.js";
+import type { FramePiece, Framing } from "../../engine/zmtp/transport/framing.js";
 import type { Sink } from "../../engine/zmtp/transport/reader.js";
 import type { Stream } from "../../engine/zmtp/transport/transport.js";
 
-const NO_LIMIT = Number.MAX_SAFE_INTEGER;
+/** Bytes of a WebSocket frame, at most: a message in fragments is put together before its bytes are passed on. */
+const MAX_CHUNK = 65_536;
+/** Bytes that the other end has not taken, beyond which its pings are not answered. */
+const MAX_UNSENT_PONGS = 65_536;
 
 export class WsDuplex extends Duplex implements Sink {
   /** IP address of the other end. */
@@ -32,10 +35,14 @@ export class WsDuplex extends Duplex implements Sink {
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
-    const header = Buffer.allocUnsafe(LONG_HEADER);
-    header[0] = LONG;
-    header.writeBigUInt64BE(BigInt(chunk.length), 1);
-    const pieces = [header, chunk].map((bytes) => ({ bytes, start: 0, end: bytes.length }));
+    const pieces: FramePiece[] = [];
+    for (let at = 0; at < chunk.length; at += MAX_CHUNK) {
+      const body = chunk.subarray(at, at + MAX_CHUNK);
+      const header = Buffer.allocUnsafe(LONG_HEADER);
+      header[0] = LONG;
+      header.writeBigUInt64BE(BigInt(body.length), 1);
+      for (const bytes of [header, body]) pieces.push({ bytes, start: 0, end: bytes.length });
+    }
     this.#stream.socket.write(this.#framing.encode(pieces), done);
   }
 
@@ -55,12 +62,14 @@ export class WsDuplex extends Duplex implements Sink {
 
   sinkOnBytes(bytes: Buffer, length: number): void {
     const framing = this.#framing;
-    const decoded = framing.decode(bytes, length, undefined, NO_LIMIT);
+    if (this.destroyed) return;
+    const decoded = framing.decode(bytes, length, undefined, MAX_CHUNK);
     if (decoded.assembled !== undefined) this.#takeFrames(decoded.assembled);
     this.#takeFrames(Buffer.from(decoded.bytes.subarray(0, decoded.length)));
     decoded.pooled?.release();
     const reply = framing.takeReply();
-    if (reply !== undefined) this.#stream.socket.write(reply);
+    const { socket } = this.#stream;
+    if (reply !== undefined && socket.writableLength < MAX_UNSENT_PONGS) socket.write(reply);
     if (framing.fault !== undefined) this.destroy(new Error("what came is no WebSocket"));
     else if (framing.closed) this.push(null);
   }
