@@ -63,7 +63,7 @@ export interface NodeLinksOptions {
   readonly maxItem?: number | undefined;
   /** ms without traffic after which a connection to a peer closes. */
   readonly idle?: number | undefined;
-  /** ms without an answer before a connection is probed (zmtp-protocol.ts). */
+  /** ms without an answer before a connection is probed (net/link.ts). */
   readonly heartbeat?: number | undefined;
   readonly effects: NodeLinksEffects;
 }
