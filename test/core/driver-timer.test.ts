@@ -87,5 +87,6 @@ it("is not set again once it is due", () => {
   const set = vi.spyOn(globalThis, "setTimeout");
   timer.update();
   expect(set).not.toHaveBeenCalled();
+  set.mockRestore();
   timer.stop();
 });

@@ -8,7 +8,8 @@ import { keepEnvironment } from "./environment.js";
 
 const restoreEnvironment = keepEnvironment();
 afterAll(() => {
-  vi.useRealTimers();
+  // Spies first: one on a faked timer would put that back.
   vi.restoreAllMocks();
+  vi.useRealTimers();
   restoreEnvironment();
 });
