@@ -168,7 +168,7 @@ export function clientSettings<T>(
       maxBytes: settings.maxBytes,
       token: crypto.randomBytes(8),
       random: Math.random,
-    },
+    } satisfies ClientRulesOptions as ClientRulesOptions,
   };
 }
 
