@@ -4,7 +4,7 @@
  *   bind --in use--> a probe connects --refused--> the file is removed, and the bind tried again
  *                                      `--accepted, or no socket--> EADDRINUSE
  */
-import { linkSync, lstatSync, readFileSync, renameSync, rmdirSync, unlinkSync } from "node:fs";
+import { lstatSync, mkdirSync, readFileSync, rmdirSync, rmSync, statSync, unlinkSync } from "node:fs";
 
 /** A probe's result. */
 export type Answer = "listens" | "refuses" | "gone";
@@ -20,8 +20,11 @@ function socketAt(path: string): string | undefined {
  *   bound socket
  */
 export function suspectAt(path: string): string | undefined {
-  if (lstatSync(path, { throwIfNoEntry: false }) === undefined) return "gone";
-  return isBoundByName(path) ? undefined : socketAt(path);
+  const suspect = socketAt(path);
+  if (suspect === undefined)
+    return lstatSync(path, { throwIfNoEntry: false }) === undefined ? "gone" : undefined;
+  // The list is read after the file: a listener that replaced it meanwhile is bound, and the suspect is another file.
+  return isBoundByName(path) ? undefined : suspect;
 }
 
 /**
@@ -39,26 +42,38 @@ function isBoundByName(path: string): boolean {
   return names.split("\n").some((line) => line.endsWith(end));
 }
 
+/** Age in ms of a lock whose process was killed. */
+const STALE_LOCK = 10_000;
+
 /**
- * Removes a dead socket file. Another process may have replaced it since the probe, so the file is renamed, compared,
- * and put back if it is another one.
+ * Removes a dead socket file. A folder is the lock for that: whoever made it compares the file with the one that was
+ * probed, and nobody replaces a file that nobody else removes.
+ *
+ * @returns whether a bind is worth another attempt: `false` if another process removes the file, and binds the path
  */
-export function removeDead(path: string, dead: string): void {
-  const aside = `${path}.${process.pid}`;
+export function removeDead(path: string, dead: string): boolean {
+  const lock = `${path}.lock`;
   try {
-    renameSync(path, aside);
+    mkdirSync(lock);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return;
-    throw error;
-  }
-  try {
-    if (socketAt(aside) !== dead) linkSync(aside, path);
-  } catch (error) {
-    // A third process has bound the path meanwhile.
     if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
-  } finally {
-    unlinkSync(aside);
+    return isStale(lock);
   }
+  try {
+    if (socketAt(path) === dead) unlinkSync(path);
+  } finally {
+    rmdirSync(lock);
+  }
+  return true;
+}
+
+/** Whether a process was killed that had the lock, which is then removed. */
+function isStale(lock: string): boolean {
+  const found = statSync(lock, { throwIfNoEntry: false });
+  if (found === undefined) return true;
+  if (Date.now() - found.mtimeMs < STALE_LOCK) return false;
+  rmSync(lock, { recursive: true, force: true });
+  return true;
 }
 
 interface Owned {

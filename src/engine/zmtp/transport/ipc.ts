@@ -97,15 +97,17 @@ function suspectOf(error: unknown, place: Place, attempt: number): string {
   throw error;
 }
 
-/** Removes a dead file. @throws the bind's error if the file has a listener */
+/** Removes a dead file. @throws the bind's error if the file has a listener, or another process removes it */
 function free({ endpoint, path }: Place, suspect: string, answer: Answer, error: unknown): void {
   if (answer === "listens") throw error;
   if (answer === "gone") return;
+  let isFree: boolean;
   try {
-    removeDead(path, suspect);
+    isFree = removeDead(path, suspect);
   } catch (cause) {
     throw transportError(cause, "bind", endpoint);
   }
+  if (!isFree) throw error;
 }
 
 export const ipc: Transport = {
