@@ -6,10 +6,19 @@ import "./equality.js";
 import { afterAll, vi } from "vitest";
 import { keepEnvironment } from "./environment.js";
 
+const { setTimeout, clearTimeout, setInterval, clearInterval, setImmediate, clearImmediate } = globalThis;
 const restoreEnvironment = keepEnvironment();
 afterAll(() => {
-  // Spies first: one on a faked timer would put that back.
-  vi.restoreAllMocks();
   vi.useRealTimers();
+  vi.restoreAllMocks();
+  // A spy on a faked timer has put that back.
+  Object.assign(globalThis, {
+    setTimeout,
+    clearTimeout,
+    setInterval,
+    clearInterval,
+    setImmediate,
+    clearImmediate,
+  });
   restoreEnvironment();
 });
