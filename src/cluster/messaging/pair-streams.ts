@@ -66,6 +66,14 @@ export interface PairStreamTable {
   open(duplex: Duplex, protocol: string, dialled: string | undefined): void;
 }
 
+/** A stream that a connection is to have: of a protocol, to a node at an address. */
+interface Wanted {
+  readonly protocol: string;
+  readonly address: string;
+  /** Id of the node. */
+  readonly peer: string;
+}
+
 /** Connections of one bus and one lane over one stream. */
 interface Ends {
   out: PairConnection | undefined;
@@ -90,11 +98,6 @@ export class PairStreams {
     this.maxFrame = maxItem + MAX_OVERHEAD;
   }
 
-  /** Name of the node's own protocol. */
-  get own(): string {
-    return this.#table.scheme;
-  }
-
   /** The node's own port as a protocol. */
   ownProtocol(): LinkProtocol {
     const { scheme } = this.#table;
@@ -106,7 +109,11 @@ export class PairStreams {
         return this.#listener(scheme, host, { advert: ownAddress.slice(ownAddress.lastIndexOf(":") + 1) });
       },
       dial: (port, target, host, events) =>
-        this.#dial(scheme, target.id, joinAddress(target.host, Number(port)), host, events, undefined),
+        this.#dial(
+          { protocol: scheme, peer: target.id, address: joinAddress(target.host, Number(port)) },
+          host,
+          events,
+        ),
     };
   }
 
@@ -121,7 +128,7 @@ export class PairStreams {
         return this.#listener(name, host, await protocol.listen(accept, node));
       },
       dial: (where, target, host, events) =>
-        this.#dial(name, target.id, target.address, host, events, () =>
+        this.#dial({ protocol: name, peer: target.id, address: target.address }, host, events, () =>
           protocol.connect(where, target, node),
         ),
     };
@@ -142,21 +149,21 @@ export class PairStreams {
 
   /** @param connect opens a stream where there is none; `undefined`: the node does */
   #dial(
-    protocol: string,
-    id: string,
-    address: string,
+    wanted: Wanted,
     host: LinkHost,
     events: ConnectionEvents,
-    connect: (() => Promise<Duplex>) | undefined,
+    connect?: () => Promise<Duplex>,
   ): MessageConnection {
-    const key = keyOf(protocol, address);
-    const connection = new PairConnection(this, this.#codec, events, host, key, id);
-    const stream = this.#table.streamTo(address, protocol, id);
+    const { protocol, address, peer } = wanted;
+    const connection = new PairConnection(this, this.#codec, host, wanted);
+    connection.events = events;
+    const stream = this.#table.streamTo(address, protocol, peer);
     // The caller has the connection before it is open.
     if (stream !== undefined) {
       queueMicrotask(() => this.#attach(connection, stream));
       return connection;
     }
+    const key = keyOf(wanted);
     const waiting = this.#waiting.get(key) ?? new Set();
     this.#waiting.set(key, waiting.add(connection));
     // Inside a promise: it may throw as well as reject, and what it gives may be no stream.
@@ -199,11 +206,11 @@ export class PairStreams {
 
   /** A stream was verified. */
   onUp(stream: PairStream): void {
-    const key = keyOf(stream.protocol, stream.address);
+    const key = keyOf(stream);
     const waiting = this.#waiting.get(key);
     if (waiting === undefined) return;
     for (const connection of waiting) {
-      if (!stream.isFor(connection.peer)) continue;
+      if (connection.wanted !== undefined && !stream.isFor(connection.wanted.peer)) continue;
       waiting.delete(connection);
       this.#attach(connection, stream);
     }
@@ -212,7 +219,7 @@ export class PairStreams {
 
   /** No stream to an address came about. */
   onFailed(address: string, protocol: string, reason: string): void {
-    const key = keyOf(protocol, address);
+    const key = keyOf({ protocol, address });
     const waiting = this.#waiting.get(key);
     if (waiting === undefined) return;
     this.#waiting.delete(key);
@@ -248,7 +255,7 @@ export class PairStreams {
           stream.sendMessages(this.#codec, [LANES[lane] as Buffer, encodeRefused("no-hello")]);
         return true;
       }
-      const connection = new PairConnection(this, this.#codec, undefined, { lane, heartbeat: 0 }, "");
+      const connection = new PairConnection(this, this.#codec, { lane, heartbeat: 0 });
       ends.in = connection;
       connection.attach(stream);
       connection.events = host.accept(connection);
@@ -261,8 +268,10 @@ export class PairStreams {
 
   /** @internal A connection gives its stream up, or the wait for one. */
   detach(connection: PairConnection): void {
-    const { stream, key } = connection;
+    const { stream, wanted } = connection;
     if (stream === undefined) {
+      if (wanted === undefined) return;
+      const key = keyOf(wanted);
       const waiting = this.#waiting.get(key);
       waiting?.delete(connection);
       if (waiting?.size === 0) this.#waiting.delete(key);
@@ -276,11 +285,9 @@ export class PairStreams {
 
 /** One direction of the messages of a bus over a stream. */
 class PairConnection implements MessageConnection {
-  /** Protocol and address that it waits for. */
-  readonly key: string;
-  /** Id of the node that it was dialled for. */
-  readonly peer: string;
-  events: ConnectionEvents | undefined;
+  /** `undefined`: it came. */
+  readonly wanted: Wanted | undefined;
+  events: ConnectionEvents | undefined = undefined;
   stream: PairStream | undefined = undefined;
   isOver = false;
   readonly lane: number;
@@ -292,17 +299,13 @@ class PairConnection implements MessageConnection {
   constructor(
     streams: PairStreams,
     codec: BusCodec,
-    events: ConnectionEvents | undefined,
     { lane = 0, heartbeat }: Pick<LinkHost, "lane" | "heartbeat">,
-    key: string,
-    peer = "",
+    wanted?: Wanted,
   ) {
-    this.key = key;
-    this.peer = peer;
+    this.wanted = wanted;
     this.lane = lane;
     this.#streams = streams;
     this.#codec = codec;
-    this.events = events;
     this.#heartbeat = heartbeat;
   }
 
@@ -353,6 +356,6 @@ class PairConnection implements MessageConnection {
   }
 }
 
-function keyOf(protocol: string, address: string): string {
+function keyOf({ protocol, address }: Pick<Wanted, "protocol" | "address">): string {
   return `${protocol} ${address}`;
 }

@@ -62,38 +62,33 @@ export interface BusPort {
   readonly streams: PairStreams | undefined;
 }
 
-/**
- * Why a node was refused. `password`, `key`: it has another one, or none where `unsealed`; `bus`: it is of another cluster;
- * `certificate`: it has none for TLS, or one that is not accepted; `tls`: it speaks no TLS where this node does, or the other way round;
- * `identity`: it proved no key of its own, where this node has one, or greeted as a member whose key is another; `denied`: its own key is not allowed; `replayed`: what it sent was recorded, or is of another stream; `forged`: it has a key's id and not the key; `peer`: the
- * other node refused this one, and it is there that the reason is known.
- */
-export type RefusedReason =
-  | "password"
-  | "key"
-  | "unsealed"
-  | "bus"
-  | "certificate"
-  | "tls"
-  | "replayed"
-  | "forged"
-  | "identity"
-  | "denied"
-  | "peer";
-
-const REPORTED: ReadonlySet<string> = new Set<RefusedReason>([
+/** Reasons for refusing a node that are reported, at most once a minute for each host. */
+const REFUSED_REASONS = [
+  /** The node has another password or key. */
   "password",
   "key",
+  /** The node has no key, and this node's cluster has one. */
   "unsealed",
+  /** The node is in another cluster. */
   "bus",
+  /** The node's certificate is missing or not accepted. */
   "certificate",
+  /** One of the two nodes speaks TLS, and the other does not. */
   "tls",
+  /** A packet was recorded, or belongs to another stream. */
   "replayed",
+  /** A packet names a key of the cluster and was not sealed by it. */
   "forged",
+  /** The node proved no key of its own, or another than that of the member that it claims to be. */
   "identity",
+  /** The node's own key is not allowed. */
   "denied",
+  /** The other node refused this one, and reports the reason there. */
   "peer",
-]);
+] as const;
+export type RefusedReason = (typeof REFUSED_REASONS)[number];
+
+const REPORTED: ReadonlySet<string> = new Set(REFUSED_REASONS);
 
 export interface NodeCounters {
   packetsSent: number;
