@@ -1,11 +1,14 @@
+import { createHmac } from "node:crypto";
 import { xchacha20poly1305 } from "@noble/ciphers/chacha.js";
-import { describe, expect, it } from "vitest";
+import { xsalsa20poly1305 } from "@noble/ciphers/salsa.js";
+import { beforeAll, describe, expect, it } from "vitest";
 import { MAX_PACKET } from "../../src/cluster/bounds.js";
 import { busNumber } from "../../src/cluster/identity.js";
 import { encodePacket } from "../../src/cluster/wire/codec.js";
 import { Packet, PacketType } from "../../src/cluster/wire/packets.js";
-import { SEAL_OVERHEAD, Sealer } from "../../src/cluster/wire/seal.js";
+import { SEAL_OVERHEAD, Sealer, StreamWay } from "../../src/cluster/wire/seal.js";
 import { encodeZ85 } from "../../src/core/z85.js";
+import { curveBox, loadCurveBox } from "../../src/engine/zmtp/mechanism/curve-primitives.js";
 import fc from "../support/properties.js";
 import { packet } from "./packets.js";
 
@@ -116,5 +119,49 @@ describe("a sealed packet", () => {
     expect(receiver.open(new Sealer(BUS + 1, KEY).seal(ping(1)), MAX_PACKET)).toBe("bus");
     expect(receiver.open(Buffer.alloc(MAX_PACKET + SEAL_OVERHEAD + 1), MAX_PACKET)).toBe("oversized");
     expect(receiver.open(Buffer.alloc(0), MAX_PACKET)).toBe("empty");
+  });
+});
+
+describe("sealed messages of a stream", () => {
+  beforeAll(() => loadCurveBox());
+  const sealed = (bus = BUS, key = KEY): Buffer =>
+    new Sealer(bus, key).sealMessages(
+      new StreamWay(session(3)),
+      [Buffer.of(0, 2), Buffer.from("body")],
+      curveBox(),
+    );
+
+  it("are XSalsa20-Poly1305, as @noble/ciphers opens it, by a key of the session and the cluster", () => {
+    const way = new StreamWay(session(3));
+    const root = way.keyOf({ id: 1, bytes: KEY });
+    const key = createHmac("sha256", root).update(`shoal messages 1 ${BUS}`).digest();
+    const bytes = sealed();
+    expect([bytes[0], bytes.readUIntBE(1, 6)]).toEqual([0xc1, BUS]);
+    const opened = xsalsa20poly1305(key, bytes.subarray(11, 35)).decrypt(bytes.subarray(35));
+    expect(Buffer.from(opened)).toEqual(Buffer.from("\0\u0002body"));
+  });
+
+  it("open once, in order, in the stream and the cluster that they were sealed for", () => {
+    const open = (bytes: Buffer, way = new StreamWay(session(3)), bus = BUS, key = KEY) =>
+      new Sealer(bus, key).openMessages(way, bytes, curveBox());
+    const way = new StreamWay(session(3));
+    expect(open(sealed(), way)).toEqual(Buffer.from("\0\u0002body"));
+    expect(open(sealed(), way)).toBe("replayed");
+    expect(open(sealed(), new StreamWay(session(4)))).toBe("replayed");
+    expect(open(sealed(BUS, OTHER))).toBe("key");
+    const otherBus = busNumber("other");
+    expect(open(sealed(), undefined, otherBus)).toBe("bus");
+    const moved = sealed();
+    moved.writeUIntBE(otherBus, 1, 6);
+    expect(open(moved, undefined, otherBus)).toBe("forged");
+  });
+
+  it("are refused when any bit was changed", () => {
+    for (let at = 0; at < sealed().length; at++) {
+      const bytes = sealed();
+      bytes[at] = (bytes[at] as number) ^ 1;
+      const found = new Sealer(BUS, KEY).openMessages(new StreamWay(session(3)), bytes, curveBox());
+      expect(["forged", "version", "bus", "key", "replayed"], `byte ${at}`).toContain(found);
+    }
   });
 });

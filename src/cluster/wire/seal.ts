@@ -121,8 +121,8 @@ export class StreamWay {
   /** Secret of both ends if they proved node keys; set before the first packet. */
   secret: Buffer | undefined;
   readonly #keys = new Map<number, Buffer>();
-  /** Last key of messages, and what it was derived from. */
-  #messageKey: { readonly root: Buffer; readonly bus: number; readonly key: Buffer } | undefined;
+  /** Keys of messages by the number of the cluster name, with the key that each was derived from. */
+  readonly #messageKeys = new Map<number, { readonly root: Buffer; readonly key: Buffer }>();
 
   /** @param session 16 bytes */
   constructor(session: Uint8Array) {
@@ -130,13 +130,13 @@ export class StreamWay {
   }
 
   /** @internal Key of messages, which binds the cluster. */
-  messageKeyOf(key: Pick<Key, "id" | "bytes">, bus: number): Buffer {
-    const root = this.keyOf(key);
-    if (this.#messageKey?.root !== root || this.#messageKey.bus !== bus) {
-      const hmac = nodeCrypto().createHmac("sha256", root).update(`shoal messages 1 ${bus}`);
-      this.#messageKey = { root, bus, key: hmac.digest() };
-    }
-    return this.#messageKey.key;
+  messageKeyOf(of: Pick<Key, "id" | "bytes">, bus: number): Buffer {
+    const root = this.keyOf(of);
+    const known = this.#messageKeys.get(bus);
+    if (known?.root === root) return known.key;
+    const key = nodeCrypto().createHmac("sha256", root).update(`shoal messages 1 ${bus}`).digest();
+    this.#messageKeys.set(bus, { root, key });
+    return key;
   }
 
   /** @internal Key of this session under one of the cluster's keys. */
