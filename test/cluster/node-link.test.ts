@@ -77,11 +77,15 @@ describe("a cluster over a stream that begins as an HTTP request", () => {
     await talk(a, b);
     await talk(b, a);
     expect([a.stats().links, b.stats().links]).toEqual([1, 1]);
-    // Some rounds of probes.
+    // Some probes of each, none of which is a datagram.
     const lost: unknown[] = [];
     for (const node of [a, b]) node.events.on("lost", (event) => lost.push(event));
     const before = a.stats().packetsReceived;
-    await new Promise((resolve) => setTimeout(resolve, 3_000));
+    const probes = [a, b].map((node) => node.stats().probes);
+    await vi.waitFor(
+      () => expect([a, b].every((node, i) => node.stats().probes > (probes[i] as number) + 3)).toBe(true),
+      20_000,
+    );
     expect([lost, isTogether(a, b)]).toEqual([[], true]);
     expect(a.stats().packetsReceived).toBe(before);
 

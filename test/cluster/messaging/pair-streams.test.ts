@@ -2,10 +2,13 @@
 import { Duplex } from "node:stream";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { ClusterNode, type ClusterNodeOptions, streamProtocol } from "../../../src/cluster/index.js";
+import { encodeFrame, LinkFrame } from "../../../src/cluster/wire/stream.js";
 import { curveKeyPair, InvalidArgumentError } from "../../../src/index.js";
 import { MemoryProtocol } from "./memory-protocol.js";
 
 const HEARTBEAT = 600;
+/** The frame by which an end that was asked says that it is there. */
+const ANSWER = encodeFrame(Buffer.of(LinkFrame.ANSWER));
 const nodes: ClusterNode[] = [];
 afterEach(async () => {
   await Promise.all(nodes.splice(0).map((node) => node.close({ linger: 0 })));
@@ -92,12 +95,19 @@ describe("a stream of a program's own protocol", () => {
     const wire = new MemoryProtocol("wire");
     const { a, b, got } = await pair({ messaging: { protocols: [wire.protocol], heartbeat: 100 } });
     let release = (): void => undefined;
-    await b.subscribe("slow", () => new Promise<void>((resolve) => (release = resolve))).ready;
-    await a.publish("slow", "");
-    await a.publish("t", "behind");
+    const slow = b.subscribe("slow", { maxQueue: 1 }, () => new Promise<void>((done) => (release = done)));
+    await slow.ready;
+    // The handler has one, one waits, and the third holds the link.
+    for (let i = 0; i < 3; i++) await a.publish("slow", "");
     const { attempts } = wire;
-    await new Promise((resolve) => setTimeout(resolve, 500));
-    expect([wire.attempts, a.stats().dropped["link:silent"]]).toEqual([attempts, undefined]);
+    const answered = new Promise<void>((resolve) => {
+      for (const stream of wire.streams)
+        stream.on("data", (frame: Buffer) => frame.equals(ANSWER) && resolve());
+    });
+    await a.publish("t", "behind");
+    await answered;
+    expect([got, wire.attempts, a.stats().dropped["link:silent"]]).toEqual([[], attempts, undefined]);
+    slow.close();
     release();
     await vi.waitFor(() => expect(got).toEqual(["behind"]));
   });
