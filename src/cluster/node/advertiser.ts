@@ -1,7 +1,4 @@
-/**
- * Advertised endpoints of a program: given texts, or the endpoints of a socket as it binds and unbinds. They become
- * part of the node's details (../endpoints.ts).
- */
+/** Advertised endpoints of a program: texts, or the endpoints of a socket while it is bound to them. */
 import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError, type ShoalError } from "../../core/errors.js";
 import { watchBound } from "../../sockets/internal.js";
@@ -9,10 +6,7 @@ import { Socket } from "../../sockets/socket.js";
 import { checkAdvertised, checkServiceName, endpointText, published } from "../endpoints.js";
 
 export interface AdvertiserEffects {
-  /**
-   * The endpoints changed. @throws InvalidArgumentError `EINVAL` for too many or too long ones; nothing has changed
-   * then
-   */
+  /** @throws InvalidArgumentError `EINVAL` for too many or too long endpoints; nothing has changed then */
   publish(): void;
   /** A socket bound an endpoint that cannot be advertised. */
   refused(name: string, endpoint: string, error: ShoalError): void;
@@ -32,12 +26,7 @@ export class Advertiser {
     this.#effects = effects;
   }
 
-  /**
-   * Advertises an endpoint, or those of a socket while it is bound to them.
-   *
-   * @returns withdraws them
-   * @throws InvalidArgumentError `EINVAL`; nothing has changed then
-   */
+  /** @returns withdraws them @throws InvalidArgumentError `EINVAL`; nothing has changed then */
   add(name: string, of: Socket | string): () => void {
     checkServiceName(name);
     if (typeof of !== "string" && !(of instanceof Socket))
@@ -50,7 +39,7 @@ export class Advertiser {
       if (typeof of === "string") this.#effects.publish();
       else
         entry.stop = watchBound(of, (bound) => {
-          // Errors of existing endpoints are the caller's; later ones have no caller and are reported.
+          // The caller gets errors of existing endpoints; later ones are reported.
           if (isFirst) this.#set(entry, bound.filter(isForPeers));
           else this.#update(entry, bound.filter(isForPeers));
           isFirst = false;
@@ -71,7 +60,6 @@ export class Advertiser {
     return [...texts];
   }
 
-  /** Stops watching sockets. */
   close(): void {
     for (const { stop } of this.#entries) stop();
     this.#entries.clear();
@@ -94,7 +82,7 @@ export class Advertiser {
     }
   }
 
-  /** Handles a change of a socket. An endpoint too many leaves the existing ones. */
+  /** An endpoint too many leaves the existing ones. */
   #update(entry: Entry, bound: readonly string[]): void {
     if (!this.#entries.has(entry)) return;
     const kept = entry.endpoints.filter((endpoint) => bound.includes(endpoint));

@@ -3,26 +3,20 @@
  *
  *   announced ──withdraw──> in no list any more ──the others know──> draining ──finished, or timeout──> closing ──> gone
  *
- * Other nodes know after a few gossip intervals, without a confirmation. The draining program answers later requests.
+ * Other nodes are assumed to know after a few gossip intervals. The draining program answers later requests.
  */
 import { checkCallOptions, describe } from "../../core/arguments.js";
 import { ClosedError, InvalidArgumentError, TimeoutError } from "../../core/errors.js";
 import type { BusParts } from "./bus-parts.js";
 import type { OwnDetails } from "./own-details.js";
 
-/** Gossip intervals after which other nodes are assumed to know a withdrawal. */
 const SPREAD_INTERVALS = 6;
-/** Default ms for a program to finish. */
 const WITHDRAW_TIMEOUT = 30_000;
 
-/**
- * A program that can be announced: a broker, server or cache of `shoal/patterns`, or any object with these two
- * methods.
- */
+/** A program that can be announced: a broker, server or cache of `shoal/patterns`, or any object with these methods. */
 export interface AnnouncedProgram {
   /**
-   * Accepts nothing new, and settles when all work is done. Rejects with `ETIMEDOUT` after `timeout` ms; -1: no
-   * limit.
+   * Accepts nothing new, and resolves when all work is done. Rejects with `ETIMEDOUT` after `timeout` ms; -1: no limit.
    */
   drain(options?: { readonly timeout?: number | undefined }): Promise<unknown>;
   close(): Promise<unknown>;
@@ -35,7 +29,7 @@ export interface WithdrawOptions {
 }
 
 /**
- * A program that others find by this node, until it is withdrawn.
+ * A program advertised by this node until it is withdrawn.
  *
  * @example
  * ```ts
@@ -79,8 +73,8 @@ export class Announcement implements AsyncDisposable {
   }
 
   /**
-   * Withdraws the endpoints, waits until other nodes know, drains the program and closes it. Repeated calls return
-   * the first promise. `drain` of the node withdraws all its announcements.
+   * Withdraws the endpoints, waits until other nodes know, drains the program and closes it. Repeated calls return the
+   * first promise.
    *
    * @returns whether all work was done before the program closed; `false` after the timeout
    * @throws InvalidArgumentError `EINVAL` for an invalid option; errors of the program's `drain` and `close`

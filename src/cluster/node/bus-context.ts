@@ -1,7 +1,4 @@
-/**
- * Shared context of a cluster's parts on a node: its options, and the parts that others call (bus-parts.ts creates
- * them).
- */
+/** Shared context of a cluster's parts on a node (created by bus-parts.ts). */
 import type { ClientRoster } from "../clients/roster.js";
 import type { ClusterChange } from "../membership/events.js";
 import type { Messaging } from "../messaging/messaging.js";
@@ -14,7 +11,7 @@ import type { BusSettings } from "./options.js";
 import type { OwnDetails } from "./own-details.js";
 import type { PrivateProp } from "./private-props.js";
 
-/** Identity of a node, the same in each of its clusters. */
+/** The same in each of the node's clusters. */
 export interface NodeIdentity {
   readonly id: string;
   readonly name: string;
@@ -23,7 +20,6 @@ export interface NodeIdentity {
 export interface BusOptions {
   /** Class name, for errors. */
   readonly what: string;
-  /** Name of the cluster. */
   readonly group: string;
   readonly identity: NodeIdentity;
   readonly sockets: NodeSockets;
@@ -38,7 +34,6 @@ export interface BusOwner {
   onAddress(address: string): void;
 }
 
-/** Links, routes and subscriptions. */
 export interface MessagesPart {
   /** `undefined` before the start, and without messages. */
   readonly started: Messaging | undefined;
@@ -51,23 +46,19 @@ export interface MessagesPart {
 /** Parts may use each other only when called, not while they are constructed. */
 export interface BusContext extends BusOptions {
   readonly owner: BusOwner;
-  /** Tags, props and endpoints of this node. */
   readonly details: OwnDetails;
   readonly messages: MessagesPart;
-  /** `send` and `query`. */
+  /** For `send` and `query`. */
   readonly services: Services;
-  /** `serve` and `request`. */
+  /** For `serve` and `request`. */
   readonly requests: Requests;
   /** This node's discovery server, and the clients of all nodes' servers. */
   readonly roster: ClientRoster;
-  /** Calls the listeners of an event after the hooks of services and the requests that wait for its member. */
+  /** Calls the listeners of an event, after hooks of services and requests that wait for its member. */
   emit(event: ClusterEvent): void;
   membersChanged(): void;
   /** Calls back at every change of members, at the start and at the end. @returns stops it */
   watchMembers(onChange: () => void): () => void;
-  /**
-   * Sets a private prop of the node. If it does not fit, that is counted, and other nodes cannot send messages to
-   * this one.
-   */
+  /** If the prop does not fit, that is counted, and other nodes cannot send messages to this one. */
   setPrivate(prop: PrivateProp, value: string | undefined): void;
 }

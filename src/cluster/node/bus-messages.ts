@@ -1,4 +1,4 @@
-/** The messages of a bus: its links, routes and subscriptions, joined to its membership. */
+/** Messages of a cluster: links, routes and subscriptions, connected to membership. */
 import { InvalidStateError, NotSupportedError } from "../../core/errors.js";
 import { MACHINE } from "../../engine/zmtp/transport/transports.js";
 import type { ClusterChange } from "../membership/events.js";
@@ -48,7 +48,7 @@ export class BusMessages implements MessagesPart {
       this.streams = new PairStreams(this.#sockets.links, this.#codec, this.#settings.maxItem);
   }
 
-  /** @throws InvalidStateError `EFSM` before the start; NotSupportedError `NOT_SUPPORTED` for a bus without messages */
+  /** @throws InvalidStateError `EFSM` before the start; NotSupportedError `NOT_SUPPORTED` without messages */
   get messaging(): Messaging {
     if (this.#isStarted) return this.unstarted;
     this.assertSupported();
@@ -56,9 +56,8 @@ export class BusMessages implements MessagesPart {
   }
 
   /**
-   * The same before the start, for what is kept until then: subscriptions, and numbers of topics. It has no sockets and knows no member.
-   *
-   * @throws NotSupportedError `NOT_SUPPORTED` for a bus without messages
+   * Keeps subscriptions and numbers of topics until the start. @throws NotSupportedError `NOT_SUPPORTED` without
+   * messages
    */
   get unstarted(): Messaging {
     this.assertSupported();
@@ -66,13 +65,13 @@ export class BusMessages implements MessagesPart {
     return this.#messaging;
   }
 
-  /** @throws NotSupportedError `NOT_SUPPORTED` for a bus without messages */
+  /** @throws NotSupportedError `NOT_SUPPORTED` without messages */
   get links(): NodeLinks {
     void this.unstarted;
     return this.#links as NodeLinks;
   }
 
-  /** @throws NotSupportedError `NOT_SUPPORTED` for a bus without messages */
+  /** @throws NotSupportedError `NOT_SUPPORTED` without messages */
   assertSupported(): void {
     if (this.#settings === undefined)
       throw new NotSupportedError("the bus has no messages: messaging is false");
@@ -83,7 +82,7 @@ export class BusMessages implements MessagesPart {
     return this.#isStarted ? this.#messaging : undefined;
   }
 
-  /** Opens the sockets. What fails is reported: without listeners the node sends, and the others do not reach it. */
+  /** Opens the sockets. A failure is reported: the node then sends, and cannot be reached. */
   async start(): Promise<void> {
     if (this.#settings === undefined || this.#isStarted) return;
     this.#isStarted = true;
@@ -96,7 +95,7 @@ export class BusMessages implements MessagesPart {
     }
   }
 
-  /** The node has another address: a listener may be bound to the one that it had. */
+  /** A listener may be bound to the node's old address. */
   onAddress(): void {
     this.#links?.checkListeners();
   }
@@ -137,8 +136,8 @@ export class BusMessages implements MessagesPart {
   }
 
   /**
-   * Whether a node that cannot be sent to may be later: it was lost, and may come back; or it is a newcomer whose details are on their way, and
-   * with them where it takes messages. A query by datagram may come before them.
+   * Whether a node may become reachable: a lost one may return; a new one's details, with its listeners, may be in
+   * flight.
    */
   mayReturn(id: string): boolean {
     const member = this.#find(id);
@@ -232,7 +231,7 @@ export class BusMessages implements MessagesPart {
     return (protocols ?? ["tcp"]).flatMap((each) => {
       if (each === "tcp" || each === "tls") return [streams.ownProtocol()];
       if (typeof each === "object") return [streams.over(each, host)];
-      // A simulation has streams of tcp alone.
+      // A simulation has only tcp.
       if (platform !== MACHINE) return [];
       return [streams.over(each === "ipc" ? ipcProtocol() : wsProtocol(platform.transports, tls), host)];
     });

@@ -22,14 +22,12 @@ export class BusParts implements BusContext {
   readonly sockets: NodeSockets;
   readonly settings: BusSettings;
   readonly owner: BusOwner;
-  /** Rules of membership, with timer and packets. */
   readonly runtime: BusRuntime;
   readonly details: OwnDetails;
   readonly discovery: Discovery;
   readonly messages: BusMessages;
   readonly services: Services;
   readonly requests: Requests;
-  /** Nodes that can serve a request. */
   readonly candidates: ServiceCandidates;
   readonly roster: ClientRoster;
   /** Number of readers of resolvers' endpoints so far. */

@@ -10,7 +10,6 @@ import type { ServiceCandidates } from "./service-candidates.js";
 /** Prefix under which links count items of requests. */
 const PREFIX = "$request";
 
-/** @param id of this node */
 export function createRequests(
   id: string,
   runtime: BusRuntime,

@@ -1,6 +1,6 @@
 /**
- * A running cluster: passes time, packets and stream events to the rules of membership and splits, and sends, reports
- * and distributes their decisions.
+ * A running cluster: passes time, packets and stream events to the rules of membership and splits, and carries out
+ * their decisions.
  *
  *   created ──begin──> running ──leave──> leaving: the statement spreads ──end──> ended
  *
@@ -27,18 +27,15 @@ import type { BusPort, RefusedReason } from "./node-sockets.js";
 import { Sides } from "./sides.js";
 import { successors, Watcher } from "./watched.js";
 
-/** Gossip intervals for which a leaving node continues, so that its statement reaches all. */
+/** Gossip intervals in which a leaving node spreads its statement. */
 const LEAVE_INTERVALS = 3;
 
 /** Running clusters of this thread. */
 let running = 0;
 
-/** Counters of changes. */
 class ChangeCounters {
-  /** Members that became suspect, and those that refuted it. */
   suspicions = 0;
   refuted = 0;
-  /** Refusals of the rules by reason. */
   readonly refused: Record<string, number> = {};
 
   onChange(change: ClusterChange): void {
@@ -56,7 +53,7 @@ class ChangeCounters {
   }
 }
 
-/** A member's snapshot and its source: it is reused, since messages are many and changes rare. */
+/** A member's snapshot and its source: reused, since changes are rare. */
 interface Snapshot
   extends Pick<KnownMember, "details" | "start" | "count" | "state" | "draining" | "yields" | "address"> {
   readonly service: Member;
@@ -76,7 +73,6 @@ export class BusRuntime implements BusPort {
   #sides: Sides | undefined;
   /** Wall clock minus the rules' time. */
   #wallOffset = 0;
-  /** Incarnation and digest, which covers this node's details, as last shown to its discovery server. */
   #seen = { start: 0, count: 0, digest: 0 };
 
   constructor(bus: BusContext) {
@@ -104,7 +100,6 @@ export class BusRuntime implements BusPort {
 
   // --- Life ----------------------------------------------------------------------------------------------------------
 
-  /** Begins once the sockets are open. */
   begin(): void {
     const { sockets, details } = this.#bus;
     const { id, name } = this.#bus.identity;
@@ -148,7 +143,7 @@ export class BusRuntime implements BusPort {
     this.#events.close();
   }
 
-  /** Announces leaving, and continues until that has spread. @param linger maximum ms, -1: no limit */
+  /** Continues until the statement has spread. @param linger maximum ms, -1: no limit */
   async leave(linger: number): Promise<void> {
     if (this.#membership !== undefined) {
       this.run((rules, now) => rules.leave(now));
@@ -186,7 +181,6 @@ export class BusRuntime implements BusPort {
     throw new InvalidStateError("EFSM", `${what} was not started`);
   }
 
-  /** Whether this node is on the minority side of a partition. */
   get minority(): boolean {
     return this.#sides?.minority ?? false;
   }
@@ -199,7 +193,7 @@ export class BusRuntime implements BusPort {
     return memberOf(member, this.#host, this.#wallOffset);
   }
 
-  /** Snapshot of a member; the previous one if only `lastSeen` has changed. */
+  /** The previous snapshot if only `lastSeen` has changed. */
   snapshotOf(member: Readonly<KnownMember>): Member {
     const known = this.#snapshots.get(member);
     const { details, start, count, state, draining, yields, address } = member;
@@ -219,10 +213,7 @@ export class BusRuntime implements BusPort {
     return service;
   }
 
-  /**
-   * Calls the rules and acts on their decisions; has no effect after closing. @throws InvalidStateError `EFSM` before
-   * the start
-   */
+  /** Has no effect after closing. @throws InvalidStateError `EFSM` before the start */
   run(call: (rules: Membership, now: number) => void): void {
     const rules = this.#membership;
     const sides = this.#sides;
@@ -250,8 +241,8 @@ export class BusRuntime implements BusPort {
   }
 
   /**
-   * Maximum bytes of messaging's datagrams. 0: there is no group, a live member does not know them, or nodes have
-   * separate keys or certificates, which datagrams do not prove.
+   * Maximum bytes of messaging's datagrams. 0: without a group, if a live member does not know them, or with node keys
+   * or certificates, which datagrams do not prove.
    */
   get messageRoom(): number {
     const rules = this.#membership;
@@ -265,7 +256,6 @@ export class BusRuntime implements BusPort {
     this.#membership?.multicastMessage(data);
   }
 
-  /** Reports an event that the rules did not decide. */
   report(event: ClusterEvent): void {
     this.#events.report(event);
   }
@@ -367,7 +357,6 @@ export class BusRuntime implements BusPort {
   }
 }
 
-/** Whether a change affects members or their addresses. */
 function concernsWatched({ type }: ClusterChange): boolean {
   switch (type) {
     case "joined":

@@ -46,7 +46,6 @@ export function createServices(bus: BusContext, runtime: BusRuntime, messages: B
   );
 }
 
-/** Settles when a new member's details are known, or after the timeout. */
 function untilKnown(bus: BusContext, isKnown: () => boolean): Promise<void> {
   return new Promise((resolve) => {
     const done = (): void => {

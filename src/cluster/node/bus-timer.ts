@@ -1,21 +1,16 @@
 /**
- * The single timer of a cluster. It uses the plain monotonic clock: the rules detect pauses themselves, since their
- * local health needs them. When the timer fires late, sockets are read first, in the next turn, so that timely
- * answers are not missed.
- *
- * Between wake-ups it checks the event loop's delay, for pauses that delayed no wake-up, and compares the wall clock
- * with the monotonic one, which stops while the host is suspended.
+ * The single timer of a cluster, on the plain monotonic clock: the rules detect pauses themselves for their local
+ * health. When it fires late, sockets are read first, so that timely answers are not missed. The timer also measures
+ * the event loop's delay, and compares the wall clock with the monotonic one, which stops while the host is suspended.
  */
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { MACHINE, type Platform } from "../../engine/zmtp/transport/transports.js";
 
-/** Maximum ms of a platform timer. */
 const MAX_DELAY = 2_147_483_647;
-/** Maximum ms between samples of the event loop, and so the precision of its delay. Each sample wakes the process. */
+/** Maximum ms between samples of the event loop; each sample wakes the process. */
 const MAX_RESOLUTION = 100;
 /** Minimum ms by which the wall clock is ahead after a suspend; less is an adjustment. */
 const SUSPENDED = 2_000;
-/** ms for which the longest delay of the event loop is kept. */
 const MINUTE = 60_000;
 /** Maximum turns to read data that arrived during a pause. */
 const CATCH_UP_TURNS = 64;
@@ -23,7 +18,6 @@ const CATCH_UP_TURNS = 64;
 export interface BusTimed {
   nextWakeUp(): number;
   tick(): void;
-  /** The process was paused for this many ms. */
   stalled(ms: number): void;
 }
 
@@ -32,8 +26,8 @@ export class BusTimer {
   /** Minimum ms of a counted delay. */
   readonly #patience: number;
   /**
-   * ms between samples of the event loop. Delays longer than the minimum plus this are always seen; the sum is the
-   * probe timeout, and no node suspects another for a shorter pause.
+   * ms between samples of the event loop. This plus the minimum is the probe timeout: no node suspects another for a
+   * shorter pause.
    */
   readonly #resolution: number;
   readonly #loop: ReturnType<typeof monitorEventLoopDelay> | undefined;
@@ -42,7 +36,6 @@ export class BusTimer {
   #stopped = true;
   #wallOffset = 0;
   #lookedAt = 0;
-  /** Longest delay of the event loop in this minute, and in the one before. */
   #worst = 0;
   #worstBefore = 0;
   #minuteAt = 0;
@@ -56,7 +49,7 @@ export class BusTimer {
     if (platform === MACHINE) this.#loop = monitorEventLoopDelay({ resolution: this.#resolution });
   }
 
-  /** Longest delay of the event loop in the last one to two minutes, ms; 0 if not measured. */
+  /** In the last one to two minutes, ms; 0 if not measured. */
   get loopDelay(): number {
     return Math.max(this.#worst, this.#worstBefore);
   }
@@ -93,7 +86,7 @@ export class BusTimer {
   #onFired = (): void => {
     const now = performance.now();
     const late = now - this.#due;
-    // Usually the wake-up was for an answered probe, and nothing is to be done: this path touches little memory.
+    // Usually the probe was answered and nothing is due: this path touches little memory.
     if (late < this.#patience) {
       const next = this.#timed.nextWakeUp();
       if (next > now) {

@@ -1,6 +1,5 @@
 /**
- * A cluster on a node, as programs use it: its members, tags, messages and services. A node's first one is the node
- * itself (node.ts); others share its sockets. bus-runtime.ts runs the rules.
+ * A cluster on a node for programs. A node is its own first cluster (node.ts). bus-runtime.ts runs the state machine.
  */
 import { checkCallOptions, checkInteger, describe, quoted } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError, UnroutableError } from "../../core/errors.js";
@@ -35,12 +34,17 @@ import { shownProps } from "./private-props.js";
 import { ServiceResolver, type ZreCandidate } from "./service-resolver.js";
 import { type ClusterStats, statsOf } from "./stats.js";
 
-/** Default ms that `clients` waits for the other nodes. */
 const CLIENTS_TIMEOUT = 1_000;
 
 /**
- * A cluster on a node, with separate members, tags, messages and services. A {@link ClusterNode} is the first cluster of
- * its node; `node.bus(name)` joins others.
+ * A cluster on a node, with separate members, tags, messages and services. A {@link ClusterNode} is the first cluster
+ * of its node; `node.bus(name)` joins others.
+ *
+ * Every method throws or rejects with InvalidArgumentError `EINVAL` for invalid arguments (nothing has changed then)
+ * and with ClosedError `EBADF` after the close. Methods of messages and services also throw InvalidStateError `EFSM`
+ * before the start, NotSupportedError `NOT_SUPPORTED` without `messaging`, ClosedError `EAGAIN` if the node closes
+ * meanwhile. Subscriptions, topics, services, handlers, hooks, tags, props and advertised endpoints may be set before
+ * the start.
  *
  * @example
  * ```ts
@@ -61,7 +65,6 @@ const CLIENTS_TIMEOUT = 1_000;
  * ```
  */
 export class ClusterBus extends MessagingBus {
-  /** Name of the cluster. */
   readonly group: string;
   /** All numbers of the profile, including unchanged ones. */
   readonly profile: Profile;
@@ -106,14 +109,14 @@ export class ClusterBus extends MessagingBus {
 
   // --- Life ----------------------------------------------------------------------------------------------------------
 
-  /** @internal Opens the sockets of messages first, so that they are in the first details. */
+  /** @internal Messages start first, so that the first details have their sockets. */
   protected async prepare(): Promise<void> {
     const { messages, requests } = this.parts;
     await messages.start();
     if (messages.started !== undefined) requests.begin();
   }
 
-  /** @internal Begins once the sockets are open. */
+  /** @internal */
   protected begin(): void {
     const { group, sockets } = this;
     const { messages, requests } = this.parts;
@@ -130,7 +133,7 @@ export class ClusterBus extends MessagingBus {
     });
   }
 
-  /** @internal Announces draining to the members; announced programs are withdrawn and closed. */
+  /** @internal Announces draining; announced programs are withdrawn and closed. */
   protected override async onDrain(): Promise<void> {
     this.#run((rules, now) => rules.drain(now));
     this.parts.membersChanged();
@@ -172,7 +175,7 @@ export class ClusterBus extends MessagingBus {
     return this.#memberOf(this.#rules.self);
   }
 
-  /** Address for other nodes, "host:port"; empty before the start. */
+  /** "host:port" for other nodes; empty before the start. */
   get address(): string {
     return this.sockets.address;
   }
@@ -192,11 +195,7 @@ export class ClusterBus extends MessagingBus {
     return found.map((member) => this.#memberOf(member));
   }
 
-  /**
-   * The live member with an id or a name. A name without host must be unique.
-   *
-   * @returns `undefined` if there is no such member
-   */
+  /** The live member with an id or a name. A name without host must be unique. */
   member(nameOrId: string): Member | undefined {
     const member = this.#find(nameOrId);
     return member?.isLive === true ? this.#memberOf(member) : undefined;
@@ -209,18 +208,14 @@ export class ClusterBus extends MessagingBus {
 
   /**
    * Live members that match, now and as they change, including this node: `resolver({ has: ["a"] }, "match", { not:
-   * ["b*"] })`. The words `equal`, `match` and `regexp` apply to the conditions after them. `[...resolver]` are the
-   * current members. Sockets and clients of patterns connect to the endpoints that these members advertise:
-   * `socket.connect(node.resolver({ has: ["billing"] }))`. ZRE peers, whose identity is not proved, are included if
-   * `has` or `some` names the tag `zre` (mode `equal`).
-   *
-   * @throws InvalidArgumentError `EINVAL` for an unknown word or condition
+   * ["b*"] })`. `equal`, `match` and `regexp` apply to the conditions after them. Sockets and clients of patterns
+   * connect to the endpoints that these members advertise: `socket.connect(node.resolver({ has: ["billing"] }))`. ZRE
+   * peers, whose identity is not proved, are included if `has` or `some` names the tag `zre` (mode `equal`).
    */
   resolver(...steps: ResolverStep[]): ServiceResolver {
     return new ServiceResolver(this.parts, () => this.zrePeers(), steps);
   }
 
-  /** Whether this node has all these tags. */
   resolveSelf(...tags: string[]): boolean {
     const { self } = this.#rules;
     return resolveBy([self], self, [{ has: tags }]).length > 0;
@@ -234,11 +229,11 @@ export class ClusterBus extends MessagingBus {
   }
 
   /**
-   * Adds seeds: addresses that are dialled while no member is there. Existing seeds are ignored.
+   * Adds seeds: addresses that are dialled while they have no member. Existing seeds are ignored.
    *
    * @param addresses "host:port"; a host may be a name
-   * @throws InvalidArgumentError `EINVAL` for an invalid address, one on another host without the scope `link`, and
-   * more than 1,024 seeds; nothing has changed then
+   * @throws InvalidArgumentError `EINVAL`, also for an address on another host without the scope `link`, and more than
+   * 1,024 seeds
    */
   join(...addresses: string[]): void {
     this.assertOpen();
@@ -250,7 +245,7 @@ export class ClusterBus extends MessagingBus {
     this.#discovery.setSeeds([...seeds]);
   }
 
-  /** Removes seeds, including those of the options: they are no longer dialled. Members there remain. */
+  /** Stops dialling these seeds, including those of the options. Members there remain. */
   forget(...addresses: string[]): void {
     this.assertOpen();
     for (const address of addresses) checkAddress("a seed", address);
@@ -262,12 +257,15 @@ export class ClusterBus extends MessagingBus {
     if (!this.closed) this.#discovery.setZrePeers(addresses);
   }
 
-  /** @internal Addresses dialled by configuration and `join`. */
+  /** @internal */
   get seeds(): readonly string[] {
     return this.#discovery.seeds;
   }
 
-  /** @internal @throws InvalidStateError `EFSM` before the start; InvalidArgumentError `EINVAL` for an address out of scope */
+  /**
+   * @internal @throws InvalidStateError `EFSM` before the start; InvalidArgumentError `EINVAL` for an address out of
+   * scope
+   */
   checkReachable(addresses: readonly string[]): void {
     void this.#rules;
     this.#checkScope(addresses);
@@ -283,7 +281,7 @@ export class ClusterBus extends MessagingBus {
     this.sockets.watch(manager, addresses);
   }
 
-  /** @internal State of the stream to an address. */
+  /** @internal */
   streamState(address: string): StreamState {
     return this.sockets.links.state(address, this.#runtime.membership?.isOwn(address) === true);
   }
@@ -306,12 +304,10 @@ export class ClusterBus extends MessagingBus {
   // --- Clients -------------------------------------------------------------------------------------------------------
 
   /**
-   * Programs that are connected to the nodes' discovery servers ({@link DiscoveryServer}), including this node's.
-   * Each such node is asked, so the result has no clients of dead nodes.
+   * Programs connected to the discovery servers ({@link DiscoveryServer}) of all nodes. Each such node is asked.
    *
    * @param options `timeout` in ms, default 1,000: nodes without a complete answer by then are in `missing`
-   * @throws InvalidStateError `ERR_TOO_MANY_PENDING` for too many waiting requests; `EFSM` before the start;
-   * InvalidArgumentError `EINVAL`; ClosedError `EBADF`
+   * @throws InvalidStateError `ERR_TOO_MANY_PENDING` for too many waiting requests; `EFSM` before the start
    */
   async clients(options: { readonly timeout?: number | undefined } = {}): Promise<ClusterClients> {
     checkCallOptions("clients", options, ["timeout"]);
@@ -330,11 +326,10 @@ export class ClusterBus extends MessagingBus {
 
   /**
    * Changes this node's tags: `tags("a", { remove: ["b"] })`. The modifiers `append`, `remove`, `replace`, `map` and
-   * `mappend` apply in order. Other nodes get the new tags at once, with a heartbeat. Tags set before the start are
-   * the first ones.
+   * `mappend` apply in order. Other nodes get the new tags at once.
    *
    * @returns the new tags; without arguments the current ones
-   * @throws InvalidArgumentError `EINVAL` for an unknown modifier or too many tags; nothing has changed then
+   * @throws InvalidArgumentError `EINVAL` for an unknown modifier or too many tags
    */
   tags(...changes: TagChange[]): readonly string[] {
     this.#assertDetails();
@@ -343,11 +338,10 @@ export class ClusterBus extends MessagingBus {
   }
 
   /**
-   * Changes this node's props; `undefined` removes one. May be called before the start.
+   * Changes this node's props; `undefined` removes one.
    *
    * @returns the new props; without an argument the current ones
-   * @throws InvalidArgumentError `EINVAL` for values other than texts, numbers and booleans, and for too many;
-   * nothing has changed then
+   * @throws InvalidArgumentError `EINVAL` for values other than texts, numbers and booleans, and for too many
    */
   props(changes?: Readonly<Record<string, PropValue | undefined>>): Readonly<Record<string, string>> {
     this.#assertDetails();
@@ -356,16 +350,15 @@ export class ClusterBus extends MessagingBus {
   }
 
   /**
-   * Advertises the location of a service under a name: an endpoint, or the endpoints of a socket while it is bound to
-   * them. Allowed are tcp, tls and ipc; a wildcard host becomes this node's address. The name becomes a tag of this
-   * node, and other nodes find the endpoint by `resolver`; ipc paths and loopback addresses only on this host. May be
-   * called before the start.
+   * Advertises a service under a name: an endpoint, or the endpoints of a socket while it is bound to them. Allowed are
+   * tcp, tls and ipc; a wildcard host becomes this node's address. The name becomes a tag of this node, and other nodes
+   * find the endpoint by `resolver`; ipc paths and loopback addresses only on this host. A later endpoint of a socket
+   * that cannot be advertised gives the event `endpoint:refused`.
    *
    * @param name 1 to 64 bytes, without spaces and "="
    * @returns withdraws it
-   * @throws InvalidArgumentError `EINVAL` for an invalid name or endpoint, for more than 8 endpoints, or if tags,
-   * props and endpoints exceed 1,000 bytes; nothing has changed then. ClosedError `EBADF`, `EAGAIN`. A later endpoint
-   * of a socket that does not fit gives the event `endpoint:refused`
+   * @throws InvalidArgumentError `EINVAL`, also for more than 8 endpoints, or if tags, props and endpoints exceed 1,000
+   * bytes
    */
   advertise(name: string, of: Socket | string): () => void {
     this.assertOpen();
@@ -373,15 +366,13 @@ export class ClusterBus extends MessagingBus {
   }
 
   /**
-   * Advertises the location of a program, such as a broker or server of `shoal/patterns`, until it is withdrawn.
-   * `withdraw` of the result, or `drain` of this node, removes its endpoints, waits until other nodes know, drains
-   * the program and closes it, so no accepted work is lost. May be called before the start.
+   * Advertises a program, such as a broker or server of `shoal/patterns`, until it is withdrawn. `withdraw` of the
+   * result, or `drain` of this node, removes its endpoints, waits until other nodes know, drains the program and closes
+   * it, so no accepted work is lost.
    *
-   * @param endpoints by name, as for `advertise`: `{ kitchen: "tcp://10.0.0.1:5555" }`; `{}` for a program to which
-   * no one connects, such as a worker, which then drains with the others
+   * @param endpoints by name, as for `advertise`: `{ kitchen: "tcp://10.0.0.1:5555" }`; `{}` for a program without
+   * endpoints, such as a worker, which then drains with the others
    * @param program has `drain` and `close`; the announcement closes it
-   * @throws InvalidArgumentError `EINVAL` as `advertise`, and for an invalid program; nothing has changed then.
-   * ClosedError `EBADF`, `EAGAIN`
    */
   announce(
     endpoints: Readonly<Record<string, string | readonly string[]>>,
@@ -398,9 +389,8 @@ export class ClusterBus extends MessagingBus {
   /**
    * Sends a heartbeat to the group now.
    *
-   * @param options `tags` and `props` are changed first; `channel` 0 to 255, default 0: on another one, members get
-   * the event `heartbeat`
-   * @throws InvalidArgumentError `EINVAL`; nothing has changed then
+   * @param options `tags` and `props` are changed first; `channel` 0 to 255, default 0: on another one, members get the
+   * event `heartbeat`
    */
   heartbeat(
     options: {
@@ -418,11 +408,7 @@ export class ClusterBus extends MessagingBus {
     this.#run((rules, now) => rules.heartbeat(now, channel));
   }
 
-  /**
-   * Advances the next heartbeat to at most this many ms from now. Repeated calls send one heartbeat.
-   *
-   * @throws InvalidArgumentError `EINVAL` unless it is a number from 0 to 2,147,483,647
-   */
+  /** Advances the next heartbeat to at most this many ms from now, 0 to 2,147,483,647. */
   heartbeatAfter(ms: number): void {
     if (typeof ms !== "number" || !(ms >= 0 && ms <= MAX_TIMEOUT))
       throw new InvalidArgumentError(`heartbeatAfter takes ms from 0 to ${MAX_TIMEOUT}; got ${describe(ms)}`);
@@ -434,7 +420,6 @@ export class ClusterBus extends MessagingBus {
    * Asks the group to report, each member at a random time within the profile's `discoverTime`.
    *
    * @param answers wanted number, 0 to 65,535; 0: all. Default: the profile's `discoverAnswers`
-   * @throws InvalidArgumentError `EINVAL`
    */
   discover(answers?: number): void {
     if (answers !== undefined) checkInteger("answers", answers, 0, 65_535);
@@ -444,10 +429,9 @@ export class ClusterBus extends MessagingBus {
 
   /**
    * Reports that the program cannot reach a member. This node probes it at once, and all nodes expect a sign of life
-   * from it, so one caller detects a hanging service for all. Without probes (profile `tcl`) the member is lost at
-   * the next heartbeat unless it gives a sign of life.
+   * from it. Without probes (profile `tcl`) the member is lost at the next heartbeat unless it gives one.
    *
-   * @throws UnroutableError `EHOSTUNREACH` if there is no such live member
+   * @throws UnroutableError `EHOSTUNREACH` if it is not a live member
    */
   ping(nameOrId: string): void {
     const id = this.idOf(nameOrId);
@@ -473,8 +457,7 @@ export class ClusterBus extends MessagingBus {
   /**
    * Admits a removed node again. A removed node that is gone is known only by its id.
    *
-   * @throws as `remove`; InvalidStateError `EFSM` for this node if it was removed, since the others would still
-   * refuse it
+   * @throws as `remove`; InvalidStateError `EFSM` for this node if it was removed: another one must admit it
    */
   admit(nameOrId: string): void {
     const id = this.idOf(nameOrId);
@@ -489,10 +472,10 @@ export class ClusterBus extends MessagingBus {
   }
 
   /**
-   * Replaces the keys at runtime: the first seals, all open. To rotate a key, set (old, new) on every node, then
-   * (new, old), then (new).
+   * Replaces the keys at runtime: the first seals, all open. To rotate a key, set (old, new) on every node, then (new,
+   * old), then (new).
    *
-   * @throws InvalidArgumentError `EINVAL` for an invalid key, more than two, or a node that was started without a key
+   * @throws InvalidArgumentError `EINVAL`, also for more than two, and for a node that was started without a key
    */
   setKeys(...keys: string[]): void {
     if (this.codec.byPassword)
@@ -503,9 +486,7 @@ export class ClusterBus extends MessagingBus {
   /**
    * Replaces the passwords at runtime, in the three steps of `setKeys`. Each blocks for about 0.2 s.
    *
-   * @param passwords the first seals, all open
-   * @throws InvalidArgumentError `EINVAL` for one that is too short or too long, more than two, or a node that was
-   * started without a password
+   * @throws InvalidArgumentError `EINVAL`, also for more than two, and for a node that was started without a password
    */
   setPasswords(...passwords: string[]): void {
     if (!this.codec.byPassword)
@@ -529,7 +510,7 @@ export class ClusterBus extends MessagingBus {
 
   // --- Inside --------------------------------------------------------------------------------------------------------
 
-  /** @internal Codec of its packets. */
+  /** @internal */
   get codec(): BusCodec {
     return this.#runtime.codec;
   }
@@ -565,7 +546,6 @@ export class ClusterBus extends MessagingBus {
     this.parts.membersChanged();
   }
 
-  /** @throws InvalidArgumentError `EINVAL`; nothing has changed then */
   #change(tags: readonly TagChange[], props: Readonly<Record<string, PropValue | undefined>>): void {
     this.#details.change(tags, props);
     this.parts.membersChanged();

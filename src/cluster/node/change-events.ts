@@ -30,7 +30,6 @@ export class ChangeEvents {
   readonly #selfId: string;
   readonly #effects: ChangeEventsEffects;
   #pending: ClusterEvent[] = [];
-  /** New members whose events wait for their tags and props. */
   readonly #newcomers = new Map<string, Newcomer>();
   #held = false;
   #emitting = false;
@@ -40,12 +39,11 @@ export class ChangeEvents {
     this.#effects = effects;
   }
 
-  /** The rules are running: no listener is called until `release`. */
+  /** Holds events while the rules run, until `release`. */
   hold(): void {
     this.#held = true;
   }
 
-  /** The rules have returned: `flush` calls the listeners. */
   release(): void {
     this.#held = false;
   }
@@ -78,7 +76,6 @@ export class ChangeEvents {
     this.#pending.push(event);
   }
 
-  /** Adds the event of a change. */
   onChange(change: ClusterChange): void {
     // Later events of a new member come after its first one.
     if (change.type !== "details" && "member" in change && change.member !== undefined)
@@ -134,13 +131,12 @@ export class ChangeEvents {
     }
   }
 
-  /** Drops waiting new members. */
   close(): void {
     for (const { timer } of this.#newcomers.values()) clearTimeout(timer);
     this.#newcomers.clear();
   }
 
-  /** @param isSame whether it is the same life of a known member, whose tags and props are known */
+  /** @param isSame whether it is the same life of a known member, whose details are known */
   #onNewcomer(type: Newcomer["type"], member: KnownMember, isSame: boolean): void {
     const { id } = member;
     if (isSame || member.hasDetails) {
@@ -154,7 +150,7 @@ export class ChangeEvents {
     this.#newcomers.set(id, { type, member, timer });
   }
 
-  /** Adds the event of a waiting new member. @returns whether one was waiting */
+  /** @returns whether a new member's event was waiting */
   #greet(id: string): boolean {
     const newcomer = this.#newcomers.get(id);
     if (newcomer === undefined) return false;

@@ -14,13 +14,12 @@ import type { RefusedReason } from "./node-sockets.js";
  */
 export type LostReason = "silent" | "connection" | "replaced" | "ttl";
 
-/** A change in a cluster. `member` is a snapshot of the member after the change. */
+/** A change in a cluster. `member` is a snapshot after the change. */
 export type ClusterEvent =
-  /** A member joined. Its tags and props are there, unless they take longer than 200 ms. */
+  /** Tags and props are known, unless they take longer than 200 ms. */
   | { readonly type: "joined"; readonly member: Member }
-  /** A member does not answer; it will be lost unless it refutes that. */
+  /** A member does not answer, and will be lost unless it refutes that. */
   | { readonly type: "suspect"; readonly member: Member }
-  /** A member is no longer suspected. */
   | { readonly type: "cleared"; readonly member: Member }
   | { readonly type: "lost"; readonly member: Member; readonly reason: LostReason }
   /** A lost or left member returned; `restarted`: as another process. */
@@ -31,14 +30,9 @@ export type ClusterEvent =
   /** A member's tags, props or endpoints changed. */
   | { readonly type: "tags"; readonly member: Member }
   | { readonly type: "draining"; readonly member: Member }
-  /**
-   * A member sent a heartbeat on a channel from 1 to 255, whose meaning the programs define. Channel 0 gives no
-   * event.
-   */
+  /** A member sent a heartbeat on a channel from 1 to 255, whose meaning the programs define. */
   | { readonly type: "heartbeat"; readonly member: Member; readonly channel: number }
-  /**
-   * An operator removed a node; `member` is this node if it was removed itself, and `undefined` for an absent node.
-   */
+  /** An operator removed a node, which may be this one; `member` is `undefined` for an absent node. */
   | { readonly type: "removed"; readonly id: string; readonly member: Member | undefined }
   | { readonly type: "admitted"; readonly id: string; readonly member: Member | undefined }
   /** A lost or left member was forgotten (profile: `autoclean`). */
@@ -52,7 +46,7 @@ export type ClusterEvent =
       readonly keeps: Member;
       readonly yields: Member;
     }
-  /** The member that kept this one's name is gone, so this one has it again. */
+  /** This member has its name again, since the member that kept it is gone. */
   | { readonly type: "named"; readonly member: Member }
   /** Members were lost, the remaining ones are stable, and this side continues by its strategy. */
   | {
@@ -74,12 +68,9 @@ export type ClusterEvent =
    * links without port. Emitted at most once per minute for each host and reason; `stats().dropped` counts all.
    */
   | { readonly type: "refused"; readonly address: string; readonly reason: RefusedReason }
-  /**
-   * The function `curve.allow` threw `error`, so the node at `address` was refused. Emitted at most once per minute
-   * for each host.
-   */
+  /** `curve.allow` threw, so the node at `address` was refused. Emitted at most once per minute for each host. */
   | { readonly type: "admission:failed"; readonly address: string; readonly error: unknown }
-  /** An advertised socket bound an endpoint that cannot be advertised, for the reason in `error`. */
+  /** An advertised socket bound an endpoint that cannot be advertised. */
   | {
       readonly type: "endpoint:refused";
       readonly name: string;
@@ -87,15 +78,14 @@ export type ClusterEvent =
       readonly error: ShoalError;
     }
   /**
-   * The node is missing among those of its host (`clusterNames()`), because its folder or disk refuses it. It is
-   * tried again every 5 s. Emitted once per outage.
+   * `clusterNames()` cannot list the node, because its folder or disk refuses it. Retried every 5 s. Emitted once per
+   * outage.
    */
   | { readonly type: "registry:down"; readonly error: Error }
-  /** The node is listed again. */
   | { readonly type: "registry:up" }
   /**
-   * The process or the system can open no more files (`EMFILE`): incoming connections are closed at once, and none
-   * can be made. Members are kept, since datagrams need no files. Emitted once until files can be opened again.
+   * The process or the system can open no more files (`EMFILE`): incoming connections are closed at once, and none can
+   * be made. Members are kept, since datagrams need no files. Emitted once until files can be opened again.
    */
   | { readonly type: "files:exhausted"; readonly error: ShoalError }
   | { readonly type: "files:available" }

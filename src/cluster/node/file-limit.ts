@@ -1,6 +1,6 @@
 /**
- * Detects that the process can open no more files. The system does not report it where it matters most: libuv accepts
- * new connections and closes them at once.
+ * Detects that the process can open no more files, which the system does not report: libuv accepts new connections and
+ * closes them at once.
  *
  *   open /dev/null ──fails with EMFILE or ENFILE──> exhausted, once ──opens again──> available
  */
@@ -44,7 +44,6 @@ export class FileLimit {
   }
 }
 
-/** Error of opening a file; `undefined` if files can be opened. */
 function fault(): NodeJS.ErrnoException | undefined {
   try {
     closeSync(openSync(devNull, "r"));

@@ -1,16 +1,13 @@
 /**
  * First contact by the multicast group: an isolated node calls repeatedly, since a heartbeat may be lost and other
- * nodes may start later. Of the members that hear an unknown node, a few answer.
+ * nodes may start later.
  */
-/** Average number of members that answer an unknown node's multicast heartbeat. */
+/** Average number of members that answer an unknown node. */
 const GREETERS = 4;
 /** ms after the start at which an isolated node calls again; the last one repeats. */
 const CALLS = [100, 300, 1_000, 2_000, 5_000];
 
-/**
- * Whether this member answers an unknown node: answers of all would be a storm. @param size live members, including
- * this node and nodes in admission
- */
+/** Answers of all members would be a storm. @param size live members, including this node and nodes in admission */
 export function answersStranger(size: number): boolean {
   return Math.random() < GREETERS / size;
 }

@@ -1,4 +1,3 @@
-/** Finds members by name or id. */
 import { quoted } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { fullName, isId } from "../identity.js";
@@ -6,8 +5,8 @@ import type { Member } from "../membership/members.js";
 import type { Membership } from "../membership/membership.js";
 
 /**
- * Finds the member with an id or a name, including this node and gone members. A name without a host means a node on
- * this host, else the only live member of that name.
+ * Finds a member, this node, or a gone member. A name without host means a node on this host, else the only live member
+ * of that name.
  *
  * @param host this node's
  * @throws InvalidArgumentError `EINVAL` unless it is a text, and for the name of several live members

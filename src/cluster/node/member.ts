@@ -1,4 +1,3 @@
-/** Snapshot of a member for programs. */
 import type { Details } from "../details.js";
 import { endpointsByName, readEndpoint } from "../endpoints.js";
 import { type Member as KnownMember, MemberState as KnownState } from "../membership/members.js";
@@ -7,7 +6,7 @@ import { shownProps } from "./private-props.js";
 
 export type MemberState = "alive" | "suspect" | "lost" | "left";
 
-/** A member of a cluster at one moment. Frozen. */
+/** Snapshot of a member of a cluster. Frozen. */
 export interface Member {
   /** 32 hexadecimal digits, new with each start of the node. */
   readonly id: string;
@@ -23,7 +22,7 @@ export interface Member {
   readonly props: Readonly<Record<string, string>>;
   /** Whether it is on this host. */
   readonly local: boolean;
-  /** Order of its lives and statements: wall clock in ms of its start, and a counter. */
+  /** Wall clock in ms of its start, and a counter of its statements. */
   readonly incarnation: { readonly start: number; readonly count: number };
   /** Wall clock in ms of its last sign of life. */
   readonly lastSeen: number;

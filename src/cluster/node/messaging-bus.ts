@@ -1,6 +1,5 @@
 /**
- * Messages of a cluster for programs: topics, one-to-one messages, services, requests. Checks whether messages are
- * available, and delegates; bus.ts has the members and combines the parts.
+ * Messages of a cluster for programs. Checks whether messages are available, and delegates; bus.ts combines the parts.
  */
 import { checkCallOptions, checkInteger } from "../../core/arguments.js";
 import { InvalidStateError } from "../../core/errors.js";
@@ -50,10 +49,8 @@ import type { BusParts } from "./bus-parts.js";
 import type { ClusterEvent } from "./events.js";
 import type { ClusterStats } from "./stats.js";
 
-/** Default limit of `routes`. */
 const DEFAULT_ROUTES = 1_024;
 
-/** The part of a cluster that deals with messages. */
 export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
   /** @internal */
   protected abstract readonly parts: BusParts;
@@ -65,21 +62,15 @@ export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
 
   /**
    * Subscribes to the topics that match a filter by the rules of MQTT 5: `sensors/+/temperature`, `sensors/#`, or one
-   * topic by name or number. "self" or 1: one-to-one messages to this node. Of overlapping subscriptions of a client,
-   * the first gets a message. May be called before the start: nodes met later know the subscription.
+   * topic by name or number; "self" or 1 are one-to-one messages to this node. Of a client's overlapping subscriptions,
+   * the first gets a message.
    *
-   * @param handler called for each message; if it returns a promise, it is called again after that settled. Without a
-   * handler the subscription is an async iterable
-   * @throws InvalidArgumentError `EINVAL` for an invalid filter or option; InvalidStateError `EFSM` for too many;
-   * NotSupportedError `NOT_SUPPORTED` without messages; ClosedError `EBADF`
+   * @param handler called for each message, after the promise of its last call settled. Default: the subscription is an
+   * async iterable
+   * @throws InvalidStateError `EFSM` for too many subscriptions
    */
   subscribe(filter: string | number, handler: MessageHandler): ClusterSubscription;
-  /**
-   * Subscribes with options.
-   *
-   * @param options `subtopic`, `each`, `retained`, `maxQueue` and `maxQueueBytes`: {@link SubscribeOptions}
-   * @throws as above
-   */
+  /** @param options {@link SubscribeOptions} @throws as above */
   subscribe(
     filter: string | number,
     options?: SubscribeOptions,
@@ -96,15 +87,14 @@ export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
   }
 
   /**
-   * Publishes a message: each node with a matching subscription gets it once, directly from this node. Messages of
-   * one publisher and topic arrive in order. Data is copied.
+   * Publishes a message: each node with a matching subscription gets it once, directly from this node. Messages of one
+   * publisher and topic arrive in order. Data is copied.
    *
-   * @param topic without wildcards; or the number of a topic, or of a client, as for `sendTo`
-   * @param options `subtopic`, `self`, `retain`, `onFull` and `timeout`: {@link PublishOptions}
+   * @param topic without wildcards; or the number of a topic or client
+   * @param options {@link PublishOptions}
    * @returns the number of receiving nodes, including this one if it has a subscription
-   * @throws InvalidArgumentError `EINVAL` for an invalid topic, wildcards, or more bytes than `messaging.maxItem`;
-   * TimeoutError `ETIMEDOUT` if a node had no room in time, while the others have the message; InvalidStateError
-   * `ERR_TOO_MANY_PENDING`, `EFSM`; NotSupportedError `NOT_SUPPORTED`; ClosedError `EBADF`, `EAGAIN`
+   * @throws InvalidArgumentError `EINVAL`, also for more bytes than `messaging.maxItem`; TimeoutError `ETIMEDOUT` if a
+   * node had no room in time (the others have the message); InvalidStateError `ERR_TOO_MANY_PENDING`
    */
   publish(topic: string | number, data: string | Uint8Array, options?: PublishOptions): Promise<number> {
     const { started } = this.parts.messages;
@@ -113,12 +103,12 @@ export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
   }
 
   /**
-   * Publishes on behalf of another client: one of this node (`createClient`), or of another node if
-   * `messaging.mayPublishAs` allows it here and on the receiving nodes.
+   * Publishes on behalf of another client of this node (`createClient`), or of another node if `messaging.mayPublishAs`
+   * allows it on both ends.
    *
    * @param publisher its address, as in a message's `sender`, or its number here
-   * @throws as `publish`; InvalidArgumentError `EINVAL` if not allowed, and for `retain` with a client of another
-   * node, which alone keeps its values; UnroutableError `EHOSTUNREACH` for an unknown client
+   * @throws as `publish`; InvalidArgumentError `EINVAL` if not allowed, and for `retain` with a client of another node,
+   * which keeps its own values; UnroutableError `EHOSTUNREACH` for an unknown client
    */
   publishAs(
     publisher: number | ClusterAddress,
@@ -132,15 +122,13 @@ export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
   }
 
   /**
-   * Sends a message to one client, whose subscriptions of "self" get it. The `sender` of a message is such an
-   * address, for replies.
+   * Sends a message to one client, whose subscriptions of "self" get it. Resolves when the client's node has delivered
+   * it.
    *
-   * @param to an address, its number on this node, or a member: its node's own client
+   * @param to an address, such as a message's `sender`; its number on this node; or a member, for its node's own client
    * @param options `subtopic`, and `timeout` in ms, default 10,000
-   * @returns settles when the client's node has delivered it
-   * @throws UnroutableError `EHOSTUNREACH` at once if the client or its node is gone, with the reason; TimeoutError
-   * `ETIMEDOUT`; InvalidArgumentError `EINVAL`; InvalidStateError `ERR_TOO_MANY_PENDING`, `EFSM`; NotSupportedError
-   * `NOT_SUPPORTED`; ClosedError `EBADF`, `EAGAIN`
+   * @throws UnroutableError `EHOSTUNREACH` at once if the client or its node is gone; TimeoutError `ETIMEDOUT`;
+   * InvalidStateError `ERR_TOO_MANY_PENDING`
    */
   sendTo(to: MessageRecipient, data: string | Uint8Array, options?: SendToOptions): Promise<void> {
     const { started } = this.parts.messages;
@@ -148,13 +136,7 @@ export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
     return started.sendTo(started.self, to, data, options);
   }
 
-  /**
-   * Sends a message to the own client of every other node with messages.
-   *
-   * @returns the number of receiving nodes
-   * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM`; NotSupportedError `NOT_SUPPORTED`; ClosedError
-   * `EBADF`, `EAGAIN`
-   */
+  /** Sends a message to the own client of every other node with messages. @returns the number of receiving nodes */
   sendToNodes(data: string | Uint8Array, options?: SendToNodesOptions): Promise<number> {
     const { started } = this.parts.messages;
     if (started === undefined || this.stopping) return this.#notNow();
@@ -165,8 +147,7 @@ export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
    * Creates another client of this node with a separate id, subscriptions and messages.
    *
    * @param name only for the program
-   * @throws InvalidStateError `EFSM` for more than 65,536, and before the start; NotSupportedError `NOT_SUPPORTED`;
-   * ClosedError `EBADF`
+   * @throws InvalidStateError `EFSM` for more than 65,536
    */
   createClient(name?: string): MessageClient {
     this.assertOpen();
@@ -174,10 +155,8 @@ export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
   }
 
   /**
-   * Address of another node's own client, for `sendTo`. It can be reached from now on.
-   *
-   * @throws UnroutableError `EHOSTUNREACH` if there is no such live member; InvalidStateError `EFSM`;
-   * NotSupportedError `NOT_SUPPORTED`; ClosedError `EBADF`
+   * Address of another node's own client, for `sendTo`. @throws UnroutableError `EHOSTUNREACH` if it is not a live
+   * member
    */
   addressOf(nameOrId: string): ClusterAddress {
     this.assertOpen();
@@ -185,13 +164,12 @@ export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
   }
 
   /**
-   * Assigns a number to a topic for `publish`, `subscribe` and received messages, on this node only. May be called
-   * before the start.
+   * Assigns a number to a topic on this node, for `publish`, `subscribe` and received messages.
    *
    * @param id 2 to 4,294,967,295. Default: its current number, or a random one
    * @returns its number
-   * @throws InvalidArgumentError `EINVAL`, also for the number of another topic; InvalidStateError `EFSM` for more
-   * than 4,096; NotSupportedError `NOT_SUPPORTED`; ClosedError `EBADF`
+   * @throws InvalidArgumentError `EINVAL`, also for the number of another topic; InvalidStateError `EFSM` for more than
+   * 4,096
    */
   createTopic(name: string, id?: number): number {
     this.assertOpen();
@@ -207,13 +185,11 @@ export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
   // --- Services ------------------------------------------------------------------------------------------------------
 
   /**
-   * Sends a message to services: those found by `services`, `resolver` and `resolve`, each once, or all with
-   * `broadcast: true`. It uses links, or for `broadcast: true` one datagram to the group, which may be lost: {@link
-   * ServiceSendOptions}.
+   * Sends a message over links to the services found by `services`, `resolver` and `resolve`, once each; with
+   * `broadcast: true` to all by one datagram, which may be lost. {@link ServiceSendOptions}
    *
    * @returns the receivers, the means, and the failures with their reasons
-   * @throws InvalidArgumentError `EINVAL`; VetoError `ERR_VETOED` if a send hook vetoed it; InvalidStateError `EFSM`
-   * before the start; NotSupportedError `NOT_SUPPORTED` without messages; ClosedError `EBADF`, `EAGAIN`
+   * @throws VetoError `ERR_VETOED` if a send hook vetoed it
    */
   send(options: ServiceSendOptions): Promise<ServiceSendResult> {
     if (this.parts.messages.started === undefined || this.stopping) return this.#notNow();
@@ -221,12 +197,10 @@ export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
   }
 
   /**
-   * Queries services, and returns their answers by `for await` or by `collect()`. Received data is never evaluated as
-   * code.
+   * Queries services; `for await` or `collect()` gives their answers.
    *
-   * @throws InvalidArgumentError `EINVAL`; UnroutableError `EHOSTUNREACH` for the name of no live member;
-   * InvalidStateError `ERR_TOO_MANY_PENDING` for more than 1,024 queries or 65,536 awaited responses, `EFSM` before
-   * the start; NotSupportedError `NOT_SUPPORTED` without messages; ClosedError `EBADF`, `EAGAIN`
+   * @throws UnroutableError `EHOSTUNREACH` for a name that is not a live member; InvalidStateError
+   * `ERR_TOO_MANY_PENDING` for more than 1,024 queries or 65,536 awaited responses
    */
   query(options: ServiceQueryOptions): Query {
     this.assertOpen();
@@ -235,13 +209,12 @@ export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
   }
 
   /**
-   * Answers queries on the joined channels. May be called before the start.
+   * Answers queries on the joined channels.
    *
    * @param handler returns the answer, a text or bytes; an error fails the query at the requester with its message
    * @param options `channels` of this handler. Default: all without another handler
    * @returns removes it
-   * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM` for a channel with a handler; NotSupportedError
-   * `NOT_SUPPORTED` without messages; ClosedError `EBADF`, `EAGAIN`
+   * @throws InvalidStateError `EFSM` for a channel with a handler
    */
   onQuery(handler: ServiceQueryHandler, options?: HandlerOptions): () => void {
     this.assertOpen();
@@ -250,14 +223,11 @@ export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
   }
 
   /**
-   * Handles messages sent by `send` on the joined channels; each handler gets every message. May be called before the
-   * start.
+   * Handles messages sent by `send` on the joined channels; each handler gets every message.
    *
    * @param handler an error gives the event `handler:failed`
    * @param options `channels` of this handler. Default: all
    * @returns removes it
-   * @throws InvalidArgumentError `EINVAL`; NotSupportedError `NOT_SUPPORTED` without messages; ClosedError `EBADF`,
-   * `EAGAIN`
    */
   onMessage(handler: ServiceMessageHandler, options?: HandlerOptions): () => void {
     this.assertOpen();
@@ -266,22 +236,15 @@ export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
   }
 
   /**
-   * Adds a hook at a stage of `send` and `query`: it may change, answer or veto what passes. docs/messaging.md has
-   * the stages and their order. May be called before the start.
+   * Adds a hook at a stage of `send` and `query`, which may change, answer or veto messages. docs/messaging.md lists
+   * the stages.
    *
    * @returns removes it
-   * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM` for more than 256; NotSupportedError
-   * `NOT_SUPPORTED` without messages; ClosedError `EBADF`, `EAGAIN`
+   * @throws InvalidStateError `EFSM` for more than 256
    */
   hook(stage: MessageStage, hook: MessageHook): () => void;
-  /**
-   * Adds a hook for some messages.
-   *
-   * @param options `channels`, or `protocols` for the stages of protocols. Default: all
-   * @throws as above
-   */
+  /** @param options `channels`, or `protocols` for the stages of protocols. Default: all */
   hook(stage: MessageStage, options: HookOptions, hook: MessageHook): () => void;
-  /** Adds a hook for services. @throws as above */
   hook(stage: ServiceStage, hook: ServiceHook): () => void;
   hook(...given: [never, never]): () => void {
     this.assertOpen();
@@ -289,28 +252,25 @@ export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
     return this.parts.services.hook(...given);
   }
 
-  /** Joined channels of `send` and `query`. May be changed before the start. */
+  /** Joined channels of `send` and `query`. */
   get channels(): ClusterChannels {
     return this.parts.services.channels;
   }
 
   /**
-   * Serves a service under a name. Any number of nodes may serve it; a `request` goes to one of them. May be called
-   * before the start.
+   * Serves a service under a name. Any number of nodes may serve it; a `request` goes to one of them.
    *
    * @param handler returns the reply; an async iterable is a reply in parts; an error is a ServiceError at the
    * requester, with `code` and `data`
-   * @param options `schema`, `concurrency`, `maxQueue`, `maxQueueBytes`, `keepReplies`, `maxParts` and
-   * `maxPartBytes`: {@link ServeOptions}
-   * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM` for a name served by this node, and for more than
-   * 1,024; NotSupportedError `NOT_SUPPORTED` without messages; ClosedError `EBADF`, `EAGAIN`
+   * @param options {@link ServeOptions}
+   * @throws InvalidStateError `EFSM` for a name served by this node, and for more than 1,024
    */
   serve<Request = unknown, Reply = unknown>(
     name: string,
     handler: ServiceHandler<Request, Reply>,
     options?: ServeOptions<Request, Reply>,
   ): Service;
-  /** Serves a service by a contract ({@link defineService}), with a handler for each method. @throws as above */
+  /** Serves a contract ({@link defineService}), with a handler for each method. @throws as above */
   serve<C extends ServiceContract>(
     contract: C,
     handlers: ServiceHandlers<C, ServiceRequest>,
@@ -323,16 +283,15 @@ export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
   }
 
   /**
-   * Sends a request to one of the nodes that serve a service: the least loaded of the nearest. If that is overloaded,
-   * draining or unreachable, another one is tried.
+   * Sends a request to one of the nodes that serve a service: the least loaded of the nearest. If that one is
+   * overloaded, draining or unreachable, another one is tried.
    *
-   * @param body bytes, a text, or a JSON value; or an async iterable of these, which the handler gets in parts as
-   * fast as it reads. Bytes are copied
-   * @param options times, retries, headers, an idempotency key: {@link ServiceRequestOptions}
-   * @returns the reply: bytes, a text, or the handler's value after JSON
+   * @param body bytes (copied), a text, or a JSON value; or an async iterable of these, sent as fast as the handler
+   * reads
+   * @param options {@link ServiceRequestOptions}
+   * @returns bytes, a text, or the handler's value after JSON
    * @throws ServiceError `ERR_SERVICE` with a `reason`: `no-service`, `overloaded`, `worker-failed`, `worker-lost` …;
-   * TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; InvalidArgumentError `EINVAL`; InvalidStateError
-   * `ERR_TOO_MANY_PENDING`, `EFSM` before the start; NotSupportedError `NOT_SUPPORTED`; ClosedError `EBADF`, `EAGAIN`
+   * TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; InvalidStateError `ERR_TOO_MANY_PENDING`
    */
   request<Reply = unknown>(name: string, body?: unknown, options?: ServiceRequestOptions): Promise<Reply> {
     if (this.parts.messages.started === undefined || this.stopping) return this.#notNow();
@@ -340,11 +299,10 @@ export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
   }
 
   /**
-   * Sends a request whose reply comes in parts. The handler is asked only for as many parts as the program has room
-   * for; leaving the loop cancels the request.
+   * Sends a request whose reply comes in parts, as fast as the program reads them; leaving the loop cancels the
+   * request.
    *
-   * @throws as `request`, when it is read; InvalidArgumentError `EINVAL`, InvalidStateError, NotSupportedError and
-   * ClosedError at once
+   * @throws as `request`, when it is read
    */
   requestStream<Part = unknown>(
     name: string,
@@ -364,7 +322,7 @@ export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
    *
    * @param options `timeout` in ms, default 5,000; `count` of sufficient replies; `headers`, `signal`, `self`
    * @returns replies, failures with reasons, and nodes without an answer in time
-   * @throws ServiceError `ERR_SERVICE` with the reason `no-service`; else as `request`
+   * @throws as `request`
    */
   async requestMany<Reply = unknown>(
     name: string,
@@ -376,11 +334,9 @@ export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
   }
 
   /**
-   * A client of a service by its contract ({@link defineService}): a function for each method, typed by its schemas.
+   * A client of a contract ({@link defineService}): a function for each method, typed by its schemas.
    *
    * @param defaults for calls without these options
-   * @throws InvalidArgumentError `EINVAL` for an invalid contract; InvalidStateError `EFSM`; NotSupportedError;
-   * ClosedError `EBADF`, `EAGAIN`
    */
   service<C extends ServiceContract>(
     contract: C,
@@ -392,12 +348,8 @@ export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
   }
 
   /**
-   * Adds middleware around the handlers or the requests of this node; the first one added is the outermost. May be
-   * called before the start.
-   *
-   * @returns removes it
-   * @throws InvalidArgumentError `EINVAL`; NotSupportedError `NOT_SUPPORTED` without messages; ClosedError `EBADF`,
-   * `EAGAIN`
+   * Adds middleware around the handlers or the requests of this node; the first one is the outermost. @returns removes
+   * it
    */
   middleware(side: "serve", call: ServeMiddleware): () => void;
   /** @throws as above */
@@ -409,11 +361,9 @@ export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
   }
 
   /**
-   * Filters with the live nodes that have subscriptions with them, including this node, as known here.
+   * Filters and the live nodes, including this one, that subscribe to them.
    *
-   * @param options `topic`: only matching filters; `limit`: maximum number (default 1,024)
-   * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM`; NotSupportedError `NOT_SUPPORTED`; ClosedError
-   * `EBADF`
+   * @param options `topic`: only matching filters; `limit`: maximum number, default 1,024
    */
   routes(
     options: { readonly topic?: string | undefined; readonly limit?: number | undefined } = {},
@@ -425,7 +375,6 @@ export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
     return this.parts.messages.messaging.listRoutes(limit, topic);
   }
 
-  /** Rejects while messages are unavailable: not yet, no longer, or not at all. */
   async #notNow(): Promise<never> {
     this.assertOpen();
     void this.parts.messages.messaging;

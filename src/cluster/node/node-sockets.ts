@@ -1,9 +1,9 @@
 /**
- * The sockets that a node's buses share, and who gets what comes: a packet goes to the bus whose number it has.
+ * Sockets that a node's clusters share, and the dispatch of packets: each goes to the cluster whose number it has.
  *
- *   datagram ──own host? known bus? genuine?──> the bus        stream ──the same──> the bus
+ *   datagram ──own host? known cluster? genuine?──> the cluster        stream ──the same──> the cluster
  *
- * What is refused is counted by its reason, and changes nothing.
+ * Refused packets change nothing, and are counted by reason.
  */
 
 import { quoted } from "../../core/arguments.js";
@@ -41,28 +41,28 @@ import { type Packet, PacketType } from "../wire/packets.js";
 import { MAX_FRAME } from "../wire/stream.js";
 import type { NodeSettings } from "./options.js";
 
-/** A bus, as its sockets see it. */
+/** A cluster, as its sockets see it. */
 export interface BusPort {
   readonly codec: BusCodec;
   onPacket(packet: Packet, address: string, overStream: boolean): void;
-  /** From the group; `address` is where it came from. */
+  /** @param address source of a packet from the group */
   onGroupPacket(packet: Packet, address: string): void;
   onEvidence(address: string): void;
   /** The node at an address was refused, or refused this one. */
   onRefused(address: string, reason: RefusedReason): void;
-  /** The program's function of allowed keys threw. */
+  /** The program's `curve.allow` threw. */
   onAllowFailed(address: string, error: unknown): void;
-  /** A node's key is not allowed any more. */
+  /** A node's key is no longer allowed. */
   revoke(id: string): void;
-  /** The others reach this node at another address from now on. */
+  /** This node has another address for others. */
   onAddress(address: string): void;
-  /** Who this node is, for a stream to an address; `undefined`: nobody of this bus is there. */
+  /** Greeting of a stream to an address; `undefined`: this cluster has no node there. */
   greeting(address: string | undefined): Packet | undefined;
-  /** Messages over streams; `undefined`: the bus has none. */
+  /** Messages over streams; `undefined`: without messages. */
   readonly streams: PairStreams | undefined;
 }
 
-/** Reasons for refusing a node that are reported, at most once a minute for each host. */
+/** Reported at most once a minute for each host. */
 const REFUSED_REASONS = [
   /** The node has another password or key. */
   "password",
@@ -73,13 +73,13 @@ const REFUSED_REASONS = [
   "bus",
   /** The node's certificate is missing or not accepted. */
   "certificate",
-  /** One of the two nodes speaks TLS, and the other does not. */
+  /** Only one of the two nodes speaks TLS. */
   "tls",
   /** A packet was recorded, or belongs to another stream. */
   "replayed",
   /** A packet names a key of the cluster and was not sealed by it. */
   "forged",
-  /** The node proved no key of its own, or another than that of the member that it claims to be. */
+  /** The node proved no key, or not the key of the member that it claims to be. */
   "identity",
   /** The node's own key is not allowed. */
   "denied",
@@ -97,7 +97,7 @@ export interface NodeCounters {
   bytesReceived: number;
   /** Of datagrams without another reason than gossip. */
   gossipBytes: number;
-  /** What was refused or dropped, by reason. */
+  /** By reason. */
   readonly dropped: Record<string, number>;
 }
 
@@ -121,7 +121,6 @@ export class NodeSockets {
   readonly links: Links;
   readonly #interfaces: InterfaceWatch<readonly HostInterface[]>;
   #datagrams: Datagrams | undefined;
-  /** What the sockets are bound to. */
   #bound: { readonly binding: Binding; readonly port: number } = {
     binding: { v4: undefined, v6: undefined },
     port: 0,
@@ -193,34 +192,32 @@ export class NodeSockets {
     for (const { streams } of this.#buses.values()) if (streams !== undefined) tell(streams);
   }
 
-  /** The keys of nodes; `undefined`: without. */
   get identities(): NodeIdentities | undefined {
     return this.#identities;
   }
 
-  /** Whether a node becomes a member only over a stream, where it proved a key of its own, or showed a certificate. */
+  /** Whether nodes become members only over a stream, where they proved a key or showed a certificate. */
   get provesNodes(): boolean {
     return this.settings.curve !== undefined || this.settings.tls !== undefined;
   }
 
-  /** The certificates of the node; `undefined`: without TLS. */
   get tls(): NodeTls | undefined {
     return this.#tls;
   }
 
-  /** Renews the certificates of streams. @throws InvalidArgumentError `EINVAL` for a node that began without */
+  /** @throws InvalidArgumentError `EINVAL` for a node that was started without certificates */
   setTls(options: ClusterTlsOptions): void {
     if (this.#tls === undefined)
       throw new InvalidArgumentError("a node that began without tls gets none while it runs");
     this.#tls.set(options);
   }
 
-  /** Where the others send packets, "host:port"; empty before `open`. */
+  /** "host:port" for other nodes; empty before `open`. */
   get address(): string {
     return this.#address;
   }
 
-  /** Of this host, for datagrams and streams; 0 before `open`. */
+  /** Of datagrams and streams; 0 before `open`. */
   get port(): number {
     return this.#bound.port;
   }
@@ -240,7 +237,7 @@ export class NodeSockets {
     const { port, ports, announce } = this.settings;
     const interfaces = readInterfaces(this.platform, this.settings);
     const own = withoutZone((interfaces[0] as HostInterface).address);
-    // Before anything is opened: what fails from here on leaves nothing open.
+    // First, since a failure here must leave nothing open.
     const announced = announce && (await this.#announced(announce));
     const binding = bindingOf(this.platform, this.settings, interfaces);
     this.#zones.setInterfaces(interfaces);
@@ -281,7 +278,7 @@ export class NodeSockets {
     }
   }
 
-  /** Where streams of this node are accepted beyond its own address, "host:port". */
+  /** "host:port" of additional listeners. */
   get listeners(): readonly string[] {
     return this.#listeners;
   }
@@ -298,7 +295,6 @@ export class NodeSockets {
     );
   }
 
-  /** The host's interfaces, as they are now. */
   #onInterfaces(interfaces: readonly HostInterface[]): void {
     const [first] = interfaces as [HostInterface, ...HostInterface[]];
     const binding = bindingOf(this.platform, this.settings, interfaces);
@@ -311,7 +307,7 @@ export class NodeSockets {
     }
   }
 
-  /** While a host has no network but loopback, its node keeps the address that it had: it may have it again. */
+  /** While a host has no network but loopback, its node keeps its address, which may come back. */
   #announce({ address: own, internal }: Pick<HostInterface, "address" | "internal">): void {
     const address = joinAddress(withoutZone(own), this.#bound.port);
     if (this.settings.announce !== undefined || address === this.#address) return;
@@ -325,7 +321,9 @@ export class NodeSockets {
     for (const bus of this.#buses.values()) bus.onAddress(this.#address);
   }
 
-  /** The one interface that the node uses has another address: the same port there. What fails is tried again at the next look. */
+  /**
+   * The node's only interface changed its address: binds the same port there. The next poll retries after a failure.
+   */
   async #rebind(binding: Binding, interfaces: readonly HostInterface[]): Promise<void> {
     if (this.#rebinding) return;
     this.#rebinding = true;
@@ -349,11 +347,11 @@ export class NodeSockets {
     if (this.#closed) await Promise.all([datagrams.close(), this.links.unlisten()]);
     else if (this.settings.announce === undefined)
       this.#announce({ ...(interfaces[0] as HostInterface), internal: false });
-    // The listeners for messages are bound to the address that is gone.
+    // The listeners for messages are bound to the old address.
     else this.#onAddress();
   }
 
-  /** @throws InvalidArgumentError `EINVAL` for a bus that is there; InvalidStateError `EFSM` where there are too many */
+  /** @throws InvalidArgumentError `EINVAL` for a known cluster; InvalidStateError `EFSM` for too many */
   add(bus: BusPort): void {
     if (this.#buses.has(bus.codec.bus))
       throw new InvalidArgumentError("the node has a bus of this name already");
@@ -385,7 +383,6 @@ export class NodeSockets {
     this.#datagrams?.send(bytes, this.#zones.hostFor(parts.host), parts.port);
   }
 
-  /** Whether there is a group, and sockets that have joined it. */
   get hasGroup(): boolean {
     return this.#datagrams?.hasGroup === true;
   }
@@ -401,25 +398,25 @@ export class NodeSockets {
     for (const { codec } of this.#buses.values()) yield codec;
   }
 
-  /** @param bus `undefined`: of the node, whose first bus reports it */
+  /** @param bus `undefined`: the node's first cluster reports it */
   #onRefused(address: string, bus: number | undefined, refusal: string): void {
     if (!REPORTED.has(refusal)) return;
     const [first] = this.#buses.values();
     const port = bus === undefined ? first : this.#buses.get(bus);
     if (port === undefined) return;
-    // A packet does not say which of the two its sender has.
+    // A packet does not show which of the two its sender has.
     const reason = refusal === "key" && port.codec.byPassword ? "password" : refusal;
     if (this.#reports.allows(performance.now(), hostOf(address), reason))
       port.onRefused(address, reason as RefusedReason);
   }
 
-  /** Somebody connected to a bus for messages, and was refused. @param address from where, without a port */
+  /** A connection for messages was refused. @param address source without port */
   refuse(address: string, bus: BusPort["codec"], reason: "identity" | "denied"): void {
     this.count(reason);
     this.#onRefused(address, bus.bus, reason);
   }
 
-  /** Keeps streams to these addresses, for this bus or connection manager. */
+  /** Keeps streams to these addresses, for this cluster or connection manager. */
   watch(bus: object, addresses: readonly string[]): void {
     if (addresses.length === 0) this.#watched.delete(bus);
     else this.#watched.set(bus, addresses);
@@ -439,7 +436,7 @@ export class NodeSockets {
     await Promise.all([this.links.close(), this.#datagrams?.close()]);
   }
 
-  /** Whether an address, without a port, is one of this host's. */
+  /** @param host an address without port */
   isOwn(host: string): boolean {
     return this.#own.has(host);
   }
@@ -451,7 +448,6 @@ export class NodeSockets {
     return this.settings.scope === "link" || this.#own.has(parts?.host ?? address);
   }
 
-  /** The addresses of a name that a node may be at. */
   resolve(name: HostPort): Promise<string[]> {
     return resolveAddress(name, this.settings.ipv6 ? "both" : 4);
   }
@@ -505,7 +501,7 @@ export class NodeSockets {
       return packet === "type" ? undefined : false;
     }
     if (link.node !== undefined && packet.from !== link.node.id) {
-      // It speaks for another node than the one that it proved to be.
+      // The packet names another node than the proved one.
       this.count("identity");
       this.#onRefused(link.isDialled ? link.address : link.remote, bus.codec.bus, "identity");
       return false;
@@ -539,7 +535,6 @@ export class NodeSockets {
   }
 }
 
-/** Those that the group of IPv4 is joined on. */
 function groupInterfaces(interfaces: readonly HostInterface[]): string[] {
   return interfaces.map(({ address }) => address).filter((address) => !isIp6(address));
 }

@@ -30,8 +30,8 @@ import type { ZreCandidate } from "./service-resolver.js";
 import { ZreBridge } from "./zre-bridge.js";
 
 /**
- * A node that finds the others of its cluster and keeps them: `await node.start()` joins, `node.members()` and
- * `node.events` say who is there, `await node.leave()` leaves. Without options it keeps to its host.
+ * A node that finds and keeps the others of its cluster: `await node.start()` joins, `node.members()` and `node.events`
+ * show the members, `await node.leave()` leaves. Without options it keeps to its host.
  *
  * @example
  * ```ts
@@ -56,7 +56,7 @@ export class ClusterNode extends ClusterBus {
   #fileLimit: FileLimit | undefined;
   #control: readonly string[] = [];
 
-  /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value, or the scope `link` without a key */
+  /** @throws InvalidArgumentError `EINVAL`, also for the scope `link` without a key */
   constructor(options: ClusterNodeOptions = {}) {
     const { node, first } = nodeSettings(options);
     const sockets = new NodeSockets(node);
@@ -69,16 +69,15 @@ export class ClusterNode extends ClusterBus {
     return this.identity.id;
   }
 
-  /** Addresses of additional listeners (`listen`), "host:port"; empty before the start. */
+  /** "host:port" of additional listeners (`listen`); empty before the start. */
   get listeners(): readonly string[] {
     return [...this.sockets.listeners];
   }
 
   /**
-   * Endpoint to which one socket of this program can bind to be reached at the node's port, such as a
-   * `SessionServer`'s: call `bind(node.ownPort)` after the start. Clients connect to the node's `address`,
-   * `tcp://HOST:PORT`, or `tls://` if the node has `tls`, so a firewall opens one port for the cluster and its
-   * clients. Clients need no key of the cluster: the socket's own security admits them; with `tls`, they also need a
+   * Endpoint at which one socket of this program, such as a `SessionServer`'s, shares the node's port: call
+   * `bind(node.ownPort)` after the start. Clients connect to the node's `address`, `tcp://HOST:PORT` or with `tls`
+   * `tls://`, and need no key of the cluster: the socket's own security admits them; with `tls`, they also need a
    * certificate signed by its `ca`. Requires the engine `zmtp`, and no simulation.
    */
   get ownPort(): string {
@@ -91,8 +90,8 @@ export class ClusterNode extends ClusterBus {
   }
 
   /**
-   * Opens the sockets and calls other nodes, which join when they answer. Repeated calls return the first promise.
-   * After a failure nothing is open, and the start may be repeated.
+   * Opens the sockets and joins. Repeated calls return the first promise. After a failure nothing is open, and the
+   * start may be repeated.
    *
    * @throws TransportError `EADDRINUSE` and the system's other codes; InvalidArgumentError `EINVAL` for an unknown
    * interface; ClosedError `EBADF`
@@ -109,7 +108,7 @@ export class ClusterNode extends ClusterBus {
       }
       if (this.closed) await this.#abandon();
       await this.prepare();
-      // Registered before it meets others: a caller that listens after `start` misses none of their events.
+      // First, so that a caller that listens after `start` misses no member's event.
       await this.#register();
       if (this.closed) await this.#abandon();
       this.#started = true;
@@ -129,10 +128,10 @@ export class ClusterNode extends ClusterBus {
   }
 
   /**
-   * Renews the certificates of `tls` at runtime, for new streams; existing streams stay.
+   * Renews the certificates of `tls` at runtime, for new streams.
    *
-   * @throws InvalidArgumentError `EINVAL` for invalid PEM or a key that does not match, and for a node that was
-   * started without `tls`
+   * @throws InvalidArgumentError `EINVAL` for invalid PEM or a key that does not match, and for a node that was started
+   * without `tls`
    */
   setTls(options: ClusterTlsOptions): void {
     this.sockets.setTls(checkTls("tls", options));
@@ -140,14 +139,12 @@ export class ClusterNode extends ClusterBus {
 
   /**
    * Takes part over a stream of the program: an HTTP upgrade or a proxy's CONNECT (`acceptLinks`, `dialLink` of
-   * `shoal/link`), a WebSocket (`webSocketStream`), or any Duplex. Both nodes call it with their end. Membership and
-   * messages between the two use the stream while it is open; afterwards, pass another one. It carries all clusters
-   * (`bus`) that both nodes had joined before.
+   * `shoal/link`), a WebSocket (`webSocketStream`), or any Duplex. Both nodes call it with their end. The stream
+   * carries membership and messages of all clusters (`bus`) that both had joined, while it is open.
    *
    * @returns the other node's address, once both have proved the cluster's key and their own
-   * @throws HandshakeError `ERR_AUTHENTICATION` if one end refused the other; `ERR_HANDSHAKE` if the other end is not a
-   *   node of this cluster; TransportError `ERR_TRANSPORT`; InvalidStateError `EFSM` before the start; ClosedError
-   *   `EBADF`; InvalidArgumentError `EINVAL`
+   * @throws HandshakeError `ERR_AUTHENTICATION` if one end refused the other, `ERR_HANDSHAKE` if the other end is not a
+   * node of this cluster; TransportError `ERR_TRANSPORT`; InvalidStateError `EFSM` before the start
    */
   async link(stream: Duplex): Promise<string> {
     this.assertOpen();
@@ -214,7 +211,7 @@ export class ClusterNode extends ClusterBus {
 
   // --- The ZRE plane -------------------------------------------------------------------------------------------------
 
-  /** Live members, including ZRE peers (`zre: true`); otherwise as in `ClusterBus`. */
+  /** As in `ClusterBus`, with ZRE peers (`zre: true`). */
   override members(
     options: { readonly self?: boolean | undefined; readonly gone?: boolean | undefined } = {},
   ): Member[] {
@@ -233,11 +230,11 @@ export class ClusterNode extends ClusterBus {
   }
 
   /**
-   * Joins a ZRE group, whose shouts are events from now on, or from the start.
+   * Joins a ZRE group, whose shouts are events. May be called before the start.
    *
    * @param group 1 to 255 bytes
    * @throws NotSupportedError `NOT_SUPPORTED` without the option `zre`; InvalidArgumentError `EINVAL`, also for more
-   * than 256 groups; ClosedError `EBADF`
+   * than 256 groups
    */
   joinGroup(group: string): void {
     this.#assertZre();
@@ -319,7 +316,6 @@ export class ClusterNode extends ClusterBus {
     }
   }
 
-  /** Current details of the node as headers. */
   #zreHeaders(): Record<string, string> {
     const { zre, scope, bus } = this.#settings;
     const { id, tags, props } = this.self;
@@ -339,12 +335,10 @@ export class ClusterNode extends ClusterBus {
   }
 
   /**
-   * Joins another cluster on the same sockets, with separate members, tags and keys. It joins at once, or when the
-   * node starts.
+   * Joins another cluster on the same sockets, with separate members, tags and keys: at once, or when the node starts.
    *
    * @param name 1 to 64 bytes
-   * @throws InvalidArgumentError `EINVAL` for invalid options; InvalidStateError `EFSM` for a joined cluster, or too
-   * many
+   * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM` for a joined cluster, or too many
    */
   bus(name: string, options: ClusterBusOptions = {}): ClusterBus {
     this.assertOpen();
@@ -402,7 +396,7 @@ class BusOfNode extends ClusterBus {
 
 function identityOf({ name }: NodeSettings, { platform }: NodeSockets): NodeIdentity {
   const id = createId();
-  // A host name may have characters that a node's name must not have.
+  // A node's name allows fewer characters.
   const host = platform.hostName().replace(/[^A-Za-z0-9._-]/g, "-") || "localhost";
   return { id, name: fullName(name ?? `node-${id.slice(0, 6)}`, host) };
 }

@@ -48,7 +48,7 @@ const ZRE_KEYS: readonly (keyof ZreNodeOptions)[] = [
   "maxQueueBytes",
 ];
 
-/** Value of a prop; numbers and booleans are sent as text. */
+/** Numbers and booleans are sent as text. */
 export type PropValue = string | number | boolean;
 
 /** A profile by name, or one with changed numbers. */
@@ -77,39 +77,36 @@ export interface SplitSettings {
 export interface ClusterBusOptions {
   readonly tags?: readonly string[] | undefined;
   readonly props?: Readonly<Record<string, PropValue>> | undefined;
-  /**
-   * Endpoints to advertise from the start, by name: `{ billing: "tcp://*:5555" }`. A wildcard becomes the node's
-   * address. See `advertise`.
-   */
+  /** Endpoints to advertise from the start, by name: `{ billing: "tcp://*:5555" }`. See `advertise`. */
   readonly advertise?: Readonly<Record<string, string | readonly string[]>> | undefined;
   /** "host:port" of possible nodes, now or later; "[v6]:port" with `ipv6`. The system resolves names. */
   readonly seeds?: readonly string[] | undefined;
   /**
-   * Up to 16 discovery sources, such as `dnsSource`, or functions. Their addresses are dialled in addition to the
-   * seeds. A source that is down removes no member.
+   * Up to 16 discovery sources, such as `dnsSource`, or functions, whose addresses are dialled in addition to the
+   * seeds.
    */
   readonly discovery?: readonly (DiscoverySource | DiscoveryFunction)[] | undefined;
   /** 40 characters of Z85. Of two keys, the first seals and both open. */
   readonly key?: string | readonly string[] | undefined;
   /**
    * Instead of a key: 8 to 1,024 bytes from which the cluster's key is derived (scrypt, about 0.2 s, salted with the
-   * cluster name); never sent. Of two, the first seals and both open. Recorded packets allow trying passwords
-   * offline, so use a long one.
+   * cluster name). Of two, the first seals and both open. Recorded packets allow trying passwords offline, so use a
+   * long one.
    */
   readonly password?: string | readonly string[] | undefined;
   /** Default: `local` for the scope `host`, else `lan`. */
   readonly profile?: ClusterProfile | undefined;
   readonly split?: SplitSettings | undefined;
   /**
-   * Whether programs publish, subscribe and send in this cluster. `false` opens no sockets for messages, and other
-   * nodes cannot send messages to this one. Default `true`.
+   * Whether programs publish, subscribe and send in this cluster. `false` opens no sockets for messages. Default
+   * `true`.
    */
   readonly messaging?: boolean | MessagingOptions | undefined;
 }
 
 /** Options of a {@link ClusterNode}; all are optional. */
 export interface ClusterNodeOptions extends ClusterBusOptions {
-  /** Name, or name@host. Default: `node-` and the first digits of its id, which is unique. */
+  /** Name, or name@host. Default: `node-` and the first digits of its id. */
   readonly name?: string | undefined;
   /** Name of the first cluster. Default `default`. */
   readonly group?: string | undefined;
@@ -118,22 +115,18 @@ export interface ClusterNodeOptions extends ClusterBusOptions {
   /** Name or address of the interface. Default: all active ones. */
   readonly interface?: string | undefined;
   /**
-   * Whether the node also uses IPv6: on the same port, with seeds and names of either family. Its address for others
-   * stays IPv4 if it has one, unless `interface` or `announce` is IPv6. All nodes need this if one has only an IPv6
-   * address. Default `false`.
+   * Whether the node also uses IPv6, on the same port. Its address for others stays IPv4 if it has one, unless
+   * `interface` or `announce` is IPv6. All nodes need this if one has only an IPv6 address. Default `false`.
    */
   readonly ipv6?: boolean | undefined;
-  /** UDP and TCP port of the node. Default 0: a free one. */
+  /** UDP and TCP port. Default 0: a free one. */
   readonly port?: number | undefined;
   /**
    * "FIRST-LAST": ports that a firewall lets through. The node uses `port` if it is free, else the first free one of
    * these; its listener for messages and the mailbox of `zre` use the next ones.
    */
   readonly ports?: string | undefined;
-  /**
-   * Up to 8 additional listeners for streams, with other addresses or ports of this node for other networks, for
-   * example behind a translated port.
-   */
+  /** Up to 8 additional listeners for streams, for other networks or behind a translated port. */
   readonly listen?: readonly ClusterListener[] | undefined;
   /** "host:port" at which other nodes reach it, if that differs from its own. */
   readonly announce?: string | undefined;
@@ -145,21 +138,20 @@ export interface ClusterNodeOptions extends ClusterBusOptions {
     | { readonly group?: string | undefined; readonly port?: number | undefined }
     | undefined;
   /**
-   * Whether `clusterNames()` and `shoal node names` list this node for its user on this host. Default `true`. While
-   * that fails, it is tried every 5 s: events `registry:down` and `registry:up`, counted as `registry` in
-   * `stats().dropped`.
+   * Whether `clusterNames()` and `shoal node names` list this node for its user on this host. Default `true`. A failure
+   * is retried every 5 s: events `registry:down` and `registry:up`, counted as `registry` in `stats().dropped`.
    */
   readonly registry?: boolean | undefined;
   /**
-   * A key of this node, in addition to the cluster's `key` or `password`, and the admitted keys of other nodes. A
-   * node becomes a member only after it proved an allowed key over a stream, and is removed when its key leaves the
-   * folder. Either all nodes of a cluster have this, or none.
+   * A key of this node, in addition to the cluster's `key` or `password`, and the admitted keys of other nodes. A node
+   * becomes a member only after it proved an allowed key over a stream, and is removed when its key leaves the folder.
+   * Either all nodes of a cluster have this, or none.
    */
   readonly curve?: CurveOptions | undefined;
   /**
    * TLS 1.3 below this node's streams, in addition to the cluster's `key` or `password`: both ends show a certificate
-   * signed by `ca`, and a node becomes a member only over such a stream. Datagrams and messages are sealed as without
-   * it. Either all nodes of a cluster have this, or none; a listener of `listen` may differ.
+   * signed by `ca`, and a node becomes a member only over such a stream. Datagrams and messages stay sealed. Either all
+   * nodes of a cluster have this, or none; a listener of `listen` may differ.
    */
   readonly tls?: ClusterTlsOptions | undefined;
   /**
@@ -180,8 +172,8 @@ export interface ClusterListener {
   /** Keys shown to nodes that dial here, instead of the node's (`curve`). */
   readonly keys?: NodeKeys | undefined;
   /**
-   * `false`: without TLS. A certificate: shown here instead of the node's, with its own `ca` if given. Default: as
-   * the node (`tls`).
+   * `false`: without TLS. A certificate: shown here instead of the node's, with its own `ca` if given. Default: as the
+   * node (`tls`).
    */
   readonly tls?: boolean | ClusterListenerTls | undefined;
 }
@@ -231,7 +223,7 @@ const NODE_OPTIONS = {
   zre: anything<boolean | ZreNodeOptions>(),
 };
 
-/** Multicast groups: ours is organization-local; that of the profile tcl belongs to Tcl's cluster package. */
+/** Our group is organization-local; that of the profile tcl belongs to Tcl's cluster package. */
 const GROUP: GroupAddress = { group: "239.192.83.72", port: 23_772 };
 const TCL_GROUP: GroupAddress = { group: "230.230.230.230", port: 23_000 };
 
@@ -243,12 +235,10 @@ export interface BusSettings {
   readonly seeds: readonly string[];
   readonly discovery: readonly DiscoverySource[];
   readonly keys: readonly string[];
-  /** Whether the keys were derived from passwords. */
   readonly byPassword: boolean;
   readonly profile: Profile;
   readonly strategy: SplitStrategy;
   readonly autoheal: boolean;
-  /** `undefined`: without messages. */
   readonly messaging: MessagingSettings | undefined;
 }
 
@@ -264,15 +254,11 @@ export interface NodeSettings {
   readonly announce: HostPort | undefined;
   readonly group: GroupAddress | undefined;
   readonly registry: boolean;
-  /** `undefined`: without node keys. */
   readonly curve: CurveOptions | undefined;
-  /** `undefined`: streams without TLS. */
   readonly tls: ClusterTlsOptions | undefined;
-  /** `undefined`: without the ZRE plane. */
   readonly zre: ZreNodeOptions | undefined;
 }
 
-/** @throws InvalidArgumentError `EINVAL` */
 function advertisedOf(given: unknown): AdvertisedEndpoint[] {
   if (typeof given !== "object" || given === null || Array.isArray(given))
     throw new InvalidArgumentError(`advertise is an object of endpoints by name; got ${describe(given)}`);
@@ -285,7 +271,6 @@ function advertisedOf(given: unknown): AdvertisedEndpoint[] {
   });
 }
 
-/** @throws InvalidArgumentError `EINVAL` */
 export function nodeSettings(options: ClusterNodeOptions): { node: NodeSettings; first: BusSettings } {
   const given = checkOptions("ClusterNode", NODE_OPTIONS, options);
   const scope = given.scope ?? "host";
@@ -382,12 +367,11 @@ function zreOf(given: Settings<typeof NODE_OPTIONS>): ZreNodeOptions | undefined
     throw new InvalidArgumentError('the ZRE plane is on the local network: not with the scope "host"');
   const options: ZreNodeOptions = { interface: wanted, ports, ...(zre === true ? {} : zre) };
   checkKeys("zre", options, ZRE_KEYS);
-  // Opens nothing, and refuses invalid options before anything else happens.
+  // Opens nothing, and refuses invalid options.
   new ZrePlane({ ...options, name: name?.split("@")[0] });
   return Object.freeze(options);
 }
 
-/** @throws InvalidArgumentError `EINVAL` */
 export function busSettings(
   what: string,
   bus: string,
@@ -432,11 +416,6 @@ export function busSettings(
   });
 }
 
-/**
- * Checks that the node can offer the protocols of a cluster.
- *
- * @throws InvalidArgumentError `EINVAL`
- */
 export function checkNodeProtocols({ messaging }: BusSettings, { tls }: Pick<NodeSettings, "tls">): void {
   const protocols = messaging?.protocols ?? [];
   if (tls === undefined && protocols.includes("tls"))
@@ -450,7 +429,6 @@ function seedOf(seed: string): string {
   return canonicalAddress(seed);
 }
 
-/** Keys of a cluster derived from passwords. @throws InvalidArgumentError `EINVAL` */
 export function passwordKeys(passwords: readonly string[], bus: string): readonly string[] {
   busNumber(bus); // Refuses an invalid name before the expensive derivation.
   if (passwords.length < 1 || passwords.length > MAX_KEYS)
@@ -458,7 +436,6 @@ export function passwordKeys(passwords: readonly string[], bus: string): readonl
   return secretsOf("password", passwords).map((password) => keyOfPassword(password, bus));
 }
 
-/** The texts of props. @throws InvalidArgumentError `EINVAL` */
 export function propTexts(props: Readonly<Record<string, PropValue>>): Record<string, string> {
   if (typeof props !== "object" || props === null || Array.isArray(props))
     throw new InvalidArgumentError(`props is an object; got ${describe(props)}`);
@@ -473,7 +450,7 @@ export function propTexts(props: Readonly<Record<string, PropValue>>): Record<st
   return texts;
 }
 
-/** Props after changes; `undefined` removes one. @throws InvalidArgumentError `EINVAL` */
+/** `undefined` removes a prop. */
 export function changeProps(
   props: Readonly<Record<string, string>>,
   changes: Readonly<Record<string, PropValue | undefined>>,

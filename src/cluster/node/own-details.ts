@@ -1,4 +1,4 @@
-/** This node's details in a cluster: its tags, its props, and its advertised endpoints. */
+/** This node's details in a cluster: tags, props, and advertised endpoints. */
 import type { ShoalError } from "../../core/errors.js";
 import type { Socket } from "../../sockets/socket.js";
 import { createDetails, type Details, tryDetails } from "../details.js";
@@ -9,32 +9,30 @@ import { Advertiser } from "./advertiser.js";
 import { changeProps, type PropValue } from "./options.js";
 import { checkShown, type PrivateProp } from "./private-props.js";
 
-/** Longest host of a node's address, assumed before it is known. */
+/** Assumed before the node's address is known. */
 const LONGEST_HOST = "255.255.255.255";
 const LONGEST_HOST_V6 = `[${"ffff:".repeat(7)}ffff]`;
 
 export interface OwnDetailsEffects {
   /** Details known to other nodes; `undefined` before the start and after the end. */
   current(): Details | undefined;
-  /** This node's "host:port"; empty before the start. */
+  /** "host:port"; empty before the start. */
   address(): string;
   /** @throws InvalidArgumentError `EINVAL` if they are too large; nothing has changed then */
   set(tags: readonly string[], props: Readonly<Record<string, string>>, endpoints: readonly string[]): void;
-  /** The node's private props do not fit next to the program's. */
+  /** The node's private props do not fit with the program's. */
   dropped(): void;
   /** An endpoint of a socket, or at the node's new address, cannot be advertised. */
   refused(name: string, endpoint: string, error: ShoalError): void;
 }
 
 export class OwnDetails {
-  /** Details set before the start. */
   #initial: Pick<Details, "tags" | "props">;
   readonly #ipv6: boolean;
   readonly #effects: OwnDetailsEffects;
   readonly #advertiser: Advertiser;
   readonly #private = new Map<PrivateProp, string>();
 
-  /** @param ipv6 whether the node's address may be IPv6 */
   constructor(initial: Pick<Details, "tags" | "props">, ipv6: boolean, effects: OwnDetailsEffects) {
     this.#initial = initial;
     this.#ipv6 = ipv6;
@@ -45,7 +43,6 @@ export class OwnDetails {
     });
   }
 
-  /** The first details; `undefined` without any. */
   first(): Pick<Details, "tags" | "props" | "endpoints"> | undefined {
     const { tags, props } = this.#initial;
     const endpoints = this.#endpoints();
@@ -61,19 +58,16 @@ export class OwnDetails {
     return { tags, props: all, endpoints };
   }
 
-  /** @returns withdraws it @throws InvalidArgumentError `EINVAL`; nothing has changed then */
+  /** @throws InvalidArgumentError `EINVAL`; nothing has changed then */
   advertise(name: string, of: Socket | string): () => void {
     return this.#advertiser.add(name, of);
   }
 
-  /** Current tags and props; before the start, the first ones. */
   get stated(): Pick<Details, "tags" | "props"> {
     return this.#effects.current() ?? this.#initial;
   }
 
-  /**
-   * Before the start, changes are kept until then. @throws InvalidArgumentError `EINVAL`; nothing has changed then
-   */
+  /** May be called before the start. @throws InvalidArgumentError `EINVAL`; nothing has changed then */
   change(
     tagChanges: readonly TagChange[],
     propChanges: Readonly<Record<string, PropValue | undefined>>,
@@ -90,11 +84,7 @@ export class OwnDetails {
     }
   }
 
-  /**
-   * Sets a private prop of the node; `undefined` removes it.
-   *
-   * @throws InvalidArgumentError `EINVAL` if it does not fit
-   */
+  /** `undefined` removes the prop. @throws InvalidArgumentError `EINVAL` if it does not fit */
   setPrivate(name: PrivateProp, value: string | undefined): void {
     if (value === undefined) this.#private.delete(name);
     else this.#private.set(name, value);
@@ -103,7 +93,9 @@ export class OwnDetails {
     this.#effects.set(current.tags, changeProps(current.props, { [name]: value }), current.endpoints);
   }
 
-  /** Advertised endpoints may have changed. @throws InvalidArgumentError `EINVAL`; nothing has changed then */
+  /**
+   * Called when advertised endpoints may have changed. @throws InvalidArgumentError `EINVAL`; nothing has changed then
+   */
   publish(): void {
     const current = this.#effects.current();
     if (current !== undefined) this.#effects.set(current.tags, current.props, this.#endpoints());
@@ -111,8 +103,8 @@ export class OwnDetails {
   }
 
   /**
-   * The node's address changed, and with it wildcard hosts. If the endpoints do not fit then, the old ones stay and
-   * are reported.
+   * The node's address changed, and with it wildcard hosts. Endpoints that do not fit are reported, and the old ones
+   * stay.
    */
   onAddress(): void {
     const before = this.#effects.current()?.endpoints;
@@ -127,7 +119,6 @@ export class OwnDetails {
     }
   }
 
-  /** Stops watching sockets. */
   close(): void {
     this.#advertiser.close();
   }

@@ -1,4 +1,4 @@
-/** Private props of nodes: they are sent with the details, but programs neither see nor set them. */
+/** Props that are sent with the details, and that programs neither see nor set. */
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { Details } from "../details.js";
 import { MESSAGES_PROP } from "../messaging/advert.js";
@@ -10,7 +10,7 @@ const NAMES: readonly string[] = [MESSAGES_PROP, ROUTES_PROP];
 
 type Props = Readonly<Record<string, string>>;
 
-/** Cached results, since details are frozen and shown often. */
+/** Cached, since details are frozen and shown often. */
 const shown = new WeakMap<Pick<Details, "props">, Props>();
 
 function isPrivate(name: string): boolean {

@@ -5,12 +5,9 @@
  *               │ not registered, or its socket is gone: registers again
  *               │ its file is gone, or outdated: writes it
  *               └ fails: `down`, once; the next check tries again, and reports `up`
- *
- * The folder may be removed or replaced at runtime, its file deleted, the disk full at the start.
  */
 import { type ClusterNodeEntry, foldersOf, Registration } from "../registry.js";
 
-/** ms between checks. */
 const LOOK_INTERVAL = 5_000;
 
 export interface RegistrarEffects {
@@ -25,7 +22,6 @@ export class Registrar {
   readonly #folders: readonly string[];
   readonly #interval: number;
   #entry: ClusterNodeEntry;
-  /** Content of the file. */
   #written: ClusterNodeEntry | undefined;
   #registration: Registration | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -47,7 +43,7 @@ export class Registrar {
     this.#interval = interval;
   }
 
-  /** Settles when the node is registered, or that failed. Never rejects. */
+  /** Settles after the first attempt. Never rejects. */
   async start(): Promise<void> {
     // A system without user ids has no registry, which is not a failure.
     if (this.#folders.length === 0 || this.#closed) return;
@@ -56,13 +52,12 @@ export class Registrar {
     await this.#looking;
   }
 
-  /** Changes the node's entry. */
   update(changes: Partial<Pick<ClusterNodeEntry, "address" | "port" | "control">>): void {
     this.#entry = { ...this.#entry, ...changes };
     if (this.#timer !== undefined) this.#look();
   }
 
-  /** Removes the node. Never rejects. */
+  /** Never rejects. */
   async close(): Promise<void> {
     this.#closed = true;
     clearInterval(this.#timer);
@@ -86,8 +81,7 @@ export class Registrar {
   /** Never rejects. */
   async #keep(): Promise<void> {
     try {
-      // The folder may have been removed between two steps, with different codes. The second attempt creates it
-      // again.
+      // The folder may be removed between two steps, with different codes. The second attempt creates it.
       await this.#register().catch(() => this.#register());
     } catch (error) {
       if (!this.#isDown && !this.#closed) this.#effects.down(error as Error);

@@ -1,4 +1,4 @@
-/** Nodes that can serve a request: those with its service, and their distances. */
+/** Nodes that can serve a request, and their distances. */
 import type { Member } from "../membership/members.js";
 import type { Candidate } from "../requests/balancer.js";
 import { MAX_CALLED_SERVICES } from "../requests/bounds.js";
@@ -7,10 +7,9 @@ import { hostOf } from "../resolver.js";
 import type { BusMessages } from "./bus-messages.js";
 import type { BusRuntime } from "./bus-runtime.js";
 
-/** Prop with the location of a node: nodes with equal values are near each other. */
+/** Nodes with equal values of this prop are near each other. */
 const ZONE = "zone";
 
-/** Distance of another node. */
 const Distance = { SAME_HOST: 1, SAME_ZONE: 2, ELSEWHERE: 3 } as const;
 
 interface Found {
@@ -25,13 +24,10 @@ export class ServiceCandidates {
   readonly #id: string;
   readonly #runtime: BusRuntime;
   readonly #messages: BusMessages;
-  /** Last results, by service. */
   readonly #found = new Map<string, Found>();
-  /** Increases with each change of members. */
   #members = 0;
   readonly #ids: string[] = [];
 
-  /** @param id of this node */
   constructor(id: string, runtime: BusRuntime, messages: BusMessages) {
     this.#id = id;
     this.#runtime = runtime;

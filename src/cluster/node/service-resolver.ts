@@ -28,12 +28,12 @@ export interface ZreCandidate extends Resolvable {
 }
 
 /**
- * Members that match conditions, now and as they change. Iterating yields the current members. As a source of endpoints,
- * it replaces an endpoint in `connect` of sockets, and in clients and workers of patterns.
+ * Members that match conditions, now and as they change. Iterating yields the current members. As a source of
+ * endpoints, it replaces an endpoint in `connect` of sockets, and in clients and workers of patterns.
  *
- * Of each member it has the endpoints with the names that the conditions `has` and `some` ask for, or all if the member
- * has none of them. ZRE peers are included if `has` or `some` asks for the tag `zre`. Draining, left and lost members are
- * excluded, suspects included. It may be created before the node starts, and ends with it: its last list stays in use.
+ * Of each member it has the endpoints named by the conditions `has` and `some`, or all if the member has none of them.
+ * ZRE peers are included if `has` or `some` asks for the tag `zre`; suspects are included, draining members are not. A
+ * resolver may be created before the node starts, and ends with it: its last list stays in use.
  *
  * @example
  * ```ts
@@ -61,7 +61,7 @@ export class ServiceResolver implements EndpointSource, Iterable<Member> {
   readonly #choose: ReturnType<typeof chooserOf>;
   readonly #asksForZre: boolean;
 
-  /** @internal @param zre peers of ZRE that are not members */
+  /** @internal @param zre ZRE peers that are not members */
   constructor(parts: BusParts, zre: () => readonly ZreCandidate[], steps: readonly ResolverStep[]) {
     this.#parts = parts;
     this.#zre = zre;
@@ -70,11 +70,7 @@ export class ServiceResolver implements EndpointSource, Iterable<Member> {
     this.#asksForZre = asksForZre(steps);
   }
 
-  /**
-   * Live members that match now, including this node if it does.
-   *
-   * @throws InvalidStateError `EFSM` before the node was started; ClosedError `EBADF`
-   */
+  /** Live members that match now. @throws InvalidStateError `EFSM` before the start; ClosedError `EBADF` */
   get services(): Member[] {
     const { runtime } = this.#parts;
     const { self, live } = runtime.rules;
@@ -82,14 +78,11 @@ export class ServiceResolver implements EndpointSource, Iterable<Member> {
     return this.#asksForZre ? [...services, ...this.#zrePeers(self).map(({ service }) => service)] : services;
   }
 
-  /** As `services`. */
   [Symbol.iterator](): Iterator<Member> {
     return this.services[Symbol.iterator]();
   }
 
-  /**
-   * Yields complete lists of endpoints, the first as soon as the node runs; ends with the node. See `EndpointSource`.
-   */
+  /** Yields complete lists of endpoints, the first when the node runs; ends with the node. */
   async *endpoints(signal: AbortSignal): AsyncGenerator<readonly string[], void, undefined> {
     let wake: (() => void) | undefined;
     let timer: NodeJS.Timeout | undefined;
@@ -151,7 +144,7 @@ export class ServiceResolver implements EndpointSource, Iterable<Member> {
     const { self, live } = rules;
     const host = hostOf(self.name);
     const found = new Set<string>();
-    // The order differs between readers and is stable for each, so readers that use the first are spread.
+    // Each reader has its own stable order, so readers that use the first are spread.
     const members = this.#fitting(self, live).filter(({ draining }) => !draining);
     for (const member of inOrderOf(self.id, reader, [...members, ...this.#zrePeers(self)])) {
       const isSameHost = hostOf(member.name) === host;
@@ -163,8 +156,8 @@ export class ServiceResolver implements EndpointSource, Iterable<Member> {
 }
 
 /**
- * Orders members differently for each reader, whatever other members there are (rendezvous hashing). When a member
- * comes or goes, only its share of readers get another first one.
+ * Orders members differently for each reader (rendezvous hashing): when a member comes or goes, only its share of
+ * readers get another first one.
  */
 function inOrderOf(id: string, reader: number, members: readonly Resolvable[]): Resolvable[] {
   const seed = headOf(id) ^ Math.imul(reader, 0x9e3779b1);
@@ -176,7 +169,7 @@ function headOf(id: string): number {
   return Number.parseInt(id.slice(0, 8), 16);
 }
 
-/** Every bit of it depends on every bit of the seed. */
+/** Every bit depends on every bit of the seed. */
 function rank(seed: number): number {
   let hash = Math.imul(seed ^ (seed >>> 16), 0x85ebca6b);
   hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);

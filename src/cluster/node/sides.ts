@@ -1,4 +1,4 @@
-/** Sides of a partition: relates changes of members to split decisions, and acts on the decisions. */
+/** Relates changes of members to split decisions, and acts on the decisions. */
 import type { ClusterChange } from "../membership/events.js";
 import type { Member } from "../membership/members.js";
 import { type SplitMember, type SplitOptions, SplitRules, type SplitView } from "../splits.js";
@@ -6,7 +6,7 @@ import { DeathReason } from "../wire/packets.js";
 import type { ClusterEvent } from "./events.js";
 
 export interface SidesOptions extends SplitOptions {
-  /** On one host there are no partitions, so a member that is dead by evidence counts as gone. */
+  /** One host has no partitions, so a member that is dead by evidence counts as gone. */
   readonly isOneHost: boolean;
 }
 
@@ -19,7 +19,6 @@ export interface SidesEffects {
 export class Sides {
   readonly #rules: SplitRules;
   readonly #evidenceIsOfNoSide: boolean;
-  /** Whether a member was lost since the last decision. */
   #lostSome = false;
 
   /** @throws InvalidArgumentError `EINVAL` for a quorum below 1 */
@@ -44,12 +43,11 @@ export class Sides {
     return this.#rules.nextWakeUp();
   }
 
-  /** @param view state of the membership view */
   tick(now: number, view: SplitView): void {
     this.#rules.tick(now, view);
   }
 
-  /** This node has rejoined, so nothing else is to be done. */
+  /** This node has rejoined. */
   heal(): void {
     this.#rules.heal();
   }

@@ -1,4 +1,3 @@
-/** Statistics of a cluster on a node. */
 import { MemberState } from "../membership/members.js";
 import type { Membership } from "../membership/membership.js";
 import type { MessagingStats } from "../messaging/messaging.js";
@@ -6,14 +5,14 @@ import type { ServicesStats } from "../messaging/service-types.js";
 import type { RequestsStats } from "../requests/types.js";
 import type { BusParts } from "./bus-parts.js";
 
-/** Statistics of a bus. */
+/** Statistics of a cluster on a node. */
 export interface ClusterStats {
   /** Live members, including this node. */
   readonly members: number;
   readonly suspects: number;
   /** Lost and left members until they are forgotten. */
   readonly gone: number;
-  /** Members by state. A draining member is not `alive`; `lost` and `left` ones count until they are forgotten. */
+  /** A draining member is not `alive`; `lost` and `left` ones count until they are forgotten. */
   readonly states: Readonly<Record<"alive" | "suspect" | "draining" | "lost" | "left", number>>;
   /** Probes by this node, and those without an answer. */
   readonly probes: number;
@@ -26,18 +25,16 @@ export interface ClusterStats {
   /** ms since the membership view began to differ from others; 0: equal. */
   readonly differsFor: number;
   /**
-   * Longest delay of the event loop in the last one to two minutes, ms. Delays below 50 to 100 ms, by the profile,
-   * may be missed.
+   * Longest delay of the event loop in the last one to two minutes, ms. Delays below 50 to 100 ms, by the profile, may
+   * be missed.
    */
   readonly loopDelay: number;
   /** Pauses of the event loop longer than half the probe timeout. */
   readonly stalls: number;
-  /** Discovery sources that are up, and down. */
   readonly sourcesUp: number;
   readonly sourcesDown: number;
   /** Local health: 0 is healthy; up to 8 after the node was late or wrongly suspected. */
   readonly healthScore: number;
-  /** Whether this node is on the minority side of a partition. */
   readonly minority: boolean;
   /** For all clusters of the node. */
   readonly packetsSent: number;
@@ -46,19 +43,17 @@ export interface ClusterStats {
   readonly bytesReceived: number;
   /** Bytes of datagrams sent only for gossip. */
   readonly gossipBytes: number;
-  /** Streams to other nodes. */
   readonly links: number;
   /** Refused and dropped packets and connections by reason; those of the cluster's rules as `rules:REASON`. */
   readonly dropped: Readonly<Record<string, number>>;
   /** `undefined` before the start, after the end, and without messages. */
   readonly messaging: MessagingStats | undefined;
-  /** For `send` and `query`; `undefined` before the start, and if `messaging` is false. */
+  /** For `send` and `query`; `undefined` likewise. */
   readonly services: ServicesStats | undefined;
   /** For `serve` and `request`; `undefined` likewise. */
   readonly requests: RequestsStats | undefined;
 }
 
-/** @param now time of the rules */
 export function statsOf(
   now: number,
   { runtime, discovery, sockets, messages, services, requests }: BusParts,

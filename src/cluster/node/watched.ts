@@ -1,9 +1,5 @@
-/**
- * Choice of the nodes that a node watches: the next few in the order of ids, so that each node is watched by equally
- * many.
- */
+/** Nodes that a node watches: the next few in the order of ids, so that each node is watched by equally many. */
 
-/** Nodes watched by each node, which also are its streams for this, and nodes that watch each. */
 const WATCHED = 3;
 /** ms without a change of members before the choice: in a mass start, each change would choose other streams. */
 const WATCH_DELAY = 500;
@@ -28,13 +24,12 @@ export function successors(self: string, members: readonly Watchable[]): string[
   return found.map(({ address }) => address);
 }
 
-/** Whether `a` comes before `b` in the circular order from `self`. */
+/** Circular order from `self`. */
 function isBefore(self: string, a: string, b: string): boolean {
   const [aWraps, bWraps] = [a < self, b < self];
   return aWraps === bWraps ? a < b : bWraps;
 }
 
-/** Chooses watched nodes after the members have stopped changing. */
 export class Watcher {
   readonly #look: () => void;
   #timer: NodeJS.Timeout | undefined;
@@ -47,7 +42,7 @@ export class Watcher {
     this.#look = look;
   }
 
-  /** Members changed; many changes lead to one choice. */
+  /** Called at each change of members. */
   lookSoon(): void {
     if (this.#stopped) return;
     const now = performance.now();
@@ -61,7 +56,7 @@ export class Watcher {
   #wait(ms: number): void {
     this.#timer = setTimeout(() => {
       const left = this.#due - performance.now();
-      // Timers may come a fraction of a millisecond early.
+      // Timers may fire a fraction of a millisecond early.
       if (left >= 1) {
         this.#wait(left);
         return;

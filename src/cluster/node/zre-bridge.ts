@@ -1,9 +1,8 @@
 /**
- * ZRE plane of a node: shows its peers as members, and its events as the cluster's. A node of the cluster that is
- * also a ZRE peer is shown once, as the member.
+ * ZRE plane of a node: shows its peers as members, and its events as the cluster's.
  *
- * A peer's uuid is its id here; a node of a cluster uses its own id as uuid. Nothing on this plane is authenticated,
- * so a member hides a peer with the same id, and never the other way round.
+ * A peer's uuid is its id; a cluster's node uses its own id. Nothing on this plane is authenticated, so a member hides
+ * a peer with the same id, never the other way round.
  */
 
 import { headerEndpoints, readNodeHeaders } from "../../zre/headers.js";
@@ -24,14 +23,12 @@ import type { ZreCandidate } from "./service-resolver.js";
 const MAX_GONE = 256;
 
 export interface BridgeEffects {
-  /** The member with an id, live or gone; `undefined` if unknown to membership. */
+  /** The member with an id, live or gone. */
   memberOf(id: string): Member | undefined;
-  /** Whether an address is this host's. */
   isOwn(address: string): boolean;
   report(event: ClusterEvent): void;
-  /** A peer came or went. */
   changed(): void;
-  /** Current addresses that nodes of the cluster announced: unproved, to be dialled. */
+  /** Addresses that nodes of the cluster announced: unproved, to be dialled. */
   found(addresses: readonly string[]): void;
 }
 
@@ -51,7 +48,6 @@ export class ZreBridge {
   readonly #shown = new Map<string, Member>();
   readonly #gone = new Set<string>();
 
-  /** @param bus name of the cluster @throws InvalidArgumentError `EINVAL` */
   constructor(options: ZreOptions, bus: string, effects: BridgeEffects) {
     this.#bus = bus;
     this.plane = new ZrePlane(options);
@@ -68,10 +64,7 @@ export class ZreBridge {
     return services;
   }
 
-  /**
-   * Peers that are not members, for resolving. @param selfName this node's name, whose host is that of peers on this
-   * host
-   */
+  /** Peers that are not members. @param selfName this node's name; local peers have its host */
   candidates(selfName: string): ZreCandidate[] {
     return this.services().map((service) => ({
       id: service.id,
@@ -89,13 +82,12 @@ export class ZreBridge {
     }));
   }
 
-  /** Finds a peer by id or by unique name. */
   find(nameOrId: string): Member | undefined {
     const peer = this.plane.peer(nameOrId);
     return peer === undefined ? undefined : (this.#effects.memberOf(peer.uuid) ?? this.#memberOf(peer));
   }
 
-  /** Membership has a new member. @returns whether it was reported before, as a peer */
+  /** @returns whether the new member was reported before, as a peer */
   onJoined(id: string): boolean {
     return this.#shown.delete(id);
   }
