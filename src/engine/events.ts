@@ -1,7 +1,4 @@
-/**
- * Socket events. Names up to `unknown` are those of the package `zeromq`, for existing handlers; the rest are
- * shoal's.
- */
+/** Socket events. Names up to `unknown` are those of the package `zeromq`. */
 import type { HandshakeError, ProtocolError, ShoalError } from "../core/errors.js";
 
 export type DisconnectReason =
@@ -16,10 +13,7 @@ export type DisconnectReason =
   /** The engine does not know. */
   | "unknown";
 
-/**
- * Reasons for losing an accepted message, or a copy of it, before it was sent. All counters derive from this
- * list.
- */
+/** Why an accepted message, or a copy of it, was lost before it was sent. */
 export const ENGINE_DROP_REASONS = [
   /** The peer's queue was at its high-water mark. */
   "peer-full",
@@ -40,26 +34,22 @@ export type DropReason =
   /** Discarded when the socket closed. */
   | "closed";
 
-/** A counter for each reason, at 0. */
 export function dropCounters<R extends string>(reasons: readonly R[]): Record<R, number> {
   return Object.fromEntries(reasons.map((reason) => [reason, 0])) as Record<R, number>;
 }
 
 /**
- * Why a received message was discarded. `full`: a datagram at a full receive queue, or a message of a departed
- * XPUB peer. `tooLarge`: a message over `maxMessageSize` or 65,536 frames, after which its connection ended.
+ * Why a received message was discarded. `full`: a datagram at a full receive queue, or a message of a
+ * departed XPUB peer. `tooLarge`: over `maxMessageSize` or 65,536 frames; its connection ended.
  */
 export type InvalidReason = "frames" | "codec" | "schema" | "full" | "tooLarge";
 
-/** Lets a program read the address of any event; these have none. */
+/** Lets a program read the address of any event. */
 interface Nowhere {
   readonly address?: undefined;
 }
 
-/**
- * A failed handshake: this socket's endpoint, and the address of the connecting peer. `peer` is absent on a
- * connecting socket, and if the engine does not know it.
- */
+/** A failed handshake: this socket's endpoint, and the address of the connecting peer, if known. */
 export interface FailedHandshake<E> {
   readonly address: string;
   readonly peer?: string;
@@ -73,7 +63,7 @@ interface Details {
   "bind:error": { readonly address: string; readonly error: ShoalError };
   connect: { readonly address: string };
   "connect:delay": { readonly address: string };
-  /** `error`: the cause of the last failed attempt or lost connection. */
+  /** `interval` in ms; `error`: why the last attempt failed or the connection was lost. */
   "connect:retry": { readonly address: string; readonly interval: number; readonly error?: ShoalError };
   close: { readonly address: string };
   "close:error": { readonly address: string; readonly error: ShoalError };
@@ -92,7 +82,7 @@ interface Details {
   unsubscribe: Nowhere & { readonly topic: Buffer };
   drop: Nowhere & { readonly reason: DropReason; readonly messages: number; readonly routingId?: Buffer };
   invalid: Nowhere & { readonly reason: InvalidReason; readonly error: ShoalError };
-  /** A source has a new list of endpoints; `endpoints` is the complete list. */
+  /** `endpoints` is the complete new list. */
   "source:changed": Nowhere & { readonly endpoints: readonly string[] };
   /** A source threw (the error's `cause`); the next read is in `interval` ms. */
   "source:failed": Nowhere & { readonly error: ShoalError; readonly interval: number };
@@ -104,5 +94,4 @@ export type EventType = keyof Details;
 
 export type SocketEvent = { [K in EventType]: { readonly type: K } & Details[K] }[EventType];
 
-/** The event with one name. */
 export type EventOfType<E extends EventType = EventType> = Extract<SocketEvent, { readonly type: E }>;

@@ -1,6 +1,5 @@
 /**
- * A batch of whole messages in wire format (37/ZMTP, Framing), without commands in between, which a proxy
- * relays undecoded. Every relaying engine uses this framing (frame.ts).
+ * Whole messages in wire format (37/ZMTP, Framing), without commands, which a proxy relays undecoded.
  *
  *   takeBatch(max)    -> some messages, out of one chunk that was received
  *   offerBatch(batch) -> takes from its front what there is room for; the rest stays in it
@@ -12,11 +11,11 @@ import { bodyAt, frameEnd, MORE, tallyOf } from "./frame.js";
 export interface Pooled {
   refs: number;
   release(): void;
-  /** Excludes the memory from reuse, for references that are never released. */
+  /** Excludes the memory from reuse. */
   pin(): void;
 }
 
-/** Counts at the batch's creation, without `first`. */
+/** At the batch's creation, without `first`. */
 export interface BatchTally {
   readonly bodyBytes: number;
   readonly frames: number;
@@ -24,7 +23,7 @@ export interface BatchTally {
   readonly mostFrames: number;
 }
 
-/** Receives a message's first body, its end, and the bytes of all its bodies. */
+/** Gets a message's first body, its end, and the bytes of all its bodies. */
 export type MessageVisitor = (
   bytes: Uint8Array,
   body: number,
@@ -35,23 +34,23 @@ export type MessageVisitor = (
 
 export class FrameBatch {
   readonly bytes: Uint8Array;
-  /** Where the first message begins in `bytes`; advances as messages are taken. */
+  /** Start of the first message; advances as messages are taken. */
   start: number;
   readonly end: number;
-  /** Remaining messages; initially at least 1. */
+  /** Remaining; initially at least 1. */
   messages: number;
-  /** Remaining frames, without `first`. */
+  /** Remaining, without `first`. */
   frames: number;
   readonly tally: BatchTally;
-  /** A frame to prepend to each message: the sender's routing id, from a ROUTER. */
+  /** Prepended to each message: the sender's routing id, from a ROUTER. */
   readonly first: Uint8Array | undefined;
-  /** Reusable memory of `bytes`, released once no message in it is needed. */
+  /** Reusable memory of `bytes`. */
   pooled: Pooled | undefined;
-  /** The bytes have no other user, so taking messages may move the rest. */
+  /** The bytes have no other user: taking messages may move the rest. */
   readonly own: boolean;
-  /** Body bytes taken from the front while other messages stayed, without `first`. */
+  /** Taken from the front while other messages stayed, without `first`. */
   takenBytes = 0;
-  /** Start of the message refused last, which ends at `start`. Earlier bytes may have moved. */
+  /** Start of the message refused last, which ends at `start`. */
   refusedAt = 0;
 
   /** @param pooled already acquired for this batch */
@@ -81,20 +80,20 @@ export class FrameBatch {
     this.pooled = undefined;
   }
 
-  /** Prevents reuse, because references to the bytes leave this batch. */
+  /** References to the bytes leave this batch. */
   #pin(): void {
     this.pooled?.pin();
     this.pooled = undefined;
   }
 
-  /** A batch of the same messages for another socket, sharing the bytes. */
+  /** For another socket, sharing the bytes. */
   copy(): FrameBatch {
     this.#pin();
     const tally = { ...this.tally, frames: this.frames };
     return new FrameBatch(this.bytes, this.start, this.end, this.messages, tally, this.first);
   }
 
-  /** Whether each remaining message begins with a non-empty frame and has another (without `first`). */
+  /** Whether each remaining message begins with a non-empty frame and has another. */
   allHaveAddress(): boolean {
     let begins = true;
     for (let position = this.start; position < this.end; ) {
@@ -108,9 +107,7 @@ export class FrameBatch {
   }
 
   /**
-   * Copies the messages whose first frame (without `first`) passes `keeps`.
-   *
-   * @param keeps receives the range of the frame's body
+   * @param keeps gets the range of the first frame's body, without `first`
    * @returns this batch if every message passes, `undefined` if none does
    */
   filter(keeps: (bytes: Uint8Array, start: number, end: number) => boolean): FrameBatch | undefined {
@@ -142,10 +139,7 @@ export class FrameBatch {
     return filtered.messages();
   }
 
-  /**
-   * Visits each remaining message (without `first`) without allocating objects. The visitor may keep the
-   * bytes.
-   */
+  /** Visits each remaining message (without `first`). The visitor may keep the bytes. */
   visit(visitor: MessageVisitor): void {
     this.#pin();
     const { bytes } = this;
@@ -175,7 +169,7 @@ export class FrameBatch {
     return framesBetween(this.bytes, start, end);
   }
 
-  /** The remaining messages, as views of the bytes. */
+  /** Views of the remaining messages. */
   decode(): Buffer[][] {
     this.#pin();
     const { buffer, byteOffset } = this.bytes;

@@ -1,19 +1,16 @@
 /**
- * Reads a native socket's monitor, libzmq's only report of arriving and leaving peers.
+ * Reads a native socket's monitor, libzmq's only report of peers.
  *
  * Four facts about libzmq 4.3 and the package explain the design:
  *
- * 1. A monitor without a reader is dangerous. libzmq's I/O thread writes events with a blocking send. Once about 2,000
- *    are queued or the reader is closed, that thread stops, with every socket of the context. A started monitor is
- *    therefore read until its socket is gone.
- * 2. A pending `observer.receive()` keeps the process alive and cannot be cancelled. A "loose" monitor, which must not
- *    keep the process alive, is drained on each tick. Then a new observer replaces the old one, so libzmq ends the old
- *    monitor with an `end` event, which settles the pending read.
- * 3. An observer fails if libzmq has no socket left for it, but its monitor has then started without a reader (1). The
- *    engine reserves sockets for a replacement (engine.ts), and only one is in progress at a time.
- * 4. An inproc socket ends when its peer has read everything or has closed. In a worker thread this may be long after
- *    the end of the thread and of the observer (1). libzmq reports no inproc peers anyway, so in worker threads such a
- *    socket has no monitor (socket.ts).
+ * 1. libzmq's I/O thread writes events with a blocking send. With about 2,000 queued, or a closed reader, it
+ * stops, with every socket of the context. So a started monitor is read until its socket is gone.
+ * 2. A pending `observer.receive()` keeps the process alive and cannot be cancelled. So a "loose" monitor is
+ * drained on each tick. Then a new observer replaces the old one, which ends with an `end` event.
+ * 3. An observer fails if libzmq has no socket left for it, but its monitor has started without a reader (1).
+ * The engine reserves sockets for a replacement (engine.ts), one at a time.
+ * 4. In a worker thread, an inproc socket may end long after the thread and the observer (1). libzmq reports
+ * no inproc peers, so such a socket has no monitor (socket.ts).
  *
  *        hold(true)                   close of the socket
  *   loose ---------> held -----------------------+----> ended
@@ -25,7 +22,6 @@ import { toShoalError } from "./errors.js";
 import { closeWithOwner, type NativePair, readToEnd } from "./lifetime.js";
 import type { Native, NativeEvent, NativeObserver, NativeSocket } from "./native.js";
 
-/** Attempts to start one monitor. */
 const MAX_ATTEMPTS = 1_000;
 
 export class Monitor {
@@ -42,7 +38,7 @@ export class Monitor {
 
   /**
    * @param emit gets all events except the ends of replaced monitors
-   * @param ended called once, last, when the socket is destroyed
+   * @param ended called once, when the socket is destroyed
    */
   constructor(native: Native, socket: NativeSocket, emit: (event: NativeEvent) => void, ended: () => void) {
     this.#native = native;
@@ -52,13 +48,13 @@ export class Monitor {
     this.#disown = closeWithOwner(this, this.#pair);
   }
 
-  /** Reads the monitor continuously, which keeps the process alive. */
+  /** Keeps the process alive. */
   ref(): void {
     this.#referenced = true;
     this.#read();
   }
 
-  /** Reads the monitor on ticks only. */
+  /** Reads on ticks only. */
   unref(): void {
     this.#referenced = false;
   }
@@ -72,11 +68,7 @@ export class Monitor {
     setImmediate(this.#letGo);
   }
 
-  /**
-   * Prepares for the socket's close: the next `end` is final.
-   *
-   * @returns whether an `end` will follow; `false` without an observer
-   */
+  /** The next `end` is final. @returns whether one will follow */
   finish(): boolean {
     this.#final = true;
     if (this.#pair.observer === undefined) this.#observe();
@@ -90,7 +82,7 @@ export class Monitor {
     this.#observe();
   };
 
-  /** Replaces the observer. If sockets have run out, events are lost until a later tick succeeds. */
+  /** If sockets have run out, events are lost until a later tick succeeds. */
   #observe(): void {
     if (this.#reading) this.#leaving += 1;
     this.#reading = false;
@@ -122,8 +114,8 @@ export class Monitor {
 }
 
 /**
- * libzmq names a monitor by the memory address of its observer. A recently collected observer may have had the same
- * address, with its socket still open, so another address is tried.
+ * libzmq names a monitor by its observer's memory address. A collected observer with an open socket may have
+ * had the same one, so another is tried.
  */
 function observe(native: Native, socket: NativeSocket): NativeObserver {
   for (let attempt = 1; ; attempt++) {

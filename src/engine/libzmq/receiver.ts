@@ -1,11 +1,11 @@
 /**
  * Reads messages from a native socket, in batches under load.
  *
- * The package returns one promise per message. With `receiveTimeout` 0 a read skips a poll of the socket (a system
- * call, about 0.5 µs), but on an empty socket it costs a rejected promise (about 5 µs). A batch of such reads
- * therefore starts only when `readable` is true; it grows by one after a full batch and halves otherwise. When idle,
- * a single read waits in native code for at most `SLICE` ms, since a pending read keeps the process alive and cannot
- * be cancelled (bench/overhead.js).
+ * The package returns one promise per message. With `receiveTimeout` 0 a read spares a poll of the socket
+ * (0.5 µs), but an empty socket costs a rejected promise (5 µs). So a batch of such reads starts only when
+ * `readable` is true; it grows by one after a full batch and halves otherwise. When idle, a single read waits
+ * in native code for at most `SLICE` ms, since a pending read keeps the process alive and cannot be
+ * cancelled.
  *
  *            want()                       a message
  *   idle ------------> single read  --------------------> idle, batch 2
@@ -22,7 +22,7 @@ import type { NativeSocket } from "./native.js";
 const SLICE = 500;
 /** Most messages read ahead of the program. */
 export const MAX_BATCH = 64;
-/** Batch cost (core/frame-cost.ts) above which the next batch is shorter, to stay within the processor's cache. */
+/** Cost (core/frame-cost.ts) of a batch that stays within the processor's cache. */
 const MAX_BATCH_COST = 262_144;
 
 export class Receiver {
@@ -36,15 +36,14 @@ export class Receiver {
   #wanted = false;
   #closed = false;
   #batch = 1;
-  /** Current `receiveTimeout` of the native socket. */
+  /** Current `receiveTimeout`. */
   #timeout = 0;
   /** Separates messages read before the last `discard`. */
   #epoch = 0;
 
   /**
-   * @param mostBatch messages to read ahead; 1 for types whose state forbids more (REQ, REP)
-   * @param notify called once for each `want`, when `take` has a message
-   * @param highWaterMark bounds the messages read ahead; 0 for no bound
+   * @param mostBatch messages to read ahead; 1 for REQ and REP @param notify called once per `want`
+   * @param highWaterMark bounds the messages read ahead; 0: no bound
    */
   constructor(native: NativeSocket, mostBatch: number, notify: () => void, highWaterMark = 0) {
     this.#native = native;
@@ -62,10 +61,7 @@ export class Receiver {
     return this.#messages.length;
   }
 
-  /**
-   * Whether a read waits in native code. It is woken by an edge, which other reads of the native socket's state would
-   * consume.
-   */
+  /** A read in native code is woken by an edge, which other reads of the socket's state would consume. */
   get busy(): boolean {
     return this.#busy;
   }
@@ -88,12 +84,12 @@ export class Receiver {
     if (on && !this.#busy && !this.#closed) this.#read();
   }
 
-  /** Reads available messages without waiting. */
+  /** Without waiting. */
   poll(): void {
     if (!this.#busy && !this.#closed && this.#native.readable) this.#read();
   }
 
-  /** Stops reading; read messages remain and are counted. */
+  /** Read messages remain and are counted. */
   close(): void {
     this.#closed = true;
     this.#wanted = false;

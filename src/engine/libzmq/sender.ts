@@ -1,23 +1,22 @@
 /**
  * Sends messages to a native socket and detects whether it took them.
  *
- * Each send returns a promise that is already settled (`sendTimeout` is 0), but its state shows only later. A send is
- * therefore preceded by a check of `writable` (a system call, 0.7 µs) or, for ROUTER, STREAM and `noDrop`, followed
- * by an inspection of the promise.
+ * A send's promise is settled at once (`sendTimeout` is 0), but its state shows only later. So either
+ * `writable` is checked before a send (a system call, 0.7 µs), or the promise is inspected after it (ROUTER,
+ * STREAM, `noDrop`).
  *
- * Three facts about libzmq avoid many checks and keep them correct:
+ * Three facts about libzmq spare checks:
  *
  * - A REQ or REP that has just received a message can send one ("turn").
- * - A full pipe has room again once its peer has read half of the high-water mark. After a wait that many sends need no
+ * - A full pipe has room again once its peer has read half of the high-water mark; so many sends need no
  *   check ("credit").
- * - A peer and its room may disappear between the check and the send. The promise then rejects too late to refuse the
- *   message: it is kept here ("refused"), and nothing else is accepted until it is sent.
+ * - A peer may leave between check and send. The promise then rejects too late: the message is kept
+ *   ("refused"), and nothing else is accepted until it is sent.
  *
- * A message without frames sends nothing but waits until the socket is writable, which `wantWritable` uses.
+ * An empty message sends nothing but waits until the socket is writable; `wantWritable` uses that.
  *
- * The package keeps the memory of sent messages until the event loop turns. A program that sends large messages
- * within one turn would fill the high-water mark with fresh memory, 1,000 times 1 MiB, however fast its peer reads.
- * One turn therefore accepts at most `MAX_TURN_BYTES` ("turned").
+ * The package keeps sent memory until the event loop turns. Without a bound (`MAX_TURN_BYTES`), a program
+ * that sends 1,000 times 1 MiB within one turn would hold all of it, however fast its peer reads.
  */
 
 import { type InspectOptions, inspect } from "node:util";
@@ -34,17 +33,14 @@ const SLICE = 50;
 const SLICE_ALONE = 20;
 /** ms between checks of an XPUB with `noDrop`, which libzmq always reports as writable. */
 const NO_DROP_RETRY = 1;
-/** Most unchecked sends after a wait; all may have to be kept if the peer leaves. */
+/** Most unchecked sends after a wait. */
 const MAX_CREDIT = 256;
-/**
- * Bytes accepted per turn of the event loop, except for one larger message, or without a high-water mark. 1 and 64
- * MiB cost the same.
- */
+/** Bytes accepted per turn of the event loop, if there is a high-water mark. 1 and 64 MiB cost the same. */
 const MAX_TURN_BYTES = 67_108_864;
-/** Bytes after which the next turn resets the count; small messages do without. */
+/** Bytes from which the next turn resets the count. */
 const COUNTED_BYTES = 1_048_576;
 
-/** Fixed, since programs can change inspect's defaults for the process; without custom inspection. */
+/** Programs can change inspect's defaults. */
 const LOOK: InspectOptions = {
   compact: 3,
   breakLength: 80,
@@ -52,12 +48,12 @@ const LOOK: InspectOptions = {
   customInspect: false,
   showHidden: false,
 };
-/** Inspection of a promise fulfilled with `undefined`, possibly with extra properties. */
+/** Inspection of a promise fulfilled with `undefined`. */
 const SENT = /^[^{]*\{\s+undefined\b/;
 /** Async hooks, and AsyncLocalStorage before Node.js 24, add this property and later ones to promises. */
 const HOOKED = "[Symbol(async_id_symbol)]";
 
-/** Whether a promise of the package is fulfilled; only `inspect` shows that synchronously (0.7 µs). */
+/** Only `inspect` shows synchronously whether a promise is fulfilled (0.7 µs). */
 function isSent(sent: Promise<void>): boolean {
   return SENT.test(inspect(sent, { ...LOOK, depth: 0 }));
 }
@@ -67,7 +63,6 @@ function isUnroutable(sent: Promise<void>): boolean {
   return state.includes("EHOSTUNREACH");
 }
 
-/** The way in which a socket type accepts messages. */
 export type SendMode =
   /** PUSH, DEALER, REQ, REP, PAIR: wait for room, or their turn. */
   | "waits"
@@ -78,7 +73,7 @@ export type SendMode =
   /** XPUB with `noDrop`: refuses a message if any peer is full. */
   | "looks";
 
-/** Bytes of memory that libzmq references; text is copied. */
+/** Bytes that libzmq references; text is copied. */
 function bytesOf(message: OutgoingMessage): number {
   if (typeof message === "string") return 0;
   if (isBytes(message)) return message.length;
@@ -99,7 +94,6 @@ export class Sender {
   #mode: SendMode;
   #credit = 0;
   #maxTurnBytes = 0;
-  /** Bytes since the last awaited turn. */
   #turnBytes = 0;
   #counting = false;
   /** Whether `notify` is due in the next turn. */
@@ -108,10 +102,7 @@ export class Sender {
   #alone = true;
   #closed = false;
 
-  /**
-   * @param notify called once for each `want`, when `offer` may succeed again
-   * @param mostCredit most unchecked sends; 0 for types that take turns (REQ, REP)
-   */
+  /** @param notify called once per `want` @param mostCredit most unchecked sends; 0 for REQ and REP */
   constructor(
     native: NativeSocket,
     mode: SendMode,
@@ -126,7 +117,6 @@ export class Sender {
     this.highWaterMark = highWaterMark;
   }
 
-  /** Applies at once and limits the current credit. */
   set highWaterMark(highWaterMark: number) {
     this.#maxCredit = Math.min(this.#mostCredit, highWaterMark >> 1);
     this.#credit = Math.min(this.#credit, this.#maxCredit);
@@ -139,7 +129,7 @@ export class Sender {
     return this.#refused.length;
   }
 
-  /** Whether a wait for room is in native code; see `Receiver.busy`. */
+  /** See `Receiver.busy`. */
   get waiting(): boolean {
     return this.#waiting;
   }
@@ -152,17 +142,17 @@ export class Sender {
     this.#mode = mode;
   }
 
-  /** Notes that the socket has an endpoint. */
+  /** The socket has an endpoint. */
   attached(): void {
     this.#alone = false;
   }
 
-  /** Notes that a REQ or REP received a message, so that it may send one. */
+  /** A REQ or REP received a message and may send one. */
   turn(): void {
     this.#credit = 1;
   }
 
-  /** @param copies the program keeps the memory: accepted messages are copied */
+  /** @param copies the program keeps the memory */
   offer(message: OutgoingMessage, copies = false): OfferResult {
     switch (this.#mode) {
       case "waits": {
@@ -202,7 +192,7 @@ export class Sender {
     this.#native.sendTimeout = 0;
   }
 
-  /** Stops sending. @returns the number of accepted messages that libzmq did not take */
+  /** @returns accepted messages that libzmq did not take */
   close(): number {
     this.#closed = true;
     return this.#refused.length;
@@ -231,7 +221,7 @@ export class Sender {
     return this.#mode === "looks" ? OfferResult.Mute : OfferResult.PeerFull;
   }
 
-  /** Sends a message. @returns whether libzmq took it */
+  /** @returns whether libzmq took it */
   #taken(message: OutgoingMessage): boolean {
     const sent = this.#native.send(message);
     if (isSent(sent)) return true;
@@ -252,12 +242,12 @@ export class Sender {
       this.want();
       return;
     }
-    // The wait may have ended by its slice only, so room is not certain.
+    // The wait may have ended by its slice only.
     this.#credit = this.#mode === "waits" && this.#native.writable ? this.#maxCredit : 0;
     this.#notify();
   };
 
-  /** Resends refused messages in order. @returns whether all are sent */
+  /** @returns whether all refused messages are sent */
   #resend(): boolean {
     for (let message = this.#refused.peek(); message !== undefined; message = this.#refused.peek()) {
       if (!this.#taken(message)) return false;

@@ -30,7 +30,7 @@ import { Sender } from "./sender.js";
 import { startTicking, type Ticking, touchSoon } from "./ticker.js";
 import { authenticatorFor, type ZapHandler } from "./zap.js";
 
-/** Resources shared by the sockets of one native context. */
+/** Shared by the sockets of one native context. */
 export interface Shared {
   readonly native: Native;
   readonly context: NativeContext;
@@ -71,10 +71,10 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
   readonly #zapDomain: string | undefined;
   /** XSUB mostly sends subscriptions. */
   readonly #requests: boolean;
-  /** Whether peers may be REQ. */
+  /** Peers may be REQ. */
   readonly #answers: boolean;
   #monitor: Monitor | undefined;
-  /** In a worker thread a socket with inproc endpoints only has no monitor (monitor.ts). */
+  /** In a worker thread, inproc endpoints have no monitor (monitor.ts). */
   #monitored = !inWorker();
   /** Keeps the process alive without a monitor. */
   #keepAlive: NodeJS.Timeout | undefined;
@@ -139,7 +139,7 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
     const subscribes = type === SocketType.Subscriber || type === SocketType.Dish;
     this.subscriptions = subscribes ? this.#native : undefined;
     this.#disown = closeWithOwner(this, { socket: this.#native, observer: undefined });
-    // REQ and REP alternate, so there are no reads ahead and no unchecked sends.
+    // REQ and REP alternate: no reads ahead, no unchecked sends.
     const alternates = type === SocketType.Request || type === SocketType.Reply;
     this.#receiver = new Receiver(
       this.#native,
@@ -329,7 +329,7 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
     if (this.#isPublisher) this.#receiver.poll();
   }
 
-  /** Makes libzmq process commands of its other threads and sockets, unless a native wait does so. */
+  /** Makes libzmq process commands of its other threads and sockets. */
   #listen(): void {
     if (!this.#closed && !this.#receiver.busy && !this.#sender.waiting) void this.#native.readable;
   }
@@ -372,7 +372,7 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
     this.#listener.engineOnReadable();
   };
 
-  /** On XPUB, first byte 1 subscribes and 0 unsubscribes (29/PUBSUB); PUB ignores other messages. */
+  /** First byte 1 subscribes and 0 unsubscribes (29/PUBSUB); PUB ignores other messages. */
   #receiverOnSubscription = (): void => {
     for (let message = this.#receiver.take(); message !== undefined; message = this.#receiver.take()) {
       const [frame] = message;
@@ -382,7 +382,7 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
         topic: frame.subarray(1),
       });
     }
-    // After a turn of the event loop, so that a flooding peer cannot starve it.
+    // A flooding peer must not starve the event loop.
     setImmediate(this.#readSubscriptions);
   };
 
@@ -429,9 +429,9 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
 
   #monitorOnEvent = (event: NativeEvent): void => {
     if (event.type === "close" && event.address !== undefined) this.#nativeEndpoints.released(event.address);
-    // A new peer's pipe waits for this thread's next call into libzmq. Until then a bound SUB without a reader sends
-    // no subscriptions, and a ROUTER does not know its peer. (Reading only `readable` would take the edge from a
-    // waiting read, which would then sleep for its whole slice.)
+    // A new peer's pipe waits for this thread's next call into libzmq. Until then a bound SUB sends no
+    // subscriptions, and a ROUTER does not know its peer. Reading `readable` alone would take the edge from a
+    // waiting read.
     if (event.type === "handshake") this.#listen();
     for (const each of this.#peers.eventsFor(event)) this.#listener.engineOnEvent(each);
   };

@@ -1,8 +1,6 @@
 /**
- * The authentication service of one native context (27/ZAP).
- *
- * libzmq sends a request to `inproc://zeromq.zap.01` for every handshake of a socket with a ZAP domain. Each socket
- * with an `authenticate` hook has a unique domain, which selects its hook.
+ * The authentication service of one native context (27/ZAP). libzmq sends it a request for every handshake of
+ * a socket with a ZAP domain. Each socket with an `authenticate` hook has a unique domain.
  *
  *   request  address | "" | 1.0 | id | domain | peer address | identity | mechanism | credentials…
  *   reply    address | "" | 1.0 | id | status | text | user id | metadata
@@ -19,7 +17,6 @@ type Authenticator = (peer: PeerCredentials) => Promise<boolean>;
 
 /** ms of one native wait for a request. */
 const SLICE = 500;
-/** libzmq's fixed endpoint of the handler. */
 const ENDPOINT = "inproc://zeromq.zap.01";
 
 const EMPTY = Buffer.alloc(0);
@@ -29,7 +26,7 @@ export class ZapHandler {
   readonly #native: Native;
   readonly #context: NativeContext;
   readonly #authenticators = new Map<string, Authenticator>();
-  /** Sockets that keep the process alive; any of them may get a peer to authenticate. */
+  /** Sockets that keep the process alive. */
   readonly #referenced = new Set<object>();
   #socket: NativeSocket | undefined;
   #reading = false;
@@ -40,11 +37,7 @@ export class ZapHandler {
     this.#context = context;
   }
 
-  /**
-   * Calls `authenticate` for each peer of the sockets in `domain`.
-   *
-   * @throws TransportError `EADDRINUSE` if the program runs another ZAP handler
-   */
+  /** @throws TransportError `EADDRINUSE` if the program runs another ZAP handler */
   register(domain: string, authenticate: Authenticator): void {
     if (this.#socket === undefined) {
       const socket = new this.#native.Router({
@@ -66,27 +59,24 @@ export class ZapHandler {
     this.#start();
   }
 
-  /** Reads requests continuously while this socket keeps the process alive. */
+  /** Reads requests while this socket keeps the process alive. */
   ref(socket: object): void {
     this.#referenced.add(socket);
     this.#start();
   }
 
-  /** Without referenced sockets only {@link poll} reads requests. */
+  /** Without referenced sockets, only {@link poll} reads requests. */
   unref(socket: object): void {
     this.#referenced.delete(socket);
     this.#start();
   }
 
-  /** Answers queued requests without waiting. */
+  /** Without waiting. */
   poll(): void {
     if (!this.#reading && this.#socket?.readable === true) void this.#run(this.#socket);
   }
 
-  /**
-   * Removes a domain. With the last one the service ends, so that it neither keeps the process alive nor leaves
-   * requests unanswered.
-   */
+  /** The last domain ends the service, which would keep the process alive. */
   unregister(domain: string): void {
     this.#authenticators.delete(domain);
     const socket = this.#socket;
@@ -140,8 +130,8 @@ export class ZapHandler {
     const domain = String(request[4]);
     const authenticate = this.#authenticators.get(domain);
     const mechanism = String(request[7]);
-    // Once a handler exists, libzmq also asks for CURVE servers without a hook and domain, whose only check is that the
-    // client knows the server's key. A PLAIN server without a hook has no password check.
+    // libzmq also asks for CURVE servers without a hook and domain, whose only check is the server's key. A
+    // PLAIN server without a hook has no password check.
     if (authenticate === undefined) return domain === "" && mechanism === "CURVE";
     const first = request[8];
     const credentials: PeerCredentials = {
@@ -160,10 +150,8 @@ export class ZapHandler {
 }
 
 /**
- * The authenticator of one socket: its `authenticate` hook, and an event for each refused peer. The socket is
- * referenced weakly, so that it can be collected; peers are refused then.
- *
- * @param options the socket's options, for the program's ZAP domain
+ * The `authenticate` hook of one socket, with an event for each refused peer. The socket is referenced
+ * weakly, so that it can be collected; peers are refused then.
  */
 export function authenticatorFor(
   options: WeakRef<Readonly<Record<string, unknown>>>,

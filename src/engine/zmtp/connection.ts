@@ -11,8 +11,7 @@
  * draining    has hung up and waits for the peer's hang-up
  * halfClosed  has hung up and reads the peer to its end
  *
- * Each state but the last has at most one timer, which ends with it. Every exit calls #end once. A peer's
- * fault ends this connection and is reported; nothing here throws.
+ * Each state has at most one timer, which ends with it. Every exit calls #end once. Nothing here throws.
  */
 import { debug } from "../../core/debug.js";
 import { ignore } from "../../core/ignore.js";
@@ -56,12 +55,12 @@ let lingering = 0;
 const ROUTED_COMMANDS: ReadonlySet<string> = new Set(["SUBSCRIBE", "CANCEL", "JOIN", "LEAVE"]);
 
 export interface ConnectionEffects {
-  /** The handshake is complete. @returns the pipe to carry, or the reason for a refusal */
+  /** @returns the pipe to carry, or the reason for a refusal */
   connectionOnReady(connection: Connection, metadata: Metadata): Pipe | Fault;
   connectionOnFault(connection: Connection, fault: Fault): void;
   /** After `drain`: the kernel has everything. */
   connectionOnFlushed(connection: Connection): void;
-  /** The connection has ended; called once. */
+  /** Called once. */
   connectionOnEnd(connection: Connection, reason: DisconnectReason): void;
   connectionOnAuthenticate(connection: Connection, peer: PeerCredentials): Promise<Verdict>;
 }
@@ -73,7 +72,7 @@ export interface ConnectionOptions {
   readonly zapDomain: string;
 }
 
-/** Numbers in order of progress, for cheap checks at each chunk. */
+/** In order of progress. */
 const State = { Handshaking: 0, Open: 1, HalfClosed: 2, Flushing: 3, Draining: 4, Closed: 5 } as const;
 type State = (typeof State)[keyof typeof State];
 
@@ -142,7 +141,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
       if (stream.opening === true) stream.onceOpen?.(openThen);
       else openThen();
     } else this.#open();
-    // Deferred, because the owner must know the connection before it can fail.
+    // The owner must know the connection before it can fail.
     if (framing !== undefined)
       process.nextTick(() => {
         if (this.#state === State.Handshaking) this.#carryOut(this.#handshake.start());
@@ -208,8 +207,8 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
   }
 
   /**
-   * @param patience ms for which the process waits for the peer's hang-up after sending. When the process
-   * ends, any input such as a PING makes the kernel discard unread bytes.
+   * @param patience ms to wait for the peer's hang-up: when the process ends, input such as a PING makes the
+   * kernel discard unread bytes
    */
   drain(patience: number): void {
     switch (this.#state) {
@@ -220,8 +219,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
       case State.Open:
         this.#patience = Math.min(patience, HANG_UP_TIMEOUT);
         this.#enter(State.Flushing);
-        // Input is discarded but still read, because it shows that the peer is alive and so bounds the
-        // linger.
+        // Input is discarded but still read: it shows that the peer is alive and so bounds the linger.
         this.resume();
         this.flush();
         return;
@@ -229,7 +227,6 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     }
   }
 
-  /** A silent peer is cut after a timeout. */
   halfClose(): void {
     if (this.#state === State.Handshaking) {
       // A listener of the peer's joining called this; the connection opens when it returns.
@@ -247,7 +244,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     this.#timer = setTimeout(() => this.#timerOnSilence(), HANG_UP_TIMEOUT).unref();
   }
 
-  /** Flushes at once, to know whether the PING has left; a blocked kernel would delay it indefinitely. */
+  /** Flushes at once, to know whether the PING has left. */
   sendPing(body: Buffer): void {
     if (this.#state === State.HalfClosed || this.blocked) return;
     if (this.#framing !== undefined) {
@@ -284,8 +281,8 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
 
   #onFramed(framing: Framing, bytes: Buffer, length: number, memory: PooledBuffer | undefined): void {
     const pipe = this.#pipe;
-    // Bounds reassembly; complete frames, possibly sealed, are checked later. Handshake and first message may
-    // share a chunk. A negative limit discards fragments while this side is closing.
+    // Bounds reassembly; complete frames are checked later. Handshake and first message may share a chunk. A
+    // negative limit discards fragments.
     const maxSize =
       this.#state >= State.Flushing ? -1 : MAX_HANDSHAKE_COMMAND + (pipe?.in.maxMessageSize ?? length);
     const decoded = framing.decode(bytes, length, memory, maxSize);
@@ -337,8 +334,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
   }
 
   #pushed(pipe: Pipe, fault: StreamFault | Fault | undefined): void {
-    // A command may have closed the connection; a frame cut off by that must not join the next connection's
-    // bytes.
+    // A command may have closed the connection; a cut frame must not join the next connection's bytes.
     if (this.#isClosed()) pipe.in.cut();
     pipe.arrived();
     if (fault !== undefined) this.#broken(fault);
@@ -411,14 +407,11 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     if (this.#options.heartbeat.interval > 0 && this.pings) this.#beat();
     const rest = this.#handshake.takeRemaining();
     this.flush();
-    // Copied, because the program's messages must not share memory.
+    // The program's messages must not share memory.
     if (rest.length > 0) this.#onFrames(rest, rest.length, false);
   }
 
-  /**
-   * Whether PINGs may be sent between messages: not to a peer of version 3.0 (23/ZMTP), and on framed streams
-   * only if the framing allows it.
-   */
+  /** Whether PINGs may be sent between messages: not to a peer of version 3.0 (23/ZMTP). */
   get pings(): boolean {
     return this.#framing === undefined ? this.commands : this.#framing.pings !== false;
   }
@@ -454,7 +447,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     return !ROUTED_COMMANDS.has(command.name);
   }
 
-  /** The heartbeat, created when this side sends PINGs or at the peer's first PING. */
+  /** Created when this side sends PINGs, or at the peer's first PING. */
   #beat(): HeartbeatDriver {
     if (this.#heartbeat === undefined) {
       const { heartbeat } = this.#options;
@@ -506,7 +499,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     });
   }
 
-  /** In halfClosed, silence is ignored while this side has paused reading. */
+  /** Silence is ignored while this side has paused reading. */
   #timerOnSilence(): void {
     if (this.#pipe?.paused === true) this.#timer?.refresh();
     else this.#end("local");
@@ -572,9 +565,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     this.#timer = undefined;
   }
 
-  /**
-   * Sends the peer an ERROR about its oversized message, which libzmq ignores. @returns whether it was sent
-   */
+  /** Sends an ERROR about an oversized message, which libzmq ignores. @returns whether it was sent */
   #explain(which: string): boolean {
     const pipe = this.#pipe;
     if (pipe === undefined || this.#state !== State.Open || this.blocked || !this.pings) return false;
@@ -587,8 +578,8 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
   }
 
   /**
-   * Hangs up and discards input for a while. With unread input the kernel would reset the connection, and the
-   * peer's kernel would discard the ERROR.
+   * Discards input for a while: unread input makes the kernel reset the connection, and the peer loses the
+   * ERROR.
    */
   #linger(): void {
     lingering += 1;
@@ -625,7 +616,6 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
   }
 }
 
-/** The transformation of plain frames to wire bytes; `undefined`: none. */
 function sealOf(
   sealer: FrameSealer | undefined,
   framing: Framing | undefined,

@@ -1,12 +1,11 @@
 /**
- * Datagram endpoints: a RADIO connects to an address or multicast group, a DISH or DGRAM binds to one.
- * Without connections or handshakes, each endpoint is one pipe with its own link.
+ * Datagram endpoints: a RADIO connects to an address or multicast group, a DISH or DGRAM binds to one. Each
+ * endpoint is one pipe with its own link.
  *
  *   pipe.out -> link -> one datagram per message
  *   pipe.in  <- link <- datagrams of joined groups; without room they are dropped and counted (`invalid.full`)
  *
- * Messages are sent in batches and count as `queued` until the system has taken the whole batch. Datagrams
- * that the system refuses are dropped (`disconnected`).
+ * Messages are sent in batches, and count as `queued` until the system has taken the whole batch.
  */
 import type { Socket } from "node:dgram";
 import { lookup } from "node:dns";
@@ -39,17 +38,17 @@ export interface DatagramParts {
 /** Bytes per batch. */
 const MAX_BATCH = 65_536;
 
-/** Deno may reorder datagrams that are handed over together, often sending the last one first. */
+/** Deno may reorder datagrams that are handed over together. */
 const IN_TURN = process.versions.deno !== undefined;
 
-/** ms between events of one reason; otherwise any remote host could flood the program with events. */
+/** ms between events of one reason; otherwise a remote host could flood the program. */
 const REPORT_INTERVAL = 1_000;
 
 const NOBODY: Peer = { socketType: "", identity: Buffer.alloc(0), commands: true };
 
 type RefusedReason = "frames" | "full" | "tooLarge";
 
-/** The destination of a link's datagrams. DGRAM has none: each message names its own. */
+/** DGRAM has none: each message names its own. */
 interface Target {
   readonly address: string;
   readonly port: number;
@@ -90,8 +89,7 @@ class DatagramLink implements Link {
     this.#socket = socket;
     this.#target = target;
     socket.unref();
-    // The system reports errors of earlier datagrams, such as an unreachable port; datagrams may be lost
-    // anyway.
+    // Errors of earlier datagrams, such as an unreachable port: datagrams may be lost anyway.
     socket.on("error", ignore);
     if (target === undefined) socket.on("message", this.#socketOnMessage);
     this.flush();
@@ -163,8 +161,7 @@ class DatagramLink implements Link {
       this.#effects.refused("full", "The receive queue is full: a datagram was thrown away");
       return;
     }
-    // Whole frames are accepted or refused together. Copies are needed, because a datagram may be a slice of
-    // larger memory.
+    // A datagram may be a slice of larger memory, so its frames are copied.
     const fault = pipe.in.pushFrames([Buffer.from(parsed.group), Buffer.from(parsed.body)]);
     if (fault === undefined) pipe.arrived();
     else this.#effects.refused("tooLarge", `A datagram of ${datagram.length} bytes is past maxMessageSize`);
@@ -178,7 +175,7 @@ class DatagramLink implements Link {
     return { group: Buffer.from(formatHostPort("udp", address, port).slice("udp://".length)), body };
   }
 
-  /** Datagrams cannot be paused; those received meanwhile are dropped. */
+  /** Datagrams cannot be paused. */
   pause(): void {}
 
   resume(): void {}
@@ -201,7 +198,7 @@ class DatagramLink implements Link {
   }
 }
 
-/** `undefined` unless the text is HOST:PORT with an IPv4 or [IPv6] address. */
+/** HOST:PORT with an IPv4 or [IPv6] address. */
 function targetOf(text: string): Target | undefined {
   const colon = text.lastIndexOf(":");
   const address = text.slice(0, colon).replace(/^\[(.*)\]$/, "$1");
@@ -276,7 +273,7 @@ export class Datagrams {
     };
     this.#connected.add(connected);
     this.#peers.add(pipe);
-    // Linked at once, to queue messages until the name is resolved.
+    // Messages are queued until the name is resolved.
     pipe.linked(connected.link, NOBODY);
     this.#peers.joined(pipe);
     this.#open(connected);
@@ -293,7 +290,7 @@ export class Datagrams {
     return isFound;
   }
 
-  /** Sends the queue within the socket's linger. @param stop called once it is sent or the linger is over */
+  /** @param stop called once the queue is sent or the linger is over */
   #part(pipe: Pipe, stop: () => void): void {
     if (this.#peers.leave(pipe, stop)) return;
     stop();
@@ -367,7 +364,7 @@ export class Datagrams {
   }
 }
 
-/** Limits events of one reason to one per interval, with a count of those left out. */
+/** One event per interval, with a count of those left out. */
 class Report {
   #last = Number.NEGATIVE_INFINITY;
   #silent = 0;
@@ -395,13 +392,13 @@ function addressOf(host: string, ipv6: boolean): Promise<string> {
   });
 }
 
-/** A group's interface in Node.js's form: an IPv4 address, or an IPv6 address with a zone. */
+/** In Node.js's form: an IPv4 address, or an IPv6 address with a zone. */
 function interfaceOf(given: UdpAddress, ipv6: boolean, endpoint: string): string | undefined {
   if (given.interface === undefined) return undefined;
   return ipv6 ? `::${zoneOf(given)}` : bindAddress(given.interface, false, endpoint);
 }
 
-/** The interface of an IPv6 group as a zone, which unrouted groups (ff01, ff02) require. */
+/** Unrouted IPv6 groups (ff01, ff02) require the interface as a zone. */
 function zoneOf({ host, interface: given }: UdpAddress): string {
   if (given === undefined || host.includes("%")) return "";
   if (!given.includes(":")) return `%${given}`;
@@ -412,7 +409,7 @@ function zoneOf({ host, interface: given }: UdpAddress): string {
   return `%${zone ?? named?.[0] ?? given}`;
 }
 
-/** @throws TransportError `ENOCOMPATPROTO` if the socket authenticates, which datagrams cannot */
+/** @throws TransportError `ENOCOMPATPROTO` if the socket authenticates */
 export function assertPlainDatagrams(endpoint: string, mechanism: string, authenticates: boolean): void {
   if (mechanism === "NULL" && !authenticates) return;
   throw new TransportError(

@@ -1,6 +1,5 @@
 /**
- * The endpoints of one socket: bound (listening.ts) and connected. Connected ones are dialled until
- * disconnected.
+ * The endpoints of one socket: bound (listening.ts) and connected.
  *
  *   dialling --stream--> connections.open --ready--> connected
  *       ^                        |                       |
@@ -26,7 +25,6 @@ import { Backoff } from "./reconnect.js";
 import type { Dialling, SocketState } from "./socket-state.js";
 import { DialFault, type Stream, type Transport, type TransportOptions } from "./transport/transport.js";
 
-/** The parts of a socket that its endpoints use. */
 interface EndpointsOf {
   readonly state: SocketState;
   readonly peers: Peers;
@@ -40,7 +38,7 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
   readonly connections: Connections;
   readonly #peers: Peers;
   readonly #parts: EngineParts;
-  // Created on first use: most sockets have endpoints of one kind.
+  // Most sockets have endpoints of one kind.
   #inproc: InprocPeers | undefined = undefined;
   #datagrams: Datagrams | undefined = undefined;
   #listening: Listening | undefined = undefined;
@@ -128,7 +126,7 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
     const transport = this.#transportOf(endpoint);
     if (transport === undefined) this.inproc.assertWithinReach(endpoint);
     transport?.assertUsable?.("connect", options);
-    // The pipe exists from the start, to queue messages before the connection is open.
+    // The pipe queues messages before the connection is open.
     const immediate = options.immediate === true && transport !== undefined;
     const raw = type === "Stream";
     // Before it connects, only a named raw peer can be sent to. Its pipe ends with the connection, so that no
@@ -149,15 +147,14 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
     return pipe?.routingId;
   }
 
-  /** Queued messages are still sent within the socket's linger. */
+  /** Queued messages are sent within the linger. */
   disconnect(endpoint: string): void {
     this.#part(endpoint, (pipe, stop) => {
-      // Links within the process deliver at once, so there is nothing to wait for.
+      // Links within the process deliver at once.
       return pipe.link?.ahead === undefined && this.#peers.leave(pipe, stop);
     });
   }
 
-  /** Moves queued messages to other peers and receives pending input (peers.ts). */
   release(endpoint: string): void {
     this.#part(endpoint, (pipe, stop) => this.#peers.release(pipe, stop));
   }
@@ -181,7 +178,7 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
     }
   }
 
-  /** Restores a released endpoint that is still linked. @returns its pipe */
+  /** Restores a released endpoint that is still linked. */
   #reclaim(endpoint: string, routingId: string | undefined): Pipe | undefined {
     for (const dialer of this.#dialers) {
       if (!dialer.leaving || dialer.endpoint !== endpoint || dialer.routingId !== routingId) continue;
@@ -200,7 +197,7 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
     this.#listening?.stop();
   }
 
-  /** Stops connecting. @param unlessUnsent spares endpoints with queued messages */
+  /** @param unlessUnsent spares endpoints with queued messages */
   stopDialling(unlessUnsent: boolean): void {
     for (const dialer of [...this.#dialers]) {
       if (unlessUnsent && dialer.pipe !== undefined && dialer.pipe.out.messages > 0) continue;
@@ -221,12 +218,7 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
     this.#reconnects += 1;
   }
 
-  /**
-   * `undefined` for inproc.
-   *
-   * @throws TransportError `EPROTONOSUPPORT` if the platform, such as a simulated machine, lacks the
-   * transport
-   */
+  /** `undefined` for inproc. @throws TransportError `EPROTONOSUPPORT` if the platform lacks the transport */
   #transportOf(endpoint: string): Transport | undefined {
     const scheme = schemeOf(endpoint);
     const transport = this.state.platform.transports.get(scheme);
@@ -249,7 +241,7 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
     return true;
   }
 
-  /** Reports a failed transport handshake of a dialer. @returns the reported error */
+  /** Reports a failed transport handshake. @returns the reported error */
   refused({ endpoint }: Dialer, fault: Fault): ShoalError | undefined {
     let error: ShoalError | undefined;
     for (const event of faultEvents(fault, endpoint, endpoint, this.admission.mechanismName)) {
@@ -288,7 +280,7 @@ class Dialer implements Dialling {
   readonly routingId: string | undefined;
   pipe: Pipe | undefined;
   connection: Dialling["connection"] = undefined;
-  /** Disconnected or released; kept for its pipe's remaining work (peers.ts). */
+  /** Kept for its pipe's remaining work (peers.ts). */
   leaving = false;
   readonly #transport: Transport;
   readonly #options: TransportOptions;
@@ -351,12 +343,12 @@ class Dialer implements Dialling {
 
   #dial = (): void => {
     this.#timer = undefined;
-    if (this.#stopped) return; // A listener of `connect:delay` or `connect:retry` has stopped the dialer.
+    if (this.#stopped) return; // A listener has stopped the dialer.
     this.#cancel = this.#transport.dial(this.endpoint, this.#options, (result) => {
       this.#cancel = undefined;
       if (this.#stopped) return;
       const fault = result instanceof DialFault ? this.#endpoints.refused(this, result.fault) : undefined;
-      if (this.#stopped) return; // A listener of the fault's events has stopped the dialer.
+      if (this.#stopped) return; // A listener has stopped the dialer.
       if (result instanceof Error) this.#retry(fault ?? transportError(result, "connect to", this.endpoint));
       else this.#endpoints.dialled(this, result);
     });

@@ -1,5 +1,5 @@
 /**
- * Detects dead peers (37/ZMTP, Heartbeating), without clock, timer or socket; heartbeat-driver.ts has those.
+ * Detects dead peers (37/ZMTP, Heartbeating). Pure; heartbeat-driver.ts has the clock.
  *
  *   every interval   PING: 04 "PING" | time to live 2, tenths of a second | context
  *
@@ -12,31 +12,29 @@
  * Bytes in either direction show life: a slow reader has not reached the PING yet, and a full kernel takes
  * bytes only after the peer has made room.
  *
- * With `whenIdle: false`, a message schedules a PING one interval later, and a further message postpones it
- * if input came in between. Input alone does not cancel it, because it may answer an earlier message. The
- * answer to the PING ends PINGs until the next message. An idle link costs nothing; its loss is noticed one
- * interval and one timeout after the next message.
+ * With `whenIdle: false`, a message schedules a PING one interval later, and the answer ends PINGs until the
+ * next message. A further message postpones it if input came in between. Input alone does not cancel it,
+ * because it may answer an earlier message.
  *
- * A peer silent for its own time to live is gone, too, even if this side sends no PINGs. The value stays
- * until a PING changes it. libzmq forgets it at the first traffic and misses a peer going silent after that.
+ * A peer silent for its own time to live is gone, too. libzmq forgets that value at the first traffic.
  *
- * Silence means nothing while this side has paused reading. PINGs continue as a sign of life to the peer.
+ * Silence means nothing while this side has paused reading.
  */
 import { encodeCommand } from "./codec/command.js";
 
-/** 37/ZMTP, Heartbeating: bytes of a PING's context at most; longer contexts are cut. */
+/** Most bytes of a PING's context (37/ZMTP, Heartbeating). */
 const MAX_CONTEXT = 16;
 const NOTHING = Buffer.alloc(0);
 
 /** Times in ms. */
 export interface HeartbeatOptions {
-  /** Time between PINGs; 0: none, but the peer's time to live still applies. */
+  /** Between PINGs; 0: none, but the peer's time to live still applies. */
   readonly interval: number;
-  /** Whether PINGs are sent without messages in between. */
+  /** PINGs are sent without messages in between. */
   readonly whenIdle: boolean;
-  /** Time from a PING to the next traffic; 0: no limit. */
+  /** From a PING to the next traffic; 0: no limit. */
   readonly timeout: number;
-  /** Time to live in this side's PINGs; 0: none. */
+  /** In this side's PINGs; 0: none. */
   readonly timeToLive: number;
 }
 
@@ -60,7 +58,7 @@ export function pongCommand(data: Buffer): Buffer | undefined {
   return encodeCommand("PONG", data.length === 2 ? NOTHING : data.subarray(2, 2 + MAX_CONTEXT));
 }
 
-/** The heartbeat of one connection. Times are ms of any monotonic clock. */
+/** Times are ms of any monotonic clock. */
 export class Heartbeat {
   readonly #options: HeartbeatOptions;
   /** Infinite if the option is 0. */
@@ -93,13 +91,13 @@ export class Heartbeat {
     this.#lastHeard = now;
   }
 
-  /** Whether sent messages affect the next PING: none is due, or input allows a later one. */
+  /** Whether sent messages affect the next PING. */
   get awaitsSends(): boolean {
     const { interval, whenIdle } = this.#options;
     return interval > 0 && !whenIdle && (this.#heard || this.#nextPing === Number.POSITIVE_INFINITY);
   }
 
-  /** Notes sent messages; call only if `awaitsSends`. */
+  /** Call only if `awaitsSends`. */
   sent(now: number): void {
     if (this.#heard) this.#quiet();
     this.#hasSent = true;
@@ -137,7 +135,7 @@ export class Heartbeat {
   }
 
   /**
-   * Call repeatedly until it returns `undefined`.
+   * Call until it returns `undefined`.
    *
    * @returns `ping`: send one, then call `pinged`; `gone`: read pending input and call again to confirm
    */
@@ -160,7 +158,7 @@ export class Heartbeat {
     return this.#heard ? undefined : this.#since;
   }
 
-  /** Called after a PING was sent or the kernel was full; the peer must react to either. */
+  /** A PING was sent, or the kernel was full: the peer must react. */
   pinged(now: number, link: WriteState): void {
     this.#note(link);
     if (!this.#paused && this.#since === undefined) this.#since = now;

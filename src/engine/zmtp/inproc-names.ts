@@ -1,6 +1,6 @@
 /**
- * The inproc names of one context: bound sockets, and sockets waiting for a name. The process-wide context
- * shares its names with all threads (threads/thread-names.ts).
+ * The inproc names of one context. The process-wide context shares its names with all threads
+ * (threads/thread-names.ts).
  */
 
 import { NotSupportedError, TransportError } from "../../core/errors.js";
@@ -12,17 +12,14 @@ import { ZAP_ENDPOINT } from "./zap.js";
 export interface InprocTarget<C> {
   inprocOnPeer(connecter: C): void;
   inprocDescribe?(): Description;
-  /** Called with each connecting peer of another thread. */
+  /** A peer of another thread connects. */
   inprocOnPort?(name: string, port: MessagePortLike): void;
 }
 
-/** Names local to a thread, because each thread authenticates its own peers. */
+/** Each thread authenticates its own peers. */
 const OF_ONE_THREAD: readonly string[] = [ZAP_ENDPOINT];
 
-/**
- * Tables of this thread that share names: the process-wide context's, and a test's stand-ins for other
- * threads.
- */
+/** Tables of this thread that share names, including a test's stand-ins for other threads. */
 const participants = new Set<InprocNames<never>>();
 
 export class InprocNames<C = unknown> {
@@ -36,7 +33,7 @@ export class InprocNames<C = unknown> {
     this.#shared = shared;
   }
 
-  /** The connection to other threads, created on first use. */
+  /** Created on first use. */
   #threadsOf(name: string): ThreadNames | undefined {
     if (!this.#shared || OF_ONE_THREAD.includes(name)) return undefined;
     if (this.#threads !== undefined) return this.#threads;
@@ -56,17 +53,13 @@ export class InprocNames<C = unknown> {
     return this.#bound.has(name);
   }
 
-  /**
-   * Asks other threads and blocks this one until they answer.
-   *
-   * @throws TransportError `EADDRINUSE`: the name is bound or being bound, here or in another thread
-   */
+  /** Blocks this thread until the others answer. @throws TransportError `EADDRINUSE` */
   assertFree(name: string): void {
     if (this.#othersToAsk(name)?.isTaken(name) === true) throw inUse(name, ", by another thread");
   }
 
   /**
-   * Asks other threads without blocking. Bind the name in the turn in which the promise resolves.
+   * Asks other threads. Bind the name in the turn in which the promise resolves.
    *
    * @returns `undefined` if the name is free without asking
    * @throws TransportError `EADDRINUSE`; rejects with it
@@ -79,7 +72,7 @@ export class InprocNames<C = unknown> {
     });
   }
 
-  /** @throws TransportError `EADDRINUSE`: this thread has bound the name, or is binding it */
+  /** @throws TransportError `EADDRINUSE` */
   #othersToAsk(name: string): ThreadNames | undefined {
     if (this.#bound.has(name)) throw inUse(name, "");
     const threads = this.#threadsOf(name);
@@ -90,8 +83,7 @@ export class InprocNames<C = unknown> {
   }
 
   /**
-   * Rejects a name bound in another thread on runtimes whose threads cannot connect; the wait would never
-   * end.
+   * Rejects a name of another thread on runtimes whose threads cannot connect.
    *
    * @throws NotSupportedError `NOT_SUPPORTED`
    */
@@ -107,7 +99,7 @@ export class InprocNames<C = unknown> {
     );
   }
 
-  /** @throws TransportError `EADDRINUSE`: a socket of this thread has bound the name */
+  /** @throws TransportError `EADDRINUSE` */
   bind(name: string, target: InprocTarget<C>): void {
     if (this.#bound.has(name)) throw inUse(name, "");
     this.#bound.set(name, target);
@@ -121,10 +113,8 @@ export class InprocNames<C = unknown> {
   }
 
   /**
-   * Looks for a name in other threads.
-   *
-   * @param now `false`: wait for the next announcement of the name
-   * @returns ends the search
+   * Looks for a name in other threads. @param now `false`: waits for its next announcement @returns ends the
+   * search
    */
   seek(
     name: string,
@@ -154,7 +144,7 @@ export class InprocNames<C = unknown> {
     else waiting.add(connecter);
   }
 
-  /** Retries waiting connecters after a bound socket has gained room for a peer. */
+  /** A bound socket has gained room for a peer. */
   admit(target: InprocTarget<C>): void {
     for (const name of [...this.#waiting.keys()])
       if (this.#bound.get(name) === target) this.#admit(name, target);
@@ -164,7 +154,7 @@ export class InprocNames<C = unknown> {
     if (this.#bound.has(name) && this.disconnect(name, connecter)) this.connect(name, connecter);
   }
 
-  /** Offers each waiting connecter once. A refused connecter goes to the end of the list. */
+  /** Offers each waiting connecter once; a refused one goes to the end. */
   #admit(name: string, target: InprocTarget<C>): void {
     for (const connecter of [...(this.#waiting.get(name) ?? [])]) {
       // An earlier offer may have unbound the name or ended this connecter's wait.
@@ -173,7 +163,7 @@ export class InprocNames<C = unknown> {
     }
   }
 
-  /** Ends a wait. @returns whether the connecter was waiting */
+  /** @returns whether the connecter was waiting */
   disconnect(name: string, connecter: C): boolean {
     const waiting = this.#waiting.get(name);
     if (waiting?.delete(connecter) !== true) return false;

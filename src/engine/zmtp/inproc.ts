@@ -1,9 +1,7 @@
 /**
- * Peers in the same process, with the queues, marks and events of other transports. Ends in one thread are
- * linked within the call: a message is written once, to the sender's slab, and read in place; a slab is never
- * rewritten after that. Messages to another thread are copied once (threads/port-link.ts).
- *
- * Sender and receiver share one queue with the sum of both high-water marks.
+ * Peers in the same process. Within a thread, a message is written once, to the sender's slab, and read in
+ * place. Messages to another thread are copied once (threads/port-link.ts). Sender and receiver share one
+ * queue with the sum of both high-water marks.
  */
 import { allocate } from "../../core/memory.js";
 import type { StreamFault } from "./codec/in-stream.js";
@@ -39,12 +37,13 @@ export interface InprocParts {
 const FANS_OUT: readonly string[] = ["PUB", "XPUB", "RADIO"];
 
 /**
- * Called once when a link ends. @param tooLarge the oversized message that ended it, sent by the end with reason `remote`
+ * Called once. @param tooLarge the oversized message that ended the link, sent by the end with reason
+ * `remote`
  */
 type OnEnd = (reason: CloseReason | "remote", tooLarge?: string) => void;
 
 export class InprocLink implements Link {
-  /** Blocked until both sides have joined, because a ROUTER needs a name for the peer first. */
+  /** A ROUTER needs a name for the peer before its messages. */
   blocked = true;
   readonly instant = true;
   readonly #pipe: Pipe;
@@ -52,9 +51,8 @@ export class InprocLink implements Link {
   #far: Pipe | undefined = undefined;
   readonly #onEnd: OnEnd;
   #marks: ReceiveMarks;
-  /** The other end has not been notified of delivered messages. */
   #unannounced = false;
-  /** A fault in delivered messages: delivery stops, and the link ends after this turn. */
+  /** Delivery stops, and the link ends after this turn. */
   #fault: StreamFault | undefined = undefined;
 
   constructor(pipe: Pipe, marks: ReceiveMarks, onEnd: OnEnd) {
@@ -82,7 +80,7 @@ export class InprocLink implements Link {
     this.#far = other === undefined ? undefined : other.#pipe;
   }
 
-  /** Infinite after a fault, to report no room. */
+  /** Infinite after a fault. */
   get ahead(): number {
     if (this.#fault !== undefined) return Number.POSITIVE_INFINITY;
     return this.#far === undefined ? 0 : this.#far.in.messages;
@@ -110,7 +108,7 @@ export class InprocLink implements Link {
     if (far === undefined || this.blocked) return;
     this.#handOver(far);
     this.#announce();
-    // Deferred: the caller may be choosing a pipe, or sending one message to several.
+    // The caller may be choosing a pipe, or sending one message to several.
     if (this.#fault !== undefined) queueMicrotask(() => this.#other?.close("protocol"));
   }
 
@@ -118,7 +116,6 @@ export class InprocLink implements Link {
     const far = this.#far;
     if (far === undefined || this.blocked || this.#fault !== undefined) return -1;
     this.#handOver(far);
-    // An earlier message was at fault, so this one is queued.
     if (this.#fault !== undefined) return -1;
     const queue = far.in;
     this.#fault = Array.isArray(frames) ? queue.pushFrames(frames) : queue.pushFrame(frames);
@@ -137,7 +134,7 @@ export class InprocLink implements Link {
     if (out.length === 0 || this.#fault !== undefined) return;
     const segments = this.#pipe.takeOut(Number.POSITIVE_INFINITY);
     const [given, had] = [out.messages, other.in.messages];
-    // Publishers' messages go to several receivers, each of which may write to its frames.
+    // Each receiver of a publisher's message may write to its frames.
     const shared = FANS_OUT.includes(other.peer?.socketType ?? "");
     for (const { bytes, start, end } of segments) {
       this.#fault ??= shared ? other.in.push(copyOf(bytes, start, end)) : other.in.push(bytes, start, end);
@@ -153,19 +150,18 @@ export class InprocLink implements Link {
     this.#far?.arrived();
   }
 
-  /** The shared queue limits the sender, so reading need not stop. */
+  /** The shared queue limits the sender. */
   pause(): void {}
 
   resume(): void {
     this.#far?.relieved();
   }
 
-  /** Notifies the sender once the receiver has taken messages. */
   awaitRoom(): void {
     this.#far?.watch();
   }
 
-  /** Delivery is immediate, so draining is closing. */
+  /** Delivery is immediate. */
   drain(): void {
     this.close("local");
   }
@@ -182,7 +178,7 @@ export class InprocLink implements Link {
     this.flush();
     // A listener may have closed the link.
     if (this.#other === undefined) return;
-    // This side's program still gets the frames delivered before the end.
+    // Frames delivered before the end still arrive.
     other.#announce();
     if (this.#other === undefined) return;
     this.#join(undefined);
@@ -210,18 +206,15 @@ export interface InprocDial {
   port: ThreadPort | undefined;
 }
 
-/**
- * One socket's inproc peers. Within a thread both ends are linked within the call, without a handshake.
- * Another thread's peer is reached over a shared port (threads/thread-port.ts).
- */
+/** One socket's inproc peers. */
 export class InprocPeers implements InprocTarget<InprocDial> {
   readonly #state: SocketState;
   readonly #names: InprocNames<InprocDial>;
   readonly #peers: Peers;
   readonly #dials = new Set<InprocDial>();
-  /** Names whose socket, or this one, had no room for the peer. */
+  /** Dials for which this socket or the other had no room. */
   readonly #refused = new Set<InprocDial>();
-  /** Ports without a description from the peer yet, with their names. */
+  /** Ports whose peer has not described itself, with their names. */
   readonly #greeting = new Map<ThreadPort, string>();
   /** Own names at which peers of other threads were refused. */
   readonly #refusedNames = new Set<string>();
@@ -278,7 +271,7 @@ export class InprocPeers implements InprocTarget<InprocDial> {
     this.#seek(dial, !this.#refused.has(dial));
   }
 
-  /** @param now `false` after a refusal: waits until the name is announced again */
+  /** @param now `false`: waits until the name is announced again */
   #seek(dial: InprocDial, now: boolean): void {
     dial.endSeek?.();
     const onPort = (port: MessagePortLike, description: unknown): void => {
@@ -289,8 +282,6 @@ export class InprocPeers implements InprocTarget<InprocDial> {
   }
 
   /**
-   * Ends the connection to a name.
-   *
    * @param goesOn whether the pipe still has work, until `stop` is called
    * @returns whether the name was connected
    */
@@ -349,7 +340,7 @@ export class InprocPeers implements InprocTarget<InprocDial> {
     const { options, property, type } = this.#state;
     return {
       socketType: wireNameOf(type),
-      // A copy, because posting a view to another thread copies its whole memory.
+      // Posting a view to another thread copies its whole memory.
       identity: Uint8Array.from(identityOf(options)),
       property: property === undefined ? undefined : { name: property.name, value: property.value },
     };
@@ -427,7 +418,7 @@ export class InprocPeers implements InprocTarget<InprocDial> {
         this.#lookFor(dial);
       },
     });
-    // A socket of this thread may have bound the name meanwhile, or the connection may be stopped.
+    // A socket of this thread may have bound the name meanwhile.
     if (theirs === undefined || dial.stopped || !this.#names.disconnect(dial.name, dial)) {
       port.close();
       return;
@@ -445,7 +436,7 @@ export class InprocPeers implements InprocTarget<InprocDial> {
   }
 
   #join(dial: InprocDial, port: ThreadPort, peer: Peer, marks: ReceiveMarks): void {
-    // Checked again, because another peer may have joined meanwhile.
+    // Another peer may have joined meanwhile.
     const fault = this.#peers.refuse(peer, dial.pipe);
     if (fault !== undefined) {
       port.post(refusal(fault));
@@ -492,7 +483,7 @@ export class InprocPeers implements InprocTarget<InprocDial> {
     for (const event of faultEvents(fault, name, name, "NULL")) this.#state.effects.event(event);
   }
 
-  /** Closes a link that was only made to deliver the queue of a disconnected endpoint or closing socket. */
+  /** Closes a link that only delivers the queue of a disconnected endpoint or closing socket. */
   #leaveIfOver(dial: InprocDial): void {
     const isLeaving = dial.pipe.leaving !== undefined;
     if (isLeaving) this.#stop(dial);

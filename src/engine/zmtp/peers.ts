@@ -1,6 +1,5 @@
 /**
- * The peers of one socket, each represented by a pipe. The routing uses the pipes; events report peers that
- * join and leave.
+ * The peers of one socket, one pipe each.
  *
  *   made --joined--> carried by a link --left--> waits for the next link, or is removed
  *                          | leave
@@ -10,11 +9,10 @@
  *                          | its link is gone, or its time is over
  *   carried --release--> released: no new messages; the queue moves to others, and input is received
  *
- * `disconnect` makes a pipe leave: its link sends the queue and hangs up. Before the first connection, the
- * dialer or inproc name stays until the queue is sent, like a session of libzmq, so that accepted messages do
- * not depend on the peer's arrival.
+ * `disconnect` makes a pipe leave. Before its first connection, the dialer or inproc name stays until the
+ * queue is sent, as in libzmq.
  *
- * `release` retires an endpoint that others replace, depending on the socket type:
+ * `release` retires an endpoint that others replace:
  *
  *   PUSH, SCATTER                the queue moves to the other peers; the pipe leaves
  *   DEALER, REQ, CLIENT          the queue moves; the link stays for replies until the peer hangs up, or RELEASE_TIMEOUT
@@ -56,7 +54,7 @@ const CONVERSES: readonly SocketTypeName[] = [
   "Peer",
   "Channel",
 ];
-/** Receive-only types: their link ends once all input has arrived. */
+/** Receive-only types. */
 const LISTENS: readonly SocketTypeName[] = ["Pull", "Subscriber", "XSubscriber", "Gather", "Dish"];
 
 interface Leaving {
@@ -74,11 +72,10 @@ export class Peers implements PeerProperties {
   readonly #budget: ReceiveBudget;
   readonly #pipes = new Set<Pipe>();
   readonly #leaving = new Map<Pipe, Leaving>();
-  /** Released pipes with an open link. */
   readonly #released = new Map<Pipe, Leaving>();
   #count = 0;
   #policy: PeerPolicy = {};
-  /** Called when a pipe ends or loses its link, so that another peer may fit. */
+  /** Another peer may fit. */
   onPlace: () => void = () => undefined;
 
   constructor(state: SocketState) {
@@ -139,7 +136,7 @@ export class Peers implements PeerProperties {
     };
   }
 
-  /** Why a peer may not join, or `undefined`. @param pipe its existing pipe, if any */
+  /** Why a peer may not join. @param pipe its existing pipe, if any */
   refuse(peer: Peer, pipe: Pipe | undefined): Fault | undefined {
     const { type, routing } = this.#state;
     // libzmq, too, accepts any peer without a socket type.
@@ -188,15 +185,14 @@ export class Peers implements PeerProperties {
   /** Closes a pipe's link, or ends an unlinked pipe that cannot reconnect. */
   close(pipe: Pipe, reason: CloseReason): void {
     const { link } = pipe;
-    // Raw streams send the queue first, because the program's empty message means "hang up".
+    // Raw streams send the queue first: the program's empty message means "hang up".
     if (link !== undefined && this.#state.type === "Stream") link.drain(0);
     else if (link !== undefined) link.close(reason);
     else if (!pipe.outlives) this.end(pipe, reason);
   }
 
   /**
-   * Retires a pipe and sends its queue within the socket's linger. Received messages can still be taken; the
-   * program is told that the peer has left.
+   * Retires a pipe and sends its queue within the socket's linger. Received messages can still be taken.
    *
    * @param stop ends attempts to reach the peer
    * @returns `false`, without changes, if the queue is empty or there is no linger
@@ -204,11 +200,11 @@ export class Peers implements PeerProperties {
   leave(pipe: Pipe, stop: () => void): boolean {
     const linger = this.#state.options.linger;
     const { link } = pipe;
-    // An empty queue still needs a drain: the kernel discards its send buffer if a link is cut with input
-    // unread.
+    // An empty queue needs a drain, too: the kernel discards its send buffer if a link is cut with unread
+    // input.
     if (linger === 0 || (link === undefined && pipe.out.messages === 0)) return false;
     const patience = patienceOf(linger);
-    // The timer is unreferenced because the socket's closing lingers for this pipe, too (lifetime.ts).
+    // The socket's closing lingers for this pipe, too (lifetime.ts), so the timer is unreferenced.
     const timer = linger < 0 ? undefined : setTimeout(() => this.#endLeaving(pipe), linger).unref();
     this.#leaving.set(pipe, { stop, timer });
     this.#state.routing.removed(pipe);
@@ -220,12 +216,7 @@ export class Peers implements PeerProperties {
     return true;
   }
 
-  /**
-   * Stops new messages to a pipe and moves its queue, as drawn in this file's header.
-   *
-   * @param stop ends attempts to reach the peer
-   * @returns `false` if the pipe has nothing left to do and the caller should end it
-   */
+  /** Stops new messages to a pipe and moves its queue. @returns `false` if the caller should end the pipe */
   release(pipe: Pipe, stop: () => void): boolean {
     const { routing, type } = this.#state;
     pipe.released = true;
@@ -246,7 +237,7 @@ export class Peers implements PeerProperties {
     return true;
   }
 
-  /** Undoes a release. @returns whether the pipe is in use again */
+  /** @returns whether the pipe is in use again */
   reclaim(pipe: Pipe): boolean {
     const released = this.#released.get(pipe);
     if (released?.timer === undefined) return false;
@@ -270,17 +261,16 @@ export class Peers implements PeerProperties {
     }
   }
 
-  /** Drains all links. @param patience ms (connection.ts) */
+  /** @param patience ms (connection.ts) */
   drain(patience: number): void {
     for (const { link } of [...this.#pipes]) link?.drain(patience);
   }
 
-  /** Ends the sending half of all links and receives what their peers still send. */
   halfClose(): void {
     for (const { link } of [...this.#pipes]) link?.halfClose();
   }
 
-  /** Ends all pipes. @returns accepted messages that were not sent */
+  /** @returns accepted messages that were not sent */
   endAll(): number {
     for (const pipes of [this.#leaving, this.#released]) {
       if (pipes.size === 0) continue;
@@ -291,12 +281,12 @@ export class Peers implements PeerProperties {
     for (const pipe of [...this.#pipes]) {
       const unsent = pipe.out.messages;
       lost += unsent;
-      // The pipe is deleted first, so that closing its link does not count or move its messages again.
+      // Deletion comes first: closing the link would count and move its messages again.
       this.#pipes.delete(pipe);
       pipe.end();
       const { link } = pipe;
-      // A link that has handed everything to the kernel waits for the peer's hang-up without its pipe. A
-      // blocked link cannot: its pending commands use memory about to be reused.
+      // A link that has sent everything waits for the peer's hang-up without its pipe. A blocked link cannot:
+      // its pending commands use memory about to be reused.
       const goesOn = unsent === 0 && link?.draining === true && !link.blocked;
       if (goesOn) this.#forget(pipe);
       else link?.close("local");
@@ -311,7 +301,7 @@ export class Peers implements PeerProperties {
     clearTimeout(leaving.timer);
     leaving.stop();
     const { link } = pipe;
-    // A link with nothing left to send waits for the peer's hang-up without its pipe.
+    // The link waits for the peer's hang-up without its pipe.
     const hasSent = pipe.out.messages === 0 && link?.blocked === false;
     if (this.#pipes.delete(pipe)) this.#state.effects.dropped(pipe.end());
     if (!hasSent) link?.close("local");
@@ -331,7 +321,7 @@ export class Peers implements PeerProperties {
     for (const pipe of this.#leaving.keys()) if (pipe.released) this.#state.routing.move(pipe);
   }
 
-  /** Uncounts a peer without an event, because the socket's events end before its link does. */
+  /** Uncounts a peer without an event: the socket's events end before its link. */
   #forget(pipe: Pipe): void {
     if (pipe.peer === undefined || pipe.leaving !== undefined) return;
     this.#reportProperty(pipe, false);
@@ -367,7 +357,7 @@ export class Peers implements PeerProperties {
   }
 }
 
-/** The routing id for events: the object given with the peer's messages, else a copy. */
+/** The routing id object given with the peer's messages, else a copy. */
 export function idOf(pipe: Pipe): { routingId?: Buffer } {
   const { routingId } = pipe;
   return routingId === undefined ? {} : { routingId: lastGiven(pipe) ?? Buffer.from(routingId) };

@@ -1,9 +1,9 @@
 /**
- * Encodes messages as frames. Headers and small bodies are copied into a slab. Large bodies go by reference, or are
- * copied to dedicated memory when the program keeps its own.
+ * Encodes messages as frames. Headers and small bodies are copied into a slab; large bodies go by reference,
+ * or are copied to pooled memory.
  *
- * The result of `encode` stays in the encoder's fields until the next call. So a small message allocates nothing, and
- * a publisher can add one encoded message to many queues:
+ * The result of `encode` stays in the fields until the next call: small messages allocate nothing, and a
+ * publisher can add one to many queues:
  *
  *   slab.bytes[start, end)               a message of small frames
  *   parts: (memory, bytes, start, end)…  a message with a large frame, in order
@@ -16,20 +16,17 @@ import { LONG_HEADER, MAX_SHORT, MORE, SHORT_HEADER, skipMessages, writeHeader }
 import { BY_REFERENCE, takeKept } from "./kept-copy.js";
 import { acquire, type PooledBuffer, type RefCounted } from "./pooled-buffer.js";
 
-/** Bytes of a slab. The first slab of an idle pipe is small unless the previous one grew past it. */
+/** Bytes. An idle pipe's first slab is small unless the previous one grew past it. */
 export const SLAB_SIZE = 131_072;
 export const FIRST_SLAB_SIZE = 2_048;
 const MAX_POOLED = 32;
 const MAX_POOLED_FIRST = 1_024;
 
 /**
- * Memory for many small frames, so that the messages of one turn leave in one write.
+ * Memory for small frames, so that one turn's messages leave in one write. It is never rewritten while `refs`
+ * counts segments in it (out-queue.ts).
  *
- * A slab is written front to back, and never rewritten while `refs` counts segments (out-queue.ts) in it. After the
- * last release the slab starts again, or returns to the pool.
- *
- * The small size exists for fan-out: a message to each of a hundred peers takes a slab per pipe, and a hundred large
- * slabs exceed the pool and the processor's cache.
+ * The small size serves fan-out: a hundred large slabs exceed the pool and the processor's cache.
  */
 export class Slab implements RefCounted {
   readonly bytes: Buffer;
@@ -72,7 +69,7 @@ export function takeSlab(size: number): Slab {
   return slab;
 }
 
-/** Ends writing into `slab`; its last segment returns it to the pool. */
+/** The slab's last segment returns it to the pool. */
 export function retireSlab(slab: Slab): void {
   if (slab.retired) return;
   slab.retired = true;
@@ -80,13 +77,10 @@ export function retireSlab(slab: Slab): void {
 }
 
 const copiedHeader = Buffer.alloc(LONG_HEADER);
-/** Set while messages are copied: the memory of large frames so far. Undefined: bodies go by reference. */
+/** Memory of copied large frames; undefined: bodies go by reference. */
 let copies: PooledBuffer[] | undefined;
 
-/**
- * Runs `offer` with large bodies copied to pooled memory, reused after every queue that got the message has
- * sent it.
- */
+/** Runs `offer` with large bodies copied to pooled memory, which is reused once every queue has sent them. */
 export function copying<T>(offer: () => T): T {
   const before = copies;
   const made: PooledBuffer[] = [];
@@ -106,7 +100,6 @@ export interface Part {
   readonly end: number;
 }
 
-/** Releases the parts that `hold` returned. */
 export function letGo(parts: readonly Part[] | undefined): void {
   if (parts !== undefined) for (const { memory } of parts) memory?.release();
 }
@@ -122,11 +115,7 @@ export class Encoder {
   parts: Part[] | undefined = undefined;
   #firstSize = FIRST_SLAB_SIZE;
 
-  /**
-   * Encodes `prefix`, then the frames of `message` from index `from` on.
-   *
-   * @param prefix such as an envelope
-   */
+  /** @param from index of the first frame of `message` @param prefix frames in front, such as an envelope */
   encode(message: OutgoingMessage, from: number, prefix: readonly OutgoingFrame[] | undefined): void {
     this.parts = undefined;
     // Fast path: a lone short frame is the most frequent message.
@@ -177,11 +166,10 @@ export class Encoder {
   }
 
   /**
-   * Appends whole messages in encoded form.
+   * Appends whole encoded messages.
    *
-   * @param frames their number, without `first`
-   * @param first a frame to put in front, for a single message
-   * @param memory owner of the bytes if they are pooled
+   * @param frames their number, without `first` @param first a frame in front of a single message
+   * @param memory owner of pooled bytes
    */
   encodeRange(
     bytes: Uint8Array,
@@ -202,9 +190,8 @@ export class Encoder {
   }
 
   /**
-   * Appends small encoded messages, each behind a copy of `first`. All of them must fit one slab.
-   *
-   * The messages are first copied together to the end of their target, then moved one by one: `copyWithin` makes no view.
+   * Appends small encoded messages, each behind a copy of `first`; all must fit one slab. They are copied to
+   * the end of their target, then moved one by one: `copyWithin` makes no view.
    */
   encodeEach(
     bytes: Uint8Array,
@@ -240,10 +227,7 @@ export class Encoder {
   }
 
   /**
-   * Retains the parts of the encoded message. Without this, the first of several queues could send the whole message
-   * and free its memory before the next queue has it.
-   *
-   * @returns parts for `letGo`
+   * Retains the message's parts for `letGo`: the first of several queues could send and free them too early.
    */
   hold(): readonly Part[] | undefined {
     const { parts } = this;
@@ -251,7 +235,7 @@ export class Encoder {
     return parts;
   }
 
-  /** Returns the slab to the pool once everything has left, so that an idle pipe holds none. */
+  /** An idle pipe holds no slab. */
   releaseSlab(): void {
     const { slab } = this;
     if (slab.refs > 0) return;
@@ -294,7 +278,7 @@ export class Encoder {
   }
 
   #text(text: string, flags: number): void {
-    // UTF-8 needs at most three bytes per UTF-16 unit, so a short text is written first and measured after.
+    // UTF-8 needs at most three bytes per UTF-16 unit: a short text is written first and measured after.
     const slab = this.slab;
     const most = text.length * 3;
     if (most <= 255 && slab.used + most + 2 <= slab.size) {
@@ -324,10 +308,7 @@ export class Encoder {
     this.length += size;
   }
 
-  /**
-   * Copies large `bytes` behind the first `header` bytes of `copiedHeader`, as one part. @param made collects
-   * the memory
-   */
+  /** Copies `bytes` behind the first `header` bytes of `copiedHeader`. @param made collects the memory */
   #copy(bytes: Uint8Array, header: number, made: PooledBuffer[]): void {
     this.#cut();
     const size = header + bytes.length;
@@ -346,8 +327,7 @@ export class Encoder {
     const isFirst = this.slab === FULL && size <= FIRST_SLAB_SIZE;
     this.#cut();
     if (this.parts?.length === 0) this.parts = undefined;
-    // `retireSlab` would return the slab to the pool at once, since no queue refers to this message's parts
-    // yet.
+    // `retireSlab` would pool the slab at once: no queue refers to this message's parts yet.
     this.slab.retired = true;
     this.slab = takeSlab(isFirst ? this.#firstSize : SLAB_SIZE);
     this.start = 0;

@@ -5,8 +5,8 @@
  *                                     |  lose()
  *                                     +--> gone with the connection
  *
- * Adjacent messages of one slab share a segment, so a thousand small messages cost one object and one write. A message
- * counts against the high-water mark until the kernel has its last byte.
+ * Adjacent messages of one slab share a segment: a thousand small ones cost one object and one write. A
+ * message counts against the high-water mark until the kernel has its last byte.
  */
 import { RingBuffer } from "../../../core/collections/ring-buffer.js";
 import { FRAME_COST } from "../../../core/frame-cost.js";
@@ -14,14 +14,14 @@ import { type Encoder, letGo } from "./encoder.js";
 import type { RefCounted } from "./pooled-buffer.js";
 
 export class Segment {
-  /** Owner of the bytes, if they are pooled. */
+  /** Owner of pooled bytes. */
   readonly memory: RefCounted | undefined;
   readonly bytes: Uint8Array;
   start: number;
   end: number;
   messages: number;
   frames: number;
-  /** Whether the segment ends at the end of a message or command. */
+  /** Ends with a message or command. */
   readonly whole: boolean;
 
   constructor(
@@ -45,17 +45,14 @@ export class Segment {
 }
 
 export class OutQueue {
-  /** Messages not yet in the kernel, those in flight included. */
+  /** Includes those in flight. */
   messages = 0;
-  /** Queued bytes and frames, without those in flight. */
+  /** Without those in flight. */
   bytes = 0;
   frames = 0;
-  /**
-   * Dropped messages since the owner last reset the count: the program had transferred their memory to a
-   * thread.
-   */
+  /** Messages dropped because the program had transferred their memory to a thread. */
   detached = 0;
-  /** Messages handed over without success. They are lost with the link. */
+  /** Handed over without success; lost with the link. */
   #refused = 0;
   /** Messages are pieces of a stream, so a detached one is fatal. */
   inPieces = false;
@@ -71,19 +68,19 @@ export class OutQueue {
     return this.#inFlight;
   }
 
-  /** Cost of queued messages (core/frame-cost.ts), without those in flight. */
+  /** As core/frame-cost.ts counts, without those in flight. */
   get cost(): number {
     return this.bytes + FRAME_COST * this.frames;
   }
 
-  /** Cost of all messages not yet in the kernel, those in flight included. */
+  /** Cost, including those in flight. */
   get heldCost(): number {
     let { cost } = this;
     for (const { start, end, frames } of this.#inFlight) cost += end - start + FRAME_COST * frames;
     return cost;
   }
 
-  /** Appends the encoder's current message. @param messages 0 for a command, more than 1 for a range */
+  /** @param messages 0 for a command, more than 1 for a range */
   add(encoder: Encoder, messages: number): void {
     const { parts, slab, start, frames } = encoder;
     if (parts === undefined) {
@@ -101,7 +98,7 @@ export class OutQueue {
         const { memory, bytes } = part;
         this.#push(memory, bytes, part.start, part.end, isLast ? messages : 0, isLast ? frames : 0, isLast);
       }
-      // The next message begins a new segment, so that this one can be dropped alone.
+      // This segment can be dropped alone.
       this.#last = undefined;
     }
     this.messages += messages;
@@ -109,13 +106,10 @@ export class OutQueue {
     this.frames += frames;
   }
 
-  /**
-   * Replaces queued messages, except those in flight, by the encoder's current one. @returns the number
-   * replaced
-   */
+  /** Replaces queued messages, except those in flight. @returns the number replaced */
   replace(encoder: Encoder, messages: number): number {
     const { slab } = encoder;
-    // The queue may hold the last reference to the slab of the new message, and clearing would free it.
+    // The queue may hold the last reference to the slab of the new message.
     slab.refs += 1;
     const parts = encoder.hold();
     const replaced = this.clearWaiting();
@@ -139,7 +133,7 @@ export class OutQueue {
     this.frames += frames;
   }
 
-  /** Puts the encoder's current message in front of the queue, for example a new connection's subscriptions. */
+  /** For example a new connection's subscriptions. */
   addFirst(encoder: Encoder, messages: 0 | 1): void {
     const waiting: Segment[] = [];
     for (let segment = this.#segments.shift(); segment !== undefined; segment = this.#segments.shift())
@@ -151,10 +145,9 @@ export class OutQueue {
   }
 
   /**
-   * Puts segments in flight until they reach `maxBytes`. Only whole messages are taken: the rest of a cut message would
-   * reach the next connection, or conflation, as a message of its own.
-   *
-   * A message in the program's memory is dropped and counted in `detached` if the program has transferred that memory.
+   * Puts segments in flight until they reach `maxBytes`. Only whole messages are taken: the rest of a cut one
+   * would reach the next connection as a message. Messages whose memory the program has transferred are
+   * dropped (`detached`).
    *
    * @returns all segments in flight
    * @throws TypeError when a piece of a stream is detached
@@ -191,7 +184,7 @@ export class OutQueue {
     this.#end();
   }
 
-  /** Moves queued messages, except those in flight, to the end of other queues, round-robin. */
+  /** Moves queued messages, except those in flight, to other queues, round-robin. */
   moveTo(queues: readonly OutQueue[]): void {
     let at = 0;
     for (let segment = this.#segments.shift(); segment !== undefined; segment = this.#segments.shift()) {
@@ -211,10 +204,7 @@ export class OutQueue {
     this.#last = undefined;
   }
 
-  /**
-   * Gives up the segments in flight with their memory, to a new owner. @param refused messages among them that
-   * failed
-   */
+  /** Gives the segments in flight to a new owner. @param refused failed messages among them */
   handOver(refused = 0): void {
     for (const { messages } of this.#inFlight) this.messages -= messages;
     this.#inFlight.length = 0;
@@ -222,7 +212,7 @@ export class OutQueue {
     this.messages += refused;
   }
 
-  /** Drops the messages in flight with the link. @returns their number */
+  /** Drops messages in flight. @returns their number */
   lose(): number {
     const refused = this.#refused;
     this.#refused = 0;

@@ -1,45 +1,43 @@
 /**
- * Assembles a frame that spans chunks, in dedicated memory.
+ * Assembles a frame that spans chunks.
  *
  *   begin       --> header --whole, checked--> body --whole--> the reader has it
  *   beginBehind ------------------------------> body    with the earlier frames of its message
  *
- * The kernel reads the rest of a large frame directly into place (`memory`, `filled`). The same read also takes the
- * first bytes behind the frame. They hold the next frame's header, so large frames follow without a separate read.
- * A frame of more than 1 MiB gets all its memory once a share has arrived, and only that share is copied
- * (`grownSize`). Doubling copied the frame repeatedly and kept twice its size resident.
+ * The kernel reads the rest of a large frame directly into place (`memory`, `filled`), together with the next
+ * frame's header, so large frames follow without a separate read. A frame over 1 MiB gets all its memory once
+ * a share has arrived (`grownSize`); doubling kept twice its size resident.
  *
- * Unfilled memory of all frames is bounded, because a peer obtains it by declaring lengths and the system counts it
- * against the process. Past the bound a frame gets a small buffer first, then twice its received bytes. Frames larger
- * than the bound, possible only with a raised `maxMessageSize`, grow 16-fold.
+ * Unfilled memory of all frames is bounded, because a peer obtains it by declaring lengths. Past the bound a
+ * frame gets a small buffer, then twice its received bytes. Frames larger than the bound grow 16-fold.
  */
 
 import { allocate } from "../../../core/memory.js";
 import { LONG, LONG_HEADER, readLongSize, SHORT_HEADER } from "../../frame.js";
 import { acquire, type PooledBuffer } from "./pooled-buffer.js";
 
-/** Frames up to 1 MiB and a header get their memory at once, larger ones after as many bytes have arrived. */
+/** Frames up to 1 MiB and a header get their memory at once. */
 export const MAX_EAGER = 1_048_585;
 /**
- * Memory of a larger frame, as a multiple of its received bytes: complete when 1/128 has arrived. A declared
- * length alone yields no more, and unfilled pages are not resident on systems that map memory on write.
+ * Memory of a larger frame per received byte: complete when 1/128 has arrived. Unfilled pages are not
+ * resident on systems that map memory on write.
  */
 const AHEAD = 128;
 /** Multiple once `MAX_UNFILLED` is reached. */
 const AHEAD_AT_BOUND = 2;
-/** Multiple past `MAX_UNFILLED` for a frame longer than that, so that only its first sixteenth is copied. */
+/** Multiple past `MAX_UNFILLED` for a longer frame, so that only its first sixteenth is copied. */
 const AHEAD_PAST_BOUND = 16;
-/** Bound on unfilled memory of unfinished frames, in bytes, for all connections of a thread. */
+/** Bytes of unfilled memory for all connections of a thread. */
 export const MAX_UNFILLED = 1_073_741_824;
 /** Least missing bytes of a frame that the kernel reads directly into place. */
 export const DIRECT = 16_384;
-/** Least size of a frame with dedicated reads; a read may bring several smaller frames. */
+/** Least size of a frame with dedicated reads. */
 const LARGE = 32_768;
 
-/** Bytes of room behind a large frame for the next header or envelope, copied away and then zeroed. */
+/** Bytes of room behind a large frame for the next header or envelope. */
 const BEHIND = 256;
 
-/** Shared by all streams: bytes here are consumed before the next read. */
+/** Shared by all streams: consumed before the next read. */
 let behindFrame: Buffer | undefined;
 
 let unfilled = 0;
@@ -47,9 +45,7 @@ let unfilled = 0;
 /**
  * The new size of an outgrown buffer.
  *
- * @param need bytes of the whole frame
- * @param have bytes received
- * @param size bytes of room needed now
+ * @param need bytes of the whole frame @param have received bytes @param size room needed now
  * @param others unfilled bytes of other frames
  */
 export function grownSize(need: number, have: number, size: number, others: number): number {
@@ -58,7 +54,7 @@ export function grownSize(need: number, have: number, size: number, others: numb
   return ahead(need, have, need > MAX_UNFILLED ? AHEAD_PAST_BOUND : AHEAD_AT_BOUND, size);
 }
 
-/** The whole frame once its share has arrived. Before that at most the share, which keeps the last copy small. */
+/** The whole frame once its share has arrived; before that at most the share, for a small last copy. */
 function ahead(need: number, have: number, times: number, size: number): number {
   if (have * times >= need) return need;
   return Math.max(size, Math.min(have * times, Math.ceil(need / times)));
@@ -66,17 +62,16 @@ function ahead(need: number, have: number, times: number, size: number): number 
 
 export interface SplitFrameEffects<F extends string> {
   splitOnHeader(flags: number, size: number): F | undefined;
-  /** Takes a whole frame. @param at its position in `bytes`, behind earlier frames of its message */
+  /** @param at position in `bytes`, behind earlier frames of the message */
   splitOnWhole(bytes: Buffer, at: number, end: number, pooled: PooledBuffer | undefined): void;
   splitOnNoMemory(): F;
 }
 
 export class SplitFrame<F extends string> {
   readonly #effects: SplitFrameEffects<F>;
-  /** Partial header; undefined once the body has begun. */
+  /** Undefined once the body has begun. */
   #header: Buffer | undefined = undefined;
   #body: Buffer | undefined = undefined;
-  /** Owner of the body, if pooled. */
   #pooled: PooledBuffer | undefined = undefined;
   #at = 0;
   #have = 0;
@@ -110,7 +105,7 @@ export class SplitFrame<F extends string> {
     return this.#bodyOf(this.#have + DIRECT)?.subarray(this.#have);
   }
 
-  /** Counts bytes read into `memory`. @returns the bytes behind a completed frame, valid until the next call */
+  /** @returns the bytes behind a completed frame, valid until the next call */
   filled(length: number): Uint8Array | undefined {
     this.#have += length;
     unfilled -= length;
@@ -121,7 +116,7 @@ export class SplitFrame<F extends string> {
       const body = this.#body as Buffer;
       behindFrame ??= allocate(BEHIND);
       body.copy(behindFrame, 0, need, have);
-      // The frame's owner gets all of this memory, and the copied bytes are another message's.
+      // The frame's owner gets all of this memory.
       body.fill(0, need, have);
     }
     this.#whole();
@@ -141,8 +136,8 @@ export class SplitFrame<F extends string> {
   }
 
   /**
-   * Keeps the first part of a frame with a checked header, together with earlier frames of its message from
-   * `first` on. @param need bytes of them all
+   * Keeps the first part of a frame with a checked header, and earlier frames of its message from `first` on.
+   * @param need bytes of them all
    */
   beginBehind(chunk: Uint8Array, first: number, position: number, to: number, need: number): F | undefined {
     this.#need = need;
@@ -155,7 +150,7 @@ export class SplitFrame<F extends string> {
     return undefined;
   }
 
-  /** Adds bytes of the frame. @returns the position behind them, or the fault */
+  /** @returns the position behind the frame's bytes, or the fault */
   continue(chunk: Uint8Array, from: number, to: number): number | F {
     const count = Math.min(to - from, this.#need - this.#have);
     const header = this.#header;
@@ -205,7 +200,7 @@ export class SplitFrame<F extends string> {
     return undefined;
   }
 
-  /** @returns the frame's memory with room for `size` bytes; undefined: allocation failed */
+  /** @returns memory with room for `size` bytes; undefined: allocation failed */
   #bodyOf(size: number): Buffer | undefined {
     const body = this.#body as Buffer;
     if (size <= body.length) return body;
@@ -224,11 +219,11 @@ export class SplitFrame<F extends string> {
     return unfilled + eager <= MAX_UNFILLED ? eager : Math.min(eager, Math.max(DIRECT, have));
   }
 
-  /** @returns new memory, all of it unfilled; undefined: allocation failed */
+  /** @returns new memory; undefined: allocation failed */
   #memoryOf(bytes: number): Buffer | undefined {
     const size = bytes === this.#need && bytes >= LARGE ? bytes + BEHIND : bytes;
     try {
-      // No slice of Buffer's pool, because a partial frame may last and would retain the whole pool.
+      // A slice of Buffer's pool would retain the whole pool as long as a partial frame lasts.
       const pooled = size < DIRECT ? undefined : acquire(size);
       const body = pooled === undefined ? allocate(size) : pooled.bytes.subarray(0, size);
       this.#pooled = pooled;

@@ -1,12 +1,12 @@
 /**
- * CURVE's primitives by the package `libsodium` in WebAssembly, without its wrappers. The C functions work on memory
- * allocated once per thread. A longer box gets memory for the call. WebAssembly never returns memory to the system, so a
- * thread keeps as much as its longest frame took; `maxMessageSize` bounds received frames.
+ * CURVE's primitives by the package `libsodium` in WebAssembly, without its wrappers. They work on memory
+ * allocated once per thread; a longer box gets memory for the call. WebAssembly never returns memory to the
+ * system.
  *
  *   key 32 | nonce 24 | input 65,632 | output 131,072
  *
- * Short frames are copied in and out many at a time. Copying each frame separately costs 39 % more processor time for a
- * sender of 64-byte messages, and 20 % more for a receiver, and is slower than libzmq in C (`shoal bench curve`).
+ * Short frames are copied in and out many at a time. Separate copies cost a sender of 64-byte messages 39 %
+ * more processor time, a receiver 20 % (`shoal bench curve`).
  */
 import { writeUint32 } from "../../../core/big-endian.js";
 import { requireHere } from "../../../core/require-here.js";
@@ -14,13 +14,13 @@ import { type CurveBox, type FrameMemory, KEY_LENGTH, NONCE_LENGTH, TAG_LENGTH }
 
 /** Bytes of a nonce before its counter. */
 const NONCE_TEXT = 16;
-/** Bytes of the input, 64 KiB and a frame's overhead, and of the output. */
+/** The input: 64 KiB and a frame's overhead. */
 const INPUT_SIZE = 65_632;
 const OUTPUT_SIZE = 131_072;
-/** Longest short frame, in bytes; leaves room for others. */
+/** Bytes of the longest short frame. */
 const MOST_SHORT = 32_768;
 
-/** The used part of the package, which has no types. A 64-bit length is passed as two words. */
+/** The package has no types. A 64-bit length is passed as two words. */
 interface Exports {
   /** Replaced when the memory grows. */
   readonly HEAPU8: Uint8Array;
@@ -39,17 +39,16 @@ interface Exports {
 /** All numbers are addresses, except the length. */
 type Crypt = (to: number, from: number, length: number, high: 0, nonce: number, key: number) => number;
 
-/** @throws the reason for a failed load */
 async function load(): Promise<Exports> {
   // The package would fall back to JavaScript, and lose its memory when that grows.
   if (!("WebAssembly" in globalThis)) throw new Error("this JavaScript engine runs without WebAssembly");
   try {
-    // The name is a literal, so that bundlers put the package into their output.
+    // Bundlers need a literal.
     // @ts-expect-error The package has no types.
     const { default: instantiate } = await import("libsodium");
     return await (instantiate as (options: object) => Promise<Exports>)({ getRandomValue: randomWord });
   } catch {
-    // Jest and other runners cannot import. The file for `require` is three times as large.
+    // Jest and other runners cannot import.
     const module = requireHere()("libsodium") as Exports & { readonly ready: Promise<void> };
     await module.ready;
     return module;
@@ -77,7 +76,7 @@ class Memory implements FrameMemory {
   readonly nonce: number;
   bytes: Uint8Array;
   readonly #sodium: Exports;
-  /** Cached, because the package's object has hundreds of properties. */
+  /** The package's object has hundreds of properties. */
   readonly #seal: Crypt;
   readonly #open: Crypt;
 

@@ -1,6 +1,5 @@
 /**
- * Converts between the pipe's plain frames and MESSAGE bodies in message frames on the wire (26/CURVEZMQ;
- * flags 00, as libzmq sends them). Queues and limits behind it work alike with and without encryption.
+ * Converts between plain frames and MESSAGE bodies on the wire (26/CURVEZMQ; flags 00, as libzmq sends them).
  *
  *   pipe.out --plain frames--> seal() --> the kernel
  *   the kernel --> open() --plain frames--> pipe.in
@@ -22,7 +21,7 @@ import { InStream, type StreamFault } from "../codec/in-stream.js";
 import type { Segment } from "../codec/out-queue.js";
 import type { CipherMemory, Fault, FrameCipher, FrameSealer } from "./mechanism.js";
 
-/** Bytes a cipher adds to a body at most. */
+/** Most bytes that a cipher adds to a body. */
 const OVERHEAD = 64;
 
 function headerSize(length: number): number {
@@ -39,7 +38,7 @@ export class Sealer implements FrameSealer {
     this.#cipher = cipher;
   }
 
-  /** @returns wire bytes of whole plain frames, in new memory each time */
+  /** @returns wire bytes in new memory */
   seal(segments: readonly Segment[]): Buffer {
     const size = this.#plain.open ? 0 : this.#sizeOfShort(segments);
     const memory = size > 0 ? this.#cipher.memory("seal") : undefined;
@@ -68,7 +67,7 @@ export class Sealer implements FrameSealer {
     return headerSize(sealed) + sealed;
   }
 
-  /** Total size of the sealed frames; 0 if a frame is long, or not whole in its segment. */
+  /** 0 if a frame is long, or not whole in its segment. */
   #sizeOfShort(segments: readonly Segment[]): number {
     const most = this.#cipher.mostShort;
     let size = 0;
@@ -96,7 +95,7 @@ export class Sealer implements FrameSealer {
         const inputEnd = memory.input + next - position;
         let output = memory.output;
         for (let from = memory.input; from < inputEnd; ) {
-          // Read first, because sealing overwrites the header's last byte.
+          // Sealing overwrites the header's last byte.
           const flags = memory.bytes[from] as number;
           const to = frameEnd(memory.bytes, from);
           const body = bodyAt(memory.bytes, from);
@@ -114,7 +113,7 @@ export class Sealer implements FrameSealer {
     return wire;
   }
 
-  /** End of the plain frames, at least one, that fit in the memory before and after sealing. */
+  /** End of the plain frames, at least one, that fit in the memory. */
   #lastFitting(bytes: Uint8Array, start: number, end: number, memory: CipherMemory): number {
     let size = 0;
     let position = start;
@@ -128,15 +127,15 @@ export class Sealer implements FrameSealer {
   }
 
   open(bytes: Uint8Array, stream: InStream, length = bytes.length): StreamFault | Fault | undefined {
-    // Limits a sealed frame to a plain message plus the overhead; `stream` checks the plain frames.
+    // A sealed frame is a plain message and the overhead at most.
     this.#sealed ??= new InStream(stream.maxMessageSize + OVERHEAD, () => undefined);
     const sealed = this.#sealed;
     stream.outer = sealed;
     const most = stream.maxMessageSize + OVERHEAD;
     sealed.limit(most); // The limit may have changed.
     let position = 0;
-    // Completes a started frame alone, so that later frames are opened in place. A page's stream has no
-    // `lacks` (browser/in-stream.ts) and takes the whole chunk below.
+    // A started frame is completed alone, so that later frames are opened in place. A page's stream has no
+    // `lacks` (browser/in-stream.ts).
     while (sealed.lacks > 0 && position < length) {
       const next = Math.min(length, position + sealed.lacks);
       const fault = sealed.push(bytes, position, next);
@@ -146,13 +145,13 @@ export class Sealer implements FrameSealer {
     const whole = sealed.unfinished > 0 ? position : this.#wholeEnd(bytes, position, length, most);
     const broken = this.#openWhole(bytes, position, whole, stream);
     if (broken !== undefined) return broken;
-    // A command may have ended the connection, so a frame started after it is discarded.
+    // A command may have ended the connection.
     if (whole === length || stream.outer !== sealed) return undefined;
-    const fault = sealed.push(bytes, whole, length); // Not copied, because whole frames are taken at once.
+    const fault = sealed.push(bytes, whole, length); // Not copied: whole frames are taken at once.
     return this.#openWhole(bytes, whole, whole, stream) ?? fault;
   }
 
-  /** End of the whole, ordinary message frames from `start` on. */
+  /** End of the whole message frames from `start` on. */
   #wholeEnd(bytes: Uint8Array, start: number, length: number, most: number): number {
     let whole = start;
     for (;;) {
@@ -193,7 +192,7 @@ export class Sealer implements FrameSealer {
     for (const frame of frames) fault ??= this.#openInto(frame, 0, frame.length, plain);
     for (let position = start; position < end && fault === undefined; ) {
       const isShort = frameEnd(bytes, position) - bodyAt(bytes, position) <= mostShort;
-      // Requested each time, because a long frame may have used the memory.
+      // A long frame may have used the memory.
       const memory = isShort ? this.#cipher.memory("open") : undefined;
       if (memory !== undefined) {
         const next = this.#shortEnd(bytes, position, end, mostShort, memory);
@@ -239,7 +238,7 @@ export class Sealer implements FrameSealer {
     return undefined;
   }
 
-  /** End of the sealed frames, at least one, with bodies of up to `most` bytes that fit in the memory. */
+  /** End of the short sealed frames, at least one, that fit in the memory. */
   #shortEnd(bytes: Uint8Array, start: number, end: number, most: number, memory: CipherMemory): number {
     let position = start;
     while (position < end) {
@@ -255,18 +254,18 @@ export class Sealer implements FrameSealer {
     return headerSize(body) + body;
   }
 
-  /** Writes a sealed body's plain frame to `at`. @returns its end, or a fault */
+  /** @returns the end of the plain frame, or a fault */
   #openOne(sealed: Uint8Array, from: number, to: number, plain: Uint8Array, at: number): number | Fault {
     const cipher = this.#cipher;
     const length = cipher.plainLength(to - from);
-    // The byte before the plain body is the header's last, written after the flags are known.
+    // The header's last byte is written after the flags are known.
     const opened = cipher.open(sealed, from, to, plain, at + headerSize(length) - 1);
     if (typeof opened !== "number") return opened;
     return writeHeader(plain, at, (opened & COMMAND) !== 0 ? COMMAND : opened, length) + length;
   }
 }
 
-/** The body of the frame at `position`; 0 if its header is incomplete or not a message's. */
+/** 0: the header is incomplete or not a message's. */
 function messageBodyAt(bytes: Uint8Array, position: number, end: number): number {
   const flags = bytes[position] as number;
   const body = position + (flags === 0 ? SHORT_HEADER : LONG_HEADER);

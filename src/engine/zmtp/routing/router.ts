@@ -1,12 +1,9 @@
 /**
  * ROUTER and STREAM: the first frame of a message names the peer (28/REQREP, The ROUTER Socket Type).
  *
- *   receives  routing id | what the peer sent
- *   sends     to the peer named by the first frame, without it
- *
  * The name is the Identity of the peer's handshake, or else 5 bytes, `00` and a counter. A second peer with
- * the same name is refused; with `handover` it replaces the first, which is closed. (libzmq keeps the second
- * connected but deaf, even after the first has left.)
+ * the same name is refused; with `handover` it replaces the first. (libzmq keeps the second connected but
+ * deaf.)
  */
 import { quoted } from "../../../core/arguments.js";
 import { allocate, keyOf } from "../../../core/memory.js";
@@ -27,17 +24,14 @@ import { isSameId, lastGiven } from "./given-id.js";
 import { FairQueue } from "./queues.js";
 import { Routing } from "./routing.js";
 
-/** 37/ZMTP, The Identity Property: bytes at most. */
+/** Bytes (37/ZMTP, The Identity Property). */
 const MAX_IDENTITY = 255;
 
 export class RouterRouting extends Routing implements PeerQueues {
   readonly #in = new FairQueue();
-  /** Keys are ids as latin1 strings. */
+  /** By id as a latin1 string. */
   readonly #byId = new Map<string, Pipe>();
-  /**
-   * Lookup by the id object of received messages, because making a string key costs more than the rest of the
-   * lookup.
-   */
+  /** By the id object of received messages: a string key costs more than the rest of the lookup. */
   readonly #byObject = new Map<OutgoingFrame | undefined, Pipe>();
   #counter = randomStart();
 
@@ -45,7 +39,7 @@ export class RouterRouting extends Routing implements PeerQueues {
     return this.#in.next() !== undefined;
   }
 
-  /** Like libzmq, accepts any message and reports its outcome. */
+  /** As in libzmq, any message is accepted, and its outcome reported. */
   get writable(): boolean {
     return true;
   }
@@ -142,13 +136,13 @@ export class RouterRouting extends Routing implements PeerQueues {
     return this.#byId.get(keyOf(bytes));
   }
 
-  /** The peer's id for the program: the same object each time, unless the program has written to it. */
+  /** The same object each time, unless the program has written to it. */
   #idFor(pipe: Pipe): Buffer {
     const id = pipe.routingId as Buffer;
     const last = lastGiven(pipe);
     if (last !== undefined) return last;
     this.#byObject.delete(pipe.givenId);
-    // Untransferable memory, because the same object comes with every message.
+    // Untransferable memory: the same object comes with every message.
     const given = allocate(id.length);
     given.set(id);
     pipe.givenId = given;
@@ -196,9 +190,9 @@ export class StreamRouting extends RouterRouting {
     const pipe = this.find(message[0] as OutgoingFrame);
     if (pipe === undefined) return OfferResult.Unroutable;
     const bytes = message[1] as OutgoingFrame;
-    // Without a connection there is nothing to close; `disconnect` ends the attempts.
+    // `disconnect` ends attempts to connect.
     if (bytes.length === 0 && pipe.link === undefined) return OfferResult.Unroutable;
-    // Comes before the check for room, because a full peer can be disconnected, too.
+    // A full peer can be disconnected, too.
     if (bytes.length === 0) this.effects.closePipe(pipe, "local");
     // Mute would block other peers.
     else if (!pipe.hasRoom()) return OfferResult.PeerFull;

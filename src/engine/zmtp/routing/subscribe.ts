@@ -1,11 +1,9 @@
 /**
- * SUB and XSUB (29/PUBSUB): subscriptions go to every publisher, and again on each new connection. Messages are received from
- * all publishers in turn. SUB also filters messages itself, because publishers need not filter, and send until a
- * cancellation has reached them.
+ * SUB and XSUB (29/PUBSUB). Subscriptions go to every publisher, and again on each new connection. SUB also
+ * filters messages itself: publishers need not filter, and send until a cancellation has reached them.
  *
- * A subscription is a command to a peer of version 3.1, and a message (01 or 00, and the prefix) to one of 3.0. It is sent at
- * each call of the program; the cancellation at the last of as many calls. While a publisher does not read, only the
- * difference is kept: a prefix that comes and goes meanwhile is not sent.
+ * A subscription is a command to a peer of version 3.1, and a message (01 or 00, and the prefix) to one of
+ * 3.0. While a publisher does not read, only the difference is kept.
  */
 import { SteadyMap } from "../../../core/collections/steady-map.js";
 import { costOf } from "../../../core/frame-cost.js";
@@ -28,10 +26,10 @@ import { LengthSet } from "./subscription-index.js";
 
 export class SubscribeRouting extends Routing implements EngineSubscriptions {
   readonly #in = new FairQueue();
-  /** Number of the program's subscriptions by prefix, one character per byte. */
+  /** Number of subscriptions by prefix, one character per byte. */
   readonly #prefixes = new SteadyMap<number>();
   readonly #lengths = new LengthSet();
-  /** Unsent changes by pipe: whether each prefix is subscribed now. */
+  /** Unsent changes: whether each prefix is subscribed now. */
   readonly #unsent = new Map<Pipe, SteadyMap<boolean>>();
   readonly #filters: boolean;
   #next: Buffer[] | undefined = undefined;
@@ -49,7 +47,7 @@ export class SubscribeRouting extends Routing implements EngineSubscriptions {
     return this.#find();
   }
 
-  /** XSUB: a message without room at a publisher is dropped. */
+  /** XSUB drops messages without room at a publisher. */
   get writable(): boolean {
     return true;
   }
@@ -63,8 +61,8 @@ export class SubscribeRouting extends Routing implements EngineSubscriptions {
   }
 
   /**
-   * The next connection gets all prefixes, so unsent commands are dropped: they could contradict later changes. Messages
-   * between them (XSUB) are dropped as well.
+   * The next connection gets all prefixes: unsent commands could contradict later changes. Messages between
+   * them (XSUB) are dropped, too.
    */
   override lost(pipe: Pipe): void {
     this.#unsent.delete(pipe);
@@ -85,15 +83,15 @@ export class SubscribeRouting extends Routing implements EngineSubscriptions {
 
   override messages(pipe: Pipe): void {
     this.#in.add(pipe);
-    // Messages are decoded only when taken, so that their memory can be lent.
+    // Messages are decoded when taken, so that their memory can be lent.
     this.effects.routingOnReadable();
   }
 
-  /** XSUB: 01 or 00 and a prefix is a subscription or its cancellation; other messages go to all publishers. */
+  /** XSUB: 01 or 00 and a prefix is a subscription or its cancellation. */
   offer(message: OutgoingMessage): OfferResult {
     const single = Array.isArray(message) ? (message.length === 1 ? message[0] : undefined) : message;
     if (single !== undefined) {
-      // Only subscriptions are copied, because a publication may be large.
+      // A publication may be large, so only subscriptions are copied.
       const kind = typeof single === "string" ? single.charCodeAt(0) : single[0];
       if (kind === 1 || kind === 0) {
         const prefix = Buffer.from(single as Uint8Array).subarray(1);
@@ -130,7 +128,7 @@ export class SubscribeRouting extends Routing implements EngineSubscriptions {
     }
   }
 
-  /** Removes messages from index `start` on that the program has not subscribed to. */
+  /** @param start index of the first unchecked message */
   #filter(taken: TakenMessages, start: number): void {
     const { messages } = taken;
     let kept = start;
@@ -195,7 +193,7 @@ export class SubscribeRouting extends Routing implements EngineSubscriptions {
     return super.queuedIn + (this.#next === undefined ? 0 : 1);
   }
 
-  /** @param changes whether the prefix is new or gone; otherwise only its number has changed */
+  /** @param changes whether the prefix is new or gone */
   #sendChange(pipe: Pipe, on: boolean, key: string, changes: boolean): void {
     const { link } = pipe;
     if (link === undefined) return;
@@ -211,7 +209,6 @@ export class SubscribeRouting extends Routing implements EngineSubscriptions {
     }
   }
 
-  /** Sends unsent changes to a publisher that reads again, as its connection takes them. */
   #catchUp(pipe: Pipe): void {
     const unsent = this.#unsent.get(pipe);
     if (unsent === undefined) return;
@@ -233,24 +230,22 @@ export class SubscribeRouting extends Routing implements EngineSubscriptions {
     return true;
   }
 
-  /** Whether the program gets a message (SUB). */
   protected matches(message: readonly Buffer[]): boolean {
     const topic = message[0] as Buffer;
     return this.#hasPrefixOf(topic, 0, topic.length) !== this.effects.options.invertMatching;
   }
 
-  /** Whether the program gets every message, so that none needs a check. */
   protected wantsAll(): boolean {
     const lengths = this.#lengths;
     return lengths.size > 0 && lengths.at(0) === 0 && !this.effects.options.invertMatching;
   }
 
-  /** Whether the program has subscribed to exactly this prefix. */
+  /** Exactly this prefix. */
   protected has(topic: Buffer): boolean {
     return this.#prefixes.has(keyOf(topic));
   }
 
-  /** A subscription or its cancellation in the format of the peer's version. */
+  /** In the format of the peer's version. */
   protected frameOf(pipe: Pipe, on: boolean, prefix: Buffer): Buffer {
     if (pipe.peer?.commands === true) return commandFrame(encodeCommand(on ? "SUBSCRIBE" : "CANCEL", prefix));
     return messageFrame(Buffer.concat([Buffer.of(on ? 1 : 0), prefix]));

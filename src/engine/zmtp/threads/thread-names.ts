@@ -1,7 +1,6 @@
 /**
- * The inproc names of a process: finds the thread with a bound name, and connects a socket of another thread to it.
- * Threads share no table, so they exchange words over a wire (node-threads.ts). Pure: the wire has the channels and
- * the clock.
+ * Finds the thread with a bound inproc name and connects a socket of another thread to it. Threads share no
+ * table; they exchange words over a wire, which has the channels and the clock (node-threads.ts).
  *
  *   bind        ask(name)  -->  every thread answers at once, without its program
  *               bound(name) --> threads that look for the name seek again
@@ -11,31 +10,28 @@
  *               accept(place) -->
  *               <== a MessagePort, handed over at that place (thread-port.ts)
  *
- * A seek for an unbound name waits for `bound`. The three steps ensure that only one thread hands over a port, even if
- * two have bound the name. If a thread ends between the steps, the other seeks again after HANDOVER_TIMEOUT.
+ * The three steps ensure that one thread hands over a port, even if two have bound the name. If a thread ends
+ * between them, the other seeks again after HANDOVER_TIMEOUT.
  *
- * If several threads ask for a name at once, the lowest rank wins, then the lowest id. A rank is random, and above the
- * ranks of questions that the thread has granted before. So all threads agree on one order, and three threads cannot
- * refuse each other in a ring.
+ * If several threads ask for a name, the lowest rank wins, then the lowest id. A rank is random, and above
+ * the ranks that the thread has granted. So all threads agree on one order and cannot refuse each other in a
+ * ring.
  */
 import type { Description, MessagePortLike } from "./thread-port.js";
 
-/** Bound on the wait for answers, in ms; a silent thread has not bound the name. */
+/** ms to wait for answers; a silent thread has not bound the name. */
 export const ANSWER_WAIT = 50;
-/** Poll interval for answers, in ms. */
+/** ms between polls for answers. */
 export const LOOK_INTERVAL = 1;
-/** Bound on the wait for a port after an accepted offer, in ms. */
+/** ms to wait for a port after an accepted offer. */
 const HANDOVER_TIMEOUT = 1_000;
 
-/**
- * Indices in the memory of an ask: the number of answers, whether a thread has the name, whether the wait is
- * over.
- */
+/** Indices in the memory of an ask: number of answers, the name is taken, the wait is over. */
 const ANSWERS = 0;
 const TAKEN = 1;
 const OVER = 2;
 
-/** Words between threads. `from` and `to` are ids of threads. */
+/** `from` and `to` are ids of threads. */
 export type ThreadWord =
   | { readonly kind: "hello"; readonly from: string; readonly thread: number }
   | { readonly kind: "here"; readonly from: string; readonly thread: number }
@@ -60,16 +56,16 @@ export type ThreadWord =
 export interface ThreadWire {
   readonly handsOver: boolean;
   /**
-   * Number of this thread. Two copies of this package in one thread share it, and cannot answer each other in a
+   * This thread's number. Two copies of this package in one thread share it and cannot answer each other in a
    * wait.
    */
   readonly thread: number;
   /** Whether older threads may exist. */
   readonly mayHaveOthers: boolean;
   post(word: ThreadWord): void;
-  /** Waits for a port at a place. @returns cancels the wait */
+  /** @returns cancels the wait for a port at the place */
   receive(place: string, onPort: (port: MessagePortLike, description: unknown) => void): () => void;
-  /** Hands over a port at a place. @returns the port's other end; `undefined`: no waiting thread */
+  /** @returns the port's other end; `undefined`: no thread waits */
   handOver(place: string, description: Description): MessagePortLike | undefined;
   /** Blocks up to `ms` while `memory[ANSWERS]` equals `seen`, then handles received words. */
   standStill(memory: Int32Array, seen: number, ms: number): void;
@@ -81,7 +77,7 @@ export interface ThreadWire {
 
 export interface ThreadNamesEffects {
   isBound(name: string): boolean;
-  /** Describes the socket bound to a name; `undefined`: unbound. */
+  /** `undefined`: unbound. */
   describe(name: string): Description | undefined;
   /** Takes the port of a connecting socket from another thread. */
   accepted(name: string, port: MessagePortLike): void;
@@ -91,7 +87,7 @@ interface Seek {
   readonly name: string;
   readonly onPort: (port: MessagePortLike, description: unknown) => void;
   id: string;
-  /** Cancels the wait for a port; undefined outside such a wait. */
+  /** Cancels the wait for a port. */
   stop: (() => void) | undefined;
 }
 
@@ -101,11 +97,11 @@ export class ThreadNames {
   readonly #id: string;
   readonly #others = new Set<string>();
   readonly #seeks = new Set<Seek>();
-  /** Open offers by place; `cancel` stops the timer. */
+  /** By place; `cancel` stops the timer. */
   readonly #offers = new Map<string, { readonly name: string; readonly cancel: () => void }>();
-  /** Pending asks of this thread: rank by name. */
+  /** Ranks of pending asks by name. */
   readonly #asking = new Map<string, number>();
-  /** Asks that this thread has granted. Until the given time the other thread may still bind the name. */
+  /** Granted asks: until then the other thread may still bind the name. */
   #grants: { readonly name: string; readonly rank: number; readonly until: number }[] = [];
   /** Whether all existing threads are known. */
   #settled: boolean;
@@ -122,12 +118,11 @@ export class ThreadNames {
     return !this.#settled || this.#others.size > 0;
   }
 
-  /** Whether a socket of this thread waits for answers to bind the name. */
   isAsking(name: string): boolean {
     return this.#asking.has(name);
   }
 
-  /** Whether another thread has the name. Blocks up to `ANSWER_WAIT` if there are other threads. */
+  /** Blocks up to `ANSWER_WAIT` if there are other threads. */
   isTaken(name: string, random = 1 - Math.random()): boolean {
     if (!this.hasOthers) return false;
     const wire = this.#wire;
@@ -143,9 +138,8 @@ export class ThreadNames {
   }
 
   /**
-   * As `isTaken`, without blocking. A free name must be bound within the call of `done`.
-   *
-   * @param done called asynchronously
+   * As `isTaken`, without blocking. A free name must be bound within the call of `done`, which is
+   * asynchronous.
    */
   ask(name: string, done: (taken: boolean) => void, random = 1 - Math.random()): void {
     const wire = this.#wire;
@@ -172,20 +166,20 @@ export class ThreadNames {
   }
 
   #isAnswered(answer: Int32Array, answers: number): boolean {
-    // New threads, and threads with missing answers, do not know how many answers to expect.
+    // An unsettled thread does not know how many answers to expect.
     return Atomics.load(answer, TAKEN) === 1 || (this.#settled && answers >= this.#others.size);
   }
 
-  /** @returns whether the name is taken; `undefined`: too late, as grants of other threads may have expired */
+  /** @returns whether the name is taken; `undefined`: too late, grants of other threads may have expired */
   #conclude(name: string, answer: Int32Array, until: number): boolean | undefined {
     const wire = this.#wire;
     this.#asking.delete(name);
     Atomics.store(answer, OVER, 1);
     const taken = Atomics.load(answer, TAKEN) === 1;
-    // A single answer ends the wait, and leaves the number of other threads unknown.
+    // The number of other threads stays unknown.
     if (taken) return true;
     this.#settled = Atomics.load(answer, ANSWERS) >= this.#others.size;
-    // Threads without an answer have ended or are busy, so a hello takes a new census.
+    // Threads without an answer have ended or are busy: a hello takes a new census.
     if (!this.#settled) {
       this.#others.clear();
       wire.post({ kind: "hello", from: this.#id, thread: wire.thread });
@@ -193,7 +187,7 @@ export class ThreadNames {
     return wire.now() < until + ANSWER_WAIT ? false : undefined;
   }
 
-  /** Announces that the name is bound, or that its socket has room for peers again. */
+  /** The name is bound, or its socket has room for peers again. */
   announce(name: string): void {
     this.#wire.post({ kind: "bound", from: this.#id, name });
   }

@@ -1,7 +1,6 @@
 /**
- * How frames travel on a stream with frame borders, such as a WebSocket. Both sides of it see ZMTP frames, so that queues,
- * limits, mechanisms and relays are the same as on a byte stream. There is no greeting, since the transport's handshake
- * agrees on the mechanism.
+ * How frames travel on a stream with frame borders, such as a WebSocket. Both sides of it see ZMTP frames.
+ * The transport's handshake agrees on the mechanism and replaces the greeting.
  *
  *   out:  the pipe's frames --cipher, if any--> encode --> the stream
  *   in:   the stream --> decode --cipher, if any--> the pipe's frames
@@ -19,11 +18,11 @@ export interface FramePiece {
 export interface DecodedFrames {
   readonly bytes: Buffer;
   readonly length: number;
-  /** Owner of the memory, for the caller to release; absent: the next `decode` overwrites the memory. */
+  /** For the caller to release; absent: the next `decode` overwrites the memory. */
   readonly pooled: PooledBuffer | undefined;
-  /** Whether the memory belongs to the caller; absent: `pooled` decides. */
+  /** The memory belongs to the caller; absent: `pooled` decides. */
   readonly kept?: boolean;
-  /** A whole frame that precedes `bytes`, in memory of the caller. */
+  /** A whole frame before `bytes`, in memory of the caller. */
   readonly assembled?: Buffer;
 }
 
@@ -32,9 +31,9 @@ export type Farewell = "done" | "protocol" | "refused" | "too-long";
 export interface Framing {
   /** As agreed. The handshake fails unless it is the socket's. */
   readonly mechanism: Mechanism["name"];
-  /** Whether routing ids replace the handshake: the first message of each side is its routing id. */
+  /** Routing ids replace the handshake: the first message of each side is its routing id. */
   readonly bare: boolean;
-  /** Whether the peer has closed the transport, for example by a close frame. */
+  /** The peer has closed the transport. */
   readonly closed: boolean;
   /** Ends the connection; frames decoded before are valid. */
   readonly fault: Fault | StreamFault | undefined;
@@ -43,16 +42,15 @@ export interface Framing {
    * @returns wire bytes, valid until `release`; without `release` the caller owns them
    */
   encode(pieces: readonly FramePiece[]): Uint8Array;
-  /** Frees the last result of `encode`. */
   release(): void;
-  /** Encoded bytes beyond the peer's limit; the connection is full above 0. Absent: no limit. */
+  /** Encoded bytes beyond the peer's limit; absent: no limit. */
   readonly excess?: number;
-  /** Retained bytes of a fragmented frame; absent: none. */
+  /** Retained bytes of a fragmented frame. */
   readonly unfinished?: number;
   /** Room in front of `size` bytes for `decode` in place; absent: none. */
   headroom?(size: number): number;
   /**
-   * Decodes the first `length` of `bytes`, and keeps no reference to them.
+   * Keeps no reference to `bytes`.
    *
    * @param pooled owner of `bytes`, if frames may be decoded in place and keep it
    * @param maxSize most bytes of an assembled frame; negative: such frames are discarded

@@ -1,36 +1,32 @@
 /**
- * Socket files of ipc listeners. A killed process leaves its file behind, and the path is then in use for the system.
+ * Socket files of ipc listeners. A killed process leaves its file, and the path then counts as in use.
  *
  *   bind --in use--> a probe connects --refused--> the file is removed, and the bind tried again
  *                                      `--accepted, or no socket--> EADDRINUSE
  */
 import { lstatSync, mkdirSync, readFileSync, rmdirSync, rmSync, statSync, unlinkSync } from "node:fs";
 
-/** A probe's result. */
 export type Answer = "listens" | "refuses" | "gone";
 
-/** What identifies a socket file. The time tells it from a later one with the same inode. */
+/** The time tells a file from a later one with the same inode. */
 function socketAt(path: string): string | undefined {
   const found = lstatSync(path, { bigint: true, throwIfNoEntry: false });
   return found?.isSocket() === true ? `${found.ino} ${found.mtimeNs}` : undefined;
 }
 
 /**
- * @returns the socket file that may be dead; "gone" for an empty path; `undefined` for another kind of file, and for a
- *   bound socket
+ * @returns the socket file that may be dead; "gone" for an empty path; `undefined` for another kind of file,
+ * and for a bound socket
  */
 export function suspectAt(path: string): string | undefined {
   const suspect = socketAt(path);
   if (suspect === undefined)
     return lstatSync(path, { throwIfNoEntry: false }) === undefined ? "gone" : undefined;
-  // The list is read after the file: a listener that replaced it meanwhile is bound, and the suspect is another file.
+  // A listener that replaced the file meanwhile is listed, so the list is read after the file.
   return isBoundByName(path) ? undefined : suspect;
 }
 
-/**
- * Whether the system lists a socket bound to this path. Sockets refuse connections between `bind` and `listen`, which
- * a probe takes for dead.
- */
+/** Sockets refuse connections between `bind` and `listen`, which a probe would take for dead. */
 function isBoundByName(path: string): boolean {
   let names: string;
   try {
@@ -42,14 +38,13 @@ function isBoundByName(path: string): boolean {
   return names.split("\n").some((line) => line.endsWith(end));
 }
 
-/** Age in ms of a lock whose process was killed. */
+/** ms after which a lock's process counts as killed. */
 const STALE_LOCK = 10_000;
 
 /**
- * Removes a dead socket file. A folder is the lock for that: whoever made it compares the file with the one that was
- * probed, and nobody replaces a file that nobody else removes.
+ * Removes a dead socket file. A folder is the lock: its owner compares the file with the probed one.
  *
- * @returns whether a bind is worth another attempt: `false` if another process removes the file, and binds the path
+ * @returns whether to bind again; `false`: another process is removing the file
  */
 export function removeDead(path: string, dead: string): boolean {
   const lock = `${path}.lock`;
@@ -67,7 +62,7 @@ export function removeDead(path: string, dead: string): boolean {
   return true;
 }
 
-/** Whether a process was killed that had the lock, which is then removed. */
+/** Removes the lock of a killed process. @returns whether the lock is gone */
 function isStale(lock: string): boolean {
   const found = statSync(lock, { throwIfNoEntry: false });
   if (found === undefined) return true;
@@ -84,9 +79,9 @@ interface Owned {
 const owned = new Map<string, Owned>();
 
 /**
- * Registers a listener's path for removal by `disown`, or at the end of the process or thread.
+ * Registers a path for removal by `disown`, or at the end of the process or thread.
  *
- * @param folder created for the path, removed with it
+ * @param folder created for the path
  */
 export function own(path: string, folder?: string): void {
   if (owned.size === 0) process.on("exit", disownAll);

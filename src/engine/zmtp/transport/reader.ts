@@ -7,8 +7,7 @@
  *   the read behind its end     --> a small part of the shared memory
  *   full TLS records            --> dedicated memory, contiguous, until it is full or the turn ends
  *
- * A stream of node:net allocates 64 KiB for each read of any size, and assembling a large frame would copy it once more.
- * Idle connections hold no memory here.
+ * A stream of node:net would allocate 64 KiB for each read, and copy a large frame once more.
  *
  *   reading --pause--> ahead: keeps reading, so that a hang-up is noticed
  *      ^                 |  READ_AHEAD
@@ -19,20 +18,20 @@ import { loopTurned } from "../../../core/turn-budget.js";
 import { acquire, type PooledBuffer } from "../codec/pooled-buffer.js";
 import type { ByteStream } from "./byte-stream.js";
 
-/** Most bytes of one read, except for the rest of a large frame, and for a relay. */
+/** Most bytes of an ordinary read. */
 const READ_BYTES = 65_536;
-/** Most bytes of one read for a relay, which keeps memory briefly; each read costs two callbacks. */
+/** For a relay, which keeps memory briefly; each read costs two callbacks. */
 const RELAY_READ_BYTES = 262_144;
-/** Most bytes behind a large frame. The next frame is usually as large, and only its header is wanted here. */
+/** Only the next frame's header is wanted behind a large one. */
 const READ_BEHIND_LARGE = 8_192;
 
-/** Least bytes of a bulk read; the next read is expected to be as large. */
+/** Least bytes of a bulk read. */
 const BULK_READ = 16_384;
-/** Bytes of a full TLS record (RFC 8446, Record Layer); more usually follow in the same read. */
+/** Bytes of a full TLS record (RFC 8446, Record Layer). */
 const RECORD = 16_384;
-/** Bytes of gathered records: a write of 64 KiB with its last record. */
+/** A write of 64 KiB with its last record. */
 const GATHERED_BYTES = 81_920;
-/** Bytes buffered for a paused connection before reading stops. */
+/** Bytes buffered before a paused connection stops reading. */
 const READ_AHEAD = 65_536;
 
 let shared: Buffer | undefined;
@@ -48,19 +47,17 @@ export interface ReadTarget {
 }
 
 export interface Sink {
-  /** Room in front of a bulk read of `size` bytes, in the same memory; absent: none. */
+  /** Room in front of a bulk read of `size` bytes; absent: none. */
   headroom?(size: number): number;
   /** Destination of the next bytes; undefined or absent: the sink copies what it keeps. */
   readTarget?(): ReadTarget | undefined;
   sinkFilled?(length: number): void;
   /**
-   * Takes the first `length` of `bytes`.
-   *
-   * @param kept whether the sink owns them; else they are overwritten after the call
-   * @param pooled owner of `bytes`, if pooled; references beyond the call are counted in it, or pin it
+   * @param kept whether the sink owns `bytes`; else they are overwritten after the call
+   * @param pooled owner of `bytes`; later references are counted in it, or pin it
    */
   sinkOnBytes(bytes: Buffer, length: number, kept: boolean, pooled?: PooledBuffer): void;
-  /** Called once, after all bytes: the peer has ended the stream, or the stream is gone. */
+  /** Called once, after all bytes. */
   sinkOnEnd(): void;
 }
 
@@ -82,15 +79,14 @@ export class Reader implements StreamReader {
   #given: Uint8Array | undefined = undefined;
   #large = false;
   #bulk = false;
-  /** Memory for a bulk read, and its part behind the headroom. */
+  /** Memory for a bulk read; its target is behind the headroom. */
   #own: PooledBuffer | undefined = undefined;
   #ownTarget: Buffer | undefined = undefined;
-  /** Size of the next bulk read for a relay; follows the size of reads. */
+  /** For a relay; follows the size of reads. */
   #ownBytes = READ_BYTES;
-  /** Whether full TLS records are gathered, and the gathered bytes not yet with the sink. */
+  /** Whether full TLS records are gathered. */
   #gathers = false;
   #gathered = 0;
-  /** Whether gathered records are due at the end of the turn. */
   #gathering = false;
   #paused = false;
   #ahead: Buffer[] = [];
@@ -100,14 +96,14 @@ export class Reader implements StreamReader {
   /** The option `onread` of `net.connect`. */
   readonly onread = {
     buffer: (): Uint8Array => {
-      // The sink does not know the gathered bytes yet, nor the place of those behind them.
+      // The sink does not know the gathered bytes yet.
       if (this.#gathered > 0) return (this.#ownTarget as Buffer).subarray(this.#gathered);
       shared ??= allocate(READ_BYTES);
       behindLarge ??= shared.subarray(0, READ_BEHIND_LARGE);
       const target = this.#sink?.readTarget?.();
       this.#given = this.#paused || this.#aheadBytes > 0 ? undefined : target?.memory();
       if (this.#given !== undefined) return this.#given;
-      // The rest of a large frame is followed by the next one's beginning, copied except for its header.
+      // The next frame's beginning follows, which is copied except for its header.
       if (this.#large || target?.inLarge === true) return behindLarge;
       if (!this.#bulk) return shared;
       if (this.#own === undefined)
@@ -181,7 +177,7 @@ export class Reader implements StreamReader {
     if (!this.#paused) return;
     this.#paused = false;
     if (this.#aheadBytes === 0) this.#socket?.resume();
-    else process.nextTick(() => this.#handOver()); // Asynchronously, because the caller of `resume` is taking a message.
+    else process.nextTick(() => this.#handOver()); // The caller of `resume` is taking a message.
   }
 
   follow(stream: DataSource): void {
@@ -211,7 +207,6 @@ export class Reader implements StreamReader {
     this.#gathered = 0;
     const own = this.#own as PooledBuffer;
     const bytes = this.#ownTarget as Buffer;
-    // Memory less than half full is reused.
     const kept = length * 2 >= bytes.length;
     const done = kept || !this.#bulk;
     if (done) this.#own = undefined;

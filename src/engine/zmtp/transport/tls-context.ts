@@ -5,7 +5,7 @@
  *             tlsCertificates are for further names, chosen by the client (SNI)
  *   connect   tlsCa has the trusted authorities, by default the system's; tlsCert and tlsKey for servers that ask for them
  *
- * Options are read for each handshake, so a program renews a certificate by setting them, without another bind.
+ * Options are read for each handshake, so a program renews a certificate by setting them.
  */
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
@@ -40,13 +40,10 @@ interface Kept {
   readonly context: nodeTls.SecureContext;
 }
 
-/** The last context of each socket, since making one takes milliseconds. */
+/** The last context of each socket: making one takes milliseconds. */
 const contexts = new WeakMap<object, { bind?: Kept; connect?: Kept }>();
 
-/**
- * @param options current options of the socket
- * @throws InvalidArgumentError `EINVAL` for missing, malformed or mismatched keys and certificates
- */
+/** @throws InvalidArgumentError `EINVAL` for missing, malformed or mismatched keys and certificates */
 export function contextOf(options: TlsOptions, use: EndpointUse): nodeTls.SecureContext {
   let both = contexts.get(options);
   if (both === undefined) {
@@ -61,7 +58,7 @@ export function contextOf(options: TlsOptions, use: EndpointUse): nodeTls.Secure
   return context;
 }
 
-/** The last valid context, for a listener with invalid options now. */
+/** For a listener whose options are invalid now. */
 export function lastContextOf(options: TlsOptions, use: EndpointUse): nodeTls.SecureContext | undefined {
   return contexts.get(options)?.[use]?.context;
 }
@@ -75,7 +72,7 @@ function makeContext(
     throw new InvalidArgumentError("To bind tls:// the socket needs the options tlsCert and tlsKey, in PEM");
   if ((tlsCert === null) !== (tlsKey === null))
     throw new InvalidArgumentError("The options tlsCert and tlsKey go together");
-  // Node.js ignores an empty text and refuses every peer. Reading a file during its rewrite gives such a text.
+  // Node.js ignores an empty text, such as a file during its rewrite gives, and refuses every peer.
   if (tlsCert === "" || tlsKey === "")
     throw new InvalidArgumentError("tlsCert and tlsKey cannot be used: one of them is empty");
   if (tlsCa !== null && !tlsCa.includes("-----BEGIN CERTIFICATE-----"))
@@ -97,10 +94,10 @@ function makeContext(
   }
 }
 
-/** Deno checks keys only with the first peer, other runtimes when the context is made. */
+/** Deno checks keys only with the first peer. */
 const CHECKS_KEYS = process.versions.deno === undefined;
 
-/** @throws InvalidArgumentError `EINVAL` for an unreadable certificate or key, or a mismatch */
+/** @throws InvalidArgumentError `EINVAL` */
 function checkKey({
   tlsCert,
   tlsKey,
@@ -140,16 +137,15 @@ function namedOf(options: TlsOptions, certificate: TlsCertificate): Named {
   return made;
 }
 
-/** @throws InvalidArgumentError `EINVAL` for an unusable certificate in the list */
+/** @throws InvalidArgumentError `EINVAL` */
 export function checkCertificates(options: TlsOptions): void {
   const { tlsCertificates } = options;
   if (Array.isArray(tlsCertificates)) for (const each of tlsCertificates) namedOf(options, each);
 }
 
 /**
- * @param name as the client sent it
  * @returns the context for this name; `undefined`: the socket's own
- * @throws errors of the program's function; InvalidArgumentError `EINVAL` for an unusable certificate
+ * @throws errors of the program's function; InvalidArgumentError `EINVAL`
  */
 export async function contextFor(
   options: TlsOptions,
@@ -170,14 +166,14 @@ export async function contextFor(
   return namedOf(options, certificate).context;
 }
 
-/** Authorities trusted by Node.js and the system; `undefined`: Node.js cannot list them, and uses its own. */
+/** `undefined`: Node.js cannot list them, and uses its own. */
 function systemCertificates(): readonly string[] | undefined {
   const { getCACertificates } = nodeTls as WithSystemCertificates;
   if (getCACertificates === undefined) return undefined;
   return [...new Set([...getCACertificates("default"), ...getCACertificates("system")])];
 }
 
-/** Protocols to offer or accept (RFC 7301); empty: no ALPN. */
+/** RFC 7301; empty: no ALPN. */
 export function alpnOf({ tlsAlpn }: TlsOptions): string[] {
   return (tlsAlpn ?? "")
     .split(",")
@@ -185,7 +181,7 @@ export function alpnOf({ tlsAlpn }: TlsOptions): string[] {
     .filter((name) => name !== "");
 }
 
-/** The name to send (SNI), and the name to find in the certificate. */
+/** The names to send (SNI) and to find in the certificate. */
 export function serverNameOf(
   { tlsServerName }: TlsOptions,
   host: string,
@@ -196,8 +192,8 @@ export function serverNameOf(
 }
 
 /**
- * The fault of a server's certificate for a name or address. Node.js 22.23 never matches IPv6 addresses, since
- * its `domainToASCII` returns an empty text, so their refusals are checked again.
+ * Node.js 22.23 never matches IPv6 addresses (its `domainToASCII` returns an empty text), so they are checked
+ * again.
  */
 export function identityFault(host: string, certificate: nodeTls.PeerCertificate): Error | undefined {
   const fault = nodeTls.checkServerIdentity(host, certificate);

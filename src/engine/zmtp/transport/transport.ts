@@ -1,9 +1,8 @@
 /**
- * A transport listens and dials. Each has a file, and a place in transports.ts; core/schemes has the form of its
- * endpoints.
+ * A transport listens and dials; core/schemes has the form of its endpoints.
  *
- *   a byte stream     tcp, ipc, tls: the engine speaks ZMTP on it, greeting and frame headers included
- *   a framed stream   ws: the stream keeps frame borders (framing.ts), and the engine sends it whole frames
+ *   a byte stream     tcp, ipc, tls: the engine speaks ZMTP, greeting and frame headers included
+ *   a framed stream   ws: the engine sends whole frames (framing.ts)
  */
 import type { X509Certificate } from "node:crypto";
 import type { ShoalError } from "../../../core/errors.js";
@@ -17,28 +16,24 @@ import type { StreamReader } from "./reader.js";
 export interface Stream {
   readonly socket: ByteStream;
   readonly reader: StreamReader;
-  /** The peer's endpoint, with its port. */
+  /** With its port. */
   readonly remote: string;
-  /** The peer's network address alone, for the `authenticate` hook. */
+  /** The network address without a port. */
   readonly address: string;
-  /** Present if the transport keeps frame borders; `undefined`: ZMTP's framing. */
+  /** `undefined`: ZMTP's framing. */
   readonly framing?: Framing | undefined;
   /** Written bytes that the system has not taken. */
   pending(): number;
   readonly certificate?: X509Certificate | undefined;
-  /** Whether the transport's handshake is in flight; writes wait for it. Absent: no such handshake. */
+  /** The transport's handshake is in flight; writes wait for it. */
   readonly opening?: boolean;
-  /** Calls back after a successful transport handshake. Call it only while `opening`. */
+  /** After a successful transport handshake. Call it only while `opening`. */
   onceOpen?(listener: () => void): void;
-  /**
-   * The reason for a failed transport handshake, if the stream ends before the socket's handshake is complete.
-   *
-   * @param silent whether the peer sent nothing of the socket's handshake
-   */
+  /** Why the transport's handshake failed. @param silent the peer sent nothing of the socket's handshake */
   fault?(silent: boolean): Fault | undefined;
 }
 
-/** Passes a stream to the next sink, which first gets the unused bytes `rest`. */
+/** @param rest unused bytes, for the next sink */
 export function handOver(stream: Stream, rest: Buffer, give: () => void): void {
   stream.reader.pause();
   stream.reader.giveBack(rest);
@@ -46,13 +41,13 @@ export function handOver(stream: Stream, rest: Buffer, give: () => void): void {
   stream.reader.resume();
 }
 
-/** All options of the socket at `bind` or `connect`; each transport reads its own. */
+/** Each transport reads its own. */
 export type TransportOptions = Readonly<OptionValues> & {
-  /** Current options, for renewable ones such as certificates. Absent: unchanged. */
+  /** Current options, such as renewed certificates. Absent: unchanged. */
   readonly live?: Readonly<OptionValues> | undefined;
 };
 
-/** The result of `dial` for a failed transport handshake. */
+/** The transport's handshake failed. */
 export class DialFault extends Error {
   readonly fault: Fault;
 
@@ -64,29 +59,29 @@ export class DialFault extends Error {
 
 export interface Acceptor {
   accepted(stream: Stream): void;
-  /** Whether an address may connect, asked before the stream exists. Absent: all may. */
+  /** Asked before the stream exists. Absent: all may connect. */
   admits?(address: string): boolean;
-  /** Reports a failed transport handshake. @param address of the peer */
+  /** The transport's handshake failed. @param address of the peer */
   refused?(address: string, fault: Fault): void;
   failed(error: ShoalError): void;
 }
 
 export interface Listener {
-  /** Resolved, without wildcards. */
+  /** Without wildcards. */
   readonly endpoint: string;
-  /** Stops listening, with open connections left alone. Settles when the endpoint is free. */
+  /** Leaves open connections alone. Settles when the endpoint is free. */
   close(): Promise<void>;
 }
 
 export interface Transport {
   readonly scheme: string;
-  /** Whether streams keep frame borders, and so cannot serve a STREAM socket. */
+  /** Streams keep frame borders, and so cannot serve a STREAM socket. */
   readonly framed?: true;
   /** Called before any change. @throws InvalidArgumentError for unusable options */
   assertUsable?(use: EndpointUse, options: TransportOptions): void;
   /** @throws TransportError with the system's code */
   listen(endpoint: string, options: TransportOptions, acceptor: Acceptor): Promise<Listener>;
-  /** Synchronous form of `listen`. @throws NotSupportedError if unavailable */
+  /** @throws NotSupportedError if unavailable */
   listenSync(endpoint: string, options: TransportOptions, acceptor: Acceptor): Listener;
   /**
    * Dials all current addresses of a name once, in turn.

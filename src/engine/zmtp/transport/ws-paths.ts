@@ -5,9 +5,8 @@
  *             |                         `- refused: an answer with the reason, then the end
  *             +--late, or too many at once--> the end
  *
- * A server of `node:http` gets a port's connections by its event "connection", without listening. So addresses are
- * refused, and TLS is spoken, as on other endpoints. The server's timeouts work only while listening, so
- * handshakeInterval is kept here.
+ * The server gets a port's connections by its event "connection", so that addresses are refused, and TLS is
+ * spoken, as on other endpoints. Its timeouts work only while listening, so handshakeInterval is kept here.
  */
 import type { X509Certificate } from "node:crypto";
 import type { Server as HttpServer, IncomingMessage, ServerResponse } from "node:http";
@@ -35,14 +34,14 @@ import type { Reader } from "./reader.js";
 import { readSocket } from "./socket-read.js";
 import { type Acceptor, handOver, type Stream, type TransportOptions } from "./transport.js";
 
-/** Time for a refusal to leave before its connection is cut, in ms. */
+/** ms for a refusal to leave before its connection is cut. */
 const REFUSAL_TIMEOUT = 1_000;
 
 const REBOUND =
   "over loopback, Host must be localhost or a loopback address for a page, whose name may have been made to point here; " +
   "list the origin of a page behind a proxy in wsOrigins";
 
-/** A stream: `node:http` reads until the upgrade is complete, then its reader does. */
+/** Read by `node:http` until the upgrade is complete, then by its reader. */
 export interface HttpStream extends Stream {
   readonly socket: Duplex;
   readonly reader: Reader;
@@ -82,7 +81,7 @@ export class WsStream implements Stream {
   }
 }
 
-/** Passes an upgraded stream to ZMTP. @param head bytes behind the head of HTTP, in the parser's memory */
+/** @param head bytes behind the head of HTTP, in the parser's memory */
 export function handOverUpgraded(stream: HttpStream, head: Uint8Array, give: () => void): void {
   readSocket(stream.socket, stream.reader);
   handOver(stream, Buffer.from(head), give);
@@ -94,10 +93,7 @@ export function upgradeFault(message: string): Fault {
 
 const NO_UPGRADE: UpgradeRefusal = { status: 426, reason: "the request asks for no upgrade to websocket" };
 
-/**
- * @param error of `node:http` @returns the answer to a malformed request; `undefined`: the stream failed, or
- *   ended
- */
+/** @returns the answer to a malformed request; `undefined`: the stream failed or ended */
 function headRefusal({ code = "" }: NodeJS.ErrnoException): UpgradeRefusal | undefined {
   if (code === "HPE_HEADER_OVERFLOW") return { status: 431, reason: "the request's head is too long" };
   if (!code.startsWith("HPE_") || code === "HPE_INVALID_EOF_STATE") return undefined;
@@ -112,7 +108,7 @@ export interface PathUser {
 /** A connection before its request, or a refused one until the answer has left. */
 interface Pending {
   readonly stream: HttpStream;
-  /** Gets the event if no request comes; `undefined`: the connection is refused. */
+  /** `undefined`: the connection is refused. */
   readonly user: PathUser | undefined;
   readonly timer: NodeJS.Timeout | undefined;
   readonly onClose: () => void;
@@ -134,7 +130,7 @@ export class Paths {
     return this.#users.size;
   }
 
-  /** The first bound user. Its options apply, and it gets events, until a connection's path is known. */
+  /** Its options apply, and it gets events, until a connection's path is known. */
   get first(): PathUser | undefined {
     return this.#users.values().next().value;
   }
@@ -168,7 +164,7 @@ export class Paths {
     stream.socket.resume();
   }
 
-  /** Answers a request to upgrade. @param head bytes behind the request */
+  /** @param head bytes behind the request */
   upgrade(stream: HttpStream, request: IncomingMessage, head: Buffer): void {
     const asked = readRequest(request);
     if ("status" in asked) {
@@ -181,7 +177,7 @@ export class Paths {
       return;
     }
     const { options, acceptor } = user;
-    // The policy counts refused addresses itself, so there is no event, as with tcp.
+    // The policy counts refused addresses itself.
     if (acceptor.admits?.(stream.address) === false) {
       this.#refuse(stream, { status: 403, reason: "this address may not connect" }, undefined);
       return;
@@ -223,7 +219,7 @@ export class Paths {
     server.on("upgrade", onUpgrade).on("connect", onUpgrade);
     server.on("request", (request, response) => {
       const pending = this.#pending.get(request.socket);
-      // Only the first of several requests is answered: the connection ends.
+      // Only the first of several requests is answered.
       if (pending?.user === undefined) return;
       const asked = readRequest(request);
       this.#refuse(pending.stream, "status" in asked ? asked : NO_UPGRADE, this.first, response);
@@ -237,10 +233,7 @@ export class Paths {
     return server;
   }
 
-  /**
-   * @param user as in `Pending` @param ms until the connection ends; 0: unlimited @param late the reason given
-   *   then
-   */
+  /** @param ms until the connection ends; 0: unlimited @param late the reason given then */
   #add(stream: HttpStream, user: PathUser | undefined, ms: number, late: string): void {
     const { socket, address } = stream;
     const timer = ms > 0 ? setTimeout(() => this.#fail(pending, late), ms).unref() : undefined;
@@ -266,18 +259,14 @@ export class Paths {
     pending.stream.socket.destroy();
   }
 
-  /** Ends a pending connection, and reports the reason unless it was refused. */
+  /** Reports the reason unless the connection was refused. */
   #fail(pending: Pending, why: string | Fault): void {
     const { user, stream } = pending;
     this.#end(pending);
     user?.acceptor.refused?.(stream.address, typeof why === "string" ? upgradeFault(why) : why);
   }
 
-  /**
-   * Answers, and hangs up. Bytes that arrive meanwhile are discarded.
-   *
-   * @param user gets an event @param response of a request without an upgrade, while `node:http` has the connection
-   */
+  /** Answers and hangs up. @param user gets an event @param response of a request without an upgrade */
   #refuse(
     stream: HttpStream,
     refusal: UpgradeRefusal,

@@ -1,6 +1,6 @@
 /**
- * The upgrade of an HTTP/1.1 connection to WebSocket (RFC 6455, Opening Handshake), with a subprotocol (subprotocol.ts).
- * `node:http` reads the heads of both sides, bounds their bytes and refuses ambiguous ones. Pure.
+ * The upgrade of an HTTP/1.1 connection to WebSocket (RFC 6455, Opening Handshake). `node:http` reads the
+ * heads of both sides, bounds their bytes and refuses ambiguous ones. Pure.
  */
 import type { IncomingMessage } from "node:http";
 import { isLoopback, isLoopbackHost } from "../../../core/loopback.js";
@@ -8,9 +8,9 @@ import type { Mechanism } from "../mechanism/mechanism.js";
 import { sha1 } from "./random.js";
 import { acceptsOf, offersOf } from "./subprotocol.js";
 
-/** Bytes of a head: the option `maxHeaderSize` of servers and requests. */
+/** Bytes of a head: the option `maxHeaderSize`. */
 export const MAX_HEAD = 16_384;
-/** Headers of a request. The option `maxHeadersCount` would drop further ones silently, for example Origin. */
+/** The option `maxHeadersCount` would drop further headers silently, for example Origin. */
 export const MAX_HEADERS = 128;
 
 const VERSION = "13";
@@ -28,11 +28,11 @@ export interface UpgradeRequest {
   readonly key: string;
   readonly protocols: readonly string[];
   readonly host: string;
-  /** Origin of the page; undefined outside browsers. */
+  /** Undefined outside browsers. */
   readonly origin: string | undefined;
 }
 
-/** `reason` is for the peer, and for this side's events. */
+/** `reason` is for the peer and this side's events. */
 export interface UpgradeRefusal {
   readonly status: 400 | 403 | 404 | 405 | 426 | 431 | 505;
   readonly reason: string;
@@ -42,7 +42,7 @@ function refusal(status: UpgradeRefusal["status"], reason: string): UpgradeRefus
   return { status, reason };
 }
 
-/** The words of a list header (RFC 9110, Lists), from all its lines. */
+/** RFC 9110, Lists; from all lines of the header. */
 function listOf(headers: Headers, name: string): string[] {
   const words = (headers[name] ?? []).flatMap((value) => value.split(","));
   return words.map((word) => word.trim()).filter((word) => word !== "");
@@ -52,7 +52,7 @@ function hasWord(headers: Headers, name: string, word: string): boolean {
   return listOf(headers, name).some((each) => each.toLowerCase() === word);
 }
 
-/** @returns the header's value; `undefined` if missing or repeated */
+/** `undefined` if missing or repeated. */
 function onlyValue(headers: Headers, name: string): string | undefined {
   const values = headers[name];
   return values?.length === 1 ? values[0] : undefined;
@@ -107,8 +107,7 @@ export function chooseProtocol(
 }
 
 /**
- * Whether a page may connect. The check protects users of browsers from pages of other sites. Programs can send any
- * origin, or none.
+ * Whether a page may connect. The check protects users of browsers from pages of other sites.
  *
  * @param allowed origins, or `*` for all; `null`: only the requested host's
  */
@@ -124,10 +123,10 @@ export function isOriginAllowed(
 }
 
 /**
- * Whether a page's name may have been pointed to this host (DNS rebinding), so that its origin equals the requested
- * host. Over loopback, the host of an unlisted origin must be a name or address of loopback.
+ * Whether a page's name may have been pointed to this host (DNS rebinding). Over loopback, the host of an
+ * unlisted origin must be a name or address of loopback.
  *
- * @param address of the peer @param allowed as in `isOriginAllowed`
+ * @param address of the peer
  */
 export function isRebound(
   { origin, host }: Pick<UpgradeRequest, "origin" | "host">,
@@ -137,7 +136,7 @@ export function isRebound(
   return allowed === null && origin !== undefined && isLoopback(address) && !isLoopbackHost(host);
 }
 
-/** The origin as browsers write it; other text, such as "null", unchanged. */
+/** As browsers write it; other text, such as "null", unchanged. */
 function originOf(text: string): string {
   const url = urlOf(text);
   return url === undefined || url.origin === "null" ? text : url.origin;
@@ -174,7 +173,7 @@ export function refusalAnswer({ status, reason }: UpgradeRefusal): {
   return { headers, body };
 }
 
-/** A refusal as bytes, for a connection that `node:http` has passed on. */
+/** For a connection that `node:http` has passed on. */
 export function refusalResponse(refused: UpgradeRefusal): Buffer {
   const { headers, body } = refusalAnswer(refused);
   const { STATUS_CODES } = process.getBuiltinModule("node:http");
@@ -184,10 +183,9 @@ export function refusalResponse(refused: UpgradeRefusal): Buffer {
 }
 
 /**
- * Request headers in libzmq's order.
+ * In libzmq's order.
  *
- * @param host with the port, unless the scheme implies it
- * @param key 16 random bytes in base64
+ * @param host with the port, unless the scheme implies it @param key 16 random bytes in base64
  */
 export function upgradeHeaders(host: string, key: string, mechanism: MechanismName): Record<string, string> {
   return {
@@ -200,7 +198,6 @@ export function upgradeHeaders(host: string, key: string, mechanism: MechanismNa
   };
 }
 
-/** @returns the agreed subprotocol, or the fault */
 export function readResponse(
   response: Pick<IncomingMessage, "statusCode" | "statusMessage" | "httpVersion" | "headersDistinct">,
   key: string,
@@ -222,7 +219,7 @@ export function readResponse(
   return { protocol };
 }
 
-/** Faults of answers that `node:http` rejects, or does not recognize as an upgrade. */
+/** Faults of answers that `node:http` rejects or does not recognize. */
 export const NOT_HTTP = "the server's answer is not HTTP/1.1";
 export const NOT_UPGRADED = "the server's answer is no upgrade to websocket";
 
@@ -230,7 +227,7 @@ function acceptOf(key: string): string {
   return sha1(key + GUID).toString("base64");
 }
 
-/** Removes control characters, since the text ends up in logs and terminals. */
+/** The text ends up in logs and terminals. */
 function printable(text: string): string {
   return text.replace(/[^\x20-\x7e]/g, "?").slice(0, 100);
 }

@@ -1,28 +1,23 @@
 /**
- * Decodes WebSocket frames (ws-frame.ts) into ZMTP frames, so that queues, limits and mechanisms are the same as on other
- * streams. Pure.
+ * Decodes WebSocket frames (ws-frame.ts) into ZMTP frames. Pure.
  *
- *   chunk -> decode() -> ZMTP frames, the last one maybe in part: a header leaves first, so that limits are checked before
- *                        the body arrives
- *         -> assembled: a message in fragments from several chunks (RFC 6455, Fragmentation). ZMTP's header needs the
- *                        size, known only with the last fragment
- *         -> pong, closed, fault: the effects of control frames, and of faults
+ *   chunk -> decode() -> ZMTP frames, the last one maybe in part, so that limits are checked before a body arrives
+ *         -> assembled: a message in fragments from several chunks; ZMTP's header needs its whole size
+ *         -> pong, closed, fault: effects of control frames and faults
  *
- * With a subprotocol of ZMTP's stream (subprotocol.ts), payloads pass unchanged. A text message is then the peer's
+ * With a subprotocol of ZMTP's stream (subprotocol.ts), payloads pass unchanged; a text message is the peer's
  * limit, or its end (docs/spec/ws.md).
  *
  * Only the last ping of a chunk is answered, as RFC 6455 allows (Ping).
  *
- * This codec stays while it is ahead of the package `ws`. Processor time per message, ws-encoder.ts and this file against
- * Sender and Receiver of ws 8.23, Node.js 20:
+ * This codec stays while it is ahead of the package `ws`. Processor time per message against ws 8.23, Node.js
+ * 20:
  *
  *                         encode, shoal   ws        decode, shoal   ws
  *   64 B, of a client       41 ns           237 ns    88 ns           392 ns
  *   64 B, of a server       27 ns            78 ns    82 ns           195 ns
  *   1 KiB, of a client     281 ns         2,047 ns   331 ns         1,777 ns
  *   1 KiB, of a server     103 ns            87 ns   158 ns           300 ns
- *
- * ws does not copy a server's bodies of 1 KiB, but writes two buffers per message.
  */
 import { allocate } from "../../../core/memory.js";
 import { COMMAND, LONG_HEADER, MAX_SHORT, MORE, SHORT_HEADER, writeHeader } from "../../frame.js";
@@ -54,18 +49,18 @@ import {
 const NO_CODE = 1_005;
 
 /**
- * Upper bound on decoded bytes: an unmasked body of 256 bytes gets a longer header. The bound holds at every point of a
- * chunk, so the target may be the same memory, starting that much earlier.
+ * Upper bound on decoded bytes: an unmasked body of 256 bytes gets a longer header. It holds at every point
+ * of a chunk, so the target may be the same memory, starting that much earlier.
  */
 export function decodedSize(length: number): number {
   return length + (length >>> 6) + HEADER_MOST;
 }
 
-/** A limit in bytes, in decimal. */
+/** Bytes, in decimal. */
 const LIMIT = /^[0-9]{1,15}$/;
 const MAX_LIMIT_DIGITS = 15;
 
-/** Most bytes of fragments' headers beyond their payloads. Bounds an endless train of empty fragments. */
+/** Bounds an endless train of empty fragments. */
 export const MAX_FRAGMENT_OVERHEAD = 65_536;
 const FIRST_ASSEMBLY = 1_024;
 
@@ -74,42 +69,39 @@ export class WsDecoder {
   readonly #stream: boolean;
   readonly #header = Buffer.alloc(HEADER_MOST);
   #have = 0;
-  /** Missing bytes of the current binary frame, and its mask at this point. */
+  /** Missing bytes of the current binary frame. */
   #left = 0;
   #mask = 0;
-  /** Opcode of the incomplete message in fragments; 0: none. */
+  /** 0: none. */
   #fragmented = 0;
   #isFinal = true;
   /** Header bytes of fragments, less their payloads. */
   #overhead = 0;
-  /** A message in fragments: room for the rest of a ZMTP header, the flags, the body. */
+  /** Room for the rest of a ZMTP header, the flags, the body. */
   #assembly: Words | undefined = undefined;
-  /** Bytes of the payload in `#assembly`. */
   #assemblyHas = 0;
   /** Whether `#assembly` began in an earlier chunk. */
   #isOlder = false;
   #text = "";
-  /** The payload of an incomplete control frame, and its opcode. */
   #control: Buffer | undefined = undefined;
   #controlHas = 0;
   #opcode = 0;
   #first = 0;
   #length = 0;
   #flags = 0;
-  /** Payload of the last ping; the caller resets it. */
+  /** Of the last ping; the caller resets it. */
   pong: Buffer | undefined = undefined;
-  /** Code of the peer's close frame. Later bytes are ignored. */
+  /** The peer's close code. Later bytes are ignored. */
   closed: number | undefined = undefined;
-  /** Later bytes are ignored. */
   fault: Fault | StreamFault | undefined = undefined;
   /** Most bytes of a frame in fragments, without its flags; negative: such frames are discarded. */
   maxSize = Number.POSITIVE_INFINITY;
-  /** A ZMTP frame that precedes the result of `decode`; the caller resets it. */
+  /** A ZMTP frame before the result of `decode`; the caller resets it. */
   assembled: Buffer | undefined = undefined;
   /** The peer's last limit, in bytes of ZMTP's stream. */
   limit: number | undefined = undefined;
 
-  /** @param masked whether the peer is a client @param stream whether messages are pieces of ZMTP's stream */
+  /** @param masked the peer is a client @param stream messages are pieces of ZMTP's stream */
   constructor(masked: boolean, stream = false) {
     this.#masked = masked;
     this.#stream = stream;
@@ -120,8 +112,9 @@ export class WsDecoder {
   }
 
   /**
-   * @param target `decodedSize(length)` bytes: other memory, or the same from `decodedSize(length) - length` before `bytes`
-   * @returns the number of ZMTP bytes in `target`
+   * @param target `decodedSize(length)` bytes: other memory, or the same from `decodedSize(length) - length`
+   * before `bytes`
+   * @returns ZMTP bytes in `target`
    */
   decode(bytes: Uint8Array, length: number, target: Words): number {
     if (this.closed !== undefined || this.fault !== undefined) return 0;
@@ -168,11 +161,7 @@ export class WsDecoder {
     return at;
   }
 
-  /**
-   * Checks and stores the header between `at` and `end`.
-   *
-   * @returns its size in bytes; 0: incomplete; -1: a fault
-   */
+  /** @returns the header's size in bytes; 0: incomplete; -1: a fault */
   #readHeader(bytes: Uint8Array, at: number, end: number): number {
     const first = bytes[at] as number;
     const opcode = first & 0x0f;
@@ -380,7 +369,6 @@ function zmtpFlags(zws: number): number {
   return zws === WS_MORE ? MORE : 0;
 }
 
-/** @returns `undefined` if the process is out of memory */
 function memoryOf(size: number): Buffer | undefined {
   try {
     return allocate(size);
@@ -395,7 +383,7 @@ function longLength(bytes: Uint8Array, at: number, field: number): number {
   return length;
 }
 
-/** Whether a code is allowed on the wire (RFC 6455, Status Codes). */
+/** RFC 6455, Status Codes. */
 function isCloseCode(code: number): boolean {
   if (code >= 3_000) return code < 5_000;
   return code >= 1_000 && code <= 1_014 && (code < 1_004 || code > 1_006);
